@@ -1,0 +1,29 @@
+"""State-space models for statsmodels: EM and maximum likelihood, exact."""
+
+from ._version import __version__
+from .exceptions import (
+    ConvergenceWarning,
+    DataError,
+    EstimationError,
+    IdentificationWarning,
+    ParameterError,
+    SpecificationError,
+    StateSpaceError,
+    UnsupportedError,
+)
+from .models.lgssm import LGSSM
+from .results.lgssm import LGSSMResults
+
+__all__ = [
+    "LGSSM",
+    "ConvergenceWarning",
+    "DataError",
+    "EstimationError",
+    "IdentificationWarning",
+    "LGSSMResults",
+    "ParameterError",
+    "SpecificationError",
+    "StateSpaceError",
+    "UnsupportedError",
+    "__version__",
+]

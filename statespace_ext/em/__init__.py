@@ -1,0 +1,1 @@
+"""The EM engine: expected sums, named updates, and the driver."""

@@ -1,0 +1,105 @@
+"""M-step of the coefficients: generalised least squares under vec(B) = f + D m."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from ..numerics.linear_algebra import Array, scaled_solve
+from ..params.affine import AffineMatrix, IntArray
+from .regression import Regression
+
+
+class StackedCoefficients:
+    """
+    The free elements of B = [B_1 | B_2 | ...], several matrices of one equation side by side.
+
+    Parameters
+    ----------
+    blocks : list of (AffineMatrix, ndarray, int)
+        Each matrix, the places of its parameters in the flat vector, and its first column in B.
+    shape : (int, int)
+        Shape of B.
+    n_params : int
+        Length of the flat vector.
+    """
+
+    def __init__(
+        self, blocks: list[tuple[AffineMatrix, IntArray, int]], shape: tuple[int, int], n_params: int
+    ) -> None:
+        self.shape, self.n_params = shape, n_params
+        self.rows = np.concatenate([block.rows for block, _, _ in blocks])
+        self.columns = np.concatenate([block.columns + first for block, _, first in blocks])
+        self.index = np.concatenate([index for _, index, _ in blocks])
+        self.coefs = np.concatenate([block.coefs for block, _, _ in blocks])
+        self.params = np.unique(self.index)
+
+    @cached_property
+    def columns_by_row(self) -> dict[int, IntArray] | None:
+        """Free columns of each row, or None where an element is shared, combined or scaled."""
+        elements = set(zip(self.rows.tolist(), self.columns.tolist(), strict=True))
+        plain = len(self.params) == len(self.index) == len(elements) and np.all(self.coefs == 1.0)
+        if not plain:
+            return None
+        return {int(row): np.sort(self.columns[self.rows == row]) for row in np.unique(self.rows)}
+
+    def change(self, step: Array) -> Array:
+        """Return the change of B for a change of the flat vector."""
+        out = np.zeros(self.shape)
+        np.add.at(out, (self.rows, self.columns), self.coefs * step[self.index])
+        return out
+
+    def step(self, regression: Regression, precision: Array) -> Array:
+        """
+        Return the step of the flat vector to the maximum of -1/2 tr(Pi E sum e e').
+
+        It solves D'(sum bb' kron Pi) D step = D' vec(Pi sum e b'). Where every row has the same free
+        columns, or Pi is diagonal, the rows separate: each is a least-squares problem of its own.
+
+        Parameters
+        ----------
+        regression : Regression
+            Sums of g groups.
+        precision : ndarray, (g, p, p)
+            Pi = Sigma^{-1} by group.
+        """
+        if len(regression.n) == 1:
+            separate = self._step_by_row(regression, precision[0])
+            if separate is not None:
+                return separate
+        return self._general_step(regression, precision)
+
+    def _step_by_row(self, regression: Regression, precision: Array) -> Array | None:
+        by_row = self.columns_by_row
+        if by_row is None:
+            return None
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for row, columns in by_row.items():
+            groups.setdefault(tuple(columns.tolist()), []).append(row)
+        off_diagonal = precision - np.diag(np.diag(precision))
+        every_row = len(groups) == 1 and len(by_row) == self.shape[0]
+        if not every_row and np.any(off_diagonal):
+            return None
+        change = np.zeros(self.shape)
+        for group_columns, rows in groups.items():
+            keep = np.array(group_columns)
+            normal = regression.bb[0][np.ix_(keep, keep)]
+            change[np.ix_(rows, keep)] = scaled_solve(normal, regression.eb[0][np.ix_(rows, keep)].T).T
+        out = np.zeros(self.n_params)
+        out[self.index] = change[self.rows, self.columns]
+        return out
+
+    def _general_step(self, regression: Regression, precision: Array) -> Array:
+        places = np.searchsorted(self.params, self.index)
+        size = len(self.params)
+        information, score = np.zeros((size, size)), np.zeros(size)
+        weights = self.coefs[:, None] * self.coefs
+        for pi, eb, bb in zip(precision, regression.eb, regression.bb, strict=True):
+            elements = weights * pi[np.ix_(self.rows, self.rows)] * bb[np.ix_(self.columns, self.columns)]
+            np.add.at(information, (places[:, None], places[None, :]), elements)
+            right = self.coefs * (pi @ eb)[self.rows, self.columns]
+            score += np.bincount(places, weights=right, minlength=size)
+        out = np.zeros(self.n_params)
+        out[self.params] = scaled_solve(information, score)
+        return out

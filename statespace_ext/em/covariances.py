@@ -1,0 +1,124 @@
+"""M-step of a covariance matrix: closed forms where the structure has one, Fisher scoring elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..numerics.linear_algebra import Array, gaussian_objective, scaled_solve
+from ..params.affine import AffineMatrix, IntArray
+from ..params.covariance import precision_of, structure_of
+from .regression import Regression
+
+_MAX_SCORING = 50
+_MAX_HALVING = 30
+
+
+def by_group(cov: Array) -> Array:
+    """Return a covariance matrix, (p, p) or (p, p, n), with the group first."""
+    return cov[None] if cov.ndim == 2 else np.moveaxis(cov, 2, 0)
+
+
+def precisions(cov: Array) -> Array:
+    """Return the inverse of each group, zero on rows without noise."""
+    return np.stack([precision_of(sigma) for sigma in by_group(cov)])
+
+
+@dataclass(frozen=True)
+class CovarianceTerm:
+    """One covariance matrix, the places of its parameters in the flat vector, and its residual sums."""
+
+    matrix: AffineMatrix
+    index: IntArray
+    regression: Regression
+
+    def at(self, params: Array) -> Array:
+        """Return the matrix by group."""
+        return by_group(self.matrix.at(params[self.index]))
+
+    def objective(self, params: Array) -> float:
+        """Return -1/2 sum [n log|Sigma| + tr(Sigma^{-1} E sum e e')] over the rows that have noise."""
+        total = 0.0
+        for sigma, ee, n in zip(self.at(params), self.regression.ee, self.regression.n, strict=True):
+            active = np.diag(sigma) != 0
+            total += gaussian_objective(sigma[np.ix_(active, active)], ee[np.ix_(active, active)], float(n))
+        return total
+
+    def element_score(self, params: Array) -> list[tuple[Array, Array, float]]:
+        """Return (Pi, 1/2 Pi (E sum e e' - n Sigma) Pi, n) by group."""
+        out = []
+        for sigma, ee, n in zip(self.at(params), self.regression.ee, self.regression.n, strict=True):
+            precision = precision_of(sigma)
+            out.append((precision, 0.5 * precision @ (ee - n * sigma) @ precision, float(n)))
+        return out
+
+
+def closed_form(term: CovarianceTerm, params: Array) -> Array | None:
+    """Return the parameters with the covariance at its closed-form maximum, None where there is none."""
+    if term.matrix.time_varying:
+        return None
+    structure = structure_of(term.matrix)
+    estimate = structure.estimate(term.regression.mean)
+    if estimate is None:
+        return None
+    out = np.array(params)
+    places = dict(zip(term.matrix.names, term.index.tolist(), strict=True))
+    out[[places[name] for name in structure.param_names]] = estimate
+    return out
+
+
+def scoring_step(terms: list[CovarianceTerm], params: Array, extra: list[Array | None] | None = None) -> Array:
+    """
+    Return one Fisher-scoring step of the flat vector, over one or more covariance matrices.
+
+    It solves sum n/2 D'(Pi kron Pi) D step = D' vec(1/2 Pi (E sum e e' - n Sigma) Pi + extra).
+
+    Parameters
+    ----------
+    terms : list of CovarianceTerm
+        Matrices that share parameters, or a single one.
+    params : ndarray
+        The flat vector.
+    extra : list of ndarray, optional
+        Gradients by element that come on top, one by term.
+    """
+    used = np.unique(np.concatenate([term.index for term in terms]))
+    information, score = np.zeros((len(used),) * 2), np.zeros(len(used))
+    for i, term in enumerate(terms):
+        places = np.searchsorted(used, term.index)
+        rows, columns, coefs = term.matrix.rows, term.matrix.columns, term.matrix.coefs
+        total = np.zeros(term.matrix.shape) if extra is None or extra[i] is None else np.array(extra[i])
+        for precision, gradient, n in term.element_score(params):
+            pairs = precision[np.ix_(rows, rows)] * precision[np.ix_(columns, columns)]
+            np.add.at(information, (places[:, None], places[None, :]), 0.5 * n * pairs * coefs[:, None] * coefs)
+            total += gradient
+        score += np.bincount(places, weights=coefs * total[rows, columns], minlength=len(used))
+    step = np.zeros(len(params))
+    step[used] = scaled_solve(information, score)
+    return step
+
+
+def update_covariance(terms: list[CovarianceTerm], params: Array) -> Array:
+    """Return the parameters with one covariance matrix, or several that share parameters, at the maximum."""
+    if len(terms) == 1:
+        estimate = closed_form(terms[0], params)
+        if estimate is not None:
+            return estimate
+    value = sum(term.objective(params) for term in terms)
+    if not np.isfinite(value):
+        return params
+    for _ in range(_MAX_SCORING):
+        step = scoring_step(terms, params)
+        for _ in range(_MAX_HALVING):
+            trial = params + step
+            new = sum(term.objective(trial) for term in terms)
+            if new >= value:
+                break
+            step = 0.5 * step
+        else:
+            return params
+        gain, params, value = new - value, trial, new
+        if gain <= 1e-12 * (1.0 + abs(value)):
+            return params
+    return params

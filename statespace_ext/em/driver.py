@@ -1,0 +1,181 @@
+"""The EM iteration: E-step, updates, stopping rule, trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..numerics.linear_algebra import Array
+from .moments import Expectation, Moments
+from .updates import NamedUpdate
+
+_ROUNDING = 1e-9
+"""A fall of the log-likelihood within this much of its size is rounding."""
+
+
+@dataclass(frozen=True)
+class EMOptions:
+    """
+    When to stop, and what to tell on the way.
+
+    Attributes
+    ----------
+    maxiter : int
+        Largest number of iterations.
+    tolerance : float
+        Stop when the log-likelihood changes by less than this, relative to its size, *and* every
+        parameter changes by less than its square root, relative to its size, in one iteration.
+        Zero: run exactly ``maxiter`` iterations.
+    callback : callable, optional
+        Called with the parameters after each iteration.
+    report : callable, optional
+        Called with (iteration, log-likelihood) after each E-step.
+    """
+
+    maxiter: int = 500
+    tolerance: float = 1e-6
+    callback: Callable[[Array], object] | None = None
+    report: Callable[[int, float], object] | None = None
+
+
+@dataclass(frozen=True)
+class EMResult:
+    """
+    Where EM ended.
+
+    Attributes
+    ----------
+    params : ndarray
+        The parameters.
+    llf : float
+        Their log-likelihood.
+    iterations : int
+        Number of M-steps.
+    converged : bool
+        Whether the stopping rule was met.
+    status : str
+        What ended the iteration, in words.
+    trace : dict of list
+        "iteration", "llf", "change", "params_change", one entry by E-step, the start values first.
+    """
+
+    params: Array
+    llf: float
+    iterations: int
+    converged: bool
+    status: str
+    trace: dict[str, list[float]] = field(repr=False)
+
+
+def run_em(
+    start: Array,
+    expectation: Expectation,
+    loglike: Callable[[Array], float],
+    cycles: list[list[NamedUpdate]],
+    options: EMOptions,
+) -> EMResult:
+    """
+    Run EM from start values.
+
+    Parameters
+    ----------
+    start : ndarray
+        Start values.
+    expectation : callable
+        The E-step.
+    loglike : callable
+        The log-likelihood, used to find out which update made it fall.
+    cycles : list of list of (str, callable)
+        Updates, grouped by the E-step that they share.
+    options : EMOptions
+        When to stop.
+    """
+    params = np.array(start, dtype=float)
+    trace: dict[str, list[float]] = {"iteration": [], "llf": [], "change": [], "params_change": []}
+    previous, llf, iteration = params, -np.inf, 0
+    while True:
+        try:
+            moments = expectation(params)
+        except (np.linalg.LinAlgError, ValueError) as error:
+            if iteration == 0:
+                raise
+            status = f"stopped: the filter failed at the parameters of iteration {iteration} ({error})"
+            return EMResult(previous, llf, iteration - 1, False, status, trace)
+        change = moments.llf - llf
+        moved = _relative_change(params, previous) if iteration else np.nan
+        if not np.isfinite(moments.llf) or change < -_ROUNDING * (1.0 + abs(llf)):
+            name = _guilty(previous, expectation, loglike, cycles)
+            status = f"stopped: the log-likelihood fell by {-change:.3g} at iteration {iteration}, in the update of {name}"
+            return EMResult(previous, llf, iteration - 1, False, status, trace)
+        llf = moments.llf
+        _record(trace, iteration, llf, change if iteration else np.nan, moved)
+        if options.report is not None:
+            options.report(iteration, llf)
+        if iteration and _settled(change, moved, llf, options.tolerance):
+            return EMResult(params, llf, iteration, True, "converged", trace)
+        if iteration == options.maxiter or not cycles:
+            status = "stopped: the number of iterations reached maxiter" if cycles else "nothing to estimate"
+            return EMResult(params, llf, iteration, not cycles, status, trace)
+        previous = params
+        params = maximise(params, moments, expectation, cycles)
+        iteration += 1
+        if options.callback is not None:
+            options.callback(params)
+
+
+def maximise(
+    params: Array, moments: Moments, expectation: Expectation, cycles: list[list[NamedUpdate]]
+) -> Array:
+    """Return the parameters after one pass through the cycles, the first with the moments given."""
+    for number, cycle in enumerate(cycles):
+        if number:
+            moments = expectation(params)
+        for _, update in cycle:
+            params, moments = update(params, moments)
+    return params
+
+
+def _guilty(
+    params: Array,
+    expectation: Expectation,
+    loglike: Callable[[Array], float],
+    cycles: list[list[NamedUpdate]],
+) -> str:
+    """Repeat an iteration one update at a time; name the first update that lowers the log-likelihood."""
+    value = loglike(params)
+    for cycle in cycles:
+        moments = expectation(params)
+        for name, update in cycle:
+            params, moments = update(params, moments)
+            try:
+                new = loglike(params)
+            except (np.linalg.LinAlgError, ValueError):
+                return name
+            if not new >= value - _ROUNDING * (1.0 + abs(value)):
+                return name
+            value = new
+    return "no single block (rounding)"
+
+
+def _relative_change(params: Array, previous: Array) -> float:
+    size = np.maximum(np.abs(params), np.abs(previous))
+    floor = 1e-3 * np.max(size, initial=0.0) + np.finfo(float).tiny
+    return float(np.max(np.abs(params - previous) / np.maximum(size, min(floor, 1e-3)), initial=0.0))
+
+
+def _settled(change: float, moved: float, llf: float, tolerance: float) -> bool:
+    if tolerance <= 0.0:
+        return False
+    return abs(change) <= tolerance * (1.0 + abs(llf)) and moved <= np.sqrt(tolerance)
+
+
+def _record(trace: dict[str, list[float]], iteration: int, llf: float, change: float, moved: float) -> None:
+    for key, value in (
+        ("iteration", float(iteration)),
+        ("llf", llf),
+        ("change", change),
+        ("params_change", moved),
+    ):
+        trace[key].append(value)

@@ -1,0 +1,325 @@
+"""
+The M-step: one named update for each block of a linear Gaussian state-space model.
+
+    y_t     = d + Z x_t + D exog_t + eps_t,              eps_t ~ N(0, H)
+    x_{t+1} = c + (I - sum A_l) mu + A_1 x_t + ... + A_L x_{t-L+1} + G state_exog_t + eta_t,   eta_t ~ N(0, Q)
+
+Each update maps (params, moments) to the same pair at the new parameters, so that the next one works
+with the residuals of the coefficients just found (expectation conditional maximisation).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..numerics.linear_algebra import Array, companion, scaled_solve
+from ..params.layout import ParameterLayout
+from .coefficients import StackedCoefficients
+from .covariances import CovarianceTerm, precisions, scoring_step, update_covariance
+from .initial import StationaryTerm, newton_initial_mean
+from .moments import Moments
+from .regression import Regression
+
+_MAX_HALVING = 40
+
+Update = Callable[[Array, Moments], tuple[Array, Moments]]
+NamedUpdate = tuple[str, Update]
+
+OBSERVATION = ("design", "obs_intercept", "obs_coef")
+STATE = ("transition", "state_intercept", "state_coef", "state_mean")
+
+
+@dataclass(frozen=True)
+class LinearGaussianUpdates:
+    """
+    The updates of a model from the layout of its parameters.
+
+    Attributes
+    ----------
+    layout : ParameterLayout
+        Blocks "design" (p, k), "obs_intercept" (p, 1), "obs_coef" (p, r), "transition" (k, k * lags),
+        "state_intercept" (k, 1), "state_mean" (k, 1), "state_coef" (k, s), "obs_cov", "state_cov",
+        "initial_state" (k * lags, 1), "initial_state_cov".
+    start : str
+        "known" (with or without free elements), "stationary", "diffuse" or "approximate_diffuse".
+    """
+
+    layout: ParameterLayout
+    start: str
+
+    @property
+    def lags(self) -> int:
+        """Number of lags."""
+        rows, columns = self.layout.blocks["transition"].shape
+        return columns // rows
+
+    def cycles(self) -> list[list[NamedUpdate]]:
+        """Return the updates, grouped by the E-step that they share."""
+        out: list[list[NamedUpdate]] = []
+        if self._newton_start:
+            out.append([("initial_state", self.initial_state_newton)])
+        main: list[NamedUpdate] = []
+        if self._free(*OBSERVATION):
+            main.append(("observation coefficients", self.observation_coefficients))
+        if self._free(*STATE):
+            main.append(("state coefficients", self.state_coefficients))
+        if self._shared_covariances:
+            main.append(("obs_cov and state_cov", self.shared_covariances))
+        else:
+            if self._free("obs_cov"):
+                main.append(("obs_cov", self.obs_cov))
+            if self._free("state_cov"):
+                main.append(("state_cov", self.state_cov))
+        if self._free("initial_state") and not self._newton_start:
+            main.append(("initial_state", self.initial_state))
+        if self._free("initial_state_cov"):
+            main.append(("initial_state_cov", self.initial_state_cov))
+        return out + [main] if main else out
+
+    def obstacle(self) -> str | None:
+        """Say why EM cannot estimate this specification, None where it can."""
+        for keys, cov in ((OBSERVATION, "obs_cov"), (STATE, "state_cov")):
+            block = self.layout.blocks[cov]
+            noisy = np.zeros(block.shape[0], bool)
+            noisy[block.rows] = True
+            scale = np.abs(np.diagonal(block.fixed)).T
+            noisy |= (scale > 0) if scale.ndim == 1 else (scale > 0).any(axis=1)
+            for key in keys:
+                if np.any(~noisy[self.layout.blocks[key].rows]):
+                    return f"{key} has free elements in a row where {cov} is fixed at zero, which EM cannot move"
+        groups = [self._names(*OBSERVATION), self._names(*STATE), self._names("initial_state")]
+        for i, first in enumerate(groups):
+            for second in groups[i + 1 :]:
+                if first & second:
+                    return f"parameters {sorted(first & second)} are shared by two equations"
+        if self._names("initial_state_cov") & (self._names("obs_cov") | self._names("state_cov")):
+            return "initial_state_cov shares parameters with another covariance matrix"
+        if self._shared_covariances and self.start == "stationary":
+            return "obs_cov and state_cov share parameters under a stationary start"
+        return None
+
+    def _names(self, *keys: str) -> set[str]:
+        return {name for key in keys for name in self.layout.blocks[key].names}
+
+    def _free(self, *keys: str) -> bool:
+        return any(not self.layout.blocks[key].is_fixed for key in keys)
+
+    @property
+    def _shared_covariances(self) -> bool:
+        return bool(self._names("obs_cov") & self._names("state_cov"))
+
+    @property
+    def _newton_start(self) -> bool:
+        """Whether a free element of a_1 has no variance, so that E[x_1|Y] is the element itself."""
+        if not self._free("initial_state"):
+            return False
+        cov = self.layout.blocks["initial_state_cov"]
+        random = np.diag(cov.fixed) > 0
+        random[cov.rows[cov.rows == cov.columns]] = True
+        return bool(np.any(~random[self.layout.blocks["initial_state"].rows]))
+
+    # -- observation equation ------------------------------------------------------------------------
+
+    def observation_coefficients(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
+        """Z, d, D: regression of y_t on (x_t, 1, exog_t)."""
+        regression = moments.observation
+        k_states = regression.bb.shape[1] - 1 - self.layout.blocks["obs_coef"].shape[1]
+        stacked = self._stacked(OBSERVATION, (0, k_states, k_states + 1), regression)
+        step = stacked.step(regression, precisions(self.layout.matrices(params)["obs_cov"]))
+        shifted = regression.shifted(stacked.change(step))
+        return params + step, replace(moments, observation=shifted)
+
+    def obs_cov(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
+        """H = E sum eps eps' / n, in its structure."""
+        return update_covariance([self._term("obs_cov", moments.observation)], params), moments
+
+    # -- state equation ------------------------------------------------------------------------------
+
+    def state_coefficients(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
+        """
+        A_1..A_L, c, G, mu: regression of x_{t+1} on (x_t, 1, state_exog_t).
+
+        Under a stationary start the distribution of x_1 depends on them too. The regression, corrected
+        by the gradient of that term, is then a proposal: it is halved until the expected log-likelihood
+        rises and the transition is stable.
+        """
+        regression = moments.state
+        k_states = self.layout.blocks["transition"].shape[1]
+        precision = precisions(self.layout.matrices(params)["state_cov"])
+        if self.start != "stationary" and not self._free("state_mean") and not self._has_mean:
+            stacked = self._stacked(STATE[:3], (0, k_states, k_states + 1), regression)
+            step = stacked.step(regression, precision)
+            return params + step, replace(moments, state=regression.shifted(stacked.change(step)))
+        base = self._state_matrix(params)
+        term = self._stationary_term(moments)
+
+        def objective(trial: Array) -> float:
+            change = self._state_matrix(trial) - base
+            fit = -0.5 * float(np.sum(precision * regression.shifted(change).ee))
+            return fit if term is None else fit + term.value(*self._transition_equation(trial))
+
+        jacobian = self._state_jacobian(params)
+        gradient = np.sum(precision @ regression.eb, axis=0)
+        if term is not None:
+            by_transition, by_intercept, _ = term.gradient(*self._transition_equation(params))
+            k = len(base)
+            gradient[:, :k_states] += by_transition[:k]
+            gradient[:, k_states] += by_intercept[:k]
+        information = sum(
+            jacobian.T @ np.kron(pi, bb) @ jacobian for pi, bb in zip(precision, regression.bb, strict=True)
+        )
+        step = scaled_solve(information, jacobian.T @ gradient.ravel())
+        accepted = _halved(objective, params, step)
+        change = self._state_matrix(accepted) - base
+        return accepted, replace(moments, state=regression.shifted(change))
+
+    def state_cov(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
+        """Q = E sum eta eta' / (n - 1), in its structure; halved as the coefficients under a stationary start."""
+        covariance = self._term("state_cov", moments.state)
+        term = self._stationary_term(moments)
+        if term is None:
+            return update_covariance([covariance], params), moments
+
+        def objective(trial: Array) -> float:
+            return covariance.objective(trial) + term.value(*self._transition_equation(trial))
+
+        k = covariance.matrix.shape[0]
+        extra = term.gradient(*self._transition_equation(params))[2][:k, :k]
+        return _halved(objective, params, scoring_step([covariance], params, [extra])), moments
+
+    def shared_covariances(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
+        """H and Q with parameters in common."""
+        terms = [self._term("obs_cov", moments.observation), self._term("state_cov", moments.state)]
+        return update_covariance(terms, params), moments
+
+    # -- initial state -------------------------------------------------------------------------------
+
+    def initial_state(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
+        """a_1 = E[x_1|Y], weighted by P_1 where elements are shared."""
+        stacked = self._stacked(("initial_state",), (0,), (moments.initial_mean.size, 1))
+        regression = self._initial_regression(params, moments)
+        return params + stacked.step(regression, precisions(self.layout.matrices(params)["initial_state_cov"])), moments
+
+    def initial_state_cov(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
+        """P_1 = V_1 + (E[x_1|Y] - a_1)(.)', in its structure."""
+        term = self._term("initial_state_cov", self._initial_regression(params, moments))
+        return update_covariance([term], params), moments
+
+    def initial_state_newton(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
+        """a_1 += (D' N_0 D)^+ D' r_0: x_1 an unknown constant."""
+        block, index = self.layout.blocks["initial_state"], self.layout.index["initial_state"]
+        places = np.unique(index)
+        jacobian = np.zeros((block.shape[0], len(places)))
+        np.add.at(jacobian, (block.rows, np.searchsorted(places, index)), block.coefs)
+        out = np.array(params)
+        out[places] += newton_initial_mean(jacobian, moments.initial_score, moments.initial_information)
+        return out, moments
+
+    def _initial_regression(self, params: Array, moments: Moments) -> Regression:
+        gap = (moments.initial_mean - self.layout.matrices(params)["initial_state"][:, 0])[:, None]
+        ee = moments.initial_cov + gap @ gap.T
+        return Regression(ee[None], gap[None], np.ones((1, 1, 1)), np.ones(1))
+
+    # -- information ---------------------------------------------------------------------------------
+
+    def information(self, params: Array, moments: Moments) -> Array:
+        """Return the diagonal of the complete-data information, zero where nothing is known of it."""
+        at = self.layout.matrices(params)
+        k_states = moments.initial_mean.size
+        out = np.zeros(len(self.layout))
+        for keys, cov, regression in (
+            (OBSERVATION, "obs_cov", moments.observation),
+            (STATE[:3], "state_cov", moments.state),
+        ):
+            precision = precisions(at[cov])
+            stacked = self._stacked(keys, (0, k_states, k_states + 1), regression)
+            weight = np.einsum("gii,gjj->ij", precision, regression.bb)[stacked.rows, stacked.columns]
+            out += np.bincount(stacked.index, weights=stacked.coefs**2 * weight, minlength=len(out))
+            block, index = self.layout.blocks[cov], self.layout.index[cov]
+            variance = np.einsum("g,gii,gjj->ij", regression.n, precision, precision)[block.rows, block.columns]
+            out += np.bincount(index, weights=0.5 * block.coefs**2 * variance, minlength=len(out))
+            if cov == "state_cov":
+                level = np.eye(len(at["state_mean"])) - self._state_matrix(params)[:, :k_states].reshape(
+                    len(at["state_mean"]), self.lags, -1
+                ).sum(axis=1)
+                mean = self.layout.blocks["state_mean"]
+                weight = np.einsum("g,gij->ij", regression.n, precision)
+                weight = np.diag(level.T @ weight @ level)[mean.rows]
+                out += np.bincount(self.layout.index["state_mean"], weights=weight, minlength=len(out))
+        block = self.layout.blocks["initial_state"]
+        weight = np.diag(moments.initial_information)[block.rows]
+        return out + np.bincount(self.layout.index["initial_state"], weights=weight, minlength=len(out))
+
+    # -- shared pieces -------------------------------------------------------------------------------
+
+    def _stacked(
+        self, keys: tuple[str, ...], first: tuple[int, ...], like: Regression | tuple[int, int]
+    ) -> StackedCoefficients:
+        shape = like if isinstance(like, tuple) else (like.eb.shape[1], like.eb.shape[2])
+        blocks = [
+            (self.layout.blocks[key], self.layout.index[key], column)
+            for key, column in zip(keys, first, strict=True)
+        ]
+        return StackedCoefficients(blocks, shape, len(self.layout))
+
+    def _term(self, key: str, regression: Regression) -> CovarianceTerm:
+        return CovarianceTerm(self.layout.blocks[key], self.layout.index[key], regression)
+
+    @property
+    def _has_mean(self) -> bool:
+        return bool(np.any(self.layout.blocks["state_mean"].fixed))
+
+    def _stationary_term(self, moments: Moments) -> StationaryTerm | None:
+        if self.start != "stationary":
+            return None
+        return StationaryTerm(moments.initial_mean, moments.initial_cov)
+
+    def _state_matrix(self, params: Array) -> Array:
+        """[A_1..A_L | c + (I - sum A) mu | G], time-varying parts at their first period."""
+        at = {key: value[..., 0] if value.ndim == 3 else value for key, value in self.layout.matrices(params).items()}
+        k = at["transition"].shape[0]
+        total = at["transition"].reshape(k, self.lags, k).sum(axis=1)
+        intercept = at["state_intercept"] + (np.eye(k) - total) @ at["state_mean"]
+        return np.concatenate([at["transition"], intercept, at["state_coef"]], axis=1)
+
+    def _state_jacobian(self, params: Array) -> Array:
+        """Derivative of the row-stacked `_state_matrix` by the flat vector."""
+        at, blocks, index = self.layout.matrices(params), self.layout.blocks, self.layout.index
+        k, k_states = blocks["transition"].shape
+        width = k_states + 1 + blocks["state_coef"].shape[1]
+        out = np.zeros((k, width, len(self.layout)))
+        for key, first in (("transition", 0), ("state_intercept", k_states), ("state_coef", k_states + 1)):
+            block = blocks[key]
+            np.add.at(out, (block.rows, block.columns + first, index[key]), block.coefs)
+        block, mean = blocks["transition"], at["state_mean"][:, 0]
+        np.add.at(out, (block.rows, k_states, index["transition"]), -block.coefs * mean[block.columns % k])
+        transition = at["transition"] if at["transition"].ndim == 2 else at["transition"][:, :, 0]
+        level = np.eye(k) - transition.reshape(k, self.lags, k).sum(axis=1)
+        block = blocks["state_mean"]
+        for row, coef, place in zip(block.rows, block.coefs, index["state_mean"], strict=True):
+            out[:, k_states, place] += coef * level[:, row]
+        return out.reshape(k * width, len(self.layout))
+
+    def _transition_equation(self, params: Array) -> tuple[Array, Array, Array]:
+        """Return T, c and W = R Q R' of the companion form, without exogenous terms."""
+        matrix = self._state_matrix(params)
+        k = len(matrix)
+        k_states = k * self.lags
+        intercept, selected = np.zeros(k_states), np.zeros((k_states, k_states))
+        intercept[:k] = matrix[:, k_states]
+        selected[:k, :k] = self.layout.matrices(params)["state_cov"]
+        return companion(matrix[:, :k_states]), intercept, selected
+
+
+def _halved(objective: Callable[[Array], float], params: Array, step: Array) -> Array:
+    """Return params + step, the step halved until the objective rises; params where it never does."""
+    value = objective(params)
+    for _ in range(_MAX_HALVING):
+        trial = params + step
+        if objective(trial) > value:
+            return trial
+        step = 0.5 * step
+    return params

@@ -1,0 +1,1 @@
+"""Estimation: start values, EM and gradient methods, several starts."""

@@ -1,0 +1,225 @@
+"""One fit: options, starts, EM, gradient method, verdict."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from ..em.driver import EMOptions, EMResult, run_em
+from ..exceptions import ConvergenceWarning, EstimationError, SpecificationError, UnsupportedError
+from ..numerics.linear_algebra import Array
+from .optimize import SCIPY_METHODS, SCORE_TOLERANCE, Optimum, maximise_likelihood, parameter_scale, polish
+from .problem import EstimationProblem
+from .progress import reporter
+from .start_values import random_start, start_values
+
+METHODS = ("auto", "em", "newton", *SCIPY_METHODS)
+_MAXITER = 500
+_EM_BEFORE_GRADIENT = 30
+_EM_TOLERANCE_BEFORE_GRADIENT = 1e-5
+_POLISH_UP_TO = 80
+"""Newton polishing costs two smoother passes a parameter; above this many it is left out."""
+_SAME_MAXIMUM = 1e-4
+
+
+@dataclass(frozen=True)
+class FitRequest:
+    """The options of `fit`."""
+
+    start: Array | None = None
+    method: str = "auto"
+    maxiter: int | None = None
+    tolerance: float = 1e-6
+    n_starts: int = 1
+    rng: object = None
+    disp: bool = False
+    progress: bool = False
+    callback: Callable[[Array], object] | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """
+    The outcome of a fit.
+
+    Attributes
+    ----------
+    params : ndarray
+        All parameters, the fixed ones included.
+    llf : float
+        Log-likelihood.
+    method : str
+        The method asked for.
+    converged : bool
+        Whether the criteria of the method were met.
+    status : str
+        What ended it, in words.
+    em_trace : dict of list
+        Trace of the EM phase.
+    gradient_path : list of float
+        Log-likelihoods of the gradient phase.
+    score_norm : float
+        Largest element of the score, each times the standard error that complete data would give.
+    iterations, evaluations : int
+        Iterations of all phases; evaluations of the likelihood or its gradient.
+    starts : list of float
+        Log-likelihoods that the starts reached, in their order.
+    seconds : float
+        Time taken.
+    warnings : list of (str, type)
+        What to warn of.
+    """
+
+    params: Array
+    llf: float
+    method: str
+    converged: bool
+    status: str
+    em_trace: dict[str, list[float]]
+    gradient_path: list[float]
+    score_norm: float
+    iterations: int
+    evaluations: int
+    starts: list[float]
+    seconds: float
+    warnings: list[tuple[str, type[Warning]]]
+
+    @property
+    def starts_at_best(self) -> int:
+        """Number of starts that reached the highest log-likelihood."""
+        return int(np.sum(np.array(self.starts) > max(self.starts) - _SAME_MAXIMUM * (1.0 + abs(self.llf))))
+
+
+def check_request(request: FitRequest) -> None:
+    """Refuse unknown or impossible options."""
+    if request.method not in METHODS:
+        raise SpecificationError("method is unknown", got=repr(request.method), expected=f"one of {METHODS}")
+    if request.maxiter is not None and (int(request.maxiter) != request.maxiter or request.maxiter < 0):
+        raise SpecificationError("maxiter is not a non-negative integer", got=request.maxiter)
+    if not 0.0 <= request.tolerance < 1.0:
+        raise SpecificationError("tolerance is out of range", got=request.tolerance, expected="0 <= tolerance < 1")
+    if int(request.n_starts) != request.n_starts or request.n_starts < 1:
+        raise SpecificationError("n_starts is not a positive integer", got=request.n_starts)
+    if request.options and request.method in ("em", "newton"):
+        raise SpecificationError(
+            f'method="{request.method}" takes no such options', got=sorted(request.options),
+            remedy="Options of an optimiser go with a gradient method.",
+        )
+
+
+def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
+    """
+    Run the starts of a request and return the best fit.
+
+    Raises
+    ------
+    EstimationError
+        If no start value has a likelihood.
+    """
+    check_request(request)
+    began = time.perf_counter()
+    generator = np.random.default_rng(request.rng)  # type: ignore[arg-type]
+    first = problem.reduced(request.start) if request.start is not None else start_values(problem)
+    fits, reached = [], []
+    for number in range(int(request.n_starts)):
+        start = first if number == 0 else random_start(problem, first, generator)
+        if not np.isfinite(problem.value(start)):
+            reached.append(-np.inf)
+            continue
+        fits.append(_one_start(problem, start, request))
+        reached.append(fits[-1].llf)
+    if not fits:
+        problem.moments(first)
+        raise EstimationError(
+            "The log-likelihood does not exist at the start values",
+            remedy="Pass start_params at which every covariance is positive semidefinite and the start exists.",
+        )
+    best = max(fits, key=lambda fit: fit.llf)
+    notes = list(best.warnings)
+    if not best.converged and request.tolerance > 0:
+        notes.append((f"The fit did not converge: {best.status}.", ConvergenceWarning))
+    return replace(
+        best, params=problem.full(best.params), starts=reached, seconds=time.perf_counter() - began, warnings=notes
+    )
+
+
+def _one_start(problem: EstimationProblem, start: Array, request: FitRequest) -> FitResult:
+    """Run the method from one start; parameters of the result are the free ones."""
+    maxiter = _MAXITER if request.maxiter is None else int(request.maxiter)
+    with reporter(request.disp, request.progress, maxiter) as report:
+        if request.method == "em":
+            obstacle = problem.updates.obstacle()
+            if obstacle is not None:
+                raise UnsupportedError(
+                    f"EM cannot estimate this specification: {obstacle}", remedy='Use method="lbfgs" or "auto".'
+                )
+            return _from_em(problem, _em(problem, start, request, maxiter, request.tolerance, report))
+        em = None
+        if request.method == "auto" and problem.updates.obstacle() is None and maxiter:
+            limit = min(maxiter, _EM_BEFORE_GRADIENT)
+            em = _em(problem, start, request, limit, _EM_TOLERANCE_BEFORE_GRADIENT, report)
+            start = em.params
+        method = "lbfgs" if request.method == "auto" else request.method
+        optimum = maximise_likelihood(
+            problem, start, method, maxiter, request.options, _full_callback(problem, request.callback), report
+        )
+    if request.method == "auto" and 0 < len(start) <= _POLISH_UP_TO and maxiter:
+        optimum = polish(problem, optimum)
+    return _from_gradient(request, em, optimum)
+
+
+def _full_callback(
+    problem: EstimationProblem, callback: Callable[[Array], object] | None
+) -> Callable[[Array], object] | None:
+    """Return the user's callback, made to receive all parameters."""
+    return None if callback is None else lambda params: callback(problem.full(params))
+
+
+def _em(
+    problem: EstimationProblem,
+    start: Array,
+    request: FitRequest,
+    maxiter: int,
+    tolerance: float,
+    report: Callable[[int, float], object] | None,
+) -> EMResult:
+    options = EMOptions(maxiter, tolerance, _full_callback(problem, request.callback), report)
+    return run_em(start, problem.moments, problem.loglike, problem.updates.cycles(), options)
+
+
+def _from_em(problem: EstimationProblem, em: EMResult) -> FitResult:
+    return FitResult(
+        em.params, em.llf, "em", em.converged, em.status, em.trace, [], _score_norm(problem, em.params),
+        em.iterations, len(em.trace["llf"]), [], 0.0, [],
+    )  # fmt: skip
+
+
+def _from_gradient(request: FitRequest, em: EMResult | None, optimum: Optimum) -> FitResult:
+    converged = optimum.score_norm < SCORE_TOLERANCE
+    status = "converged" if converged else f"the scaled score is {optimum.score_norm:.2g} ({optimum.message})"
+    trace: dict[str, list[float]] = em.trace if em else {"iteration": [], "llf": [], "change": [], "params_change": []}
+    return FitResult(
+        optimum.params, optimum.llf, request.method, converged, status, trace, optimum.path, optimum.score_norm,
+        optimum.iterations + (em.iterations if em else 0),
+        optimum.evaluations + (len(em.trace["llf"]) if em else 0), [], 0.0, [],
+    )  # fmt: skip
+
+
+def _score_norm(problem: EstimationProblem, params: Array) -> float:
+    """Return the largest scaled score in unconstrained parameters, NaN where there is none."""
+    if len(params) == 0:
+        return 0.0
+    try:
+        found = problem.value_and_score(params)
+    except UnsupportedError:
+        return np.nan
+    if found is None:
+        return np.nan
+    z = problem.layout.unconstrain(params)
+    scaled = problem.layout.pull_back(z, found[1]) * parameter_scale(problem, params)
+    return float(np.max(np.abs(scaled)))

@@ -1,0 +1,256 @@
+"""Gradient methods on the unconstrained, scaled parameters, with the exact score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.optimize
+
+from ..numerics.linear_algebra import Array
+from .problem import EstimationProblem
+
+SCIPY_METHODS = {
+    "lbfgs": "L-BFGS-B",
+    "bfgs": "BFGS",
+    "cg": "CG",
+    "nm": "Nelder-Mead",
+    "powell": "Powell",
+}
+_WITHOUT_GRADIENT = ("nm", "powell")
+_NEWTON_STEPS = 25
+SCORE_TOLERANCE = 1e-3
+"""Largest scaled score at a maximum: a score of 1e-3 is about 1e-6 below it in log-likelihood."""
+
+
+@dataclass
+class Path:
+    """Log-likelihoods of a gradient method, one by iteration, and its number of evaluations."""
+
+    llf: list[float]
+    evaluations: int = 0
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """Where a gradient method ended: parameters, log-likelihood, scaled score, verdict in words."""
+
+    params: Array
+    llf: float
+    score_norm: float
+    message: str
+    iterations: int
+    evaluations: int
+    path: list[float]
+
+
+class ScaledObjective:
+    """
+    Minus the log-likelihood as a function of w, with params = constrain(z) and z = z_0 + scale * w.
+
+    Where the likelihood does not exist (an unstable transition under a stationary start, a matrix
+    that is no covariance) the value is the last one plus a wall, so that a line search steps back.
+    """
+
+    def __init__(self, problem: EstimationProblem, params: Array, scale: Array) -> None:
+        self.problem = problem
+        self.origin = problem.layout.unconstrain(params)
+        self.scale = scale
+        self.path = Path([])
+        self._last = np.inf
+        self._best: tuple[float, Array] = (np.inf, np.zeros(len(params)))
+
+    def params(self, w: Array) -> Array:
+        """Return the parameters at w."""
+        return self.problem.layout.constrain(self.origin + self.scale * w)
+
+    def __call__(self, w: Array) -> tuple[float, Array]:
+        """Return the value and the gradient."""
+        self.path.evaluations += 1
+        z = self.origin + self.scale * w
+        found = self.problem.value_and_score(self.problem.layout.constrain(z))
+        if found is None:
+            wall = self._last if np.isfinite(self._last) else 0.0
+            return wall + 10.0 + abs(wall), np.zeros(len(w))
+        self._keep(-found[0], w)
+        return self._last, -self.problem.layout.pull_back(z, found[1]) * self.scale
+
+    def value(self, w: Array) -> float:
+        """Return the value alone, infinite where the likelihood does not exist."""
+        self.path.evaluations += 1
+        value = -self.problem.value(self.params(w))
+        if np.isfinite(value):
+            self._keep(value, w)
+        return value
+
+    def _keep(self, value: float, w: Array) -> None:
+        self._last = value
+        if value < self._best[0]:
+            self._best = (value, np.array(w))
+
+    @property
+    def best(self) -> Array:
+        """The w with the highest log-likelihood so far."""
+        return self._best[1]
+
+    def hessian(self, w: Array) -> Array | None:
+        """Return second derivatives by central differences of the gradient, None at an edge."""
+        h = 1e-4
+        rows = []
+        for i in range(len(w)):
+            step = np.zeros(len(w))
+            step[i] = h
+            pair = []
+            for sign in (1.0, -1.0):
+                z = self.origin + self.scale * (w + sign * step)
+                found = self.problem.value_and_score(self.problem.layout.constrain(z))
+                self.path.evaluations += 1
+                if found is None:
+                    return None
+                pair.append(-self.problem.layout.pull_back(z, found[1]) * self.scale)
+            rows.append((pair[0] - pair[1]) / (2.0 * h))
+        matrix = np.array(rows)
+        return 0.5 * (matrix + matrix.T)
+
+
+def parameter_scale(problem: EstimationProblem, params: Array) -> Array:
+    """
+    Return a scale for each unconstrained parameter: one over the root of its complete-data information.
+
+    It makes the path of a gradient method independent of the units of the data.
+    """
+    z = problem.layout.unconstrain(params)
+    fallback = np.maximum(np.abs(z), 1e-3)
+    try:
+        information = problem.updates.information(params, problem.moments(params))
+    except (np.linalg.LinAlgError, ValueError):
+        return fallback
+    out = np.zeros(len(z))
+    for key in problem.layout.structures:
+        structure = problem.layout.structures[key]
+        places = problem.layout.positions(structure.param_names)
+        jacobian = structure.jacobian(z[places])
+        out[places] = np.einsum("ij,i,ij->j", jacobian, information[places], jacobian)
+    covered = problem.layout.structures
+    plain = np.ones(len(z), bool)
+    for structure in covered.values():
+        plain[problem.layout.positions(structure.param_names)] = False
+    out[plain] = information[plain]
+    good = np.isfinite(out) & (out > 0)
+    return np.where(good, 1.0 / np.sqrt(np.where(good, out, 1.0)), fallback)
+
+
+def maximise_likelihood(
+    problem: EstimationProblem,
+    start: Array,
+    method: str,
+    maxiter: int,
+    options: dict[str, Any],
+    callback: Callable[[Array], object] | None = None,
+    report: Callable[[int, float], object] | None = None,
+) -> Optimum:
+    """
+    Maximise the log-likelihood from start values by one of `SCIPY_METHODS`, or "newton".
+
+    Parameters
+    ----------
+    problem : EstimationProblem
+        The problem.
+    start : ndarray
+        Free parameters.
+    method : str
+        The method.
+    maxiter : int
+        Largest number of iterations.
+    options : dict
+        Options of `scipy.optimize.minimize`.
+    callback, report : callable, optional
+        Called with the parameters, and with (iteration, log-likelihood), after each iteration.
+    """
+    objective = ScaledObjective(problem, start, parameter_scale(problem, start))
+    count = [0]
+
+    def after(w: Array, *_: object) -> None:
+        count[0] += 1
+        objective.path.llf.append(-objective._last)
+        if report is not None:
+            report(count[0], -objective._last)
+        if callback is not None:
+            callback(objective.params(np.asarray(w)))
+
+    w = np.zeros(len(start))
+    message = ""
+    if len(start) == 0:
+        return Optimum(start, problem.loglike(start), 0.0, "nothing to estimate", 0, 1, [])
+    if method == "newton":
+        w, message = newton(objective, w, maxiter, after)
+    else:
+        settings = {**_defaults(method, maxiter), **options}
+        gradient = method not in _WITHOUT_GRADIENT
+        result = scipy.optimize.minimize(
+            objective if gradient else objective.value,
+            w, jac=gradient or None, method=SCIPY_METHODS[method], callback=after, options=settings,
+        )  # fmt: skip
+        message = str(result.message)
+    value, gradient_at = objective(objective.best)
+    return Optimum(
+        objective.params(objective.best),
+        -value,
+        float(np.max(np.abs(gradient_at))),
+        message,
+        count[0],
+        objective.path.evaluations,
+        objective.path.llf,
+    )
+
+
+def _defaults(method: str, maxiter: int) -> dict[str, Any]:
+    if method == "lbfgs":
+        return {"maxiter": maxiter, "maxfun": 10 * maxiter, "maxcor": 30, "ftol": 1e-14, "gtol": 1e-6}
+    if method in ("bfgs", "cg"):
+        return {"maxiter": maxiter, "gtol": 1e-6}
+    if method == "nm":
+        return {"maxiter": 200 * maxiter, "xatol": 1e-8, "fatol": 1e-10, "adaptive": True}
+    return {"maxiter": maxiter, "xtol": 1e-10, "ftol": 1e-14}
+
+
+def newton(
+    objective: ScaledObjective, w: Array, maxiter: int, after: Callable[[Array], None]
+) -> tuple[Array, str]:
+    """Minimise by Newton steps with differenced second derivatives, damped where they do not descend."""
+    value, gradient = objective(w)
+    for _ in range(maxiter):
+        hessian = objective.hessian(w)
+        if hessian is None:
+            return w, "second derivatives do not exist here"
+        values, vectors = np.linalg.eigh(hessian)
+        floor = 1e-9 * max(abs(values[-1]), abs(values[0]), 1e-300)
+        flat = np.abs(values) <= floor
+        step = -vectors @ (np.where(flat, 0.0, vectors.T @ gradient) / np.where(flat, 1.0, np.abs(values)))
+        decrement = -float(gradient @ step)
+        if decrement < 1e-14 * (1.0 + abs(value)):
+            return w, "converged"
+        for _ in range(40):
+            new, new_gradient = objective(w + step)
+            if new < value:
+                break
+            step = 0.5 * step
+        else:
+            return w, "no descent to rounding"
+        w, value, gradient = w + step, new, new_gradient
+        after(w)
+    return w, "maxiter reached"
+
+
+def polish(problem: EstimationProblem, optimum: Optimum, maxiter: int = _NEWTON_STEPS) -> Optimum:
+    """Return the optimum after Newton steps, where they raise the log-likelihood."""
+    better = maximise_likelihood(problem, optimum.params, "newton", maxiter, {})
+    if better.llf < optimum.llf:
+        return optimum
+    return Optimum(
+        better.params, better.llf, better.score_norm, optimum.message,
+        optimum.iterations + better.iterations, optimum.evaluations + better.evaluations,
+        optimum.path + better.path,
+    )  # fmt: skip

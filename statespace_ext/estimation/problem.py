@@ -1,0 +1,113 @@
+"""What the estimation methods see of a model: free parameters, E-step, log-likelihood, exact score."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+
+from ..em.covariances import by_group
+from ..em.moments import Moments
+from ..em.updates import LinearGaussianUpdates
+from ..numerics.linear_algebra import Array, is_positive_semidefinite
+from ..params.layout import ParameterLayout
+from ..statespace.smoother import Smoother
+from ..statespace.system import System
+
+
+_NOT_HERE = (np.linalg.LinAlgError, ValueError, FloatingPointError)
+"""What numpy, scipy and statsmodels raise where there is no likelihood: no inverse, no stationary start."""
+
+
+class Model(Protocol):
+    """The part of a model that estimation uses."""
+
+    layout: ParameterLayout
+    start_kind: str
+    k_factors: int
+    lags: int
+
+    @property
+    def private_smoother(self) -> Smoother:
+        """A smoother that shares no state with the model."""
+
+    def started_system(self, params: Array) -> System:
+        """Return the system at a full parameter vector."""
+
+    def loglike_and_score(self, params: Array) -> tuple[float, Array]:
+        """Return the log-likelihood and its gradient at a full parameter vector."""
+
+
+class EstimationProblem:
+    """
+    A model with some parameters held at values; vectors here are of the free parameters.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    fixed : mapping of str to float
+        Parameters held fixed.
+    """
+
+    def __init__(self, model: Model, fixed: Mapping[str, float]) -> None:
+        self.model = model
+        self.layout = model.layout.fix(fixed)
+        self._free = model.layout.positions(self.layout.names)
+        self._full = np.zeros(len(model.layout))
+        self._full[model.layout.positions(list(fixed))] = list(fixed.values())
+        self.updates = LinearGaussianUpdates(self.layout, model.start_kind)
+
+    @property
+    def smoother(self) -> Smoother:
+        """The model's private smoother."""
+        return self.model.private_smoother
+
+    def full(self, params: Array) -> Array:
+        """Return the full vector."""
+        out = self._full.copy()
+        out[self._free] = params
+        return out
+
+    def reduced(self, full: Array) -> Array:
+        """Return the free part of a full vector."""
+        return np.asarray(full, dtype=float)[self._free]
+
+    def system(self, params: Array) -> System:
+        """Return the system."""
+        return self.model.started_system(self.full(params))
+
+    def moments(self, params: Array) -> Moments:
+        """Return the E-step."""
+        return self.smoother.moments(self.system(params))
+
+    def loglike(self, params: Array) -> float:
+        """Return the log-likelihood."""
+        return self.smoother.loglike(self.system(params))
+
+    def feasible(self, params: Array) -> bool:
+        """Tell whether every covariance matrix is positive semidefinite."""
+        matrices = self.layout.matrices(params)
+        free = [key for key in self.layout.covariances if not self.layout.blocks[key].is_fixed]
+        return all(is_positive_semidefinite(cov) for key in free for cov in by_group(matrices[key]))
+
+    def value(self, params: Array) -> float:
+        """Return the log-likelihood, minus infinity where it does not exist."""
+        try:
+            value = self.loglike(params) if self.feasible(params) else -np.inf
+        except _NOT_HERE:
+            return -np.inf
+        return value if np.isfinite(value) else -np.inf
+
+    def value_and_score(self, params: Array) -> tuple[float, Array] | None:
+        """Return the log-likelihood and its gradient by free parameter, None where it does not exist."""
+        if not self.feasible(params):
+            return None
+        try:
+            llf, gradient = self.model.loglike_and_score(self.full(params))
+        except _NOT_HERE:
+            return None
+        if not np.isfinite(llf) or not np.all(np.isfinite(gradient)):
+            return None
+        return llf, gradient[self._free]

@@ -1,0 +1,237 @@
+"""Start values: principal components as if they were the states, then the M-step on them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..em.moments import Moments
+from ..em.updates import OBSERVATION, STATE, LinearGaussianUpdates
+from ..numerics.linear_algebra import Array, companion, is_positive_definite, spectral_radius
+from ..numerics.rotation import lower_triangular_rotation
+from ..params.covariance import structure_of
+from ..statespace.smoother import Smoothed, observation_sums, state_sums
+from .problem import EstimationProblem
+
+_LARGEST_ROOT = 0.98
+_NOISE_SHARE = 0.25
+"""Least share of the variation of a series (or of a factor's steps) that starts as noise."""
+_FILLING_ROUNDS = 20
+_RANDOM_TRIES = 30
+
+
+def start_values(problem: EstimationProblem) -> Array:
+    """
+    Return start values of the free parameters.
+
+    The factors are least-squares scores where the design is fixed, else principal components of the
+    series (and of their lags where there are more factors than series), missing values filled in. The
+    updates of the M-step, run on them as if they were observed, give every block; the constraints of
+    the layout hold throughout.
+    """
+    layout = problem.layout
+    if len(layout) == 0:
+        return np.zeros(0)
+    y = fill_missing(problem.smoother.endog)
+    params = _neutral(problem, y)
+    factors = _unit_noise(problem, _factors(problem, y, params))
+    updates = LinearGaussianUpdates(layout, "known")
+    moments = _as_observed(problem, y, factors, params)
+    if any(not layout.blocks[key].is_fixed for key in OBSERVATION):
+        params, moments = updates.observation_coefficients(params, moments)
+    variation = np.minimum(np.var(y, axis=0), np.var(np.diff(y, axis=0), axis=0) if len(y) > 2 else np.inf)
+    noise = np.maximum(np.diag(moments.observation.mean), _NOISE_SHARE * variation)
+    params = _covariance(problem, "obs_cov", params, moments.observation.mean, noise)
+    if any(not layout.blocks[key].is_fixed for key in STATE):
+        params, moments = updates.state_coefficients(params, moments)
+    params = stabilised(problem, params)
+    steps = np.diag(moments.state.mean)
+    share = _NOISE_SHARE if layout.blocks["design"].is_fixed else 1.0
+    least = 1e-4 * max(float(np.max(steps, initial=0.0)), 1e-8)
+    params = _covariance(
+        problem, "state_cov", params, share * moments.state.mean, np.maximum(share * steps, least)
+    )
+    return _initial(problem, params, factors)
+
+
+def random_start(problem: EstimationProblem, around: Array, rng: np.random.Generator) -> Array:
+    """Return start values scattered around others: coefficients shifted, variances rescaled."""
+    layout = problem.layout
+    centre = layout.unconstrain(around)
+    in_cov = np.zeros(len(centre), bool)
+    for structure in layout.structures.values():
+        in_cov[layout.positions(structure.param_names)] = True
+    typical = np.abs(centre).copy()
+    for key, block in layout.blocks.items():
+        if key not in layout.covariances and not block.is_fixed:
+            places = layout.block_params(key)
+            typical[places] = np.maximum(typical[places], np.sqrt(np.mean(centre[places] ** 2)) + 1e-3)
+    spread = 1.0
+    for _ in range(_RANDOM_TRIES):
+        draw = rng.standard_normal(len(centre))
+        moved = np.where(in_cov, centre * np.exp(0.5 * spread * draw), centre + spread * typical * draw)
+        trial = stabilised(problem, layout.constrain(moved))
+        if np.isfinite(problem.value(trial)):
+            return trial
+        spread *= 0.7
+    return around
+
+
+def fill_missing(endog: Array) -> Array:
+    """Return the data with missing values replaced by their least-squares fit on one principal component."""
+    missing = np.isnan(endog)
+    if not missing.any():
+        return endog
+    index = np.arange(len(endog), dtype=float)
+    filled = np.array(endog)
+    for j in range(endog.shape[1]):
+        seen = ~missing[:, j]
+        filled[:, j] = np.interp(index, index[seen], endog[seen, j]) if seen.any() else 0.0
+    if endog.shape[1] < 3:
+        return filled
+    for _ in range(_FILLING_ROUNDS):
+        mean, scale = filled.mean(axis=0), filled.std(axis=0) + 1e-300
+        standard = (filled - mean) / scale
+        left, values, right = np.linalg.svd(standard, full_matrices=False)
+        fit = mean + scale * (values[0] * np.outer(left[:, 0], right[0]))
+        filled = np.where(missing, fit, endog)
+    return filled
+
+
+def _neutral(problem: EstimationProblem, y: Array) -> Array:
+    """Return parameters with zero coefficients and diagonal covariances of the size of the data."""
+    layout = problem.layout
+    k = layout.blocks["state_cov"].shape[0]
+    sizes = {
+        "obs_cov": np.var(y, axis=0) + 1e-12,
+        "state_cov": np.ones(k),
+        "initial_state_cov": np.ones(layout.blocks["initial_state_cov"].shape[0]),
+    }
+    params = np.zeros(len(layout))
+    for key, size in sizes.items():
+        params = _covariance(problem, key, params, np.diag(size), size)
+    return params
+
+
+def _factors(problem: EstimationProblem, y: Array, params: Array) -> Array:
+    """Return (nobs, k) factor scores."""
+    layout = problem.layout
+    block = layout.blocks["design"]
+    p, k = block.shape
+    fixed = block.fixed if block.fixed.ndim == 2 else block.fixed[:, :, 0]
+    if block.is_fixed:
+        intercept = layout.matrices(params)["obs_intercept"]
+        centred = y - (intercept[:, 0] if intercept.ndim == 2 else intercept[:, 0].T)
+        if not layout.blocks["obs_intercept"].is_fixed and p > 1:
+            centred = centred - (centred.mean(axis=0) - centred.mean())
+        return centred @ np.linalg.pinv(fixed).T
+    scale = np.std(y, axis=0)
+    standard = (y - y.mean(axis=0)) / np.where(scale > 0, scale, 1.0)
+    stacked = [standard]
+    while sum(part.shape[1] for part in stacked) < k:
+        lagged = np.roll(stacked[-1], 1, axis=0)
+        lagged[0] = lagged[min(1, len(lagged) - 1)]
+        stacked.append(lagged)
+    left, _, _ = np.linalg.svd(np.concatenate(stacked, axis=1), full_matrices=False)
+    scores = np.zeros((len(y), k))
+    scores[:, : min(k, left.shape[1])] = left[:, :k] * np.sqrt(len(y))
+    loadings = np.linalg.lstsq(scores, y - y.mean(axis=0), rcond=None)[0].T
+    free = np.zeros((p, k), bool)
+    free[block.rows, block.columns] = True
+    return scores @ np.linalg.inv(_rotation(loadings, fixed, free)).T
+
+
+def _rotation(loadings: Array, fixed: Array, free: Array) -> Array:
+    """Return a nonsingular G that brings loadings @ G near the fixed elements of the design."""
+    k = loadings.shape[1]
+    if np.array_equal(free, np.tri(*free.shape, dtype=bool)) and not np.any(fixed[~free]):
+        return lower_triangular_rotation(loadings)
+    rotation = np.eye(k)
+    for j in range(k):
+        rows = ~free[:, j]
+        if not rows.any():
+            continue
+        if np.any(fixed[rows, j]):
+            rotation[:, j] = np.linalg.lstsq(loadings[rows], fixed[rows, j], rcond=None)[0]
+        elif rows.sum() < len(loadings):
+            rotation[:, j] = np.linalg.svd(loadings[rows])[2][-1]
+    return rotation if np.linalg.cond(rotation) < 1e6 else np.eye(k)
+
+
+def _unit_noise(problem: EstimationProblem, factors: Array) -> Array:
+    """Return factors rescaled to the innovation variances, where these are fixed and the design is free."""
+    cov, design = problem.layout.blocks["state_cov"], problem.layout.blocks["design"]
+    if not cov.is_fixed or design.is_fixed or np.any(design.fixed):
+        return factors
+    fixed = np.diag(cov.fixed if cov.fixed.ndim == 2 else cov.fixed[:, :, 0])
+    fit = np.linalg.lstsq(factors[:-1], factors[1:], rcond=None)[0]
+    noise = np.var(factors[1:] - factors[:-1] @ fit, axis=0)
+    good = (noise > 0) & (fixed > 0)
+    return factors * np.sqrt(np.where(good, fixed, 1.0) / np.where(good, noise, 1.0))
+
+
+def _as_observed(problem: EstimationProblem, y: Array, factors: Array, params: Array) -> Moments:
+    """Return moments as if the factors were the states, without uncertainty."""
+    lags, n = problem.model.lags, len(y)
+    states = np.concatenate([factors[np.maximum(np.arange(n) - lag, 0)] for lag in range(lags)], axis=1).T
+    size = len(states)
+    system = problem.system(params)
+    exact = Smoothed(None, 0.0, states, np.zeros((size, size, n)), np.zeros((size, size, n - 1)))
+    return Moments(
+        0.0,
+        observation_sums(y, problem.smoother.exog, system, exact),
+        state_sums(problem.smoother.state_exog, system, exact),
+        states[:, 0],
+        np.zeros((size, size)),
+        np.zeros(size),
+        np.zeros((size, size)),
+    )
+
+
+def _covariance(problem: EstimationProblem, key: str, params: Array, target: Array, least: Array) -> Array:
+    """Return parameters with a covariance block near a target whose variances are at least ``least``."""
+    block = problem.layout.blocks[key]
+    if block.is_fixed:
+        return params
+    goal = target + np.diag(np.maximum(least - np.diag(target), 0.0))
+    estimate = structure_of(block).estimate(goal)
+    if estimate is not None:
+        out = np.array(params)
+        out[problem.layout.block_params(key)] = estimate
+        return out
+    out = problem.layout.project({key: np.diag(np.diag(goal))}, params)
+    at = block.at(out[problem.layout.index[key]])
+    active = np.diag(at if at.ndim == 2 else at[:, :, 0]) != 0
+    matrix = (at if at.ndim == 2 else at[:, :, 0])[np.ix_(active, active)]
+    size = float(np.max(np.abs(np.diag(goal)), initial=1.0))
+    while not is_positive_definite(matrix) and size < 1e12 * (1.0 + np.max(np.abs(goal))):
+        size *= 2.0
+        out = problem.layout.project({key: size * np.eye(len(goal))}, out)
+        at = block.at(out[problem.layout.index[key]])
+        matrix = (at if at.ndim == 2 else at[:, :, 0])[np.ix_(active, active)]
+    return out
+
+
+def stabilised(problem: EstimationProblem, params: Array) -> Array:
+    """Return parameters with A_l scaled by rho**l, so that a stationary start exists where one is needed."""
+    layout = problem.layout
+    if problem.model.start_kind != "stationary" or layout.blocks["transition"].is_fixed:
+        return params
+    lags, out = problem.model.lags, params
+    for _ in range(60):
+        transition = layout.matrices(out)["transition"]
+        radius = spectral_radius(companion(transition))
+        if radius <= _LARGEST_ROOT:
+            return out
+        k = len(transition)
+        powers = np.repeat((_LARGEST_ROOT / radius * 0.999) ** np.arange(1, lags + 1), k)
+        out = layout.project({"transition": transition * powers}, out)
+    return out
+
+
+def _initial(problem: EstimationProblem, params: Array, factors: Array) -> Array:
+    """Return parameters with a free initial state at the first factors."""
+    layout, lags = problem.layout, problem.model.lags
+    if not layout.blocks["initial_state"].is_fixed:
+        params = layout.project({"initial_state": np.tile(factors[0], lags)[:, None]}, params)
+    size = np.tile(np.var(factors, axis=0) + 1e-8, lags)
+    return _covariance(problem, "initial_state_cov", params, np.diag(size), size)

@@ -1,0 +1,74 @@
+"""Exceptions and warnings: every message says what was wrong, the value, what was expected and what to do."""
+
+from __future__ import annotations
+
+from statsmodels.tools.sm_exceptions import ConvergenceWarning as _ConvergenceWarning
+
+__all__ = [
+    "ConvergenceWarning",
+    "DataError",
+    "EstimationError",
+    "IdentificationWarning",
+    "ParameterError",
+    "SpecificationError",
+    "StateSpaceError",
+    "UnsupportedError",
+]
+
+
+class StateSpaceError(Exception):
+    """
+    Base class of the errors that the package raises on purpose.
+
+    Parameters
+    ----------
+    what : str
+        What was wrong.
+    got : object, optional
+        The offending value.
+    expected : object, optional
+        What would have been right.
+    remedy : str, optional
+        What to do about it.
+    """
+
+    def __init__(
+        self, what: str, *, got: object = None, expected: object = None, remedy: str | None = None
+    ) -> None:
+        parts = []
+        if got is not None:
+            parts.append(f"got {got}")
+        if expected is not None:
+            parts.append(f"expected {expected}")
+        message = f"{what}: {'; '.join(parts)}." if parts else what
+        if remedy is not None:
+            message = f"{message} {remedy}"
+        super().__init__(message)
+
+
+class SpecificationError(StateSpaceError, ValueError):
+    """The model as declared is contradictory, incomplete or unknown."""
+
+
+class DataError(StateSpaceError, ValueError):
+    """The data cannot be used as they are."""
+
+
+class ParameterError(StateSpaceError, ValueError):
+    """A parameter vector has the wrong length, names or values."""
+
+
+class UnsupportedError(StateSpaceError, NotImplementedError):
+    """A valid request that this combination of model, method or installed version cannot serve."""
+
+
+class EstimationError(StateSpaceError, RuntimeError):
+    """Estimation could not start or could not go on."""
+
+
+class ConvergenceWarning(_ConvergenceWarning):
+    """The fit stopped before its convergence criteria were met."""
+
+
+class IdentificationWarning(UserWarning):
+    """The likelihood is flat along some directions of the parameter space."""

@@ -1,0 +1,1 @@
+"""Inference: information and standard errors, identification."""

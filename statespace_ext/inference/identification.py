@@ -1,0 +1,272 @@
+"""
+Which directions of the parameter space the data can see.
+
+Two parameter vectors with the same mean and covariance of y_1, ..., y_h cannot be told apart. The rank
+of the derivative of these moments, at a point in general position near the one given, is the number of
+identified directions (Rothenberg 1971); its null space is spanned by what can be changed freely: the
+rotation and scale of the factors, a mean beside a free intercept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from ..numerics.linear_algebra import STABILITY_LIMIT, Array, companion, spectral_radius
+from ..params.affine import IntArray
+from ..params.layout import ParameterLayout
+
+_RANK_TOLERANCE = 1e-8
+_LARGEST_PROBLEM = 3e7
+"""Parameters times squared series; above it the check is left out, and the result says so."""
+
+
+class Identifiable(Protocol):
+    """The part of a model that the check uses."""
+
+    layout: ParameterLayout
+    start_kind: str
+    k_factors: int
+    lags: int
+    nobs: int
+    k_exog: int
+    k_state_exog: int
+
+
+@dataclass(frozen=True)
+class Identification:
+    """
+    Identified and flat directions among the free parameters.
+
+    Attributes
+    ----------
+    free : ndarray of int
+        Places of the free parameters in the full vector.
+    flat : ndarray, (m, q)
+        Orthonormal directions, among the free parameters, along which the likelihood is flat.
+    names : list of str
+        Parameters that these directions move.
+    message : str
+        What is not identified, empty where everything is.
+    """
+
+    free: IntArray
+    flat: Array
+    names: list[str]
+    message: str
+
+    @property
+    def n_flat(self) -> int:
+        """Number of flat directions."""
+        return int(self.flat.shape[1])
+
+
+def identify(model: Identifiable, params: Array, fixed: Mapping[str, float]) -> Identification:
+    """
+    Return the identification of a model near a full parameter vector.
+
+    Parameters
+    ----------
+    model : Identifiable
+        The model.
+    params : ndarray
+        Full parameter vector; the check is made at a random point near it.
+    fixed : mapping of str to float
+        Parameters held fixed.
+    """
+    layout = model.layout
+    free = layout.positions([name for name in layout.names if name not in fixed])
+    p = layout.blocks["design"].shape[0]
+    if len(free) == 0 or len(layout) * p * p > _LARGEST_PROBLEM:
+        note = "Identification was not checked: the model is too large." if len(free) else ""
+        return Identification(free, np.zeros((len(free), 0)), [], note)
+    point = _general_position(model, params, free)
+    derivatives = _MomentDerivatives(model, point)
+    rows = derivatives.reduced_rows()
+    extra = rows.shape[1] - len(layout)
+    columns = np.concatenate([free, len(layout) + np.arange(extra)])
+    size = np.linalg.norm(rows[:, columns], axis=0)
+    scale = np.where(size > 0, 1.0 / np.where(size > 0, size, 1.0), 1.0)
+    _, values, right = np.linalg.svd(rows[:, columns] * scale, full_matrices=True)
+    values = np.concatenate([values, np.zeros(len(columns) - len(values))])
+    null = (right[values <= _RANK_TOLERANCE * max(values[0], 1e-300)] * scale)[:, : len(free)]
+    flat = _orthonormal(null.T)
+    names = [layout.names[free[i]] for i in np.flatnonzero(np.linalg.norm(flat, axis=1) > 1e-6)]
+    return Identification(free, flat, names, _message(layout, names, flat.shape[1]))
+
+
+def _orthonormal(columns: Array) -> Array:
+    """Return an orthonormal basis of the column space."""
+    if columns.shape[1] == 0:
+        return columns
+    left, values, _ = np.linalg.svd(columns, full_matrices=False)
+    return np.asarray(left[:, values > 1e-10 * max(values[0], 1e-300)])
+
+
+def _message(layout: ParameterLayout, names: list[str], count: int) -> str:
+    if not count:
+        return ""
+    touched = [key for key, block in layout.blocks.items() if set(block.names) & set(names)]
+    reasons = []
+    if {"design", "transition", "state_cov"} & set(touched):
+        reasons.append("the factors can be rotated or rescaled")
+    if not {"design", "transition", "state_cov"} & set(touched) or {"obs_intercept", "state_mean"} <= set(touched):
+        reasons.append("a mean stands beside a free intercept")
+    shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+    return (
+        f"The likelihood is flat along {count} direction{'s' if count > 1 else ''} ({'; '.join(reasons)}), in "
+        f"{', '.join(touched)}. Not identified, without standard errors: {shown}."
+    )
+
+
+def _general_position(model: Identifiable, params: Array, free: IntArray) -> Array:
+    """Return a random point near the parameters, at which no covariance is singular and the start exists."""
+    rng = np.random.default_rng(20240229)
+    layout = model.layout
+    z = layout.unconstrain(params)
+    size = np.abs(z) + 0.1 * np.sqrt(np.mean(z**2)) + 1e-3
+    for spread in (0.3, 0.1, 0.03, 0.01):
+        moved = np.array(z)
+        moved[free] += spread * size[free] * rng.uniform(-1.0, 1.0, len(free))
+        point = layout.constrain(moved)
+        if _root(model, point) < STABILITY_LIMIT or model.start_kind != "stationary":
+            return point
+    return np.array(params)
+
+
+def _root(model: Identifiable, params: Array) -> float:
+    transition = model.layout.matrices(params)["transition"]
+    return spectral_radius(companion(transition if transition.ndim == 2 else transition[:, :, 0]))
+
+
+class _MomentDerivatives:
+    """Derivatives of the mean and covariance of y_1..y_h by every parameter (and by a diffuse x_1)."""
+
+    def __init__(self, model: Identifiable, params: Array) -> None:
+        self.model, self.layout = model, model.layout
+        self.at = self.layout.matrices(params)
+        self.k, self.size = model.k_factors, model.k_factors * model.lags
+        self.horizon = 2 * self.size + 2
+        self.rng = np.random.default_rng(7)
+        self.diffuse = model.start_kind in ("diffuse", "approximate_diffuse")
+        self.n = len(self.layout) + (self.size if self.diffuse else 0)
+
+    def _block(self, key: str) -> Array:
+        """d block / d parameter, (n, rows, columns)."""
+        block = self.layout.blocks[key]
+        out = np.zeros((self.n, *block.shape))
+        np.add.at(out, (self.layout.index[key], block.rows, block.columns), block.coefs)
+        return out
+
+    def _slice(self, key: str, t: int) -> Array:
+        value = self.at[key]
+        return value if value.ndim == 2 else value[:, :, min(t, value.shape[2] - 1)]
+
+    def _transition(self, t: int) -> tuple[Array, Array]:
+        T = companion(self._slice("transition", t))
+        dT = np.zeros((self.n, self.size, self.size))
+        dT[:, : self.k] = self._block("transition")
+        return T, dT
+
+    def _intercepts(self, t: int, exog: Array, state_exog: Array) -> tuple[Array, Array, Array, Array]:
+        """c_t, dc_t, d_t, dd_t at random regressors."""
+        k, mean = self.k, self.at["state_mean"][:, 0]
+        A = self._slice("transition", t)
+        dA = self._block("transition")
+        level = np.eye(k) - A.reshape(k, self.model.lags, k).sum(axis=1)
+        dlevel = -dA.reshape(self.n, k, self.model.lags, k).sum(axis=2)
+        c, dc = np.zeros(self.size), np.zeros((self.n, self.size))
+        c[:k] = self._slice("state_intercept", t)[:, 0] + level @ mean + self.at["state_coef"] @ state_exog
+        dc[:, :k] = (
+            self._block("state_intercept")[:, :, 0]
+            + dlevel @ mean
+            + self._block("state_mean")[:, :, 0] @ level.T
+            + self._block("state_coef") @ state_exog
+        )
+        d = self._slice("obs_intercept", t)[:, 0] + self.at["obs_coef"] @ exog
+        dd = self._block("obs_intercept")[:, :, 0] + self._block("obs_coef") @ exog
+        return c, dc, d, dd
+
+    def _start(self) -> tuple[Array, Array, Array, Array]:
+        """a_1, da_1, P_1, dP_1."""
+        size = self.size
+        if self.diffuse:
+            da = np.zeros((self.n, size))
+            da[len(self.layout) :] = np.eye(size)
+            return np.ones(size), da, np.zeros((size, size)), np.zeros((self.n, size, size))
+        if self.model.start_kind != "stationary":
+            da, dP = self._block("initial_state")[:, :, 0], self._block("initial_state_cov")
+            return self.at["initial_state"][:, 0], da, self.at["initial_state_cov"], dP
+        T, dT = self._transition(0)
+        zero_x, zero_u = np.zeros(self.model.k_exog), np.zeros(self.model.k_state_exog)
+        c, dc, _, _ = self._intercepts(0, zero_x, zero_u)
+        W, dW = self._noise(0)
+        level = np.eye(size) - T
+        a = np.linalg.solve(level, c)
+        da = np.linalg.solve(level, (dc + dT @ a).T).T
+        kron = np.eye(size * size) - np.kron(T, T)
+        P = np.linalg.solve(kron, W.ravel()).reshape(size, size)
+        side = dT @ P @ T.T
+        right = side + np.swapaxes(side, 1, 2) + dW
+        return a, da, P, np.linalg.solve(kron, right.reshape(self.n, -1).T).T.reshape(self.n, size, size)
+
+    def _noise(self, t: int) -> tuple[Array, Array]:
+        W, dW = np.zeros((self.size, self.size)), np.zeros((self.n, self.size, self.size))
+        W[: self.k, : self.k] = self._slice("state_cov", t)
+        dW[:, : self.k, : self.k] = self._block("state_cov")
+        return W, dW
+
+    def _design(self, t: int) -> tuple[Array, Array]:
+        p = self.layout.blocks["design"].shape[0]
+        Z, dZ = np.zeros((p, self.size)), np.zeros((self.n, p, self.size))
+        Z[:, : self.k] = self._slice("design", t)
+        dZ[:, :, : self.k] = self._block("design")
+        return Z, dZ
+
+    def rows(self) -> Iterator[Array]:
+        """Yield rows of the derivative, (number, n)."""
+        a, da, P, dP = self._start()
+        for s in range(self.horizon):
+            exog = self.rng.standard_normal(self.model.k_exog)
+            state_exog = self.rng.standard_normal(self.model.k_state_exog)
+            c, dc, _, dd = self._intercepts(s, exog, state_exog)
+            Z, dZ = self._design(s)
+            yield (dd + dZ @ a + da @ Z.T).T
+            if s == 0 or self.model.start_kind != "stationary":
+                yield from self._covariances(s, P, dP)
+            T, dT = self._transition(s)
+            W, dW = self._noise(s)
+            da = dc + dT @ a + da @ T.T
+            a = c + T @ a
+            side = dT @ P @ T.T
+            dP = side + np.swapaxes(side, 1, 2) + T @ dP @ T.T + dW
+            P = T @ P @ T.T + W
+
+    def _covariances(self, s: int, P: Array, dP: Array) -> Iterator[Array]:
+        """Yield d Cov(y_t, y_s), t = s..h, seen through random directions."""
+        Zs, dZs = self._design(s)
+        p = len(Zs)
+        width = min(p, int(np.ceil(p * np.sqrt(2.0 / self.horizon))) + 2)
+        X, dX = P, dP
+        for t in range(s, self.horizon):
+            Z, dZ = self._design(t)
+            left = np.eye(p) if width == p else self.rng.standard_normal((p, width))
+            right = left if t == s or width == p else self.rng.standard_normal((p, width))
+            change = left.T @ (dZ @ X @ Zs.T + Z @ dX @ Zs.T + Z @ X @ np.swapaxes(dZs, 1, 2)) @ right
+            if t == s:
+                change = change + left.T @ self._block("obs_cov") @ right
+            yield change.reshape(self.n, -1).T
+            T, dT = self._transition(t)
+            X, dX = T @ X, dT @ X + T @ dX
+
+    def reduced_rows(self) -> Array:
+        """Return a triangular factor with the same Gram matrix as all rows, each group at its own size."""
+        factor = np.zeros((0, self.n))
+        for group in self.rows():
+            size = np.max(np.abs(group), initial=0.0)
+            if size > 0:
+                factor = np.linalg.qr(np.concatenate([factor, group / size]), mode="r")
+        return factor

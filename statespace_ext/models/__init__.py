@@ -1,0 +1,1 @@
+"""Models: they declare structure, parse input and write matrices."""

@@ -1,0 +1,301 @@
+"""What every model of the package shares: one declared layout behind statsmodels' `MLEModel`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from statsmodels.tsa.statespace.initialization import Initialization
+from statsmodels.tsa.statespace.mlemodel import MLEModel
+
+from ..estimation.fit import FitRequest, FitResult, estimate
+from ..estimation.problem import EstimationProblem
+from ..exceptions import DataError, ParameterError, SpecificationError, UnsupportedError
+from ..numerics.linear_algebra import Array
+from ..params.layout import ParameterLayout
+from ..statespace.exact_score import SystemScore, system_score
+from ..statespace.smoother import Smoother
+from ..statespace.system import MATRICES, System, write
+from ..statespace.validation import regressor_array
+
+
+class StateSpaceModel(MLEModel):
+    """
+    Base class of the models: subclasses declare a layout and map parameters to a `System`.
+
+    A subclass sets ``layout``, and implements `system`, `score_by_block`, `start_params` and
+    `check_sample`. Its constructor calls ``super().__init__`` with the arguments that `clone` must
+    repeat as ``given``.
+    """
+
+    layout: ParameterLayout
+
+    def __init__(
+        self,
+        endog: object,
+        k_states: int,
+        k_posdef: int,
+        given: dict[str, Any],
+        exog: object = None,
+        state_exog: object = None,
+        dates: object = None,
+        freq: object = None,
+    ) -> None:
+        self._given = given
+        super().__init__(endog, k_states, exog=exog, dates=dates, freq=freq, k_posdef=k_posdef)
+        self.k_exog = 0 if self.exog is None else self.exog.shape[1]
+        self.state_exog = regressor_array(state_exog, self.nobs, self.data.row_labels, "state_exog")
+        self.k_state_exog = 0 if self.state_exog is None else self.state_exog.shape[1]
+        self._written_start: Initialization | None = None
+        self._private: Smoother | None = None
+
+    # -- what a subclass provides ----------------------------------------------------------------------
+
+    def system(self, params: Array) -> System:
+        """Return the system matrices at a full parameter vector; pure."""
+        raise NotImplementedError
+
+    def score_by_block(self, score: SystemScore, params: Array) -> dict[str, Array]:
+        """Return the score by element of each block of the layout."""
+        raise NotImplementedError
+
+    def check_sample(self) -> None:
+        """Raise `DataError` where the sample cannot support the model."""
+
+    # -- statsmodels' interface ------------------------------------------------------------------------
+
+    @property
+    def param_names(self) -> list[str]:
+        """Names of the parameters."""
+        return list(self.layout.names)
+
+    def _get_init_kwds(self) -> dict[str, Any]:
+        return dict(self._given)
+
+    def clone(self, endog: object, exog: object = None, **kwargs: Any) -> StateSpaceModel:
+        """
+        Return the same model for other data.
+
+        Parameters
+        ----------
+        endog, exog : array_like
+            Data of the new model. A model with ``exog`` (or ``state_exog``) needs new values of them.
+        **kwargs
+            Arguments of the constructor to change.
+        """
+        start = kwargs.get("initialization")
+        if isinstance(start, Initialization):
+            kwargs = {key: value for key, value in kwargs.items() if key != "initialization"}
+        for name, count, value in (
+            ("exog", self.k_exog, exog),
+            ("state_exog", self.k_state_exog, kwargs.get("state_exog")),
+        ):
+            if count and value is None:
+                raise DataError(f"A model with {name} needs new values of it", expected=f"{count} columns")
+        model = type(self)(endog, **{**self._given, "exog": exog, **kwargs})
+        if isinstance(start, Initialization):
+            model.ssm.initialization = start
+        return model
+
+    def handle_params(
+        self,
+        params: object,
+        transformed: bool = True,
+        includes_fixed: bool = False,
+        return_jacobian: bool = False,
+    ) -> Any:
+        """Return the full parameter vector, checked; parameters are not transformed in this package."""
+        if return_jacobian:
+            vector = self.handle_params(params, transformed, includes_fixed)
+            return vector, np.eye(len(vector))
+        if includes_fixed or not self._has_fixed_params:
+            return self.layout.vector(params)
+        fixed = dict(self._fixed_params)
+        free = self.layout.fix(fixed)
+        if np.shape(params) == (len(self.layout),) and len(free) != len(self.layout):
+            raise ParameterError(
+                "The parameter vector has the wrong shape", got=np.shape(params),
+                expected=f"{(len(free),)} free parameters: {free.names}",
+                remedy="Pass includes_fixed=True for a vector with the fixed parameters.",
+            )
+        return self.expand(free.vector(params), free.names, fixed)
+
+    def expand(self, free: Array, names: list[str], fixed: dict[str, float]) -> Array:
+        """Return the full vector from free values and fixed ones."""
+        values = {**fixed, **dict(zip(names, free, strict=True))}
+        return np.array([values[name] for name in self.layout.names], dtype=float)
+
+    def transform_params(self, unconstrained: Array) -> Array:
+        """Return the vector unchanged: parameters are variances and covariances as reported."""
+        return np.array(unconstrained, dtype=float)
+
+    def untransform_params(self, constrained: Array) -> Array:
+        """Return the vector unchanged."""
+        return np.array(constrained, dtype=float)
+
+    def update(
+        self,
+        params: object,
+        transformed: bool = True,
+        includes_fixed: bool = False,
+        complex_step: bool = False,
+        **kwargs: Any,
+    ) -> Array:
+        """Write the matrices at a parameter vector into the state-space representation."""
+        if complex_step or np.iscomplexobj(params):
+            raise UnsupportedError(
+                "Complex-step derivatives are not supported", remedy="The exact score is: use `score`."
+            )
+        vector = self.handle_params(params, transformed, includes_fixed)
+        own = self.ssm.initialization is self._written_start
+        write(self.ssm, self.system(vector), start=own)
+        if own:
+            self._written_start = self.ssm.initialization
+        return vector
+
+    @property
+    def private_smoother(self) -> Smoother:
+        """A smoother of the model's data that shares no state with the model."""
+        if self._private is None:
+            self._private = Smoother(
+                self.endog, self.k_states, self.ssm.k_posdef, self.exog, self.state_exog
+            )
+        return self._private
+
+    def started_system(self, params: Array) -> System:
+        """Return `system`, with the initialisation that `extend` or the user put in place of the model's own."""
+        system = self.system(params)
+        if self.ssm.initialization is self._written_start:
+            return system
+        if self.ssm.initialization.initialization_type == "diffuse":
+            return replace(system, start="diffuse")
+        mean, diffuse, cov = self.ssm.initialization(model=self.ssm)
+        if np.any(diffuse):
+            raise UnsupportedError("A partly diffuse initialisation set on `ssm` cannot be estimated")
+        return replace(system, start="known", initial_state=mean, initial_state_cov=cov)
+
+    def loglike(self, params: object, *args: Any, **kwargs: Any) -> float:
+        """
+        Return the log-likelihood; the model is left as it was.
+
+        Parameters
+        ----------
+        params : array_like
+            Parameters.
+        transformed, includes_fixed : bool
+            As in `MLEModel.loglike`.
+        """
+        vector = self.handle_params(params, *args[:2], **_only(kwargs, "transformed", "includes_fixed"))
+        return self.private_smoother.loglike(self.started_system(vector))
+
+    def score(self, params: object, *args: Any, **kwargs: Any) -> Array:
+        """Return the exact gradient of the log-likelihood, from one smoother pass."""
+        options = _only(kwargs, "transformed", "includes_fixed")
+        vector = self.handle_params(params, *args[:2], **options)
+        gradient = self.loglike_and_score(vector)[1]
+        if self._has_fixed_params and not options.get("includes_fixed", False):
+            return gradient[self.layout.positions(self.layout.fix(self._fixed_params).names)]
+        return gradient
+
+    def loglike_and_score(self, params: Array) -> tuple[float, Array]:
+        """Return the log-likelihood and its gradient at a full parameter vector, from one smoother pass."""
+        score = system_score(self.private_smoother, self.started_system(params))
+        return score.llf, self.layout.gradient(self.score_by_block(score, params))
+
+    def hessian(self, params: object, *args: Any, **kwargs: Any) -> Array:
+        """Return the second derivatives of the log-likelihood: central differences of the exact score."""
+        from ..inference.information import observed_information
+
+        vector = self.handle_params(params, *args[:2], **_only(kwargs, "transformed", "includes_fixed"))
+        return -observed_information(self, vector)
+
+    # -- estimation ------------------------------------------------------------------------------------
+
+    def problem(self) -> EstimationProblem:
+        """Return what the estimation methods need: free parameters, E-step, exact score."""
+        fixed = dict(self._fixed_params) if self._has_fixed_params else {}
+        return EstimationProblem(self, fixed)
+
+    def estimate(self, request: FitRequest) -> FitResult:
+        """Check the sample and run a fit; the model is left as it was."""
+        self.check_sample()
+        with self.preserved():
+            return estimate(self.problem(), request)
+
+    @contextmanager
+    def preserved(self) -> Iterator[None]:
+        """Put the matrices and the initialisation of the representation back on leaving."""
+        ssm = self.ssm
+        saved = {name: getattr(ssm, name) for name in MATRICES}
+        start, written = ssm.initialization, self._written_start
+        try:
+            yield
+        finally:
+            for name, value in saved.items():
+                ssm[name] = value
+            ssm.initialization, self._written_start = start, written
+
+    # -- out of sample ---------------------------------------------------------------------------------
+
+    def _get_extension_time_varying_matrices(
+        self,
+        params: object,
+        exog: object,
+        out_of_sample: int,
+        extend_kwargs: dict[str, Any] | None = None,
+        transformed: bool = True,
+        includes_fixed: bool = False,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Return the matrices of the periods after the sample, for prediction and simulation."""
+        state_exog = kwargs.pop("state_exog", None)
+        vector = self.handle_params(params, transformed, includes_fixed)
+        future = {
+            "obs_intercept": self._future(exog, self.k_exog, out_of_sample, "exog"),
+            "state_intercept": self._future(state_exog, self.k_state_exog, out_of_sample, "state_exog"),
+        }
+        system = self.system(vector)
+        for name in MATRICES:
+            value = getattr(system, name)
+            constant = value.ndim == (1 if name.endswith("intercept") else 2)
+            if name in kwargs or constant:
+                continue
+            if future.get(name) is None:
+                raise SpecificationError(
+                    f"{name} varies over time: its future values are needed",
+                    remedy=f"Pass {name}=array with {out_of_sample} periods on the last axis.",
+                )
+            kwargs[name] = self.future_intercept(name, future[name], vector)
+        return kwargs
+
+    def future_intercept(self, name: str, exog: Array, params: Array) -> Array:
+        """Return "obs_intercept" or "state_intercept" for future regressors."""
+        raise NotImplementedError
+
+    def _future(self, value: object, columns: int, steps: int, name: str) -> Array | None:
+        if not columns:
+            if value is not None:
+                raise DataError(f"The model has no {name}", got=f"future {name}", remedy="Leave it out.")
+            return None
+        if value is None:
+            raise DataError(
+                f"Out-of-sample periods need future values of {name}", expected=f"{steps} rows of {columns} columns"
+            )
+        array = regressor_array(value, None, None, name)
+        rows = array.reshape(-1, columns) if array.size % columns == 0 else array
+        if name == "state_exog" and len(rows) == steps - 1:
+            rows = np.concatenate([rows, np.zeros((1, columns))])
+        if rows.shape != (steps, columns):
+            raise DataError(
+                f"Future {name} has the wrong shape", got=np.shape(value), expected=f"({steps}, {columns})"
+            )
+        return rows
+
+
+def _only(kwargs: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {key: value for key, value in kwargs.items() if key in names}
+
+

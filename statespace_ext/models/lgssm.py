@@ -1,0 +1,448 @@
+"""The generic linear Gaussian state-space model."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..estimation.fit import FitRequest
+from ..estimation.start_values import start_values
+from ..exceptions import IdentificationWarning, ParameterError, SpecificationError
+from ..inference.identification import Identification, identify
+from ..numerics.linear_algebra import Array, companion
+from ..params.layout import ParameterLayout
+from ..results.lgssm import LGSSMResults, LGSSMResultsWrapper
+from ..statespace.exact_score import SystemScore
+from ..statespace.system import System, stationary_start
+from ..statespace.validation import check_regressors, check_series, endog_frame, regressor_array, regressor_names
+from .base import StateSpaceModel
+from .declaration import Labels, build_layout, lagged_names
+
+
+class LGSSM(StateSpaceModel):
+    r"""
+    Linear Gaussian state-space model with k factors and L lags, by EM and by maximum likelihood.
+
+    .. math::
+
+        y_t &= d + Z x_t + D\,\mathrm{exog}_t + \varepsilon_t, & \varepsilon_t &\sim N(0, H) \\
+        x_{t+1} &= c + (I - \textstyle\sum_l A_l)\mu + A_1 x_t + \dots + A_L x_{t-L+1}
+            + G\,\mathrm{state\_exog}_t + \eta_t, & \eta_t &\sim N(0, Q)
+
+    for t = 1..n, with :math:`x_1, x_0, \dots, x_{2-L}` distributed as ``initialization`` says.
+
+    Parameters
+    ----------
+    endog : array_like, (nobs, p)
+        Observations, NaN where missing.
+    k_factors : int
+        Number k of factors x. (The state vector has k * lags elements.)
+    lags : int
+        Number L of lags of the transition.
+    exog : array_like, (nobs, r), optional
+        Regressors of the observations.
+    state_exog : array_like, (nobs, s), optional
+        Regressors of the states: row t enters x_{t+1}.
+    obs_intercept, state_intercept : matrix specification
+        d (p,) and c (k,).
+    design : matrix specification
+        Z (p, k).
+    transition : matrix specification, or a list with one per lag
+        A_1..A_L, each (k, k); an array for all lags is (k, k * L), side by side.
+    obs_cov, state_cov : covariance specification
+        H (p, p) and Q (k, k).
+    initialization : {"stationary", "known", "estimated", "diffuse", "approximate_diffuse"}
+        "stationary": the stationary distribution. "known": ``initial_state`` and ``initial_state_cov``.
+        "estimated": ``initial_state`` (default "free") is estimated, ``initial_state_cov`` is zero, or
+        estimated where "free". "diffuse": exact. "approximate_diffuse": mean zero, variance 1e6.
+    initial_state, initial_state_cov : specification, optional
+        a_1 (k * L,) and P_1 (k * L, k * L), the newest lag first.
+    dates, freq : optional
+        As in `MLEModel`.
+    state_mean : matrix specification
+        mu (k,): "free" is the other way to say an intercept.
+    obs_coef, state_coef : matrix specification
+        D (p, r) and G (k, s).
+    identification : {None, "triangular", "unit"}
+        "triangular": Q = I and a lower triangular design. "unit": the first k rows of the design are the
+        identity. None: as declared; what is not identified is named in a warning.
+
+    Notes
+    -----
+    A matrix specification is "free", "zero", "identity" or "diagonal"; an array of numbers with NaN for
+    a free element (a last axis runs over time); or nested lists with strings, each a linear expression
+    of named parameters: a repeated name is a shared parameter. A covariance specification has the
+    keywords "unstructured", "diagonal", "scalar", "equicorrelated", "identity" and "zero".
+
+    Raises
+    ------
+    SpecificationError
+        If arguments are unknown, of the wrong shape, or contradict each other, or leave the likelihood
+        unbounded.
+    DataError
+        If endog or the regressors are not finite numbers of matching shape.
+
+    References
+    ----------
+    Shumway & Stoffer (1982), Ghahramani & Hinton (1996); constraints: Holmes (2013).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import statespace_ext as sse
+    >>> y = np.cumsum(np.random.default_rng(0).normal(size=(80, 2)), axis=0)
+    >>> model = sse.LGSSM(y, k_factors=1, identification="triangular")
+    >>> model.param_names[:2]
+    ['loading.f1->y1', 'loading.f1->y2']
+    """
+
+    def __init__(
+        self,
+        endog: object,
+        k_factors: int,
+        lags: int = 1,
+        *,
+        exog: object = None,
+        state_exog: object = None,
+        obs_intercept: object = "free",
+        state_intercept: object = "zero",
+        design: object = "free",
+        transition: object = "free",
+        obs_cov: object = "diagonal",
+        state_cov: object = "unstructured",
+        initialization: object = "stationary",
+        initial_state: object = None,
+        initial_state_cov: object = None,
+        dates: object = None,
+        freq: object = None,
+        state_mean: object = "zero",
+        obs_coef: object = "free",
+        state_coef: object = "free",
+        identification: str | None = None,
+    ) -> None:
+        k_factors, lags = _count(k_factors, "k_factors"), _count(lags, "lags")
+        given = {
+            "k_factors": k_factors, "lags": lags, "obs_intercept": obs_intercept,
+            "state_intercept": state_intercept, "design": design, "transition": transition,
+            "obs_cov": obs_cov, "state_cov": state_cov, "initialization": initialization,
+            "initial_state": initial_state, "initial_state_cov": initial_state_cov,
+            "state_mean": state_mean, "obs_coef": obs_coef, "state_coef": state_coef,
+            "identification": identification,
+        }  # fmt: skip
+        data = endog_frame(endog)
+        exog = _checked_exog(exog, data)
+        super().__init__(data, k_factors * lags, k_factors, given, exog, state_exog, dates, freq)
+        self.k_factors, self.lags = k_factors, lags
+        self.start_kind = "known" if initialization == "estimated" else str(initialization)
+        factors = [f"f{i + 1}" for i in range(k_factors)]
+        self.labels = Labels(
+            [self.endog_names] if isinstance(self.endog_names, str) else [str(n) for n in self.endog_names],
+            factors,
+            lagged_names(factors, lags),
+            regressor_names(exog, "x"),
+            regressor_names(state_exog, "u"),
+        )
+        self.layout: ParameterLayout = build_layout(given, self.labels, lags, self.nobs)
+        self._write_placeholder()
+
+    def _write_placeholder(self) -> None:
+        """Give the representation shapes and a selection before any parameters are known."""
+        self.ssm["selection"] = np.eye(self.k_states, self.k_factors)
+
+    @property
+    def state_names(self) -> list[str]:
+        """Names of the states: the factors, then their lags."""
+        return list(self.labels.states)
+
+    # -- params -> matrices ----------------------------------------------------------------------------
+
+    def matrices(self, params: object) -> dict[str, Array]:
+        """
+        Return the blocks of the model at a parameter vector, as arrays.
+
+        Parameters
+        ----------
+        params : array_like, Series or dict
+            All parameters, the fixed ones included.
+        """
+        return self.layout.matrices(self.layout.vector(params))
+
+    def system(self, params: Array) -> System:
+        """Return the state-space matrices at a full parameter vector."""
+        at = self.layout.matrices(params)
+        p, k, size = self.k_endog, self.k_factors, self.k_states
+        design = np.zeros((p, size, *at["design"].shape[2:]))
+        design[:, :k] = at["design"]
+        constant = _vector(at["state_intercept"]) + _column(self._level(at) @ at["state_mean"][:, 0], at["state_intercept"])
+        obs_intercept = _with_regressors(_vector(at["obs_intercept"]), at["obs_coef"], self.exog)
+        intercept = np.zeros((size, *constant.shape[1:]))
+        intercept[:k] = constant
+        system = System(
+            design=design,
+            obs_intercept=obs_intercept,
+            obs_cov=at["obs_cov"],
+            transition=companion(at["transition"]),
+            state_intercept=intercept,
+            selection=np.eye(size, k),
+            state_cov=at["state_cov"],
+            start=self.start_kind,
+            initial_state=at["initial_state"][:, 0],
+            initial_state_cov=at["initial_state_cov"],
+        )
+        if self.start_kind == "stationary":
+            mean, cov = stationary_start(system)
+            system = replace(system, initial_state=mean, initial_state_cov=cov)
+        if self.k_state_exog:
+            full = np.zeros((size, self.k_state_exog))
+            full[:k] = at["state_coef"]
+            system = replace(system, state_intercept=_with_regressors(intercept, full, self.state_exog))
+        return system
+
+    def _level(self, at: Mapping[str, Array]) -> Array:
+        """I - sum A_l."""
+        transition = at["transition"] if at["transition"].ndim == 2 else at["transition"][:, :, 0]
+        k = self.k_factors
+        return np.eye(k) - transition.reshape(k, self.lags, k).sum(axis=1)
+
+    def future_intercept(self, name: str, exog: Array, params: Array) -> Array:
+        """Return the intercepts of the observations or the states for future regressors."""
+        at = self.layout.matrices(params)
+        if name == "obs_intercept":
+            return _with_regressors(_vector(at["obs_intercept"]), at["obs_coef"], exog)
+        out = np.zeros((self.k_states, len(exog)))
+        constant = at["state_intercept"][:, 0] + self._level(at) @ at["state_mean"][:, 0]
+        out[: self.k_factors] = _with_regressors(constant, at["state_coef"], exog)
+        return out
+
+    def score_by_block(self, score: SystemScore, params: Array) -> dict[str, Array]:
+        """Return the score by element of each block, from the score by system matrix."""
+        at = self.layout.matrices(params)
+        k = self.k_factors
+        by_intercept = score.state_intercept[:k]
+        total = by_intercept.sum(axis=1) + score.start_intercept[:k]
+        transition = score.transition[:k] - np.tile(np.outer(total, at["state_mean"][:, 0]), self.lags)
+        exog = np.zeros((self.nobs, 0)) if self.exog is None else self.exog
+        state_exog = np.zeros((self.nobs, 0)) if self.state_exog is None else self.state_exog
+        return {
+            "design": score.design[:, :k],
+            "obs_intercept": score.obs_intercept.sum(axis=1)[:, None],
+            "obs_coef": score.obs_intercept @ exog,
+            "obs_cov": score.obs_cov,
+            "transition": transition,
+            "state_intercept": total[:, None],
+            "state_mean": (self._level(at).T @ total)[:, None],
+            "state_coef": by_intercept @ state_exog,
+            "state_cov": score.state_cov,
+            "initial_state": score.initial_state[:, None],
+            "initial_state_cov": score.initial_state_cov,
+        }
+
+    # -- estimation ------------------------------------------------------------------------------------
+
+    @property
+    def start_params(self) -> Array:
+        """Default start values: principal components, then the M-step on them."""
+        return start_values(self.problem_free())
+
+    def problem_free(self) -> Any:
+        """Return the estimation problem with no parameter held fixed."""
+        from ..estimation.problem import EstimationProblem
+
+        return EstimationProblem(self, {})
+
+    def check_sample(self) -> None:
+        """Raise `DataError` where the sample cannot support the model."""
+        check_series(self.endog, self.labels.endog, self.k_factors, enough=2)
+        free = self.layout.blocks["obs_coef"]
+        if not free.is_fixed:
+            constant = not self.layout.blocks["obs_intercept"].is_fixed
+            check_regressors(self.exog, "exog", constant)
+        if not self.layout.blocks["state_coef"].is_fixed:
+            constant = any(not self.layout.blocks[key].is_fixed for key in ("state_intercept", "state_mean"))
+            check_regressors(self.state_exog, "state_exog", constant)
+        loose = self.layout.blocks["design"]
+        if not loose.is_fixed and self.k_states >= self.nobs:
+            raise SpecificationError(
+                "k_factors is too large for the sample", got=f"{self.k_factors} factors x {self.lags} lags",
+                expected=f"fewer states than the {self.nobs} periods",
+            )
+
+    def identification(self, params: object, fixed: Mapping[str, float] | None = None) -> Identification:
+        """
+        Return which parameters are identified, from the rank of the moments of the data.
+
+        Parameters
+        ----------
+        params : array_like
+            A full parameter vector, the fixed parameters included.
+        fixed : mapping, optional
+            Values of fixed parameters by name; by default those that `fix_params` holds now.
+        """
+        if fixed is None:
+            fixed = dict(self._fixed_params) if self._has_fixed_params else {}
+        return identify(self, self.layout.vector(params), fixed)
+
+    def params_from_matrices(self, matrices: Mapping[str, object]) -> Array:
+        """
+        Return the parameter vector of given matrices, the others at their default start values.
+
+        Parameters
+        ----------
+        matrices : mapping
+            Arrays by block: "design", "transition", "obs_cov", ...
+        """
+        unknown = [key for key in matrices if key not in self.layout.blocks]
+        if unknown:
+            raise ParameterError("Unknown matrices", got=unknown, expected=f"names among {list(self.layout.blocks)}")
+        arrays = {}
+        for key, value in matrices.items():
+            shape = self.layout.blocks[key].shape
+            array = np.asarray(value, dtype=float)
+            if array.size != shape[0] * shape[1] or (array.ndim == 2 and array.shape != shape):
+                raise ParameterError(f"{key} has the wrong shape", got=array.shape, expected=shape)
+            arrays[key] = array.reshape(shape)
+        covered = {name for key in arrays for name in self.layout.blocks[key].names}
+        base = np.zeros(len(self.layout)) if covered == set(self.layout.names) else self.start_params
+        return self.layout.project(arrays, base)
+
+    def _start_vector(self, start_params: object, transformed: bool, includes_fixed: bool) -> Array | None:
+        """Return the full start vector from any of the forms that `fit` accepts."""
+        if start_params is None:
+            return None
+        if isinstance(start_params, Mapping) and any(key in self.layout.blocks for key in start_params):
+            return self.params_from_matrices(start_params)
+        if hasattr(start_params, "items") and self._has_fixed_params and not includes_fixed:
+            includes_fixed = set(dict(start_params.items())) == set(self.layout.names)  # type: ignore[attr-defined]
+        return np.asarray(self.handle_params(start_params, transformed, includes_fixed))
+
+    def fit(
+        self,
+        start_params: object = None,
+        transformed: bool = True,
+        includes_fixed: bool = False,
+        cov_type: str | None = None,
+        cov_kwds: dict[str, Any] | None = None,
+        method: str = "auto",
+        maxiter: int | None = None,
+        full_output: bool = True,
+        disp: bool | int = False,
+        callback: Any = None,
+        return_params: bool = False,
+        *,
+        low_memory: bool = False,
+        tolerance: float = 1e-6,
+        n_starts: int = 1,
+        rng: object = None,
+        progress: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """
+        Estimate the parameters.
+
+        Parameters
+        ----------
+        start_params : array_like, Series, dict, optional
+            A flat array; values by parameter name; or a dict of matrices by name ("design", ...).
+        transformed, includes_fixed : bool
+            As in `MLEModel.fit`; ``transformed`` has no effect, since parameters are variances and
+            covariances themselves.
+        cov_type : {"oim", "approx", "none"}, optional
+            Standard errors: "oim" (default) from differences of the exact score, "approx" from
+            differences of the log-likelihood.
+        cov_kwds : dict, optional
+            Not used.
+        method : {"auto", "em", "lbfgs", "bfgs", "cg", "newton", "nm", "powell"}
+            "auto": EM, then a gradient method with the exact score. "em": plain EM.
+        maxiter : int, optional
+            Largest number of iterations (500).
+        full_output : bool
+            Whether to set ``mle_retvals``.
+        disp : bool
+            Whether to print one line an iteration, with its log-likelihood.
+        callback : callable, optional
+            Called with the parameters after each iteration.
+        return_params : bool
+            Whether to return only the parameters.
+        low_memory : bool
+            Whether to keep filter output out of the results.
+        tolerance : float
+            Stopping rule: the relative change of the log-likelihood. Zero: exactly ``maxiter`` EM iterations.
+        n_starts : int
+            Number of starts: the default one, and random ones.
+        rng : numpy.random.Generator or int, optional
+            Source of the random starts.
+        progress : bool
+            Whether to show a progress bar (needs tqdm).
+        **kwargs
+            Options of the optimiser (`scipy.optimize.minimize`).
+
+        Returns
+        -------
+        LGSSMResults
+
+        Raises
+        ------
+        DataError, ParameterError, SpecificationError
+            If the sample, the start values or an option cannot be used.
+        """
+        request = FitRequest(
+            start=self._start_vector(start_params, transformed, includes_fixed),
+            method=method, maxiter=maxiter, tolerance=tolerance, n_starts=n_starts, rng=rng,
+            disp=bool(disp), progress=progress, callback=callback, options=kwargs,
+        )  # fmt: skip
+        outcome = self.estimate(request)
+        if return_params:
+            return outcome.params
+        for message, category in outcome.warnings:
+            warnings.warn(message, category, stacklevel=2)
+        with self.preserved():
+            run = self.filter if low_memory else self.smooth
+            options = {"low_memory": True} if low_memory else {}
+            res = run(
+                outcome.params, includes_fixed=True, cov_type=cov_type or "oim", cov_kwds=cov_kwds, **options
+            )
+        res._results.attach(outcome, full_output)
+        if res.identification.message:
+            warnings.warn(res.identification.message, IdentificationWarning, stacklevel=2)
+        return res
+
+    @property
+    def _res_classes(self) -> dict[str, tuple[type, type]]:
+        return {"fit": (LGSSMResults, LGSSMResultsWrapper)}
+
+
+def _count(value: object, name: str) -> int:
+    """Return a positive integer."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise SpecificationError(f"{name} is not a positive integer", got=repr(value))
+    return int(value)
+
+
+def _checked_exog(exog: object, data: object) -> object:
+    """Return exog after its checks, in the form given."""
+    if exog is None:
+        return None
+    regressor_array(exog, len(data), getattr(data, "index", None), "exog")  # type: ignore[arg-type]
+    return exog
+
+
+def _vector(block: Array) -> Array:
+    """Return a one-column block as (rows,) or (rows, nobs)."""
+    return block[:, 0]
+
+
+def _column(vector: Array, block: Array) -> Array:
+    """Return a vector that can be added to `_vector` of a block."""
+    return vector if block.ndim == 2 else vector[:, None]
+
+
+def _with_regressors(intercept: Array, coefs: Array, exog: Array | None) -> Array:
+    """Return intercept + coefs @ exog_t over time, or the intercept where there are no regressors."""
+    if exog is None or coefs.shape[1] == 0:
+        return intercept
+    return (intercept if intercept.ndim == 2 else intercept[:, None]) + coefs @ exog.T
+

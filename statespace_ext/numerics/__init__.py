@@ -1,0 +1,1 @@
+"""Numerical building blocks: pure functions on arrays."""

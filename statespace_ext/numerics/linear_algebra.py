@@ -1,0 +1,119 @@
+"""Small dense linear algebra: symmetric matrices, stability, stationary moments."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+STABILITY_LIMIT = 1.0 - 1e-10
+"""Largest modulus of a root for which a stationary start is accepted (the limit of statsmodels)."""
+
+
+def symmetrize(matrix: Array) -> Array:
+    """Return ``(M + M') / 2`` over the last two axes."""
+    return 0.5 * (matrix + np.swapaxes(matrix, -1, -2))
+
+
+def spectral_radius(transition: Array) -> float:
+    """Return the largest modulus of an eigenvalue, infinity where an element is not finite."""
+    if not np.all(np.isfinite(transition)):
+        return np.inf
+    return float(np.max(np.abs(np.linalg.eigvals(transition)), initial=0.0))
+
+
+def is_positive_definite(matrix: Array) -> bool:
+    """Tell whether a Cholesky factor of the symmetric matrix exists."""
+    try:
+        np.linalg.cholesky(matrix)
+    except np.linalg.LinAlgError:
+        return False
+    return True
+
+
+def is_positive_semidefinite(matrix: Array, tolerance: float = 1e-10) -> bool:
+    """Tell whether no eigenvalue is negative beyond ``tolerance`` relative to the largest."""
+    if matrix.size == 0:
+        return True
+    if not np.all(np.isfinite(matrix)):
+        return False
+    eigenvalues = np.linalg.eigvalsh(matrix)
+    return bool(eigenvalues[0] >= -tolerance * max(abs(eigenvalues[-1]), np.finfo(float).tiny))
+
+
+def stationary_moments(transition: Array, intercept: Array, selected_cov: Array) -> tuple[Array, Array]:
+    """
+    Return the mean and covariance of the stationary distribution of x' = c + T x + w.
+
+    Parameters
+    ----------
+    transition : ndarray, (k, k)
+        T, with all roots inside the unit circle.
+    intercept : ndarray, (k,)
+        c.
+    selected_cov : ndarray, (k, k)
+        W = R Q R', the covariance of w.
+
+    Returns
+    -------
+    mean : ndarray, (k,)
+        (I - T)^{-1} c.
+    cov : ndarray, (k, k)
+        P = T P T' + W.
+    """
+    mean = np.linalg.solve(np.eye(len(transition)) - transition, intercept)
+    return mean, symmetrize(scipy.linalg.solve_discrete_lyapunov(transition, selected_cov))
+
+
+def gaussian_objective(cov: Array, second_moment: Array, n: float = 1.0) -> float:
+    """Return -1/2 [n log|cov| + tr(cov^{-1} M)], minus infinity where cov is not positive definite."""
+    try:
+        factor = scipy.linalg.cholesky(cov, lower=True)
+    except (np.linalg.LinAlgError, ValueError):
+        return -np.inf
+    half = scipy.linalg.solve_triangular(factor, second_moment, lower=True)
+    trace = np.trace(scipy.linalg.solve_triangular(factor, half.T, lower=True))
+    return float(-0.5 * (2.0 * n * np.sum(np.log(np.diag(factor))) + trace))
+
+
+def scaled_solve(matrix: Array, rhs: Array) -> Array:
+    """
+    Solve a symmetric positive semidefinite system after scaling its diagonal to one.
+
+    Directions without information (to rounding) are left where they are: the minimum-norm
+    solution in the scaled coordinates is returned.
+    """
+    diagonal = np.sqrt(np.clip(np.diag(matrix), 0.0, None))
+    scale = np.where(diagonal > 0, 1.0 / np.where(diagonal > 0, diagonal, 1.0), 0.0)
+    scaled = matrix * scale[:, None] * scale
+    right = (rhs.T * scale).T
+    try:
+        factor = scipy.linalg.cho_factor(scaled, lower=True)
+        if np.min(np.diag(factor[0]), initial=1.0) > 1e-7:
+            solution = scipy.linalg.cho_solve(factor, right)
+            return np.asarray((solution.T * scale).T)
+    except (np.linalg.LinAlgError, ValueError):
+        pass
+    solution = scipy.linalg.lstsq(scaled, right, cond=1e-13)[0]
+    return np.asarray((solution.T * scale).T)
+
+
+def companion(transition: Array) -> Array:
+    """
+    Return the companion matrix of x_t = A_1 x_{t-1} + ... + A_L x_{t-L}.
+
+    Parameters
+    ----------
+    transition : ndarray, (k, k * L) or (k, k * L, nobs)
+        The blocks A_1, ..., A_L side by side.
+    """
+    k, width = transition.shape[:2]
+    if width == k:
+        return transition
+    out = np.zeros((width, width, *transition.shape[2:]))
+    out[:k] = transition
+    shift = np.eye(width - k)
+    out[k:, : width - k] = shift if transition.ndim == 2 else shift[:, :, None]
+    return out

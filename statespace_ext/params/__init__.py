@@ -1,0 +1,1 @@
+"""Parameters: blocks vec(M) = f + D m, covariance structures, and the layout of the flat vector."""

@@ -1,0 +1,112 @@
+"""Matrices whose elements are affine in named parameters: vec(M) = f + D m."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..numerics.linear_algebra import Array
+
+IntArray = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class AffineMatrix:
+    """
+    A matrix M with vec(M) = f + D m, D stored by its nonzero elements.
+
+    Attributes
+    ----------
+    fixed : ndarray, (rows, columns) or (rows, columns, nobs)
+        f; a last axis runs over time.
+    rows, columns : ndarray of int
+        Position of each nonzero element of D in the matrix.
+    names : tuple of str
+        The parameter of each nonzero element.
+    coefs : ndarray of float
+        The value of each nonzero element.
+    """
+
+    fixed: Array
+    rows: IntArray
+    columns: IntArray
+    names: tuple[str, ...]
+    coefs: Array
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.fixed.shape[0], self.fixed.shape[1]
+
+    @property
+    def time_varying(self) -> bool:
+        """Whether the fixed part has an axis over time."""
+        return self.fixed.ndim == 3
+
+    @property
+    def param_names(self) -> list[str]:
+        """Distinct parameter names, in order of first appearance by column."""
+        return list(dict.fromkeys(self.names))
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether no element is free."""
+        return not self.names
+
+    def values(self, params: Mapping[str, float]) -> Array:
+        """Return the matrix at the given parameter values."""
+        return self.at(np.array([params[name] for name in self.names], dtype=float))
+
+    def at(self, element_values: Array) -> Array:
+        """Return the matrix, given the parameter value behind each nonzero element of D."""
+        out = np.array(self.fixed, order="F")
+        terms = self.coefs * element_values
+        if out.ndim == 3:
+            terms = terms[:, None]
+        np.add.at(out, (self.rows, self.columns), terms)
+        return out
+
+    def fix(self, values: Mapping[str, float]) -> AffineMatrix:
+        """Return the matrix with parameters held at values: f += D[:, j] v, column j dropped."""
+        held = np.array([name in values for name in self.names], dtype=bool)
+        if not held.any():
+            return self
+        fixed = np.array(self.fixed)
+        terms = np.array([values.get(name, 0.0) for name in self.names]) * self.coefs
+        rows, columns = self.rows[held], self.columns[held]
+        np.add.at(fixed, (rows, columns), terms[held][:, None] if fixed.ndim == 3 else terms[held])
+        keep = ~held
+        return AffineMatrix(
+            fixed,
+            self.rows[keep],
+            self.columns[keep],
+            tuple(name for name, kept in zip(self.names, keep, strict=True) if kept),
+            self.coefs[keep],
+        )
+
+    def offset(self, row: int, column: int) -> tuple[IntArray, IntArray]:
+        """Return the positions of the nonzero elements of D inside a larger matrix."""
+        return self.rows + row, self.columns + column
+
+
+def affine_matrix(
+    fixed: Array, elements: list[tuple[int, int, str, float]], symmetric: bool = False
+) -> AffineMatrix:
+    """
+    Build an `AffineMatrix` from (row, column, name, coefficient) elements.
+
+    With ``symmetric`` an element below the diagonal is repeated above it.
+    """
+    if symmetric:
+        elements = elements + [(j, i, name, coef) for i, j, name, coef in elements if i != j]
+    elements = sorted(elements, key=lambda element: (element[1], element[0]))
+    return AffineMatrix(
+        np.array(fixed, dtype=float),
+        np.array([element[0] for element in elements], dtype=np.intp),
+        np.array([element[1] for element in elements], dtype=np.intp),
+        tuple(element[2] for element in elements),
+        np.array([element[3] for element in elements], dtype=float),
+    )

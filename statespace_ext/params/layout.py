@@ -1,0 +1,179 @@
+"""The flat parameter vector: names, matrices, gradients, transforms, fixed parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+
+import numpy as np
+
+from ..exceptions import ParameterError, SpecificationError
+from ..numerics.linear_algebra import Array
+from .affine import AffineMatrix, IntArray
+from .covariance import CommonVariance, CovarianceStructure, structure_of
+
+
+class ParameterLayout:
+    """
+    The blocks of a model and the place of their parameters in the flat vector.
+
+    Parameters
+    ----------
+    blocks : mapping of str to AffineMatrix
+        Every matrix of the model. The parameters are ordered by first appearance.
+    covariances : collection of str
+        The blocks that are covariance matrices.
+
+    Raises
+    ------
+    SpecificationError
+        If a name stands for a coefficient in one matrix and a covariance in another.
+    """
+
+    def __init__(self, blocks: Mapping[str, AffineMatrix], covariances: frozenset[str]) -> None:
+        self.blocks = dict(blocks)
+        self.covariances = covariances
+        self.names = list(dict.fromkeys(name for block in self.blocks.values() for name in block.names))
+        self._position = {name: i for i, name in enumerate(self.names)}
+        self.index: dict[str, IntArray] = {
+            key: np.array([self._position[name] for name in block.names], dtype=np.intp)
+            for key, block in self.blocks.items()
+        }
+        self._check_roles()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def _check_roles(self) -> None:
+        in_cov = {name for key in self.covariances if key in self.blocks for name in self.blocks[key].names}
+        in_coef = {
+            name for key, block in self.blocks.items() if key not in self.covariances for name in block.names
+        }
+        if in_cov & in_coef:
+            raise SpecificationError(
+                "A parameter is a coefficient in one matrix and an element of a covariance matrix in another",
+                got=sorted(in_cov & in_coef),
+                remedy="Give them different names.",
+            )
+
+    def positions(self, names: list[str]) -> IntArray:
+        """Return the place of parameters in the flat vector."""
+        return np.array([self._position[name] for name in names], dtype=np.intp)
+
+    def block_params(self, key: str) -> IntArray:
+        """Return the places of the distinct parameters of a block."""
+        return self.positions(self.blocks[key].param_names)
+
+    def matrices(self, params: Array) -> dict[str, Array]:
+        """Return every block at a parameter vector."""
+        return {key: block.at(params[self.index[key]]) for key, block in self.blocks.items()}
+
+    def gradient(self, by_matrix: Mapping[str, Array]) -> Array:
+        """
+        Return the gradient by parameter, given the gradient by matrix element.
+
+        Gradients by element are of the shape of the matrix, or have a last axis over time, summed here.
+        """
+        out = np.zeros(len(self))
+        for key, gradient in by_matrix.items():
+            block = self.blocks[key]
+            total = gradient.sum(axis=2) if gradient.ndim == 3 else gradient
+            weights = block.coefs * total[block.rows, block.columns]
+            out += np.bincount(self.index[key], weights=weights, minlength=len(self))
+        return out
+
+    def project(self, matrices: Mapping[str, Array], params: Array) -> Array:
+        """Return ``params`` with the parameters of the given matrices at their least-squares values."""
+        out = np.array(params, dtype=float)
+        for key, matrix in matrices.items():
+            block = self.blocks[key]
+            if block.is_fixed:
+                continue
+            fixed = block.fixed.mean(axis=2) if block.time_varying else block.fixed
+            places = self.block_params(key)
+            local = np.searchsorted(np.sort(places), self.index[key])
+            jacobian = np.zeros((block.fixed.shape[0] * block.fixed.shape[1], len(places)))
+            np.add.at(jacobian, (block.rows * block.shape[1] + block.columns, local), block.coefs)
+            target = (np.asarray(matrix).reshape(block.shape) - fixed).ravel()
+            out[np.sort(places)] = np.linalg.lstsq(jacobian, target, rcond=None)[0]
+        return out
+
+    @cached_property
+    def structures(self) -> dict[str, CovarianceStructure]:
+        """Structures of the covariance blocks that have a transform, by block."""
+        keys = [key for key in self.covariances if key in self.blocks and not self.blocks[key].is_fixed]
+        found = {key: structure_of(self.blocks[key]) for key in sorted(keys)}
+        shared = {key for key in found if self._is_shared(key, keys)}
+        if all(isinstance(found[key], CommonVariance) for key in shared):
+            return found
+        return {key: structure for key, structure in found.items() if key not in shared}
+
+    def _is_shared(self, key: str, keys: list[str]) -> bool:
+        own = set(self.blocks[key].names)
+        return any(own & set(self.blocks[other].names) for other in keys if other != key)
+
+    def constrain(self, unconstrained: Array) -> Array:
+        """Map an unconstrained vector to parameters."""
+        out = np.array(unconstrained, dtype=float)
+        for structure in self.structures.values():
+            places = self.positions(structure.param_names)
+            out[places] = structure.constrain(unconstrained[places])
+        return out
+
+    def unconstrain(self, params: Array) -> Array:
+        """Map parameters to an unconstrained vector."""
+        out = np.array(params, dtype=float)
+        for structure in self.structures.values():
+            places = self.positions(structure.param_names)
+            out[places] = structure.unconstrain(params[places])
+        return out
+
+    def pull_back(self, unconstrained: Array, gradient: Array) -> Array:
+        """Return the gradient by unconstrained element, given the gradient by parameter."""
+        out = np.array(gradient, dtype=float)
+        for structure in self.structures.values():
+            places = self.positions(structure.param_names)
+            out[places] = structure.jacobian(unconstrained[places]).T @ gradient[places]
+        return out
+
+    def fix(self, values: Mapping[str, float]) -> ParameterLayout:
+        """Return the layout with parameters held at values and dropped from the vector."""
+        unknown = [name for name in values if name not in self._position]
+        if unknown:
+            raise ParameterError("Unknown parameter", got=unknown, expected=f"names among {self.names}")
+        return ParameterLayout({k: block.fix(values) for k, block in self.blocks.items()}, self.covariances)
+
+    def vector(self, params: object) -> Array:
+        """
+        Return a parameter vector from an array, or from a Series or dict by name.
+
+        Raises
+        ------
+        ParameterError
+            If the length or the names are not those of the layout, or a value is not finite.
+        """
+        if hasattr(params, "items"):
+            given = dict(params.items())
+            unknown = [name for name in given if name not in self._position]
+            missing = [name for name in self.names if name not in given]
+            if unknown or missing:
+                raise ParameterError(
+                    "Parameter names do not match",
+                    got=f"unknown {unknown}, missing {missing}",
+                    expected=f"{self.names}",
+                )
+            params = [given[name] for name in self.names]
+        try:
+            vector = np.array(params, dtype=float, ndmin=1)
+        except (TypeError, ValueError) as error:
+            raise ParameterError("Parameters are not numbers", got=params) from error
+        if vector.shape != (len(self),):
+            raise ParameterError(
+                "The parameter vector has the wrong shape",
+                got=vector.shape,
+                expected=f"{(len(self),)}: {self.names}",
+            )
+        if not np.all(np.isfinite(vector)):
+            bad = [name for name, value in zip(self.names, vector, strict=True) if not np.isfinite(value)]
+            raise ParameterError("Parameters are not finite", got=f"{bad}", expected="finite numbers")
+        return vector

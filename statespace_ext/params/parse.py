@@ -1,0 +1,211 @@
+"""From what a user writes for a matrix (a keyword, numbers, NaN, strings) to an `AffineMatrix`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ..exceptions import SpecificationError
+from ..numerics.linear_algebra import Array, is_positive_semidefinite
+from .affine import AffineMatrix, affine_matrix
+from .expressions import parse_expression
+
+Namer = Callable[[int, int], str]
+Elements = list[tuple[int, int, str, float]]
+
+MATRIX_KEYWORDS = ("free", "zero", "identity", "diagonal")
+COVARIANCE_KEYWORDS = ("unstructured", "diagonal", "scalar", "equicorrelated", "identity", "zero")
+
+
+def parse_matrix(
+    value: object, shape: tuple[int, int], where: str, namer: Namer, nobs: int | None = None
+) -> AffineMatrix:
+    """
+    Parse the specification of a matrix of coefficients.
+
+    Parameters
+    ----------
+    value : str, array_like or nested list
+        "free", "zero", "identity", "diagonal"; numbers with NaN for a free element; or strings, each
+        a linear expression of named parameters. A last axis of numbers runs over time.
+    shape : (int, int)
+        Rows and columns; one column stands for a vector.
+    where : str
+        Name of the argument, for messages.
+    namer : callable
+        Name of the free element in row i and column j.
+    nobs : int, optional
+        The length of a last axis over time.
+
+    Raises
+    ------
+    SpecificationError
+        If the value has the wrong shape, an unknown keyword, or elements that are not finite.
+    """
+    if isinstance(value, str) and value in MATRIX_KEYWORDS:
+        if value == "identity" and shape[0] != shape[1]:
+            raise SpecificationError(f'{where}="identity" needs a square matrix', got=f"shape {shape}")
+        free = {"free": np.ones(shape, bool), "diagonal": np.eye(*shape, dtype=bool)}.get(value)
+        fixed = np.eye(*shape) if value == "identity" else np.zeros(shape)
+        return _from_mask(fixed, np.zeros(shape, bool) if free is None else free, namer)
+    if isinstance(value, str) and shape != (1, 1):
+        raise _unknown_keyword(where, value, MATRIX_KEYWORDS)
+    array = _as_array(value, shape, where, nobs)
+    if array.dtype == object:
+        return affine_matrix(*_parse_strings(array, where, namer))
+    return _from_mask(*_split_numbers(array, where), namer)
+
+
+def parse_covariance(
+    value: object, size: int, where: str, namer: Namer, nobs: int | None = None
+) -> AffineMatrix:
+    """
+    Parse the specification of a covariance matrix; see `parse_matrix`.
+
+    The keywords are "unstructured" (or "free"), "diagonal", "scalar", "equicorrelated", "identity", "zero".
+
+    Raises
+    ------
+    SpecificationError
+        Also if the specification is not symmetric, or fixed numbers in it rule out a covariance matrix.
+    """
+    shape = (size, size)
+    if isinstance(value, str) and (value in COVARIANCE_KEYWORDS or value == "free"):
+        return _covariance_keyword("unstructured" if value == "free" else value, size, namer)
+    if isinstance(value, str) and size != 1:
+        raise _unknown_keyword(where, value, COVARIANCE_KEYWORDS)
+    array = _as_array(value, shape, where, nobs)
+    if array.dtype == object:
+        fixed, elements = _parse_strings(array, where, namer)
+        mirrored = {(j, i, name, coef) for i, j, name, coef in elements}
+        if mirrored != set(elements) or not np.array_equal(fixed, fixed.T):
+            raise SpecificationError(f"{where} is not symmetric", got=array.tolist())
+        return _checked(affine_matrix(fixed, [e for e in elements if e[0] >= e[1]], symmetric=True), where)
+    fixed, free = _split_numbers(array, where)
+    if not np.array_equal(free, free.T) or not np.allclose(fixed, np.swapaxes(fixed, 0, 1), rtol=1e-12, atol=0):
+        raise SpecificationError(f"{where} is not symmetric", got=array.tolist())
+    elements = [(i, j, namer(i, j), 1.0) for j in range(size) for i in range(j, size) if free[i, j]]
+    return _checked(affine_matrix(fixed, elements, symmetric=True), where)
+
+
+def _covariance_keyword(keyword: str, size: int, namer: Namer) -> AffineMatrix:
+    lower = [(i, j) for j in range(size) for i in range(j, size)]
+    fixed = np.eye(size) if keyword == "identity" else np.zeros((size, size))
+    elements: Elements = []
+    if keyword == "unstructured":
+        elements = [(i, j, namer(i, j), 1.0) for i, j in lower]
+    elif keyword == "diagonal":
+        elements = [(i, i, namer(i, i), 1.0) for i in range(size)]
+    elif keyword in ("scalar", "equicorrelated"):
+        variance = namer(0, 0).split(".")[0]
+        elements = [(i, i, variance, 1.0) for i in range(size)]
+        if keyword == "equicorrelated" and size > 1:
+            covariance = namer(1, 0).split(".")[0]
+            elements += [(i, j, covariance, 1.0) for i, j in lower if i != j]
+    return affine_matrix(fixed, elements, symmetric=True)
+
+
+def _from_mask(fixed: Array, free: np.ndarray, namer: Namer) -> AffineMatrix:
+    rows, columns = np.nonzero(free)
+    return affine_matrix(fixed, [(int(i), int(j), namer(i, j), 1.0) for i, j in zip(rows, columns, strict=True)])
+
+
+def _as_array(value: object, shape: tuple[int, int], where: str, nobs: int | None) -> np.ndarray:
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise SpecificationError(f"{where} is ragged", got=value, expected=f"shape {shape}") from error
+    if array.dtype.kind in "OUS":
+        array = array.astype(object)
+    elif array.dtype.kind in "biuf":
+        array = array.astype(float)
+    else:
+        raise SpecificationError(f"{where} has the wrong type", got=array.dtype, expected="numbers or strings")
+    if array.ndim == 0 and shape == (1, 1):
+        array = array.reshape(1, 1)
+    if shape[1] == 1 and array.ndim < 3 and array.shape[:1] == shape[:1]:
+        if array.ndim == 1:
+            array = array[:, None]
+        elif array.shape[1] != 1:
+            array = array[:, None, :]
+    allowed = array.shape == shape or (
+        array.ndim == 3 and array.shape[:2] == shape and nobs is not None and array.shape[2] in (1, nobs)
+    )
+    if not allowed:
+        over_time = f", or {shape + (nobs,)} with a last axis over time" if nobs is not None else ""
+        raise SpecificationError(f"{where} has the wrong shape", got=np.shape(value), expected=f"{shape}{over_time}")
+    if array.ndim == 3 and array.shape[2] == 1 and nobs != 1:
+        array = array[:, :, 0]
+    if array.ndim == 3 and array.dtype == object:
+        raise SpecificationError(f"{where} mixes strings with an axis over time", expected="numbers and NaN")
+    return array
+
+
+def _parse_strings(array: np.ndarray, where: str, namer: Namer) -> tuple[Array, Elements]:
+    fixed, elements = np.zeros(array.shape), []
+    for (i, j), item in np.ndenumerate(array):
+        place = f"{where}[{i}][{j}]"
+        if isinstance(item, str):
+            fixed[i, j], coefs = parse_expression(item, place)
+        else:
+            try:
+                fixed[i, j], coefs = float(item), {}
+            except (TypeError, ValueError) as error:
+                raise SpecificationError(f"{place} is neither a number nor a string", got=repr(item)) from error
+        if np.isnan(fixed[i, j]):
+            fixed[i, j], coefs = 0.0, {namer(max(i, j), min(i, j)) if where.endswith("cov") else namer(i, j): 1.0}
+        if np.isinf(fixed[i, j]):
+            raise SpecificationError(f"{place} is infinite", got=item, expected="a finite number or NaN (free)")
+        elements += [(i, j, name, coef) for name, coef in coefs.items()]
+    return fixed, elements
+
+
+def _split_numbers(array: Array, where: str) -> tuple[Array, np.ndarray]:
+    if np.isinf(array).any():
+        raise SpecificationError(f"{where} has infinite elements", expected="finite numbers, or NaN for a free one")
+    free = np.isnan(array)
+    if array.ndim == 3:
+        always = free.all(axis=2)
+        if not np.array_equal(always, free.any(axis=2)):
+            raise SpecificationError(
+                f"{where} is NaN (free) in some periods and a number in others",
+                expected="an element that is free in all periods or in none",
+            )
+        return np.where(free, 0.0, array), always
+    return np.where(free, 0.0, array), free
+
+
+def _checked(matrix: AffineMatrix, where: str) -> AffineMatrix:
+    """Refuse fixed numbers that no covariance matrix has."""
+    fixed = matrix.fixed if matrix.time_varying else matrix.fixed[:, :, None]
+    touched = np.zeros(matrix.shape, bool)
+    touched[matrix.rows, matrix.columns] = True
+    known = ~np.diag(touched)
+    complete = known & ~touched.any(axis=0)
+    for t in range(fixed.shape[2]):
+        diagonal = np.diag(fixed[:, :, t])
+        if np.any(diagonal[known] < 0):
+            raise SpecificationError(f"{where} has a negative variance", got=diagonal.tolist())
+        if not is_positive_semidefinite(fixed[complete][:, complete, t]):
+            raise SpecificationError(
+                f"{where} is not positive semidefinite",
+                got=fixed[:, :, t].tolist(),
+                expected="a covariance matrix",
+                remedy="Check the fixed elements.",
+            )
+        zero = known & (diagonal == 0)
+        if np.any(fixed[zero, :, t]) or np.any(touched[zero]):
+            raise SpecificationError(
+                f"{where} has a variance fixed at zero beside a covariance that is not zero",
+                got=fixed[:, :, t].tolist(),
+            )
+    return matrix
+
+
+def _unknown_keyword(where: str, value: str, keywords: tuple[str, ...]) -> SpecificationError:
+    return SpecificationError(
+        f"{where} is not a known keyword",
+        got=repr(value),
+        expected=f"one of {', '.join(keywords)}, an array (NaN for a free element) or nested lists with strings",
+    )

@@ -1,0 +1,179 @@
+"""Results of `LGSSM`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from statsmodels.multivariate.factor_rotation import rotate_factors
+from statsmodels.tsa.statespace.mlemodel import MLEResultsWrapper
+
+from ..exceptions import SpecificationError
+from ..numerics.linear_algebra import Array
+from ..numerics.rotation import rotate_system
+from .base import StateSpaceResults, StateSpaceResultsWrapper
+
+
+@dataclass(frozen=True)
+class Factors:
+    """
+    Estimates of the factors, labelled by period.
+
+    Attributes
+    ----------
+    smoothed, filtered : DataFrame, (nobs, k)
+        E[x_t | all data] and E[x_t | data up to t].
+    smoothed_cov : DataFrame, (nobs * k, k)
+        Var[x_t | all data], indexed by period and factor.
+    """
+
+    smoothed: pd.DataFrame
+    filtered: pd.DataFrame
+    smoothed_cov: pd.DataFrame
+
+    @property
+    def smoothed_se(self) -> pd.DataFrame:
+        """Standard deviations of the smoothed factors."""
+        k = self.smoothed.shape[1]
+        values = self.smoothed_cov.to_numpy().reshape(-1, k, k)
+        se = np.sqrt(np.clip(np.diagonal(values, axis1=1, axis2=2), 0.0, None))
+        return pd.DataFrame(se, index=self.smoothed.index, columns=self.smoothed.columns)
+
+
+class LGSSMResults(StateSpaceResults):
+    """
+    Results of fitting (or of filtering and smoothing) an `LGSSM`.
+
+    Beside what `MLEResults` has: `matrices`, `factors`, `em_trace`, `converged`, `identification`,
+    `boundary`, `rotate`, `plot_factors`.
+    """
+
+    @property
+    def matrices(self) -> dict[str, pd.DataFrame]:
+        """The estimated blocks as labelled frames (a transition has one block per lag, side by side)."""
+        labels = self.model.labels
+        at = self.model.matrices(np.asarray(self.params))
+        system = self.model.system(np.asarray(self.params, dtype=float))
+        lagged = pd.MultiIndex.from_product([[f"L{lag + 1}" for lag in range(self.model.lags)], labels.factors])
+        axes: dict[str, tuple[Any, Any]] = {
+            "design": (labels.endog, labels.factors),
+            "transition": (labels.factors, lagged),
+            "obs_cov": (labels.endog, labels.endog),
+            "state_cov": (labels.factors, labels.factors),
+            "obs_intercept": (labels.endog, ["obs_intercept"]),
+            "state_intercept": (labels.factors, ["state_intercept"]),
+            "state_mean": (labels.factors, ["state_mean"]),
+            "obs_coef": (labels.endog, labels.exog),
+            "state_coef": (labels.factors, labels.state_exog),
+            "initial_state": (labels.states, ["initial_state"]),
+            "initial_state_cov": (labels.states, labels.states),
+        }
+        at = {**at, "initial_state": system.initial_state[:, None], "initial_state_cov": system.initial_state_cov}
+        if self.model.start_kind == "diffuse":
+            at["initial_state_cov"] = np.diag(np.full(len(labels.states), np.inf))
+        return {key: _frame(at[key], *axes[key]) for key in axes}
+
+    @property
+    def factors(self) -> Factors:
+        """Smoothed and filtered factors."""
+        if self.smoothed_state is None:
+            raise SpecificationError(
+                "The factors were not computed", got="a fit with low_memory=True",
+                remedy="Call `model.smooth(res.params)`.",
+            )
+        k, names = self.model.k_factors, self.model.labels.factors
+        index = self.model._index
+        cov = np.transpose(self.smoothed_state_cov[:k, :k], (2, 0, 1)).reshape(-1, k)
+        rows = pd.MultiIndex.from_product([index, names])
+        return Factors(
+            pd.DataFrame(self.smoothed_state[:k].T, index=index, columns=names),
+            pd.DataFrame(self.filtered_state[:k].T, index=index, columns=names),
+            pd.DataFrame(cov, index=rows, columns=names),
+        )
+
+    def rotate(self, method: str = "varimax") -> RotatedFactors:
+        """
+        Rotate the loadings after the fit; the likelihood does not change.
+
+        Parameters
+        ----------
+        method : str
+            A method of `statsmodels.multivariate.factor_rotation.rotate_factors`, orthogonal or oblique.
+
+        Returns
+        -------
+        RotatedFactors
+        """
+        at = self.model.matrices(np.asarray(self.params))
+        if at["design"].ndim == 3:
+            raise SpecificationError("A design that varies over time cannot be rotated")
+        rotation = np.eye(self.model.k_factors)
+        # in units in which the innovations have variance one, so that the factors are on one footing
+        root = np.linalg.cholesky(at["state_cov"]) if np.all(np.linalg.eigvalsh(at["state_cov"]) > 0) else rotation
+        if self.model.k_factors > 1:
+            rotation = rotate_factors(at["design"] @ root, method)[1]
+        plain = {**at, "state_intercept": at["state_intercept"][:, 0]}
+        whole = root @ rotation
+        rotated = rotate_system(plain, whole, self.model.lags)
+        labels = self.model.labels
+        factors = self.factors
+        inverse = np.linalg.inv(whole)
+        return RotatedFactors(
+            pd.DataFrame(rotated["design"], index=labels.endog, columns=labels.factors),
+            pd.DataFrame(rotated["transition"], index=labels.factors, columns=self.matrices["transition"].columns),
+            pd.DataFrame(rotated["state_cov"], index=labels.factors, columns=labels.factors),
+            factors.smoothed @ pd.DataFrame(inverse.T, index=labels.factors, columns=labels.factors),
+            pd.DataFrame(whole, index=labels.factors, columns=labels.factors),
+        )
+
+    def plot_factors(self, fig: Any = None, figsize: tuple[float, float] | None = None, alpha: float = 0.05) -> Any:
+        """
+        Plot the smoothed factors with bands of +- the normal quantile times their standard deviation.
+
+        Parameters
+        ----------
+        fig : matplotlib.figure.Figure, optional
+            Figure to draw in.
+        figsize : (float, float), optional
+            Size of a new figure.
+        alpha : float
+            The bands have coverage 1 - alpha, given the parameters.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        from ..plots.factors import plot_factors
+
+        factors = self.factors
+        return plot_factors(factors.smoothed, factors.smoothed_se, fig=fig, figsize=figsize, alpha=alpha)
+
+
+@dataclass(frozen=True)
+class RotatedFactors:
+    """Loadings, transition, innovation covariance and smoothed factors after a rotation x = G f."""
+
+    loadings: pd.DataFrame
+    transition: pd.DataFrame
+    state_cov: pd.DataFrame
+    smoothed: pd.DataFrame
+    rotation: pd.DataFrame
+
+
+def _frame(values: Array, rows: Any, columns: Any) -> pd.DataFrame:
+    """Return a labelled block; one that varies over time has the periods in the outer level of the rows."""
+    if values.ndim == 2:
+        return pd.DataFrame(values, index=rows, columns=columns)
+    stacked = np.moveaxis(values, 2, 0)
+    index = pd.MultiIndex.from_product([range(len(stacked)), rows])
+    return pd.DataFrame(stacked.reshape(-1, values.shape[1]), index=index, columns=columns)
+
+
+class LGSSMResultsWrapper(StateSpaceResultsWrapper):
+    """Wrapper that labels results, as statsmodels has it."""
+
+    _attrs: dict[str, str] = {}
+    _wrap_attrs = dict(MLEResultsWrapper._wrap_attrs)
+    _wrap_methods = dict(MLEResultsWrapper._wrap_methods)

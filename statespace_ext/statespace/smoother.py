@@ -1,0 +1,271 @@
+"""One private smoother, and the E-step made of what it returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from statsmodels.tsa.statespace.kalman_smoother import (
+    SMOOTHER_STATE,
+    SMOOTHER_STATE_AUTOCOV,
+    SMOOTHER_STATE_COV,
+    KalmanSmoother,
+    SmootherResults,
+)
+
+from ..em.moments import Moments
+from ..em.regression import Regression
+from ..numerics.linear_algebra import Array, symmetrize
+from .compat import require_exact_diffuse
+from .system import System, write
+
+_OUTPUT = SMOOTHER_STATE | SMOOTHER_STATE_COV | SMOOTHER_STATE_AUTOCOV
+
+
+@dataclass(frozen=True)
+class Smoothed:
+    """
+    Output of one smoother pass, time last, for k states whatever was carried along.
+
+    Attributes
+    ----------
+    results : SmootherResults
+        What statsmodels returned.
+    mean, cov, lag_cov : ndarray
+        E[x_t|Y] (k, n), Var[x_t|Y] (k, k, n) and Cov(x_{t+1}, x_t|Y) (k, k, n - 1).
+    """
+
+    results: SmootherResults
+    llf: float
+    mean: Array
+    cov: Array
+    lag_cov: Array
+
+
+class Smoother:
+    """
+    A smoother of its own for one data set: using it touches no model and no earlier result.
+
+    Parameters
+    ----------
+    endog : ndarray, (nobs, k_endog)
+        Observations, NaN where missing.
+    k_states, k_posdef : int
+        Number of states and of state disturbances.
+    exog, state_exog : ndarray, optional
+        Regressors (nobs, r) of the observation and the state equation, appended to (x_t, 1).
+    """
+
+    def __init__(
+        self,
+        endog: Array,
+        k_states: int,
+        k_posdef: int,
+        exog: Array | None = None,
+        state_exog: Array | None = None,
+    ) -> None:
+        self.endog = np.array(endog, dtype=float, order="C")
+        self.missing = np.isnan(self.endog)
+        self.exog = np.zeros((len(endog), 0)) if exog is None else exog
+        self.state_exog = np.zeros((len(endog), 0)) if state_exog is None else state_exog
+        self._k_states, self._k_posdef = k_states, k_posdef
+        self._ssm: dict[int, KalmanSmoother] = {}
+
+    def _smoother(self, k_states: int) -> KalmanSmoother:
+        if k_states not in self._ssm:
+            ssm = KalmanSmoother(self.endog.shape[1], k_states, self._k_posdef, tolerance=0.0)
+            ssm.bind(self.endog.T.copy(order="F"))
+            self._ssm[k_states] = ssm
+        return self._ssm[k_states]
+
+    def loglike(self, system: System) -> float:
+        """Return the log-likelihood."""
+        if system.start == "diffuse":
+            require_exact_diffuse(self.missing, system.obs_cov)
+        ssm = self._smoother(system.k_states)
+        write(ssm, system)
+        return float(ssm.loglike())
+
+    def smooth(self, system: System) -> Smoothed:
+        """
+        Run the smoother.
+
+        In an exact-diffuse period statsmodels returns zeros for Cov(x_{t+1}, x_t|Y), so a diffuse
+        start is smoothed with x_{t-1} carried in the state, whose covariance with x_t is then a block
+        of the smoothed covariance.
+        """
+        k, diffuse = system.k_states, system.start == "diffuse"
+        if diffuse:
+            require_exact_diffuse(self.missing, system.obs_cov)
+        carried = system.lagged() if diffuse else system
+        ssm = self._smoother(carried.k_states)
+        write(ssm, carried)
+        results = ssm.smooth(smoother_output=_OUTPUT)
+        cov = results.smoothed_state_cov
+        lag_cov = cov[:k, k:, 1:] if diffuse else results.smoothed_state_autocov[:, :, :-1]
+        llf = float(np.sum(results.llf_obs))
+        return Smoothed(results, llf, results.smoothed_state[:k], cov[:k, :k], lag_cov)
+
+    def moments(self, system: System) -> Moments:
+        """Return the E-step at the matrices of ``system``."""
+        smoothed = self.smooth(system)
+        k = system.k_states
+        results = smoothed.results
+        return Moments(
+            llf=smoothed.llf,
+            observation=observation_sums(self.endog, self.exog, system, smoothed),
+            state=state_sums(self.state_exog, system, smoothed),
+            initial_mean=np.array(smoothed.mean[:, 0]),
+            initial_cov=symmetrize(smoothed.cov[:, :, 0]),
+            initial_score=np.array(results.scaled_smoothed_estimator_presample[:k]),
+            initial_information=symmetrize(results.scaled_smoothed_estimator_cov_presample[:k, :k]),
+        )
+
+
+def _over_time(matrix: Array, index: Array) -> Array:
+    """Return the slices of a matrix at some periods, time first."""
+    if matrix.ndim == 2:
+        return np.broadcast_to(matrix, (len(index), *matrix.shape))
+    return np.moveaxis(matrix[:, :, index], 2, 0)
+
+
+def _regressors(mean: Array, exog: Array) -> Array:
+    return np.concatenate([mean, np.ones((1, mean.shape[1])), exog.T], axis=0)
+
+
+def _padded(cov_sum: Array, width: int) -> Array:
+    out = np.zeros((*cov_sum.shape[:-2], width, width))
+    k = cov_sum.shape[-1]
+    out[..., :k, :k] = cov_sum
+    return out
+
+
+def _gather(parts: list[Regression], grouped: bool) -> Regression:
+    """Join sums by period: kept apart where the covariance matrix changes over time, added up otherwise."""
+    ee, eb, bb, n = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("ee", "eb", "bb", "n")
+    )
+    if not grouped:
+        ee, eb, bb = (array.sum(axis=0, keepdims=True) for array in (ee, eb, bb))
+        n = np.array([n.sum()])
+    return Regression(symmetrize(ee), eb, symmetrize(bb), n)
+
+
+def observation_sums(endog: Array, exog: Array, system: System, smoothed: Smoothed) -> Regression:
+    """Return the sums of e = y_t - d_t - Z_t x_t, missing elements of y_t integrated out."""
+    nobs, k = len(endog), system.k_states
+    b = _regressors(smoothed.mean, exog)
+    d = system.obs_intercept if system.obs_intercept.ndim == 2 else system.obs_intercept[:, None]
+    Z = system.design
+    fitted = Z @ smoothed.mean if Z.ndim == 2 else np.einsum("ikt,kt->it", Z, smoothed.mean)
+    e = endog.T - d - fitted
+    missing = np.isnan(endog)
+    grouped = system.obs_cov.ndim == 3
+    by_period = missing.any(axis=1) | (Z.ndim == 3) | grouped
+    parts = []
+    together, apart = np.flatnonzero(~by_period), np.flatnonzero(by_period)
+    if len(together):
+        cov = smoothed.cov[:, :, together].sum(axis=2) if len(apart) else smoothed.cov.sum(axis=2)
+        e0, b0 = e[:, together], b[:, together]
+        eb = e0 @ b0.T
+        eb[:, :k] -= Z @ cov
+        parts.append(
+            Regression(
+                (e0 @ e0.T + Z @ cov @ Z.T)[None],
+                eb[None],
+                (b0 @ b0.T + _padded(cov, len(b)))[None],
+                np.array([float(len(together))]),
+            )
+        )
+    if len(apart):
+        parts.append(_observation_by_period(e, b, missing, system, smoothed.cov, apart))
+    if grouped and nobs != len(apart):
+        raise AssertionError("periods with a time-varying covariance are kept apart")
+    return _gather(parts, grouped)
+
+
+def _observation_by_period(
+    e: Array, b: Array, missing: Array, system: System, state_cov: Array, index: Array
+) -> Regression:
+    k = system.k_states
+    project, remainder = imputation(missing[index], system.obs_cov, index)
+    e0 = np.where(missing[index], 0.0, e.T[index])[:, :, None]
+    mean = project @ e0
+    loading = project @ _over_time(system.design, index)
+    cov = np.moveaxis(state_cov[:, :, index], 2, 0)
+    b0 = b.T[index][:, :, None]
+    weighted = loading @ cov
+    eb = mean @ np.swapaxes(b0, 1, 2)
+    eb[:, :, :k] -= weighted
+    return Regression(
+        mean @ np.swapaxes(mean, 1, 2) + weighted @ np.swapaxes(loading, 1, 2) + remainder,
+        eb,
+        b0 @ np.swapaxes(b0, 1, 2) + _padded(cov, len(b)),
+        np.ones(len(index)),
+    )
+
+
+def imputation(missing: Array, obs_cov: Array, index: Array) -> tuple[Array, Array]:
+    """
+    Return J_t and Omega_t: given the states, e_t has mean J_t e_t^o and covariance Omega_t.
+
+    J_t has the identity on the observed rows and H_mo H_oo^{-1} on the missing ones (columns of missing
+    elements are zero); Omega_t = H_mm - H_mo H_oo^{-1} H_om on the missing rows, zero elsewhere.
+    """
+    if obs_cov.ndim == 2:
+        patterns, inverse = np.unique(missing, axis=0, return_inverse=True)
+        covs = np.broadcast_to(obs_cov, (len(patterns), *obs_cov.shape))
+        inverse = np.ravel(inverse)
+    else:
+        patterns, inverse = missing, np.arange(len(missing))
+        covs = np.moveaxis(obs_cov[:, :, index], 2, 0)
+    seen = ~patterns
+    both = seen[:, :, None] & seen[:, None, :]
+    identity = np.eye(patterns.shape[1])
+    block = np.where(both, covs, 0.0) + identity * patterns[:, None, :]
+    try:
+        solved = np.linalg.inv(block)
+        if not np.all(np.isfinite(solved)):
+            raise np.linalg.LinAlgError
+    except np.linalg.LinAlgError:
+        solved = np.linalg.pinv(block, hermitian=True)
+    cross = covs * seen[:, None, :]
+    project = np.where(seen[:, :, None], identity, cross @ np.where(both, solved, 0.0))
+    remainder = np.where(patterns[:, :, None] & patterns[:, None, :], covs - project @ np.swapaxes(cross, 1, 2), 0.0)
+    return project[inverse], remainder[inverse]
+
+
+def state_sums(state_exog: Array, system: System, smoothed: Smoothed) -> Regression:
+    """Return the sums of e = R^+ (x_{t+1} - c_t - T_t x_t) over t = 1..n-1."""
+    n, k = smoothed.mean.shape[1] - 1, system.k_states
+    left = np.linalg.pinv(system.selection)
+    T, c = system.transition, system.state_intercept
+    c = c[:, :-1] if c.ndim == 2 else c[:, None]
+    start, end = smoothed.mean[:, :-1], smoothed.mean[:, 1:]
+    fitted = T @ start if T.ndim == 2 else np.einsum("ikt,kt->it", T[:, :, :-1], start)
+    e = left @ (end - c - fitted)
+    b = _regressors(start, state_exog[:-1])
+    if T.ndim == 2 and system.state_cov.ndim == 2:
+        cov_from, cov_to = smoothed.cov[:, :, :-1].sum(axis=2), smoothed.cov[:, :, 1:].sum(axis=2)
+        lag = smoothed.lag_cov.sum(axis=2)
+        cross = lag @ T.T
+        ee = e @ e.T + left @ (cov_to - cross - cross.T + T @ cov_from @ T.T) @ left.T
+        eb = e @ b.T
+        eb[:, :k] += left @ (lag - T @ cov_from)
+        bb = b @ b.T + _padded(cov_from, len(b))
+        return _gather([Regression(ee[None], eb[None], bb[None], np.array([float(n)]))], False)
+    by_time = [np.moveaxis(a, 2, 0) for a in (smoothed.cov[:, :, :-1], smoothed.cov[:, :, 1:], smoothed.lag_cov)]
+    cov_from, cov_to, lag = by_time
+    Tt = _over_time(T, np.arange(n))
+    cross = lag @ np.swapaxes(Tt, 1, 2)
+    noise = cov_to - cross - np.swapaxes(cross, 1, 2) + Tt @ cov_from @ np.swapaxes(Tt, 1, 2)
+    e0, b0 = e.T[:, :, None], b.T[:, :, None]
+    eb = e0 @ np.swapaxes(b0, 1, 2)
+    eb[:, :, :k] += left @ (lag - Tt @ cov_from)
+    part = Regression(
+        e0 @ np.swapaxes(e0, 1, 2) + left @ noise @ left.T,
+        eb,
+        b0 @ np.swapaxes(b0, 1, 2) + _padded(cov_from, len(b)),
+        np.ones(n),
+    )
+    return _gather([part], system.state_cov.ndim == 3)

@@ -1,0 +1,132 @@
+"""The system matrices of a state-space model as one value, and how statsmodels receives them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from statsmodels.tsa.statespace.initialization import Initialization
+from statsmodels.tsa.statespace.representation import Representation
+
+from ..numerics.linear_algebra import Array, stationary_moments
+
+MATRICES = (
+    "design",
+    "obs_intercept",
+    "obs_cov",
+    "transition",
+    "state_intercept",
+    "selection",
+    "state_cov",
+)
+
+
+@dataclass(frozen=True)
+class System:
+    """
+    Matrices of y_t = d + Z x_t + eps_t, x_{t+1} = c + T x_t + R eta_t, x_1 ~ N(a_1, P_1).
+
+    Matrices are (rows, columns) or (rows, columns, nobs); intercepts (rows,) or (rows, nobs).
+
+    Attributes
+    ----------
+    start : {"known", "stationary", "diffuse", "approximate_diffuse"}
+        How x_1 is distributed.
+    initial_state, initial_state_cov : ndarray
+        a_1 (k,) and P_1 (k, k): given for "known" and "approximate_diffuse", computed for "stationary",
+        zero for "diffuse" (exact).
+    """
+
+    design: Array
+    obs_intercept: Array
+    obs_cov: Array
+    transition: Array
+    state_intercept: Array
+    selection: Array
+    state_cov: Array
+    start: str
+    initial_state: Array
+    initial_state_cov: Array
+
+    @property
+    def k_states(self) -> int:
+        """Number of states."""
+        return self.selection.shape[0]
+
+    def lagged(self) -> System:
+        """Return the system of the states (x_t, x_{t-1}), whose second half starts at zero."""
+        k = self.k_states
+
+        def below(matrix: Array, rows: int) -> Array:
+            return np.concatenate([matrix, np.zeros((rows, *matrix.shape[1:]))], axis=0)
+
+        def beside(matrix: Array, columns: int) -> Array:
+            shape = (matrix.shape[0], columns, *matrix.shape[2:])
+            return np.concatenate([matrix, np.zeros(shape)], axis=1)
+
+        transition = below(beside(self.transition, k), k)
+        transition[k:, :k] = np.eye(k) if transition.ndim == 2 else np.eye(k)[:, :, None]
+        return System(
+            beside(self.design, k),
+            self.obs_intercept,
+            self.obs_cov,
+            transition,
+            below(self.state_intercept, k),
+            below(self.selection, k),
+            self.state_cov,
+            "partly diffuse" if self.start == "diffuse" else self.start,
+            below(self.initial_state, k),
+            below(beside(self.initial_state_cov, k), k),
+        )
+
+
+def stationary_start(system: System) -> tuple[Array, Array]:
+    """Return a_1 and P_1 of the stationary distribution; the matrices must be constant over time."""
+    selected = system.selection @ system.state_cov @ system.selection.T
+    intercept = system.state_intercept
+    return stationary_moments(
+        system.transition, intercept if intercept.ndim == 1 else intercept[:, 0], selected
+    )
+
+
+def initialization_of(system: System) -> Initialization:
+    """Return the statsmodels initialisation of a system."""
+    k = system.k_states
+    if system.start == "diffuse":
+        return Initialization(k, "diffuse")
+    if system.start == "partly diffuse":
+        half = k // 2
+        out = Initialization(k)
+        out.set((0, half), "diffuse")
+        out.set((half, k), "known", constant=np.zeros(half), stationary_cov=np.zeros((half, half)))
+        return out
+    if system.start == "stationary" and system.state_intercept.ndim == 1:
+        return Initialization(k, "stationary")
+    return Initialization(
+        k,
+        "known",
+        constant=np.array(system.initial_state),
+        stationary_cov=np.array(system.initial_state_cov),
+    )
+
+
+def write(ssm: Representation, system: System, *, start: bool = True) -> None:
+    """
+    Put the matrices into a statsmodels representation, each as a new array.
+
+    Parameters
+    ----------
+    ssm : Representation
+        The representation to write.
+    system : System
+        The matrices.
+    start : bool
+        Whether to set the initialisation too.
+    """
+    for name in MATRICES:
+        value = getattr(system, name)
+        if value.ndim == 1:
+            value = value[:, None]
+        ssm[name] = np.array(value, order="F")
+    if start:
+        ssm.initialization = initialization_of(system)
