@@ -82,8 +82,8 @@ class StackedCoefficients:
         if not every_row and np.any(off_diagonal):
             return None
         change = np.zeros(self.shape)
-        for group_columns, rows in groups.items():
-            keep = np.array(group_columns)
+        for group_columns, members in groups.items():
+            keep, rows = np.array(group_columns), np.array(members)
             normal = regression.bb[0][np.ix_(keep, keep)]
             change[np.ix_(rows, keep)] = scaled_solve(normal, regression.eb[0][np.ix_(rows, keep)].T).T
         out = np.zeros(self.n_params)

@@ -68,7 +68,9 @@ def closed_form(term: CovarianceTerm, params: Array) -> Array | None:
     return out
 
 
-def scoring_step(terms: list[CovarianceTerm], params: Array, extra: list[Array | None] | None = None) -> Array:
+def scoring_step(
+    terms: list[CovarianceTerm], params: Array, extra: list[Array | None] | None = None
+) -> Array:
     """
     Return one Fisher-scoring step of the flat vector, over one or more covariance matrices.
 
@@ -91,7 +93,9 @@ def scoring_step(terms: list[CovarianceTerm], params: Array, extra: list[Array |
         total = np.zeros(term.matrix.shape) if extra is None or extra[i] is None else np.array(extra[i])
         for precision, gradient, n in term.element_score(params):
             pairs = precision[np.ix_(rows, rows)] * precision[np.ix_(columns, columns)]
-            np.add.at(information, (places[:, None], places[None, :]), 0.5 * n * pairs * coefs[:, None] * coefs)
+            np.add.at(
+                information, (places[:, None], places[None, :]), 0.5 * n * pairs * coefs[:, None] * coefs
+            )
             total += gradient
         score += np.bincount(places, weights=coefs * total[rows, columns], minlength=len(used))
     step = np.zeros(len(params))

@@ -107,7 +107,10 @@ def run_em(
         moved = _relative_change(params, previous) if iteration else np.nan
         if not np.isfinite(moments.llf) or change < -_ROUNDING * (1.0 + abs(llf)):
             name = _guilty(previous, expectation, loglike, cycles)
-            status = f"stopped: the log-likelihood fell by {-change:.3g} at iteration {iteration}, in the update of {name}"
+            status = (
+                f"stopped: the log-likelihood fell by {-change:.3g} at iteration {iteration}, "
+                f"in the update of {name}"
+            )
             return EMResult(previous, llf, iteration - 1, False, status, trace)
         llf = moments.llf
         _record(trace, iteration, llf, change if iteration else np.nan, moved)

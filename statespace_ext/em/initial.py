@@ -42,7 +42,9 @@ class StationaryTerm:
         gap = self.mean - a1
         return self.cov + np.outer(gap, gap)
 
-    def gradient(self, transition: Array, intercept: Array, selected_cov: Array) -> tuple[Array, Array, Array]:
+    def gradient(
+        self, transition: Array, intercept: Array, selected_cov: Array
+    ) -> tuple[Array, Array, Array]:
         """Return the derivatives by T, c and W."""
         a1, P1 = stationary_moments(transition, intercept, selected_cov)
         precision = np.linalg.inv(P1)

@@ -89,7 +89,9 @@ class LinearGaussianUpdates:
             noisy |= (scale > 0) if scale.ndim == 1 else (scale > 0).any(axis=1)
             for key in keys:
                 if np.any(~noisy[self.layout.blocks[key].rows]):
-                    return f"{key} has free elements in a row where {cov} is fixed at zero, which EM cannot move"
+                    return (
+                        f"{key} has free elements in a row where {cov} is fixed at zero, which EM cannot move"
+                    )
         groups = [self._names(*OBSERVATION), self._names(*STATE), self._names("initial_state")]
         for i, first in enumerate(groups):
             for second in groups[i + 1 :]:
@@ -168,16 +170,16 @@ class LinearGaussianUpdates:
             k = len(base)
             gradient[:, :k_states] += by_transition[:k]
             gradient[:, k_states] += by_intercept[:k]
-        information = sum(
-            jacobian.T @ np.kron(pi, bb) @ jacobian for pi, bb in zip(precision, regression.bb, strict=True)
-        )
+        information = np.zeros((jacobian.shape[1],) * 2)
+        for pi, bb in zip(precision, regression.bb, strict=True):
+            information += jacobian.T @ np.kron(pi, bb) @ jacobian
         step = scaled_solve(information, jacobian.T @ gradient.ravel())
         accepted = _halved(objective, params, step)
         change = self._state_matrix(accepted) - base
         return accepted, replace(moments, state=regression.shifted(change))
 
     def state_cov(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
-        """Q = E sum eta eta' / (n - 1), in its structure; halved as the coefficients under a stationary start."""
+        """Q = E sum eta eta' / (n - 1), in its structure; a proposal, as above, under a stationary start."""
         covariance = self._term("state_cov", moments.state)
         term = self._stationary_term(moments)
         if term is None:
@@ -201,7 +203,9 @@ class LinearGaussianUpdates:
         """a_1 = E[x_1|Y], weighted by P_1 where elements are shared."""
         stacked = self._stacked(("initial_state",), (0,), (moments.initial_mean.size, 1))
         regression = self._initial_regression(params, moments)
-        return params + stacked.step(regression, precisions(self.layout.matrices(params)["initial_state_cov"])), moments
+        return params + stacked.step(
+            regression, precisions(self.layout.matrices(params)["initial_state_cov"])
+        ), moments
 
     def initial_state_cov(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
         """P_1 = V_1 + (E[x_1|Y] - a_1)(.)', in its structure."""
@@ -239,7 +243,9 @@ class LinearGaussianUpdates:
             weight = np.einsum("gii,gjj->ij", precision, regression.bb)[stacked.rows, stacked.columns]
             out += np.bincount(stacked.index, weights=stacked.coefs**2 * weight, minlength=len(out))
             block, index = self.layout.blocks[cov], self.layout.index[cov]
-            variance = np.einsum("g,gii,gjj->ij", regression.n, precision, precision)[block.rows, block.columns]
+            variance = np.einsum("g,gii,gjj->ij", regression.n, precision, precision)[
+                block.rows, block.columns
+            ]
             out += np.bincount(index, weights=0.5 * block.coefs**2 * variance, minlength=len(out))
             if cov == "state_cov":
                 level = np.eye(len(at["state_mean"])) - self._state_matrix(params)[:, :k_states].reshape(
@@ -279,14 +285,17 @@ class LinearGaussianUpdates:
 
     def _state_matrix(self, params: Array) -> Array:
         """[A_1..A_L | c + (I - sum A) mu | G], time-varying parts at their first period."""
-        at = {key: value[..., 0] if value.ndim == 3 else value for key, value in self.layout.matrices(params).items()}
+        at = {
+            key: value[..., 0] if value.ndim == 3 else value
+            for key, value in self.layout.matrices(params).items()
+        }
         k = at["transition"].shape[0]
         total = at["transition"].reshape(k, self.lags, k).sum(axis=1)
         intercept = at["state_intercept"] + (np.eye(k) - total) @ at["state_mean"]
         return np.concatenate([at["transition"], intercept, at["state_coef"]], axis=1)
 
     def _state_jacobian(self, params: Array) -> Array:
-        """Derivative of the row-stacked `_state_matrix` by the flat vector."""
+        """Return the derivative of the row-stacked `_state_matrix` by the flat vector."""
         at, blocks, index = self.layout.matrices(params), self.layout.blocks, self.layout.index
         k, k_states = blocks["transition"].shape
         width = k_states + 1 + blocks["state_coef"].shape[1]
@@ -295,7 +304,7 @@ class LinearGaussianUpdates:
             block = blocks[key]
             np.add.at(out, (block.rows, block.columns + first, index[key]), block.coefs)
         block, mean = blocks["transition"], at["state_mean"][:, 0]
-        np.add.at(out, (block.rows, k_states, index["transition"]), -block.coefs * mean[block.columns % k])
+        np.add.at(out[:, k_states], (block.rows, index["transition"]), -block.coefs * mean[block.columns % k])
         transition = at["transition"] if at["transition"].ndim == 2 else at["transition"][:, :, 0]
         level = np.eye(k) - transition.reshape(k, self.lags, k).sum(axis=1)
         block = blocks["state_mean"]

@@ -102,12 +102,15 @@ def check_request(request: FitRequest) -> None:
     if request.maxiter is not None and (int(request.maxiter) != request.maxiter or request.maxiter < 0):
         raise SpecificationError("maxiter is not a non-negative integer", got=request.maxiter)
     if not 0.0 <= request.tolerance < 1.0:
-        raise SpecificationError("tolerance is out of range", got=request.tolerance, expected="0 <= tolerance < 1")
+        raise SpecificationError(
+            "tolerance is out of range", got=request.tolerance, expected="0 <= tolerance < 1"
+        )
     if int(request.n_starts) != request.n_starts or request.n_starts < 1:
         raise SpecificationError("n_starts is not a positive integer", got=request.n_starts)
     if request.options and request.method in ("em", "newton"):
         raise SpecificationError(
-            f'method="{request.method}" takes no such options', got=sorted(request.options),
+            f'method="{request.method}" takes no such options',
+            got=sorted(request.options),
             remedy="Options of an optimiser go with a gradient method.",
         )
 
@@ -137,14 +140,18 @@ def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
         problem.moments(first)
         raise EstimationError(
             "The log-likelihood does not exist at the start values",
-            remedy="Pass start_params at which every covariance is positive semidefinite and the start exists.",
+            remedy="Pass start_params with positive semidefinite covariances (and a stable transition).",
         )
     best = max(fits, key=lambda fit: fit.llf)
     notes = list(best.warnings)
     if not best.converged and request.tolerance > 0:
         notes.append((f"The fit did not converge: {best.status}.", ConvergenceWarning))
     return replace(
-        best, params=problem.full(best.params), starts=reached, seconds=time.perf_counter() - began, warnings=notes
+        best,
+        params=problem.full(best.params),
+        starts=reached,
+        seconds=time.perf_counter() - began,
+        warnings=notes,
     )
 
 
@@ -156,7 +163,8 @@ def _one_start(problem: EstimationProblem, start: Array, request: FitRequest) ->
             obstacle = problem.updates.obstacle()
             if obstacle is not None:
                 raise UnsupportedError(
-                    f"EM cannot estimate this specification: {obstacle}", remedy='Use method="lbfgs" or "auto".'
+                    f"EM cannot estimate this specification: {obstacle}",
+                    remedy='Use method="lbfgs" or "auto".',
                 )
             return _from_em(problem, _em(problem, start, request, maxiter, request.tolerance, report))
         em = None
@@ -166,7 +174,13 @@ def _one_start(problem: EstimationProblem, start: Array, request: FitRequest) ->
             start = em.params
         method = "lbfgs" if request.method == "auto" else request.method
         optimum = maximise_likelihood(
-            problem, start, method, maxiter, request.options, _full_callback(problem, request.callback), report
+            problem,
+            start,
+            method,
+            maxiter,
+            request.options,
+            _full_callback(problem, request.callback),
+            report,
         )
     if request.method == "auto" and 0 < len(start) <= _POLISH_UP_TO and maxiter:
         optimum = polish(problem, optimum)
@@ -202,11 +216,13 @@ def _from_em(problem: EstimationProblem, em: EMResult) -> FitResult:
 def _from_gradient(request: FitRequest, em: EMResult | None, optimum: Optimum) -> FitResult:
     converged = optimum.score_norm < SCORE_TOLERANCE
     status = "converged" if converged else f"the scaled score is {optimum.score_norm:.2g} ({optimum.message})"
-    trace: dict[str, list[float]] = em.trace if em else {"iteration": [], "llf": [], "change": [], "params_change": []}
+    trace: dict[str, list[float]] = (
+        em.trace if em else {"iteration": [], "llf": [], "change": [], "params_change": []}
+    )
     return FitResult(
-        optimum.params, optimum.llf, request.method, converged, status, trace, optimum.path, optimum.score_norm,
-        optimum.iterations + (em.iterations if em else 0),
-        optimum.evaluations + (len(em.trace["llf"]) if em else 0), [], 0.0, [],
+        optimum.params, optimum.llf, request.method, converged, status, trace, optimum.path,
+        optimum.score_norm, optimum.iterations + (em.iterations if em else 0),
+        optimum.evaluations + len(trace["llf"]), [], 0.0, [],
     )  # fmt: skip
 
 

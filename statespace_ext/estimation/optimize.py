@@ -189,7 +189,7 @@ def maximise_likelihood(
     else:
         settings = {**_defaults(method, maxiter), **options}
         gradient = method not in _WITHOUT_GRADIENT
-        result = scipy.optimize.minimize(
+        result = scipy.optimize.minimize(  # type: ignore[call-overload]
             objective if gradient else objective.value,
             w, jac=gradient or None, method=SCIPY_METHODS[method], callback=after, options=settings,
         )  # fmt: skip

@@ -15,7 +15,6 @@ from ..params.layout import ParameterLayout
 from ..statespace.smoother import Smoother
 from ..statespace.system import System
 
-
 _NOT_HERE = (np.linalg.LinAlgError, ValueError, FloatingPointError)
 """What numpy, scipy and statsmodels raise where there is no likelihood: no inverse, no stationary start."""
 

@@ -37,7 +37,11 @@ def boundary_params(layout: ParameterLayout, params: Array, endog: Array) -> lis
         cov = matrices[key]
         free = np.zeros(block.shape[0], bool)
         free[block.rows] = True
-        size = variation if key == "obs_cov" else np.full(len(cov), max(np.max(np.diag(cov)), np.finfo(float).tiny))
+        size = (
+            variation
+            if key == "obs_cov"
+            else np.full(len(cov), max(np.max(np.diag(cov)), np.finfo(float).tiny))
+        )
         if key != "obs_cov" and len(cov) == 1:
             size = _implied_size(matrices, variation)
         zero = free & (np.diag(cov) <= _RELATIVE * size)

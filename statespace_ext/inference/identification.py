@@ -113,12 +113,14 @@ def _message(layout: ParameterLayout, names: list[str], count: int) -> str:
     reasons = []
     if {"design", "transition", "state_cov"} & set(touched):
         reasons.append("the factors can be rotated or rescaled")
-    if not {"design", "transition", "state_cov"} & set(touched) or {"obs_intercept", "state_mean"} <= set(touched):
+    if not {"design", "transition", "state_cov"} & set(touched) or {"obs_intercept", "state_mean"} <= set(
+        touched
+    ):
         reasons.append("a mean stands beside a free intercept")
     shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
     return (
-        f"The likelihood is flat along {count} direction{'s' if count > 1 else ''} ({'; '.join(reasons)}), in "
-        f"{', '.join(touched)}. Not identified, without standard errors: {shown}."
+        f"The likelihood is flat along {count} direction{'s' if count > 1 else ''} ({'; '.join(reasons)}), "
+        f"in {', '.join(touched)}. Not identified, without standard errors: {shown}."
     )
 
 
@@ -155,7 +157,7 @@ class _MomentDerivatives:
         self.n = len(self.layout) + (self.size if self.diffuse else 0)
 
     def _block(self, key: str) -> Array:
-        """d block / d parameter, (n, rows, columns)."""
+        """D block / d parameter, (n, rows, columns)."""
         block = self.layout.blocks[key]
         out = np.zeros((self.n, *block.shape))
         np.add.at(out, (self.layout.index[key], block.rows, block.columns), block.coefs)
@@ -268,5 +270,5 @@ class _MomentDerivatives:
         for group in self.rows():
             size = np.max(np.abs(group), initial=0.0)
             if size > 0:
-                factor = np.linalg.qr(np.concatenate([factor, group / size]), mode="r")
+                factor = np.asarray(np.linalg.qr(np.concatenate([factor, group / size]), mode="r"))
         return factor

@@ -48,7 +48,7 @@ def observed_information(model: Scored, params: Array, index: Array | None = Non
 
 
 def numerical_information(loglike: Callable[[Array], float], params: Array, index: Array) -> Array:
-    """Return minus the second derivatives of the log-likelihood from its values alone (statsmodels' "approx")."""
+    """Return minus the second derivatives of the log-likelihood, from its values alone."""
     steps = step_sizes(params, 2e-4)
     m = len(index)
     out = np.zeros((m, m))
@@ -62,7 +62,9 @@ def numerical_information(loglike: Callable[[Array], float], params: Array, inde
 
     for a, i in enumerate(index):
         h = steps[i]
-        out[a, a] = (-at((i, 2 * h)) + 16 * at((i, h)) - 30 * base + 16 * at((i, -h)) - at((i, -2 * h))) / (12 * h * h)
+        out[a, a] = (-at((i, 2 * h)) + 16 * at((i, h)) - 30 * base + 16 * at((i, -h)) - at((i, -2 * h))) / (
+            12 * h * h
+        )
         for b, j in enumerate(index[:a]):
             g = steps[j]
             cross = at((i, h), (j, g)) - at((i, h), (j, -g)) - at((i, -h), (j, g)) + at((i, -h), (j, -g))
@@ -131,18 +133,22 @@ def params_covariance(information: Array, free: Array, flat: Array, n_params: in
     m = len(free)
     if m == 0:
         return ParamsCov(cov, 0, notes)
-    complement = np.linalg.svd(flat, full_matrices=True)[0][:, flat.shape[1] :] if flat.shape[1] else np.eye(m)
+    complement = (
+        np.linalg.svd(flat, full_matrices=True)[0][:, flat.shape[1] :] if flat.shape[1] else np.eye(m)
+    )
     scale = np.sqrt(np.clip(np.diag(information), 0.0, None))
     inner = complement.T @ information @ complement
     rank = complement.shape[1]
     if not np.all(np.isfinite(inner)):
-        notes.append("Second derivatives of the log-likelihood do not exist at the estimates: no standard errors.")
+        notes.append(
+            "Second derivatives of the log-likelihood do not exist at the estimates: no standard errors."
+        )
         return ParamsCov(cov, 0, notes)
     values = np.linalg.eigvalsh(inner / np.max(scale) ** 2) if np.max(scale) > 0 else np.zeros(rank)
     if not np.all(np.diag(inner) > 0) or np.min(values, initial=1.0) <= 0:
         notes.append(
-            "The information matrix is not positive definite at the estimates (not a maximum, or a parameter at "
-            "its boundary): no standard errors."
+            "The information matrix is not positive definite at the estimates (not a maximum, or a parameter "
+            "at its boundary): no standard errors."
         )
         return ParamsCov(cov, int(np.sum(values > 0)), notes)
     root = 1.0 / np.sqrt(np.diag(inner))

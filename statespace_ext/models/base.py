@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -11,18 +9,19 @@ import numpy as np
 from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
-from ..estimation.fit import FitRequest, FitResult, estimate
-from ..estimation.problem import EstimationProblem
-from ..exceptions import DataError, ParameterError, SpecificationError, UnsupportedError
+from ..exceptions import DataError, ParameterError, UnsupportedError
+from ..inference.information import observed_information
 from ..numerics.linear_algebra import Array
 from ..params.layout import ParameterLayout
 from ..statespace.exact_score import SystemScore, system_score
 from ..statespace.smoother import Smoother
-from ..statespace.system import MATRICES, System, write
+from ..statespace.system import System, write
 from ..statespace.validation import regressor_array
+from .extension import OutOfSample
+from .fitting import Fitting
 
 
-class StateSpaceModel(MLEModel):
+class StateSpaceModel(Fitting, OutOfSample, MLEModel):
     """
     Base class of the models: subclasses declare a layout and map parameters to a `System`.
 
@@ -102,7 +101,7 @@ class StateSpaceModel(MLEModel):
 
     def handle_params(
         self,
-        params: object,
+        params: Any,
         transformed: bool = True,
         includes_fixed: bool = False,
         return_jacobian: bool = False,
@@ -115,9 +114,11 @@ class StateSpaceModel(MLEModel):
             return self.layout.vector(params)
         fixed = dict(self._fixed_params)
         free = self.layout.fix(fixed)
-        if np.shape(params) == (len(self.layout),) and len(free) != len(self.layout):
+        size = np.size(params)
+        if size == len(self.layout) != len(free) and not hasattr(params, "items"):
             raise ParameterError(
-                "The parameter vector has the wrong shape", got=np.shape(params),
+                "The parameter vector has the wrong length",
+                got=size,
                 expected=f"{(len(free),)} free parameters: {free.names}",
                 remedy="Pass includes_fixed=True for a vector with the fixed parameters.",
             )
@@ -145,7 +146,7 @@ class StateSpaceModel(MLEModel):
         **kwargs: Any,
     ) -> Array:
         """Write the matrices at a parameter vector into the state-space representation."""
-        if complex_step or np.iscomplexobj(params):
+        if complex_step or np.iscomplexobj(np.asarray(params)):
             raise UnsupportedError(
                 "Complex-step derivatives are not supported", remedy="The exact score is: use `score`."
             )
@@ -160,13 +161,11 @@ class StateSpaceModel(MLEModel):
     def private_smoother(self) -> Smoother:
         """A smoother of the model's data that shares no state with the model."""
         if self._private is None:
-            self._private = Smoother(
-                self.endog, self.k_states, self.ssm.k_posdef, self.exog, self.state_exog
-            )
+            self._private = Smoother(self.endog, self.k_states, self.ssm.k_posdef, self.exog, self.state_exog)
         return self._private
 
     def started_system(self, params: Array) -> System:
-        """Return `system`, with the initialisation that `extend` or the user put in place of the model's own."""
+        """Return `system`, with the initialisation that `extend` or the user put in place of its own."""
         system = self.system(params)
         if self.ssm.initialization is self._written_start:
             return system
@@ -207,95 +206,9 @@ class StateSpaceModel(MLEModel):
 
     def hessian(self, params: object, *args: Any, **kwargs: Any) -> Array:
         """Return the second derivatives of the log-likelihood: central differences of the exact score."""
-        from ..inference.information import observed_information
-
         vector = self.handle_params(params, *args[:2], **_only(kwargs, "transformed", "includes_fixed"))
         return -observed_information(self, vector)
-
-    # -- estimation ------------------------------------------------------------------------------------
-
-    def problem(self) -> EstimationProblem:
-        """Return what the estimation methods need: free parameters, E-step, exact score."""
-        fixed = dict(self._fixed_params) if self._has_fixed_params else {}
-        return EstimationProblem(self, fixed)
-
-    def estimate(self, request: FitRequest) -> FitResult:
-        """Check the sample and run a fit; the model is left as it was."""
-        self.check_sample()
-        with self.preserved():
-            return estimate(self.problem(), request)
-
-    @contextmanager
-    def preserved(self) -> Iterator[None]:
-        """Put the matrices and the initialisation of the representation back on leaving."""
-        ssm = self.ssm
-        saved = {name: getattr(ssm, name) for name in MATRICES}
-        start, written = ssm.initialization, self._written_start
-        try:
-            yield
-        finally:
-            for name, value in saved.items():
-                ssm[name] = value
-            ssm.initialization, self._written_start = start, written
-
-    # -- out of sample ---------------------------------------------------------------------------------
-
-    def _get_extension_time_varying_matrices(
-        self,
-        params: object,
-        exog: object,
-        out_of_sample: int,
-        extend_kwargs: dict[str, Any] | None = None,
-        transformed: bool = True,
-        includes_fixed: bool = False,
-        **kwargs: Any,
-    ) -> dict[str, Any]:
-        """Return the matrices of the periods after the sample, for prediction and simulation."""
-        state_exog = kwargs.pop("state_exog", None)
-        vector = self.handle_params(params, transformed, includes_fixed)
-        future = {
-            "obs_intercept": self._future(exog, self.k_exog, out_of_sample, "exog"),
-            "state_intercept": self._future(state_exog, self.k_state_exog, out_of_sample, "state_exog"),
-        }
-        system = self.system(vector)
-        for name in MATRICES:
-            value = getattr(system, name)
-            constant = value.ndim == (1 if name.endswith("intercept") else 2)
-            if name in kwargs or constant:
-                continue
-            if future.get(name) is None:
-                raise SpecificationError(
-                    f"{name} varies over time: its future values are needed",
-                    remedy=f"Pass {name}=array with {out_of_sample} periods on the last axis.",
-                )
-            kwargs[name] = self.future_intercept(name, future[name], vector)
-        return kwargs
-
-    def future_intercept(self, name: str, exog: Array, params: Array) -> Array:
-        """Return "obs_intercept" or "state_intercept" for future regressors."""
-        raise NotImplementedError
-
-    def _future(self, value: object, columns: int, steps: int, name: str) -> Array | None:
-        if not columns:
-            if value is not None:
-                raise DataError(f"The model has no {name}", got=f"future {name}", remedy="Leave it out.")
-            return None
-        if value is None:
-            raise DataError(
-                f"Out-of-sample periods need future values of {name}", expected=f"{steps} rows of {columns} columns"
-            )
-        array = regressor_array(value, None, None, name)
-        rows = array.reshape(-1, columns) if array.size % columns == 0 else array
-        if name == "state_exog" and len(rows) == steps - 1:
-            rows = np.concatenate([rows, np.zeros((1, columns))])
-        if rows.shape != (steps, columns):
-            raise DataError(
-                f"Future {name} has the wrong shape", got=np.shape(value), expected=f"({steps}, {columns})"
-            )
-        return rows
 
 
 def _only(kwargs: dict[str, Any], *names: str) -> dict[str, Any]:
     return {key: value for key, value in kwargs.items() if key in names}
-
-

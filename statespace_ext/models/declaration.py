@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -48,9 +49,7 @@ def covariance_namer(stem: str, labels: Sequence[str]) -> Namer:
 
 
 def transition_matrix(value: object, labels: Labels, lags: int, nobs: int) -> AffineMatrix:
-    """
-    Parse ``transition``: one value for all lags (side by side where it is an array), or a list with one per lag.
-    """
+    """Parse ``transition``: one value (an array has the lags side by side), or a list with one per lag."""
     k = len(labels.factors)
 
     def namer(lag: int) -> Namer:
@@ -58,15 +57,18 @@ def transition_matrix(value: object, labels: Labels, lags: int, nobs: int) -> Af
 
     if isinstance(value, str) and (value in MATRIX_KEYWORDS or k * lags > 1):
         per_lag: list[object] = [value] * lags
-    elif isinstance(value, (list, tuple)) and len(value) == lags and all(_is_block(item, k) for item in value):
+    elif (
+        isinstance(value, (list, tuple)) and len(value) == lags and all(_is_block(item, k) for item in value)
+    ):
         per_lag = list(value)
     else:
-        return parse_matrix(
-            value, (k, k * lags), "transition", lambda i, j: namer(j // k)(i, j % k), nobs
-        )
+        return parse_matrix(value, (k, k * lags), "transition", lambda i, j: namer(j // k)(i, j % k), nobs)
     blocks = [parse_matrix(item, (k, k), "transition", namer(lag), nobs) for lag, item in enumerate(per_lag)]
     periods = max((b.fixed.shape[2] for b in blocks if b.time_varying), default=0)
-    fixed = [b.fixed if b.time_varying or not periods else np.repeat(b.fixed[:, :, None], periods, 2) for b in blocks]
+    fixed = [
+        b.fixed if b.time_varying or not periods else np.repeat(b.fixed[:, :, None], periods, 2)
+        for b in blocks
+    ]
     elements = [
         (int(i), int(j) + lag * k, name, float(coef))
         for lag, b in enumerate(blocks)
@@ -75,11 +77,13 @@ def transition_matrix(value: object, labels: Labels, lags: int, nobs: int) -> Af
     return affine_matrix(np.concatenate(fixed, axis=1), elements)
 
 
-def _is_block(item: object, k: int) -> bool:
+def _is_block(item: Any, k: int) -> bool:
     if isinstance(item, str):
         return item in MATRIX_KEYWORDS or k == 1
     try:
-        shape = np.shape(np.asarray(item, dtype=object)) if isinstance(item, (list, tuple)) else np.shape(item)
+        shape = (
+            np.shape(np.asarray(item, dtype=object)) if isinstance(item, (list, tuple)) else np.shape(item)
+        )
     except ValueError:
         return False
     return shape[:2] == (k, k) or (k == 1 and shape == ())
@@ -111,7 +115,9 @@ def normalised(given: dict[str, object], n_endog: int, k_factors: int) -> dict[s
         return given
     if identification not in IDENTIFICATIONS:
         raise SpecificationError(
-            "identification is unknown", got=repr(identification), expected=f"None or one of {IDENTIFICATIONS}"
+            "identification is unknown",
+            got=repr(identification),
+            expected=f"None or one of {IDENTIFICATIONS}",
         )
     if n_endog < k_factors:
         raise SpecificationError(
@@ -123,8 +129,9 @@ def normalised(given: dict[str, object], n_endog: int, k_factors: int) -> dict[s
         value = given[key]
         if default is not None and not (isinstance(value, str) and value == default):
             raise SpecificationError(
-                f'identification="{identification}" sets {key} itself', got=f"{key}={value!r}",
-                remedy=f"Leave {key} at its default, or state the restrictions in it without `identification`.",
+                f'identification="{identification}" sets {key} itself',
+                got=f"{key}={value!r}",
+                remedy=f"Leave {key} at its default, or restrict it without `identification`.",
             )
     if identification == "triangular":
         return {**given, "design": triangular_design(n_endog, k_factors), "state_cov": "identity"}
@@ -140,47 +147,81 @@ def build_layout(given: dict[str, object], labels: Labels, lags: int, nobs: int)
     SpecificationError
         If an argument cannot be parsed, or arguments contradict each other.
     """
-    p, k = len(labels.endog), len(labels.factors)
-    given = normalised(given, p, k)
-    for key, names in (("obs_coef", labels.exog), ("state_coef", labels.state_exog)):
-        source = "exog" if key == "obs_coef" else "state_exog"
+    given = normalised(given, len(labels.endog), len(labels.factors))
+    for key, source, names in (
+        ("obs_coef", "exog", labels.exog),
+        ("state_coef", "state_exog", labels.state_exog),
+    ):
         if not names and not (isinstance(given[key], str) and given[key] == "free"):
-            raise SpecificationError(f"{key} is given without {source}", got=given[key], remedy=f"Pass {source} too.")
+            raise SpecificationError(
+                f"{key} is given without {source}", got=given[key], remedy=f"Pass {source} too."
+            )
     blocks = {
-        "design": parse_matrix(
-            given["design"], (p, k), "design", lambda i, j: f"loading.{labels.factors[j]}->{labels.endog[i]}", nobs
+        **_observation_blocks(given, labels, nobs),
+        **_state_blocks(given, labels, lags, nobs),
+    }
+    covariances = {
+        "obs_cov": parse_covariance(
+            given["obs_cov"], len(labels.endog), "obs_cov", covariance_namer("obs", labels.endog), nobs
         ),
-        "obs_intercept": parse_matrix(
-            given["obs_intercept"], (p, 1), "obs_intercept", lambda i, j: f"obs_intercept.{labels.endog[i]}", nobs
-        ),
-        "obs_coef": parse_matrix(
-            given["obs_coef"] if labels.exog else np.zeros((p, 0)),
-            (p, len(labels.exog)),
-            "obs_coef",
-            lambda i, j: f"obs_coef.{labels.exog[j]}->{labels.endog[i]}",
-        ),
-        "transition": transition_matrix(given["transition"], labels, lags, nobs),
-        "state_intercept": parse_matrix(
-            given["state_intercept"], (k, 1), "state_intercept",
-            lambda i, j: f"state_intercept.{labels.factors[i]}", nobs,
-        ),
-        "state_mean": parse_matrix(
-            given["state_mean"], (k, 1), "state_mean", lambda i, j: f"state_mean.{labels.factors[i]}"
-        ),
-        "state_coef": parse_matrix(
-            given["state_coef"] if labels.state_exog else np.zeros((k, 0)),
-            (k, len(labels.state_exog)),
-            "state_coef",
-            lambda i, j: f"state_coef.{labels.state_exog[j]}->{labels.factors[i]}",
-        ),
-        "obs_cov": parse_covariance(given["obs_cov"], p, "obs_cov", covariance_namer("obs", labels.endog), nobs),
         "state_cov": parse_covariance(
-            given["state_cov"], k, "state_cov", covariance_namer("state", labels.factors), nobs
+            given["state_cov"],
+            len(labels.factors),
+            "state_cov",
+            covariance_namer("state", labels.factors),
+            nobs,
         ),
     }
-    blocks.update(_initial_blocks(given, labels))
+    blocks = {**blocks, **covariances, **_initial_blocks(given, labels)}
     _check_start(given["initialization"], blocks)
     return ParameterLayout(blocks, COVARIANCES)
+
+
+def _observation_blocks(given: dict[str, object], labels: Labels, nobs: int) -> dict[str, AffineMatrix]:
+    endog, factors, exog = labels.endog, labels.factors, labels.exog
+    p = len(endog)
+    return {
+        "design": parse_matrix(
+            given["design"],
+            (p, len(factors)),
+            "design",
+            lambda i, j: f"loading.{factors[j]}->{endog[i]}",
+            nobs,
+        ),
+        "obs_intercept": parse_matrix(
+            given["obs_intercept"], (p, 1), "obs_intercept", lambda i, j: f"obs_intercept.{endog[i]}", nobs
+        ),
+        "obs_coef": parse_matrix(
+            given["obs_coef"] if exog else np.zeros((p, 0)),
+            (p, len(exog)),
+            "obs_coef",
+            lambda i, j: f"obs_coef.{exog[j]}->{endog[i]}",
+        ),
+    }
+
+
+def _state_blocks(given: dict[str, object], labels: Labels, lags: int, nobs: int) -> dict[str, AffineMatrix]:
+    factors, exog = labels.factors, labels.state_exog
+    k = len(factors)
+    return {
+        "transition": transition_matrix(given["transition"], labels, lags, nobs),
+        "state_intercept": parse_matrix(
+            given["state_intercept"],
+            (k, 1),
+            "state_intercept",
+            lambda i, j: f"state_intercept.{factors[i]}",
+            nobs,
+        ),
+        "state_mean": parse_matrix(
+            given["state_mean"], (k, 1), "state_mean", lambda i, j: f"state_mean.{factors[i]}"
+        ),
+        "state_coef": parse_matrix(
+            given["state_coef"] if exog else np.zeros((k, 0)),
+            (k, len(exog)),
+            "state_coef",
+            lambda i, j: f"state_coef.{exog[j]}->{factors[i]}",
+        ),
+    }
 
 
 def _initial_blocks(given: dict[str, object], labels: Labels) -> dict[str, AffineMatrix]:
@@ -235,7 +276,8 @@ def _check_start(start: object, blocks: dict[str, AffineMatrix]) -> None:
         radius = spectral_radius(companion(transition.fixed))
         if radius >= STABILITY_LIMIT:
             raise SpecificationError(
-                "The fixed transition is not stationary", got=f"largest root {radius:.6g}",
+                "The fixed transition is not stationary",
+                got=f"largest root {radius:.6g}",
                 expected="roots inside the unit circle",
                 remedy='Use initialization="diffuse", "estimated" or "known".',
             )
@@ -250,6 +292,6 @@ def _check_start(start: object, blocks: dict[str, AffineMatrix]) -> None:
             reason = "transition"
     if reason is not None:
         raise SpecificationError(
-            f"The likelihood is unbounded: free elements of {reason} set the scale of states with a diffuse start",
+            f"The likelihood is unbounded: free elements of {reason} scale states with a diffuse start",
             remedy=f'Fix {reason}, or use initialization="stationary", "estimated" or "approximate_diffuse".',
         )

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from ..estimation.fit import FitRequest
+from ..estimation.problem import EstimationProblem
 from ..estimation.start_values import start_values
-from ..exceptions import IdentificationWarning, ParameterError, SpecificationError
+from ..exceptions import SpecificationError
 from ..inference.identification import Identification, identify
 from ..numerics.linear_algebra import Array, companion
 from ..params.layout import ParameterLayout
 from ..results.lgssm import LGSSMResults, LGSSMResultsWrapper
 from ..statespace.exact_score import SystemScore
 from ..statespace.system import System, stationary_start
-from ..statespace.validation import check_regressors, check_series, endog_frame, regressor_array, regressor_names
+from ..statespace.validation import (
+    check_regressors,
+    check_series,
+    endog_frame,
+    regressor_array,
+    regressor_names,
+)
 from .base import StateSpaceModel
 from .declaration import Labels, build_layout, lagged_names
 
@@ -177,7 +181,9 @@ class LGSSM(StateSpaceModel):
         p, k, size = self.k_endog, self.k_factors, self.k_states
         design = np.zeros((p, size, *at["design"].shape[2:]))
         design[:, :k] = at["design"]
-        constant = _vector(at["state_intercept"]) + _column(self._level(at) @ at["state_mean"][:, 0], at["state_intercept"])
+        constant = _vector(at["state_intercept"]) + _column(
+            self._level(at) @ at["state_mean"][:, 0], at["state_intercept"]
+        )
         obs_intercept = _with_regressors(_vector(at["obs_intercept"]), at["obs_coef"], self.exog)
         intercept = np.zeros((size, *constant.shape[1:]))
         intercept[:k] = constant
@@ -246,13 +252,7 @@ class LGSSM(StateSpaceModel):
     @property
     def start_params(self) -> Array:
         """Default start values: principal components, then the M-step on them."""
-        return start_values(self.problem_free())
-
-    def problem_free(self) -> Any:
-        """Return the estimation problem with no parameter held fixed."""
-        from ..estimation.problem import EstimationProblem
-
-        return EstimationProblem(self, {})
+        return start_values(EstimationProblem(self, {}))
 
     def check_sample(self) -> None:
         """Raise `DataError` where the sample cannot support the model."""
@@ -267,7 +267,8 @@ class LGSSM(StateSpaceModel):
         loose = self.layout.blocks["design"]
         if not loose.is_fixed and self.k_states >= self.nobs:
             raise SpecificationError(
-                "k_factors is too large for the sample", got=f"{self.k_factors} factors x {self.lags} lags",
+                "k_factors is too large for the sample",
+                got=f"{self.k_factors} factors x {self.lags} lags",
                 expected=f"fewer states than the {self.nobs} periods",
             )
 
@@ -285,130 +286,6 @@ class LGSSM(StateSpaceModel):
         if fixed is None:
             fixed = dict(self._fixed_params) if self._has_fixed_params else {}
         return identify(self, self.layout.vector(params), fixed)
-
-    def params_from_matrices(self, matrices: Mapping[str, object]) -> Array:
-        """
-        Return the parameter vector of given matrices, the others at their default start values.
-
-        Parameters
-        ----------
-        matrices : mapping
-            Arrays by block: "design", "transition", "obs_cov", ...
-        """
-        unknown = [key for key in matrices if key not in self.layout.blocks]
-        if unknown:
-            raise ParameterError("Unknown matrices", got=unknown, expected=f"names among {list(self.layout.blocks)}")
-        arrays = {}
-        for key, value in matrices.items():
-            shape = self.layout.blocks[key].shape
-            array = np.asarray(value, dtype=float)
-            if array.size != shape[0] * shape[1] or (array.ndim == 2 and array.shape != shape):
-                raise ParameterError(f"{key} has the wrong shape", got=array.shape, expected=shape)
-            arrays[key] = array.reshape(shape)
-        covered = {name for key in arrays for name in self.layout.blocks[key].names}
-        base = np.zeros(len(self.layout)) if covered == set(self.layout.names) else self.start_params
-        return self.layout.project(arrays, base)
-
-    def _start_vector(self, start_params: object, transformed: bool, includes_fixed: bool) -> Array | None:
-        """Return the full start vector from any of the forms that `fit` accepts."""
-        if start_params is None:
-            return None
-        if isinstance(start_params, Mapping) and any(key in self.layout.blocks for key in start_params):
-            return self.params_from_matrices(start_params)
-        if hasattr(start_params, "items") and self._has_fixed_params and not includes_fixed:
-            includes_fixed = set(dict(start_params.items())) == set(self.layout.names)  # type: ignore[attr-defined]
-        return np.asarray(self.handle_params(start_params, transformed, includes_fixed))
-
-    def fit(
-        self,
-        start_params: object = None,
-        transformed: bool = True,
-        includes_fixed: bool = False,
-        cov_type: str | None = None,
-        cov_kwds: dict[str, Any] | None = None,
-        method: str = "auto",
-        maxiter: int | None = None,
-        full_output: bool = True,
-        disp: bool | int = False,
-        callback: Any = None,
-        return_params: bool = False,
-        *,
-        low_memory: bool = False,
-        tolerance: float = 1e-6,
-        n_starts: int = 1,
-        rng: object = None,
-        progress: bool = False,
-        **kwargs: Any,
-    ) -> Any:
-        """
-        Estimate the parameters.
-
-        Parameters
-        ----------
-        start_params : array_like, Series, dict, optional
-            A flat array; values by parameter name; or a dict of matrices by name ("design", ...).
-        transformed, includes_fixed : bool
-            As in `MLEModel.fit`; ``transformed`` has no effect, since parameters are variances and
-            covariances themselves.
-        cov_type : {"oim", "approx", "none"}, optional
-            Standard errors: "oim" (default) from differences of the exact score, "approx" from
-            differences of the log-likelihood.
-        cov_kwds : dict, optional
-            Not used.
-        method : {"auto", "em", "lbfgs", "bfgs", "cg", "newton", "nm", "powell"}
-            "auto": EM, then a gradient method with the exact score. "em": plain EM.
-        maxiter : int, optional
-            Largest number of iterations (500).
-        full_output : bool
-            Whether to set ``mle_retvals``.
-        disp : bool
-            Whether to print one line an iteration, with its log-likelihood.
-        callback : callable, optional
-            Called with the parameters after each iteration.
-        return_params : bool
-            Whether to return only the parameters.
-        low_memory : bool
-            Whether to keep filter output out of the results.
-        tolerance : float
-            Stopping rule: the relative change of the log-likelihood. Zero: exactly ``maxiter`` EM iterations.
-        n_starts : int
-            Number of starts: the default one, and random ones.
-        rng : numpy.random.Generator or int, optional
-            Source of the random starts.
-        progress : bool
-            Whether to show a progress bar (needs tqdm).
-        **kwargs
-            Options of the optimiser (`scipy.optimize.minimize`).
-
-        Returns
-        -------
-        LGSSMResults
-
-        Raises
-        ------
-        DataError, ParameterError, SpecificationError
-            If the sample, the start values or an option cannot be used.
-        """
-        request = FitRequest(
-            start=self._start_vector(start_params, transformed, includes_fixed),
-            method=method, maxiter=maxiter, tolerance=tolerance, n_starts=n_starts, rng=rng,
-            disp=bool(disp), progress=progress, callback=callback, options=kwargs,
-        )  # fmt: skip
-        outcome = self.estimate(request)
-        if return_params:
-            return outcome.params
-        for message, category in outcome.warnings:
-            warnings.warn(message, category, stacklevel=2)
-        with self.preserved():
-            run = self.filter if low_memory else self.smooth
-            options = {"low_memory": True} if low_memory else {}
-            res = run(
-                outcome.params, includes_fixed=True, cov_type=cov_type or "oim", cov_kwds=cov_kwds, **options
-            )
-        res._results.attach(outcome, full_output)
-        if res.identification.message:
-            warnings.warn(res.identification.message, IdentificationWarning, stacklevel=2)
-        return res
 
     @property
     def _res_classes(self) -> dict[str, tuple[type, type]]:
@@ -445,4 +322,3 @@ def _with_regressors(intercept: Array, coefs: Array, exog: Array | None) -> Arra
     if exog is None or coefs.shape[1] == 0:
         return intercept
     return (intercept if intercept.ndim == 2 else intercept[:, None]) + coefs @ exog.T
-

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
+"""An array of floats, unless the docstring says integers or booleans."""
 
 STABILITY_LIMIT = 1.0 - 1e-10
 """Largest modulus of a root for which a stationary start is accepted (the limit of statsmodels)."""

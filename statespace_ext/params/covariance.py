@@ -191,7 +191,8 @@ class General:
         single = {ij for ij in simple if elements.count(ij) == 1 and fixed[ij] == 0.0}
         diagonal = {i: simple[i, i] for i, j in single if i == j}
         shared = {simple[ij] for ij in simple if ij[0] != ij[1]} | {
-            position[n] for n, i, j in zip(matrix.names, matrix.rows, matrix.columns, strict=True)
+            position[n]
+            for n, i, j in zip(matrix.names, matrix.rows, matrix.columns, strict=True)
             if (i, j) not in single
         }
         self._variances = np.array(sorted({v for v in diagonal.values() if v not in shared}), dtype=np.intp)
@@ -251,7 +252,11 @@ def structure_of(matrix: AffineMatrix) -> CovarianceStructure:
         return CommonVariance(matrix)
     names = np.array(matrix.names)
     variances, covariances = set(names[on_diagonal]), set(names[~on_diagonal])
-    if len(variances) == len(covariances) == 1 and variances != covariances and free[np.ix_(rows, rows)].all():
+    if (
+        len(variances) == len(covariances) == 1
+        and variances != covariances
+        and free[np.ix_(rows, rows)].all()
+    ):
         return Equicorrelated(matrix, rows.tolist()) if len(rows) > 2 else _unless_shared(matrix, free, rows)
     return _unless_shared(matrix, free, rows)
 
@@ -292,7 +297,7 @@ def semidefinite_cholesky(cov: Array) -> Array:
     size = len(cov)
     values, vectors = np.linalg.eigh(cov)
     root = vectors * np.sqrt(np.clip(values, 0.0, None))
-    upper = np.linalg.qr(root.T, mode="r")
+    upper: Array = np.asarray(np.linalg.qr(root.T, mode="r"))
     lower = np.zeros((size, size))
     lower[:, : upper.shape[0]] = upper.T
     return lower * np.where(np.diag(lower) < 0, -1.0, 1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ COVARIANCE_KEYWORDS = ("unstructured", "diagonal", "scalar", "equicorrelated", "
 
 
 def parse_matrix(
-    value: object, shape: tuple[int, int], where: str, namer: Namer, nobs: int | None = None
+    value: Any, shape: tuple[int, int], where: str, namer: Namer, nobs: int | None = None
 ) -> AffineMatrix:
     """
     Parse the specification of a matrix of coefficients.
@@ -58,7 +59,7 @@ def parse_matrix(
 
 
 def parse_covariance(
-    value: object, size: int, where: str, namer: Namer, nobs: int | None = None
+    value: Any, size: int, where: str, namer: Namer, nobs: int | None = None
 ) -> AffineMatrix:
     """
     Parse the specification of a covariance matrix; see `parse_matrix`.
@@ -83,7 +84,9 @@ def parse_covariance(
             raise SpecificationError(f"{where} is not symmetric", got=array.tolist())
         return _checked(affine_matrix(fixed, [e for e in elements if e[0] >= e[1]], symmetric=True), where)
     fixed, free = _split_numbers(array, where)
-    if not np.array_equal(free, free.T) or not np.allclose(fixed, np.swapaxes(fixed, 0, 1), rtol=1e-12, atol=0):
+    if not np.array_equal(free, free.T) or not np.allclose(
+        fixed, np.swapaxes(fixed, 0, 1), rtol=1e-12, atol=0
+    ):
         raise SpecificationError(f"{where} is not symmetric", got=array.tolist())
     elements = [(i, j, namer(i, j), 1.0) for j in range(size) for i in range(j, size) if free[i, j]]
     return _checked(affine_matrix(fixed, elements, symmetric=True), where)
@@ -108,10 +111,13 @@ def _covariance_keyword(keyword: str, size: int, namer: Namer) -> AffineMatrix:
 
 def _from_mask(fixed: Array, free: np.ndarray, namer: Namer) -> AffineMatrix:
     rows, columns = np.nonzero(free)
-    return affine_matrix(fixed, [(int(i), int(j), namer(i, j), 1.0) for i, j in zip(rows, columns, strict=True)])
+    return affine_matrix(
+        fixed,
+        [(int(i), int(j), namer(i, j), 1.0) for i, j in zip(rows.tolist(), columns.tolist(), strict=True)],
+    )
 
 
-def _as_array(value: object, shape: tuple[int, int], where: str, nobs: int | None) -> np.ndarray:
+def _as_array(value: Any, shape: tuple[int, int], where: str, nobs: int | None) -> np.ndarray:
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -121,7 +127,9 @@ def _as_array(value: object, shape: tuple[int, int], where: str, nobs: int | Non
     elif array.dtype.kind in "biuf":
         array = array.astype(float)
     else:
-        raise SpecificationError(f"{where} has the wrong type", got=array.dtype, expected="numbers or strings")
+        raise SpecificationError(
+            f"{where} has the wrong type", got=array.dtype, expected="numbers or strings"
+        )
     if array.ndim == 0 and shape == (1, 1):
         array = array.reshape(1, 1)
     if shape[1] == 1 and array.ndim < 3 and array.shape[:1] == shape[:1]:
@@ -134,7 +142,9 @@ def _as_array(value: object, shape: tuple[int, int], where: str, nobs: int | Non
     )
     if not allowed:
         over_time = f", or {shape + (nobs,)} with a last axis over time" if nobs is not None else ""
-        raise SpecificationError(f"{where} has the wrong shape", got=np.shape(value), expected=f"{shape}{over_time}")
+        raise SpecificationError(
+            f"{where} has the wrong shape", got=np.shape(value), expected=f"{shape}{over_time}"
+        )
     if array.ndim == 3 and array.shape[2] == 1 and nobs != 1:
         array = array[:, :, 0]
     if array.ndim == 3 and array.dtype == object:
@@ -152,18 +162,27 @@ def _parse_strings(array: np.ndarray, where: str, namer: Namer) -> tuple[Array, 
             try:
                 fixed[i, j], coefs = float(item), {}
             except (TypeError, ValueError) as error:
-                raise SpecificationError(f"{place} is neither a number nor a string", got=repr(item)) from error
+                raise SpecificationError(
+                    f"{place} is neither a number nor a string", got=repr(item)
+                ) from error
         if np.isnan(fixed[i, j]):
-            fixed[i, j], coefs = 0.0, {namer(max(i, j), min(i, j)) if where.endswith("cov") else namer(i, j): 1.0}
+            fixed[i, j], coefs = (
+                0.0,
+                {namer(max(i, j), min(i, j)) if where.endswith("cov") else namer(i, j): 1.0},
+            )
         if np.isinf(fixed[i, j]):
-            raise SpecificationError(f"{place} is infinite", got=item, expected="a finite number or NaN (free)")
+            raise SpecificationError(
+                f"{place} is infinite", got=item, expected="a finite number or NaN (free)"
+            )
         elements += [(i, j, name, coef) for name, coef in coefs.items()]
     return fixed, elements
 
 
 def _split_numbers(array: Array, where: str) -> tuple[Array, np.ndarray]:
     if np.isinf(array).any():
-        raise SpecificationError(f"{where} has infinite elements", expected="finite numbers, or NaN for a free one")
+        raise SpecificationError(
+            f"{where} has infinite elements", expected="finite numbers, or NaN for a free one"
+        )
     free = np.isnan(array)
     if array.ndim == 3:
         always = free.all(axis=2)
@@ -172,7 +191,7 @@ def _split_numbers(array: Array, where: str) -> tuple[Array, np.ndarray]:
                 f"{where} is NaN (free) in some periods and a number in others",
                 expected="an element that is free in all periods or in none",
             )
-        return np.where(free, 0.0, array), always
+        return np.where(free, 0.0, array), np.asarray(always)
     return np.where(free, 0.0, array), free
 
 
@@ -207,5 +226,5 @@ def _unknown_keyword(where: str, value: str, keywords: tuple[str, ...]) -> Speci
     return SpecificationError(
         f"{where} is not a known keyword",
         got=repr(value),
-        expected=f"one of {', '.join(keywords)}, an array (NaN for a free element) or nested lists with strings",
+        expected=f"one of {', '.join(keywords)}, an array (NaN: free) or nested lists with strings",
     )

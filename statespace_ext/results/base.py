@@ -47,7 +47,9 @@ class StateSpaceResults(MLEResults):
         if cov_type in ("opg", None) and self._fit is None:
             cov_type = "oim"
         if cov_type not in COV_TYPES:
-            raise SpecificationError("cov_type is unknown", got=repr(cov_type), expected=f"one of {COV_TYPES}")
+            raise SpecificationError(
+                "cov_type is unknown", got=repr(cov_type), expected=f"one of {COV_TYPES}"
+            )
         self.cov_type = cov_type
         self.cov_kwds["description"] = _DESCRIPTIONS[cov_type]
         return self
@@ -184,7 +186,7 @@ class StateSpaceResults(MLEResults):
         return frame
 
     def status_lines(self) -> list[str]:
-        """Return what `summary` says about the fit: convergence, boundary, identification, standard errors."""
+        """Return what `summary` says of the fit: convergence, boundary, identification."""
         lines = []
         fit = self._fit
         if fit is not None:
@@ -194,9 +196,13 @@ class StateSpaceResults(MLEResults):
                 + ("." if fit.converged else f"; {fit.status}.")
             )
             if len(fit.starts) > 1:
-                lines.append(f"{fit.starts_at_best} of {len(fit.starts)} starts reached the best log-likelihood.")
+                lines.append(
+                    f"{fit.starts_at_best} of {len(fit.starts)} starts reached the best log-likelihood."
+                )
         if self.boundary:
-            lines.append(f"At a boundary (singular covariance matrix), without standard errors: {_shown(self.boundary)}.")
+            lines.append(
+                f"At a boundary (singular covariance), without standard errors: {_shown(self.boundary)}."
+            )
         if self.identification.message:
             lines.append(self.identification.message)
         return lines + self.params_cov.notes
@@ -214,7 +220,7 @@ class StateSpaceResults(MLEResults):
     # -- prediction and simulation ---------------------------------------------------------------------
 
     def get_prediction(self, *args: Any, exog: object = None, **kwargs: Any) -> Any:
-        """Return predictions; see `MLEResults.get_prediction`. ``state_exog`` is the future of that regressor."""
+        """Return predictions, as `MLEResults.get_prediction`; ``state_exog`` takes future values too."""
         for name, count, value in (
             ("exog", self.model.k_exog, exog),
             ("state_exog", self.model.k_state_exog, kwargs.get("state_exog")),
@@ -226,7 +232,7 @@ class StateSpaceResults(MLEResults):
         return out
 
     def simulate(self, nsimulations: int, *args: Any, rng: object = None, **kwargs: Any) -> Any:
-        """Simulate from the model at the estimates; see `MLEResults.simulate`. ``rng`` is a Generator or a seed."""
+        """Simulate at the estimates, as `MLEResults.simulate`; ``rng`` is a Generator or a seed."""
         with self.model.preserved():
             return super().simulate(nsimulations, *args, **simulation_seed(rng), **kwargs)
 

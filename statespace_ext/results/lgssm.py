@@ -56,7 +56,9 @@ class LGSSMResults(StateSpaceResults):
         labels = self.model.labels
         at = self.model.matrices(np.asarray(self.params))
         system = self.model.system(np.asarray(self.params, dtype=float))
-        lagged = pd.MultiIndex.from_product([[f"L{lag + 1}" for lag in range(self.model.lags)], labels.factors])
+        lagged = pd.MultiIndex.from_product(
+            [[f"L{lag + 1}" for lag in range(self.model.lags)], labels.factors]
+        )
         axes: dict[str, tuple[Any, Any]] = {
             "design": (labels.endog, labels.factors),
             "transition": (labels.factors, lagged),
@@ -70,7 +72,11 @@ class LGSSMResults(StateSpaceResults):
             "initial_state": (labels.states, ["initial_state"]),
             "initial_state_cov": (labels.states, labels.states),
         }
-        at = {**at, "initial_state": system.initial_state[:, None], "initial_state_cov": system.initial_state_cov}
+        at = {
+            **at,
+            "initial_state": system.initial_state[:, None],
+            "initial_state_cov": system.initial_state_cov,
+        }
         if self.model.start_kind == "diffuse":
             at["initial_state_cov"] = np.diag(np.full(len(labels.states), np.inf))
         return {key: _frame(at[key], *axes[key]) for key in axes}
@@ -80,7 +86,8 @@ class LGSSMResults(StateSpaceResults):
         """Smoothed and filtered factors."""
         if self.smoothed_state is None:
             raise SpecificationError(
-                "The factors were not computed", got="a fit with low_memory=True",
+                "The factors were not computed",
+                got="a fit with low_memory=True",
                 remedy="Call `model.smooth(res.params)`.",
             )
         k, names = self.model.k_factors, self.model.labels.factors
@@ -111,7 +118,11 @@ class LGSSMResults(StateSpaceResults):
             raise SpecificationError("A design that varies over time cannot be rotated")
         rotation = np.eye(self.model.k_factors)
         # in units in which the innovations have variance one, so that the factors are on one footing
-        root = np.linalg.cholesky(at["state_cov"]) if np.all(np.linalg.eigvalsh(at["state_cov"]) > 0) else rotation
+        root = (
+            np.linalg.cholesky(at["state_cov"])
+            if np.all(np.linalg.eigvalsh(at["state_cov"]) > 0)
+            else rotation
+        )
         if self.model.k_factors > 1:
             rotation = rotate_factors(at["design"] @ root, method)[1]
         plain = {**at, "state_intercept": at["state_intercept"][:, 0]}
@@ -122,13 +133,17 @@ class LGSSMResults(StateSpaceResults):
         inverse = np.linalg.inv(whole)
         return RotatedFactors(
             pd.DataFrame(rotated["design"], index=labels.endog, columns=labels.factors),
-            pd.DataFrame(rotated["transition"], index=labels.factors, columns=self.matrices["transition"].columns),
+            pd.DataFrame(
+                rotated["transition"], index=labels.factors, columns=self.matrices["transition"].columns
+            ),
             pd.DataFrame(rotated["state_cov"], index=labels.factors, columns=labels.factors),
             factors.smoothed @ pd.DataFrame(inverse.T, index=labels.factors, columns=labels.factors),
             pd.DataFrame(whole, index=labels.factors, columns=labels.factors),
         )
 
-    def plot_factors(self, fig: Any = None, figsize: tuple[float, float] | None = None, alpha: float = 0.05) -> Any:
+    def plot_factors(
+        self, fig: Any = None, figsize: tuple[float, float] | None = None, alpha: float = 0.05
+    ) -> Any:
         """
         Plot the smoothed factors with bands of +- the normal quantile times their standard deviation.
 

@@ -11,25 +11,49 @@ from ..numerics.linear_algebra import Array
 VERSION = tuple(int(part) for part in statsmodels.__version__.split(".")[:2])
 
 
-def require_exact_diffuse(missing: Array, obs_cov: Array) -> None:
-    """
-    Refuse what an older statsmodels gets wrong about exact-diffuse starts.
+_SMALLEST_VARIANCE = 1e-6
 
-    Before 0.15.0 the log-likelihood is silently wrong when a row is partly missing inside a diffuse
-    period. The length of that period is not known beforehand, so any partly missing row is refused.
+
+def require_exact_diffuse(endog: Array, obs_cov: Array) -> None:
+    """
+    Refuse what the installed statsmodels gets silently wrong about exact-diffuse starts.
+
+    Every version ignores an observation whose forecast variance is below 1e-10 in a diffuse period, so
+    series in very small units are refused. Before 0.15.0 the log-likelihood is wrong where a row is
+    partly missing, three or more of its elements are observed, and ``obs_cov`` is not diagonal.
+
+    Parameters
+    ----------
+    endog : ndarray, (nobs, k_endog)
+        Observations, NaN where missing.
+    obs_cov : ndarray
+        H.
 
     Raises
     ------
     UnsupportedError
         If the installed statsmodels would return a wrong log-likelihood.
     """
+    seen = ~np.isnan(endog)
+    counts = seen.sum(axis=0)
+    mean = np.where(seen, endog, 0.0).sum(axis=0) / np.maximum(counts, 1)
+    variance = np.where(seen, endog - mean, 0.0) ** 2
+    smallest = float(np.min(variance.sum(axis=0)[counts > 1] / counts[counts > 1], initial=np.inf))
+    if smallest < _SMALLEST_VARIANCE:
+        raise UnsupportedError(
+            "statsmodels gives a wrong log-likelihood for an exact-diffuse start with values this small",
+            got=f"a series with variance {smallest:.2g}",
+            expected=f"a variance of at least {_SMALLEST_VARIANCE:g}",
+            remedy="Multiply endog by 100 or 1000 (percent, basis points).",
+        )
     if VERSION >= (0, 15):
         return
-    partly = missing.any(axis=1) & ~missing.all(axis=1)
-    if partly.any():
+    partly = ~seen.all(axis=1) & (seen.sum(axis=1) > 2)
+    between = obs_cov if obs_cov.ndim == 3 else obs_cov[:, :, None]
+    if partly.any() and np.any(between[~np.eye(len(between), dtype=bool)]):
         raise UnsupportedError(
-            "statsmodels before 0.15.0 gives a wrong log-likelihood for an exact-diffuse start with partly "
-            "missing rows",
+            "statsmodels before 0.15.0 gives a wrong log-likelihood for an exact-diffuse start with a "
+            "non-diagonal obs_cov and partly missing rows",
             got=f"statsmodels {statsmodels.__version__}, row {int(np.argmax(partly))} partly missing",
             remedy='Install statsmodels>=0.15.0, or use initialization="approximate_diffuse".',
         )

@@ -68,7 +68,7 @@ def system_score(smoother: Smoother, system: System) -> SystemScore:
     parts = [_proper_periods(smoother, system, smoothed, costate, costate_cov, later)]
     if n_diffuse:
         parts.append(_diffuse_periods(smoother, system, smoothed, np.arange(n_diffuse)))
-    design, obs_cov, transition = (sum(part[i] for part in parts) for i in (0, 2, 3))
+    design, obs_cov, transition = (np.sum([part[i] for part in parts], axis=0) for i in (0, 2, 3))
     obs_intercept = np.concatenate([part[1] for part in parts[::-1]], axis=1)
     inside = costate @ costate.T - costate_cov.sum(axis=2)
     by_selected = 0.5 * inside
@@ -130,7 +130,9 @@ def _diffuse_periods(
     by_intercept, by_transition = np.zeros((p, len(index))), np.zeros((k, k))
     left = np.linalg.pinv(system.selection)
     for t in index:
-        Z, H, T = (_over_time(m, np.array([t]))[0] for m in (system.design, system.obs_cov, system.transition))
+        Z, H, T = (
+            _over_time(m, np.array([t]))[0] for m in (system.design, system.obs_cov, system.transition)
+        )
         d = system.obs_intercept if system.obs_intercept.ndim == 1 else system.obs_intercept[:, t]
         x, V = smoothed.mean[:, t], smoothed.cov[:, :, t]
         seen = ~smoother.missing[t]

@@ -15,6 +15,7 @@ from statsmodels.tsa.statespace.kalman_smoother import (
 
 from ..em.moments import Moments
 from ..em.regression import Regression
+from ..exceptions import UnsupportedError
 from ..numerics.linear_algebra import Array, symmetrize
 from .compat import require_exact_diffuse
 from .system import System, write
@@ -81,7 +82,7 @@ class Smoother:
     def loglike(self, system: System) -> float:
         """Return the log-likelihood."""
         if system.start == "diffuse":
-            require_exact_diffuse(self.missing, system.obs_cov)
+            require_exact_diffuse(self.endog, system.obs_cov)
         ssm = self._smoother(system.k_states)
         write(ssm, system)
         return float(ssm.loglike())
@@ -96,11 +97,18 @@ class Smoother:
         """
         k, diffuse = system.k_states, system.start == "diffuse"
         if diffuse:
-            require_exact_diffuse(self.missing, system.obs_cov)
+            require_exact_diffuse(self.endog, system.obs_cov)
         carried = system.lagged() if diffuse else system
         ssm = self._smoother(carried.k_states)
         write(ssm, carried)
         results = ssm.smooth(smoother_output=_OUTPUT)
+        if diffuse and results.nobs_diffuse > 1 and system.transition.ndim == 3:
+            raise UnsupportedError(
+                "statsmodels smooths wrongly over an exact-diffuse period longer than one with a transition "
+                "that varies over time",
+                got=f"a diffuse period of {results.nobs_diffuse}",
+                remedy='Use initialization="approximate_diffuse" or "estimated".',
+            )
         cov = results.smoothed_state_cov
         lag_cov = cov[:k, k:, 1:] if diffuse else results.smoothed_state_autocov[:, :, :-1]
         llf = float(np.sum(results.llf_obs))
@@ -153,7 +161,7 @@ def _gather(parts: list[Regression], grouped: bool) -> Regression:
 
 def observation_sums(endog: Array, exog: Array, system: System, smoothed: Smoothed) -> Regression:
     """Return the sums of e = y_t - d_t - Z_t x_t, missing elements of y_t integrated out."""
-    nobs, k = len(endog), system.k_states
+    k = system.k_states
     b = _regressors(smoothed.mean, exog)
     d = system.obs_intercept if system.obs_intercept.ndim == 2 else system.obs_intercept[:, None]
     Z = system.design
@@ -179,8 +187,6 @@ def observation_sums(endog: Array, exog: Array, system: System, smoothed: Smooth
         )
     if len(apart):
         parts.append(_observation_by_period(e, b, missing, system, smoothed.cov, apart))
-    if grouped and nobs != len(apart):
-        raise AssertionError("periods with a time-varying covariance are kept apart")
     return _gather(parts, grouped)
 
 
@@ -231,7 +237,9 @@ def imputation(missing: Array, obs_cov: Array, index: Array) -> tuple[Array, Arr
         solved = np.linalg.pinv(block, hermitian=True)
     cross = covs * seen[:, None, :]
     project = np.where(seen[:, :, None], identity, cross @ np.where(both, solved, 0.0))
-    remainder = np.where(patterns[:, :, None] & patterns[:, None, :], covs - project @ np.swapaxes(cross, 1, 2), 0.0)
+    remainder = np.where(
+        patterns[:, :, None] & patterns[:, None, :], covs - project @ np.swapaxes(cross, 1, 2), 0.0
+    )
     return project[inverse], remainder[inverse]
 
 
@@ -254,7 +262,9 @@ def state_sums(state_exog: Array, system: System, smoothed: Smoothed) -> Regress
         eb[:, :k] += left @ (lag - T @ cov_from)
         bb = b @ b.T + _padded(cov_from, len(b))
         return _gather([Regression(ee[None], eb[None], bb[None], np.array([float(n)]))], False)
-    by_time = [np.moveaxis(a, 2, 0) for a in (smoothed.cov[:, :, :-1], smoothed.cov[:, :, 1:], smoothed.lag_cov)]
+    by_time = [
+        np.moveaxis(a, 2, 0) for a in (smoothed.cov[:, :, :-1], smoothed.cov[:, :, 1:], smoothed.lag_cov)
+    ]
     cov_from, cov_to, lag = by_time
     Tt = _over_time(T, np.arange(n))
     cross = lag @ np.swapaxes(Tt, 1, 2)
