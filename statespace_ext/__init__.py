@@ -13,12 +13,15 @@ from .exceptions import (
 )
 from .models.lgssm import LGSSM
 from .results.lgssm import LGSSMResults
+from .statespace.exact_score import ExactScore, ExactScoreMixin, exact_score
 
 __all__ = [
     "LGSSM",
     "ConvergenceWarning",
     "DataError",
     "EstimationError",
+    "ExactScore",
+    "ExactScoreMixin",
     "IdentificationWarning",
     "LGSSMResults",
     "ParameterError",
@@ -26,4 +29,5 @@ __all__ = [
     "StateSpaceError",
     "UnsupportedError",
     "__version__",
+    "exact_score",
 ]

@@ -13,9 +13,9 @@ from ..exceptions import DataError, ParameterError, UnsupportedError
 from ..inference.information import observed_information
 from ..numerics.linear_algebra import Array
 from ..params.layout import ParameterLayout
-from ..statespace.exact_score import SystemScore, system_score
 from ..statespace.smoother import Smoother
 from ..statespace.system import System, write
+from ..statespace.system_score import ALL, SystemScore, system_score
 from ..statespace.validation import regressor_array
 from .extension import OutOfSample
 from .fitting import Fitting
@@ -56,6 +56,11 @@ class StateSpaceModel(Fitting, OutOfSample, MLEModel):
     def system(self, params: Array) -> System:
         """Return the system matrices at a full parameter vector; pure."""
         raise NotImplementedError
+
+    @property
+    def score_matrices(self) -> frozenset[str]:
+        """The system matrices that have free elements."""
+        return ALL
 
     def score_by_block(self, score: SystemScore, params: Array) -> dict[str, Array]:
         """Return the score by element of each block of the layout."""
@@ -201,13 +206,13 @@ class StateSpaceModel(Fitting, OutOfSample, MLEModel):
 
     def loglike_and_score(self, params: Array) -> tuple[float, Array]:
         """Return the log-likelihood and its gradient at a full parameter vector, from one smoother pass."""
-        score = system_score(self.private_smoother, self.started_system(params))
+        score = system_score(self.private_smoother, self.started_system(params), self.score_matrices)
         return score.llf, self.layout.gradient(self.score_by_block(score, params))
 
     def hessian(self, params: object, *args: Any, **kwargs: Any) -> Array:
-        """Return the second derivatives of the log-likelihood: central differences of the exact score."""
+        """Return differences of the exact score, divided by the number of periods as in statsmodels."""
         vector = self.handle_params(params, *args[:2], **_only(kwargs, "transformed", "includes_fixed"))
-        return -observed_information(self, vector)
+        return -observed_information(self, vector) / self.nobs
 
 
 def _only(kwargs: dict[str, Any], *names: str) -> dict[str, Any]:

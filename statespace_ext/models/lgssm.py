@@ -14,8 +14,8 @@ from ..inference.identification import Identification, identify
 from ..numerics.linear_algebra import Array, companion
 from ..params.layout import ParameterLayout
 from ..results.lgssm import LGSSMResults, LGSSMResultsWrapper
-from ..statespace.exact_score import SystemScore
 from ..statespace.system import System, stationary_start
+from ..statespace.system_score import SystemScore, summed
 from ..statespace.validation import (
     check_regressors,
     check_series,
@@ -224,28 +224,48 @@ class LGSSM(StateSpaceModel):
         out[: self.k_factors] = _with_regressors(constant, at["state_coef"], exog)
         return out
 
+    @property
+    def score_matrices(self) -> frozenset[str]:
+        """The system matrices that have free elements."""
+        behind = {
+            "obs_coef": "obs_intercept",
+            "state_coef": "state_intercept",
+            "state_mean": "state_intercept",
+        }
+        free = {key for key, block in self.layout.blocks.items() if not block.is_fixed}
+        needed = {behind.get(key, key) for key in free}
+        if "transition" in free and np.any(self.layout.blocks["state_mean"].fixed) or "state_mean" in free:
+            needed |= {"state_intercept"}
+        return frozenset(needed - {"initial_state", "initial_state_cov"})
+
     def score_by_block(self, score: SystemScore, params: Array) -> dict[str, Array]:
-        """Return the score by element of each block, from the score by system matrix."""
+        """Return the score by element of each free block, from the score by system matrix."""
         at = self.layout.matrices(params)
         k = self.k_factors
-        by_intercept = score.state_intercept[:k]
-        total = by_intercept.sum(axis=1) + score.start_intercept[:k]
-        transition = score.transition[:k] - np.tile(np.outer(total, at["state_mean"][:, 0]), self.lags)
-        exog = np.zeros((self.nobs, 0)) if self.exog is None else self.exog
-        state_exog = np.zeros((self.nobs, 0)) if self.state_exog is None else self.state_exog
-        return {
-            "design": score.design[:, :k],
-            "obs_intercept": score.obs_intercept.sum(axis=1)[:, None],
-            "obs_coef": score.obs_intercept @ exog,
-            "obs_cov": score.obs_cov,
-            "transition": transition,
-            "state_intercept": total[:, None],
-            "state_mean": (self._level(at).T @ total)[:, None],
-            "state_coef": by_intercept @ state_exog,
-            "state_cov": score.state_cov,
-            "initial_state": score.initial_state[:, None],
-            "initial_state_cov": score.initial_state_cov,
-        }
+        by = score.by_matrix
+        out: dict[str, Array] = {name: by[name] for name in ("obs_cov", "state_cov") if name in by}
+        if "design" in by:
+            out["design"] = by["design"][:, :k]
+        if "obs_intercept" in by:
+            out["obs_intercept"] = by["obs_intercept"].sum(axis=1)[:, None]
+            if self.exog is not None:
+                out["obs_coef"] = by["obs_intercept"] @ self.exog
+        if "transition" in by:
+            out["transition"] = summed(by["transition"])[:k]
+        if "state_intercept" in by:
+            each = by["state_intercept"][:k]
+            total = each.sum(axis=1) + score.start_intercept[:k]
+            out["state_intercept"] = total[:, None]
+            out["state_mean"] = (self._level(at).T @ total)[:, None]
+            if "transition" in out:
+                shift = np.outer(total, at["state_mean"][:, 0])
+                out["transition"] = out["transition"] - np.tile(shift, self.lags)
+            if self.state_exog is not None:
+                out["state_coef"] = each @ self.state_exog
+        if self.start_kind == "known":
+            out["initial_state"] = score.initial_state[:, None]
+            out["initial_state_cov"] = score.initial_state_cov
+        return out
 
     # -- estimation ------------------------------------------------------------------------------------
 

@@ -1,152 +1,358 @@
-"""
-The exact score from one smoother pass, by system matrix.
-
-With r_t and N_t the smoother's costates (r_n = 0), P_t the predicted covariance, F_t = Z P_t Z' + H,
-K_t = T P_t Z' F_t^{-1}, L_t = T - K_t Z and u_t = F_t^{-1} v_t - K_t' r_t (Koopman & Shephard 1992, in
-the form that inverts neither H nor Q):
-
-    dT = sum r_t xhat_t' - N_t L_t P_t       dc_t = r_t       dQ = 1/2 R' sum(r_t r_t' - N_t) R
-    dZ = sum u_t xhat_t' - (F_t^{-1} Z - K_t' N_t L_t) P_t    dd_t = u_t
-    dH = 1/2 sum(u_t u_t' - F_t^{-1} - K_t' N_t K_t)
-
-and at the start da_1 = r_0, dP_1 = 1/2 (r_0 r_0' - N_0). In exact-diffuse periods P_t is infinite; there
-the derivatives by Z, d, H and T come from the smoothed moments instead (Fisher's identity), which
-needs a nonsingular H and, where T is free, a nonsingular Q.
-"""
+"""The exact score of any statsmodels state-space model, and `fit` with it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
+from statsmodels.tsa.statespace.kalman_filter import FILTER_CONCENTRATED
+from statsmodels.tsa.statespace.mlemodel import MLEModel
 
-from ..em.initial import stationary_chain
-from ..numerics.linear_algebra import Array
-from .smoother import Smoothed, Smoother, _over_time
-from .system import System
+from ..exceptions import UnsupportedError
+from ..numerics.linear_algebra import Array, symmetrize
+from .smoother import Smoother
+from .system import MATRICES, System
+from .system_score import SystemScore, system_score
+
+GRADIENT_METHODS = ("lbfgs", "bfgs", "newton", "cg", "ncg", "basinhopping")
+_STEP = np.finfo(float).eps ** (1 / 3)
 
 
 @dataclass(frozen=True)
-class SystemScore:
+class ExactScore:
     """
-    Derivatives of the log-likelihood by element of the system matrices.
+    The score of a model at one parameter vector.
 
-    Matrices are summed over time; the intercepts are by period. A symmetric matrix has the derivative
-    tr(G dM), so a free covariance collects G_ij and G_ji.
+    Attributes
+    ----------
+    score : ndarray
+        Derivatives of the log-likelihood, by parameter.
+    llf : float
+        The log-likelihood there.
+    method : {"exact", "numerical"}
+        How the score was computed.
+    reason : str
+        Why it is numerical; empty where it is exact.
     """
 
+    score: Array
     llf: float
-    design: Array
-    obs_intercept: Array
-    obs_cov: Array
-    transition: Array
-    state_intercept: Array
-    state_cov: Array
-    initial_state: Array
-    initial_state_cov: Array
-    start_intercept: Array
-    """Derivative by c through the stationary mean, zero for another start."""
+    method: str
+    reason: str
 
 
-def system_score(smoother: Smoother, system: System) -> SystemScore:
-    """
-    Return the score by system matrix, from one pass of the smoother.
+def exact_score(
+    model: MLEModel, params: Any, transformed: bool = True, includes_fixed: bool = False
+) -> ExactScore:
+    r"""
+    Return the gradient of the log-likelihood of any `MLEModel`, from one smoother pass.
+
+    .. math::
+
+        \frac{\partial \log L}{\partial \psi_j}
+            = \sum_M \Big\langle G_M, \frac{\partial M}{\partial \psi_j} \Big\rangle
+
+    over the system matrices M and the initial state: the derivatives G_M by matrix element come from the
+    smoother, whatever the number of parameters; those of the matrices by the parameters are central
+    differences of ``update``, which needs no filter pass.
 
     Parameters
     ----------
-    smoother : Smoother
-        Holds the data.
-    system : System
-        The matrices.
+    model : MLEModel
+        Any state-space model of statsmodels, or a subclass. It is left as it was.
+    params : array_like
+        Parameters.
+    transformed, includes_fixed : bool
+        As in `MLEModel.loglike`.
+
+    Returns
+    -------
+    ExactScore
+        With ``loglikelihood_burn``, the burnt periods are left out; with a concentrated scale, the
+        derivative is taken at its maximiser (envelope theorem). Where neither the model nor its start
+        permits the exact form, the score is numerical and ``reason`` says why.
+
+    References
+    ----------
+    Koopman, S. J. & Shephard, N. (1992). Exact score for time series models in state space form.
+    Biometrika 79(4).
+
+    Examples
+    --------
+    >>> import numpy as np, statsmodels.api as sm, statespace_ext as sse
+    >>> model = sm.tsa.SARIMAX(np.random.default_rng(0).normal(size=50), order=(1, 0, 1))
+    >>> sse.exact_score(model, model.start_params).method
+    'exact'
     """
-    smoothed = smoother.smooth(system)
-    results, k = smoothed.results, system.k_states
-    n, n_diffuse = len(smoother.endog), int(results.nobs_diffuse)
-    costate = np.array(results.scaled_smoothed_estimator[:k])
-    costate_cov = np.array(results.scaled_smoothed_estimator_cov[:k, :k])
-    later = np.arange(n_diffuse, n)
-    parts = [_proper_periods(smoother, system, smoothed, costate, costate_cov, later)]
-    if n_diffuse:
-        parts.append(_diffuse_periods(smoother, system, smoothed, np.arange(n_diffuse)))
-    design, obs_cov, transition = (np.sum([part[i] for part in parts], axis=0) for i in (0, 2, 3))
-    obs_intercept = np.concatenate([part[1] for part in parts[::-1]], axis=1)
-    inside = costate @ costate.T - costate_cov.sum(axis=2)
-    by_selected = 0.5 * inside
-    r0 = np.array(results.scaled_smoothed_estimator_presample[:k])
-    by_start = 0.5 * (np.outer(r0, r0) - results.scaled_smoothed_estimator_cov_presample[:k, :k])
-    start_intercept = np.zeros(k)
-    if system.start == "stationary":
-        by_T, start_intercept, by_W = stationary_chain(
-            system.transition, system.initial_state, system.initial_state_cov, r0, by_start
+    params = np.array(params, dtype=float, ndmin=1)
+    with preserved(model):
+        try:
+            evaluator = _Evaluator(model, transformed, includes_fixed)
+            llf, score = evaluator(params)
+            return ExactScore(score, llf, "exact", "")
+        except UnsupportedError as error:
+            return _numerical(model, params, transformed, includes_fixed, str(error))
+
+
+def _numerical(
+    model: MLEModel, params: Array, transformed: bool, includes_fixed: bool, reason: str
+) -> ExactScore:
+    """Return the score by central differences of the log-likelihood, extrapolated once."""
+
+    def loglike(at: Array) -> float:
+        return float(MLEModel.loglike(model, at, transformed=transformed, includes_fixed=includes_fixed))
+
+    score = np.empty(len(params))
+    for i, value in enumerate(params):
+        move = np.zeros(len(params))
+        move[i] = 1e-3 * max(abs(value), 1e-2)
+        coarse, fine = (
+            (loglike(params + move / by) - loglike(params - move / by)) / (2 * move[i] / by) for by in (1, 2)
         )
-        transition, by_selected = transition + by_T, by_selected + by_W
-    return SystemScore(
-        smoothed.llf,
-        design,
-        obs_intercept,
-        obs_cov,
-        transition,
-        costate,
-        system.selection.T @ by_selected @ system.selection,
-        r0,
-        by_start,
-        start_intercept,
+        score[i] = (4.0 * fine - coarse) / 3.0
+    return ExactScore(score, loglike(params), "numerical", reason)
+
+
+class ExactScoreMixin:
+    """
+    Give any `MLEModel` the exact score: in `score`, `hessian`, `cov_type="oim"` and in `fit`.
+
+    Put it before the model: ``class Model(sse.ExactScoreMixin, sm.tsa.SARIMAX): pass``. In `fit` the
+    log-likelihood and its gradient come from the same smoother pass. Where the exact form does not
+    apply (see `exact_score`) the numerical score is used.
+
+    Examples
+    --------
+    >>> import numpy as np, statsmodels.api as sm, statespace_ext as sse
+    >>> class FastSARIMAX(sse.ExactScoreMixin, sm.tsa.SARIMAX):
+    ...     pass
+    >>> y = np.random.default_rng(0).normal(size=100).cumsum()
+    >>> res = FastSARIMAX(y, order=(1, 1, 1)).fit(disp=False)
+    >>> bool(np.max(np.abs(res.model.score(res.params))) < 0.01)
+    True
+    """
+
+    _score_memo: tuple[bytes, ExactScore] | None = None
+    _fitting_exactly: bool = False
+
+    def fit(self, start_params: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Fit as the model does, gradient methods with the exact score; see `MLEModel.fit`."""
+        bound = inspect.signature(super().fit).bind_partial(start_params, *args, **kwargs)  # type: ignore[misc]
+        bound.apply_defaults()
+        given = {**bound.arguments, **bound.arguments.get("kwargs", {})}
+        exact = given.get("method") in GRADIENT_METHODS and given.get("optim_score") is None
+        if not exact or given.get("approx_grad"):
+            return super().fit(start_params, *args, **kwargs)  # type: ignore[misc]
+        if len(args) <= _OPTIM_SCORE:
+            kwargs["optim_score"] = "exact"
+        else:
+            args = (*args[:_OPTIM_SCORE], "exact", *args[_OPTIM_SCORE + 1 :])
+        self._fitting_exactly = True
+        try:
+            return super().fit(start_params, *args, **kwargs)  # type: ignore[misc]
+        finally:
+            self._fitting_exactly, self._score_memo = False, None
+
+    def _exact(self, params: Any, transformed: bool, includes_fixed: bool) -> ExactScore:
+        """Return the exact score, remembered for one parameter vector."""
+        key = np.asarray(params, dtype=float).tobytes() + bytes([transformed, includes_fixed])
+        if self._score_memo is None or self._score_memo[0] != key:
+            result = exact_score(cast(MLEModel, self), params, transformed, includes_fixed)
+            self._score_memo = (key, result)
+        return self._score_memo[1]
+
+    def loglike(self, params: Any, *args: Any, **kwargs: Any) -> float:
+        """Return the log-likelihood; see `MLEModel.loglike`."""
+        options = _options(args, kwargs)
+        if self._fitting_exactly and options.get("score_method") == "exact" and not np.iscomplexobj(params):
+            try:
+                return self._exact(params, options["transformed"], options["includes_fixed"]).llf
+            except (np.linalg.LinAlgError, ValueError):
+                pass  # no score here, perhaps no likelihood either: statsmodels' own answer follows
+        return float(super().loglike(params, *args, **kwargs))  # type: ignore[misc]
+
+    def score(self, params: Any, *args: Any, **kwargs: Any) -> Array:
+        """Return the gradient of the log-likelihood, exact unless another method is asked for."""
+        options = _options(args, kwargs)
+        method = options.get("score_method") or options.get("method")
+        if method not in (None, "exact"):
+            return np.asarray(super().score(params, *args, **kwargs))  # type: ignore[misc]
+        try:
+            return self._exact(params, options["transformed"], options["includes_fixed"]).score
+        finally:
+            if not self._fitting_exactly:
+                self._score_memo = None
+
+    def hessian(self, params: Any, *args: Any, **kwargs: Any) -> Array:
+        """Return second derivatives, divided by the number of periods as in statsmodels."""
+        options = _options(args, kwargs)
+        method = options.get("hessian_method") or options.get("method")
+        if method not in (None, "oim"):
+            return np.asarray(super().hessian(params, *args, **kwargs))  # type: ignore[misc]
+        transformed, includes_fixed = options["transformed"], options["includes_fixed"]
+        params = np.array(params, dtype=float, ndmin=1)
+        rows = []
+        for i, value in enumerate(params):
+            move = np.zeros(len(params))
+            move[i] = 1e-5 * max(abs(value), 1e-2)
+            ahead, behind = (
+                exact_score(cast(MLEModel, self), params + sign * move, transformed, includes_fixed).score
+                for sign in (1, -1)
+            )
+            rows.append((ahead - behind) / (2 * move[i]))
+        ssm = cast(Any, self).ssm
+        return symmetrize(np.array(rows)) / (ssm.nobs - ssm.loglikelihood_burn)
+
+
+_OPTIM_SCORE = 10
+"""Place of ``optim_score`` among the positional arguments of `MLEModel.fit` after ``start_params``."""
+
+
+def _options(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return the flags of a call by `fit` (a dict) or by a user (positional or keywords)."""
+    out: dict[str, Any] = {"transformed": True, "includes_fixed": False}
+    if args and isinstance(args[0], dict):
+        out.update(args[0])
+    else:
+        out.update(zip(("transformed", "includes_fixed"), args, strict=False))
+    return {**out, **kwargs}
+
+
+class _Evaluator:
+    """The log-likelihood and score of one model, as a function of the parameters given to `fit`."""
+
+    def __init__(self, model: MLEModel, transformed: bool, includes_fixed: bool) -> None:
+        self.model = model
+        self.options = {"transformed": transformed, "includes_fixed": includes_fixed}
+        _require_supported(model)
+
+    def __call__(self, params: Array) -> tuple[float, Array]:
+        """Return the log-likelihood and the score."""
+        ssm = self.model.ssm
+        jacobian = self._jacobian(params)
+        base = self._representation(params)
+        scale, llf = self._scale()
+        system = _as_system(ssm, base, scale)
+        endog = np.asarray(ssm.endog).T
+        needed = frozenset(name for name in MATRICES if name in jacobian)
+        score = system_score(Smoother(endog, ssm.k_states, ssm.k_posdef), system, needed)
+        total = _contract(score, jacobian, scale)
+        burn = int(ssm.loglikelihood_burn)
+        llf = score.llf if llf is None else llf
+        if burn:
+            early = _first_periods(system, burn)
+            burnt = system_score(Smoother(endog[:burn], ssm.k_states, ssm.k_posdef), early, needed)
+            total = total - _contract(burnt, _early(jacobian, base, burn), scale)
+            llf = llf - burnt.llf if not ssm.filter_concentrated else llf
+        return llf, total
+
+    def _representation(self, params: Array) -> dict[str, Array]:
+        """Return copies of the matrices and of the mean and finite covariance of the initial state."""
+        model, ssm = self.model, self.model.ssm
+        model.update(params, **self.options)
+        out = {name: np.array(getattr(ssm, name)) for name in MATRICES}
+        mean, _, cov = ssm.initialization(model=ssm)
+        return {**out, "initial_state": np.array(mean), "initial_state_cov": np.array(cov)}
+
+    def _jacobian(self, params: Array) -> dict[str, Array]:
+        """Return the derivatives of the matrices that depend on the parameters, those on the last axis."""
+        columns: dict[str, list[Array]] = {}
+        for i, value in enumerate(params):
+            step = _STEP * max(abs(value), 1e-2)
+            move = np.zeros(len(params))
+            move[i] = step
+            ahead, behind = self._representation(params + move), self._representation(params - move)
+            span = (params + move)[i] - (params - move)[i]
+            for name in ahead:
+                columns.setdefault(name, []).append((ahead[name] - behind[name]) / span)
+        stacked = {name: np.stack(parts, axis=-1) for name, parts in columns.items()}
+        return {name: value for name, value in stacked.items() if np.any(value)}
+
+    def _scale(self) -> tuple[float, float | None]:
+        """Return the concentrated scale and its log-likelihood, 1 and None where nothing is concentrated."""
+        ssm = self.model.ssm
+        if not ssm.filter_concentrated:
+            return 1.0, None
+        result = ssm.filter()
+        return float(result.scale), float(np.sum(result.llf_obs[ssm.loglikelihood_burn :]))
+
+
+def _early(jacobian: dict[str, Array], base: dict[str, Array], count: int) -> dict[str, Array]:
+    """Return the derivatives over the first periods."""
+    varying = {name for name in MATRICES if base[name].shape[-1] > 1}
+    return {name: value[..., :count, :] if name in varying else value for name, value in jacobian.items()}
+
+
+def _require_supported(model: MLEModel) -> None:
+    """Raise where the representation has options that the exact form does not cover."""
+    ssm = model.ssm
+    if ssm._complex_endog:
+        raise UnsupportedError("The exact score needs real data")
+    if ssm.timing_init_filtered:
+        raise UnsupportedError("The exact score needs the initial state to be that of the first period")
+    if ssm.initialization is None:
+        model.update(model.start_params)
+    if ssm.filter_method & FILTER_CONCENTRATED and ssm.initialization.initialization_type == "diffuse":
+        raise UnsupportedError("The exact score does not cover a concentrated scale with a diffuse start")
+
+
+def _as_system(ssm: Any, base: dict[str, Array], scale: float) -> System:
+    """Return the matrices as a `System`, covariances multiplied by a concentrated scale."""
+    values = {}
+    for name in MATRICES:
+        value = base[name]
+        values[name] = value[..., 0] if value.shape[-1] == 1 else value
+    values["obs_cov"], values["state_cov"] = scale * values["obs_cov"], scale * values["state_cov"]
+    mean, cov = base["initial_state"], scale * base["initial_state_cov"]
+    _, diffuse, _ = ssm.initialization(model=ssm)
+    if not np.any(diffuse):
+        return System(**values, start="known", initial_state=mean, initial_state_cov=cov)
+    return System(
+        **values, start="custom", initial_state=mean, initial_state_cov=cov, initialization=ssm.initialization
     )
 
 
-def _proper_periods(
-    smoother: Smoother, system: System, smoothed: Smoothed, costate: Array, costate_cov: Array, index: Array
-) -> tuple[Array, Array, Array, Array]:
-    """Return dZ, dd_t, dH, dT over periods in which the predicted covariance is finite."""
-    k = system.k_states
-    seen = (~smoother.missing[index]).astype(float)
-    P = np.moveaxis(smoothed.results.predicted_state_cov[:k, :k, index], 2, 0)
-    v = np.where(smoother.missing[index], 0.0, smoothed.results.forecasts_error.T[index])
-    r, N = costate.T[index], np.moveaxis(costate_cov[:, :, index], 2, 0)
-    Z = _over_time(system.design, index) * seen[:, :, None]
-    H = _over_time(system.obs_cov, index) * (seen[:, :, None] * seen[:, None, :])
-    T = _over_time(system.transition, index)
-    PZ = P @ np.swapaxes(Z, 1, 2)
-    F = Z @ PZ + H
-    F[:, np.arange(F.shape[1]), np.arange(F.shape[1])] += 1.0 - seen
-    inverse = np.linalg.inv(F) * (seen[:, :, None] * seen[:, None, :])
-    K = T @ PZ @ inverse
-    L = T - K @ Z
-    u = np.einsum("tij,tj->ti", inverse, v) - np.einsum("tki,tk->ti", K, r)
-    KN = np.swapaxes(K, 1, 2) @ N
-    NLP = N @ L @ P
-    xhat = smoothed.mean.T[index]
-    by_design = u.T @ xhat - np.sum((inverse @ Z) @ P - np.swapaxes(K, 1, 2) @ NLP, axis=0)
-    by_cov = 0.5 * (u.T @ u - np.sum(inverse + KN @ K, axis=0))
-    return by_design, u.T, by_cov, r.T @ xhat - NLP.sum(axis=0)
+def _first_periods(system: System, count: int) -> System:
+    """Return the system over its first periods."""
+    changes = {}
+    for name in MATRICES:
+        value = getattr(system, name)
+        if value.ndim == (2 if name.endswith("intercept") else 3):
+            changes[name] = value[..., :count]
+    return replace(system, **changes)
 
 
-def _diffuse_periods(
-    smoother: Smoother, system: System, smoothed: Smoothed, index: Array
-) -> tuple[Array, Array, Array, Array]:
-    """Return dZ, dd_t, dH, dT over exact-diffuse periods, from smoothed moments."""
-    p, k = smoother.endog.shape[1], system.k_states
-    by_design, by_cov = np.zeros((p, k)), np.zeros((p, p))
-    by_intercept, by_transition = np.zeros((p, len(index))), np.zeros((k, k))
-    left = np.linalg.pinv(system.selection)
-    for t in index:
-        Z, H, T = (
-            _over_time(m, np.array([t]))[0] for m in (system.design, system.obs_cov, system.transition)
-        )
-        d = system.obs_intercept if system.obs_intercept.ndim == 1 else system.obs_intercept[:, t]
-        x, V = smoothed.mean[:, t], smoothed.cov[:, :, t]
-        seen = ~smoother.missing[t]
-        precision = np.zeros((p, p))
-        precision[np.ix_(seen, seen)] = np.linalg.pinv(H[np.ix_(seen, seen)], hermitian=True)
-        e = np.where(seen, smoother.endog[t] - d - Z @ x, 0.0)
-        noise = np.outer(e, e) + Z @ V @ Z.T
-        by_intercept[:, t] = precision @ e
-        by_design += precision @ (np.outer(e, x) - Z @ V)
-        by_cov += 0.5 * (precision @ noise @ precision - precision)
-        if t + 1 < smoothed.mean.shape[1]:
-            c = system.state_intercept if system.state_intercept.ndim == 1 else system.state_intercept[:, t]
-            Q = _over_time(system.state_cov, np.array([t]))[0]
-            eta = smoothed.mean[:, t + 1] - c - T @ x
-            cross = np.outer(eta, x) + smoothed.lag_cov[:, :, t] - T @ V
-            by_transition += left.T @ np.linalg.pinv(Q, hermitian=True) @ left @ cross
-    return by_design, by_intercept, by_cov, by_transition
+def _contract(score: SystemScore, jacobian: dict[str, Array], scale: float) -> Array:
+    """Return the score by parameter."""
+    total: Array | float = 0.0
+    for name, derivative in jacobian.items():
+        if name == "initial_state":
+            gradient = score.initial_state
+        elif name == "initial_state_cov":
+            gradient = scale * symmetrize(score.initial_state_cov)
+        else:
+            gradient = score.by_matrix[name] * (scale if name in ("obs_cov", "state_cov") else 1.0)
+            if derivative.shape[-2] == 1 and gradient.ndim == derivative.ndim - 1:
+                gradient = gradient.sum(axis=-1, keepdims=True)
+            elif gradient.ndim == derivative.ndim - 2:
+                gradient = gradient[..., None]
+        total = total + np.tensordot(gradient, derivative, axes=gradient.ndim)
+    return np.asarray(total)
+
+
+@contextmanager
+def preserved(model: MLEModel) -> Iterator[None]:
+    """Put the matrices and the initialisation of a model back on leaving; in-place changes included."""
+    ssm = model.ssm
+    saved = {name: np.array(getattr(ssm, name), order="F") for name in MATRICES}
+    start = ssm.initialization
+    try:
+        yield
+    finally:
+        for name, value in saved.items():
+            ssm[name] = value
+        ssm.initialization = start

@@ -20,7 +20,8 @@ from ..numerics.linear_algebra import Array, symmetrize
 from .compat import require_exact_diffuse
 from .system import System, write
 
-_OUTPUT = SMOOTHER_STATE | SMOOTHER_STATE_COV | SMOOTHER_STATE_AUTOCOV
+_WITHOUT_LAG = SMOOTHER_STATE | SMOOTHER_STATE_COV
+_WITH_LAG = _WITHOUT_LAG | SMOOTHER_STATE_AUTOCOV
 
 
 @dataclass(frozen=True)
@@ -81,27 +82,37 @@ class Smoother:
 
     def loglike(self, system: System) -> float:
         """Return the log-likelihood."""
-        if system.start == "diffuse":
+        if system.diffuse:
             require_exact_diffuse(self.endog, system.obs_cov)
         ssm = self._smoother(system.k_states)
         write(ssm, system)
         return float(ssm.loglike())
 
-    def smooth(self, system: System) -> Smoothed:
+    def smooth(self, system: System, *, lag_cov: bool = True) -> Smoothed:
         """
         Run the smoother.
 
+        Parameters
+        ----------
+        system : System
+            The matrices.
+        lag_cov : bool
+            Whether Cov(x_{t+1}, x_t|Y) is needed (zeros where it is not).
+
+        Notes
+        -----
         In an exact-diffuse period statsmodels returns zeros for Cov(x_{t+1}, x_t|Y), so a diffuse
         start is smoothed with x_{t-1} carried in the state, whose covariance with x_t is then a block
         of the smoothed covariance.
         """
-        k, diffuse = system.k_states, system.start == "diffuse"
+        k, diffuse = system.k_states, system.diffuse
         if diffuse:
             require_exact_diffuse(self.endog, system.obs_cov)
-        carried = system.lagged() if diffuse else system
+        carry = diffuse and lag_cov
+        carried = system.lagged() if carry else system
         ssm = self._smoother(carried.k_states)
         write(ssm, carried)
-        results = ssm.smooth(smoother_output=_OUTPUT)
+        results = ssm.smooth(smoother_output=_WITH_LAG if lag_cov and not carry else _WITHOUT_LAG)
         if diffuse and results.nobs_diffuse > 1 and system.transition.ndim == 3:
             raise UnsupportedError(
                 "statsmodels smooths wrongly over an exact-diffuse period longer than one with a transition "
@@ -110,9 +121,14 @@ class Smoother:
                 remedy='Use initialization="approximate_diffuse" or "estimated".',
             )
         cov = results.smoothed_state_cov
-        lag_cov = cov[:k, k:, 1:] if diffuse else results.smoothed_state_autocov[:, :, :-1]
+        if carry:
+            lag = cov[:k, k:, 1:]
+        elif lag_cov:
+            lag = results.smoothed_state_autocov[:, :, :-1]
+        else:
+            lag = np.zeros((k, k, 0))
         llf = float(np.sum(results.llf_obs))
-        return Smoothed(results, llf, results.smoothed_state[:k], cov[:k, :k], lag_cov)
+        return Smoothed(results, llf, results.smoothed_state[:k], cov[:k, :k], lag)
 
     def moments(self, system: System) -> Moments:
         """Return the E-step at the matrices of ``system``."""
@@ -130,7 +146,7 @@ class Smoother:
         )
 
 
-def _over_time(matrix: Array, index: Array) -> Array:
+def over_time(matrix: Array, index: Array) -> Array:
     """Return the slices of a matrix at some periods, time first."""
     if matrix.ndim == 2:
         return np.broadcast_to(matrix, (len(index), *matrix.shape))
@@ -197,7 +213,7 @@ def _observation_by_period(
     project, remainder = imputation(missing[index], system.obs_cov, index)
     e0 = np.where(missing[index], 0.0, e.T[index])[:, :, None]
     mean = project @ e0
-    loading = project @ _over_time(system.design, index)
+    loading = project @ over_time(system.design, index)
     cov = np.moveaxis(state_cov[:, :, index], 2, 0)
     b0 = b.T[index][:, :, None]
     weighted = loading @ cov
@@ -266,7 +282,7 @@ def state_sums(state_exog: Array, system: System, smoothed: Smoothed) -> Regress
         np.moveaxis(a, 2, 0) for a in (smoothed.cov[:, :, :-1], smoothed.cov[:, :, 1:], smoothed.lag_cov)
     ]
     cov_from, cov_to, lag = by_time
-    Tt = _over_time(T, np.arange(n))
+    Tt = over_time(T, np.arange(n))
     cross = lag @ np.swapaxes(Tt, 1, 2)
     noise = cov_to - cross - np.swapaxes(cross, 1, 2) + Tt @ cov_from @ np.swapaxes(Tt, 1, 2)
     e0, b0 = e.T[:, :, None], b.T[:, :, None]

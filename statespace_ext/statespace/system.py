@@ -47,6 +47,15 @@ class System:
     start: str
     initial_state: Array
     initial_state_cov: Array
+    initialization: Initialization | None = None
+    """A statsmodels initialisation to use as it is, with ``start="custom"``."""
+
+    @property
+    def diffuse(self) -> bool:
+        """Whether some state has an exact-diffuse start."""
+        if self.initialization is not None:
+            return has_diffuse(self.initialization)
+        return self.start == "diffuse"
 
     @property
     def k_states(self) -> int:
@@ -56,6 +65,9 @@ class System:
     def lagged(self) -> System:
         """Return the system of the states (x_t, x_{t-1}), whose second half starts at zero."""
         k = self.k_states
+        start = Initialization(2 * k)
+        start.set((0, k), initialization_of(self))
+        start.set((k, 2 * k), "known", constant=np.zeros(k), stationary_cov=np.zeros((k, k)))
 
         def below(matrix: Array, rows: int) -> Array:
             return np.concatenate([matrix, np.zeros((rows, *matrix.shape[1:]))], axis=0)
@@ -74,10 +86,18 @@ class System:
             below(self.state_intercept, k),
             below(self.selection, k),
             self.state_cov,
-            "partly diffuse" if self.start == "diffuse" else self.start,
+            "custom",
             below(self.initial_state, k),
             below(beside(self.initial_state_cov, k), k),
+            start,
         )
+
+
+def has_diffuse(initialization: Initialization) -> bool:
+    """Tell whether an initialisation, or one of its blocks, is exact diffuse."""
+    if initialization.initialization_type == "diffuse":
+        return True
+    return any(has_diffuse(block) for block in initialization.blocks.values())
 
 
 def stationary_start(system: System) -> tuple[Array, Array]:
@@ -92,14 +112,10 @@ def stationary_start(system: System) -> tuple[Array, Array]:
 def initialization_of(system: System) -> Initialization:
     """Return the statsmodels initialisation of a system."""
     k = system.k_states
+    if system.initialization is not None:
+        return system.initialization
     if system.start == "diffuse":
         return Initialization(k, "diffuse")
-    if system.start == "partly diffuse":
-        half = k // 2
-        out = Initialization(k)
-        out.set((0, half), "diffuse")
-        out.set((half, k), "known", constant=np.zeros(half), stationary_cov=np.zeros((half, half)))
-        return out
     if system.start == "stationary" and system.state_intercept.ndim == 1:
         return Initialization(k, "stationary")
     return Initialization(

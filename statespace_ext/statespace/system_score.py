@@ -1,0 +1,242 @@
+"""
+The exact score from one smoother pass, by system matrix.
+
+With r_t and N_t the smoother's costates (r_n = 0), P_t the predicted covariance, F_t = Z P_t Z' + H,
+K_t = T P_t Z' F_t^{-1}, L_t = T - K_t Z and u_t = F_t^{-1} v_t - K_t' r_t (Koopman & Shephard 1992, in
+the form that inverts neither H nor Q):
+
+    dT_t = r_t xhat_t' - N_t L_t P_t                          dc_t = r_t     dQ_t = 1/2 R' (r_t r_t' - N_t) R
+    dZ_t = u_t xhat_t' - (F_t^{-1} Z - K_t' N_t L_t) P_t      dd_t = u_t
+    dH_t = 1/2 (u_t u_t' - F_t^{-1} - K_t' N_t K_t)           dR_t = (r_t r_t' - N_t) R Q
+
+and at the start da_1 = r_0, dP_1 = 1/2 (r_0 r_0' - N_0). In exact-diffuse periods P_t is infinite; there
+the derivatives by Z, d, H and T come from the smoothed moments instead (Fisher's identity), which
+needs a nonsingular H and, where T is free, a nonsingular Q.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..em.initial import stationary_chain
+from ..exceptions import UnsupportedError
+from ..numerics.linear_algebra import Array
+from .smoother import Smoothed, Smoother, over_time
+from .system import System
+
+ALL = frozenset(
+    {"design", "obs_intercept", "obs_cov", "transition", "state_intercept", "state_cov", "selection"}
+)
+_OBSERVED = frozenset({"design", "obs_intercept", "obs_cov", "transition"})
+
+
+@dataclass(frozen=True)
+class SystemScore:
+    """
+    Derivatives of the log-likelihood by element of the system matrices.
+
+    A matrix that is constant over time has the sum of the derivatives over time (intercepts: by period
+    always); one that varies has them on a last axis. A symmetric matrix has the derivative tr(G dM), so
+    a free covariance collects G_ij and G_ji.
+
+    Attributes
+    ----------
+    llf : float
+        The log-likelihood.
+    by_matrix : dict of ndarray
+        Derivatives by matrix, for the matrices asked for.
+    initial_state, initial_state_cov : ndarray
+        Derivatives by a_1 and P_1; not to be used with a stationary start, whose part is in ``by_matrix``.
+    start_intercept : ndarray
+        Derivative by a constant c through the mean of a stationary start, zero for another start.
+    """
+
+    llf: float
+    by_matrix: dict[str, Array]
+    initial_state: Array
+    initial_state_cov: Array
+    start_intercept: Array
+
+
+def system_score(smoother: Smoother, system: System, needed: frozenset[str] = ALL) -> SystemScore:
+    """
+    Return the score by system matrix, from one pass of the smoother.
+
+    Parameters
+    ----------
+    smoother : Smoother
+        Holds the data.
+    system : System
+        The matrices.
+    needed : frozenset of str
+        The matrices whose derivatives are wanted.
+
+    Raises
+    ------
+    UnsupportedError
+        If a start is exact diffuse and ``obs_cov`` (or ``state_cov``, where ``transition`` is needed) is
+        singular in the diffuse periods.
+    """
+    smoothed = smoother.smooth(system, lag_cov="transition" in needed and system.diffuse)
+    results, k = smoothed.results, system.k_states
+    r = results.scaled_smoothed_estimator[:k].T
+    N = np.moveaxis(results.scaled_smoothed_estimator_cov[:k, :k], 2, 0)
+    r0 = np.array(results.scaled_smoothed_estimator_presample[:k])
+    N0 = results.scaled_smoothed_estimator_cov_presample[:k, :k]
+    out: dict[str, Array] = {}
+    if needed & _OBSERVED:
+        out.update(_observed(smoother, system, smoothed, r, N, needed))
+    if "state_intercept" in needed:
+        out["state_intercept"] = r.T
+    out.update(_state_noise(system, r, N, needed))
+    by_start = 0.5 * (np.outer(r0, r0) - N0)
+    start_intercept = np.zeros(k)
+    if system.start == "stationary":
+        by_T, start_intercept, by_W = stationary_chain(
+            system.transition, system.initial_state, system.initial_state_cov, r0, by_start
+        )
+        extra = {"transition": by_T, "state_cov": system.selection.T @ by_W @ system.selection}
+        extra["selection"] = 2.0 * by_W @ system.selection @ system.state_cov
+        out.update({name: out[name] + extra[name] for name in extra if name in out})
+    return SystemScore(smoothed.llf, out, r0, by_start, start_intercept)
+
+
+def _state_noise(system: System, r: Array, N: Array, needed: frozenset[str]) -> dict[str, Array]:
+    """Return the derivatives by Q and R."""
+    out: dict[str, Array] = {}
+    if not needed & {"state_cov", "selection"}:
+        return out
+    R, Q = system.selection, system.state_cov
+    if R.ndim == 2 and Q.ndim == 2:
+        inside = r.T @ r - N.sum(axis=0)
+        by_period = {"state_cov": 0.5 * R.T @ inside @ R, "selection": inside @ R @ Q}
+        return {name: by_period[name] for name in by_period if name in needed}
+    index = np.arange(len(r))
+    Rt, Qt = over_time(R, index), over_time(Q, index)
+    each = (r[:, :, None] * r[:, None, :] - N) @ Rt
+    terms = {"state_cov": 0.5 * np.swapaxes(Rt, 1, 2) @ each, "selection": each @ Qt}
+    for name in needed & {"state_cov", "selection"}:
+        varies = getattr(system, name).ndim == 3
+        out[name] = np.moveaxis(terms[name], 0, 2) if varies else terms[name].sum(axis=0)
+    return out
+
+
+def _observed(
+    smoother: Smoother, system: System, smoothed: Smoothed, r: Array, N: Array, needed: frozenset[str]
+) -> dict[str, Array]:
+    """Return the derivatives by Z, d, H and T."""
+    n_diffuse = int(smoothed.results.nobs_diffuse)
+    proper = np.arange(n_diffuse, len(r))
+    terms = _proper_periods(smoother, system, smoothed, r[proper], N[proper], proper, needed)
+    if n_diffuse:
+        early = _diffuse_periods(smoother, system, smoothed, n_diffuse, needed)
+        terms = {name: np.concatenate([early[name], terms[name]]) for name in terms}
+    out = {}
+    for name, term in terms.items():
+        if name == "obs_intercept":
+            out[name] = term.T
+        elif getattr(system, name).ndim == 3:
+            out[name] = np.moveaxis(term, 0, 2)
+        else:
+            out[name] = term.sum(axis=0)
+    return out
+
+
+def summed(derivative: Array) -> Array:
+    """Return the derivative by a constant element: summed where it is by period."""
+    return derivative.sum(axis=2) if derivative.ndim == 3 else derivative
+
+
+def _outer(left: Array, right: Array) -> Array:
+    return left[:, :, None] * right[:, None, :]
+
+
+def _proper_periods(
+    smoother: Smoother,
+    system: System,
+    smoothed: Smoothed,
+    r: Array,
+    N: Array,
+    index: Array,
+    needed: frozenset[str],
+) -> dict[str, Array]:
+    """Return derivatives by period, time first, where the predicted covariance is finite."""
+    k = system.k_states
+    missing = smoother.missing[index]
+    P = np.moveaxis(smoothed.results.predicted_state_cov[:k, :k, index], 2, 0)
+    v = smoothed.results.forecasts_error.T[index]
+    Z, H, T = (over_time(m, index) for m in (system.design, system.obs_cov, system.transition))
+    if missing.any():
+        seen = (~missing).astype(float)
+        v = np.where(missing, 0.0, v)
+        Z = Z * seen[:, :, None]
+        H = H * _outer(seen, seen)
+    PZ = P @ np.swapaxes(Z, 1, 2)
+    F = Z @ PZ + H
+    if missing.any():
+        diagonal = np.arange(F.shape[1])
+        F[:, diagonal, diagonal] += missing
+    inverse = np.linalg.inv(F)
+    if missing.any():
+        inverse = inverse * _outer(seen, seen)
+    K = T @ (PZ @ inverse)
+    u = np.squeeze(inverse @ v[:, :, None] - np.swapaxes(K, 1, 2) @ r[:, :, None], 2)
+    xhat = smoothed.mean.T[index]
+    out: dict[str, Array] = {}
+    if "obs_intercept" in needed:
+        out["obs_intercept"] = u
+    if needed & {"obs_cov", "design"}:
+        KN = np.swapaxes(K, 1, 2) @ N
+    if "obs_cov" in needed:
+        out["obs_cov"] = 0.5 * (_outer(u, u) - inverse - KN @ K)
+    if needed & {"design", "transition"}:
+        LP = T @ P - K @ (Z @ P)
+    if "design" in needed:
+        out["design"] = _outer(u, xhat) - inverse @ (Z @ P) + KN @ LP
+    if "transition" in needed:
+        out["transition"] = _outer(r, xhat) - N @ LP
+    return out
+
+
+def _diffuse_periods(
+    smoother: Smoother, system: System, smoothed: Smoothed, count: int, needed: frozenset[str]
+) -> dict[str, Array]:
+    """Return derivatives by period over the exact-diffuse ones, from smoothed moments."""
+    p, k = smoother.endog.shape[1], system.k_states
+    shapes = {"design": (p, k), "obs_intercept": (p,), "obs_cov": (p, p), "transition": (k, k)}
+    out = {name: np.zeros((count, *shapes[name])) for name in needed if name in shapes}
+    left = np.linalg.pinv(system.selection if system.selection.ndim == 2 else system.selection[:, :, 0])
+    for t in range(count):
+        now = np.array([t])
+        Z, H, T = (over_time(m, now)[0] for m in (system.design, system.obs_cov, system.transition))
+        d = system.obs_intercept if system.obs_intercept.ndim == 1 else system.obs_intercept[:, t]
+        x, V = smoothed.mean[:, t], smoothed.cov[:, :, t]
+        seen = ~smoother.missing[t]
+        e = np.where(seen, smoother.endog[t] - d - Z @ x, 0.0)
+        if needed & {"design", "obs_intercept", "obs_cov"} and seen.any():
+            precision = np.zeros((p, p))
+            precision[np.ix_(seen, seen)] = _inverse(H[np.ix_(seen, seen)], "obs_cov")
+            derivative = {
+                "obs_intercept": precision @ e,
+                "design": precision @ (np.outer(e, x) - Z @ V),
+                "obs_cov": 0.5 * (precision @ (np.outer(e, e) + Z @ V @ Z.T) @ precision - precision),
+            }
+            for name in needed & set(derivative):
+                out[name][t] = derivative[name]
+        if "transition" in needed and t + 1 < smoothed.mean.shape[1]:
+            c = system.state_intercept if system.state_intercept.ndim == 1 else system.state_intercept[:, t]
+            precision = left.T @ _inverse(over_time(system.state_cov, now)[0], "state_cov") @ left
+            step = smoothed.mean[:, t + 1] - c - T @ x
+            out["transition"][t] = precision @ (np.outer(step, x) + smoothed.lag_cov[:, :, t] - T @ V)
+    return out
+
+
+def _inverse(cov: Array, name: str) -> Array:
+    if np.linalg.matrix_rank(cov, hermitian=True) < len(cov):
+        raise UnsupportedError(
+            f"The exact score needs a nonsingular {name} in the periods of an exact-diffuse start",
+            remedy="Numerical differences of the log-likelihood serve there.",
+        )
+    return np.linalg.inv(cov)
