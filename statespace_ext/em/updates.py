@@ -15,13 +15,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..numerics.linear_algebra import Array, companion, scaled_solve
+from ..numerics.linear_algebra import Array, scaled_solve
 from ..params.layout import ParameterLayout
 from .coefficients import StackedCoefficients
 from .covariances import CovarianceTerm, precisions, scoring_step, update_covariance
 from .initial import StationaryTerm, newton_initial_mean
 from .moments import Moments
 from .regression import Regression
+from .structure import StateStructure
 
 _MAX_HALVING = 40
 
@@ -43,16 +44,16 @@ class LinearGaussianUpdates:
         Blocks "design" (p, k), "obs_intercept" (p, 1), "obs_coef" (p, r), "transition" (k, k * lags),
         "state_intercept" (k, 1), "state_mean" (k, 1), "state_coef" (k, s), "obs_cov", "state_cov",
         "initial_state" (k * lags, 1), "initial_state_cov".
-    start : str
-        "known" (with or without free elements), "stationary", "diffuse" or "approximate_diffuse".
+    structure : StateStructure
+        The fixed part of the state equation; "transition" has the rows of T that have noise.
     """
 
     layout: ParameterLayout
-    start: str
+    structure: StateStructure
 
     @property
     def lags(self) -> int:
-        """Number of lags."""
+        """Number of lags, where the states are factors and their lags."""
         rows, columns = self.layout.blocks["transition"].shape
         return columns // rows
 
@@ -99,7 +100,7 @@ class LinearGaussianUpdates:
                     return f"parameters {sorted(first & second)} are shared by two equations"
         if self._names("initial_state_cov") & (self._names("obs_cov") | self._names("state_cov")):
             return "initial_state_cov shares parameters with another covariance matrix"
-        if self._shared_covariances and self.start == "stationary":
+        if self._shared_covariances and self._stationary:
             return "obs_cov and state_cov share parameters under a stationary start"
         return None
 
@@ -151,7 +152,7 @@ class LinearGaussianUpdates:
         regression = moments.state
         k_states = self.layout.blocks["transition"].shape[1]
         precision = precisions(self.layout.matrices(params)["state_cov"])
-        if self.start != "stationary" and not self._free("state_mean") and not self._has_mean:
+        if not self._stationary and not self._free("state_mean") and not self._has_mean:
             stacked = self._stacked(STATE[:3], (0, k_states, k_states + 1), regression)
             step = stacked.step(regression, precision)
             return params + step, replace(moments, state=regression.shifted(stacked.change(step)))
@@ -166,10 +167,9 @@ class LinearGaussianUpdates:
         jacobian = self._state_jacobian(params)
         gradient = np.sum(precision @ regression.eb, axis=0)
         if term is not None:
-            by_transition, by_intercept, _ = term.gradient(*self._transition_equation(params))
-            k = len(base)
-            gradient[:, :k_states] += by_transition[:k]
-            gradient[:, k_states] += by_intercept[:k]
+            by_rows = self.structure.rows_of(*term.gradient(*self._transition_equation(params)))
+            gradient[:, :k_states] += by_rows[0]
+            gradient[:, k_states] += by_rows[1]
         information = np.zeros((jacobian.shape[1],) * 2)
         for pi, bb in zip(precision, regression.bb, strict=True):
             information += jacobian.T @ np.kron(pi, bb) @ jacobian
@@ -188,8 +188,7 @@ class LinearGaussianUpdates:
         def objective(trial: Array) -> float:
             return covariance.objective(trial) + term.value(*self._transition_equation(trial))
 
-        k = covariance.matrix.shape[0]
-        extra = term.gradient(*self._transition_equation(params))[2][:k, :k]
+        extra = self.structure.rows_of(*term.gradient(*self._transition_equation(params)))[2]
         return _halved(objective, params, scoring_step([covariance], params, [extra])), moments
 
     def shared_covariances(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
@@ -247,7 +246,7 @@ class LinearGaussianUpdates:
                 block.rows, block.columns
             ]
             out += np.bincount(index, weights=0.5 * block.coefs**2 * variance, minlength=len(out))
-            if cov == "state_cov":
+            if cov == "state_cov" and self._free("state_mean"):
                 level = np.eye(len(at["state_mean"])) - self._state_matrix(params)[:, :k_states].reshape(
                     len(at["state_mean"]), self.lags, -1
                 ).sum(axis=1)
@@ -275,13 +274,18 @@ class LinearGaussianUpdates:
         return CovarianceTerm(self.layout.blocks[key], self.layout.index[key], regression)
 
     @property
+    def _stationary(self) -> bool:
+        return len(self.structure.stationary) > 0
+
+    @property
     def _has_mean(self) -> bool:
         return bool(np.any(self.layout.blocks["state_mean"].fixed))
 
     def _stationary_term(self, moments: Moments) -> StationaryTerm | None:
-        if self.start != "stationary":
+        if not self._stationary:
             return None
-        return StationaryTerm(moments.initial_mean, moments.initial_cov)
+        keep = self.structure.stationary
+        return StationaryTerm(moments.initial_mean[keep], moments.initial_cov[np.ix_(keep, keep)])
 
     def _state_matrix(self, params: Array) -> Array:
         """[A_1..A_L | c + (I - sum A) mu | G], time-varying parts at their first period."""
@@ -290,8 +294,10 @@ class LinearGaussianUpdates:
             for key, value in self.layout.matrices(params).items()
         }
         k = at["transition"].shape[0]
-        total = at["transition"].reshape(k, self.lags, k).sum(axis=1)
-        intercept = at["state_intercept"] + (np.eye(k) - total) @ at["state_mean"]
+        intercept = at["state_intercept"]
+        if self._free("state_mean") or self._has_mean:
+            total = at["transition"].reshape(k, self.lags, k).sum(axis=1)
+            intercept = intercept + (np.eye(k) - total) @ at["state_mean"]
         return np.concatenate([at["transition"], intercept, at["state_coef"]], axis=1)
 
     def _state_jacobian(self, params: Array) -> Array:
@@ -303,6 +309,8 @@ class LinearGaussianUpdates:
         for key, first in (("transition", 0), ("state_intercept", k_states), ("state_coef", k_states + 1)):
             block = blocks[key]
             np.add.at(out, (block.rows, block.columns + first, index[key]), block.coefs)
+        if not (self._free("state_mean") or self._has_mean):
+            return out.reshape(k * width, len(self.layout))
         block, mean = blocks["transition"], at["state_mean"][:, 0]
         np.add.at(out[:, k_states], (block.rows, index["transition"]), -block.coefs * mean[block.columns % k])
         transition = at["transition"] if at["transition"].ndim == 2 else at["transition"][:, :, 0]
@@ -313,14 +321,11 @@ class LinearGaussianUpdates:
         return out.reshape(k * width, len(self.layout))
 
     def _transition_equation(self, params: Array) -> tuple[Array, Array, Array]:
-        """Return T, c and W = R Q R' of the companion form, without exogenous terms."""
+        """Return T, c and R Q R' of the states with a stationary start, without exogenous terms."""
         matrix = self._state_matrix(params)
-        k = len(matrix)
-        k_states = k * self.lags
-        intercept, selected = np.zeros(k_states), np.zeros((k_states, k_states))
-        intercept[:k] = matrix[:, k_states]
-        selected[:k, :k] = self.layout.matrices(params)["state_cov"]
-        return companion(matrix[:, :k_states]), intercept, selected
+        k_states = self.layout.blocks["transition"].shape[1]
+        cov = self.layout.matrices(params)["state_cov"]
+        return self.structure.stationary_equation(matrix[:, :k_states], matrix[:, k_states], cov)
 
 
 def _halved(objective: Callable[[Array], float], params: Array, step: Array) -> Array:

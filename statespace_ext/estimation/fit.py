@@ -15,7 +15,7 @@ from ..numerics.linear_algebra import Array
 from .optimize import SCIPY_METHODS, SCORE_TOLERANCE, Optimum, maximise_likelihood, parameter_scale, polish
 from .problem import EstimationProblem
 from .progress import reporter
-from .start_values import random_start, start_values
+from .random_starts import random_start
 
 METHODS = ("auto", "em", "newton", *SCIPY_METHODS)
 _MAXITER = 500
@@ -127,7 +127,9 @@ def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
     check_request(request)
     began = time.perf_counter()
     generator = np.random.default_rng(request.rng)  # type: ignore[arg-type]
-    first = problem.reduced(request.start) if request.start is not None else start_values(problem)
+    first = (
+        problem.reduced(request.start) if request.start is not None else problem.model.default_start(problem)
+    )
     fits, reached = [], []
     for number in range(int(request.n_starts)):
         start = first if number == 0 else random_start(problem, first, generator)

@@ -23,9 +23,6 @@ class Model(Protocol):
     """The part of a model that estimation uses."""
 
     layout: ParameterLayout
-    start_kind: str
-    k_factors: int
-    lags: int
 
     @property
     def private_smoother(self) -> Smoother:
@@ -33,6 +30,15 @@ class Model(Protocol):
 
     def started_system(self, params: Array) -> System:
         """Return the system at a full parameter vector."""
+
+    def updates(self, layout: ParameterLayout) -> LinearGaussianUpdates:
+        """Return the updates of EM for a layout of the free parameters."""
+
+    def default_start(self, problem: EstimationProblem) -> Array:
+        """Return start values of the free parameters."""
+
+    def stabilised(self, problem: EstimationProblem, params: Array) -> Array:
+        """Return the free parameters nearest to some at which the start exists."""
 
     def loglike_and_score(self, params: Array) -> tuple[float, Array]:
         """Return the log-likelihood and its gradient at a full parameter vector."""
@@ -56,7 +62,7 @@ class EstimationProblem:
         self._free = model.layout.positions(self.layout.names)
         self._full = np.zeros(len(model.layout))
         self._full[model.layout.positions(list(fixed))] = list(fixed.values())
-        self.updates = LinearGaussianUpdates(self.layout, model.start_kind)
+        self.updates = model.updates(self.layout)
 
     @property
     def smoother(self) -> Smoother:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ..em.moments import Moments
+from ..em.structure import StateStructure
 from ..em.updates import OBSERVATION, STATE, LinearGaussianUpdates
 from ..numerics.linear_algebra import Array, companion, is_positive_definite, spectral_radius
 from ..numerics.rotation import lower_triangular_rotation
@@ -16,7 +19,6 @@ _LARGEST_ROOT = 0.98
 _NOISE_SHARE = 0.25
 """Least share of the variation of a series (or of a factor's steps) that starts as noise."""
 _FILLING_ROUNDS = 20
-_RANDOM_TRIES = 30
 
 
 def start_values(problem: EstimationProblem) -> Array:
@@ -34,7 +36,7 @@ def start_values(problem: EstimationProblem) -> Array:
     y = fill_missing(problem.smoother.endog)
     params = _neutral(problem, y)
     factors = _unit_noise(problem, _factors(problem, y, params))
-    updates = LinearGaussianUpdates(layout, "known")
+    updates = LinearGaussianUpdates(layout, without_start(problem.updates.structure))
     moments = _as_observed(problem, y, factors, params)
     if any(not layout.blocks[key].is_fixed for key in OBSERVATION):
         params, moments = updates.observation_coefficients(params, moments)
@@ -51,29 +53,6 @@ def start_values(problem: EstimationProblem) -> Array:
         problem, "state_cov", params, share * moments.state.mean, np.maximum(share * steps, least)
     )
     return _initial(problem, params, factors)
-
-
-def random_start(problem: EstimationProblem, around: Array, rng: np.random.Generator) -> Array:
-    """Return start values scattered around others: coefficients shifted, variances rescaled."""
-    layout = problem.layout
-    centre = layout.unconstrain(around)
-    in_cov = np.zeros(len(centre), bool)
-    for structure in layout.structures.values():
-        in_cov[layout.positions(structure.param_names)] = True
-    typical = np.abs(centre).copy()
-    for key, block in layout.blocks.items():
-        if key not in layout.covariances and not block.is_fixed:
-            places = layout.block_params(key)
-            typical[places] = np.maximum(typical[places], np.sqrt(np.mean(centre[places] ** 2)) + 1e-3)
-    spread = 1.0
-    for _ in range(_RANDOM_TRIES):
-        draw = rng.standard_normal(len(centre))
-        moved = np.where(in_cov, centre * np.exp(0.5 * spread * draw), centre + spread * typical * draw)
-        trial = stabilised(problem, layout.constrain(moved))
-        if np.isfinite(problem.value(trial)):
-            return trial
-        spread *= 0.7
-    return around
 
 
 def fill_missing(endog: Array) -> Array:
@@ -95,6 +74,11 @@ def fill_missing(endog: Array) -> Array:
         fit = mean + scale * (values[0] * np.outer(left[:, 0], right[0]))
         filled = np.where(missing, fit, endog)
     return filled
+
+
+def without_start(structure: StateStructure) -> StateStructure:
+    """Return the structure with no stationary start."""
+    return replace(structure, stationary=structure.stationary[:0])
 
 
 def _neutral(problem: EstimationProblem, y: Array) -> Array:
@@ -171,7 +155,7 @@ def _unit_noise(problem: EstimationProblem, factors: Array) -> Array:
 
 def _as_observed(problem: EstimationProblem, y: Array, factors: Array, params: Array) -> Moments:
     """Return moments as if the factors were the states, without uncertainty."""
-    lags, n = problem.model.lags, len(y)
+    lags, n = problem.updates.lags, len(y)
     states = np.concatenate([factors[np.maximum(np.arange(n) - lag, 0)] for lag in range(lags)], axis=1).T
     size = len(states)
     system = problem.system(params)
@@ -214,9 +198,9 @@ def _covariance(problem: EstimationProblem, key: str, params: Array, target: Arr
 def stabilised(problem: EstimationProblem, params: Array) -> Array:
     """Return parameters with A_l scaled by rho**l, so that a stationary start exists where one is needed."""
     layout = problem.layout
-    if problem.model.start_kind != "stationary" or layout.blocks["transition"].is_fixed:
+    if len(problem.updates.structure.stationary) == 0 or layout.blocks["transition"].is_fixed:
         return params
-    lags, out = problem.model.lags, params
+    lags, out = problem.updates.lags, params
     for _ in range(60):
         transition = layout.matrices(out)["transition"]
         radius = spectral_radius(companion(transition))
@@ -230,7 +214,7 @@ def stabilised(problem: EstimationProblem, params: Array) -> Array:
 
 def _initial(problem: EstimationProblem, params: Array, factors: Array) -> Array:
     """Return parameters with a free initial state at the first factors."""
-    layout, lags = problem.layout, problem.model.lags
+    layout, lags = problem.layout, problem.updates.lags
     if not layout.blocks["initial_state"].is_fixed:
         params = layout.project({"initial_state": np.tile(factors[0], lags)[:, None]}, params)
     size = np.tile(np.var(factors, axis=0) + 1e-8, lags)

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..em.structure import companion_structure
+from ..em.updates import LinearGaussianUpdates
 from ..estimation.problem import EstimationProblem
-from ..estimation.start_values import start_values
+from ..estimation.start_values import stabilised, start_values
 from ..exceptions import SpecificationError
 from ..inference.identification import Identification, identify
 from ..numerics.linear_algebra import Array, companion
@@ -273,6 +275,19 @@ class LGSSM(StateSpaceModel):
     def start_params(self) -> Array:
         """Default start values: principal components, then the M-step on them."""
         return start_values(EstimationProblem(self, {}))
+
+    def updates(self, layout: ParameterLayout) -> LinearGaussianUpdates:
+        """Return the updates of EM for a layout of the free parameters."""
+        stationary = self.start_kind == "stationary"
+        return LinearGaussianUpdates(layout, companion_structure(self.k_factors, self.lags, stationary))
+
+    def default_start(self, problem: EstimationProblem) -> Array:
+        """Return start values of the free parameters."""
+        return start_values(problem)
+
+    def stabilised(self, problem: EstimationProblem, params: Array) -> Array:
+        """Return the free parameters with the transition scaled inside the unit circle, where needed."""
+        return stabilised(problem, params)
 
     def check_sample(self) -> None:
         """Raise `DataError` where the sample cannot support the model."""
