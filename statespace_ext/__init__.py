@@ -11,7 +11,9 @@ from .exceptions import (
     StateSpaceError,
     UnsupportedError,
 )
+from .models.dynamic_regression import DynamicRegression
 from .models.lgssm import LGSSM
+from .results.dynamic_regression import DynamicRegressionResults
 from .results.lgssm import LGSSMResults
 from .statespace.exact_score import ExactScore, ExactScoreMixin, exact_score
 
@@ -19,6 +21,8 @@ __all__ = [
     "LGSSM",
     "ConvergenceWarning",
     "DataError",
+    "DynamicRegression",
+    "DynamicRegressionResults",
     "EstimationError",
     "ExactScore",
     "ExactScoreMixin",

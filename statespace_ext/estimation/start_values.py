@@ -42,14 +42,14 @@ def start_values(problem: EstimationProblem) -> Array:
         params, moments = updates.observation_coefficients(params, moments)
     variation = np.minimum(np.var(y, axis=0), np.var(np.diff(y, axis=0), axis=0) if len(y) > 2 else np.inf)
     noise = np.maximum(np.diag(moments.observation.mean), _NOISE_SHARE * variation)
-    params = _covariance(problem, "obs_cov", params, moments.observation.mean, noise)
+    params = covariance_near(problem, "obs_cov", params, moments.observation.mean, noise)
     if any(not layout.blocks[key].is_fixed for key in STATE):
         params, moments = updates.state_coefficients(params, moments)
     params = stabilised(problem, params)
     steps = np.diag(moments.state.mean)
     share = _NOISE_SHARE if layout.blocks["design"].is_fixed else 1.0
     least = 1e-4 * max(float(np.max(steps, initial=0.0)), 1e-8)
-    params = _covariance(
+    params = covariance_near(
         problem, "state_cov", params, share * moments.state.mean, np.maximum(share * steps, least)
     )
     return _initial(problem, params, factors)
@@ -92,7 +92,7 @@ def _neutral(problem: EstimationProblem, y: Array) -> Array:
     }
     params = np.zeros(len(layout))
     for key, size in sizes.items():
-        params = _covariance(problem, key, params, np.diag(size), size)
+        params = covariance_near(problem, key, params, np.diag(size), size)
     return params
 
 
@@ -171,7 +171,9 @@ def _as_observed(problem: EstimationProblem, y: Array, factors: Array, params: A
     )
 
 
-def _covariance(problem: EstimationProblem, key: str, params: Array, target: Array, least: Array) -> Array:
+def covariance_near(
+    problem: EstimationProblem, key: str, params: Array, target: Array, least: Array
+) -> Array:
     """Return parameters with a covariance block near a target whose variances are at least ``least``."""
     block = problem.layout.blocks[key]
     if block.is_fixed:
@@ -218,4 +220,4 @@ def _initial(problem: EstimationProblem, params: Array, factors: Array) -> Array
     if not layout.blocks["initial_state"].is_fixed:
         params = layout.project({"initial_state": np.tile(factors[0], lags)[:, None]}, params)
     size = np.tile(np.var(factors, axis=0) + 1e-8, lags)
-    return _covariance(problem, "initial_state_cov", params, np.diag(size), size)
+    return covariance_near(problem, "initial_state_cov", params, np.diag(size), size)

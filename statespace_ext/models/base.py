@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -161,6 +162,13 @@ class StateSpaceModel(Fitting, OutOfSample, MLEModel):
         if own:
             self._written_start = self.ssm.initialization
         return vector
+
+    def smooth(self, params: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return smoothed results; see `MLEModel.smooth`."""
+        with warnings.catch_warnings():
+            # of exact-diffuse starts: the covariance of the measurement disturbances, which nothing here uses
+            warnings.filterwarnings("ignore", "The univariate filtering approach diagonalized")
+            return super().smooth(params, *args, **kwargs)
 
     @property
     def private_smoother(self) -> Smoother:

@@ -36,14 +36,14 @@ def lagged_names(factors: Sequence[str], lags: int) -> list[str]:
     return [name if lag == 0 else f"{name}.L{lag}" for lag in range(lags) for name in factors]
 
 
-def covariance_namer(stem: str, labels: Sequence[str]) -> Namer:
-    """Return names ``stem_var.a`` and ``stem_cov.a.b``."""
+def covariance_namer(stem: str, labels: Sequence[str], of: str = "") -> Namer:
+    """Return names ``stem_var.a`` and ``stem_cov.a.b``; ``of`` comes before the labels."""
 
     def name(i: int, j: int) -> str:
         first, second = min(i, j), max(i, j)
         if first == second:
-            return f"{stem}_var.{labels[first]}"
-        return f"{stem}_cov.{labels[first]}.{labels[second]}"
+            return f"{stem}_var{of}.{labels[first]}"
+        return f"{stem}_cov{of}.{labels[first]}.{labels[second]}"
 
     return name
 

@@ -59,10 +59,17 @@ def parse_matrix(
 
 
 def parse_covariance(
-    value: Any, size: int, where: str, namer: Namer, nobs: int | None = None
+    value: Any,
+    size: int,
+    where: str,
+    namer: Namer,
+    nobs: int | None = None,
+    shared: tuple[str, str] | None = None,
 ) -> AffineMatrix:
     """
     Parse the specification of a covariance matrix; see `parse_matrix`.
+
+    ``shared`` are the names of a common variance and covariance; by default the first part of the names.
 
     The keywords are "unstructured" (or "free"), "diagonal", "scalar", "equicorrelated", "identity", "zero".
 
@@ -73,7 +80,7 @@ def parse_covariance(
     """
     shape = (size, size)
     if isinstance(value, str) and (value in COVARIANCE_KEYWORDS or value == "free"):
-        return _covariance_keyword("unstructured" if value == "free" else value, size, namer)
+        return _covariance_keyword("unstructured" if value == "free" else value, size, namer, shared)
     if isinstance(value, str) and size != 1:
         raise _unknown_keyword(where, value, COVARIANCE_KEYWORDS)
     array = _as_array(value, shape, where, nobs)
@@ -92,7 +99,9 @@ def parse_covariance(
     return _checked(affine_matrix(fixed, elements, symmetric=True), where)
 
 
-def _covariance_keyword(keyword: str, size: int, namer: Namer) -> AffineMatrix:
+def _covariance_keyword(
+    keyword: str, size: int, namer: Namer, shared: tuple[str, str] | None
+) -> AffineMatrix:
     lower = [(i, j) for j in range(size) for i in range(j, size)]
     fixed = np.eye(size) if keyword == "identity" else np.zeros((size, size))
     elements: Elements = []
@@ -101,10 +110,10 @@ def _covariance_keyword(keyword: str, size: int, namer: Namer) -> AffineMatrix:
     elif keyword == "diagonal":
         elements = [(i, i, namer(i, i), 1.0) for i in range(size)]
     elif keyword in ("scalar", "equicorrelated"):
-        variance = namer(0, 0).split(".")[0]
+        variance = shared[0] if shared else namer(0, 0).split(".")[0]
         elements = [(i, i, variance, 1.0) for i in range(size)]
         if keyword == "equicorrelated" and size > 1:
-            covariance = namer(1, 0).split(".")[0]
+            covariance = shared[1] if shared else namer(1, 0).split(".")[0]
             elements += [(i, j, covariance, 1.0) for i, j in lower if i != j]
     return affine_matrix(fixed, elements, symmetric=True)
 

@@ -64,3 +64,34 @@ def simulation_seed(rng: object) -> dict[str, object]:
     if rng is None:
         return {}
     return {"rng": rng} if VERSION >= (0, 15) else {"random_state": rng}
+
+
+def require_diffuse_length(endog: Array, exog: Array) -> None:
+    """
+    Refuse regressors so nearly collinear at the start that an exact-diffuse filter loses them.
+
+    statsmodels takes a diffuse forecast variance below 1e-10 for zero. It is at least the squared part of
+    a row of regressors that the rows before it do not span, relative to their size.
+
+    Raises
+    ------
+    UnsupportedError
+        If such a row is neither spanned to rounding nor clearly outside.
+    """
+    rows = exog[~np.isnan(endog).all(axis=1)]
+    diffuse = np.eye(exog.shape[1])
+    for row in rows:
+        along = diffuse @ row
+        variance = float(row @ along)
+        if variance <= 1e-16 * float(row @ row):
+            continue
+        if variance < 1e-9:
+            raise UnsupportedError(
+                "Regressors are too small, or too nearly collinear in the first periods, for statsmodels' "
+                "exact-diffuse filter",
+                got=f"a diffuse variance of {variance:.2g}",
+                remedy="Multiply exog by 100 or 1000 (percent, basis points).",
+            )
+        diffuse = diffuse - np.outer(along, along) / variance
+        if np.trace(diffuse) < 1e-12:
+            return

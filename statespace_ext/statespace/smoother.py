@@ -112,7 +112,8 @@ class Smoother:
         carried = system.lagged() if carry else system
         ssm = self._smoother(carried.k_states)
         write(ssm, carried)
-        results = ssm.smooth(smoother_output=_WITH_LAG if lag_cov and not carry else _WITHOUT_LAG)
+        ssm.smoother_output = _WITH_LAG if lag_cov and not carry else _WITHOUT_LAG
+        results = ssm.smooth()
         if diffuse and results.nobs_diffuse > 1 and system.transition.ndim == 3:
             raise UnsupportedError(
                 "statsmodels smooths wrongly over an exact-diffuse period longer than one with a transition "

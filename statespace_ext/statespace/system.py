@@ -49,6 +49,15 @@ class System:
     initial_state_cov: Array
     initialization: Initialization | None = None
     """A statsmodels initialisation to use as it is, with ``start="custom"``."""
+    stationary: Array | None = None
+    """The states that start from their stationary distribution; all of them with ``start="stationary"``."""
+
+    @property
+    def stationary_states(self) -> Array:
+        """The states that start from their stationary distribution."""
+        if self.start == "stationary":
+            return np.arange(self.k_states)
+        return np.zeros(0, dtype=np.intp) if self.stationary is None else self.stationary
 
     @property
     def diffuse(self) -> bool:
@@ -128,7 +137,7 @@ def initialization_of(system: System) -> Initialization:
 
 def write(ssm: Representation, system: System, *, start: bool = True) -> None:
     """
-    Put the matrices into a statsmodels representation, each as a new array.
+    Put the matrices into a statsmodels representation: its arrays are replaced, not written into.
 
     Parameters
     ----------
@@ -143,6 +152,6 @@ def write(ssm: Representation, system: System, *, start: bool = True) -> None:
         value = getattr(system, name)
         if value.ndim == 1:
             value = value[:, None]
-        ssm[name] = np.array(value, order="F")
+        ssm[name] = np.asfortranarray(value)
     if start:
         ssm.initialization = initialization_of(system)

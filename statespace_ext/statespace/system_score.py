@@ -93,9 +93,16 @@ def system_score(smoother: Smoother, system: System, needed: frozenset[str] = AL
     out.update(_state_noise(system, r, N, needed))
     by_start = 0.5 * (np.outer(r0, r0) - N0)
     start_intercept = np.zeros(k)
-    if system.start == "stationary":
-        by_T, start_intercept, by_W = stationary_chain(
-            system.transition, system.initial_state, system.initial_state_cov, r0, by_start
+    keep = system.stationary_states
+    if len(keep):
+        inner = np.ix_(keep, keep)
+        by_T, by_W = np.zeros((k, k)), np.zeros((k, k))
+        by_T[inner], start_intercept[keep], by_W[inner] = stationary_chain(
+            system.transition[inner],
+            system.initial_state[keep],
+            system.initial_state_cov[inner],
+            r0[keep],
+            by_start[inner],
         )
         extra = {"transition": by_T, "state_cov": system.selection.T @ by_W @ system.selection}
         extra["selection"] = 2.0 * by_W @ system.selection @ system.state_cov

@@ -1,0 +1,358 @@
+"""Regressions whose coefficients move."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from statsmodels.tsa.statespace.initialization import Initialization
+
+from ..em.proportional import ProportionalUpdates
+from ..em.structure import StateStructure
+from ..em.updates import LinearGaussianUpdates
+from ..estimation.problem import EstimationProblem
+from ..estimation.regression_start import regression_start, shrunk_autoregression
+from ..exceptions import DataError, SpecificationError
+from ..inference.identification import Identification
+from ..numerics.linear_algebra import STABILITY_LIMIT, Array, stationary_moments
+from ..params.layout import ParameterLayout
+from ..results.dynamic_regression import DynamicRegressionResults, DynamicRegressionResultsWrapper
+from ..statespace.compat import require_diffuse_length
+from ..statespace.system import System
+from ..statespace.system_score import SystemScore
+from ..statespace.validation import (
+    check_regressors,
+    check_series,
+    endog_frame,
+    regressor_array,
+    regressor_names,
+)
+from .base import StateSpaceModel
+from .formula import regression_frames
+from .regression_declaration import Coefficients, parse_dynamics, regression_layout
+
+STARTS = ("diffuse", "approximate_diffuse", "known")
+_APPROXIMATE_VARIANCE = 1e6
+
+
+class DynamicRegression(StateSpaceModel):
+    r"""
+    Several series on the same regressors, with constant, random-walk or autoregressive coefficients.
+
+    .. math::
+
+        y_t &= (x_t' \otimes I_p)\,\theta_t + \varepsilon_t, & \varepsilon_t &\sim N(0, V) \\
+        \theta_{j,t+1} &= \theta_{j,t} + \eta_{j,t}, & \eta_t &\sim N(0, W)
+
+    for p series and m regressors; :math:`\theta_{j,t}` are the p coefficients on regressor j. A "static"
+    coefficient has no noise; an "ar1" one is a constant plus a stationary deviation,
+    :math:`\delta_{ij,t+1} = \phi_{ij}\delta_{ij,t} + \eta_{ij,t}`.
+
+    Parameters
+    ----------
+    endog : array_like, (nobs, p)
+        Observations, NaN where missing.
+    exog : array_like, (nobs, m)
+        Regressors. No constant is added.
+    dynamics : mapping, optional
+        By name of a regressor: "static" (the default), "random_walk" or "ar1".
+    obs_cov : specification
+        V: "unstructured", "diagonal", "scalar", "equicorrelated", an array (NaN for a free element), or
+        nested lists with strings.
+    state_cov : specification
+        W, block-diagonal by moving regressor: one specification for all, or a dict with one for each. As
+        ``obs_cov``, or "proportional" (W_j = q_j V). "joint", or an array of all moving coefficients, is
+        not block-diagonal.
+    initialization : {"diffuse", "approximate_diffuse", "known"}
+        Start of the levels: exact diffuse; variance 1e6; or ``initial_state`` and ``initial_state_cov``.
+    initial_state, initial_state_cov : array_like, optional
+        Mean (p * m,) and covariance of the levels at the first period.
+    dates, freq : optional
+        As in `MLEModel`.
+
+    Notes
+    -----
+    The states are ordered regressor by regressor, the deviations of "ar1" coefficients last.
+
+    Raises
+    ------
+    SpecificationError
+        If arguments are unknown, of the wrong shape, or contradict each other.
+    DataError
+        If the data are not finite numbers of matching shape and index.
+
+    References
+    ----------
+    Harvey, A. C. (1989), Forecasting, Structural Time Series Models and the Kalman Filter, section 8.2;
+    Petris, Petrone & Campagnoli (2009), Dynamic Linear Models with R, section 3.3.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, statespace_ext as sse
+    >>> rng = np.random.default_rng(0)
+    >>> x = pd.DataFrame({"const": 1.0, "MKT": rng.normal(size=60)})
+    >>> y = pd.DataFrame(np.outer(x["MKT"], [1.0, 0.5]) + rng.normal(size=(60, 2)), columns=["A", "B"])
+    >>> model = sse.DynamicRegression(y, x, dynamics={"MKT": "random_walk"}, state_cov="diagonal")
+    >>> model.param_names[-1]
+    'state_var.MKT.B'
+    """
+
+    def __init__(
+        self,
+        endog: Any,
+        exog: Any,
+        *,
+        dynamics: Mapping[str, str] | None = None,
+        obs_cov: Any = "unstructured",
+        state_cov: Any = "unstructured",
+        initialization: str = "diffuse",
+        initial_state: Any = None,
+        initial_state_cov: Any = None,
+        dates: Any = None,
+        freq: Any = None,
+    ) -> None:
+        given = {
+            "dynamics": dynamics, "obs_cov": obs_cov, "state_cov": state_cov,
+            "initialization": initialization, "initial_state": initial_state,
+            "initial_state_cov": initial_state_cov,
+        }  # fmt: skip
+        data: Any = endog_frame(endog)
+        if exog is None:
+            raise DataError("A regression needs exog", got="None")
+        regressor_array(exog, len(data), getattr(data, "index", None), "exog")
+        names = regressor_names(exog, "x")
+        endog_names = _series_names(data)
+        self.coefficients = Coefficients(endog_names, names, parse_dynamics(dynamics, names))
+        layout, self.proportional = regression_layout(self.coefficients, obs_cov, state_cov)
+        start = _start(initialization, initial_state, initial_state_cov, self.coefficients.n_levels)
+        super().__init__(
+            data,
+            self.coefficients.k_states,
+            len(self.coefficients.noise_rows),
+            given,
+            exog,
+            None,
+            dates,
+            freq,
+        )
+        self.layout: ParameterLayout = layout
+        self.start_kind, self._level_mean, self._level_cov = start
+        self._design = self.coefficients.design(self.exog)
+        self.ssm["selection"] = self.structure.selection
+        self.ssm["design"] = self._design
+
+    @classmethod
+    def from_formula(cls, formula: str, data: pd.DataFrame, **kwargs: Any) -> DynamicRegression:
+        """
+        Build the model from a formula, such as ``"IBM + XOM ~ MKT"``, by patsy.
+
+        Parameters
+        ----------
+        formula : str
+            Series on the left, regressors on the right; patsy's intercept is named "const" too.
+        data : DataFrame
+            The data; rows with missing values on the left are kept.
+        **kwargs
+            Arguments of the constructor.
+
+        Notes
+        -----
+        patsy evaluates the terms of a formula as Python code.
+        """
+        endog, exog, design_info = regression_frames(formula, data)
+        dynamics = dict(kwargs.pop("dynamics", None) or {})
+        if "Intercept" in dynamics:
+            dynamics["const"] = dynamics.pop("Intercept")
+        model = cls(endog, exog, dynamics=dynamics, **kwargs)
+        model.design_info = design_info
+        return model
+
+    design_info: Any = None
+    """patsy's description of the regressors of `from_formula`, for regressors out of sample."""
+
+    @property
+    def structure(self) -> StateStructure:
+        """Rows with noise, and the states with a stationary start."""
+        c = self.coefficients
+        base = np.diag((np.arange(c.k_states) < c.n_levels).astype(float))
+        return StateStructure(base, c.noise_rows, np.arange(c.n_levels, c.k_states))
+
+    @property
+    def state_names(self) -> list[str]:
+        """Names of the states."""
+        return self.coefficients.state_names
+
+    # -- params -> matrices ----------------------------------------------------------------------------
+
+    def matrices(self, params: Any) -> dict[str, Array]:
+        """Return V ("obs_cov"), W ("state_cov") and the rows of T with noise ("transition") at a vector."""
+        at = self.layout.matrices(self.layout.vector(params))
+        return {"obs_cov": at["obs_cov"], "state_cov": self._state_cov(at), "transition": at["transition"]}
+
+    def _state_cov(self, at: Mapping[str, Array]) -> Array:
+        """W, with the blocks that are multiples of V."""
+        out, p = at["state_cov"], self.coefficients.p
+        for share, place in zip(np.diag(at["proportion"]), self.proportional, strict=True):
+            rows = slice(place * p, (place + 1) * p)
+            out[rows, rows] = share * at["obs_cov"]
+        return out
+
+    def system(self, params: Array) -> System:
+        """Return the state-space matrices at a full parameter vector."""
+        at = self.layout.matrices(params)
+        c = self.coefficients
+        transition, state_cov = self.structure.transition(at["transition"]), self._state_cov(at)
+        mean, cov = np.zeros(c.k_states), np.zeros((c.k_states, c.k_states))
+        levels = slice(0, c.n_levels)
+        mean[levels], cov[levels, levels] = self._level_mean, self._level_cov
+        start, initialization, stationary = self.start_kind, None, None
+        if c.autoregressive:
+            stationary = self.structure.stationary
+            T, intercept, W = self.structure.stationary_equation(
+                at["transition"], np.zeros(len(c.noise_rows)), state_cov
+            )
+            if not np.max(np.abs(np.diag(T))) < STABILITY_LIMIT:
+                raise np.linalg.LinAlgError("an autoregressive coefficient is outside the unit circle")
+            cov[np.ix_(stationary, stationary)] = stationary_moments(T, intercept, W)[1]
+            if start == "diffuse":
+                start, initialization = "custom", _partly_diffuse(c.n_levels, cov)
+        return System(
+            design=self._design, obs_intercept=np.zeros(c.p), obs_cov=at["obs_cov"], transition=transition,
+            state_intercept=np.zeros(c.k_states), selection=self.structure.selection, state_cov=state_cov,
+            start=start, initial_state=mean, initial_state_cov=cov, initialization=initialization,
+            stationary=stationary,
+        )  # fmt: skip
+
+    @property
+    def score_matrices(self) -> frozenset[str]:
+        """The system matrices that have free elements."""
+        needed = {"obs_cov", "state_cov"}
+        return frozenset(needed | {"transition"} if self.coefficients.autoregressive else needed)
+
+    def score_by_block(self, score: SystemScore, params: Array) -> dict[str, Array]:
+        """Return the score by element of each free block."""
+        at, by, p = self.layout.matrices(params), score.by_matrix, self.coefficients.p
+        by_obs_cov, by_share = by["obs_cov"], np.zeros((len(self.proportional),) * 2)
+        for i, place in enumerate(self.proportional):
+            rows = slice(place * p, (place + 1) * p)
+            inner = by["state_cov"][rows, rows]
+            by_share[i, i] = np.sum(inner * at["obs_cov"])
+            by_obs_cov = by_obs_cov + at["proportion"][i, i] * inner
+        out = {"obs_cov": by_obs_cov, "state_cov": by["state_cov"], "proportion": by_share}
+        if "transition" in by:
+            out["transition"] = by["transition"][self.coefficients.noise_rows]
+        return out
+
+    # -- estimation ------------------------------------------------------------------------------------
+
+    @property
+    def start_params(self) -> Array:
+        """Default start values: least squares, and the best of a few sizes of W."""
+        return self.default_start(EstimationProblem(self, {}))
+
+    def updates(self, layout: ParameterLayout) -> LinearGaussianUpdates:
+        """Return the updates of EM for a layout of the free parameters."""
+        kind = ProportionalUpdates if self.proportional else LinearGaussianUpdates
+        return kind(layout, self.structure)
+
+    def default_start(self, problem: EstimationProblem) -> Array:
+        """Return start values of the free parameters."""
+        return regression_start(problem, self.exog, self.coefficients.noisy_levels)
+
+    def stabilised(self, problem: EstimationProblem, params: Array) -> Array:
+        """Return the free parameters with autoregressive coefficients inside the unit circle."""
+        return shrunk_autoregression(problem, params)
+
+    def check_sample(self) -> None:
+        """Raise `DataError` where the sample cannot support the model."""
+        c = self.coefficients
+        m = len(c.regressors)
+        check_series(self.endog, c.endog, m, enough=m + 1)
+        check_regressors(self.exog, "exog", False)
+        seen = ~np.isnan(self.endog)
+        short = [name for name, count in zip(c.endog, seen.sum(axis=0), strict=True) if count <= m]
+        if short:
+            raise DataError(
+                f"Series {short} have too few observations", expected=f"more than {m}, one a regressor"
+            )
+        free_cov = len(self.layout.block_params("obs_cov"))
+        if free_cov > c.p and seen.any(axis=1).sum() - m < c.p:
+            raise DataError(
+                "There are more assets than the sample supports",
+                got=f"{c.p} series, {int(seen.any(axis=1).sum())} periods, {m} regressors",
+                expected="at least as many periods less regressors as series",
+                remedy='Use obs_cov="diagonal" or fewer series.',
+            )
+        if self.start_kind == "diffuse":
+            require_diffuse_length(self.endog, self.exog)
+
+    def identification(self, params: Any, fixed: Mapping[str, float] | None = None) -> Identification:
+        """Return that every parameter is identified (V and W are, from more periods than regressors)."""
+        if fixed is None:
+            fixed = dict(self._fixed_params) if self._has_fixed_params else {}
+        free = self.layout.positions([name for name in self.layout.names if name not in fixed])
+        return Identification(free, np.zeros((len(free), 0)), [], "")
+
+    # -- out of sample ---------------------------------------------------------------------------------
+
+    def _get_extension_time_varying_matrices(
+        self,
+        params: Any,
+        exog: Any,
+        out_of_sample: int,
+        extend_kwargs: dict[str, Any] | None = None,
+        transformed: bool = True,
+        includes_fixed: bool = False,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Return the design of the periods after the sample."""
+        rows = self._future(exog, self.k_exog, out_of_sample, "exog")
+        return {"design": self.coefficients.design(np.asarray(rows)), **kwargs}
+
+    @property
+    def _res_classes(self) -> dict[str, tuple[type, type]]:
+        return {"fit": (DynamicRegressionResults, DynamicRegressionResultsWrapper)}
+
+
+def _series_names(data: Any) -> list[str]:
+    """Return the names of the series, as statsmodels would have them."""
+    if isinstance(data, pd.DataFrame):
+        return [str(name) for name in data.columns]
+    if isinstance(data, pd.Series):
+        return [str(data.name) if data.name is not None else "y"]
+    return ["y"] if np.ndim(data) == 1 or data.shape[1] == 1 else [f"y{i + 1}" for i in range(data.shape[1])]
+
+
+def _start(kind: str, mean: Any, cov: Any, size: int) -> tuple[str, Array, Array]:
+    """Return the kind of start, and mean and covariance of the levels."""
+    if kind not in STARTS:
+        raise SpecificationError("initialization is unknown", got=repr(kind), expected=f"one of {STARTS}")
+    if (kind == "known") != (mean is not None and cov is not None) or (
+        kind != "known" and (mean, cov) != (None, None)
+    ):
+        raise SpecificationError(
+            'initial_state and initial_state_cov go with initialization="known", both of them',
+            got=f"initialization={kind!r}",
+        )
+    if kind != "known":
+        return kind, np.zeros(size), np.eye(size) * (_APPROXIMATE_VARIANCE if kind != "diffuse" else 0.0)
+    mean, cov = np.asarray(mean, dtype=float), np.asarray(cov, dtype=float)
+    if mean.shape != (size,) or cov.shape != (size, size) or not np.all(np.isfinite(mean)):
+        raise SpecificationError(
+            "initial_state or initial_state_cov has the wrong shape or values",
+            got=(mean.shape, cov.shape),
+            expected=((size,), (size, size)),
+        )
+    return kind, mean, cov
+
+
+def _partly_diffuse(n_levels: int, cov: Array) -> Initialization:
+    """Return the start: levels diffuse, deviations stationary."""
+    k = len(cov)
+    out = Initialization(k)
+    out.set((0, n_levels), "diffuse")
+    inner = np.ascontiguousarray(cov[n_levels:, n_levels:])
+    out.set((n_levels, k), "known", constant=np.zeros(k - n_levels), stationary_cov=inner)
+    return out

@@ -1,0 +1,236 @@
+"""From the arguments of `DynamicRegression` to states and blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..exceptions import SpecificationError
+from ..numerics.linear_algebra import Array
+from ..params.affine import AffineMatrix, IntArray, affine_matrix
+from ..params.layout import ParameterLayout
+from ..params.parse import parse_covariance, parse_matrix
+from .declaration import covariance_namer
+
+DYNAMICS = ("static", "random_walk", "ar1")
+COVARIANCES = frozenset({"obs_cov", "state_cov", "proportion", "initial_state_cov"})
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """
+    The states of a dynamic regression of p series on m regressors.
+
+    The levels come first, regressor by regressor: the coefficients themselves where static or random
+    walks, their means where "ar1". The deviations of the "ar1" coefficients follow.
+
+    Attributes
+    ----------
+    endog, regressors : list of str
+        Names.
+    dynamics : list of str
+        By regressor.
+    """
+
+    endog: list[str]
+    regressors: list[str]
+    dynamics: list[str]
+
+    @property
+    def p(self) -> int:
+        """Number of series."""
+        return len(self.endog)
+
+    @property
+    def moving(self) -> list[int]:
+        """The regressors whose coefficients move, in the order of the disturbances."""
+        return [j for j, kind in enumerate(self.dynamics) if kind != "static"]
+
+    @property
+    def autoregressive(self) -> list[int]:
+        """The regressors with "ar1" coefficients."""
+        return [j for j, kind in enumerate(self.dynamics) if kind == "ar1"]
+
+    @property
+    def n_levels(self) -> int:
+        """Number of level states."""
+        return self.p * len(self.regressors)
+
+    @property
+    def k_states(self) -> int:
+        """Number of states."""
+        return self.n_levels + self.p * len(self.autoregressive)
+
+    def level(self, j: int) -> IntArray:
+        """Return the level states of a regressor."""
+        return np.arange(j * self.p, (j + 1) * self.p)
+
+    def deviation(self, j: int) -> IntArray:
+        """Return the deviation states of an "ar1" regressor."""
+        first = self.n_levels + self.autoregressive.index(j) * self.p
+        return np.arange(first, first + self.p)
+
+    @property
+    def noise_rows(self) -> IntArray:
+        """The state that each disturbance enters."""
+        if not self.moving:  # statsmodels needs a disturbance: that of the first level, with variance zero
+            return self.level(0)
+        rows = [self.deviation(j) if self.dynamics[j] == "ar1" else self.level(j) for j in self.moving]
+        return np.concatenate(rows)
+
+    @property
+    def noisy_levels(self) -> IntArray:
+        """The level that each disturbance moves, or deviates from."""
+        return np.concatenate([self.level(j) for j in self.moving or [0]])
+
+    @property
+    def state_names(self) -> list[str]:
+        """Names of the states."""
+        levels = [f"{name}.{asset}" for name in self.regressors for asset in self.endog]
+        deviations = [
+            f"{self.regressors[j]}.dev.{asset}" for j in self.autoregressive for asset in self.endog
+        ]
+        return levels + deviations
+
+    @property
+    def disturbance_names(self) -> list[str]:
+        """Names of the disturbances."""
+        return [f"{self.regressors[j]}.{asset}" for j in self.moving for asset in self.endog]
+
+    def design(self, exog: Array) -> Array:
+        """Return Z_t = x_t' kron I_p, (p, k_states, nobs), the deviations beside the levels."""
+        columns = list(range(len(self.regressors))) + self.autoregressive
+        out = np.zeros((self.p, self.k_states, len(exog)), order="F")
+        for place, j in enumerate(columns):
+            for i in range(self.p):
+                out[i, place * self.p + i] = exog[:, j]
+        return out
+
+
+def parse_dynamics(dynamics: Mapping[str, str] | None, regressors: list[str]) -> list[str]:
+    """
+    Return the dynamics by regressor; static where not named.
+
+    Raises
+    ------
+    SpecificationError
+        If a name or a kind is unknown.
+    """
+    given = dict(dynamics or {})
+    unknown = [name for name in given if name not in regressors]
+    if unknown:
+        raise SpecificationError(
+            "dynamics names regressors that exog does not have",
+            got=unknown,
+            expected=f"names among {regressors}",
+        )
+    bad = {name: kind for name, kind in given.items() if kind not in DYNAMICS}
+    if bad:
+        raise SpecificationError("dynamics is unknown", got=bad, expected=f"one of {DYNAMICS}")
+    return [given.get(name, "static") for name in regressors]
+
+
+def regression_layout(
+    coefficients: Coefficients, obs_cov: object, state_cov: object
+) -> tuple[ParameterLayout, list[int]]:
+    """
+    Return the layout, and the places among the moving regressors whose W is proportional to V.
+
+    Raises
+    ------
+    SpecificationError
+        If a covariance specification is unknown or contradictory.
+    """
+    p, k, q = coefficients.p, coefficients.k_states, len(coefficients.noise_rows)
+    structures = _by_regressor(state_cov, coefficients)
+    proportional = [
+        i for i, value in enumerate(structures) if isinstance(value, str) and value == "proportional"
+    ]
+    none = np.zeros((p, 0))
+    names = [f"proportion.{coefficients.regressors[coefficients.moving[i]]}" for i in proportional]
+    blocks = {
+        "design": affine_matrix(np.zeros((p, k)), []),
+        "obs_intercept": parse_matrix(np.zeros((p, 1)), (p, 1), "obs_intercept", lambda i, j: ""),
+        "obs_coef": parse_matrix(none, (p, 0), "obs_coef", lambda i, j: ""),
+        "transition": _transition(coefficients),
+        "state_intercept": affine_matrix(np.zeros((q, 1)), []),
+        "state_mean": affine_matrix(np.zeros((q, 1)), []),
+        "state_coef": affine_matrix(np.zeros((q, 0)), []),
+        "obs_cov": parse_covariance(obs_cov, p, "obs_cov", covariance_namer("obs", coefficients.endog)),
+        "state_cov": _state_cov(state_cov, structures, coefficients),
+        "proportion": affine_matrix(
+            np.zeros((len(names),) * 2), [(i, i, name, 1.0) for i, name in enumerate(names)]
+        ),
+        "initial_state": affine_matrix(np.zeros((k, 1)), []),
+        "initial_state_cov": affine_matrix(np.zeros((k, k)), []),
+    }
+    return ParameterLayout(blocks, COVARIANCES), proportional
+
+
+def _transition(coefficients: Coefficients) -> AffineMatrix:
+    """Return the rows of T that have noise: ones for random walks, phi for deviations."""
+    rows = coefficients.noise_rows
+    fixed = np.zeros((len(rows), coefficients.k_states))
+    elements = []
+    p = coefficients.p
+    for place, j in enumerate(coefficients.moving or [0]):
+        for i in range(p):
+            row = place * p + i
+            if coefficients.dynamics[j] == "ar1":
+                name = f"ar1.{coefficients.regressors[j]}.{coefficients.endog[i]}"
+                elements.append((row, int(rows[row]), name, 1.0))
+            else:
+                fixed[row, rows[row]] = 1.0
+    return affine_matrix(fixed, elements)
+
+
+def _by_regressor(state_cov: object, coefficients: Coefficients) -> list[object]:
+    """Return one covariance specification for each moving regressor."""
+    names = [coefficients.regressors[j] for j in coefficients.moving]
+    if isinstance(state_cov, Mapping):
+        unknown = [name for name in state_cov if name not in names]
+        missing = [name for name in names if name not in state_cov]
+        if unknown or missing:
+            raise SpecificationError(
+                "state_cov does not name the moving regressors", got=list(state_cov), expected=names
+            )
+        return [state_cov[name] for name in names]
+    if _is_joint(state_cov, coefficients):
+        return ["joint"] * len(names)
+    return [state_cov] * len(names)
+
+
+def _is_joint(state_cov: object, coefficients: Coefficients) -> bool:
+    """Tell whether a specification is for all disturbances together."""
+    if isinstance(state_cov, str):
+        return state_cov == "joint"
+    count = len(coefficients.moving)
+    return count > 1 and np.shape(np.asarray(state_cov, dtype=object))[:1] == (coefficients.p * count,)
+
+
+def _state_cov(state_cov: object, structures: list[object], coefficients: Coefficients) -> AffineMatrix:
+    """Return Q: block-diagonal by moving regressor, or joint."""
+    p, q = coefficients.p, len(coefficients.noise_rows)
+    if not coefficients.moving:
+        return affine_matrix(np.zeros((q, q)), [])
+    labels = coefficients.disturbance_names
+    if structures and isinstance(structures[0], str) and structures[0] == "joint":
+        value = "unstructured" if isinstance(state_cov, str) else state_cov
+        return parse_covariance(value, q, "state_cov", covariance_namer("state", labels))
+    fixed, elements = np.zeros((q, q)), []
+    for place, value in enumerate(structures):
+        if isinstance(value, str) and value == "proportional":
+            continue
+        first = place * p
+        regressor = coefficients.regressors[coefficients.moving[place]]
+        namer = covariance_namer("state", coefficients.endog, f".{regressor}")
+        shared = (f"state_var.{regressor}", f"state_cov.{regressor}")
+        block = parse_covariance(value, p, "state_cov", namer, shared=shared)
+        fixed[first : first + p, first : first + p] = block.fixed
+        elements += [
+            (int(i) + first, int(j) + first, name, float(coef))
+            for i, j, name, coef in zip(block.rows, block.columns, block.names, block.coefs, strict=True)
+        ]
+    return affine_matrix(fixed, elements)

@@ -1,0 +1,243 @@
+"""Results of `DynamicRegression`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from statsmodels.tsa.statespace.mlemodel import MLEResultsWrapper
+
+from ..exceptions import SpecificationError
+from ..inference.delta import correlation_table
+from ..numerics.linear_algebra import Array
+from .base import StateSpaceResults, StateSpaceResultsWrapper
+
+_RANK_TOLERANCE = 1e-7
+
+
+@dataclass(frozen=True)
+class Coefficient:
+    """
+    Estimates of the coefficients on one regressor, labelled by series.
+
+    Attributes
+    ----------
+    dynamics : str
+        "static", "random_walk" or "ar1".
+    smoothed, filtered, smoothed_se : DataFrame, (nobs, p)
+        E[. | all data], E[. | data up to t], and the standard deviation of the first, given the parameters.
+    """
+
+    dynamics: str
+    smoothed: pd.DataFrame
+    filtered: pd.DataFrame
+    smoothed_se: pd.DataFrame
+
+    @property
+    def estimate(self) -> pd.Series:
+        """The constant coefficient of each series; raises where it moves."""
+        self._require_static()
+        return self.smoothed.iloc[-1].rename("estimate")
+
+    @property
+    def se(self) -> pd.Series:
+        """Its standard error, given the covariance matrices; raises where it moves."""
+        self._require_static()
+        return self.smoothed_se.iloc[-1].rename("se")
+
+    def _require_static(self) -> None:
+        if self.dynamics != "static":
+            raise SpecificationError(
+                "A coefficient that moves has no single estimate",
+                got=self.dynamics,
+                remedy="Use `smoothed` and `smoothed_se`.",
+            )
+
+
+class DynamicRegressionResults(StateSpaceResults):
+    """
+    Results of fitting (or of filtering and smoothing) a `DynamicRegression`.
+
+    Beside what `MLEResults` has: `matrices`, `coefficients`, `correlations`, `state_cov_rank`,
+    `test_constancy`, `plot_coefficients`, `converged`, `em_trace`, `boundary`.
+    """
+
+    @property
+    def matrices(self) -> dict[str, pd.DataFrame]:
+        """V ("obs_cov") and W of the moving coefficients ("state_cov") as labelled frames."""
+        at = self.model.matrices(np.asarray(self.params))
+        c = self.model.coefficients
+        names = c.disturbance_names
+        out = {"obs_cov": pd.DataFrame(at["obs_cov"], index=c.endog, columns=c.endog)}
+        if names:
+            out["state_cov"] = pd.DataFrame(at["state_cov"], index=names, columns=names)
+        if c.autoregressive:
+            phi = np.diag(self.model.system(np.asarray(self.params)).transition)[c.n_levels :]
+            labels = [c.regressors[j] for j in c.autoregressive]
+            out["ar1"] = pd.DataFrame(phi.reshape(len(labels), -1), index=labels, columns=c.endog)
+        return out
+
+    @property
+    def coefficients(self) -> dict[str, Coefficient]:
+        """Estimates of the coefficients, by regressor."""
+        if self.smoothed_state is None:
+            raise SpecificationError(
+                "The coefficients were not computed",
+                got="a fit with low_memory=True",
+                remedy="Call `model.smooth(res.params)`.",
+            )
+        return {name: self._coefficient(j) for j, name in enumerate(self.model.coefficients.regressors)}
+
+    def _coefficient(self, j: int) -> Coefficient:
+        c, index = self.model.coefficients, self.model._index
+        rows = [c.level(j)] + ([c.deviation(j)] if c.dynamics[j] == "ar1" else [])
+
+        def frame(values: Array) -> pd.DataFrame:
+            return pd.DataFrame(values, index=index, columns=c.endog)
+
+        cov = self.smoothed_state_cov
+        variance = sum(cov[a, b] for a in rows for b in rows)
+        return Coefficient(
+            c.dynamics[j],
+            frame(sum(self.smoothed_state[r] for r in rows).T),
+            frame(sum(self.filtered_state[r] for r in rows).T),
+            frame(np.sqrt(np.clip(variance, 0.0, None)).T),
+        )
+
+    @property
+    def state_cov_rank(self) -> dict[str, int]:
+        """Numerical rank of W by moving regressor."""
+        c = self.model.coefficients
+        W, p = self.model.matrices(np.asarray(self.params))["state_cov"], c.p
+        out = {}
+        for place, j in enumerate(c.moving):
+            block = W[place * p : (place + 1) * p, place * p : (place + 1) * p]
+            out[c.regressors[j]] = _rank(block, self._typical_size(j))
+        return out
+
+    def _typical_size(self, j: int) -> Array:
+        """Return variances in the units of the coefficients on a regressor."""
+        V = np.diag(self.model.matrices(np.asarray(self.params))["obs_cov"])
+        return V / max(float(np.mean(self.model.exog[:, j] ** 2)), np.finfo(float).tiny)
+
+    def correlations(self, which: str = "obs_cov") -> pd.DataFrame:
+        """
+        Return standard deviations and correlations of V or W with delta-method errors.
+
+        Parameters
+        ----------
+        which : {"obs_cov", "state_cov"}
+            The matrix.
+
+        Returns
+        -------
+        DataFrame
+            Rows (quantity, series), columns "estimate" and "se"; NaN where the parameters have none.
+        """
+        if which not in ("obs_cov", "state_cov"):
+            raise SpecificationError("which is unknown", got=repr(which), expected="obs_cov or state_cov")
+        c = self.model.coefficients
+        labels = c.endog if which == "obs_cov" else c.disturbance_names
+
+        def matrix(params: Array) -> Array:
+            return self.model.matrices(params)[which]
+
+        return correlation_table(matrix, np.asarray(self.params), self.cov_params_default, labels)
+
+    def status_lines(self) -> list[str]:
+        """Return what `summary` says of the fit, with the rank of W."""
+        lines = super().status_lines()
+        p = self.model.coefficients.p
+        for name, rank in self.state_cov_rank.items():
+            if rank < p:
+                lines.append(f"state_cov of {name} is singular: rank {rank} of {p}.")
+        return lines
+
+    def test_constancy(
+        self, n_sim: int = 999, rng: Any = None, n_jobs: int = 1, per_series: bool = False
+    ) -> Any:
+        """
+        Test that the random-walk coefficients are constant (W = 0) by a simulated likelihood ratio.
+
+        Parameters
+        ----------
+        n_sim : int
+            Number of simulated samples.
+        rng : numpy.random.Generator or int, optional
+            Source of the samples.
+        n_jobs : int
+            Number of processes (needs joblib if not 1).
+        per_series : bool
+            Whether to test each series by a univariate fit too, with Holm's correction.
+
+        Returns
+        -------
+        ConstancyTest
+            Statistic, p-value with its Monte Carlo error, whether its distribution is free of parameters
+            ("pivotal") or a parametric bootstrap, and Nyblom's statistics.
+        """
+        from ..inference.constancy import constancy_test
+
+        return constancy_test(self, n_sim, rng, n_jobs, per_series)
+
+    def compare(self, *others: Any) -> pd.DataFrame:
+        """Compare covariance structures of the same regression; see `inference.comparison.compare`."""
+        from ..inference.comparison import compare
+
+        return compare(self, *others)
+
+    def plot_coefficients(
+        self,
+        regressors: list[str] | None = None,
+        fig: Any = None,
+        figsize: tuple[float, float] | None = None,
+        alpha: float = 0.05,
+    ) -> Any:
+        """
+        Plot smoothed coefficients with bands, and the least-squares line of constant coefficients.
+
+        Parameters
+        ----------
+        regressors : list of str, optional
+            Regressors to show; by default those whose coefficients move (all, where none does).
+        fig : matplotlib.figure.Figure, optional
+            Figure to draw in.
+        figsize : (float, float), optional
+            Size of a new figure.
+        alpha : float
+            The bands have coverage 1 - alpha, given the parameters.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        from ..inference.least_squares import series_by_series
+        from ..plots.coefficients import plot_coefficients
+
+        c = self.model.coefficients
+        names = regressors or [c.regressors[j] for j in c.moving] or c.regressors
+        unknown = [name for name in names if name not in c.regressors]
+        if unknown:
+            raise SpecificationError("regressors are unknown", got=unknown, expected=f"{c.regressors}")
+        found = self.coefficients
+        constant = series_by_series(self.model.endog, self.model.exog)[0]
+        lines = {name: dict(zip(c.endog, constant[c.regressors.index(name)], strict=True)) for name in names}
+        paths = {name: (found[name].smoothed, found[name].smoothed_se) for name in names}
+        return plot_coefficients(paths, lines, fig=fig, figsize=figsize, alpha=alpha)
+
+
+def _rank(cov: Array, size: Array) -> int:
+    """Return the number of directions with a variance that is not negligible."""
+    scale = np.sqrt(np.maximum(np.diag(cov), _RANK_TOLERANCE * size))
+    values = np.linalg.eigvalsh(cov / scale[:, None] / scale)
+    return int(np.sum(values > _RANK_TOLERANCE**0.5 * 1e-2))
+
+
+class DynamicRegressionResultsWrapper(StateSpaceResultsWrapper):
+    """Wrapper that labels results, as statsmodels has it."""
+
+    _attrs: dict[str, str] = {}
+    _wrap_attrs = dict(MLEResultsWrapper._wrap_attrs)
+    _wrap_methods = dict(MLEResultsWrapper._wrap_methods)
