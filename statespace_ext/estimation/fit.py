@@ -23,6 +23,8 @@ _EM_BEFORE_GRADIENT = 30
 _EM_TOLERANCE_BEFORE_GRADIENT = 1e-5
 _POLISH_UP_TO = 80
 """Newton polishing costs two smoother passes a parameter; above this many it is left out."""
+_SMOOTH_ENOUGH = 1e-5
+"""Scaled score below which Newton polishing would change nothing that is reported."""
 _SAME_MAXIMUM = 1e-4
 
 
@@ -184,7 +186,8 @@ def _one_start(problem: EstimationProblem, start: Array, request: FitRequest) ->
             _full_callback(problem, request.callback),
             report,
         )
-    if request.method == "auto" and 0 < len(start) <= _POLISH_UP_TO and maxiter:
+    rough = optimum.score_norm > _SMOOTH_ENOUGH
+    if request.method == "auto" and rough and 0 < len(start) <= _POLISH_UP_TO and maxiter:
         optimum = polish(problem, optimum)
     return _from_gradient(request, em, optimum)
 

@@ -127,17 +127,11 @@ def parameter_scale(problem: EstimationProblem, params: Array) -> Array:
         information = problem.updates.information(params, problem.moments(params))
     except (np.linalg.LinAlgError, ValueError):
         return fallback
-    out = np.zeros(len(z))
-    for key in problem.layout.structures:
-        structure = problem.layout.structures[key]
-        places = problem.layout.positions(structure.param_names)
-        jacobian = structure.jacobian(z[places])
+    out = np.array(information)
+    for transform in problem.layout.transforms:
+        places = problem.layout.positions(transform.param_names)
+        jacobian = transform.jacobian(z[places])
         out[places] = np.einsum("ij,i,ij->j", jacobian, information[places], jacobian)
-    covered = problem.layout.structures
-    plain = np.ones(len(z), bool)
-    for structure in covered.values():
-        plain[problem.layout.positions(structure.param_names)] = False
-    out[plain] = information[plain]
     good = np.isfinite(out) & (out > 0)
     return np.where(good, 1.0 / np.sqrt(np.where(good, out, 1.0)), fallback)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from ..numerics.linear_algebra import Array
@@ -10,7 +12,7 @@ from .problem import EstimationProblem
 from .start_values import covariance_near
 
 _SIZES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-_AR1 = 0.8
+_AR1 = (0.5, 0.9, 0.98)
 
 
 def regression_start(problem: EstimationProblem, exog: Array, noisy: IntArray) -> Array:
@@ -35,12 +37,12 @@ def regression_start(problem: EstimationProblem, exog: Array, noisy: IntArray) -
     residual_cov, squared_se = _least_squares(problem.smoother.endog, exog)
     variances = np.diag(residual_cov)
     params = covariance_near(problem, "obs_cov", np.zeros(len(layout)), residual_cov, 0.1 * variances)
-    if not layout.blocks["transition"].is_fixed:
-        params[layout.block_params("transition")] = _AR1
+    moving = layout.block_params("transition")
     trials = []
-    for size in _SIZES:
+    for size, phi in itertools.product(_SIZES, _AR1 if len(moving) else (0.0,)):
         steps = size * squared_se.ravel()[noisy]
         trial = covariance_near(problem, "state_cov", params, np.diag(steps), steps)
+        trial[moving] = phi
         if not layout.blocks["proportion"].is_fixed:
             typical = float(np.mean(steps)) / float(np.mean(variances))
             trial[layout.block_params("proportion")] = typical

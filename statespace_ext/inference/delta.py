@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from ..numerics.differences import step_sizes
 from ..numerics.linear_algebra import Array
-from .information import step_sizes
 
 
 def delta_method(function: Callable[[Array], Array], params: Array, cov: Array) -> tuple[Array, Array]:

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from ..exceptions import UnsupportedError
+from ..numerics.differences import step_sizes
 from ..numerics.linear_algebra import Array, symmetrize
 
 
@@ -17,11 +18,6 @@ class Scored(Protocol):
 
     def loglike_and_score(self, params: Array) -> tuple[float, Array]:
         """Return the log-likelihood and its gradient."""
-
-
-def step_sizes(params: Array, relative: float = 1e-5) -> Array:
-    """Return steps for central differences of a gradient."""
-    return relative * np.maximum(np.abs(params), 1e-4 * np.max(np.abs(params), initial=1.0))
 
 
 def observed_information(model: Scored, params: Array, index: Array | None = None) -> Array:

@@ -12,6 +12,7 @@ from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 from ..exceptions import DataError, ParameterError, UnsupportedError
 from ..inference.information import observed_information
+from ..numerics.differences import central_differences
 from ..numerics.linear_algebra import Array
 from ..params.layout import ParameterLayout
 from ..statespace.smoother import Smoother
@@ -213,9 +214,20 @@ class StateSpaceModel(Fitting, OutOfSample, MLEModel):
         return gradient
 
     def loglike_and_score(self, params: Array) -> tuple[float, Array]:
-        """Return the log-likelihood and its gradient at a full parameter vector, from one smoother pass."""
-        score = system_score(self.private_smoother, self.started_system(params), self.score_matrices)
+        """
+        Return the log-likelihood and its gradient at a full parameter vector, from one smoother pass.
+
+        Where the exact form does not exist (a singular covariance in an exact-diffuse period), the
+        gradient is by differences of the log-likelihood.
+        """
+        try:
+            score = system_score(self.private_smoother, self.started_system(params), self.score_matrices)
+        except UnsupportedError:
+            return self.loglike(params, includes_fixed=True), self._numerical_score(params)
         return score.llf, self.layout.gradient(self.score_by_block(score, params))
+
+    def _numerical_score(self, params: Array) -> Array:
+        return central_differences(lambda at: self.loglike(at, includes_fixed=True), params)
 
     def hessian(self, params: object, *args: Any, **kwargs: Any) -> Array:
         """Return differences of the exact score, divided by the number of periods as in statsmodels."""

@@ -166,7 +166,8 @@ def regression_layout(
         "initial_state": affine_matrix(np.zeros((k, 1)), []),
         "initial_state_cov": affine_matrix(np.zeros((k, k)), []),
     }
-    return ParameterLayout(blocks, COVARIANCES), proportional
+    bounded = frozenset(blocks["transition"].names)
+    return ParameterLayout(blocks, COVARIANCES, bounded), proportional
 
 
 def _transition(coefficients: Coefficients) -> AffineMatrix:

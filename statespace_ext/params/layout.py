@@ -10,6 +10,7 @@ import numpy as np
 from ..exceptions import ParameterError, SpecificationError
 from ..numerics.linear_algebra import Array
 from .affine import AffineMatrix, IntArray
+from .bounds import UnitInterval
 from .covariance import CommonVariance, CovarianceStructure, structure_of
 
 
@@ -23,6 +24,8 @@ class ParameterLayout:
         Every matrix of the model. The parameters are ordered by first appearance.
     covariances : collection of str
         The blocks that are covariance matrices.
+    bounded : collection of str
+        Parameters in (-1, 1).
 
     Raises
     ------
@@ -30,9 +33,15 @@ class ParameterLayout:
         If a name stands for a coefficient in one matrix and a covariance in another.
     """
 
-    def __init__(self, blocks: Mapping[str, AffineMatrix], covariances: frozenset[str]) -> None:
+    def __init__(
+        self,
+        blocks: Mapping[str, AffineMatrix],
+        covariances: frozenset[str],
+        bounded: frozenset[str] = frozenset(),
+    ) -> None:
         self.blocks = dict(blocks)
         self.covariances = covariances
+        self.bounded = bounded
         self.names = list(dict.fromkeys(name for block in self.blocks.values() for name in block.names))
         self._position = {name: i for i, name in enumerate(self.names)}
         self.index: dict[str, IntArray] = {
@@ -99,6 +108,12 @@ class ParameterLayout:
         return out
 
     @cached_property
+    def transforms(self) -> list[CovarianceStructure | UnitInterval]:
+        """What reaches parameters from unconstrained values; the others are unconstrained themselves."""
+        bounded = [name for name in self.names if name in self.bounded]
+        return [*self.structures.values(), *([UnitInterval(bounded)] if bounded else [])]
+
+    @cached_property
     def structures(self) -> dict[str, CovarianceStructure]:
         """Structures of the covariance blocks that have a transform, by block."""
         keys = [key for key in self.covariances if key in self.blocks and not self.blocks[key].is_fixed]
@@ -115,7 +130,7 @@ class ParameterLayout:
     def constrain(self, unconstrained: Array) -> Array:
         """Map an unconstrained vector to parameters."""
         out = np.array(unconstrained, dtype=float)
-        for structure in self.structures.values():
+        for structure in self.transforms:
             places = self.positions(structure.param_names)
             out[places] = structure.constrain(unconstrained[places])
         return out
@@ -123,7 +138,7 @@ class ParameterLayout:
     def unconstrain(self, params: Array) -> Array:
         """Map parameters to an unconstrained vector."""
         out = np.array(params, dtype=float)
-        for structure in self.structures.values():
+        for structure in self.transforms:
             places = self.positions(structure.param_names)
             out[places] = structure.unconstrain(params[places])
         return out
@@ -131,7 +146,7 @@ class ParameterLayout:
     def pull_back(self, unconstrained: Array, gradient: Array) -> Array:
         """Return the gradient by unconstrained element, given the gradient by parameter."""
         out = np.array(gradient, dtype=float)
-        for structure in self.structures.values():
+        for structure in self.transforms:
             places = self.positions(structure.param_names)
             out[places] = structure.jacobian(unconstrained[places]).T @ gradient[places]
         return out
@@ -141,7 +156,8 @@ class ParameterLayout:
         unknown = [name for name in values if name not in self._position]
         if unknown:
             raise ParameterError("Unknown parameter", got=unknown, expected=f"names among {self.names}")
-        return ParameterLayout({k: block.fix(values) for k, block in self.blocks.items()}, self.covariances)
+        blocks = {key: block.fix(values) for key, block in self.blocks.items()}
+        return ParameterLayout(blocks, self.covariances, self.bounded - set(values))
 
     def vector(self, params: object) -> Array:
         """

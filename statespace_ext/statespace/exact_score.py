@@ -13,6 +13,7 @@ from statsmodels.tsa.statespace.kalman_filter import FILTER_CONCENTRATED
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 from ..exceptions import UnsupportedError
+from ..numerics.differences import central_differences
 from ..numerics.linear_algebra import Array, symmetrize
 from .smoother import Smoother
 from .system import MATRICES, System
@@ -106,15 +107,7 @@ def _numerical(
     def loglike(at: Array) -> float:
         return float(MLEModel.loglike(model, at, transformed=transformed, includes_fixed=includes_fixed))
 
-    score = np.empty(len(params))
-    for i, value in enumerate(params):
-        move = np.zeros(len(params))
-        move[i] = 1e-3 * max(abs(value), 1e-2)
-        coarse, fine = (
-            (loglike(params + move / by) - loglike(params - move / by)) / (2 * move[i] / by) for by in (1, 2)
-        )
-        score[i] = (4.0 * fine - coarse) / 3.0
-    return ExactScore(score, loglike(params), "numerical", reason)
+    return ExactScore(central_differences(loglike, params), loglike(params), "numerical", reason)
 
 
 class ExactScoreMixin:

@@ -29,6 +29,7 @@ from .system import System
 ALL = frozenset(
     {"design", "obs_intercept", "obs_cov", "transition", "state_intercept", "state_cov", "selection"}
 )
+_SINGULAR = 1e-9
 _OBSERVED = frozenset({"design", "obs_intercept", "obs_cov", "transition"})
 
 
@@ -241,7 +242,9 @@ def _diffuse_periods(
 
 
 def _inverse(cov: Array, name: str) -> Array:
-    if np.linalg.matrix_rank(cov, hermitian=True) < len(cov):
+    scale = np.sqrt(np.diag(cov))
+    safe = np.where(scale > 0, scale, 1.0)
+    if not np.all(scale > 0) or np.linalg.eigvalsh(cov / safe[:, None] / safe)[0] < _SINGULAR:
         raise UnsupportedError(
             f"The exact score needs a nonsingular {name} in the periods of an exact-diffuse start",
             remedy="Numerical differences of the log-likelihood serve there.",
