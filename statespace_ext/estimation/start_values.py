@@ -12,7 +12,7 @@ from ..em.updates import OBSERVATION, STATE, LinearGaussianUpdates
 from ..numerics.linear_algebra import Array, companion, is_positive_definite, spectral_radius
 from ..numerics.rotation import lower_triangular_rotation
 from ..params.covariance import structure_of
-from ..statespace.smoother import Smoothed, observation_sums, state_sums
+from ..statespace.smoother import observation_sums, state_sums, without_uncertainty
 from .problem import EstimationProblem
 
 _LARGEST_ROOT = 0.98
@@ -159,7 +159,7 @@ def _as_observed(problem: EstimationProblem, y: Array, factors: Array, params: A
     states = np.concatenate([factors[np.maximum(np.arange(n) - lag, 0)] for lag in range(lags)], axis=1).T
     size = len(states)
     system = problem.system(params)
-    exact = Smoothed(None, 0.0, states, np.zeros((size, size, n)), np.zeros((size, size, n - 1)))
+    exact = without_uncertainty(states)
     return Moments(
         0.0,
         observation_sums(y, problem.smoother.exog, system, exact),

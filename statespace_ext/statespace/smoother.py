@@ -10,7 +10,6 @@ from statsmodels.tsa.statespace.kalman_smoother import (
     SMOOTHER_STATE_AUTOCOV,
     SMOOTHER_STATE_COV,
     KalmanSmoother,
-    SmootherResults,
 )
 
 from ..em.moments import Moments
@@ -29,19 +28,44 @@ class Smoothed:
     """
     Output of one smoother pass, time last, for k states whatever was carried along.
 
+    The arrays are views of the smoother's memory: the next pass writes over them.
+
     Attributes
     ----------
-    results : SmootherResults
-        What statsmodels returned.
+    llf : float
+        Log-likelihood.
+    nobs_diffuse : int
+        Number of exact-diffuse periods.
     mean, cov, lag_cov : ndarray
-        E[x_t|Y] (k, n), Var[x_t|Y] (k, k, n) and Cov(x_{t+1}, x_t|Y) (k, k, n - 1).
+        E[x_t|Y] (k, n), Var[x_t|Y] (k, k, n) and Cov(x_{t+1}, x_t|Y) (k, k, n - 1), or (k, k, 0).
+    predicted, predicted_cov : ndarray
+        a_t (k, n) and the finite part of P_t (k, k, n).
+    costate, costate_cov : ndarray
+        r_t (k, n) and N_t (k, k, n).
+    first_costate, first_costate_cov : ndarray
+        r_0 (k,) and N_0 (k, k).
     """
 
-    results: SmootherResults
     llf: float
+    nobs_diffuse: int
     mean: Array
     cov: Array
     lag_cov: Array
+    predicted: Array
+    predicted_cov: Array
+    costate: Array
+    costate_cov: Array
+    first_costate: Array
+    first_costate_cov: Array
+
+
+def without_uncertainty(states: Array) -> Smoothed:
+    """Return the output as if states (k, n) were observed."""
+    k, n = states.shape
+    zero, zeros = np.zeros((k, n)), np.zeros((k, k, n))
+    return Smoothed(
+        0.0, 0, states, zeros, zeros[:, :, 1:], zero, zeros, zero, zeros, np.zeros(k), np.zeros((k, k))
+    )
 
 
 class Smoother:
@@ -71,20 +95,22 @@ class Smoother:
         self.exog = np.zeros((len(endog), 0)) if exog is None else exog
         self.state_exog = np.zeros((len(endog), 0)) if state_exog is None else state_exog
         self._k_states, self._k_posdef = k_states, k_posdef
-        self._ssm: dict[int, KalmanSmoother] = {}
+        self._ssm: dict[tuple[int, bool], KalmanSmoother] = {}
 
-    def _smoother(self, k_states: int) -> KalmanSmoother:
-        if k_states not in self._ssm:
+    def _smoother(self, k_states: int, keep: bool) -> KalmanSmoother:
+        """Return a smoother; one that keeps no output, for likelihoods, is another object."""
+        key = (k_states, keep)
+        if key not in self._ssm:
             ssm = KalmanSmoother(self.endog.shape[1], k_states, self._k_posdef, tolerance=0.0)
             ssm.bind(self.endog.T.copy(order="F"))
-            self._ssm[k_states] = ssm
-        return self._ssm[k_states]
+            self._ssm[key] = ssm
+        return self._ssm[key]
 
     def loglike(self, system: System) -> float:
         """Return the log-likelihood."""
         if system.diffuse:
             require_exact_diffuse(self.endog, system.obs_cov)
-        ssm = self._smoother(system.k_states)
+        ssm = self._smoother(system.k_states, False)
         write(ssm, system)
         return float(ssm.loglike())
 
@@ -97,53 +123,66 @@ class Smoother:
         system : System
             The matrices.
         lag_cov : bool
-            Whether Cov(x_{t+1}, x_t|Y) is needed (zeros where it is not).
+            Whether Cov(x_{t+1}, x_t|Y) is needed.
 
         Notes
         -----
         In an exact-diffuse period statsmodels returns zeros for Cov(x_{t+1}, x_t|Y), so a diffuse
         start is smoothed with x_{t-1} carried in the state, whose covariance with x_t is then a block
-        of the smoothed covariance.
+        of the smoothed covariance. The filter and the smoother are read where they stand: the results
+        objects of statsmodels copy every array twice.
         """
         k, diffuse = system.k_states, system.diffuse
         if diffuse:
             require_exact_diffuse(self.endog, system.obs_cov)
         carry = diffuse and lag_cov
-        carried = system.lagged() if carry else system
-        ssm = self._smoother(carried.k_states)
-        write(ssm, carried)
-        ssm.smoother_output = _WITH_LAG if lag_cov and not carry else _WITHOUT_LAG
-        results = ssm.smooth()
-        if diffuse and results.nobs_diffuse > 1 and system.transition.ndim == 3:
+        ssm = self._smoother(2 * k if carry else k, True)
+        write(ssm, system.lagged() if carry else system)
+        run = ssm._filter()
+        n_diffuse = int(run.nobs_diffuse)
+        if n_diffuse > 1 and system.transition.ndim == 3:
             raise UnsupportedError(
                 "statsmodels smooths wrongly over an exact-diffuse period longer than one with a transition "
                 "that varies over time",
-                got=f"a diffuse period of {results.nobs_diffuse}",
+                got=f"a diffuse period of {n_diffuse}",
                 remedy='Use initialization="approximate_diffuse" or "estimated".',
             )
-        cov = results.smoothed_state_cov
+        back = ssm._smooth(_WITH_LAG if lag_cov and not carry else _WITHOUT_LAG)
+        n = len(self.endog)
+        cov = np.asarray(back.smoothed_state_cov)
         if carry:
-            lag = cov[:k, k:, 1:]
+            lag = cov[:k, k:, 1:n]
         elif lag_cov:
-            lag = results.smoothed_state_autocov[:, :, :-1]
+            lag = np.asarray(back.smoothed_state_autocov)[:, :, : n - 1]
         else:
             lag = np.zeros((k, k, 0))
-        llf = float(np.sum(results.llf_obs))
-        return Smoothed(results, llf, results.smoothed_state[:k], cov[:k, :k], lag)
+        costate = np.asarray(back.scaled_smoothed_estimator)[:k]
+        costate_cov = np.asarray(back.scaled_smoothed_estimator_cov)[:k, :k]
+        return Smoothed(
+            llf=float(np.sum(np.asarray(run.loglikelihood))),
+            nobs_diffuse=n_diffuse,
+            mean=np.asarray(back.smoothed_state)[:k, :n],
+            cov=cov[:k, :k, :n],
+            lag_cov=lag,
+            predicted=np.asarray(run.predicted_state)[:k, :n],
+            predicted_cov=np.asarray(run.predicted_state_cov)[:k, :k, :n],
+            costate=costate[:, 1:],
+            costate_cov=costate_cov[:, :, 1:],
+            first_costate=costate[:, 0],
+            first_costate_cov=costate_cov[:, :, 0],
+        )
 
     def moments(self, system: System) -> Moments:
         """Return the E-step at the matrices of ``system``."""
         smoothed = self.smooth(system)
-        k = system.k_states
-        results = smoothed.results
         return Moments(
             llf=smoothed.llf,
             observation=observation_sums(self.endog, self.exog, system, smoothed),
             state=state_sums(self.state_exog, system, smoothed),
             initial_mean=np.array(smoothed.mean[:, 0]),
             initial_cov=symmetrize(smoothed.cov[:, :, 0]),
-            initial_score=np.array(results.scaled_smoothed_estimator_presample[:k]),
-            initial_information=symmetrize(results.scaled_smoothed_estimator_cov_presample[:k, :k]),
+            initial_score=np.array(smoothed.first_costate),
+            initial_information=symmetrize(smoothed.first_costate_cov),
         )
 
 

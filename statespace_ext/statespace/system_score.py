@@ -81,11 +81,9 @@ def system_score(smoother: Smoother, system: System, needed: frozenset[str] = AL
         singular in the diffuse periods.
     """
     smoothed = smoother.smooth(system, lag_cov="transition" in needed and system.diffuse)
-    results, k = smoothed.results, system.k_states
-    r = results.scaled_smoothed_estimator[:k].T
-    N = np.moveaxis(results.scaled_smoothed_estimator_cov[:k, :k], 2, 0)
-    r0 = np.array(results.scaled_smoothed_estimator_presample[:k])
-    N0 = results.scaled_smoothed_estimator_cov_presample[:k, :k]
+    k = system.k_states
+    r, N = np.array(smoothed.costate.T), np.moveaxis(smoothed.costate_cov, 2, 0)
+    r0, N0 = np.array(smoothed.first_costate), smoothed.first_costate_cov
     out: dict[str, Array] = {}
     if needed & _OBSERVED:
         out.update(_observed(smoother, system, smoothed, r, N, needed))
@@ -135,7 +133,7 @@ def _observed(
     smoother: Smoother, system: System, smoothed: Smoothed, r: Array, N: Array, needed: frozenset[str]
 ) -> dict[str, Array]:
     """Return the derivatives by Z, d, H and T."""
-    n_diffuse = int(smoothed.results.nobs_diffuse)
+    n_diffuse = smoothed.nobs_diffuse
     proper = np.arange(n_diffuse, len(r))
     terms = _proper_periods(smoother, system, smoothed, r[proper], N[proper], proper, needed)
     if n_diffuse:
@@ -171,11 +169,11 @@ def _proper_periods(
     needed: frozenset[str],
 ) -> dict[str, Array]:
     """Return derivatives by period, time first, where the predicted covariance is finite."""
-    k = system.k_states
     missing = smoother.missing[index]
-    P = np.moveaxis(smoothed.results.predicted_state_cov[:k, :k, index], 2, 0)
-    v = smoothed.results.forecasts_error.T[index]
+    P = np.moveaxis(smoothed.predicted_cov[:, :, index], 2, 0)
     Z, H, T = (over_time(m, index) for m in (system.design, system.obs_cov, system.transition))
+    d = system.obs_intercept if system.obs_intercept.ndim == 1 else system.obs_intercept.T[index]
+    v = smoother.endog[index] - d - np.squeeze(Z @ smoothed.predicted.T[index][:, :, None], 2)
     if missing.any():
         seen = (~missing).astype(float)
         v = np.where(missing, 0.0, v)

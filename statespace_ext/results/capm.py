@@ -1,0 +1,125 @@
+"""Results of `CAPM`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from statsmodels.tsa.statespace.mlemodel import MLEResultsWrapper
+
+from ..exceptions import SpecificationError
+from ..inference.alpha import GRSTest, WaldTest, grs, wald_alpha
+from .dynamic_regression import Coefficient, DynamicRegressionResults, DynamicRegressionResultsWrapper
+
+
+class CAPMResults(DynamicRegressionResults):
+    """
+    Results of fitting (or of filtering and smoothing) a `CAPM`.
+
+    Beside what `DynamicRegressionResults` has: `alpha`, `beta`, `test_alpha`. Methods for new periods take
+    raw ``market`` and ``risk_free``, as the constructor.
+    """
+
+    @property
+    def alpha(self) -> Coefficient:
+        """Alphas: ``estimate`` and ``se`` where static, ``smoothed`` paths where they move."""
+        return self._coefficient(0)
+
+    @property
+    def beta(self) -> Any:
+        """Betas (`Coefficient`); a dict by factor where there are several."""
+        betas = {name: self._coefficient(j + 1) for j, name in enumerate(self.model.factors)}
+        return next(iter(betas.values())) if len(betas) == 1 else betas
+
+    def test_alpha(self) -> dict[str, WaldTest | GRSTest | None]:
+        """
+        Test that all alphas are zero.
+
+        Returns
+        -------
+        dict
+            "wald": joint Wald test from the smoothed alphas, given V and W. "grs": the exact F test of
+            Gibbons, Ross & Shanken (1989) on the static least-squares model, None with missing returns.
+
+        Raises
+        ------
+        SpecificationError
+            If alpha is not static.
+        """
+        if self.model.coefficients.dynamics[0] != "static":
+            raise SpecificationError(
+                "test_alpha needs static alphas", got=f"alpha={self.model.coefficients.dynamics[0]!r}"
+            )
+        balanced = not self.model.private_smoother.missing.any()
+        return {
+            "wald": wald_alpha(self),
+            "grs": grs(self.model.endog, self.model.exog[:, 1:]) if balanced else None,
+        }
+
+    def get_prediction(
+        self, *args: Any, market: Any = None, risk_free: Any = None, exog: Any = None, **kwargs: Any
+    ) -> Any:
+        """Return predictions of excess returns; ``market`` and ``risk_free`` of periods after the sample."""
+        if market is not None:
+            exog = self.model.excess(None, market, risk_free)[1]
+        return super().get_prediction(*args, exog=exog, **kwargs)
+
+    def simulate(
+        self, nsimulations: int, *args: Any, market: Any = None, risk_free: Any = None, **kwargs: Any
+    ) -> Any:
+        """Simulate excess returns; ``market`` and ``risk_free`` of periods after the sample."""
+        if market is not None:
+            kwargs["exog"] = self.model.excess(None, market, risk_free)[1]
+        return super().simulate(nsimulations, *args, **kwargs)
+
+    def append(
+        self,
+        endog: Any,
+        exog: Any = None,
+        *args: Any,
+        market: Any = None,
+        risk_free: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Append returns, market and risk-free rate of new periods."""
+        endog, exog = self._new_periods(endog, exog, market, risk_free)
+        return super().append(endog, exog, *args, **kwargs)
+
+    def extend(
+        self,
+        endog: Any,
+        exog: Any = None,
+        *args: Any,
+        market: Any = None,
+        risk_free: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Go on with returns, market and risk-free rate of new periods only."""
+        endog, exog = self._new_periods(endog, exog, market, risk_free)
+        return super().extend(endog, exog, *args, **kwargs)
+
+    def apply(
+        self,
+        endog: Any,
+        exog: Any = None,
+        *args: Any,
+        market: Any = None,
+        risk_free: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Apply the parameters to other returns, market and risk-free rate."""
+        endog, exog = self._new_periods(endog, exog, market, risk_free)
+        return super().apply(endog, exog, *args, **kwargs)
+
+    def _new_periods(self, endog: Any, exog: Any, market: Any, risk_free: Any) -> tuple[Any, Any]:
+        """Return excess returns and regressors; given as such where ``exog`` is."""
+        if exog is not None:
+            return endog, exog
+        return self.model.excess(endog, market, risk_free)
+
+
+class CAPMResultsWrapper(DynamicRegressionResultsWrapper):
+    """Wrapper that labels results, as statsmodels has it."""
+
+    _attrs: dict[str, str] = {}
+    _wrap_attrs = dict(MLEResultsWrapper._wrap_attrs)
+    _wrap_methods = dict(MLEResultsWrapper._wrap_methods)
