@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -140,7 +141,8 @@ class DynamicRegression(StateSpaceModel):
         self.layout: ParameterLayout = layout
         self.start_kind, self._level_mean, self._level_cov = start
         self._design = self.coefficients.design(self.exog)
-        self.ssm["selection"] = self.structure.selection
+        self._selection = self.structure.selection
+        self.ssm["selection"] = self._selection
         self.ssm["design"] = self._design
 
     @classmethod
@@ -172,7 +174,7 @@ class DynamicRegression(StateSpaceModel):
     design_info: Any = None
     """patsy's description of the regressors of `from_formula`, for regressors out of sample."""
 
-    @property
+    @cached_property
     def structure(self) -> StateStructure:
         """Rows with noise, and the states with a stationary start."""
         c = self.coefficients
@@ -220,7 +222,7 @@ class DynamicRegression(StateSpaceModel):
                 start, initialization = "custom", _partly_diffuse(c.n_levels, cov)
         return System(
             design=self._design, obs_intercept=np.zeros(c.p), obs_cov=at["obs_cov"], transition=transition,
-            state_intercept=np.zeros(c.k_states), selection=self.structure.selection, state_cov=state_cov,
+            state_intercept=np.zeros(c.k_states), selection=self._selection, state_cov=state_cov,
             start=start, initial_state=mean, initial_state_cov=cov, initialization=initialization,
             stationary=stationary,
         )  # fmt: skip
@@ -233,8 +235,9 @@ class DynamicRegression(StateSpaceModel):
 
     def score_by_block(self, score: SystemScore, params: Array) -> dict[str, Array]:
         """Return the score by element of each free block."""
-        at, by, p = self.layout.matrices(params), score.by_matrix, self.coefficients.p
+        by, p = score.by_matrix, self.coefficients.p
         by_obs_cov, by_share = by["obs_cov"], np.zeros((len(self.proportional),) * 2)
+        at = self.layout.matrices(params) if self.proportional else {}
         for i, place in enumerate(self.proportional):
             rows = slice(place * p, (place + 1) * p)
             inner = by["state_cov"][rows, rows]

@@ -75,7 +75,10 @@ class ParameterLayout:
 
     def matrices(self, params: Array) -> dict[str, Array]:
         """Return every block at a parameter vector."""
-        return {key: block.at(params[self.index[key]]) for key, block in self.blocks.items()}
+        return {
+            key: np.array(block.fixed) if block.is_fixed else block.at(params[self.index[key]])
+            for key, block in self.blocks.items()
+        }
 
     def gradient(self, by_matrix: Mapping[str, Array]) -> Array:
         """

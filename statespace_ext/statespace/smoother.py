@@ -44,6 +44,9 @@ class Smoothed:
         r_t (k, n) and N_t (k, k, n).
     first_costate, first_costate_cov : ndarray
         r_0 (k,) and N_0 (k, k).
+    gain, forecast_cov : ndarray or None
+        K_t (k, p, n) and F_t (p, p, n) of the filter; None where a row is incomplete, or the filter took
+        the series one by one, so that they are not those of y_t.
     """
 
     llf: float
@@ -57,6 +60,8 @@ class Smoothed:
     costate_cov: Array
     first_costate: Array
     first_costate_cov: Array
+    gain: Array | None = None
+    forecast_cov: Array | None = None
 
 
 def without_uncertainty(states: Array) -> Smoothed:
@@ -96,6 +101,7 @@ class Smoother:
         self.state_exog = np.zeros((len(endog), 0)) if state_exog is None else state_exog
         self._k_states, self._k_posdef = k_states, k_posdef
         self._ssm: dict[tuple[int, bool], KalmanSmoother] = {}
+        self._diffuse_checked: set[bool] = set()
 
     def _smoother(self, k_states: int, keep: bool) -> KalmanSmoother:
         """Return a smoother; one that keeps no output, for likelihoods, is another object."""
@@ -106,10 +112,19 @@ class Smoother:
             self._ssm[key] = ssm
         return self._ssm[key]
 
+    def _check_diffuse(self, system: System) -> None:
+        """Refuse an exact-diffuse start that statsmodels gets wrong, once for each kind of obs_cov."""
+        if not system.diffuse:
+            return
+        H = system.obs_cov
+        kind = H.ndim == 3 or bool(np.any(H[~np.eye(len(H), dtype=bool)]))
+        if kind not in self._diffuse_checked:
+            require_exact_diffuse(self.endog, H)
+            self._diffuse_checked.add(kind)
+
     def loglike(self, system: System) -> float:
         """Return the log-likelihood."""
-        if system.diffuse:
-            require_exact_diffuse(self.endog, system.obs_cov)
+        self._check_diffuse(system)
         ssm = self._smoother(system.k_states, False)
         write(ssm, system)
         return float(ssm.loglike())
@@ -133,8 +148,7 @@ class Smoother:
         objects of statsmodels copy every array twice.
         """
         k, diffuse = system.k_states, system.diffuse
-        if diffuse:
-            require_exact_diffuse(self.endog, system.obs_cov)
+        self._check_diffuse(system)
         carry = diffuse and lag_cov
         ssm = self._smoother(2 * k if carry else k, True)
         write(ssm, system.lagged() if carry else system)
@@ -158,7 +172,11 @@ class Smoother:
             lag = np.zeros((k, k, 0))
         costate = np.asarray(back.scaled_smoothed_estimator)[:k]
         costate_cov = np.asarray(back.scaled_smoothed_estimator_cov)[:k, :k]
+        singly = np.asarray(run.univariate_filter)[n_diffuse:n]
+        whole = not self.missing.any() and not np.any(singly)
         return Smoothed(
+            gain=np.asarray(run.kalman_gain)[:k] if whole else None,
+            forecast_cov=np.asarray(run.forecast_error_cov) if whole else None,
             llf=float(np.sum(np.asarray(run.loglikelihood))),
             nobs_diffuse=n_diffuse,
             mean=np.asarray(back.smoothed_state)[:k, :n],
@@ -186,11 +204,9 @@ class Smoother:
         )
 
 
-def over_time(matrix: Array, index: Array) -> Array:
-    """Return the slices of a matrix at some periods, time first."""
-    if matrix.ndim == 2:
-        return np.broadcast_to(matrix, (len(index), *matrix.shape))
-    return np.moveaxis(matrix[:, :, index], 2, 0)
+def over_time(matrix: Array, index: Array | slice) -> Array:
+    """Return the slices of a matrix at some periods, time first; a constant one has length one."""
+    return matrix[None] if matrix.ndim == 2 else np.moveaxis(matrix[:, :, index], 2, 0)
 
 
 def _regressors(mean: Array, exog: Array) -> Array:

@@ -119,8 +119,7 @@ def _state_noise(system: System, r: Array, N: Array, needed: frozenset[str]) -> 
         inside = r.T @ r - N.sum(axis=0)
         by_period = {"state_cov": 0.5 * R.T @ inside @ R, "selection": inside @ R @ Q}
         return {name: by_period[name] for name in by_period if name in needed}
-    index = np.arange(len(r))
-    Rt, Qt = over_time(R, index), over_time(Q, index)
+    Rt, Qt = over_time(R, slice(None)), over_time(Q, slice(None))
     each = (r[:, :, None] * r[:, None, :] - N) @ Rt
     terms = {"state_cov": 0.5 * np.swapaxes(Rt, 1, 2) @ each, "selection": each @ Qt}
     for name in needed & {"state_cov", "selection"}:
@@ -134,7 +133,7 @@ def _observed(
 ) -> dict[str, Array]:
     """Return the derivatives by Z, d, H and T."""
     n_diffuse = smoothed.nobs_diffuse
-    proper = np.arange(n_diffuse, len(r))
+    proper = slice(n_diffuse, len(r))
     terms = _proper_periods(smoother, system, smoothed, r[proper], N[proper], proper, needed)
     if n_diffuse:
         early = _diffuse_periods(smoother, system, smoothed, n_diffuse, needed)
@@ -155,6 +154,13 @@ def summed(derivative: Array) -> Array:
     return derivative.sum(axis=2) if derivative.ndim == 3 else derivative
 
 
+def _led(transition: Array, matrix: Array) -> Array:
+    """Return T_t M_t, without the product where T is the identity (random walks)."""
+    if len(transition) == 1 and np.array_equal(transition[0], np.eye(transition.shape[1])):
+        return matrix
+    return transition @ matrix
+
+
 def _outer(left: Array, right: Array) -> Array:
     return left[:, :, None] * right[:, None, :]
 
@@ -165,29 +171,21 @@ def _proper_periods(
     smoothed: Smoothed,
     r: Array,
     N: Array,
-    index: Array,
+    index: slice,
     needed: frozenset[str],
 ) -> dict[str, Array]:
     """Return derivatives by period, time first, where the predicted covariance is finite."""
-    missing = smoother.missing[index]
     P = np.moveaxis(smoothed.predicted_cov[:, :, index], 2, 0)
-    Z, H, T = (over_time(m, index) for m in (system.design, system.obs_cov, system.transition))
+    Z, T = over_time(system.design, index), over_time(system.transition, index)
     d = system.obs_intercept if system.obs_intercept.ndim == 1 else system.obs_intercept.T[index]
     v = smoother.endog[index] - d - np.squeeze(Z @ smoothed.predicted.T[index][:, :, None], 2)
-    if missing.any():
-        seen = (~missing).astype(float)
-        v = np.where(missing, 0.0, v)
-        Z = Z * seen[:, :, None]
-        H = H * _outer(seen, seen)
-    PZ = P @ np.swapaxes(Z, 1, 2)
-    F = Z @ PZ + H
-    if missing.any():
-        diagonal = np.arange(F.shape[1])
-        F[:, diagonal, diagonal] += missing
-    inverse = np.linalg.inv(F)
-    if missing.any():
-        inverse = inverse * _outer(seen, seen)
-    K = T @ (PZ @ inverse)
+    if smoothed.gain is not None and smoothed.forecast_cov is not None:
+        K = np.moveaxis(smoothed.gain[:, :, index], 2, 0)
+        inverse = np.linalg.inv(np.moveaxis(smoothed.forecast_cov[:, :, index], 2, 0))
+    else:
+        missing = smoother.missing[index]
+        v, Z = np.where(missing, 0.0, v), Z * ~missing[:, :, None]
+        inverse, K = _gain(P, Z, over_time(system.obs_cov, index), T, missing)
     u = np.squeeze(inverse @ v[:, :, None] - np.swapaxes(K, 1, 2) @ r[:, :, None], 2)
     xhat = smoothed.mean.T[index]
     out: dict[str, Array] = {}
@@ -195,15 +193,30 @@ def _proper_periods(
         out["obs_intercept"] = u
     if needed & {"obs_cov", "design"}:
         KN = np.swapaxes(K, 1, 2) @ N
-    if "obs_cov" in needed:
+    if "obs_cov" in needed and system.obs_cov.ndim == 3:
         out["obs_cov"] = 0.5 * (_outer(u, u) - inverse - KN @ K)
+    elif "obs_cov" in needed:  # only the sum is used: one product for all periods
+        inner = np.moveaxis(KN, 1, 0).reshape(KN.shape[1], -1) @ K.reshape(-1, K.shape[2])
+        out["obs_cov"] = 0.5 * (u.T @ u - inverse.sum(axis=0) - inner)[None]
     if needed & {"design", "transition"}:
-        LP = T @ P - K @ (Z @ P)
+        LP = _led(T, P) - K @ (Z @ P)
     if "design" in needed:
         out["design"] = _outer(u, xhat) - inverse @ (Z @ P) + KN @ LP
     if "transition" in needed:
         out["transition"] = _outer(r, xhat) - N @ LP
     return out
+
+
+def _gain(P: Array, Z: Array, H: Array, T: Array, missing: Array) -> tuple[Array, Array]:
+    """Return F_t^{-1}, zero in rows and columns of missing elements, and K_t; such rows of Z_t are zero."""
+    seen = ~missing
+    both = seen[:, :, None] & seen[:, None, :]
+    PZ = P @ np.swapaxes(Z, 1, 2)
+    F = Z @ PZ + np.where(both, H, 0.0)
+    diagonal = np.arange(F.shape[1])
+    F[:, diagonal, diagonal] += missing
+    inverse = np.where(both, np.linalg.inv(F), 0.0)
+    return inverse, _led(T, PZ @ inverse)
 
 
 def _diffuse_periods(
@@ -213,7 +226,6 @@ def _diffuse_periods(
     p, k = smoother.endog.shape[1], system.k_states
     shapes = {"design": (p, k), "obs_intercept": (p,), "obs_cov": (p, p), "transition": (k, k)}
     out = {name: np.zeros((count, *shapes[name])) for name in needed if name in shapes}
-    left = np.linalg.pinv(system.selection if system.selection.ndim == 2 else system.selection[:, :, 0])
     for t in range(count):
         now = np.array([t])
         Z, H, T = (over_time(m, now)[0] for m in (system.design, system.obs_cov, system.transition))
@@ -233,6 +245,7 @@ def _diffuse_periods(
                 out[name][t] = derivative[name]
         if "transition" in needed and t + 1 < smoothed.mean.shape[1]:
             c = system.state_intercept if system.state_intercept.ndim == 1 else system.state_intercept[:, t]
+            left = np.linalg.pinv(over_time(system.selection, now)[0])
             precision = left.T @ _inverse(over_time(system.state_cov, now)[0], "state_cov") @ left
             step = smoothed.mean[:, t + 1] - c - T @ x
             out["transition"][t] = precision @ (np.outer(step, x) + smoothed.lag_cov[:, :, t] - T @ V)
