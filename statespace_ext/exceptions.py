@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from statsmodels.tools.sm_exceptions import ConvergenceWarning as _ConvergenceWarning
 
 __all__ = [
@@ -14,6 +16,17 @@ __all__ = [
     "StateSpaceError",
     "UnsupportedError",
 ]
+
+
+def shown(items: Iterable[object], most: int = 8) -> str:
+    """Return the first items of a list, for a message."""
+    names = [str(item) for item in items]
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _brief(value: object, most: int = 400) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 class StateSpaceError(Exception):
@@ -37,10 +50,10 @@ class StateSpaceError(Exception):
     ) -> None:
         parts = []
         if got is not None:
-            parts.append(f"got {got}")
+            parts.append(f"got {_brief(got)}")
         if expected is not None:
-            parts.append(f"expected {expected}")
-        message = f"{what}: {'; '.join(parts)}." if parts else what
+            parts.append(f"expected {_brief(expected)}")
+        message = f"{what}: {'; '.join(parts)}." if parts else f"{what}."
         if remedy is not None:
             message = f"{message} {remedy}"
         super().__init__(message)

@@ -64,7 +64,7 @@ NOTATION: tuple[Quantity, ...] = (
         "R", "covariance of the measurement errors", "R", "R", "R",
     ),
     Quantity(
-        "T", "transition", True, ("k_states", "k_states"), "transition; with lags, the companion matrix of A_1..A_L",
+        "T", "transition", True, ("k_states", "k_states"), "transition; with lags, the companion of A_1..A_L",
         "A", "Phi = exp(-K_P dt)", "B", "F", "A",
     ),
     Quantity(
@@ -100,8 +100,9 @@ NOTATION: tuple[Quantity, ...] = (
         "D", _NONE, "D", "D", _NONE,
     ),
     Quantity(
-        "state_exog_t", "state_exog", False, ("nobs", "k_state_exog"), "inputs of the states: row t enters x_{t+1}",
-        "u", _NONE, "c (row t enters x_t)", "u", _NONE,
+        "state_exog_t", "state_exog", False, ("nobs", "k_state_exog"),
+        "inputs of the states (t enters x_{t+1})",
+        "u", _NONE, "c (t enters x_t)", "u", _NONE,
     ),
     Quantity(
         "G", "state_coef", False, ("k_factors", "k_state_exog"), "their coefficients",

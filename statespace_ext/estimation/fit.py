@@ -5,17 +5,27 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from ..em.driver import EMOptions, EMResult, run_em
-from ..exceptions import ConvergenceWarning, EstimationError, SpecificationError, UnsupportedError
+from ..exceptions import ConvergenceWarning, EstimationError, SpecificationError, UnsupportedError, shown
 from ..numerics.linear_algebra import Array
-from .optimize import SCIPY_METHODS, SCORE_TOLERANCE, Optimum, maximise_likelihood, parameter_scale, polish
+from ..statespace.validation import random_generator
+from .optimize import (
+    OPTIONS,
+    SCIPY_METHODS,
+    SCORE_TOLERANCE,
+    Optimum,
+    maximise_likelihood,
+    parameter_scale,
+    polish,
+)
 from .problem import EstimationProblem
 from .progress import reporter
-from .random_starts import random_start
+from .random_starts import inside, random_start
 
 METHODS = ("auto", "em", "newton", *SCIPY_METHODS)
 _MAXITER = 500
@@ -23,7 +33,7 @@ _EM_BEFORE_GRADIENT = 30
 _EM_TOLERANCE_BEFORE_GRADIENT = 1e-5
 _POLISH_UP_TO = 80
 """Newton polishing costs two smoother passes a parameter; above this many it is left out."""
-_SMOOTH_ENOUGH = 1e-5
+_SMOOTH_ENOUGH = 1e-4
 """Scaled score below which Newton polishing would change nothing that is reported."""
 _SAME_MAXIMUM = 1e-4
 
@@ -98,22 +108,51 @@ class FitResult:
 
 
 def check_request(request: FitRequest) -> None:
-    """Refuse unknown or impossible options."""
-    if request.method not in METHODS:
-        raise SpecificationError("method is unknown", got=repr(request.method), expected=f"one of {METHODS}")
-    if request.maxiter is not None and (int(request.maxiter) != request.maxiter or request.maxiter < 0):
-        raise SpecificationError("maxiter is not a non-negative integer", got=request.maxiter)
-    if not 0.0 <= request.tolerance < 1.0:
+    """
+    Refuse unknown or impossible options.
+
+    Raises
+    ------
+    SpecificationError
+        If an option is unknown, of the wrong type or out of range.
+    """
+    if not isinstance(request.method, str) or request.method not in METHODS:
         raise SpecificationError(
-            "tolerance is out of range", got=request.tolerance, expected="0 <= tolerance < 1"
+            "method is unknown", got=repr(request.method), expected=f"one of {shown(METHODS)}"
         )
-    if int(request.n_starts) != request.n_starts or request.n_starts < 1:
-        raise SpecificationError("n_starts is not a positive integer", got=request.n_starts)
-    if request.options and request.method in ("em", "newton"):
+    if request.maxiter is not None:
+        _check_whole(request.maxiter, "maxiter", 0)
+    _check_whole(request.n_starts, "n_starts", 1)
+    if not _is_real(request.tolerance) or not 0.0 <= request.tolerance < 1.0:
+        raise SpecificationError(
+            "tolerance is out of range", got=repr(request.tolerance), expected="0 <= tolerance < 1"
+        )
+    if request.callback is not None and not callable(request.callback):
+        raise SpecificationError(
+            "callback cannot be called", got=repr(request.callback), expected="a function of the parameters"
+        )
+    random_generator(request.rng)
+    allowed = OPTIONS.get("lbfgs" if request.method == "auto" else request.method, ())
+    unknown = [name for name in request.options if name not in allowed]
+    if unknown:
         raise SpecificationError(
             f'method="{request.method}" takes no such options',
-            got=sorted(request.options),
-            remedy="Options of an optimiser go with a gradient method.",
+            got=shown(unknown),
+            expected=f"options among {shown(allowed)}" if allowed else "no options",
+        )
+    for name, value in request.options.items():
+        if not _is_real(value) or value < 0:
+            raise SpecificationError(f"{name} is not a number of zero or more", got=repr(value))
+
+
+def _is_real(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_)) and bool(np.isfinite(value))
+
+
+def _check_whole(value: object, name: str, least: int) -> None:
+    if not _is_real(value) or value != int(value) or value < least:  # type: ignore[call-overload,operator]
+        raise SpecificationError(
+            f"{name} is not a whole number", got=repr(value), expected=f"{least} or more"
         )
 
 
@@ -126,12 +165,9 @@ def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
     EstimationError
         If no start value has a likelihood.
     """
-    check_request(request)
     began = time.perf_counter()
-    generator = np.random.default_rng(request.rng)  # type: ignore[arg-type]
-    first = (
-        problem.reduced(request.start) if request.start is not None else problem.model.default_start(problem)
-    )
+    generator = random_generator(request.rng)
+    first = _first_start(problem, request)
     fits, reached = [], []
     for number in range(int(request.n_starts)):
         start = first if number == 0 else random_start(problem, first, generator)
@@ -141,9 +177,9 @@ def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
         fits.append(_one_start(problem, start, request))
         reached.append(fits[-1].llf)
     if not fits:
-        problem.moments(first)
         raise EstimationError(
             "The log-likelihood does not exist at the start values",
+            got=problem.obstacle(first),
             remedy="Pass start_params with positive semidefinite covariances (and a stable transition).",
         )
     best = max(fits, key=lambda fit: fit.llf)
@@ -157,6 +193,16 @@ def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
         seconds=time.perf_counter() - began,
         warnings=notes,
     )
+
+
+def _first_start(problem: EstimationProblem, request: FitRequest) -> Array:
+    """Return the start values given, or the default ones."""
+    if request.start is None:
+        return problem.model.default_start(problem)
+    start = problem.reduced(request.start)
+    if request.method == "em" or request.maxiter == 0 or not np.isfinite(problem.value(start)):
+        return start
+    return inside(problem, start)
 
 
 def _one_start(problem: EstimationProblem, start: Array, request: FitRequest) -> FitResult:
@@ -177,6 +223,7 @@ def _one_start(problem: EstimationProblem, start: Array, request: FitRequest) ->
             em = _em(problem, start, request, limit, _EM_TOLERANCE_BEFORE_GRADIENT, report)
             start = em.params
         method = "lbfgs" if request.method == "auto" else request.method
+        method = method if maxiter else "newton"  # which stops where it starts; scipy's take a step
         optimum = maximise_likelihood(
             problem,
             start,

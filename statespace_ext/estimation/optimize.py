@@ -19,6 +19,14 @@ SCIPY_METHODS = {
     "nm": "Nelder-Mead",
     "powell": "Powell",
 }
+OPTIONS = {
+    "lbfgs": ("maxcor", "ftol", "gtol", "maxfun", "maxls"),
+    "bfgs": ("gtol", "norm", "xrtol"),
+    "cg": ("gtol", "norm"),
+    "nm": ("maxfev", "xatol", "fatol"),
+    "powell": ("maxfev", "xtol", "ftol"),
+}
+"""Options of `scipy.optimize.minimize` that a user may set."""
 _WITHOUT_GRADIENT = ("nm", "powell")
 _NEWTON_STEPS = 25
 SCORE_TOLERANCE = 1e-3
@@ -51,7 +59,8 @@ class ScaledObjective:
     Minus the log-likelihood as a function of w, with params = constrain(z) and z = z_0 + scale * w.
 
     Where the likelihood does not exist (an unstable transition under a stationary start, a matrix
-    that is no covariance) the value is the last one plus a wall, so that a line search steps back.
+    that is no covariance) the value is the last one plus a wall, so that a line search steps back, and
+    ``exists`` is False until the next evaluation.
     """
 
     def __init__(self, problem: EstimationProblem, params: Array, scale: Array) -> None:
@@ -59,6 +68,7 @@ class ScaledObjective:
         self.origin = problem.layout.unconstrain(params)
         self.scale = scale
         self.path = Path([])
+        self.exists = True
         self._last = np.inf
         self._best: tuple[float, Array] = (np.inf, np.zeros(len(params)))
 
@@ -71,6 +81,7 @@ class ScaledObjective:
         self.path.evaluations += 1
         z = self.origin + self.scale * w
         found = self.problem.value_and_score(self.problem.layout.constrain(z))
+        self.exists = found is not None
         if found is None:
             wall = self._last if np.isfinite(self._last) else 0.0
             return wall + 10.0 + abs(wall), np.zeros(len(w))
@@ -192,7 +203,7 @@ def maximise_likelihood(
     return Optimum(
         objective.params(objective.best),
         -value,
-        float(np.max(np.abs(gradient_at))),
+        float(np.max(np.abs(gradient_at))) if objective.exists else np.nan,
         message,
         count[0],
         objective.path.evaluations,

@@ -97,6 +97,17 @@ class EstimationProblem:
         free = [key for key in self.layout.covariances if not self.layout.blocks[key].is_fixed]
         return all(is_positive_semidefinite(cov) for key in free for cov in by_group(matrices[key]))
 
+    def obstacle(self, params: Array) -> str:
+        """Say why the log-likelihood does not exist."""
+        matrices = self.layout.matrices(params)
+        for key in sorted(self.layout.covariances & set(matrices)):
+            if not all(is_positive_semidefinite(cov) for cov in by_group(matrices[key])):
+                return f"{key} that is not positive semidefinite, {matrices[key].tolist()}"
+        try:
+            return f"a log-likelihood of {self.loglike(params)}"
+        except _NOT_HERE as error:
+            return str(error)
+
     def value(self, params: Array) -> float:
         """Return the log-likelihood, minus infinity where it does not exist."""
         try:

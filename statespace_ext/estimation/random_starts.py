@@ -1,13 +1,16 @@
-"""Random start values around others."""
+"""Start values from others: at random around them, and inside the parameter space."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..numerics.linear_algebra import Array
+from ..em.covariances import by_group
+from ..numerics.linear_algebra import Array, is_positive_definite
+from ..params.affine import AffineMatrix
 from .problem import EstimationProblem
 
 _TRIES = 30
+_INSIDE = 0.01
 
 
 def random_start(problem: EstimationProblem, around: Array, rng: np.random.Generator) -> Array:
@@ -31,3 +34,27 @@ def random_start(problem: EstimationProblem, around: Array, rng: np.random.Gener
             return trial
         spread *= 0.7
     return around
+
+
+def inside(problem: EstimationProblem, start: Array) -> Array:
+    """
+    Return start values whose free covariance matrices are not singular.
+
+    A gradient method cannot leave a singular one, where the derivative by the unconstrained parameters
+    is zero. It is replaced by a mixture with the default start values, one part in a hundred.
+    """
+    layout, out = problem.layout, np.array(start)
+    matrices = layout.matrices(start)
+    singular = [key for key in layout.structures if _is_singular(layout.blocks[key], matrices[key])]
+    if not singular:
+        return out
+    default = problem.model.default_start(problem)
+    for key in singular:
+        places = layout.block_params(key)
+        out[places] = (1.0 - _INSIDE) * out[places] + _INSIDE * default[places]
+    return out if np.isfinite(problem.value(out)) else start
+
+
+def _is_singular(block: AffineMatrix, cov: Array) -> bool:
+    rows = np.unique(block.rows)
+    return not all(is_positive_definite(sigma[np.ix_(rows, rows)]) for sigma in by_group(cov))

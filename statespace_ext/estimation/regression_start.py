@@ -37,17 +37,33 @@ def regression_start(problem: EstimationProblem, exog: Array, noisy: IntArray) -
     residual_cov, squared_se = _least_squares(problem.smoother.endog, exog)
     variances = np.diag(residual_cov)
     params = covariance_near(problem, "obs_cov", np.zeros(len(layout)), residual_cov, 0.1 * variances)
+    params = _with_factors(problem, "obs", params, residual_cov)
     moving = layout.block_params("transition")
     trials = []
     for size, phi in itertools.product(_SIZES, _AR1 if len(moving) else (0.0,)):
         steps = size * squared_se.ravel()[noisy]
         trial = covariance_near(problem, "state_cov", params, np.diag(steps), steps)
+        trial = _with_factors(problem, "state", trial, np.diag(steps) + np.sqrt(np.outer(steps, steps)))
         trial[moving] = phi
         if not layout.blocks["proportion"].is_fixed:
             typical = float(np.mean(steps)) / float(np.mean(variances))
             trial[layout.block_params("proportion")] = typical
         trials.append((problem.value(trial), trial))
     return max(trials, key=lambda pair: pair[0])[1]
+
+
+def _with_factors(problem: EstimationProblem, key: str, params: Array, cov: Array) -> Array:
+    """Return parameters with loadings that explain half of a covariance matrix, and the rest specific."""
+    block = problem.layout.blocks[f"{key}_loading"]
+    if block.is_fixed:
+        return params
+    loading, half = np.zeros(block.shape), 0.5 * np.diag(cov)
+    for column in range(block.shape[1]):
+        rows = np.sort(block.rows[block.columns == column])
+        values, vectors = np.linalg.eigh(cov[np.ix_(rows, rows)])
+        leading = vectors[:, -1] * np.sign(vectors[:, -1].sum() or 1.0)
+        loading[rows, column] = np.sqrt(0.5 * values[-1]) * leading / (1.0 + column)
+    return problem.layout.project({f"{key}_loading": loading, f"{key}_cov": np.diag(half)}, params)
 
 
 def _least_squares(endog: Array, exog: Array) -> tuple[Array, Array]:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from ..numerics.linear_algebra import Array
+from ..params.affine import AffineMatrix
 from ..params.layout import ParameterLayout
 
 _RELATIVE = 1e-7
 """A variance (or an eigenvalue of the correlation matrix) below this share counts as zero."""
+_END = 1.0 - 1e-6
+"""A parameter of (-1, 1) beyond this modulus counts as one."""
 
 
-def boundary_params(layout: ParameterLayout, params: Array, endog: Array) -> list[str]:
+def boundary_params(layout: ParameterLayout, params: Array, sizes: Mapping[str, Array]) -> list[str]:
     """
-    Return the parameters of covariance blocks that are singular at the estimates.
+    Return the parameters of covariance blocks that are singular, and those at the end of their interval.
 
-    A variance that is zero, to a small share of the variation of the data or of the other variances,
-    brings itself and its covariances; a correlation matrix that is singular brings all its parameters.
+    A variance that is zero, to a small share of its size, brings itself and its covariances; a
+    correlation matrix that is singular brings all the parameters involved.
 
     Parameters
     ----------
@@ -24,44 +29,41 @@ def boundary_params(layout: ParameterLayout, params: Array, endog: Array) -> lis
         The blocks.
     params : ndarray
         Full parameter vector.
-    endog : ndarray
-        The data, which set the scale of a single variance.
+    sizes : mapping of str to ndarray
+        By covariance block, the size that each variance would have if it explained the data.
     """
     names: list[str] = []
     matrices = layout.matrices(params)
-    variation = np.nanvar(endog, axis=0)
     for key in sorted(layout.covariances):
         block = layout.blocks[key]
         if block.is_fixed or block.time_varying:
             continue
-        cov = matrices[key]
-        free = np.zeros(block.shape[0], bool)
-        free[block.rows] = True
-        size = (
-            variation
-            if key == "obs_cov"
-            else np.full(len(cov), max(np.max(np.diag(cov)), np.finfo(float).tiny))
-        )
-        if key != "obs_cov" and len(cov) == 1:
-            size = _implied_size(matrices, variation)
-        zero = free & (np.diag(cov) <= _RELATIVE * size)
-        rest = np.flatnonzero(free & ~zero)
-        hit = set(np.flatnonzero(zero).tolist())
-        if len(rest) > 1:
-            root = 1.0 / np.sqrt(np.diag(cov)[rest])
-            values, vectors = np.linalg.eigh(cov[np.ix_(rest, rest)] * root[:, None] * root)
-            involved = np.abs(vectors[:, values <= _RELATIVE]).max(axis=1, initial=0.0) > 1e-4
-            hit |= set(rest[involved].tolist())
+        hit = _singular_rows(matrices[key], block, sizes.get(key))
         names += [
             name
             for i, j, name in zip(block.rows, block.columns, block.names, strict=True)
-            if (int(i) in hit or int(j) in hit) and name not in names
+            if int(i) in hit or int(j) in hit
         ]
+    names += [name for name, value in zip(layout.names, params, strict=True) if _at_end(layout, name, value)]
     return list(dict.fromkeys(names))
 
 
-def _implied_size(matrices: dict[str, Array], variation: Array) -> Array:
-    """Return the variance of a single state that would explain the variation of the data."""
-    design = matrices["design"] if matrices["design"].ndim == 2 else matrices["design"][:, :, 0]
-    loading = np.max(np.abs(design[:, 0]))
-    return np.array([float(np.max(variation)) / max(loading**2, np.finfo(float).tiny)])
+def _at_end(layout: ParameterLayout, name: str, value: float) -> bool:
+    return name in layout.bounded and abs(value) > _END
+
+
+def _singular_rows(cov: Array, block: AffineMatrix, size: Array | None) -> set[int]:
+    """Return the rows with a zero variance, or involved in a singular correlation matrix."""
+    free = np.zeros(block.shape[0], bool)
+    free[block.rows] = True
+    if size is None:
+        size = np.full(len(cov), max(float(np.max(np.diag(cov))), np.finfo(float).tiny))
+    zero = free & (np.diag(cov) <= _RELATIVE * size)
+    rest = np.flatnonzero(free & ~zero)
+    hit = set(np.flatnonzero(zero).tolist())
+    if len(rest) > 1:
+        root = 1.0 / np.sqrt(np.diag(cov)[rest])
+        values, vectors = np.linalg.eigh(cov[np.ix_(rest, rest)] * root[:, None] * root)
+        involved = np.abs(vectors[:, values <= _RELATIVE]).max(axis=1, initial=0.0) > 1e-4
+        hit |= set(rest[involved].tolist())
+    return hit

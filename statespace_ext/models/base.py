@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -10,15 +12,22 @@ import numpy as np
 from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
-from ..exceptions import DataError, ParameterError, UnsupportedError
+from ..exceptions import DataError, ParameterError, StateSpaceError, UnsupportedError
 from ..inference.information import observed_information
 from ..numerics.differences import central_differences
 from ..numerics.linear_algebra import Array
-from ..params.layout import ParameterLayout
+from ..params.layout import ParameterLayout, checked_values
+from ..params.parse import check_covariance
 from ..statespace.smoother import Smoother
 from ..statespace.system import System, write
 from ..statespace.system_score import ALL, SystemScore, system_score
-from ..statespace.validation import regressor_array
+from ..statespace.validation import (
+    check_dates,
+    check_same_columns,
+    endog_frame,
+    regressor_frame,
+    regressor_names,
+)
 from .extension import OutOfSample
 from .fitting import Fitting
 
@@ -46,10 +55,22 @@ class StateSpaceModel(Fitting, OutOfSample, MLEModel):
         freq: object = None,
     ) -> None:
         self._given = given
-        super().__init__(endog, k_states, exog=exog, dates=dates, freq=freq, k_posdef=k_posdef)
-        self.k_exog = 0 if self.exog is None else self.exog.shape[1]
-        self.state_exog = regressor_array(state_exog, self.nobs, self.data.row_labels, "state_exog")
-        self.k_state_exog = 0 if self.state_exog is None else self.state_exog.shape[1]
+        nobs = len(endog)  # type: ignore[arg-type]
+        check_dates(dates, nobs)
+        exog = regressor_frame(exog, nobs, getattr(endog, "index", None), "exog")
+        try:
+            super().__init__(endog, k_states, exog=exog, dates=dates, freq=freq, k_posdef=k_posdef)
+        except StateSpaceError:
+            raise
+        except ValueError as error:
+            raise DataError("statsmodels refuses the data or their dates", got=error) from error
+        state_exog = regressor_frame(state_exog, nobs, self.data.row_labels, "state_exog")
+        self.regressor_names = {
+            "exog": regressor_names(exog, "x"),
+            "state_exog": regressor_names(state_exog, "u"),
+        }
+        self.state_exog = None if state_exog is None else np.asarray(state_exog)
+        self.k_exog, self.k_state_exog = (len(names) for names in self.regressor_names.values())
         self._written_start: Initialization | None = None
         self._private: Smoother | None = None
 
@@ -67,6 +88,10 @@ class StateSpaceModel(Fitting, OutOfSample, MLEModel):
     def score_by_block(self, score: SystemScore, params: Array) -> dict[str, Array]:
         """Return the score by element of each block of the layout."""
         raise NotImplementedError
+
+    def variance_sizes(self, params: Array) -> dict[str, Array]:
+        """Return, by covariance block, the size that each variance would have if it explained the data."""
+        return {"obs_cov": np.nanvar(self.endog, axis=0)}
 
     def check_sample(self) -> None:
         """Raise `DataError` where the sample cannot support the model."""
@@ -101,6 +126,8 @@ class StateSpaceModel(Fitting, OutOfSample, MLEModel):
         ):
             if count and value is None:
                 raise DataError(f"A model with {name} needs new values of it", expected=f"{count} columns")
+        endog = endog_frame(endog)
+        check_same_columns(endog, np.atleast_1d(self.endog_names).tolist(), "The new endog")
         model = type(self)(endog, **{**self._given, "exog": exog, **kwargs})
         if isinstance(start, Initialization):
             model.ssm.initialization = start
@@ -136,13 +163,45 @@ class StateSpaceModel(Fitting, OutOfSample, MLEModel):
         values = {**fixed, **dict(zip(names, free, strict=True))}
         return np.array([values[name] for name in self.layout.names], dtype=float)
 
+    @contextmanager
+    def fix_params(self, params: Mapping[str, float]) -> Iterator[None]:
+        """
+        Hold parameters at values, by name, inside a ``with`` block; see `MLEModel.fix_params`.
+
+        Raises
+        ------
+        ParameterError, SpecificationError
+            If a name is unknown, a value is not a finite number, or no model has such values.
+        """
+        if not hasattr(params, "items"):
+            raise ParameterError(
+                "Fixed parameters have no names", got=repr(params), expected="a dict by name"
+            )
+        values = checked_values(params)
+        outside = [name for name in values if name in self.layout.bounded and not abs(values[name]) < 1.0]
+        if outside:
+            raise ParameterError(
+                "An autoregressive coefficient is fixed outside the unit circle",
+                got=f"{outside[0]} = {values[outside[0]]}",
+                expected="a value between -1 and 1",
+            )
+        before = dict(self._fixed_params) if self._has_fixed_params else {}
+        self.check_layout(self.layout.fix({**before, **values}))
+        with super().fix_params(values):
+            yield
+
+    def check_layout(self, layout: ParameterLayout) -> None:
+        """Raise `SpecificationError` where fixed elements contradict each other."""
+        for key in sorted(layout.covariances & set(layout.blocks)):
+            check_covariance(layout.blocks[key], key)
+
     def transform_params(self, unconstrained: Array) -> Array:
         """Return the vector unchanged: parameters are variances and covariances as reported."""
-        return np.array(unconstrained, dtype=float)
+        return self.layout.vector(unconstrained)
 
     def untransform_params(self, constrained: Array) -> Array:
         """Return the vector unchanged."""
-        return np.array(constrained, dtype=float)
+        return self.layout.vector(constrained)
 
     def update(
         self,

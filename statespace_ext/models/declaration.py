@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,14 @@ from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import STABILITY_LIMIT, companion, spectral_radius
 from ..params.affine import AffineMatrix, affine_matrix
 from ..params.layout import ParameterLayout
-from ..params.parse import MATRIX_KEYWORDS, Namer, parse_covariance, parse_matrix
+from ..params.parse import (
+    COVARIANCE_KEYWORDS,
+    MATRIX_KEYWORDS,
+    Namer,
+    parse_covariance,
+    parse_matrix,
+    unknown_keyword,
+)
 
 COVARIANCES = frozenset({"obs_cov", "state_cov", "initial_state_cov"})
 STARTS = ("stationary", "known", "estimated", "diffuse", "approximate_diffuse")
@@ -148,6 +155,7 @@ def build_layout(given: dict[str, object], labels: Labels, lags: int, nobs: int)
         If an argument cannot be parsed, or arguments contradict each other.
     """
     given = normalised(given, len(labels.endog), len(labels.factors))
+    _check_keywords(given)
     for key, source, names in (
         ("obs_coef", "exog", labels.exog),
         ("state_coef", "state_exog", labels.state_exog),
@@ -173,8 +181,44 @@ def build_layout(given: dict[str, object], labels: Labels, lags: int, nobs: int)
         ),
     }
     blocks = {**blocks, **covariances, **_initial_blocks(given, labels)}
-    _check_start(given["initialization"], blocks)
+    check_start(given["initialization"], blocks)
+    _check_names(given, blocks)
     return ParameterLayout(blocks, COVARIANCES)
+
+
+def _check_keywords(given: dict[str, object]) -> None:
+    """Refuse a string that is no keyword, where a 1 x 1 matrix would take it for the name of a parameter."""
+    for key, value in given.items():
+        known = (*COVARIANCE_KEYWORDS, "free") if key in COVARIANCES else MATRIX_KEYWORDS
+        if isinstance(value, str) and key not in ("initialization", "identification") and value not in known:
+            raise unknown_keyword(key, value, known)
+
+
+def _check_names(given: dict[str, object], blocks: dict[str, AffineMatrix]) -> None:
+    """Refuse names that would make one parameter of two that were not meant to be shared."""
+    places: dict[str, set[tuple[str, int, int]]] = {}
+    for key, block in blocks.items():
+        for i, j, name in zip(block.rows.tolist(), block.columns.tolist(), block.names, strict=True):
+            place = (key, max(i, j), min(i, j)) if key in COVARIANCES else (key, i, j)
+            places.setdefault(name, set()).add(place)
+    automatic = [name for name, where in places.items() if "." in name and len(where) > 1]
+    if automatic:
+        raise SpecificationError(
+            "Two elements have the same name",
+            got=automatic[0],
+            expected="series and regressors whose joined names differ",
+            remedy="Rename columns that have dots or arrows in their names.",
+        )
+    for key in COVARIANCES:
+        if isinstance(given[key], str) and given[key] in ("scalar", "equicorrelated"):
+            taken = [n for n in blocks[key].param_names if {place[0] for place in places[n]} != {key}]
+            if taken:
+                raise SpecificationError(
+                    f"A named parameter has the name that {key}={given[key]!r} gives",
+                    got=repr(taken[0]),
+                    expected="another name",
+                    remedy=f"Rename it, or write {key} as nested lists to share the parameter.",
+                )
 
 
 def _observation_blocks(given: dict[str, object], labels: Labels, nobs: int) -> dict[str, AffineMatrix]:
@@ -240,7 +284,10 @@ def _initial_blocks(given: dict[str, object], labels: Labels) -> dict[str, Affin
             cov = APPROXIMATE_DIFFUSE_VARIANCE * np.eye(size)
     elif start == "known":
         if state is None or cov is None:
-            raise SpecificationError('initialization="known" needs initial_state and initial_state_cov')
+            absent = "initial_state" if state is None else "initial_state_cov"
+            raise SpecificationError(
+                'initialization="known" needs initial_state and initial_state_cov', got=f"no {absent}"
+            )
     else:
         state, cov = "free" if state is None else state, "zero" if cov is None else cov
     blocks = {
@@ -264,7 +311,7 @@ def _initial_blocks(given: dict[str, object], labels: Labels) -> dict[str, Affin
     return blocks
 
 
-def _check_start(start: object, blocks: dict[str, AffineMatrix]) -> None:
+def check_start(start: object, blocks: Mapping[str, AffineMatrix]) -> None:
     """Refuse starts that the other arguments contradict, or that leave the likelihood unbounded."""
     design, transition = blocks["design"], blocks["transition"]
     if start == "stationary" and (transition.time_varying or blocks["state_cov"].time_varying):
@@ -272,7 +319,7 @@ def _check_start(start: object, blocks: dict[str, AffineMatrix]) -> None:
             "A stationary start needs a transition and a state_cov that are constant over time",
             remedy='Use initialization="known", "estimated" or "diffuse".',
         )
-    if start == "stationary" and transition.is_fixed and not blocks["state_cov"].is_fixed:
+    if start == "stationary" and transition.is_fixed:
         radius = spectral_radius(companion(transition.fixed))
         if radius >= STABILITY_LIMIT:
             raise SpecificationError(

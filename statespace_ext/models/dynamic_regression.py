@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.tsa.statespace.initialization import Initialization
 
+from ..em.factor import FactorUpdates
 from ..em.proportional import ProportionalUpdates
 from ..em.structure import StateStructure
 from ..em.updates import LinearGaussianUpdates
@@ -60,8 +61,8 @@ class DynamicRegression(StateSpaceModel):
     dynamics : mapping, optional
         By name of a regressor: "static" (the default), "random_walk" or "ar1".
     obs_cov : specification
-        V: "unstructured", "diagonal", "scalar", "equicorrelated", an array (NaN for a free element), or
-        nested lists with strings.
+        V: "unstructured", "diagonal", "scalar", "equicorrelated", "factor:r" (r factors and specific
+        variances), an array (NaN for a free element), or nested lists with strings.
     state_cov : specification
         W, block-diagonal by moving regressor: one specification for all, or a dict with one for each. As
         ``obs_cov``, or "proportional" (W_j = q_j V). "joint", or an array of all moving coefficients, is
@@ -190,22 +191,25 @@ class DynamicRegression(StateSpaceModel):
 
     def matrices(self, params: Any) -> dict[str, Array]:
         """Return V ("obs_cov"), W ("state_cov") and the rows of T with noise ("transition") at a vector."""
-        at = self.layout.matrices(self.layout.vector(params))
-        return {"obs_cov": at["obs_cov"], "state_cov": self._state_cov(at), "transition": at["transition"]}
+        at = self._blocks(self.layout.vector(params))
+        return {key: at[key] for key in ("obs_cov", "state_cov", "transition")}
 
-    def _state_cov(self, at: Mapping[str, Array]) -> Array:
-        """W, with the blocks that are multiples of V."""
-        out, p = at["state_cov"], self.coefficients.p
+    def _blocks(self, params: Array) -> dict[str, Array]:
+        """Return the blocks of the layout, V and W with their factors, W with its multiples of V."""
+        at, p = self.layout.matrices(params), self.coefficients.p
+        for key in ("obs", "state"):
+            if at[f"{key}_loading"].size:
+                at[f"{key}_cov"] += at[f"{key}_loading"] @ at[f"{key}_loading"].T
         for share, place in zip(np.diag(at["proportion"]), self.proportional, strict=True):
             rows = slice(place * p, (place + 1) * p)
-            out[rows, rows] = share * at["obs_cov"]
-        return out
+            at["state_cov"][rows, rows] = share * at["obs_cov"]
+        return at
 
     def system(self, params: Array) -> System:
         """Return the state-space matrices at a full parameter vector."""
-        at = self.layout.matrices(params)
+        at = self._blocks(params)
         c = self.coefficients
-        transition, state_cov = self.structure.transition(at["transition"]), self._state_cov(at)
+        transition, state_cov = self.structure.transition(at["transition"]), at["state_cov"]
         mean, cov = np.zeros(c.k_states), np.zeros((c.k_states, c.k_states))
         levels = slice(0, c.n_levels)
         mean[levels], cov[levels, levels] = self._level_mean, self._level_cov
@@ -237,13 +241,16 @@ class DynamicRegression(StateSpaceModel):
         """Return the score by element of each free block."""
         by, p = score.by_matrix, self.coefficients.p
         by_obs_cov, by_share = by["obs_cov"], np.zeros((len(self.proportional),) * 2)
-        at = self.layout.matrices(params) if self.proportional else {}
+        at = self._blocks(params) if self.proportional or self.has_factors else {}
         for i, place in enumerate(self.proportional):
             rows = slice(place * p, (place + 1) * p)
             inner = by["state_cov"][rows, rows]
             by_share[i, i] = np.sum(inner * at["obs_cov"])
             by_obs_cov = by_obs_cov + at["proportion"][i, i] * inner
         out = {"obs_cov": by_obs_cov, "state_cov": by["state_cov"], "proportion": by_share}
+        if self.has_factors:
+            out["obs_loading"] = (by_obs_cov + by_obs_cov.T) @ at["obs_loading"]
+            out["state_loading"] = (by["state_cov"] + by["state_cov"].T) @ at["state_loading"]
         if "transition" in by:
             out["transition"] = by["transition"][self.coefficients.noise_rows]
         return out
@@ -257,8 +264,15 @@ class DynamicRegression(StateSpaceModel):
 
     def updates(self, layout: ParameterLayout) -> LinearGaussianUpdates:
         """Return the updates of EM for a layout of the free parameters."""
+        if self.has_factors:
+            return FactorUpdates(layout, self.structure)
         kind = ProportionalUpdates if self.proportional else LinearGaussianUpdates
         return kind(layout, self.structure)
+
+    @property
+    def has_factors(self) -> bool:
+        """Whether V or W has the form "factor:r"."""
+        return any(self.layout.blocks[f"{key}_loading"].shape[1] for key in ("obs", "state"))
 
     def default_start(self, problem: EstimationProblem) -> Array:
         """Return start values of the free parameters."""
@@ -267,6 +281,15 @@ class DynamicRegression(StateSpaceModel):
     def stabilised(self, problem: EstimationProblem, params: Array) -> Array:
         """Return the free parameters with autoregressive coefficients inside the unit circle."""
         return shrunk_autoregression(problem, params)
+
+    def variance_sizes(self, params: Array) -> dict[str, Array]:
+        """Return, by covariance block, the size that each variance would have if it explained the data."""
+        out, c = super().variance_sizes(params), self.coefficients
+        squares = np.maximum(np.mean(self.exog**2, axis=0), np.finfo(float).tiny)
+        moving = c.moving or [0]
+        out["state_cov"] = np.concatenate([out["obs_cov"] / squares[j] for j in moving])
+        out["proportion"] = np.array([1.0 / squares[moving[place]] for place in self.proportional])
+        return out
 
     def check_sample(self) -> None:
         """Raise `DataError` where the sample cannot support the model."""

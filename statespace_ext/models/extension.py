@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from ..exceptions import DataError, SpecificationError
 from ..numerics.linear_algebra import Array
 from ..statespace.system import MATRICES, System
-from ..statespace.validation import regressor_array
+from ..statespace.validation import check_same_columns, regressor_array
 
 
 class OutOfSample:
@@ -17,6 +18,8 @@ class OutOfSample:
 
     k_exog: int
     k_state_exog: int
+    regressor_names: dict[str, list[str]]
+    _index: Any
 
     def handle_params(self, params: object, transformed: bool = True, includes_fixed: bool = False) -> Any:
         """Return the full parameter vector."""
@@ -72,8 +75,8 @@ class OutOfSample:
                 f"Out-of-sample periods need future values of {name}",
                 expected=f"{steps} rows of {columns} columns",
             )
-        given = np.asarray(regressor_array(value, None, None, name))
-        rows = given.reshape(-1, columns) if given.size % columns == 0 else given
+        given = self._future_frame(value, name)
+        rows = given.T if np.ndim(value) == 1 and columns > 1 else given
         if name == "state_exog" and len(rows) == steps - 1:
             rows = np.concatenate([rows, np.zeros((1, columns))])
         if rows.shape != (steps, columns):
@@ -81,3 +84,21 @@ class OutOfSample:
                 f"Future {name} has the wrong shape", got=given.shape, expected=f"({steps}, {columns})"
             )
         return rows
+
+    def _future_frame(self, value: Any, name: str) -> Array:
+        """Return future regressors as an array, after a look at the labels that they may have."""
+        if isinstance(value, pd.DataFrame):
+            check_same_columns(value, self.regressor_names[name], f"Future {name}")
+        index, dates = getattr(value, "index", None), (pd.DatetimeIndex, pd.PeriodIndex)
+        if isinstance(index, dates) and type(index) is type(self._index) and len(index):
+            try:
+                inside = bool(index[0] <= self._index[-1])
+            except (TypeError, ValueError):  # other frequencies or time zones
+                inside = False
+            if inside:
+                raise DataError(
+                    f"Future {name} is not of the periods after the sample",
+                    got=f"{index[0]} first",
+                    expected=f"periods after {self._index[-1]}",
+                )
+        return np.asarray(regressor_array(value, None, None, name))

@@ -9,11 +9,12 @@ from typing import Any, cast
 
 import numpy as np
 
-from ..estimation.fit import FitRequest, FitResult, estimate
+from ..estimation.fit import FitRequest, FitResult, check_request, estimate
 from ..estimation.problem import EstimationProblem
-from ..exceptions import IdentificationWarning, ParameterError
-from ..numerics.linear_algebra import Array
-from ..params.layout import ParameterLayout
+from ..exceptions import IdentificationWarning, ParameterError, SpecificationError
+from ..numerics.linear_algebra import Array, quiet
+from ..params.layout import ParameterLayout, real_array
+from ..results.base import COV_TYPES
 from ..statespace.system import MATRICES
 
 
@@ -38,8 +39,9 @@ class Fitting:
 
     def estimate(self, request: FitRequest) -> FitResult:
         """Check the sample and run a fit; the model is left as it was."""
+        check_request(request)
         self.check_sample()
-        with self.preserved():
+        with self.preserved(), quiet():
             return estimate(self.problem(), request)
 
     @contextmanager
@@ -72,9 +74,12 @@ class Fitting:
         arrays = {}
         for key, value in matrices.items():
             shape = self.layout.blocks[key].shape
-            array = np.asarray(value, dtype=float)
-            if array.size != shape[0] * shape[1] or (array.ndim == 2 and array.shape != shape):
+            array = real_array(value, key)
+            flat = shape[1] == 1 and array.shape == shape[:1] or shape == (1, 1) and array.ndim == 0
+            if not (flat or array.shape == shape):
                 raise ParameterError(f"{key} has the wrong shape", got=array.shape, expected=shape)
+            if not np.all(np.isfinite(array)):
+                raise ParameterError(f"{key} has start values that are not finite", got=array)
             arrays[key] = array.reshape(shape)
         covered = {name for key in arrays for name in self.layout.blocks[key].names}
         base = np.zeros(len(self.layout)) if covered == set(self.layout.names) else self.start_params
@@ -125,7 +130,7 @@ class Fitting:
             Standard errors: "oim" (default) from differences of the exact score, "approx" from
             differences of the log-likelihood.
         cov_kwds : dict, optional
-            Not used.
+            Must be empty: ``cov_type`` has no options.
         method : {"auto", "em", "lbfgs", "bfgs", "cg", "newton", "nm", "powell"}
             "auto": EM, then a gradient method with the exact score. "em": plain EM.
         maxiter : int, optional
@@ -160,6 +165,7 @@ class Fitting:
         DataError, ParameterError, SpecificationError
             If the sample, the start values or an option cannot be used.
         """
+        _check_cov_type(cov_type, cov_kwds)
         request = FitRequest(
             start=self._start_vector(start_params, transformed, includes_fixed),
             method=method, maxiter=maxiter, tolerance=tolerance, n_starts=n_starts, rng=rng,
@@ -180,3 +186,11 @@ class Fitting:
         if res.identification.message:
             warnings.warn(res.identification.message, IdentificationWarning, stacklevel=2)
         return res
+
+
+def _check_cov_type(cov_type: object, cov_kwds: object) -> None:
+    """Refuse before the fit what would be refused after it."""
+    if cov_type is not None and (not isinstance(cov_type, str) or cov_type not in COV_TYPES):
+        raise SpecificationError("cov_type is unknown", got=repr(cov_type), expected=f"one of {COV_TYPES}")
+    if cov_kwds:
+        raise SpecificationError("cov_kwds are not used", got=repr(cov_kwds), remedy="Leave them out.")

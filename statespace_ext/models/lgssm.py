@@ -14,19 +14,14 @@ from ..estimation.start_values import stabilised, start_values
 from ..exceptions import SpecificationError
 from ..inference.identification import Identification, identify
 from ..numerics.linear_algebra import Array, companion
+from ..params.counts import coefficients_by_series, most_identified, own_columns
 from ..params.layout import ParameterLayout
 from ..results.lgssm import LGSSMResults, LGSSMResultsWrapper
 from ..statespace.system import System, stationary_start
 from ..statespace.system_score import SystemScore, summed
-from ..statespace.validation import (
-    check_regressors,
-    check_series,
-    endog_frame,
-    regressor_array,
-    regressor_names,
-)
+from ..statespace.validation import check_counts, check_regressors, check_series, endog_frame
 from .base import StateSpaceModel
-from .declaration import Labels, build_layout, lagged_names
+from .declaration import Labels, build_layout, check_start, lagged_names
 
 
 class LGSSM(StateSpaceModel):
@@ -140,7 +135,6 @@ class LGSSM(StateSpaceModel):
             "identification": identification,
         }  # fmt: skip
         data = endog_frame(endog)
-        exog = _checked_exog(exog, data)
         super().__init__(data, k_factors * lags, k_factors, given, exog, state_exog, dates, freq)
         self.k_factors, self.lags = k_factors, lags
         self.start_kind = "known" if initialization == "estimated" else str(initialization)
@@ -149,8 +143,8 @@ class LGSSM(StateSpaceModel):
             [self.endog_names] if isinstance(self.endog_names, str) else [str(n) for n in self.endog_names],
             factors,
             lagged_names(factors, lags),
-            regressor_names(exog, "x"),
-            regressor_names(state_exog, "u"),
+            self.regressor_names["exog"],
+            self.regressor_names["state_exog"],
         )
         self.layout: ParameterLayout = build_layout(given, self.labels, lags, self.nobs)
         self._write_placeholder()
@@ -179,7 +173,7 @@ class LGSSM(StateSpaceModel):
 
     def system(self, params: Array) -> System:
         """Return the state-space matrices at a full parameter vector."""
-        at = self.layout.matrices(params)
+        at = self.layout.matrices(self.layout.vector(params))
         p, k, size = self.k_endog, self.k_factors, self.k_states
         design = np.zeros((p, size, *at["design"].shape[2:]))
         design[:, :k] = at["design"]
@@ -289,23 +283,42 @@ class LGSSM(StateSpaceModel):
         """Return the free parameters with the transition scaled inside the unit circle, where needed."""
         return stabilised(problem, params)
 
+    def variance_sizes(self, params: Array) -> dict[str, Array]:
+        """Return, by covariance block, the size that each variance would have if it explained the data."""
+        design = self.layout.matrices(params)["design"]
+        loading = np.max(np.abs(design[:, :1] if design.ndim == 2 else design[:, :1, 0]))
+        out = super().variance_sizes(params)
+        if self.k_factors == 1:  # with several factors the largest variance is the measure
+            out["state_cov"] = np.array([np.max(out["obs_cov"]) / max(loading**2, np.finfo(float).tiny)])
+        return out
+
     def check_sample(self) -> None:
         """Raise `DataError` where the sample cannot support the model."""
         check_series(self.endog, self.labels.endog, self.k_factors, enough=2)
-        free = self.layout.blocks["obs_coef"]
-        if not free.is_fixed:
-            constant = not self.layout.blocks["obs_intercept"].is_fixed
-            check_regressors(self.exog, "exog", constant)
-        if not self.layout.blocks["state_coef"].is_fixed:
-            constant = any(not self.layout.blocks[key].is_fixed for key in ("state_intercept", "state_mean"))
-            check_regressors(self.state_exog, "state_exog", constant)
-        loose = self.layout.blocks["design"]
-        if not loose.is_fixed and self.k_states >= self.nobs:
+        layout = self.problem().layout
+        if not layout.blocks["design"].is_fixed and self.k_states >= self.nobs:
             raise SpecificationError(
                 "k_factors is too large for the sample",
                 got=f"{self.k_factors} factors x {self.lags} lags",
                 expected=f"fewer states than the {self.nobs} periods",
             )
+        n_params = most_identified(layout, self.k_states)
+        check_counts(self.endog, self.labels.endog, coefficients_by_series(layout), n_params)
+        for i, name in enumerate(self.labels.endog):
+            columns = own_columns(layout.blocks["obs_coef"], i)
+            seen = ~np.isnan(self.endog[:, i])
+            if len(columns) and self.exog is not None:
+                constant = i in layout.blocks["obs_intercept"].rows
+                where = "exog" if seen.all() else f"exog, in the periods of series {name!r},"
+                check_regressors(self.exog[seen][:, columns], where, constant)
+        if not layout.blocks["state_coef"].is_fixed and self.state_exog is not None:
+            constant = any(not layout.blocks[key].is_fixed for key in ("state_intercept", "state_mean"))
+            check_regressors(self.state_exog[:-1], "state_exog", constant)
+
+    def check_layout(self, layout: ParameterLayout) -> None:
+        """Raise `SpecificationError` where fixed elements contradict each other, or the start."""
+        super().check_layout(layout)
+        check_start(self._given["initialization"], layout.blocks)
 
     def identification(self, params: object, fixed: Mapping[str, float] | None = None) -> Identification:
         """
@@ -332,14 +345,6 @@ def _count(value: object, name: str) -> int:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < 1:
         raise SpecificationError(f"{name} is not a positive integer", got=repr(value))
     return int(value)
-
-
-def _checked_exog(exog: object, data: object) -> object:
-    """Return exog after its checks, in the form given."""
-    if exog is None:
-        return None
-    regressor_array(exog, len(data), getattr(data, "index", None), "exog")  # type: ignore[arg-type]
-    return exog
 
 
 def _vector(block: Array) -> Array:

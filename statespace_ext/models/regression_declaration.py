@@ -149,6 +149,8 @@ def regression_layout(
         i for i, value in enumerate(structures) if isinstance(value, str) and value == "proportional"
     ]
     none = np.zeros((p, 0))
+    obs_rank = factor_rank(obs_cov, p, "obs_cov")
+    ranks = [factor_rank(value, p, "state_cov") for value in structures]
     names = [f"proportion.{coefficients.regressors[coefficients.moving[i]]}" for i in proportional]
     blocks = {
         "design": affine_matrix(np.zeros((p, k)), []),
@@ -158,8 +160,14 @@ def regression_layout(
         "state_intercept": affine_matrix(np.zeros((q, 1)), []),
         "state_mean": affine_matrix(np.zeros((q, 1)), []),
         "state_coef": affine_matrix(np.zeros((q, 0)), []),
-        "obs_cov": parse_covariance(obs_cov, p, "obs_cov", covariance_namer("obs", coefficients.endog)),
+        "obs_cov": parse_covariance(
+            "diagonal" if obs_rank else obs_cov, p, "obs_cov", covariance_namer("obs", coefficients.endog)
+        ),
+        "obs_loading": _loadings(p, [obs_rank], coefficients.endog, ["obs"]),
         "state_cov": _state_cov(state_cov, structures, coefficients),
+        "state_loading": _loadings(
+            q, ranks, coefficients.endog, [f"state.{coefficients.regressors[j]}" for j in coefficients.moving]
+        ),
         "proportion": affine_matrix(
             np.zeros((len(names),) * 2), [(i, i, name, 1.0) for i, name in enumerate(names)]
         ),
@@ -168,6 +176,43 @@ def regression_layout(
     }
     bounded = frozenset(blocks["transition"].names)
     return ParameterLayout(blocks, COVARIANCES, bounded), proportional
+
+
+def factor_rank(value: object, p: int, where: str) -> int:
+    """
+    Return r of "factor:r", zero for another specification.
+
+    Raises
+    ------
+    SpecificationError
+        If r is not a number of factors that p series can have.
+    """
+    if not isinstance(value, str) or not value.startswith("factor:"):
+        return 0
+    text = value.removeprefix("factor:")
+    if not text.isdigit() or not 0 < int(text) < p:
+        raise SpecificationError(
+            f"{where} has an impossible number of factors",
+            got=repr(value),
+            expected=f"factor:1 to factor:{p - 1}",
+        )
+    return int(text)
+
+
+def _loadings(rows: int, ranks: list[int], endog: list[str], stems: list[str]) -> AffineMatrix:
+    """Return lower triangular loadings, block-diagonal by stem, ``stem_factor1.IBM``."""
+    elements, first = [], 0
+    p = len(endog)
+    for place, (rank, stem) in enumerate(zip(ranks, stems, strict=True)):
+        kind, _, regressor = stem.partition(".")
+        middle = f".{regressor}" if regressor else ""
+        elements += [
+            (place * p + i, first + j, f"{kind}_factor{j + 1}{middle}.{endog[i]}", 1.0)
+            for j in range(rank)
+            for i in range(j, p)
+        ]
+        first += rank
+    return affine_matrix(np.zeros((rows, first)), elements)
 
 
 def _transition(coefficients: Coefficients) -> AffineMatrix:
@@ -226,6 +271,7 @@ def _state_cov(state_cov: object, structures: list[object], coefficients: Coeffi
             continue
         first = place * p
         regressor = coefficients.regressors[coefficients.moving[place]]
+        value = "diagonal" if factor_rank(value, p, "state_cov") else value
         namer = covariance_namer("state", coefficients.endog, f".{regressor}")
         shared = (f"state_var.{regressor}", f"state_cov.{regressor}")
         block = parse_covariance(value, p, "state_cov", namer, shared=shared)

@@ -15,6 +15,11 @@ STABILITY_LIMIT = 1.0 - 1e-10
 """Largest modulus of a root for which a stationary start is accepted (the limit of statsmodels)."""
 
 
+def quiet() -> np.errstate:
+    """Return a context in which overflow gives infinity and 0/0 NaN, for a caller that checks for them."""
+    return np.errstate(over="ignore", invalid="ignore", divide="ignore")
+
+
 def symmetrize(matrix: Array) -> Array:
     """Return ``(M + M') / 2`` over the last two axes."""
     return 0.5 * (matrix + np.swapaxes(matrix, -1, -2))

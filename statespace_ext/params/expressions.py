@@ -41,7 +41,8 @@ def parse_expression(text: str, where: str) -> tuple[float, dict[str, float]]:
     if not names or "=" in text or "," in text:
         raise problem
     try:
-        constraint = DesignInfo(names).linear_constraint(text)
+        with np.errstate(all="ignore"):  # "a/0": refused below, as not finite
+            constraint = DesignInfo(names).linear_constraint(text)
     except PatsyError as error:
         raise problem from error
     constant = -float(np.asarray(constraint.constants).item())

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ..exceptions import ParameterError, SpecificationError
+from ..exceptions import ParameterError, SpecificationError, shown
 from ..numerics.linear_algebra import Array
 from .affine import AffineMatrix, IntArray
 from .bounds import UnitInterval
@@ -158,7 +158,9 @@ class ParameterLayout:
         """Return the layout with parameters held at values and dropped from the vector."""
         unknown = [name for name in values if name not in self._position]
         if unknown:
-            raise ParameterError("Unknown parameter", got=unknown, expected=f"names among {self.names}")
+            raise ParameterError(
+                "Unknown parameter", got=shown(unknown), expected=f"names among {shown(self.names)}"
+            )
         blocks = {key: block.fix(values) for key, block in self.blocks.items()}
         return ParameterLayout(blocks, self.covariances, self.bounded - set(values))
 
@@ -178,21 +180,54 @@ class ParameterLayout:
             if unknown or missing:
                 raise ParameterError(
                     "Parameter names do not match",
-                    got=f"unknown {unknown}, missing {missing}",
-                    expected=f"{self.names}",
+                    got=f"unknown: {shown(unknown) or 'none'}, missing: {shown(missing) or 'none'}",
+                    expected=shown(self.names),
                 )
             params = [given[name] for name in self.names]
-        try:
-            vector = np.array(params, dtype=float, ndmin=1)
-        except (TypeError, ValueError) as error:
-            raise ParameterError("Parameters are not numbers", got=params) from error
+        vector = np.atleast_1d(real_array(params, "Parameters"))
         if vector.shape != (len(self),):
             raise ParameterError(
                 "The parameter vector has the wrong shape",
                 got=vector.shape,
-                expected=f"{(len(self),)}: {self.names}",
+                expected=f"{(len(self),)}: {shown(self.names)}",
             )
         if not np.all(np.isfinite(vector)):
             bad = [name for name, value in zip(self.names, vector, strict=True) if not np.isfinite(value)]
-            raise ParameterError("Parameters are not finite", got=f"{bad}", expected="finite numbers")
+            raise ParameterError("Parameters are not finite", got=shown(bad), expected="finite numbers")
         return vector
+
+
+def real_array(value: object, what: str) -> Array:
+    """
+    Return a new array of floats from numbers.
+
+    Raises
+    ------
+    ParameterError
+        If they are not real numbers, or are ragged.
+    """
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind not in "biufO":
+            raise TypeError(f"type {array.dtype}")
+        return np.array(array, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ParameterError(f"{what} are not real numbers", got=repr(value)[:80]) from error
+
+
+def checked_values(values: Mapping[str, object]) -> dict[str, float]:
+    """
+    Return values by name as floats.
+
+    Raises
+    ------
+    ParameterError
+        If a value is not a finite number.
+    """
+    out = {}
+    for name, value in values.items():
+        array = real_array(value, f"Values of {name}")
+        if array.ndim or not np.isfinite(array):
+            raise ParameterError(f"The value of {name} is not a finite number", got=repr(value)[:80])
+        out[name] = float(array)
+    return out

@@ -51,7 +51,7 @@ def parse_matrix(
         fixed = np.eye(*shape) if value == "identity" else np.zeros(shape)
         return _from_mask(fixed, np.zeros(shape, bool) if free is None else free, namer)
     if isinstance(value, str) and shape != (1, 1):
-        raise _unknown_keyword(where, value, MATRIX_KEYWORDS)
+        raise unknown_keyword(where, value, MATRIX_KEYWORDS)
     array = _as_array(value, shape, where, nobs)
     if array.dtype == object:
         return affine_matrix(*_parse_strings(array, where, namer))
@@ -82,21 +82,20 @@ def parse_covariance(
     if isinstance(value, str) and (value in COVARIANCE_KEYWORDS or value == "free"):
         return _covariance_keyword("unstructured" if value == "free" else value, size, namer, shared)
     if isinstance(value, str) and size != 1:
-        raise _unknown_keyword(where, value, COVARIANCE_KEYWORDS)
+        raise unknown_keyword(where, value, COVARIANCE_KEYWORDS)
     array = _as_array(value, shape, where, nobs)
     if array.dtype == object:
         fixed, elements = _parse_strings(array, where, namer)
-        mirrored = {(j, i, name, coef) for i, j, name, coef in elements}
-        if mirrored != set(elements) or not np.array_equal(fixed, fixed.T):
-            raise SpecificationError(f"{where} is not symmetric", got=array.tolist())
-        return _checked(affine_matrix(fixed, [e for e in elements if e[0] >= e[1]], symmetric=True), where)
+        symmetric = fixed == fixed.T
+        for i, j, name, coef in set(elements) ^ {(j, i, name, coef) for i, j, name, coef in elements}:
+            symmetric[i, j] = False
+        _check_symmetry(array, symmetric, where)
+        return check_covariance(affine_matrix(fixed, [e for e in elements if e[0] >= e[1]], symmetric=True), where)
     fixed, free = _split_numbers(array, where)
-    if not np.array_equal(free, free.T) or not np.allclose(
-        fixed, np.swapaxes(fixed, 0, 1), rtol=1e-12, atol=0
-    ):
-        raise SpecificationError(f"{where} is not symmetric", got=array.tolist())
+    close = np.isclose(fixed, np.swapaxes(fixed, 0, 1), rtol=1e-12, atol=0)
+    _check_symmetry(array, (free == free.T) & (close if close.ndim == 2 else close.all(axis=2)), where)
     elements = [(i, j, namer(i, j), 1.0) for j in range(size) for i in range(j, size) if free[i, j]]
-    return _checked(affine_matrix(fixed, elements, symmetric=True), where)
+    return check_covariance(affine_matrix(fixed, elements, symmetric=True), where)
 
 
 def _covariance_keyword(
@@ -130,7 +129,7 @@ def _as_array(value: Any, shape: tuple[int, int], where: str, nobs: int | None) 
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise SpecificationError(f"{where} is ragged", got=value, expected=f"shape {shape}") from error
+        raise SpecificationError(f"{where} is ragged", got=repr(value), expected=f"shape {shape}") from error
     if array.dtype.kind in "OUS":
         array = array.astype(object)
     elif array.dtype.kind in "biuf":
@@ -204,36 +203,64 @@ def _split_numbers(array: Array, where: str) -> tuple[Array, np.ndarray]:
     return np.where(free, 0.0, array), free
 
 
-def _checked(matrix: AffineMatrix, where: str) -> AffineMatrix:
-    """Refuse fixed numbers that no covariance matrix has."""
+def check_covariance(matrix: AffineMatrix, where: str) -> AffineMatrix:
+    """
+    Return the matrix, if its fixed numbers are those of some covariance matrix.
+
+    Raises
+    ------
+    SpecificationError
+        If they are not.
+    """
     fixed = matrix.fixed if matrix.time_varying else matrix.fixed[:, :, None]
     touched = np.zeros(matrix.shape, bool)
     touched[matrix.rows, matrix.columns] = True
     known = ~np.diag(touched)
     complete = known & ~touched.any(axis=0)
     for t in range(fixed.shape[2]):
+        at = f"{where}[:, :, {t}]" if matrix.time_varying else where
         diagonal = np.diag(fixed[:, :, t])
-        if np.any(diagonal[known] < 0):
-            raise SpecificationError(f"{where} has a negative variance", got=diagonal.tolist())
-        if not is_positive_semidefinite(fixed[complete][:, complete, t]):
+        negative = np.flatnonzero(known & (diagonal < 0))
+        if len(negative):
+            i = int(negative[0])
             raise SpecificationError(
-                f"{where} is not positive semidefinite",
+                f"{at} has a negative variance", got=f"{diagonal[i]} in row {i}", expected="zero or more"
+            )
+        pairs = known[:, None] & known & ~touched
+        beyond = pairs & (fixed[:, :, t] ** 2 > (1 + 1e-10) * diagonal[:, None] * diagonal)
+        if beyond.any() or not is_positive_semidefinite(fixed[complete][:, complete, t]):
+            raise SpecificationError(
+                f"{at} is not positive semidefinite",
                 got=fixed[:, :, t].tolist(),
                 expected="a covariance matrix",
                 remedy="Check the fixed elements.",
             )
         zero = known & (diagonal == 0)
         if np.any(fixed[zero, :, t]) or np.any(touched[zero]):
+            row = int(np.flatnonzero(zero & (np.any(fixed[:, :, t], axis=1) | touched.any(axis=1)))[0])
             raise SpecificationError(
-                f"{where} has a variance fixed at zero beside a covariance that is not zero",
-                got=fixed[:, :, t].tolist(),
+                f"{at} has a variance fixed at zero beside a covariance that is not zero",
+                got=f"row {row}",
+                remedy="Fix the covariances of that row at zero too.",
             )
     return matrix
 
 
-def _unknown_keyword(where: str, value: str, keywords: tuple[str, ...]) -> SpecificationError:
+def _check_symmetry(array: np.ndarray, symmetric: np.ndarray, where: str) -> None:
+    """Refuse a covariance specification with an element that differs from its mirror image."""
+    if not np.all(symmetric):
+        i, j = (int(index) for index in np.argwhere(~symmetric)[0][:2])
+        raise SpecificationError(
+            f"{where} is not symmetric",
+            got=f"{array[i, j]!s:.60} in [{i}][{j}], {array[j, i]!s:.60} in [{j}][{i}]",
+            expected="the same above and below the diagonal",
+        )
+
+
+def unknown_keyword(where: str, value: str, keywords: tuple[str, ...]) -> SpecificationError:
+    """Return the error that a string is no keyword of an argument."""
     return SpecificationError(
         f"{where} is not a known keyword",
         got=repr(value),
-        expected=f"one of {', '.join(keywords)}, an array (NaN: free) or nested lists with strings",
+        expected=f"one of {', '.join(keywords)}; an array (NaN: free); or nested lists with strings",
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.tsa.statespace.mlemodel import MLEResults, MLEResultsWrapper
 
-from ..exceptions import DataError, SpecificationError
+from ..exceptions import DataError, SpecificationError, shown
 from ..inference.boundary import boundary_params
 from ..inference.information import ParamsCov, numerical_information, observed_information, params_covariance
 from ..numerics.linear_algebra import Array
@@ -123,7 +123,8 @@ class StateSpaceResults(MLEResults):
     def boundary(self) -> list[str]:
         """Parameters of a covariance matrix that is singular at the estimates."""
         if not hasattr(self, "_boundary"):
-            self._boundary = boundary_params(self.model.layout, np.asarray(self.params), self.model.endog)
+            params = np.asarray(self.params, dtype=float)
+            self._boundary = boundary_params(self.model.layout, params, self.model.variance_sizes(params))
         return self._boundary
 
     @property
@@ -201,7 +202,7 @@ class StateSpaceResults(MLEResults):
                 )
         if self.boundary:
             lines.append(
-                f"At a boundary (singular covariance), without standard errors: {_shown(self.boundary)}."
+                f"At a boundary (singular covariance), without standard errors: {shown(self.boundary)}."
             )
         if self.identification.message:
             lines.append(self.identification.message)
@@ -243,10 +244,6 @@ class StateSpaceResults(MLEResults):
             rows = np.asarray(added, dtype=float).reshape(-1, self.model.k_state_exog)
             kwargs["state_exog"] = np.concatenate([self.model.state_exog, rows])
         return super().append(endog, exog, *args, **kwargs)
-
-
-def _shown(names: list[str], most: int = 6) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 class StateSpaceResultsWrapper(MLEResultsWrapper):

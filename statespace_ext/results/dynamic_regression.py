@@ -111,16 +111,12 @@ class DynamicRegressionResults(StateSpaceResults):
         """Numerical rank of W by moving regressor."""
         c = self.model.coefficients
         W, p = self.model.matrices(np.asarray(self.params))["state_cov"], c.p
+        sizes = self.model.variance_sizes(np.asarray(self.params))["state_cov"]
         out = {}
         for place, j in enumerate(c.moving):
             block = W[place * p : (place + 1) * p, place * p : (place + 1) * p]
-            out[c.regressors[j]] = _rank(block, self._typical_size(j))
+            out[c.regressors[j]] = _rank(block, sizes[place * p : (place + 1) * p])
         return out
-
-    def _typical_size(self, j: int) -> Array:
-        """Return variances in the units of the coefficients on a regressor."""
-        V = np.diag(self.model.matrices(np.asarray(self.params))["obs_cov"])
-        return V / max(float(np.mean(self.model.exog[:, j] ** 2)), np.finfo(float).tiny)
 
     def correlations(self, which: str = "obs_cov") -> pd.DataFrame:
         """

@@ -248,6 +248,8 @@ class _Evaluator:
         model, ssm = self.model, self.model.ssm
         model.update(params, **self.options)
         out = {name: np.array(getattr(ssm, name)) for name in MATRICES}
+        if _is_stationary(ssm):
+            return out
         mean, _, cov = ssm.initialization(model=ssm)
         return {**out, "initial_state": np.array(mean), "initial_state_cov": np.array(cov)}
 
@@ -293,6 +295,15 @@ def _require_supported(model: MLEModel) -> None:
         raise UnsupportedError("The exact score does not cover a concentrated scale with a diffuse start")
 
 
+def _is_stationary(ssm: Any) -> bool:
+    """Tell whether all states have a stationary start, whose derivatives have a closed form."""
+    constant = all(getattr(ssm, name).shape[-1] == 1 for name in _TRANSITION)
+    return constant and ssm.initialization.initialization_type == "stationary"
+
+
+_TRANSITION = ("transition", "selection", "state_cov", "state_intercept")
+
+
 def _as_system(ssm: Any, base: dict[str, Array], scale: float) -> System:
     """Return the matrices as a `System`, covariances multiplied by a concentrated scale."""
     values = {}
@@ -300,8 +311,10 @@ def _as_system(ssm: Any, base: dict[str, Array], scale: float) -> System:
         value = base[name]
         values[name] = value[..., 0] if value.shape[-1] == 1 else value
     values["obs_cov"], values["state_cov"] = scale * values["obs_cov"], scale * values["state_cov"]
-    mean, cov = base["initial_state"], scale * base["initial_state_cov"]
-    _, diffuse, _ = ssm.initialization(model=ssm)
+    mean, diffuse, cov = ssm.initialization(model=ssm)
+    mean, cov = np.array(mean), scale * np.array(cov)
+    if _is_stationary(ssm):
+        return System(**values, start="stationary", initial_state=mean, initial_state_cov=cov)
     if not np.any(diffuse):
         return System(**values, start="known", initial_state=mean, initial_state_cov=cov)
     return System(
@@ -329,6 +342,8 @@ def _contract(score: SystemScore, jacobian: dict[str, Array], scale: float) -> A
             gradient = scale * symmetrize(score.initial_state_cov)
         else:
             gradient = score.by_matrix[name] * (scale if name in ("obs_cov", "state_cov") else 1.0)
+            if name == "state_intercept" and derivative.shape[-2] == 1:
+                gradient = gradient.sum(axis=-1) + score.start_intercept
             if derivative.shape[-2] == 1 and gradient.ndim == derivative.ndim - 1:
                 gradient = gradient.sum(axis=-1, keepdims=True)
             elif gradient.ndim == derivative.ndim - 2:

@@ -8,7 +8,8 @@ import numpy as np
 from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.representation import Representation
 
-from ..numerics.linear_algebra import Array, stationary_moments
+from ..exceptions import ParameterError
+from ..numerics.linear_algebra import STABILITY_LIMIT, Array, spectral_radius, stationary_moments
 
 MATRICES = (
     "design",
@@ -110,7 +111,21 @@ def has_diffuse(initialization: Initialization) -> bool:
 
 
 def stationary_start(system: System) -> tuple[Array, Array]:
-    """Return a_1 and P_1 of the stationary distribution; the matrices must be constant over time."""
+    """
+    Return a_1 and P_1 of the stationary distribution; the matrices must be constant over time.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such distribution.
+    """
+    radius = spectral_radius(system.transition)
+    if not radius < STABILITY_LIMIT:
+        raise ParameterError(
+            "The transition is not stationary, so that a stationary start does not exist",
+            got=f"largest root {radius:.6g}",
+            expected="roots inside the unit circle",
+        )
     selected = system.selection @ system.state_cov @ system.selection.T
     intercept = system.state_intercept
     return stationary_moments(

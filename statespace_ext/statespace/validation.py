@@ -7,8 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..exceptions import DataError
+from ..exceptions import DataError, SpecificationError, shown
 from ..numerics.linear_algebra import Array
+
+_LARGEST, _SMALLEST = 1e75, 1e-75
+"""Beyond these, squares of squares overflow or vanish."""
+_ROUNDING = 1e-12
 
 
 def endog_frame(endog: object) -> object:
@@ -22,48 +26,79 @@ def endog_frame(endog: object) -> object:
     """
     if isinstance(endog, (pd.Series, pd.DataFrame)):
         check_index(endog.index, "endog")
-        frame = endog.to_frame() if isinstance(endog, pd.Series) else endog
-        bad = [
-            str(name) for name, kind in zip(frame.columns, frame.dtypes, strict=True) if not _is_number(kind)
-        ]
-        if bad:
-            raise _not_numbers(f"columns {bad} of type {[str(t) for t in frame.dtypes]}")
-        values = np.column_stack(
-            [frame.iloc[:, j].to_numpy(dtype=float, na_value=np.nan) for j in range(frame.shape[1])]
-        )
+        values = _frame_values(endog, "endog")
         _check_values(values)
-        out = pd.DataFrame(values, index=endog.index, columns=frame.columns)
-        return (
-            out
-            if isinstance(endog, pd.DataFrame)
-            else pd.Series(values[:, 0], index=endog.index, name=endog.name)
-        )
-    try:
-        array = np.asarray(endog)
-    except ValueError as error:
-        raise _not_numbers("a ragged sequence") from error
-    if array.dtype.kind not in "biuf":
-        raise _not_numbers(f"type {array.dtype}")
+        if isinstance(endog, pd.Series):
+            return pd.Series(values[:, 0], index=endog.index, name=endog.name)
+        return pd.DataFrame(values, index=endog.index, columns=endog.columns)
+    array = _numeric_array(endog, "endog")
     if array.ndim not in (1, 2):
         raise DataError(
             "endog has the wrong number of dimensions", got=array.shape, expected="(nobs,) or (nobs, k_endog)"
         )
-    values = np.array(array, dtype=float)
-    _check_values(values)
-    return values
+    _check_values(array)
+    return array
 
 
-def _is_number(kind: Any) -> bool:
-    return bool(pd.api.types.is_numeric_dtype(kind)) and not pd.api.types.is_complex_dtype(kind)
+def _frame_values(data: Any, name: str) -> Array:
+    """Return the values of a Series or DataFrame as a new float array, (nobs, columns)."""
+    frame = data.to_frame() if isinstance(data, pd.Series) else data
+    _check_columns(frame.columns, name)
+    kinds = list(frame.dtypes)
+    bad = [str(c) for c, kind in zip(frame.columns, kinds, strict=True) if not _is_number(kind, name)]
+    if bad:
+        raise _not_numbers(name, f"columns {shown(bad)} of type {shown([str(kind) for kind in kinds])}")
+    columns = [frame.iloc[:, j].to_numpy(dtype=float, na_value=np.nan) for j in range(frame.shape[1])]
+    return np.column_stack(columns) if columns else np.zeros((len(frame), 0))
 
 
-def _not_numbers(got: str) -> DataError:
+def _numeric_array(value: object, name: str) -> Array:
+    """Return an array-like as a new float array; masked values are missing ones."""
+    try:
+        array = value if isinstance(value, np.ma.MaskedArray) else np.asarray(value)
+    except ValueError as error:
+        raise _not_numbers(name, "a ragged sequence") from error
+    if array.dtype.kind not in ("iuf" if name == "endog" else "biuf"):
+        raise _not_numbers(name, f"type {array.dtype}")
+    if isinstance(array, np.ma.MaskedArray):
+        return np.array(array.astype(float).filled(np.nan))
+    return np.array(array, dtype=float)
+
+
+def _is_number(kind: Any, name: str) -> bool:
+    """Tell whether a pandas type has real numbers; truth values are regressors, but no observations."""
+    types = pd.api.types
+    if name == "endog" and types.is_bool_dtype(kind):
+        return False
+    return bool(types.is_numeric_dtype(kind)) and not types.is_complex_dtype(kind)
+
+
+def _not_numbers(name: str, got: str) -> DataError:
     return DataError(
-        "endog is not numeric",
+        f"{name} is not numeric",
         got=got,
-        expected="real numbers, NaN where missing",
+        expected="real numbers" + (", NaN where missing" if name == "endog" else ""),
         remedy="Convert it with `astype(float)`.",
     )
+
+
+def _check_columns(columns: pd.Index, name: str) -> None:
+    """Refuse column names that would give two series, or two regressors, the same parameters."""
+    if isinstance(columns, pd.MultiIndex):
+        raise DataError(
+            f"The columns of {name} have several levels",
+            got=columns[0],
+            expected="one name each",
+            remedy="Join them: `df.columns = ['_'.join(map(str, c)) for c in df.columns]`.",
+        )
+    names = pd.Index([str(column) for column in columns])
+    if names.has_duplicates:
+        raise DataError(
+            f"The columns of {name} have duplicate names",
+            got=repr(names[names.duplicated()][0]),
+            expected="different names",
+            remedy="Rename or drop one of them.",
+        )
 
 
 def _check_values(values: Array) -> None:
@@ -79,7 +114,13 @@ def _check_values(values: Array) -> None:
 
 
 def check_index(index: pd.Index, name: str) -> None:
-    """Refuse an index with duplicates, or one that does not increase."""
+    """Refuse an index with missing labels, duplicates, or one that does not increase."""
+    if not isinstance(index, pd.MultiIndex) and index.hasnans:
+        raise DataError(
+            f"The index of {name} has missing labels",
+            got=f"{index[index.isna()][0]} at position {int(np.argmax(index.isna()))}",
+            remedy="Drop those rows or give them a date.",
+        )
     if index.has_duplicates:
         raise DataError(
             f"The index of {name} has duplicates",
@@ -94,9 +135,20 @@ def check_index(index: pd.Index, name: str) -> None:
         )
 
 
-def regressor_array(value: object, nobs: int | None, row_labels: object, name: str) -> Array | None:
+def check_dates(dates: Any, nobs: int) -> None:
+    """Refuse dates of the wrong number, with duplicates, or not in order."""
+    if dates is None:
+        return
+    index = dates if isinstance(dates, pd.Index) else pd.Index(np.asarray(dates))
+    if len(index) != nobs:
+        raise DataError("dates have the wrong length", got=len(index), expected=f"{nobs}, one a row of endog")
+    if isinstance(index, (pd.DatetimeIndex, pd.PeriodIndex)) or index.has_duplicates:
+        check_index(index, "dates")
+
+
+def regressor_frame(value: object, nobs: int | None, row_labels: object, name: str) -> Any:
     """
-    Return regressors as (nobs, r) floats, None for None.
+    Return regressors as floats, (nobs, r), in a DataFrame where they come from pandas; None for None.
 
     Raises
     ------
@@ -105,37 +157,47 @@ def regressor_array(value: object, nobs: int | None, row_labels: object, name: s
     """
     if value is None:
         return None
-    if (
-        isinstance(value, (pd.Series, pd.DataFrame))
-        and isinstance(row_labels, pd.Index)
-        and len(value) == nobs
-    ):
-        if not value.index.equals(row_labels):
-            raise DataError(
-                f"The index of {name} is not that of endog",
-                got=value.index[:3].tolist(),
-                expected=row_labels[:3].tolist(),
-            )
-    try:
-        array = np.array(value, dtype=float)
-    except (TypeError, ValueError) as error:
+    if not isinstance(value, (pd.Series, pd.DataFrame)):
+        array = _numeric_array(value, name)
+        array = array[:, None] if array.ndim == 1 else array
+        _check_regressor_values(array, nobs, name)
+        return array
+    if nobs is not None:
+        check_index(value.index, name)
+    array = _frame_values(value, name)
+    _check_regressor_values(array, nobs, name)
+    if isinstance(row_labels, pd.Index) and not value.index.equals(row_labels):
         raise DataError(
-            f"{name} is not numeric", got=type(value).__name__, expected="real numbers"
-        ) from error
-    if array.ndim == 1:
-        array = array[:, None]
+            f"The index of {name} is not that of endog",
+            got=value.index[:3].tolist(),
+            expected=row_labels[:3].tolist(),
+            remedy=f"Align it: `{name}.reindex(endog.index)`.",
+        )
+    columns = [value.name] if isinstance(value, pd.Series) else value.columns
+    return pd.DataFrame(array, index=value.index, columns=columns)
+
+
+def _check_regressor_values(array: Array, nobs: int | None, name: str) -> None:
     if array.ndim != 2 or (nobs is not None and len(array) != nobs):
         raise DataError(
             f"{name} has the wrong shape", got=array.shape, expected=f"({nobs}, number of regressors)"
         )
+    if array.shape[1] == 0:
+        raise DataError(f"{name} has no columns", got=array.shape, remedy="Leave it out.")
     if not np.all(np.isfinite(array)):
+        row, column = np.argwhere(~np.isfinite(array))[0].tolist()
         raise DataError(
             f"{name} has missing or infinite values",
-            got=f"row {int(np.argwhere(~np.isfinite(array))[0][0])}",
+            got=f"{array[row, column]} in row {row}, column {column}",
             expected="finite numbers",
             remedy="Regressors cannot be missing: drop or fill those periods.",
         )
-    return array
+
+
+def regressor_array(value: object, nobs: int | None, row_labels: object, name: str) -> Array | None:
+    """Return regressors as (nobs, r) floats, None for None; see `regressor_frame`."""
+    frame = regressor_frame(value, nobs, row_labels, name)
+    return None if frame is None else np.asarray(frame)
 
 
 def regressor_names(value: object, stem: str) -> list[str]:
@@ -150,6 +212,19 @@ def regressor_names(value: object, stem: str) -> list[str]:
     return [f"{stem}{i + 1}" for i in range(1 if array.ndim == 1 else array.shape[1])]
 
 
+def check_same_columns(value: Any, names: list[str], what: str) -> None:
+    """Refuse new data with another number of columns, or with the same ones in another order."""
+    columns = [str(name) for name in value.columns] if isinstance(value, pd.DataFrame) else []
+    count = 1 if np.ndim(value) < 2 else np.shape(value)[1]
+    if count != len(names) or (columns != names and sorted(columns) == sorted(names)):
+        raise DataError(
+            f"{what} does not have the columns of the model",
+            got=shown(columns) if columns else f"{count} columns",
+            expected=f"{len(names)}: {shown(names)}",
+            remedy="Pass the same columns in the same order.",
+        )
+
+
 def check_series(endog: Array, names: list[str], k_factors: int, enough: int) -> None:
     """
     Refuse series from which nothing can be estimated.
@@ -157,14 +232,28 @@ def check_series(endog: Array, names: list[str], k_factors: int, enough: int) ->
     Raises
     ------
     DataError
-        If a series is all missing or constant, or there are too few periods.
+        If a series is all missing, constant, or in units in which its square is no number, or there are
+        too few periods.
     """
     for j, name in enumerate(names):
         seen = endog[:, j][~np.isnan(endog[:, j])]
         if len(seen) == 0:
-            raise DataError(f"Series {name!r} is all missing", remedy="Drop it.")
-        if len(seen) > 1 and np.ptp(seen) == 0.0:
-            raise DataError(f"Series {name!r} is constant", got=seen[0], remedy="Drop it.")
+            raise DataError(f"Series {name!r} is all missing", expected="observations", remedy="Drop it.")
+        largest = float(np.max(np.abs(seen)))
+        if len(seen) > 1 and np.ptp(seen) <= _ROUNDING * largest:
+            raise DataError(
+                f"Series {name!r} is constant",
+                got=f"{seen[0]} in all {len(seen)} periods" + (", to rounding" if np.ptp(seen) else ""),
+                expected="values that vary",
+                remedy="Drop it, or subtract its level.",
+            )
+        if largest > _LARGEST or (len(seen) > 1 and np.ptp(seen) < _SMALLEST):
+            raise DataError(
+                f"Series {name!r} is too large or too small to square",
+                got=f"values up to {largest:.3g}, a range of {np.ptp(seen):.3g}",
+                expected=f"magnitudes between {_SMALLEST:g} and {_LARGEST:g}",
+                remedy="Change its unit.",
+            )
     periods = int((~np.isnan(endog)).any(axis=1).sum())
     if periods < enough:
         raise DataError(
@@ -174,18 +263,75 @@ def check_series(endog: Array, names: list[str], k_factors: int, enough: int) ->
         )
 
 
+def check_counts(endog: Array, names: list[str], coefficients: list[int], n_params: int) -> None:
+    """
+    Refuse more parameters than the sample has values, and series that their own coefficients fit exactly.
+
+    Parameters
+    ----------
+    endog : ndarray, (nobs, p)
+        Observations.
+    names : list of str
+        Names of the series.
+    coefficients : list of int
+        Number of free coefficients in the equation of each series alone, zero where its variance is fixed.
+    n_params : int
+        Number of parameters that can be identified.
+
+    Raises
+    ------
+    DataError
+        If there are too few observations.
+    """
+    seen = ~np.isnan(endog)
+    for name, count, own in zip(names, seen.sum(axis=0).tolist(), coefficients, strict=True):
+        if own and count <= own:
+            raise DataError(
+                f"Series {name!r} has too few observations: its coefficients can fit it exactly, "
+                "with a variance of zero",
+                got=f"{count} observations, {own} free coefficients",
+                expected=f"at least {own + 1} observations",
+                remedy="Drop the series, or fix its coefficients or its variance.",
+            )
+    if n_params and seen.sum() <= n_params:
+        raise DataError(
+            "There are too few observations for the free parameters",
+            got=f"{int(seen.sum())} observations, {n_params} parameters",
+            expected="more observations than parameters",
+            remedy="Use fewer factors or lags, or fix parameters.",
+        )
+
+
 def check_regressors(exog: Array | None, name: str, with_constant: bool) -> None:
     """Refuse regressors that are collinear, among themselves or with a constant that the model has."""
     if exog is None:
         return
     columns = np.column_stack([exog, np.ones(len(exog))]) if with_constant else exog
     scale = np.linalg.norm(columns, axis=0)
-    if (
-        np.any(scale == 0)
-        or np.linalg.matrix_rank(columns / np.where(scale > 0, scale, 1.0)) < columns.shape[1]
-    ):
+    rank = int(np.linalg.matrix_rank(columns / np.where(scale > 0, scale, 1.0)))
+    if rank < columns.shape[1]:
         raise DataError(
             f"{name} is collinear" + (" (with the free intercept)" if with_constant else ""),
-            got=f"rank below {columns.shape[1]}",
-            remedy="Drop a column, or fix the intercept at zero.",
+            got=f"rank {rank}",
+            expected=f"rank {columns.shape[1]}",
+            remedy="Drop a column, or fix the intercept at zero." if with_constant else "Drop a column.",
         )
+
+
+def random_generator(rng: object) -> np.random.Generator:
+    """
+    Return a generator from a generator, a seed or None.
+
+    Raises
+    ------
+    SpecificationError
+        If it is something else.
+    """
+    try:
+        if isinstance(rng, np.random.RandomState):
+            raise TypeError("a RandomState")
+        return np.random.default_rng(rng)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise SpecificationError(
+            "rng cannot be used", got=repr(rng), expected="a numpy.random.Generator, a seed, or None"
+        ) from error

@@ -1,0 +1,333 @@
+"""Whether the coefficients of a dynamic regression are constant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..exceptions import SpecificationError, StateSpaceError, UnsupportedError
+from ..numerics.linear_algebra import Array
+from .constancy_statistics import Ratio, observed_ratio, ratio_of, series_models
+from .nyblom import NyblomCase, nyblom_cases, nyblom_table
+from .simulation import check_jobs, run_simulations, spawn
+
+ZERO = 1e-6
+"""A likelihood ratio below this counts as zero (W = 0 is the maximum)."""
+LEVELS = (0.10, 0.05, 0.01)
+_FAILURES = (StateSpaceError, np.linalg.LinAlgError, ValueError, FloatingPointError)
+
+
+@dataclass(frozen=True)
+class SimulatedRatio:
+    """
+    A likelihood ratio and its values in samples under the null hypothesis.
+
+    Attributes
+    ----------
+    statistic : float
+        The likelihood ratio.
+    simulated : ndarray
+        Its values in the samples, without those in which the fit failed.
+    n_sim, n_failed, n_unconverged : int
+        Samples; samples in which the fit failed; samples, of the others, in which it did not converge
+        (their values are too small, if anything).
+    """
+
+    statistic: float
+    simulated: Array
+    n_sim: int
+    n_failed: int
+    n_unconverged: int
+
+    @property
+    def pvalue(self) -> float:
+        """(1 + number of values not below the statistic) / (1 + number of values)."""
+        return self._pvalue(0)
+
+    @property
+    def pvalue_upper(self) -> float:
+        """The same with each failed sample counted as not below the statistic."""
+        return self._pvalue(self.n_failed)
+
+    def _pvalue(self, more: int) -> float:
+        exceed = int(np.sum(self.simulated >= self.statistic - ZERO)) + more
+        return (1.0 + exceed) / (1.0 + len(self.simulated) + more)
+
+    @property
+    def pvalue_se(self) -> float:
+        """Monte Carlo standard error of the p-value."""
+        return float(np.sqrt(self.pvalue * (1.0 - self.pvalue) / max(len(self.simulated), 1)))
+
+    @property
+    def fraction_zero(self) -> float:
+        """Share of the samples with the maximum at W = 0."""
+        return float(np.mean(self.simulated < ZERO)) if len(self.simulated) else np.nan
+
+    @property
+    def critical_values(self) -> dict[float, float]:
+        """Quantiles of the simulated values, by level."""
+        if not len(self.simulated):
+            return dict.fromkeys(LEVELS, np.nan)
+        return {level: float(np.quantile(self.simulated, 1.0 - level)) for level in LEVELS}
+
+
+@dataclass(frozen=True)
+class ConstancyTest(SimulatedRatio):
+    """
+    Test that random-walk coefficients are constant.
+
+    Attributes
+    ----------
+    distribution : str
+        "pivotal" (no unknown parameters under the null hypothesis: exact to the simulation) or
+        "parametric bootstrap" (simulated at the null fit).
+    llf, llf_null : float
+        Log-likelihoods.
+    regressors : list of str
+        Those whose coefficients move.
+    per_series : DataFrame or None
+        The test for each series alone, with Holm's correction.
+    nyblom : DataFrame
+        Nyblom's statistics.
+    notes : list of str
+        What else to know.
+    """
+
+    distribution: str
+    llf: float
+    llf_null: float
+    regressors: list[str]
+    per_series: pd.DataFrame | None
+    nyblom: pd.DataFrame
+    notes: list[str]
+
+    def __str__(self) -> str:
+        critical = ", ".join(f"{100 * level:g} %: {value:.3f}" for level, value in self.critical_values.items())
+        lines = [
+            f"Constant coefficients on {', '.join(self.regressors)} (W = 0) against random walks",
+            f"LR = {self.statistic:.4f} ({self.llf:.4f} against {self.llf_null:.4f}), "
+            f"p = {self.pvalue:.4f} (Monte Carlo s.e. {self.pvalue_se:.4f})",
+            f"{self.distribution}, {self.n_sim} samples, LR = 0 in {100 * self.fraction_zero:.1f} %",
+            f"critical values  {critical}",
+        ]
+        if self.n_failed:
+            lines.append(
+                f"{self.n_failed} fits failed and are left out; counted against the null hypothesis's "
+                f"rejection they give p = {self.pvalue_upper:.4f}"
+            )
+        if self.n_unconverged:
+            lines.append(f"{self.n_unconverged} fits did not converge: their LR may be too small")
+        lines += self.notes
+        if self.per_series is not None:
+            lines += ["", "Each series alone (univariate likelihood ratios)", _shown(self.per_series)]
+        lines += ["", "Nyblom (1989), simulated p-values", _shown(self.nyblom)]
+        return "\n".join(lines)
+
+
+def constancy_test(
+    results: Any, n_sim: int = 999, rng: Any = None, n_jobs: int = 1, per_series: bool = False
+) -> ConstancyTest:
+    r"""
+    Test W = 0 in a dynamic regression by the likelihood ratio, whose distribution is simulated.
+
+    W = 0 is on the boundary of the parameter space, and the ratio is not a 50:50 mixture of chi-squares:
+    for one series it is zero in some 65 % of the samples (Crainiceanu & Ruppert 2004, JRSS B 66, 165-185).
+    The exact diffuse likelihoods of both hypotheses are those of the same contrasts of the data, so their
+    ratio does not depend on the constant coefficients; where a change of basis of the series takes any V
+    to I and keeps the structure of W (W proportional to V; V and W unstructured; both diagonal; one
+    series) and no row is partly missing, it does not depend on V, and samples are drawn with V = I and
+    zero coefficients. Otherwise they are drawn at the null fit.
+
+    Parameters
+    ----------
+    results : DynamicRegressionResults
+        A fit with "random_walk" (and static) coefficients.
+    n_sim : int
+        Number of samples.
+    rng : numpy.random.Generator or int, optional
+        Source of the samples; each has a seed of its own, whatever ``n_jobs``.
+    n_jobs : int
+        Number of processes (needs joblib if not 1).
+    per_series : bool
+        Whether to test each series alone too, with Holm's (1979) correction.
+
+    Returns
+    -------
+    ConstancyTest
+
+    Raises
+    ------
+    SpecificationError
+        If nothing moves, a coefficient is "ar1", or W = 0 is not a special case of the model.
+    UnsupportedError
+        If parameters are held fixed, or joblib is needed and absent.
+    """
+    _check(results, n_sim)
+    check_jobs(n_jobs)
+    model = results.model
+    c = model.coefficients
+    main, others, nyblom = (spawn(seed, n_sim) for seed in spawn(rng, 3))
+    ratio = ratio_of(model)
+    llf, llf_null, converged = observed_ratio(results, ratio)
+    notes = _notes(results, llf, converged)
+    simulated = _simulated(max(0.0, 2.0 * (llf - llf_null)), ratio, main, n_jobs)
+    table = _per_series(model, others, n_jobs) if per_series else None
+    return ConstancyTest(
+        **vars(simulated),
+        distribution="pivotal" if ratio.pivotal else "parametric bootstrap",
+        llf=llf,
+        llf_null=llf_null,
+        regressors=[c.regressors[j] for j in c.moving],
+        per_series=table,
+        nyblom=_nyblom(model, nyblom),
+        notes=notes,
+    )
+
+
+def _check(results: Any, n_sim: int) -> None:
+    """Refuse models of which W = 0 is not a testable special case."""
+    model = results.model
+    c = getattr(model, "coefficients", None)
+    if c is None:
+        raise SpecificationError(
+            "The test of constancy is for dynamic regressions", got=type(model).__name__
+        )
+    if isinstance(n_sim, bool) or int(n_sim) != n_sim or n_sim < 1:
+        raise SpecificationError("n_sim is not a positive integer", got=n_sim)
+    if c.autoregressive:
+        raise SpecificationError(
+            'The test of constancy is for "random_walk" coefficients',
+            got=f'"ar1" for {[c.regressors[j] for j in c.autoregressive]}',
+            remedy='Fit the model with "random_walk" or "static" in its place.',
+        )
+    state = model.layout.blocks["state_cov"]
+    if not c.moving or (state.is_fixed and not np.any(state.fixed) and not model.proportional):
+        raise SpecificationError(
+            "No coefficient moves: there is nothing to test",
+            got=f"dynamics {c.dynamics}",
+            remedy='Fit the model with dynamics={...: "random_walk"}.',
+        )
+    if np.any(state.fixed):
+        raise SpecificationError(
+            "W = 0 is not a special case of the model",
+            got="fixed elements of state_cov that are not zero",
+            remedy="Leave state_cov free.",
+        )
+    if results._has_fixed_params:
+        raise UnsupportedError(
+            "The test of constancy does not work with parameters held fixed",
+            got=sorted(results._fixed_params),
+            remedy="Fit without fix_params; give obs_cov as an array to fix it.",
+        )
+
+
+def _notes(results: Any, llf: float, converged: bool) -> list[str]:
+    notes = []
+    if llf > float(results.llf) + 1e-4:
+        notes.append(
+            f"The results given stand {llf - float(results.llf):.4f} below the maximum of the log-likelihood, "
+            "which is used here"
+        )
+    if not converged:
+        notes.append("The fit to the data did not converge: LR may be too small")
+    return notes
+
+
+@dataclass(frozen=True)
+class _One:
+    """The likelihood ratio of one sample; what pickles for other processes."""
+
+    ratio: Ratio
+
+    def __call__(self, rng: np.random.Generator) -> tuple[float, bool]:
+        try:
+            value, converged = self.ratio.ratio(self.ratio.draw(rng))
+        except _FAILURES:
+            return np.nan, False
+        return (value, converged) if np.isfinite(value) else (np.nan, False)
+
+
+def _simulated(
+    statistic: float, ratio: Ratio, seeds: list[np.random.SeedSequence], n_jobs: int
+) -> SimulatedRatio:
+    """Return a likelihood ratio with its simulated values."""
+    outcomes = run_simulations(_One(ratio), seeds, n_jobs)
+    values = np.array([value for value, _ in outcomes])
+    failed = np.isnan(values)
+    unconverged = int(np.sum(~np.array([done for _, done in outcomes]) & ~failed))
+    return SimulatedRatio(statistic, values[~failed], len(seeds), int(failed.sum()), unconverged)
+
+
+def _per_series(model: Any, seeds: list[np.random.SeedSequence], n_jobs: int) -> pd.DataFrame:
+    """Return the tests of each series alone; series with the same rows share the simulated values."""
+    rows: list[dict[str, float]] = []
+    known: dict[bytes, SimulatedRatio] = {}
+    for single in series_models(model):
+        ratio = ratio_of(single)
+        llf, llf_null, _ = observed_ratio(None, ratio)
+        statistic = max(0.0, 2.0 * (llf - llf_null))
+        key = np.isnan(single.endog).tobytes()
+        if key not in known:
+            known[key] = _simulated(statistic, ratio, seeds, n_jobs)
+        found = SimulatedRatio(
+            statistic, known[key].simulated, known[key].n_sim, known[key].n_failed, known[key].n_unconverged
+        )
+        rows.append(
+            {
+                "statistic": statistic,
+                "pvalue": found.pvalue,
+                "pvalue_se": found.pvalue_se,
+                "fraction_zero": found.fraction_zero,
+                "n_failed": found.n_failed,
+            }
+        )
+    table = pd.DataFrame(rows, index=pd.Index(model.coefficients.endog, name="series"))
+    table.insert(3, "pvalue_holm", holm(table["pvalue"].to_numpy()))
+    return table
+
+
+def holm(pvalues: Array) -> Array:
+    """
+    Return p-values with Holm's (1979) correction, valid whatever their dependence.
+
+    Parameters
+    ----------
+    pvalues : ndarray
+        One p-value a hypothesis.
+
+    References
+    ----------
+    Holm, S. (1979), Scandinavian Journal of Statistics 6, 65-70.
+    """
+    order = np.argsort(pvalues, kind="stable")
+    out = np.empty(len(pvalues))
+    out[order] = np.minimum(
+        1.0, np.maximum.accumulate(pvalues[order] * np.arange(len(pvalues), 0, -1))
+    )
+    return out
+
+
+@dataclass(frozen=True)
+class _Statistics:
+    cases: list[NyblomCase]
+    shape: tuple[int, int]
+
+    def __call__(self, rng: np.random.Generator) -> list[float]:
+        errors = rng.standard_normal(self.shape)
+        return [case.statistic(errors) for case in self.cases]
+
+
+def _nyblom(model: Any, seeds: list[np.random.SeedSequence]) -> pd.DataFrame:
+    """Return Nyblom's statistics; normal errors with V = I serve, whatever V."""
+    c = model.coefficients
+    endog = np.asarray(model.endog)
+    cases = nyblom_cases(endog, np.asarray(model.exog), c.moving, c.regressors, c.endog)
+    simulated = run_simulations(_Statistics(cases, endog.shape), seeds)
+    return nyblom_table(endog, cases, np.array(simulated))
+
+
+def _shown(table: pd.DataFrame) -> str:
+    return str(table.to_string(float_format=lambda value: f"{value:.4f}"))

@@ -1,0 +1,238 @@
+"""How the likelihood ratio of W = 0 is computed and drawn: by independent contrasts, or by fitting again."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from ..numerics.linear_algebra import Array
+from .contrasts import MODERATE, SMALL, ContrastRatio, ProfileRatio, contrasts, start_params
+from .structures import is_equivariant, obs_kind, state_kinds
+
+_LARGEST_SPECTRUM = 4000
+"""Periods up to which an eigenvalue decomposition of their contrasts is taken."""
+
+
+class Ratio(Protocol):
+    """A likelihood ratio of W = 0."""
+
+    pivotal: bool
+
+    def draw(self, rng: np.random.Generator) -> Any:
+        """Return a sample under W = 0."""
+
+    def ratio(self, sample: Any) -> tuple[float, bool]:
+        """Return the likelihood ratio of a sample and whether the fit converged."""
+
+    def observed(self, params: Array | None) -> tuple[float, float, bool]:
+        """Return both log-likelihoods of the data, and whether the fit converged."""
+
+
+def ratio_of(model: Any) -> Ratio:
+    """
+    Return the fastest exact way to the likelihood ratio of a model.
+
+    One moving regressor, an exact diffuse start and rows that are complete or missing: independent
+    contrasts (and if W = q V, or with one series, the profile likelihood of q). Otherwise: fits by the
+    Kalman filter.
+    """
+    missing = np.isnan(model.endog)
+    whole = bool(np.all(missing.all(axis=1) == missing.any(axis=1)))
+    diffuse = model.start_kind == "diffuse"
+    obs, state = obs_kind(model), list(state_kinds(model).values())
+    pivotal = diffuse and whole and is_equivariant(obs, state)
+    if not (diffuse and whole and len(model.coefficients.moving) == 1 and model.nobs <= _LARGEST_SPECTRUM):
+        return FittedRatio(model, pivotal)
+    if obs in ("unstructured", "diagonal", "scalar") and (
+        state == ["proportional"] or (model.k_endog == 1 and state == ["scalar"])
+    ):
+        return ProfiledRatio(model, obs)
+    return SpectralRatio(model, pivotal)
+
+
+def observed_ratio(results: Any, ratio: Ratio) -> tuple[float, float, bool]:
+    """Return the log-likelihoods of the data with W free and W = 0; the first is at least the results' own."""
+    params = None if results is None else np.asarray(results.params, dtype=float)
+    llf, llf_null, converged = ratio.observed(params)
+    if results is not None and float(results.llf) >= llf - 1e-6:
+        return max(llf, float(results.llf)), llf_null, converged or bool(results.converged)
+    return llf, llf_null, converged
+
+
+class _Contrasted:
+    """What the two ways by contrasts share."""
+
+    def __init__(self, model: Any) -> None:
+        seen = ~np.isnan(model.endog).any(axis=1)
+        self.found = contrasts(np.asarray(model.exog), model.coefficients.moving[0], seen)
+        self.rows = self.found.basis.T @ np.asarray(model.endog)[seen]
+
+
+class ProfiledRatio(_Contrasted):
+    """W = q V: the profile likelihood of q; always pivotal."""
+
+    pivotal = True
+
+    def __init__(self, model: Any, obs: str) -> None:
+        super().__init__(model)
+        self._profile = ProfileRatio(self.found, obs, model.k_endog)
+        self._full = ContrastRatio(model, self.found, np.eye(model.k_endog))
+
+    def draw(self, rng: np.random.Generator) -> Array:
+        """Return rows with V = I."""
+        return self._profile.draw(rng)
+
+    def ratio(self, sample: Array) -> tuple[float, bool]:
+        """Return the ratio."""
+        return self._profile.ratio(sample)
+
+    def observed(self, params: Array | None) -> tuple[float, float, bool]:
+        """Return both log-likelihoods of the data."""
+        null = self._full.null_loglike(self.rows)
+        value, found = self._profile.ratio(self.rows)
+        return null + 0.5 * value, null, found
+
+
+class SpectralRatio(_Contrasted):
+    """Any structures: L-BFGS on the contrasts, drawn with V = I if pivotal and else with the null fit's V."""
+
+    def __init__(self, model: Any, pivotal: bool) -> None:
+        super().__init__(model)
+        self.pivotal = pivotal
+        block = model.layout.blocks["obs_cov"]
+        if block.is_fixed:
+            obs_cov = block.fixed
+        elif pivotal:
+            obs_cov = np.eye(model.k_endog)
+        else:
+            typical = np.diag(np.mean(self.rows**2, axis=0))
+            obs_cov = ContrastRatio(model, self.found, typical).null(self.rows)[1]
+        self._full = ContrastRatio(model, self.found, obs_cov)
+
+    def draw(self, rng: np.random.Generator) -> Array:
+        """Return rows."""
+        return self._full.draw(rng)
+
+    def ratio(self, sample: Array) -> tuple[float, bool]:
+        """Return the ratio."""
+        return self._full.ratio(sample)
+
+    def observed(self, params: Array | None) -> tuple[float, float, bool]:
+        """Return both log-likelihoods of the data."""
+        typical = self._full.null(self.rows)[1]
+        scaled = ContrastRatio(self._full.model, self.found, typical)  # in the units of the data
+        null = scaled.null_loglike(self.rows)
+        value, found = scaled.ratio(self.rows, params)
+        return null + 0.5 * value, null, found
+
+
+class FittedRatio:
+    """Anything else: the model is fitted to each sample, from two starts."""
+
+    def __init__(self, model: Any, pivotal: bool) -> None:
+        self.model, self.pivotal = model, pivotal
+        c = model.coefficients
+        self._endog = np.array(model.endog)
+        self._exog = np.array(model.exog)
+        self._seen = ~np.isnan(self._endog)
+        any_seen = self._seen.any(axis=1)
+        self._largest = [_largest_root(self._exog[any_seen], j) for j in c.moving]
+        self._state = [
+            name
+            for key in ("state_cov", "proportion")
+            for name in model.layout.blocks[key].param_names
+        ]
+        self._null = self._fit_null(model)
+        self._mean, self._factor = self._null_moments()
+
+    def _null_moments(self) -> tuple[Array, Array]:
+        """Return means and the factor of V under which samples are drawn."""
+        p = self._endog.shape[1]
+        fixed = self.model.layout.blocks["obs_cov"].is_fixed
+        V = np.asarray(self.model.matrices(self._null_params)["obs_cov"])
+        if self.pivotal:
+            return np.zeros_like(self._endog), np.linalg.cholesky(V if fixed else np.eye(p))
+        coefs = np.zeros((self._exog.shape[1], p))
+        if self.model.start_kind != "diffuse":  # these likelihoods do depend on the coefficients
+            null = self.model.smooth(self._null_params)
+            coefs = np.asarray(null.smoothed_state)[: coefs.size, -1].reshape(coefs.shape)
+        return self._exog @ coefs, np.linalg.cholesky(V)
+
+    def draw(self, rng: np.random.Generator) -> Array:
+        """Return data, missing where the data are."""
+        noise = rng.standard_normal(self._endog.shape) @ self._factor.T
+        return np.where(self._seen, self._mean + noise, np.nan)
+
+    def ratio(self, sample: Array) -> tuple[float, bool]:
+        """Return the ratio of a sample."""
+        model = clone_with(self.model, sample)
+        llf_null, V, done_null = self._fit_null(model)
+        llf, done = self._fit(model, V, None)
+        return max(0.0, 2.0 * (llf - llf_null)), done and done_null
+
+    def observed(self, params: Array | None) -> tuple[float, float, bool]:
+        """Return both log-likelihoods of the data."""
+        llf_null, V, done_null = self._null
+        llf, done = self._fit(self.model, V, params)
+        return max(llf, llf_null), llf_null, done and done_null
+
+    def _fit_null(self, model: Any) -> tuple[float, Array, bool]:
+        """Return log-likelihood and V of the fit with constant coefficients, and whether it converged."""
+        with _quiet(), model.fix_params(dict.fromkeys(self._state, 0.0)):
+            res = model.fit(method="lbfgs", low_memory=True, cov_type="none")
+        params = np.asarray(res.params, dtype=float)
+        if model is self.model:
+            self._null_params = params
+        return float(res.llf), np.asarray(model.matrices(params)["obs_cov"]), bool(res.converged)
+
+    def _fit(self, model: Any, V: Array, params: Array | None) -> tuple[float, bool]:
+        """Return the highest log-likelihood of a few starts, and whether a fit reached it."""
+        starts = [start_params(model, V, self._largest, size) for size in (SMALL, MODERATE)]
+        starts += [] if params is None else [params]
+        found = []
+        with _quiet():
+            for start in starts:
+                res = model.fit(start, method="lbfgs", low_memory=True, cov_type="none")
+                found.append((float(res.llf), bool(res.converged)))
+        best = max(value for value, _ in found)
+        return best, any(done for value, done in found if value > best - 1e-6 * (1.0 + abs(best)))
+
+
+def _largest_root(exog: Array, moving: int) -> float:
+    """Return the largest root of the contrasts; a bound, for long samples."""
+    if len(exog) <= _LARGEST_SPECTRUM // 4:
+        return contrasts(exog, moving, np.ones(len(exog), dtype=bool)).largest
+    return float(np.mean(exog[:, moving] ** 2)) * (len(exog) / np.pi) ** 2
+
+
+def clone_with(model: Any, endog: Array, **changes: Any) -> Any:
+    """Return a model for other data of the same periods, with the names of the series and regressors."""
+    c = model.coefficients
+    names = changes.pop("names", c.endog)
+    index = model._index
+    data = pd.DataFrame(endog, index=index, columns=names)
+    exog = pd.DataFrame(np.asarray(model.exog), index=index, columns=c.regressors)
+    return model.clone(data, exog, **changes)
+
+
+def series_models(model: Any) -> list[Any]:
+    """Return the model of each series alone, with variances free and an exact diffuse start."""
+    start = {"initialization": "diffuse", "initial_state": None, "initial_state_cov": None}
+    scalar = {"obs_cov": "unstructured", "state_cov": "unstructured"}
+    return [
+        clone_with(model, np.asarray(model.endog)[:, [i]], names=[name], **start, **scalar)
+        for i, name in enumerate(model.coefficients.endog)
+    ]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the warnings of fits that are counted instead."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,315 @@
+r"""
+A regression with one regressor whose coefficients are random walks, as independent rows.
+
+With rows of Y either complete or missing, and flat coefficients at the start, let the columns of U span what is
+orthogonal to the regressors, rotated so that :math:`U' D K D U` is diagonal with roots :math:`\lambda_i`
+(:math:`D = diag(x_j)`, :math:`K_{st} = \min(s, t) - 1`). The rows of :math:`Z = U'Y` are independent,
+
+.. math:: z_i \sim N(0, V + \lambda_i W), \qquad i = 1, \ldots, n - m,
+
+and their likelihood is the exact diffuse one, to a constant. For W = q V and V unstructured, V is
+concentrated out and one dimension is left (Crainiceanu & Ruppert 2004, JRSS B 66, 165-185, section 3, for
+p = 1):
+
+.. math:: LR(q) = (n - m) (\log|S(0)| - \log|S(q)|) - p \sum_i \log(1 + q \lambda_i),
+    \quad S(q) = \sum_i z_i z_i' / (1 + q \lambda_i).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+import scipy.optimize
+
+from ..numerics.linear_algebra import Array
+from ..params.covariance import structure_of
+from ..statespace.system_score import SystemScore
+
+SMALL, MODERATE = 1.0, 30.0
+"""Sizes of W at the starts of a maximisation: times V over the largest root."""
+CONVERGED = 1e-3
+"""Largest scaled score at a maximum."""
+
+
+@dataclass(frozen=True)
+class Contrasts:
+    """
+    What turns the rows of a regression into independent ones.
+
+    Attributes
+    ----------
+    basis : ndarray, (n, n - m)
+        U, for the rows that are observed.
+    roots : ndarray, (n - m,)
+        The lambda_i.
+    log_det : float
+        log |X'X|.
+    """
+
+    basis: Array
+    roots: Array
+    log_det: float
+
+    @property
+    def largest(self) -> float:
+        """The largest root."""
+        return float(np.max(self.roots))
+
+
+def contrasts(exog: Array, moving: int, seen: Array) -> Contrasts:
+    """
+    Return the contrasts for one moving regressor.
+
+    Parameters
+    ----------
+    exog : ndarray, (nobs, m)
+        Regressors of all periods.
+    moving : int
+        The column whose coefficients move.
+    seen : ndarray of bool, (nobs,)
+        The periods that are observed.
+    """
+    X, m = exog[seen], exog.shape[1]
+    q, r = np.linalg.qr(X, mode="complete")
+    rest = q[:, m:]
+    before = np.tril(np.ones((len(exog),) * 2), -1)[seen]  # row t: the steps 1..t-1 that theta_t has taken
+    factor = rest.T @ (X[:, [moving]] * before)
+    roots, vectors = np.linalg.eigh(factor @ factor.T)
+    log_det = 2.0 * float(np.sum(np.log(np.abs(np.diag(r)[:m]))))
+    return Contrasts(rest @ vectors, np.clip(roots, 0.0, None), log_det)
+
+
+class ProfileRatio:
+    """
+    Likelihood ratios of W = 0 against W = q V by the profile likelihood of q.
+
+    Parameters
+    ----------
+    found : Contrasts
+        The contrasts.
+    obs : {"unstructured", "diagonal", "scalar"}
+        Structure of V.
+    p : int
+        Number of series.
+    """
+
+    def __init__(self, found: Contrasts, obs: str, p: int) -> None:
+        self.roots, self.obs, self.p = found.roots, obs, p
+        positive = found.roots[found.roots > 1e-12 * found.largest]
+        self.grid = np.geomspace(1e-3 / found.largest, 1e4 / positive[0], 80)
+        self._weights = 1.0 / (1.0 + self.grid[:, None] * self.roots)
+        self._penalty = p * np.sum(np.log1p(self.grid[:, None] * self.roots), axis=1)
+
+    def draw(self, rng: np.random.Generator) -> Array:
+        """Return rows under W = 0 and V = I."""
+        return rng.standard_normal((len(self.roots), self.p))
+
+    def ratio(self, rows: Array) -> tuple[float, bool]:
+        """Return the likelihood ratio of the best q, and that it was found."""
+        products = self._products(rows)
+        base = self._log_det(products.sum(axis=0)[None])[0]
+        n = len(rows)
+
+        def at(q: float) -> float:
+            weighted = (1.0 / (1.0 + q * self.roots)) @ products
+            penalty = self.p * np.sum(np.log1p(q * self.roots))
+            return float(n * (base - self._log_det(weighted[None])[0]) - penalty)
+
+        values = n * (base - self._log_det(self._weights @ products)) - self._penalty
+        best = int(np.argmax(values))
+        low = 0.0 if best == 0 else self.grid[best - 1]
+        high = self.grid[min(best + 1, len(self.grid) - 1)]
+        inner = scipy.optimize.minimize_scalar(
+            lambda q: -at(q), bounds=(low, high), method="bounded", options={"xatol": 1e-7 * high}
+        )
+        return max(0.0, float(values[best]), -float(inner.fun)), True
+
+    def _products(self, rows: Array) -> Array:
+        if self.obs == "unstructured" and self.p > 1:
+            return (rows[:, :, None] * rows[:, None, :]).reshape(len(rows), -1)
+        squares = rows**2
+        return squares if self.obs == "diagonal" else squares.sum(axis=1, keepdims=True)
+
+    def _log_det(self, sums: Array) -> Array:
+        if self.obs == "unstructured" and self.p > 1:
+            return np.asarray(np.linalg.slogdet(sums.reshape(-1, self.p, self.p))[1])
+        logs = np.log(sums)
+        return np.asarray(logs.sum(axis=1) if self.obs == "diagonal" else self.p * logs[:, 0])
+
+
+class ContrastRatio:
+    """
+    Likelihood ratios of W = 0 against any structures of V and W, by L-BFGS on the independent rows.
+
+    Parameters
+    ----------
+    model : DynamicRegression
+        Its layout, `matrices` and `score_by_block` are used, not its data.
+    found : Contrasts
+        The contrasts.
+    obs_cov : ndarray, (p, p)
+        V under which rows are drawn.
+    """
+
+    def __init__(self, model: Any, found: Contrasts, obs_cov: Array) -> None:
+        self.model, self.layout, self.found = model, model.layout, found
+        self.roots = found.roots
+        self.p = len(obs_cov)
+        self._factor = np.linalg.cholesky(obs_cov)
+        self._obs = self.layout.block_params("obs_cov")
+        z = self.layout.unconstrain(self.start(obs_cov, SMALL))
+        self._scale = self._scales(z)
+
+    def draw(self, rng: np.random.Generator) -> Array:
+        """Return rows under W = 0."""
+        return rng.standard_normal((len(self.roots), self.p)) @ self._factor.T
+
+    def start(self, obs_cov: Array, size: float) -> Array:
+        """Return parameters with a given V, and W a share of its diagonal."""
+        return start_params(self.model, obs_cov, [self.found.largest], size)
+
+    def ratio(self, rows: Array, also: Array | None = None) -> tuple[float, bool]:
+        """
+        Return the likelihood ratio and whether a maximum was found.
+
+        ``also`` are parameters of one more start.
+        """
+        null, obs_cov, found_null = self.null(rows)
+        starts = [self.start(obs_cov, size) for size in (SMALL, MODERATE)]
+        tries = [self._maximise(rows, z, np.arange(len(z))) for z in map(self.layout.unconstrain, starts)]
+        if also is not None:
+            tries.append((self.value_and_score(also, rows)[0], also, False))
+        value, _, done = max(tries, key=lambda item: item[0])
+        reached = [item[2] for item in tries if item[0] > value - 1e-6 * (1.0 + abs(value))]
+        return max(0.0, 2.0 * (value - null)), found_null and (any(reached) or done)
+
+    def null(self, rows: Array) -> tuple[float, Array, bool]:
+        """Return the log-likelihood at W = 0, its V and whether a maximum was found."""
+        block = self.layout.blocks["obs_cov"]
+        params = np.zeros(len(self.layout))
+        target = rows.T @ rows / len(rows)
+        done = True
+        if not block.is_fixed:
+            closed = structure_of(block).estimate(target)
+            if closed is None:
+                z = self.layout.unconstrain(self.start(np.diag(np.diag(target)), 0.0))
+                _, params, done = self._maximise(rows, z, self._obs)
+            else:
+                params[self.layout.positions(structure_of(block).param_names)] = closed
+        obs_cov = self.model.matrices(params)["obs_cov"]
+        return self.value_and_score(params, rows)[0], obs_cov, done
+
+    def loglike(self, params: Array, rows: Array) -> float:
+        """Return the exact diffuse log-likelihood of the regression at a full parameter vector."""
+        return self.value_and_score(params, rows)[0] - self._constant
+
+    def null_loglike(self, rows: Array) -> float:
+        """Return the highest exact diffuse log-likelihood with W = 0."""
+        return self.null(rows)[0] - self._constant
+
+    @property
+    def _constant(self) -> float:
+        log_two_pi = len(self.found.basis) * np.log(2.0 * np.pi)
+        return float(0.5 * self.p * (self.found.log_det + log_two_pi))
+
+    def value_and_score(self, params: Array, rows: Array) -> tuple[float, Array]:
+        """Return the log-likelihood of the rows (without 2 pi) and its gradient by parameter."""
+        at = self.model.matrices(params)
+        basis, variances = self._spectrum(at["obs_cov"], at["state_cov"])
+        inverse = 1.0 / variances
+        scaled = (rows @ basis) * inverse
+        value = -0.5 * float(np.sum(np.log(variances)) + np.sum(scaled**2 * variances))
+        value += len(rows) * float(np.linalg.slogdet(basis)[1])
+        by_obs = scaled.T @ scaled - np.diag(inverse.sum(axis=0))
+        weighted = scaled.T * self.roots
+        by_state = weighted @ scaled - np.diag(self.roots @ inverse)
+        by = {
+            "obs_cov": 0.5 * basis @ by_obs @ basis.T,
+            "state_cov": 0.5 * basis @ by_state @ basis.T,
+        }
+        none = np.zeros(0)
+        blocks = self.model.score_by_block(SystemScore(value, by, none, none, none), params)
+        return value, self.layout.gradient(blocks)
+
+    def _spectrum(self, obs_cov: Array, state_cov: Array) -> tuple[Array, Array]:
+        """Return B with B'(V + lambda_i W)B diagonal, and these diagonals (N, p); raises outside the cone."""
+        typical = self.found.largest
+        shares, basis = scipy.linalg.eigh(obs_cov, obs_cov + typical * state_cov)
+        if shares[0] < -1e-10 or shares[-1] > 1.0 + 1e-10:
+            raise np.linalg.LinAlgError("not a covariance matrix")
+        shares = np.clip(shares, 0.0, 1.0)
+        variances = shares + np.outer(self.roots / typical, 1.0 - shares)
+        if np.min(variances) <= 0.0:
+            raise np.linalg.LinAlgError("singular")
+        return basis, variances
+
+    def _scales(self, z: Array) -> Array:
+        """Return one over the root of the expected information, by unconstrained parameter."""
+        at = self.model.matrices(self.layout.constrain(z))
+        basis, variances = self._spectrum(at["obs_cov"], at["state_cov"])
+        inverse = 1.0 / variances
+        pairs = [(inverse * self.roots[:, None] ** k).T @ inverse for k in range(3)]
+        out = np.ones(len(z))
+        for i in range(len(z)):
+            step = np.zeros(len(z))
+            step[i] = 1e-5 * max(abs(z[i]), 1e-3 * float(np.max(np.abs(z))))
+            ahead, behind = (self.model.matrices(self.layout.constrain(z + s)) for s in (step, -step))
+            dV, dW = (
+                basis.T @ (ahead[key] - behind[key]) @ basis / (2.0 * step[i])
+                for key in ("obs_cov", "state_cov")
+            )
+            information = 0.5 * np.sum(pairs[0] * dV**2 + 2.0 * pairs[1] * dV * dW + pairs[2] * dW**2)
+            out[i] = 1.0 / np.sqrt(information) if information > 0 else 1.0
+        return out
+
+    def _maximise(self, rows: Array, start: Array, places: Array) -> tuple[float, Array, bool]:
+        """Return value, parameters and whether the score vanishes, moving some unconstrained parameters."""
+        scale, last = self._scale[places], [np.inf]
+
+        def objective(w: Array) -> tuple[float, Array]:
+            z = start.copy()
+            z[places] += scale * w
+            try:
+                value, gradient = self.value_and_score(self.layout.constrain(z), rows)
+            except (np.linalg.LinAlgError, ValueError):
+                wall = last[0] if np.isfinite(last[0]) else 0.0
+                return wall + 10.0 + abs(wall), np.zeros(len(w))
+            last[0] = -value
+            return -value, -self.layout.pull_back(z, gradient)[places] * scale
+
+        options = {"maxiter": 500, "maxfun": 5000, "maxcor": 20, "ftol": 1e-13, "gtol": 1e-5}
+        out = scipy.optimize.minimize(  # type: ignore[call-overload]
+            objective, np.zeros(len(places)), jac=True, method="L-BFGS-B", options=options
+        )
+        z = start.copy()
+        z[places] += scale * out.x
+        return -float(out.fun), self.layout.constrain(z), bool(np.max(np.abs(out.jac)) < CONVERGED)
+
+
+def start_params(model: Any, obs_cov: Array, largest: list[float], size: float) -> Array:
+    """
+    Return parameters with a given V, and each W diagonal: a share of that of V over the largest root.
+
+    Parameters
+    ----------
+    model : DynamicRegression
+        The model.
+    obs_cov : ndarray, (p, p)
+        V.
+    largest : list of float
+        Largest root of the contrasts, by moving regressor.
+    size : float
+        The share.
+    """
+    layout = model.layout
+    shares = size / np.array(largest)
+    state_cov = np.diag(np.kron(shares, np.diag(obs_cov)))
+    for place in model.proportional:
+        rows = slice(place * len(obs_cov), (place + 1) * len(obs_cov))
+        state_cov[rows, rows] = 0.0
+    proportion = np.diag(shares[np.array(model.proportional, dtype=int)])
+    matrices = {"obs_cov": obs_cov, "state_cov": state_cov, "proportion": proportion}
+    return layout.project(matrices, np.zeros(len(layout)))
