@@ -53,7 +53,8 @@ class StateSpaceError(Exception):
             parts.append(f"got {_brief(got)}")
         if expected is not None:
             parts.append(f"expected {_brief(expected)}")
-        message = f"{what}: {'; '.join(parts)}." if parts else f"{what}."
+        whole = what if what.endswith(".") else f"{what}."  # as it is when unpickled
+        message = f"{what}: {'; '.join(parts)}." if parts else whole
         if remedy is not None:
             message = f"{message} {remedy}"
         super().__init__(message)

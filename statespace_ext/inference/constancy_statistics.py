@@ -11,7 +11,17 @@ import numpy as np
 import pandas as pd
 
 from ..numerics.linear_algebra import Array
-from .contrasts import MODERATE, SMALL, ContrastRatio, ProfileRatio, contrasts, start_params
+from .contrasts import (
+    MODERATE,
+    SMALL,
+    ContrastRatio,
+    Contrasts,
+    ProfileRatio,
+    contrasts,
+    null_params,
+    null_start,
+    start_params,
+)
 from .structures import is_equivariant, obs_kind, state_kinds
 
 _LARGEST_SPECTRUM = 4000
@@ -80,8 +90,8 @@ class ProfiledRatio(_Contrasted):
 
     def __init__(self, model: Any, obs: str) -> None:
         super().__init__(model)
+        self._model = model
         self._profile = ProfileRatio(self.found, obs, model.k_endog)
-        self._full = ContrastRatio(model, self.found, np.eye(model.k_endog))
 
     def draw(self, rng: np.random.Generator) -> Array:
         """Return rows with V = I."""
@@ -93,7 +103,7 @@ class ProfiledRatio(_Contrasted):
 
     def observed(self, params: Array | None) -> tuple[float, float, bool]:
         """Return both log-likelihoods of the data."""
-        null = self._full.null_loglike(self.rows)
+        null = _in_data_units(self._model, self.found, self.rows).null_loglike(self.rows)
         value, found = self._profile.ratio(self.rows)
         return null + 0.5 * value, null, found
 
@@ -103,32 +113,33 @@ class SpectralRatio(_Contrasted):
 
     def __init__(self, model: Any, pivotal: bool) -> None:
         super().__init__(model)
-        self.pivotal = pivotal
-        block = model.layout.blocks["obs_cov"]
-        if block.is_fixed:
-            obs_cov = block.fixed
-        elif pivotal:
-            obs_cov = np.eye(model.k_endog)
+        self.pivotal, self._model = pivotal, model
+        if pivotal:
+            null = null_params(model.layout, np.eye(model.k_endog))
+            self._drawn = ContrastRatio(model, self.found, null)
         else:
-            typical = np.diag(np.mean(self.rows**2, axis=0))
-            obs_cov = ContrastRatio(model, self.found, typical).null(self.rows)[1]
-        self._full = ContrastRatio(model, self.found, obs_cov)
+            self._drawn = _in_data_units(model, self.found, self.rows)
 
     def draw(self, rng: np.random.Generator) -> Array:
         """Return rows."""
-        return self._full.draw(rng)
+        return self._drawn.draw(rng)
 
     def ratio(self, sample: Array) -> tuple[float, bool]:
         """Return the ratio."""
-        return self._full.ratio(sample)
+        return self._drawn.ratio(sample)
 
     def observed(self, params: Array | None) -> tuple[float, float, bool]:
         """Return both log-likelihoods of the data."""
-        typical = self._full.null(self.rows)[1]
-        scaled = ContrastRatio(self._full.model, self.found, typical)  # in the units of the data
+        scaled = _in_data_units(self._model, self.found, self.rows)
         null = scaled.null_loglike(self.rows)
         value, found = scaled.ratio(self.rows, params)
         return null + 0.5 * value, null, found
+
+
+def _in_data_units(model: Any, found: Contrasts, rows: Array) -> ContrastRatio:
+    """Return the ratio scaled to the data: at the V of the fit with constant coefficients."""
+    first = null_start(model.layout, rows.T @ rows / len(rows))
+    return ContrastRatio(model, found, ContrastRatio(model, found, first).null(rows)[1])
 
 
 class FittedRatio:
@@ -142,24 +153,21 @@ class FittedRatio:
         self._seen = ~np.isnan(self._endog)
         any_seen = self._seen.any(axis=1)
         self._largest = [_largest_root(self._exog[any_seen], j) for j in c.moving]
-        self._state = [
-            name
-            for key in ("state_cov", "proportion")
-            for name in model.layout.blocks[key].param_names
-        ]
+        keys = [key for key in ("state_cov", "state_loading", "proportion") if key in model.layout.blocks]
+        self._state = [name for key in keys for name in model.layout.blocks[key].param_names]
         self._null = self._fit_null(model)
         self._mean, self._factor = self._null_moments()
 
     def _null_moments(self) -> tuple[Array, Array]:
         """Return means and the factor of V under which samples are drawn."""
-        p = self._endog.shape[1]
+        p, params = self._endog.shape[1], self._null[1]
         fixed = self.model.layout.blocks["obs_cov"].is_fixed
-        V = np.asarray(self.model.matrices(self._null_params)["obs_cov"])
+        V = np.asarray(self.model.matrices(params)["obs_cov"])
         if self.pivotal:
             return np.zeros_like(self._endog), np.linalg.cholesky(V if fixed else np.eye(p))
         coefs = np.zeros((self._exog.shape[1], p))
         if self.model.start_kind != "diffuse":  # these likelihoods do depend on the coefficients
-            null = self.model.smooth(self._null_params)
+            null = self.model.smooth(params, cov_type="none")
             coefs = np.asarray(null.smoothed_state)[: coefs.size, -1].reshape(coefs.shape)
         return self._exog @ coefs, np.linalg.cholesky(V)
 
@@ -171,28 +179,25 @@ class FittedRatio:
     def ratio(self, sample: Array) -> tuple[float, bool]:
         """Return the ratio of a sample."""
         model = clone_with(self.model, sample)
-        llf_null, V, done_null = self._fit_null(model)
-        llf, done = self._fit(model, V, None)
+        llf_null, null, done_null = self._fit_null(model)
+        llf, done = self._fit(model, null, None)
         return max(0.0, 2.0 * (llf - llf_null)), done and done_null
 
     def observed(self, params: Array | None) -> tuple[float, float, bool]:
         """Return both log-likelihoods of the data."""
-        llf_null, V, done_null = self._null
-        llf, done = self._fit(self.model, V, params)
+        llf_null, null, done_null = self._null
+        llf, done = self._fit(self.model, null, params)
         return max(llf, llf_null), llf_null, done and done_null
 
     def _fit_null(self, model: Any) -> tuple[float, Array, bool]:
-        """Return log-likelihood and V of the fit with constant coefficients, and whether it converged."""
+        """Return log-likelihood and parameters with constant coefficients, and whether the fit converged."""
         with _quiet(), model.fix_params(dict.fromkeys(self._state, 0.0)):
             res = model.fit(method="lbfgs", low_memory=True, cov_type="none")
-        params = np.asarray(res.params, dtype=float)
-        if model is self.model:
-            self._null_params = params
-        return float(res.llf), np.asarray(model.matrices(params)["obs_cov"]), bool(res.converged)
+        return float(res.llf), np.asarray(res.params, dtype=float), bool(res.converged)
 
-    def _fit(self, model: Any, V: Array, params: Array | None) -> tuple[float, bool]:
+    def _fit(self, model: Any, null: Array, params: Array | None) -> tuple[float, bool]:
         """Return the highest log-likelihood of a few starts, and whether a fit reached it."""
-        starts = [start_params(model, V, self._largest, size) for size in (SMALL, MODERATE)]
+        starts = [start_params(model, null, self._largest, size) for size in (SMALL, MODERATE)]
         starts += [] if params is None else [params]
         found = []
         with _quiet():
@@ -210,24 +215,11 @@ def _largest_root(exog: Array, moving: int) -> float:
     return float(np.mean(exog[:, moving] ** 2)) * (len(exog) / np.pi) ** 2
 
 
-def clone_with(model: Any, endog: Array, **changes: Any) -> Any:
-    """Return a model for other data of the same periods, with the names of the series and regressors."""
-    c = model.coefficients
-    names = changes.pop("names", c.endog)
-    index = model._index
-    data = pd.DataFrame(endog, index=index, columns=names)
-    exog = pd.DataFrame(np.asarray(model.exog), index=index, columns=c.regressors)
-    return model.clone(data, exog, **changes)
-
-
-def series_models(model: Any) -> list[Any]:
-    """Return the model of each series alone, with variances free and an exact diffuse start."""
-    start = {"initialization": "diffuse", "initial_state": None, "initial_state_cov": None}
-    scalar = {"obs_cov": "unstructured", "state_cov": "unstructured"}
-    return [
-        clone_with(model, np.asarray(model.endog)[:, [i]], names=[name], **start, **scalar)
-        for i, name in enumerate(model.coefficients.endog)
-    ]
+def clone_with(model: Any, endog: Array) -> Any:
+    """Return the model for other data of the same periods."""
+    c, index = model.coefficients, model._index
+    data = pd.DataFrame(endog, index=index, columns=c.endog)
+    return model.clone(data, pd.DataFrame(np.asarray(model.exog), index=index, columns=c.regressors))
 
 
 @contextmanager

@@ -24,6 +24,7 @@ import numpy as np
 import scipy.linalg
 import scipy.optimize
 
+from ..em.factor import factor_analysis_steps
 from ..numerics.linear_algebra import Array
 from ..params.covariance import structure_of
 from ..statespace.system_score import SystemScore
@@ -150,26 +151,28 @@ class ContrastRatio:
         Its layout, `matrices` and `score_by_block` are used, not its data.
     found : Contrasts
         The contrasts.
-    obs_cov : ndarray, (p, p)
-        V under which rows are drawn.
+    null : ndarray
+        Parameters with W = 0, and the V under which rows are drawn.
     """
 
-    def __init__(self, model: Any, found: Contrasts, obs_cov: Array) -> None:
+    def __init__(self, model: Any, found: Contrasts, null: Array) -> None:
         self.model, self.layout, self.found = model, model.layout, found
         self.roots = found.roots
+        obs_cov = model.matrices(null)["obs_cov"]
         self.p = len(obs_cov)
         self._factor = np.linalg.cholesky(obs_cov)
-        self._obs = self.layout.block_params("obs_cov")
-        z = self.layout.unconstrain(self.start(obs_cov, SMALL))
-        self._scale = self._scales(z)
+        self._obs = np.concatenate(
+            [self.layout.block_params(key) for key in ("obs_cov", "obs_loading") if key in self.layout.blocks]
+        )
+        self._scale = self._scales(self.layout.unconstrain(self.start(null, SMALL)))
 
     def draw(self, rng: np.random.Generator) -> Array:
         """Return rows under W = 0."""
         return rng.standard_normal((len(self.roots), self.p)) @ self._factor.T
 
-    def start(self, obs_cov: Array, size: float) -> Array:
-        """Return parameters with a given V, and W a share of its diagonal."""
-        return start_params(self.model, obs_cov, [self.found.largest], size)
+    def start(self, null: Array, size: float) -> Array:
+        """Return parameters with the V of others, and a W that is a share of its diagonal."""
+        return start_params(self.model, null, [self.found.largest], size)
 
     def ratio(self, rows: Array, also: Array | None = None) -> tuple[float, bool]:
         """
@@ -177,30 +180,23 @@ class ContrastRatio:
 
         ``also`` are parameters of one more start.
         """
-        null, obs_cov, found_null = self.null(rows)
-        starts = [self.start(obs_cov, size) for size in (SMALL, MODERATE)]
+        value_null, null, found_null = self.null(rows)
+        starts = [self.start(null, size) for size in (SMALL, MODERATE)]
         tries = [self._maximise(rows, z, np.arange(len(z))) for z in map(self.layout.unconstrain, starts)]
         if also is not None:
             tries.append((self.value_and_score(also, rows)[0], also, False))
-        value, _, done = max(tries, key=lambda item: item[0])
-        reached = [item[2] for item in tries if item[0] > value - 1e-6 * (1.0 + abs(value))]
-        return max(0.0, 2.0 * (value - null)), found_null and (any(reached) or done)
+        best = max(value for value, *_ in tries)
+        done = any(found for value, _, found in tries if value > best - 1e-6 * (1.0 + abs(best)))
+        return max(0.0, 2.0 * (best - value_null)), found_null and done
 
     def null(self, rows: Array) -> tuple[float, Array, bool]:
-        """Return the log-likelihood at W = 0, its V and whether a maximum was found."""
-        block = self.layout.blocks["obs_cov"]
-        params = np.zeros(len(self.layout))
+        """Return the log-likelihood with W = 0, its parameters and whether a maximum was found."""
         target = rows.T @ rows / len(rows)
-        done = True
-        if not block.is_fixed:
-            closed = structure_of(block).estimate(target)
-            if closed is None:
-                z = self.layout.unconstrain(self.start(np.diag(np.diag(target)), 0.0))
-                _, params, done = self._maximise(rows, z, self._obs)
-            else:
-                params[self.layout.positions(structure_of(block).param_names)] = closed
-        obs_cov = self.model.matrices(params)["obs_cov"]
-        return self.value_and_score(params, rows)[0], obs_cov, done
+        params = null_params(self.layout, target)
+        if params is not None:
+            return self.value_and_score(params, rows)[0], params, True
+        first = self.layout.unconstrain(null_start(self.layout, target))
+        return self._maximise(rows, first, self._obs)
 
     def loglike(self, params: Array, rows: Array) -> float:
         """Return the exact diffuse log-likelihood of the regression at a full parameter vector."""
@@ -289,27 +285,63 @@ class ContrastRatio:
         return -float(out.fun), self.layout.constrain(z), bool(np.max(np.abs(out.jac)) < CONVERGED)
 
 
-def start_params(model: Any, obs_cov: Array, largest: list[float], size: float) -> Array:
+def null_params(layout: Any, target: Array) -> Array | None:
+    """Return the parameters with W = 0 that fit a mean residual matrix best; None without a closed form."""
+    block, params = layout.blocks["obs_cov"], np.zeros(len(layout))
+    if _loadings(layout, "obs_loading"):
+        return None
+    if not block.is_fixed:
+        structure = structure_of(block)
+        closed = structure.estimate(target)
+        if closed is None:
+            return None
+        params[layout.positions(structure.param_names)] = closed
+    return params
+
+
+def null_start(layout: Any, target: Array) -> Array:
+    """Return parameters with W = 0 and a V near a mean residual matrix."""
+    rank = _loadings(layout, "obs_loading")
+    if not rank:
+        return np.asarray(layout.project({"obs_cov": np.diag(np.diag(target))}, np.zeros(len(layout))))
+    values, vectors = np.linalg.eigh(target)
+    loading = vectors[:, -rank:] * np.sqrt(0.5 * values[-rank:])
+    loading, specific = factor_analysis_steps(target, loading, np.diag(target - loading @ loading.T))
+    matrices = {"obs_cov": np.diag(specific), "obs_loading": loading}
+    return np.asarray(layout.project(matrices, np.zeros(len(layout))))
+
+
+def start_params(model: Any, null: Array, largest: list[float], size: float) -> Array:
     """
-    Return parameters with a given V, and each W diagonal: a share of that of V over the largest root.
+    Return parameters with the V of others, and each W a share of its diagonal over the largest root.
 
     Parameters
     ----------
     model : DynamicRegression
         The model.
-    obs_cov : ndarray, (p, p)
-        V.
+    null : ndarray
+        Parameters with the V.
     largest : list of float
         Largest root of the contrasts, by moving regressor.
     size : float
         The share.
     """
     layout = model.layout
-    shares = size / np.array(largest)
-    state_cov = np.diag(np.kron(shares, np.diag(obs_cov)))
+    variances = np.diag(model.matrices(null)["obs_cov"])
+    p, shares = len(variances), size / np.array(largest)
+    steps = np.kron(shares, variances)
     for place in model.proportional:
-        rows = slice(place * len(obs_cov), (place + 1) * len(obs_cov))
-        state_cov[rows, rows] = 0.0
+        steps[place * p : (place + 1) * p] = 0.0
     proportion = np.diag(shares[np.array(model.proportional, dtype=int)])
-    matrices = {"obs_cov": obs_cov, "state_cov": state_cov, "proportion": proportion}
-    return layout.project(matrices, np.zeros(len(layout)))
+    matrices = {"state_cov": np.diag(steps), "proportion": proportion}
+    if _loadings(layout, "state_loading"):
+        block = layout.blocks["state_loading"]
+        loading = np.zeros(block.shape)
+        loading[block.rows, block.columns] = 0.5 * np.sqrt(steps[block.rows])
+        matrices["state_loading"] = loading
+    return np.asarray(layout.project(matrices, null))
+
+
+def _loadings(layout: Any, key: str) -> int:
+    """Return the number of factors in a block of the layout, zero where there is no such block."""
+    return int(layout.blocks[key].shape[1]) if key in layout.blocks else 0

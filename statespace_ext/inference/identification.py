@@ -20,6 +20,7 @@ from ..params.affine import IntArray
 from ..params.layout import ParameterLayout
 
 _RANK_TOLERANCE = 1e-8
+_WINDOWS = 12
 _LARGEST_PROBLEM = 3e7
 """Parameters times squared series; above it the check is left out, and the result says so."""
 
@@ -152,6 +153,8 @@ class _MomentDerivatives:
         self.at = self.layout.matrices(params)
         self.k, self.size = model.k_factors, model.k_factors * model.lags
         self.horizon = 2 * self.size + 2
+        self.varying = any(block.time_varying for block in self.layout.blocks.values())
+        self.windows = self._windows()
         self.rng = np.random.default_rng(7)
         self.diffuse = model.start_kind in ("diffuse", "approximate_diffuse")
         self.n = len(self.layout) + (self.size if self.diffuse else 0)
@@ -228,16 +231,29 @@ class _MomentDerivatives:
         dZ[:, :, : self.k] = self._block("design")
         return Z, dZ
 
+    def _windows(self) -> list[int]:
+        """
+        Return the periods s from which covariances with later ones are taken.
+
+        The first ones, where the matrices are constant; else also some spread over the sample, since
+        matrices that vary may be constant at first.
+        """
+        first = list(range(self.horizon))
+        if not self.varying:
+            return first
+        spread = np.linspace(self.horizon, max(self.model.nobs - 1, self.horizon), _WINDOWS)
+        return sorted({*first, *spread.astype(int).tolist()})
+
     def rows(self) -> Iterator[Array]:
         """Yield rows of the derivative, (number, n)."""
         a, da, P, dP = self._start()
-        for s in range(self.horizon):
+        for s in range(self.windows[-1] + 1):
             exog = self.rng.standard_normal(self.model.k_exog)
             state_exog = self.rng.standard_normal(self.model.k_state_exog)
             c, dc, _, dd = self._intercepts(s, exog, state_exog)
             Z, dZ = self._design(s)
             yield (dd + dZ @ a + da @ Z.T).T
-            if s == 0 or self.model.start_kind != "stationary":
+            if s in self.windows and (s == 0 or self.varying or self.model.start_kind != "stationary"):
                 yield from self._covariances(s, P, dP)
             T, dT = self._transition(s)
             W, dW = self._noise(s)
@@ -253,7 +269,7 @@ class _MomentDerivatives:
         p = len(Zs)
         width = min(p, int(np.ceil(p * np.sqrt(2.0 / self.horizon))) + 2)
         X, dX = P, dP
-        for t in range(s, self.horizon):
+        for t in range(s, max(self.horizon, min(s + 2, self.model.nobs))):
             Z, dZ = self._design(t)
             left = np.eye(p) if width == p else self.rng.standard_normal((p, width))
             right = left if t == s or width == p else self.rng.standard_normal((p, width))

@@ -11,9 +11,9 @@ from ..params.affine import AffineMatrix, IntArray
 
 _CLOSED = {
     "unstructured": {"unstructured", "proportional"},
-    "diagonal": {"unstructured", "diagonal", "proportional"},
+    "diagonal": {"unstructured", "diagonal", "factor", "proportional"},
     "equicorrelated": {"unstructured", "equicorrelated", "proportional"},
-    "scalar": {"unstructured", "diagonal", "equicorrelated", "scalar", "proportional", "patterned"},
+    "scalar": {"unstructured", "diagonal", "equicorrelated", "scalar", "factor", "proportional", "patterned"},
 }
 """By structure of V: the structures of W that A W A' keeps, for each A with A A' = V."""
 
@@ -72,7 +72,8 @@ def _kind_by_count(p: int, covariances: int, different_variances: int, different
 
 def obs_kind(model: Any) -> str:
     """Return the name of the structure of V."""
-    return covariance_kind(model.layout.blocks["obs_cov"])
+    rank = _factors(model, "obs_loading", np.arange(model.coefficients.p))
+    return f"factor:{rank}" if rank else covariance_kind(model.layout.blocks["obs_cov"])
 
 
 def state_kinds(model: Any) -> dict[str, str]:
@@ -89,12 +90,22 @@ def state_kinds(model: Any) -> dict[str, str]:
         np.any(block.rows // p != block.columns // p) or np.any(block.fixed * ~_same_block(len(names), p))
     ):
         return {"+".join(names): covariance_kind(block)}
-    return {
-        name: "proportional"
-        if place in model.proportional
-        else covariance_kind(block, np.arange(place * p, (place + 1) * p))
-        for place, name in enumerate(names)
-    }
+    out = {}
+    for place, name in enumerate(names):
+        rows = np.arange(place * p, (place + 1) * p)
+        rank = _factors(model, "state_loading", rows)
+        out[name] = f"factor:{rank}" if rank else covariance_kind(block, rows)
+        if place in model.proportional:
+            out[name] = "proportional"
+    return out
+
+
+def _factors(model: Any, key: str, rows: IntArray) -> int:
+    """Return the number of factors that load on some rows."""
+    if key not in model.layout.blocks:
+        return 0
+    block = model.layout.blocks[key]
+    return len(set(block.columns[np.isin(block.rows, rows)].tolist()))
 
 
 def _same_block(count: int, p: int) -> Array:
@@ -111,7 +122,8 @@ def is_equivariant(obs: str, state: list[str]) -> bool:
     """
     if obs == "fixed":
         return True
-    return obs in _CLOSED and all(kind == "zero" or kind in _CLOSED[obs] for kind in state)
+    kinds = [kind.split(":")[0] for kind in state]
+    return obs in _CLOSED and all(kind == "zero" or kind in _CLOSED[obs] for kind in kinds)
 
 
 # -- which structure contains which -----------------------------------------------------------------------
@@ -121,71 +133,108 @@ def is_nested(small: Any, large: Any) -> bool:
     """
     Tell whether every (V, W) of one regression is a (V, W) of another.
 
-    Exact for structures that are affine in their parameters, and for "proportional"; False for models
-    with "ar1" coefficients of different regressors.
+    Exact for structures that are affine in their parameters. "proportional" and "factor:r" contain what
+    is written alike, or is diagonal (factors) or a multiple of V (proportional); where more is contained,
+    False. Regressions with "ar1" coefficients on different regressors contain each other in no case.
     """
     if small.coefficients.autoregressive != large.coefficients.autoregressive:
         return False
+    hull = _Hull(small)
     for place, j in enumerate(large.coefficients.moving):
-        if place in large.proportional and not _multiples_of_obs_cov(small, j):
+        if place in large.proportional and not _multiples_of_obs_cov(hull, j):
             return False
-    return _affine_hull_inside(small, large)
+    return _factors_inside(hull, large) and hull.inside(_Hull(large))
 
 
-def _multiples_of_obs_cov(model: Any, regressor: int) -> bool:
-    """Tell whether W of a regressor is q V in every (V, W) of a model."""
-    c = model.coefficients
-    if regressor not in c.moving:
-        return True
-    place = c.moving.index(regressor)
-    if place in model.proportional:
-        return True
-    own = _places(model)[place * c.p : (place + 1) * c.p]
-    fixed, span = _hull(model)
-    n_obs, size = c.p**2, c.n_levels
-    rows = n_obs + (own[:, None] * size + own[None, :]).ravel()
-    both = np.column_stack([span[:n_obs], fixed[:n_obs, None], span[rows], fixed[rows, None]])
-    return bool(np.linalg.matrix_rank(both) <= 1)
-
-
-def _places(model: Any) -> IntArray:
-    """Return the level that each disturbance moves."""
-    c = model.coefficients
-    return np.array([i for j in c.moving for i in c.level(j)], dtype=np.intp)
-
-
-def _hull(model: Any) -> tuple[Array, Array]:
+class _Hull:
     """
-    Return a point and spanning directions of the smallest affine set with all (vec V, vec W).
+    A point and spanning directions of the smallest affine set with all (vec V, vec W) of a model.
 
-    W has the coefficients on all regressors here, zero where they do not move. The set of (V, q V) spans
-    the product of the set of V and of all its multiples.
+    W has the coefficients on all regressors here, zero where they do not move. The sums of diagonal
+    matrices and products of loadings span all symmetric matrices; the set of (V, q V) spans the product
+    of the set of V and of all its multiples.
     """
-    c, layout = model.coefficients, model.layout
-    size, p, n_obs = c.n_levels, c.p, c.p**2
-    obs, state = layout.blocks["obs_cov"], layout.blocks["state_cov"]
-    places = _places(model)
-    fixed = np.zeros(n_obs + size * size)
-    fixed[:n_obs] = obs.fixed.ravel()
-    span = np.zeros((len(fixed), len(layout)))
-    np.add.at(span, (obs.rows * p + obs.columns, layout.index["obs_cov"]), obs.coefs)
-    if len(places):
-        fixed[n_obs + (places[:, None] * size + places[None, :]).ravel()] = state.fixed.ravel()
-        rows = n_obs + places[state.rows] * size + places[state.columns]
-        np.add.at(span, (rows, layout.index["state_cov"]), state.coefs)
-    extra = []
-    multiples = np.column_stack([span[:n_obs], fixed[:n_obs]])
-    for place in model.proportional:
-        own = places[place * p : (place + 1) * p]
-        column = np.zeros((len(fixed), multiples.shape[1]))
-        column[n_obs + (own[:, None] * size + own[None, :]).ravel()] = multiples
-        extra.append(column)
-    return fixed, np.column_stack([span, *extra])
+
+    def __init__(self, model: Any) -> None:
+        c, layout = model.coefficients, model.layout
+        self.model, self.p, self.size = model, c.p, c.n_levels
+        self.places = np.array([i for j in c.moving for i in c.level(j)], dtype=np.intp)
+        obs, state = layout.blocks["obs_cov"], layout.blocks["state_cov"]
+        self.fixed = np.zeros(self.p**2 + self.size**2)
+        span = np.zeros((len(self.fixed), len(layout)))
+        self.fixed[: self.p**2] = obs.fixed.ravel()
+        np.add.at(span, (obs.rows * self.p + obs.columns, layout.index["obs_cov"]), obs.coefs)
+        if len(self.places):
+            self.fixed[self.rows_of(self.places)] = state.fixed.ravel()
+            rows = self.p**2 + self.places[state.rows] * self.size + self.places[state.columns]
+            np.add.at(span, (rows, layout.index["state_cov"]), state.coefs)
+        self.span = np.column_stack([span, *self._factor_directions(), *self._multiples(span)])
+
+    def rows_of(self, levels: IntArray) -> IntArray:
+        """Return where the elements of W for some levels stand."""
+        return np.asarray(self.p**2 + (levels[:, None] * self.size + levels[None, :]).ravel())
+
+    def block(self, regressor: int | None) -> Array:
+        """Return point and directions of one block, V for None."""
+        both = np.column_stack([self.span, self.fixed])
+        if regressor is None:
+            return both[: self.p**2]
+        return both[self.rows_of(self.model.coefficients.level(regressor))]
+
+    def inside(self, other: _Hull) -> bool:
+        """Tell whether all points are points of another set."""
+        rank = np.linalg.matrix_rank(other.span)
+        joined = np.column_stack([other.span, self.span, self.fixed - other.fixed])
+        return bool(np.linalg.matrix_rank(joined) == rank)
+
+    def _factor_directions(self) -> list[Array]:
+        c, out = self.model.coefficients, []
+        where = [(None, "obs_loading", np.arange(self.p))] + [
+            (j, "state_loading", np.arange(i * self.p, (i + 1) * self.p)) for i, j in enumerate(c.moving)
+        ]
+        for regressor, key, rows in where:
+            if _factors(self.model, key, rows):
+                places = np.arange(self.p**2) if regressor is None else self.rows_of(c.level(regressor))
+                directions = np.zeros((len(self.fixed), self.p**2))
+                pairs = np.eye(self.p**2).reshape(self.p**2, self.p, self.p)
+                directions[places] = (pairs + np.swapaxes(pairs, 1, 2)).reshape(self.p**2, -1).T
+                out.append(directions)
+        return out
+
+    def _multiples(self, span: Array) -> list[Array]:
+        """Return the directions of W_j = q V."""
+        obs = [*self._factor_directions()[: 1 if obs_kind(self.model).startswith("factor") else 0], span]
+        multiples = np.column_stack([*(part[: self.p**2] for part in obs), self.fixed[: self.p**2]])
+        out = []
+        for place in self.model.proportional:
+            column = np.zeros((len(self.fixed), multiples.shape[1]))
+            column[self.rows_of(self.places[place * self.p : (place + 1) * self.p])] = multiples
+            out.append(column)
+        return out
 
 
-def _affine_hull_inside(small: Any, large: Any) -> bool:
-    """Tell whether the affine hull of one model lies in that of another."""
-    (f_small, d_small), (f_large, d_large) = _hull(small), _hull(large)
-    rank = np.linalg.matrix_rank(d_large) if d_large.size else 0
-    joined = np.column_stack([d_large, d_small, f_small - f_large])
-    return bool(np.linalg.matrix_rank(joined) == rank)
+def _multiples_of_obs_cov(hull: _Hull, regressor: int) -> bool:
+    """Tell whether W of a regressor is q V in every (V, W)."""
+    c = hull.model.coefficients
+    if regressor not in c.moving or c.moving.index(regressor) in hull.model.proportional:
+        return True
+    return bool(np.linalg.matrix_rank(np.column_stack([hull.block(None), hull.block(regressor)])) <= 1)
+
+
+def _factors_inside(hull: _Hull, large: Any) -> bool:
+    """Tell whether the blocks that are of the form "factor:r" in a large model hold those of a small one."""
+    c, small = large.coefficients, hull.model
+    diagonal = np.eye(c.p, dtype=bool).ravel()
+    kinds = [(None, obs_kind(large), obs_kind(small))]
+    moving, of_small = state_kinds(large), state_kinds(small)
+    kinds += [
+        (j, moving.get(c.regressors[j], ""), of_small.get(c.regressors[j], "zero")) for j in c.moving
+    ]
+    for regressor, kind, own in kinds:
+        if not kind.startswith("factor"):
+            continue
+        if own.startswith("factor") and int(own.split(":")[1]) <= int(kind.split(":")[1]):
+            continue
+        if np.any(hull.block(regressor)[~diagonal]):
+            return False
+    return True

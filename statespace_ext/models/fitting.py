@@ -146,7 +146,8 @@ class Fitting:
         low_memory : bool
             Whether to keep filter output out of the results.
         tolerance : float
-            Stopping rule: the relative change of the log-likelihood. Zero: exactly ``maxiter`` EM iterations.
+            Stopping rule of "em": the relative change of the log-likelihood (of every parameter: its root).
+            Zero: exactly ``maxiter`` iterations. Gradient methods go on to a scaled score near zero.
         n_starts : int
             Number of starts: the default one, and random ones.
         rng : numpy.random.Generator or int, optional

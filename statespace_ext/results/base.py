@@ -34,6 +34,14 @@ class StateSpaceResults(MLEResults):
     _fit: Any = None
     _cov: ParamsCov | None = None
 
+    def __init__(self, model: Any, params: Any, results: Any, *args: Any, **kwargs: Any) -> None:
+        errors = None if results.memory_no_forecast else results.standardized_forecasts_error
+        if errors is not None:
+            # statsmodels has zeros in a row that is all missing; its tests of residuals would count them
+            unseen = np.asarray(results.missing, dtype=bool)
+            results._standardized_forecasts_error = np.where(unseen, np.nan, errors)
+        super().__init__(model, params, results, *args, **kwargs)
+
     # -- standard errors -------------------------------------------------------------------------------
 
     def _get_robustcov_results(self, cov_type: str = "oim", **kwargs: Any) -> StateSpaceResults:

@@ -79,7 +79,7 @@ class LGSSMResults(StateSpaceResults):
         }
         if self.model.start_kind == "diffuse":
             at["initial_state_cov"] = np.diag(np.full(len(labels.states), np.inf))
-        return {key: _frame(at[key], *axes[key]) for key in axes}
+        return {key: _frame(at[key], *axes[key], self.model._index) for key in axes}
 
     @property
     def factors(self) -> Factors:
@@ -177,12 +177,12 @@ class RotatedFactors:
     rotation: pd.DataFrame
 
 
-def _frame(values: Array, rows: Any, columns: Any) -> pd.DataFrame:
+def _frame(values: Array, rows: Any, columns: Any, periods: pd.Index) -> pd.DataFrame:
     """Return a labelled block; one that varies over time has the periods in the outer level of the rows."""
     if values.ndim == 2:
         return pd.DataFrame(values, index=rows, columns=columns)
     stacked = np.moveaxis(values, 2, 0)
-    index = pd.MultiIndex.from_product([range(len(stacked)), rows])
+    index = pd.MultiIndex.from_product([periods, rows])
     return pd.DataFrame(stacked.reshape(-1, values.shape[1]), index=index, columns=columns)
 
 

@@ -126,7 +126,7 @@ class Smoother:
         """Return the log-likelihood."""
         self._check_diffuse(system)
         ssm = self._smoother(system.k_states, False)
-        write(ssm, system)
+        write(ssm, system, solved=True)
         return float(ssm.loglike())
 
     def smooth(self, system: System, *, lag_cov: bool = True) -> Smoothed:
@@ -151,7 +151,7 @@ class Smoother:
         self._check_diffuse(system)
         carry = diffuse and lag_cov
         ssm = self._smoother(2 * k if carry else k, True)
-        write(ssm, system.lagged() if carry else system)
+        write(ssm, system.lagged() if carry else system, solved=True)
         run = ssm._filter()
         n_diffuse = int(run.nobs_diffuse)
         if n_diffuse > 1 and system.transition.ndim == 3:

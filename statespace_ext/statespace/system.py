@@ -76,7 +76,7 @@ class System:
         """Return the system of the states (x_t, x_{t-1}), whose second half starts at zero."""
         k = self.k_states
         start = Initialization(2 * k)
-        start.set((0, k), initialization_of(self))
+        start.set((0, k), initialization_of(self, solved=True))
         start.set((k, 2 * k), "known", constant=np.zeros(k), stationary_cov=np.zeros((k, k)))
 
         def below(matrix: Array, rows: int) -> Array:
@@ -133,14 +133,14 @@ def stationary_start(system: System) -> tuple[Array, Array]:
     )
 
 
-def initialization_of(system: System) -> Initialization:
-    """Return the statsmodels initialisation of a system."""
+def initialization_of(system: System, solved: bool = False) -> Initialization:
+    """Return the statsmodels initialisation of a system; ``solved``: a stationary start by its moments."""
     k = system.k_states
     if system.initialization is not None:
         return system.initialization
     if system.start == "diffuse":
         return Initialization(k, "diffuse")
-    if system.start == "stationary" and system.state_intercept.ndim == 1:
+    if system.start == "stationary" and system.state_intercept.ndim == 1 and not solved:
         return Initialization(k, "stationary")
     return Initialization(
         k,
@@ -150,7 +150,7 @@ def initialization_of(system: System) -> Initialization:
     )
 
 
-def write(ssm: Representation, system: System, *, start: bool = True) -> None:
+def write(ssm: Representation, system: System, *, start: bool = True, solved: bool = False) -> None:
     """
     Put the matrices into a statsmodels representation: its arrays are replaced, not written into.
 
@@ -162,6 +162,8 @@ def write(ssm: Representation, system: System, *, start: bool = True) -> None:
         The matrices.
     start : bool
         Whether to set the initialisation too.
+    solved : bool
+        Whether to give a stationary start by its moments, which statsmodels then need not solve for.
     """
     for name in MATRICES:
         value = getattr(system, name)
@@ -169,4 +171,4 @@ def write(ssm: Representation, system: System, *, start: bool = True) -> None:
             value = value[:, None]
         ssm[name] = np.asfortranarray(value)
     if start:
-        ssm.initialization = initialization_of(system)
+        ssm.initialization = initialization_of(system, solved)

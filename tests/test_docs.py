@@ -1,0 +1,96 @@
+"""What the documentation shows is what happens: code blocks of the pages, docstrings, links, the example."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+import re
+import runpy
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import statespace_ext
+
+matplotlib = pytest.importorskip("matplotlib")
+matplotlib.use("Agg")
+
+ROOT = Path(__file__).parents[1]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md"))]
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+@pytest.fixture(autouse=True)
+def _closed_figures() -> Iterator[None]:
+    yield
+    import matplotlib.pyplot as plt
+
+    plt.close("all")
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def run_examples(test: doctest.DocTest) -> str:
+    """Run the examples of one doctest and return a report of those that fail."""
+    report: list[str] = []
+    doctest.DocTestRunner(optionflags=FLAGS).run(test, out=report.append, clear_globs=False)
+    return "".join(report)
+
+
+def modules() -> list[str]:
+    found = pkgutil.walk_packages([str(Path(statespace_ext.__path__[0]))], f"{statespace_ext.__name__}.")
+    return [statespace_ext.__name__, *(item.name for item in found)]
+
+
+def test_pages_exist() -> None:
+    assert {"README.md", "docs/architecture.md", "docs/lgssm.md"} <= {relative(page) for page in PAGES}
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if BLOCK.search(page.read_text("utf-8"))], ids=relative
+)
+def test_code_blocks_of_a_page(page: Path) -> None:
+    """The blocks run in order, in one namespace; those with prompts print what they say."""
+    text, names = page.read_text(encoding="utf-8"), {"__name__": "__main__"}
+    for match in BLOCK.finditer(text):
+        line = text.count("\n", 0, match.start(1))
+        source = match.group(1)
+        if ">>>" not in source:
+            exec(compile("\n" * line + source, str(page), "exec"), names)
+            continue
+        test = doctest.DocTestParser().get_doctest(source, names, relative(page), str(page), line)
+        report = run_examples(test)
+        assert not report, report
+        names = test.globs
+
+
+@pytest.mark.parametrize("name", modules())
+def test_examples_in_docstrings(name: str) -> None:
+    for test in doctest.DocTestFinder(exclude_empty=True).find(importlib.import_module(name)):
+        report = run_examples(test)
+        assert not report, report
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_relative_links_lead_somewhere(page: Path) -> None:
+    links = [link for link in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in link]
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_quickstart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(ROOT / "examples" / "quickstart.py"), run_name="__main__")
+    printed = capsys.readouterr().out
+    assert "Converged" in printed
+    assert "NOT CONVERGED" not in printed
+    assert "nan" not in printed
+    assert [path.name for path in tmp_path.iterdir()] == ["quickstart.png"]
+    assert (tmp_path / "quickstart.png").read_bytes().startswith(b"\x89PNG")

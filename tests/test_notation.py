@@ -1,0 +1,106 @@
+"""The table of notation: every name exists, nothing is left out, and the page shows the table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from statsmodels.tsa.statespace.mlemodel import MLEModel
+from statsmodels.tsa.statespace.representation import FrozenRepresentation
+
+import statespace_ext as sse
+from statespace_ext.notation import HEADINGS, NOTATION, Quantity, markdown_table
+
+PAGE = Path(__file__).parents[1] / "docs" / "lgssm.md"
+ROWS = {row.name: row for row in NOTATION if row.name is not None}
+
+
+@pytest.fixture(scope="module")
+def model() -> sse.LGSSM:
+    """Sizes that all differ, so that one cannot stand for another."""
+    rng = np.random.default_rng(0)
+    return sse.LGSSM(
+        rng.normal(size=(40, 7)),
+        k_factors=2,
+        lags=3,
+        exog=rng.normal(size=(40, 4)),
+        state_exog=rng.normal(size=(40, 5)),
+    )
+
+
+def size(model: sse.LGSSM, shape: tuple[str, ...]) -> tuple[int, ...]:
+    """Evaluate a shape of the table on a model."""
+    return tuple(int(getattr(model, name, None) or getattr(model.ssm, name)) for name in shape)
+
+
+def test_names_and_symbols_are_unique() -> None:
+    names = [row.name for row in NOTATION if row.name is not None]
+    symbols = [row.symbol for row in NOTATION]
+    assert len(set(names)) == len(names)
+    assert len(set(symbols)) == len(symbols)
+
+
+@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row.statsmodels])
+def test_statsmodels_has_the_name(name: str) -> None:
+    model = MLEModel(np.arange(5.0), k_states=1, exog=np.ones(5))
+    model.initialize_known(np.zeros(1), np.eye(1))
+    known = set(model.ssm.shapes) | {"endog", "exog"} | set(FrozenRepresentation._model_attributes)
+    assert name in known
+    assert getattr(model, name, None) is not None or hasattr(model.filter([]).filter_results, name)
+
+
+@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if not row.statsmodels])
+def test_statsmodels_does_not_have_our_names(name: str) -> None:
+    model = MLEModel(np.arange(5.0), k_states=1)
+    assert not hasattr(model, name)
+    assert name not in model.ssm.shapes
+    assert name not in FrozenRepresentation._model_attributes
+
+
+def test_every_matrix_of_statsmodels_is_in_the_table(model: sse.LGSSM) -> None:
+    matrices = set(model.ssm.shapes) - {"obs"}
+    assert matrices <= set(ROWS)
+
+
+def test_every_block_of_the_layout_is_in_the_table(model: sse.LGSSM) -> None:
+    assert set(model.layout.blocks) <= set(ROWS)
+
+
+def test_every_matrix_of_the_results_is_in_the_table(model: sse.LGSSM) -> None:
+    assert set(model.smooth(model.start_params).matrices) <= set(ROWS)
+
+
+@pytest.mark.parametrize("name", [name for name in ROWS if name not in ("exog", "endog", "state_exog")])
+def test_shapes_of_matrices(model: sse.LGSSM, name: str) -> None:
+    shape = size(model, ROWS[name].shape)
+    if name in model.ssm.shapes:
+        assert model.ssm.shapes[name][: len(shape)] == shape
+    else:
+        assert np.squeeze(model.matrices(model.start_params)[name]).shape == shape
+
+
+@pytest.mark.parametrize("name", ["endog", "exog", "state_exog"])
+def test_shapes_of_data(model: sse.LGSSM, name: str) -> None:
+    assert getattr(model, name).shape == size(model, ROWS[name].shape)
+
+
+def test_rendering_of_a_row() -> None:
+    row = Quantity("s", "own_name", False, ("rows", "columns"), "what it is", "a", "b", "c", "d", "e")
+    head, rule, line = markdown_table([row]).splitlines()
+    assert [cell.strip() for cell in head.strip("|").split("|")] == list(HEADINGS.values())
+    assert set(rule) == set("|- ")
+    assert [cell.strip() for cell in line.strip("|").split("|")] == [
+        "`s`", "`own_name` *", "rows x columns", "what it is", "a", "b", "c", "d", "e",
+    ]  # fmt: skip
+    assert len({len(head), len(rule), len(line)}) == 1
+
+
+def test_page_shows_the_table() -> None:
+    table = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+    begin = next(i for i, line in enumerate(table) if "name in code" in line)
+    rendered = markdown_table().splitlines()
+    assert table[begin : begin + len(rendered)] == rendered, (
+        "docs/lgssm.md is behind statespace_ext/notation.py: paste the output of "
+        '`python -c "from statespace_ext.notation import markdown_table; print(markdown_table())"`'
+    )
