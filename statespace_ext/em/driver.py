@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..numerics.linear_algebra import Array
+from ..numerics.linear_algebra import NOT_HERE, Array
 from .moments import Expectation, Moments
 from .updates import NamedUpdate
 
@@ -98,19 +98,19 @@ def run_em(
     while True:
         try:
             moments = expectation(params)
-        except (np.linalg.LinAlgError, ValueError) as error:
+        except NOT_HERE as error:
             if iteration == 0:
                 raise
             status = f"stopped: the filter failed at the parameters of iteration {iteration} ({error})"
             return EMResult(previous, llf, iteration - 1, False, status, trace)
+        if iteration == 0 and not np.isfinite(moments.llf):
+            return EMResult(params, moments.llf, 0, False, "stopped: no log-likelihood at the start", trace)
         change = moments.llf - llf
         moved = _relative_change(params, previous) if iteration else np.nan
         if not np.isfinite(moments.llf) or change < -_ROUNDING * (1.0 + abs(llf)):
             name = _guilty(previous, expectation, loglike, cycles)
-            status = (
-                f"stopped: the log-likelihood fell by {-change:.3g} at iteration {iteration}, "
-                f"in the update of {name}"
-            )
+            what = f"fell by {-change:.3g}" if np.isfinite(moments.llf) else "does not exist"
+            status = f"stopped: the log-likelihood {what} at iteration {iteration}, in the update of {name}"
             return EMResult(previous, llf, iteration - 1, False, status, trace)
         llf = moments.llf
         _record(trace, iteration, llf, change if iteration else np.nan, moved)
@@ -122,7 +122,11 @@ def run_em(
             status = "stopped: the number of iterations reached maxiter" if cycles else "nothing to estimate"
             return EMResult(params, llf, iteration, not cycles, status, trace)
         previous = params
-        params = maximise(params, moments, expectation, cycles)
+        try:
+            params = maximise(params, moments, expectation, cycles)
+        except np.linalg.LinAlgError as error:
+            status = f"stopped: the filter failed or an update did after iteration {iteration} ({error})"
+            return EMResult(params, llf, iteration, False, status, trace)
         iteration += 1
         if options.callback is not None:
             options.callback(params)
@@ -154,7 +158,7 @@ def _guilty(
             params, moments = update(params, moments)
             try:
                 new = loglike(params)
-            except (np.linalg.LinAlgError, ValueError):
+            except NOT_HERE:
                 return name
             if not new >= value - _ROUNDING * (1.0 + abs(value)):
                 return name

@@ -151,7 +151,7 @@ class LinearGaussianUpdates:
         """
         regression = moments.state
         k_states = self.layout.blocks["transition"].shape[1]
-        precision = precisions(self.layout.matrices(params)["state_cov"])
+        precision = precisions(self.layout.matrices(params)["state_cov"])[: len(regression.n)]
         if not self._stationary and not self._free("state_mean") and not self._has_mean:
             stacked = self._stacked(STATE[:3], (0, k_states, k_states + 1), regression)
             step = stacked.step(regression, precision)
@@ -237,7 +237,7 @@ class LinearGaussianUpdates:
             (OBSERVATION, "obs_cov", moments.observation),
             (STATE[:3], "state_cov", moments.state),
         ):
-            precision = precisions(at[cov])
+            precision = precisions(at[cov])[: len(regression.n)]
             stacked = self._stacked(keys, (0, k_states, k_states + 1), regression)
             weight = np.einsum("gii,gjj->ij", precision, regression.bb)[stacked.rows, stacked.columns]
             out += np.bincount(stacked.index, weights=stacked.coefs**2 * weight, minlength=len(out))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -145,12 +146,12 @@ def check_request(request: FitRequest) -> None:
             raise SpecificationError(f"{name} is not a number of zero or more", got=repr(value))
 
 
-def _is_real(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_)) and bool(np.isfinite(value))
+def _is_real(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_)) and math.isfinite(value)
 
 
-def _check_whole(value: object, name: str, least: int) -> None:
-    if not _is_real(value) or value != int(value) or value < least:  # type: ignore[call-overload,operator]
+def _check_whole(value: Any, name: str, least: int) -> None:
+    if not _is_real(value) or value != int(value) or value < least:
         raise SpecificationError(
             f"{name} is not a whole number", got=repr(value), expected=f"{least} or more"
         )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import scipy.optimize
 
-from ..numerics.linear_algebra import Array
+from ..em.covariances import by_group
+from ..numerics.linear_algebra import NOT_HERE, Array
+from ..params.covariance import precision_of
+from ..params.layout import ParameterLayout
 from .problem import EstimationProblem
 
 SCIPY_METHODS = {
@@ -29,6 +32,7 @@ OPTIONS = {
 """Options of `scipy.optimize.minimize` that a user may set."""
 _WITHOUT_GRADIENT = ("nm", "powell")
 _NEWTON_STEPS = 25
+_BARRIER_WEIGHTS = (1e-2, 1e-4, 1e-6, 1e-8)
 SCORE_TOLERANCE = 1e-3
 """Largest scaled score at a maximum: a score of 1e-3 is about 1e-6 below it in log-likelihood."""
 
@@ -61,10 +65,14 @@ class ScaledObjective:
     Where the likelihood does not exist (an unstable transition under a stationary start, a matrix
     that is no covariance) the value is the last one plus a wall, so that a line search steps back, and
     ``exists`` is False until the next evaluation.
+
+    Covariance matrices without a transform of their own (patterns, expressions, fixed elements) are kept
+    inside the cone by a barrier, weight * log|Sigma|: its maximum is within weight * rank of the true one.
     """
 
-    def __init__(self, problem: EstimationProblem, params: Array, scale: Array) -> None:
+    def __init__(self, problem: EstimationProblem, params: Array, scale: Array, weight: float = 0.0) -> None:
         self.problem = problem
+        self.weight = weight
         self.origin = problem.layout.unconstrain(params)
         self.scale = scale
         self.path = Path([])
@@ -85,13 +93,19 @@ class ScaledObjective:
         if found is None:
             wall = self._last if np.isfinite(self._last) else 0.0
             return wall + 10.0 + abs(wall), np.zeros(len(w))
-        self._keep(-found[0], w)
-        return self._last, -self.problem.layout.pull_back(z, found[1]) * self.scale
+        llf, gradient = found
+        if self.weight:
+            inside, slope = log_determinants(self.problem.layout, self.problem.layout.constrain(z))
+            llf, gradient = llf + self.weight * inside, gradient + self.weight * slope
+        self._keep(-llf, w)
+        return self._last, -self.problem.layout.pull_back(z, gradient) * self.scale
 
     def value(self, w: Array) -> float:
         """Return the value alone, infinite where the likelihood does not exist."""
         self.path.evaluations += 1
         value = -self.problem.value(self.params(w))
+        if np.isfinite(value) and self.weight:
+            value -= self.weight * log_determinants(self.problem.layout, self.params(w))[0]
         if np.isfinite(value):
             self._keep(value, w)
         return value
@@ -126,6 +140,21 @@ class ScaledObjective:
         return 0.5 * (matrix + matrix.T)
 
 
+def log_determinants(layout: ParameterLayout, params: Array) -> tuple[float, Array]:
+    """Return the sum of log|Sigma| over the covariances without a transform, and its gradient."""
+    total, slopes = 0.0, {}
+    matrices = layout.matrices(params)
+    for key in layout.untransformed:
+        cov = matrices[key]
+        groups = by_group(cov)
+        inverse = np.stack([precision_of(sigma) for sigma in groups])
+        for sigma in groups:
+            active = np.diag(sigma) > 0
+            total += float(np.linalg.slogdet(sigma[np.ix_(active, active)])[1])
+        slopes[key] = inverse[0] if cov.ndim == 2 else np.moveaxis(inverse, 0, 2)
+    return total, layout.gradient(slopes)
+
+
 def parameter_scale(problem: EstimationProblem, params: Array) -> Array:
     """
     Return a scale for each unconstrained parameter: one over the root of its complete-data information.
@@ -136,7 +165,7 @@ def parameter_scale(problem: EstimationProblem, params: Array) -> Array:
     fallback = np.maximum(np.abs(z), 1e-3)
     try:
         information = problem.updates.information(params, problem.moments(params))
-    except (np.linalg.LinAlgError, ValueError):
+    except NOT_HERE:
         return fallback
     out = np.array(information)
     for transform in problem.layout.transforms:
@@ -155,6 +184,7 @@ def maximise_likelihood(
     options: dict[str, Any],
     callback: Callable[[Array], object] | None = None,
     report: Callable[[int, float], object] | None = None,
+    weight: float | None = None,
 ) -> Optimum:
     """
     Maximise the log-likelihood from start values by one of `SCIPY_METHODS`, or "newton".
@@ -173,8 +203,12 @@ def maximise_likelihood(
         Options of `scipy.optimize.minimize`.
     callback, report : callable, optional
         Called with the parameters, and with (iteration, log-likelihood), after each iteration.
+    weight : float, optional
+        Weight of the barrier of `ScaledObjective`; by default, where it is needed, a falling sequence.
     """
-    objective = ScaledObjective(problem, start, parameter_scale(problem, start))
+    if weight is None and problem.layout.untransformed and method not in _WITHOUT_GRADIENT:
+        return _inside_the_cone(problem, start, method, maxiter, options, callback, report)
+    objective = ScaledObjective(problem, start, parameter_scale(problem, start), weight or 0.0)
     count = [0]
 
     def after(w: Array, *_: object) -> None:
@@ -208,6 +242,34 @@ def maximise_likelihood(
         count[0],
         objective.path.evaluations,
         objective.path.llf,
+    )
+
+
+def _inside_the_cone(
+    problem: EstimationProblem,
+    start: Array,
+    method: str,
+    maxiter: int,
+    options: dict[str, Any],
+    callback: Callable[[Array], object] | None,
+    report: Callable[[int, float], object] | None,
+) -> Optimum:
+    """Maximise with a barrier whose weight falls, each time from where the last one ended."""
+    stages: list[Optimum] = []
+    for weight in _BARRIER_WEIGHTS:
+        stage = maximise_likelihood(problem, start, method, maxiter, options, callback, report, weight)
+        stage = replace(stage, llf=problem.value(stage.params))
+        if not np.isfinite(stage.llf):
+            break
+        stages.append(stage)
+        start = stage.params
+    settled = [stage for stage in stages if stage.score_norm < SCORE_TOLERANCE]
+    best = settled[-1] if settled else max(stages, key=lambda stage: stage.llf)
+    return replace(
+        best,
+        iterations=sum(stage.iterations for stage in stages),
+        evaluations=sum(stage.evaluations for stage in stages),
+        path=[value for stage in stages for value in stage.path],
     )
 
 

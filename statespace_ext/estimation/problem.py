@@ -10,13 +10,10 @@ import numpy as np
 from ..em.covariances import by_group
 from ..em.moments import Moments
 from ..em.updates import LinearGaussianUpdates
-from ..numerics.linear_algebra import Array, is_positive_semidefinite
+from ..numerics.linear_algebra import NOT_HERE, Array, is_positive_semidefinite
 from ..params.layout import ParameterLayout
 from ..statespace.smoother import Smoother
 from ..statespace.system import System
-
-_NOT_HERE = (np.linalg.LinAlgError, ValueError, FloatingPointError)
-"""What numpy, scipy and statsmodels raise where there is no likelihood: no inverse, no stationary start."""
 
 
 class Model(Protocol):
@@ -105,14 +102,14 @@ class EstimationProblem:
                 return f"{key} that is not positive semidefinite, {matrices[key].tolist()}"
         try:
             return f"a log-likelihood of {self.loglike(params)}"
-        except _NOT_HERE as error:
+        except NOT_HERE as error:
             return str(error)
 
     def value(self, params: Array) -> float:
         """Return the log-likelihood, minus infinity where it does not exist."""
         try:
             value = self.loglike(params) if self.feasible(params) else -np.inf
-        except _NOT_HERE:
+        except NOT_HERE:
             return -np.inf
         return value if np.isfinite(value) else -np.inf
 
@@ -122,7 +119,7 @@ class EstimationProblem:
             return None
         try:
             llf, gradient = self.model.loglike_and_score(self.full(params))
-        except _NOT_HERE:
+        except NOT_HERE:
             return None
         if not np.isfinite(llf) or not np.all(np.isfinite(gradient)):
             return None

@@ -9,8 +9,7 @@ from ..numerics.linear_algebra import Array
 from ..statespace.smoother import Smoother
 from ..statespace.system import System
 from ..statespace.system_score import system_score
-from .constancy_ratio import CONVERGED, MODERATE, SMALL
-from .contrasts import ProfileRatio, contrasts
+from .contrasts import CONVERGED, MODERATE, OPTIONS, SMALL, ProfileRatio, contrasts
 from .least_squares import series_by_series
 
 _COVARIANCES = frozenset({"obs_cov", "state_cov"})
@@ -79,7 +78,11 @@ class _WalksLikelihood:
         for size in (SMALL, MODERATE):
             scale = np.sqrt(np.concatenate([[1.0], 1.0 / largest]))
             start = np.sqrt(np.concatenate([[1.0], np.full(self._q, size)]))
-            tries.append(scipy.optimize.minimize(self._objective, start, (scale,), "L-BFGS-B", jac=True))
+            tries.append(
+                scipy.optimize.minimize(  # type: ignore[call-overload]
+                    self._objective, start, (scale,), "L-BFGS-B", jac=True, options=OPTIONS
+                )
+            )
         best = min(tries, key=lambda out: float(out.fun))
         found = bool(np.max(np.abs(best.jac)) < CONVERGED)
         return max(0.0, 2.0 * (-float(best.fun) - null)), found

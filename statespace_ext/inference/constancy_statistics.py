@@ -18,7 +18,6 @@ from .contrasts import (
     Contrasts,
     ProfileRatio,
     contrasts,
-    null_params,
     null_start,
     start_params,
 )
@@ -31,19 +30,23 @@ _LARGEST_SPECTRUM = 4000
 class Ratio(Protocol):
     """A likelihood ratio of W = 0."""
 
-    pivotal: bool
-
     def draw(self, rng: np.random.Generator) -> Any:
         """Return a sample under W = 0."""
 
     def ratio(self, sample: Any) -> tuple[float, bool]:
         """Return the likelihood ratio of a sample and whether the fit converged."""
 
+
+class ModelRatio(Ratio, Protocol):
+    """A likelihood ratio of W = 0 of a model with data."""
+
+    pivotal: bool
+
     def observed(self, params: Array | None) -> tuple[float, float, bool]:
-        """Return both log-likelihoods of the data, and whether the fit converged."""
+        """Return both log-likelihoods of the data, and whether the fit converged; ``params`` are a start."""
 
 
-def ratio_of(model: Any) -> Ratio:
+def ratio_of(model: Any) -> ModelRatio:
     """
     Return the fastest exact way to the likelihood ratio of a model.
 
@@ -63,15 +66,6 @@ def ratio_of(model: Any) -> Ratio:
     ):
         return ProfiledRatio(model, obs)
     return SpectralRatio(model, pivotal)
-
-
-def observed_ratio(results: Any, ratio: Ratio) -> tuple[float, float, bool]:
-    """Return the log-likelihoods of the data with W free and W = 0; the first is at least the results' own."""
-    params = None if results is None else np.asarray(results.params, dtype=float)
-    llf, llf_null, converged = ratio.observed(params)
-    if results is not None and float(results.llf) >= llf - 1e-6:
-        return max(llf, float(results.llf)), llf_null, converged or bool(results.converged)
-    return llf, llf_null, converged
 
 
 class _Contrasted:
@@ -115,7 +109,7 @@ class SpectralRatio(_Contrasted):
         super().__init__(model)
         self.pivotal, self._model = pivotal, model
         if pivotal:
-            null = null_params(model.layout, np.eye(model.k_endog))
+            null = model.layout.project({"obs_cov": np.eye(model.k_endog)}, np.zeros(len(model.layout)))
             self._drawn = ContrastRatio(model, self.found, null)
         else:
             self._drawn = _in_data_units(model, self.found, self.rows)

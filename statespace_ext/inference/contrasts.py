@@ -1,8 +1,8 @@
 r"""
 A regression with one regressor whose coefficients are random walks, as independent rows.
 
-With rows of Y either complete or missing, and flat coefficients at the start, let the columns of U span what is
-orthogonal to the regressors, rotated so that :math:`U' D K D U` is diagonal with roots :math:`\lambda_i`
+With rows of Y either complete or missing, and flat coefficients at the start, let the columns of U span what
+is orthogonal to the regressors, rotated so that :math:`U' D K D U` is diagonal with roots :math:`\lambda_i`
 (:math:`D = diag(x_j)`, :math:`K_{st} = \min(s, t) - 1`). The rows of :math:`Z = U'Y` are independent,
 
 .. math:: z_i \sim N(0, V + \lambda_i W), \qquad i = 1, \ldots, n - m,
@@ -31,8 +31,12 @@ from ..statespace.system_score import SystemScore
 
 SMALL, MODERATE = 1.0, 30.0
 """Sizes of W at the starts of a maximisation: times V over the largest root."""
+_OFF_ZERO = 0.05
+"""Smallest specific variance at a start, as a share: at zero its square root has no slope."""
 CONVERGED = 1e-3
 """Largest scaled score at a maximum."""
+OPTIONS = {"maxiter": 500, "maxfun": 5000, "maxcor": 20, "ftol": 1e-13, "gtol": 1e-5}
+"""Of L-BFGS-B."""
 
 
 @dataclass(frozen=True)
@@ -276,9 +280,8 @@ class ContrastRatio:
             last[0] = -value
             return -value, -self.layout.pull_back(z, gradient)[places] * scale
 
-        options = {"maxiter": 500, "maxfun": 5000, "maxcor": 20, "ftol": 1e-13, "gtol": 1e-5}
         out = scipy.optimize.minimize(  # type: ignore[call-overload]
-            objective, np.zeros(len(places)), jac=True, method="L-BFGS-B", options=options
+            objective, np.zeros(len(places)), jac=True, method="L-BFGS-B", options=OPTIONS
         )
         z = start.copy()
         z[places] += scale * out.x
@@ -307,7 +310,7 @@ def null_start(layout: Any, target: Array) -> Array:
     values, vectors = np.linalg.eigh(target)
     loading = vectors[:, -rank:] * np.sqrt(0.5 * values[-rank:])
     loading, specific = factor_analysis_steps(target, loading, np.diag(target - loading @ loading.T))
-    matrices = {"obs_cov": np.diag(specific), "obs_loading": loading}
+    matrices = {"obs_cov": np.diag(np.maximum(specific, _OFF_ZERO * np.diag(target))), "obs_loading": loading}
     return np.asarray(layout.project(matrices, np.zeros(len(layout))))
 
 
@@ -328,6 +331,10 @@ def start_params(model: Any, null: Array, largest: list[float], size: float) -> 
     """
     layout = model.layout
     variances = np.diag(model.matrices(null)["obs_cov"])
+    if _loadings(layout, "obs_loading"):
+        specific = np.diag(layout.matrices(null)["obs_cov"])
+        off_zero = np.diag(np.maximum(specific, _OFF_ZERO * variances))
+        null = layout.project({"obs_cov": off_zero}, null)
     p, shares = len(variances), size / np.array(largest)
     steps = np.kron(shares, variances)
     for place in model.proportional:

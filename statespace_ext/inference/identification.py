@@ -29,6 +29,7 @@ class Identifiable(Protocol):
     """The part of a model that the check uses."""
 
     layout: ParameterLayout
+    endog: Array
     start_kind: str
     k_factors: int
     lags: int
@@ -93,9 +94,10 @@ def identify(model: Identifiable, params: Array, fixed: Mapping[str, float]) -> 
     scale = np.where(size > 0, 1.0 / np.where(size > 0, size, 1.0), 1.0)
     _, values, right = np.linalg.svd(rows[:, columns] * scale, full_matrices=True)
     values = np.concatenate([values, np.zeros(len(columns) - len(values))])
-    null = (right[values <= _RANK_TOLERANCE * max(values[0], 1e-300)] * scale)[:, : len(free)]
-    flat = _orthonormal(null.T)
-    names = [layout.names[free[i]] for i in np.flatnonzero(np.linalg.norm(flat, axis=1) > 1e-6)]
+    null = right[values <= _RANK_TOLERANCE * max(values[0], 1e-300)]
+    flat = _orthonormal((null * scale)[:, : len(free)].T)
+    moved = np.linalg.norm(_orthonormal(null[:, : len(free)].T), axis=1) > 1e-6  # whatever the units
+    names = [layout.names[free[i]] for i in np.flatnonzero(moved)]
     return Identification(free, flat, names, _message(layout, names, flat.shape[1]))
 
 
@@ -146,7 +148,11 @@ def _root(model: Identifiable, params: Array) -> float:
 
 
 class _MomentDerivatives:
-    """Derivatives of the mean and covariance of y_1..y_h by every parameter (and by a diffuse x_1)."""
+    """
+    Derivatives of the mean and covariance of y_1..y_h by every parameter (and by a diffuse x_1).
+
+    Each series is in units of its standard deviation, so that none is lost beside a larger one.
+    """
 
     def __init__(self, model: Identifiable, params: Array) -> None:
         self.model, self.layout = model, model.layout
@@ -156,6 +162,9 @@ class _MomentDerivatives:
         self.varying = any(block.time_varying for block in self.layout.blocks.values())
         self.windows = self._windows()
         self.rng = np.random.default_rng(7)
+        seen = [series[~np.isnan(series)] for series in model.endog.T]
+        size = np.array([np.std(series) if len(series) else 0.0 for series in seen])
+        self.unit = 1.0 / np.where(size > 0, size, 1.0)
         self.diffuse = model.start_kind in ("diffuse", "approximate_diffuse")
         self.n = len(self.layout) + (self.size if self.diffuse else 0)
 
@@ -252,7 +261,7 @@ class _MomentDerivatives:
             state_exog = self.rng.standard_normal(self.model.k_state_exog)
             c, dc, _, dd = self._intercepts(s, exog, state_exog)
             Z, dZ = self._design(s)
-            yield (dd + dZ @ a + da @ Z.T).T
+            yield self.unit[:, None] * (dd + dZ @ a + da @ Z.T).T
             if s in self.windows and (s == 0 or self.varying or self.model.start_kind != "stationary"):
                 yield from self._covariances(s, P, dP)
             T, dT = self._transition(s)
@@ -271,14 +280,19 @@ class _MomentDerivatives:
         X, dX = P, dP
         for t in range(s, max(self.horizon, min(s + 2, self.model.nobs))):
             Z, dZ = self._design(t)
-            left = np.eye(p) if width == p else self.rng.standard_normal((p, width))
-            right = left if t == s or width == p else self.rng.standard_normal((p, width))
+            left = self._directions(p, width)
+            right = left if t == s or width == p else self._directions(p, width)
             change = left.T @ (dZ @ X @ Zs.T + Z @ dX @ Zs.T + Z @ X @ np.swapaxes(dZs, 1, 2)) @ right
             if t == s:
                 change = change + left.T @ self._block("obs_cov") @ right
             yield change.reshape(self.n, -1).T
             T, dT = self._transition(t)
             X, dX = T @ X, dT @ X + T @ dX
+
+    def _directions(self, p: int, width: int) -> Array:
+        """Return (p, width) directions, at random where not all are looked at."""
+        inner = np.eye(p) if width == p else self.rng.standard_normal((p, width))
+        return self.unit[:, None] * inner
 
     def reduced_rows(self) -> Array:
         """Return a triangular factor with the same Gram matrix as all rows, each group at its own size."""

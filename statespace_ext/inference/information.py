@@ -10,7 +10,7 @@ import numpy as np
 
 from ..exceptions import UnsupportedError
 from ..numerics.differences import step_sizes
-from ..numerics.linear_algebra import Array, symmetrize
+from ..numerics.linear_algebra import NOT_HERE, Array, symmetrize
 
 
 class Scored(Protocol):
@@ -20,7 +20,9 @@ class Scored(Protocol):
         """Return the log-likelihood and its gradient."""
 
 
-def observed_information(model: Scored, params: Array, index: Array | None = None) -> Array:
+def observed_information(
+    model: Scored, params: Array, index: Array | None = None, steps: Array | None = None
+) -> Array:
     """
     Return minus the second derivatives of the log-likelihood: central differences of the exact score.
 
@@ -34,18 +36,21 @@ def observed_information(model: Scored, params: Array, index: Array | None = Non
         A full parameter vector.
     index : ndarray of int, optional
         The parameters to differentiate by; all of them by default.
+    steps : ndarray, optional
+        Steps, one for each element of the full vector.
     """
     places = np.arange(len(params)) if index is None else np.asarray(index)
 
     def gradient(at: Array) -> Array:
         return model.loglike_and_score(at)[1][places]
 
-    return _differences(gradient, params, places, step_sizes(params))
+    return _differences(gradient, params, places, step_sizes(params) if steps is None else steps)
 
 
-def numerical_information(loglike: Callable[[Array], float], params: Array, index: Array) -> Array:
+def numerical_information(
+    loglike: Callable[[Array], float], params: Array, index: Array, steps: Array
+) -> Array:
     """Return minus the second derivatives of the log-likelihood, from its values alone."""
-    steps = step_sizes(params, 2e-4)
     m = len(index)
     out = np.zeros((m, m))
     base = loglike(params)
@@ -80,8 +85,11 @@ def _differences(gradient: Callable[[Array], Array], params: Array, index: Array
         elif ahead is None and behind is None:
             rows.append(np.full(len(index), np.nan))
         else:
-            centre = gradient(params)
-            rows.append(((ahead - centre) if ahead is not None else (centre - behind)) / steps[i])
+            centre = _try(gradient, params)
+            if centre is None:
+                rows.append(np.full(len(index), np.nan))
+            else:
+                rows.append((ahead - centre if ahead is not None else centre - behind) / steps[i])
     return -symmetrize(np.array(rows).reshape(len(index), len(index)))
 
 
@@ -90,9 +98,13 @@ def _try(gradient: Callable[[Array], Array], params: Array) -> Array | None:
         value = gradient(params)
     except UnsupportedError:
         raise
-    except (np.linalg.LinAlgError, ValueError):
+    except NOT_HERE:
         return None
     return value if np.all(np.isfinite(value)) else None
+
+
+_INDEFINITE = 1e-12
+"""An eigenvalue of the scaled information below this is rounding, or negative."""
 
 
 @dataclass(frozen=True)
@@ -125,33 +137,32 @@ def params_covariance(information: Array, free: Array, flat: Array, n_params: in
     ParamsCov
     """
     cov = np.full((n_params, n_params), np.nan)
-    notes: list[str] = []
     m = len(free)
     if m == 0:
-        return ParamsCov(cov, 0, notes)
-    complement = (
-        np.linalg.svd(flat, full_matrices=True)[0][:, flat.shape[1] :] if flat.shape[1] else np.eye(m)
-    )
-    scale = np.sqrt(np.clip(np.diag(information), 0.0, None))
-    inner = complement.T @ information @ complement
-    rank = complement.shape[1]
+        return ParamsCov(cov, 0, [])
+    diagonal = np.diag(information)
+    # in units in which the information of each parameter is one, whatever the units of the data
+    scale = np.where(diagonal > 0, 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0)), 1.0)
+    directions = flat / scale[:, None]
+    if flat.shape[1]:
+        left = np.linalg.svd(directions / np.linalg.norm(directions, axis=0), full_matrices=True)[0]
+        basis, complement = left[:, : flat.shape[1]], left[:, flat.shape[1] :]
+    else:
+        basis, complement = np.zeros((m, 0)), np.eye(m)
+    inner = complement.T @ (information * scale[:, None] * scale) @ complement
     if not np.all(np.isfinite(inner)):
-        notes.append(
-            "Second derivatives of the log-likelihood do not exist at the estimates: no standard errors."
-        )
-        return ParamsCov(cov, 0, notes)
-    values = np.linalg.eigvalsh(inner / np.max(scale) ** 2) if np.max(scale) > 0 else np.zeros(rank)
-    if not np.all(np.diag(inner) > 0) or np.min(values, initial=1.0) <= 0:
-        notes.append(
+        note = "Second derivatives of the log-likelihood do not exist at the estimates: no standard errors."
+        return ParamsCov(cov, 0, [note])
+    values = np.linalg.eigvalsh(inner)
+    if np.min(values, initial=1.0) <= _INDEFINITE:
+        note = (
             "The information matrix is not positive definite at the estimates (not a maximum, or a parameter "
             "at its boundary): no standard errors."
         )
-        return ParamsCov(cov, int(np.sum(values > 0)), notes)
-    root = 1.0 / np.sqrt(np.diag(inner))
-    inverse = root[:, None] * np.linalg.inv(inner * root[:, None] * root) * root
-    found = complement @ inverse @ complement.T
-    moved = np.linalg.norm(flat, axis=1) > 1e-6 if flat.shape[1] else np.zeros(m, bool)
+        return ParamsCov(cov, int(np.sum(values > _INDEFINITE)), [note])
+    found = complement @ np.linalg.inv(inner) @ complement.T * scale[:, None] * scale
+    moved = np.linalg.norm(basis, axis=1) > 1e-6
     found[moved] = np.nan
     found[:, moved] = np.nan
     cov[np.ix_(free, free)] = found
-    return ParamsCov(cov, rank, notes)
+    return ParamsCov(cov, complement.shape[1], [])

@@ -1,16 +1,17 @@
 r"""
 Nyblom's test of constant coefficients against random walks.
 
-In a regression with least-squares residuals :math:`e_t` (a row of p series), let :math:`G_t = \sum_{s \le t} x_s e_s'` for the
-regressors x whose coefficients are tested. The statistic
+In a regression with least-squares residuals :math:`e_t` (a row of p series), for the regressors x whose
+coefficients are tested (the columns of X), let :math:`G_t = \sum_{s \le t} x_s e_s'` and
+:math:`\hat\Sigma = \sum_t e_t e_t' / n`. The statistic
 
-.. math:: L = \frac{1}{n} \sum_t tr[ (X'X)^{-1} G_t \hat\Sigma^{-1} G_t' ], \qquad \hat\Sigma = \sum_t e_t e_t' / n,
+.. math:: L = \frac{1}{n} \sum_t tr[ (X'X)^{-1} G_t \hat\Sigma^{-1} G_t' ]
 
-is the locally best invariant one against random walks with covariance
-:math:`(X'X)^{-1} \otimes \Sigma` of the steps (Nyblom 1989, JASA 84, 223-230, with the information of the Gaussian
+is the locally best invariant one against random walks whose steps have a covariance proportional to
+:math:`(X'X)^{-1} \otimes \Sigma` (Nyblom 1989, JASA 84, 223-230, with the information of the normal
 regression; Hansen 1992, Journal of Policy Modeling 14, 517-533, has :math:`\sum x_t^2 e_t^2` in place of
-:math:`\hat\Sigma X'X`). Given the regressors its distribution under normal errors has no parameters, so that it is simulated;
-for many periods it is that of a sum of squared Brownian bridges, one a coefficient.
+:math:`\hat\Sigma X'X`). Given the regressors, its distribution under normal errors has no parameters, so it
+is simulated; for many periods it is that of a sum of integrated squared Brownian bridges, one a coefficient.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ ASYMPTOTIC_5_PERCENT = dict(
 )  # fmt: skip
 """
 95 % points of the sum of k integrated squared Brownian bridges, by inversion of its characteristic
-function :math:`(\\sqrt{2iu} / \\sin\\sqrt{2iu})^{k/2}`; table 1 of Hansen (1992) simulates them (0.470, 0.749, 1.01, ...).
+function (table 1 of Hansen 1992 has simulated ones: 0.470, 0.749, 1.01, ...).
 """
 
 ALL = "(joint)"
@@ -59,7 +60,7 @@ class NyblomCase:
 
     def statistic(self, errors: Array) -> float:
         """Return L for data (nobs, p), of which the regression is taken."""
-        chosen = errors[np.ix_(self.rows, self.columns)]
+        chosen = errors[self.rows][:, self.columns]
         X = self.exog[self.rows]
         residuals = np.zeros((len(errors), len(self.columns)))
         residuals[self.rows] = chosen - X @ np.linalg.lstsq(X, chosen, rcond=None)[0]
@@ -97,7 +98,7 @@ def nyblom_cases(
     for name, places in tested:
         for i, label in enumerate(series):
             out.append(NyblomCase(name, label, exog, places, [i], seen[:, i]))
-        complete = seen.all(axis=1)
+        complete = np.asarray(seen.all(axis=1))
         if len(series) > 1 and complete.sum() > exog.shape[1] + len(series):
             out.append(NyblomCase(name, ALL, exog, places, list(range(len(series))), complete))
     return out

@@ -227,9 +227,7 @@ def _factors_inside(hull: _Hull, large: Any) -> bool:
     diagonal = np.eye(c.p, dtype=bool).ravel()
     kinds = [(None, obs_kind(large), obs_kind(small))]
     moving, of_small = state_kinds(large), state_kinds(small)
-    kinds += [
-        (j, moving.get(c.regressors[j], ""), of_small.get(c.regressors[j], "zero")) for j in c.moving
-    ]
+    kinds += [(j, moving.get(c.regressors[j], ""), of_small.get(c.regressors[j], "zero")) for j in c.moving]
     for regressor, kind, own in kinds:
         if not kind.startswith("factor"):
             continue

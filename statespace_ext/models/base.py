@@ -12,10 +12,11 @@ import numpy as np
 from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
+from ..estimation.problem import EstimationProblem
 from ..exceptions import DataError, ParameterError, StateSpaceError, UnsupportedError
 from ..inference.information import observed_information
-from ..numerics.differences import central_differences
-from ..numerics.linear_algebra import Array
+from ..numerics.differences import central_differences, step_sizes
+from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from ..params.layout import ParameterLayout, checked_values
 from ..params.parse import check_covariance
 from ..statespace.smoother import Smoother
@@ -95,6 +96,18 @@ class StateSpaceModel(Fitting, OutOfSample, MLEModel):
 
     def check_sample(self) -> None:
         """Raise `DataError` where the sample cannot support the model."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the private smoother behind (its filter does not survive); keep whose start it is."""
+        own = self.ssm.initialization is self._written_start
+        return {**self.__dict__, "_private": None, "_written_start": own}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the state back; the start of the representation is the model's own again where it was."""
+        self.__dict__.update(state)
+        for compiled in ("_representations", "_statespaces", "_kalman_filters", "_kalman_smoothers"):
+            getattr(self.ssm, compiled).clear()  # once unpickled they no longer follow the matrices
+        self._written_start = self.ssm.initialization if state["_written_start"] else _FOREIGN
 
     # -- statsmodels' interface ------------------------------------------------------------------------
 
@@ -291,7 +304,27 @@ class StateSpaceModel(Fitting, OutOfSample, MLEModel):
     def hessian(self, params: object, *args: Any, **kwargs: Any) -> Array:
         """Return differences of the exact score, divided by the number of periods as in statsmodels."""
         vector = self.handle_params(params, *args[:2], **_only(kwargs, "transformed", "includes_fixed"))
-        return -observed_information(self, vector) / self.nobs
+        return -observed_information(self, vector, steps=self.difference_steps(vector)) / self.nobs
+
+    def difference_steps(self, params: Array, share: float = 1e-4) -> Array:
+        """
+        Return steps for differences at a full parameter vector.
+
+        A step is a share of the standard error that complete data would give, whatever the units of the
+        data; where that is not known, a share of the parameter.
+        """
+        problem = EstimationProblem(self, {})
+        try:
+            with quiet():
+                information = problem.updates.information(params, problem.moments(params))
+        except NOT_HERE:
+            return step_sizes(params)
+        known = np.isfinite(information) & (information > 0)
+        return np.where(known, share / np.sqrt(np.where(known, information, 1.0)), step_sizes(params))
+
+
+_FOREIGN = Initialization(1, "diffuse")
+"""Stands for: the initialisation of the representation is not the model's own."""
 
 
 def _only(kwargs: dict[str, Any], *names: str) -> dict[str, Any]:

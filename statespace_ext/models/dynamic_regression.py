@@ -164,11 +164,11 @@ class DynamicRegression(StateSpaceModel):
         -----
         patsy evaluates the terms of a formula as Python code.
         """
-        endog, exog, design_info = regression_frames(formula, data)
-        dynamics = dict(kwargs.pop("dynamics", None) or {})
-        if "Intercept" in dynamics:
-            dynamics["const"] = dynamics.pop("Intercept")
-        model = cls(endog, exog, dynamics=dynamics, **kwargs)
+        endog, exog, design_info = regression_frames(formula, data, depth=1)
+        for key in ("dynamics", "state_cov"):
+            if isinstance(kwargs.get(key), Mapping) and "Intercept" in kwargs[key]:
+                kwargs[key] = {"const" if k == "Intercept" else k: v for k, v in kwargs[key].items()}
+        model = cls(endog, exog, **kwargs)
         model.design_info = design_info
         return model
 

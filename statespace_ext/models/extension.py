@@ -65,7 +65,7 @@ class OutOfSample:
         """Return "obs_intercept" or "state_intercept" for future regressors."""
         raise NotImplementedError
 
-    def _future(self, value: object, columns: int, steps: int, name: str) -> Array | None:
+    def _future(self, value: Any, columns: int, steps: int, name: str) -> Array | None:
         if not columns:
             if value is not None:
                 raise DataError(f"The model has no {name}", got=f"future {name}", remedy="Leave it out.")
@@ -76,8 +76,8 @@ class OutOfSample:
                 expected=f"{steps} rows of {columns} columns",
             )
         given = self._future_frame(value, name)
-        rows = given.T if np.ndim(value) == 1 and columns > 1 else given
-        if name == "state_exog" and len(rows) == steps - 1:
+        rows = given.T if columns > 1 and np.ndim(value) == 1 else given
+        if name == "state_exog" and rows.shape == (steps - 1, columns):
             rows = np.concatenate([rows, np.zeros((1, columns))])
         if rows.shape != (steps, columns):
             raise DataError(
@@ -89,16 +89,18 @@ class OutOfSample:
         """Return future regressors as an array, after a look at the labels that they may have."""
         if isinstance(value, pd.DataFrame):
             check_same_columns(value, self.regressor_names[name], f"Future {name}")
-        index, dates = getattr(value, "index", None), (pd.DatetimeIndex, pd.PeriodIndex)
+        index: Any = getattr(value, "index", None)
+        dates = (pd.DatetimeIndex, pd.PeriodIndex)
         if isinstance(index, dates) and type(index) is type(self._index) and len(index):
+            first: Any = index.min()
             try:
-                inside = bool(index[0] <= self._index[-1])
+                inside = bool(first <= self._index[-1])
             except (TypeError, ValueError):  # other frequencies or time zones
                 inside = False
             if inside:
                 raise DataError(
                     f"Future {name} is not of the periods after the sample",
-                    got=f"{index[0]} first",
+                    got=f"{first} first",
                     expected=f"periods after {self._index[-1]}",
                 )
         return np.asarray(regressor_array(value, None, None, name))

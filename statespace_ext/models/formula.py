@@ -11,9 +11,13 @@ import patsy
 from ..exceptions import DataError, SpecificationError
 
 
-def regression_frames(formula: str, data: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, Any]:
+def regression_frames(
+    formula: str, data: pd.DataFrame, depth: int = 0
+) -> tuple[pd.DataFrame, pd.DataFrame, Any]:
     """
     Return series and regressors of a formula, and patsy's description of the regressors.
+
+    Names that are not columns are looked up ``depth`` calls above the caller, as patsy does.
 
     Raises
     ------
@@ -24,7 +28,9 @@ def regression_frames(formula: str, data: pd.DataFrame) -> tuple[pd.DataFrame, p
     """
     keep = patsy.NAAction(NA_types=[])
     try:
-        left, right = patsy.dmatrices(formula, data, NA_action=keep, return_type="dataframe")
+        left, right = patsy.dmatrices(
+            formula, data, eval_env=depth + 1, NA_action=keep, return_type="dataframe"
+        )
     except patsy.PatsyError as error:
         raise SpecificationError(
             "The formula cannot be evaluated",

@@ -14,12 +14,18 @@ from ..estimation.start_values import stabilised, start_values
 from ..exceptions import SpecificationError
 from ..inference.identification import Identification, identify
 from ..numerics.linear_algebra import Array, companion
-from ..params.counts import coefficients_by_series, most_identified, own_columns
+from ..params.counts import coefficients_by_series, most_identified, own_columns, without_noise
 from ..params.layout import ParameterLayout
 from ..results.lgssm import LGSSMResults, LGSSMResultsWrapper
 from ..statespace.system import System, stationary_start
 from ..statespace.system_score import SystemScore, summed
-from ..statespace.validation import check_counts, check_regressors, check_series, endog_frame
+from ..statespace.validation import (
+    check_counts,
+    check_regressors,
+    check_series,
+    endog_frame,
+    positive_integer,
+)
 from .base import StateSpaceModel
 from .declaration import Labels, build_layout, check_start, lagged_names
 
@@ -125,7 +131,7 @@ class LGSSM(StateSpaceModel):
         state_coef: object = "free",
         identification: str | None = None,
     ) -> None:
-        k_factors, lags = _count(k_factors, "k_factors"), _count(lags, "lags")
+        k_factors, lags = positive_integer(k_factors, "k_factors"), positive_integer(lags, "lags")
         given = {
             "k_factors": k_factors, "lags": lags, "obs_intercept": obs_intercept,
             "state_intercept": state_intercept, "design": design, "transition": transition,
@@ -286,11 +292,13 @@ class LGSSM(StateSpaceModel):
     def variance_sizes(self, params: Array) -> dict[str, Array]:
         """Return, by covariance block, the size that each variance would have if it explained the data."""
         design = self.layout.matrices(params)["design"]
-        loading = np.max(np.abs(design[:, :1] if design.ndim == 2 else design[:, :1, 0]))
         out = super().variance_sizes(params)
+        loadings = np.abs(design if design.ndim == 2 else design[:, :, 0])
+        tiny = np.finfo(float).tiny
+        implied = np.array([np.max(out["obs_cov"]) / max(np.max(column) ** 2, tiny) for column in loadings.T])
         if self.k_factors == 1:  # with several factors the largest variance is the measure
-            out["state_cov"] = np.array([np.max(out["obs_cov"]) / max(loading**2, np.finfo(float).tiny)])
-        return out
+            out["state_cov"] = implied
+        return {**out, "initial_state_cov": np.tile(implied, self.lags)}
 
     def check_sample(self) -> None:
         """Raise `DataError` where the sample cannot support the model."""
@@ -301,6 +309,13 @@ class LGSSM(StateSpaceModel):
                 "k_factors is too large for the sample",
                 got=f"{self.k_factors} factors x {self.lags} lags",
                 expected=f"fewer states than the {self.nobs} periods",
+            )
+        noiseless = ~np.isnan(self.endog[:, without_noise(layout.blocks["obs_cov"])])
+        if noiseless.shape[1] and noiseless.sum(axis=1).max() > self.k_factors:
+            raise SpecificationError(
+                "obs_cov is zero for more series than there are factors: their distribution is singular",
+                got=f"{noiseless.shape[1]} series without noise, {self.k_factors} factors",
+                remedy="Leave the variances of the others free.",
             )
         n_params = most_identified(layout, self.k_states)
         check_counts(self.endog, self.labels.endog, coefficients_by_series(layout), n_params)
@@ -338,13 +353,6 @@ class LGSSM(StateSpaceModel):
     @property
     def _res_classes(self) -> dict[str, tuple[type, type]]:
         return {"fit": (LGSSMResults, LGSSMResultsWrapper)}
-
-
-def _count(value: object, name: str) -> int:
-    """Return a positive integer."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise SpecificationError(f"{name} is not a positive integer", got=repr(value))
-    return int(value)
 
 
 def _vector(block: Array) -> Array:

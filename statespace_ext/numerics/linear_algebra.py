@@ -15,6 +15,10 @@ STABILITY_LIMIT = 1.0 - 1e-10
 """Largest modulus of a root for which a stationary start is accepted (the limit of statsmodels)."""
 
 
+NOT_HERE = (np.linalg.LinAlgError, ValueError, ArithmeticError)
+"""What numpy, scipy and statsmodels raise where there is no likelihood: no inverse, no stationary start."""
+
+
 def quiet() -> np.errstate:
     """Return a context in which overflow gives infinity and 0/0 NaN, for a caller that checks for them."""
     return np.errstate(over="ignore", invalid="ignore", divide="ignore")

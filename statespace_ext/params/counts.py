@@ -49,3 +49,11 @@ def own_columns(block: AffineMatrix, row: int) -> IntArray:
     uses = Counter(block.names)
     own = np.array([uses[name] == 1 for name in block.names], dtype=bool)
     return np.unique(block.columns[(block.rows == row) & own])
+
+
+def without_noise(cov: AffineMatrix) -> IntArray:
+    """Return the rows of a covariance matrix whose variance is fixed at zero."""
+    fixed = cov.fixed if cov.time_varying else cov.fixed[:, :, None]
+    zero = np.all(np.einsum("iit->it", fixed) == 0, axis=1)
+    zero[cov.rows[cov.rows == cov.columns]] = False
+    return np.flatnonzero(zero)

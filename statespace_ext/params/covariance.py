@@ -277,13 +277,15 @@ def _unless_shared(matrix: AffineMatrix, free: Array, rows: Array) -> Covariance
 
 
 def precision_of(cov: Array) -> Array:
-    """Return the inverse on the rows whose variance is not zero, zero elsewhere."""
+    """Return the inverse on the rows whose variance is not zero (the pseudo-inverse of a singular one)."""
     active = np.diag(cov) > 0
-    if active.all():
-        return np.linalg.inv(cov)
     out = np.zeros_like(cov)
     if active.any():
-        out[np.ix_(active, active)] = np.linalg.inv(cov[np.ix_(active, active)])
+        inner = cov[np.ix_(active, active)]
+        try:
+            out[np.ix_(active, active)] = np.linalg.inv(inner)
+        except np.linalg.LinAlgError:
+            out[np.ix_(active, active)] = np.linalg.pinv(inner, hermitian=True)
     return out
 
 

@@ -11,7 +11,7 @@ from ..exceptions import ParameterError, SpecificationError, shown
 from ..numerics.linear_algebra import Array
 from .affine import AffineMatrix, IntArray
 from .bounds import UnitInterval
-from .covariance import CommonVariance, CovarianceStructure, structure_of
+from .covariance import CommonVariance, CovarianceStructure, General, structure_of
 
 
 class ParameterLayout:
@@ -115,6 +115,13 @@ class ParameterLayout:
         """What reaches parameters from unconstrained values; the others are unconstrained themselves."""
         bounded = [name for name in self.names if name in self.bounded]
         return [*self.structures.values(), *([UnitInterval(bounded)] if bounded else [])]
+
+    @cached_property
+    def untransformed(self) -> list[str]:
+        """Covariance blocks that can leave the cone of covariance matrices: no transform keeps them in it."""
+        free = [key for key in sorted(self.covariances & set(self.blocks)) if not self.blocks[key].is_fixed]
+        kept = {key for key, structure in self.structures.items() if not isinstance(structure, General)}
+        return [key for key in free if key not in kept]
 
     @cached_property
     def structures(self) -> dict[str, CovarianceStructure]:

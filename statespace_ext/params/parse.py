@@ -87,10 +87,13 @@ def parse_covariance(
     if array.dtype == object:
         fixed, elements = _parse_strings(array, where, namer)
         symmetric = fixed == fixed.T
-        for i, j, name, coef in set(elements) ^ {(j, i, name, coef) for i, j, name, coef in elements}:
-            symmetric[i, j] = False
+        mirrored = {(j, i, name, coef) for i, j, name, coef in elements}
+        for element in mirrored ^ set(elements):
+            symmetric[element[0], element[1]] = False
         _check_symmetry(array, symmetric, where)
-        return check_covariance(affine_matrix(fixed, [e for e in elements if e[0] >= e[1]], symmetric=True), where)
+        return check_covariance(
+            affine_matrix(fixed, [e for e in elements if e[0] >= e[1]], symmetric=True), where
+        )
     fixed, free = _split_numbers(array, where)
     close = np.isclose(fixed, np.swapaxes(fixed, 0, 1), rtol=1e-12, atol=0)
     _check_symmetry(array, (free == free.T) & (close if close.ndim == 2 else close.all(axis=2)), where)

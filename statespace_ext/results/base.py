@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,8 +14,15 @@ from statsmodels.tsa.statespace.mlemodel import MLEResults, MLEResultsWrapper
 from ..exceptions import DataError, SpecificationError, shown
 from ..inference.boundary import boundary_params
 from ..inference.information import ParamsCov, numerical_information, observed_information, params_covariance
-from ..numerics.linear_algebra import Array
+from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from ..statespace.compat import simulation_seed
+from ..statespace.validation import (
+    check_same_columns,
+    endog_frame,
+    positive_integer,
+    random_generator,
+    regressor_frame,
+)
 
 COV_TYPES = ("oim", "approx", "none")
 _DESCRIPTIONS = {
@@ -21,6 +30,8 @@ _DESCRIPTIONS = {
     "approx": "Standard errors from second differences of the log-likelihood.",
     "none": "Standard errors were not computed.",
 }
+_DEPENDENT = 1e-10
+"""Smallest eigenvalue of a correlation matrix that counts as one of independent series."""
 
 
 class StateSpaceResults(MLEResults):
@@ -73,19 +84,35 @@ class StateSpaceResults(MLEResults):
         params = np.asarray(self.params, dtype=float)
         if cov_type == "none":
             return ParamsCov(np.full((len(params),) * 2, np.nan), 0, [])
-        with self.model.preserved():
-            found = self.identification
-            inner = ~np.isin(found.free, self._boundary_places)
-            index = found.free[inner]
+        found, index = self._found_inside, self._found_inside.free
+        with self.model.preserved(), quiet():
             if cov_type == "oim":
-                information = observed_information(self.model, params, index)
+                steps = self.model.difference_steps(params)
+                information = observed_information(self.model, params, index, steps)
             else:
-                information = numerical_information(
-                    lambda at: self.model.loglike(at, includes_fixed=True), params, index
-                )
-        flat = found.flat[inner]
-        flat = flat[:, np.linalg.norm(flat, axis=0) > 1e-6] if flat.size else flat
-        return params_covariance(information, index, flat, len(params))
+                steps = self.model.difference_steps(params, 0.02)
+                information = numerical_information(self._loglike_or_nan, params, index, steps)
+        out = params_covariance(information, index, found.flat, len(params))
+        lost = [name for name in found.names if name not in self.identification.names]
+        if lost:
+            note = f"Without effect while a variance is zero, and without standard errors: {shown(lost)}."
+            out = replace(out, notes=[note, *out.notes])
+        return out
+
+    def _loglike_or_nan(self, params: Array) -> float:
+        try:
+            return float(self.model.loglike(params, includes_fixed=True))
+        except NOT_HERE:
+            return np.nan
+
+    @cached_property
+    def _found_inside(self) -> Any:
+        """Flat directions among the parameters that are not at a boundary, with the others held there."""
+        if not self._boundary_values:
+            return self.identification
+        params = np.array(self.params, dtype=float)
+        params[self.model.layout.positions(self.boundary)] = list(self._boundary_values.values())
+        return self.model.identification(params, {**self._fixed, **self._boundary_values})
 
     @property
     def cov_params_default(self) -> Array:
@@ -130,14 +157,14 @@ class StateSpaceResults(MLEResults):
     @property
     def boundary(self) -> list[str]:
         """Parameters of a covariance matrix that is singular at the estimates."""
-        if not hasattr(self, "_boundary"):
-            params = np.asarray(self.params, dtype=float)
-            self._boundary = boundary_params(self.model.layout, params, self.model.variance_sizes(params))
-        return self._boundary
+        return list(self._boundary_values)
 
-    @property
-    def _boundary_places(self) -> Array:
-        return self.model.layout.positions(self.boundary)
+    @cached_property
+    def _boundary_values(self) -> dict[str, float]:
+        layout = self.model.layout.fix(self._fixed)
+        params = np.asarray(self.params, dtype=float)
+        free = params[self.model.layout.positions(layout.names)]
+        return boundary_params(layout, free, self.model.variance_sizes(params))
 
     @property
     def df_model(self) -> int:
@@ -212,9 +239,24 @@ class StateSpaceResults(MLEResults):
             lines.append(
                 f"At a boundary (singular covariance), without standard errors: {shown(self.boundary)}."
             )
-        if self.identification.message:
-            lines.append(self.identification.message)
+        lines += [line for line in (self._dependence(), self.identification.message) if line]
         return lines + self.params_cov.notes
+
+    def _dependence(self) -> str:
+        """Say which series the model forecasts without error from each other, empty where there are none."""
+        complete = np.flatnonzero(~np.isnan(self.model.endog).any(axis=1))
+        if self.forecasts_error_cov is None or not len(complete):
+            return ""
+        cov = self.forecasts_error_cov[:, :, complete[-1]]
+        scale = np.sqrt(np.clip(np.diag(cov), np.finfo(float).tiny, None))
+        values, vectors = np.linalg.eigh(cov / scale[:, None] / scale)
+        names = np.atleast_1d(self.model.endog_names)[np.abs(vectors[:, 0]) > 1e-3]
+        if len(values) == 1 or values[0] > _DEPENDENT:
+            return ""
+        return (
+            f"Linearly dependent series: {shown(names)}. Their forecast errors have a singular covariance, "
+            "and the log-likelihood has no maximum."
+        )
 
     def summary(self, *args: Any, **kwargs: Any) -> Any:
         """Return the summary of statsmodels, with the status of the fit below it."""
@@ -242,16 +284,54 @@ class StateSpaceResults(MLEResults):
 
     def simulate(self, nsimulations: int, *args: Any, rng: object = None, **kwargs: Any) -> Any:
         """Simulate at the estimates, as `MLEResults.simulate`; ``rng`` is a Generator or a seed."""
+        count = positive_integer(nsimulations, "nsimulations")
+        seed = simulation_seed(None if rng is None else random_generator(rng))
         with self.model.preserved():
-            return super().simulate(nsimulations, *args, **simulation_seed(rng), **kwargs)
+            return super().simulate(count, *args, **seed, **kwargs)
 
     def append(self, endog: object, exog: object = None, *args: Any, **kwargs: Any) -> Any:
-        """Append data; see `MLEResults.append`. ``state_exog`` is that of the new periods."""
-        added = kwargs.get("state_exog")
+        """Append data; see `MLEResults.append`. ``exog`` and ``state_exog`` are those of the new periods."""
+        index = self._continuation(endog)
+        exog = self._new_rows(exog, "exog", endog, index)
+        added = self._new_rows(kwargs.get("state_exog"), "state_exog", endog, index)
         if added is not None:
-            rows = np.asarray(added, dtype=float).reshape(-1, self.model.k_state_exog)
-            kwargs["state_exog"] = np.concatenate([self.model.state_exog, rows])
+            rows = np.concatenate([self.model.state_exog, np.asarray(added)])
+            whole = None if index is None else self.model.data.row_labels.append(index)
+            kwargs["state_exog"] = pd.DataFrame(
+                rows, index=whole, columns=self.model.regressor_names["state_exog"]
+            )
         return super().append(endog, exog, *args, **kwargs)
+
+    def extend(self, endog: object, exog: object = None, *args: Any, **kwargs: Any) -> Any:
+        """Go on with data that follow the sample; see `MLEResults.extend`."""
+        self._continuation(endog)
+        return super().extend(endog, exog, *args, **kwargs)
+
+    def _continuation(self, endog: Any) -> pd.Index | None:
+        """Return the index of new periods, None where the sample has none; refuse other series or periods."""
+        names = np.atleast_1d(self.model.endog_names).tolist()
+        check_same_columns(endog_frame(endog), names, "The new endog")
+        if not hasattr(self.model.data.orig_endog, "index"):
+            return None
+        nobs, given = self.model.nobs, getattr(endog, "index", None)
+        expected: pd.Index = self.model._get_prediction_index(nobs, nobs + len(endog) - 1)[3]
+        if isinstance(given, pd.Index) and not given.equals(expected):
+            raise DataError(
+                "The index of the new endog does not continue that of the sample",
+                got=f"{given[0]} to {given[-1]}",
+                expected=f"{expected[0]} to {expected[-1]}",
+            )
+        return expected
+
+    def _new_rows(self, value: object, name: str, endog: Any, index: pd.Index | None) -> Any:
+        """Return regressors of new periods, labelled as those of the sample where these have labels."""
+        frame = regressor_frame(value, len(endog), index, name)
+        if frame is None:
+            return None
+        labels = self.model.regressor_names[name]
+        check_same_columns(frame, labels, f"The new {name}")
+        rows = np.asarray(frame)
+        return rows if index is None else pd.DataFrame(rows, index=index, columns=labels)
 
 
 class StateSpaceResultsWrapper(MLEResultsWrapper):

@@ -232,7 +232,12 @@ def _gather(parts: list[Regression], grouped: bool) -> Regression:
 
 
 def observation_sums(endog: Array, exog: Array, system: System, smoothed: Smoothed) -> Regression:
-    """Return the sums of e = y_t - d_t - Z_t x_t, missing elements of y_t integrated out."""
+    """
+    Return the sums of e = y_t - d_t - Z_t x_t over the periods with data.
+
+    Missing elements of a row that has others are integrated out; a row without any says nothing and does
+    not count (to count it as one more latent y_t would only slow EM down).
+    """
     k = system.k_states
     b = _regressors(smoothed.mean, exog)
     d = system.obs_intercept if system.obs_intercept.ndim == 2 else system.obs_intercept[:, None]
@@ -241,11 +246,13 @@ def observation_sums(endog: Array, exog: Array, system: System, smoothed: Smooth
     e = endog.T - d - fitted
     missing = np.isnan(endog)
     grouped = system.obs_cov.ndim == 3
-    by_period = missing.any(axis=1) | (Z.ndim == 3) | grouped
+    seen = ~missing.all(axis=1)
+    by_period = (missing.any(axis=1) & seen) | (Z.ndim == 3) | grouped
     parts = []
-    together, apart = np.flatnonzero(~by_period), np.flatnonzero(by_period)
+    together, apart = np.flatnonzero(~by_period & seen), np.flatnonzero(by_period & (seen | grouped))
     if len(together):
-        cov = smoothed.cov[:, :, together].sum(axis=2) if len(apart) else smoothed.cov.sum(axis=2)
+        whole = len(together) == len(endog)
+        cov = smoothed.cov.sum(axis=2) if whole else smoothed.cov[:, :, together].sum(axis=2)
         e0, b0 = e[:, together], b[:, together]
         eb = e0 @ b0.T
         eb[:, :k] -= Z @ cov
@@ -275,11 +282,13 @@ def _observation_by_period(
     weighted = loading @ cov
     eb = mean @ np.swapaxes(b0, 1, 2)
     eb[:, :, :k] -= weighted
+    seen = (~missing[index].all(axis=1)).astype(float)
+    counts = seen[:, None, None]
     return Regression(
-        mean @ np.swapaxes(mean, 1, 2) + weighted @ np.swapaxes(loading, 1, 2) + remainder,
-        eb,
-        b0 @ np.swapaxes(b0, 1, 2) + _padded(cov, len(b)),
-        np.ones(len(index)),
+        counts * (mean @ np.swapaxes(mean, 1, 2) + weighted @ np.swapaxes(loading, 1, 2) + remainder),
+        counts * eb,
+        counts * (b0 @ np.swapaxes(b0, 1, 2) + _padded(cov, len(b))),
+        seen,
     )
 
 

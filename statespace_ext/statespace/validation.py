@@ -55,7 +55,7 @@ def _frame_values(data: Any, name: str) -> Array:
 def _numeric_array(value: object, name: str) -> Array:
     """Return an array-like as a new float array; masked values are missing ones."""
     try:
-        array = value if isinstance(value, np.ma.MaskedArray) else np.asarray(value)
+        array: Any = value if isinstance(value, np.ma.MaskedArray) else np.asarray(value)
     except ValueError as error:
         raise _not_numbers(name, "a ragged sequence") from error
     if array.dtype.kind not in ("iuf" if name == "endog" else "biuf"):
@@ -316,6 +316,20 @@ def check_regressors(exog: Array | None, name: str, with_constant: bool) -> None
             expected=f"rank {columns.shape[1]}",
             remedy="Drop a column, or fix the intercept at zero." if with_constant else "Drop a column.",
         )
+
+
+def positive_integer(value: object, name: str) -> int:
+    """
+    Return a positive integer.
+
+    Raises
+    ------
+    SpecificationError
+        If the value is something else.
+    """
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise SpecificationError(f"{name} is not a positive integer", got=repr(value), expected="1, 2, ...")
+    return int(value)
 
 
 def random_generator(rng: object) -> np.random.Generator:

@@ -1,0 +1,195 @@
+"""Covariance structures of the same dynamic regression, side by side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from ..exceptions import SpecificationError
+from ..numerics.linear_algebra import Array
+from .structures import is_nested, obs_kind, state_kinds
+
+
+def compare(*results: Any) -> pd.DataFrame:
+    """
+    Compare fits of the same dynamic regression with different covariance structures or dynamics.
+
+    Parameters
+    ----------
+    *results : DynamicRegressionResults
+        Two fits or more, of the same data, regressors and start: exact diffuse likelihoods of different
+        regressors are of different contrasts of the data, and do not compare.
+
+    Returns
+    -------
+    DataFrame
+        One row a fit, named by the structures of V and W, the highest log-likelihood first:
+
+        - ``llf``, ``n_params`` (free parameters), ``aic``, ``bic``, ``hqic`` (of statsmodels, which count
+          exact-diffuse states as parameters too);
+        - ``against``: of the other fits whose models contain this one, that with the most parameters;
+          ``lr``, ``df``: likelihood ratio and difference of the number of parameters;
+        - ``pvalue``: of the chi-squared distribution, where this fit is inside the larger model's
+          parameter space; NaN where it is on its edge (a singular W), and ``note`` says so.
+
+    Raises
+    ------
+    SpecificationError
+        If the fits are not of dynamic regressions, or differ in endog, exog or start.
+
+    Notes
+    -----
+    On the edge the ratio is no chi-squared (Self & Liang 1987, JASA 82, 605-610); for W = 0 simulate it:
+    `constancy_test`.
+    """
+    if len(results) < 2:
+        raise SpecificationError("A comparison needs at least two fits", got=f"{len(results)}")
+    for number, res in enumerate(results):
+        if not hasattr(res.model, "coefficients"):
+            raise SpecificationError(
+                "A comparison is of dynamic regressions", got=f"{type(res.model).__name__} (fit {number + 1})"
+            )
+        if number:
+            _require_same(results[0], res, number + 1)
+    names = _labels(list(results))
+    rows = [_row(i, list(results), names) for i in range(len(results))]
+    table = pd.DataFrame(rows, index=pd.Index(names, name="model"))
+    return table.sort_values("llf", ascending=False, kind="stable")
+
+
+def _require_same(first: Any, other: Any, number: int) -> None:
+    """Refuse a fit whose likelihood does not compare with that of the first."""
+    a, b = first.model, other.model
+    checks = {
+        "endog": _equal(a.endog, b.endog),
+        "names of the series": a.coefficients.endog == b.coefficients.endog,
+        "names of the regressors": a.coefficients.regressors == b.coefficients.regressors,
+        "exog": _equal(a.exog, b.exog),
+        "initialization": a.start_kind == b.start_kind and _same_start(first, other),
+        "number of exact-diffuse periods": int(first.nobs_diffuse) == int(other.nobs_diffuse),
+        "periods left out of the log-likelihood": int(first.loglikelihood_burn)
+        == int(other.loglikelihood_burn),
+    }
+    different = [name for name, same in checks.items() if not same]
+    if different:
+        raise SpecificationError(
+            "The log-likelihoods of the fits do not compare",
+            got=f"fit {number} differs from fit 1 in {', '.join(different)}",
+            expected="the same data, regressors and start",
+        )
+
+
+def _equal(a: Any, b: Any) -> bool:
+    return np.shape(a) == np.shape(b) and bool(np.array_equal(a, b, equal_nan=True))
+
+
+def _same_start(a: Any, b: Any) -> bool:
+    levels = slice(0, a.model.coefficients.n_levels)
+    first, second = (res.model.system(np.asarray(res.params, dtype=float)) for res in (a, b))
+    return _equal(first.initial_state[levels], second.initial_state[levels]) and _equal(
+        first.initial_state_cov[levels, levels], second.initial_state_cov[levels, levels]
+    )
+
+
+def _row(i: int, results: list[Any], names: list[str]) -> dict[str, Any]:
+    """Return the row of one fit."""
+    res = results[i]
+    row: dict[str, Any] = {
+        "llf": float(res.llf),
+        "n_params": _n_params(res),
+        "aic": float(res.aic),
+        "bic": float(res.bic),
+        "hqic": float(res.hqic),
+        "against": "",
+        "lr": np.nan,
+        "df": np.nan,
+        "pvalue": np.nan,
+        "note": "" if res.converged else "not converged",
+    }
+    larger = [
+        j
+        for j, other in enumerate(results)
+        if j != i and _n_params(other) > _n_params(res) and _contains(other, res)
+    ]
+    if not larger:
+        return row
+    best = max(larger, key=lambda j: _n_params(results[j]))
+    row["against"], row["lr"] = names[best], 2.0 * (float(results[best].llf) - row["llf"])
+    row["df"] = float(_n_params(results[best]) - row["n_params"])
+    edge = _edge(res, results[best])
+    if edge:
+        row["note"] = "; ".join(filter(None, [row["note"], edge]))
+    else:
+        row["pvalue"] = float(stats.chi2.sf(max(row["lr"], 0.0), row["df"]))
+        if _singular(results[best]):
+            row["note"] = "; ".join(
+                filter(None, [row["note"], "rough p-value: the larger fit has a singular W"])
+            )
+    return row
+
+
+def _n_params(res: Any) -> int:
+    fixed = len(res._fixed_params) if res._has_fixed_params else 0
+    return len(np.asarray(res.params)) - fixed
+
+
+def _contains(large: Any, small: Any) -> bool:
+    """Tell whether the model of one fit contains that of another; parameters held fixed: not known."""
+    if large._has_fixed_params or small._has_fixed_params:
+        return False
+    return is_nested(small.model, large.model)
+
+
+def _edge(small: Any, large: Any) -> str:
+    """Say why a fit is on the edge of a larger model, nothing where it is inside."""
+    c = large.model.coefficients
+    rank = small.state_cov_rank
+    moving = [c.regressors[j] for j in c.moving]
+    still = [name for name in moving if name not in rank]
+    if still:
+        return f"on the edge of the larger model: no W of {', '.join(still)}; use test_constancy"
+    singular = [name for name in moving if rank[name] < c.p]
+    if singular or _singular(small):
+        return f"on the edge of the larger model: singular W of {', '.join(singular or moving)}"
+    own = {"V": obs_kind(small.model), **state_kinds(small.model)}
+    factors = {"V": obs_kind(large.model), **state_kinds(large.model)}
+    missing = [
+        name for name, kind in factors.items() if kind.startswith("factor") and own.get(name, "") != kind
+    ]
+    return f"on the edge of the larger model: loadings of {', '.join(missing)} are zero" if missing else ""
+
+
+def _singular(res: Any) -> bool:
+    """Tell whether V or W, of all moving coefficients together, is singular."""
+    ranks = res.state_cov_rank
+    if res.boundary or any(rank < res.model.coefficients.p for rank in ranks.values()):
+        return True
+    W: Array = np.asarray(res.model.matrices(np.asarray(res.params))["state_cov"])
+    scale = np.sqrt(np.diag(W))
+    return bool(np.min(scale) <= 0 or np.linalg.eigvalsh(W / scale[:, None] / scale)[0] < 1e-7)
+
+
+def _labels(results: list[Any]) -> list[str]:
+    """Return names of the fits that tell them apart."""
+    dynamics = [list(res.model.coefficients.dynamics) for res in results]
+    obs = [obs_kind(res.model) for res in results]
+    plain = []
+    for res, kinds, V in zip(results, dynamics, obs, strict=True):
+        W = state_kinds(res.model)
+        text = (
+            next(iter(W.values()))
+            if len(set(W.values())) == 1
+            else ", ".join(f"{name} {kind}" for name, kind in W.items())
+        )
+        if any(kinds != other for other in dynamics):
+            c = res.model.coefficients
+            moving = [c.regressors[j] + (" (ar1)" if c.dynamics[j] == "ar1" else "") for j in c.moving]
+            text = f"{text} on {', '.join(moving)}" if moving else "none (static)"
+        plain.append(f"V {V}, W {text}" if len(set(obs)) > 1 else f"W {text}")
+    return [
+        f"{name} [{plain[: i + 1].count(name)}]" if plain.count(name) > 1 else name
+        for i, name in enumerate(plain)
+    ]

@@ -1,0 +1,303 @@
+"""How well a dynamic regression predicts out of sample, beside regressions with constant coefficients."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from ..exceptions import SpecificationError
+from ..numerics.linear_algebra import Array
+
+DYNAMIC, STATIC, ROLLING = "dynamic", "static OLS", "rolling OLS"
+METHODS = (DYNAMIC, STATIC, ROLLING)
+
+
+@dataclass(frozen=True)
+class RollingEvaluation:
+    """
+    Predictions of each method at each target period, and what became of them.
+
+    Frames have one row a target period and columns (method, series); NaN where there is no prediction or
+    no observation.
+
+    Attributes
+    ----------
+    predictions, variances : DataFrame
+        Mean and variance of the predictive normal distribution.
+    errors : DataFrame
+        Observations less predictions.
+    log_scores : DataFrame
+        Log densities of the observations.
+    refits : DataFrame
+        One row a fit of the dynamic regression: first origin, periods used, llf, converged.
+    horizon : int
+        Periods from the origin to the target.
+    """
+
+    predictions: pd.DataFrame
+    variances: pd.DataFrame
+    errors: pd.DataFrame
+    log_scores: pd.DataFrame
+    refits: pd.DataFrame
+    horizon: int
+
+    @property
+    def squared_errors(self) -> pd.DataFrame:
+        """Squared errors."""
+        return self.errors**2
+
+    def summary(self) -> pd.DataFrame:
+        """
+        Return the scores by series and method.
+
+        Returns
+        -------
+        DataFrame
+            Rows (series, method). ``n`` predictions, ``rmse``, mean ``log_score``; ``dm_rmse`` and
+            ``dm_log_score``: Diebold-Mariano t-statistics of the losses of the method less those of the
+            dynamic regression (positive: the dynamic regression is better), with p-values.
+        """
+        rows = {}
+        for name in self.errors[DYNAMIC].columns:
+            for method in METHODS:
+                errors, scores = self.errors[method][name], self.log_scores[method][name]
+                row = {
+                    "n": float(errors.notna().sum()),
+                    "rmse": float(np.sqrt((errors**2).mean())),
+                    "log_score": float(scores.mean()),
+                }
+                squares = errors**2 - self.errors[DYNAMIC][name] ** 2
+                densities = self.log_scores[DYNAMIC][name] - scores
+                for label, loss in (("rmse", squares), ("log_score", densities)):
+                    found = (
+                        diebold_mariano(loss.to_numpy(), self.horizon) if method != DYNAMIC else (np.nan,) * 2
+                    )
+                    row[f"dm_{label}"], row[f"pvalue_{label}"] = found
+                rows[name, method] = row
+        table = pd.DataFrame.from_dict(rows, orient="index")
+        table.index = pd.MultiIndex.from_tuples(list(rows), names=["series", "method"])
+        return table.astype({"n": int})
+
+    def __str__(self) -> str:
+        bad = int((~self.refits["converged"]).sum())
+        lines = [
+            f"Predictions {self.horizon} ahead of {len(self.errors)} periods, "
+            f"{self.errors.index[0]} to {self.errors.index[-1]}; {len(self.refits)} fits"
+            + (f", {bad} of which did not converge" if bad else ""),
+            self.summary().to_string(float_format=lambda value: f"{value:.4f}"),
+        ]
+        return "\n".join(lines)
+
+
+def rolling_evaluation(
+    model_or_results: Any,
+    window: int | None = None,
+    horizon: int = 1,
+    refit_every: int = 12,
+    expanding: bool = True,
+    fit_options: Mapping[str, Any] | None = None,
+) -> RollingEvaluation:
+    """
+    Evaluate predictions of a dynamic regression out of sample, given the realised regressors.
+
+    At each origin the parameters are those of the last refit, the coefficients are filtered with the data
+    up to the origin, and the target is the period ``horizon`` later. Beside it: least squares on all data
+    up to the origin ("static OLS") and on the last ``window`` periods ("rolling OLS"), series by series.
+    Nothing after the origin enters, but for the regressors of the target.
+
+    Parameters
+    ----------
+    model_or_results : DynamicRegression or DynamicRegressionResults
+        The model; estimates on the whole sample are not used.
+    window : int, optional
+        Periods before the first origin, and length of rolling windows. By default half of the sample.
+    horizon : int
+        Periods ahead.
+    refit_every : int
+        The dynamic regression is estimated again after so many origins.
+    expanding : bool
+        Whether the dynamic regression has all data up to the origin, or those from ``window`` periods
+        before its last refit on.
+    fit_options : mapping, optional
+        Arguments of `fit`; by default ``method="lbfgs"``.
+
+    Returns
+    -------
+    RollingEvaluation
+
+    Raises
+    ------
+    SpecificationError
+        If window, horizon or refit_every do not fit the sample.
+    DataError
+        If the model cannot be estimated on a window.
+
+    Notes
+    -----
+    Predictive distributions are normal. Those of least squares have variance s^2 (1 + x'(X'X)^{-1}x); those
+    of the dynamic regression contain the uncertainty about the coefficients too, given V and W.
+
+    References
+    ----------
+    Diebold & Mariano (1995), Journal of Business & Economic Statistics 13, 253-263; Harvey, Leybourne &
+    Newbold (1997), International Journal of Forecasting 13, 281-291.
+    """
+    model = getattr(model_or_results, "model", model_or_results)
+    if not hasattr(model, "coefficients"):
+        raise SpecificationError("The evaluation is of dynamic regressions", got=type(model).__name__)
+    window = model.nobs // 2 if window is None else window
+    _check(model, window, horizon, refit_every, expanding)
+    fixed = dict(model_or_results._fixed_params) if model_or_results._has_fixed_params else {}
+    options = {"method": "lbfgs", **(fit_options or {})}
+    origins = np.arange(window, model.nobs - horizon + 1)
+    endog, exog = np.asarray(model.endog), np.asarray(model.exog)
+    shape = (len(origins), len(METHODS), endog.shape[1])
+    means, variances, refits = np.full(shape, np.nan), np.full(shape, np.nan), []
+    for first in range(0, len(origins), refit_every):
+        block = origins[first : first + refit_every]
+        begin = 0 if expanding else int(block[0]) - window
+        params, record = _fit(model, endog[begin : block[0]], exog[begin : block[0]], fixed, options)
+        refits.append({"origin": model._index[block[0] - 1], "nobs": int(block[0]) - begin, **record})
+        rows = slice(first, first + len(block))
+        means[rows, 0], variances[rows, 0] = _dynamic(model, params, fixed, begin, block, horizon)
+    for i, origin in enumerate(origins):
+        x = exog[origin + horizon - 1]
+        for place, begin in ((1, 0), (2, origin - window)):
+            means[i, place], variances[i, place] = _least_squares(endog[begin:origin], exog[begin:origin], x)
+    return _collected(model, origins + horizon - 1, means, variances, refits, horizon)
+
+
+def _check(model: Any, window: int, horizon: int, refit_every: int, expanding: bool) -> None:
+    """Refuse impossible numbers of periods."""
+    for name, value in (("window", window), ("horizon", horizon), ("refit_every", refit_every)):
+        if isinstance(value, bool) or int(value) != value or value < 1:
+            raise SpecificationError(f"{name} is not a positive integer", got=value)
+    least, most = len(model.coefficients.regressors) + 1, model.nobs - horizon
+    if not least <= window <= most:
+        raise SpecificationError(
+            "window leaves nothing to estimate with or to predict",
+            got=f"window={window}, horizon={horizon}, {model.nobs} periods",
+            expected=f"a window from {least} to {most}",
+        )
+    if model.start_kind == "known" and not expanding:
+        raise SpecificationError(
+            "A known start is that of the first period, which rolling windows leave behind",
+            got='initialization="known", expanding=False',
+            remedy='Use expanding=True, or initialization="diffuse".',
+        )
+
+
+def _clone(model: Any, endog: Array, exog: Array) -> Any:
+    """Return the model of some periods, without their dates."""
+    c = model.coefficients
+    return model.clone(pd.DataFrame(endog, columns=c.endog), pd.DataFrame(exog, columns=c.regressors))
+
+
+def _fit(
+    model: Any, endog: Array, exog: Array, fixed: dict[str, float], options: dict[str, Any]
+) -> tuple[Array, dict[str, Any]]:
+    """Return the full parameter vector and a record of a fit."""
+    clone = _clone(model, endog, exog)
+    with warnings.catch_warnings(), clone.fix_params(fixed) if fixed else nullcontext():
+        warnings.simplefilter("ignore")  # whether it converged is in the record
+        res = clone.fit(low_memory=True, cov_type="none", **options)
+    return np.asarray(res.params, dtype=float), {"llf": float(res.llf), "converged": bool(res.converged)}
+
+
+def _dynamic(
+    model: Any, params: Array, fixed: dict[str, float], begin: int, origins: Array, horizon: int
+) -> tuple[Array, Array]:
+    """Return predictive means and variances, (origins, p), from the data up to each origin."""
+    end = int(origins[-1])
+    clone = _clone(model, np.asarray(model.endog)[begin:end], np.asarray(model.exog)[begin:end])
+    filtered = clone.filter(params, includes_fixed=True, cov_type="none").filter_results
+    system = clone.system(params)
+    T, noise = system.transition, system.selection @ system.state_cov @ system.selection.T
+    design = model.coefficients.design(np.asarray(model.exog))
+    means, variances = [], []
+    for origin in origins:
+        t = int(origin) - begin
+        state, cov = filtered.predicted_state[:, t], filtered.predicted_state_cov[:, :, t]
+        diffuse = filtered.predicted_diffuse_state_cov
+        unknown = np.zeros_like(cov) if diffuse is None else diffuse[:, :, t]
+        for _ in range(horizon - 1):
+            state, cov, unknown = T @ state, T @ cov @ T.T + noise, T @ unknown @ T.T
+        Z = design[:, :, int(origin) + horizon - 1]
+        known = np.einsum("ik,kl,il->i", Z, unknown, Z) <= 1e-8
+        variance = np.einsum("ik,kl,il->i", Z, cov, Z) + np.diag(system.obs_cov)
+        means.append(np.where(known, Z @ state, np.nan))
+        variances.append(np.where(known, variance, np.nan))
+    return np.array(means), np.array(variances)
+
+
+def _least_squares(endog: Array, exog: Array, x: Array) -> tuple[Array, Array]:
+    """Return predictive means and variances of least squares, each series on the rows it has."""
+    p, m = endog.shape[1], len(x)
+    mean, variance = np.full(p, np.nan), np.full(p, np.nan)
+    for i in range(p):
+        seen = ~np.isnan(endog[:, i])
+        X, y = exog[seen], endog[seen, i]
+        if len(y) <= m or np.linalg.matrix_rank(X) < m:
+            continue
+        q, r = np.linalg.qr(X)
+        coefs = np.linalg.solve(r, q.T @ y)
+        leverage = np.sum(np.linalg.solve(r.T, x) ** 2)
+        mean[i] = x @ coefs
+        variance[i] = np.sum((y - X @ coefs) ** 2) / (len(y) - m) * (1.0 + leverage)
+    return mean, variance
+
+
+def _collected(
+    model: Any, targets: Array, means: Array, variances: Array, refits: list[dict[str, Any]], horizon: int
+) -> RollingEvaluation:
+    """Return labelled frames."""
+    names = model.coefficients.endog
+    columns = pd.MultiIndex.from_product([METHODS, names], names=["method", "series"])
+    index = model._index[targets]
+
+    def frame(values: Array) -> pd.DataFrame:
+        return pd.DataFrame(values.reshape(len(targets), -1), index=index, columns=columns)
+
+    errors = np.asarray(model.endog)[targets][:, None, :] - means
+    scores = -0.5 * (np.log(2.0 * np.pi * variances) + errors**2 / variances)
+    return RollingEvaluation(
+        frame(means), frame(variances), frame(errors), frame(scores), pd.DataFrame(refits), horizon
+    )
+
+
+def diebold_mariano(loss: Array, horizon: int = 1) -> tuple[float, float]:
+    """
+    Return the t-statistic of a mean loss difference, and its two-sided p-value.
+
+    The long-run variance has ``horizon - 1`` autocovariances (Diebold & Mariano 1995, equation 1; with
+    Bartlett weights where the plain sum is not positive), and the statistic the correction for small
+    samples of Harvey, Leybourne & Newbold (1997, equation 9).
+
+    Parameters
+    ----------
+    loss : ndarray
+        Loss of one method less that of another, NaN where missing.
+    horizon : int
+        Periods ahead.
+    """
+    loss = loss[~np.isnan(loss)]
+    n = len(loss)
+    if n <= horizon + 1:
+        return np.nan, np.nan
+    deviations = loss - loss.mean()
+    autocov = np.array([deviations[lag:] @ deviations[: n - lag] / n for lag in range(horizon)])
+    variance = autocov[0] + 2.0 * np.sum(autocov[1:])
+    if variance <= 0:
+        variance = autocov[0] + 2.0 * np.sum((1.0 - np.arange(1, horizon) / horizon) * autocov[1:])
+    if variance <= 0:
+        return np.nan, np.nan
+    correction = (n + 1.0 - 2.0 * horizon + horizon * (horizon - 1.0) / n) / n
+    statistic = float(np.sqrt(max(correction, 0.0)) * loss.mean() / np.sqrt(variance / n))
+    return statistic, float(2.0 * stats.t.sf(abs(statistic), n - 1))

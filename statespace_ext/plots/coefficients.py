@@ -1,0 +1,127 @@
+"""Pictures of the coefficients of a regression."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+
+from .factors import _time_axis
+
+_LINE, _BAND, _CONSTANT, _ZERO = "#0072B2", "#56B4E9", "#D55E00", "0.6"
+"""Colours that readers who confuse red and green can tell apart; the lines differ in dashes too."""
+_MOST_COLUMNS = 4
+_PANEL = (3.0, 2.1)
+
+
+def plot_coefficients(
+    paths: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]],
+    lines: Mapping[str, Mapping[str, float]],
+    *,
+    fig: Any = None,
+    figsize: tuple[float, float] | None = None,
+    alpha: float = 0.05,
+) -> Any:
+    """
+    Plot smoothed coefficients, one panel each, with pointwise bands and the constant coefficient beside them.
+
+    Parameters
+    ----------
+    paths : mapping of str to (DataFrame, DataFrame)
+        By regressor, means and standard deviations, (nobs, p).
+    lines : mapping of str to mapping of str to float
+        By regressor and series, the least-squares coefficient.
+    fig : matplotlib.figure.Figure, optional
+        Figure to draw in; it keeps its size and layout.
+    figsize : (float, float), optional
+        Size of a new figure.
+    alpha : float
+        One minus the coverage of the bands.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    import matplotlib.pyplot as plt
+
+    series = list(next(iter(paths.values()))[0].columns)
+    deep = -(-len(series) // _MOST_COLUMNS)
+    columns = -(-len(series) // deep)
+    rows = deep * len(paths)
+    if fig is None:
+        size = figsize or (max(_PANEL[0] * columns, 4.5) + 0.6, _PANEL[1] * rows + 0.9)
+        fig = plt.figure(figsize=size, layout="constrained")
+    axes = fig.subplots(rows, columns, sharex=True, squeeze=False)
+    label = ""
+    for block, (name, (mean, se)) in enumerate(paths.items()):
+        panels = axes[block * deep : (block + 1) * deep].ravel()
+        places, label = _time_axis(mean.index)
+        for axis, asset in zip(panels, series, strict=False):
+            _panel(axis, places, mean[asset], se[asset], lines[name][asset], alpha)
+            axis.set_title(
+                str(asset) if len(paths) == 1 else f"{asset}: {name}", fontsize="medium", loc="left"
+            )
+        _share_scale(panels[: len(series)], columns)
+        for axis in panels[len(series) :]:
+            axis.remove()
+        for row in range(deep):
+            axes[block * deep + row, 0].set_ylabel(f"coefficient on {name}", fontsize="small")
+    _finish(fig, axes, len(series), columns, deep, label)
+    return fig
+
+
+def _panel(axis: Any, places: Any, mean: pd.Series, se: pd.Series, constant: float, alpha: float) -> None:
+    """Draw one coefficient."""
+    centre, half = mean.to_numpy(), norm.ppf(1.0 - alpha / 2.0) * se.to_numpy()
+    axis.fill_between(
+        places, centre - half, centre + half, color=_BAND, alpha=0.35, linewidth=0,
+        label=f"{100 * (1 - alpha):g} % band, given the parameters",
+    )  # fmt: skip
+    axis.plot(places, centre, color=_LINE, linewidth=1.5, label="smoothed coefficient")
+    axis.axhline(
+        constant, color=_CONSTANT, linewidth=1.2, linestyle=(0, (5, 3)), label="least squares, constant"
+    )
+    axis.margins(x=0.01)
+    axis.tick_params(labelsize="small")
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def _share_scale(panels: Any, columns: int) -> None:
+    """Give the panels of one regressor the same vertical scale, so that movements compare, and mark zero."""
+    low, high = (f(axis.get_ylim()[i] for axis in panels) for i, f in enumerate((min, max)))
+    for place, axis in enumerate(panels):
+        axis.set_ylim(low, high)
+        if low < 0.0 < high:
+            axis.axhline(0.0, color=_ZERO, linewidth=0.6, zorder=0.5)
+        if place % columns:
+            axis.tick_params(labelleft=False)
+
+
+def _finish(fig: Any, axes: Any, count: int, columns: int, deep: int, label: str) -> None:
+    """Label the time axis under the last panel of each column, and explain the lines once."""
+    import matplotlib.dates as mdates
+
+    last = {}
+    for row in range(len(axes)):
+        for column in range(columns):
+            if (row % deep) * columns + column < count:
+                last[column] = axes[row, column]
+    for axis in last.values():
+        axis.set_xlabel(label, fontsize="small")
+        axis.tick_params(labelbottom=True)
+        if isinstance(axis.xaxis.get_major_locator(), mdates.AutoDateLocator):
+            locator = mdates.AutoDateLocator(minticks=3, maxticks=5)  # type: ignore[no-untyped-call]
+            axis.xaxis.set_major_locator(locator)
+            formatter = mdates.ConciseDateFormatter(locator, show_offset=False)  # type: ignore[no-untyped-call]
+            axis.xaxis.set_major_formatter(formatter)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    order = np.argsort([text.endswith("parameters") for text in labels], kind="stable")
+    constrained = type(fig.get_layout_engine()).__name__ == "ConstrainedLayoutEngine"
+    fig.legend(
+        [handles[i] for i in order], [labels[i] for i in order],
+        loc="outside upper center" if constrained else "upper center",
+        ncols=3 if columns > 1 else 1, frameon=False, fontsize="small",
+    )  # fmt: skip

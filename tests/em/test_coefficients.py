@@ -1,0 +1,80 @@
+"""Generalised least squares under vec(B) = f + D m: the ways through it agree with a dense kron."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from statespace_ext.em.coefficients import StackedCoefficients
+from statespace_ext.em.regression import Regression
+from statespace_ext.params.layout import ParameterLayout
+from statespace_ext.params.parse import parse_matrix
+
+NAN = np.nan
+P, K = 3, 2
+FULL = np.array([[1.0, 0.4, 0.1], [0.4, 2.0, -0.3], [0.1, -0.3, 0.5]])
+CASES = {
+    # name: (design, intercept, precision)
+    "free": ("free", "free", FULL),
+    "free, no intercept": ("free", "zero", FULL),
+    "rows alike": ([[NAN, 1]] * 3, "free", FULL),
+    "rows differ": ([[NAN, 1], [NAN, NAN], [0, NAN]], "free", FULL),
+    "rows differ, diagonal": ([[NAN, 1], [NAN, NAN], [0, NAN]], "free", np.diag([1.0, 2, 3])),
+    "a row is fixed": ([[NAN, NAN], [1, 0], [NAN, NAN]], [NAN, 0, NAN], FULL),
+    "shared": ([["a", "b"], ["b", "a"], ["a", 0]], "zero", FULL),
+    "combined": ([["a", "2*b"], ["a + b", 1], ["1 - a", "a"]], ["a", "c", NAN], FULL),
+    "scaled": ([["2*a", 0], [0, 1], [0, 0]], "zero", np.diag([1.0, 2, 3])),
+    "without noise in a row": ([[NAN, NAN], [NAN, NAN], [1, 0]], [NAN, NAN, 0], np.diag([1.0, 2, 0])),
+}
+
+
+def stacked(design: object, intercept: object) -> tuple[StackedCoefficients, int]:
+    blocks = {
+        "Z": parse_matrix(design, (P, K), "Z", lambda i, j: f"z{i}{j}"),
+        "d": parse_matrix(intercept, (P, 1), "d", lambda i, j: f"d{i}"),
+    }
+    layout = ParameterLayout(blocks, frozenset())
+    parts = [(blocks["Z"], layout.index["Z"], 0), (blocks["d"], layout.index["d"], K)]
+    return StackedCoefficients(parts, (P, K + 1), len(layout)), len(layout)
+
+
+def random_regression(groups: int) -> Regression:
+    rng = np.random.default_rng(groups)
+    errors, regressors = rng.standard_normal((groups, 9, P)), rng.standard_normal((groups, 9, K + 1))
+    moved = [np.swapaxes(array, 1, 2) for array in (errors, regressors)]
+    return Regression(moved[0] @ errors, moved[0] @ regressors, moved[1] @ regressors, np.full(groups, 9.0))
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+@pytest.mark.parametrize("case", CASES)
+def test_the_step_is_generalised_least_squares(case: str, groups: int) -> None:
+    design, intercept, precision = CASES[case]
+    coefficients, size = stacked(design, intercept)
+    regression = random_regression(groups)
+    precisions = np.stack([precision * (1 + g) for g in range(groups)])
+    D = np.stack([coefficients.change(e).ravel(order="F") for e in np.eye(size)], axis=1)
+    left = sum(D.T @ np.kron(bb, pi) @ D for bb, pi in zip(regression.bb, precisions, strict=True))
+    right = sum(D.T @ (pi @ eb).ravel(order="F") for eb, pi in zip(regression.eb, precisions, strict=True))
+    assert_allclose(
+        coefficients.step(regression, precisions), np.linalg.solve(left, right), rtol=1e-9, atol=1e-12
+    )
+
+
+def test_the_fast_way_is_taken_where_it_is_right() -> None:
+    assert stacked("free", "free")[0].columns_by_row is not None
+    assert stacked([["2*a", 0], [0, 1], [0, 0]], "zero")[0].columns_by_row is None
+    assert stacked([["a", "a"], [0, 1], [0, 0]], "zero")[0].columns_by_row is None
+
+
+def test_directions_without_information_are_left() -> None:
+    """A regressor that is zero throughout: its coefficient stays, the others move."""
+    coefficients, _ = stacked("free", "zero")
+    regression = random_regression(1)
+    keep = np.array([1.0, 0.0, 1.0])
+    regression = Regression(
+        regression.ee, regression.eb * keep, regression.bb * np.outer(keep, keep), regression.n
+    )
+    change = coefficients.change(coefficients.step(regression, FULL[None]))
+    assert_allclose(change[:, 1], 0)
+    assert np.all(change[:, 0] != 0)

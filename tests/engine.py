@@ -1,0 +1,185 @@
+"""What the tests of the engine share: systems in both notations, random models, the dense E-step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from hypothesis import settings
+from oracle import System as DenseSystem
+from oracle import condition, dense, dense_diffuse, joint, richardson_gradient
+from scipy.optimize import minimize
+
+from statespace_ext.models.lgssm import LGSSM
+from statespace_ext.numerics.linear_algebra import companion
+from statespace_ext.statespace.compat import VERSION
+from statespace_ext.statespace.system import MATRICES, System
+
+NEW_STATSMODELS = VERSION >= (0, 15)
+
+
+def is_refused(y: np.ndarray, obs_cov: np.ndarray) -> bool:
+    """Tell whether the installed statsmodels has an exact-diffuse start wrong; the library refuses it."""
+    seen = ~np.isnan(y)
+    partly = ~seen.all(axis=1) & (seen.sum(axis=1) > 2)
+    between = obs_cov[~np.eye(len(obs_cov), dtype=bool)]
+    return not NEW_STATSMODELS and bool(partly.any()) and bool(np.any(between))
+
+
+def examples(count: int) -> settings:
+    """Hypothesis without a clock and the same every time: a failure is a fault, not an accident."""
+    return settings(max_examples=count, deadline=None, derandomize=True)
+
+
+def library_system(system: DenseSystem, start: str = "known") -> System:
+    """Return the library's form of the oracle's system."""
+    return System(**{name: np.asarray(value) for name, value in system.items()}, start=start)
+
+
+def dense_system(system: System) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Return the oracle's form of the library's system, and which initial states are diffuse."""
+    names = (*MATRICES, "initial_state", "initial_state_cov")
+    return {name: getattr(system, name) for name in names}, np.full(
+        system.k_states, system.start == "diffuse"
+    )
+
+
+def dense_llf(model: LGSSM, params: np.ndarray, y: np.ndarray | None = None) -> float:
+    """Return the log-likelihood of a model by the oracle."""
+    system, diffuse = dense_system(model.system(np.asarray(params)))
+    y = model.endog if y is None else y
+    return dense_diffuse(y, system, diffuse).llf if diffuse.any() else dense(y, system).llf
+
+
+class ExpectedLikelihood:
+    """
+    E[log f(complete data; params) | Y; params of the E-step] without its constant, from the dense posterior.
+
+    Complete data are all states and all observations, the missing ones too. Rows without noise, at the
+    start and in either equation, are left out. Nothing of it is the library's except params -> matrices.
+    """
+
+    def __init__(self, model: LGSSM, params: np.ndarray) -> None:
+        self.model = model
+        n, p = self.n, _ = model.endog.shape
+        system, diffuse = dense_system(model.system(params))
+        prior = joint(system, n, diffuse)
+        seen = np.flatnonzero(~np.isnan(model.endog.ravel()))
+        k = len(diffuse)
+        posterior = condition(prior, n * k + seen, model.endog.ravel()[seen])[1]
+        both = np.column_stack([posterior.mean, posterior.factor])  # E u v' = u @ v.T for linear u, v
+        self.states, self.observations = both[: n * k].reshape(n, k, -1), both[n * k :].reshape(n, p, -1)
+
+    def terms(self, params: np.ndarray) -> tuple[float, float, float]:
+        """Return the parts of the observations, of the states and of the start."""
+        system, k = self.model.system(np.asarray(params)), self.model.k_factors
+        eps = self.observations - by_period(system.design, self.n) @ self.states
+        eps[:, :, 0] -= by_period(system.obs_intercept, self.n)
+        eta = self.states[1:, :k] - by_period(system.transition, self.n)[:-1, :k] @ self.states[:-1]
+        eta[:, :, 0] -= by_period(system.state_intercept, self.n)[:-1, :k]
+        start = 0.0
+        if system.start != "diffuse":
+            first = self.states[:1].copy()
+            first[0, :, 0] -= system.initial_state
+            start = log_density(first, system.initial_state_cov[None])
+        observation = log_density(eps, by_period(system.obs_cov, self.n))
+        return observation, log_density(eta, by_period(system.state_cov, self.n)[:-1]), start
+
+    def __call__(self, params: np.ndarray) -> float:
+        """Return the sum of the parts, -inf where there is no stationary start."""
+        if self.model.start_kind == "stationary" and largest_root(self.model, params) >= 1.0:
+            return -np.inf
+        return sum(self.terms(params))
+
+
+def by_period(array: np.ndarray, n: int) -> np.ndarray:
+    """Return a constant or varying matrix (or vector) of a system with time first."""
+    varies = (
+        array.shape[-1] == n and array.ndim == 3 or array.ndim == 2 and array.shape[-1] == n != array.shape[0]
+    )
+    return np.moveaxis(array, -1, 0) if varies else np.broadcast_to(array, (n, *array.shape))
+
+
+def log_density(errors: np.ndarray, covs: np.ndarray) -> float:
+    """
+    Return the sum of E log N(e_t; 0, cov_t) over the rows with noise, -inf where one is no covariance.
+
+    E e_t e_t' = errors[t] @ errors[t].T; constants are left out.
+    """
+    noisy = np.diag(covs[0]) != 0
+    if not noisy.any():
+        return 0.0
+    covs, errors = covs[:, noisy][:, :, noisy], errors[:, noisy]
+    if np.linalg.eigvalsh(covs).min() <= 0:
+        return -np.inf
+    return -0.5 * (np.linalg.slogdet(covs)[1].sum() + np.sum(errors * np.linalg.solve(covs, errors)))
+
+
+def maximise(function: Callable, start: np.ndarray, free: np.ndarray | None = None) -> np.ndarray:
+    """Return the maximiser of a smooth function over some elements of a vector, by quasi-Newton steps."""
+    free = np.arange(len(start)) if free is None else np.asarray(free)
+
+    def full(x: np.ndarray) -> np.ndarray:
+        out = np.array(start)
+        out[free] = x
+        return out
+
+    def value(x: np.ndarray) -> float:
+        return min(-function(full(x)), 1e10)
+
+    def gradient(x: np.ndarray) -> np.ndarray:
+        return richardson_gradient(value, x, step=1e-3 * np.maximum(np.abs(x), 0.05), levels=2)
+
+    x = start[free]
+    for _ in range(2):  # a fresh approximation to the second derivatives each time
+        x = minimize(value, x, jac=gradient, method="BFGS", options={"gtol": 1e-8, "maxiter": 300}).x
+    return full(x)
+
+
+def draw_params(rng: np.random.Generator, model: LGSSM, root: float = 0.9) -> np.ndarray:
+    """Return random parameters: a stable transition, positive definite covariances."""
+    layout = model.layout
+    params = 0.7 * rng.standard_normal(len(layout))
+    for key, block in layout.blocks.items():
+        if key in layout.covariances:
+            on_diagonal = block.rows == block.columns
+            for place in np.unique(layout.index[key][~on_diagonal]):
+                params[place] = rng.uniform(-0.1, 0.25)
+            for place in np.unique(layout.index[key][on_diagonal]):
+                params[place] = rng.uniform(0.6, 1.5)
+    places = np.unique(layout.index["transition"])
+    while len(places) and largest_root(model, params) > root:
+        params[places] *= 0.9
+    return params
+
+
+def largest_root(model: LGSSM, params: np.ndarray) -> float:
+    """Return the largest modulus of a root of the transition, in its first period."""
+    transition = model.layout.matrices(params)["transition"]
+    first = companion(transition if transition.ndim == 2 else transition[:, :, 0])
+    return float(np.abs(np.linalg.eigvals(first)).max())
+
+
+def sampled(
+    rng: np.random.Generator,
+    n: int,
+    p: int,
+    k: int,
+    *,
+    missing: float = 0.0,
+    root: float = 0.9,
+    **spec: object,
+) -> tuple[LGSSM, np.ndarray]:
+    """Return a model of a sample drawn from it, and the parameters; ``missing``: one row at least."""
+    blank = LGSSM(rng.standard_normal((n, p)), k, **spec)
+    params = draw_params(rng, blank, root)
+    system, diffuse = dense_system(blank.system(params))
+    if diffuse.any() or np.max(system["initial_state_cov"]) > 1e3:
+        system["initial_state_cov"] = np.eye(len(diffuse))
+    everything = joint(system, n)
+    u = everything.mean + everything.factor @ rng.standard_normal(everything.factor.shape[1])
+    y = u[-n * p :].reshape(n, p)
+    if missing:
+        y[rng.random((n, p)) < missing] = np.nan
+        y[n // 2] = np.nan
+    return LGSSM(y, k, **spec), params

@@ -1,0 +1,427 @@
+"""The simulated likelihood ratio of W = 0, against fits by the Kalman filter, GLS, and its invariances."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from capm import BETA_MOVES, BOTH_MOVE, berndt, gls, random_cov, random_walks, simulated, static_llf
+from numpy.testing import assert_allclose, assert_array_equal
+from statsmodels.stats.multitest import multipletests
+
+import statespace_ext as sse
+from statespace_ext.inference.constancy import ConstancyTest, SimulatedRatio, _simulated, constancy_test, holm
+from statespace_ext.inference.constancy_series import SeriesRatio
+from statespace_ext.inference.constancy_statistics import (
+    FittedRatio,
+    ProfiledRatio,
+    SpectralRatio,
+    clone_with,
+    ratio_of,
+)
+from statespace_ext.inference.contrasts import ContrastRatio, contrasts, null_start
+from statespace_ext.inference.simulation import run_simulations, spawn
+
+STRUCTURES = ["unstructured", "diagonal", "scalar", "equicorrelated", "factor:1"]
+PIVOTAL = {
+    ("unstructured", "unstructured"),
+    ("unstructured", "proportional"),
+    ("diagonal", "unstructured"),
+    ("diagonal", "diagonal"),
+    ("diagonal", "factor:1"),
+    ("diagonal", "proportional"),
+    ("scalar", "unstructured"),
+    ("scalar", "diagonal"),
+    ("scalar", "scalar"),
+    ("scalar", "equicorrelated"),
+    ("scalar", "factor:1"),
+    ("scalar", "proportional"),
+    ("equicorrelated", "unstructured"),
+    ("equicorrelated", "equicorrelated"),
+    ("equicorrelated", "proportional"),
+}
+PAIRS = [(V, W) for V in STRUCTURES for W in [*STRUCTURES, "proportional"]]
+
+
+def sample(seed: int = 1, n: int = 40, p: int = 3, **options: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+    return simulated(np.random.default_rng(seed), n, p, **options)
+
+
+def model_of(y: Any, x: Any, W: Any = "unstructured", V: Any = "unstructured", **options: Any) -> Any:
+    return sse.DynamicRegression(y, x, **{"dynamics": BETA_MOVES, "obs_cov": V, "state_cov": W, **options})
+
+
+def fitted(*args: Any, **options: Any) -> Any:
+    return model_of(*args, **options).fit(method="lbfgs", cov_type="none")
+
+
+# -- the likelihood of contrasts ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("V", "W"), PAIRS)
+def test_contrasts_have_the_diffuse_likelihood(V: str, W: str) -> None:
+    """Value and score, with rows missing, are those of the Kalman filter."""
+    y, x = sample()
+    y.iloc[[0, 7, 39]] = np.nan
+    model = model_of(y, x, W, V)
+    seen = y.notna().all(axis=1).to_numpy()
+    found = contrasts(model.exog, 1, seen)
+    rows = found.basis.T @ model.endog[seen]
+    params = model.start_params * np.random.default_rng(3).uniform(0.8, 1.2, len(model.layout))
+    ratio = ContrastRatio(model, found, null_start(model.layout, rows.T @ rows / len(rows)))
+    assert_allclose(ratio.loglike(params, rows), model.loglike(params), rtol=1e-12)
+    score = model.score(params)
+    assert_allclose(ratio.value_and_score(params, rows)[1], score, rtol=1e-8, atol=1e-8 * abs(score).max())
+
+
+def test_contrasts_are_independent_rows() -> None:
+    """U'X = 0, and U' D K D U is diagonal."""
+    _, x = sample()
+    seen = np.ones(40, bool)
+    seen[[3, 20]] = False
+    found = contrasts(x.to_numpy(), 1, seen)
+    walk = np.minimum.outer(np.arange(40), np.arange(40)) * np.outer(x["MKT"], x["MKT"])
+    assert_allclose(found.basis.T @ x[seen], 0, atol=1e-12)
+    inner = found.basis.T @ walk[np.ix_(seen, seen)] @ found.basis
+    assert_allclose(inner, np.diag(found.roots), atol=1e-10 * found.largest)
+
+
+def test_a_singular_obs_cov_is_no_obstacle() -> None:
+    y, x = sample()
+    model = model_of(y, x)
+    found = contrasts(model.exog, 1, np.ones(40, bool))
+    rows = found.basis.T @ model.endog
+    loading = np.array([1.0, 0.5, 2.0])
+    params = model.layout.project(
+        {"obs_cov": np.outer(loading, loading), "state_cov": np.eye(3)}, np.zeros(len(model.layout))
+    )
+    ratio = ContrastRatio(model, found, null_start(model.layout, np.eye(3)))
+    assert_allclose(ratio.loglike(params, rows), model.loglike(params), rtol=1e-9)
+
+
+# -- the statistic -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("V", "W"),
+    [("unstructured", W) for W in ("unstructured", "diagonal", "proportional")]
+    + [("diagonal", "diagonal"), ("diagonal", "proportional"), ("factor:1", "scalar"), ("scalar", "proportional")],
+)
+def test_statistic_is_that_of_two_fits(V: str, W: str) -> None:
+    y, x = sample(seed=5, n=60, move=0.2)
+    res = fitted(y, x, W, V)
+    null = sse.DynamicRegression(y, x, obs_cov=V).fit(method="lbfgs", cov_type="none")
+    test = res.test_constancy(n_sim=2, rng=0)
+    assert test.statistic > 1
+    assert_allclose(test.statistic, 2 * (res.llf - null.llf), atol=1e-5)
+    assert_allclose([test.llf, test.llf_null], [res.llf, null.llf], atol=1e-5)
+    assert not test.notes
+    assert (test.distribution == "pivotal") == ((V, W) in PIVOTAL)
+
+
+def test_statistic_is_that_of_gls() -> None:
+    """W = q V: no value of q on a fine grid is better, with V concentrated out of dense GLS."""
+    y, x = sample(seed=6, n=25, p=2, move=0.3)
+    test = fitted(y, x, "proportional").test_constancy(n_sim=1, rng=0)
+    values = []
+    X, n = x.to_numpy(), len(y)
+    for q in np.geomspace(1e-4, 1.0, 60):
+        omega = np.eye(n) + q * np.minimum.outer(np.arange(n), np.arange(n)) * np.outer(x["MKT"], x["MKT"])
+        inverse = np.linalg.inv(omega)
+        S = y.to_numpy().T @ (inverse - inverse @ X @ np.linalg.solve(X.T @ inverse @ X, X.T @ inverse)) @ y
+        V = np.asarray(S) / (n - 2)
+        walks = random_walks(q * V, np.array([2, 3]), 4)
+        values.append(gls(y.to_numpy(), X, V, walks).llf)
+    S = np.linalg.lstsq(X, y.to_numpy(), rcond=None)[1]
+    residual = y.to_numpy() - X @ np.linalg.lstsq(X, y.to_numpy(), rcond=None)[0]
+    null = static_llf(y.to_numpy(), X, residual.T @ residual / (n - 2))
+    assert_allclose(test.llf_null, null, rtol=1e-12)
+    best = 2 * (max(values) - null)
+    assert best - 1e-9 <= test.statistic <= best + 0.01
+
+
+def test_fits_again_and_contrasts_agree() -> None:
+    y, x = sample(seed=7, n=50, p=2, move=0.1)
+    for W, V in (("unstructured", "unstructured"), ("proportional", "diagonal"), ("factor:1", "diagonal")):
+        model = model_of(y, x, W, V)
+        ratio = ratio_of(model)
+        assert isinstance(ratio, (SpectralRatio, ProfiledRatio))
+        again = FittedRatio(model, ratio.pivotal)
+        for seed in range(3):
+            data = again.draw(np.random.default_rng(seed))
+            rows = ratio.found.basis.T @ data
+            value, converged = again.ratio(data)
+            assert converged
+            assert_allclose(ratio.ratio(rows)[0], value, atol=1e-5)
+
+
+def test_with_missing_values_the_kalman_filter_decides() -> None:
+    y, x = sample(seed=8, n=40, p=2, move=0.3, missing=0.1)
+    res = fitted(y, x, "scalar")
+    test = res.test_constancy(n_sim=3, rng=0)
+    assert isinstance(ratio_of(res.model), FittedRatio)
+    assert test.distribution == "parametric bootstrap"
+    null = sse.DynamicRegression(y, x).fit(method="lbfgs")
+    assert_allclose(test.statistic, 2 * (res.llf - null.llf), atol=1e-5)
+    draw = ratio_of(res.model).draw(np.random.default_rng(0))
+    assert_array_equal(np.isnan(draw), y.isna())
+
+
+def test_other_starts_are_a_bootstrap_around_the_null_fit() -> None:
+    """With a proper start the likelihood does depend on the coefficients: they are those of the null fit."""
+    y, x = sample(seed=8, n=40, p=2)
+    ratio = ratio_of(model_of(y, x, "scalar", initialization="approximate_diffuse"))
+    assert isinstance(ratio, FittedRatio) and not ratio.pivotal
+    coefs = np.linalg.lstsq(x.to_numpy(), y.to_numpy(), rcond=None)[0]
+    draws = np.mean([ratio.draw(np.random.default_rng(seed)) for seed in range(400)], axis=0)
+    assert_allclose(np.linalg.lstsq(x.to_numpy(), draws, rcond=None)[0], coefs, atol=0.1)
+
+
+def test_results_below_the_maximum_are_reported() -> None:
+    y, x = sample(seed=5, n=60, move=0.2)
+    model = model_of(y, x, "diagonal")
+    test = model.smooth(model.start_params).test_constancy(n_sim=1, rng=0)
+    assert_allclose(test.llf, fitted(y, x, "diagonal").llf, atol=1e-5)
+    assert "below the maximum" in test.notes[0]
+
+
+# -- what does not change the statistic --------------------------------------------------------------------
+
+
+def change_of_basis(V: str, p: int, rng: np.random.Generator) -> np.ndarray:
+    if V == "unstructured":
+        return rng.standard_normal((p, p))
+    if V == "diagonal":
+        return np.diag(rng.uniform(0.2, 4.0, p))
+    if V == "scalar":
+        return 3.0 * np.eye(p)
+    return 2.0 * np.eye(p) + 0.7
+
+
+@pytest.mark.parametrize(("V", "W"), sorted(PIVOTAL))
+def test_pivotal_statistics_are_invariant(V: str, W: str) -> None:
+    """A change of basis that takes V to I, and coefficients added, leave the ratio as it is."""
+    y, x = sample(seed=9, n=45, p=3, move=0.15)
+    rng = np.random.default_rng(10)
+    ratio = ratio_of(model_of(y, x, W, V))
+    assert ratio.pivotal
+    moved = y @ change_of_basis(V, 3, rng).T + x.to_numpy() @ rng.standard_normal((2, 3))
+    other = ratio_of(model_of(moved.set_axis(y.columns, axis=1), x, W, V))
+    before, after = (2 * np.subtract(*each.observed(None)[:2]) for each in (ratio, other))
+    assert before > 0.5
+    assert_allclose(after, before, atol=2e-5)
+
+
+@pytest.mark.parametrize(("V", "W"), sorted(set(PAIRS) - PIVOTAL))
+def test_other_structures_are_not_called_pivotal(V: str, W: str) -> None:
+    y, x = sample()
+    assert not ratio_of(model_of(y, x, W, V)).pivotal
+
+
+def test_what_is_pivotal_needs_complete_rows_and_a_diffuse_start() -> None:
+    y, x = sample()
+    whole, partly = y.copy(), y.copy()
+    whole.iloc[3] = np.nan
+    partly.iloc[3, 0] = np.nan
+    assert ratio_of(model_of(whole, x)).pivotal
+    assert not ratio_of(model_of(partly, x)).pivotal
+    assert not ratio_of(model_of(y, x, initialization="approximate_diffuse")).pivotal
+    assert ratio_of(model_of(y, x, dynamics=BOTH_MOVE)).pivotal
+    assert ratio_of(model_of(y, x, "joint", dynamics=BOTH_MOVE)).pivotal
+    assert ratio_of(model_of(y, x, V=random_cov(np.random.default_rng(0), 3))).pivotal
+    mixed = {"const": "proportional", "MKT": "diagonal"}
+    assert not ratio_of(model_of(y, x, mixed, dynamics=BOTH_MOVE)).pivotal
+    one = y[["A1"]]
+    for W in ("unstructured", "diagonal", "scalar", "proportional"):
+        ratio = ratio_of(model_of(one, x, W))
+        assert ratio.pivotal and isinstance(ratio, ProfiledRatio)
+
+
+def test_zero_ratios_are_those_without_slope() -> None:
+    """One series: the ratio is positive wherever its slope at q = 0 is (Crainiceanu & Ruppert 2004)."""
+    _, x = sample(n=60)
+    ratio = SeriesRatio(np.ones(60, bool), x.to_numpy(), [1])
+    found = contrasts(x.to_numpy(), 1, np.ones(60, bool))
+    zero = 0
+    for seed in range(200):
+        draw = ratio.draw(np.random.default_rng(seed))
+        squares = (found.basis.T @ draw) ** 2
+        slope = len(squares) * (found.roots @ squares) / squares.sum() - found.roots.sum()
+        value = ratio.ratio(draw)[0]
+        assert value > 1e-6 or slope < 1e-3 * found.roots.sum()
+        zero += value < 1e-6
+    assert 0.5 < zero / 200 < 0.8
+
+
+# -- p-values ----------------------------------------------------------------------------------------------
+
+
+def test_pvalue_and_its_error() -> None:
+    ratio = SimulatedRatio(2.0, np.array([0.0, 0.0, 1.0, 2.0, 3.0]), 7, 2, 0)
+    assert ratio.pvalue == 3 / 6
+    assert ratio.pvalue_upper == 5 / 8
+    assert_allclose(ratio.pvalue_se, np.sqrt(0.25 / 5))
+    assert ratio.fraction_zero == 0.4
+    assert_allclose(ratio.critical_values[0.05], np.quantile([0, 0, 1, 2, 3], 0.95))
+    nothing = SimulatedRatio(2.0, np.zeros(0), 3, 3, 0)
+    assert nothing.pvalue == 1.0 and nothing.pvalue_upper == 1.0 and np.isnan(nothing.fraction_zero)
+
+
+class Fragile:
+    """A ratio that fails on some samples and does not converge on others."""
+
+    def draw(self, rng: np.random.Generator) -> float:
+        return float(rng.random())
+
+    def ratio(self, sample: float) -> tuple[float, bool]:
+        if sample < 0.2:
+            raise np.linalg.LinAlgError
+        if sample < 0.4:
+            raise sse.EstimationError("no start")
+        return (np.nan, True) if sample < 0.5 else (sample, sample > 0.7)
+
+
+def test_failures_are_counted() -> None:
+    seeds = spawn(0, 200)
+    draws = np.array([np.random.default_rng(seed).random() for seed in seeds])
+    found = _simulated(0.8, Fragile(), seeds, 1)
+    assert found.n_sim == 200
+    assert found.n_failed == np.sum(draws < 0.5)
+    assert found.n_unconverged == np.sum((draws >= 0.5) & (draws <= 0.7))
+    assert_allclose(np.sort(found.simulated), np.sort(draws[draws >= 0.5]), atol=1e-8)
+
+
+def test_failures_and_doubts_are_said() -> None:
+    y, x = sample(seed=5, n=40, p=2)
+    test = fitted(y, x, "proportional").test_constancy(n_sim=9, rng=0)
+    shown = str(ConstancyTest(**{**vars(test), "n_failed": 2, "n_unconverged": 1, "notes": ["A note"]}))
+    assert "2 fits failed" in shown and "1 fits did not converge" in shown and "A note" in shown
+
+
+def test_a_report_to_read() -> None:
+    y, x = sample(seed=5, n=40, p=2)
+    shown = str(fitted(y, x, "proportional").test_constancy(n_sim=19, rng=0, per_series=True))
+    for text in ("LR = ", "p = ", "Monte Carlo", "pivotal, 19 samples", "LR = 0 in", "pvalue_holm", "Nyblom"):
+        assert text in shown
+    assert "failed and" not in shown
+
+
+def test_constancy_on_the_data_of_the_question(shared_data: Path) -> None:
+    """The likelihoods of reference.json; two betas of four move."""
+    y, x = berndt(shared_data)
+    test = fitted(y, x).test_constancy(n_sim=19, rng=1, per_series=True)
+    assert_allclose([test.llf, test.llf_null], [-1543.09339332, -1549.96856941], atol=1e-6)
+    assert test.distribution == "pivotal" and test.n_failed == 0
+    assert test.per_series.loc["MOBIL", "statistic"] == 0.0
+    assert test.per_series.loc["MOBIL", "pvalue"] == 1.0
+    assert test.per_series["statistic"].idxmax() == "CITCRP"
+    one = fitted(y["CITCRP"], x)
+    null = sse.DynamicRegression(y["CITCRP"], x).fit()
+    assert_allclose(test.per_series.loc["CITCRP", "statistic"], 2 * (one.llf - null.llf), atol=1e-6)
+
+
+# -- one series at a time ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dynamics", [BETA_MOVES, BOTH_MOVE])
+def test_per_series_is_the_fit_of_each_series(dynamics: dict[str, str]) -> None:
+    y, x = sample(seed=12, n=50, p=3, move=0.2)
+    y.iloc[:8, 1] = np.nan
+    y = 1e-3 * y  # units in which a diffuse filter would have no digits
+    test = fitted(1e3 * y, x, "diagonal", "diagonal", dynamics=dynamics).test_constancy(3, 0, per_series=True)
+    for name in y:
+        res = fitted(1e3 * y[name], x, dynamics=dynamics)
+        null = sse.DynamicRegression(1e3 * y[name], x).fit(method="lbfgs")
+        assert_allclose(test.per_series.loc[name, "statistic"], 2 * (res.llf - null.llf), atol=1e-5)
+
+
+def test_holm() -> None:
+    for seed in range(5):
+        pvalues = np.random.default_rng(seed).random(6) ** 2
+        assert_allclose(holm(pvalues), multipletests(pvalues, method="holm")[1])
+    y, x = sample(seed=12, n=40)
+    table = fitted(y, x, "proportional").test_constancy(19, 0, per_series=True).per_series
+    assert_allclose(table["pvalue_holm"], multipletests(table["pvalue"], method="holm")[1])
+
+
+# -- seeds and processes -----------------------------------------------------------------------------------
+
+
+def test_seeds() -> None:
+    y, x = sample(seed=5, n=40, p=2)
+    res = fitted(y, x, "proportional")
+    runs = [res.test_constancy(9, rng).simulated for rng in (3, 3, np.random.default_rng(3), 4)]
+    assert_array_equal(runs[0], runs[1])
+    assert_array_equal(runs[0], runs[2])
+    assert not np.array_equal(runs[0], runs[3])
+    generator = np.random.default_rng(3)
+    assert not np.array_equal(res.test_constancy(9, generator).simulated, res.test_constancy(9, generator).simulated)
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.05])
+def test_processes_do_not_change_the_result(missing: float) -> None:
+    pytest.importorskip("joblib", reason="the extra 'parallel' is not installed")
+    y, x = sample(seed=5, n=30, p=2, missing=missing)
+    res = fitted(y, x, "scalar")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of joblib: no semaphores, in some containers
+        one, two = (res.test_constancy(5, 1, n_jobs, per_series=True) for n_jobs in (1, 2))
+    assert_array_equal(one.simulated, two.simulated)
+    pd.testing.assert_frame_equal(one.per_series, two.per_series)
+
+
+def test_processes_need_joblib(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "joblib", None)
+    y, x = sample(seed=5, n=30, p=2)
+    res = fitted(y, x, "proportional")
+    with pytest.raises(sse.UnsupportedError, match='extra "parallel"'):
+        res.test_constancy(2, n_jobs=2)
+    with pytest.raises(sse.SpecificationError, match="n_jobs"):
+        res.test_constancy(2, n_jobs=0)
+    assert run_simulations(lambda rng: 1, spawn(0, 2), 1) == [1, 1]
+
+
+# -- refusals ----------------------------------------------------------------------------------------------
+
+
+def test_refusals() -> None:
+    y, x = sample(n=30, p=2)
+    model = model_of(y, x, "diagonal", dynamics={"MKT": "ar1"})
+    with pytest.raises(sse.SpecificationError, match='"random_walk" coefficients'):
+        constancy_test(model.smooth(model.start_params))
+    static = sse.DynamicRegression(y, x).fit()
+    with pytest.raises(sse.SpecificationError, match="nothing to test"):
+        static.test_constancy()
+    zero = fitted(y, x, "zero")
+    with pytest.raises(sse.SpecificationError, match="nothing to test"):
+        zero.test_constancy()
+    with pytest.raises(sse.SpecificationError, match="special case"):
+        fitted(y, x, 0.1 * np.eye(2)).test_constancy()
+    model = model_of(y, x, "scalar")
+    for n_sim in (0, -1, 2.5):
+        with pytest.raises(sse.SpecificationError, match="n_sim"):
+            model.smooth(model.start_params).test_constancy(n_sim)
+    with model.fix_params({"state_var.MKT": 0.1}):
+        res = model.fit(method="lbfgs")
+    with pytest.raises(sse.UnsupportedError, match="held fixed"):
+        res.test_constancy(2)
+    factor = sse.LGSSM(y, 1)
+    with pytest.raises(sse.SpecificationError, match="dynamic regressions"):
+        constancy_test(factor.smooth(factor.start_params))
+
+
+def test_the_results_and_the_model_are_left_as_they_were() -> None:
+    y, x = sample(seed=5, n=40, p=2, missing=0.05)
+    res = fitted(y, x, "scalar")
+    before = res.params.copy(), res.llf, res.model.ssm["state_cov"].copy(), res.smoothed_state.copy()
+    res.test_constancy(2, 0, per_series=True)
+    after = res.params, res.llf, res.model.ssm["state_cov"], res.smoothed_state
+    for a, b in zip(before, after, strict=True):
+        assert_array_equal(a, b)
+    other = clone_with(res.model, y.to_numpy())
+    assert other.param_names == res.model.param_names

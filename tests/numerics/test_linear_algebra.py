@@ -1,0 +1,142 @@
+"""Small dense linear algebra."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.stats import multivariate_normal
+
+from statespace_ext.numerics.linear_algebra import (
+    companion,
+    gaussian_objective,
+    is_positive_definite,
+    is_positive_semidefinite,
+    scaled_solve,
+    spectral_radius,
+    stationary_moments,
+    symmetrize,
+)
+
+
+def test_symmetrize() -> None:
+    stacked = np.arange(8.0).reshape(2, 2, 2)
+    found = symmetrize(stacked)
+    assert_array_equal(found, 0.5 * (stacked + stacked.transpose(0, 2, 1)))
+    assert_array_equal(symmetrize(found), found)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "radius"),
+    [
+        ([[0.5, 0], [0, -0.9]], 0.9),
+        ([[0, 1.1], [-1.1, 0]], 1.1),
+        ([[0.5, 100], [0, 0.5]], 0.5),
+        (np.zeros((0, 0)), 0.0),
+        ([[np.nan]], np.inf),
+        ([[np.inf, 0], [0, 0]], np.inf),
+    ],
+)
+def test_spectral_radius(matrix: list, radius: float) -> None:
+    assert_allclose(spectral_radius(np.array(matrix, float)), radius)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "definite", "semidefinite"),
+    [
+        ([[2, 1], [1, 2]], True, True),
+        ([[1, 1], [1, 1]], False, True),
+        ([[1, 2], [2, 1]], False, False),
+        ([[0, 0], [0, 0]], False, True),
+        ([[1e-12, 0], [0, 1e12]], True, True),
+        ([[-1e-12, 0], [0, 1]], False, True),  # rounding
+        ([[-1e-3, 0], [0, 1]], False, False),
+        ([[-1e-14]], False, False),
+        (np.zeros((0, 0)), True, True),
+        ([[np.nan]], False, False),
+    ],
+)
+def test_definiteness(matrix: list, definite: bool, semidefinite: bool) -> None:
+    array = np.array(matrix, float)
+    assert is_positive_semidefinite(array) == semidefinite
+    if np.all(np.isfinite(array)):
+        assert is_positive_definite(array) == definite
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 5))
+def test_stationary_moments(seed: int, k: int) -> None:
+    """The fixed point of one step."""
+    rng = np.random.default_rng(seed)
+    T = rng.standard_normal((k, k))
+    T *= rng.uniform(0.1, 0.95) / spectral_radius(T)
+    c, root = rng.standard_normal(k), rng.standard_normal((k, k))
+    W = root @ root.T
+    mean, cov = stationary_moments(T, c, W)
+    size = max(np.abs(cov).max(), np.abs(mean).max())
+    assert_allclose(c + T @ mean, mean, atol=1e-9 * size)
+    assert_allclose(T @ cov @ T.T + W, cov, atol=1e-9 * size)
+    assert_array_equal(cov, cov.T)
+
+
+def test_stationary_moments_of_a_companion_form() -> None:
+    """A second-order autoregression, with its autocovariances (Yule-Walker)."""
+    first, second, variance = 0.5, 0.3, 2.0
+    T = np.array([[first, second], [1, 0]])
+    mean, cov = stationary_moments(T, np.array([1.0, 0.0]), np.diag([variance, 0.0]))
+    rho = first / (1 - second)
+    gamma = variance / (1 - first * rho - second * (first * rho + second))
+    assert_allclose(cov, gamma * np.array([[1, rho], [rho, 1]]))
+    assert_allclose(mean, 1 / (1 - first - second))
+
+
+@pytest.mark.parametrize("n", [1.0, 7.0])
+def test_gaussian_objective(n: float) -> None:
+    rng = np.random.default_rng(0)
+    root = rng.standard_normal((3, 3))
+    cov, draws = root @ root.T, rng.standard_normal((int(n), 3))
+    want = multivariate_normal.logpdf(draws, np.zeros(3), cov).sum() + 1.5 * n * np.log(2 * np.pi)
+    assert_allclose(gaussian_objective(cov, draws.T @ draws, n), want)
+
+
+@pytest.mark.parametrize("cov", [[[1, 2], [2, 1]], [[1, 1], [1, 1]], [[0, 0], [0, 1]], [[np.nan, 0], [0, 1]]])
+def test_gaussian_objective_without_a_density(cov: list) -> None:
+    assert gaussian_objective(np.array(cov, float), np.eye(2)) == -np.inf
+
+
+def test_gaussian_objective_of_nothing() -> None:
+    assert gaussian_objective(np.zeros((0, 0)), np.zeros((0, 0))) == 0.0
+
+
+@pytest.mark.parametrize("columns", [None, 2])
+def test_scaled_solve(columns: int | None) -> None:
+    rng = np.random.default_rng(1)
+    root = rng.standard_normal((4, 4))
+    matrix, rhs = root @ root.T, rng.standard_normal(4 if columns is None else (4, columns))
+    assert_allclose(scaled_solve(matrix, rhs), np.linalg.solve(matrix, rhs), rtol=1e-9)
+
+
+def test_scaled_solve_with_units_far_apart() -> None:
+    rng = np.random.default_rng(2)
+    root, units = rng.standard_normal((3, 3)), np.array([1e-9, 1.0, 1e9])
+    matrix, rhs = root @ root.T, rng.standard_normal(3)
+    found = scaled_solve(matrix * units[:, None] * units, rhs * units)
+    assert_allclose(found * units, np.linalg.solve(matrix, rhs), rtol=1e-9)
+
+
+def test_scaled_solve_leaves_what_is_not_known() -> None:
+    """A zero diagonal, or a flat direction: the solution does not move along it."""
+    matrix = np.diag([2.0, 0.0, 4.0])
+    assert_allclose(scaled_solve(matrix, np.array([2.0, 5.0, 4.0])), [1, 0, 1])
+    flat = np.array([[1.0, 1.0], [1.0, 1.0]])
+    assert_allclose(scaled_solve(flat, np.array([2.0, 2.0])), [1, 1], rtol=1e-9)
+    assert_array_equal(scaled_solve(np.zeros((2, 2)), np.zeros(2)), [0, 0])
+
+
+def test_companion() -> None:
+    A = np.arange(8.0).reshape(2, 4)
+    assert_array_equal(companion(A), np.vstack([A, np.eye(2, 4)]))
+    assert_array_equal(companion(A[:, :2]), A[:, :2])
+    over_time = np.stack([A, 2 * A], axis=-1)
+    assert_array_equal(companion(over_time)[..., 1], companion(2 * A))
