@@ -11,14 +11,18 @@ from .exceptions import (
     StateSpaceError,
     UnsupportedError,
 )
+from .models.capm import CAPM
 from .models.dynamic_regression import DynamicRegression
 from .models.lgssm import LGSSM
+from .results.capm import CAPMResults
 from .results.dynamic_regression import DynamicRegressionResults
 from .results.lgssm import LGSSMResults
 from .statespace.exact_score import ExactScore, ExactScoreMixin, exact_score
 
 __all__ = [
+    "CAPM",
     "LGSSM",
+    "CAPMResults",
     "ConvergenceWarning",
     "DataError",
     "DynamicRegression",

@@ -116,7 +116,7 @@ def least_squares(y: np.ndarray, exog: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def static_llf(y: np.ndarray, exog: np.ndarray, obs_cov: np.ndarray) -> float:
-    """Return the log-likelihood of constant coefficients in closed form (diffuse, statsmodels' convention)."""
+    """Return the log-likelihood of constant coefficients in closed form (exact diffuse start)."""
     (n, p), k = y.shape, exog.shape[1]
     S = least_squares(y, exog)[1]
     return -0.5 * float(

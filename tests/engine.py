@@ -55,8 +55,9 @@ class ExpectedLikelihood:
     """
     E[log f(complete data; params) | Y; params of the E-step] without its constant, from the dense posterior.
 
-    Complete data are all states and all observations, the missing ones too. Rows without noise, at the
-    start and in either equation, are left out. Nothing of it is the library's except params -> matrices.
+    Complete data are all states, and the observations of the periods with data, the missing ones there
+    too. Rows without noise, at the start and in either equation, are left out. Nothing of it is the
+    library's except params -> matrices.
     """
 
     def __init__(self, model: LGSSM, params: np.ndarray) -> None:
@@ -82,7 +83,8 @@ class ExpectedLikelihood:
             first = self.states[:1].copy()
             first[0, :, 0] -= system.initial_state
             start = log_density(first, system.initial_state_cov[None])
-        observation = log_density(eps, by_period(system.obs_cov, self.n))
+        seen = (~np.isnan(self.model.endog)).any(axis=1)
+        observation = log_density(eps[seen], by_period(system.obs_cov, self.n)[seen])
         return observation, log_density(eta, by_period(system.state_cov, self.n)[:-1]), start
 
     def __call__(self, params: np.ndarray) -> float:
@@ -148,7 +150,9 @@ def draw_params(rng: np.random.Generator, model: LGSSM, root: float = 0.9) -> np
             for place in np.unique(layout.index[key][on_diagonal]):
                 params[place] = rng.uniform(0.6, 1.5)
     places = np.unique(layout.index["transition"])
-    while len(places) and largest_root(model, params) > root:
+    for _ in range(100):
+        if largest_root(model, params) <= root:
+            break
         params[places] *= 0.9
     return params
 

@@ -124,7 +124,7 @@ def run_em(
         previous = params
         try:
             params = maximise(params, moments, expectation, cycles)
-        except np.linalg.LinAlgError as error:
+        except NOT_HERE as error:
             status = f"stopped: the filter failed or an update did after iteration {iteration} ({error})"
             return EMResult(params, llf, iteration, False, status, trace)
         iteration += 1

@@ -223,6 +223,7 @@ def _one_start(problem: EstimationProblem, start: Array, request: FitRequest) ->
             limit = min(maxiter, _EM_BEFORE_GRADIENT)
             em = _em(problem, start, request, limit, _EM_TOLERANCE_BEFORE_GRADIENT, report)
             start = em.params
+            maxiter = max(maxiter - em.iterations, 0)
         method = "lbfgs" if request.method == "auto" else request.method
         method = method if maxiter else "newton"  # which stops where it starts; scipy's take a step
         optimum = maximise_likelihood(
@@ -235,8 +236,9 @@ def _one_start(problem: EstimationProblem, start: Array, request: FitRequest) ->
             report,
         )
     rough = optimum.score_norm > _SMOOTH_ENOUGH
-    if request.method == "auto" and rough and 0 < len(start) <= _POLISH_UP_TO and maxiter:
-        optimum = polish(problem, optimum)
+    left = maxiter - optimum.iterations
+    if request.method == "auto" and rough and 0 < len(start) <= _POLISH_UP_TO and left > 0:
+        optimum = polish(problem, optimum, left)
     return _from_gradient(request, em, optimum)
 
 

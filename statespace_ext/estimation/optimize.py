@@ -313,7 +313,7 @@ def newton(
 
 def polish(problem: EstimationProblem, optimum: Optimum, maxiter: int = _NEWTON_STEPS) -> Optimum:
     """Return the optimum after Newton steps, where they raise the log-likelihood."""
-    better = maximise_likelihood(problem, optimum.params, "newton", maxiter, {})
+    better = maximise_likelihood(problem, optimum.params, "newton", min(maxiter, _NEWTON_STEPS), {})
     if better.llf < optimum.llf:
         return optimum
     return Optimum(

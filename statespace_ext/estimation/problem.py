@@ -28,6 +28,9 @@ class Model(Protocol):
     def started_system(self, params: Array) -> System:
         """Return the system at a full parameter vector."""
 
+    def variance_sizes(self, params: Array) -> dict[str, Array]:
+        """Return, by covariance block, the size that each variance would have if it explained the data."""
+
     def updates(self, layout: ParameterLayout) -> LinearGaussianUpdates:
         """Return the updates of EM for a layout of the free parameters."""
 
@@ -89,10 +92,19 @@ class EstimationProblem:
         return self.smoother.loglike(self.system(params))
 
     def feasible(self, params: Array) -> bool:
-        """Tell whether every covariance matrix is positive semidefinite."""
+        """Tell whether covariance matrices are positive semidefinite, and no series is without any noise."""
         matrices = self.layout.matrices(params)
+        if self._certain(matrices):
+            return False
         free = [key for key in self.layout.covariances if not self.layout.blocks[key].is_fixed]
         return all(is_positive_semidefinite(cov) for key in free for cov in by_group(matrices[key]))
+
+    def _certain(self, matrices: Mapping[str, Array]) -> bool:
+        """Tell whether a series has neither noise nor loadings (of which statsmodels' likelihood is zero)."""
+        design = matrices.get("design")
+        if design is None or design.ndim == 3 or matrices["obs_cov"].ndim == 3:
+            return False
+        return bool(np.any((np.diag(matrices["obs_cov"]) == 0) & ~np.any(design, axis=1)))
 
     def obstacle(self, params: Array) -> str:
         """Say why the log-likelihood does not exist."""
@@ -100,6 +112,8 @@ class EstimationProblem:
         for key in sorted(self.layout.covariances & set(matrices)):
             if not all(is_positive_semidefinite(cov) for cov in by_group(matrices[key])):
                 return f"{key} that is not positive semidefinite, {matrices[key].tolist()}"
+        if self._certain(matrices):
+            return "a series with neither noise nor loadings"
         try:
             return f"a log-likelihood of {self.loglike(params)}"
         except NOT_HERE as error:

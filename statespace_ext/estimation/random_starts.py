@@ -10,6 +10,7 @@ from ..params.affine import AffineMatrix
 from .problem import EstimationProblem
 
 _TRIES = 30
+_ZERO = 1e-6
 _INSIDE = 0.01
 
 
@@ -45,7 +46,10 @@ def inside(problem: EstimationProblem, start: Array) -> Array:
     """
     layout, out = problem.layout, np.array(start)
     matrices = layout.matrices(start)
-    singular = [key for key in layout.structures if _is_singular(layout.blocks[key], matrices[key])]
+    sizes = problem.model.variance_sizes(problem.full(start))
+    singular = [
+        key for key in layout.structures if _is_singular(layout.blocks[key], matrices[key], sizes.get(key))
+    ]
     if not singular:
         return out
     default = problem.model.default_start(problem)
@@ -55,6 +59,8 @@ def inside(problem: EstimationProblem, start: Array) -> Array:
     return out if np.isfinite(problem.value(out)) else start
 
 
-def _is_singular(block: AffineMatrix, cov: Array) -> bool:
+def _is_singular(block: AffineMatrix, cov: Array, size: Array | None) -> bool:
     rows = np.unique(block.rows)
+    if size is not None and any(np.any(np.diag(sigma)[rows] < _ZERO * size[rows]) for sigma in by_group(cov)):
+        return True
     return not all(is_positive_definite(sigma[np.ix_(rows, rows)]) for sigma in by_group(cov))

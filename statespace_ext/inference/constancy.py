@@ -168,6 +168,10 @@ def constancy_test(
         If nothing moves, a coefficient is "ar1", or W = 0 is not a special case of the model.
     UnsupportedError
         If parameters are held fixed, or joblib is needed and absent.
+
+    References
+    ----------
+    Nyblom, J. (1989), JASA 84, 223-230; Holm, S. (1979), Scandinavian Journal of Statistics 6, 65-70.
     """
     _check(results, n_sim)
     check_jobs(n_jobs)
@@ -217,6 +221,11 @@ def _check(results: Any, n_sim: int) -> None:
             "W = 0 is not a special case of the model",
             got="fixed elements of state_cov that are not zero",
             remedy="Leave state_cov free.",
+        )
+    shared = set(state.names) & set(model.layout.blocks["obs_cov"].names)
+    if shared:
+        raise SpecificationError(
+            "W = 0 is not a special case of the model", got=f"V and W share {sorted(shared)}"
         )
     if results._has_fixed_params:
         raise UnsupportedError(

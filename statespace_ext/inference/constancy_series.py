@@ -9,7 +9,7 @@ from ..numerics.linear_algebra import Array
 from ..statespace.smoother import Smoother
 from ..statespace.system import System
 from ..statespace.system_score import system_score
-from .contrasts import CONVERGED, MODERATE, OPTIONS, SMALL, ProfileRatio, contrasts
+from .contrasts import CONVERGED, LONGEST, MODERATE, OPTIONS, SMALL, ProfileRatio, contrasts, largest_root
 from .least_squares import series_by_series
 
 _COVARIANCES = frozenset({"obs_cov", "state_cov"})
@@ -35,10 +35,12 @@ class SeriesRatio:
         self._seen = seen
         self._exog = exog / np.sqrt(np.mean(exog[seen] ** 2, axis=0))
         self._moving = moving
-        found = [contrasts(self._exog, j, seen) for j in moving]
-        self._largest = np.array([each.largest for each in found])
-        self._basis = found[0].basis
-        self._profile = ProfileRatio(found[0], "scalar", 1) if len(moving) == 1 else None
+        self._profile: ProfileRatio | None = None
+        if len(moving) == 1 and seen.sum() <= LONGEST:
+            found = contrasts(self._exog, moving[0], seen)
+            self._basis, self._profile = found.basis, ProfileRatio(found, "scalar", 1)
+        else:
+            self._largest = np.array([largest_root(self._exog, j, seen) for j in moving])
 
     def draw(self, rng: np.random.Generator) -> Array:
         """Return a series."""
@@ -47,7 +49,7 @@ class SeriesRatio:
     def ratio(self, sample: Array) -> tuple[float, bool]:
         """Return the likelihood ratio of a series."""
         residuals = series_by_series(sample[:, None], self._exog)[1]
-        residuals = residuals / np.sqrt(np.nansum(residuals**2) / self._basis.shape[1])
+        residuals = residuals / np.sqrt(np.nansum(residuals**2) / (self._seen.sum() - self._exog.shape[1]))
         if self._profile is not None:
             return self._profile.ratio(self._basis.T @ residuals[self._seen])
         return _WalksLikelihood(residuals, self._exog, self._moving).ratio(self._largest)

@@ -12,19 +12,18 @@ import pandas as pd
 
 from ..numerics.linear_algebra import Array
 from .contrasts import (
+    LONGEST,
     MODERATE,
     SMALL,
     ContrastRatio,
     Contrasts,
     ProfileRatio,
     contrasts,
+    largest_root,
     null_start,
     start_params,
 )
 from .structures import is_equivariant, obs_kind, state_kinds
-
-_LARGEST_SPECTRUM = 4000
-"""Periods up to which an eigenvalue decomposition of their contrasts is taken."""
 
 
 class Ratio(Protocol):
@@ -59,7 +58,7 @@ def ratio_of(model: Any) -> ModelRatio:
     diffuse = model.start_kind == "diffuse"
     obs, state = obs_kind(model), list(state_kinds(model).values())
     pivotal = diffuse and whole and is_equivariant(obs, state)
-    if not (diffuse and whole and len(model.coefficients.moving) == 1 and model.nobs <= _LARGEST_SPECTRUM):
+    if not (diffuse and whole and len(model.coefficients.moving) == 1 and model.nobs <= LONGEST):
         return FittedRatio(model, pivotal)
     if obs in ("unstructured", "diagonal", "scalar") and (
         state == ["proportional"] or (model.k_endog == 1 and state == ["scalar"])
@@ -146,7 +145,7 @@ class FittedRatio:
         self._exog = np.array(model.exog)
         self._seen = ~np.isnan(self._endog)
         any_seen = self._seen.any(axis=1)
-        self._largest = [_largest_root(self._exog[any_seen], j) for j in c.moving]
+        self._largest = [largest_root(self._exog, j, any_seen) for j in c.moving]
         keys = [key for key in ("state_cov", "state_loading", "proportion") if key in model.layout.blocks]
         self._state = [name for key in keys for name in model.layout.blocks[key].param_names]
         self._null = self._fit_null(model)
@@ -200,13 +199,6 @@ class FittedRatio:
                 found.append((float(res.llf), bool(res.converged)))
         best = max(value for value, _ in found)
         return best, any(done for value, done in found if value > best - 1e-6 * (1.0 + abs(best)))
-
-
-def _largest_root(exog: Array, moving: int) -> float:
-    """Return the largest root of the contrasts; a bound, for long samples."""
-    if len(exog) <= _LARGEST_SPECTRUM // 4:
-        return contrasts(exog, moving, np.ones(len(exog), dtype=bool)).largest
-    return float(np.mean(exog[:, moving] ** 2)) * (len(exog) / np.pi) ** 2
 
 
 def clone_with(model: Any, endog: Array) -> Any:

@@ -35,6 +35,8 @@ _OFF_ZERO = 0.05
 """Smallest specific variance at a start, as a share: at zero its square root has no slope."""
 CONVERGED = 1e-3
 """Largest scaled score at a maximum."""
+LONGEST = 4000
+"""Periods up to which an eigenvalue decomposition of their contrasts is taken."""
 OPTIONS = {"maxiter": 500, "maxfun": 5000, "maxcor": 20, "ftol": 1e-13, "gtol": 1e-5}
 """Of L-BFGS-B."""
 
@@ -85,6 +87,13 @@ def contrasts(exog: Array, moving: int, seen: Array) -> Contrasts:
     roots, vectors = np.linalg.eigh(factor @ factor.T)
     log_det = 2.0 * float(np.sum(np.log(np.abs(np.diag(r)[:m]))))
     return Contrasts(rest @ vectors, np.clip(roots, 0.0, None), log_det)
+
+
+def largest_root(exog: Array, moving: int, seen: Array) -> float:
+    """Return the largest root of the contrasts; for long samples, that of a regressor of constant size."""
+    if seen.sum() <= LONGEST // 4:
+        return contrasts(exog, moving, seen).largest
+    return float(np.mean(exog[seen, moving] ** 2)) * (len(exog) / np.pi) ** 2
 
 
 class ProfileRatio:

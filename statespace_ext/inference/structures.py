@@ -218,7 +218,8 @@ def _multiples_of_obs_cov(hull: _Hull, regressor: int) -> bool:
     c = hull.model.coefficients
     if regressor not in c.moving or c.moving.index(regressor) in hull.model.proportional:
         return True
-    return bool(np.linalg.matrix_rank(np.column_stack([hull.block(None), hull.block(regressor)])) <= 1)
+    own = hull.block(regressor)
+    return not np.any(own) or bool(np.linalg.matrix_rank(np.column_stack([hull.block(None), own])) <= 1)
 
 
 def _factors_inside(hull: _Hull, large: Any) -> bool:

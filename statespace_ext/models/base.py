@@ -253,7 +253,7 @@ class StateSpaceModel(Fitting, OutOfSample, MLEModel):
     def started_system(self, params: Array) -> System:
         """Return `system`, with the initialisation that `extend` or the user put in place of its own."""
         system = self.system(params)
-        if self.ssm.initialization is self._written_start:
+        if self.ssm.initialization is None or self.ssm.initialization is self._written_start:
             return system
         if self.ssm.initialization.initialization_type == "diffuse":
             return replace(system, start="diffuse")

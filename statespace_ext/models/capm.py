@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from statsmodels.tsa.statespace.initialization import Initialization
 
-from ..exceptions import DataError, UnsupportedError
+from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
 from ..results.capm import CAPMResults, CAPMResultsWrapper
-from ..statespace.validation import endog_frame, regressor_array
+from ..statespace.validation import check_same_columns, endog_frame, regressor_array
 from .dynamic_regression import DynamicRegression
+from .regression_declaration import series_names
 
 CONSTANT = "const"
 MARKET = "MKT"
@@ -68,9 +70,14 @@ class CAPM(DynamicRegression):
         beta: str | Mapping[str, str] = "random_walk",
         **kwargs: Any,
     ) -> None:
+        if returns is None:
+            raise DataError("The returns are missing", got="returns=None")
         endog, exog = excess_data(returns, market, risk_free)
+        endog = _named(endog, series_names(endog), exog.index)
         factors = [str(name) for name in exog.columns[1:]]
         betas = dict(beta) if isinstance(beta, Mapping) else dict.fromkeys(factors, beta)
+        if CONSTANT in betas:
+            raise SpecificationError("beta names the constant", got=repr(beta), remedy="Use alpha=...")
         super().__init__(endog, exog, dynamics={CONSTANT: alpha, **betas}, **kwargs)
         self.has_risk_free = risk_free is not None
         self._given = {
@@ -79,41 +86,79 @@ class CAPM(DynamicRegression):
             "beta": beta,
         }
         self.factors = factors
+        self._has_names = isinstance(market, (pd.Series, pd.DataFrame))
 
-    def clone(self, endog: Any, exog: Any = None, **kwargs: Any) -> CAPM:
+    def clone(
+        self, endog: Any, exog: Any = None, *, market: Any = None, risk_free: Any = None, **kwargs: Any
+    ) -> CAPM:
         """
-        Return the same model for other excess returns and factors.
+        Return the same model for other data.
 
         Parameters
         ----------
         endog : array_like
-            Excess returns.
-        exog : array_like
+            Returns, as the constructor takes them; with ``exog``, excess returns.
+        exog : array_like, optional
             The constant and the factors, as ``model.exog``.
+        market, risk_free : array_like, optional
+            In place of ``exog``, as the constructor takes them.
         **kwargs
             Arguments of the constructor to change.
         """
+        endog, exog = self.new_periods(endog, exog, market, risk_free)
         if exog is None:
-            raise DataError("A model of returns needs the factors of the new periods", got="exog=None")
-        values = np.asarray(exog, dtype=float)[:, 1:]
-        index = endog.index if isinstance(endog, (pd.Series, pd.DataFrame)) else None
-        factors = pd.DataFrame(values, index=index, columns=self.factors)
+            raise DataError("New periods need the return of the market", expected=f"market={self.factors}")
+        endog, names = endog_frame(endog), self.coefficients.endog
+        check_same_columns(endog, names, "The new returns")
+        endog = _named(endog, names, exog.index if isinstance(exog, pd.DataFrame) else None)
         start = kwargs.pop("initialization", None)
-        fresh = {} if start is None or not isinstance(start, str) else {"initialization": start}
-        model = type(self)(endog, factors, **{**self._given, **fresh, **kwargs})
-        if start is not None and not isinstance(start, str):
+        if isinstance(start, str):
+            kwargs["initialization"] = start
+        model = type(self)(endog, self._factors_of(self.regressors(exog), endog), **{**self._given, **kwargs})
+        if isinstance(start, Initialization):
             model.ssm.initialization = start
         model.has_risk_free = self.has_risk_free
         return model
 
-    def excess(self, returns: Any, market: Any, risk_free: Any = None) -> tuple[Any, Any]:
+    def _factors_of(self, exog: Any, endog: Any) -> pd.DataFrame:
+        """Return the factors from regressors, a constant first."""
+        values = np.asarray(regressor_array(exog, None, None, "exog"))
+        columns = [CONSTANT, *self.factors]
+        if values.shape[1] != len(columns) or np.any(values[:, 0] != 1.0):
+            raise DataError(
+                "exog is not a constant of ones and the factors",
+                got=f"shape {values.shape}",
+                expected=f"columns {shown(columns)}",
+                remedy="Pass market= (and risk_free=) instead.",
+            )
+        labels = next((d.index for d in (exog, endog) if isinstance(d, (pd.Series, pd.DataFrame))), None)
+        index = labels if labels is not None and len(labels) == len(values) else None
+        return pd.DataFrame(values[:, 1:], index=index, columns=self.factors)
+
+    def new_periods(self, returns: Any, exog: Any, market: Any, risk_free: Any) -> tuple[Any, Any]:
         """
-        Return excess returns (None for None) and regressors of new periods from raw data.
+        Return excess returns and regressors of other periods from raw data; else what is given.
 
         Raises
         ------
         DataError
-            If the model was built with a risk-free rate and none is given now, or the reverse.
+            If both ``exog`` and raw data are given, or see `excess`.
+        """
+        if market is None and risk_free is None:
+            return returns, exog
+        if exog is not None:
+            raise DataError("exog has the excess return of the market: market and risk_free go without it")
+        return self.excess(returns, market, risk_free)
+
+    def excess(self, returns: Any, market: Any, risk_free: Any = None) -> tuple[Any, Any]:
+        """
+        Return excess returns (None for None) and regressors of other periods from raw data.
+
+        Raises
+        ------
+        DataError
+            If the market is missing or has other factors, or risk_free is not given exactly if the model
+            was built with it.
         """
         if market is None:
             raise DataError("New periods need the return of the market", expected=f"market={self.factors}")
@@ -122,8 +167,39 @@ class CAPM(DynamicRegression):
                 "risk_free must be given for new periods exactly if the model was built with it",
                 got=f"risk_free {'given' if risk_free is not None else 'missing'}",
             )
-        endog, exog = excess_data(returns, market, risk_free)
-        return endog, exog.set_axis(list(self.exog_names), axis=1)
+        market = self._factor_rows(market)
+        data, exog = excess_data(returns, market, risk_free)
+        labelled = any(isinstance(each, (pd.Series, pd.DataFrame)) for each in (returns, market))
+        return data, exog.set_axis([CONSTANT, *self.factors], axis=1) if labelled else exog.to_numpy()
+
+    def _factor_rows(self, market: Any) -> Any:
+        """Return factors by period, from one period of several too; refuse others than those of the model."""
+        count = len(self.factors)
+        if count > 1 and isinstance(market, pd.Series):
+            market = market.to_frame().T
+        elif count > 1 and np.ndim(market) == 1 and len(market) == count:
+            market = np.asarray(market)[None]
+        columns = market.columns if isinstance(market, pd.DataFrame) else None
+        found = np.shape(market)[1] if np.ndim(market) == 2 else 1
+        named = columns is not None and not columns.equals(pd.RangeIndex(found))
+        names = [str(name) for name in columns] if named and columns is not None else []
+        if found != count or (named and self._has_names and names != self.factors):
+            raise DataError(
+                "market does not have the factors of the model",
+                got=shown(names) if named else f"{found} columns",
+                expected=shown(self.factors),
+                remedy="Pass the same columns in the same order.",
+            )
+        return market
+
+    def _get_extension_time_varying_matrices(self, params: Any, exog: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return the design of the periods after the sample."""
+        if exog is None:
+            raise DataError(
+                "Periods after the sample need the return of the market",
+                expected=f"market={self.factors}" + (" and risk_free" if self.has_risk_free else ""),
+            )
+        return super()._get_extension_time_varying_matrices(params, exog, *args, **kwargs)
 
     @classmethod
     def from_formula(cls, formula: str, data: pd.DataFrame, **kwargs: Any) -> Any:
@@ -148,6 +224,8 @@ def excess_data(returns: Any, market: Any, risk_free: Any) -> tuple[Any, pd.Data
     """
     if market is None:
         raise DataError("The return of the market is missing", got="market=None")
+    if np.ndim(market) == 0:
+        raise DataError("The return of the market is one number", got=repr(market), expected="(nobs,)")
     size = len(market)
     data: Any = None if returns is None else endog_frame(returns)
     if data is not None and len(data) != size:
@@ -159,7 +237,6 @@ def excess_data(returns: Any, market: Any, risk_free: Any) -> tuple[Any, pd.Data
     if rate is not None:
         if rate.shape[1] != 1:
             raise DataError("risk_free has several columns", got=rate.shape, expected=f"({size},)")
-        factors = factors.copy()
         factors.iloc[:, 0] = factors.iloc[:, 0].to_numpy() - rate[:, 0]
         if isinstance(data, pd.DataFrame):
             data = data.sub(rate[:, 0], axis=0)
@@ -167,6 +244,16 @@ def excess_data(returns: Any, market: Any, risk_free: Any) -> tuple[Any, pd.Data
             data = data - (rate[:, 0] if np.ndim(data) == 1 else rate)
     factors.insert(0, CONSTANT, 1.0)
     return data, factors
+
+
+def _named(data: Any, names: list[str], index: Any) -> Any:
+    """Return returns with names and labels where they have none."""
+    if isinstance(data, (pd.Series, pd.DataFrame)):
+        return data
+    index = index if index is not None and len(index) == len(data) else None
+    if np.ndim(data) == 1 or data.shape[1] == 1:
+        return pd.Series(np.ravel(data), index=index, name=names[0])
+    return pd.DataFrame(data, index=index, columns=names)
 
 
 def _factor_frame(market: Any, index: pd.Index | None) -> pd.DataFrame:

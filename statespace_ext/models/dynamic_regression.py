@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from statsmodels.tsa.statespace.initialization import Initialization
 
 from ..em.factor import FactorUpdates
 from ..em.proportional import ProportionalUpdates
@@ -16,12 +16,12 @@ from ..em.structure import StateStructure
 from ..em.updates import LinearGaussianUpdates
 from ..estimation.problem import EstimationProblem
 from ..estimation.regression_start import regression_start, shrunk_autoregression
-from ..exceptions import DataError, SpecificationError
+from ..exceptions import DataError
 from ..inference.identification import Identification
 from ..numerics.linear_algebra import STABILITY_LIMIT, Array, stationary_moments
 from ..params.layout import ParameterLayout
 from ..results.dynamic_regression import DynamicRegressionResults, DynamicRegressionResultsWrapper
-from ..statespace.compat import require_diffuse_length
+from ..statespace.compat import require_diffuse_regressors, require_exact_diffuse
 from ..statespace.system import System
 from ..statespace.system_score import SystemScore
 from ..statespace.validation import (
@@ -32,11 +32,17 @@ from ..statespace.validation import (
     regressor_names,
 )
 from .base import StateSpaceModel
-from .formula import regression_frames
-from .regression_declaration import Coefficients, parse_dynamics, regression_layout
-
-STARTS = ("diffuse", "approximate_diffuse", "known")
-_APPROXIMATE_VARIANCE = 1e6
+from .formula import FormulaDesign, regression_frames, with_const
+from .regression_declaration import (
+    Coefficients,
+    NoNames,
+    parse_dynamics,
+    parse_start,
+    partly_diffuse,
+    regression_layout,
+    series_names,
+)
+from .regressors import check_future_index, labelled_as, named_regressors
 
 
 class DynamicRegression(StateSpaceModel):
@@ -120,15 +126,16 @@ class DynamicRegression(StateSpaceModel):
             "initialization": initialization, "initial_state": initial_state,
             "initial_state_cov": initial_state_cov,
         }  # fmt: skip
+        given = deepcopy(given)
         data: Any = endog_frame(endog)
         if exog is None:
             raise DataError("A regression needs exog", got="None")
         regressor_array(exog, len(data), getattr(data, "index", None), "exog")
         names = regressor_names(exog, "x")
-        endog_names = _series_names(data)
-        self.coefficients = Coefficients(endog_names, names, parse_dynamics(dynamics, names))
+        self.coefficients = Coefficients(series_names(data), names, parse_dynamics(dynamics, names))
         layout, self.proportional = regression_layout(self.coefficients, obs_cov, state_cov)
-        start = _start(initialization, initial_state, initial_state_cov, self.coefficients.n_levels)
+        levels = self.coefficients.state_names[: self.coefficients.n_levels]
+        start = parse_start(initialization, initial_state, initial_state_cov, levels)
         super().__init__(
             data,
             self.coefficients.k_states,
@@ -165,15 +172,36 @@ class DynamicRegression(StateSpaceModel):
         patsy evaluates the terms of a formula as Python code.
         """
         endog, exog, design_info = regression_frames(formula, data, depth=1)
-        for key in ("dynamics", "state_cov"):
-            if isinstance(kwargs.get(key), Mapping) and "Intercept" in kwargs[key]:
-                kwargs[key] = {"const" if k == "Intercept" else k: v for k, v in kwargs[key].items()}
+        for key in {"dynamics", "state_cov"} & set(kwargs):
+            kwargs[key] = with_const(kwargs[key], key)
         model = cls(endog, exog, **kwargs)
         model.design_info = design_info
         return model
 
-    design_info: Any = None
-    """patsy's description of the regressors of `from_formula`, for regressors out of sample."""
+    _regressors_checked = False
+    design_info: FormulaDesign | None = None
+    """Right-hand side of the formula of `from_formula`, for regressors out of sample."""
+
+    def regressors(self, exog: Any) -> Any:
+        """
+        Return regressors of other periods, from a frame with the columns of the formula where there is one.
+
+        Raises
+        ------
+        DataError
+            If a frame has neither the columns of the model nor those of its formula.
+        """
+        labelled = isinstance(self.data.orig_exog, (pd.Series, pd.DataFrame))
+        return named_regressors(exog, self.coefficients.regressors, labelled, self.design_info)
+
+    def clone(self, endog: Any, exog: Any = None, **kwargs: Any) -> DynamicRegression:
+        """Return the same model for other data; see `LGSSM.clone`."""
+        if self.design_info is not None:
+            exog = self.regressors(exog)
+        endog, exog = labelled_as(self, endog, exog)
+        model: DynamicRegression = super().clone(endog, exog, **kwargs)
+        model.design_info = self.design_info
+        return model
 
     @cached_property
     def structure(self) -> StateStructure:
@@ -181,6 +209,11 @@ class DynamicRegression(StateSpaceModel):
         c = self.coefficients
         base = np.diag((np.arange(c.k_states) < c.n_levels).astype(float))
         return StateStructure(base, c.noise_rows, np.arange(c.n_levels, c.k_states))
+
+    @property
+    def param_names(self) -> list[str]:
+        """Names of the parameters."""
+        return list(self.layout.names) or NoNames()
 
     @property
     def state_names(self) -> list[str]:
@@ -223,13 +256,35 @@ class DynamicRegression(StateSpaceModel):
                 raise np.linalg.LinAlgError("an autoregressive coefficient is outside the unit circle")
             cov[np.ix_(stationary, stationary)] = stationary_moments(T, intercept, W)[1]
             if start == "diffuse":
-                start, initialization = "custom", _partly_diffuse(c.n_levels, cov)
+                start, initialization = "custom", partly_diffuse(c.n_levels, cov)
         return System(
             design=self._design, obs_intercept=np.zeros(c.p), obs_cov=at["obs_cov"], transition=transition,
             state_intercept=np.zeros(c.k_states), selection=self._selection, state_cov=state_cov,
             start=start, initial_state=mean, initial_state_cov=cov, initialization=initialization,
             stationary=stationary,
         )  # fmt: skip
+
+    def started_system(self, params: Array) -> System:
+        """Return `system` with the start that `ssm` has, unless its filter cannot serve it."""
+        system = super().started_system(params)
+        if system.diffuse:
+            self._require_diffuse_regressors()
+        return system
+
+    def _require_diffuse_regressors(self) -> None:
+        """Raise `UnsupportedError`, once checked, where statsmodels' diffuse filter loses its digits."""
+        if not self._regressors_checked:
+            V = self.layout.blocks["obs_cov"]
+            between = np.any(V.rows != V.columns) or np.any(V.fixed - np.diag(np.diag(V.fixed)))
+            require_diffuse_regressors(self.endog, self.exog, bool(between) or self.has_factors)
+            self._regressors_checked = True
+
+    def _wrap_results(self, params: Any, result: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return results of a filter pass, unless statsmodels has it wrong."""
+        if self.start_kind == "diffuse" and self.ssm.initialization is self._written_start:
+            self._require_diffuse_regressors()
+            require_exact_diffuse(self.endog, self.system(np.asarray(params)).obs_cov)
+        return super()._wrap_results(params, result, *args, **kwargs)
 
     @property
     def score_matrices(self) -> frozenset[str]:
@@ -312,7 +367,7 @@ class DynamicRegression(StateSpaceModel):
                 remedy='Use obs_cov="diagonal" or fewer series.',
             )
         if self.start_kind == "diffuse":
-            require_diffuse_length(self.endog, self.exog)
+            self._require_diffuse_regressors()
 
     def identification(self, params: Any, fixed: Mapping[str, float] | None = None) -> Identification:
         """Return that every parameter is identified (V and W are, from more periods than regressors)."""
@@ -334,51 +389,11 @@ class DynamicRegression(StateSpaceModel):
         **kwargs: Any,
     ) -> dict[str, Any]:
         """Return the design of the periods after the sample."""
+        exog = self.regressors(exog)
+        check_future_index(exog, self, out_of_sample)
         rows = self._future(exog, self.k_exog, out_of_sample, "exog")
         return {"design": self.coefficients.design(np.asarray(rows)), **kwargs}
 
     @property
     def _res_classes(self) -> dict[str, tuple[type, type]]:
         return {"fit": (DynamicRegressionResults, DynamicRegressionResultsWrapper)}
-
-
-def _series_names(data: Any) -> list[str]:
-    """Return the names of the series, as statsmodels would have them."""
-    if isinstance(data, pd.DataFrame):
-        return [str(name) for name in data.columns]
-    if isinstance(data, pd.Series):
-        return [str(data.name) if data.name is not None else "y"]
-    return ["y"] if np.ndim(data) == 1 or data.shape[1] == 1 else [f"y{i + 1}" for i in range(data.shape[1])]
-
-
-def _start(kind: str, mean: Any, cov: Any, size: int) -> tuple[str, Array, Array]:
-    """Return the kind of start, and mean and covariance of the levels."""
-    if kind not in STARTS:
-        raise SpecificationError("initialization is unknown", got=repr(kind), expected=f"one of {STARTS}")
-    if (kind == "known") != (mean is not None and cov is not None) or (
-        kind != "known" and (mean, cov) != (None, None)
-    ):
-        raise SpecificationError(
-            'initial_state and initial_state_cov go with initialization="known", both of them',
-            got=f"initialization={kind!r}",
-        )
-    if kind != "known":
-        return kind, np.zeros(size), np.eye(size) * (_APPROXIMATE_VARIANCE if kind != "diffuse" else 0.0)
-    mean, cov = np.asarray(mean, dtype=float), np.asarray(cov, dtype=float)
-    if mean.shape != (size,) or cov.shape != (size, size) or not np.all(np.isfinite(mean)):
-        raise SpecificationError(
-            "initial_state or initial_state_cov has the wrong shape or values",
-            got=(mean.shape, cov.shape),
-            expected=((size,), (size, size)),
-        )
-    return kind, mean, cov
-
-
-def _partly_diffuse(n_levels: int, cov: Array) -> Initialization:
-    """Return the start: levels diffuse, deviations stationary."""
-    k = len(cov)
-    out = Initialization(k)
-    out.set((0, n_levels), "diffuse")
-    inner = np.ascontiguousarray(cov[n_levels:, n_levels:])
-    out.set((n_levels, k), "known", constant=np.zeros(k - n_levels), stationary_cov=inner)
-    return out

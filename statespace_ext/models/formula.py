@@ -2,54 +2,205 @@
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import patsy
 
-from ..exceptions import DataError, SpecificationError
+from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
+
+_NAMESPACE = {"np": np, "numpy": np, "pd": pd, "pandas": pd}
+"""What a formula may use beside its data and patsy's own functions once it was pickled."""
+
+
+class FormulaDesign:
+    """
+    The right-hand side of a formula, from which regressors of other periods are built.
+
+    patsy's description cannot be pickled: a pickled design has the formula and the data that it names, and
+    is evaluated again when needed, with numpy as ``np`` and pandas as ``pd``.
+
+    Parameters
+    ----------
+    formula : str
+        The formula.
+    data : DataFrame
+        The data; the columns that the right-hand side names are kept.
+    info : patsy.DesignInfo
+        patsy's description.
+    """
+
+    def __init__(self, formula: str, data: pd.DataFrame, info: Any) -> None:
+        self.formula = formula
+        self.names = list(info.column_names)
+        used = {name for factor in info.factor_infos for name in _names(factor.name())}
+        self.data = data[[column for column in data.columns if column in used]].copy()
+        self._info: Any = info
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that new data must have."""
+        return list(self.data.columns)
+
+    @property
+    def info(self) -> Any:
+        """
+        Patsy's description of the right-hand side.
+
+        Raises
+        ------
+        UnsupportedError
+            If it was lost by pickling, and the formula uses functions that are not at hand.
+        """
+        if self._info is None:
+            desc = patsy.ModelDesc([], patsy.ModelDesc.from_formula(self.formula).rhs_termlist)
+            try:
+                info = patsy.dmatrix(desc, self.data, patsy.EvalEnvironment([_NAMESPACE])).design_info
+            except patsy.PatsyError as error:
+                raise self._lost(_first_line(error)) from error
+            if list(info.column_names) != self.names:
+                raise self._lost(f"columns {shown(info.column_names)}")
+            self._info = info
+        return self._info
+
+    def _lost(self, reason: str) -> UnsupportedError:
+        return UnsupportedError(
+            f"The formula {self.formula!r} cannot be evaluated again after pickling",
+            got=reason,
+            expected="functions of numpy (np), pandas (pd) or patsy, and data alone",
+            remedy="Build the model again by from_formula, or pass the regressors themselves.",
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave patsy's description behind."""
+        return {**self.__dict__, "_info": None}
 
 
 def regression_frames(
     formula: str, data: pd.DataFrame, depth: int = 0
-) -> tuple[pd.DataFrame, pd.DataFrame, Any]:
+) -> tuple[pd.DataFrame, pd.DataFrame, FormulaDesign]:
     """
-    Return series and regressors of a formula, and patsy's description of the regressors.
+    Return series and regressors of a formula, and its right-hand side for regressors out of sample.
 
     Names that are not columns are looked up ``depth`` calls above the caller, as patsy does.
 
     Raises
     ------
     SpecificationError
-        If the formula has no left-hand side or names columns that the data do not have.
+        If the formula has no series or no regressors, or names columns that the data do not have.
     DataError
-        If a regressor is missing in some period.
+        If a regressor is missing in some period, or a series is not numeric.
     """
+    environment = patsy.EvalEnvironment.capture(depth + 1)
+    if not isinstance(formula, str):
+        raise SpecificationError(
+            "The formula is not a string", got=repr(formula), expected='"IBM + XOM ~ MKT"'
+        )
+    data = _plain_frame(data)
     keep = patsy.NAAction(NA_types=[])
     try:
-        left, right = patsy.dmatrices(
-            formula, data, eval_env=depth + 1, NA_action=keep, return_type="dataframe"
-        )
+        desc = patsy.ModelDesc.from_formula(formula)
+        sides = [patsy.ModelDesc([], terms) for terms in (desc.lhs_termlist, desc.rhs_termlist)]
+        if not desc.lhs_termlist:
+            raise SpecificationError("The formula has no series on the left", got=repr(formula))
+        if not desc.rhs_termlist:
+            raise SpecificationError("The formula has no regressors on the right", got=repr(formula))
+        left = patsy.dmatrix(sides[0], data, environment, NA_action=keep, return_type="dataframe")
+        right = patsy.dmatrix(sides[1], data, environment, NA_action="drop", return_type="dataframe")
     except patsy.PatsyError as error:
         raise SpecificationError(
             "The formula cannot be evaluated",
             got=repr(formula),
             expected=f"columns among {list(data.columns)}",
-            remedy=str(error).splitlines()[0],
+            remedy=_first_line(error),
         ) from error
-    info = right.design_info
+    infos = left.design_info.factor_infos.values()
+    categories = [each.factor.name() for each in infos if each.type == "categorical"]
+    if categories:
+        raise DataError(
+            "Series on the left of the formula are not numbers",
+            got=shown(categories),
+            remedy="Convert them with `astype(float)`.",
+        )
     series = left.drop(columns="Intercept", errors="ignore")
     if series.shape[1] == 0:
         raise SpecificationError("The formula has no series on the left", got=repr(formula))
-    exog = right.rename(columns={"Intercept": "const"})
-    if not np.all(np.isfinite(exog.to_numpy())):
-        raise DataError("The regressors of the formula have missing or infinite values", got=repr(formula))
-    return pd.DataFrame(series.astype(float)), pd.DataFrame(exog.astype(float)), info
+    design = FormulaDesign(formula, data, right.design_info)
+    return pd.DataFrame(series.astype(float)), _complete(right, data, formula), design
 
 
-def regressors_out_of_sample(design_info: Any, data: pd.DataFrame) -> pd.DataFrame:
-    """Return future regressors built from the formula's right-hand side."""
-    keep = patsy.NAAction(NA_types=[])
-    (matrix,) = patsy.build_design_matrices([design_info], data, NA_action=keep, return_type="dataframe")
-    return pd.DataFrame(matrix.rename(columns={"Intercept": "const"}).astype(float))
+def regressors_out_of_sample(design: FormulaDesign, data: pd.DataFrame) -> pd.DataFrame:
+    """
+    Return regressors of other periods, built from the formula's right-hand side.
+
+    Raises
+    ------
+    DataError
+        If columns are absent, values are missing, or a category is none of the sample's.
+    """
+    data = _plain_frame(data)
+    absent = [name for name in design.columns if name not in data.columns]
+    if absent:
+        raise DataError(
+            f"The data lack columns of the formula {design.formula!r}",
+            got=f"columns {shown(data.columns)}",
+            expected=f"{shown(absent)} too",
+        )
+    try:
+        (matrix,) = patsy.build_design_matrices(
+            [design.info], data, NA_action="drop", return_type="dataframe"
+        )
+    except patsy.PatsyError as error:
+        raise DataError(
+            f"The formula {design.formula!r} cannot be evaluated with these data", remedy=_first_line(error)
+        ) from error
+    return _complete(matrix, data, design.formula)
+
+
+def _complete(matrix: pd.DataFrame, data: pd.DataFrame, formula: str) -> pd.DataFrame:
+    """Return regressors, patsy's intercept as "const"; refuse those from which patsy dropped rows."""
+    exog = matrix.rename(columns={"Intercept": "const"}).astype(float)
+    missing = len(data) - len(exog)
+    if missing or not np.all(np.isfinite(exog.to_numpy())):
+        raise DataError(
+            f"The regressors of the formula {formula!r} have missing or infinite values",
+            got=f"{missing} of {len(data)} periods missing" if missing else "infinite values",
+            remedy="Regressors cannot be missing: drop or fill those periods.",
+        )
+    return pd.DataFrame(exog)
+
+
+def with_const(value: Any, what: str) -> Any:
+    """Return an argument by regressor with patsy's "Intercept" under its name here, "const"."""
+    if not isinstance(value, Mapping) or "Intercept" not in value:
+        return value
+    if "const" in value:
+        raise SpecificationError(
+            f"{what} names the constant twice", got=list(value), expected='"const" alone'
+        )
+    return {"const" if name == "Intercept" else name: item for name, item in value.items()}
+
+
+def _plain_frame(data: object) -> pd.DataFrame:
+    """Return the data with nullable numbers, which patsy does not know, as floats."""
+    if not isinstance(data, pd.DataFrame):
+        raise DataError("A formula needs its data in a DataFrame", got=type(data).__name__)
+    out = data.copy()
+    for name, kind in data.dtypes.items():
+        if pd.api.types.is_extension_array_dtype(kind) and getattr(kind, "kind", "O") in "iuf":
+            out[name] = data[name].to_numpy(float, na_value=np.nan)
+    return out
+
+
+def _names(code: str) -> set[str]:
+    """Return the names, and the strings (of ``Q("a name")``), in the code of a term."""
+    nodes = list(ast.walk(ast.parse(code)))
+    texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    return texts | {node.id for node in nodes if isinstance(node, ast.Name)}
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] + "."

@@ -218,6 +218,11 @@ class LGSSM(StateSpaceModel):
 
     def future_intercept(self, name: str, exog: Array, params: Array) -> Array:
         """Return the intercepts of the observations or the states for future regressors."""
+        if self.layout.blocks[name].time_varying:
+            raise SpecificationError(
+                f"{name} varies over time beside regressors: its future values are needed",
+                remedy=f"Pass {name}=array over the future periods, the part of the regressors included.",
+            )
         at = self.layout.matrices(params)
         if name == "obs_intercept":
             return _with_regressors(_vector(at["obs_intercept"]), at["obs_coef"], exog)
@@ -310,13 +315,7 @@ class LGSSM(StateSpaceModel):
                 got=f"{self.k_factors} factors x {self.lags} lags",
                 expected=f"fewer states than the {self.nobs} periods",
             )
-        noiseless = ~np.isnan(self.endog[:, without_noise(layout.blocks["obs_cov"])])
-        if noiseless.shape[1] and noiseless.sum(axis=1).max() > self.k_factors:
-            raise SpecificationError(
-                "obs_cov is zero for more series than there are factors: their distribution is singular",
-                got=f"{noiseless.shape[1]} series without noise, {self.k_factors} factors",
-                remedy="Leave the variances of the others free.",
-            )
+        self._check_noise(layout)
         n_params = most_identified(layout, self.k_states)
         check_counts(self.endog, self.labels.endog, coefficients_by_series(layout), n_params)
         for i, name in enumerate(self.labels.endog):
@@ -329,6 +328,24 @@ class LGSSM(StateSpaceModel):
         if not layout.blocks["state_coef"].is_fixed and self.state_exog is not None:
             constant = any(not layout.blocks[key].is_fixed for key in ("state_intercept", "state_mean"))
             check_regressors(self.state_exog[:-1], "state_exog", constant)
+
+    def _check_noise(self, layout: ParameterLayout) -> None:
+        """Refuse observations whose distribution is singular because variances are fixed at zero."""
+        seen = ~np.isnan(self.endog[:, without_noise(layout.blocks["obs_cov"])])
+        if seen.shape[1] and seen.sum(axis=1).max() > self.k_factors:
+            raise SpecificationError(
+                "obs_cov is zero for more series than there are factors: their distribution is singular",
+                got=f"{seen.shape[1]} series without noise, {self.k_factors} factors",
+                remedy="Leave the variances of the others free.",
+            )
+        certain = without_noise(layout.blocks["initial_state_cov"]) < self.k_factors
+        if self.start_kind == "known" and seen[0].sum() > self.k_factors - certain.sum():
+            raise SpecificationError(
+                "The first observation has no variance",
+                got="obs_cov and initial_state_cov of zero",
+                expected="noise in one of them",
+                remedy="Make the first row of endog NaN (a known value of it is the initial state).",
+            )
 
     def check_layout(self, layout: ParameterLayout) -> None:
         """Raise `SpecificationError` where fixed elements contradict each other, or the start."""

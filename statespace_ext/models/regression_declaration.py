@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from statsmodels.tsa.statespace.initialization import Initialization
 
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
@@ -16,6 +19,8 @@ from .declaration import covariance_namer
 
 DYNAMICS = ("static", "random_walk", "ar1")
 COVARIANCES = frozenset({"obs_cov", "state_cov", "proportion", "initial_state_cov"})
+STARTS = ("diffuse", "approximate_diffuse", "known")
+_APPROXIMATE_VARIANCE = 1e6
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,12 @@ def parse_dynamics(dynamics: Mapping[str, str] | None, regressors: list[str]) ->
     SpecificationError
         If a name or a kind is unknown.
     """
+    if dynamics is not None and not isinstance(dynamics, Mapping):
+        raise SpecificationError(
+            "dynamics is not by name of a regressor",
+            got=repr(dynamics),
+            expected='a dict such as {"MKT": "random_walk"}',
+        )
     given = dict(dynamics or {})
     unknown = [name for name in given if name not in regressors]
     if unknown:
@@ -126,7 +137,7 @@ def parse_dynamics(dynamics: Mapping[str, str] | None, regressors: list[str]) ->
             got=unknown,
             expected=f"names among {regressors}",
         )
-    bad = {name: kind for name, kind in given.items() if kind not in DYNAMICS}
+    bad = {name: kind for name, kind in given.items() if not isinstance(kind, str) or kind not in DYNAMICS}
     if bad:
         raise SpecificationError("dynamics is unknown", got=bad, expected=f"one of {DYNAMICS}")
     return [given.get(name, "static") for name in regressors]
@@ -234,6 +245,12 @@ def _transition(coefficients: Coefficients) -> AffineMatrix:
 
 def _by_regressor(state_cov: object, coefficients: Coefficients) -> list[object]:
     """Return one covariance specification for each moving regressor."""
+    if not coefficients.moving and not isinstance(state_cov, (str, Mapping)):
+        raise SpecificationError(
+            "state_cov is given, but no coefficient moves",
+            got=repr(state_cov),
+            remedy="Name the moving regressors in dynamics, or leave state_cov out.",
+        )
     names = [coefficients.regressors[j] for j in coefficients.moving]
     if isinstance(state_cov, Mapping):
         unknown = [name for name in state_cov if name not in names]
@@ -260,6 +277,9 @@ def _state_cov(state_cov: object, structures: list[object], coefficients: Coeffi
     """Return Q: block-diagonal by moving regressor, or joint."""
     p, q = coefficients.p, len(coefficients.noise_rows)
     if not coefficients.moving:
+        if isinstance(state_cov, str) and state_cov not in ("joint", "proportional"):
+            known = "diagonal" if factor_rank(state_cov, p, "state_cov") else state_cov
+            parse_covariance(known, p, "state_cov", covariance_namer("state", coefficients.endog))
         return affine_matrix(np.zeros((q, q)), [])
     labels = coefficients.disturbance_names
     if structures and isinstance(structures[0], str) and structures[0] == "joint":
@@ -281,3 +301,80 @@ def _state_cov(state_cov: object, structures: list[object], coefficients: Coeffi
             for i, j, name, coef in zip(block.rows, block.columns, block.names, block.coefs, strict=True)
         ]
     return affine_matrix(fixed, elements)
+
+
+def series_names(data: Any) -> list[str]:
+    """Return the names of the series, as statsmodels would have them."""
+    if isinstance(data, pd.DataFrame):
+        return [str(name) for name in data.columns]
+    if isinstance(data, pd.Series):
+        return [str(data.name) if data.name is not None else "y"]
+    return ["y"] if np.ndim(data) == 1 or data.shape[1] == 1 else [f"y{i + 1}" for i in range(data.shape[1])]
+
+
+def parse_start(kind: str, mean: Any, cov: Any, names: list[str]) -> tuple[str, Array, Array]:
+    """
+    Return the kind of start, and mean and covariance of the levels.
+
+    Raises
+    ------
+    SpecificationError
+        If the kind is unknown, or mean and covariance are absent, superfluous, or no such things.
+    """
+    if not isinstance(kind, str) or kind not in STARTS:
+        raise SpecificationError("initialization is unknown", got=repr(kind), expected=f"one of {STARTS}")
+    given, size = [value is not None for value in (mean, cov)], len(names)
+    if given != [kind == "known"] * 2:
+        raise SpecificationError(
+            'initial_state and initial_state_cov go with initialization="known", both of them',
+            got=f"initialization={kind!r}, initial_state {'given' if given[0] else 'missing'}, "
+            f"initial_state_cov {'given' if given[1] else 'missing'}",
+        )
+    if kind != "known":
+        return kind, np.zeros(size), np.eye(size) * (_APPROXIMATE_VARIANCE if kind != "diffuse" else 0.0)
+    mean = _known(mean, (size,), "initial_state", names)
+    cov = _known(cov, (size, size), "initial_state_cov", names)
+    return kind, mean, parse_covariance(cov, size, "initial_state_cov", lambda i, j: "").fixed
+
+
+def _known(value: Any, shape: tuple[int, ...], name: str, labels: list[str]) -> Array:
+    """Return a mean or a covariance as finite numbers, in the order of the levels where it has labels."""
+    if isinstance(value, (pd.Series, pd.DataFrame)):
+        axes = [[str(label) for label in axis] for axis in value.axes]
+        if all(sorted(axis) == sorted(labels) for axis in axes):
+            places = [[axis.index(label) for label in labels] for axis in axes]
+            value = value.to_numpy()[np.ix_(*places)]
+    try:
+        array = np.asarray(value)
+        if np.iscomplexobj(array):
+            raise TypeError("complex numbers")
+        array = np.array(array, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise SpecificationError(
+            f"{name} is not numeric", got=repr(value), expected=f"shape {shape}"
+        ) from error
+    if array.shape != shape or not np.all(np.isfinite(array)):
+        raise SpecificationError(
+            f"{name} has the wrong shape or values that are not finite",
+            got=array.shape if array.shape != shape else array,
+            expected=shape,
+            remedy=f"Its elements are those of {labels}." if len(labels) <= 8 else None,
+        )
+    return array
+
+
+def partly_diffuse(n_levels: int, cov: Array) -> Initialization:
+    """Return the start: levels diffuse, deviations stationary."""
+    k = len(cov)
+    out = Initialization(k)
+    out.set((0, n_levels), "diffuse")
+    inner = np.ascontiguousarray(cov[n_levels:, n_levels:])
+    out.set((n_levels, k), "known", constant=np.zeros(k - n_levels), stationary_cov=inner)
+    return out
+
+
+class NoNames(list[str]):
+    """No names: for statsmodels an empty list of parameters is none, and it takes the regressors instead."""
+
+    def __bool__(self) -> bool:
+        return True

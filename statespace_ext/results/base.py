@@ -285,8 +285,8 @@ class StateSpaceResults(MLEResults):
     def simulate(self, nsimulations: int, *args: Any, rng: object = None, **kwargs: Any) -> Any:
         """Simulate at the estimates, as `MLEResults.simulate`; ``rng`` is a Generator or a seed."""
         count = positive_integer(nsimulations, "nsimulations")
-        seed = simulation_seed(None if rng is None else random_generator(rng))
-        with self.model.preserved():
+        generator = None if rng is None else random_generator(rng)
+        with self.model.preserved(), simulation_seed(generator) as seed:
             return super().simulate(count, *args, **seed, **kwargs)
 
     def append(self, endog: object, exog: object = None, *args: Any, **kwargs: Any) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import pandas as pd
 from statsmodels.tsa.statespace.mlemodel import MLEResultsWrapper
 
 from ..exceptions import SpecificationError
@@ -38,7 +40,8 @@ class CAPMResults(DynamicRegressionResults):
         -------
         dict
             "wald": joint Wald test from the smoothed alphas, given V and W. "grs": the exact F test of
-            Gibbons, Ross & Shanken (1989) on the static least-squares model, None with missing returns.
+            Gibbons, Ross & Shanken (1989) on the static least-squares model, None with missing returns or
+            too few periods.
 
         Raises
         ------
@@ -49,27 +52,31 @@ class CAPMResults(DynamicRegressionResults):
             raise SpecificationError(
                 "test_alpha needs static alphas", got=f"alpha={self.model.coefficients.dynamics[0]!r}"
             )
-        balanced = not self.model.private_smoother.missing.any()
-        return {
-            "wald": wald_alpha(self),
-            "grs": grs(self.model.endog, self.model.exog[:, 1:]) if balanced else None,
-        }
+        model = self.model
+        (n, p), k = model.endog.shape, len(model.factors)
+        exact = n - p - k >= 1 and not np.any(np.isnan(model.endog))
+        returns = pd.DataFrame(model.endog, columns=model.coefficients.endog)
+        return {"wald": wald_alpha(self), "grs": grs(returns, model.exog[:, 1:]) if exact else None}
 
     def get_prediction(
         self, *args: Any, market: Any = None, risk_free: Any = None, exog: Any = None, **kwargs: Any
     ) -> Any:
         """Return predictions of excess returns; ``market`` and ``risk_free`` of periods after the sample."""
-        if market is not None:
-            exog = self.model.excess(None, market, risk_free)[1]
+        _, exog = self.model.new_periods(None, exog, market, risk_free)
         return super().get_prediction(*args, exog=exog, **kwargs)
 
     def simulate(
-        self, nsimulations: int, *args: Any, market: Any = None, risk_free: Any = None, **kwargs: Any
+        self,
+        nsimulations: int,
+        *args: Any,
+        market: Any = None,
+        risk_free: Any = None,
+        exog: Any = None,
+        **kwargs: Any,
     ) -> Any:
         """Simulate excess returns; ``market`` and ``risk_free`` of periods after the sample."""
-        if market is not None:
-            kwargs["exog"] = self.model.excess(None, market, risk_free)[1]
-        return super().simulate(nsimulations, *args, **kwargs)
+        _, exog = self.model.new_periods(None, exog, market, risk_free)
+        return super().simulate(nsimulations, *args, exog=exog, **kwargs)
 
     def append(
         self,
@@ -81,7 +88,7 @@ class CAPMResults(DynamicRegressionResults):
         **kwargs: Any,
     ) -> Any:
         """Append returns, market and risk-free rate of new periods."""
-        endog, exog = self._new_periods(endog, exog, market, risk_free)
+        endog, exog = self.model.new_periods(endog, exog, market, risk_free)
         return super().append(endog, exog, *args, **kwargs)
 
     def extend(
@@ -94,7 +101,7 @@ class CAPMResults(DynamicRegressionResults):
         **kwargs: Any,
     ) -> Any:
         """Go on with returns, market and risk-free rate of new periods only."""
-        endog, exog = self._new_periods(endog, exog, market, risk_free)
+        endog, exog = self.model.new_periods(endog, exog, market, risk_free)
         return super().extend(endog, exog, *args, **kwargs)
 
     def apply(
@@ -107,14 +114,8 @@ class CAPMResults(DynamicRegressionResults):
         **kwargs: Any,
     ) -> Any:
         """Apply the parameters to other returns, market and risk-free rate."""
-        endog, exog = self._new_periods(endog, exog, market, risk_free)
+        endog, exog = self.model.new_periods(endog, exog, market, risk_free)
         return super().apply(endog, exog, *args, **kwargs)
-
-    def _new_periods(self, endog: Any, exog: Any, market: Any, risk_free: Any) -> tuple[Any, Any]:
-        """Return excess returns and regressors; given as such where ``exog`` is."""
-        if exog is not None:
-            return endog, exog
-        return self.model.excess(endog, market, risk_free)
 
 
 class CAPMResultsWrapper(DynamicRegressionResultsWrapper):

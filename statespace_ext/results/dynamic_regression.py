@@ -82,15 +82,15 @@ class DynamicRegressionResults(StateSpaceResults):
     @property
     def coefficients(self) -> dict[str, Coefficient]:
         """Estimates of the coefficients, by regressor."""
+        return {name: self._coefficient(j) for j, name in enumerate(self.model.coefficients.regressors)}
+
+    def _coefficient(self, j: int) -> Coefficient:
         if self.smoothed_state is None:
             raise SpecificationError(
                 "The coefficients were not computed",
                 got="a fit with low_memory=True",
                 remedy="Call `model.smooth(res.params)`.",
             )
-        return {name: self._coefficient(j) for j, name in enumerate(self.model.coefficients.regressors)}
-
-    def _coefficient(self, j: int) -> Coefficient:
         c, index = self.model.coefficients, self.model._index
         rows = [c.level(j)] + ([c.deviation(j)] if c.dynamics[j] == "ar1" else [])
 
@@ -105,6 +105,18 @@ class DynamicRegressionResults(StateSpaceResults):
             frame(sum(self.filtered_state[r] for r in rows).T),
             frame(np.sqrt(np.clip(variance, 0.0, None)).T),
         )
+
+    def append(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Append data; see `MLEResults.append`. ``exog`` is of the new periods, raw data where by formula."""
+        return super().append(endog, self.model.regressors(exog), *args, **kwargs)
+
+    def extend(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Go on with data that follow the sample; see `MLEResults.extend`."""
+        return super().extend(endog, self.model.regressors(exog), *args, **kwargs)
+
+    def apply(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Apply the parameters to other data; see `MLEResults.apply`."""
+        return super().apply(endog, self.model.regressors(exog), *args, **kwargs)
 
     @property
     def state_cov_rank(self) -> dict[str, int]:

@@ -15,6 +15,8 @@ from ..numerics.linear_algebra import Array
 from ..numerics.rotation import rotate_system
 from .base import StateSpaceResults, StateSpaceResultsWrapper
 
+_ROTATIONS = "varimax, quartimax, equamax, oblimin, quartimin or another that rotate_factors knows"
+
 
 @dataclass(frozen=True)
 class Factors:
@@ -124,7 +126,12 @@ class LGSSMResults(StateSpaceResults):
             else rotation
         )
         if self.model.k_factors > 1:
-            rotation = rotate_factors(at["design"] @ root, method)[1]
+            try:
+                rotation = np.linalg.inv(rotate_factors(at["design"] @ root, method)[1].T)
+            except ValueError as error:
+                raise SpecificationError(
+                    "method is unknown", got=repr(method), expected=_ROTATIONS
+                ) from error
         plain = {**at, "state_intercept": at["state_intercept"][:, 0]}
         whole = root @ rotation
         rotated = rotate_system(plain, whole, self.model.lags)

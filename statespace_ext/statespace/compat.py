@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import statsmodels
+from statsmodels.tsa.statespace.kalman_filter import KalmanFilter
 
 from ..exceptions import UnsupportedError
 from ..numerics.linear_algebra import Array
@@ -12,6 +16,9 @@ VERSION = tuple(int(part) for part in statsmodels.__version__.split(".")[:2])
 
 
 _SMALLEST_VARIANCE = 1e-6
+_LARGEST_ERROR = 1e-4
+_ROUNDING = 1e-14
+_PERIODS_AFTER = 40
 
 
 def require_exact_diffuse(endog: Array, obs_cov: Array) -> None:
@@ -59,39 +66,92 @@ def require_exact_diffuse(endog: Array, obs_cov: Array) -> None:
         )
 
 
-def simulation_seed(rng: object) -> dict[str, object]:
-    """Return the keyword under which the installed statsmodels takes a seed for simulation."""
-    if rng is None:
-        return {}
-    return {"rng": rng} if VERSION >= (0, 15) else {"random_state": rng}
-
-
-def require_diffuse_length(endog: Array, exog: Array) -> None:
+@contextmanager
+def simulation_seed(rng: object) -> Iterator[dict[str, object]]:
     """
-    Refuse regressors so nearly collinear at the start that an exact-diffuse filter loses them.
+    Yield the keyword under which the installed statsmodels takes a seed for simulation.
 
-    statsmodels takes a diffuse forecast variance below 1e-10 for zero. It is at least the squared part of
-    a row of regressors that the rows before it do not span, relative to their size.
+    Before 0.15.0 the initial state comes from numpy's global generator whatever the seed: that one is
+    seeded meanwhile, and put back.
+    """
+    if rng is None:
+        yield {}
+    elif VERSION >= (0, 15):
+        yield {"rng": rng}
+    else:
+        generator = np.random.default_rng(rng)  # type: ignore[arg-type]
+        state = np.random.get_state()
+        np.random.seed(int(generator.integers(2**32)))
+        try:
+            yield {"random_state": generator}
+        finally:
+            np.random.set_state(state)
+
+
+def require_diffuse_regressors(endog: Array, exog: Array, correlated: bool) -> None:
+    """
+    Refuse regressors with which statsmodels' exact-diffuse filter loses its digits.
+
+    It takes a diffuse forecast variance below 1e-10 for zero. Rows of regressors that are small, or nearly
+    collinear in the first periods, are below it; what rounding leaves of rows that are exactly collinear is
+    above it where they are large. Either is a wrong log-likelihood without an error. Here the filter's
+    log-likelihood of constant coefficients is compared with that of least squares, by pattern of missing
+    values, over the periods until the diffuse ones have passed; the diffuse variances do not depend on the
+    parameters.
+
+    Parameters
+    ----------
+    endog : ndarray, (nobs, k_endog)
+        Observations, NaN where missing.
+    exog : ndarray, (nobs, m)
+        Regressors.
+    correlated : bool
+        Whether ``obs_cov`` can be other than diagonal.
 
     Raises
     ------
     UnsupportedError
-        If such a row is neither spanned to rounding nor clearly outside.
+        If the log-likelihoods differ.
     """
-    rows = exog[~np.isnan(endog).all(axis=1)]
-    diffuse = np.eye(exog.shape[1])
-    for row in rows:
-        along = diffuse @ row
-        variance = float(row @ along)
-        if variance <= 1e-16 * float(row @ row):
-            continue
-        if variance < 1e-9:
+    patterns, first = np.unique(np.isnan(endog), axis=1, return_index=True)
+    for missing, j in zip(patterns.T, first.tolist(), strict=True):
+        y, X = endog[~missing, j], exog[~missing]
+        k = 2 * X.shape[1] + _PERIODS_AFTER
+        while k < len(X) and np.linalg.matrix_rank(X[: k - _PERIODS_AFTER]) < X.shape[1]:
+            k *= 2
+        error = _diffuse_error(y[:k], X[:k], 0.5 if correlated else 0.0)
+        if not error < _LARGEST_ERROR:
             raise UnsupportedError(
-                "Regressors are too small, or too nearly collinear in the first periods, for statsmodels' "
-                "exact-diffuse filter",
-                got=f"a diffuse variance of {variance:.2g}",
-                remedy="Multiply exog by 100 or 1000 (percent, basis points).",
+                "statsmodels' exact-diffuse filter loses its digits with these regressors: they are too "
+                "small or too large, or too nearly collinear in the first periods",
+                got=f"sizes {np.max(np.abs(X), axis=0).tolist()}, a log-likelihood off by {error:.2g}",
+                expected="regressors of order one, clearly different in the first periods",
+                remedy="Multiply or divide columns of exog by a power of ten (percent, decimals), leave out "
+                'first periods, or use initialization="approximate_diffuse".',
             )
-        diffuse = diffuse - np.outer(along, along) / variance
-        if np.trace(diffuse) < 1e-12:
-            return
+
+
+def _diffuse_error(y: Array, X: Array, correlation: float) -> float:
+    """Return by how much the filter is wrong about (y_t, y_{t-1}) = B' x_t + e_t with B diffuse."""
+    n, m = X.shape
+    q, r = np.linalg.qr(X)
+    pivots = np.abs(np.diag(r))
+    if n <= m or np.min(pivots) <= _ROUNDING * np.max(pivots):
+        return 0.0  # no least squares: other checks have to do with it
+    residual = y - q @ (q.T @ y)
+    size = np.sqrt(np.sum(residual**2) / (n - m))
+    if not size > _ROUNDING * np.max(np.abs(y)):
+        return 0.0
+    pair = np.column_stack([y, np.roll(y, 1)]) / size
+    residuals = pair - q @ (q.T @ pair)
+    cov = np.array([[1.0, correlation], [correlation, 1.0]])
+    expected = -0.5 * (
+        2 * n * np.log(2.0 * np.pi)
+        + 4.0 * np.sum(np.log(pivots))
+        + (n - m) * np.log(1.0 - correlation**2)
+        + np.sum(np.linalg.solve(cov, residuals.T) * residuals.T)
+    )
+    kfilter = KalmanFilter(2, 2 * m, transition=np.eye(2 * m), obs_cov=cov, initialization="diffuse")
+    kfilter.bind(pair.copy())
+    kfilter["design"] = np.asfortranarray(np.einsum("tj,ik->ijkt", X, np.eye(2)).reshape(2, 2 * m, n))
+    return abs(float(kfilter.loglike()) - float(expected))

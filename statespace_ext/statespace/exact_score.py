@@ -105,7 +105,8 @@ def _numerical(
     """Return the score by central differences of the log-likelihood, extrapolated once."""
 
     def loglike(at: Array) -> float:
-        return float(MLEModel.loglike(model, at, transformed=transformed, includes_fixed=includes_fixed))
+        value = MLEModel.loglike(model, at, transformed=transformed, includes_fixed=includes_fixed)
+        return float(np.real(value))
 
     return ExactScore(central_differences(loglike, params), loglike(params), "numerical", reason)
 
@@ -146,9 +147,12 @@ class ExactScoreMixin:
             args = (*args[:_OPTIM_SCORE], "exact", *args[_OPTIM_SCORE + 1 :])
         self._fitting_exactly = True
         try:
-            return super().fit(start_params, *args, **kwargs)  # type: ignore[misc]
+            res = super().fit(start_params, *args, **kwargs)  # type: ignore[misc]
         finally:
             self._fitting_exactly, self._score_memo = False, None
+        if getattr(res, "cov_type", None) == "oim":
+            res.cov_kwds["description"] = "Covariance matrix from differences of the exact score."
+        return res
 
     def _exact(self, params: Any, transformed: bool, includes_fixed: bool) -> ExactScore:
         """Return the exact score, remembered for one parameter vector."""
@@ -166,7 +170,7 @@ class ExactScoreMixin:
                 return self._exact(params, options["transformed"], options["includes_fixed"]).llf
             except (np.linalg.LinAlgError, ValueError):
                 pass  # no score here, perhaps no likelihood either: statsmodels' own answer follows
-        return float(super().loglike(params, *args, **kwargs))  # type: ignore[misc]
+        return cast(float, super().loglike(params, *args, **kwargs))  # type: ignore[misc]
 
     def score(self, params: Any, *args: Any, **kwargs: Any) -> Array:
         """Return the gradient of the log-likelihood, exact unless another method is asked for."""
@@ -232,13 +236,14 @@ class _Evaluator:
         system = _as_system(ssm, base, scale)
         endog = np.asarray(ssm.endog).T
         needed = frozenset(name for name in MATRICES if name in jacobian)
-        score = system_score(Smoother(endog, ssm.k_states, ssm.k_posdef), system, needed)
+        limit = _moves_quiet_rows(system, jacobian.get("transition"))
+        score = system_score(Smoother(endog, ssm.k_states, ssm.k_posdef), system, needed, limit)
         total = _contract(score, jacobian, scale)
         burn = int(ssm.loglikelihood_burn)
         llf = score.llf if llf is None else llf
         if burn:
             early = _first_periods(system, burn)
-            burnt = system_score(Smoother(endog[:burn], ssm.k_states, ssm.k_posdef), early, needed)
+            burnt = system_score(Smoother(endog[:burn], ssm.k_states, ssm.k_posdef), early, needed, limit)
             total = total - _contract(burnt, _early(jacobian, base, burn), scale)
             llf = llf - burnt.llf if not ssm.filter_concentrated else llf
         return llf, total
@@ -247,7 +252,7 @@ class _Evaluator:
         """Return copies of the matrices and of the mean and finite covariance of the initial state."""
         model, ssm = self.model, self.model.ssm
         model.update(params, **self.options)
-        out = {name: np.array(getattr(ssm, name)) for name in MATRICES}
+        out = {name: np.nan_to_num(getattr(ssm, name)) for name in MATRICES}  # VARMAX: NaN after the sample
         if _is_stationary(ssm):
             return out
         mean, _, cov = ssm.initialization(model=ssm)
@@ -276,6 +281,16 @@ class _Evaluator:
         return float(result.scale), float(np.sum(result.llf_obs[ssm.loglikelihood_burn :]))
 
 
+def _moves_quiet_rows(system: System, derivative: Array | None) -> bool:
+    """Tell whether parameters move a row of T that has no disturbance of its own."""
+    if derivative is None:
+        return False
+    rows = np.flatnonzero(np.abs(derivative).reshape(len(derivative), -1).any(axis=1))
+    R = system.selection if system.selection.ndim == 2 else system.selection[:, :, 0]
+    unit = np.eye(len(R))[:, rows]
+    return bool(np.max(np.abs(unit - R @ np.linalg.lstsq(R, unit, rcond=None)[0]), initial=0.0) > 1e-10)
+
+
 def _early(jacobian: dict[str, Array], base: dict[str, Array], count: int) -> dict[str, Array]:
     """Return the derivatives over the first periods."""
     varying = {name for name in MATRICES if base[name].shape[-1] > 1}
@@ -290,7 +305,7 @@ def _require_supported(model: MLEModel) -> None:
     if ssm.timing_init_filtered:
         raise UnsupportedError("The exact score needs the initial state to be that of the first period")
     if ssm.initialization is None:
-        model.update(model.start_params)
+        model.update(model.start_params, includes_fixed=True)
     if ssm.filter_method & FILTER_CONCENTRATED and ssm.initialization.initialization_type == "diffuse":
         raise UnsupportedError("The exact score does not cover a concentrated scale with a diffuse start")
 
@@ -355,12 +370,27 @@ def _contract(score: SystemScore, jacobian: dict[str, Array], scale: float) -> A
 @contextmanager
 def preserved(model: MLEModel) -> Iterator[None]:
     """Put the matrices and the initialisation of a model back on leaving; in-place changes included."""
+    if hasattr(model, "preserved"):
+        with model.preserved():
+            yield
+        return
     ssm = model.ssm
     saved = {name: np.array(getattr(ssm, name), order="F") for name in MATRICES}
     start = ssm.initialization
+    values = _start_values(start)
     try:
         yield
     finally:
+        for owner, name, value in values:
+            setattr(owner, name, value)
         for name, value in saved.items():
             ssm[name] = value
         ssm.initialization = start
+
+
+def _start_values(start: Any) -> list[tuple[Any, str, Array]]:
+    """Return copies of the arrays of an initialisation, which some models change or replace."""
+    if start is None:
+        return []
+    own = [(start, name, np.array(getattr(start, name))) for name in ("constant", "stationary_cov")]
+    return own + [entry for block in start.blocks.values() for entry in _start_values(block)]

@@ -190,6 +190,13 @@ class Smoother:
             first_costate_cov=costate_cov[:, :, 0],
         )
 
+    def start_of(self, system: System) -> tuple[Array, Array, Array]:
+        """Return a_1, the diffuse part of P_1 (ones on its diagonal) and its finite part."""
+        ssm = self._smoother(system.k_states, False)
+        write(ssm, system)
+        mean, diffuse, finite = ssm.initialization(model=ssm)
+        return np.array(mean), np.array(diffuse), np.array(finite)
+
     def moments(self, system: System) -> Moments:
         """Return the E-step at the matrices of ``system``."""
         smoothed = self.smooth(system)
@@ -264,7 +271,7 @@ def observation_sums(endog: Array, exog: Array, system: System, smoothed: Smooth
                 np.array([float(len(together))]),
             )
         )
-    if len(apart):
+    if len(apart) or not parts:
         parts.append(_observation_by_period(e, b, missing, system, smoothed.cov, apart))
     return _gather(parts, grouped)
 
@@ -292,6 +299,10 @@ def _observation_by_period(
     )
 
 
+_ILL_CONDITIONED = 1e13
+"""Largest condition of an observed block of H that is inverted; beyond it the pseudo-inverse serves."""
+
+
 def imputation(missing: Array, obs_cov: Array, index: Array) -> tuple[Array, Array]:
     """
     Return J_t and Omega_t: given the states, e_t has mean J_t e_t^o and covariance Omega_t.
@@ -312,7 +323,8 @@ def imputation(missing: Array, obs_cov: Array, index: Array) -> tuple[Array, Arr
     block = np.where(both, covs, 0.0) + identity * patterns[:, None, :]
     try:
         solved = np.linalg.inv(block)
-        if not np.all(np.isfinite(solved)):
+        largest = np.max(np.abs(solved), axis=(1, 2)) * np.max(np.abs(block), axis=(1, 2))
+        if not np.all(largest < _ILL_CONDITIONED):
             raise np.linalg.LinAlgError
     except np.linalg.LinAlgError:
         solved = np.linalg.pinv(block, hermitian=True)

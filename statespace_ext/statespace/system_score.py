@@ -11,17 +11,17 @@ the form that inverts neither H nor Q):
 
 and at the start da_1 = r_0, dP_1 = 1/2 (r_0 r_0' - N_0). In exact-diffuse periods P_t is infinite; there
 the derivatives by Z, d, H and T come from the smoothed moments instead (Fisher's identity), which
-needs a nonsingular H and, where T is free, a nonsingular Q.
+needs a nonsingular H and, where T is free, a nonsingular Q; else the score is the limit of those of
+proper starts.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..em.initial import stationary_chain
-from ..exceptions import UnsupportedError
 from ..numerics.linear_algebra import Array
 from .smoother import Smoothed, Smoother, over_time
 from .system import System
@@ -30,6 +30,7 @@ ALL = frozenset(
     {"design", "obs_intercept", "obs_cov", "transition", "state_intercept", "state_cov", "selection"}
 )
 _SINGULAR = 1e-9
+_KAPPA = 1e5
 _OBSERVED = frozenset({"design", "obs_intercept", "obs_cov", "transition"})
 
 
@@ -61,7 +62,9 @@ class SystemScore:
     start_intercept: Array
 
 
-def system_score(smoother: Smoother, system: System, needed: frozenset[str] = ALL) -> SystemScore:
+def system_score(
+    smoother: Smoother, system: System, needed: frozenset[str] = ALL, limit: bool = False
+) -> SystemScore:
     """
     Return the score by system matrix, from one pass of the smoother.
 
@@ -73,13 +76,58 @@ def system_score(smoother: Smoother, system: System, needed: frozenset[str] = AL
         The matrices.
     needed : frozenset of str
         The matrices whose derivatives are wanted.
-
-    Raises
-    ------
-    UnsupportedError
-        If a start is exact diffuse and ``obs_cov`` (or ``state_cov``, where ``transition`` is needed) is
-        singular in the diffuse periods.
+    limit : bool
+        Take an exact-diffuse start as the limit of proper ones (`_limit_score`), as is done anyway where
+        ``obs_cov`` (or ``state_cov``, if ``transition`` is needed) is singular in the diffuse periods.
     """
+    if not (limit and system.diffuse):
+        try:
+            return _one_pass(smoother, system, needed)
+        except _SingularInDiffusePeriodError:
+            pass
+    return _limit_score(smoother, system, needed)
+
+
+class _SingularInDiffusePeriodError(Exception):
+    """The moments of a diffuse period do not give the score: a covariance has no inverse."""
+
+
+def _limit_score(smoother: Smoother, system: System, needed: frozenset[str]) -> SystemScore:
+    """
+    Return the score of an exact-diffuse start from proper ones, P_1 = P_* + kappa P_inf.
+
+    Their score is a power series in 1 / kappa. Three values of kappa, each twice the last, remove its first
+    two terms (Richardson); the log-likelihood is that of the exact start.
+    """
+    exact = smoother.loglike(system)
+    mean, diffuse, finite = smoother.start_of(system)
+    sizes = [np.max(np.abs(m), initial=0.0) for m in (finite, system.obs_cov, system.state_cov)]
+    kappa = _KAPPA * max(*sizes, 1.0)
+    scores = []
+    for factor in (1.0, 2.0, 4.0):
+        proper = replace(
+            system,
+            start="known",
+            initialization=None,
+            initial_state=mean,
+            initial_state_cov=finite + factor * kappa * diffuse,
+        )
+        scores.append(_one_pass(smoother, proper, needed))
+
+    def limit(first: Array, second: Array, third: Array) -> Array:
+        return (first - 6.0 * second + 8.0 * third) / 3.0
+
+    return SystemScore(
+        exact,
+        {name: limit(*(score.by_matrix[name] for score in scores)) for name in scores[0].by_matrix},
+        limit(*(score.initial_state for score in scores)),
+        limit(*(score.initial_state_cov for score in scores)),
+        limit(*(score.start_intercept for score in scores)),
+    )
+
+
+def _one_pass(smoother: Smoother, system: System, needed: frozenset[str]) -> SystemScore:
+    """Return the score from one pass."""
     smoothed = smoother.smooth(system, lag_cov="transition" in needed and system.diffuse)
     k = system.k_states
     r, N = np.array(smoothed.costate.T), np.moveaxis(smoothed.costate_cov, 2, 0)
@@ -235,7 +283,7 @@ def _diffuse_periods(
         e = np.where(seen, smoother.endog[t] - d - Z @ x, 0.0)
         if needed & {"design", "obs_intercept", "obs_cov"} and seen.any():
             precision = np.zeros((p, p))
-            precision[np.ix_(seen, seen)] = _inverse(H[np.ix_(seen, seen)], "obs_cov")
+            precision[np.ix_(seen, seen)] = _inverse(H[np.ix_(seen, seen)])
             derivative = {
                 "obs_intercept": precision @ e,
                 "design": precision @ (np.outer(e, x) - Z @ V),
@@ -246,18 +294,15 @@ def _diffuse_periods(
         if "transition" in needed and t + 1 < smoothed.mean.shape[1]:
             c = system.state_intercept if system.state_intercept.ndim == 1 else system.state_intercept[:, t]
             left = np.linalg.pinv(over_time(system.selection, now)[0])
-            precision = left.T @ _inverse(over_time(system.state_cov, now)[0], "state_cov") @ left
+            precision = left.T @ _inverse(over_time(system.state_cov, now)[0]) @ left
             step = smoothed.mean[:, t + 1] - c - T @ x
             out["transition"][t] = precision @ (np.outer(step, x) + smoothed.lag_cov[:, :, t] - T @ V)
     return out
 
 
-def _inverse(cov: Array, name: str) -> Array:
+def _inverse(cov: Array) -> Array:
     scale = np.sqrt(np.diag(cov))
     safe = np.where(scale > 0, scale, 1.0)
     if not np.all(scale > 0) or np.linalg.eigvalsh(cov / safe[:, None] / safe)[0] < _SINGULAR:
-        raise UnsupportedError(
-            f"The exact score needs a nonsingular {name} in the periods of an exact-diffuse start",
-            remedy="Numerical differences of the log-likelihood serve there.",
-        )
+        raise _SingularInDiffusePeriodError
     return np.linalg.inv(cov)

@@ -60,9 +60,7 @@ def _numeric_array(value: object, name: str) -> Array:
         raise _not_numbers(name, "a ragged sequence") from error
     if array.dtype.kind not in ("iuf" if name == "endog" else "biuf"):
         raise _not_numbers(name, f"type {array.dtype}")
-    if isinstance(array, np.ma.MaskedArray):
-        return np.array(array.astype(float).filled(np.nan))
-    return np.array(array, dtype=float)
+    return np.array(np.ma.filled(array.astype(float), np.nan))
 
 
 def _is_number(kind: Any, name: str) -> bool:
@@ -87,7 +85,7 @@ def _check_columns(columns: pd.Index, name: str) -> None:
     if isinstance(columns, pd.MultiIndex):
         raise DataError(
             f"The columns of {name} have several levels",
-            got=columns[0],
+            got=" / ".join(str(part) for part in columns[0]),
             expected="one name each",
             remedy="Join them: `df.columns = ['_'.join(map(str, c)) for c in df.columns]`.",
         )
@@ -284,6 +282,13 @@ def check_counts(endog: Array, names: list[str], coefficients: list[int], n_para
         If there are too few observations.
     """
     seen = ~np.isnan(endog)
+    if n_params and seen.sum() <= n_params:
+        raise DataError(
+            "There are too few observations for the free parameters",
+            got=f"{int(seen.sum())} observations, {n_params} parameters",
+            expected="more observations than parameters",
+            remedy="Use fewer factors or lags, or fix parameters.",
+        )
     for name, count, own in zip(names, seen.sum(axis=0).tolist(), coefficients, strict=True):
         if own and count <= own:
             raise DataError(
@@ -293,13 +298,6 @@ def check_counts(endog: Array, names: list[str], coefficients: list[int], n_para
                 expected=f"at least {own + 1} observations",
                 remedy="Drop the series, or fix its coefficients or its variance.",
             )
-    if n_params and seen.sum() <= n_params:
-        raise DataError(
-            "There are too few observations for the free parameters",
-            got=f"{int(seen.sum())} observations, {n_params} parameters",
-            expected="more observations than parameters",
-            remedy="Use fewer factors or lags, or fix parameters.",
-        )
 
 
 def check_regressors(exog: Array | None, name: str, with_constant: bool) -> None:

@@ -52,6 +52,10 @@ SPECIFICATIONS: dict[str, dict] = {
         "state_cov": np.stack([np.diag([1, 0.5 + 0.1 * t]) for t in range(N)], axis=-1),
         "design": [["a", 0], ["b", 1.0], ["a + 2*b", "1 - b"]],
     },
+    "known, varying covariances, free elements": KNOWN | {
+        "obs_cov": np.stack([np.diag([1 + 0.1 * t, NAN, NAN]) for t in range(N)], axis=-1),
+        "state_cov": np.stack([np.diag([NAN, 0.5 + 0.1 * t]) for t in range(N)], axis=-1),
+    },
     "known, varying intercepts": KNOWN | {
         "obs_intercept": rng.standard_normal((3, N)), "state_intercept": rng.standard_normal((2, N)),
     },
@@ -285,7 +289,8 @@ def test_closed_forms_of_covariances(structure: object, value) -> None:
     problem = model.problem()
     moments = problem.moments(params)
     system, _ = dense_system(model.system(params))
-    residuals = expected_sums(model.endog, system).obs_yy / 15
+    empty = np.isnan(model.endog).all(axis=1).sum()  # rows without data do not count
+    residuals = (expected_sums(model.endog, system).obs_yy - empty * system["obs_cov"]) / (15 - empty)
     update = dict(updates_of(problem))["obs_cov"]
     new = model.matrices(update(params, moments)[0])["obs_cov"]
     assert_allclose(new, value(residuals), rtol=1e-9, atol=1e-12)

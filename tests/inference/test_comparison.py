@@ -34,7 +34,10 @@ def fitted(W: Any = "unstructured", V: Any = "unstructured", **options: Any) -> 
 @pytest.mark.parametrize(
     ("spec", "kind"),
     [
-        *((name, name) for name in ("unstructured", "diagonal", "scalar", "equicorrelated", "factor:1", "zero")),
+        *(
+            (name, name)
+            for name in ("unstructured", "diagonal", "scalar", "equicorrelated", "factor:1", "zero")
+        ),
         (np.full((3, 3), NAN), "unstructured"),
         (np.where(np.eye(3), NAN, 0.0), "diagonal"),
         ([["a", 0, 0], [0, "a", 0], [0, 0, "a"]], "scalar"),
@@ -107,7 +110,9 @@ def test_proportional_depends_on_the_observations() -> None:
 def test_patterns_and_fixed_elements() -> None:
     assert is_nested(model_of("diagonal"), model_of(BAND))
     assert not is_nested(model_of("equicorrelated"), model_of(BAND))
-    assert is_nested(model_of("scalar"), model_of(GROUPS)) and is_nested(model_of(GROUPS), model_of("diagonal"))
+    assert is_nested(model_of("scalar"), model_of(GROUPS)) and is_nested(
+        model_of(GROUPS), model_of("diagonal")
+    )
     assert is_nested(model_of(0.3 * np.eye(3)), model_of("scalar"))
     assert not is_nested(model_of(np.diag([1.0, 2, 3])), model_of("scalar"))
     assert not is_nested(model_of("scalar"), model_of(0.3 * np.eye(3)))
@@ -125,7 +130,10 @@ def test_dynamics() -> None:
     ar1 = model_of("diagonal", dynamics={"MKT": "ar1"})
     assert is_nested(ar1, model_of(dynamics={"MKT": "ar1"}))
     assert not is_nested(one, ar1) and not is_nested(ar1, one)
-    shared = {"const": [["a", 0, 0], [0, "a", 0], [0, 0, "a"]], "MKT": [["a", 0, 0], [0, "a", 0], [0, 0, "a"]]}
+    shared = {
+        "const": [["a", 0, 0], [0, "a", 0], [0, 0, "a"]],
+        "MKT": [["a", 0, 0], [0, "a", 0], [0, 0, "a"]],
+    }
     shared_model = model_of(shared, dynamics=BOTH_MOVE)
     free = model_of("scalar", dynamics=BOTH_MOVE)
     assert is_nested(shared_model, free) and not is_nested(free, shared_model)
@@ -137,7 +145,9 @@ def test_what_is_contained_can_be_written(small: str, large: str) -> None:
     a, b = model_of(small), model_of(large)
     params = a.start_params
     at = a.matrices(params)
-    assert_allclose(b.loglike(b.params_from_matrices({k: at[k] for k in ("obs_cov", "state_cov")})), a.loglike(params))
+    assert_allclose(
+        b.loglike(b.params_from_matrices({k: at[k] for k in ("obs_cov", "state_cov")})), a.loglike(params)
+    )
 
 
 # -- the table ---------------------------------------------------------------------------------------------

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from statsmodels.stats.multitest import multipletests
 
 import statespace_ext as sse
+from statespace_ext.inference import constancy_series, constancy_statistics
+from statespace_ext.inference import contrasts as contrasts_module
 from statespace_ext.inference.constancy import ConstancyTest, SimulatedRatio, _simulated, constancy_test, holm
 from statespace_ext.inference.constancy_series import SeriesRatio
 from statespace_ext.inference.constancy_statistics import (
@@ -24,8 +24,9 @@ from statespace_ext.inference.constancy_statistics import (
     clone_with,
     ratio_of,
 )
-from statespace_ext.inference.contrasts import ContrastRatio, contrasts, null_start
-from statespace_ext.inference.simulation import run_simulations, spawn
+from statespace_ext.inference.contrasts import contrasts
+from statespace_ext.inference.simulation import spawn
+from statespace_ext.models.capm import CAPM
 
 STRUCTURES = ["unstructured", "diagonal", "scalar", "equicorrelated", "factor:1"]
 PIVOTAL = {
@@ -60,57 +61,18 @@ def fitted(*args: Any, **options: Any) -> Any:
     return model_of(*args, **options).fit(method="lbfgs", cov_type="none")
 
 
-# -- the likelihood of contrasts ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("V", "W"), PAIRS)
-def test_contrasts_have_the_diffuse_likelihood(V: str, W: str) -> None:
-    """Value and score, with rows missing, are those of the Kalman filter."""
-    y, x = sample()
-    y.iloc[[0, 7, 39]] = np.nan
-    model = model_of(y, x, W, V)
-    seen = y.notna().all(axis=1).to_numpy()
-    found = contrasts(model.exog, 1, seen)
-    rows = found.basis.T @ model.endog[seen]
-    params = model.start_params * np.random.default_rng(3).uniform(0.8, 1.2, len(model.layout))
-    ratio = ContrastRatio(model, found, null_start(model.layout, rows.T @ rows / len(rows)))
-    assert_allclose(ratio.loglike(params, rows), model.loglike(params), rtol=1e-12)
-    score = model.score(params)
-    assert_allclose(ratio.value_and_score(params, rows)[1], score, rtol=1e-8, atol=1e-8 * abs(score).max())
-
-
-def test_contrasts_are_independent_rows() -> None:
-    """U'X = 0, and U' D K D U is diagonal."""
-    _, x = sample()
-    seen = np.ones(40, bool)
-    seen[[3, 20]] = False
-    found = contrasts(x.to_numpy(), 1, seen)
-    walk = np.minimum.outer(np.arange(40), np.arange(40)) * np.outer(x["MKT"], x["MKT"])
-    assert_allclose(found.basis.T @ x[seen], 0, atol=1e-12)
-    inner = found.basis.T @ walk[np.ix_(seen, seen)] @ found.basis
-    assert_allclose(inner, np.diag(found.roots), atol=1e-10 * found.largest)
-
-
-def test_a_singular_obs_cov_is_no_obstacle() -> None:
-    y, x = sample()
-    model = model_of(y, x)
-    found = contrasts(model.exog, 1, np.ones(40, bool))
-    rows = found.basis.T @ model.endog
-    loading = np.array([1.0, 0.5, 2.0])
-    params = model.layout.project(
-        {"obs_cov": np.outer(loading, loading), "state_cov": np.eye(3)}, np.zeros(len(model.layout))
-    )
-    ratio = ContrastRatio(model, found, null_start(model.layout, np.eye(3)))
-    assert_allclose(ratio.loglike(params, rows), model.loglike(params), rtol=1e-9)
-
-
 # -- the statistic -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("V", "W"),
     [("unstructured", W) for W in ("unstructured", "diagonal", "proportional")]
-    + [("diagonal", "diagonal"), ("diagonal", "proportional"), ("factor:1", "scalar"), ("scalar", "proportional")],
+    + [
+        ("diagonal", "diagonal"),
+        ("diagonal", "proportional"),
+        ("factor:1", "scalar"),
+        ("scalar", "proportional"),
+    ],
 )
 def test_statistic_is_that_of_two_fits(V: str, W: str) -> None:
     y, x = sample(seed=5, n=60, move=0.2)
@@ -137,7 +99,6 @@ def test_statistic_is_that_of_gls() -> None:
         V = np.asarray(S) / (n - 2)
         walks = random_walks(q * V, np.array([2, 3]), 4)
         values.append(gls(y.to_numpy(), X, V, walks).llf)
-    S = np.linalg.lstsq(X, y.to_numpy(), rcond=None)[1]
     residual = y.to_numpy() - X @ np.linalg.lstsq(X, y.to_numpy(), rcond=None)[0]
     null = static_llf(y.to_numpy(), X, residual.T @ residual / (n - 2))
     assert_allclose(test.llf_null, null, rtol=1e-12)
@@ -328,15 +289,28 @@ def test_constancy_on_the_data_of_the_question(shared_data: Path) -> None:
 # -- one series at a time ----------------------------------------------------------------------------------
 
 
+def test_long_samples_have_no_decomposition(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Kalman filter gives the same ratios."""
+    y, x = sample(seed=12, n=80, p=2, move=0.2)
+    seen, exog = np.ones(80, bool), x.to_numpy()
+    short, usual = SeriesRatio(seen, exog, [1]), ratio_of(model_of(y, x, "scalar"))
+    for module in (constancy_series, constancy_statistics, contrasts_module):
+        monkeypatch.setattr(module, "LONGEST", 40)
+    long, other = SeriesRatio(seen, exog, [1]), ratio_of(model_of(y, x, "scalar"))
+    assert isinstance(usual, SpectralRatio) and isinstance(other, FittedRatio)
+    for column in y.to_numpy().T:
+        assert_allclose(long.ratio(column)[0], short.ratio(column)[0], atol=1e-5)
+    assert_allclose(other.observed(None)[:2], usual.observed(None)[:2], atol=1e-5)
+
+
 @pytest.mark.parametrize("dynamics", [BETA_MOVES, BOTH_MOVE])
 def test_per_series_is_the_fit_of_each_series(dynamics: dict[str, str]) -> None:
     y, x = sample(seed=12, n=50, p=3, move=0.2)
     y.iloc[:8, 1] = np.nan
-    y = 1e-3 * y  # units in which a diffuse filter would have no digits
-    test = fitted(1e3 * y, x, "diagonal", "diagonal", dynamics=dynamics).test_constancy(3, 0, per_series=True)
+    test = fitted(y, x, "diagonal", "diagonal", dynamics=dynamics).test_constancy(3, 0, per_series=True)
     for name in y:
-        res = fitted(1e3 * y[name], x, dynamics=dynamics)
-        null = sse.DynamicRegression(1e3 * y[name], x).fit(method="lbfgs")
+        res = fitted(y[name], x, dynamics=dynamics)
+        null = sse.DynamicRegression(y[name], x).fit(method="lbfgs")
         assert_allclose(test.per_series.loc[name, "statistic"], 2 * (res.llf - null.llf), atol=1e-5)
 
 
@@ -349,44 +323,18 @@ def test_holm() -> None:
     assert_allclose(table["pvalue_holm"], multipletests(table["pvalue"], method="holm")[1])
 
 
-# -- seeds and processes -----------------------------------------------------------------------------------
+# -- other models and refusals ----------------------------------------------------------------------------
 
 
-def test_seeds() -> None:
-    y, x = sample(seed=5, n=40, p=2)
-    res = fitted(y, x, "proportional")
-    runs = [res.test_constancy(9, rng).simulated for rng in (3, 3, np.random.default_rng(3), 4)]
-    assert_array_equal(runs[0], runs[1])
-    assert_array_equal(runs[0], runs[2])
-    assert not np.array_equal(runs[0], runs[3])
-    generator = np.random.default_rng(3)
-    assert not np.array_equal(res.test_constancy(9, generator).simulated, res.test_constancy(9, generator).simulated)
-
-
-@pytest.mark.parametrize("missing", [0.0, 0.05])
-def test_processes_do_not_change_the_result(missing: float) -> None:
-    pytest.importorskip("joblib", reason="the extra 'parallel' is not installed")
-    y, x = sample(seed=5, n=30, p=2, missing=missing)
-    res = fitted(y, x, "scalar")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of joblib: no semaphores, in some containers
-        one, two = (res.test_constancy(5, 1, n_jobs, per_series=True) for n_jobs in (1, 2))
-    assert_array_equal(one.simulated, two.simulated)
-    pd.testing.assert_frame_equal(one.per_series, two.per_series)
-
-
-def test_processes_need_joblib(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "joblib", None)
-    y, x = sample(seed=5, n=30, p=2)
-    res = fitted(y, x, "proportional")
-    with pytest.raises(sse.UnsupportedError, match='extra "parallel"'):
-        res.test_constancy(2, n_jobs=2)
-    with pytest.raises(sse.SpecificationError, match="n_jobs"):
-        res.test_constancy(2, n_jobs=0)
-    assert run_simulations(lambda rng: 1, spawn(0, 2), 1) == [1, 1]
-
-
-# -- refusals ----------------------------------------------------------------------------------------------
+def test_capm() -> None:
+    """Null fits of a model whose constructor knows alpha and beta, by contrasts and by the Kalman filter."""
+    y, x = sample(seed=5, n=40, p=2, move=0.2)
+    for data in (y, y.where(y != y.iloc[3, 0])):
+        test = (
+            CAPM(data, x["MKT"], state_cov="scalar").fit(method="lbfgs").test_constancy(2, 0, per_series=True)
+        )
+        same = fitted(data, x, "scalar").test_constancy(2, 0)
+        assert_allclose([test.statistic, *test.simulated], [same.statistic, *same.simulated], atol=1e-6)
 
 
 def test_refusals() -> None:
@@ -402,6 +350,9 @@ def test_refusals() -> None:
         zero.test_constancy()
     with pytest.raises(sse.SpecificationError, match="special case"):
         fitted(y, x, 0.1 * np.eye(2)).test_constancy()
+    with pytest.raises(sse.SpecificationError, match="V and W share"):
+        shared = [["v", 0], [0, "w"]]
+        constancy_test((model := model_of(y, x, shared, shared)).smooth(model.start_params))
     model = model_of(y, x, "scalar")
     for n_sim in (0, -1, 2.5):
         with pytest.raises(sse.SpecificationError, match="n_sim"):

@@ -182,12 +182,14 @@ def test_score_against_differences_of_gls(name: str) -> None:
 @pytest.mark.parametrize("missing", [0.0, 0.15])
 @pytest.mark.parametrize("p", [1, 2])
 def test_autoregressive_coefficients_against_gls(p: int, missing: float) -> None:
-    """theta_t is its mean and a stationary deviation: Cov(theta_s, theta_t) = phi^|s - t| P given the mean."""
+    """A mean and a stationary deviation: Cov(theta_s, theta_t) = phi^|s - t| P given the mean."""
     rng = np.random.default_rng([p, 5])
     y, x = simulated(rng, 25, p, missing=missing)
     V, W, phi = random_cov(rng, p, 9.0), random_cov(rng, p, 0.05), rng.uniform(-0.5, 0.95, p)
     model = sse.DynamicRegression(y, x, dynamics={"MKT": "ar1"})
-    params = model.params_from_matrices({"obs_cov": V, "state_cov": W, "transition": np.c_[np.zeros((p, 2 * p)), np.diag(phi)]})
+    params = model.params_from_matrices(
+        {"obs_cov": V, "state_cov": W, "transition": np.c_[np.zeros((p, 2 * p)), np.diag(phi)]}
+    )
     P = W / (1.0 - np.outer(phi, phi))
 
     def deviation(s: int, t: int) -> np.ndarray:
@@ -331,6 +333,31 @@ def test_lbfgs_reaches_the_same_maximum(data: Data, best: sse.DynamicRegressionR
     assert_allclose(res.llf, best.llf, rtol=0, atol=1e-5)
 
 
+NEARLY_SINGULAR = {
+    "rank one": np.full((4, 4), 0.01) + 1e-9 * np.eye(4),
+    "one tiny variance": np.diag([0.01, 0.01, 0.01, 1e-9]),
+    "all tiny": 1e-9 * np.eye(4),
+    "large and tiny": np.diag([10.0, 1.0, 1e-3, 1e-7]),
+    "zero": np.zeros((4, 4)),
+}
+
+
+@pytest.mark.filterwarnings("ignore::statespace_ext.ConvergenceWarning")
+@pytest.mark.parametrize("method", ["auto", "lbfgs"])
+@pytest.mark.parametrize("start", NEARLY_SINGULAR)
+def test_nearly_singular_start_values(
+    data: Data, best: sse.DynamicRegressionResults, start: str, method: str
+) -> None:
+    """Plain Cholesky factors in units of the data get to the maximum from all of them, by SciPy's BFGS."""
+    model = sse.DynamicRegression(*data, dynamics=BETA_MOVES)
+    obs_cov = least_squares(*(frame.to_numpy() for frame in data))[1] / 118
+    res = model.fit({"obs_cov": obs_cov, "state_cov": NEARLY_SINGULAR[start]}, method=method)
+    if method == "auto":
+        assert_allclose(res.llf, best.llf, rtol=0, atol=1e-5)
+    if res.converged:
+        assert_allclose(res.llf, best.llf, rtol=0, atol=1e-5)
+
+
 def test_default_fit_is_not_below_the_best_of_200_random_starts(best: sse.DynamicRegressionResults) -> None:
     stored = json.loads(RANDOM_STARTS.read_text(encoding="utf-8"))
     assert stored["starts"] == 200
@@ -392,7 +419,7 @@ def test_no_standard_errors_at_a_boundary(best: sse.DynamicRegressionResults) ->
 
 
 def test_first_order_conditions_at_the_boundary(best: sse.DynamicRegressionResults) -> None:
-    """With dlogL = tr(G dW): no direction out of the boundary rises (G <= 0), none along it does (G W = 0)."""
+    """With dlogL = tr(G dW): none into the inside rises (G <= 0), none along the boundary (G W = 0)."""
     model, params = best.model, np.asarray(best.params)
     score = model.score(params)
     W = best.matrices["state_cov"].to_numpy()
@@ -476,20 +503,28 @@ def test_parameters_are_not_truncated_to_integers(book: tuple) -> None:
         moved[i] *= 1.0 + 1e-4
         assert res.model.loglike(moved) != res.llf
         matrices = res.model.matrices(moved)
-        assert_allclose(res.model.params_from_matrices({k: matrices[k] for k in ("obs_cov", "state_cov")}), moved)
+        assert_allclose(
+            res.model.params_from_matrices({k: matrices[k] for k in ("obs_cov", "state_cov")}), moved
+        )
 
 
-def test_integer_start_values_are_not_kept_as_integers(data: Data, best: sse.DynamicRegressionResults) -> None:
+def test_integer_start_values_are_not_kept_as_integers(
+    data: Data, best: sse.DynamicRegressionResults
+) -> None:
     model = sse.DynamicRegression(*data, dynamics=BETA_MOVES)
     start = model.params_from_matrices({"obs_cov": 40 * np.eye(4), "state_cov": np.eye(4)}).astype(int)
     res = model.fit(start)
     assert_allclose(res.llf, best.llf, rtol=0, atol=1e-5)
-    integers = sse.DynamicRegression(data[0].round().astype(int), data[1].round().astype(int), dynamics=BETA_MOVES)
+    integers = sse.DynamicRegression(
+        data[0].round().astype(int), data[1].round().astype(int), dynamics=BETA_MOVES
+    )
     floats = sse.DynamicRegression(data[0].round(), data[1].round(), dynamics=BETA_MOVES)
     assert integers.loglike(res.params) == floats.loglike(res.params)
 
 
-def test_start_values_are_not_too_large(data: Data, decimals: Data, best: sse.DynamicRegressionResults) -> None:
+def test_start_values_are_not_too_large(
+    data: Data, decimals: Data, best: sse.DynamicRegressionResults
+) -> None:
     """Fault three: 10 in every place of the Cholesky factors, whatever the data. Ours follow the data."""
     for y, x in (data, decimals):
         model = sse.DynamicRegression(y, x, dynamics=BETA_MOVES)

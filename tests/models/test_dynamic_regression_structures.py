@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -129,12 +130,18 @@ every_case = pytest.mark.parametrize("name", CASES)
 
 
 def sample(n: int = 60, p: int = 3) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Draw data whose betas move a lot, so that most maxima are inside; rows are never partly missing by one."""
+    """Draw data whose betas move; where a row has gaps, fewer than three series are seen of it."""
     return simulated(np.random.default_rng(31), n, p, missing=0.04, move=0.2)
 
 
 def build(name: str) -> sse.DynamicRegression:
     return sse.DynamicRegression(*sample(), **{"dynamics": BETA_MOVES, **CASES[name][0]})
+
+
+@cache
+def fitted(name: str) -> sse.DynamicRegressionResults:
+    """Return the default fit, once for all tests."""
+    return build(name).fit()
 
 
 def interior(model: sse.DynamicRegression) -> np.ndarray:
@@ -161,14 +168,13 @@ def test_score(name: str) -> None:
 @every_case
 def test_fit(name: str) -> None:
     """It converges, the constraint holds to the bit, no other method ends higher."""
-    model = build(name)
-    res = model.fit()
+    res = fitted(name)
     V, W = res.matrices["obs_cov"].to_numpy(), res.matrices["state_cov"].to_numpy()
     assert res.converged
     assert np.array_equal(V, V.T) and np.array_equal(W, W.T)
     assert np.linalg.eigvalsh(V)[0] > 0 and np.linalg.eigvalsh(W)[0] > -1e-12
     assert CASES[name][1](V, W)
-    other = model.fit(method="lbfgs")
+    other = build(name).fit(method="lbfgs")
     assert other.converged
     assert_allclose(other.llf, res.llf, rtol=0, atol=1e-5)
     assert_allclose(other.matrices["obs_cov"], V, rtol=0, atol=0.02)
@@ -176,16 +182,14 @@ def test_fit(name: str) -> None:
 
 @every_case
 def test_fit_from_another_start(name: str) -> None:
-    model = build(name)
-    best = model.fit().llf
+    model, best = build(name), fitted(name).llf
     assert_allclose(model.fit(interior(model)).llf, best, rtol=0, atol=1e-5)
 
 
 @every_case
 @pytest.mark.filterwarnings("ignore::statespace_ext.ConvergenceWarning")
 def test_em_rises(name: str) -> None:
-    model = build(name)
-    best = model.fit().llf
+    model, best = build(name), fitted(name).llf
     try:
         res = model.fit(interior(model), method="em", maxiter=60, tolerance=0)
     except UnsupportedError as error:
@@ -201,7 +205,7 @@ def test_em_rises(name: str) -> None:
 @every_case
 def test_standard_errors(name: str) -> None:
     """Finite where the information is positive definite and nothing is at a boundary, NaN at a boundary."""
-    res = build(name).fit()
+    res = fitted(name)
     inside = [param for param in res.model.param_names if param not in res.boundary]
     assert res.bse[res.boundary].isna().all()
     assert (res.bse[inside] > 0).all()
@@ -213,7 +217,9 @@ def test_standard_errors(name: str) -> None:
 
 def test_names_of_covariance_parameters() -> None:
     y, x = sample(20, 2)
-    model = sse.DynamicRegression(y, x, dynamics=BOTH_MOVE, state_cov={"const": "scalar", "MKT": "unstructured"})
+    model = sse.DynamicRegression(
+        y, x, dynamics=BOTH_MOVE, state_cov={"const": "scalar", "MKT": "unstructured"}
+    )
     assert model.param_names == [
         "obs_var.A1", "obs_cov.A1.A2", "obs_var.A2",
         "state_var.const",
@@ -240,13 +246,15 @@ def test_one_string_named_in_v_and_w_ties_them() -> None:
     params = np.array([8.0, 5.0])
     want = richardson_gradient(model.loglike, params)
     assert_allclose(model.score(params), want, rtol=0, atol=1e-7 * np.abs(want).max())
-    tied, free = model.fit(), sse.DynamicRegression(y, x, dynamics=BETA_MOVES, obs_cov="diagonal", state_cov="diagonal")
+    tied, free = (
+        model.fit(),
+        sse.DynamicRegression(y, x, dynamics=BETA_MOVES, obs_cov="diagonal", state_cov="diagonal"),
+    )
     assert tied.converged and tied.llf < free.fit().llf
 
 
 def test_proportional_is_what_a_fixed_multiple_gives() -> None:
-    model = build("W proportional")
-    res = model.fit()
+    res = fitted("W proportional")
     V, q = res.matrices["obs_cov"].to_numpy(), res.params["proportion.MKT"]
     fixed = sse.DynamicRegression(*sample(), dynamics=BETA_MOVES, obs_cov=V, state_cov=q * V)
     assert_allclose(fixed.loglike([]), res.llf, rtol=1e-13)
@@ -309,7 +317,9 @@ def test_proper_starts(start: str) -> None:
     moves = np.minimum(index[:, None], index[None, :])
     for s in range(30):
         for t in range(30):
-            joint[2 * s : 2 * s + 2, 2 * t : 2 * t + 2] += moves[s, t] * x["MKT"].iloc[s] * x["MKT"].iloc[t] * W
+            joint[2 * s : 2 * s + 2, 2 * t : 2 * t + 2] += (
+                moves[s, t] * x["MKT"].iloc[s] * x["MKT"].iloc[t] * W
+            )
     seen = np.flatnonzero(~np.isnan(y.to_numpy().ravel()))
     e = (y.to_numpy().ravel() - X @ m)[seen]
     C = joint[np.ix_(seen, seen)]
@@ -332,7 +342,9 @@ def ar1_params(model: sse.DynamicRegression, phi: Any, seed: int = 0) -> np.ndar
     p = model.k_endog
     count = len(model.coefficients.noise_rows)
     params = pd.Series(
-        model.params_from_matrices({"obs_cov": random_cov(rng, p, 9.0), "state_cov": random_cov(rng, count, 0.1)}),
+        model.params_from_matrices(
+            {"obs_cov": random_cov(rng, p, 9.0), "state_cov": random_cov(rng, count, 0.1)}
+        ),
         index=model.param_names,
     )
     params[[name for name in model.param_names if name.startswith("ar1.")]] = phi
@@ -341,7 +353,12 @@ def ar1_params(model: sse.DynamicRegression, phi: Any, seed: int = 0) -> np.ndar
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"state_cov": "diagonal"}, {"obs_cov": "diagonal", "state_cov": "scalar"}, {"state_cov": "equicorrelated"}],
+    [
+        {},
+        {"state_cov": "diagonal"},
+        {"obs_cov": "diagonal", "state_cov": "scalar"},
+        {"state_cov": "equicorrelated"},
+    ],
     ids=str,
 )
 def test_score_of_autoregressive_coefficients(options: dict) -> None:
@@ -396,7 +413,9 @@ def test_autoregressive_betas_are_found_again() -> None:
     beta = np.zeros((n, 2))
     for t in range(1, n):
         beta[t] = phi * beta[t - 1] + 0.3 * rng.standard_normal(2)
-    y = pd.DataFrame(0.2 + x[["MKT"]].to_numpy() * (1.0 + beta) + 1.5 * rng.standard_normal((n, 2)), columns=["A1", "A2"])
+    y = pd.DataFrame(
+        0.2 + x[["MKT"]].to_numpy() * (1.0 + beta) + 1.5 * rng.standard_normal((n, 2)), columns=["A1", "A2"]
+    )
     model = sse.DynamicRegression(y, x, dynamics={"MKT": "ar1"}, obs_cov="diagonal", state_cov="diagonal")
     res = model.fit()
     assert res.converged
@@ -483,7 +502,9 @@ def test_static_only() -> None:
 def test_static_coefficients_with_missing_values_are_feasible_gls() -> None:
     y, x = sample()
     res = sse.DynamicRegression(y, x).fit()
-    expected = gls(y.to_numpy(), x.to_numpy(), res.matrices["obs_cov"].to_numpy(), lambda s, t: np.zeros((6, 6)))
+    expected = gls(
+        y.to_numpy(), x.to_numpy(), res.matrices["obs_cov"].to_numpy(), lambda s, t: np.zeros((6, 6))
+    )
     assert_allclose(res.llf, expected.llf, rtol=0, atol=1e-9)
     found = np.concatenate([res.coefficients[name].estimate for name in ("const", "MKT")])
     assert_allclose(found, expected.coefficients, rtol=0, atol=1e-9)
@@ -499,6 +520,8 @@ def test_em_of_static_coefficients() -> None:
 
 def test_naming_a_regressor_static_is_the_default() -> None:
     y, x = sample()
-    one, other = (sse.DynamicRegression(y, x, dynamics=d) for d in ({"const": "static", **BETA_MOVES}, BETA_MOVES))
+    one, other = (
+        sse.DynamicRegression(y, x, dynamics=d) for d in ({"const": "static", **BETA_MOVES}, BETA_MOVES)
+    )
     assert one.param_names == other.param_names
     assert one.loglike(interior(one)) == other.loglike(interior(one))

@@ -1,11 +1,11 @@
 """
-Fit the unrestricted CAPM of the published question from 200 random starts, and store the best likelihood.
+Maximise the likelihood of the published question's CAPM from 200 random starts, and store the best.
 
     python tests/reference/capm_random_starts.py [FOLDER OF THE SHARED DATA]
 
-Each start draws V near the scale of the data and W_beta over nine orders of magnitude, of random rank. The
-starts are those of this script, not the library's; the method is "lbfgs", so that the reference does not
-come by the path that the default fit takes.
+Each start draws V near the scale of the data and W_beta over nine orders of magnitude, of random rank. Only
+the log-likelihood and the score are the library's: the parameters here are plain Cholesky factors in units of
+the data, the optimiser is SciPy's, started again where it stopped until that gains nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import warnings
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -21,12 +20,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 from capm import BETA_MOVES, berndt
+from scipy.optimize import minimize
 
 import statespace_ext as sse
 
 STARTS, SEED = 200, 20210510
 HERE = Path(__file__).resolve().parent
 SHARED = HERE.parents[2] / "shared" / "data"
+LOWER = np.tril_indices(4)
 
 
 def random_start(rng: np.random.Generator, variances: np.ndarray) -> dict[str, np.ndarray]:
@@ -39,31 +40,78 @@ def random_start(rng: np.random.Generator, variances: np.ndarray) -> dict[str, n
     return {"obs_cov": root @ root.T / (p + 2), "state_cov": loading @ loading.T + ridge}
 
 
+class Objective:
+    """Minus the log-likelihood and its gradient, by Cholesky factors of V and W_beta in units of the data."""
+
+    def __init__(self, model: sse.DynamicRegression, obs_scale: float, state_scale: float) -> None:
+        self.model, self.scales = model, (obs_scale, state_scale)
+
+    def factors(self, z: np.ndarray) -> list[np.ndarray]:
+        """Return the lower triangular factors."""
+        out = []
+        for values, scale in zip(z.reshape(2, -1), self.scales, strict=True):
+            factor = np.zeros((4, 4))
+            factor[LOWER] = scale * values
+            out.append(factor)
+        return out
+
+    def start(self, matrices: dict[str, np.ndarray]) -> np.ndarray:
+        """Return z at V and W_beta."""
+        roots = [np.linalg.cholesky(matrices[key]) for key in ("obs_cov", "state_cov")]
+        return np.concatenate([root[LOWER] / scale for root, scale in zip(roots, self.scales, strict=True)])
+
+    def __call__(self, z: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return value and gradient."""
+        factors = self.factors(z)
+        covs = dict(zip(("obs_cov", "state_cov"), (f @ f.T for f in factors), strict=True))
+        params = self.model.params_from_matrices(covs)
+        try:
+            llf, score = self.model.loglike_and_score(params)
+        except (np.linalg.LinAlgError, ValueError):
+            return 1e10, np.zeros_like(z)
+        gradient = []
+        rows, columns = np.triu_indices(4)  # the order of the parameters: by column of the lower triangle
+        for part, factor, scale in zip(score.reshape(2, -1), factors, self.scales, strict=True):
+            G = np.zeros((4, 4))
+            G[rows, columns] = np.where(rows == columns, part, 0.5 * part)
+            G = G + np.triu(G, 1).T
+            gradient.append(scale * (2.0 * G @ factor)[LOWER])
+        return -llf, -np.concatenate(gradient)
+
+
+def maximise(objective: Objective, z: np.ndarray) -> float:
+    """Return the log-likelihood where restarts of the optimiser gain nothing more."""
+    last = np.inf
+    for _ in range(20):
+        found = minimize(objective, z, jac=True, method="BFGS", options={"maxiter": 1000, "gtol": 1e-6})
+        z = found.x
+        if last - found.fun < 1e-9:
+            break
+        last = found.fun
+    return -float(found.fun)
+
+
 def main(shared: Path) -> None:
     """Run the fits and write the file."""
     y, x = berndt(shared)
     model = sse.DynamicRegression(y, x, dynamics=BETA_MOVES)
-    rng = np.random.default_rng(SEED)
-    results = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", sse.ConvergenceWarning)
-        for number in range(STARTS):
-            start = random_start(rng, y.var().to_numpy())
-            res = model.fit(start, method="lbfgs", maxiter=2000, cov_type="none")
-            results.append((float(res.llf), bool(res.converged)))
-            print(number, *results[-1], flush=True)
-    llf = np.array([value for value, _ in results])
-    best = float(llf.max())
+    rng, variances = np.random.default_rng(SEED), y.var().to_numpy()
+    objective = Objective(model, float(np.sqrt(variances.mean())), 0.05)
+    llf = []
+    for number in range(STARTS):
+        llf.append(maximise(objective, objective.start(random_start(rng, variances))))
+        print(number, llf[-1], flush=True)
+    values = np.array(llf)
+    best = float(values.max())
     out = {
         "script": Path(__file__).name,
         "data": "capm/berndt_capm_1978_1987.csv, percent; random-walk betas, V and W_beta unstructured",
         "starts": STARTS,
         "seed": SEED,
         "best_llf": best,
-        "worst_llf": float(llf.min()),
-        "within_1e-5_of_the_best": int(np.sum(llf > best - 1e-5)),
-        "converged": int(sum(converged for _, converged in results)),
-        "converged_below_the_best": [value for value, ok in results if ok and value < best - 1e-5],
+        "worst_llf": float(values.min()),
+        "within_1e-5_of_the_best": int(np.sum(values > best - 1e-5)),
+        "others": sorted(round(v, 5) for v in values[values <= best - 1e-5]),
     }
     path = HERE / "capm_random_starts.json"
     path.write_text(json.dumps(out, indent=1) + "\n", encoding="utf-8")

@@ -231,7 +231,7 @@ def dense_llf(model: MLEModel, params: np.ndarray) -> float:
 
 
 def log_likelihood(model: MLEModel) -> Callable[[np.ndarray], float]:
-    """Return what is to be differenced: the oracle, where statsmodels has few digits, else the model's own."""
+    """Return what is to be differenced: the oracle where statsmodels has few digits, else its own."""
     _, diffuse, cov = model.ssm.initialization(model=model.ssm)
     if model.ssm.filter_concentrated or (not np.any(diffuse) and np.max(cov) < 1e4):
         return model.loglike
@@ -350,7 +350,11 @@ def test_filter_options_make_no_difference() -> None:
     """The score has a smoother of its own."""
     params = params_of("VAR(1)")
     want = sse.exact_score(built("VAR(1)", True), params).score
-    for method, value in (("filter_univariate", True), ("memory_no_predicted", True), ("filter_conventional", True)):
+    for method, value in (
+        ("filter_univariate", True),
+        ("memory_no_predicted", True),
+        ("filter_conventional", True),
+    ):
         model = built("VAR(1)", True)
         setattr(model.ssm, method, value)
         assert_allclose(sse.exact_score(model, params).score, want, rtol=1e-12)
@@ -386,7 +390,9 @@ def test_complex_data_fall_back_with_a_reason() -> None:
 def test_concentrated_scale_with_an_exact_diffuse_start() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = SARIMAX(series(1, True)[:, 0], order=(1, 1, 1), concentrate_scale=True, use_exact_diffuse=True)
+        model = SARIMAX(
+            series(1, True)[:, 0], order=(1, 1, 1), concentrate_scale=True, use_exact_diffuse=True
+        )
     model.ssm.tolerance = 0.0
     params = np.array([0.4, 0.3])
     result = sse.exact_score(model, params)
@@ -671,7 +677,7 @@ def test_other_standard_errors_of_the_mixin_are_those_of_statsmodels(cov_type: s
 
 
 def test_fit_with_the_score_of_statsmodels() -> None:
-    y = gappy(macro()[:, 0])
+    y = macro()[:, 0]
     model = ExactSARIMAX(y, order=(1, 0, 0), trend="c")
     best = model.fit(disp=0, cov_type="none").llf
     for score in ("approx", "harvey"):

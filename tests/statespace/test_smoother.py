@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from engine import NEW_STATSMODELS, dense_llf, examples, is_refused, library_sys
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from oracle import at, dense, dense_diffuse, expected_sums, random_system, richardson_gradient
+from oracle import ExpectedSums, at, dense, dense_diffuse, expected_sums, random_system, richardson_gradient
 
 from statespace_ext.em.moments import Moments
 from statespace_ext.exceptions import UnsupportedError
@@ -37,12 +38,24 @@ def moments_of(y: np.ndarray, system: dict, start: str = "known") -> Moments:
     return Smoother(y, *system["selection"].shape).moments(library_system(system, start))
 
 
+def without_empty_rows(sums: ExpectedSums, y: np.ndarray, system: dict, mask: np.ndarray) -> ExpectedSums:
+    """Take rows without any data out of the sums of the observations: they say nothing of Z, d and H."""
+    posterior = dense_diffuse(y, system, mask)
+    yy, xx = np.array(sums.obs_yy), np.array(sums.obs_xx)
+    for t in np.flatnonzero(np.isnan(y).all(axis=1)):
+        mean = np.append(posterior.smoothed_state[t], 1.0)
+        xx -= np.outer(mean, mean)
+        xx[:-1, :-1] -= posterior.smoothed_cov[t]
+        yy -= at(system, t)["obs_cov"]
+    return dataclasses.replace(sums, obs_yy=yy, obs_xx=xx)
+
+
 def compare(
     moments: Moments, y: np.ndarray, system: dict, diffuse: bool = False, rtol: float = 1e-10
 ) -> None:
     """Compare every element of every sum, relative to the root of its two sums of squares."""
     mask = mask_of(system, diffuse)
-    want = expected_sums(y, system, mask)
+    want = without_empty_rows(expected_sums(y, system, mask), y, system, mask)
     for name, (target, first, second) in SUMS.items():
         regression, sums = name.split(".")
         actual = getattr(getattr(moments, regression), sums).sum(axis=0)
@@ -53,7 +66,7 @@ def compare(
     assert_allclose(moments.initial_mean / scale, want.initial_mean / scale, atol=rtol)
     cov_scale = np.multiply.outer(scale, scale)
     assert_allclose(moments.initial_cov / cov_scale, want.initial_cov / cov_scale, atol=rtol)
-    assert moments.observation.n.sum() == len(y)
+    assert moments.observation.n.sum() == (~np.isnan(y)).any(axis=1).sum()
     assert moments.state.n.sum() == len(y) - 1
     llf = dense_diffuse(y, system, mask).llf
     assert_allclose(moments.llf, llf, rtol=rtol, atol=rtol)
@@ -120,9 +133,13 @@ def test_sums_by_period_where_a_covariance_varies(which: str, missing: float) ->
     moments = moments_of(y, system)
     posterior = dense(y, system)
     periods = moments.observation if which == "obs_cov" else moments.state
+    count = periods.n  # one, or zero for a row without data
+    assert_allclose(count, np.isfinite(y).any(axis=1) if which == "obs_cov" else np.ones(n - 1))
     second = posterior.smoothed_cov + np.einsum("ti,tj->tij", *[posterior.smoothed_state] * 2)
-    assert_allclose(periods.bb[:, :k, :k], second[: len(periods.n)], rtol=1e-10, atol=1e-12)
-    assert_allclose(periods.bb[:, :k, k], posterior.smoothed_state[: len(periods.n)], rtol=1e-10, atol=1e-12)
+    want = count[:, None, None] * second[: len(count)]
+    assert_allclose(periods.bb[:, :k, :k], want, rtol=1e-10, atol=1e-12)
+    want = count[:, None] * posterior.smoothed_state[: len(count)]
+    assert_allclose(periods.bb[:, :k, k], want, rtol=1e-10, atol=1e-12)
     if which == "state_cov":
         T, c = system["transition"], system["state_intercept"]
         gap = posterior.smoothed_state[1:] - c - posterior.smoothed_state[:-1] @ T.T
@@ -298,7 +315,9 @@ def test_a_missing_row_at_the_end_is_no_information(start: str) -> None:
     assert_allclose(longer.llf, short.llf, rtol=1e-13)
     assert_allclose(longer.initial_mean, short.initial_mean, rtol=1e-12)
     assert_allclose(longer.initial_cov, short.initial_cov, rtol=1e-12)
-    assert_allclose(longer.observation.ee[0], short.observation.ee[0] + 2 * system["obs_cov"], rtol=1e-12)
+    assert_allclose(longer.observation.ee, short.observation.ee, rtol=1e-10)
+    assert_allclose(longer.observation.bb, short.observation.bb, rtol=1e-10)
+    assert longer.observation.n == short.observation.n
     assert_allclose(longer.observation.eb, short.observation.eb, rtol=1e-11, atol=1e-12)
     assert_allclose(longer.state.ee[0], short.state.ee[0] + 2 * system["state_cov"], rtol=1e-12)
     assert_allclose(longer.state.eb, short.state.eb, rtol=1e-11, atol=1e-12)
@@ -313,7 +332,7 @@ def test_a_leading_missing_row_moves_the_start_back() -> None:
     with_row = moments_of(np.vstack([np.full(3, np.nan), y]), system)
     without = moments_of(y, moved)
     assert_allclose(with_row.llf, without.llf, rtol=1e-12)
-    assert_allclose(with_row.observation.ee[0], without.observation.ee[0] + system["obs_cov"], rtol=1e-10)
+    assert_allclose(with_row.observation.ee, without.observation.ee, rtol=1e-10)
     assert_allclose(with_row.observation.eb, without.observation.eb, rtol=1e-10, atol=1e-11)
 
 
@@ -381,7 +400,8 @@ def test_regressors_enter_both_equations(missing: float, varying: bool) -> None:
         kind = "observation" if name == "exog" else "state"
         found, other = getattr(moments, kind), {"observation": "state", "state": "observation"}[kind]
         assert getattr(moments, other).bb.shape[1] == k + 1
-        want = expected_sums(y, with_regressor_states(system, x))
+        wide = with_regressor_states(system, x)
+        want = without_empty_rows(expected_sums(y, wide), y, wide, mask_of(wide, False))
         order = [*range(k), k + regressors, *range(k, k + regressors)]  # (x, exog, 1) to (x, 1, exog)
         prefix = "obs" if name == "exog" else "state"
         assert_allclose(found.eb.sum(axis=0), getattr(want, f"{prefix}_yx")[:, order], rtol=1e-9, atol=1e-10)

@@ -1,0 +1,66 @@
+"""The independent rows of a regression with one random walk, against the Kalman filter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from capm import BETA_MOVES, simulated
+from numpy.testing import assert_allclose
+
+import statespace_ext as sse
+from statespace_ext.inference.contrasts import ContrastRatio, contrasts, null_start
+
+STRUCTURES = ["unstructured", "diagonal", "scalar", "equicorrelated", "factor:1"]
+PAIRS = [(V, W) for V in STRUCTURES for W in [*STRUCTURES, "proportional"]]
+
+
+def sample() -> tuple[pd.DataFrame, pd.DataFrame]:
+    return simulated(np.random.default_rng(1), 40, 3)
+
+
+def model_of(y: Any, x: Any, W: Any = "unstructured", V: Any = "unstructured") -> Any:
+    return sse.DynamicRegression(y, x, dynamics=BETA_MOVES, obs_cov=V, state_cov=W)
+
+
+@pytest.mark.parametrize(("V", "W"), PAIRS)
+def test_contrasts_have_the_diffuse_likelihood(V: str, W: str) -> None:
+    """Value and score, with rows missing, are those of the Kalman filter."""
+    y, x = sample()
+    y.iloc[[0, 7, 39]] = np.nan
+    model = model_of(y, x, W, V)
+    seen = y.notna().all(axis=1).to_numpy()
+    found = contrasts(model.exog, 1, seen)
+    rows = found.basis.T @ model.endog[seen]
+    params = model.start_params * np.random.default_rng(3).uniform(0.8, 1.2, len(model.layout))
+    ratio = ContrastRatio(model, found, null_start(model.layout, rows.T @ rows / len(rows)))
+    assert_allclose(ratio.loglike(params, rows), model.loglike(params), rtol=1e-12)
+    score = model.score(params)
+    assert_allclose(ratio.value_and_score(params, rows)[1], score, rtol=1e-8, atol=1e-8 * abs(score).max())
+
+
+def test_contrasts_are_independent_rows() -> None:
+    """U'X = 0, and U' D K D U is diagonal."""
+    _, x = sample()
+    seen = np.ones(40, bool)
+    seen[[3, 20]] = False
+    found = contrasts(x.to_numpy(), 1, seen)
+    walk = np.minimum.outer(np.arange(40), np.arange(40)) * np.outer(x["MKT"], x["MKT"])
+    assert_allclose(found.basis.T @ x[seen], 0, atol=1e-12)
+    inner = found.basis.T @ walk[np.ix_(seen, seen)] @ found.basis
+    assert_allclose(inner, np.diag(found.roots), atol=1e-10 * found.largest)
+
+
+def test_a_singular_obs_cov_is_no_obstacle() -> None:
+    y, x = sample()
+    model = model_of(y, x)
+    found = contrasts(model.exog, 1, np.ones(40, bool))
+    rows = found.basis.T @ model.endog
+    loading = np.array([1.0, 0.5, 2.0])
+    params = model.layout.project(
+        {"obs_cov": np.outer(loading, loading), "state_cov": np.eye(3)}, np.zeros(len(model.layout))
+    )
+    ratio = ContrastRatio(model, found, null_start(model.layout, np.eye(3)))
+    assert_allclose(ratio.loglike(params, rows), model.loglike(params), rtol=1e-9)

@@ -1,0 +1,581 @@
+"""CAPM: a dynamic regression of excess returns on a constant and the factors, raw data in and out."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+from capm import ASSETS, BETA_MOVES, BOTH_MOVE, berndt, simulated
+from numpy.testing import assert_allclose
+
+import statespace_ext as sse
+from statespace_ext.exceptions import DataError, SpecificationError, StateSpaceError, UnsupportedError
+
+N, H = 60, 4
+
+
+class Raw(NamedTuple):
+    """Raw returns, factors (the market first) and risk-free rate, H periods longer than the sample."""
+
+    returns: pd.DataFrame
+    factors: pd.DataFrame
+    rate: pd.Series
+
+    def __getitem__(self, rows: Any) -> Raw:  # type: ignore[override]
+        return Raw(self.returns[rows], self.factors[rows], self.rate[rows])
+
+    @property
+    def market(self) -> pd.Series:
+        return self.factors["MKT"]
+
+    @property
+    def excess(self) -> pd.DataFrame:
+        return self.returns.sub(self.rate, axis=0)
+
+    def regressors(self, several: bool = False) -> pd.DataFrame:
+        frame = self.factors.assign(const=1.0, MKT=self.factors["MKT"] - self.rate)
+        return frame[["const", "MKT", *(["SMB", "HML"] if several else [])]]
+
+
+@pytest.fixture(scope="module")
+def raw() -> Raw:
+    """Two assets with missing returns, three factors, and a rate that varies much."""
+    rng = np.random.default_rng(61)
+    y, x = simulated(rng, N + H, 2, missing=0.04, move=0.15)
+    rate = pd.Series(0.5 + rng.random(N + H), index=y.index, name="RF")
+    others = pd.DataFrame(2.0 * rng.standard_normal((N + H, 2)), index=y.index, columns=["SMB", "HML"])
+    y = y + others.to_numpy() @ np.array([[0.5, -0.3], [0.2, 0.6]])
+    return Raw(y.add(rate, axis=0), others.assign(MKT=x["MKT"] + rate)[["MKT", "SMB", "HML"]], rate)
+
+
+@pytest.fixture(scope="module")
+def sample(raw: Raw) -> Raw:
+    return raw[:N]
+
+
+@pytest.fixture(scope="module")
+def future(raw: Raw) -> Raw:
+    return raw[N:]
+
+
+@pytest.fixture(scope="module")
+def res(sample: Raw) -> sse.CAPMResults:
+    return sse.CAPM(sample.returns, sample.market, sample.rate).fit()
+
+
+@pytest.fixture(scope="module")
+def plain(sample: Raw, res: Any) -> sse.DynamicRegressionResults:
+    """The same model and parameters without the thin form."""
+    model = sse.DynamicRegression(sample.excess, sample.regressors(), dynamics=BETA_MOVES)
+    return model.smooth(np.asarray(res.params))
+
+
+# -- the model ---------------------------------------------------------------------------------------------
+
+
+def test_it_is_a_regression_of_excess_returns(sample: Raw, res: Any, plain: Any) -> None:
+    assert isinstance(res.model, sse.CAPM) and isinstance(res.model, sse.DynamicRegression)
+    assert_allclose(res.model.endog, sample.excess, rtol=1e-14)
+    assert_allclose(res.model.exog, sample.regressors(), rtol=1e-14)
+    assert res.model.param_names == plain.model.param_names
+    assert res.model.state_names == plain.model.state_names == ["const.A1", "const.A2", "MKT.A1", "MKT.A2"]
+    assert_allclose(res.llf, plain.llf, rtol=1e-12)
+    assert_allclose(plain.model.fit().llf, res.llf, rtol=0, atol=1e-8)
+    assert_allclose(res.smoothed_state, plain.smoothed_state, rtol=0, atol=1e-9)
+
+
+def test_excess_data_are_taken_as_they_are(sample: Raw, res: Any) -> None:
+    model = sse.CAPM(sample.excess, sample.regressors()["MKT"])
+    assert_allclose(model.loglike(res.params), res.llf, rtol=1e-12)
+
+
+def test_the_rate_is_subtracted_from_the_market_only(sample: Raw) -> None:
+    """The other factors are returns of portfolios that cost nothing."""
+    model = sse.CAPM(sample.returns, sample.factors, sample.rate)
+    assert model.factors == ["MKT", "SMB", "HML"]
+    assert model.coefficients.regressors == ["const", "MKT", "SMB", "HML"]
+    assert_allclose(model.exog, sample.regressors(several=True), rtol=1e-14)
+
+
+def test_several_factors(sample: Raw) -> None:
+    moves = dict.fromkeys(["MKT", "SMB", "HML"], "random_walk")
+    for beta, dynamics in (("random_walk", moves), (BETA_MOVES, BETA_MOVES), ("static", {})):
+        model = sse.CAPM(sample.returns, sample.factors, sample.rate, beta=beta, state_cov="diagonal")
+        other = sse.DynamicRegression(
+            sample.excess, sample.regressors(several=True), dynamics=dynamics, state_cov="diagonal"
+        )
+        assert model.param_names == other.param_names
+        assert_allclose(model.loglike(other.start_params), other.loglike(other.start_params), rtol=1e-12)
+    res = model.smooth(other.start_params)
+    assert list(res.beta) == ["MKT", "SMB", "HML"]
+    assert_allclose(res.beta["HML"].estimate, other.smooth(other.start_params).coefficients["HML"].estimate)
+
+
+def test_alpha_may_move_too(sample: Raw) -> None:
+    model = sse.CAPM(
+        sample.returns,
+        sample.market,
+        sample.rate,
+        alpha="random_walk",
+        state_cov={"const": "scalar", "MKT": "diagonal"},
+    )
+    assert model.coefficients.dynamics == ["random_walk", "random_walk"]
+    assert model.param_names[3:] == ["state_var.const", "state_var.MKT.A1", "state_var.MKT.A2"]
+    other = sse.DynamicRegression(
+        sample.excess,
+        sample.regressors(),
+        dynamics=BOTH_MOVE,
+        state_cov={"const": "scalar", "MKT": "diagonal"},
+    )
+    params = other.start_params
+    res = model.smooth(params)
+    assert_allclose(res.llf, other.loglike(params), rtol=1e-12)
+    assert_allclose(
+        res.alpha.smoothed, other.smooth(params).coefficients["const"].smoothed, rtol=0, atol=1e-9
+    )
+    with pytest.raises(SpecificationError, match="smoothed"):
+        _ = res.alpha.estimate
+
+
+def test_arguments_of_the_regression_go_through(sample: Raw) -> None:
+    model = sse.CAPM(
+        sample.returns, sample.market, sample.rate, beta="ar1", obs_cov="diagonal", state_cov="scalar",
+        initialization="approximate_diffuse",
+    )  # fmt: skip
+    assert model.param_names == ["obs_var.A1", "obs_var.A2", "ar1.MKT.A1", "ar1.MKT.A2", "state_var.MKT"]
+    assert model.start_kind == "approximate_diffuse"
+    known = {"initialization": "known", "initial_state": np.zeros(4), "initial_state_cov": np.eye(4)}
+    assert sse.CAPM(sample.returns, sample.market, sample.rate, **known).start_kind == "known"
+
+
+@pytest.mark.parametrize(
+    ("form", "names"),
+    [
+        (lambda d: (d.returns, d.market, d.rate), ["A1", "A2"]),
+        (lambda d: (d.returns, d.market.rename(None), d.rate), ["A1", "A2"]),
+        (lambda d: (d.returns, d.market.to_frame(), d.rate.to_frame()), ["A1", "A2"]),
+        (lambda d: (d.returns, d.market.to_numpy(), d.rate.to_numpy()), ["A1", "A2"]),
+        (lambda d: (d.returns, d.market.tolist(), d.rate.tolist()), ["A1", "A2"]),
+        (lambda d: (d.returns.to_numpy(), d.market, d.rate), ["y1", "y2"]),
+        (lambda d: (d.returns.to_numpy(), d.market.to_numpy(), d.rate.to_numpy()[:, None]), ["y1", "y2"]),
+        (lambda d: (d.returns.to_numpy().tolist(), d.market.tolist(), d.rate.tolist()), ["y1", "y2"]),
+    ],
+    ids=["pandas", "no name", "frames", "returns pandas", "lists", "market pandas", "numpy", "all lists"],
+)
+def test_every_form_of_data(sample: Raw, res: Any, form: Callable, names: list[str]) -> None:
+    model = sse.CAPM(*form(sample))
+    found = model.smooth(np.asarray(res.params))
+    assert_allclose(found.llf, res.llf, rtol=1e-12)
+    assert model.endog_names == names and model.factors == ["MKT"]
+    assert model.param_names[0] == f"obs_var.{names[0]}"
+    assert list(found.beta.smoothed.columns) == list(found.alpha.estimate.index) == names
+    assert_allclose(found.beta.smoothed, res.beta.smoothed, rtol=0, atol=1e-9)
+    assert found.forecast(2, market=[1.0, 2.0], risk_free=[0.5, 0.5]).shape == (2, 2)
+
+
+@pytest.mark.parametrize("form", [lambda s: s, lambda s: s.to_frame(), lambda s: s.to_numpy()])
+def test_one_asset(sample: Raw, form: Callable) -> None:
+    res = sse.CAPM(form(sample.returns["A1"]), sample.market, sample.rate).fit()
+    expected = sse.DynamicRegression(sample.excess["A1"], sample.regressors(), dynamics=BETA_MOVES).fit()
+    assert_allclose(res.llf, expected.llf, rtol=0, atol=1e-8)
+    assert res.alpha.estimate.shape == (1,) and res.beta.smoothed.shape == (N, 1)
+    assert len(res.forecast(3, market=[1.0, 2.0, 3.0], risk_free=[0.1] * 3)) == 3
+    assert res.test_alpha()["wald"].df == 1
+
+
+def test_names_of_unnamed_factors(sample: Raw) -> None:
+    model = sse.CAPM(sample.returns, sample.factors.to_numpy(), sample.rate, beta={"factor2": "random_walk"})
+    assert model.factors == ["MKT", "factor2", "factor3"]
+    assert model.coefficients.dynamics == ["static", "static", "random_walk", "static"]
+
+
+def test_data_given_are_not_changed(raw: Raw, sample: Raw) -> None:
+    kept = [sample.returns.copy(), sample.factors.copy(), sample.rate.copy()]
+    arrays = [sample.returns.to_numpy(copy=True), sample.factors.to_numpy(copy=True)]
+    copies = [array.copy() for array in arrays]
+    sse.CAPM(*sample)
+    sse.CAPM(*arrays, sample.rate.to_numpy())
+    assert all(one.equals(other) for one, other in zip(kept, sample, strict=True))
+    assert all(np.array_equal(one, other, equal_nan=True) for one, other in zip(arrays, copies, strict=True))
+
+
+# -- results -----------------------------------------------------------------------------------------------
+
+
+def test_alpha_and_beta(res: Any, plain: Any) -> None:
+    alpha, beta = plain.coefficients["const"], plain.coefficients["MKT"]
+    assert_allclose(res.alpha.estimate, alpha.estimate, rtol=1e-9)
+    assert_allclose(res.alpha.se, alpha.se, rtol=1e-9)
+    assert list(res.alpha.estimate.index) == ["A1", "A2"]
+    for name in ("smoothed", "filtered", "smoothed_se"):
+        assert_allclose(getattr(res.beta, name), getattr(beta, name), rtol=0, atol=1e-9)
+        assert getattr(res.beta, name).index.equals(plain.model.data.row_labels)
+        assert list(getattr(res.beta, name).columns) == ["A1", "A2"]
+    with pytest.raises(SpecificationError, match="smoothed"):
+        _ = res.beta.estimate
+    assert "CAPM" in res.summary().as_text()
+
+
+def test_a_fit_of_low_memory_says_what_it_lacks(sample: Raw) -> None:
+    res = sse.CAPM(sample.returns, sample.market, sample.rate).fit(low_memory=True)
+    for accessor in (lambda: res.alpha, lambda: res.beta, lambda: res.coefficients, res.test_alpha):
+        with pytest.raises(SpecificationError, match="low_memory"):
+            accessor()
+
+
+def test_alphas_of_the_published_question(shared_data: Path, reference: dict) -> None:
+    """Raw decimal returns times 100, at the book's V and W_beta."""
+    figures = reference["capm"]["at_the_book_s_V_and_W_beta"]
+    data = 100.0 * pd.read_csv(shared_data / "capm" / "berndt_capm_1978_1987.csv", index_col="date")
+    data.index = pd.PeriodIndex(data.index, freq="M")
+    model = sse.CAPM(data[ASSETS], data["MARKET"], data["RKFREE"])
+    assert model.factors == ["MARKET"] and model.state_names[4] == "MARKET.MOBIL"
+    params = model.params_from_matrices({"obs_cov": figures["V"], "state_cov": figures["W_beta"]})
+    res = model.smooth(params)
+    assert_allclose(res.llf, figures["llf_statsmodels_exact_diffuse"], rtol=0, atol=1e-8)
+    assert_allclose(res.alpha.estimate, figures["alpha"], rtol=0, atol=1e-8)
+    assert_allclose(res.alpha.se, figures["alpha_se"], rtol=0, atol=1e-8)
+    for month, expected in figures["smoothed_beta"].items():
+        assert_allclose(res.beta.smoothed.loc[month], expected, rtol=0, atol=1e-8)
+    wald = res.test_alpha()["wald"]
+    assert_allclose(wald.statistic, 0.8100923943338649, rtol=1e-10)
+    assert (wald.df, wald.regressor) == (4, "const")
+    assert list(wald.estimate.index) == ASSETS
+
+
+def test_the_exact_test_is_that_of_the_static_model(shared_data: Path) -> None:
+    y, x = berndt(shared_data)
+    res = sse.CAPM(y, x["MKT"])
+    res = res.smooth(res.start_params)
+    grs = res.test_alpha()["grs"]
+    coefficients = np.linalg.lstsq(x.to_numpy(), y.to_numpy(), rcond=None)[0]
+    residual = y.to_numpy() - x.to_numpy() @ coefficients
+    alpha, cov, market = coefficients[0], residual.T @ residual / 120, x["MKT"].to_numpy()
+    ratio = alpha @ np.linalg.solve(cov, alpha) / (1.0 + market.mean() ** 2 / market.var())
+    assert_allclose(grs.statistic, (120 - 4 - 1) / 4 * ratio, rtol=1e-10)
+    assert grs.df == (4, 115)
+    assert_allclose(grs.estimate[ASSETS], alpha, rtol=1e-9)
+
+
+def test_the_exact_test_needs_balanced_data(res: Any, sample: Raw) -> None:
+    assert np.isnan(res.model.endog).any()
+    found = res.test_alpha()
+    assert found["grs"] is None and found["wald"].df == 2
+    filled = sse.CAPM(sample.returns.fillna(0.0), sample.factors, sample.rate, beta="static").fit()
+    assert filled.test_alpha()["grs"].df == (2, N - 2 - 3)
+
+
+@pytest.mark.parametrize("alpha", ["random_walk", "ar1"])
+def test_alphas_that_move_are_not_tested(sample: Raw, alpha: str) -> None:
+    model = sse.CAPM(
+        sample.returns, sample.market, sample.rate, alpha=alpha, beta="static", state_cov="diagonal"
+    )
+    with pytest.raises(SpecificationError, match="static"):
+        model.smooth(model.start_params).test_alpha()
+
+
+# -- other periods -----------------------------------------------------------------------------------------
+
+
+FORMS: dict[str, Callable[[Raw], dict]] = {
+    "pandas": lambda d: {"market": d.market, "risk_free": d.rate},
+    "numpy": lambda d: {"market": d.market.to_numpy(), "risk_free": d.rate.to_numpy()},
+    "lists": lambda d: {"market": d.market.tolist(), "risk_free": d.rate.tolist()},
+    "exog": lambda d: {"exog": d.regressors()},
+    "exog as an array": lambda d: {"exog": d.regressors().to_numpy()},
+}
+every_form = pytest.mark.parametrize("form", FORMS)
+
+
+@every_form
+def test_forecast(res: Any, plain: Any, future: Raw, form: str) -> None:
+    expected = plain.get_forecast(H, exog=future.regressors())
+    assert_allclose(res.forecast(H, **FORMS[form](future)), expected.predicted_mean, rtol=1e-10)
+    found = res.get_forecast(H, **FORMS[form](future))
+    assert_allclose(found.predicted_mean, expected.predicted_mean, rtol=1e-10)
+    assert_allclose(found.se_mean, expected.se_mean, rtol=1e-10)
+    assert found.predicted_mean.index.equals(future.returns.index)
+    assert_allclose(res.forecast(**FORMS[form](future[:1])), expected.predicted_mean[:1], rtol=1e-10)
+
+
+def test_prediction_in_and_after_the_sample(res: Any, plain: Any, future: Raw) -> None:
+    last = str(future.returns.index[-1])
+    options = {"start": N - 5, "end": last, "dynamic": 2}
+    expected = plain.get_prediction(**options, exog=future.regressors()).predicted_mean
+    found = res.get_prediction(**options, market=future.market, risk_free=future.rate).predicted_mean
+    assert_allclose(found, expected, rtol=1e-10)
+    assert_allclose(res.predict(**options, market=future.market, risk_free=future.rate), expected, rtol=1e-10)
+    assert_allclose(res.get_prediction().predicted_mean, plain.get_prediction().predicted_mean, rtol=1e-9)
+
+
+@every_form
+def test_simulation(res: Any, plain: Any, future: Raw, form: str) -> None:
+    expected = plain.simulate(H, anchor="end", exog=future.regressors(), rng=3)
+    found = res.simulate(H, anchor="end", rng=3, **FORMS[form](future))
+    assert_allclose(found, expected, rtol=1e-6)
+    assert list(found.columns) == ["A1", "A2"]
+    assert res.simulate(N, rng=1).equals(res.simulate(N, rng=1))
+
+
+@every_form
+def test_append(sample: Raw, future: Raw, res: Any, form: str) -> None:
+    start = sse.CAPM(sample.returns, sample.market, sample.rate).smooth(res.params)
+    returns = future.excess if form.startswith("exog") else future.returns
+    longer = start.append(returns, **FORMS[form](future))
+    whole = sse.DynamicRegression(
+        pd.concat([sample.excess, future.excess]),
+        pd.concat([sample.regressors(), future.regressors()]),
+        dynamics=BETA_MOVES,
+    )
+    assert_allclose(longer.llf, whole.loglike(res.params), rtol=1e-12)
+    assert isinstance(longer.model, sse.CAPM) and longer.model.nobs == N + H
+    assert longer.beta.smoothed.index.equals(whole.data.row_labels)
+    assert longer.model.has_risk_free
+    again = (
+        longer.append(returns.set_axis(returns.index + H), **FORMS["numpy"](future))
+        if form == "numpy"
+        else longer
+    )
+    assert again.model.nobs >= N + H
+
+
+@every_form
+def test_extend(res: Any, plain: Any, future: Raw, form: str) -> None:
+    returns = future.excess if form.startswith("exog") else future.returns
+    expected = plain.extend(future.excess, exog=future.regressors())
+    found = res.extend(returns, **FORMS[form](future))
+    assert_allclose(found.llf, expected.llf, rtol=1e-10)
+    assert_allclose(found.beta.filtered, expected.coefficients["MKT"].filtered, rtol=1e-9)
+    assert found.beta.filtered.index.equals(future.returns.index)
+
+
+@every_form
+def test_apply_and_clone(res: Any, sample: Raw, form: str) -> None:
+    first = sample[:40]
+    returns = first.excess if form.startswith("exog") else first.returns
+    expected = sse.DynamicRegression(first.excess, first.regressors(), dynamics=BETA_MOVES).loglike(
+        res.params
+    )
+    assert_allclose(res.apply(returns, **FORMS[form](first)).llf, expected, rtol=1e-12)
+    model = res.model.clone(returns, **FORMS[form](first))
+    assert_allclose(model.loglike(res.params), expected, rtol=1e-12)
+    assert model.param_names == res.model.param_names and model.has_risk_free
+    assert model.clone(returns, **FORMS[form](first), state_cov="scalar").param_names[-1] == "state_var.MKT"
+
+
+def test_arrays_for_a_model_of_pandas_and_the_reverse(res: Any, sample: Raw, future: Raw) -> None:
+    expected = res.extend(future.returns, market=future.market, risk_free=future.rate).llf
+    arrays = {"market": future.market.to_numpy(), "risk_free": future.rate.to_numpy()}
+    assert_allclose(res.extend(future.returns.to_numpy(), **arrays).llf, expected, rtol=1e-12)
+    applied = res.apply(
+        sample.returns.to_numpy(), market=sample.market.to_numpy(), risk_free=sample.rate.to_numpy()
+    )
+    assert_allclose(applied.llf, res.llf, rtol=1e-12)
+    assert applied.model.endog_names == ["A1", "A2"]
+    bare = sse.CAPM(*(np.asarray(each) for each in (sample.returns, sample.market, sample.rate)))
+    bare = bare.smooth(np.asarray(res.params))
+    assert_allclose(bare.extend(future.returns.to_numpy(), **arrays).llf, expected, rtol=1e-12)
+    assert bare.append(future.returns.to_numpy(), **arrays).model.nobs == N + H
+    assert_allclose(
+        bare.forecast(H, market=future.market, risk_free=future.rate), res.forecast(H, **arrays), rtol=1e-12
+    )
+
+
+def test_several_factors_of_other_periods(sample: Raw, future: Raw) -> None:
+    model = sse.CAPM(*sample, beta=BETA_MOVES)
+    res = model.smooth(model.start_params)
+    other = sse.DynamicRegression(sample.excess, sample.regressors(several=True), dynamics=BETA_MOVES)
+    plain = other.smooth(np.asarray(res.params))
+    expected = plain.forecast(H, exog=future.regressors(several=True))
+    rate = future.rate
+    for factors in (future.factors, future.factors.to_numpy(), future.factors.to_numpy().tolist()):
+        assert_allclose(res.forecast(H, market=factors, risk_free=rate), expected, rtol=1e-10)
+    row, one = future.factors.iloc[0], rate.iloc[:1].to_numpy()
+    for factors in (row.to_numpy(), row.tolist(), row, row.to_numpy()[None]):
+        assert_allclose(res.forecast(1, market=factors, risk_free=one), expected[:1], rtol=1e-10)
+    permuted = future.factors[["SMB", "MKT", "HML"]]
+    for wrong in (permuted, permuted.iloc[0], future.factors[["MKT", "SMB"]], future.market):
+        with pytest.raises(DataError, match="factors"):
+            res.forecast(len(wrong) if wrong.ndim == 2 else 1, market=wrong, risk_free=one)
+    with pytest.raises(DataError, match="factors"):
+        res.append(future.returns, market=permuted, risk_free=rate)
+    with pytest.raises(DataError, match="columns"):
+        res.apply(future.excess, exog=future.regressors(several=True)[["const", "SMB", "MKT", "HML"]])
+
+
+def test_excess_data_stay_excess_data(sample: Raw, future: Raw, res: Any) -> None:
+    """A model without a risk-free rate takes none for new periods."""
+    excess = sse.CAPM(sample.excess, sample.regressors()["MKT"]).smooth(np.asarray(res.params))
+    market = future.regressors()["MKT"]
+    expected = res.forecast(H, market=future.market, risk_free=future.rate)
+    assert_allclose(excess.forecast(H, market=market), expected, rtol=1e-10)
+    assert_allclose(
+        excess.extend(future.excess, market=market).llf,
+        res.extend(future.returns, market=future.market, risk_free=future.rate).llf,
+        rtol=1e-10,
+    )
+    with pytest.raises(DataError, match="risk_free"):
+        excess.forecast(H, market=market, risk_free=future.rate)
+
+
+METHODS: dict[str, Callable[[Any, Raw], Callable[..., Any]]] = {
+    "forecast": lambda res, d: lambda **k: res.forecast(H, **k),
+    "simulate": lambda res, d: lambda **k: res.simulate(H, anchor="end", rng=1, **k),
+    "append": lambda res, d: lambda **k: res.append(d.returns, **k),
+    "extend": lambda res, d: lambda **k: res.extend(d.returns, **k),
+    "apply": lambda res, d: lambda **k: res.apply(d.returns, **k),
+    "clone": lambda res, d: lambda **k: res.model.clone(d.returns, **k),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_new_periods_need_market_and_rate(res: Any, future: Raw, method: str) -> None:
+    call, d = METHODS[method](res, future), future
+    with pytest.raises(DataError, match="market"):
+        call()
+    with pytest.raises(DataError, match="market"):
+        call(risk_free=d.rate)
+    with pytest.raises(DataError, match="risk_free"):
+        call(market=d.market)
+    with pytest.raises(DataError, match="market and risk_free go without"):
+        call(market=d.market, risk_free=d.rate, exog=d.regressors())
+    with pytest.raises(DataError, match="risk_free.*missing"):
+        call(market=d.market, risk_free=d.rate.where(d.rate.index != d.rate.index[2]))
+    with pytest.raises(DataError, match="market.*missing"):
+        call(market=d.market.mask(d.rate.index == d.rate.index[2]), risk_free=d.rate)
+    with pytest.raises(DataError, match="risk_free"):
+        call(market=d.market, risk_free=d.rate[:-1])
+    with pytest.raises(DataError, match="index"):
+        call(market=d.market, risk_free=d.rate.set_axis(d.rate.index + 1))
+    with pytest.raises(DataError, match="index"):
+        call(market=d.market[::-1], risk_free=d.rate[::-1])
+    with pytest.raises(DataError, match="columns|shape"):
+        call(exog=d.market.to_numpy())
+    if method != "simulate":
+        with pytest.raises(DataError, match="length|shape"):
+            call(market=d.market[:-1], risk_free=d.rate[:-1])
+
+
+@pytest.mark.parametrize("method", ["append", "extend", "clone"])
+def test_other_assets_are_refused(res: Any, future: Raw, method: str) -> None:
+    call = res.model.clone if method == "clone" else getattr(res, method)
+    options = {"market": future.market, "risk_free": future.rate}
+    for wrong in (future.returns[["A2", "A1"]], future.returns[["A1"]]):
+        with pytest.raises(DataError, match="columns"):
+            call(wrong, **options)
+    with pytest.raises(DataError, match="constant of ones"):
+        res.model.clone(future.excess, exog=future.regressors().assign(const=2.0))
+
+
+# -- pickling, tests of others, bad input ------------------------------------------------------------------
+
+
+def test_pickled(res: Any, future: Raw) -> None:
+    again = pickle.loads(pickle.dumps(res))
+    assert again.llf == res.llf and again.beta.smoothed.equals(res.beta.smoothed)
+    options = {"market": future.market, "risk_free": future.rate}
+    assert_allclose(again.forecast(H, **options), res.forecast(H, **options), rtol=1e-12)
+    assert_allclose(
+        again.append(future.returns, **options).llf, res.append(future.returns, **options).llf, rtol=1e-12
+    )
+    model = pickle.loads(pickle.dumps(res.model))
+    assert_allclose(model.loglike(1.1 * res.params), res.model.loglike(1.1 * res.params), rtol=1e-12)
+    assert model.factors == ["MKT"] and model.has_risk_free
+
+
+def test_inherited_results(res: Any, plain: Any) -> None:
+    """Comparison and test of constancy work through clones of the model."""
+    diagonal = res.model.clone(
+        res.model.data.orig_endog, res.model.data.orig_exog, state_cov="diagonal"
+    ).fit()
+    assert len(res.compare(diagonal)) == 2
+    test = res.test_constancy(n_sim=9, rng=0)
+    assert 0.0 < test.pvalue <= 1.0
+
+
+def changed(values: Any, value: float) -> Any:
+    out = values.copy()
+    out.iloc[5] = value
+    return out
+
+
+BAD: dict[str, tuple[Callable[[Raw], Any], type[Exception], str]] = {
+    "no returns": (lambda d: sse.CAPM(None, d.market), DataError, "returns"),
+    "no market": (lambda d: sse.CAPM(d.returns, None), DataError, "market"),
+    "one number as market": (lambda d: sse.CAPM(d.returns, 1.0), DataError, "market"),
+    "market with NaN": (lambda d: sse.CAPM(d.returns, changed(d.market, np.nan)), DataError, "market.*row 5"),
+    "market with inf": (lambda d: sse.CAPM(d.returns, changed(d.market, np.inf)), DataError, "market.*row 5"),
+    "market of text": (
+        lambda d: sse.CAPM(d.returns, d.market.astype(str) + "?"),
+        DataError,
+        "market.*numeric",
+    ),
+    "market too short": (lambda d: sse.CAPM(d.returns, d.market[:-1]), DataError, "lengths"),
+    "market of other periods": (
+        lambda d: sse.CAPM(d.returns, d.market.set_axis(d.market.index + 1)),
+        DataError,
+        "index of market",
+    ),
+    "market shuffled": (lambda d: sse.CAPM(d.returns, d.market[::-1]), DataError, "index of market"),
+    "market constant": (lambda d: sse.CAPM(d.returns, 0.0 * d.market + 1.0).fit(), DataError, "collinear"),
+    "market is the rate": (lambda d: sse.CAPM(d.returns, d.rate, d.rate).fit(), DataError, "collinear"),
+    "factors collinear": (
+        lambda d: sse.CAPM(d.returns, d.factors.assign(HML=2.0 * d.factors["SMB"])).fit(),
+        DataError,
+        "collinear",
+    ),
+    "a factor named const": (
+        lambda d: sse.CAPM(d.returns, d.factors.rename(columns={"SMB": "const"})),
+        DataError,
+        "const",
+    ),
+    "two factors of one name": (
+        lambda d: sse.CAPM(d.returns, d.factors.rename(columns={"SMB": "MKT"})),
+        DataError,
+        "MKT",
+    ),
+    "rate with NaN": (
+        lambda d: sse.CAPM(d.returns, d.market, changed(d.rate, np.nan)),
+        DataError,
+        "risk_free.*row 5",
+    ),
+    "rate too short": (lambda d: sse.CAPM(d.returns, d.market, d.rate[:-1]), DataError, "risk_free"),
+    "rate of other periods": (
+        lambda d: sse.CAPM(d.returns, d.market, d.rate.set_axis(d.rate.index + 1)),
+        DataError,
+        "index of risk_free",
+    ),
+    "one number as rate": (lambda d: sse.CAPM(d.returns, d.market, 0.01), DataError, "risk_free"),
+    "two rates": (lambda d: sse.CAPM(d.returns, d.market, d.factors[["SMB", "HML"]]), DataError, "risk_free"),
+    "returns with inf": (lambda d: sse.CAPM(changed(d.returns, np.inf), d.market), DataError, "finite"),
+    "alpha unknown": (lambda d: sse.CAPM(d.returns, d.market, alpha="moving"), SpecificationError, "moving"),
+    "beta unknown": (lambda d: sse.CAPM(d.returns, d.market, beta="moving"), SpecificationError, "moving"),
+    "beta of no factor": (
+        lambda d: sse.CAPM(d.returns, d.market, beta={"SMB": "random_walk"}),
+        SpecificationError,
+        "SMB",
+    ),
+    "beta of the constant": (
+        lambda d: sse.CAPM(d.returns, d.market, beta={"const": "static"}),
+        SpecificationError,
+        "alpha",
+    ),
+    "formula": (
+        lambda d: sse.CAPM.from_formula("A1 ~ MKT", d.returns.join(d.market)),
+        UnsupportedError,
+        "DynamicRegression",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_refused_with_a_clear_error(sample: Raw, name: str) -> None:
+    call, kind, match = BAD[name]
+    with pytest.raises(kind, match=match) as error:
+        call(sample)
+    assert isinstance(error.value, StateSpaceError)
