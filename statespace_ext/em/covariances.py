@@ -35,7 +35,7 @@ class CovarianceTerm:
 
     def at(self, params: Array) -> Array:
         """Return the matrix by group."""
-        return by_group(self.matrix.at(params[self.index]))
+        return by_group(self.matrix.at(params[self.index]))[: len(self.regression.n)]
 
     def objective(self, params: Array) -> float:
         """Return -1/2 sum [n log|Sigma| + tr(Sigma^{-1} E sum e e')] over the rows that have noise."""

@@ -17,6 +17,7 @@ from ..numerics.linear_algebra import Array
 from ..statespace.validation import random_generator
 from .optimize import (
     OPTIONS,
+    POLISH_UP_TO,
     SCIPY_METHODS,
     SCORE_TOLERANCE,
     Optimum,
@@ -32,8 +33,6 @@ METHODS = ("auto", "em", "newton", *SCIPY_METHODS)
 _MAXITER = 500
 _EM_BEFORE_GRADIENT = 30
 _EM_TOLERANCE_BEFORE_GRADIENT = 1e-5
-_POLISH_UP_TO = 80
-"""Newton polishing costs two smoother passes a parameter; above this many it is left out."""
 _SMOOTH_ENOUGH = 1e-4
 """Scaled score below which Newton polishing would change nothing that is reported."""
 _SAME_MAXIMUM = 1e-4
@@ -237,7 +236,7 @@ def _one_start(problem: EstimationProblem, start: Array, request: FitRequest) ->
         )
     rough = optimum.score_norm > _SMOOTH_ENOUGH
     left = maxiter - optimum.iterations
-    if request.method == "auto" and rough and 0 < len(start) <= _POLISH_UP_TO and left > 0:
+    if request.method == "auto" and rough and 0 < len(start) <= POLISH_UP_TO and left > 0:
         optimum = polish(problem, optimum, left)
     return _from_gradient(request, em, optimum)
 

@@ -32,6 +32,8 @@ OPTIONS = {
 """Options of `scipy.optimize.minimize` that a user may set."""
 _WITHOUT_GRADIENT = ("nm", "powell")
 _NEWTON_STEPS = 25
+POLISH_UP_TO = 80
+"""Newton steps cost two smoother passes a parameter; above this many they are left out."""
 _BARRIER_WEIGHTS = (1e-2, 1e-4, 1e-6, 1e-8)
 SCORE_TOLERANCE = 1e-3
 """Largest scaled score at a maximum: a score of 1e-3 is about 1e-6 below it in log-likelihood."""
@@ -258,6 +260,10 @@ def _inside_the_cone(
     stages: list[Optimum] = []
     for weight in _BARRIER_WEIGHTS:
         stage = maximise_likelihood(problem, start, method, maxiter, options, callback, report, weight)
+        if len(start) <= POLISH_UP_TO and method != "newton":
+            # the barrier bends sharply near the edge of the cone, which a quasi-Newton method sees late
+            sharper = maximise_likelihood(problem, stage.params, "newton", _NEWTON_STEPS, {}, weight=weight)
+            stage = sharper if sharper.llf >= stage.llf else stage
         stage = replace(stage, llf=problem.value(stage.params))
         if not np.isfinite(stage.llf):
             break

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from ..em.covariances import by_group
-from ..numerics.linear_algebra import Array, is_positive_definite
+from ..numerics.linear_algebra import Array
 from ..params.affine import AffineMatrix
 from .problem import EstimationProblem
 
 _TRIES = 30
 _ZERO = 1e-6
-_INSIDE = 0.01
+_INSIDE = 0.1
 
 
 def random_start(problem: EstimationProblem, around: Array, rng: np.random.Generator) -> Array:
@@ -42,7 +42,7 @@ def inside(problem: EstimationProblem, start: Array) -> Array:
     Return start values whose free covariance matrices are not singular.
 
     A gradient method cannot leave a singular one, where the derivative by the unconstrained parameters
-    is zero. It is replaced by a mixture with the default start values, one part in a hundred.
+    is zero. It is replaced by a mixture with the default start values, one part in ten.
     """
     layout, out = problem.layout, np.array(start)
     matrices = layout.matrices(start)
@@ -61,6 +61,11 @@ def inside(problem: EstimationProblem, start: Array) -> Array:
 
 def _is_singular(block: AffineMatrix, cov: Array, size: Array | None) -> bool:
     rows = np.unique(block.rows)
-    if size is not None and any(np.any(np.diag(sigma)[rows] < _ZERO * size[rows]) for sigma in by_group(cov)):
-        return True
-    return not all(is_positive_definite(sigma[np.ix_(rows, rows)]) for sigma in by_group(cov))
+    for sigma in by_group(cov):
+        variance = np.diag(sigma)[rows]
+        if np.any(variance <= _ZERO * (size[rows] if size is not None else np.max(variance))):
+            return True
+        scale = np.sqrt(variance)
+        if np.linalg.eigvalsh(sigma[np.ix_(rows, rows)] / scale[:, None] / scale)[0] < _ZERO:
+            return True
+    return False

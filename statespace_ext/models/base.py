@@ -65,6 +65,7 @@ class StateSpaceModel(Fitting, OutOfSample, MLEModel):
             raise
         except ValueError as error:
             raise DataError("statsmodels refuses the data or their dates", got=error) from error
+        self.ssm.tolerance = 0.0  # of the steady state: absolute, so that it spoils data in small units
         state_exog = regressor_frame(state_exog, nobs, self.data.row_labels, "state_exog")
         self.regressor_names = {
             "exog": regressor_names(exog, "x"),
@@ -72,6 +73,7 @@ class StateSpaceModel(Fitting, OutOfSample, MLEModel):
         }
         self.state_exog = None if state_exog is None else np.asarray(state_exog)
         self.k_exog, self.k_state_exog = (len(names) for names in self.regressor_names.values())
+        self.ssm.tolerance = 0.0  # that of statsmodels is absolute: it would depend on the units of the data
         self._written_start: Initialization | None = None
         self._private: Smoother | None = None
 

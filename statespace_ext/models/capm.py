@@ -41,8 +41,8 @@ class CAPM(DynamicRegression):
         portfolios that cost nothing).
     alpha, beta : {"static", "random_walk", "ar1"}
         Dynamics; ``beta`` may be a mapping by factor.
-    **kwargs
-        ``obs_cov``, ``state_cov``, ``initialization``, ``dates``, ``freq``: see `DynamicRegression`.
+    obs_cov, state_cov, initialization, initial_state, initial_state_cov, dates, freq : optional
+        As in `DynamicRegression`.
 
     Raises
     ------
@@ -68,7 +68,13 @@ class CAPM(DynamicRegression):
         *,
         alpha: str = "static",
         beta: str | Mapping[str, str] = "random_walk",
-        **kwargs: Any,
+        obs_cov: Any = "unstructured",
+        state_cov: Any = "unstructured",
+        initialization: str = "diffuse",
+        initial_state: Any = None,
+        initial_state_cov: Any = None,
+        dates: Any = None,
+        freq: Any = None,
     ) -> None:
         if returns is None:
             raise DataError("The returns are missing", got="returns=None")
@@ -78,12 +84,23 @@ class CAPM(DynamicRegression):
         betas = dict(beta) if isinstance(beta, Mapping) else dict.fromkeys(factors, beta)
         if CONSTANT in betas:
             raise SpecificationError("beta names the constant", got=repr(beta), remedy="Use alpha=...")
-        super().__init__(endog, exog, dynamics={CONSTANT: alpha, **betas}, **kwargs)
+        super().__init__(
+            endog,
+            exog,
+            dynamics={CONSTANT: alpha, **betas},
+            obs_cov=obs_cov,
+            state_cov=state_cov,
+            initialization=initialization,
+            initial_state=initial_state,
+            initial_state_cov=initial_state_cov,
+            dates=dates,
+            freq=freq,
+        )
         self.has_risk_free = risk_free is not None
         self._given = {
             **{key: value for key, value in self._given.items() if key != "dynamics"},
             "alpha": alpha,
-            "beta": beta,
+            "beta": betas,
         }
         self.factors = factors
         self._has_names = isinstance(market, (pd.Series, pd.DataFrame))

@@ -81,6 +81,8 @@ def stationary_moments(transition: Array, intercept: Array, selected_cov: Array)
 
 def gaussian_objective(cov: Array, second_moment: Array, n: float = 1.0) -> float:
     """Return -1/2 [n log|cov| + tr(cov^{-1} M)], minus infinity where cov is not positive definite."""
+    if cov.size == 0:
+        return 0.0
     try:
         factor = scipy.linalg.cholesky(cov, lower=True)
     except (np.linalg.LinAlgError, ValueError):

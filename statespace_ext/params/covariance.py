@@ -227,8 +227,8 @@ class General:
         out[self._variances, self._variances] = 2.0 * unconstrained[self._variances]
         c, i, j = self._pairs.T
         out[c, c] = unconstrained[i] * unconstrained[j]
-        out[c, i] = unconstrained[c] * unconstrained[j]
-        out[c, j] = unconstrained[c] * unconstrained[i]
+        np.add.at(out, (c, i), unconstrained[c] * unconstrained[j])
+        np.add.at(out, (c, j), unconstrained[c] * unconstrained[i])
         return out
 
     def estimate(self, target: Array) -> None:

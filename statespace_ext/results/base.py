@@ -14,6 +14,7 @@ from statsmodels.tsa.statespace.mlemodel import MLEResults, MLEResultsWrapper
 from ..exceptions import DataError, SpecificationError, shown
 from ..inference.boundary import boundary_params
 from ..inference.information import ParamsCov, numerical_information, observed_information, params_covariance
+from ..inference.reduced_rank import reduced_rank_cov
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from ..statespace.compat import simulation_seed
 from ..statespace.validation import (
@@ -93,11 +94,30 @@ class StateSpaceResults(MLEResults):
                 steps = self.model.difference_steps(params, 0.02)
                 information = numerical_information(self._loglike_or_nan, params, index, steps)
         out = params_covariance(information, index, found.flat, len(params))
+        if cov_type == "oim" and self.boundary and not found.n_flat:
+            out = self._reduced_rank(out, params, index, steps)
         lost = [name for name in found.names if name not in self.identification.names]
         if lost:
             note = f"Without effect while a variance is zero, and without standard errors: {shown(lost)}."
             out = replace(out, notes=[note, *out.notes])
         return out
+
+    def _reduced_rank(self, held: ParamsCov, params: Array, index: Array, steps: Array) -> ParamsCov:
+        """Return the covariance in the model of lower rank, where one covariance matrix is singular."""
+        layout = self.model.layout
+        keys = {key for key in layout.covariances if set(layout.blocks[key].names) & set(self.boundary)}
+        if len(keys) != 1 or set(layout.blocks[next(iter(keys))].names) != set(self.boundary):
+            return held
+        try:
+            with self.model.preserved(), quiet():
+                found = reduced_rank_cov(self.model, layout, params, next(iter(keys)), index, steps)
+        except NOT_HERE:  # no score, or no finite one, a step away
+            return held
+        if found is None or not np.all(np.isfinite(found)):
+            return held
+        cov = np.full_like(held.cov, np.nan)
+        cov[np.ix_(index, index)] = found
+        return replace(held, cov=cov)
 
     def _loglike_or_nan(self, params: Array) -> float:
         try:

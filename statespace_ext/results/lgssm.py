@@ -83,6 +83,20 @@ class LGSSMResults(StateSpaceResults):
             at["initial_state_cov"] = np.diag(np.full(len(labels.states), np.inf))
         return {key: _frame(at[key], *axes[key], self.model._index) for key in axes}
 
+    def status_lines(self) -> list[str]:
+        """Return what `summary` says of the fit."""
+        lines = super().status_lines()
+        known = self.model.layout.blocks["initial_state_cov"]
+        exact = (
+            self.model._given["initialization"] == "estimated" and known.is_fixed and not np.any(known.fixed)
+        )
+        if exact and not self.model.private_smoother.missing[0].all() and self.boundary:
+            lines.append(
+                "The likelihood is unbounded: an unknown constant x_1 fits the first observation exactly as "
+                "its variance falls to zero. Put an empty (NaN) row first."
+            )
+        return lines
+
     @property
     def factors(self) -> Factors:
         """Smoothed and filtered factors."""

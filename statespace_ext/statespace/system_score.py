@@ -31,6 +31,7 @@ ALL = frozenset(
 )
 _SINGULAR = 1e-9
 _KAPPA = 1e5
+_CANCELS = 1e-9
 _OBSERVED = frozenset({"design", "obs_intercept", "obs_cov", "transition"})
 
 
@@ -282,6 +283,9 @@ def _diffuse_periods(
         seen = ~smoother.missing[t]
         e = np.where(seen, smoother.endog[t] - d - Z @ x, 0.0)
         if needed & {"design", "obs_intercept", "obs_cov"} and seen.any():
+            size = np.abs(Z) @ np.abs(x)  # e is a difference of numbers of this size
+            if np.any(np.diag(H)[seen] < _CANCELS * size[seen] ** 2):
+                raise _SingularInDiffusePeriodError
             precision = np.zeros((p, p))
             precision[np.ix_(seen, seen)] = _inverse(H[np.ix_(seen, seen)])
             derivative = {

@@ -147,7 +147,7 @@ def test_arguments_of_the_regression_go_through(sample: Raw) -> None:
         sample.returns, sample.market, sample.rate, beta="ar1", obs_cov="diagonal", state_cov="scalar",
         initialization="approximate_diffuse",
     )  # fmt: skip
-    assert model.param_names == ["obs_var.A1", "obs_var.A2", "ar1.MKT.A1", "ar1.MKT.A2", "state_var.MKT"]
+    assert model.param_names == ["ar1.MKT.A1", "ar1.MKT.A2", "obs_var.A1", "obs_var.A2", "state_var.MKT"]
     assert model.start_kind == "approximate_diffuse"
     known = {"initialization": "known", "initial_state": np.zeros(4), "initial_state_cov": np.eye(4)}
     assert sse.CAPM(sample.returns, sample.market, sample.rate, **known).start_kind == "known"

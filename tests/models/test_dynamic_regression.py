@@ -358,6 +358,20 @@ def test_nearly_singular_start_values(
         assert_allclose(res.llf, best.llf, rtol=0, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore::statespace_ext.ConvergenceWarning")
+@pytest.mark.parametrize("seed", range(5))
+def test_converged_means_at_a_maximum(data: Data, best: sse.DynamicRegressionResults, seed: int) -> None:
+    """From W_beta of low rank and any size: at the maximum, or said not to be."""
+    rng = np.random.default_rng(seed)
+    loading = rng.standard_normal((4, 1 + seed % 3)) * 10.0 ** rng.uniform(-3, 1)
+    start = {"obs_cov": random_cov(rng, 4, 40.0), "state_cov": loading @ loading.T + 1e-9 * np.eye(4)}
+    model = sse.DynamicRegression(*data, dynamics=BETA_MOVES)
+    for method in ("auto", "lbfgs"):
+        res = model.fit(start, method=method)
+        if res.converged:
+            assert_allclose(res.llf, best.llf, rtol=0, atol=1e-5, err_msg=method)
+
+
 def test_default_fit_is_not_below_the_best_of_200_random_starts(best: sse.DynamicRegressionResults) -> None:
     stored = json.loads(RANDOM_STARTS.read_text(encoding="utf-8"))
     assert stored["starts"] == 200
