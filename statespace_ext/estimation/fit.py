@@ -28,6 +28,7 @@ from .optimize import (
 from .problem import EstimationProblem
 from .progress import reporter
 from .random_starts import inside, random_start
+from .saddle import lifted
 
 METHODS = ("auto", "em", "newton", *SCIPY_METHODS)
 _MAXITER = 500
@@ -36,6 +37,7 @@ _EM_TOLERANCE_BEFORE_GRADIENT = 1e-5
 _SMOOTH_ENOUGH = 1e-4
 """Scaled score below which Newton polishing would change nothing that is reported."""
 _SAME_MAXIMUM = 1e-4
+_ESCAPES = 4
 
 
 @dataclass(frozen=True)
@@ -225,20 +227,40 @@ def _one_start(problem: EstimationProblem, start: Array, request: FitRequest) ->
             maxiter = max(maxiter - em.iterations, 0)
         method = "lbfgs" if request.method == "auto" else request.method
         method = method if maxiter else "newton"  # which stops where it starts; scipy's take a step
-        optimum = maximise_likelihood(
-            problem,
-            start,
-            method,
-            maxiter,
-            request.options,
-            _full_callback(problem, request.callback),
-            report,
-        )
+        optimum = _gradient_method(problem, start, method, maxiter, request, report)
     rough = optimum.score_norm > _SMOOTH_ENOUGH
     left = maxiter - optimum.iterations
     if request.method == "auto" and rough and 0 < len(start) <= POLISH_UP_TO and left > 0:
         optimum = polish(problem, optimum, left)
     return _from_gradient(request, em, optimum)
+
+
+def _gradient_method(
+    problem: EstimationProblem,
+    start: Array,
+    method: str,
+    maxiter: int,
+    request: FitRequest,
+    report: Callable[[int, float], object] | None,
+) -> Optimum:
+    """Run a gradient method, and again from off a singular covariance matrix where that is no maximum."""
+    callback = _full_callback(problem, request.callback)
+    optimum = maximise_likelihood(problem, start, method, maxiter, request.options, callback, report)
+    for _ in range(_ESCAPES):
+        left = maxiter - optimum.iterations
+        away = lifted(problem, optimum.params) if left > 0 and len(start) else None
+        if away is None:
+            break
+        again = maximise_likelihood(problem, away, method, left, request.options, callback, report)
+        if not again.llf > optimum.llf:
+            break
+        optimum = replace(
+            again,
+            iterations=optimum.iterations + again.iterations,
+            evaluations=optimum.evaluations + again.evaluations,
+            path=optimum.path + again.path,
+        )
+    return optimum
 
 
 def _full_callback(

@@ -94,7 +94,8 @@ class StateSpaceModel(Fitting, OutOfSample, MLEModel):
 
     def variance_sizes(self, params: Array) -> dict[str, Array]:
         """Return, by covariance block, the size that each variance would have if it explained the data."""
-        return {"obs_cov": np.nanvar(self.endog, axis=0)}
+        seen = [series[~np.isnan(series)] for series in self.endog.T]
+        return {"obs_cov": np.array([np.var(series) if len(series) else 0.0 for series in seen])}
 
     def check_sample(self) -> None:
         """Raise `DataError` where the sample cannot support the model."""
@@ -312,17 +313,19 @@ class StateSpaceModel(Fitting, OutOfSample, MLEModel):
         """
         Return steps for differences at a full parameter vector.
 
-        A step is a share of the standard error that complete data would give, whatever the units of the
-        data; where that is not known, a share of the parameter.
+        A step is a share of the standard error that complete data would give, or of a tenth of the
+        parameter where that is more (without noise the first is zero), whatever the units of the data.
         """
         problem = EstimationProblem(self, {})
         try:
             with quiet():
                 information = problem.updates.information(params, problem.moments(params))
         except NOT_HERE:
-            return step_sizes(params)
+            information = np.zeros(len(params))
         known = np.isfinite(information) & (information > 0)
-        return np.where(known, share / np.sqrt(np.where(known, information, 1.0)), step_sizes(params))
+        errors = np.where(known, 1.0 / np.sqrt(np.where(known, information, 1.0)), 0.0)
+        size = np.maximum(errors, 0.1 * np.abs(params))
+        return np.where(size > 0, share * size, step_sizes(params, 0.1 * share))
 
 
 _FOREIGN = Initialization(1, "diffuse")

@@ -299,7 +299,7 @@ class LGSSM(StateSpaceModel):
         design = self.layout.matrices(params)["design"]
         out = super().variance_sizes(params)
         loadings = np.abs(design if design.ndim == 2 else design[:, :, 0])
-        tiny = np.finfo(float).tiny
+        tiny = 1e-100
         implied = np.array([np.max(out["obs_cov"]) / max(np.max(column) ** 2, tiny) for column in loadings.T])
         if self.k_factors == 1:  # with several factors the largest variance is the measure
             out["state_cov"] = implied

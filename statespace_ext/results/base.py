@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from statsmodels.stats.diagnostic import acorr_ljungbox
 from statsmodels.tsa.statespace.mlemodel import MLEResults, MLEResultsWrapper
 
 from ..exceptions import DataError, SpecificationError, shown
@@ -83,7 +84,7 @@ class StateSpaceResults(MLEResults):
 
     def _compute_cov(self, cov_type: str) -> ParamsCov:
         params = np.asarray(self.params, dtype=float)
-        if cov_type == "none":
+        if cov_type == "none" or self._dependence():
             return ParamsCov(np.full((len(params),) * 2, np.nan), 0, [])
         found, index = self._found_inside, self._found_inside.free
         with self.model.preserved(), quiet():
@@ -275,18 +276,38 @@ class StateSpaceResults(MLEResults):
             return ""
         return (
             f"Linearly dependent series: {shown(names)}. Their forecast errors have a singular covariance, "
-            "and the log-likelihood has no maximum."
+            "and the log-likelihood has no maximum: no standard errors."
         )
 
     def summary(self, *args: Any, **kwargs: Any) -> Any:
         """Return the summary of statsmodels, with the status of the fit below it."""
         cov = self.params_cov
-        out = super().summary(*args, **kwargs)
+        with quiet():  # criteria and tests of very short samples
+            out = super().summary(*args, **kwargs)
         note = [self.cov_kwds.get("description", "")] if cov is not None else []
         out.extra_txt = None
         lines = [line for line in note + self.status_lines() if line]
         out.add_extra_txt([f"[{i + 1}] {line}" for i, line in enumerate(lines)])
         return out
+
+    def test_serial_correlation(
+        self, method: str | None = None, df_adjust: bool = False, lags: Any = None
+    ) -> Array:
+        """Test residuals for autocorrelation, as statsmodels does; missing ones are left out."""
+        errors = self.filter_results.standardized_forecasts_error
+        if errors is None or not np.isnan(errors).any():
+            return super().test_serial_correlation(method, df_adjust, lags)
+        first = max(self.loglikelihood_burn, self.nobs_diffuse)
+        if lags is None:
+            lags = min(10, (self.nobs - first) // 5)
+        model_df = max(0, self.df_model - self.k_diffuse_states - 1) if df_adjust else 0
+        box_pierce = method == "boxpierce"
+        out = []
+        for series in errors[:, first:]:
+            seen = series[~np.isnan(series)]
+            table = acorr_ljungbox(seen, lags=lags, boxpierce=box_pierce, model_df=model_df)
+            out.append(np.asarray(table)[:, [2, 3] if box_pierce else [0, 1]].T)
+        return np.array(out)
 
     # -- prediction and simulation ---------------------------------------------------------------------
 

@@ -122,7 +122,7 @@ CASES: dict[str, tuple[dict[str, Any], Check]] = {
     ),
     "joint": ({"dynamics": BOTH_MOVE, "state_cov": "joint"}, lambda V, W: bool(np.all(W != 0))),
 }  # fmt: skip
-# W with zeros between and within regressors: here it has maxima less than 1e-4 apart, see the test of its own.
+# W with zeros between and within regressors: maxima less than 1e-4 apart here, so a test of its own
 JOINT_WITH_ZEROS = {"dynamics": BOTH_MOVE, "state_cov": JOINT_PATTERN}
 every_case = pytest.mark.parametrize("name", CASES)
 

@@ -957,6 +957,8 @@ def sound(res: Any) -> str:
     params, bse = np.asarray(res.params), np.asarray(res.bse)
     assert np.all(np.isfinite(params)) and np.isfinite(res.llf)
     assert not np.any(np.isinf(bse)) and not np.any(bse < 0)
+    size = np.maximum(np.abs(params), 1e-3 * np.max(np.abs(params), initial=0.0))
+    assert not np.any(bse > 1e4 * size), "absurd standard errors"
     text = res.summary().as_text()
     assert re.search(r"\[\d\] (Converged|NOT CONVERGED): method ", text)
     assert ("At a boundary" in text) == bool(res.boundary)
@@ -1048,6 +1050,20 @@ def test_dependent_series_have_no_maximum(endog: np.ndarray, k: int, spec: dict,
         assert "the log-likelihood has no maximum" in " ".join(text.split()) and np.all(np.isnan(res.bse))
 
 
+@not_converged
+@pytest.mark.parametrize("method", ["bfgs", "cg", "newton", "nm", "powell"])
+@pytest.mark.parametrize("columns", [[0], [0, 0, 1]])
+def test_other_methods_at_a_boundary(method: str, columns: list[int]) -> None:
+    sound(sse.LGSSM(Y[:, columns], 1, identification="triangular").fit(method=method, maxiter=5))
+
+
+@not_converged
+def test_random_starts_of_a_degenerate_model() -> None:
+    for endog in (Y[:, :1], Y[:, [0, 0, 1]]):
+        res = sse.LGSSM(endog, 1, identification="triangular").fit(n_starts=3, rng=0)
+        assert "of 3 starts reached the best log-likelihood" in sound(res)
+
+
 PERFECT: dict[str, dict[str, Any]] = {
     "a trend": {
         "endog": np.arange(60.0), "obs_intercept": "zero", "state_intercept": "free",
@@ -1112,6 +1128,24 @@ def test_nearly_everything_missing(method: str) -> None:
 @pytest.mark.parametrize(("n", "k", "p"), [(4, 1, 3), (6, 1, 3), (12, 2, 3), (5, 1, 1), (12, 4, 2)])
 def test_short_samples(n: int, k: int, p: int, method: str) -> None:
     sound(sse.LGSSM(Y[:n, :p], k).fit(method=method))
+
+
+def test_samples_without_information_have_a_summary() -> None:
+    """All missing, all zero, a single row: results at given parameters, without a warning."""
+    built = model()
+    for endog in (np.full((5, 3), NAN), np.zeros((5, 3)), Y[:1], changed(NAN, slice(None), 1)):
+        res = built.clone(endog).smooth(built.start_params)
+        assert "State" in res.summary().as_text() and np.all(np.isfinite(res.forecast(2)))
+
+
+@pytest.mark.parametrize("cov_type", ["oim", "approx"])
+def test_standard_errors_beside_a_boundary(cov_type: str) -> None:
+    """They are those of the model with the variance fixed at zero."""
+    y = Y[:, 0]
+    res = sse.LGSSM(y, 1, identification="triangular").fit(cov_type=cov_type)
+    inside = sse.LGSSM(y, 1, identification="triangular", obs_cov="zero").fit()
+    assert np.isnan(res.bse[-1])
+    assert_allclose(res.bse[:-1], inside.bse, rtol=1e-3)
 
 
 def test_nothing_to_estimate() -> None:
