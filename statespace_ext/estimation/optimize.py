@@ -31,6 +31,7 @@ OPTIONS = {
 }
 """Options of `scipy.optimize.minimize` that a user may set."""
 _WITHOUT_GRADIENT = ("nm", "powell")
+_LEAST_SHARE = 0.03
 _NEWTON_STEPS = 25
 POLISH_UP_TO = 80
 """Newton steps cost two smoother passes a parameter; above this many they are left out."""
@@ -175,7 +176,27 @@ def parameter_scale(problem: EstimationProblem, params: Array) -> Array:
         jacobian = transform.jacobian(z[places])
         out[places] = np.einsum("ij,i,ij->j", jacobian, information[places], jacobian)
     good = np.isfinite(out) & (out > 0)
-    return np.where(good, 1.0 / np.sqrt(np.where(good, out, 1.0)), fallback)
+    scale = np.where(good, 1.0 / np.sqrt(np.where(good, out, 1.0)), fallback)
+    return np.maximum(scale, _smallest_scale(problem, params))
+
+
+def _smallest_scale(problem: EstimationProblem, params: Array) -> Array:
+    """
+    Return the least scale of roots and Cholesky factors, zero for other parameters.
+
+    Complete data know a variance near zero to a hair, the data at hand do not: the least scale of a row is
+    the root of the variance that would explain the data, over the number of periods.
+    """
+    layout = problem.layout
+    out = np.zeros(len(layout))
+    sizes = problem.model.variance_sizes(problem.full(params))
+    nobs = len(problem.smoother.endog)
+    for key in layout.structures:
+        if key in sizes and key not in layout.untransformed:
+            root = np.sqrt(np.minimum(sizes[key], 1e100) / nobs)
+            rows = np.maximum(layout.blocks[key].rows, layout.blocks[key].columns)
+            np.maximum.at(out, layout.index[key], _LEAST_SHARE * root[rows])
+    return out
 
 
 def maximise_likelihood(
