@@ -101,8 +101,9 @@ class EstimationProblem:
 
     def _certain(self, matrices: Mapping[str, Array]) -> bool:
         """Tell whether a series has neither noise nor loadings (of which statsmodels' likelihood is zero)."""
-        design = matrices.get("design")
-        if design is None or design.ndim == 3 or matrices["obs_cov"].ndim == 3:
+        design = matrices["design"]
+        elsewhere = self.layout.blocks["design"].is_fixed and not np.any(design)  # regressors
+        if elsewhere or design.ndim == 3 or matrices["obs_cov"].ndim == 3:
             return False
         return bool(np.any((np.diag(matrices["obs_cov"]) == 0) & ~np.any(design, axis=1)))
 

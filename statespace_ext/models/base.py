@@ -19,6 +19,7 @@ from ..numerics.differences import central_differences, step_sizes
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from ..params.layout import ParameterLayout, checked_values
 from ..params.parse import check_covariance
+from ..statespace.compat import require_exact_diffuse
 from ..statespace.smoother import Smoother
 from ..statespace.system import System, write
 from ..statespace.system_score import ALL, SystemScore, system_score
@@ -245,6 +246,13 @@ class StateSpaceModel(Fitting, OutOfSample, MLEModel):
             # of exact-diffuse starts: the covariance of the measurement disturbances, which nothing here uses
             warnings.filterwarnings("ignore", "The univariate filtering approach diagonalized")
             return super().smooth(params, *args, **kwargs)
+
+    def _wrap_results(self, params: Any, result: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return results of a filter pass, unless statsmodels has it wrong."""
+        start = self.ssm.initialization
+        if start is self._written_start and start is not None and start.initialization_type == "diffuse":
+            require_exact_diffuse(self.endog, self.system(np.asarray(params, dtype=float)).obs_cov)
+        return super()._wrap_results(params, result, *args, **kwargs)
 
     @property
     def private_smoother(self) -> Smoother:

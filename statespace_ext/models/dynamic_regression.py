@@ -21,7 +21,7 @@ from ..inference.identification import Identification
 from ..numerics.linear_algebra import STABILITY_LIMIT, Array, stationary_moments
 from ..params.layout import ParameterLayout
 from ..results.dynamic_regression import DynamicRegressionResults, DynamicRegressionResultsWrapper
-from ..statespace.compat import require_diffuse_regressors, require_exact_diffuse
+from ..statespace.compat import require_diffuse_regressors
 from ..statespace.system import System
 from ..statespace.system_score import SystemScore
 from ..statespace.validation import (
@@ -283,7 +283,6 @@ class DynamicRegression(StateSpaceModel):
         """Return results of a filter pass, unless statsmodels has it wrong."""
         if self.start_kind == "diffuse" and self.ssm.initialization is self._written_start:
             self._require_diffuse_regressors()
-            require_exact_diffuse(self.endog, self.system(np.asarray(params)).obs_cov)
         return super()._wrap_results(params, result, *args, **kwargs)
 
     @property

@@ -122,7 +122,8 @@ class Fitting:
         Parameters
         ----------
         start_params : array_like, Series, dict, optional
-            A flat array; values by parameter name; or a dict of matrices by name ("design", ...).
+            A flat array; values by parameter name; or a dict of matrices by name ("design", ...). Singular
+            covariance matrices are moved inside by a part of the default ones, except for method="em".
         transformed, includes_fixed : bool
             As in `MLEModel.fit`; ``transformed`` has no effect, since parameters are variances and
             covariances themselves.
