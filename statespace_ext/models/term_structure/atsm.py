@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -138,7 +139,11 @@ class ATSM(StateSpaceModel):
         )
         self.layout: ParameterLayout = build_layout(given, self.norm, panel.labels, panel.weights)
         k = panel.k_factors
-        super().__init__(panel.endog, k, k, {**given, "portfolio_weights": panel.given_weights}, dates=dates, freq=freq)
+        given["portfolio_weights"] = panel.given_weights
+        with warnings.catch_warnings():
+            # steps of any length are the model's own business: dates without a frequency do no harm
+            warnings.filterwarnings("ignore", "A date index has been provided, but it")
+            super().__init__(panel.endog, k, k, given, dates=dates, freq=freq)
         self.k_factors, self.start_kind = k, initialization
         self.ssm["selection"] = np.eye(k)
 

@@ -179,7 +179,7 @@ def inferred_steps(index: Any) -> Array:
     days = np.diff(index.values) / np.timedelta64(1, "D")
     if np.all(days == 7.0):
         return np.array(1.0 / 52.0)
-    weekdays = index.weekday.to_numpy()
+    weekdays = (index.values.astype("datetime64[D]").astype(int) + 3) % 7  # Monday is 0
     if np.all(weekdays < 5) and np.all(days == np.where(weekdays[:-1] == 4, 3.0, 1.0)):
         return np.array(1.0 / 252.0)
     return _one_if_equal(days / DAYS_IN_A_YEAR)
