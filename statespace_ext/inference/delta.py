@@ -11,7 +11,9 @@ from ..numerics.differences import step_sizes
 from ..numerics.linear_algebra import Array
 
 
-def delta_method(function: Callable[[Array], Array], params: Array, cov: Array) -> tuple[Array, Array]:
+def delta_method(
+    function: Callable[[Array], Array], params: Array, cov: Array, steps: Array | None = None
+) -> tuple[Array, Array]:
     """
     Return the values of a function and their standard errors.
 
@@ -23,9 +25,11 @@ def delta_method(function: Callable[[Array], Array], params: Array, cov: Array) 
         Estimates.
     cov : ndarray
         Their covariance, NaN where not available: a value that depends on such a parameter has NaN.
+    steps : ndarray, optional
+        Steps of the differences; by default a small share of each parameter.
     """
     value = np.asarray(function(params))
-    steps = step_sizes(params)
+    steps = step_sizes(params) if steps is None else steps
     jacobian = np.empty((len(value), len(params)))
     for i in range(len(params)):
         move = np.zeros(len(params))
