@@ -1,4 +1,4 @@
-"""The exponential of an affine generator and its quadratic integral, at many times at once, with derivatives."""
+"""The exponential of an affine generator and its quadratic integral, at many times at once; derivatives."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class AffineFlow:
 
         E(2h) = E(h) E(h),    W(2h) = W(h) + E(h) W(h) E(h)'.
 
-    Nothing is inverted, and no growing exponential meets a decaying one: M may be singular, defective, with complex
-    roots or stiff. What is doubled is E - I, so that small elements of it keep all their digits.
+    Nothing is inverted, and no growing exponential meets a decaying one: M may be singular, defective, with
+    complex roots or stiff. What is doubled is E - I, so that small elements of it keep all their digits.
 
     Parameters
     ----------
@@ -36,6 +36,11 @@ class AffineFlow:
         N, symmetric.
     times : ndarray, (m,)
         t, positive.
+
+    Raises
+    ------
+    ParameterError
+        If a time is not positive, or a time or M is not finite.
 
     Attributes
     ----------
@@ -90,15 +95,24 @@ def _transposed(stack: Array) -> Array:
 
 def _first_step(generator: Array, times: Array) -> tuple[float, int]:
     """Return the first step of the longest time, and how many doublings make it that time."""
+    longest = float(times.max(initial=-math.inf))
+    if not (times.min(initial=math.inf) > 0 and math.isfinite(longest)):
+        wrong = times[~((times > 0) & np.isfinite(times))]
+        raise ParameterError(
+            "A time is not a positive number" if times.size else "There are no times",
+            got=wrong[0] if times.size else None,
+            expected="finite times above 0",
+            remedy="Pass maturities and steps in years.",
+        )
     size = np.abs(generator[:-1, :-1])
     rate = float(min(size.sum(axis=0).max(), size.sum(axis=1).max()))
-    longest = float(times.max())
-    if not (math.isfinite(rate) and math.isfinite(longest)):
+    if not math.isfinite(rate):
         raise ParameterError(
-            "The drift matrix or a time is not finite", got=longest if math.isfinite(rate) else rate
+            "The drift matrix is not finite",
+            got=generator[:-1, :-1].tolist(),
+            expected="finite elements",
+            remedy="Look at the parameters: one of them is infinite or not a number.",
         )
-    if not times.min() > 0:
-        raise ParameterError("A time is not positive", got=float(times.min()), expected="times above 0")
     doublings = max(0, math.ceil(math.log2(max(rate * longest, 1e-300) / LARGEST_RATE)))
     return longest / 2.0**doublings, doublings
 

@@ -1,5 +1,5 @@
 """
-Zero-coupon yields when the short rate is affine in a Gaussian process: loadings at all maturities, derivatives.
+Zero-coupon yields when the short rate is affine in a Gaussian process: loadings, and their derivatives.
 
 Under the pricing measure dX = (kappa - K X) dt + Sigma dW and r = delta_0 + delta_1'X. The price of a zero is
 P(tau) = exp(a(tau) + b(tau)'X) with
@@ -32,10 +32,13 @@ def loadings(
     K : ndarray, (k, k)
         Mean reversion under the pricing measure; any matrix.
     kappa : ndarray, (k,)
+        Drift at X = 0.
     cov : ndarray, (k, k)
         Sigma Sigma'.
     delta_0 : float
+        The short rate at X = 0.
     delta_1 : ndarray, (k,)
+        Its loadings on X.
     tau : ndarray, (m,)
         Maturities, positive, in the units of time of K.
 
@@ -149,8 +152,8 @@ def expected_rate_loadings(
 
         (1/tau) int_0^tau E[r_s | X_0 = x] ds = A + B x
 
-    the yields without convexity. Under (K, kappa) of the physical measure, what a yield exceeds this by is its term
-    premium.
+    the yields without convexity. Under (K, kappa) of the physical measure, what a yield exceeds this by is its
+    term premium.
 
     Parameters
     ----------

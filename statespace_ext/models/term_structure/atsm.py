@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 
 from ...em.numerical import ElementScore, NumericalUpdates
+from ...estimation.fit import FitRequest, FitResult
 from ...estimation.problem import EstimationProblem
 from ...inference.identification import Identification
 from ...numerics.bond_pricing import loadings, loadings_pullback
-from ...numerics.linear_algebra import Array
+from ...numerics.linear_algebra import Array, quiet
 from ...numerics.ornstein_uhlenbeck import discretise, discretise_pullback, stationary_moments
 from ...numerics.stationary import stationary_pullback
 from ...params.layout import ParameterLayout
@@ -23,9 +24,10 @@ from ...statespace.system_score import SystemScore
 from ...statespace.validation import check_same_columns, check_series, endog_frame
 from ..base import StateSpaceModel
 from .declaration import build_layout, normalisation
-from .dynamics import Dynamics, Pricing, risk_neutral_to_physical, risk_neutral_to_physical_pullback
+from .dynamics import Dynamics, Pricing, require_no_aliasing, risk_neutral_to_physical, risk_neutral_to_physical_pullback
 from .identification import Normalisation, Values
 from .panel import Panel, parse_panel
+from .estimation import estimate_term_structure
 from .starts import candidates
 
 
@@ -44,6 +46,9 @@ class ATSM(StateSpaceModel):
     transition are exact. The price of risk is :math:`\Lambda_t = \lambda_0 + \lambda_1 X_t`, with
     :math:`dW_Q = dW_P + \Lambda_t dt`: :math:`K_Q = K_P + \Sigma\lambda_1` and
     :math:`\kappa_Q = \kappa_P - \Sigma\lambda_0` (Duffee 2002). Sigma is lower triangular.
+
+    Dynamics that turn half round or more from one date to the next are ruled out (their eigenvalues have
+    imaginary parts beyond pi / dt): the data cannot tell them from slower ones.
 
     Parameters
     ----------
@@ -213,6 +218,7 @@ class ATSM(StateSpaceModel):
     def system_at(self, at: Values) -> System:
         """Return the state-space matrices at the values of all blocks."""
         both = self.dynamics_at(at)
+        require_no_aliasing(both.K_P, float(np.max(self.panel.steps)))
         A, B = self._loadings(both, self.panel.maturities)
         step = discretise(both.K_P, both.kappa_P, both.cov, self.panel.steps)
         m, k = self.panel.n_observed, self.k_factors
@@ -282,6 +288,50 @@ class ATSM(StateSpaceModel):
     def start_params(self) -> Array:
         """Default start values."""
         return candidates(self)[0]
+
+    def estimate(self, request: FitRequest) -> FitResult:
+        """Check the sample and run a fit; the model is left as it was."""
+        self.check_sample()
+        with self.preserved(), quiet():
+            return estimate_term_structure(self, request)
+
+    def fit(self, start_params: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """
+        Estimate the parameters.
+
+        Parameters
+        ----------
+        start_params, *args, **kwargs
+            As for `LGSSM.fit`, except for ``method``:
+
+            - "auto" (default): several starts from the cross-section, those that fall behind dropped, then the
+              exact Kalman likelihood with its exact score. ``n_starts`` adds random starts.
+            - "mle": the same from one start.
+            - "em": monotone EM, whose M-step maximises the expected log-likelihood over all parameters but
+              those of ``obs_cov`` numerically, and over these in closed form.
+            - "two-step": least squares, Q from the cross-section and then P from a regression of the factors
+              that it implies. A start, a quick answer: not the maximum of the likelihood.
+            - "jsz": the likelihood concentrated as by Joslin, Singleton & Zhu, for
+              ``obs_cov="exact-portfolios"``; the maximum with ``initialization="diffuse"``, else its start.
+
+        Returns
+        -------
+        ATSMResults
+
+        Raises
+        ------
+        UnsupportedError
+            If the method does not serve the model.
+        """
+        return super().fit(start_params, *args, **kwargs)
+
+    def normalised(self, params: Array) -> Array:
+        """Return the vector of the same model with the order and signs that the normalisation names."""
+        at = self.norm.normalised(self.layout.matrices(params))
+        out = self.layout.project(at, params)
+        found = self.layout.matrices(out)
+        same = all(np.allclose(found[key], at[key], rtol=1e-9, atol=1e-12) for key in at)
+        return out if same else params
 
     def updates(self, layout: ParameterLayout) -> NumericalUpdates:
         """Return the updates of EM for a layout of the free parameters."""

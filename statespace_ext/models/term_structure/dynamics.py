@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg
 
+from ...exceptions import ParameterError
 from ...numerics.linear_algebra import Array, symmetrize
 from ...params.covariance import semidefinite_cholesky
 
@@ -33,6 +34,22 @@ class Dynamics:
     kappa_P: Array
     cov: Array
     pricing: Pricing
+
+
+def require_no_aliasing(K: Array, dt: float) -> None:
+    """
+    Refuse dynamics that turn half round or more within a step.
+
+    exp(-K dt) is the same for eigenvalues whose imaginary parts differ by 2 pi / dt: observed every dt years,
+    a process cannot be told from faster ones, up to what the prices say of Sigma. Only the slowest is admitted.
+    """
+    turns = float(np.max(np.abs(np.linalg.eigvals(K).imag)))
+    if not turns * dt < np.pi:
+        raise ParameterError(
+            "The P-dynamics turn half round or more between dates",
+            got=f"an eigenvalue of K_P with imaginary part {turns:.4g}",
+            expected=f"less than pi / dt = {np.pi / dt:.4g}",
+        )
 
 
 def risk_neutral_to_physical(

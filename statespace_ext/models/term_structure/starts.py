@@ -23,6 +23,7 @@ _LEAST_ROOT, _LARGEST_ROOT = 0.02, 20.0
 """P-roots a year that start values keep to."""
 _ROOTS = ((0.01, 0.3, 1.0), (0.02, 0.5, 2.5), (0.05, 0.6, 0.7), (0.002, 0.1, 0.5), (0.03, 1.0, 6.0))
 _DECAYS = np.exp(np.linspace(np.log(0.08), np.log(4.0), 40))
+_FAST_ROOT = 30.0
 _LEAST_ERROR = 1e-5
 
 
@@ -53,6 +54,37 @@ def candidates(model: Any) -> list[Array]:
         X = model.endog[:, :m]
         found = [Candidate(observed(norm, X, y, panel.maturities, steps), X)]
     return [assembled(model, start, y, steps) for start in found]
+
+
+def variants(model: Any, base: list[Array]) -> list[Array]:
+    """
+    Return starts that lead to other maxima: the candidates, each with one factor that reverts fast, and with
+    other Q-roots.
+
+    Likelihoods of term structure models have several maxima: a factor may follow the persistent moves of the
+    curve, or its short-lived ones.
+    """
+    out = list(base)
+    for params in base[:2]:
+        out += [fast for j in range(model.k_factors) for fast in _fast(model, params, j)]
+    return out
+
+
+def _fast(model: Any, params: Array, j: int) -> list[Array]:
+    """Return parameters with a P-root of factor j that reverts within a month or two, its variance kept."""
+    layout = model.layout
+    at = layout.matrices(params)
+    if "K_P" not in at:
+        return []
+    K, cov = np.array(at["K_P"]), np.array(at["state_cov"])
+    mean = np.linalg.solve(K, at["kappa_P"])
+    root = _FAST_ROOT / np.sqrt(max(K[j, j], 1e-3) / _FAST_ROOT + 1.0)
+    if not layout.blocks["state_cov"].is_fixed:
+        cov[j] *= np.sqrt(root / max(K[j, j], 1e-3))
+        cov[:, j] *= np.sqrt(root / max(K[j, j], 1e-3))
+    K[j, j] = root
+    at = {**at, "K_P": K, "kappa_P": K @ mean, "state_cov": cov}
+    return [layout.project(at, params)]
 
 
 # -- the cross-section -------------------------------------------------------------------------------------
@@ -110,7 +142,7 @@ def portfolios(norm: Portfolios, y: Array, dt: float) -> list[Candidate]:
     for cost, roots in found:
         if cost < 4.0 * found[0][0]:
             at = {"roots_Q": roots[:, None], "k_inf": np.zeros((1, 1)), "state_cov": cov}
-            out.append(Candidate({"roots_Q": at["roots_Q"], "k_inf": _drift(norm, at, y, P)}, P))
+            out.append(Candidate({"roots_Q": at["roots_Q"], "k_inf": mean_fit(norm, at, y, P)}, P))
     return out
 
 
@@ -127,7 +159,7 @@ def portfolio_loadings(norm: Portfolios, roots: Array) -> Array | None:
         return None
 
 
-def _drift(norm: Portfolios, at: Values, y: Array, P: Array) -> Array:
+def mean_fit(norm: Portfolios, at: Values, y: Array, P: Array) -> Array:
     """Return the k_inf that fits the mean yields best: A is affine in it."""
 
     def intercept(k_inf: float) -> Array:
