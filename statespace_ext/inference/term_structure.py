@@ -168,7 +168,10 @@ def shock_responses(dynamics: Dynamics, slope: Array, shocks: Array, horizons: A
     ndarray, (q, h, m)
     """
     k = len(slope[0])
-    Phi = discretise(dynamics.K_P, np.zeros(k), np.zeros((k, k)), horizons).transition
+    Phi = np.tile(np.eye(k), (len(horizons), 1, 1))
+    later = horizons > 0
+    if np.any(later):
+        Phi[later] = discretise(dynamics.K_P, np.zeros(k), np.zeros((k, k)), horizons[later]).transition
     return np.einsum("mi,hij,jq->qhm", slope, Phi, shocks)
 
 

@@ -49,8 +49,8 @@ class ImpliedRates:
         return self._implied(lambda c: c.yields(tau), tau, date, param_uncertainty, "maturity")
 
     def forward_curve(self, maturities: Any, date: Any = None, *, param_uncertainty: bool = False) -> Rates:
-        """Return instantaneous forward rates f(tau) = d(tau y(tau))/dtau; as `yield_curve`, from maturity zero."""
-        tau = years(maturities, "maturities", zero=True)
+        """Return instantaneous forward rates f(tau) = d(tau y(tau))/dtau; as `yield_curve`."""
+        tau = years(maturities, "maturities")
         return self._implied(lambda c: c.forwards(tau), tau, date, param_uncertainty, "maturity")
 
     @property
@@ -75,7 +75,7 @@ class ImpliedRates:
         param_uncertainty : bool
             Whether standard deviations include the uncertainty of the parameters.
         """
-        h = years(horizon, "horizon", zero=not average)
+        h = years(horizon, "horizon")
         return self._implied(
             lambda c: c.average_short_rate(h) if average else c.short_rate_ahead(h),
             h, date, param_uncertainty, "horizon",
@@ -129,7 +129,7 @@ class ImpliedRates:
         "expected": f(tau) - E_t[r_{t+tau}]; "risk-neutral": less the risk-neutral forward rate. Averaged over
         maturities from zero, it is the term premium.
         """
-        tau, neutral = years(maturity, "maturity", zero=True), self._neutral(definition)
+        tau, neutral = years(maturity, "maturity"), self._neutral(definition)
         return self._implied(
             lambda c: c.forward_premium(tau, neutral), tau, date, param_uncertainty, "maturity"
         )

@@ -56,7 +56,9 @@ def forecast(results: Any, h: Array, index: pd.Index, maturities: Any) -> Rates:
     model, params = results.model, np.asarray(results.params, dtype=float)
     if results.filtered_state is None:
         raise SpecificationError(
-            "The factors were not computed", got="a fit with low_memory=True", remedy="Call `model.smooth(res.params)`."
+            "The factors were not computed",
+            got="a fit with low_memory=True",
+            remedy="Call `model.smooth(res.params)`.",
         )
     at = model.dynamics(params)
     last, cov = results.filtered_state[:, -1], results.filtered_state_cov[:, :, -1]
@@ -90,9 +92,7 @@ def responses(results: Any, horizons: Any, maturities: Any, impulse: Any) -> pd.
         shocks, names = shocks[:, None], ["impulse"]
     values = shock_responses(at, Curves(at, model.convexity).yields(tau).slope, shocks, h)
     index = pd.MultiIndex.from_product([names, h], names=["shock", "horizon"])
-    return pd.DataFrame(
-        values.reshape(-1, len(tau)), index=index, columns=pd.Index(tau, name="maturity")
-    )
+    return pd.DataFrame(values.reshape(-1, len(tau)), index=index, columns=pd.Index(tau, name="maturity"))
 
 
 def following(model: Any, endog: Any) -> pd.DataFrame:
@@ -159,7 +159,8 @@ class NewData:
 
     def get_prediction(self, start: Any = None, end: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Return predictions, as `MLEResults.get_prediction`; inside the sample where dates are irregular."""
-        self._check_inside(self.model._get_prediction_index(start or 0, end)[2])
+        beyond = isinstance(end, (int, np.integer)) and end >= self.model.nobs
+        self._check_inside(int(end) - self.model.nobs + 1 if beyond else 0)
         return super().get_prediction(start, end, *args, **kwargs)  # type: ignore[misc]
 
     def simulate(self, nsimulations: int, *args: Any, **kwargs: Any) -> Any:

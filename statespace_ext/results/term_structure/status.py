@@ -22,7 +22,9 @@ def matrix_lines(model: Any, values: Mapping[str, Array]) -> list[str]:
         if is_singular(values[f"K_{measure}"]):
             lines.append(f"theta_{measure} does not exist: K_{measure} is singular. kappa_{measure} does.")
     if not model.norm.arbitrage_free:
-        lines.append("lambda_0 and lambda_1 do not exist: the dynamic Nelson-Siegel model has no prices of risk.")
+        lines.append(
+            "lambda_0 and lambda_1 do not exist: the dynamic Nelson-Siegel model has no prices of risk."
+        )
     elif np.any(np.isnan(values["lambda_0"])):
         lines.append("lambda_0 and lambda_1 are not determined: Sigma is singular.")
     return lines
@@ -38,7 +40,9 @@ def exact_line(results: Any) -> list[str]:
     ]
     if not zero:
         return []
-    return [f"A measurement standard deviation is zero, so that the yield is priced without error: {shown(zero)}."]
+    return [
+        f"A measurement standard deviation is zero, so that the yield is priced without error: {shown(zero)}."
+    ]
 
 
 def ridge_lines(results: Any) -> list[str]:

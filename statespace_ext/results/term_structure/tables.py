@@ -50,7 +50,8 @@ def elements(model: Any) -> list[tuple[str, str, str, int]]:
     """Return matrix, row, column and place of the elements that a table shows."""
     factors, labels = model.factor_names, model.panel.labels
     k, p = len(factors), len(labels)
-    free = np.abs(model.layout.blocks["obs_cov"].design).reshape(p, p, -1).any(axis=2)
+    free, block = np.zeros((p, p), bool), model.layout.blocks["obs_cov"]
+    free[block.rows, block.columns] = True
     shown: list[tuple[str, str, str, int]] = []
     for key in [name for names in BLOCKS.values() for name in names]:
         if key == "delta_0":
