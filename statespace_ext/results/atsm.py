@@ -12,7 +12,6 @@ from ..exceptions import SpecificationError
 from ..inference.term_structure import Curves
 from ..plots.factors import plot_factors
 from .base import StateSpaceResults, StateSpaceResultsWrapper
-from .factors import Factors, factors_of
 from .term_structure import outlook, status, tables
 from .term_structure.implied import ImpliedRates
 from .term_structure.rates import Rates, years
@@ -41,7 +40,7 @@ class ATSMResults(ImpliedRates, outlook.NewData, StateSpaceResults):
         return tables.labelled(self.model, tables.structural_values(self.model, np.asarray(self.params)))
 
     def matrices_table(self) -> pd.DataFrame:
-        """Return the elements of `matrices` with delta-method standard errors: matrix, row, column; estimate, se."""
+        """Return estimate and delta-method se of the elements of `matrices`, by matrix, row and column."""
         return tables.matrices_table(self)
 
     @property
@@ -67,16 +66,6 @@ class ATSMResults(ImpliedRates, outlook.NewData, StateSpaceResults):
         return out
 
     # -- fit -------------------------------------------------------------------------------------------
-
-    @property
-    def factors(self) -> Factors:
-        """Smoothed and filtered factors."""
-        return factors_of(self, self.model.factor_names, self._dates)
-
-    @property
-    def _dates(self) -> pd.Index:
-        labels = self.model.data.row_labels
-        return self.model._index if labels is None else labels
 
     @property
     def fitted_yields(self) -> pd.DataFrame:
@@ -142,8 +131,8 @@ class ATSMResults(ImpliedRates, outlook.NewData, StateSpaceResults):
         maturities : float or array_like, optional
             In years; those of the panel by default.
         impulse : array_like, (k,), optional
-            A move of the factors. By default one shock for each factor in turn: the columns of the Cholesky factor
-            of the covariance of a step (the mean step, of irregular dates).
+            A move of the factors. By default one shock for each factor in turn: the columns of the Cholesky
+            factor of the covariance of a step (the mean step, of irregular dates).
         """
         tau = self.model.panel.maturities if maturities is None else years(maturities, "maturities")
         return outlook.responses(self, horizons, tau, impulse)

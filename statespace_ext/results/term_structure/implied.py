@@ -11,7 +11,7 @@ import pandas as pd
 from ...exceptions import SpecificationError
 from ...inference.term_structure import Affine, Curves
 from ...numerics.linear_algebra import Array
-from ..factors import Factors
+from ..factors import Factors, factors_of
 from .rates import Rates, check_definition, implied_rates, years
 
 
@@ -24,7 +24,16 @@ class ImpliedRates:
     """
 
     model: Any
-    factors: Factors
+
+    @property
+    def factors(self) -> Factors:
+        """Smoothed and filtered factors."""
+        return factors_of(self, self.model.factor_names, self._dates)
+
+    @property
+    def _dates(self) -> pd.Index:
+        labels = self.model.data.row_labels
+        return self.model._index if labels is None else labels
 
     def _implied(
         self, rate: Callable[[Curves], Affine], columns: Array, date: Any, param_uncertainty: bool, name: str

@@ -111,7 +111,7 @@ def following(model: Any, endog: Any) -> pd.DataFrame:
 
 
 class NewData:
-    """`append`, `extend` and prediction where statsmodels does not know the dates; mixed into `ATSMResults`."""
+    """New data and prediction where statsmodels does not know the dates; mixed into `ATSMResults`."""
 
     model: Any
     params: Any

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -43,14 +43,15 @@ class Rates:
 
     def tidy(self, alpha: float = 0.05) -> pd.DataFrame:
         """Return one row a date and maturity: estimate, se, lower, upper."""
-        parts = {
+        parts: dict[str, pd.DataFrame] = {
             "estimate": self.estimate,
             "se": self.se,
             "lower": self.lower(alpha),
             "upper": self.upper(alpha),
         }
-        rows = pd.MultiIndex.from_product(
-            [self.estimate.index, self.estimate.columns],
+        levels: Any = [self.estimate.index, self.estimate.columns]
+        rows: Any = pd.MultiIndex.from_product(
+            levels,
             names=[self.estimate.index.name or "date", self.estimate.columns.name],
         )
         return pd.DataFrame({key: part.to_numpy().ravel() for key, part in parts.items()}, index=rows)
@@ -104,7 +105,7 @@ def rows_of(index: Any, date: Any) -> slice | Array:
         return slice(None)
     try:
         if isinstance(index, pd.PeriodIndex):
-            date = pd.Period(date, index.freq)
+            date = pd.Period(date, cast(Any, index.freq))
         at = index.get_loc(date)
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(

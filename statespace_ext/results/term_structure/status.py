@@ -61,6 +61,6 @@ def ridge_lines(results: Any) -> list[str]:
     order = [i for i in np.argsort(-weights) if weights[i] > 0.1]
     names = [results.model.param_names[known[i]] for i in order]
     return [
-        f"The likelihood has a ridge: along a direction in {shown(names)} there is {least:.1g} of the information "
-        "that there is on each alone. Intervals by the delta method may be poor."
+        f"The likelihood has a ridge: along a direction in {shown(names)} there is {least:.1g} of the "
+        "information that there is on each alone. Intervals by the delta method may be poor."
     ]

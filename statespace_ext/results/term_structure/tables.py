@@ -1,9 +1,9 @@
-"""Tables of the estimates: matrices with standard errors, eigenvalues, pricing errors, blocks of the summary."""
+"""Tables: matrices with standard errors, eigenvalues, pricing errors, blocks of the summary."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -106,7 +106,7 @@ def mean_reversion_table(values: Mapping[str, Array]) -> pd.DataFrame:
 
 def error_summary(errors: pd.DataFrame, by: str) -> pd.DataFrame:
     """Return mean, standard deviation, root mean square and largest modulus of pricing errors."""
-    axis = 0 if by == "maturity" else 1
+    axis: Literal[0, 1] = 0 if by == "maturity" else 1
     return pd.DataFrame(
         {
             "mean": errors.mean(axis=axis),
