@@ -150,7 +150,7 @@ def continuous(Phi: Array, c: Array, Omega: Array, dt: float) -> tuple[Array, Ar
         c = int_0^dt e^{-K s} ds kappa,    Omega = int_0^dt e^{-K s} Sigma Sigma' e^{-K's} ds
 
     with the principal matrix logarithm: |Im(eigenvalue of K)| dt < pi. A process that turns by half a circle
-    or more within a step has the transition of a slower one, which is what comes back. An eigenvalue of K keeps
+    or more within a step has the transition of a slower one, which is what comes back. An eigenvalue of K has
     as many digits as e^{-K dt} has of it: of one with K dt = 30, about three.
 
     Parameters
