@@ -152,8 +152,8 @@ def expected_rate_loadings(
 
         (1/tau) int_0^tau E[r_s | X_0 = x] ds = A + B x
 
-    the yields without convexity. Under (K, kappa) of the physical measure, what a yield exceeds this by is its
-    term premium.
+    the yields without convexity. Under (K, kappa) of the physical measure, what a yield exceeds this by is
+    its term premium.
 
     Parameters
     ----------

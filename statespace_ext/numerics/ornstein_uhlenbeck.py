@@ -149,9 +149,9 @@ def continuous(Phi: Array, c: Array, Omega: Array, dt: float) -> tuple[Array, Ar
         K = -log(Phi) / dt
         c = int_0^dt e^{-K s} ds kappa,    Omega = int_0^dt e^{-K s} Sigma Sigma' e^{-K's} ds
 
-    with the principal matrix logarithm: |Im(eigenvalue of K)| dt < pi. A process that turns by half a circle or
-    more within a step has the transition of a slower one, which is what comes back. An eigenvalue of K keeps as
-    many digits as e^{-K dt} has of it: of one with K dt = 30, about three.
+    with the principal matrix logarithm: |Im(eigenvalue of K)| dt < pi. A process that turns by half a circle
+    or more within a step has the transition of a slower one, which is what comes back. An eigenvalue of K has
+    as many digits as e^{-K dt} has of it: of one with K dt = 30, about three.
 
     Parameters
     ----------
@@ -175,8 +175,8 @@ def continuous(Phi: Array, c: Array, Omega: Array, dt: float) -> tuple[Array, Ar
     ------
     ParameterError
         If no real process has this discretisation (Phi is singular or has a negative eigenvalue, or
-        Sigma Sigma' would not be positive semidefinite), if the logarithm is not determined, or if the step is
-        not positive.
+        Sigma Sigma' would not be positive semidefinite), if the logarithm is not determined, or if the step
+        is not positive.
     """
     if not 0 < dt < np.inf:
         raise ParameterError("The step is not a positive number", got=dt, expected="a finite step above 0")
@@ -187,7 +187,8 @@ def continuous(Phi: Array, c: Array, Omega: Array, dt: float) -> tuple[Array, Ar
     cov = symmetrize(np.linalg.solve(_integral(both, dt), Omega.ravel()).reshape(k, k))
     if not is_positive_semidefinite(cov, 1e-8):
         raise ParameterError(
-            "No continuous-time process has this covariance over a step: Sigma Sigma' has a negative eigenvalue",
+            "No continuous-time process has this covariance over a step: Sigma Sigma' would have a negative "
+            "eigenvalue",
             got=float(np.linalg.eigvalsh(cov)[0]),
             expected="a positive semidefinite Sigma Sigma'",
             remedy="Estimate the continuous-time parameters themselves.",
@@ -234,8 +235,8 @@ def _real_logarithm(Phi: Array) -> Array:
     if np.any(np.pi - np.abs(np.angle(values)) < NEGATIVE_AXIS):
         worst = values[np.argmax(np.abs(np.angle(values)))]
         raise ParameterError(
-            "The transition matrix has no principal real logarithm: an eigenvalue is negative. If it is simple, "
-            "no real logarithm exists; if it is repeated, one may, but it is not determined",
+            "The transition matrix has no principal real logarithm: an eigenvalue is negative. If it is "
+            "simple, no real logarithm exists; if it is repeated, one may, but it is not determined",
             got=f"{worst.real:.6g}",
             expected="no eigenvalue on the negative real axis",
             remedy="Use a shorter step, or estimate the continuous-time parameters themselves.",
