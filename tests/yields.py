@@ -17,7 +17,7 @@ PANELS = {
 
 
 def panel(shared_data: Path, name: str, units: str | None = None) -> tuple[pd.DataFrame, np.ndarray]:
-    """Return the zero yields of a paper, in its units unless others are given, and the maturities in years."""
+    """Return the zero yields of a paper, in its units or those given, and the maturities in years."""
     file, own = PANELS[name]
     data = pd.read_csv(shared_data / "yields" / file, index_col=0, parse_dates=True)
     data = data[[column for column in data if column[0] == "m" and column[1:].isdigit()]]

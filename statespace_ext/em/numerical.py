@@ -127,7 +127,9 @@ class NumericalUpdates:
         out[moving] += scale * found.x
         new = self.layout.constrain(out)
         new[~moving] = params[~moving]
-        return new, replace(moments, observation=expected.observation(self.model.system_at(self.layout.matrices(new))))
+        return new, replace(
+            moments, observation=expected.observation(self.model.system_at(self.layout.matrices(new)))
+        )
 
     def obs_cov(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
         """H = E sum eps eps' / n, in its structure."""
@@ -152,7 +154,9 @@ class NumericalUpdates:
             move = np.zeros(len(params))
             move[i] = step
             try:
-                ahead, behind = (expected.value_and_gradient(params + sign * move)[1][i] for sign in (1.0, -1.0))
+                ahead, behind = (
+                    expected.value_and_gradient(params + sign * move)[1][i] for sign in (1.0, -1.0)
+                )
             except NOT_HERE:
                 continue
             out[i] = max(-(ahead - behind) / (2.0 * step), 0.0)
@@ -193,7 +197,9 @@ class ExpectedLoglike:
     def observation(self, system: Matrices) -> Any:
         """Return the sums of the observation residuals at other matrices."""
         intercept = system.obs_intercept - self._base.obs_intercept
-        return self.moments.observation.shifted(np.column_stack([system.design - self._base.design, intercept]))
+        return self.moments.observation.shifted(
+            np.column_stack([system.design - self._base.design, intercept])
+        )
 
     def state(self, system: Matrices) -> Any:
         """Return the sums of the state residuals at other matrices, one group or one a period."""

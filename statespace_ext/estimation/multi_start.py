@@ -74,7 +74,9 @@ def multi_start(
     best = max(found.values(), key=lambda optimum: optimum.llf)
     reached = [found[i].llf if i in found else -np.inf for i in range(len(starts))]
     out = from_optimum(request, None, best)
-    notes = [] if out.converged else [(f"The fit did not converge: {out.status}.", ConvergenceWarning)]
+    notes: list[tuple[str, type[Warning]]] = (
+        [] if out.converged else [(f"The fit did not converge: {out.status}.", ConvergenceWarning)]
+    )
     return replace(
         out,
         params=problem.full(best.params),

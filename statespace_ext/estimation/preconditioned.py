@@ -91,7 +91,12 @@ def maximise_preconditioned(
 
     while progress.iterations < maxiter:
         objective = RotatedObjective(problem, z, basis)
-        options = {"maxiter": min(_STEPS, maxiter - progress.iterations), "maxcor": 30, "ftol": 1e-14, "gtol": 1e-7}
+        options = {
+            "maxiter": min(_STEPS, maxiter - progress.iterations),
+            "maxcor": 30,
+            "ftol": 1e-14,
+            "gtol": 1e-7,
+        }
         scipy.optimize.minimize(  # type: ignore[call-overload]
             objective, np.zeros(len(z)), jac=True, method="L-BFGS-B", callback=after, options=options
         )
@@ -111,9 +116,7 @@ def maximise_preconditioned(
     norm = np.nan
     if found is not None:
         norm = float(np.max(np.abs(layout.pull_back(z, found[1]) * scale), initial=0.0))
-    return Optimum(
-        params, -value, norm, message, progress.iterations, progress.evaluations, progress.llf
-    )
+    return Optimum(params, -value, norm, message, progress.iterations, progress.evaluations, progress.llf)
 
 
 def second_derivatives(problem: EstimationProblem, z: Array, scale: Array) -> Array | None:

@@ -4,8 +4,8 @@ Maxima of `ATSM` on the panels of the papers from random starts: makes atsm_rand
     python tests/reference/atsm_random_starts.py [COUNT] [PANEL.SPECIFICATION ...]
 
 The starts are scattered around the first cross-sectional candidate: roots and decay rates by factors of
-exp(N(0, 0.7^2)), P-coefficients by as much as their size, standard deviations by exp(N(0, 0.7^2)), correlations anew.
-Needs the reference data beside the project.
+exp(N(0, 0.7^2)), P-coefficients by as much as their size, standard deviations by exp(N(0, 0.7^2)),
+correlations anew. Needs the reference data beside the project.
 """
 
 from __future__ import annotations
@@ -96,7 +96,14 @@ def main(argv: list[str]) -> None:
             "params": dict(zip(fitted.param_names, best[1].tolist(), strict=True)),
         }
         (OUTPUT / f"{name}.json").write_text(json.dumps(stored, indent=1) + "\n")
-        print(name, best[0], stored["within 0.01 of the best"], len(reached), f"{time.time() - began:.0f} s", flush=True)
+        print(
+            name,
+            best[0],
+            stored["within 0.01 of the best"],
+            len(reached),
+            f"{time.time() - began:.0f} s",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -24,10 +24,16 @@ from ...statespace.system_score import SystemScore
 from ...statespace.validation import check_same_columns, check_series, endog_frame
 from ..base import StateSpaceModel
 from .declaration import build_layout, normalisation
-from .dynamics import Dynamics, Pricing, require_no_aliasing, risk_neutral_to_physical, risk_neutral_to_physical_pullback
+from .dynamics import (
+    Dynamics,
+    Pricing,
+    require_no_aliasing,
+    risk_neutral_to_physical,
+    risk_neutral_to_physical_pullback,
+)
+from .estimation import estimate_term_structure
 from .identification import Normalisation, Values
 from .panel import Panel, parse_panel
-from .estimation import estimate_term_structure
 from .starts import candidates
 
 
@@ -72,7 +78,8 @@ class ATSM(StateSpaceModel):
         H. "exact-portfolios": the portfolios are priced without error, what is orthogonal to them with one
         variance.
     dt : "infer", float or array_like, (nobs - 1,)
-        Years between dates. "infer": 1/12, 1/4, 1/52, 1/252, ... for regular dates, else actual days / 365.25.
+        Years between dates. "infer": 1/12, 1/4, 1/52, 1/252, ... for regular dates, else
+        actual days / 365.25.
     units : {"decimal", "percent"}
         Of the yields. Parameters are in the units of the yields.
     risk_prices : dict, optional
@@ -304,8 +311,8 @@ class ATSM(StateSpaceModel):
         start_params, *args, **kwargs
             As for `LGSSM.fit`, except for ``method``:
 
-            - "auto" (default): several starts from the cross-section, those that fall behind dropped, then the
-              exact Kalman likelihood with its exact score. ``n_starts`` adds random starts.
+            - "auto" (default): several starts from the cross-section, those that fall behind dropped, then
+              the exact Kalman likelihood with its exact score. ``n_starts`` adds random starts.
             - "mle": the same from one start.
             - "em": monotone EM, whose M-step maximises the expected log-likelihood over all parameters but
               those of ``obs_cov`` numerically, and over these in closed form.
@@ -364,4 +371,3 @@ class ATSM(StateSpaceModel):
 def time_last(value: Array, ndim: int) -> Array:
     """Return an array whose leading axis over time, where it has one, comes last."""
     return value if value.ndim == ndim else np.moveaxis(value, 0, -1)
-

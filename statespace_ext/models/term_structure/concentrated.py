@@ -7,7 +7,8 @@ yields; the variance of the errors is the mean square of what is left. What is c
 
     -(n - 1)/2 [log|Omega| + tr(Omega^{-1} Omega_hat)] - n (p - k)/2 log(sum of squared errors)
 
-leaves k + k (k + 1)/2 parameters. P_1 is conditioned on: with ``initialization="diffuse"`` it is the likelihood.
+leaves k + k (k + 1)/2 parameters. P_1 is conditioned on: with ``initialization="diffuse"``
+it is the likelihood.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ def concentrated_start(model: Any) -> Array:
     best: tuple[float, Array] = (np.inf, np.zeros(0))
     for candidate in portfolios(norm, y, dt):
         first = np.concatenate([candidate.values["roots_Q"][:, 0], np.linalg.cholesky(objective.cov)[lower]])
-        scale = np.concatenate([0.1 + first[:k], np.repeat(np.sqrt(np.mean(np.diag(objective.cov))), len(lower[0]))])
+        scale = np.concatenate(
+            [0.1 + first[:k], np.repeat(np.sqrt(np.mean(np.diag(objective.cov))), len(lower[0]))]
+        )
 
         def value(w: Array, first: Array = first, scale: Array = scale) -> float:
             z = first + scale * w
@@ -54,7 +57,13 @@ def concentrated_start(model: Any) -> Array:
             root[lower] = z[k:]
             return objective(z[:k], root @ root.T)
 
-        fit = scipy.optimize.minimize(value, np.zeros(len(first)), method="L-BFGS-B", jac="3-point", options={"maxiter": 300, "ftol": 1e-14, "gtol": 1e-6})
+        fit = scipy.optimize.minimize(
+            value,
+            np.zeros(len(first)),
+            method="L-BFGS-B",
+            jac="3-point",
+            options={"maxiter": 300, "ftol": 1e-14, "gtol": 1e-6},
+        )
         if fit.fun < best[0]:
             best = (float(fit.fun), first + scale * fit.x)
     root = np.zeros((k, k))

@@ -65,7 +65,9 @@ def normalisation(
     return Portfolios(weights, tau, convexity, [f"P{i + 1}" for i in range(k_factors)])
 
 
-def build_layout(given: Mapping[str, Any], norm: Normalisation, labels: list[str], W: Array) -> ParameterLayout:
+def build_layout(
+    given: Mapping[str, Any], norm: Normalisation, labels: list[str], W: Array
+) -> ParameterLayout:
     """
     Return the layout of all blocks: Q-parameters, P-dynamics or prices of risk, covariances, start.
 
@@ -118,7 +120,10 @@ def _risk_prices(value: Any, factors: list[str]) -> dict[str, AffineMatrix]:
             value.get("lambda_0", "free"), (k, 1), "lambda_0", lambda i, j: f"lambda_0.{factors[i]}"
         ),
         "lambda_1": parse_matrix(
-            value.get("lambda_1", "free"), (k, k), "lambda_1", lambda i, j: f"lambda_1.{factors[i]}.{factors[j]}"
+            value.get("lambda_1", "free"),
+            (k, k),
+            "lambda_1",
+            lambda i, j: f"lambda_1.{factors[i]}.{factors[j]}",
         ),
     }
 

@@ -31,7 +31,7 @@ class Dynamics:
     """The dynamics under both measures: K_P, kappa_P, cov = Sigma Sigma', and `Pricing`."""
 
     K_P: Array
-    kappa_P: Array
+    kappa_P: Array  # noqa: N815 - as the papers have it
     cov: Array
     pricing: Pricing
 
@@ -41,7 +41,8 @@ def require_no_aliasing(K: Array, dt: float) -> None:
     Refuse dynamics that turn half round or more within a step.
 
     exp(-K dt) is the same for eigenvalues whose imaginary parts differ by 2 pi / dt: observed every dt years,
-    a process cannot be told from faster ones, up to what the prices say of Sigma. Only the slowest is admitted.
+    a process cannot be told from faster ones, up to what the prices say of Sigma. Only the slowest is
+    admitted.
     """
     turns = float(np.max(np.abs(np.linalg.eigvals(K).imag)))
     if not turns * dt < np.pi:

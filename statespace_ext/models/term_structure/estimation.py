@@ -39,7 +39,9 @@ def estimate_term_structure(model: Any, request: FitRequest) -> FitResult:
         out = estimate(problem, request)
     elif request.method == "two-step":
         params = request.start if request.start is not None else candidates(model)[0]
-        return _as_found(model, problem, params, request, "least squares in two steps, not maximum likelihood")
+        return _as_found(
+            model, problem, params, request, "least squares in two steps, not maximum likelihood"
+        )
     elif request.method == "jsz" and model.start_kind == "diffuse" and request.start is None:
         out = _as_found(model, problem, concentrated_start(model), request, "")
     else:

@@ -82,7 +82,8 @@ class Portfolios:
     diagonal and -1 above it. For distinct roots this is a rotation of the authors' diagonal form, k_inf the
     same; it stays smooth where roots meet. The portfolios P = A_W + B_W x have
 
-        K_Q = B_W K B_W^{-1},   kappa_Q = k_inf B_W e_1 + K_Q A_W,   delta_1 = B_W^{-T} e_1,   delta_0 = -delta_1' A_W.
+        K_Q = B_W K B_W^{-1},     kappa_Q = k_inf B_W e_1 + K_Q A_W,
+        delta_1 = B_W^{-T} e_1,   delta_0 = -delta_1' A_W.
 
     Parameters
     ----------
@@ -138,9 +139,7 @@ class Portfolios:
         by_inverse = np.outer(self._first, by_delta) + (B @ K).T @ by_K_Q
         by_B = by_K_Q @ (K @ inverse).T + np.outer(by.kappa, kappa)
         none = np.zeros((len(self.tau), len(K)))
-        first = loadings_pullback(
-            K, kappa, cov, 0.0, self._first, self.tau, self.weights.T @ by_A, none
-        )
+        first = loadings_pullback(K, kappa, cov, 0.0, self._first, self.tau, self.weights.T @ by_A, none)
         by_cov = self.convexity * symmetrize(first[2])
         by_inverse = by_inverse + 2.0 * by_cov @ inverse @ at["state_cov"]
         by_B = by_B - inverse.T @ by_inverse @ inverse.T
@@ -156,7 +155,7 @@ class Portfolios:
         }
 
     def normalised(self, at: Values) -> Values:
-        """Return the roots in increasing order, k_inf / root_Q.1 (the long-run mean of r under Q) as it was."""
+        """Return the roots in increasing order; the long-run Q-mean of r, k_inf / root_Q.1, stays."""
         roots = np.sort(at["roots_Q"], axis=0)
         first, before = roots[0, 0], at["roots_Q"][0, 0]
         k_inf = at["k_inf"] if first == before else at["k_inf"] * first / before

@@ -107,11 +107,15 @@ def _with_factors(
     rows = np.asarray(frame, dtype=float)
     rows = rows[:, None] if rows.ndim == 1 else rows
     if rows.shape[1] != k:
-        raise DataError("factors have the wrong number of columns", got=rows.shape[1], expected=f"{k}, k_factors")
+        raise DataError(
+            "factors have the wrong number of columns", got=rows.shape[1], expected=f"{k}, k_factors"
+        )
     names = [str(name) for name in frame.columns] if isinstance(frame, pd.DataFrame) else None
     names = names or [f"f{i + 1}" for i in range(k)]
     if set(names) & set(labels):
-        raise DataError("factors and yields have columns of the same name", got=sorted(set(names) & set(labels)))
+        raise DataError(
+            "factors and yields have columns of the same name", got=sorted(set(names) & set(labels))
+        )
     return pd.DataFrame(np.column_stack([rows, values]), index=index, columns=names + labels), names
 
 

@@ -1,6 +1,4 @@
-"""
-Start values: Q-parameters from the cross-section, P-parameters from a regression on the factors it implies.
-"""
+"""Start values: Q from the cross-section, P from a regression on the factors that it implies."""
 
 from __future__ import annotations
 
@@ -58,8 +56,7 @@ def candidates(model: Any) -> list[Array]:
 
 def variants(model: Any, base: list[Array]) -> list[Array]:
     """
-    Return starts that lead to other maxima: the candidates, each with one factor that reverts fast, and with
-    other Q-roots.
+    Return starts that lead to other maxima: the candidates, and each with one factor that reverts fast.
 
     Likelihoods of term structure models have several maxima: a factor may follow the persistent moves of the
     curve, or its short-lived ones.

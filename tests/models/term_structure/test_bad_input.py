@@ -1,4 +1,4 @@
-"""What `ATSM` refuses or warns of: units, maturities, dates, factors, arguments that contradict each other."""
+"""What `ATSM` refuses or warns of: units, maturities, dates, factors, arguments that contradict others."""
 
 from __future__ import annotations
 
@@ -116,7 +116,10 @@ def test_missing_maturity() -> None:
         ({"identification": "afns", "k_factors": 2}, "has three factors: got k_factors=2"),
         ({"identification": "dns", "risk_prices": {"lambda_1": "diagonal"}}, "has no prices of risk"),
         ({"identification": "dai-singleton", "state_cov": "diagonal"}, "sets state_cov itself"),
-        ({"identification": "dai-singleton", "initialization": "diffuse"}, "diffuse likelihood has no maximum"),
+        (
+            {"identification": "dai-singleton", "initialization": "diffuse"},
+            "diffuse likelihood has no maximum",
+        ),
         ({"identification": "afns", "portfolio_weights": np.eye(5)[:3]}, "has no portfolios"),
         ({"p_dynamics": "diagonal", "risk_prices": {"lambda_1": "diagonal"}}, "both restrict the P-dynamics"),
         ({"p_dynamics": "full"}, "p_dynamics is unknown"),

@@ -26,7 +26,11 @@ SPECIFICATIONS: dict[str, dict[str, Any]] = {
     "jsz with exact portfolios": {"obs_cov": "exact-portfolios"},
     "jsz estimated start": {"initialization": "estimated"},
     "dai-singleton": {"identification": "dai-singleton"},
-    "dai-singleton of two factors": {"identification": "dai-singleton", "k_factors": 2, "p_dynamics": "triangular"},
+    "dai-singleton of two factors": {
+        "identification": "dai-singleton",
+        "k_factors": 2,
+        "p_dynamics": "triangular",
+    },
     "afns": {"identification": "afns"},
     "independent afns": {"identification": "afns", "p_dynamics": "diagonal", "state_cov": "diagonal"},
     "afns with restricted prices": {"identification": "afns", "risk_prices": {"lambda_1": "diagonal"}},
@@ -59,7 +63,9 @@ def check_score(model: sse.ATSM, params: np.ndarray) -> None:
     scale = np.maximum(np.abs(z), 0.02)
     score = layout.pull_back(z, model.score(params)) * scale
     step = 1e-3 * np.ones(len(z))
-    expected = richardson_gradient(lambda w: model.loglike(layout.constrain(z + scale * w)), np.zeros(len(z)), step=step)
+    expected = richardson_gradient(
+        lambda w: model.loglike(layout.constrain(z + scale * w)), np.zeros(len(z)), step=step
+    )
     assert_allclose(score, expected, rtol=1e-7, atol=1e-7 * np.median(np.abs(expected)))
 
 
@@ -125,7 +131,9 @@ def riccati(at: Any, tau: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     from scipy.integrate import solve_ivp
 
-    path = solve_ivp(slope, (0, tau[-1]), np.zeros(k + 1), t_eval=tau, rtol=1e-12, atol=1e-14, method="DOP853").y
+    path = solve_ivp(
+        slope, (0, tau[-1]), np.zeros(k + 1), t_eval=tau, rtol=1e-12, atol=1e-14, method="DOP853"
+    ).y
     return -path[k] / tau, (-path[:k] / tau).T
 
 
