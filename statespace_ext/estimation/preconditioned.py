@@ -22,6 +22,7 @@ _STEPS = 40
 _DECREMENT = 1e-10
 _FLOOR = 1e-7
 _DIFFERENCE = 1e-4
+_NO_GAIN, _MOST_STALLED = 1e-12, 2
 
 
 class RotatedObjective:
@@ -79,7 +80,7 @@ def maximise_preconditioned(
     layout, progress = problem.layout, _Progress([])
     scale = parameter_scale(problem, start)
     z, basis, message = layout.unconstrain(start), np.diag(scale), "maxiter reached"
-    value = -problem.value(start)
+    value, stalled = -problem.value(start), 0
 
     def after(point: Array) -> None:
         progress.iterations += 1
@@ -110,6 +111,10 @@ def maximise_preconditioned(
         basis, decrement = _whitened(hessian, gradient, scale)
         if decrement < _DECREMENT * (1.0 + abs(value)) and gain < 1e-6:
             message = "converged"
+            break
+        stalled = stalled + 1 if gain < _NO_GAIN * (1.0 + abs(value)) else 0
+        if stalled == _MOST_STALLED:
+            message = "no further gain"
             break
     params = layout.constrain(z)
     found = problem.value_and_score(params)
