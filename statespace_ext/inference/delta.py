@@ -24,7 +24,8 @@ def delta_method(
     params : ndarray
         Estimates.
     cov : ndarray
-        Their covariance, NaN where not available: a value that depends on such a parameter has NaN.
+        Their covariance, NaN where not available: a value that depends on such a parameter has NaN, and so
+        has a value that is NaN one step from the estimates.
     steps : ndarray, optional
         Steps of the differences; by default a small share of each parameter.
     """
@@ -37,6 +38,9 @@ def delta_method(
         jacobian[:, i] = (np.asarray(function(params + move)) - function(params - move)) / (2 * steps[i])
     se = np.empty(len(value))
     for row, gradient in enumerate(jacobian):
+        if np.isnan(gradient).any():
+            se[row] = np.nan
+            continue
         used = np.abs(gradient) > 1e-12 * max(np.max(np.abs(gradient), initial=0.0), 1e-300)
         inner = cov[np.ix_(used, used)]
         se[row] = np.sqrt(gradient[used] @ inner @ gradient[used]) if np.all(np.isfinite(inner)) else np.nan

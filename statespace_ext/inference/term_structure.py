@@ -190,7 +190,8 @@ def structural_matrices(dynamics: Dynamics, prices: bool) -> dict[str, Array]:
     """
     Return K, kappa and theta under P and Q, Sigma, lambda_0, lambda_1, delta_0, delta_1.
 
-    theta is NaN where K is singular; the prices of risk are where there are none, or Sigma is singular.
+    theta is NaN where K is singular; the prices of risk are where there are none, or Sigma is singular;
+    Sigma is where its square is not positive semidefinite, as one step from a singular one may be.
 
     Parameters
     ----------
@@ -199,9 +200,9 @@ def structural_matrices(dynamics: Dynamics, prices: bool) -> dict[str, Array]:
         Whether the model has prices of risk.
     """
     at, q = dynamics, dynamics.pricing
-    root = semidefinite_cholesky(symmetrize(at.cov))
+    root = _cholesky(at.cov)
     lambda_0, lambda_1 = np.full(len(root), np.nan), np.full(root.shape, np.nan)
-    if prices and np.all(np.diag(root) > 0):
+    if prices and np.all(np.diag(root) ** 2 > SINGULAR * np.diag(at.cov)):
         both = np.column_stack([at.kappa_P - q.kappa, q.K - at.K_P])
         solved = scipy.linalg.solve_triangular(root, both, lower=True)
         lambda_0, lambda_1 = solved[:, 0], solved[:, 1:]
@@ -218,6 +219,13 @@ def structural_matrices(dynamics: Dynamics, prices: bool) -> dict[str, Array]:
         "delta_0": np.array([q.delta_0]),
         "delta_1": np.asarray(q.delta_1),
     }
+
+
+def _cholesky(cov: Array) -> Array:
+    try:
+        return semidefinite_cholesky(symmetrize(cov))
+    except np.linalg.LinAlgError:
+        return np.full(cov.shape, np.nan)
 
 
 def mean_reversion(K: Array) -> Array:

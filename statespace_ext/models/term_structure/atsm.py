@@ -155,6 +155,7 @@ class ATSM(StateSpaceModel):
         with warnings.catch_warnings():
             # steps of any length are the model's own business: dates without a frequency do no harm
             warnings.filterwarnings("ignore", "A date index has been provided, but it")
+            warnings.filterwarnings("ignore", "No frequency information was provided")
             super().__init__(panel.endog, k, k, given, dates=dates, freq=freq)
         self.k_factors, self.start_kind = k, initialization
         self.ssm["selection"] = np.eye(k)
