@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +62,7 @@ class DynamicRegressionResults(StateSpaceResults):
     Results of fitting (or of filtering and smoothing) a `DynamicRegression`.
 
     Beside what `MLEResults` has: `matrices`, `coefficients`, `correlations`, `state_cov_rank`,
-    `test_constancy`, `plot_coefficients`, `converged`, `em_trace`, `boundary`.
+    `test_constancy`, `compare`, `rolling_evaluation`, `plot_coefficients`, `converged`, `em_trace`, `boundary`.
     """
 
     @property
@@ -195,6 +196,19 @@ class DynamicRegressionResults(StateSpaceResults):
         from ..inference.comparison import compare
 
         return compare(self, *others)
+
+    def rolling_evaluation(
+        self,
+        window: int | None = None,
+        horizon: int = 1,
+        refit_every: int = 12,
+        expanding: bool = True,
+        fit_options: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Evaluate predictions beside static and rolling OLS; see `inference.rolling.rolling_evaluation`."""
+        from ..inference.rolling import rolling_evaluation
+
+        return rolling_evaluation(self, window, horizon, refit_every, expanding, fit_options)
 
     def plot_coefficients(
         self,
