@@ -7,12 +7,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
-from .factors import _time_axis
+from .paths import CONSTANT, ZERO, draw_path
 
-_LINE, _BAND, _CONSTANT, _ZERO = "#0072B2", "#56B4E9", "#D55E00", "0.6"
-"""Colours that readers who confuse red and green can tell apart; the lines differ in dashes too."""
 _MOST_COLUMNS = 4
 _PANEL = (3.0, 2.1)
 
@@ -58,9 +55,9 @@ def plot_coefficients(
     label = ""
     for block, (name, (mean, se)) in enumerate(paths.items()):
         panels = axes[block * deep : (block + 1) * deep].ravel()
-        places, label = _time_axis(mean.index)
         for axis, asset in zip(panels, series, strict=False):
-            _panel(axis, places, mean[asset], se[asset], lines[name][asset], alpha)
+            label = draw_path(axis, mean[asset], se[asset], alpha, "smoothed coefficient")
+            _constant(axis, lines[name][asset])
             axis.set_title(
                 str(asset) if len(paths) == 1 else f"{asset}: {name}", fontsize="medium", loc="left"
             )
@@ -73,20 +70,10 @@ def plot_coefficients(
     return fig
 
 
-def _panel(axis: Any, places: Any, mean: pd.Series, se: pd.Series, constant: float, alpha: float) -> None:
-    """Draw one coefficient."""
-    centre, half = mean.to_numpy(), norm.ppf(1.0 - alpha / 2.0) * se.to_numpy()
-    axis.fill_between(
-        places, centre - half, centre + half, color=_BAND, alpha=0.35, linewidth=0,
-        label=f"{100 * (1 - alpha):g} % band, given the parameters",
-    )  # fmt: skip
-    axis.plot(places, centre, color=_LINE, linewidth=1.5, label="smoothed coefficient")
-    axis.axhline(
-        constant, color=_CONSTANT, linewidth=1.2, linestyle=(0, (5, 3)), label="least squares, constant"
-    )
-    axis.margins(x=0.01)
+def _constant(axis: Any, value: float) -> None:
+    """Draw the constant coefficient, in dashes: colour alone does not tell it from the path."""
+    axis.axhline(value, color=CONSTANT, linewidth=1.2, linestyle=(0, (5, 3)), label="least squares, constant")
     axis.tick_params(labelsize="small")
-    axis.spines[["top", "right"]].set_visible(False)
 
 
 def _share_scale(panels: Any, columns: int) -> None:
@@ -95,7 +82,7 @@ def _share_scale(panels: Any, columns: int) -> None:
     for place, axis in enumerate(panels):
         axis.set_ylim(low, high)
         if low < 0.0 < high:
-            axis.axhline(0.0, color=_ZERO, linewidth=0.6, zorder=0.5)
+            axis.axhline(0.0, color=ZERO, linewidth=0.6, zorder=0.5)
         if place % columns:
             axis.tick_params(labelleft=False)
 
