@@ -169,9 +169,7 @@ def test_unknown_method() -> None:
 def test_jsz_normalisation_sorts_the_roots() -> None:
     model = sse.ATSM(random_panel(np.random.default_rng(0), 40, TAU), TAU)
     params = np.asarray(model.start_params)
-    mixed = model.layout.project(
-        {"roots_Q": model.layout.matrices(params)["roots_Q"][::-1]}, params
-    )
+    mixed = model.layout.project({"roots_Q": model.layout.matrices(params)["roots_Q"][::-1]}, params)
     sorted_ = model.normalised(mixed)
     assert_allclose(model.loglike(sorted_), model.loglike(mixed), rtol=1e-9)
     assert np.all(np.diff(model.layout.matrices(sorted_)["roots_Q"][:, 0]) >= 0)
