@@ -10,21 +10,21 @@ from statsmodels.tsa.statespace.mlemodel import MLEResultsWrapper
 
 from ..exceptions import SpecificationError
 from ..inference.term_structure import Curves
-from ..plots.factors import plot_factors
 from .base import StateSpaceResults, StateSpaceResultsWrapper
 from .term_structure import outlook, status, tables
 from .term_structure.implied import ImpliedRates
+from .term_structure.pictures import Pictures
 from .term_structure.rates import Rates, years
 
 
-class ATSMResults(ImpliedRates, outlook.NewData, StateSpaceResults):
+class ATSMResults(ImpliedRates, Pictures, outlook.NewData, StateSpaceResults):
     """
     Results of fitting (or of filtering and smoothing) an `ATSM`.
 
     Beside what `MLEResults` has: `matrices`, `matrices_table`, `mean_reversion`; `factors`, `fitted_yields`,
     `pricing_errors`, `pricing_error_summary`; `yield_curve`, `forward_curve`, `short_rate`, `zero_prices`,
     `expected_short_rate`, `risk_neutral_yields`, `term_premium`, `forward_premium`; `forecast_yields`,
-    `curve_responses`; `plot_factors`.
+    `curve_responses`; `plot_factors`, `plot_loadings`, `plot_fit`, `plot_term_premium`, `plot_curve`.
     Maturities are in years, rates in the units of the yields, pricing errors in basis points.
     """
 
@@ -136,13 +136,6 @@ class ATSMResults(ImpliedRates, outlook.NewData, StateSpaceResults):
         """
         tau = self.model.panel.maturities if maturities is None else years(maturities, "maturities")
         return outlook.responses(self, horizons, tau, impulse)
-
-    def plot_factors(
-        self, fig: Any = None, figsize: tuple[float, float] | None = None, alpha: float = 0.05
-    ) -> Any:
-        """Plot the smoothed factors with pointwise bands of coverage 1 - alpha; returns the Figure."""
-        factors = self.factors
-        return plot_factors(factors.smoothed, factors.smoothed_se, fig=fig, figsize=figsize, alpha=alpha)
 
 
 class ATSMResultsWrapper(StateSpaceResultsWrapper):

@@ -75,9 +75,6 @@ def parse_panel(yields: Any, dates: Any, given: Mapping[str, Any]) -> Panel:
     labels = _labels(frame, values.shape[1])
     maturities = parse_maturities(given["maturities"], labels, k)
     scale = check_units(values, given["units"])
-    empty = [name for name, seen in zip(labels, ~np.isnan(values).all(axis=0), strict=True) if not seen]
-    if empty:
-        raise DataError("A maturity is all missing", got=empty[0], remedy="Drop it.")
     check_dates(dates, len(values))
     index = getattr(frame, "index", None) if dates is None else pd.Index(dates)
     steps = time_steps(given["dt"], index, len(values))
@@ -86,8 +83,8 @@ def parse_panel(yields: Any, dates: Any, given: Mapping[str, Any]) -> Panel:
     endog, names = frame, None
     if given["factors"] is not None:
         endog, names = _with_factors(given["factors"], k, values, labels, index)
-    weights = _weights(given["portfolio_weights"], values, k)
     uses = given["identification"] == "jsz" and names is None or given["obs_cov"] == "exact-portfolios"
+    weights = _weights(given["portfolio_weights"], values, k, labels, uses)
     return Panel(endog, labels, maturities, scale, steps, k, names, weights, weights if uses else None)
 
 
@@ -119,10 +116,14 @@ def _with_factors(
     return pd.DataFrame(np.column_stack([rows, values]), index=index, columns=names + labels), names
 
 
-def _weights(given: Any, values: Array, k: int) -> Array:
+def _weights(given: Any, values: Array, k: int, labels: list[str], uses: bool) -> Array:
     """Return the portfolio weights: those given, or principal components of the yields."""
     if given is None:
-        filled = fill_missing(values)
+        seen = ~np.isnan(values).all(axis=0)
+        if uses and not seen.all():
+            raise DataError("A maturity is all missing", got=labels[int(np.argmin(seen))], remedy="Drop it.")
+        filled = np.zeros(values.shape)
+        filled[:, seen] = fill_missing(values[:, seen])
         vectors = np.linalg.svd(filled - filled.mean(axis=0), full_matrices=False)[2][:k]
         signs = np.where(np.arange(len(vectors)) == 0, vectors.sum(axis=1), vectors[:, -1])
         return vectors * np.where(signs < 0, -1.0, 1.0)[:, None]

@@ -125,7 +125,7 @@ def summary_tables(results: Any, alpha: float) -> list[SimpleTable]:
     """Return the blocks of `summary`: P, Q and risk prices, then observation."""
     table = results.matrices_table()
     quantile = float(norm.ppf(1.0 - alpha / 2.0))
-    own = _own_parameters(results)
+    blocks = results.model.layout.blocks
     out = []
     for title, keys in BLOCKS.items():
         rows = [
@@ -133,17 +133,20 @@ def summary_tables(results: Any, alpha: float) -> list[SimpleTable]:
             for place, *pair in table.loc[list(keys)].itertuples()
         ]
         if "Q dyn" in title:
-            rows = own + rows
+            rows = _parameters(results, blocks, ("decay", "roots_Q", "k_inf")) + rows
+        elif "P dyn" in title:
+            rows += _parameters(results, blocks, ("initial_state",))
         shown = [row for row in rows if row[1] != 0.0 and not np.isnan(row[1]) or not np.isnan(row[2])]
         if shown:
             out.append(_block(title, shown, quantile, alpha))
     return [*out, _observation(results)]
 
 
-def _own_parameters(results: Any) -> list[tuple[str, float, float]]:
-    """Return the Q-parameters of the normalisation that are no elements of a matrix: roots, decay, k_inf."""
-    blocks = results.model.norm.blocks()
-    names = [name for key in ("decay", "roots_Q", "k_inf") if key in blocks for name in blocks[key].names]
+def _parameters(
+    results: Any, blocks: Mapping[str, Any], keys: tuple[str, ...]
+) -> list[tuple[str, float, float]]:
+    """Return the parameters of blocks that are no elements of a structural matrix."""
+    names = [name for key in keys if key in blocks for name in blocks[key].names]
     params = pd.Series(np.asarray(results.params), index=results.model.param_names)
     errors = pd.Series(np.asarray(results.bse), index=results.model.param_names)
     return [(name, float(params[name]), float(errors[name])) for name in names]

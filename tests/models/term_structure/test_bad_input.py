@@ -107,6 +107,8 @@ def test_missing_maturity() -> None:
     yields.iloc[:, 2] = np.nan
     with pytest.raises(sse.DataError, match="A maturity is all missing: got y36m"):
         build(yields=yields)
+    with pytest.raises(sse.DataError, match="Series 'y36m' is all missing"):
+        build(yields=yields, identification="afns").fit()
 
 
 @pytest.mark.parametrize(

@@ -291,3 +291,14 @@ def test_bad_arguments() -> None:
         res.forecast_yields(3, horizons=1.0)
     with pytest.raises(sse.DataError, match="follow the sample"):
         res.forecast_yields(dates=["1980-01-31"])
+
+
+@pytest.mark.parametrize("identification", ["jsz", "afns", "dai-singleton"])
+def test_new_data_may_lack_a_maturity(identification: str) -> None:
+    """Only what is estimated, or is the source of the portfolio weights, must be seen."""
+    y = random_panel(np.random.default_rng(3), 62, TAU)
+    y.iloc[60:, 2] = np.nan
+    model = sse.ATSM(y.iloc[:60], TAU, identification=identification)
+    res = model.smooth(model.start_params)
+    whole = res.append(y.iloc[60:])
+    assert_allclose(res.extend(y.iloc[60:]).llf, whole.llf_obs[60:].sum(), rtol=1e-9)
