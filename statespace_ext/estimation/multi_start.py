@@ -23,7 +23,7 @@ _SAME = 1e-3
 
 
 def multi_start(
-    problem: EstimationProblem, starts: Sequence[Array], request: FitRequest, keep: int, maxiter: int = 500
+    problem: EstimationProblem, starts: Sequence[Array], request: FitRequest, keep: int, maxiter: int = 1500
 ) -> FitResult:
     """
     Maximise the log-likelihood from several starts and return the best fit.
