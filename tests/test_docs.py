@@ -51,7 +51,8 @@ def modules() -> list[str]:
 
 
 def test_pages_exist() -> None:
-    names = {"README.md", "docs/architecture.md", "docs/lgssm.md", "docs/dynamic_regression.md"}
+    guides = {f"docs/{name}.md" for name in ("architecture", "lgssm", "dynamic_regression", "atsm")}
+    names = {"README.md"} | guides
     assert names <= {relative(page) for page in PAGES}
 
 
