@@ -358,7 +358,7 @@ class ATSM(StateSpaceModel):
         return params
 
     def variance_sizes(self, params: Array) -> dict[str, Array]:
-        """Return the size that each variance would have if it explained the data; observed factors have none."""
+        """Return the size that each variance would have if it explained the data; factors have none."""
         return {"obs_cov": super().variance_sizes(params)["obs_cov"][self.panel.n_observed :]}
 
     def check_sample(self) -> None:
