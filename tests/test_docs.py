@@ -51,7 +51,8 @@ def modules() -> list[str]:
 
 
 def test_pages_exist() -> None:
-    assert {"README.md", "docs/architecture.md", "docs/lgssm.md", "docs/dynamic_regression.md"} <= {relative(page) for page in PAGES}
+    named = ("architecture", "lgssm", "dynamic_regression", "published_faults")
+    assert {"README.md", *(f"docs/{name}.md" for name in named)} <= {relative(page) for page in PAGES}
 
 
 @pytest.mark.parametrize(
