@@ -510,6 +510,21 @@ BAD: dict[str, tuple[Callable[[pd.DataFrame, pd.DataFrame], Any], type[Exception
         DataError,
         "more assets than the sample supports",
     ),
+    "an asset twice": (
+        lambda y, x: sse.DynamicRegression(y.assign(again=3.0 * y["A1"]), x, dynamics=BETA_MOVES).fit(),
+        DataError,
+        "A1, again are linearly dependent",
+    ),
+    "a portfolio of the assets": (
+        lambda y, x: sse.DynamicRegression(y.assign(sum=y.sum(axis=1, skipna=False)), x).fit(),
+        DataError,
+        "linearly dependent",
+    ),
+    "an asset that is the market": (
+        lambda y, x: sse.DynamicRegression(y.assign(M=x["MKT"]), x, obs_cov="diagonal").fit(),
+        DataError,
+        "explain M exactly",
+    ),
     "too few periods": (
         lambda y, x: sse.DynamicRegression(y[13:16], x[13:16], dynamics=BETA_MOVES).fit(),
         DataError,
