@@ -120,7 +120,7 @@ class EstimationProblem:
         try:
             return f"a log-likelihood of {self.loglike(params)}"
         except NOT_HERE as error:
-            return f"matrices at which the filter fails: {error}"
+            return str(error)
 
     def value(self, params: Array) -> float:
         """Return the log-likelihood, minus infinity where it does not exist."""

@@ -614,11 +614,6 @@ BAD: dict[str, tuple[Callable[[pd.DataFrame, pd.DataFrame], Any], type[Exception
         (EstimationError, ParameterError),
         "start values|semidefinite",
     ),
-    "start values of rank one": (
-        lambda y, x: sse.DynamicRegression(y, x).fit(np.ones(6)),
-        EstimationError,
-        "got matrices at which the filter fails",
-    ),
     "start matrix unknown": (
         lambda y, x: sse.DynamicRegression(y, x).fit({"obs_cov": np.eye(3), "nope": 1}),
         ParameterError,
