@@ -8,6 +8,7 @@ import numpy as np
 
 from ..numerics.linear_algebra import Array
 from ..params.affine import AffineMatrix
+from ..params.covariance import Multiple, structure_of
 from ..params.layout import ParameterLayout
 
 _RELATIVE = 1e-7
@@ -24,7 +25,7 @@ def boundary_params(layout: ParameterLayout, params: Array, sizes: Mapping[str, 
 
     A variance that is zero, to a small share of its size, brings itself and its covariances, with the
     value zero; a correlation matrix that is singular brings all the parameters involved, with the values
-    that they have.
+    that they have, unless it is singular by declaration (one variance times a fixed matrix).
 
     Parameters
     ----------
@@ -44,6 +45,8 @@ def boundary_params(layout: ParameterLayout, params: Array, sizes: Mapping[str, 
             continue
         share = _RELATIVE_INSIDE if key in layout.untransformed else _RELATIVE
         zero, dependent = _singular_rows(matrices[key], block, sizes.get(key), share)
+        if isinstance(structure_of(block), Multiple):
+            dependent = set()
         for i, j, name in zip(block.rows.tolist(), block.columns.tolist(), block.names, strict=True):
             if {i, j} & zero:
                 out[name] = 0.0
