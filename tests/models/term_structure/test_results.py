@@ -324,4 +324,3 @@ def test_the_variance_of_exact_portfolios_has_a_standard_error(shared_data: Path
     at = list(res.model.param_names).index("obs_var")
     expected = np.asarray(res.params)[at] * np.sqrt(2.0 / (len(y) * (len(tau) - 3)))
     assert_allclose(np.asarray(res.bse)[at], expected, rtol=0.02)
-
