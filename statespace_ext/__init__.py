@@ -18,6 +18,7 @@ from .results.capm import CAPMResults
 from .results.dynamic_regression import DynamicRegressionResults
 from .results.lgssm import LGSSMResults
 from .statespace.exact_score import ExactScore, ExactScoreMixin, exact_score
+from .statespace.filters import FilterReport, filter_report, use_chandrasekhar, use_fastest_filter
 
 __all__ = [
     "CAPM",
@@ -30,6 +31,7 @@ __all__ = [
     "EstimationError",
     "ExactScore",
     "ExactScoreMixin",
+    "FilterReport",
     "IdentificationWarning",
     "LGSSMResults",
     "ParameterError",
@@ -38,4 +40,7 @@ __all__ = [
     "UnsupportedError",
     "__version__",
     "exact_score",
+    "filter_report",
+    "use_chandrasekhar",
+    "use_fastest_filter",
 ]

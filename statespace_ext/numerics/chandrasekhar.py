@@ -7,8 +7,8 @@ import scipy.linalg
 
 from .linear_algebra import Array
 
-_LOST_DIGITS = 1e6
-"""Largest fall of a forecast variance, first to last: rounding errors keep the size of the first."""
+_NO_CHANGE = 1e-40
+"""P changes by 1e-20 of itself: further steps are without effect, and their products underflow."""
 
 
 def chandrasekhar_loglike(
@@ -53,15 +53,16 @@ def chandrasekhar_loglike(
     ------
     numpy.linalg.LinAlgError
         If a forecast covariance is singular.
-    FloatingPointError
-        If the variances fall by so much that the recursions lose digits that the Kalman filter keeps.
+
+    Notes
+    -----
+    Rounding errors keep the size that they have in P_1: where the forecast variances fall from it by many
+    digits, the Kalman filter has those digits and this does not.
     """
     forecast_covs, gains = _gains(len(endog), design, obs_cov, transition, cov, tolerance)
     errors = _forecast_errors(
         endog - obs_intercept.T, design, transition, state_intercept, np.array(mean), gains
     )
-    if np.any(np.diag(forecast_covs[0]) > _LOST_DIGITS * np.diag(forecast_covs[-1])):
-        raise FloatingPointError("the forecast variances fall by more than six digits")
     roots = np.linalg.cholesky(np.array(forecast_covs))
     last = len(roots) - 1
     scaled = np.empty_like(errors)
@@ -83,11 +84,11 @@ def _gains(
     M = -inverse
     kalman_gain = gain @ inverse
     forecast_covs, gains = [forecast_cov], [kalman_gain]
+    tolerance = max(tolerance, _NO_CHANGE * float(np.sum(cov**2)))
     for _ in range(1, n):
-        if tolerance > 0.0:
-            inner = M @ (W.T @ W)
-            if np.sum(inner * inner.T) < tolerance:
-                break
+        inner = M @ (W.T @ W)
+        if np.sum(inner * inner.T) <= tolerance:  # the squared elements of W M W'
+            break
         B, moved = design @ W, transition @ W
         MB = M @ B.T
         forecast_cov = forecast_cov + B @ MB

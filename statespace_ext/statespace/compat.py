@@ -66,6 +66,11 @@ def require_exact_diffuse(endog: Array, obs_cov: Array) -> None:
         )
 
 
+def univariate_is_wrong() -> bool:
+    """Tell whether the univariate filter is wrong about partly missing rows beside a full ``obs_cov``."""
+    return VERSION < (0, 15)
+
+
 @contextmanager
 def simulation_seed(rng: object) -> Iterator[dict[str, object]]:
     """
