@@ -17,7 +17,7 @@ from statsmodels.tsa.statespace.kalman_filter import (
 
 from ..exceptions import UnsupportedError
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
-from ..numerics.stationary import stationarity_error
+from ..numerics.lyapunov import stationarity_error
 from .compat import require_exact_diffuse, univariate_is_wrong
 from .filter_pass import initial_moments
 from .system import MATRICES, has_diffuse

@@ -9,7 +9,7 @@ from statsmodels.tsa.statespace.initialization import Initialization
 
 from ..numerics.chandrasekhar import chandrasekhar_loglike
 from ..numerics.linear_algebra import Array
-from ..numerics.stationary import stationary_covariance
+from ..numerics.lyapunov import stationary_covariance
 
 
 def stationary_moments(ssm: Any) -> tuple[Array, Array]:
@@ -38,14 +38,23 @@ def initial_moments(ssm: Any) -> tuple[Array, Array]:
     return np.real(mean), np.real(cov)
 
 
-def initialize_state(ssm: Any, prefix: str | None = None, complex_step: bool = False) -> None:
-    """Give the compiled representation its first state, as its own method of this name does, but faster."""
+def initialize_state(
+    ssm: Any,
+    prefix: str | None = None,
+    complex_step: bool = False,
+    moments: tuple[Array, Array] | None = None,
+) -> None:
+    """
+    Give the compiled representation its first state, as its own method of this name does, but faster.
+
+    ``moments`` are a_1 and P_1 where they are known already.
+    """
     start = ssm.initialization
     real = (prefix or ssm.prefix) == "d" and not complex_step
     if not real or start is None or start.initialization_type != "stationary":
         type(ssm)._initialize_state(ssm, prefix, complex_step)
         return
-    mean, cov = stationary_moments(ssm)
+    mean, cov = stationary_moments(ssm) if moments is None else moments
     known = Initialization(ssm.k_states, "known", constant=mean, stationary_cov=cov)
     ssm._statespaces["d"].initialize(known)
 

@@ -59,19 +59,31 @@ class FilterReport:
         return "\n".join(lines)
 
 
+def python_cost(k_endog: int, k_states: int) -> float:
+    """Return the microseconds of a period of the Chandrasekhar likelihood of this package, a Python loop."""
+    p, k = float(k_endog), float(k_states)
+    return 16.0 + 0.35 * p + 0.03 * p**2 + 3e-4 * k**2 + 4e-5 * k**2 * p
+
+
+def compiled_cost(k_endog: int, k_states: int) -> float:
+    """Return the microseconds of a period of statsmodels' Chandrasekhar recursions."""
+    p, k = float(k_endog), float(k_states)
+    small = 0.6 + 0.12 * p + 2.6e-4 * p**3 + 0.0077 * k * p + 1.5e-4 * k * p**2
+    return small + 1.7e-4 * k**2 * p + 0.0026 * k**2 + 4.3e-6 * k**3
+
+
 def period_costs(k_endog: int, k_states: int, compiled: bool = False) -> dict[str, float]:
     """
     Return what a period costs each filter before its covariances have converged, in microseconds.
 
     Fitted to one thread on a common machine, for 1 to 120 states and 1 to 60 series; only the ratios count,
-    and not the number of periods, which multiplies them all. The Chandrasekhar likelihood is a loop in
-    Python, so that it pays for many states alone, or that of statsmodels (``compiled``).
+    and not the number of periods, which multiplies them all. The recursions are the cheaper of those of this
+    package and those of statsmodels, or the latter (``compiled``).
     """
     p, k = float(k_endog), float(k_states)
-    recursions = 12.0 + 0.35 * p + 0.03 * p**2 + 3e-4 * k**2 + 4e-5 * k**2 * p
-    if compiled:
-        recursions = 0.6 + 0.12 * p + 2.6e-4 * p**3 + 0.0077 * k * p + 1.7e-4 * k**2 * p + 0.0026 * k**2
-        recursions += 4.3e-6 * k**3 + 1.5e-4 * k * p**2
+    recursions = compiled_cost(k_endog, k_states)
+    if not compiled:
+        recursions = min(recursions, python_cost(k_endog, k_states))
     collapsed = 0.76 + 0.0092 * p + 2.2e-7 * p**3 + 0.0011 * k * p + 0.019 * k**2 + 6e-5 * k**3
     return {
         "conventional": 0.52 + 0.088 * p + 5e-5 * p**3 + 0.0093 * k * p + 0.0016 * k**2
@@ -109,9 +121,9 @@ def use_chandrasekhar(model: Any, params: Any = None) -> None:
     """
     Set ``filter_chandrasekhar``, where the recursions give the right likelihood.
 
-    The log-likelihood then comes from recursions that form no covariance of the state, from a stationary
-    start without a Schur form. Each pass checks the matrices that it meets: where the recursions are not
-    valid for them, it runs the conventional filter.
+    The log-likelihood of large models then comes from recursions that form no covariance of the state, and a
+    stationary start needs no Schur form. Each pass checks the matrices that it meets: where the recursions
+    are not valid for them, it runs the conventional filter.
 
     Parameters
     ----------
@@ -175,8 +187,8 @@ def system_loglike(system: System, endog: Array) -> float | None:
     endog : ndarray, (nobs, k_endog)
         Observations, NaN where missing.
     """
-    costs = period_costs(endog.shape[1], system.k_states)
-    if system.start != "stationary" or costs["chandrasekhar"] > costs["conventional"]:
+    size = endog.shape[1], system.k_states
+    if system.start != "stationary" or python_cost(*size) > period_costs(*size)["conventional"]:
         return None
     constant = all(getattr(system, name).ndim == 2 for name in MATRICES if not name.endswith("intercept"))
     if not constant or np.isnan(endog).any():
@@ -247,10 +259,11 @@ class GuardedFilter:
 
     def __init__(self, ssm: Any) -> None:
         self.ssm = ssm
+        self._moments: tuple[Array, Array] | None = None
 
     def initialize_state(self, prefix: str | None = None, complex_step: bool = False) -> None:
         """Give the first state to the compiled representation."""
-        initialize_state(self.ssm, prefix, complex_step)
+        initialize_state(self.ssm, prefix, complex_step, self._moments)
 
     def filter(
         self,
@@ -269,10 +282,15 @@ class GuardedFilter:
             if not kept & MEMORY_NO_FORECAST_COV:
                 filter_method &= ~(FILTER_UNIVARIATE | FILTER_COLLAPSED)
             if filter_method & _CHOICES:
-                filter_method = Conditions(ssm).valid_flags(filter_method)
-        return type(ssm)._filter(
-            ssm, filter_method, inversion_method, stability_method, conserve_memory, *args, **kwargs
-        )
+                conditions = Conditions(ssm)
+                filter_method = conditions.valid_flags(filter_method)
+                self._moments = vars(conditions).get("moments")  # where a condition asked for them
+        try:
+            return type(ssm)._filter(
+                ssm, filter_method, inversion_method, stability_method, conserve_memory, *args, **kwargs
+            )
+        finally:
+            self._moments = None
 
     def loglike(self, **kwargs: Any) -> float:
         """Return the log-likelihood."""
@@ -280,7 +298,8 @@ class GuardedFilter:
         plain = not kwargs.get("complex_step") and set(kwargs) <= {"complex_step"} and ssm.prefix == "d"
         recursions = ssm.filter_method & _CHOICES == FILTER_CHANDRASEKHAR and not ssm.filter_concentrated
         whole = not ssm.conserve_memory & MEMORY_NO_LIKELIHOOD
-        if plain and recursions and whole:
+        pays = python_cost(ssm.k_endog, ssm.k_states) < compiled_cost(ssm.k_endog, ssm.k_states)
+        if plain and recursions and whole and pays:
             conditions = Conditions(ssm)
             try:
                 if not conditions.reasons("chandrasekhar"):

@@ -7,8 +7,8 @@ import pytest
 import scipy.linalg
 from statsmodels.tsa.arima_process import ArmaProcess
 
-from statespace_ext.numerics import stationary
-from statespace_ext.numerics.stationary import stationarity_error, stationary_covariance
+from statespace_ext.numerics import lyapunov
+from statespace_ext.numerics.lyapunov import stationarity_error, stationary_covariance
 
 
 def left_companion(phi: np.ndarray) -> np.ndarray:
@@ -44,16 +44,16 @@ def test_companions_against_scipy(k: int) -> None:
     phi *= 0.95 / np.sum(np.abs(phi))  # stable
     transition, cov = left_companion(phi), some_cov(rng, k, 2)
     expected = scipy.linalg.solve_discrete_lyapunov(transition, cov)
-    for found in (stationary._of_companion(transition, cov), stationary_covariance(transition, cov)):
+    for found in (lyapunov._of_companion(transition, cov), stationary_covariance(transition, cov)):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10 * np.max(np.abs(expected)))
 
 
 def test_only_left_companions_are_taken_for_one() -> None:
     transition = left_companion(np.array([0.5, 0.2, 0.1]))
-    assert stationary._of_companion(transition, np.eye(3)) is not None
+    assert lyapunov._of_companion(transition, np.eye(3)) is not None
     transition[0, 2] = 0.1
-    assert stationary._of_companion(transition, np.eye(3)) is None
-    assert stationary._of_companion(left_companion(np.array([0.5, 0.2, 0.1])).T, np.eye(3)) is None
+    assert lyapunov._of_companion(transition, np.eye(3)) is None
+    assert lyapunov._of_companion(left_companion(np.array([0.5, 0.2, 0.1])).T, np.eye(3)) is None
 
 
 def test_autocovariances_of_an_arma_process() -> None:
