@@ -296,7 +296,7 @@ def panel(n: int, p: int) -> np.ndarray:
 
 
 def sarimax(**options: Any) -> Any:
-    return sm.tsa.SARIMAX(panel(80, 1), order=(2, 0, 1), seasonal_order=(1, 0, 0, 4), **options)
+    return sm.tsa.SARIMAX(panel(120, 1), order=(2, 0, 1), seasonal_order=(1, 0, 0, 4), **options)
 
 
 MODELS: dict[str, tuple[Callable[[], Any], bool]] = {
