@@ -31,7 +31,8 @@ FLAGS = {
 }
 """The filters, and what each adds to ``filter_method``."""
 
-_NOT_STATIONARY = 1e-10
+NOT_STATIONARY = 1e-10
+"""Largest error of P = T P T' + R Q R', relative to P, that passes for rounding."""
 MOST_FALL = 1e6
 """Chandrasekhar's rounding errors keep the size of the first forecast variance."""
 _SMALLEST_VARIANCE = 1e-9
@@ -190,7 +191,7 @@ class Conditions:
             yield f"there is no stationary start: {error}"
             return
         distance = stationarity_error(cov, self._first("transition"), self._selected_cov)
-        if not distance <= _NOT_STATIONARY:
+        if not distance <= NOT_STATIONARY:
             yield (
                 "the initial covariance is not that of the stationary distribution "
                 f"(T P T' + R Q R' - P is {distance:.2g} of P)"

@@ -19,11 +19,14 @@ from statsmodels.tsa.statespace.kalman_filter import (
 from ..exceptions import UnsupportedError
 from ..numerics.chandrasekhar import chandrasekhar_loglike
 from ..numerics.linear_algebra import NOT_HERE, Array
-from .filter_conditions import FLAGS, MOST_FALL, Conditions, largest_fall
+from ..numerics.lyapunov import stationarity_error
+from .filter_conditions import FLAGS, MOST_FALL, NOT_STATIONARY, Conditions, largest_fall
 from .filter_pass import chandrasekhar_pass, initialize_state
 from .system import MATRICES, System
 
 _CHOICES = FILTER_UNIVARIATE | FILTER_COLLAPSED | FILTER_CHANDRASEKHAR
+_COST_OF_CHECKS = 200.0
+"""Microseconds that a look at the conditions takes, about."""
 
 
 @dataclass(frozen=True)
@@ -176,32 +179,45 @@ def use_fastest_filter(model: Any, params: Any = None) -> str:
     return report.fastest
 
 
-def system_loglike(system: System, endog: Array) -> float | None:
+def system_recursions(system: System, missing: Array) -> str:
     """
-    Return the log-likelihood by the Chandrasekhar recursions, where they are valid and pay; None elsewhere.
+    Say which Chandrasekhar recursions give the log-likelihood of a system, where they pay.
 
     Parameters
     ----------
     system : System
         The matrices.
-    endog : ndarray, (nobs, k_endog)
-        Observations, NaN where missing.
+    missing : ndarray of bool, (nobs, k_endog)
+        Where observations are missing.
+
+    Returns
+    -------
+    str
+        "python" or "compiled" (those of statsmodels); empty where they are not valid or the Kalman filter is
+        faster.
     """
-    size = endog.shape[1], system.k_states
-    if system.start != "stationary" or python_cost(*size) > period_costs(*size)["conventional"]:
-        return None
+    n, p = missing.shape
+    costs = {"python": python_cost(p, system.k_states), "compiled": compiled_cost(p, system.k_states)}
+    cheaper = min(costs, key=costs.__getitem__)
+    saved = n * (period_costs(p, system.k_states)["conventional"] - costs[cheaper])
+    if system.start != "stationary" or saved < _COST_OF_CHECKS:
+        return ""
     constant = all(getattr(system, name).ndim == 2 for name in MATRICES if not name.endswith("intercept"))
-    if not constant or np.isnan(endog).any():
-        return None
-    d, c = (each.reshape(len(each), -1) for each in (system.obs_intercept, system.state_intercept))
+    if not constant or missing.any():
+        return ""
     Z, H, T, P = system.design, system.obs_cov, system.transition, system.initial_state_cov
     selected_cov = system.selection @ system.state_cov @ system.selection.T
-    if not largest_fall(Z @ P @ Z.T + H, Z @ selected_cov @ Z.T + H) < MOST_FALL:
-        return None
-    try:
-        return float(np.sum(chandrasekhar_loglike(endog, Z, d, H, T, c, system.initial_state, P)))
-    except NOT_HERE:
-        return None
+    stationary = stationarity_error(P, T, selected_cov) <= NOT_STATIONARY
+    falls = largest_fall(Z @ P @ Z.T + H, Z @ selected_cov @ Z.T + H)
+    return cheaper if stationary and falls < MOST_FALL else ""
+
+
+def system_loglike(system: System, endog: Array) -> float:
+    """Return the log-likelihood of a system by the recursions of this package, where they are valid."""
+    d, c = (each.reshape(len(each), -1) for each in (system.obs_intercept, system.state_intercept))
+    start = system.initial_state, system.initial_state_cov
+    by_period = chandrasekhar_loglike(endog, system.design, d, system.obs_cov, system.transition, c, *start)
+    return float(np.sum(by_period))
 
 
 def _report(ssm: Any) -> FilterReport:

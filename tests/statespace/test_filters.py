@@ -19,10 +19,9 @@ from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 import statespace_ext as sse
 from statespace_ext.exceptions import UnsupportedError
-from statespace_ext.statespace import filter_conditions, filters
+from statespace_ext.statespace import filter_conditions
 from statespace_ext.statespace.compat import VERSION
 from statespace_ext.statespace.filter_conditions import FLAGS, Conditions
-from statespace_ext.statespace.system import System
 
 # SARIMAX and UnobservedComponents say so where they start from zeros;
 # the univariate filter on request says that it transforms disturbances; a singular obs_cov is on purpose
@@ -498,24 +497,3 @@ def test_no_valid_filter_is_an_error() -> None:
         sse.use_fastest_filter(too_small()[0])
     with pytest.raises(UnsupportedError, match="no data"):
         sse.filter_report(KalmanSmoother(1, 1))
-
-
-# -- our own models ----------------------------------------------------------------------------------
-
-
-def own_system(system: Matrices, start: str = "stationary") -> System:
-    return System(**system, start=start)
-
-
-def test_likelihoods_of_our_own_models_use_the_recursions() -> None:
-    y, system = drawn(0, 60, 2, initialization="stationary")
-    llf = filters.system_loglike(own_system(system), y)
-    assert llf == pytest.approx(dense(y, system).llf, rel=1e-9)
-    assert filters.system_loglike(own_system(system, "known"), y) is None
-    incomplete = y.copy()
-    incomplete[3, 0] = np.nan
-    assert filters.system_loglike(own_system(system), incomplete) is None
-    over_time = {**system, "design": np.repeat(system["design"][:, :, None], 25, axis=2)}
-    assert filters.system_loglike(own_system(over_time), y) is None
-    small_y, small = drawn(0, 2, 2, initialization="stationary")
-    assert filters.system_loglike(own_system(small), small_y) is None  # the compiled filter is faster
