@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from oracle import random_system
+from scipy.linalg import solve_discrete_lyapunov
 from scipy.stats import multivariate_normal
 
 import statespace_ext as sse
@@ -46,7 +47,12 @@ def dense(y: np.ndarray, matrices: dict[str, Any]) -> float:
 
 
 def stationary(k: int, p: int, n: int = 60) -> Case:
-    y, matrices = random_system(np.random.default_rng(k), n, k, p, initialization="stationary")
+    rng = np.random.default_rng(k)
+    _, matrices = random_system(rng, 2, k, p)
+    T, c, R, Q = (matrices[name] for name in ("transition", "state_intercept", "selection", "state_cov"))
+    matrices["initial_state"] = np.linalg.solve(np.eye(k) - T, c)
+    matrices["initial_state_cov"] = solve_discrete_lyapunov(T, R @ Q @ R.T)
+    y = matrices["obs_intercept"] + 2.0 * rng.standard_normal((n, p))
     return y, matrices, System(**matrices, start="stationary")
 
 
