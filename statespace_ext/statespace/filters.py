@@ -255,10 +255,10 @@ def _at(model: Any, params: Any) -> Iterator[Any]:
 
 
 def _guard(model: Any, flags: int) -> None:
-    """Set the flags of a filter, and have each pass check them."""
+    """Set the flags of a filter, and have each pass check them; the conventional filter needs no check."""
     ssm = getattr(model, "ssm", model)
     ssm.filter_method = (ssm.filter_method & ~_CHOICES) | flags
-    if not isinstance(getattr(ssm._filter, "__self__", None), GuardedFilter):
+    if flags and not isinstance(getattr(ssm._filter, "__self__", None), GuardedFilter):
         guard = GuardedFilter(ssm)
         ssm._filter, ssm._initialize_state, ssm.loglike = guard.filter, guard.initialize_state, guard.loglike
 

@@ -478,6 +478,7 @@ def test_the_fastest(k: int, p: int, start: str, expected: str) -> None:
     y, system = drawn(0, k, p, initialization=start)
     ssm, exact = representation(y, system), dense(y, system)
     assert sse.use_fastest_filter(ssm) == expected
+    assert ("_filter" in vars(ssm)) == (expected != "conventional")  # which needs no check at each pass
     assert f"{expected:<22}valid" in str(sse.filter_report(ssm))
     assert ssm.loglike() == pytest.approx(exact.llf, rel=1e-9)
 
