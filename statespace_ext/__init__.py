@@ -14,6 +14,8 @@ from .exceptions import (
 from .models.capm import CAPM
 from .models.dynamic_regression import DynamicRegression
 from .models.lgssm import LGSSM
+from .models.term_structure.atsm import ATSM
+from .results.atsm import ATSMResults
 from .results.capm import CAPMResults
 from .results.dynamic_regression import DynamicRegressionResults
 from .results.lgssm import LGSSMResults
@@ -21,8 +23,10 @@ from .statespace.exact_score import ExactScore, ExactScoreMixin, exact_score
 from .statespace.filters import FilterReport, filter_report, use_chandrasekhar, use_fastest_filter
 
 __all__ = [
+    "ATSM",
     "CAPM",
     "LGSSM",
+    "ATSMResults",
     "CAPMResults",
     "ConvergenceWarning",
     "DataError",
