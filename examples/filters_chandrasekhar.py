@@ -2,9 +2,9 @@
 
     python -m pip install ".[examples]" && python examples/filters_chandrasekhar.py
 
-Fits seasonal autoregressions to monthly sea-surface temperatures (the El Nino region, 1950 to 2010) with the filter
-that is valid and fast; compares it with the Kalman filter; shows where statsmodels' own switch is silently wrong.
-Saves filters_chandrasekhar.png in the current folder. Takes less than a minute.
+Fits seasonal autoregressions to monthly sea-surface temperatures (the El Nino region, 1950 to 2010) with the
+filter that is valid and fast; compares it with the Kalman filter; shows where statsmodels' own switch is
+silently wrong. Saves filters_chandrasekhar.png in the current folder. Takes less than a minute.
 """
 
 from __future__ import annotations
@@ -78,10 +78,9 @@ def where_the_switch_is_wrong(temperatures: pd.Series) -> str:
     try:
         sse.use_chandrasekhar(level, params)
     except sse.UnsupportedError as error:
-        return (
-            f"log-likelihood {right:.1f}; with filter_chandrasekhar = True {wrong:.1f}\nuse_chandrasekhar: {error}"
-        )
-    raise RuntimeError("a diffuse start was accepted")
+        switched = f"log-likelihood {right:.1f}; with filter_chandrasekhar = True {wrong:.1f}"
+        return f"{switched}\nuse_chandrasekhar: {error}"
+    raise RuntimeError("a start that is not stationary was accepted")
 
 
 def plot_forecast(temperatures: pd.Series, fit: Any, months: int = 36) -> Figure:
