@@ -15,10 +15,10 @@ from statsmodels.tsa.statespace.kalman_filter import (
     TIMING_INIT_FILTERED,
 )
 
-from ..exceptions import UnsupportedError
+from ..exceptions import ParameterError, UnsupportedError
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from ..numerics.lyapunov import stationarity_error
-from .compat import require_exact_diffuse, univariate_is_wrong
+from .compat import require_exact_diffuse, require_factorable, univariate_is_wrong
 from .filter_pass import initial_moments
 from .system import MATRICES, has_diffuse
 
@@ -109,7 +109,8 @@ class Conditions:
         if self._diffuse:
             try:
                 require_exact_diffuse(self.ssm.endog.T, np.real(self.ssm["obs_cov"]))
-            except UnsupportedError as error:
+                require_factorable(np.real(self.ssm["obs_cov"]))
+            except (ParameterError, UnsupportedError) as error:
                 yield str(error)
 
     def _univariate(self) -> Iterator[str]:

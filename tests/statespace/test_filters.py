@@ -274,6 +274,14 @@ def test_univariate_before_statsmodels_0_15(monkeypatch: pytest.MonkeyPatch) -> 
     assert "before statsmodels 0.15" in sse.filter_report(ssm).reasons["univariate"][0]
 
 
+def test_singular_obs_cov_with_a_diffuse_start_before_statsmodels_0_15() -> None:
+    """It can end the process there: the report must know without trying."""
+    y, system = drawn(3, 2, 5, initialization="diffuse")
+    report = sse.filter_report(representation(y, {**system, "obs_cov": np.ones((5, 5))}, "diffuse"))
+    refused = any("singular obs_cov" in reason for reason in report.reasons["conventional"])
+    assert refused == (VERSION < (0, 15))
+
+
 def test_a_block_that_cannot_start_is_no_stationary_start() -> None:
     ssm, _ = with_changes(transition=lambda T: np.diag([1.5, 0.5]))
     start = Initialization(2)
