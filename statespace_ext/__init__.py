@@ -20,6 +20,7 @@ from .results.capm import CAPMResults
 from .results.dynamic_regression import DynamicRegressionResults
 from .results.lgssm import LGSSMResults
 from .statespace.exact_score import ExactScore, ExactScoreMixin, exact_score
+from .statespace.filters import FilterReport, filter_report, use_chandrasekhar, use_fastest_filter
 
 __all__ = [
     "ATSM",
@@ -34,6 +35,7 @@ __all__ = [
     "EstimationError",
     "ExactScore",
     "ExactScoreMixin",
+    "FilterReport",
     "IdentificationWarning",
     "LGSSMResults",
     "ParameterError",
@@ -42,4 +44,7 @@ __all__ = [
     "UnsupportedError",
     "__version__",
     "exact_score",
+    "filter_report",
+    "use_chandrasekhar",
+    "use_fastest_filter",
 ]

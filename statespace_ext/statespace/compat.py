@@ -66,6 +66,11 @@ def require_exact_diffuse(endog: Array, obs_cov: Array) -> None:
         )
 
 
+def univariate_is_wrong() -> bool:
+    """Tell whether the univariate filter is wrong about partly missing rows beside a full ``obs_cov``."""
+    return VERSION < (0, 15)
+
+
 def require_factorable(obs_cov: Array) -> None:
     """
     Refuse a singular H that is not diagonal with an exact-diffuse start, before statsmodels 0.15.0.

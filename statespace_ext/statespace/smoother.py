@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
+from statsmodels.tsa.statespace.kalman_filter import FILTER_CHANDRASEKHAR, FILTER_CONVENTIONAL
 from statsmodels.tsa.statespace.kalman_smoother import (
     SMOOTHER_STATE,
     SMOOTHER_STATE_AUTOCOV,
@@ -15,9 +17,10 @@ from statsmodels.tsa.statespace.kalman_smoother import (
 from ..em.moments import Moments
 from ..em.regression import Regression
 from ..exceptions import UnsupportedError
-from ..numerics.linear_algebra import Array, symmetrize
+from ..numerics.linear_algebra import NOT_HERE, Array, symmetrize
 from .compat import require_exact_diffuse, require_factorable
 from .diffuse_check import require_digits
+from .filters import system_loglike, system_recursions
 from .system import System, write
 
 _WITHOUT_LAG = SMOOTHER_STATE | SMOOTHER_STATE_COV
@@ -126,11 +129,16 @@ class Smoother:
             self._diffuse_checked.add(kind)
 
     def loglike(self, system: System) -> float:
-        """Return the log-likelihood."""
+        """Return the log-likelihood, by the Chandrasekhar recursions where they are valid and pay."""
         self._check_diffuse(system)
+        recursions = system_recursions(system, self.missing)
+        if recursions == "python":
+            with suppress(*NOT_HERE):  # the filter of statsmodels says what there is to say
+                return system_loglike(system, self.endog)
         ssm = self._smoother(system.k_states, False)
         write(ssm, system, solved=True)
-        return float(ssm.loglike())
+        chosen = FILTER_CHANDRASEKHAR if recursions else 0
+        return float(ssm.loglike(filter_method=FILTER_CONVENTIONAL | chosen))
 
     def smooth(self, system: System, *, lag_cov: bool = True) -> Smoothed:
         """

@@ -1,0 +1,242 @@
+"""Which of statsmodels' filters gives the right likelihood for the matrices and data at hand, and why not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+from statsmodels.tsa.statespace.kalman_filter import (
+    FILTER_CHANDRASEKHAR,
+    FILTER_COLLAPSED,
+    FILTER_UNIVARIATE,
+    TIMING_INIT_FILTERED,
+)
+
+from ..exceptions import ParameterError, UnsupportedError
+from ..numerics.linear_algebra import NOT_HERE, Array, quiet
+from ..numerics.lyapunov import stationarity_error
+from .compat import require_exact_diffuse, require_factorable, univariate_is_wrong
+from .filter_pass import initial_moments
+from .system import MATRICES, has_diffuse
+
+FLAGS = {
+    "conventional": 0,
+    "univariate": FILTER_UNIVARIATE,
+    "collapsed": FILTER_COLLAPSED,
+    "univariate collapsed": FILTER_UNIVARIATE | FILTER_COLLAPSED,
+    "chandrasekhar": FILTER_CHANDRASEKHAR,
+}
+"""The filters, and what each adds to ``filter_method``."""
+
+NOT_STATIONARY = 1e-10
+"""Largest error of P = T P T' + R Q R', relative to P, that passes for rounding."""
+MOST_FALL = 1e6
+"""Chandrasekhar's rounding errors keep the size of the first forecast variance."""
+_SMALLEST_VARIANCE = 1e-9
+"""statsmodels' univariate filter skips forecast variances below 1e-10, whatever the units of the data."""
+_DIAGONAL = 1e-9
+"""Elements of obs_cov below it are zero for statsmodels' univariate filter."""
+_ILL_CONDITIONED = 1e10
+
+
+class Conditions:
+    """
+    The conditions of each filter at the matrices that a representation holds now (their real parts).
+
+    Parameters
+    ----------
+    ssm : KalmanFilter
+        The representation, with data.
+    """
+
+    def __init__(self, ssm: Any) -> None:
+        self.ssm = ssm
+        self.missing = np.isnan(ssm.endog.T)
+        self.varying = [
+            name for name in MATRICES if np.shape(ssm[name])[-1] > 1 and np.ndim(ssm[name]) > _rank(name)
+        ]
+
+    def reasons(self, method: str) -> list[str]:
+        """Return why a filter is wrong here, or not available; nothing where it is valid."""
+        with quiet():
+            return list(getattr(self, "_" + method.replace(" ", "_"))())
+
+    def valid_flags(self, filter_method: int) -> int:
+        """Return a ``filter_method`` without the flags that are not valid here."""
+        wanted = {name for name, flag in FLAGS.items() if flag and filter_method & flag == flag}
+        for name in sorted(wanted, key=lambda name: FLAGS[name].bit_count()):
+            if filter_method & FLAGS[name] == FLAGS[name] and self.reasons(name):
+                filter_method &= ~(FILTER_COLLAPSED if name == "univariate collapsed" else FLAGS[name])
+        return filter_method
+
+    # -- what the conditions look at -------------------------------------------------------------------
+
+    def _first(self, name: str) -> Array:
+        value = np.real(self.ssm[name])
+        return value[..., 0] if value.ndim > _rank(name) else value
+
+    @cached_property
+    def _selected_cov(self) -> Array:
+        selection = self._first("selection")
+        return selection @ self._first("state_cov") @ selection.T
+
+    @cached_property
+    def _least_forecast_cov(self) -> Array:
+        """Z R Q R' Z' + H, below every forecast covariance from t = 2 on."""
+        Z = self._first("design")
+        return Z @ self._selected_cov @ Z.T + self._first("obs_cov")
+
+    @property
+    def _off_diagonal(self) -> Array:
+        H = np.real(self.ssm["obs_cov"])
+        return H[~np.eye(len(H), dtype=bool)]
+
+    @property
+    def _partly_missing(self) -> bool:
+        return bool(np.any(self.missing.any(axis=1) & ~self.missing.all(axis=1)))
+
+    @property
+    def _diffuse(self) -> bool:
+        start = self.ssm.initialization
+        return start is not None and has_diffuse(start)
+
+    # -- one method per filter -------------------------------------------------------------------------
+
+    def _conventional(self) -> Iterator[str]:
+        if self._diffuse:
+            try:
+                require_exact_diffuse(self.ssm.endog.T, np.real(self.ssm["obs_cov"]))
+                require_factorable(np.real(self.ssm["obs_cov"]))
+            except (ParameterError, UnsupportedError) as error:
+                yield str(error)
+
+    def _univariate(self) -> Iterator[str]:
+        yield from self._conventional()
+        off_diagonal = np.abs(self._off_diagonal)
+        if np.any(off_diagonal) and np.max(off_diagonal) < _DIAGONAL:
+            yield (
+                f"obs_cov has covariances up to {np.max(off_diagonal):.2g}, which statsmodels' univariate "
+                f"filter takes for zero (below {_DIAGONAL:g})"
+            )
+        if not {"design", "obs_cov", "selection", "state_cov"} & set(self.varying):
+            smallest = float(np.min(_eigenvalues(self._least_forecast_cov)))
+            if not smallest > _SMALLEST_VARIANCE:
+                yield (
+                    f"a forecast variance may be as small as {max(smallest, 0.0):.2g}, and statsmodels' "
+                    f"univariate filter skips an observation where it is below 1e-10"
+                )
+        if self._partly_missing and np.any(off_diagonal) and univariate_is_wrong():
+            yield "rows are partly missing beside a full obs_cov, before statsmodels 0.15"
+
+    def _collapsed(self) -> Iterator[str]:
+        yield from self._conventional()
+        ssm = self.ssm
+        if ssm.k_endog <= ssm.k_states:
+            yield f"{ssm.k_endog} series are not more than {ssm.k_states} states"
+            return
+        if "obs_intercept" in self.varying or np.any(ssm["obs_intercept"]):
+            yield "there is an observation intercept"
+        if ssm.filter_concentrated:
+            yield "the scale is concentrated out of the likelihood"
+        if self._diffuse and np.any(self._off_diagonal):
+            yield "the start is exact diffuse beside a full obs_cov"
+        worst = max((_collapse_condition(*each) for each in self._collapses()), default=1.0)
+        if not worst < _ILL_CONDITIONED:
+            yield f"obs_cov or Z' obs_cov^-1 Z has no accurate inverse (condition {worst:.2g})"
+
+    def _univariate_collapsed(self) -> Iterator[str]:
+        yield from self._univariate()
+        yield from (reason for reason in self._collapsed() if reason not in set(self._conventional()))
+        if np.any(self._off_diagonal) and self.missing.any():
+            yield "values are missing beside a full obs_cov: smoothed moments would be wrong"
+
+    def _chandrasekhar(self) -> Iterator[str]:
+        varying = [name for name in self.varying if not name.endswith("intercept")]
+        if varying:
+            yield f"{', '.join(varying)} varies over time"
+        if self.missing.any():
+            yield f"{int(self.missing.sum())} values are missing"
+        if self.ssm.filter_timing == TIMING_INIT_FILTERED:
+            yield "the filter starts from filtered values (timing)"
+        if varying:
+            return
+        wrong_start = list(self._start())
+        yield from wrong_start
+        if wrong_start:
+            return
+        Z, cov = self._first("design"), self.moments[1]
+        fall = largest_fall(Z @ cov @ Z.T + self._first("obs_cov"), self._least_forecast_cov)
+        if not fall < MOST_FALL:
+            yield f"the forecast variances may fall by a factor of {fall:.2g} after the first period"
+
+    @cached_property
+    def moments(self) -> tuple[Array, Array]:
+        """a_1 and P_1."""
+        return initial_moments(self.ssm)
+
+    def _start(self) -> Iterator[str]:
+        """Say why P_1 is not the covariance of the stationary distribution."""
+        start = self.ssm.initialization
+        if start is None:
+            yield "the model has no initial distribution"
+            return
+        if self._diffuse:
+            yield "the start is diffuse, not stationary"
+            return
+        try:
+            cov = self.moments[1]
+        except NOT_HERE as error:
+            yield f"there is no stationary start: {error}"
+            return
+        distance = stationarity_error(cov, self._first("transition"), self._selected_cov)
+        if not distance <= NOT_STATIONARY:
+            yield (
+                "the initial covariance is not that of the stationary distribution "
+                f"(T P T' + R Q R' - P is {distance:.2g} of P)"
+            )
+
+    def _collapses(self) -> Iterator[tuple[Array, Array]]:
+        """Yield (Z, H) of the observed rows for each collapse that the filter makes."""
+        design, obs_cov = (np.real(self.ssm[name]) for name in ("design", "obs_cov"))
+        if {"design", "obs_cov"} & set(self.varying):
+            each: Any = enumerate(self.missing)
+        else:
+            each = ((0, missing) for missing in np.unique(self.missing, axis=0))
+        for t, missing in each:
+            if np.sum(~missing) > self.ssm.k_states:
+                Z = design[:, :, t] if design.ndim == 3 else design
+                H = obs_cov[:, :, t] if obs_cov.ndim == 3 else obs_cov
+                yield Z[~missing], H[np.ix_(~missing, ~missing)]
+
+
+def _rank(name: str) -> int:
+    return 1 if name.endswith("intercept") else 2
+
+
+def _eigenvalues(matrix: Array) -> Array:
+    return np.linalg.eigvalsh(matrix) if np.all(np.isfinite(matrix)) else np.full(1, np.nan)
+
+
+def _collapse_condition(Z: Array, H: Array) -> float:
+    """Return the larger condition number of H and of Z' H^{-1} Z, infinity where there is no inverse."""
+    values = _eigenvalues(H)
+    if not values[0] > 0.0:
+        return np.inf
+    try:
+        between = np.linalg.cond(Z.T @ np.linalg.solve(H, Z))
+    except np.linalg.LinAlgError:
+        return np.inf
+    return float(max(values[-1] / values[0], between))
+
+
+def largest_fall(first: Array, least: Array) -> float:
+    """Return the largest eigenvalue of least^{-1} first."""
+    if not (np.all(np.isfinite(first)) and np.all(np.isfinite(least))):
+        return np.inf
+    try:
+        return float(scipy.linalg.eigh(first, least, eigvals_only=True)[-1])
+    except np.linalg.LinAlgError:
+        return np.inf

@@ -1,0 +1,65 @@
+"""The Chandrasekhar likelihood against the dense joint Gaussian."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from oracle import dense, random_system
+
+from statespace_ext.numerics.chandrasekhar import chandrasekhar_loglike
+
+
+def by_period(y: np.ndarray, system: dict[str, np.ndarray], tolerance: float = 0.0) -> np.ndarray:
+    return chandrasekhar_loglike(
+        y,
+        system["design"],
+        system["obs_intercept"].reshape(y.shape[1], -1),
+        system["obs_cov"],
+        system["transition"],
+        system["state_intercept"].reshape(len(system["transition"]), -1),
+        system["initial_state"],
+        system["initial_state_cov"],
+        tolerance,
+    )
+
+
+@pytest.mark.parametrize("singular", [False, True])
+@pytest.mark.parametrize(("k", "p", "lags"), [(1, 1, 1), (3, 2, 1), (2, 5, 1), (2, 2, 3), (1, 1, 4)])
+def test_against_the_dense_gaussian(k: int, p: int, lags: int, singular: bool) -> None:
+    rng = np.random.default_rng(k + p)
+    y, system = random_system(
+        rng, 30, k, p, lags=lags, initialization="stationary", singular=singular and p > 1
+    )
+    np.testing.assert_allclose(by_period(y, system).sum(), dense(y, system).llf, rtol=1e-11)
+
+
+def test_each_period_is_the_likelihood_given_the_past() -> None:
+    y, system = random_system(np.random.default_rng(2), 12, 2, 2, initialization="stationary")
+    cumulative = [dense(y[:t], system).llf for t in range(2, 13)]
+    np.testing.assert_allclose(np.cumsum(by_period(y, system))[1:], cumulative, rtol=1e-11)
+
+
+def test_intercepts_over_time_and_another_mean() -> None:
+    rng = np.random.default_rng(3)
+    y, system = random_system(rng, 25, 3, 2, initialization="stationary")
+    system["obs_intercept"] = rng.standard_normal((2, 25))
+    system["state_intercept"] = rng.standard_normal((3, 25))
+    system["initial_state"] = rng.standard_normal(3)
+    np.testing.assert_allclose(by_period(y, system).sum(), dense(y, system).llf, rtol=1e-11)
+
+
+def test_covariances_that_have_converged_stay() -> None:
+    """Past convergence nothing changes; a tolerance that stops earlier changes the likelihood a little."""
+    y, system = random_system(np.random.default_rng(4), 200, 2, 2, initialization="stationary")
+    exact = dense(y, system).llf
+    assert by_period(y, system).sum() == pytest.approx(exact, rel=1e-11)
+    assert by_period(y, system, 1e-19).sum() == pytest.approx(exact, rel=1e-8)
+    assert by_period(y, system, 1e-3).sum() != pytest.approx(exact, rel=1e-8)
+
+
+def test_a_singular_forecast_covariance_raises() -> None:
+    y, system = random_system(np.random.default_rng(5), 10, 2, 2, initialization="stationary")
+    system["obs_cov"] = np.zeros((2, 2))
+    system["design"] = np.array([[1.0, 0.0], [2.0, 0.0]])
+    with pytest.raises(np.linalg.LinAlgError):
+        by_period(y, system)

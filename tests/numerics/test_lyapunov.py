@@ -1,0 +1,95 @@
+"""Stationary covariances against scipy, the Lyapunov equation itself and known autocovariances."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.linalg
+from statsmodels.tsa.arima_process import ArmaProcess
+
+from statespace_ext.numerics import lyapunov
+from statespace_ext.numerics.lyapunov import stationarity_error, stationary_covariance
+
+
+def left_companion(phi: np.ndarray) -> np.ndarray:
+    k = len(phi)
+    return np.column_stack([phi, np.eye(k)[:, :-1]])
+
+
+def stable(rng: np.random.Generator, k: int, radius: float) -> np.ndarray:
+    transition = rng.standard_normal((k, k))
+    return radius * transition / np.max(np.abs(np.linalg.eigvals(transition)))
+
+
+def some_cov(rng: np.random.Generator, k: int, rank: int) -> np.ndarray:
+    root = rng.standard_normal((k, rank))
+    return root @ root.T
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 10, 40])
+@pytest.mark.parametrize("radius", [0.3, 0.9, 0.999])
+def test_general_matrices_against_scipy(k: int, radius: float) -> None:
+    rng = np.random.default_rng(k)
+    transition, cov = stable(rng, k, radius), some_cov(rng, k, max(1, k // 2))
+    expected = scipy.linalg.solve_discrete_lyapunov(transition, cov)
+    found = stationary_covariance(transition, cov)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10 * np.max(np.abs(expected)))
+    np.testing.assert_array_equal(found, found.T)
+
+
+@pytest.mark.parametrize("k", [3, 4, 12, 60])
+def test_companions_against_scipy(k: int) -> None:
+    rng = np.random.default_rng(k)
+    phi = rng.uniform(-1.0, 1.0, k)
+    phi *= 0.95 / np.sum(np.abs(phi))  # stable
+    transition, cov = left_companion(phi), some_cov(rng, k, 2)
+    expected = scipy.linalg.solve_discrete_lyapunov(transition, cov)
+    for found in (lyapunov._of_companion(transition, cov), stationary_covariance(transition, cov)):
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10 * np.max(np.abs(expected)))
+
+
+def test_only_left_companions_are_taken_for_one() -> None:
+    transition = left_companion(np.array([0.5, 0.2, 0.1]))
+    assert lyapunov._of_companion(transition, np.eye(3)) is not None
+    transition[0, 2] = 0.1
+    assert lyapunov._of_companion(transition, np.eye(3)) is None
+    assert lyapunov._of_companion(left_companion(np.array([0.5, 0.2, 0.1])).T, np.eye(3)) is None
+
+
+def test_autocovariances_of_an_arma_process() -> None:
+    """In Harvey's form y_t is the first state, so that P_11 is its variance."""
+    ar, ma = [0.5, -0.3, 0.2], [0.4, 0.3]
+    process = ArmaProcess.from_coeffs(ar, ma)
+    shock = np.array([1.0, *ma])
+    cov = stationary_covariance(left_companion(np.array(ar)), np.outer(shock, shock))
+    assert cov[0, 0] == pytest.approx(process.acovf(1)[0], rel=1e-12)
+
+
+def test_a_root_near_the_unit_circle_fits_the_equation() -> None:
+    """Against its closed form for an AR(1): there scipy itself has few digits left."""
+    found = stationary_covariance(np.diag([1.0 - 1e-9, 0.5]), np.eye(2))
+    exact = np.diag([1.0 / (1.0 - (1.0 - 1e-9) ** 2), 1.0 / 0.75])
+    np.testing.assert_allclose(found, exact, rtol=1e-7)
+
+
+@pytest.mark.parametrize("companion", [True, False])
+def test_an_unstable_matrix_gets_the_solution_of_scipy(companion: bool) -> None:
+    """It is no covariance, as in statsmodels: whoever asks must know that the matrix is stable."""
+    rng = np.random.default_rng(0)
+    transition = left_companion(np.array([1.2, 0.3, 0.1])) if companion else stable(rng, 4, 1.3)
+    cov = np.eye(len(transition))
+    found = stationary_covariance(transition, cov)
+    expected = scipy.linalg.solve_discrete_lyapunov(transition, cov)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-10)
+    assert np.min(np.linalg.eigvalsh(found)) < 0
+
+
+@pytest.mark.parametrize("companion", [True, False])
+def test_error_is_that_of_the_equation(companion: bool) -> None:
+    rng = np.random.default_rng(1)
+    transition = left_companion(np.array([0.4, 0.2, 0.1, 0.1])) if companion else stable(rng, 4, 0.8)
+    cov, noise = some_cov(rng, 4, 4), some_cov(rng, 4, 2)
+    expected = np.max(np.abs(transition @ cov @ transition.T + noise - cov)) / np.max(np.abs(cov))
+    assert stationarity_error(cov, transition, noise) == pytest.approx(expected, rel=1e-12)
+    assert stationarity_error(np.zeros((4, 4)), transition, np.zeros((4, 4))) == 0.0
+    assert stationarity_error(np.full((4, 4), np.nan), transition, noise) == np.inf
