@@ -341,6 +341,10 @@ class ATSM(StateSpaceModel):
         same = all(np.allclose(found[key], at[key], rtol=1e-9, atol=1e-12) for key in at)
         return out if same else params
 
+    def variance_sizes(self, params: Array) -> Values:
+        """Return the variances of the yields: observed factors, before them in endog, have no noise."""
+        return {"obs_cov": super().variance_sizes(params)["obs_cov"][self.panel.n_observed :]}
+
     def updates(self, layout: ParameterLayout) -> NumericalUpdates:
         """Return the updates of EM for a layout of the free parameters."""
         return NumericalUpdates(self, layout, self.panel.n_observed)

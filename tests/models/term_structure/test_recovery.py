@@ -93,7 +93,7 @@ def rate_of(width: float) -> float:
 def test_parameters_are_recovered() -> None:
     names, estimates, errors, ratios = recovered()
     found = table(names, estimates, errors)
-    with pd.option_context("display.width", 120, "display.max_rows", None, "display.precision", 3):
+    with pd.option_context("display.width", 120, "display.max_columns", None, "display.precision", 3):
         print(f"\n{found}\n2 (llf - llf at the truth): mean {ratios.mean():.1f}, chi-squared({len(TRUTH)})")
     certain = np.ones(len(TRUTH), bool)
     certain[DRIFT] = False

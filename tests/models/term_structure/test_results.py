@@ -302,3 +302,28 @@ def test_new_data_may_lack_a_maturity(identification: str) -> None:
     res = model.smooth(model.start_params)
     whole = res.append(y.iloc[60:])
     assert_allclose(res.extend(y.iloc[60:]).llf, whole.llf_obs[60:].sum(), rtol=1e-9)
+
+
+def test_forecasts_for_periods() -> None:
+    y = random_panel(np.random.default_rng(3), 60, TAU)
+    y.index = pd.period_range("1990-01", periods=60, freq="M")
+    model = sse.ATSM(y, TAU, identification="afns")
+    res = model.smooth(model.start_params)
+    later = y.index[-1] + 3
+    for dates in ([later], later, pd.PeriodIndex([later]), [later.to_timestamp()]):
+        assert_allclose(res.forecast_yields(dates=dates).se, res.forecast_yields(3).se.iloc[-1:], rtol=1e-12)
+    assert res.forecast_yields(dates=later).estimate.index[0] == later
+
+
+@pytest.mark.parametrize("identification", ["afns", "jsz", "dns"])
+def test_results_with_observed_factors(identification: str) -> None:
+    """The observed factors, which stand before the yields in endog, have no measurement variances."""
+    latent = smoothed(identification="afns")
+    y, factors = latent.model.data.orig_endog, latent.factors.smoothed.to_numpy()
+    model = sse.ATSM(y, TAU, identification=identification, factors=factors)
+    res = model.fit(method="two-step")
+    text = str(res.summary())
+    assert res.boundary == []
+    assert "Observation (" in text and "P dynamics" in text
+    assert_allclose(res.factors.smoothed, factors, atol=1e-12)
+    assert list(res.pricing_errors.columns) == list(y.columns)
