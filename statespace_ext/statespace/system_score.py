@@ -258,7 +258,7 @@ def _proper_periods(
 
 
 def inverses(covs: Array) -> Array:
-    """Return the inverse of each matrix; one of all that equal the last to rounding, where half of them do."""
+    """Return the inverse of each matrix; one serves all that equal the last to rounding, if half do."""
     if not len(covs):
         return covs
     size = np.sqrt(np.diag(covs[-1]))

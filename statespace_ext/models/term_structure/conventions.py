@@ -88,7 +88,7 @@ def _check_order(years: Array, columns: list[str]) -> None:
         return
     if all(match.group(2) for match in found if match) and np.allclose(years, 12.0 * told):
         warnings.warn(
-            f"The maturity of column {columns[-1]!r} is {years[-1]:g} years: divide by 12 if these are months.",
+            f"The maturity of column {columns[-1]!r} is {years[-1]:g} years: divide by 12 if in months.",
             UserWarning,
             stacklevel=5,
         )

@@ -46,7 +46,8 @@ def test_months_that_could_be_years_are_warned_of() -> None:
 
 
 def test_months_against_the_labels_are_warned_of() -> None:
-    yields = random_panel(np.random.default_rng(0), 30, TAU).set_axis(["1m", "3m", "6m", "12m", "36m"], axis=1)
+    yields = random_panel(np.random.default_rng(0), 30, TAU)
+    yields.columns = ["1m", "3m", "6m", "12m", "36m"]
     with pytest.warns(UserWarning, match="'36m'.*36 years: divide by 12"):
         build(yields=yields, maturities=[1, 3, 6, 12, 36])
 
