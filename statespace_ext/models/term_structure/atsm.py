@@ -345,10 +345,6 @@ class ATSM(StateSpaceModel):
         same = all(np.allclose(found[key], at[key], rtol=1e-9, atol=1e-12) for key in at)
         return out if same else params
 
-    def variance_sizes(self, params: Array) -> Values:
-        """Return the variances of the yields: observed factors, before them in endog, have no noise."""
-        return {"obs_cov": super().variance_sizes(params)["obs_cov"][self.panel.n_observed :]}
-
     def updates(self, layout: ParameterLayout) -> NumericalUpdates:
         """Return the updates of EM for a layout of the free parameters."""
         return NumericalUpdates(self, layout, self.panel.n_observed)
@@ -360,6 +356,10 @@ class ATSM(StateSpaceModel):
     def stabilised(self, problem: EstimationProblem, params: Array) -> Array:
         """Return the free parameters as they are."""
         return params
+
+    def variance_sizes(self, params: Array) -> dict[str, Array]:
+        """Return the size that each variance would have if it explained the data; factors have none."""
+        return {"obs_cov": super().variance_sizes(params)["obs_cov"][self.panel.n_observed :]}
 
     def check_sample(self) -> None:
         """Raise `DataError` where the sample cannot support the model."""

@@ -315,15 +315,13 @@ def test_forecasts_for_periods() -> None:
     assert res.forecast_yields(dates=later).estimate.index[0] == later
 
 
-@pytest.mark.parametrize("identification", ["afns", "jsz", "dns"])
-def test_results_with_observed_factors(identification: str) -> None:
-    """The observed factors, which stand before the yields in endog, have no measurement variances."""
-    latent = smoothed(identification="afns")
-    y, factors = latent.model.data.orig_endog, latent.factors.smoothed.to_numpy()
-    model = sse.ATSM(y, TAU, identification=identification, factors=factors)
-    res = model.fit(method="two-step")
-    text = str(res.summary())
+def test_observed_factors_and_yields_beside_them() -> None:
+    """A variance that is small beside the variance of its yield is at the boundary; factors have none."""
+    y = random_panel(np.random.default_rng(3), 60, TAU)
+    factors = np.column_stack([y.iloc[:, 4], y.iloc[:, 4] - y.iloc[:, 0]])
+    model = sse.ATSM(y.iloc[:, :4], TAU[:4], k_factors=2, factors=factors)
+    res = model.smooth(model.start_params)
+    assert_allclose(model.variance_sizes(res.params)["obs_cov"], y.iloc[:, :4].var(ddof=0))
     assert res.boundary == []
-    assert "Observation (" in text and "P dynamics" in text
-    assert_allclose(res.factors.smoothed, factors, atol=1e-12)
-    assert list(res.pricing_errors.columns) == list(y.columns)
+    assert_allclose(res.factors.smoothed, factors)
+    assert list(res.pricing_errors) == list(y.columns[:4])
