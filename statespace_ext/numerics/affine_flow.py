@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -13,6 +14,29 @@ LARGEST_RATE = 0.5
 """Largest norm of M h over the first step h; the rest is doubling."""
 TERMS = 18
 """Terms of the power series over the first step: what follows is below 1e-16 of the first, in W too."""
+
+
+def affine_flow(generator: Array, source: Array, times: Array) -> AffineFlow:
+    """
+    Return the flow, from memory where it is among the last that were asked for. Its arrays are read-only.
+
+    Loadings, their derivatives, and parameters that leave the generator as it is share one.
+
+    Parameters
+    ----------
+    generator : ndarray, (n, n)
+    source : ndarray, (n, n)
+    times : ndarray, (m,)
+        As for `AffineFlow`.
+    """
+    return _remembered(*((a.tobytes(), a.dtype.str, a.shape) for a in (generator, source, times)))
+
+
+@lru_cache(maxsize=8)
+def _remembered(*keys: tuple[bytes, str, tuple[int, ...]]) -> AffineFlow:
+    flow = AffineFlow(*(np.frombuffer(data, dtype).reshape(shape) for data, dtype, shape in keys))
+    flow.increment.flags.writeable = flow.integral.flags.writeable = False
+    return flow
 
 
 class AffineFlow:

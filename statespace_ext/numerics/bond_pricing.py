@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .affine_flow import AffineFlow
+from .affine_flow import AffineFlow, affine_flow
 from .linear_algebra import Array
 
 
@@ -175,7 +175,7 @@ def _flow(K: Array, delta_1: Array, tau: Array) -> AffineFlow:
     generator[:k, :k], generator[:k, k] = -K.T, -delta_1
     source = np.zeros((k + 1, k + 1))
     source[k, k] = 1.0
-    return AffineFlow(generator, source, tau)
+    return affine_flow(generator, source, tau)
 
 
 def _parts(flow: AffineFlow, kappa: Array, cov: Array, tau: Array) -> tuple[tuple[Array, Array], Array]:

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.linalg
 
 from ..exceptions import ParameterError
-from .affine_flow import AffineFlow
+from .affine_flow import AffineFlow, affine_flow
 from .linear_algebra import Array, is_positive_semidefinite, symmetrize
 
 NEGATIVE_AXIS = 1e-7
@@ -203,13 +203,15 @@ def _flow(K: Array, kappa: Array, cov: Array, dt: float | Array) -> AffineFlow:
     generator[:k, :k], generator[:k, k] = -K, kappa
     source = np.zeros((k + 1, k + 1), dtype=np.result_type(cov, float))
     source[:k, :k] = cov
-    return AffineFlow(generator, source, np.atleast_1d(np.asarray(dt, dtype=float)))
+    return affine_flow(generator, source, np.atleast_1d(np.asarray(dt, dtype=float)))
 
 
 def _of_flow(flow: AffineFlow) -> Discretisation:
     k = flow.increment.shape[-1] - 1
     return Discretisation(
-        flow.increment[:, :k, :k] + np.eye(k), flow.increment[:, :k, k], flow.integral[:, :k, :k]
+        flow.increment[:, :k, :k] + np.eye(k),
+        flow.increment[:, :k, k].copy(),
+        flow.integral[:, :k, :k].copy(),
     )
 
 

@@ -32,6 +32,7 @@ ALL = frozenset(
 _SINGULAR = 1e-9
 _KAPPA = 1e5
 _CANCELS = 1e-9
+_ROUNDING = 16.0 * np.finfo(float).eps
 _OBSERVED = frozenset({"design", "obs_intercept", "obs_cov", "transition"})
 
 
@@ -230,7 +231,7 @@ def _proper_periods(
     v = smoother.endog[index] - d - np.squeeze(Z @ smoothed.predicted.T[index][:, :, None], 2)
     if smoothed.gain is not None and smoothed.forecast_cov is not None:
         K = np.moveaxis(smoothed.gain[:, :, index], 2, 0)
-        inverse = np.linalg.inv(np.moveaxis(smoothed.forecast_cov[:, :, index], 2, 0))
+        inverse = inverses(np.moveaxis(smoothed.forecast_cov[:, :, index], 2, 0))
     else:
         missing = smoother.missing[index]
         v, Z = np.where(missing, 0.0, v), Z * ~missing[:, :, None]
@@ -253,6 +254,22 @@ def _proper_periods(
         out["design"] = _outer(u, xhat) - inverse @ (Z @ P) + KN @ LP
     if "transition" in needed:
         out["transition"] = _outer(r, xhat) - N @ LP
+    return out
+
+
+def inverses(covs: Array) -> Array:
+    """Return the inverse of each matrix; one serves all that equal the last to rounding, if half do."""
+    if not len(covs):
+        return covs
+    size = np.sqrt(np.diag(covs[-1]))
+    rounding = _ROUNDING * np.outer(size, size)
+    if np.any(np.abs(covs[len(covs) // 2] - covs[-1]) > rounding):
+        return np.linalg.inv(covs)
+    differs = np.flatnonzero(np.any(np.abs(covs - covs[-1]) > rounding, axis=(1, 2)))
+    settled = differs.max(initial=-1) + 1
+    out = np.empty_like(covs)
+    out[:settled] = np.linalg.inv(covs[:settled])
+    out[settled:] = np.linalg.inv(covs[-1])
     return out
 
 

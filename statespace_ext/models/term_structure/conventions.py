@@ -17,6 +17,7 @@ DAYS_IN_A_YEAR = 365.25
 _MONTHS = {1: 1.0 / 12.0, 3: 0.25, 6: 0.5, 12: 1.0}
 _IMPLAUSIBLE_MATURITY, _IMPOSSIBLE_MATURITY = 50.0, 150.0
 _IMPLAUSIBLE_DECIMAL, _IMPOSSIBLE_DECIMAL, _IMPLAUSIBLE_PERCENT = 0.5, 30.0, 0.2
+_MEANT = {"decimal": 'is units="percent" meant?', "percent": "are these basis points? Divide by 100."}
 _LABEL = re.compile(r"^[^\d]*?(\d+(?:\.\d+)?)\s*(m|mo|month|months|y|yr|year|years)?$", re.IGNORECASE)
 
 
@@ -85,6 +86,12 @@ def _check_order(years: Array, columns: list[str]) -> None:
     told = np.array([_years_told(match) for match in found if match])
     if len(np.unique(told)) < len(told):
         return
+    if all(match.group(2) for match in found if match) and np.allclose(years, 12.0 * told):
+        warnings.warn(
+            f"The maturity of column {columns[-1]!r} is {years[-1]:g} years: divide by 12 if in months.",
+            UserWarning,
+            stacklevel=5,
+        )
     if np.array_equal(np.argsort(told), np.argsort(years)):
         return
     place = int(np.argmax(np.argsort(np.argsort(told)) != np.argsort(np.argsort(years))))
@@ -109,28 +116,29 @@ def check_units(values: Array, units: Any) -> float:
     SpecificationError
         If the units are unknown.
     DataError
-        If decimal yields are impossible; implausible ones are warned of.
+        If yields are impossible; implausible ones are warned of.
     """
     if not isinstance(units, str) or units not in UNITS:
         raise SpecificationError("units are unknown", got=repr(units), expected=f"one of {list(UNITS)}")
     seen = values[~np.isnan(values)]
     middle = float(np.median(np.abs(seen))) if len(seen) else np.nan
-    if units == "decimal" and middle > _IMPOSSIBLE_DECIMAL:
+    share = middle / UNITS[units]
+    if share > _IMPOSSIBLE_DECIMAL:
         raise DataError(
-            "Yields are too large to be decimal",
+            f"Yields are too large to be {units}",
             got=f"a median of {middle:.4g}",
-            expected="0.05 for five percent a year",
-            remedy='Use units="percent", or annual rates.',
+            expected=f"{0.05 * UNITS[units]:g} for five percent a year",
+            remedy="Pass the units of the yields, and annual rates.",
         )
-    if units == "decimal" and middle > _IMPLAUSIBLE_DECIMAL:
-        _warn_units(f"a median yield of {100 * middle:.4g} percent a year", "percent")
+    if share > _IMPLAUSIBLE_DECIMAL:
+        _warn_units(f"a median yield of {100 * share:.4g} percent a year", _MEANT[units])
     if units == "percent" and middle < _IMPLAUSIBLE_PERCENT and np.max(np.abs(seen)) < 1.0:
-        _warn_units(f"a median yield of {middle:.4g} percent a year", "decimal")
+        _warn_units(f"a median yield of {middle:.4g} percent a year", 'is units="decimal" meant?')
     return UNITS[units]
 
 
-def _warn_units(told: str, other: str) -> None:
-    warnings.warn(f'The units say {told}: is units="{other}" meant?', UserWarning, stacklevel=4)
+def _warn_units(told: str, question: str) -> None:
+    warnings.warn(f"The units say {told}: {question}", UserWarning, stacklevel=4)
 
 
 def time_steps(dt: Any, index: Any, nobs: int) -> Array:

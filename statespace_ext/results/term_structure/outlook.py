@@ -36,7 +36,8 @@ def forecast_horizons(results: Any, steps: Any, horizons: Any, dates: Any) -> tu
         h = years(horizons, "horizons")
         return h, pd.Index(h, name="horizon")
     if dates is not None:
-        index = pd.DatetimeIndex(np.atleast_1d(dates)) if not isinstance(dates, pd.PeriodIndex) else dates
+        index = pd.Index(dates if np.ndim(dates) else [dates])  # of periods where they are periods
+        index = index if isinstance(index, pd.PeriodIndex) else pd.DatetimeIndex(index)
         return years_after(model, index), index
     count = positive_integer(1 if steps is None else steps, "steps")
     if model.panel.steps.ndim:

@@ -45,6 +45,13 @@ def test_months_that_could_be_years_are_warned_of() -> None:
         build(maturities=[3.0, 12.0, 36.0, 84.0, 120.0])
 
 
+def test_months_against_the_labels_are_warned_of() -> None:
+    yields = random_panel(np.random.default_rng(0), 30, TAU)
+    yields.columns = ["1m", "3m", "6m", "12m", "36m"]
+    with pytest.warns(UserWarning, match="'36m'.*36 years: divide by 12"):
+        build(yields=yields, maturities=[1, 3, 6, 12, 36])
+
+
 def test_percent_said_to_be_decimal() -> None:
     yields = random_panel(np.random.default_rng(0), 30, TAU)
     with pytest.warns(UserWarning, match='is units="percent" meant'):
@@ -53,6 +60,10 @@ def test_percent_said_to_be_decimal() -> None:
         build(yields=yields, units="percent")
     with pytest.raises(sse.DataError, match="too large to be decimal"):
         build(yields=1e4 * yields)
+    with pytest.warns(UserWarning, match="a median yield of 493.7 percent a year"):
+        build(yields=1e4 * yields, units="percent")
+    with pytest.raises(sse.DataError, match="too large to be percent"):
+        build(yields=1e6 * yields, units="percent")
     with pytest.raises(sse.SpecificationError, match="units are unknown: got 'bp'"):
         build(units="bp")
 

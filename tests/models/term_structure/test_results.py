@@ -304,6 +304,17 @@ def test_new_data_may_lack_a_maturity(identification: str) -> None:
     assert_allclose(res.extend(y.iloc[60:]).llf, whole.llf_obs[60:].sum(), rtol=1e-9)
 
 
+def test_forecasts_for_periods() -> None:
+    y = random_panel(np.random.default_rng(3), 60, TAU)
+    y.index = pd.period_range("1990-01", periods=60, freq="M")
+    model = sse.ATSM(y, TAU, identification="afns")
+    res = model.smooth(model.start_params)
+    later = y.index[-1] + 3
+    for dates in ([later], later, pd.PeriodIndex([later]), [later.to_timestamp()]):
+        assert_allclose(res.forecast_yields(dates=dates).se, res.forecast_yields(3).se.iloc[-1:], rtol=1e-12)
+    assert res.forecast_yields(dates=later).estimate.index[0] == later
+
+
 def test_observed_factors_and_yields_beside_them() -> None:
     """A variance that is small beside the variance of its yield is at the boundary; factors have none."""
     y = random_panel(np.random.default_rng(3), 60, TAU)
