@@ -11,7 +11,8 @@ from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 from ..exceptions import UnsupportedError
 from ..numerics.differences import central_differences
-from ..numerics.linear_algebra import Array, symmetrize
+from ..numerics.linear_algebra import NOT_HERE, Array, quiet, symmetrize
+from .autoregression import WhitenedLBFGS, whitening
 from .model_score import ModelScore, preserved
 
 GRADIENT_METHODS = ("lbfgs", "bfgs", "newton", "cg", "ncg", "basinhopping")
@@ -138,6 +139,7 @@ class ExactScoreMixin:
             kwargs["optim_score"] = "exact"
         else:
             args = (*args[:_OPTIM_SCORE], "exact", *args[_OPTIM_SCORE + 1 :])
+        kwargs.setdefault("extra_fit_funcs", {"lbfgs": WhitenedLBFGS(self._coordinates)})
         self._fitting_exactly = True
         try:
             res = super().fit(start_params, *args, **kwargs)  # type: ignore[misc]
@@ -147,9 +149,23 @@ class ExactScoreMixin:
             res.cov_kwds["description"] = "Covariance matrix from differences of the exact score."
         return res
 
+    def _coordinates(self, params: Array) -> Array | None:
+        """Return what whitens the information at unconstrained start values, None where it is not known."""
+        model = cast(MLEModel, self)
+        with preserved(model), quiet():
+            try:
+                score = ModelScore(model, transformed=False, includes_fixed=False)
+                jacobian = score.jacobian(params)
+                llf, gradient = score.chained(params, jacobian)
+                information = score.information(params, jacobian)
+            except (UnsupportedError, *NOT_HERE):
+                return None
+        self._score_memo = (_key(params, False, False), ExactScore(gradient, llf, "exact", ""))
+        return None if information is None else whitening(information / model.nobs)
+
     def _exact(self, params: Any, transformed: bool, includes_fixed: bool) -> ExactScore:
         """Return the exact score, remembered for one parameter vector."""
-        key = np.asarray(params, dtype=float).tobytes() + bytes([transformed, includes_fixed])
+        key = _key(params, transformed, includes_fixed)
         if self._score_memo is None or self._score_memo[0] != key:
             result = exact_score(cast(MLEModel, self), params, transformed, includes_fixed)
             self._score_memo = (key, result)
@@ -196,6 +212,10 @@ class ExactScoreMixin:
             rows.append((ahead - behind) / (2 * move[i]))
         ssm = cast(Any, self).ssm
         return symmetrize(np.array(rows)) / (ssm.nobs - ssm.loglikelihood_burn)
+
+
+def _key(params: Any, transformed: bool, includes_fixed: bool) -> bytes:
+    return np.asarray(params, dtype=float).tobytes() + bytes([transformed, includes_fixed])
 
 
 _OPTIM_SCORE = 10

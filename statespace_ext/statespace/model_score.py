@@ -14,6 +14,7 @@ from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 from ..exceptions import UnsupportedError
 from ..numerics.linear_algebra import Array, symmetrize
+from .autoregression import state_information
 from .smoother import Smoother
 from .system import MATRICES, System
 from .system_score import SystemScore, system_score
@@ -38,8 +39,11 @@ class ModelScore:
 
     def __call__(self, params: Array) -> tuple[float, Array]:
         """Return the log-likelihood and the score."""
+        return self.chained(params, self.jacobian(params))
+
+    def chained(self, params: Array, jacobian: dict[str, Array]) -> tuple[float, Array]:
+        """Return the log-likelihood and the score, given the derivatives of the matrices."""
         ssm = self.model.ssm
-        jacobian = self.jacobian(params)
         base, system, scale, llf = self._at(params)
         endog = np.asarray(ssm.endog).T
         needed = frozenset(name for name in MATRICES if name in jacobian)
@@ -73,9 +77,11 @@ class ModelScore:
                 out[name] = part.reshape((*shape, len(params)), order="F")
         return out
 
-    def system(self, params: Array) -> System:
-        """Return the matrices, covariances times a concentrated scale."""
-        return self._at(params)[1]
+    def information(self, params: Array, jacobian: dict[str, Array]) -> Array | None:
+        """Return the `state_information` of the parameters."""
+        ssm = self.model.ssm
+        smoother = Smoother(np.asarray(ssm.endog).T, ssm.k_states, ssm.k_posdef)
+        return state_information(smoother, self._at(params)[1], jacobian)
 
     def _at(self, params: Array) -> tuple[dict[str, Array], System, float, float | None]:
         """Return the matrices, the system, the concentrated scale and its log-likelihood."""
