@@ -134,9 +134,6 @@ class StateSpaceModel(Fitting, OutOfSample, MLEModel):
         **kwargs
             Arguments of the constructor to change.
         """
-        start = kwargs.get("initialization")
-        if isinstance(start, Initialization):
-            kwargs = {key: value for key, value in kwargs.items() if key != "initialization"}
         for name, count, value in (
             ("exog", self.k_exog, exog),
             ("state_exog", self.k_state_exog, kwargs.get("state_exog")),
@@ -145,7 +142,14 @@ class StateSpaceModel(Fitting, OutOfSample, MLEModel):
                 raise DataError(f"A model with {name} needs new values of it", expected=f"{count} columns")
         endog = endog_frame(endog)
         check_same_columns(endog, np.atleast_1d(self.endog_names).tolist(), "The new endog")
-        model = type(self)(endog, **{**self._given, "exog": exog, **kwargs})
+        return self._rebuilt(endog, {"exog": exog, **kwargs})
+
+    def _rebuilt(self, endog: object, kwargs: dict[str, Any]) -> StateSpaceModel:
+        """Return a model with the arguments of this one, some changed; an `Initialization` is set on it."""
+        start = kwargs.get("initialization")
+        if isinstance(start, Initialization):
+            kwargs = {key: value for key, value in kwargs.items() if key != "initialization"}
+        model = type(self)(endog, **{**self._given, **kwargs})
         if isinstance(start, Initialization):
             model.ssm.initialization = start
         return model

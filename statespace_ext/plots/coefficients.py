@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .paths import CONSTANT, ZERO, draw_path
+from .paths import CONSTANT, ZERO, draw_path, few_dates, legend_above
 
 _MOST_COLUMNS = 4
 _PANEL = (3.0, 2.1)
@@ -89,8 +89,6 @@ def _share_scale(panels: Any, columns: int) -> None:
 
 def _finish(fig: Any, axes: Any, count: int, columns: int, deep: int, label: str) -> None:
     """Label the time axis under the last panel of each column, and explain the lines once."""
-    import matplotlib.dates as mdates
-
     last = {}
     for row in range(len(axes)):
         for column in range(columns):
@@ -99,16 +97,7 @@ def _finish(fig: Any, axes: Any, count: int, columns: int, deep: int, label: str
     for axis in last.values():
         axis.set_xlabel(label, fontsize="small")
         axis.tick_params(labelbottom=True)
-        if isinstance(axis.xaxis.get_major_locator(), mdates.AutoDateLocator):
-            locator = mdates.AutoDateLocator(minticks=3, maxticks=5)  # type: ignore[no-untyped-call]
-            axis.xaxis.set_major_locator(locator)
-            formatter = mdates.ConciseDateFormatter(locator, show_offset=False)  # type: ignore[no-untyped-call]
-            axis.xaxis.set_major_formatter(formatter)
+        few_dates(axis)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     order = np.argsort([text.endswith("parameters") for text in labels], kind="stable")
-    constrained = type(fig.get_layout_engine()).__name__ == "ConstrainedLayoutEngine"
-    fig.legend(
-        [handles[i] for i in order], [labels[i] for i in order],
-        loc="outside upper center" if constrained else "upper center",
-        ncols=3 if columns > 1 else 1, frameon=False, fontsize="small",
-    )  # fmt: skip
+    legend_above(fig, [handles[i] for i in order], [labels[i] for i in order], 3 if columns > 1 else 1)

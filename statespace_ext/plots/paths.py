@@ -30,3 +30,21 @@ def _time_axis(index: pd.Index) -> tuple[Any, str]:
     if isinstance(index, pd.PeriodIndex):
         return index.to_timestamp(), str(index.name or "date")
     return index, str(index.name or ("date" if isinstance(index, pd.DatetimeIndex) else "period"))
+
+
+def few_dates(axis: Any) -> None:
+    """Thin the dates under a small panel."""
+    import matplotlib.dates as mdates
+
+    if isinstance(axis.xaxis.get_major_locator(), mdates.AutoDateLocator):
+        locator = mdates.AutoDateLocator(minticks=3, maxticks=5)  # type: ignore[no-untyped-call]
+        axis.xaxis.set_major_locator(locator)
+        formatter = mdates.ConciseDateFormatter(locator, show_offset=False)  # type: ignore[no-untyped-call]
+        axis.xaxis.set_major_formatter(formatter)
+
+
+def legend_above(fig: Any, handles: list[Any], labels: list[str], columns: int) -> None:
+    """Explain the lines of all panels once, above them."""
+    constrained = type(fig.get_layout_engine()).__name__ == "ConstrainedLayoutEngine"
+    place = "outside upper center" if constrained else "upper center"
+    fig.legend(handles, labels, loc=place, ncols=columns, frameon=False, fontsize="small")
