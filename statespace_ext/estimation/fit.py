@@ -32,7 +32,7 @@ from .saddle import lifted
 
 METHODS = ("auto", "em", "newton", *SCIPY_METHODS)
 _MAXITER = 500
-_EM_BEFORE_GRADIENT = 30
+_EM_BEFORE_GRADIENT = 5
 _EM_TOLERANCE_BEFORE_GRADIENT = 1e-5
 _SMOOTH_ENOUGH = 1e-4
 """Scaled score below which Newton polishing would change nothing that is reported."""
