@@ -36,6 +36,8 @@ _NEWTON_STEPS = 25
 _LONGEST_MEMORY = 200
 POLISH_UP_TO = 80
 """Newton steps cost two smoother passes a parameter; above this many they are left out."""
+_ITERATIONS_INSIDE = 500
+"""Largest number of iterations with one weight of the barrier."""
 _BARRIER_WEIGHTS = (1e-2, 1e-4, 1e-6, 1e-8)
 SCORE_TOLERANCE = 1e-3
 """Largest scaled score at a maximum: a score of 1e-3 is about 1e-6 below it in log-likelihood."""
@@ -280,8 +282,9 @@ def _inside_the_cone(
 ) -> Optimum:
     """Maximise with a barrier whose weight falls, each time from where the last one ended."""
     stages: list[Optimum] = []
+    limit = min(maxiter, _ITERATIONS_INSIDE)
     for weight in _BARRIER_WEIGHTS:
-        stage = maximise_likelihood(problem, start, method, maxiter, options, callback, report, weight)
+        stage = maximise_likelihood(problem, start, method, limit, options, callback, report, weight)
         if len(start) <= POLISH_UP_TO and method != "newton":
             # the barrier bends sharply near the edge of the cone, which a quasi-Newton method sees late
             sharper = maximise_likelihood(problem, stage.params, "newton", _NEWTON_STEPS, {}, weight=weight)

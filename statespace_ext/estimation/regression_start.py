@@ -9,7 +9,6 @@ import numpy as np
 from ..numerics.linear_algebra import Array
 from ..params.affine import IntArray
 from ..params.cholesky import Chordal, Unstructured
-from ..params.covariance import General
 from .problem import EstimationProblem
 from .start_values import covariance_near
 
@@ -46,11 +45,11 @@ def large_starts(problem: EstimationProblem, exog: Array, noisy: IntArray) -> li
     Return starts of large W, for autoregressive coefficients or a W with zeros; else none.
 
     Such likelihoods have several maxima. Coming from a W that is too large, more of the directions in which
-    W may stay away from zero are still open.
+    W may stay away from zero are still open. (A barrier comes from there anyway.)
     """
     moving = len(problem.layout.block_params("transition")) > 0
     structure = problem.layout.structures.get("state_cov")
-    patterned = isinstance(structure, (Chordal, General)) and not isinstance(structure, Unstructured)
+    patterned = isinstance(structure, Chordal) and not isinstance(structure, Unstructured)
     if not (moving or patterned):
         return []
     return _trials(problem, exog, noisy, (_SIZES[-1],), _AR1_FROM_LARGE if moving else (0.0,))

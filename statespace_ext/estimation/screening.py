@@ -12,7 +12,7 @@ from .problem import EstimationProblem
 
 SCREENING = 30
 """Iterations after which starts are compared."""
-_KEPT = 2
+_KEPT, _BARRIER = 2, 1e-2
 _SAME = 1e-3
 """Log-likelihoods nearer than this, after the screening, are taken to be on the way to the same maximum."""
 
@@ -29,7 +29,8 @@ def screened(problem: EstimationProblem, starts: Sequence[Array]) -> list[Array]
         Vectors of free parameters.
     """
     able = [start for start in starts if np.isfinite(problem.value(start))]
-    found = [maximise_likelihood(problem, start, "lbfgs", SCREENING, {}) for start in able]
+    weight = _BARRIER if problem.layout.untransformed else None  # the first of those of a whole fit
+    found = [maximise_likelihood(problem, start, "lbfgs", SCREENING, {}, weight=weight) for start in able]
     kept: list[tuple[float, Array]] = []
     for optimum in sorted(found, key=lambda optimum: -optimum.llf):
         if len(kept) < _KEPT and all(abs(optimum.llf - llf) > _SAME for llf, _ in kept):
