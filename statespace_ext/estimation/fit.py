@@ -34,7 +34,7 @@ from .screening import SCREENING, screened
 METHODS = ("auto", "em", "newton", *SCIPY_METHODS)
 _WITHOUT_SCREENING = ("em", "nm", "powell")
 _MAXITER, _MAXITER_EM = 2000, 500
-_EM_BEFORE_GRADIENT = 5
+_EM_BEFORE_GRADIENT = 3
 _EM_TOLERANCE_BEFORE_GRADIENT = 1e-5
 _SMOOTH_ENOUGH = 1e-4
 """Scaled score below which Newton polishing would change nothing that is reported."""
