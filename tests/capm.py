@@ -33,7 +33,7 @@ def structured_cases(shared_data: Path) -> dict[str, tuple[tuple[pd.DataFrame, p
     options = {f"W with {name}": {"state_cov": W, "dynamics": BETA_MOVES} for name, W in (
         ("one zero", one_zero), ("a chain", chain), ("a star", star),
     )}  # fmt: skip
-    for kind in ("diagonal", "scalar", "equicorrelated", "unstructured"):
+    for kind in ("diagonal", "scalar", "equicorrelated"):
         options[f"ar1, {kind}"] = {"state_cov": kind, "dynamics": {"MKT": "ar1"}}
     spans = {"first half": slice(0, 60), "second half": slice(60, None), "all": slice(None)}
     return {
