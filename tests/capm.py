@@ -23,6 +23,26 @@ def berndt(shared_data: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     return excess[ASSETS], regressors
 
 
+def structured_cases(shared_data: Path) -> dict[str, tuple[tuple[pd.DataFrame, pd.DataFrame], dict]]:
+    """Return data and options of models whose likelihoods have several maxima, many at a singular W."""
+    y, x = berndt(shared_data)
+    nan = np.nan
+    one_zero = np.array([[nan, 0, nan, nan], [0, nan, nan, nan], [nan] * 4, [nan] * 4])
+    chain = np.where(np.abs(np.subtract.outer(range(4), range(4))) < 2, nan, 0.0)
+    star = np.where(np.minimum.outer(range(4), range(4)) == 0, nan, np.diag([nan] * 4))
+    options = {f"W with {name}": {"state_cov": W, "dynamics": BETA_MOVES} for name, W in (
+        ("one zero", one_zero), ("a chain", chain), ("a star", star),
+    )}  # fmt: skip
+    for kind in ("diagonal", "scalar", "equicorrelated"):
+        options[f"ar1, {kind}"] = {"state_cov": kind, "dynamics": {"MKT": "ar1"}}
+    spans = {"first half": slice(0, 60), "second half": slice(60, None), "all": slice(None)}
+    return {
+        f"{name}, {span}": ((y.iloc[rows], x.iloc[rows]), option)
+        for name, option in options.items()
+        for span, rows in spans.items()
+    }
+
+
 def random_cov(rng: np.random.Generator, size: int, scale: float = 1.0) -> np.ndarray:
     """Draw a full covariance matrix."""
     root = rng.standard_normal((size, size + 2))

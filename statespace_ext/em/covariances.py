@@ -8,7 +8,7 @@ import numpy as np
 
 from ..numerics.linear_algebra import Array, gaussian_objective, scaled_solve
 from ..params.affine import AffineMatrix, IntArray
-from ..params.covariance import precision_of, structure_of
+from ..params.covariance import CovarianceStructure, precision_of
 from .regression import Regression
 
 _MAX_SCORING = 50
@@ -27,11 +27,12 @@ def precisions(cov: Array) -> Array:
 
 @dataclass(frozen=True)
 class CovarianceTerm:
-    """One covariance matrix, the places of its parameters in the flat vector, and its residual sums."""
+    """One covariance matrix: where its parameters are in the flat vector, residual sums, structure."""
 
     matrix: AffineMatrix
     index: IntArray
     regression: Regression
+    structure: CovarianceStructure
 
     def at(self, params: Array) -> Array:
         """Return the matrix by group."""
@@ -58,13 +59,12 @@ def closed_form(term: CovarianceTerm, params: Array) -> Array | None:
     """Return the parameters with the covariance at its closed-form maximum, None where there is none."""
     if term.matrix.time_varying:
         return None
-    structure = structure_of(term.matrix)
-    estimate = structure.estimate(term.regression.mean)
+    estimate = term.structure.estimate(term.regression.mean)
     if estimate is None:
         return None
     out = np.array(params)
     places = dict(zip(term.matrix.names, term.index.tolist(), strict=True))
-    out[[places[name] for name in structure.param_names]] = estimate
+    out[[places[name] for name in term.structure.param_names]] = estimate
     return out
 
 

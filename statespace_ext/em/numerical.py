@@ -134,7 +134,10 @@ class NumericalUpdates:
     def obs_cov(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
         """H = E sum eps eps' / n, in its structure."""
         inner = moments.observation.rows(np.arange(self.n_observed, moments.observation.ee.shape[1]))
-        term = CovarianceTerm(self.layout.blocks["obs_cov"], self.layout.index["obs_cov"], inner)
+        layout = self.layout
+        term = CovarianceTerm(
+            layout.blocks["obs_cov"], layout.index["obs_cov"], inner, layout.recognised["obs_cov"]
+        )
         return update_covariance([term], params), moments
 
     def initial_state(self, params: Array, moments: Moments) -> tuple[Array, Moments]:

@@ -271,7 +271,8 @@ class LinearGaussianUpdates:
         return StackedCoefficients(blocks, shape, len(self.layout))
 
     def _term(self, key: str, regression: Regression) -> CovarianceTerm:
-        return CovarianceTerm(self.layout.blocks[key], self.layout.index[key], regression)
+        layout = self.layout
+        return CovarianceTerm(layout.blocks[key], layout.index[key], regression, layout.recognised[key])
 
     @property
     def _stationary(self) -> bool:

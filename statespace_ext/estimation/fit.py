@@ -29,10 +29,12 @@ from .problem import EstimationProblem
 from .progress import reporter
 from .random_starts import inside, random_start
 from .saddle import lifted
+from .screening import SCREENING, screened
 
 METHODS = ("auto", "em", "newton", *SCIPY_METHODS)
-_MAXITER = 500
-_EM_BEFORE_GRADIENT = 30
+_WITHOUT_SCREENING = ("em", "nm", "powell")
+_MAXITER, _MAXITER_EM = 2000, 500
+_EM_BEFORE_GRADIENT = 3
 _EM_TOLERANCE_BEFORE_GRADIENT = 1e-5
 _SMOOTH_ENOUGH = 1e-4
 """Scaled score below which Newton polishing would change nothing that is reported."""
@@ -168,11 +170,9 @@ def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
         If no start value has a likelihood.
     """
     began = time.perf_counter()
-    generator = random_generator(request.rng)
-    first = _first_start(problem, request)
+    starts = _starts(problem, request)
     fits, reached = [], []
-    for number in range(int(request.n_starts)):
-        start = first if number == 0 else random_start(problem, first, generator)
+    for start in starts:
         if not np.isfinite(problem.value(start)):
             reached.append(-np.inf)
             continue
@@ -181,7 +181,7 @@ def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
     if not fits:
         raise EstimationError(
             "The log-likelihood does not exist at the start values",
-            got=problem.obstacle(first),
+            got=problem.obstacle(starts[0]),
             remedy="Pass start_params with positive semidefinite covariances (and a stable transition).",
         )
     best = max(fits, key=lambda fit: fit.llf)
@@ -197,6 +197,18 @@ def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
     )
 
 
+def _starts(problem: EstimationProblem, request: FitRequest) -> list[Array]:
+    """Return the first start, those with which it was screened, and random ones."""
+    generator = random_generator(request.rng)
+    first = _first_start(problem, request)
+    starts = [first]
+    short = request.maxiter is not None and request.maxiter <= SCREENING
+    if request.start is None and request.method not in _WITHOUT_SCREENING and not short:
+        others = problem.model.other_starts(problem)
+        starts = screened(problem, [first, *others]) if others else starts
+    return starts + [random_start(problem, first, generator) for _ in range(int(request.n_starts) - 1)]
+
+
 def _first_start(problem: EstimationProblem, request: FitRequest) -> Array:
     """Return the start values given, or the default ones."""
     if request.start is None:
@@ -209,7 +221,8 @@ def _first_start(problem: EstimationProblem, request: FitRequest) -> Array:
 
 def _one_start(problem: EstimationProblem, start: Array, request: FitRequest) -> FitResult:
     """Run the method from one start; parameters of the result are the free ones."""
-    maxiter = _MAXITER if request.maxiter is None else int(request.maxiter)
+    default = _MAXITER_EM if request.method == "em" else _MAXITER
+    maxiter = default if request.maxiter is None else int(request.maxiter)
     with reporter(request.disp, request.progress, maxiter) as report:
         if request.method == "em":
             obstacle = problem.updates.obstacle()

@@ -37,6 +37,9 @@ class Model(Protocol):
     def default_start(self, problem: EstimationProblem) -> Array:
         """Return start values of the free parameters."""
 
+    def other_starts(self, problem: EstimationProblem) -> list[Array]:
+        """Return further start values, for a likelihood that tends to have several maxima."""
+
     def stabilised(self, problem: EstimationProblem, params: Array) -> Array:
         """Return the free parameters nearest to some at which the start exists."""
 

@@ -8,11 +8,13 @@ import numpy as np
 
 from ..numerics.linear_algebra import Array
 from ..params.affine import IntArray
+from ..params.cholesky import Chordal, Unstructured
 from .problem import EstimationProblem
 from .start_values import covariance_near
 
 _SIZES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 _AR1 = (0.5, 0.9, 0.98)
+_AR1_FROM_LARGE = (0.3, 0.6, 0.9)
 
 
 def regression_start(problem: EstimationProblem, exog: Array, noisy: IntArray) -> Array:
@@ -31,25 +33,52 @@ def regression_start(problem: EstimationProblem, exog: Array, noisy: IntArray) -
     noisy : ndarray of int, (q,)
         The level (regressor by regressor, series by series) that each disturbance moves.
     """
-    layout = problem.layout
-    if len(layout) == 0:
+    if len(problem.layout) == 0:
         return np.zeros(0)
+    phis = _AR1 if len(problem.layout.block_params("transition")) else (0.0,)
+    trials = _trials(problem, exog, noisy, _SIZES, phis)
+    return max(trials, key=problem.value)
+
+
+def large_starts(problem: EstimationProblem, exog: Array, noisy: IntArray) -> list[Array]:
+    """
+    Return starts of large W, for autoregressive coefficients or a W with zeros; else none.
+
+    Such likelihoods have several maxima. Coming from a W that is too large, more of the directions in which
+    W may stay away from zero are still open. (A barrier comes from there anyway.)
+    """
+    moving = len(problem.layout.block_params("transition")) > 0
+    structure = problem.layout.structures.get("state_cov")
+    patterned = isinstance(structure, Chordal) and not isinstance(structure, Unstructured)
+    if not (moving or patterned):
+        return []
+    return _trials(problem, exog, noisy, (_SIZES[-1],), _AR1_FROM_LARGE if moving else (0.0,))
+
+
+def _trials(
+    problem: EstimationProblem,
+    exog: Array,
+    noisy: IntArray,
+    sizes: tuple[float, ...],
+    phis: tuple[float, ...],
+) -> list[Array]:
+    """Return a start for each size of W and each autoregressive coefficient."""
+    layout = problem.layout
     residual_cov, squared_se = _least_squares(problem.smoother.endog, exog)
     variances = np.diag(residual_cov)
     params = covariance_near(problem, "obs_cov", np.zeros(len(layout)), residual_cov, 0.1 * variances)
     params = _with_factors(problem, "obs", params, residual_cov)
-    moving = layout.block_params("transition")
     trials = []
-    for size, phi in itertools.product(_SIZES, _AR1 if len(moving) else (0.0,)):
+    for size, phi in itertools.product(sizes, phis):
         steps = size * squared_se.ravel()[noisy]
         trial = covariance_near(problem, "state_cov", params, np.diag(steps), steps)
         trial = _with_factors(problem, "state", trial, np.diag(steps) + np.sqrt(np.outer(steps, steps)))
-        trial[moving] = phi
+        trial[layout.block_params("transition")] = phi
         if not layout.blocks["proportion"].is_fixed:
             typical = float(np.mean(steps)) / float(np.mean(variances))
             trial[layout.block_params("proportion")] = typical
-        trials.append((problem.value(trial), trial))
-    return max(trials, key=lambda pair: pair[0])[1]
+        trials.append(trial)
+    return trials
 
 
 def _with_factors(problem: EstimationProblem, key: str, params: Array, cov: Array) -> Array:

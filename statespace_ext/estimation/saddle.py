@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..numerics.linear_algebra import NOT_HERE, Array
+from ..params.affine import IntArray
+from ..params.cholesky import Chordal, Unstructured
 from ..params.covariance import General
 from .problem import EstimationProblem
 
@@ -19,6 +21,7 @@ def lifted(problem: EstimationProblem, params: Array) -> Array | None:
 
     In square roots and Cholesky factors the derivative is zero along a null direction v of Sigma whatever
     the likelihood does; what counts is v' (d log L / d Sigma) v, which is positive where Sigma should grow.
+    In a factor with a zero pattern it is zero wherever a column is, and v is zero outside of its clique.
 
     Parameters
     ----------
@@ -40,21 +43,30 @@ def lifted(problem: EstimationProblem, params: Array) -> Array | None:
         block = layout.blocks[key]
         if isinstance(structure, General) or block.time_varying or key not in sizes:
             continue
-        cov, rows = layout.matrices(params)[key], np.unique(block.rows)
-        gradient = np.zeros(cov.shape)
+        cov, gradient = layout.matrices(params)[key], np.zeros(block.shape)
         count = np.bincount(layout.index[key], minlength=len(layout))[layout.index[key]]
         np.add.at(gradient, (block.rows, block.columns), found[1][layout.index[key]] / count)
-        scale = np.sqrt(sizes[key][rows])
-        inner = np.ix_(rows, rows)
-        values, vectors = np.linalg.eigh(cov[inner] / scale[:, None] / scale)
-        null = vectors[:, values < _ZERO]
-        if not null.shape[1]:
-            continue
-        rises, directions = np.linalg.eigh(null.T @ (gradient[inner] * scale[:, None] * scale) @ null)
-        if rises[-1] <= _RISING:
-            continue
-        v = scale * (null @ directions[:, -1])
-        target = np.array(cov)
-        target[inner] += _LIFT * np.outer(v, v)
-        out, moved = layout.project({key: target}, out), True
+        root = np.sqrt(sizes[key])
+        if isinstance(structure, Chordal) and not isinstance(structure, Unstructured):
+            rises = [_rising(gradient, root, np.eye(len(cov))[:, clique]) for clique in structure.cliques]
+        else:
+            rises = [_rising(gradient, root, _null_space(cov, root, np.unique(block.rows)))]
+        slope, v = max(rises, key=lambda pair: pair[0])
+        if slope > _RISING:
+            out, moved = layout.project({key: cov + _LIFT * np.outer(v, v)}, out), True
     return out if moved and np.isfinite(problem.value(out)) else None
+
+
+def _null_space(cov: Array, root: Array, rows: IntArray) -> Array:
+    """Return an orthonormal basis of the null directions of Sigma / (root root') on some rows."""
+    scale = root[rows]
+    values, vectors = np.linalg.eigh(cov[np.ix_(rows, rows)] / scale[:, None] / scale)
+    return np.eye(len(cov))[:, rows] @ vectors[:, values < _ZERO]
+
+
+def _rising(gradient: Array, root: Array, basis: Array) -> tuple[float, Array]:
+    """Return the largest slope v' (d log L / d Sigma) v for v / root in the span of a basis, and v."""
+    if not basis.shape[1]:
+        return 0.0, root
+    slopes, directions = np.linalg.eigh(basis.T @ (gradient * root[:, None] * root) @ basis)
+    return float(slopes[-1]), root * (basis @ directions[:, -1])

@@ -11,7 +11,6 @@ from ..em.structure import StateStructure
 from ..em.updates import OBSERVATION, STATE, LinearGaussianUpdates
 from ..numerics.linear_algebra import Array, companion, is_positive_definite, spectral_radius
 from ..numerics.rotation import lower_triangular_rotation
-from ..params.covariance import structure_of
 from ..statespace.smoother import observation_sums, state_sums, without_uncertainty
 from .problem import EstimationProblem
 
@@ -179,7 +178,7 @@ def covariance_near(
     if block.is_fixed:
         return params
     goal = target + np.diag(np.maximum(least - np.diag(target), 0.0))
-    estimate = structure_of(block).estimate(goal)
+    estimate = problem.layout.recognised[key].estimate(goal)
     if estimate is not None:
         out = np.array(params)
         out[problem.layout.block_params(key)] = estimate

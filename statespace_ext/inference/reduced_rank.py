@@ -6,7 +6,7 @@ import numpy as np
 
 from ..numerics.linear_algebra import Array, symmetrize
 from ..params.affine import IntArray
-from ..params.covariance import Unstructured
+from ..params.cholesky import Unstructured
 from ..params.layout import ParameterLayout
 from .information import Scored
 

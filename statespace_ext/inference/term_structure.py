@@ -16,7 +16,7 @@ import scipy.linalg
 from ..numerics.bond_pricing import expected_rate_loadings, forward_loadings, loadings
 from ..numerics.linear_algebra import Array, symmetrize
 from ..numerics.ornstein_uhlenbeck import discretise
-from ..params.covariance import semidefinite_cholesky
+from ..params.cholesky import semidefinite_cholesky
 
 SINGULAR = 1e-10
 """A matrix whose smallest singular value is below this share of the largest counts as singular."""

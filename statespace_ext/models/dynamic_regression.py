@@ -15,7 +15,7 @@ from ..em.proportional import ProportionalUpdates
 from ..em.structure import StateStructure
 from ..em.updates import LinearGaussianUpdates
 from ..estimation.problem import EstimationProblem
-from ..estimation.regression_start import regression_start, shrunk_autoregression
+from ..estimation.regression_start import large_starts, regression_start, shrunk_autoregression
 from ..exceptions import DataError
 from ..inference.identification import Identification
 from ..numerics.linear_algebra import STABILITY_LIMIT, Array, stationary_moments
@@ -328,6 +328,10 @@ class DynamicRegression(StateSpaceModel):
     def default_start(self, problem: EstimationProblem) -> Array:
         """Return start values of the free parameters."""
         return regression_start(problem, self.exog, self.coefficients.noisy_levels)
+
+    def other_starts(self, problem: EstimationProblem) -> list[Array]:
+        """Return further start values, where the likelihood tends to have several maxima."""
+        return large_starts(problem, self.exog, self.coefficients.noisy_levels)
 
     def stabilised(self, problem: EstimationProblem, params: Array) -> Array:
         """Return the free parameters with autoregressive coefficients inside the unit circle."""

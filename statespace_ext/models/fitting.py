@@ -37,6 +37,10 @@ class Fitting:
         fixed = dict(self._fixed_params) if self._has_fixed_params else {}
         return EstimationProblem(cast(Any, self), fixed)
 
+    def other_starts(self, problem: EstimationProblem) -> list[Array]:
+        """Return further start values, for a likelihood that tends to have several maxima: none."""
+        return []
+
     def estimate(self, request: FitRequest) -> FitResult:
         """Check the sample and run a fit; the model is left as it was."""
         check_request(request)
@@ -135,7 +139,7 @@ class Fitting:
         method : {"auto", "em", "lbfgs", "bfgs", "cg", "newton", "nm", "powell"}
             "auto": EM, then a gradient method with the exact score. "em": plain EM.
         maxiter : int, optional
-            Largest number of iterations (500).
+            Largest number of iterations (500 for "em", 2000 for the others).
         full_output : bool
             Whether to set ``mle_retvals``.
         disp : bool
@@ -150,7 +154,8 @@ class Fitting:
             Stopping rule of "em": the relative change of the log-likelihood (of every parameter: its root).
             Zero: exactly ``maxiter`` iterations. Gradient methods go on to a scaled score near zero.
         n_starts : int
-            Number of starts: the default one, and random ones.
+            Number of starts: the default one, and random ones. A default start that is one of several (of
+            autoregressive coefficients, and patterns of zeros in ``state_cov``) counts once.
         rng : numpy.random.Generator or int, optional
             Source of the random starts.
         progress : bool

@@ -19,6 +19,7 @@ from scipy.sparse.csgraph import connected_components
 
 from ..numerics.linear_algebra import Array, is_positive_semidefinite
 from .affine import AffineMatrix
+from .cholesky import Chordal, Unstructured, elimination_order
 
 
 class CovarianceStructure(Protocol):
@@ -41,63 +42,6 @@ class CovarianceStructure(Protocol):
 
         None stands for: there is no closed form (iterate Fisher scoring).
         """
-
-
-class Unstructured:
-    """Free variances and covariances within blocks of rows, zero between them."""
-
-    def __init__(self, matrix: AffineMatrix, blocks: list[list[int]]) -> None:
-        self.param_names = matrix.param_names
-        position = {name: i for i, name in enumerate(self.param_names)}
-        where = {
-            (i, j): position[name]
-            for i, j, name in zip(matrix.rows, matrix.columns, matrix.names, strict=True)
-        }
-        self._blocks = []
-        for block in blocks:
-            rows, columns = np.tril_indices(len(block))
-            index = np.array([where[block[i], block[j]] for i, j in zip(rows, columns, strict=True)])
-            self._blocks.append((np.array(block), rows, columns, index))
-
-    def _factor(self, vector: Array, rows: Array, columns: Array, index: Array, size: int) -> Array:
-        out = np.zeros((size, size))
-        out[rows, columns] = vector[index]
-        return out
-
-    def constrain(self, unconstrained: Array) -> Array:
-        """Return vech(L L')."""
-        out = np.empty(len(self.param_names))
-        for block, rows, columns, index in self._blocks:
-            factor = self._factor(unconstrained, rows, columns, index, len(block))
-            out[index] = (factor @ factor.T)[rows, columns]
-        return out
-
-    def unconstrain(self, params: Array) -> Array:
-        """Return the Cholesky factor, zero pivots included."""
-        out = np.empty(len(self.param_names))
-        for block, rows, columns, index in self._blocks:
-            lower = self._factor(params, rows, columns, index, len(block))
-            out[index] = semidefinite_cholesky(lower + np.tril(lower, -1).T)[rows, columns]
-        return out
-
-    def jacobian(self, unconstrained: Array) -> Array:
-        """Return d vech(L L') / d vech(L)."""
-        out = np.zeros((len(self.param_names),) * 2)
-        for block, rows, columns, index in self._blocks:
-            factor = self._factor(unconstrained, rows, columns, index, len(block))
-            same_row = rows[:, None] == rows[None, :]
-            cross = columns[:, None] == rows[None, :]
-            # d (L L')_ij / d L_ab = 1[i = a] L_jb + 1[j = a] L_ib, for (i, j) = (rows, columns)
-            values = same_row * factor[columns][:, columns] + cross * factor[rows][:, columns]
-            out[np.ix_(index, index)] = values
-        return out
-
-    def estimate(self, target: Array) -> Array:
-        """Return the blocks of the target."""
-        out = np.empty(len(self.param_names))
-        for block, rows, columns, index in self._blocks:
-            out[index] = target[block[rows], block[columns]]
-        return out
 
 
 class CommonVariance:
@@ -197,7 +141,7 @@ class Equicorrelated:
 
 class General:
     """
-    Any affine covariance matrix: zero patterns, fixed elements, shared or combined parameters.
+    Any affine covariance matrix: fixed elements, shared or combined parameters, zeros not of a chordal graph.
 
     Variances with a parameter of their own are reached through square roots and the covariances
     between them through correlations; anything else is left as it is. The transform does not
@@ -297,13 +241,16 @@ def _is_multiple(matrix: AffineMatrix, fixed: Array) -> bool:
 
 
 def _unless_shared(matrix: AffineMatrix, free: Array, rows: Array) -> CovarianceStructure:
-    """Return `Unstructured` where each element has its own parameter and blocks are full, else `General`."""
+    """Return a structure with a Cholesky factor where each element has its own parameter, if there is one."""
     count, labels = connected_components(free[np.ix_(rows, rows)], directed=False)
     blocks = [rows[labels == label].tolist() for label in range(count)]
     full = all(free[np.ix_(block, block)].all() for block in blocks)
-    n_lower = sum(len(block) * (len(block) + 1) // 2 for block in blocks)
-    if full and n_lower == len(matrix.param_names):
-        return Unstructured(matrix, blocks)
+    if np.tril(free).sum() == len(matrix.param_names):
+        if full:
+            return Unstructured(matrix, blocks)
+        orders = [elimination_order(free, block) for block in blocks]
+        if all(orders):
+            return Chordal(matrix, orders)
     if full and count == 1 and len(rows) == 2 and len(matrix.param_names) == 2:
         on_diagonal = set(np.array(matrix.names)[matrix.rows == matrix.columns])
         if len(on_diagonal) == 1:
@@ -322,19 +269,3 @@ def precision_of(cov: Array) -> Array:
         except np.linalg.LinAlgError:
             out[np.ix_(active, active)] = np.linalg.pinv(inner, hermitian=True)
     return out
-
-
-def semidefinite_cholesky(cov: Array) -> Array:
-    """Return a lower triangular L with L L' = cov, for a singular cov too (zero columns)."""
-    try:
-        return np.asarray(np.linalg.cholesky(cov))
-    except np.linalg.LinAlgError:
-        if not is_positive_semidefinite(cov, 1e-8):
-            raise
-    size = len(cov)
-    values, vectors = np.linalg.eigh(cov)
-    root = vectors * np.sqrt(np.clip(values, 0.0, None))
-    upper: Array = np.asarray(np.linalg.qr(root.T, mode="r"))
-    lower = np.zeros((size, size))
-    lower[:, : upper.shape[0]] = upper.T
-    return lower * np.where(np.diag(lower) < 0, -1.0, 1.0)

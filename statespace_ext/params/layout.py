@@ -124,11 +124,16 @@ class ParameterLayout:
         return [key for key in free if key not in kept]
 
     @cached_property
+    def recognised(self) -> dict[str, CovarianceStructure]:
+        """Structures of the free covariance blocks, those that share parameters with another too."""
+        keys = [key for key in self.covariances if key in self.blocks and not self.blocks[key].is_fixed]
+        return {key: structure_of(self.blocks[key]) for key in sorted(keys)}
+
+    @cached_property
     def structures(self) -> dict[str, CovarianceStructure]:
         """Structures of the covariance blocks that have a transform, by block."""
-        keys = [key for key in self.covariances if key in self.blocks and not self.blocks[key].is_fixed]
-        found = {key: structure_of(self.blocks[key]) for key in sorted(keys)}
-        shared = {key for key in found if self._is_shared(key, keys)}
+        found = self.recognised
+        shared = {key for key in found if self._is_shared(key, list(found))}
         if all(isinstance(found[key], CommonVariance) for key in shared):
             return found
         return {key: structure for key, structure in found.items() if key not in shared}

@@ -292,6 +292,7 @@ def _diffuse_periods(
     p, k = smoother.endog.shape[1], system.k_states
     shapes = {"design": (p, k), "obs_intercept": (p,), "obs_cov": (p, p), "transition": (k, k)}
     out = {name: np.zeros((count, *shapes[name])) for name in needed if name in shapes}
+    precisions: dict[bytes, Array] = {}
     for t in range(count):
         now = np.array([t])
         Z, H, T = (over_time(m, now)[0] for m in (system.design, system.obs_cov, system.transition))
@@ -303,21 +304,32 @@ def _diffuse_periods(
             size = np.abs(Z) @ np.abs(x)  # e is a difference of numbers of this size
             if np.any(np.diag(H)[seen] < _CANCELS * size[seen] ** 2):
                 raise _SingularInDiffusePeriodError
-            precision = np.zeros((p, p))
-            precision[np.ix_(seen, seen)] = _inverse(H[np.ix_(seen, seen)])
-            derivative = {
-                "obs_intercept": precision @ e,
-                "design": precision @ (np.outer(e, x) - Z @ V),
-                "obs_cov": 0.5 * (precision @ (np.outer(e, e) + Z @ V @ Z.T) @ precision - precision),
-            }
-            for name in needed & set(derivative):
-                out[name][t] = derivative[name]
+            key = seen.tobytes() + (H.tobytes() if system.obs_cov.ndim == 3 else b"")
+            if key not in precisions:
+                precisions[key] = _precision(H, seen)
+            precision = precisions[key]
+            if "obs_intercept" in needed:
+                out["obs_intercept"][t] = precision @ e
+            if "design" in needed:
+                out["design"][t] = precision @ (np.outer(e, x) - Z @ V)
+            if "obs_cov" in needed:
+                moments = np.outer(e, e) + Z @ V @ Z.T
+                out["obs_cov"][t] = 0.5 * (precision @ moments @ precision - precision)
         if "transition" in needed and t + 1 < smoothed.mean.shape[1]:
             c = system.state_intercept if system.state_intercept.ndim == 1 else system.state_intercept[:, t]
             left = np.linalg.pinv(over_time(system.selection, now)[0])
             precision = left.T @ _inverse(over_time(system.state_cov, now)[0]) @ left
             step = smoothed.mean[:, t + 1] - c - T @ x
             out["transition"][t] = precision @ (np.outer(step, x) + smoothed.lag_cov[:, :, t] - T @ V)
+    return out
+
+
+def _precision(cov: Array, seen: Array) -> Array:
+    """Return the inverse of the block of observed elements, zero elsewhere."""
+    if seen.all():
+        return _inverse(cov)
+    out = np.zeros_like(cov)
+    out[np.ix_(seen, seen)] = _inverse(cov[np.ix_(seen, seen)])
     return out
 
 

@@ -9,7 +9,7 @@ import scipy.linalg
 
 from ...exceptions import ParameterError
 from ...numerics.linear_algebra import Array, symmetrize
-from ...params.covariance import semidefinite_cholesky
+from ...params.cholesky import semidefinite_cholesky
 
 
 @dataclass(frozen=True)

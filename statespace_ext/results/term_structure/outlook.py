@@ -12,7 +12,7 @@ from ...exceptions import DataError, SpecificationError, UnsupportedError
 from ...inference.term_structure import Curves, shock_responses, states_ahead
 from ...numerics.linear_algebra import Array
 from ...numerics.ornstein_uhlenbeck import discretise
-from ...params.covariance import semidefinite_cholesky
+from ...params.cholesky import semidefinite_cholesky
 from ...statespace.validation import check_same_columns, endog_frame, positive_integer
 from .calendar import is_dated, years_after
 from .rates import Rates, years
