@@ -86,9 +86,10 @@ def steady_state(
         Mean (k,) and covariance (k, k) of the first state.
     """
     try:
-        return _steady_state(y, Z, H, T, c, R, Q, a1, P1)
+        found = _steady_state(y, Z, H, T, c, R, Q, a1, P1)
     except np.linalg.LinAlgError:
         return None
+    return found if np.isfinite(found.llf) else None
 
 
 def _steady_state(
@@ -121,6 +122,8 @@ def _steady_state(
 def _root(cov: Array) -> Array:
     """Return S with S S' equal to a positive semidefinite matrix."""
     values, vectors = np.linalg.eigh(cov)
+    if np.min(values, initial=0.0) < -_NEARLY_SINGULAR * np.max(values, initial=0.0):
+        raise np.linalg.LinAlgError("state_cov is not positive semidefinite")
     return np.asarray(vectors * np.sqrt(np.clip(values, 0.0, None)))
 
 

@@ -32,17 +32,17 @@ class Fitting:
     _has_fixed_params: bool
     _fixed_params: dict[str, float]
 
-    def problem(self) -> EstimationProblem:
+    def problem(self, estep: str = "auto") -> EstimationProblem:
         """Return what the estimation methods need: free parameters, E-step, exact score."""
         fixed = dict(self._fixed_params) if self._has_fixed_params else {}
-        return EstimationProblem(cast(Any, self), fixed)
+        return EstimationProblem(cast(Any, self), fixed, estep)
 
     def estimate(self, request: FitRequest) -> FitResult:
         """Check the sample and run a fit; the model is left as it was."""
         check_request(request)
         self.check_sample()
         with self.preserved(), quiet():
-            return estimate(self.problem(), request)
+            return estimate(self.problem(request.estep), request)
 
     @contextmanager
     def preserved(self) -> Iterator[None]:
@@ -114,6 +114,7 @@ class Fitting:
         n_starts: int = 1,
         rng: object = None,
         progress: bool = False,
+        estep: str = "auto",
         **kwargs: Any,
     ) -> Any:
         """
@@ -155,6 +156,9 @@ class Fitting:
             Source of the random starts.
         progress : bool
             Whether to show a progress bar (needs tqdm).
+        estep : {"auto", "fast", "statsmodels"}
+            E-step of EM: statsmodels' smoother, or the fast one, for constant matrices and complete data,
+            which returns the same. "auto": the fast one where it is valid.
         **kwargs
             Options of the optimiser (`scipy.optimize.minimize`).
 
@@ -171,7 +175,8 @@ class Fitting:
         request = FitRequest(
             start=self._start_vector(start_params, transformed, includes_fixed),
             method=method, maxiter=maxiter, tolerance=tolerance, n_starts=n_starts, rng=rng,
-            disp=bool(disp), progress=progress, callback=callback, options=kwargs,
+            disp=bool(disp), progress=progress, callback=callback, estep=estep,
+            options=kwargs,
         )  # fmt: skip
         outcome = self.estimate(request)
         if return_params:
