@@ -165,15 +165,18 @@ class LinearGaussianUpdates:
             return fit if term is None else fit + term.value(*self._transition_equation(trial))
 
         jacobian = self._state_jacobian(params)
+        used = np.flatnonzero(jacobian.any(axis=0))
+        jacobian = jacobian[:, used]
         gradient = np.sum(precision @ regression.eb, axis=0)
         if term is not None:
             by_rows = self.structure.rows_of(*term.gradient(*self._transition_equation(params)))
             gradient[:, :k_states] += by_rows[0]
             gradient[:, k_states] += by_rows[1]
-        information = np.zeros((jacobian.shape[1],) * 2)
+        information = np.zeros((len(used),) * 2)
         for pi, bb in zip(precision, regression.bb, strict=True):
             information += jacobian.T @ np.kron(pi, bb) @ jacobian
-        step = scaled_solve(information, jacobian.T @ gradient.ravel())
+        step = np.zeros(len(params))
+        step[used] = scaled_solve(information, jacobian.T @ gradient.ravel())
         accepted = _halved(objective, params, step)
         change = self._state_matrix(accepted) - base
         return accepted, replace(moments, state=regression.shifted(change))
