@@ -27,7 +27,7 @@ import numpy as np
 import scipy.linalg
 
 from ..numerics.linear_algebra import Array, symmetrize
-from ..numerics.recursions import backward, by_period, forward
+from ..numerics.recursions import LinearRecursion, by_period
 from ..numerics.riccati import riccati_path
 
 _ILL_CONDITIONED = 1e10
@@ -98,24 +98,23 @@ def _steady_state(
     n = len(y)
     y, Z, constant = _whitened(y, Z, H)
     noise = R @ _root(Q)
-    P = riccati_path(T, noise @ noise.T, Z, P1, n)
-    information = riccati_path(T.T, Z.T @ Z, noise.T, np.zeros_like(P1), n + 1)
-    half = Z @ P
-    G = np.eye(len(Z)) + half @ Z.T
-    inverse = symmetrize(np.linalg.inv(G))
-    gain = np.linalg.solve(G, half @ T.T)
-    M = T - np.swapaxes(gain, 1, 2) @ Z
-    inputs = np.concatenate([a1[None], (by_period(y, gain) + c)[:-1]])
-    predicted = forward(M, inputs)
+    P, G, weights, filtered = riccati_path(T, noise @ noise.T, Z, P1, n)
+    information = riccati_path(T.T, Z.T @ Z, noise.T, np.zeros_like(P1), n + 1).values
+    gain = weights @ T.T
+    recursion = LinearRecursion(T - np.swapaxes(gain, 1, 2) @ Z, n)
+    inputs = np.empty((n, len(T)))
+    inputs[0], inputs[1:] = a1, (by_period(y, gain) + c)[:-1]
+    predicted = recursion.forward(inputs)
     v = y - predicted @ Z.T
-    weighted = by_period(v, inverse)
-    costate = backward(M, weighted @ Z)
+    weighted = by_period(v, np.linalg.inv(G))
+    fit = float(np.vdot(v, weighted))
+    costate = recursion.backward(weighted @ Z)
     dets = 2.0 * np.sum(np.log(np.diagonal(np.linalg.cholesky(G), axis1=1, axis2=2)), axis=1)
     return SteadyState(
-        -0.5 * float(constant + dets.sum() + (n - len(P)) * dets[-1] + np.sum(v * weighted)),
+        -0.5 * float(constant + dets.sum() + (n - len(P)) * dets[-1] + fit),
         predicted + by_period(costate, P),
         costate[0],
-        *_covariances(P, T @ (P - np.swapaxes(half, 1, 2) @ inverse @ half), information, n),
+        *_covariances(P, T @ filtered, information, n),
     )
 
 
@@ -130,20 +129,26 @@ def _root(cov: Array) -> Array:
 def _whitened(y: Array, Z: Array, H: Array) -> tuple[Array, Array, float]:
     """Return observations and design with H = I, and what of -2 log L does not depend on the states."""
     factor = np.linalg.cholesky(H)
-    diagonal = np.diag(factor)
-    if np.any(diagonal**2 < _NEARLY_SINGULAR * np.diag(H)):
+    sizes = np.diag(factor)
+    if np.any(sizes**2 < _NEARLY_SINGULAR * np.diag(H)):
         raise np.linalg.LinAlgError("obs_cov is nearly singular")
-    constant = y.size * np.log(2.0 * np.pi) + 2.0 * len(y) * np.sum(np.log(diagonal))
-    y = scipy.linalg.solve_triangular(factor, y.T, lower=True).T
-    Z = scipy.linalg.solve_triangular(factor, Z, lower=True)
-    basis, values, right = np.linalg.svd(Z, full_matrices=False)
-    rank = max(int(np.sum(values > np.finfo(float).eps * max(Z.shape) * values[0])), 1)
+    constant = y.size * np.log(2.0 * np.pi) + 2.0 * len(y) * np.sum(np.log(sizes))
+    if np.count_nonzero(factor) == len(factor):
+        y, Z = y / sizes, Z / sizes[:, None]
+    else:
+        y = scipy.linalg.solve_triangular(factor, y.T, lower=True).T
+        Z = scipy.linalg.solve_triangular(factor, Z, lower=True)
+    basis, triangle, order = scipy.linalg.qr(Z, mode="economic", pivoting=True)
+    size = np.abs(np.diag(triangle))
+    rank = max(int(np.sum(size > np.finfo(float).eps * max(Z.shape) * size[0])), 1)
     if rank == len(Z):
         return y, Z, float(constant)
+    collapsed = np.zeros((rank, Z.shape[1]))
+    collapsed[:, order] = triangle[:rank]
     basis = basis[:, :rank]
     inside = y @ basis
     outside = y - inside @ basis.T
-    return inside, values[:rank, None] * right[:rank], float(constant + np.sum(outside * outside))
+    return inside, collapsed, float(constant + np.vdot(outside, outside))
 
 
 def _covariances(P: Array, cross: Array, information: Array, n: int) -> tuple[Array, ...]:

@@ -12,64 +12,65 @@ from scipy.linalg.blas import dtbsv
 
 from .linear_algebra import Array
 
-_BAND_SIZE = 2**18
+_BAND_SIZE = 2**15
 """Elements of one banded matrix: longer samples take it several times."""
 
 
 def by_period(rows: Array, matrices: Array) -> Array:
     """Return rows[t] @ matrices[t]."""
     s = min(len(matrices), len(rows)) - 1
-    early = (rows[:s, None, :] @ matrices[:s])[:, 0]
-    return np.concatenate([early, rows[s:] @ matrices[s]])
+    out = np.empty((len(rows), matrices.shape[2]))
+    np.matmul(rows[:s, None, :], matrices[:s], out=out[:s, None, :])
+    np.matmul(rows[s:], matrices[s], out=out[s:])
+    return out
 
 
-def forward(M: Array, u: Array) -> Array:
+class LinearRecursion:
     """
-    Return a_1 = u_1, a_{t+1} = u_{t+1} + M_t a_t.
+    The recursion a_{t+1} = u_{t+1} + M_t a_t and its transpose.
 
     Parameters
     ----------
     M : ndarray, (s, k, k)
         First values of M_t.
-    u : ndarray, (n, k)
-        Inputs.
+    n : int
+        Number of periods.
     """
-    out = np.array(u)
-    k = u.shape[1]
-    for start, end, band in _chunks(M, len(u)):
-        if start:
-            out[start] += M[min(start, len(M)) - 1] @ out[start - 1]
-        out[start:end] = dtbsv(2 * k - 1, band, out[start:end].ravel(), lower=1, diag=1).reshape(-1, k)
-    return out
 
+    def __init__(self, M: Array, n: int) -> None:
+        self._M = M
+        k = M.shape[1]
+        count = max(_BAND_SIZE // (2 * k * k), 8)
+        self._chunks: list[tuple[int, int, Array]] = []
+        constant: Array | None = None
+        for start in range(0, n, count):
+            end = min(start + count, n)
+            if start < len(M) - 1:
+                band = _band(M[start:end], end - start)
+            else:
+                constant = _band(M[-1:], end - start) if constant is None else constant
+                band = constant[:, : (end - start) * k]
+            self._chunks.append((start, end, band))
 
-def backward(M: Array, u: Array) -> Array:
-    """Return r_n = u_n, r_t = u_t + M_t' r_{t+1}; see `forward`."""
-    out = np.array(u)
-    n, k = u.shape
-    for start, end, band in _chunks(M, n)[::-1]:
-        if end < n:
-            out[end - 1] += out[end] @ M[min(end, len(M)) - 1]
-        part = dtbsv(2 * k - 1, band, out[start:end].ravel(), lower=1, trans=1, diag=1)
-        out[start:end] = part.reshape(-1, k)
-    return out
+    def forward(self, u: Array) -> Array:
+        """Return a_1 = u_1, a_{t+1} = u_{t+1} + M_t a_t for u, (n, k), which is written over."""
+        M, k = self._M, u.shape[1]
+        for start, end, band in self._chunks:
+            if start:
+                u[start] += M[min(start, len(M)) - 1] @ u[start - 1]
+            out = dtbsv(2 * k - 1, band, u[start:end].ravel(), lower=1, diag=1, overwrite_x=1)
+            u[start:end] = out.reshape(-1, k)
+        return u
 
-
-def _chunks(M: Array, n: int) -> list[tuple[int, int, Array]]:
-    """Return (start, end, banded matrix); the chunks in which M is constant share one matrix."""
-    k = M.shape[1]
-    count = max(_BAND_SIZE // (2 * k * k), 8)
-    out: list[tuple[int, int, Array]] = []
-    constant: Array | None = None
-    for start in range(0, n, count):
-        end = min(start + count, n)
-        if start < len(M) - 1:
-            out.append((start, end, _band(M[start:end], end - start)))
-            continue
-        if constant is None:
-            constant = _band(M[-1:], end - start)
-        out.append((start, end, constant[:, : (end - start) * k]))
-    return out
+    def backward(self, u: Array) -> Array:
+        """Return r_n = u_n, r_t = u_t + M_t' r_{t+1} for u, (n, k), which is written over."""
+        M, (n, k) = self._M, u.shape
+        for start, end, band in self._chunks[::-1]:
+            if end < n:
+                u[end - 1] += u[end] @ M[min(end, len(M)) - 1]
+            out = dtbsv(2 * k - 1, band, u[start:end].ravel(), lower=1, trans=1, diag=1, overwrite_x=1)
+            u[start:end] = out.reshape(-1, k)
+        return u
 
 
 def _band(M: Array, count: int) -> Array:

@@ -10,6 +10,8 @@ so that a path of 2^m values is extended to twice its length by one product for 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from .linear_algebra import Array, symmetrize
@@ -22,21 +24,33 @@ _CONSISTENT = 1e-12
 """Largest difference, relative as above, between the path and one step of the recursion from each value."""
 _POLISHES = 6
 """Largest number of such steps to make the path consistent, which wear off what rounding did to it."""
+_SHORTEST = 8
+"""Length of the path from which it is worth looking whether it has settled."""
 
 
-def damped(X: Array, J: Array) -> Array:
-    """Return X (I + J X)^{-1} = (I + X J)^{-1} X for symmetric matrices, over leading axes."""
-    return symmetrize(np.linalg.solve(np.eye(X.shape[-1]) + X @ J, X))
+class RiccatiPath(NamedTuple):
+    """
+    Values X_t and what a step takes of each.
+
+    Attributes
+    ----------
+    values : ndarray, (s, k, k)
+        X_t.
+    innovations : ndarray, (s, m, m)
+        G_t = I + root X_t root'.
+    weights : ndarray, (s, m, k)
+        G_t^{-1} root X_t.
+    damped : ndarray, (s, k, k)
+        X_t - X_t root' G_t^{-1} root X_t = X_t (I + J X_t)^{-1}, of which A(.)A' + C is X_{t+1}.
+    """
+
+    values: Array
+    innovations: Array
+    weights: Array
+    damped: Array
 
 
-def riccati_step(A: Array, C: Array, root: Array, X: Array) -> Array:
-    """Return A (X - X root' (I + root X root')^{-1} root X) A' + C, over leading axes."""
-    half = root @ X
-    solved = np.linalg.solve(np.eye(len(root)) + half @ root.T, half)
-    return symmetrize(A @ (X - np.swapaxes(half, -1, -2) @ solved) @ A.T + C)
-
-
-def riccati_path(A: Array, C: Array, root: Array, start: Array, length: int) -> Array:
+def riccati_path(A: Array, C: Array, root: Array, start: Array, length: int) -> RiccatiPath:
     """
     Return X_1 = ``start`` and X_{t+1} = f(X_t) until they stop changing.
 
@@ -53,8 +67,8 @@ def riccati_path(A: Array, C: Array, root: Array, start: Array, length: int) -> 
 
     Returns
     -------
-    ndarray, (s, k, k)
-        The values, s <= length; where s < length those that follow equal the last.
+    RiccatiPath
+        s <= length values; where s < length those that follow equal the last.
 
     Raises
     ------
@@ -62,36 +76,49 @@ def riccati_path(A: Array, C: Array, root: Array, start: Array, length: int) -> 
         Where rounding spoils the doubling, which is compared with the recursion.
     """
     first = [start]
-    while len(first) < min(length, len(A) + 2) and np.max(np.diag(root @ first[-1] @ root.T)) > _LARGE_START:
-        first.append(riccati_step(A, C, root, first[-1]))
-    tail = _doubled(A, C, root.T @ root, first[-1], length - len(first) + 1)
-    path = np.concatenate([np.array(first[:-1]).reshape(-1, *start.shape), tail])
+    while len(first) < min(length, len(A) + 2) and _signal(root, first[-1]) > _LARGE_START:
+        first.append(symmetrize(A @ _step(first[-1][None], root).damped[0] @ A.T + C))
+    path = _doubled(A, C, root.T @ root, first[-1], length - len(first) + 1)
+    path = np.concatenate([np.array(first[:-1]).reshape(-1, *start.shape), path])
     for _ in range(_POLISHES):
-        following = riccati_step(A, C, root, path[:-1])
-        consistent = np.all(np.abs(following - path[1:]) <= _scale(following, _CONSISTENT))
-        path[1:] = following
-        if consistent:
-            return path
+        found = _step(path, root)
+        following = symmetrize(A @ found.damped[:-1] @ A.T + C)
+        if np.all(np.abs(following - path[1:]) <= _scale(following, _CONSISTENT)):
+            return found
+        path = np.concatenate([path[:1], following])
     raise np.linalg.LinAlgError("the Riccati recursion cannot be doubled at these matrices")
 
 
+def _signal(root: Array, X: Array) -> float:
+    return float(np.max(np.einsum("ij,jk,ik->i", root, X, root)))
+
+
+def _step(X: Array, root: Array) -> RiccatiPath:
+    half = root @ X
+    innovations = np.eye(len(root)) + half @ root.T
+    weights = np.linalg.solve(innovations, half)
+    return RiccatiPath(X, innovations, weights, X - np.swapaxes(half, 1, 2) @ weights)
+
+
 def _scale(X: Array, tolerance: float) -> Array:
-    size = np.sqrt(np.clip(np.diagonal(X, axis1=-2, axis2=-1), 0.0, None))
+    size = np.sqrt(np.maximum(np.diagonal(X, axis1=-2, axis2=-1), 0.0))
     return tolerance * size[..., :, None] * size[..., None, :]
 
 
 def _doubled(A: Array, C: Array, J: Array, start: Array, length: int) -> Array:
+    """Return the path; ended where its last quarter has not changed."""
     path, k = start[None], len(start)
     identity = np.eye(k)
     while len(path) < length:
-        half = len(path)
-        following = symmetrize(A @ damped(path[: length - half], J) @ A.T + C)
-        path = np.concatenate([path, following])
-        apart = np.any(np.abs(path[:-1] - path[-1]) > _scale(path[-1], _SETTLED), axis=(1, 2))
-        settled = int(np.flatnonzero(apart)[-1]) + 2 if apart.any() else 1
-        if settled <= half:
-            return path[:settled]
+        half = path[: length - len(path)]
+        following = A @ np.linalg.solve(identity + half @ J, half) @ A.T + C
+        path = np.concatenate([path, symmetrize(following)])
+        if len(path) >= _SHORTEST:
+            apart = np.abs(path - path[-1]) > _scale(path[-1], _SETTLED)
+            settled = len(path) - int(np.argmax(apart.any(axis=(1, 2))[::-1])) if apart.any() else 0
+            if settled < 0.75 * len(path):
+                return path[: settled + 1]
         step = np.linalg.solve(identity + C @ J, np.concatenate([A, C @ A.T], axis=1))
-        J = symmetrize(J + A.T @ J @ step[:, :k])
-        A, C = A @ step[:, :k], symmetrize(C + A @ step[:, k:])
+        J = J + symmetrize(A.T @ J @ step[:, :k])
+        A, C = A @ step[:, :k], C + symmetrize(A @ step[:, k:])
     return path
