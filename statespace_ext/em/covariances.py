@@ -8,7 +8,7 @@ import numpy as np
 
 from ..numerics.linear_algebra import Array, gaussian_objective, scaled_solve
 from ..params.affine import AffineMatrix, IntArray
-from ..params.covariance import precision_of, structure_of
+from ..params.covariance import CovarianceStructure, precision_of
 from .regression import Regression
 
 _MAX_SCORING = 50
@@ -32,6 +32,7 @@ class CovarianceTerm:
     matrix: AffineMatrix
     index: IntArray
     regression: Regression
+    structure: CovarianceStructure
 
     def at(self, params: Array) -> Array:
         """Return the matrix by group."""
@@ -58,7 +59,7 @@ def closed_form(term: CovarianceTerm, params: Array) -> Array | None:
     """Return the parameters with the covariance at its closed-form maximum, None where there is none."""
     if term.matrix.time_varying:
         return None
-    structure = structure_of(term.matrix)
+    structure = term.structure
     estimate = structure.estimate(term.regression.mean)
     if estimate is None:
         return None

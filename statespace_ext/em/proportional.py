@@ -8,7 +8,7 @@ import numpy as np
 
 from ..numerics.linear_algebra import Array
 from ..params.covariance import precision_of
-from .covariances import CovarianceTerm, update_covariance
+from .covariances import update_covariance
 from .moments import Moments
 from .regression import Regression
 from .updates import LinearGaussianUpdates, NamedUpdate
@@ -51,9 +51,8 @@ class ProportionalUpdates(LinearGaussianUpdates):
             if share > 0:
                 scaled, count = scaled + ee / share, count + float(state.n[0])
         pooled = Regression(scaled[None], observation.eb, observation.bb, np.array([count]))
-        term = CovarianceTerm(self.layout.blocks["obs_cov"], self.layout.index["obs_cov"], pooled)
         if self._free("obs_cov"):
-            params = update_covariance([term], params)
+            params = update_covariance([self._term("obs_cov", pooled)], params)
         precision = precision_of(self.layout.matrices(params)["obs_cov"])
         shares = np.array([np.sum(precision * ee) / (p * float(state.n[0])) for ee in noise])
         block, out = self.layout.blocks["proportion"], np.array(params)

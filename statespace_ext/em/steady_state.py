@@ -28,7 +28,7 @@ import scipy.linalg
 
 from ..numerics.linear_algebra import Array, symmetrize
 from ..numerics.recursions import LinearRecursion, by_period
-from ..numerics.riccati import riccati_path
+from ..numerics.riccati import Riccati, riccati_paths
 
 _ILL_CONDITIONED = 1e10
 """Condition of I + P Lam from which the covariances lose digits."""
@@ -98,8 +98,10 @@ def _steady_state(
     n = len(y)
     y, Z, constant = _whitened(y, Z, H)
     noise = R @ _root(Q)
-    P, G, weights, filtered = riccati_path(T, noise @ noise.T, Z, P1, n)
-    information = riccati_path(T.T, Z.T @ Z, noise.T, np.zeros_like(P1), n + 1).values
+    (P, G, weights, filtered), (information, *_) = riccati_paths(
+        [Riccati(T, noise @ noise.T, Z, P1), Riccati(T.T, Z.T @ Z, noise.T, np.zeros_like(P1))], n + 1
+    )
+    P, G, weights, filtered = P[:n], G[:n], weights[:n], filtered[:n]
     gain = weights @ T.T
     recursion = LinearRecursion(T - np.swapaxes(gain, 1, 2) @ Z, n)
     inputs = np.empty((n, len(T)))

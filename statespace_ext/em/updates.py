@@ -12,10 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from ..numerics.linear_algebra import Array, scaled_solve
+from ..params.covariance import CovarianceStructure, structure_of
 from ..params.layout import ParameterLayout
 from .coefficients import StackedCoefficients
 from .covariances import CovarianceTerm, precisions, scoring_step, update_covariance
@@ -267,14 +269,28 @@ class LinearGaussianUpdates:
         self, keys: tuple[str, ...], first: tuple[int, ...], like: Regression | tuple[int, int]
     ) -> StackedCoefficients:
         shape = like if isinstance(like, tuple) else (like.eb.shape[1], like.eb.shape[2])
-        blocks = [
-            (self.layout.blocks[key], self.layout.index[key], column)
-            for key, column in zip(keys, first, strict=True)
-        ]
-        return StackedCoefficients(blocks, shape, len(self.layout))
+        known = self._stacks.get((keys, shape))
+        if known is None:
+            blocks = [
+                (self.layout.blocks[key], self.layout.index[key], column)
+                for key, column in zip(keys, first, strict=True)
+            ]
+            known = self._stacks[keys, shape] = StackedCoefficients(blocks, shape, len(self.layout))
+        return known
+
+    @cached_property
+    def _stacks(self) -> dict[tuple[tuple[str, ...], tuple[int, int]], StackedCoefficients]:
+        return {}
+
+    @cached_property
+    def _structures(self) -> dict[str, CovarianceStructure]:
+        keys = ("obs_cov", "state_cov", "initial_state_cov")
+        return {key: structure_of(self.layout.blocks[key]) for key in keys if key in self.layout.blocks}
 
     def _term(self, key: str, regression: Regression) -> CovarianceTerm:
-        return CovarianceTerm(self.layout.blocks[key], self.layout.index[key], regression)
+        return CovarianceTerm(
+            self.layout.blocks[key], self.layout.index[key], regression, self._structures[key]
+        )
 
     @property
     def _stationary(self) -> bool:

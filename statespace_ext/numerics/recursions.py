@@ -8,11 +8,12 @@ periods.
 from __future__ import annotations
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from scipy.linalg.blas import dtbsv
 
 from .linear_algebra import Array
 
-_BAND_SIZE = 2**15
+_BAND_SIZE = 2**14
 """Elements of one banded matrix: longer samples take it several times."""
 
 
@@ -43,14 +44,17 @@ class LinearRecursion:
         count = max(_BAND_SIZE // (2 * k * k), 8)
         self._chunks: list[tuple[int, int, Array]] = []
         constant: Array | None = None
-        for start in range(0, n, count):
-            end = min(start + count, n)
-            if start < len(M) - 1:
+        start = 0
+        while start < n:
+            changing = len(M) - 1 - start
+            end = min(start + (min(count, changing) if changing > 0 else count), n)
+            if changing > 0:
                 band = _band(M[start:end], end - start)
             else:
                 constant = _band(M[-1:], end - start) if constant is None else constant
                 band = constant[:, : (end - start) * k]
             self._chunks.append((start, end, band))
+            start = end
 
     def forward(self, u: Array) -> Array:
         """Return a_1 = u_1, a_{t+1} = u_{t+1} + M_t a_t for u, (n, k), which is written over."""
@@ -78,7 +82,8 @@ def _band(M: Array, count: int) -> Array:
     s, k = M.shape[:2]
     out = np.zeros((count, k, 2 * k))
     out[:, :, 0] = 1.0
-    for j in range(k):  # column (t, j): element ((t + 1), i) stands k + i - j below the diagonal
-        out[:s, j, k - j : 2 * k - j] = -M[:, :, j]
-        out[s:, j, k - j : 2 * k - j] = -M[-1, :, j]
+    # in column (t, j), element (t + 1, i) stands k + i - j below the diagonal
+    size = out.itemsize
+    elements = as_strided(out[0, 0, k:], (count, k, k), (2 * k * k * size, (2 * k - 1) * size, size))
+    elements[:s], elements[s:] = -np.swapaxes(M, 1, 2), -M[-1].T
     return out.reshape(count * k, 2 * k).T

@@ -50,11 +50,11 @@ class RiccatiPath(NamedTuple):
     damped: Array
 
 
-def riccati_path(A: Array, C: Array, root: Array, start: Array, length: int) -> RiccatiPath:
+class Riccati(NamedTuple):
     """
-    Return X_1 = ``start`` and X_{t+1} = f(X_t) until they stop changing.
+    X_{t+1} = f(X_t) from X_1.
 
-    Parameters
+    Attributes
     ----------
     A, C : ndarray, (k, k)
         The recursion; C is positive semidefinite.
@@ -62,12 +62,28 @@ def riccati_path(A: Array, C: Array, root: Array, start: Array, length: int) -> 
         J = root' root.
     start : ndarray, (k, k)
         X_1.
+    """
+
+    A: Array
+    C: Array
+    root: Array
+    start: Array
+
+
+def riccati_paths(recursions: list[Riccati], length: int) -> list[RiccatiPath]:
+    """
+    Return the paths of recursions of one size until they stop changing.
+
+    Parameters
+    ----------
+    recursions : list of Riccati
+        The recursions, doubled side by side.
     length : int
         Largest number of values.
 
     Returns
     -------
-    RiccatiPath
+    list of RiccatiPath
         s <= length values; where s < length those that follow equal the last.
 
     Raises
@@ -75,11 +91,32 @@ def riccati_path(A: Array, C: Array, root: Array, start: Array, length: int) -> 
     LinAlgError
         Where rounding spoils the doubling, which is compared with the recursion.
     """
-    first = [start]
-    while len(first) < min(length, len(A) + 2) and _signal(root, first[-1]) > _LARGE_START:
-        first.append(symmetrize(A @ _step(first[-1][None], root).damped[0] @ A.T + C))
-    path = _doubled(A, C, root.T @ root, first[-1], length - len(first) + 1)
-    path = np.concatenate([np.array(first[:-1]).reshape(-1, *start.shape), path])
+    first = [_first_steps(recursion, length) for recursion in recursions]
+    paths = _doubled(
+        np.array([recursion.A for recursion in recursions]),
+        np.array([recursion.C for recursion in recursions]),
+        np.array([recursion.root.T @ recursion.root for recursion in recursions]),
+        np.array([steps[-1] for steps in first]),
+        length,
+    )
+    return [
+        _consistent(recursion, np.concatenate([steps[:-1], path[: _settled(path)]])[:length])
+        for recursion, steps, path in zip(recursions, first, paths, strict=True)
+    ]
+
+
+def _first_steps(recursion: Riccati, length: int) -> Array:
+    """Return X_1 and, where it is large, the values until it has come down."""
+    A, C, root, start = recursion
+    out = start[None]
+    while len(out) < min(length, len(A) + 2) and _signal(root, out[-1]) > _LARGE_START:
+        out = np.concatenate([out, symmetrize(A @ _step(out[-1:], root).damped @ A.T + C)])
+    return out
+
+
+def _consistent(recursion: Riccati, path: Array) -> RiccatiPath:
+    """Return the path, improved by steps of the recursion from each value until these change nothing."""
+    A, C, root, _ = recursion
     for _ in range(_POLISHES):
         found = _step(path, root)
         following = symmetrize(A @ found.damped[:-1] @ A.T + C)
@@ -90,7 +127,7 @@ def riccati_path(A: Array, C: Array, root: Array, start: Array, length: int) -> 
 
 
 def _signal(root: Array, X: Array) -> float:
-    return float(np.max(np.einsum("ij,jk,ik->i", root, X, root)))
+    return float(np.max(np.sum((root @ X) * root, axis=1)))
 
 
 def _step(X: Array, root: Array) -> RiccatiPath:
@@ -105,20 +142,27 @@ def _scale(X: Array, tolerance: float) -> Array:
     return tolerance * size[..., :, None] * size[..., None, :]
 
 
+def _settled(path: Array) -> int:
+    """Return the number of values up to the first of those that equal the last."""
+    apart = np.any(np.abs(path - path[-1]) > _scale(path[-1], _SETTLED), axis=(1, 2))
+    return int(np.max(np.flatnonzero(apart), initial=-1)) + 2
+
+
 def _doubled(A: Array, C: Array, J: Array, start: Array, length: int) -> Array:
-    """Return the path; ended where its last quarter has not changed."""
-    path, k = start[None], len(start)
+    """Return the paths, (recursion, period, k, k), ended where no last quarter has changed."""
+    path, k = start[:, None], start.shape[-1]
     identity = np.eye(k)
-    while len(path) < length:
-        half = path[: length - len(path)]
-        following = A @ np.linalg.solve(identity + half @ J, half) @ A.T + C
-        path = np.concatenate([path, symmetrize(following)])
-        if len(path) >= _SHORTEST:
-            apart = np.abs(path - path[-1]) > _scale(path[-1], _SETTLED)
-            settled = len(path) - int(np.argmax(apart.any(axis=(1, 2))[::-1])) if apart.any() else 0
-            if settled < 0.75 * len(path):
-                return path[: settled + 1]
-        step = np.linalg.solve(identity + C @ J, np.concatenate([A, C @ A.T], axis=1))
-        J = J + symmetrize(A.T @ J @ step[:, :k])
-        A, C = A @ step[:, :k], C + symmetrize(A @ step[:, k:])
-    return path
+    while True:
+        half = path[:, : length - path.shape[1]]
+        following = np.linalg.solve(identity + half @ J[:, None], half)
+        following = A[:, None] @ following @ np.swapaxes(A, 1, 2)[:, None] + C[:, None]
+        path = np.concatenate([path, symmetrize(following)], axis=1)
+        count = path.shape[1]
+        late = path[:, (3 * count) // 4 :: max(count // 8, 1)] - path[:, -1:]
+        settled = count >= _SHORTEST and np.all(np.abs(late) <= _scale(path[:, -1:], _SETTLED))
+        if settled or count >= length:
+            return path
+        transposed = np.swapaxes(A, 1, 2)
+        step = np.linalg.solve(identity + C @ J, np.concatenate([A, C @ transposed], axis=2))
+        J = J + transposed @ J @ step[:, :, :k]
+        A, C = A @ step[:, :, :k], C + A @ step[:, :, k:]

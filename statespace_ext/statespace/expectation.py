@@ -84,7 +84,7 @@ def steady_moments(smoother: Smoother, system: System) -> Moments | None:
         return None
     b = _regressors(found.mean, smoother.exog)
     y -= found.mean @ Z.T
-    left = np.linalg.pinv(system.selection)
+    left = _left_inverse(system.selection)
     move = found.mean[1:] - found.mean[:-1] @ T.T - (c[:-1] if len(c) > 1 else c)
     return Moments(
         llf=found.llf,
@@ -103,6 +103,11 @@ def steady_moments(smoother: Smoother, system: System) -> Moments | None:
         initial_score=found.first_costate.copy(),
         initial_information=found.first_costate_cov,
     )
+
+
+def _left_inverse(selection: Array) -> Array:
+    orthonormal = np.array_equal(selection.T @ selection, np.eye(selection.shape[1]))
+    return selection.T if orthonormal else np.linalg.pinv(selection)
 
 
 def _rows(intercept: Array) -> Array:

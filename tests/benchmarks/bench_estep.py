@@ -54,10 +54,8 @@ def sample(n: int, k: int, p: int) -> np.ndarray:
 
 def started(data: np.ndarray, k: int, initialization: str) -> sse.LGSSM:
     """Return a model with a stationary start, or x_1 ~ N(0, I)."""
-    given = (
-        {"initial_state": np.zeros(k), "initial_state_cov": np.eye(k)} if initialization == "known" else {}
-    )
-    return sse.LGSSM(data, k, initialization=initialization, **given)
+    known = {"initial_state": np.zeros(k), "initial_state_cov": np.eye(k)}
+    return sse.LGSSM(data, k, initialization=initialization, **(known if initialization == "known" else {}))
 
 
 def seconds(function: Callable[[], Any]) -> float:
