@@ -14,14 +14,18 @@ from .exceptions import (
 from .models.capm import CAPM
 from .models.dynamic_regression import DynamicRegression
 from .models.lgssm import LGSSM
+from .models.term_structure.atsm import ATSM
+from .results.atsm import ATSMResults
 from .results.capm import CAPMResults
 from .results.dynamic_regression import DynamicRegressionResults
 from .results.lgssm import LGSSMResults
 from .statespace.exact_score import ExactScore, ExactScoreMixin, exact_score
 
 __all__ = [
+    "ATSM",
     "CAPM",
     "LGSSM",
+    "ATSMResults",
     "CAPMResults",
     "ConvergenceWarning",
     "DataError",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import json
 import pkgutil
 import re
 import runpy
@@ -20,6 +21,7 @@ matplotlib.use("Agg")
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NOTEBOOKS = sorted(ROOT.glob("examples/*.ipynb"))
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
@@ -49,7 +51,8 @@ def modules() -> list[str]:
 
 
 def test_pages_exist() -> None:
-    assert {"README.md", "docs/architecture.md", "docs/lgssm.md"} <= {relative(page) for page in PAGES}
+    names = {"README.md", "docs/architecture.md", "docs/lgssm.md", "docs/dynamic_regression.md"}
+    assert names <= {relative(page) for page in PAGES}
 
 
 @pytest.mark.parametrize(
@@ -94,3 +97,13 @@ def test_quickstart(
     assert "nan" not in printed
     assert [path.name for path in tmp_path.iterdir()] == ["quickstart.png"]
     assert (tmp_path / "quickstart.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=relative)
+def test_stored_outputs_are_those_of_one_run_from_top_to_bottom(path: Path) -> None:
+    """`.ci/examples` runs the notebooks again; here is what can be seen of a partial or a failed run."""
+    cells = [cell for cell in json.loads(path.read_text("utf-8"))["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    kinds = {output["output_type"] for cell in cells for output in cell["outputs"]}
+    assert kinds <= {"stream", "display_data", "execute_result"} and "display_data" in kinds
+    assert path.stat().st_size < 300_000

@@ -41,9 +41,9 @@ class Regression:
     n: Array
 
     def shifted(self, change: Array) -> Regression:
-        """Return the sums for the residuals e - change b, that is at B + change."""
-        cross = self.eb @ change.T
-        ee = self.ee - cross - np.swapaxes(cross, 1, 2) + change @ self.bb @ change.T
+        """Return the sums for the residuals e - change b, at B + change; one change, or one a group."""
+        cross = self.eb @ np.swapaxes(change, -1, -2)
+        ee = self.ee - cross - np.swapaxes(cross, 1, 2) + change @ self.bb @ np.swapaxes(change, -1, -2)
         return Regression(symmetrize(ee), self.eb - change @ self.bb, self.bb, self.n)
 
     def mapped(self, mapping: Array) -> Regression:

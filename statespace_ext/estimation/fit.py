@@ -238,7 +238,7 @@ def _one_start(problem: EstimationProblem, start: Array, request: FitRequest) ->
     left = maxiter - optimum.iterations
     if request.method == "auto" and rough and 0 < len(start) <= POLISH_UP_TO and left > 0:
         optimum = polish(problem, optimum, left)
-    return _from_gradient(request, em, optimum)
+    return from_optimum(request, em, optimum)
 
 
 def _gradient_method(
@@ -290,12 +290,13 @@ def _em(
 
 def _from_em(problem: EstimationProblem, em: EMResult) -> FitResult:
     return FitResult(
-        em.params, em.llf, "em", em.converged, em.status, em.trace, [], _score_norm(problem, em.params),
+        em.params, em.llf, "em", em.converged, em.status, em.trace, [], score_norm(problem, em.params),
         em.iterations, len(em.trace["llf"]), [], 0.0, [],
     )  # fmt: skip
 
 
-def _from_gradient(request: FitRequest, em: EMResult | None, optimum: Optimum) -> FitResult:
+def from_optimum(request: FitRequest, em: EMResult | None, optimum: Optimum) -> FitResult:
+    """Return the result of a gradient method, after EM or alone; parameters are the free ones."""
     converged = optimum.score_norm < SCORE_TOLERANCE
     status = "converged" if converged else f"the scaled score is {optimum.score_norm:.2g} ({optimum.message})"
     trace: dict[str, list[float]] = (
@@ -308,7 +309,7 @@ def _from_gradient(request: FitRequest, em: EMResult | None, optimum: Optimum) -
     )  # fmt: skip
 
 
-def _score_norm(problem: EstimationProblem, params: Array) -> float:
+def score_norm(problem: EstimationProblem, params: Array) -> float:
     """Return the largest scaled score in unconstrained parameters, NaN where there is none."""
     if len(params) == 0:
         return 0.0

@@ -104,6 +104,8 @@ class EstimationProblem:
 
     def _certain(self, matrices: Mapping[str, Array]) -> bool:
         """Tell whether a series has neither noise nor loadings (of which statsmodels' likelihood is zero)."""
+        if "design" not in matrices:
+            return False
         design = matrices["design"]
         elsewhere = self.layout.blocks["design"].is_fixed and not np.any(design)  # regressors
         if elsewhere or design.ndim == 3 or matrices["obs_cov"].ndim == 3:

@@ -11,7 +11,9 @@ from ..numerics.differences import step_sizes
 from ..numerics.linear_algebra import Array
 
 
-def delta_method(function: Callable[[Array], Array], params: Array, cov: Array) -> tuple[Array, Array]:
+def delta_method(
+    function: Callable[[Array], Array], params: Array, cov: Array, steps: Array | None = None
+) -> tuple[Array, Array]:
     """
     Return the values of a function and their standard errors.
 
@@ -22,10 +24,13 @@ def delta_method(function: Callable[[Array], Array], params: Array, cov: Array) 
     params : ndarray
         Estimates.
     cov : ndarray
-        Their covariance, NaN where not available: a value that depends on such a parameter has NaN.
+        Their covariance, NaN where not available: a value that depends on such a parameter has NaN, and so
+        has a value that is NaN one step from the estimates.
+    steps : ndarray, optional
+        Steps of the differences; by default a small share of each parameter.
     """
     value = np.asarray(function(params))
-    steps = step_sizes(params)
+    steps = step_sizes(params) if steps is None else steps
     jacobian = np.empty((len(value), len(params)))
     for i in range(len(params)):
         move = np.zeros(len(params))
@@ -33,6 +38,9 @@ def delta_method(function: Callable[[Array], Array], params: Array, cov: Array) 
         jacobian[:, i] = (np.asarray(function(params + move)) - function(params - move)) / (2 * steps[i])
     se = np.empty(len(value))
     for row, gradient in enumerate(jacobian):
+        if np.isnan(gradient).any():
+            se[row] = np.nan
+            continue
         used = np.abs(gradient) > 1e-12 * max(np.max(np.abs(gradient), initial=0.0), 1e-300)
         inner = cov[np.ix_(used, used)]
         se[row] = np.sqrt(gradient[used] @ inner @ gradient[used]) if np.all(np.isfinite(inner)) else np.nan

@@ -20,6 +20,7 @@ from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from ..params.layout import ParameterLayout, checked_values
 from ..params.parse import check_covariance
 from ..statespace.compat import require_exact_diffuse
+from ..statespace.diffuse_check import require_digits
 from ..statespace.smoother import Smoother
 from ..statespace.system import System, write
 from ..statespace.system_score import ALL, SystemScore, system_score
@@ -134,9 +135,6 @@ class StateSpaceModel(Fitting, OutOfSample, MLEModel):
         **kwargs
             Arguments of the constructor to change.
         """
-        start = kwargs.get("initialization")
-        if isinstance(start, Initialization):
-            kwargs = {key: value for key, value in kwargs.items() if key != "initialization"}
         for name, count, value in (
             ("exog", self.k_exog, exog),
             ("state_exog", self.k_state_exog, kwargs.get("state_exog")),
@@ -145,7 +143,14 @@ class StateSpaceModel(Fitting, OutOfSample, MLEModel):
                 raise DataError(f"A model with {name} needs new values of it", expected=f"{count} columns")
         endog = endog_frame(endog)
         check_same_columns(endog, np.atleast_1d(self.endog_names).tolist(), "The new endog")
-        model = type(self)(endog, **{**self._given, "exog": exog, **kwargs})
+        return self._rebuilt(endog, {"exog": exog, **kwargs})
+
+    def _rebuilt(self, endog: object, kwargs: dict[str, Any]) -> StateSpaceModel:
+        """Return a model with the arguments of this one, some changed; an `Initialization` is set on it."""
+        start = kwargs.get("initialization")
+        if isinstance(start, Initialization):
+            kwargs = {key: value for key, value in kwargs.items() if key != "initialization"}
+        model = type(self)(endog, **{**self._given, **kwargs})
         if isinstance(start, Initialization):
             model.ssm.initialization = start
         return model
@@ -251,7 +256,9 @@ class StateSpaceModel(Fitting, OutOfSample, MLEModel):
         """Return results of a filter pass, unless statsmodels has it wrong."""
         start = self.ssm.initialization
         if start is self._written_start and start is not None and start.initialization_type == "diffuse":
-            require_exact_diffuse(self.endog, self.system(np.asarray(params, dtype=float)).obs_cov)
+            system = self.system(np.asarray(params, dtype=float))
+            require_exact_diffuse(self.endog, system.obs_cov)
+            require_digits(self.endog, system)
         return super()._wrap_results(params, result, *args, **kwargs)
 
     @property

@@ -167,6 +167,12 @@ class CAPM(DynamicRegression):
             raise DataError("exog has the excess return of the market: market and risk_free go without it")
         return self.excess(returns, market, risk_free)
 
+    def more_data(self, endog: Any, exog: Any, options: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
+        """Return excess returns and regressors of other periods, from raw data among the options too."""
+        left = {key: value for key, value in options.items() if key not in ("market", "risk_free")}
+        endog, exog = self.new_periods(endog, exog, options.get("market"), options.get("risk_free"))
+        return super().more_data(endog, exog, left)
+
     def excess(self, returns: Any, market: Any, risk_free: Any = None) -> tuple[Any, Any]:
         """
         Return excess returns (None for None) and regressors of other periods from raw data.

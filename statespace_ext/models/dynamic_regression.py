@@ -136,16 +136,8 @@ class DynamicRegression(StateSpaceModel):
         layout, self.proportional = regression_layout(self.coefficients, obs_cov, state_cov)
         levels = self.coefficients.state_names[: self.coefficients.n_levels]
         start = parse_start(initialization, initial_state, initial_state_cov, levels)
-        super().__init__(
-            data,
-            self.coefficients.k_states,
-            len(self.coefficients.noise_rows),
-            given,
-            exog,
-            None,
-            dates,
-            freq,
-        )
+        c = self.coefficients
+        super().__init__(data, c.k_states, len(c.noise_rows), given, exog, None, dates, freq)
         self.layout: ParameterLayout = layout
         self.start_kind, self._level_mean, self._level_cov = start
         self._design = self.coefficients.design(self.exog)
@@ -193,6 +185,10 @@ class DynamicRegression(StateSpaceModel):
         """
         labelled = isinstance(self.data.orig_exog, (pd.Series, pd.DataFrame))
         return named_regressors(exog, self.coefficients.regressors, labelled, self.design_info)
+
+    def more_data(self, endog: Any, exog: Any, options: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
+        """Return series and regressors of other periods, and what is left of the options."""
+        return endog, self.regressors(exog), options
 
     def clone(self, endog: Any, exog: Any = None, **kwargs: Any) -> DynamicRegression:
         """Return the same model for other data; see `LGSSM.clone`."""

@@ -132,6 +132,33 @@ class CommonVariance:
         return np.asarray(sums / self._count)
 
 
+class Multiple:
+    """One variance times a fixed positive semidefinite matrix."""
+
+    def __init__(self, matrix: AffineMatrix) -> None:
+        self.param_names = matrix.param_names
+        pattern = np.zeros(matrix.shape)
+        pattern[matrix.rows, matrix.columns] = matrix.coefs
+        self._inverse = np.linalg.pinv(pattern, hermitian=True)
+        self._rank = np.linalg.matrix_rank(pattern, hermitian=True)
+
+    def constrain(self, unconstrained: Array) -> Array:
+        """Return the square."""
+        return unconstrained**2
+
+    def unconstrain(self, params: Array) -> Array:
+        """Return the square root."""
+        return np.sqrt(np.clip(params, 0.0, None))
+
+    def jacobian(self, unconstrained: Array) -> Array:
+        """Return 2 z."""
+        return np.diag(2.0 * unconstrained)
+
+    def estimate(self, target: Array) -> Array:
+        """Return tr(M^+ target) / rank M."""
+        return np.array([np.sum(self._inverse * target) / self._rank])
+
+
 class Equicorrelated:
     """One variance v and one covariance c on all rows: eigenvalues v + (p - 1) c and v - c."""
 
@@ -246,7 +273,7 @@ def structure_of(matrix: AffineMatrix) -> CovarianceStructure:
     fixed = matrix.fixed if matrix.fixed.ndim == 2 else np.abs(matrix.fixed).max(axis=2)
     rows = np.flatnonzero(free.any(axis=0))
     if not plain or np.any(fixed[rows]):
-        return General(matrix)
+        return Multiple(matrix) if _is_multiple(matrix, fixed) else General(matrix)
     on_diagonal = matrix.rows == matrix.columns
     if np.all(on_diagonal):
         return CommonVariance(matrix)
@@ -259,6 +286,14 @@ def structure_of(matrix: AffineMatrix) -> CovarianceStructure:
     ):
         return Equicorrelated(matrix, rows.tolist()) if len(rows) > 2 else _unless_shared(matrix, free, rows)
     return _unless_shared(matrix, free, rows)
+
+
+def _is_multiple(matrix: AffineMatrix, fixed: Array) -> bool:
+    """Tell whether the matrix is one parameter times a positive semidefinite matrix."""
+    pattern = np.zeros(matrix.shape)
+    np.add.at(pattern, (matrix.rows, matrix.columns), matrix.coefs)
+    alone = len(matrix.param_names) == 1 and not np.any(fixed)
+    return alone and is_positive_semidefinite(pattern)
 
 
 def _unless_shared(matrix: AffineMatrix, free: Array, rows: Array) -> CovarianceStructure:

@@ -7,12 +7,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
-from .factors import _time_axis
+from .paths import CONSTANT, ZERO, draw_path, few_dates, legend_above
 
-_LINE, _BAND, _CONSTANT, _ZERO = "#0072B2", "#56B4E9", "#D55E00", "0.6"
-"""Colours that readers who confuse red and green can tell apart; the lines differ in dashes too."""
 _MOST_COLUMNS = 4
 _PANEL = (3.0, 2.1)
 
@@ -58,9 +55,9 @@ def plot_coefficients(
     label = ""
     for block, (name, (mean, se)) in enumerate(paths.items()):
         panels = axes[block * deep : (block + 1) * deep].ravel()
-        places, label = _time_axis(mean.index)
         for axis, asset in zip(panels, series, strict=False):
-            _panel(axis, places, mean[asset], se[asset], lines[name][asset], alpha)
+            label = draw_path(axis, mean[asset], se[asset], alpha, "smoothed coefficient")
+            _constant(axis, lines[name][asset])
             axis.set_title(
                 str(asset) if len(paths) == 1 else f"{asset}: {name}", fontsize="medium", loc="left"
             )
@@ -73,20 +70,10 @@ def plot_coefficients(
     return fig
 
 
-def _panel(axis: Any, places: Any, mean: pd.Series, se: pd.Series, constant: float, alpha: float) -> None:
-    """Draw one coefficient."""
-    centre, half = mean.to_numpy(), norm.ppf(1.0 - alpha / 2.0) * se.to_numpy()
-    axis.fill_between(
-        places, centre - half, centre + half, color=_BAND, alpha=0.35, linewidth=0,
-        label=f"{100 * (1 - alpha):g} % band, given the parameters",
-    )  # fmt: skip
-    axis.plot(places, centre, color=_LINE, linewidth=1.5, label="smoothed coefficient")
-    axis.axhline(
-        constant, color=_CONSTANT, linewidth=1.2, linestyle=(0, (5, 3)), label="least squares, constant"
-    )
-    axis.margins(x=0.01)
+def _constant(axis: Any, value: float) -> None:
+    """Draw the constant coefficient, in dashes: colour alone does not tell it from the path."""
+    axis.axhline(value, color=CONSTANT, linewidth=1.2, linestyle=(0, (5, 3)), label="least squares, constant")
     axis.tick_params(labelsize="small")
-    axis.spines[["top", "right"]].set_visible(False)
 
 
 def _share_scale(panels: Any, columns: int) -> None:
@@ -95,15 +82,13 @@ def _share_scale(panels: Any, columns: int) -> None:
     for place, axis in enumerate(panels):
         axis.set_ylim(low, high)
         if low < 0.0 < high:
-            axis.axhline(0.0, color=_ZERO, linewidth=0.6, zorder=0.5)
+            axis.axhline(0.0, color=ZERO, linewidth=0.6, zorder=0.5)
         if place % columns:
             axis.tick_params(labelleft=False)
 
 
 def _finish(fig: Any, axes: Any, count: int, columns: int, deep: int, label: str) -> None:
     """Label the time axis under the last panel of each column, and explain the lines once."""
-    import matplotlib.dates as mdates
-
     last = {}
     for row in range(len(axes)):
         for column in range(columns):
@@ -112,16 +97,7 @@ def _finish(fig: Any, axes: Any, count: int, columns: int, deep: int, label: str
     for axis in last.values():
         axis.set_xlabel(label, fontsize="small")
         axis.tick_params(labelbottom=True)
-        if isinstance(axis.xaxis.get_major_locator(), mdates.AutoDateLocator):
-            locator = mdates.AutoDateLocator(minticks=3, maxticks=5)  # type: ignore[no-untyped-call]
-            axis.xaxis.set_major_locator(locator)
-            formatter = mdates.ConciseDateFormatter(locator, show_offset=False)  # type: ignore[no-untyped-call]
-            axis.xaxis.set_major_formatter(formatter)
+        few_dates(axis)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     order = np.argsort([text.endswith("parameters") for text in labels], kind="stable")
-    constrained = type(fig.get_layout_engine()).__name__ == "ConstrainedLayoutEngine"
-    fig.legend(
-        [handles[i] for i in order], [labels[i] for i in order],
-        loc="outside upper center" if constrained else "upper center",
-        ncols=3 if columns > 1 else 1, frameon=False, fontsize="small",
-    )  # fmt: skip
+    legend_above(fig, [handles[i] for i in order], [labels[i] for i in order], 3 if columns > 1 else 1)

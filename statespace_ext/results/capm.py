@@ -17,8 +17,9 @@ class CAPMResults(DynamicRegressionResults):
     """
     Results of fitting (or of filtering and smoothing) a `CAPM`.
 
-    Beside what `DynamicRegressionResults` has: `alpha`, `beta`, `test_alpha`. Methods for new periods take
-    raw ``market`` and ``risk_free``, as the constructor.
+    Beside what `DynamicRegressionResults` has: `alpha`, `beta`, `test_alpha`. Methods for other periods
+    (`forecast`, `get_prediction`, `simulate`, `append`, `extend`, `apply`) take raw ``market`` and
+    ``risk_free``, as the constructor, in place of ``exog``.
     """
 
     @property
@@ -77,45 +78,6 @@ class CAPMResults(DynamicRegressionResults):
         """Simulate excess returns; ``market`` and ``risk_free`` of periods after the sample."""
         _, exog = self.model.new_periods(None, exog, market, risk_free)
         return super().simulate(nsimulations, *args, exog=exog, **kwargs)
-
-    def append(
-        self,
-        endog: Any,
-        exog: Any = None,
-        *args: Any,
-        market: Any = None,
-        risk_free: Any = None,
-        **kwargs: Any,
-    ) -> Any:
-        """Append returns, market and risk-free rate of new periods."""
-        endog, exog = self.model.new_periods(endog, exog, market, risk_free)
-        return super().append(endog, exog, *args, **kwargs)
-
-    def extend(
-        self,
-        endog: Any,
-        exog: Any = None,
-        *args: Any,
-        market: Any = None,
-        risk_free: Any = None,
-        **kwargs: Any,
-    ) -> Any:
-        """Go on with returns, market and risk-free rate of new periods only."""
-        endog, exog = self.model.new_periods(endog, exog, market, risk_free)
-        return super().extend(endog, exog, *args, **kwargs)
-
-    def apply(
-        self,
-        endog: Any,
-        exog: Any = None,
-        *args: Any,
-        market: Any = None,
-        risk_free: Any = None,
-        **kwargs: Any,
-    ) -> Any:
-        """Apply the parameters to other returns, market and risk-free rate."""
-        endog, exog = self.model.new_periods(endog, exog, market, risk_free)
-        return super().apply(endog, exog, *args, **kwargs)
 
 
 class CAPMResultsWrapper(DynamicRegressionResultsWrapper):

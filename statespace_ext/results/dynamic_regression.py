@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +62,8 @@ class DynamicRegressionResults(StateSpaceResults):
     Results of fitting (or of filtering and smoothing) a `DynamicRegression`.
 
     Beside what `MLEResults` has: `matrices`, `coefficients`, `correlations`, `state_cov_rank`,
-    `test_constancy`, `plot_coefficients`, `converged`, `em_trace`, `boundary`.
+    `test_constancy`, `compare`, `rolling_evaluation`, `plot_coefficients`, `converged`, `em_trace`,
+    `boundary`.
     """
 
     @property
@@ -108,15 +110,18 @@ class DynamicRegressionResults(StateSpaceResults):
 
     def append(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Append data; see `MLEResults.append`. ``exog`` is of the new periods, raw data where by formula."""
-        return super().append(endog, self.model.regressors(exog), *args, **kwargs)
+        endog, exog, kwargs = self.model.more_data(endog, exog, kwargs)
+        return super().append(endog, exog, *args, **kwargs)
 
     def extend(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Go on with data that follow the sample; see `MLEResults.extend`."""
-        return super().extend(endog, self.model.regressors(exog), *args, **kwargs)
+        endog, exog, kwargs = self.model.more_data(endog, exog, kwargs)
+        return super().extend(endog, exog, *args, **kwargs)
 
     def apply(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Apply the parameters to other data; see `MLEResults.apply`."""
-        return super().apply(endog, self.model.regressors(exog), *args, **kwargs)
+        endog, exog, kwargs = self.model.more_data(endog, exog, kwargs)
+        return super().apply(endog, exog, *args, **kwargs)
 
     @property
     def state_cov_rank(self) -> dict[str, int]:
@@ -195,6 +200,19 @@ class DynamicRegressionResults(StateSpaceResults):
         from ..inference.comparison import compare
 
         return compare(self, *others)
+
+    def rolling_evaluation(
+        self,
+        window: int | None = None,
+        horizon: int = 1,
+        refit_every: int = 12,
+        expanding: bool = True,
+        fit_options: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Evaluate predictions beside static and rolling OLS; see `inference.rolling.rolling_evaluation`."""
+        from ..inference.rolling import rolling_evaluation
+
+        return rolling_evaluation(self, window, horizon, refit_every, expanding, fit_options)
 
     def plot_coefficients(
         self,

@@ -14,34 +14,9 @@ from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
 from ..numerics.rotation import rotate_system
 from .base import StateSpaceResults, StateSpaceResultsWrapper
+from .factors import Factors, factors_of
 
 _ROTATIONS = "varimax, quartimax, equamax, oblimin, quartimin or another that rotate_factors knows"
-
-
-@dataclass(frozen=True)
-class Factors:
-    """
-    Estimates of the factors, labelled by period.
-
-    Attributes
-    ----------
-    smoothed, filtered : DataFrame, (nobs, k)
-        E[x_t | all data] and E[x_t | data up to t].
-    smoothed_cov : DataFrame, (nobs * k, k)
-        Var[x_t | all data], indexed by period and factor.
-    """
-
-    smoothed: pd.DataFrame
-    filtered: pd.DataFrame
-    smoothed_cov: pd.DataFrame
-
-    @property
-    def smoothed_se(self) -> pd.DataFrame:
-        """Standard deviations of the smoothed factors."""
-        k = self.smoothed.shape[1]
-        values = self.smoothed_cov.to_numpy().reshape(-1, k, k)
-        se = np.sqrt(np.clip(np.diagonal(values, axis1=1, axis2=2), 0.0, None))
-        return pd.DataFrame(se, index=self.smoothed.index, columns=self.smoothed.columns)
 
 
 class LGSSMResults(StateSpaceResults):
@@ -100,21 +75,7 @@ class LGSSMResults(StateSpaceResults):
     @property
     def factors(self) -> Factors:
         """Smoothed and filtered factors."""
-        if self.smoothed_state is None:
-            raise SpecificationError(
-                "The factors were not computed",
-                got="a fit with low_memory=True",
-                remedy="Call `model.smooth(res.params)`.",
-            )
-        k, names = self.model.k_factors, self.model.labels.factors
-        index = self.model._index
-        cov = np.transpose(self.smoothed_state_cov[:k, :k], (2, 0, 1)).reshape(-1, k)
-        rows = pd.MultiIndex.from_product([index, names])
-        return Factors(
-            pd.DataFrame(self.smoothed_state[:k].T, index=index, columns=names),
-            pd.DataFrame(self.filtered_state[:k].T, index=index, columns=names),
-            pd.DataFrame(cov, index=rows, columns=names),
-        )
+        return factors_of(self, self.model.labels.factors, self.model._index)
 
     def rotate(self, method: str = "varimax") -> RotatedFactors:
         """

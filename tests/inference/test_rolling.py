@@ -171,6 +171,13 @@ def test_on_the_data_of_the_question(shared_data: Path) -> None:
     assert (table["n"] == 30).all() and table["rmse"].between(3, 9).all()
 
 
+def test_as_a_method_of_the_results() -> None:
+    options = {"window": 30, "horizon": 2, "refit_every": 5, "expanding": False}
+    model = model_of()
+    found = model.smooth(model.start_params).rolling_evaluation(**options)
+    assert_frame_equal(found.predictions, rolling_evaluation(model, **options).predictions)
+
+
 def test_half_of_the_sample_by_default() -> None:
     assert len(rolling_evaluation(model_of(), refit_every=50).errors) == 18
 

@@ -1,0 +1,93 @@
+"""Several starts, pruned: a few steps from each, the whole way from those that are ahead."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..exceptions import ConvergenceWarning, EstimationError
+from ..numerics.linear_algebra import Array
+from .fit import FitRequest, FitResult, from_optimum
+from .preconditioned import PreconditionedSearch
+from .problem import EstimationProblem
+from .progress import reporter
+
+_SCREENING = 40
+"""Iterations after which a start is compared with the others."""
+_SAME = 1e-3
+"""Log-likelihoods nearer than this, after the screening, are taken to be on the way to the same maximum."""
+
+
+def multi_start(
+    problem: EstimationProblem, starts: Sequence[Array], request: FitRequest, keep: int, maxiter: int = 1500
+) -> FitResult:
+    """
+    Maximise the log-likelihood from several starts and return the best fit.
+
+    Parameters
+    ----------
+    problem : EstimationProblem
+        The problem.
+    starts : sequence of ndarray
+        Vectors of free parameters.
+    request : FitRequest
+        Options of the fit.
+    keep : int
+        How many starts go the whole way.
+    maxiter : int
+        Largest number of iterations of each of them.
+
+    Returns
+    -------
+    FitResult
+        ``starts`` has the log-likelihood that each start reached, in their order; for those that were
+        pruned, that after the screening.
+
+    Raises
+    ------
+    EstimationError
+        If no start has a likelihood.
+    """
+    began = time.perf_counter()
+    able = [i for i, start in enumerate(starts) if np.isfinite(problem.value(start))]
+    if not able:
+        raise EstimationError(
+            "The log-likelihood does not exist at the start values",
+            got=problem.obstacle(starts[0]),
+            remedy="Pass start_params with stable P-dynamics and positive variances.",
+        )
+    limit = maxiter if request.maxiter is None else int(request.maxiter)
+    with reporter(request.disp, request.progress, limit) as report:
+        searches = {i: PreconditionedSearch(problem, starts[i], request.callback, report) for i in able}
+        for search in searches.values():
+            search.run(min(_SCREENING, limit))
+        for i in _ahead(searches, keep):
+            searches[i].run(limit)
+    found = {i: search.optimum() for i, search in searches.items()}
+    best = max(found.values(), key=lambda optimum: optimum.llf)
+    reached = [found[i].llf if i in found else -np.inf for i in range(len(starts))]
+    out = from_optimum(request, None, best)
+    notes: list[tuple[str, type[Warning]]] = (
+        [] if out.converged else [(f"The fit did not converge: {out.status}.", ConvergenceWarning)]
+    )
+    return replace(
+        out,
+        params=problem.full(best.params),
+        iterations=sum(optimum.iterations for optimum in found.values()),
+        evaluations=sum(optimum.evaluations for optimum in found.values()),
+        starts=reached,
+        seconds=time.perf_counter() - began,
+        warnings=notes,
+    )
+
+
+def _ahead(searches: Mapping[int, PreconditionedSearch], keep: int) -> list[int]:
+    """Return the starts with the highest log-likelihoods, one of each group that goes the same way."""
+    out: list[int] = []
+    for i in sorted(searches, key=lambda i: searches[i].value):
+        if len(out) < keep and all(abs(searches[i].value - searches[j].value) > _SAME for j in out):
+            out.append(i)
+    return out

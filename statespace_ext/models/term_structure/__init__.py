@@ -1,0 +1,1 @@
+"""The Gaussian affine term structure model."""

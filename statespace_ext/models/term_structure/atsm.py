@@ -1,0 +1,378 @@
+"""The Gaussian affine term structure model."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+
+from ...em.numerical import ElementScore, NumericalUpdates
+from ...estimation.fit import FitRequest, FitResult
+from ...estimation.problem import EstimationProblem
+from ...inference.identification import Identification
+from ...numerics.bond_pricing import loadings, loadings_pullback
+from ...numerics.linear_algebra import Array, quiet
+from ...numerics.ornstein_uhlenbeck import discretise, discretise_pullback, stationary_moments
+from ...numerics.stationary import stationary_pullback
+from ...params.layout import ParameterLayout
+from ...results.atsm import ATSMResults, ATSMResultsWrapper
+from ...statespace.system import System
+from ...statespace.system_score import SystemScore
+from ...statespace.validation import check_same_columns, check_series, endog_frame
+from ..base import StateSpaceModel
+from .declaration import build_layout, normalisation
+from .dynamics import (
+    Dynamics,
+    Pricing,
+    require_no_aliasing,
+    risk_neutral_to_physical,
+    risk_neutral_to_physical_pullback,
+)
+from .estimation import estimate_term_structure
+from .identification import Normalisation, Values
+from .panel import Panel, first_portfolios, parse_panel
+from .starts import candidates
+
+
+class ATSM(StateSpaceModel):
+    r"""
+    Gaussian affine term structure model, exact, under the physical (P) and the pricing (Q) measure.
+
+    .. math::
+
+        dX &= (\kappa_P - K_P X)\,dt + \Sigma\,dW_P = (\kappa_Q - K_Q X)\,dt + \Sigma\,dW_Q,
+            & r &= \delta_0 + \delta_1' X \\
+        y_t(\tau) &= A(\tau) + B(\tau)' X_t + \varepsilon_t(\tau), & \varepsilon_t &\sim N(0, H)
+
+    with :math:`y = -(a + b'X)/\tau`, :math:`b' = -K_Q'b - \delta_1` and
+    :math:`a' = \kappa_Q'b + b'\Sigma\Sigma'b/2 - \delta_0`. Both the loadings and the discrete-time
+    transition are exact. The price of risk is :math:`\Lambda_t = \lambda_0 + \lambda_1 X_t`, with
+    :math:`dW_Q = dW_P + \Lambda_t dt`: :math:`K_Q = K_P + \Sigma\lambda_1` and
+    :math:`\kappa_Q = \kappa_P - \Sigma\lambda_0` (Duffee 2002). Sigma is lower triangular.
+
+    Dynamics that turn half round or more from one date to the next are ruled out (their eigenvalues have
+    imaginary parts beyond pi / dt): the data cannot tell them from slower ones.
+
+    Parameters
+    ----------
+    yields : array_like, (nobs, p)
+        Continuously compounded zero-coupon yields, a year, NaN where missing. (Par yields are not zero-coupon
+        yields; nothing in the numbers tells them apart.)
+    maturities : array_like, (p,)
+        In years, in the order of the columns.
+    k_factors : int
+        Number k of factors.
+    identification : {"jsz", "dai-singleton", "afns", "dns"}
+        "jsz": the factors are ``portfolio_weights`` @ yields; real Q-roots (Joslin, Singleton & Zhu 2011).
+        "dai-singleton": Sigma = I, K_Q lower triangular with an increasing diagonal, kappa_Q = 0,
+        delta_1 >= 0. "afns": level, slope and curvature with the adjustment of Christensen, Diebold &
+        Rudebusch (2011); "dns": without it, and without prices of risk (Diebold & Li 2006).
+    p_dynamics : {"unrestricted", "diagonal", "triangular"} or array_like, (k, k)
+        K_P; an array has NaN for a free element.
+    state_cov : {"unstructured", "diagonal"} or array_like, (k, k)
+        Sigma Sigma' a year; an array has NaN for a free element.
+    obs_cov : {"diagonal", "scalar", "exact-portfolios"}
+        H. "exact-portfolios": the portfolios are priced without error, what is orthogonal to them with one
+        variance.
+    dt : "infer", float or array_like, (nobs - 1,)
+        Years between dates. "infer": 1/12, 1/4, 1/52, 1/252, ... for regular dates, else
+        actual days / 365.25.
+    units : {"decimal", "percent"}
+        Of the yields. Parameters are in the units of the yields.
+    risk_prices : dict, optional
+        Restrictions on the prices of risk: "lambda_0" (k,) and "lambda_1" (k, k), NaN for a free element,
+        of the factors that are returned. The P-dynamics follow from them.
+    factors : array_like, (nobs, k), optional
+        Observed factors, instead of latent ones; "jsz" then leaves all Q-parameters free.
+    initialization : {"stationary", "diffuse", "estimated"}
+        Of the first factors: their stationary P-distribution; exact diffuse (unit roots); unknown constants.
+        Of portfolios that are priced without error, "diffuse" is: the likelihood is conditional on the first.
+    portfolio_weights : array_like, (k, p), optional
+        W of "jsz" and of "exact-portfolios"; principal components of the yields by default.
+    dates, freq : optional
+        As in `MLEModel`.
+
+    Raises
+    ------
+    SpecificationError
+        If arguments are unknown, of the wrong shape, or contradict each other.
+    DataError
+        If yields or factors cannot be used.
+
+    References
+    ----------
+    Duffie & Kan (1996); Dai & Singleton (2000); Duffee (2002); Christensen, Diebold & Rudebusch (2011);
+    Joslin, Singleton & Zhu (2011).
+
+    Examples
+    --------
+    >>> import numpy as np, statespace_ext as sse
+    >>> rng = np.random.default_rng(0)
+    >>> level = 0.05 + 0.005 * rng.normal(size=100).cumsum()
+    >>> yields = level[:, None] + 0.001 * rng.normal(size=(100, 4))
+    >>> model = sse.ATSM(yields, [0.5, 2, 5, 10], k_factors=1, dt=1 / 12)
+    >>> model.param_names[:3]
+    ['root_Q.1', 'k_inf', 'K_P.P1.P1']
+    """
+
+    def __init__(
+        self,
+        yields: Any,
+        maturities: Any,
+        k_factors: int = 3,
+        *,
+        identification: str = "jsz",
+        p_dynamics: Any = "unrestricted",
+        state_cov: Any = "unstructured",
+        obs_cov: str = "diagonal",
+        dt: Any = "infer",
+        units: str = "decimal",
+        risk_prices: Mapping[str, Any] | None = None,
+        factors: Any = None,
+        initialization: str = "stationary",
+        portfolio_weights: Any = None,
+        dates: Any = None,
+        freq: Any = None,
+    ) -> None:
+        given = {
+            "maturities": maturities, "k_factors": k_factors, "identification": identification,
+            "p_dynamics": p_dynamics, "state_cov": state_cov, "obs_cov": obs_cov, "dt": dt, "units": units,
+            "risk_prices": risk_prices, "factors": factors, "initialization": initialization,
+            "portfolio_weights": portfolio_weights,
+        }  # fmt: skip
+        self.panel: Panel = parse_panel(yields, dates, given)
+        panel = self.panel
+        observed = None if panel.factor_names is None else panel.factor_names
+        self.convexity = 0.0 if identification == "dns" else 1.0 / panel.scale
+        self.norm: Normalisation = normalisation(
+            identification, panel.k_factors, panel.weights, panel.maturities, self.convexity, observed
+        )
+        self.layout: ParameterLayout = build_layout(given, self.norm, panel.labels, panel.weights)
+        k = panel.k_factors
+        given["portfolio_weights"] = panel.given_weights
+        with warnings.catch_warnings():
+            # steps of any length are the model's own business: dates without a frequency do no harm
+            warnings.filterwarnings("ignore", "A date index has been provided, but it")
+            warnings.filterwarnings("ignore", "No frequency information was provided")
+            super().__init__(panel.endog, k, k, given, dates=dates, freq=freq)
+        self.k_factors, self.start_kind = k, initialization
+        self.first_portfolios = first_portfolios(self.endog, panel.weights, given)
+        self.ssm["selection"] = np.eye(k)
+
+    @property
+    def factor_names(self) -> list[str]:
+        """Names of the factors."""
+        return list(self.norm.factors)
+
+    @property
+    def state_names(self) -> list[str]:
+        """Names of the states."""
+        return self.factor_names
+
+    def clone(self, endog: Any, exog: Any = None, **kwargs: Any) -> ATSM:
+        """
+        Return the same model for other data.
+
+        Parameters
+        ----------
+        endog : array_like
+            Yields; where factors are observed, these beside them in front, or in ``factors``.
+        exog : None
+            There are none.
+        **kwargs
+            Arguments of the constructor to change.
+        """
+        frame: Any = endog_frame(endog)
+        m, names = self.panel.n_observed, list(np.atleast_1d(self.endog_names))
+        together = m > 0 and "factors" not in kwargs
+        check_same_columns(frame, names if together else names[m:], "The new endog")
+        if together:
+            frame = frame if isinstance(frame, pd.DataFrame) else pd.DataFrame(frame, columns=names)
+            kwargs["factors"], frame = frame.iloc[:, :m], frame.iloc[:, m:]
+        dated = isinstance(getattr(frame, "index", None), (pd.DatetimeIndex, pd.PeriodIndex))
+        if not self.panel.steps.ndim and (len(frame) < 2 or not dated):
+            kwargs.setdefault("dt", float(self.panel.steps))
+        return cast(ATSM, self._rebuilt(frame, kwargs))
+
+    # -- params -> matrices ----------------------------------------------------------------------------
+
+    def dynamics(self, params: Any) -> Dynamics:
+        """Return the dynamics under both measures at a full parameter vector."""
+        return self.dynamics_at(self.layout.matrices(self.layout.vector(params)))
+
+    def dynamics_at(self, at: Values) -> Dynamics:
+        """Return the dynamics under both measures at the values of all blocks."""
+        pricing = self.norm.pricing(at)
+        if "K_P" in at:
+            return Dynamics(at["K_P"], at["kappa_P"][:, 0], at["state_cov"], pricing)
+        K_P, kappa_P = risk_neutral_to_physical(
+            pricing, at["state_cov"], at["lambda_0"][:, 0], at["lambda_1"]
+        )
+        return Dynamics(K_P, kappa_P, at["state_cov"], pricing)
+
+    def loadings(self, params: Any, maturities: Array) -> tuple[Array, Array]:
+        """Return A (m,) and B (m, k) of the yields at any maturities, in years."""
+        return self._loadings(self.dynamics(params), np.asarray(maturities, dtype=float))
+
+    def _loadings(self, at: Dynamics, maturities: Array) -> tuple[Array, Array]:
+        q = at.pricing
+        return loadings(q.K, q.kappa, at.cov * self.convexity, q.delta_0, q.delta_1, maturities)
+
+    def system(self, params: Array) -> System:
+        """Return the state-space matrices at a full parameter vector."""
+        return self.system_at(self.layout.matrices(self.layout.vector(params)))
+
+    def system_at(self, at: Values) -> System:
+        """Return the state-space matrices at the values of all blocks."""
+        both = self.dynamics_at(at)
+        require_no_aliasing(both.K_P, float(np.max(self.panel.steps)))
+        A, B = self._loadings(both, self.panel.maturities)
+        step = discretise(both.K_P, both.kappa_P, both.cov, self.panel.steps)
+        m, k = self.panel.n_observed, self.k_factors
+        H = np.zeros((self.k_endog, self.k_endog))
+        H[m:, m:] = at["obs_cov"]
+        mean, cov = at["initial_state"][:, 0], np.zeros((k, k))
+        if self.start_kind == "stationary":
+            mean, cov = stationary_moments(both.K_P, both.kappa_P, both.cov)
+        elif self.first_portfolios is not None:
+            mean, cov = self.first_portfolios, np.eye(k)
+        return System(
+            design=np.concatenate([np.eye(k)[:m], B]),
+            obs_intercept=np.concatenate([np.zeros(m), A]),
+            obs_cov=H,
+            transition=time_last(step.transition, 2),
+            state_intercept=time_last(step.intercept, 1),
+            selection=np.eye(k),
+            state_cov=time_last(step.cov, 2),
+            start="diffuse" if self.start_kind == "diffuse" and self.first_portfolios is None else "known",
+            initial_state=mean,
+            initial_state_cov=cov,
+        )
+
+    def score_by_block(self, score: SystemScore, params: Array) -> Values:
+        """Return the score by element of each block, from the score by system matrix."""
+        return self.score_at(score, self.layout.matrices(params))
+
+    def score_at(self, score: SystemScore | ElementScore, at: Values) -> Values:
+        """Return derivatives by element of each block, given those by system matrix."""
+        both, m, by = self.dynamics_at(at), self.panel.n_observed, score.by_matrix
+        K_P, kappa_P, cov = self._physical_pullback(both, by)
+        out: Values = {"obs_cov": by["obs_cov"][m:, m:]}
+        if self.start_kind == "stationary":
+            more = stationary_pullback(
+                both.K_P, both.kappa_P, both.cov, score.initial_state, score.initial_state_cov
+            )
+            K_P, kappa_P, cov = K_P + more[0], kappa_P + more[1], cov + more[2]
+        elif self.start_kind == "estimated":
+            out["initial_state"] = score.initial_state[:, None]
+        q = both.pricing
+        K_Q, kappa_Q, by_cov, delta_0, delta_1 = loadings_pullback(
+            q.K, q.kappa, both.cov * self.convexity, q.delta_0, q.delta_1, self.panel.maturities,
+            by["obs_intercept"][m:].sum(axis=1), by["design"][m:],
+        )  # fmt: skip
+        cov = cov + self.convexity * by_cov
+        if "K_P" in at:
+            out.update(K_P=K_P, kappa_P=kappa_P[:, None])
+        else:
+            lambda_0, lambda_1 = at["lambda_0"][:, 0], at["lambda_1"]
+            by_cov, by_0, by_1 = risk_neutral_to_physical_pullback(both.cov, lambda_0, lambda_1, K_P, kappa_P)
+            K_Q, kappa_Q, cov = K_Q + K_P, kappa_Q + kappa_P, cov + by_cov
+            out.update(lambda_0=by_0[:, None], lambda_1=by_1)
+        found = self.norm.pull_back(at, Pricing(K_Q, kappa_Q, delta_0, delta_1))
+        out["state_cov"] = cov + found.pop("state_cov", 0.0)
+        return {**out, **found}
+
+    def _physical_pullback(self, both: Dynamics, by: Values) -> tuple[Array, Array, Array]:
+        """Return the derivatives by K_P, kappa_P and cov through the transition."""
+        steps, intercept = self.panel.steps, by["state_intercept"]
+        if not steps.ndim:
+            bars = (by["transition"], intercept.sum(axis=1), by["state_cov"])
+        else:
+            bars = (np.moveaxis(by["transition"], 2, 0), intercept.T, np.moveaxis(by["state_cov"], 2, 0))
+        return discretise_pullback(both.K_P, both.kappa_P, both.cov, steps, *bars)
+
+    # -- estimation ------------------------------------------------------------------------------------
+
+    @property
+    def start_params(self) -> Array:
+        """Default start values."""
+        return candidates(self)[0]
+
+    def estimate(self, request: FitRequest) -> FitResult:
+        """Check the sample and run a fit; the model is left as it was."""
+        self.check_sample()
+        with self.preserved(), quiet():
+            return estimate_term_structure(self, request)
+
+    def fit(self, start_params: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """
+        Estimate the parameters.
+
+        Parameters
+        ----------
+        start_params, *args, **kwargs
+            As for `LGSSM.fit`, except for ``method``:
+
+            - "auto" (default): several starts from the cross-section, those that fall behind dropped, then
+              the exact Kalman likelihood with its exact score. ``n_starts`` adds random starts.
+            - "mle": the same from one start.
+            - "em": monotone EM, whose M-step maximises the expected log-likelihood over all parameters but
+              those of ``obs_cov`` numerically, and over these in closed form.
+            - "two-step": least squares, Q from the cross-section and then P from a regression of the factors
+              that it implies. A start, a quick answer: not the maximum of the likelihood.
+            - "jsz": the likelihood concentrated as by Joslin, Singleton & Zhu, for
+              ``obs_cov="exact-portfolios"``, and steps on the Kalman likelihood from its maximum.
+
+        Returns
+        -------
+        ATSMResults
+
+        Raises
+        ------
+        UnsupportedError
+            If the method does not serve the model.
+        """
+        return super().fit(start_params, *args, **kwargs)
+
+    def normalised(self, params: Array) -> Array:
+        """Return the vector of the same model with the order and signs that the normalisation names."""
+        at = self.norm.normalised(self.layout.matrices(params))
+        out = self.layout.project(at, params)
+        found = self.layout.matrices(out)
+        same = all(np.allclose(found[key], at[key], rtol=1e-9, atol=1e-12) for key in at)
+        return out if same else params
+
+    def updates(self, layout: ParameterLayout) -> NumericalUpdates:
+        """Return the updates of EM for a layout of the free parameters."""
+        return NumericalUpdates(self, layout, self.panel.n_observed)
+
+    def default_start(self, problem: EstimationProblem) -> Array:
+        """Return start values of the free parameters."""
+        return problem.reduced(candidates(self)[0])
+
+    def stabilised(self, problem: EstimationProblem, params: Array) -> Array:
+        """Return the free parameters as they are."""
+        return params
+
+    def check_sample(self) -> None:
+        """Raise `DataError` where the sample cannot support the model."""
+        check_series(self.endog, list(self.endog_names), self.k_factors, enough=self.k_factors + 2)
+
+    def identification(self, params: Any, fixed: Mapping[str, float] | None = None) -> Identification:
+        """Return that the normalisation identifies every parameter."""
+        if fixed is None:
+            fixed = dict(self._fixed_params) if self._has_fixed_params else {}
+        free = self.layout.positions([name for name in self.layout.names if name not in fixed])
+        return Identification(free, np.zeros((len(free), 0)), [], "")
+
+    @property
+    def _res_classes(self) -> dict[str, tuple[type, type]]:
+        return {"fit": (ATSMResults, ATSMResultsWrapper)}
+
+
+def time_last(value: Array, ndim: int) -> Array:
+    """Return an array whose leading axis over time, where it has one, comes last."""
+    return value if value.ndim == ndim else np.moveaxis(value, 0, -1)

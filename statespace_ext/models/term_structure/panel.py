@@ -1,0 +1,163 @@
+"""A panel of yields as the model takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ...estimation.start_values import fill_missing
+from ...exceptions import DataError, SpecificationError
+from ...numerics.linear_algebra import Array
+from ...statespace.validation import check_dates, endog_frame, positive_integer, regressor_frame
+from .conventions import check_units, parse_maturities, time_steps
+
+
+@dataclass(frozen=True)
+class Panel:
+    """
+    Yields with what is needed to price them.
+
+    Attributes
+    ----------
+    endog : DataFrame or ndarray, (nobs, m + p)
+        Observed factors (m of them, or none), then yields.
+    labels : list of str
+        Names of the yields.
+    maturities : ndarray, (p,)
+        In years.
+    scale : float
+        The size of one (100 percent) in the units of the yields.
+    steps : ndarray, () or (nobs,)
+        Years from each date to the next; one number where they are all equal.
+    k_factors : int
+        Number of factors.
+    factor_names : list of str or None
+        Names of observed factors.
+    weights : ndarray, (k, p)
+        Portfolio weights.
+    given_weights : ndarray or None
+        Those that a model for other data must repeat.
+    """
+
+    endog: Any
+    labels: list[str]
+    maturities: Array
+    scale: float
+    steps: Array
+    k_factors: int
+    factor_names: list[str] | None
+    weights: Array
+    given_weights: Array | None
+
+    @property
+    def n_observed(self) -> int:
+        """Number of observed factors."""
+        return 0 if self.factor_names is None else len(self.factor_names)
+
+
+def parse_panel(yields: Any, dates: Any, given: Mapping[str, Any]) -> Panel:
+    """
+    Return the panel of the arguments of `ATSM`.
+
+    Raises
+    ------
+    SpecificationError, DataError
+        If they cannot be used.
+    """
+    k = positive_integer(given["k_factors"], "k_factors")
+    frame: Any = endog_frame(yields)
+    values = np.asarray(frame, dtype=float)
+    values = values[:, None] if values.ndim == 1 else values
+    labels = _labels(frame, values.shape[1])
+    maturities = parse_maturities(given["maturities"], labels, k)
+    scale = check_units(values, given["units"])
+    check_dates(dates, len(values))
+    index = getattr(frame, "index", None) if dates is None else pd.Index(dates)
+    steps = time_steps(given["dt"], index, len(values))
+    if steps.ndim:
+        steps = np.append(steps, steps[-1])
+    endog, names = frame, None
+    if given["factors"] is not None:
+        endog, names = _with_factors(given["factors"], k, values, labels, index)
+    uses = given["identification"] == "jsz" and names is None or given["obs_cov"] == "exact-portfolios"
+    weights = _weights(given["portfolio_weights"], values, k, labels, uses)
+    return Panel(endog, labels, maturities, scale, steps, k, names, weights, weights if uses else None)
+
+
+def _labels(frame: Any, count: int) -> list[str]:
+    if isinstance(frame, pd.DataFrame):
+        return [str(name) for name in frame.columns]
+    if isinstance(frame, pd.Series):
+        return [str(frame.name) if frame.name is not None else "y"]
+    return ["y"] if count == 1 else [f"y{i + 1}" for i in range(count)]
+
+
+def _with_factors(
+    factors: Any, k: int, values: Array, labels: list[str], index: Any
+) -> tuple[pd.DataFrame, list[str]]:
+    """Return the observed factors beside the yields, and their names."""
+    frame = regressor_frame(factors, len(values), index, "factors")
+    rows = np.asarray(frame, dtype=float)
+    rows = rows[:, None] if rows.ndim == 1 else rows
+    if rows.shape[1] != k:
+        raise DataError(
+            "factors have the wrong number of columns", got=rows.shape[1], expected=f"{k}, k_factors"
+        )
+    names = [str(name) for name in frame.columns] if isinstance(frame, pd.DataFrame) else None
+    names = names or [f"f{i + 1}" for i in range(k)]
+    if set(names) & set(labels):
+        raise DataError(
+            "factors and yields have columns of the same name", got=sorted(set(names) & set(labels))
+        )
+    return pd.DataFrame(np.column_stack([rows, values]), index=index, columns=names + labels), names
+
+
+def _weights(given: Any, values: Array, k: int, labels: list[str], uses: bool) -> Array:
+    """Return the portfolio weights: those given, or principal components of the yields."""
+    if given is None:
+        seen = ~np.isnan(values).all(axis=0)
+        if uses and not seen.all():
+            raise DataError("A maturity is all missing", got=labels[int(np.argmin(seen))], remedy="Drop it.")
+        filled = np.zeros(values.shape)
+        filled[:, seen] = fill_missing(values[:, seen])
+        vectors = np.linalg.svd(filled - filled.mean(axis=0), full_matrices=False)[2][:k]
+        signs = np.where(np.arange(len(vectors)) == 0, vectors.sum(axis=1), vectors[:, -1])
+        return vectors * np.where(signs < 0, -1.0, 1.0)[:, None]
+    try:
+        weights = np.array(given, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise SpecificationError("portfolio_weights are not numbers", got=repr(given)[:80]) from error
+    shape = (k, values.shape[1])
+    if weights.shape != shape or not np.all(np.isfinite(weights)):
+        raise SpecificationError("portfolio_weights have the wrong shape", got=weights.shape, expected=shape)
+    if np.linalg.matrix_rank(weights) < k:
+        raise SpecificationError("portfolio_weights are linearly dependent", expected=f"rank {k}")
+    return weights
+
+
+def first_portfolios(endog: Array, weights: Array, given: Mapping[str, Any]) -> Array | None:
+    """
+    Return the mean of a proper start that stands for a diffuse one, None where neither is needed.
+
+    Portfolios P = W y that are priced without error are known from the first yields on. With
+    P_1 ~ N(W y_1, I) their density there is a constant, that of statsmodels' exact-diffuse start for
+    orthonormal weights. Its exact-diffuse filter itself can lose all digits with this singular H.
+
+    Raises
+    ------
+    DataError
+        If a yield of the first date is missing.
+    """
+    if given["initialization"] != "diffuse" or given["obs_cov"] != "exact-portfolios":
+        return None
+    if np.isnan(endog[0]).any():
+        raise DataError(
+            "Portfolios without error need all yields of the first date for a diffuse start",
+            got=f"column {int(np.argmax(np.isnan(endog[0])))} missing",
+            remedy='Leave out the first dates, or use initialization="stationary".',
+        )
+    return np.asarray(weights @ endog[0])

@@ -1,0 +1,50 @@
+"""What pictures of paths over time share: colours, the time axis, a path with its band."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from scipy.stats import norm
+
+LINE, BAND, CONSTANT, ZERO = "#0072B2", "#56B4E9", "#D55E00", "0.6"
+"""Colours that readers who confuse red and green can tell apart."""
+
+
+def draw_path(axis: Any, mean: pd.Series, se: pd.Series, alpha: float, label: str) -> str:
+    """Draw means with a pointwise band of coverage 1 - alpha; return the label of the time axis."""
+    places, time = _time_axis(mean.index)
+    centre, half = mean.to_numpy(), norm.ppf(1.0 - alpha / 2.0) * se.to_numpy()
+    axis.fill_between(
+        places, centre - half, centre + half, color=BAND, alpha=0.4, linewidth=0,
+        label=f"{100 * (1 - alpha):g} % band, given the parameters",
+    )  # fmt: skip
+    axis.plot(places, centre, color=LINE, linewidth=1.4, label=label)
+    axis.margins(x=0.01)
+    axis.spines[["top", "right"]].set_visible(False)
+    return time
+
+
+def _time_axis(index: pd.Index) -> tuple[Any, str]:
+    """Return where the periods stand on the axis, and its label: the name of the index if it has one."""
+    if isinstance(index, pd.PeriodIndex):
+        return index.to_timestamp(), str(index.name or "date")
+    return index, str(index.name or ("date" if isinstance(index, pd.DatetimeIndex) else "period"))
+
+
+def few_dates(axis: Any) -> None:
+    """Thin the dates under a small panel."""
+    import matplotlib.dates as mdates
+
+    if isinstance(axis.xaxis.get_major_locator(), mdates.AutoDateLocator):
+        locator = mdates.AutoDateLocator(minticks=3, maxticks=5)  # type: ignore[no-untyped-call]
+        axis.xaxis.set_major_locator(locator)
+        formatter = mdates.ConciseDateFormatter(locator, show_offset=False)  # type: ignore[no-untyped-call]
+        axis.xaxis.set_major_formatter(formatter)
+
+
+def legend_above(fig: Any, handles: list[Any], labels: list[str], columns: int) -> None:
+    """Explain the lines of all panels once, above them."""
+    constrained = type(fig.get_layout_engine()).__name__ == "ConstrainedLayoutEngine"
+    place = "outside upper center" if constrained else "upper center"
+    fig.legend(handles, labels, loc=place, ncols=columns, frameon=False, fontsize="small")

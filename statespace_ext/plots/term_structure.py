@@ -1,0 +1,209 @@
+"""Pictures of yield curves, loadings, fit and term premia."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+
+from .paths import BAND, CONSTANT, LINE, ZERO, draw_path, few_dates, legend_above
+
+_COLUMNS = 4
+_PANEL = (2.9, 2.0)
+_LINES: tuple[tuple[str, Any], ...] = (
+    (LINE, "-"),
+    (CONSTANT, (0, (5, 2))),
+    ("#009E73", (0, (1, 1.2))),
+    ("#CC79A7", "-."),
+    ("#E69F00", (0, (3, 1, 1, 1))),
+)
+"""Lines that differ in colour and in dashes."""
+
+
+def plot_loadings(
+    loadings: pd.DataFrame, marks: Any, *, fig: Any = None, figsize: tuple[float, float] | None = None
+) -> Any:
+    """
+    Plot what a unit of each factor adds to the yields, by maturity.
+
+    Parameters
+    ----------
+    loadings : DataFrame, (m, k)
+        B by maturity in years and factor.
+    marks : array_like
+        Maturities of the panel, marked on the axis.
+    fig : matplotlib.figure.Figure, optional
+        Figure to draw in; it keeps its size and layout.
+    figsize : (float, float), optional
+        Size of a new figure.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    axis = _figure(fig, figsize or (7.0, 4.0)).subplots()
+    axis.axhline(0.0, color=ZERO, linewidth=0.6)
+    for i, name in enumerate(loadings):
+        color, dashes = _LINES[i % len(_LINES)]
+        axis.plot(loadings.index, loadings[name], color=color, linestyle=dashes, linewidth=1.6, label=name)
+    floor = axis.get_xaxis_transform()
+    axis.plot(np.asarray(marks), np.zeros(len(marks)), "|", color="0.3", transform=floor, markersize=9)
+    _maturity_axis(axis, "yield per unit of the factor")
+    axis.legend(frameon=False, ncols=len(loadings.columns), loc="lower right", bbox_to_anchor=(1.0, 1.0))
+    return axis.figure
+
+
+def plot_fit(
+    observed: pd.DataFrame,
+    fitted: pd.DataFrame,
+    scale: float,
+    *,
+    fig: Any = None,
+    figsize: tuple[float, float] | None = None,
+) -> Any:
+    """
+    Plot observed yields and those at the smoothed factors, one panel a maturity.
+
+    Parameters
+    ----------
+    observed, fitted : DataFrame, (nobs, p)
+        Yields.
+    scale : float
+        Basis points of a unit of the yields.
+    fig, figsize : optional
+        As in `plot_loadings`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    p = observed.shape[1]
+    columns = min(p, _COLUMNS)
+    rows = -(-p // columns)
+    fig = _figure(fig, figsize or (_PANEL[0] * columns + 0.6, _PANEL[1] * rows + 0.7))
+    axes = fig.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    nothing = pd.DataFrame(np.nan, index=fitted.index, columns=fitted.columns)
+    for axis, name in zip(axes.ravel(), observed.columns, strict=False):
+        time = draw_path(axis, fitted[name], nothing[name], 0.05, "at the smoothed factors")
+        places = axis.lines[0].get_xdata(orig=True)
+        axis.plot(places, observed[name].to_numpy(), ".", color="0.25", markersize=1.6, label="observed")
+        rmse = float(np.sqrt(np.nanmean((observed[name] - fitted[name]) ** 2)))
+        axis.set_title(f"{name}: {rmse * scale:.1f} bp", fontsize="medium", loc="left")
+        axis.tick_params(labelsize="small")
+    for axis in axes.ravel()[p:]:
+        axis.remove()
+    for place in range(columns):
+        last = axes[(p - 1 - place) // columns, place]
+        last.tick_params(labelbottom=True)
+        last.set_xlabel(time, fontsize="small")
+        few_dates(last)
+    for row in axes[:, 0]:
+        row.set_ylabel("yield a year", fontsize="small")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    shown = [i for i, text in enumerate(labels) if not text.endswith("parameters")]
+    legend_above(fig, [handles[i] for i in shown], [labels[i] for i in shown], len(shown))
+    return fig
+
+
+def plot_term_premium(
+    yields: pd.Series,
+    expected: pd.Series,
+    premium: pd.Series,
+    se: pd.Series,
+    words: tuple[str, str, str],
+    *,
+    alpha: float = 0.05,
+    fig: Any = None,
+    figsize: tuple[float, float] | None = None,
+) -> Any:
+    """
+    Plot a yield beside what of it is expected, and the term premium between them with its band.
+
+    Parameters
+    ----------
+    yields, expected, premium, se : Series, (nobs,)
+        The yield, what it would be without the premium, the premium and its standard deviation.
+    words : (str, str, str)
+        Labels of yield, expected part and premium.
+    alpha : float
+        One minus the coverage of the band.
+    fig, figsize : optional
+        As in `plot_loadings`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    fig = _figure(fig, figsize or (8.0, 5.6))
+    upper, lower = fig.subplots(2, 1, sharex=True)
+    time = draw_path(lower, premium, se, alpha, words[2])
+    places = lower.lines[0].get_xdata(orig=True)
+    upper.plot(places, yields.to_numpy(), color=LINE, linewidth=1.4, label=words[0])
+    upper.plot(
+        places, expected.to_numpy(), color=CONSTANT, linestyle=(0, (5, 2)), linewidth=1.4, label=words[1]
+    )
+    upper.spines[["top", "right"]].set_visible(False)
+    lower.axhline(0.0, color=ZERO, linewidth=0.6)
+    for axis, label in ((upper, "rate a year"), (lower, "premium a year")):
+        axis.set_ylabel(label)
+        axis.legend(frameon=False, fontsize="small", ncols=2, loc="lower right", bbox_to_anchor=(1.0, 1.0))
+    lower.set_xlabel(time)
+    return fig
+
+
+def plot_curve(
+    curve: pd.Series,
+    se: pd.Series,
+    observed: pd.Series,
+    title: str,
+    *,
+    alpha: float = 0.05,
+    fig: Any = None,
+    figsize: tuple[float, float] | None = None,
+) -> Any:
+    """
+    Plot the yield curve of a date with its band, and the observed yields.
+
+    Parameters
+    ----------
+    curve, se : Series, (m,)
+        Yields by maturity in years, and their standard deviations.
+    observed : Series
+        Observed yields by maturity, NaN where missing.
+    title : str
+        The date.
+    alpha : float
+        One minus the coverage of the band.
+    fig, figsize : optional
+        As in `plot_loadings`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    axis = _figure(fig, figsize or (7.0, 4.0)).subplots()
+    tau, centre = curve.index.to_numpy(), curve.to_numpy()
+    half = norm.ppf(1.0 - alpha / 2.0) * se.to_numpy()
+    band = f"{100 * (1 - alpha):g} % band, given the parameters"
+    axis.fill_between(tau, centre - half, centre + half, color=BAND, alpha=0.4, linewidth=0, label=band)
+    axis.plot(tau, centre, color=LINE, linewidth=1.6, label="at the smoothed factors")
+    axis.plot(observed.index, observed.to_numpy(), "o", color="0.2", markersize=4, label="observed")
+    _maturity_axis(axis, "yield a year")
+    axis.set_title(title, loc="left", fontsize="medium")
+    axis.legend(frameon=False, fontsize="small", loc="best")
+    return axis.figure
+
+
+def _figure(fig: Any, figsize: tuple[float, float]) -> Any:
+    import matplotlib.pyplot as plt
+
+    return plt.figure(figsize=figsize, layout="constrained") if fig is None else fig
+
+
+def _maturity_axis(axis: Any, label: str) -> None:
+    axis.set_xlabel("maturity in years")
+    axis.set_ylabel(label)
+    axis.set_xlim(left=0.0)
+    axis.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,178 @@
+"""Beyond the sample: forecasts, responses to shocks, new data; dates may be irregular."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from statsmodels.tsa.statespace.initialization import Initialization
+
+from ...exceptions import DataError, SpecificationError, UnsupportedError
+from ...inference.term_structure import Curves, shock_responses, states_ahead
+from ...numerics.linear_algebra import Array
+from ...numerics.ornstein_uhlenbeck import discretise
+from ...params.covariance import semidefinite_cholesky
+from ...statespace.validation import check_same_columns, endog_frame, positive_integer
+from .calendar import is_dated, years_after
+from .rates import Rates, years
+
+
+def forecast_horizons(results: Any, steps: Any, horizons: Any, dates: Any) -> tuple[Array, pd.Index]:
+    """
+    Return horizons in years, and what labels them.
+
+    Raises
+    ------
+    SpecificationError
+        If not exactly one of the three is given, or steps have no length.
+    DataError
+        If dates do not follow the sample.
+    """
+    model = results.model
+    if sum(value is not None for value in (steps, horizons, dates)) > 1:
+        raise SpecificationError("steps, horizons and dates are given together", expected="one of them")
+    if horizons is not None:
+        h = years(horizons, "horizons")
+        return h, pd.Index(h, name="horizon")
+    if dates is not None:
+        index = pd.DatetimeIndex(np.atleast_1d(dates)) if not isinstance(dates, pd.PeriodIndex) else dates
+        return years_after(model, index), index
+    count = positive_integer(1 if steps is None else steps, "steps")
+    if model.panel.steps.ndim:
+        raise SpecificationError(
+            "Steps after irregular dates have no length",
+            got=f"steps={count}",
+            remedy="Pass dates=, or horizons= in years.",
+        )
+    h = float(model.panel.steps) * np.arange(1, count + 1)
+    if isinstance(model._index, (pd.DatetimeIndex, pd.PeriodIndex)):
+        return h, model._get_prediction_index(model.nobs, model.nobs + count - 1)[3]
+    return h, pd.Index(h, name="horizon")
+
+
+def forecast(results: Any, h: Array, index: pd.Index, maturities: Any) -> Rates:
+    """Return forecasts of yields: of the columns of the panel with measurement errors, or of a curve."""
+    model, params = results.model, np.asarray(results.params, dtype=float)
+    if results.filtered_state is None:
+        raise SpecificationError(
+            "The factors were not computed",
+            got="a fit with low_memory=True",
+            remedy="Call `model.smooth(res.params)`.",
+        )
+    at = model.dynamics(params)
+    last, cov = results.filtered_state[:, -1], results.filtered_state_cov[:, :, -1]
+    states, covs = states_ahead(at, last, cov, h)
+    own = maturities is None
+    tau = model.panel.maturities if own else years(maturities, "maturities")
+    affine = Curves(at, model.convexity).yields(tau)
+    variance = np.clip(affine.variance(covs), 0.0, None)
+    columns = pd.Index(model.panel.labels if own else tau, name="yield" if own else "maturity")
+    if own:
+        variance = variance + np.diag(model.layout.matrices(params)["obs_cov"])
+    return Rates(
+        pd.DataFrame(affine.mean(states), index=index, columns=columns),
+        pd.DataFrame(np.sqrt(variance), index=index, columns=columns),
+    )
+
+
+def responses(results: Any, horizons: Any, maturities: Any, impulse: Any) -> pd.DataFrame:
+    """Return the responses of the curve, indexed by shock and horizon."""
+    model = results.model
+    at, k = model.dynamics(np.asarray(results.params, dtype=float)), model.k_factors
+    h, tau = years(horizons, "horizons", zero=True), years(maturities, "maturities")
+    names = model.factor_names
+    if impulse is None:
+        step = float(np.mean(model.panel.steps))
+        shocks = semidefinite_cholesky(discretise(at.K_P, at.kappa_P, at.cov, step).cov)
+    else:
+        shocks = np.asarray(impulse, dtype=float)
+        if shocks.shape != (k,) or not np.all(np.isfinite(shocks)):
+            raise SpecificationError("impulse cannot be used", got=shocks.shape, expected=f"{k} numbers")
+        shocks, names = shocks[:, None], ["impulse"]
+    values = shock_responses(at, Curves(at, model.convexity).yields(tau).slope, shocks, h)
+    index = pd.MultiIndex.from_product([names, h], names=["shock", "horizon"])
+    return pd.DataFrame(values.reshape(-1, len(tau)), index=index, columns=pd.Index(tau, name="maturity"))
+
+
+def following(model: Any, endog: Any) -> pd.DataFrame:
+    """Return new data as a frame, after a look at its columns and dates."""
+    frame: Any = endog_frame(endog)
+    names = list(np.atleast_1d(model.endog_names))
+    check_same_columns(frame, names, "The new endog")
+    if not isinstance(getattr(frame, "index", None), (pd.DatetimeIndex, pd.PeriodIndex)):
+        raise DataError(
+            "The new endog has no dates",
+            got=type(getattr(frame, "index", frame)).__name__,
+            expected=f"dates after {model.data.row_labels[-1]}",
+        )
+    years_after(model, frame.index)
+    return frame
+
+
+class NewData:
+    """New data and prediction where statsmodels does not know the dates; mixed into `ATSMResults`."""
+
+    model: Any
+    params: Any
+    filtered_state: Any
+    filtered_state_cov: Any
+    _apply: Any
+    apply: Any
+
+    @property
+    def _own_dates(self) -> bool:
+        """Whether the sample has dates that statsmodels has no frequency for."""
+        return is_dated(self.model) and not self.model._index_dates
+
+    def append(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Append data; see `MLEResults.append`. Dates may be irregular: they follow the sample."""
+        if not self._own_dates:
+            return super().append(endog, exog, *args, **kwargs)  # type: ignore[misc]
+        frame = pd.concat([self.model.data.orig_endog, following(self.model, endog)])
+        return self.apply(frame, exog, *args, **kwargs)
+
+    def extend(self, endog: Any, exog: Any = None, fit_kwargs: Any = None, **kwargs: Any) -> Any:
+        """
+        Go on with data that follow the sample; see `MLEResults.extend`.
+
+        Where dates are irregular, the start is the exact distribution of the factors at the first new date.
+        """
+        if not self._own_dates and not self.model.panel.steps.ndim:
+            return super().extend(endog, exog, fit_kwargs=fit_kwargs, **kwargs)  # type: ignore[misc]
+        if not self._own_dates:
+            raise UnsupportedError(
+                "The time from the sample to the new data is not known",
+                got="steps of different lengths without dates",
+                remedy="Use `append` with dt= of all steps.",
+            )
+        frame = following(self.model, endog)
+        gap = years_after(self.model, frame.index[:1])
+        if self.model.panel.steps.ndim and len(frame) == 1:
+            kwargs.setdefault("dt", float(gap[0]))
+        model = self.model.clone(frame, **kwargs)
+        at = self.model.dynamics(np.asarray(self.params, dtype=float))
+        mean, cov = states_ahead(at, self.filtered_state[:, -1], self.filtered_state_cov[:, :, -1], gap)
+        start = Initialization(model.k_states, "known", constant=mean[0], stationary_cov=cov[0])
+        model.ssm.initialization = start
+        return self._apply(model, refit=False, fit_kwargs=fit_kwargs)
+
+    def get_prediction(self, start: Any = None, end: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Return predictions, as `MLEResults.get_prediction`; inside the sample where dates are irregular."""
+        beyond = isinstance(end, (int, np.integer)) and end >= self.model.nobs
+        self._check_inside(int(end) - self.model.nobs + 1 if beyond else 0)
+        return super().get_prediction(start, end, *args, **kwargs)  # type: ignore[misc]
+
+    def simulate(self, nsimulations: int, *args: Any, **kwargs: Any) -> Any:
+        """Simulate yields, as `MLEResults.simulate`; over the sample where dates are irregular."""
+        after = kwargs.get("anchor") == "end" or nsimulations > self.model.nobs
+        self._check_inside(nsimulations if after else 0)
+        return super().simulate(nsimulations, *args, **kwargs)  # type: ignore[misc]
+
+    def _check_inside(self, outside: int) -> None:
+        if outside and self.model.panel.steps.ndim:
+            raise UnsupportedError(
+                "Periods after irregular dates have no length",
+                got=f"{outside} periods",
+                remedy="Use `forecast_yields` with dates= or horizons=.",
+            )

@@ -1,0 +1,182 @@
+"""Rates with their uncertainty, labelled by date and maturity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+
+from ...exceptions import DataError, SpecificationError
+from ...inference.delta import delta_method
+from ...inference.term_structure import Affine, Curves
+from ...numerics.linear_algebra import Array
+from ..factors import Factors
+
+DEFINITIONS = ("expected", "risk-neutral")
+
+
+@dataclass(frozen=True)
+class Rates:
+    """
+    Rates a year in the units of the yields, by date (or horizon) and maturity in years.
+
+    Attributes
+    ----------
+    estimate, se : DataFrame, (n, m)
+        Means and standard deviations.
+    """
+
+    estimate: pd.DataFrame
+    se: pd.DataFrame
+
+    def lower(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Return the lower ends of intervals of coverage 1 - alpha."""
+        return self.estimate - _quantile(alpha) * self.se
+
+    def upper(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Return the upper ends of intervals of coverage 1 - alpha."""
+        return self.estimate + _quantile(alpha) * self.se
+
+    def tidy(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Return one row a date and maturity: estimate, se, lower, upper."""
+        parts: dict[str, pd.DataFrame] = {
+            "estimate": self.estimate,
+            "se": self.se,
+            "lower": self.lower(alpha),
+            "upper": self.upper(alpha),
+        }
+        levels: Any = [self.estimate.index, self.estimate.columns]
+        rows: Any = pd.MultiIndex.from_product(
+            levels,
+            names=[self.estimate.index.name or "date", self.estimate.columns.name],
+        )
+        return pd.DataFrame({key: part.to_numpy().ravel() for key, part in parts.items()}, index=rows)
+
+
+def _quantile(alpha: float) -> float:
+    if not 0.0 < alpha < 1.0:
+        raise SpecificationError("alpha is no probability", got=alpha, expected="a number between 0 and 1")
+    return float(norm.ppf(1.0 - alpha / 2.0))
+
+
+def years(value: Any, name: str, *, zero: bool = False) -> Array:
+    """
+    Return maturities or horizons in years as an array.
+
+    Raises
+    ------
+    SpecificationError
+        If they are not positive numbers (or zero, where allowed).
+    """
+    try:
+        out = np.atleast_1d(np.asarray(value, dtype=float))
+    except (TypeError, ValueError) as error:
+        raise SpecificationError(f"{name} is no number of years", got=repr(value)[:80]) from error
+    if out.ndim != 1 or not len(out) or not np.all(np.isfinite(out)) or np.any(out < 0):
+        raise SpecificationError(f"{name} cannot be used", got=repr(value)[:80], expected="positive years")
+    if not zero and np.any(out == 0):
+        raise SpecificationError(f"{name} is zero", got=repr(value)[:80], expected="positive years")
+    return out
+
+
+def check_definition(definition: Any) -> bool:
+    """Return whether the definition of a premium is the risk-neutral one."""
+    if not isinstance(definition, str) or definition not in DEFINITIONS:
+        raise SpecificationError(
+            "definition is unknown", got=repr(definition), expected=f"one of {DEFINITIONS}"
+        )
+    return definition == "risk-neutral"
+
+
+def rows_of(index: Any, date: Any) -> slice | Array:
+    """
+    Return where a date is in an index; all of it for None.
+
+    Raises
+    ------
+    DataError
+        If it is not there.
+    """
+    if date is None:
+        return slice(None)
+    try:
+        if isinstance(index, pd.PeriodIndex):
+            date = pd.Period(date, cast(Any, index.freq))
+        at = index.get_loc(date)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            "The date is not in the sample",
+            got=date,
+            expected=f"a date of the index, from {index[0]} to {index[-1]}",
+        ) from error
+    if isinstance(at, slice):
+        return at
+    return np.flatnonzero(at) if isinstance(at, np.ndarray) and at.dtype == bool else np.atleast_1d(at)
+
+
+def implied_rates(
+    results: Any,
+    factors: Factors,
+    rate: Callable[[Curves], Affine],
+    columns: pd.Index,
+    date: Any = None,
+    param_uncertainty: bool = False,
+) -> Rates:
+    """
+    Return rates at the smoothed factors.
+
+    Parameters
+    ----------
+    results : ATSMResults
+    factors : Factors
+    rate : callable
+        From the curves to the rates.
+    columns : Index
+        Labels of the rates.
+    date : optional
+        A date of the sample; all by default.
+    param_uncertainty : bool
+        Whether the standard deviations include the uncertainty of the parameters (delta method, the factors
+        smoothed again at each), beside that of the factors.
+    """
+    rows = rows_of(factors.smoothed.index, date)
+    model, params = results.model, np.asarray(results.params, dtype=float)
+    k = len(factors.smoothed.columns)
+    affine = rate(Curves(model.dynamics(params), model.convexity))
+    states = factors.smoothed.to_numpy()[rows]
+    covs = factors.smoothed_cov.to_numpy().reshape(-1, k, k)[rows]
+    mean = affine.mean(states)
+    variance = np.clip(affine.variance(covs), 0.0, None)
+    if param_uncertainty:
+
+        def at(trial: Array) -> Array:
+            smoothed = model.private_smoother.smooth(model.started_system(trial), lag_cov=False)
+            curves = Curves(model.dynamics(trial), model.convexity)
+            return rate(curves).mean(np.array(smoothed.mean.T[rows])).ravel()
+
+        variance = variance + parameter_variance(results, at).reshape(mean.shape)
+    index = factors.smoothed.index[rows]
+    return Rates(
+        pd.DataFrame(mean, index=index, columns=columns),
+        pd.DataFrame(np.sqrt(variance), index=index, columns=columns),
+    )
+
+
+def parameter_variance(results: Any, function: Callable[[Array], Array]) -> Array:
+    """Return the delta-method variances of a function; parameters at a boundary, or fixed, are held."""
+    model, params = results.model, np.asarray(results.params, dtype=float)
+    held = {*results.boundary, *results._fixed}
+    free = np.array([i for i, name in enumerate(model.param_names) if name not in held], dtype=int)
+
+    def at(values: Array) -> Array:
+        full = params.copy()
+        full[free] = values
+        return function(full)
+
+    cov = np.asarray(results.params_cov.cov)[np.ix_(free, free)]
+    steps = model.difference_steps(params)[free]
+    return np.asarray(delta_method(at, params[free], cov, steps)[1] ** 2)

@@ -1,0 +1,185 @@
+"""Tables: matrices with standard errors, eigenvalues, pricing errors, blocks of the summary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+from statsmodels.iolib.table import SimpleTable
+from statsmodels.iolib.tableformatting import fmt_params
+
+from ...inference.delta import delta_method
+from ...inference.term_structure import mean_reversion, structural_matrices
+from ...numerics.linear_algebra import Array
+
+BASIS_POINTS = 1e4
+_VECTORS = ("kappa_P", "theta_P", "kappa_Q", "theta_Q", "lambda_0", "delta_1")
+BLOCKS = {
+    "P dynamics (a year)": ("K_P", "kappa_P", "theta_P", "Sigma"),
+    "Q dynamics and short rate": ("K_Q", "kappa_Q", "theta_Q", "delta_0", "delta_1"),
+    "Prices of risk": ("lambda_0", "lambda_1"),
+}
+"""The blocks of `summary` but the observation equation."""
+
+
+def structural_values(model: Any, params: Array) -> dict[str, Array]:
+    """Return the matrices at a full parameter vector, obs_cov among them."""
+    out = structural_matrices(model.dynamics(params), model.norm.arbitrage_free)
+    return {**out, "obs_cov": model.layout.matrices(params)["obs_cov"]}
+
+
+def labelled(model: Any, values: Mapping[str, Array]) -> dict[str, Any]:
+    """Return frames of matrices, series of vectors, delta_0 as a number."""
+    factors = model.factor_names
+    out: dict[str, Any] = {}
+    for key, value in values.items():
+        if key == "delta_0":
+            out[key] = float(value[0])
+        elif key in _VECTORS:
+            out[key] = pd.Series(value, index=factors, name=key)
+        else:
+            labels = model.panel.labels if key == "obs_cov" else factors
+            out[key] = pd.DataFrame(value, index=labels, columns=labels)
+    return out
+
+
+def elements(model: Any) -> list[tuple[str, str, str, int]]:
+    """Return matrix, row, column and place of the elements that a table shows."""
+    factors, labels = model.factor_names, model.panel.labels
+    k, p = len(factors), len(labels)
+    free, block = np.zeros((p, p), bool), model.layout.blocks["obs_cov"]
+    free[block.rows, block.columns] = True
+    shown: list[tuple[str, str, str, int]] = []
+    for key in [name for names in BLOCKS.values() for name in names]:
+        if key == "delta_0":
+            shown.append((key, "", "", 0))
+        elif key in _VECTORS:
+            shown += [(key, name, "", i) for i, name in enumerate(factors)]
+        else:
+            places = [(i, j) for i in range(k) for j in range(k) if key != "Sigma" or j <= i]
+            shown += [(key, factors[i], factors[j], i * k + j) for i, j in places]
+    shown += [
+        ("obs_cov", labels[i], labels[j], i * p + j) for i in range(p) for j in range(i + 1) if free[i, j]
+    ]
+    return shown
+
+
+def matrices_table(results: Any) -> pd.DataFrame:
+    """Return estimate and delta-method standard error, one row an element."""
+    shown = elements(results.model)
+
+    def chosen(values: Mapping[str, Array]) -> Array:
+        return np.array([values[key].ravel()[place] for key, _, _, place in shown])
+
+    estimate, se = with_errors(results, chosen)
+    index = pd.MultiIndex.from_tuples([item[:3] for item in shown], names=["matrix", "row", "column"])
+    return pd.DataFrame({"estimate": estimate, "se": se}, index=index)
+
+
+def with_errors(results: Any, function: Any) -> tuple[Array, Array]:
+    """Return a function of the matrices and its standard errors; fixed parameters are known."""
+    model, params = results.model, np.asarray(results.params, dtype=float)
+    free = np.array([i for i, name in enumerate(model.param_names) if name not in results._fixed], dtype=int)
+
+    def at(values: Array) -> Array:
+        full = params.copy()
+        full[free] = values
+        return np.asarray(function(structural_values(model, full)))
+
+    cov = np.asarray(results.params_cov.cov)[np.ix_(free, free)]
+    return delta_method(at, params[free], cov, model.difference_steps(params)[free])
+
+
+def mean_reversion_table(values: Mapping[str, Array]) -> pd.DataFrame:
+    """Return eigenvalues and half-lives of K under P and Q."""
+    parts = {measure: mean_reversion(values[f"K_{measure}"]) for measure in ("P", "Q")}
+    index = pd.MultiIndex.from_tuples(
+        [(measure, i + 1) for measure, rows in parts.items() for i in range(len(rows))],
+        names=["measure", "root"],
+    )
+    columns = ["real", "imag", "half_life", "period"]
+    return pd.DataFrame(np.concatenate(list(parts.values())), index=index, columns=columns)
+
+
+def error_summary(errors: pd.DataFrame, by: str) -> pd.DataFrame:
+    """Return mean, standard deviation, root mean square and largest modulus of pricing errors."""
+    axis: Literal[0, 1] = 0 if by == "maturity" else 1
+    return pd.DataFrame(
+        {
+            "mean": errors.mean(axis=axis),
+            "std": errors.std(axis=axis, ddof=0),
+            "rmse": np.sqrt((errors**2).mean(axis=axis)),
+            "max_abs": errors.abs().max(axis=axis),
+            "n": errors.notna().sum(axis=axis),
+        }
+    )
+
+
+# -- blocks of the summary ---------------------------------------------------------------------------------
+
+
+def summary_tables(results: Any, alpha: float) -> list[SimpleTable]:
+    """Return the blocks of `summary`: P, Q and risk prices, then observation."""
+    table = results.matrices_table()
+    quantile = float(norm.ppf(1.0 - alpha / 2.0))
+    blocks = results.model.layout.blocks
+    out = []
+    for title, keys in BLOCKS.items():
+        rows = [
+            (".".join(part for part in place if part), *pair)
+            for place, *pair in table.loc[list(keys)].itertuples()
+        ]
+        if "Q dyn" in title:
+            rows = _parameters(results, blocks, ("decay", "roots_Q", "k_inf")) + rows
+        elif "P dyn" in title:
+            rows += _parameters(results, blocks, ("initial_state",))
+        shown = [row for row in rows if row[1] != 0.0 and not np.isnan(row[1]) or not np.isnan(row[2])]
+        if shown:
+            out.append(_block(title, shown, quantile, alpha))
+    return [*out, _observation(results)]
+
+
+def _parameters(
+    results: Any, blocks: Mapping[str, Any], keys: tuple[str, ...]
+) -> list[tuple[str, float, float]]:
+    """Return the parameters of blocks that are no elements of a structural matrix."""
+    names = [name for key in keys if key in blocks for name in blocks[key].names]
+    params = pd.Series(np.asarray(results.params), index=results.model.param_names)
+    errors = pd.Series(np.asarray(results.bse), index=results.model.param_names)
+    return [(name, float(params[name]), float(errors[name])) for name in names]
+
+
+def _block(title: str, rows: list[tuple[str, float, float]], quantile: float, alpha: float) -> SimpleTable:
+    cells = []
+    for _, value, se in rows:
+        z = value / se if se > 0 else np.nan
+        low, high = value - quantile * se, value + quantile * se
+        numbers = [f"{value:.4g}", f"{se:.3g}", f"{z:.2f}", f"{2 * norm.sf(abs(z)):.3f}"]
+        cells.append([*numbers, f"{low:.4g}", f"{high:.4g}"])
+    header = ["estimate", "std err", "z", "P>|z|", f"[{alpha / 2:g}", f"{1 - alpha / 2:g}]"]
+    cells = [[cell.replace("nan", "") for cell in line] for line in cells]
+    return SimpleTable(cells, header, [row[0] for row in rows], title=title, txt_fmt=fmt_params)
+
+
+def _observation(results: Any) -> SimpleTable:
+    """Return the block of the observation equation: standard deviations in basis points."""
+    model = results.model
+    unit = BASIS_POINTS / model.panel.scale
+
+    def deviations(values: Mapping[str, Array]) -> Array:
+        return unit * np.sqrt(np.clip(np.diag(values["obs_cov"]), 0.0, None))
+
+    sd, se = with_errors(results, deviations)
+    errors = error_summary(results.pricing_errors, "maturity")
+    cells = [
+        [f"{tau:.4g}", f"{a:.3f}", f"{b:.3f}".replace("nan", ""), f"{mean:.3f}", f"{rmse:.3f}"]
+        for tau, a, b, mean, rmse in zip(
+            model.panel.maturities, sd, se, errors["mean"], errors["rmse"], strict=True
+        )
+    ]
+    header = ["years", "std dev", "std err", "mean error", "rmse"]
+    title = "Observation (basis points; errors at the smoothed factors)"
+    return SimpleTable(cells, header, model.panel.labels, title=title, txt_fmt=fmt_params)

@@ -1,0 +1,154 @@
+"""What `ATSM` refuses or warns of: units, maturities, dates, factors, arguments that contradict others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from yields import random_panel
+
+import statespace_ext as sse
+
+TAU = [0.25, 1.0, 3.0, 7.0, 10.0]
+
+
+def build(**kwargs: Any) -> sse.ATSM:
+    """Return a model with some arguments changed."""
+    yields = kwargs.pop("yields", None)
+    if yields is None:
+        yields = random_panel(np.random.default_rng(0), 30, TAU)
+    return sse.ATSM(yields, kwargs.pop("maturities", TAU), kwargs.pop("k_factors", 3), **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("maturities", "message"),
+    [
+        ([0.25, 1.0, 3.0, 7.0], "4 maturities, 5 columns"),
+        ([0.25, 1.0, 3.0, 7.0, 7.0], "repeated: got 7"),
+        ([-0.25, 1.0, 3.0, 7.0, 10.0], "not positive: got -0.25"),
+        ([0.0, 1.0, 3.0, 7.0, 10.0], "not positive: got 0"),
+        ([3.0, 12.0, 36.0, 84.0, 360.0], "too long to be in years: got 360"),
+        (["a", 1.0, 3.0, 7.0, 10.0], "not numbers"),
+        ([1.0, 0.25, 3.0, 7.0, 10.0], "not in the order of the columns: got 1 years for column 'y3m'"),
+        ([np.nan, 1.0, 3.0, 7.0, 10.0], "not positive: got nan"),
+    ],
+)
+def test_maturities(maturities: list[Any], message: str) -> None:
+    with pytest.raises((sse.SpecificationError, sse.DataError), match=message):
+        build(maturities=maturities)
+
+
+def test_months_that_could_be_years_are_warned_of() -> None:
+    with pytest.warns(UserWarning, match="120 years: divide by 12"):
+        build(maturities=[3.0, 12.0, 36.0, 84.0, 120.0])
+
+
+def test_percent_said_to_be_decimal() -> None:
+    yields = random_panel(np.random.default_rng(0), 30, TAU)
+    with pytest.warns(UserWarning, match='is units="percent" meant'):
+        build(yields=100 * yields)
+    with pytest.warns(UserWarning, match='is units="decimal" meant'):
+        build(yields=yields, units="percent")
+    with pytest.raises(sse.DataError, match="too large to be decimal"):
+        build(yields=1e4 * yields)
+    with pytest.raises(sse.SpecificationError, match="units are unknown: got 'bp'"):
+        build(units="bp")
+
+
+@pytest.mark.parametrize(
+    ("k_factors", "message"),
+    [(0, "not a positive integer: got 0"), (6, "5 maturities, 6 factors"), (2.5, "not a positive integer")],
+)
+def test_k_factors(k_factors: Any, message: str) -> None:
+    with pytest.raises(sse.SpecificationError, match=message):
+        build(k_factors=k_factors)
+
+
+def test_dates() -> None:
+    yields = random_panel(np.random.default_rng(0), 30, TAU)
+    with pytest.raises(sse.DataError, match="not in increasing order"):
+        build(yields=yields.iloc[::-1])
+    with pytest.raises(sse.DataError, match="duplicates"):
+        build(yields=pd.concat([yields, yields.iloc[-1:]]))
+    with pytest.raises(sse.SpecificationError, match=r'dt="infer" needs yields with dates.*dt=1/12'):
+        build(yields=yields.to_numpy())
+    with pytest.raises(sse.SpecificationError, match="dt is not positive"):
+        build(dt=0.0)
+    with pytest.raises(sse.SpecificationError, match="expected a number, or 29 steps"):
+        build(dt=np.ones(30))
+    with pytest.raises(sse.SpecificationError, match="dt is unknown"):
+        build(dt="monthly")
+
+
+@pytest.mark.parametrize(
+    ("dates", "dt"),
+    [
+        (pd.period_range("2000-01", periods=30, freq="M"), 1 / 12),
+        (pd.period_range("2000-01", periods=30, freq="Q"), 0.25),
+        (pd.date_range("2000-01-05", periods=30, freq="W-WED"), 1 / 52),
+        (pd.bdate_range("2000-01-05", periods=30), 1 / 252),
+        (pd.bdate_range("2000-01-05", periods=700)[::23][:30], None),
+    ],
+)
+def test_inferred_steps(dates: pd.Index, dt: float | None) -> None:
+    yields = random_panel(np.random.default_rng(0), 30, TAU)
+    yields.index = dates
+    steps = build(yields=yields).panel.steps
+    if dt is not None:
+        assert steps.ndim == 0 and float(steps) == dt
+    else:
+        np.testing.assert_allclose(steps[:-1], np.diff(dates.values) / np.timedelta64(1, "D") / 365.25)
+
+
+def test_missing_maturity() -> None:
+    yields = random_panel(np.random.default_rng(0), 30, TAU)
+    yields.iloc[:, 2] = np.nan
+    with pytest.raises(sse.DataError, match="A maturity is all missing: got y36m"):
+        build(yields=yields)
+    with pytest.raises(sse.DataError, match="Series 'y36m' is all missing"):
+        build(yields=yields, identification="afns").fit()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"identification": "jzs"}, "identification is unknown: got 'jzs'"),
+        ({"identification": "afns", "k_factors": 2}, "has three factors: got k_factors=2"),
+        ({"identification": "dns", "risk_prices": {"lambda_1": "diagonal"}}, "has no prices of risk"),
+        ({"identification": "dai-singleton", "state_cov": "diagonal"}, "sets state_cov itself"),
+        (
+            {"identification": "dai-singleton", "initialization": "diffuse"},
+            "diffuse likelihood has no maximum",
+        ),
+        (
+            {"identification": "afns", "obs_cov": "exact-portfolios", "initialization": "diffuse"},
+            "leave nothing diffuse",
+        ),
+        ({"obs_cov": "exact-portfolios", "initialization": "estimated"}, "leave nothing to estimate"),
+        ({"identification": "afns", "portfolio_weights": np.eye(5)[:3]}, "has no portfolios"),
+        ({"p_dynamics": "diagonal", "risk_prices": {"lambda_1": "diagonal"}}, "both restrict the P-dynamics"),
+        ({"p_dynamics": "full"}, "p_dynamics is unknown"),
+        ({"p_dynamics": np.eye(2)}, "p_dynamics has the wrong shape"),
+        ({"obs_cov": "full"}, "obs_cov is unknown"),
+        ({"state_cov": "scalar"}, "state_cov is unknown"),
+        ({"initialization": "known"}, "initialization is unknown"),
+        ({"risk_prices": {"lambda": [0]}}, "risk_prices is not understood"),
+        ({"portfolio_weights": np.eye(5)[:2]}, "portfolio_weights have the wrong shape"),
+        ({"portfolio_weights": np.ones((3, 5))}, "linearly dependent"),
+        ({"factors": np.zeros((30, 2))}, "wrong number of columns: got 2"),
+        ({"factors": np.ones((29, 3))}, "29"),
+        ({"factors": np.ones((30, 3)), "identification": "dai-singleton"}, "is for latent factors"),
+        ({"factors": np.ones((30, 3)), "obs_cov": "exact-portfolios"}, "has observed factors"),
+    ],
+)
+def test_contradictions(options: dict[str, Any], message: str) -> None:
+    with pytest.raises((sse.SpecificationError, sse.DataError), match=message):
+        build(**options)
+
+
+def test_exact_portfolios_need_more_maturities_than_factors() -> None:
+    yields = random_panel(np.random.default_rng(0), 30, TAU[:3])
+    with pytest.raises(sse.SpecificationError, match="needs more maturities than factors"):
+        sse.ATSM(yields, TAU[:3], obs_cov="exact-portfolios")

@@ -1,0 +1,211 @@
+"""The methods of `ATSM.fit`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.linalg
+from numpy.testing import assert_allclose
+from scipy.stats import multivariate_normal, norm
+from yields import panel, random_panel
+
+import statespace_ext as sse
+from statespace_ext.models.term_structure.concentrated import concentrated_start
+
+TAU = np.array([0.25, 1.0, 3.0, 7.0, 10.0])
+INDEPENDENT = {"identification": "afns", "p_dynamics": "diagonal", "state_cov": "diagonal"}
+SPECIFICATIONS: dict[str, dict[str, Any]] = {
+    "jsz": {},
+    "afns": {"identification": "afns"},
+    "dns": {"identification": "dns"},
+    "dai-singleton": {"identification": "dai-singleton"},
+    "estimated start": {"identification": "afns", "initialization": "estimated"},
+    "diffuse start": {"identification": "afns", "initialization": "diffuse"},
+    "prices of risk": {"risk_prices": {"lambda_1": "diagonal"}},
+}
+
+
+def test_cdr_from_the_default_start(shared_data: Path, reference: dict[str, dict]) -> None:
+    """Christensen, Diebold & Rudebusch (2011), independent factors: the maximum and its parameters."""
+    figures = reference["yields"]["cdr_afns_independent"]
+    yields, tau = panel(shared_data, "cdr", "decimal")
+    res = sse.ATSM(yields, tau, **INDEPENDENT).fit()
+    assert res.converged
+    assert_allclose(res.llf, figures["llf"], atol=1e-6)
+    at = res.model.dynamics(res.params)
+    assert_allclose(np.diag(at.K_P), figures["KP_diag"], rtol=1e-4)
+    assert_allclose(np.linalg.solve(at.K_P, at.kappa_P), figures["thetaP"], rtol=1e-4)
+    assert_allclose(np.sqrt(np.diag(at.cov)), figures["sigma_diag"], rtol=1e-5)
+    assert_allclose(res.params["decay"], figures["lam"], rtol=1e-5)
+    h = np.sqrt(np.diag(res.model.layout.matrices(np.asarray(res.params))["obs_cov"]))
+    assert_allclose(h, figures["h"], rtol=1e-4)
+
+
+def test_cdr_in_percent_is_the_same_model(shared_data: Path) -> None:
+    yields, tau = panel(shared_data, "cdr", "decimal")
+    decimal = sse.ATSM(yields, tau, **INDEPENDENT).fit(method="mle")
+    percent = sse.ATSM(100 * yields, tau, units="percent", **INDEPENDENT).fit(method="mle")
+    assert_allclose(percent.llf, decimal.llf - yields.size * np.log(100.0), atol=1e-6)
+    assert_allclose(percent.params["decay"], decimal.params["decay"], rtol=1e-5)
+
+
+def test_unrestricted_afns_leaves_the_local_maximum(shared_data: Path, reference: dict[str, dict]) -> None:
+    """The natural start ends 138 log points below the maximum that several starts reach."""
+    yields, tau = panel(shared_data, "cdr", "decimal")
+    model = sse.ATSM(yields, tau, identification="afns")
+    single, several = model.fit(method="mle"), model.fit()
+    assert single.llf < 16356 < 16494.477 < several.llf
+    assert "starts reached the best log-likelihood" in str(several.summary())
+
+
+def test_diebold_rudebusch_aruoba(shared_data: Path, reference: dict[str, dict]) -> None:
+    """The yields-only model in its own, discrete-time parameters."""
+    figures = reference["yields"]["dra2006_yields_only"]
+    yields, tau = panel(shared_data, "dra", "percent")
+    res = sse.ATSM(yields, tau, identification="dns", units="percent").fit(method="mle")
+    assert_allclose(res.llf, figures["llf"], atol=1e-6)
+    system = res.model.system(np.asarray(res.params))
+    assert_allclose(system.transition, figures["A"], atol=1e-5)
+    assert_allclose(system.state_cov, figures["Q"], atol=1e-5)
+    assert_allclose(system.initial_state, figures["mu"], atol=1e-3)
+    assert_allclose(res.params["decay"] / 12.0, figures["lam"], rtol=1e-5)
+    assert_allclose(np.sqrt(np.diag(system.obs_cov)), figures["h"], rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", list(SPECIFICATIONS))
+@pytest.mark.parametrize("irregular", [False, True])
+def test_em_never_falls(name: str, irregular: bool) -> None:
+    yields = random_panel(np.random.default_rng(3), 60, TAU, missing=0.1, irregular=irregular)
+    model = sse.ATSM(yields, TAU, **SPECIFICATIONS[name])
+    res = model.fit(method="em", maxiter=12, tolerance=0)
+    steps = np.diff(res.em_trace["llf"])
+    assert np.all(steps > 0)
+    assert_allclose(model.loglike(res.params), res.llf, rtol=1e-12)
+
+
+def test_em_approaches_the_maximum(shared_data: Path, reference: dict[str, dict]) -> None:
+    yields, tau = panel(shared_data, "cdr", "decimal")
+    res = sse.ATSM(yields, tau, **INDEPENDENT).fit(method="em", maxiter=60, tolerance=0)
+    best = reference["yields"]["cdr_afns_independent"]["llf"]
+    gap = best - res.em_trace["llf"].to_numpy()
+    assert np.all(np.diff(gap) < 0)
+    assert gap[0] > 700 and 0 < gap[-1] < 10
+
+
+def test_em_with_observed_factors() -> None:
+    yields = random_panel(np.random.default_rng(3), 60, TAU)
+    factors = yields.iloc[:, [0, 2, 4]].to_numpy() @ np.array([[1.0, -1, 1], [0, 0, -2], [0, 1, 1]])
+    model = sse.ATSM(yields, TAU, identification="afns", factors=factors)
+    assert np.all(np.diff(model.fit(method="em", maxiter=10, tolerance=0).em_trace["llf"]) > 0)
+
+
+@pytest.mark.parametrize("initialization", ["diffuse", "stationary"])
+def test_concentrated_likelihood(shared_data: Path, initialization: str) -> None:
+    """Its P-dynamics are OLS; the maximum of the likelihood is near with a diffuse start, and higher."""
+    yields, tau = panel(shared_data, "jsz")
+    model = sse.ATSM(yields, tau, obs_cov="exact-portfolios", initialization=initialization)
+    portfolios = yields.to_numpy() @ model.panel.weights.T
+    design = np.column_stack([portfolios[:-1], np.ones(len(portfolios) - 1)])
+    ols = np.linalg.lstsq(design, portfolios[1:], rcond=None)[0][:-1].T
+    start = concentrated_start(model)
+    assert_allclose(model.system(start).transition, ols, atol=1e-8)
+    res = model.fit(method="jsz")
+    assert res.converged and np.max(np.abs(model.system(np.asarray(res.params)).transition - ols)) > 1e-5
+    gain = res.llf - model.loglike(start)
+    assert 0 < gain < (0.01 if initialization == "diffuse" else 10.0)
+    rng, best = np.random.default_rng(0), np.asarray(res.params)
+    for _ in range(20):
+        assert model.loglike(best * (1.0 + 1e-3 * rng.standard_normal(len(best)))) < res.llf
+    if initialization == "diffuse":
+        assert_allclose(res.llf, _conditional_llf(model, res.params), rtol=1e-10)
+    assert_allclose(model.panel.weights @ res.model.loadings(res.params, tau)[1], np.eye(3), atol=1e-9)
+
+
+def _conditional_llf(model: sse.ATSM, params: Any) -> float:
+    """Portfolios given the first, errors, and of the first the constant of a diffuse start."""
+    system, y = model.system(np.asarray(params)), model.endog
+    W = model.panel.weights
+    N = scipy.linalg.null_space(W).T
+    P = y @ W.T
+    errors = (y - system.obs_intercept[None, :].reshape(1, -1) - P @ system.design.T) @ N.T
+    moves = P[1:] - P[:-1] @ system.transition.T - system.state_intercept.reshape(1, -1)
+    out = multivariate_normal(np.zeros(len(W)), system.state_cov).logpdf(moves).sum()
+    sd = np.sqrt((N @ system.obs_cov @ N.T)[0, 0])
+    return float(out + norm.logpdf(errors, scale=sd).sum() - 0.5 * len(W) * np.log(2 * np.pi))
+
+
+@pytest.mark.parametrize("name", ["cdr", "dra"])
+def test_exact_portfolios_keep_their_digits_with_a_diffuse_start(shared_data: Path, name: str) -> None:
+    """Where statsmodels' own exact-diffuse filter returns anything between -1e18 and the maximum."""
+    yields, tau = panel(shared_data, name, "decimal")
+    model = sse.ATSM(yields, tau, obs_cov="exact-portfolios", initialization="diffuse")
+    params = np.asarray(model.start_params)
+    assert_allclose(model.loglike(params), _conditional_llf(model, params), rtol=1e-10)
+
+
+def test_dai_singleton_is_the_model_for_portfolios_rotated(shared_data: Path) -> None:
+    yields, tau = panel(shared_data, "jsz", "decimal")
+    portfolios, latent = (
+        sse.ATSM(yields, tau, identification=kind).fit() for kind in ("jsz", "dai-singleton")
+    )
+    assert latent.converged and abs(latent.llf - portfolios.llf) < 1e-6
+    assert_allclose(latent.mean_reversion["real"], portfolios.mean_reversion["real"], rtol=1e-3)
+    K_Q = latent.matrices["K_Q"].to_numpy()
+    assert np.all(np.triu(K_Q, 1) == 0) and np.all(np.diff(np.diag(K_Q)) > 0)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"obs_cov": "exact-portfolios", "p_dynamics": "diagonal"}, {"identification": "afns"}],
+)
+def test_concentrated_likelihood_refuses_other_models(options: dict[str, Any]) -> None:
+    model = sse.ATSM(random_panel(np.random.default_rng(0), 40, TAU), TAU, **options)
+    with pytest.raises(sse.UnsupportedError, match='method="jsz" does not serve this model'):
+        model.fit(method="jsz")
+
+
+def test_em_refuses_exact_portfolios() -> None:
+    model = sse.ATSM(random_panel(np.random.default_rng(0), 40, TAU), TAU, obs_cov="exact-portfolios")
+    with pytest.raises(sse.UnsupportedError, match="priced without error"):
+        model.fit(method="em")
+
+
+def test_two_step_says_what_it_is(shared_data: Path) -> None:
+    yields, tau = panel(shared_data, "cdr", "decimal")
+    model = sse.ATSM(yields, tau, **INDEPENDENT)
+    res = model.fit(method="two-step")
+    assert "not maximum likelihood" in res.mle_retvals["task"]
+    assert res.llf < model.fit(method="mle").llf
+
+
+def test_a_fitted_model_is_an_lgssm_with_fixed_matrices(shared_data: Path) -> None:
+    yields, tau = panel(shared_data, "cdr", "decimal")
+    model = sse.ATSM(yields, tau, **INDEPENDENT)
+    res = model.fit(method="mle")
+    s = model.system(np.asarray(res.params))
+    values = yields.copy()
+    values.index = pd.period_range("1987-01", periods=len(values), freq="M")
+    fixed = sse.LGSSM(
+        values, 3, design=s.design, obs_intercept=s.obs_intercept, obs_cov=s.obs_cov,
+        transition=s.transition, state_intercept=s.state_intercept, state_cov=s.state_cov,
+    )  # fmt: skip
+    assert_allclose(fixed.loglike([]), res.llf, rtol=1e-9)
+
+
+def test_unknown_method() -> None:
+    model = sse.ATSM(random_panel(np.random.default_rng(0), 40, TAU), TAU)
+    with pytest.raises(sse.SpecificationError, match="method is unknown: got 'ols'"):
+        model.fit(method="ols")
+
+
+def test_jsz_normalisation_sorts_the_roots() -> None:
+    model = sse.ATSM(random_panel(np.random.default_rng(0), 40, TAU), TAU)
+    params = np.asarray(model.start_params)
+    mixed = model.layout.project({"roots_Q": model.layout.matrices(params)["roots_Q"][::-1]}, params)
+    sorted_ = model.normalised(mixed)
+    assert_allclose(model.loglike(sorted_), model.loglike(mixed), rtol=1e-9)
+    assert np.all(np.diff(model.layout.matrices(sorted_)["roots_Q"][:, 0]) >= 0)
