@@ -20,7 +20,7 @@ import numpy as np
 import scipy.optimize
 
 from ..numerics.linear_algebra import NOT_HERE, Array, gaussian_objective
-from ..params.covariance import precision_of
+from ..params.covariance import precision_of, structure_of
 from ..params.layout import ParameterLayout
 from .covariances import CovarianceTerm, by_group, update_covariance
 from .initial import newton_initial_mean
@@ -134,7 +134,8 @@ class NumericalUpdates:
     def obs_cov(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
         """H = E sum eps eps' / n, in its structure."""
         inner = moments.observation.rows(np.arange(self.n_observed, moments.observation.ee.shape[1]))
-        term = CovarianceTerm(self.layout.blocks["obs_cov"], self.layout.index["obs_cov"], inner)
+        block = self.layout.blocks["obs_cov"]
+        term = CovarianceTerm(block, self.layout.index["obs_cov"], inner, structure_of(block))
         return update_covariance([term], params), moments
 
     def initial_state(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
