@@ -44,6 +44,16 @@ class StackedCoefficients:
             return None
         return {int(row): np.sort(self.columns[self.rows == row]) for row in np.unique(self.rows)}
 
+    @cached_property
+    def _groups(self) -> list[tuple[IntArray, IntArray]] | None:
+        """Rows that have the same free columns, and these; None where rows do not separate."""
+        if self.columns_by_row is None:
+            return None
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for row, columns in self.columns_by_row.items():
+            groups.setdefault(tuple(columns.tolist()), []).append(row)
+        return [(np.array(rows), np.array(columns)) for columns, rows in groups.items()]
+
     def change(self, step: Array) -> Array:
         """Return the change of B for a change of the flat vector."""
         out = np.zeros(self.shape)
@@ -71,19 +81,14 @@ class StackedCoefficients:
         return self._general_step(regression, precision)
 
     def _step_by_row(self, regression: Regression, precision: Array) -> Array | None:
-        by_row = self.columns_by_row
-        if by_row is None:
+        groups = self._groups
+        if groups is None:
             return None
-        groups: dict[tuple[int, ...], list[int]] = {}
-        for row, columns in by_row.items():
-            groups.setdefault(tuple(columns.tolist()), []).append(row)
-        off_diagonal = precision - np.diag(np.diag(precision))
-        every_row = len(groups) == 1 and len(by_row) == self.shape[0]
-        if not every_row and np.any(off_diagonal):
+        every_row = len(groups) == 1 and len(groups[0][0]) == self.shape[0]
+        if not every_row and np.count_nonzero(precision) > np.count_nonzero(np.diag(precision)):
             return None
         change = np.zeros(self.shape)
-        for group_columns, members in groups.items():
-            keep, rows = np.array(group_columns), np.array(members)
+        for rows, keep in groups:
             normal = regression.bb[0][np.ix_(keep, keep)]
             change[np.ix_(rows, keep)] = scaled_solve(normal, regression.eb[0][np.ix_(rows, keep)].T).T
         out = np.zeros(self.n_params)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -165,15 +166,18 @@ class LinearGaussianUpdates:
             return fit if term is None else fit + term.value(*self._transition_equation(trial))
 
         jacobian = self._state_jacobian(params)
+        used = np.flatnonzero(jacobian.any(axis=0))
+        jacobian = jacobian[:, used]
         gradient = np.sum(precision @ regression.eb, axis=0)
         if term is not None:
             by_rows = self.structure.rows_of(*term.gradient(*self._transition_equation(params)))
             gradient[:, :k_states] += by_rows[0]
             gradient[:, k_states] += by_rows[1]
-        information = np.zeros((jacobian.shape[1],) * 2)
+        information = np.zeros((len(used),) * 2)
         for pi, bb in zip(precision, regression.bb, strict=True):
             information += jacobian.T @ np.kron(pi, bb) @ jacobian
-        step = scaled_solve(information, jacobian.T @ gradient.ravel())
+        step = np.zeros(len(params))
+        step[used] = scaled_solve(information, jacobian.T @ gradient.ravel())
         accepted = _halved(objective, params, step)
         change = self._state_matrix(accepted) - base
         return accepted, replace(moments, state=regression.shifted(change))
@@ -264,11 +268,18 @@ class LinearGaussianUpdates:
         self, keys: tuple[str, ...], first: tuple[int, ...], like: Regression | tuple[int, int]
     ) -> StackedCoefficients:
         shape = like if isinstance(like, tuple) else (like.eb.shape[1], like.eb.shape[2])
-        blocks = [
-            (self.layout.blocks[key], self.layout.index[key], column)
-            for key, column in zip(keys, first, strict=True)
-        ]
-        return StackedCoefficients(blocks, shape, len(self.layout))
+        known = self._stacks.get((keys, shape))
+        if known is None:
+            blocks = [
+                (self.layout.blocks[key], self.layout.index[key], column)
+                for key, column in zip(keys, first, strict=True)
+            ]
+            known = self._stacks[keys, shape] = StackedCoefficients(blocks, shape, len(self.layout))
+        return known
+
+    @cached_property
+    def _stacks(self) -> dict[tuple[tuple[str, ...], tuple[int, int]], StackedCoefficients]:
+        return {}
 
     def _term(self, key: str, regression: Regression) -> CovarianceTerm:
         layout = self.layout

@@ -14,6 +14,7 @@ import numpy as np
 from ..em.driver import EMOptions, EMResult, run_em
 from ..exceptions import ConvergenceWarning, EstimationError, SpecificationError, UnsupportedError, shown
 from ..numerics.linear_algebra import Array
+from ..statespace.expectation import ESTEPS
 from ..statespace.validation import random_generator
 from .optimize import (
     OPTIONS,
@@ -55,6 +56,7 @@ class FitRequest:
     disp: bool = False
     progress: bool = False
     callback: Callable[[Array], object] | None = None
+    estep: str = "auto"
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -123,6 +125,10 @@ def check_request(request: FitRequest) -> None:
     if not isinstance(request.method, str) or request.method not in METHODS:
         raise SpecificationError(
             "method is unknown", got=repr(request.method), expected=f"one of {shown(METHODS)}"
+        )
+    if not isinstance(request.estep, str) or request.estep not in ESTEPS:
+        raise SpecificationError(
+            "estep is unknown", got=repr(request.estep), expected=f"one of {shown(ESTEPS)}"
         )
     if request.maxiter is not None:
         _check_whole(request.maxiter, "maxiter", 0)

@@ -12,6 +12,7 @@ from ..em.moments import Moments
 from ..em.updates import LinearGaussianUpdates
 from ..numerics.linear_algebra import NOT_HERE, Array, is_positive_semidefinite
 from ..params.layout import ParameterLayout
+from ..statespace.expectation import expectation
 from ..statespace.smoother import Smoother
 from ..statespace.system import System
 
@@ -57,10 +58,12 @@ class EstimationProblem:
         The model.
     fixed : mapping of str to float
         Parameters held fixed.
+    estep : {"auto", "fast", "statsmodels"}
+        How to run the E-step.
     """
 
-    def __init__(self, model: Model, fixed: Mapping[str, float]) -> None:
-        self.model = model
+    def __init__(self, model: Model, fixed: Mapping[str, float], estep: str = "auto") -> None:
+        self.model, self.estep = model, estep
         self.layout = model.layout.fix(fixed)
         self._free = model.layout.positions(self.layout.names)
         self._full = np.zeros(len(model.layout))
@@ -88,7 +91,7 @@ class EstimationProblem:
 
     def moments(self, params: Array) -> Moments:
         """Return the E-step."""
-        return self.smoother.moments(self.system(params))
+        return expectation(self.smoother, self.system(params), self.estep)
 
     def loglike(self, params: Array) -> float:
         """Return the log-likelihood."""

@@ -32,10 +32,10 @@ class Fitting:
     _has_fixed_params: bool
     _fixed_params: dict[str, float]
 
-    def problem(self) -> EstimationProblem:
+    def problem(self, estep: str = "auto") -> EstimationProblem:
         """Return what the estimation methods need: free parameters, E-step, exact score."""
         fixed = dict(self._fixed_params) if self._has_fixed_params else {}
-        return EstimationProblem(cast(Any, self), fixed)
+        return EstimationProblem(cast(Any, self), fixed, estep)
 
     def other_starts(self, problem: EstimationProblem) -> list[Array]:
         """Return further start values, for a likelihood that tends to have several maxima: none."""
@@ -46,7 +46,7 @@ class Fitting:
         check_request(request)
         self.check_sample()
         with self.preserved(), quiet():
-            return estimate(self.problem(), request)
+            return estimate(self.problem(request.estep), request)
 
     @contextmanager
     def preserved(self) -> Iterator[None]:
@@ -118,6 +118,7 @@ class Fitting:
         n_starts: int = 1,
         rng: object = None,
         progress: bool = False,
+        estep: str = "auto",
         **kwargs: Any,
     ) -> Any:
         """
@@ -160,6 +161,9 @@ class Fitting:
             Source of the random starts.
         progress : bool
             Whether to show a progress bar (needs tqdm).
+        estep : {"auto", "fast", "statsmodels"}
+            E-step of EM: statsmodels' smoother, or the fast one, for constant matrices and complete data,
+            which returns the same. "auto": the fast one where it is valid.
         **kwargs
             Options of the optimiser (`scipy.optimize.minimize`).
 
@@ -176,7 +180,8 @@ class Fitting:
         request = FitRequest(
             start=self._start_vector(start_params, transformed, includes_fixed),
             method=method, maxiter=maxiter, tolerance=tolerance, n_starts=n_starts, rng=rng,
-            disp=bool(disp), progress=progress, callback=callback, options=kwargs,
+            disp=bool(disp), progress=progress, callback=callback, estep=estep,
+            options=kwargs,
         )  # fmt: skip
         outcome = self.estimate(request)
         if return_params:

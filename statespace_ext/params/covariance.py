@@ -260,7 +260,10 @@ def _unless_shared(matrix: AffineMatrix, free: Array, rows: Array) -> Covariance
 
 def precision_of(cov: Array) -> Array:
     """Return the inverse on the rows whose variance is not zero (the pseudo-inverse of a singular one)."""
-    active = np.diag(cov) > 0
+    variances = np.diag(cov)
+    active = variances > 0
+    if np.count_nonzero(cov) == np.count_nonzero(active):
+        return np.diag(np.divide(1.0, variances, out=np.zeros(len(cov)), where=active))
     out = np.zeros_like(cov)
     if active.any():
         inner = cov[np.ix_(active, active)]

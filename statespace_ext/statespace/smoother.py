@@ -16,6 +16,7 @@ from statsmodels.tsa.statespace.kalman_smoother import (
 
 from ..em.moments import Moments
 from ..em.regression import Regression
+from ..em.sums import observation_equation, padded, state_equation
 from ..exceptions import UnsupportedError
 from ..numerics.linear_algebra import NOT_HERE, Array, symmetrize
 from .compat import require_exact_diffuse, require_factorable
@@ -101,6 +102,7 @@ class Smoother:
     ) -> None:
         self.endog = np.array(endog, dtype=float, order="C")
         self.missing = np.isnan(self.endog)
+        self.incomplete = bool(self.missing.any())
         self.exog = np.zeros((len(endog), 0)) if exog is None else exog
         self.state_exog = np.zeros((len(endog), 0)) if state_exog is None else state_exog
         self._k_states, self._k_posdef = k_states, k_posdef
@@ -231,13 +233,6 @@ def _regressors(mean: Array, exog: Array) -> Array:
     return np.concatenate([mean, np.ones((1, mean.shape[1])), exog.T], axis=0)
 
 
-def _padded(cov_sum: Array, width: int) -> Array:
-    out = np.zeros((*cov_sum.shape[:-2], width, width))
-    k = cov_sum.shape[-1]
-    out[..., :k, :k] = cov_sum
-    return out
-
-
 def _gather(parts: list[Regression], grouped: bool) -> Regression:
     """Join sums by period: kept apart where the covariance matrix changes over time, added up otherwise."""
     ee, eb, bb, n = (
@@ -256,7 +251,6 @@ def observation_sums(endog: Array, exog: Array, system: System, smoothed: Smooth
     Missing elements of a row that has others are integrated out; a row without any says nothing and does
     not count (to count it as one more latent y_t would only slow EM down).
     """
-    k = system.k_states
     b = _regressors(smoothed.mean, exog)
     d = system.obs_intercept if system.obs_intercept.ndim == 2 else system.obs_intercept[:, None]
     Z = system.design
@@ -272,16 +266,7 @@ def observation_sums(endog: Array, exog: Array, system: System, smoothed: Smooth
         whole = len(together) == len(endog)
         cov = smoothed.cov.sum(axis=2) if whole else smoothed.cov[:, :, together].sum(axis=2)
         e0, b0 = e[:, together], b[:, together]
-        eb = e0 @ b0.T
-        eb[:, :k] -= Z @ cov
-        parts.append(
-            Regression(
-                (e0 @ e0.T + Z @ cov @ Z.T)[None],
-                eb[None],
-                (b0 @ b0.T + _padded(cov, len(b)))[None],
-                np.array([float(len(together))]),
-            )
-        )
+        parts.append(observation_equation(e0, b0, cov, Z))
     if len(apart) or not parts:
         parts.append(_observation_by_period(e, b, missing, system, smoothed.cov, apart))
     return _gather(parts, grouped)
@@ -305,7 +290,7 @@ def _observation_by_period(
     return Regression(
         counts * (mean @ np.swapaxes(mean, 1, 2) + weighted @ np.swapaxes(loading, 1, 2) + remainder),
         counts * eb,
-        counts * (b0 @ np.swapaxes(b0, 1, 2) + _padded(cov, len(b))),
+        counts * (b0 @ np.swapaxes(b0, 1, 2) + padded(cov, len(b))),
         seen,
     )
 
@@ -360,12 +345,7 @@ def state_sums(state_exog: Array, system: System, smoothed: Smoothed) -> Regress
     if T.ndim == 2 and system.state_cov.ndim == 2:
         cov_from, cov_to = smoothed.cov[:, :, :-1].sum(axis=2), smoothed.cov[:, :, 1:].sum(axis=2)
         lag = smoothed.lag_cov.sum(axis=2)
-        cross = lag @ T.T
-        ee = e @ e.T + left @ (cov_to - cross - cross.T + T @ cov_from @ T.T) @ left.T
-        eb = e @ b.T
-        eb[:, :k] += left @ (lag - T @ cov_from)
-        bb = b @ b.T + _padded(cov_from, len(b))
-        return _gather([Regression(ee[None], eb[None], bb[None], np.array([float(n)]))], False)
+        return state_equation(e, b, cov_from, cov_to, lag, T, left)
     by_time = [
         np.moveaxis(a, 2, 0) for a in (smoothed.cov[:, :, :-1], smoothed.cov[:, :, 1:], smoothed.lag_cov)
     ]
@@ -379,7 +359,7 @@ def state_sums(state_exog: Array, system: System, smoothed: Smoothed) -> Regress
     part = Regression(
         e0 @ np.swapaxes(e0, 1, 2) + left @ noise @ left.T,
         eb,
-        b0 @ np.swapaxes(b0, 1, 2) + _padded(cov_from, len(b)),
+        b0 @ np.swapaxes(b0, 1, 2) + padded(cov_from, len(b)),
         np.ones(n),
     )
     return _gather([part], system.state_cov.ndim == 3)

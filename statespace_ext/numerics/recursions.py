@@ -1,0 +1,89 @@
+"""
+Linear recursions over time, as one triangular banded matrix to solve with.
+
+A matrix that changes only at first is given by its first values, the last of which serves for all later
+periods.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+from scipy.linalg.blas import dtbsv
+
+from .linear_algebra import Array
+
+_BAND_SIZE = 2**14
+"""Elements of one banded matrix: longer samples take it several times."""
+
+
+def by_period(rows: Array, matrices: Array) -> Array:
+    """Return rows[t] @ matrices[t]."""
+    s = min(len(matrices), len(rows)) - 1
+    out = np.empty((len(rows), matrices.shape[2]))
+    np.matmul(rows[:s, None, :], matrices[:s], out=out[:s, None, :])
+    np.matmul(rows[s:], matrices[s], out=out[s:])
+    return out
+
+
+class LinearRecursion:
+    """
+    The recursion a_{t+1} = u_{t+1} + M_t a_t and its transpose.
+
+    Parameters
+    ----------
+    M : ndarray, (s, k, k)
+        First values of M_t.
+    n : int
+        Number of periods.
+    """
+
+    def __init__(self, M: Array, n: int) -> None:
+        self._M = M
+        k = M.shape[1]
+        count = max(_BAND_SIZE // (2 * k * k), 8)
+        self._chunks: list[tuple[int, int, Array]] = []
+        constant: Array | None = None
+        start = 0
+        while start < n:
+            changing = len(M) - 1 - start
+            end = min(start + (min(count, changing) if changing > 0 else count), n)
+            if changing > 0:
+                band = _band(M[start:end], end - start)
+            else:
+                constant = _band(M[-1:], end - start) if constant is None else constant
+                band = constant[:, : (end - start) * k]
+            self._chunks.append((start, end, band))
+            start = end
+
+    def forward(self, u: Array) -> Array:
+        """Return a_1 = u_1, a_{t+1} = u_{t+1} + M_t a_t for u, (n, k), which is written over."""
+        M, k = self._M, u.shape[1]
+        for start, end, band in self._chunks:
+            if start:
+                u[start] += M[min(start, len(M)) - 1] @ u[start - 1]
+            out = dtbsv(2 * k - 1, band, u[start:end].ravel(), lower=1, diag=1, overwrite_x=1)
+            u[start:end] = out.reshape(-1, k)
+        return u
+
+    def backward(self, u: Array) -> Array:
+        """Return r_n = u_n, r_t = u_t + M_t' r_{t+1} for u, (n, k), which is written over."""
+        M, (n, k) = self._M, u.shape
+        for start, end, band in self._chunks[::-1]:
+            if end < n:
+                u[end - 1] += u[end] @ M[min(end, len(M)) - 1]
+            out = dtbsv(2 * k - 1, band, u[start:end].ravel(), lower=1, trans=1, diag=1, overwrite_x=1)
+            u[start:end] = out.reshape(-1, k)
+        return u
+
+
+def _band(M: Array, count: int) -> Array:
+    """Return the unit lower triangular matrix with -M_t below the diagonal, in LAPACK's band storage."""
+    s, k = M.shape[:2]
+    out = np.zeros((count, k, 2 * k))
+    out[:, :, 0] = 1.0
+    # in column (t, j), element (t + 1, i) stands k + i - j below the diagonal
+    size = out.itemsize
+    elements = as_strided(out[0, 0, k:], (count, k, k), (2 * k * k * size, (2 * k - 1) * size, size))
+    elements[:s], elements[s:] = -np.swapaxes(M, 1, 2), -M[-1].T
+    return out.reshape(count * k, 2 * k).T

@@ -1,0 +1,168 @@
+"""
+The whole path of a Riccati recursion in log2(length) steps, by doubling.
+
+With f(X) = A X (I + J X)^{-1} A' + C, 2^m steps of f are one step of the same form, at matrices that double:
+
+    A <- A (I + C J)^{-1} A,   C <- C + A (I + C J)^{-1} C A',   J <- J + A' J (I + C J)^{-1} A
+
+so that a path of 2^m values is extended to twice its length by one product for all of them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .linear_algebra import Array, symmetrize
+
+_SETTLED = 1e-14
+"""Change of an element, relative to the roots of its diagonal ones, below which it has converged."""
+_LARGE_START = 1e3
+"""Start (in units of the noise that damps it) from which the first steps are taken one by one."""
+_CONSISTENT = 1e-12
+"""Largest difference, relative as above, between the path and one step of the recursion from each value."""
+_POLISHES = 6
+"""Largest number of such steps to make the path consistent, which wear off what rounding did to it."""
+_SHORTEST = 8
+"""Length of the path from which it is worth looking whether it has settled."""
+
+
+class RiccatiPath(NamedTuple):
+    """
+    Values X_t and what a step takes of each.
+
+    Attributes
+    ----------
+    values : ndarray, (s, k, k)
+        X_t.
+    innovations : ndarray, (s, m, m)
+        G_t = I + root X_t root'.
+    weights : ndarray, (s, m, k)
+        G_t^{-1} root X_t.
+    damped : ndarray, (s, k, k)
+        X_t - X_t root' G_t^{-1} root X_t = X_t (I + J X_t)^{-1}, of which A(.)A' + C is X_{t+1}.
+    """
+
+    values: Array
+    innovations: Array
+    weights: Array
+    damped: Array
+
+
+class Riccati(NamedTuple):
+    """
+    X_{t+1} = f(X_t) from X_1.
+
+    Attributes
+    ----------
+    A, C : ndarray, (k, k)
+        The recursion; C is positive semidefinite.
+    root : ndarray, (m, k)
+        J = root' root.
+    start : ndarray, (k, k)
+        X_1.
+    """
+
+    A: Array
+    C: Array
+    root: Array
+    start: Array
+
+
+def riccati_paths(recursions: list[Riccati], length: int) -> list[RiccatiPath]:
+    """
+    Return the paths of recursions of one size until they stop changing.
+
+    Parameters
+    ----------
+    recursions : list of Riccati
+        The recursions, doubled side by side.
+    length : int
+        Largest number of values.
+
+    Returns
+    -------
+    list of RiccatiPath
+        s <= length values; where s < length those that follow equal the last.
+
+    Raises
+    ------
+    LinAlgError
+        Where rounding spoils the doubling, which is compared with the recursion.
+    """
+    first = [_first_steps(recursion, length) for recursion in recursions]
+    paths = _doubled(
+        np.array([recursion.A for recursion in recursions]),
+        np.array([recursion.C for recursion in recursions]),
+        np.array([recursion.root.T @ recursion.root for recursion in recursions]),
+        np.array([steps[-1] for steps in first]),
+        length,
+    )
+    return [
+        _consistent(recursion, np.concatenate([steps[:-1], path[: _settled(path)]])[:length])
+        for recursion, steps, path in zip(recursions, first, paths, strict=True)
+    ]
+
+
+def _first_steps(recursion: Riccati, length: int) -> Array:
+    """Return X_1 and, where it is large, the values until it has come down."""
+    A, C, root, start = recursion
+    out = start[None]
+    while len(out) < min(length, len(A) + 2) and _signal(root, out[-1]) > _LARGE_START:
+        out = np.concatenate([out, symmetrize(A @ _step(out[-1:], root).damped @ A.T + C)])
+    return out
+
+
+def _consistent(recursion: Riccati, path: Array) -> RiccatiPath:
+    """Return the path, improved by steps of the recursion from each value until these change nothing."""
+    A, C, root, _ = recursion
+    for _ in range(_POLISHES):
+        found = _step(path, root)
+        following = symmetrize(A @ found.damped[:-1] @ A.T + C)
+        if np.all(np.abs(following - path[1:]) <= _scale(following, _CONSISTENT)):
+            return found
+        path = np.concatenate([path[:1], following])
+    raise np.linalg.LinAlgError("the Riccati recursion cannot be doubled at these matrices")
+
+
+def _signal(root: Array, X: Array) -> float:
+    return float(np.max(np.sum((root @ X) * root, axis=1)))
+
+
+def _step(X: Array, root: Array) -> RiccatiPath:
+    half = root @ X
+    innovations = np.eye(len(root)) + half @ root.T
+    weights = np.linalg.solve(innovations, half)
+    return RiccatiPath(X, innovations, weights, X - np.swapaxes(half, 1, 2) @ weights)
+
+
+def _scale(X: Array, tolerance: float) -> Array:
+    size = np.sqrt(np.maximum(np.diagonal(X, axis1=-2, axis2=-1), 0.0))
+    return tolerance * size[..., :, None] * size[..., None, :]
+
+
+def _settled(path: Array) -> int:
+    """Return the number of values up to the first of those that equal the last."""
+    apart = np.any(np.abs(path - path[-1]) > _scale(path[-1], _SETTLED), axis=(1, 2))
+    return int(np.max(np.flatnonzero(apart), initial=-1)) + 2
+
+
+def _doubled(A: Array, C: Array, J: Array, start: Array, length: int) -> Array:
+    """Return the paths, (recursion, period, k, k), ended where no last quarter has changed."""
+    path, k = start[:, None], start.shape[-1]
+    identity = np.eye(k)
+    while True:
+        half = path[:, : length - path.shape[1]]
+        following = np.linalg.solve(identity + half @ J[:, None], half)
+        following = A[:, None] @ following @ np.swapaxes(A, 1, 2)[:, None] + C[:, None]
+        path = np.concatenate([path, symmetrize(following)], axis=1)
+        count = path.shape[1]
+        late = path[:, (3 * count) // 4 :: max(count // 8, 1)] - path[:, -1:]
+        settled = count >= _SHORTEST and np.all(np.abs(late) <= _scale(path[:, -1:], _SETTLED))
+        if settled or count >= length:
+            return path
+        transposed = np.swapaxes(A, 1, 2)
+        step = np.linalg.solve(identity + C @ J, np.concatenate([A, C @ transposed], axis=2))
+        J = J + transposed @ J @ step[:, :, :k]
+        A, C = A @ step[:, :, :k], C + A @ step[:, :, k:]

@@ -1,0 +1,126 @@
+"""The E-step without a loop, against the full smoother."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from engine import library_system
+from numpy.testing import assert_allclose
+from oracle import dense, random_system
+
+from statespace_ext.em.steady_state import SteadyState, steady_state
+from statespace_ext.statespace.smoother import Smoother
+
+
+def fast(y: np.ndarray, system: dict) -> SteadyState | None:
+    c = np.asarray(system["state_intercept"]).T
+    names = ("selection", "state_cov", "initial_state", "initial_state_cov")
+    return steady_state(
+        y - np.asarray(system["obs_intercept"]).T,
+        *(system[name] for name in ("design", "obs_cov", "transition")),
+        c,
+        *(system[name] for name in names),
+    )
+
+
+def compare(y: np.ndarray, system: dict, rtol: float = 1e-10) -> None:
+    """Compare every output with statsmodels' smoother, covariances relative to the largest."""
+    ours = fast(y, system)
+    assert ours is not None
+    full = Smoother(y, *system["selection"].shape).smooth(library_system(system))
+    assert_allclose(ours.llf, full.llf, rtol=rtol)
+    assert_allclose(ours.mean.T, full.mean, rtol=rtol, atol=rtol * np.abs(full.mean).max())
+    scale = np.abs(full.first_costate).max()
+    assert_allclose(ours.first_costate, full.first_costate, rtol=rtol, atol=rtol * scale)
+    for actual, wanted in (
+        (ours.cov_sum, full.cov.sum(axis=2)),
+        (ours.lag_sum, full.lag_cov.sum(axis=2)),
+        (ours.first_cov, full.cov[:, :, 0]),
+        (ours.last_cov, full.cov[:, :, -1]),
+        (ours.first_costate_cov, full.first_costate_cov),
+    ):
+        assert_allclose(actual, wanted, rtol=rtol, atol=rtol * np.abs(wanted).max(initial=0.0))
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("initialization", ["known", "stationary", "zero"])
+@pytest.mark.parametrize("lags", [1, 2])
+@pytest.mark.parametrize("singular", [False, True])
+def test_equals_the_smoother(seed: int, initialization: str, lags: int, singular: bool) -> None:
+    rng = np.random.default_rng(seed)
+    n, k, p = (int(rng.integers(low, high)) for low, high in ((1, 90), (1, 4), (1, 5)))
+    y, system = random_system(rng, n, k, p, lags=lags, initialization=initialization)
+    if singular:
+        system["state_cov"] = np.diag(np.arange(k) == 0).astype(float)
+    compare(y, system)
+
+
+@pytest.mark.parametrize("lags", [1, 2])
+@pytest.mark.parametrize("p", [1, 2, 4])
+def test_intercepts_that_vary(lags: int, p: int) -> None:
+    rng = np.random.default_rng(p)
+    y, system = random_system(rng, 70, 2, p, lags=lags)
+    system["obs_intercept"] = rng.standard_normal((p, 70))
+    system["state_intercept"] = rng.standard_normal((2 * lags, 70))
+    compare(y, system)
+
+
+@pytest.mark.parametrize("root", [0.9, 0.999, 1.0, 1.01])
+@pytest.mark.parametrize("noise", [1.0, 1e-4, 0.0])
+def test_slow_convergence(root: float, noise: float) -> None:
+    """Roots at, near and beyond one; little or no noise in the state."""
+    rng = np.random.default_rng(1)
+    y, system = random_system(rng, 400, 2, 3)
+    system["transition"] = np.array([[root, 0.0], [0.1, 0.7]])
+    system["state_cov"] = np.diag([noise, 1.0])
+    compare(y, system)
+
+
+def test_longer_than_one_banded_matrix() -> None:
+    """Several chunks of the linear recursions, with a transient that ends within the second."""
+    rng = np.random.default_rng(2)
+    y, system = random_system(rng, 100, 4, 2)
+    y = rng.standard_normal((20_000, 2))
+    system["transition"] = np.diag([0.9999, 0.5, 0.2, 0.0])
+    system["state_cov"] = np.diag([1e-9, 1.0, 1.0, 1.0])
+    system["initial_state_cov"] = np.eye(4)
+    compare(y, system)
+
+
+@pytest.mark.parametrize("p", [1, 2, 4])
+@pytest.mark.parametrize("lags", [1, 2])
+def test_approximate_diffuse_start(p: int, lags: int) -> None:
+    """Against the dense posterior: statsmodels' smoother keeps seven digits there."""
+    y, system = random_system(np.random.default_rng(p), 80, 2, p, lags=lags)
+    system["initial_state_cov"] = 1e6 * np.eye(2 * lags)
+    ours, want = fast(y, system), dense(y, system)
+    assert ours is not None
+    assert_allclose(ours.llf, want.llf, rtol=1e-10)
+    assert_allclose(ours.mean, want.smoothed_state, atol=1e-9)
+    assert_allclose(ours.cov_sum, want.smoothed_cov.sum(axis=0), rtol=1e-9, atol=1e-9)
+    assert_allclose(ours.lag_sum, want.lag_cov.sum(axis=0), rtol=1e-9, atol=1e-9)
+
+
+def test_collapse_to_the_rank_of_the_design() -> None:
+    y, system = random_system(np.random.default_rng(3), 40, 3, 6)
+    system["design"][:, 2] = system["design"][:, 0]
+    compare(y, system)
+    system["design"] = np.zeros((6, 3))
+    compare(y, system)
+
+
+@pytest.mark.parametrize("variance", [0.0, 1e-13])
+def test_none_where_obs_cov_is_singular(variance: float) -> None:
+    y, system = random_system(np.random.default_rng(4), 30, 2, 2)
+    system["obs_cov"] = np.array([[1.0, 1.0], [1.0, 1.0 + variance]])
+    assert fast(y, system) is None
+
+
+@pytest.mark.parametrize("size", [1e-2, 1e-4, 1e-8, 1e-12])
+def test_small_noise_is_right_or_none(size: float) -> None:
+    """Where one period determines some states nearly exactly, digits are kept or the answer is none."""
+    for seed in range(8):
+        y, system = random_system(np.random.default_rng(seed), 50, 3, 2)
+        system["obs_cov"] = size * system["obs_cov"]
+        if fast(y, system) is not None:
+            compare(y, system, rtol=max(1e-10, 1e-14 / size))
