@@ -11,6 +11,7 @@ from .exceptions import (
     StateSpaceError,
     UnsupportedError,
 )
+from .inference.many import FitRecord, fit_many
 from .models.capm import CAPM
 from .models.dynamic_regression import DynamicRegression
 from .models.lgssm import LGSSM
@@ -34,6 +35,7 @@ __all__ = [
     "EstimationError",
     "ExactScore",
     "ExactScoreMixin",
+    "FitRecord",
     "IdentificationWarning",
     "LGSSMResults",
     "ParameterError",
@@ -42,4 +44,5 @@ __all__ = [
     "UnsupportedError",
     "__version__",
     "exact_score",
+    "fit_many",
 ]
