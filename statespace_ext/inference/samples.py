@@ -62,7 +62,7 @@ class Parametric:
             if model.ssm.initialization.initialization_type == "approximate_diffuse":
                 unknown[:] = True
             if unknown.any():
-                smoothed = np.asarray(model.ssm.smooth().smoothed_state)[:, 0]
+                smoothed = _smoothed(model, params)[:, 0]
                 mean, cov = np.where(unknown, smoothed, mean), np.where(unknown[:, None] | unknown, 0.0, cov)
         self.mean, self.spread = mean, root(cov)
         self.obs_root, self.state_root = ([root(part) for part in self.at[key]] for key in _COVARIANCES)
@@ -163,3 +163,9 @@ def _3d(value: Array) -> Array:
 
 def _period(values: Any, t: int) -> Array:
     return np.asarray(values[t if len(values) > 1 else 0])
+
+
+def _smoothed(model: Any, params: Array) -> Array:
+    """Return the smoothed states, (k, n)."""
+    res = model.smooth(params, includes_fixed=True, cov_type="none")
+    return np.asarray(res.smoothed_state)

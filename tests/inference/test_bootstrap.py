@@ -134,3 +134,14 @@ def test_processes_do_not_change_the_samples() -> None:
         warnings.simplefilter("ignore")  # of joblib: no semaphores, in some containers
         one, two = (bootstrap(res, 6, rng=3, n_jobs=jobs).params for jobs in (1, 2))
     assert_array_equal(one, two)
+
+
+def test_a_diffuse_start_and_missing_returns() -> None:
+    """Samples start at the smoothed coefficients of the data, and no warning comes of it."""
+    y, x = simulated(np.random.default_rng(0), 40, 2, missing=0.1)
+    res = sse.CAPM(y, x["MKT"]).fit(method="lbfgs", cov_type="none")
+    sampler = Parametric(res.model, np.asarray(res.params))
+    assert_allclose(sampler.mean, np.asarray(res.smoothed_state)[:, 0], atol=1e-8)
+    assert not sampler.spread.any()
+    boot = bootstrap(res, 2, rng=0, n_jobs=1)
+    assert not boot.failures and np.isfinite(boot.aicb)
