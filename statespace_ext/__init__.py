@@ -11,6 +11,7 @@ from .exceptions import (
     StateSpaceError,
     UnsupportedError,
 )
+from .inference.many import FitRecord, fit_many
 from .models.capm import CAPM
 from .models.dynamic_regression import DynamicRegression
 from .models.lgssm import LGSSM
@@ -36,6 +37,7 @@ __all__ = [
     "ExactScore",
     "ExactScoreMixin",
     "FilterReport",
+    "FitRecord",
     "IdentificationWarning",
     "LGSSMResults",
     "ParameterError",
@@ -47,4 +49,5 @@ __all__ = [
     "filter_report",
     "use_chandrasekhar",
     "use_fastest_filter",
+    "fit_many",
 ]

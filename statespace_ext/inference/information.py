@@ -116,7 +116,9 @@ class ParamsCov:
     notes: list[str]
 
 
-def params_covariance(information: Array, free: Array, flat: Array, n_params: int) -> ParamsCov:
+def params_covariance(
+    information: Array, free: Array, flat: Array, n_params: int, middle: Array | None = None
+) -> ParamsCov:
     """
     Invert the information of the free, identified parameters.
 
@@ -131,6 +133,8 @@ def params_covariance(information: Array, free: Array, flat: Array, n_params: in
         moves has a standard error; the others have NaN.
     n_params : int
         Length of the full vector.
+    middle : ndarray, (m, m), optional
+        Put between two inverses of the information: the sandwich A^{-1} B A^{-1}.
 
     Returns
     -------
@@ -160,7 +164,10 @@ def params_covariance(information: Array, free: Array, flat: Array, n_params: in
             "at its boundary): no standard errors."
         )
         return ParamsCov(cov, int(np.sum(values > _INDEFINITE)), [note])
-    found = complement @ np.linalg.inv(inner) @ complement.T * scale[:, None] * scale
+    inverse = np.linalg.inv(inner)
+    if middle is not None:
+        inverse = inverse @ (complement.T @ (middle * scale[:, None] * scale) @ complement) @ inverse
+    found = complement @ inverse @ complement.T * scale[:, None] * scale
     moved = np.linalg.norm(basis, axis=1) > 1e-6
     found[moved] = np.nan
     found[:, moved] = np.nan

@@ -12,9 +12,9 @@ import numpy as np
 from ..estimation.fit import FitRequest, FitResult, check_request, estimate
 from ..estimation.problem import EstimationProblem
 from ..exceptions import IdentificationWarning, ParameterError, SpecificationError
+from ..inference.cov_types import check_cov_type
 from ..numerics.linear_algebra import Array, quiet
 from ..params.layout import ParameterLayout, real_array
-from ..results.base import COV_TYPES
 from ..statespace.system import MATRICES
 
 
@@ -132,9 +132,10 @@ class Fitting:
         transformed, includes_fixed : bool
             As in `MLEModel.fit`; ``transformed`` has no effect, since parameters are variances and
             covariances themselves.
-        cov_type : {"oim", "approx", "none"}, optional
-            Standard errors: "oim" (default) from differences of the exact score, "approx" from
-            differences of the log-likelihood.
+        cov_type : {"oim", "opg", "robust", "harvey", "approx", "none"}, optional
+            Standard errors: "oim" (default) from differences of the exact score, "opg" from the scores of
+            the periods, "robust" from both, "harvey" from the derivatives of the forecast errors,
+            "approx" from differences of the log-likelihood.
         cov_kwds : dict, optional
             Must be empty: ``cov_type`` has no options.
         method : {"auto", "em", "lbfgs", "bfgs", "cg", "newton", "nm", "powell"}
@@ -202,7 +203,7 @@ class Fitting:
 
 def _check_cov_type(cov_type: object, cov_kwds: object) -> None:
     """Refuse before the fit what would be refused after it."""
-    if cov_type is not None and (not isinstance(cov_type, str) or cov_type not in COV_TYPES):
-        raise SpecificationError("cov_type is unknown", got=repr(cov_type), expected=f"one of {COV_TYPES}")
+    if cov_type is not None:
+        check_cov_type(cov_type)
     if cov_kwds:
         raise SpecificationError("cov_kwds are not used", got=repr(cov_kwds), remedy="Leave them out.")

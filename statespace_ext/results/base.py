@@ -12,9 +12,11 @@ import pandas as pd
 from statsmodels.stats.diagnostic import acorr_ljungbox
 from statsmodels.tsa.statespace.mlemodel import MLEResults, MLEResultsWrapper
 
-from ..exceptions import DataError, SpecificationError, shown
+from ..exceptions import DataError, shown
+from ..inference.bootstrap import Bootstrap, bootstrap
 from ..inference.boundary import boundary_params
-from ..inference.information import ParamsCov, numerical_information, observed_information, params_covariance
+from ..inference.cov_types import DESCRIPTIONS, check_cov_type, information_parts
+from ..inference.information import ParamsCov, params_covariance
 from ..inference.reduced_rank import reduced_rank_cov
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from ..statespace.compat import simulation_seed
@@ -26,12 +28,6 @@ from ..statespace.validation import (
     regressor_frame,
 )
 
-COV_TYPES = ("oim", "approx", "none")
-_DESCRIPTIONS = {
-    "oim": "Standard errors from the observed information: differences of the exact score.",
-    "approx": "Standard errors from second differences of the log-likelihood.",
-    "none": "Standard errors were not computed.",
-}
 _DEPENDENT = 1e-10
 """Smallest eigenvalue of a correlation matrix that counts as one of independent series."""
 
@@ -47,13 +43,15 @@ class StateSpaceResults(MLEResults):
     _fit: Any = None
     _cov: ParamsCov | None = None
 
-    def __init__(self, model: Any, params: Any, results: Any, *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self, model: Any, params: Any, results: Any, cov_type: str | None = None, *args: Any, **kwargs: Any
+    ) -> None:
         errors = None if results.memory_no_forecast else results.standardized_forecasts_error
         if errors is not None:
             # statsmodels has zeros in a row that is all missing; its tests of residuals would count them
             unseen = np.asarray(results.missing, dtype=bool)
             results._standardized_forecasts_error = np.where(unseen, np.nan, errors)
-        super().__init__(model, params, results, *args, **kwargs)
+        super().__init__(model, params, results, cov_type or "oim", *args, **kwargs)
 
     # -- standard errors -------------------------------------------------------------------------------
 
@@ -65,14 +63,9 @@ class StateSpaceResults(MLEResults):
             self._cov = ParamsCov(np.asarray(kwargs["custom_cov_params"]), len(self.params), [])
             self.cov_kwds["description"] = kwargs["custom_description"]
             return self
-        if cov_type in ("opg", None) and self._fit is None:
-            cov_type = "oim"
-        if cov_type not in COV_TYPES:
-            raise SpecificationError(
-                "cov_type is unknown", got=repr(cov_type), expected=f"one of {COV_TYPES}"
-            )
+        check_cov_type(cov_type)
         self.cov_type = cov_type
-        self.cov_kwds["description"] = _DESCRIPTIONS[cov_type]
+        self.cov_kwds["description"] = DESCRIPTIONS[cov_type]
         return self
 
     @property
@@ -87,14 +80,8 @@ class StateSpaceResults(MLEResults):
         if cov_type == "none" or self._dependence():
             return ParamsCov(np.full((len(params),) * 2, np.nan), 0, [])
         found, index = self._found_inside, self._found_inside.free
-        with self.model.preserved(), quiet():
-            if cov_type == "oim":
-                steps = self.model.difference_steps(params)
-                information = observed_information(self.model, params, index, steps)
-            else:
-                steps = self.model.difference_steps(params, 0.02)
-                information = numerical_information(self._loglike_or_nan, params, index, steps)
-        out = params_covariance(information, index, found.flat, len(params))
+        information, middle, steps = information_parts(self.model, params, index, cov_type)
+        out = params_covariance(information, index, found.flat, len(params), middle)
         if cov_type == "oim" and self.boundary and not found.n_flat:
             out = self._reduced_rank(out, params, index, steps)
         lost = [name for name in found.names if name not in self.identification.names]
@@ -120,12 +107,6 @@ class StateSpaceResults(MLEResults):
         cov[np.ix_(index, index)] = found
         return replace(held, cov=cov)
 
-    def _loglike_or_nan(self, params: Array) -> float:
-        try:
-            return float(self.model.loglike(params, includes_fixed=True))
-        except NOT_HERE:
-            return np.nan
-
     @cached_property
     def _found_inside(self) -> Any:
         """Flat directions among the parameters that are not at a boundary, with the others held there."""
@@ -144,15 +125,23 @@ class StateSpaceResults(MLEResults):
     def cov_params_default(self, value: Array) -> None:
         self._cov = ParamsCov(np.asarray(value), len(value), [])
 
-    @property
-    def cov_params_oim(self) -> Array:
-        """Covariance from differences of the exact score."""
-        return self._compute_cov("oim").cov
+    def cov_params_of(self, cov_type: str) -> Array:
+        """
+        Return the covariance of the estimates by another estimate, without a new fit.
 
-    @property
-    def cov_params_approx(self) -> Array:
-        """Covariance from second differences of the log-likelihood."""
-        return self._compute_cov("approx").cov
+        Parameters
+        ----------
+        cov_type : {"oim", "opg", "robust", "harvey", "approx", "none"}
+            As in `fit`.
+        """
+        check_cov_type(cov_type)
+        return self._compute_cov(cov_type).cov
+
+    cov_params_oim = property(lambda self: self.cov_params_of("oim"), doc="See `cov_params_of`.")
+    cov_params_approx = property(lambda self: self.cov_params_of("approx"), doc="See `cov_params_of`.")
+    cov_params_opg = property(lambda self: self.cov_params_of("opg"), doc="See `cov_params_of`.")
+    cov_params_robust = property(lambda self: self.cov_params_of("robust"), doc="See `cov_params_of`.")
+    cov_params_robust_oim = cov_params_robust
 
     @property
     def _rank(self) -> float:
@@ -161,6 +150,29 @@ class StateSpaceResults(MLEResults):
     @_rank.setter
     def _rank(self, value: object) -> None:
         pass
+
+    def bootstrap(
+        self, n_boot: int = 199, method: str = "parametric", rng: object = None, n_jobs: int | None = None
+    ) -> Bootstrap:
+        """
+        Estimate the model again on samples drawn at the estimates; see `inference.bootstrap.bootstrap`.
+
+        Parameters
+        ----------
+        n_boot : int
+            Number of samples.
+        method : {"parametric", "innovations"}
+            Normal samples, or forecast errors drawn with replacement (Stoffer & Wall 1991).
+        rng : numpy.random.Generator or int, optional
+            Source of the samples.
+        n_jobs : int, optional
+            Number of processes; None: what `joblib.parallel_config` says.
+
+        Returns
+        -------
+        Bootstrap
+        """
+        return bootstrap(self, n_boot, method, rng, n_jobs)
 
     # -- identification and boundaries -----------------------------------------------------------------
 

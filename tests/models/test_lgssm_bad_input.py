@@ -526,7 +526,7 @@ OPTIONS: dict[str, tuple[dict[str, object], str]] = {
     "method": ({"method": "simplex"}, "method is unknown: got 'simplex'; expected one of auto, em, newton"),
     "method None": ({"method": None}, "method is unknown: got None"),
     "method in a list": ({"method": ["em"]}, "method is unknown"),
-    "cov_type": ({"cov_type": "robust"}, "cov_type is unknown: got 'robust'; expected one of"),
+    "cov_type": ({"cov_type": "white"}, "cov_type is unknown: got 'white'; expected one of"),
     "cov_type number": ({"cov_type": 3}, "cov_type is unknown: got 3"),
     "cov_kwds": ({"cov_kwds": {"maxlags": 3}}, "cov_kwds are not used: got {'maxlags': 3}"),
     "maxiter negative": ({"maxiter": -1}, "maxiter is not a whole number: got -1; expected 0 or more"),
@@ -567,7 +567,7 @@ def test_options_of_fit(options: dict[str, Any], words: str) -> None:
 
 def test_options_are_checked_before_any_work() -> None:
     called: list[object] = []
-    for options in ({"cov_type": "robust"}, {"n_starts": 0}, {"foo": 1}):
+    for options in ({"cov_type": "white"}, {"n_starts": 0}, {"foo": 1}):
         with pytest.raises(SpecificationError):
             model().fit(callback=called.append, **options)
     assert called == []

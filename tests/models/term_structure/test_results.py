@@ -56,6 +56,14 @@ def test_published_standard_errors(cdr: tuple[Any, dict[str, Any]]) -> None:
     assert any("theta_Q does not exist" in line for line in res.status_lines())
 
 
+@pytest.mark.parametrize("cov_type", ["oim", "approx"])
+def test_published_standard_errors_from_the_menu(cdr: tuple[Any, dict[str, Any]], cov_type: str) -> None:
+    res, at = cdr
+    se = np.sqrt(np.diag(res.cov_params_of(cov_type)))
+    place = list(res.params.index).index("decay")
+    assert_allclose(se[place], at["se_obs_info"]["lam"], rtol=2e-3)
+
+
 def test_matrices_satisfy_the_definition_of_the_prices_of_risk() -> None:
     m = smoothed().matrices
     sigma, lambda_1 = m["Sigma"].to_numpy(), m["lambda_1"].to_numpy()

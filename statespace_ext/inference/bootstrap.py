@@ -1,0 +1,215 @@
+"""Bootstrap of the estimates: standard errors, bias, intervals, AICb."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..exceptions import ParameterError, SpecificationError
+from ..numerics.linear_algebra import NOT_HERE, Array
+from ..numerics.rotation import rotate_system
+from .many import stream
+from .samples import Innovations, Parametric, model_on
+from .simulation import spawn
+
+_METHODS = {"parametric": Parametric, "innovations": Innovations}
+_FEWEST = 2
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """
+    Estimates from samples drawn at the estimates.
+
+    Attributes
+    ----------
+    params : DataFrame
+        One row by sample, aligned with the estimates; NaN where the fit failed.
+    estimates : Series
+        The estimates.
+    llf : float
+        Log-likelihood of the data at the estimates.
+    llf_at_data : ndarray
+        Log-likelihood of the data at each row of ``params``.
+    boundary : list of str
+        Parameters at a boundary: at the estimates, or in some sample. Their intervals are of percentiles,
+        and their standard errors describe no normal distribution.
+    failures : dict of int to str
+        By sample, what was raised.
+    method : str
+        "parametric" or "innovations".
+    """
+
+    params: pd.DataFrame
+    estimates: pd.Series
+    llf: float
+    llf_at_data: Array
+    boundary: list[str]
+    failures: dict[int, str]
+    method: str
+
+    @property
+    def bse(self) -> pd.Series:
+        """Standard deviations of the estimates over the samples."""
+        return self.params.std(ddof=1)
+
+    @property
+    def bias(self) -> pd.Series:
+        """Mean over the samples less the estimates."""
+        return self.params.mean() - self.estimates
+
+    @property
+    def aicb(self) -> float:
+        """
+        AICb of Cavanaugh & Shumway (1997): the penalty 2k of AIC, estimated.
+
+        -2 log L(params | Y) + 2 mean_b [-2 log L(params*_b | Y) / L(params | Y)]
+        """
+        return float(-2.0 * self.llf + 2.0 * np.nanmean(-2.0 * (self.llf_at_data - self.llf)))
+
+    def conf_int(self, alpha: float = 0.05, method: str = "basic") -> pd.DataFrame:
+        """
+        Return intervals of coverage 1 - alpha.
+
+        Parameters
+        ----------
+        alpha : float
+            One less the coverage.
+        method : {"basic", "percentile"}
+            "basic": 2 estimate - quantiles; those of parameters at a boundary are percentiles always.
+
+        Returns
+        -------
+        DataFrame
+            Columns lower, upper, at_boundary.
+        """
+        if method not in ("basic", "percentile"):
+            raise SpecificationError(
+                "method is unknown", got=repr(method), expected='"basic" or "percentile"'
+            )
+        low, high = (self.params.quantile(q) for q in (alpha / 2.0, 1.0 - alpha / 2.0))
+        edge = pd.Series(self.params.columns.isin(self.boundary), index=self.params.columns)
+        plain = edge | (method == "percentile")
+        lower = low.where(plain, 2.0 * self.estimates - high)
+        upper = high.where(plain, 2.0 * self.estimates - low)
+        return pd.DataFrame({"lower": lower, "upper": upper, "at_boundary": edge})
+
+    def summary(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Return estimates, bias, standard errors and intervals in one table."""
+        table = pd.DataFrame({"estimate": self.estimates, "bias": self.bias, "se": self.bse})
+        return table.join(self.conf_int(alpha))
+
+
+def bootstrap(
+    res: Any, n_boot: int = 199, method: str = "parametric", rng: object = None, n_jobs: int | None = None
+) -> Bootstrap:
+    """
+    Estimate the model again on samples drawn at the estimates.
+
+    Parameters
+    ----------
+    res : StateSpaceResults
+        A fit.
+    n_boot : int
+        Number of samples.
+    method : {"parametric", "innovations"}
+        "parametric": normal samples of the model, missing where the data are. "innovations" (Stoffer & Wall
+        1991): the standardised forecast errors drawn with replacement; complete data and proper starts.
+    rng : numpy.random.Generator or int, optional
+        Source; the samples do not depend on the number of processes.
+    n_jobs : int, optional
+        As in `fit_many`.
+
+    Returns
+    -------
+    Bootstrap
+
+    Raises
+    ------
+    SpecificationError, DataError
+        If the method is unknown, or does not apply.
+
+    Notes
+    -----
+    Where a rotation, a permutation or signs of factors leave the likelihood as it is, each sample's factors
+    are first turned towards those of the estimates.
+    """
+    if method not in _METHODS:
+        raise SpecificationError("method is unknown", got=repr(method), expected=f"one of {list(_METHODS)}")
+    if isinstance(n_boot, bool) or int(n_boot) != n_boot or n_boot < _FEWEST:
+        raise SpecificationError("n_boot is not a number of samples", got=n_boot, expected="2, 3, ...")
+    res = getattr(res, "_results", res)
+    model, params = res.model, np.asarray(res.params, dtype=float)
+    sampler = _METHODS[method](model, params)
+    seeds = spawn(rng, int(n_boot))
+    tasks = [(i, model, sampler, params, res._fixed, seed) for i, seed in enumerate(seeds)]
+    found = sorted(stream(_refit, tasks, n_jobs), key=lambda one: one[0])
+    names = list(model.param_names)
+    edges = {name for _, _, _, at_edge, _ in found for name in at_edge} | set(res.boundary)
+    return Bootstrap(
+        pd.DataFrame([one[1] for one in found], columns=names),
+        pd.Series(params, index=names),
+        float(model.loglike(params, includes_fixed=True)),
+        np.array([one[2] for one in found]),
+        [name for name in names if name in edges],
+        {one[0]: one[4] for one in found if one[4]},
+        method,
+    )
+
+
+def _refit(
+    place: int, model: Any, sampler: Any, params: Array, fixed: dict[str, float], seed: np.random.SeedSequence
+) -> tuple[int, Array, float, list[str], str]:
+    """Return the place, the aligned estimates of one sample, their likelihood, boundaries, and an error."""
+    try:
+        clone = model_on(model, sampler.draw(np.random.default_rng(seed)))
+        with warnings.catch_warnings(), clone.fix_params(fixed) if fixed else nullcontext():
+            warnings.simplefilter("ignore")
+            start = [
+                value for name, value in zip(model.param_names, params, strict=True) if name not in fixed
+            ]
+            res = clone.fit(start, method="lbfgs", cov_type="none")
+            found, edge = np.asarray(res.params, dtype=float), list(res.boundary)
+        found = aligned(clone, found, params)
+        return place, found, float(model.loglike(found, includes_fixed=True)), edge, ""
+    except Exception as raised:  # reported; the other samples go on
+        return place, np.full(len(params), np.nan), np.nan, [], f"{type(raised).__name__}: {raised}"
+
+
+def aligned(model: Any, params: Array, target: Array) -> Array:
+    """
+    Return the parameters after the rotation of the factors that brings the loadings nearest to a target.
+
+    Any nonsingular matrix, an orthogonal one, signs: the first that is a symmetry of the model, that is,
+    which leaves its restrictions and the log-likelihood as they are. None: the parameters as they were.
+    """
+    needed = {"design", "transition", "state_cov", "state_intercept"}
+    if not needed <= set(model.layout.blocks) or model.layout.blocks["design"].is_fixed:
+        return params
+    at, goal = model.matrices(params), model.matrices(target)["design"]
+    loadings = at["design"]
+    if loadings.ndim != 2 or loadings.shape[1] != model.ssm.k_posdef:
+        return params
+    left, _, right = np.linalg.svd(loadings.T @ goal)
+    signs = np.diag(np.where(np.sum(loadings * goal, axis=0) < 0, -1.0, 1.0))
+    before = model.loglike(params, includes_fixed=True)
+    blocks = {key: model.layout.matrices(params)[key] for key in model.layout.blocks}
+    for G in (np.linalg.lstsq(loadings, goal, rcond=None)[0], left @ right, signs):
+        if np.linalg.matrix_rank(G) < len(G):
+            continue
+        turned = rotate_system({key: blocks[key] for key in needed}, G, model.lags)
+        if "state_mean" in blocks:
+            turned["state_mean"] = np.linalg.solve(G, blocks["state_mean"])
+        try:
+            found = model.params_from_matrices({**blocks, **turned})
+            after = model.loglike(found, includes_fixed=True)
+        except (*NOT_HERE, ParameterError):
+            continue
+        if abs(after - before) <= 1e-8 * (1.0 + abs(before)):
+            return found
+    return params

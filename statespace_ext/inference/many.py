@@ -1,0 +1,224 @@
+"""Many fits: streamed, resumable, the same whatever the number of processes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..exceptions import SpecificationError
+from .simulation import check_jobs
+
+
+@dataclass(frozen=True)
+class FitRecord:
+    """
+    Outcome of one fit of `fit_many`.
+
+    Attributes
+    ----------
+    name : str
+        Name of the model.
+    params, bse : dict of str to float
+        Estimates and standard errors; empty where the fit failed.
+    llf, aic, bic : float
+        Log-likelihood and criteria, NaN where the fit failed.
+    nobs : int
+        Number of periods.
+    converged : bool
+        Whether the fit met its criteria.
+    error : str
+        What was raised; empty where nothing was.
+    seconds : float
+        Process time of the fit.
+    fingerprint : str
+        Hash of the class and the data of the model.
+    """
+
+    name: str
+    params: dict[str, float]
+    bse: dict[str, float]
+    llf: float
+    aic: float
+    bic: float
+    nobs: int
+    converged: bool
+    error: str
+    seconds: float
+    fingerprint: str
+
+
+def fit_many(
+    models: Mapping[str, Any] | Iterable[tuple[str, Any]],
+    fit_options: Mapping[str, Any] | None = None,
+    *,
+    rng: object = None,
+    n_jobs: int | None = None,
+    checkpoint: str | Path | None = None,
+) -> Iterator[FitRecord]:
+    """
+    Fit many models and yield each outcome as it arrives.
+
+    A fit that raises is reported in its record and does not stop the others. Each fit has a random
+    generator of its own, given by its place: results do not depend on the number of processes.
+
+    Parameters
+    ----------
+    models : mapping, or iterable of (name, model)
+        The models, under different names; an iterable is consumed as the work goes on.
+    fit_options : mapping, optional
+        Arguments of `fit`.
+    rng : numpy.random.Generator or int, optional
+        Source of the seeds of random starts.
+    n_jobs : int, optional
+        Number of processes, by joblib. None: what `joblib.parallel_config` says, else one; so the same call
+        runs on a cluster inside ``joblib.parallel_config(backend="dask")``.
+    checkpoint : path, optional
+        A file of JSON lines to which each record is added. If it exists, fits in it (of the same name and
+        data) are yielded first and not done again.
+
+    Yields
+    ------
+    FitRecord
+
+    Raises
+    ------
+    SpecificationError
+        If two models have one name, or the checkpoint is of other options.
+    """
+    options = dict(fit_options or {})
+    words = [int(word) for word in np.random.default_rng(rng).integers(0, 2**32, size=4)]  # type: ignore[arg-type]
+    done: dict[str, FitRecord] = {}
+    if checkpoint is not None:
+        words, done = _opened(Path(checkpoint), options, words, rng is not None)
+    pairs = models.items() if isinstance(models, Mapping) else models
+    kept: list[FitRecord] = []
+
+    def tasks() -> Iterator[tuple[Any, ...]]:
+        names: set[str] = set()
+        for place, (name, model) in enumerate(pairs):
+            if name in names:
+                raise SpecificationError("Two models have one name", got=repr(name))
+            names.add(name)
+            mark = fingerprint(model)
+            if name in done and done[name].fingerprint == mark:
+                kept.append(done[name])
+            else:
+                yield name, model, options, np.random.SeedSequence([*words, place]), mark
+
+    yielded = 0
+    for record in stream(_fit_one, tasks(), n_jobs):
+        if checkpoint is not None:
+            _append(Path(checkpoint), asdict(record))
+        while yielded < len(kept):
+            yield kept[yielded]
+            yielded += 1
+        yield record
+    yield from kept[yielded:]
+
+
+def stream(
+    function: Callable[..., Any], tasks: Iterable[tuple[Any, ...]], n_jobs: int | None = None
+) -> Iterator[Any]:
+    """
+    Yield a function's results as they arrive, in no order; one BLAS thread in each process.
+
+    Parameters
+    ----------
+    function : callable
+        What to call; it can be pickled if there are several processes.
+    tasks : iterable of tuple
+        Its arguments.
+    n_jobs : int, optional
+        As in `fit_many`.
+    """
+    if n_jobs is not None:
+        check_jobs(n_jobs)
+    try:
+        from joblib import Parallel, delayed
+    except ImportError:
+        for task in tasks:
+            yield _limited(function, *task)
+        return
+    calls = (delayed(_limited)(function, *task) for task in tasks)
+    yield from Parallel(n_jobs=n_jobs, return_as="generator_unordered")(calls)
+
+
+def fingerprint(model: Any) -> str:
+    """Return a hash of the class, the parameters and the data of a model."""
+    digest = hashlib.sha256(repr((type(model).__name__, list(model.param_names))).encode())
+    for name in ("endog", "exog", "state_exog"):
+        value = getattr(model, name, None)
+        if value is not None:
+            digest.update(np.ascontiguousarray(value, dtype=float).tobytes())
+    return digest.hexdigest()
+
+
+def _limited(function: Callable[..., Any], *task: Any) -> Any:
+    """Call a function with one BLAS thread, where threadpoolctl can see to that."""
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        limits: Any = nullcontext()
+    else:
+        limits = threadpool_limits(1)
+    with limits:
+        return function(*task)
+
+
+def _fit_one(
+    name: str, model: Any, options: dict[str, Any], seed: np.random.SeedSequence, mark: str
+) -> FitRecord:
+    began = time.process_time()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # whether it converged is in the record
+            res = model.fit(**{"rng": np.random.default_rng(seed), **options})
+        names = list(model.param_names)
+        params = dict(zip(names, np.asarray(res.params, dtype=float).tolist(), strict=True))
+        bse = dict(zip(names, np.asarray(res.bse, dtype=float).tolist(), strict=True))
+        found = (params, bse, float(res.llf), float(res.aic), float(res.bic), int(res.nobs))
+        done, error = bool(res.converged), ""
+    except Exception as raised:  # whatever it is: the other fits go on
+        found = ({}, {}, np.nan, np.nan, np.nan, int(model.nobs))
+        done, error = False, f"{type(raised).__name__}: {raised}"
+    return FitRecord(name, *found, done, error, time.process_time() - began, mark)
+
+
+def _opened(
+    path: Path, options: dict[str, Any], words: list[int], seeded: bool
+) -> tuple[list[int], dict[str, FitRecord]]:
+    """Return the seed and the records of a checkpoint; start it where there is none."""
+    header = {"fit_options": repr(sorted(options.items())), "seed": words}
+    lines = []
+    if path.exists():
+        text = path.read_text(encoding="utf-8")
+        whole = text[: text.rfind("\n") + 1]  # a line that was being written when the run stopped
+        if whole != text:
+            path.write_text(whole, encoding="utf-8")
+        lines = [json.loads(line) for line in whole.splitlines()]
+    if not lines:
+        _append(path, header)
+        return words, {}
+    first = lines[0]
+    if first.get("fit_options") != header["fit_options"] or (seeded and first.get("seed") != words):
+        raise SpecificationError(
+            "The checkpoint is of a run with other options or another seed",
+            got=f"{path}: {first}",
+            expected=str(header),
+            remedy="Give the same fit_options and rng, or another file.",
+        )
+    return first["seed"], {line["name"]: FitRecord(**line) for line in lines[1:]}
+
+
+def _append(path: Path, record: dict[str, Any]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")

@@ -1,0 +1,147 @@
+"""The bootstrap: against closed forms, the data themselves, the information, and rotations."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from capm import BETA_MOVES, simulated
+from engine import dense_system, sampled
+from numpy.testing import assert_allclose, assert_array_equal
+from oracle import joint
+
+import statespace_ext as sse
+from statespace_ext.inference.bootstrap import aligned, bootstrap
+from statespace_ext.inference.samples import Innovations, Parametric
+
+
+def white_noise(n: int = 50) -> Any:
+    y = np.random.default_rng(2).normal(1.0, 2.0, n)
+    model = sse.LGSSM(y, 1, design=[[0]], transition=[[0]], state_cov=[[1]], obs_intercept="free")
+    return model.fit()
+
+
+def test_closed_form_of_white_noise() -> None:
+    """Mean: N(m, s2/n). Variance: s2 chi2(n-1)/n, with bias -s2/n. AICb: the penalty in closed form."""
+    res, n, count = white_noise(), 50, 800
+    boot = res.bootstrap(count, rng=1)
+    s2 = res.params[[i for i, name in enumerate(res.model.param_names) if "var" in name][0]]
+    var = [name for name in boot.bse.index if "var" in name][0]
+    mean = [name for name in boot.bse.index if "var" not in name][0]
+    assert_allclose(boot.bse[mean], np.sqrt(s2 / n), rtol=0.08)
+    assert_allclose(boot.bse[var], s2 * np.sqrt(2 * (n - 1)) / n, rtol=0.08)
+    assert abs(boot.bias[var] + s2 / n) < 4 * boot.bse[var] / np.sqrt(count)
+    m, v = boot.params[mean], boot.params[var]
+    loss = n * (np.log(v) + (s2 + (m - boot.estimates[mean]) ** 2) / v) - n * (np.log(s2) + 1.0)
+    assert_allclose(boot.aicb, -2 * res.llf + 2 * loss.mean(), rtol=1e-6)
+    assert not boot.failures and not boot.boundary
+
+
+def test_parametric_samples_have_the_moments_of_the_model() -> None:
+    """Mean and covariance of all observations, from the joint normal distribution."""
+    model, params = sampled(np.random.default_rng(7), 4, 2, 1, identification="triangular", root=0.8)
+    prior = joint(dense_system(model.system(params))[0], 4)
+    mean, cov = prior.mean[4:], prior.cov[4:, 4:]
+    sampler, rng = Parametric(model, params), np.random.default_rng(0)
+    draws = np.array([sampler.draw(rng).ravel() for _ in range(20000)])
+    scale = np.sqrt(np.diag(cov))
+    assert np.max(np.abs(draws.mean(axis=0) - mean) / scale) < 0.035
+    assert np.max(np.abs(np.cov(draws.T) - cov) / np.outer(scale, scale)) < 0.05
+
+
+def test_missing_stay_missing() -> None:
+    model, params = sampled(np.random.default_rng(7), 30, 2, 1, missing=0.3, identification="triangular")
+    draw = Parametric(model, params).draw(np.random.default_rng(0))
+    assert_array_equal(np.isnan(draw), np.isnan(model.endog))
+
+
+@pytest.mark.parametrize("lags", [1, 2])
+def test_the_innovations_in_their_order_give_the_data(lags: int) -> None:
+    model, params = sampled(np.random.default_rng(7), 30, 2, 1, identification="triangular", lags=lags)
+    sampler = Innovations(model, params)
+    with model.preserved():
+        model.update(params)
+        found = model.ssm.filter()
+    raw = np.array(
+        [np.linalg.solve(sampler.roots[t], found.forecasts_error[:, t]) for t in range(model.nobs)]
+    )
+    assert_allclose(sampler.rebuilt(raw), model.endog, atol=1e-10)
+    assert_allclose(sampler.errors.mean(axis=0), 0.0, atol=1e-12)
+
+
+def test_both_agree_with_the_information() -> None:
+    model, params = sampled(np.random.default_rng(12), 300, 2, 1, identification="triangular", root=0.7)
+    res = model.fit(params, method="lbfgs")
+    for method in ("parametric", "innovations"):
+        boot = bootstrap(res, 60, method, rng=1)
+        assert not boot.failures
+        assert np.all(np.abs(np.log(boot.bse / res.bse)) < 0.5), method
+
+
+def test_refusals() -> None:
+    model, params = sampled(np.random.default_rng(7), 30, 2, 1, missing=0.3, identification="triangular")
+    with pytest.raises(sse.DataError, match="complete data"):
+        bootstrap(model.smooth(params), 5, "innovations")
+    diffuse, params = sampled(
+        np.random.default_rng(7),
+        30,
+        2,
+        1,
+        design=[[1], [1]],
+        initialization="diffuse",
+        obs_intercept=[0, 1.0],
+    )
+    with pytest.raises(sse.SpecificationError, match="proper distribution"):
+        bootstrap(diffuse.smooth(params), 5, "innovations")
+    for options in ({"method": "wild"}, {"n_boot": 1}):
+        with pytest.raises(sse.SpecificationError):
+            bootstrap(white_noise(), **options)
+
+
+def test_a_variance_at_its_boundary_is_flagged_and_has_percentiles() -> None:
+    y, x = simulated(np.random.default_rng(0), 40, 1, move=0.0)
+    res = sse.DynamicRegression(y, x, dynamics=BETA_MOVES).fit(method="lbfgs")
+    boot = bootstrap(res, 20, rng=0)
+    table = boot.conf_int()
+    name = [name for name in boot.params if "state" in name][0]
+    assert name in boot.boundary and table.loc[name, "at_boundary"]
+    assert_allclose(table.loc[name, "lower"], boot.params[name].quantile(0.025))
+    assert table.loc[name, "lower"] >= 0.0
+
+
+def test_a_rotation_is_turned_back() -> None:
+    """Rotations are a symmetry of free loadings with unit innovations."""
+    model, params = sampled(
+        np.random.default_rng(4), 30, 3, 2, design=np.full((3, 2), np.nan), state_cov=np.eye(2)
+    )
+    at = model.layout.matrices(params)
+    angle = 1.0
+    G = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    turned = model.params_from_matrices(
+        {**at, "design": at["design"] @ G, "transition": G.T @ at["transition"] @ G}
+    )
+    assert np.max(np.abs(turned - params)) > 0.1
+    assert_allclose(model.loglike(turned), model.loglike(params), rtol=1e-10)
+    assert_allclose(aligned(model, turned, params), params, atol=1e-8)
+
+
+def test_processes_do_not_change_the_samples() -> None:
+    pytest.importorskip("joblib", reason="the extra 'parallel' is not installed")
+    res = white_noise()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of joblib: no semaphores, in some containers
+        one, two = (bootstrap(res, 6, rng=3, n_jobs=jobs).params for jobs in (1, 2))
+    assert_array_equal(one, two)
+
+
+def test_a_diffuse_start_and_missing_returns() -> None:
+    """Samples start at the smoothed coefficients of the data, and no warning comes of it."""
+    y, x = simulated(np.random.default_rng(0), 40, 2, missing=0.1)
+    res = sse.CAPM(y, x["MKT"]).fit(method="lbfgs", cov_type="none")
+    sampler = Parametric(res.model, np.asarray(res.params))
+    assert_allclose(sampler.mean, np.asarray(res.smoothed_state)[:, 0], atol=1e-8)
+    assert not sampler.spread.any()
+    boot = bootstrap(res, 2, rng=0, n_jobs=1)
+    assert not boot.failures and np.isfinite(boot.aicb)

@@ -1,0 +1,142 @@
+"""Many fits: the same as one by one, whatever the processes; failures, checkpoints, a killed worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from capm import BETA_MOVES, simulated
+
+import statespace_ext as sse
+
+OPTIONS = {"method": "lbfgs"}
+
+
+def models(count: int = 6, n: int = 40) -> dict[str, Any]:
+    out = {}
+    for i in range(count):
+        y, x = simulated(np.random.default_rng(i), n, 1)
+        out[f"m{i}"] = sse.DynamicRegression(y, x, dynamics=BETA_MOVES)
+    return out
+
+
+def numbers(records: Any) -> dict[str, tuple[Any, ...]]:
+    return {r.name: (r.params, r.llf, r.converged, r.error) for r in records}
+
+
+def test_one_by_one() -> None:
+    given = models()
+    for record in sse.fit_many(given, OPTIONS):
+        res = given[record.name].fit(**OPTIONS)
+        assert record.llf == pytest.approx(res.llf, rel=1e-12)
+        np.testing.assert_allclose(list(record.params.values()), res.params, rtol=1e-8)
+        np.testing.assert_allclose(list(record.bse.values()), res.bse, rtol=1e-6)
+
+
+def test_processes_do_not_change_the_results() -> None:
+    pytest.importorskip("joblib", reason="the extra 'parallel' is not installed")
+    options = {"n_starts": 2, **OPTIONS}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of joblib: no semaphores, in some containers
+        one, two = (numbers(sse.fit_many(models(4), options, rng=3, n_jobs=jobs)) for jobs in (1, 2))
+    assert one == two and len(one) == 4
+
+
+def test_a_failure_does_not_stop_the_rest() -> None:
+    given = models(3)
+    bad = given["m1"].endog.copy()
+    bad[:] = np.nan
+    frame = pd.DataFrame(bad, index=given["m1"]._index, columns=given["m1"].coefficients.endog)
+    x = pd.DataFrame(given["m1"].exog, index=given["m1"]._index, columns=["const", "MKT"])
+
+    class Broken(sse.DynamicRegression):
+        def fit(self, *args: Any, **kwargs: Any) -> Any:
+            raise sse.EstimationError("no maximum")
+
+    y = frame.fillna(1.0)
+    given["m1"] = Broken(y, x, dynamics=BETA_MOVES)
+    records = {r.name: r for r in sse.fit_many(given, OPTIONS)}
+    assert records["m1"].error.startswith("EstimationError: no maximum") and not records["m1"].params
+    assert all(records[name].error == "" and records[name].converged for name in ("m0", "m2"))
+
+
+def test_results_stream() -> None:
+    """The first record is there before the last model is asked for."""
+    asked = []
+
+    def lazily() -> Any:
+        for name, model in models(30, 20).items():
+            asked.append(name)
+            yield name, model
+
+    records = sse.fit_many(lazily(), {**OPTIONS, "cov_type": "none"}, n_jobs=1)
+    next(records)
+    assert len(asked) < 30
+    assert len(list(records)) == 29
+
+
+def test_resume(tmp_path: Path) -> None:
+    """Stopped in the middle, with half a line in the file: nothing is fitted twice, nothing is lost."""
+    file = tmp_path / "run.jsonl"
+    whole = numbers(sse.fit_many(models(), OPTIONS, rng=1))
+    records = sse.fit_many(models(), OPTIONS, rng=1, checkpoint=file)
+    seen = [next(records).name for _ in range(2)]
+    records.close()
+    with file.open("a") as handle:
+        handle.write('{"name": "m5", "par')
+    again = models()
+    for name in seen:
+        again[name].fit = None  # would raise if it were fitted again
+    assert numbers(sse.fit_many(again, OPTIONS, rng=1, checkpoint=file)) == whole
+    lines = file.read_text().splitlines()
+    assert len(lines) == 1 + len(whole)
+    with pytest.raises(sse.SpecificationError, match="other options or another seed"):
+        list(sse.fit_many(models(), {"method": "em"}, rng=1, checkpoint=file))
+    with pytest.raises(sse.SpecificationError, match="other options or another seed"):
+        list(sse.fit_many(models(), OPTIONS, rng=2, checkpoint=file))
+
+
+def test_other_data_are_fitted_again(tmp_path: Path) -> None:
+    file = tmp_path / "run.jsonl"
+    first = numbers(sse.fit_many(models(2), OPTIONS, rng=1, checkpoint=file))
+    changed = models(2)
+    changed["m0"] = models(3)["m2"]
+    second = numbers(sse.fit_many(changed, OPTIONS, rng=1, checkpoint=file))
+    assert second["m1"] == first["m1"] and second["m0"] != first["m0"]
+
+
+def test_names_are_different() -> None:
+    model = models(1)["m0"]
+    with pytest.raises(sse.SpecificationError, match="one name"):
+        list(sse.fit_many([("a", model), ("a", model)], OPTIONS, n_jobs=1))
+
+
+@pytest.mark.filterwarnings("ignore")  # of dask and tornado, about their own ports and loops
+def test_a_worker_of_a_cluster_is_killed() -> None:
+    """Three worker processes, one killed during the run: every fit arrives, as from one process."""
+    joblib = pytest.importorskip("joblib", reason="the extra 'parallel' is not installed")
+    distributed = pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
+    want = numbers(sse.fit_many(models(24), OPTIONS, rng=1, n_jobs=1))
+    with (
+        distributed.LocalCluster(
+            n_workers=3, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        pids = list(client.run(os.getpid).values())
+        assert len(set(pids)) == 3
+        records = []
+        with joblib.parallel_config(backend="dask"):
+            for record in sse.fit_many(models(24), OPTIONS, rng=1):
+                if not records:
+                    os.kill(pids[0], signal.SIGKILL)
+                records.append(record)
+        later = set(client.run(os.getpid).values())
+    assert pids[0] not in later
+    assert len(records) == 24 and numbers(records) == want
