@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
+from inspect import signature
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +19,9 @@ from ..inference.information import ParamsCov, numerical_information, observed_i
 from ..inference.reduced_rank import reduced_rank_cov
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from ..statespace.compat import simulation_seed
+from ..statespace.system import MATRICES
 from ..statespace.validation import (
+    check_keywords,
     check_same_columns,
     endog_frame,
     positive_integer,
@@ -54,6 +57,10 @@ class StateSpaceResults(MLEResults):
             unseen = np.asarray(results.missing, dtype=bool)
             results._standardized_forecasts_error = np.where(unseen, np.nan, errors)
         super().__init__(model, params, results, *args, **kwargs)
+
+    def __repr__(self) -> str:
+        fitted = "" if self._fit is None else ", converged" if self.converged else ", NOT CONVERGED"
+        return f"<{type(self).__name__}: log-likelihood {self.llf:.6g}{fitted}; {self.model}>"
 
     # -- standard errors -------------------------------------------------------------------------------
 
@@ -313,6 +320,8 @@ class StateSpaceResults(MLEResults):
 
     def get_prediction(self, *args: Any, exog: object = None, **kwargs: Any) -> Any:
         """Return predictions, as `MLEResults.get_prediction`; ``state_exog`` takes future values too."""
+        known = [*signature(MLEResults.get_prediction).parameters, "exog", "state_exog", *MATRICES]
+        check_keywords("get_prediction", kwargs, [name for name in known if name not in ("self", "kwargs")])
         for name, count, value in (
             ("exog", self.model.k_exog, exog),
             ("state_exog", self.model.k_state_exog, kwargs.get("state_exog")),
@@ -377,3 +386,6 @@ class StateSpaceResults(MLEResults):
 
 class StateSpaceResultsWrapper(MLEResultsWrapper):
     """Wrapper that labels results, as statsmodels has it."""
+
+    def __repr__(self) -> str:
+        return repr(self._results)

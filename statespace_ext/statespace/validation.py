@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..exceptions import DataError, SpecificationError, shown
+from ..exceptions import DataError, SpecificationError, nearest, shown
 from ..numerics.linear_algebra import Array
 
 _LARGEST, _SMALLEST = 1e75, 1e-75
@@ -314,6 +315,22 @@ def check_regressors(exog: Array | None, name: str, with_constant: bool) -> None
             expected=f"rank {columns.shape[1]}",
             remedy="Drop a column, or fix the intercept at zero." if with_constant else "Drop a column.",
         )
+
+
+def check_keywords(function: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """
+    Refuse keyword arguments that a function does not have, as Python does, with the nearest name.
+
+    Raises
+    ------
+    TypeError
+        If an argument is unknown.
+    """
+    known = list(known)
+    for name in given:
+        if name not in known:
+            remedy = nearest(name, known) or f"Known are {', '.join(known)}."
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}. {remedy}")
 
 
 def positive_integer(value: object, name: str) -> int:
