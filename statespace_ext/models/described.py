@@ -10,6 +10,7 @@ import pandas as pd
 
 from ..exceptions import shown
 from ..params.layout import ParameterLayout
+from ..results.summary import describe_sample
 from ..statespace.validation import check_keywords
 
 
@@ -47,18 +48,6 @@ class Described:
             if value is not default and not (isinstance(value, (str, int)) and value == default):
                 out.append(f"{name}={_brief(value)}")
         return out
-
-
-def describe_sample(endog: Any, index: Any) -> str:
-    """Return number of periods, first and last date where there are dates, and the missing share."""
-    out = f"{len(endog)} periods"
-    if isinstance(index, (pd.DatetimeIndex, pd.PeriodIndex)):
-        first, last = (
-            str(date.date() if isinstance(date, pd.Timestamp) else date) for date in index[[0, -1]]
-        )
-        out += f" from {first} to {last}"
-    missing = float(np.mean(np.isnan(endog)))
-    return out + (f", {100.0 * missing:.2g} % missing" if missing else "")
 
 
 def _brief(value: Any) -> str:

@@ -28,6 +28,7 @@ from ..statespace.validation import (
     random_generator,
     regressor_frame,
 )
+from .reporting import Reporting
 
 COV_TYPES = ("oim", "approx", "none")
 _DESCRIPTIONS = {
@@ -35,11 +36,9 @@ _DESCRIPTIONS = {
     "approx": "Standard errors from second differences of the log-likelihood.",
     "none": "Standard errors were not computed.",
 }
-_DEPENDENT = 1e-10
-"""Smallest eigenvalue of a correlation matrix that counts as one of independent series."""
 
 
-class StateSpaceResults(MLEResults):
+class StateSpaceResults(Reporting, MLEResults):
     """
     Results of a model of this package.
 
@@ -57,10 +56,6 @@ class StateSpaceResults(MLEResults):
             unseen = np.asarray(results.missing, dtype=bool)
             results._standardized_forecasts_error = np.where(unseen, np.nan, errors)
         super().__init__(model, params, results, *args, **kwargs)
-
-    def __repr__(self) -> str:
-        fitted = "" if self._fit is None else ", converged" if self.converged else ", NOT CONVERGED"
-        return f"<{type(self).__name__}: log-likelihood {self.llf:.6g}{fitted}; {self.model}>"
 
     # -- standard errors -------------------------------------------------------------------------------
 
@@ -248,54 +243,6 @@ class StateSpaceResults(MLEResults):
         if len(frame) and not self._fit.gradient_path:
             frame.loc[frame.index[-1], "score_norm"] = self._fit.score_norm
         return frame
-
-    def status_lines(self) -> list[str]:
-        """Return what `summary` says of the fit: convergence, boundary, identification."""
-        lines = []
-        fit = self._fit
-        if fit is not None:
-            word = "Converged" if fit.converged else "NOT CONVERGED"
-            lines.append(
-                f"{word}: method {fit.method}, {fit.iterations} iterations, scaled score {fit.score_norm:.2g}"
-                + ("." if fit.converged else f"; {fit.status}.")
-            )
-            if len(fit.starts) > 1:
-                lines.append(
-                    f"{fit.starts_at_best} of {len(fit.starts)} starts reached the best log-likelihood."
-                )
-        if self.boundary:
-            lines.append(
-                f"At a boundary (singular covariance), without standard errors: {shown(self.boundary)}."
-            )
-        lines += [line for line in (self._dependence(), self.identification.message) if line]
-        return lines + self.params_cov.notes
-
-    def _dependence(self) -> str:
-        """Say which series the model forecasts without error from each other, empty where there are none."""
-        complete = np.flatnonzero(~np.isnan(self.model.endog).any(axis=1))
-        if self.forecasts_error_cov is None or not len(complete):
-            return ""
-        cov = self.forecasts_error_cov[:, :, complete[-1]]
-        scale = np.sqrt(np.clip(np.diag(cov), np.finfo(float).tiny, None))
-        values, vectors = np.linalg.eigh(cov / scale[:, None] / scale)
-        names = np.atleast_1d(self.model.endog_names)[np.abs(vectors[:, 0]) > 1e-3]
-        if len(values) == 1 or values[0] > _DEPENDENT:
-            return ""
-        return (
-            f"Linearly dependent series: {shown(names)}. Their forecast errors have a singular covariance, "
-            "and the log-likelihood has no maximum: no standard errors."
-        )
-
-    def summary(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the summary of statsmodels, with the status of the fit below it."""
-        cov = self.params_cov
-        with quiet():  # criteria and tests of very short samples
-            out = super().summary(*args, **kwargs)
-        note = [self.cov_kwds.get("description", "")] if cov is not None else []
-        out.extra_txt = None
-        lines = [line for line in note + self.status_lines() if line]
-        out.add_extra_txt([f"[{i + 1}] {line}" for i, line in enumerate(lines)])
-        return out
 
     def test_serial_correlation(
         self, method: str | None = None, df_adjust: bool = False, lags: Any = None
