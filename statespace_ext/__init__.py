@@ -1,5 +1,6 @@
 """State-space models for statsmodels: EM and maximum likelihood, exact."""
 
+from . import datasets
 from ._version import __version__
 from .exceptions import (
     ConvergenceWarning,
@@ -41,5 +42,6 @@ __all__ = [
     "StateSpaceError",
     "UnsupportedError",
     "__version__",
+    "datasets",
     "exact_score",
 ]
