@@ -51,7 +51,8 @@ def modules() -> list[str]:
 
 
 def test_pages_exist() -> None:
-    assert {"README.md", "docs/architecture.md", "docs/lgssm.md"} <= {relative(page) for page in PAGES}
+    names = {"README.md", "docs/architecture.md", "docs/lgssm.md", "docs/dynamic_regression.md"}
+    assert names <= {relative(page) for page in PAGES}
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,8 +11,7 @@ import numpy as np
 from ..exceptions import ConvergenceWarning, EstimationError
 from ..numerics.linear_algebra import Array
 from .fit import FitRequest, FitResult, from_optimum
-from .optimize import Optimum
-from .preconditioned import maximise_preconditioned
+from .preconditioned import PreconditionedSearch
 from .problem import EstimationProblem
 from .progress import reporter
 
@@ -23,7 +22,7 @@ _SAME = 1e-3
 
 
 def multi_start(
-    problem: EstimationProblem, starts: Sequence[Array], request: FitRequest, keep: int, maxiter: int = 500
+    problem: EstimationProblem, starts: Sequence[Array], request: FitRequest, keep: int, maxiter: int = 1500
 ) -> FitResult:
     """
     Maximise the log-likelihood from several starts and return the best fit.
@@ -61,16 +60,13 @@ def multi_start(
             remedy="Pass start_params with stable P-dynamics and positive variances.",
         )
     limit = maxiter if request.maxiter is None else int(request.maxiter)
-    first = min(_SCREENING, limit)
-    found: dict[int, Optimum] = {}
     with reporter(request.disp, request.progress, limit) as report:
-        for i in able:
-            found[i] = maximise_preconditioned(problem, starts[i], first, request.callback, report)
-        for i in _ahead(found, keep):
-            rest = limit - found[i].iterations
-            if rest > 0:
-                more = maximise_preconditioned(problem, found[i].params, rest, request.callback, report)
-                found[i] = _joined(found[i], more)
+        searches = {i: PreconditionedSearch(problem, starts[i], request.callback, report) for i in able}
+        for search in searches.values():
+            search.run(min(_SCREENING, limit))
+        for i in _ahead(searches, keep):
+            searches[i].run(limit)
+    found = {i: search.optimum() for i, search in searches.items()}
     best = max(found.values(), key=lambda optimum: optimum.llf)
     reached = [found[i].llf if i in found else -np.inf for i in range(len(starts))]
     out = from_optimum(request, None, best)
@@ -88,21 +84,10 @@ def multi_start(
     )
 
 
-def _ahead(found: dict[int, Optimum], keep: int) -> list[int]:
+def _ahead(searches: Mapping[int, PreconditionedSearch], keep: int) -> list[int]:
     """Return the starts with the highest log-likelihoods, one of each group that goes the same way."""
     out: list[int] = []
-    for i in sorted(found, key=lambda i: -found[i].llf):
-        if len(out) < keep and all(abs(found[i].llf - found[j].llf) > _SAME for j in out):
+    for i in sorted(searches, key=lambda i: searches[i].value):
+        if len(out) < keep and all(abs(searches[i].value - searches[j].value) > _SAME for j in out):
             out.append(i)
     return out
-
-
-def _joined(first: Optimum, more: Optimum) -> Optimum:
-    if more.llf < first.llf:
-        return first
-    return replace(
-        more,
-        iterations=first.iterations + more.iterations,
-        evaluations=first.evaluations + more.evaluations,
-        path=first.path + more.path,
-    )

@@ -9,7 +9,6 @@ second derivatives are found anew. It ends where the Newton decrement says that 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import scipy.optimize
@@ -49,22 +48,9 @@ class RotatedObjective:
         return value, self.basis.T @ gradient
 
 
-@dataclass
-class _Progress:
-    llf: list[float]
-    iterations: int = 0
-    evaluations: int = 0
-
-
-def maximise_preconditioned(
-    problem: EstimationProblem,
-    start: Array,
-    maxiter: int,
-    callback: Callable[[Array], object] | None = None,
-    report: Callable[[int, float], object] | None = None,
-) -> Optimum:
+class PreconditionedSearch:
     """
-    Maximise the log-likelihood from start values.
+    A maximisation that can be stopped and taken up again as if it had not been.
 
     Parameters
     ----------
@@ -72,56 +58,72 @@ def maximise_preconditioned(
         The problem.
     start : ndarray
         Free parameters.
-    maxiter : int
-        Largest number of iterations.
     callback, report : callable, optional
         As for `maximise_likelihood`.
     """
-    layout, progress = problem.layout, _Progress([])
-    scale = parameter_scale(problem, start)
-    z, basis, message = layout.unconstrain(start), np.diag(scale), "maxiter reached"
-    value, stalled = -problem.value(start), 0
 
-    def after(point: Array) -> None:
-        progress.iterations += 1
-        progress.llf.append(-objective.best[0])
-        if report is not None:
-            report(progress.iterations, -objective.best[0])
-        if callback is not None:
-            callback(layout.constrain(objective.best[1]))
+    def __init__(
+        self,
+        problem: EstimationProblem,
+        start: Array,
+        callback: Callable[[Array], object] | None = None,
+        report: Callable[[int, float], object] | None = None,
+    ) -> None:
+        self.problem, self.callback, self.report = problem, callback, report
+        self.scale = parameter_scale(problem, start)
+        self.z, self.basis = problem.layout.unconstrain(start), np.diag(self.scale)
+        self.value, self.message = -problem.value(start), ""
+        self.path: list[float] = []
+        self.evaluations = self._stalled = 0
 
-    while progress.iterations < maxiter:
-        objective = RotatedObjective(problem, z, basis)
-        options = {
-            "maxiter": min(_STEPS, maxiter - progress.iterations),
-            "maxcor": 30,
-            "ftol": 1e-14,
-            "gtol": 1e-7,
-        }
+    def run(self, maxiter: int) -> None:
+        """Go on until an end, or after the round in which ``maxiter`` iterations in all are reached."""
+        while not self.message and len(self.path) < maxiter:
+            self.message = self._round(min(_STEPS, maxiter - len(self.path)))
+
+    def _round(self, steps: int) -> str:
+        """Take steps in the coordinates of the moment and find new ones; return what ended it, or nothing."""
+        objective = RotatedObjective(self.problem, self.z, self.basis)
+
+        def after(point: Array) -> None:
+            self.path.append(-objective.best[0])
+            if self.report is not None:
+                self.report(len(self.path), -objective.best[0])
+            if self.callback is not None:
+                self.callback(self.problem.layout.constrain(objective.best[1]))
+
+        options = {"maxiter": steps, "maxcor": 30, "ftol": 1e-14, "gtol": 1e-7}
         scipy.optimize.minimize(  # type: ignore[call-overload]
-            objective, np.zeros(len(z)), jac=True, method="L-BFGS-B", callback=after, options=options
+            objective, np.zeros(len(self.z)), jac=True, method="L-BFGS-B", callback=after, options=options
         )
-        progress.evaluations += objective.evaluations
-        gain, (value, z, gradient) = value - objective.best[0], objective.best
-        hessian = second_derivatives(problem, z, scale)
-        progress.evaluations += 2 * len(z)
+        gain, (self.value, self.z, gradient) = self.value - objective.best[0], objective.best
+        self.evaluations += objective.evaluations + 2 * len(self.z)
+        hessian = second_derivatives(self.problem, self.z, self.scale)
         if hessian is None:
-            message = "second derivatives do not exist here"
-            break
-        basis, decrement = _whitened(hessian, gradient, scale)
-        if decrement < _DECREMENT * (1.0 + abs(value)) and gain < 1e-6:
-            message = "converged"
-            break
-        stalled = stalled + 1 if gain < _NO_GAIN * (1.0 + abs(value)) else 0
-        if stalled == _MOST_STALLED:
-            message = "no further gain"
-            break
-    params = layout.constrain(z)
-    found = problem.value_and_score(params)
-    norm = np.nan
-    if found is not None:
-        norm = float(np.max(np.abs(layout.pull_back(z, found[1]) * scale), initial=0.0))
-    return Optimum(params, -value, norm, message, progress.iterations, progress.evaluations, progress.llf)
+            return "second derivatives do not exist here"
+        self.basis, decrement = _whitened(hessian, gradient, self.scale)
+        if decrement < _DECREMENT * (1.0 + abs(self.value)) and gain < 1e-6:
+            return "converged"
+        self._stalled = self._stalled + 1 if gain < _NO_GAIN * (1.0 + abs(self.value)) else 0
+        return "no further gain" if self._stalled == _MOST_STALLED else ""
+
+    def optimum(self) -> Optimum:
+        """Return where the search stands."""
+        layout = self.problem.layout
+        params = layout.constrain(self.z)
+        found = self.problem.value_and_score(params)
+        norm = np.nan
+        if found is not None:
+            norm = float(np.max(np.abs(layout.pull_back(self.z, found[1]) * self.scale), initial=0.0))
+        message = self.message or "maxiter reached"
+        return Optimum(params, -self.value, norm, message, len(self.path), self.evaluations, list(self.path))
+
+
+def maximise_preconditioned(problem: EstimationProblem, start: Array, maxiter: int) -> Optimum:
+    """Maximise the log-likelihood from start values, the whole way."""
+    search = PreconditionedSearch(problem, start)
+    search.run(maxiter)
+    return search.optimum()
 
 
 def second_derivatives(problem: EstimationProblem, z: Array, scale: Array) -> Array | None:

@@ -20,6 +20,7 @@ from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from ..params.layout import ParameterLayout, checked_values
 from ..params.parse import check_covariance
 from ..statespace.compat import require_exact_diffuse
+from ..statespace.diffuse_check import require_digits
 from ..statespace.smoother import Smoother
 from ..statespace.system import System, write
 from ..statespace.system_score import ALL, SystemScore, system_score
@@ -256,7 +257,9 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
         """Return results of a filter pass, unless statsmodels has it wrong."""
         start = self.ssm.initialization
         if start is self._written_start and start is not None and start.initialization_type == "diffuse":
-            require_exact_diffuse(self.endog, self.system(np.asarray(params, dtype=float)).obs_cov)
+            system = self.system(np.asarray(params, dtype=float))
+            require_exact_diffuse(self.endog, system.obs_cov)
+            require_digits(self.endog, system)
         return super()._wrap_results(params, result, *args, **kwargs)
 
     @property

@@ -154,7 +154,7 @@ class Reporting:
         if res.forecasts_error_cov is None or not len(complete):
             return ""
         cov = res.forecasts_error_cov[:, :, complete[-1]]
-        scale = np.sqrt(np.clip(np.diag(cov), np.finfo(float).tiny, None))
+        scale = np.sqrt(np.where(np.diag(cov) > 0, np.diag(cov), 1.0))
         values, vectors = np.linalg.eigh(cov / scale[:, None] / scale)
         names = np.atleast_1d(self.model.endog_names)[np.abs(vectors[:, 0]) > 1e-3]
         if len(values) == 1 or values[0] > _DEPENDENT:

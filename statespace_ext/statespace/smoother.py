@@ -17,6 +17,7 @@ from ..em.regression import Regression
 from ..exceptions import UnsupportedError
 from ..numerics.linear_algebra import Array, symmetrize
 from .compat import require_exact_diffuse
+from .diffuse_check import require_digits
 from .system import System, write
 
 _WITHOUT_LAG = SMOOTHER_STATE | SMOOTHER_STATE_COV
@@ -113,13 +114,14 @@ class Smoother:
         return self._ssm[key]
 
     def _check_diffuse(self, system: System) -> None:
-        """Refuse an exact-diffuse start that statsmodels gets wrong, once for each kind of obs_cov."""
+        """Refuse an exact-diffuse start that statsmodels gets wrong; what costs time once by kind."""
         if not system.diffuse:
             return
         H = system.obs_cov
         kind = H.ndim == 3 or bool(np.any(H[~np.eye(len(H), dtype=bool)]))
         if kind not in self._diffuse_checked:
             require_exact_diffuse(self.endog, H)
+            require_digits(self.endog, system)
             self._diffuse_checked.add(kind)
 
     def loglike(self, system: System) -> float:

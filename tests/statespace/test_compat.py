@@ -40,6 +40,7 @@ def test_regressors_are_refused_where_the_log_likelihood_is_wrong() -> None:
         y = draw(rng, x)
         model = sse.DynamicRegression(y, x)
         model._regressors_checked = True
+        model.private_smoother._diffuse_checked.update({True, False})  # what is refused is looked at here
         error = abs(model.loglike(model.params_from_matrices({"obs_cov": V})) - static_llf(y, x, V))
         if refused(y, x):
             wrong += error > 1e-4

@@ -33,7 +33,7 @@ from .dynamics import (
 )
 from .estimation import estimate_term_structure
 from .identification import Normalisation, Values
-from .panel import Panel, parse_panel
+from .panel import Panel, first_portfolios, parse_panel
 from .starts import candidates
 
 
@@ -89,6 +89,7 @@ class ATSM(StateSpaceModel):
         Observed factors, instead of latent ones; "jsz" then leaves all Q-parameters free.
     initialization : {"stationary", "diffuse", "estimated"}
         Of the first factors: their stationary P-distribution; exact diffuse (unit roots); unknown constants.
+        Of portfolios that are priced without error, "diffuse" is: the likelihood is conditional on the first.
     portfolio_weights : array_like, (k, p), optional
         W of "jsz" and of "exact-portfolios"; principal components of the yields by default.
     dates, freq : optional
@@ -158,6 +159,7 @@ class ATSM(StateSpaceModel):
             warnings.filterwarnings("ignore", "No frequency information was provided")
             super().__init__(panel.endog, k, k, given, dates=dates, freq=freq)
         self.k_factors, self.start_kind = k, initialization
+        self.first_portfolios = first_portfolios(self.endog, panel.weights, given)
         self.ssm["selection"] = np.eye(k)
 
     @property
@@ -235,6 +237,8 @@ class ATSM(StateSpaceModel):
         mean, cov = at["initial_state"][:, 0], np.zeros((k, k))
         if self.start_kind == "stationary":
             mean, cov = stationary_moments(both.K_P, both.kappa_P, both.cov)
+        elif self.first_portfolios is not None:
+            mean, cov = self.first_portfolios, np.eye(k)
         return System(
             design=np.concatenate([np.eye(k)[:m], B]),
             obs_intercept=np.concatenate([np.zeros(m), A]),
@@ -243,7 +247,7 @@ class ATSM(StateSpaceModel):
             state_intercept=time_last(step.intercept, 1),
             selection=np.eye(k),
             state_cov=time_last(step.cov, 2),
-            start="diffuse" if self.start_kind == "diffuse" else "known",
+            start="diffuse" if self.start_kind == "diffuse" and self.first_portfolios is None else "known",
             initial_state=mean,
             initial_state_cov=cov,
         )
@@ -320,7 +324,7 @@ class ATSM(StateSpaceModel):
             - "two-step": least squares, Q from the cross-section and then P from a regression of the factors
               that it implies. A start, a quick answer: not the maximum of the likelihood.
             - "jsz": the likelihood concentrated as by Joslin, Singleton & Zhu, for
-              ``obs_cov="exact-portfolios"``; the maximum with ``initialization="diffuse"``, else its start.
+              ``obs_cov="exact-portfolios"``, and steps on the Kalman likelihood from its maximum.
 
         Returns
         -------

@@ -2,13 +2,14 @@
 The likelihood of Joslin, Singleton & Zhu (2011) with portfolios priced without error, concentrated.
 
 Given the Q-roots and the covariance of the portfolios, everything else has a closed form: the P-dynamics are
-the regression of P_{t+1} on P_t, whatever the covariance; k_inf is a least-squares coefficient of the mean
-yields; the variance of the errors is the mean square of what is left. What is concentrated out of
+the regression of P_{t+1} on P_t; k_inf is a least-squares coefficient of the mean yields; the variance of the
+errors is the mean square of what is left. What is concentrated out of
 
     -(n - 1)/2 [log|Omega| + tr(Omega^{-1} Omega_hat)] - n (p - k)/2 log(sum of squared errors)
 
-leaves k + k (k + 1)/2 parameters. P_1 is conditioned on: with ``initialization="diffuse"``
-it is the likelihood.
+leaves k + k (k + 1)/2 parameters. P_1 is conditioned on, as with ``initialization="diffuse"``. In discrete
+time that is the maximum. Here the covariance a year, which prices convexity, and that of a step, which the
+regression has, differ by K_P, so that the maximum is a little beside it: steps on the likelihood find it.
 """
 
 from __future__ import annotations

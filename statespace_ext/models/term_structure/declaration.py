@@ -151,15 +151,19 @@ def check_contradictions(given: Mapping[str, Any], norm: Normalisation) -> None:
     if isinstance(given["state_cov"], str):
         check_choice(given["state_cov"], "state_cov", STATE_COVS)
     unrestricted = isinstance(given["p_dynamics"], str) and given["p_dynamics"] == "unrestricted"
+    exact = given["obs_cov"] == "exact-portfolios"
     faults = [
         (identification == "dai-singleton" and not plain, "sets state_cov itself (Sigma = I)", "state_cov"),
         (identification == "dai-singleton" and start == "diffuse", "scales the factors by delta_1, so that "
          "a diffuse likelihood has no maximum", "initialization"),
         (prices is not None and not norm.arbitrage_free, "has no prices of risk", "risk_prices"),
         (given["portfolio_weights"] is not None and not isinstance(norm, Portfolios)
-         and given["obs_cov"] != "exact-portfolios", "has no portfolios", "portfolio_weights"),
-        (given["factors"] is not None and given["obs_cov"] == "exact-portfolios",
-         "has observed factors, not portfolios", "obs_cov"),
+         and not exact, "has no portfolios", "portfolio_weights"),
+        (given["factors"] is not None and exact, "has observed factors, not portfolios", "obs_cov"),
+        (exact and start == "diffuse" and not isinstance(norm, Portfolios), "and portfolios without error "
+         "leave nothing diffuse: the first factors are known given the parameters", "initialization"),
+        (exact and start == "estimated", "and portfolios without error leave nothing to estimate: the first "
+         "factors are known given the parameters", "initialization"),
     ]  # fmt: skip
     for wrong, why, key in faults:
         if wrong:

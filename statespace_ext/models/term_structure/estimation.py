@@ -9,12 +9,12 @@ import numpy as np
 
 from ...estimation.fit import FitRequest, FitResult, check_request, estimate, score_norm
 from ...estimation.multi_start import multi_start
-from ...estimation.optimize import SCORE_TOLERANCE
 from ...estimation.random_starts import random_start
 from ...exceptions import SpecificationError
 from ...numerics.linear_algebra import Array
 from ...statespace.validation import random_generator
 from .concentrated import concentrated_start
+from .identification import DaiSingleton, dai_singleton_form
 from .starts import candidates, variants
 
 METHODS = ("auto", "mle", "em", "two-step", "jsz", "lbfgs", "bfgs", "newton", "cg", "nm", "powell")
@@ -39,11 +39,9 @@ def estimate_term_structure(model: Any, request: FitRequest) -> FitResult:
         out = estimate(problem, request)
     elif request.method == "two-step":
         params = request.start if request.start is not None else candidates(model)[0]
-        return _as_found(
-            model, problem, params, request, "least squares in two steps, not maximum likelihood"
-        )
-    elif request.method == "jsz" and model.start_kind == "diffuse" and request.start is None:
-        out = _as_found(model, problem, concentrated_start(model), request, "")
+        return _two_step(problem, params, request)
+    elif request.method == "auto" and request.start is None and _has_twin(model):
+        out = _by_portfolios(model, problem, request)
     else:
         starts, keep = _starts(model, problem, request)
         out = multi_start(problem, starts, request, keep)
@@ -68,12 +66,46 @@ def _starts(model: Any, problem: Any, request: FitRequest) -> tuple[list[Array],
     return starts, keep + more
 
 
-def _as_found(model: Any, problem: Any, params: Array, request: FitRequest, status: str) -> FitResult:
-    """Return estimates that have been found without steps on the Kalman likelihood."""
+def _has_twin(model: Any) -> bool:
+    """Tell whether a model of Dai & Singleton is, but for a rotation, one of Joslin, Singleton & Zhu."""
+    given, rotates = model._given, isinstance(model.norm, DaiSingleton)
+    free = isinstance(given["p_dynamics"], str) and given["p_dynamics"] == "unrestricted"
+    return rotates and free and given["risk_prices"] is None and not model._has_fixed_params
+
+
+def _by_portfolios(model: Any, problem: Any, request: FitRequest) -> FitResult:
+    """
+    Return a fit of the normalisation of Dai & Singleton by way of the model for portfolios, rotated.
+
+    In latent factors the likelihood has long curved ridges; in portfolios it has not.
+    """
+    twin = model.clone(model.panel.endog, identification="jsz", portfolio_weights=None)
+    found = estimate_term_structure(twin, request)
+    at = twin.layout.matrices(found.params)
+    both = twin.dynamics_at(at)
+    values, turn, centre = dai_singleton_form(both.pricing, both.cov)
+    values["K_P"] = turn @ both.K_P @ np.linalg.inv(turn)
+    values["kappa_P"] = (turn @ (both.kappa_P - both.K_P @ centre))[:, None]
+    values["obs_cov"] = at["obs_cov"]
+    values["initial_state"] = (turn @ (at["initial_state"][:, 0] - centre))[:, None]
+    start = problem.reduced(model.layout.project(values, np.zeros(len(model.layout))))
+    out = multi_start(problem, [start], request, 1)
+    reached = [out.llf if llf == max(found.starts) else llf for llf in found.starts]
+    return replace(
+        out,
+        iterations=found.iterations + out.iterations,
+        evaluations=found.evaluations + out.evaluations,
+        starts=reached,
+        seconds=found.seconds + out.seconds,
+    )
+
+
+def _two_step(problem: Any, params: Array, request: FitRequest) -> FitResult:
+    """Return estimates by least squares, with the likelihood that they have."""
     free = problem.reduced(params)
     llf, norm = problem.value(free), score_norm(problem, free)
-    converged = bool(np.isfinite(llf)) and (bool(status) or norm < SCORE_TOLERANCE)
+    status = "least squares in two steps, not maximum likelihood"
     return FitResult(
-        problem.full(free), llf, request.method, converged, status or f"the scaled score is {norm:.2g}",
+        problem.full(free), llf, request.method, bool(np.isfinite(llf)), status,
         {"iteration": [], "llf": [], "change": [], "params_change": []}, [], norm, 0, 1, [llf], 0.0, [],
     )  # fmt: skip

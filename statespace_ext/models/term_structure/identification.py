@@ -213,6 +213,44 @@ class DaiSingleton:
         return out
 
 
+def dai_singleton_form(pricing: Pricing, cov: Array) -> tuple[Values, Array, Array]:
+    """
+    Return the Q-parameters of the same model in the normalisation of Dai & Singleton.
+
+    The factors are Z = O Sigma^{-1} (X - c), with c the long-run mean of X under Q and O the rotation after
+    which K_Q is lower triangular, its diagonal increasing. Real Q-roots, and no unit root, are supposed.
+
+    Parameters
+    ----------
+    pricing : Pricing
+        Q-dynamics and short rate of X.
+    cov : ndarray, (k, k)
+        Sigma Sigma', positive definite.
+
+    Returns
+    -------
+    values : dict
+        "K_Q", "delta_0" and "delta_1".
+    turn : ndarray, (k, k)
+        O Sigma^{-1}.
+    centre : ndarray, (k,)
+        c.
+    """
+    root = np.linalg.cholesky(cov)
+    inner = np.linalg.solve(root, pricing.K @ root)
+    roots, vectors = np.linalg.eig(inner.T)  # its Schur form, in the order of the roots
+    rotation = np.linalg.qr(np.real(vectors[:, np.argsort(roots.real)]))[0].T
+    delta_1 = rotation @ root.T @ pricing.delta_1
+    rotation = rotation * np.where(delta_1 < 0, -1.0, 1.0)[:, None]
+    centre = np.linalg.lstsq(pricing.K, pricing.kappa, rcond=None)[0]
+    values = {
+        "K_Q": np.tril(rotation @ inner @ rotation.T),
+        "delta_0": np.array([[pricing.delta_0 + pricing.delta_1 @ centre]]),
+        "delta_1": np.abs(delta_1)[:, None],
+    }
+    return values, np.linalg.solve(root.T, rotation.T).T, centre
+
+
 class Observed:
     """Factors that are observed: nothing can be rotated, so K_Q, kappa_Q, delta_0 and delta_1 are free."""
 

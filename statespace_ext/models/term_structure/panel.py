@@ -137,3 +137,27 @@ def _weights(given: Any, values: Array, k: int, labels: list[str], uses: bool) -
     if np.linalg.matrix_rank(weights) < k:
         raise SpecificationError("portfolio_weights are linearly dependent", expected=f"rank {k}")
     return weights
+
+
+def first_portfolios(endog: Array, weights: Array, given: Mapping[str, Any]) -> Array | None:
+    """
+    Return the mean of a proper start that stands for a diffuse one, None where neither is needed.
+
+    Portfolios P = W y that are priced without error are known from the first yields on. With
+    P_1 ~ N(W y_1, I) their density there is a constant, that of statsmodels' exact-diffuse start for
+    orthonormal weights. Its exact-diffuse filter itself can lose all digits with this singular H.
+
+    Raises
+    ------
+    DataError
+        If a yield of the first date is missing.
+    """
+    if given["initialization"] != "diffuse" or given["obs_cov"] != "exact-portfolios":
+        return None
+    if np.isnan(endog[0]).any():
+        raise DataError(
+            "Portfolios without error need all yields of the first date for a diffuse start",
+            got=f"column {int(np.argmax(np.isnan(endog[0])))} missing",
+            remedy='Leave out the first dates, or use initialization="stationary".',
+        )
+    return np.asarray(weights @ endog[0])

@@ -15,7 +15,7 @@ from ...numerics.linear_algebra import NOT_HERE, Array, symmetrize
 from ...numerics.ornstein_uhlenbeck import continuous
 from ...params.covariance import structure_of
 from .dynamics import Pricing, prices_of_risk
-from .identification import DaiSingleton, NelsonSiegel, Portfolios, Values
+from .identification import DaiSingleton, NelsonSiegel, Portfolios, Values, dai_singleton_form
 
 _LEAST_ROOT, _LARGEST_ROOT = 0.02, 20.0
 """P-roots a year that start values keep to."""
@@ -174,25 +174,8 @@ def mean_fit(norm: Portfolios, at: Values, y: Array, P: Array) -> Array:
 def rotated(norm: Portfolios, start: Candidate, y: Array, dt: float) -> Candidate:
     """Return a candidate for portfolios as one of the normalisation of Dai & Singleton."""
     cov = autoregression(start.factors, dt)[2]
-    q = norm.pricing({**start.values, "state_cov": cov})
-    root = np.linalg.cholesky(cov)
-    inner = np.linalg.solve(root, q.K @ root)
-    # K = O inner O' lower triangular: Schur of the transpose, its diagonal increasing
-    vectors = np.linalg.eig(inner.T)
-    order = np.argsort(vectors[0].real)
-    rotation = np.linalg.qr(np.real(vectors[1][:, order]))[0].T
-    delta_1 = rotation @ root.T @ q.delta_1
-    rotation = rotation * np.where(delta_1 < 0, -1.0, 1.0)[:, None]
-    centre = np.linalg.lstsq(q.K, q.kappa, rcond=None)[0]
-    map_ = np.linalg.solve(root.T, rotation.T).T  # Z = O Sigma^{-1} (P - centre)
-    return Candidate(
-        {
-            "K_Q": np.tril(rotation @ inner @ rotation.T),
-            "delta_0": np.array([[q.delta_0 + q.delta_1 @ centre]]),
-            "delta_1": np.abs(delta_1)[:, None],
-        },
-        (start.factors - centre) @ map_.T,
-    )
+    values, turn, centre = dai_singleton_form(norm.pricing({**start.values, "state_cov": cov}), cov)
+    return Candidate(values, (start.factors - centre) @ turn.T)
 
 
 def observed(norm: Any, X: Array, y: Array, tau: Array, dt: float) -> Values:

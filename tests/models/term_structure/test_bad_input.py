@@ -122,6 +122,11 @@ def test_missing_maturity() -> None:
             {"identification": "dai-singleton", "initialization": "diffuse"},
             "diffuse likelihood has no maximum",
         ),
+        (
+            {"identification": "afns", "obs_cov": "exact-portfolios", "initialization": "diffuse"},
+            "leave nothing diffuse",
+        ),
+        ({"obs_cov": "exact-portfolios", "initialization": "estimated"}, "leave nothing to estimate"),
         ({"identification": "afns", "portfolio_weights": np.eye(5)[:3]}, "has no portfolios"),
         ({"p_dynamics": "diagonal", "risk_prices": {"lambda_1": "diagonal"}}, "both restrict the P-dynamics"),
         ({"p_dynamics": "full"}, "p_dynamics is unknown"),

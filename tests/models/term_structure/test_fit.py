@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.linalg
 from numpy.testing import assert_allclose
+from scipy.stats import multivariate_normal, norm
 from yields import panel, random_panel
 
 import statespace_ext as sse
+from statespace_ext.models.term_structure.concentrated import concentrated_start
 
 TAU = np.array([0.25, 1.0, 3.0, 7.0, 10.0])
 INDEPENDENT = {"identification": "afns", "p_dynamics": "diagonal", "state_cov": "diagonal"}
@@ -102,24 +105,57 @@ def test_em_with_observed_factors() -> None:
 
 @pytest.mark.parametrize("initialization", ["diffuse", "stationary"])
 def test_concentrated_likelihood(shared_data: Path, initialization: str) -> None:
-    """With exact portfolios: the P-dynamics are OLS under a diffuse start; nothing near it is higher."""
+    """Its P-dynamics are OLS; the maximum of the likelihood is near with a diffuse start, and higher."""
     yields, tau = panel(shared_data, "jsz")
     model = sse.ATSM(yields, tau, obs_cov="exact-portfolios", initialization=initialization)
-    res = model.fit(method="jsz")
     portfolios = yields.to_numpy() @ model.panel.weights.T
     design = np.column_stack([portfolios[:-1], np.ones(len(portfolios) - 1)])
     ols = np.linalg.lstsq(design, portfolios[1:], rcond=None)[0][:-1].T
-    transition = model.system(np.asarray(res.params)).transition
+    start = concentrated_start(model)
+    assert_allclose(model.system(start).transition, ols, atol=1e-8)
+    res = model.fit(method="jsz")
+    assert res.converged and np.max(np.abs(model.system(np.asarray(res.params)).transition - ols)) > 1e-5
+    gain = res.llf - model.loglike(start)
+    assert 0 < gain < (0.01 if initialization == "diffuse" else 10.0)
+    rng, best = np.random.default_rng(0), np.asarray(res.params)
+    for _ in range(20):
+        assert model.loglike(best * (1.0 + 1e-3 * rng.standard_normal(len(best)))) < res.llf
     if initialization == "diffuse":
-        assert_allclose(transition, ols, atol=1e-8)
-        rng, best = np.random.default_rng(0), np.asarray(res.params)
-        for _ in range(20):
-            near = best * (1.0 + 1e-3 * rng.standard_normal(len(best)))
-            assert model.loglike(near) < res.llf
-    else:
-        assert res.converged
-        assert np.max(np.abs(transition - ols)) > 1e-4
+        assert_allclose(res.llf, _conditional_llf(model, res.params), rtol=1e-10)
     assert_allclose(model.panel.weights @ res.model.loadings(res.params, tau)[1], np.eye(3), atol=1e-9)
+
+
+def _conditional_llf(model: sse.ATSM, params: Any) -> float:
+    """Portfolios given the first, errors, and of the first the constant of a diffuse start."""
+    system, y = model.system(np.asarray(params)), model.endog
+    W = model.panel.weights
+    N = scipy.linalg.null_space(W).T
+    P = y @ W.T
+    errors = (y - system.obs_intercept[None, :].reshape(1, -1) - P @ system.design.T) @ N.T
+    moves = P[1:] - P[:-1] @ system.transition.T - system.state_intercept.reshape(1, -1)
+    out = multivariate_normal(np.zeros(len(W)), system.state_cov).logpdf(moves).sum()
+    sd = np.sqrt((N @ system.obs_cov @ N.T)[0, 0])
+    return float(out + norm.logpdf(errors, scale=sd).sum() - 0.5 * len(W) * np.log(2 * np.pi))
+
+
+@pytest.mark.parametrize("name", ["cdr", "dra"])
+def test_exact_portfolios_keep_their_digits_with_a_diffuse_start(shared_data: Path, name: str) -> None:
+    """Where statsmodels' own exact-diffuse filter returns anything between -1e18 and the maximum."""
+    yields, tau = panel(shared_data, name, "decimal")
+    model = sse.ATSM(yields, tau, obs_cov="exact-portfolios", initialization="diffuse")
+    params = np.asarray(model.start_params)
+    assert_allclose(model.loglike(params), _conditional_llf(model, params), rtol=1e-10)
+
+
+def test_dai_singleton_is_the_model_for_portfolios_rotated(shared_data: Path) -> None:
+    yields, tau = panel(shared_data, "jsz", "decimal")
+    portfolios, latent = (
+        sse.ATSM(yields, tau, identification=kind).fit() for kind in ("jsz", "dai-singleton")
+    )
+    assert latent.converged and abs(latent.llf - portfolios.llf) < 1e-6
+    assert_allclose(latent.mean_reversion["real"], portfolios.mean_reversion["real"], rtol=1e-3)
+    K_Q = latent.matrices["K_Q"].to_numpy()
+    assert np.all(np.triu(K_Q, 1) == 0) and np.all(np.diff(np.diag(K_Q)) > 0)
 
 
 @pytest.mark.parametrize(
