@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from ..estimation.fit import FitRequest, FitResult, check_request, estimate
+from ..estimation.interrupt import or_best_so_far
 from ..estimation.problem import EstimationProblem
 from ..exceptions import IdentificationWarning, ParameterError, SpecificationError
 from ..numerics.linear_algebra import Array, quiet
@@ -42,7 +43,8 @@ class Fitting:
         check_request(request)
         self.check_sample()
         with self.preserved(), quiet():
-            return estimate(self.problem(), request)
+            problem = self.problem()
+            return or_best_so_far(problem, request, lambda: estimate(problem, request))
 
     @contextmanager
     def preserved(self) -> Iterator[None]:
@@ -154,13 +156,18 @@ class Fitting:
         rng : numpy.random.Generator or int, optional
             Source of the random starts.
         progress : bool
-            Whether to show a progress bar (needs tqdm).
+            Whether to show a progress bar with the log-likelihood (needs tqdm).
         **kwargs
             Options of the optimiser (`scipy.optimize.minimize`).
 
         Returns
         -------
         LGSSMResults
+
+        Notes
+        -----
+        Ctrl-C ends a fit at the best parameters so far: ``converged`` is False, and a warning and the summary
+        say why.
 
         Raises
         ------
