@@ -23,6 +23,7 @@ PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NOTEBOOKS = sorted(ROOT.glob("examples/*.ipynb"))
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+TEST = re.compile(r"\[`(test_\w+)`\]\(([^)]+)\)")
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -51,8 +52,8 @@ def modules() -> list[str]:
 
 
 def test_pages_exist() -> None:
-    names = {"README.md", "docs/architecture.md", "docs/lgssm.md", "docs/dynamic_regression.md"}
-    assert names <= {relative(page) for page in PAGES}
+    named = ("architecture", "lgssm", "dynamic_regression", "atsm", "published_faults")
+    assert {"README.md", *(f"docs/{name}.md" for name in named)} <= {relative(page) for page in PAGES}
 
 
 @pytest.mark.parametrize(
@@ -84,6 +85,13 @@ def test_examples_in_docstrings(name: str) -> None:
 def test_relative_links_lead_somewhere(page: Path) -> None:
     links = [link for link in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in link]
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_tests_that_a_page_names_exist(page: Path) -> None:
+    named = TEST.findall(page.read_text(encoding="utf-8"))
+    sources = {path: (page.parent / path).read_text(encoding="utf-8") for _, path in named}
+    assert [name for name, path in named if f"def {name}(" not in sources[path]] == []
 
 
 def test_quickstart(

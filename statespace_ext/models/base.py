@@ -19,7 +19,7 @@ from ..numerics.differences import central_differences, step_sizes
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from ..params.layout import ParameterLayout, checked_values
 from ..params.parse import check_covariance
-from ..statespace.compat import require_exact_diffuse
+from ..statespace.compat import require_exact_diffuse, require_factorable
 from ..statespace.diffuse_check import require_digits
 from ..statespace.smoother import Smoother
 from ..statespace.system import System, write
@@ -241,7 +241,10 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
             )
         vector = self.handle_params(params, transformed, includes_fixed)
         own = self.ssm.initialization is self._written_start
-        write(self.ssm, self.system(vector), start=own)
+        system = self.system(vector)
+        if system.diffuse:
+            require_factorable(system.obs_cov)
+        write(self.ssm, system, start=own)
         if own:
             self._written_start = self.ssm.initialization
         return vector

@@ -11,7 +11,7 @@ import pandas as pd
 from ..exceptions import shown
 from ..params.layout import ParameterLayout
 from ..results.summary import describe_sample
-from ..statespace.validation import check_keywords
+from ..statespace.keywords import check_keywords
 
 
 class Described:

@@ -26,6 +26,7 @@ from ..statespace.system import System
 from ..statespace.system_score import SystemScore
 from ..statespace.validation import (
     check_regressors,
+    check_residuals,
     check_series,
     endog_frame,
     regressor_array,
@@ -361,6 +362,7 @@ class DynamicRegression(StateSpaceModel):
                 expected="at least as many periods less regressors as series",
                 remedy='Use obs_cov="diagonal" or fewer series.',
             )
+        check_residuals(self.endog, self.exog, c.endog, joint=free_cov == c.p * (c.p + 1) // 2)
         if self.start_kind == "diffuse":
             self._require_diffuse_regressors()
 

@@ -14,7 +14,7 @@ from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
 from ..params.affine import AffineMatrix, IntArray, affine_matrix
 from ..params.layout import ParameterLayout
-from ..params.parse import parse_covariance, parse_matrix
+from ..params.parse import COVARIANCE_KEYWORDS, parse_covariance, parse_matrix, unknown_keyword
 from .declaration import covariance_namer
 
 DYNAMICS = ("static", "random_walk", "ar1")
@@ -156,6 +156,8 @@ def regression_layout(
     """
     p, k, q = coefficients.p, coefficients.k_states, len(coefficients.noise_rows)
     structures = _by_regressor(state_cov, coefficients)
+    _check_keywords("obs_cov", [obs_cov])
+    _check_keywords("state_cov", structures or [state_cov], "proportional", "joint")
     proportional = [
         i for i, value in enumerate(structures) if isinstance(value, str) and value == "proportional"
     ]
@@ -189,6 +191,14 @@ def regression_layout(
     return ParameterLayout(blocks, COVARIANCES, bounded), proportional
 
 
+def _check_keywords(where: str, values: list[object], *more: str) -> None:
+    """Refuse a string that is no keyword, where a 1 x 1 matrix would take it for the name of a parameter."""
+    known = (*COVARIANCE_KEYWORDS, "factor:r", *more)
+    for value in values:
+        if isinstance(value, str) and value not in (*known, "free") and not value.startswith("factor:"):
+            raise unknown_keyword(where, value, known)
+
+
 def factor_rank(value: object, p: int, where: str) -> int:
     """
     Return r of "factor:r", zero for another specification.
@@ -205,7 +215,7 @@ def factor_rank(value: object, p: int, where: str) -> int:
         raise SpecificationError(
             f"{where} has an impossible number of factors",
             got=repr(value),
-            expected=f"factor:1 to factor:{p - 1}",
+            expected=f"factor:1 to factor:{p - 1}" if p > 1 else "two series or more",
         )
     return int(text)
 

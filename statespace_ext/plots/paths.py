@@ -11,13 +11,15 @@ LINE, BAND, CONSTANT, ZERO = "#0072B2", "#56B4E9", "#D55E00", "0.6"
 """Colours that readers who confuse red and green can tell apart."""
 
 
-def draw_path(axis: Any, mean: pd.Series, se: pd.Series, alpha: float, label: str) -> str:
+def draw_path(
+    axis: Any, mean: pd.Series, se: pd.Series, alpha: float, label: str, band: str = "given the parameters"
+) -> str:
     """Draw means with a pointwise band of coverage 1 - alpha; return the label of the time axis."""
     places, time = _time_axis(mean.index)
     centre, half = mean.to_numpy(), norm.ppf(1.0 - alpha / 2.0) * se.to_numpy()
     axis.fill_between(
         places, centre - half, centre + half, color=BAND, alpha=0.4, linewidth=0,
-        label=f"{100 * (1 - alpha):g} % band, given the parameters",
+        label=f"{100 * (1 - alpha):g} % band, {band}",
     )  # fmt: skip
     axis.plot(places, centre, color=LINE, linewidth=1.4, label=label)
     axis.margins(x=0.01)

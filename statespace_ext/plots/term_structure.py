@@ -113,6 +113,7 @@ def plot_term_premium(
     premium: pd.Series,
     se: pd.Series,
     words: tuple[str, str, str],
+    band: str,
     *,
     alpha: float = 0.05,
     fig: Any = None,
@@ -127,6 +128,8 @@ def plot_term_premium(
         The yield, what it would be without the premium, the premium and its standard deviation.
     words : (str, str, str)
         Labels of yield, expected part and premium.
+    band : str
+        What the band is given, or what it has in it.
     alpha : float
         One minus the coverage of the band.
     fig, figsize : optional
@@ -138,7 +141,7 @@ def plot_term_premium(
     """
     fig = _figure(fig, figsize or (8.0, 5.6))
     upper, lower = fig.subplots(2, 1, sharex=True)
-    time = draw_path(lower, premium, se, alpha, words[2])
+    time = draw_path(lower, premium, se, alpha, words[2], band)
     places = lower.lines[0].get_xdata(orig=True)
     upper.plot(places, yields.to_numpy(), color=LINE, linewidth=1.4, label=words[0])
     upper.plot(

@@ -19,9 +19,9 @@ from ..inference.information import ParamsCov, numerical_information, observed_i
 from ..inference.reduced_rank import reduced_rank_cov
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from ..statespace.compat import simulation_seed
+from ..statespace.keywords import check_keywords
 from ..statespace.system import MATRICES
 from ..statespace.validation import (
-    check_keywords,
     check_same_columns,
     endog_frame,
     positive_integer,

@@ -9,7 +9,7 @@ import numpy as np
 import statsmodels
 from statsmodels.tsa.statespace.kalman_filter import KalmanFilter
 
-from ..exceptions import UnsupportedError
+from ..exceptions import ParameterError, UnsupportedError
 from ..numerics.linear_algebra import Array
 
 VERSION = tuple(int(part) for part in statsmodels.__version__.split(".")[:2])
@@ -62,6 +62,35 @@ def require_exact_diffuse(endog: Array, obs_cov: Array) -> None:
             "statsmodels before 0.15.0 gives a wrong log-likelihood for an exact-diffuse start with a "
             "non-diagonal obs_cov and partly missing rows",
             got=f"statsmodels {statsmodels.__version__}, row {int(np.argmax(partly))} partly missing",
+            remedy='Install statsmodels>=0.15.0, or use initialization="approximate_diffuse".',
+        )
+
+
+def require_factorable(obs_cov: Array) -> None:
+    """
+    Refuse a singular H that is not diagonal with an exact-diffuse start, before statsmodels 0.15.0.
+
+    Its factorisation H = L D L' then divides by zero in compiled code, which can end the process.
+
+    Parameters
+    ----------
+    obs_cov : ndarray, (p, p) or (p, p, nobs)
+        H.
+
+    Raises
+    ------
+    ParameterError
+        If the installed statsmodels cannot factorise H.
+    """
+    if VERSION >= (0, 15) or not np.any(obs_cov[~np.eye(len(obs_cov), dtype=bool)]):
+        return
+    H = obs_cov if obs_cov.ndim == 2 else np.moveaxis(obs_cov, 2, 0)
+    values = np.linalg.eigvalsh(H)
+    if np.any(values[..., 0] <= _ROUNDING * np.abs(values[..., -1])):
+        raise ParameterError(
+            "statsmodels before 0.15.0 fails on an exact-diffuse start with a singular obs_cov that is not "
+            "diagonal",
+            got=f"statsmodels {statsmodels.__version__}",
             remedy='Install statsmodels>=0.15.0, or use initialization="approximate_diffuse".',
         )
 

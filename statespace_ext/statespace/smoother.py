@@ -16,7 +16,7 @@ from ..em.moments import Moments
 from ..em.regression import Regression
 from ..exceptions import UnsupportedError
 from ..numerics.linear_algebra import Array, symmetrize
-from .compat import require_exact_diffuse
+from .compat import require_exact_diffuse, require_factorable
 from .diffuse_check import require_digits
 from .system import System, write
 
@@ -119,6 +119,7 @@ class Smoother:
             return
         H = system.obs_cov
         kind = H.ndim == 3 or bool(np.any(H[~np.eye(len(H), dtype=bool)]))
+        require_factorable(H)
         if kind not in self._diffuse_checked:
             require_exact_diffuse(self.endog, H)
             require_digits(self.endog, system)

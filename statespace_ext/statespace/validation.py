@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..exceptions import DataError, SpecificationError, nearest, shown
+from ..exceptions import DataError, SpecificationError, shown
 from ..numerics.linear_algebra import Array
 
 _LARGEST, _SMALLEST = 1e75, 1e-75
@@ -262,6 +261,52 @@ def check_series(endog: Array, names: list[str], k_factors: int, enough: int) ->
         )
 
 
+def check_residuals(endog: Array, exog: Array, names: list[str], joint: bool) -> None:
+    """
+    Refuse series that regressors explain exactly, alone or (joint) in a combination: V is then singular.
+
+    Parameters
+    ----------
+    endog, exog : ndarray, (nobs, p) and (nobs, m)
+        Observations and regressors.
+    names : list of str
+        Names of the series.
+    joint : bool
+        Whether the covariance of the residuals is free.
+
+    Raises
+    ------
+    DataError
+        If the likelihood is unbounded for one of these reasons.
+    """
+    size = np.sqrt(np.nansum(endog**2, axis=0))
+    exact = [name for j, name in enumerate(names) if _is_explained(endog[:, j], exog, size[j])]
+    if exact:
+        raise DataError(f"The regressors explain {shown(exact)} exactly", remedy="Drop these series.")
+    complete = ~np.isnan(endog).any(axis=1)
+    if not joint or complete.sum() < len(names) + exog.shape[1]:
+        return
+    y = endog / size
+    direction = np.linalg.svd(_residual(y[complete], exog[complete]), full_matrices=False)[2][-1]
+    places = np.flatnonzero(np.abs(direction) > 1e-6)
+    if _is_explained(y[:, places] @ direction[places], exog, 1.0):
+        raise DataError(
+            f"Beside the regressors, {shown([names[j] for j in places])} are linearly dependent",
+            remedy='Drop one of them, or use obs_cov="diagonal".',
+        )
+
+
+def _residual(y: Array, x: Array) -> Array:
+    """Return the residuals of least squares."""
+    return np.asarray(y - x @ np.linalg.lstsq(x, y, rcond=None)[0])
+
+
+def _is_explained(y: Array, x: Array, size: float) -> bool:
+    """Tell whether regressors explain a series of some size to rounding, where it is observed."""
+    seen = ~np.isnan(y)
+    return bool(np.linalg.norm(_residual(y[seen], x[seen])) < _ROUNDING * size)
+
+
 def check_counts(endog: Array, names: list[str], coefficients: list[int], n_params: int) -> None:
     """
     Refuse more parameters than the sample has values, and series that their own coefficients fit exactly.
@@ -315,22 +360,6 @@ def check_regressors(exog: Array | None, name: str, with_constant: bool) -> None
             expected=f"rank {columns.shape[1]}",
             remedy="Drop a column, or fix the intercept at zero." if with_constant else "Drop a column.",
         )
-
-
-def check_keywords(function: str, given: Iterable[str], known: Iterable[str]) -> None:
-    """
-    Refuse keyword arguments that a function does not have, as Python does, with the nearest name.
-
-    Raises
-    ------
-    TypeError
-        If an argument is unknown.
-    """
-    known = list(known)
-    for name in given:
-        if name not in known:
-            remedy = nearest(name, known) or f"Known are {', '.join(known)}."
-            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}. {remedy}")
 
 
 def positive_integer(value: object, name: str) -> int:

@@ -510,6 +510,21 @@ BAD: dict[str, tuple[Callable[[pd.DataFrame, pd.DataFrame], Any], type[Exception
         DataError,
         "more assets than the sample supports",
     ),
+    "an asset twice": (
+        lambda y, x: sse.DynamicRegression(y.assign(again=3.0 * y["A1"]), x, dynamics=BETA_MOVES).fit(),
+        DataError,
+        "A1, again are linearly dependent",
+    ),
+    "a portfolio of the assets": (
+        lambda y, x: sse.DynamicRegression(y.assign(sum=y.sum(axis=1, skipna=False)), x).fit(),
+        DataError,
+        "linearly dependent",
+    ),
+    "an asset that is the market": (
+        lambda y, x: sse.DynamicRegression(y.assign(M=x["MKT"]), x, obs_cov="diagonal").fit(),
+        DataError,
+        "explain M exactly",
+    ),
     "too few periods": (
         lambda y, x: sse.DynamicRegression(y[13:16], x[13:16], dynamics=BETA_MOVES).fit(),
         DataError,
@@ -520,6 +535,37 @@ BAD: dict[str, tuple[Callable[[pd.DataFrame, pd.DataFrame], Any], type[Exception
     "dynamics unknown": (model(dynamics={"MKT": "ar2"}), SpecificationError, "ar2"),
     "obs_cov unknown": (model(obs_cov="full"), SpecificationError, "obs_cov"),
     "obs_cov proportional": (model(obs_cov="proportional"), SpecificationError, "obs_cov"),
+    "obs_cov misspelt": (model(obs_cov="factr:1"), SpecificationError, "obs_cov.*not a known.*factor:r"),
+    "obs_cov misspelt, one series": (
+        lambda y, x: sse.DynamicRegression(y["A1"], x, obs_cov="proportional"),
+        SpecificationError,
+        "obs_cov is not a known keyword",
+    ),
+    "state_cov misspelt": (
+        model(dynamics=BETA_MOVES, state_cov="diagonl"),
+        SpecificationError,
+        "state_cov.*not a known.*factor:r, proportional, joint",
+    ),
+    "state_cov misspelt, one series": (
+        lambda y, x: sse.DynamicRegression(y["A1"], x, dynamics=BETA_MOVES, state_cov="diagonl"),
+        SpecificationError,
+        "state_cov is not a known keyword",
+    ),
+    "state_cov misspelt, one series, by regressor": (
+        lambda y, x: sse.DynamicRegression(y["A1"], x, dynamics=BETA_MOVES, state_cov={"MKT": "diagonl"}),
+        SpecificationError,
+        "state_cov is not a known keyword",
+    ),
+    "state_cov misspelt, nothing moves": (
+        lambda y, x: sse.DynamicRegression(y["A1"], x, state_cov="diagonl"),
+        SpecificationError,
+        "state_cov is not a known keyword",
+    ),
+    "factors of one series": (
+        lambda y, x: sse.DynamicRegression(y["A1"], x, obs_cov="factor:1"),
+        SpecificationError,
+        "two series or more",
+    ),
     "obs_cov of wrong shape": (model(obs_cov=np.eye(2)), SpecificationError, "shape"),
     "obs_cov not symmetric": (model(obs_cov=np.eye(3) + np.eye(3, k=1)), SpecificationError, "symmetric"),
     "obs_cov indefinite": (

@@ -119,3 +119,13 @@ def test_smoothing_of_partly_missing_rows_is_refused_before_0_15() -> None:
         with pytest.raises(UnsupportedError, match="row 4 partly missing"):
             call(params)
     assert np.isfinite(sse.DynamicRegression(y, x, obs_cov="diagonal").smooth(np.ones(4)).llf)
+
+
+@pytest.mark.skipif(VERSION >= (0, 15), reason="statsmodels has an error of its own")
+def test_singular_obs_cov_does_not_end_the_process() -> None:
+    rng = np.random.default_rng(0)
+    x = np.column_stack([np.ones(50), rng.standard_normal(50)])
+    model = sse.DynamicRegression(rng.standard_normal((50, 3)), x)
+    for call in (model.loglike, model.smooth, model.filter, model.score):
+        with pytest.raises(sse.ParameterError, match="singular obs_cov that is not diagonal"):
+            call(np.ones(6))

@@ -357,6 +357,10 @@ class ATSM(StateSpaceModel):
         """Return the free parameters as they are."""
         return params
 
+    def variance_sizes(self, params: Array) -> dict[str, Array]:
+        """Return the size that each variance would have if it explained the data; factors have none."""
+        return {"obs_cov": super().variance_sizes(params)["obs_cov"][self.panel.n_observed :]}
+
     def check_sample(self) -> None:
         """Raise `DataError` where the sample cannot support the model."""
         check_series(self.endog, list(self.endog_names), self.k_factors, enough=self.k_factors + 2)

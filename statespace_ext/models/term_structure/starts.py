@@ -13,9 +13,10 @@ from ...estimation.start_values import fill_missing
 from ...numerics.bond_pricing import loadings
 from ...numerics.linear_algebra import NOT_HERE, Array, symmetrize
 from ...numerics.ornstein_uhlenbeck import continuous
-from ...params.covariance import structure_of
+from ...params.covariance import semidefinite_cholesky, structure_of
 from .dynamics import Pricing, prices_of_risk
 from .identification import DaiSingleton, NelsonSiegel, Portfolios, Values, dai_singleton_form
+from .stable_prices import stable_prices
 
 _LEAST_ROOT, _LARGEST_ROOT = 0.02, 20.0
 """P-roots a year that start values keep to."""
@@ -59,11 +60,11 @@ def variants(model: Any, base: list[Array]) -> list[Array]:
     Return starts that lead to other maxima: the candidates, and each with one factor that reverts fast.
 
     Likelihoods of term structure models have several maxima: a factor may follow the persistent moves of the
-    curve, or its short-lived ones.
+    curve, or its short-lived ones. The first factor, the level, does not.
     """
     out = list(base)
     for params in base[:2]:
-        out += [fast for j in range(model.k_factors) for fast in _fast(model, params, j)]
+        out += [fast for j in range(1, model.k_factors) for fast in _fast(model, params, j)]
     return out
 
 
@@ -71,16 +72,16 @@ def _fast(model: Any, params: Array, j: int) -> list[Array]:
     """Return parameters with a P-root of factor j that reverts within a month or two, its variance kept."""
     layout = model.layout
     at = layout.matrices(params)
-    if "K_P" not in at:
-        return []
-    K, cov = np.array(at["K_P"]), np.array(at["state_cov"])
-    mean = np.linalg.solve(K, at["kappa_P"])
+    both = model.dynamics_at(at)
+    K, cov = np.array(both.K_P), np.array(both.cov)
+    mean = np.linalg.lstsq(K, both.kappa_P, rcond=None)[0]
     root = _FAST_ROOT / np.sqrt(max(K[j, j], 1e-3) / _FAST_ROOT + 1.0)
     if not layout.blocks["state_cov"].is_fixed:
         cov[j] *= np.sqrt(root / max(K[j, j], 1e-3))
         cov[:, j] *= np.sqrt(root / max(K[j, j], 1e-3))
     K[j, j] = root
-    at = {**at, "K_P": K, "kappa_P": K @ mean, "state_cov": cov}
+    at = {**at, "state_cov": cov}
+    at.update(_physical(model, K, mean, cov, model.norm.pricing(at)))
     return [layout.project(at, params)]
 
 
@@ -250,7 +251,7 @@ def assembled(model: Any, start: Candidate, y: Array, dt: float) -> Array:
     else:
         cov = layout.blocks["state_cov"].fixed
     pricing = model.norm.pricing({**values, "state_cov": cov})
-    values.update(_physical(model, K, X, cov, pricing))
+    values.update(_physical(model, K, X.mean(axis=0), cov, pricing))
     B = loadings(pricing.K, pricing.kappa, cov * model.convexity, pricing.delta_0, pricing.delta_1,
                  model.panel.maturities)  # fmt: skip
     errors = y - B[0] - X @ B[1].T
@@ -273,9 +274,9 @@ def _in_structure(block: Any, target: Array) -> Array:
     return np.asarray(block.values(places))
 
 
-def _physical(model: Any, K: Array, X: Array, cov: Array, pricing: Pricing) -> Values:
+def _physical(model: Any, K: Array, mean: Array, cov: Array, pricing: Pricing) -> Values:
     """Return the P-blocks, with the restrictions of the layout."""
-    blocks, mean = model.layout.blocks, X.mean(axis=0)
+    blocks = model.layout.blocks
     if "K_P" in blocks:
         block = blocks["K_P"]
         free = np.zeros(block.shape, bool)
@@ -284,5 +285,6 @@ def _physical(model: Any, K: Array, X: Array, cov: Array, pricing: Pricing) -> V
         if np.min(np.linalg.eigvals(K).real) < _LEAST_ROOT:
             K = np.where(free, np.diag(np.maximum(np.diag(K), 2.0 * _LEAST_ROOT)), block.fixed)
         return {"K_P": K, "kappa_P": (K @ mean)[:, None]}
-    lambda_0, lambda_1 = prices_of_risk(pricing, cov, K, K @ mean)
-    return {"lambda_0": lambda_0[:, None], "lambda_1": lambda_1}
+    lambda_1 = stable_prices(blocks["lambda_1"], pricing, cov, K, _LEAST_ROOT)
+    K = pricing.K - semidefinite_cholesky(cov) @ lambda_1
+    return {"lambda_0": prices_of_risk(pricing, cov, K, K @ mean)[0][:, None], "lambda_1": lambda_1}

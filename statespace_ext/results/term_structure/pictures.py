@@ -43,19 +43,21 @@ class Pictures:
         maturity: float = 10.0,
         definition: str = "expected",
         *,
+        param_uncertainty: bool = False,
         alpha: float = 0.05,
         fig: Any = None,
         figsize: Size | None = None,
     ) -> Any:
         """Plot the yield of a maturity, its part without the premium, and the premium; as `term_premium`."""
         (tau,), neutral = years(maturity, "maturity"), check_definition(definition)
-        premium = self._own.term_premium(tau, definition)
+        premium = self._own.term_premium(tau, definition, param_uncertainty=param_uncertainty)
         own = self._own.yield_curve(tau).estimate.iloc[:, 0]
         rest = "risk-neutral yield" if neutral else f"short rate expected over {tau:g} years"
         words = (f"yield of {tau:g} years", rest, "term premium")
+        band = "uncertainty of the parameters included" if param_uncertainty else "given the parameters"
         path = premium.estimate.iloc[:, 0]
         return plots.plot_term_premium(
-            own, own - path, path, premium.se.iloc[:, 0], words, alpha=alpha, fig=fig, figsize=figsize
+            own, own - path, path, premium.se.iloc[:, 0], words, band, alpha=alpha, fig=fig, figsize=figsize
         )
 
     def plot_curve(

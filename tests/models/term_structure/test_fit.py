@@ -209,3 +209,21 @@ def test_jsz_normalisation_sorts_the_roots() -> None:
     sorted_ = model.normalised(mixed)
     assert_allclose(model.loglike(sorted_), model.loglike(mixed), rtol=1e-9)
     assert np.all(np.diff(model.layout.matrices(sorted_)["roots_Q"][:, 0]) >= 0)
+
+
+@pytest.mark.parametrize("identification", ["afns", "jsz"])
+@pytest.mark.parametrize("free", [[(0, 0), (0, 1)], [(0, 0), (1, 1)], [(0, 1), (1, 0), (1, 1)]])
+def test_restricted_prices_of_risk_start_stable(
+    shared_data: Path, identification: str, free: list[tuple[int, int]]
+) -> None:
+    """K_P = K_Q - Sigma lambda_1 with a few free elements: a start on which the process reverts is sought."""
+    yields, tau = panel(shared_data, "cdr", "decimal")
+    lambda_1 = np.zeros((3, 3))
+    lambda_1[tuple(zip(*free, strict=True))] = np.nan
+    model = sse.ATSM(yields, tau, identification=identification, risk_prices={"lambda_1": lambda_1})
+    assert np.isfinite(model.loglike(model.start_params))
+    found = model.dynamics(model.start_params)
+    assert np.min(np.linalg.eigvals(found.K_P).real) > 0
+    root = np.linalg.cholesky(found.cov)
+    prices = np.linalg.solve(root, found.pricing.K - found.K_P)
+    assert_allclose(prices[lambda_1 == 0], 0.0, atol=1e-8 * np.max(np.abs(prices)))

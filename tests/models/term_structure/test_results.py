@@ -302,3 +302,15 @@ def test_new_data_may_lack_a_maturity(identification: str) -> None:
     res = model.smooth(model.start_params)
     whole = res.append(y.iloc[60:])
     assert_allclose(res.extend(y.iloc[60:]).llf, whole.llf_obs[60:].sum(), rtol=1e-9)
+
+
+def test_observed_factors_and_yields_beside_them() -> None:
+    """A variance that is small beside the variance of its yield is at the boundary; factors have none."""
+    y = random_panel(np.random.default_rng(3), 60, TAU)
+    factors = np.column_stack([y.iloc[:, 4], y.iloc[:, 4] - y.iloc[:, 0]])
+    model = sse.ATSM(y.iloc[:, :4], TAU[:4], k_factors=2, factors=factors)
+    res = model.smooth(model.start_params)
+    assert_allclose(model.variance_sizes(res.params)["obs_cov"], y.iloc[:, :4].var(ddof=0))
+    assert res.boundary == []
+    assert_allclose(res.factors.smoothed, factors)
+    assert list(res.pricing_errors) == list(y.columns[:4])
