@@ -114,7 +114,9 @@ class Reporting:
         if display_params:
             tables[1:1] = self._parameter_tables(alpha)
         note = self.cov_kwds.get("description", "") if res.params_cov is not None else ""
-        return FitSummary(tables, [line for line in (note, *self.status_lines()) if line])
+        endog = self.model.endog
+        sample = sample_line(describe_sample(endog, self.model._index), endog.shape[1], res.filter_results)
+        return FitSummary(tables, [line for line in (note, sample, *self.status_lines()) if line])
 
     def _parameter_tables(self, alpha: float) -> list[Any]:
         """Return the tables of the estimates."""
@@ -125,11 +127,9 @@ class Reporting:
         return parameter_tables(blocks, alpha)
 
     def status_lines(self) -> list[str]:
-        """Return what `summary` says of the fit: sample, filter, convergence, boundary, identification."""
+        """Return what `summary` says of the fit: convergence, boundary, identification."""
         res: Any = self
-        model, fit = self.model, self._fit
-        sample = describe_sample(model.endog, model._index)
-        lines = [sample_line(sample, model.endog.shape[1], res.filter_results)]
+        fit, lines = self._fit, []
         if fit is not None:
             word = "Converged" if fit.converged else "NOT CONVERGED"
             lines.append(
