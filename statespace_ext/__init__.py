@@ -1,5 +1,6 @@
 """State-space models for statsmodels: EM and maximum likelihood, exact."""
 
+from . import datasets
 from ._version import __version__
 from .exceptions import (
     ConvergenceWarning,
@@ -45,6 +46,7 @@ __all__ = [
     "StateSpaceError",
     "UnsupportedError",
     "__version__",
+    "datasets",
     "exact_score",
     "filter_report",
     "use_chandrasekhar",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 from statsmodels.tools.sm_exceptions import ConvergenceWarning as _ConvergenceWarning
 
@@ -22,6 +23,12 @@ def shown(items: Iterable[object], most: int = 8) -> str:
     """Return the first items of a list, for a message."""
     names = [str(item) for item in items]
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return a sentence with the known name that was probably meant, None where none is near."""
+    found = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"The nearest name is {found[0]}." if found else None
 
 
 def _brief(value: object, most: int = 400) -> str:

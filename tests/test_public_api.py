@@ -13,7 +13,14 @@ import pytest
 import statespace_ext as sse
 from statespace_ext import exceptions
 
-OBJECTS = {name: getattr(sse, name) for name in sse.__all__ if not name.startswith("__")}
+MODULES = {"datasets": sse.datasets}
+"""Public names that gather others."""
+OBJECTS = {
+    name: getattr(module, name)
+    for module in (sse, *MODULES.values())
+    for name in module.__all__
+    if not name.startswith("__") and name not in (*MODULES, "INDUSTRIES")
+}
 CLASSES = {name: value for name, value in OBJECTS.items() if inspect.isclass(value)}
 MODELS_AND_RESULTS = {
     name: value for name, value in CLASSES.items() if not issubclass(value, (Exception, Warning))
@@ -65,7 +72,7 @@ def test_all_is_the_public_names() -> None:
         for name, value in vars(sse).items()
         if not name.startswith("_") and not isinstance(value, ModuleType)
     }
-    assert set(sse.__all__) == public | {"__version__"}
+    assert set(sse.__all__) == public | {"__version__", *MODULES}
     assert len(set(sse.__all__)) == len(sse.__all__)
 
 

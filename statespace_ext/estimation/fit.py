@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 
 from ..em.driver import EMOptions, EMResult, run_em
-from ..exceptions import ConvergenceWarning, EstimationError, SpecificationError, UnsupportedError, shown
+from ..exceptions import (
+    ConvergenceWarning,
+    EstimationError,
+    SpecificationError,
+    UnsupportedError,
+    nearest,
+    shown,
+)
 from ..numerics.linear_algebra import Array
 from ..statespace.expectation import ESTEPS
 from ..statespace.validation import random_generator
@@ -34,6 +41,12 @@ from .screening import SCREENING, screened
 
 METHODS = ("auto", "em", "newton", *SCIPY_METHODS)
 _WITHOUT_SCREENING = ("em", "nm", "powell")
+ARGUMENTS = (
+    "start_params", "transformed", "includes_fixed", "cov_type", "cov_kwds", "method", "maxiter",
+    "full_output", "disp", "callback", "return_params", "low_memory", "tolerance", "n_starts", "rng",
+    "progress", "estep",
+)  # fmt: skip
+"""Arguments of `fit`, beside the options of a method: what a misspelt name may have meant."""
 _MAXITER, _MAXITER_EM = 2000, 500
 _EM_BEFORE_GRADIENT = 3
 _EM_TOLERANCE_BEFORE_GRADIENT = 1e-5
@@ -149,6 +162,7 @@ def check_request(request: FitRequest) -> None:
             f'method="{request.method}" takes no such options',
             got=shown(unknown),
             expected=f"options among {shown(allowed)}" if allowed else "no options",
+            remedy=nearest(unknown[0], [*allowed, *ARGUMENTS]),
         )
     for name, value in request.options.items():
         if not _is_real(value) or value < 0:

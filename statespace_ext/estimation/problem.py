@@ -60,6 +60,13 @@ class EstimationProblem:
         Parameters held fixed.
     estep : {"auto", "fast", "statsmodels"}
         How to run the E-step.
+
+    Attributes
+    ----------
+    best : tuple of (float, ndarray) or None
+        The highest log-likelihood seen so far, and where.
+    path : list of float
+        The log-likelihoods that were the highest when they were seen.
     """
 
     def __init__(self, model: Model, fixed: Mapping[str, float], estep: str = "auto") -> None:
@@ -69,6 +76,13 @@ class EstimationProblem:
         self._full = np.zeros(len(model.layout))
         self._full[model.layout.positions(list(fixed))] = list(fixed.values())
         self.updates = model.updates(self.layout)
+        self.best: tuple[float, Array] | None = None
+        self.path: list[float] = []
+
+    def _remember(self, llf: float, params: Array) -> None:
+        if np.isfinite(llf) and (self.best is None or llf > self.best[0]):
+            self.best = (llf, np.array(params))
+            self.path.append(llf)
 
     @property
     def smoother(self) -> Smoother:
@@ -91,7 +105,9 @@ class EstimationProblem:
 
     def moments(self, params: Array) -> Moments:
         """Return the E-step."""
-        return expectation(self.smoother, self.system(params), self.estep)
+        moments = expectation(self.smoother, self.system(params), self.estep)
+        self._remember(moments.llf, params)
+        return moments
 
     def loglike(self, params: Array) -> float:
         """Return the log-likelihood."""
@@ -134,7 +150,10 @@ class EstimationProblem:
             value = self.loglike(params) if self.feasible(params) else -np.inf
         except NOT_HERE:
             return -np.inf
-        return value if np.isfinite(value) else -np.inf
+        if not np.isfinite(value):
+            return -np.inf
+        self._remember(value, params)
+        return value
 
     def value_and_score(self, params: Array) -> tuple[float, Array] | None:
         """Return the log-likelihood and its gradient by free parameter, None where it does not exist."""
@@ -146,4 +165,5 @@ class EstimationProblem:
             return None
         if not np.isfinite(llf) or not np.all(np.isfinite(gradient)):
             return None
+        self._remember(llf, params)
         return llf, gradient[self._free]

@@ -33,8 +33,10 @@ def reporter(disp: bool, progress: bool, total: int) -> Iterator[Callable[[int, 
     try:
         from tqdm.auto import tqdm
     except ImportError as error:
-        raise UnsupportedError("A progress bar needs tqdm", remedy="Install it: pip install tqdm.") from error
-    with tqdm(total=total, disable=None) as bar:
+        raise UnsupportedError(
+            "A progress bar needs tqdm", remedy='Install it: pip install "statespace-ext[progress]".'
+        ) from error
+    with tqdm(total=total, desc="fit") as bar:
 
         def advance(iteration: int, llf: float) -> None:
             bar.update(1)
@@ -43,6 +45,8 @@ def reporter(disp: bool, progress: bool, total: int) -> Iterator[Callable[[int, 
                 _print_line(iteration, llf)
 
         yield advance
+        bar.total = bar.n  # most fits end before their largest number of iterations
+        bar.refresh()
 
 
 def _print_line(iteration: int, llf: float) -> None:

@@ -31,11 +31,12 @@ from ..statespace.validation import (
     regressor_frame,
     regressor_names,
 )
+from .described import Described
 from .extension import OutOfSample
 from .fitting import Fitting
 
 
-class StateSpaceModel(Fitting, OutOfSample, MLEModel):
+class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
     """
     Base class of the models: subclasses declare a layout and map parameters to a `System`.
 

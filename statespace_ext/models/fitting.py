@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from ..estimation.fit import FitRequest, FitResult, check_request, estimate
+from ..estimation.interrupt import or_best_so_far
 from ..estimation.problem import EstimationProblem
 from ..exceptions import IdentificationWarning, ParameterError, SpecificationError
 from ..inference.cov_types import check_cov_type
@@ -46,7 +47,8 @@ class Fitting:
         check_request(request)
         self.check_sample()
         with self.preserved(), quiet():
-            return estimate(self.problem(request.estep), request)
+            problem = self.problem(request.estep)
+            return or_best_so_far(problem, request, lambda: estimate(problem, request))
 
     @contextmanager
     def preserved(self) -> Iterator[None]:
@@ -161,7 +163,7 @@ class Fitting:
         rng : numpy.random.Generator or int, optional
             Source of the random starts.
         progress : bool
-            Whether to show a progress bar (needs tqdm).
+            Whether to show a progress bar with the log-likelihood (needs tqdm).
         estep : {"auto", "fast", "statsmodels"}
             E-step of EM: statsmodels' smoother, or the fast one, for constant matrices and complete data,
             which returns the same. "auto": the fast one where it is valid.
@@ -171,6 +173,11 @@ class Fitting:
         Returns
         -------
         LGSSMResults
+
+        Notes
+        -----
+        Ctrl-C ends a fit at the best parameters so far: ``converged`` is False, and a warning and the summary
+        say why.
 
         Raises
         ------

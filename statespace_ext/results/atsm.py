@@ -58,12 +58,9 @@ class ATSMResults(ImpliedRates, Pictures, outlook.NewData, StateSpaceResults):
             *status.ridge_lines(self),
         ]
 
-    def summary(self, alpha: float = 0.05, *args: Any, display_params: bool = True, **kwargs: Any) -> Any:
-        """Return the summary of statsmodels, its parameters in blocks: P, Q and risk prices, observation."""
-        out = super().summary(alpha, *args, display_params=False, **kwargs)
-        if display_params:
-            out.tables[1:1] = tables.summary_tables(self, alpha)
-        return out
+    def _parameter_tables(self, alpha: float) -> list[Any]:
+        """Return the tables of the estimates: P, Q and risk prices, observation."""
+        return tables.summary_tables(self, alpha)
 
     # -- fit -------------------------------------------------------------------------------------------
 

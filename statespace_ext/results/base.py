@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
+from inspect import signature
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,6 +21,8 @@ from ..inference.information import ParamsCov, params_covariance
 from ..inference.reduced_rank import reduced_rank_cov
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from ..statespace.compat import simulation_seed
+from ..statespace.keywords import check_keywords
+from ..statespace.system import MATRICES
 from ..statespace.validation import (
     check_same_columns,
     endog_frame,
@@ -27,12 +30,10 @@ from ..statespace.validation import (
     random_generator,
     regressor_frame,
 )
-
-_DEPENDENT = 1e-10
-"""Smallest eigenvalue of a correlation matrix that counts as one of independent series."""
+from .reporting import Reporting
 
 
-class StateSpaceResults(MLEResults):
+class StateSpaceResults(Reporting, MLEResults):
     """
     Results of a model of this package.
 
@@ -254,54 +255,6 @@ class StateSpaceResults(MLEResults):
             frame.loc[frame.index[-1], "score_norm"] = self._fit.score_norm
         return frame
 
-    def status_lines(self) -> list[str]:
-        """Return what `summary` says of the fit: convergence, boundary, identification."""
-        lines = []
-        fit = self._fit
-        if fit is not None:
-            word = "Converged" if fit.converged else "NOT CONVERGED"
-            lines.append(
-                f"{word}: method {fit.method}, {fit.iterations} iterations, scaled score {fit.score_norm:.2g}"
-                + ("." if fit.converged else f"; {fit.status}.")
-            )
-            if len(fit.starts) > 1:
-                lines.append(
-                    f"{fit.starts_at_best} of {len(fit.starts)} starts reached the best log-likelihood."
-                )
-        if self.boundary:
-            lines.append(
-                f"At a boundary (singular covariance), without standard errors: {shown(self.boundary)}."
-            )
-        lines += [line for line in (self._dependence(), self.identification.message) if line]
-        return lines + self.params_cov.notes
-
-    def _dependence(self) -> str:
-        """Say which series the model forecasts without error from each other, empty where there are none."""
-        complete = np.flatnonzero(~np.isnan(self.model.endog).any(axis=1))
-        if self.forecasts_error_cov is None or not len(complete):
-            return ""
-        cov = self.forecasts_error_cov[:, :, complete[-1]]
-        scale = np.sqrt(np.where(np.diag(cov) > 0, np.diag(cov), 1.0))
-        values, vectors = np.linalg.eigh(cov / scale[:, None] / scale)
-        names = np.atleast_1d(self.model.endog_names)[np.abs(vectors[:, 0]) > 1e-3]
-        if len(values) == 1 or values[0] > _DEPENDENT:
-            return ""
-        return (
-            f"Linearly dependent series: {shown(names)}. Their forecast errors have a singular covariance, "
-            "and the log-likelihood has no maximum: no standard errors."
-        )
-
-    def summary(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the summary of statsmodels, with the status of the fit below it."""
-        cov = self.params_cov
-        with quiet():  # criteria and tests of very short samples
-            out = super().summary(*args, **kwargs)
-        note = [self.cov_kwds.get("description", "")] if cov is not None else []
-        out.extra_txt = None
-        lines = [line for line in note + self.status_lines() if line]
-        out.add_extra_txt([f"[{i + 1}] {line}" for i, line in enumerate(lines)])
-        return out
-
     def test_serial_correlation(
         self, method: str | None = None, df_adjust: bool = False, lags: Any = None
     ) -> Array:
@@ -325,6 +278,8 @@ class StateSpaceResults(MLEResults):
 
     def get_prediction(self, *args: Any, exog: object = None, **kwargs: Any) -> Any:
         """Return predictions, as `MLEResults.get_prediction`; ``state_exog`` takes future values too."""
+        known = [*signature(MLEResults.get_prediction).parameters, "exog", "state_exog", *MATRICES]
+        check_keywords("get_prediction", kwargs, [name for name in known if name not in ("self", "kwargs")])
         for name, count, value in (
             ("exog", self.model.k_exog, exog),
             ("state_exog", self.model.k_state_exog, kwargs.get("state_exog")),
@@ -389,3 +344,6 @@ class StateSpaceResults(MLEResults):
 
 class StateSpaceResultsWrapper(MLEResultsWrapper):
     """Wrapper that labels results, as statsmodels has it."""
+
+    def __repr__(self) -> str:
+        return repr(self._results)

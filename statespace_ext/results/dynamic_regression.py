@@ -108,6 +108,22 @@ class DynamicRegressionResults(StateSpaceResults):
             frame(np.sqrt(np.clip(variance, 0.0, None)).T),
         )
 
+    def _rows(self) -> pd.DataFrame:
+        """Return the rows of `tidy` without tests, the constant coefficients first."""
+        c, rows = self.model.coefficients, super()._rows()
+        constant = [j for j in range(len(c.regressors)) if c.dynamics[j] == "static"]
+        if self.smoothed_state is None or not constant:
+            return rows
+        found = [(c.regressors[j], self._coefficient(j)) for j in constant]
+        extra = {
+            "matrix": "coefficients",
+            "term": [f"{name}.{series}" for name, _ in found for series in c.endog],
+            "estimate": np.concatenate([each.estimate for _, each in found]),
+            "std_error": np.concatenate([each.se for _, each in found]),
+            "status": "coefficient",
+        }
+        return pd.concat([pd.DataFrame(extra), rows], ignore_index=True)
+
     def append(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Append data; see `MLEResults.append`. ``exog`` is of the new periods, raw data where by formula."""
         endog, exog, kwargs = self.model.more_data(endog, exog, kwargs)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...estimation.fit import FitRequest, FitResult, check_request, estimate, score_norm
+from ...estimation.interrupt import INTERRUPTED, or_best_so_far
 from ...estimation.multi_start import multi_start
 from ...estimation.random_starts import random_start
 from ...exceptions import SpecificationError
@@ -35,19 +36,23 @@ def estimate_term_structure(model: Any, request: FitRequest) -> FitResult:
     own = request.method in ("auto", "mle", "two-step", "jsz")
     check_request(replace(request, method="auto") if own else request)
     problem = model.problem()
-    if not own:
-        out = estimate(problem, request)
-    elif request.method == "two-step":
-        params = request.start if request.start is not None else candidates(model)[0]
-        return _two_step(problem, params, request)
-    elif request.method == "auto" and request.start is None and _has_twin(model):
-        out = _by_portfolios(model, problem, request)
-    else:
-        starts, keep = _starts(model, problem, request)
-        out = multi_start(problem, starts, request, keep)
+    out = or_best_so_far(problem, request, lambda: _estimate(model, problem, request, own))
     if problem.layout is not model.layout and len(problem.layout) < len(model.layout):
         return out  # with parameters held fixed, a factor cannot be renamed
     return replace(out, params=model.normalised(out.params))
+
+
+def _estimate(model: Any, problem: Any, request: FitRequest, own: bool) -> FitResult:
+    """Run a fit by a method that is common to all models, or the model's own."""
+    if not own:
+        return estimate(problem, request)
+    if request.method == "two-step":
+        params = request.start if request.start is not None else candidates(model)[0]
+        return _two_step(problem, params, request)
+    if request.method == "auto" and request.start is None and _has_twin(model):
+        return _by_portfolios(model, problem, request)
+    starts, keep = _starts(model, problem, request)
+    return multi_start(problem, starts, request, keep)
 
 
 def _starts(model: Any, problem: Any, request: FitRequest) -> tuple[list[Array], int]:
@@ -89,6 +94,8 @@ def _by_portfolios(model: Any, problem: Any, request: FitRequest) -> FitResult:
     values["obs_cov"] = at["obs_cov"]
     values["initial_state"] = (turn @ (at["initial_state"][:, 0] - centre))[:, None]
     start = problem.reduced(model.layout.project(values, np.zeros(len(model.layout))))
+    if found.status == INTERRUPTED:
+        return replace(found, params=problem.full(start))
     out = multi_start(problem, [start], request, 1)
     reached = [out.llf if llf == max(found.starts) else llf for llf in found.starts]
     return replace(

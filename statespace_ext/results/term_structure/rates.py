@@ -8,13 +8,13 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
 from ...exceptions import DataError, SpecificationError
 from ...inference.delta import delta_method
 from ...inference.term_structure import Affine, Curves
 from ...numerics.linear_algebra import Array
 from ..factors import Factors
+from ..tidy import normal_quantile
 
 DEFINITIONS = ("expected", "risk-neutral")
 
@@ -35,11 +35,11 @@ class Rates:
 
     def lower(self, alpha: float = 0.05) -> pd.DataFrame:
         """Return the lower ends of intervals of coverage 1 - alpha."""
-        return self.estimate - _quantile(alpha) * self.se
+        return self.estimate - normal_quantile(alpha) * self.se
 
     def upper(self, alpha: float = 0.05) -> pd.DataFrame:
         """Return the upper ends of intervals of coverage 1 - alpha."""
-        return self.estimate + _quantile(alpha) * self.se
+        return self.estimate + normal_quantile(alpha) * self.se
 
     def tidy(self, alpha: float = 0.05) -> pd.DataFrame:
         """Return one row a date and maturity: estimate, se, lower, upper."""
@@ -55,12 +55,6 @@ class Rates:
             names=[self.estimate.index.name or "date", self.estimate.columns.name],
         )
         return pd.DataFrame({key: part.to_numpy().ravel() for key, part in parts.items()}, index=rows)
-
-
-def _quantile(alpha: float) -> float:
-    if not 0.0 < alpha < 1.0:
-        raise SpecificationError("alpha is no probability", got=alpha, expected="a number between 0 and 1")
-    return float(norm.ppf(1.0 - alpha / 2.0))
 
 
 def years(value: Any, name: str, *, zero: bool = False) -> Array:

@@ -7,13 +7,13 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 from statsmodels.iolib.table import SimpleTable
 from statsmodels.iolib.tableformatting import fmt_params
 
 from ...inference.delta import delta_method
 from ...inference.term_structure import mean_reversion, structural_matrices
 from ...numerics.linear_algebra import Array
+from ..summary import parameter_tables
 
 BASIS_POINTS = 1e4
 _VECTORS = ("kappa_P", "theta_P", "kappa_Q", "theta_Q", "lambda_0", "delta_1")
@@ -124,44 +124,24 @@ def error_summary(errors: pd.DataFrame, by: str) -> pd.DataFrame:
 def summary_tables(results: Any, alpha: float) -> list[SimpleTable]:
     """Return the blocks of `summary`: P, Q and risk prices, then observation."""
     table = results.matrices_table()
-    quantile = float(norm.ppf(1.0 - alpha / 2.0))
-    blocks = results.model.layout.blocks
     out = []
     for title, keys in BLOCKS.items():
-        rows = [
-            (".".join(part for part in place if part), *pair)
-            for place, *pair in table.loc[list(keys)].itertuples()
-        ]
+        part = table.loc[list(keys)]
+        terms = [".".join(name for name in place if name) for place in part.index]
+        rows = pd.DataFrame({"term": terms, "estimate": part["estimate"], "std_error": part["se"]})
         if "Q dyn" in title:
-            rows = _parameters(results, blocks, ("decay", "roots_Q", "k_inf")) + rows
+            rows = pd.concat([_parameters(results, ("decay", "roots_Q", "k_inf")), rows])
         elif "P dyn" in title:
-            rows += _parameters(results, blocks, ("initial_state",))
-        shown = [row for row in rows if row[1] != 0.0 and not np.isnan(row[1]) or not np.isnan(row[2])]
-        if shown:
-            out.append(_block(title, shown, quantile, alpha))
-    return [*out, _observation(results)]
+            rows = pd.concat([rows, _parameters(results, ("initial_state",))])
+        free = rows["std_error"].notna() | (rows["estimate"].notna() & (rows["estimate"] != 0.0))
+        out.append((title, rows[free]))
+    return [*parameter_tables(out, alpha), _observation(results)]
 
 
-def _parameters(
-    results: Any, blocks: Mapping[str, Any], keys: tuple[str, ...]
-) -> list[tuple[str, float, float]]:
+def _parameters(results: Any, keys: tuple[str, ...]) -> pd.DataFrame:
     """Return the parameters of blocks that are no elements of a structural matrix."""
-    names = [name for key in keys if key in blocks for name in blocks[key].names]
-    params = pd.Series(np.asarray(results.params), index=results.model.param_names)
-    errors = pd.Series(np.asarray(results.bse), index=results.model.param_names)
-    return [(name, float(params[name]), float(errors[name])) for name in names]
-
-
-def _block(title: str, rows: list[tuple[str, float, float]], quantile: float, alpha: float) -> SimpleTable:
-    cells = []
-    for _, value, se in rows:
-        z = value / se if se > 0 else np.nan
-        low, high = value - quantile * se, value + quantile * se
-        numbers = [f"{value:.4g}", f"{se:.3g}", f"{z:.2f}", f"{2 * norm.sf(abs(z)):.3f}"]
-        cells.append([*numbers, f"{low:.4g}", f"{high:.4g}"])
-    header = ["estimate", "std err", "z", "P>|z|", f"[{alpha / 2:g}", f"{1 - alpha / 2:g}]"]
-    cells = [[cell.replace("nan", "") for cell in line] for line in cells]
-    return SimpleTable(cells, header, [row[0] for row in rows], title=title, txt_fmt=fmt_params)
+    rows = results.tidy()
+    return rows.loc[rows["matrix"].isin(keys), ["term", "estimate", "std_error"]]
 
 
 def _observation(results: Any) -> SimpleTable:

@@ -1,0 +1,83 @@
+"""
+All that is run on a change and on a release: `python -m nox` runs the lot, `python -m nox -l` lists it.
+
+The sets of versions are pip constraints files in .ci/, each with the Python that goes with it. The tests run
+against the installed package, never the checkout: pytest is started in another folder.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+DIST = ROOT / "dist"
+SETS = {"oldest": "3.10", "middle": "3.12", "recent": "3.11", "newest": "3.13"}
+NEWEST = SETS["newest"]
+nox.options.default_venv_backend = "venv"
+nox.options.error_on_missing_interpreters = True
+
+
+def run_tests(session: nox.Session, versions: str | None = None) -> None:
+    """Run pytest in a folder from which the checkout cannot be imported."""
+    session.env.update({"MPLBACKEND": "Agg"} | ({"VERSIONS_UNDER_TEST": versions} if versions else {}))
+    session.chdir(session.create_tmp())
+    session.run("python", "-c", "import statespace_ext as sse; assert 'site-packages' in sse.__file__")
+    configuration = ("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "-p", "no:cacheprovider")
+    session.run("pytest", *configuration, str(ROOT / "tests"), *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check format, types, import directions and sizes."""
+    session.install("-r", ".ci/tools.txt", ".[test]")
+    session.run(".ci/lint", external=True)
+
+
+@nox.session(python=NEWEST)
+def package(session: nox.Session) -> None:
+    """Build the sdist and from it the wheel, and look at what is in them."""
+    shutil.rmtree(DIST, ignore_errors=True)
+    session.install("build", "twine")
+    session.run("python", "-m", "build", "--outdir", str(DIST))
+    files = [str(path) for path in sorted(DIST.iterdir())]
+    session.run("twine", "check", "--strict", *files)
+    session.run("python", ".ci/check_package.py", *files)
+
+
+@nox.session(python=NEWEST, requires=["package"])
+def installed(session: nox.Session) -> None:
+    """Use the wheel in an empty environment; then run the tests there, with the newest set."""
+    wheel = next(DIST.glob("*.whl"))
+    session.install("-c", ".ci/newest.txt", str(wheel))
+    session.run("python", ".ci/smoke.py")
+    session.install("-c", ".ci/newest.txt", f"{wheel}[test]")
+    run_tests(session, "newest")
+
+
+@nox.session
+@nox.parametrize(
+    ("python", "versions"),
+    [nox.param(python, versions, id=versions) for versions, python in SETS.items()],
+)
+def tests(session: nox.Session, versions: str) -> None:
+    """Run the tests with a set of versions."""
+    session.install("-c", f".ci/{versions}.txt", ".[test]")
+    run_tests(session, versions)
+
+
+@nox.session(python=NEWEST)
+def examples(session: nox.Session) -> None:
+    """Run every script and notebook in examples/."""
+    session.install(".[examples]")
+    session.run(".ci/examples", external=True, env={"MPLBACKEND": "Agg"})
+
+
+@nox.session(python=NEWEST, default=False)
+def prerelease(session: nox.Session) -> None:
+    """Run the tests with what statsmodels, numpy, scipy and pandas are about to release."""
+    session.install("--pre", "--upgrade", ".[test]")
+    session.run("python", "-m", "pip", "list")
+    run_tests(session)

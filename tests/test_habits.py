@@ -1,0 +1,219 @@
+"""Habits that users bring along: indexes are kept, Series give Series, models print, misspelt names."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import statespace_ext as sse
+from statespace_ext.estimation.fit import ARGUMENTS
+
+N, AHEAD = 60, 3
+WHOLE = {
+    "period": pd.period_range("2001-01", periods=N + AHEAD, freq="M"),
+    "datetime": pd.date_range("2001-01-01", periods=N + AHEAD, freq="MS"),
+    "quarters": pd.period_range("2001Q1", periods=N + AHEAD, freq="Q"),
+}
+INDEXES = {key: whole[:N] for key, whole in WHOLE.items()}
+
+
+def later(index: Any) -> Any:
+    """The periods after the sample."""
+    return next(whole[N:] for whole in WHOLE.values() if whole[:N].equals(index))
+
+
+def factor_series(index: Any, p: int = 3) -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    factor = np.convolve(rng.standard_normal(N + 20), 0.8 ** np.arange(20), mode="full")[20 : N + 20]
+    y = np.outer(factor, np.linspace(1.0, 0.5, p)) + rng.standard_normal((N, p))
+    return pd.DataFrame(y, index=index, columns=list("abcdefg")[:p])
+
+
+def lgssm(endog: Any, **kwargs: Any) -> Any:
+    return sse.LGSSM(endog, k_factors=1, identification="unit", **kwargs)
+
+
+def regression(endog: Any, **kwargs: Any) -> Any:
+    return sse.DynamicRegression(endog, market(endog.index).assign(const=1.0), obs_cov="diagonal", **kwargs)
+
+
+def capm(endog: Any, **kwargs: Any) -> Any:
+    return sse.CAPM(endog, market(endog.index), obs_cov="diagonal", state_cov="diagonal", **kwargs)
+
+
+def atsm(endog: Any, **kwargs: Any) -> Any:
+    panel = 0.05 + 0.002 * endog
+    return sse.ATSM(panel, [1.0, 3.0, 7.0], k_factors=1, **kwargs)
+
+
+def market(index: Any) -> pd.DataFrame:
+    return pd.DataFrame({"MKT": np.random.default_rng(4).standard_normal(len(index))}, index=index)
+
+
+MODELS: dict[str, Callable[..., Any]] = {
+    "LGSSM": lgssm,
+    "DynamicRegression": regression,
+    "CAPM": capm,
+    "ATSM": atsm,
+}
+
+
+def future(name: str, index: Any) -> dict[str, Any]:
+    """Regressors after the sample, by model."""
+    frame = market(later(index))
+    return {"DynamicRegression": {"exog": frame.assign(const=1.0)}, "CAPM": {"market": frame}}.get(name, {})
+
+
+def evaluated(name: str, index: Any) -> Any:
+    """Results of a model at its start values: what is labelled does not depend on the fit."""
+    model = MODELS[name](factor_series(index))
+    return model.smooth(model.start_params)
+
+
+@pytest.mark.parametrize("index", INDEXES.values(), ids=INDEXES.keys())
+@pytest.mark.parametrize("name", MODELS)
+def test_the_index_is_kept_and_forecasts_are_dated(name: str, index: Any) -> None:
+    res = evaluated(name, index)
+    inside = [res.fittedvalues, res.resid, res.predict()]
+    inside += [res.factors.smoothed, res.factors.filtered] if name in ("LGSSM", "ATSM") else []
+    inside += [
+        part
+        for each in getattr(res, "coefficients", {}).values()
+        for part in (each.smoothed, each.smoothed_se)
+    ]
+    for table in inside:
+        pd.testing.assert_index_equal(table.index, index)
+        assert table.index.freq == index.freq
+    options = future(name, index)
+    ahead = [res.forecast(AHEAD, **options), res.get_forecast(AHEAD, **options).conf_int()]
+    ahead += [res.simulate(AHEAD, anchor="end", rng=1, **options)]
+    ahead += [res.forecast_yields(AHEAD).estimate] if name == "ATSM" else []
+    for table in ahead:
+        pd.testing.assert_index_equal(table.index, later(index), check_names=False)
+    by_date = res.forecast(later(index)[-1], **options)
+    pd.testing.assert_frame_equal(by_date, ahead[0])
+
+
+@pytest.mark.parametrize("index", INDEXES.values(), ids=INDEXES.keys())
+@pytest.mark.parametrize("name", ["LGSSM", "DynamicRegression", "CAPM"])
+def test_a_series_gives_series(name: str, index: Any) -> None:
+    endog = factor_series(index)["b"]
+    model = MODELS[name](endog)
+    res = model.smooth(model.start_params)
+    options = future(name, index)
+    tables = [res.fittedvalues, res.resid, res.forecast(AHEAD, **options)]
+    tables += [res.simulate(AHEAD, anchor="end", rng=1, **options)]
+    assert all(isinstance(table, pd.Series) for table in tables)
+    assert [len(table) for table in tables] == [N, N, AHEAD, AHEAD]
+    assert isinstance(res.params, pd.Series) and list(res.params.index) == model.param_names
+
+
+def test_arrays_give_arrays() -> None:
+    model = lgssm(factor_series(INDEXES["period"]).to_numpy())
+    res = model.smooth(model.start_params)
+    assert isinstance(res.forecast(AHEAD), np.ndarray) and isinstance(res.fittedvalues, np.ndarray)
+
+
+# -- printed -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_prints_what_it_is(name: str) -> None:
+    endog = factor_series(INDEXES["period"])
+    endog.iloc[3:12, 0] = np.nan
+    model = MODELS[name](endog)
+    text = str(model)
+    assert text == repr(model) and "\n" not in text
+    assert text.startswith(f"<{name}(")
+    for part in ("3 series (a, b, c)", "60 periods from 2001-01 to 2005-12", "5 % missing"):
+        assert part in text
+    assert f"{len(model.param_names)} parameters" in text
+
+
+def test_a_model_prints_the_arguments_that_were_chosen() -> None:
+    endog = factor_series(None)
+    assert str(lgssm(endog)).startswith("<LGSSM(k_factors=1, identification='unit'): 3 series")
+    known = lgssm(endog["a"], initialization="known", initial_state=np.zeros(1), initial_state_cov=np.eye(1))
+    assert "initial_state_cov=array (1, 1)" in str(known)
+    assert "series a, 60 periods, " in str(known)
+
+
+def test_results_print_what_they_are() -> None:
+    res = lgssm(factor_series(INDEXES["datetime"])).fit()
+    assert str(res) == repr(res) == repr(res._results)
+    assert str(res) == f"<LGSSMResults: log-likelihood {res.llf:.6g}, converged; {res.model}>"
+    with pytest.warns(sse.ConvergenceWarning):
+        early = lgssm(factor_series(INDEXES["datetime"])).fit(maxiter=1)
+    assert "NOT CONVERGED" in str(early)
+    assert "onverged" not in str(res.model.smooth(res.params))
+    assert "from 2001-01-01 to 2005-12-01" in str(res)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models_can_still_be_copied_and_pickled(name: str) -> None:
+    model = MODELS[name](factor_series(INDEXES["period"]))
+    for other in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        assert str(other) == str(model)
+
+
+# -- misspelt names ----------------------------------------------------------------------------------------
+
+MISSPELT = {
+    "LGSSM": {"identifcation": "identification", "obscov": "obs_cov", "initial_value": "initial_state"},
+    "DynamicRegression": {"dynamic": "dynamics", "statecov": "state_cov"},
+    "CAPM": {"betas": "beta", "riskfree": "risk_free"},
+    "ATSM": {"factor": "factors", "p_dynamic": "p_dynamics", "risk_price": "risk_prices"},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "right"), [(name, *pair) for name, pairs in MISSPELT.items() for pair in pairs.items()]
+)
+def test_a_misspelt_argument_of_a_model(name: str, wrong: str, right: str) -> None:
+    message = rf"^{name}\(\) got an unexpected keyword argument '{wrong}'. The nearest name is {right}\.$"
+    with pytest.raises(TypeError, match=message):
+        MODELS[name](factor_series(INDEXES["period"]), **{wrong: None})
+
+
+def test_an_argument_like_none_of_them() -> None:
+    with pytest.raises(TypeError, match=r"'zzz'\. Known are endog, k_factors, lags"):
+        lgssm(factor_series(None), zzz=1)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("metod", "method"),
+        ("maxitr", "maxiter"),
+        ("progess", "progress"),
+        ("maxfn", "maxfun"),
+        ("n_start", "n_starts"),
+    ],
+)
+def test_a_misspelt_argument_of_fit(name: str, wrong: str, right: str) -> None:
+    model = MODELS[name](factor_series(INDEXES["period"]))
+    with pytest.raises(sse.SpecificationError, match=rf"got {wrong};.* The nearest name is {right}\.$"):
+        model.fit(**{wrong: 1})
+
+
+def test_arguments_of_fit_are_those_that_can_be_meant() -> None:
+    parameters = inspect.signature(sse.LGSSM.fit).parameters
+    assert set(ARGUMENTS) == set(parameters) - {"self", "kwargs"}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_misspelt_argument_of_predictions(name: str) -> None:
+    res = evaluated(name, INDEXES["period"])
+    for method in (res.get_prediction, res.predict):
+        with pytest.raises(TypeError, match=r"'dynamc'. The nearest name is dynamic\."):
+            method(dynamc=3)
+    with pytest.raises(TypeError, match="'stps'"):
+        res.forecast(stps=3)
