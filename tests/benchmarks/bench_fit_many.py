@@ -3,11 +3,11 @@ Many CAPM fits: efficiency against one process, and the projected cost of a pane
 
     python tests/benchmarks/bench_fit_many.py [FITS] [--jobs N] [--workers N]
 
-Both runs fit the same FITS assets (2,000) over 120 months. Efficiency by the clock is the time of one process
-over N times that of N processes, of use on a machine that does nothing else. That by processor time does not
-depend on what else runs: the processor time of one process over that of the fits in N processes and of the
-process that builds, sends and collects. The projection, 10,000 assets x 500 months, is from measured parts:
-processor time of one fit of 500 months, of building and sending a model, and of pickling one.
+Both runs fit the same FITS assets (2,000) over 120 months. The verdict is on the efficiency by the clock, the
+time of one process over N times that of N processes: run it on a machine that does nothing else. That by
+processor time, printed beside it, counts no waiting: one process over the fits in N processes and the process
+that builds, sends and collects. The projection, 10,000 assets x 500 months, is from measured parts: processor
+time of one fit of 500 months, of building and sending a model, and of pickling one.
 """
 
 from __future__ import annotations
@@ -66,11 +66,11 @@ def main() -> int:
     run(4 * given.jobs, 60, given.jobs)  # start the processes
     wall_1, own_1, fits_1 = run(given.fits, 120, 1)
     wall, own, fits = run(given.fits, 120, given.jobs)
-    efficiency = own_1 / (own + fits)
+    efficiency = wall_1 / (given.jobs * wall)
     each = own / given.fits
     print(f"{given.fits} x 120 months, 1 process: {wall_1:.1f} s; processor {own_1:.1f}, fits {fits_1:.1f}")
     print(f"{given.jobs} processes: {wall:.1f} s; processor {own:.1f} here and {fits:.1f} in fits")
-    print(f"efficiency by the clock: {wall_1 / (given.jobs * wall):.2f}")
+    print(f"efficiency by processor time: {own_1 / (own + fits):.2f}")
 
     count = max(5, given.fits // 100)
     long = run(count, 500, 1)[2] / count
@@ -91,7 +91,7 @@ def main() -> int:
         f"{10_000 * len(payload) / 2**20:.0f} MiB sent"
     )
     good = efficiency >= TARGET
-    print(f"{'PASS' if good else 'FAIL'} efficiency by processor time {efficiency:.2f} (target {TARGET})")
+    print(f"{'PASS' if good else 'FAIL'} efficiency by the clock {efficiency:.2f} (target {TARGET})")
     return 0 if good else 1
 
 
