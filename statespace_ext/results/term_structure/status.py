@@ -40,9 +40,15 @@ def exact_line(results: Any) -> list[str]:
     ]
     if not zero:
         return []
-    return [
+    out = [
         f"A measurement standard deviation is zero, so that the yield is priced without error: {shown(zero)}."
     ]
+    if results.model.start_kind == "estimated":
+        out.append(
+            "With estimated first factors the likelihood then grows without bound, for the first yield is "
+            'hit exactly: use initialization="stationary" or "diffuse".'
+        )
+    return out
 
 
 def ridge_lines(results: Any) -> list[str]:

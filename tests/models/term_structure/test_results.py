@@ -343,3 +343,23 @@ def test_the_variance_of_exact_portfolios_has_a_standard_error(shared_data: Path
     at = list(res.model.param_names).index("obs_var")
     expected = np.asarray(res.params)[at] * np.sqrt(2.0 / (len(y) * (len(tau) - 3)))
     assert_allclose(np.asarray(res.bse)[at], expected, rtol=0.02)
+
+
+def test_estimated_first_factors_and_an_exact_yield_have_no_maximum() -> None:
+    """P_1 = 0: the density of the first yield is that of its measurement error alone."""
+    y = random_panel(np.random.default_rng(3), 60, TAU)
+    model = sse.ATSM(y, TAU, identification="afns", initialization="estimated")
+    params = np.asarray(model.start_params).copy()
+    at = model.layout.matrices(params)
+    B = model.loadings(params, TAU)
+    x = at["initial_state"][:, 0]
+    x = x + B[1][1] * (y.iloc[0, 1] - B[0][1] - B[1][1] @ x) / (B[1][1] @ B[1][1])  # the second yield is hit
+    params = model.layout.project({"initial_state": x[:, None]}, params)
+    place = model.param_names.index("obs_var.y12m")
+    llf = []
+    for variance in (1e-12, 1e-16, 1e-20):
+        params[place] = variance
+        llf.append(model.loglike(params))
+    assert_allclose(np.diff(llf), 0.5 * np.log(1e4), rtol=0.01)
+    params[place] = 0.0
+    assert any("without bound" in line for line in model.smooth(params + 0.0).status_lines())
