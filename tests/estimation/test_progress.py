@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 import statespace_ext as sse
 from statespace_ext import datasets
 from statespace_ext.estimation.problem import EstimationProblem
+
+
+@pytest.fixture(autouse=True)
+def _interruptible() -> Iterator[None]:
+    """A process that a shell starts in the background ignores SIGINT: not here."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def lgssm(**options: Any) -> sse.LGSSM:
