@@ -27,7 +27,7 @@ extensions = [
 ]
 root_doc = "docs/index"
 include_patterns = ["docs/**", "examples/*.ipynb", "README.md", "CHANGELOG.md", "CONTRIBUTING.md"]
-exclude_patterns = ["docs/_build", "docs/templates", ".nox", ".venv", "venv", "build", "dist", "**/.ipynb_checkpoints"]
+exclude_patterns = ["docs/_build", "docs/templates", ".nox", ".venv", "venv", "build", "dist", "**/.*"]
 templates_path = [str(Path(__file__).parent / "templates")]
 
 nb_execution_mode = "off"
