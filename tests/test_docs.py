@@ -115,3 +115,9 @@ def test_stored_outputs_are_those_of_one_run_from_top_to_bottom(path: Path) -> N
     kinds = {output["output_type"] for cell in cells for output in cell["outputs"]}
     assert kinds <= {"stream", "display_data", "execute_result"} and "display_data" in kinds
     assert path.stat().st_size < 300_000
+
+
+def test_a_model_is_added_in_sixty_lines() -> None:
+    blocks = BLOCK.findall((ROOT / "docs" / "add_a_model.md").read_text("utf-8"))
+    (model,) = [block for block in blocks if "class " in block]
+    assert model.count("\n") <= 60
