@@ -127,3 +127,12 @@ def test_a_model_is_added_in_sixty_lines() -> None:
     blocks = BLOCK.findall((ROOT / "docs" / "add_a_model.md").read_text("utf-8"))
     (model,) = [block for block in blocks if "class " in block]
     assert model.count("\n") <= 60
+
+
+def test_every_public_name_is_on_the_page_of_public_names() -> None:
+    """The site makes a page of each."""
+    page = (ROOT / "docs" / "api.md").read_text("utf-8")
+    listed = re.findall(r"^   ([A-Za-z_.]+)$", page, re.MULTILINE)
+    public = [name for name in statespace_ext.__all__ if name not in ("__version__", "datasets")]
+    public += [f"datasets.{name}" for name in statespace_ext.datasets.__all__ if not name.isupper()]
+    assert sorted(listed) == sorted(public)
