@@ -75,6 +75,15 @@ def examples(session: nox.Session) -> None:
     session.run(".ci/examples", external=True, env={"MPLBACKEND": "Agg"})
 
 
+@nox.session(python=NEWEST)
+def docs(session: nox.Session) -> None:
+    """Build the documentation into docs/_build/html: from nothing, warnings fatal, no network."""
+    session.install(".[docs]")
+    shutil.rmtree(ROOT / "docs" / "generated", ignore_errors=True)
+    options = ("-W", "--keep-going", "--fresh-env", "-c", "docs")
+    session.run("sphinx-build", "--quiet", *options, ".", "docs/_build/html", env={"MPLBACKEND": "Agg"})
+
+
 @nox.session(python=NEWEST, default=False)
 def prerelease(session: nox.Session) -> None:
     """Run the tests with what statsmodels, numpy, scipy and pandas are about to release."""

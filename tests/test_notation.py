@@ -12,7 +12,7 @@ from statsmodels.tsa.statespace.representation import FrozenRepresentation
 import statespace_ext as sse
 from statespace_ext.notation import HEADINGS, NOTATION, Quantity, markdown_table
 
-PAGE = Path(__file__).parents[1] / "docs" / "lgssm.md"
+PAGES = [Path(__file__).parents[1] / "docs" / name for name in ("lgssm.md", "notation.md")]
 ROWS = {row.name: row for row in NOTATION if row.name is not None}
 
 
@@ -96,11 +96,12 @@ def test_rendering_of_a_row() -> None:
     assert len({len(head), len(rule), len(line)}) == 1
 
 
-def test_page_shows_the_table() -> None:
-    table = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_page_shows_the_table(page: Path) -> None:
+    table = [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
     begin = next(i for i, line in enumerate(table) if "name in code" in line)
     rendered = markdown_table().splitlines()
     assert table[begin : begin + len(rendered)] == rendered, (
-        "docs/lgssm.md is behind statespace_ext/notation.py: paste the output of "
+        f"docs/{page.name} is behind statespace_ext/notation.py: paste the output of "
         '`python -c "from statespace_ext.notation import markdown_table; print(markdown_table())"`'
     )

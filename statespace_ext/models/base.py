@@ -40,9 +40,9 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
     """
     Base class of the models: subclasses declare a layout and map parameters to a `System`.
 
-    A subclass sets ``layout``, and implements `system`, `score_by_block`, `start_params` and
-    `check_sample`. Its constructor calls ``super().__init__`` with the arguments that `clone` must
-    repeat as ``given``.
+    A subclass sets ``layout``, and implements `system`, `updates`, `default_start` and `check_sample`;
+    `score_by_block` too, where its blocks are not system matrices. Its constructor calls
+    ``super().__init__`` with the arguments that `clone` must repeat as ``given``.
     """
 
     layout: ParameterLayout
@@ -92,8 +92,8 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
         return ALL
 
     def score_by_block(self, score: SystemScore, params: Array) -> dict[str, Array]:
-        """Return the score by element of each block of the layout."""
-        raise NotImplementedError
+        """Return the score by element of each block of the layout; blocks are matrices unless overridden."""
+        return score.by_matrix
 
     def variance_sizes(self, params: Array) -> dict[str, Array]:
         """Return, by covariance block, the size that each variance would have if it explained the data."""

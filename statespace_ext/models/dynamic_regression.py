@@ -17,7 +17,6 @@ from ..em.updates import LinearGaussianUpdates
 from ..estimation.problem import EstimationProblem
 from ..estimation.regression_start import large_starts, regression_start, shrunk_autoregression
 from ..exceptions import DataError
-from ..inference.identification import Identification
 from ..numerics.linear_algebra import STABILITY_LIMIT, Array, stationary_moments
 from ..params.layout import ParameterLayout
 from ..results.dynamic_regression import DynamicRegressionResults, DynamicRegressionResultsWrapper
@@ -308,11 +307,6 @@ class DynamicRegression(StateSpaceModel):
 
     # -- estimation ------------------------------------------------------------------------------------
 
-    @property
-    def start_params(self) -> Array:
-        """Default start values: least squares, and the best of a few sizes of W."""
-        return self.default_start(EstimationProblem(self, {}))
-
     def updates(self, layout: ParameterLayout) -> LinearGaussianUpdates:
         """Return the updates of EM for a layout of the free parameters."""
         if self.has_factors:
@@ -326,7 +320,7 @@ class DynamicRegression(StateSpaceModel):
         return any(self.layout.blocks[f"{key}_loading"].shape[1] for key in ("obs", "state"))
 
     def default_start(self, problem: EstimationProblem) -> Array:
-        """Return start values of the free parameters."""
+        """Return start values of the free parameters: least squares, and the best of a few sizes of W."""
         return regression_start(problem, self.exog, self.coefficients.noisy_levels)
 
     def other_starts(self, problem: EstimationProblem) -> list[Array]:
@@ -369,13 +363,6 @@ class DynamicRegression(StateSpaceModel):
         check_residuals(self.endog, self.exog, c.endog, joint=free_cov == c.p * (c.p + 1) // 2)
         if self.start_kind == "diffuse":
             self._require_diffuse_regressors()
-
-    def identification(self, params: Any, fixed: Mapping[str, float] | None = None) -> Identification:
-        """Return that every parameter is identified (V and W are, from more periods than regressors)."""
-        if fixed is None:
-            fixed = dict(self._fixed_params) if self._has_fixed_params else {}
-        free = self.layout.positions([name for name in self.layout.names if name not in fixed])
-        return Identification(free, np.zeros((len(free), 0)), [], "")
 
     # -- out of sample ---------------------------------------------------------------------------------
 

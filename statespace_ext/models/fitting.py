@@ -14,6 +14,7 @@ from ..estimation.interrupt import or_best_so_far
 from ..estimation.problem import EstimationProblem
 from ..exceptions import IdentificationWarning, ParameterError, SpecificationError
 from ..inference.cov_types import check_cov_type
+from ..inference.identification import Identification
 from ..numerics.linear_algebra import Array, quiet
 from ..params.layout import ParameterLayout, real_array
 from ..statespace.system import MATRICES
@@ -24,7 +25,7 @@ class Fitting:
 
     layout: ParameterLayout
     ssm: Any
-    start_params: Any
+    default_start: Any
     handle_params: Any
     check_sample: Any
     filter: Any
@@ -37,6 +38,31 @@ class Fitting:
         """Return what the estimation methods need: free parameters, E-step, exact score."""
         fixed = dict(self._fixed_params) if self._has_fixed_params else {}
         return EstimationProblem(cast(Any, self), fixed, estep)
+
+    @property
+    def start_params(self) -> Array:
+        """Default start values of all parameters."""
+        return np.asarray(self.default_start(EstimationProblem(cast(Any, self), {})))
+
+    def stabilised(self, problem: EstimationProblem, params: Array) -> Array:
+        """Return free parameters at which the model has a likelihood, near given ones: those, as they are."""
+        return params
+
+    def identification(self, params: Any, fixed: Mapping[str, float] | None = None) -> Identification:
+        """
+        Return which parameters are identified: all of them, unless a model knows better.
+
+        Parameters
+        ----------
+        params : array_like
+            A full parameter vector, the fixed parameters included.
+        fixed : mapping, optional
+            Values of fixed parameters by name; by default those that `fix_params` holds now.
+        """
+        if fixed is None:
+            fixed = dict(self._fixed_params) if self._has_fixed_params else {}
+        free = self.layout.positions([name for name in self.layout.names if name not in fixed])
+        return Identification(free, np.zeros((len(free), 0)), [], "")
 
     def other_starts(self, problem: EstimationProblem) -> list[Array]:
         """Return further start values, for a likelihood that tends to have several maxima: none."""

@@ -276,18 +276,13 @@ class LGSSM(StateSpaceModel):
 
     # -- estimation ------------------------------------------------------------------------------------
 
-    @property
-    def start_params(self) -> Array:
-        """Default start values: principal components, then the M-step on them."""
-        return start_values(EstimationProblem(self, {}))
-
     def updates(self, layout: ParameterLayout) -> LinearGaussianUpdates:
         """Return the updates of EM for a layout of the free parameters."""
         stationary = self.start_kind == "stationary"
         return LinearGaussianUpdates(layout, companion_structure(self.k_factors, self.lags, stationary))
 
     def default_start(self, problem: EstimationProblem) -> Array:
-        """Return start values of the free parameters."""
+        """Return start values of the free parameters: principal components, then the M-step on them."""
         return start_values(problem)
 
     def stabilised(self, problem: EstimationProblem, params: Array) -> Array:

@@ -49,9 +49,12 @@ def plot_loadings(
         color, dashes = _LINES[i % len(_LINES)]
         axis.plot(loadings.index, loadings[name], color=color, linestyle=dashes, linewidth=1.6, label=name)
     floor = axis.get_xaxis_transform()
-    axis.plot(np.asarray(marks), np.zeros(len(marks)), "|", color="0.3", transform=floor, markersize=9)
+    axis.plot(
+        np.asarray(marks), np.zeros(len(marks)), "|", color="0.3", transform=floor, markersize=12,
+        label="maturities of the panel",
+    )  # fmt: skip
     _maturity_axis(axis, "yield per unit of the factor")
-    axis.legend(frameon=False, ncols=len(loadings.columns), loc="lower right", bbox_to_anchor=(1.0, 1.0))
+    axis.legend(frameon=False, ncols=len(loadings.columns) + 1, loc="lower right", bbox_to_anchor=(1.0, 1.0))
     return axis.figure
 
 

@@ -12,7 +12,6 @@ import pandas as pd
 from ...em.numerical import ElementScore, NumericalUpdates
 from ...estimation.fit import FitRequest, FitResult
 from ...estimation.problem import EstimationProblem
-from ...inference.identification import Identification
 from ...numerics.bond_pricing import loadings, loadings_pullback
 from ...numerics.linear_algebra import Array, quiet
 from ...numerics.ornstein_uhlenbeck import discretise, discretise_pullback, stationary_moments
@@ -296,11 +295,6 @@ class ATSM(StateSpaceModel):
 
     # -- estimation ------------------------------------------------------------------------------------
 
-    @property
-    def start_params(self) -> Array:
-        """Default start values."""
-        return candidates(self)[0]
-
     def estimate(self, request: FitRequest) -> FitResult:
         """Check the sample and run a fit; the model is left as it was."""
         self.check_sample()
@@ -353,10 +347,6 @@ class ATSM(StateSpaceModel):
         """Return start values of the free parameters."""
         return problem.reduced(candidates(self)[0])
 
-    def stabilised(self, problem: EstimationProblem, params: Array) -> Array:
-        """Return the free parameters as they are."""
-        return params
-
     def variance_sizes(self, params: Array) -> dict[str, Array]:
         """Return the size that each variance would have if it explained the data; factors have none."""
         return {"obs_cov": super().variance_sizes(params)["obs_cov"][self.panel.n_observed :]}
@@ -364,13 +354,6 @@ class ATSM(StateSpaceModel):
     def check_sample(self) -> None:
         """Raise `DataError` where the sample cannot support the model."""
         check_series(self.endog, list(self.endog_names), self.k_factors, enough=self.k_factors + 2)
-
-    def identification(self, params: Any, fixed: Mapping[str, float] | None = None) -> Identification:
-        """Return that the normalisation identifies every parameter."""
-        if fixed is None:
-            fixed = dict(self._fixed_params) if self._has_fixed_params else {}
-        free = self.layout.positions([name for name in self.layout.names if name not in fixed])
-        return Identification(free, np.zeros((len(free), 0)), [], "")
 
     @property
     def _res_classes(self) -> dict[str, tuple[type, type]]:

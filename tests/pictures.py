@@ -1,0 +1,147 @@
+"""
+Every picture of the package, from numbers that no model computes; the tests compare them with stored ones.
+
+    python tests/pictures.py
+
+draws those in tests/plots/pictures/, and that of the start page, anew. Look at each before you keep it.
+The numbers are sines, so that only the pictures are compared; ``shift`` moves what is drawn, in parts of its
+size.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from statespace_ext.plots.coefficients import plot_coefficients
+from statespace_ext.plots.factors import plot_factors
+from statespace_ext.plots.term_structure import plot_curve, plot_fit, plot_loadings, plot_term_premium
+
+ROOT = Path(__file__).parents[1]
+START_PAGE, START_DPI = ROOT / "docs" / "pictures" / "start.png", 70
+FOLDER = Path(__file__).parent / "plots" / "pictures"
+DPI = 45
+QUARTERS = pd.period_range("1990Q1", periods=80, freq="Q", name="quarter")
+MONTHS = pd.period_range("1990-01", periods=120, freq="M", name="month")
+TAU = np.array([0.25, 1.0, 2.0, 3.0, 5.0, 7.0, 10.0])
+
+
+def waves(index: pd.Index, names: list[str], size: float = 1.0, level: float = 0.0) -> pd.DataFrame:
+    """Return paths that differ: sums of two sines."""
+    t = np.arange(len(index))[:, None]
+    j = np.arange(len(names))
+    return pd.DataFrame(
+        level + size * (np.sin(t / (5 + 2 * j)) + 0.4 * np.sin(t * (0.9 + 0.1 * j))), index, names
+    )
+
+
+def spread(paths: pd.DataFrame, size: float) -> pd.DataFrame:
+    """Return standard deviations that vary over time."""
+    t = np.arange(len(paths))[:, None]
+    return pd.DataFrame(size * (1 + 0.6 * np.cos(t / 9)) * np.ones(paths.shape), paths.index, paths.columns)
+
+
+def factors(shift: float = 0.0) -> Figure:
+    """Two factors."""
+    paths = waves(QUARTERS, ["f1", "f2"])
+    return plot_factors(paths + shift, spread(paths, 0.4))
+
+
+def coefficients(shift: float = 0.0) -> Figure:
+    """Five series on two regressors: two rows of panels a regressor, the last not full."""
+    names = ["NoDur", "Durbl", "Manuf", "Enrgy", "Utils"]
+    alpha, beta = waves(MONTHS, names, 0.1, 0.2), waves(MONTHS, names, 0.3, 1.0)
+    paths = {
+        "const": (alpha + 0.1 * shift, spread(alpha, 0.05)),
+        "MKT": (beta + 0.3 * shift, spread(beta, 0.1)),
+    }
+    lines = {
+        "const": dict.fromkeys(names, 0.15),
+        "MKT": {name: 0.8 + 0.1 * i for i, name in enumerate(names)},
+    }
+    return plot_coefficients(paths, lines)
+
+
+def nelson_siegel(tau: np.ndarray) -> pd.DataFrame:
+    """Return the loadings of level, slope and curvature."""
+    slope = (1 - np.exp(-0.6 * tau)) / (0.6 * tau)
+    columns = {"level": np.ones(len(tau)), "slope": slope, "curvature": slope - np.exp(-0.6 * tau)}
+    return pd.DataFrame(columns, index=pd.Index(tau, name="maturity"))
+
+
+def loadings(shift: float = 0.0) -> Figure:
+    """Three loadings."""
+    return plot_loadings(nelson_siegel(np.linspace(0.1, 10, 100)) + 0.5 * shift, TAU)
+
+
+def yields(shift: float = 0.0) -> pd.DataFrame:
+    """Return yields of seven maturities, a fraction a year."""
+    x = waves(MONTHS, ["level", "slope", "curvature"], 0.01, 0.02)
+    out = x @ nelson_siegel(TAU).T.set_axis([f"y{tau:g}" for tau in TAU], axis=1)
+    return out + 0.01 * shift
+
+
+def fit(shift: float = 0.0) -> Figure:
+    """Seven maturities, with errors, a gap in one."""
+    observed = yields() + 0.002 * np.sin(np.arange(len(MONTHS)) * 2.3)[:, None]
+    observed.iloc[30:50, 2] = np.nan
+    return plot_fit(observed, yields(shift), 1e4)
+
+
+def term_premium(shift: float = 0.0) -> Figure:
+    """Ten years."""
+    long, expected = yields()["y10"], 0.6 * yields()["y10"] + 0.01 * shift
+    words = ("yield of 10 years", "short rate expected over 10 years", "term premium of 10 years")
+    premium = long - expected
+    se = spread(premium.to_frame(), 0.002).iloc[:, 0]
+    return plot_term_premium(long, expected, premium, se, words, "given the parameters")
+
+
+def curve(shift: float = 0.0) -> Figure:
+    """One date, a maturity missing."""
+    tau = np.linspace(0.25, 10, 50)
+    centre = pd.Series(nelson_siegel(tau) @ [0.06, -0.03, 0.02], index=tau)
+    observed = pd.Series(nelson_siegel(TAU) @ [0.06, -0.03, 0.02], index=TAU) + 0.0007 * np.cos(5 * TAU)
+    observed.iloc[3] = np.nan
+    return plot_curve(centre + 0.01 * shift, pd.Series(0.001, index=tau), observed, "2003-05-31")
+
+
+PICTURES: dict[str, Callable[..., Figure]] = {
+    draw.__name__: draw for draw in (factors, coefficients, loadings, fit, term_premium, curve)
+}
+
+
+def start_page() -> Figure:
+    """The picture of docs/index.md, drawn by the block of code above it."""
+    page = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    with redirect_stdout(io.StringIO()):
+        exec(re.search(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL).group(1), names)
+    return names["fig"]
+
+
+def save(draw: Callable[..., Figure], path: Path, dpi: int = DPI, **options: float) -> None:
+    """Draw a picture with matplotlib's own settings."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.use("Agg")
+        fig = draw(**options)
+        fig.savefig(path, dpi=dpi, metadata={"Software": None})
+        plt.close(fig)
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for name, each in PICTURES.items():
+        save(each, FOLDER / f"{name}.png")
+    save(start_page, START_PAGE, START_DPI)
