@@ -17,6 +17,8 @@ from .progress import reporter
 
 _SCREENING = 40
 """Iterations after which a start is compared with the others."""
+_LEAST, _LONGER = 200, 2
+"""The others may take as many iterations, and as many times those of the start that was ahead."""
 _SAME = 1e-3
 """Log-likelihoods nearer than this, after the screening, are taken to be on the way to the same maximum."""
 
@@ -64,8 +66,7 @@ def multi_start(
         searches = {i: PreconditionedSearch(problem, starts[i], request.callback, report) for i in able}
         for search in searches.values():
             search.run(min(_SCREENING, limit))
-        for i in _ahead(searches, keep):
-            searches[i].run(limit)
+        _finish([searches[i] for i in _ahead(searches, keep)], limit)
     found = {i: search.optimum() for i, search in searches.items()}
     best = max(found.values(), key=lambda optimum: optimum.llf)
     reached = [found[i].llf if i in found else -np.inf for i in range(len(starts))]
@@ -82,6 +83,15 @@ def multi_start(
         seconds=time.perf_counter() - began,
         warnings=notes,
     )
+
+
+def _finish(searches: list[PreconditionedSearch], limit: int) -> None:
+    """Run the first to its end, the others not much longer; one that is ahead by then to its end."""
+    first, *others = searches
+    first.run(limit)
+    for search in others:
+        search.run(min(limit, max(_LEAST, _LONGER * len(first.path))))
+    min(searches, key=lambda search: search.value).run(limit)
 
 
 def _ahead(searches: Mapping[int, PreconditionedSearch], keep: int) -> list[int]:

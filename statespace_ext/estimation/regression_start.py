@@ -13,6 +13,8 @@ from .problem import EstimationProblem
 from .start_values import covariance_near
 
 _SIZES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+_LARGE, _MANY = 100.0, 28
+"""A W that is much too large, and the number of parameters (seven series) from which on it is tried too."""
 _AR1 = (0.5, 0.9, 0.98)
 _AR1_FROM_LARGE = (0.3, 0.6, 0.9)
 
@@ -42,7 +44,7 @@ def regression_start(problem: EstimationProblem, exog: Array, noisy: IntArray) -
 
 def large_starts(problem: EstimationProblem, exog: Array, noisy: IntArray) -> list[Array]:
     """
-    Return starts of large W, for autoregressive coefficients or a W with zeros; else none.
+    Return starts of large W, for autoregressive coefficients, a W with zeros or of many series; else none.
 
     Such likelihoods have several maxima. Coming from a W that is too large, more of the directions in which
     W may stay away from zero are still open. (A barrier comes from there anyway.)
@@ -51,7 +53,8 @@ def large_starts(problem: EstimationProblem, exog: Array, noisy: IntArray) -> li
     structure = problem.layout.structures.get("state_cov")
     patterned = isinstance(structure, Chordal) and not isinstance(structure, Unstructured)
     if not (moving or patterned):
-        return []
+        many = isinstance(structure, Unstructured) and len(structure.param_names) >= _MANY
+        return _trials(problem, exog, noisy, (_LARGE,), (0.0,)) if many else []
     return _trials(problem, exog, noisy, (_SIZES[-1],), _AR1_FROM_LARGE if moving else (0.0,))
 
 

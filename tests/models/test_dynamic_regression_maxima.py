@@ -87,3 +87,15 @@ def test_ten_assets(shared_data: Path) -> None:
     assert_allclose(other.llf, res.llf, rtol=0, atol=1e-5)
     best = -5703.4016828  # by a gradient method in coordinates whitened by the observed second derivatives
     assert res.llf > best - 1e-5
+
+
+@pytest.mark.slow
+def test_many_assets_start_from_a_large_w_too() -> None:
+    """Ten simulated assets, a W of low rank: no random start ends higher than the default one."""
+    rng = np.random.default_rng(10)
+    market, noise = 4.0 * rng.standard_normal(240), rng.standard_normal((240, 10))
+    beta = 1.0 + np.cumsum(0.05 * rng.standard_normal((240, 2)), axis=0) @ rng.standard_normal((2, 10))
+    y = beta * market[:, None] + 3.0 * noise
+    model = sse.DynamicRegression(y, np.column_stack([np.ones(240), market]), dynamics={"x2": "random_walk"})
+    best = max(model.fit(n_starts=4, rng=seed, cov_type="none").llf for seed in range(2))
+    assert model.fit(cov_type="none").llf > best - 1e-4
