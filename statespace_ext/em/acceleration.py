@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..numerics.linear_algebra import NOT_HERE, Array
 from .driver import EMOptions, EMResult, Trace, fall, guilty, maximise, relative_change, settled
@@ -15,6 +16,8 @@ from .updates import NamedUpdate
 _MEMORY = 10
 _SINGULAR = 1e-8
 """Singular values of dG below this, relative to the largest, are left out."""
+_LEAST_SHARE = 0.3
+"""A root of a variance falls to no less than this share of itself in a step."""
 _STILL = 2
 """Quasi-Newton steps in a row that must meet the stopping rule: a single one can be short by accident."""
 
@@ -30,11 +33,14 @@ class Coordinates:
         From parameters to the coordinates, and back.
     feasible : callable
         Tells whether parameters have a likelihood, as far as can be seen without a filter pass.
+    roots : ndarray of bool
+        Which coordinates are roots of variances, or the diagonal of a Cholesky factor.
     """
 
     unconstrain: Callable[[Array], Array]
     constrain: Callable[[Array], Array]
     feasible: Callable[[Array], bool]
+    roots: NDArray[np.bool_]
 
 
 class Secants:
@@ -72,13 +78,31 @@ class Secants:
         self.places, self.steps = self.places[-1:], self.steps[-1:]
 
     def proposal(self) -> Array:
-        """Return where the quasi-Newton step leads, which is the EM step while there is nothing to compare."""
+        """Return where the quasi-Newton step leads: the EM step, while there is nothing to compare."""
         place, step = self.places[-1], self.steps[-1]
         moves, changes = np.diff(self.places, axis=0).T, np.diff(self.steps, axis=0).T
         size = np.linalg.norm(changes, axis=0)
         moves, changes = moves[:, size > 0] / size[size > 0], changes[:, size > 0] / size[size > 0]
         share = np.linalg.lstsq(changes, step, rcond=_SINGULAR)[0]
         return place + step - (moves + changes) @ share
+
+
+def kept_away(place: Array, here: Array, roots: NDArray[np.bool_]) -> Array:
+    """
+    Return a proposal in which no variance shrinks to nothing at once.
+
+    At a variance of zero EM stands still, whatever the score: coefficients move by a multiple of it.
+
+    Parameters
+    ----------
+    place, here : ndarray
+        The proposal, and where it starts.
+    roots : ndarray of bool
+        As in `Coordinates`.
+    """
+    side = np.sign(here)
+    least = _LEAST_SHARE * np.abs(here)
+    return np.where(roots & (side * place < least), side * least, place)
 
 
 def run_accelerated_em(
@@ -155,7 +179,8 @@ class _Run:
 
     def _quasi_newton(self) -> float | None:
         """Go where the secants lead; return the log-likelihood there, minus infinity if there is none."""
-        params = self.coordinates.constrain(self.secants.proposal())
+        place = kept_away(self.secants.proposal(), self.secants.places[-1], self.coordinates.roots)
+        params = self.coordinates.constrain(place)
         if not np.all(np.isfinite(params)) or not self.coordinates.feasible(params):
             self.secants.forget()
             return self._plain()

@@ -324,10 +324,15 @@ def _em(
 def _coordinates(problem: EstimationProblem, start: Array) -> Coordinates:
     """Return unconstrained coordinates, free of the units of the data."""
     scale, layout = parameter_scale(problem, start), problem.layout
+    roots = np.zeros(len(start), dtype=bool)
+    for key in layout.structures:
+        block = layout.blocks[key]
+        roots[layout.index[key][block.rows == block.columns]] = True
     return Coordinates(
         lambda params: layout.unconstrain(params) / scale,
         lambda place: layout.constrain(place * scale),
         problem.feasible,
+        roots,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +13,7 @@ from engine import sampled
 from numpy.testing import assert_allclose, assert_array_equal
 
 import statespace_ext as sse
-from statespace_ext.em.acceleration import Coordinates, Secants, run_accelerated_em
+from statespace_ext.em.acceleration import Coordinates, Secants, kept_away, run_accelerated_em
 from statespace_ext.em.driver import EMOptions, EMResult, run_em
 
 TARGET = np.array([1.0, -2.0, 0.5])
@@ -50,7 +51,7 @@ def run(
         loglike,
         [[("update", update)]],
         options,
-        Coordinates(np.array, np.array, feasible),
+        Coordinates(np.array, np.array, feasible, np.zeros(3, dtype=bool)),
     )
 
 
@@ -152,6 +153,20 @@ def test_an_infeasible_proposal_costs_no_e_step() -> None:
     assert_allclose(result.trace["llf"], plain.trace["llf"])
 
 
+def test_roots_of_variances_shrink_by_degrees() -> None:
+    here, roots = np.array([1.0, -1.0, 1.0, -1.0, 1.0]), np.array([True, True, True, True, False])
+    proposal = np.array([-2.0, 0.1, 0.9, -3.0, -2.0])
+    assert_allclose(kept_away(proposal, here, roots), [0.3, -0.3, 0.9, -3.0, -2.0])
+
+
+def test_a_variance_on_its_way_to_zero_does_not_stop_the_others(shared_data: Path) -> None:
+    """Jump to obs_var near 0, where the maximum is, and the intercept stays where it was, 2.4 below it."""
+    rings = np.loadtxt(shared_data / "lgssm" / "r_treering_0_20.csv", delimiter=",", skiprows=1)[:, 1]
+    model = sse.LGSSM(rings[:, None], 1, design=[[1.0]])
+    res = model.fit(method="accelerated-em", maxiter=1000, tolerance=1e-13, cov_type="none")
+    assert_allclose(res.llf, model.fit(cov_type="none").llf, atol=1e-6, rtol=0)
+
+
 # -- what it tells ---------------------------------------------------------------------------------------
 
 
@@ -187,7 +202,7 @@ def test_zero_tolerance_runs_exactly_maxiter_iterations(maxiter: int) -> None:
 def test_a_start_without_a_likelihood_and_nothing_to_estimate() -> None:
     assert "no log-likelihood" in run(EMOptions(5), loglike=lambda params: np.nan).status
     expectation = lambda params: SimpleNamespace(llf=hill(params))  # noqa: E731
-    coordinates = Coordinates(np.array, np.array, lambda params: True)
+    coordinates = Coordinates(np.array, np.array, lambda params: True, np.zeros(3, dtype=bool))
     nothing = run_accelerated_em(START, expectation, hill, [], EMOptions(5), coordinates)
     assert nothing.converged
     assert nothing.trace["llf"] == [nothing.llf] == [hill(START)]
