@@ -253,8 +253,8 @@ def _one_start(problem: EstimationProblem, start: Array, request: FitRequest) ->
                     f"EM cannot estimate this specification: {obstacle}",
                     remedy='Use method="lbfgs" or "auto".',
                 )
-            em = _em(problem, start, request, maxiter, request.tolerance, report)
-            return _from_em(problem, request, em)
+            done = _em(problem, start, request, maxiter, request.tolerance, report)
+            return _from_em(problem, request, done)
         em = None
         if request.method == "auto" and problem.updates.obstacle() is None and maxiter:
             limit = min(maxiter, _EM_BEFORE_GRADIENT)
