@@ -4,8 +4,8 @@ How time grows with n, k and p, and memory with n. Not collected by pytest.
     python tests/benchmarks/bench_growth.py [--quick]
 
 One size grows, the others stay at (n, k, p) = (2000, 4, 10). The exponent is the slope of log time on log
-size over the upper half of the sizes, where what does not depend on it counts least. "E-step" is the fast one,
-"M-step" all updates, "score" the exact score, "loglike" statsmodels' filter. Processor times of one thread;
+size over the upper half of the sizes, where what does not depend on it counts least. E-step: the fast one.
+M-step: all updates. score: the exact score. loglike: statsmodels' filter. Processor times of one thread;
 medians. Memory is the peak of what an E-step allocates over the size of data and states.
 """
 
