@@ -43,7 +43,8 @@ SHAPES = ((200, 2, 3), (1000, 4, 10))
 ITERATIONS, ROUNDS = 10, 3
 LIMITS = {"dynamax": 15.0, "pykalman": 200.0}
 """Times an iteration of ours at the last shape; "to the maximum at least 20 times the best of them"."""
-LIMIT_TO_MAXIMUM, CLOSE = 20.0, 1e-6
+LIMIT_TO_MAXIMUM, CLOSE, LONGEST = 20.0, 1e-6, 60.0
+"""LONGEST: seconds after which a fit is given up."""
 FACTOR_SHAPES = ((300, 5), (500, 20))
 
 
@@ -282,7 +283,10 @@ def child(part: str, name: str, shape: list[int]) -> dict[str, Any]:
 def ask(part: str, name: str, shape: tuple[int, ...]) -> dict[str, Any]:
     """Run one package in a new process and return what it tells."""
     command = [sys.executable, __file__, "--child", json.dumps([part, name, shape])]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LONGEST)
+    except subprocess.TimeoutExpired:
+        return {"path": [(LONGEST, -np.inf)], "memory": np.nan, "compiled": 0.0}
     if run.returncode:
         raise RuntimeError(f"{name} failed:\n{run.stderr[-2000:]}")
     return json.loads(run.stdout.splitlines()[-1])
