@@ -1,28 +1,39 @@
-"""State-space models for statsmodels: EM and maximum likelihood, exact."""
+"""
+State-space models for statsmodels: EM and maximum likelihood, exact.
 
-from . import datasets
+Names are imported when they are first used, so that the package itself takes next to no time to import.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from ._version import __version__
-from .exceptions import (
-    ConvergenceWarning,
-    DataError,
-    EstimationError,
-    IdentificationWarning,
-    ParameterError,
-    SpecificationError,
-    StateSpaceError,
-    UnsupportedError,
-)
-from .inference.many import FitRecord, fit_many
-from .models.capm import CAPM
-from .models.dynamic_regression import DynamicRegression
-from .models.lgssm import LGSSM
-from .models.term_structure.atsm import ATSM
-from .results.atsm import ATSMResults
-from .results.capm import CAPMResults
-from .results.dynamic_regression import DynamicRegressionResults
-from .results.lgssm import LGSSMResults
-from .statespace.exact_score import ExactScore, ExactScoreMixin, exact_score
-from .statespace.filters import FilterReport, filter_report, use_chandrasekhar, use_fastest_filter
+
+if TYPE_CHECKING:
+    from . import datasets
+    from .exceptions import (
+        ConvergenceWarning,
+        DataError,
+        EstimationError,
+        IdentificationWarning,
+        ParameterError,
+        SpecificationError,
+        StateSpaceError,
+        UnsupportedError,
+    )
+    from .inference.many import FitRecord, fit_many
+    from .models.capm import CAPM
+    from .models.dynamic_regression import DynamicRegression
+    from .models.lgssm import LGSSM
+    from .models.term_structure.atsm import ATSM
+    from .results.atsm import ATSMResults
+    from .results.capm import CAPMResults
+    from .results.dynamic_regression import DynamicRegressionResults
+    from .results.lgssm import LGSSMResults
+    from .statespace.exact_score import ExactScore, ExactScoreMixin, exact_score
+    from .statespace.filters import FilterReport, filter_report, use_chandrasekhar, use_fastest_filter
 
 __all__ = [
     "ATSM",
@@ -53,3 +64,48 @@ __all__ = [
     "use_fastest_filter",
     "fit_many",
 ]
+
+_HOMES = {
+    "ATSM": "models.term_structure.atsm",
+    "ATSMResults": "results.atsm",
+    "CAPM": "models.capm",
+    "CAPMResults": "results.capm",
+    "ConvergenceWarning": "exceptions",
+    "DataError": "exceptions",
+    "DynamicRegression": "models.dynamic_regression",
+    "DynamicRegressionResults": "results.dynamic_regression",
+    "EstimationError": "exceptions",
+    "ExactScore": "statespace.exact_score",
+    "ExactScoreMixin": "statespace.exact_score",
+    "FilterReport": "statespace.filters",
+    "FitRecord": "inference.many",
+    "IdentificationWarning": "exceptions",
+    "LGSSM": "models.lgssm",
+    "LGSSMResults": "results.lgssm",
+    "ParameterError": "exceptions",
+    "SpecificationError": "exceptions",
+    "StateSpaceError": "exceptions",
+    "UnsupportedError": "exceptions",
+    "datasets": "datasets",
+    "exact_score": "statespace.exact_score",
+    "filter_report": "statespace.filters",
+    "fit_many": "inference.many",
+    "use_chandrasekhar": "statespace.filters",
+    "use_fastest_filter": "statespace.filters",
+}
+"""The module that each public name comes from."""
+
+if not TYPE_CHECKING:  # with a __getattr__ in sight, mypy would take any name for one of the package
+
+    def __getattr__(name: str) -> object:
+        """Import a public name when it is first used (PEP 562)."""
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module = import_module(f".{_HOMES[name]}", __name__)
+        value = globals()[name] = module if name == _HOMES[name] else getattr(module, name)
+        return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, imported or not."""
+    return sorted(__all__)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import inspect
 import pickle
 import re
+import subprocess
+import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -15,6 +19,8 @@ from statespace_ext import exceptions
 
 MODULES = {"datasets": sse.datasets}
 """Public names that gather others."""
+HIDDEN = {"TYPE_CHECKING", "annotations", "import_module"}
+"""What the package imports for itself."""
 OBJECTS = {
     name: getattr(module, name)
     for module in (sse, *MODULES.values())
@@ -72,8 +78,69 @@ def test_all_is_the_public_names() -> None:
         for name, value in vars(sse).items()
         if not name.startswith("_") and not isinstance(value, ModuleType)
     }
-    assert set(sse.__all__) == public | {"__version__", *MODULES}
+    assert set(sse.__all__) == public - HIDDEN | {"__version__", *MODULES}
+    assert dir(sse) == sorted(sse.__all__)
     assert len(set(sse.__all__)) == len(sse.__all__)
+
+
+def test_lazy_names_are_those_that_type_checkers_see() -> None:
+    """`if TYPE_CHECKING:` and the table of `__getattr__` say the same, and it is true."""
+    tree = ast.parse(Path(sse.__file__).read_text(encoding="utf-8"))
+    guarded = next(node for node in tree.body if isinstance(node, ast.If))
+    seen = {
+        alias.name: node.module or alias.name
+        for node in guarded.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert seen == sse._HOMES
+    assert set(sse.__all__) == {"__version__", *sse._HOMES}
+    for name, value in OBJECTS.items():
+        if name in sse._HOMES:
+            home = getattr(value, "__module__", f"{sse.__name__}.{sse._HOMES[name]}")
+            assert home == f"{sse.__name__}.{sse._HOMES[name]}"
+
+
+def in_a_fresh_process(code: str) -> str:
+    """Return what code prints in a new interpreter."""
+    root = str(Path(sse.__file__).parents[1])
+    run = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {root!r}); {code}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return run.stdout.strip()
+
+
+def test_importing_the_package_imports_none_of_its_rooms() -> None:
+    code = "import statespace_ext; print(sorted(m for m in sys.modules if m[:14] == 'statespace_ext'))"
+    assert ast.literal_eval(in_a_fresh_process(code)) == ["statespace_ext", "statespace_ext._version"]
+
+
+def test_names_before_their_first_use() -> None:
+    code = (
+        "import statespace_ext as sse; print(set(sse.__all__) <= set(dir(sse)), sse.ATSM.__name__,"
+        " sse.datasets.__name__, 'ATSM' in vars(sse), hasattr(sse, 'ATMS'))"
+    )
+    assert in_a_fresh_process(code) == "True ATSM statespace_ext.datasets True False"
+
+
+def test_star_imports_everything() -> None:
+    code = "import statespace_ext as sse; from statespace_ext import *; print({*sse.__all__} <= {*globals()})"
+    assert in_a_fresh_process(code) == "True"
+
+
+def test_a_pickle_is_read_where_nothing_was_used_yet() -> None:
+    for name in ("LGSSM", "ATSMResults", "DataError"):
+        data = pickle.dumps(getattr(sse, name))
+        code = f"import pickle; print(pickle.loads({data!r}).__name__)"
+        assert in_a_fresh_process(code) == name
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'LGSM'"):
+        sse.LGSM  # noqa: B018
 
 
 @pytest.mark.parametrize("name", OBJECTS)

@@ -69,6 +69,29 @@ class EMResult:
     trace: dict[str, list[float]] = field(repr=False)
 
 
+class Trace:
+    """
+    The trace of a run.
+
+    Attributes
+    ----------
+    columns : dict of list
+        As in `EMResult`.
+    """
+
+    def __init__(self) -> None:
+        self.columns: dict[str, list[float]] = {
+            key: [] for key in ("iteration", "llf", "change", "params_change")
+        }
+
+    def record(self, iteration: int, llf: float, moved: float) -> None:
+        """Add a row."""
+        before = self.columns["llf"][-1] if self.columns["llf"] else np.nan
+        row = {"iteration": float(iteration), "llf": llf, "change": llf - before, "params_change": moved}
+        for key, value in row.items():
+            self.columns[key].append(value)
+
+
 def run_em(
     start: Array,
     expectation: Expectation,
@@ -93,7 +116,7 @@ def run_em(
         When to stop.
     """
     params = np.array(start, dtype=float)
-    trace: dict[str, list[float]] = {"iteration": [], "llf": [], "change": [], "params_change": []}
+    trace = Trace()
     previous, llf, iteration = params, -np.inf, 0
     while True:
         try:
@@ -102,31 +125,33 @@ def run_em(
             if iteration == 0:
                 raise
             status = f"stopped: the filter failed at the parameters of iteration {iteration} ({error})"
-            return EMResult(previous, llf, iteration - 1, False, status, trace)
+            return EMResult(previous, llf, iteration - 1, False, status, trace.columns)
         if iteration == 0 and not np.isfinite(moments.llf):
-            return EMResult(params, moments.llf, 0, False, "stopped: no log-likelihood at the start", trace)
+            return EMResult(
+                params, moments.llf, 0, False, "stopped: no log-likelihood at the start", trace.columns
+            )
         change = moments.llf - llf
-        moved = _relative_change(params, previous) if iteration else np.nan
-        if not np.isfinite(moments.llf) or change < -_ROUNDING * (1.0 + abs(llf)):
-            name = _guilty(previous, expectation, loglike, cycles)
+        moved = relative_change(params, previous) if iteration else np.nan
+        if fall(moments.llf, llf):
+            name = guilty(previous, expectation, loglike, cycles)
             what = f"fell by {-change:.3g}" if np.isfinite(moments.llf) else "does not exist"
             status = f"stopped: the log-likelihood {what} at iteration {iteration}, in the update of {name}"
-            return EMResult(previous, llf, iteration - 1, False, status, trace)
+            return EMResult(previous, llf, iteration - 1, False, status, trace.columns)
         llf = moments.llf
-        _record(trace, iteration, llf, change if iteration else np.nan, moved)
+        trace.record(iteration, llf, moved)
         if options.report is not None:
             options.report(iteration, llf)
-        if iteration and _settled(change, moved, llf, options.tolerance):
-            return EMResult(params, llf, iteration, True, "converged", trace)
+        if iteration and settled(change, moved, llf, options.tolerance):
+            return EMResult(params, llf, iteration, True, "converged", trace.columns)
         if iteration == options.maxiter or not cycles:
             status = "stopped: the number of iterations reached maxiter" if cycles else "nothing to estimate"
-            return EMResult(params, llf, iteration, not cycles, status, trace)
+            return EMResult(params, llf, iteration, not cycles, status, trace.columns)
         previous = params
         try:
             params = maximise(params, moments, expectation, cycles)
         except NOT_HERE as error:
             status = f"stopped: the filter failed or an update did after iteration {iteration} ({error})"
-            return EMResult(params, llf, iteration, False, status, trace)
+            return EMResult(params, llf, iteration, False, status, trace.columns)
         iteration += 1
         if options.callback is not None:
             options.callback(params)
@@ -144,7 +169,12 @@ def maximise(
     return params
 
 
-def _guilty(
+def fall(llf: float, previous: float) -> bool:
+    """Tell whether a log-likelihood does not exist, or is lower than the one before by more than rounding."""
+    return not np.isfinite(llf) or llf - previous < -_ROUNDING * (1.0 + abs(previous))
+
+
+def guilty(
     params: Array,
     expectation: Expectation,
     loglike: Callable[[Array], float],
@@ -166,23 +196,15 @@ def _guilty(
     return "no single block (rounding)"
 
 
-def _relative_change(params: Array, previous: Array) -> float:
+def relative_change(params: Array, previous: Array) -> float:
+    """Return the largest relative change of a parameter; near zero, relative to the others."""
     size = np.maximum(np.abs(params), np.abs(previous))
     floor = 1e-3 * np.max(size, initial=0.0) + np.finfo(float).tiny
     return float(np.max(np.abs(params - previous) / np.maximum(size, min(floor, 1e-3)), initial=0.0))
 
 
-def _settled(change: float, moved: float, llf: float, tolerance: float) -> bool:
+def settled(change: float, moved: float, llf: float, tolerance: float) -> bool:
+    """Tell whether the stopping rule of `EMOptions` is met."""
     if tolerance <= 0.0:
         return False
     return abs(change) <= tolerance * (1.0 + abs(llf)) and moved <= np.sqrt(tolerance)
-
-
-def _record(trace: dict[str, list[float]], iteration: int, llf: float, change: float, moved: float) -> None:
-    for key, value in (
-        ("iteration", float(iteration)),
-        ("llf", llf),
-        ("change", change),
-        ("params_change", moved),
-    ):
-        trace[key].append(value)

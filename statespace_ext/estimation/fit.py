@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..em.acceleration import Coordinates, run_accelerated_em
 from ..em.driver import EMOptions, EMResult, run_em
 from ..exceptions import (
     ConvergenceWarning,
@@ -39,8 +40,9 @@ from .random_starts import inside, random_start
 from .saddle import lifted
 from .screening import SCREENING, screened
 
-METHODS = ("auto", "em", "newton", *SCIPY_METHODS)
-_WITHOUT_SCREENING = ("em", "nm", "powell")
+EM_METHODS = ("em", "accelerated-em")
+METHODS = ("auto", *EM_METHODS, "newton", *SCIPY_METHODS)
+_WITHOUT_SCREENING = (*EM_METHODS, "nm", "powell")
 ARGUMENTS = (
     "start_params", "transformed", "includes_fixed", "cov_type", "cov_kwds", "method", "maxiter",
     "full_output", "disp", "callback", "return_params", "low_memory", "tolerance", "n_starts", "rng",
@@ -234,24 +236,25 @@ def _first_start(problem: EstimationProblem, request: FitRequest) -> Array:
     if request.start is None:
         return problem.model.default_start(problem)
     start = problem.reduced(request.start)
-    if request.method == "em" or request.maxiter == 0 or not np.isfinite(problem.value(start)):
+    if request.method in EM_METHODS or request.maxiter == 0 or not np.isfinite(problem.value(start)):
         return start
     return inside(problem, start)
 
 
 def _one_start(problem: EstimationProblem, start: Array, request: FitRequest) -> FitResult:
     """Run the method from one start; parameters of the result are the free ones."""
-    default = _MAXITER_EM if request.method == "em" else _MAXITER
+    default = _MAXITER_EM if request.method in EM_METHODS else _MAXITER
     maxiter = default if request.maxiter is None else int(request.maxiter)
     with reporter(request.disp, request.progress, maxiter) as report:
-        if request.method == "em":
+        if request.method in EM_METHODS:
             obstacle = problem.updates.obstacle()
             if obstacle is not None:
                 raise UnsupportedError(
                     f"EM cannot estimate this specification: {obstacle}",
                     remedy='Use method="lbfgs" or "auto".',
                 )
-            return _from_em(problem, _em(problem, start, request, maxiter, request.tolerance, report))
+            done = _em(problem, start, request, maxiter, request.tolerance, report)
+            return _from_em(problem, request, done)
         em = None
         if request.method == "auto" and problem.updates.obstacle() is None and maxiter:
             limit = min(maxiter, _EM_BEFORE_GRADIENT)
@@ -312,13 +315,31 @@ def _em(
     report: Callable[[int, float], object] | None,
 ) -> EMResult:
     options = EMOptions(maxiter, tolerance, _full_callback(problem, request.callback), report)
-    return run_em(start, problem.moments, problem.loglike, problem.updates.cycles(), options)
+    steps = problem.moments, problem.loglike, problem.updates.cycles()
+    if request.method != "accelerated-em":
+        return run_em(start, *steps, options)
+    return run_accelerated_em(start, *steps, options, _coordinates(problem, start))
 
 
-def _from_em(problem: EstimationProblem, em: EMResult) -> FitResult:
+def _coordinates(problem: EstimationProblem, start: Array) -> Coordinates:
+    """Return unconstrained coordinates, free of the units of the data."""
+    scale, layout = parameter_scale(problem, start), problem.layout
+    roots = np.zeros(len(start), dtype=bool)
+    for key in layout.structures:
+        block = layout.blocks[key]
+        roots[layout.index[key][block.rows == block.columns]] = True
+    return Coordinates(
+        lambda params: layout.unconstrain(params) / scale,
+        lambda place: layout.constrain(place * scale),
+        problem.feasible,
+        roots,
+    )
+
+
+def _from_em(problem: EstimationProblem, request: FitRequest, em: EMResult) -> FitResult:
     return FitResult(
-        em.params, em.llf, "em", em.converged, em.status, em.trace, [], score_norm(problem, em.params),
-        em.iterations, len(em.trace["llf"]), [], 0.0, [],
+        em.params, em.llf, request.method, em.converged, em.status, em.trace, [],
+        score_norm(problem, em.params), em.iterations, em.iterations + 1, [], 0.0, [],
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..exceptions import ConvergenceWarning
-from .fit import FitRequest, FitResult, score_norm
+from .fit import EM_METHODS, FitRequest, FitResult, score_norm
 from .problem import EstimationProblem
 
 INTERRUPTED = "interrupted: the best parameters so far"
@@ -49,7 +49,7 @@ def or_best_so_far(
         "change": changes,
         "params_change": [np.nan] * len(path),
     }
-    em = request.method == "em"
+    em = request.method in EM_METHODS
     return FitResult(
         problem.full(params), llf, request.method, False, INTERRUPTED,
         trace if em else {key: [] for key in trace}, [] if em else path, score_norm(problem, params),

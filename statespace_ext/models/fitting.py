@@ -156,7 +156,7 @@ class Fitting:
         ----------
         start_params : array_like, Series, dict, optional
             A flat array; values by parameter name; or a dict of matrices by name ("design", ...). Singular
-            covariance matrices are moved inside by a part of the default ones, except for method="em".
+            covariance matrices are moved inside by a part of the default ones, except by EM.
         transformed, includes_fixed : bool
             As in `MLEModel.fit`; ``transformed`` has no effect, since parameters are variances and
             covariances themselves.
@@ -166,10 +166,11 @@ class Fitting:
             "approx" from differences of the log-likelihood.
         cov_kwds : dict, optional
             Must be empty: ``cov_type`` has no options.
-        method : {"auto", "em", "lbfgs", "bfgs", "cg", "newton", "nm", "powell"}
-            "auto": EM, then a gradient method with the exact score. "em": plain EM.
+        method : {"auto", "em", "accelerated-em", "lbfgs", "bfgs", "cg", "newton", "nm", "powell"}
+            "auto": EM, then a gradient method with the exact score. "em": plain EM. "accelerated-em": EM
+            with quasi-Newton steps, which keep the log-likelihood from falling.
         maxiter : int, optional
-            Largest number of iterations (500 for "em", 2000 for the others).
+            Largest number of iterations (500 for EM, 2000 for the others).
         full_output : bool
             Whether to set ``mle_retvals``.
         disp : bool
@@ -181,7 +182,7 @@ class Fitting:
         low_memory : bool
             Whether to keep filter output out of the results.
         tolerance : float
-            Stopping rule of "em": the relative change of the log-likelihood (of every parameter: its root).
+            Stopping rule of EM: the relative change of the log-likelihood (of every parameter: its root).
             Zero: exactly ``maxiter`` iterations. Gradient methods go on to a scaled score near zero.
         n_starts : int
             Number of starts: the default one, and random ones. A default start that is one of several (of

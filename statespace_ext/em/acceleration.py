@@ -1,0 +1,238 @@
+"""EM in fewer iterations: quasi-Newton steps on the equation "an EM iteration changes nothing"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..numerics.linear_algebra import NOT_HERE, Array
+from .driver import EMOptions, EMResult, Trace, fall, guilty, maximise, relative_change, settled
+from .moments import Expectation, Moments
+from .updates import NamedUpdate
+
+_MEMORY = 10
+_SINGULAR = 1e-8
+"""Singular values of dG below this, relative to the largest, are left out."""
+_LEAST_SHARE = 0.3
+"""A root of a variance falls to no less than this share of itself in a step."""
+_STILL = 2
+"""Quasi-Newton steps in a row that must meet the stopping rule: a single one can be short by accident."""
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """
+    Coordinates in which parameters may be extrapolated.
+
+    Attributes
+    ----------
+    unconstrain, constrain : callable
+        From parameters to the coordinates, and back.
+    feasible : callable
+        Tells whether parameters have a likelihood, as far as can be seen without a filter pass.
+    roots : ndarray of bool
+        Which coordinates are roots of variances, or the diagonal of a Cholesky factor.
+    """
+
+    unconstrain: Callable[[Array], Array]
+    constrain: Callable[[Array], Array]
+    feasible: Callable[[Array], bool]
+    roots: NDArray[np.bool_]
+
+
+class Secants:
+    """
+    The last EM steps g(z) = F(z) - z, and where they were taken.
+
+    Differences of successive z and g are the columns of dZ and dG. The quasi-Newton step (Anderson 1965; for
+    EM, Henderson & Varadhan 2019) is
+
+        z + g - (dZ + dG) c,   c the least-squares solution of dG c = g,
+
+    the root of g if g were linear and dG had as many independent columns as z has elements.
+
+    Parameters
+    ----------
+    size : int
+        Number of elements of z.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.memory = min(size, _MEMORY)
+        self.places: list[Array] = []
+        self.steps: list[Array] = []
+
+    def __len__(self) -> int:
+        return max(len(self.places) - 1, 0)
+
+    def add(self, place: Array, step: Array) -> None:
+        """Remember an EM step."""
+        self.places = [*self.places, place][-self.memory - 1 :]
+        self.steps = [*self.steps, step][-self.memory - 1 :]
+
+    def forget(self) -> None:
+        """Keep the last step alone."""
+        self.places, self.steps = self.places[-1:], self.steps[-1:]
+
+    def proposal(self) -> Array:
+        """Return where the quasi-Newton step leads: the EM step, while there is nothing to compare."""
+        place, step = self.places[-1], self.steps[-1]
+        moves, changes = np.diff(self.places, axis=0).T, np.diff(self.steps, axis=0).T
+        size = np.linalg.norm(changes, axis=0)
+        moves, changes = moves[:, size > 0] / size[size > 0], changes[:, size > 0] / size[size > 0]
+        share = np.linalg.lstsq(changes, step, rcond=_SINGULAR)[0]
+        return place + step - (moves + changes) @ share
+
+
+def kept_away(place: Array, here: Array, roots: NDArray[np.bool_]) -> Array:
+    """
+    Return a proposal in which no variance shrinks to nothing at once.
+
+    At a variance of zero EM stands still, whatever the score: coefficients move by a multiple of it.
+
+    Parameters
+    ----------
+    place, here : ndarray
+        The proposal, and where it starts.
+    roots : ndarray of bool
+        As in `Coordinates`.
+    """
+    side = np.sign(here)
+    least = _LEAST_SHARE * np.abs(here)
+    return np.where(roots & (side * place < least), side * least, place)
+
+
+def run_accelerated_em(
+    start: Array,
+    expectation: Expectation,
+    loglike: Callable[[Array], float],
+    cycles: list[list[NamedUpdate]],
+    options: EMOptions,
+    coordinates: Coordinates,
+) -> EMResult:
+    """
+    Run EM from start values, each iteration at where the secants of those before it lead.
+
+    An iteration is an E-step and an M-step. Where the log-likelihood of a proposal is lower than the one
+    before, or does not exist, the proposal is dropped, the secants are forgotten and the plain EM step is
+    taken: so it never falls. Dropped proposals count as iterations, and have no row in the trace.
+
+    Parameters
+    ----------
+    start : ndarray
+        Start values.
+    expectation, loglike, cycles, options
+        As for `run_em`.
+    coordinates : Coordinates
+        Where to extrapolate.
+    """
+    return _Run(start, expectation, loglike, cycles, options, coordinates).run()
+
+
+class _Run:
+    """The state of an accelerated run: the best point, the EM step from there, and the secants."""
+
+    def __init__(
+        self,
+        start: Array,
+        expectation: Expectation,
+        loglike: Callable[[Array], float],
+        cycles: list[list[NamedUpdate]],
+        options: EMOptions,
+        coordinates: Coordinates,
+    ) -> None:
+        self.expectation, self.loglike, self.cycles = expectation, loglike, cycles
+        self.options, self.coordinates = options, coordinates
+        self.params, self.llf, self.iteration = np.array(start, dtype=float), -np.inf, 0
+        self.em_step = self.params
+        self.moved, self.still = np.nan, 0
+        self.secants, self.trace = Secants(len(start)), Trace()
+
+    def run(self) -> EMResult:
+        """Iterate."""
+        moments = self.expectation(self.params)
+        self.llf = moments.llf
+        if not np.isfinite(self.llf):
+            return self._end("stopped: no log-likelihood at the start")
+        if not self.cycles:
+            self._accept(self.params, moments)
+            return self._end("nothing to estimate", True)
+        if not self._go_on(self.params, moments):
+            return self._end("stopped: an update failed at the start values")
+        while self.iteration < self.options.maxiter:
+            self.iteration += 1
+            before, secants = self.llf, len(self.secants)
+            llf = self._quasi_newton() if secants else self._plain()
+            if llf is None:
+                return self._end(self._obstacle())
+            if self.options.callback is not None:
+                self.options.callback(self.params)
+            if secants or self.moved == 0:
+                still = settled(llf - before, self.moved, llf, self.options.tolerance)
+                self.still = self.still + 1 if still else 0
+            if self.still == _STILL:
+                return self._end("converged", True)
+        return self._end("stopped: the number of iterations reached maxiter")
+
+    def _quasi_newton(self) -> float | None:
+        """Go where the secants lead; return the log-likelihood there, minus infinity if there is none."""
+        place = kept_away(self.secants.proposal(), self.secants.places[-1], self.coordinates.roots)
+        params = self.coordinates.constrain(place)
+        if not np.all(np.isfinite(params)) or not self.coordinates.feasible(params):
+            self.secants.forget()
+            return self._plain()
+        llf = -np.inf
+        try:
+            moments = self.expectation(params)
+            if moments.llf >= self.llf:
+                if self._go_on(params, moments):
+                    return moments.llf
+            elif np.isfinite(moments.llf):
+                llf = moments.llf
+        except NOT_HERE:
+            pass
+        self.secants.forget()
+        return llf
+
+    def _plain(self) -> float | None:
+        """Take the EM step; return the log-likelihood, None where there is none or it fell."""
+        try:
+            moments = self.expectation(self.em_step)
+        except NOT_HERE:
+            return None
+        if fall(moments.llf, self.llf) or not self._go_on(self.em_step, moments):
+            return None
+        return moments.llf
+
+    def _go_on(self, params: Array, moments: Moments) -> bool:
+        """Take the EM step from a point and accept the point, if there is such a step."""
+        try:
+            em_step = maximise(params, moments, self.expectation, self.cycles)
+        except NOT_HERE:
+            return False
+        place = self.coordinates.unconstrain(params)
+        self.secants.add(place, self.coordinates.unconstrain(em_step) - place)
+        self._accept(params, moments)
+        self.em_step, self.moved = em_step, relative_change(em_step, params)
+        return True
+
+    def _accept(self, params: Array, moments: Moments) -> None:
+        moved = relative_change(params, self.params) if self.iteration else np.nan
+        self.params, self.llf = params, moments.llf
+        self.trace.record(self.iteration, moments.llf, moved)
+        if self.options.report is not None:
+            self.options.report(self.iteration, moments.llf)
+
+    def _obstacle(self) -> str:
+        """Say why the EM step cannot be taken: repeat it, one update at a time."""
+        try:
+            name = guilty(self.params, self.expectation, self.loglike, self.cycles)
+        except NOT_HERE as error:
+            return f"stopped: the filter failed or an update did at iteration {self.iteration} ({error})"
+        return f"stopped: the log-likelihood fell at iteration {self.iteration}, in the update of {name}"
+
+    def _end(self, status: str, converged: bool = False) -> EMResult:
+        return EMResult(self.params, self.llf, self.iteration, converged, status, self.trace.columns)
