@@ -19,7 +19,7 @@ from ..numerics.differences import central_differences, step_sizes
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from ..params.layout import ParameterLayout, checked_values
 from ..params.parse import check_covariance
-from ..statespace.compat import require_exact_diffuse, require_factorable
+from ..statespace.compat import require_exact_diffuse, require_factorable, without_absolute_tolerances
 from ..statespace.diffuse_check import require_digits
 from ..statespace.smoother import Smoother
 from ..statespace.system import System, write
@@ -68,7 +68,6 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
             raise
         except ValueError as error:
             raise DataError("statsmodels refuses the data or their dates", got=error) from error
-        self.ssm.tolerance = 0.0  # of the steady state: absolute, so that it spoils data in small units
         state_exog = regressor_frame(state_exog, nobs, self.data.row_labels, "state_exog")
         self.regressor_names = {
             "exog": regressor_names(exog, "x"),
@@ -76,7 +75,7 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
         }
         self.state_exog = None if state_exog is None else np.asarray(state_exog)
         self.k_exog, self.k_state_exog = (len(names) for names in self.regressor_names.values())
-        self.ssm.tolerance = 0.0  # that of statsmodels is absolute: it would depend on the units of the data
+        without_absolute_tolerances(self.ssm)
         self._written_start: Initialization | None = None
         self._private: Smoother | None = None
 
