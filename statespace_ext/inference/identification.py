@@ -96,6 +96,7 @@ def identify(model: Identifiable, params: Array, fixed: Mapping[str, float]) -> 
     _, values, right = np.linalg.svd(rows[:, columns] * scale, full_matrices=True)
     values = np.concatenate([values, np.zeros(len(columns) - len(values))])
     null = right[values <= _RANK_TOLERANCE * max(values[0], 1e-300)]
+    null = np.where(np.abs(null) > 1e-12, null, 0.0)  # rounding, which other units would make large
     flat = _orthonormal((null * scale)[:, : len(free)].T)
     moved = np.linalg.norm(_orthonormal(null[:, : len(free)].T), axis=1) > 1e-6  # whatever the units
     names = [layout.names[free[i]] for i in np.flatnonzero(moved)]
