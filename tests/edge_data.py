@@ -54,7 +54,7 @@ def regression(endog: Any, **spec: Any) -> sse.DynamicRegression:
 
 def named(endog: Any, spec: dict[str, Any]) -> dict[str, Any]:
     """Return a specification with the names that regressors without labels have."""
-    if isinstance(endog, pd.DataFrame):
+    if isinstance(endog, pd.DataFrame) or not isinstance(spec["dynamics"], dict) or not spec["dynamics"]:
         return spec
     return {**spec, "dynamics": {"x1": next(iter(spec["dynamics"].values()))}}
 

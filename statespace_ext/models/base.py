@@ -66,7 +66,7 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
             super().__init__(endog, k_states, exog=exog, dates=dates, freq=freq, k_posdef=k_posdef)
         except StateSpaceError:
             raise
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise DataError("statsmodels refuses the data or their dates", got=error) from error
         state_exog = regressor_frame(state_exog, nobs, self.data.row_labels, "state_exog")
         self.regressor_names = {

@@ -212,5 +212,5 @@ def _check_cov_type(cov_type: object, cov_kwds: object) -> None:
     """Refuse before the fit what would be refused after it."""
     if cov_type is not None:
         check_cov_type(cov_type)
-    if cov_kwds:
+    if not (cov_kwds is None or isinstance(cov_kwds, Mapping) and not cov_kwds):
         raise SpecificationError("cov_kwds are not used", got=repr(cov_kwds), remedy="Leave them out.")

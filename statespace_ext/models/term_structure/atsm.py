@@ -12,6 +12,7 @@ import pandas as pd
 from ...em.numerical import ElementScore, NumericalUpdates
 from ...estimation.fit import FitRequest, FitResult
 from ...estimation.problem import EstimationProblem
+from ...exceptions import DataError
 from ...inference.identification import Identification
 from ...numerics.bond_pricing import loadings, loadings_pullback
 from ...numerics.linear_algebra import Array, quiet
@@ -146,7 +147,9 @@ class ATSM(StateSpaceModel):
         self.panel: Panel = parse_panel(yields, dates, given)
         panel = self.panel
         observed = None if panel.factor_names is None else panel.factor_names
-        self.convexity = 0.0 if identification == "dns" else 1.0 / panel.scale
+        self.convexity = (
+            0.0 if isinstance(identification, str) and identification == "dns" else 1.0 / panel.scale
+        )
         self.norm: Normalisation = normalisation(
             identification, panel.k_factors, panel.weights, panel.maturities, self.convexity, observed
         )
@@ -299,7 +302,14 @@ class ATSM(StateSpaceModel):
     @property
     def start_params(self) -> Array:
         """Default start values."""
-        return candidates(self)[0]
+        with quiet():
+            found = candidates(self)
+        if not found:
+            raise DataError(
+                "The sample is too short for default start values",
+                got=f"{self.nobs} periods, {self.k_factors} factors",
+            )
+        return found[0]
 
     def estimate(self, request: FitRequest) -> FitResult:
         """Check the sample and run a fit; the model is left as it was."""
