@@ -140,10 +140,12 @@ class Reporting:
                 lines.append(
                     f"{fit.starts_at_best} of {len(fit.starts)} starts reached the best log-likelihood."
                 )
-        if res.boundary:
-            lines.append(
-                f"At a boundary (singular covariance), without standard errors: {shown(res.boundary)}."
-            )
+        ends = [name for name in res.boundary if name in res.model.layout.bounded]
+        singular = [name for name in res.boundary if name not in ends]
+        if singular:
+            lines.append(f"At a boundary (singular covariance), without standard errors: {shown(singular)}.")
+        if ends:
+            lines.append(f"At the end of its interval, 1 or -1, without a standard error: {shown(ends)}.")
         lines += [line for line in (self._dependence(), res.identification.message) if line]
         return lines + list(res.params_cov.notes)
 

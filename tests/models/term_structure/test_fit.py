@@ -147,8 +147,8 @@ def test_exact_portfolios_keep_their_digits_with_a_diffuse_start(shared_data: Pa
     assert_allclose(model.loglike(params), _conditional_llf(model, params), rtol=1e-10)
 
 
-def test_dai_singleton_is_the_model_for_portfolios_rotated(shared_data: Path) -> None:
-    yields, tau = panel(shared_data, "jsz", "decimal")
+def test_dai_singleton_is_the_model_for_portfolios_rotated() -> None:
+    yields, tau = random_panel(np.random.default_rng(1), 120, TAU), TAU
     portfolios, latent = (
         sse.ATSM(yields, tau, identification=kind).fit() for kind in ("jsz", "dai-singleton")
     )
