@@ -192,7 +192,7 @@ class Fuzzer:
     def arguments(self, names: list[str], most: int) -> dict[str, Any]:
         count = int(self.rng.integers(0, most + 1))
         drawn = {self.pick(names): self.pick(HOSTILE) for _ in range(count)} if names else {}
-        for key in {"maxiter", "n_starts", "nsimulations", "steps", "end"} & set(drawn):
+        for key in drawn.keys() & {"maxiter", "n_starts", "nsimulations", "steps", "end"}:
             if isinstance(drawn[key], int) and drawn[key] == 10**12:
                 drawn[key] = 5  # asked for so much work, the library would set about it
         return drawn
@@ -203,7 +203,7 @@ class Fuzzer:
         build, sample = BUILD[kind]
         what = self.pick(["model", "model", "fit", "method"])
         plain = what != "model" or self.rng.random() < 0.5
-        name = self.pick(PLAIN if plain else set(DATA) - SLOW_DATA)
+        name = self.pick(PLAIN if plain else sorted(set(DATA) - SLOW_DATA))
         endog = (PLAIN if plain else DATA)[name](sample())
         spec = self.arguments(SPECS[kind], 2) if what == "model" else {}
         options = self.arguments(FIT, 2) if what == "fit" else {}
