@@ -143,7 +143,7 @@ def _rotation(loadings: Array, fixed: Array, free: Array) -> Array:
 def _unit_noise(problem: EstimationProblem, factors: Array) -> Array:
     """Return factors rescaled to the innovation variances, where these are fixed and the design is free."""
     cov, design = problem.layout.blocks["state_cov"], problem.layout.blocks["design"]
-    if not cov.is_fixed or design.is_fixed or np.any(design.fixed):
+    if not cov.is_fixed or design.is_fixed or np.any(design.fixed) or len(factors) < 2:
         return factors
     fixed = np.diag(cov.fixed if cov.fixed.ndim == 2 else cov.fixed[:, :, 0])
     fit = np.linalg.lstsq(factors[:-1], factors[1:], rcond=None)[0]

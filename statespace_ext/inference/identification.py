@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from ..numerics.linear_algebra import STABILITY_LIMIT, Array, companion, spectral_radius
+from ..numerics.lyapunov import stationary_covariance, stationary_covariances
 from ..params.affine import IntArray
 from ..params.layout import ParameterLayout
 
@@ -95,10 +96,16 @@ def identify(model: Identifiable, params: Array, fixed: Mapping[str, float]) -> 
     _, values, right = np.linalg.svd(rows[:, columns] * scale, full_matrices=True)
     values = np.concatenate([values, np.zeros(len(columns) - len(values))])
     null = right[values <= _RANK_TOLERANCE * max(values[0], 1e-300)]
+    null = np.where(np.abs(null) > 1e-12, null, 0.0)  # rounding, which other units would make large
     flat = _orthonormal((null * scale)[:, : len(free)].T)
     moved = np.linalg.norm(_orthonormal(null[:, : len(free)].T), axis=1) > 1e-6  # whatever the units
     names = [layout.names[free[i]] for i in np.flatnonzero(moved)]
     return Identification(free, flat, names, _message(layout, names, flat.shape[1]))
+
+
+def _triangular(groups: list[Array]) -> Array:
+    """Return a triangular factor with the same Gram matrix as rows in groups."""
+    return np.asarray(np.linalg.qr(np.concatenate(groups), mode="r"))
 
 
 def _orthonormal(columns: Array) -> Array:
@@ -158,6 +165,8 @@ class _MomentDerivatives:
         self.model, self.layout = model, model.layout
         self.at = self.layout.matrices(params)
         self.k, self.size = model.k_factors, model.k_factors * model.lags
+        self.blocks: dict[str, Array] = {}
+        self.lagged = self.size > self.k
         self.horizon = 2 * self.size + 2
         self.varying = any(block.time_varying for block in self.layout.blocks.values())
         self.windows = self._windows()
@@ -170,20 +179,20 @@ class _MomentDerivatives:
 
     def _block(self, key: str) -> Array:
         """D block / d parameter, (n, rows, columns)."""
-        block = self.layout.blocks[key]
-        out = np.zeros((self.n, *block.shape))
-        np.add.at(out, (self.layout.index[key], block.rows, block.columns), block.coefs)
-        return out
+        if key not in self.blocks:
+            block = self.layout.blocks[key]
+            out = np.zeros((self.n, *block.shape))
+            np.add.at(out, (self.layout.index[key], block.rows, block.columns), block.coefs)
+            self.blocks[key] = np.asarray(out)
+        return self.blocks[key]
 
     def _slice(self, key: str, t: int) -> Array:
         value = self.at[key]
         return value if value.ndim == 2 else value[:, :, min(t, value.shape[2] - 1)]
 
     def _transition(self, t: int) -> tuple[Array, Array]:
-        T = companion(self._slice("transition", t))
-        dT = np.zeros((self.n, self.size, self.size))
-        dT[:, : self.k] = self._block("transition")
-        return T, dT
+        """T, and the derivative of its top rows, which alone has elements that are not zero."""
+        return companion(self._slice("transition", t)), self._block("transition")
 
     def _intercepts(self, t: int, exog: Array, state_exog: Array) -> tuple[Array, Array, Array, Array]:
         """c_t, dc_t, d_t, dd_t at random regressors."""
@@ -214,18 +223,27 @@ class _MomentDerivatives:
         if self.model.start_kind != "stationary":
             da, dP = self._block("initial_state")[:, :, 0], self._block("initial_state_cov")
             return self.at["initial_state"][:, 0], da, self.at["initial_state_cov"], dP
-        T, dT = self._transition(0)
+        T, dA = self._transition(0)
         zero_x, zero_u = np.zeros(self.model.k_exog), np.zeros(self.model.k_state_exog)
         c, dc, _, _ = self._intercepts(0, zero_x, zero_u)
         W, dW = self._noise(0)
         level = np.eye(size) - T
         a = np.linalg.solve(level, c)
-        da = np.linalg.solve(level, (dc + dT @ a).T).T
-        kron = np.eye(size * size) - np.kron(T, T)
-        P = np.linalg.solve(kron, W.ravel()).reshape(size, size)
-        side = dT @ P @ T.T
-        right = side + np.swapaxes(side, 1, 2) + dW
-        return a, da, P, np.linalg.solve(kron, right.reshape(self.n, -1).T).T.reshape(self.n, size, size)
+        dc[:, : self.k] += dA @ a
+        P = stationary_covariance(T, W)
+        side = self._spread(dA @ P @ T.T)
+        dP = stationary_covariances(T, side + np.swapaxes(side, 1, 2) + dW)
+        return a, np.linalg.solve(level, dc.T).T, P, dP
+
+    def _moved(self, T: Array, M: Array) -> Array:
+        """Return T M for a companion matrix: its lower rows shift those of M."""
+        return np.concatenate([T[: self.k] @ M, M[..., : -self.k, :]], axis=-2) if self.lagged else T @ M
+
+    def _spread(self, top: Array) -> Array:
+        """Return a derivative of which only the top rows, those of the newest lag, are not zero."""
+        out = np.zeros((self.n, self.size, top.shape[-1]))
+        out[:, : self.k] = top
+        return out
 
     def _noise(self, t: int) -> tuple[Array, Array]:
         W, dW = np.zeros((self.size, self.size)), np.zeros((self.n, self.size, self.size))
@@ -234,11 +252,8 @@ class _MomentDerivatives:
         return W, dW
 
     def _design(self, t: int) -> tuple[Array, Array]:
-        p = self.layout.blocks["design"].shape[0]
-        Z, dZ = np.zeros((p, self.size)), np.zeros((self.n, p, self.size))
-        Z[:, : self.k] = self._slice("design", t)
-        dZ[:, :, : self.k] = self._block("design")
-        return Z, dZ
+        """Z, dZ: of the newest lag, the others are not observed."""
+        return self._slice("design", t), self._block("design")
 
     def _windows(self) -> list[int]:
         """
@@ -256,38 +271,45 @@ class _MomentDerivatives:
     def rows(self) -> Iterator[Array]:
         """Yield rows of the derivative, (number, n)."""
         a, da, P, dP = self._start()
+        settled = self.model.start_kind == "stationary" and not self.varying
+        k = self.k
         for s in range(self.windows[-1] + 1):
             exog = self.rng.standard_normal(self.model.k_exog)
             state_exog = self.rng.standard_normal(self.model.k_state_exog)
             c, dc, _, dd = self._intercepts(s, exog, state_exog)
             Z, dZ = self._design(s)
-            yield self.unit[:, None] * (dd + dZ @ a + da @ Z.T).T
-            if s in self.windows and (s == 0 or self.varying or self.model.start_kind != "stationary"):
+            yield self.unit[:, None] * (dd + dZ @ a[:k] + da[:, :k] @ Z.T).T
+            if s in self.windows and (s == 0 or not settled):
                 yield from self._covariances(s, P, dP)
-            T, dT = self._transition(s)
-            W, dW = self._noise(s)
-            da = dc + dT @ a + da @ T.T
+            T, dA = self._transition(s)
+            dc[:, :k] += dA @ a
+            da = dc + da @ T.T
             a = c + T @ a
-            side = dT @ P @ T.T
-            dP = side + np.swapaxes(side, 1, 2) + T @ dP @ T.T + dW
-            P = T @ P @ T.T + W
+            if not settled:
+                W, dW = self._noise(s)
+                side = self._spread(dA @ P @ T.T)
+                half = np.swapaxes(self._moved(T, dP), 1, 2)
+                dP = side + np.swapaxes(side, 1, 2) + self._moved(T, half) + dW
+                P = T @ P @ T.T + W
 
     def _covariances(self, s: int, P: Array, dP: Array) -> Iterator[Array]:
         """Yield d Cov(y_t, y_s), t = s..h, seen through random directions."""
         Zs, dZs = self._design(s)
         p = len(Zs)
         width = min(p, int(np.ceil(p * np.sqrt(2.0 / self.horizon))) + 2)
-        X, dX = P, dP
+        X, dX = P[:, : self.k], dP[:, :, : self.k]  # Cov(x_t, x_s): of x_s the newest lag alone is observed
         for t in range(s, max(self.horizon, min(s + 2, self.model.nobs))):
             Z, dZ = self._design(t)
             left = self._directions(p, width)
             right = left if t == s or width == p else self._directions(p, width)
-            change = left.T @ (dZ @ X @ Zs.T + Z @ dX @ Zs.T + Z @ X @ np.swapaxes(dZs, 1, 2)) @ right
+            seen, dseen = X[: self.k], dX[:, : self.k]
+            change = dZ @ seen @ Zs.T + Z @ dseen @ Zs.T + Z @ seen @ np.swapaxes(dZs, 1, 2)
+            change = left.T @ change @ right
             if t == s:
                 change = change + left.T @ self._block("obs_cov") @ right
             yield change.reshape(self.n, -1).T
-            T, dT = self._transition(t)
-            X, dX = T @ X, dT @ X + T @ dX
+            T, dA = self._transition(t)
+            X, dX = T @ X, self._moved(T, dX) + self._spread(dA @ X)
 
     def _directions(self, p: int, width: int) -> Array:
         """Return (p, width) directions, at random where not all are looked at."""
@@ -296,9 +318,11 @@ class _MomentDerivatives:
 
     def reduced_rows(self) -> Array:
         """Return a triangular factor with the same Gram matrix as all rows, each group at its own size."""
-        factor = np.zeros((0, self.n))
+        waiting: list[Array] = []
         for group in self.rows():
             size = np.max(np.abs(group), initial=0.0)
             if size > 0:
-                factor = np.asarray(np.linalg.qr(np.concatenate([factor, group / size]), mode="r"))
-        return factor
+                waiting.append(group / size)
+            if sum(len(part) for part in waiting) > 3 * self.n:
+                waiting = [_triangular(waiting)]
+        return _triangular([np.zeros((0, self.n)), *waiting])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from statsmodels.tsa.statespace.initialization import Initialization
@@ -19,7 +20,7 @@ from ..numerics.differences import central_differences, step_sizes
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from ..params.layout import ParameterLayout, checked_values
 from ..params.parse import check_covariance
-from ..statespace.compat import require_exact_diffuse, require_factorable
+from ..statespace.compat import require_exact_diffuse, require_factorable, without_absolute_tolerances
 from ..statespace.diffuse_check import require_digits
 from ..statespace.smoother import Smoother
 from ..statespace.system import System, write
@@ -66,9 +67,8 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
             super().__init__(endog, k_states, exog=exog, dates=dates, freq=freq, k_posdef=k_posdef)
         except StateSpaceError:
             raise
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise DataError("statsmodels refuses the data or their dates", got=error) from error
-        self.ssm.tolerance = 0.0  # of the steady state: absolute, so that it spoils data in small units
         state_exog = regressor_frame(state_exog, nobs, self.data.row_labels, "state_exog")
         self.regressor_names = {
             "exog": regressor_names(exog, "x"),
@@ -76,9 +76,9 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
         }
         self.state_exog = None if state_exog is None else np.asarray(state_exog)
         self.k_exog, self.k_state_exog = (len(names) for names in self.regressor_names.values())
-        self.ssm.tolerance = 0.0  # that of statsmodels is absolute: it would depend on the units of the data
+        without_absolute_tolerances(self.ssm)
         self._written_start: Initialization | None = None
-        self._private: Smoother | None = None
+        self._own_by_thread()
 
     # -- what a subclass provides ----------------------------------------------------------------------
 
@@ -103,14 +103,21 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
     def check_sample(self) -> None:
         """Raise `DataError` where the sample cannot support the model."""
 
+    def _own_by_thread(self) -> None:
+        """Make a lock for what writes the representation, and a place for a smoother of each thread."""
+        self._lock = threading.RLock()
+        self._private = threading.local()
+
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the private smoother behind (its filter does not survive); keep whose start it is."""
+        """Leave the private smoothers behind (their filters do not survive); keep whose start it is."""
         own = self.ssm.initialization is self._written_start
-        return {**self.__dict__, "_private": None, "_written_start": own}
+        state = {key: value for key, value in self.__dict__.items() if key not in ("_lock", "_private")}
+        return {**state, "_written_start": own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take the state back; the start of the representation is the model's own again where it was."""
         self.__dict__.update(state)
+        self._own_by_thread()
         for compiled in ("_representations", "_statespaces", "_kalman_filters", "_kalman_smoothers"):
             getattr(self.ssm, compiled).clear()  # once unpickled they no longer follow the matrices
         self._written_start = self.ssm.initialization if state["_written_start"] else _FOREIGN
@@ -240,18 +247,24 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
                 "Complex-step derivatives are not supported", remedy="The exact score is: use `score`."
             )
         vector = self.handle_params(params, transformed, includes_fixed)
-        own = self.ssm.initialization is self._written_start
         system = self.system(vector)
         if system.diffuse:
             require_factorable(system.obs_cov)
-        write(self.ssm, system, start=own)
-        if own:
-            self._written_start = self.ssm.initialization
+        with self._lock:
+            own = self.ssm.initialization is self._written_start
+            write(self.ssm, system, start=own)
+            if own:
+                self._written_start = self.ssm.initialization
         return vector
+
+    def filter(self, params: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return filtered results; see `MLEModel.filter`."""
+        with self._lock:
+            return super().filter(params, *args, **kwargs)
 
     def smooth(self, params: Any, *args: Any, **kwargs: Any) -> Any:
         """Return smoothed results; see `MLEModel.smooth`."""
-        with warnings.catch_warnings():
+        with self._lock, warnings.catch_warnings():
             # of exact-diffuse starts: the covariance of the measurement disturbances, which nothing here uses
             warnings.filterwarnings("ignore", "The univariate filtering approach diagonalized")
             return super().smooth(params, *args, **kwargs)
@@ -267,19 +280,23 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
 
     @property
     def private_smoother(self) -> Smoother:
-        """A smoother of the model's data that shares no state with the model."""
-        if self._private is None:
-            self._private = Smoother(self.endog, self.k_states, self.ssm.k_posdef, self.exog, self.state_exog)
-        return self._private
+        """A smoother of the model's data that shares no state with the model, nor with another thread."""
+        if not hasattr(self._private, "smoother"):
+            self._private.smoother = Smoother(
+                self.endog, self.k_states, self.ssm.k_posdef, self.exog, self.state_exog
+            )
+        return cast(Smoother, self._private.smoother)
 
     def started_system(self, params: Array) -> System:
         """Return `system`, with the initialisation that `extend` or the user put in place of its own."""
         system = self.system(params)
-        if self.ssm.initialization is None or self.ssm.initialization is self._written_start:
-            return system
-        if self.ssm.initialization.initialization_type == "diffuse":
-            return replace(system, start="diffuse")
-        mean, diffuse, cov = self.ssm.initialization(model=self.ssm)
+        with self._lock:
+            start = self.ssm.initialization
+            if start is None or start is self._written_start:
+                return system
+            if start.initialization_type == "diffuse":
+                return replace(system, start="diffuse")
+            mean, diffuse, cov = start(model=self.ssm)
         if np.any(diffuse):
             raise UnsupportedError("A partly diffuse initialisation set on `ssm` cannot be estimated")
         return replace(system, start="known", initial_state=mean, initial_state_cov=cov)

@@ -24,6 +24,7 @@ from ..params.parse import (
 COVARIANCES = frozenset({"obs_cov", "state_cov", "initial_state_cov"})
 STARTS = ("stationary", "known", "estimated", "diffuse", "approximate_diffuse")
 APPROXIMATE_DIFFUSE_VARIANCE = 1e6
+_MOST_STATES = 10_000
 IDENTIFICATIONS = ("triangular", "unit")
 
 
@@ -120,7 +121,7 @@ def normalised(given: dict[str, object], n_endog: int, k_factors: int) -> dict[s
     identification = given["identification"]
     if identification is None:
         return given
-    if identification not in IDENTIFICATIONS:
+    if not isinstance(identification, str) or identification not in IDENTIFICATIONS:
         raise SpecificationError(
             "identification is unknown",
             got=repr(identification),
@@ -309,6 +310,16 @@ def _initial_blocks(given: dict[str, object], labels: Labels) -> dict[str, Affin
             'initialization="estimated" has nothing to estimate', remedy='Use initialization="known".'
         )
     return blocks
+
+
+def check_size(k_factors: int, lags: int) -> None:
+    """Refuse a state vector for whose covariances no machine has the memory."""
+    if k_factors * lags > _MOST_STATES:
+        raise SpecificationError(
+            "The state vector is too long",
+            got=f"{k_factors} factors x {lags} lags",
+            expected=f"at most {_MOST_STATES} states",
+        )
 
 
 def check_start(start: object, blocks: Mapping[str, AffineMatrix]) -> None:

@@ -31,6 +31,7 @@ class Fitting:
     filter: Any
     smooth: Any
     _written_start: Any
+    _lock: Any
     _has_fixed_params: bool
     _fixed_params: dict[str, float]
 
@@ -78,16 +79,17 @@ class Fitting:
 
     @contextmanager
     def preserved(self) -> Iterator[None]:
-        """Put the matrices and the initialisation of the representation back on leaving."""
+        """Put back the matrices and the start of the representation on leaving; for one thread at a time."""
         ssm = self.ssm
-        saved = {name: getattr(ssm, name) for name in MATRICES}
-        start, written = ssm.initialization, self._written_start
-        try:
-            yield
-        finally:
-            for name, value in saved.items():
-                ssm[name] = value
-            ssm.initialization, self._written_start = start, written
+        with self._lock:
+            saved = {name: getattr(ssm, name) for name in MATRICES}
+            start, written = ssm.initialization, self._written_start
+            try:
+                yield
+            finally:
+                for name, value in saved.items():
+                    ssm[name] = value
+                ssm.initialization, self._written_start = start, written
 
     def params_from_matrices(self, matrices: Mapping[str, object]) -> Array:
         """
@@ -239,5 +241,5 @@ def _check_cov_type(cov_type: object, cov_kwds: object) -> None:
     """Refuse before the fit what would be refused after it."""
     if cov_type is not None:
         check_cov_type(cov_type)
-    if cov_kwds:
+    if not (cov_kwds is None or isinstance(cov_kwds, Mapping) and not cov_kwds):
         raise SpecificationError("cov_kwds are not used", got=repr(cov_kwds), remedy="Leave them out.")

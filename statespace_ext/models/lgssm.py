@@ -11,7 +11,7 @@ from ..em.structure import companion_structure
 from ..em.updates import LinearGaussianUpdates
 from ..estimation.problem import EstimationProblem
 from ..estimation.start_values import stabilised, start_values
-from ..exceptions import SpecificationError
+from ..exceptions import DataError, SpecificationError
 from ..inference.identification import Identification, identify
 from ..numerics.linear_algebra import Array, companion
 from ..params.counts import coefficients_by_series, most_identified, own_columns, without_noise
@@ -27,7 +27,7 @@ from ..statespace.validation import (
     positive_integer,
 )
 from .base import StateSpaceModel
-from .declaration import Labels, build_layout, check_start, lagged_names
+from .declaration import Labels, build_layout, check_size, check_start, lagged_names
 
 
 class LGSSM(StateSpaceModel):
@@ -132,6 +132,7 @@ class LGSSM(StateSpaceModel):
         identification: str | None = None,
     ) -> None:
         k_factors, lags = positive_integer(k_factors, "k_factors"), positive_integer(lags, "lags")
+        check_size(k_factors, lags)
         given = {
             "k_factors": k_factors, "lags": lags, "obs_intercept": obs_intercept,
             "state_intercept": state_intercept, "design": design, "transition": transition,
@@ -143,7 +144,8 @@ class LGSSM(StateSpaceModel):
         data = endog_frame(endog)
         super().__init__(data, k_factors * lags, k_factors, given, exog, state_exog, dates, freq)
         self.k_factors, self.lags = k_factors, lags
-        self.start_kind = "known" if initialization == "estimated" else str(initialization)
+        estimated = isinstance(initialization, str) and initialization == "estimated"
+        self.start_kind = "known" if estimated else str(initialization)
         factors = [f"f{i + 1}" for i in range(k_factors)]
         self.labels = Labels(
             [self.endog_names] if isinstance(self.endog_names, str) else [str(n) for n in self.endog_names],
@@ -283,6 +285,8 @@ class LGSSM(StateSpaceModel):
 
     def default_start(self, problem: EstimationProblem) -> Array:
         """Return start values of the free parameters: principal components, then the M-step on them."""
+        if self.nobs < 2:
+            raise DataError("The sample is too short for default start values", got="one period")
         return start_values(problem)
 
     def stabilised(self, problem: EstimationProblem, params: Array) -> Array:

@@ -33,6 +33,24 @@ def stationary_covariance(transition: Array, selected_cov: Array) -> Array:
     return symmetrize(scipy.linalg.solve_discrete_lyapunov(transition, selected_cov))
 
 
+def stationary_covariances(transition: Array, selected_covs: Array) -> Array:
+    """
+    Solve P_i = T P_i T' + W_i for several symmetric W_i, each to its own size.
+
+    Parameters
+    ----------
+    transition : ndarray, (k, k)
+        T, with all roots inside the unit circle.
+    selected_covs : ndarray, (m, k, k)
+        W_i.
+    """
+    with quiet():
+        covs = _by_doubling(transition, selected_covs)
+    if covs is None:
+        covs = np.stack([scipy.linalg.solve_discrete_lyapunov(transition, each) for each in selected_covs])
+    return covs
+
+
 def stationarity_error(cov: Array, transition: Array, selected_cov: Array) -> float:
     """Return the largest element of T P T' + W - P, relative to P; infinity where that is not a number."""
     if _is_left_companion(transition):
@@ -99,15 +117,15 @@ def _diagonal_sums(matrix: Array) -> Array:
 
 
 def _by_doubling(transition: Array, selected_cov: Array) -> Array | None:
-    """Return W + T W T' + T^2 W T^2' + ..., twice as many terms at each step."""
+    """Return W + T W T' + T^2 W T^2' + ..., twice as many terms at each step; W is one matrix or a stack."""
     cov, power = selected_cov, transition
     for _ in range(_MOST_DOUBLINGS):
         more = power @ cov @ power.T
         cov = cov + more
-        size = np.max(np.abs(more), initial=0.0)
-        if not np.isfinite(size):
+        size = np.max(np.abs(more), axis=(-2, -1), initial=0.0)
+        if not np.all(np.isfinite(size)):
             return None
-        if size <= np.finfo(float).eps * np.max(np.abs(cov), initial=0.0):
+        if np.all(size <= np.finfo(float).eps * np.max(np.abs(cov), axis=(-2, -1), initial=0.0)):
             return symmetrize(cov)
         power = power @ power
     return None

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .paths import CONSTANT, ZERO, draw_path, few_dates, legend_above
+from .paths import CONSTANT, ZERO, draw_path, few_dates, legend_above, new_figure
 
 _MOST_COLUMNS = 4
 _PANEL = (3.0, 2.1)
@@ -42,15 +42,12 @@ def plot_coefficients(
     -------
     matplotlib.figure.Figure
     """
-    import matplotlib.pyplot as plt
-
     series = list(next(iter(paths.values()))[0].columns)
     deep = -(-len(series) // _MOST_COLUMNS)
     columns = -(-len(series) // deep)
     rows = deep * len(paths)
-    if fig is None:
-        size = figsize or (max(_PANEL[0] * columns, 4.5) + 0.6, _PANEL[1] * rows + 0.9)
-        fig = plt.figure(figsize=size, layout="constrained")
+    size = (max(_PANEL[0] * columns, 4.5) + 0.6, _PANEL[1] * rows + 0.9)
+    fig = new_figure(fig, figsize, size)
     axes = fig.subplots(rows, columns, sharex=True, squeeze=False)
     label = ""
     for block, (name, (mean, se)) in enumerate(paths.items()):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .paths import ZERO, draw_path
+from .paths import ZERO, draw_path, new_figure
 
 
 def plot_factors(
@@ -36,11 +36,8 @@ def plot_factors(
     -------
     matplotlib.figure.Figure
     """
-    import matplotlib.pyplot as plt
-
     k = smoothed.shape[1]
-    if fig is None:
-        fig = plt.figure(figsize=figsize or (10, 2.4 * k + 0.9), layout="constrained")
+    fig = new_figure(fig, figsize, (10, 2.4 * k + 0.9))
     axes = np.atleast_1d(fig.subplots(k, 1, sharex=True))
     for axis, name in zip(axes, smoothed.columns, strict=True):
         axis.axhline(0.0, color=ZERO, linewidth=0.6)

@@ -2,19 +2,48 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from ..exceptions import SpecificationError
+
 LINE, BAND, CONSTANT, ZERO = "#0072B2", "#56B4E9", "#D55E00", "0.6"
 """Colours that readers who confuse red and green can tell apart."""
+
+
+def new_figure(fig: Any, figsize: Any, default: tuple[float, float]) -> Any:
+    """
+    Return the figure given, or a new one.
+
+    Raises
+    ------
+    SpecificationError
+        If it is no figure, or its size no pair of positive numbers.
+    """
+    import matplotlib.pyplot as plt
+    from matplotlib.figure import FigureBase
+
+    if fig is not None:
+        if not isinstance(fig, FigureBase):
+            raise SpecificationError("fig is no figure", got=repr(fig), expected="a matplotlib Figure")
+        return fig
+    size = default if figsize is None else figsize
+    pair = isinstance(size, (tuple, list, np.ndarray)) and len(size) == 2
+    if not pair or not all(isinstance(x, Real) and 0.0 < float(x) < np.inf for x in size):
+        raise SpecificationError("figsize is no size", got=repr(size), expected="(width, height) in inches")
+    return plt.figure(figsize=size, layout="constrained")
 
 
 def draw_path(
     axis: Any, mean: pd.Series, se: pd.Series, alpha: float, label: str, band: str = "given the parameters"
 ) -> str:
     """Draw means with a pointwise band of coverage 1 - alpha; return the label of the time axis."""
+    if not isinstance(alpha, Real) or not 0.0 < alpha < 1.0:
+        raise SpecificationError("alpha is out of range", got=repr(alpha), expected="0 < alpha < 1")
     places, time = _time_axis(mean.index)
     centre, half = mean.to_numpy(), norm.ppf(1.0 - alpha / 2.0) * se.to_numpy()
     axis.fill_between(

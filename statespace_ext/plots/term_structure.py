@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from .paths import BAND, CONSTANT, LINE, ZERO, draw_path, few_dates, legend_above
+from .paths import BAND, CONSTANT, LINE, ZERO, draw_path, few_dates, legend_above, new_figure
 
 _COLUMNS = 4
 _PANEL = (2.9, 2.0)
@@ -43,7 +43,7 @@ def plot_loadings(
     -------
     matplotlib.figure.Figure
     """
-    axis = _figure(fig, figsize or (7.0, 4.0)).subplots()
+    axis = new_figure(fig, figsize, (7.0, 4.0)).subplots()
     axis.axhline(0.0, color=ZERO, linewidth=0.6)
     for i, name in enumerate(loadings):
         color, dashes = _LINES[i % len(_LINES)]
@@ -85,7 +85,7 @@ def plot_fit(
     p = observed.shape[1]
     columns = min(p, _COLUMNS)
     rows = -(-p // columns)
-    fig = _figure(fig, figsize or (_PANEL[0] * columns + 0.6, _PANEL[1] * rows + 0.7))
+    fig = new_figure(fig, figsize, (_PANEL[0] * columns + 0.6, _PANEL[1] * rows + 0.7))
     axes = fig.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     nothing = pd.DataFrame(np.nan, index=fitted.index, columns=fitted.columns)
     for axis, name in zip(axes.ravel(), observed.columns, strict=False):
@@ -142,7 +142,7 @@ def plot_term_premium(
     -------
     matplotlib.figure.Figure
     """
-    fig = _figure(fig, figsize or (8.0, 5.6))
+    fig = new_figure(fig, figsize, (8.0, 5.6))
     upper, lower = fig.subplots(2, 1, sharex=True)
     time = draw_path(lower, premium, se, alpha, words[2], band)
     places = lower.lines[0].get_xdata(orig=True)
@@ -189,7 +189,7 @@ def plot_curve(
     -------
     matplotlib.figure.Figure
     """
-    axis = _figure(fig, figsize or (7.0, 4.0)).subplots()
+    axis = new_figure(fig, figsize, (7.0, 4.0)).subplots()
     tau, centre = curve.index.to_numpy(), curve.to_numpy()
     half = norm.ppf(1.0 - alpha / 2.0) * se.to_numpy()
     band = f"{100 * (1 - alpha):g} % band, given the parameters"
@@ -200,12 +200,6 @@ def plot_curve(
     axis.set_title(title, loc="left", fontsize="medium")
     axis.legend(frameon=False, fontsize="small", loc="best")
     return axis.figure
-
-
-def _figure(fig: Any, figsize: tuple[float, float]) -> Any:
-    import matplotlib.pyplot as plt
-
-    return plt.figure(figsize=figsize, layout="constrained") if fig is None else fig
 
 
 def _maturity_axis(axis: Any, label: str) -> None:

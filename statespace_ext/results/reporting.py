@@ -111,7 +111,7 @@ class Reporting:
             kwargs["display_params"] = False
             out = super().summary(alpha, *args, **kwargs)  # type: ignore[misc]
         tables = out.tables
-        if display_params:
+        if display_params and len(res.params):
             tables[1:1] = self._parameter_tables(alpha)
         note = self.cov_kwds.get("description", "") if res.params_cov is not None else ""
         endog = self.model.endog

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import statsmodels
-from statsmodels.tsa.statespace.kalman_filter import KalmanFilter
+from statsmodels.tsa.statespace.kalman_filter import SOLVE_CHOLESKY, KalmanFilter
 
 from ..exceptions import ParameterError, UnsupportedError
 from ..numerics.linear_algebra import Array
@@ -19,6 +19,17 @@ _SMALLEST_VARIANCE = 1e-6
 _LARGEST_ERROR = 1e-4
 _ROUNDING = 1e-14
 _PERIODS_AFTER = 40
+
+
+def without_absolute_tolerances(ssm: KalmanFilter) -> None:
+    """
+    Make a filter independent of the units of the data.
+
+    By default it stops to update covariances that change by less than 1e-19, and it skips a single observed
+    series with a forecast variance below 1e-12, without an error: both are sizes, not shares.
+    """
+    ssm.tolerance = 0.0
+    ssm.inversion_method = SOLVE_CHOLESKY
 
 
 def require_exact_diffuse(endog: Array, obs_cov: Array) -> None:

@@ -19,7 +19,7 @@ from ..em.regression import Regression
 from ..em.sums import observation_equation, padded, state_equation
 from ..exceptions import UnsupportedError
 from ..numerics.linear_algebra import NOT_HERE, Array, symmetrize
-from .compat import require_exact_diffuse, require_factorable
+from .compat import require_exact_diffuse, require_factorable, without_absolute_tolerances
 from .diffuse_check import require_digits
 from .filters import system_loglike, system_recursions
 from .system import System, write
@@ -113,7 +113,8 @@ class Smoother:
         """Return a smoother; one that keeps no output, for likelihoods, is another object."""
         key = (k_states, keep)
         if key not in self._ssm:
-            ssm = KalmanSmoother(self.endog.shape[1], k_states, self._k_posdef, tolerance=0.0)
+            ssm = KalmanSmoother(self.endog.shape[1], k_states, self._k_posdef)
+            without_absolute_tolerances(ssm)
             ssm.bind(self.endog.T.copy(order="F"))
             self._ssm[key] = ssm
         return self._ssm[key]

@@ -137,7 +137,10 @@ def check_dates(dates: Any, nobs: int) -> None:
     """Refuse dates of the wrong number, with duplicates, or not in order."""
     if dates is None:
         return
-    index = dates if isinstance(dates, pd.Index) else pd.Index(np.asarray(dates))
+    array = dates if isinstance(dates, pd.Index) else np.asarray(dates)
+    if array.ndim != 1:
+        raise DataError("dates are no sequence", got=repr(dates), expected=f"{nobs}, one a row of endog")
+    index = pd.Index(array)
     if len(index) != nobs:
         raise DataError("dates have the wrong length", got=len(index), expected=f"{nobs}, one a row of endog")
     if isinstance(index, (pd.DatetimeIndex, pd.PeriodIndex)) or index.has_duplicates:

@@ -8,7 +8,11 @@ import scipy.linalg
 from statsmodels.tsa.arima_process import ArmaProcess
 
 from statespace_ext.numerics import lyapunov
-from statespace_ext.numerics.lyapunov import stationarity_error, stationary_covariance
+from statespace_ext.numerics.lyapunov import (
+    stationarity_error,
+    stationary_covariance,
+    stationary_covariances,
+)
 
 
 def left_companion(phi: np.ndarray) -> np.ndarray:
@@ -93,3 +97,18 @@ def test_error_is_that_of_the_equation(companion: bool) -> None:
     assert stationarity_error(cov, transition, noise) == pytest.approx(expected, rel=1e-12)
     assert stationarity_error(np.zeros((4, 4)), transition, np.zeros((4, 4))) == 0.0
     assert stationarity_error(np.full((4, 4), np.nan), transition, noise) == np.inf
+
+
+def test_several_at_once_each_to_its_own_size() -> None:
+    rng = np.random.default_rng(5)
+    transition = stable(rng, 6, 0.95)
+    covs = np.stack([scale * some_cov(rng, 6, 3) for scale in (1.0, 1e-12, 1e9)])
+    for found, cov in zip(stationary_covariances(transition, covs), covs, strict=True):
+        expected = scipy.linalg.solve_discrete_lyapunov(transition, cov)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * np.max(np.abs(expected)))
+
+
+def test_several_at_once_without_a_stable_matrix() -> None:
+    transition, covs = np.diag([1.2, 0.5]), np.stack([np.eye(2), np.ones((2, 2))])
+    for found, cov in zip(stationary_covariances(transition, covs), covs, strict=True):
+        np.testing.assert_allclose(found, transition @ found @ transition.T + cov, atol=1e-12)

@@ -12,6 +12,7 @@ import pandas as pd
 from ...em.numerical import ElementScore, NumericalUpdates
 from ...estimation.fit import FitRequest, FitResult
 from ...estimation.problem import EstimationProblem
+from ...exceptions import DataError
 from ...numerics.bond_pricing import loadings, loadings_pullback
 from ...numerics.linear_algebra import Array, quiet
 from ...numerics.ornstein_uhlenbeck import discretise, discretise_pullback, stationary_moments
@@ -145,7 +146,9 @@ class ATSM(StateSpaceModel):
         self.panel: Panel = parse_panel(yields, dates, given)
         panel = self.panel
         observed = None if panel.factor_names is None else panel.factor_names
-        self.convexity = 0.0 if identification == "dns" else 1.0 / panel.scale
+        self.convexity = (
+            0.0 if isinstance(identification, str) and identification == "dns" else 1.0 / panel.scale
+        )
         self.norm: Normalisation = normalisation(
             identification, panel.k_factors, panel.weights, panel.maturities, self.convexity, observed
         )
@@ -345,7 +348,14 @@ class ATSM(StateSpaceModel):
 
     def default_start(self, problem: EstimationProblem) -> Array:
         """Return start values of the free parameters."""
-        return problem.reduced(candidates(self)[0])
+        with quiet():
+            found = candidates(self)
+        if not found:
+            raise DataError(
+                "The sample is too short for default start values",
+                got=f"{self.nobs} periods, {self.k_factors} factors",
+            )
+        return problem.reduced(found[0])
 
     def variance_sizes(self, params: Array) -> dict[str, Array]:
         """Return the size that each variance would have if it explained the data; factors have none."""

@@ -151,7 +151,7 @@ def check_contradictions(given: Mapping[str, Any], norm: Normalisation) -> None:
     if isinstance(given["state_cov"], str):
         check_choice(given["state_cov"], "state_cov", STATE_COVS)
     unrestricted = isinstance(given["p_dynamics"], str) and given["p_dynamics"] == "unrestricted"
-    exact = given["obs_cov"] == "exact-portfolios"
+    exact = isinstance(given["obs_cov"], str) and given["obs_cov"] == "exact-portfolios"
     faults = [
         (identification == "dai-singleton" and not plain, "sets state_cov itself (Sigma = I)", "state_cov"),
         (identification == "dai-singleton" and start == "diffuse", "scales the factors by delta_1, so that "

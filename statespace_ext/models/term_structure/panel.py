@@ -83,7 +83,8 @@ def parse_panel(yields: Any, dates: Any, given: Mapping[str, Any]) -> Panel:
     endog, names = frame, None
     if given["factors"] is not None:
         endog, names = _with_factors(given["factors"], k, values, labels, index)
-    uses = given["identification"] == "jsz" and names is None or given["obs_cov"] == "exact-portfolios"
+    chosen = [value for value in (given["identification"], given["obs_cov"]) if isinstance(value, str)]
+    uses = "jsz" in chosen and names is None or "exact-portfolios" in chosen
     weights = _weights(given["portfolio_weights"], values, k, labels, uses)
     return Panel(endog, labels, maturities, scale, steps, k, names, weights, weights if uses else None)
 

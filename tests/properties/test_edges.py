@@ -1,0 +1,186 @@
+"""At the edge: the right answer, or an error that says what is wrong; never NaN, a hang or a wrong number."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from edge_data import BUILD, ELSEWHERE, SAME, SHIFTED, N, capm, lgssm, returns
+from numpy.testing import assert_allclose
+from oracle import dense, dense_diffuse
+from random_models import dense_form
+
+import statespace_ext as sse
+
+every_class = pytest.mark.parametrize("kind", BUILD)
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::statespace_ext.IdentificationWarning"),
+    pytest.mark.filterwarnings("ignore:The units say:UserWarning"),
+]
+
+
+def fitted(kind: str, data: Callable[[np.ndarray], Any]) -> Any:
+    build, sample = BUILD[kind]
+    return build(data(sample())).fit()
+
+
+@pytest.fixture(scope="module")
+def plain() -> dict[str, Any]:
+    return {kind: fitted(kind, np.asarray) for kind in BUILD}
+
+
+@every_class
+@pytest.mark.parametrize("name", SAME)
+def test_the_same_numbers_have_the_same_maximum(kind: str, name: str, plain: dict[str, Any]) -> None:
+    if name == "pyarrow":
+        pytest.importorskip("pyarrow")
+    res = fitted(kind, SAME[name])
+    assert_allclose(res.llf, plain[kind].llf, rtol=1e-10)
+    assert_allclose(np.asarray(res.params), np.asarray(plain[kind].params), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["LGSSM", "DynamicRegression", "CAPM"])
+@pytest.mark.parametrize("name", SHIFTED)
+def test_the_maximum_in_other_units(kind: str, name: str, plain: dict[str, Any]) -> None:
+    build, sample = BUILD[kind]
+    y = sample()
+    changed = SHIFTED[name](y)
+    if kind != "LGSSM" and name != "units of 1e6":
+        changed = changed * 1e4  # smaller series are refused from a diffuse start
+    size = changed[0] / y[0]
+    res = build(changed).fit()
+    flat = 0 if kind == "LGSSM" else 2
+    assert res.converged
+    assert_allclose(res.llf, plain[kind].llf - (N - flat) * np.log(size).sum(), rtol=1e-8, atol=1e-5)
+
+
+def outcome(kind: str, data: Callable[[np.ndarray], Any]) -> str:
+    """Fit; return what came of it, and check that it is one of the outcomes that there may be."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", sse.ConvergenceWarning)
+        try:
+            res = fitted(kind, data)
+        except sse.StateSpaceError as error:
+            return type(error).__name__
+    assert res.converged or any(issubclass(each.category, sse.ConvergenceWarning) for each in caught)
+    assert np.isfinite(res.llf) and np.all(np.isfinite(np.asarray(res.params)))
+    assert np.all(np.isfinite(res.smoothed_state)) and np.all(np.isfinite(res.smoothed_state_cov))
+    model, params = res.model, np.asarray(res.params)
+    if res.converged and np.max(np.abs(np.asarray(model.endog)[np.isfinite(model.endog)])) < 1e3:
+        system, flat = dense_form(model, params)
+        found = dense_diffuse(model.endog, system, flat) if flat.any() else dense(model.endog, system)
+        assert_allclose(res.llf, found.llf, rtol=1e-6, atol=1e-4)
+    return "converged" if res.converged else "ConvergenceWarning"
+
+
+REFUSED = {"one period", "empty", "objects", "booleans", "infinite", "constant"}
+REFUSED |= {"all missing", "one series all missing"}
+EXPECTED = {
+    ("LGSSM", "three periods"): "DataError",
+    ("LGSSM", "twice the same series"): "ConvergenceWarning",
+    ("ATSM", "three periods"): "ConvergenceWarning",
+    ("DynamicRegression", "units of 1e-8"): "UnsupportedError",
+    ("CAPM", "units of 1e-8"): "UnsupportedError",
+    ("ATSM", "units of 1e-8"): "ConvergenceWarning",
+    ("ATSM", "units of 1e8"): "DataError",
+    ("ATSM", "outlier"): "ConvergenceWarning",
+    ("ATSM", "integers"): "DataError",
+}
+
+
+LONG = {("ATSM", "units of 1e-8"), ("ATSM", "outlier")}
+EDGES = [
+    pytest.param(kind, name, marks=[pytest.mark.slow] if (kind, name) in LONG else [], id=f"{kind}, {name}")
+    for kind in BUILD
+    for name in ELSEWHERE
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), EDGES)
+def test_edge(kind: str, name: str) -> None:
+    before = time.process_time()
+    expected = EXPECTED.get((kind, name), "DataError" if name in REFUSED else "converged")
+    assert outcome(kind, ELSEWHERE[name]) == expected
+    assert time.process_time() - before < 20.0
+
+
+# -- parameters at the edge --------------------------------------------------------------------------------
+
+
+def likelihoods(model: Any, params: np.ndarray) -> tuple[float, float]:
+    """Return the log-likelihood of a model and that of the oracle."""
+    system, flat = dense_form(model, params)
+    return model.loglike(params), (
+        dense_diffuse(model.endog, system, flat) if flat.any() else dense(model.endog, system)
+    ).llf
+
+
+@pytest.mark.parametrize("size", [1e-6, 1e-12, 0.0])
+@pytest.mark.parametrize("which", ["obs_var.y1", "state_var.f1"])
+def test_small_and_zero_variances(which: str, size: float) -> None:
+    model = sse.LGSSM(BUILD["LGSSM"][1](), 2)
+    params = np.array(model.start_params)
+    params[model.param_names.index(which)] = size
+    if which == "state_var.f1":
+        params[model.param_names.index("state_cov.f1.f2")] = 0.0
+    found, expected = likelihoods(model, params)
+    assert_allclose(found, expected, rtol=1e-7)
+    assert np.all(np.isfinite(model.score(params)))
+
+
+@pytest.mark.parametrize("root", [0.999, 1.0 - 1e-6, -1.0 + 1e-6, 0.0])
+def test_roots_near_one(root: float) -> None:
+    model = lgssm(BUILD["LGSSM"][1]())
+    params = np.array(model.start_params)
+    params[model.param_names.index("L1.f1->f1")] = root
+    found, expected = likelihoods(model, params)
+    assert_allclose(found, expected, rtol=1e-6)
+    assert np.all(np.isfinite(model.score(params)))
+
+
+@pytest.mark.parametrize("root", [1.0, -1.0, 1.02, 3.0])
+def test_roots_outside_the_unit_circle_have_no_stationary_start(root: float) -> None:
+    model = lgssm(BUILD["LGSSM"][1]())
+    params = np.array(model.start_params)
+    params[model.param_names.index("L1.f1->f1")] = root
+    for call in (model.loglike, model.score, model.smooth, model.filter):
+        with pytest.raises(sse.ParameterError, match="stationary|unit circle"):
+            call(params)
+
+
+@pytest.mark.parametrize("root", [1.0, 1.05, -1.1])
+def test_explosive_roots_from_a_known_start(root: float) -> None:
+    known = {"initialization": "known", "initial_state": [0.0], "initial_state_cov": [[1.0]]}
+    model = lgssm(BUILD["LGSSM"][1](), **known)
+    params = np.array(model.start_params)
+    params[model.param_names.index("L1.f1->f1")] = root
+    found, expected = likelihoods(model, params)
+    assert_allclose(found, expected, rtol=1e-7)
+
+
+def test_more_series_than_periods() -> None:
+    y = np.random.default_rng(0).standard_normal((8, 20)) + np.arange(8)[:, None]
+    with pytest.raises(sse.DataError, match=r"too few|singular|dependent"):
+        sse.LGSSM(y, 1, obs_cov="unstructured").fit()
+    model = lgssm(y)
+    found, expected = likelihoods(model, model.start_params)
+    assert_allclose(found, expected, rtol=1e-8)
+    assert capm(y).fit().converged
+
+
+def test_as_many_factors_as_series() -> None:
+    model = sse.LGSSM(BUILD["LGSSM"][1](), 3, identification="unit")
+    res = model.fit()
+    found, expected = likelihoods(model, np.asarray(res.params))
+    assert res.converged
+    assert_allclose([res.llf, found], expected, rtol=1e-8)
+
+
+def test_the_same_regressor_twice() -> None:
+    x = np.column_stack([np.arange(N), np.arange(N)]).astype(float)
+    with pytest.raises(sse.DataError, match="collinear"):
+        sse.DynamicRegression(returns(), x).fit()
