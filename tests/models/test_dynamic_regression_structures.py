@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import scipy
 from capm import BETA_MOVES, BOTH_MOVE, gls, random_cov, random_walks, simulated
 from numpy.testing import assert_allclose
 from oracle import richardson_gradient
@@ -219,7 +220,10 @@ def test_joint_pattern_of_zeros() -> None:
     res = model.fit()
     assert res.converged
     assert has_zeros_of(res.matrices["state_cov"].to_numpy(), JOINT_PATTERN)
-    assert_allclose(model.fit(method="lbfgs").llf, res.llf, rtol=0, atol=1e-5)
+    # behind its barrier, the L-BFGS-B of SciPy before 1.15 (in Fortran) ends 7e-5 lower
+    version = tuple(int(part) for part in scipy.__version__.split(".")[:2])
+    close = 1e-5 if version >= (1, 15) else 1e-4
+    assert_allclose(model.fit(method="lbfgs").llf, res.llf, rtol=0, atol=close)
     params = interior(model)
     want = richardson_gradient(model.loglike, params, step=0.02 * np.abs(params))
     assert_allclose(model.score(params), want, rtol=0, atol=1e-7 * np.abs(want).max())
