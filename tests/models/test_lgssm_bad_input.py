@@ -523,7 +523,10 @@ def test_start_values_without_a_likelihood(start: object, words: str, method: st
 # -- options of fit ------------------------------------------------------------------------------------------
 
 OPTIONS: dict[str, tuple[dict[str, object], str]] = {
-    "method": ({"method": "simplex"}, "method is unknown: got 'simplex'; expected one of auto, em, accelerated-em, newton"),
+    "method": (
+        {"method": "simplex"},
+        "method is unknown: got 'simplex'; expected one of auto, em, accelerated-em, newton",
+    ),
     "method None": ({"method": None}, "method is unknown: got None"),
     "method in a list": ({"method": ["em"]}, "method is unknown"),
     "cov_type": ({"cov_type": "white"}, "cov_type is unknown: got 'white'; expected one of"),
