@@ -56,6 +56,8 @@ _SMOOTH_ENOUGH = 1e-4
 """Scaled score below which Newton polishing would change nothing that is reported."""
 _SAME_MAXIMUM = 1e-4
 _ESCAPES = 4
+_HIGHER = 1e-6
+"""Log-likelihood by which another peak has to be higher to be followed."""
 
 
 @dataclass(frozen=True)
@@ -207,6 +209,8 @@ def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
             remedy="Pass start_params with positive semidefinite covariances (and a stable transition).",
         )
     best = max(fits, key=lambda fit: fit.llf)
+    if _chooses_starts(request):
+        best = _highest_peak(problem, best, request)
     notes = list(best.warnings)
     if not best.converged and request.tolerance > 0:
         notes.append((f"The fit did not converge: {best.status}.", ConvergenceWarning))
@@ -224,11 +228,27 @@ def _starts(problem: EstimationProblem, request: FitRequest) -> list[Array]:
     generator = random_generator(request.rng)
     first = _first_start(problem, request)
     starts = [first]
-    short = request.maxiter is not None and request.maxiter <= SCREENING
-    if request.start is None and request.method not in _WITHOUT_SCREENING and not short:
+    if _chooses_starts(request):
         others = problem.model.other_starts(problem)
         starts = screened(problem, [first, *others]) if others else starts
     return starts + [random_start(problem, first, generator) for _ in range(int(request.n_starts) - 1)]
+
+
+def _chooses_starts(request: FitRequest) -> bool:
+    """Tell whether a fit looks for starts of its own: none is given, and it is long enough."""
+    short = request.maxiter is not None and request.maxiter <= SCREENING
+    return request.start is None and request.method not in _WITHOUT_SCREENING and not short
+
+
+def _highest_peak(problem: EstimationProblem, best: FitResult, request: FitRequest) -> FitResult:
+    """Go on from other peaks that the model sees from a maximum, as long as they lead higher."""
+    for _ in range(_ESCAPES):
+        points = problem.model.other_peaks(problem, best.params)
+        start = screened(problem, points)[0] if points else best.params
+        if not problem.value(start) > best.llf + _HIGHER:
+            break
+        best = max(best, _one_start(problem, start, request), key=lambda fit: fit.llf)
+    return best
 
 
 def _first_start(problem: EstimationProblem, request: FitRequest) -> Array:

@@ -41,6 +41,9 @@ class Model(Protocol):
     def other_starts(self, problem: EstimationProblem) -> list[Array]:
         """Return further start values, for a likelihood that tends to have several maxima."""
 
+    def other_peaks(self, problem: EstimationProblem, params: Array) -> list[Array]:
+        """Return points from which a higher maximum than one at hand may be reached."""
+
     def stabilised(self, problem: EstimationProblem, params: Array) -> Array:
         """Return the free parameters nearest to some at which the start exists."""
 

@@ -16,7 +16,7 @@ _SIZES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 _LARGE, _MANY = 100.0, 28
 """A W that is much too large, and the number of parameters (seven series) from which on it is tried too."""
 _AR1 = (0.5, 0.9, 0.98)
-_AR1_FROM_LARGE = (0.3, 0.6, 0.9)
+_LARGE_AR1, _AR1_FROM_LARGE = 10.0, (0.0, 0.3, 0.6, 0.9)
 
 
 def regression_start(problem: EstimationProblem, exog: Array, noisy: IntArray) -> Array:
@@ -55,7 +55,9 @@ def large_starts(problem: EstimationProblem, exog: Array, noisy: IntArray) -> li
     if not (moving or patterned):
         many = isinstance(structure, Unstructured) and len(structure.param_names) >= _MANY
         return _trials(problem, exog, noisy, (_LARGE,), (0.0,)) if many else []
-    return _trials(problem, exog, noisy, (_SIZES[-1],), _AR1_FROM_LARGE if moving else (0.0,))
+    if moving:
+        return _trials(problem, exog, noisy, (_LARGE_AR1,), _AR1_FROM_LARGE)
+    return _trials(problem, exog, noisy, (_SIZES[-1],), (0.0,))
 
 
 def _trials(
@@ -96,6 +98,11 @@ def _with_factors(problem: EstimationProblem, key: str, params: Array, cov: Arra
         leading = vectors[:, -1] * np.sign(vectors[:, -1].sum() or 1.0)
         loading[rows, column] = np.sqrt(0.5 * values[-1]) * leading / (1.0 + column)
     return problem.layout.project({f"{key}_loading": loading, f"{key}_cov": np.diag(half)}, params)
+
+
+def squared_errors(endog: Array, exog: Array) -> Array:
+    """Return the squared standard errors of static coefficients, regressor by regressor, (m * p,)."""
+    return _least_squares(endog, exog)[1].ravel()
 
 
 def _least_squares(endog: Array, exog: Array) -> tuple[Array, Array]:

@@ -14,8 +14,14 @@ from ..em.factor import FactorUpdates
 from ..em.proportional import ProportionalUpdates
 from ..em.structure import StateStructure
 from ..em.updates import LinearGaussianUpdates
+from ..estimation.autoregressive_peaks import autoregressive_peaks
 from ..estimation.problem import EstimationProblem
-from ..estimation.regression_start import large_starts, regression_start, shrunk_autoregression
+from ..estimation.regression_start import (
+    large_starts,
+    regression_start,
+    shrunk_autoregression,
+    squared_errors,
+)
 from ..exceptions import DataError
 from ..numerics.linear_algebra import STABILITY_LIMIT, Array, stationary_moments
 from ..params.layout import ParameterLayout
@@ -326,6 +332,13 @@ class DynamicRegression(StateSpaceModel):
     def other_starts(self, problem: EstimationProblem) -> list[Array]:
         """Return further start values, where the likelihood tends to have several maxima."""
         return large_starts(problem, self.exog, self.coefficients.noisy_levels)
+
+    def other_peaks(self, problem: EstimationProblem, params: Array) -> list[Array]:
+        """Return points from which a higher maximum than one at hand may be reached."""
+        if not self.coefficients.autoregressive:
+            return []
+        unit = squared_errors(self.endog, self.exog)[self.coefficients.noisy_levels]
+        return autoregressive_peaks(problem, params, unit)
 
     def stabilised(self, problem: EstimationProblem, params: Array) -> Array:
         """Return the free parameters with autoregressive coefficients inside the unit circle."""

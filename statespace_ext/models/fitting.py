@@ -69,6 +69,10 @@ class Fitting:
         """Return further start values, for a likelihood that tends to have several maxima: none."""
         return []
 
+    def other_peaks(self, problem: EstimationProblem, params: Array) -> list[Array]:
+        """Return points from which a higher maximum than one at hand may be reached: none."""
+        return []
+
     def estimate(self, request: FitRequest) -> FitResult:
         """Check the sample and run a fit; the model is left as it was."""
         check_request(request)
