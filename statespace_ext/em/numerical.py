@@ -28,7 +28,7 @@ from .moments import Moments
 from .updates import NamedUpdate
 
 _ITERATIONS = 30
-_STEP = 1e-5
+_STEP, _LEAST_SIZE = 1e-5, 1e-4
 
 
 class Matrices(Protocol):
@@ -152,8 +152,8 @@ class NumericalUpdates:
         """Return the diagonal of the complete-data information, zero where nothing is known of it."""
         expected = ExpectedLoglike(self, params, moments)
         out = np.zeros(len(params))
-        for i, value in enumerate(params):
-            step = _STEP * max(abs(value), 1e-4)
+        for i, size in enumerate(self._sizes(params)):
+            step = _STEP * size
             move = np.zeros(len(params))
             move[i] = step
             try:
@@ -166,6 +166,15 @@ class NumericalUpdates:
         index, rows = self.layout.index["initial_state"], self.layout.blocks["initial_state"].rows
         out[index] = np.diag(moments.initial_information)[rows]
         return out
+
+    def _sizes(self, params: Array) -> Array:
+        """Return the size of each parameter; that of a covariance is the product of standard deviations."""
+        out = np.maximum(np.abs(params), _LEAST_SIZE)
+        at = self.layout.matrices(params)
+        for key in self.layout.covariances & set(at):
+            block, deviations = self.layout.blocks[key], np.sqrt(np.diag(at[key]))
+            out[self.layout.index[key]] = deviations[block.rows] * deviations[block.columns]
+        return np.where(out > 0, out, _LEAST_SIZE)
 
     def _scale(self, expected: ExpectedLoglike, params: Array) -> Array:
         """Return a scale by unconstrained parameter: one over the root of its information."""

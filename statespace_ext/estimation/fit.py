@@ -99,7 +99,8 @@ class FitResult:
     gradient_path : list of float
         Log-likelihoods of the gradient phase.
     score_norm : float
-        Largest element of the score, each times the standard error that complete data would give.
+        Largest element of the score, each times the standard error that complete data would give; after
+        `multi_start`, in the coordinates in which the second derivatives at hand are the identity.
     iterations, evaluations : int
         Iterations of all phases; evaluations of the likelihood or its gradient.
     starts : list of float

@@ -14,6 +14,7 @@ import numpy as np
 import scipy.optimize
 
 from ..numerics.linear_algebra import Array
+from .fit import score_norm
 from .optimize import Optimum, parameter_scale
 from .problem import EstimationProblem
 
@@ -75,6 +76,7 @@ class PreconditionedSearch:
         self.value, self.message = -problem.value(start), ""
         self.path: list[float] = []
         self.evaluations = self._stalled = 0
+        self.score_norm = np.nan
 
     def run(self, maxiter: int) -> None:
         """Go on until an end, or after the round in which ``maxiter`` iterations in all are reached."""
@@ -100,23 +102,23 @@ class PreconditionedSearch:
         self.evaluations += objective.evaluations + 2 * len(self.z)
         hessian = second_derivatives(self.problem, self.z, self.scale)
         if hessian is None:
+            self.score_norm = float(np.max(np.abs(gradient * self.scale), initial=0.0))
             return "second derivatives do not exist here"
         self.basis, decrement = _whitened(hessian, gradient, self.scale)
+        self.score_norm = float(np.max(np.abs(self.basis.T @ gradient), initial=0.0))
         if decrement < _DECREMENT * (1.0 + abs(self.value)) and gain < 1e-6:
             return "converged"
         self._stalled = self._stalled + 1 if gain < _NO_GAIN * (1.0 + abs(self.value)) else 0
         return "no further gain" if self._stalled == _MOST_STALLED else ""
 
     def optimum(self) -> Optimum:
-        """Return where the search stands."""
-        layout = self.problem.layout
-        params = layout.constrain(self.z)
-        found = self.problem.value_and_score(params)
-        norm = np.nan
-        if found is not None:
-            norm = float(np.max(np.abs(layout.pull_back(self.z, found[1]) * self.scale), initial=0.0))
-        message = self.message or "maxiter reached"
-        return Optimum(params, -self.value, norm, message, len(self.path), self.evaluations, list(self.path))
+        """Return where the search stands; the score is scaled by the second derivatives there."""
+        params, message = self.problem.layout.constrain(self.z), self.message or "maxiter reached"
+        if not self.path:
+            self.score_norm = score_norm(self.problem, params)
+        return Optimum(
+            params, -self.value, self.score_norm, message, len(self.path), self.evaluations, list(self.path)
+        )
 
 
 def maximise_preconditioned(problem: EstimationProblem, start: Array, maxiter: int) -> Optimum:

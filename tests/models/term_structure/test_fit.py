@@ -228,3 +228,28 @@ def test_restricted_prices_of_risk_start_stable(
     root = np.linalg.cholesky(found.cov)
     prices = np.linalg.solve(root, found.pricing.K - found.K_P)
     assert_allclose(prices[lambda_1 == 0], 0.0, atol=1e-8 * np.max(np.abs(prices)))
+
+
+def test_information_of_a_tiny_variance() -> None:
+    """
+    Minus the second derivative of -n/2 log h - S / (2 h), whatever the size of h.
+
+    Differences by a step as large as the variance made a scale of it that stopped fits short.
+    """
+    model = sse.ATSM(random_panel(np.random.default_rng(3), 80, TAU), TAU, identification="afns")
+    problem, params = model.problem(), np.array(model.start_params)
+    places = model.layout.index["obs_cov"]
+    params[places[2]] = 1e-13
+    moments = problem.moments(params)
+    found = problem.updates.information(params, moments)[places]
+    n, residuals = moments.observation.n[0], np.diag(moments.observation.ee[0])
+    h = params[places]
+    assert_allclose(found, residuals / h**3 - 0.5 * n / h**2, rtol=1e-5)
+
+
+def test_convergence_at_variances_of_zero(shared_data: Path) -> None:
+    """Three of thirteen maturities are fitted exactly: the fit is at its maximum, and says so."""
+    yields, tau = panel(shared_data, "gsw", "decimal")
+    res = sse.ATSM(yields, tau, **INDEPENDENT).fit(cov_type="none")
+    assert res.converged
+    assert_allclose(res.llf, 27582.788424, atol=1e-5)  # the best of 200 random starts
