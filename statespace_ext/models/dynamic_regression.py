@@ -17,7 +17,8 @@ from ..em.updates import LinearGaussianUpdates
 from ..estimation.problem import EstimationProblem
 from ..estimation.regression_start import large_starts, regression_start, shrunk_autoregression
 from ..exceptions import DataError
-from ..numerics.linear_algebra import STABILITY_LIMIT, Array, stationary_moments
+from ..numerics.linear_algebra import STABILITY_LIMIT, Array
+from ..numerics.lyapunov import stationary_moments
 from ..params.layout import ParameterLayout
 from ..results.dynamic_regression import DynamicRegressionResults, DynamicRegressionResultsWrapper
 from ..statespace.compat import require_diffuse_regressors
