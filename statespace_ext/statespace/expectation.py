@@ -9,11 +9,12 @@ from ..em.steady_state import SteadyState, steady_state
 from ..em.sums import observation_equation, state_equation
 from ..exceptions import UnsupportedError
 from ..numerics.linear_algebra import Array
+from .collapsed import collapse_obstacle, collapsed_moments, pays
 from .smoother import Smoother
 from .system import System
 
-ESTEPS = ("auto", "fast", "statsmodels")
-"""Ways to run the E-step: "auto" takes the fast one where it is valid."""
+ESTEPS = ("auto", "fast", "collapsed", "statsmodels")
+"""Ways to run the E-step: "auto" takes the fast one where it is valid, then the collapsed one if it pays."""
 
 _CONSTANT = ("design", "obs_cov", "transition", "selection", "state_cov")
 
@@ -28,28 +29,44 @@ def expectation(smoother: Smoother, system: System, estep: str = "auto") -> Mome
         Holds the data.
     system : System
         The matrices.
-    estep : {"auto", "fast", "statsmodels"}
+    estep : {"auto", "fast", "collapsed", "statsmodels"}
         How to run it.
 
     Raises
     ------
     UnsupportedError
-        If ``estep="fast"`` is not valid here.
+        If ``estep="fast"`` or ``estep="collapsed"`` is not valid here.
     """
     if estep == "statsmodels":
         return smoother.moments(system)
+    if estep == "collapsed":
+        return _forced_collapse(smoother, system)
     reason = obstacle(smoother, system)
     moments = steady_moments(smoother, system) if reason is None else None
     if moments is not None:
         return moments
     if estep == "auto":
-        return smoother.moments(system)
+        collapsed = collapsed_moments(smoother, system) if pays(smoother, system) else None
+        return smoother.moments(system) if collapsed is None else collapsed
     raise UnsupportedError(
         'estep="fast" is not valid here',
         got=reason or "obs_cov is singular, or so near to it that digits would be lost",
         expected="constant matrices, complete data, a proper start and a nonsingular obs_cov",
         remedy='Use estep="auto".',
     )
+
+
+def _forced_collapse(smoother: Smoother, system: System) -> Moments:
+    reason = collapse_obstacle(system)
+    moments = collapsed_moments(smoother, system) if reason is None else None
+    if moments is None:
+        raise UnsupportedError(
+            'estep="collapsed" is not valid here',
+            got=reason or "obs_cov is singular, or nearly so",
+            expected="a constant design and obs_cov, nonsingular, and a proper start",
+            remedy='Use estep="auto".',
+        )
+    return moments
 
 
 def obstacle(smoother: Smoother, system: System) -> str | None:
