@@ -41,8 +41,7 @@ def expectation(smoother: Smoother, system: System, estep: str = "auto") -> Mome
         return smoother.moments(system)
     if estep == "collapsed":
         return _forced_collapse(smoother, system)
-    reason = obstacle(smoother, system)
-    moments = steady_moments(smoother, system) if reason is None else None
+    moments = steady_moments(smoother, system)
     if moments is not None:
         return moments
     if estep == "auto":
@@ -50,7 +49,7 @@ def expectation(smoother: Smoother, system: System, estep: str = "auto") -> Mome
         return smoother.moments(system) if collapsed is None else collapsed
     raise UnsupportedError(
         'estep="fast" is not valid here',
-        got=reason or "obs_cov is singular, or so near to it that digits would be lost",
+        got=obstacle(smoother, system) or "obs_cov is singular, or so near to it that digits would be lost",
         expected="constant matrices, complete data, a proper start and a nonsingular obs_cov",
         remedy='Use estep="auto".',
     )
@@ -81,25 +80,31 @@ def obstacle(smoother: Smoother, system: System) -> str | None:
     return None
 
 
-def steady_moments(smoother: Smoother, system: System) -> Moments | None:
-    """Return the E-step without a loop over time, None where digits would be lost."""
-    d, c = _rows(system.obs_intercept), _rows(system.state_intercept)
-    y = smoother.endog - d
-    Z, T = system.design, system.transition
-    found = steady_state(
-        y,
-        Z,
+def constant_steady_state(smoother: Smoother, system: System) -> SteadyState | None:
+    """Return smoothed means and sums without a loop over time, None where that is not valid or not exact."""
+    if obstacle(smoother, system) is not None:
+        return None
+    return steady_state(
+        smoother.endog - _rows(system.obs_intercept),
+        system.design,
         system.obs_cov,
-        T,
-        c,
+        system.transition,
+        _rows(system.state_intercept),
         system.selection,
         system.state_cov,
         system.initial_state,
         system.initial_state_cov,
     )
+
+
+def steady_moments(smoother: Smoother, system: System) -> Moments | None:
+    """Return the E-step without a loop over time, None where that is not valid or not exact."""
+    found = constant_steady_state(smoother, system)
     if found is None:
         return None
+    Z, T, c = system.design, system.transition, _rows(system.state_intercept)
     b = _regressors(found.mean, smoother.exog)
+    y = smoother.endog - _rows(system.obs_intercept)
     y -= found.mean @ Z.T
     left = _left_inverse(system.selection)
     move = found.mean[1:] - found.mean[:-1] @ T.T - (c[:-1] if len(c) > 1 else c)
@@ -117,7 +122,7 @@ def steady_moments(smoother: Smoother, system: System) -> Moments | None:
         ),
         initial_mean=found.mean[0].copy(),
         initial_cov=found.first_cov,
-        initial_score=found.first_costate.copy(),
+        initial_score=found.costate[0].copy(),
         initial_information=found.first_costate_cov,
     )
 

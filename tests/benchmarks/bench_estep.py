@@ -119,9 +119,8 @@ def missing(runs: int) -> int:
     n, k, p, limit, failed = 2000, 4, 20, 3.0, 0
     data = sample(n, k, p)
     data[np.random.default_rng(1).random(data.shape) < 0.05] = np.nan
-    print(
-        f"\n5 % missing, (n, k, p) = {(n, k, p)}\n{'obs_cov':<14}{'E-step':>10}{'smooth()':>12}{'ratio':>8}{'E-step':>8}{'limit':>7}"
-    )
+    print(f"\n5 % missing, (n, k, p) = {(n, k, p)}")
+    print(f"{'obs_cov':<14}{'E-step':>10}{'smooth()':>12}{'ratio':>8}{'E-step':>8}{'limit':>7}")
     for obs_cov in ("diagonal", "unstructured"):
         model = started(data, k, "known", obs_cov=obs_cov)
         problem, slow = model.problem(), model.problem("statsmodels")
@@ -133,8 +132,8 @@ def missing(runs: int) -> int:
         verdict = "PASS" if smooth >= limit * ours else "FAIL"
         failed += verdict == "FAIL"
         print(
-            f"{obs_cov:<14}{1e3 * ours:>8.1f}ms{1e3 * smooth:>10.1f}ms{smooth / ours:>8.1f}{other / ours:>8.1f}"
-            f"{limit:>7g}  {verdict}"
+            f"{obs_cov:<14}{1e3 * ours:>8.1f}ms{1e3 * smooth:>10.1f}ms{smooth / ours:>8.1f}"
+            f"{other / ours:>8.1f}{limit:>7g}  {verdict}"
         )
     return failed
 
