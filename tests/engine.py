@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 from hypothesis import settings
+from numpy.testing import assert_allclose
 from oracle import System as DenseSystem
 from oracle import condition, dense, dense_diffuse, joint, richardson_gradient
 from scipy.optimize import minimize
 
+from statespace_ext.em.moments import Moments
 from statespace_ext.models.lgssm import LGSSM
 from statespace_ext.numerics.linear_algebra import companion
 from statespace_ext.statespace.compat import VERSION
@@ -49,6 +51,25 @@ def dense_llf(model: LGSSM, params: np.ndarray, y: np.ndarray | None = None) -> 
     system, diffuse = dense_system(model.system(np.asarray(params)))
     y = model.endog if y is None else y
     return dense_diffuse(y, system, diffuse).llf if diffuse.any() else dense(y, system).llf
+
+
+def close(actual: np.ndarray, wanted: np.ndarray, rtol: float = 1e-10) -> None:
+    assert_allclose(actual, wanted, rtol=rtol, atol=rtol * np.abs(wanted).max(initial=1e-300))
+
+
+def compare_moments(ours: Moments, other: Moments) -> None:
+    """Compare all moments; sums of products relative to the roots of the sums of squares."""
+    assert_allclose(ours.llf, other.llf, rtol=1e-10)
+    for name in ("observation", "state"):
+        mine, theirs = getattr(ours, name), getattr(other, name)
+        sizes = [np.sqrt(np.diagonal(getattr(theirs, key)[0])) for key in ("ee", "bb")]
+        for key, (left, right) in {"ee": (0, 0), "eb": (0, 1), "bb": (1, 1)}.items():
+            scale = np.multiply.outer(sizes[left], sizes[right])[None]
+            error = np.abs(getattr(mine, key) - getattr(theirs, key))
+            assert np.all(error <= 1e-10 * scale), f"{name}.{key}"
+        assert_allclose(mine.n, theirs.n)
+    for key in ("initial_mean", "initial_cov", "initial_score", "initial_information"):
+        close(getattr(ours, key), getattr(other, key))
 
 
 class ExpectedLikelihood:

@@ -15,8 +15,8 @@ from ..numerics.linear_algebra import (
     companion,
     is_positive_semidefinite,
     spectral_radius,
-    stationary_moments,
 )
+from ..numerics.lyapunov import stationary_moments
 from ..numerics.ornstein_uhlenbeck import discretise
 
 _START = "2000-01"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg
 
 from ..numerics.linear_algebra import (
     STABILITY_LIMIT,
@@ -13,8 +12,8 @@ from ..numerics.linear_algebra import (
     gaussian_objective,
     scaled_solve,
     spectral_radius,
-    stationary_moments,
 )
+from ..numerics.lyapunov import stationary_covariance, stationary_moments
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def stationary_chain(
 
     With Lam = T' Lam T + dP_1 and g = (I - T')^{-1} da_1: dT = 2 Lam T P_1 + g a_1', dc = g, dW = Lam.
     """
-    adjoint = scipy.linalg.solve_discrete_lyapunov(transition.T, by_cov)
+    adjoint = stationary_covariance(transition.T, by_cov)
     g = np.linalg.solve(np.eye(len(transition)) - transition.T, by_mean)
     return 2.0 * adjoint @ transition @ P1 + np.outer(g, a1), g, adjoint
 

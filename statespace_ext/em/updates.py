@@ -19,7 +19,7 @@ import numpy as np
 from ..numerics.linear_algebra import Array, scaled_solve
 from ..params.layout import ParameterLayout
 from .coefficients import StackedCoefficients
-from .covariances import CovarianceTerm, precisions, scoring_step, update_covariance
+from .covariances import CovarianceTerm, by_group, closed_form, precisions, scoring_step, update_covariance
 from .initial import StationaryTerm, newton_initial_mean
 from .moments import Moments
 from .regression import Regression
@@ -132,7 +132,7 @@ class LinearGaussianUpdates:
         regression = moments.observation
         k_states = regression.bb.shape[1] - 1 - self.layout.blocks["obs_coef"].shape[1]
         stacked = self._stacked(OBSERVATION, (0, k_states, k_states + 1), regression)
-        step = stacked.step(regression, precisions(self.layout.matrices(params)["obs_cov"]))
+        step = stacked.step(regression, precisions(self.layout.matrix("obs_cov", params)))
         shifted = regression.shifted(stacked.change(step))
         return params + step, replace(moments, observation=shifted)
 
@@ -152,7 +152,7 @@ class LinearGaussianUpdates:
         """
         regression = moments.state
         k_states = self.layout.blocks["transition"].shape[1]
-        precision = precisions(self.layout.matrices(params)["state_cov"])[: len(regression.n)]
+        precision = precisions(self.layout.matrix("state_cov", params))[: len(regression.n)]
         if not self._stationary and not self._free("state_mean") and not self._has_mean:
             stacked = self._stacked(STATE[:3], (0, k_states, k_states + 1), regression)
             step = stacked.step(regression, precision)
@@ -165,22 +165,39 @@ class LinearGaussianUpdates:
             fit = -0.5 * float(np.sum(precision * regression.shifted(change).ee))
             return fit if term is None else fit + term.value(*self._transition_equation(trial))
 
+        gradient = np.zeros_like(base) if term is None else self._start_gradient(term, params, base.shape)
+        step = self._state_step(params, regression, precision, gradient)
+        accepted = _halved(objective, params, step)
+        change = self._state_matrix(accepted) - base
+        return accepted, replace(moments, state=regression.shifted(change))
+
+    def _start_gradient(self, term: StationaryTerm, params: Array, shape: tuple[int, ...]) -> Array:
+        """Return the derivative of a stationary start's term by `_state_matrix`."""
+        by_transition, by_intercept, _ = self.structure.rows_of(
+            *term.gradient(*self._transition_equation(params))
+        )
+        k_states = by_transition.shape[1]
+        out = np.zeros(shape)
+        out[:, :k_states], out[:, k_states] = by_transition, by_intercept
+        return out
+
+    def _state_step(self, params: Array, regression: Regression, precision: Array, extra: Array) -> Array:
+        """Return the step of a regression to whose gradient Pi E sum e b' something is added."""
+        if not (self._free("state_mean") or self._has_mean) and len(regression.n) == 1:
+            k_states = self.layout.blocks["transition"].shape[1]
+            stacked = self._stacked(STATE[:3], (0, k_states, k_states + 1), regression)
+            cov = by_group(self.layout.matrix("state_cov", params))[0]
+            return stacked.step(replace(regression, eb=regression.eb + cov @ extra), precision)
         jacobian = self._state_jacobian(params)
         used = np.flatnonzero(jacobian.any(axis=0))
         jacobian = jacobian[:, used]
-        gradient = np.sum(precision @ regression.eb, axis=0)
-        if term is not None:
-            by_rows = self.structure.rows_of(*term.gradient(*self._transition_equation(params)))
-            gradient[:, :k_states] += by_rows[0]
-            gradient[:, k_states] += by_rows[1]
+        gradient = np.sum(precision @ regression.eb, axis=0) + extra
         information = np.zeros((len(used),) * 2)
         for pi, bb in zip(precision, regression.bb, strict=True):
             information += jacobian.T @ np.kron(pi, bb) @ jacobian
         step = np.zeros(len(params))
         step[used] = scaled_solve(information, jacobian.T @ gradient.ravel())
-        accepted = _halved(objective, params, step)
-        change = self._state_matrix(accepted) - base
-        return accepted, replace(moments, state=regression.shifted(change))
+        return step
 
     def state_cov(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
         """Q = E sum eta eta' / (n - 1), in its structure; a proposal, as above, under a stationary start."""
@@ -193,7 +210,19 @@ class LinearGaussianUpdates:
             return covariance.objective(trial) + term.value(*self._transition_equation(trial))
 
         extra = self.structure.rows_of(*term.gradient(*self._transition_equation(params)))[2]
-        return _halved(objective, params, scoring_step([covariance], params, [extra])), moments
+        return _halved(objective, params, self._covariance_step(covariance, params, extra)), moments
+
+    @staticmethod
+    def _covariance_step(term: CovarianceTerm, params: Array, extra: Array) -> Array:
+        """
+        Return a scoring step with a gradient that comes on top.
+
+        It moves the sums by 2 Sigma extra Sigma, for which a structure may have a closed form.
+        """
+        (sigma,) = term.at(params)
+        moved = replace(term.regression, ee=term.regression.ee + 2.0 * sigma @ extra @ sigma)
+        target = closed_form(replace(term, regression=moved), params)
+        return scoring_step([term], params, [extra]) if target is None else target - params
 
     def shared_covariances(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
         """H and Q with parameters in common."""
@@ -207,7 +236,7 @@ class LinearGaussianUpdates:
         stacked = self._stacked(("initial_state",), (0,), (moments.initial_mean.size, 1))
         regression = self._initial_regression(params, moments)
         return params + stacked.step(
-            regression, precisions(self.layout.matrices(params)["initial_state_cov"])
+            regression, precisions(self.layout.matrix("initial_state_cov", params))
         ), moments
 
     def initial_state_cov(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
@@ -226,7 +255,7 @@ class LinearGaussianUpdates:
         return out, moments
 
     def _initial_regression(self, params: Array, moments: Moments) -> Regression:
-        gap = (moments.initial_mean - self.layout.matrices(params)["initial_state"][:, 0])[:, None]
+        gap = (moments.initial_mean - self.layout.matrix("initial_state", params)[:, 0])[:, None]
         ee = moments.initial_cov + gap @ gap.T
         return Regression(ee[None], gap[None], np.ones((1, 1, 1)), np.ones(1))
 
@@ -301,10 +330,7 @@ class LinearGaussianUpdates:
 
     def _state_matrix(self, params: Array) -> Array:
         """[A_1..A_L | c + (I - sum A) mu | G], time-varying parts at their first period."""
-        at = {
-            key: value[..., 0] if value.ndim == 3 else value
-            for key, value in self.layout.matrices(params).items()
-        }
+        at = {key: _first(self.layout.matrix(key, params)) for key in STATE}
         k = at["transition"].shape[0]
         intercept = at["state_intercept"]
         if self._free("state_mean") or self._has_mean:
@@ -336,7 +362,7 @@ class LinearGaussianUpdates:
         """Return T, c and R Q R' of the states with a stationary start, without exogenous terms."""
         matrix = self._state_matrix(params)
         k_states = self.layout.blocks["transition"].shape[1]
-        cov = self.layout.matrices(params)["state_cov"]
+        cov = self.layout.matrix("state_cov", params)
         return self.structure.stationary_equation(matrix[:, :k_states], matrix[:, k_states], cov)
 
 
@@ -349,3 +375,8 @@ def _halved(objective: Callable[[Array], float], params: Array, step: Array) -> 
             return trial
         step = 0.5 * step
     return params
+
+
+def _first(matrix: Array) -> Array:
+    """Return a matrix at the first period."""
+    return matrix[..., 0] if matrix.ndim == 3 else matrix

@@ -61,7 +61,7 @@ class EstimationProblem:
         The model.
     fixed : mapping of str to float
         Parameters held fixed.
-    estep : {"auto", "fast", "statsmodels"}
+    estep : {"auto", "fast", "collapsed", "statsmodels"}
         How to run the E-step.
 
     Attributes

@@ -23,7 +23,8 @@ from ..estimation.regression_start import (
     squared_errors,
 )
 from ..exceptions import DataError
-from ..numerics.linear_algebra import STABILITY_LIMIT, Array, stationary_moments
+from ..numerics.linear_algebra import STABILITY_LIMIT, Array
+from ..numerics.lyapunov import stationary_moments
 from ..params.layout import ParameterLayout
 from ..results.dynamic_regression import DynamicRegressionResults, DynamicRegressionResultsWrapper
 from ..statespace.compat import require_diffuse_regressors

@@ -197,9 +197,11 @@ class Fitting:
             Source of the random starts.
         progress : bool
             Whether to show a progress bar with the log-likelihood (needs tqdm).
-        estep : {"auto", "fast", "statsmodels"}
-            E-step of EM: statsmodels' smoother, or the fast one, for constant matrices and complete data,
-            which returns the same. "auto": the fast one where it is valid.
+        estep : {"auto", "fast", "collapsed", "statsmodels"}
+            E-step of EM: statsmodels' smoother; the fast one, for constant matrices and complete data; or
+            the smoother on rows collapsed to the number of states, for incomplete data or a transition that
+            varies. All return the same. "auto": the fast one where it is valid, then the collapsed one if
+            there are at least twice as many series as states.
         **kwargs
             Options of the optimiser (`scipy.optimize.minimize`).
 

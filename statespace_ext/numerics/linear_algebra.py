@@ -1,4 +1,4 @@
-"""Small dense linear algebra: symmetric matrices, stability, stationary moments."""
+"""Small dense linear algebra: symmetric matrices, stability."""
 
 from __future__ import annotations
 
@@ -53,30 +53,6 @@ def is_positive_semidefinite(matrix: Array, tolerance: float = 1e-10) -> bool:
         return False
     eigenvalues = np.linalg.eigvalsh(matrix)
     return bool(eigenvalues[0] >= -tolerance * max(abs(eigenvalues[-1]), np.finfo(float).tiny))
-
-
-def stationary_moments(transition: Array, intercept: Array, selected_cov: Array) -> tuple[Array, Array]:
-    """
-    Return the mean and covariance of the stationary distribution of x' = c + T x + w.
-
-    Parameters
-    ----------
-    transition : ndarray, (k, k)
-        T, with all roots inside the unit circle.
-    intercept : ndarray, (k,)
-        c.
-    selected_cov : ndarray, (k, k)
-        W = R Q R', the covariance of w.
-
-    Returns
-    -------
-    mean : ndarray, (k,)
-        (I - T)^{-1} c.
-    cov : ndarray, (k, k)
-        P = T P T' + W.
-    """
-    mean = np.linalg.solve(np.eye(len(transition)) - transition, intercept)
-    return mean, symmetrize(scipy.linalg.solve_discrete_lyapunov(transition, selected_cov))
 
 
 def gaussian_objective(cov: Array, second_moment: Array, n: float = 1.0) -> float:

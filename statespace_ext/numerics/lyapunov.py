@@ -1,4 +1,4 @@
-"""The covariance of a stationary start, faster than a Schur form: companion matrices, doubling."""
+"""The moments of a stationary start, faster than a Schur form: companion matrices, doubling."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from .linear_algebra import Array, quiet, symmetrize
 _ROUNDING = 1e-12
 """Largest residual of the Lyapunov equation, relative to its solution, that passes for rounding."""
 _MOST_DOUBLINGS = 50
+_DIVERGED = 1e100
+"""Element of a power of the transition from which there is no hope."""
 
 
 def stationary_covariance(transition: Array, selected_cov: Array) -> Array:
@@ -31,6 +33,30 @@ def stationary_covariance(transition: Array, selected_cov: Array) -> Array:
             if cov is not None and _fits(cov, transition, selected_cov):
                 return cov
     return symmetrize(scipy.linalg.solve_discrete_lyapunov(transition, selected_cov))
+
+
+def stationary_moments(transition: Array, intercept: Array, selected_cov: Array) -> tuple[Array, Array]:
+    """
+    Return the mean and covariance of the stationary distribution of x' = c + T x + w.
+
+    Parameters
+    ----------
+    transition : ndarray, (k, k)
+        T, with all roots inside the unit circle.
+    intercept : ndarray, (k,)
+        c.
+    selected_cov : ndarray, (k, k)
+        W = R Q R', the covariance of w.
+
+    Returns
+    -------
+    mean : ndarray, (k,)
+        (I - T)^{-1} c.
+    cov : ndarray, (k, k)
+        P = T P T' + W.
+    """
+    mean = np.linalg.solve(np.eye(len(transition)) - transition, intercept)
+    return mean, stationary_covariance(transition, selected_cov)
 
 
 def stationary_covariances(transition: Array, selected_covs: Array) -> Array:
@@ -120,12 +146,11 @@ def _by_doubling(transition: Array, selected_cov: Array) -> Array | None:
     """Return W + T W T' + T^2 W T^2' + ..., twice as many terms at each step; W is one matrix or a stack."""
     cov, power = selected_cov, transition
     for _ in range(_MOST_DOUBLINGS):
-        more = power @ cov @ power.T
-        cov = cov + more
-        size = np.max(np.abs(more), axis=(-2, -1), initial=0.0)
-        if not np.all(np.isfinite(size)):
-            return None
-        if np.all(size <= np.finfo(float).eps * np.max(np.abs(cov), axis=(-2, -1), initial=0.0)):
-            return symmetrize(cov)
+        cov = cov + power @ cov @ power.T
         power = power @ power
+        size = float(np.abs(power).max(initial=0.0))
+        if not size < _DIVERGED:
+            return None
+        if (len(power) * size) ** 2 <= np.finfo(float).eps:  # bounds the terms to come, relative to cov
+            return symmetrize(cov) if np.all(np.isfinite(cov)) else None
     return None

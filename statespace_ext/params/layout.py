@@ -75,10 +75,12 @@ class ParameterLayout:
 
     def matrices(self, params: Array) -> dict[str, Array]:
         """Return every block at a parameter vector."""
-        return {
-            key: np.array(block.fixed) if block.is_fixed else block.at(params[self.index[key]])
-            for key, block in self.blocks.items()
-        }
+        return {key: self.matrix(key, params) for key in self.blocks}
+
+    def matrix(self, key: str, params: Array) -> Array:
+        """Return one block at a parameter vector."""
+        block = self.blocks[key]
+        return np.array(block.fixed) if block.is_fixed else block.at(params[self.index[key]])
 
     def gradient(self, by_matrix: Mapping[str, Array]) -> Array:
         """

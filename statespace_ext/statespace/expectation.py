@@ -9,11 +9,12 @@ from ..em.steady_state import SteadyState, steady_state
 from ..em.sums import observation_equation, state_equation
 from ..exceptions import UnsupportedError
 from ..numerics.linear_algebra import Array
+from .collapsed import collapse_obstacle, collapsed_moments, pays
 from .smoother import Smoother
 from .system import System
 
-ESTEPS = ("auto", "fast", "statsmodels")
-"""Ways to run the E-step: "auto" takes the fast one where it is valid."""
+ESTEPS = ("auto", "fast", "collapsed", "statsmodels")
+"""Ways to run the E-step: "auto" takes the fast one where it is valid, then the collapsed one if it pays."""
 
 _CONSTANT = ("design", "obs_cov", "transition", "selection", "state_cov")
 
@@ -28,28 +29,43 @@ def expectation(smoother: Smoother, system: System, estep: str = "auto") -> Mome
         Holds the data.
     system : System
         The matrices.
-    estep : {"auto", "fast", "statsmodels"}
+    estep : {"auto", "fast", "collapsed", "statsmodels"}
         How to run it.
 
     Raises
     ------
     UnsupportedError
-        If ``estep="fast"`` is not valid here.
+        If ``estep="fast"`` or ``estep="collapsed"`` is not valid here.
     """
     if estep == "statsmodels":
         return smoother.moments(system)
-    reason = obstacle(smoother, system)
-    moments = steady_moments(smoother, system) if reason is None else None
+    if estep == "collapsed":
+        return _forced_collapse(smoother, system)
+    moments = steady_moments(smoother, system)
     if moments is not None:
         return moments
     if estep == "auto":
-        return smoother.moments(system)
+        collapsed = collapsed_moments(smoother, system) if pays(smoother, system) else None
+        return smoother.moments(system) if collapsed is None else collapsed
     raise UnsupportedError(
         'estep="fast" is not valid here',
-        got=reason or "obs_cov is singular, or so near to it that digits would be lost",
+        got=obstacle(smoother, system) or "obs_cov is singular, or so near to it that digits would be lost",
         expected="constant matrices, complete data, a proper start and a nonsingular obs_cov",
         remedy='Use estep="auto".',
     )
+
+
+def _forced_collapse(smoother: Smoother, system: System) -> Moments:
+    reason = collapse_obstacle(system)
+    moments = collapsed_moments(smoother, system) if reason is None else None
+    if moments is None:
+        raise UnsupportedError(
+            'estep="collapsed" is not valid here',
+            got=reason or "obs_cov is singular, or nearly so",
+            expected="a constant design and obs_cov, nonsingular, and a proper start",
+            remedy='Use estep="auto".',
+        )
+    return moments
 
 
 def obstacle(smoother: Smoother, system: System) -> str | None:
@@ -64,25 +80,31 @@ def obstacle(smoother: Smoother, system: System) -> str | None:
     return None
 
 
-def steady_moments(smoother: Smoother, system: System) -> Moments | None:
-    """Return the E-step without a loop over time, None where digits would be lost."""
-    d, c = _rows(system.obs_intercept), _rows(system.state_intercept)
-    y = smoother.endog - d
-    Z, T = system.design, system.transition
-    found = steady_state(
-        y,
-        Z,
+def constant_steady_state(smoother: Smoother, system: System) -> SteadyState | None:
+    """Return smoothed means and sums without a loop over time, None where that is not valid or not exact."""
+    if obstacle(smoother, system) is not None:
+        return None
+    return steady_state(
+        smoother.endog - _rows(system.obs_intercept),
+        system.design,
         system.obs_cov,
-        T,
-        c,
+        system.transition,
+        _rows(system.state_intercept),
         system.selection,
         system.state_cov,
         system.initial_state,
         system.initial_state_cov,
     )
+
+
+def steady_moments(smoother: Smoother, system: System) -> Moments | None:
+    """Return the E-step without a loop over time, None where that is not valid or not exact."""
+    found = constant_steady_state(smoother, system)
     if found is None:
         return None
+    Z, T, c = system.design, system.transition, _rows(system.state_intercept)
     b = _regressors(found.mean, smoother.exog)
+    y = smoother.endog - _rows(system.obs_intercept)
     y -= found.mean @ Z.T
     left = _left_inverse(system.selection)
     move = found.mean[1:] - found.mean[:-1] @ T.T - (c[:-1] if len(c) > 1 else c)
@@ -100,7 +122,7 @@ def steady_moments(smoother: Smoother, system: System) -> Moments | None:
         ),
         initial_mean=found.mean[0].copy(),
         initial_cov=found.first_cov,
-        initial_score=found.first_costate.copy(),
+        initial_score=found.costate[0].copy(),
         initial_information=found.first_costate_cov,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from statsmodels.tsa.statespace.kalman_filter import FILTER_CHANDRASEKHAR, FILTER_CONVENTIONAL
@@ -108,6 +109,12 @@ class Smoother:
         self._k_states, self._k_posdef = k_states, k_posdef
         self._ssm: dict[tuple[int, bool], KalmanSmoother] = {}
         self._diffuse_checked: set[bool] = set()
+
+    @cached_property
+    def patterns(self) -> tuple[Array, Array]:
+        """The distinct patterns of missing elements, and which of them each period has."""
+        found, place = np.unique(self.missing, axis=0, return_inverse=True)
+        return found, np.ravel(place)
 
     def _smoother(self, k_states: int, keep: bool) -> KalmanSmoother:
         """Return a smoother; one that keeps no output, for likelihoods, is another object."""

@@ -9,7 +9,8 @@ from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.representation import Representation
 
 from ..exceptions import ParameterError
-from ..numerics.linear_algebra import STABILITY_LIMIT, Array, spectral_radius, stationary_moments
+from ..numerics.linear_algebra import STABILITY_LIMIT, Array, spectral_radius
+from ..numerics.lyapunov import stationary_moments
 
 MATRICES = (
     "design",

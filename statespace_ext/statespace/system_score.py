@@ -24,11 +24,14 @@ import numpy as np
 from ..em.initial import stationary_chain
 from ..numerics.linear_algebra import Array
 from .smoother import Smoothed, Smoother, over_time
+from .steady_score import SteadyScore, steady_score
 from .system import System
 
 ALL = frozenset(
     {"design", "obs_intercept", "obs_cov", "transition", "state_intercept", "state_cov", "selection"}
 )
+_SMALL = 1000
+"""Number of observations up to which a loop over time is not slower than what goes without."""
 _SINGULAR = 1e-9
 _KAPPA = 1e5
 _CANCELS = 1e-9
@@ -68,7 +71,7 @@ def system_score(
     smoother: Smoother, system: System, needed: frozenset[str] = ALL, limit: bool = False
 ) -> SystemScore:
     """
-    Return the score by system matrix, from one pass of the smoother.
+    Return the score by system matrix: from the fast E-step where it is exact, else one pass of the smoother.
 
     Parameters
     ----------
@@ -82,6 +85,10 @@ def system_score(
         Take an exact-diffuse start as the limit of proper ones (`_limit_score`), as is done anyway where
         ``obs_cov`` (or ``state_cov``, if ``transition`` is needed) is singular in the diffuse periods.
     """
+    large = smoother.endog.size > _SMALL
+    steady = steady_score(smoother, system, needed) if large else None
+    if steady is not None:
+        return _with_start(system, steady)
     if not (limit and system.diffuse):
         try:
             return _one_pass(smoother, system, needed)
@@ -131,15 +138,21 @@ def _limit_score(smoother: Smoother, system: System, needed: frozenset[str]) -> 
 def _one_pass(smoother: Smoother, system: System, needed: frozenset[str]) -> SystemScore:
     """Return the score from one pass."""
     smoothed = smoother.smooth(system, lag_cov="transition" in needed and system.diffuse)
-    k = system.k_states
     r, N = np.array(smoothed.costate.T), np.moveaxis(smoothed.costate_cov, 2, 0)
-    r0, N0 = np.array(smoothed.first_costate), smoothed.first_costate_cov
     out: dict[str, Array] = {}
     if needed & _OBSERVED:
         out.update(_observed(smoother, system, smoothed, r, N, needed))
     if "state_intercept" in needed:
         out["state_intercept"] = r.T
     out.update(_state_noise(system, r, N, needed))
+    first = np.array(smoothed.first_costate), np.array(smoothed.first_costate_cov)
+    return _with_start(system, SteadyScore(smoothed.llf, out, *first))
+
+
+def _with_start(system: System, score: SteadyScore) -> SystemScore:
+    """Return the score with the derivatives by the start, put into the matrices of a stationary one."""
+    llf, out, r0, N0 = score
+    k = system.k_states
     by_start = 0.5 * (np.outer(r0, r0) - N0)
     start_intercept = np.zeros(k)
     keep = system.stationary_states
@@ -156,7 +169,7 @@ def _one_pass(smoother: Smoother, system: System, needed: frozenset[str]) -> Sys
         extra = {"transition": by_T, "state_cov": system.selection.T @ by_W @ system.selection}
         extra["selection"] = 2.0 * by_W @ system.selection @ system.state_cov
         out.update({name: out[name] + extra[name] for name in extra if name in out})
-    return SystemScore(smoothed.llf, out, r0, by_start, start_intercept)
+    return SystemScore(llf, out, np.array(r0), by_start, start_intercept)
 
 
 def _state_noise(system: System, r: Array, N: Array, needed: frozenset[str]) -> dict[str, Array]:

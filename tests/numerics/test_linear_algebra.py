@@ -16,9 +16,9 @@ from statespace_ext.numerics.linear_algebra import (
     is_positive_semidefinite,
     scaled_solve,
     spectral_radius,
-    stationary_moments,
     symmetrize,
 )
+from statespace_ext.numerics.lyapunov import stationary_moments
 
 
 def test_symmetrize() -> None:

@@ -6,34 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from engine import library_system, sampled
+from engine import compare_moments, library_system, sampled
 from numpy.testing import assert_allclose
 from oracle import random_system
 
-from statespace_ext.em.moments import Moments
 from statespace_ext.exceptions import SpecificationError, UnsupportedError
 from statespace_ext.models.lgssm import LGSSM
 from statespace_ext.statespace.expectation import expectation, obstacle
 from statespace_ext.statespace.smoother import Smoother
-
-
-def close(actual: np.ndarray, wanted: np.ndarray, rtol: float = 1e-10) -> None:
-    assert_allclose(actual, wanted, rtol=rtol, atol=rtol * np.abs(wanted).max(initial=1e-300))
-
-
-def compare(ours: Moments, other: Moments) -> None:
-    """Compare all moments; sums of products relative to the roots of the sums of squares."""
-    assert_allclose(ours.llf, other.llf, rtol=1e-10)
-    for name in ("observation", "state"):
-        mine, theirs = getattr(ours, name), getattr(other, name)
-        sizes = [np.sqrt(np.diagonal(getattr(theirs, key)[0])) for key in ("ee", "bb")]
-        for key, (left, right) in {"ee": (0, 0), "eb": (0, 1), "bb": (1, 1)}.items():
-            scale = np.multiply.outer(sizes[left], sizes[right])[None]
-            error = np.abs(getattr(mine, key) - getattr(theirs, key))
-            assert np.all(error <= 1e-10 * scale), f"{name}.{key}"
-        assert_allclose(mine.n, theirs.n)
-    for key in ("initial_mean", "initial_cov", "initial_score", "initial_information"):
-        close(getattr(ours, key), getattr(other, key))
 
 
 @pytest.mark.parametrize("regressors", [(0, 0), (2, 0), (0, 1), (1, 2)])
@@ -47,7 +27,7 @@ def test_moments_equal(regressors: tuple[int, int], lags: int, initialization: s
     exog, state_exog = (rng.standard_normal((60, count)) for count in regressors)
     smoother = Smoother(y, 2 * lags, 2, exog, state_exog)
     at = library_system(system)
-    compare(expectation(smoother, at, "fast"), expectation(smoother, at, "statsmodels"))
+    compare_moments(expectation(smoother, at, "fast"), expectation(smoother, at, "statsmodels"))
 
 
 def test_one_and_two_periods() -> None:
@@ -88,7 +68,7 @@ def test_auto_takes_the_fast_one_where_valid() -> None:
     )
     assert automatic.llf == fast.llf
     assert not np.array_equal(fast.observation.bb, slow.observation.bb)
-    compare(fast, slow)
+    compare_moments(fast, slow)
 
 
 def test_obstacles() -> None:

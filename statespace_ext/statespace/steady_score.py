@@ -1,0 +1,66 @@
+"""
+The score by system matrix of a model with constant matrices and complete data, without a loop over time.
+
+With e_t = y_t - Z x_t - d_t and the sums of the fast E-step, for a nonsingular H (Fisher's identity),
+
+    dZ = H^{-1} E sum e_t x_t', dd_t = H^{-1} E e_t, dH = 1/2 (H^{-1} E sum e_t e_t' H^{-1} - n H^{-1}),
+
+and with costates, for any Q, dT = sum r_t xhat_t' - sum N_t M_t P_t, dc_t = r_t, dW = 1/2 sum (r_t r_t' - N_t).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..numerics.linear_algebra import Array, symmetrize
+from .expectation import constant_steady_state
+from .smoother import Smoother
+from .system import System
+
+_LARGE = 1e4
+"""Mean square of a series, relative to its variance in H, from which the differences e_t lose digits."""
+
+
+class SteadyScore(NamedTuple):
+    """Log-likelihood, derivatives by matrix without what comes through the start, r_0 and N_0."""
+
+    llf: float
+    by_matrix: dict[str, Array]
+    first_costate: Array
+    first_costate_cov: Array
+
+
+def steady_score(smoother: Smoother, system: System, needed: frozenset[str]) -> SteadyScore | None:
+    """Return the score, None where it is not valid or digits would be lost."""
+    d = system.obs_intercept if system.obs_intercept.ndim == 1 else system.obs_intercept.T
+    e = smoother.endog - d
+    variances = np.diagonal(system.obs_cov)
+    if np.any(np.einsum("ti,ti->i", e, e) > _LARGE * len(e) * np.ravel(variances)[: e.shape[1]]):
+        return None
+    found = constant_steady_state(smoother, system)
+    if found is None:
+        return None
+    out: dict[str, Array] = {}
+    r = np.concatenate([found.costate[1:], np.zeros((1, system.k_states))])
+    if needed & {"design", "obs_intercept", "obs_cov"}:
+        Z = system.design
+        e -= found.mean @ Z.T
+        precision = symmetrize(np.linalg.inv(system.obs_cov))
+        ZV = Z @ found.cov_sum
+        out["obs_intercept"] = precision @ e.T
+        out["design"] = precision @ (e.T @ found.mean - ZV)
+        residual = e.T @ e + ZV @ Z.T - len(e) * system.obs_cov
+        out["obs_cov"] = 0.5 * precision @ symmetrize(residual) @ precision
+    noise = r.T @ r - found.costate_cov_sum
+    R = system.selection
+    out["transition"] = r.T @ found.mean - found.costate_lag_sum
+    out["state_intercept"] = r.T
+    out["state_cov"], out["selection"] = 0.5 * R.T @ noise @ R, noise @ R @ system.state_cov
+    return SteadyScore(
+        found.llf,
+        {name: out[name] for name in needed if name in out},
+        found.costate[0],
+        found.first_costate_cov,
+    )
