@@ -5,7 +5,8 @@ With e_t = y_t - Z x_t - d_t and the sums of the fast E-step, for a nonsingular 
 
     dZ = H^{-1} E sum e_t x_t', dd_t = H^{-1} E e_t, dH = 1/2 (H^{-1} E sum e_t e_t' H^{-1} - n H^{-1}),
 
-and with costates, for any Q, dT = sum r_t xhat_t' - sum N_t M_t P_t, dc_t = r_t, dW = 1/2 sum (r_t r_t' - N_t).
+and with costates, for any Q, dT = sum r_t xhat_t' - sum N_t M_t P_t, dc_t = r_t and
+dW = 1/2 sum (r_t r_t' - N_t).
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from .expectation import constant_steady_state
 from .smoother import Smoother
 from .system import System
 
-_LARGE = 1e4
-"""Mean square of a series, relative to its variance in H, from which the differences e_t lose digits."""
+_LARGE = 1e6
+"""Mean square of a series, relative to its variance in H, from which e_t loses more digits than the smoother."""
 
 
 class SteadyScore(NamedTuple):
