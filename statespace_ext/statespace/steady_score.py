@@ -21,7 +21,7 @@ from .smoother import Smoother
 from .system import System
 
 _LARGE = 1e6
-"""Mean square of a series, relative to its variance in H, from which e_t loses more digits than the smoother."""
+"""Mean square of a series over its variance in H from which e_t loses more digits than the smoother."""
 
 
 class SteadyScore(NamedTuple):
