@@ -49,8 +49,8 @@ def require_digits(endog: Array, system: System) -> None:
             "statsmodels' exact-diffuse filter loses its digits here: rows of the design are nearly "
             "dependent",
             got=f"a log-likelihood off by {error:.2g} after {rows} rows",
-            remedy="Use a proper start (stationary, estimated, approximate_diffuse), or put series first "
-            "whose rows of the design differ.",
+            remedy="Use a proper start by the argument initialization, or put series first whose rows of the "
+            "design differ.",
         )
 
 
