@@ -141,7 +141,7 @@ class DynamicRegressionResults(StateSpaceResults):
 
     @property
     def state_cov_rank(self) -> dict[str, int]:
-        """Numerical rank of W by moving regressor."""
+        """Numerical rank of W by moving regressor, and as "joint" of the whole where blocks covary."""
         c = self.model.coefficients
         W, p = self.model.matrices(np.asarray(self.params))["state_cov"], c.p
         sizes = self.model.variance_sizes(np.asarray(self.params))["state_cov"]
@@ -149,6 +149,9 @@ class DynamicRegressionResults(StateSpaceResults):
         for place, j in enumerate(c.moving):
             block = W[place * p : (place + 1) * p, place * p : (place + 1) * p]
             out[c.regressors[j]] = _rank(block, sizes[place * p : (place + 1) * p])
+        elements = self.model.layout.blocks["state_cov"]
+        if np.any(elements.rows // p != elements.columns // p):
+            out["joint"] = _rank(W, sizes)
         return out
 
     def correlations(self, which: str = "obs_cov") -> pd.DataFrame:
@@ -178,10 +181,12 @@ class DynamicRegressionResults(StateSpaceResults):
     def status_lines(self) -> list[str]:
         """Return what `summary` says of the fit, with the rank of W."""
         lines = super().status_lines()
-        p = self.model.coefficients.p
+        c = self.model.coefficients
         for name, rank in self.state_cov_rank.items():
-            if rank < p:
-                lines.append(f"state_cov of {name} is singular: rank {rank} of {p}.")
+            single = name in c.regressors
+            what, full = (f" of {name}", c.p) if single else ("", len(c.disturbance_names))
+            if rank < full:
+                lines.append(f"state_cov{what} is singular: rank {rank} of {full}.")
         return lines
 
     def test_constancy(

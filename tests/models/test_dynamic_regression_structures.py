@@ -539,3 +539,15 @@ def test_naming_a_regressor_static_is_the_default() -> None:
     )
     assert one.param_names == other.param_names
     assert one.loglike(interior(one)) == other.loglike(interior(one))
+
+
+def test_rank_of_a_joint_w() -> None:
+    """Two coefficients that move as one: each of their blocks has full rank, W has not."""
+    y, x = sample(80, 1)
+    model = sse.DynamicRegression(y, x, dynamics=BOTH_MOVE, state_cov="joint")
+    root = np.array([0.3, -0.2])
+    values = {"obs_cov": np.eye(1), "state_cov": np.outer(root, root)}
+    res = model.smooth(model.layout.project(values, np.zeros(len(model.param_names))))
+    names = model.coefficients.regressors
+    assert res.state_cov_rank == {names[0]: 1, names[1]: 1, "joint": 1}
+    assert "state_cov is singular: rank 1 of 2." in res.summary().as_text()
