@@ -145,6 +145,14 @@ def test_a_model_prints_the_arguments_that_were_chosen() -> None:
     assert "series a, 60 periods, " in str(known)
 
 
+def test_a_model_does_not_print_what_it_computed() -> None:
+    model = atsm(factor_series(INDEXES["period"]))
+    for each in (model, pickle.loads(pickle.dumps(model))):
+        assert str(each).startswith("<ATSM(maturities=[1.0, 3.0, 7.0], k_factors=1): 3 series")
+    given = atsm(factor_series(INDEXES["period"]), portfolio_weights=np.ones((1, 3)))
+    assert "portfolio_weights=array (1, 3)" in str(given)
+
+
 def test_results_print_what_they_are() -> None:
     res = lgssm(factor_series(INDEXES["datetime"])).fit()
     assert str(res) == repr(res) == repr(res._results)

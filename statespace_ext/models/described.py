@@ -22,6 +22,8 @@ class Described:
     endog_names: Any
     nobs: int
     _given: dict[str, Any]
+    _computed: tuple[str, ...] = ()
+    """Arguments in ``_given`` that the user left to the model: kept for its clones, not shown."""
     _index: Any
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
@@ -45,7 +47,8 @@ class Described:
         out = []
         for name, value in self._given.items():
             default = parameters[name].default if name in parameters else None
-            if value is not default and not (isinstance(value, (str, int)) and value == default):
+            same = value is default or isinstance(value, (str, int)) and value == default
+            if not same and name not in self._computed:
                 out.append(f"{name}={_brief(value)}")
         return out
 
