@@ -164,6 +164,14 @@ def test_results_print_what_they_are() -> None:
     assert "from 2001-01-01 to 2005-12-01" in str(res)
 
 
+@pytest.mark.parametrize("name", ["LGSSM", "DynamicRegression", "CAPM", "ATSM"])
+def test_help_shows_the_arguments_of_a_model(name: str) -> None:
+    model = getattr(sse, name)
+    shown = list(inspect.signature(model).parameters)
+    assert shown == list(inspect.signature(model.__init__).parameters)[1:]
+    assert "kwargs" not in shown
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_models_can_still_be_copied_and_pickled(name: str) -> None:
     model = MODELS[name](factor_series(INDEXES["period"]))
