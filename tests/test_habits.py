@@ -146,11 +146,13 @@ def test_a_model_prints_the_arguments_that_were_chosen() -> None:
 
 
 def test_a_model_does_not_print_what_it_computed() -> None:
-    model = atsm(factor_series(INDEXES["period"]))
+    endog = factor_series(INDEXES["period"])
+    model = atsm(endog)
     for each in (model, pickle.loads(pickle.dumps(model))):
         assert str(each).startswith("<ATSM(maturities=[1.0, 3.0, 7.0], k_factors=1): 3 series")
-    given = atsm(factor_series(INDEXES["period"]), portfolio_weights=np.ones((1, 3)))
-    assert "portfolio_weights=array (1, 3)" in str(given)
+    assert "portfolio_weights=array (1, 3)" in str(atsm(endog, portfolio_weights=np.ones((1, 3))))
+    assert str(sse.CAPM(endog, market(endog.index))).startswith("<CAPM(): 3 series")
+    assert str(sse.CAPM(endog, market(endog.index), beta="ar1")).startswith("<CAPM(beta='ar1'): 3 series")
 
 
 def test_results_print_what_they_are() -> None:
