@@ -36,11 +36,14 @@ myst_heading_anchors = 3
 myst_enable_extensions = ["dollarmath"]
 
 default_role = "py:obj"
+highlight_language = "none"  # what is printed, unless a block says otherwise
 autosummary_generate = True
 autodoc_typehints = "none"  # numpydoc says them
 numpydoc_show_class_members = False  # the template of the class lists them
 
 html_theme = "alabaster"
+html_static_path = [str(Path(__file__).parent / "static")]
+html_css_files = ["site.css"]
 html_title = f"statespace_ext {release}"
 html_theme_options = {
     "description": "Gaussian state-space models by EM and maximum likelihood",

@@ -12,25 +12,11 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from linearmodels.datasets import french
 from matplotlib.figure import Figure
 
 import statespace_ext as sse
 
-INDUSTRIES = {
-    "NoDur": "non-durables",
-    "Durbl": "durables",
-    "Manuf": "manufacturing",
-    "Enrgy": "energy",
-    "Chems": "chemicals",
-    "BusEq": "business equipment",
-    "Telcm": "telecoms",
-    "Utils": "utilities",
-    "Shops": "shops",
-    "Hlth": "health",
-    "Money": "finance",
-    "Other": "other",
-}
+INDUSTRIES = sse.datasets.INDUSTRIES
 STRUCTURES = ("diagonal", "scalar", "equicorrelated", "proportional", "factor:1", "factor:2", "unstructured")
 PEAK = "2000-03"
 BETAS, ALPHAS = "capm_industries_betas.png", "capm_industries_alphas.png"
@@ -38,10 +24,9 @@ BETAS, ALPHAS = "capm_industries_betas.png", "capm_industries_alphas.png"
 
 def load_returns() -> tuple[pd.DataFrame, pd.Series]:
     """Return monthly excess returns of the industries and of the market, in percent."""
-    data = french.load()
-    data.index = pd.PeriodIndex(data["dates"], freq="M", name="month")
-    excess = 100 * data[list(INDUSTRIES)].sub(data["RF"], axis=0)  # the portfolios are raw returns
-    return excess.rename(columns=INDUSTRIES), (100 * data["MktRF"]).rename("market")
+    data = sse.datasets.load_industries()
+    excess = data.returns.sub(data.risk_free, axis=0)  # the portfolios are raw returns
+    return excess.rename(columns=INDUSTRIES), data.factors["MktRF"].rename("market")
 
 
 def fit(returns: pd.DataFrame, market: pd.Series, **options: str) -> sse.CAPMResults:

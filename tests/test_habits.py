@@ -145,6 +145,16 @@ def test_a_model_prints_the_arguments_that_were_chosen() -> None:
     assert "series a, 60 periods, " in str(known)
 
 
+def test_a_model_does_not_print_what_it_computed() -> None:
+    endog = factor_series(INDEXES["period"])
+    model = atsm(endog)
+    for each in (model, pickle.loads(pickle.dumps(model))):
+        assert str(each).startswith("<ATSM(maturities=[1.0, 3.0, 7.0], k_factors=1): 3 series")
+    assert "portfolio_weights=array (1, 3)" in str(atsm(endog, portfolio_weights=np.ones((1, 3))))
+    assert str(sse.CAPM(endog, market(endog.index))).startswith("<CAPM(): 3 series")
+    assert str(sse.CAPM(endog, market(endog.index), beta="ar1")).startswith("<CAPM(beta='ar1'): 3 series")
+
+
 def test_results_print_what_they_are() -> None:
     res = lgssm(factor_series(INDEXES["datetime"])).fit()
     assert str(res) == repr(res) == repr(res._results)
@@ -154,6 +164,14 @@ def test_results_print_what_they_are() -> None:
     assert "NOT CONVERGED" in str(early)
     assert "onverged" not in str(res.model.smooth(res.params))
     assert "from 2001-01-01 to 2005-12-01" in str(res)
+
+
+@pytest.mark.parametrize("name", ["LGSSM", "DynamicRegression", "CAPM", "ATSM"])
+def test_help_shows_the_arguments_of_a_model(name: str) -> None:
+    model = getattr(sse, name)
+    shown = list(inspect.signature(model).parameters)
+    assert shown == list(inspect.signature(model.__init__).parameters)[1:]
+    assert "kwargs" not in shown
 
 
 @pytest.mark.parametrize("name", MODELS)

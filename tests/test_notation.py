@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 from statsmodels.tsa.statespace.representation import FrozenRepresentation
 
 import statespace_ext as sse
-from statespace_ext.notation import HEADINGS, NOTATION, Quantity, markdown_table
+from statespace_ext.notation import (
+    NOTATION,
+    REGRESSION,
+    TERM_STRUCTURE,
+    Letter,
+    Quantity,
+    Row,
+    markdown_table,
+)
 
-PAGES = [Path(__file__).parents[1] / "docs" / name for name in ("lgssm.md", "notation.md")]
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = {
+    "lgssm.md": "NOTATION",
+    "notation.md": "NOTATION",
+    "dynamic_regression.md": "REGRESSION",
+    "atsm.md": "TERM_STRUCTURE",
+}
+TABLES: dict[str, tuple[Row, ...]] = {
+    "NOTATION": NOTATION,
+    "REGRESSION": REGRESSION,
+    "TERM_STRUCTURE": TERM_STRUCTURE,
+}
 ROWS = {row.name: row for row in NOTATION if row.name is not None}
 
 
@@ -29,14 +50,15 @@ def model() -> sse.LGSSM:
     )
 
 
-def size(model: sse.LGSSM, shape: tuple[str, ...]) -> tuple[int, ...]:
+def size(model: Any, shape: tuple[str, ...]) -> tuple[int, ...]:
     """Evaluate a shape of the table on a model."""
     return tuple(int(getattr(model, name, None) or getattr(model.ssm, name)) for name in shape)
 
 
-def test_names_and_symbols_are_unique() -> None:
-    names = [row.name for row in NOTATION if row.name is not None]
-    symbols = [row.symbol for row in NOTATION]
+@pytest.mark.parametrize("table", TABLES)
+def test_names_and_symbols_are_unique(table: str) -> None:
+    names = [row.name for row in TABLES[table] if row.name is not None]
+    symbols = [row.symbol for row in TABLES[table]]
     assert len(set(names)) == len(names)
     assert len(set(symbols)) == len(symbols)
 
@@ -85,10 +107,51 @@ def test_shapes_of_data(model: sse.LGSSM, name: str) -> None:
     assert getattr(model, name).shape == size(model, ROWS[name].shape)
 
 
+def regression() -> Any:
+    """Two regressors, one of them "ar1"."""
+    rng = np.random.default_rng(0)
+    y, x = rng.normal(size=(40, 5)), pd.DataFrame(rng.normal(size=(40, 2)), columns=["a", "b"])
+    model = sse.DynamicRegression(y, x, dynamics={"a": "ar1"}, obs_cov="diagonal", state_cov="diagonal")
+    return model.smooth(model.start_params)
+
+
+def term_structure() -> Any:
+    """Two factors, five yields."""
+    y = 0.05 + 0.005 * np.random.default_rng(0).normal(size=(40, 5)).cumsum(axis=0)
+    model = sse.ATSM(y, [0.5, 1, 2, 5, 10], k_factors=2, dt=1 / 12)
+    return model.smooth(model.start_params)
+
+
+@pytest.mark.parametrize(("rows", "make"), [(REGRESSION, regression), (TERM_STRUCTURE, term_structure)])
+def test_the_table_of_a_model_has_every_matrix_of_its_results(rows: tuple[Letter, ...], make: Any) -> None:
+    res = make()
+    named = {row.name: row for row in rows if row.name is not None}
+    assert set(res.matrices) <= set(named)
+    for name, row in named.items():
+        shape = tuple(1 if part == "k_ar1" else size(res.model, (part,))[0] for part in row.shape)
+        if name in res.matrices:
+            assert np.shape(res.matrices[name]) == shape
+        elif name in res.model.ssm.shapes:
+            assert res.model.ssm.shapes[name][: len(shape)] == shape
+        else:
+            assert name in ("endog", "exog") and np.shape(getattr(res.model, name)) == shape
+
+
+@pytest.mark.parametrize("table", ["REGRESSION", "TERM_STRUCTURE"])
+def test_the_asterisk_is_right(table: str) -> None:
+    ours = {row.name for row in TABLES[table] if row.name is not None and not row.statsmodels}
+    known = {row.name for row in NOTATION if row.statsmodels}
+    assert not ours & known
+    assert {row.name for row in TABLES[table] if row.statsmodels} <= known
+
+
 def test_rendering_of_a_row() -> None:
     row = Quantity("s", "own_name", False, ("rows", "columns"), "what it is", "a", "b", "c", "d", "e")
     head, rule, line = markdown_table([row]).splitlines()
-    assert [cell.strip() for cell in head.strip("|").split("|")] == list(HEADINGS.values())
+    assert [cell.strip() for cell in head.strip("|").split("|")] == [
+        "here", "name in code", "shape", "what", "LGSSM papers", "term-structure papers", "MARSS",
+        "dynamax", "pykalman",
+    ]  # fmt: skip
     assert set(rule) == set("|- ")
     assert [cell.strip() for cell in line.strip("|").split("|")] == [
         "`s`", "`own_name` *", "rows x columns", "what it is", "a", "b", "c", "d", "e",
@@ -96,12 +159,13 @@ def test_rendering_of_a_row() -> None:
     assert len({len(head), len(rule), len(line)}) == 1
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_page_shows_the_table(page: Path) -> None:
-    table = [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+@pytest.mark.parametrize("page", PAGES)
+def test_page_shows_the_table(page: str) -> None:
+    lines = (DOCS / page).read_text(encoding="utf-8").splitlines()
+    table = [line for line in lines if line.startswith("|")]
     begin = next(i for i, line in enumerate(table) if "name in code" in line)
-    rendered = markdown_table().splitlines()
+    rendered = markdown_table(TABLES[PAGES[page]]).splitlines()
     assert table[begin : begin + len(rendered)] == rendered, (
-        f"docs/{page.name} is behind statespace_ext/notation.py: paste the output of "
-        '`python -c "from statespace_ext.notation import markdown_table; print(markdown_table())"`'
+        f"docs/{page} is behind statespace_ext/notation.py: paste the output of `python -c "
+        f'"from statespace_ext.notation import *; print(markdown_table({PAGES[page]}))"`'
     )

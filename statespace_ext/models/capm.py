@@ -100,7 +100,7 @@ class CAPM(DynamicRegression):
         self._given = {
             **{key: value for key, value in self._given.items() if key != "dynamics"},
             "alpha": alpha,
-            "beta": betas,
+            "beta": dict(beta) if isinstance(beta, Mapping) else beta,
         }
         self.factors = factors
         self._has_names = isinstance(market, (pd.Series, pd.DataFrame))

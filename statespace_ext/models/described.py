@@ -17,12 +17,21 @@ from ..statespace.keywords import check_keywords
 class Described:
     """`repr` of a model, and the check of the keywords of its constructor; mixed into the models."""
 
+    __signature__: inspect.Signature
     layout: ParameterLayout
     endog: Any
     endog_names: Any
     nobs: int
     _given: dict[str, Any]
+    _computed: tuple[str, ...] = ()
+    """Arguments in ``_given`` that the user left to the model: kept for its clones, not shown."""
     _index: Any
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Show the arguments of the constructor, which those of `__new__` would hide, to whoever asks."""
+        super().__init_subclass__(**kwargs)
+        _, *others = inspect.signature(cls.__init__).parameters.values()
+        cls.__signature__ = inspect.Signature(others)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Refuse unknown keywords before the constructor runs."""
@@ -45,7 +54,8 @@ class Described:
         out = []
         for name, value in self._given.items():
             default = parameters[name].default if name in parameters else None
-            if value is not default and not (isinstance(value, (str, int)) and value == default):
+            same = value is default or isinstance(value, (str, int)) and value == default
+            if not same and name not in self._computed:
                 out.append(f"{name}={_brief(value)}")
         return out
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ def plot_factors(
     fig: Any = None,
     figsize: tuple[float, float] | None = None,
     alpha: float = 0.05,
+    units: Sequence[str] | None = None,
 ) -> Any:
     """
     Plot smoothed factors, one panel each, with pointwise bands.
@@ -31,6 +33,8 @@ def plot_factors(
         Size of a new figure.
     alpha : float
         One minus the coverage of the bands.
+    units : sequence of str, optional
+        Of each factor; "factor units", which depend on the normalisation, by default.
 
     Returns
     -------
@@ -39,10 +43,10 @@ def plot_factors(
     k = smoothed.shape[1]
     fig = new_figure(fig, figsize, (10, 2.4 * k + 0.9))
     axes = np.atleast_1d(fig.subplots(k, 1, sharex=True))
-    for axis, name in zip(axes, smoothed.columns, strict=True):
+    for axis, name, unit in zip(axes, smoothed.columns, units or ["factor units"] * k, strict=True):
         axis.axhline(0.0, color=ZERO, linewidth=0.6)
         label = draw_path(axis, smoothed[name], se[name], alpha, "smoothed")
-        axis.set_ylabel(f"{name} (factor units)")
+        axis.set_ylabel(f"{name} ({unit})")
     # above the first panel, where it covers no data
     axes[0].legend(
         loc="lower right",

@@ -63,6 +63,7 @@ def plot_fit(
     fitted: pd.DataFrame,
     scale: float,
     *,
+    units: str = "decimal",
     fig: Any = None,
     figsize: tuple[float, float] | None = None,
 ) -> Any:
@@ -75,6 +76,8 @@ def plot_fit(
         Yields.
     scale : float
         Basis points of a unit of the yields.
+    units : {"decimal", "percent"}
+        Of the yields.
     fig, figsize : optional
         As in `plot_loadings`.
 
@@ -93,7 +96,7 @@ def plot_fit(
         places = axis.lines[0].get_xdata(orig=True)
         axis.plot(places, observed[name].to_numpy(), ".", color="0.25", markersize=1.6, label="observed")
         rmse = float(np.sqrt(np.nanmean((observed[name] - fitted[name]) ** 2)))
-        axis.set_title(f"{name}: {rmse * scale:.1f} bp", fontsize="medium", loc="left")
+        axis.set_title(f"{name}: rmse {rmse * scale:.1f} bp", fontsize="medium", loc="left")
         axis.tick_params(labelsize="small")
     for axis in axes.ravel()[p:]:
         axis.remove()
@@ -103,7 +106,7 @@ def plot_fit(
         last.set_xlabel(time, fontsize="small")
         few_dates(last)
     for row in axes[:, 0]:
-        row.set_ylabel("yield a year", fontsize="small")
+        row.set_ylabel(_rate("yield", units), fontsize="small")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     shown = [i for i, text in enumerate(labels) if not text.endswith("parameters")]
     legend_above(fig, [handles[i] for i in shown], [labels[i] for i in shown], len(shown))
@@ -118,6 +121,7 @@ def plot_term_premium(
     words: tuple[str, str, str],
     band: str,
     *,
+    units: str = "decimal",
     alpha: float = 0.05,
     fig: Any = None,
     figsize: tuple[float, float] | None = None,
@@ -133,6 +137,8 @@ def plot_term_premium(
         Labels of yield, expected part and premium.
     band : str
         What the band is given, or what it has in it.
+    units : {"decimal", "percent"}
+        Of the yields.
     alpha : float
         One minus the coverage of the band.
     fig, figsize : optional
@@ -152,8 +158,8 @@ def plot_term_premium(
     )
     upper.spines[["top", "right"]].set_visible(False)
     lower.axhline(0.0, color=ZERO, linewidth=0.6)
-    for axis, label in ((upper, "rate a year"), (lower, "premium a year")):
-        axis.set_ylabel(label)
+    for axis, label in ((upper, "rate"), (lower, "premium")):
+        axis.set_ylabel(_rate(label, units))
         axis.legend(frameon=False, fontsize="small", ncols=2, loc="lower right", bbox_to_anchor=(1.0, 1.0))
     lower.set_xlabel(time)
     return fig
@@ -165,6 +171,7 @@ def plot_curve(
     observed: pd.Series,
     title: str,
     *,
+    units: str = "decimal",
     alpha: float = 0.05,
     fig: Any = None,
     figsize: tuple[float, float] | None = None,
@@ -180,6 +187,8 @@ def plot_curve(
         Observed yields by maturity, NaN where missing.
     title : str
         The date.
+    units : {"decimal", "percent"}
+        Of the yields.
     alpha : float
         One minus the coverage of the band.
     fig, figsize : optional
@@ -196,10 +205,15 @@ def plot_curve(
     axis.fill_between(tau, centre - half, centre + half, color=BAND, alpha=0.4, linewidth=0, label=band)
     axis.plot(tau, centre, color=LINE, linewidth=1.6, label="at the smoothed factors")
     axis.plot(observed.index, observed.to_numpy(), "o", color="0.2", markersize=4, label="observed")
-    _maturity_axis(axis, "yield a year")
+    _maturity_axis(axis, _rate("yield", units))
     axis.set_title(title, loc="left", fontsize="medium")
     axis.legend(frameon=False, fontsize="small", loc="best")
     return axis.figure
+
+
+def _rate(what: str, units: str) -> str:
+    """Return the label of an axis with rates."""
+    return f"{what}, {units} a year"
 
 
 def _maturity_axis(axis: Any, label: str) -> None:

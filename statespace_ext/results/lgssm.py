@@ -145,7 +145,17 @@ class LGSSMResults(StateSpaceResults):
         from ..plots.factors import plot_factors
 
         factors = self.factors
-        return plot_factors(factors.smoothed, factors.smoothed_se, fig=fig, figsize=figsize, alpha=alpha)
+        return plot_factors(
+            factors.smoothed, factors.smoothed_se, fig=fig, figsize=figsize, alpha=alpha, units=self._units()
+        )
+
+    def _units(self) -> list[str] | None:
+        """Return the units of the factors, None where the normalisation does not say."""
+        k, names = self.model.k_factors, np.atleast_1d(self.model.endog_names)
+        return {
+            "unit": [f"units of {name}" for name in names[:k]],
+            "triangular": ["s.d. of its innovation"] * k,
+        }.get(self.model._given["identification"])
 
 
 @dataclass(frozen=True)

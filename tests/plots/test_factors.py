@@ -139,13 +139,25 @@ def results() -> sse.LGSSMResults:
 
 def test_factors_of_results(results: sse.LGSSMResults) -> None:
     fig = results.plot_factors(alpha=0.32)
-    assert [axis.get_ylabel() for axis in fig.axes] == ["f1 (factor units)", "f2 (factor units)"]
+    assert [axis.get_ylabel() for axis in fig.axes] == [f"f{i} (s.d. of its innovation)" for i in (1, 2)]
     line = next(item for item in fig.axes[1].lines if item.get_label() == "smoothed")
     np.testing.assert_array_equal(line.get_ydata(), results.factors.smoothed["f2"])
     low, high = band_edges(fig.axes[1])
     np.testing.assert_allclose(high - low, 2 * norm.ppf(0.84) * results.factors.smoothed_se["f2"])
     given = plt.figure()
     assert results.plot_factors(fig=given) is given
+
+
+@pytest.mark.parametrize(
+    ("identification", "labels"),
+    [("unit", ["f1 (units of a)", "f2 (units of b)"]), (None, ["f1 (factor units)", "f2 (factor units)"])],
+)
+def test_factors_have_the_units_of_their_normalisation(
+    results: sse.LGSSMResults, identification: str | None, labels: list[str]
+) -> None:
+    model = results.model.clone(results.model.data.orig_endog, identification=identification)
+    fig = model.smooth(model.start_params).plot_factors()
+    assert [axis.get_ylabel() for axis in fig.axes] == labels
 
 
 @pytest.mark.parametrize("variable", [0, 2, 3])

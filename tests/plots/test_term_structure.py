@@ -53,7 +53,7 @@ def test_fit_has_a_panel_a_maturity_with_its_error(res: Any) -> None:
     assert len(fig.axes) == len(TAU)
     rmse = res.pricing_error_summary()["rmse"]
     for axis, name in zip(fig.axes, rmse.index, strict=True):
-        assert axis.get_title(loc="left") == f"{name}: {rmse[name]:.1f} bp"
+        assert axis.get_title(loc="left") == f"{name}: rmse {rmse[name]:.1f} bp"
         assert_allclose(axis.lines[0].get_ydata(), res.fitted_yields[name])
         assert_allclose(axis.lines[1].get_ydata(), res._yields[name])
 
@@ -109,3 +109,12 @@ def test_a_given_figure_is_drawn_into(res: Any) -> None:
     for draw in (res.plot_factors, res.plot_loadings, res.plot_fit, res.plot_term_premium, res.plot_curve):
         fig = plt.figure(figsize=(5, 5))
         assert draw(fig=fig) is fig and fig.axes
+
+
+@pytest.mark.parametrize("units", ["decimal", "percent"])
+def test_the_axes_say_in_what_units_rates_are(units: str) -> None:
+    y = random_panel(np.random.default_rng(4), 60, TAU) * (100.0 if units == "percent" else 1.0)
+    model = sse.ATSM(y, TAU, identification="afns", units=units)
+    res = model.smooth(model.start_params)
+    for draw in (res.plot_fit, res.plot_term_premium, res.plot_curve):
+        assert draw().axes[0].get_ylabel().endswith(f", {units} a year")

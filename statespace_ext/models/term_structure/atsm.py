@@ -155,6 +155,7 @@ class ATSM(StateSpaceModel):
         self.layout: ParameterLayout = build_layout(given, self.norm, panel.labels, panel.weights)
         k = panel.k_factors
         given["portfolio_weights"] = panel.given_weights
+        self._computed = ("portfolio_weights",) if portfolio_weights is None else ()
         with warnings.catch_warnings():
             # steps of any length are the model's own business: dates without a frequency do no harm
             warnings.filterwarnings("ignore", "A date index has been provided, but it")

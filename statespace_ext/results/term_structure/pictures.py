@@ -36,7 +36,8 @@ class Pictures:
     def plot_fit(self, *, fig: Any = None, figsize: Size | None = None) -> Any:
         """Plot observed and fitted yields, one panel a maturity, with the root mean square error."""
         scale = BASIS_POINTS / self.model.panel.scale
-        return plots.plot_fit(self._own._yields, self._own.fitted_yields, scale, fig=fig, figsize=figsize)
+        observed, fitted = self._own._yields, self._own.fitted_yields
+        return plots.plot_fit(observed, fitted, scale, units=self._units, fig=fig, figsize=figsize)
 
     def plot_term_premium(
         self,
@@ -57,8 +58,9 @@ class Pictures:
         band = "uncertainty of the parameters included" if param_uncertainty else "given the parameters"
         path = premium.estimate.iloc[:, 0]
         return plots.plot_term_premium(
-            own, own - path, path, premium.se.iloc[:, 0], words, band, alpha=alpha, fig=fig, figsize=figsize
-        )
+            own, own - path, path, premium.se.iloc[:, 0], words, band,
+            units=self._units, alpha=alpha, fig=fig, figsize=figsize,
+        )  # fmt: skip
 
     def plot_curve(
         self,
@@ -79,7 +81,7 @@ class Pictures:
             rates.estimate.iloc[0], rates.se.iloc[0],
             pd.Series(np.asarray(seen), index=self.model.panel.maturities),
             str(at.date() if isinstance(at, pd.Timestamp) else at),
-            alpha=alpha, fig=fig, figsize=figsize,
+            units=self._units, alpha=alpha, fig=fig, figsize=figsize,
         )  # fmt: skip
 
     def _grid(self, maturities: Any) -> Any:
@@ -87,6 +89,10 @@ class Pictures:
             return years(maturities, "maturities")
         longest = float(np.max(self.model.panel.maturities))
         return np.linspace(longest / _GRID, longest, _GRID)
+
+    @property
+    def _units(self) -> str:
+        return str(self.model._given["units"])
 
     @property
     def _own(self) -> Any:
