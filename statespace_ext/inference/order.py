@@ -89,8 +89,8 @@ def select_order(
     Parameters
     ----------
     model : model or callable
-        A model, to be built again with other ``k_factors`` and ``lags``; or a function of these (of those
-        that are given) that returns a model.
+        A model, to be built again with other ``k_factors`` and ``lags`` (the portfolios of an `ATSM`: the
+        principal components); or a function of these (of those given) that returns a model.
     k_factors, lags : iterable of int, optional
         The values to try; those left out stay as they are in the model.
     ic : {"aic", "aicc", "bic", "hqic", "aicb"}
@@ -184,7 +184,8 @@ def _rebuilder(model: Any, names: list[str]) -> Callable[..., Any]:
             f"{type(model).__name__} has no {shown(unknown)}",
             remedy="Leave it out, or give a function that returns a model.",
         )
-    return lambda **changed: model_on(model, np.asarray(model.endog), **changed)
+    anew = {"portfolio_weights": None} if "portfolio_weights" in model._given and "k_factors" in names else {}
+    return lambda **changed: model_on(model, np.asarray(model.endog), **{**anew, **changed})
 
 
 def _diffuse_states(model: Any) -> int:

@@ -12,7 +12,6 @@ import pandas as pd
 from scipy.optimize import brentq
 from scipy.stats import chi2
 
-from ..estimation.fit import FitRequest
 from ..exceptions import ParameterError, SpecificationError, StateSpaceError, shown
 from ..numerics.linear_algebra import NOT_HERE, Array
 from ..plots.inference import plot_profile
@@ -126,7 +125,8 @@ def profile(
         \ell_p(v) = \max_{\theta:\,\theta_j = v} \ell(\theta), \qquad
         \{v : 2(\hat\ell - \ell_p(v)) \le \chi^2_{1,\mathrm{level}}\}
 
-    Each side is walked from the estimate outward: every fit starts from the nearest one before it.
+    Each side is walked from the estimate outward to the first such place: every fit starts from the
+    nearest one before it. Where the sign of a loading is free, its interval has both signs or one.
 
     Parameters
     ----------
@@ -245,8 +245,7 @@ class _Side:
         nearest = known[min(known, key=lambda v: abs(v - value))]
         for start in (*_moved(self.model.layout, self.param, nearest, value), None):
             try:
-                with self.model.fix_params({**self.fixed, self.param: value}):
-                    out = self.model.estimate(FitRequest(start=start, method="lbfgs"))
+                out = self.model.maximum(start, {**self.fixed, self.param: value})
             except (StateSpaceError, *NOT_HERE):
                 continue
             return out.llf, out.converged, out.params

@@ -192,7 +192,7 @@ def _collected(
         for rows, record in zip(windows, records, strict=True)
     ]  # fmt: skip
     followed = [(w, r) for w, r in zip(windows, records, strict=True) if w.stop < model.nobs]
-    values = np.array([_forecast(model, w, r) for w, r in followed]).reshape(len(followed), -1)
+    values = np.array([_forecast(model, w, r) for w, r in followed]).reshape(-1, 3 * model.k_endog)
     series = [str(name) for name in np.atleast_1d(model.endog_names)]
     return RollingFit(
         pd.DataFrame([record.params for record in records], index=ends, columns=names, dtype=float),
@@ -200,7 +200,7 @@ def _collected(
         pd.DataFrame(rows, index=ends),
         pd.DataFrame(
             values,
-            index=index[[w.stop for w, _ in followed]],
+            index=index[np.array([w.stop for w, _ in followed], dtype=int)],
             columns=pd.MultiIndex.from_product([["mean", "se", "error"], series]),
         ),
         found,
