@@ -18,7 +18,7 @@ from ..plots.inference import plot_profile
 from .parallel import stream
 
 LIMIT, OPEN, LAST = "limit of the parameter", "open", "no fit beyond"
-_POINTS = 5
+_GRID = (0.25, 0.5, 0.75, 1.0, 1.25)
 _STEPS, _GROWTH = 8, 3.0
 _ACCURACY = 1e-5
 _SHARE = 1e-3
@@ -135,7 +135,7 @@ def profile(
     param : str
         Name of a free parameter.
     grid : iterable of float, optional
-        Values of the table, beside those at which the ends were looked for; by default five on each side.
+        Values of the table, beside the estimate and the ends; by default four more on each side.
     level : float
         Coverage.
     n_jobs : int, optional
@@ -291,12 +291,12 @@ def _walk(
     cut = float(chi2.ppf(level, 1))
     end, why = _end(side, cut, step * np.sqrt(cut))
     if grid is None:
-        reach = end if np.isfinite(end) else side.estimate + sign * step * np.sqrt(cut)
-        grid = np.linspace(side.estimate, side.within(reach), _POINTS + 1)[1:]
-    for value in sorted(grid, key=lambda v: abs(v - side.estimate)):
-        if sign * (value - side.estimate) > 0 and sign * (side.limit - value) >= 0:
-            side.ratio(float(value))
-    return sign, end, why, side.points
+        reach = end - side.estimate if np.isfinite(end) else sign * step * np.sqrt(cut)
+        grid = np.array([side.within(side.estimate + share * reach) for share in _GRID])
+    own = [float(v) for v in grid if sign * (v - side.estimate) > 0 and sign * (side.limit - v) >= 0]
+    kept = sorted({*own, end} - {sign * np.inf}, key=lambda v: abs(v - side.estimate))
+    found = {v: side.points[v] for v in kept if v != side.estimate and np.isfinite(side.ratio(v))}
+    return sign, end, why, found
 
 
 def _end(side: _Side, cut: float, step: float) -> tuple[float, str]:

@@ -57,7 +57,7 @@ class Refitting:
         param : str
             Name of a free parameter.
         grid : iterable of float, optional
-            Values to compute beside the ends of the interval; by default five on each side.
+            Values of the table, beside the estimate and the ends; by default four more on each side.
         level : float
             Coverage of the interval.
         n_jobs : int, optional
