@@ -26,11 +26,11 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 RANK = {
-    "models": 7,
-    "results": 6,
+    "models": 8,
+    "results": 7,
+    "inference": 6,
+    "estimation": 6,
     "plots": 5,
-    "inference": 5,
-    "estimation": 5,
     "statespace": 4,
     "em": 3,
     "params": 2,

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
         UnsupportedError,
     )
     from .inference.many import FitRecord, fit_many
+    from .inference.order import OrderSelection, select_order
+    from .inference.profile import Profile
+    from .inference.windows import RollingFit, rolling_fit
     from .models.capm import CAPM
     from .models.dynamic_regression import DynamicRegression
     from .models.lgssm import LGSSM
@@ -52,7 +55,10 @@ __all__ = [
     "FitRecord",
     "IdentificationWarning",
     "LGSSMResults",
+    "OrderSelection",
     "ParameterError",
+    "Profile",
+    "RollingFit",
     "SpecificationError",
     "StateSpaceError",
     "UnsupportedError",
@@ -63,6 +69,8 @@ __all__ = [
     "use_chandrasekhar",
     "use_fastest_filter",
     "fit_many",
+    "rolling_fit",
+    "select_order",
 ]
 
 _HOMES = {
@@ -82,7 +90,10 @@ _HOMES = {
     "IdentificationWarning": "exceptions",
     "LGSSM": "models.lgssm",
     "LGSSMResults": "results.lgssm",
+    "OrderSelection": "inference.order",
     "ParameterError": "exceptions",
+    "Profile": "inference.profile",
+    "RollingFit": "inference.windows",
     "SpecificationError": "exceptions",
     "StateSpaceError": "exceptions",
     "UnsupportedError": "exceptions",
@@ -90,6 +101,8 @@ _HOMES = {
     "exact_score": "statespace.exact_score",
     "filter_report": "statespace.filters",
     "fit_many": "inference.many",
+    "rolling_fit": "inference.windows",
+    "select_order": "inference.order",
     "use_chandrasekhar": "statespace.filters",
     "use_fastest_filter": "statespace.filters",
 }

@@ -13,9 +13,8 @@ import pandas as pd
 from ..exceptions import ParameterError, SpecificationError
 from ..numerics.linear_algebra import NOT_HERE, Array
 from ..numerics.rotation import rotate_system
-from .many import stream
+from .parallel import spawn, stream
 from .samples import Innovations, Parametric, model_on
-from .simulation import spawn
 
 _METHODS = {"parametric": Parametric, "innovations": Innovations}
 _FEWEST = 2

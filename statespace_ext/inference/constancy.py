@@ -13,7 +13,7 @@ from ..numerics.linear_algebra import Array
 from .constancy_series import SeriesRatio
 from .constancy_statistics import ModelRatio, Ratio, ratio_of
 from .nyblom import NyblomCase, nyblom_cases, nyblom_table
-from .simulation import check_jobs, run_simulations, spawn
+from .parallel import check_jobs, run_simulations, spawn
 from .structures import state_kinds
 
 ZERO = 1e-6
@@ -132,7 +132,7 @@ class ConstancyTest(SimulatedRatio):
 
 
 def constancy_test(
-    results: Any, n_sim: int = 999, rng: Any = None, n_jobs: int = 1, per_series: bool = False
+    results: Any, n_sim: int = 999, rng: Any = None, n_jobs: int | None = None, per_series: bool = False
 ) -> ConstancyTest:
     r"""
     Test W = 0 in a dynamic regression by the likelihood ratio, whose distribution is simulated.
@@ -153,8 +153,8 @@ def constancy_test(
         Number of samples.
     rng : numpy.random.Generator or int, optional
         Source of the samples; each has a seed of its own, whatever ``n_jobs``.
-    n_jobs : int
-        Number of processes (needs joblib if not 1).
+    n_jobs : int, optional
+        As in `fit_many`.
     per_series : bool
         Whether to test each series alone too, with Holm's (1979) correction.
 
@@ -271,7 +271,7 @@ class _One:
 
 
 def _simulated(
-    statistic: float, ratio: Ratio, seeds: list[np.random.SeedSequence], n_jobs: int
+    statistic: float, ratio: Ratio, seeds: list[np.random.SeedSequence], n_jobs: int | None
 ) -> SimulatedRatio:
     """Return a likelihood ratio with its simulated values."""
     outcomes = run_simulations(_One(ratio), seeds, n_jobs)
@@ -281,7 +281,7 @@ def _simulated(
     return SimulatedRatio(statistic, values[~failed], len(seeds), int(failed.sum()), unconverged)
 
 
-def _per_series(model: Any, seeds: list[np.random.SeedSequence], n_jobs: int) -> pd.DataFrame:
+def _per_series(model: Any, seeds: list[np.random.SeedSequence], n_jobs: int | None) -> pd.DataFrame:
     """Return the tests of each series alone; series with the same rows share the simulated values."""
     endog, exog, c = np.asarray(model.endog), np.asarray(model.exog), model.coefficients
     rows: list[dict[str, float]] = []
@@ -339,7 +339,7 @@ def _nyblom(model: Any, seeds: list[np.random.SeedSequence]) -> pd.DataFrame:
     c = model.coefficients
     endog = np.asarray(model.endog)
     cases = nyblom_cases(endog, np.asarray(model.exog), c.moving, c.regressors, c.endog)
-    simulated = run_simulations(_Statistics(cases, endog.shape), seeds)
+    simulated = run_simulations(_Statistics(cases, endog.shape), seeds, 1)
     return nyblom_table(endog, cases, np.array(simulated))
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..exceptions import SpecificationError
-from .simulation import check_jobs
+from .parallel import stream
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class FitRecord:
         Estimates and standard errors; empty where the fit failed.
     llf, aic, bic : float
         Log-likelihood and criteria, NaN where the fit failed.
-    nobs : int
-        Number of periods.
+    nobs, df_model : int
+        Number of periods; of identified free parameters and exact-diffuse states.
     converged : bool
         Whether the fit met its criteria.
     error : str
@@ -50,6 +50,7 @@ class FitRecord:
     aic: float
     bic: float
     nobs: int
+    df_model: int
     converged: bool
     error: str
     seconds: float
@@ -60,6 +61,7 @@ def fit_many(
     models: Mapping[str, Any] | Iterable[tuple[str, Any]],
     fit_options: Mapping[str, Any] | None = None,
     *,
+    fixed: Mapping[str, float] | None = None,
     rng: object = None,
     n_jobs: int | None = None,
     checkpoint: str | Path | None = None,
@@ -76,6 +78,8 @@ def fit_many(
         The models, under different names; an iterable is consumed as the work goes on.
     fit_options : mapping, optional
         Arguments of `fit`.
+    fixed : mapping, optional
+        Values by name of parameters held fixed in every model, as by `fix_params`.
     rng : numpy.random.Generator or int, optional
         Source of the seeds of random starts.
     n_jobs : int, optional
@@ -94,11 +98,11 @@ def fit_many(
     SpecificationError
         If two models have one name, or the checkpoint is of other options.
     """
-    options = dict(fit_options or {})
+    options, held = dict(fit_options or {}), dict(fixed or {})
     words = [int(word) for word in np.random.default_rng(rng).integers(0, 2**32, size=4)]  # type: ignore[arg-type]
     done: dict[str, FitRecord] = {}
     if checkpoint is not None:
-        words, done = _opened(Path(checkpoint), options, words, rng is not None)
+        words, done = _opened(Path(checkpoint), {**options, "fixed": held}, words, rng is not None)
     pairs = models.items() if isinstance(models, Mapping) else models
     kept: list[FitRecord] = []
 
@@ -112,7 +116,7 @@ def fit_many(
             if name in done and done[name].fingerprint == mark:
                 kept.append(done[name])
             else:
-                yield name, model, options, np.random.SeedSequence([*words, place]), mark
+                yield name, model, options, held, np.random.SeedSequence([*words, place]), mark
 
     yielded = 0
     for record in stream(_fit_one, tasks(), n_jobs):
@@ -125,33 +129,6 @@ def fit_many(
     yield from kept[yielded:]
 
 
-def stream(
-    function: Callable[..., Any], tasks: Iterable[tuple[Any, ...]], n_jobs: int | None = None
-) -> Iterator[Any]:
-    """
-    Yield a function's results as they arrive, in no order; one BLAS thread in each process.
-
-    Parameters
-    ----------
-    function : callable
-        What to call; it can be pickled if there are several processes.
-    tasks : iterable of tuple
-        Its arguments.
-    n_jobs : int, optional
-        As in `fit_many`.
-    """
-    if n_jobs is not None:
-        check_jobs(n_jobs)
-    try:
-        from joblib import Parallel, delayed
-    except ImportError:
-        for task in tasks:
-            yield _limited(function, *task)
-        return
-    calls = (delayed(_limited)(function, *task) for task in tasks)
-    yield from Parallel(n_jobs=n_jobs, return_as="generator_unordered")(calls)
-
-
 def fingerprint(model: Any) -> str:
     """Return a hash of the class, the parameters and the data of a model."""
     digest = hashlib.sha256(repr((type(model).__name__, list(model.param_names))).encode())
@@ -162,35 +139,28 @@ def fingerprint(model: Any) -> str:
     return digest.hexdigest()
 
 
-def _limited(function: Callable[..., Any], *task: Any) -> Any:
-    """Call a function with one BLAS thread, where threadpoolctl can see to that."""
-    try:
-        from threadpoolctl import threadpool_limits
-    except ImportError:
-        limits: Any = nullcontext()
-    else:
-        limits = threadpool_limits(1)
-    with limits:
-        return function(*task)
-
-
 def _fit_one(
-    name: str, model: Any, options: dict[str, Any], seed: np.random.SeedSequence, mark: str
+    name: str,
+    model: Any,
+    options: dict[str, Any],
+    fixed: dict[str, float],
+    seed: np.random.SeedSequence,
+    mark: str,
 ) -> FitRecord:
     began = time.process_time()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), model.fix_params(fixed) if fixed else nullcontext():
             warnings.simplefilter("ignore")  # whether it converged is in the record
             res = model.fit(**{"rng": np.random.default_rng(seed), **options})
         names = list(model.param_names)
         params = dict(zip(names, np.asarray(res.params, dtype=float).tolist(), strict=True))
         bse = dict(zip(names, np.asarray(res.bse, dtype=float).tolist(), strict=True))
-        found = (params, bse, float(res.llf), float(res.aic), float(res.bic), int(res.nobs))
-        done, error = bool(res.converged), ""
+        found = (params, bse, float(res.llf), float(res.aic), float(res.bic))
+        counts, done, error = (int(res.nobs), int(res.df_model)), bool(res.converged), ""
     except Exception as raised:  # whatever it is: the other fits go on
-        found = ({}, {}, np.nan, np.nan, np.nan, int(model.nobs))
-        done, error = False, f"{type(raised).__name__}: {raised}"
-    return FitRecord(name, *found, done, error, time.process_time() - began, mark)
+        found = ({}, {}, np.nan, np.nan, np.nan)
+        counts, done, error = (int(model.nobs), 0), False, f"{type(raised).__name__}: {raised}"
+    return FitRecord(name, *found, *counts, done, error, time.process_time() - began, mark)
 
 
 def _opened(

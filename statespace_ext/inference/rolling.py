@@ -14,6 +14,7 @@ from scipy import stats
 
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
+from .samples import model_on
 
 DYNAMIC, STATIC, ROLLING = "dynamic", "static OLS", "rolling OLS"
 METHODS = (DYNAMIC, STATIC, ROLLING)
@@ -163,7 +164,7 @@ def rolling_evaluation(
     for first in range(0, len(origins), refit_every):
         block = origins[first : first + refit_every]
         begin = 0 if expanding else int(block[0]) - window
-        params, record = _fit(model, endog[begin : block[0]], exog[begin : block[0]], fixed, options)
+        params, record = _fit(model, slice(begin, int(block[0])), fixed, options)
         refits.append({"origin": model._index[block[0] - 1], "nobs": int(block[0]) - begin, **record})
         rows = slice(first, first + len(block))
         means[rows, 0], variances[rows, 0] = _dynamic(model, params, fixed, begin, block, horizon)
@@ -194,17 +195,11 @@ def _check(model: Any, window: int, horizon: int, refit_every: int, expanding: b
         )
 
 
-def _clone(model: Any, endog: Array, exog: Array) -> Any:
-    """Return the model of some periods, without their dates."""
-    c = model.coefficients
-    return model.clone(pd.DataFrame(endog, columns=c.endog), pd.DataFrame(exog, columns=c.regressors))
-
-
 def _fit(
-    model: Any, endog: Array, exog: Array, fixed: dict[str, float], options: dict[str, Any]
+    model: Any, rows: slice, fixed: dict[str, float], options: dict[str, Any]
 ) -> tuple[Array, dict[str, Any]]:
     """Return the full parameter vector and a record of a fit."""
-    clone = _clone(model, endog, exog)
+    clone = model_on(model, np.asarray(model.endog)[rows], rows)
     with warnings.catch_warnings(), clone.fix_params(fixed) if fixed else nullcontext():
         warnings.simplefilter("ignore")  # whether it converged is in the record
         res = clone.fit(low_memory=True, cov_type="none", **options)
@@ -216,7 +211,8 @@ def _dynamic(
 ) -> tuple[Array, Array]:
     """Return predictive means and variances, (origins, p), from the data up to each origin."""
     end = int(origins[-1])
-    clone = _clone(model, np.asarray(model.endog)[begin:end], np.asarray(model.exog)[begin:end])
+    rows = slice(begin, end)
+    clone = model_on(model, np.asarray(model.endog)[rows], rows)
     filtered = clone.filter(params, includes_fixed=True, cov_type="none").filter_results
     system = clone.system(params)
     T, noise = system.transition, system.selection @ system.state_cov @ system.selection.T

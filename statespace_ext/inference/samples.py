@@ -15,7 +15,7 @@ _MEANS = ("obs_intercept", "design", "state_intercept", "transition")
 _COVARIANCES = ("obs_cov", "state_cov")
 
 
-def model_on(model: Any, endog: Array, rows: slice = slice(None)) -> Any:
+def model_on(model: Any, endog: Array, rows: slice = slice(None), **changed: Any) -> Any:
     """
     Return the model for other data of some of its periods.
 
@@ -27,6 +27,8 @@ def model_on(model: Any, endog: Array, rows: slice = slice(None)) -> Any:
         The data.
     rows : slice
         Their periods.
+    **changed
+        Arguments of the constructor to change.
     """
     index, names = model._index[rows], model.regressor_names
     data = pd.DataFrame(endog, index=index, columns=list(np.atleast_1d(model.endog_names)))
@@ -35,7 +37,7 @@ def model_on(model: Any, endog: Array, rows: slice = slice(None)) -> Any:
         value = getattr(model, name, None)
         if value is not None and names.get(name):
             given[name] = pd.DataFrame(np.asarray(value)[rows], index=index, columns=names[name])
-    return model.clone(data, given.pop("exog", None), **given)
+    return model.clone(data, given.pop("exog", None), **given, **changed)
 
 
 class Parametric:

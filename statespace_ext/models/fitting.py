@@ -28,6 +28,7 @@ class Fitting:
     default_start: Any
     handle_params: Any
     check_sample: Any
+    fix_params: Any
     filter: Any
     smooth: Any
     _written_start: Any
@@ -80,6 +81,20 @@ class Fitting:
         with self.preserved(), quiet():
             problem = self.problem(request.estep)
             return or_best_so_far(problem, request, lambda: estimate(problem, request))
+
+    def maximum(self, start: Array | None, fixed: Mapping[str, float]) -> FitResult:
+        """
+        Return what a gradient method reaches, with parameters held fixed; there are no results.
+
+        Parameters
+        ----------
+        start : ndarray or None
+            A full parameter vector; None: default start values.
+        fixed : mapping of str to float
+            Values by name.
+        """
+        with self.fix_params(fixed):
+            return self.estimate(FitRequest(start=start, method="lbfgs"))
 
     @contextmanager
     def preserved(self) -> Iterator[None]:

@@ -148,7 +148,7 @@ class LGSSM(StateSpaceModel):
         self.start_kind = "known" if estimated else str(initialization)
         factors = [f"f{i + 1}" for i in range(k_factors)]
         self.labels = Labels(
-            [self.endog_names] if isinstance(self.endog_names, str) else [str(n) for n in self.endog_names],
+            [str(name) for name in np.atleast_1d(self.endog_names)],
             factors,
             lagged_names(factors, lags),
             self.regressor_names["exog"],

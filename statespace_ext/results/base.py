@@ -14,7 +14,6 @@ from statsmodels.stats.diagnostic import acorr_ljungbox
 from statsmodels.tsa.statespace.mlemodel import MLEResults, MLEResultsWrapper
 
 from ..exceptions import DataError, shown
-from ..inference.bootstrap import Bootstrap, bootstrap
 from ..inference.boundary import boundary_params
 from ..inference.cov_types import DESCRIPTIONS, check_cov_type, information_parts
 from ..inference.information import ParamsCov, params_covariance
@@ -30,10 +29,11 @@ from ..statespace.validation import (
     random_generator,
     regressor_frame,
 )
+from .refitting import Refitting
 from .reporting import Reporting
 
 
-class StateSpaceResults(Reporting, MLEResults):
+class StateSpaceResults(Reporting, Refitting, MLEResults):
     """
     Results of a model of this package.
 
@@ -151,29 +151,6 @@ class StateSpaceResults(Reporting, MLEResults):
     @_rank.setter
     def _rank(self, value: object) -> None:
         pass
-
-    def bootstrap(
-        self, n_boot: int = 199, method: str = "parametric", rng: object = None, n_jobs: int | None = None
-    ) -> Bootstrap:
-        """
-        Estimate the model again on samples drawn at the estimates; see `inference.bootstrap.bootstrap`.
-
-        Parameters
-        ----------
-        n_boot : int
-            Number of samples.
-        method : {"parametric", "innovations"}
-            Normal samples, or forecast errors drawn with replacement (Stoffer & Wall 1991).
-        rng : numpy.random.Generator or int, optional
-            Source of the samples.
-        n_jobs : int, optional
-            Number of processes; None: what `joblib.parallel_config` says.
-
-        Returns
-        -------
-        Bootstrap
-        """
-        return bootstrap(self, n_boot, method, rng, n_jobs)
 
     # -- identification and boundaries -----------------------------------------------------------------
 

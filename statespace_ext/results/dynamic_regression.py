@@ -190,7 +190,7 @@ class DynamicRegressionResults(StateSpaceResults):
         return lines
 
     def test_constancy(
-        self, n_sim: int = 999, rng: Any = None, n_jobs: int = 1, per_series: bool = False
+        self, n_sim: int = 999, rng: Any = None, n_jobs: int | None = None, per_series: bool = False
     ) -> Any:
         """
         Test that the random-walk coefficients are constant (W = 0) by a simulated likelihood ratio.
@@ -201,8 +201,8 @@ class DynamicRegressionResults(StateSpaceResults):
             Number of simulated samples.
         rng : numpy.random.Generator or int, optional
             Source of the samples.
-        n_jobs : int
-            Number of processes (needs joblib if not 1).
+        n_jobs : int, optional
+            Number of processes; None: what `joblib.parallel_config` says.
         per_series : bool
             Whether to test each series by a univariate fit too, with Holm's correction.
 

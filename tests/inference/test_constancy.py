@@ -25,7 +25,7 @@ from statespace_ext.inference.constancy_statistics import (
     ratio_of,
 )
 from statespace_ext.inference.contrasts import contrasts
-from statespace_ext.inference.simulation import spawn
+from statespace_ext.inference.parallel import spawn
 from statespace_ext.models.capm import CAPM
 
 STRUCTURES = ["unstructured", "diagonal", "scalar", "equicorrelated", "factor:1"]

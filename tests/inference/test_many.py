@@ -35,8 +35,21 @@ def test_one_by_one() -> None:
     for record in sse.fit_many(given, OPTIONS):
         res = given[record.name].fit(**OPTIONS)
         assert record.llf == pytest.approx(res.llf, rel=1e-12)
+        assert (record.nobs, record.df_model) == (40, res.df_model)
         np.testing.assert_allclose(list(record.params.values()), res.params, rtol=1e-8)
         np.testing.assert_allclose(list(record.bse.values()), res.bse, rtol=1e-6)
+
+
+def test_parameters_are_held_fixed(tmp_path: Path) -> None:
+    file, held = tmp_path / "run.jsonl", {"state_var.MKT.A1": 0.2}
+    for record in sse.fit_many(models(2), OPTIONS, fixed=held, checkpoint=file):
+        model = models(2)[record.name]
+        with model.fix_params(held):
+            res = model.fit(**OPTIONS)
+        assert record.params["state_var.MKT.A1"] == 0.2 and record.df_model == res.df_model
+        assert record.llf == pytest.approx(res.llf, rel=1e-12)
+    with pytest.raises(sse.SpecificationError, match="other options"):
+        list(sse.fit_many(models(2), OPTIONS, checkpoint=file))
 
 
 def test_processes_do_not_change_the_results() -> None:

@@ -13,7 +13,7 @@ from capm import BETA_MOVES, simulated
 from numpy.testing import assert_array_equal
 
 import statespace_ext as sse
-from statespace_ext.inference.simulation import run_simulations, spawn
+from statespace_ext.inference.parallel import run_simulations, spawn
 
 
 def fitted(state_cov: str, missing: float = 0.0) -> Any:

@@ -1,0 +1,237 @@
+"""The number of factors and of lags, by information criteria."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from statsmodels.tools import eval_measures
+
+from ..exceptions import SpecificationError, shown
+from .bootstrap import bootstrap
+from .many import FitRecord, fit_many
+from .parallel import spawn
+from .samples import model_on
+
+CRITERIA = ("aic", "aicc", "bic", "hqic", "aicb")
+_SAME = 1e-4
+
+
+@dataclass(frozen=True)
+class OrderSelection:
+    """
+    Candidates and their criteria.
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row a candidate, indexed by its values: llf, n_params (identified parameters and exact-diffuse
+        states), aic, aicc, bic, hqic, aicb where asked for, converged, status.
+    ic : str
+        The criterion.
+    models : dict
+        The candidates by their values.
+    records : dict
+        Their fits, `FitRecord`.
+    """
+
+    table: pd.DataFrame
+    ic: str
+    models: dict[Any, Any]
+    records: dict[Any, FitRecord]
+
+    @property
+    def selected(self) -> dict[str, Any]:
+        """The values of the candidate with the lowest criterion."""
+        best = list(self.models)[int(np.nanargmin(self.table[self.ic]))]
+        return {str(name): value for name, value in zip(self.table.index.names, best, strict=True)}
+
+    @cached_property
+    def best(self) -> Any:
+        """Results of that candidate, fitted again from its estimates."""
+        key = tuple(self.selected.values())
+        return self.models[key].fit(list(self.records[key].params.values()), method="lbfgs")
+
+    def __str__(self) -> str:
+        chosen = ", ".join(f"{name} = {value}" for name, value in self.selected.items())
+        table = self.table.to_string(float_format=lambda value: f"{value:.2f}")
+        return f"{table}\nlowest {self.ic}: {chosen}"
+
+
+def select_order(
+    model: Any,
+    k_factors: Iterable[int] | None = None,
+    lags: Iterable[int] | None = None,
+    *,
+    ic: str = "aicc",
+    fit_options: Mapping[str, Any] | None = None,
+    n_boot: int = 0,
+    rng: object = None,
+    n_jobs: int | None = None,
+    checkpoint: str | Path | None = None,
+) -> OrderSelection:
+    r"""
+    Fit every combination of numbers of factors and lags, and compare them by an information criterion.
+
+    .. math::
+
+        AIC = -2\ell + 2m, \quad AICc = -2\ell + 2m\,\frac{n}{n - m - 1}, \quad
+        BIC = -2\ell + m\log n, \quad HQIC = -2\ell + 2m\log\log n
+
+    with m identified parameters and n periods; all candidates have the same observations.
+
+    Parameters
+    ----------
+    model : model or callable
+        A model, to be built again with other ``k_factors`` and ``lags`` (the portfolios of an `ATSM`: the
+        principal components); or a function of these (of those given) that returns a model.
+    k_factors, lags : iterable of int, optional
+        The values to try; those left out stay as they are in the model.
+    ic : {"aic", "aicc", "bic", "hqic", "aicb"}
+        The criterion that selects.
+    fit_options : mapping, optional
+        Arguments of `fit`, as in `fit_many`.
+    n_boot : int
+        Samples of the bootstrap behind AICb (Cavanaugh & Shumway 1997); zero: no AICb.
+    rng, n_jobs, checkpoint : optional
+        As in `fit_many`.
+
+    Returns
+    -------
+    OrderSelection
+
+    Raises
+    ------
+    SpecificationError
+        If there is nothing to choose from, the criterion is unknown, or the likelihoods do not compare.
+
+    Notes
+    -----
+    A fit that fails has NaN in its row and its error in ``status``. A fit below a smaller one that it
+    contains did not find its maximum; ``status`` says so: give ``fit_options={"n_starts": ...}``. For small
+    samples of state-space models BIC tends to choose too few factors, AIC too many.
+
+    Examples
+    --------
+    >>> import numpy as np, statespace_ext as sse
+    >>> y = np.random.default_rng(0).normal(size=(80, 1)).cumsum(axis=0) @ [[1.0, 0.8]]
+    >>> y += np.random.default_rng(1).normal(size=y.shape)
+    >>> order = sse.select_order(sse.LGSSM(y, 1, identification="triangular"), lags=[1, 2], ic="bic")
+    >>> order.selected
+    {'lags': 1}
+    """
+    if ic not in CRITERIA or ic == "aicb" and not n_boot:
+        expected = f"one of {shown(CRITERIA)}; aicb with n_boot"
+        raise SpecificationError("ic is no criterion", got=f"{ic!r}, n_boot={n_boot}", expected=expected)
+    given = {"k_factors": k_factors, "lags": lags}
+    values = {name: list(value) for name, value in given.items() if value is not None}
+    if not values or not all(values.values()):
+        raise SpecificationError("There is nothing to choose from", expected="k_factors, lags, or both")
+    models = _candidates(model, values)
+    done = fit_many(
+        {_label(values, key): one for key, one in models.items()},
+        fit_options, rng=rng, n_jobs=n_jobs, checkpoint=checkpoint,
+    )  # fmt: skip
+    by_label = {record.name: record for record in done}
+    records = {key: by_label[_label(values, key)] for key in models}
+    rows = [_row(models[key], records[key]) for key in models]
+    if not callable(model):
+        _note_local_maxima(list(models), rows)
+    index = pd.MultiIndex.from_tuples(list(models), names=list(values))
+    table = pd.DataFrame(rows, index=index if len(values) > 1 else index.get_level_values(0))
+    if n_boot:
+        table.insert(6, "aicb", _aicb(models, records, n_boot, rng, n_jobs))
+    if not table[ic].notna().any():
+        raise SpecificationError("No candidate has a fit", got=shown(table["status"]))
+    return OrderSelection(table, ic, models, records)
+
+
+def _label(values: Mapping[str, Any], key: tuple[int, ...]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in zip(values, key, strict=True))
+
+
+def _candidates(model: Any, values: dict[str, list[int]]) -> dict[tuple[int, ...], Any]:
+    """Return the models by their values; refuse those whose likelihoods do not compare."""
+    make: Callable[..., Any] = model if callable(model) else _rebuilder(model, list(values))
+    keys = list(dict.fromkeys(itertools.product(*values.values())))
+    models = {key: make(**dict(zip(values, key, strict=True))) for key in keys}
+    first = models[keys[0]]
+    for key, other in models.items():
+        if not np.array_equal(first.endog, other.endog, equal_nan=True):
+            raise SpecificationError(
+                "The candidates have different observations", got=_label(values, key), expected="one endog"
+            )
+        if _diffuse_states(first) != _diffuse_states(other):
+            raise SpecificationError(
+                "Likelihoods with different numbers of diffuse states do not compare",
+                got=f"{_diffuse_states(other)} for {_label(values, key)}, {_diffuse_states(first)} before",
+                remedy='Use initialization="stationary".',
+            )
+    return models
+
+
+def _rebuilder(model: Any, names: list[str]) -> Callable[..., Any]:
+    """Return a function that builds a model again with other values."""
+    unknown = [name for name in names if name not in model._given]
+    if unknown:
+        raise SpecificationError(
+            f"{type(model).__name__} has no {shown(unknown)}",
+            remedy="Leave it out, or give a function that returns a model.",
+        )
+    anew = {"portfolio_weights": None} if "portfolio_weights" in model._given and "k_factors" in names else {}
+    return lambda **changed: model_on(model, np.asarray(model.endog), **{**anew, **changed})
+
+
+def _diffuse_states(model: Any) -> int:
+    """Return the number of states without a proper start."""
+    if model.start_kind not in ("diffuse", "approximate_diffuse"):
+        return 0
+    return int(model.coefficients.n_levels if hasattr(model, "coefficients") else model.k_states)
+
+
+def _row(model: Any, record: FitRecord) -> dict[str, Any]:
+    """Return the criteria of a fit, as statsmodels has them."""
+    llf, k = record.llf, record.df_model
+    n = record.nobs - int(model.ssm.loglikelihood_burn)
+    return {
+        "llf": llf,
+        "n_params": k,
+        **{name: float(getattr(eval_measures, name)(llf, n, k)) for name in CRITERIA[:4]},
+        "converged": record.converged,
+        "status": record.error or ("" if record.converged else "did not converge"),
+    }
+
+
+def _note_local_maxima(keys: list[tuple[int, ...]], rows: list[dict[str, Any]]) -> None:
+    """Say where a smaller model, which a candidate contains, has the higher likelihood."""
+    for key, row in zip(keys, rows, strict=True):
+        inside = [
+            other for other, small in zip(keys, rows, strict=True)
+            if other != key and all(a <= b for a, b in zip(other, key, strict=True))
+            and small["llf"] > row["llf"] + _SAME
+        ]  # fmt: skip
+        if inside:
+            row["status"] = "; ".join(
+                filter(None, [row["status"], f"below {shown(inside)}: not its maximum"])
+            )
+
+
+def _aicb(
+    models: dict[Any, Any], records: dict[Any, FitRecord], n_boot: int, rng: object, n_jobs: int | None
+) -> list[float]:
+    """Return AICb by candidate, NaN where the fit failed."""
+    out = []
+    for (key, model), seed in zip(models.items(), spawn(rng, len(models)), strict=True):
+        record = records[key]
+        if record.error:
+            out.append(np.nan)
+            continue
+        res = model.smooth(list(record.params.values()), cov_type="none")
+        out.append(bootstrap(res, n_boot, rng=np.random.default_rng(seed), n_jobs=n_jobs).aicb)
+    return out

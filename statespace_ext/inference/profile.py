@@ -1,0 +1,338 @@
+"""Profile likelihood of one parameter, and the interval that it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import brentq
+from scipy.stats import chi2
+
+from ..exceptions import ParameterError, SpecificationError, StateSpaceError, shown
+from ..numerics.linear_algebra import NOT_HERE, Array
+from ..plots.inference import plot_profile
+from .parallel import stream
+
+LIMIT, OPEN, LAST = "limit of the parameter", "open", "no fit beyond"
+_GRID = (0.25, 0.5, 0.75, 1.0, 1.25)
+_STEPS, _GROWTH = 8, 3.0
+_ACCURACY = 1e-5
+_SHARE = 1e-3
+_HIGHER = 1e-4
+_NEAR = 1e-3
+_END = 1.0 - 1e-6
+
+
+@dataclass(frozen=True)
+class Profile:
+    """
+    Profile likelihood of a parameter.
+
+    Attributes
+    ----------
+    param : str
+        The parameter.
+    estimate, llf : float
+        Its estimate, and the log-likelihood there.
+    level : float
+        Coverage of the interval.
+    lower, upper : float
+        Ends of the interval: where the likelihood ratio is the quantile of chi-squared(1).
+    ends : dict of str to str
+        Why "lower" or "upper" is no such place: "limit of the parameter" (the ratio stays below the
+        quantile up to a variance of zero, or a coefficient of -1 or 1), "open" (it stays below it as far
+        as was searched: the end is infinite), "no fit beyond" (the last value with a likelihood).
+    at_boundary : bool
+        Whether the parameter is at its limit (the interval is then one-sided, and covers more than
+        ``level``), or of another covariance matrix that is singular at the estimates: chi-squared(1) is not
+        exact there.
+    table : DataFrame
+        By value: llf, the likelihood ratio, converged.
+    params : DataFrame
+        By value: all parameters at the constrained maximum.
+    """
+
+    param: str
+    estimate: float
+    llf: float
+    level: float
+    lower: float
+    upper: float
+    ends: dict[str, str]
+    at_boundary: bool
+    table: pd.DataFrame
+    params: pd.DataFrame
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The ends of the interval."""
+        return self.lower, self.upper
+
+    @property
+    def cut(self) -> float:
+        """The quantile of chi-squared(1)."""
+        return float(chi2.ppf(self.level, 1))
+
+    def __str__(self) -> str:
+        text = (
+            f"{self.param} = {self.estimate:.6g}, {100 * self.level:g} % interval by profile likelihood "
+            f"[{self.lower:.6g}, {self.upper:.6g}]"
+        )
+        notes = [f"{end} end: {why}" for end, why in self.ends.items()]
+        if self.at_boundary:
+            notes.append("the estimates are at a boundary, where chi-squared(1) is not exact")
+        if self.table["lr"].min() < -_HIGHER:
+            notes.append(f"the estimates are not the maximum: {self.table['llf'].max():.6f} was found")
+        return "\n".join([text, *notes])
+
+    def plot(self, fig: Any = None, figsize: tuple[float, float] | None = None) -> Any:
+        """
+        Plot the likelihood ratio by value, with the quantile and the interval.
+
+        Parameters
+        ----------
+        fig : matplotlib.figure.Figure, optional
+            Figure to draw in.
+        figsize : (float, float), optional
+            Size of a new figure.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        found = self.table["lr"]
+        return plot_profile(
+            self.param, found, self.estimate, self.interval, self.cut, fig=fig, figsize=figsize
+        )
+
+
+def profile(
+    res: Any,
+    param: str,
+    grid: Iterable[float] | None = None,
+    level: float = 0.95,
+    n_jobs: int | None = None,
+) -> Profile:
+    r"""
+    Return the profile likelihood of a parameter, and its interval.
+
+    .. math::
+
+        \ell_p(v) = \max_{\theta:\,\theta_j = v} \ell(\theta), \qquad
+        \{v : 2(\hat\ell - \ell_p(v)) \le \chi^2_{1,\mathrm{level}}\}
+
+    Each side is walked from the estimate outward to the first such place: every fit starts from the
+    nearest one before it. Where the sign of a loading is free, its interval has both signs or one.
+
+    Parameters
+    ----------
+    res : StateSpaceResults
+        A fit.
+    param : str
+        Name of a free parameter.
+    grid : iterable of float, optional
+        Values of the table, beside the estimate and the ends; by default four more on each side.
+    level : float
+        Coverage.
+    n_jobs : int, optional
+        As in `fit_many`; there are two sides.
+
+    Returns
+    -------
+    Profile
+
+    Raises
+    ------
+    ParameterError, SpecificationError
+        If the parameter is unknown or held fixed, or the level or the grid are no numbers.
+    """
+    res = getattr(res, "_results", res)
+    model, names = res.model, list(res.model.param_names)
+    if param not in names or param in res._fixed:
+        free = [name for name in names if name not in res._fixed]
+        raise ParameterError("No free parameter of this name", got=repr(param), expected=shown(free))
+    if not 0.0 < level < 1.0:
+        raise SpecificationError("level is out of range", got=repr(level), expected="0 < level < 1")
+    values = None if grid is None else np.asarray(list(grid), dtype=float)
+    if values is not None and not np.all(np.isfinite(values)):
+        raise SpecificationError("grid has values that are not finite", got=values)
+    params = np.asarray(res.params, dtype=float)
+    llf, at_boundary = float(model.loglike(params, includes_fixed=True)), param in res.boundary
+    estimate = float(params[names.index(param)])
+    limits = limits_of(model.layout, param)
+    step = _first_step(res, param)
+    tasks = [
+        (sign, _Side(model, param, res._fixed, params, llf, sign, limits[sign > 0]), level, step, values)
+        for sign in (-1, 1)
+    ]
+    sides = {sign: rest for sign, *rest in stream(_walk, tasks, n_jobs)}
+    ends = {name: sides[sign][1] for sign, name in ((-1, "lower"), (1, "upper")) if sides[sign][1]}
+    points = {estimate: (llf, True, params), **sides[-1][2], **sides[1][2]}
+    index = pd.Index(sorted(points), name=param)
+    rows = [(points[v][0], 2.0 * (llf - points[v][0]), points[v][1]) for v in index]
+    table = pd.DataFrame(rows, index=index, columns=["llf", "lr", "converged"])
+    paths = pd.DataFrame([points[v][2] for v in index], index=index, columns=names)
+    lower, upper = sides[-1][0], sides[1][0]
+    return Profile(param, estimate, llf, level, lower, upper, ends, at_boundary, table, paths)
+
+
+def limits_of(layout: Any, param: str) -> tuple[float, float]:
+    """Return the smallest and largest value that a parameter may have, whatever the others are."""
+    if param in layout.bounded:
+        return -_END, _END
+    for key in layout.covariances & set(layout.blocks):
+        block = layout.blocks[key]
+        if _variances(block, param).size:
+            return 0.0, np.inf
+    return -np.inf, np.inf
+
+
+def _variances(block: Any, param: str) -> Any:
+    """Return the rows of a covariance block whose variance is a parameter."""
+    own = (np.array(block.names) == param) & (block.rows == block.columns)
+    return block.rows[own] if len(own) else np.zeros(0, dtype=int)
+
+
+def _first_step(res: Any, param: str) -> float:
+    """Return a standard error, or what stands for one where there is none."""
+    model, params = res.model, np.asarray(res.params, dtype=float)
+    place = list(model.param_names).index(param)
+    error = float(np.asarray(res.bse)[place])
+    if np.isfinite(error) and error > 0:
+        return error
+    for key, sizes in model.variance_sizes(params).items():
+        rows = _variances(model.layout.blocks[key], param)
+        if rows.size:
+            return max(0.1 * params[place], _SHARE * float(np.max(sizes[rows])))
+    return 1e4 * float(model.difference_steps(params)[place])
+
+
+@dataclass
+class _Side:
+    """One side of the estimate, walked outward; what pickles for another process."""
+
+    model: Any
+    param: str
+    fixed: dict[str, float]
+    params: Array
+    llf: float
+    sign: int
+    limit: float
+
+    def __post_init__(self) -> None:
+        self.place = list(self.model.param_names).index(self.param)
+        self.estimate = float(self.params[self.place])
+        self.points: dict[float, tuple[float, bool, Array]] = {}
+
+    def ratio(self, value: float) -> float:
+        """Return 2 (llf - profile), NaN where there is no fit; remember the fit."""
+        if value == self.estimate:
+            return 0.0
+        if value not in self.points:
+            found = self._fit(value)
+            if found is None:
+                return np.nan
+            self.points[value] = found
+        return 2.0 * (self.llf - self.points[value][0])
+
+    def _fit(self, value: float) -> tuple[float, bool, Array] | None:
+        """Return the constrained maximum from the nearest point, from default start values if that fails."""
+        known = {self.estimate: self.params, **{v: point[2] for v, point in self.points.items()}}
+        nearest = known[min(known, key=lambda v: abs(v - value))]
+        for start in (*_moved(self.model.layout, self.param, nearest, value), None):
+            try:
+                out = self.model.maximum(start, {**self.fixed, self.param: value})
+            except (StateSpaceError, *NOT_HERE):
+                continue
+            return out.llf, out.converged, out.params
+        return None
+
+    def within(self, value: float) -> float:
+        """Return the value, or the limit where that is passed."""
+        return max(value, self.limit) if self.sign < 0 else min(value, self.limit)
+
+
+def _moved(layout: Any, param: str, params: Array, value: float) -> list[Array]:
+    """
+    Return start values with a parameter moved.
+
+    The covariances of a variance move with it, so that correlations stay; where a covariance moves, a
+    second start has larger variances in its block.
+    """
+    place = layout.positions([param])[0]
+    plain = np.array(params)
+    for key in sorted(layout.covariances & set(layout.blocks)):
+        rows, old = _variances(layout.blocks[key], param), params[place]
+        if rows.size and old > 0:
+            scale = np.ones(layout.blocks[key].shape[0])
+            scale[rows] = np.sqrt(max(value, 0.0) / old)
+            cov = layout.matrices(plain)[key]
+            if cov.ndim == 2:
+                plain = layout.project({key: cov * np.outer(scale, scale)}, plain)
+    plain[place] = value
+    starts = [plain]
+    for key in sorted(layout.covariances & set(layout.blocks)):
+        cov = layout.matrices(params)[key]
+        if param in layout.blocks[key].names and cov.ndim == 2 and limits_of(layout, param)[0] != 0.0:
+            larger = layout.project({key: cov + np.diag(np.diag(cov))}, params)
+            larger[place] = value
+            starts.append(larger)
+    return starts
+
+
+def _walk(
+    sign: int, side: _Side, level: float, step: float, grid: Array | None
+) -> tuple[int, float, str, dict[float, tuple[float, bool, Array]]]:
+    """Return the side, its end of the interval, why that is no place of the cut, and the points."""
+    cut = float(chi2.ppf(level, 1))
+    end, why = _end(side, cut, step * np.sqrt(cut))
+    if grid is None:
+        reach = end - side.estimate if np.isfinite(end) else sign * step * np.sqrt(cut)
+        grid = np.array([side.within(side.estimate + share * reach) for share in _GRID])
+    own = [float(v) for v in grid if sign * (v - side.estimate) > 0 and sign * (side.limit - v) >= 0]
+    kept = sorted({*own, end} - {sign * np.inf}, key=lambda v: abs(v - side.estimate))
+    found = {v: side.points[v] for v in kept if v != side.estimate and np.isfinite(side.ratio(v))}
+    return sign, end, why, found
+
+
+def _end(side: _Side, cut: float, step: float) -> tuple[float, str]:
+    """Return where the likelihood ratio reaches the cut, or what there is in its place, and why."""
+    room = abs(side.limit - side.estimate)
+    if side.sign * (side.limit - side.estimate) <= 0:
+        return side.limit, LIMIT
+    inner = side.estimate
+    for number in range(_STEPS):
+        outer = side.within(side.estimate + side.sign * step * _GROWTH**number)
+        last = np.isnan(side.ratio(outer))
+        if last:
+            outer = _last_fit(side, inner, outer)
+        if side.ratio(outer) >= cut:
+            width = _ACCURACY * abs(outer - side.estimate)
+            return float(brentq(partial(_distance, side, cut), inner, outer, xtol=width)), ""
+        if abs(side.limit - outer) <= _NEAR * room and np.isfinite(room):
+            return side.limit, LIMIT
+        if last:
+            return outer, LAST
+        inner = outer
+    return side.sign * np.inf, OPEN
+
+
+def _distance(side: _Side, cut: float, value: float) -> float:
+    """Return the root of the likelihood ratio, nearly linear in the value, less that of the cut."""
+    lr = side.ratio(value)
+    return np.inf if np.isnan(lr) else float(np.sqrt(max(lr, 0.0)) - np.sqrt(cut))
+
+
+def _last_fit(side: _Side, inner: float, outer: float) -> float:
+    """Return a value between two, next to those without a fit."""
+    for _ in range(2 * _STEPS):
+        middle = 0.5 * (inner + outer)
+        if np.isnan(side.ratio(middle)):
+            outer = middle
+        else:
+            inner = middle
+    return inner

@@ -1,0 +1,224 @@
+"""A model estimated again on windows of its sample: the parameters over time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..exceptions import SpecificationError, shown
+from ..numerics.linear_algebra import NOT_HERE, Array
+from ..plots.inference import plot_windows
+from .many import FitRecord, fit_many
+from .samples import model_on
+
+
+@dataclass(frozen=True)
+class RollingFit:
+    """
+    Estimates on windows of a sample, by the last period of each.
+
+    Attributes
+    ----------
+    params, bse : DataFrame
+        Estimates and standard errors, one row a window; NaN where the fit failed.
+    fits : DataFrame
+        One row a window: first (its first period), nobs, llf, converged, error.
+    forecasts : DataFrame
+        Of the period after each window, at its estimates: columns (mean, series), (se, series) and
+        (error, series), what was observed less the mean; by that period.
+    full_sample : Series or None
+        Estimates on the whole sample, where they are known.
+    expanding : bool
+        Whether every window begins with the sample.
+    """
+
+    params: pd.DataFrame
+    bse: pd.DataFrame
+    fits: pd.DataFrame
+    forecasts: pd.DataFrame
+    full_sample: pd.Series | None
+    expanding: bool
+
+    def __str__(self) -> str:
+        fits = self.fits
+        bad, failed = int((~fits["converged"]).sum()), int((fits["error"] != "").sum())
+        kind = "expanding windows" if self.expanding else f"windows of {fits['nobs'].iloc[0]} periods"
+        return (
+            f"{len(fits)} fits on {kind}, {fits['first'].iloc[0]} to {fits.index[-1]}"
+            + (f"; {bad - failed} did not converge" if bad > failed else "")
+            + (
+                f"; {failed} failed, the first by {fits['error'][fits['error'] != ''].iloc[0]}"
+                if failed
+                else ""
+            )
+        )
+
+    def plot(
+        self,
+        names: list[str] | None = None,
+        fig: Any = None,
+        figsize: tuple[float, float] | None = None,
+        alpha: float = 0.05,
+    ) -> Any:
+        """
+        Plot the estimates with bands, and the estimate on the whole sample beside them.
+
+        Parameters
+        ----------
+        names : list of str, optional
+            Parameters to show; by default all.
+        fig : matplotlib.figure.Figure, optional
+            Figure to draw in.
+        figsize : (float, float), optional
+            Size of a new figure.
+        alpha : float
+            The bands have coverage 1 - alpha, window by window.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        names = [str(name) for name in self.params] if names is None else list(names)
+        unknown = [name for name in names if name not in self.params]
+        if unknown:
+            raise SpecificationError("names are unknown", got=shown(unknown), expected=shown(self.params))
+        lines = {} if self.full_sample is None else dict(self.full_sample)
+        return plot_windows(self.params[names], self.bse, lines, fig=fig, figsize=figsize, alpha=alpha)
+
+
+def rolling_fit(
+    model_or_results: Any,
+    window: int,
+    step: int = 1,
+    *,
+    expanding: bool = False,
+    fit_options: Mapping[str, Any] | None = None,
+    rng: object = None,
+    n_jobs: int | None = None,
+    checkpoint: str | Path | None = None,
+) -> RollingFit:
+    """
+    Estimate a model again on windows of its sample.
+
+    Window i = 0, 1, ... ends with period ``window + i step`` and begins with period ``1 + i step``; with
+    ``expanding`` it begins with period 1.
+
+    Parameters
+    ----------
+    model_or_results : model or results
+        The model. Fits start from the estimates where results are given, which also tell which parameters
+        are held fixed; else from default start values.
+    window : int
+        Periods of the first window.
+    step : int
+        Periods from one window to the next.
+    expanding : bool
+        Whether every window begins with the sample.
+    fit_options : mapping, optional
+        Arguments of `fit`, as in `fit_many`; by default ``method="lbfgs"``, and the start as above.
+    rng, n_jobs, checkpoint : optional
+        As in `fit_many`.
+
+    Returns
+    -------
+    RollingFit
+
+    Raises
+    ------
+    SpecificationError
+        If window or step do not fit the sample, or the model has a known start.
+
+    Notes
+    -----
+    A fit that fails is reported, and does not stop the others. Standard errors are of each window alone:
+    estimates on overlapping windows are dependent.
+
+    Examples
+    --------
+    >>> import numpy as np, statespace_ext as sse
+    >>> y = np.cumsum(np.random.default_rng(0).normal(size=120))
+    >>> model = sse.LGSSM(y, 1, design=[[1]], obs_intercept="zero", transition="free")
+    >>> sse.rolling_fit(model, window=60, step=20).params.shape
+    (4, 3)
+    """
+    res = getattr(model_or_results, "_results", model_or_results)
+    model = getattr(res, "model", res)
+    found = None if res is model else pd.Series(np.asarray(res.params, dtype=float), index=model.param_names)
+    fixed = dict(model_or_results._fixed_params) if model_or_results._has_fixed_params else {}
+    windows = _windows(model, window, step, expanding)
+    start = {} if found is None else {"start_params": found.to_numpy(), "includes_fixed": True}
+    options = {"method": "lbfgs", **start, **(fit_options or {})}
+    y = np.asarray(model.endog)
+    models = ((f"{rows.start}:{rows.stop}", model_on(model, y[rows], rows)) for rows in windows)
+    done = fit_many(models, options, fixed=fixed, rng=rng, n_jobs=n_jobs, checkpoint=checkpoint)
+    records = {record.name: record for record in done}
+    return _collected(model, windows, [records[f"{r.start}:{r.stop}"] for r in windows], found, expanding)
+
+
+def _windows(model: Any, window: int, step: int, expanding: bool) -> list[slice]:
+    """Return the windows; refuse impossible ones."""
+    for name, value in (("window", window), ("step", step)):
+        if isinstance(value, bool) or int(value) != value or value < 1:
+            raise SpecificationError(f"{name} is not a positive integer", got=repr(value))
+    if window > model.nobs:
+        raise SpecificationError("window is longer than the sample", got=window, expected=f"<= {model.nobs}")
+    start = model._given.get("initialization")
+    if isinstance(start, str) and start == "known" and not expanding:
+        raise SpecificationError(
+            "A known start is that of the first period, which rolling windows leave behind",
+            got='initialization="known", expanding=False',
+            remedy="Use expanding=True, or another initialization.",
+        )
+    ends = range(int(window), model.nobs + 1, int(step))
+    return [slice(0 if expanding else end - int(window), end) for end in ends]
+
+
+def _collected(
+    model: Any, windows: list[slice], records: list[FitRecord], found: pd.Series | None, expanding: bool
+) -> RollingFit:
+    """Return labelled frames."""
+    names, index = list(model.param_names), model._index
+    ends = index[[rows.stop - 1 for rows in windows]]
+    rows = [
+        {
+            "first": index[rows.start], "nobs": record.nobs, "llf": record.llf,
+            "converged": record.converged, "error": record.error,
+        }
+        for rows, record in zip(windows, records, strict=True)
+    ]  # fmt: skip
+    followed = [(w, r) for w, r in zip(windows, records, strict=True) if w.stop < model.nobs]
+    values = np.array([_forecast(model, w, r) for w, r in followed]).reshape(-1, 3 * model.k_endog)
+    series = [str(name) for name in np.atleast_1d(model.endog_names)]
+    return RollingFit(
+        pd.DataFrame([record.params for record in records], index=ends, columns=names, dtype=float),
+        pd.DataFrame([record.bse for record in records], index=ends, columns=names, dtype=float),
+        pd.DataFrame(rows, index=ends),
+        pd.DataFrame(
+            values,
+            index=index[np.array([w.stop for w, _ in followed], dtype=int)],
+            columns=pd.MultiIndex.from_product([["mean", "se", "error"], series]),
+        ),
+        found,
+        expanding,
+    )
+
+
+def _forecast(model: Any, rows: slice, record: FitRecord) -> Array:
+    """Return means, standard errors and errors of the forecasts of the period after a window."""
+    p = model.k_endog
+    if record.error:
+        return np.full(3 * p, np.nan)
+    longer = slice(rows.start, rows.stop + 1)
+    y = np.asarray(model.endog)[longer]
+    clone = model_on(model, y, longer)
+    try:
+        out = clone.filter(list(record.params.values()), includes_fixed=True, cov_type="none").filter_results
+    except NOT_HERE:
+        return np.full(3 * p, np.nan)
+    mean, cov = out.forecasts[:, -1], out.forecasts_error_cov[:, :, -1]
+    return np.concatenate([mean, np.sqrt(np.diag(cov)), y[-1] - mean])
