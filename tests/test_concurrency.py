@@ -113,7 +113,6 @@ print(res.llf, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="not there yet: the peak is 2.7 GiB")
 def test_a_million_periods_within_two_gibibytes() -> None:
     command = [sys.executable, "-c", MEMORY, str(ROOT), str(ROOT / "tests")]
     out = subprocess.run(command, capture_output=True, text=True, check=True, timeout=900)

@@ -47,24 +47,28 @@ class SteadyState:
         Log-likelihood.
     mean : ndarray, (n, k)
         E[x_t|Y].
-    first_costate : ndarray, (k,)
-        r_0.
+    costate : ndarray, (n, k)
+        r_{t-1} by period.
     cov_sum, lag_sum : ndarray, (k, k)
         Sums of V_t over t = 1..n and of Cov(x_{t+1}, x_t|Y) over t < n.
     first_cov, last_cov : ndarray, (k, k)
         V_1 and V_n.
     first_costate_cov : ndarray, (k, k)
         N_0.
+    costate_cov_sum, costate_lag_sum : ndarray, (k, k)
+        Sums over t < n of N_t and of N_t L_t P_t, with L_t = M_t.
     """
 
     llf: float
     mean: Array
-    first_costate: Array
+    costate: Array
     cov_sum: Array
     lag_sum: Array
     first_cov: Array
     last_cov: Array
     first_costate_cov: Array
+    costate_cov_sum: Array
+    costate_lag_sum: Array
 
 
 def steady_state(
@@ -115,7 +119,7 @@ def _steady_state(
     return SteadyState(
         -0.5 * float(constant + dets.sum() + (n - len(P)) * dets[-1] + fit),
         predicted + by_period(costate, P),
-        costate[0],
+        costate,
         *_covariances(P, T @ filtered, information, n),
     )
 
@@ -154,14 +158,15 @@ def _whitened(y: Array, Z: Array, H: Array) -> tuple[Array, Array, float]:
 
 
 def _covariances(P: Array, cross: Array, information: Array, n: int) -> tuple[Array, ...]:
-    """Return the sums of V_t and of Cov(x_{t+1}, x_t|Y), V_1, V_n and N_0; ``cross`` is T F_t."""
+    """Return the covariances of `SteadyState`; ``cross`` is T F_t."""
     early, late = len(P), len(information)
     t = np.concatenate([np.arange(min(early, n)), np.arange(max(n - late, early), n)])
     between = max(n - early - late, 0)
     if between:
         t = np.append(t, early)
     prior = P[np.minimum(t, early - 1)]
-    ahead = prior @ information[np.minimum(n - t, late - 1)]
+    behind = information[np.minimum(n - t, late - 1)]
+    ahead = prior @ behind
     ahead[:, np.arange(P.shape[1]), np.arange(P.shape[1])] += 1.0
     inverse = np.linalg.inv(ahead)
     if not np.max(np.abs(ahead), initial=0.0) * np.max(np.abs(inverse), initial=0.0) < _ILL_CONDITIONED:
@@ -169,11 +174,17 @@ def _covariances(P: Array, cross: Array, information: Array, n: int) -> tuple[Ar
     cov = symmetrize(inverse @ prior)
     lag = inverse[1:] @ cross[np.minimum(t[1:] - 1, early - 1)]
     last = int(np.argmax(t))
-    first_costate_cov = symmetrize(information[min(n, late - 1)] @ inverse[0])
+    costate_cov = symmetrize(behind @ inverse)
+
+    def over_transitions(values: Array) -> Array:
+        return np.asarray(values.sum(axis=0) + (max(between - 1, 0) * values[-1] if between else 0.0))
+
     return (
         cov.sum(axis=0) + max(between - 1, 0) * cov[-1],
-        lag.sum(axis=0) + (max(between - 1, 0) * lag[-1] if between else 0.0),
+        over_transitions(lag),
         cov[0],
         cov[last],
-        first_costate_cov,
+        costate_cov[0],
+        over_transitions(costate_cov[1:]),
+        over_transitions(behind[1:] @ lag),
     )

@@ -66,20 +66,8 @@ def obstacle(smoother: Smoother, system: System) -> str | None:
 
 def steady_moments(smoother: Smoother, system: System) -> Moments | None:
     """Return the E-step without a loop over time, None where digits would be lost."""
-    d, c = _rows(system.obs_intercept), _rows(system.state_intercept)
-    y = smoother.endog - d
-    Z, T = system.design, system.transition
-    found = steady_state(
-        y,
-        Z,
-        system.obs_cov,
-        T,
-        c,
-        system.selection,
-        system.state_cov,
-        system.initial_state,
-        system.initial_state_cov,
-    )
+    c, Z, T = _rows(system.state_intercept), system.design, system.transition
+    y, found = steady_pass(smoother, system)
     if found is None:
         return None
     b = _regressors(found.mean, smoother.exog)
@@ -100,8 +88,24 @@ def steady_moments(smoother: Smoother, system: System) -> Moments | None:
         ),
         initial_mean=found.mean[0].copy(),
         initial_cov=found.first_cov,
-        initial_score=found.first_costate.copy(),
+        initial_score=found.costate[0].copy(),
         initial_information=found.first_costate_cov,
+    )
+
+
+def steady_pass(smoother: Smoother, system: System) -> tuple[Array, SteadyState | None]:
+    """Return y_t - d_t (n, p) and what the recursions of constant matrices find."""
+    y = smoother.endog - _rows(system.obs_intercept)
+    return y, steady_state(
+        y,
+        system.design,
+        system.obs_cov,
+        system.transition,
+        _rows(system.state_intercept),
+        system.selection,
+        system.state_cov,
+        system.initial_state,
+        system.initial_state_cov,
     )
 
 

@@ -24,6 +24,7 @@ import numpy as np
 from ..em.initial import stationary_chain
 from ..numerics.linear_algebra import Array
 from .smoother import Smoothed, Smoother, over_time
+from .steady_score import steady_score
 from .system import System
 
 ALL = frozenset(
@@ -33,6 +34,8 @@ _SINGULAR = 1e-9
 _KAPPA = 1e5
 _CANCELS = 1e-9
 _ROUNDING = 16.0 * np.finfo(float).eps
+_LONG = 2**24
+"""Periods times (states + series) squared from which the arrays of the smoother are too much memory."""
 _OBSERVED = frozenset({"design", "obs_intercept", "obs_cov", "transition"})
 
 
@@ -129,9 +132,12 @@ def _limit_score(smoother: Smoother, system: System, needed: frozenset[str]) -> 
 
 
 def _one_pass(smoother: Smoother, system: System, needed: frozenset[str]) -> SystemScore:
-    """Return the score from one pass."""
+    """Return the score from one pass: over long samples of constant matrices the one that keeps little."""
+    if smoother.endog.shape[0] * sum(system.design.shape[:2]) ** 2 > _LONG:
+        steady = steady_score(smoother, system, needed)
+        if steady is not None:
+            return _with_start(system, *steady)
     smoothed = smoother.smooth(system, lag_cov="transition" in needed and system.diffuse)
-    k = system.k_states
     r, N = np.array(smoothed.costate.T), np.moveaxis(smoothed.costate_cov, 2, 0)
     r0, N0 = np.array(smoothed.first_costate), smoothed.first_costate_cov
     out: dict[str, Array] = {}
@@ -140,6 +146,12 @@ def _one_pass(smoother: Smoother, system: System, needed: frozenset[str]) -> Sys
     if "state_intercept" in needed:
         out["state_intercept"] = r.T
     out.update(_state_noise(system, r, N, needed))
+    return _with_start(system, smoothed.llf, out, r0, N0)
+
+
+def _with_start(system: System, llf: float, out: dict[str, Array], r0: Array, N0: Array) -> SystemScore:
+    """Return the score, with what goes through a stationary start."""
+    k = system.k_states
     by_start = 0.5 * (np.outer(r0, r0) - N0)
     start_intercept = np.zeros(k)
     keep = system.stationary_states
@@ -156,7 +168,7 @@ def _one_pass(smoother: Smoother, system: System, needed: frozenset[str]) -> Sys
         extra = {"transition": by_T, "state_cov": system.selection.T @ by_W @ system.selection}
         extra["selection"] = 2.0 * by_W @ system.selection @ system.state_cov
         out.update({name: out[name] + extra[name] for name in extra if name in out})
-    return SystemScore(smoothed.llf, out, r0, by_start, start_intercept)
+    return SystemScore(llf, out, r0, by_start, start_intercept)
 
 
 def _state_noise(system: System, r: Array, N: Array, needed: frozenset[str]) -> dict[str, Array]:
