@@ -161,7 +161,7 @@ class DynamicRegression(StateSpaceModel):
 
         Notes
         -----
-        patsy evaluates the terms of a formula as Python code.
+        patsy evaluates the terms of a formula as Python code: take none from a source that you do not trust.
         """
         endog, exog, design_info = regression_frames(formula, data, depth=1)
         for key in {"dynamics", "state_cov"} & set(kwargs):
