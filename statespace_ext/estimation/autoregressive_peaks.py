@@ -9,6 +9,7 @@ import numpy as np
 from ..numerics.linear_algebra import Array
 from ..params.affine import IntArray
 from .problem import EstimationProblem
+from .regression_start import squared_errors
 
 _PHI = np.array([-0.999, -0.95, -0.8, -0.5, -0.2, 0.2, 0.5, 0.8, 0.95, 0.999])
 _SIZE = np.array([0.01, 0.1, 1.0, 10.0, 100.0])
@@ -16,7 +17,9 @@ _WITHIN = 8.0
 """A peak that is lower than the maximum by more than this, all else as it is, is not followed."""
 
 
-def autoregressive_peaks(problem: EstimationProblem, params: Array, unit: Array) -> list[Array]:
+def autoregressive_peaks(
+    problem: EstimationProblem, params: Array, exog: Array, noisy: IntArray
+) -> list[Array]:
     """
     Return points from which a gradient method may reach a higher maximum, those of high likelihood first.
 
@@ -31,9 +34,13 @@ def autoregressive_peaks(problem: EstimationProblem, params: Array, unit: Array)
         The problem, of a model with a diagonal "transition" whose rows are those of "state_cov".
     params : ndarray
         Free parameters at a maximum.
-    unit : ndarray, (q,)
-        The unit of the stationary variances: the squared standard errors of static coefficients.
+    exog : ndarray, (nobs, m)
+        Regressors.
+    noisy : ndarray of int, (q,)
+        The level that each disturbance moves; the squared standard error of a static one is the unit of
+        stationary variances.
     """
+    unit = squared_errors(problem.smoother.endog, exog)[noisy]
     layout, found = problem.layout, []
     lowest = problem.value(params) - _WITHIN
     size = _SIZE if len(layout.block_params("state_cov")) else np.ones(1)

@@ -39,6 +39,7 @@ from .progress import reporter
 from .random_starts import inside, random_start
 from .saddle import lifted
 from .screening import SCREENING, screened
+from .unbounded import unbounded_start
 
 EM_METHODS = ("em", "accelerated-em")
 METHODS = ("auto", *EM_METHODS, "newton", *SCIPY_METHODS)
@@ -212,6 +213,8 @@ def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
     best = max(fits, key=lambda fit: fit.llf)
     if _chooses_starts(request):
         best = _highest_peak(problem, best, request)
+    if not best.converged:
+        best = replace(best, status=unbounded_start(problem, best.params) or best.status)
     notes = list(best.warnings)
     if not best.converged and request.tolerance > 0:
         notes.append((f"The fit did not converge: {best.status}.", ConvergenceWarning))

@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,7 @@ def fit_many(
         runs on a cluster inside ``joblib.parallel_config(backend="dask")``.
     checkpoint : path, optional
         A file of JSON lines to which each record is added. If it exists, fits in it (of the same name and
-        data) are yielded first and not done again.
+        data) are yielded first and not done again. To read it executes nothing.
 
     Yields
     ------
@@ -96,7 +96,7 @@ def fit_many(
     Raises
     ------
     SpecificationError
-        If two models have one name, or the checkpoint is of other options.
+        If two models have one name, or the checkpoint is of other options, or no checkpoint.
     """
     options, held = dict(fit_options or {}), dict(fixed or {})
     words = [int(word) for word in np.random.default_rng(rng).integers(0, 2**32, size=4)]  # type: ignore[arg-type]
@@ -168,13 +168,7 @@ def _opened(
 ) -> tuple[list[int], dict[str, FitRecord]]:
     """Return the seed and the records of a checkpoint; start it where there is none."""
     header = {"fit_options": repr(sorted(options.items())), "seed": words}
-    lines = []
-    if path.exists():
-        text = path.read_text(encoding="utf-8")
-        whole = text[: text.rfind("\n") + 1]  # a line that was being written when the run stopped
-        if whole != text:
-            path.write_text(whole, encoding="utf-8")
-        lines = [json.loads(line) for line in whole.splitlines()]
+    lines = _read(path) if path.exists() else []
     if not lines:
         _append(path, header)
         return words, {}
@@ -187,6 +181,35 @@ def _opened(
             remedy="Give the same fit_options and rng, or another file.",
         )
     return first["seed"], {line["name"]: FitRecord(**line) for line in lines[1:]}
+
+
+_RECORD = {field.name for field in fields(FitRecord)}
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a checkpoint as data; drop one that was being written when the run stopped."""
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    try:
+        lines = [json.loads(line) for line in whole.decode("utf-8").splitlines()]
+        keys = [line.keys() for line in lines]
+        right = all(key == _RECORD for key in keys[1:]) and all("seed" in key for key in keys[:1])
+    except (ValueError, AttributeError):
+        right = False
+    if not right or not (whole or _HEADER.startswith(content[: len(_HEADER)])):
+        raise SpecificationError(
+            "The file is not a checkpoint of fit_many",
+            got=str(path),
+            expected="lines of JSON: the options and the seed, then a record each",
+            remedy="Name a file that does not exist yet.",
+        )
+    if whole != content:
+        path.write_bytes(whole)
+    return lines
+
+
+_HEADER = b'{"fit_options": '
+"""How a checkpoint begins."""
 
 
 def _append(path: Path, record: dict[str, Any]) -> None:

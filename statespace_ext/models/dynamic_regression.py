@@ -16,12 +16,7 @@ from ..em.structure import StateStructure
 from ..em.updates import LinearGaussianUpdates
 from ..estimation.autoregressive_peaks import autoregressive_peaks
 from ..estimation.problem import EstimationProblem
-from ..estimation.regression_start import (
-    large_starts,
-    regression_start,
-    shrunk_autoregression,
-    squared_errors,
-)
+from ..estimation.regression_start import large_starts, regression_start, shrunk_autoregression
 from ..exceptions import DataError
 from ..numerics.linear_algebra import STABILITY_LIMIT, Array
 from ..numerics.lyapunov import stationary_moments
@@ -168,7 +163,7 @@ class DynamicRegression(StateSpaceModel):
 
         Notes
         -----
-        patsy evaluates the terms of a formula as Python code.
+        patsy evaluates the terms of a formula as Python code: take none from a source that you do not trust.
         """
         endog, exog, design_info = regression_frames(formula, data, depth=1)
         for key in {"dynamics", "state_cov"} & set(kwargs):
@@ -336,10 +331,7 @@ class DynamicRegression(StateSpaceModel):
 
     def other_peaks(self, problem: EstimationProblem, params: Array) -> list[Array]:
         """Return points from which a higher maximum than one at hand may be reached."""
-        if not self.coefficients.autoregressive:
-            return []
-        unit = squared_errors(self.endog, self.exog)[self.coefficients.noisy_levels]
-        return autoregressive_peaks(problem, params, unit)
+        return autoregressive_peaks(problem, params, self.exog, self.coefficients.noisy_levels)
 
     def stabilised(self, problem: EstimationProblem, params: Array) -> Array:
         """Return the free parameters with autoregressive coefficients inside the unit circle."""

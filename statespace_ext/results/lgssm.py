@@ -65,7 +65,8 @@ class LGSSMResults(StateSpaceResults):
         exact = (
             self.model._given["initialization"] == "estimated" and known.is_fixed and not np.any(known.fixed)
         )
-        if exact and not self.model.private_smoother.missing[0].all() and self.boundary:
+        told = self._fit is not None and "unbounded" in self._fit.status
+        if exact and not told and not self.model.private_smoother.missing[0].all() and self.boundary:
             lines.append(
                 "The likelihood is unbounded: an unknown constant x_1 fits the first observation exactly as "
                 "its variance falls to zero. Put an empty (NaN) row first."

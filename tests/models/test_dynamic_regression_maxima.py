@@ -108,7 +108,7 @@ def test_peaks_seen_from_a_lower_maximum() -> None:
     with model.fix_params(held):
         low = model.fit(cov_type="none")
     problem = model.problem()
-    points = autoregressive_peaks(problem, np.asarray(low.params), np.array([0.01]))
+    points = autoregressive_peaks(problem, np.asarray(low.params), model.exog, np.array([1]))
     phi = [point[model.param_names.index("ar1.x2.y")] for point in points]
     assert min(phi) < -0.5
     values = [problem.value(point) for point in points]

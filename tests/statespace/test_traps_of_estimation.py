@@ -1,0 +1,135 @@
+"""
+What others get wrong in the sums and the steps of EM, beside what the library returns.
+
+As in `test_traps`, a test that fails because the other package is right again says so.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import statsmodels
+import statsmodels.api as sm
+from engine import library_system
+from numpy.testing import assert_allclose, assert_array_equal
+from oracle import dense, expected_sums, random_system
+from statsmodels.tsa.statespace.kalman_smoother import KalmanSmoother
+
+import statespace_ext as sse
+from statespace_ext.statespace.smoother import Smoother
+
+MENDED = f"statsmodels {statsmodels.__version__} has this right: what guards against it can go"
+
+
+def bound(y: np.ndarray, system: dict, diffuse: bool = False, **options: object) -> KalmanSmoother:
+    (p, k), q = system["design"].shape[:2], system["selection"].shape[1]
+    ssm = KalmanSmoother(p, k, q, **options)
+    ssm.bind(y.T.copy(order="F"))
+    for name, value in system.items():
+        if not name.startswith("initial_"):
+            ssm[name] = value if value.ndim > 1 else value[:, None]
+    if diffuse:
+        ssm.initialize_diffuse()
+    else:
+        ssm.initialize_known(system["initial_state"], system["initial_state_cov"])
+    return ssm
+
+
+def test_the_collapsed_filter_beside_an_intercept_of_the_observations() -> None:
+    y, system = random_system(np.random.default_rng(1), 12, 2, 4)
+    assert np.any(system["obs_intercept"])
+    with pytest.raises(RuntimeError, match="observation intercept"):
+        bound(y, system, filter_collapsed=True).loglike()
+        pytest.fail(MENDED)
+    without = {**system, "obs_intercept": np.zeros(4)}
+    assert_allclose(bound(y, without, filter_collapsed=True).loglike(), dense(y, without).llf, rtol=1e-9)
+    model = sse.LGSSM(
+        y, 2, design=system["design"], initialization="known", initial_state=system["initial_state"],
+        initial_state_cov=system["initial_state_cov"],
+    )  # fmt: skip
+    params = np.where(np.array(model.start_params) == 0.0, 0.3, model.start_params)
+    assert any("intercept" in reason for reason in sse.filter_report(model, params).reasons["collapsed"])
+    assert_allclose(Smoother(y, 2, 2).loglike(library_system(system)), dense(y, system).llf, rtol=1e-10)
+
+
+@pytest.mark.filterwarnings("ignore:The univariate filtering approach diagonalized")
+def test_measurement_disturbances_in_a_diffuse_period_are_others() -> None:
+    y, system = random_system(np.random.default_rng(4), 8, 1, 2, initialization="diffuse")
+    system["obs_cov"] = np.array([[1.0, 0.6], [0.6, 1.0]])
+    res = bound(y, system, diffuse=True).smooth()
+    assert res.nobs_diffuse == 1
+    sums = expected_sums(y, system, np.ones(1, dtype=bool))
+    eps, cov = res.smoothed_measurement_disturbance, res.smoothed_measurement_disturbance_cov
+    assert np.max(np.abs(eps @ eps.T + cov.sum(axis=2) - sums.obs_yy)) > 0.01, MENDED
+    found = Smoother(y, 1, 1).moments(library_system(system, "diffuse"))
+    assert_allclose(found.observation.ee.sum(axis=0), sums.obs_yy, atol=1e-8)
+
+
+def test_a_diffuse_likelihood_grows_as_the_second_lag_vanishes() -> None:
+    """AR(2) beside noise: the second diffuse state is seen through the second coefficient alone."""
+    y = np.random.default_rng(5).standard_normal(40)
+
+    def terms(second: float) -> np.ndarray:
+        ssm = KalmanSmoother(1, 2, 1)
+        ssm.bind(y)
+        ssm["design"], ssm["obs_cov"] = np.array([[1.0, 0.0]]), np.eye(1)
+        ssm["transition"] = np.array([[0.9, second], [1.0, 0.0]])
+        ssm["selection"], ssm["state_cov"] = np.array([[1.0], [0.0]]), np.eye(1)
+        ssm.initialize_diffuse()
+        return np.asarray(ssm.loglikeobs())
+
+    gained = terms(0.01) - terms(0.1)
+    assert_allclose(gained[1], np.log(10.0), rtol=1e-3)
+    assert gained.sum() > 1.0
+    with pytest.raises(sse.SpecificationError, match="unbounded"):
+        sse.LGSSM(y, 1, lags=2, design=[[1.0]], initialization="diffuse")
+
+
+def test_covariances_that_are_not_made_symmetric_drift_away() -> None:
+    """pykalman on its own data: the asymmetry of Q grows a thousandfold every four steps or so."""
+    pykalman = pytest.importorskip("pykalman")
+    from pykalman.datasets import load_robot
+
+    robot = load_robot()
+    start = {"transition_covariance": 10.0 * np.eye(5), "observation_covariance": 10.0 * np.eye(2)}
+    known = {
+        "transition_matrices": robot.transition_matrix,
+        "observation_matrices": robot.observation_matrix,
+        "transition_offsets": robot.transition_offsets,
+        "observation_offsets": robot.observation_offset,
+        "initial_state_mean": robot.initial_state_mean,
+        "initial_state_covariance": robot.initial_state_covariance,
+    }
+    theirs = pykalman.KalmanFilter(**known, **start, em_vars=list(start)).em(robot.observations, n_iter=15)
+    Q = theirs.transition_covariance
+    assert np.max(np.abs(Q - Q.T)) > 1e-9 * np.max(np.abs(Q)), "pykalman has this right now"
+
+    model = sse.LGSSM(
+        np.ma.filled(robot.observations.astype(float), np.nan), 5,
+        design=robot.observation_matrix, obs_intercept=robot.observation_offset,
+        transition=robot.transition_matrix,
+        state_intercept=np.column_stack([robot.transition_offsets.T, np.zeros(5)]),
+        obs_cov="unstructured", state_cov="unstructured",
+        initialization="known", initial_state=robot.initial_state_mean,
+        initial_state_cov=robot.initial_state_covariance,
+    )  # fmt: skip
+    begin = {"obs_cov": 10.0 * np.eye(2), "state_cov": 10.0 * np.eye(5)}
+    res = model.fit(begin, method="em", maxiter=60, tolerance=0.0, cov_type="none")
+    state_cov = res.matrices["state_cov"].to_numpy()
+    assert_array_equal(state_cov, state_cov.T)
+    assert np.all(np.diff(res.em_trace["llf"]) > 0)
+
+
+def test_a_stopping_rule_of_the_likelihood_alone_stops_far_from_the_maximum() -> None:
+    """Nile, x_1 an unknown constant: EM without the rule on parameters stands at a Q 15 % too large."""
+    y = sm.datasets.nile.load().data["volume"].to_numpy(dtype=float)
+    model = sse.LGSSM(
+        y, 1, design=[[1.0]], transition="identity", obs_intercept="zero", initialization="estimated"
+    )
+    best = model.fit()
+    trace = model.fit(method="em", maxiter=2000).em_trace
+    change = np.abs(np.diff(trace["llf"])) / np.abs(trace["llf"].iloc[1:])
+    stopped = int(np.argmax(change.to_numpy() < 1e-6)) + 1
+    at = model.fit(method="em", maxiter=stopped, tolerance=0.0)
+    assert best.llf - at.llf < 0.05
+    assert at.matrices["state_cov"].iloc[0, 0] > 1.1 * best.matrices["state_cov"].iloc[0, 0]
