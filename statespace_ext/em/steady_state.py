@@ -23,7 +23,9 @@ with E[x_t|Y] = a_t + P_t r_{t-1}. The quadratic form of the log-likelihood is t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -59,8 +61,8 @@ class SteadyState:
         V_1 and V_n.
     first_costate_cov : ndarray, (k, k)
         N_0.
-    costate_cov_sum, costate_lag_sum : ndarray, (k, k)
-        Sums of N_t and of N_t M_t P_t over t < n.
+    costate_sums : callable
+        Computes the sums of N_t and of N_t M_t P_t over t < n, (k, k).
     """
 
     llf: float
@@ -73,8 +75,7 @@ class SteadyState:
     first_cov: Array
     last_cov: Array
     first_costate_cov: Array
-    costate_cov_sum: Array
-    costate_lag_sum: Array
+    costate_sums: Callable[[], tuple[Array, Array]]
 
 
 def steady_state(
@@ -181,7 +182,7 @@ def _collapsed(y: Array, Z: Array, factor: Array) -> tuple[Array, Array]:
     return y @ _divided(basis, factor, transposed=True), collapsed
 
 
-def _covariances(P: Array, cross: Array, information: Array, n: int) -> tuple[Array, ...]:
+def _covariances(P: Array, cross: Array, information: Array, n: int) -> tuple[Any, ...]:
     """Return what `SteadyState` has from ``cov_sum`` on; ``cross`` is T F_t = M_t P_t."""
     early, late = len(P), len(information)
     t = np.concatenate([np.arange(min(early, n)), np.arange(max(n - late, early), n)])
@@ -198,14 +199,13 @@ def _covariances(P: Array, cross: Array, information: Array, n: int) -> tuple[Ar
     def total(values: Array) -> Array:
         return values.sum(axis=0) + (max(between - 1, 0) * values[-1] if between else 0.0)
 
-    cov, costate_cov = symmetrize(inverse @ prior), symmetrize(future @ inverse)
+    cov = symmetrize(inverse @ prior)
     lag = inverse[1:] @ cross[np.minimum(t[1:] - 1, early - 1)]
     return (
         total(cov),
         total(lag),
         cov[0],
         cov[int(np.argmax(t))],
-        costate_cov[0],
-        total(costate_cov[1:]),
-        total(future[1:] @ lag),
+        symmetrize(future[0] @ inverse[0]),
+        lambda: (symmetrize(total(future[1:] @ inverse[1:])), total(future[1:] @ lag)),
     )

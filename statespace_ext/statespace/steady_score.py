@@ -53,9 +53,10 @@ def steady_score(smoother: Smoother, system: System, needed: frozenset[str]) -> 
         out["design"] = precision @ (e.T @ found.mean - ZV)
         residual = found.residual_sum + ZV @ Z.T - len(e) * system.obs_cov
         out["obs_cov"] = 0.5 * precision @ symmetrize(residual) @ precision
-    noise = r.T @ r - found.costate_cov_sum
+    cov_sum, lag_sum = found.costate_sums()
+    noise = r.T @ r - cov_sum
     R = system.selection
-    out["transition"] = r.T @ found.mean - found.costate_lag_sum
+    out["transition"] = r.T @ found.mean - lag_sum
     out["state_intercept"] = r.T
     out["state_cov"], out["selection"] = 0.5 * R.T @ noise @ R, noise @ R @ system.state_cov
     return SteadyScore(
