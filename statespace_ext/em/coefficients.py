@@ -60,7 +60,13 @@ class StackedCoefficients:
         np.add.at(out, (self.rows, self.columns), self.coefs * step[self.index])
         return out
 
-    def step(self, regression: Regression, precision: Array) -> Array:
+    def weighted(self, regression: Regression) -> bool:
+        """Tell whether the precision matters: not if all rows of one group have the same free columns."""
+        groups = self._groups
+        same = groups is not None and len(groups) == 1 and len(groups[0][0]) == self.shape[0]
+        return not same or len(regression.n) > 1
+
+    def step(self, regression: Regression, precision: Array | None) -> Array:
         """
         Return the step of the flat vector to the maximum of -1/2 tr(Pi E sum e e').
 
@@ -71,26 +77,24 @@ class StackedCoefficients:
         ----------
         regression : Regression
             Sums of g groups.
-        precision : ndarray, (g, p, p)
-            Pi = Sigma^{-1} by group.
+        precision : ndarray, (g, p, p), or None
+            Pi = Sigma^{-1} by group; None where it does not matter.
         """
-        if len(regression.n) == 1:
-            separate = self._step_by_row(regression, precision[0])
-            if separate is not None:
-                return separate
+        if precision is None:
+            return self._step_by_row(regression)
+        diagonal = len(precision) == 1 and np.count_nonzero(precision) == np.count_nonzero(
+            np.diag(precision[0])
+        )
+        if self._groups is not None and (diagonal or not self.weighted(regression)):
+            return self._step_by_row(regression)
         return self._general_step(regression, precision)
 
-    def _step_by_row(self, regression: Regression, precision: Array) -> Array | None:
-        groups = self._groups
-        if groups is None:
-            return None
-        every_row = len(groups) == 1 and len(groups[0][0]) == self.shape[0]
-        if not every_row and np.count_nonzero(precision) > np.count_nonzero(np.diag(precision)):
-            return None
+    def _step_by_row(self, regression: Regression) -> Array:
+        groups = self._groups or []
         change = np.zeros(self.shape)
         for rows, keep in groups:
-            normal = regression.bb[0][np.ix_(keep, keep)]
-            change[np.ix_(rows, keep)] = scaled_solve(normal, regression.eb[0][np.ix_(rows, keep)].T).T
+            normal, right = regression.bb[0][keep][:, keep], regression.eb[0][rows][:, keep]
+            change[rows[:, None], keep] = scaled_solve(normal, right.T).T
         out = np.zeros(self.n_params)
         out[self.index] = change[self.rows, self.columns]
         return out

@@ -27,12 +27,28 @@ def precisions(cov: Array) -> Array:
 
 @dataclass(frozen=True)
 class CovarianceTerm:
-    """One covariance matrix: where its parameters are in the flat vector, residual sums, structure."""
+    """
+    One covariance matrix.
+
+    Attributes
+    ----------
+    matrix : AffineMatrix
+        Its elements.
+    index : ndarray of int
+        The place of the parameter of each nonzero element of D in the flat vector.
+    regression : Regression
+        Residual sums.
+    structure : CovarianceStructure
+        What maximises.
+    places : ndarray of int
+        The places of the parameters of the structure in the flat vector.
+    """
 
     matrix: AffineMatrix
     index: IntArray
     regression: Regression
     structure: CovarianceStructure
+    places: IntArray
 
     def at(self, params: Array) -> Array:
         """Return the matrix by group."""
@@ -63,8 +79,7 @@ def closed_form(term: CovarianceTerm, params: Array) -> Array | None:
     if estimate is None:
         return None
     out = np.array(params)
-    places = dict(zip(term.matrix.names, term.index.tolist(), strict=True))
-    out[[places[name] for name in term.structure.param_names]] = estimate
+    out[term.places] = estimate
     return out
 
 

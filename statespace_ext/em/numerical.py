@@ -134,9 +134,9 @@ class NumericalUpdates:
     def obs_cov(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
         """H = E sum eps eps' / n, in its structure."""
         inner = moments.observation.rows(np.arange(self.n_observed, moments.observation.ee.shape[1]))
-        layout = self.layout
+        layout, key = self.layout, "obs_cov"
         term = CovarianceTerm(
-            layout.blocks["obs_cov"], layout.index["obs_cov"], inner, layout.recognised["obs_cov"]
+            layout.blocks[key], layout.index[key], inner, layout.recognised[key], layout.places[key]
         )
         return update_covariance([term], params), moments
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..numerics.linear_algebra import Array, symmetrize
+from ..numerics.linear_algebra import Array
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Regression:
 
     def shifted(self, change: Array) -> Regression:
         """Return the sums for the residuals e - change b, at B + change; one change, or one a group."""
-        cross = self.eb @ np.swapaxes(change, -1, -2)
-        ee = self.ee - cross - np.swapaxes(cross, 1, 2) + change @ self.bb @ np.swapaxes(change, -1, -2)
-        return Regression(symmetrize(ee), self.eb - change @ self.bb, self.bb, self.n)
+        moved = change @ self.bb
+        cross = (self.eb - 0.5 * moved) @ np.swapaxes(change, -1, -2)
+        return Regression(self.ee - (cross + np.swapaxes(cross, 1, 2)), self.eb - moved, self.bb, self.n)
 
     def mapped(self, mapping: Array) -> Regression:
         """Return the sums for the regressors ``mapping @ b``."""

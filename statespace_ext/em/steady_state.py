@@ -16,12 +16,16 @@ and the means are two linear recursions with K_t = T P_t Z' G_t^{-1} and M_t = T
 
     a_{t+1} = c_t + K_t y_t + M_t a_t,     r_{t-1} = Z' G_t^{-1} (y_t - Z a_t) + M_t' r_t,
 
-with E[x_t|Y] = a_t + P_t r_{t-1}.
+with E[x_t|Y] = a_t + P_t r_{t-1}. The quadratic form of the log-likelihood is that of the smoothed noise,
+
+    sum e_t' H^{-1} e_t + sum_{t<n} r_t' W r_t + r_0' P_1 r_0,    e_t = y_t - Z E[x_t|Y].
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -47,6 +51,8 @@ class SteadyState:
         Log-likelihood.
     mean : ndarray, (n, k)
         E[x_t|Y].
+    residual, residual_sum : ndarray, (n, p) and (p, p)
+        e_t = y_t - Z E[x_t|Y], and the sum of e_t e_t'.
     costate : ndarray, (n, k)
         r_0, ..., r_{n-1}.
     cov_sum, lag_sum : ndarray, (k, k)
@@ -55,20 +61,21 @@ class SteadyState:
         V_1 and V_n.
     first_costate_cov : ndarray, (k, k)
         N_0.
-    costate_cov_sum, costate_lag_sum : ndarray, (k, k)
-        Sums of N_t and of N_t M_t P_t over t < n.
+    costate_sums : callable
+        Computes the sums of N_t and of N_t M_t P_t over t < n, (k, k).
     """
 
     llf: float
     mean: Array
+    residual: Array
+    residual_sum: Array
     costate: Array
     cov_sum: Array
     lag_sum: Array
     first_cov: Array
     last_cov: Array
     first_costate_cov: Array
-    costate_cov_sum: Array
-    costate_lag_sum: Array
+    costate_sums: Callable[[], tuple[Array, Array]]
 
 
 def steady_state(
@@ -100,25 +107,33 @@ def _steady_state(
     y: Array, Z: Array, H: Array, T: Array, c: Array, R: Array, Q: Array, a1: Array, P1: Array
 ) -> SteadyState:
     n = len(y)
-    y, Z, constant = _whitened(y, Z, H)
+    factor = _factor(H)
+    observed, Zw = _collapsed(y, Z, factor)
     noise = R @ _root(Q)
     (P, G, weights, filtered), (information, *_) = riccati_paths(
-        [Riccati(T, noise @ noise.T, Z, P1), Riccati(T.T, Z.T @ Z, noise.T, np.zeros_like(P1))], n + 1
+        [Riccati(T, noise @ noise.T, Zw, P1), Riccati(T.T, Zw.T @ Zw, noise.T, np.zeros_like(P1))], n + 1
     )
     P, G, weights, filtered = P[:n], G[:n], weights[:n], filtered[:n]
     gain = weights @ T.T
-    recursion = LinearRecursion(T - np.swapaxes(gain, 1, 2) @ Z, n)
+    recursion = LinearRecursion(T - np.swapaxes(gain, 1, 2) @ Zw, n)
     inputs = np.empty((n, len(T)))
-    inputs[0], inputs[1:] = a1, (by_period(y, gain) + c)[:-1]
+    inputs[0], inputs[1:] = a1, (by_period(observed, gain) + c)[:-1]
     predicted = recursion.forward(inputs)
-    v = y - predicted @ Z.T
-    weighted = by_period(v, np.linalg.inv(G))
-    fit = float(np.vdot(v, weighted))
-    costate = recursion.backward(weighted @ Z)
-    dets = 2.0 * np.sum(np.log(np.diagonal(np.linalg.cholesky(G), axis1=1, axis2=2)), axis=1)
+    observed -= predicted @ Zw.T
+    costate = recursion.backward(by_period(observed, np.linalg.inv(G) @ Zw))
+    mean = predicted + by_period(costate, P)
+    residual = y - mean @ Z.T
+    residual_sum = residual.T @ residual
+    dets = np.linalg.slogdet(G)[1]
+    size = y.size * np.log(2.0 * np.pi) + 2.0 * n * np.sum(np.log(np.diag(factor)))
+    size += dets.sum() + (n - len(P)) * dets[-1]
+    start = costate[0] @ P1 @ costate[0]
+    fit = _weighted_trace(residual_sum, factor) + np.sum((costate[1:] @ noise) ** 2) + start
     return SteadyState(
-        -0.5 * float(constant + dets.sum() + (n - len(P)) * dets[-1] + fit),
-        predicted + by_period(costate, P),
+        -0.5 * float(size + fit),
+        mean,
+        residual,
+        residual_sum,
         costate,
         *_covariances(P, T @ filtered, information, n),
     )
@@ -132,32 +147,42 @@ def _root(cov: Array) -> Array:
     return np.asarray(vectors * np.sqrt(np.clip(values, 0.0, None)))
 
 
-def _whitened(y: Array, Z: Array, H: Array) -> tuple[Array, Array, float]:
-    """Return observations and design with H = I, and what of -2 log L does not depend on the states."""
+def _factor(H: Array) -> Array:
+    """Return the Cholesky factor of H."""
     factor = np.linalg.cholesky(H)
-    sizes = np.diag(factor)
-    if np.any(sizes**2 < _NEARLY_SINGULAR * np.diag(H)):
+    if np.any(np.diag(factor) ** 2 < _NEARLY_SINGULAR * np.diag(H)):
         raise np.linalg.LinAlgError("obs_cov is nearly singular")
-    constant = y.size * np.log(2.0 * np.pi) + 2.0 * len(y) * np.sum(np.log(sizes))
+    return factor
+
+
+def _divided(matrix: Array, factor: Array, transposed: bool = False) -> Array:
+    """Return L^{-1} M, or L^{-T} M."""
     if np.count_nonzero(factor) == len(factor):
-        y, Z = y / sizes, Z / sizes[:, None]
-    else:
-        y = scipy.linalg.solve_triangular(factor, y.T, lower=True).T
-        Z = scipy.linalg.solve_triangular(factor, Z, lower=True)
-    basis, triangle, order = scipy.linalg.qr(Z, mode="economic", pivoting=True)
-    size = np.abs(np.diag(triangle))
-    rank = max(int(np.sum(size > np.finfo(float).eps * max(Z.shape) * size[0])), 1)
-    if rank == len(Z):
-        return y, Z, float(constant)
-    collapsed = np.zeros((rank, Z.shape[1]))
-    collapsed[:, order] = triangle[:rank]
-    basis = basis[:, :rank]
-    inside = y @ basis
-    outside = y - inside @ basis.T
-    return inside, collapsed, float(constant + np.vdot(outside, outside))
+        return matrix / np.diag(factor)[:, None]
+    triangle = factor.T if transposed else factor
+    return np.asarray(scipy.linalg.solve_triangular(triangle, matrix, lower=not transposed))
 
 
-def _covariances(P: Array, cross: Array, information: Array, n: int) -> tuple[Array, ...]:
+def _weighted_trace(matrix: Array, factor: Array) -> float:
+    """Return tr(H^{-1} M)."""
+    if np.count_nonzero(factor) == len(factor):
+        return float(np.sum(np.diag(matrix) / np.diag(factor) ** 2))
+    return float(np.trace(_divided(_divided(matrix, factor).T, factor)))
+
+
+def _collapsed(y: Array, Z: Array, factor: Array) -> tuple[Array, Array]:
+    """Return what observations tell about the states, and its design, whitened: new arrays, with H = I."""
+    white, used = _divided(Z, factor), np.any(Z != 0.0, axis=0)
+    used[0] |= not used.any()
+    if np.count_nonzero(used) >= len(Z):
+        return _divided(y.T, factor).T, white
+    basis, triangle = np.linalg.qr(white[:, used])
+    collapsed = np.zeros((len(triangle), len(used)))
+    collapsed[:, used] = triangle
+    return y @ _divided(basis, factor, transposed=True), collapsed
+
+
+def _covariances(P: Array, cross: Array, information: Array, n: int) -> tuple[Any, ...]:
     """Return what `SteadyState` has from ``cov_sum`` on; ``cross`` is T F_t = M_t P_t."""
     early, late = len(P), len(information)
     t = np.concatenate([np.arange(min(early, n)), np.arange(max(n - late, early), n)])
@@ -174,14 +199,13 @@ def _covariances(P: Array, cross: Array, information: Array, n: int) -> tuple[Ar
     def total(values: Array) -> Array:
         return values.sum(axis=0) + (max(between - 1, 0) * values[-1] if between else 0.0)
 
-    cov, costate_cov = symmetrize(inverse @ prior), symmetrize(future @ inverse)
+    cov = symmetrize(inverse @ prior)
     lag = inverse[1:] @ cross[np.minimum(t[1:] - 1, early - 1)]
     return (
         total(cov),
         total(lag),
         cov[0],
         cov[int(np.argmax(t))],
-        costate_cov[0],
-        total(costate_cov[1:]),
-        total(future[1:] @ lag),
+        symmetrize(future[0] @ inverse[0]),
+        lambda: (symmetrize(total(future[1:] @ inverse[1:])), total(future[1:] @ lag)),
     )

@@ -132,7 +132,7 @@ class LinearGaussianUpdates:
         regression = moments.observation
         k_states = regression.bb.shape[1] - 1 - self.layout.blocks["obs_coef"].shape[1]
         stacked = self._stacked(OBSERVATION, (0, k_states, k_states + 1), regression)
-        step = stacked.step(regression, precisions(self.layout.matrix("obs_cov", params)))
+        step = stacked.step(regression, self._precision("obs_cov", params, stacked, regression))
         shifted = regression.shifted(stacked.change(step))
         return params + step, replace(moments, observation=shifted)
 
@@ -152,11 +152,11 @@ class LinearGaussianUpdates:
         """
         regression = moments.state
         k_states = self.layout.blocks["transition"].shape[1]
-        precision = precisions(self.layout.matrix("state_cov", params))[: len(regression.n)]
         if not self._stationary and not self._free("state_mean") and not self._has_mean:
             stacked = self._stacked(STATE[:3], (0, k_states, k_states + 1), regression)
-            step = stacked.step(regression, precision)
+            step = stacked.step(regression, self._precision("state_cov", params, stacked, regression))
             return params + step, replace(moments, state=regression.shifted(stacked.change(step)))
+        precision = precisions(self.layout.matrix("state_cov", params))[: len(regression.n)]
         base = self._state_matrix(params)
         term = self._stationary_term(moments)
 
@@ -310,9 +310,19 @@ class LinearGaussianUpdates:
     def _stacks(self) -> dict[tuple[tuple[str, ...], tuple[int, int]], StackedCoefficients]:
         return {}
 
+    def _precision(
+        self, key: str, params: Array, stacked: StackedCoefficients, regression: Regression
+    ) -> Array | None:
+        """Return the inverse of a covariance matrix by group, None where the coefficients do not need it."""
+        if not stacked.weighted(regression):
+            return None
+        return precisions(self.layout.matrix(key, params))[: len(regression.n)]
+
     def _term(self, key: str, regression: Regression) -> CovarianceTerm:
         layout = self.layout
-        return CovarianceTerm(layout.blocks[key], layout.index[key], regression, layout.recognised[key])
+        return CovarianceTerm(
+            layout.blocks[key], layout.index[key], regression, layout.recognised[key], layout.places[key]
+        )
 
     @property
     def _stationary(self) -> bool:

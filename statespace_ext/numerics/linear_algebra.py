@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
+from scipy.linalg.lapack import dposv
 
 Array = NDArray[Any]
 """An array of floats, unless the docstring says integers or booleans."""
@@ -79,13 +80,10 @@ def scaled_solve(matrix: Array, rhs: Array) -> Array:
     scale = np.where(diagonal > 0, 1.0 / np.where(diagonal > 0, diagonal, 1.0), 0.0)
     scaled = matrix * scale[:, None] * scale
     right = (rhs.T * scale).T
-    try:
-        factor = scipy.linalg.cho_factor(scaled, lower=True)
-        if np.min(np.diag(factor[0]), initial=1.0) > 1e-7:
-            solution = scipy.linalg.cho_solve(factor, right)
+    if len(scaled) and right.size:
+        factor, solution, failed = dposv(scaled, right, lower=1)
+        if not failed and np.diagonal(factor).min() > 1e-7:
             return np.asarray((solution.T * scale).T)
-    except (np.linalg.LinAlgError, ValueError):
-        pass
     solution = scipy.linalg.lstsq(scaled, right, cond=1e-13)[0]
     return np.asarray((solution.T * scale).T)
 

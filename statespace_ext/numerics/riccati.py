@@ -149,20 +149,32 @@ def _settled(path: Array) -> int:
 
 
 def _doubled(A: Array, C: Array, J: Array, start: Array, length: int) -> Array:
-    """Return the paths, (recursion, period, k, k), ended where no last quarter has changed."""
-    path, k = start[:, None], start.shape[-1]
-    identity = np.eye(k)
+    """
+    Return the paths, (recursion, period, k, k), ended where no last quarter has changed.
+
+    C is what the steps make of zero: it is carried in front of each path.
+    """
+    path, identity = np.stack([C, start], axis=1), np.eye(start.shape[-1])
     while True:
-        half = path[:, : length - path.shape[1]]
-        following = np.linalg.solve(identity + half @ J[:, None], half)
-        following = A[:, None] @ following @ np.swapaxes(A, 1, 2)[:, None] + C[:, None]
-        path = np.concatenate([path, symmetrize(following)], axis=1)
-        count = path.shape[1]
-        late = path[:, (3 * count) // 4 :: max(count // 8, 1)] - path[:, -1:]
-        settled = count >= _SHORTEST and np.all(np.abs(late) <= _scale(path[:, -1:], _SETTLED))
-        if settled or count >= length:
-            return path
+        half = path[:, : 1 + length - (path.shape[1] - 1)]
+        ahead = identity + half @ J[:, None]
         transposed = np.swapaxes(A, 1, 2)
-        step = np.linalg.solve(identity + C @ J, np.concatenate([A, C @ transposed], axis=2))
-        J = J + transposed @ J @ step[:, :, :k]
-        A, C = A @ step[:, :, :k], C + A @ step[:, :, k:]
+        following = A[:, None] @ np.linalg.solve(ahead, half) @ transposed[:, None]
+        following = symmetrize(following) + path[:, :1]
+        path = np.concatenate([following[:, :1], path[:, 1:], following[:, 1:]], axis=1)
+        if path.shape[1] > length or _at_rest(path[:, 1:]):
+            return path[:, 1:]
+        step = np.linalg.solve(ahead[:, 0], A)
+        J = J + transposed @ (J @ step)
+        A = A @ step
+
+
+def _at_rest(path: Array) -> bool:
+    """Tell whether nothing changed over the last quarter."""
+    count = path.shape[1]
+    if count < _SHORTEST:
+        return False
+    late = np.abs(path[:, (3 * count) // 4 :: max(count // 8, 1)] - path[:, -1:])
+    if late.max() > _SETTLED * np.abs(path[:, -1]).max():  # beyond the largest of the limits
+        return False
+    return bool(np.all(late <= _scale(path[:, -1:], _SETTLED)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,8 +67,16 @@ class AffineMatrix:
         terms = self.coefs * element_values
         if out.ndim == 3:
             terms = terms[:, None]
-        np.add.at(out, (self.rows, self.columns), terms)
+        if self._distinct:
+            out[self.rows, self.columns] += terms
+        else:
+            np.add.at(out, (self.rows, self.columns), terms)
         return out
+
+    @cached_property
+    def _distinct(self) -> bool:
+        """Whether no two nonzero elements of D are in one place of the matrix."""
+        return len(np.unique(self.rows * self.shape[1] + self.columns)) == len(self.names)
 
     def fix(self, values: Mapping[str, float]) -> AffineMatrix:
         """Return the matrix with parameters held at values: f += D[:, j] v, column j dropped."""

@@ -132,6 +132,11 @@ class ParameterLayout:
         return {key: structure_of(self.blocks[key]) for key in sorted(keys)}
 
     @cached_property
+    def places(self) -> dict[str, IntArray]:
+        """Where the parameters of each recognised structure are in the flat vector."""
+        return {key: self.positions(structure.param_names) for key, structure in self.recognised.items()}
+
+    @cached_property
     def structures(self) -> dict[str, CovarianceStructure]:
         """Structures of the covariance blocks that have a transform, by block."""
         found = self.recognised

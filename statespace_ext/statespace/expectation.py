@@ -102,24 +102,31 @@ def steady_moments(smoother: Smoother, system: System) -> Moments | None:
     found = constant_steady_state(smoother, system)
     if found is None:
         return None
-    Z, T, c = system.design, system.transition, _rows(system.state_intercept)
-    b = _regressors(found.mean, smoother.exog)
-    y = smoother.endog - _rows(system.obs_intercept)
-    y -= found.mean @ Z.T
+    n, b, T = len(found.mean), _regressors(found.mean, smoother.exog), system.transition
+    bb = b.T @ b
+    observation = observation_equation(
+        found.residual_sum, found.residual.T @ b, bb, n, found.cov_sum, system.design
+    )
     left = _left_inverse(system.selection)
-    move = found.mean[1:] - found.mean[:-1] @ T.T - (c[:-1] if len(c) > 1 else c)
+    noise = found.costate[1:] @ (system.selection @ system.state_cov @ system.selection.T @ left.T)
+    if smoother.exog.shape[1] or smoother.state_exog.shape[1]:
+        b = _regressors(found.mean, smoother.state_exog)
+    b = b[:-1]
+    state = state_equation(
+        noise.T @ noise,
+        noise.T @ b,
+        b.T @ b,
+        n - 1,
+        found.cov_sum - found.last_cov,
+        found.cov_sum - found.first_cov,
+        found.lag_sum,
+        T,
+        left,
+    )
     return Moments(
         llf=found.llf,
-        observation=observation_equation(y.T, b.T, found.cov_sum, Z),
-        state=state_equation(
-            left @ move.T,
-            _state_regressors(found, b, smoother),
-            found.cov_sum - found.last_cov,
-            found.cov_sum - found.first_cov,
-            found.lag_sum,
-            T,
-            left,
-        ),
+        observation=observation,
+        state=state,
         initial_mean=found.mean[0].copy(),
         initial_cov=found.first_cov,
         initial_score=found.costate[0].copy(),
@@ -139,9 +146,3 @@ def _rows(intercept: Array) -> Array:
 
 def _regressors(mean: Array, exog: Array) -> Array:
     return np.concatenate([mean, np.ones((len(mean), 1)), exog], axis=1)
-
-
-def _state_regressors(found: SteadyState, b: Array, smoother: Smoother) -> Array:
-    if smoother.exog.shape[1] or smoother.state_exog.shape[1]:
-        b = _regressors(found.mean, smoother.state_exog)
-    return b[:-1].T

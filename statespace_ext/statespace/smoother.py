@@ -274,7 +274,7 @@ def observation_sums(endog: Array, exog: Array, system: System, smoothed: Smooth
         whole = len(together) == len(endog)
         cov = smoothed.cov.sum(axis=2) if whole else smoothed.cov[:, :, together].sum(axis=2)
         e0, b0 = e[:, together], b[:, together]
-        parts.append(observation_equation(e0, b0, cov, Z))
+        parts.append(observation_equation(e0 @ e0.T, e0 @ b0.T, b0 @ b0.T, e0.shape[1], cov, Z))
     if len(apart) or not parts:
         parts.append(_observation_by_period(e, b, missing, system, smoothed.cov, apart))
     return _gather(parts, grouped)
@@ -353,7 +353,7 @@ def state_sums(state_exog: Array, system: System, smoothed: Smoothed) -> Regress
     if T.ndim == 2 and system.state_cov.ndim == 2:
         cov_from, cov_to = smoothed.cov[:, :, :-1].sum(axis=2), smoothed.cov[:, :, 1:].sum(axis=2)
         lag = smoothed.lag_cov.sum(axis=2)
-        return state_equation(e, b, cov_from, cov_to, lag, T, left)
+        return state_equation(e @ e.T, e @ b.T, b @ b.T, n, cov_from, cov_to, lag, T, left)
     by_time = [
         np.moveaxis(a, 2, 0) for a in (smoothed.cov[:, :, :-1], smoothed.cov[:, :, 1:], smoothed.lag_cov)
     ]

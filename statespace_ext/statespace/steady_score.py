@@ -5,8 +5,7 @@ With e_t = y_t - Z x_t - d_t and the sums of the fast E-step, for a nonsingular 
 
     dZ = H^{-1} E sum e_t x_t', dd_t = H^{-1} E e_t, dH = 1/2 (H^{-1} E sum e_t e_t' H^{-1} - n H^{-1}),
 
-and with costates, for any Q, dT = sum r_t xhat_t' - sum N_t M_t P_t, dc_t = r_t and
-dW = 1/2 sum (r_t r_t' - N_t).
+and with costates, for any Q, dT = sum (r_t xhat_t' - N_t M_t P_t), dc_t = r_t, dW = 1/2 sum (r_t r_t' - N_t).
 """
 
 from __future__ import annotations
@@ -47,16 +46,17 @@ def steady_score(smoother: Smoother, system: System, needed: frozenset[str]) -> 
     r = np.concatenate([found.costate[1:], np.zeros((1, system.k_states))])
     if needed & {"design", "obs_intercept", "obs_cov"}:
         Z = system.design
-        e -= found.mean @ Z.T
+        e = found.residual
         precision = symmetrize(np.linalg.inv(system.obs_cov))
         ZV = Z @ found.cov_sum
         out["obs_intercept"] = precision @ e.T
         out["design"] = precision @ (e.T @ found.mean - ZV)
-        residual = e.T @ e + ZV @ Z.T - len(e) * system.obs_cov
+        residual = found.residual_sum + ZV @ Z.T - len(e) * system.obs_cov
         out["obs_cov"] = 0.5 * precision @ symmetrize(residual) @ precision
-    noise = r.T @ r - found.costate_cov_sum
+    cov_sum, lag_sum = found.costate_sums()
+    noise = r.T @ r - cov_sum
     R = system.selection
-    out["transition"] = r.T @ found.mean - found.costate_lag_sum
+    out["transition"] = r.T @ found.mean - lag_sum
     out["state_intercept"] = r.T
     out["state_cov"], out["selection"] = 0.5 * R.T @ noise @ R, noise @ R @ system.state_cov
     return SteadyScore(

@@ -38,7 +38,7 @@ def compare(y: np.ndarray, system: dict, rtol: float = 1e-10) -> None:
         (ours.first_cov, full.cov[:, :, 0]),
         (ours.last_cov, full.cov[:, :, -1]),
         (ours.first_costate_cov, full.first_costate_cov),
-        (ours.costate_cov_sum, full.costate_cov.sum(axis=2)),
+        (ours.costate_sums()[0], full.costate_cov.sum(axis=2)),
     ):
         assert_allclose(actual, wanted, rtol=rtol, atol=rtol * np.abs(wanted).max(initial=0.0))
 
