@@ -55,6 +55,8 @@ class SteadyState:
         e_t = y_t - Z E[x_t|Y], and the sum of e_t e_t'.
     costate : ndarray, (n, k)
         r_0, ..., r_{n-1}.
+    costate_square : ndarray, (k, k)
+        Sum of r_t r_t' over t = 1..n-1.
     cov_sum, lag_sum : ndarray, (k, k)
         Sums of V_t over t = 1..n and of Cov(x_{t+1}, x_t|Y) over t < n.
     first_cov, last_cov : ndarray, (k, k)
@@ -70,6 +72,7 @@ class SteadyState:
     residual: Array
     residual_sum: Array
     costate: Array
+    costate_square: Array
     cov_sum: Array
     lag_sum: Array
     first_cov: Array
@@ -128,13 +131,15 @@ def _steady_state(
     size = y.size * np.log(2.0 * np.pi) + 2.0 * n * np.sum(np.log(np.diag(factor)))
     size += dets.sum() + (n - len(P)) * dets[-1]
     start = costate[0] @ P1 @ costate[0]
-    fit = _weighted_trace(residual_sum, factor) + np.sum((costate[1:] @ noise) ** 2) + start
+    costate_square = costate[1:].T @ costate[1:]
+    fit = _weighted_trace(residual_sum, factor) + np.sum(noise * (costate_square @ noise)) + start
     return SteadyState(
         -0.5 * float(size + fit),
         mean,
         residual,
         residual_sum,
         costate,
+        costate_square,
         *_covariances(P, T @ filtered, information, n),
     )
 
