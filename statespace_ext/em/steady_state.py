@@ -123,9 +123,14 @@ def _steady_state(
     inputs[0], inputs[1:] = a1, (by_period(observed, gain) + c)[:-1]
     predicted = recursion.forward(inputs)
     observed -= predicted @ Zw.T
-    costate = recursion.backward(by_period(observed, np.linalg.inv(G) @ Zw))
+    weighted = by_period(observed, np.linalg.inv(G))
+    costate = recursion.backward(weighted @ Zw)
     mean = predicted + by_period(costate, P)
-    residual = y - mean @ Z.T
+    if len(Zw) == len(Z):  # not collapsed: H u_t keeps digits where H is small
+        weighted[:-1] -= by_period(costate[1:], np.swapaxes(gain, 1, 2)[: n - 1])
+        residual = weighted @ factor.T
+    else:
+        residual = y - mean @ Z.T
     residual_sum = residual.T @ residual
     dets = np.linalg.slogdet(G)[1]
     size = y.size * np.log(2.0 * np.pi) + 2.0 * n * np.sum(np.log(np.diag(factor)))
