@@ -55,6 +55,8 @@ class SteadyState:
         e_t = y_t - Z E[x_t|Y], and the sum of e_t e_t'.
     costate : ndarray, (n, k)
         r_0, ..., r_{n-1}.
+    costate_square : ndarray, (k, k)
+        Sum of r_t r_t' over t = 1..n-1.
     cov_sum, lag_sum : ndarray, (k, k)
         Sums of V_t over t = 1..n and of Cov(x_{t+1}, x_t|Y) over t < n.
     first_cov, last_cov : ndarray, (k, k)
@@ -70,6 +72,7 @@ class SteadyState:
     residual: Array
     residual_sum: Array
     costate: Array
+    costate_square: Array
     cov_sum: Array
     lag_sum: Array
     first_cov: Array
@@ -120,21 +123,28 @@ def _steady_state(
     inputs[0], inputs[1:] = a1, (by_period(observed, gain) + c)[:-1]
     predicted = recursion.forward(inputs)
     observed -= predicted @ Zw.T
-    costate = recursion.backward(by_period(observed, np.linalg.inv(G) @ Zw))
+    weighted = by_period(observed, np.linalg.inv(G))
+    costate = recursion.backward(weighted @ Zw)
     mean = predicted + by_period(costate, P)
-    residual = y - mean @ Z.T
+    if len(Zw) == len(Z):  # not collapsed: H u_t keeps digits where H is small
+        weighted[:-1] -= by_period(costate[1:], np.swapaxes(gain, 1, 2)[: n - 1])
+        residual = weighted @ factor.T
+    else:
+        residual = y - mean @ Z.T
     residual_sum = residual.T @ residual
     dets = np.linalg.slogdet(G)[1]
     size = y.size * np.log(2.0 * np.pi) + 2.0 * n * np.sum(np.log(np.diag(factor)))
     size += dets.sum() + (n - len(P)) * dets[-1]
     start = costate[0] @ P1 @ costate[0]
-    fit = _weighted_trace(residual_sum, factor) + np.sum((costate[1:] @ noise) ** 2) + start
+    costate_square = costate[1:].T @ costate[1:]
+    fit = _weighted_trace(residual_sum, factor) + np.sum(noise * (costate_square @ noise)) + start
     return SteadyState(
         -0.5 * float(size + fit),
         mean,
         residual,
         residual_sum,
         costate,
+        costate_square,
         *_covariances(P, T @ filtered, information, n),
     )
 

@@ -8,7 +8,6 @@ periods.
 from __future__ import annotations
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 from scipy.linalg.blas import dtbsv
 
 from .linear_algebra import Array
@@ -69,10 +68,18 @@ class LinearRecursion:
     def backward(self, u: Array) -> Array:
         """Return r_n = u_n, r_t = u_t + M_t' r_{t+1} for u, (n, k), which is written over."""
         M, (n, k) = self._M, u.shape
+        constant: Array | None = None
         for start, end, band in self._chunks[::-1]:
             if end < n:
                 u[end - 1] += u[end] @ M[min(end, len(M)) - 1]
-            out = dtbsv(2 * k - 1, band, u[start:end].ravel(), lower=1, trans=1, diag=1, overwrite_x=1)
+            if start < len(M) - 1:
+                upper = _transposed(band)
+            else:
+                if constant is None:  # the first of these chunks is the longest
+                    constant = _transposed(next(chunk[2] for chunk in self._chunks if chunk[0] >= len(M) - 1))
+                upper = constant
+            upper = upper[:, : band.shape[1]]
+            out = dtbsv(2 * k - 1, upper, u[start:end].ravel(), diag=1, overwrite_x=1)
             u[start:end] = out.reshape(-1, k)
         return u
 
@@ -84,6 +91,17 @@ def _band(M: Array, count: int) -> Array:
     out[:, :, 0] = 1.0
     # in column (t, j), element (t + 1, i) stands k + i - j below the diagonal
     size = out.itemsize
-    elements = as_strided(out[0, 0, k:], (count, k, k), (2 * k * k * size, (2 * k - 1) * size, size))
+    strides = (2 * k * k * size, (2 * k - 1) * size, size)
+    elements: Array = np.ndarray((count, k, k), float, out, k * size, strides)
     elements[:s], elements[s:] = -np.swapaxes(M, 1, 2), -M[-1].T
     return out.reshape(count * k, 2 * k).T
+
+
+def _transposed(band: Array) -> Array:
+    """Return the band storage of the transpose, which is solved in half the time of `trans=1`."""
+    width, count = band.shape
+    padded = np.concatenate([np.zeros((width - 1) ** 2), band.T.ravel()])
+    # what stands d below the diagonal in column j - d of the one is d above it in column j of the other
+    size = padded.itemsize
+    sheared: Array = np.ndarray((count, width), float, padded, 0, (width * size, (width - 1) * size))
+    return np.ascontiguousarray(sheared).T

@@ -108,13 +108,13 @@ def steady_moments(smoother: Smoother, system: System) -> Moments | None:
         found.residual_sum, found.residual.T @ b, bb, n, found.cov_sum, system.design
     )
     left = _left_inverse(system.selection)
-    noise = found.costate[1:] @ (system.selection @ system.state_cov @ system.selection.T @ left.T)
+    gain = left @ system.selection @ system.state_cov @ system.selection.T
     if smoother.exog.shape[1] or smoother.state_exog.shape[1]:
         b = _regressors(found.mean, smoother.state_exog)
     b = b[:-1]
     state = state_equation(
-        noise.T @ noise,
-        noise.T @ b,
+        gain @ found.costate_square @ gain.T,
+        gain @ (found.costate[1:].T @ b),
         b.T @ b,
         n - 1,
         found.cov_sum - found.last_cov,

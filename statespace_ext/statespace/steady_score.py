@@ -54,7 +54,7 @@ def steady_score(smoother: Smoother, system: System, needed: frozenset[str]) -> 
         residual = found.residual_sum + ZV @ Z.T - len(e) * system.obs_cov
         out["obs_cov"] = 0.5 * precision @ symmetrize(residual) @ precision
     cov_sum, lag_sum = found.costate_sums()
-    noise = r.T @ r - cov_sum
+    noise = found.costate_square - cov_sum
     R = system.selection
     out["transition"] = r.T @ found.mean - lag_sum
     out["state_intercept"] = r.T
