@@ -25,6 +25,7 @@ from matplotlib.figure import Figure
 
 from statespace_ext.plots.coefficients import plot_coefficients
 from statespace_ext.plots.factors import plot_factors
+from statespace_ext.plots.inference import plot_profile, plot_windows
 from statespace_ext.plots.term_structure import plot_curve, plot_fit, plot_loadings, plot_term_premium
 
 ROOT = Path(__file__).parents[1]
@@ -116,8 +117,22 @@ def curve(shift: float = 0.0) -> Figure:
     return plot_curve(centre + 0.01 * shift, pd.Series(0.001, index=tau), observed, "2003-05-31")
 
 
+def windows(shift: float = 0.0) -> Figure:
+    """Four parameters: the last row of panels is not full."""
+    paths = waves(QUARTERS, ["loading", "L1", "obs_var", "state_var"])
+    return plot_windows(paths + shift, spread(paths, 0.4), {"loading": 0.3, "L1": -0.2, "obs_var": 0.1})
+
+
+def profile(shift: float = 0.0) -> Figure:
+    """A variance whose interval has two ends."""
+    values = np.linspace(0.5, 2.5, 11)
+    ratios = pd.Series(40 * (np.log(values) + 1 / values - 1) + 2 * shift, index=values)
+    return plot_profile("obs_var", ratios, 1.0, (0.66, 1.6), 3.84)
+
+
 PICTURES: dict[str, Callable[..., Figure]] = {
-    draw.__name__: draw for draw in (factors, coefficients, loadings, fit, term_premium, curve)
+    draw.__name__: draw
+    for draw in (factors, coefficients, loadings, fit, term_premium, curve, windows, profile)
 }
 
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 from statsmodels.tools import eval_measures
 
-from ..exceptions import SpecificationError, shown
+from ..exceptions import SpecificationError, StateSpaceError, shown
 from .bootstrap import bootstrap
 from .many import FitRecord, fit_many
 from .parallel import spawn
@@ -35,10 +35,8 @@ class OrderSelection:
         states), aic, aicc, bic, hqic, aicb where asked for, converged, status.
     ic : str
         The criterion.
-    models : dict
-        The candidates by their values.
-    records : dict
-        Their fits, `FitRecord`.
+    models, records : dict
+        The candidates that could be built, and the fits of all (`FitRecord`), by their values.
     """
 
     table: pd.DataFrame
@@ -49,8 +47,9 @@ class OrderSelection:
     @property
     def selected(self) -> dict[str, Any]:
         """The values of the candidate with the lowest criterion."""
-        best = list(self.models)[int(np.nanargmin(self.table[self.ic]))]
-        return {str(name): value for name, value in zip(self.table.index.names, best, strict=True)}
+        best = self.table.index.tolist()[int(np.nanargmin(self.table[self.ic]))]
+        values = best if isinstance(best, tuple) else (best,)
+        return {str(name): value for name, value in zip(self.table.index.names, values, strict=True)}
 
     @cached_property
     def best(self) -> Any:
@@ -126,6 +125,10 @@ def select_order(
     >>> order.selected
     {'lags': 1}
     """
+    if isinstance(n_boot, bool) or not isinstance(n_boot, int) or n_boot < 0 or n_boot == 1:
+        raise SpecificationError(
+            "n_boot is not a number of samples", got=repr(n_boot), expected="0, 2, 3, ..."
+        )
     if ic not in CRITERIA or ic == "aicb" and not n_boot:
         expected = f"one of {shown(CRITERIA)}; aicb with n_boot"
         raise SpecificationError("ic is no criterion", got=f"{ic!r}, n_boot={n_boot}", expected=expected)
@@ -133,17 +136,18 @@ def select_order(
     values = {name: list(value) for name, value in given.items() if value is not None}
     if not values or not all(values.values()):
         raise SpecificationError("There is nothing to choose from", expected="k_factors, lags, or both")
-    models = _candidates(model, values)
+    models, records = _candidates(model, values)
+    _require_comparable(models, values)
     done = fit_many(
         {_label(values, key): one for key, one in models.items()},
         fit_options, rng=rng, n_jobs=n_jobs, checkpoint=checkpoint,
     )  # fmt: skip
     by_label = {record.name: record for record in done}
-    records = {key: by_label[_label(values, key)] for key in models}
-    rows = [_row(models[key], records[key]) for key in models]
+    records = {key: by_label.get(record.name, record) for key, record in records.items()}
+    rows = [_row(models.get(key), record) for key, record in records.items()]
     if not callable(model):
-        _note_local_maxima(list(models), rows)
-    index = pd.MultiIndex.from_tuples(list(models), names=list(values))
+        _note_local_maxima(list(records), rows)
+    index = pd.MultiIndex.from_tuples(list(records), names=list(values))
     table = pd.DataFrame(rows, index=index if len(values) > 1 else index.get_level_values(0))
     if n_boot:
         table.insert(6, "aicb", _aicb(models, records, n_boot, rng, n_jobs))
@@ -156,12 +160,24 @@ def _label(values: Mapping[str, Any], key: tuple[int, ...]) -> str:
     return ", ".join(f"{name}={value}" for name, value in zip(values, key, strict=True))
 
 
-def _candidates(model: Any, values: dict[str, list[int]]) -> dict[tuple[int, ...], Any]:
-    """Return the models by their values; refuse those whose likelihoods do not compare."""
+def _candidates(model: Any, values: dict[str, list[int]]) -> tuple[dict[Any, Any], dict[Any, FitRecord]]:
+    """Return the models that can be built, and a record of each combination: a failure until a fit."""
     make: Callable[..., Any] = model if callable(model) else _rebuilder(model, list(values))
-    keys = list(dict.fromkeys(itertools.product(*values.values())))
-    models = {key: make(**dict(zip(values, key, strict=True))) for key in keys}
-    first = models[keys[0]]
+    models, records = {}, {}
+    for key in itertools.product(*values.values()):
+        error = ""
+        try:
+            models[key] = make(**dict(zip(values, key, strict=True)))
+        except StateSpaceError as raised:  # too many factors for the series: the others go on
+            error = f"{type(raised).__name__}: {raised}"
+        label = _label(values, key)
+        records[key] = FitRecord(label, {}, {}, np.nan, np.nan, np.nan, 0, 0, False, error, 0.0, "")
+    return models, records
+
+
+def _require_comparable(models: dict[Any, Any], values: dict[str, list[int]]) -> None:
+    """Refuse candidates whose likelihoods do not compare."""
+    first = next(iter(models.values()), cast(Any, None))
     for key, other in models.items():
         if not np.array_equal(first.endog, other.endog, equal_nan=True):
             raise SpecificationError(
@@ -173,7 +189,6 @@ def _candidates(model: Any, values: dict[str, list[int]]) -> dict[tuple[int, ...
                 got=f"{_diffuse_states(other)} for {_label(values, key)}, {_diffuse_states(first)} before",
                 remedy='Use initialization="stationary".',
             )
-    return models
 
 
 def _rebuilder(model: Any, names: list[str]) -> Callable[..., Any]:
@@ -197,12 +212,16 @@ def _diffuse_states(model: Any) -> int:
 
 def _row(model: Any, record: FitRecord) -> dict[str, Any]:
     """Return the criteria of a fit, as statsmodels has them."""
-    llf, k = record.llf, record.df_model
-    n = record.nobs - int(model.ssm.loglikelihood_burn)
+    criteria = dict.fromkeys(CRITERIA[:4], np.nan)
+    if not record.error:
+        n = record.nobs - int(model.ssm.loglikelihood_burn)
+        criteria = {
+            name: float(getattr(eval_measures, name)(record.llf, n, record.df_model)) for name in criteria
+        }
     return {
-        "llf": llf,
-        "n_params": k,
-        **{name: float(getattr(eval_measures, name)(llf, n, k)) for name in CRITERIA[:4]},
+        "llf": record.llf,
+        "n_params": record.df_model,
+        **criteria,
         "converged": record.converged,
         "status": record.error or ("" if record.converged else "did not converge"),
     }
@@ -227,11 +246,10 @@ def _aicb(
 ) -> list[float]:
     """Return AICb by candidate, NaN where the fit failed."""
     out = []
-    for (key, model), seed in zip(models.items(), spawn(rng, len(models)), strict=True):
-        record = records[key]
+    for (key, record), seed in zip(records.items(), spawn(rng, len(records)), strict=True):
         if record.error:
             out.append(np.nan)
             continue
-        res = model.smooth(list(record.params.values()), cov_type="none")
+        res = models[key].smooth(list(record.params.values()), cov_type="none")
         out.append(bootstrap(res, n_boot, rng=np.random.default_rng(seed), n_jobs=n_jobs).aicb)
     return out

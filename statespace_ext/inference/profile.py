@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from scipy.stats import chi2
 
 from ..exceptions import ParameterError, SpecificationError, StateSpaceError, shown
 from ..numerics.linear_algebra import NOT_HERE, Array
+from ..params.layout import real_array
 from ..plots.inference import plot_profile
 from .parallel import stream
 
@@ -113,7 +114,7 @@ class Profile:
 def profile(
     res: Any,
     param: str,
-    grid: Iterable[float] | None = None,
+    grid: object = None,
     level: float = 0.95,
     n_jobs: int | None = None,
 ) -> Profile:
@@ -134,7 +135,7 @@ def profile(
         A fit.
     param : str
         Name of a free parameter.
-    grid : iterable of float, optional
+    grid : array_like, optional
         Values of the table, beside the estimate and the ends; by default four more on each side.
     level : float
         Coverage.
@@ -155,9 +156,9 @@ def profile(
     if param not in names or param in res._fixed:
         free = [name for name in names if name not in res._fixed]
         raise ParameterError("No free parameter of this name", got=repr(param), expected=shown(free))
-    if not 0.0 < level < 1.0:
+    if not isinstance(level, Real) or not 0.0 < level < 1.0:
         raise SpecificationError("level is out of range", got=repr(level), expected="0 < level < 1")
-    values = None if grid is None else np.asarray(list(grid), dtype=float)
+    values = None if grid is None else np.atleast_1d(real_array(grid, "The values of the grid"))
     if values is not None and not np.all(np.isfinite(values)):
         raise SpecificationError("grid has values that are not finite", got=values)
     params = np.asarray(res.params, dtype=float)

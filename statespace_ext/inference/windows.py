@@ -13,6 +13,7 @@ import pandas as pd
 from ..exceptions import SpecificationError, shown
 from ..numerics.linear_algebra import NOT_HERE, Array
 from ..plots.inference import plot_windows
+from ..statespace.validation import positive_integer
 from .many import FitRecord, fit_many
 from .samples import model_on
 
@@ -162,9 +163,7 @@ def rolling_fit(
 
 def _windows(model: Any, window: int, step: int, expanding: bool) -> list[slice]:
     """Return the windows; refuse impossible ones."""
-    for name, value in (("window", window), ("step", step)):
-        if isinstance(value, bool) or int(value) != value or value < 1:
-            raise SpecificationError(f"{name} is not a positive integer", got=repr(value))
+    window, step = positive_integer(window, "window"), positive_integer(step, "step")
     if window > model.nobs:
         raise SpecificationError("window is longer than the sample", got=window, expected=f"<= {model.nobs}")
     start = model._given.get("initialization")
@@ -174,8 +173,8 @@ def _windows(model: Any, window: int, step: int, expanding: bool) -> list[slice]
             got='initialization="known", expanding=False',
             remedy="Use expanding=True, or another initialization.",
         )
-    ends = range(int(window), model.nobs + 1, int(step))
-    return [slice(0 if expanding else end - int(window), end) for end in ends]
+    ends = range(window, model.nobs + 1, step)
+    return [slice(0 if expanding else end - window, end) for end in ends]
 
 
 def _collected(

@@ -56,6 +56,8 @@ def plot_windows(
         few_dates(axis)
     for axis in axes[len(names) :]:
         axis.set_visible(False)
+    for axis in axes[max(0, len(names) - columns) : len(names)]:  # the lowest of each column
+        axis.tick_params(labelbottom=True)
     handles, labels = axes[0].get_legend_handles_labels()
     legend_above(fig, handles, labels, 3)
     return fig

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ class Refitting:
     def profile(
         self,
         param: str,
-        grid: Iterable[float] | None = None,
+        grid: object = None,
         level: float = 0.95,
         n_jobs: int | None = None,
     ) -> Profile:
@@ -56,7 +56,7 @@ class Refitting:
         ----------
         param : str
             Name of a free parameter.
-        grid : iterable of float, optional
+        grid : array_like, optional
             Values of the table, beside the estimate and the ends; by default four more on each side.
         level : float
             Coverage of the interval.

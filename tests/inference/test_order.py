@@ -112,6 +112,9 @@ def test_failures_and_local_maxima_are_reported() -> None:
     assert found.table.loc[(3, 2), "status"].startswith("SpecificationError")
     assert np.isnan(found.table.loc[(3, 2), "aic"]) and found.selected == {"k_factors": 1, "lags": 2}
 
+    many = sse.select_order(sse.LGSSM(cycle(), 1, identification="unit"), [1, 3], ic="aic")
+    assert many.table.loc[3, "status"].startswith("SpecificationError") and many.selected == {"k_factors": 1}
+
     class Poor(sse.LGSSM):
         def fit(self, *args: Any, **kwargs: Any) -> Any:
             return super().fit(*args, **{**kwargs, "maxiter": 0 if self.lags == 2 else None})
@@ -148,6 +151,8 @@ def test_refusals() -> None:
     for message, (args, options) in cases.items():
         with pytest.raises(sse.SpecificationError, match=message):
             sse.select_order(*args, **options)
+    with pytest.raises(sse.SpecificationError, match="number of samples"):
+        sse.select_order(model, [1], n_boot=1)
     empty = sse.LGSSM(pd.DataFrame(y[:3]), 3, 2)
     with pytest.raises(sse.SpecificationError, match="No candidate has a fit"):
         sse.select_order(empty, [3])

@@ -98,6 +98,30 @@ def test_by_direct_optimisation() -> None:
         assert_allclose(found.table.loc[value, "llf"], direct, atol=1e-5)
 
 
+def test_the_unit_root_of_a_stationary_autoregression() -> None:
+    """The end is just below one, where the exact likelihood of an AR(1), in closed form, falls steeply."""
+    y = np.cumsum(np.random.default_rng(1).standard_normal(80))
+    res = sse.LGSSM(y, 1, design=[[1]], obs_intercept="zero", obs_cov="zero").fit()
+
+    def llf(phi: float) -> float:
+        squares = (1 - phi**2) * y[0] ** 2 + np.sum((y[1:] - phi * y[:-1]) ** 2)
+        return -0.5 * (80 * (np.log(2 * np.pi * squares / 80) + 1) - np.log(1 - phi**2))
+
+    found = res.profile("L1.f1->f1")
+    assert_allclose(found.table["llf"], [llf(phi) for phi in found.table.index], atol=1e-5)
+    assert found.upper > 0.999 and not found.ends
+    top = 2 * res.llf - CUT
+    ends = [brentq(lambda phi: 2 * llf(phi) - top, *side) for side in ((0.7, 0.96), (0.97, 1 - 1e-9))]
+    assert_allclose(found.interval, ends, atol=1e-5)
+
+
+def test_without_standard_errors_it_is_the_same() -> None:
+    _, res = white_noise()
+    plain = res.model.fit(cov_type="none")
+    for name in res.model.param_names:
+        assert_allclose(plain.profile(name).interval, res.profile(name).interval, rtol=1e-4)
+
+
 def test_a_grid() -> None:
     y, res = white_noise()
     grid = [0.5, 1.0, 1.6]
@@ -174,6 +198,34 @@ def test_what_the_data_do_not_tell_is_open() -> None:
                      if end not in alone.ends], CUT, atol=1e-3)  # fmt: skip
 
 
+def test_a_direction_without_effect_is_open() -> None:
+    """The scale of a loading, where the variance of its factor is free too."""
+    y = np.random.default_rng(0).standard_normal((60, 3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        res = sse.LGSSM(y, 1, obs_cov="scalar").fit()
+    found = res.profile("loading.f1->y1")
+    assert found.interval == (-np.inf, np.inf) and set(found.ends.values()) == {"open"}
+    assert np.max(np.abs(found.table["lr"])) < 1e-3
+    assert len(found.plot().axes[0].get_lines()) == 3  # no ends to draw
+
+
+def test_the_last_fit_is_the_end_where_there_are_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, res = white_noise()
+    maximum = res.model.maximum
+
+    def limited(start: Any, fixed: dict[str, float]) -> Any:
+        if fixed["obs_intercept.y"] > 1.2:
+            raise sse.EstimationError("There is no fit")
+        return maximum(start, fixed)
+
+    lower = res.profile("obs_intercept.y").lower
+    monkeypatch.setattr(res.model, "maximum", limited)
+    found = res.profile("obs_intercept.y", n_jobs=1)
+    assert found.ends == {"upper": "no fit beyond"} and found.lower == lower
+    assert_allclose(found.upper, 1.2, atol=1e-4)
+
+
 def test_the_term_structure() -> None:
     tau = [0.5, 2.0, 5.0, 10.0]
     model = sse.ATSM(random_panel(np.random.default_rng(0), 60, tau, 1), maturities=tau, k_factors=1)
@@ -228,7 +280,10 @@ def test_refusals() -> None:
         fixed = res.model.fit()
     with pytest.raises(sse.ParameterError, match="No free parameter"):
         fixed.profile("obs_var.y")
-    with pytest.raises(sse.SpecificationError, match="level"):
-        res.profile("obs_var.y", level=95)
+    for level in (95, "high"):
+        with pytest.raises(sse.SpecificationError, match="level"):
+            res.profile("obs_var.y", level=level)
+    with pytest.raises(sse.ParameterError, match="not real numbers"):
+        res.profile("obs_var.y", ["a"])
     with pytest.raises(sse.SpecificationError, match="finite"):
         res.profile("obs_var.y", [np.nan])

@@ -137,6 +137,8 @@ def test_the_picture() -> None:
     found = regression().fit(method="lbfgs", cov_type="none").rolling(30, 9)
     fig = found.plot(alpha=0.1)
     assert sum(axis.get_visible() for axis in fig.axes) == found.params.shape[1]
+    dated = [axis for axis in fig.axes if axis.get_visible() and axis.xaxis.get_tick_params()["labelbottom"]]
+    assert len(dated) == 3  # of four panels in three columns
     lines = fig.axes[0].get_lines()
     assert_allclose(lines[0].get_ydata(), found.params.iloc[:, 0])
     assert_allclose(lines[1].get_ydata(), found.full_sample.iloc[0])
