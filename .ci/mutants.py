@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CONFIG = """
 [cosmic-ray]
 module-path = ["statespace_ext/{room}"]
-timeout = 120.0
+timeout = 600.0
 excluded-modules = []
 test-command = "{python} -m pytest -x -q -p no:cacheprovider {tests}"
 [cosmic-ray.distributor]
