@@ -83,3 +83,14 @@ def test_a_fixed_loading_is_refused() -> None:
     name = next(name for name in model.param_names if "loading" in name or "factor1" in name)
     with model.fix_params({name: 0.5}), pytest.raises(sse.UnsupportedError, match="a fixed loading"):
         model.fit(method="em")
+
+
+@pytest.mark.filterwarnings("ignore::statespace_ext.IdentificationWarning")
+def test_em_of_two_proportional_regressors_rises_and_stands_at_the_maximum() -> None:
+    model = regression(**BOTH, obs_cov="unstructured", state_cov="proportional")
+    em = model.fit(method="em", maxiter=40, tolerance=0.0, cov_type="none")
+    assert np.all(np.diff(em.em_trace["llf"]) > -1e-9)
+    best = model.fit(cov_type="none")
+    again = model.fit(best.params, method="em", maxiter=5, tolerance=0.0, cov_type="none")
+    assert em.em_trace["llf"].iloc[0] + 0.1 < em.llf <= best.llf + 1e-6
+    assert_allclose(again.llf, best.llf, atol=1e-5)
