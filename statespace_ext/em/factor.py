@@ -65,14 +65,14 @@ class FactorUpdates(LinearGaussianUpdates):
             return '"factor:r" with "ar1" coefficients'
         if self.layout.blocks["proportion"].shape[0]:
             return '"factor:r" beside "proportional"'
-        loading, cov = self.layout.blocks["state_loading"], self.layout.blocks["state_cov"]
-        loaded = np.unique(loading.rows)
-        if self._has("state_loading") and set(cov.rows.tolist()) - set(loaded.tolist()):
-            return '"factor:r" for some moving regressors only'
         for key in ("obs", "state"):
             block = self.layout.blocks[f"{key}_loading"]
             if block.shape[1] and np.any(block.fixed):
                 return f"a fixed loading of {key}_cov"
+        loading, cov = self.layout.blocks["state_loading"], self.layout.blocks["state_cov"]
+        loaded = np.unique(loading.rows)
+        if self._has("state_loading") and set(cov.rows.tolist()) - set(loaded.tolist()):
+            return '"factor:r" for some moving regressors only'
         return None
 
     def _has(self, key: str) -> bool:

@@ -112,3 +112,12 @@ def test_several_at_once_without_a_stable_matrix() -> None:
     transition, covs = np.diag([1.2, 0.5]), np.stack([np.eye(2), np.ones((2, 2))])
     for found, cov in zip(stationary_covariances(transition, covs), covs, strict=True):
         np.testing.assert_allclose(found, transition @ found @ transition.T + cov, atol=1e-12)
+
+
+def test_doubling_itself_comes_to_an_end() -> None:
+    """Where it did not, the slow way would take over and nothing would show."""
+    rng = np.random.default_rng(12)
+    transition, cov = stable(rng, 4, 0.95), some_cov(rng, 4, 4)
+    found = lyapunov._by_doubling(transition, cov)
+    assert found is not None
+    assert np.max(np.abs(found - transition @ found @ transition.T - cov)) < 1e-10

@@ -280,3 +280,31 @@ def test_semidefinite_cholesky(rank: int) -> None:
 def test_semidefinite_cholesky_of_an_indefinite_matrix() -> None:
     with pytest.raises(np.linalg.LinAlgError):
         semidefinite_cholesky(np.array([[1.0, 2.0], [2.0, 1.0]]))
+
+
+@pytest.mark.parametrize("name", ["cycle", "fixed variance", "fixed covariance", "shared covariance"])
+def test_variances_of_a_general_matrix_are_squares(name: str) -> None:
+    """Whatever the optimiser tries, a variance with a parameter of its own is not negative."""
+    matrix = matrix_of(name)
+    structure = structure_of(matrix)
+    free = matrix.rows == matrix.columns
+    variances = [structure.param_names.index(matrix.names[place]) for place in np.flatnonzero(free)]
+    tried = np.full(len(structure.param_names), -1.5)
+    assert_allclose(structure.constrain(tried)[variances], 2.25)
+
+
+def test_equicorrelated_parameters_in_the_other_order() -> None:
+    matrix = matrix_of("equicorrelated")
+    order = np.argsort(matrix.rows == matrix.columns, kind="stable")  # the covariance comes first
+    turned = AffineMatrix(
+        matrix.fixed, matrix.rows[order], matrix.columns[order],
+        tuple(matrix.names[i] for i in order), matrix.coefs[order],
+    )  # fmt: skip
+    structure, plain = structure_of(turned), structure_of(matrix)
+    assert structure.param_names == plain.param_names[::-1]
+    z = np.array([1.4, 0.6])
+    assert_allclose(structure.constrain(z), plain.constrain(z)[::-1])
+    assert_allclose(structure.unconstrain(structure.constrain(z)), z)
+    assert_allclose(structure.jacobian(z), plain.jacobian(z)[::-1])
+    target = np.cov(np.random.default_rng(0).standard_normal((3, 9)))
+    assert_allclose(structure.estimate(target), plain.estimate(target)[::-1])

@@ -266,3 +266,12 @@ def test_shared_covariances_have_a_transform_only_where_it_is_one() -> None:
     assert set(scalars.structures) == {"H", "Q"}
     mixed = layout_of([["v", 0, 0], [0, "v", 0], [0, 0, 1]], [["v", "u"], ["u", "w"]])
     assert set(mixed.structures) == set()
+
+
+def test_project_goes_on_after_a_fixed_block() -> None:
+    layout = layout_of()
+    params = params_of(layout)
+    matrices = layout.matrices(params)
+    found = layout.project({"fixed": matrices["fixed"], "H": matrices["H"]}, np.zeros(len(layout)))
+    places = layout.block_params("H")
+    assert_allclose(found[places], params[places])

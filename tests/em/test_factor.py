@@ -1,0 +1,96 @@
+"""EM of covariance matrices of factor models: steps that rise, a maximum that stands, what it refuses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from edge_data import MARKET, returns
+from numpy.testing import assert_allclose
+
+import statespace_ext as sse
+from statespace_ext.em.factor import factor_analysis_steps
+
+
+def objective(target: np.ndarray, loading: np.ndarray, specific: np.ndarray) -> float:
+    cov = loading @ loading.T + np.diag(specific)
+    return float(-np.linalg.slogdet(cov)[1] - np.trace(np.linalg.solve(cov, target)))
+
+
+def test_every_step_of_factor_analysis_rises_to_the_maximum() -> None:
+    rng = np.random.default_rng(0)
+    loading = rng.standard_normal((5, 2))
+    specific = rng.uniform(0.5, 1.5, 5)
+    target = loading @ loading.T + np.diag(specific)
+    at, own = loading + 0.3 * rng.standard_normal((5, 2)), np.ones(5)
+    values = [objective(target, at, own)]
+    for _ in range(40):
+        at, own = factor_analysis_steps(target, at, own, 1)
+        values.append(objective(target, at, own))
+        assert_allclose(np.triu(at, 1), 0.0, atol=1e-12)
+    assert np.all(np.diff(values) > -1e-12) and values[-1] > values[0] + 0.1
+    at, own = factor_analysis_steps(target, at, own, 5000)
+    assert_allclose(at @ at.T + np.diag(own), target, atol=1e-6)
+
+
+def test_a_specific_variance_of_zero_stands() -> None:
+    loading, specific = np.array([[1.0], [0.5], [0.7]]), np.array([0.0, 1.0, 2.0])
+    target = loading @ loading.T + np.diag([0.0, 1.5, 1.0])
+    _, own = factor_analysis_steps(target, loading, specific)
+    assert own[0] == 0.0 and np.all(own[1:] > 0)
+
+
+def regression(**spec: Any) -> sse.DynamicRegression:
+    exog = np.column_stack([MARKET, np.ones(len(MARKET))])
+    given = {"dynamics": {"x1": "random_walk"}, "obs_cov": "diagonal", "state_cov": "factor:1", **spec}
+    return sse.DynamicRegression(returns(), exog, **given)
+
+
+BOTH = {"dynamics": {"x1": "random_walk", "x2": "random_walk"}}
+
+
+@pytest.mark.parametrize(
+    "spec", [{}, {"obs_cov": "factor:1", "state_cov": "diagonal"}, {"obs_cov": "factor:1", **BOTH}]
+)
+@pytest.mark.filterwarnings("ignore::statespace_ext.IdentificationWarning")
+def test_em_rises_and_leaves_the_maximum_where_it_is(spec: dict[str, Any]) -> None:
+    model = regression(**spec)
+    best = model.fit(cov_type="none")
+    em = model.fit(method="em", maxiter=30, tolerance=0.0, cov_type="none")
+    assert np.all(np.diff(em.em_trace["llf"]) > -1e-9)
+    assert em.em_trace["llf"].iloc[0] + 0.1 < em.llf <= best.llf + 1e-6
+    again = model.fit(best.params, method="em", maxiter=5, tolerance=0.0, cov_type="none")
+    assert_allclose(again.llf, best.llf, atol=1e-5)
+
+
+REFUSED = {
+    "ar1": ({"dynamics": {"x1": "ar1"}}, "ar1"),
+    "proportional": ({**BOTH, "state_cov": {"x1": "factor:1", "x2": "proportional"}}, "proportional"),
+    "some regressors": ({**BOTH, "state_cov": {"x1": "factor:1", "x2": "diagonal"}}, "some moving"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_em_refuses(name: str) -> None:
+    spec, words = REFUSED[name]
+    with pytest.raises(sse.UnsupportedError, match=words):
+        regression(**spec).fit(method="em")
+
+
+def test_a_fixed_loading_is_refused() -> None:
+    model = regression()
+    name = next(name for name in model.param_names if "loading" in name or "factor1" in name)
+    with model.fix_params({name: 0.5}), pytest.raises(sse.UnsupportedError, match="a fixed loading"):
+        model.fit(method="em")
+
+
+@pytest.mark.filterwarnings("ignore::statespace_ext.IdentificationWarning")
+def test_em_of_two_proportional_regressors_rises_and_stands_at_the_maximum() -> None:
+    model = regression(**BOTH, obs_cov="unstructured", state_cov="proportional")
+    em = model.fit(method="em", maxiter=40, tolerance=0.0, cov_type="none")
+    assert np.all(np.diff(em.em_trace["llf"]) > -1e-9)
+    best = model.fit(cov_type="none")
+    again = model.fit(best.params, method="em", maxiter=5, tolerance=0.0, cov_type="none")
+    assert em.em_trace["llf"].iloc[0] + 0.1 < em.llf <= best.llf + 1e-6
+    assert_allclose(again.llf, best.llf, atol=1e-5)
