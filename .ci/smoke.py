@@ -32,12 +32,13 @@ def main() -> None:
     assert res.converged
     print(res.summary())
     assert str(res.forecast(2).index[0]) == "2009Q4"
-    try:
-        sse.datasets.load_industries()
-    except sse.UnsupportedError as error:
-        assert "[datasets]" in str(error)
-    else:
-        raise AssertionError("linearmodels is not installed, and was not missed")
+    for ask, extra in ((sse.datasets.load_industries, "datasets"), (res.plot_factors, "plot")):
+        try:
+            ask()
+        except sse.UnsupportedError as error:
+            assert f"[{extra}]" in str(error)
+        else:
+            raise AssertionError(f"the extra {extra} is not installed, and was not missed")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from ..exceptions import SpecificationError
+from ..exceptions import SpecificationError, UnsupportedError
 
 LINE, BAND, CONSTANT, ZERO = "#0072B2", "#56B4E9", "#D55E00", "0.6"
 """Colours that readers who confuse red and green can tell apart."""
@@ -23,9 +23,17 @@ def new_figure(fig: Any, figsize: Any, default: tuple[float, float]) -> Any:
     ------
     SpecificationError
         If it is no figure, or its size no pair of positive numbers.
+    UnsupportedError
+        If matplotlib is not installed.
     """
-    import matplotlib.pyplot as plt
-    from matplotlib.figure import FigureBase
+    try:
+        import matplotlib.pyplot as plt
+        from matplotlib.figure import FigureBase
+    except ImportError as error:
+        raise UnsupportedError(
+            "Pictures need matplotlib, which is not installed",
+            remedy='Install it: pip install "statespace-ext[plot]".',
+        ) from error
 
     if fig is not None:
         if not isinstance(fig, FigureBase):

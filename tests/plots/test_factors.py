@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -158,6 +159,12 @@ def test_factors_have_the_units_of_their_normalisation(
     model = results.model.clone(results.model.data.orig_endog, identification=identification)
     fig = model.smooth(model.start_params).plot_factors()
     assert [axis.get_ylabel() for axis in fig.axes] == labels
+
+
+def test_a_missing_matplotlib_is_named(results: sse.LGSSMResults, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(sse.UnsupportedError, match=r"matplotlib, which is not installed.*\[plot\]"):
+        results.plot_factors()
 
 
 @pytest.mark.parametrize("variable", [0, 2, 3])
