@@ -22,6 +22,7 @@ _STEPS = 40
 _DECREMENT = 1e-10
 _FLOOR = 1e-7
 _DIFFERENCE = 1e-4
+_LEAST_SHARE = 1e-8
 _NO_GAIN, _MOST_STALLED = 1e-12, 2
 
 
@@ -71,7 +72,7 @@ class PreconditionedSearch:
         report: Callable[[int, float], object] | None = None,
     ) -> None:
         self.problem, self.callback, self.report = problem, callback, report
-        self.scale = parameter_scale(problem, start)
+        self.scale = parameter_scale(problem, _off_zero(problem, start))
         self.z, self.basis = problem.layout.unconstrain(start), np.diag(self.scale)
         self.value, self.message = -problem.value(start), ""
         self.path: list[float] = []
@@ -119,6 +120,21 @@ class PreconditionedSearch:
         return Optimum(
             params, -self.value, self.score_norm, message, len(self.path), self.evaluations, list(self.path)
         )
+
+
+def _off_zero(problem: EstimationProblem, params: Array) -> Array:
+    """
+    Return parameters with the measurement variances away from zero.
+
+    Of a series without error complete data know the loadings exactly: a scale of nothing, in which steps and
+    differences vanish.
+    """
+    block, places = problem.layout.blocks["obs_cov"], problem.layout.index["obs_cov"]
+    single = block.rows == block.columns
+    least = _LEAST_SHARE * problem.model.variance_sizes(problem.full(params))["obs_cov"][block.rows[single]]
+    out = np.array(params)
+    np.maximum.at(out, places[single], least)
+    return out
 
 
 def maximise_preconditioned(problem: EstimationProblem, start: Array, maxiter: int) -> Optimum:

@@ -15,11 +15,13 @@ from ...exceptions import SpecificationError
 from ...numerics.linear_algebra import Array
 from ...statespace.validation import random_generator
 from .concentrated import concentrated_start
+from .exact_maturities import exchanges
 from .identification import DaiSingleton, dai_singleton_form
 from .starts import candidates, variants
 
 METHODS = ("auto", "mle", "em", "two-step", "jsz", "lbfgs", "bfgs", "newton", "cg", "nm", "powell")
 _KEEP = 3
+_MOST_EXCHANGES, _HIGHER = 6, 1e-4
 
 
 def estimate_term_structure(model: Any, request: FitRequest) -> FitResult:
@@ -52,7 +54,33 @@ def _estimate(model: Any, problem: Any, request: FitRequest, own: bool) -> FitRe
     if request.method == "auto" and request.start is None and _has_twin(model):
         return _by_portfolios(model, problem, request)
     starts, keep = _starts(model, problem, request)
-    return multi_start(problem, starts, request, keep)
+    out = multi_start(problem, starts, request, keep)
+    if request.method == "auto" and request.start is None:
+        out = _exchanged(model, problem, request, out)
+    return out
+
+
+def _exchanged(model: Any, problem: Any, request: FitRequest, best: FitResult) -> FitResult:
+    """Go on from other choices of the maturities that are priced without error, while they lead higher."""
+    for _ in range(_MOST_EXCHANGES):
+        starts = exchanges(model, problem, problem.reduced(best.params))
+        if not starts or not best.converged:
+            break
+        found = multi_start(problem, starts, request, _KEEP)
+        iterations, evaluations = (
+            getattr(best, name) + getattr(found, name) for name in ("iterations", "evaluations")
+        )
+        higher = found.llf > best.llf + _HIGHER
+        best = replace(
+            found if higher else best,
+            iterations=iterations,
+            evaluations=evaluations,
+            starts=best.starts + found.starts,
+            seconds=best.seconds + found.seconds,
+        )
+        if not higher:
+            break
+    return best
 
 
 def _starts(model: Any, problem: Any, request: FitRequest) -> tuple[list[Array], int]:
