@@ -40,6 +40,7 @@ from .random_starts import inside, random_start
 from .saddle import lifted
 from .screening import SCREENING, screened
 from .unbounded import unbounded_start
+from .verdict import score_norm
 
 EM_METHODS = ("em", "accelerated-em")
 METHODS = ("auto", *EM_METHODS, "newton", *SCIPY_METHODS)
@@ -57,8 +58,9 @@ _SMOOTH_ENOUGH = 1e-4
 """Scaled score below which Newton polishing would change nothing that is reported."""
 _SAME_MAXIMUM = 1e-4
 _ESCAPES = 4
-_HIGHER = 1e-6
-"""Log-likelihood by which another peak has to be higher to be followed."""
+_HIGHER, _NEARLY, _APART = 1e-6, 0.01, 0.5
+"""Of another peak: log-likelihood by which it has to be higher; by which it may be lower after a few steps,
+where some parameter is that many complete-data standard errors away."""
 
 
 @dataclass(frozen=True)
@@ -246,13 +248,25 @@ def _chooses_starts(request: FitRequest) -> bool:
 
 def _highest_peak(problem: EstimationProblem, best: FitResult, request: FitRequest) -> FitResult:
     """Go on from other peaks that the model sees from a maximum, as long as they lead higher."""
+    polishing = replace(request, method="auto") if request.method == "lbfgs" else request
     for _ in range(_ESCAPES):
         points = problem.model.other_peaks(problem, best.params)
-        start = screened(problem, points)[0] if points else best.params
-        if not problem.value(start) > best.llf + _HIGHER:
+        near = [at for at in screened(problem, points) if _elsewhere(problem, at, best)] if points else []
+        found = [_one_start(problem, start, polishing) for start in near]
+        highest = max(found, key=lambda fit: fit.llf, default=best)
+        if not highest.llf > best.llf + _HIGHER:
             break
-        best = max(best, _one_start(problem, start, request), key=lambda fit: fit.llf)
+        best = replace(highest, method=request.method)
     return best
+
+
+def _elsewhere(problem: EstimationProblem, params: Array, best: FitResult) -> bool:
+    """Tell whether a few steps from another peak lead higher, or nearly so and not back to a maximum."""
+    gain = problem.value(params) - best.llf
+    if gain > _HIGHER:
+        return True
+    apart = np.abs(problem.layout.unconstrain(params) - problem.layout.unconstrain(best.params))
+    return gain > -_NEARLY and bool(np.any(apart > _APART * parameter_scale(problem, best.params)))
 
 
 def _first_start(problem: EstimationProblem, request: FitRequest) -> Array:
@@ -379,18 +393,3 @@ def from_optimum(request: FitRequest, em: EMResult | None, optimum: Optimum) -> 
         optimum.score_norm, optimum.iterations + (em.iterations if em else 0),
         optimum.evaluations + len(trace["llf"]), [], 0.0, [],
     )  # fmt: skip
-
-
-def score_norm(problem: EstimationProblem, params: Array) -> float:
-    """Return the largest scaled score in unconstrained parameters, NaN where there is none."""
-    if len(params) == 0:
-        return 0.0
-    try:
-        found = problem.value_and_score(params)
-    except UnsupportedError:
-        return np.nan
-    if found is None:
-        return np.nan
-    z = problem.layout.unconstrain(params)
-    scaled = problem.layout.pull_back(z, found[1]) * parameter_scale(problem, params)
-    return float(np.max(np.abs(scaled)))

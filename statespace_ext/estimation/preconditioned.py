@@ -14,9 +14,9 @@ import numpy as np
 import scipy.optimize
 
 from ..numerics.linear_algebra import Array
-from .fit import score_norm
 from .optimize import Optimum, parameter_scale
 from .problem import EstimationProblem
+from .verdict import score_norm
 
 _STEPS = 40
 _DECREMENT = 1e-10

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from ..numerics.linear_algebra import NOT_HERE, Array
@@ -15,7 +17,9 @@ _RISING = 1e-4
 _LIFT = 1e-2
 
 
-def lifted(problem: EstimationProblem, params: Array) -> Array | None:
+def lifted(
+    problem: EstimationProblem, params: Array, more_sizes: Mapping[str, Array] | None = None
+) -> Array | None:
     """
     Return parameters off a singular covariance matrix from which the log-likelihood rises, or None.
 
@@ -29,6 +33,8 @@ def lifted(problem: EstimationProblem, params: Array) -> Array | None:
         The problem.
     params : ndarray
         Free parameters at which a gradient method stopped.
+    more_sizes : mapping of str to ndarray, optional
+        Sizes of variances beside the model's `variance_sizes`, by block.
     """
     layout = problem.layout
     try:
@@ -37,7 +43,7 @@ def lifted(problem: EstimationProblem, params: Array) -> Array | None:
         return None
     if found is None:
         return None
-    sizes = problem.model.variance_sizes(problem.full(params))
+    sizes = {**problem.model.variance_sizes(problem.full(params)), **(more_sizes or {})}
     out, moved = np.array(params), False
     for key, structure in layout.structures.items():
         block = layout.blocks[key]

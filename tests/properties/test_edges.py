@@ -82,7 +82,6 @@ REFUSED |= {"all missing", "one series all missing"}
 EXPECTED = {
     ("LGSSM", "three periods"): "DataError",
     ("LGSSM", "twice the same series"): "ConvergenceWarning",
-    ("ATSM", "three periods"): "ConvergenceWarning",
     ("DynamicRegression", "units of 1e-8"): "UnsupportedError",
     ("CAPM", "units of 1e-8"): "UnsupportedError",
     ("ATSM", "units of 1e-8"): "ConvergenceWarning",

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ...estimation.fit import FitRequest, FitResult, check_request, estimate, score_norm
+from ...estimation.fit import FitRequest, FitResult, check_request, estimate
 from ...estimation.interrupt import INTERRUPTED, or_best_so_far
 from ...estimation.multi_start import multi_start
 from ...estimation.random_starts import random_start
+from ...estimation.saddle import lifted
+from ...estimation.verdict import score_norm
 from ...exceptions import SpecificationError
 from ...numerics.linear_algebra import Array
 from ...statespace.validation import random_generator
@@ -21,7 +23,7 @@ from .starts import candidates, variants
 
 METHODS = ("auto", "mle", "em", "two-step", "jsz", "lbfgs", "bfgs", "newton", "cg", "nm", "powell")
 _KEEP = 3
-_MOST_EXCHANGES, _HIGHER = 6, 1e-4
+_MOST_EXCHANGES, _MOST_LIFTS, _HIGHER = 6, 4, 1e-4
 
 
 def estimate_term_structure(model: Any, request: FitRequest) -> FitResult:
@@ -54,10 +56,25 @@ def _estimate(model: Any, problem: Any, request: FitRequest, own: bool) -> FitRe
     if request.method == "auto" and request.start is None and _has_twin(model):
         return _by_portfolios(model, problem, request)
     starts, keep = _starts(model, problem, request)
-    out = multi_start(problem, starts, request, keep)
+    out = _off_singular(model, problem, request, multi_start(problem, starts, request, keep))
     if request.method == "auto" and request.start is None:
         out = _exchanged(model, problem, request, out)
     return out
+
+
+def _off_singular(model: Any, problem: Any, request: FitRequest, best: FitResult) -> FitResult:
+    """Go on from off a singular state_cov where the likelihood rises with a variance that is zero."""
+    moves = np.nanmean(np.nanvar(model.endog, axis=0)) / np.mean(model.panel.steps)  # of yields, a year
+    sizes = {"state_cov": np.full(model.k_factors, moves)}
+    for _ in range(_MOST_LIFTS if request.maxiter is None else 0):
+        away = lifted(problem, problem.reduced(best.params), sizes)
+        if away is None:
+            break
+        found = multi_start(problem, [away], request, 1)
+        if not found.llf > best.llf:
+            break
+        best = _both(best, found, found)
+    return best
 
 
 def _exchanged(model: Any, problem: Any, request: FitRequest, best: FitResult) -> FitResult:
@@ -66,21 +83,23 @@ def _exchanged(model: Any, problem: Any, request: FitRequest, best: FitResult) -
         starts = exchanges(model, problem, problem.reduced(best.params))
         if not starts or not best.converged:
             break
-        found = multi_start(problem, starts, request, _KEEP)
-        iterations, evaluations = (
-            getattr(best, name) + getattr(found, name) for name in ("iterations", "evaluations")
-        )
+        found = multi_start(problem, starts, request, _KEEP - 1)
         higher = found.llf > best.llf + _HIGHER
-        best = replace(
-            found if higher else best,
-            iterations=iterations,
-            evaluations=evaluations,
-            starts=best.starts + found.starts,
-            seconds=best.seconds + found.seconds,
-        )
+        best = _both(best, found, found if higher else best)
         if not higher:
             break
     return best
+
+
+def _both(first: FitResult, second: FitResult, better: FitResult) -> FitResult:
+    """Return the better of two fits, with the work of both."""
+    return replace(
+        better,
+        iterations=first.iterations + second.iterations,
+        evaluations=first.evaluations + second.evaluations,
+        starts=first.starts + second.starts,
+        seconds=first.seconds + second.seconds,
+    )
 
 
 def _starts(model: Any, problem: Any, request: FitRequest) -> tuple[list[Array], int]:

@@ -10,7 +10,6 @@ from ...numerics.linear_algebra import Array
 
 _ZERO, _EXACT = 1e-7, 1e-10
 """Variances of pricing errors, as shares of those of the yields: taken to be zero, and put for zero."""
-_REACH = 2
 
 
 def exchanges(model: Any, problem: Any, params: Array) -> list[Array]:
@@ -18,7 +17,8 @@ def exchanges(model: Any, problem: Any, params: Array) -> list[Array]:
     Return starts at which a maturity priced without error gives way to one of its neighbours.
 
     The likelihood rises without a slope towards a variance of zero for as many maturities as there are
-    factors, and has a maximum for each choice of them. A search does not leave one for another.
+    factors, and has a maximum for each choice of them. A search does not leave one for another. (Where the
+    first state is free too it rises without bound, and there is no choice to make.)
 
     Parameters
     ----------
@@ -31,7 +31,8 @@ def exchanges(model: Any, problem: Any, params: Array) -> list[Array]:
     """
     layout = problem.layout
     block, places = layout.blocks["obs_cov"], layout.index["obs_cov"]
-    if len(set(places)) < 2 or np.any(block.rows != block.columns):
+    unbounded = not layout.blocks["initial_state"].is_fixed
+    if unbounded or len(set(places)) < 2 or np.any(block.rows != block.columns):
         return []
     sizes = model.variance_sizes(problem.full(params))["obs_cov"][block.rows]
     zero = params[places] < _ZERO * sizes
@@ -41,7 +42,7 @@ def exchanges(model: Any, problem: Any, params: Array) -> list[Array]:
     typical = float(np.median(params[places][~zero]))
     out = []
     for rank, i in enumerate(order):
-        near = order[max(rank - _REACH, 0) : rank + _REACH + 1]
+        near = order[max(rank - 1, 0) : rank + 2]
         for j in near[~zero[near]] if zero[i] else ():
             trial = np.array(params)
             trial[places[i]], trial[places[j]] = typical, _EXACT * sizes[j]
