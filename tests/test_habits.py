@@ -228,6 +228,12 @@ def test_arguments_of_fit_are_those_that_can_be_meant() -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
+def test_a_misspelt_method(name: str) -> None:
+    with pytest.raises(sse.SpecificationError, match=r"got 'lbgfs';.* The nearest name is lbfgs\.$"):
+        MODELS[name](factor_series(INDEXES["period"])).fit(method="lbgfs")
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_a_misspelt_argument_of_predictions(name: str) -> None:
     res = evaluated(name, INDEXES["period"])
     for method in (res.get_prediction, res.predict):

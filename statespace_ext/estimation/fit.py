@@ -145,7 +145,10 @@ def check_request(request: FitRequest) -> None:
     """
     if not isinstance(request.method, str) or request.method not in METHODS:
         raise SpecificationError(
-            "method is unknown", got=repr(request.method), expected=f"one of {shown(METHODS)}"
+            "method is unknown",
+            got=repr(request.method),
+            expected=f"one of {shown(METHODS)}",
+            remedy=nearest(str(request.method), METHODS),
         )
     if not isinstance(request.estep, str) or request.estep not in ESTEPS:
         raise SpecificationError(

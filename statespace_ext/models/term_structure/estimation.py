@@ -13,7 +13,7 @@ from ...estimation.multi_start import multi_start
 from ...estimation.random_starts import random_start
 from ...estimation.saddle import lifted
 from ...estimation.verdict import score_norm
-from ...exceptions import SpecificationError
+from ...exceptions import SpecificationError, nearest, shown
 from ...numerics.linear_algebra import Array
 from ...statespace.validation import random_generator
 from .concentrated import concentrated_start
@@ -36,7 +36,12 @@ def estimate_term_structure(model: Any, request: FitRequest) -> FitResult:
         If the method is unknown, or does not serve the model.
     """
     if not isinstance(request.method, str) or request.method not in METHODS:
-        raise SpecificationError("method is unknown", got=repr(request.method), expected=f"one of {METHODS}")
+        raise SpecificationError(
+            "method is unknown",
+            got=repr(request.method),
+            expected=f"one of {shown(METHODS)}",
+            remedy=nearest(str(request.method), METHODS),
+        )
     own = request.method in ("auto", "mle", "two-step", "jsz")
     check_request(replace(request, method="auto") if own else request)
     problem = model.problem()

@@ -1,0 +1,55 @@
+"""The tables of docs/benchmarks are what their commands print: each page names one, which exists."""
+
+from __future__ import annotations
+
+import importlib.util
+import shlex
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted((ROOT / "docs" / "benchmarks").glob("*.md"))
+
+
+@pytest.fixture(scope="module")
+def pages() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("pages", ROOT / "tests" / "benchmarks" / "pages.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_there_are_pages() -> None:
+    assert len(PAGES) > 5
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_a_page_has_a_command_and_its_output(path: Path, pages: ModuleType) -> None:
+    text = path.read_text(encoding="utf-8")
+    command, before, body, after = pages.parts(text)
+    assert (ROOT / shlex.split(command)[1]).is_file()
+    assert before + body + after == text and body.strip()
+    assert pages.renewed(text, lambda _: body) == text
+
+
+def test_only_the_output_changes(pages: ModuleType) -> None:
+    page = (
+        "# A\n\n```text\npython tests/benchmarks/x.py --quick\n```\n\nWords.\n\n```text\nold\n```\n\nMore.\n"
+    )
+    asked = []
+
+    def run(command: str) -> str:
+        asked.append(command)
+        return "new\n"
+
+    assert pages.renewed(page, run) == page.replace("old", "new")
+    assert asked == ["python tests/benchmarks/x.py --quick"]
+
+
+@pytest.mark.parametrize("page", ["no command", "    python tests/benchmarks/x.py\n\nno output"])
+def test_a_page_without_either_is_refused(page: str, pages: ModuleType) -> None:
+    with pytest.raises(ValueError, match="the page"):
+        pages.parts(page)
