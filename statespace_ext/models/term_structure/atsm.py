@@ -33,7 +33,7 @@ from .dynamics import (
 )
 from .estimation import estimate_term_structure
 from .identification import Normalisation, Values
-from .panel import Panel, first_portfolios, parse_panel
+from .panel import Panel, check_factors, first_portfolios, parse_panel
 from .starts import candidates
 
 
@@ -365,6 +365,7 @@ class ATSM(StateSpaceModel):
     def check_sample(self) -> None:
         """Raise `DataError` where the sample cannot support the model."""
         check_series(self.endog, list(self.endog_names), self.k_factors, enough=self.k_factors + 2)
+        check_factors(self.endog[:, : self.panel.n_observed])
 
     @property
     def _res_classes(self) -> dict[str, tuple[type, type]]:

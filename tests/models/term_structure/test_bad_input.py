@@ -163,3 +163,14 @@ def test_exact_portfolios_need_more_maturities_than_factors() -> None:
     yields = random_panel(np.random.default_rng(0), 30, TAU[:3])
     with pytest.raises(sse.SpecificationError, match="needs more maturities than factors"):
         sse.ATSM(yields, TAU[:3], obs_cov="exact-portfolios")
+
+
+def test_collinear_observed_factors() -> None:
+    """In `fit`: a short extension of a sample may have them."""
+    rng = np.random.default_rng(0)
+    yields = random_panel(rng, 30, TAU)
+    X = 0.01 * rng.standard_normal((30, 3)).cumsum(axis=0)
+    X[:, 2] = X[:, 0] + X[:, 1]
+    model = sse.ATSM(yields, TAU, factors=X)
+    with pytest.raises(sse.DataError, match="rank 2 of 3"):
+        model.fit()
