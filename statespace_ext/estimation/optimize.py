@@ -31,7 +31,7 @@ OPTIONS = {
 }
 """Options of `scipy.optimize.minimize` that a user may set."""
 _WITHOUT_GRADIENT = ("nm", "powell")
-_LEAST_SHARE = 0.03
+_LEAST_SHARE, _ROUNDING = 0.03, 1e-12
 _NEWTON_STEPS = 25
 _LONGEST_MEMORY = 200
 POLISH_UP_TO = 80
@@ -121,10 +121,11 @@ class ScaledObjective:
         if value < self._best[0]:
             self._best = (value, np.array(w))
 
-    @property
-    def best(self) -> Array:
-        """The w with the highest log-likelihood so far."""
-        return self._best[1]
+    def better(self, end: Array) -> Array:
+        """Return where a search ended, or the best w that it saw if that is better by more than rounding."""
+        value, best = self._best
+        away = self(end)[0] - value
+        return end if self.exists and away <= _ROUNDING * (1.0 + abs(value)) else best
 
     def hessian(self, w: Array) -> Array | None:
         """Return second derivatives by central differences of the gradient, None at an edge."""
@@ -258,10 +259,11 @@ def maximise_likelihood(
             objective if gradient else objective.value,
             w, jac=gradient or None, method=SCIPY_METHODS[method], callback=after, options=settings,
         )  # fmt: skip
-        message = str(result.message)
-    value, gradient_at = objective(objective.best)
+        message, w = str(result.message), np.asarray(result.x)
+    w = objective.better(w)
+    value, gradient_at = objective(w)
     return Optimum(
-        objective.params(objective.best),
+        objective.params(w),
         -value,
         float(np.max(np.abs(gradient_at))) if objective.exists else np.nan,
         message,
