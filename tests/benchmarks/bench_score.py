@@ -63,9 +63,10 @@ class Table:
     def row(self, what: str, ours: float, other: float, ratio: str, limit: str, passed: bool) -> None:
         """Print one row."""
         self.failed += not passed
-        verdict = "PASS" if passed else "FAIL"
+        verdict = "" if not limit else "PASS" if passed else "FAIL"
+        beside = f"{1e3 * other:.1f}ms" if np.isfinite(other) else "-"
         print(
-            f"{what:<52}{1e3 * ours:>8.1f}ms{1e3 * other:>9.1f}ms{ratio:>9}{limit:>8}  {verdict}", flush=True
+            f"{what:<52}{1e3 * ours:>8.1f}ms{beside:>11}{ratio:>9}{limit:>8}  {verdict}".rstrip(), flush=True
         )
 
 
