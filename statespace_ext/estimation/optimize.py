@@ -121,11 +121,13 @@ class ScaledObjective:
         if value < self._best[0]:
             self._best = (value, np.array(w))
 
-    def better(self, end: Array) -> Array:
-        """Return where a search ended, or the best w that it saw if that is better by more than rounding."""
-        value, best = self._best
-        away = self(end)[0] - value
-        return end if self.exists and away <= _ROUNDING * (1.0 + abs(value)) else best
+    def at_end(self, end: Array) -> tuple[Array, float, Array]:
+        """Return w, value and gradient where a search ended, or at the best w if better than rounding."""
+        least, best = self._best
+        value, gradient = self(end)
+        if self.exists and value - least <= _ROUNDING * (1.0 + abs(least)):
+            return end, value, gradient
+        return best, *self(best)
 
     def hessian(self, w: Array) -> Array | None:
         """Return second derivatives by central differences of the gradient, None at an edge."""
@@ -260,8 +262,7 @@ def maximise_likelihood(
             w, jac=gradient or None, method=SCIPY_METHODS[method], callback=after, options=settings,
         )  # fmt: skip
         message, w = str(result.message), np.asarray(result.x)
-    w = objective.better(w)
-    value, gradient_at = objective(w)
+    w, value, gradient_at = objective.at_end(w)
     return Optimum(
         objective.params(w),
         -value,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +24,7 @@ from .starts import candidates, variants
 
 METHODS = ("auto", "mle", "em", "two-step", "jsz", "lbfgs", "bfgs", "newton", "cg", "nm", "powell")
 _KEEP = 3
-_MOST_EXCHANGES, _MOST_LIFTS, _HIGHER = 6, 4, 1e-4
+_KEEP_OTHERS, _ROUNDS, _HIGHER = 2, 6, 1e-4
 
 
 def estimate_term_structure(model: Any, request: FitRequest) -> FitResult:
@@ -61,34 +62,29 @@ def _estimate(model: Any, problem: Any, request: FitRequest, own: bool) -> FitRe
     if request.method == "auto" and request.start is None and _has_twin(model):
         return _by_portfolios(model, problem, request)
     starts, keep = _starts(model, problem, request)
-    out = _off_singular(model, problem, request, multi_start(problem, starts, request, keep))
+    out = multi_start(problem, starts, request, keep)
+    yearly = np.nanmean(np.nanvar(model.endog, axis=0)) / np.mean(model.panel.steps)  # a variance of yields
+    sizes = {"state_cov": np.full(model.k_factors, yearly)}
+
+    def off_singular(params: Array) -> list[Array]:
+        away = lifted(problem, params, sizes)
+        return [] if away is None else [away]
+
+    out = _while_higher(problem, request, out, off_singular)
     if request.method == "auto" and request.start is None:
-        out = _exchanged(model, problem, request, out)
+        out = _while_higher(problem, request, out, lambda params: exchanges(model, problem, params))
     return out
 
 
-def _off_singular(model: Any, problem: Any, request: FitRequest, best: FitResult) -> FitResult:
-    """Go on from off a singular state_cov where the likelihood rises with a variance that is zero."""
-    moves = np.nanmean(np.nanvar(model.endog, axis=0)) / np.mean(model.panel.steps)  # of yields, a year
-    sizes = {"state_cov": np.full(model.k_factors, moves)}
-    for _ in range(_MOST_LIFTS if request.maxiter is None else 0):
-        away = lifted(problem, problem.reduced(best.params), sizes)
-        if away is None:
+def _while_higher(
+    problem: Any, request: FitRequest, best: FitResult, others: Callable[[Array], list[Array]]
+) -> FitResult:
+    """Go on from other points that are seen from a maximum, as long as they lead higher."""
+    for _ in range(_ROUNDS):
+        starts = others(problem.reduced(best.params)) if best.converged else []
+        if not starts:
             break
-        found = multi_start(problem, [away], request, 1)
-        if not found.llf > best.llf:
-            break
-        best = _both(best, found, found)
-    return best
-
-
-def _exchanged(model: Any, problem: Any, request: FitRequest, best: FitResult) -> FitResult:
-    """Go on from other choices of the maturities that are priced without error, while they lead higher."""
-    for _ in range(_MOST_EXCHANGES):
-        starts = exchanges(model, problem, problem.reduced(best.params))
-        if not starts or not best.converged:
-            break
-        found = multi_start(problem, starts, request, _KEEP - 1)
+        found = multi_start(problem, starts, request, _KEEP_OTHERS)
         higher = found.llf > best.llf + _HIGHER
         best = _both(best, found, found if higher else best)
         if not higher:
