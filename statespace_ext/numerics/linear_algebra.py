@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
-from scipy.linalg.lapack import dposv
+from scipy.linalg.lapack import dgesv, dposv
 
 Array = NDArray[Any]
 """An array of floats, unless the docstring says integers or booleans."""
@@ -27,7 +27,7 @@ def quiet() -> np.errstate:
 
 def symmetrize(matrix: Array) -> Array:
     """Return ``(M + M') / 2`` over the last two axes."""
-    return 0.5 * (matrix + np.swapaxes(matrix, -1, -2))
+    return np.asarray(0.5 * (matrix + matrix.swapaxes(-1, -2)))
 
 
 def spectral_radius(transition: Array) -> float:
@@ -67,6 +67,22 @@ def gaussian_objective(cov: Array, second_moment: Array, n: float = 1.0) -> floa
     half = scipy.linalg.solve_triangular(factor, second_moment, lower=True)
     trace = np.trace(scipy.linalg.solve_triangular(factor, half.T, lower=True))
     return float(-0.5 * (2.0 * n * np.sum(np.log(np.diag(factor))) + trace))
+
+
+def solve(matrix: Array, rhs: Array) -> Array:
+    """Return M^{-1} B for one square matrix and two-dimensional B: `numpy.linalg.solve` with fewer checks."""
+    _, _, solution, failed = dgesv(matrix, rhs)
+    if failed:
+        raise np.linalg.LinAlgError("Singular matrix")
+    return np.asarray(solution)
+
+
+def solve_and_log_det(matrix: Array, rhs: Array) -> tuple[Array, float]:
+    """Return M^{-1} B and the logarithm of the absolute determinant of M."""
+    factors, _, solution, failed = dgesv(matrix, rhs)
+    if failed:
+        raise np.linalg.LinAlgError("Singular matrix")
+    return solution, float(np.log(np.abs(factors.diagonal())).sum())
 
 
 def scaled_solve(matrix: Array, rhs: Array) -> Array:

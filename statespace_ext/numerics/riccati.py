@@ -20,9 +20,9 @@ _SETTLED = 1e-14
 """Change of an element, relative to the roots of its diagonal ones, below which it has converged."""
 _LARGE_START = 1e3
 """Start (in units of the noise that damps it) from which the first steps are taken one by one."""
-_CONSISTENT = 1e-12
+CONSISTENT = 1e-12
 """Largest difference, relative as above, between the path and one step of the recursion from each value."""
-_POLISHES = 6
+POLISHES = 6
 """Largest number of such steps to make the path consistent, which wear off what rounding did to it."""
 _SHORTEST = 8
 """Length of the path from which it is worth looking whether it has settled."""
@@ -117,10 +117,10 @@ def _first_steps(recursion: Riccati, length: int) -> Array:
 def _consistent(recursion: Riccati, path: Array) -> RiccatiPath:
     """Return the path, improved by steps of the recursion from each value until these change nothing."""
     A, C, root, _ = recursion
-    for _ in range(_POLISHES):
+    for _ in range(POLISHES):
         found = _step(path, root)
         following = symmetrize(A @ found.damped[:-1] @ A.T + C)
-        if np.all(np.abs(following - path[1:]) <= _scale(following, _CONSISTENT)):
+        if np.all(np.abs(following - path[1:]) <= relative_to(following, CONSISTENT)):
             return found
         path = np.concatenate([path[:1], following])
     raise np.linalg.LinAlgError("the Riccati recursion cannot be doubled at these matrices")
@@ -137,14 +137,15 @@ def _step(X: Array, root: Array) -> RiccatiPath:
     return RiccatiPath(X, innovations, weights, X - np.swapaxes(half, 1, 2) @ weights)
 
 
-def _scale(X: Array, tolerance: float) -> Array:
+def relative_to(X: Array, tolerance: float) -> Array:
+    """Return a tolerance by element, relative to the roots of the diagonal elements."""
     size = np.sqrt(np.maximum(np.diagonal(X, axis1=-2, axis2=-1), 0.0))
     return tolerance * size[..., :, None] * size[..., None, :]
 
 
 def _settled(path: Array) -> int:
     """Return the number of values up to the first of those that equal the last."""
-    apart = np.any(np.abs(path - path[-1]) > _scale(path[-1], _SETTLED), axis=(1, 2))
+    apart = np.any(np.abs(path - path[-1]) > relative_to(path[-1], _SETTLED), axis=(1, 2))
     return int(np.max(np.flatnonzero(apart), initial=-1)) + 2
 
 
@@ -177,4 +178,4 @@ def _at_rest(path: Array) -> bool:
     late = np.abs(path[:, (3 * count) // 4 :: max(count // 8, 1)] - path[:, -1:])
     if late.max() > _SETTLED * np.abs(path[:, -1]).max():  # beyond the largest of the limits
         return False
-    return bool(np.all(late <= _scale(path[:, -1:], _SETTLED)))
+    return bool(np.all(late <= relative_to(path[:, -1:], _SETTLED)))

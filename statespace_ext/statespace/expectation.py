@@ -102,24 +102,24 @@ def steady_moments(smoother: Smoother, system: System) -> Moments | None:
     found = constant_steady_state(smoother, system)
     if found is None:
         return None
-    n, b, T = len(found.mean), _regressors(found.mean, smoother.exog), system.transition
+    n, b, T = len(found.states.mean), _regressors(found.states.mean, smoother.exog), system.transition
     bb = b.T @ b
     observation = observation_equation(
-        found.residual_sum, found.residual.T @ b, bb, n, found.cov_sum, system.design
+        found.residual_sum, found.residual.T @ b, bb, n, found.states.cov_sum, system.design
     )
     left = _left_inverse(system.selection)
     gain = left @ system.selection @ system.state_cov @ system.selection.T
     if smoother.exog.shape[1] or smoother.state_exog.shape[1]:
-        b = _regressors(found.mean, smoother.state_exog)
+        b = _regressors(found.states.mean, smoother.state_exog)
     b = b[:-1]
     state = state_equation(
         gain @ found.costate_square @ gain.T,
-        gain @ (found.costate[1:].T @ b),
+        gain @ (found.states.costate[1:].T @ b),
         b.T @ b,
         n - 1,
-        found.cov_sum - found.last_cov,
-        found.cov_sum - found.first_cov,
-        found.lag_sum,
+        found.states.cov_sum - found.states.last_cov,
+        found.states.cov_sum - found.states.first_cov,
+        found.states.lag_sum,
         T,
         left,
     )
@@ -127,10 +127,10 @@ def steady_moments(smoother: Smoother, system: System) -> Moments | None:
         llf=found.llf,
         observation=observation,
         state=state,
-        initial_mean=found.mean[0].copy(),
-        initial_cov=found.first_cov,
-        initial_score=found.costate[0].copy(),
-        initial_information=found.first_costate_cov,
+        initial_mean=found.states.mean[0].copy(),
+        initial_cov=found.states.first_cov,
+        initial_score=found.states.costate[0].copy(),
+        initial_information=found.states.first_costate_cov,
     )
 
 

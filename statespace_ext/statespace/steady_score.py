@@ -43,25 +43,25 @@ def steady_score(smoother: Smoother, system: System, needed: frozenset[str]) -> 
     if found is None:
         return None
     out: dict[str, Array] = {}
-    r = np.concatenate([found.costate[1:], np.zeros((1, system.k_states))])
+    r = np.concatenate([found.states.costate[1:], np.zeros((1, system.k_states))])
     if needed & {"design", "obs_intercept", "obs_cov"}:
         Z = system.design
         e = found.residual
         precision = symmetrize(np.linalg.inv(system.obs_cov))
-        ZV = Z @ found.cov_sum
+        ZV = Z @ found.states.cov_sum
         out["obs_intercept"] = precision @ e.T
-        out["design"] = precision @ (e.T @ found.mean - ZV)
+        out["design"] = precision @ (e.T @ found.states.mean - ZV)
         residual = found.residual_sum + ZV @ Z.T - len(e) * system.obs_cov
         out["obs_cov"] = 0.5 * precision @ symmetrize(residual) @ precision
-    cov_sum, lag_sum = found.costate_sums()
+    cov_sum, lag_sum = found.states.costate_sums()
     noise = found.costate_square - cov_sum
     R = system.selection
-    out["transition"] = r.T @ found.mean - lag_sum
+    out["transition"] = r.T @ found.states.mean - lag_sum
     out["state_intercept"] = r.T
     out["state_cov"], out["selection"] = 0.5 * R.T @ noise @ R, noise @ R @ system.state_cov
     return SteadyScore(
         found.llf,
         {name: out[name] for name in needed if name in out},
-        found.costate[0],
-        found.first_costate_cov,
+        found.states.costate[0],
+        found.states.first_costate_cov,
     )

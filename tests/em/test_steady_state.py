@@ -8,6 +8,9 @@ from engine import library_system
 from numpy.testing import assert_allclose
 from oracle import dense, random_system
 
+from statespace_ext.em import steady_state as module
+from statespace_ext.em.steady_limit import states_by_limit
+from statespace_ext.em.steady_path import SmoothedStates, WhiteModel, states_by_path
 from statespace_ext.em.steady_state import SteadyState, steady_state
 from statespace_ext.statespace.smoother import Smoother
 
@@ -29,16 +32,16 @@ def compare(y: np.ndarray, system: dict, rtol: float = 1e-10) -> None:
     assert ours is not None
     full = Smoother(y, *system["selection"].shape).smooth(library_system(system))
     assert_allclose(ours.llf, full.llf, rtol=rtol)
-    assert_allclose(ours.mean.T, full.mean, rtol=rtol, atol=rtol * np.abs(full.mean).max())
+    assert_allclose(ours.states.mean.T, full.mean, rtol=rtol, atol=rtol * np.abs(full.mean).max())
     scale = np.abs(full.first_costate).max()
-    assert_allclose(ours.costate[0], full.first_costate, rtol=rtol, atol=rtol * scale)
+    assert_allclose(ours.states.costate[0], full.first_costate, rtol=rtol, atol=rtol * scale)
     for actual, wanted in (
-        (ours.cov_sum, full.cov.sum(axis=2)),
-        (ours.lag_sum, full.lag_cov.sum(axis=2)),
-        (ours.first_cov, full.cov[:, :, 0]),
-        (ours.last_cov, full.cov[:, :, -1]),
-        (ours.first_costate_cov, full.first_costate_cov),
-        (ours.costate_sums()[0], full.costate_cov.sum(axis=2)),
+        (ours.states.cov_sum, full.cov.sum(axis=2)),
+        (ours.states.lag_sum, full.lag_cov.sum(axis=2)),
+        (ours.states.first_cov, full.cov[:, :, 0]),
+        (ours.states.last_cov, full.cov[:, :, -1]),
+        (ours.states.first_costate_cov, full.first_costate_cov),
+        (ours.states.costate_sums()[0], full.costate_cov.sum(axis=2)),
     ):
         assert_allclose(actual, wanted, rtol=rtol, atol=rtol * np.abs(wanted).max(initial=0.0))
 
@@ -97,9 +100,9 @@ def test_approximate_diffuse_start(p: int, lags: int) -> None:
     ours, want = fast(y, system), dense(y, system)
     assert ours is not None
     assert_allclose(ours.llf, want.llf, rtol=1e-10)
-    assert_allclose(ours.mean, want.smoothed_state, atol=1e-9)
-    assert_allclose(ours.cov_sum, want.smoothed_cov.sum(axis=0), rtol=1e-9, atol=1e-9)
-    assert_allclose(ours.lag_sum, want.lag_cov.sum(axis=0), rtol=1e-9, atol=1e-9)
+    assert_allclose(ours.states.mean, want.smoothed_state, atol=1e-9)
+    assert_allclose(ours.states.cov_sum, want.smoothed_cov.sum(axis=0), rtol=1e-9, atol=1e-9)
+    assert_allclose(ours.states.lag_sum, want.lag_cov.sum(axis=0), rtol=1e-9, atol=1e-9)
 
 
 def test_collapse_to_the_rank_of_the_design() -> None:
@@ -125,3 +128,76 @@ def test_small_noise_is_right_or_none(size: float) -> None:
         system["obs_cov"] = size * system["obs_cov"]
         if fast(y, system) is not None:
             compare(y, system, rtol=max(1e-10, 1e-14 / size))
+
+
+# -- limits of the covariances, and their paths ----------------------------------------------------------
+
+
+def both(white: WhiteModel) -> tuple[SmoothedStates | None, SmoothedStates]:
+    """Return smoothed states from the limits and from the paths."""
+    y, Z, T, c, noise, a1, P1 = white
+    return states_by_limit(y @ Z, Z.T @ Z, T, c, noise @ noise.T, a1, P1), states_by_path(white)
+
+
+def example(
+    seed: int, n: int = 500, start: float = 1.0, signal: float = 1.0, unit: float = 8.0
+) -> WhiteModel:
+    """Return a model whose first and second state are measured in other units than the rest."""
+    rng = np.random.default_rng(seed)
+    k, m = 4, 1 + seed % 4
+    T = rng.standard_normal((k, k))
+    T *= (0.5, 0.8)[seed % 2] / np.abs(np.linalg.eigvals(T)).max()
+    noise = signal * rng.standard_normal((k, 1 + seed % 4))
+    Z, root, s = (
+        rng.standard_normal((m, k)),
+        rng.standard_normal((k, k)),
+        np.array([unit, 1.0 / unit, 1.0, 1.0]),
+    )
+    return WhiteModel(
+        rng.standard_normal((n, m)) + 3.0,
+        Z / s,
+        s[:, None] * T / s,
+        rng.standard_normal((n if seed % 3 else 1, k)) * s,
+        s[:, None] * noise,
+        rng.standard_normal(k) * s,
+        start * s[:, None] * (root @ root.T) * s,
+    )
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("start", [0.0, 1e-8, 1.0, 1e4])
+def test_limits_and_paths_agree(seed: int, start: float) -> None:
+    """Two ways to the same sums, at a start far below and far above what the filter settles at."""
+    white = example(seed, start=start)
+    limit, path = both(white)
+    assert limit is not None
+    size = np.sqrt(np.diag(path.cov_sum))
+    for name in ("cov_sum", "lag_sum", "first_cov", "last_cov"):
+        got, want = (getattr(states, name) / size[:, None] / size for states in (limit, path))
+        assert_allclose(got, want, atol=1e-11 * max(np.abs(want).max(), 1.0 / len(white.y)), err_msg=name)
+    for got, want, scale in (
+        (limit.mean, path.mean, 1.0 / size),
+        (limit.costate, path.costate, size),
+        (limit.first_costate_cov, path.first_costate_cov, size[:, None] * size),
+        (limit.costate_sums()[0], path.costate_sums()[0], size[:, None] * size),
+        (limit.costate_sums()[1], path.costate_sums()[1], size[:, None] / size),
+    ):
+        assert_allclose(got * scale, want * scale, atol=1e-10 * np.abs(want * scale).max())
+    assert_allclose(limit.log_det, path.log_det, rtol=1e-11)
+
+
+def test_limits_are_left_where_they_would_not_do() -> None:
+    """A sample too short; a signal so strong that the shift of the start loses digits; states in odd units."""
+    assert both(example(0, n=8))[0] is None
+    for other in ({"start": 0.0, "signal": 1e3}, {"unit": 1e3}):
+        with pytest.raises(np.linalg.LinAlgError, match="digits"):
+            both(example(3, **other))
+
+
+def test_the_usual_model_takes_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(_: WhiteModel) -> SmoothedStates:
+        raise AssertionError("by the paths")
+
+    y, system = random_system(np.random.default_rng(5), 300, 2, 3)
+    monkeypatch.setattr(module, "states_by_path", never)
+    compare(y, system)
