@@ -198,9 +198,11 @@ def guilty(
 
 def relative_change(params: Array, previous: Array) -> float:
     """Return the largest relative change of a parameter; near zero, relative to the others."""
+    if not len(params):
+        return 0.0
     size = np.maximum(np.abs(params), np.abs(previous))
-    floor = 1e-3 * np.max(size, initial=0.0) + np.finfo(float).tiny
-    return float(np.max(np.abs(params - previous) / np.maximum(size, min(floor, 1e-3)), initial=0.0))
+    floor = 1e-3 * size.max() + np.finfo(float).tiny
+    return float((np.abs(params - previous) / np.maximum(size, min(floor, 1e-3))).max())
 
 
 def settled(change: float, moved: float, llf: float, tolerance: float) -> bool:

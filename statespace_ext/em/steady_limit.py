@@ -88,7 +88,7 @@ def states_by_limit(
 
 
 def _require_digits(known: Array, C: Array, to_first: Array, scale: Array) -> None:
-    """Raise LinAlgError where scales differ much, or in these I + P Lam is ill-conditioned or the shift large."""
+    """Raise LinAlgError where scales differ much, I + P Lam is ill-conditioned, or the shift is large."""
     size = np.where(scale > 0.0, scale, scale.max())
     ratio = size / size[:, None]
     condition = np.abs(known * ratio).max() * np.abs(C * ratio).max()

@@ -112,10 +112,10 @@ def states_by_path(model: WhiteModel) -> SmoothedStates:
     dets = np.linalg.slogdet(G)[1]
     log_det = float(dets.sum() + (n - len(P)) * dets[-1])
     sums = _covariances(P, T @ filtered, information, n)
-    return SmoothedStates(mean, costate, log_det, *sums, smoothed_noise)
+    return SmoothedStates(mean, costate, log_det, noise=smoothed_noise, **sums)
 
 
-def _covariances(P: Array, cross: Array, information: Array, n: int) -> tuple[Any, ...]:
+def _covariances(P: Array, cross: Array, information: Array, n: int) -> dict[str, Any]:
     """Return `SmoothedStates` from ``cov_sum`` to ``costate_sums``; ``cross`` is T F_t = M_t P_t."""
     early, late = len(P), len(information)
     t = np.concatenate([np.arange(min(early, n)), np.arange(max(n - late, early), n)])
@@ -137,11 +137,11 @@ def _covariances(P: Array, cross: Array, information: Array, n: int) -> tuple[An
 
     cov = symmetrize(inverse @ prior)
     lag = inverse[1:] @ cross[np.minimum(t[1:] - 1, early - 1)]
-    return (
-        total(cov),
-        total(lag),
-        cov[0],
-        cov[int(np.argmax(t))],
-        symmetrize(future[0] @ inverse[0]),
-        lambda: (symmetrize(total(future[1:] @ inverse[1:])), total(future[1:] @ lag)),
-    )
+    return {
+        "cov_sum": total(cov),
+        "lag_sum": total(lag),
+        "first_cov": cov[0],
+        "last_cov": cov[int(np.argmax(t))],
+        "first_costate_cov": symmetrize(future[0] @ inverse[0]),
+        "costate_sums": lambda: (symmetrize(total(future[1:] @ inverse[1:])), total(future[1:] @ lag)),
+    }

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..numerics.linear_algebra import Array, symmetrize
+from ..numerics.linear_algebra import Array, gram, symmetrize
 from .steady_limit import states_by_limit
 from .steady_path import SmoothedStates, WhiteModel, states_by_path
 from .whitening import cholesky_factor, collapsed, inverse
@@ -91,8 +91,7 @@ def _steady_state(
         residual = states.noise() @ factor.T
     else:
         residual = y - states.mean @ Z.T
-    residual_sum = residual.T @ residual
-    costate_square = states.costate[1:].T @ states.costate[1:]
+    residual_sum, costate_square = gram(residual), gram(states.costate[1:])
     fit = np.vdot(precision, residual_sum) + np.vdot(W, costate_square)
     start = states.costate[0] @ P1 @ states.costate[0]
     size = y.size * np.log(2.0 * np.pi) + 2.0 * len(y) * np.log(np.diag(factor)).sum() + states.log_det

@@ -14,7 +14,7 @@ from .recursions import LinearRecursion
 
 _NARROW, _LONG, _SHORT = 4, 8, 4
 """Number of states up to which a block has eight periods; beyond it has four."""
-_WORTHWHILE = 6000
+_WORTHWHILE = 3000
 """Number of elements from which blocks are faster than one banded matrix."""
 _FEWEST_PERIODS, _FEWEST_STATES = 20, 3
 """Numbers below which there are no blocks."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
+from scipy.linalg.blas import dgemm
 from scipy.linalg.lapack import dgesv, dposv
 
 Array = NDArray[Any]
@@ -15,6 +16,9 @@ Array = NDArray[Any]
 STABILITY_LIMIT = 1.0 - 1e-10
 """Largest modulus of a root for which a stationary start is accepted (the limit of statsmodels)."""
 
+
+_FEW = 32
+"""Number of columns up to which a product is faster as any product than as one with itself."""
 
 NOT_HERE = (np.linalg.LinAlgError, ValueError, ArithmeticError)
 """What numpy, scipy and statsmodels raise where there is no likelihood: no inverse, no stationary start."""
@@ -67,6 +71,13 @@ def gaussian_objective(cov: Array, second_moment: Array, n: float = 1.0) -> floa
     half = scipy.linalg.solve_triangular(factor, second_moment, lower=True)
     trace = np.trace(scipy.linalg.solve_triangular(factor, half.T, lower=True))
     return float(-0.5 * (2.0 * n * np.sum(np.log(np.diag(factor))) + trace))
+
+
+def gram(rows: Array) -> Array:
+    """Return X'X; for a few columns in half the time of ``X.T @ X``, which calls another routine of BLAS."""
+    if rows.shape[1] > _FEW or not rows.flags.c_contiguous:
+        return np.asarray(rows.T @ rows)
+    return np.asarray(dgemm(1.0, rows.T, rows.T, trans_b=True))
 
 
 def solve(matrix: Array, rhs: Array) -> Array:

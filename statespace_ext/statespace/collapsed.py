@@ -17,13 +17,13 @@ from dataclasses import replace
 import numpy as np
 
 from ..em.moments import Moments
-from ..em.regression import Regression
-from ..em.sums import padded
+from ..em.whitening import inverse
 from ..numerics.linear_algebra import Array, symmetrize
-from .smoother import Smoothed, Smoother, over_time, state_sums
+from .missing_sums import missing_sums
+from .smoother import Smoother, state_sums
 from .system import System
 
-_NEARLY_SINGULAR = 1e-10
+_NEARLY_SINGULAR = 1e-6
 """Share of a variance of H that the other series leave unexplained, from which H counts as singular."""
 
 
@@ -45,6 +45,7 @@ def pays(smoother: Smoother, system: System) -> bool:
 def collapsed_moments(smoother: Smoother, system: System) -> Moments | None:
     """Return the E-step by way of the collapsed rows, None where ``obs_cov`` is singular."""
     try:
+        precision = _precision(system.obs_cov)
         whiten, sizes = _whitening(system.obs_cov, smoother.patterns[0])
     except np.linalg.LinAlgError:
         return None
@@ -59,7 +60,7 @@ def collapsed_moments(smoother: Smoother, system: System) -> Moments | None:
     smoothed = Smoother(rows, *system.selection.shape).smooth(small)
     return Moments(
         llf=smoothed.llf - 0.5 * constant,
-        observation=_observation_sums(smoother, system, smoothed, whiten),
+        observation=missing_sums(smoother, system, smoothed, precision),
         state=state_sums(smoother.state_exog, system, smoothed),
         initial_mean=np.array(smoothed.mean[:, 0]),
         initial_cov=symmetrize(smoothed.cov[:, :, 0]),
@@ -84,46 +85,31 @@ def _collapsed(smoother: Smoother, system: System, whiten: Array, sizes: Array) 
     return rows, design[place], float(constant)
 
 
+def _precision(cov: Array) -> Array:
+    """Return H^{-1}; LinAlgError where H is nearly singular."""
+    precision = inverse(np.linalg.cholesky(cov))
+    if np.any(_NEARLY_SINGULAR * np.diag(cov) * np.diag(precision) > 1.0):
+        raise np.linalg.LinAlgError("obs_cov is nearly singular")
+    return precision
+
+
 def _whitening(cov: Array, patterns: Array) -> tuple[Array, Array]:
     """Return L^{-1} by pattern, zero where missing, and log|H_oo|; a column stands for a diagonal matrix."""
     seen = ~patterns
     variances = np.diag(cov)
     if np.count_nonzero(cov) == np.count_nonzero(variances):
-        if not np.all(variances > 0.0):
-            raise np.linalg.LinAlgError("obs_cov is singular")
         return (seen / np.sqrt(variances))[:, :, None], seen @ np.log(variances)
     both = seen[:, :, None] & seen[:, None, :]
     factor = np.linalg.cholesky(np.where(both, cov, np.eye(len(cov))))
     sizes = np.diagonal(factor, axis1=1, axis2=2)
-    if np.any(sizes**2 < _NEARLY_SINGULAR * np.where(seen, variances, 1.0)):
-        raise np.linalg.LinAlgError("obs_cov is nearly singular")
-    return np.where(both, np.linalg.inv(factor), 0.0), 2.0 * np.log(sizes).sum(axis=1)
+    return np.where(both, _inverses(factor), 0.0), 2.0 * np.log(sizes).sum(axis=1)
 
 
-def _observation_sums(smoother: Smoother, system: System, smoothed: Smoothed, whiten: Array) -> Regression:
-    """Return the sums of the observation equation as `observation_sums` does, from what patterns share."""
-    H = system.obs_cov
-    Z, some = system.design, ~smoother.missing.all(axis=1)
-    patterns, place = smoother.patterns
-    place, mean, cov = place[some], smoothed.mean.T[some], over_time(smoothed.cov, some)
-    d = system.obs_intercept if system.obs_intercept.ndim == 1 else system.obs_intercept.T[some]
-    e = np.where(smoother.missing[some], 0.0, smoother.endog[some] - d - mean @ Z.T)
-    counts = np.bincount(place, minlength=len(patterns))
-    if whiten.shape[2] == 1:
-        loading = ~patterns[:, :, None] * Z
-        remainder = np.diag(counts @ patterns * np.diag(H))
-    else:  # J has the identity on observed rows and H_mo H_oo^{-1} on missing ones
-        identity = np.eye(len(H)) * ~patterns[:, None, :]
-        project = np.where(patterns[:, :, None], H @ np.swapaxes(whiten, 1, 2) @ whiten, identity)
-        e = np.squeeze(project[place] @ e[:, :, None], 2)
-        loading = project @ Z
-        unexplained = np.where(patterns[:, :, None] & patterns[:, None, :], H - project @ H, 0.0)
-        remainder = np.tensordot(counts, unexplained, axes=1)
-    loading = loading[place]
-    weighted = loading @ cov
-    b = np.concatenate([mean, np.ones((len(mean), 1)), smoother.exog[some]], axis=1)
-    ee = e.T @ e + np.tensordot(weighted, loading, axes=([0, 2], [0, 2])) + remainder
-    eb = e.T @ b
-    eb[:, : Z.shape[1]] -= weighted.sum(axis=0)
-    bb = b.T @ b + padded(cov.sum(axis=0), b.shape[1])
-    return Regression(symmetrize(ee)[None], eb[None], symmetrize(bb)[None], np.array([float(len(e))]))
+def _inverses(factors: Array) -> Array:
+    """Return the inverses of lower triangular matrices, row by row."""
+    out = np.zeros_like(factors)
+    for i in range(factors.shape[1]):
+        size = factors[:, i, i]
+        out[:, i, :i] = np.squeeze(factors[:, i, None, :i] @ out[:, :i, :i], 1) / -size[:, None]
+        out[:, i, i] = 1.0 / size
+    return out

@@ -8,7 +8,7 @@ from ..em.moments import Moments
 from ..em.steady_state import SteadyState, steady_state
 from ..em.sums import observation_equation, state_equation
 from ..exceptions import UnsupportedError
-from ..numerics.linear_algebra import Array
+from ..numerics.linear_algebra import Array, gram
 from .collapsed import collapse_obstacle, collapsed_moments, pays
 from .smoother import Smoother
 from .system import System
@@ -102,24 +102,25 @@ def steady_moments(smoother: Smoother, system: System) -> Moments | None:
     found = constant_steady_state(smoother, system)
     if found is None:
         return None
-    n, b, T = len(found.states.mean), _regressors(found.states.mean, smoother.exog), system.transition
-    bb = b.T @ b
+    states, n, T = found.states, len(found.states.mean), system.transition
+    b = _regressors(states.mean, smoother.exog)
+    bb = gram(b)
     observation = observation_equation(
-        found.residual_sum, found.residual.T @ b, bb, n, found.states.cov_sum, system.design
+        found.residual_sum, found.residual.T @ b, bb, n, states.cov_sum, system.design
     )
     left = _left_inverse(system.selection)
     gain = left @ system.selection @ system.state_cov @ system.selection.T
     if smoother.exog.shape[1] or smoother.state_exog.shape[1]:
-        b = _regressors(found.states.mean, smoother.state_exog)
-    b = b[:-1]
+        b = _regressors(states.mean, smoother.state_exog)
+        bb = gram(b)
     state = state_equation(
         gain @ found.costate_square @ gain.T,
-        gain @ (found.states.costate[1:].T @ b),
-        b.T @ b,
+        gain @ (states.costate[1:].T @ b[:-1]),
+        bb - np.outer(b[-1], b[-1]),
         n - 1,
-        found.states.cov_sum - found.states.last_cov,
-        found.states.cov_sum - found.states.first_cov,
-        found.states.lag_sum,
+        states.cov_sum - states.last_cov,
+        states.cov_sum - states.first_cov,
+        states.lag_sum,
         T,
         left,
     )
@@ -127,10 +128,10 @@ def steady_moments(smoother: Smoother, system: System) -> Moments | None:
         llf=found.llf,
         observation=observation,
         state=state,
-        initial_mean=found.states.mean[0].copy(),
-        initial_cov=found.states.first_cov,
-        initial_score=found.states.costate[0].copy(),
-        initial_information=found.states.first_costate_cov,
+        initial_mean=states.mean[0].copy(),
+        initial_cov=states.first_cov,
+        initial_score=states.costate[0].copy(),
+        initial_information=states.first_costate_cov,
     )
 
 

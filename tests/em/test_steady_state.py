@@ -187,7 +187,7 @@ def test_limits_and_paths_agree(seed: int, start: float) -> None:
 
 
 def test_limits_are_left_where_they_would_not_do() -> None:
-    """A sample too short; a signal so strong that the shift of the start loses digits; states in odd units."""
+    """A sample too short; a start whose shift, under a strong signal, loses digits; states in odd units."""
     assert both(example(0, n=8))[0] is None
     for other in ({"start": 0.0, "signal": 1e3}, {"unit": 1e3}):
         with pytest.raises(np.linalg.LinAlgError, match="digits"):

@@ -69,7 +69,7 @@ def test_sums_of_powers(root: float) -> None:
 
 
 def test_sums_are_judged_in_the_units_of_the_elements() -> None:
-    """M^16 moves 1e9 units of the second element to 4e-4 of the first: not negligible where that counts units."""
+    """What is negligible of the second element may not be beside a first of a trillionth of its size."""
     M, zero = np.array([[0.5, 1e-3], [0.0, 0.1]]), np.zeros((2, 2))
     short = geometric_sums(M, zero, zero, np.ones(2), 64)
     assert short is not None

@@ -100,6 +100,20 @@ def test_obstacles() -> None:
     assert expectation(smoother, zero).llf == expectation(smoother, zero, "statsmodels").llf
 
 
+@pytest.mark.parametrize("share", [1e-2, 1e-5, 1e-7])
+def test_series_that_others_nearly_determine(share: float) -> None:
+    """Exact where 1e-5 of a variance is its own; refused before digits are lost."""
+    y, system = random_system(np.random.default_rng(9), 40, 1, 4)
+    common = np.array([1.0, -2.0, 50.0, 0.1])
+    system["obs_cov"] = np.outer(common, common) + share * np.diag(common**2)
+    smoother, at = Smoother(with_holes(np.random.default_rng(1), y, 0.3), 1, 1), library_system(system)
+    if share < 1e-6:
+        with pytest.raises(UnsupportedError, match="nearly so"):
+            expectation(smoother, at, "collapsed")
+    else:
+        compare_moments(expectation(smoother, at, "collapsed"), expectation(smoother, at, "statsmodels"))
+
+
 @pytest.mark.parametrize("obs_cov", ["diagonal", "unstructured"])
 def test_em_takes_the_same_path(obs_cov: str) -> None:
     rng = np.random.default_rng(6)
