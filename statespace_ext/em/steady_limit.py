@@ -27,6 +27,7 @@ from ..numerics.constant_recursion import constant_recursion
 from ..numerics.linear_algebra import Array, solve_and_log_det, symmetrize
 from ..numerics.riccati_limit import geometric_sums, riccati_limit
 from .steady_path import SmoothedStates
+from .steady_sums import blocks
 
 _ILL_CONDITIONED = 1e4
 """Condition of I + P Lam from which covariances would lose digits."""
@@ -37,10 +38,31 @@ _APART = 1e3
 
 
 def states_by_limit(
-    q: Array, J: Array, T: Array, c: Array, W: Array, a1: Array, P1: Array
+    y: Array, Z: Array, weights: Array, T: Array, c: Array, W: Array, a1: Array, P1: Array
 ) -> SmoothedStates | None:
-    """Return smoothed states, None where the sample is too short; LinAlgError where digits would be lost."""
-    n, k = q.shape
+    """
+    Return smoothed states, None where the sample is too short for the limits.
+
+    Parameters
+    ----------
+    y : ndarray, (n, p)
+        Observations less their intercepts.
+    Z, weights : ndarray, (p, k)
+        Design and H^{-1} Z.
+    T, W : ndarray, (k, k)
+        Transition and covariance of the state noise.
+    c : ndarray, (1, k) or (n, k)
+        State intercepts.
+    a1, P1 : ndarray
+        Mean (k,) and covariance (k, k) of the first state.
+
+    Raises
+    ------
+    LinAlgError
+        Where digits would be lost.
+    """
+    n, k = len(y), len(T)
+    J = symmetrize(Z.T @ weights)
     limit = riccati_limit(T, W, J, n)
     if limit is None:
         return None
@@ -55,17 +77,12 @@ def states_by_limit(
     sums = geometric_sums(M, symmetrize(shift @ to_first), N, scale, n)
     if sums is None:
         return None
-    inputs = np.empty((n, k))
-    inputs[0] = a1
-    np.matmul(q[:-1], F @ T.T, out=inputs[1:])
-    inputs[1:] += c[: n - 1]
-    recursion = constant_recursion(M, n)
-    mean = recursion.forward(inputs)
-    costate = recursion.backward((q - mean @ J) @ D)
+    mean, costate = _constant_filter(y, weights, J, M, F @ T.T, D, c, a1)
     moved = _orbit(shift @ (to_first @ costate[0]), sums.powers)
     mean[: len(moved)] += moved
     costate[: len(moved)] -= moved @ N
-    mean += costate @ P
+    for rows in blocks(n):
+        mean[rows] += costate[rows] @ P
     CV, MP = M @ sums.forward, M @ P
     late = M.T @ sums.backward @ M  # from the second term on
     CVC, late_MP = CV @ C.T, late @ MP
@@ -85,6 +102,32 @@ def states_by_limit(
         first_costate_cov=symmetrize(first @ information),
         costate_sums=costate_sums,
     )
+
+
+def _constant_filter(
+    y: Array, weights: Array, J: Array, M: Array, gain: Array, D: Array, c: Array, a1: Array
+) -> tuple[Array, Array]:
+    """Return a_t and r_{t-1} as rows; ``gain`` is F T'."""
+    n, k = len(y), len(M)
+    mean, costate = np.empty((n, k)), np.empty((n, k))
+    carried, recursions = a1, {}
+    for rows in blocks(n):
+        length = rows.stop - rows.start
+        if length not in recursions:
+            recursions[length] = constant_recursion(M, length)
+        q, constant = y[rows] @ weights, c if len(c) == 1 else c[rows]
+        inputs = np.empty((length, k))
+        inputs[0] = carried
+        np.matmul(q[:-1], gain, out=inputs[1:])
+        inputs[1:] += constant[: length - 1]
+        mean[rows] = recursions[length].forward(inputs)
+        carried = constant[-1] + q[-1] @ gain + M @ mean[rows.stop - 1]
+        costate[rows] = (q - mean[rows] @ J) @ D
+    for rows in reversed(list(blocks(n))):
+        if rows.stop < n:
+            costate[rows.stop - 1] += costate[rows.stop] @ M
+        costate[rows] = recursions[rows.stop - rows.start].backward(costate[rows])
+    return mean, costate
 
 
 def _require_digits(known: Array, C: Array, to_first: Array, scale: Array) -> None:

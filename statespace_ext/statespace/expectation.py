@@ -8,7 +8,7 @@ from ..em.moments import Moments
 from ..em.steady_state import SteadyState, steady_state
 from ..em.sums import observation_equation, state_equation
 from ..exceptions import UnsupportedError
-from ..numerics.linear_algebra import Array, gram
+from ..numerics.linear_algebra import Array
 from .collapsed import collapse_obstacle, collapsed_moments, pays
 from .smoother import Smoother
 from .system import System
@@ -94,6 +94,8 @@ def constant_steady_state(smoother: Smoother, system: System) -> SteadyState | N
         system.state_cov,
         system.initial_state,
         system.initial_state_cov,
+        smoother.exog,
+        smoother.state_exog,
     )
 
 
@@ -102,26 +104,19 @@ def steady_moments(smoother: Smoother, system: System) -> Moments | None:
     found = constant_steady_state(smoother, system)
     if found is None:
         return None
-    states, n, T = found.states, len(found.states.mean), system.transition
-    b = _regressors(states.mean, smoother.exog)
-    bb = gram(b)
-    observation = observation_equation(
-        found.residual_sum, found.residual.T @ b, bb, n, states.cov_sum, system.design
-    )
+    states, sums, n = found.states, found.sums, len(found.states.mean)
+    observation = observation_equation(sums.ee, sums.eb, sums.bb, n, states.cov_sum, system.design)
     left = _left_inverse(system.selection)
     gain = left @ system.selection @ system.state_cov @ system.selection.T
-    if smoother.exog.shape[1] or smoother.state_exog.shape[1]:
-        b = _regressors(states.mean, smoother.state_exog)
-        bb = gram(b)
     state = state_equation(
-        gain @ found.costate_square @ gain.T,
-        gain @ (states.costate[1:].T @ b[:-1]),
-        bb - np.outer(b[-1], b[-1]),
+        gain @ sums.rr @ gain.T,
+        gain @ sums.rs,
+        sums.ss,
         n - 1,
         states.cov_sum - states.last_cov,
         states.cov_sum - states.first_cov,
         states.lag_sum,
-        T,
+        system.transition,
         left,
     )
     return Moments(
@@ -143,7 +138,3 @@ def _left_inverse(selection: Array) -> Array:
 def _rows(intercept: Array) -> Array:
     """Return an intercept as rows: one, or one by period."""
     return intercept[None] if intercept.ndim == 1 else intercept.T
-
-
-def _regressors(mean: Array, exog: Array) -> Array:
-    return np.concatenate([mean, np.ones((len(mean), 1)), exog], axis=1)

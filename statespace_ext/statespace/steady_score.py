@@ -43,21 +43,21 @@ def steady_score(smoother: Smoother, system: System, needed: frozenset[str]) -> 
     if found is None:
         return None
     out: dict[str, Array] = {}
-    r = np.concatenate([found.states.costate[1:], np.zeros((1, system.k_states))])
+    k, sums = system.k_states, found.sums
     if needed & {"design", "obs_intercept", "obs_cov"}:
         Z = system.design
-        e = found.residual
+        e = found.residual(slice(None))
         precision = symmetrize(np.linalg.inv(system.obs_cov))
         ZV = Z @ found.states.cov_sum
         out["obs_intercept"] = precision @ e.T
-        out["design"] = precision @ (e.T @ found.states.mean - ZV)
-        residual = found.residual_sum + ZV @ Z.T - len(e) * system.obs_cov
+        out["design"] = precision @ (sums.eb[:, :k] - ZV)
+        residual = sums.ee + ZV @ Z.T - len(e) * system.obs_cov
         out["obs_cov"] = 0.5 * precision @ symmetrize(residual) @ precision
     cov_sum, lag_sum = found.states.costate_sums()
-    noise = found.costate_square - cov_sum
+    noise = sums.rr - cov_sum
     R = system.selection
-    out["transition"] = r.T @ found.states.mean - lag_sum
-    out["state_intercept"] = r.T
+    out["transition"] = sums.rs[:, :k] - lag_sum
+    out["state_intercept"] = np.concatenate([found.states.costate[1:], np.zeros((1, k))]).T
     out["state_cov"], out["selection"] = 0.5 * R.T @ noise @ R, noise @ R @ system.state_cov
     return SteadyScore(
         found.llf,

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from engine import library_system
+from engine import compare_moments, library_system
 from numpy.testing import assert_allclose
 from oracle import dense, random_system
 
 from statespace_ext.em import steady_state as module
+from statespace_ext.em import steady_sums
 from statespace_ext.em.steady_limit import states_by_limit
 from statespace_ext.em.steady_path import SmoothedStates, WhiteModel, states_by_path
 from statespace_ext.em.steady_state import SteadyState, steady_state
+from statespace_ext.statespace.expectation import expectation
 from statespace_ext.statespace.smoother import Smoother
 
 
@@ -136,7 +138,7 @@ def test_small_noise_is_right_or_none(size: float) -> None:
 def both(white: WhiteModel) -> tuple[SmoothedStates | None, SmoothedStates]:
     """Return smoothed states from the limits and from the paths."""
     y, Z, T, c, noise, a1, P1 = white
-    return states_by_limit(y @ Z, Z.T @ Z, T, c, noise @ noise.T, a1, P1), states_by_path(white)
+    return states_by_limit(y, Z, Z, T, c, noise @ noise.T, a1, P1), states_by_path(white)
 
 
 def example(
@@ -200,4 +202,22 @@ def test_the_usual_model_takes_the_limits(monkeypatch: pytest.MonkeyPatch) -> No
 
     y, system = random_system(np.random.default_rng(5), 300, 2, 3)
     monkeypatch.setattr(module, "states_by_path", never)
+    compare(y, system)
+
+
+@pytest.mark.parametrize("periods", [31, 60, 299])
+@pytest.mark.parametrize("p", [2, 5])
+def test_some_periods_at_a_time(monkeypatch: pytest.MonkeyPatch, periods: int, p: int) -> None:
+    """Blocks of any length give what one gives, with regressors and intercepts that vary."""
+    rng = np.random.default_rng(p)
+    y, system = random_system(rng, 300, 3, p)
+    system["obs_intercept"], system["state_intercept"] = (
+        rng.standard_normal((p, 300)),
+        rng.standard_normal((3, 300)),
+    )
+    smoother = Smoother(y, 3, 3, rng.standard_normal((300, 2)), rng.standard_normal((300, 1)))
+    want = expectation(smoother, library_system(system), "fast")
+    monkeypatch.setattr(steady_sums, "_PERIODS", periods)
+    got = expectation(smoother, library_system(system), "fast")
+    compare_moments(got, want)
     compare(y, system)
