@@ -93,6 +93,9 @@ class StackedCoefficients:
         groups = self._groups or []
         change = np.zeros(self.shape)
         for rows, keep in groups:
+            if len(keep) == self.shape[1]:
+                change[rows] = scaled_solve(regression.bb[0], regression.eb[0][rows].T).T
+                continue
             normal, right = regression.bb[0][keep][:, keep], regression.eb[0][rows][:, keep]
             change[rows[:, None], keep] = scaled_solve(normal, right.T).T
         out = np.zeros(self.n_params)

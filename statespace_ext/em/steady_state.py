@@ -2,8 +2,8 @@
 The E-step of a time-invariant model with complete data, without a loop over time.
 
 Smoothed states come from the limits of the covariance recursions (`steady_limit`) or, where these are
-approached too slowly for that, from their paths (`steady_path`), with y_t and Z whitened (H = I) and collapsed
-to as many dimensions as Z has. The quadratic form of the log-likelihood is that of the smoothed noise,
+approached too slowly for that, from their paths (`steady_path`), of whitened observations (H = I) in the
+dimensions of Z. The log-likelihood takes its quadratic form from the smoothed noise,
 
     sum e_t' H^{-1} e_t + sum_{t<n} r_t' W r_t + r_0' P_1 r_0,    e_t = y_t - Z E[x_t|Y].
 """

@@ -235,9 +235,8 @@ class LinearGaussianUpdates:
         """a_1 = E[x_1|Y], weighted by P_1 where elements are shared."""
         stacked = self._stacked(("initial_state",), (0,), (moments.initial_mean.size, 1))
         regression = self._initial_regression(params, moments)
-        return params + stacked.step(
-            regression, precisions(self.layout.matrix("initial_state_cov", params))
-        ), moments
+        precision = self._precision("initial_state_cov", params, stacked, regression)
+        return params + stacked.step(regression, precision), moments
 
     def initial_state_cov(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
         """P_1 = V_1 + (E[x_1|Y] - a_1)(.)', in its structure."""
