@@ -64,13 +64,10 @@ def gaussian_objective(cov: Array, second_moment: Array, n: float = 1.0) -> floa
     """Return -1/2 [n log|cov| + tr(cov^{-1} M)], minus infinity where cov is not positive definite."""
     if cov.size == 0:
         return 0.0
-    try:
-        factor = scipy.linalg.cholesky(cov, lower=True)
-    except (np.linalg.LinAlgError, ValueError):
+    factor, solved, failed = dposv(cov, second_moment, lower=1)
+    if failed or not np.isfinite(factor.diagonal()).all():
         return -np.inf
-    half = scipy.linalg.solve_triangular(factor, second_moment, lower=True)
-    trace = np.trace(scipy.linalg.solve_triangular(factor, half.T, lower=True))
-    return float(-0.5 * (2.0 * n * np.sum(np.log(np.diag(factor))) + trace))
+    return float(-0.5 * (2.0 * n * np.log(factor.diagonal()).sum() + np.trace(solved)))
 
 
 def gram(rows: Array) -> Array:
