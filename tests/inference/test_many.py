@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import warnings
 from pathlib import Path
@@ -12,8 +13,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from capm import BETA_MOVES, simulated
+from edge_data import atsm, factor_series, yields
 
 import statespace_ext as sse
+from statespace_ext.inference.many import fingerprint
 
 OPTIONS = {"method": "lbfgs"}
 
@@ -122,6 +125,44 @@ def test_other_data_are_fitted_again(tmp_path: Path) -> None:
     changed["m0"] = models(3)["m2"]
     second = numbers(sse.fit_many(changed, OPTIONS, rng=1, checkpoint=file))
     assert second["m1"] == first["m1"] and second["m0"] != first["m0"]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"maturities": [1.0, 2.0, 5.0]},
+        {"dt": 0.25},
+        {"portfolio_weights": np.array([[0.0, 1.0, 0.0]])},
+        {"initialization": "estimated"},
+    ],
+    ids=lambda spec: next(iter(spec)),
+)
+def test_another_specification_of_the_same_data_is_fitted_again(tmp_path: Path, spec: dict) -> None:
+    """Models with one name, the same parameters and the same data, but other fixed numbers."""
+    file, options = tmp_path / "run.jsonl", {"maxiter": 1, "cov_type": "none"}
+    one, same, other = atsm(yields()), atsm(yields()), atsm(yields(), **spec)
+    (first,) = sse.fit_many({"a": one}, options, rng=1, checkpoint=file)
+    (again,) = sse.fit_many({"a": same}, options, rng=1, checkpoint=file)
+    assert again.seconds == first.seconds and again.llf == first.llf
+    (second,) = sse.fit_many({"a": other}, options, rng=1, checkpoint=file)
+    (want,) = sse.fit_many({"a": other}, options, rng=1)
+    assert second.llf == want.llf != first.llf
+
+
+def test_fingerprints_see_labels_numbers_and_their_order() -> None:
+    y, dates = factor_series(), pd.date_range("2000", periods=60, freq="MS")
+
+    def model(y: Any = y, first: float = 1.0, **spec: Any) -> Any:
+        return sse.LGSSM(y, 1, **{"design": [[first], [np.nan], [np.nan]], **spec})
+
+    given = [
+        model(), model(first=2.0), model(pd.DataFrame(y, index=dates)), model(y[::-1]),
+        model(initialization="estimated"), model(transition=[[0.5]], state_cov=[[1.0]]),
+        model(transition=[[0.5]], state_cov=[[2.0]]),
+    ]  # fmt: skip
+    marks = [fingerprint(each) for each in given]
+    assert len(set(marks)) == len(marks)
+    assert fingerprint(pickle.loads(pickle.dumps(given[0]))) == fingerprint(model()) == marks[0]
 
 
 def test_names_are_different() -> None:
