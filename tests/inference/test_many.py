@@ -173,10 +173,11 @@ def test_names_are_different() -> None:
 
 @pytest.mark.filterwarnings("ignore")  # of dask and tornado, about their own ports and loops
 def test_a_worker_of_a_cluster_is_killed() -> None:
-    """Three worker processes, one killed during the run: every fit arrives, as from one process."""
+    """Three workers, one killed during the run: every fit arrives, as from one process; then a bootstrap."""
     joblib = pytest.importorskip("joblib", reason="the extra 'parallel' is not installed")
     distributed = pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
     want = numbers(sse.fit_many(models(24), OPTIONS, rng=1, n_jobs=1))
+    fitted = models(1)["m0"].fit(**OPTIONS)
     with (
         distributed.LocalCluster(
             n_workers=3, threads_per_worker=1, processes=True, dashboard_address=None
@@ -191,6 +192,11 @@ def test_a_worker_of_a_cluster_is_killed() -> None:
                 if not records:
                     os.kill(pids[0], signal.SIGKILL)
                 records.append(record)
+            boot = fitted.bootstrap(4, rng=3).params
+            again = fitted.model.fit(n_starts=3, rng=0, n_jobs=None, cov_type="none")
         later = set(client.run(os.getpid).values())
     assert pids[0] not in later
+    pd.testing.assert_frame_equal(boot, fitted.bootstrap(4, rng=3).params)
+    want_fit = fitted.model.fit(n_starts=3, rng=0, cov_type="none")
+    np.testing.assert_array_equal(again.params, want_fit.params)
     assert len(records) == 24 and numbers(records) == want
