@@ -22,6 +22,7 @@ from ..params.layout import ParameterLayout, checked_values
 from ..params.parse import check_covariance
 from ..statespace.compat import require_exact_diffuse, require_factorable, without_absolute_tolerances
 from ..statespace.diffuse_check import require_digits
+from ..statespace.singular_check import require_density
 from ..statespace.smoother import Smoother
 from ..statespace.system import System, write
 from ..statespace.system_score import ALL, SystemScore, system_score
@@ -247,7 +248,7 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
                 "Complex-step derivatives are not supported", remedy="The exact score is: use `score`."
             )
         vector = self.handle_params(params, transformed, includes_fixed)
-        system = self.system(vector)
+        system = self._with_density(vector)
         if system.diffuse:
             require_factorable(system.obs_cov)
         with self._lock:
@@ -287,9 +288,15 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
             )
         return cast(Smoother, self._private.smoother)
 
+    def _with_density(self, params: Array) -> System:
+        """Return `system`; refuse observations without a density."""
+        system = self.system(params)
+        require_density(self.endog, system, np.atleast_1d(self.endog_names).tolist())
+        return system
+
     def started_system(self, params: Array) -> System:
         """Return `system`, with the initialisation that `extend` or the user put in place of its own."""
-        system = self.system(params)
+        system = self._with_density(params)
         with self._lock:
             start = self.ssm.initialization
             if start is None or start is self._written_start:

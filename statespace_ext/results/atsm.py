@@ -22,9 +22,10 @@ class ATSMResults(ImpliedRates, Pictures, outlook.NewData, StateSpaceResults):
     Results of fitting (or of filtering and smoothing) an `ATSM`.
 
     Beside what `MLEResults` has: `matrices`, `matrices_table`, `mean_reversion`, `mean_reversion_table`;
-    `factors`, `fitted_yields`, `pricing_errors`, `pricing_error_summary`; `yield_curve`, `forward_curve`, `short_rate`, `zero_prices`,
-    `expected_short_rate`, `risk_neutral_yields`, `term_premium`, `forward_premium`; `forecast_yields`,
-    `curve_responses`; `plot_factors`, `plot_loadings`, `plot_fit`, `plot_term_premium`, `plot_curve`.
+    `factors`, `fitted_yields`, `pricing_errors`, `pricing_error_summary`; `yield_curve`, `forward_curve`,
+    `short_rate`, `zero_prices`, `expected_short_rate`, `risk_neutral_yields`, `term_premium`,
+    `forward_premium`; `forecast_yields`, `curve_responses`; `plot_factors`, `plot_loadings`, `plot_fit`,
+    `plot_term_premium`, `plot_curve`.
     Maturities are in years, rates in the units of the yields, pricing errors in basis points.
     """
 

@@ -1,0 +1,50 @@
+"""Whether observations without noise have a density."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..exceptions import ParameterError, shown
+from ..numerics.linear_algebra import Array
+from .system import System
+
+_DEPENDENT = 1e-10
+
+
+def require_density(endog: Array, system: System, names: list[str]) -> None:
+    """
+    Refuse more series without noise, seen in one period, than the states can move independently.
+
+    The covariance of such a row is singular: it has no density. statsmodels leaves out what it takes for
+    certain, and returns the density of the rest.
+
+    Parameters
+    ----------
+    endog : ndarray, (nobs, k_endog)
+        Observations, NaN where missing.
+    system : System
+        With a constant design and obs_cov; others pass.
+    names : list of str
+        Names of the series.
+
+    Raises
+    ------
+    ParameterError
+        If the loadings of the series without noise are linearly dependent.
+    """
+    H, Z = system.obs_cov, system.design
+    if H.ndim == 3 or Z.ndim == 3:
+        return
+    certain = np.flatnonzero(np.diag(H) == 0.0)
+    if not len(certain):
+        return
+    for missing in np.unique(np.isnan(endog[:, certain]), axis=0):
+        rows = certain[~missing]
+        size = np.linalg.norm(Z[rows], axis=1, keepdims=True)
+        loadings = Z[rows] / np.where(size > 0, size, 1.0)
+        if len(rows) and np.linalg.matrix_rank(loadings, tol=_DEPENDENT) < len(rows):
+            raise ParameterError(
+                "Series without noise have dependent loadings: their distribution is singular",
+                got=f"obs_cov of zero for {shown(names[i] for i in rows)}",
+                expected="at most as many as the states move independently",
+            )
