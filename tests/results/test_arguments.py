@@ -12,6 +12,7 @@ from edge_data import BUILD, MARKET, regression, returns
 from numpy.testing import assert_allclose, assert_array_equal
 
 import statespace_ext as sse
+from statespace_ext.statespace.keywords import arguments_of
 
 PLACES: list[Any] = [
     1.5,
@@ -66,8 +67,10 @@ def test_it_says_what_statsmodels_said(res: Any) -> None:
 
 
 def test_an_unknown_keyword_is_a_type_error(res: Any) -> None:
-    with pytest.raises(TypeError, match="keyword argument"):
-        res.simulate(3, zzz=1)
+    with pytest.raises(TypeError, match="unexpected keyword argument"):
+        res.predict(0, 3, zzz=1)
+    with pytest.raises(TypeError, match="unexpected keyword argument"), arguments_of("f"):
+        (lambda: None)(zzz=1)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0, 1.5, -1.0, np.nan])
