@@ -248,7 +248,8 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
                 "Complex-step derivatives are not supported", remedy="The exact score is: use `score`."
             )
         vector = self.handle_params(params, transformed, includes_fixed)
-        system = self._with_density(vector)
+        system = self.system(vector)
+        require_density(np.isnan(self.endog), system)
         if system.diffuse:
             require_factorable(system.obs_cov)
         with self._lock:
@@ -288,15 +289,9 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
             )
         return cast(Smoother, self._private.smoother)
 
-    def _with_density(self, params: Array) -> System:
-        """Return `system`; refuse observations without a density."""
-        system = self.system(params)
-        require_density(self.endog, system, np.atleast_1d(self.endog_names).tolist())
-        return system
-
     def started_system(self, params: Array) -> System:
         """Return `system`, with the initialisation that `extend` or the user put in place of its own."""
-        system = self._with_density(params)
+        system = self.system(params)
         with self._lock:
             start = self.ssm.initialization
             if start is None or start is self._written_start:

@@ -11,7 +11,7 @@ from .system import System
 _DEPENDENT = 1e-10
 
 
-def require_density(endog: Array, system: System, names: list[str]) -> None:
+def require_density(missing: Array, system: System) -> None:
     """
     Refuse more series without noise, seen in one period, than the states can move independently.
 
@@ -20,12 +20,10 @@ def require_density(endog: Array, system: System, names: list[str]) -> None:
 
     Parameters
     ----------
-    endog : ndarray, (nobs, k_endog)
-        Observations, NaN where missing.
+    missing : ndarray of bool, (m, k_endog)
+        Which elements are missing, by period, or by pattern of periods.
     system : System
         With a constant design and obs_cov; others pass.
-    names : list of str
-        Names of the series.
 
     Raises
     ------
@@ -38,13 +36,13 @@ def require_density(endog: Array, system: System, names: list[str]) -> None:
     certain = np.flatnonzero(np.diag(H) == 0.0)
     if not len(certain):
         return
-    for missing in np.unique(np.isnan(endog[:, certain]), axis=0):
-        rows = certain[~missing]
+    for unseen in np.unique(missing[:, certain], axis=0):
+        rows = certain[~unseen]
         size = np.linalg.norm(Z[rows], axis=1, keepdims=True)
         loadings = Z[rows] / np.where(size > 0, size, 1.0)
         if len(rows) and np.linalg.matrix_rank(loadings, tol=_DEPENDENT) < len(rows):
             raise ParameterError(
                 "Series without noise have dependent loadings: their distribution is singular",
-                got=f"obs_cov of zero for {shown(names[i] for i in rows)}",
+                got=f"obs_cov of zero for series {shown(i + 1 for i in rows)}",
                 expected="at most as many as the states move independently",
             )
