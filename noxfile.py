@@ -16,6 +16,8 @@ ROOT = Path(__file__).parent
 DIST = ROOT / "dist"
 SETS = {"oldest": "3.10", "middle": "3.12", "recent": "3.11", "newest": "3.13"}
 NEWEST = SETS["newest"]
+ALSO = {"recent": ["pyarrow"]}
+"""What a user of pandas may have: with one set, since the others show that it is not needed."""
 nox.options.default_venv_backend = "venv"
 nox.options.error_on_missing_interpreters = True
 
@@ -64,7 +66,7 @@ def installed(session: nox.Session) -> None:
 )
 def tests(session: nox.Session, versions: str) -> None:
     """Run the tests with a set of versions."""
-    session.install("-c", f".ci/{versions}.txt", ".[test]")
+    session.install("-c", f".ci/{versions}.txt", ".[test]", *ALSO.get(versions, []))
     run_tests(session, versions)
 
 

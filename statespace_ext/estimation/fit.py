@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from numbers import Real
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from ..em.acceleration import Coordinates, run_accelerated_em
 from ..em.driver import EMOptions, EMResult, run_em
-from ..exceptions import (
-    ConvergenceWarning,
-    EstimationError,
-    SpecificationError,
-    UnsupportedError,
-    nearest,
-    shown,
-)
+from ..exceptions import ConvergenceWarning, EstimationError, UnsupportedError
 from ..numerics.linear_algebra import Array
-from ..statespace.expectation import ESTEPS
 from ..statespace.validation import random_generator
 from .optimize import (
-    OPTIONS,
     POLISH_UP_TO,
-    SCIPY_METHODS,
     SCORE_TOLERANCE,
     Optimum,
     maximise_likelihood,
@@ -37,20 +25,14 @@ from .optimize import (
 from .problem import EstimationProblem
 from .progress import reporter
 from .random_starts import inside, random_start
+from .request import EM_METHODS, FitRequest
 from .saddle import lifted
 from .screening import SCREENING, screened
+from .several import from_each
 from .unbounded import unbounded_start
 from .verdict import score_norm
 
-EM_METHODS = ("em", "accelerated-em")
-METHODS = ("auto", *EM_METHODS, "newton", *SCIPY_METHODS)
 _WITHOUT_SCREENING = (*EM_METHODS, "nm", "powell")
-ARGUMENTS = (
-    "start_params", "transformed", "includes_fixed", "cov_type", "cov_kwds", "method", "maxiter",
-    "full_output", "disp", "callback", "return_params", "low_memory", "tolerance", "n_starts", "rng",
-    "progress", "estep",
-)  # fmt: skip
-"""Arguments of `fit`, beside the options of a method: what a misspelt name may have meant."""
 _MAXITER, _MAXITER_EM = 2000, 500
 _EM_BEFORE_GRADIENT = 3
 _EM_TOLERANCE_BEFORE_GRADIENT = 1e-5
@@ -61,23 +43,6 @@ _ESCAPES = 4
 _HIGHER, _NEARLY, _APART = 1e-6, 0.01, 0.5
 """Of another peak: log-likelihood by which it has to be higher; by which it may be lower after a few steps,
 where some parameter is that many complete-data standard errors away."""
-
-
-@dataclass(frozen=True)
-class FitRequest:
-    """The options of `fit`."""
-
-    start: Array | None = None
-    method: str = "auto"
-    maxiter: int | None = None
-    tolerance: float = 1e-6
-    n_starts: int = 1
-    rng: object = None
-    disp: bool = False
-    progress: bool = False
-    callback: Callable[[Array], object] | None = None
-    estep: str = "auto"
-    options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -134,63 +99,6 @@ class FitResult:
         return int(np.sum(np.array(self.starts) > max(self.starts) - _SAME_MAXIMUM * (1.0 + abs(self.llf))))
 
 
-def check_request(request: FitRequest) -> None:
-    """
-    Refuse unknown or impossible options.
-
-    Raises
-    ------
-    SpecificationError
-        If an option is unknown, of the wrong type or out of range.
-    """
-    if not isinstance(request.method, str) or request.method not in METHODS:
-        raise SpecificationError(
-            "method is unknown",
-            got=repr(request.method),
-            expected=f"one of {shown(METHODS)}",
-            remedy=nearest(str(request.method), METHODS),
-        )
-    if not isinstance(request.estep, str) or request.estep not in ESTEPS:
-        raise SpecificationError(
-            "estep is unknown", got=repr(request.estep), expected=f"one of {shown(ESTEPS)}"
-        )
-    if request.maxiter is not None:
-        _check_whole(request.maxiter, "maxiter", 0)
-    _check_whole(request.n_starts, "n_starts", 1)
-    if not _is_real(request.tolerance) or not 0.0 <= request.tolerance < 1.0:
-        raise SpecificationError(
-            "tolerance is out of range", got=repr(request.tolerance), expected="0 <= tolerance < 1"
-        )
-    if request.callback is not None and not callable(request.callback):
-        raise SpecificationError(
-            "callback cannot be called", got=repr(request.callback), expected="a function of the parameters"
-        )
-    random_generator(request.rng)
-    allowed = OPTIONS.get("lbfgs" if request.method == "auto" else request.method, ())
-    unknown = [name for name in request.options if name not in allowed]
-    if unknown:
-        raise SpecificationError(
-            f'method="{request.method}" takes no such options',
-            got=shown(unknown),
-            expected=f"options among {shown(allowed)}" if allowed else "no options",
-            remedy=nearest(unknown[0], [*allowed, *ARGUMENTS]),
-        )
-    for name, value in request.options.items():
-        if not _is_real(value) or value < 0:
-            raise SpecificationError(f"{name} is not a number of zero or more", got=repr(value))
-
-
-def _is_real(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_)) and math.isfinite(value)
-
-
-def _check_whole(value: Any, name: str, least: int) -> None:
-    if not _is_real(value) or value != int(value) or value < least:
-        raise SpecificationError(
-            f"{name} is not a whole number", got=repr(value), expected=f"{least} or more"
-        )
-
-
 def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
     """
     Run the starts of a request and return the best fit.
@@ -202,13 +110,13 @@ def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
     """
     began = time.perf_counter()
     starts = _starts(problem, request)
-    fits, reached = [], []
-    for start in starts:
-        if not np.isfinite(problem.value(start)):
-            reached.append(-np.inf)
-            continue
-        fits.append(_one_start(problem, start, request))
-        reached.append(fits[-1].llf)
+    able = [i for i, start in enumerate(starts) if np.isfinite(problem.value(start))]
+    one = partial(_one_start, request=request)
+    fits = from_each(one, problem, [starts[i] for i in able], request.n_jobs)
+    for fit in fits:
+        problem.remember(fit.llf, fit.params)
+    reached = np.full(len(starts), -np.inf)
+    reached[able] = [fit.llf for fit in fits]
     if not fits:
         raise EstimationError(
             "The log-likelihood does not exist at the start values",
@@ -226,7 +134,7 @@ def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
     return replace(
         best,
         params=problem.full(best.params),
-        starts=reached,
+        starts=reached.tolist(),
         seconds=time.perf_counter() - began,
         warnings=notes,
     )

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import numpy as np
 
 from ..exceptions import ConvergenceWarning
-from .fit import EM_METHODS, FitRequest, FitResult
+from .fit import FitResult
 from .problem import EstimationProblem
+from .request import EM_METHODS, FitRequest
 from .verdict import score_norm
 
 INTERRUPTED = "interrupted: the best parameters so far"

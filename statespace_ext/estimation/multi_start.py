@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from ..exceptions import ConvergenceWarning, EstimationError
 from ..numerics.linear_algebra import Array
-from .fit import FitRequest, FitResult, from_optimum
+from .fit import FitResult, from_optimum
 from .preconditioned import PreconditionedSearch
 from .problem import EstimationProblem
 from .progress import reporter
+from .request import FitRequest
+from .several import from_each
 
 _SCREENING = 40
 """Iterations after which a start is compared with the others."""
@@ -63,10 +66,10 @@ def multi_start(
         )
     limit = maxiter if request.maxiter is None else int(request.maxiter)
     with reporter(request.disp, request.progress, limit) as report:
-        searches = {i: PreconditionedSearch(problem, starts[i], request.callback, report) for i in able}
-        for search in searches.values():
-            search.run(min(_SCREENING, limit))
-        _finish([searches[i] for i in _ahead(searches, keep)], limit)
+        begun = partial(_begun, limit=min(_SCREENING, limit), callback=request.callback, report=report)
+        begin = from_each(begun, problem, [starts[i] for i in able], request.n_jobs)
+        searches = {i: _here(problem, search) for i, search in zip(able, begin, strict=True)}
+        _finish(problem, searches, _ahead(searches, keep), limit, request.n_jobs)
     found = {i: search.optimum() for i, search in searches.items()}
     best = max(found.values(), key=lambda optimum: optimum.llf)
     reached = [found[i].llf if i in found else -np.inf for i in range(len(starts))]
@@ -85,13 +88,46 @@ def multi_start(
     )
 
 
-def _finish(searches: list[PreconditionedSearch], limit: int) -> None:
+def _begun(
+    problem: EstimationProblem,
+    start: Array,
+    limit: int,
+    callback: Callable[[Array], object] | None,
+    report: Callable[[int, float], object] | None,
+) -> PreconditionedSearch:
+    """Return a search after some iterations."""
+    search = PreconditionedSearch(problem, start, callback, report)
+    search.run(limit)
+    return search
+
+
+def _taken_up(problem: EstimationProblem, search: PreconditionedSearch, limit: int) -> PreconditionedSearch:
+    """Return a search that went on."""
+    search.run(limit)
+    return search
+
+
+def _here(problem: EstimationProblem, search: PreconditionedSearch) -> PreconditionedSearch:
+    """Return a search, from another process or not, of the problem of this one."""
+    search.problem = problem
+    problem.remember(-search.value, problem.layout.constrain(search.z))
+    return search
+
+
+def _finish(
+    problem: EstimationProblem,
+    searches: dict[int, PreconditionedSearch],
+    ahead: list[int],
+    limit: int,
+    n_jobs: int | None,
+) -> None:
     """Run the first to its end, the others not much longer; one that is ahead by then to its end."""
-    first, *others = searches
-    first.run(limit)
-    for search in others:
-        search.run(min(limit, max(_LEAST, _LONGER * len(first.path))))
-    min(searches, key=lambda search: search.value).run(limit)
+    first, *others = ahead
+    searches[first].run(limit)
+    most = min(limit, max(_LEAST, _LONGER * len(searches[first].path)))
+    found = from_each(partial(_taken_up, limit=most), problem, [searches[i] for i in others], n_jobs)
+    searches.update({i: _here(problem, search) for i, search in zip(others, found, strict=True)})
+    min((searches[i] for i in ahead), key=lambda search: search.value).run(limit)
 
 
 def _ahead(searches: Mapping[int, PreconditionedSearch], keep: int) -> list[int]:

@@ -82,7 +82,8 @@ class EstimationProblem:
         self.best: tuple[float, Array] | None = None
         self.path: list[float] = []
 
-    def _remember(self, llf: float, params: Array) -> None:
+    def remember(self, llf: float, params: Array) -> None:
+        """Keep parameters and their log-likelihood, if it is the highest so far."""
         if np.isfinite(llf) and (self.best is None or llf > self.best[0]):
             self.best = (llf, np.array(params))
             self.path.append(llf)
@@ -109,7 +110,7 @@ class EstimationProblem:
     def moments(self, params: Array) -> Moments:
         """Return the E-step."""
         moments = expectation(self.smoother, self.system(params), self.estep)
-        self._remember(moments.llf, params)
+        self.remember(moments.llf, params)
         return moments
 
     def loglike(self, params: Array) -> float:
@@ -155,7 +156,7 @@ class EstimationProblem:
             return -np.inf
         if not np.isfinite(value):
             return -np.inf
-        self._remember(value, params)
+        self.remember(value, params)
         return value
 
     def value_and_score(self, params: Array) -> tuple[float, Array] | None:
@@ -168,5 +169,5 @@ class EstimationProblem:
             return None
         if not np.isfinite(llf) or not np.all(np.isfinite(gradient)):
             return None
-        self._remember(llf, params)
+        self.remember(llf, params)
         return llf, gradient[self._free]

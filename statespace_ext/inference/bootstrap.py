@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import linear_sum_assignment
 
 from ..exceptions import ParameterError, SpecificationError
 from ..numerics.linear_algebra import NOT_HERE, Array
@@ -18,6 +19,7 @@ from .samples import Innovations, Parametric, model_on
 
 _METHODS = {"parametric": Parametric, "innovations": Innovations}
 _FEWEST = 2
+_TINY = 1e-300
 
 
 @dataclass(frozen=True)
@@ -184,8 +186,9 @@ def aligned(model: Any, params: Array, target: Array) -> Array:
     """
     Return the parameters after the rotation of the factors that brings the loadings nearest to a target.
 
-    Any nonsingular matrix, an orthogonal one, signs: the first that is a symmetry of the model, that is,
-    which leaves its restrictions and the log-likelihood as they are. None: the parameters as they were.
+    Any nonsingular matrix, an orthogonal one, a permutation with signs, signs: the first that is a symmetry
+    of the model, that is, which leaves its restrictions and the log-likelihood as they are. None: the
+    parameters as they were.
     """
     needed = {"design", "transition", "state_cov", "state_intercept"}
     if not needed <= set(model.layout.blocks) or model.layout.blocks["design"].is_fixed:
@@ -196,9 +199,13 @@ def aligned(model: Any, params: Array, target: Array) -> Array:
         return params
     left, _, right = np.linalg.svd(loadings.T @ goal)
     signs = np.diag(np.where(np.sum(loadings * goal, axis=0) < 0, -1.0, 1.0))
+    likeness = loadings.T @ goal / np.maximum(np.linalg.norm(loadings, axis=0)[:, None], _TINY)
+    old, new = linear_sum_assignment(-np.abs(likeness))
+    exchange = np.zeros_like(signs)
+    exchange[old, new] = np.where(likeness[old, new] < 0, -1.0, 1.0)
     before = model.loglike(params, includes_fixed=True)
     blocks = {key: model.layout.matrices(params)[key] for key in model.layout.blocks}
-    for G in (np.linalg.lstsq(loadings, goal, rcond=None)[0], left @ right, signs):
+    for G in (np.linalg.lstsq(loadings, goal, rcond=None)[0], left @ right, exchange, signs):
         if np.linalg.matrix_rank(G) < len(G):
             continue
         turned = rotate_system({key: blocks[key] for key in needed}, G, model.lags)

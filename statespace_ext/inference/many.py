@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from pandas.util import hash_pandas_object
 
 from ..exceptions import SpecificationError
 from .parallel import stream
@@ -40,7 +42,7 @@ class FitRecord:
     seconds : float
         Process time of the fit.
     fingerprint : str
-        Hash of the class and the data of the model.
+        Hash of the class, the specification and the data of the model.
     """
 
     name: str
@@ -86,8 +88,8 @@ def fit_many(
         Number of processes, by joblib. None: what `joblib.parallel_config` says, else one; so the same call
         runs on a cluster inside ``joblib.parallel_config(backend="dask")``.
     checkpoint : path, optional
-        A file of JSON lines to which each record is added. If it exists, fits in it (of the same name and
-        data) are yielded first and not done again. To read it executes nothing.
+        A file of JSON lines to which each record is added. If it exists, fits in it (of the same name,
+        specification and data) are yielded first and not done again. To read it executes nothing.
 
     Yields
     ------
@@ -130,13 +132,30 @@ def fit_many(
 
 
 def fingerprint(model: Any) -> str:
-    """Return a hash of the class, the parameters and the data of a model."""
+    """Return a hash of the class, the parameters, the specification and the data of a model."""
     digest = hashlib.sha256(repr((type(model).__name__, list(model.param_names))).encode())
-    for name in ("endog", "exog", "state_exog"):
-        value = getattr(model, name, None)
-        if value is not None:
-            digest.update(np.ascontiguousarray(value, dtype=float).tobytes())
+    for name in ("_given", "_index", "endog", "exog", "state_exog"):
+        _absorb(digest, getattr(model, name, None))
     return digest.hexdigest()
+
+
+def _absorb(digest: Any, value: Any) -> None:
+    """Add a value to a hash: arrays and labels by what is in them, the rest as it is written."""
+    if isinstance(value, (pd.Series, pd.DataFrame)):
+        axes: list[Any] = list(value.axes)
+        _absorb(digest, [*axes, value.to_numpy()])
+    elif isinstance(value, pd.Index):
+        _absorb(digest, hash_pandas_object(value, index=False).to_numpy())
+    elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        digest.update(repr((value.dtype.str, value.shape)).encode() + value.tobytes())
+    elif isinstance(value, (list, tuple, np.ndarray)):
+        digest.update(repr(len(value)).encode())
+        for item in value:
+            _absorb(digest, item)
+    elif isinstance(value, Mapping):
+        _absorb(digest, list(value.items()))
+    else:
+        digest.update(repr(value).encode())
 
 
 def _fit_one(

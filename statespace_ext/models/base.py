@@ -22,6 +22,7 @@ from ..params.layout import ParameterLayout, checked_values
 from ..params.parse import check_covariance
 from ..statespace.compat import require_exact_diffuse, require_factorable, without_absolute_tolerances
 from ..statespace.diffuse_check import require_digits
+from ..statespace.singular_check import require_density
 from ..statespace.smoother import Smoother
 from ..statespace.system import System, write
 from ..statespace.system_score import ALL, SystemScore, system_score
@@ -248,6 +249,7 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
             )
         vector = self.handle_params(params, transformed, includes_fixed)
         system = self.system(vector)
+        require_density(np.isnan(self.endog), system)
         if system.diffuse:
             require_factorable(system.obs_cov)
         with self._lock:

@@ -17,7 +17,7 @@ from ..em.updates import LinearGaussianUpdates
 from ..estimation.autoregressive_peaks import autoregressive_peaks
 from ..estimation.problem import EstimationProblem
 from ..estimation.regression_start import large_starts, regression_start, shrunk_autoregression
-from ..exceptions import DataError
+from ..exceptions import DataError, ParameterError
 from ..numerics.linear_algebra import STABILITY_LIMIT, Array
 from ..numerics.lyapunov import stationary_moments
 from ..params.layout import ParameterLayout
@@ -251,7 +251,11 @@ class DynamicRegression(StateSpaceModel):
                 at["transition"], np.zeros(len(c.noise_rows)), state_cov
             )
             if not np.max(np.abs(np.diag(T))) < STABILITY_LIMIT:
-                raise np.linalg.LinAlgError("an autoregressive coefficient is outside the unit circle")
+                raise ParameterError(
+                    "An autoregressive coefficient is outside the unit circle",
+                    got=f"{at['transition'].ravel().tolist()}",
+                    expected="values between -1 and 1",
+                )
             cov[np.ix_(stationary, stationary)] = stationary_moments(T, intercept, W)[1]
             if start == "diffuse":
                 start, initialization = "custom", partly_diffuse(c.n_levels, cov)

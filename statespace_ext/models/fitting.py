@@ -9,9 +9,10 @@ from typing import Any, cast
 
 import numpy as np
 
-from ..estimation.fit import FitRequest, FitResult, check_request, estimate
+from ..estimation.fit import FitResult, estimate
 from ..estimation.interrupt import or_best_so_far
 from ..estimation.problem import EstimationProblem
+from ..estimation.request import FitRequest, check_request
 from ..exceptions import IdentificationWarning, ParameterError, SpecificationError
 from ..inference.cov_types import check_cov_type
 from ..inference.identification import Identification
@@ -168,6 +169,7 @@ class Fitting:
         rng: object = None,
         progress: bool = False,
         estep: str = "auto",
+        n_jobs: int | None = 1,
         **kwargs: Any,
     ) -> Any:
         """
@@ -217,6 +219,10 @@ class Fitting:
             the smoother on rows collapsed to the number of states, for incomplete data or a transition that
             varies. All return the same. "auto": the fast one where it is valid, then the collapsed one if
             there are at least twice as many series as states.
+        n_jobs : int, optional
+            Number of processes, by joblib, over which several starts are spread; the result does not depend
+            on it. None: what `joblib.parallel_config` says, else one. With other processes than this one
+            ``disp`` and ``progress`` show nothing, and there is no ``callback``.
         **kwargs
             Options of the optimiser (`scipy.optimize.minimize`).
 
@@ -235,11 +241,12 @@ class Fitting:
             If the sample, the start values or an option cannot be used.
         """
         _check_cov_type(cov_type, cov_kwds)
+        shows = n_jobs == 1
         request = FitRequest(
             start=self._start_vector(start_params, transformed, includes_fixed),
             method=method, maxiter=maxiter, tolerance=tolerance, n_starts=n_starts, rng=rng,
-            disp=bool(disp), progress=progress, callback=callback, estep=estep,
-            options=kwargs,
+            disp=shows and bool(disp), progress=shows and progress, callback=callback, estep=estep,
+            n_jobs=n_jobs, options=kwargs,
         )  # fmt: skip
         outcome = self.estimate(request)
         if return_params:

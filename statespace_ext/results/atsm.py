@@ -21,10 +21,11 @@ class ATSMResults(ImpliedRates, Pictures, outlook.NewData, StateSpaceResults):
     """
     Results of fitting (or of filtering and smoothing) an `ATSM`.
 
-    Beside what `MLEResults` has: `matrices`, `matrices_table`, `mean_reversion`; `factors`, `fitted_yields`,
-    `pricing_errors`, `pricing_error_summary`; `yield_curve`, `forward_curve`, `short_rate`, `zero_prices`,
-    `expected_short_rate`, `risk_neutral_yields`, `term_premium`, `forward_premium`; `forecast_yields`,
-    `curve_responses`; `plot_factors`, `plot_loadings`, `plot_fit`, `plot_term_premium`, `plot_curve`.
+    Beside what `MLEResults` has: `matrices`, `matrices_table`, `mean_reversion`, `mean_reversion_table`;
+    `factors`, `fitted_yields`, `pricing_errors`, `pricing_error_summary`; `yield_curve`, `forward_curve`,
+    `short_rate`, `zero_prices`, `expected_short_rate`, `risk_neutral_yields`, `term_premium`,
+    `forward_premium`; `forecast_yields`, `curve_responses`; `plot_factors`, `plot_loadings`, `plot_fit`,
+    `plot_term_premium`, `plot_curve`.
     Maturities are in years, rates in the units of the yields, pricing errors in basis points.
     """
 
@@ -47,6 +48,14 @@ class ATSMResults(ImpliedRates, Pictures, outlook.NewData, StateSpaceResults):
     def mean_reversion(self) -> pd.DataFrame:
         """Eigenvalues of K_P and K_Q, with half-lives and periods in years, the slowest first."""
         return tables.mean_reversion_table(tables.structural_values(self.model, np.asarray(self.params)))
+
+    def mean_reversion_table(self) -> pd.DataFrame:
+        """
+        Return `mean_reversion` with delta-method standard errors of real parts and half-lives.
+
+        Multiple roots, which have no derivative, and infinite half-lives have none (NaN).
+        """
+        return tables.mean_reversion_errors(self)
 
     def status_lines(self) -> list[str]:
         """Return what `summary` says of the fit."""

@@ -20,7 +20,7 @@ from ..inference.information import ParamsCov, params_covariance
 from ..inference.reduced_rank import reduced_rank_cov
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from ..statespace.compat import simulation_seed
-from ..statespace.keywords import check_keywords
+from ..statespace.keywords import arguments_of, check_keywords
 from ..statespace.system import MATRICES
 from ..statespace.validation import (
     check_same_columns,
@@ -31,6 +31,7 @@ from ..statespace.validation import (
 )
 from .refitting import Refitting
 from .reporting import Reporting
+from .tidy import normal_quantile
 
 
 class StateSpaceResults(Reporting, Refitting, MLEResults):
@@ -263,15 +264,14 @@ class StateSpaceResults(Reporting, Refitting, MLEResults):
         ):
             if value is not None and not count:
                 raise DataError(f"The model has no {name}", got=f"future {name}", remedy="Leave it out.")
-        with self.model.preserved():
-            out = super().get_prediction(*args, exog=exog, **kwargs)
-        return out
+        with self.model.preserved(), arguments_of("get_prediction"):
+            return super().get_prediction(*args, exog=exog, **kwargs)
 
     def simulate(self, nsimulations: int, *args: Any, rng: object = None, **kwargs: Any) -> Any:
         """Simulate at the estimates, as `MLEResults.simulate`; ``rng`` is a Generator or a seed."""
         count = positive_integer(nsimulations, "nsimulations")
         generator = None if rng is None else random_generator(rng)
-        with self.model.preserved(), simulation_seed(generator) as seed:
+        with self.model.preserved(), arguments_of("simulate"), simulation_seed(generator) as seed:
             return super().simulate(count, *args, **seed, **kwargs)
 
     def append(self, endog: object, exog: object = None, *args: Any, **kwargs: Any) -> Any:
@@ -289,7 +289,7 @@ class StateSpaceResults(Reporting, Refitting, MLEResults):
 
     def extend(self, endog: object, exog: object = None, *args: Any, **kwargs: Any) -> Any:
         """Go on with data that follow the sample; see `MLEResults.extend`."""
-        self._continuation(endog)
+        exog = self._new_rows(exog, "exog", endog, self._continuation(endog))
         return super().extend(endog, exog, *args, **kwargs)
 
     def _continuation(self, endog: Any) -> pd.Index | None:
@@ -324,3 +324,13 @@ class StateSpaceResultsWrapper(MLEResultsWrapper):
 
     def __repr__(self) -> str:
         return repr(self._results)
+
+    def conf_int(self, alpha: float = 0.05) -> Any:
+        """Return intervals of the parameters of coverage 1 - alpha; see `MLEResults.conf_int`."""
+        normal_quantile(alpha)  # which refuses what is no probability
+        return super().conf_int(alpha)
+
+    def impulse_responses(self, steps: int = 1, *args: Any, **kwargs: Any) -> Any:
+        """Return responses to an impulse of a shock; see `MLEResults.impulse_responses`."""
+        with arguments_of("impulse_responses"):
+            return super().impulse_responses(steps, *args, **kwargs)

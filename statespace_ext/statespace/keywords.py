@@ -1,10 +1,14 @@
-"""Keyword arguments that a function does not have."""
+"""Arguments that a function does not have, or cannot use."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
-from ..exceptions import nearest
+from pandas.errors import InvalidIndexError
+
+from ..exceptions import SpecificationError, StateSpaceError, nearest
+from ..numerics.linear_algebra import quiet
 
 
 def check_keywords(function: str, given: Iterable[str], known: Iterable[str]) -> None:
@@ -21,3 +25,26 @@ def check_keywords(function: str, given: Iterable[str], known: Iterable[str]) ->
         if name not in known:
             remedy = nearest(name, known) or f"Known are {', '.join(known)}."
             raise TypeError(f"{function}() got an unexpected keyword argument {name!r}. {remedy}")
+
+
+@contextmanager
+def arguments_of(method: str) -> Iterator[None]:
+    """
+    Turn what statsmodels raises at its own arguments into an error of this package.
+
+    Raises
+    ------
+    SpecificationError
+        With what statsmodels said.
+    """
+    try:
+        with quiet():
+            yield
+    except StateSpaceError:
+        raise
+    except (AttributeError, InvalidIndexError, LookupError, TypeError, ValueError) as error:
+        if isinstance(error, TypeError) and "keyword argument" in str(error):  # as Python has it
+            raise
+        raise SpecificationError(
+            f"statsmodels refuses the arguments of {method}", got=f"{type(error).__name__}: {error}"
+        ) from error

@@ -23,6 +23,7 @@ from ..numerics.linear_algebra import NOT_HERE, Array, symmetrize
 from .compat import require_exact_diffuse, require_factorable, without_absolute_tolerances
 from .diffuse_check import require_digits
 from .filters import system_loglike, system_recursions
+from .singular_check import require_density
 from .system import System, write
 
 _WITHOUT_LAG = SMOOTHER_STATE | SMOOTHER_STATE_COV
@@ -126,8 +127,9 @@ class Smoother:
             self._ssm[key] = ssm
         return self._ssm[key]
 
-    def _check_diffuse(self, system: System) -> None:
-        """Refuse an exact-diffuse start that statsmodels gets wrong; what costs time once by kind."""
+    def _check(self, system: System) -> None:
+        """Refuse what statsmodels gets wrong without an error; what costs time once by kind."""
+        require_density(self.patterns[0], system)
         if not system.diffuse:
             return
         H = system.obs_cov
@@ -140,7 +142,7 @@ class Smoother:
 
     def loglike(self, system: System) -> float:
         """Return the log-likelihood, by the Chandrasekhar recursions where they are valid and pay."""
-        self._check_diffuse(system)
+        self._check(system)
         recursions = system_recursions(system, self.missing)
         if recursions == "python":
             with suppress(*NOT_HERE):  # the filter of statsmodels says what there is to say
@@ -169,7 +171,7 @@ class Smoother:
         objects of statsmodels copy every array twice.
         """
         k, diffuse = system.k_states, system.diffuse
-        self._check_diffuse(system)
+        self._check(system)
         carry = diffuse and lag_cov
         ssm = self._smoother(2 * k if carry else k, True)
         write(ssm, system.lagged() if carry else system, solved=True)

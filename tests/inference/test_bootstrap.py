@@ -127,6 +127,25 @@ def test_a_rotation_is_turned_back() -> None:
     assert_allclose(aligned(model, turned, params), params, atol=1e-8)
 
 
+def test_exchanged_factors_are_put_back() -> None:
+    """With a diagonal transition only permutations and signs are symmetries; the loadings are not equal."""
+    rng = np.random.default_rng(6)
+    model, params = sampled(rng, 30, 4, 3, transition="diagonal", state_cov=np.eye(3))
+    near = model.params_from_matrices(
+        {key: value + 0.05 * rng.standard_normal(value.shape) * (value != 0)
+         for key, value in model.layout.matrices(params).items() if key in ("design", "transition")}
+        | {"obs_cov": model.layout.matrices(params)["obs_cov"]}
+    )  # fmt: skip
+    at = model.layout.matrices(near)
+    G = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, 1.0], [-1.0, 0.0, 0.0]])
+    turned = model.params_from_matrices(
+        {**at, "design": at["design"] @ G, "transition": G.T @ at["transition"] @ G}
+    )
+    assert_allclose(model.loglike(turned), model.loglike(near), rtol=1e-10)
+    assert np.max(np.abs(turned - near)) > 0.1
+    assert_allclose(aligned(model, turned, params), near, atol=1e-12)
+
+
 def test_processes_do_not_change_the_samples() -> None:
     pytest.importorskip("joblib", reason="the extra 'parallel' is not installed")
     res = white_noise()

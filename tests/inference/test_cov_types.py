@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from capm import BETA_MOVES, simulated
-from engine import dense_llf, dense_system, sampled
+from edge_data import BUILD, atsm, yields
+from engine import dense_llf, sampled
 from numpy.testing import assert_allclose
 from oracle import joint, richardson_gradient
+from random_models import dense_form
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 import statespace_ext as sse
 from statespace_ext.inference.cov_types import COV_TYPES, innovations_information, period_scores
+from statespace_ext.inference.samples import model_on
 
 SPECIFICATIONS = {
     "stationary": {"identification": "triangular"},
@@ -42,19 +47,17 @@ def test_scores_of_the_periods(name: str, missing: float) -> None:
     assert_allclose(found.sum(axis=0), model.score(params), atol=1e-6 * np.abs(want).max())
 
 
-@pytest.mark.parametrize("missing", [0.0, 0.35])
-def test_harvey_against_the_dense_forecasts(missing: float) -> None:
+def dense_harvey(model: Any, params: np.ndarray, steps: np.ndarray) -> np.ndarray:
     """v_t, F_t of what is observed by conditioning the joint normal of all observations."""
-    model, params = sampled(np.random.default_rng(5), 12, 2, 1, missing=missing, identification="triangular")
-    n, k, y = model.nobs, 1, model.endog.ravel()
+    (n, p), k, y = model.endog.shape, model.k_states, model.endog.ravel()
 
-    def forecasts(p: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-        prior = joint(dense_system(model.system(p))[0], n)
+    def forecasts(at: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        prior = joint(dense_form(model, at)[0], n)
         mean, cov = prior.mean[n * k :], prior.cov[n * k :, n * k :]
         out = []
         for t in range(n):
-            now = [i for i in (2 * t, 2 * t + 1) if not np.isnan(y[i])]
-            past = [i for i in range(2 * t) if not np.isnan(y[i])]
+            now = [i for i in range(p * t, p * t + p) if not np.isnan(y[i])]
+            past = [i for i in range(p * t) if not np.isnan(y[i])]
             gain = cov[np.ix_(now, past)] @ np.linalg.inv(cov[np.ix_(past, past)])
             out.append(
                 (
@@ -64,21 +67,37 @@ def test_harvey_against_the_dense_forecasts(missing: float) -> None:
             )
         return out
 
-    m = len(params)
-    steps = 1e-5 * np.maximum(np.abs(params), 0.1)
     moved = [(forecasts(params + s), forecasts(params - s)) for s in np.diag(steps)]
-    want = np.zeros((m, m))
+    want = np.zeros((len(params),) * 2)
     for t, (_, F) in enumerate(forecasts(params)):
         if not len(F):
             continue
         inverse = np.linalg.inv(F)
         dv = [(a[t][0] - b[t][0]) / (2 * h) for (a, b), h in zip(moved, steps, strict=True)]
         dF = [(a[t][1] - b[t][1]) / (2 * h) for (a, b), h in zip(moved, steps, strict=True)]
-        for i in range(m):
-            for j in range(m):
-                want[i, j] += 0.5 * np.trace(inverse @ dF[i] @ inverse @ dF[j]) + dv[i] @ inverse @ dv[j]
-    found = innovations_information(model, params, np.arange(m))
+        for i, j in np.ndindex(*want.shape):
+            want[i, j] += 0.5 * np.trace(inverse @ dF[i] @ inverse @ dF[j]) + dv[i] @ inverse @ dv[j]
+    return want
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.35])
+def test_harvey_against_the_dense_forecasts(missing: float) -> None:
+    model, params = sampled(np.random.default_rng(5), 12, 2, 1, missing=missing, identification="triangular")
+    want = dense_harvey(model, params, 1e-5 * np.maximum(np.abs(params), 0.1))
+    found = innovations_information(model, params, np.arange(len(params)))
     assert_allclose(found, want, rtol=1e-5, atol=1e-6 * np.abs(want).max())
+
+
+def test_harvey_of_the_term_structure_against_the_dense_forecasts() -> None:
+    y = yields()[:12].copy()
+    y[5, 1] = np.nan
+    model = atsm(y)
+    params = np.asarray(model.start_params)
+    steps = model.difference_steps(params, 1e-2)
+    scale = np.outer(steps, steps)
+    want = dense_harvey(model, params, steps) * scale
+    found = innovations_information(model, params, np.arange(len(params))) * scale
+    assert_allclose(found, want, rtol=1e-3, atol=1e-4 * np.abs(want).max())
 
 
 @pytest.mark.parametrize("name", ["stationary", "two lags", "diffuse"])
@@ -130,6 +149,49 @@ def test_every_model_has_the_menu(kind: str) -> None:
     assert res.cov_type == kind and res.cov_kwds["description"] in str(res.summary())
     again = model.smooth(res.params, cov_type=kind)
     assert_allclose(again.bse, res.bse, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["CAPM", "ATSM"])
+def test_scores_of_the_periods_of_other_classes(kind: str) -> None:
+    """Of the log-likelihoods of growing samples; away from the maximum, with a missing value."""
+    build, sample = BUILD[kind]
+    y = sample()[:8].copy()
+    y[5, 1] = np.nan
+    model = build(y)
+    params = np.asarray(model.start_params) * 1.05
+    growing = [model_on(model, np.where(np.arange(8)[:, None] < t, y, np.nan)) for t in range(1, 9)]
+
+    def terms(at: np.ndarray) -> np.ndarray:
+        return np.diff([0.0, *(part.loglike(at) for part in growing)])
+
+    steps = model.difference_steps(params, 0.02)
+    want = richardson_gradient(terms, params, step=steps, levels=2) * steps
+    found = period_scores(model, params, np.arange(len(params))) * steps
+    assert_allclose(found, want, atol=1e-5 * np.abs(want).max())
+
+
+def test_harvey_of_moving_betas_is_that_of_statsmodels_on_complete_data() -> None:
+    build, sample = BUILD["CAPM"]
+    model = build(sample())
+    params = np.asarray(model.start_params)
+    want = model.nobs * MLEModel.observed_information_matrix(
+        model, params, includes_fixed=True, approx_complex_step=False, approx_centered=True
+    )
+    found = innovations_information(model, params, np.arange(len(params)))
+    assert_allclose(found, want, rtol=1e-3, atol=1e-5 * np.abs(want).max())
+
+
+@pytest.mark.parametrize("kind", BUILD)
+def test_the_sandwich_of_every_class_is_made_of_the_others(kind: str) -> None:
+    build, sample = BUILD[kind]
+    res = build(sample()).fit()
+    inside = np.isfinite(res.bse)
+    A = np.linalg.inv(res.cov_params_of("approx")[np.ix_(inside, inside)])
+    B = np.linalg.inv(res.cov_params_of("opg")[np.ix_(inside, inside)])
+    want = np.linalg.inv(A) @ B @ np.linalg.inv(A)
+    scale = np.sqrt(np.outer(np.diag(want), np.diag(want)))
+    assert_allclose(res.cov_params_of("robust")[np.ix_(inside, inside)] / scale, want / scale, atol=2e-2)
+    assert np.isnan(res.cov_params_of("none")).all()
 
 
 def test_fixed_parameters_have_none() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import warnings
 from pathlib import Path
@@ -12,8 +13,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from capm import BETA_MOVES, simulated
+from edge_data import atsm, factor_series, yields
 
 import statespace_ext as sse
+from statespace_ext.inference.many import fingerprint
 
 OPTIONS = {"method": "lbfgs"}
 
@@ -124,6 +127,44 @@ def test_other_data_are_fitted_again(tmp_path: Path) -> None:
     assert second["m1"] == first["m1"] and second["m0"] != first["m0"]
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"maturities": [1.0, 2.0, 5.0]},
+        {"dt": 0.25},
+        {"portfolio_weights": np.array([[0.0, 1.0, 0.0]])},
+        {"initialization": "estimated"},
+    ],
+    ids=lambda spec: next(iter(spec)),
+)
+def test_another_specification_of_the_same_data_is_fitted_again(tmp_path: Path, spec: dict) -> None:
+    """Models with one name, the same parameters and the same data, but other fixed numbers."""
+    file, options = tmp_path / "run.jsonl", {"maxiter": 1, "cov_type": "none"}
+    one, same, other = atsm(yields()), atsm(yields()), atsm(yields(), **spec)
+    (first,) = sse.fit_many({"a": one}, options, rng=1, checkpoint=file)
+    (again,) = sse.fit_many({"a": same}, options, rng=1, checkpoint=file)
+    assert again.seconds == first.seconds and again.llf == first.llf
+    (second,) = sse.fit_many({"a": other}, options, rng=1, checkpoint=file)
+    (want,) = sse.fit_many({"a": other}, options, rng=1)
+    assert second.llf == want.llf != first.llf
+
+
+def test_fingerprints_see_labels_numbers_and_their_order() -> None:
+    y, dates = factor_series(), pd.date_range("2000", periods=60, freq="MS")
+
+    def model(y: Any = y, first: float = 1.0, **spec: Any) -> Any:
+        return sse.LGSSM(y, 1, **{"design": [[first], [np.nan], [np.nan]], **spec})
+
+    given = [
+        model(), model(first=2.0), model(pd.DataFrame(y, index=dates)), model(y[::-1]),
+        model(initialization="estimated"), model(transition=[[0.5]], state_cov=[[1.0]]),
+        model(transition=[[0.5]], state_cov=[[2.0]]),
+    ]  # fmt: skip
+    marks = [fingerprint(each) for each in given]
+    assert len(set(marks)) == len(marks)
+    assert fingerprint(pickle.loads(pickle.dumps(given[0]))) == fingerprint(model()) == marks[0]
+
+
 def test_names_are_different() -> None:
     model = models(1)["m0"]
     with pytest.raises(sse.SpecificationError, match="one name"):
@@ -132,10 +173,11 @@ def test_names_are_different() -> None:
 
 @pytest.mark.filterwarnings("ignore")  # of dask and tornado, about their own ports and loops
 def test_a_worker_of_a_cluster_is_killed() -> None:
-    """Three worker processes, one killed during the run: every fit arrives, as from one process."""
+    """Three workers, one killed during the run: every fit arrives, as from one process; then a bootstrap."""
     joblib = pytest.importorskip("joblib", reason="the extra 'parallel' is not installed")
     distributed = pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
     want = numbers(sse.fit_many(models(24), OPTIONS, rng=1, n_jobs=1))
+    fitted = models(1)["m0"].fit(**OPTIONS)
     with (
         distributed.LocalCluster(
             n_workers=3, threads_per_worker=1, processes=True, dashboard_address=None
@@ -150,6 +192,11 @@ def test_a_worker_of_a_cluster_is_killed() -> None:
                 if not records:
                     os.kill(pids[0], signal.SIGKILL)
                 records.append(record)
+            boot = fitted.bootstrap(4, rng=3).params
+            again = fitted.model.fit(n_starts=3, rng=0, n_jobs=None, cov_type="none")
         later = set(client.run(os.getpid).values())
     assert pids[0] not in later
+    pd.testing.assert_frame_equal(boot, fitted.bootstrap(4, rng=3).params)
+    want_fit = fitted.model.fit(n_starts=3, rng=0, cov_type="none")
+    np.testing.assert_array_equal(again.params, want_fit.params)
     assert len(records) == 24 and numbers(records) == want

@@ -13,7 +13,7 @@ from capm import BETA_MOVES, simulated
 from numpy.testing import assert_array_equal
 
 import statespace_ext as sse
-from statespace_ext.inference.parallel import run_simulations, spawn
+from statespace_ext.inference.parallel import run_simulations, spawn, stream
 
 
 def fitted(state_cov: str, missing: float = 0.0) -> Any:
@@ -43,6 +43,21 @@ def test_processes_do_not_change_the_result(missing: float) -> None:
         one, two = (res.test_constancy(5, 1, n_jobs, per_series=True) for n_jobs in (1, 2))
     assert_array_equal(one.simulated, two.simulated)
     pd.testing.assert_frame_equal(one.per_series, two.per_series)
+
+
+def test_one_blas_thread_while_a_task_runs() -> None:
+    """Also in this process, whatever the environment says; afterwards as many as before."""
+    threadpoolctl = pytest.importorskip("threadpoolctl", reason="the extra 'parallel' is not installed")
+
+    def threads() -> set[int]:
+        pools = threadpoolctl.threadpool_info()
+        return {pool["num_threads"] for pool in pools if pool["user_api"] == "blas"}
+
+    with threadpoolctl.threadpool_limits(2):
+        if threads() != {2}:
+            pytest.skip("a BLAS of one thread")
+        assert list(stream(threads, [()], 1)) == [{1}]
+        assert threads() == {2}
 
 
 def test_processes_need_joblib(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from edge_data import BUILD, ELSEWHERE, SAME, SHIFTED, N, capm, lgssm, returns
+from edge_data import BUILD, ELSEWHERE, SAME, SHIFTED, N, atsm, capm, lgssm, regression, returns
 from numpy.testing import assert_allclose
 from oracle import dense, dense_diffuse
 from random_models import dense_form
@@ -129,6 +129,78 @@ def test_small_and_zero_variances(which: str, size: float) -> None:
     found, expected = likelihoods(model, params)
     assert_allclose(found, expected, rtol=1e-7)
     assert np.all(np.isfinite(model.score(params)))
+
+
+@pytest.mark.parametrize("kind", ["DynamicRegression", "CAPM", "ATSM"])
+@pytest.mark.parametrize("share", [1e-12, 0.0])
+def test_small_and_zero_variances_of_other_classes(kind: str, share: float) -> None:
+    """Each variance alone, and all of the states."""
+    build, sample = BUILD[kind]
+    model = build(sample())
+    params = np.asarray(model.start_params)
+    single = [[i] for i, name in enumerate(model.param_names) if "var" in name]
+    states = [i for i, name in enumerate(model.param_names) if name.startswith("state_var")]
+    for places in [*single, states]:
+        moved = np.where(np.isin(np.arange(len(params)), places), share * params, params)
+        found, expected = likelihoods(model, moved)
+        assert_allclose(found, expected, rtol=1e-9)
+        assert np.all(np.isfinite(model.score(moved)))
+
+
+@pytest.mark.parametrize("kind", ["LGSSM", "ATSM"])
+def test_series_without_noise_beyond_the_number_of_states_have_no_density(kind: str) -> None:
+    """Three series that one factor moves: statsmodels returns the density of the first."""
+    build, sample = BUILD[kind]
+    model = build(sample())
+    noise = [i for i, name in enumerate(model.param_names) if name.startswith("obs_var")]
+    params = np.array(model.start_params)
+    params[noise[1:]] = 0.0
+    for call in (model.loglike, model.score, model.smooth, model.filter):
+        with pytest.raises(sse.ParameterError, match="without noise"):
+            call(params)
+    params[noise[1]] = 1.0
+    found, expected = likelihoods(model, params)
+    assert_allclose(found, expected, rtol=1e-8)
+
+
+def test_series_without_noise_that_are_never_seen_together_have_a_density() -> None:
+    y = BUILD["LGSSM"][1]()
+    y[::2, 1], y[1::2, 2] = np.nan, np.nan
+    model = lgssm(y)
+    params = np.array(model.start_params)
+    params[[model.param_names.index(f"obs_var.y{i}") for i in (2, 3)]] = 0.0
+    found, expected = likelihoods(model, params)
+    assert_allclose(found, expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize("root", [0.999, 1.0 - 1e-6, -1.0 + 1e-6, 1.0, -1.0, 1.02])
+def test_autoregressive_coefficients_near_one(root: float) -> None:
+    model = regression(returns(), dynamics={"MKT": "ar1"})
+    params = np.array(model.start_params)
+    params[[i for i, name in enumerate(model.param_names) if name.startswith("ar1")]] = root
+    if abs(root) < 1.0:
+        found, expected = likelihoods(model, params)
+        assert_allclose(found, expected, rtol=1e-8)
+        return
+    for call in (model.loglike, model.score, model.smooth, model.filter):
+        with pytest.raises(sse.ParameterError, match="unit circle"):
+            call(params)
+
+
+@pytest.mark.parametrize("start", ["stationary", "estimated"])
+@pytest.mark.parametrize("speed", [1e-6, 1e3, 0.0, -0.1])
+def test_mean_reversion_at_the_edge(start: str, speed: float) -> None:
+    """So slow that the process hardly reverts, within a day, not at all, explosive."""
+    model = atsm(BUILD["ATSM"][1](), initialization=start)
+    params = np.array(model.start_params)
+    params[model.param_names.index("K_P.P1.P1")] = speed
+    if speed > 0.0 or start == "estimated":
+        found, expected = likelihoods(model, params)
+        assert_allclose(found, expected, rtol=1e-8)
+        return
+    for call in (model.loglike, model.score, model.smooth, model.filter):
+        with pytest.raises(sse.ParameterError, match="stationary"):
+            call(params)
 
 
 @pytest.mark.parametrize("root", [0.999, 1.0 - 1e-6, -1.0 + 1e-6, 0.0])

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from ...em.numerical import ElementScore, NumericalUpdates
-from ...estimation.fit import FitRequest, FitResult
+from ...estimation.fit import FitResult
 from ...estimation.problem import EstimationProblem
+from ...estimation.request import FitRequest
 from ...exceptions import DataError
 from ...numerics.bond_pricing import loadings, loadings_pullback
 from ...numerics.linear_algebra import Array, quiet

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ...estimation.fit import FitRequest, FitResult, check_request, estimate
+from ...estimation.fit import FitResult, estimate
 from ...estimation.interrupt import INTERRUPTED, or_best_so_far
 from ...estimation.multi_start import multi_start
 from ...estimation.random_starts import random_start
+from ...estimation.request import FitRequest, check_request
 from ...estimation.saddle import lifted
 from ...estimation.verdict import score_norm
 from ...exceptions import SpecificationError, nearest, shown

@@ -166,9 +166,10 @@ class NewData:
 
     def simulate(self, nsimulations: int, *args: Any, **kwargs: Any) -> Any:
         """Simulate yields, as `MLEResults.simulate`; over the sample where dates are irregular."""
-        after = kwargs.get("anchor") == "end" or nsimulations > self.model.nobs
-        self._check_inside(nsimulations if after else 0)
-        return super().simulate(nsimulations, *args, **kwargs)  # type: ignore[misc]
+        count, anchor = positive_integer(nsimulations, "nsimulations"), kwargs.get("anchor")
+        after = isinstance(anchor, str) and anchor == "end" or count > self.model.nobs
+        self._check_inside(count if after else 0)
+        return super().simulate(count, *args, **kwargs)  # type: ignore[misc]
 
     def _check_inside(self, outside: int) -> None:
         if outside and self.model.panel.steps.ndim:

@@ -12,10 +12,12 @@ from statsmodels.iolib.tableformatting import fmt_params
 
 from ...inference.delta import delta_method
 from ...inference.term_structure import mean_reversion, structural_matrices
-from ...numerics.linear_algebra import Array
+from ...numerics.linear_algebra import Array, quiet
 from ..summary import parameter_tables
 
 BASIS_POINTS = 1e4
+_MULTIPLE = 1e-4
+"""Eigenvalues nearer than this share of the largest (or of one) are not told apart."""
 _VECTORS = ("kappa_P", "theta_P", "kappa_Q", "theta_Q", "lambda_0", "delta_1")
 BLOCKS = {
     "P dynamics (a year)": ("K_P", "kappa_P", "theta_P", "Sigma"),
@@ -102,6 +104,31 @@ def mean_reversion_table(values: Mapping[str, Array]) -> pd.DataFrame:
     )
     columns = ["real", "imag", "half_life", "period"]
     return pd.DataFrame(np.concatenate(list(parts.values())), index=index, columns=columns)
+
+
+def mean_reversion_errors(results: Any) -> pd.DataFrame:
+    """Return `mean_reversion_table` with delta-method standard errors of real parts and half-lives."""
+    out = mean_reversion_table(structural_values(results.model, np.asarray(results.params, dtype=float)))
+
+    def real_and_half(values: Mapping[str, Array]) -> Array:
+        return np.concatenate(
+            [mean_reversion(values[f"K_{measure}"])[:, [0, 2]].T.ravel() for measure in "PQ"]
+        )
+
+    with quiet():  # half-lives at a unit root are infinite
+        errors = with_errors(results, real_and_half)[1].reshape(2, 2, -1)
+    for place, name in ((0, "real_se"), (1, "half_life_se")):
+        out[name] = errors[:, place].ravel()
+        out.loc[_repeated(out), name] = np.nan
+    return out[["real", "real_se", "imag", "half_life", "half_life_se", "period"]]
+
+
+def _repeated(roots: pd.DataFrame) -> Array:
+    """Tell which eigenvalues are multiple, and so have no derivative."""
+    z = (roots["real"] + 1j * roots["imag"]).to_numpy().reshape(2, -1)
+    apart = np.abs(z[:, :, None] - z[:, None, :]) + np.where(np.eye(z.shape[1], dtype=bool), np.inf, 0.0)
+    size = np.maximum(np.abs(z).max(axis=1), 1.0)[:, None]
+    return np.asarray(apart.min(axis=2) < _MULTIPLE * size).ravel()
 
 
 def error_summary(errors: pd.DataFrame, by: str) -> pd.DataFrame:

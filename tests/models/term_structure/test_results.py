@@ -12,9 +12,11 @@ import pytest
 import scipy.integrate
 import scipy.linalg
 from numpy.testing import assert_allclose
+from pandas.testing import assert_frame_equal
 from yields import panel, random_panel
 
 import statespace_ext as sse
+from statespace_ext.results.term_structure import tables
 
 TAU = np.array([0.25, 1.0, 3.0, 7.0, 10.0])
 
@@ -221,6 +223,36 @@ def test_mean_reversion(cdr: tuple[Any, dict[str, Any]]) -> None:
     table = res.mean_reversion
     assert_allclose(table.loc["P", "half_life"], np.log(2) / np.array(at["KP_diag"]), rtol=1e-9)
     assert np.isinf(table.loc[("Q", 1), "half_life"])
+
+
+def test_errors_of_the_roots(cdr: tuple[Any, dict[str, Any]]) -> None:
+    """Published for a diagonal K; from left and right eigenvectors for a full one."""
+    res, at = cdr
+    table, K = res.mean_reversion_table(), np.array(at["KP_diag"])
+    assert_allclose(table.loc["P", "real_se"], at["se_obs_info"]["KP"], rtol=2e-3)
+    half_se = np.log(2) / K**2 * np.array(at["se_obs_info"]["KP"])
+    assert_allclose(table.loc["P", "half_life_se"], half_se, rtol=2e-3)
+    assert np.isnan(table.loc["Q", "real_se"].iloc[1:]).all()  # a double root
+    assert np.isnan(table.loc["Q", "half_life_se"].iloc[0])  # a unit root
+    assert_frame_equal(table[list(res.mean_reversion)], res.mean_reversion)
+
+    tau = [0.5, 2.0, 5.0, 10.0]
+    model = sse.ATSM(random_panel(np.random.default_rng(3), 120, tau, 2), maturities=tau, k_factors=2)
+    res = model.fit(method="mle")
+    params, cov = np.asarray(res.params), np.asarray(res.cov_params())
+    steps = 1e-3 * np.sqrt(np.diag(cov))
+    for measure in "PQ":
+
+        def at_params(at: np.ndarray, measure: str = measure) -> np.ndarray:
+            return tables.structural_values(model, at)[f"K_{measure}"]
+
+        moves = [at_params(params + s) - at_params(params - s) for s in np.diag(steps)]
+        roots, left, right = scipy.linalg.eig(at_params(params), left=True)
+        order = np.lexsort((roots.imag, roots.real))
+        for i, row in zip(order, res.mean_reversion_table().loc[measure].itertuples(), strict=True):
+            w, v = left[:, i].conj(), right[:, i]
+            slopes = np.array([(w @ dK @ v / (w @ v)).real for dK in moves]) / (2 * steps)
+            assert_allclose(row.real_se, np.sqrt(slopes @ cov @ slopes), rtol=1e-3)
 
 
 def test_bands_of_the_factors_and_of_the_parameters(cdr: tuple[Any, dict[str, Any]]) -> None:

@@ -1,0 +1,67 @@
+"""Starts spread over processes: the same fit, computed elsewhere."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from edge_data import BUILD, factor_series, lgssm
+from numpy.testing import assert_allclose, assert_array_equal
+
+import statespace_ext as sse
+from statespace_ext.estimation.problem import EstimationProblem
+from statespace_ext.estimation.several import from_each
+
+
+@pytest.fixture(autouse=True)
+def parallel() -> Any:
+    pytest.importorskip("joblib", reason="the extra 'parallel' is not installed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of joblib: no semaphores, in some containers
+        yield
+
+
+def test_elsewhere_and_in_order() -> None:
+    model = lgssm(factor_series())
+
+    def pid_and(problem: EstimationProblem, item: int) -> tuple[int, int, int]:
+        return os.getpid(), item, len(problem.layout)
+
+    found = from_each(pid_and, model.problem(), range(6), 2)
+    assert [item for _, item, _ in found] == [*range(6)]
+    assert os.getpid() not in {pid for pid, _, _ in found}
+    assert {size for _, _, size in found} == {len(model.layout)}
+    assert {pid for pid, _, _ in from_each(pid_and, model.problem(), range(6), 1)} == {os.getpid()}
+
+
+@pytest.mark.parametrize("kind", ["LGSSM", "CAPM", "ATSM"])
+def test_processes_do_not_change_the_fit(kind: str) -> None:
+    build, sample = BUILD[kind]
+    options = {"n_starts": 3, "rng": 1, "cov_type": "none"}
+    one, two = (build(sample()).fit(n_jobs=jobs, **options)._results for jobs in (1, 2))
+    assert_array_equal(two.params, one.params)
+    assert two.llf == one.llf and two._fit.iterations == one._fit.iterations
+    assert len(two._fit.starts) == len(one._fit.starts) >= 3
+    assert_allclose(two._fit.starts, one._fit.starts, rtol=1e-12)
+
+
+def test_what_is_held_fixed_is_held_there_too() -> None:
+    model = lgssm(factor_series())
+    with model.fix_params({"obs_var.y1": 0.3}):
+        res = model.fit(n_starts=2, rng=0, n_jobs=2, cov_type="none")
+    assert res.params[model.param_names.index("obs_var.y1")] == 0.3
+    assert np.isfinite(res.llf)
+
+
+def test_what_cannot_be_had_from_other_processes(capsys: pytest.CaptureFixture[str]) -> None:
+    model = lgssm(factor_series())
+    with pytest.raises(sse.SpecificationError, match="callback"):
+        model.fit(n_starts=2, n_jobs=2, callback=print)
+    for bad in (0, 1.5, "two", True):
+        with pytest.raises(sse.SpecificationError, match="n_jobs"):
+            model.fit(n_jobs=bad)
+    model.fit(n_starts=2, rng=0, n_jobs=2, disp=True, cov_type="none")
+    assert capsys.readouterr().out == ""

@@ -1,0 +1,97 @@
+"""Arguments of results that statsmodels cannot use: an error of this package, and nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from edge_data import BUILD, MARKET, regression, returns
+from numpy.testing import assert_allclose, assert_array_equal
+
+import statespace_ext as sse
+from statespace_ext.statespace.keywords import arguments_of
+
+PLACES: list[Any] = [
+    1.5,
+    "",
+    "nonsense",
+    [],
+    [[]],
+    {},
+    np.eye(2),
+    object(),
+    1j,
+    b"x",
+    pd.Series([1.0]),
+    print,
+]
+METHODS: dict[str, Callable[[Any, Any], Any]] = {
+    "predict, start": lambda res, v: res.predict(start=v),
+    "predict, end": lambda res, v: res.predict(end=v),
+    "predict, dynamic": lambda res, v: res.predict(0, 5, dynamic=v),
+    "get_prediction, end": lambda res, v: res.get_prediction(0, v),
+    "forecast, steps": lambda res, v: res.forecast(v),
+    "get_forecast, steps": lambda res, v: res.get_forecast(v),
+    "simulate, nsimulations": lambda res, v: res.simulate(v),
+    "simulate, anchor": lambda res, v: res.simulate(3, anchor=v),
+    "impulse_responses, steps": lambda res, v: res.impulse_responses(v),
+}
+
+
+@pytest.fixture(scope="module", params=BUILD)
+def res(request: pytest.FixtureRequest) -> Any:
+    build, sample = BUILD[request.param]
+    model = build(sample())
+    return model.smooth(model.start_params)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_an_error_of_the_package(res: Any, name: str) -> None:
+    before = {key: res.model.ssm[key].copy() for key in ("transition", "obs_cov")}
+    for value in PLACES:
+        with pytest.raises(sse.StateSpaceError):
+            METHODS[name](res, value)
+            pytest.fail(f"{name}={value!r} was answered")
+    for key, matrix in before.items():
+        assert_array_equal(res.model.ssm[key], matrix)
+
+
+def test_it_says_what_statsmodels_said(res: Any) -> None:
+    with pytest.raises(
+        sse.SpecificationError, match="get_prediction: got ValueError: Prediction must have `end`"
+    ):
+        res.forecast(-1)
+
+
+def test_an_unknown_keyword_is_a_type_error(res: Any) -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument"):
+        res.predict(0, 3, zzz=1)
+    with pytest.raises(TypeError, match="unexpected keyword argument"), arguments_of("f"):
+        (lambda: None)(zzz=1)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0, 1.5, -1.0, np.nan])
+def test_intervals_of_no_coverage(res: Any, alpha: float) -> None:
+    """statsmodels returns intervals that end before they begin, or NaN."""
+    with pytest.raises(sse.SpecificationError, match="alpha"):
+        res.conf_int(alpha)
+
+
+def test_labelled_intervals_and_responses_are_as_before() -> None:
+    y = pd.DataFrame(returns(), columns=["a", "b", "c"])
+    res = regression(y).fit(maxiter=60)
+    assert list(res.conf_int(0.1).index) == list(res.params.index)
+    assert_allclose(res.conf_int(0.32).mean(axis=1), res.params.where(res.bse.notna()))
+    assert list(res.impulse_responses(2).columns) == ["a", "b", "c"]
+
+
+def test_regressors_of_another_number_do_not_extend_a_sample() -> None:
+    model = regression(returns())
+    res = model.smooth(model.start_params)
+    new = np.column_stack([MARKET[:3], np.ones(3)])
+    assert np.isfinite(res.extend(returns()[:3], exog=new).llf)
+    with pytest.raises(sse.DataError, match="exog"):
+        res.extend(returns()[:3], exog=np.ones((3, 3)))
