@@ -129,7 +129,7 @@ class Smoother:
 
     def _check(self, system: System) -> None:
         """Refuse what statsmodels gets wrong without an error; what costs time once by kind."""
-        require_density(self.patterns[0], system)
+        require_density(self.missing, system, self.patterns[0])
         if not system.diffuse:
             return
         H = system.obs_cov

@@ -173,6 +173,32 @@ def test_series_without_noise_that_are_never_seen_together_have_a_density() -> N
     assert_allclose(found, expected, rtol=1e-8)
 
 
+@pytest.mark.parametrize(
+    ("start", "noise", "period"), [(0.0, 1.0, 1), (1.0, 0.0, 2), (0.0, 0.0, 1), (1.0, 1.0, 0)]
+)
+def test_a_series_without_noise_needs_an_uncertain_state(start: float, noise: float, period: int) -> None:
+    """Its state known at the start, or from the first period on: statsmodels leaves it out."""
+    model = sse.LGSSM(
+        np.random.default_rng(0).standard_normal((20, 2)),
+        2,
+        design=[[1.0, 0.0], [0.5, 1.0]],
+        transition=[[0.5, 0.0], [0.0, 0.5]],
+        obs_cov=[[0.0, 0.0], [0.0, "r"]],
+        state_cov=[[noise, 0.0], [0.0, 1.0]],
+        initialization="known",
+        initial_state=[0.0, 0.0],
+        initial_state_cov=[[start, 0.0], [0.0, 1.0]],
+    )
+    params = np.ones(len(model.param_names))
+    if not period:
+        found, expected = likelihoods(model, params)
+        assert_allclose(found, expected, rtol=1e-9)
+        return
+    for call in (model.loglike, model.score):
+        with pytest.raises(sse.ParameterError, match=f"certain before they are seen.*period {period}"):
+            call(params)
+
+
 @pytest.mark.parametrize("root", [0.999, 1.0 - 1e-6, -1.0 + 1e-6, 1.0, -1.0, 1.02])
 def test_autoregressive_coefficients_near_one(root: float) -> None:
     model = regression(returns(), dynamics={"MKT": "ar1"})
