@@ -17,6 +17,8 @@ from .problem import EstimationProblem
 _LARGEST_ROOT = 0.98
 _NOISE_SHARE = 0.25
 """Least share of the variation of a series (or of a factor's steps) that starts as noise."""
+_LEAST_NOISE = 1e-6
+"""Least variation, as a share of the variance of a series: of a series that is exactly a trend, say."""
 _FILLING_ROUNDS = 20
 
 
@@ -40,6 +42,7 @@ def start_values(problem: EstimationProblem) -> Array:
     if any(not layout.blocks[key].is_fixed for key in OBSERVATION):
         params, moments = updates.observation_coefficients(params, moments)
     variation = np.minimum(np.var(y, axis=0), np.var(np.diff(y, axis=0), axis=0) if len(y) > 2 else np.inf)
+    variation = np.maximum(variation, _LEAST_NOISE * np.var(y, axis=0))
     noise = np.maximum(np.diag(moments.observation.mean), _NOISE_SHARE * variation)
     params = covariance_near(problem, "obs_cov", params, moments.observation.mean, noise)
     if any(not layout.blocks[key].is_fixed for key in STATE):
