@@ -42,7 +42,8 @@ def start_values(problem: EstimationProblem) -> Array:
     if any(not layout.blocks[key].is_fixed for key in OBSERVATION):
         params, moments = updates.observation_coefficients(params, moments)
     variation = np.minimum(np.var(y, axis=0), np.var(np.diff(y, axis=0), axis=0) if len(y) > 2 else np.inf)
-    variation = np.maximum(variation, _LEAST_NOISE * np.var(y, axis=0))
+    if not problem.system(params).diffuse:  # which leaves the first state uncertain
+        variation = np.maximum(variation, _LEAST_NOISE * np.var(y, axis=0))
     noise = np.maximum(np.diag(moments.observation.mean), _NOISE_SHARE * variation)
     params = covariance_near(problem, "obs_cov", params, moments.observation.mean, noise)
     if any(not layout.blocks[key].is_fixed for key in STATE):
