@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -50,9 +51,14 @@ def regression(**spec: Any) -> sse.DynamicRegression:
 BOTH = {"dynamics": {"x1": "random_walk", "x2": "random_walk"}}
 
 
-@pytest.mark.parametrize(
-    "spec", [{}, {"obs_cov": "factor:1", "state_cov": "diagonal"}, {"obs_cov": "factor:1", **BOTH}]
-)
+FACTORS: list[dict[str, Any]] = [
+    {},
+    {"obs_cov": "factor:1", "state_cov": "diagonal"},
+    {"obs_cov": "factor:1", **BOTH},
+]
+
+
+@pytest.mark.parametrize("spec", FACTORS)
 @pytest.mark.filterwarnings("ignore::statespace_ext.IdentificationWarning")
 def test_em_rises_and_leaves_the_maximum_where_it_is(spec: dict[str, Any]) -> None:
     model = regression(**spec)
@@ -62,6 +68,29 @@ def test_em_rises_and_leaves_the_maximum_where_it_is(spec: dict[str, Any]) -> No
     assert em.em_trace["llf"].iloc[0] + 0.1 < em.llf <= best.llf + 1e-6
     again = model.fit(best.params, method="em", maxiter=5, tolerance=0.0, cov_type="none")
     assert_allclose(again.llf, best.llf, atol=1e-5)
+
+
+@pytest.mark.parametrize("spec", FACTORS)
+@pytest.mark.filterwarnings("ignore::statespace_ext.IdentificationWarning")
+def test_repeated_updates_find_loadings_and_specific_variances(spec: dict[str, Any]) -> None:
+    """Those of which the mean residual matrix is made: with three series to a factor there are no others."""
+    problem = regression(**spec).problem()
+    params = np.asarray(problem.model.start_params)
+    moments, at = problem.moments(params), problem.updates.layout.matrices(params)
+    rng, want = np.random.default_rng(5), {}
+    for key, name in (("obs", "observation"), ("state", "state")):
+        loading = np.where(at[f"{key}_loading"] != 0, rng.uniform(0.5, 1.0, at[f"{key}_loading"].shape), 0.0)
+        specific = np.diag(rng.uniform(0.5, 1.0, len(loading)))
+        want |= {f"{key}_loading": loading, f"{key}_cov": specific}
+        sums = getattr(moments, name)
+        ee = sums.n[0] * (loading @ loading.T + specific)
+        moments = replace(moments, **{name: replace(sums, ee=ee[None])})
+    for _ in range(50):
+        for _, update in problem.updates.cycles()[0]:
+            params, _ = update(params, moments)
+    found = problem.updates.layout.matrices(params)
+    for key, matrix in want.items():
+        assert_allclose(found[key], matrix, rtol=1e-6, err_msg=key)
 
 
 REFUSED = {
