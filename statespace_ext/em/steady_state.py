@@ -127,7 +127,7 @@ def _steady_state(
     costate = recursion.backward(weighted @ Zw)
     mean = predicted + by_period(costate, P)
     if len(Zw) == len(Z):  # not collapsed: H u_t keeps digits where H is small
-        weighted[:-1] -= by_period(costate[1:], np.swapaxes(gain, 1, 2)[: n - 1])
+        weighted[:-1] -= by_period(costate[1:], np.swapaxes(gain, 1, 2))
         residual = weighted @ factor.T
     else:
         residual = y - mean @ Z.T

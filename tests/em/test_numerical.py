@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from edge_data import TAU, N, atsm, yields
+from edge_data import N, atsm, yields
 from numpy.testing import assert_allclose
 from oracle import richardson_gradient
 

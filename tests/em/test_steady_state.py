@@ -56,6 +56,12 @@ def test_equals_the_smoother(seed: int, initialization: str, lags: int, singular
     compare(y, system)
 
 
+@pytest.mark.parametrize("n", [1, 2])
+@pytest.mark.parametrize("p", [1, 2, 4])
+def test_one_and_two_periods(n: int, p: int) -> None:
+    compare(*random_system(np.random.default_rng(p), n, 2, p))
+
+
 @pytest.mark.parametrize("lags", [1, 2])
 @pytest.mark.parametrize("p", [1, 2, 4])
 def test_intercepts_that_vary(lags: int, p: int) -> None:
