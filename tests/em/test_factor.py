@@ -42,6 +42,16 @@ def test_a_specific_variance_of_zero_stands() -> None:
     assert own[0] == 0.0 and np.all(own[1:] > 0)
 
 
+def test_a_perfect_fit_is_left_before_it_is_singular() -> None:
+    rng = np.random.default_rng(0)
+    loading = rng.standard_normal((4, 2))
+    target = loading @ loading.T
+    start = loading + 0.3 * rng.standard_normal((4, 2))
+    at, own = factor_analysis_steps(target, start, np.ones(4), 5000)
+    assert 0.0 < np.min(own) <= np.max(own) < 1e-10
+    assert np.isfinite(objective(target, at, own))
+
+
 def regression(**spec: Any) -> sse.DynamicRegression:
     exog = np.column_stack([MARKET, np.ones(len(MARKET))])
     given = {"dynamics": {"x1": "random_walk"}, "obs_cov": "diagonal", "state_cov": "factor:1", **spec}
