@@ -285,10 +285,10 @@ class LinearGaussianUpdates:
                 ).sum(axis=1)
                 mean = self.layout.blocks["state_mean"]
                 weight = np.einsum("g,gij->ij", regression.n, precision)
-                weight = np.diag(level.T @ weight @ level)[mean.rows]
+                weight = mean.coefs**2 * np.diag(level.T @ weight @ level)[mean.rows]
                 out += np.bincount(self.layout.index["state_mean"], weights=weight, minlength=len(out))
         block = self.layout.blocks["initial_state"]
-        weight = np.diag(moments.initial_information)[block.rows]
+        weight = block.coefs**2 * np.diag(moments.initial_information)[block.rows]
         return out + np.bincount(self.layout.index["initial_state"], weights=weight, minlength=len(out))
 
     # -- shared pieces -------------------------------------------------------------------------------
