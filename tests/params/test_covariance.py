@@ -67,6 +67,7 @@ SPECIFICATIONS = {
     "cycle": (4, pattern(4, (0, 1), (1, 2), (2, 3), (0, 3)), General),
     "fixed variance": (2, [[1, NAN], [NAN, NAN]], General),
     "fixed covariance": (2, [[NAN, 0.2], [0.2, NAN]], General),
+    "common variance, fixed covariance": (2, [["v", 0.2], [0.2, "v"]], General),
     "sums": (3, [["v", 0, 0], [0, "v + w", 0], [0, 0, "w"]], General),
     "shared covariance": (3, [["a", "c", "c"], ["c", "b", 0], ["c", 0, "d"]], General),
     "scaled": (2, [["v", "0.5*v"], ["0.5*v", "v"]], Multiple),

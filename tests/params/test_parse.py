@@ -243,6 +243,12 @@ def test_covariances_refused(case: str) -> None:
         assert word in str(caught.value)
 
 
+def test_the_row_at_fault_is_named() -> None:
+    """Of two rows without variance the one that has a covariance."""
+    with pytest.raises(SpecificationError, match="got row 1[;.]"):
+        covariance([[0, 0, 0], [0, 0, 0.5], [0, 0.5, NAN]], size=3)
+
+
 def test_a_singular_fixed_covariance_is_accepted() -> None:
     assert covariance([[1, 1], [1, 1]]).is_fixed
     assert covariance(np.zeros((2, 2))).is_fixed
