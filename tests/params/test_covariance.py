@@ -133,6 +133,20 @@ def test_jacobian(name: str, seed: int) -> None:
         assert_allclose(structure.jacobian(z), want, rtol=1e-9, atol=1e-9)
 
 
+def test_covariances_between_free_variances_are_reached_through_correlations() -> None:
+    """Of the general structure: those of a row with a fixed variance are left as they are."""
+    value = pattern(4, (0, 1), (1, 2), (2, 3), (0, 3))
+    value[3, 3] = 2.0
+    matrix = parse_covariance(value, 4, "obs_cov", lambda i, j: f"{max(i, j)}{min(i, j)}")
+    params = random_params(matrix, np.random.default_rng(0))
+    at = dict(zip(matrix.param_names, params, strict=True))
+    z = dict(zip(matrix.param_names, structure_of(matrix).unconstrain(params), strict=True))
+    for name in ("10", "21"):
+        first, second = (at[2 * row] for row in name)
+        assert_allclose(z[name], at[name] / np.sqrt(first * second), rtol=1e-14)
+    assert (z["30"], z["32"]) == (at["30"], at["32"])
+
+
 @examples(50)
 @given(
     st.sampled_from([name for name, (_, _, kind) in SPECIFICATIONS.items() if kind is not General]),
