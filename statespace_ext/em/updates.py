@@ -183,7 +183,7 @@ class LinearGaussianUpdates:
 
     def _state_step(self, params: Array, regression: Regression, precision: Array, extra: Array) -> Array:
         """Return the step of a regression to whose gradient Pi E sum e b' something is added."""
-        if not (self._free("state_mean") or self._has_mean) and len(regression.n) == 1:
+        if not (self._free("state_mean") or self._has_mean):
             k_states = self.layout.blocks["transition"].shape[1]
             stacked = self._stacked(STATE[:3], (0, k_states, k_states + 1), regression)
             cov = by_group(self.layout.matrix("state_cov", params))[0]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from edge_data import MARKET, returns
 from numpy.testing import assert_allclose
+from oracle import richardson_gradient
 
 import statespace_ext as sse
 from statespace_ext.em.factor import factor_analysis_steps
@@ -122,6 +123,44 @@ def test_a_fixed_loading_is_refused() -> None:
     name = next(name for name in model.param_names if "loading" in name or "factor1" in name)
     with model.fix_params({name: 0.5}), pytest.raises(sse.UnsupportedError, match="a fixed loading"):
         model.fit(method="em")
+
+
+@pytest.mark.parametrize("second", [1.0, 0.0])
+@pytest.mark.filterwarnings("ignore::statespace_ext.IdentificationWarning")
+def test_repeated_updates_of_proportional_covariances_leave_no_slope(second: float) -> None:
+    """In the expected log-likelihood of eps ~ N(0, V) and eta_j ~ N(0, q_j V); a q_j of zero stays."""
+    model = regression(**BOTH, obs_cov="unstructured", state_cov="proportional")
+    problem, params = model.problem(), np.asarray(model.start_params)
+    q = model.layout.index["proportion"]
+    params[q[1]] *= second
+    moments = problem.moments(params)
+    if second == 0.0:  # up to rounding, which may be negative
+        assert_allclose(moments.state.ee[0][3:, 3:], 0.0, atol=1e-12)
+        assert problem.updates.obs_cov_and_proportion(params, moments)[0][q[1]] >= 0.0
+        moments.state.ee[0][3:, 3:] = 0.0
+
+    def expected(at: np.ndarray) -> float:
+        cov, value = model.layout.matrices(at)["obs_cov"], 0.0
+        for share, ee, n in (
+            (1.0, moments.observation.ee[0], moments.observation.n[0]),
+            (at[q[0]], moments.state.ee[0][:3, :3], moments.state.n[0]),
+            (at[q[1]], moments.state.ee[0][3:, 3:], moments.state.n[0]),
+        ):
+            if share > 0:
+                value -= n * np.linalg.slogdet(share * cov)[1] + np.trace(np.linalg.solve(share * cov, ee))
+        return 0.5 * value
+
+    start = params
+    for _ in range(40):
+        for _, update in problem.updates.cycles()[0]:
+            params, _ = update(params, moments)
+    moving = np.flatnonzero(params)
+    assert len(moving) == len(params) - (second == 0.0)
+    before, after = (
+        richardson_gradient(expected, at, step=0.01 * np.maximum(np.abs(at), 1e-6))[moving]
+        for at in (start, params)
+    )
+    assert np.max(np.abs(after * params[moving])) < 1e-6 * np.max(np.abs(before * params[moving]))
 
 
 @pytest.mark.filterwarnings("ignore::statespace_ext.IdentificationWarning")

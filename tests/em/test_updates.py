@@ -618,6 +618,16 @@ def test_information_is_that_of_the_complete_data() -> None:
     assert np.all(information >= 0)
 
 
+def test_information_of_variances_is_half_the_periods_over_their_square() -> None:
+    """Whatever multiple of a parameter a variance is."""
+    spec = KNOWN | {"obs_cov": [["2*u", 0, 0], [0, "v", 0], [0, 0, "3*w"]], "state_cov": "diagonal"}
+    model, params = sampled(np.random.default_rng(72), N, 3, 2, **spec)
+    information = model.problem().updates.information(params, model.problem().moments(params))
+    for key, periods in (("obs_cov", N), ("state_cov", N - 1)):
+        own = model.layout.index[key]
+        assert_allclose(information[own], 0.5 * periods / params[own] ** 2, rtol=1e-12)
+
+
 @pytest.mark.parametrize("lags", [1, 2])
 @pytest.mark.parametrize("varying", [False, True])
 def test_information_of_means_and_of_an_unknown_start(lags: int, varying: bool) -> None:
