@@ -160,14 +160,24 @@ class _Run:
         if not self.cycles:
             self._accept(self.params, moments)
             return self._end("nothing to estimate", True)
-        if not self._go_on(self.params, moments):
-            return self._end("stopped: an update failed at the start values")
+        try:
+            self._go_on(self.params, moments)
+        except NOT_HERE as error:
+            return self._end(f"stopped: an update failed at the start values ({error})")
         while self.iteration < self.options.maxiter:
             self.iteration += 1
             before, secants = self.llf, len(self.secants)
-            llf = self._quasi_newton() if secants else self._plain()
+            try:
+                llf = self._quasi_newton() if secants else self._plain()
+            except NOT_HERE as error:
+                return self._end(
+                    f"stopped: the filter failed or an update did at iteration {self.iteration} ({error})"
+                )
             if llf is None:
-                return self._end(self._obstacle())
+                name = guilty(self.params, self.expectation, self.loglike, self.cycles)
+                return self._end(
+                    f"stopped: the log-likelihood fell at iteration {self.iteration}, in the update of {name}"
+                )
             if self.options.callback is not None:
                 self.options.callback(self.params)
             if secants or self.moved == 0:
@@ -188,9 +198,9 @@ class _Run:
         try:
             moments = self.expectation(params)
             if moments.llf >= self.llf:
-                if self._go_on(params, moments):
-                    return moments.llf
-            elif np.isfinite(moments.llf):
+                self._go_on(params, moments)
+                return moments.llf
+            if np.isfinite(moments.llf):
                 llf = moments.llf
         except NOT_HERE:
             pass
@@ -198,26 +208,20 @@ class _Run:
         return llf
 
     def _plain(self) -> float | None:
-        """Take the EM step; return the log-likelihood, None where there is none or it fell."""
-        try:
-            moments = self.expectation(self.em_step)
-        except NOT_HERE:
+        """Take the EM step; return the log-likelihood, None where it fell."""
+        moments = self.expectation(self.em_step)
+        if fall(moments.llf, self.llf):
             return None
-        if fall(moments.llf, self.llf) or not self._go_on(self.em_step, moments):
-            return None
+        self._go_on(self.em_step, moments)
         return moments.llf
 
-    def _go_on(self, params: Array, moments: Moments) -> bool:
-        """Take the EM step from a point and accept the point, if there is such a step."""
-        try:
-            em_step = maximise(params, moments, self.expectation, self.cycles)
-        except NOT_HERE:
-            return False
+    def _go_on(self, params: Array, moments: Moments) -> None:
+        """Take the EM step from a point and accept the point."""
+        em_step = maximise(params, moments, self.expectation, self.cycles)
         place = self.coordinates.unconstrain(params)
         self.secants.add(place, self.coordinates.unconstrain(em_step) - place)
         self._accept(params, moments)
         self.em_step, self.moved = em_step, relative_change(em_step, params)
-        return True
 
     def _accept(self, params: Array, moments: Moments) -> None:
         moved = relative_change(params, self.params) if self.iteration else np.nan
@@ -225,14 +229,6 @@ class _Run:
         self.trace.record(self.iteration, moments.llf, moved)
         if self.options.report is not None:
             self.options.report(self.iteration, moments.llf)
-
-    def _obstacle(self) -> str:
-        """Say why the EM step cannot be taken: repeat it, one update at a time."""
-        try:
-            name = guilty(self.params, self.expectation, self.loglike, self.cycles)
-        except NOT_HERE as error:
-            return f"stopped: the filter failed or an update did at iteration {self.iteration} ({error})"
-        return f"stopped: the log-likelihood fell at iteration {self.iteration}, in the update of {name}"
 
     def _end(self, status: str, converged: bool = False) -> EMResult:
         return EMResult(self.params, self.llf, self.iteration, converged, status, self.trace.columns)

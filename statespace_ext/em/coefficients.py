@@ -62,8 +62,8 @@ class StackedCoefficients:
 
     def weighted(self, regression: Regression) -> bool:
         """Tell whether the precision matters: not if all rows of one group have the same free columns."""
-        groups = self._groups
-        same = groups is not None and len(groups) == 1 and len(groups[0][0]) == self.shape[0]
+        groups = self._groups or []
+        same = bool(groups) and len(groups[0][0]) == self.shape[0]
         return not same or len(regression.n) > 1
 
     def step(self, regression: Regression, precision: Array | None) -> Array:

@@ -54,7 +54,7 @@ class ProportionalUpdates(LinearGaussianUpdates):
         if self._free("obs_cov"):
             params = update_covariance([self._term("obs_cov", pooled)], params)
         precision = precision_of(self.layout.matrices(params)["obs_cov"])
-        shares = np.array([np.sum(precision * ee) / (p * float(state.n[0])) for ee in noise])
+        shares = np.array([max(np.sum(precision * ee), 0.0) / (p * float(state.n[0])) for ee in noise])
         block, out = self.layout.blocks["proportion"], np.array(params)
         out[self.layout.index["proportion"]] = shares[block.rows]
         return out, moments

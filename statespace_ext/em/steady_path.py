@@ -106,7 +106,7 @@ def states_by_path(model: WhiteModel) -> SmoothedStates:
 
     def smoothed_noise() -> Array:
         out = weighted.copy()
-        out[:-1] -= by_period(costate[1:], np.swapaxes(gain, 1, 2)[: n - 1])
+        out[:-1] -= by_period(costate[1:], np.swapaxes(gain, 1, 2))
         return out
 
     dets = np.linalg.slogdet(G)[1]

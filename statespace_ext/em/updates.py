@@ -183,7 +183,7 @@ class LinearGaussianUpdates:
 
     def _state_step(self, params: Array, regression: Regression, precision: Array, extra: Array) -> Array:
         """Return the step of a regression to whose gradient Pi E sum e b' something is added."""
-        if not (self._free("state_mean") or self._has_mean) and len(regression.n) == 1:
+        if not (self._free("state_mean") or self._has_mean):
             k_states = self.layout.blocks["transition"].shape[1]
             stacked = self._stacked(STATE[:3], (0, k_states, k_states + 1), regression)
             cov = by_group(self.layout.matrix("state_cov", params))[0]
@@ -284,10 +284,10 @@ class LinearGaussianUpdates:
                 ).sum(axis=1)
                 mean = self.layout.blocks["state_mean"]
                 weight = np.einsum("g,gij->ij", regression.n, precision)
-                weight = np.diag(level.T @ weight @ level)[mean.rows]
+                weight = mean.coefs**2 * np.diag(level.T @ weight @ level)[mean.rows]
                 out += np.bincount(self.layout.index["state_mean"], weights=weight, minlength=len(out))
         block = self.layout.blocks["initial_state"]
-        weight = np.diag(moments.initial_information)[block.rows]
+        weight = block.coefs**2 * np.diag(moments.initial_information)[block.rows]
         return out + np.bincount(self.layout.index["initial_state"], weights=weight, minlength=len(out))
 
     # -- shared pieces -------------------------------------------------------------------------------

@@ -192,7 +192,26 @@ def test_a_filter_that_fails_at_an_em_step_is_reported() -> None:
 
     result = run(EMOptions(50), loglike=loglike)
     assert not result.converged
-    assert "fell" in result.status or "failed" in result.status
+    assert "filter failed" in result.status and "iteration 1 (bad matrix)" in result.status
+    assert_array_equal(result.params, START)
+
+
+@pytest.mark.parametrize("calls", [0, 1])
+def test_an_update_that_fails_is_reported(calls: int) -> None:
+    """At the start values, or where the first EM step leads: the last parameters with a step stay."""
+    count = [0]
+
+    def update(params: np.ndarray, moments: object) -> tuple[np.ndarray, object]:
+        count[0] += 1
+        if count[0] > calls:
+            raise np.linalg.LinAlgError("no inverse")
+        return slowly(params, moments)
+
+    result = run(EMOptions(50), update)
+    assert not result.converged
+    assert "(no inverse)" in result.status and "fell" not in result.status
+    assert ("start values" in result.status) == (calls == 0)
+    assert result.iterations == calls
     assert_array_equal(result.params, START)
 
 

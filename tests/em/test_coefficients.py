@@ -61,6 +61,14 @@ def test_the_step_is_generalised_least_squares(case: str, groups: int) -> None:
     )
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_the_precision_matters_unless_all_rows_are_alike(case: str) -> None:
+    design, intercept, _ = CASES[case]
+    alike = case in ("free", "free, no intercept", "rows alike")
+    assert stacked(design, intercept)[0].weighted(random_regression(1)) is not alike
+    assert stacked(design, intercept)[0].weighted(random_regression(4))
+
+
 def test_the_fast_way_is_taken_where_it_is_right() -> None:
     assert stacked("free", "free")[0].columns_by_row is not None
     assert stacked([["2*a", 0], [0, 1], [0, 0]], "zero")[0].columns_by_row is None

@@ -11,7 +11,7 @@ import pytest
 from engine import sampled
 from numpy.testing import assert_allclose, assert_array_equal
 
-from statespace_ext.em.driver import EMOptions, EMResult, run_em
+from statespace_ext.em.driver import EMOptions, EMResult, fall, guilty, run_em
 from statespace_ext.em.moments import Moments
 
 TARGET = np.array([1.0, -2.0])
@@ -214,6 +214,19 @@ def test_a_fall_in_a_later_cycle_is_found() -> None:
     assert "overshoot" in result.status
 
 
+@pytest.mark.parametrize("size", [1e6, -1e6])
+def test_rounding_is_not_blamed_for_a_fall(size: float) -> None:
+    """Rounding grows with the log-likelihood: the first update lowers it by 5e-10 of its size."""
+    loss = {"rounding": 5e-4, "small": 2e-3}
+    updates = {
+        name: lambda params, moments, loss=loss: (params - loss, moments) for name, loss in loss.items()
+    }
+    cycles = [[(name, update)] for name, update in updates.items()]
+    expectation = lambda params: SimpleNamespace(llf=size + params[0])  # noqa: E731
+    assert guilty(np.zeros(1), expectation, lambda params: size + params[0], cycles) == "small"
+    assert "no single" in guilty(np.zeros(1), expectation, lambda params: size + params[0], cycles[:1])
+
+
 def test_a_fall_after_a_while_keeps_the_best() -> None:
     count = [0]
 
@@ -226,6 +239,14 @@ def test_a_fall_after_a_while_keeps_the_best() -> None:
     assert result.iterations == 3
     assert_allclose(result.params, TARGET + (START - TARGET) / 8)
     assert result.llf == max(result.trace["llf"])
+
+
+@pytest.mark.parametrize("size", [1e6, -1e6])
+def test_a_fall_is_relative_to_the_size(size: float) -> None:
+    assert not fall(size - 5e-4, size)
+    assert fall(size - 2e-3, size)
+    assert not fall(0.0, 5e-10) and fall(0.0, 2e-9)
+    assert fall(np.nan, size) and fall(-np.inf, size) and not fall(size, -np.inf)
 
 
 def test_rounding_is_no_fall() -> None:

@@ -61,6 +61,12 @@ def test_equals_the_smoother(seed: int, initialization: str, lags: int, singular
     compare(y, system)
 
 
+@pytest.mark.parametrize("n", [1, 2])
+@pytest.mark.parametrize("p", [1, 2, 4])
+def test_one_and_two_periods(n: int, p: int) -> None:
+    compare(*random_system(np.random.default_rng(p), n, 2, p))
+
+
 @pytest.mark.parametrize("lags", [1, 2])
 @pytest.mark.parametrize("p", [1, 2, 4])
 def test_intercepts_that_vary(lags: int, p: int) -> None:
@@ -119,6 +125,8 @@ def test_collapse_to_the_rank_of_the_design() -> None:
 def test_none_where_obs_cov_is_singular(variance: float) -> None:
     y, system = random_system(np.random.default_rng(4), 30, 2, 2)
     system["obs_cov"] = np.array([[1.0, 1.0], [1.0, 1.0 + variance]])
+    assert fast(y, system) is None
+    system["design"][:] = 1.0  # the states do not see it: the smoothed covariances keep their digits
     assert fast(y, system) is None
 
 

@@ -618,6 +618,38 @@ def test_information_is_that_of_the_complete_data() -> None:
     assert np.all(information >= 0)
 
 
+def test_information_of_variances_is_half_the_periods_over_their_square() -> None:
+    """Whatever multiple of a parameter a variance is."""
+    spec = KNOWN | {"obs_cov": [["2*u", 0, 0], [0, "v", 0], [0, 0, "3*w"]], "state_cov": "diagonal"}
+    model, params = sampled(np.random.default_rng(72), N, 3, 2, **spec)
+    information = model.problem().updates.information(params, model.problem().moments(params))
+    for key, periods in (("obs_cov", N), ("state_cov", N - 1)):
+        own = model.layout.index[key]
+        assert_allclose(information[own], 0.5 * periods / params[own] ** 2, rtol=1e-12)
+
+
+@pytest.mark.parametrize("lags", [1, 2])
+@pytest.mark.parametrize("varying", [False, True])
+def test_information_of_means_and_of_an_unknown_start(lags: int, varying: bool) -> None:
+    """The expected log-likelihood is quadratic in the means, that of the data in the first state."""
+    spec = {"lags": lags, "state_mean": ["2*a", NAN], "obs_intercept": "zero"}
+    if varying:
+        spec["state_cov"] = SPECIFICATIONS["known, varying covariances"]["state_cov"]
+    start = ["3*m", *[NAN] * (2 * lags - 1)]
+    model, _ = sampled(
+        np.random.default_rng(70), N, 3, 2, initialization="estimated", initial_state=start, **spec
+    )
+    params = draw_params(np.random.default_rng(71), model)
+    problem = model.problem()
+    information = problem.updates.information(params, problem.moments(params))
+    expected = ExpectedLikelihood(model, params)
+    for block, function in (("state_mean", expected), ("initial_state", lambda at: dense_llf(model, at))):
+        for i in places(model, block):
+            e = np.eye(len(params))[i]
+            second = function(params + e) - 2 * function(params) + function(params - e)
+            assert_allclose(information[i], -second, rtol=1e-6, err_msg=model.param_names[i])
+
+
 def test_updates_change_nothing_that_they_are_given() -> None:
     for name in ("known, zero pattern", "stationary, mean", "estimated"):
         model, params = case(name)

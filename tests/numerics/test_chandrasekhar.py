@@ -57,6 +57,17 @@ def test_covariances_that_have_converged_stay() -> None:
     assert by_period(y, system, 1e-3).sum() != pytest.approx(exact, rel=1e-8)
 
 
+@pytest.mark.parametrize("size", [1e-12, 1e12])
+def test_units_do_not_matter(size: float) -> None:
+    """States and data in other units: the same likelihood, shifted by their logarithm."""
+    y, system = random_system(np.random.default_rng(6), 60, 2, 2, initialization="stationary")
+    powers = {"obs_intercept": 1, "state_intercept": 1, "initial_state": 1}
+    powers |= {"obs_cov": 2, "initial_state_cov": 2}
+    scaled = {name: value * size ** powers.get(name, 0) for name, value in system.items()}
+    want = by_period(y, system) - 2.0 * np.log(size)
+    np.testing.assert_allclose(by_period(size * y, scaled), want, rtol=1e-11)
+
+
 def test_a_singular_forecast_covariance_raises() -> None:
     y, system = random_system(np.random.default_rng(5), 10, 2, 2, initialization="stationary")
     system["obs_cov"] = np.zeros((2, 2))

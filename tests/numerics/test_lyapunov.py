@@ -52,6 +52,15 @@ def test_companions_against_scipy(k: int) -> None:
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10 * np.max(np.abs(expected)))
 
 
+def test_a_solution_that_does_not_fit_gives_way_to_the_next() -> None:
+    """A tenfold root: the linear system of the companion loses digits that a Schur form keeps."""
+    transition = left_companion(-np.poly([0.9] * 10)[1:])
+    first = lyapunov._of_companion(transition, np.eye(10))
+    assert first is not None and stationarity_error(first, transition, np.eye(10)) > 2e-12
+    found = stationary_covariance(transition, np.eye(10))
+    assert stationarity_error(found, transition, np.eye(10)) < 1e-12
+
+
 def test_only_left_companions_are_taken_for_one() -> None:
     transition = left_companion(np.array([0.5, 0.2, 0.1]))
     assert lyapunov._of_companion(transition, np.eye(3)) is not None

@@ -67,6 +67,7 @@ SPECIFICATIONS = {
     "cycle": (4, pattern(4, (0, 1), (1, 2), (2, 3), (0, 3)), General),
     "fixed variance": (2, [[1, NAN], [NAN, NAN]], General),
     "fixed covariance": (2, [[NAN, 0.2], [0.2, NAN]], General),
+    "common variance, fixed covariance": (2, [["v", 0.2], [0.2, "v"]], General),
     "sums": (3, [["v", 0, 0], [0, "v + w", 0], [0, 0, "w"]], General),
     "shared covariance": (3, [["a", "c", "c"], ["c", "b", 0], ["c", 0, "d"]], General),
     "scaled": (2, [["v", "0.5*v"], ["0.5*v", "v"]], Multiple),
@@ -130,6 +131,20 @@ def test_jacobian(name: str, seed: int) -> None:
     ):
         want = richardson_gradient(structure.constrain, z, step=np.full(z.shape, 0.01))
         assert_allclose(structure.jacobian(z), want, rtol=1e-9, atol=1e-9)
+
+
+def test_covariances_between_free_variances_are_reached_through_correlations() -> None:
+    """Of the general structure: those of a row with a fixed variance are left as they are."""
+    value = pattern(4, (0, 1), (1, 2), (2, 3), (0, 3))
+    value[3, 3] = 2.0
+    matrix = parse_covariance(value, 4, "obs_cov", lambda i, j: f"{max(i, j)}{min(i, j)}")
+    params = random_params(matrix, np.random.default_rng(0))
+    at = dict(zip(matrix.param_names, params, strict=True))
+    z = dict(zip(matrix.param_names, structure_of(matrix).unconstrain(params), strict=True))
+    for name in ("10", "21"):
+        first, second = (at[2 * row] for row in name)
+        assert_allclose(z[name], at[name] / np.sqrt(first * second), rtol=1e-14)
+    assert (z["30"], z["32"]) == (at["30"], at["32"])
 
 
 @examples(50)

@@ -221,6 +221,7 @@ REFUSED_COVARIANCES = {
     "strings not symmetric": ([["v", "c"], [0, "v"]], "not symmetric", ("c",)),
     "expressions not symmetric": ([["v", "2*c"], ["c", "v"]], "not symmetric", ()),
     "negative variance": ([[-1, 0], [0, 1]], "negative variance", ("-1",)),
+    "two negative variances": ([[-1, 0], [0, -2]], "negative variance", ("-1", "row 0")),
     "not positive semidefinite": ([[1, 2], [2, 1]], "not positive semidefinite", ()),
     "zero variance, covariance": ([[0, 0.5], [0.5, 1]], "semidefinite|fixed at zero", ()),
     "zero variance, free covariance": ([[0, NAN], [NAN, NAN]], "fixed at zero", ()),
@@ -241,6 +242,12 @@ def test_covariances_refused(case: str) -> None:
     assert "obs_cov" in str(caught.value)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_the_row_at_fault_is_named() -> None:
+    """Of two rows without variance the one that has a covariance."""
+    with pytest.raises(SpecificationError, match="got row 1[;.]"):
+        covariance([[0, 0, 0], [0, 0, 0.5], [0, 0.5, NAN]], size=3)
 
 
 def test_a_singular_fixed_covariance_is_accepted() -> None:
