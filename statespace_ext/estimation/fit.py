@@ -22,8 +22,8 @@ from ..exceptions import (
     shown,
 )
 from ..numerics.linear_algebra import Array
+from ..statespace.arguments import random_generator
 from ..statespace.expectation import ESTEPS
-from ..statespace.validation import random_generator
 from .optimize import (
     OPTIONS,
     POLISH_UP_TO,

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..exceptions import SpecificationError, UnsupportedError
+from ..statespace.arguments import random_generator
 
 T = TypeVar("T")
 _CHUNKS = 32
@@ -25,7 +26,7 @@ def spawn(rng: object, count: int) -> list[np.random.SeedSequence]:
     count : int
         Their number.
     """
-    words = np.random.default_rng(rng).integers(0, 2**32, size=4)  # type: ignore[arg-type]
+    words = random_generator(rng).integers(0, 2**32, size=4)
     return np.random.SeedSequence([int(word) for word in words]).spawn(count)
 
 
@@ -42,9 +43,9 @@ def check_jobs(n_jobs: int | None) -> None:
     """
     if n_jobs is None:
         return
-    if isinstance(n_jobs, bool) or int(n_jobs) != n_jobs or n_jobs == 0:
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, (int, np.integer)) or n_jobs == 0:
         raise SpecificationError(
-            "n_jobs is not a number of processes", got=n_jobs, expected="1, 2, ... or -1 (all)"
+            "n_jobs is not a number of processes", got=repr(n_jobs), expected="1, 2, ... or -1 (all)"
         )
     if n_jobs == 1:
         return

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..exceptions import DataError, SpecificationError, shown
+from ..exceptions import DataError, shown
 from ..numerics.linear_algebra import Array
 
 _LARGEST, _SMALLEST = 1e75, 1e-75
@@ -145,6 +145,41 @@ def check_dates(dates: Any, nobs: int) -> None:
         raise DataError("dates have the wrong length", got=len(index), expected=f"{nobs}, one a row of endog")
     if isinstance(index, (pd.DatetimeIndex, pd.PeriodIndex)) or index.has_duplicates:
         check_index(index, "dates")
+
+
+def read_dates(labels: Any) -> Any:
+    """Return text that is ISO dates (2001-01-31, 2001-01) as a DatetimeIndex; anything else as it is."""
+    if not isinstance(labels, (list, tuple, np.ndarray, pd.Index, pd.Series)) or np.ndim(labels) != 1:
+        return labels
+    index = pd.Index(labels)
+    if index.inferred_type != "string":
+        return labels
+    try:
+        return pd.DatetimeIndex(pd.to_datetime(index, format="ISO8601"))
+    except ValueError:
+        return labels
+
+
+def as_dates(labels: Any, name: str) -> pd.DatetimeIndex | pd.PeriodIndex:
+    """
+    Return dates, periods or text that is ISO dates as an index.
+
+    Raises
+    ------
+    DataError
+        If they are something else.
+    """
+    index = pd.Index(read_dates(labels))
+    if index.inferred_type in ("date", "datetime"):
+        index = pd.DatetimeIndex(index)
+    if not isinstance(index, (pd.DatetimeIndex, pd.PeriodIndex)):
+        raise DataError(
+            f"{name} are no dates",
+            got=shown(map(repr, index), 3),
+            expected="a DatetimeIndex, or text such as 2001-01-31",
+            remedy="Convert them with `pd.to_datetime`.",
+        )
+    return index
 
 
 def regressor_frame(value: object, nobs: int | None, row_labels: object, name: str) -> Any:
@@ -363,36 +398,3 @@ def check_regressors(exog: Array | None, name: str, with_constant: bool) -> None
             expected=f"rank {columns.shape[1]}",
             remedy="Drop a column, or fix the intercept at zero." if with_constant else "Drop a column.",
         )
-
-
-def positive_integer(value: object, name: str) -> int:
-    """
-    Return a positive integer.
-
-    Raises
-    ------
-    SpecificationError
-        If the value is something else.
-    """
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise SpecificationError(f"{name} is not a positive integer", got=repr(value), expected="1, 2, ...")
-    return int(value)
-
-
-def random_generator(rng: object) -> np.random.Generator:
-    """
-    Return a generator from a generator, a seed or None.
-
-    Raises
-    ------
-    SpecificationError
-        If it is something else.
-    """
-    try:
-        if isinstance(rng, np.random.RandomState):
-            raise TypeError("a RandomState")
-        return np.random.default_rng(rng)  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
-        raise SpecificationError(
-            "rng cannot be used", got=repr(rng), expected="a numpy.random.Generator, a seed, or None"
-        ) from error

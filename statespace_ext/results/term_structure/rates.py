@@ -13,6 +13,7 @@ from ...exceptions import DataError, SpecificationError
 from ...inference.delta import delta_method
 from ...inference.term_structure import Affine, Curves
 from ...numerics.linear_algebra import Array
+from ...statespace.arguments import truth
 from ..factors import Factors
 from ..tidy import normal_quantile
 
@@ -101,7 +102,7 @@ def rows_of(index: Any, date: Any) -> slice | Array:
         if isinstance(index, pd.PeriodIndex):
             date = pd.Period(date, cast(Any, index.freq))
         at = index.get_loc(date)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, pd.errors.InvalidIndexError) as error:
         raise DataError(
             "The date is not in the sample",
             got=date,
@@ -145,7 +146,7 @@ def implied_rates(
     covs = factors.smoothed_cov.to_numpy().reshape(-1, k, k)[rows]
     mean = affine.mean(states)
     variance = np.clip(affine.variance(covs), 0.0, None)
-    if param_uncertainty:
+    if truth(param_uncertainty, "param_uncertainty"):
 
         def at(trial: Array) -> Array:
             smoothed = model.private_smoother.smooth(model.started_system(trial), lag_cov=False)
