@@ -71,6 +71,7 @@ FOUND: dict[str, Callable[[], Any]] = {
     "rng of the bootstrap": lambda: smoothed().bootstrap(2, rng="auto"),
     "n_jobs": lambda: smoothed().profile("obs_var.y1", n_jobs=np.inf),
     "param": lambda: smoothed().profile(np.eye(2)),
+    "grid": lambda: smoothed().profile("obs_var.y1", grid=[[1.0]]),
     "expanding": lambda: smoothed().rolling(50, expanding=np.zeros((0, 0))),
     "fit_options of windows": lambda: smoothed().rolling(50, fit_options="zero"),
     "model of windows": lambda: sse.rolling_fit(np.eye(2), 2),

@@ -158,8 +158,8 @@ def profile(
         raise ParameterError("No free parameter of this name", got=repr(param), expected=shown(free))
     level = probability(level, "level")
     values = None if grid is None else np.atleast_1d(real_array(grid, "The values of the grid"))
-    if values is not None and not np.all(np.isfinite(values)):
-        raise SpecificationError("grid has values that are not finite", got=values)
+    if values is not None and (values.ndim > 1 or not np.all(np.isfinite(values))):
+        raise SpecificationError("grid is no list of finite numbers", got=values)
     params = np.asarray(res.params, dtype=float)
     llf, at_boundary = float(model.loglike(params, includes_fixed=True)), param in res.boundary
     estimate = float(params[names.index(param)])
