@@ -156,3 +156,10 @@ def test_refusals() -> None:
     empty = sse.LGSSM(pd.DataFrame(y[:3]), 3, 2)
     with pytest.raises(sse.SpecificationError, match="No candidate has a fit"):
         sse.select_order(empty, [3])
+
+
+def test_aicb_of_a_candidate_that_cannot_be_built() -> None:
+    model = sse.LGSSM(cycle(40), 1, identification="triangular")
+    found = sse.select_order(model, [1, 9], n_boot=2, rng=1)
+    assert np.isfinite(found.table["aicb"].loc[1]) and np.isnan(found.table["aicb"].loc[9])
+    assert "Error" in found.table["status"].loc[9]

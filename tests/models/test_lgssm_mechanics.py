@@ -1476,3 +1476,32 @@ def test_state_exog_is_varmax_exog_one_period_later() -> None:
         }
     )
     assert_allclose(ours.loglike(vector), start.llf, rtol=1e-10)
+
+
+def test_a_diffuse_initialisation_set_by_the_user() -> None:
+    fixed = {"design": DESIGN, "transition": "identity", "obs_intercept": "zero"}
+    own = build(fixed, panel(), initialization="diffuse")
+    theirs = build(fixed, panel(), initialization="approximate_diffuse")
+    params = np.asarray(own.start_params)
+    theirs.ssm.initialize_diffuse()
+    assert theirs.loglike(params) == own.loglike(params)
+    partly = Initialization(2)
+    partly.set(0, "diffuse")
+    partly.set(1, "stationary")
+    theirs.ssm.initialization = partly
+    with pytest.raises(sse.UnsupportedError, match="partly diffuse"):
+        theirs.loglike(params)
+
+
+def test_parameters_are_not_transformed() -> None:
+    model = build({})
+    params, jacobian = model.handle_params(model.start_params, return_jacobian=True)
+    np.testing.assert_array_equal(params, model.start_params)
+    np.testing.assert_array_equal(jacobian, np.eye(len(params)))
+
+
+def test_a_design_over_time_has_no_rotation() -> None:
+    design = np.repeat(DESIGN[:, :, None], N, axis=2)
+    model = build({"design": design, "obs_intercept": "zero"})
+    with pytest.raises(sse.SpecificationError, match="varies over time"):
+        model.smooth(model.start_params).rotate()

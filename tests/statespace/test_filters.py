@@ -506,3 +506,19 @@ def test_no_valid_filter_is_an_error() -> None:
         sse.use_fastest_filter(too_small()[0])
     with pytest.raises(UnsupportedError, match="no data"):
         sse.filter_report(KalmanSmoother(1, 1))
+
+
+class WithoutStart(MLEModel):
+    """A model that has no start values."""
+
+    def __init__(self) -> None:
+        super().__init__(np.zeros(5), k_states=1)
+        for name in ("design", "transition", "selection", "obs_cov", "state_cov"):
+            self.ssm[name] = np.eye(1) * (0.5 if name == "transition" else 1.0)
+        self.ssm.initialize_stationary()
+
+
+def test_a_model_without_start_values_is_looked_at_as_it_stands() -> None:
+    report = sse.filter_report(WithoutStart())
+    assert report.reasons == sse.filter_report(WithoutStart().ssm).reasons
+    assert "conventional" in report.valid
