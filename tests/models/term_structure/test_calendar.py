@@ -56,7 +56,7 @@ def test_dates_need_dates() -> None:
 
 def test_dates_as_text() -> None:
     """ISO dates are read, for the panel and beyond it; other text is refused by name."""
-    dates = pd.date_range("2001-01-31", periods=66, freq="ME")
+    dates = pd.date_range("2001-01-01", periods=66, freq="MS")
     text = [str(date.date()) for date in dates]
     want = results(dates[:60])
     values = np.asarray(want.model.data.orig_endog)
