@@ -96,6 +96,8 @@ FOUND: dict[str, Callable[[], Any]] = {
     "date": lambda: of_yields().forward_curve([1.0], date={"a": 1}),
     "param_uncertainty": lambda: of_yields().yield_curve([1.0], param_uncertainty=np.eye(2)),
     "alpha of a curve": lambda: of_yields().plot_curve(alpha=b"bytes"),
+    "maturities beyond all numbers": lambda: of_yields().forward_curve(10**12),
+    "dates of a forecast": lambda: of_yields().forecast_yields(dates=np.full((3, 1), np.nan)),
     "two maturities": lambda: of_yields().plot_term_premium((1.0, 2.0)),
 }
 

@@ -21,13 +21,13 @@ from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from ..params.layout import ParameterLayout, checked_values
 from ..params.parse import check_covariance
 from ..statespace.compat import require_exact_diffuse, require_factorable, without_absolute_tolerances
+from ..statespace.dates import check_dates
 from ..statespace.diffuse_check import require_digits
 from ..statespace.singular import named_singularity
 from ..statespace.smoother import Smoother
 from ..statespace.system import System, write
 from ..statespace.system_score import ALL, SystemScore, system_score
 from ..statespace.validation import (
-    check_dates,
     check_same_columns,
     endog_frame,
     regressor_frame,

@@ -19,9 +19,10 @@ from ...numerics.ornstein_uhlenbeck import discretise, discretise_pullback, stat
 from ...numerics.stationary import stationary_pullback
 from ...params.layout import ParameterLayout
 from ...results.atsm import ATSMResults, ATSMResultsWrapper
+from ...statespace.dates import read_dates
 from ...statespace.system import System
 from ...statespace.system_score import SystemScore
-from ...statespace.validation import check_same_columns, check_series, endog_frame, read_dates
+from ...statespace.validation import check_same_columns, check_series, endog_frame
 from ..base import StateSpaceModel
 from .declaration import build_layout, normalisation
 from .dynamics import (

@@ -13,7 +13,8 @@ from ...estimation.start_values import fill_missing
 from ...exceptions import DataError, SpecificationError
 from ...numerics.linear_algebra import Array
 from ...statespace.arguments import positive_integer
-from ...statespace.validation import check_dates, endog_frame, read_dates, regressor_frame
+from ...statespace.dates import check_dates, read_dates
+from ...statespace.validation import endog_frame, regressor_frame
 from .conventions import check_units, parse_maturities, time_steps
 
 

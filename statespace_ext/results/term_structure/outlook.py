@@ -15,7 +15,8 @@ from ...numerics.ornstein_uhlenbeck import discretise
 from ...params.cholesky import semidefinite_cholesky
 from ...params.layout import real_array
 from ...statespace.arguments import positive_integer
-from ...statespace.validation import as_dates, check_same_columns, endog_frame
+from ...statespace.dates import as_dates
+from ...statespace.validation import check_same_columns, endog_frame
 from .calendar import is_dated, years_after
 from .rates import Rates, years
 
@@ -38,7 +39,7 @@ def forecast_horizons(results: Any, steps: Any, horizons: Any, dates: Any) -> tu
         h = years(horizons, "horizons")
         return h, pd.Index(h, name="horizon")
     if dates is not None:
-        index = as_dates(dates if np.ndim(dates) else [dates], "dates")
+        index = as_dates(dates, "dates")
         return years_after(model, index), index
     count = positive_integer(1 if steps is None else steps, "steps")
     if model.panel.steps.ndim:

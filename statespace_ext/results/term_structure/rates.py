@@ -58,6 +58,10 @@ class Rates:
         return pd.DataFrame({key: part.to_numpy().ravel() for key, part in parts.items()}, index=rows)
 
 
+_LONGEST = 1000.0
+"""Years; exponentials of roots times much longer ones are no numbers."""
+
+
 def years(value: Any, name: str, *, zero: bool = False) -> Array:
     """
     Return maturities or horizons in years as an array.
@@ -73,6 +77,8 @@ def years(value: Any, name: str, *, zero: bool = False) -> Array:
         raise SpecificationError(f"{name} is no number of years", got=repr(value)[:80]) from error
     if out.ndim != 1 or not len(out) or not np.all(np.isfinite(out)) or np.any(out < 0):
         raise SpecificationError(f"{name} cannot be used", got=repr(value)[:80], expected="positive years")
+    if np.any(out > _LONGEST):
+        raise SpecificationError(f"{name} cannot be used", got=f"{out.max():g}", expected=f"<= {_LONGEST:g}")
     if not zero and np.any(out == 0):
         raise SpecificationError(f"{name} is zero", got=repr(value)[:80], expected="positive years")
     return out

@@ -67,9 +67,11 @@ def test_dates_as_text() -> None:
         ours = res.forecast_yields(dates=text[60:])
         assert list(ours.estimate.index) == list(dates[60:])
         assert_allclose(ours.estimate, want.forecast_yields(6).estimate, rtol=1e-9)
+    one = want.forecast_yields(dates=text[60]).estimate
+    assert list(one.index) == [dates[60]]
     with pytest.raises(sse.SpecificationError, match="needs yields with dates"):
         sse.ATSM(values, TAU, dates=[f"31/{i}" for i in range(60)])
-    for wrong in (["soon"], [2006], 7):
+    for wrong in (["soon"], [2006], 7, np.full((3, 1), np.nan)):
         with pytest.raises(sse.DataError, match="dates are no dates"):
             want.forecast_yields(dates=wrong)
 
