@@ -136,12 +136,12 @@ def fit_many(
     yield from kept[yielded:]
 
 
-def _named(pair: Any) -> tuple[str, Any]:
-    """Return a name and a model."""
-    name, model = pair if isinstance(pair, tuple) and len(pair) == 2 else ("", pair)
-    if not isinstance(name, str) or not isinstance(model, MLEModel):
+def _named(pair: Any) -> tuple[Any, Any]:
+    """Return a name, text or an integer, and a model."""
+    name, model = pair if isinstance(pair, tuple) and len(pair) == 2 else (None, pair)
+    if not isinstance(name, (str, int, np.integer)) or not isinstance(model, MLEModel):
         raise SpecificationError("models have an entry that is no model with a name", got=repr(pair))
-    return name, model
+    return int(name) if isinstance(name, np.integer) else name, model
 
 
 def _path(checkpoint: object) -> Path | None:
