@@ -10,13 +10,16 @@ from __future__ import annotations
 import argparse
 import copy
 import gc
+import os
 import sys
+import tempfile
 import time
 import traceback
 import tracemalloc
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,149 +29,28 @@ import pandas as pd
 
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[1])]
 
-from edge_data import BUILD, ELSEWHERE, SAME, SHIFTED  # noqa: E402
+from edge_data import BUILD  # noqa: E402
+from fuzz_calls import (  # noqa: E402
+    AGAIN,
+    CALLS,
+    DATA,
+    FIT,
+    FOREIGN,
+    FUNCTIONS,
+    HOSTILE,
+    METHODS,
+    PLAIN,
+    SLOW_DATA,
+    SPECS,
+    methods_of,
+    needed,
+)  # fmt: skip
 
 import statespace_ext as sse  # noqa: E402
 
-DATA = {name: make for name, make in {**SAME, **SHIFTED, **ELSEWHERE}.items() if name != "pyarrow"}
-PLAIN = {"plain": np.asarray, "short": lambda y: y[:20], "gap": DATA["gap"]}
-SLOW_DATA = {"units of 1e-8", "outlier", "different units", "units of 1e-6"}
-HOSTILE: list[Any] = [
-    None,
-    True,
-    -1,
-    0,
-    1,
-    2,
-    7,
-    1.5,
-    -0.0,
-    float("nan"),
-    float("inf"),
-    10**12,
-    "",
-    "free",
-    "zero",
-    "diagonal",
-    "unstructured",
-    "scalar",
-    "nonsense",
-    "auto",
-    [],
-    [[]],
-    {},
-    [np.nan],
-    [[1.0]],
-    np.eye(2),
-    np.eye(3),
-    np.zeros((0, 0)),
-    np.ones(3),
-    np.full((3, 1), np.nan),
-    [["a", "b"], ["b", "c"]],
-    {"a": 1},
-    object(),
-    b"bytes",
-    1j,
-    slice(None),
-    np.float32(1),
-    (1, 2),
-    "2001-01",
-    pd.Timestamp("2001"),
-    pd.Series([1.0, 2.0]),
-    pd.DataFrame({"x": [1.0]}),
-    lambda: None,
-    "__import__('os')",
-    "a+*b",
-]
-SPECS = {
-    "LGSSM": [
-        "k_factors",
-        "lags",
-        "exog",
-        "state_exog",
-        "obs_intercept",
-        "state_intercept",
-        "design",
-        "transition",
-        "obs_cov",
-        "state_cov",
-        "initialization",
-        "initial_state",
-        "initial_state_cov",
-        "state_mean",
-        "obs_coef",
-        "state_coef",
-        "identification",
-        "dates",
-        "freq",
-    ],
-    "DynamicRegression": [
-        "dynamics",
-        "obs_cov",
-        "state_cov",
-        "initialization",
-        "initial_state",
-        "initial_state_cov",
-    ],
-    "CAPM": ["risk_free", "alpha", "beta", "obs_cov", "state_cov", "initialization", "initial_state_cov"],
-    "ATSM": [
-        "maturities",
-        "k_factors",
-        "identification",
-        "p_dynamics",
-        "state_cov",
-        "obs_cov",
-        "dt",
-        "units",
-        "risk_prices",
-        "factors",
-        "initialization",
-        "portfolio_weights",
-    ],
-}
-FIT = [
-    "start_params",
-    "cov_type",
-    "method",
-    "maxiter",
-    "tolerance",
-    "n_starts",
-    "rng",
-    "estep",
-    "cov_kwds",
-    "unknown",
-]
-METHODS: dict[str, list[str]] = {
-    "predict": ["start", "end", "dynamic", "exog"],
-    "forecast": ["steps", "exog"],
-    "get_forecast": ["steps"],
-    "simulate": ["nsimulations", "rng", "anchor"],
-    "append": ["endog", "exog"],
-    "extend": ["endog", "exog"],
-    "apply": ["endog", "exog"],
-    "cov_params_of": ["cov_type"],
-    "summary": ["alpha"],
-    "conf_int": ["alpha"],
-    "tidy": [],
-    "glance": [],
-    "plot_factors": ["fig", "figsize"],
-    "plot_coefficients": ["fig", "figsize"],
-    "impulse_responses": ["steps", "orthogonalized"],
-}
-FOREIGN = {
-    "predict",
-    "forecast",
-    "get_forecast",
-    "simulate",
-    "append",
-    "extend",
-    "apply",
-    "summary",
-    "conf_int",
-    "impulse_responses",
-}
-"""Methods of statsmodels, whose own errors about its own arguments are let through."""
 QUIET = (sse.ConvergenceWarning, sse.IdentificationWarning, UserWarning)
+WORK = {"maxiter", "n_starts", "nsimulations", "steps", "end", "n_boot", "n_sim", "lags"}
+"""Arguments that say how much work there is: asked for too much, the library would set about it."""
 
 
 @dataclass
@@ -177,6 +59,19 @@ class Report:
 
     outcomes: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
+    called: Counter[str] = field(default_factory=Counter)
+    answered: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass
+class Call:
+    """One random call: what it is, its inputs, and whether errors of statsmodels are let through."""
+
+    name: str
+    text: str
+    run: Callable[[], Any]
+    inputs: list[Any]
+    foreign: bool = False
 
 
 class Fuzzer:
@@ -189,42 +84,77 @@ class Fuzzer:
         options = list(options)
         return options[int(self.rng.integers(len(options)))]
 
-    def arguments(self, names: list[str], most: int) -> dict[str, Any]:
-        count = int(self.rng.integers(0, most + 1))
+    def arguments(self, known: str, least: int = 0, most: int = 2) -> dict[str, Any]:
+        names = known.split()
+        count = int(self.rng.integers(least, most + 1))
         drawn = {self.pick(names): self.pick(HOSTILE) for _ in range(count)} if names else {}
-        for key in drawn.keys() & {"maxiter", "n_starts", "nsimulations", "steps", "end"}:
-            if isinstance(drawn[key], int) and drawn[key] == 10**12:
-                drawn[key] = 5  # asked for so much work, the library would set about it
+        for key in drawn:
+            whole = isinstance(drawn[key], int) and not isinstance(drawn[key], bool)
+            if key in WORK and whole and drawn[key] == 10**12:
+                drawn[key] = 5
+            if key == "n_jobs" and whole and drawn[key] != 0:
+                drawn[key] = 1
         return drawn
 
-    def call(self) -> tuple[str, Callable[[], Any], list[Any], bool]:
-        """Return what is called, the call, its inputs, and whether errors of statsmodels are let through."""
+    def call(self) -> Call:
         kind = self.pick(BUILD)
+        what = self.pick(["model"] * 4 + ["fit"] * 2 + ["method"] * 3 + ["again", "function"])
+        if what == "model":
+            return self.of_model(kind)
         build, sample = BUILD[kind]
-        what = self.pick(["model", "model", "fit", "method"])
-        plain = what != "model" or self.rng.random() < 0.5
-        name = self.pick(PLAIN if plain else sorted(set(DATA) - SLOW_DATA))
-        endog = (PLAIN if plain else DATA)[name](sample())
-        spec = self.arguments(SPECS[kind], 2) if what == "model" else {}
-        options = self.arguments(FIT, 2) if what == "fit" else {}
-        method = self.pick(METHODS)
-        arguments = self.arguments(METHODS[method], 2) if what == "method" else {}
+        place = self.pick(["short"] if what in ("again", "function") else PLAIN)
+        endog = PLAIN[place](sample())
+        if what == "fit":
+            options = self.arguments(FIT)
+            return Call(
+                "fit", f"{kind}({place}).fit({options})",
+                lambda: build(endog).fit(**{"maxiter": 3, **options}), [endog, options],
+            )  # fmt: skip
+        if what == "function":
+            name = self.pick(FUNCTIONS)
+            given = self.arguments(FUNCTIONS[name])
+            run = CALLS.get(name, getattr(sse, name))
+            return Call(
+                name, f"{name}({kind}({place}), {given})",
+                lambda: run(**{**needed(name, build(endog)), **given}), [endog, given],
+            )  # fmt: skip
+        methods = METHODS if what == "method" else AGAIN
+        name = self.pick(methods_of(kind, methods))
+        given = self.arguments(methods[name], least=int(what == "again" and self.rng.random() < 0.8))
+
+        def run_method() -> Any:
+            model = build(endog)
+            res = model.smooth(model.start_params)
+            arguments = {**needed(name, model), **given}
+            return CALLS[name](res, **arguments) if name in CALLS else getattr(res, name)(**arguments)
+
+        text = f"{kind}({place}).{name}({given})"
+        return Call(name, text, run_method, [endog, given], name in FOREIGN)
+
+    def of_model(self, kind: str) -> Call:
+        build, sample = BUILD[kind]
+        plain = self.rng.random() < 0.5
+        place = self.pick(PLAIN if plain else sorted(set(DATA) - SLOW_DATA))
+        endog = (PLAIN if plain else DATA)[place](sample())
+        spec = self.arguments(SPECS[kind])
 
         def run() -> Any:
             model = build(endog, **spec)
-            if what == "model":
-                return model.loglike(model.start_params)
-            if what == "fit":
-                return model.fit(**{"maxiter": 3, **options})
-            res = model.smooth(model.start_params)
-            given = {
-                **arguments,
-                **({"cov_type": "oim"} if method == "cov_params_of" and not arguments else {}),
-            }
-            return getattr(res, method)(**given) if hasattr(res, method) else None
+            return model.loglike(model.start_params)
 
-        text = f"{kind}({name}, {spec}).{what} {options} {method if what == 'method' else ''}{arguments}"
-        return text, run, [endog, spec, options, arguments], what == "method" and method in FOREIGN
+        return Call("model", f"{kind}({place}, {spec})", run, [endog, spec])
+
+
+@contextmanager
+def elsewhere() -> Iterator[None]:
+    """Work in a folder that is removed, as some names of files are hostile too."""
+    before = os.getcwd()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        try:
+            yield
+        finally:
+            os.chdir(before)
 
 
 def same(one: Any, two: Any) -> bool:
@@ -242,41 +172,47 @@ def same(one: Any, two: Any) -> bool:
 
 def run(calls: int, seconds: float, seed: int) -> Report:
     """Make calls until there are enough or time is up."""
-    import matplotlib.pyplot as plt
-
     report, end = Report(), time.monotonic() + seconds
     for number in range(seed, seed + calls):
         if time.monotonic() > end:
             break
-        text, call, inputs, foreign = Fuzzer(number).call()
-        try:
-            before = copy.deepcopy(inputs)
-        except TypeError:
-            before = inputs
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            try:
-                call()
-                outcome = "answered"
-            except sse.StateSpaceError as error:
-                outcome = type(error).__name__
-            except TypeError as error:
-                outcome = "TypeError"
-                if "unexpected keyword" not in str(error) and not foreign:
-                    report.failures.append(f"seed {number}: {text}\n{traceback.format_exc(limit=-4)}")
-            except Exception:
-                outcome = "of statsmodels" if foreign else "FAILURE"
-                if not foreign:
-                    report.failures.append(f"seed {number}: {text}\n{traceback.format_exc(limit=-4)}")
-        plt.close("all")
-        report.outcomes[outcome] += 1
-        loud = [w for w in caught if issubclass(w.category, RuntimeWarning)]
-        if loud and not foreign:
-            where = f"{loud[0].filename}:{loud[0].lineno}"
-            report.failures.append(f"seed {number}: {text}\n{loud[0].message} at {where}")
-        if not same(inputs, before):
-            report.failures.append(f"seed {number}: {text}\nan input was changed")
+        with elsewhere():
+            try_one(Fuzzer(number).call(), f"seed {number}", report)
     return report
+
+
+def try_one(call: Call, label: str, report: Report) -> None:
+    """Make a call, and note what came of it."""
+    import matplotlib.pyplot as plt
+
+    def fail(why: str) -> None:
+        report.failures.append(f"{label}: {call.text}\n{why}")
+
+    try:
+        before = copy.deepcopy(call.inputs)
+    except TypeError:
+        before = call.inputs
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            call.run()
+            outcome = "answered"
+            report.answered[call.name] += 1
+        except sse.StateSpaceError as error:
+            outcome = type(error).__name__
+        except Exception as error:
+            keyword = isinstance(error, TypeError) and "unexpected keyword" in str(error)
+            outcome = "of statsmodels" if call.foreign else "unexpected keyword" if keyword else "FAILURE"
+            if outcome == "FAILURE":
+                fail(traceback.format_exc(limit=-4))
+    plt.close("all")
+    report.outcomes[outcome] += 1
+    report.called[call.name] += 1
+    loud = [w for w in caught if issubclass(w.category, RuntimeWarning)]
+    if loud and not call.foreign:
+        fail(f"{loud[0].message} at {loud[0].filename}:{loud[0].lineno}")
+    if not same(call.inputs, before):
+        fail("an input was changed")
 
 
 def leaked(fits: int) -> int:
@@ -309,10 +245,16 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    began = time.monotonic()
     report = run(options.calls, options.seconds, options.seed)
     print("\n\n".join(report.failures))
     print(dict(report.outcomes))
-    print(f"{sum(report.outcomes.values())} calls, {len(report.failures)} failures")
+    print(
+        {name: f"{report.answered[name]} of {report.called[name]}" for name in sorted(report.called)},
+        "answered",
+    )
+    took = time.monotonic() - began
+    print(f"{sum(report.outcomes.values())} calls, {len(report.failures)} failures, {took:.0f} seconds")
     return int(bool(report.failures))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import fuzz
 import numpy as np
+import pandas as pd
 import pytest
 from edge_data import atsm, capm, factor_series, lgssm, returns, yields
 
@@ -14,9 +15,10 @@ import statespace_ext as sse
 
 
 def test_random_calls_with_hostile_arguments() -> None:
-    report = fuzz.run(calls=250, seconds=30.0, seed=0)
+    report = fuzz.run(calls=200, seconds=30.0, seed=0)
     assert not report.failures, "\n\n".join(report.failures)
     assert report.outcomes["answered"] > 30 and report.outcomes["SpecificationError"] > 30
+    assert len(report.called) > 20  # methods and functions, not constructors alone
 
 
 @pytest.mark.slow
@@ -36,9 +38,17 @@ def test_the_fuzzer_sees_a_changed_input() -> None:
     assert fuzz.same(one, one) and not fuzz.same(one, two)
 
 
-def smoothed() -> Any:
-    model = lgssm(factor_series())
+def smoothed(model: Any = None) -> Any:
+    model = lgssm(factor_series()) if model is None else model
     return model.smooth(model.start_params)
+
+
+def of_returns() -> Any:
+    return smoothed(capm(returns()))
+
+
+def of_yields() -> Any:
+    return smoothed(atsm(yields()))
 
 
 FOUND: dict[str, Callable[[], Any]] = {
@@ -55,10 +65,44 @@ FOUND: dict[str, Callable[[], Any]] = {
     "fig": lambda: smoothed().plot_factors(fig="figure"),
     "figsize": lambda: smoothed().plot_factors(figsize=1.5),
     "alpha": lambda: smoothed().plot_factors(alpha=2.0),
+    "alpha of a table": lambda: smoothed().tidy(alpha="free"),
+    "n_boot": lambda: smoothed().bootstrap(n_boot=1j),
+    "method of the bootstrap": lambda: smoothed().bootstrap(method=pd.DataFrame({"x": [1.0]})),
+    "rng of the bootstrap": lambda: smoothed().bootstrap(2, rng="auto"),
+    "n_jobs": lambda: smoothed().profile("obs_var.y1", n_jobs=np.inf),
+    "param": lambda: smoothed().profile(np.eye(2)),
+    "grid": lambda: smoothed().profile("obs_var.y1", grid=[[1.0]]),
+    "expanding": lambda: smoothed().rolling(50, expanding=np.zeros((0, 0))),
+    "fit_options of windows": lambda: smoothed().rolling(50, fit_options="zero"),
+    "model of windows": lambda: sse.rolling_fit(np.eye(2), 2),
+    "lags of residuals": lambda: smoothed().test_serial_correlation(lags="zero"),
+    "more lags than residuals": lambda: smoothed().test_serial_correlation(lags=200),
+    "method of residuals": lambda: smoothed().test_serial_correlation(method="diagonal"),
+    "n_sim": lambda: of_returns().test_constancy(n_sim=[[]]),
+    "others": lambda: of_returns().compare("diagonal"),
+    "which": lambda: of_returns().correlations(np.eye(2)),
+    "refit_every": lambda: of_returns().rolling_evaluation(refit_every="zero"),
+    "models": lambda: list(sse.fit_many(7)),
+    "entries of models": lambda: list(sse.fit_many([("a", None)])),
+    "fixed": lambda: list(sse.fit_many({}, fixed=lambda: None)),
+    "checkpoint": lambda: list(sse.fit_many({}, checkpoint=1.5)),
+    "a folder as checkpoint": lambda: list(sse.fit_many({}, checkpoint="")),
+    "ic": lambda: sse.select_order(lgssm(factor_series()), [1], ic=np.zeros((0, 0))),
+    "orders": lambda: sse.select_order(lgssm(factor_series()), slice(None)),
+    "model of orders": lambda: sse.select_order(object(), [1]),
+    "no model": lambda: sse.filter_report("model"),
+    "no model with a score": lambda: sse.exact_score("model", [1.0]),
+    "by": lambda: of_yields().pricing_error_summary(by=np.eye(2)),
+    "date": lambda: of_yields().forward_curve([1.0], date={"a": 1}),
+    "param_uncertainty": lambda: of_yields().yield_curve([1.0], param_uncertainty=np.eye(2)),
+    "alpha of a curve": lambda: of_yields().plot_curve(alpha=b"bytes"),
+    "maturities beyond all numbers": lambda: of_yields().forward_curve(10**12),
+    "dates of a forecast": lambda: of_yields().forecast_yields(dates=np.full((3, 1), np.nan)),
+    "two maturities": lambda: of_yields().plot_term_premium((1.0, 2.0)),
 }
 
 
 @pytest.mark.parametrize("name", FOUND)
 def test_what_the_fuzz_run_found(name: str) -> None:
-    with pytest.raises((sse.SpecificationError, sse.DataError)):
+    with pytest.raises((sse.SpecificationError, sse.DataError, sse.ParameterError)):
         FOUND[name]()

@@ -13,7 +13,7 @@ from ..em.acceleration import Coordinates, run_accelerated_em
 from ..em.driver import EMOptions, EMResult, run_em
 from ..exceptions import ConvergenceWarning, EstimationError, UnsupportedError
 from ..numerics.linear_algebra import Array
-from ..statespace.validation import random_generator
+from ..statespace.arguments import random_generator
 from .optimize import (
     POLISH_UP_TO,
     SCORE_TOLERANCE,

@@ -13,6 +13,7 @@ from ..em.updates import LinearGaussianUpdates
 from ..numerics.linear_algebra import NOT_HERE, Array, is_positive_semidefinite
 from ..params.layout import ParameterLayout
 from ..statespace.expectation import expectation
+from ..statespace.singular import reason
 from ..statespace.smoother import Smoother
 from ..statespace.system import System
 
@@ -146,7 +147,7 @@ class EstimationProblem:
         try:
             return f"a log-likelihood of {self.loglike(params)}"
         except NOT_HERE as error:
-            return str(error)
+            return reason(error)
 
     def value(self, params: Array) -> float:
         """Return the log-likelihood, minus infinity where it does not exist."""

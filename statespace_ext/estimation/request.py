@@ -12,9 +12,9 @@ import numpy as np
 
 from ..exceptions import SpecificationError, nearest, shown
 from ..numerics.linear_algebra import Array
+from ..statespace.arguments import random_generator
 from ..statespace.expectation import ESTEPS
 from ..statespace.parallel import check_jobs
-from ..statespace.validation import random_generator
 from .optimize import OPTIONS, SCIPY_METHODS
 
 EM_METHODS = ("em", "accelerated-em")

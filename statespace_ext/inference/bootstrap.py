@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
-from ..exceptions import ParameterError, SpecificationError
+from ..exceptions import ParameterError
 from ..numerics.linear_algebra import NOT_HERE, Array
 from ..numerics.rotation import rotate_system
+from ..statespace.arguments import one_of, probability, whole_number
 from .parallel import spawn, stream
 from .samples import Innovations, Parametric, model_on
 
@@ -89,10 +90,8 @@ class Bootstrap:
         DataFrame
             Columns lower, upper, at_boundary.
         """
-        if method not in ("basic", "percentile"):
-            raise SpecificationError(
-                "method is unknown", got=repr(method), expected='"basic" or "percentile"'
-            )
+        one_of(method, ("basic", "percentile"), "method")
+        alpha = probability(alpha, "alpha")
         low, high = (self.params.quantile(q) for q in (alpha / 2.0, 1.0 - alpha / 2.0))
         edge = pd.Series(self.params.columns.isin(self.boundary), index=self.params.columns)
         plain = edge | (method == "percentile")
@@ -140,14 +139,12 @@ def bootstrap(
     Where a rotation, a permutation or signs of factors leave the likelihood as it is, each sample's factors
     are first turned towards those of the estimates.
     """
-    if method not in _METHODS:
-        raise SpecificationError("method is unknown", got=repr(method), expected=f"one of {list(_METHODS)}")
-    if isinstance(n_boot, bool) or int(n_boot) != n_boot or n_boot < _FEWEST:
-        raise SpecificationError("n_boot is not a number of samples", got=n_boot, expected="2, 3, ...")
+    one_of(method, _METHODS, "method")
+    n_boot = whole_number(n_boot, "n_boot", _FEWEST)
     res = getattr(res, "_results", res)
     model, params = res.model, np.asarray(res.params, dtype=float)
     sampler = _METHODS[method](model, params)
-    seeds = spawn(rng, int(n_boot))
+    seeds = spawn(rng, n_boot)
     tasks = [(i, model, sampler, params, res._fixed, seed) for i, seed in enumerate(seeds)]
     found = sorted(stream(_refit, tasks, n_jobs), key=lambda one: one[0])
     names = list(model.param_names)

@@ -48,9 +48,11 @@ def compare(*results: Any) -> pd.DataFrame:
     if len(results) < 2:
         raise SpecificationError("A comparison needs at least two fits", got=f"{len(results)}")
     for number, res in enumerate(results):
-        if not hasattr(res.model, "coefficients"):
+        model = getattr(res, "model", res)
+        if not hasattr(model, "coefficients") or model is res:
             raise SpecificationError(
-                "A comparison is of dynamic regressions", got=f"{type(res.model).__name__} (fit {number + 1})"
+                "A comparison is of fits of dynamic regressions",
+                got=f"{type(model).__name__} (fit {number + 1})",
             )
         if number:
             _require_same(results[0], res, number + 1)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from ..exceptions import SpecificationError, StateSpaceError, UnsupportedError
 from ..numerics.linear_algebra import Array
+from ..statespace.arguments import positive_integer, truth
 from .constancy_series import SeriesRatio
 from .constancy_statistics import ModelRatio, Ratio, ratio_of
 from .nyblom import NyblomCase, nyblom_cases, nyblom_table
@@ -182,7 +183,7 @@ def constancy_test(
     llf, llf_null, converged = _observed(results, ratio)
     notes = _notes(results, llf, converged)
     simulated = _simulated(max(0.0, 2.0 * (llf - llf_null)), ratio, main, n_jobs)
-    table = _per_series(model, others, n_jobs) if per_series else None
+    table = _per_series(model, others, n_jobs) if truth(per_series, "per_series") else None
     return ConstancyTest(
         **vars(simulated),
         distribution="pivotal" if ratio.pivotal else "parametric bootstrap",
@@ -201,8 +202,7 @@ def _check(results: Any, n_sim: int) -> None:
     c = getattr(model, "coefficients", None)
     if c is None:
         raise SpecificationError("The test of constancy is for dynamic regressions", got=type(model).__name__)
-    if isinstance(n_sim, bool) or int(n_sim) != n_sim or n_sim < 1:
-        raise SpecificationError("n_sim is not a positive integer", got=n_sim)
+    positive_integer(n_sim, "n_sim")
     if c.autoregressive:
         raise SpecificationError(
             'The test of constancy is for "random_walk" coefficients',

@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from pandas.util import hash_pandas_object
+from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 from ..exceptions import SpecificationError
-from .parallel import stream
+from ..statespace.arguments import options_of, random_generator
+from .parallel import check_jobs, stream
 
 
 @dataclass(frozen=True)
@@ -100,17 +102,22 @@ def fit_many(
     SpecificationError
         If two models have one name, or the checkpoint is of other options, or no checkpoint.
     """
-    options, held = dict(fit_options or {}), dict(fixed or {})
-    words = [int(word) for word in np.random.default_rng(rng).integers(0, 2**32, size=4)]  # type: ignore[arg-type]
+    check_jobs(n_jobs)
+    options, held = options_of(fit_options, "fit_options"), options_of(fixed, "fixed")
+    words = [int(word) for word in random_generator(rng).integers(0, 2**32, size=4)]
     done: dict[str, FitRecord] = {}
-    if checkpoint is not None:
-        words, done = _opened(Path(checkpoint), {**options, "fixed": held}, words, rng is not None)
     pairs = models.items() if isinstance(models, Mapping) else models
+    if not isinstance(pairs, Iterable):
+        raise SpecificationError("models are no mapping", got=repr(models), expected="models by name")
+    path = _path(checkpoint)
+    if path is not None:
+        words, done = _opened(path, {**options, "fixed": held}, words, rng is not None)
     kept: list[FitRecord] = []
 
     def tasks() -> Iterator[tuple[Any, ...]]:
         names: set[str] = set()
-        for place, (name, model) in enumerate(pairs):
+        for place, pair in enumerate(pairs):
+            name, model = _named(pair)
             if name in names:
                 raise SpecificationError("Two models have one name", got=repr(name))
             names.add(name)
@@ -122,13 +129,30 @@ def fit_many(
 
     yielded = 0
     for record in stream(_fit_one, tasks(), n_jobs):
-        if checkpoint is not None:
-            _append(Path(checkpoint), asdict(record))
+        if path is not None:
+            _append(path, asdict(record))
         while yielded < len(kept):
             yield kept[yielded]
             yielded += 1
         yield record
     yield from kept[yielded:]
+
+
+def _named(pair: Any) -> tuple[Any, Any]:
+    """Return a name, text or an integer, and a model."""
+    name, model = pair if isinstance(pair, tuple) and len(pair) == 2 else (None, pair)
+    if not isinstance(name, (str, int, np.integer)) or not isinstance(model, MLEModel):
+        raise SpecificationError("models have an entry that is no model with a name", got=repr(pair))
+    return int(name) if isinstance(name, np.integer) else name, model
+
+
+def _path(checkpoint: object) -> Path | None:
+    """Return where the checkpoint is; refuse what is no name of a file, and a folder."""
+    if checkpoint is None:
+        return None
+    if not isinstance(checkpoint, (str, Path)) or not str(checkpoint) or Path(checkpoint).is_dir():
+        raise SpecificationError("checkpoint is no name of a file", got=repr(checkpoint))
+    return Path(checkpoint)
 
 
 def fingerprint(model: Any) -> str:

@@ -14,10 +14,11 @@ import pandas as pd
 from statsmodels.tools import eval_measures
 
 from ..exceptions import SpecificationError, StateSpaceError, shown
+from ..statespace.arguments import one_of, whole_number
 from .bootstrap import bootstrap
 from .many import FitRecord, fit_many
 from .parallel import spawn
-from .samples import model_on
+from .samples import model_on, require_model
 
 CRITERIA = ("aic", "aicc", "bic", "hqic", "aicb")
 _SAME = 1e-4
@@ -125,15 +126,13 @@ def select_order(
     >>> order.selected
     {'lags': 1}
     """
-    if isinstance(n_boot, bool) or not isinstance(n_boot, int) or n_boot < 0 or n_boot == 1:
-        raise SpecificationError(
-            "n_boot is not a number of samples", got=repr(n_boot), expected="0, 2, 3, ..."
-        )
-    if ic not in CRITERIA or ic == "aicb" and not n_boot:
-        expected = f"one of {shown(CRITERIA)}; aicb with n_boot"
-        raise SpecificationError("ic is no criterion", got=f"{ic!r}, n_boot={n_boot}", expected=expected)
+    n_boot = whole_number(n_boot, "n_boot", 0)
+    if n_boot == 1:
+        raise SpecificationError("n_boot is one sample", got=n_boot, expected="0, 2, 3, ...")
+    if one_of(ic, CRITERIA, "ic") == "aicb" and not n_boot:
+        raise SpecificationError('ic="aicb" needs a bootstrap', got="n_boot=0", remedy="Give n_boot.")
     given = {"k_factors": k_factors, "lags": lags}
-    values = {name: list(value) for name, value in given.items() if value is not None}
+    values = {name: _tried(value, name) for name, value in given.items() if value is not None}
     if not values or not all(values.values()):
         raise SpecificationError("There is nothing to choose from", expected="k_factors, lags, or both")
     models, records = _candidates(model, values)
@@ -156,18 +155,25 @@ def select_order(
     return OrderSelection(table, ic, models, records)
 
 
+def _tried(value: Any, name: str) -> list[Any]:
+    """Return the values to try."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise SpecificationError(f"{name} is no list of numbers", got=repr(value), expected="[1, 2, ...]")
+    return [whole_number(one, name, 0) for one in value]
+
+
 def _label(values: Mapping[str, Any], key: tuple[int, ...]) -> str:
     return ", ".join(f"{name}={value}" for name, value in zip(values, key, strict=True))
 
 
 def _candidates(model: Any, values: dict[str, list[int]]) -> tuple[dict[Any, Any], dict[Any, FitRecord]]:
     """Return the models that can be built, and a record of each combination: a failure until a fit."""
-    make: Callable[..., Any] = model if callable(model) else _rebuilder(model, list(values))
+    make: Callable[..., Any] = model if callable(model) else _rebuilder(require_model(model), list(values))
     models, records = {}, {}
     for key in itertools.product(*values.values()):
         error = ""
         try:
-            models[key] = make(**dict(zip(values, key, strict=True)))
+            models[key] = require_model(make(**dict(zip(values, key, strict=True))))
         except StateSpaceError as raised:  # too many factors for the series: the others go on
             error = f"{type(raised).__name__}: {raised}"
         label = _label(values, key)

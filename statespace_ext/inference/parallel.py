@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from ..statespace.arguments import random_generator
 from ..statespace.parallel import check_jobs, stream
 
 __all__ = ["check_jobs", "run_simulations", "spawn", "stream"]
@@ -26,7 +27,7 @@ def spawn(rng: object, count: int) -> list[np.random.SeedSequence]:
     count : int
         Their number.
     """
-    words = np.random.default_rng(rng).integers(0, 2**32, size=4)  # type: ignore[arg-type]
+    words = random_generator(rng).integers(0, 2**32, size=4)
     return np.random.SeedSequence([int(word) for word in words]).spawn(count)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from ..exceptions import ParameterError, SpecificationError, StateSpaceError, sh
 from ..numerics.linear_algebra import NOT_HERE, Array
 from ..params.layout import real_array
 from ..plots.inference import plot_profile
+from ..statespace.arguments import probability
 from .parallel import stream
 
 LIMIT, OPEN, LAST = "limit of the parameter", "open", "no fit beyond"
@@ -153,14 +153,13 @@ def profile(
     """
     res = getattr(res, "_results", res)
     model, names = res.model, list(res.model.param_names)
-    if param not in names or param in res._fixed:
+    if not isinstance(param, str) or param not in names or param in res._fixed:
         free = [name for name in names if name not in res._fixed]
         raise ParameterError("No free parameter of this name", got=repr(param), expected=shown(free))
-    if not isinstance(level, Real) or not 0.0 < level < 1.0:
-        raise SpecificationError("level is out of range", got=repr(level), expected="0 < level < 1")
+    level = probability(level, "level")
     values = None if grid is None else np.atleast_1d(real_array(grid, "The values of the grid"))
-    if values is not None and not np.all(np.isfinite(values)):
-        raise SpecificationError("grid has values that are not finite", got=values)
+    if values is not None and (values.ndim > 1 or not np.all(np.isfinite(values))):
+        raise SpecificationError("grid is no list of finite numbers", got=values)
     params = np.asarray(res.params, dtype=float)
     llf, at_boundary = float(model.loglike(params, includes_fixed=True)), param in res.boundary
     estimate = float(params[names.index(param)])

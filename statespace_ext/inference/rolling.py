@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +12,9 @@ from scipy import stats
 
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
+from ..statespace.arguments import options_of, positive_integer
 from .samples import model_on
+from .windows import fit_windows, fixed_of, windows_of
 
 DYNAMIC, STATIC, ROLLING = "dynamic", "static OLS", "rolling OLS"
 METHODS = (DYNAMIC, STATIC, ROLLING)
@@ -37,7 +37,8 @@ class RollingEvaluation:
     log_scores : DataFrame
         Log densities of the observations.
     refits : DataFrame
-        One row a fit of the dynamic regression: first origin, periods used, llf, converged.
+        One row a fit of the dynamic regression: first origin, periods used, llf, converged, error.
+        Predictions of a fit that failed are NaN.
     horizon : int
         Periods from the origin to the target.
     """
@@ -87,11 +88,13 @@ class RollingEvaluation:
         return table.astype({"n": int})
 
     def __str__(self) -> str:
-        bad = int((~self.refits["converged"]).sum())
+        failed = int((self.refits["error"] != "").sum())
+        bad = int((~self.refits["converged"]).sum()) - failed
         lines = [
             f"Predictions {self.horizon} ahead of {len(self.errors)} periods, "
             f"{self.errors.index[0]} to {self.errors.index[-1]}; {len(self.refits)} fits"
-            + (f", {bad} of which did not converge" if bad else ""),
+            + (f", {bad} of which did not converge" if bad else "")
+            + (f", {failed} of which failed" if failed else ""),
             self.summary().to_string(float_format=lambda value: f"{value:.4f}"),
         ]
         return "\n".join(lines)
@@ -138,7 +141,7 @@ def rolling_evaluation(
     SpecificationError
         If window, horizon or refit_every do not fit the sample.
     DataError
-        If the model cannot be estimated on a window.
+        If a window has data that the model cannot have.
 
     Notes
     -----
@@ -153,33 +156,40 @@ def rolling_evaluation(
     model = getattr(model_or_results, "model", model_or_results)
     if not hasattr(model, "coefficients"):
         raise SpecificationError("The evaluation is of dynamic regressions", got=type(model).__name__)
-    window = model.nobs // 2 if window is None else window
-    _check(model, window, horizon, refit_every, expanding)
-    fixed = dict(model_or_results._fixed_params) if model_or_results._has_fixed_params else {}
-    options = {"method": "lbfgs", **(fit_options or {})}
+    horizon = positive_integer(horizon, "horizon")
+    window = model.nobs // 2 if window is None else positive_integer(window, "window")
+    _check(model, window, horizon)
+    blocks = windows_of(model, window, refit_every, expanding, "refit_every")
+    blocks = [rows for rows in blocks if rows.stop <= model.nobs - horizon]
+    fixed = fixed_of(model_or_results)
+    options = {"low_memory": True, "cov_type": "none", **options_of(fit_options, "fit_options")}
+    records = fit_windows(model, blocks, options, fixed)
     origins = np.arange(window, model.nobs - horizon + 1)
     endog, exog = np.asarray(model.endog), np.asarray(model.exog)
     shape = (len(origins), len(METHODS), endog.shape[1])
-    means, variances, refits = np.full(shape, np.nan), np.full(shape, np.nan), []
-    for first in range(0, len(origins), refit_every):
-        block = origins[first : first + refit_every]
-        begin = 0 if expanding else int(block[0]) - window
-        params, record = _fit(model, slice(begin, int(block[0])), fixed, options)
-        refits.append({"origin": model._index[block[0] - 1], "nobs": int(block[0]) - begin, **record})
-        rows = slice(first, first + len(block))
-        means[rows, 0], variances[rows, 0] = _dynamic(model, params, fixed, begin, block, horizon)
+    means, variances = np.full(shape, np.nan), np.full(shape, np.nan)
+    for number, (rows, record) in enumerate(zip(blocks, records, strict=True)):
+        if not record.error:
+            own = slice(number * refit_every, (number + 1) * refit_every)
+            params = np.array(list(record.params.values()))
+            found = _dynamic(model, params, rows.start, origins[own], horizon)
+            means[own, 0], variances[own, 0] = found
     for i, origin in enumerate(origins):
         x = exog[origin + horizon - 1]
         for place, begin in ((1, 0), (2, origin - window)):
             means[i, place], variances[i, place] = _least_squares(endog[begin:origin], exog[begin:origin], x)
+    refits = pd.DataFrame(
+        {
+            "origin": model._index[rows.stop - 1], "nobs": record.nobs, "llf": record.llf,
+            "converged": record.converged, "error": record.error,
+        }
+        for rows, record in zip(blocks, records, strict=True)
+    )  # fmt: skip
     return _collected(model, origins + horizon - 1, means, variances, refits, horizon)
 
 
-def _check(model: Any, window: int, horizon: int, refit_every: int, expanding: bool) -> None:
-    """Refuse impossible numbers of periods."""
-    for name, value in (("window", window), ("horizon", horizon), ("refit_every", refit_every)):
-        if isinstance(value, bool) or int(value) != value or value < 1:
-            raise SpecificationError(f"{name} is not a positive integer", got=value)
+def _check(model: Any, window: int, horizon: int) -> None:
+    """Refuse windows too short or too long."""
     least, most = len(model.coefficients.regressors) + 1, model.nobs - horizon
     if not least <= window <= most:
         raise SpecificationError(
@@ -187,28 +197,9 @@ def _check(model: Any, window: int, horizon: int, refit_every: int, expanding: b
             got=f"window={window}, horizon={horizon}, {model.nobs} periods",
             expected=f"a window from {least} to {most}",
         )
-    if model.start_kind == "known" and not expanding:
-        raise SpecificationError(
-            "A known start is that of the first period, which rolling windows leave behind",
-            got='initialization="known", expanding=False',
-            remedy='Use expanding=True, or initialization="diffuse".',
-        )
 
 
-def _fit(
-    model: Any, rows: slice, fixed: dict[str, float], options: dict[str, Any]
-) -> tuple[Array, dict[str, Any]]:
-    """Return the full parameter vector and a record of a fit."""
-    clone = model_on(model, np.asarray(model.endog)[rows], rows)
-    with warnings.catch_warnings(), clone.fix_params(fixed) if fixed else nullcontext():
-        warnings.simplefilter("ignore")  # whether it converged is in the record
-        res = clone.fit(low_memory=True, cov_type="none", **options)
-    return np.asarray(res.params, dtype=float), {"llf": float(res.llf), "converged": bool(res.converged)}
-
-
-def _dynamic(
-    model: Any, params: Array, fixed: dict[str, float], begin: int, origins: Array, horizon: int
-) -> tuple[Array, Array]:
+def _dynamic(model: Any, params: Array, begin: int, origins: Array, horizon: int) -> tuple[Array, Array]:
     """Return predictive means and variances, (origins, p), from the data up to each origin."""
     end = int(origins[-1])
     rows = slice(begin, end)
@@ -251,7 +242,7 @@ def _least_squares(endog: Array, exog: Array, x: Array) -> tuple[Array, Array]:
 
 
 def _collected(
-    model: Any, targets: Array, means: Array, variances: Array, refits: list[dict[str, Any]], horizon: int
+    model: Any, targets: Array, means: Array, variances: Array, refits: pd.DataFrame, horizon: int
 ) -> RollingEvaluation:
     """Return labelled frames."""
     names = model.coefficients.endog
@@ -263,9 +254,7 @@ def _collected(
 
     errors = np.asarray(model.endog)[targets][:, None, :] - means
     scores = -0.5 * (np.log(2.0 * np.pi * variances) + errors**2 / variances)
-    return RollingEvaluation(
-        frame(means), frame(variances), frame(errors), frame(scores), pd.DataFrame(refits), horizon
-    )
+    return RollingEvaluation(frame(means), frame(variances), frame(errors), frame(scores), refits, horizon)
 
 
 def diebold_mariano(loss: Array, horizon: int = 1) -> tuple[float, float]:

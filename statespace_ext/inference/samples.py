@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 from ..exceptions import DataError, SpecificationError
 from ..numerics.linear_algebra import Array, quiet
@@ -38,6 +39,24 @@ def model_on(model: Any, endog: Array, rows: slice = slice(None), **changed: Any
         if value is not None and names.get(name):
             given[name] = pd.DataFrame(np.asarray(value)[rows], index=index, columns=names[name])
     return model.clone(data, given.pop("exog", None), **given, **changed)
+
+
+def require_model(model: Any) -> Any:
+    """
+    Return a model of this package.
+
+    Raises
+    ------
+    SpecificationError
+        If it is something else.
+    """
+    if not isinstance(model, MLEModel) or not hasattr(model, "_given"):
+        raise SpecificationError(
+            "model is no model of this package",
+            got=repr(model),
+            expected="an LGSSM, a DynamicRegression, ...",
+        )
+    return model
 
 
 class Parametric:

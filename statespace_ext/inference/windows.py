@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..exceptions import SpecificationError, shown
+from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import NOT_HERE, Array
 from ..plots.inference import plot_windows
-from ..statespace.validation import positive_integer
+from ..statespace.arguments import names_among, options_of, positive_integer, truth
 from .many import FitRecord, fit_many
-from .samples import model_on
+from .samples import model_on, require_model
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,7 @@ class RollingFit:
         -------
         matplotlib.figure.Figure
         """
-        names = [str(name) for name in self.params] if names is None else list(names)
-        unknown = [name for name in names if name not in self.params]
-        if unknown:
-            raise SpecificationError("names are unknown", got=shown(unknown), expected=shown(self.params))
+        names = names_among(names, self.params, "names")
         lines = {} if self.full_sample is None else dict(self.full_sample)
         return plot_windows(self.params[names], self.bse, lines, fig=fig, figsize=figsize, alpha=alpha)
 
@@ -148,22 +145,37 @@ def rolling_fit(
     (4, 3)
     """
     res = getattr(model_or_results, "_results", model_or_results)
-    model = getattr(res, "model", res)
+    model = require_model(getattr(res, "model", res))
     found = None if res is model else pd.Series(np.asarray(res.params, dtype=float), index=model.param_names)
-    fixed = dict(model_or_results._fixed_params) if model_or_results._has_fixed_params else {}
-    windows = _windows(model, window, step, expanding)
+    windows = windows_of(model, window, step, expanding)
     start = {} if found is None else {"start_params": found.to_numpy(), "includes_fixed": True}
-    options = {"method": "lbfgs", **start, **(fit_options or {})}
+    options = {**start, **options_of(fit_options, "fit_options")}
+    records = fit_windows(
+        model, windows, options, fixed_of(model_or_results), rng=rng, n_jobs=n_jobs, checkpoint=checkpoint
+    )
+    return _collected(model, windows, records, found, expanding)
+
+
+def fixed_of(model_or_results: Any) -> dict[str, float]:
+    """Return the values of the parameters held fixed."""
+    return dict(model_or_results._fixed_params) if model_or_results._has_fixed_params else {}
+
+
+def fit_windows(
+    model: Any, windows: list[slice], options: Mapping[str, Any], fixed: Mapping[str, float], **kwargs: Any
+) -> list[FitRecord]:
+    """Fit a model on windows of its sample, by default with lbfgs; return the records in their order."""
     y = np.asarray(model.endog)
     models = ((f"{rows.start}:{rows.stop}", model_on(model, y[rows], rows)) for rows in windows)
-    done = fit_many(models, options, fixed=fixed, rng=rng, n_jobs=n_jobs, checkpoint=checkpoint)
+    done = fit_many(models, {"method": "lbfgs", **options}, fixed=fixed, **kwargs)
     records = {record.name: record for record in done}
-    return _collected(model, windows, [records[f"{r.start}:{r.stop}"] for r in windows], found, expanding)
+    return [records[f"{rows.start}:{rows.stop}"] for rows in windows]
 
 
-def _windows(model: Any, window: int, step: int, expanding: bool) -> list[slice]:
+def windows_of(model: Any, window: int, step: int, expanding: bool, step_name: str = "step") -> list[slice]:
     """Return the windows; refuse impossible ones."""
-    window, step = positive_integer(window, "window"), positive_integer(step, "step")
+    window, step = positive_integer(window, "window"), positive_integer(step, step_name)
+    expanding = truth(expanding, "expanding")
     if window > model.nobs:
         raise SpecificationError("window is longer than the sample", got=window, expected=f"<= {model.nobs}")
     start = model._given.get("initialization")

@@ -21,13 +21,14 @@ from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from ..params.layout import ParameterLayout, checked_values
 from ..params.parse import check_covariance
 from ..statespace.compat import require_exact_diffuse, require_factorable, without_absolute_tolerances
+from ..statespace.dates import check_dates
 from ..statespace.diffuse_check import require_digits
+from ..statespace.singular import named_singularity
 from ..statespace.singular_check import require_density
 from ..statespace.smoother import Smoother
 from ..statespace.system import System, write
 from ..statespace.system_score import ALL, SystemScore, system_score
 from ..statespace.validation import (
-    check_dates,
     check_same_columns,
     endog_frame,
     regressor_frame,
@@ -261,12 +262,12 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
 
     def filter(self, params: Any, *args: Any, **kwargs: Any) -> Any:
         """Return filtered results; see `MLEModel.filter`."""
-        with self._lock:
+        with self._lock, named_singularity():
             return super().filter(params, *args, **kwargs)
 
     def smooth(self, params: Any, *args: Any, **kwargs: Any) -> Any:
         """Return smoothed results; see `MLEModel.smooth`."""
-        with self._lock, warnings.catch_warnings():
+        with self._lock, named_singularity(), warnings.catch_warnings():
             # of exact-diffuse starts: the covariance of the measurement disturbances, which nothing here uses
             warnings.filterwarnings("ignore", "The univariate filtering approach diagonalized")
             return super().smooth(params, *args, **kwargs)
@@ -315,7 +316,8 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
             As in `MLEModel.loglike`.
         """
         vector = self.handle_params(params, *args[:2], **_only(kwargs, "transformed", "includes_fixed"))
-        return self.private_smoother.loglike(self.started_system(vector))
+        with named_singularity():
+            return self.private_smoother.loglike(self.started_system(vector))
 
     def score(self, params: object, *args: Any, **kwargs: Any) -> Array:
         """Return the exact gradient of the log-likelihood, from one smoother pass."""
@@ -334,7 +336,8 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
         gradient is by differences of the log-likelihood.
         """
         try:
-            score = system_score(self.private_smoother, self.started_system(params), self.score_matrices)
+            with named_singularity():
+                score = system_score(self.private_smoother, self.started_system(params), self.score_matrices)
         except UnsupportedError:
             return self.loglike(params, includes_fixed=True), self._numerical_score(params)
         return score.llf, self.layout.gradient(self.score_by_block(score, params))

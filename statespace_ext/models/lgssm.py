@@ -17,6 +17,7 @@ from ..numerics.linear_algebra import Array, companion
 from ..params.counts import coefficients_by_series, most_identified, own_columns, without_noise
 from ..params.layout import ParameterLayout
 from ..results.lgssm import LGSSMResults, LGSSMResultsWrapper
+from ..statespace.arguments import positive_integer
 from ..statespace.system import System, stationary_start
 from ..statespace.system_score import SystemScore, summed
 from ..statespace.validation import (
@@ -24,7 +25,6 @@ from ..statespace.validation import (
     check_regressors,
     check_series,
     endog_frame,
-    positive_integer,
 )
 from .base import StateSpaceModel
 from .declaration import Labels, build_layout, check_size, check_start, lagged_names

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ..exceptions import DataError, shown
-from ..statespace.validation import check_index, endog_frame, regressor_array
+from ..statespace.dates import check_index
+from ..statespace.validation import endog_frame, regressor_array
 from .formula import FormulaDesign, regressors_out_of_sample
 
 

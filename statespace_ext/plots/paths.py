@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from ..exceptions import SpecificationError, UnsupportedError
+from ..statespace.arguments import probability
 
 LINE, BAND, CONSTANT, ZERO = "#0072B2", "#56B4E9", "#D55E00", "0.6"
 """Colours that readers who confuse red and green can tell apart."""
@@ -50,8 +51,7 @@ def draw_path(
     axis: Any, mean: pd.Series, se: pd.Series, alpha: float, label: str, band: str = "given the parameters"
 ) -> str:
     """Draw means with a pointwise band of coverage 1 - alpha; return the label of the time axis."""
-    if not isinstance(alpha, Real) or not 0.0 < alpha < 1.0:
-        raise SpecificationError("alpha is out of range", got=repr(alpha), expected="0 < alpha < 1")
+    alpha = probability(alpha, "alpha")
     places, time = _time_axis(mean.index)
     centre, half = mean.to_numpy(), norm.ppf(1.0 - alpha / 2.0) * se.to_numpy()
     axis.fill_between(

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from ..statespace.arguments import probability
 from .paths import BAND, CONSTANT, LINE, ZERO, draw_path, few_dates, legend_above, new_figure
 
 _COLUMNS = 4
@@ -200,7 +201,7 @@ def plot_curve(
     """
     axis = new_figure(fig, figsize, (7.0, 4.0)).subplots()
     tau, centre = curve.index.to_numpy(), curve.to_numpy()
-    half = norm.ppf(1.0 - alpha / 2.0) * se.to_numpy()
+    half = norm.ppf(1.0 - probability(alpha, "alpha") / 2.0) * se.to_numpy()
     band = f"{100 * (1 - alpha):g} % band, given the parameters"
     axis.fill_between(tau, centre - half, centre + half, color=BAND, alpha=0.4, linewidth=0, label=band)
     axis.plot(tau, centre, color=LINE, linewidth=1.6, label="at the smoothed factors")

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from statsmodels.tsa.statespace.mlemodel import MLEResultsWrapper
 
-from ..exceptions import SpecificationError
 from ..inference.term_structure import Curves
+from ..statespace.arguments import one_of
 from .base import StateSpaceResults, StateSpaceResultsWrapper
 from .term_structure import outlook, status, tables
 from .term_structure.implied import ImpliedRates
@@ -99,9 +99,7 @@ class ATSMResults(ImpliedRates, Pictures, outlook.NewData, StateSpaceResults):
         by : {"maturity", "date"}
             What the rows are.
         """
-        if by not in ("maturity", "date"):
-            raise SpecificationError("by is unknown", got=repr(by), expected='"maturity" or "date"')
-        return tables.error_summary(self.pricing_errors, by)
+        return tables.error_summary(self.pricing_errors, one_of(by, ("maturity", "date"), "by"))
 
     # -- beyond the sample -----------------------------------------------------------------------------
 

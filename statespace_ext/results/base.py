@@ -13,20 +13,19 @@ import pandas as pd
 from statsmodels.stats.diagnostic import acorr_ljungbox
 from statsmodels.tsa.statespace.mlemodel import MLEResults, MLEResultsWrapper
 
-from ..exceptions import DataError, shown
+from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
 from ..inference.boundary import boundary_params
 from ..inference.cov_types import DESCRIPTIONS, check_cov_type, information_parts
 from ..inference.information import ParamsCov, params_covariance
 from ..inference.reduced_rank import reduced_rank_cov
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
+from ..statespace.arguments import one_of, positive_integer, positive_integers, random_generator, truth
 from ..statespace.compat import simulation_seed
 from ..statespace.keywords import arguments_of, check_keywords
 from ..statespace.system import MATRICES
 from ..statespace.validation import (
     check_same_columns,
     endog_frame,
-    positive_integer,
-    random_generator,
     regressor_frame,
 )
 from .refitting import Refitting
@@ -237,18 +236,25 @@ class StateSpaceResults(Reporting, Refitting, MLEResults):
         self, method: str | None = None, df_adjust: bool = False, lags: Any = None
     ) -> Array:
         """Test residuals for autocorrelation, as statsmodels does; missing ones are left out."""
+        box_pierce = method is not None and one_of(method, ("ljungbox", "boxpierce"), "method") == "boxpierce"
+        model_df = max(0, self.df_model - self.k_diffuse_states - 1) if truth(df_adjust, "df_adjust") else 0
         errors = self.filter_results.standardized_forecasts_error
-        if errors is None or not np.isnan(errors).any():
-            return super().test_serial_correlation(method, df_adjust, lags)
+        if errors is None:
+            raise UnsupportedError("The fit kept no residuals", remedy="Fit without low_memory=True.")
         first = max(self.loglikelihood_burn, self.nobs_diffuse)
-        if lags is None:
-            lags = min(10, (self.nobs - first) // 5)
-        model_df = max(0, self.df_model - self.k_diffuse_states - 1) if df_adjust else 0
-        box_pierce = method == "boxpierce"
+        residuals = [series[~np.isnan(series)] for series in errors[:, first:]]
+        longest = positive_integers(
+            max(1, min(10, (self.nobs - first) // 5)) if lags is None else lags, "lags"
+        )
+        fewest = min(map(len, residuals))
+        if max(longest) >= fewest:
+            raise SpecificationError(
+                "lags are more than the residuals allow", got=shown(longest), expected=f"less than {fewest}"
+            )
         out = []
-        for series in errors[:, first:]:
-            seen = series[~np.isnan(series)]
-            table = acorr_ljungbox(seen, lags=lags, boxpierce=box_pierce, model_df=model_df)
+        for series in residuals:
+            given = longest if np.ndim(lags) else longest[0]
+            table = acorr_ljungbox(series, lags=given, boxpierce=box_pierce, model_df=model_df)
             out.append(np.asarray(table)[:, [2, 3] if box_pierce else [0, 1]].T)
         return np.array(out)
 

@@ -13,6 +13,7 @@ from statsmodels.tsa.statespace.mlemodel import MLEResultsWrapper
 from ..exceptions import SpecificationError
 from ..inference.delta import correlation_table
 from ..numerics.linear_algebra import Array
+from ..statespace.arguments import names_among, one_of
 from .base import StateSpaceResults, StateSpaceResultsWrapper
 
 _RANK_TOLERANCE = 1e-7
@@ -168,8 +169,7 @@ class DynamicRegressionResults(StateSpaceResults):
         DataFrame
             Rows (quantity, series), columns "estimate" and "se"; NaN where the parameters have none.
         """
-        if which not in ("obs_cov", "state_cov"):
-            raise SpecificationError("which is unknown", got=repr(which), expected="obs_cov or state_cov")
+        one_of(which, ("obs_cov", "state_cov"), "which")
         c = self.model.coefficients
         labels = c.endog if which == "obs_cov" else c.disturbance_names
 
@@ -264,10 +264,8 @@ class DynamicRegressionResults(StateSpaceResults):
         from ..plots.coefficients import plot_coefficients
 
         c = self.model.coefficients
-        names = regressors or [c.regressors[j] for j in c.moving] or c.regressors
-        unknown = [name for name in names if name not in c.regressors]
-        if unknown:
-            raise SpecificationError("regressors are unknown", got=unknown, expected=f"{c.regressors}")
+        moving = [c.regressors[j] for j in c.moving]
+        names = names_among(moving or None if regressors is None else regressors, c.regressors, "regressors")
         found = self.coefficients
         constant = series_by_series(self.model.endog, self.model.exog)[0]
         lines = {name: dict(zip(c.endog, constant[c.regressors.index(name)], strict=True)) for name in names}

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from ..exceptions import SpecificationError
 from ..params.layout import ParameterLayout
+from ..statespace.arguments import probability
 
 
 def normal_quantile(alpha: float) -> float:
@@ -22,9 +22,7 @@ def normal_quantile(alpha: float) -> float:
     SpecificationError
         If alpha is no probability.
     """
-    if not 0.0 < alpha < 1.0:
-        raise SpecificationError("alpha is no probability", got=alpha, expected="a number between 0 and 1")
-    return float(norm.ppf(1.0 - alpha / 2.0))
+    return float(norm.ppf(1.0 - probability(alpha, "alpha") / 2.0))
 
 
 def matrix_of(layout: ParameterLayout) -> dict[str, str]:

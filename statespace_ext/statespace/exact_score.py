@@ -9,9 +9,11 @@ from typing import Any, cast
 import numpy as np
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
-from ..exceptions import UnsupportedError
+from ..exceptions import SpecificationError, UnsupportedError
 from ..numerics.differences import central_differences
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet, symmetrize
+from ..params.layout import real_array
+from .arguments import truth
 from .autoregression import WhitenedLBFGS, whitening
 from .model_score import ModelScore, preserved
 
@@ -84,7 +86,11 @@ def exact_score(
     >>> sse.exact_score(model, model.start_params).method
     'exact'
     """
-    params = np.array(params, dtype=float, ndmin=1)
+    if not isinstance(model, MLEModel):
+        raise SpecificationError("model is no state-space model", got=repr(model), expected="an MLEModel")
+    params = np.atleast_1d(real_array(params, "params"))
+    transformed = truth(transformed, "transformed")
+    includes_fixed = truth(includes_fixed, "includes_fixed")
     with preserved(model):
         try:
             llf, score = ModelScore(model, transformed, includes_fixed)(params)

@@ -15,8 +15,9 @@ from statsmodels.tsa.statespace.kalman_filter import (
     MEMORY_NO_FORECAST_COV,
     MEMORY_NO_LIKELIHOOD,
 )
+from statsmodels.tsa.statespace.representation import Representation
 
-from ..exceptions import UnsupportedError
+from ..exceptions import SpecificationError, UnsupportedError
 from ..numerics.chandrasekhar import chandrasekhar_loglike
 from ..numerics.linear_algebra import NOT_HERE, Array
 from ..numerics.lyapunov import stationarity_error
@@ -232,6 +233,10 @@ def _report(ssm: Any) -> FilterReport:
 def _at(model: Any, params: Any) -> Iterator[Any]:
     """Yield the representation with the matrices at some parameters, and put its own back."""
     ssm = getattr(model, "ssm", model)
+    if not isinstance(ssm, Representation):
+        raise SpecificationError(
+            "model is no state-space model", got=repr(model), expected="an MLEModel or its Representation"
+        )
     if ssm.endog is None:
         raise UnsupportedError("The representation has no data", remedy="Bind them: `ssm.bind(endog)`.")
     if params is None and ssm is not model:

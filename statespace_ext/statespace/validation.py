@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..exceptions import DataError, SpecificationError, shown
+from ..exceptions import DataError, shown
 from ..numerics.linear_algebra import Array
+from .dates import check_index
 
 _LARGEST, _SMALLEST = 1e75, 1e-75
 """Beyond these, squares of squares overflow or vanish."""
@@ -109,42 +110,6 @@ def _check_values(values: Array) -> None:
             got=f"{values[tuple(infinite[0])]} at position {infinite[0].tolist()}",
             expected="finite numbers, or NaN where missing",
         )
-
-
-def check_index(index: pd.Index, name: str) -> None:
-    """Refuse an index with missing labels, duplicates, or one that does not increase."""
-    if not isinstance(index, pd.MultiIndex) and index.hasnans:
-        raise DataError(
-            f"The index of {name} has missing labels",
-            got=f"{index[index.isna()][0]} at position {int(np.argmax(index.isna()))}",
-            remedy="Drop those rows or give them a date.",
-        )
-    if index.has_duplicates:
-        raise DataError(
-            f"The index of {name} has duplicates",
-            got=index[index.duplicated()][0],
-            remedy="Keep one row a period.",
-        )
-    if not index.is_monotonic_increasing:
-        raise DataError(
-            f"The index of {name} is not in increasing order",
-            got=f"{index[0]} first, {index[-1]} last",
-            remedy="Sort it with `sort_index()`.",
-        )
-
-
-def check_dates(dates: Any, nobs: int) -> None:
-    """Refuse dates of the wrong number, with duplicates, or not in order."""
-    if dates is None:
-        return
-    array = dates if isinstance(dates, pd.Index) else np.asarray(dates)
-    if array.ndim != 1:
-        raise DataError("dates are no sequence", got=repr(dates), expected=f"{nobs}, one a row of endog")
-    index = pd.Index(array)
-    if len(index) != nobs:
-        raise DataError("dates have the wrong length", got=len(index), expected=f"{nobs}, one a row of endog")
-    if isinstance(index, (pd.DatetimeIndex, pd.PeriodIndex)) or index.has_duplicates:
-        check_index(index, "dates")
 
 
 def regressor_frame(value: object, nobs: int | None, row_labels: object, name: str) -> Any:
@@ -363,36 +328,3 @@ def check_regressors(exog: Array | None, name: str, with_constant: bool) -> None
             expected=f"rank {columns.shape[1]}",
             remedy="Drop a column, or fix the intercept at zero." if with_constant else "Drop a column.",
         )
-
-
-def positive_integer(value: object, name: str) -> int:
-    """
-    Return a positive integer.
-
-    Raises
-    ------
-    SpecificationError
-        If the value is something else.
-    """
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise SpecificationError(f"{name} is not a positive integer", got=repr(value), expected="1, 2, ...")
-    return int(value)
-
-
-def random_generator(rng: object) -> np.random.Generator:
-    """
-    Return a generator from a generator, a seed or None.
-
-    Raises
-    ------
-    SpecificationError
-        If it is something else.
-    """
-    try:
-        if isinstance(rng, np.random.RandomState):
-            raise TypeError("a RandomState")
-        return np.random.default_rng(rng)  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
-        raise SpecificationError(
-            "rng cannot be used", got=repr(rng), expected="a numpy.random.Generator, a seed, or None"
-        ) from error

@@ -164,3 +164,27 @@ def test_a_diffuse_start_and_missing_returns() -> None:
     assert not sampler.spread.any()
     boot = bootstrap(res, 2, rng=0, n_jobs=1)
     assert not boot.failures and np.isfinite(boot.aicb)
+
+
+def test_intervals() -> None:
+    """Percentiles are the quantiles of the samples; the basic interval is their mirror image."""
+    boot = white_noise().bootstrap(40, rng=3)
+    low, high = np.quantile(boot.params, [0.05, 0.95], axis=0)
+    percentile = boot.conf_int(0.1, method="percentile")
+    assert_allclose(percentile[["lower", "upper"]], np.column_stack([low, high]))
+    basic = 2.0 * boot.estimates.to_numpy()[:, None] - np.column_stack([high, low])
+    table = boot.summary(0.1)
+    assert_allclose(table[["lower", "upper"]], basic)
+    assert_allclose(table[["estimate", "bias", "se"]].T, [boot.estimates, boot.bias, boot.bse])
+    for wrong in ({"method": "normal"}, {"alpha": 1.5}):
+        with pytest.raises(sse.SpecificationError, match="is unknown|is no probability"):
+            boot.conf_int(**wrong)
+
+
+def test_factors_that_cannot_be_aligned_stay_as_they_are() -> None:
+    """Loadings of zero know no direction."""
+    model, params = sampled(np.random.default_rng(7), 30, 3, 2, identification="triangular", root=0.8)
+    loadings = [i for i, name in enumerate(model.param_names) if name.startswith("loading")]
+    none = np.array(params)
+    none[loadings] = 0.0
+    assert_allclose(aligned(model, none, params), none, rtol=0, atol=1e-15)

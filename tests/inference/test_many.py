@@ -33,6 +33,17 @@ def numbers(records: Any) -> dict[str, tuple[Any, ...]]:
     return {r.name: (r.params, r.llf, r.converged, r.error) for r in records}
 
 
+def test_names_may_be_integers(tmp_path: Path) -> None:
+    """Security numbers are; a checkpoint keeps them."""
+    given = {np.int64(10107 + i): model for i, model in enumerate(models(2).values())}
+    path = tmp_path / "checkpoint.jsonl"
+    first = numbers(sse.fit_many(given, OPTIONS, rng=1, checkpoint=path))
+    assert list(first) == [10107, 10108] and not any(one[3] for one in first.values())
+    assert numbers(sse.fit_many(given, OPTIONS, rng=1, checkpoint=path)) == first
+    with pytest.raises(sse.SpecificationError, match="no model with a name"):
+        list(sse.fit_many({1.5: given[10107]}, OPTIONS))
+
+
 def test_one_by_one() -> None:
     given = models()
     for record in sse.fit_many(given, OPTIONS):

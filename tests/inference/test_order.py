@@ -142,8 +142,8 @@ def test_refusals() -> None:
     model = sse.LGSSM(y, 1, identification="triangular")
     cases = {
         "nothing to choose": ((model,), {}),
-        "no criterion": ((model, [1]), {"ic": "dic"}),
-        "with n_boot": ((model, [1]), {"ic": "aicb"}),
+        "ic is unknown": ((model, [1]), {"ic": "dic"}),
+        "needs a bootstrap": ((model, [1]), {"ic": "aicb"}),
         "has no lags": ((sse.DynamicRegression(*simulated(np.random.default_rng(0), 30, 1)),), {"lags": [1]}),
         "different observations": ((lambda lags: sse.LGSSM(y[lags:], 1, lags),), {"lags": [1, 2]}),
         "diffuse states": ((sse.LGSSM(y, 1, initialization="approximate_diffuse"), [1, 2]), {}),
@@ -151,8 +151,15 @@ def test_refusals() -> None:
     for message, (args, options) in cases.items():
         with pytest.raises(sse.SpecificationError, match=message):
             sse.select_order(*args, **options)
-    with pytest.raises(sse.SpecificationError, match="number of samples"):
+    with pytest.raises(sse.SpecificationError, match="one sample"):
         sse.select_order(model, [1], n_boot=1)
     empty = sse.LGSSM(pd.DataFrame(y[:3]), 3, 2)
     with pytest.raises(sse.SpecificationError, match="No candidate has a fit"):
         sse.select_order(empty, [3])
+
+
+def test_aicb_of_a_candidate_that_cannot_be_built() -> None:
+    model = sse.LGSSM(cycle(40), 1, identification="triangular")
+    found = sse.select_order(model, [1, 9], n_boot=2, rng=1)
+    assert np.isfinite(found.table["aicb"].loc[1]) and np.isnan(found.table["aicb"].loc[9])
+    assert "Error" in found.table["status"].loc[9]

@@ -228,7 +228,7 @@ def test_the_last_fit_is_the_end_where_there_are_no_more(monkeypatch: pytest.Mon
 
 def test_the_term_structure() -> None:
     tau = [0.5, 2.0, 5.0, 10.0]
-    model = sse.ATSM(random_panel(np.random.default_rng(0), 60, tau, 1), maturities=tau, k_factors=1)
+    model = sse.ATSM(random_panel(np.random.default_rng(0), 30, tau, 1), maturities=tau, k_factors=1)
     res = model.fit()
     name = model.param_names[-1]
     found = res.profile(name)

@@ -145,7 +145,7 @@ def test_unknown_coefficients_give_no_prediction() -> None:
     y, x = simulated(np.random.default_rng(5), 30, 2)
     y.iloc[1:15, 1] = np.nan
     model = sse.DynamicRegression(y, x, dynamics=BETA_MOVES, obs_cov=np.eye(2), state_cov=0.1 * np.eye(2))
-    means, variances = _dynamic(model, np.zeros(0), {}, 0, np.array([1, 2, 10, 17]), 1)
+    means, variances = _dynamic(model, np.zeros(0), 0, np.array([1, 2, 10, 17]), 1)
     assert_array_equal(np.isnan(means), [[True, True], [False, True], [False, True], [False, False]])
     assert_array_equal(np.isnan(variances), np.isnan(means))
 
@@ -213,10 +213,18 @@ def test_refusals() -> None:
     assert len(rolling_evaluation(known, 34).errors) == 2
     with pytest.raises(sse.SpecificationError, match="dynamic regressions"):
         rolling_evaluation(sse.LGSSM(Y, 1), 20)
+
+
+def test_a_fit_that_fails_does_not_stop_the_others() -> None:
+    """A series that is not there yet: no prediction until the next refit."""
     late = Y.copy()
     late.iloc[:25, 0] = np.nan
-    with pytest.raises(sse.DataError):
-        rolling_evaluation(model_of(late), 20)
+    found = rolling_evaluation(model_of(late), 20, refit_every=12)
+    assert found.refits["error"].iloc[0].startswith("DataError") and found.refits["error"].iloc[1] == ""
+    assert "1 of which failed" in str(found)
+    missing = found.predictions[DYNAMIC].isna().to_numpy()
+    assert missing[:12].all() and not missing[12:].any()
+    assert found.predictions[(STATIC, "A2")].notna().all()
 
 
 def test_the_model_is_left_as_it_was() -> None:

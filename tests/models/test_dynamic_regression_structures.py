@@ -289,7 +289,7 @@ def test_everything_fixed_is_no_parameter() -> None:
 
 @pytest.mark.filterwarnings("ignore::statespace_ext.ConvergenceWarning")  # of EM
 def test_fixed_parameters_stay_and_the_rest_is_at_a_maximum() -> None:
-    y, x = sample()
+    y, x = sample(60, 2)
     model = sse.DynamicRegression(y, x, dynamics=BETA_MOVES)
     free = model.fit()
     held = {"obs_cov.A1.A2": 0.5, "state_var.MKT.A1": 0.02}

@@ -7,6 +7,7 @@ import inspect
 import pickle
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -675,10 +676,9 @@ def test_em_path_with_fixed_values_is_that_of_the_declared_model() -> None:
     assert_allclose(res.em_trace["llf"], other.fit(start, **options).em_trace["llf"], rtol=1e-12)
 
 
-@not_converged
-@pytest.mark.parametrize("method", ["auto", "lbfgs"])
-def test_maximum_at_a_singular_covariance_with_a_fixed_element(method: str) -> None:
-    """H = L L' with L_21 = 0.1 / L_11 reaches every H with that covariance, the singular ones too."""
+@cache
+def best_with_a_fixed_covariance() -> tuple[sse.LGSSM, float]:
+    """Return a model and the maximum over H = L L' with L_21 = 0.1 / L_11, which is at a singular H."""
     y = panel(80)
     model = sse.LGSSM(
         y - np.nanmean(y, axis=0), 2, design=DESIGN, transition=np.diag([0.8, 0.4]), obs_intercept="zero",
@@ -695,9 +695,17 @@ def test_maximum_at_a_singular_covariance_with_a_fixed_element(method: str) -> N
 
     best = minimize(minus_llf, [0.8, 0.0, 0.5, 0.0, 0.6], method="BFGS", options={"gtol": 1e-6})
     assert np.linalg.eigvalsh(cov(best.x))[0] < 1e-6
+    return model, -best.fun
+
+
+@not_converged
+@pytest.mark.parametrize("method", ["auto", "lbfgs"])
+def test_maximum_at_a_singular_covariance_with_a_fixed_element(method: str) -> None:
+    """That factorisation reaches every H with the covariance, the singular ones too."""
+    model, best = best_with_a_fixed_covariance()
     res = model.fit_constrained({"obs_cov.y1.y2": 0.1}, method=method)
     assert values(res)["obs_cov.y1.y2"] == 0.1
-    gap = -best.fun - res.llf
+    gap = best - res.llf
     assert gap > -1e-6
     assert gap < 1e-5 or (method != "auto" and not res.converged)
 
@@ -1468,3 +1476,32 @@ def test_state_exog_is_varmax_exog_one_period_later() -> None:
         }
     )
     assert_allclose(ours.loglike(vector), start.llf, rtol=1e-10)
+
+
+def test_a_diffuse_initialisation_set_by_the_user() -> None:
+    fixed = {"design": DESIGN, "transition": "identity", "obs_intercept": "zero"}
+    own = build(fixed, panel(), initialization="diffuse")
+    theirs = build(fixed, panel(), initialization="approximate_diffuse")
+    params = np.asarray(own.start_params)
+    theirs.ssm.initialize_diffuse()
+    assert theirs.loglike(params) == own.loglike(params)
+    partly = Initialization(2)
+    partly.set(0, "diffuse")
+    partly.set(1, "stationary")
+    theirs.ssm.initialization = partly
+    with pytest.raises(sse.UnsupportedError, match="partly diffuse"):
+        theirs.loglike(params)
+
+
+def test_parameters_are_not_transformed() -> None:
+    model = build({})
+    params, jacobian = model.handle_params(model.start_params, return_jacobian=True)
+    np.testing.assert_array_equal(params, model.start_params)
+    np.testing.assert_array_equal(jacobian, np.eye(len(params)))
+
+
+def test_a_design_over_time_has_no_rotation() -> None:
+    design = np.repeat(DESIGN[:, :, None], N, axis=2)
+    model = build({"design": design, "obs_intercept": "zero"})
+    with pytest.raises(sse.SpecificationError, match="varies over time"):
+        model.smooth(model.start_params).rotate()

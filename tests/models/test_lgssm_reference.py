@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -176,11 +177,17 @@ every_case = pytest.mark.parametrize("key", CASES)
 # -- maxima ------------------------------------------------------------------------------------------------
 
 
+@cache
+def fitted(key: str, method: str, shared_data: Path) -> sse.LGSSMResults:
+    """Return a fit, once for all tests."""
+    return CASES[key].build(shared_data).fit(method=method)
+
+
 @pytest.mark.parametrize("method", ["auto", "lbfgs"])
 @every_case
 def test_maximum(key: str, method: str, reference: dict, shared_data: Path) -> None:
     case, entry = CASES[key], reference[key]
-    res = case.build(shared_data).fit(method=method)
+    res = fitted(key, method, shared_data)
     assert res.converged and res.mle_retvals["converged"]
     assert_allclose(res.llf, entry["expected"]["loglik"], rtol=0, atol=1e-7)
     estimates = pd.Series(np.asarray(res.params), index=res.model.param_names)
@@ -204,7 +211,7 @@ def test_em_rises_towards_the_maximum(key: str, reference: dict, shared_data: Pa
 
 def test_shumway_and_stoffer_example_6_6(reference: dict, shared_data: Path) -> None:
     expected = reference["E3b"]
-    res = ar1_and_noise(shared_data).fit()
+    res = fitted("E3b", "auto", shared_data)
     assert_allclose(np.asarray(res.params), CASES["E3b"].expected(expected), rtol=expected["tol"])
     phi, obs_var, state_var = np.asarray(res.params)
     # they printed the standard errors of the standard deviations: Var(s^2) = (2 s)^2 Var(s)
@@ -235,7 +242,7 @@ def test_em_does_not_stop_where_marss_did(reference: dict, shared_data: Path) ->
 def test_standard_errors_with_missing_data(reference: dict, shared_data: Path) -> None:
     case, entry = CASES["H3"], reference["H3"]
     names = list(case.expected(entry).index)
-    res = seals_one_population(shared_data).fit()
+    res = fitted("H3", "auto", shared_data)
     se = pd.Series(np.asarray(res.bse), index=res.model.param_names)[names]
     # printed to 1e-8, from differences that are themselves good to 4e-6 (see the next test)
     assert_allclose(se, entry["SE_numeric_hessian"], rtol=1e-5)
@@ -257,13 +264,13 @@ def brute_force_se(model: sse.LGSSM, params: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("key", ["E3b", "N2", "N4", "N6", "N7", "H3", "A1", "A2", "L1"])
 def test_standard_errors_are_those_of_the_log_likelihood(key: str, shared_data: Path) -> None:
-    res = CASES[key].build(shared_data).fit()
+    res = fitted(key, "auto", shared_data)
     expected = brute_force_se(res.model, np.asarray(res.params))
     assert_allclose(np.asarray(res.bse), expected, rtol=2e-6)
 
 
 def test_standard_errors_at_the_ols_limit(reference: dict, shared_data: Path) -> None:
-    res = longley(shared_data).fit()
+    res = fitted("L1", "auto", shared_data)
     se = pd.Series(np.asarray(res.bse), index=res.model.param_names)
     printed = reference["L1"]["SE"]
     ours = se[["obs_intercept.TOTEMP", "obs_coef.GNP->TOTEMP", "obs_coef.POP->TOTEMP", "obs_var.TOTEMP"]]

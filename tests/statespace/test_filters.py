@@ -59,9 +59,9 @@ def raw(ssm: Any, method: str) -> tuple[float, np.ndarray]:
     return float(ssm.loglike()), output.smoothed_state.T
 
 
-def drawn(seed: int, k: int, p: int, **options: Any) -> tuple[np.ndarray, Matrices]:
+def drawn(seed: int, k: int, p: int, n: int = 25, **options: Any) -> tuple[np.ndarray, Matrices]:
     """Return a random system without an observation intercept, and data."""
-    y, system = random_system(np.random.default_rng(seed), 25, k, p, **options)
+    y, system = random_system(np.random.default_rng(seed), n, k, p, **options)
     intercept = system["obs_intercept"]
     y = y - (intercept.T if intercept.ndim == 2 else intercept)
     return y, {**system, "obs_intercept": np.zeros(p)}
@@ -483,7 +483,7 @@ def test_flags_of_the_user_survive() -> None:
     ],
 )
 def test_the_fastest(k: int, p: int, start: str, expected: str) -> None:
-    y, system = drawn(0, k, p, initialization=start)
+    y, system = drawn(0, k, p, n=25 if k < 10 else 10, initialization=start)  # the dense one is n k wide
     ssm, exact = representation(y, system), dense(y, system)
     assert sse.use_fastest_filter(ssm) == expected
     assert ("_filter" in vars(ssm)) == (expected != "conventional")  # which needs no check at each pass
@@ -506,3 +506,19 @@ def test_no_valid_filter_is_an_error() -> None:
         sse.use_fastest_filter(too_small()[0])
     with pytest.raises(UnsupportedError, match="no data"):
         sse.filter_report(KalmanSmoother(1, 1))
+
+
+class WithoutStart(MLEModel):
+    """A model that has no start values."""
+
+    def __init__(self) -> None:
+        super().__init__(np.zeros(5), k_states=1)
+        for name in ("design", "transition", "selection", "obs_cov", "state_cov"):
+            self.ssm[name] = np.eye(1) * (0.5 if name == "transition" else 1.0)
+        self.ssm.initialize_stationary()
+
+
+def test_a_model_without_start_values_is_looked_at_as_it_stands() -> None:
+    report = sse.filter_report(WithoutStart())
+    assert report.reasons == sse.filter_report(WithoutStart().ssm).reasons
+    assert "conventional" in report.valid

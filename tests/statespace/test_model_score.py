@@ -698,3 +698,11 @@ def test_mixin_can_be_pickled_and_cloned() -> None:
     assert isinstance(again, ExactUC)
     assert_allclose(again.score(res.params), model.score(res.params), rtol=1e-10)
     assert isinstance(res.apply(nile()[:60]).model, ExactUC)
+
+
+def test_another_timing_falls_back_with_a_reason() -> None:
+    """A first state that is of "t = 0" has no exact form."""
+    model = SARIMAX(series(1, False)[:, 0], order=(1, 0, 0))
+    model.ssm.timing_init_filtered = True
+    found = sse.exact_score(model, [0.4, 1.0])
+    assert found.method == "numerical" and "initial state" in found.reason

@@ -18,6 +18,7 @@ from statsmodels.tsa.statespace.kalman_smoother import (
     SMOOTHER_STATE_COV,
     KalmanSmoother,
 )
+from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 import statespace_ext as sse
 from statespace_ext.statespace.smoother import Smoother
@@ -189,6 +190,42 @@ def test_standard_errors_with_missing_rows() -> None:
     res = model.fit()
     numerical = np.sqrt(np.diag(res.cov_params_of("approx")))
     assert_allclose(res.bse, numerical, rtol=1e-3)
+
+
+class Walk(MLEModel):
+    """A random walk from a known place, seen without noise."""
+
+    param_names = ["variance"]
+    start_params = np.ones(1)
+
+    def __init__(self, y: np.ndarray) -> None:
+        super().__init__(y, k_states=1)
+        for name in ("design", "transition", "selection"):
+            self.ssm[name] = np.eye(1)
+        self.ssm.initialize_known(np.zeros(1), np.zeros((1, 1)))
+
+    def update(self, params: np.ndarray, **kwargs: object) -> None:
+        self.ssm["state_cov", 0, 0] = super().update(params, **kwargs)[0]
+
+
+def test_standard_errors_with_a_missing_row_that_is_certain() -> None:
+    """x_0 as a leading missing row has F = 0, which statsmodels' "oim" inverts all the same."""
+    y = np.concatenate([[np.nan], np.cumsum(np.random.default_rng(12).standard_normal(80))])
+    variance = np.mean(np.diff(y[1:], prepend=0.0) ** 2)
+    theirs = Walk(y)
+    try:
+        theirs.observed_information_matrix([variance])
+    except np.linalg.LinAlgError as error:
+        assert "Singular matrix" in str(error)
+    else:
+        pytest.fail(MENDED)
+    assert np.isnan(theirs.smooth([variance], cov_type="oim").bse).all()
+    matrices = {"design": [[1.0]], "transition": "identity", "obs_intercept": "zero", "obs_cov": "zero"}
+    start = {"initialization": "known", "initial_state": [0.0], "initial_state_cov": [[0.0]]}
+    model = sse.LGSSM(y, 1, **matrices, **start)
+    res = model.fit()
+    assert_allclose(res.params, variance, rtol=1e-6)
+    assert_allclose(res.bse, variance * np.sqrt(2 / 80), rtol=1e-4)
 
 
 def test_burnt_periods_are_not_in_the_score_either() -> None:

@@ -20,6 +20,7 @@ from ...numerics.ornstein_uhlenbeck import discretise, discretise_pullback, stat
 from ...numerics.stationary import stationary_pullback
 from ...params.layout import ParameterLayout
 from ...results.atsm import ATSMResults, ATSMResultsWrapper
+from ...statespace.dates import read_dates
 from ...statespace.system import System
 from ...statespace.system_score import SystemScore
 from ...statespace.validation import check_same_columns, check_series, endog_frame
@@ -94,7 +95,7 @@ class ATSM(StateSpaceModel):
     portfolio_weights : array_like, (k, p), optional
         W of "jsz" and of "exact-portfolios"; principal components of the yields by default.
     dates, freq : optional
-        As in `MLEModel`.
+        As in `MLEModel`; text is read where it is ISO dates (2001-01-31), as the index of yields is.
 
     Raises
     ------
@@ -144,6 +145,7 @@ class ATSM(StateSpaceModel):
             "risk_prices": risk_prices, "factors": factors, "initialization": initialization,
             "portfolio_weights": portfolio_weights,
         }  # fmt: skip
+        dates = read_dates(dates)
         self.panel: Panel = parse_panel(yields, dates, given)
         panel = self.panel
         observed = None if panel.factor_names is None else panel.factor_names

@@ -17,7 +17,7 @@ from ...estimation.saddle import lifted
 from ...estimation.verdict import score_norm
 from ...exceptions import SpecificationError, nearest, shown
 from ...numerics.linear_algebra import Array
-from ...statespace.validation import random_generator
+from ...statespace.arguments import random_generator
 from .concentrated import concentrated_start
 from .exact_maturities import exchanges
 from .identification import DaiSingleton, dai_singleton_form

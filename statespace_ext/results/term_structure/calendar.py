@@ -14,9 +14,15 @@ DAYS_IN_A_YEAR = 365.25
 _MONTHLY = (1.0 / 12.0, 0.25, 0.5, 1.0)
 
 
+def dates_of(model: Any) -> pd.Index:
+    """Return the dates of the sample, or what labels its rows."""
+    labels = model.data.row_labels
+    return model._index if labels is None else labels
+
+
 def is_dated(model: Any) -> bool:
     """Tell whether the sample has dates."""
-    return isinstance(model.data.row_labels, (pd.DatetimeIndex, pd.PeriodIndex))
+    return isinstance(dates_of(model), (pd.DatetimeIndex, pd.PeriodIndex))
 
 
 def years_after(model: Any, index: Any) -> Array:
@@ -33,7 +39,7 @@ def years_after(model: Any, index: Any) -> Array:
     """
     if not is_dated(model):
         raise DataError("The sample has no dates", remedy="Pass horizons= in years.")
-    last = _stamps(model.data.row_labels[-1:])[0]
+    last = _stamps(dates_of(model)[-1:])[0]
     dates = _stamps(index)
     if len(dates) == 0 or not bool(np.all(dates > last)) or not dates.is_monotonic_increasing:
         raise DataError(

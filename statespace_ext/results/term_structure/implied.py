@@ -11,7 +11,9 @@ import pandas as pd
 from ...exceptions import SpecificationError
 from ...inference.term_structure import Affine, Curves
 from ...numerics.linear_algebra import Array
+from ...statespace.arguments import truth
 from ..factors import Factors, factors_of
+from .calendar import dates_of
 from .rates import Rates, check_definition, implied_rates, years
 
 
@@ -32,8 +34,7 @@ class ImpliedRates:
 
     @property
     def _dates(self) -> pd.Index:
-        labels = self.model.data.row_labels
-        return self.model._index if labels is None else labels
+        return dates_of(self.model)
 
     def _implied(
         self, rate: Callable[[Curves], Affine], columns: Array, date: Any, param_uncertainty: bool, name: str
@@ -85,8 +86,9 @@ class ImpliedRates:
             Whether standard deviations include the uncertainty of the parameters.
         """
         h = years(horizon, "horizon")
+        mean = truth(average, "average")
         return self._implied(
-            lambda c: c.average_short_rate(h) if average else c.short_rate_ahead(h),
+            lambda c: c.average_short_rate(h) if mean else c.short_rate_ahead(h),
             h, date, param_uncertainty, "horizon",
         )  # fmt: skip
 

@@ -13,7 +13,10 @@ from ...inference.term_structure import Curves, shock_responses, states_ahead
 from ...numerics.linear_algebra import Array
 from ...numerics.ornstein_uhlenbeck import discretise
 from ...params.cholesky import semidefinite_cholesky
-from ...statespace.validation import check_same_columns, endog_frame, positive_integer
+from ...params.layout import real_array
+from ...statespace.arguments import positive_integer
+from ...statespace.dates import as_dates
+from ...statespace.validation import check_same_columns, endog_frame
 from .calendar import is_dated, years_after
 from .rates import Rates, years
 
@@ -36,8 +39,7 @@ def forecast_horizons(results: Any, steps: Any, horizons: Any, dates: Any) -> tu
         h = years(horizons, "horizons")
         return h, pd.Index(h, name="horizon")
     if dates is not None:
-        index = pd.Index(dates if np.ndim(dates) else [dates])  # of periods where they are periods
-        index = index if isinstance(index, pd.PeriodIndex) else pd.DatetimeIndex(index)
+        index = as_dates(dates, "dates")
         return years_after(model, index), index
     count = positive_integer(1 if steps is None else steps, "steps")
     if model.panel.steps.ndim:
@@ -87,7 +89,7 @@ def responses(results: Any, horizons: Any, maturities: Any, impulse: Any) -> pd.
         step = float(np.mean(model.panel.steps))
         shocks = semidefinite_cholesky(discretise(at.K_P, at.kappa_P, at.cov, step).cov)
     else:
-        shocks = np.asarray(impulse, dtype=float)
+        shocks = real_array(impulse, "The elements of impulse")
         if shocks.shape != (k,) or not np.all(np.isfinite(shocks)):
             raise SpecificationError("impulse cannot be used", got=shocks.shape, expected=f"{k} numbers")
         shocks, names = shocks[:, None], ["impulse"]

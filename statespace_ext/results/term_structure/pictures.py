@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ...exceptions import SpecificationError, shown
 from ...plots import term_structure as plots
 from ...plots.factors import plot_factors
 from .rates import check_definition, years
@@ -50,11 +51,13 @@ class Pictures:
         figsize: Size | None = None,
     ) -> Any:
         """Plot the yield of a maturity, its part without the premium, and the premium; as `term_premium`."""
-        (tau,), neutral = years(maturity, "maturity"), check_definition(definition)
+        tau, neutral = years(maturity, "maturity"), check_definition(definition)
+        if len(tau) > 1:
+            raise SpecificationError("The plot is of one maturity", got=shown(tau), expected="one number")
         premium = self._own.term_premium(tau, definition, param_uncertainty=param_uncertainty)
         own = self._own.yield_curve(tau).estimate.iloc[:, 0]
-        rest = "risk-neutral yield" if neutral else f"short rate expected over {tau:g} years"
-        words = (f"yield of {tau:g} years", rest, "term premium")
+        rest = "risk-neutral yield" if neutral else f"short rate expected over {tau[0]:g} years"
+        words = (f"yield of {tau[0]:g} years", rest, "term premium")
         band = "uncertainty of the parameters included" if param_uncertainty else "given the parameters"
         path = premium.estimate.iloc[:, 0]
         return plots.plot_term_premium(

@@ -13,6 +13,7 @@ from ...exceptions import DataError, SpecificationError
 from ...inference.delta import delta_method
 from ...inference.term_structure import Affine, Curves
 from ...numerics.linear_algebra import Array
+from ...statespace.arguments import truth
 from ..factors import Factors
 from ..tidy import normal_quantile
 
@@ -57,6 +58,10 @@ class Rates:
         return pd.DataFrame({key: part.to_numpy().ravel() for key, part in parts.items()}, index=rows)
 
 
+_LONGEST = 1000.0
+"""Years; exponentials of roots times much longer ones are no numbers."""
+
+
 def years(value: Any, name: str, *, zero: bool = False) -> Array:
     """
     Return maturities or horizons in years as an array.
@@ -72,6 +77,8 @@ def years(value: Any, name: str, *, zero: bool = False) -> Array:
         raise SpecificationError(f"{name} is no number of years", got=repr(value)[:80]) from error
     if out.ndim != 1 or not len(out) or not np.all(np.isfinite(out)) or np.any(out < 0):
         raise SpecificationError(f"{name} cannot be used", got=repr(value)[:80], expected="positive years")
+    if np.any(out > _LONGEST):
+        raise SpecificationError(f"{name} cannot be used", got=f"{out.max():g}", expected=f"<= {_LONGEST:g}")
     if not zero and np.any(out == 0):
         raise SpecificationError(f"{name} is zero", got=repr(value)[:80], expected="positive years")
     return out
@@ -101,7 +108,7 @@ def rows_of(index: Any, date: Any) -> slice | Array:
         if isinstance(index, pd.PeriodIndex):
             date = pd.Period(date, cast(Any, index.freq))
         at = index.get_loc(date)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, pd.errors.InvalidIndexError) as error:
         raise DataError(
             "The date is not in the sample",
             got=date,
@@ -145,7 +152,7 @@ def implied_rates(
     covs = factors.smoothed_cov.to_numpy().reshape(-1, k, k)[rows]
     mean = affine.mean(states)
     variance = np.clip(affine.variance(covs), 0.0, None)
-    if param_uncertainty:
+    if truth(param_uncertainty, "param_uncertainty"):
 
         def at(trial: Array) -> Array:
             smoothed = model.private_smoother.smooth(model.started_system(trial), lag_cov=False)

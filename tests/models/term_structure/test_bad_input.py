@@ -174,3 +174,50 @@ def test_collinear_observed_factors() -> None:
     model = sse.ATSM(yields, TAU, factors=X)
     with pytest.raises(sse.DataError, match="rank 2 of 3"):
         model.fit()
+
+
+def lacking_the_first() -> pd.DataFrame:
+    yields = random_panel(np.random.default_rng(0), 30, TAU)
+    yields.iloc[0, 2] = np.nan
+    return yields
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"dt": ["a", "b"]}, "dt is not a number of years"),
+        ({"yields": random_panel(np.random.default_rng(0), 1, TAU)}, "needs two dates: got 1"),
+        ({"portfolio_weights": [["a"] * 5] * 3}, "portfolio_weights are not numbers"),
+        (
+            {"yields": lacking_the_first(), "obs_cov": "exact-portfolios", "initialization": "diffuse"},
+            "all yields of the first date .* got column 2 missing",
+        ),
+    ],
+)
+def test_arguments_that_cannot_be_read(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises((sse.SpecificationError, sse.DataError), match=message):
+        build(**arguments)
+
+
+def test_factors_with_the_names_of_yields() -> None:
+    yields = random_panel(np.random.default_rng(0), 30, TAU)
+    factors = yields.iloc[:, [0, 2, 4]]
+    with pytest.raises(sse.DataError, match="columns of the same name"):
+        build(yields=yields, factors=factors, identification="afns")
+
+
+def test_one_series_is_named_by_itself() -> None:
+    yields = random_panel(np.random.default_rng(0), 30, TAU)["y12m"]
+    model = build(yields=yields, maturities=[1.0], k_factors=1)
+    assert model.panel.labels == ["y12m"] == [model.endog_names]
+
+
+def test_new_yields_without_the_dates_that_irregular_steps_need() -> None:
+    yields = random_panel(np.random.default_rng(0), 30, TAU, irregular=True)
+    dated = build(yields=yields)
+    res = dated.smooth(dated.start_params)
+    with pytest.raises(sse.DataError, match="The new endog has no dates"):
+        res.append(yields.to_numpy()[:2])
+    undated = build(yields=yields.to_numpy(), dt=list(np.linspace(0.05, 0.1, 29)))
+    with pytest.raises(sse.UnsupportedError, match="time from the sample to the new data is not known"):
+        undated.smooth(undated.start_params).extend(yields.to_numpy()[:2])

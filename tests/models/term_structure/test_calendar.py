@@ -54,6 +54,28 @@ def test_dates_need_dates() -> None:
             dated.forecast_yields(dates=pd.DatetimeIndex(wrong))
 
 
+def test_dates_as_text() -> None:
+    """ISO dates are read, for the panel and beyond it; other text is refused by name."""
+    dates = pd.date_range("2001-01-01", periods=66, freq="MS")
+    text = [str(date.date()) for date in dates]
+    want = results(dates[:60])
+    values = np.asarray(want.model.data.orig_endog)
+    model = sse.ATSM(values, TAU, dates=text[:60])
+    assert model.panel.steps == 1.0 / 12.0 and list(model._index) == list(dates[:60])
+    framed = results(pd.Index(text[:60]))
+    for res in (framed, model.smooth(model.start_params)):
+        ours = res.forecast_yields(dates=text[60:])
+        assert list(ours.estimate.index) == list(dates[60:])
+        assert_allclose(ours.estimate, want.forecast_yields(6).estimate, rtol=1e-9)
+    one = want.forecast_yields(dates=text[60]).estimate
+    assert list(one.index) == [dates[60]]
+    with pytest.raises(sse.SpecificationError, match="needs yields with dates"):
+        sse.ATSM(values, TAU, dates=[f"31/{i}" for i in range(60)])
+    for wrong in (["soon"], [2006], 7, np.full((3, 1), np.nan)):
+        with pytest.raises(sse.DataError, match="dates are no dates"):
+            want.forecast_yields(dates=wrong)
+
+
 def test_steps_after_irregular_dates_have_no_length() -> None:
     dates = pd.date_range("2001-01-01", periods=120, freq="D")[::2][:60].to_series()
     dates.iloc[-1] += pd.Timedelta(days=3)

@@ -367,13 +367,13 @@ def test_observed_factors_and_yields_beside_them() -> None:
     assert list(res.pricing_errors) == list(y.columns[:4])
 
 
-def test_the_variance_of_exact_portfolios_has_a_standard_error(shared_data: Path) -> None:
+def test_the_variance_of_exact_portfolios_has_a_standard_error() -> None:
     """H is singular by declaration, not by its estimate: se = variance sqrt(2 / n (p - k))."""
-    y, tau = panel(shared_data, "jsz", "decimal")
-    res = sse.ATSM(y, tau, obs_cov="exact-portfolios").fit(method="jsz")
+    y, tau = random_panel(np.random.default_rng(3), 60, TAU, 2), TAU
+    res = sse.ATSM(y, tau, 2, obs_cov="exact-portfolios").fit(method="jsz")
     assert res.boundary == []
     at = list(res.model.param_names).index("obs_var")
-    expected = np.asarray(res.params)[at] * np.sqrt(2.0 / (len(y) * (len(tau) - 3)))
+    expected = np.asarray(res.params)[at] * np.sqrt(2.0 / (len(y) * (len(tau) - 2)))
     assert_allclose(np.asarray(res.bse)[at], expected, rtol=0.02)
 
 

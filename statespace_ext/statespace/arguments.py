@@ -1,0 +1,164 @@
+"""Checks of single arguments, before anything is computed from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from numbers import Real
+from typing import Any, TypeGuard
+
+import numpy as np
+import pandas as pd
+
+from ..exceptions import SpecificationError, nearest, shown
+
+
+def positive_integer(value: object, name: str) -> int:
+    """
+    Return a positive integer.
+
+    Raises
+    ------
+    SpecificationError
+        If the value is something else.
+    """
+    if not _is_integer(value) or value < 1:
+        raise SpecificationError(f"{name} is not a positive integer", got=repr(value), expected="1, 2, ...")
+    return int(value)
+
+
+def whole_number(value: object, name: str, least: int) -> int:
+    """
+    Return an integer from ``least`` on.
+
+    Raises
+    ------
+    SpecificationError
+        If the value is something else.
+    """
+    if not _is_integer(value) or value < least:
+        raise SpecificationError(
+            f"{name} is not a whole number", got=repr(value), expected=f"{least} or more"
+        )
+    return int(value)
+
+
+def _is_integer(value: object) -> TypeGuard[int]:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
+
+
+def positive_integers(value: object, name: str) -> list[int]:
+    """
+    Return a positive integer, or several, as a list.
+
+    Raises
+    ------
+    SpecificationError
+        If the value is something else.
+    """
+    values = (
+        list(value) if isinstance(value, (list, tuple, range, np.ndarray)) and np.ndim(value) else [value]
+    )
+    return [positive_integer(one, name) for one in values or [value]]
+
+
+def probability(value: object, name: str) -> float:
+    """
+    Return a number between zero and one.
+
+    Raises
+    ------
+    SpecificationError
+        If the value is something else.
+    """
+    if not isinstance(value, Real) or not 0.0 < float(value) < 1.0:
+        expected = "a number between 0 and 1"
+        raise SpecificationError(f"{name} is no probability", got=repr(value), expected=expected)
+    return float(value)
+
+
+def truth(value: object, name: str) -> bool:
+    """
+    Return a truth value.
+
+    Raises
+    ------
+    SpecificationError
+        If the value is something else.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise SpecificationError(f"{name} is no truth value", got=repr(value), expected="True or False")
+    return bool(value)
+
+
+def one_of(value: object, known: Iterable[str], name: str) -> str:
+    """
+    Return one of some words.
+
+    Raises
+    ------
+    SpecificationError
+        If the value is something else.
+    """
+    words = list(known)
+    if not isinstance(value, str) or value not in words:
+        raise SpecificationError(
+            f"{name} is unknown",
+            got=repr(value),
+            expected=f"one of {shown(map(repr, words))}",
+            remedy=nearest(value, words) if isinstance(value, str) else None,
+        )
+    return value
+
+
+def names_among(value: object, known: Iterable[object], name: str) -> list[str]:
+    """
+    Return one name, or a list of names, as a list; all for None.
+
+    Raises
+    ------
+    SpecificationError
+        If one is not among those that are known.
+    """
+    words = [str(word) for word in known]
+    if value is None:
+        return words
+    given = list(value) if isinstance(value, (list, tuple, np.ndarray, pd.Index)) else [value]
+    unknown = [one for one in given if not isinstance(one, str) or one not in words]
+    if unknown or not given:
+        raise SpecificationError(f"{name} are unknown", got=shown(unknown) or "none", expected=shown(words))
+    return [str(one) for one in given]
+
+
+def options_of(value: object, name: str) -> dict[str, Any]:
+    """
+    Return a mapping as a new dict, empty for None.
+
+    Raises
+    ------
+    SpecificationError
+        If the value is no mapping, or a key is no name.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise SpecificationError(f"{name} is no mapping from names", got=repr(value), expected="a dict")
+    return dict(value)
+
+
+def random_generator(rng: object) -> np.random.Generator:
+    """
+    Return a generator from a generator, a seed or None.
+
+    Raises
+    ------
+    SpecificationError
+        If it is something else.
+    """
+    try:
+        if isinstance(rng, np.random.RandomState):
+            raise TypeError("a RandomState")
+        return np.random.default_rng(rng)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise SpecificationError(
+            "rng cannot be used", got=repr(rng), expected="a numpy.random.Generator, a seed, or None"
+        ) from error
