@@ -112,12 +112,6 @@ METHODS = {
 }
 """Methods of results, and their arguments."""
 
-FOREIGN = {
-    "predict", "forecast", "get_forecast", "simulate", "append", "extend", "apply", "summary", "conf_int",
-    "impulse_responses",
-}  # fmt: skip
-"""Methods of statsmodels, whose own errors about its own arguments are let through."""
-
 AGAIN = {
     "bootstrap": "n_boot method rng n_jobs",
     "profile": "param grid level n_jobs",
