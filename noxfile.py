@@ -28,7 +28,9 @@ def run_tests(session: nox.Session, versions: str | None = None) -> None:
     session.chdir(session.create_tmp())
     session.run("python", "-c", "import statespace_ext as sse; assert 'site-packages' in sse.__file__")
     configuration = ("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "-p", "no:cacheprovider")
-    session.run("pytest", *configuration, str(ROOT / "tests"), *session.posargs)
+    paths = [str(ROOT / each) for each in session.posargs if (ROOT / each).exists()] or [str(ROOT / "tests")]
+    options = [each for each in session.posargs if not (ROOT / each).exists()]
+    session.run("pytest", *configuration, *paths, *options)
 
 
 @nox.session
