@@ -82,7 +82,7 @@ def steady_state(
     try:
         factor = cholesky_factor(H)
         precision, W = inverse(factor), R @ Q @ R.T
-        states = _smoothed(y, Z, factor, precision, T, c, R, Q, W, a1, P1)
+        states = _smoothed(y, Z, factor, precision, T, c, R @ _root(Q), W, a1, P1)
     except np.linalg.LinAlgError:
         return None
     residual = _residual(y, Z, factor, states)
@@ -107,8 +107,7 @@ def _smoothed(
     precision: Array,
     T: Array,
     c: Array,
-    R: Array,
-    Q: Array,
+    noise: Array,
     W: Array,
     a1: Array,
     P1: Array,
@@ -121,7 +120,7 @@ def _smoothed(
     if states is not None:
         return states
     observed, design = collapsed(y, Z, factor)
-    states = states_by_path(WhiteModel(observed, design, T, c, R @ _root(Q), a1, P1))
+    states = states_by_path(WhiteModel(observed, design, T, c, noise, a1, P1))
     return states if len(design) == len(Z) else replace(states, noise=None)
 
 

@@ -250,7 +250,7 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
             )
         vector = self.handle_params(params, transformed, includes_fixed)
         system = self.system(vector)
-        require_density(np.isnan(self.endog), system)
+        require_density(np.isnan(self.endog), system, given_start=self._given_start)
         if system.diffuse:
             require_factorable(system.obs_cov)
         with self._lock:
@@ -286,9 +286,19 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
         """A smoother of the model's data that shares no state with the model, nor with another thread."""
         if not hasattr(self._private, "smoother"):
             self._private.smoother = Smoother(
-                self.endog, self.k_states, self.ssm.k_posdef, self.exog, self.state_exog
+                self.endog,
+                self.k_states,
+                self.ssm.k_posdef,
+                self.exog,
+                self.state_exog,
+                given_start=self._given_start,
             )
         return cast(Smoother, self._private.smoother)
+
+    @property
+    def _given_start(self) -> bool:
+        """Whether the first state is no parameter."""
+        return self.layout.blocks["initial_state"].is_fixed
 
     def started_system(self, params: Array) -> System:
         """Return `system`, with the initialisation that `extend` or the user put in place of its own."""

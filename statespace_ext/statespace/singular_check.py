@@ -14,7 +14,9 @@ _CERTAIN = 1e-14
 """Variance of a forecast, relative to what the states may bring, that is none."""
 
 
-def require_density(missing: Array, system: System, patterns: Array | None = None) -> None:
+def require_density(
+    missing: Array, system: System, patterns: Array | None = None, given_start: bool = False
+) -> None:
     """
     Refuse series without noise whose distribution is singular, given what came before.
 
@@ -30,6 +32,9 @@ def require_density(missing: Array, system: System, patterns: Array | None = Non
         With a constant design and obs_cov; others pass.
     patterns : ndarray of bool, (m, k_endog), optional
         The distinct rows of ``missing``, if they are known.
+    given_start : bool, default False
+        Whether the first state is no parameter. One that is takes the first row for its own, with a density
+        that has no bound: the status of a fit says so.
 
     Raises
     ------
@@ -52,8 +57,10 @@ def require_density(missing: Array, system: System, patterns: Array | None = Non
                 got=f"obs_cov of zero for series {shown(i + 1 for i in rows)}",
                 expected="at most as many as the states move independently",
             )
+    if not given_start or system.diffuse or system.initialization is not None:
+        return
     varying = any(getattr(system, name).ndim == 3 for name in ("transition", "selection", "state_cov"))
-    if not (varying or system.diffuse or system.initialization is not None):
+    if not varying:
         _require_uncertain_states(missing, system, certain)
 
 

@@ -92,6 +92,9 @@ class Smoother:
         Number of states and of state disturbances.
     exog, state_exog : ndarray, optional
         Regressors (nobs, r) of the observation and the state equation, appended to (x_t, 1).
+    given_start : bool, default False
+        Whether the first state is no parameter: series without noise are then refused where its distribution
+        leaves them certain.
     """
 
     def __init__(
@@ -101,7 +104,9 @@ class Smoother:
         k_posdef: int,
         exog: Array | None = None,
         state_exog: Array | None = None,
+        given_start: bool = False,
     ) -> None:
+        self._given_start = given_start
         self.endog = np.array(endog, dtype=float, order="C")
         self.missing = np.isnan(self.endog)
         self.incomplete = bool(self.missing.any())
@@ -129,7 +134,7 @@ class Smoother:
 
     def _check(self, system: System) -> None:
         """Refuse what statsmodels gets wrong without an error; what costs time once by kind."""
-        require_density(self.missing, system, self.patterns[0])
+        require_density(self.missing, system, self.patterns[0], self._given_start)
         if not system.diffuse:
             return
         H = system.obs_cov

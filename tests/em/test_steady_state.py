@@ -229,3 +229,26 @@ def test_some_periods_at_a_time(monkeypatch: pytest.MonkeyPatch, periods: int, p
     got = expectation(smoother, library_system(system), "fast")
     compare_moments(got, want)
     compare(y, system)
+
+
+@pytest.mark.parametrize(("exog", "state_exog"), [(1, 0), (0, 1), (0, 0)])
+def test_regressors_of_one_equation_alone(exog: int, state_exog: int) -> None:
+    rng = np.random.default_rng(0)
+    y, system = random_system(rng, 90, 2, 3)
+    smoother = Smoother(y, 2, 2, rng.standard_normal((90, exog)), rng.standard_normal((90, state_exog)))
+    at = library_system(system)
+    compare_moments(expectation(smoother, at, "fast"), expectation(smoother, at, "statsmodels"))
+
+
+@pytest.mark.parametrize("root", [0.5, 1.0])
+def test_states_without_noise(root: float) -> None:
+    y, system = random_system(np.random.default_rng(7), 60, 2, 3)
+    system["transition"], system["state_cov"] = np.diag([root, 0.3]), np.zeros((2, 2))
+    compare(y, system)
+
+
+@pytest.mark.parametrize("n", [10, 300])
+def test_none_where_state_cov_is_indefinite(n: int) -> None:
+    y, system = random_system(np.random.default_rng(7), n, 2, 3)
+    system["state_cov"] = np.diag([1.0, -1e-4])
+    assert fast(y, system) is None

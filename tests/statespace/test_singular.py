@@ -32,10 +32,11 @@ def test_the_start_of_a_fit() -> None:
         lgssm(factor_series(), obs_cov=np.ones((3, 3))).fit()
 
 
-def test_the_score_without_noise() -> None:
+@pytest.mark.parametrize("name", CALLS)
+def test_three_series_without_noise_and_one_factor(name: str) -> None:
     model = lgssm(factor_series(), obs_cov=np.zeros((3, 3)))
-    with pytest.raises(sse.ParameterError, match="got Singular matrix; expected forecast errors"):
-        model.score(model.start_params)
+    with pytest.raises(sse.ParameterError, match="dependent loadings"):
+        CALLS[name](model, model.start_params)
 
 
 def test_enough_factors_carry_a_singular_obs_cov() -> None:
