@@ -28,12 +28,13 @@ from ..statespace.validation import (
     endog_frame,
     regressor_frame,
 )
+from .derived import Derived
 from .refitting import Refitting
 from .reporting import Reporting
 from .tidy import normal_quantile
 
 
-class StateSpaceResults(Reporting, Refitting, MLEResults):
+class StateSpaceResults(Reporting, Derived, Refitting, MLEResults):
     """
     Results of a model of this package.
 
