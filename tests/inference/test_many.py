@@ -209,5 +209,7 @@ def test_a_worker_of_a_cluster_is_killed() -> None:
     assert pids[0] not in later
     pd.testing.assert_frame_equal(boot, fitted.bootstrap(4, rng=3).params)
     want_fit = fitted.model.fit(n_starts=3, rng=0, cov_type="none")
-    np.testing.assert_array_equal(again.params, want_fit.params)
+    np.testing.assert_allclose(
+        again.params, want_fit.params, rtol=1e-9, atol=1e-12
+    )  # of memory laid out anew
     assert len(records) == 24 and numbers(records) == want
