@@ -30,10 +30,11 @@ UNREAD = "core/ReplaceBinaryOperator_BitOr_"
 """Operators that alter annotations (``Array | None``), which are never evaluated."""
 
 
-def mutants(room: str) -> list[MutationSpec]:
-    """Return every mutant of a room, in an order that depends on the source alone."""
+def mutants(room: str, files: list[str]) -> list[MutationSpec]:
+    """Return every mutant of files of a room, in an order that depends on the source alone."""
+    modules = {module for pattern in files for module in Path("statespace_ext", room).glob(pattern)}
     with use_db("mutants.sqlite", WorkDB.Mode.create) as database:
-        init(sorted(Path("statespace_ext", room).glob("*.py")), database, {})
+        init(sorted(modules), database, {})
         found = [mutant for item in database.work_items for mutant in item.mutations]
     read = [mutant for mutant in found if not mutant.operator_name.startswith(UNREAD)]
     return sorted(read, key=lambda m: (m.operator_name, str(m.module_path), m.start_pos, m.occurrence))
@@ -54,12 +55,13 @@ def main() -> int:
     parser.add_argument("room", choices=["em", "params", "numerics"])
     parser.add_argument("--count", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--files", nargs="+", default=["*.py"], help="patterns of names, all by default")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         skip = shutil.ignore_patterns(".git", ".nox", "_build", ".*_cache", "__pycache__", ".hypothesis")
         shutil.copytree(ROOT, Path(folder, "checkout"), ignore=skip)
         os.chdir(Path(folder, "checkout"))
-        found = mutants(options.room)
+        found = mutants(options.room, options.files)
         sample = random.Random(options.seed).sample(found, min(options.count, len(found)))
         tests = sorted(Path("tests", options.room).glob("test_*.py"))
         start = time.monotonic()

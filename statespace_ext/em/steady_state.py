@@ -40,12 +40,15 @@ class SteadyState:
         Sums of products of means, with e_t = y_t - Z E[x_t|Y].
     residual : callable
         Returns e_t of a slice of periods.
+    precision : ndarray, (p, p)
+        H^{-1}.
     """
 
     llf: float
     states: SmoothedStates
     sums: SteadySums
     residual: Callable[[slice], Array]
+    precision: Array
 
 
 def steady_state(
@@ -97,7 +100,7 @@ def steady_state(
     fit = np.vdot(precision, sums.ee) + np.vdot(W, sums.rr) + states.costate[0] @ P1 @ states.costate[0]
     size = y.size * np.log(2.0 * np.pi) + 2.0 * n * np.log(factor.diagonal()).sum() + states.log_det
     llf = -0.5 * float(size + fit)
-    return SteadyState(llf, states, sums, residual) if np.isfinite(llf) else None
+    return SteadyState(llf, states, sums, residual, precision) if np.isfinite(llf) else None
 
 
 def _smoothed(

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..exceptions import SpecificationError, nearest, shown
 from ..numerics.linear_algebra import Array
-from ..statespace.arguments import random_generator
+from ..statespace.arguments import one_of, random_generator
 from ..statespace.expectation import ESTEPS
 from ..statespace.parallel import check_jobs
 from .optimize import OPTIONS, SCIPY_METHODS
@@ -54,17 +54,8 @@ def check_request(request: FitRequest) -> None:
     SpecificationError
         If an option is unknown, of the wrong type or out of range.
     """
-    if not isinstance(request.method, str) or request.method not in METHODS:
-        raise SpecificationError(
-            "method is unknown",
-            got=repr(request.method),
-            expected=f"one of {shown(METHODS)}",
-            remedy=nearest(str(request.method), METHODS),
-        )
-    if not isinstance(request.estep, str) or request.estep not in ESTEPS:
-        raise SpecificationError(
-            "estep is unknown", got=repr(request.estep), expected=f"one of {shown(ESTEPS)}"
-        )
+    one_of(request.method, METHODS, "method")
+    one_of(request.estep, ESTEPS, "estep")
     if request.maxiter is not None:
         _check_whole(request.maxiter, "maxiter", 0)
     _check_whole(request.n_starts, "n_starts", 1)

@@ -45,9 +45,8 @@ def steady_score(smoother: Smoother, system: System, needed: frozenset[str]) -> 
     out: dict[str, Array] = {}
     k, sums = system.k_states, found.sums
     if needed & {"design", "obs_intercept", "obs_cov"}:
-        Z = system.design
+        Z, precision = system.design, found.precision
         e = found.residual(slice(None))
-        precision = symmetrize(np.linalg.inv(system.obs_cov))
         ZV = Z @ found.states.cov_sum
         out["obs_intercept"] = precision @ e.T
         out["design"] = precision @ (sums.eb[:, :k] - ZV)

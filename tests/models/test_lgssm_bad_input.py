@@ -525,7 +525,7 @@ def test_start_values_without_a_likelihood(start: object, words: str, method: st
 OPTIONS: dict[str, tuple[dict[str, object], str]] = {
     "method": (
         {"method": "simplex"},
-        "method is unknown: got 'simplex'; expected one of auto, em, accelerated-em, newton",
+        "method is unknown: got 'simplex'; expected one of 'auto', 'em', 'accelerated-em', 'newton'",
     ),
     "method None": ({"method": None}, "method is unknown: got None"),
     "method in a list": ({"method": ["em"]}, "method is unknown"),

@@ -110,6 +110,13 @@ def test_edge(kind: str, name: str) -> None:
 # -- parameters at the edge --------------------------------------------------------------------------------
 
 
+def refused(model: Any, params: np.ndarray, words: str) -> None:
+    """Require the same named error of all that need the likelihood."""
+    for call in (model.loglike, model.score, model.smooth, model.filter):
+        with pytest.raises(sse.ParameterError, match=words):
+            call(params)
+
+
 def likelihoods(model: Any, params: np.ndarray) -> tuple[float, float]:
     """Return the log-likelihood of a model and that of the oracle."""
     system, flat = dense_form(model, params)
@@ -155,9 +162,7 @@ def test_series_without_noise_beyond_the_number_of_states_have_no_density(kind: 
     noise = [i for i, name in enumerate(model.param_names) if name.startswith("obs_var")]
     params = np.array(model.start_params)
     params[noise[1:]] = 0.0
-    for call in (model.loglike, model.score, model.smooth, model.filter):
-        with pytest.raises(sse.ParameterError, match="without noise"):
-            call(params)
+    refused(model, params, "without noise")
     params[noise[1]] = 1.0
     found, expected = likelihoods(model, params)
     assert_allclose(found, expected, rtol=1e-8)
@@ -208,9 +213,7 @@ def test_autoregressive_coefficients_near_one(root: float) -> None:
         found, expected = likelihoods(model, params)
         assert_allclose(found, expected, rtol=1e-8)
         return
-    for call in (model.loglike, model.score, model.smooth, model.filter):
-        with pytest.raises(sse.ParameterError, match="unit circle"):
-            call(params)
+    refused(model, params, "unit circle")
 
 
 @pytest.mark.parametrize("start", ["stationary", "estimated"])
@@ -224,9 +227,7 @@ def test_mean_reversion_at_the_edge(start: str, speed: float) -> None:
         found, expected = likelihoods(model, params)
         assert_allclose(found, expected, rtol=1e-8)
         return
-    for call in (model.loglike, model.score, model.smooth, model.filter):
-        with pytest.raises(sse.ParameterError, match="stationary"):
-            call(params)
+    refused(model, params, "stationary")
 
 
 @pytest.mark.parametrize("root", [0.999, 1.0 - 1e-6, -1.0 + 1e-6, 0.0])
@@ -244,9 +245,7 @@ def test_roots_outside_the_unit_circle_have_no_stationary_start(root: float) -> 
     model = lgssm(BUILD["LGSSM"][1]())
     params = np.array(model.start_params)
     params[model.param_names.index("L1.f1->f1")] = root
-    for call in (model.loglike, model.score, model.smooth, model.filter):
-        with pytest.raises(sse.ParameterError, match="stationary|unit circle"):
-            call(params)
+    refused(model, params, "stationary|unit circle")
 
 
 @pytest.mark.parametrize("root", [1.0, 1.05, -1.1])

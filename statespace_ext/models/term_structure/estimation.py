@@ -15,9 +15,8 @@ from ...estimation.random_starts import random_start
 from ...estimation.request import FitRequest, check_request
 from ...estimation.saddle import lifted
 from ...estimation.verdict import score_norm
-from ...exceptions import SpecificationError, nearest, shown
 from ...numerics.linear_algebra import Array
-from ...statespace.arguments import random_generator
+from ...statespace.arguments import one_of, random_generator
 from .concentrated import concentrated_start
 from .exact_maturities import exchanges
 from .identification import DaiSingleton, dai_singleton_form
@@ -37,13 +36,7 @@ def estimate_term_structure(model: Any, request: FitRequest) -> FitResult:
     SpecificationError, UnsupportedError
         If the method is unknown, or does not serve the model.
     """
-    if not isinstance(request.method, str) or request.method not in METHODS:
-        raise SpecificationError(
-            "method is unknown",
-            got=repr(request.method),
-            expected=f"one of {shown(METHODS)}",
-            remedy=nearest(str(request.method), METHODS),
-        )
+    one_of(request.method, METHODS, "method")
     own = request.method in ("auto", "mle", "two-step", "jsz")
     check_request(replace(request, method="auto") if own else request)
     problem = model.problem()
