@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-MAX_FILE = 400
+MAX_FILE = 600
 MAX_FUNCTION = 50
 
 
