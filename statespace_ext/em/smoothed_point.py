@@ -14,6 +14,8 @@ from ..params.layout import ParameterLayout
 
 _NEARLY_SINGULAR = 1e-9
 """Smallest eigenvalue of a covariance, relative to the diagonal, for which its inverse is used."""
+_CANCELS = 1e4
+"""Prior over smoothed variance of a state from which squares of it would cost half of the digits."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,12 @@ class SmoothedPoint:
             return False
         noise = np.diag(self.H) if self.diagonal else self.H
         usable = np.all(noise > 0) if self.diagonal else _is_regular(noise)
-        return bool(usable) and _is_regular(self.W)
+        return bool(usable) and _is_regular(self.W) and self._keeps_digits()
+
+    def _keeps_digits(self) -> bool:
+        """Tell whether V_t = P_t - P_t N P_t is not a small difference of large numbers."""
+        prior, smoothed = (np.diagonal(self.paths[name], axis1=1, axis2=2) for name in ("P", "V"))
+        return bool(np.all(prior <= _CANCELS * smoothed))
 
     # -- the system ------------------------------------------------------------------------------------
 
