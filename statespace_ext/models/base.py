@@ -20,6 +20,7 @@ from ..numerics.differences import central_differences, step_sizes
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from ..params.layout import ParameterLayout, checked_values
 from ..params.parse import check_covariance
+from ..statespace.arguments import one_of
 from ..statespace.compat import require_exact_diffuse, require_factorable, without_absolute_tolerances
 from ..statespace.dates import check_dates
 from ..statespace.diffuse_check import require_digits
@@ -354,6 +355,45 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
 
     def _numerical_score(self, params: Array) -> Array:
         return central_differences(lambda at: self.loglike(at, includes_fixed=True), params)
+
+    @property
+    def shock_names(self) -> list[str]:
+        """Names of the disturbances of the states: the state that each enters, where it is one."""
+        selection = np.atleast_3d(np.asarray(self.ssm["selection"]))[:, :, 0] != 0.0
+        single, rows = selection.sum(axis=0) == 1, selection.argmax(axis=0)
+        return [
+            self.state_names[row] if alone else f"shock.{j}"
+            for j, (row, alone) in enumerate(zip(rows, single, strict=True))
+        ]
+
+    def impulse_responses(
+        self, params: Any, steps: int = 1, impulse: Any = 0, *args: Any, **kwargs: Any
+    ) -> Any:
+        """
+        Return responses of the observations to an impulse; see `MLEModel.impulse_responses`.
+
+        Parameters
+        ----------
+        params : array_like
+            Parameters.
+        steps : int
+            Number of steps after the impulse.
+        impulse : str, int or array_like
+            The shock: its name (the factor or state that it enters), its number, or a vector of all shocks.
+        *args, **kwargs
+            As in `MLEModel.impulse_responses`.
+
+        Raises
+        ------
+        SpecificationError
+            If no shock has the name.
+        """
+        if isinstance(impulse, str):
+            names = self.shock_names
+            impulse = names.index(one_of(impulse, names, "impulse"))
+        elif isinstance(impulse, np.integer):
+            impulse = int(impulse)
+        return super().impulse_responses(params, steps, impulse, *args, **kwargs)
 
     def hessian(self, params: object, *args: Any, **kwargs: Any) -> Array:
         """Return differences of the exact score, divided by the number of periods as in statsmodels."""

@@ -218,6 +218,11 @@ class DynamicRegression(StateSpaceModel):
         """Names of the states."""
         return self.coefficients.state_names
 
+    @property
+    def shock_names(self) -> list[str]:
+        """Names of the disturbances: the coefficient that each moves."""
+        return self.coefficients.disturbance_names or super().shock_names
+
     # -- params -> matrices ----------------------------------------------------------------------------
 
     def matrices(self, params: Any) -> dict[str, Array]:
