@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from statsmodels.stats.diagnostic import acorr_ljungbox
+from statsmodels.tools import eval_measures
 from statsmodels.tsa.statespace.mlemodel import MLEResults, MLEResultsWrapper
 
 from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
 from ..inference.boundary import boundary_params
 from ..inference.cov_types import DESCRIPTIONS, check_cov_type, information_parts
+from ..inference.criteria import criteria
 from ..inference.information import ParamsCov, params_covariance
 from ..inference.reduced_rank import reduced_rank_cov
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
@@ -195,6 +197,27 @@ class StateSpaceResults(Reporting, Derived, Refitting, MLEResults):
     @df_resid.setter
     def df_resid(self, value: int) -> None:
         pass
+
+    # -- information criteria --------------------------------------------------------------------------
+
+    @property
+    def _seen(self) -> Array:
+        """The cells that enter the log-likelihood, (periods, series)."""
+        return ~np.asarray(self.filter_results.missing, dtype=bool).T[self.loglikelihood_burn :]
+
+    @property
+    def _criteria(self) -> dict[str, float]:
+        return criteria(self.llf, self.df_model, self._seen)
+
+    aicc = property(lambda self: self._criteria["aicc"], doc="AICc; n counts observed values.")
+    bic = property(lambda self: self._criteria["bic"], doc="BIC; n counts periods with data.")
+    hqic = property(lambda self: self._criteria["hqic"], doc="HQIC; n counts periods with data.")
+
+    def info_criteria(self, criteria: str, method: str = "standard") -> float:
+        """Return a criterion as `MLEResults.info_criteria` does: its n is the number of all periods."""
+        if method != "standard" or criteria not in ("bic", "hqic"):
+            return float(super().info_criteria(criteria, method))
+        return float(getattr(eval_measures, criteria)(self.llf, self.nobs_effective, self.df_model))
 
     # -- the fit ---------------------------------------------------------------------------------------
 
