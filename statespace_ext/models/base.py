@@ -35,7 +35,7 @@ from ..statespace.validation import (
     regressor_frame,
     regressor_names,
 )
-from .described import Described
+from .described import Described, NoNames
 from .extension import OutOfSample
 from .fitting import Fitting
 
@@ -130,7 +130,7 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
     @property
     def param_names(self) -> list[str]:
         """Names of the parameters."""
-        return list(self.layout.names)
+        return list(self.layout.names) or NoNames()
 
     def _get_init_kwds(self) -> dict[str, Any]:
         return dict(self._given)

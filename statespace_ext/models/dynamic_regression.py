@@ -37,7 +37,6 @@ from .base import StateSpaceModel
 from .formula import FormulaDesign, regression_frames, with_const
 from .regression_declaration import (
     Coefficients,
-    NoNames,
     parse_dynamics,
     parse_start,
     partly_diffuse,
@@ -207,11 +206,6 @@ class DynamicRegression(StateSpaceModel):
         c = self.coefficients
         base = np.diag((np.arange(c.k_states) < c.n_levels).astype(float))
         return StateStructure(base, c.noise_rows, np.arange(c.n_levels, c.k_states))
-
-    @property
-    def param_names(self) -> list[str]:
-        """Names of the parameters."""
-        return list(self.layout.names) or NoNames()
 
     @property
     def state_names(self) -> list[str]:

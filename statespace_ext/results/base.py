@@ -31,12 +31,13 @@ from ..statespace.validation import (
     regressor_frame,
 )
 from .derived import Derived
+from .incomplete_rows import IncompleteRows, completed
 from .refitting import Refitting
 from .reporting import Reporting
 from .tidy import normal_quantile
 
 
-class StateSpaceResults(Reporting, Derived, Refitting, MLEResults):
+class StateSpaceResults(Reporting, Derived, Refitting, IncompleteRows, MLEResults):
     """
     Results of a model of this package.
 
@@ -285,7 +286,22 @@ class StateSpaceResults(Reporting, Derived, Refitting, MLEResults):
     # -- prediction and simulation ---------------------------------------------------------------------
 
     def get_prediction(self, *args: Any, exog: object = None, **kwargs: Any) -> Any:
-        """Return predictions, as `MLEResults.get_prediction`; ``state_exog`` takes future values too."""
+        """
+        Return predictions; see `MLEResults.get_prediction`.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            As there; ``state_exog`` takes future values too.
+        exog : array_like, optional
+            Future values of the regressors.
+
+        Returns
+        -------
+        PredictionResults
+            With ``information_set="smoothed"`` or ``"filtered"``, the prediction of a missing cell takes in
+            what the observed cells of its row say of its noise. An observed cell is predicted by d + Z x.
+        """
         known = [*signature(MLEResults.get_prediction).parameters, "exog", "state_exog", *MATRICES]
         check_keywords("get_prediction", kwargs, [name for name in known if name not in ("self", "kwargs")])
         for name, count, value in (
@@ -295,7 +311,7 @@ class StateSpaceResults(Reporting, Derived, Refitting, MLEResults):
             if value is not None and not count:
                 raise DataError(f"The model has no {name}", got=f"future {name}", remedy="Leave it out.")
         with self.model.preserved(), arguments_of("get_prediction"):
-            return super().get_prediction(*args, exog=exog, **kwargs)
+            return completed(super().get_prediction(*args, exog=exog, **kwargs))
 
     def simulate(self, nsimulations: int, *args: Any, rng: object = None, **kwargs: Any) -> Any:
         """Simulate at the estimates, as `MLEResults.simulate`; ``rng`` is a Generator or a seed."""
