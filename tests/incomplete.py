@@ -111,15 +111,25 @@ def dense(model: Any, params: Any, given: np.ndarray, n: int | None = None) -> t
     n : int, optional
         Number of rows.
     """
-    system = model.system(np.asarray(params, dtype=float))
-    matrices = {name: getattr(system, name) for name in NAMES}
     n = len(given) if n is None else n
-    k, p = system.k_states, given.shape[1]
-    prior = oracle.joint(matrices, n, np.full(k, system.diffuse))
-    seen = np.flatnonzero(~np.isnan(given.ravel()))
-    _, posterior = oracle.condition(prior, n * k + seen, given.ravel()[seen])
+    posterior, k, p = _posterior(model, params, given, n), model.k_states, given.shape[1]
     factor = posterior.factor[n * k :].reshape(n, p, -1)
     return posterior.mean[n * k :].reshape(n, p), factor @ factor.transpose(0, 2, 1)
+
+
+def dense_states(model: Any, params: Any, given: np.ndarray, n: int | None = None) -> np.ndarray:
+    """Return E[x_t|Y], (n, k), as `dense` does for rows of y."""
+    n = len(given) if n is None else n
+    return _posterior(model, params, given, n).mean[: n * model.k_states].reshape(n, -1)
+
+
+def _posterior(model: Any, params: Any, given: np.ndarray, n: int) -> oracle.Joint:
+    system = model.system(np.asarray(params, dtype=float))
+    prior = oracle.joint(
+        {name: getattr(system, name) for name in NAMES}, n, np.full(system.k_states, system.diffuse)
+    )
+    seen = np.flatnonzero(~np.isnan(given.ravel()))
+    return oracle.condition(prior, n * system.k_states + seen, given.ravel()[seen])[1]
 
 
 NAMES = (

@@ -70,6 +70,10 @@ class Row:
     cov: Array
     weights: Array
 
+    def mean(self, state: Array) -> Array:
+        """Return E[y] at the mean of the states."""
+        return np.asarray(self.intercept + self.design @ state)
+
 
 class Rows:
     """
@@ -102,7 +106,7 @@ class Rows:
             The cells that are given, by default all that are observed.
         """
         seen = self.seen[t] if seen is None else seen
-        Z, d = _at(self._Z, t), _at(self._d, t)
+        Z, d = at(self._Z, t), at(self._d, t)
         B, cov = self._noise(t, seen)
         return Row(d + B @ np.where(seen, self.endog[t] - d, 0.0), Z - B @ Z, cov, B)
 
@@ -120,7 +124,7 @@ class Rows:
         if key not in self._known:
             if len(self._known) >= _PATTERNS:
                 self._known.clear()
-            self._known[key] = noise_of_missing(_at(self._H, t), seen)
+            self._known[key] = noise_of_missing(at(self._H, t), seen)
         return self._known[key]
 
 
@@ -128,6 +132,6 @@ def _columns(intercept: Array) -> Array:
     return intercept[:, None] if intercept.ndim == 1 else intercept
 
 
-def _at(matrix: Array, t: int) -> Array:
-    """Return a matrix at a period; a constant one has a last axis of length one."""
+def at(matrix: Array, t: int) -> Array:
+    """Return a matrix at a period; that of a constant one has length one on the last axis."""
     return np.asarray(matrix[..., t if matrix.shape[-1] > 1 else 0])

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..exceptions import SpecificationError
+from ..exceptions import SpecificationError, shown
 from ..numerics.incomplete_rows import Rows
+from ..statespace.news import news
+from ..statespace.system import System, recorded_system, with_time
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ def completed(prediction: Any) -> Any:
         state = getattr(inner, f"{out.information_set}_state")[:, t]
         cov = getattr(inner, f"{out.information_set}_state_cov")[:, :, t]
         missing = ~rows.seen[t]
-        out._predicted_mean[t, missing] = (row.intercept + row.design @ state)[missing]
+        out._predicted_mean[t, missing] = row.mean(state)[missing]
         out._var_pred_mean[t] = row.design @ cov @ row.design.T + row.cov
     return prediction
 
@@ -87,8 +89,58 @@ class IncompleteRows:
             variance[t, missing] = np.maximum(moving + np.diag(row.cov)[missing], 0.0)
         return Imputed(self._labelled(values), self._labelled(np.sqrt(variance)))
 
+    def _news_previous_results(
+        self,
+        previous: Any,
+        start: int,
+        end: int,
+        periods: Any = None,
+        revisions_details_start: bool | int = True,
+        state_index: Any = None,
+    ) -> Any:
+        """Return the news against earlier results, which `MLEResults.news` asks for; ``end`` is exclusive."""
+        now, before = self.filter_results, previous.filter_results
+        system = recorded_system(now)
+        _require_same(system, recorded_system(before), before.nobs, now.nobs)
+        varying = [name for name, value in with_time(system).items() if value.shape[-1] > 1]
+        if end > now.nobs and varying:
+            raise SpecificationError(
+                "The news need matrices of periods after the data",
+                got=f"{shown(varying)} of {now.nobs} periods, impacts up to period {end - 1}",
+                remedy="Append empty rows to the data, with their regressors.",
+            )
+        if not 0 <= start < end:
+            raise SpecificationError(
+                "The impacts must be of periods of the sample, or later", got=f"{start} to {end - 1}"
+            )
+        return news(system, before.endog.T, now.endog.T, start, end, revisions_details_start, state_index)
+
     def _labelled(self, values: Any) -> Any:
         """Return values in the form of the data."""
         labels, names = self.model.data.row_labels, np.atleast_1d(self.model.endog_names).tolist()
         frame = pd.DataFrame(values, index=labels, columns=names)
         return frame.iloc[:, 0] if isinstance(self.model.data.orig_endog, pd.Series) else frame
+
+
+def _require_same(system: System, before: System, nobs: int, later: int) -> None:
+    """Refuse results whose difference is not a difference of the data alone."""
+    if nobs > later:
+        raise SpecificationError(
+            "The updated data must be as long as the previous data", got=f"{later} periods after {nobs}"
+        )
+    mine, theirs = with_time(system), with_time(before)
+    different = []
+    for name, value in mine.items():
+        periods = nobs if name in ("design", "obs_intercept", "obs_cov") else max(nobs - 1, 1)
+        first, second = (each[..., :periods] for each in (value, theirs[name]))
+        if not (first.shape[:-1] == second.shape[:-1] and np.allclose(first, second, rtol=1e-8, atol=0.0)):
+            different.append(name)
+    for name in ("initial_state", "initial_state_cov"):
+        if not np.allclose(getattr(system, name), getattr(before, name), rtol=1e-8, atol=0.0):
+            different.append(name)
+    if different:
+        raise SpecificationError(
+            "News are the effect of data: both results must have the same parameters, regressors and start",
+            got=f"other values of {shown(different)}",
+            remedy="Take `updated.apply(previous_data)` or `previous.append(new_data)`.",
+        )
