@@ -8,7 +8,12 @@ from statsmodels.tools import eval_measures
 from ..numerics.linear_algebra import Array, quiet
 
 
-def criteria(llf: float, n_params: int, seen: Array) -> dict[str, float]:
+def observed(seen: Array) -> tuple[int, int]:
+    """Return the number of observed values, and of periods with one, from their places (nobs, p)."""
+    return int(seen.sum()), int(seen.any(axis=1).sum())
+
+
+def criteria(llf: float, n_params: int, values: int, periods: int) -> dict[str, float]:
     r"""
     Return AIC, AICc, BIC and HQIC.
 
@@ -23,15 +28,12 @@ def criteria(llf: float, n_params: int, seen: Array) -> dict[str, float]:
     ----------
     llf : float
         Log-likelihood.
-    n_params : int
-        m.
-    seen : ndarray of bool, (nobs, p)
-        Whether a value is observed.
+    n_params, values, periods : int
+        m, N and n.
     """
-    counts = {"aic": len(seen), "aicc": int(seen.sum())}
-    periods = int(seen.any(axis=1).sum())
+    counts = {"aic": periods, "aicc": values, "bic": periods, "hqic": periods}
     with quiet():  # log log 1
         return {
-            name: float(getattr(eval_measures, name)(llf, np.float64(counts.get(name, periods)), n_params))
-            for name in ("aic", "aicc", "bic", "hqic")
+            name: float(getattr(eval_measures, name)(llf, np.float64(n), n_params))
+            for name, n in counts.items()
         }

@@ -15,7 +15,7 @@ import pandas as pd
 from ..exceptions import SpecificationError, StateSpaceError, shown
 from ..statespace.arguments import one_of, whole_number
 from .bootstrap import bootstrap
-from .criteria import criteria
+from .criteria import criteria, observed
 from .many import FitRecord, fit_many
 from .parallel import spawn
 from .samples import model_on, require_model
@@ -222,7 +222,7 @@ def _row(model: Any, record: FitRecord) -> dict[str, Any]:
     found = dict.fromkeys(CRITERIA[:4], np.nan)
     if not record.error:
         seen = ~np.isnan(model.endog[int(model.ssm.loglikelihood_burn) :])
-        found = criteria(record.llf, record.df_model, seen)
+        found = criteria(record.llf, record.df_model, *observed(seen))
     return {
         "llf": record.llf,
         "n_params": record.df_model,

@@ -24,6 +24,8 @@ from ..statespace.arguments import one_of
 from ..statespace.compat import require_exact_diffuse, require_factorable, without_absolute_tolerances
 from ..statespace.dates import check_dates
 from ..statespace.diffuse_check import require_digits
+from ..statespace.removal import Removable
+from ..statespace.representation import forget_compiled, own_representation
 from ..statespace.singular import named_singularity
 from ..statespace.singular_check import require_density
 from ..statespace.smoother import Smoother
@@ -40,7 +42,7 @@ from .extension import OutOfSample
 from .fitting import Fitting
 
 
-class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
+class StateSpaceModel(Described, Fitting, OutOfSample, Removable, MLEModel):
     """
     Base class of the models: subclasses declare a layout and map parameters to a `System`.
 
@@ -113,7 +115,7 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the private smoothers behind (their filters do not survive); keep whose start it is."""
-        own = self.ssm.initialization is self._written_start
+        own = not self._removed and self.ssm.initialization is self._written_start
         state = {key: value for key, value in self.__dict__.items() if key not in ("_lock", "_private")}
         return {**state, "_written_start": own}
 
@@ -121,8 +123,9 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
         """Take the state back; the start of the representation is the model's own again where it was."""
         self.__dict__.update(state)
         self._own_by_thread()
-        for compiled in ("_representations", "_statespaces", "_kalman_filters", "_kalman_smoothers"):
-            getattr(self.ssm, compiled).clear()  # once unpickled they no longer follow the matrices
+        if self._removed:
+            return
+        forget_compiled(self.ssm)
         self._written_start = self.ssm.initialization if state["_written_start"] else _FOREIGN
 
     # -- statsmodels' interface ------------------------------------------------------------------------
@@ -134,6 +137,17 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
 
     def _get_init_kwds(self) -> dict[str, Any]:
         return dict(self._given)
+
+    def matrices(self, params: object) -> dict[str, Array]:
+        """
+        Return the blocks of the model at a parameter vector, as arrays.
+
+        Parameters
+        ----------
+        params : array_like, Series or dict
+            All parameters, the fixed ones included.
+        """
+        return self.layout.matrices(self.layout.vector(params))
 
     def clone(self, endog: object, exog: object = None, **kwargs: Any) -> StateSpaceModel:
         """
@@ -154,7 +168,7 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
                 raise DataError(f"A model with {name} needs new values of it", expected=f"{count} columns")
         endog = endog_frame(endog)
         check_same_columns(endog, np.atleast_1d(self.endog_names).tolist(), "The new endog")
-        return self._rebuilt(endog, {"exog": exog, **kwargs})
+        return self._rebuilt(endog, kwargs if exog is None else {"exog": exog, **kwargs})
 
     def _rebuilt(self, endog: object, kwargs: dict[str, Any]) -> StateSpaceModel:
         """Return a model with the arguments of this one, some changed; an `Initialization` is set on it."""
@@ -280,7 +294,35 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
             system = self.system(np.asarray(params, dtype=float))
             require_exact_diffuse(self.endog, system.obs_cov)
             require_digits(self.endog, system)
+        result.model = own_representation(result)
         return super()._wrap_results(params, result, *args, **kwargs)
+
+    # -- readers: they write the matrices at their parameters, and put back what was there -------------
+
+    def simulate(self, params: Any, nsimulations: int, *args: Any, **kwargs: Any) -> Any:
+        """Simulate a series; see `MLEModel.simulate`. The model is left as it was."""
+        with self.preserved():
+            return super().simulate(params, nsimulations, *args, **kwargs)
+
+    def loglikeobs(self, params: Any, *args: Any, **kwargs: Any) -> Array:
+        """Return the terms of the log-likelihood by period; see `MLEModel.loglikeobs`."""
+        with self.preserved(), named_singularity():
+            return np.asarray(super().loglikeobs(params, *args, **kwargs))
+
+    def score_obs(self, params: Any, *args: Any, **kwargs: Any) -> Array:
+        """Return the scores of the periods; see `MLEModel.score_obs`. The model is left as it was."""
+        with self.preserved():
+            return np.asarray(super().score_obs(params, *args, **kwargs))
+
+    def observed_information_matrix(self, params: Any, *args: Any, **kwargs: Any) -> Array:
+        """Return Harvey's information by period; see `MLEModel.observed_information_matrix`."""
+        with self.preserved():
+            return np.asarray(super().observed_information_matrix(params, *args, **kwargs))
+
+    def opg_information_matrix(self, params: Any, *args: Any, **kwargs: Any) -> Array:
+        """Return the outer products of the scores by period; see `MLEModel.opg_information_matrix`."""
+        with self.preserved():
+            return np.asarray(super().opg_information_matrix(params, *args, **kwargs))
 
     @property
     def private_smoother(self) -> Smoother:
@@ -370,7 +412,7 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
         self, params: Any, steps: int = 1, impulse: Any = 0, *args: Any, **kwargs: Any
     ) -> Any:
         """
-        Return responses of the observations to an impulse; see `MLEModel.impulse_responses`.
+        Return responses of the observations to an impulse; the model is left as it was.
 
         Parameters
         ----------
@@ -393,7 +435,8 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
             impulse = names.index(one_of(impulse, names, "impulse"))
         elif isinstance(impulse, np.integer):
             impulse = int(impulse)
-        return super().impulse_responses(params, steps, impulse, *args, **kwargs)
+        with self.preserved():
+            return super().impulse_responses(params, steps, impulse, *args, **kwargs)
 
     def hessian(self, params: object, *args: Any, **kwargs: Any) -> Array:
         """Return differences of the exact score, divided by the number of periods as in statsmodels."""

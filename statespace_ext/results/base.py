@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from inspect import signature
@@ -17,13 +19,14 @@ from statsmodels.tsa.statespace.mlemodel import MLEResults, MLEResultsWrapper
 from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
 from ..inference.boundary import boundary_params
 from ..inference.cov_types import DESCRIPTIONS, check_cov_type, information_parts
-from ..inference.criteria import criteria
+from ..inference.criteria import criteria, observed
 from ..inference.information import ParamsCov, params_covariance
 from ..inference.reduced_rank import reduced_rank_cov
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from ..statespace.arguments import one_of, positive_integer, positive_integers, random_generator, truth
 from ..statespace.compat import simulation_seed
 from ..statespace.keywords import arguments_of, check_keywords
+from ..statespace.removal import Removable, without_data
 from ..statespace.system import MATRICES
 from ..statespace.validation import (
     check_same_columns,
@@ -37,7 +40,7 @@ from .reporting import Reporting
 from .tidy import normal_quantile
 
 
-class StateSpaceResults(Reporting, Derived, Refitting, IncompleteRows, MLEResults):
+class StateSpaceResults(Reporting, Derived, Refitting, IncompleteRows, Removable, MLEResults):
     """
     Results of a model of this package.
 
@@ -46,6 +49,7 @@ class StateSpaceResults(Reporting, Derived, Refitting, IncompleteRows, MLEResult
     """
 
     _fit: Any = None
+    _cache: dict[str, Any]
     _cov: ParamsCov | None = None
 
     def __init__(
@@ -56,7 +60,39 @@ class StateSpaceResults(Reporting, Derived, Refitting, IncompleteRows, MLEResult
             # statsmodels has zeros in a row that is all missing; its tests of residuals would count them
             unseen = np.asarray(results.missing, dtype=bool)
             results._standardized_forecasts_error = np.where(unseen, np.nan, errors)
+        self._own_start = model.ssm.initialization is model._written_start
         super().__init__(model, params, results, cov_type or "oim", *args, **kwargs)
+
+    # -- the model at the pass -------------------------------------------------------------------------
+
+    @contextmanager
+    def _as_it_was(self) -> Iterator[None]:
+        """Give the model the start and the flags of the pass meanwhile, whatever it was used for since."""
+        own, model = self.filter_results.model, self.model
+        flags = {name: value for name, value in vars(own).items() if isinstance(value, (bool, int, float))}
+        with model.preserved():
+            vars(model.ssm).update(flags)
+            if not self._own_start:
+                model.ssm.initialization = own.initialization
+            elif model.ssm.initialization is not model._written_start:
+                model.ssm.initialization = model._written_start = own.initialization
+            yield
+
+    def remove_data(self) -> None:
+        """
+        Remove the data and the output of the filter, as `MLEResults.remove_data`; standard errors are kept.
+
+        The model is replaced by one without data; the model itself, and other results of it, keep theirs.
+        What needs the data raises a `DataError` afterwards.
+        """
+        if not self._removed:
+            for name in ("params_cov", "llf", "_counts"):
+                getattr(self, name)  # computed before the data go
+            self.model, self._removed = without_data(self.model), True
+            for name in (*self._data_attr, "_states"):
+                self.__dict__.pop(name, None)
+            for name in [name for name, value in self._cache.items() if np.ndim(value)]:
+                del self._cache[name]
 
     # -- standard errors -------------------------------------------------------------------------------
 
@@ -85,7 +121,8 @@ class StateSpaceResults(Reporting, Derived, Refitting, IncompleteRows, MLEResult
         if cov_type == "none" or self._dependence():
             return ParamsCov(np.full((len(params),) * 2, np.nan), 0, [])
         found, index = self._found_inside, self._found_inside.free
-        information, middle, steps = information_parts(self.model, params, index, cov_type)
+        with self._as_it_was():
+            information, middle, steps = information_parts(self.model, params, index, cov_type)
         out = params_covariance(information, index, found.flat, len(params), middle)
         if cov_type == "oim" and self.boundary and not found.n_flat:
             out = self._reduced_rank(out, params, index, steps)
@@ -102,7 +139,7 @@ class StateSpaceResults(Reporting, Derived, Refitting, IncompleteRows, MLEResult
         if len(keys) != 1 or set(layout.blocks[next(iter(keys))].names) != set(self.boundary):
             return held
         try:
-            with self.model.preserved(), quiet():
+            with self._as_it_was(), quiet():
                 found = reduced_rank_cov(self.model, layout, params, next(iter(keys)), index, steps)
         except NOT_HERE:  # no score, or no finite one, a step away
             return held
@@ -201,14 +238,14 @@ class StateSpaceResults(Reporting, Derived, Refitting, IncompleteRows, MLEResult
 
     # -- information criteria --------------------------------------------------------------------------
 
-    @property
-    def _seen(self) -> Array:
-        """The cells that enter the log-likelihood, (periods, series)."""
-        return ~np.asarray(self.filter_results.missing, dtype=bool).T[self.loglikelihood_burn :]
+    @cached_property
+    def _counts(self) -> tuple[int, int]:
+        """Observed values that enter the log-likelihood, and periods with such a value."""
+        return observed(np.asarray(self.filter_results.missing).T[self.loglikelihood_burn :] == 0)
 
     @property
     def _criteria(self) -> dict[str, float]:
-        return criteria(self.llf, self.df_model, self._seen)
+        return criteria(self.llf, self.df_model, *self._counts)
 
     aicc = property(lambda self: self._criteria["aicc"], doc="AICc; n counts observed values.")
     bic = property(lambda self: self._criteria["bic"], doc="BIC; n counts periods with data.")
@@ -310,14 +347,14 @@ class StateSpaceResults(Reporting, Derived, Refitting, IncompleteRows, MLEResult
         ):
             if value is not None and not count:
                 raise DataError(f"The model has no {name}", got=f"future {name}", remedy="Leave it out.")
-        with self.model.preserved(), arguments_of("get_prediction"):
+        with self._as_it_was(), arguments_of("get_prediction"):
             return completed(super().get_prediction(*args, exog=exog, **kwargs))
 
     def simulate(self, nsimulations: int, *args: Any, rng: object = None, **kwargs: Any) -> Any:
         """Simulate at the estimates, as `MLEResults.simulate`; ``rng`` is a Generator or a seed."""
         count = positive_integer(nsimulations, "nsimulations")
         generator = None if rng is None else random_generator(rng)
-        with self.model.preserved(), arguments_of("simulate"), simulation_seed(generator) as seed:
+        with self._as_it_was(), arguments_of("simulate"), simulation_seed(generator) as seed:
             return super().simulate(count, *args, **seed, **kwargs)
 
     def append(self, endog: object, exog: object = None, *args: Any, **kwargs: Any) -> Any:

@@ -68,8 +68,8 @@ class Reporting:
             "nobs": len(endog),
             "n_series": endog.shape[1],
             "missing": float(np.mean(np.isnan(endog))),
-            "n_observed": int(res._seen.sum()),
-            "n_periods": int(res._seen.any(axis=1).sum()),
+            "n_observed": res._counts[0],
+            "n_periods": res._counts[1],
             "n_params": len(self.model.layout) - len(res._fixed),
             "df_residual": res.df_resid,
             "log_lik": res.llf,
@@ -121,8 +121,8 @@ class Reporting:
         endog = self.model.endog
         sample = sample_line(describe_sample(endog, self.model._index), endog.shape[1], res.filter_results)
         counts = (
-            f"AICc {res.aicc:.3f}, of {res._seen.sum()} observed values. BIC and HQIC are of the "
-            f"{res._seen.any(axis=1).sum()} periods with a value."
+            f"AICc {res.aicc:.3f}, of {res._counts[0]} observed values. BIC and HQIC are of the "
+            f"{res._counts[1]} periods with a value."
         )
         return FitSummary(tables, [line for line in (note, sample, counts, *self.status_lines()) if line])
 
