@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import oracle
 import pandas as pd
+from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 import statespace_ext as sse
-from statespace_ext.statespace.system import System
+from statespace_ext.statespace.system import System, write
 
 N, P = 24, 3
 FULL = np.array([[1.0, 0.6, -0.3], [0.6, 0.9, 0.2], [-0.3, 0.2, 0.7]])
@@ -136,3 +137,20 @@ NAMES = (
     "design", "obs_intercept", "obs_cov", "transition", "state_intercept", "selection", "state_cov",
     "initial_state", "initial_state_cov",
 )  # fmt: skip
+
+
+class Plain(MLEModel):
+    """Given matrices, and nothing of this package."""
+
+    def __init__(self, endog: Any, system: System) -> None:
+        super().__init__(endog, k_states=system.k_states, k_posdef=system.selection.shape[1])
+        self._system = system
+        write(self.ssm, system)
+
+    start_params, param_names = np.zeros(0), []
+
+    def update(self, params: Any, **kwargs: Any) -> Any:
+        return params
+
+    def clone(self, endog: Any, **kwargs: Any) -> Plain:
+        return Plain(endog, self._system)

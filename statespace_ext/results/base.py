@@ -350,6 +350,32 @@ class StateSpaceResults(Reporting, Derived, Refitting, IncompleteRows, Removable
         with self._as_it_was(), arguments_of("get_prediction"):
             return completed(super().get_prediction(*args, exog=exog, **kwargs))
 
+    def news(self, comparison: Any, *args: Any, **kwargs: Any) -> Any:
+        """
+        Return the effect of new and revised data on predictions; see `MLEResults.news`.
+
+        Parameters
+        ----------
+        comparison : array_like or results
+            Previous or updated data, or results of them at the same parameters.
+        *args, **kwargs
+            As in `MLEResults.news`.
+
+        Returns
+        -------
+        NewsResults
+            Impacts on a cell that is missing in both data sets are changes of E[y|Y]. Impacts on an observed
+            cell are changes of d + Z x; for a new cell they include what the cells of its row that were
+            observed before say of its noise. News, revisions and their weights add up to the change.
+
+        Raises
+        ------
+        SpecificationError
+            If results have other parameters or regressors, or statsmodels refuses the arguments.
+        """
+        with self._as_it_was(), arguments_of("news"):
+            return super().news(comparison, *args, **kwargs)
+
     def simulate(self, nsimulations: int, *args: Any, rng: object = None, **kwargs: Any) -> Any:
         """Simulate at the estimates, as `MLEResults.simulate`; ``rng`` is a Generator or a seed."""
         count = positive_integer(nsimulations, "nsimulations")

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ..exceptions import SpecificationError, shown
 from ..numerics.incomplete_rows import Rows
-from ..statespace.news import news
+from ..statespace.news import States, news
 from ..statespace.system import System, recorded_system, with_time
 
 
@@ -99,7 +99,7 @@ class IncompleteRows:
         state_index: Any = None,
     ) -> Any:
         """Return the news against earlier results, which `MLEResults.news` asks for; ``end`` is exclusive."""
-        now, before = self.filter_results, previous.filter_results
+        now, before = self.smoother_results, previous.smoother_results
         system = recorded_system(now)
         _require_same(system, recorded_system(before), before.nobs, now.nobs)
         varying = [name for name, value in with_time(system).items() if value.shape[-1] > 1]
@@ -113,13 +113,21 @@ class IncompleteRows:
             raise SpecificationError(
                 "The impacts must be of periods of the sample, or later", got=f"{start} to {end - 1}"
             )
-        return news(system, before.endog.T, now.endog.T, start, end, revisions_details_start, state_index)
+        return news(
+            system, before.endog.T, now.endog.T, (_states(before), _states(now)),
+            start, end, revisions_details_start, state_index,
+        )  # fmt: skip
 
     def _labelled(self, values: Any) -> Any:
         """Return values in the form of the data."""
         labels, names = self.model.data.row_labels, np.atleast_1d(self.model.endog_names).tolist()
         frame = pd.DataFrame(values, index=labels, columns=names)
         return frame.iloc[:, 0] if isinstance(self.model.data.orig_endog, pd.Series) else frame
+
+
+def _states(results: Any) -> States:
+    """Return what a smoother made of the data."""
+    return States(results.smoothed_state, results.predicted_state_cov, int(results.nobs_diffuse))
 
 
 def _require_same(system: System, before: System, nobs: int, later: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,14 @@ _REVISIONS = ("revised_all", "revised_prev_all", "revisions_all")
 _DETAILS = ("revised", "revised_prev", "revisions", "revision_weights", "revision_detailed_impacts")
 
 
+class States(NamedTuple):
+    """E[x_t|Y] (k, nobs), the finite part of P_t (k, k, nobs), and the number of exact-diffuse periods."""
+
+    mean: Array
+    predicted_cov: Array
+    nobs_diffuse: int
+
+
 class Vintage:
     """
     The states, given a data set as it was known at some time.
@@ -29,38 +37,42 @@ class Vintage:
     Parameters
     ----------
     system : System
-        The matrices; constant ones where ``end`` is after the data.
+        The matrices.
     endog : ndarray, (nobs, p)
         The data, NaN where missing.
-    end : int
-        The first period that is of no interest.
+    periods : int
+        Number of periods of interest: ``nobs`` or more.
+    states : States, optional
+        What a smoother made of the data; by default one is run.
     """
 
-    def __init__(self, system: System, endog: Array, end: int) -> None:
-        self._system, self._endog, self._end = system, endog, end
+    def __init__(self, system: System, endog: Array, periods: int, states: States | None = None) -> None:
+        self._system, self._periods, self._nobs = system, periods, len(endog)
         self.matrices = with_time(system)
-        after = np.full((max(end - len(endog), 0), endog.shape[1]), np.nan)
+        after = np.full((periods - len(endog), endog.shape[1]), np.nan)
         Z, d, H = (self.matrices[name] for name in ("design", "obs_intercept", "obs_cov"))
         self.rows = Rows(np.concatenate([endog, after]), Z, d, H)
-        smoother = Smoother(endog, system.k_states, system.selection.shape[1])
-        self._smoothed = smoother.smooth(system, lag_cov=False)
+        if states is None:
+            found = Smoother(endog, system.k_states, system.selection.shape[1]).smooth(system, lag_cov=False)
+            states = States(np.array(found.mean), np.array(found.predicted_cov), found.nobs_diffuse)
+        self._smoothed = states
 
     @cached_property
     def states(self) -> Array:
-        """E[x_t|Y] of all periods of the data, and of those that follow up to the last of interest."""
-        return self._continued(np.array(self._smoothed.mean), self.matrices["state_intercept"])
+        """E[x_t|Y] of all periods of interest, (k, periods)."""
+        return self._continued(self._smoothed.mean, self.matrices["state_intercept"])
 
     def _continued(self, states: Array, intercept: Array | None = None) -> Array:
-        """Return states (k, nobs, ..), and those that follow up to the last period of interest."""
+        """Return states (k, nobs, ..), and those that follow the data."""
         out = [states]
-        for t in range(len(self._endog) - 1, self._end - 1):
+        for t in range(self._nobs - 1, self._periods - 1):
             following = at(self.matrices["transition"], t) @ out[-1][:, -1]
             out.append((following if intercept is None else following + at(intercept, t))[:, None])
         return np.concatenate(out, axis=1)
 
     def weights(self, cells: Array, start: int) -> Array:
         """
-        Return the derivatives of E[x_t|Y] with respect to cells of Y, zero for a missing cell.
+        Return the derivatives of E[x_t|Y] with respect to cells of Y, zero for a cell that is missing.
 
         Parameters
         ----------
@@ -71,7 +83,7 @@ class Vintage:
 
         Returns
         -------
-        ndarray, (end - start, k, m)
+        ndarray, (periods - start, k, m)
         """
         first = min(start, int(cells[:, 0].min()))
         if first < self._smoothed.nobs_diffuse:
@@ -80,13 +92,13 @@ class Vintage:
             steps = self._filter(first)
             parts = [cells[i : i + _TOGETHER] for i in range(0, len(cells), _TOGETHER)]
             found = [self._smooth(part, first, steps) for part in parts]
-        return np.moveaxis(np.concatenate(found, axis=2)[:, start : self._end], 1, 0)
+        return np.moveaxis(np.concatenate(found, axis=2)[:, start:], 1, 0)
 
     def _filter(self, first: int) -> list[tuple[Array, Array, Array, Array]]:
         """Return F^{-1} Z with zeros for missing cells, Z' F^{-1} Z, P_t and T, from a period on."""
         out = []
-        for t in range(first, len(self._endog)):
-            o, P = self.rows.seen[t], np.array(self._smoothed.predicted_cov[:, :, t])
+        for t in range(first, self._nobs):
+            o, P = self.rows.seen[t], self._smoothed.predicted_cov[:, :, t]
             Z, H, T = (at(self.matrices[name], t) for name in ("design", "obs_cov", "transition"))
             U = np.zeros(Z.shape)
             if o.any():
@@ -96,7 +108,7 @@ class Vintage:
 
     def _smooth(self, cells: Array, first: int, steps: list[tuple[Array, Array, Array, Array]]) -> Array:
         """Return smoothed states (k, .., m) of m data sets of zeros, but for a one in a cell of each."""
-        k, n, m = self._system.k_states, len(self._endog), len(cells)
+        k, n, m = self._system.k_states, self._nobs, len(cells)
         state, predicted, errors = np.zeros((k, m)), [], []
         for t, (U, S, P, T) in enumerate(steps, first):
             here = np.flatnonzero(cells[:, 0] == t)
@@ -115,11 +127,11 @@ class Vintage:
 
     def _differences(self, cells: Array) -> Array:
         """Return the changes of the smoothed states (k, .., m) as single cells change by one."""
-        out = []
+        data, out = self.rows.endog[: self._nobs], []
         for t, i in cells.tolist():
-            endog, step = self._endog.copy(), float(np.nanstd(self._endog[:, i])) or 1.0
+            endog, step = data.copy(), float(np.nanstd(data[:, i])) or 1.0
             endog[t, i] += step
-            out.append((Vintage(self._system, endog, self._end).states - self.states) / step)
+            out.append((Vintage(self._system, endog, self._periods).states - self.states) / step)
         return np.stack(out, axis=2)
 
 
@@ -150,13 +162,13 @@ class Predictions:
     @property
     def mean(self) -> Array:
         """The predictions, (periods, p)."""
-        states = self._vintage.states[:, self._start : self._start + len(self._rows)].T
-        return np.array([row.mean(x) for row, x in zip(self._rows, states, strict=True)])
+        states = self._vintage.states.T[self._start :]
+        return np.array([row.mean(x) for row, x in zip(self._rows, states, strict=False)])
 
     def weights(self, cells: Array) -> Array:
         """Return the derivatives of the predictions with respect to cells of the data, (periods, p, m)."""
         out = []
-        for t, moved in enumerate(self._vintage.weights(cells, self._start)):
+        for t, moved in enumerate(self._vintage.weights(cells, self._start)[: len(self._rows)]):
             if self._index is not None:
                 out.append(self._signal[t][:, self._index] @ moved[self._index])
                 continue
@@ -178,6 +190,7 @@ def news(
     system: System,
     before: Array,
     after: Array,
+    states: tuple[States, States],
     start: int,
     end: int,
     details_start: bool | int = True,
@@ -197,6 +210,8 @@ def news(
         The matrices, by period of ``after`` where they vary.
     before, after : ndarray, (nobs, p)
         The data sets, of which the second is at least as long as the first.
+    states : (States, States)
+        What a smoother made of each.
     start, end : int
         The periods of the cells, without ``end``.
     details_start : bool or int
@@ -215,8 +230,12 @@ def news(
     was = ~np.isnan(known)
     changed = was & ~(np.abs(after - known) <= _SAME)
     updates, revised = np.argwhere(~was & ~np.isnan(after)), np.argwhere(changed)
-    old, new = Vintage(system, known, end), Vintage(system, after, end)
-    middle = Vintage(system, np.where(was, after, np.nan), end) if len(revised) else old
+    periods = max(end, len(after))
+    old, new = (
+        Vintage(system, data, periods, known_states)
+        for data, known_states in zip((before, after), states, strict=True)
+    )
+    middle = Vintage(system, np.where(was, after, np.nan), periods) if len(revised) else old
     first, between, now = (
         Predictions(*pair, start, end, state_index) for pair in ((old, old), (middle, middle), (new, middle))
     )
