@@ -74,11 +74,7 @@ class IncompleteRows:
         SpecificationError
             If the fit kept no smoothed states.
         """
-        res = self.smoother_results
-        if res is None or res.smoothed_state is None:
-            raise SpecificationError(
-                "The states were not smoothed", remedy="Call `model.smooth(res.params)`, and `impute` of it."
-            )
+        res = _smoothed(self)
         rows = Rows(res.endog.T, res.design, res.obs_intercept, res.obs_cov)
         values, variance = np.array(rows.endog), np.zeros(rows.endog.shape)
         for t in np.flatnonzero(~rows.seen.all(axis=1)).tolist():
@@ -99,7 +95,7 @@ class IncompleteRows:
         state_index: Any = None,
     ) -> Any:
         """Return the news against earlier results, which `MLEResults.news` asks for; ``end`` is exclusive."""
-        now, before = self.smoother_results, previous.smoother_results
+        now, before = _smoothed(self), _smoothed(previous)
         system = recorded_system(now)
         _require_same(system, recorded_system(before), before.nobs, now.nobs)
         varying = [name for name, value in with_time(system).items() if value.shape[-1] > 1]
@@ -123,6 +119,16 @@ class IncompleteRows:
         labels, names = self.model.data.row_labels, np.atleast_1d(self.model.endog_names).tolist()
         frame = pd.DataFrame(values, index=labels, columns=names)
         return frame.iloc[:, 0] if isinstance(self.model.data.orig_endog, pd.Series) else frame
+
+
+def _smoothed(results: Any) -> Any:
+    """Return the output of the smoother; refuse results that have none."""
+    out = results.smoother_results
+    if out is None or out.smoothed_state is None:
+        raise SpecificationError(
+            "The states were not smoothed", remedy="Call `model.smooth(res.params)`, and use its results."
+        )
+    return out
 
 
 def _states(results: Any) -> States:

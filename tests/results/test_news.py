@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import pickle
 import re
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy as np
 import oracle
 import pandas as pd
 import pytest
+from edge_data import BUILD
 from incomplete import EXOG, FULL, MODELS, N, P, Plain, dense, dense_states, evaluated, lgssm, sample
 from numpy.testing import assert_allclose
 from statsmodels.tsa.statespace.mlemodel import MLEResults
@@ -53,6 +56,7 @@ def release(kind: str) -> tuple[pd.DataFrame, pd.DataFrame]:
 KINDS = ("a cell", "new rows", "cells of all ages", "revisions", "all")
 every_model = pytest.mark.parametrize("name", MODELS)
 PAIRS = [("LGSSM", kind) for kind in KINDS[:-1]] + [(name, KINDS[-1]) for name in MODELS]
+PAIRS += [(name, "new rows") for name in ("a user's", "exog", "CAPM")]
 every_pair = pytest.mark.parametrize(("name", "kind"), PAIRS)
 
 
@@ -184,7 +188,7 @@ def test_the_weights_are_derivatives(name: str) -> None:
 def test_impacts_after_the_sample(name: str) -> None:
     old, new = release("all")
     after, before = evaluated(name, new), evaluated(name, old)
-    found = news_of(after, before, start=N - 1, end=N + 2)
+    found = news_of(after, before, start=N - 1, end=N + 2, tolerance=-1.0)
     longer = MODELS[name](new.reindex(pd.period_range(new.index[0], periods=N + 3, freq="M")))
     first, last = (dense(longer, [], each.to_numpy(), N + 3)[0] for each in (old, new))
     assert_allclose(found.total_impacts.iloc[1:], (last - first)[N:], **TIGHT)
@@ -300,6 +304,51 @@ def beside(old: pd.DataFrame, new: pd.DataFrame, **spec: Any) -> tuple[Any, Any]
     return news_of(*ours[::-1], start=N - 6, end=N + 1), news_of(*plain[::-1], start=N - 6, end=N + 1)
 
 
+def test_a_part_of_the_periods() -> None:
+    """The impacts on some periods do not depend on which others are asked for."""
+    old, new = release("all")
+    before, after = evaluated("CAPM", old), evaluated("CAPM", new)
+    whole, part = news_of(after, before), news_of(after, before, 2, 4)
+    for name in ("total_impacts", "update_impacts", "revision_impacts"):
+        assert_allclose(getattr(part, name), getattr(whole, name).iloc[2:5], **TIGHT)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda res: pickle.loads(pickle.dumps(res))])
+def test_copies(copied: Any) -> None:
+    old, new = release("all")
+    results = [evaluated("DynamicRegression", each) for each in (new, old)]
+    found, expected = news_of(*map(copied, results)), news_of(*results)
+    assert_allclose(found.total_impacts, expected.total_impacts, **TIGHT)
+    assert_allclose(copied(results[0]).impute().se, results[0].impute().se, **TIGHT)
+
+
+def test_yields() -> None:
+    """The noise of the term structure model is diagonal: impacts are those on A + B x."""
+    build, data = BUILD["ATSM"]
+    y = pd.DataFrame(data(), columns=list("abc"))
+    before = y.copy()
+    before.iloc[-1, :2] = before.iloc[-3, 0] = np.nan
+    model = build(y)
+    res = model.smooth(model.start_params)
+    parts = [res.apply(before), res]
+    found = news_of(*parts[::-1], start=56, end=61)
+    ahead = [each.get_prediction(56, 61, information_set="smoothed").predicted_mean for each in parts]
+    assert_allclose(found.total_impacts, ahead[1] - ahead[0], rtol=0.0, atol=1e-12)
+    assert_allclose(found.update_impacts, found.total_impacts, rtol=0.0, atol=1e-12)
+
+
+def test_a_cell_that_is_withdrawn() -> None:
+    """It has no revision, but the change of predictions is right."""
+    old, new = release("all")
+    new = cells(new, c20=np.nan)
+    before, after = evaluated("LGSSM", old), evaluated("LGSSM", new)
+    found = news_of(after, before)
+    first, last = (dense(after.model, [], each.to_numpy())[0] for each in (old, new))
+    gone = (old.isna() & new.isna()).to_numpy()
+    assert_allclose(found.total_impacts.to_numpy()[gone], (last - first)[gone], **TIGHT)
+    assert_allclose(found.update_impacts + found.revision_impacts, found.total_impacts, **TIGHT)
+
+
 # -- what has no right answer ------------------------------------------------------------------------------
 
 
@@ -308,6 +357,13 @@ def test_results_at_other_parameters() -> None:
     before, after = lgssm(old, obs_cov=2 * FULL).smooth([]), evaluated("LGSSM", new)
     with pytest.raises(sse.SpecificationError, match="same parameters.*obs_cov"):
         news_of(after, before)
+
+
+def test_states_that_were_not_smoothed() -> None:
+    y = sample()
+    res = sse.LGSSM(y, 1, identification="unit").fit(low_memory=True, cov_type="none")
+    with pytest.raises(sse.SpecificationError, match="smooth"):
+        res.news(cells(y, a23=0.1), start=N - 1, end=N - 1, comparison_type="updated")
 
 
 def test_regressors_of_periods_that_nobody_knows() -> None:
