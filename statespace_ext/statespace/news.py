@@ -85,14 +85,19 @@ class Vintage:
         -------
         ndarray, (periods - start, k, m)
         """
-        first = min(start, int(cells[:, 0].min()))
-        if first < self._smoothed.nobs_diffuse:
-            found = [self._differences(cells)]
-        else:
+        diffuse, k = self._smoothed.nobs_diffuse, self._system.k_states
+        out = np.empty((k, self._periods - start, len(cells)))
+        early = (cells[:, 0] < diffuse) | (start < diffuse)
+        if early.any():
+            out[:, :, early] = self._differences(cells[early])[:, start:]
+        late = np.flatnonzero(~early)
+        if len(late):
+            first = min(start, int(cells[late, 0].min()))
             steps = self._filter(first)
-            parts = [cells[i : i + _TOGETHER] for i in range(0, len(cells), _TOGETHER)]
-            found = [self._smooth(part, first, steps) for part in parts]
-        return np.moveaxis(np.concatenate(found, axis=2)[:, start:], 1, 0)
+            for i in range(0, len(late), _TOGETHER):
+                part = late[i : i + _TOGETHER]
+                out[:, :, part] = self._smooth(cells[part], first, steps)[:, start:]
+        return np.moveaxis(out, 1, 0)
 
     def _filter(self, first: int) -> list[tuple[Array, Array, Array, Array]]:
         """Return F^{-1} Z with zeros for missing cells, Z' F^{-1} Z, P_t and T, from a period on."""
