@@ -253,9 +253,10 @@ class StateSpaceResults(Reporting, Derived, Refitting, IncompleteRows, Removable
 
     def info_criteria(self, criteria: str, method: str = "standard") -> float:
         """Return a criterion as `MLEResults.info_criteria` does: its n is the number of all periods."""
-        if method != "standard" or criteria not in ("bic", "hqic"):
+        name = str(criteria).lower()
+        if str(method).lower() != "standard" or name not in ("bic", "hqic"):
             return float(super().info_criteria(criteria, method))
-        return float(getattr(eval_measures, criteria)(self.llf, self.nobs_effective, self.df_model))
+        return float(getattr(eval_measures, name)(self.llf, self.nobs_effective, self.df_model))
 
     # -- the fit ---------------------------------------------------------------------------------------
 

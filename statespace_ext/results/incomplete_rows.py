@@ -98,6 +98,12 @@ class IncompleteRows:
         now, before = _smoothed(self), _smoothed(previous)
         system = recorded_system(now)
         _require_same(system, recorded_system(before), before.nobs, now.nobs)
+        index, earlier = self.model._index, previous.model._index
+        if not index[: before.nobs].equals(earlier):
+            raise SpecificationError(
+                "The previous and the updated data must begin at the same period",
+                got=f"{earlier[0]} and {index[0]}",
+            )
         varying = [name for name, value in with_time(system).items() if value.shape[-1] > 1]
         if end > now.nobs and varying:
             raise SpecificationError(

@@ -359,6 +359,14 @@ def test_results_at_other_parameters() -> None:
         news_of(after, before)
 
 
+def test_data_that_begin_later() -> None:
+    """The cells of the two data sets are not those of the same periods."""
+    known = {"initialization": "known", "initial_state": [0.0, 0.0], "initial_state_cov": np.eye(2)}
+    before, after = (lgssm(each, **known).smooth([]) for each in (sample().iloc[3:], sample()))
+    with pytest.raises(sse.SpecificationError, match="begin at the same period.*2001-04 and 2001-01"):
+        news_of(after, before)
+
+
 def test_states_that_were_not_smoothed() -> None:
     y = sample()
     res = sse.LGSSM(y, 1, identification="unit").fit(low_memory=True, cov_type="none")
