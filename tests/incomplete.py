@@ -53,6 +53,7 @@ def lgssm(y: pd.DataFrame, kind: type[sse.LGSSM] = sse.LGSSM, **spec: Any) -> ss
         "design": LOADINGS,
         "transition": [[0.7, 0.1], [0.0, 0.5]],
         "obs_intercept": [[1.0], [0.0], [-2.0]],
+        "state_intercept": [[0.4], [-0.2]],
     }
     covariances = {"obs_cov": FULL, "state_cov": [[0.8, 0.2], [0.2, 0.5]]}
     return kind(y, 2, **{**given, **covariances, **spec})
