@@ -28,7 +28,7 @@ def compare(*results: Any) -> pd.DataFrame:
     DataFrame
         One row a fit, named by the structures of V and W, the highest log-likelihood first:
 
-        - ``llf``, ``n_params`` (free parameters), ``aic``, ``bic``, ``hqic`` (of statsmodels, which count
+        - ``llf``, ``n_params`` (free parameters), ``aic``, ``aicc``, ``bic``, ``hqic`` (which count
           exact-diffuse states as parameters too);
         - ``against``: of the other fits whose models contain this one, that with the most parameters;
           ``lr``, ``df``: likelihood ratio and difference of the number of parameters;
@@ -103,6 +103,7 @@ def _row(i: int, results: list[Any], names: list[str]) -> dict[str, Any]:
         "llf": float(res.llf),
         "n_params": _n_params(res),
         "aic": float(res.aic),
+        "aicc": float(res.aicc),
         "bic": float(res.bic),
         "hqic": float(res.hqic),
         "against": "",

@@ -11,11 +11,11 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-from statsmodels.tools import eval_measures
 
 from ..exceptions import SpecificationError, StateSpaceError, shown
 from ..statespace.arguments import one_of, whole_number
 from .bootstrap import bootstrap
+from .criteria import criteria, observed
 from .many import FitRecord, fit_many
 from .parallel import spawn
 from .samples import model_on, require_model
@@ -81,10 +81,11 @@ def select_order(
 
     .. math::
 
-        AIC = -2\ell + 2m, \quad AICc = -2\ell + 2m\,\frac{n}{n - m - 1}, \quad
+        AIC = -2\ell + 2m, \quad AICc = -2\ell + 2m\,\frac{N}{N - m - 1}, \quad
         BIC = -2\ell + m\log n, \quad HQIC = -2\ell + 2m\log\log n
 
-    with m identified parameters and n periods; all candidates have the same observations.
+    with m identified parameters, N observed values and n periods with at least one. All candidates have the
+    same observations.
 
     Parameters
     ----------
@@ -217,17 +218,15 @@ def _diffuse_states(model: Any) -> int:
 
 
 def _row(model: Any, record: FitRecord) -> dict[str, Any]:
-    """Return the criteria of a fit, as statsmodels has them."""
-    criteria = dict.fromkeys(CRITERIA[:4], np.nan)
+    """Return the criteria of a fit."""
+    found = dict.fromkeys(CRITERIA[:4], np.nan)
     if not record.error:
-        n = record.nobs - int(model.ssm.loglikelihood_burn)
-        criteria = {
-            name: float(getattr(eval_measures, name)(record.llf, n, record.df_model)) for name in criteria
-        }
+        seen = ~np.isnan(model.endog[int(model.ssm.loglikelihood_burn) :])
+        found = criteria(record.llf, record.df_model, *observed(seen))
     return {
         "llf": record.llf,
         "n_params": record.df_model,
-        **criteria,
+        **found,
         "converged": record.converged,
         "status": record.error or ("" if record.converged else "did not converge"),
     }

@@ -20,9 +20,12 @@ from ..numerics.differences import central_differences, step_sizes
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from ..params.layout import ParameterLayout, checked_values
 from ..params.parse import check_covariance
+from ..statespace.arguments import one_of
 from ..statespace.compat import require_exact_diffuse, require_factorable, without_absolute_tolerances
 from ..statespace.dates import check_dates
 from ..statespace.diffuse_check import require_digits
+from ..statespace.removal import Removable
+from ..statespace.representation import forget_compiled, own_representation
 from ..statespace.singular import named_singularity
 from ..statespace.singular_check import require_density
 from ..statespace.smoother import Smoother
@@ -34,12 +37,12 @@ from ..statespace.validation import (
     regressor_frame,
     regressor_names,
 )
-from .described import Described
+from .described import Described, NoNames
 from .extension import OutOfSample
 from .fitting import Fitting
 
 
-class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
+class StateSpaceModel(Described, Fitting, OutOfSample, Removable, MLEModel):
     """
     Base class of the models: subclasses declare a layout and map parameters to a `System`.
 
@@ -112,7 +115,7 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the private smoothers behind (their filters do not survive); keep whose start it is."""
-        own = self.ssm.initialization is self._written_start
+        own = not self._removed and self.ssm.initialization is self._written_start
         state = {key: value for key, value in self.__dict__.items() if key not in ("_lock", "_private")}
         return {**state, "_written_start": own}
 
@@ -120,8 +123,9 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
         """Take the state back; the start of the representation is the model's own again where it was."""
         self.__dict__.update(state)
         self._own_by_thread()
-        for compiled in ("_representations", "_statespaces", "_kalman_filters", "_kalman_smoothers"):
-            getattr(self.ssm, compiled).clear()  # once unpickled they no longer follow the matrices
+        if self._removed:
+            return
+        forget_compiled(self.ssm)
         self._written_start = self.ssm.initialization if state["_written_start"] else _FOREIGN
 
     # -- statsmodels' interface ------------------------------------------------------------------------
@@ -129,10 +133,21 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
     @property
     def param_names(self) -> list[str]:
         """Names of the parameters."""
-        return list(self.layout.names)
+        return list(self.layout.names) or NoNames()
 
     def _get_init_kwds(self) -> dict[str, Any]:
         return dict(self._given)
+
+    def matrices(self, params: object) -> dict[str, Array]:
+        """
+        Return the blocks of the model at a parameter vector, as arrays.
+
+        Parameters
+        ----------
+        params : array_like, Series or dict
+            All parameters, the fixed ones included.
+        """
+        return self.layout.matrices(self.layout.vector(params))
 
     def clone(self, endog: object, exog: object = None, **kwargs: Any) -> StateSpaceModel:
         """
@@ -153,7 +168,7 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
                 raise DataError(f"A model with {name} needs new values of it", expected=f"{count} columns")
         endog = endog_frame(endog)
         check_same_columns(endog, np.atleast_1d(self.endog_names).tolist(), "The new endog")
-        return self._rebuilt(endog, {"exog": exog, **kwargs})
+        return self._rebuilt(endog, kwargs if exog is None else {"exog": exog, **kwargs})
 
     def _rebuilt(self, endog: object, kwargs: dict[str, Any]) -> StateSpaceModel:
         """Return a model with the arguments of this one, some changed; an `Initialization` is set on it."""
@@ -279,7 +294,35 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
             system = self.system(np.asarray(params, dtype=float))
             require_exact_diffuse(self.endog, system.obs_cov)
             require_digits(self.endog, system)
+        result.model = own_representation(result)
         return super()._wrap_results(params, result, *args, **kwargs)
+
+    # -- readers: they write the matrices at their parameters, and put back what was there -------------
+
+    def simulate(self, params: Any, nsimulations: int, *args: Any, **kwargs: Any) -> Any:
+        """Simulate a series; see `MLEModel.simulate`. The model is left as it was."""
+        with self.preserved():
+            return super().simulate(params, nsimulations, *args, **kwargs)
+
+    def loglikeobs(self, params: Any, *args: Any, **kwargs: Any) -> Array:
+        """Return the terms of the log-likelihood by period; see `MLEModel.loglikeobs`."""
+        with self.preserved(), named_singularity():
+            return np.asarray(super().loglikeobs(params, *args, **kwargs))
+
+    def score_obs(self, params: Any, *args: Any, **kwargs: Any) -> Array:
+        """Return the scores of the periods; see `MLEModel.score_obs`. The model is left as it was."""
+        with self.preserved():
+            return np.asarray(super().score_obs(params, *args, **kwargs))
+
+    def observed_information_matrix(self, params: Any, *args: Any, **kwargs: Any) -> Array:
+        """Return Harvey's information by period; see `MLEModel.observed_information_matrix`."""
+        with self.preserved():
+            return np.asarray(super().observed_information_matrix(params, *args, **kwargs))
+
+    def opg_information_matrix(self, params: Any, *args: Any, **kwargs: Any) -> Array:
+        """Return the outer products of the scores by period; see `MLEModel.opg_information_matrix`."""
+        with self.preserved():
+            return np.asarray(super().opg_information_matrix(params, *args, **kwargs))
 
     @property
     def private_smoother(self) -> Smoother:
@@ -354,6 +397,46 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
 
     def _numerical_score(self, params: Array) -> Array:
         return central_differences(lambda at: self.loglike(at, includes_fixed=True), params)
+
+    @property
+    def shock_names(self) -> list[str]:
+        """Names of the disturbances of the states: the state that each enters, where it is one."""
+        selection = np.atleast_3d(np.asarray(self.ssm["selection"]))[:, :, 0] != 0.0
+        single, rows = selection.sum(axis=0) == 1, selection.argmax(axis=0)
+        return [
+            self.state_names[row] if alone else f"shock.{j}"
+            for j, (row, alone) in enumerate(zip(rows, single, strict=True))
+        ]
+
+    def impulse_responses(
+        self, params: Any, steps: int = 1, impulse: Any = 0, *args: Any, **kwargs: Any
+    ) -> Any:
+        """
+        Return responses of the observations to an impulse; the model is left as it was.
+
+        Parameters
+        ----------
+        params : array_like
+            Parameters.
+        steps : int
+            Number of steps after the impulse.
+        impulse : str, int or array_like
+            The shock: its name (the factor or state that it enters), its number, or a vector of all shocks.
+        *args, **kwargs
+            As in `MLEModel.impulse_responses`.
+
+        Raises
+        ------
+        SpecificationError
+            If no shock has the name.
+        """
+        if isinstance(impulse, str):
+            names = self.shock_names
+            impulse = names.index(one_of(impulse, names, "impulse"))
+        elif isinstance(impulse, np.integer):
+            impulse = int(impulse)
+        with self.preserved():
+            return super().impulse_responses(params, steps, impulse, *args, **kwargs)
 
     def hessian(self, params: object, *args: Any, **kwargs: Any) -> Array:
         """Return differences of the exact score, divided by the number of periods as in statsmodels."""

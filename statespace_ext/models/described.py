@@ -65,3 +65,10 @@ def _brief(value: Any) -> str:
         return f"array {np.shape(value)}"
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+class NoNames(list[str]):
+    """No names: statsmodels takes an empty list for missing ones, and the names of regressors instead."""
+
+    def __bool__(self) -> bool:
+        return True

@@ -37,7 +37,6 @@ from .base import StateSpaceModel
 from .formula import FormulaDesign, regression_frames, with_const
 from .regression_declaration import (
     Coefficients,
-    NoNames,
     parse_dynamics,
     parse_start,
     partly_diffuse,
@@ -209,14 +208,14 @@ class DynamicRegression(StateSpaceModel):
         return StateStructure(base, c.noise_rows, np.arange(c.n_levels, c.k_states))
 
     @property
-    def param_names(self) -> list[str]:
-        """Names of the parameters."""
-        return list(self.layout.names) or NoNames()
-
-    @property
     def state_names(self) -> list[str]:
         """Names of the states."""
         return self.coefficients.state_names
+
+    @property
+    def shock_names(self) -> list[str]:
+        """Names of the disturbances: the coefficient that each moves."""
+        return self.coefficients.disturbance_names or super().shock_names
 
     # -- params -> matrices ----------------------------------------------------------------------------
 

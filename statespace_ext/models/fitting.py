@@ -18,7 +18,7 @@ from ..inference.cov_types import check_cov_type
 from ..inference.identification import Identification
 from ..numerics.linear_algebra import Array, quiet
 from ..params.layout import ParameterLayout, real_array
-from ..statespace.system import MATRICES
+from ..statespace.representation import preserved
 
 
 class Fitting:
@@ -99,17 +99,13 @@ class Fitting:
 
     @contextmanager
     def preserved(self) -> Iterator[None]:
-        """Put back the matrices and the start of the representation on leaving; for one thread at a time."""
-        ssm = self.ssm
-        with self._lock:
-            saved = {name: getattr(ssm, name) for name in MATRICES}
-            start, written = ssm.initialization, self._written_start
+        """Put back the representation as it was on leaving; for one thread at a time."""
+        with preserved(self, in_place=False):  # `update` replaces arrays
+            written = self._written_start
             try:
                 yield
             finally:
-                for name, value in saved.items():
-                    ssm[name] = value
-                ssm.initialization, self._written_start = start, written
+                self._written_start = written
 
     def params_from_matrices(self, matrices: Mapping[str, object]) -> Array:
         """
@@ -232,6 +228,8 @@ class Fitting:
 
         Notes
         -----
+        The model holds the matrices of the result afterwards; with ``return_params``, those of the estimates.
+
         Ctrl-C ends a fit at the best parameters so far: ``converged`` is False, and a warning and the summary
         say why.
 
@@ -250,15 +248,15 @@ class Fitting:
         )  # fmt: skip
         outcome = self.estimate(request)
         if return_params:
+            cast(Any, self).update(outcome.params, includes_fixed=True)
             return outcome.params
         for message, category in outcome.warnings:
             warnings.warn(message, category, stacklevel=2)
-        with self.preserved():
-            run = self.filter if low_memory else self.smooth
-            options = {"low_memory": True} if low_memory else {}
-            res = run(
-                outcome.params, includes_fixed=True, cov_type=cov_type or "oim", cov_kwds=cov_kwds, **options
-            )
+        run = self.filter if low_memory else self.smooth
+        options = {"low_memory": True} if low_memory else {}
+        res = run(
+            outcome.params, includes_fixed=True, cov_type=cov_type or "oim", cov_kwds=cov_kwds, **options
+        )
         res._results.attach(outcome, full_output)
         if res.identification.message:
             warnings.warn(res.identification.message, IdentificationWarning, stacklevel=2)

@@ -170,17 +170,6 @@ class LGSSM(StateSpaceModel):
 
     # -- params -> matrices ----------------------------------------------------------------------------
 
-    def matrices(self, params: object) -> dict[str, Array]:
-        """
-        Return the blocks of the model at a parameter vector, as arrays.
-
-        Parameters
-        ----------
-        params : array_like, Series or dict
-            All parameters, the fixed ones included.
-        """
-        return self.layout.matrices(self.layout.vector(params))
-
     def system(self, params: Array) -> System:
         """Return the state-space matrices at a full parameter vector."""
         at = self.layout.matrices(self.layout.vector(params))

@@ -381,10 +381,3 @@ def partly_diffuse(n_levels: int, cov: Array) -> Initialization:
     inner = np.ascontiguousarray(cov[n_levels:, n_levels:])
     out.set((n_levels, k), "known", constant=np.zeros(k - n_levels), stationary_cov=inner)
     return out
-
-
-class NoNames(list[str]):
-    """No names: for statsmodels an empty list of parameters is none, and it takes the regressors instead."""
-
-    def __bool__(self) -> bool:
-        return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from inspect import signature
@@ -11,17 +13,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from statsmodels.stats.diagnostic import acorr_ljungbox
+from statsmodels.tools import eval_measures
 from statsmodels.tsa.statespace.mlemodel import MLEResults, MLEResultsWrapper
 
 from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
 from ..inference.boundary import boundary_params
 from ..inference.cov_types import DESCRIPTIONS, check_cov_type, information_parts
+from ..inference.criteria import criteria, observed
 from ..inference.information import ParamsCov, params_covariance
 from ..inference.reduced_rank import reduced_rank_cov
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from ..statespace.arguments import one_of, positive_integer, positive_integers, random_generator, truth
 from ..statespace.compat import simulation_seed
 from ..statespace.keywords import arguments_of, check_keywords
+from ..statespace.removal import Removable, without_data
 from ..statespace.system import MATRICES
 from ..statespace.validation import (
     check_same_columns,
@@ -29,12 +34,13 @@ from ..statespace.validation import (
     regressor_frame,
 )
 from .derived import Derived
+from .incomplete_rows import IncompleteRows, completed
 from .refitting import Refitting
 from .reporting import Reporting
 from .tidy import normal_quantile
 
 
-class StateSpaceResults(Reporting, Derived, Refitting, MLEResults):
+class StateSpaceResults(Reporting, Derived, Refitting, IncompleteRows, Removable, MLEResults):
     """
     Results of a model of this package.
 
@@ -43,6 +49,7 @@ class StateSpaceResults(Reporting, Derived, Refitting, MLEResults):
     """
 
     _fit: Any = None
+    _cache: dict[str, Any]
     _cov: ParamsCov | None = None
 
     def __init__(
@@ -53,7 +60,39 @@ class StateSpaceResults(Reporting, Derived, Refitting, MLEResults):
             # statsmodels has zeros in a row that is all missing; its tests of residuals would count them
             unseen = np.asarray(results.missing, dtype=bool)
             results._standardized_forecasts_error = np.where(unseen, np.nan, errors)
+        self._own_start = model.ssm.initialization is model._written_start
         super().__init__(model, params, results, cov_type or "oim", *args, **kwargs)
+
+    # -- the model at the pass -------------------------------------------------------------------------
+
+    @contextmanager
+    def _as_it_was(self) -> Iterator[None]:
+        """Give the model the start and the flags of the pass meanwhile, whatever it was used for since."""
+        own, model = self.filter_results.model, self.model
+        flags = {name: value for name, value in vars(own).items() if isinstance(value, (bool, int, float))}
+        with model.preserved():
+            vars(model.ssm).update(flags)
+            if not self._own_start:
+                model.ssm.initialization = own.initialization
+            elif model.ssm.initialization is not model._written_start:
+                model.ssm.initialization = model._written_start = own.initialization
+            yield
+
+    def remove_data(self) -> None:
+        """
+        Remove the data and the output of the filter, as `MLEResults.remove_data`; standard errors are kept.
+
+        The model is replaced by one without data; the model itself, and other results of it, keep theirs.
+        What needs the data raises a `DataError` afterwards.
+        """
+        if not self._removed:
+            for name in ("params_cov", "llf", "_counts"):
+                getattr(self, name)  # computed before the data go
+            self.model, self._removed = without_data(self.model), True
+            for name in (*self._data_attr, "_states"):
+                self.__dict__.pop(name, None)
+            for name in [name for name, value in self._cache.items() if np.ndim(value)]:
+                del self._cache[name]
 
     # -- standard errors -------------------------------------------------------------------------------
 
@@ -82,7 +121,8 @@ class StateSpaceResults(Reporting, Derived, Refitting, MLEResults):
         if cov_type == "none" or self._dependence():
             return ParamsCov(np.full((len(params),) * 2, np.nan), 0, [])
         found, index = self._found_inside, self._found_inside.free
-        information, middle, steps = information_parts(self.model, params, index, cov_type)
+        with self._as_it_was():
+            information, middle, steps = information_parts(self.model, params, index, cov_type)
         out = params_covariance(information, index, found.flat, len(params), middle)
         if cov_type == "oim" and self.boundary and not found.n_flat:
             out = self._reduced_rank(out, params, index, steps)
@@ -99,7 +139,7 @@ class StateSpaceResults(Reporting, Derived, Refitting, MLEResults):
         if len(keys) != 1 or set(layout.blocks[next(iter(keys))].names) != set(self.boundary):
             return held
         try:
-            with self.model.preserved(), quiet():
+            with self._as_it_was(), quiet():
                 found = reduced_rank_cov(self.model, layout, params, next(iter(keys)), index, steps)
         except NOT_HERE:  # no score, or no finite one, a step away
             return held
@@ -196,6 +236,28 @@ class StateSpaceResults(Reporting, Derived, Refitting, MLEResults):
     def df_resid(self, value: int) -> None:
         pass
 
+    # -- information criteria --------------------------------------------------------------------------
+
+    @cached_property
+    def _counts(self) -> tuple[int, int]:
+        """Observed values that enter the log-likelihood, and periods with such a value."""
+        return observed(np.asarray(self.filter_results.missing).T[self.loglikelihood_burn :] == 0)
+
+    @property
+    def _criteria(self) -> dict[str, float]:
+        return criteria(self.llf, self.df_model, *self._counts)
+
+    aicc = property(lambda self: self._criteria["aicc"], doc="AICc; n counts observed values.")
+    bic = property(lambda self: self._criteria["bic"], doc="BIC; n counts periods with data.")
+    hqic = property(lambda self: self._criteria["hqic"], doc="HQIC; n counts periods with data.")
+
+    def info_criteria(self, criteria: str, method: str = "standard") -> float:
+        """Return a criterion as `MLEResults.info_criteria` does: its n is the number of all periods."""
+        name = str(criteria).lower()
+        if str(method).lower() != "standard" or name not in ("bic", "hqic"):
+            return float(super().info_criteria(criteria, method))
+        return float(getattr(eval_measures, name)(self.llf, self.nobs_effective, self.df_model))
+
     # -- the fit ---------------------------------------------------------------------------------------
 
     def attach(self, fit: Any, full_output: bool = True) -> None:
@@ -262,7 +324,22 @@ class StateSpaceResults(Reporting, Derived, Refitting, MLEResults):
     # -- prediction and simulation ---------------------------------------------------------------------
 
     def get_prediction(self, *args: Any, exog: object = None, **kwargs: Any) -> Any:
-        """Return predictions, as `MLEResults.get_prediction`; ``state_exog`` takes future values too."""
+        """
+        Return predictions; see `MLEResults.get_prediction`.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            As there; ``state_exog`` takes future values too.
+        exog : array_like, optional
+            Future values of the regressors.
+
+        Returns
+        -------
+        PredictionResults
+            With ``information_set="smoothed"`` or ``"filtered"``, the prediction of a missing cell takes in
+            what the observed cells of its row say of its noise. An observed cell is predicted by d + Z x.
+        """
         known = [*signature(MLEResults.get_prediction).parameters, "exog", "state_exog", *MATRICES]
         check_keywords("get_prediction", kwargs, [name for name in known if name not in ("self", "kwargs")])
         for name, count, value in (
@@ -271,14 +348,40 @@ class StateSpaceResults(Reporting, Derived, Refitting, MLEResults):
         ):
             if value is not None and not count:
                 raise DataError(f"The model has no {name}", got=f"future {name}", remedy="Leave it out.")
-        with self.model.preserved(), arguments_of("get_prediction"):
-            return super().get_prediction(*args, exog=exog, **kwargs)
+        with self._as_it_was(), arguments_of("get_prediction"):
+            return completed(super().get_prediction(*args, exog=exog, **kwargs))
+
+    def news(self, comparison: Any, *args: Any, **kwargs: Any) -> Any:
+        """
+        Return the effect of new and revised data on predictions; see `MLEResults.news`.
+
+        Parameters
+        ----------
+        comparison : array_like or results
+            Previous or updated data, or results of them at the same parameters.
+        *args, **kwargs
+            As in `MLEResults.news`.
+
+        Returns
+        -------
+        NewsResults
+            Impacts on a cell that is missing in both data sets are changes of E[y|Y]. Impacts on an observed
+            cell are changes of d + Z x; for a new cell they include what the cells of its row that were
+            observed before say of its noise. News, revisions and their weights add up to the change.
+
+        Raises
+        ------
+        SpecificationError
+            If results have other parameters or regressors, or statsmodels refuses the arguments.
+        """
+        with self._as_it_was(), arguments_of("news"):
+            return super().news(comparison, *args, **kwargs)
 
     def simulate(self, nsimulations: int, *args: Any, rng: object = None, **kwargs: Any) -> Any:
         """Simulate at the estimates, as `MLEResults.simulate`; ``rng`` is a Generator or a seed."""
         count = positive_integer(nsimulations, "nsimulations")
         generator = None if rng is None else random_generator(rng)
-        with self.model.preserved(), arguments_of("simulate"), simulation_seed(generator) as seed:
+        with self._as_it_was(), arguments_of("simulate"), simulation_seed(generator) as seed:
             return super().simulate(count, *args, **seed, **kwargs)
 
     def append(self, endog: object, exog: object = None, *args: Any, **kwargs: Any) -> Any:

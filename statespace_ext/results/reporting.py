@@ -56,8 +56,9 @@ class Reporting:
         Returns
         -------
         DataFrame
-            "model", "nobs" (periods), "n_series", "missing" (share), "n_params" (free), "df_residual",
-            "log_lik", "aic", "bic", "hqic", "method", "converged", "iterations", "score_norm",
+            "model", "nobs" (periods), "n_series", "missing" (share), "n_observed" (values: n of AICc),
+            "n_periods" (periods with a value: n of BIC and HQIC), "n_params" (free), "df_residual",
+            "log_lik", "aic", "aicc", "bic", "hqic", "method", "converged", "iterations", "score_norm",
             "n_boundary"; missing where there was no fit.
         """
         res: Any = self
@@ -67,10 +68,13 @@ class Reporting:
             "nobs": len(endog),
             "n_series": endog.shape[1],
             "missing": float(np.mean(np.isnan(endog))),
+            "n_observed": res._counts[0],
+            "n_periods": res._counts[1],
             "n_params": len(self.model.layout) - len(res._fixed),
             "df_residual": res.df_resid,
             "log_lik": res.llf,
             "aic": res.aic,
+            "aicc": res.aicc,
             "bic": res.bic,
             "hqic": res.hqic,
             "method": None if fit is None else fit.method,
@@ -116,7 +120,11 @@ class Reporting:
         note = self.cov_kwds.get("description", "") if res.params_cov is not None else ""
         endog = self.model.endog
         sample = sample_line(describe_sample(endog, self.model._index), endog.shape[1], res.filter_results)
-        return FitSummary(tables, [line for line in (note, sample, *self.status_lines()) if line])
+        counts = (
+            f"AICc {res.aicc:.3f}, of {res._counts[0]} observed values. BIC and HQIC are of the "
+            f"{res._counts[1]} periods with a value."
+        )
+        return FitSummary(tables, [line for line in (note, sample, counts, *self.status_lines()) if line])
 
     def _parameter_tables(self, alpha: float) -> list[Any]:
         """Return the tables of the estimates."""

@@ -15,7 +15,8 @@ from ..numerics.linear_algebra import NOT_HERE, Array, quiet, symmetrize
 from ..params.layout import real_array
 from .arguments import truth
 from .autoregression import WhitenedLBFGS, whitening
-from .model_score import ModelScore, preserved
+from .model_score import ModelScore
+from .representation import forget_compiled, own_representation, preserved
 
 GRADIENT_METHODS = ("lbfgs", "bfgs", "newton", "cg", "ncg", "basinhopping")
 
@@ -133,6 +134,16 @@ class ExactScoreMixin:
     _score_memo: tuple[bytes, ExactScore] | None = None
     _fitting_exactly: bool = False
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the state back."""
+        self.__dict__.update(state)
+        forget_compiled(cast(Any, self).ssm)
+
+    def _wrap_results(self, params: Any, result: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return results that own their representation."""
+        result.model = own_representation(result)
+        return super()._wrap_results(params, result, *args, **kwargs)  # type: ignore[misc]
+
     def fit(self, start_params: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Fit as the model does, gradient methods with the exact score; see `MLEModel.fit`."""
         bound = inspect.signature(super().fit).bind_partial(start_params, *args, **kwargs)  # type: ignore[misc]
@@ -185,14 +196,16 @@ class ExactScoreMixin:
                 return self._exact(params, options["transformed"], options["includes_fixed"]).llf
             except (np.linalg.LinAlgError, ValueError):
                 pass  # no score here, perhaps no likelihood either: statsmodels' own answer follows
-        return cast(float, super().loglike(params, *args, **kwargs))  # type: ignore[misc]
+        with preserved(self):
+            return cast(float, super().loglike(params, *args, **kwargs))  # type: ignore[misc]
 
     def score(self, params: Any, *args: Any, **kwargs: Any) -> Array:
         """Return the gradient of the log-likelihood, exact unless another method is asked for."""
         options = _options(args, kwargs)
         method = options.get("score_method") or options.get("method")
         if method not in (None, "exact"):
-            return np.asarray(super().score(params, *args, **kwargs))  # type: ignore[misc]
+            with preserved(self):
+                return np.asarray(super().score(params, *args, **kwargs))  # type: ignore[misc]
         try:
             return self._exact(params, options["transformed"], options["includes_fixed"]).score
         finally:
@@ -204,7 +217,8 @@ class ExactScoreMixin:
         options = _options(args, kwargs)
         method = options.get("hessian_method") or options.get("method")
         if method not in (None, "oim"):
-            return np.asarray(super().hessian(params, *args, **kwargs))  # type: ignore[misc]
+            with preserved(self):
+                return np.asarray(super().hessian(params, *args, **kwargs))  # type: ignore[misc]
         transformed, includes_fixed = options["transformed"], options["includes_fixed"]
         params = np.array(params, dtype=float, ndmin=1)
         rows = []

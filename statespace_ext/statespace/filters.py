@@ -23,6 +23,7 @@ from ..numerics.linear_algebra import NOT_HERE, Array
 from ..numerics.lyapunov import stationarity_error
 from .filter_conditions import FLAGS, MOST_FALL, NOT_STATIONARY, Conditions, largest_fall
 from .filter_pass import chandrasekhar_pass, initialize_state
+from .representation import preserved
 from .system import MATRICES, System
 
 _CHOICES = FILTER_UNIVARIATE | FILTER_COLLAPSED | FILTER_CHANDRASEKHAR
@@ -247,16 +248,9 @@ def _at(model: Any, params: Any) -> Iterator[Any]:
     if params is None:
         yield ssm
         return
-    before, start = {name: np.array(ssm[name]) for name in MATRICES}, ssm.initialization
-    attributes = dict(vars(model))
-    try:
+    with preserved(model):
         model.update(np.asarray(params), transformed=True)
         yield ssm
-    finally:
-        vars(model).update(attributes)
-        for name, value in before.items():
-            ssm[name] = value
-        ssm.initialization = start
 
 
 def _guard(model: Any, flags: int) -> None:

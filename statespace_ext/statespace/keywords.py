@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from pandas.errors import InvalidIndexError
 
-from ..exceptions import SpecificationError, StateSpaceError, nearest
+from ..exceptions import SpecificationError, StateSpaceError, UnsupportedError, nearest
 from ..numerics.linear_algebra import quiet
 
 
@@ -34,7 +34,7 @@ def arguments_of(method: str) -> Iterator[None]:
 
     Raises
     ------
-    SpecificationError
+    SpecificationError, UnsupportedError
         With what statsmodels said.
     """
     try:
@@ -42,6 +42,10 @@ def arguments_of(method: str) -> Iterator[None]:
             yield
     except StateSpaceError:
         raise
+    except NotImplementedError as error:
+        raise UnsupportedError(
+            f"statsmodels does not support these arguments of {method}", got=error
+        ) from error
     except (AttributeError, InvalidIndexError, LookupError, TypeError, ValueError) as error:
         if isinstance(error, TypeError) and "keyword argument" in str(error):  # as Python has it
             raise

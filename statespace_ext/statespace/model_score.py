@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -196,32 +194,3 @@ def _contract(score: SystemScore, jacobian: dict[str, Array], scale: float) -> A
                 gradient = gradient[..., None]
         total = total + np.tensordot(gradient, derivative, axes=gradient.ndim)
     return np.asarray(total)
-
-
-@contextmanager
-def preserved(model: MLEModel) -> Iterator[None]:
-    """Put the matrices and the initialisation of a model back on leaving; in-place changes included."""
-    if hasattr(model, "preserved"):
-        with model.preserved():
-            yield
-        return
-    ssm = model.ssm
-    saved = {name: np.array(getattr(ssm, name), order="F") for name in MATRICES}
-    start = ssm.initialization
-    values = _start_values(start)
-    try:
-        yield
-    finally:
-        for owner, name, value in values:
-            setattr(owner, name, value)
-        for name, value in saved.items():
-            ssm[name] = value
-        ssm.initialization = start
-
-
-def _start_values(start: Any) -> list[tuple[Any, str, Array]]:
-    """Return copies of the arrays of an initialisation, which some models change or replace."""
-    if start is None:
-        return []
-    own = [(start, name, np.array(getattr(start, name))) for name in ("constant", "stationary_cov")]
-    return own + [entry for block in start.blocks.values() for entry in _start_values(block)]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from statsmodels.tsa.statespace.initialization import Initialization
+from statsmodels.tsa.statespace.kalman_filter import FilterResults
 from statsmodels.tsa.statespace.representation import Representation
 
 from ..exceptions import ParameterError
@@ -149,6 +150,29 @@ def initialization_of(system: System, solved: bool = False) -> Initialization:
         constant=np.array(system.initial_state),
         stationary_cov=np.array(system.initial_state_cov),
     )
+
+
+def with_time(system: System) -> dict[str, Array]:
+    """Return the matrices by name, with time on the last axis, of length one where they are constant."""
+    out = {}
+    for name in MATRICES:
+        value = getattr(system, name)
+        constant = value.ndim == (1 if name.endswith("intercept") else 2)
+        out[name] = value[..., None] if constant else value
+    return out
+
+
+def recorded_system(results: FilterResults) -> System:
+    """Return the matrices and the start that a filter pass had."""
+    matrices = {}
+    for name in MATRICES:
+        value = np.asarray(getattr(results, name))
+        matrices[name] = value[..., 0] if value.shape[-1] == 1 else value
+    mean, cov = np.array(results.initial_state), np.array(results.initial_state_cov)
+    start = Initialization.from_components(
+        len(mean), a=mean, Pstar=cov, Pinf=results.initial_diffuse_state_cov
+    )
+    return System(**matrices, start="custom", initial_state=mean, initial_state_cov=cov, initialization=start)
 
 
 def write(ssm: Representation, system: System, *, start: bool = True, solved: bool = False) -> None:

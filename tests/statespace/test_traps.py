@@ -6,12 +6,16 @@ A test that fails because statsmodels is right again says so: the guard against 
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 import statsmodels
 import statsmodels.api as sm
 from engine import NEW_STATSMODELS, library_system, sampled
-from numpy.testing import assert_allclose
+from incomplete import Plain, lgssm, sample
+from incomplete import dense as incomplete_dense
+from numpy.testing import assert_allclose, assert_array_equal
 from oracle import dense, dense_diffuse, expected_sums, random_system, richardson_gradient
 from statsmodels.tsa.statespace.kalman_smoother import (
     SMOOTHER_STATE,
@@ -284,3 +288,61 @@ def test_a_log_likelihood_that_stands_nearly_still_is_no_maximum() -> None:
     if em.converged:
         last = em.em_trace["params_change"].iloc[-1]
         assert last <= 1e-3
+
+
+# -- missing cells, news, impulses -------------------------------------------------------------------------
+
+
+def test_smoothed_predictions_and_news_leave_the_row_out() -> None:
+    """A missing cell beside an observed one, whose noises are correlated."""
+    before, after = sample(), sample()
+    before.iloc[-1] = np.nan, np.nan, 0.3
+    after.iloc[-1] = np.nan, 1.2, 0.3
+    models = [lgssm(each) for each in (before, after)]
+    plain = [Plain(model.data.orig_endog, model.system(np.zeros(0))).smooth([]) for model in models]
+    want = [incomplete_dense(model, [], model.endog)[0][-1, 0] for model in models]
+    found = [res.get_prediction(information_set="smoothed").predicted_mean.iloc[-1, 0] for res in plain]
+    assert differs(found, want, 0.01), MENDED
+    when = {"start": len(after) - 1, "end": len(after) - 1, "comparison_type": "previous"}
+    impact = plain[1].news(plain[0], **when).total_impacts.iloc[0, 0]
+    assert differs(impact, want[1] - want[0], 0.01), MENDED
+    ours = [model.smooth([]) for model in models]
+    assert_allclose(ours[1].news(ours[0], **when).total_impacts.iloc[0, 0], want[1] - want[0], atol=1e-10)
+
+
+def test_news_of_three_new_rows_do_not_add_up() -> None:
+    """Even with a diagonal covariance the weights of rows after the sample are wrong."""
+    y = sample().ffill()
+    before, n = y.iloc[:-3], len(y)
+    models = [lgssm(each, obs_cov=np.diag([1.0, 0.9, 0.7])) for each in (before, y)]
+    plain = [Plain(model.data.orig_endog, model.system(np.zeros(0))).smooth([]) for model in models]
+    when = {"start": n - 1, "end": n, "comparison_type": "previous"}
+    theirs = plain[1].news(plain[0], **when)
+    assert differs(theirs.update_impacts, theirs.total_impacts, 1e-3), MENDED
+    ours = models[1].smooth([]).news(models[0].smooth([]), **when)
+    assert_allclose(ours.total_impacts, theirs.total_impacts, atol=1e-9)
+    assert_allclose(ours.update_impacts, ours.total_impacts, atol=1e-10)
+
+
+def test_revisions_of_diffuse_periods_have_no_weight() -> None:
+    y = sample()
+    revised = y.copy()
+    revised.iloc[0, 0] += 1.0
+    models = [lgssm(each, obs_cov=np.eye(3), initialization="diffuse") for each in (y, revised)]
+    plain = [Plain(model.data.orig_endog, model.system(np.zeros(0))).smooth([]) for model in models]
+    when = {"start": 0, "end": 1, "comparison_type": "previous"}
+    if "revisions_details_start" in inspect.signature(type(plain[0]._results).news).parameters:
+        when["revisions_details_start"] = True
+    assert not np.any(plain[1].news(plain[0], **when).revision_weights), MENDED
+    ours = models[1].smooth([]).news(models[0].smooth([]), **when)
+    by_weight = ours.revision_weights.to_numpy().reshape(2, 3) * ours.revisions.to_numpy()
+    assert_allclose(by_weight, ours.total_impacts, atol=1e-10)
+
+
+def test_an_impulse_by_name_is_the_number_of_a_series() -> None:
+    """The second series has the number of the second factor."""
+    model = lgssm(sample())
+    plain = Plain(model.data.orig_endog, model.system(np.zeros(0))).smooth([])
+    assert_array_equal(plain.impulse_responses(2, impulse="b"), plain.impulse_responses(2, impulse=1))
+    with pytest.raises(sse.SpecificationError, match="impulse is unknown"):
+        model.smooth([]).impulse_responses(2, impulse="b")

@@ -1,0 +1,166 @@
+"""Missing cells: predictions that use the observed cells of their row, and the data with them filled in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..exceptions import SpecificationError, shown
+from ..numerics.incomplete_rows import Rows
+from ..statespace.news import States, news
+from ..statespace.system import System, recorded_system, with_time
+
+
+@dataclass(frozen=True)
+class Imputed:
+    """
+    Data whose missing cells are replaced by their expectations.
+
+    Attributes
+    ----------
+    data : DataFrame or Series, (nobs, p)
+        The observations, and E[y|Y] where they are missing.
+    se : DataFrame or Series, (nobs, p)
+        Standard deviations of the missing cells given Y and the parameters; zero where observed.
+    """
+
+    data: Any
+    se: Any
+
+
+def completed(prediction: Any) -> Any:
+    """Return smoothed or filtered predictions whose missing cells use the observed noise of their row."""
+    out = prediction._results
+    if out.signal_only or out.information_set == "predicted":
+        return prediction
+    inner = out.prediction_results
+    rows = Rows(inner.endog.T, inner.design, inner.obs_intercept, inner.obs_cov)
+    for t, row in rows.coupled():
+        state = getattr(inner, f"{out.information_set}_state")[:, t]
+        cov = getattr(inner, f"{out.information_set}_state_cov")[:, :, t]
+        missing = ~rows.seen[t]
+        out._predicted_mean[t, missing] = row.mean(state)[missing]
+        out._var_pred_mean[t] = row.design @ cov @ row.design.T + row.cov
+    return prediction
+
+
+class IncompleteRows:
+    """What results say of missing cells; mixed into the results."""
+
+    model: Any
+    filter_results: Any
+    smoother_results: Any
+
+    def impute(self) -> Imputed:
+        r"""
+        Return the data with their missing cells replaced, and the errors of these.
+
+        .. math::
+
+            E[y_m | Y] = d_m + Z_m \hat x + H_{mo} H_{oo}^{+} (y_o - d_o - Z_o \hat x)
+
+        for the missing cells m and the observed cells o of a row.
+
+        Returns
+        -------
+        Imputed
+            ``data`` and ``se``, labelled as the ``endog`` of the model (of a `CAPM`: excess returns).
+
+        Raises
+        ------
+        SpecificationError
+            If the fit kept no smoothed states.
+        """
+        res = _smoothed(self)
+        rows = Rows(res.endog.T, res.design, res.obs_intercept, res.obs_cov)
+        values, variance = np.array(rows.endog), np.zeros(rows.endog.shape)
+        for t in np.flatnonzero(~rows.seen.all(axis=1)).tolist():
+            row, missing = rows(t), ~rows.seen[t]
+            Z = row.design[missing]
+            values[t, missing] = row.intercept[missing] + Z @ res.smoothed_state[:, t]
+            moving = np.sum(Z @ res.smoothed_state_cov[:, :, t] * Z, axis=1)
+            variance[t, missing] = np.maximum(moving + np.diag(row.cov)[missing], 0.0)
+        return Imputed(self._labelled(values), self._labelled(np.sqrt(variance)))
+
+    def _news_previous_results(
+        self,
+        previous: Any,
+        start: int,
+        end: int,
+        periods: Any = None,
+        revisions_details_start: bool | int = True,
+        state_index: Any = None,
+    ) -> Any:
+        """Return the news against earlier results, which `MLEResults.news` asks for; ``end`` is exclusive."""
+        now, before = _smoothed(self), _smoothed(previous)
+        system = recorded_system(now)
+        _require_same(system, recorded_system(before), before.nobs, now.nobs)
+        index, earlier = self.model._index, previous.model._index
+        if not index[: before.nobs].equals(earlier):
+            raise SpecificationError(
+                "The previous and the updated data must begin at the same period",
+                got=f"{earlier[0]} and {index[0]}",
+            )
+        varying = [name for name, value in with_time(system).items() if value.shape[-1] > 1]
+        if end > now.nobs and varying:
+            raise SpecificationError(
+                "The news need matrices of periods after the data",
+                got=f"{shown(varying)} of {now.nobs} periods, impacts up to period {end - 1}",
+                remedy="Append empty rows to the data, with their regressors.",
+            )
+        if not 0 <= start < end:
+            raise SpecificationError(
+                "The impacts must be of periods of the sample, or later", got=f"{start} to {end - 1}"
+            )
+        return news(
+            system, before.endog.T, now.endog.T, (_states(before), _states(now)),
+            start, end, revisions_details_start, state_index,
+        )  # fmt: skip
+
+    def _labelled(self, values: Any) -> Any:
+        """Return values in the form of the data."""
+        labels, names = self.model.data.row_labels, np.atleast_1d(self.model.endog_names).tolist()
+        frame = pd.DataFrame(values, index=labels, columns=names)
+        return frame.iloc[:, 0] if isinstance(self.model.data.orig_endog, pd.Series) else frame
+
+
+def _smoothed(results: Any) -> Any:
+    """Return the output of the smoother; refuse results that have none."""
+    out = results.smoother_results
+    if out is None or out.smoothed_state is None:
+        raise SpecificationError(
+            "The states were not smoothed", remedy="Call `model.smooth(res.params)`, and use its results."
+        )
+    return out
+
+
+def _states(results: Any) -> States:
+    """Return what a smoother made of the data."""
+    return States(results.smoothed_state, results.predicted_state_cov, int(results.nobs_diffuse))
+
+
+def _require_same(system: System, before: System, nobs: int, later: int) -> None:
+    """Refuse results whose difference is not a difference of the data alone."""
+    if nobs > later:
+        raise SpecificationError(
+            "The updated data must be as long as the previous data", got=f"{later} periods after {nobs}"
+        )
+    mine, theirs = with_time(system), with_time(before)
+    different = []
+    for name, value in mine.items():
+        periods = nobs if name in ("design", "obs_intercept", "obs_cov") else max(nobs - 1, 1)
+        first, second = (each[..., :periods] for each in (value, theirs[name]))
+        if not (first.shape[:-1] == second.shape[:-1] and np.allclose(first, second, rtol=1e-8, atol=0.0)):
+            different.append(name)
+    for name in ("initial_state", "initial_state_cov"):
+        if not np.allclose(getattr(system, name), getattr(before, name), rtol=1e-8, atol=0.0):
+            different.append(name)
+    if different:
+        raise SpecificationError(
+            "News are the effect of data: both results must have the same parameters, regressors and start",
+            got=f"other values of {shown(different)}",
+            remedy="Take `updated.apply(previous_data)` or `previous.append(new_data)`.",
+        )

@@ -1,0 +1,155 @@
+"""The representation that results own, and models left as they were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from copy import copy
+from types import MethodType
+from typing import Any
+
+import numpy as np
+from statsmodels.tsa.statespace.kalman_filter import (
+    FILTER_CHANDRASEKHAR,
+    FILTER_COLLAPSED,
+    FILTER_UNIVARIATE,
+)
+from statsmodels.tsa.statespace.simulation_smoother import SimulationSmoother
+
+from ..numerics.linear_algebra import Array
+from .system import MATRICES
+
+COMPILED = ("_representations", "_statespaces", "_kalman_filters", "_kalman_smoothers", "_simulators")
+"""Attributes of a representation that hold compiled objects; each is made anew where it is absent."""
+_CHOICES = FILTER_UNIVARIATE | FILTER_COLLAPSED | FILTER_CHANDRASEKHAR
+
+
+class OwnRepresentation(SimulationSmoother):
+    """
+    The representation of one result: the matrices, the start and the data of its pass, and no other.
+
+    Notes
+    -----
+    The weights of the smoothed state (`get_smoothed_decomposition`, `news`) read compiled output: statsmodels
+    supposes that the last pass was a smoother pass at the same matrices, and reads memory that does not exist
+    where it was not. Here the compiled representation, which those functions read first, is that of such a
+    pass.
+    """
+
+    @property
+    def _statespace(self) -> Any:
+        """The compiled representation, after a smoother pass that keeps all output."""
+        silent = {"update_representation": False, "update_filter": False, "update_smoother": False}
+        self.smooth(conserve_memory=0, **silent)
+        return self._statespaces[self.prefix]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the compiled objects behind: copies of them do not follow the matrices."""
+        return {**self.__dict__, **{name: {} for name in COMPILED}}
+
+
+def own_representation(results: Any) -> OwnRepresentation:
+    """
+    Return a representation for the results of a filter or smoother pass alone.
+
+    The data and the matrices are those that the results hold, not copies of them. Later changes of the model
+    do not reach them.
+
+    Parameters
+    ----------
+    results : FilterResults
+        The results, with the representation that made them as ``model``.
+    """
+    ssm = results.model
+    replaced = [name for name, value in vars(ssm).items() if isinstance(value, MethodType)]  # bound to ssm
+    own = OwnRepresentation.__new__(OwnRepresentation)
+    own.__dict__.update({name: value for name, value in vars(ssm).items() if name not in replaced})
+    own.__dict__.update({name: {} for name in COMPILED})
+    own.shapes, own._time_invariant = dict(results.shapes), None
+    for name in MATRICES:
+        matrix = np.asfortranarray(getattr(results, name))  # the compiled representation takes no other order
+        setattr(results, name, matrix)
+        setattr(own, f"_{name}", matrix)
+    if results.filter_concentrated:  # the results hold the covariances multiplied by the scale
+        own._obs_cov, own._state_cov = own._obs_cov / results.scale, own._state_cov / results.scale
+        own.filter_concentrated, own._scale = True, None
+    if replaced:  # a guarded filter: without its checks its choice is not used
+        own.filter_method &= ~_CHOICES
+    own.initialization = _copied_start(ssm.initialization)
+    return own
+
+
+def _copied_start(start: Any) -> Any:
+    """Return a copy of an initialisation, without its compiled part."""
+    if start is None:
+        return None
+    out = copy(start)
+    for name in ("constant", "stationary_cov", "_initialization"):
+        setattr(out, name, np.array(getattr(start, name)))
+    out._representations, out._initializations = {}, {}
+    out.blocks = {place: _copied_start(block) for place, block in start.blocks.items()}
+    return out
+
+
+def forget_compiled(ssm: Any) -> None:
+    """Drop the compiled objects of a representation; once unpickled they no longer follow the matrices."""
+    owners: list[tuple[Any, tuple[str, ...]]] = [(ssm, COMPILED)]
+    owners += [(start, ("_representations", "_initializations")) for start in _starts(ssm.initialization)]
+    for owner, names in owners:
+        for name in names:
+            getattr(owner, name, {}).clear()
+
+
+def _starts(start: Any) -> list[Any]:
+    """Return an initialisation, if there is one, and the blocks within it."""
+    found = [] if start is None else [start]
+    for each in found:  # grows
+        found += each.blocks.values()
+    return found
+
+
+@contextmanager
+def preserved(model: Any, in_place: bool = True) -> Iterator[None]:
+    """
+    Put a model back as it was on leaving: matrices, start, flags, and its other attributes.
+
+    Parameters
+    ----------
+    model : MLEModel
+        The model. One that has a lock is locked meanwhile.
+    in_place : bool
+        Whether its ``update`` may write into arrays. If not, references to them suffice, and the attributes
+        of the model stand as they are.
+    """
+    ssm = model.ssm
+    with getattr(model, "_lock", nullcontext()):
+        attributes, flags, shapes = dict(vars(model)), dict(vars(ssm)), dict(ssm.shapes)
+        arrays = _arrays(model) if in_place else []
+        try:
+            yield
+        finally:
+            if in_place:
+                _restore(model, attributes)
+            _restore(ssm, flags)
+            ssm.shapes = shapes
+            for owner, name, array, value in arrays:
+                if array.flags.writeable:
+                    array[...] = value
+                setattr(owner, name, array)
+
+
+def _restore(owner: Any, attributes: dict[str, Any]) -> None:
+    """Set the attributes of an object to what they were."""
+    vars(owner).update(attributes)
+    for name in vars(owner).keys() - attributes.keys():
+        delattr(owner, name)
+
+
+def _arrays(model: Any) -> list[tuple[Any, str, Array, Array]]:
+    """Return the arrays of a model that ``update`` may write into, with copies of them."""
+    owners = [(model, name) for name, value in vars(model).items() if isinstance(value, np.ndarray)]
+    owners += [(model.ssm, f"_{name}") for name in MATRICES]
+    for start in _starts(model.ssm.initialization):
+        owners += [(start, "constant"), (start, "stationary_cov")]
+    kept = [(owner, name, getattr(owner, name)) for owner, name in owners if name not in ("endog", "exog")]
+    return [(owner, name, value, np.array(value, order="K")) for owner, name, value in kept]
