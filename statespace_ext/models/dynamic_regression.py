@@ -44,7 +44,7 @@ from .regression_declaration import (
     regression_layout,
     series_names,
 )
-from .regressors import check_future_index, labelled_as, named_regressors
+from .regressors import labelled_as, named_regressors
 
 
 class DynamicRegression(StateSpaceModel):
@@ -388,7 +388,6 @@ class DynamicRegression(StateSpaceModel):
     ) -> dict[str, Any]:
         """Return the design of the periods after the sample."""
         exog = self.regressors(exog)
-        check_future_index(exog, self, out_of_sample)
         rows = self._future(exog, self.k_exog, out_of_sample, "exog")
         return {"design": self.coefficients.design(np.asarray(rows)), **kwargs}
 
