@@ -90,6 +90,7 @@ class OutOfSample:
                 f"Future {name} has the wrong shape", got=rows.shape, expected=f"({steps}, {columns})"
             )
         if name == "state_exog":  # its first row is the last one of the sample, see `entered`
+            self._check_first(rows[0])
             rows = np.concatenate([rows[1:], np.zeros((1, columns))])
         return rows
 
@@ -114,37 +115,36 @@ class OutOfSample:
         """
         Return the model with the first row of future ``state_exog`` as the last row of the sample.
 
-        That row enters x_{n+1}. In the sample it may be NaN, that is unknown; a model that knows it is returned
-        as it is.
-
-        Raises
-        ------
-        DataError
-            If the last row of the sample is known and another one.
+        That row enters x_{n+1}. In the sample it may be NaN, which means unknown; a model that knows it is
+        returned as it is.
         """
-        if state_exog is None or not self.k_state_exog:
+        unknown = np.isnan(self.state_exog[-1]) if self.k_state_exog else np.zeros(0, dtype=bool)
+        if state_exog is None or not unknown.any():
             return self
-        first, last = self.future_rows(state_exog, "state_exog")[:1], self.state_exog[-1:]
-        if first.shape != last.shape:
+        rows = self.future_rows(state_exog, "state_exog")
+        if rows.shape[1] != self.k_state_exog:
             raise DataError(
                 "Future state_exog has the wrong shape",
-                got=first.shape,
+                got=rows.shape,
                 expected=f"rows of {self.k_state_exog} columns",
             )
-        unknown = np.isnan(last)
-        if not np.allclose(first[~unknown], last[~unknown], rtol=1e-10, atol=0.0):
+        self._check_first(rows[0])
+        return self._with_inputs(np.concatenate([self.state_exog[:-1], rows[:1]]))
+
+    def _check_first(self, first: Array) -> None:
+        """Refuse a first row of future state_exog that contradicts the last row of the sample."""
+        last = self.state_exog[-1]
+        known = ~np.isnan(last)
+        if not np.allclose(first[known], last[known], rtol=1e-10, atol=0.0):
             raise DataError(
                 "The first row of future state_exog is not the last row of the sample, which enters the first "
                 "period after it",
-                got=first[0].tolist(),
-                expected=last[0].tolist(),
+                got=first.tolist(),
+                expected=last.tolist(),
                 remedy="Begin with the row of the last period, or make that row NaN in the sample.",
             )
-        if not unknown.any():
-            return self
-        return self.with_inputs(np.concatenate([self.state_exog[:-1], first]))
 
-    def with_inputs(self, state_exog: Array) -> Any:
+    def _with_inputs(self, state_exog: Array) -> Any:
         """Return the model with other rows of ``state_exog``, on the same data from the same start."""
         changed: dict[str, Any] = {}
         if self.ssm.initialization is not self._written_start:
@@ -165,7 +165,7 @@ class OutOfSample:
         Raises
         ------
         DataError
-            If the rows are not as many as the periods.
+            If the rows are not as many as the periods, or the first contradicts the last one of the sample.
         """
         rows = self.future_rows(value, "state_exog")
         if rows.shape != (steps, self.k_state_exog):
@@ -174,6 +174,7 @@ class OutOfSample:
                 got=rows.shape,
                 expected=f"({steps}, {self.k_state_exog})",
             )
+        self._check_first(rows[0])
         return rows[:1], np.concatenate([rows[1:], np.full((1, self.k_state_exog), np.nan)])
 
     def unknown_next(self, params: Array) -> Array:

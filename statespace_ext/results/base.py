@@ -311,7 +311,7 @@ class StateSpaceResults(Reporting, Derived, Refitting, MLEResults):
         if model.k_state_exog and kwargs.get("state_exog") is not None:
             first, rows = model.inputs_on(kwargs["state_exog"], len(endog))
             kwargs["state_exog"] = self._input_frame(
-                np.concatenate([model.entered(first).state_exog, rows]), 0, index
+                np.concatenate([model.state_exog[:-1], first, rows]), 0, index
             )
         with model.following(index):
             return super().append(endog, exog, *args, **kwargs)

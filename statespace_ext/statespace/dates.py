@@ -197,12 +197,12 @@ class Calendar:
             return
         known = self.clock is not None
         raise DataError(
-            f"The index of {name} is not that of the periods "
-            + ("from the last one of the sample on" if back else "after the sample"),
+            f"The index of future {name} is not of the periods after the sample",
             got=f"{index[0]} to {index[-1]}",
             expected=f"{expected[0]} to {expected[-1]}"
             if known
             else f"{'from' if back else 'after'} {self.labels[-1]}",
+            remedy="Row t enters x_{t+1}: begin with the last period of the sample." if back else None,
         )
 
     def _same_kind(self, index: pd.Index) -> bool:
@@ -535,7 +535,8 @@ def check_dates(dates: Any, nobs: int) -> None:
     index = pd.Index(array)
     if len(index) != nobs:
         raise DataError("dates have the wrong length", got=len(index), expected=f"{nobs}, one a row of endog")
-    check_index(index, "dates")
+    if isinstance(index, (pd.DatetimeIndex, pd.PeriodIndex)) or index.has_duplicates:
+        check_index(index, "dates")
 
 
 def read_dates(labels: Any) -> Any:
