@@ -61,6 +61,11 @@ class Calendar:
         """Whether the labels are dates or periods."""
         return isinstance(self.read, (pd.DatetimeIndex, pd.PeriodIndex))
 
+    @property
+    def timed(self) -> bool:
+        """Whether the labels are dates, periods or times since a start."""
+        return isinstance(self.read, tuple(_RANGES))
+
     # -- the labels after the sample -------------------------------------------------------------------
 
     def ahead(self, steps: int) -> pd.Index:
@@ -134,9 +139,8 @@ class Calendar:
 
     def taken(self, index: pd.Index | None) -> pd.Index | None:
         """Return labels of future regressors where they label the periods after the sample, else None."""
-        if index is None or not (self.clock is None or self.guessed) or not self._same_kind(index):
-            return None
-        return index if self.precedes(index, "future exog") else None
+        needed = self.clock is None or self.guessed
+        return index if index is not None and needed and self._same_kind(index) else None
 
     def announced(self, steps: int) -> pd.Index:
         """Return `ahead`, with a warning where the labels are steps."""
@@ -278,7 +282,7 @@ class Calendar:
                 return _place(index.get_loc(key), side)
             except _NOT_FOUND:
                 continue
-        if not self.dated:
+        if not self.timed:
             raise self._unknown(key)
         try:
             return self._place_of_date(key, side)
@@ -287,10 +291,12 @@ class Calendar:
 
     def _place_of_date(self, key: Any, side: str) -> int:
         """Return the position of what can be read as a date, by the rule where it is after the sample."""
-        read: Any = self.read
-        if isinstance(read, pd.PeriodIndex):
+        read, date = self.read, None  # type: Any, Any
+        if isinstance(read, pd.TimedeltaIndex):
+            date = pd.Timedelta(key)
+        elif isinstance(read, pd.PeriodIndex):
             with _no_notice():
-                date: Any = pd.Period(key, freq=read.freq)
+                date = pd.Period(key, freq=read.freq)
         else:
             text = isinstance(key, str) and _QUARTER.fullmatch(key)
             date = pd.Period(key).to_timestamp() if text else pd.Timestamp(key)
@@ -347,7 +353,7 @@ def calendar_of(labels: Any, nobs: int, freq: Any = None) -> Calendar:
     else:
         clock, inferred = _number_clock(index), False
     kept = clock if read is index and clock is not None and not isinstance(clock, pd.RangeIndex) else index
-    guessed = inferred and isinstance(clock.freq, pd.offsets.BusinessDay)
+    guessed = inferred and isinstance(getattr(clock, "freq", None), pd.offsets.BusinessDay)
     return Calendar(kept, read if kept is index else kept, clock, guessed=guessed)
 
 
@@ -359,22 +365,28 @@ def _dated_clock(read: Any, freq: Any) -> tuple[Any, bool]:
     if isinstance(read, pd.PeriodIndex):
         _check_holes(read)
         return read, False
-    inferred = own is None and freq is None
-    freq = freq if own is None else own
-    if inferred:
-        try:
-            with _no_notice():
-                freq = pd.infer_freq(read)
-        except (TypeError, ValueError):  # fewer than three
-            freq = None
-        if freq is None:
-            return None, False
+    if own is None and freq is None:
+        return _inferred(read), True
     try:
-        return type(read)(read, freq=freq), inferred
+        return type(read)(read, freq=freq if own is None else own), False
     except ValueError as error:
-        if inferred:
-            return None, False
         raise _off_beat(read, freq, error) from error
+
+
+def _inferred(read: Any) -> Any:
+    """Return three dates or more with the frequency that pandas infers, or with their one distance."""
+    if len(read) < 3:
+        return None
+    seconds = (read[1] - read[0]).total_seconds()
+    with _no_notice():
+        for freq in (pd.infer_freq(read), pd.offsets.Second(int(seconds)) if seconds.is_integer() else None):
+            try:
+                found = type(read)(read, freq=freq)
+            except ValueError:  # where clocks change, days of dates are not 24 hours
+                continue
+            if found.freq is not None:
+                return found
+    return None
 
 
 def _same_freq(own: Any, freq: Any, read: Any) -> bool:

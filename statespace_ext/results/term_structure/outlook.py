@@ -141,7 +141,8 @@ class NewData:
 
         Where dates are irregular, the start is the exact distribution of the factors at the first new date.
         """
-        if not self._own_dates and not self.model.panel.steps.ndim:
+        told = not isinstance(self.model._given["dt"], str)
+        if not self.model.panel.steps.ndim and (told or not self._own_dates):
             return super().extend(endog, exog, fit_kwargs=fit_kwargs, **kwargs)  # type: ignore[misc]
         if not self._own_dates:
             raise UnsupportedError(
