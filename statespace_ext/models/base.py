@@ -71,8 +71,9 @@ class StateSpaceModel(Described, Fitting, OutOfSample, Labelled, MLEModel):
         index = getattr(exog, "index", None) if index is None else index
         state_exog = regressor_frame(state_exog, nobs, index, "state_exog", last_may_miss=True)
         if dates is not None:
-            dates = pd.Index(read_dates(dates))
-            endog, exog, state_exog = (_relabelled(each, dates) for each in (endog, exog, state_exog))
+            labels = pd.Index(read_dates(dates))
+            endog, exog, state_exog = (_relabelled(each, labels) for each in (endog, exog, state_exog))
+            dates = labels
         elif index is None:
             dates = getattr(state_exog, "index", None)
         try:

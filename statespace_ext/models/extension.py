@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..exceptions import DataError, SpecificationError
 from ..numerics.linear_algebra import Array
-from ..statespace.dates import Calendar, future_labels
+from ..statespace.calendars import Calendar, future_labels
 from ..statespace.system import MATRICES, System
 from ..statespace.validation import check_same_columns, regressor_array
 from .regressors import check_one_period
@@ -98,8 +98,8 @@ class OutOfSample:
         """
         Return future regressors as an array, after a look at the labels that they may have.
 
-        Row t of ``state_exog`` enters x_{t+1}: the rows that enter the periods after the sample begin with the
-        last period of the sample, and may be labelled so.
+        Row t of ``state_exog`` enters x_{t+1}: the rows that enter the periods after the sample begin with
+        the last period of the sample, and may be labelled by the periods in which they stand.
         """
         names, back = self.regressor_names[name], int(name == "state_exog")
         if isinstance(value, pd.DataFrame):
@@ -137,8 +137,8 @@ class OutOfSample:
         known = ~np.isnan(last)
         if not np.allclose(first[known], last[known], rtol=1e-10, atol=0.0):
             raise DataError(
-                "The first row of future state_exog is not the last row of the sample, which enters the first "
-                "period after it",
+                "The first row of future state_exog is not the last row of the sample, which enters the "
+                "first period after it",
                 got=first.tolist(),
                 expected=last.tolist(),
                 remedy="Begin with the row of the last period, or make that row NaN in the sample.",
@@ -192,8 +192,8 @@ class OutOfSample:
         raise NotImplementedError
 
     def simulate(self, params: Any, nsimulations: int, *args: Any, **kwargs: Any) -> Any:
-        """Simulate, as `MLEModel.simulate`; ``state_exog`` of the periods after the sample as in `forecast`."""
+        """Simulate, as `MLEModel.simulate`; ``state_exog`` after the sample as in `forecast`."""
         model = self.entered(kwargs.get("state_exog"))
         labels = future_labels(kwargs.get("exog"), self.k_exog)
         with model.following(self.calendar.taken(labels)):
-            return super(OutOfSample, model).simulate(params, nsimulations, *args, **kwargs)
+            return super(OutOfSample, model).simulate(params, nsimulations, *args, **kwargs)  # type: ignore[misc]

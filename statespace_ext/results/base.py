@@ -21,8 +21,8 @@ from ..inference.information import ParamsCov, params_covariance
 from ..inference.reduced_rank import reduced_rank_cov
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from ..statespace.arguments import one_of, positive_integer, positive_integers, random_generator, truth
+from ..statespace.calendars import future_labels, said_once
 from ..statespace.compat import simulation_seed
-from ..statespace.dates import future_labels, said_once
 from ..statespace.keywords import arguments_of, check_keywords
 from ..statespace.system import MATRICES
 from ..statespace.validation import (
@@ -344,7 +344,7 @@ class StateSpaceResults(Reporting, Derived, Refitting, MLEResults):
             return super().news(*args, **kwargs)
 
     def _continuation(self, endog: Any, exog: Any) -> pd.Index | None:
-        """Return the labels of new periods, None where the sample has none; refuse other series or periods."""
+        """Return labels of new periods, None where the sample has none; refuse other series or periods."""
         names = np.atleast_1d(self.model.endog_names).tolist()
         check_same_columns(endog_frame(endog), names, "The new endog")
         calendar, steps = self.model.calendar, len(endog)

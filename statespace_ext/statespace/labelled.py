@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ..exceptions import SpecificationError
-from .dates import Calendar, calendar_of
+from .calendars import Calendar, calendar_of
 
 
 class Labelled:
@@ -28,8 +28,8 @@ class Labelled:
 
     def _init_dates(self, dates: Any = None, freq: Any = None) -> None:
         """Make the calendar from the dates, else from the labels of the data."""
-        calendar = calendar_of(self.data.row_labels if dates is None else dates, len(self.endog), freq)
-        self.calendar = calendar
+        labels, name = (self.data.row_labels, "endog") if dates is None else (dates, "dates")
+        self.calendar = calendar = calendar_of(labels, len(self.endog), freq, name)
         self._index = calendar.labels
         self._index_generated, self._index_none = False, not calendar.given
         self._index_dates = isinstance(calendar.labels, (pd.DatetimeIndex, pd.PeriodIndex))
