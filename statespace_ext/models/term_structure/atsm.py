@@ -94,7 +94,8 @@ class ATSM(StateSpaceModel):
     portfolio_weights : array_like, (k, p), optional
         W of "jsz" and of "exact-portfolios"; principal components of the yields by default.
     dates, freq : optional
-        As in `MLEModel`; text is read where it is ISO dates (2001-01-31), as the index of yields is.
+        Labels of the periods, in place of those of the yields, and their frequency. Text that is ISO dates
+        (2001-01-31) is read.
 
     Raises
     ------
