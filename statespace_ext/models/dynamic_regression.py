@@ -80,8 +80,8 @@ class DynamicRegression(StateSpaceModel):
     initial_state, initial_state_cov : array_like, optional
         Mean (p * m,) and covariance of the levels at the first period.
     dates, freq : optional
-        Labels of the periods, in place of those of the data, and their frequency. Labels of any kind are kept;
-        those of later periods follow the rule in docs/lgssm.md, "Labels of the periods".
+        Labels of the periods, in place of those of the data, and their frequency. Labels of any kind are
+        kept; those of later periods follow the rule in docs/lgssm.md, "Labels of the periods".
 
     Notes
     -----

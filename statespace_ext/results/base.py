@@ -343,6 +343,13 @@ class StateSpaceResults(Reporting, Derived, Refitting, MLEResults):
         with said_once():
             return super().news(*args, **kwargs)
 
+    def _news_previous_results(self, previous: Any, *args: Any, **kwargs: Any) -> Any:
+        """Compute news; an input that the earlier sample did not know enters its forecasts from this one."""
+        nobs, inputs = previous.nobs, self.model.state_exog
+        if inputs is not None and nobs < self.nobs and np.isfinite(inputs[nobs - 1]).all():
+            previous = getattr(previous, "_results", previous)._entered(inputs[nobs - 1 : nobs])
+        return super()._news_previous_results(previous, *args, **kwargs)
+
     def _continuation(self, endog: Any, exog: Any) -> pd.Index | None:
         """Return labels of new periods, None where the sample has none; refuse other series or periods."""
         names = np.atleast_1d(self.model.endog_names).tolist()

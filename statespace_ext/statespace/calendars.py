@@ -6,16 +6,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from pandas.errors import InvalidIndexError
-from pandas.tseries.api import guess_datetime_format
 
 from ..exceptions import DataError, SpecificationError, shown
-from .dates import QUARTER, check_index, read_dates
+from .dates import QUARTER, check_index, read_dates, text_format
 
 _NOT_FOUND = (KeyError, TypeError, ValueError, OverflowError, InvalidIndexError)
 _RANGES: dict[type, Any] = {
@@ -94,12 +92,14 @@ class Calendar:
             return pd.Index(later)
         if self.labels.inferred_type == "date":
             return pd.Index(later.date, dtype=object, name=self.labels.name)
-        text = later.astype(str) if isinstance(later, pd.PeriodIndex) else later.strftime(self._text_format)
+        pattern = text_format(str(self.labels[0]))
+        if isinstance(later, pd.PeriodIndex):
+            text = later.astype(str)
+        elif pattern is None:  # a form that is read, but not written
+            return pd.Index(later)
+        else:
+            text = later.strftime(pattern)
         return pd.Index(list(text), dtype=self.labels.dtype, name=self.labels.name)
-
-    @cached_property
-    def _text_format(self) -> str:
-        return str(guess_datetime_format(str(self.labels[0])))
 
     def following(self, steps: int, *data: Any, name: str = "endog") -> pd.Index:
         """

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from pandas.tseries.api import guess_datetime_format
 
 from ..exceptions import DataError, shown
 
 DAYS_IN_A_YEAR = 365.25
-_YEAR, QUARTER = re.compile(r"\d{4}"), re.compile(r"\d{4}Q[1-4]")
+QUARTER, _ISO = re.compile(r"\d{4}Q[1-4]"), re.compile(r"\d{4}-\d{2}")
+_DAYS = ("%Y-%m-%d", "%Y/%m/%d")
+_FORMATS = (
+    *_DAYS, "%Y-%m", "%Y/%m", "%Y", "%Y%m%d",
+    *(f"{day}{gap}{time}" for day in _DAYS for gap in " T" for time in ("%H:%M", "%H:%M:%S")),
+)  # fmt: skip
 
 
 def check_index(index: pd.Index, name: str) -> None:
@@ -61,6 +66,17 @@ def check_dates(dates: Any, nobs: int) -> None:
         check_index(index, "dates")
 
 
+def text_format(text: str) -> str | None:
+    """Return the format in which a text writes a date, the year first; None for another text."""
+    for pattern in _FORMATS if text[:4].isdigit() else ():
+        try:
+            if datetime.strptime(text, pattern).strftime(pattern) == text:
+                return pattern
+        except ValueError:
+            continue
+    return None
+
+
 def read_dates(labels: Any) -> Any:
     """
     Return text that is dates (2001-01-31, 2001-01, 2001Q1) and Python dates as an index of dates.
@@ -77,7 +93,7 @@ def read_dates(labels: Any) -> Any:
         first = str(index[0]) if kind == "string" else ""
         if QUARTER.fullmatch(first):
             return pd.PeriodIndex(index, freq="Q")
-        pattern = guess_datetime_format(first) if _YEAR.match(first) else None
+        pattern = text_format(first) or ("ISO8601" if _ISO.match(first) else None)
         if pattern is not None:
             return pd.DatetimeIndex(pd.to_datetime(index, format=pattern))
     except (TypeError, ValueError):

@@ -265,3 +265,15 @@ def test_fits_do_not_depend_on_the_unknown_row() -> None:
     fits = [model_of("one lag", known).fit() for known in (True, False)]
     assert_allclose(fits[0].params, fits[1].params, rtol=1e-10)
     assert_allclose(fits[0].bse, fits[1].bse, rtol=1e-8)
+
+
+@last_row
+def test_news_rest_on_the_rows_that_enter(known: bool) -> None:
+    before = results("one lag", known)
+    after = before.append(Y[N : N + 1], **rows(1))
+    found = after.news(before, start=N, periods=1, comparison_type="previous")
+    surprise = Y[N] - reference("one lag", 1)[0][0]
+    assert_allclose(found.news.to_numpy().ravel(), surprise, rtol=1e-8)
+    later = after.news(before, start=N + 1, periods=2, comparison_type="previous", **rows(2, N + 1))
+    moved = after.forecast(2, **rows(2, N + 1)) - before.forecast(3, **rows(3))[1:]
+    assert_allclose(later.total_impacts, moved, rtol=1e-7, atol=1e-10)
