@@ -346,6 +346,9 @@ def test_dates_by_part_and_in_other_forms() -> None:
     assert len(res.forecast(CALENDARS["days with a time zone"][-1])) == AHEAD
     res = results("LGSSM", "integer years")
     assert same(res.simulate(3, anchor=1990, initial_state=[0.0], rng=0).index, pd.Index([1990, 1991, 1992]))
+    assert len(res.simulate(2000, rng=0)) == len(res.forecast(2000)) == 2000
+    short = sse.LGSSM(panel(pd.RangeIndex(22, 42)), 1, identification="unit").smooth(params("LGSSM"))
+    assert len(short.append(panel(pd.RangeIndex(42, 52))).predict()) == 30
     dynamic = results("LGSSM", "trading days").predict(TRADING[5], TRADING[9], dynamic=TRADING[7])
     assert_allclose(dynamic, results("LGSSM", "default").predict(5, 9, dynamic=2))
 

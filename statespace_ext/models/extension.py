@@ -195,5 +195,5 @@ class OutOfSample:
         """Simulate, as `MLEModel.simulate`; ``state_exog`` after the sample as in `forecast`."""
         model = self.entered(kwargs.get("state_exog"))
         labels = future_labels(kwargs.get("exog"), self.k_exog)
-        with model.following(self.calendar.taken(labels)):
+        with model.following(self.calendar.taken(labels), counts=True):
             return super(OutOfSample, model).simulate(params, nsimulations, *args, **kwargs)  # type: ignore[misc]

@@ -313,7 +313,7 @@ class StateSpaceResults(Reporting, Derived, Refitting, MLEResults):
             kwargs["state_exog"] = self._input_frame(
                 np.concatenate([model.state_exog[:-1], first, rows]), 0, index
             )
-        with model.following(index):
+        with model.following(index, counts=True):
             return super().append(endog, exog, *args, **kwargs)
 
     def extend(self, endog: Any, exog: Any = None, fit_kwargs: Any = None, **kwargs: Any) -> Any:

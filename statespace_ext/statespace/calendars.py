@@ -240,12 +240,12 @@ class Calendar:
 
     # -- positions -------------------------------------------------------------------------------------
 
-    def positions(self, start: Any, end: Any = None) -> tuple[int, int]:
+    def positions(self, start: Any, end: Any = None, numbers_are_labels: bool = True) -> tuple[int, int]:
         """
         Return the positions of the first and the last period of a range; after the sample they go on.
 
         An integer is a position, as in statsmodels. Where the labels are integers and exceed the number of
-        periods, as years do, an integer from the first of them on is a label.
+        periods, as years do, an integer from the first of them on is a label, unless told otherwise.
 
         Raises
         ------
@@ -254,11 +254,11 @@ class Calendar:
         """
         n = len(self.labels)
         start = 0 if start is None else start
-        first = self.position(start, numbers_are_labels=True)
+        first = self.position(start, numbers_are_labels)
         if end is None:
             return first, max(first, n - 1)
         ahead = isinstance(start, (int, np.integer)) and start == n  # as `forecast` counts
-        return first, self.position(end, numbers_are_labels=not ahead, side="last")
+        return first, self.position(end, numbers_are_labels and not ahead, side="last")
 
     def position(self, key: Any, numbers_are_labels: bool = True, side: str = "first") -> int:
         """Return the position of a label or of an integer position; see `positions`."""

@@ -53,7 +53,8 @@ class Labelled:
     ) -> tuple[int, int, int, pd.Index | None]:
         """Return the first and last position in the sample, the number of periods after it, and labels."""
         calendar, n = self.calendar, len(self.calendar.labels)
-        first, last = calendar.positions(start, end)
+        by_label = not getattr(self._private, "counts", False)
+        first, last = calendar.positions(start, end, by_label)
         if last < first:
             raise SpecificationError(
                 "Prediction must have `end` after `start`", got=f"start={start!r}, end={end!r}"
@@ -76,11 +77,16 @@ class Labelled:
         return first, last - beyond, beyond, labels
 
     @contextmanager
-    def following(self, labels: pd.Index | None) -> Iterator[None]:
-        """Label the periods after the sample as given, where not None, inside a ``with`` block."""
-        before = getattr(self._private, "following", None)
-        self._private.following = labels if labels is not None else before
+    def following(self, labels: pd.Index | None, counts: bool = False) -> Iterator[None]:
+        """
+        Label the periods after the sample as given, where not None, inside a ``with`` block.
+
+        With ``counts``, statsmodels passes positions there: no integer is a label.
+        """
+        private = self._private
+        before = getattr(private, "following", None), getattr(private, "counts", False)
+        private.following, private.counts = before[0] if labels is None else labels, counts
         try:
             yield
         finally:
-            self._private.following = before
+            private.following, private.counts = before
