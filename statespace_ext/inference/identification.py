@@ -19,6 +19,7 @@ from ..numerics.linear_algebra import STABILITY_LIMIT, Array, companion, spectra
 from ..numerics.lyapunov import stationary_covariance, stationary_covariances
 from ..params.affine import IntArray
 from ..params.layout import ParameterLayout
+from .realization import Point, flat_directions
 
 _RANK_TOLERANCE = 1e-8
 _WINDOWS = 12
@@ -35,6 +36,8 @@ class Identifiable(Protocol):
     k_factors: int
     lags: int
     nobs: int
+    exog: Array | None
+    state_exog: Array | None
     k_exog: int
     k_state_exog: int
 
@@ -82,25 +85,56 @@ def identify(model: Identifiable, params: Array, fixed: Mapping[str, float]) -> 
     """
     layout = model.layout
     free = layout.positions([name for name in layout.names if name not in fixed])
-    p = layout.blocks["design"].shape[0]
-    if len(free) == 0 or len(layout) * p * p > _LARGEST_PROBLEM:
-        note = "Identification was not checked: the model is too large." if len(free) else ""
-        return Identification(free, np.zeros((len(free), 0)), [], note)
+    if len(free) == 0:
+        return Identification(free, np.zeros((0, 0)), [], "")
     point = _general_position(model, params, free)
-    derivatives = _MomentDerivatives(model, point)
-    rows = derivatives.reduced_rows()
-    extra = rows.shape[1] - len(layout)
-    columns = np.concatenate([free, len(layout) + np.arange(extra)])
+    found = _by_realization(model, point, free)
+    if found is None:
+        p = layout.blocks["design"].shape[0]
+        if len(layout) * p * p > _LARGEST_PROBLEM:
+            note = "Identification was not checked: the model is too large."
+            return Identification(free, np.zeros((len(free), 0)), [], note)
+        found = _by_moments(model, point, free)
+    null, scale = found
+    null = np.where(np.abs(null) > 1e-12, null, 0.0)  # rounding, which other units would make large
+    flat = _orthonormal((null * scale).T)
+    moved = np.linalg.norm(_orthonormal(null.T), axis=1) > 1e-6  # whatever the units
+    names = [layout.names[free[i]] for i in np.flatnonzero(moved)]
+    return Identification(free, flat, names, _message(layout, names, flat.shape[1]))
+
+
+def _by_realization(model: Identifiable, point: Array, free: IntArray) -> tuple[Array, Array] | None:
+    """Return flat directions and their units by `flat_directions`, None where moments have to decide."""
+    layout = model.layout
+    varying = any(block.time_varying for block in layout.blocks.values())
+    if varying or model.start_kind in ("diffuse", "approximate_diffuse"):
+        return None
+    column = np.full(len(layout), -1)
+    column[free] = np.arange(len(free))
+    units = [_sizes(data) for data in (model.endog, model.exog, model.state_exog)]
+    stationary = model.start_kind == "stationary"
+    at = layout.matrices(point)
+    return flat_directions(Point(layout, at, model.k_factors, model.lags, stationary, column, *units))
+
+
+def _by_moments(model: Identifiable, point: Array, free: IntArray) -> tuple[Array, Array]:
+    """Return flat directions and their units from the derivatives of the moments of the data."""
+    rows = _MomentDerivatives(model, point).reduced_rows()
+    extra = rows.shape[1] - len(model.layout)
+    columns = np.concatenate([free, len(model.layout) + np.arange(extra)])
     size = np.linalg.norm(rows[:, columns], axis=0)
     scale = np.where(size > 0, 1.0 / np.where(size > 0, size, 1.0), 1.0)
     _, values, right = np.linalg.svd(rows[:, columns] * scale, full_matrices=True)
     values = np.concatenate([values, np.zeros(len(columns) - len(values))])
     null = right[values <= _RANK_TOLERANCE * max(values[0], 1e-300)]
-    null = np.where(np.abs(null) > 1e-12, null, 0.0)  # rounding, which other units would make large
-    flat = _orthonormal((null * scale)[:, : len(free)].T)
-    moved = np.linalg.norm(_orthonormal(null[:, : len(free)].T), axis=1) > 1e-6  # whatever the units
-    names = [layout.names[free[i]] for i in np.flatnonzero(moved)]
-    return Identification(free, flat, names, _message(layout, names, flat.shape[1]))
+    return null[:, : len(free)], scale[: len(free)]
+
+
+def _sizes(data: Array | None) -> Array:
+    """Return the standard deviation of each series, one where it has none; no series: an empty array."""
+    seen = [] if data is None else [series[~np.isnan(series)] for series in data.T]
+    size = np.array([np.std(series) if len(series) else 0.0 for series in seen])
+    return np.where(size > 0, size, 1.0)
 
 
 def _triangular(groups: list[Array]) -> Array:
@@ -171,9 +205,7 @@ class _MomentDerivatives:
         self.varying = any(block.time_varying for block in self.layout.blocks.values())
         self.windows = self._windows()
         self.rng = np.random.default_rng(7)
-        seen = [series[~np.isnan(series)] for series in model.endog.T]
-        size = np.array([np.std(series) if len(series) else 0.0 for series in seen])
-        self.unit = 1.0 / np.where(size > 0, size, 1.0)
+        self.unit = 1.0 / _sizes(model.endog)
         self.diffuse = model.start_kind in ("diffuse", "approximate_diffuse")
         self.n = len(self.layout) + (self.size if self.diffuse else 0)
 

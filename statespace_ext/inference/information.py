@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from scipy.linalg.lapack import dpotrf, dpotri
 
 from ..exceptions import UnsupportedError
 from ..numerics.differences import step_sizes
@@ -14,7 +15,7 @@ from ..numerics.linear_algebra import NOT_HERE, Array, symmetrize
 
 
 class Scored(Protocol):
-    """A model with an exact score."""
+    """A model with an exact score; ``exact_information`` is optional."""
 
     def loglike_and_score(self, params: Array) -> tuple[float, Array]:
         """Return the log-likelihood and its gradient."""
@@ -24,9 +25,11 @@ def observed_information(
     model: Scored, params: Array, index: Array | None = None, steps: Array | None = None
 ) -> Array:
     """
-    Return minus the second derivatives of the log-likelihood: central differences of the exact score.
+    Return minus the second derivatives of the log-likelihood.
 
-    Right with missing data, unlike Harvey's (1989) formula as statsmodels sums it.
+    They are exact where the model has ``exact_information`` and it applies, and central differences of the
+    exact score elsewhere. Both are right with missing data, unlike Harvey's (1989) formula as statsmodels
+    sums it.
 
     Parameters
     ----------
@@ -37,9 +40,12 @@ def observed_information(
     index : ndarray of int, optional
         The parameters to differentiate by; all of them by default.
     steps : ndarray, optional
-        Steps, one for each element of the full vector.
+        Steps of the differences, one for each element of the full vector.
     """
     places = np.arange(len(params)) if index is None else np.asarray(index)
+    exact = model.exact_information(params, places) if hasattr(model, "exact_information") else None
+    if exact is not None and np.all(np.isfinite(exact)):
+        return np.asarray(exact)
 
     def gradient(at: Array) -> Array:
         return model.loglike_and_score(at)[1][places]
@@ -104,7 +110,7 @@ def _try(gradient: Callable[[Array], Array], params: Array) -> Array | None:
 
 
 _INDEFINITE = 1e-12
-"""An eigenvalue of the scaled information below this is rounding, or negative."""
+"""Reciprocal of the largest variance in units of unit information from which the information is singular."""
 
 
 @dataclass(frozen=True)
@@ -140,36 +146,68 @@ def params_covariance(
     -------
     ParamsCov
     """
-    cov = np.full((n_params, n_params), np.nan)
     m = len(free)
     if m == 0:
-        return ParamsCov(cov, 0, [])
+        return ParamsCov(np.full((n_params, n_params), np.nan), 0, [])
     diagonal = np.diag(information)
     # in units in which the information of each parameter is one, whatever the units of the data
     scale = np.where(diagonal > 0, 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0)), 1.0)
-    directions = flat / scale[:, None]
-    if flat.shape[1]:
-        left = np.linalg.svd(directions / np.linalg.norm(directions, axis=0), full_matrices=True)[0]
-        basis, complement = left[:, : flat.shape[1]], left[:, flat.shape[1] :]
-    else:
-        basis, complement = np.zeros((m, 0)), np.eye(m)
-    inner = complement.T @ (information * scale[:, None] * scale) @ complement
-    if not np.all(np.isfinite(inner)):
+    basis = _orthonormal(flat / scale[:, None])
+    found, note = _inverse_beside(_scaled(information, scale), basis)
+    if note:
+        return ParamsCov(np.full((n_params, n_params), np.nan), 0, [note])
+    if middle is not None:
+        found = found @ _projected(_scaled(middle, scale), basis) @ found
+    found *= scale
+    found *= scale[:, None]
+    moved = np.linalg.norm(basis, axis=1) > 1e-6
+    found[moved] = np.nan
+    found[:, moved] = np.nan
+    if np.array_equal(free, np.arange(n_params)):
+        return ParamsCov(found, m - basis.shape[1], [])
+    cov = np.full((n_params, n_params), np.nan)
+    cov[np.ix_(free, free)] = found
+    return ParamsCov(cov, m - basis.shape[1], [])
+
+
+def _scaled(matrix: Array, scale: Array) -> Array:
+    out = np.array(matrix * scale, order="F")
+    out *= scale[:, None]
+    return out
+
+
+def _orthonormal(directions: Array) -> Array:
+    if not directions.shape[1]:
+        return directions
+    return np.asarray(np.linalg.svd(directions / np.linalg.norm(directions, axis=0), full_matrices=False)[0])
+
+
+def _projected(matrix: Array, basis: Array) -> Array:
+    """Return (I - B B') M (I - B B') in the memory of M."""
+    if basis.shape[1]:
+        left = basis.T @ matrix
+        matrix -= basis @ left
+        matrix -= (matrix @ basis) @ basis.T
+    return matrix
+
+
+def _inverse_beside(information: Array, basis: Array) -> tuple[Array, str]:
+    """Return the inverse on the complement of a basis, in the same memory, or why there is none."""
+    if not np.all(np.isfinite(np.diag(information))) or not np.isfinite(information.sum()):
         note = "Second derivatives of the log-likelihood do not exist at the estimates: no standard errors."
-        return ParamsCov(cov, 0, [note])
-    values = np.linalg.eigvalsh(inner)
-    if np.min(values, initial=1.0) <= _INDEFINITE:
+        return information, note
+    inverse = _projected(information, basis)
+    inverse += basis @ basis.T
+    inverse, failed = dpotrf(inverse, lower=1, clean=0, overwrite_a=1)
+    if not failed:
+        inverse, failed = dpotri(inverse, lower=1, overwrite_c=1)
+    if failed or not np.max(np.diag(inverse)) < 1.0 / _INDEFINITE:
         note = (
             "The information matrix is not positive definite at the estimates (not a maximum, or a parameter "
             "at its boundary): no standard errors."
         )
-        return ParamsCov(cov, int(np.sum(values > _INDEFINITE)), [note])
-    inverse = np.linalg.inv(inner)
-    if middle is not None:
-        inverse = inverse @ (complement.T @ (middle * scale[:, None] * scale) @ complement) @ inverse
-    found = complement @ inverse @ complement.T * scale[:, None] * scale
-    moved = np.linalg.norm(basis, axis=1) > 1e-6
-    found[moved] = np.nan
-    found[:, moved] = np.nan
-    cov[np.ix_(free, free)] = found
-    return ParamsCov(cov, complement.shape[1], [])
+        return inverse, note
+    for column in range(1, len(inverse)):
+        inverse[:column, column] = inverse[column, :column]
+    inverse -= basis @ basis.T
+    return inverse, ""

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..em.second_order import second_order_information
+from ..em.smoothed_point import ConstantModel
 from ..em.structure import companion_structure
 from ..em.updates import LinearGaussianUpdates
 from ..estimation.problem import EstimationProblem
@@ -374,6 +376,29 @@ class LGSSM(StateSpaceModel):
         if fixed is None:
             fixed = dict(self._fixed_params) if self._has_fixed_params else {}
         return identify(self, self.layout.vector(params), fixed)
+
+    def exact_information(self, params: Array, index: Array) -> Array | None:
+        """
+        Return minus the exact second derivatives of the log-likelihood by some parameters.
+
+        None is returned where the start is diffuse or another one was set on `ssm`, matrices vary over time,
+        a covariance is singular, or cells are missing beside an ``obs_cov`` that is not diagonal.
+        """
+        if self.start_kind == "diffuse" or self.started_system(params).start != self.start_kind:
+            return None
+        nothing = np.zeros((self.nobs, 0))
+        return second_order_information(
+            ConstantModel(
+                self.layout,
+                self.layout.matrices(params),
+                index,
+                self.lags,
+                self.start_kind == "stationary",
+                self.endog,
+                nothing if self.exog is None else self.exog,
+                nothing if self.state_exog is None else self.state_exog,
+            )
+        )
 
     @property
     def _res_classes(self) -> dict[str, tuple[type, type]]:

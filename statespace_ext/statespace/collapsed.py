@@ -13,6 +13,7 @@ for what is missing, as rows without loadings and with unit variance, which are 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from ..em.moments import Moments
 from ..em.whitening import inverse
 from ..numerics.linear_algebra import Array, symmetrize
 from .missing_sums import missing_sums
-from .smoother import Smoother, state_sums
+from .smoother import Smoothed, Smoother, state_sums
 from .system import System
 
 _NEARLY_SINGULAR = 1e-6
@@ -44,6 +45,36 @@ def pays(smoother: Smoother, system: System) -> bool:
 
 def collapsed_moments(smoother: Smoother, system: System) -> Moments | None:
     """Return the E-step by way of the collapsed rows, None where ``obs_cov`` is singular."""
+    found = collapse(smoother, system)
+    if found is None:
+        return None
+    smoothed = found.smoother.smooth(found.system)
+    return Moments(
+        llf=smoothed.llf - found.constant,
+        observation=missing_sums(smoother, system, smoothed, found.precision)[0],
+        state=state_sums(smoother.state_exog, system, smoothed),
+        initial_mean=np.array(smoothed.mean[:, 0]),
+        initial_cov=symmetrize(smoothed.cov[:, :, 0]),
+        initial_score=np.array(smoothed.first_costate),
+        initial_information=symmetrize(smoothed.first_costate_cov),
+    )
+
+
+class Collapsed(NamedTuple):
+    """
+    The collapsed rows as a smoother and a system of their own.
+
+    ``constant`` is what the log-likelihood of the collapsed rows has too much, ``precision`` is H^{-1}.
+    """
+
+    smoother: Smoother
+    system: System
+    constant: float
+    precision: Array
+
+
+def collapse(smoother: Smoother, system: System) -> Collapsed | None:
+    """Return the collapsed rows, None where ``obs_cov`` is singular."""
     try:
         precision = _precision(system.obs_cov)
         whiten, sizes = _whitening(system.obs_cov, smoother.patterns[0])
@@ -57,16 +88,20 @@ def collapsed_moments(smoother: Smoother, system: System) -> Moments | None:
         obs_intercept=np.zeros(m),
         obs_cov=np.eye(m),
     )
-    smoothed = Smoother(rows, *system.selection.shape).smooth(small)
-    return Moments(
-        llf=smoothed.llf - 0.5 * constant,
-        observation=missing_sums(smoother, system, smoothed, precision),
-        state=state_sums(smoother.state_exog, system, smoothed),
-        initial_mean=np.array(smoothed.mean[:, 0]),
-        initial_cov=symmetrize(smoothed.cov[:, :, 0]),
-        initial_score=np.array(smoothed.first_costate),
-        initial_information=symmetrize(smoothed.first_costate_cov),
-    )
+    return Collapsed(Smoother(rows, *system.selection.shape), small, 0.5 * constant, precision)
+
+
+def coefficient_scores(
+    smoother: Smoother, system: System, smoothed: Smoothed, precision: Array
+) -> dict[str, Array]:
+    """Return the derivatives by Z, d_t and H from the sums over incomplete rows (Fisher's identity)."""
+    sums, residuals = missing_sums(smoother, system, smoothed, precision)
+    inner = precision @ sums.ee[0] @ precision - sums.n[0] * precision
+    return {
+        "design": precision @ sums.eb[0][:, : system.k_states],
+        "obs_intercept": precision @ residuals.T,
+        "obs_cov": 0.5 * symmetrize(inner),
+    }
 
 
 def _collapsed(smoother: Smoother, system: System, whiten: Array, sizes: Array) -> tuple[Array, Array, float]:

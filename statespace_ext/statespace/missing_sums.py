@@ -20,9 +20,13 @@ from .smoother import Smoothed, Smoother, over_time
 from .system import System
 
 
-def missing_sums(smoother: Smoother, system: System, smoothed: Smoothed, precision: Array) -> Regression:
+def missing_sums(
+    smoother: Smoother, system: System, smoothed: Smoothed, precision: Array
+) -> tuple[Regression, Array]:
     """
     Return the sums over rows that are not all missing, for a constant design and ``obs_cov``.
+
+    The second value is E[e_t|Y], (nobs, p), zero in rows that are all missing.
 
     Parameters
     ----------
@@ -56,4 +60,7 @@ def missing_sums(smoother: Smoother, system: System, smoothed: Smoothed, precisi
     eb[:, : Z.shape[1]] += moved - Z @ cov_sum
     ee = gram(e) + Z @ cov_sum @ Z.T - cross - cross.T + remainder
     bb = gram(b) + padded(cov_sum, b.shape[1])
-    return Regression(symmetrize(ee)[None], eb[None], symmetrize(bb)[None], np.array([float(len(e))]))
+    residuals = np.zeros(missing.shape)
+    residuals[some] = e
+    sums = Regression(symmetrize(ee)[None], eb[None], symmetrize(bb)[None], np.array([float(len(e))]))
+    return sums, residuals

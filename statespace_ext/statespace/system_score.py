@@ -23,6 +23,7 @@ import numpy as np
 
 from ..em.initial import stationary_chain
 from ..numerics.linear_algebra import Array
+from .collapsed import coefficient_scores, collapse, pays
 from .smoother import Smoothed, Smoother, over_time
 from .steady_score import SteadyScore, steady_score
 from .system import System
@@ -36,6 +37,7 @@ _SINGULAR = 1e-9
 _KAPPA = 1e5
 _CANCELS = 1e-9
 _ROUNDING = 16.0 * np.finfo(float).eps
+_COEFFICIENTS = frozenset({"design", "obs_intercept", "obs_cov"})
 _OBSERVED = frozenset({"design", "obs_intercept", "obs_cov", "transition"})
 
 
@@ -89,6 +91,9 @@ def system_score(
     steady = steady_score(smoother, system, needed) if large else None
     if steady is not None:
         return _with_start(system, steady)
+    collapsed = _collapsed_pass(smoother, system, needed) if large and pays(smoother, system) else None
+    if collapsed is not None:
+        return collapsed
     if not (limit and system.diffuse):
         try:
             return _one_pass(smoother, system, needed)
@@ -135,9 +140,26 @@ def _limit_score(smoother: Smoother, system: System, needed: frozenset[str]) -> 
     )
 
 
+def _collapsed_pass(smoother: Smoother, system: System, needed: frozenset[str]) -> SystemScore | None:
+    """Return the score from one pass over collapsed rows, None where ``obs_cov`` is singular."""
+    found = collapse(smoother, system)
+    if found is None:
+        return None
+    smoothed = found.smoother.smooth(found.system, lag_cov=False)
+    of_states = _from(found.smoother, found.system, smoothed, needed - _COEFFICIENTS)
+    out = coefficient_scores(smoother, system, smoothed, found.precision) if needed & _COEFFICIENTS else {}
+    by_matrix = {**of_states.by_matrix, **{name: out[name] for name in needed & _COEFFICIENTS}}
+    return replace(of_states, llf=of_states.llf - found.constant, by_matrix=by_matrix)
+
+
 def _one_pass(smoother: Smoother, system: System, needed: frozenset[str]) -> SystemScore:
     """Return the score from one pass."""
     smoothed = smoother.smooth(system, lag_cov="transition" in needed and system.diffuse)
+    return _from(smoother, system, smoothed, needed)
+
+
+def _from(smoother: Smoother, system: System, smoothed: Smoothed, needed: frozenset[str]) -> SystemScore:
+    """Return the score from smoothed output."""
     r, N = np.array(smoothed.costate.T), np.moveaxis(smoothed.costate_cov, 2, 0)
     out: dict[str, Array] = {}
     if needed & _OBSERVED:

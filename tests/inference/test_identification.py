@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -13,7 +14,13 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from oracle import joint, richardson_gradient
 
-from statespace_ext.inference.identification import Identification
+from statespace_ext.inference.identification import (
+    Identification,
+    _by_moments,
+    _by_realization,
+    _general_position,
+    _orthonormal,
+)
 from statespace_ext.inference.information import observed_information
 from statespace_ext.models.lgssm import LGSSM
 
@@ -151,6 +158,44 @@ def test_matrices_that_vary_late_in_the_sample_identify() -> None:
     assert model.identification(params).n_flat == 0
 
 
+# -- two ways to count ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", KNOWN_COUNTS)
+def test_the_realization_finds_the_directions_of_the_moments(name: str) -> None:
+    """Where the model is minimal, has constant matrices and a proper start; elsewhere it declines."""
+    _, p, k, spec = KNOWN_COUNTS[name]
+    model, params = sampled(np.random.default_rng(71), 30, p, k, root=0.8, **spec)
+    free = np.arange(len(params))
+    point = _general_position(model, params, free)
+    found = _by_realization(model, point, free)
+    declines = name.startswith(("white factor", "diffuse", "approximate"))
+    assert (found is None) == declines
+    if found is not None:
+        bases = [_orthonormal((null * units).T) for null, units in (found, _by_moments(model, point, free))]
+        assert_allclose(bases[0] @ bases[0].T, bases[1] @ bases[1].T, atol=1e-7)
+
+
+def test_a_mean_of_a_factor_that_series_see_through_another_one() -> None:
+    """The moments of y stay the same along every direction, checked by the dense oracle."""
+    spec = {"lags": 2, "obs_cov": "equicorrelated", "state_cov": "identity", "state_mean": "free"}
+    model, _ = sampled(np.random.default_rng(942), 20, 2, 2, design=[[0, NAN], [0, NAN]], **spec)
+    params = draw_params(np.random.default_rng(942), model, root=0.8)
+    assert model.identification(params).n_flat == 4 == flat_by_dense_moments(model, params, 10)
+
+
+@pytest.mark.parametrize("obs_cov", ["diagonal", "unstructured", "scalar", "identity"])
+def test_many_series_take_memory_in_proportion_to_their_parameters(obs_cov: str) -> None:
+    p = 150 if obs_cov == "unstructured" else 600
+    model = LGSSM(np.random.default_rng(9).standard_normal((40, p)), 2, obs_cov=obs_cov)
+    params = model.start_params
+    tracemalloc.start()
+    assert model.identification(params).n_flat == 4
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5000 * len(params)
+
+
 # -- against the moments of the data ---------------------------------------------------------------------
 
 
@@ -164,7 +209,10 @@ def flat_by_dense_moments(model: LGSSM, params: np.ndarray, n: int) -> int:
         return np.concatenate([everything.mean[y], (everything.factor[y] @ everything.factor[y].T).ravel()])
 
     jacobian = richardson_gradient(moments, params)
-    jacobian = jacobian / np.maximum(np.linalg.norm(jacobian, axis=0), 1e-12)
+    size = np.linalg.norm(jacobian, axis=0)
+    jacobian = jacobian / np.where(
+        size > 1e-9, size, 1.0
+    )  # rounding of a parameter without effect stays rounding
     values = np.linalg.svd(jacobian, compute_uv=False)
     assert not np.any((values < 1e-5) & (values > 1e-8)), "no clear gap"
     return int(np.sum(values <= 1e-8)) + max(len(params) - len(values), 0)

@@ -14,6 +14,7 @@ from statespace_ext.exceptions import UnsupportedError
 from statespace_ext.statespace.collapsed import pays
 from statespace_ext.statespace.expectation import expectation
 from statespace_ext.statespace.smoother import Smoother
+from statespace_ext.statespace.system_score import ALL, _collapsed_pass, _one_pass
 
 
 def with_holes(rng: np.random.Generator, y: np.ndarray, share: float) -> np.ndarray:
@@ -60,6 +61,27 @@ def test_regressors_intercepts_that_vary_and_rows_without_data(diagonal: bool, l
     smoother = Smoother(y, 2 * lags, 2, rng.standard_normal((60, 2)), rng.standard_normal((60, 1)))
     at = library_system(system)
     compare_moments(expectation(smoother, at, "collapsed"), expectation(smoother, at, "statsmodels"))
+
+
+@pytest.mark.parametrize("diagonal", [True, False])
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.6])
+@pytest.mark.parametrize("initialization", ["known", "stationary", "zero"])
+def test_the_score_equals_that_of_whole_rows(diagonal: bool, share: float, initialization: str) -> None:
+    rng = np.random.default_rng(11)
+    y, system = random_system(rng, 50, 2, 5, lags=2, initialization=initialization)
+    y = with_holes(rng, y, share)
+    y[[3, 4]] = np.nan
+    system["obs_intercept"] = rng.standard_normal((5, 50))
+    if diagonal:
+        system["obs_cov"] = np.diag(rng.uniform(0.2, 2.0, 5))
+    smoother, at = Smoother(y, 4, 2), library_system(system)
+    ours, whole = (way(smoother, at, ALL) for way in (_collapsed_pass, _one_pass))
+    assert ours is not None
+    assert_allclose(ours.llf, whole.llf, rtol=1e-12)
+    for name in ALL:
+        close(ours.by_matrix[name], whole.by_matrix[name])
+    for name in ("initial_state", "initial_state_cov", "start_intercept"):
+        close(getattr(ours, name), getattr(whole, name))
 
 
 def test_design_without_full_rank() -> None:

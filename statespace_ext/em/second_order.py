@@ -1,0 +1,331 @@
+r"""
+The observed information of a linear Gaussian model with constant matrices, in one pass.
+
+The score is that of the expected complete-data log-likelihood (Fisher's identity), a function of the matrices
+and of the smoothed moments. Its derivative along a parameter needs the derivatives of those moments. With
+J_t = Z_o' H_oo^{-1} Z_o, F_t = (P_t^{-1} + J_t)^{-1}, K_t = I - F_t J_t and M_t = (I + P_t J_t)^{-1},
+
+.. math::
+
+    dF = M dP M' - F dJ F, \quad dP_{t+1} = T dF T' + dT F T' + T F dT' + dW,
+
+    dN_{t-1} = dJ K + J dK + d(TK)' N TK + (TK)' dN TK + (TK)' N d(TK),
+
+    dV = dP - dP N P - P N dP - P dN P.
+
+Smoothed means need no derivative of a covariance: along a parameter, dxhat is the smoothed mean of the same
+system with the inputs dT xhat_t + dc_t + dW r_t of the state equation, the linear term
+dh_t - dJ_t xhat_t + dT' r_t of the log-density, and the first state da_1 + dP_1 r_0.
+
+With complete rows a covariance sees a parameter only through (dJ, dT, dW, dP_1). Those directions are
+carried, whatever the number of series. With missing cells and a diagonal H every parameter has its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import scipy.sparse
+
+from ..numerics.linear_algebra import Array
+from ..numerics.lyapunov import stationary_covariances
+from .smoothed_point import ConstantModel, Elements, SmoothedPoint
+
+_CHUNK = 2**22
+"""Number of elements of an array over periods, parameters and states."""
+_COEFFICIENTS = ("design", "obs_intercept", "obs_coef")
+
+
+def second_order_information(problem: ConstantModel) -> Array | None:
+    """
+    Return minus the second derivatives of the log-likelihood by ``problem.index``.
+
+    None is returned where a covariance is singular, matrices vary over time, or rows are incomplete beside a
+    covariance of the observations that is not diagonal.
+    """
+    system = SmoothedPoint(problem)
+    if not system.is_supported():
+        return None
+    m = len(problem.index)
+    out = np.zeros((m, m))
+    step = max(1, _CHUNK // (len(problem.endog) * system.s * (1 if system.complete else system.s)))
+    for first in range(0, m, step):
+        last = min(first + step, m)
+        out[:, first:last] = _Columns(system, first, last).scores()
+    out *= -1.0
+    for row in range(m):  # in the memory of the matrix, which may be most of what there is
+        out[row, row:] = out[row:, row] = 0.5 * (out[row, row:] + out[row:, row])
+    return out
+
+
+class _Columns:
+    """Derivatives of all scores along the parameters first <= place < last."""
+
+    def __init__(self, system: SmoothedPoint, first: int, last: int) -> None:
+        self.system, self.m = system, last - first
+        self.own = {key: each.between(first, last) for key, each in system.elements.items()}
+        k, s, m = system.k, system.s, self.m
+        shapes = {key: block.shape for key, block in system.problem.layout.blocks.items()}
+        dense = {
+            key: self.own[key].dense(m, shapes[key])
+            for key in ("transition", "state_cov", "state_intercept", "state_mean", "state_coef",
+                        "initial_state", "initial_state_cov")
+        }  # fmt: skip
+        self.dA, self.dQ, self.dG = dense["transition"], dense["state_cov"], dense["state_coef"]
+        self.dmean = dense["state_mean"][:, :, 0]
+        self.dlevel = -self.dA.reshape(m, k, -1, k).sum(axis=2)
+        self.dc = dense["state_intercept"][:, :, 0] + self.dlevel @ system.mean + self.dmean @ system.level.T
+        self.dT, self.dW = np.zeros((2, m, s, s))
+        self.dT[:, :k], self.dW[:, :k, :k] = self.dA, self.dQ
+        self.da1, self.dP1 = dense["initial_state"][:, :, 0], dense["initial_state_cov"]
+        if system.problem.stationary:
+            moved = self.dT @ system.start[0]
+            moved[:, :k] += self.dc
+            self.da1 = np.linalg.solve(np.eye(s) - system.T, moved.T).T
+            self.dP1 = system.first_covariances(self.dT, self.dW)
+        self.coefs = list(self._coefficients())
+        self.covs = self._covariances()
+        self.dx, self.dr0 = self._means()
+
+    def _coefficients(self) -> Iterator[Elements]:
+        """Yield the elements of the coefficients on (x_t, 1, exog_t) of the observation equation."""
+        for key, shift in zip(_COEFFICIENTS, (0, self.system.k, self.system.k + 1), strict=True):
+            each = self.own[key]
+            yield Elements(each.rows, each.columns + shift, each.params, each.values)
+
+    # -- moments ---------------------------------------------------------------------------------------
+
+    def _covariances(self) -> dict[str, Array]:
+        system, k = self.system, self.system.k
+        loadings, each, noise = system.loadings, self.own["design"], self.own["obs_cov"]
+        dJ = np.zeros((self.m, k, k))
+        unit = np.eye(k)[each.columns] * each.values[:, None]
+        side = unit[:, :, None] * loadings[each.rows][:, None, :]
+        np.add.at(dJ, each.params, side + np.swapaxes(side, 1, 2))
+        square = loadings[noise.rows][:, :, None] * loadings[noise.columns][:, None, :]
+        np.add.at(dJ, noise.params, -noise.values[:, None, None] * square)
+        if system.complete:
+            weights = system.coordinates(dJ, self.dA, self.dQ, self.dP1)
+            return {
+                key: np.moveaxis(np.tensordot(weights, value, (1, 1 if key == "V" else 0)), 0, 1)
+                if key == "V" else np.tensordot(weights, value, 1)
+                for key, value in system.basis.items()
+            }  # fmt: skip
+        return self._incomplete(each, noise)
+
+    def _incomplete(self, design: Elements, noise: Elements) -> dict[str, Array]:
+        """Return the covariances where every parameter has its own pattern over time."""
+        system, k, s = self.system, self.system.k, self.system.s
+        loadings = system.loadings
+        rows = np.concatenate([design.rows, noise.rows])
+        params = np.concatenate([design.params, noise.params])
+        unit = np.eye(k)[design.columns] * design.values[:, None]
+        side = unit[:, :, None] * loadings[design.rows][:, None, :]
+        square = loadings[noise.rows][:, :, None] * loadings[noise.rows][:, None, :]
+        change = np.concatenate([side + np.swapaxes(side, 1, 2), -noise.values[:, None, None] * square])
+        # one direction for each pair of a parameter and a series; parameters are sums of them
+        pairs, place = np.unique(params * system.p + rows, return_inverse=True)
+        dJ = np.zeros((len(pairs) + self.m, s, s))
+        np.add.at(dJ[:, :k, :k], place, change)
+        zero = np.zeros((len(pairs), s, s))
+        mask = np.concatenate([system.seen[:, pairs % system.p], np.zeros((system.n, self.m))], axis=1)
+        found = system.covariances(
+            dJ, mask.astype(float), *(np.concatenate([zero, each]) for each in (self.dT, self.dW, self.dP1))
+        )
+        owner = np.concatenate([pairs // system.p, np.arange(self.m)])
+        gather = scipy.sparse.csr_matrix((np.ones(len(owner)), (owner, np.arange(len(owner)))))
+        out = {key: _gathered(gather, value) for key, value in found.items() if key != "V"}
+        by_period = np.stack([_gathered(gather, each) for each in found["V"]])
+        out["V"] = np.tensordot(system.seen.T.astype(float), by_period, 1)
+        return out
+
+    def _means(self) -> tuple[Array, Array]:
+        """Return dxhat (n, m, s) and dr_0 (m, s)."""
+        system, k, n, m = self.system, self.system.k, self.system.n, self.m
+        x, r, r0 = system.states
+        linear, inputs = np.zeros((2, n, m, system.s))
+        weighted = system.weighted(system.residuals.T).T
+        loadings, b = system.loadings, system.regressors
+        for each in self.coefs:
+            for i, column, place, value in zip(
+                each.rows, each.columns, each.params, each.values, strict=True
+            ):
+                shown = b[:, column] if system.complete else b[:, column] * system.seen[:, i]
+                linear[:, place, :k] -= value * np.multiply.outer(shown, loadings[i])
+                if column < k:
+                    linear[:, place, column] += value * weighted[:, i]
+        noise = self.own["obs_cov"]
+        for i, j, place, value in zip(noise.rows, noise.columns, noise.params, noise.values, strict=True):
+            linear[:, place, :k] -= value * np.multiply.outer(weighted[:, j], loadings[i])
+        moving = np.unique(np.concatenate([self.own[key].params for key in (
+            "transition", "state_cov", "state_intercept", "state_mean", "state_coef")]))  # fmt: skip
+        if len(moving):
+            top = r[:, :k]
+            linear[:, moving] += np.einsum("ta,jab->tjb", top, self.dA[moving])
+            inputs[:, moving, :k] = (
+                np.einsum("tb,jab->tja", x, self.dA[moving]) + self.dc[moving]
+                + np.einsum("tq,jaq->tja", system.problem.state_exog, self.dG[moving])
+                + np.einsum("tb,jab->tja", top, self.dQ[moving])
+            )  # fmt: skip
+        mean, _, first = system.smoothed(linear, inputs, self.da1 + self.dP1 @ r0)
+        return mean, first
+
+    # -- scores ----------------------------------------------------------------------------------------
+
+    def scores(self) -> Array:
+        """Return the derivatives of the scores by all parameters, (all, m)."""
+        m_all = len(self.system.problem.index)
+        out = np.zeros((m_all, self.m))
+        self._observation(out)
+        self._state(out)
+        return out
+
+    def _observation(self, out: Array) -> None:
+        system, k = self.system, self.system.k
+        flat = self.dx[:, :, :k]
+        n, m, r = system.n, self.m, system.regressors.shape[1]
+        weighted = system.weighted(system.residuals.T)  # (p, n)
+        shown = (weighted @ flat.reshape(n, -1)).reshape(system.p, m, k)
+        dV = self.covs["V"]  # (p or 1, m, k, k)
+        if system.complete:
+            moved = np.tensordot(flat, system.regressors, (0, 0))[None]  # (1, m, k, r)
+        else:
+            products = flat[:, :, :, None] * system.regressors[:, None, None, :]
+            moved = np.tensordot(system.seen.T.astype(float), products, 1)
+        moved = moved.copy()
+        moved[..., :k] += dV
+        dcoef = -np.einsum("ia,ijab->ijb", system.loadings, np.broadcast_to(moved, (system.p, m, k, r)))
+        dcoef[:, :, :k] += shown
+        self._own_coefficients(dcoef)
+        shifts = (0, k, k + 1)
+        for key, shift in zip(_COEFFICIENTS, shifts, strict=True):
+            each = system.elements[key]
+            _add(out, each, dcoef[each.rows, :, each.columns + shift])
+        self._noise(out, shown, dV)
+
+    def _own_coefficients(self, dcoef: Array) -> None:
+        """Add what the coefficients and H themselves change in the score by the coefficients."""
+        system = self.system
+        for each in self.coefs:
+            for i, column, j, value in zip(each.rows, each.columns, each.params, each.values, strict=True):
+                if system.diagonal:
+                    products = system.seen_products[0 if system.complete else i]
+                    dcoef[i, j] -= value * system.precision[i] * products[column]
+                else:
+                    dcoef[:, j] -= value * np.outer(system.precision[:, i], system.seen_products[0, column])
+        noise = self.own["obs_cov"]
+        for i, other, j, value in zip(noise.rows, noise.columns, noise.params, noise.values, strict=True):
+            if system.diagonal:
+                dcoef[i, j] -= value * system.precision[i] * system.coef_score[i]
+            else:
+                dcoef[:, j] -= value * np.outer(system.precision[:, i], system.coef_score[other])
+
+    def _noise(self, out: Array, shown: Array, dV: Array) -> None:
+        """Add the derivatives of the score by H."""
+        each = self.system.elements["obs_cov"]
+        if len(each.params):
+            change = self._diagonal_noise if self.system.diagonal else self._full_noise
+            _add(out, each, change(shown, dV)[each.rows, each.columns] if not self.system.diagonal
+                 else change(shown, dV)[each.rows])  # fmt: skip
+
+    def _diagonal_noise(self, shown: Array, dV: Array) -> Array:
+        """Return the derivatives of 1/2 (E sum e^2 / h^2 - n / h), (p, m)."""
+        system = self.system
+        Z, h = system.loadings, system.precision
+        dV = np.broadcast_to(dV, (system.p, *dV.shape[1:]))
+        out = -np.einsum("ia,ija->ij", Z, shown) + 0.5 * np.einsum("ia,ijab,ib->ij", Z, dV, Z)
+        for each in self.coefs:
+            np.add.at(
+                out, (each.rows, each.params),
+                -each.values * h[each.rows] * system.coef_score[each.rows, each.columns],
+            )  # fmt: skip
+        noise = self.own["obs_cov"]
+        count = np.count_nonzero(system.seen, axis=0)
+        second = 0.5 * count * h**2 - system.squares * h**3
+        np.add.at(out, (noise.rows, noise.params), noise.values * second[noise.rows])
+        return out
+
+    def _full_noise(self, shown: Array, dV: Array) -> Array:
+        """Return the derivatives of 1/2 (H^{-1} E sum e e' H^{-1} - n H^{-1}), (p, p, m)."""
+        system = self.system
+        Z, precision = system.loadings, system.precision
+        side = -np.einsum("la,ija->lij", Z, shown)
+        out = 0.5 * (side + np.swapaxes(side, 0, 1) + np.einsum("la,jab,ib->lij", Z, dV[0], Z))
+        score = system.coef_score
+        for each in self.coefs:
+            for i, column, j, value in zip(each.rows, each.columns, each.params, each.values, strict=True):
+                side = np.outer(precision[:, i], score[:, column])
+                out[:, :, j] -= 0.5 * value * (side + side.T)
+        whole = precision @ system.squares @ precision
+        noise = self.own["obs_cov"]
+        for i, other, j, value in zip(noise.rows, noise.columns, noise.params, noise.values, strict=True):
+            change = np.outer(precision[:, i], whole[other]) + np.outer(whole[:, i], precision[other])
+            out[:, :, j] -= 0.5 * value * (change - system.n * np.outer(precision[:, i], precision[other]))
+        return out
+
+    def _state(self, out: Array) -> None:
+        """Add the derivatives of the scores by the state equation and by the first state."""
+        system, k, s = self.system, self.system.k, self.system.s
+        eb, bb, ee = system.state_sums
+        A, inverse = system.A, np.linalg.inv(system.W)
+        b, eta = system.state_regressors, system.disturbances
+        ahead, now = self.dx[1:, :, :k], self.dx[:-1]
+        dC = np.concatenate([self.dA, self.dc[:, :, None], self.dG], axis=2)
+        before, after, lag = self.covs["before"], self.covs["after"][:, :k, :k], self.covs["lag"][:, :k]
+        deb = np.einsum("tja,tb->jab", ahead, b) - A @ np.einsum("tja,tb->jab", now, b) - dC @ bb
+        now_eta = np.einsum("ta,tjb->jab", eta, now)
+        deb[:, :, :s] += now_eta + lag - A @ before
+        moved = np.einsum("tja,tb->jab", ahead, eta) - A @ np.swapaxes(now_eta, 1, 2) - lag @ A.T - dC @ eb.T
+        dee = moved + np.swapaxes(moved, 1, 2) + after + A @ before @ A.T
+        score = inverse @ eb
+        dscore = inverse @ (deb - self.dQ @ score)
+        side = inverse @ self.dQ @ inverse @ ee @ inverse
+        dnoise = 0.5 * (inverse @ dee @ inverse - side - np.swapaxes(side, 1, 2)
+                        + (system.n - 1) * inverse @ self.dQ @ inverse)  # fmt: skip
+        by_c, by_G = score[:, s], dscore[:, :, s + 1 :]
+        dby_T, dby_c = dscore[:, :, :s], dscore[:, :, s]
+        dr0 = self.dr0
+        r0 = system.states[2]
+        side = dr0[:, :, None] * r0
+        dGamma = 0.5 * (side + np.swapaxes(side, 1, 2) - self.covs["first"])
+        if system.problem.stationary:
+            g, Lambda = system.start_adjoint
+            T, (a1, P1) = system.T, system.start
+            dg = np.linalg.solve(np.eye(s) - T.T, (dr0 + np.swapaxes(self.dT, 1, 2) @ g).T).T
+            side = np.swapaxes(self.dT, 1, 2) @ (Lambda @ T)
+            dLambda = stationary_covariances(T.T, dGamma + side + np.swapaxes(side, 1, 2))
+            dnoise = dnoise + dLambda[:, :k, :k]
+            dby_T = dby_T + (
+                2 * (dLambda @ (T @ P1) + Lambda @ self.dT @ P1 + (Lambda @ T) @ self.dP1)
+                + dg[:, :, None] * a1 + g[:, None] * self.da1[:, None, :]
+            )[:, :k]  # fmt: skip
+            by_c, dby_c = by_c + g[:k], dby_c + dg[:, :k]
+        else:
+            _add(out, system.elements["initial_state"], dr0.T[system.elements["initial_state"].rows])
+            each = system.elements["initial_state_cov"]
+            _add(out, each, np.moveaxis(dGamma, 0, 2)[each.rows, each.columns])
+        shift = dby_c[:, :, None] * system.mean + by_c[:, None] * self.dmean[:, None, :]
+        by_block = {
+            "transition": dby_T - np.tile(shift, system.problem.lags),
+            "state_cov": dnoise,
+            "state_intercept": dby_c[:, :, None],
+            "state_mean": (dby_c @ system.level + np.swapaxes(self.dlevel, 1, 2) @ by_c)[:, :, None],
+            "state_coef": by_G,
+        }
+        for key, change in by_block.items():
+            each = system.elements[key]
+            _add(out, each, np.moveaxis(change, 0, 2)[each.rows, each.columns])
+
+
+def _add(out: Array, each: Elements, change: Array) -> None:
+    """Add derivatives by element (elements, m) to those by parameter (all, m)."""
+    if len(each.params):
+        gather = scipy.sparse.csr_matrix(
+            (each.values, (each.params, np.arange(len(each.params)))), shape=(len(out), len(each.params))
+        )
+        out += gather @ change
+
+
+def _gathered(gather: scipy.sparse.csr_matrix, value: Array) -> Array:
+    return (gather @ value.reshape(len(value), -1)).reshape(-1, *value.shape[1:])

@@ -1,0 +1,440 @@
+"""A linear Gaussian model with constant matrices at one point: smoothed moments and scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ..numerics.linear_algebra import Array, companion, is_positive_definite, symmetrize
+from ..numerics.lyapunov import stationary_covariances, stationary_moments
+from ..params.affine import IntArray
+from ..params.layout import ParameterLayout
+
+_NEARLY_SINGULAR = 1e-9
+"""Smallest eigenvalue of a covariance, relative to the diagonal, for which its inverse is used."""
+_CANCELS = 1e4
+"""Prior over smoothed variance of a state from which squares of it would cost half of the digits."""
+
+
+@dataclass(frozen=True)
+class ConstantModel:
+    """
+    A model with constant matrices at one point.
+
+    Attributes
+    ----------
+    layout : ParameterLayout
+        Blocks of the model.
+    at : dict of str to ndarray
+        The blocks at the point.
+    index : ndarray of int
+        The parameters to differentiate by.
+    lags : int
+        Lags of the factors; the state has k * lags elements.
+    stationary : bool
+        Whether the start is stationary; else it is "initial_state" and "initial_state_cov".
+    endog, exog, state_exog : ndarray, (nobs, p), (nobs, r) and (nobs, q)
+        Data, NaN where missing.
+    """
+
+    layout: ParameterLayout
+    at: dict[str, Array]
+    index: IntArray
+    lags: int
+    stationary: bool
+    endog: Array
+    exog: Array
+    state_exog: Array
+
+
+@dataclass(frozen=True)
+class Elements:
+    """Nonzero elements of the derivative of a block: row, column, place of the parameter, value."""
+
+    rows: IntArray
+    columns: IntArray
+    params: IntArray
+    values: Array
+
+    def between(self, first: int, last: int) -> Elements:
+        """Return the elements of parameters first <= place < last, counted from ``first``."""
+        kept = (self.params >= first) & (self.params < last)
+        return Elements(self.rows[kept], self.columns[kept], self.params[kept] - first, self.values[kept])
+
+    def dense(self, m: int, shape: tuple[int, ...]) -> Array:
+        """Return the derivative as an array (m, rows, columns)."""
+        out = np.zeros((m, *shape))
+        np.add.at(out, (self.params, self.rows, self.columns), self.values)
+        return out
+
+
+class SmoothedPoint:
+    """Matrices, smoothed moments and scores by matrix at the point."""
+
+    def __init__(self, problem: ConstantModel) -> None:
+        self.problem, at = problem, problem.at
+        self.n, self.p = problem.endog.shape
+        self.k = at["transition"].shape[0]
+        self.s = self.k * problem.lags
+        place = np.full(len(problem.layout), -1)
+        place[problem.index] = np.arange(len(problem.index))
+        self.elements = {}
+        for key, block in problem.layout.blocks.items():
+            params = place[problem.layout.index[key]]
+            free = params >= 0
+            self.elements[key] = Elements(
+                block.rows[free], block.columns[free], params[free], block.coefs[free]
+            )
+        self.seen = ~np.isnan(problem.endog)
+        self.complete = bool(self.seen.all())
+        obs_cov = problem.layout.blocks["obs_cov"]
+        self.H, self.W = at["obs_cov"], at["state_cov"]
+        self.diagonal = bool(np.all(obs_cov.rows == obs_cov.columns)) and not np.any(
+            self.H[~np.eye(self.p, dtype=bool)]
+        )
+
+    def is_supported(self) -> bool:
+        """Tell whether the formulas hold here."""
+        varying = any(block.time_varying for block in self.problem.layout.blocks.values())
+        if varying or not (self.complete or self.diagonal):
+            return False
+        noise = np.diag(self.H) if self.diagonal else self.H
+        usable = np.all(noise > 0) if self.diagonal else _is_regular(noise)
+        return bool(usable) and _is_regular(self.W) and self._keeps_digits()
+
+    def _keeps_digits(self) -> bool:
+        """Tell whether V_t = P_t - P_t N P_t is not a small difference of large numbers."""
+        prior, smoothed = (np.diagonal(self.paths[name], axis1=1, axis2=2) for name in ("P", "V"))
+        return bool(np.all(prior <= _CANCELS * smoothed))
+
+    # -- the system ------------------------------------------------------------------------------------
+
+    @cached_property
+    def Z(self) -> Array:
+        """Loadings of the newest lag, (p, k)."""
+        return self.problem.at["design"]
+
+    @cached_property
+    def A(self) -> Array:
+        """Top rows of the transition, (k, s)."""
+        return self.problem.at["transition"]
+
+    @cached_property
+    def T(self) -> Array:
+        """Transition, (s, s)."""
+        return companion(self.A)
+
+    @cached_property
+    def mean(self) -> Array:
+        """Mean of the factors, mu in c = (I - sum A) mu + the intercept."""
+        return self.problem.at["state_mean"][:, 0]
+
+    @cached_property
+    def level(self) -> Array:
+        """I - sum A."""
+        return np.eye(self.k) - self.A.reshape(self.k, -1, self.k).sum(axis=1)
+
+    @cached_property
+    def c(self) -> Array:
+        """Intercept of the state, (s,)."""
+        out = np.zeros(self.s)
+        out[: self.k] = self.problem.at["state_intercept"][:, 0] + self.level @ self.mean
+        return out
+
+    @cached_property
+    def start(self) -> tuple[Array, Array]:
+        """a_1 and P_1."""
+        if self.problem.stationary:
+            W = np.zeros((self.s, self.s))
+            W[: self.k, : self.k] = self.W
+            return stationary_moments(self.T, self.c, W)
+        return self.problem.at["initial_state"][:, 0], self.problem.at["initial_state_cov"]
+
+    @cached_property
+    def precision(self) -> Array:
+        """H^{-1}, its diagonal alone where H is diagonal."""
+        return 1.0 / np.diag(self.H) if self.diagonal else np.linalg.inv(self.H)
+
+    def weighted(self, rows: Array) -> Array:
+        """Return H^{-1} M for M of p rows."""
+        if self.diagonal:
+            return self.precision.reshape(-1, *[1] * (rows.ndim - 1)) * rows
+        return np.tensordot(self.precision, rows, 1)
+
+    @cached_property
+    def loadings(self) -> Array:
+        """H^{-1} Z."""
+        return self.weighted(self.Z)
+
+    @cached_property
+    def information(self) -> Array:
+        """J_t, (n or 1, s, s)."""
+        k = self.k
+        each = self.Z[:, :, None] * self.loadings[:, None, :]
+        pattern = np.ones((1, self.p)) if self.complete else self.seen.astype(float)
+        out = np.zeros((len(pattern), self.s, self.s))
+        out[:, :k, :k] = np.tensordot(pattern, each, 1)
+        return out
+
+    # -- filter and smoother ---------------------------------------------------------------------------
+
+    @cached_property
+    def paths(self) -> dict[str, Array]:
+        """P_t, M_t, F_t, T K_t, N_t (of x_{t+1}) and V_t, with N_0 as "first"."""
+        n, s, T = self.n, self.s, self.T
+        out = {name: np.empty((n, s, s)) for name in ("P", "M", "F", "TK", "N", "V")}
+        P, W = self.start[1], np.zeros((s, s))
+        W[: self.k, : self.k] = self.W
+        for t in range(n):
+            J = self.information[t if len(self.information) > 1 else 0]
+            out["P"][t] = P
+            out["M"][t] = np.linalg.inv(np.eye(s) + P @ J)
+            F = symmetrize(out["M"][t] @ P)
+            out["F"][t], out["TK"][t] = F, T - T @ F @ J
+            P = symmetrize(T @ F @ T.T + W)
+        N = np.zeros((s, s))
+        for t in range(n - 1, -1, -1):
+            J = self.information[t if len(self.information) > 1 else 0]
+            out["N"][t] = N
+            N = symmetrize(J - J @ out["F"][t] @ J + out["TK"][t].T @ N @ out["TK"][t])
+            out["V"][t] = symmetrize(out["P"][t] - out["P"][t] @ N @ out["P"][t])
+        out["first"] = N
+        return out
+
+    def smoothed(self, linear: Array, inputs: Array, first: Array) -> tuple[Array, Array, Array]:
+        """
+        Return smoothed means, costates of x_{t+1} and r_0 of systems with these covariances.
+
+        Parameters
+        ----------
+        linear : ndarray, (n, m, s)
+            Linear term h_t of the log-density of the observations.
+        inputs : ndarray, (n, m, s)
+            Input of x_{t+1}.
+        first : ndarray, (m, s)
+            Mean of x_1.
+        """
+        n, T, by = self.n, self.T, self.paths
+        filtered, predicted = np.empty_like(linear), np.empty_like(linear)
+        a = first
+        for t in range(n):
+            J = self.information[t if len(self.information) > 1 else 0]
+            predicted[t] = a
+            filtered[t] = a + (linear[t] - a @ J) @ by["F"][t]
+            a = filtered[t] @ T.T + inputs[t]
+        costate = np.empty_like(linear)
+        r = np.zeros_like(first)
+        for t in range(n - 1, -1, -1):
+            J = self.information[t if len(self.information) > 1 else 0]
+            costate[t] = r
+            r = linear[t] - filtered[t] @ J + r @ by["TK"][t]
+            predicted[t] += r @ by["P"][t]
+        return predicted, costate, r
+
+    @cached_property
+    def states(self) -> tuple[Array, Array, Array]:
+        """Smoothed means (n, s), costates of x_{t+1} (n, s) and r_0 (s,)."""
+        at, n, k = self.problem.at, self.n, self.k
+        level = at["obs_intercept"][:, 0] + self.problem.exog @ at["obs_coef"].T
+        y = np.where(self.seen, self.problem.endog - level, 0.0)
+        linear, inputs = np.zeros((n, 1, self.s)), np.tile(self.c, (n, 1, 1))
+        linear[:, 0, :k] = y @ self.loadings
+        inputs[:, 0, :k] += self.problem.state_exog @ at["state_coef"].T
+        mean, costate, first = self.smoothed(linear, inputs, self.start[0][None])
+        return mean[:, 0], costate[:, 0], first[0]
+
+    @cached_property
+    def residuals(self) -> Array:
+        """e_t = y_t - d_t - Z xhat_t, zero where missing, (n, p)."""
+        at = self.problem.at
+        level = at["obs_intercept"][:, 0] + self.problem.exog @ at["obs_coef"].T
+        return np.where(self.seen, self.problem.endog - level - self.states[0][:, : self.k] @ self.Z.T, 0.0)
+
+    @cached_property
+    def regressors(self) -> Array:
+        """(xhat_t, 1, exog_t) of the observation equation, (n, r)."""
+        return np.column_stack([self.states[0][:, : self.k], np.ones(self.n), self.problem.exog])
+
+    @cached_property
+    def state_regressors(self) -> Array:
+        """(xhat_t, 1, state_exog_t) of the state equation, (n - 1, s + 1 + q)."""
+        return np.column_stack([self.states[0], np.ones(self.n), self.problem.state_exog])[:-1]
+
+    @cached_property
+    def disturbances(self) -> Array:
+        """Smoothed disturbances of the state equation, (n - 1, k)."""
+        at = self.problem.at
+        coefs = np.column_stack([self.A, self.c[: self.k], at["state_coef"]])
+        return self.states[0][1:, : self.k] - self.state_regressors @ coefs.T
+
+    # -- derivatives of the covariances ----------------------------------------------------------------
+
+    def covariances(self, dJ: Array, mask: Array | None, dT: Array, dW: Array, dP: Array) -> dict[str, Array]:
+        """
+        Return derivatives of the covariances along D directions.
+
+        Parameters
+        ----------
+        dJ : ndarray, (D, s, s)
+            Derivative of J_t, times ``mask`` (n, D) where that is given.
+        dT, dW, dP : ndarray, (D, s, s)
+            Derivatives of T, R Q R' and P_1.
+
+        Returns
+        -------
+        dict
+            "V" by period (n, D, k, k), or its sum (1, D, k, k) without a mask; sums over t < n "before",
+            over t > 1 "after" and "lag" of Cov(x_{t+1}, x_t|Y); "first" is dN_0.
+        """
+        n, k, T, by = self.n, self.k, self.T, self.paths
+        forward = np.empty((2, n, *dP.shape))
+        for t in range(n):
+            P_and_F = forward[:, t]
+            change = dJ if mask is None else dJ * mask[t][:, None, None]
+            F = by["F"][t]
+            P_and_F[0] = dP
+            P_and_F[1] = by["M"][t] @ dP @ by["M"][t].T - F @ change @ F
+            side = dT @ (F @ T.T)
+            dP = T @ P_and_F[1] @ T.T + side + np.swapaxes(side, 1, 2) + dW
+        V = np.zeros((n if mask is not None else 1, len(dJ), k, k))
+        before, after, lag = np.zeros_like(dJ), np.zeros_like(dJ), np.zeros_like(dJ)
+        dN = np.zeros_like(dJ)
+        for t in range(n - 1, -1, -1):
+            J = self.information[t if len(self.information) > 1 else 0]
+            change = dJ if mask is None else dJ * mask[t][:, None, None]
+            P, F, N, TK = (by[name][t] for name in ("P", "F", "N", "TK"))
+            dP, dF = forward[:, t]
+            if t < n - 1:
+                P1, dP1 = by["P"][t + 1], forward[0, t + 1]
+                left = np.eye(self.s) - P1 @ N
+                lag += left @ (dT @ F + T @ dF) - (dP1 @ N + P1 @ dN) @ (T @ F)
+            dK = -(dF @ J + F @ change)
+            dTK = dT - dT @ F @ J + T @ dK
+            side = np.swapaxes(dTK, 1, 2) @ (N @ TK)
+            new = symmetrize(change - change @ F @ J + J @ dK) + side + np.swapaxes(side, 1, 2)
+            dN = new + TK.T @ dN @ TK
+            N_before = by["N"][t - 1] if t else by["first"]
+            side = dP @ (N_before @ P)
+            dV = dP - side - np.swapaxes(side, 1, 2) - P @ dN @ P
+            V[t if mask is not None else 0] += dV[:, :k, :k]
+            if t < n - 1:
+                before += dV
+            if t > 0:
+                after += dV
+        return {"V": V, "before": before, "after": after, "lag": lag, "first": dN}
+
+    @cached_property
+    def basis(self) -> dict[str, Array]:
+        """Derivatives of the covariances along a basis of (dJ, dT, dW, dP_1), for complete rows."""
+        k, s = self.k, self.s
+        pairs = [(a, b) for a in range(k) for b in range(a + 1)]
+        firsts = [(a, b) for a in range(s) for b in range(a + 1)] if self._free_first else []
+        D = 2 * len(pairs) + k * s + len(firsts)
+        dJ, dT, dW, dP = np.zeros((4, D, s, s))
+        for place, (a, b) in enumerate(pairs):
+            dJ[place, a, b] = dJ[place, b, a] = 1.0
+            dW[len(pairs) + place, a, b] = dW[len(pairs) + place, b, a] = 1.0
+        for place, (a, b) in enumerate(firsts):
+            dP[D - len(firsts) + place, a, b] = dP[D - len(firsts) + place, b, a] = 1.0
+        where = 2 * len(pairs) + np.arange(k * s)
+        dT[where, np.repeat(np.arange(k), s), np.tile(np.arange(s), k)] = 1.0
+        return self.covariances(dJ, None, dT, dW, dP + self.first_covariances(dT, dW))
+
+    @property
+    def _free_first(self) -> bool:
+        return len(self.elements["initial_state_cov"].params) > 0
+
+    def coordinates(self, dJ: Array, dA: Array, dW: Array, dP: Array) -> Array:
+        """Return directions (m, .) in the basis of `basis`, from derivatives of J, A, Q and a free P_1."""
+        a, b = np.tril_indices(self.k)
+        parts = [dJ[:, a, b], dW[:, a, b], dA.reshape(len(dA), -1)]
+        if self._free_first:
+            i, j = np.tril_indices(self.s)
+            parts.append(dP[:, i, j])
+        return np.concatenate(parts, axis=1)
+
+    def first_covariances(self, dT: Array, dW: Array) -> Array:
+        """Return the derivatives of a stationary P_1, zero for another start."""
+        if not self.problem.stationary:
+            return np.zeros_like(dT)
+        side = dT @ (self.start[1] @ self.T.T)
+        return stationary_covariances(self.T, side + np.swapaxes(side, 1, 2) + dW)
+
+    # -- sums and scores by matrix at the point --------------------------------------------------------
+
+    @cached_property
+    def seen_covs(self) -> Array:
+        """Sum of V_t over the rows in which a series is seen, (p, k, k), or (1, k, k) for complete rows."""
+        V = self.paths["V"][:, : self.k, : self.k]
+        return V.sum(axis=0)[None] if self.complete else np.tensordot(self.seen.T.astype(float), V, 1)
+
+    @cached_property
+    def seen_products(self) -> Array:
+        """E sum b b' over the rows in which a series is seen, (p or 1, r, r)."""
+        b = self.regressors
+        if self.complete:
+            out = (b.T @ b)[None]
+        else:
+            out = np.tensordot(self.seen.T.astype(float), b[:, :, None] * b[:, None, :], 1)
+        out[:, : self.k, : self.k] += self.seen_covs
+        return out
+
+    @cached_property
+    def cross(self) -> Array:
+        """E sum e b', (p, r)."""
+        out = self.residuals.T @ self.regressors
+        out[:, : self.k] -= np.einsum(
+            "ia,iab->ib", self.Z, np.broadcast_to(self.seen_covs, (self.p, self.k, self.k))
+        )
+        return out
+
+    @cached_property
+    def coef_score(self) -> Array:
+        """Derivative by the coefficients of the observation equation, (p, r)."""
+        return self.weighted(self.cross)
+
+    @cached_property
+    def squares(self) -> Array:
+        """E sum e e', (p, p), its diagonal alone where H is diagonal."""
+        if self.diagonal:
+            covs = np.broadcast_to(self.seen_covs, (self.p, self.k, self.k))
+            return np.sum(self.residuals**2, axis=0) + np.einsum("ia,iab,ib->i", self.Z, covs, self.Z)
+        return self.residuals.T @ self.residuals + self.Z @ self.seen_covs[0] @ self.Z.T
+
+    @cached_property
+    def state_sums(self) -> tuple[Array, Array, Array]:
+        """E sum of eta b', of b b' and of eta eta' of the state equation."""
+        k, s, n, V = self.k, self.s, self.n, self.paths["V"]
+        F, P, N = (self.paths[name] for name in ("F", "P", "N"))
+        lag = (
+            np.sum((np.eye(s) - P[1:] @ N[:-1]) @ self.T @ F[:-1], axis=0)[:k] if n > 1 else np.zeros((k, s))
+        )
+        before, after = V[:-1].sum(axis=0), V[1:, :k, :k].sum(axis=0)
+        b, eta = self.state_regressors, self.disturbances
+        eb, bb = eta.T @ b, b.T @ b
+        eb[:, :s] += lag - self.A @ before
+        bb[:s, :s] += before
+        side = lag @ self.A.T
+        ee = eta.T @ eta + after - side - side.T + self.A @ before @ self.A.T
+        return eb, bb, ee
+
+    @cached_property
+    def start_adjoint(self) -> tuple[Array, Array]:
+        """Derivatives by the mean and the covariance of a stationary start, pulled back to c and W."""
+        r = self.states[2]
+        Gamma = 0.5 * (np.outer(r, r) - self.paths["first"])
+        if not self.problem.stationary:
+            return r, Gamma
+        return np.linalg.solve(np.eye(self.s) - self.T.T, r), stationary_covariances(self.T.T, Gamma[None])[0]
+
+
+def _is_regular(cov: Array) -> bool:
+    """Tell whether a covariance is positive definite, and not nearly singular."""
+    size = np.diag(cov)
+    if not np.all(size > 0):
+        return False
+    root = 1.0 / np.sqrt(size)
+    correlation = cov * root[:, None] * root
+    return is_positive_definite(correlation - _NEARLY_SINGULAR * np.eye(len(cov)))

@@ -1,0 +1,110 @@
+"""Exact second derivatives of the log-likelihood, against differences of the exact score."""
+
+from __future__ import annotations
+
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pytest
+from engine import draw_params, sampled
+from numpy.testing import assert_allclose
+
+from statespace_ext.inference.information import observed_information
+from statespace_ext.models.lgssm import LGSSM
+
+NAN = np.nan
+RNG = np.random.default_rng(4)
+X, U = RNG.standard_normal((2, 30, 2))
+SPECIFICATIONS: dict[str, tuple[int, int, dict[str, Any]]] = {
+    "one factor": (3, 1, {}),
+    "two factors, two lags": (3, 2, {"lags": 2}),
+    "triangular": (4, 2, {"identification": "triangular"}),
+    "unit": (3, 2, {"identification": "unit", "lags": 3}),
+    "more states than series": (1, 2, {"lags": 2, "transition": "diagonal"}),
+    "scalars": (3, 2, {"obs_cov": "scalar", "state_cov": "scalar"}),
+    "shared": (2, 1, {"design": [["a"], ["2*a"]], "obs_cov": [["v", 0], [0, "v"]]}),
+    "fixed": (3, 2, {"design": [[1, 0], [NAN, 1], [2, -1]], "obs_cov": np.diag([1.0, 2.0, 3.0])}),
+    "mean": (3, 2, {"state_mean": "free", "obs_intercept": "zero", "lags": 2}),
+    "mean and intercept": (3, 2, {"state_mean": "free", "state_intercept": "free"}),
+    "regressors": (3, 1, {"exog": X, "state_exog": U, "state_mean": "free"}),
+    "known start": (
+        3, 2, {
+            "initialization": "known", "initial_state": [1.0, -1.0],
+            "initial_state_cov": [[1.0, 0.3], [0.3, 2.0]],
+        },
+    ),
+    "estimated start": (3, 2, {"initialization": "estimated", "lags": 2}),
+    "estimated start and variance": (3, 1, {"initialization": "estimated", "initial_state_cov": "free"}),
+}  # fmt: skip
+
+
+def by_differences(model: LGSSM, params: np.ndarray) -> np.ndarray:
+    """Fourth-order central differences of the exact score."""
+    steps = 10 * model.difference_steps(params)
+
+    def column(j: int) -> np.ndarray:
+        def score(count: float) -> np.ndarray:
+            at = params.copy()
+            at[j] += count * steps[j]
+            return model.loglike_and_score(at)[1]
+
+        return (8 * (score(1) - score(-1)) - (score(2) - score(-2))) / (12 * steps[j])
+
+    return -np.column_stack([column(j) for j in range(len(params))])
+
+
+@pytest.mark.parametrize(
+    ("missing", "obs_cov"),
+    [(0.0, "diagonal"), (0.0, "unstructured"), (0.0, "equicorrelated"), (0.3, "diagonal")],
+)
+@pytest.mark.parametrize("name", SPECIFICATIONS)
+def test_equals_differences_of_the_score(name: str, missing: float, obs_cov: str) -> None:
+    p, k, spec = SPECIFICATIONS[name]
+    model, _ = sampled(np.random.default_rng(5), 30, p, k, missing=missing, **{"obs_cov": obs_cov, **spec})
+    params = draw_params(np.random.default_rng(6), model, root=0.8)
+    found = model.exact_information(params, np.arange(len(params)))
+    want = by_differences(model, params)
+    size = np.sqrt(np.abs(np.diag(want)))
+    size = np.where(size > 0, size, 1.0)
+    assert_allclose(found / size[:, None] / size, want / size[:, None] / size, atol=2e-7)
+    some = np.arange(len(params))[::-2]
+    assert_allclose(
+        model.exact_information(params, some), found[np.ix_(some, some)], atol=1e-12 * np.abs(found).max()
+    )
+    assert_allclose(
+        observed_information(model, params, some), found[np.ix_(some, some)], atol=1e-12 * np.abs(found).max()
+    )
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"initialization": "diffuse", "design": [[1.0], [0.5], [2.0]]},
+        {"initialization": "approximate_diffuse"},
+        {"obs_cov": np.diag([0.0, 1.0, 1.0])},
+        {"obs_cov": "unstructured", "missing": 0.3},
+        {"design": RNG.standard_normal((3, 1, 30))},
+    ],
+    ids=["diffuse", "approximate diffuse", "singular", "missing beside a full obs_cov", "varying"],
+)
+def test_declines_where_it_does_not_apply(spec: dict[str, Any]) -> None:
+    model, params = sampled(np.random.default_rng(7), 30, 3, 1, **spec)
+    assert model.exact_information(params, np.arange(len(params))) is None
+    assert np.all(np.isfinite(observed_information(model, params)))
+
+
+def test_a_start_set_by_the_user_is_not_taken_for_the_models_own() -> None:
+    model, params = sampled(np.random.default_rng(8), 30, 3, 1)
+    model.ssm.initialize_known(np.ones(1), np.eye(1))
+    assert model.exact_information(params, np.arange(len(params))) is None
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.1])
+def test_many_series_take_memory_in_proportion_to_the_matrix(missing: float) -> None:
+    model, params = sampled(np.random.default_rng(9), 60, 80, 2, missing=missing, identification="triangular")
+    tracemalloc.start()
+    model.exact_information(params, np.arange(len(params)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 60 * 8 * len(params) ** 2
