@@ -396,7 +396,7 @@ class LGSSM(StateSpaceModel):
                 self.start_kind == "stationary",
                 self.endog,
                 nothing if self.exog is None else self.exog,
-                nothing if self.state_exog is None else self.state_exog,
+                nothing if self.state_inputs is None else self.state_inputs,
             )
         )
 
