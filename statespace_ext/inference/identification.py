@@ -37,7 +37,7 @@ class Identifiable(Protocol):
     lags: int
     nobs: int
     exog: Array | None
-    state_exog: Array | None
+    state_inputs: Array | None
     k_exog: int
     k_state_exog: int
 
@@ -111,7 +111,7 @@ def _by_realization(model: Identifiable, point: Array, free: IntArray) -> tuple[
         return None
     column = np.full(len(layout), -1)
     column[free] = np.arange(len(free))
-    units = [_sizes(data) for data in (model.endog, model.exog, model.state_exog)]
+    units = [_sizes(data) for data in (model.endog, model.exog, model.state_inputs)]
     stationary = model.start_kind == "stationary"
     at = layout.matrices(point)
     return flat_directions(Point(layout, at, model.k_factors, model.lags, stationary, column, *units))

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
@@ -22,8 +23,9 @@ from ..params.layout import ParameterLayout, checked_values
 from ..params.parse import check_covariance
 from ..statespace.arguments import one_of
 from ..statespace.compat import require_exact_diffuse, require_factorable, without_absolute_tolerances
-from ..statespace.dates import check_dates
+from ..statespace.dates import check_dates, read_dates
 from ..statespace.diffuse_check import require_digits
+from ..statespace.labelled import Labelled
 from ..statespace.removal import Removable
 from ..statespace.representation import forget_compiled, own_representation
 from ..statespace.singular import named_singularity
@@ -42,7 +44,7 @@ from .extension import OutOfSample
 from .fitting import Fitting
 
 
-class StateSpaceModel(Described, Fitting, OutOfSample, Removable, MLEModel):
+class StateSpaceModel(Described, Fitting, OutOfSample, Labelled, Removable, MLEModel):
     """
     Base class of the models: subclasses declare a layout and map parameters to a `System`.
 
@@ -67,19 +69,28 @@ class StateSpaceModel(Described, Fitting, OutOfSample, Removable, MLEModel):
         self._given = given
         nobs = len(endog)  # type: ignore[arg-type]
         check_dates(dates, nobs)
-        exog = regressor_frame(exog, nobs, getattr(endog, "index", None), "exog")
+        index = getattr(endog, "index", None)
+        exog = regressor_frame(exog, nobs, index, "exog")
+        index = getattr(exog, "index", None) if index is None else index
+        state_exog = regressor_frame(state_exog, nobs, index, "state_exog", last_may_miss=True)
+        if dates is not None:
+            labels = pd.Index(read_dates(dates))
+            endog, exog, state_exog = (_relabelled(each, labels) for each in (endog, exog, state_exog))
+            dates = labels
+        elif index is None:
+            dates = getattr(state_exog, "index", None)
         try:
             super().__init__(endog, k_states, exog=exog, dates=dates, freq=freq, k_posdef=k_posdef)
         except StateSpaceError:
             raise
         except (ValueError, TypeError) as error:
             raise DataError("statsmodels refuses the data or their dates", got=error) from error
-        state_exog = regressor_frame(state_exog, nobs, self.data.row_labels, "state_exog")
         self.regressor_names = {
             "exog": regressor_names(exog, "x"),
             "state_exog": regressor_names(state_exog, "u"),
         }
         self.state_exog = None if state_exog is None else np.asarray(state_exog)
+        self.state_inputs = None if self.state_exog is None else np.nan_to_num(self.state_exog)
         self.k_exog, self.k_state_exog = (len(names) for names in self.regressor_names.values())
         without_absolute_tolerances(self.ssm)
         self._written_start: Initialization | None = None
@@ -333,7 +344,7 @@ class StateSpaceModel(Described, Fitting, OutOfSample, Removable, MLEModel):
                 self.k_states,
                 self.ssm.k_posdef,
                 self.exog,
-                self.state_exog,
+                self.state_inputs,
                 given_start=self._given_start,
             )
         return cast(Smoother, self._private.smoother)
@@ -464,6 +475,11 @@ class StateSpaceModel(Described, Fitting, OutOfSample, Removable, MLEModel):
 
 _FOREIGN = Initialization(1, "diffuse")
 """Stands for: the initialisation of the representation is not the model's own."""
+
+
+def _relabelled(data: Any, labels: pd.Index) -> Any:
+    """Return pandas data with other labels; arrays as they are."""
+    return data.set_axis(labels, axis=0) if isinstance(data, (pd.Series, pd.DataFrame)) else data
 
 
 def _only(kwargs: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -43,7 +43,7 @@ from .regression_declaration import (
     regression_layout,
     series_names,
 )
-from .regressors import check_future_index, labelled_as, named_regressors
+from .regressors import labelled_as, named_regressors
 
 
 class DynamicRegression(StateSpaceModel):
@@ -79,7 +79,8 @@ class DynamicRegression(StateSpaceModel):
     initial_state, initial_state_cov : array_like, optional
         Mean (p * m,) and covariance of the levels at the first period.
     dates, freq : optional
-        As in `MLEModel`.
+        Labels of the periods, in place of those of the data, and their frequency. Labels of any kind are
+        kept; those of later periods follow the rule in docs/lgssm.md, "Labels of the periods".
 
     Notes
     -----
@@ -387,7 +388,6 @@ class DynamicRegression(StateSpaceModel):
     ) -> dict[str, Any]:
         """Return the design of the periods after the sample."""
         exog = self.regressors(exog)
-        check_future_index(exog, self, out_of_sample)
         rows = self._future(exog, self.k_exog, out_of_sample, "exog")
         return {"design": self.coefficients.design(np.asarray(rows)), **kwargs}
 

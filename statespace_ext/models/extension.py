@@ -9,8 +9,10 @@ import pandas as pd
 
 from ..exceptions import DataError, SpecificationError
 from ..numerics.linear_algebra import Array
+from ..statespace.calendars import Calendar, future_labels
 from ..statespace.system import MATRICES, System
 from ..statespace.validation import check_same_columns, regressor_array
+from .regressors import check_one_period
 
 
 class OutOfSample:
@@ -19,7 +21,13 @@ class OutOfSample:
     k_exog: int
     k_state_exog: int
     regressor_names: dict[str, list[str]]
-    _index: Any
+    state_exog: Any
+    calendar: Calendar
+    data: Any
+    ssm: Any
+    clone: Any
+    following: Any
+    _written_start: Any
 
     def handle_params(self, params: object, transformed: bool = True, includes_fixed: bool = False) -> Any:
         """Return the full parameter vector."""
@@ -66,6 +74,7 @@ class OutOfSample:
         raise NotImplementedError
 
     def _future(self, value: Any, columns: int, steps: int, name: str) -> Array | None:
+        """Return the rows of future regressors that enter the periods after the sample, None without them."""
         if not columns:
             if value is not None:
                 raise DataError(f"The model has no {name}", got=f"future {name}", remedy="Leave it out.")
@@ -75,32 +84,116 @@ class OutOfSample:
                 f"Out-of-sample periods need future values of {name}",
                 expected=f"{steps} rows of {columns} columns",
             )
-        given = self._future_frame(value, name)
-        rows = given.T if columns > 1 and np.ndim(value) == 1 else given
-        if name == "state_exog" and rows.shape == (steps - 1, columns):
-            rows = np.concatenate([rows, np.zeros((1, columns))])
+        rows = self.future_rows(value, name)
         if rows.shape != (steps, columns):
             raise DataError(
-                f"Future {name} has the wrong shape", got=given.shape, expected=f"({steps}, {columns})"
+                f"Future {name} has the wrong shape", got=rows.shape, expected=f"({steps}, {columns})"
             )
+        if name == "state_exog":  # its first row is the last one of the sample, see `entered`
+            self._check_first(rows[0])
+            rows = np.concatenate([rows[1:], np.zeros((1, columns))])
         return rows
 
-    def _future_frame(self, value: Any, name: str) -> Array:
-        """Return future regressors as an array, after a look at the labels that they may have."""
+    def future_rows(self, value: Any, name: str) -> Array:
+        """
+        Return future regressors as an array, after a look at the labels that they may have.
+
+        Row t of ``state_exog`` enters x_{t+1}: the rows that enter the periods after the sample begin with
+        the last period of the sample, and may be labelled by the periods in which they stand.
+        """
+        names, back = self.regressor_names[name], int(name == "state_exog")
         if isinstance(value, pd.DataFrame):
-            check_same_columns(value, self.regressor_names[name], f"Future {name}")
-        index: Any = getattr(value, "index", None)
-        dates = (pd.DatetimeIndex, pd.PeriodIndex)
-        if isinstance(index, dates) and type(index) is type(self._index) and len(index):
-            first: Any = index.min()
-            try:
-                inside = bool(first <= self._index[-1])
-            except (TypeError, ValueError):  # other frequencies or time zones
-                inside = False
-            if inside:
-                raise DataError(
-                    f"Future {name} is not of the periods after the sample",
-                    got=f"{first} first",
-                    expected=f"periods after {self._index[-1]}",
-                )
-        return np.asarray(regressor_array(value, None, None, name))
+            check_same_columns(value, names, f"Future {name}")
+        check_one_period(value, names, name)
+        labels = future_labels(value, len(names))
+        if labels is not None:
+            self.calendar.check_future(labels, len(labels), name, back)
+        rows = np.asarray(regressor_array(value, None, None, name))
+        return rows.T if len(names) > 1 and np.ndim(value) == 1 else rows
+
+    def entered(self, state_exog: object) -> Any:
+        """
+        Return the model with the first row of future ``state_exog`` as the last row of the sample.
+
+        That row enters x_{n+1}. In the sample it may be NaN, which means unknown; a model that knows it is
+        returned as it is.
+        """
+        unknown = np.isnan(self.state_exog[-1]) if self.k_state_exog else np.zeros(0, dtype=bool)
+        if state_exog is None or not unknown.any():
+            return self
+        rows = self.future_rows(state_exog, "state_exog")
+        if rows.shape[1] != self.k_state_exog:
+            raise DataError(
+                "Future state_exog has the wrong shape",
+                got=rows.shape,
+                expected=f"rows of {self.k_state_exog} columns",
+            )
+        self._check_first(rows[0])
+        return self._with_inputs(np.concatenate([self.state_exog[:-1], rows[:1]]))
+
+    def _check_first(self, first: Array) -> None:
+        """Refuse a first row of future state_exog that contradicts the last row of the sample."""
+        last = self.state_exog[-1]
+        known = ~np.isnan(last)
+        if not np.allclose(first[known], last[known], rtol=1e-10, atol=0.0):
+            raise DataError(
+                "The first row of future state_exog is not the last row of the sample, which enters the "
+                "first period after it",
+                got=first.tolist(),
+                expected=last.tolist(),
+                remedy="Begin with the row of the last period, or make that row NaN in the sample.",
+            )
+
+    def _with_inputs(self, state_exog: Array) -> Any:
+        """Return the model with other rows of ``state_exog``, on the same data from the same start."""
+        changed: dict[str, Any] = {}
+        if self.ssm.initialization is not self._written_start:
+            changed["initialization"] = self.ssm.initialization
+        if self.calendar.given and self.data.row_labels is None:
+            changed["dates"] = self.calendar.labels
+        rows = pd.DataFrame(
+            state_exog, index=self.data.row_labels, columns=self.regressor_names["state_exog"]
+        )
+        return self.clone(self.data.orig_endog, self.data.orig_exog, state_exog=rows, **changed)
+
+    def inputs_on(self, value: Any, steps: int) -> tuple[Array, Array]:
+        """
+        Return the first row of ``state_exog`` of new periods, and the rows at these periods.
+
+        The last of these enters the period after them and is not known yet: it is NaN.
+
+        Raises
+        ------
+        DataError
+            If the rows are not as many as the periods, or the first contradicts the last one of the sample.
+        """
+        rows = self.future_rows(value, "state_exog")
+        if rows.shape != (steps, self.k_state_exog):
+            raise DataError(
+                "state_exog of the new periods has the wrong shape",
+                got=rows.shape,
+                expected=f"({steps}, {self.k_state_exog})",
+            )
+        self._check_first(rows[0])
+        return rows[:1], np.concatenate([rows[1:], np.full((1, self.k_state_exog), np.nan)])
+
+    def unknown_next(self, params: Array) -> Array:
+        """Return which states of the period after the sample depend on an input that is not known."""
+        out = np.zeros(self.ssm.k_states, dtype=bool)
+        unknown = np.isnan(self.state_exog[-1]) if self.k_state_exog else np.zeros(0, dtype=bool)
+        if unknown.any():
+            each = np.concatenate([np.zeros((1, self.k_state_exog)), np.eye(self.k_state_exog)[unknown]])
+            moved = self.input_part(params, each)
+            out = np.any(moved[:, 1:] != moved[:, :1], axis=1)
+        return out
+
+    def input_part(self, params: Array, state_exog: Array) -> Array:
+        """Return the part of the state intercept that rows of ``state_exog`` make, (k_states, rows)."""
+        raise NotImplementedError
+
+    def simulate(self, params: Any, nsimulations: int, *args: Any, **kwargs: Any) -> Any:
+        """Simulate, as `MLEModel.simulate`; ``state_exog`` after the sample as in `forecast`."""
+        model = self.entered(kwargs.get("state_exog"))
+        labels = future_labels(kwargs.get("exog"), self.k_exog)
+        with model.following(self.calendar.taken(labels), counts=True):
+            return super(OutOfSample, model).simulate(params, nsimulations, *args, **kwargs)  # type: ignore[misc]

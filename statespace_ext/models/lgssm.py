@@ -55,7 +55,9 @@ class LGSSM(StateSpaceModel):
     exog : array_like, (nobs, r), optional
         Regressors of the observations.
     state_exog : array_like, (nobs, s), optional
-        Regressors of the states: row t enters x_{t+1}.
+        Regressors of the states: row t enters x_{t+1}. The last row enters no period of the sample and may
+        be NaN. `forecast` and its like take the h rows that enter the h periods: of the last period of the
+        sample and of the h - 1 after it.
     obs_intercept, state_intercept : matrix specification
         d (p,) and c (k,).
     design : matrix specification
@@ -71,7 +73,8 @@ class LGSSM(StateSpaceModel):
     initial_state, initial_state_cov : specification, optional
         a_1 (k * L,) and P_1 (k * L, k * L), the newest lag first.
     dates, freq : optional
-        As in `MLEModel`.
+        Labels of the periods, in place of those of the data, and their frequency. Labels of any kind are
+        kept; those of later periods follow the rule in docs/lgssm.md, "Labels of the periods".
     state_mean : matrix specification
         mu (k,): "free" is the other way to say an intercept.
     obs_coef, state_coef : matrix specification
@@ -200,7 +203,7 @@ class LGSSM(StateSpaceModel):
         if self.k_state_exog:
             full = np.zeros((size, self.k_state_exog))
             full[:k] = at["state_coef"]
-            system = replace(system, state_intercept=_with_regressors(intercept, full, self.state_exog))
+            system = replace(system, state_intercept=_with_regressors(intercept, full, self.state_inputs))
         return system
 
     def _level(self, at: Mapping[str, Array]) -> Array:
@@ -222,6 +225,12 @@ class LGSSM(StateSpaceModel):
         out = np.zeros((self.k_states, len(exog)))
         constant = at["state_intercept"][:, 0] + self._level(at) @ at["state_mean"][:, 0]
         out[: self.k_factors] = _with_regressors(constant, at["state_coef"], exog)
+        return out
+
+    def input_part(self, params: Array, state_exog: Array) -> Array:
+        """Return G state_exog_t by state and row."""
+        out = np.zeros((self.k_states, len(state_exog)))
+        out[: self.k_factors] = self.layout.matrices(params)["state_coef"] @ state_exog.T
         return out
 
     @property
@@ -261,7 +270,7 @@ class LGSSM(StateSpaceModel):
                 shift = np.outer(total, at["state_mean"][:, 0])
                 out["transition"] = out["transition"] - np.tile(shift, self.lags)
             if self.state_exog is not None:
-                out["state_coef"] = each @ self.state_exog
+                out["state_coef"] = each @ self.state_inputs
         if self.start_kind == "known":
             out["initial_state"] = score.initial_state[:, None]
             out["initial_state_cov"] = score.initial_state_cov
@@ -376,7 +385,7 @@ class LGSSM(StateSpaceModel):
                 self.start_kind == "stationary",
                 self.endog,
                 nothing if self.exog is None else self.exog,
-                nothing if self.state_exog is None else self.state_exog,
+                nothing if self.state_inputs is None else self.state_inputs,
             )
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from numbers import Real
 from typing import Any
 
@@ -11,6 +12,7 @@ from scipy.stats import norm
 
 from ..exceptions import SpecificationError, UnsupportedError
 from ..statespace.arguments import probability
+from ..statespace.dates import read_dates
 
 LINE, BAND, CONSTANT, ZERO = "#0072B2", "#56B4E9", "#D55E00", "0.6"
 """Colours that readers who confuse red and green can tell apart."""
@@ -52,7 +54,7 @@ def draw_path(
 ) -> str:
     """Draw means with a pointwise band of coverage 1 - alpha; return the label of the time axis."""
     alpha = probability(alpha, "alpha")
-    places, time = _time_axis(mean.index)
+    places, time = _time_axis(axis, mean.index)
     centre, half = mean.to_numpy(), norm.ppf(1.0 - alpha / 2.0) * se.to_numpy()
     axis.fill_between(
         places, centre - half, centre + half, color=BAND, alpha=0.4, linewidth=0,
@@ -64,11 +66,29 @@ def draw_path(
     return time
 
 
-def _time_axis(index: pd.Index) -> tuple[Any, str]:
-    """Return where the periods stand on the axis, and its label: the name of the index if it has one."""
-    if isinstance(index, pd.PeriodIndex):
-        return index.to_timestamp(), str(index.name or "date")
-    return index, str(index.name or ("date" if isinstance(index, pd.DatetimeIndex) else "period"))
+def _time_axis(axis: Any, index: pd.Index) -> tuple[Any, str]:
+    """
+    Return where the periods stand on an axis, and its label: the name of the index if it has one.
+
+    Labels that are neither dates nor numbers stand one apart, and a few of them are shown.
+    """
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    read = read_dates(index)
+    if isinstance(read, pd.PeriodIndex):
+        with warnings.catch_warnings():  # periods of business days are on their way out of pandas
+            warnings.simplefilter("ignore", FutureWarning)
+            read = read.to_timestamp()
+    if isinstance(read, pd.DatetimeIndex):
+        return read, str(index.name or "date")
+    if pd.api.types.is_numeric_dtype(read.dtype):
+        return read, str(index.name or "period")
+    labels = [str(label) for label in index]
+    axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axis.xaxis.set_major_formatter(
+        FuncFormatter(lambda at, _: labels[int(at)] if 0 <= at < len(labels) else "")
+    )
+    return np.arange(len(labels)), str(index.name or "period")
 
 
 def few_dates(axis: Any) -> None:

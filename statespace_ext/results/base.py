@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.diagnostic import acorr_ljungbox
 from statsmodels.tools import eval_measures
+from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.mlemodel import MLEResults, MLEResultsWrapper
 
 from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
@@ -24,6 +25,7 @@ from ..inference.information import ParamsCov, params_covariance
 from ..inference.reduced_rank import reduced_rank_cov
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from ..statespace.arguments import one_of, positive_integer, positive_integers, random_generator, truth
+from ..statespace.calendars import future_labels, said_once
 from ..statespace.compat import simulation_seed
 from ..statespace.keywords import arguments_of, check_keywords
 from ..statespace.removal import Removable, without_data
@@ -56,6 +58,10 @@ class StateSpaceResults(Reporting, Derived, Refitting, IncompleteRows, Removable
         self, model: Any, params: Any, results: Any, cov_type: str | None = None, *args: Any, **kwargs: Any
     ) -> None:
         errors = None if results.memory_no_forecast else results.standardized_forecasts_error
+        unknown = model.unknown_next(np.asarray(params, dtype=float))
+        if unknown.any() and not results.memory_no_predicted_mean:
+            results.predicted_state = np.array(results.predicted_state)
+            results.predicted_state[unknown, -1] = np.nan
         if errors is not None:
             # statsmodels has zeros in a row that is all missing; its tests of residuals would count them
             unseen = np.asarray(results.missing, dtype=bool)
@@ -348,8 +354,12 @@ class StateSpaceResults(Reporting, Derived, Refitting, IncompleteRows, Removable
         ):
             if value is not None and not count:
                 raise DataError(f"The model has no {name}", got=f"future {name}", remedy="Leave it out.")
-        with self._as_it_was(), arguments_of("get_prediction"):
-            return completed(super().get_prediction(*args, exog=exog, **kwargs))
+        res = self._entered(kwargs.get("state_exog"))
+        after = self.model.calendar.taken(future_labels(exog, self.model.k_exog))
+        with res._as_it_was(), arguments_of("get_prediction"), res.model.following(after):
+            out = completed(super(StateSpaceResults, res).get_prediction(*args, exog=exog, **kwargs))
+        self.model.data.predict_dates = res.model.data.predict_dates
+        return out
 
     def news(self, comparison: Any, *args: Any, **kwargs: Any) -> Any:
         """
@@ -374,49 +384,82 @@ class StateSpaceResults(Reporting, Derived, Refitting, IncompleteRows, Removable
         SpecificationError
             If results have other parameters or regressors, or statsmodels refuses the arguments.
         """
-        with self._as_it_was(), arguments_of("news"):
+        with self._as_it_was(), said_once(), arguments_of("news"):
             return super().news(comparison, *args, **kwargs)
 
     def simulate(self, nsimulations: int, *args: Any, rng: object = None, **kwargs: Any) -> Any:
         """Simulate at the estimates, as `MLEResults.simulate`; ``rng`` is a Generator or a seed."""
         count = positive_integer(nsimulations, "nsimulations")
         generator = None if rng is None else random_generator(rng)
-        with self._as_it_was(), arguments_of("simulate"), simulation_seed(generator) as seed:
-            return super().simulate(count, *args, **seed, **kwargs)
+        res = self._entered(kwargs.get("state_exog"))
+        with res._as_it_was(), arguments_of("simulate"), simulation_seed(generator) as seed:
+            return super(StateSpaceResults, res).simulate(count, *args, **seed, **kwargs)
 
-    def append(self, endog: object, exog: object = None, *args: Any, **kwargs: Any) -> Any:
+    def _entered(self, state_exog: object) -> StateSpaceResults:
+        """Return the results of a model whose last row of ``state_exog`` is the first of those given."""
+        model = self.model.entered(state_exog)
+        if model is self.model:
+            return self
+        run = model.filter if self.smoother_results is None else model.smooth
+        out: StateSpaceResults = run(self.params, includes_fixed=True, cov_type="none")._results
+        return out
+
+    def append(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Append data; see `MLEResults.append`. ``exog`` and ``state_exog`` are those of the new periods."""
-        index = self._continuation(endog)
+        model = self.model
+        index = self._continuation(endog, exog)
         exog = self._new_rows(exog, "exog", endog, index)
-        added = self._new_rows(kwargs.get("state_exog"), "state_exog", endog, index)
-        if added is not None:
-            rows = np.concatenate([self.model.state_exog, np.asarray(added)])
-            whole = None if index is None else self.model.data.row_labels.append(index)
-            kwargs["state_exog"] = pd.DataFrame(
-                rows, index=whole, columns=self.model.regressor_names["state_exog"]
+        if index is not None and model.data.row_labels is None:
+            kwargs.setdefault("dates", model.calendar.labels.append(index))
+        if model.k_state_exog and kwargs.get("state_exog") is not None:
+            first, rows = model.inputs_on(kwargs["state_exog"], len(endog))
+            kwargs["state_exog"] = self._input_frame(
+                np.concatenate([model.state_exog[:-1], first, rows]), 0, index
             )
-        return super().append(endog, exog, *args, **kwargs)
+        with model.following(index, counts=True):
+            return super().append(endog, exog, *args, **kwargs)
 
-    def extend(self, endog: object, exog: object = None, *args: Any, **kwargs: Any) -> Any:
+    def extend(self, endog: Any, exog: Any = None, fit_kwargs: Any = None, **kwargs: Any) -> Any:
         """Go on with data that follow the sample; see `MLEResults.extend`."""
-        exog = self._new_rows(exog, "exog", endog, self._continuation(endog))
-        return super().extend(endog, exog, *args, **kwargs)
+        model, start = self.model, self.filter_results
+        index = self._continuation(endog, exog)
+        exog = self._new_rows(exog, "exog", endog, index)
+        if model.k_state_exog and kwargs.get("state_exog") is not None:
+            first, rows = model.inputs_on(kwargs["state_exog"], len(endog))
+            kwargs["state_exog"] = self._input_frame(rows, model.nobs, index)
+            start = self._entered(first).filter_results
+        if index is not None and model.data.row_labels is None:
+            kwargs.setdefault("dates", index)
+        elif index is not None:
+            endog = pd.DataFrame(np.asarray(endog), index=index, columns=np.atleast_1d(model.endog_names))
+        longer = model.clone(endog, exog, **kwargs)
+        longer.ssm.initialization = Initialization(
+            longer.k_states,
+            "known",
+            constant=start.predicted_state[..., -1],
+            stationary_cov=start.predicted_state_cov[..., -1],
+        )
+        return self._apply(longer, refit=False, fit_kwargs=fit_kwargs)
 
-    def _continuation(self, endog: Any) -> pd.Index | None:
-        """Return the index of new periods, None where the sample has none; refuse other series or periods."""
+    def _news_previous_results(self, previous: Any, *args: Any, **kwargs: Any) -> Any:
+        """Compute news; an input that the earlier sample did not know enters its forecasts from this one."""
+        nobs, inputs = previous.nobs, self.model.state_exog
+        if inputs is not None and nobs < self.nobs and np.isfinite(inputs[nobs - 1]).all():
+            previous = getattr(previous, "_results", previous)._entered(inputs[nobs - 1 : nobs])
+        return super()._news_previous_results(previous, *args, **kwargs)
+
+    def _continuation(self, endog: Any, exog: Any) -> pd.Index | None:
+        """Return labels of new periods, None where the sample has none; refuse other series or periods."""
         names = np.atleast_1d(self.model.endog_names).tolist()
         check_same_columns(endog_frame(endog), names, "The new endog")
-        if not hasattr(self.model.data.orig_endog, "index"):
-            return None
-        nobs, given = self.model.nobs, getattr(endog, "index", None)
-        expected: pd.Index = self.model._get_prediction_index(nobs, nobs + len(endog) - 1)[3]
-        if isinstance(given, pd.Index) and not given.equals(expected):
-            raise DataError(
-                "The index of the new endog does not continue that of the sample",
-                got=f"{given[0]} to {given[-1]}",
-                expected=f"{expected[0]} to {expected[-1]}",
-            )
-        return expected
+        calendar, steps = self.model.calendar, len(endog)
+        return calendar.following(steps, endog, exog) if calendar.given else None
+
+    def _input_frame(self, rows: Array, first: int, index: pd.Index | None) -> Any:
+        """Return rows of ``state_exog`` from a period on, labelled where the sample is."""
+        model, last = self.model, first + len(rows) - 1
+        labels = None if model.data.row_labels is None else model.calendar.between(first, last, index)
+        return pd.DataFrame(rows, index=labels, columns=model.regressor_names["state_exog"])
 
     def _new_rows(self, value: object, name: str, endog: Any, index: pd.Index | None) -> Any:
         """Return regressors of new periods, labelled as those of the sample where these have labels."""
@@ -426,7 +469,8 @@ class StateSpaceResults(Reporting, Derived, Refitting, IncompleteRows, Removable
         labels = self.model.regressor_names[name]
         check_same_columns(frame, labels, f"The new {name}")
         rows = np.asarray(frame)
-        return rows if index is None else pd.DataFrame(rows, index=index, columns=labels)
+        unlabelled = index is None or self.model.data.row_labels is None
+        return rows if unlabelled else pd.DataFrame(rows, index=index, columns=labels)
 
 
 class StateSpaceResultsWrapper(MLEResultsWrapper):

@@ -119,9 +119,9 @@ def _number(value: float, column: int) -> str:
 
 
 def describe_sample(endog: Any, index: Any) -> str:
-    """Return number of periods, first and last date where there are dates, and the missing share."""
+    """Return number of periods, first and last label where there are labels, and the missing share."""
     out = f"{len(endog)} periods"
-    if isinstance(index, (pd.DatetimeIndex, pd.PeriodIndex)):
+    if not index.equals(pd.RangeIndex(len(endog))):
         first, last = (
             str(date.date() if isinstance(date, pd.Timestamp) else date) for date in index[[0, -1]]
         )

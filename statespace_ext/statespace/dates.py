@@ -1,13 +1,23 @@
-"""Dates and other labels of periods."""
+"""Labels of periods: their order, and text and Python dates read as dates."""
 
 from __future__ import annotations
 
+import re
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ..exceptions import DataError, shown
+
+DAYS_IN_A_YEAR = 365.25
+QUARTER, _ISO = re.compile(r"\d{4}Q[1-4]"), re.compile(r"\d{4}-\d{2}")
+_DAYS = ("%Y-%m-%d", "%Y/%m/%d")
+_FORMATS = (
+    *_DAYS, "%Y-%m", "%Y/%m", "%Y", "%Y%m%d",
+    *(f"{day}{gap}{time}" for day in _DAYS for gap in " T" for time in ("%H:%M", "%H:%M:%S")),
+)  # fmt: skip
 
 
 def check_index(index: pd.Index, name: str) -> None:
@@ -24,12 +34,22 @@ def check_index(index: pd.Index, name: str) -> None:
             got=index[index.duplicated()][0],
             remedy="Keep one row a period.",
         )
-    if not index.is_monotonic_increasing:
+    if not index.is_monotonic_increasing and not read_dates(_own_labels(index)).is_monotonic_increasing:
         raise DataError(
             f"The index of {name} is not in increasing order",
             got=f"{index[0]} first, {index[-1]} last",
             remedy="Sort it with `sort_index()`.",
         )
+
+
+def _own_labels(index: pd.Index) -> pd.Index:
+    """Return labels without the steps 1, 2, ... that `Calendar` put after them."""
+    if index.dtype != object or isinstance(index[0], int) or not isinstance(index[-1], int):
+        return index
+    steps = int(index[-1])
+    if 0 < steps < len(index) and list(index[-steps:]) == list(range(1, steps + 1)):
+        return pd.Index(list(index[:-steps]))
+    return index
 
 
 def check_dates(dates: Any, nobs: int) -> None:
@@ -46,17 +66,39 @@ def check_dates(dates: Any, nobs: int) -> None:
         check_index(index, "dates")
 
 
+def text_format(text: str) -> str | None:
+    """Return the format in which a text writes a date, the year first; None for another text."""
+    for pattern in _FORMATS if text[:4].isdigit() else ():
+        try:
+            if datetime.strptime(text, pattern).strftime(pattern) == text:
+                return pattern
+        except ValueError:
+            continue
+    return None
+
+
 def read_dates(labels: Any) -> Any:
-    """Return text that is ISO dates (2001-01-31, 2001-01) as a DatetimeIndex; anything else as it is."""
+    """
+    Return text that is dates (2001-01-31, 2001-01, 2001Q1) and Python dates as an index of dates.
+
+    Anything else is returned as it is.
+    """
     if not isinstance(labels, (list, tuple, np.ndarray, pd.Index, pd.Series)) or np.ndim(labels) != 1:
         return labels
-    index = pd.Index(labels)
-    if index.inferred_type != "string":
-        return labels
+    index = labels if isinstance(labels, pd.Index) else pd.Index(labels)
+    kind = index.inferred_type if len(index) else "empty"
     try:
-        return pd.DatetimeIndex(pd.to_datetime(index, format="ISO8601"))
-    except ValueError:
-        return labels
+        if kind in ("date", "datetime"):
+            return pd.DatetimeIndex(index)
+        first = str(index[0]) if kind == "string" else ""
+        if QUARTER.fullmatch(first):
+            return pd.PeriodIndex(index, freq="Q")
+        pattern = text_format(first) or ("ISO8601" if _ISO.match(first) else None)
+        if pattern is not None:
+            return pd.DatetimeIndex(pd.to_datetime(index, format=pattern))
+    except (TypeError, ValueError):
+        pass
+    return labels
 
 
 def as_dates(labels: Any, name: str) -> pd.DatetimeIndex | pd.PeriodIndex:
@@ -69,8 +111,6 @@ def as_dates(labels: Any, name: str) -> pd.DatetimeIndex | pd.PeriodIndex:
         If they are something else.
     """
     index = pd.Index(read_dates(labels if np.ndim(labels) == 1 else [labels]))
-    if index.inferred_type in ("date", "datetime"):
-        index = pd.DatetimeIndex(index)
     if not isinstance(index, (pd.DatetimeIndex, pd.PeriodIndex)):
         raise DataError(
             f"{name} are no dates",

@@ -112,9 +112,13 @@ def _check_values(values: Array) -> None:
         )
 
 
-def regressor_frame(value: object, nobs: int | None, row_labels: object, name: str) -> Any:
+def regressor_frame(
+    value: object, nobs: int | None, row_labels: object, name: str, last_may_miss: bool = False
+) -> Any:
     """
     Return regressors as floats, (nobs, r), in a DataFrame where they come from pandas; None for None.
+
+    With ``last_may_miss``, values of the last row may be NaN.
 
     Raises
     ------
@@ -126,12 +130,12 @@ def regressor_frame(value: object, nobs: int | None, row_labels: object, name: s
     if not isinstance(value, (pd.Series, pd.DataFrame)):
         array = _numeric_array(value, name)
         array = array[:, None] if array.ndim == 1 else array
-        _check_regressor_values(array, nobs, name)
+        _check_regressor_values(array, nobs, name, last_may_miss)
         return array
     if nobs is not None:
         check_index(value.index, name)
     array = _frame_values(value, name)
-    _check_regressor_values(array, nobs, name)
+    _check_regressor_values(array, nobs, name, last_may_miss)
     if isinstance(row_labels, pd.Index) and not value.index.equals(row_labels):
         raise DataError(
             f"The index of {name} is not that of endog",
@@ -143,15 +147,18 @@ def regressor_frame(value: object, nobs: int | None, row_labels: object, name: s
     return pd.DataFrame(array, index=value.index, columns=columns)
 
 
-def _check_regressor_values(array: Array, nobs: int | None, name: str) -> None:
+def _check_regressor_values(array: Array, nobs: int | None, name: str, last_may_miss: bool) -> None:
     if array.ndim != 2 or (nobs is not None and len(array) != nobs):
         raise DataError(
             f"{name} has the wrong shape", got=array.shape, expected=f"({nobs}, number of regressors)"
         )
     if array.shape[1] == 0:
         raise DataError(f"{name} has no columns", got=array.shape, remedy="Leave it out.")
-    if not np.all(np.isfinite(array)):
-        row, column = np.argwhere(~np.isfinite(array))[0].tolist()
+    bad = ~np.isfinite(array)
+    if last_may_miss and len(array):
+        bad[-1] = np.isinf(array[-1])
+    if np.any(bad):
+        row, column = np.argwhere(bad)[0].tolist()
         raise DataError(
             f"{name} has missing or infinite values",
             got=f"{array[row, column]} in row {row}, column {column}",

@@ -694,6 +694,8 @@ def fitted() -> dict[str, Any]:
 
 
 FUTURE = pd.DataFrame(X[:3], index=NEXT.index, columns=["u", "v"])
+ENTERING = pd.DataFrame(np.concatenate([X[-1:], X[:2]]), index=NEXT.index.shift(-1), columns=["u", "v"])
+"""Rows of state_exog that enter the periods after the sample: the first is the last one of the sample."""
 BAD_FUTURES: dict[str, tuple[object, str]] = {
     "none": (None, r"need future values of \w+: expected 3 rows of 2 columns"),
     "too short": (X[:1], r"wrong shape: got \(1, 2\); expected \(3, 2\)"),
@@ -721,11 +723,12 @@ def test_future_regressors(name: str, value: object, words: str, fitted: dict[st
 
 @which
 def test_future_regressors_in_any_form(name: str, fitted: dict[str, Any]) -> None:
-    res = fitted[name]
-    wanted = res.forecast(3, **{name: X[:3]})
-    for value in (X[:3].tolist(), FUTURE, FUTURE.astype("Float64"), np.asfortranarray(X[:3])):
+    res, frame = fitted[name], FUTURE if name == "exog" else ENTERING
+    rows = frame.to_numpy()
+    wanted = res.forecast(3, **{name: rows})
+    for value in (rows.tolist(), frame, frame.astype("Float64"), np.asfortranarray(rows)):
         assert_array_equal(res.forecast(3, **{name: value}), wanted)
-    assert_array_equal(res.forecast(1, **{name: X[0]}), wanted.iloc[:1])
+    assert_array_equal(res.forecast(1, **{name: rows[0]}), wanted.iloc[:1])
 
 
 @which
@@ -744,8 +747,10 @@ def test_new_data_need_new_regressors(name: str, fitted: dict[str, Any]) -> None
         refused(lambda call=call: call(NEXT), DataError, words)
     refused(lambda: res.append(NEXT, **{name: X[:2]}), DataError, r"wrong shape: got \(2, 2\); expected \(3,")
     refused(lambda: res.append(NEXT, **{name: FUTURE[["v", "u"]]}), DataError, "columns of the model")
-    refused(lambda: res.append(NEXT, **{name: FUTURE.set_axis(MONTHS[:3])}), DataError, "not that of endog")
-    for value in (X[:3], FUTURE):
+    words = "not that of endog" if name == "exog" else "not of the periods after the sample"
+    refused(lambda: res.append(NEXT, **{name: FUTURE.set_axis(MONTHS[:3])}), DataError, words)
+    frame = FUTURE if name == "exog" else ENTERING
+    for value in (frame.to_numpy(), frame):
         assert res.append(NEXT, **{name: value}).model.param_names == res.model.param_names
 
 

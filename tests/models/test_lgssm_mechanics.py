@@ -106,12 +106,19 @@ def smoothed(spec: Mapping, y: np.ndarray | None = None) -> sse.LGSSMResults:
 
 
 def future(spec: Mapping, steps: int = H) -> dict[str, np.ndarray]:
-    """Return regressors of the periods after the sample, for a model that has some."""
-    return {
+    """
+    Return regressors that enter the periods after the sample, for a model that has some.
+
+    The first row of state_exog is the last one of the sample: it enters the first period after it.
+    """
+    out = {
         key: regressors(steps, np.shape(spec[key])[1], 7 + i)
         for i, key in enumerate(("exog", "state_exog"))
         if key in spec
     }
+    if "state_exog" in out:
+        out["state_exog"] = np.concatenate([spec["state_exog"][-1:], out["state_exog"]])[:steps]
+    return out
 
 
 def brute_force(res: sse.LGSSMResults, spec: Mapping, steps: int, **new: np.ndarray) -> tuple[Dense, dict]:
@@ -121,8 +128,9 @@ def brute_force(res: sse.LGSSMResults, spec: Mapping, steps: int, **new: np.ndar
     n = len(y) + steps
 
     def stacked(name: str, columns: int) -> np.ndarray:
+        known = len(y) - int(name == "state_exog" and name in new)
         parts = [
-            np.asarray(spec.get(name, np.zeros((len(y), columns)))),
+            np.asarray(spec.get(name, np.zeros((len(y), columns))))[:known],
             new.get(name, np.zeros((0, columns))),
         ]
         rows = np.concatenate(parts)
@@ -245,14 +253,6 @@ def test_forecast_is_the_posterior_of_periods_without_data(spec: Mapping) -> Non
     assert_allclose(interval, np.hstack([mean - half, mean + half]), rtol=1e-8, atol=1e-8)
 
 
-@pytest.mark.parametrize("key", ["state_exog", "both"])
-def test_last_row_of_state_exog_enters_no_forecast(key: str) -> None:
-    spec = REGRESSORS[key]
-    res, new = smoothed(spec), future(spec)
-    short = {**new, "state_exog": new["state_exog"][:-1]}
-    assert_array_equal(res.forecast(H, **short), res.forecast(H, **new))
-
-
 @pytest.mark.parametrize("key", ["exog", "state_exog"])
 @pytest.mark.parametrize("rows", [None, H - 2, H + 1])
 def test_forecast_needs_future_regressors_of_the_right_length(key: str, rows: int | None) -> None:
@@ -322,7 +322,7 @@ def test_forecast_with_a_time_varying_intercept_beside_regressors(name: str, key
     res = smoothed(spec)
     for steps in (H, N):  # N: arrays of the sample would fit
         with pytest.raises(sse.SpecificationError, match=f"{name}.*future"):
-            res.forecast(steps, **{key: np.zeros((steps, 1))})
+            res.forecast(steps, **future(spec, steps))
 
 
 @every_model
@@ -337,10 +337,10 @@ def test_prediction_across_the_end_of_the_sample(spec: Mapping) -> None:
 
 
 def split(spec: Mapping, m: int) -> tuple[dict, dict]:
-    """Return a specification for the first m periods, and the regressors of the rest."""
-    rows = ("exog", "state_exog")
+    """Return a specification for the first m periods, and the regressors that enter the rest."""
+    rows = {"exog": slice(m, None), "state_exog": slice(m - 1, -1)}
     first = {key: value[:m] if key in rows else value for key, value in spec.items()}
-    return first, {key: spec[key][m:] for key in rows if key in spec}
+    return first, {key: spec[key][own] for key, own in rows.items() if key in spec}
 
 
 @every_model
@@ -403,6 +403,7 @@ def test_append(spec: Mapping) -> None:
 def test_apply(spec: Mapping, copy_initialization: bool) -> None:
     y, m = without_diffuse_missing(spec), 30
     first_spec, rest = split(spec, m)
+    rest |= {key: spec[key][m:] for key in rest}  # other data: their own rows
     first = smoothed(first_spec, y[:m])
     params = np.asarray(first.params)
     applied = first.apply(y[m:], copy_initialization=copy_initialization, **rest)
@@ -468,7 +469,8 @@ def test_more_data_keep_the_names(kind: str) -> None:
     exog = pd.DataFrame(regressors(N, 1, 1), index=y.index, columns=["tax"])
     state_exog = pd.DataFrame(regressors(N, 1, 2), index=y.index, columns=["money"])
     first = smoothed({"exog": exog[:30], "state_exog": state_exog[:30]}, y[:30])
-    more = getattr(first, kind)(y[30:], exog=exog[30:], state_exog=state_exog[30:])
+    entering = state_exog[30:] if kind == "apply" else state_exog[29:-1]
+    more = getattr(first, kind)(y[30:], exog=exog[30:], state_exog=entering)
     assert "state_coef.money->f1" in first.model.param_names
     assert more.model.param_names == first.model.param_names
     assert more.params.index.tolist() == first.params.index.tolist()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -95,7 +94,8 @@ class ATSM(StateSpaceModel):
     portfolio_weights : array_like, (k, p), optional
         W of "jsz" and of "exact-portfolios"; principal components of the yields by default.
     dates, freq : optional
-        As in `MLEModel`; text is read where it is ISO dates (2001-01-31), as the index of yields is.
+        Labels of the periods, in place of those of the yields, and their frequency. Text that is ISO dates
+        (2001-01-31) is read.
 
     Raises
     ------
@@ -159,11 +159,7 @@ class ATSM(StateSpaceModel):
         k = panel.k_factors
         given["portfolio_weights"] = panel.given_weights
         self._computed = ("portfolio_weights",) if portfolio_weights is None else ()
-        with warnings.catch_warnings():
-            # steps of any length are the model's own business: dates without a frequency do no harm
-            warnings.filterwarnings("ignore", "A date index has been provided, but it")
-            warnings.filterwarnings("ignore", "No frequency information was provided")
-            super().__init__(panel.endog, k, k, given, dates=dates, freq=freq)
+        super().__init__(panel.endog, k, k, given, dates=dates, freq=freq)
         self.k_factors, self.start_kind = k, initialization
         self.first_portfolios = first_portfolios(self.endog, panel.weights, given)
         self.ssm["selection"] = np.eye(k)
@@ -198,7 +194,7 @@ class ATSM(StateSpaceModel):
         if together:
             frame = frame if isinstance(frame, pd.DataFrame) else pd.DataFrame(frame, columns=names)
             kwargs["factors"], frame = frame.iloc[:, :m], frame.iloc[:, m:]
-        dated = isinstance(getattr(frame, "index", None), (pd.DatetimeIndex, pd.PeriodIndex))
+        dated = isinstance(read_dates(getattr(frame, "index", None)), (pd.DatetimeIndex, pd.PeriodIndex))
         if not self.panel.steps.ndim and (len(frame) < 2 or not dated):
             kwargs.setdefault("dt", float(self.panel.steps))
         return cast(ATSM, self._rebuilt(frame, kwargs))

@@ -11,9 +11,9 @@ import pandas as pd
 
 from ...exceptions import DataError, SpecificationError, shown
 from ...numerics.linear_algebra import Array
+from ...statespace.dates import DAYS_IN_A_YEAR, read_dates
 
 UNITS = {"decimal": 1.0, "percent": 100.0}
-DAYS_IN_A_YEAR = 365.25
 _MONTHS = {1: 1.0 / 12.0, 3: 0.25, 6: 0.5, 12: 1.0}
 _IMPLAUSIBLE_MATURITY, _IMPOSSIBLE_MATURITY = 50.0, 150.0
 _IMPLAUSIBLE_DECIMAL, _IMPOSSIBLE_DECIMAL, _IMPLAUSIBLE_PERCENT = 0.5, 30.0, 0.2
@@ -169,6 +169,7 @@ def time_steps(dt: Any, index: Any, nobs: int) -> Array:
 
 def inferred_steps(index: Any) -> Array:
     """Return 1/12, 1/4, 1/52, 1/252, ... for regular dates, actual days / 365.25 for others."""
+    index = read_dates(index)
     if isinstance(index, pd.PeriodIndex):
         index = index.to_timestamp()
     if not isinstance(index, pd.DatetimeIndex):

@@ -13,7 +13,7 @@ from ...estimation.start_values import fill_missing
 from ...exceptions import DataError, SpecificationError
 from ...numerics.linear_algebra import Array
 from ...statespace.arguments import positive_integer
-from ...statespace.dates import check_dates, read_dates
+from ...statespace.dates import check_dates
 from ...statespace.validation import endog_frame, regressor_frame
 from .conventions import check_units, parse_maturities, time_steps
 
@@ -72,8 +72,6 @@ def parse_panel(yields: Any, dates: Any, given: Mapping[str, Any]) -> Panel:
     """
     k = positive_integer(given["k_factors"], "k_factors")
     frame: Any = endog_frame(yields)
-    if isinstance(frame, (pd.Series, pd.DataFrame)):
-        frame = frame.set_axis(read_dates(frame.index), axis=0)
     values = np.asarray(frame, dtype=float)
     values = values[:, None] if values.ndim == 1 else values
     labels = _labels(frame, values.shape[1])

@@ -9,20 +9,9 @@ import pandas as pd
 
 from ...exceptions import DataError
 from ...numerics.linear_algebra import Array
+from ...statespace.dates import DAYS_IN_A_YEAR, read_dates
 
-DAYS_IN_A_YEAR = 365.25
 _MONTHLY = (1.0 / 12.0, 0.25, 0.5, 1.0)
-
-
-def dates_of(model: Any) -> pd.Index:
-    """Return the dates of the sample, or what labels its rows."""
-    labels = model.data.row_labels
-    return model._index if labels is None else labels
-
-
-def is_dated(model: Any) -> bool:
-    """Tell whether the sample has dates."""
-    return isinstance(dates_of(model), (pd.DatetimeIndex, pd.PeriodIndex))
 
 
 def years_after(model: Any, index: Any) -> Array:
@@ -37,10 +26,9 @@ def years_after(model: Any, index: Any) -> Array:
     DataError
         If the sample has no dates, or the dates do not follow it.
     """
-    if not is_dated(model):
+    if not model.calendar.dated:
         raise DataError("The sample has no dates", remedy="Pass horizons= in years.")
-    last = _stamps(dates_of(model)[-1:])[0]
-    dates = _stamps(index)
+    last, dates = _stamps(model.calendar.read[-1:])[0], _stamps(read_dates(index))
     if len(dates) == 0 or not bool(np.all(dates > last)) or not dates.is_monotonic_increasing:
         raise DataError(
             "Dates do not follow the sample in order",

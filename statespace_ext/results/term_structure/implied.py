@@ -13,7 +13,6 @@ from ...inference.term_structure import Affine, Curves
 from ...numerics.linear_algebra import Array
 from ...statespace.arguments import truth
 from ..factors import Factors, factors_of
-from .calendar import dates_of
 from .rates import Rates, check_definition, implied_rates, years
 
 
@@ -34,7 +33,8 @@ class ImpliedRates:
 
     @property
     def _dates(self) -> pd.Index:
-        return dates_of(self.model)
+        labels: pd.Index = self.model.calendar.labels
+        return labels
 
     def _implied(
         self, rate: Callable[[Curves], Affine], columns: Array, date: Any, param_uncertainty: bool, name: str

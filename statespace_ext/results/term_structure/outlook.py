@@ -15,9 +15,9 @@ from ...numerics.ornstein_uhlenbeck import discretise
 from ...params.cholesky import semidefinite_cholesky
 from ...params.layout import real_array
 from ...statespace.arguments import positive_integer
-from ...statespace.dates import as_dates
+from ...statespace.dates import as_dates, read_dates
 from ...statespace.validation import check_same_columns, endog_frame
-from .calendar import is_dated, years_after
+from .calendar import years_after
 from .rates import Rates, years
 
 
@@ -49,8 +49,9 @@ def forecast_horizons(results: Any, steps: Any, horizons: Any, dates: Any) -> tu
             remedy="Pass dates=, or horizons= in years.",
         )
     h = float(model.panel.steps) * np.arange(1, count + 1)
-    if isinstance(model._index, (pd.DatetimeIndex, pd.PeriodIndex)):
-        return h, model._get_prediction_index(model.nobs, model.nobs + count - 1)[3]
+    calendar = model.calendar
+    if calendar.clock is not None and not calendar.labels.equals(pd.RangeIndex(model.nobs)):
+        return h, calendar.ahead(count)
     return h, pd.Index(h, name="horizon")
 
 
@@ -103,13 +104,14 @@ def following(model: Any, endog: Any) -> pd.DataFrame:
     frame: Any = endog_frame(endog)
     names = list(np.atleast_1d(model.endog_names))
     check_same_columns(frame, names, "The new endog")
-    if not isinstance(getattr(frame, "index", None), (pd.DatetimeIndex, pd.PeriodIndex)):
+    dates = read_dates(getattr(frame, "index", None))
+    if not isinstance(dates, (pd.DatetimeIndex, pd.PeriodIndex)):
         raise DataError(
             "The new endog has no dates",
             got=type(getattr(frame, "index", frame)).__name__,
-            expected=f"dates after {model.data.row_labels[-1]}",
+            expected=f"dates after {model.calendar.labels[-1]}",
         )
-    years_after(model, frame.index)
+    years_after(model, dates)
     return frame
 
 
@@ -121,19 +123,17 @@ class NewData:
     filtered_state: Any
     filtered_state_cov: Any
     _apply: Any
-    apply: Any
 
     @property
     def _own_dates(self) -> bool:
-        """Whether the sample has dates that statsmodels has no frequency for."""
-        return is_dated(self.model) and not self.model._index_dates
+        """Whether the sample has dates without a frequency."""
+        return bool(self.model.calendar.dated and self.model.calendar.clock is None)
 
     def append(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Append data; see `MLEResults.append`. Dates may be irregular: they follow the sample."""
-        if not self._own_dates:
-            return super().append(endog, exog, *args, **kwargs)  # type: ignore[misc]
-        frame = pd.concat([self.model.data.orig_endog, following(self.model, endog)])
-        return self.apply(frame, exog, *args, **kwargs)
+        if self._own_dates:
+            endog = following(self.model, endog)
+        return super().append(endog, exog, *args, **kwargs)  # type: ignore[misc]
 
     def extend(self, endog: Any, exog: Any = None, fit_kwargs: Any = None, **kwargs: Any) -> Any:
         """
@@ -141,7 +141,8 @@ class NewData:
 
         Where dates are irregular, the start is the exact distribution of the factors at the first new date.
         """
-        if not self._own_dates and not self.model.panel.steps.ndim:
+        told = not isinstance(self.model._given["dt"], str)
+        if not self.model.panel.steps.ndim and (told or not self._own_dates):
             return super().extend(endog, exog, fit_kwargs=fit_kwargs, **kwargs)  # type: ignore[misc]
         if not self._own_dates:
             raise UnsupportedError(

@@ -107,6 +107,8 @@ def rows_of(index: Any, date: Any) -> slice | Array:
     try:
         if isinstance(index, pd.PeriodIndex):
             date = pd.Period(date, cast(Any, index.freq))
+        elif isinstance(index, pd.DatetimeIndex) and not isinstance(date, str):
+            date = pd.Timestamp(date)
         at = index.get_loc(date)
     except (KeyError, TypeError, ValueError, pd.errors.InvalidIndexError) as error:
         raise DataError(
@@ -144,7 +146,7 @@ def implied_rates(
         Whether the standard deviations include the uncertainty of the parameters (delta method, the factors
         smoothed again at each), beside that of the factors.
     """
-    rows = rows_of(factors.smoothed.index, date)
+    rows = rows_of(results.model.calendar.read, date)
     model, params = results.model, np.asarray(results.params, dtype=float)
     k = len(factors.smoothed.columns)
     affine = rate(Curves(model.dynamics(params), model.convexity))

@@ -1,0 +1,505 @@
+"""The calendar of a sample: one rule for the labels of its periods, and for those after it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pandas.errors import InvalidIndexError
+
+from ..exceptions import DataError, SpecificationError, shown
+from .dates import QUARTER, check_index, read_dates, text_format
+
+_NOT_FOUND = (KeyError, TypeError, ValueError, OverflowError, InvalidIndexError)
+_RANGES: dict[type, Any] = {
+    pd.DatetimeIndex: pd.date_range,
+    pd.PeriodIndex: pd.period_range,
+    pd.TimedeltaIndex: pd.timedelta_range,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Calendar:
+    """
+    The labels of the periods of a sample, and the rule by which they go on.
+
+    The rule is the first of these that applies: the frequency of the index; integers in equal steps; a
+    frequency inferred from the dates; the labels of new data or of their regressors; steps. Labels of the
+    sample are kept as they are: text and Python dates go on as text and Python dates.
+
+    Attributes
+    ----------
+    labels : Index
+        One label a period; 0, 1, ... where the data have none.
+    read : Index
+        The same, with text and Python dates read as dates.
+    clock : DatetimeIndex, PeriodIndex, TimedeltaIndex, RangeIndex or None
+        The same with a frequency or a step; None where the labels have no rule.
+    given : bool
+        Whether the data have labels.
+    guessed : bool
+        Whether the frequency is that of weekdays, and only inferred: holidays may follow.
+    """
+
+    labels: pd.Index
+    read: pd.Index
+    clock: Any
+    given: bool = True
+    guessed: bool = False
+
+    @property
+    def dated(self) -> bool:
+        """Whether the labels are dates or periods."""
+        return isinstance(self.read, (pd.DatetimeIndex, pd.PeriodIndex))
+
+    @property
+    def timed(self) -> bool:
+        """Whether the labels are dates, periods or times since a start."""
+        return isinstance(self.read, tuple(_RANGES))
+
+    # -- the labels after the sample -------------------------------------------------------------------
+
+    def ahead(self, steps: int) -> pd.Index:
+        """Return the labels of the periods after the sample; steps 1, 2, ... where they have no rule."""
+        if steps <= 0:
+            return self.labels[:0]
+        clock = self.clock
+        if isinstance(clock, pd.RangeIndex):
+            return pd.RangeIndex(clock.stop, clock.stop + steps * clock.step, clock.step, name=clock.name)
+        if clock is None:
+            first = self._next_step
+            return pd.RangeIndex(first, first + steps, name="step")
+        with _no_notice():
+            later = _RANGES[type(clock)](start=clock[-1], periods=steps + 1, freq=clock.freq)[1:]
+        if hasattr(clock, "unit"):
+            later = later.as_unit(clock.unit)
+        return self._in_kind(later.rename(clock.name))
+
+    @property
+    def _next_step(self) -> int:
+        """The number of the first period after the sample; numbers go on from numbers."""
+        last = self.labels[-1]
+        return int(np.floor(last)) + 1 if _is_number(last) else 1
+
+    def _in_kind(self, later: Any) -> pd.Index:
+        """Return dates as labels of the kind that the sample has."""
+        if self.read is self.labels or self.labels.inferred_type not in ("string", "date"):
+            return pd.Index(later)
+        if self.labels.inferred_type == "date":
+            return pd.Index(later.date, dtype=object, name=self.labels.name)
+        pattern = text_format(str(self.labels[0]))
+        if isinstance(later, pd.PeriodIndex):
+            text = later.astype(str)
+        elif pattern is None:  # a form that is read, but not written
+            return pd.Index(later)
+        else:
+            text = later.strftime(pattern)
+        return pd.Index(list(text), dtype=self.labels.dtype, name=self.labels.name)
+
+    def following(self, steps: int, *data: Any, name: str = "endog") -> pd.Index:
+        """
+        Return the labels of new periods: by the rule, or those that new data or regressors have.
+
+        Parameters
+        ----------
+        steps : int
+            Number of periods.
+        *data
+            New data, then regressors; the first that has labels counts.
+        name : str
+            What the data are, for the message.
+
+        Raises
+        ------
+        DataError
+            If the labels of the data are not those by the rule, or overlap with the sample or go back.
+        """
+        index = next((each.index for each in data if labels_of(each, steps) is not None), None)
+        if index is None:
+            return self.announced(steps)
+        expected = None if self.clock is None else self.ahead(steps)
+        if expected is not None and index.equals(expected):
+            return expected
+        if (expected is None or self.guessed) and self.precedes(index, f"the new {name}"):
+            return pd.Index(index)
+        raise DataError(
+            f"The index of the new {name} does not continue that of the sample",
+            got=f"{index[0]} to {index[-1]}",
+            expected=f"labels after {self.labels[-1]}"
+            if expected is None
+            else f"{expected[0]} to {expected[-1]}",
+        )
+
+    def taken(self, index: pd.Index | None) -> pd.Index | None:
+        """Return labels of future regressors where they label the periods after the sample, else None."""
+        needed = self.clock is None or self.guessed
+        return index if index is not None and needed and self._same_kind(index) else None
+
+    def announced(self, steps: int) -> pd.Index:
+        """Return `ahead`, with a warning where the labels are steps."""
+        if steps > 0 and self.given and self.clock is None:
+            warnings.warn(
+                f"The labels of the sample have no frequency by which they go on after {self.labels[-1]}: "
+                "the periods after it are labelled by steps. Pass new data or regressors with labels, or "
+                "give the index a frequency.",
+                UserWarning,
+                stacklevel=4,
+            )
+        return self.ahead(steps)
+
+    def precedes(self, index: pd.Index, name: str) -> bool:
+        """Tell whether labels come after those of the sample; refuse duplicates and labels that go back."""
+        check_index(index, name)
+        try:
+            first, last = _comparable(read_dates(index)[:1], self.read[-1:])
+            return bool(first[0] > last[0])
+        except (TypeError, ValueError):  # another kind, another time zone
+            return False
+
+    def check_future(self, index: pd.Index, steps: int, name: str, back: int = 0) -> None:
+        """
+        Refuse labels of future regressors that are those of other periods.
+
+        Labels of another kind than those of the sample, and 0, 1, ..., are no labels.
+
+        Parameters
+        ----------
+        index : Index
+            The labels.
+        steps : int
+            Number of periods.
+        name : str
+            What the regressors are, for the message.
+        back : int
+            How many periods before the first one after the sample the rows begin.
+
+        Raises
+        ------
+        DataError
+            If they are those of other periods.
+        """
+        if index.equals(pd.RangeIndex(len(index))):
+            return
+        check_index(index, f"future {name}")
+        if len(index) != steps or not self._same_kind(index):
+            return
+        later = self.ahead(steps - back)
+        expected = pd.Index([*self.labels[len(self.labels) - back :], *later]) if back else later
+        if self.clock is None or self.guessed:
+            own, rest = index[:back], index[back:]
+            same = _equal(read_dates(own), read_dates(expected[:back]))
+            if same and (not len(rest) or self.precedes(rest, f"future {name}")):
+                return
+        elif _equal(read_dates(index), read_dates(expected)):
+            return
+        known = self.clock is not None
+        raise DataError(
+            f"The index of future {name} is not of the periods after the sample",
+            got=f"{index[0]} to {index[-1]}",
+            expected=f"{expected[0]} to {expected[-1]}"
+            if known
+            else f"{'from' if back else 'after'} {self.labels[-1]}",
+            remedy="Row t enters x_{t+1}: begin with the last period of the sample." if back else None,
+        )
+
+    def _same_kind(self, index: pd.Index) -> bool:
+        dates = (pd.DatetimeIndex, pd.PeriodIndex)
+        if self.dated:
+            return isinstance(read_dates(index), dates)
+        if pd.api.types.is_numeric_dtype(self.labels.dtype):
+            return bool(pd.api.types.is_numeric_dtype(index.dtype))
+        return index.inferred_type == self.labels.inferred_type
+
+    def between(self, first: int, last: int, after: pd.Index | None = None) -> pd.Index:
+        """
+        Return the labels of the periods from one position to another, which may be after the sample.
+
+        Parameters
+        ----------
+        first, last : int
+            Positions, the last one included.
+        after : Index, optional
+            Labels of the periods after the sample, where they are known.
+        """
+        n = len(self.labels)
+        inside = self.labels[first : last + 1]
+        if last < n:
+            return inside
+        steps = last - n + 1
+        later = after[:steps] if after is not None and len(after) >= steps else self.ahead(steps)
+        if not len(inside):
+            return later[first - n :]
+        if type(inside) is type(later) or inside.dtype == later.dtype:
+            return inside.append(later.rename(inside.name))
+        return pd.Index([*inside, *later], dtype=object, name=inside.name)
+
+    # -- positions -------------------------------------------------------------------------------------
+
+    def positions(self, start: Any, end: Any = None, numbers_are_labels: bool = True) -> tuple[int, int]:
+        """
+        Return the positions of the first and the last period of a range; after the sample they go on.
+
+        An integer is a position, as in statsmodels. Where the labels are integers and exceed the number of
+        periods, as years do, an integer from the first of them on is a label, unless told otherwise.
+
+        Raises
+        ------
+        SpecificationError
+            If a label is not in the sample, and no period after it has it by the rule.
+        """
+        n = len(self.labels)
+        start = 0 if start is None else start
+        first = self.position(start, numbers_are_labels)
+        if end is None:
+            return first, max(first, n - 1)
+        ahead = isinstance(start, (int, np.integer)) and start == n  # as `forecast` counts
+        return first, self.position(end, numbers_are_labels and not ahead, side="last")
+
+    def position(self, key: Any, numbers_are_labels: bool = True, side: str = "first") -> int:
+        """Return the position of a label or of an integer position; see `positions`."""
+        n = len(self.labels)
+        if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
+            number = int(key)
+            labels = pd.api.types.is_integer_dtype(self.labels.dtype) and self.labels[0] > n
+            if not (numbers_are_labels and labels and number >= self.labels[0]):
+                if number < -n:
+                    raise self._unknown(key)
+                return number + n if number < 0 else number
+            if self.clock is not None:
+                place, rest = divmod(number - self.clock.start, self.clock.step)
+                if rest:
+                    raise self._unknown(key)
+                return int(place)
+        for index in (self.labels, self.read):
+            try:
+                return _place(index.get_loc(key), side)
+            except _NOT_FOUND:
+                continue
+        if not self.timed:
+            raise self._unknown(key)
+        try:
+            return self._place_of_date(key, side)
+        except _NOT_FOUND as error:
+            raise self._unknown(key) from error
+
+    def _place_of_date(self, key: Any, side: str) -> int:
+        """Return the position of what can be read as a date, by the rule where it is after the sample."""
+        read, date = self.read, None  # type: Any, Any
+        if isinstance(read, pd.TimedeltaIndex):
+            date = pd.Timedelta(key)
+        elif isinstance(read, pd.PeriodIndex):
+            with _no_notice():
+                date = pd.Period(key, freq=read.freqstr)
+        else:
+            text = isinstance(key, str) and QUARTER.fullmatch(key)
+            date = pd.Period(key).to_timestamp() if text else pd.Timestamp(key)
+            date = date.tz_localize(read.tz) if read.tz is not None and date.tzinfo is None else date
+        if date <= read[-1]:
+            return _place(read.get_loc(date), side)
+        if self.clock is None:
+            raise KeyError(key)
+        with _no_notice():
+            later = _RANGES[type(self.clock)](start=self.clock[-1], end=date, freq=self.clock.freq)
+        return len(read) - 2 + len(later) + int(later[-1] != date)
+
+    def _unknown(self, key: Any) -> SpecificationError:
+        return SpecificationError(
+            "A period is not in the sample, and no rule says where it is after it",
+            got=repr(key),
+            expected=f"a label from {self.labels[0]} to {self.labels[-1]}, or one after it by a frequency",
+            remedy="Give the number of periods, or the position.",
+        )
+
+
+def calendar_of(labels: Any, nobs: int, freq: Any = None, name: str = "endog") -> Calendar:
+    """
+    Return the calendar of a sample.
+
+    Parameters
+    ----------
+    labels : array_like or None
+        The labels of the periods.
+    nobs : int
+        Number of periods.
+    freq : str or offset, optional
+        Frequency of the dates.
+    name : str
+        What has the labels, for the message.
+
+    Raises
+    ------
+    DataError
+        If the labels are not in order, have holes for their frequency, or contradict ``freq``.
+    """
+    if labels is None:
+        if freq is not None:
+            raise DataError("freq is given without dates", got=repr(freq))
+        steps = pd.RangeIndex(nobs)
+        return Calendar(steps, steps, steps, given=False)
+    index = labels if isinstance(labels, pd.Index) else pd.Index(labels)
+    check_index(index, name)
+    read = read_dates(index)
+    if isinstance(read, tuple(_RANGES)):
+        clock, inferred = _dated_clock(read, freq)
+    elif freq is not None:
+        raise DataError(
+            "freq is given, but the labels are no dates", got=shown(map(repr, index), 3), expected="dates"
+        )
+    else:
+        clock, inferred = _number_clock(index), False
+    kept = clock if read is index and clock is not None and not isinstance(clock, pd.RangeIndex) else index
+    guessed = inferred and isinstance(getattr(clock, "freq", None), pd.offsets.BusinessDay)
+    return Calendar(kept, read if kept is index else kept, clock, guessed=guessed)
+
+
+def _dated_clock(read: Any, freq: Any) -> tuple[Any, bool]:
+    """Return dates with the frequency that they have, and whether it is inferred; None without one."""
+    own = read.freq
+    if freq is not None and own is not None and not _same_freq(own, freq, read):
+        raise DataError("freq is not that of the dates", got=repr(freq), expected=own.freqstr)
+    if isinstance(read, pd.PeriodIndex):
+        _check_holes(read)
+        return read, False
+    if own is None and freq is None:
+        return _inferred(read), True
+    try:
+        return type(read)(read, freq=freq if own is None else own), False
+    except ValueError as error:
+        raise _off_beat(read, freq, error) from error
+
+
+def _inferred(read: Any) -> Any:
+    """Return three dates or more with the frequency that pandas infers, or with their one distance."""
+    if len(read) < 3:
+        return None
+    seconds = (read[1] - read[0]).total_seconds()
+    with _no_notice():
+        for freq in (pd.infer_freq(read), pd.offsets.Second(int(seconds)) if seconds.is_integer() else None):
+            try:
+                found = type(read)(read, freq=freq)
+            except ValueError:  # where clocks change, days of dates are not 24 hours
+                continue
+            if found.freq is not None:
+                return found
+    return None
+
+
+def _same_freq(own: Any, freq: Any, read: Any) -> bool:
+    try:
+        if isinstance(read, pd.PeriodIndex):
+            return bool(read.asfreq(freq).freq == own)
+        return bool(pd.tseries.frequencies.to_offset(freq) == own)
+    except (TypeError, ValueError):
+        return False
+
+
+def _check_holes(read: pd.PeriodIndex) -> None:
+    """Refuse periods with holes, which statsmodels would number as if there were none."""
+    freq: Any = read.freq
+    holes = np.flatnonzero(np.diff(read.asi8) != freq.n)
+    if len(holes):
+        before: Any = read[holes[0]]
+        with _no_notice():
+            missing = before + 1
+        raise DataError(
+            "The periods of the index have a hole",
+            got=f"no {missing} after {before}",
+            expected=f"every period of frequency {read.freqstr}",
+            remedy="Insert a row of NaN there, or use `index.to_timestamp()`: dates may be irregular.",
+        )
+
+
+def _off_beat(read: Any, freq: Any, error: Exception) -> DataError:
+    """Return what says where dates do not have the frequency that was given."""
+    try:
+        expected = _RANGES[type(read)](read[0], read[-1], freq=freq)
+    except (TypeError, ValueError):
+        return DataError("freq cannot be used", got=f"{freq!r} ({error})")
+    missing, strange = expected.difference(read), read.difference(expected)
+    return DataError(
+        "The dates do not have the frequency that is given",
+        got=f"no {missing[0]}" if len(missing) else f"{strange[0]}",
+        expected=f"every date of frequency {freq}",
+        remedy="Insert a row of NaN there, or leave freq out.",
+    )
+
+
+def _number_clock(index: pd.Index) -> pd.RangeIndex | None:
+    """Return integers in equal steps as a range, None for anything else."""
+    if isinstance(index, pd.RangeIndex):
+        return index
+    if isinstance(index, pd.MultiIndex) or not pd.api.types.is_integer_dtype(index.dtype):
+        return None
+    values = index.to_numpy(dtype=np.int64)
+    steps = np.diff(values) if len(values) > 1 else np.ones(1, dtype=np.int64)
+    if np.any(steps != steps[0]):
+        return None
+    step = int(steps[0])
+    return pd.RangeIndex(int(values[0]), int(values[-1]) + step, step, name=index.name)
+
+
+def labels_of(data: Any, steps: int) -> pd.Index | None:
+    """Return the labels of new data, one a period; None where they have none."""
+    index = getattr(data, "index", None)
+    return index if isinstance(index, pd.Index) and len(index) == steps else None
+
+
+def future_labels(value: Any, columns: int) -> pd.Index | None:
+    """Return the labels of regressors of several periods, None where they are 0, 1, ... or have none."""
+    index = getattr(value, "index", None)
+    one_period = isinstance(value, pd.Series) and columns > 1
+    if not isinstance(index, pd.Index) or one_period or index.equals(pd.RangeIndex(len(index))):
+        return None
+    return index
+
+
+@contextmanager
+def said_once() -> Iterator[None]:
+    """Issue each warning of a ``with`` block once, at its end."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        yield
+    for each in {(entry.category, str(entry.message)): entry for entry in found}.values():
+        warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+
+
+def _is_number(label: Any) -> bool:
+    return isinstance(label, (int, float, np.integer, np.floating)) and not isinstance(label, bool)
+
+
+def _place(at: Any, side: str) -> int:
+    """Return a position from what `Index.get_loc` returns: a position, a slice or a mask."""
+    if isinstance(at, slice):
+        return int(at.start if side == "first" else at.stop - 1)
+    places = np.flatnonzero(at) if isinstance(at, np.ndarray) else np.atleast_1d(at)
+    return int(places[0 if side == "first" else -1])
+
+
+def _comparable(index: Any, other: Any) -> tuple[Any, Any]:
+    """Return two indexes, a period and a date of which become periods."""
+    if isinstance(other, pd.PeriodIndex) and isinstance(index, pd.DatetimeIndex):
+        return index.to_period(other.freqstr), other
+    if isinstance(index, pd.PeriodIndex) and isinstance(other, pd.DatetimeIndex):
+        return index, other.to_period(index.freqstr)
+    return index, other
+
+
+def _equal(index: Any, other: Any) -> bool:
+    try:
+        one, two = _comparable(index, other)
+        return bool((one == two).all())
+    except (TypeError, ValueError):  # other frequencies or time zones
+        return False
+
+
+@contextmanager
+def _no_notice() -> Iterator[None]:
+    """Silence what pandas says of its own future: inferred frequencies, periods of business days."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
