@@ -59,10 +59,8 @@ def test_an_error_of_the_package(res: Any, name: str) -> None:
         assert_array_equal(res.model.ssm[key], matrix)
 
 
-def test_it_says_what_statsmodels_said(res: Any) -> None:
-    with pytest.raises(
-        sse.SpecificationError, match="get_prediction: got ValueError: Prediction must have `end`"
-    ):
+def test_a_forecast_of_a_negative_number_of_steps_is_refused_in_the_words_of_statsmodels(res: Any) -> None:
+    with pytest.raises(sse.SpecificationError, match="Prediction must have `end` after `start`"):
         res.forecast(-1)
 
 
