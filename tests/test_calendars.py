@@ -47,6 +47,9 @@ WITHOUT_RULE: dict[str, pd.Index] = {
     "trading days with a time zone": TRADING.tz_localize("America/New_York"),
     "Python dates of trading days": pd.Index([each.date() for each in TRADING], dtype=object, name="day"),
     "text of trading days": pd.Index(TRADING.strftime("%Y-%m-%d").tolist()),
+    "text of quarters with gaps": pd.Index(
+        pd.period_range("1990Q1", periods=ALL + 3, freq="Q").delete([7, 9, ALL + 1]).astype(str).tolist()
+    ),
     "years with gaps": pd.Index(np.delete(np.arange(1950, 1953 + ALL), [7, 9, ALL + 1])),
     "names": pd.Index([f"round {i:03}" for i in range(ALL)]),
     "decimal years": pd.Index(1990.0 + np.arange(ALL) / 12.0),

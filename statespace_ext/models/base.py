@@ -74,7 +74,8 @@ class StateSpaceModel(Described, Fitting, OutOfSample, Labelled, Removable, MLEM
         index = getattr(exog, "index", None) if index is None else index
         state_exog = regressor_frame(state_exog, nobs, index, "state_exog", last_may_miss=True)
         if dates is not None:
-            labels = pd.Index(read_dates(dates))
+            read: Any = read_dates(dates)
+            labels = pd.Index(read if isinstance(read, pd.DatetimeIndex) else dates)
             endog, exog, state_exog = (_relabelled(each, labels) for each in (endog, exog, state_exog))
             dates = labels
         elif index is None:

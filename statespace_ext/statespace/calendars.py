@@ -345,7 +345,7 @@ def calendar_of(labels: Any, nobs: int, freq: Any = None, name: str = "endog") -
     check_index(index, name)
     read = read_dates(index)
     if isinstance(read, tuple(_RANGES)):
-        clock, inferred = _dated_clock(read, freq)
+        clock, inferred = _dated_clock(read, freq, text=read is not index)
     elif freq is not None:
         raise DataError(
             "freq is given, but the labels are no dates", got=shown(map(repr, index), 3), expected="dates"
@@ -357,14 +357,16 @@ def calendar_of(labels: Any, nobs: int, freq: Any = None, name: str = "endog") -
     return Calendar(kept, read if kept is index else kept, clock, guessed=guessed)
 
 
-def _dated_clock(read: Any, freq: Any) -> tuple[Any, bool]:
+def _dated_clock(read: Any, freq: Any, text: bool) -> tuple[Any, bool]:
     """Return dates with the frequency that they have, and whether it is inferred; None without one."""
     own = read.freq
     if freq is not None and own is not None and not _same_freq(own, freq, read):
         raise DataError("freq is not that of the dates", got=repr(freq), expected=own.freqstr)
     if isinstance(read, pd.PeriodIndex):
-        _check_holes(read)
-        return read, False
+        hole = _hole(read)
+        if hole is not None and not text:
+            raise hole
+        return (read if hole is None else None), False
     if own is None and freq is None:
         return _inferred(read), True
     try:
@@ -398,20 +400,21 @@ def _same_freq(own: Any, freq: Any, read: Any) -> bool:
         return False
 
 
-def _check_holes(read: pd.PeriodIndex) -> None:
-    """Refuse periods with holes, which statsmodels would number as if there were none."""
+def _hole(read: pd.PeriodIndex) -> DataError | None:
+    """Return an error for periods with holes, which statsmodels would number as if there were none."""
     freq: Any = read.freq
     holes = np.flatnonzero(np.diff(read.asi8) != freq.n)
-    if len(holes):
-        before: Any = read[holes[0]]
-        with _no_notice():
-            missing = before + 1
-        raise DataError(
-            "The periods of the index have a hole",
-            got=f"no {missing} after {before}",
-            expected=f"every period of frequency {read.freqstr}",
-            remedy="Insert a row of NaN there, or use `index.to_timestamp()`: dates may be irregular.",
-        )
+    if not len(holes):
+        return None
+    before: Any = read[holes[0]]
+    with _no_notice():
+        missing = before + 1
+    return DataError(
+        "The periods of the index have a hole",
+        got=f"no {missing} after {before}",
+        expected=f"every period of frequency {read.freqstr}",
+        remedy="Insert a row of NaN there, or use `index.to_timestamp()`: dates may be irregular.",
+    )
 
 
 def _off_beat(read: Any, freq: Any, error: Exception) -> DataError:
