@@ -115,9 +115,10 @@ def select_order(
 
     Notes
     -----
-    A fit that fails has NaN in its row and its error in ``status``; a warning counts such fits. A fit below a smaller one that it
-    contains did not find its maximum; ``status`` says so: give ``fit_options={"n_starts": ...}``. For small
-    samples of state-space models BIC tends to choose too few factors, AIC too many.
+    A fit that fails has NaN in its row and its error in ``status``; a warning counts such fits. A
+    fit below a smaller one that it contains did not find its maximum; ``status`` says so: give
+    ``fit_options={"n_starts": ...}``. For small samples of state-space models BIC tends to choose too few
+    factors, AIC too many.
 
     Examples
     --------

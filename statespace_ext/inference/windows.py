@@ -136,8 +136,8 @@ def rolling_fit(
 
     Notes
     -----
-    A fit that fails does not stop the others: a warning counts such fits, and ``fits`` says why. Standard errors are of each window alone:
-    estimates on overlapping windows are dependent.
+    A fit that fails does not stop the others: a warning counts such fits, and ``fits`` says why.
+    Standard errors are of each window alone: estimates on overlapping windows are dependent.
 
     Examples
     --------

@@ -6,13 +6,13 @@ Size of the tests of a `CAPM`: how often they reject at 5 % where the null hypot
 `test_alpha` where all alphas are zero. Where its p-value is exact, the share of p-values below .05. Where it
 is a parametric bootstrap, one draw a sample: the statistics are compared with the 95 % quantile of all draws
 ("pooled"; Giacomini, Politis & White 2013, Econometric Theory 29, 567-589), of which the Monte Carlo error is
-larger by the square root of two. "chi2" is the share that the chi-squared distribution would reject. PASS: within
-two Monte Carlo errors of 5 %.
+larger by the square root of two. "chi2" is the share that the chi-squared distribution would reject. PASS:
+within two Monte Carlo errors of 5 %.
 
-`test_constancy` (99 samples a p-value; a third of the samples) where the betas are constant: with errors of constant variance, and with
-a variance proportional to |market|, against which the test is not proof (no PASS is asked for).
+`test_constancy` (99 simulated values a p-value; a third of the samples) where the betas are constant: with
+errors of constant variance, which the test assumes, and with a variance proportional to |market|.
 
-Each sample has a seed of its own, so that the figures are the same each time. --only runs the rows of a design.
+Each sample has a seed of its own, so that the figures are the same each time. --only runs some of the rows.
 """
 
 from __future__ import annotations
@@ -89,7 +89,14 @@ ALPHA = [
 ]  # fmt: skip
 CONSTANCY = [
     Design("constant variance", 120, 3, {**FULL, "state_cov": "proportional"}, step=0.0),
-    Design("variance proportional to |market|", 120, 3, {**FULL, "state_cov": "proportional"}, step=0.0, rising=True),
+    Design(
+        "variance proportional to |market|",
+        120,
+        3,
+        {**FULL, "state_cov": "proportional"},
+        step=0.0,
+        rising=True,
+    ),
 ]
 
 

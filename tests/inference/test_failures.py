@@ -142,7 +142,9 @@ def test_some_failures_are_counted(way: Callable[[], Callable[[], Any]], error: 
     if way is profile:
         FAULT["every"] = 1
         FAULT["spare"] = 12
-    with pytest.warns(UserWarning, match=rf"{told} .* failed and are left out; .*{type(error).__name__}: {error}"):
+    with pytest.warns(
+        UserWarning, match=rf"{told} .* failed and are left out; .*{type(error).__name__}: {error}"
+    ):
         found = call()
     for name in ("n_failed", "failures"):
         if hasattr(found, name):
@@ -154,7 +156,9 @@ def test_some_failures_are_counted(way: Callable[[], Callable[[], Any]], error: 
 
 @ways
 def test_all_failures_are_an_error_with_the_first_cause(way: Callable[[], Callable[[], Any]]) -> None:
-    with pytest.raises(sse.EstimationError, match="Too few .* succeeded: got 0 of .*DataError: no such") as raised:
+    with pytest.raises(
+        sse.EstimationError, match="Too few .* succeeded: got 0 of .*DataError: no such"
+    ) as raised:
         broken(way, sse.DataError("no such sample"), every=1)()
     if way not in (rolling_fit, rolling_evaluation, select_order):  # whose records keep texts
         assert isinstance(raised.value.__cause__, sse.DataError)
@@ -201,7 +205,9 @@ def test_the_helper() -> None:
         return value
 
     outcomes = [attempt(one, i) for i in range(5)]
-    with pytest.warns(UserWarning, match="2 of 5 numbers failed and are left out; the first failure was DataError"):
+    with pytest.warns(
+        UserWarning, match="2 of 5 numbers failed and are left out; the first failure was DataError"
+    ):
         assert successes(outcomes, "numbers") == [0, 1, 2]
     with pytest.raises(sse.EstimationError, match="got 1 of 2") as raised:
         successes(outcomes[2:4], "numbers")

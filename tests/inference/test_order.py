@@ -108,7 +108,9 @@ def test_aicb() -> None:
 def test_failures_and_local_maxima_are_reported() -> None:
     """Three factors with two lags have too many states for the sample; no iteration: no maximum."""
     model = sse.LGSSM(two_factors(6), 1, identification="triangular")
-    with pytest.warns(UserWarning, match="1 of 3 candidates failed and are left out; the first failure was Spec"):
+    with pytest.warns(
+        UserWarning, match="1 of 3 candidates failed and are left out; the first failure was Spec"
+    ):
         found = sse.select_order(model, [1, 3], lags=[1, 2], ic="aic")
     assert found.table.loc[(3, 2), "status"].startswith("SpecificationError")
     assert np.isnan(found.table.loc[(3, 2), "aic"]) and found.selected["k_factors"] == 1
