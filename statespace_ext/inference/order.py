@@ -109,16 +109,17 @@ def select_order(
     Raises
     ------
     SpecificationError
-        If there is nothing to choose from, the criterion is unknown, or the likelihoods do not compare.
+        If there is nothing to choose from, the criterion is unknown, the likelihoods do not compare, or no
+        candidate has a fit.
     EstimationError
-        If fewer than two candidates have a fit (of a single candidate: if it has none).
+        If only one of several candidates that can be built has a fit.
 
     Notes
     -----
-    A fit that fails has NaN in its row and its error in ``status``; a warning counts such fits. A
-    fit below a smaller one that it contains did not find its maximum; ``status`` says so: give
-    ``fit_options={"n_starts": ...}``. For small samples of state-space models BIC tends to choose too few
-    factors, AIC too many.
+    A candidate that cannot be built, such as more factors than series, has NaN in its row and the error in
+    ``status``. So has a fit that fails, and a warning counts such fits. A fit below a smaller one that it
+    contains did not find its maximum; ``status`` says so: give ``fit_options={"n_starts": ...}``. For small
+    samples of state-space models BIC tends to choose too few factors, AIC too many.
 
     Examples
     --------
@@ -146,7 +147,11 @@ def select_order(
     )  # fmt: skip
     by_label = {record.name: record for record in done}
     records = {key: by_label.get(record.name, record) for key, record in records.items()}
-    report_records(records.values(), "candidates")
+    if all(record.error for record in records.values()):
+        raise SpecificationError(
+            "No candidate has a fit", got=shown(record.error for record in records.values())
+        )
+    report_records([records[key] for key in models], "fits of candidates")
     rows = [_row(models.get(key), record) for key, record in records.items()]
     if not callable(model):
         _note_local_maxima(list(records), rows)

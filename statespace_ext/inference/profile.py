@@ -151,7 +151,8 @@ def profile(
     ParameterError, SpecificationError
         If the parameter is unknown or held fixed, or the level or the grid are no numbers.
     EstimationError
-        If fewer than two values of the parameter have a fit; a warning counts those that have none.
+        If fewer than two values of the parameter have a fit; a warning counts those of ``grid`` that have
+        none.
     """
     res = getattr(res, "_results", res)
     model, names = res.model, list(res.model.param_names)
@@ -172,8 +173,7 @@ def profile(
         for sign in (-1, 1)
     ]
     sides = {sign: rest for sign, *rest in stream(_walk, tasks, n_jobs)}
-    failures = [failure for side in sides.values() for failure in side[3]]
-    report_failures(failures, len(failures) + sides[-1][4] + sides[1][4], "fits with the parameter held")
+    _report(*(side[3] for side in sides.values()))
     ends = {name: sides[sign][1] for sign, name in ((-1, "lower"), (1, "upper")) if sides[sign][1]}
     points = {estimate: (llf, True, params), **sides[-1][2], **sides[1][2]}
     index = pd.Index(sorted(points), name=param)
@@ -293,17 +293,39 @@ def _moved(layout: Any, param: str, params: Array, value: float) -> list[Array]:
 
 def _walk(
     sign: int, side: _Side, level: float, step: float, grid: Array | None
-) -> tuple[int, float, str, dict[float, tuple[float, bool, Array]], list[Failure], int]:
-    """Return the side, its end of the interval, why that is no place of the cut, points, failures, fits."""
+) -> tuple[int, float, str, dict[float, tuple[float, bool, Array]], _Tried]:
+    """Return the side, its end of the interval, why that is no place of the cut, the points, the fits."""
     cut = float(chi2.ppf(level, 1))
     end, why = _end(side, cut, step * np.sqrt(cut))
+    asked = grid is not None
     if grid is None:
         reach = end - side.estimate if np.isfinite(end) else sign * step * np.sqrt(cut)
         grid = np.array([side.within(side.estimate + share * reach) for share in _GRID])
     own = [float(v) for v in grid if sign * (v - side.estimate) > 0 and sign * (side.limit - v) >= 0]
     kept = sorted({*own, end} - {sign * np.inf}, key=lambda v: abs(v - side.estimate))
     found = {v: side.points[v] for v in kept if v != side.estimate and np.isfinite(side.ratio(v))}
-    return sign, end, why, found, list(side.failures.values()), len(side.points)
+    lost = [side.failures[v] for v in kept if asked and v in side.failures]
+    return sign, end, why, found, _Tried(len(found), lost, len(side.points), list(side.failures.values()))
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """Fits and failures of one side: of the values that were asked for, and of all that the search tried."""
+
+    found: int
+    lost: list[Failure]
+    fits: int
+    failures: list[Failure]
+
+
+def _report(*sides: _Tried) -> None:
+    """Warn of values without a fit that were asked for; raise where nearly every fit failed."""
+    what = "fits with the parameter held"
+    failures, fits = [one for side in sides for one in side.failures], sum(side.fits for side in sides)
+    if fits < 2:
+        report_failures(failures, len(failures) + fits, what)
+    lost = [one for side in sides for one in side.lost]
+    report_failures(lost, len(lost) + sum(side.found for side in sides), what, stacklevel=5)
 
 
 def _end(side: _Side, cut: float, step: float) -> tuple[float, str]:

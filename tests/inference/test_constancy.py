@@ -250,7 +250,8 @@ class Fragile:
 def test_failures_are_counted() -> None:
     seeds = spawn(0, 200)
     draws = np.array([np.random.default_rng(seed).random() for seed in seeds])
-    found = _simulated(0.8, Fragile(), seeds, 1)
+    with pytest.warns(UserWarning, match="97 of 200 fits to samples failed .* EstimationError: no start"):
+        found = _simulated(0.8, Fragile(), seeds, 1)
     assert found.n_sim == 200
     assert found.n_failed == np.sum(draws < 0.5)
     assert found.n_unconverged == np.sum((draws >= 0.5) & (draws <= 0.7))

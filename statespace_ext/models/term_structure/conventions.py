@@ -156,9 +156,9 @@ def _check_order(years: Array, columns: list[str]) -> None:
     found = _read(columns)
     told = np.array([label.years if label else np.nan for label in found])
     if len(told) > 1 and len(np.unique(told)) == len(told) and not np.isnan(told).any():
-        places = [np.argsort(np.argsort(values)) for values in (told, years)]
-        if not np.array_equal(*places):
-            place = int(np.argmax(places[0] != places[1]))
+        wrong = np.argsort(np.argsort(told)) != np.argsort(np.argsort(years))
+        if wrong.any():
+            place = int(np.argmax(wrong))
             raise DataError(
                 "maturities are not in the order of the columns",
                 got=f"{years[place]:g} years for column {columns[place]!r}",

@@ -97,7 +97,7 @@ def years(value: Any, name: str, model: Any, extrapolate: bool = False, *, zero:
     limit = _FAR * model.panel.longest
     if not truth(extrapolate, "extrapolate") and np.any(out > limit):
         raise SpecificationError(
-            f"{name} goes far beyond the data",
+            f"{name} must not be far beyond the data",
             got=f"{out.max():g} years",
             expected=f"at most {limit:g} years, twice the longest maturity of the panel",
             remedy="Divide months by 12, or pass extrapolate=True.",

@@ -29,7 +29,10 @@ def build(**kwargs: Any) -> sse.ATSM:
         ([0.25, 1.0, 3.0, 7.0, 7.0], "repeated: got 7"),
         ([-0.25, 1.0, 3.0, 7.0, 10.0], "not positive: got -0.25"),
         ([0.0, 1.0, 3.0, 7.0, 10.0], "not positive: got 0"),
-        ([3.0, 12.0, 36.0, 84.0, 120.0], "contradict the labels .* got 3 years for column 'y3m'; expected 0.25"),
+        (
+            [3.0, 12.0, 36.0, 84.0, 120.0],
+            "contradict the labels .* got 3 years for column 'y3m'; expected 0.25",
+        ),
         ([0.25, 1.0, 3.0, 7.0, 120.0], "got 120 years for column 'y120m'; expected 10 years.* months by 12"),
         (["a", 1.0, 3.0, 7.0, 10.0], "not numbers"),
         ([1.0, 0.25, 3.0, 7.0, 10.0], "not in the order of the columns: got 1 years for column 'y3m'"),
@@ -116,7 +119,9 @@ def test_maturities_are_read_from_labels(style: str) -> None:
 )
 def test_labels_that_do_not_tell(labels: list[Any], message: str) -> None:
     yields = random_panel(np.random.default_rng(0), 30, TAU).set_axis(labels, axis=1)
-    with pytest.raises(sse.SpecificationError, match=f"do not tell their maturities: {message}.*Pass maturities"):
+    with pytest.raises(
+        sse.SpecificationError, match=f"do not tell their maturities: {message}.*Pass maturities"
+    ):
         sse.ATSM(yields)
     sse.ATSM(yields, TAU)  # no contradiction
 
