@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -217,3 +220,15 @@ def test_the_helper() -> None:
         report_failures(["a text"], 1, "numbers")
     with pytest.raises(TypeError):
         attempt(lambda: one("a"))  # type: ignore[arg-type]
+
+
+def test_nothing_catches_every_exception() -> None:
+    """Only `attempt` catches what it is told, which is all exceptions for `fit_many` alone."""
+    broad = []
+    for path in sorted(Path(sse.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ExceptHandler):
+                caught = "everything" if node.type is None else ast.unparse(node.type)
+                if re.search(r"\b(everything|Exception|BaseException)\b", caught):
+                    broad.append(f"{path.name}:{node.lineno}")
+    assert broad == []
