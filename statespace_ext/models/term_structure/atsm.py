@@ -142,6 +142,7 @@ class ATSM(StateSpaceModel):
         dates: Any = None,
         freq: Any = None,
     ) -> None:
+        read = ("maturities",) if maturities is None else ()
         yields, maturities, units = parts_of(yields, maturities, units)
         given = {
             "maturities": maturities, "k_factors": k_factors, "identification": identification,
@@ -162,7 +163,11 @@ class ATSM(StateSpaceModel):
         self.layout: ParameterLayout = build_layout(given, self.norm, panel.labels, panel.weights)
         k = panel.k_factors
         given["portfolio_weights"] = panel.given_weights
-        self._computed = ("portfolio_weights",) if portfolio_weights is None else ()
+        self._computed = (
+            *read,
+            *(("units",) if units == "decimal" else ()),
+            *(("portfolio_weights",) if portfolio_weights is None else ()),
+        )
         with warnings.catch_warnings():
             # steps of any length are the model's own business: dates without a frequency do no harm
             warnings.filterwarnings("ignore", "A date index has been provided, but it")
