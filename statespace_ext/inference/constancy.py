@@ -14,7 +14,7 @@ from ..statespace.arguments import positive_integer, truth
 from .constancy_series import SeriesRatio
 from .constancy_statistics import ModelRatio, Ratio, ratio_of
 from .nyblom import NyblomCase, nyblom_cases, nyblom_table
-from .parallel import Failure, attempt, check_jobs, run_simulations, spawn, successes
+from .parallel import Failure, attempt, check_jobs, report_failures, run_simulations, spawn, successes
 from .structures import state_kinds
 
 ZERO = 1e-6
@@ -281,10 +281,14 @@ def _simulated(
     return SimulatedRatio(statistic, values, len(seeds), len(seeds) - len(values), done.count(False))
 
 
+_COLUMNS = ("statistic", "pvalue", "pvalue_se", "fraction_zero", "n_failed", "n_unconverged")
+
+
 def _per_series(model: Any, seeds: list[np.random.SeedSequence], n_jobs: int | None) -> pd.DataFrame:
     """Return the tests of each series alone; series with the same rows share the simulated values."""
     endog, exog, c = np.asarray(model.endog), np.asarray(model.exog), model.coefficients
     rows: list[dict[str, float]] = []
+    failures: list[Failure] = []
     known: dict[bytes, tuple[Ratio, SimulatedRatio]] = {}
     for column in endog.T:
         seen = ~np.isnan(column)
@@ -293,13 +297,14 @@ def _per_series(model: Any, seeds: list[np.random.SeedSequence], n_jobs: int | N
             fresh = SeriesRatio(seen, exog, c.moving)
             known[key] = fresh, _simulated(0.0, fresh, seeds, n_jobs)
         ratio, simulated = known[key]
-        found = replace(simulated, statistic=ratio.ratio(column)[0])
-        rows.append(
-            {
-                name: getattr(found, name)
-                for name in ("statistic", "pvalue", "pvalue_se", "fraction_zero", "n_failed", "n_unconverged")
-            }
-        )
+        value = attempt(ratio.ratio, column)
+        if isinstance(value, Failure):
+            failures.append(value)
+            rows.append(dict.fromkeys(_COLUMNS, np.nan))
+        else:
+            found = replace(simulated, statistic=value[0])
+            rows.append({name: getattr(found, name) for name in _COLUMNS})
+    report_failures(failures, len(rows), "tests of one series", stacklevel=5)
     table = pd.DataFrame(rows, index=pd.Index(c.endog, name="series"))
     table.insert(3, "pvalue_holm", holm(table["pvalue"].to_numpy()))
     return table
