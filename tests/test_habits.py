@@ -150,6 +150,9 @@ def test_a_model_does_not_print_what_it_computed() -> None:
     model = atsm(endog)
     for each in (model, pickle.loads(pickle.dumps(model))):
         assert str(each).startswith("<ATSM(maturities=[1.0, 3.0, 7.0], k_factors=1): 3 series")
+    panel = 2.0 + endog.set_axis(["1y", "3y", "7y"], axis=1)
+    percent = sse.ATSM(panel, k_factors=1, units="percent")
+    assert str(percent).startswith("<ATSM(k_factors=1, units='percent'): 3 series")
     assert "portfolio_weights=array (1, 3)" in str(atsm(endog, portfolio_weights=np.ones((1, 3))))
     assert str(sse.CAPM(endog, market(endog.index))).startswith("<CAPM(): 3 series")
     assert str(sse.CAPM(endog, market(endog.index), beta="ar1")).startswith("<CAPM(beta='ar1'): 3 series")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,10 @@ from scipy import stats
 
 from ..exceptions import DataError, SpecificationError
 from ..numerics.linear_algebra import Array
+from ..statespace.arguments import positive_integer
+from .parallel import Failure, attempt, check_jobs, run_simulations, spawn, successes
+from .samples import Parametric, model_on
+from .structures import obs_kind
 
 
 @dataclass(frozen=True)
@@ -21,31 +27,59 @@ class WaldTest:
     Attributes
     ----------
     statistic : float
-        a' Var(a)^{-1} a.
+        a' Var(a)^{-1} a, given the estimated V and W.
     df : int
-        Number of series: degrees of freedom of the chi-squared distribution.
+        Number of series.
     pvalue : float
-        Its upper tail. The covariance matrices V and W are taken as known.
+        Upper tail of the distribution of the statistic in samples of this length; NaN where there are no
+        more periods than series and other regressors.
+    distribution : str
+        Where ``pvalue`` is from: "F(p, n - p - k)" or "F(1, n - k - 1)" and their like, exact; "sum of F",
+        exact to the simulation (independent series); "chi-squared", exact where no parameter is estimated;
+        "parametric bootstrap", simulated at the estimates with coefficients of zero; "unknown".
     regressor : str
         The regressor.
     estimate : Series
         a, by series.
     cov : DataFrame
         Var(a).
+    simulated : ndarray
+        Simulated values of the statistic, without those of the samples in which the fit failed.
+    n_failed : int
+        Number of those samples.
+    notes : list of str
+        What else to know.
     """
 
     statistic: float
     df: int
     pvalue: float
+    distribution: str
     regressor: str
     estimate: pd.Series
     cov: pd.DataFrame
+    simulated: Array
+    n_failed: int
+    notes: list[str]
+
+    @property
+    def pvalue_chi2(self) -> float:
+        """Upper tail of the chi-squared distribution: V and W are taken as known, and it is too small."""
+        return float(stats.chi2.sf(self.statistic, self.df))
+
+    @property
+    def pvalue_se(self) -> float:
+        """Monte Carlo standard error of the p-value; zero where nothing is simulated."""
+        count = len(self.simulated)
+        return float(np.sqrt(self.pvalue * (1.0 - self.pvalue) / count)) if count else 0.0
 
     def __str__(self) -> str:
-        return (
-            f"Wald test that all coefficients on {self.regressor} are zero, given V and W: "
-            f"chi2({self.df}) = {self.statistic:.4f}, p = {self.pvalue:.4f}"
-        )
+        law = self.distribution + (f", {len(self.simulated)} samples" if len(self.simulated) else "")
+        lines = [
+            f"Wald test that all coefficients on {self.regressor} are zero: {self.statistic:.4f}, "
+            f"{self.df} series, p = {self.pvalue:.4f} ({law})"
+        ]
+        return "\n".join([*lines, *self.notes])
 
 
 @dataclass(frozen=True)
@@ -77,12 +111,25 @@ class GRSTest:
         )
 
 
-def wald_alpha(results: Any, regressor: str = "const") -> WaldTest:
-    """
+def wald_alpha(
+    results: Any, regressor: str = "const", n_sim: int = 199, rng: Any = None, n_jobs: int | None = None
+) -> WaldTest:
+    r"""
     Test that the static coefficients on a regressor are zero for all series.
 
     The smoothed states of static coefficients are their generalised least-squares estimates, with their
-    joint covariance, at the estimated V and W (Durbin & Koopman 2012, section 6.2.3).
+    joint covariance, at the estimated V and W (Durbin & Koopman 2012, section 6.2.3). V and W are
+    estimated from the same data, so that the statistic is larger than a chi-squared variable. With m
+    regressors, all static, n periods and a diffuse start its distribution is known. It is that of
+
+    - :math:`p\,(n - m)/(n - m - p + 1)\,F(p, n - m - p + 1)` for a full V and no row that is partly missing
+      (Hotelling's T squared; on a constant it is the test of Gibbons, Ross & Shanken 1989);
+    - :math:`\sum_i F(1, n_i - m)`, independent, for a diagonal V, with :math:`n_i` observations of series i;
+    - :math:`p\,F(p, \sum_i (n_i - m))` for a V with one variance.
+
+    These p-values are of the least-squares statistics, which the fit reaches at its maximum. Otherwise
+    samples are drawn at the estimates with zeros for the coefficients, and the model is fitted to each from
+    the estimates.
 
     Parameters
     ----------
@@ -90,16 +137,60 @@ def wald_alpha(results: Any, regressor: str = "const") -> WaldTest:
         A fit.
     regressor : str
         Name of the regressor.
+    n_sim : int
+        Number of samples, where the distribution is simulated.
+    rng : numpy.random.Generator or int, optional
+        Source of the samples; each has a seed of its own, whatever ``n_jobs``.
+    n_jobs : int, optional
+        As in `fit_many`.
 
     Returns
     -------
     WaldTest
+        Without a p-value (NaN) where n < p + m.
 
     Raises
     ------
     SpecificationError
         If the regressor is unknown, its coefficients move, or nothing was smoothed.
+    EstimationError
+        If fewer than two of the samples have a fit; a warning counts those that have none.
     """
+    positive_integer(n_sim, "n_sim")
+    check_jobs(n_jobs)
+    rows = _static_rows(results, regressor)
+    model = results.model
+    c = model.coefficients
+    estimate = np.asarray(results.smoothed_state)[rows, -1]
+    cov = np.asarray(results.smoothed_state_cov)[np.ix_(rows, rows)][:, :, -1]
+    try:
+        statistic = _quadratic(estimate, cov)
+    except np.linalg.LinAlgError as error:
+        raise SpecificationError(
+            "The covariance of the coefficients is singular", got=f"V of rank below {len(rows)}"
+        ) from error
+    law = _law(results, statistic, c.regressors.index(regressor), rng)
+    if law is None:
+        law = _bootstrapped(_Refit(results, rows), spawn(rng, n_sim), n_jobs)
+    notes = list(law.notes)
+    if abs(law.at - statistic) > _ELSEWHERE * abs(law.at):
+        notes.append(f"The p-value is that of {law.at:.4f}, the statistic at the maximum of the likelihood")
+    return WaldTest(
+        statistic,
+        len(rows),
+        law.pvalue,
+        law.name,
+        regressor,
+        pd.Series(estimate, index=c.endog, name="estimate"),
+        pd.DataFrame(cov, index=c.endog, columns=c.endog),
+        law.simulated,
+        law.n_failed,
+        notes,
+    )
+
+
+def _static_rows(results: Any, regressor: str) -> Array:
+    """Return the states of the coefficients on a regressor; refuse those that move."""
     c = getattr(results.model, "coefficients", None)
     if c is None:
         raise SpecificationError("The test is for dynamic regressions", got=type(results.model).__name__)
@@ -120,23 +211,116 @@ def wald_alpha(results: Any, regressor: str = "const") -> WaldTest:
             got="a fit with low_memory=True",
             remedy="Call `model.smooth(res.params)`.",
         )
-    rows = c.level(place)
-    estimate = np.asarray(results.smoothed_state)[rows, -1]
-    cov = np.asarray(results.smoothed_state_cov)[np.ix_(rows, rows)][:, :, -1]
-    try:
-        statistic = float(estimate @ np.linalg.solve(cov, estimate))
-    except np.linalg.LinAlgError as error:
-        raise SpecificationError(
-            "The covariance of the coefficients is singular", got=f"V of rank below {len(rows)}"
-        ) from error
-    return WaldTest(
-        statistic,
-        len(rows),
-        float(stats.chi2.sf(statistic, len(rows))),
-        regressor,
-        pd.Series(estimate, index=c.endog, name="estimate"),
-        pd.DataFrame(cov, index=c.endog, columns=c.endog),
-    )
+    return np.asarray(c.level(place))
+
+
+def _quadratic(estimate: Array, cov: Array) -> float:
+    return float(estimate @ np.linalg.solve(cov, estimate))
+
+
+@dataclass(frozen=True)
+class _Law:
+    """A p-value, the distribution that it is from, of which statistic it is, and what was simulated."""
+
+    name: str
+    pvalue: float
+    at: float
+    simulated: Array = field(default_factory=lambda: np.empty(0))
+    n_failed: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def _law(results: Any, statistic: float, place: int, rng: Any) -> _Law | None:
+    """Return the exact distribution of the statistic, None where it has to be simulated by fits."""
+    model = results.model
+    y, X = np.asarray(model.endog), np.asarray(model.exog)
+    seen = ~np.isnan(y)
+    (p, m), n = (y.shape[1], X.shape[1]), int(seen.any(axis=1).sum())
+    if set(model.layout.names) <= set(results._fixed):
+        return _Law("chi-squared", float(stats.chi2.sf(statistic, p)), statistic)
+    if n < p + m:
+        note = f"No p-value: {n} periods for {p} series and {m} regressors (at least {p + m} are needed)"
+        return _Law("unknown", np.nan, statistic, notes=[note])
+    if model.start_kind != "diffuse" or results._fixed or set(model.coefficients.dynamics) != {"static"}:
+        return None
+    kind = "scalar" if p == 1 else obs_kind(model)
+    if kind == "unstructured" and np.all(seen.all(axis=1) == seen.any(axis=1)):
+        rows = seen.all(axis=1)
+        df = (p, n - m - p + 1)
+        length = _hotelling(y[rows], X[rows], place)[0]
+        return _Law(f"F({df[0]}, {df[1]})", float(stats.f.sf(df[1] / p * length, *df)), (n - m) * length)
+    if kind not in ("diagonal", "scalar"):
+        return None
+    return _independent_series(y, X, place, kind, rng)
+
+
+_DRAWS = 99_999
+"""Samples of a sum of independent F variables: the standard error of a p-value is below .0016."""
+
+
+def _independent_series(y: Array, X: Array, place: int, kind: str, rng: Any) -> _Law:
+    """Return the distribution for a diagonal V, or one variance, from least squares by series."""
+    freedom, squares, residual = [], [], []
+    for column in y.T:
+        seen = ~np.isnan(column)
+        length, scaled, _ = _hotelling(column[seen, None], X[seen], place)
+        freedom.append(int(seen.sum()) - X.shape[1])
+        squares.append(float(scaled[0] ** 2))
+        residual.append(squares[-1] / length)
+    p = len(freedom)
+    if kind == "scalar":
+        df = (p, sum(freedom))
+        value = sum(squares) / p / (sum(residual) / df[1])
+        return _Law(f"F({df[0]}, {df[1]})", float(stats.f.sf(value, *df)), p * value)
+    value = sum(f * s / r for f, s, r in zip(freedom, squares, residual, strict=True))
+    generator = np.random.default_rng(spawn(rng, 1)[0])
+    draws = sum(generator.f(1, f, size=_DRAWS) for f in freedom)
+    pvalue = (1.0 + float(np.sum(draws >= value))) / (1.0 + _DRAWS)
+    return _Law("sum of F", pvalue, value, np.asarray(draws))
+
+
+_ITERATIONS = 60
+"""Iterations of a fit to a sample from the estimates. Most converge before; with full V and W (10 series, 120
+periods) the statistic then is within two percent of its value at the maximum."""
+_ELSEWHERE = 0.01
+"""A statistic this far, relatively, from that at the maximum is of parameters that are not the maximum."""
+
+
+class _Refit:
+    """The statistic of a sample, at what a few iterations from the estimates reach; it can be pickled."""
+
+    def __init__(self, results: Any, rows: Array) -> None:
+        self.model, self.rows = results.model, rows
+        self.fixed, self.params = dict(results._fixed), np.asarray(results.params, dtype=float)
+        self.sampler = Parametric(self.model, self.params)
+        self.sampler.mean[rows] = 0.0
+        self.sampler.spread[rows] = 0.0
+
+    def __call__(self, rng: np.random.Generator) -> float | Failure:
+        """Return the statistic of a sample without effects."""
+        return attempt(lambda: self.statistic(model_on(self.model, self.sampler.draw(rng))))
+
+    def statistic(self, model: Any) -> float:
+        """Return the statistic of a model's data."""
+        with warnings.catch_warnings(), model.fix_params(self.fixed) if self.fixed else nullcontext():
+            warnings.simplefilter("ignore")  # few iterations do not converge
+            params = model.fit(
+                self.params, includes_fixed=True, method="lbfgs", maxiter=_ITERATIONS, return_params=True
+            )
+            out = model.filter(params, includes_fixed=True, cov_type="none").filter_results
+        # of a constant state, the last filtered mean and covariance are the smoothed ones
+        cov = out.filtered_state_cov[np.ix_(self.rows, self.rows)][:, :, -1]
+        return _quadratic(out.filtered_state[self.rows, -1], cov)
+
+
+def _bootstrapped(refit: _Refit, seeds: list[np.random.SeedSequence], n_jobs: int | None) -> _Law:
+    """Return the distribution of the statistic in samples without effects."""
+    observed = refit.statistic(model_on(refit.model, np.asarray(refit.model.endog)))
+    outcomes = run_simulations(refit, seeds, n_jobs)
+    simulated = np.array(successes(outcomes, "fits to samples"))
+    exceed = int(np.sum(simulated >= observed))
+    pvalue = (1.0 + exceed) / (1.0 + len(simulated))
+    return _Law("parametric bootstrap", pvalue, observed, simulated, len(seeds) - len(simulated))
 
 
 def grs(endog: Any, factors: Any) -> GRSTest:
@@ -183,12 +367,8 @@ def grs(endog: Any, factors: Any) -> GRSTest:
             "The factors and a constant are collinear",
             remedy="Leave the constant and doubles out of factors.",
         )
-    # alpha / sqrt(c) and the residuals are independent, c the first element of (X'X)^{-1}: Hotelling's T2
-    q, r = np.linalg.qr(X[:, ::-1])  # the constant last, so that c is one over the last pivot squared
-    scaled = q[:, -1] @ Y
-    residuals = Y - q @ (q.T @ Y)
     try:
-        length = float(scaled @ np.linalg.solve(residuals.T @ residuals, scaled))
+        length, _, alpha = _hotelling(Y, X, 0)
     except np.linalg.LinAlgError as error:
         raise DataError("The residuals of the series are collinear") from error
     statistic = (n - p - k) / p * length
@@ -196,8 +376,22 @@ def grs(endog: Any, factors: Any) -> GRSTest:
         statistic,
         (p, n - p - k),
         float(stats.f.sf(statistic, p, n - p - k)),
-        pd.Series(scaled / r[-1, -1], index=names, name="alpha"),
+        pd.Series(alpha, index=names, name="alpha"),
     )
+
+
+def _hotelling(Y: Array, X: Array, place: int) -> tuple[float, Array, Array]:
+    """
+    Return a' (cS)^{-1} a, a / sqrt(c) and a: the least-squares coefficients a (p,) on one regressor.
+
+    S are the sums of squares and products of the residuals, independent of a, and c is the element of
+    (X'X)^{-1}.
+    """
+    order = [j for j in range(X.shape[1]) if j != place] + [place]
+    q, r = np.linalg.qr(X[:, order])  # the regressor last, so that c is one over the last pivot squared
+    scaled = q[:, -1] @ Y
+    residuals = Y - q @ (q.T @ Y)
+    return _quadratic(scaled, residuals.T @ residuals), scaled, scaled / r[-1, -1]
 
 
 def _balanced(endog: Any, factors: Any) -> tuple[list[str], Array, Array]:

@@ -11,11 +11,10 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
-from ..exceptions import ParameterError
-from ..numerics.linear_algebra import NOT_HERE, Array
+from ..numerics.linear_algebra import Array
 from ..numerics.rotation import rotate_system
 from ..statespace.arguments import one_of, probability, whole_number
-from .parallel import spawn, stream
+from .parallel import FAILURES, Failure, attempt, report_failures, spawn, stream
 from .samples import Innovations, Parametric, model_on
 
 _METHODS = {"parametric": Parametric, "innovations": Innovations}
@@ -133,6 +132,8 @@ def bootstrap(
     ------
     SpecificationError, DataError
         If the method is unknown, or does not apply.
+    EstimationError
+        If fewer than two of the samples have a fit; a warning counts those that have none.
 
     Notes
     -----
@@ -146,37 +147,43 @@ def bootstrap(
     sampler = _METHODS[method](model, params)
     seeds = spawn(rng, n_boot)
     tasks = [(i, model, sampler, params, res._fixed, seed) for i, seed in enumerate(seeds)]
-    found = sorted(stream(_refit, tasks, n_jobs), key=lambda one: one[0])
+    found = [outcome for _, outcome in sorted(stream(_tried, tasks, n_jobs), key=lambda one: one[0])]
+    failures = {i: outcome for i, outcome in enumerate(found) if isinstance(outcome, Failure)}
+    report_failures(list(failures.values()), n_boot, "fits to samples")
     names = list(model.param_names)
-    edges = {name for _, _, _, at_edge, _ in found for name in at_edge} | set(res.boundary)
+    none: _Refitted = (np.full(len(names), np.nan), np.nan, [])
+    rows = [none if isinstance(outcome, Failure) else outcome for outcome in found]
+    edges = {name for _, _, at_edge in rows for name in at_edge} | set(res.boundary)
     return Bootstrap(
-        pd.DataFrame([one[1] for one in found], columns=names),
+        pd.DataFrame([row[0] for row in rows], columns=names),
         pd.Series(params, index=names),
         float(model.loglike(params, includes_fixed=True)),
-        np.array([one[2] for one in found]),
+        np.array([row[1] for row in rows]),
         [name for name in names if name in edges],
-        {one[0]: one[4] for one in found if one[4]},
+        {i: str(failure) for i, failure in failures.items()},
         method,
     )
 
 
+_Refitted = tuple[Array, float, list[str]]
+"""The aligned estimates of one sample, the likelihood of the data there, and the parameters at boundaries."""
+
+
+def _tried(place: int, *task: Any) -> tuple[int, _Refitted | Failure]:
+    return place, attempt(_refit, *task)
+
+
 def _refit(
-    place: int, model: Any, sampler: Any, params: Array, fixed: dict[str, float], seed: np.random.SeedSequence
-) -> tuple[int, Array, float, list[str], str]:
-    """Return the place, the aligned estimates of one sample, their likelihood, boundaries, and an error."""
-    try:
-        clone = model_on(model, sampler.draw(np.random.default_rng(seed)))
-        with warnings.catch_warnings(), clone.fix_params(fixed) if fixed else nullcontext():
-            warnings.simplefilter("ignore")
-            start = [
-                value for name, value in zip(model.param_names, params, strict=True) if name not in fixed
-            ]
-            res = clone.fit(start, method="lbfgs", cov_type="none")
-            found, edge = np.asarray(res.params, dtype=float), list(res.boundary)
-        found = aligned(clone, found, params)
-        return place, found, float(model.loglike(found, includes_fixed=True)), edge, ""
-    except Exception as raised:  # reported; the other samples go on
-        return place, np.full(len(params), np.nan), np.nan, [], f"{type(raised).__name__}: {raised}"
+    model: Any, sampler: Any, params: Array, fixed: dict[str, float], seed: np.random.SeedSequence
+) -> _Refitted:
+    clone = model_on(model, sampler.draw(np.random.default_rng(seed)))
+    with warnings.catch_warnings(), clone.fix_params(fixed) if fixed else nullcontext():
+        warnings.simplefilter("ignore")
+        start = [value for name, value in zip(model.param_names, params, strict=True) if name not in fixed]
+        res = clone.fit(start, method="lbfgs", cov_type="none")
+        found, edge = np.asarray(res.params, dtype=float), list(res.boundary)
+    found = aligned(clone, found, params)
+    return found, float(model.loglike(found, includes_fixed=True)), edge
 
 
 def aligned(model: Any, params: Array, target: Array) -> Array:
@@ -211,7 +218,7 @@ def aligned(model: Any, params: Array, target: Array) -> Array:
         try:
             found = model.params_from_matrices({**blocks, **turned})
             after = model.loglike(found, includes_fixed=True)
-        except (*NOT_HERE, ParameterError):
+        except FAILURES:
             continue
         if abs(after - before) <= 1e-8 * (1.0 + abs(before)):
             return found

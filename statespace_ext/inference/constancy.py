@@ -8,19 +8,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..exceptions import SpecificationError, StateSpaceError, UnsupportedError
+from ..exceptions import EstimationError, SpecificationError, UnsupportedError
 from ..numerics.linear_algebra import Array
 from ..statespace.arguments import positive_integer, truth
 from .constancy_series import SeriesRatio
 from .constancy_statistics import ModelRatio, Ratio, ratio_of
 from .nyblom import NyblomCase, nyblom_cases, nyblom_table
-from .parallel import check_jobs, run_simulations, spawn
+from .parallel import Failure, attempt, check_jobs, report_failures, run_simulations, spawn, successes
 from .structures import state_kinds
 
 ZERO = 1e-6
 """A likelihood ratio below this counts as zero (W = 0 is the maximum)."""
 LEVELS = (0.10, 0.05, 0.01)
-_FAILURES = (StateSpaceError, np.linalg.LinAlgError, ValueError, FloatingPointError)
 
 
 @dataclass(frozen=True)
@@ -169,6 +168,8 @@ def constancy_test(
         If nothing moves, a coefficient is "ar1", or W = 0 is not a special case of the model.
     UnsupportedError
         If parameters are held fixed, or joblib is needed and absent.
+    EstimationError
+        If fewer than two of the samples have a fit; a warning counts those that have none.
 
     References
     ----------
@@ -261,30 +262,33 @@ class _One:
 
     ratio: Ratio
 
-    def __call__(self, rng: np.random.Generator) -> tuple[float, bool]:
-        try:
-            value, converged = self.ratio.ratio(self.ratio.draw(rng))
-        except _FAILURES:
-            return np.nan, False
-        # rounding may differ between processes by 1e-12
-        return (round(value, 9), converged) if np.isfinite(value) else (np.nan, False)
+    def __call__(self, rng: np.random.Generator) -> tuple[float, bool] | Failure:
+        return attempt(self._of_sample, rng)
+
+    def _of_sample(self, rng: np.random.Generator) -> tuple[float, bool]:
+        value, converged = self.ratio.ratio(self.ratio.draw(rng))
+        if not np.isfinite(value):
+            raise EstimationError("The likelihood ratio of a sample must be finite", got=value)
+        return round(value, 9), converged  # rounding may differ between processes by 1e-12
 
 
 def _simulated(
     statistic: float, ratio: Ratio, seeds: list[np.random.SeedSequence], n_jobs: int | None
 ) -> SimulatedRatio:
     """Return a likelihood ratio with its simulated values."""
-    outcomes = run_simulations(_One(ratio), seeds, n_jobs)
-    values = np.array([value for value, _ in outcomes])
-    failed = np.isnan(values)
-    unconverged = int(np.sum(~np.array([done for _, done in outcomes]) & ~failed))
-    return SimulatedRatio(statistic, values[~failed], len(seeds), int(failed.sum()), unconverged)
+    found = successes(run_simulations(_One(ratio), seeds, n_jobs), "fits to samples")
+    values, done = np.array([value for value, _ in found]), [converged for _, converged in found]
+    return SimulatedRatio(statistic, values, len(seeds), len(seeds) - len(values), done.count(False))
+
+
+_COLUMNS = ("statistic", "pvalue", "pvalue_se", "fraction_zero", "n_failed", "n_unconverged")
 
 
 def _per_series(model: Any, seeds: list[np.random.SeedSequence], n_jobs: int | None) -> pd.DataFrame:
     """Return the tests of each series alone; series with the same rows share the simulated values."""
     endog, exog, c = np.asarray(model.endog), np.asarray(model.exog), model.coefficients
     rows: list[dict[str, float]] = []
+    failures: list[Failure] = []
     known: dict[bytes, tuple[Ratio, SimulatedRatio]] = {}
     for column in endog.T:
         seen = ~np.isnan(column)
@@ -293,13 +297,14 @@ def _per_series(model: Any, seeds: list[np.random.SeedSequence], n_jobs: int | N
             fresh = SeriesRatio(seen, exog, c.moving)
             known[key] = fresh, _simulated(0.0, fresh, seeds, n_jobs)
         ratio, simulated = known[key]
-        found = replace(simulated, statistic=ratio.ratio(column)[0])
-        rows.append(
-            {
-                name: getattr(found, name)
-                for name in ("statistic", "pvalue", "pvalue_se", "fraction_zero", "n_failed", "n_unconverged")
-            }
-        )
+        value = attempt(ratio.ratio, column)
+        if isinstance(value, Failure):
+            failures.append(value)
+            rows.append(dict.fromkeys(_COLUMNS, np.nan))
+        else:
+            found = replace(simulated, statistic=value[0])
+            rows.append({name: getattr(found, name) for name in _COLUMNS})
+    report_failures(failures, len(rows), "tests of one series", stacklevel=5)
     table = pd.DataFrame(rows, index=pd.Index(c.endog, name="series"))
     table.insert(3, "pvalue_holm", holm(table["pvalue"].to_numpy()))
     return table

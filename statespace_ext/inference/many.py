@@ -19,7 +19,7 @@ from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 from ..exceptions import SpecificationError
 from ..statespace.arguments import options_of, random_generator
-from .parallel import check_jobs, stream
+from .parallel import FAILURES, Failure, attempt, check_jobs, report_failures, stream
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,22 @@ def fit_many(
     SpecificationError
         If two models have one name, or the checkpoint is of other options, or no checkpoint.
     """
+    yield from repeated_fits(
+        models, fit_options, fixed=fixed, rng=rng, n_jobs=n_jobs, checkpoint=checkpoint, catch=(Exception,)
+    )
+
+
+def repeated_fits(
+    models: Mapping[str, Any] | Iterable[tuple[str, Any]],
+    fit_options: Mapping[str, Any] | None = None,
+    *,
+    fixed: Mapping[str, float] | None = None,
+    rng: object = None,
+    n_jobs: int | None = None,
+    checkpoint: str | Path | None = None,
+    catch: tuple[type[Exception], ...] = FAILURES,
+) -> Iterator[FitRecord]:
+    """Yield the records of `fit_many`; only some exceptions are recorded, and others are raised."""
     check_jobs(n_jobs)
     options, held = options_of(fit_options, "fit_options"), options_of(fixed, "fixed")
     words = [int(word) for word in random_generator(rng).integers(0, 2**32, size=4)]
@@ -125,7 +141,7 @@ def fit_many(
             if name in done and done[name].fingerprint == mark:
                 kept.append(done[name])
             else:
-                yield name, model, options, held, np.random.SeedSequence([*words, place]), mark
+                yield name, model, options, held, np.random.SeedSequence([*words, place]), mark, catch
 
     yielded = 0
     for record in stream(_fit_one, tasks(), n_jobs):
@@ -189,21 +205,37 @@ def _fit_one(
     fixed: dict[str, float],
     seed: np.random.SeedSequence,
     mark: str,
+    catch: tuple[type[Exception], ...],
 ) -> FitRecord:
     began = time.process_time()
-    try:
-        with warnings.catch_warnings(), model.fix_params(fixed) if fixed else nullcontext():
-            warnings.simplefilter("ignore")  # whether it converged is in the record
-            res = model.fit(**{"rng": np.random.default_rng(seed), **options})
-        names = list(model.param_names)
-        params = dict(zip(names, np.asarray(res.params, dtype=float).tolist(), strict=True))
-        bse = dict(zip(names, np.asarray(res.bse, dtype=float).tolist(), strict=True))
-        found = (params, bse, float(res.llf), float(res.aic), float(res.bic))
-        counts, done, error = (int(res.nobs), int(res.df_model)), bool(res.converged), ""
-    except Exception as raised:  # whatever it is: the other fits go on
-        found = ({}, {}, np.nan, np.nan, np.nan)
-        counts, done, error = (int(model.nobs), 0), False, f"{type(raised).__name__}: {raised}"
-    return FitRecord(name, *found, *counts, done, error, time.process_time() - began, mark)
+    found = attempt(_fitted, model, options, fixed, seed, catch=catch)
+    error = str(found) if isinstance(found, Failure) else ""
+    if isinstance(found, Failure):
+        found = ({}, {}, np.nan, np.nan, np.nan, int(model.nobs), 0, False)
+    return FitRecord(name, *found, error, time.process_time() - began, mark)
+
+
+_Fitted = tuple[dict[str, float], dict[str, float], float, float, float, int, int, bool]
+"""What a `FitRecord` has of a fit: params, bse, llf, aic, bic, nobs, df_model, converged."""
+
+
+def _fitted(
+    model: Any, options: dict[str, Any], fixed: dict[str, float], seed: np.random.SeedSequence
+) -> _Fitted:
+    with warnings.catch_warnings(), model.fix_params(fixed) if fixed else nullcontext():
+        warnings.simplefilter("ignore")  # whether it converged is in the record
+        res = model.fit(**{"rng": np.random.default_rng(seed), **options})
+    names = list(model.param_names)
+    params = dict(zip(names, np.asarray(res.params, dtype=float).tolist(), strict=True))
+    bse = dict(zip(names, np.asarray(res.bse, dtype=float).tolist(), strict=True))
+    values = (float(res.llf), float(res.aic), float(res.bic), int(res.nobs), int(res.df_model))
+    return params, bse, *values, bool(res.converged)
+
+
+def report_records(records: Iterable[FitRecord], what: str, stacklevel: int = 4) -> None:
+    """Warn of the fits that failed with their count, or raise as `report_failures`."""
+    every = list(records)
+    report_failures([one.error for one in every if one.error], len(every), what, stacklevel)
 
 
 def _opened(

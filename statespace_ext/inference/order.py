@@ -12,12 +12,12 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from ..exceptions import SpecificationError, StateSpaceError, shown
+from ..exceptions import SpecificationError, shown
 from ..statespace.arguments import one_of, whole_number
 from .bootstrap import bootstrap
 from .criteria import criteria, observed
-from .many import FitRecord, fit_many
-from .parallel import spawn
+from .many import FitRecord, repeated_fits, report_records
+from .parallel import Failure, attempt, spawn
 from .samples import model_on, require_model
 
 CRITERIA = ("aic", "aicc", "bic", "hqic", "aicb")
@@ -110,11 +110,15 @@ def select_order(
     Raises
     ------
     SpecificationError
-        If there is nothing to choose from, the criterion is unknown, or the likelihoods do not compare.
+        If there is nothing to choose from, the criterion is unknown, the likelihoods do not compare, or no
+        candidate has a fit.
+    EstimationError
+        If only one of several candidates that can be built has a fit.
 
     Notes
     -----
-    A fit that fails has NaN in its row and its error in ``status``. A fit below a smaller one that it
+    A candidate that cannot be built, such as more factors than series, has NaN in its row and the error in
+    ``status``. So has a fit that fails, and a warning counts such fits. A fit below a smaller one that it
     contains did not find its maximum; ``status`` says so: give ``fit_options={"n_starts": ...}``. For small
     samples of state-space models BIC tends to choose too few factors, AIC too many.
 
@@ -138,12 +142,17 @@ def select_order(
         raise SpecificationError("There is nothing to choose from", expected="k_factors, lags, or both")
     models, records = _candidates(model, values)
     _require_comparable(models, values)
-    done = fit_many(
+    done = repeated_fits(
         {_label(values, key): one for key, one in models.items()},
         fit_options, rng=rng, n_jobs=n_jobs, checkpoint=checkpoint,
     )  # fmt: skip
     by_label = {record.name: record for record in done}
     records = {key: by_label.get(record.name, record) for key, record in records.items()}
+    if all(record.error for record in records.values()):
+        raise SpecificationError(
+            "No candidate has a fit", got=shown(record.error for record in records.values())
+        )
+    report_records([records[key] for key in models], "fits of candidates")
     rows = [_row(models.get(key), record) for key, record in records.items()]
     if not callable(model):
         _note_local_maxima(list(records), rows)
@@ -151,8 +160,6 @@ def select_order(
     table = pd.DataFrame(rows, index=index if len(values) > 1 else index.get_level_values(0))
     if n_boot:
         table.insert(6, "aicb", _aicb(models, records, n_boot, rng, n_jobs))
-    if not table[ic].notna().any():
-        raise SpecificationError("No candidate has a fit", got=shown(table["status"]))
     return OrderSelection(table, ic, models, records)
 
 
@@ -170,13 +177,16 @@ def _label(values: Mapping[str, Any], key: tuple[int, ...]) -> str:
 def _candidates(model: Any, values: dict[str, list[int]]) -> tuple[dict[Any, Any], dict[Any, FitRecord]]:
     """Return the models that can be built, and a record of each combination: a failure until a fit."""
     make: Callable[..., Any] = model if callable(model) else _rebuilder(require_model(model), list(values))
+
+    def build(key: tuple[int, ...]) -> Any:
+        return require_model(make(**dict(zip(values, key, strict=True))))
+
     models, records = {}, {}
     for key in itertools.product(*values.values()):
-        error = ""
-        try:
-            models[key] = require_model(make(**dict(zip(values, key, strict=True))))
-        except StateSpaceError as raised:  # too many factors for the series: the others go on
-            error = f"{type(raised).__name__}: {raised}"
+        built = attempt(build, key)  # there may be too many factors for the series
+        error = str(built) if isinstance(built, Failure) else ""
+        if not error:
+            models[key] = built
         label = _label(values, key)
         records[key] = FitRecord(label, {}, {}, np.nan, np.nan, np.nan, 0, 0, False, error, 0.0, "")
     return models, records

@@ -1,19 +1,117 @@
-"""Seeds, and simulations from them, the same whatever the number of processes."""
+"""Repeated work: seeds, processes, and what becomes of the calls that fail."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 
+from ..exceptions import EstimationError, StateSpaceError
 from ..statespace.arguments import random_generator
 from ..statespace.parallel import check_jobs, stream
 
-__all__ = ["check_jobs", "run_simulations", "spawn", "stream"]
+__all__ = [
+    "FAILURES",
+    "Failure",
+    "attempt",
+    "check_jobs",
+    "report_failures",
+    "run_simulations",
+    "spawn",
+    "stream",
+    "successes",
+]
 
 T = TypeVar("T")
 _CHUNKS = 32
+_FEWEST = 2
+FAILURES: tuple[type[Exception], ...] = (StateSpaceError, np.linalg.LinAlgError)
+"""What one of many fits may raise without stopping the others; anything else is a fault of the code."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """
+    What a call raised.
+
+    Attributes
+    ----------
+    cause : Exception
+        The exception.
+    """
+
+    cause: Exception
+
+    def __str__(self) -> str:
+        return f"{type(self.cause).__name__}: {self.cause}"
+
+
+def attempt(
+    function: Callable[..., T], *args: Any, catch: tuple[type[Exception], ...] = FAILURES
+) -> T | Failure:
+    """
+    Return what a function returns, or its failure.
+
+    Parameters
+    ----------
+    function : callable
+        The function.
+    *args
+        Its arguments.
+    catch : tuple of exception types
+        Those that count as failures; others are raised.
+    """
+    try:
+        return function(*args)
+    except catch as raised:
+        return Failure(raised)
+
+
+def report_failures(failures: Sequence[Failure | str], total: int, what: str, stacklevel: int = 3) -> None:
+    """
+    Warn of failures with their count.
+
+    Parameters
+    ----------
+    failures : sequence of Failure or str
+        The failures, in the order of the calls.
+    total : int
+        Number of calls.
+    what : str
+        What the calls were, in the plural.
+    stacklevel : int
+        As in `warnings.warn`.
+
+    Raises
+    ------
+    EstimationError
+        If fewer than two calls succeeded, of two or more, or the only one failed; its cause is the first
+        failure.
+    """
+    if not failures:
+        return
+    first = failures[0]
+    if total - len(failures) < min(_FEWEST, total):
+        raise EstimationError(
+            f"Too few {what} succeeded",
+            got=f"{total - len(failures)} of {total}; the first failure was {first}",
+            expected=f"at least {min(_FEWEST, total)}",
+        ) from (first.cause if isinstance(first, Failure) else None)
+    warnings.warn(
+        f"{len(failures)} of {total} {what} failed and are left out; the first failure was {first}",
+        UserWarning,
+        stacklevel=stacklevel,
+    )
+
+
+def successes(outcomes: Sequence[T | Failure], what: str) -> list[T]:
+    """Return the outcomes that are no failures, after `report_failures` for the others."""
+    failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+    report_failures(failures, len(outcomes), what, stacklevel=4)
+    return [outcome for outcome in outcomes if not isinstance(outcome, Failure)]
 
 
 def spawn(rng: object, count: int) -> list[np.random.SeedSequence]:

@@ -11,12 +11,12 @@ import pandas as pd
 from scipy.optimize import brentq
 from scipy.stats import chi2
 
-from ..exceptions import ParameterError, SpecificationError, StateSpaceError, shown
-from ..numerics.linear_algebra import NOT_HERE, Array
+from ..exceptions import ParameterError, SpecificationError, shown
+from ..numerics.linear_algebra import Array
 from ..params.layout import real_array
 from ..plots.inference import plot_profile
 from ..statespace.arguments import probability
-from .parallel import stream
+from .parallel import Failure, attempt, report_failures, stream
 
 LIMIT, OPEN, LAST = "limit of the parameter", "open", "no fit beyond"
 _GRID = (0.25, 0.5, 0.75, 1.0, 1.25)
@@ -150,6 +150,9 @@ def profile(
     ------
     ParameterError, SpecificationError
         If the parameter is unknown or held fixed, or the level or the grid are no numbers.
+    EstimationError
+        If fewer than two values of the parameter have a fit; a warning counts those of ``grid`` that have
+        none.
     """
     res = getattr(res, "_results", res)
     model, names = res.model, list(res.model.param_names)
@@ -170,6 +173,7 @@ def profile(
         for sign in (-1, 1)
     ]
     sides = {sign: rest for sign, *rest in stream(_walk, tasks, n_jobs)}
+    _report(*(side[3] for side in sides.values()))
     ends = {name: sides[sign][1] for sign, name in ((-1, "lower"), (1, "upper")) if sides[sign][1]}
     points = {estimate: (llf, True, params), **sides[-1][2], **sides[1][2]}
     index = pd.Index(sorted(points), name=param)
@@ -227,29 +231,32 @@ class _Side:
         self.place = list(self.model.param_names).index(self.param)
         self.estimate = float(self.params[self.place])
         self.points: dict[float, tuple[float, bool, Array]] = {}
+        self.failures: dict[float, Failure] = {}
 
     def ratio(self, value: float) -> float:
         """Return 2 (llf - profile), NaN where there is no fit; remember the fit."""
         if value == self.estimate:
             return 0.0
+        if value in self.failures:
+            return np.nan
         if value not in self.points:
             found = self._fit(value)
-            if found is None:
+            if isinstance(found, Failure):
+                self.failures[value] = found
                 return np.nan
             self.points[value] = found
         return 2.0 * (self.llf - self.points[value][0])
 
-    def _fit(self, value: float) -> tuple[float, bool, Array] | None:
+    def _fit(self, value: float) -> tuple[float, bool, Array] | Failure:
         """Return the constrained maximum from the nearest point, from default start values if that fails."""
         known = {self.estimate: self.params, **{v: point[2] for v, point in self.points.items()}}
         nearest = known[min(known, key=lambda v: abs(v - value))]
+        held = {**self.fixed, self.param: value}
         for start in (*_moved(self.model.layout, self.param, nearest, value), None):
-            try:
-                out = self.model.maximum(start, {**self.fixed, self.param: value})
-            except (StateSpaceError, *NOT_HERE):
-                continue
-            return out.llf, out.converged, out.params
-        return None
+            out = attempt(self.model.maximum, start, held)
+            if not isinstance(out, Failure):
+                return out.llf, out.converged, out.params
+        return out
 
     def within(self, value: float) -> float:
         """Return the value, or the limit where that is passed."""
@@ -286,17 +293,39 @@ def _moved(layout: Any, param: str, params: Array, value: float) -> list[Array]:
 
 def _walk(
     sign: int, side: _Side, level: float, step: float, grid: Array | None
-) -> tuple[int, float, str, dict[float, tuple[float, bool, Array]]]:
-    """Return the side, its end of the interval, why that is no place of the cut, and the points."""
+) -> tuple[int, float, str, dict[float, tuple[float, bool, Array]], _Tried]:
+    """Return the side, its end of the interval, why that is no place of the cut, the points, the fits."""
     cut = float(chi2.ppf(level, 1))
     end, why = _end(side, cut, step * np.sqrt(cut))
+    asked = grid is not None
     if grid is None:
         reach = end - side.estimate if np.isfinite(end) else sign * step * np.sqrt(cut)
         grid = np.array([side.within(side.estimate + share * reach) for share in _GRID])
     own = [float(v) for v in grid if sign * (v - side.estimate) > 0 and sign * (side.limit - v) >= 0]
     kept = sorted({*own, end} - {sign * np.inf}, key=lambda v: abs(v - side.estimate))
     found = {v: side.points[v] for v in kept if v != side.estimate and np.isfinite(side.ratio(v))}
-    return sign, end, why, found
+    lost = [side.failures[v] for v in kept if asked and v in side.failures]
+    return sign, end, why, found, _Tried(len(found), lost, len(side.points), list(side.failures.values()))
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """Fits and failures of one side: of the values that were asked for, and of all that the search tried."""
+
+    found: int
+    lost: list[Failure]
+    fits: int
+    failures: list[Failure]
+
+
+def _report(*sides: _Tried) -> None:
+    """Warn of values without a fit that were asked for; raise where nearly every fit failed."""
+    what = "fits with the parameter held"
+    failures, fits = [one for side in sides for one in side.failures], sum(side.fits for side in sides)
+    if fits < 2:
+        report_failures(failures, len(failures) + fits, what)
+    lost = [one for side in sides for one in side.lost]
+    report_failures(lost, len(lost) + sum(side.found for side in sides), what, stacklevel=5)
 
 
 def _end(side: _Side, cut: float, step: float) -> tuple[float, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ from scipy import stats
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
 from ..statespace.arguments import options_of, positive_integer
+from .many import report_records
+from .parallel import Failure, attempt
 from .samples import model_on
 from .windows import fit_windows, fixed_of, windows_of
 
@@ -142,6 +144,8 @@ def rolling_evaluation(
         If window, horizon or refit_every do not fit the sample.
     DataError
         If a window has data that the model cannot have.
+    EstimationError
+        If fewer than two windows have a fit; a warning counts those that have none.
 
     Notes
     -----
@@ -172,8 +176,12 @@ def rolling_evaluation(
         if not record.error:
             own = slice(number * refit_every, (number + 1) * refit_every)
             params = np.array(list(record.params.values()))
-            found = _dynamic(model, params, rows.start, origins[own], horizon)
-            means[own, 0], variances[own, 0] = found
+            found = attempt(_dynamic, model, params, rows.start, origins[own], horizon)
+            if isinstance(found, Failure):
+                records[number] = replace(record, error=str(found))
+            else:
+                means[own, 0], variances[own, 0] = found
+    report_records(records, "windows")
     for i, origin in enumerate(origins):
         x = exog[origin + horizon - 1]
         for place, begin in ((1, 0), (2, origin - window)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 
 from ..exceptions import SpecificationError
-from ..numerics.linear_algebra import NOT_HERE, Array
+from ..numerics.linear_algebra import Array
 from ..plots.inference import plot_windows
 from ..statespace.arguments import names_among, options_of, positive_integer, truth
-from .many import FitRecord, fit_many
+from .many import FitRecord, repeated_fits, report_records
+from .parallel import Failure, attempt
 from .samples import model_on, require_model
 
 
@@ -130,11 +131,13 @@ def rolling_fit(
     ------
     SpecificationError
         If window or step do not fit the sample, or the model has a known start.
+    EstimationError
+        If fewer than two windows have a fit (of a single window: if it has none).
 
     Notes
     -----
-    A fit that fails is reported, and does not stop the others. Standard errors are of each window alone:
-    estimates on overlapping windows are dependent.
+    A fit that fails does not stop the others: a warning counts such fits, and ``fits`` says why.
+    Standard errors are of each window alone: estimates on overlapping windows are dependent.
 
     Examples
     --------
@@ -167,7 +170,7 @@ def fit_windows(
     """Fit a model on windows of its sample, by default with lbfgs; return the records in their order."""
     y = np.asarray(model.endog)
     models = ((f"{rows.start}:{rows.stop}", model_on(model, y[rows], rows)) for rows in windows)
-    done = fit_many(models, {"method": "lbfgs", **options}, fixed=fixed, **kwargs)
+    done = repeated_fits(models, {"method": "lbfgs", **options}, fixed=fixed, **kwargs)
     records = {record.name: record for record in done}
     return [records[f"{rows.start}:{rows.stop}"] for rows in windows]
 
@@ -195,6 +198,16 @@ def _collected(
     """Return labelled frames."""
     names, index = list(model.param_names), model._index
     ends = index[[rows.stop - 1 for rows in windows]]
+    followed = [place for place, own in enumerate(windows) if own.stop < model.nobs]
+    values = np.full((len(followed), 3 * model.k_endog), np.nan)
+    for value, place in zip(values, followed, strict=True):
+        if not records[place].error:
+            following = attempt(_forecast, model, windows[place], records[place])
+            if isinstance(following, Failure):
+                records[place] = replace(records[place], error=str(following))
+            else:
+                value[:] = following
+    report_records(records, "windows", stacklevel=5)
     rows = [
         {
             "first": index[rows.start], "nobs": record.nobs, "llf": record.llf,
@@ -202,8 +215,6 @@ def _collected(
         }
         for rows, record in zip(windows, records, strict=True)
     ]  # fmt: skip
-    followed = [(w, r) for w, r in zip(windows, records, strict=True) if w.stop < model.nobs]
-    values = np.array([_forecast(model, w, r) for w, r in followed]).reshape(-1, 3 * model.k_endog)
     series = [str(name) for name in np.atleast_1d(model.endog_names)]
     return RollingFit(
         pd.DataFrame([record.params for record in records], index=ends, columns=names, dtype=float),
@@ -211,7 +222,7 @@ def _collected(
         pd.DataFrame(rows, index=ends),
         pd.DataFrame(
             values,
-            index=index[np.array([w.stop for w, _ in followed], dtype=int)],
+            index=index[np.array([windows[place].stop for place in followed], dtype=int)],
             columns=pd.MultiIndex.from_product([["mean", "se", "error"], series]),
         ),
         found,
@@ -221,15 +232,9 @@ def _collected(
 
 def _forecast(model: Any, rows: slice, record: FitRecord) -> Array:
     """Return means, standard errors and errors of the forecasts of the period after a window."""
-    p = model.k_endog
-    if record.error:
-        return np.full(3 * p, np.nan)
     longer = slice(rows.start, rows.stop + 1)
     y = np.asarray(model.endog)[longer]
     clone = model_on(model, y, longer)
-    try:
-        out = clone.filter(list(record.params.values()), includes_fixed=True, cov_type="none").filter_results
-    except NOT_HERE:
-        return np.full(3 * p, np.nan)
+    out = clone.filter(list(record.params.values()), includes_fixed=True, cov_type="none").filter_results
     mean, cov = out.forecasts[:, -1], out.forecasts_error_cov[:, :, -1]
     return np.concatenate([mean, np.sqrt(np.diag(cov)), y[-1] - mean])

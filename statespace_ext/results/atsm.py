@@ -14,7 +14,7 @@ from .base import StateSpaceResults, StateSpaceResultsWrapper
 from .term_structure import outlook, status, tables
 from .term_structure.implied import ImpliedRates
 from .term_structure.pictures import Pictures
-from .term_structure.rates import Rates, years
+from .term_structure.rates import Rates
 
 
 class ATSMResults(ImpliedRates, Pictures, outlook.NewData, StateSpaceResults):
@@ -104,7 +104,13 @@ class ATSMResults(ImpliedRates, Pictures, outlook.NewData, StateSpaceResults):
     # -- beyond the sample -----------------------------------------------------------------------------
 
     def forecast_yields(
-        self, steps: Any = None, *, horizons: Any = None, dates: Any = None, maturities: Any = None
+        self,
+        steps: Any = None,
+        *,
+        horizons: Any = None,
+        dates: Any = None,
+        maturities: Any = None,
+        extrapolate: bool = False,
     ) -> Rates:
         """
         Forecast yields from the end of the sample, exactly at any horizon.
@@ -121,10 +127,15 @@ class ATSMResults(ImpliedRates, Pictures, outlook.NewData, StateSpaceResults):
             Dates after the last one, instead of steps.
         maturities : float or array_like, optional
             Of the curve, without measurement errors. By default the yields of the panel, with them.
+        extrapolate : bool
+            Whether horizons and maturities may be beyond twice the longest maturity of the panel.
         """
-        return outlook.forecast(self, *outlook.forecast_horizons(self, steps, horizons, dates), maturities)
+        h, index = outlook.forecast_horizons(self, steps, horizons, dates, extrapolate)
+        return outlook.forecast(self, h, index, maturities, extrapolate)
 
-    def curve_responses(self, horizons: Any, maturities: Any = None, impulse: Any = None) -> pd.DataFrame:
+    def curve_responses(
+        self, horizons: Any, maturities: Any = None, impulse: Any = None, *, extrapolate: bool = False
+    ) -> pd.DataFrame:
         """
         Return responses of the yield curve to moves of the factors, by shock and horizon.
 
@@ -137,9 +148,10 @@ class ATSMResults(ImpliedRates, Pictures, outlook.NewData, StateSpaceResults):
         impulse : array_like, (k,), optional
             A move of the factors. By default one shock for each factor in turn: the columns of the Cholesky
             factor of the covariance of a step (the mean step, of irregular dates).
+        extrapolate : bool
+            Whether horizons and maturities may be beyond twice the longest maturity of the panel.
         """
-        tau = self.model.panel.maturities if maturities is None else years(maturities, "maturities")
-        return outlook.responses(self, horizons, tau, impulse)
+        return outlook.responses(self, horizons, maturities, impulse, extrapolate)
 
 
 class ATSMResultsWrapper(StateSpaceResultsWrapper):

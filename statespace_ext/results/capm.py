@@ -33,16 +33,29 @@ class CAPMResults(DynamicRegressionResults):
         betas = {name: self._coefficient(j + 1) for j, name in enumerate(self.model.factors)}
         return next(iter(betas.values())) if len(betas) == 1 else betas
 
-    def test_alpha(self) -> dict[str, WaldTest | GRSTest | None]:
+    def test_alpha(
+        self, n_sim: int = 199, rng: Any = None, n_jobs: int | None = None
+    ) -> dict[str, WaldTest | GRSTest | None]:
         """
         Test that all alphas are zero.
+
+        Parameters
+        ----------
+        n_sim : int
+            Number of samples, where the distribution of the Wald statistic is simulated.
+        rng : numpy.random.Generator or int, optional
+            Source of the samples.
+        n_jobs : int, optional
+            As in `fit_many`.
 
         Returns
         -------
         dict
-            "wald": joint Wald test from the smoothed alphas, given V and W. "grs": the exact F test of
-            Gibbons, Ross & Shanken (1989) on the static least-squares model, None with missing returns or
-            too few periods.
+            "wald": joint Wald test from the smoothed alphas. Its p-value is exact for static betas with a
+            full, diagonal or scalar ``obs_cov`` (see `WaldTest`), from a parametric bootstrap otherwise,
+            and NaN where there are no more periods than assets and factors. "grs": the exact F test of
+            Gibbons, Ross & Shanken (1989) on the static least-squares model, None where a period is partly
+            missing or there are too few periods.
 
         Raises
         ------
@@ -54,10 +67,14 @@ class CAPMResults(DynamicRegressionResults):
                 "test_alpha needs static alphas", got=f"alpha={self.model.coefficients.dynamics[0]!r}"
             )
         model = self.model
-        (n, p), k = model.endog.shape, len(model.factors)
-        exact = n - p - k >= 1 and not np.any(np.isnan(model.endog))
-        returns = pd.DataFrame(model.endog, columns=model.coefficients.endog)
-        return {"wald": wald_alpha(self), "grs": grs(returns, model.exog[:, 1:]) if exact else None}
+        seen = ~np.isnan(model.endog)
+        rows, (p, k) = seen.all(axis=1), (model.k_endog, len(model.factors))
+        exact = rows.sum() > p + k and np.array_equal(rows, seen.any(axis=1))
+        returns = pd.DataFrame(model.endog[rows], columns=model.coefficients.endog)
+        return {
+            "wald": wald_alpha(self, n_sim=n_sim, rng=rng, n_jobs=n_jobs),
+            "grs": grs(returns, model.exog[rows, 1:]) if exact else None,
+        }
 
     def get_prediction(
         self, *args: Any, market: Any = None, risk_free: Any = None, exog: Any = None, **kwargs: Any

@@ -16,6 +16,7 @@ from ..numerics.rotation import rotate_system
 from .base import StateSpaceResults, StateSpaceResultsWrapper
 from .factors import Factors, factors_of
 
+_ARGUMENTS: dict[str, tuple[Any, ...]] = {"oblimin": (0.0, "oblique")}
 _ROTATIONS = "varimax, quartimax, equamax, oblimin, quartimin or another that rotate_factors knows"
 
 
@@ -78,7 +79,7 @@ class LGSSMResults(StateSpaceResults):
         """Smoothed and filtered factors."""
         return factors_of(self, self.model.labels.factors, self.model._index)
 
-    def rotate(self, method: str = "varimax") -> RotatedFactors:
+    def rotate(self, method: str = "varimax", *method_args: Any) -> RotatedFactors:
         """
         Rotate the loadings after the fit; the likelihood does not change.
 
@@ -86,10 +87,19 @@ class LGSSMResults(StateSpaceResults):
         ----------
         method : str
             A method of `statsmodels.multivariate.factor_rotation.rotate_factors`, orthogonal or oblique.
+        *method_args
+            What that function needs beside it. "oblimin": gamma and "oblique" or "orthogonal", by default 0
+            and "oblique" (quartimin). "orthomax": gamma. "CF": kappa and one of the two words. "target": a
+            target and one of the two words. "partial_target": a target and its weights.
 
         Returns
         -------
         RotatedFactors
+
+        Raises
+        ------
+        SpecificationError
+            If the method is unknown, or its arguments are missing or wrong.
         """
         at = self.model.matrices(np.asarray(self.params))
         if at["design"].ndim == 3:
@@ -102,11 +112,14 @@ class LGSSMResults(StateSpaceResults):
             else rotation
         )
         if self.model.k_factors > 1:
+            more = method_args or _ARGUMENTS.get(method if isinstance(method, str) else "", ())
             try:
-                rotation = np.linalg.inv(rotate_factors(at["design"] @ root, method)[1].T)
-            except ValueError as error:
+                rotation = np.linalg.inv(rotate_factors(at["design"] @ root, method, *more)[1].T)
+            except (AssertionError, TypeError, ValueError) as error:  # statsmodels asserts what it is given
                 raise SpecificationError(
-                    "method is unknown", got=repr(method), expected=_ROTATIONS
+                    "method is unknown, or its arguments are missing or wrong",
+                    got=f"{method!r} with {more}; {error}",
+                    expected=_ROTATIONS,
                 ) from error
         plain = {**at, "state_intercept": at["state_intercept"][:, 0]}
         whole = root @ rotation

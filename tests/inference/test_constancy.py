@@ -250,7 +250,8 @@ class Fragile:
 def test_failures_are_counted() -> None:
     seeds = spawn(0, 200)
     draws = np.array([np.random.default_rng(seed).random() for seed in seeds])
-    found = _simulated(0.8, Fragile(), seeds, 1)
+    with pytest.warns(UserWarning, match="97 of 200 fits to samples failed .* EstimationError: no start"):
+        found = _simulated(0.8, Fragile(), seeds, 1)
     assert found.n_sim == 200
     assert found.n_failed == np.sum(draws < 0.5)
     assert found.n_unconverged == np.sum((draws >= 0.5) & (draws <= 0.7))
@@ -376,3 +377,24 @@ def test_the_results_and_the_model_are_left_as_they_were() -> None:
         assert_array_equal(a, b)
     other = clone_with(res.model, y.to_numpy())
     assert other.param_names == res.model.param_names
+
+
+def test_a_series_whose_test_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its row is missing, with a warning; the others, and Holm's correction of all, stay."""
+    y, x = sample(seed=5, n=40, p=3)
+    res = fitted(y, x, "proportional")
+    whole = res.test_constancy(n_sim=9, rng=0, per_series=True).per_series
+    plain = SeriesRatio.ratio
+
+    def fragile(self: SeriesRatio, column: np.ndarray) -> tuple[float, bool]:
+        if np.array_equal(column, y.iloc[:, 1]):
+            raise np.linalg.LinAlgError("no such series")
+        return plain(self, column)
+
+    monkeypatch.setattr(SeriesRatio, "ratio", fragile)
+    with pytest.warns(UserWarning, match="1 of 3 tests of one series failed .*LinAlgError: no such series"):
+        found = res.test_constancy(n_sim=9, rng=0, per_series=True).per_series
+    assert found.iloc[1].isna().all()
+    kept = found.columns.drop("pvalue_holm")
+    np.testing.assert_allclose(found[kept].iloc[[0, 2]], whole[kept].iloc[[0, 2]], rtol=1e-6)
+    assert np.all(found["pvalue_holm"].iloc[[0, 2]] >= found["pvalue"].iloc[[0, 2]])

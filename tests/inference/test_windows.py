@@ -95,7 +95,13 @@ def test_from_results_fits_start_there_and_keep_what_is_fixed() -> None:
 def test_a_failure_does_not_stop_the_rest() -> None:
     y = Y.copy()
     y.iloc[:30, 0] = np.nan
-    found = sse.rolling_fit(sse.DynamicRegression(y, X, dynamics=BETA_MOVES, state_cov="scalar"), 28, 20)
+    model = sse.DynamicRegression(y, X, dynamics=BETA_MOVES, state_cov="scalar")
+    with pytest.raises(sse.EstimationError, match="Too few windows succeeded: got 1 of 2; .* DataError"):
+        sse.rolling_fit(model, 28, 20)
+    with pytest.warns(
+        UserWarning, match="1 of 3 windows failed and are left out; the first failure was Data"
+    ):
+        found = sse.rolling_fit(model, 28, 10)
     assert found.fits["error"].iloc[0].startswith("DataError") and found.fits["error"].iloc[1] == ""
     assert found.params.iloc[0].isna().all() and found.params.iloc[1].notna().all()
     assert found.forecasts.iloc[0].isna().all()

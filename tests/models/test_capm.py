@@ -185,7 +185,7 @@ def test_one_asset(sample: Raw, form: Callable) -> None:
     assert_allclose(res.llf, expected.llf, rtol=0, atol=1e-8)
     assert res.alpha.estimate.shape == (1,) and res.beta.smoothed.shape == (N, 1)
     assert len(res.forecast(3, market=[1.0, 2.0, 3.0], risk_free=[0.1] * 3)) == 3
-    assert res.test_alpha()["wald"].df == 1
+    assert res.test_alpha(n_sim=2)["wald"].df == 1
 
 
 def test_names_of_unnamed_factors(sample: Raw) -> None:
@@ -242,7 +242,7 @@ def test_alphas_of_the_published_question(shared_data: Path, reference: dict) ->
     assert_allclose(res.alpha.se, figures["alpha_se"], rtol=0, atol=1e-8)
     for month, expected in figures["smoothed_beta"].items():
         assert_allclose(res.beta.smoothed.loc[month], expected, rtol=0, atol=1e-8)
-    wald = res.test_alpha()["wald"]
+    wald = res.test_alpha(n_sim=2)["wald"]
     assert_allclose(wald.statistic, 0.8100923943338649, rtol=1e-10)
     assert (wald.df, wald.regressor) == (4, "const")
     assert list(wald.estimate.index) == ASSETS
@@ -252,7 +252,7 @@ def test_the_exact_test_is_that_of_the_static_model(shared_data: Path) -> None:
     y, x = berndt(shared_data)
     res = sse.CAPM(y, x["MKT"])
     res = res.smooth(res.start_params)
-    grs = res.test_alpha()["grs"]
+    grs = res.test_alpha(n_sim=2)["grs"]
     coefficients = np.linalg.lstsq(x.to_numpy(), y.to_numpy(), rcond=None)[0]
     residual = y.to_numpy() - x.to_numpy() @ coefficients
     alpha, cov, market = coefficients[0], residual.T @ residual / 120, x["MKT"].to_numpy()
@@ -264,7 +264,7 @@ def test_the_exact_test_is_that_of_the_static_model(shared_data: Path) -> None:
 
 def test_the_exact_test_needs_balanced_data(res: Any, sample: Raw) -> None:
     assert np.isnan(res.model.endog).any()
-    found = res.test_alpha()
+    found = res.test_alpha(n_sim=2)
     assert found["grs"] is None and found["wald"].df == 2
     filled = sse.CAPM(sample.returns.fillna(0.0), sample.factors, sample.rate, beta="static").fit()
     assert filled.test_alpha()["grs"].df == (2, N - 2 - 3)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -1288,6 +1289,23 @@ def test_rotated_loadings_are_those_of_statsmodels(method: str) -> None:
 def test_unknown_rotation() -> None:
     with pytest.raises(sse.SpecificationError, match="no_such"):
         smoothed({}).rotate("no_such")
+
+
+def test_rotations_with_arguments() -> None:
+    """Oblimin with gamma 0 is quartimin; orthomax with gamma 1 is varimax."""
+    res = smoothed({})
+    assert_allclose(res.rotate("oblimin").loadings, res.rotate("quartimin").loadings)
+    assert_allclose(res.rotate("oblimin", 0.5, "oblique").loadings, res.rotate("biquartimin").loadings)
+    assert_allclose(res.rotate("orthomax", 1).loadings, res.rotate("varimax").loadings)
+
+
+@pytest.mark.parametrize("method", ["orthomax", "CF", "target", "partial_target", 3, None])
+@pytest.mark.parametrize("given", [(), (0.5,), (0.5, "skew"), (0.5, "oblique", 1), ("x", "oblique")])
+def test_rotations_with_wrong_arguments(method: Any, given: tuple[Any, ...]) -> None:
+    if (method, given) == ("orthomax", (0.5,)):
+        given = (0.5, "oblique")
+    with pytest.raises(sse.SpecificationError, match=r"arguments are missing or wrong: got .* with \("):
+        smoothed({}).rotate(method, *given)
 
 
 # -- two ways to say one thing -----------------------------------------------------------------------------

@@ -18,6 +18,7 @@ matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt  # noqa: E402
 from matplotlib.collections import PolyCollection  # noqa: E402
+from matplotlib.text import Text  # noqa: E402
 
 TAU = np.array([0.25, 1.0, 3.0, 5.0, 7.0, 10.0])
 
@@ -118,3 +119,13 @@ def test_the_axes_say_in_what_units_rates_are(units: str) -> None:
     res = model.smooth(model.start_params)
     for draw in (res.plot_fit, res.plot_term_premium, res.plot_curve):
         assert draw().axes[0].get_ylabel().endswith(f", {units} a year")
+
+
+def test_the_premium_of_the_default_maturity(res: Any) -> None:
+    """Ten years, or the longest maturity of a shorter panel."""
+    short = sse.ATSM(random_panel(np.random.default_rng(3), 60, TAU[:3]), TAU[:3], 2)
+    for figure, words in (
+        (res.plot_term_premium(), "yield of 10 years"),
+        (short.smooth(short.start_params).plot_term_premium(), "yield of 3 years"),
+    ):
+        assert any(text.get_text() == words for text in figure.findobj(Text))

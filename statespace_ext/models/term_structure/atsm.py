@@ -19,6 +19,7 @@ from ...numerics.ornstein_uhlenbeck import discretise, discretise_pullback, stat
 from ...numerics.stationary import stationary_pullback
 from ...params.layout import ParameterLayout
 from ...results.atsm import ATSMResults, ATSMResultsWrapper
+from ...results.term_structure.rates import years
 from ...statespace.dates import read_dates
 from ...statespace.system import System
 from ...statespace.system_score import SystemScore
@@ -34,7 +35,7 @@ from .dynamics import (
 )
 from .estimation import estimate_term_structure
 from .identification import Normalisation, Values
-from .panel import Panel, check_factors, first_portfolios, parse_panel
+from .panel import Panel, check_factors, first_portfolios, parse_panel, parts_of
 from .starts import candidates
 
 
@@ -61,9 +62,11 @@ class ATSM(StateSpaceModel):
     ----------
     yields : array_like, (nobs, p)
         Continuously compounded zero-coupon yields, a year, NaN where missing. (Par yields are not zero-coupon
-        yields; nothing in the numbers tells them apart.)
-    maturities : array_like, (p,)
-        In years, in the order of the columns.
+        yields; nothing in the numbers tells them apart.) Or a panel that has its maturities and units, as
+        `datasets.load_yields` returns.
+    maturities : array_like, (p,), optional
+        In years, in the order of the columns. By default those of the panel, or those that the labels of the
+        columns tell: "3m", "m3", "3 months", "10y", "y10", "10-year"; 0.25, 1.0 where one is not whole.
     k_factors : int
         Number k of factors.
     identification : {"jsz", "dai-singleton", "afns", "dns"}
@@ -81,8 +84,8 @@ class ATSM(StateSpaceModel):
     dt : "infer", float or array_like, (nobs - 1,)
         Years between dates. "infer": 1/12, 1/4, 1/52, 1/252, ... for regular dates, else
         actual days / 365.25.
-    units : {"decimal", "percent"}
-        Of the yields. Parameters are in the units of the yields.
+    units : {"decimal", "percent"}, optional
+        Of the yields; by default those of the panel, or "decimal". Parameters are in the units of the yields.
     risk_prices : dict, optional
         Restrictions on the prices of risk: "lambda_0" (k,) and "lambda_1" (k, k), NaN for a free element,
         of the factors that are returned. The P-dynamics follow from them.
@@ -123,7 +126,7 @@ class ATSM(StateSpaceModel):
     def __init__(
         self,
         yields: Any,
-        maturities: Any,
+        maturities: Any = None,
         k_factors: int = 3,
         *,
         identification: str = "jsz",
@@ -131,7 +134,7 @@ class ATSM(StateSpaceModel):
         state_cov: Any = "unstructured",
         obs_cov: str = "diagonal",
         dt: Any = "infer",
-        units: str = "decimal",
+        units: str | None = None,
         risk_prices: Mapping[str, Any] | None = None,
         factors: Any = None,
         initialization: str = "stationary",
@@ -139,6 +142,8 @@ class ATSM(StateSpaceModel):
         dates: Any = None,
         freq: Any = None,
     ) -> None:
+        read = ("maturities",) if maturities is None else ()
+        yields, maturities, units = parts_of(yields, maturities, units)
         given = {
             "maturities": maturities, "k_factors": k_factors, "identification": identification,
             "p_dynamics": p_dynamics, "state_cov": state_cov, "obs_cov": obs_cov, "dt": dt, "units": units,
@@ -158,7 +163,11 @@ class ATSM(StateSpaceModel):
         self.layout: ParameterLayout = build_layout(given, self.norm, panel.labels, panel.weights)
         k = panel.k_factors
         given["portfolio_weights"] = panel.given_weights
-        self._computed = ("portfolio_weights",) if portfolio_weights is None else ()
+        self._computed = (
+            *read,
+            *(("units",) if units == "decimal" else ()),
+            *(("portfolio_weights",) if portfolio_weights is None else ()),
+        )
         super().__init__(panel.endog, k, k, given, dates=dates, freq=freq)
         self.k_factors, self.start_kind = k, initialization
         self.first_portfolios = first_portfolios(self.endog, panel.weights, given)
@@ -215,9 +224,9 @@ class ATSM(StateSpaceModel):
         )
         return Dynamics(K_P, kappa_P, at["state_cov"], pricing)
 
-    def loadings(self, params: Any, maturities: Array) -> tuple[Array, Array]:
-        """Return A (m,) and B (m, k) of the yields at any maturities, in years."""
-        return self._loadings(self.dynamics(params), np.asarray(maturities, dtype=float))
+    def loadings(self, params: Any, maturities: Any, *, extrapolate: bool = False) -> tuple[Array, Array]:
+        """Return A (m,) and B (m, k) at maturities in years; see `ATSMResults.yield_curve`."""
+        return self._loadings(self.dynamics(params), years(maturities, "maturities", self, extrapolate))
 
     def _loadings(self, at: Dynamics, maturities: Array) -> tuple[Array, Array]:
         q = at.pricing

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,21 @@ from ...statespace.dates import DAYS_IN_A_YEAR, read_dates
 
 UNITS = {"decimal": 1.0, "percent": 100.0}
 _MONTHS = {1: 1.0 / 12.0, 3: 0.25, 6: 0.5, 12: 1.0}
-_IMPLAUSIBLE_MATURITY, _IMPOSSIBLE_MATURITY = 50.0, 150.0
+_LONG, _MONTHLY = 3.0, 0.1
+"""Years: a shortest maturity above the first is doubtful where dates are nearer than the second."""
+_NEAR = 0.05
+"""A maturity that differs relatively less from its label is the same with another count of days."""
+_LONGEST_NAMED = 50.0
+"""Years; labels y3, y12, ..., y120 are of months."""
 _IMPLAUSIBLE_DECIMAL, _IMPOSSIBLE_DECIMAL, _IMPLAUSIBLE_PERCENT = 0.5, 30.0, 0.2
 _MEANT = {"decimal": 'is units="percent" meant?', "percent": "are these basis points? Divide by 100."}
-_LABEL = re.compile(r"^[^\d]*?(\d+(?:\.\d+)?)\s*(m|mo|month|months|y|yr|year|years)?$", re.IGNORECASE)
+_WORDS = {
+    **dict.fromkeys(("m", "mo", "mos", "mon", "mth", "mths", "month", "months"), "m"),
+    **dict.fromkeys(("y", "yr", "yrs", "year", "years"), "y"),
+}
+_NUMBER = r"(?P<number>\d+(?:\.\d+)?)"
+_LABEL = re.compile(rf"^(?P<before>\D*?){_NUMBER}[\s_-]*(?P<unit>[a-z]+)?\.?$", re.IGNORECASE)
+_WORD = re.compile(r"(?:^|[^a-z])([a-z]+)[^a-z]*$")
 
 
 def parse_maturities(maturities: Any, columns: list[str], k_factors: int) -> Array:
@@ -28,9 +40,9 @@ def parse_maturities(maturities: Any, columns: list[str], k_factors: int) -> Arr
     Raises
     ------
     SpecificationError
-        If they are not different positive numbers, at least as many as factors, or too long to be years.
+        If they are not different positive numbers, at least as many as factors.
     DataError
-        If their number or order is not that of the columns.
+        If their number or order is not that of the columns, or they contradict the labels.
     """
     try:
         years = np.array(maturities, dtype=float)
@@ -56,55 +68,123 @@ def parse_maturities(maturities: Any, columns: list[str], k_factors: int) -> Arr
             got=f"{len(years)} maturities, {k_factors} factors",
             expected=f"at most {len(years)} factors",
         )
-    _check_length(years)
     _check_order(years, columns)
     return years
 
 
-def _check_length(years: Array) -> None:
-    longest = float(np.max(years))
-    if longest > _IMPOSSIBLE_MATURITY:
-        raise SpecificationError(
-            "A maturity is too long to be in years",
-            got=f"{longest:g}",
-            expected=f"at most {_IMPOSSIBLE_MATURITY:g} years",
-            remedy="Divide months by 12.",
-        )
-    if longest > _IMPLAUSIBLE_MATURITY:
-        warnings.warn(
-            f"The longest maturity is {longest:g} years: divide by 12 if these are months.",
-            UserWarning,
-            stacklevel=5,
-        )
+@dataclass(frozen=True)
+class Label:
+    """
+    What the label of a column says of a maturity.
+
+    Attributes
+    ----------
+    number : float
+        The number in it.
+    unit : {"m", "y", ""}
+        Months or years; empty where it does not say.
+    in_front : bool
+        Whether the unit is in front of the number, as in "m3".
+    """
+
+    number: float
+    unit: str
+    in_front: bool
+
+    @property
+    def years(self) -> float:
+        """The number in years; a number without a unit as it is."""
+        return self.number / 12.0 if self.unit == "m" else self.number
+
+    @property
+    def certain(self) -> bool:
+        """Whether the unit is no name: y12 may be the yield of twelve months."""
+        return bool(self.unit) and not (self.unit == "y" and self.in_front)
+
+
+def read_label(label: str) -> Label | None:
+    """Return what a label says of a maturity, None where it is not one number with or without a unit."""
+    found = _LABEL.match(label.strip())
+    if found is None or found["before"].strip() == ".":
+        return None
+    behind, front = (found["unit"] or "").lower(), _WORD.search(found["before"].lower())
+    number = float(found["number"])
+    if behind:
+        return Label(number, _WORDS[behind], False) if behind in _WORDS else None
+    return Label(number, _WORDS.get(front[1], "") if front else "", True)
+
+
+def _read(columns: list[str]) -> list[Label | None]:
+    """Return what labels say; y1, y2, ... (and m1, m2, ...) count the columns."""
+    found = [read_label(column) for column in columns]
+    numbers = [label.number if label and label.in_front else None for label in found]
+    if numbers == list(range(1, len(columns) + 1)):
+        return [Label(float(i + 1), "", True) for i in range(len(columns))]
+    return found
+
+
+def maturities_of(columns: list[str]) -> list[float]:
+    """
+    Return the maturities in years that the labels of the columns tell.
+
+    "3m", "3 months", "m3", "1y", "10-year", "y10" have a unit. Numbers without one are years where one of
+    them is not whole, as 0.25.
+
+    Raises
+    ------
+    SpecificationError
+        If a label tells no maturity, or its unit is not known.
+    """
+    found = _read(columns)
+    bare = [label.number for label in found if label and not label.unit]
+    fractional = any(number != round(number) for number in bare)
+    doubtful = [label for label in found if label and label.unit and not label.certain]
+    long = any(label.years > _LONGEST_NAMED for label in doubtful)
+    for column, label in zip(columns, found, strict=True):
+        if label is None or (not label.unit and not fractional) or (label in doubtful and long):
+            raise SpecificationError(
+                "The labels of the yields do not tell their maturities",
+                got=f"{column!r}" if label is None else f"{column!r}, which may be months or years",
+                expected='labels with a unit, as "3m", "10y" or "120 months"',
+                remedy="Pass maturities, in years.",
+            )
+    return [label.years for label in found if label]
 
 
 def _check_order(years: Array, columns: list[str]) -> None:
-    """Refuse maturities in another order than that which the labels of the columns tell."""
-    found = [_LABEL.match(str(column)) for column in columns]
-    if not all(found) or len(columns) < 2:
+    """Refuse maturities that are in another order than the labels of the columns, or contradict them."""
+    found = _read(columns)
+    told = np.array([label.years if label else np.nan for label in found])
+    if len(told) > 1 and len(np.unique(told)) == len(told) and not np.isnan(told).any():
+        wrong = np.argsort(np.argsort(told)) != np.argsort(np.argsort(years))
+        if wrong.any():
+            place = int(np.argmax(wrong))
+            raise DataError(
+                "maturities are not in the order of the columns",
+                got=f"{years[place]:g} years for column {columns[place]!r}",
+                expected="the maturities of the columns, in their order",
+            )
+    for column, own, label in zip(columns, years, found, strict=True):
+        if label and label.certain and abs(own - label.years) > _NEAR * label.years:
+            raise DataError(
+                "maturities contradict the labels of the columns",
+                got=f"{own:g} years for column {column!r}",
+                expected=f"{label.years:g} years",
+                remedy="Divide months by 12, or leave maturities out.",
+            )
+
+
+def check_shortest(years: Array, columns: list[str], step: float) -> None:
+    """Warn where the shortest maturity of monthly data is that of a long bond, and no label has a unit."""
+    if step > _MONTHLY or any(label and label.certain for label in _read(columns)):
         return
-    told = np.array([_years_told(match) for match in found if match])
-    if len(np.unique(told)) < len(told):
-        return
-    if all(match.group(2) for match in found if match) and np.allclose(years, 12.0 * told):
+    shortest = float(np.min(years))
+    if shortest > _LONG:
         warnings.warn(
-            f"The maturity of column {columns[-1]!r} is {years[-1]:g} years: divide by 12 if in months.",
+            f"The shortest maturity is {shortest:g} years: divide by 12 if maturities are in months.",
             UserWarning,
-            stacklevel=5,
+            stacklevel=4,
         )
-    if np.array_equal(np.argsort(told), np.argsort(years)):
-        return
-    place = int(np.argmax(np.argsort(np.argsort(told)) != np.argsort(np.argsort(years))))
-    raise DataError(
-        "maturities are not in the order of the columns",
-        got=f"{years[place]:g} years for column {columns[place]!r}",
-        expected="the maturities of the columns, in their order",
-    )
-
-
-def _years_told(match: re.Match[str]) -> float:
-    unit = (match.group(2) or "").lower()
-    return float(match.group(1)) / (12.0 if unit.startswith("m") else 1.0)
 
 
 def check_units(values: Array, units: Any) -> float:

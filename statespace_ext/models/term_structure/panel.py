@@ -15,7 +15,7 @@ from ...numerics.linear_algebra import Array
 from ...statespace.arguments import positive_integer
 from ...statespace.dates import check_dates
 from ...statespace.validation import endog_frame, regressor_frame
-from .conventions import check_units, parse_maturities, time_steps
+from .conventions import check_shortest, check_units, maturities_of, parse_maturities, time_steps
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,51 @@ class Panel:
     given_weights: Array | None
 
     @property
+    def longest(self) -> float:
+        """The longest maturity."""
+        return float(np.max(self.maturities))
+
+    @property
     def n_observed(self) -> int:
         """Number of observed factors."""
         return 0 if self.factor_names is None else len(self.factor_names)
+
+
+def parts_of(yields: Any, maturities: Any, units: Any) -> tuple[Any, Any, Any]:
+    """
+    Return yields, their maturities and their units, from a panel that has them or from labels.
+
+    Raises
+    ------
+    SpecificationError
+        If what is given contradicts what the panel has, or no maturities are given and labels tell none.
+    """
+    names = ("maturities", "units")
+    if not isinstance(yields, (pd.DataFrame, pd.Series)) and hasattr(yields, "yields"):
+        own = [getattr(yields, name, None) for name in names]
+        for name, given, has in zip(names, (maturities, units), own, strict=True):
+            if given is not None and has is not None and not np.array_equal(given, has):
+                raise SpecificationError(
+                    f"{name} contradict the panel of yields",
+                    got=repr(given)[:80],
+                    expected=has,
+                    remedy=f"Leave {name} out.",
+                )
+        yields = yields.yields
+        maturities, units = (
+            has if given is None else given for given, has in zip((maturities, units), own, strict=True)
+        )
+    if maturities is None:
+        frame: Any = endog_frame(yields)
+        named = isinstance(frame, pd.DataFrame) or isinstance(frame, pd.Series) and frame.name is not None
+        if not named:
+            raise SpecificationError(
+                "Yields without labels do not tell their maturities",
+                got=type(yields).__name__,
+                remedy="Pass maturities, in years.",
+            )
+        maturities = maturities_of(_labels(frame, 1))
+    return yields, maturities, "decimal" if units is None else units
 
 
 def parse_panel(yields: Any, dates: Any, given: Mapping[str, Any]) -> Panel:
@@ -80,6 +122,7 @@ def parse_panel(yields: Any, dates: Any, given: Mapping[str, Any]) -> Panel:
     check_dates(dates, len(values))
     index = getattr(frame, "index", None) if dates is None else pd.Index(dates)
     steps = time_steps(given["dt"], index, len(values))
+    check_shortest(maturities, labels, float(np.median(steps)))
     if steps.ndim:
         steps = np.append(steps, steps[-1])
     endog, names = frame, None

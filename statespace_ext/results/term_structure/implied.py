@@ -21,7 +21,9 @@ class ImpliedRates:
     Rates at the smoothed factors; mixed into `ATSMResults`.
 
     Every method returns `Rates`, with standard deviations of the factors alone, or with
-    ``param_uncertainty=True`` of the parameters too (delta method). ``date=None`` is all dates.
+    ``param_uncertainty=True`` of the parameters too (delta method). ``date=None`` is all dates. Maturities
+    and horizons are in years; those beyond twice the longest maturity of the panel raise `SpecificationError`
+    unless ``extrapolate=True``.
     """
 
     model: Any
@@ -42,7 +44,14 @@ class ImpliedRates:
         labels = pd.Index(columns, name=name)
         return implied_rates(self, self.factors, rate, labels, date, param_uncertainty)
 
-    def yield_curve(self, maturities: Any, date: Any = None, *, param_uncertainty: bool = False) -> Rates:
+    def yield_curve(
+        self,
+        maturities: Any,
+        date: Any = None,
+        *,
+        param_uncertainty: bool = False,
+        extrapolate: bool = False,
+    ) -> Rates:
         """
         Return zero-coupon yields y(tau) = A(tau) + B(tau)'X_t at any maturities.
 
@@ -54,13 +63,22 @@ class ImpliedRates:
             A date of the sample.
         param_uncertainty : bool
             Whether standard deviations include the uncertainty of the parameters.
+        extrapolate : bool
+            As in the class.
         """
-        tau = years(maturities, "maturities")
+        tau = years(maturities, "maturities", self.model, extrapolate)
         return self._implied(lambda c: c.yields(tau), tau, date, param_uncertainty, "maturity")
 
-    def forward_curve(self, maturities: Any, date: Any = None, *, param_uncertainty: bool = False) -> Rates:
+    def forward_curve(
+        self,
+        maturities: Any,
+        date: Any = None,
+        *,
+        param_uncertainty: bool = False,
+        extrapolate: bool = False,
+    ) -> Rates:
         """Return instantaneous forward rates f(tau) = d(tau y(tau))/dtau; as `yield_curve`."""
-        tau = years(maturities, "maturities")
+        tau = years(maturities, "maturities", self.model, extrapolate)
         return self._implied(lambda c: c.forwards(tau), tau, date, param_uncertainty, "maturity")
 
     @property
@@ -69,7 +87,13 @@ class ImpliedRates:
         return self._implied(lambda c: c.short_rate(), np.zeros(1), None, False, "maturity")
 
     def expected_short_rate(
-        self, horizon: Any, date: Any = None, *, average: bool = True, param_uncertainty: bool = False
+        self,
+        horizon: Any,
+        date: Any = None,
+        *,
+        average: bool = True,
+        param_uncertainty: bool = False,
+        extrapolate: bool = False,
     ) -> Rates:
         """
         Return the short rate expected under P: (1/h) int_0^h E_t[r_{t+s}] ds, or E_t[r_{t+h}].
@@ -84,8 +108,10 @@ class ImpliedRates:
             Whether to average over the horizon, or to take its end.
         param_uncertainty : bool
             Whether standard deviations include the uncertainty of the parameters.
+        extrapolate : bool
+            As in the class.
         """
-        h = years(horizon, "horizon")
+        h = years(horizon, "horizon", self.model, extrapolate)
         mean = truth(average, "average")
         return self._implied(
             lambda c: c.average_short_rate(h) if mean else c.short_rate_ahead(h),
@@ -93,11 +119,16 @@ class ImpliedRates:
         )  # fmt: skip
 
     def risk_neutral_yields(
-        self, maturities: Any, date: Any = None, *, param_uncertainty: bool = False
+        self,
+        maturities: Any,
+        date: Any = None,
+        *,
+        param_uncertainty: bool = False,
+        extrapolate: bool = False,
     ) -> Rates:
         """Return the yields if the price of risk were zero: priced with K_P and kappa_P; as `yield_curve`."""
         self._require_prices("risk-neutral yields")
-        tau = years(maturities, "maturities")
+        tau = years(maturities, "maturities", self.model, extrapolate)
         return self._implied(lambda c: c.risk_neutral_yields(tau), tau, date, param_uncertainty, "maturity")
 
     def term_premium(
@@ -107,6 +138,7 @@ class ImpliedRates:
         date: Any = None,
         *,
         param_uncertainty: bool = False,
+        extrapolate: bool = False,
     ) -> Rates:
         """
         Return the term premium of zero-coupon yields.
@@ -122,8 +154,11 @@ class ImpliedRates:
             A date of the sample.
         param_uncertainty : bool
             Whether standard deviations include the uncertainty of the parameters.
+        extrapolate : bool
+            As in the class.
         """
-        tau, neutral = years(maturity, "maturity"), self._neutral(definition)
+        neutral = self._neutral(definition)
+        tau = years(maturity, "maturity", self.model, extrapolate)
         return self._implied(lambda c: c.term_premium(tau, neutral), tau, date, param_uncertainty, "maturity")
 
     def forward_premium(
@@ -133,6 +168,7 @@ class ImpliedRates:
         date: Any = None,
         *,
         param_uncertainty: bool = False,
+        extrapolate: bool = False,
     ) -> Rates:
         """
         Return the premium of instantaneous forward rates; as `term_premium`.
@@ -140,12 +176,13 @@ class ImpliedRates:
         "expected": f(tau) - E_t[r_{t+tau}]; "risk-neutral": less the risk-neutral forward rate. Averaged over
         maturities from zero, it is the term premium.
         """
-        tau, neutral = years(maturity, "maturity"), self._neutral(definition)
+        neutral = self._neutral(definition)
+        tau = years(maturity, "maturity", self.model, extrapolate)
         return self._implied(
             lambda c: c.forward_premium(tau, neutral), tau, date, param_uncertainty, "maturity"
         )
 
-    def zero_prices(self, maturities: Any, date: Any = None) -> pd.DataFrame:
+    def zero_prices(self, maturities: Any, date: Any = None, *, extrapolate: bool = False) -> pd.DataFrame:
         """
         Return the prices P(tau) = exp(-tau y(tau)) of zero-coupon bonds that pay one.
 
@@ -155,8 +192,10 @@ class ImpliedRates:
             In years.
         date : optional
             A date of the sample.
+        extrapolate : bool
+            As in the class.
         """
-        y = self.yield_curve(maturities, date).estimate
+        y = self.yield_curve(maturities, date, extrapolate=extrapolate).estimate
         return np.exp(-y * (y.columns.to_numpy() / self.model.panel.scale))
 
     def _neutral(self, definition: str) -> bool:

@@ -21,7 +21,9 @@ from .calendar import years_after
 from .rates import Rates, years
 
 
-def forecast_horizons(results: Any, steps: Any, horizons: Any, dates: Any) -> tuple[Array, pd.Index]:
+def forecast_horizons(
+    results: Any, steps: Any, horizons: Any, dates: Any, extrapolate: bool = False
+) -> tuple[Array, pd.Index]:
     """
     Return horizons in years, and what labels them.
 
@@ -36,7 +38,7 @@ def forecast_horizons(results: Any, steps: Any, horizons: Any, dates: Any) -> tu
     if sum(value is not None for value in (steps, horizons, dates)) > 1:
         raise SpecificationError("steps, horizons and dates are given together", expected="one of them")
     if horizons is not None:
-        h = years(horizons, "horizons")
+        h = years(horizons, "horizons", model, extrapolate)
         return h, pd.Index(h, name="horizon")
     if dates is not None:
         index = as_dates(dates, "dates")
@@ -55,7 +57,7 @@ def forecast_horizons(results: Any, steps: Any, horizons: Any, dates: Any) -> tu
     return h, pd.Index(h, name="horizon")
 
 
-def forecast(results: Any, h: Array, index: pd.Index, maturities: Any) -> Rates:
+def forecast(results: Any, h: Array, index: pd.Index, maturities: Any, extrapolate: bool = False) -> Rates:
     """Return forecasts of yields: of the columns of the panel with measurement errors, or of a curve."""
     model, params = results.model, np.asarray(results.params, dtype=float)
     if results.filtered_state is None:
@@ -68,7 +70,7 @@ def forecast(results: Any, h: Array, index: pd.Index, maturities: Any) -> Rates:
     last, cov = results.filtered_state[:, -1], results.filtered_state_cov[:, :, -1]
     states, covs = states_ahead(at, last, cov, h)
     own = maturities is None
-    tau = model.panel.maturities if own else years(maturities, "maturities")
+    tau = model.panel.maturities if own else years(maturities, "maturities", model, extrapolate)
     affine = Curves(at, model.convexity).yields(tau)
     variance = np.clip(affine.variance(covs), 0.0, None)
     columns = pd.Index(model.panel.labels if own else tau, name="yield" if own else "maturity")
@@ -80,11 +82,16 @@ def forecast(results: Any, h: Array, index: pd.Index, maturities: Any) -> Rates:
     )
 
 
-def responses(results: Any, horizons: Any, maturities: Any, impulse: Any) -> pd.DataFrame:
+def responses(
+    results: Any, horizons: Any, maturities: Any, impulse: Any, extrapolate: bool = False
+) -> pd.DataFrame:
     """Return the responses of the curve, indexed by shock and horizon."""
     model = results.model
     at, k = model.dynamics(np.asarray(results.params, dtype=float)), model.k_factors
-    h, tau = years(horizons, "horizons", zero=True), years(maturities, "maturities")
+    h = years(horizons, "horizons", model, extrapolate, zero=True)
+    tau = years(
+        model.panel.maturities if maturities is None else maturities, "maturities", model, extrapolate
+    )
     names = model.factor_names
     if impulse is None:
         step = float(np.mean(model.panel.steps))

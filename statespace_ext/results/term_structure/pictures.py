@@ -15,6 +15,7 @@ from .tables import BASIS_POINTS
 
 Size = tuple[float, float]
 _GRID = 120
+_TEN_YEARS = 10.0
 
 
 class Pictures:
@@ -27,10 +28,17 @@ class Pictures:
         factors: Any = self._own.factors
         return plot_factors(factors.smoothed, factors.smoothed_se, fig=fig, figsize=figsize, alpha=alpha)
 
-    def plot_loadings(self, maturities: Any = None, *, fig: Any = None, figsize: Size | None = None) -> Any:
+    def plot_loadings(
+        self,
+        maturities: Any = None,
+        *,
+        extrapolate: bool = False,
+        fig: Any = None,
+        figsize: Size | None = None,
+    ) -> Any:
         """Plot the loadings B(tau) of the yields on the factors, by maturity in years (0 to the longest)."""
-        tau = self._grid(maturities)
-        B = self.model.loadings(np.asarray(self._own.params), tau)[1]
+        tau = self._grid(maturities, extrapolate)
+        B = self.model.loadings(np.asarray(self._own.params), tau, extrapolate=extrapolate)[1]
         frame = pd.DataFrame(B, index=tau, columns=self.model.factor_names)
         return plots.plot_loadings(frame, self.model.panel.maturities, fig=fig, figsize=figsize)
 
@@ -42,20 +50,29 @@ class Pictures:
 
     def plot_term_premium(
         self,
-        maturity: float = 10.0,
+        maturity: float | None = None,
         definition: str = "expected",
         *,
         param_uncertainty: bool = False,
+        extrapolate: bool = False,
         alpha: float = 0.05,
         fig: Any = None,
         figsize: Size | None = None,
     ) -> Any:
-        """Plot the yield of a maturity, its part without the premium, and the premium; as `term_premium`."""
-        tau, neutral = years(maturity, "maturity"), check_definition(definition)
+        """
+        Plot the yield of a maturity, its part without the premium, and the premium; as `term_premium`.
+
+        The default is ten years, or the longest maturity of a panel that ends before.
+        """
+        neutral = check_definition(definition)
+        maturity = min(_TEN_YEARS, self.model.panel.longest) if maturity is None else maturity
+        tau = years(maturity, "maturity", self.model, extrapolate)
         if len(tau) > 1:
             raise SpecificationError("The plot is of one maturity", got=shown(tau), expected="one number")
-        premium = self._own.term_premium(tau, definition, param_uncertainty=param_uncertainty)
-        own = self._own.yield_curve(tau).estimate.iloc[:, 0]
+        premium = self._own.term_premium(
+            tau, definition, param_uncertainty=param_uncertainty, extrapolate=extrapolate
+        )
+        own = self._own.yield_curve(tau, extrapolate=extrapolate).estimate.iloc[:, 0]
         rest = "risk-neutral yield" if neutral else f"short rate expected over {tau[0]:g} years"
         words = (f"yield of {tau[0]:g} years", rest, "term premium")
         band = "uncertainty of the parameters included" if param_uncertainty else "given the parameters"
@@ -70,6 +87,7 @@ class Pictures:
         date: Any = None,
         maturities: Any = None,
         *,
+        extrapolate: bool = False,
         alpha: float = 0.05,
         fig: Any = None,
         figsize: Size | None = None,
@@ -77,7 +95,7 @@ class Pictures:
         """Plot the yield curve of a date of the sample (the last by default), beside the observed yields."""
         observed = self._own._yields
         date = observed.index[-1] if date is None else date
-        rates = self._own.yield_curve(self._grid(maturities), date)
+        rates = self._own.yield_curve(self._grid(maturities, extrapolate), date, extrapolate=extrapolate)
         seen = observed.loc[rates.estimate.index[0]]
         at = rates.estimate.index[0]
         return plots.plot_curve(
@@ -87,10 +105,10 @@ class Pictures:
             units=self._units, alpha=alpha, fig=fig, figsize=figsize,
         )  # fmt: skip
 
-    def _grid(self, maturities: Any) -> Any:
+    def _grid(self, maturities: Any, extrapolate: bool) -> Any:
         if maturities is not None:
-            return years(maturities, "maturities")
-        longest = float(np.max(self.model.panel.maturities))
+            return years(maturities, "maturities", self.model, extrapolate)
+        longest = self.model.panel.longest
         return np.linspace(longest / _GRID, longest, _GRID)
 
     @property

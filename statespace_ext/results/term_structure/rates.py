@@ -60,16 +60,31 @@ class Rates:
 
 _LONGEST = 1000.0
 """Years; exponentials of roots times much longer ones are no numbers."""
+_FAR = 2.0
+"""Times the longest maturity; a longer one is more likely to be a number of months."""
 
 
-def years(value: Any, name: str, *, zero: bool = False) -> Array:
+def years(value: Any, name: str, model: Any, extrapolate: bool = False, *, zero: bool = False) -> Array:
     """
     Return maturities or horizons in years as an array.
+
+    Parameters
+    ----------
+    value : float or array_like
+        The maturities or horizons.
+    name : str
+        What they are called.
+    model : ATSM
+        The model.
+    extrapolate : bool
+        Whether they may be longer than twice the longest maturity of the panel.
+    zero : bool
+        Whether they may be zero.
 
     Raises
     ------
     SpecificationError
-        If they are not positive numbers (or zero, where allowed).
+        If they are not positive numbers (or zero, where allowed), or too long.
     """
     try:
         out = np.atleast_1d(np.asarray(value, dtype=float))
@@ -79,6 +94,14 @@ def years(value: Any, name: str, *, zero: bool = False) -> Array:
         raise SpecificationError(f"{name} cannot be used", got=repr(value)[:80], expected="positive years")
     if np.any(out > _LONGEST):
         raise SpecificationError(f"{name} cannot be used", got=f"{out.max():g}", expected=f"<= {_LONGEST:g}")
+    limit = _FAR * model.panel.longest
+    if not truth(extrapolate, "extrapolate") and np.any(out > limit):
+        raise SpecificationError(
+            f"{name} must not be far beyond the data",
+            got=f"{out.max():g} years",
+            expected=f"at most {limit:g} years, twice the longest maturity of the panel",
+            remedy="Divide months by 12, or pass extrapolate=True.",
+        )
     if not zero and np.any(out == 0):
         raise SpecificationError(f"{name} is zero", got=repr(value)[:80], expected="positive years")
     return out

