@@ -49,6 +49,7 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
     """
 
     layout: ParameterLayout
+    likelihood_neutral = ("loglike", "loglikeobs", "score", "score_obs", "filter", "smooth")
 
     def __init__(
         self,

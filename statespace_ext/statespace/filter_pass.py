@@ -1,12 +1,18 @@
-"""One pass of a statsmodels filter: a fast stationary start, and the likelihood without covariances."""
+"""Passes of a statsmodels filter: fast starts and likelihoods, compiled objects, output that is there."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from statsmodels.tsa.statespace.initialization import Initialization
+from statsmodels.tsa.statespace.kalman_smoother import (
+    SMOOTHER_DISTURBANCE_COV,
+    SMOOTHER_STATE,
+    SMOOTHER_STATE_AUTOCOV,
+    SMOOTHER_STATE_COV,
+)
 
+from ..exceptions import EstimationError
 from ..numerics.chandrasekhar import chandrasekhar_loglike
 from ..numerics.linear_algebra import Array
 from ..numerics.lyapunov import stationary_covariance
@@ -38,27 +44,6 @@ def initial_moments(ssm: Any) -> tuple[Array, Array]:
     return np.real(mean), np.real(cov)
 
 
-def initialize_state(
-    ssm: Any,
-    prefix: str | None = None,
-    complex_step: bool = False,
-    moments: tuple[Array, Array] | None = None,
-) -> None:
-    """
-    Give the compiled representation its first state, as its own method of this name does, but faster.
-
-    ``moments`` are a_1 and P_1 where they are known already.
-    """
-    start = ssm.initialization
-    real = (prefix or ssm.prefix) == "d" and not complex_step
-    if not real or start is None or start.initialization_type != "stationary":
-        type(ssm)._initialize_state(ssm, prefix, complex_step)
-        return
-    mean, cov = stationary_moments(ssm) if moments is None else moments
-    known = Initialization(ssm.k_states, "known", constant=mean, stationary_cov=cov)
-    ssm._statespaces["d"].initialize(known)
-
-
 def chandrasekhar_pass(ssm: Any, mean: Array, cov: Array) -> float:
     """Return the log-likelihood by the recursions, from a_1 and P_1, where they are valid."""
 
@@ -77,3 +62,59 @@ def chandrasekhar_pass(ssm: Any, mean: Array, cov: Array) -> float:
         ssm.tolerance,
     )
     return float(np.sum(by_period[ssm.loglikelihood_burn :]))
+
+
+def forget_compiled(ssm: Any) -> None:
+    """
+    Have a representation make its compiled objects anew at the next pass.
+
+    A deep copy of them, or what pickle returns, holds matrices of its own: statsmodels writes new matrices
+    elsewhere, and the pass runs at the old ones without an error.
+    """
+    for name in ("_representations", "_statespaces", "_kalman_filters", "_kalman_smoothers"):
+        setattr(ssm, name, {})
+    waiting = [ssm.initialization]
+    for start in waiting:
+        if start is not None:
+            start._representations, start._initializations = {}, {}
+            waiting.extend(start.blocks.values())
+
+
+def require_smoothed(results: Any, requested: int) -> None:
+    """
+    Refuse smoothed output that was requested and is zero where it cannot be.
+
+    statsmodels leaves zeros, without an error, where the smoother meets another filter method than that of
+    the filter pass. At t = n the output is known: E[x_n|Y] and Var[x_n|Y] are the filtered ones,
+    Cov(x_{n+1}, x_n|Y) is T_n Var[x_n|Y] and Var[eta_n|Y] is Q_n.
+
+    Parameters
+    ----------
+    results : SmootherResults
+        What the smoother returned.
+    requested : int
+        The ``smoother_output`` of the pass.
+
+    Raises
+    ------
+    EstimationError
+        If an output is zero throughout, and its value at t = n is not.
+    """
+    last = {}
+    mean, cov = (np.asarray(part)[..., -1] for part in (results.filtered_state, results.filtered_state_cov))
+    if requested & SMOOTHER_STATE:
+        last["smoothed_state"] = mean
+    if requested & SMOOTHER_STATE_COV:
+        last["smoothed_state_cov"] = cov
+    if requested & SMOOTHER_STATE_AUTOCOV and results.nobs_diffuse < results.nobs:
+        last["smoothed_state_autocov"] = results.transition[..., -1] @ cov
+    if requested & SMOOTHER_DISTURBANCE_COV:
+        last["smoothed_state_disturbance_cov"] = results.state_cov[..., -1]
+    missing = [name for name, value in last.items() if np.any(value) and not np.any(getattr(results, name))]
+    if missing:
+        raise EstimationError(
+            "The smoother of statsmodels returned zeros",
+            got=f"{', '.join(missing)} zero at all periods",
+            expected="the filter method of the filter pass in the smoother",
+            remedy="Set `ssm.filter_method` before `smooth`, and not between a filter and its smoother.",
+        )
