@@ -15,9 +15,10 @@ from ..numerics.linear_algebra import NOT_HERE, Array, quiet, symmetrize
 from ..params.layout import real_array
 from .arguments import truth
 from .autoregression import WhitenedLBFGS, whitening
+from .filter_pass import follows_matrices, forget_compiled, without_skips
 from .model_score import ModelScore, preserved
 from .overrides import called, overrides
-from .system import require_stationary, stationary_radius
+from .system import require_likelihood
 from .trials import METHODS_OF_FIT, Trials
 
 GRADIENT_METHODS = ("lbfgs", "bfgs", "newton", "cg", "ncg", "basinhopping")
@@ -110,6 +111,8 @@ def exact_score(
     params = np.atleast_1d(real_array(params, "params"))
     transformed = truth(transformed, "transformed")
     includes_fixed = truth(includes_fixed, "includes_fixed")
+    if not follows_matrices(model.ssm):
+        forget_compiled(model.ssm)
     with preserved(model):
         return _score(model, params, {"transformed": transformed, "includes_fixed": includes_fixed})
 
@@ -122,9 +125,8 @@ def _score(
     if not changed:
         try:
             llf, score = ModelScore(model, **options)(params)
-            if np.isfinite(llf) and np.all(np.isfinite(score)):
-                return ExactScore(score, llf, "exact", "")
-            reason = "The smoother gives no finite score"
+            _require_finite(llf, score)
+            return ExactScore(score, llf, "exact", "")
         except (UnsupportedError, np.linalg.LinAlgError) as error:
             reason = str(error)
     else:
@@ -139,12 +141,17 @@ def _score(
 
 def _loglike(model: MLEModel, params: Array, options: dict[str, bool]) -> float:
     """Return the log-likelihood of the model, whoever wrote it."""
-    value = float(np.real(called(model.loglike, model, params, options)))
     model.update(params, **options)
-    require_stationary(stationary_radius(model.ssm))
-    if not np.isfinite(value):
-        raise ParameterError("The log-likelihood is not finite at these parameters", got=value)
+    require_likelihood(model.ssm)
+    with without_skips(model.ssm):
+        value = float(np.real(called(model.loglike, model, params, options)))
+    _require_finite(value)
     return value
+
+
+def _require_finite(llf: float, score: Array | float = 0.0) -> None:
+    if not (np.isfinite(llf) and np.all(np.isfinite(score))):
+        raise ParameterError("The log-likelihood or its score is not finite at these parameters", got=llf)
 
 
 def _differences(model: MLEModel, params: Array, options: dict[str, bool]) -> Array:
@@ -185,6 +192,11 @@ class ExactScoreMixin:
     likelihood_neutral = ("loglike", "score")
     _score_memo: tuple[bytes, ExactScore] | None = None
     _fitting: bool = False
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the attributes of a copy; its compiled objects follow no matrices and are made anew."""
+        getattr(super(), "__setstate__", vars(self).update)(state)
+        forget_compiled(cast(Any, self).ssm)
 
     def fit(self, start_params: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Fit as the model does, gradient methods with the exact score; see `MLEModel.fit`."""
@@ -250,7 +262,7 @@ class ExactScoreMixin:
         if options.get("score_method") == "exact" and not overrides(self):
             return self._exact(params, options["transformed"], options["includes_fixed"]).llf
         value = cast(float, super().loglike(params, *args, **kwargs))  # type: ignore[misc]
-        require_stationary(stationary_radius(cast(Any, self).ssm))
+        require_likelihood(cast(Any, self).ssm)
         return value
 
     def score(self, params: Any, *args: Any, **kwargs: Any) -> Array:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from statsmodels.tsa.statespace.kalman_filter import INVERT_UNIVARIATE, SOLVE_CHOLESKY
 from statsmodels.tsa.statespace.kalman_smoother import (
     SMOOTHER_DISTURBANCE_COV,
     SMOOTHER_STATE,
@@ -62,6 +65,30 @@ def chandrasekhar_pass(ssm: Any, mean: Array, cov: Array) -> float:
         ssm.tolerance,
     )
     return float(np.sum(by_period[ssm.loglikelihood_burn :]))
+
+
+def follows_matrices(ssm: Any) -> bool:
+    """Tell whether compiled objects hold the memory into which statsmodels writes new matrices."""
+    return all(
+        np.shares_memory(ssm._representations[prefix]["transition"], compiled.transition)
+        for prefix, compiled in ssm._statespaces.items()
+    )
+
+
+@contextmanager
+def without_skips(ssm: Any) -> Iterator[None]:
+    """
+    Have the filter factorise the forecast variance of a single series too.
+
+    statsmodels skips a single series with a forecast variance below 1e-12, whatever the units: a variance near
+    zero would have a log-likelihood of 0.
+    """
+    own = ssm.inversion_method
+    ssm.inversion_method = own & ~INVERT_UNIVARIATE or SOLVE_CHOLESKY
+    try:
+        yield
+    finally:
+        ssm.inversion_method = own
 
 
 def forget_compiled(ssm: Any) -> None:

@@ -16,7 +16,7 @@ from ..exceptions import UnsupportedError
 from ..numerics.linear_algebra import Array, symmetrize
 from .autoregression import state_information
 from .smoother import Smoother
-from .system import MATRICES, System, require_stationary, stationary_radius
+from .system import MATRICES, System, require_likelihood, require_stationary, stationary_radius
 from .system_score import SystemScore, system_score
 
 _STEP = np.finfo(float).eps ** (1 / 3)
@@ -96,7 +96,8 @@ class ModelScore:
         out = {name: getattr(ssm, name) for name in MATRICES}
         if _is_stationary(ssm):
             return out
-        mean, _, cov = _start(ssm)
+        require_stationary(stationary_radius(ssm))
+        mean, _, cov = ssm.initialization(model=ssm)
         return {**out, "initial_state": np.asarray(mean), "initial_state_cov": np.asarray(cov)}
 
     def _elements(self, params: Array) -> Array:
@@ -141,13 +142,6 @@ def _require_supported(model: MLEModel) -> None:
         raise UnsupportedError("The exact score does not cover a concentrated scale with a diffuse start")
 
 
-def _start(ssm: Any) -> tuple[Array, Array, Array]:
-    """Return mean, diffuse and finite covariance of the first state."""
-    require_stationary(stationary_radius(ssm))
-    mean, diffuse, cov = ssm.initialization(model=ssm)
-    return mean, diffuse, cov
-
-
 def _is_stationary(ssm: Any) -> bool:
     """Tell whether all states have a stationary start, whose derivatives have a closed form."""
     constant = all(getattr(ssm, name).shape[-1] == 1 for name in _TRANSITION)
@@ -164,7 +158,8 @@ def _as_system(ssm: Any, base: dict[str, Array], scale: float) -> System:
         value = base[name]
         values[name] = value[..., 0] if value.shape[-1] == 1 else value
     values["obs_cov"], values["state_cov"] = scale * values["obs_cov"], scale * values["state_cov"]
-    mean, diffuse, cov = _start(ssm)
+    require_likelihood(ssm)
+    mean, diffuse, cov = ssm.initialization(model=ssm)
     mean, cov = np.array(mean), scale * np.array(cov)
     if _is_stationary(ssm):
         return System(**values, start="stationary", initial_state=mean, initial_state_cov=cov)

@@ -9,7 +9,7 @@ from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.representation import Representation
 
 from ..exceptions import ParameterError
-from ..numerics.linear_algebra import STABILITY_LIMIT, Array, spectral_radius
+from ..numerics.linear_algebra import STABILITY_LIMIT, Array, is_positive_semidefinite, spectral_radius
 from ..numerics.lyapunov import stationary_moments
 
 MATRICES = (
@@ -135,6 +135,25 @@ def require_stationary(radius: float) -> None:
             got=f"largest root {radius:.6g}",
             expected="roots inside the unit circle",
         )
+
+
+def require_likelihood(ssm: Representation) -> None:
+    """
+    Refuse matrices for which statsmodels' filter computes a number that is no likelihood.
+
+    It takes no look at roots of a stationary start, and skips observations of negative variance: the
+    log-likelihood of one series is then 0.
+
+    Raises
+    ------
+    ParameterError
+        Where a stationary start does not exist, or a covariance matrix has a negative eigenvalue.
+    """
+    require_stationary(stationary_radius(ssm))
+    for name in ("state_cov", "obs_cov"):
+        cov = np.real(getattr(ssm, name))
+        if np.any(np.diagonal(cov) < 0) or cov.shape[2] == 1 and not is_positive_semidefinite(cov[:, :, 0]):
+            raise ParameterError(f"{name} is no covariance matrix at these parameters", got=cov[:, :, 0])
 
 
 def stationary_start(system: System) -> tuple[Array, Array]:

@@ -13,8 +13,9 @@ from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 from ..exceptions import ConvergenceWarning, ParameterError, StateSpaceError
 from ..numerics.linear_algebra import NOT_HERE, Array
+from .filter_pass import without_skips
 from .model_score import preserved
-from .system import stationary_radius
+from .system import require_likelihood, stationary_radius
 
 METHODS_OF_FIT: dict[str, Callable[..., Any]] = {
     name: getattr(optimizer, f"_fit_{name}")
@@ -31,13 +32,13 @@ class Trials:
     """
     A replacement of one of statsmodels' optimisers that steps back where there is no likelihood.
 
-    The value there is the last one plus a wall, since a line search by interpolation needs a number: after
-    minus infinity it would not find back.
+    The value there is that of the iterate plus a wall, since a line search by interpolation needs a number: after
+    minus infinity it would not find back. The gradient there points outward from the best parameters.
 
     Attributes
     ----------
     model : MLEModel
-        The model, for its transition.
+        The model.
     minimise : callable
         The optimiser.
     movable : bool
@@ -50,48 +51,84 @@ class Trials:
     minimise: Callable[..., Any]
     movable: bool
     outside: int = 0
-    _last: float = field(default=0.0, repr=False)
+    _floor: float = field(default=0.0, repr=False)
+    _best: tuple[float, Array] = field(default=(np.inf, np.zeros(0)), repr=False)
 
     def __call__(
         self, f: Any, score: Any, start_params: Any, fargs: Any, kwargs: dict[str, Any], **options: Any
     ) -> tuple[Array, dict[str, Any] | None]:
         """Minimise ``f``; arguments and return values are those of statsmodels' optimisers."""
         start = np.array(start_params, dtype=float)
-        if self.movable:
-            start = self._inside(start)
         own = {name: value for name, value in kwargs.items() if name != "extra_fit_funcs"}
-        self._last = float(f(start, *fargs))  # named errors pass
-        if self.minimise is optimizer._fit_newton:
-            found, retvals = self.minimise(f, score, start, fargs, own, **options)
-            return found, retvals
+        with without_skips(self.model.ssm):
+            if self.movable:
+                start = self._inside(start)
+            self._floor = float(f(start, *fargs))  # what is wrong there is an error
+            self._best = self._floor, start
+            require_likelihood(self.model.ssm)
+            if self.minimise is optimizer._fit_newton:
+                return tuple(self.minimise(f, score, start, fargs, own, **options))  # type: ignore[return-value]
+            hess, then = options.pop("hess", None), options.pop("callback", None)
 
-        def value(params: Array, *args: Any) -> float:
-            out = self._value(f, params, args)
-            if out is None:
-                self.outside += 1
-                return self._last + 10.0 + abs(self._last)
-            self._last = out
-            return out
+            def value(params: Array, *args: Any) -> float:
+                return self._value(f, np.asarray(params), args)
 
-        def gradient(params: Array, *args: Any) -> Array:
-            try:
-                return np.asarray(score(params, *args))
-            except (StateSpaceError, *NOT_HERE):
-                return np.zeros(len(start))
+            def gradient(params: Array, *args: Any) -> Array:
+                try:
+                    return np.asarray(score(params, *args))
+                except (StateSpaceError, *NOT_HERE):
+                    away = np.asarray(params) - self._best[1]
+                    return np.asarray((10.0 + abs(self._floor)) * away / max(float(away @ away), 1e-300))
 
-        found, retvals = self.minimise(value, gradient, start, fargs, own, **options)
-        if retvals is not None:
-            retvals = {**retvals, "trials_without_likelihood": self.outside}
-        self._report(np.asarray(found), retvals)
-        return found, retvals
+            def hessian(params: Array, *args: Any) -> Array:
+                try:
+                    return np.asarray(hess(params, *args))
+                except (StateSpaceError, *NOT_HERE):
+                    return np.eye(len(start))
 
-    def _value(self, f: Any, params: Array, args: Any) -> float | None:
-        """Return the value, None where there is no likelihood."""
+            def callback(*state: Any) -> Any:
+                self._floor = self._best[0]
+                return None if then is None else then(*state)
+
+            options |= {"hess": hessian, "callback": callback}
+            found, retvals = self.minimise(value, gradient, start, fargs, own, **options)
+            return self._ended(np.asarray(found), retvals, value(found, *fargs))
+
+    def _value(self, f: Any, params: Array, args: Any) -> float:
+        """Return the value, behind the wall where there is no likelihood."""
         try:
             value = float(f(params, *args))
+            require_likelihood(self.model.ssm)
         except (StateSpaceError, *NOT_HERE):
-            return None
-        return value if np.isfinite(value) and stationary_radius(self.model.ssm) < 1.0 else None
+            value = np.inf
+        if not np.isfinite(value):
+            self.outside += 1
+            return self._floor + 10.0 + abs(self._floor)
+        if value < self._best[0]:
+            self._best = value, np.array(params)
+        return value
+
+    def _ended(
+        self, found: Array, retvals: dict[str, Any] | None, value: float
+    ) -> tuple[Array, dict[str, Any] | None]:
+        """Return the best parameters, where the optimiser ended at much worse ones; warn at the border."""
+        least, best = self._best
+        beaten = value - least > 1e-6 * (1.0 + abs(least))
+        found = best if beaten else found
+        radius = self._radius(found) if self.outside else 0.0
+        if retvals is not None:
+            retvals = {**retvals, "trials_without_likelihood": self.outside}
+            retvals["converged"] = retvals["converged"] and not beaten and radius < _BORDER
+            retvals["fopt"] = min(value, least)
+        if radius >= _BORDER or self.outside and not (retvals and retvals["converged"]):
+            warnings.warn(
+                f"The fit ended {'at' if radius >= _BORDER else 'near'} the border of the region in which a "
+                f"likelihood exists: the largest root of a stationary start has modulus {radius:.8g}, and "
+                f"{self.outside} trials had no likelihood. Start elsewhere, or choose another initialization.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        return found, retvals
 
     def _radius(self, params: Array) -> float:
         """Return the largest modulus of a root of the states with a stationary start."""
@@ -120,18 +157,3 @@ class Trials:
             got=f"a root of modulus {self._radius(start):.6g}",
             remedy="Pass start_params with the roots of the transition inside the unit circle.",
         )
-
-    def _report(self, found: Array, retvals: dict[str, Any] | None) -> None:
-        """Warn where the fit ended at the border."""
-        if not self.outside:
-            return
-        radius = self._radius(found)
-        stuck = retvals is not None and not retvals["converged"]
-        if radius >= _BORDER or stuck:
-            warnings.warn(
-                f"The fit ended {'at' if radius >= _BORDER else 'near'} the border of the region in which a "
-                f"stationary start exists: the transition has a root of modulus {radius:.8g}, and "
-                f"{self.outside} trials had no likelihood. Start elsewhere, or choose another initialization.",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
