@@ -20,6 +20,9 @@ from ..numerics.chandrasekhar import chandrasekhar_loglike
 from ..numerics.linear_algebra import Array
 from ..numerics.lyapunov import stationary_covariance
 
+_ROUNDING = 1e-8
+"""Share of the largest filtered moment up to which a filtered moment at t = n passes for zero."""
+
 
 def stationary_moments(ssm: Any) -> tuple[Array, Array]:
     """Return (I - T)^{-1} c and P = T P T' + R Q R' at the first period's matrices."""
@@ -125,23 +128,27 @@ def require_smoothed(results: Any, requested: int) -> None:
     Raises
     ------
     EstimationError
-        If an output is zero throughout, and its value at t = n is not.
+        If an output is zero at t = n, and its value there is not.
     """
-    last = {}
-    mean, cov = (np.asarray(part)[..., -1] for part in (results.filtered_state, results.filtered_state_cov))
+    means, covs = np.asarray(results.filtered_state), np.asarray(results.filtered_state_cov)
+    last: dict[str, tuple[Array, Array]] = {}
     if requested & SMOOTHER_STATE:
-        last["smoothed_state"] = mean
+        last["smoothed_state"] = means[..., -1], means
     if requested & SMOOTHER_STATE_COV:
-        last["smoothed_state_cov"] = cov
+        last["smoothed_state_cov"] = covs[..., -1], covs
     if requested & SMOOTHER_STATE_AUTOCOV and results.nobs_diffuse < results.nobs:
-        last["smoothed_state_autocov"] = results.transition[..., -1] @ cov
+        last["smoothed_state_autocov"] = results.transition[..., -1] @ covs[..., -1], covs
     if requested & SMOOTHER_DISTURBANCE_COV:
-        last["smoothed_state_disturbance_cov"] = results.state_cov[..., -1]
-    missing = [name for name, value in last.items() if np.any(value) and not np.any(getattr(results, name))]
+        last["smoothed_state_disturbance_cov"] = results.state_cov[..., -1], results.state_cov
+    missing = [
+        name
+        for name, (value, path) in last.items()
+        if np.max(np.abs(value)) > _ROUNDING * np.max(np.abs(path)) and not np.any(getattr(results, name)[..., -1])
+    ]
     if missing:
         raise EstimationError(
             "The smoother of statsmodels returned zeros",
-            got=f"{', '.join(missing)} zero at all periods",
+            got=f"{', '.join(missing)} zero at the last period",
             expected="the filter method of the filter pass in the smoother",
             remedy="Set `ssm.filter_method` before `smooth`, and not between a filter and its smoother.",
         )
