@@ -6,10 +6,10 @@ First the tests run as they are. Then they run once for each of
 
 - score: `MLEModel.score` is `exact_score`, and `fit` uses it in its gradient methods;
 - fastest: `use_fastest_filter` for every representation that is filtered, smoothed or asked for a likelihood;
-- guarded: the same, with the last valid filter of the report, since the fastest is often the conventional one.
+- guarded: the same, with the last valid filter of the report: the fastest is often the conventional one.
 
-The file is a plugin of the pytest that it starts, and the comparison of what that returns. The exit code is the
-number of tests that end otherwise than as they are.
+The file is a plugin of the pytest that it starts, and compares the outcomes. The exit code is the number of
+tests that end otherwise than without the package.
 """
 
 from __future__ import annotations
@@ -138,9 +138,20 @@ def outcomes(variant: str, options: list[str]) -> dict[str, str]:
         empty.write_text("[pytest]\n", encoding="utf-8")
         paths = [str(TESTS / each) for each in options if (TESTS / each).exists()] or [str(TESTS)]
         others = [each for each in options if not (TESTS / each).exists()]
-        configuration = ["-c", str(empty), "--rootdir", str(ROOT), "-p", "no:cacheprovider", "-p", Path(__file__).stem]
+        configuration = [
+            "-c",
+            str(empty),
+            "--rootdir",
+            str(ROOT),
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            Path(__file__).stem,
+        ]
         environment = {**os.environ, VARIANT: variant, OUTCOMES: str(found), "OPENBLAS_NUM_THREADS": "1"}
-        environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+        environment["PYTHONPATH"] = os.pathsep.join(
+            [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+        )
         command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "--disable-warnings", *configuration]
         print(f"-- {variant or 'as they are'}", flush=True)
         subprocess.run([*command, *others, *paths], env=environment, cwd=folder, check=False)

@@ -88,11 +88,12 @@ def exact_score(
 
     Notes
     -----
-    A class or an instance, of the model or its ``ssm``, that overrides ``loglike``, ``loglikeobs``, ``score``,
-    ``score_obs``, ``filter`` or ``smooth`` may have another likelihood than its matrices, such as a prior in
-    ``loglike``. Its own ``score`` is used where there is one, and else differences of its ``loglike``. A
-    class whose methods leave the likelihood as it is says so by an attribute, and has the exact score:
-    ``likelihood_neutral = ("filter", "smooth")``. The attribute counts for methods of that class alone.
+    A model that overrides ``loglike``, ``loglikeobs``, ``score``, ``score_obs``, ``filter`` or ``smooth``, in
+    a class, on the instance or on its ``ssm``, may have another likelihood than that of its matrices: a prior
+    in ``loglike``, for example. Its own ``score`` is used where it has one, and differences of its
+    ``loglike`` elsewhere. A class whose overrides do not change the likelihood can state it, and then has
+    the exact score: ``likelihood_neutral = ("filter", "smooth")``. The attribute holds for the methods of
+    that class, and not for those of its subclasses.
 
     References
     ----------
@@ -172,11 +173,12 @@ class ExactScoreMixin:
     log-likelihood and its gradient come from the same smoother pass. Where the exact form does not
     apply (see `exact_score`) the score is numerical, or that of the model's own `score`.
 
-    Where a stationary start does not exist (a root on or outside the unit circle) there is no likelihood.
-    `fit` then takes a trial for minus infinity, and the optimiser steps back. Where it ends at the border of the
-    region, or has not converged after such trials, a `ConvergenceWarning` says so. ``mle_retvals`` counts
-    them as ``trials_without_likelihood``. Start values of the model outside of the region are moved inside; given
-    ones are an error. Newton's method does not step back, and raises `ParameterError`.
+    There is no likelihood where a stationary start does not exist (a root on or outside the unit circle), or
+    where a covariance matrix has a negative eigenvalue. `fit` takes such a trial for minus infinity, and
+    the optimiser steps back; ``mle_retvals["trials_without_likelihood"]`` counts the trials. A
+    `ConvergenceWarning` reports a fit that ends at the border of the region, or that has not converged after
+    such trials. Start values of the model outside the region are moved inside; start values that a user
+    passes there are an error. Newton's method does not step back, and raises `ParameterError`.
 
     Examples
     --------
@@ -201,7 +203,9 @@ class ExactScoreMixin:
     def fit(self, start_params: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Fit as the model does, gradient methods with the exact score; see `MLEModel.fit`."""
         signature = inspect.signature(super().fit)  # type: ignore[misc]
-        given = (() if start_params is None else (start_params,)) if not signature.parameters else (start_params,)
+        given = (
+            (() if start_params is None else (start_params,)) if not signature.parameters else (start_params,)
+        )
         bound = signature.bind_partial(*given, *args, **kwargs)
         bound.apply_defaults()
         options = {**bound.arguments, **bound.arguments.get("kwargs", {})}

@@ -83,8 +83,8 @@ def without_skips(ssm: Any) -> Iterator[None]:
     """
     Have the filter factorise the forecast variance of a single series too.
 
-    statsmodels skips a single series with a forecast variance below 1e-12, whatever the units: a variance near
-    zero would have a log-likelihood of 0.
+    statsmodels skips a single series with a forecast variance below 1e-12, whatever the units: the
+    log-likelihood at a variance near zero would be 0.
     """
     own = ssm.inversion_method
     ssm.inversion_method = own & ~INVERT_UNIVARIATE or SOLVE_CHOLESKY
@@ -143,7 +143,8 @@ def require_smoothed(results: Any, requested: int) -> None:
     missing = [
         name
         for name, (value, path) in last.items()
-        if np.max(np.abs(value)) > _ROUNDING * np.max(np.abs(path)) and not np.any(getattr(results, name)[..., -1])
+        if np.max(np.abs(value)) > _ROUNDING * np.max(np.abs(path))
+        and not np.any(getattr(results, name)[..., -1])
     ]
     if missing:
         raise EstimationError(

@@ -9,13 +9,13 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.kalman_filter import (
     FILTER_CHANDRASEKHAR,
     FILTER_COLLAPSED,
     FILTER_UNIVARIATE,
     KalmanFilter,
 )
-from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.representation import Representation
 
 from ..exceptions import SpecificationError, UnsupportedError
@@ -273,24 +273,25 @@ def _guard(model: Any, report: FilterReport, name: str) -> None:
         own = 0
     guarded = isinstance(ssm, GuardedFilter)
     if FLAGS[name] != own and not guarded:
-        ssm.__class__ = _guarded(type(ssm))
+        kind: Any = type(ssm)
+        ssm.__class__ = _guarded(kind)
     if FLAGS[name] != own or guarded:
         ssm.chosen_filter = name
 
 
 @cache
-def _guarded(plain: type) -> type:
+def _guarded(plain: Any) -> Any:
     """Return the class of a representation with `GuardedFilter` before it."""
     return type(plain.__name__, (GuardedFilter, plain), {"__module__": plain.__module__})
 
 
-def _copied(plain: type) -> Any:
+def _copied(plain: Any) -> Any:
     """Return an empty representation with a guard, into which a copy puts its attributes."""
     guarded = _guarded(plain)
     return guarded.__new__(guarded)
 
 
-class GuardedFilter(KalmanFilter):  # type: ignore[misc]
+class GuardedFilter(KalmanFilter):
     """
     The class that a representation gets before its own, once a filter was chosen for it.
 
@@ -310,7 +311,8 @@ class GuardedFilter(KalmanFilter):  # type: ignore[misc]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take the attributes; compiled objects stay behind, since a copy of them follows no matrices."""
-        getattr(super(), "__setstate__", vars(self).update)(state)
+        take: Any = getattr(super(), "__setstate__", self.__dict__.update)
+        take(state)
         forget_compiled(self)
 
     @property

@@ -32,8 +32,8 @@ class Trials:
     """
     A replacement of one of statsmodels' optimisers that steps back where there is no likelihood.
 
-    The value there is that of the iterate plus a wall, since a line search by interpolation needs a number: after
-    minus infinity it would not find back. The gradient there points outward from the best parameters.
+    The value there is that of the iterate plus a wall, since a line search interpolates and needs a finite
+    value. The gradient there points away from the best parameters.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class Trials:
             self._best = self._floor, start
             require_likelihood(self.model.ssm)
             if self.minimise is optimizer._fit_newton:
-                return tuple(self.minimise(f, score, start, fargs, own, **options))  # type: ignore[return-value]
+                return tuple(self.minimise(f, score, start, fargs, own, **options))
             hess, then = options.pop("hess", None), options.pop("callback", None)
 
             def value(params: Array, *args: Any) -> float:
@@ -122,9 +122,9 @@ class Trials:
             retvals["fopt"] = min(value, least)
         if radius >= _BORDER or self.outside and not (retvals and retvals["converged"]):
             warnings.warn(
-                f"The fit ended {'at' if radius >= _BORDER else 'near'} the border of the region in which a "
-                f"likelihood exists: the largest root of a stationary start has modulus {radius:.8g}, and "
-                f"{self.outside} trials had no likelihood. Start elsewhere, or choose another initialization.",
+                f"The fit ended {'at' if radius >= _BORDER else 'near'} the border of the region in which "
+                f"a likelihood exists: the largest root of a stationary start has modulus {radius:.8g}, and "
+                f"{self.outside} trials had no likelihood. Start elsewhere, or use another initialization.",
                 ConvergenceWarning,
                 stacklevel=2,
             )
@@ -137,7 +137,7 @@ class Trials:
             return stationary_radius(self.model.ssm)
 
     def _inside(self, start: Array) -> Array:
-        """Return start values with a stationary start, coefficients of the transition smaller where needed."""
+        """Return start values with a stationary start; coefficients of the transition shrink where needed."""
         if self._radius(start) < 1.0:
             return start
 

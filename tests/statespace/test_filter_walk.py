@@ -1,10 +1,9 @@
-"""A chosen filter changes nothing but the time: every model, choice, way and option against the plain model."""
+"""A chosen filter changes nothing but the time: models, choices, ways and options against the plain model."""
 
 from __future__ import annotations
 
 import copy
 import pickle
-import warnings
 from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import product
@@ -81,7 +80,9 @@ MODELS: dict[str, Callable[[], Any]] = {
         series(1)[:, 0], initialization_method="concentrated"
     ),
     "LGSSM": lambda: sse.LGSSM(series(4), 1, initialization="stationary"),
-    "LGSSM, full H, gaps": lambda: sse.LGSSM(series(3, 0.1), 1, obs_cov="unstructured", initialization="stationary"),
+    "LGSSM, full H, gaps": lambda: sse.LGSSM(
+        series(3, 0.1), 1, obs_cov="unstructured", initialization="stationary"
+    ),
     "DynamicRegression": lambda: sse.DynamicRegression(series(3), regressors(), dynamics={"x1": "ar1"}),
     "CAPM": lambda: sse.CAPM(series(3), regressors()[:, :1]),
     "ATSM": lambda: sse.ATSM(random_panel(np.random.default_rng(3), N, TAU), TAU, k_factors=2),
@@ -192,9 +193,10 @@ def set_option(model: Any, option: str) -> None:
 
 OUTPUTS = (
     "llf", "filtered_state", "filtered_state_cov", "predicted_state", "predicted_state_cov", "forecasts",
-    "forecasts_error", "forecasts_error_cov", "smoothed_state", "smoothed_state_cov", "smoothed_state_autocov",
-    "smoothed_measurement_disturbance", "smoothed_state_disturbance", "smoothed_measurement_disturbance_cov",
-    "smoothed_state_disturbance_cov", "scaled_smoothed_estimator", "standardized_forecasts_error",
+    "forecasts_error", "forecasts_error_cov", "smoothed_state", "smoothed_state_cov",
+    "smoothed_state_autocov", "smoothed_measurement_disturbance", "smoothed_state_disturbance",
+    "smoothed_measurement_disturbance_cov", "smoothed_state_disturbance_cov", "scaled_smoothed_estimator",
+    "standardized_forecasts_error",
 )  # fmt: skip
 
 
@@ -319,7 +321,7 @@ DESIGN = pairwise(list(MODELS), list(CHOICES), list(WAYS), list(OPTIONS), [False
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_choice_changes_no_number(name: str) -> None:
-    """Each pair of model, choice, way and option; the likelihood, all that is smoothed, simulated, forecast."""
+    """Each pair of model, choice, way and option; likelihood, filter, smoother, simulation and forecasts."""
     for _, choice, way, option, late in (row for row in DESIGN if row[0] == name):
         found = differences(name, choice, way, option, late)
         assert not found, (choice, way, option, late, found)
@@ -348,7 +350,7 @@ def test_the_walk_takes_every_choice() -> None:
 
 @pytest.mark.parametrize("flags", [kf.FILTER_CHANDRASEKHAR, kf.FILTER_UNIVARIATE, kf.FILTER_COLLAPSED])
 def test_flags_that_are_wrong_do_not_outlive_a_choice(flags: int) -> None:
-    """The recursions with a diffuse start, and the univariate filter of tiny variances, are wrong as they are."""
+    """Recursions with a diffuse start, and the univariate filter with tiny variances, are wrong alone."""
     model = UC(1e-7 * series(1), "llevel") if flags == kf.FILTER_UNIVARIATE else UC(series(1), "llevel")
     params = 1e-14 * np.array([1.0, 0.5]) if flags == kf.FILTER_UNIVARIATE else np.array([1.0, 0.5])
     model.ssm.inversion_method = kf.SOLVE_CHOLESKY

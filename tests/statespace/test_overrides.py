@@ -21,6 +21,7 @@ from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 import statespace_ext as sse
 from statespace_ext.statespace.overrides import overrides
+from statespace_ext.statespace.system import stationary_radius
 
 N = 60
 Y = np.random.default_rng(5).standard_normal(N).cumsum() * 0.3 + np.random.default_rng(6).standard_normal(N)
@@ -191,7 +192,8 @@ def test_overrides_that_call_super(kind: type[AR1]) -> None:
     result = sse.exact_score(kind(Y), at)
     assert_allclose(result.score, richardson_gradient(density, at), rtol=1e-7)
     assert result.method == ("exact" if kind is Neutral else "numerical")
-    assert overrides(kind(Y)) == ({} if kind is Neutral else dict.fromkeys(("loglike", "smooth"), "CallsSuper"))
+    found = {} if kind is Neutral else {"loglike": "CallsSuper", "smooth": "CallsSuper"}
+    assert overrides(kind(Y)) == found
 
 
 @pytest.mark.parametrize("name", ["loglike", "loglikeobs", "score", "score_obs", "filter", "smooth"])
@@ -220,8 +222,8 @@ class OwnScore(AR1):
     def score(self, params: Any, *args: Any, **kwargs: Any) -> Any:
         self.calls += 1
         options = args[0] if args and isinstance(args[0], dict) else kwargs
-        at = self.handle_params(params, options.get("transformed", True), options.get("includes_fixed", False))
-        phi, variance = at
+        given = options.get("transformed", True), options.get("includes_fixed", False)
+        phi, variance = self.handle_params(params, *given)
         errors, rest = Y[1:] - phi * Y[:-1], (1 - phi**2) * Y[0] ** 2
         by_phi = -phi / (1 - phi**2) + (errors @ Y[:-1] + phi * Y[0] ** 2) / variance
         return np.array([by_phi, 0.5 * ((errors @ errors + rest) / variance - N) / variance])
@@ -371,7 +373,8 @@ def test_copies_have_the_likelihood_of_the_parameters(copied: Callable[[Any], An
     assert_allclose(sse.exact_score(other, at).score, richardson_gradient(posterior, at), rtol=1e-7)
     plain = copied(_used(AR1(Y)))
     assert_allclose(sse.exact_score(plain, at).llf, density(at), rtol=1e-10)
-    assert_allclose(sse.exact_score(copied(_used(Map(Y))), at).score, richardson_gradient(posterior, at), rtol=1e-7)
+    found = sse.exact_score(copied(_used(Map(Y))), at).score
+    assert_allclose(found, richardson_gradient(posterior, at), rtol=1e-7)
 
 
 def _used(model: MLEModel) -> MLEModel:
@@ -457,21 +460,19 @@ def test_start_values_outside_the_region() -> None:
     assert_allclose(res.llf, density(best(lambda at: density(at, y)), y), atol=1e-4)
 
 
+def exact(kind: type[MLEModel], endog: np.ndarray, **options: Any) -> MLEModel:
+    return type("Exact", (sse.ExactScoreMixin, kind), {})(endog, **options)
+
+
+UC, FREE = sm.tsa.UnobservedComponents, {"enforce_stationarity": False}
+CYCLE = {"cycle": True, "stochastic_cycle": True, "damped_cycle": True, "irregular": True}
 RELATIVES: dict[str, Callable[[int], MLEModel]] = {
-    "SARIMAX": lambda seed: type("Exact", (sse.ExactScoreMixin, sm.tsa.SARIMAX), {})(
-        walk(seed), order=(2, 0, 0), enforce_stationarity=False, enforce_invertibility=False
-    ),
-    "VARMAX": lambda seed: type("Exact", (sse.ExactScoreMixin, sm.tsa.VARMAX), {})(
-        walk(seed, p=2), order=(1, 0), trend="n", enforce_stationarity=False
-    ),
-    "cycle": lambda seed: type("Exact", (sse.ExactScoreMixin, sm.tsa.UnobservedComponents), {})(
-        walk(seed), cycle=True, stochastic_cycle=True, damped_cycle=True, irregular=True
-    ),
-    "autoregression of a component": lambda seed: type("Exact", (sse.ExactScoreMixin, sm.tsa.UnobservedComponents), {})(
-        walk(seed), "llevel", autoregressive=1
-    ),
-    "DynamicFactor": lambda seed: type("Exact", (sse.ExactScoreMixin, sm.tsa.DynamicFactor), {})(
-        walk(seed, p=3), k_factors=1, factor_order=1, enforce_stationarity=False
+    "SARIMAX": lambda seed: exact(sm.tsa.SARIMAX, walk(seed), order=(2, 0, 0), **FREE),
+    "VARMAX": lambda seed: exact(sm.tsa.VARMAX, walk(seed, p=2), order=(1, 0), trend="n", **FREE),
+    "cycle": lambda seed: exact(UC, walk(seed), **CYCLE),
+    "autoregression of a component": lambda seed: exact(UC, walk(seed), level="llevel", autoregressive=1),
+    "DynamicFactor": lambda seed: exact(
+        sm.tsa.DynamicFactor, walk(seed, p=3), k_factors=1, factor_order=1, **FREE
     ),
 }
 
@@ -489,8 +490,6 @@ def test_fits_of_relatives_on_random_walks(name: str, seed: int) -> None:
         res = model.fit(disp=False, maxiter=300, cov_type="none")
         plain = type(model).__mro__[2](model.endog, **model._get_init_kwds())
         theirs = plain.fit(disp=False, maxiter=300, cov_type="none")
-    from statespace_ext.statespace.system import stationary_radius
-
     assert np.isfinite(res.llf) and stationary_radius(model.ssm) < 1.0
     model.update(res.params)
     assert_allclose(sse.exact_score(model, res.params).llf, res.llf, rtol=1e-6)
