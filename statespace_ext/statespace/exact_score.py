@@ -178,7 +178,7 @@ class ExactScoreMixin:
     the optimiser steps back; ``mle_retvals["trials_without_likelihood"]`` counts the trials. A
     `ConvergenceWarning` reports a fit that ends at the border of the region, or that has not converged after
     such trials. Start values of the model outside the region are moved inside; start values that a user
-    passes there are an error. Newton's method does not step back, and raises `ParameterError`.
+    passes there are an error.
 
     Examples
     --------

@@ -13,6 +13,7 @@ from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.kalman_filter import (
     FILTER_CHANDRASEKHAR,
     FILTER_COLLAPSED,
+    FILTER_CONVENTIONAL,
     FILTER_UNIVARIATE,
     KalmanFilter,
 )
@@ -269,14 +270,12 @@ def _guard(model: Any, report: FilterReport, name: str) -> None:
     own = ssm.filter_method & _CHOICES
     named = {flag: method for method, flag in FLAGS.items()}
     if own not in named or own == FILTER_CHANDRASEKHAR or report.reasons[named[own]]:
-        ssm.filter_method &= ~_CHOICES
+        ssm.filter_method = ssm.filter_method & ~_CHOICES | FILTER_CONVENTIONAL
         own = 0
-    guarded = isinstance(ssm, GuardedFilter)
-    if FLAGS[name] != own and not guarded:
-        kind: Any = type(ssm)
+    kind: Any = type(ssm)
+    if not issubclass(kind, GuardedFilter):
         ssm.__class__ = _guarded(kind)
-    if FLAGS[name] != own or guarded:
-        ssm.chosen_filter = name
+    ssm.chosen_filter = name if FLAGS[name] != own else ""  # which needs no check at each pass
 
 
 @cache
@@ -365,7 +364,7 @@ class GuardedFilter(KalmanFilter):
 
     @property
     def _chosen_method(self) -> int:
-        return int(self.filter_method & ~_CHOICES | FLAGS[self.chosen_filter])
+        return int(self.filter_method & ~_CHOICES | FILTER_CONVENTIONAL | FLAGS[self.chosen_filter])
 
     @contextmanager
     def _started(self, conditions: Conditions) -> Iterator[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,13 @@ _BORDER = 1.0 - 1e-6
 """Modulus of a root from which a fit is at the border of the region of a stationary start."""
 _SHARES = (0.98, 0.95, 0.9, 0.8, 0.6, 0.3, 0.0)
 """What is left of coefficients of the transition in start values that are moved inside."""
+
+_FLAT, _ROUNDING, _LEAST_SHARE = 1e-10, 1e-12, 1e-9
+"""Newton's method: least eigenvalue, decrement that is rounding, and least share of a step."""
+
+
+def _with(function: Any, fargs: Any, params: Array) -> Any:
+    return function(params, *fargs)
 
 
 @dataclass
@@ -53,6 +61,7 @@ class Trials:
     outside: int = 0
     _floor: float = field(default=0.0, repr=False)
     _best: tuple[float, Array] = field(default=(np.inf, np.zeros(0)), repr=False)
+    _stuck: bool = field(default=False, repr=False)
 
     def __call__(
         self, f: Any, score: Any, start_params: Any, fargs: Any, kwargs: dict[str, Any], **options: Any
@@ -66,9 +75,8 @@ class Trials:
             self._floor = float(f(start, *fargs))  # what is wrong there is an error
             self._best = self._floor, start
             require_likelihood(self.model.ssm)
-            if self.minimise is optimizer._fit_newton:
-                return tuple(self.minimise(f, score, start, fargs, own, **options))
             hess, then = options.pop("hess", None), options.pop("callback", None)
+            periods = self.model.nobs - self.model.ssm.loglikelihood_burn
 
             def value(params: Array, *args: Any) -> float:
                 return self._value(f, np.asarray(params), args)
@@ -81,8 +89,8 @@ class Trials:
                     return np.asarray((10.0 + abs(self._floor)) * away / max(float(away @ away), 1e-300))
 
             def hessian(params: Array, *args: Any) -> Array:
-                try:
-                    return np.asarray(hess(params, *args))
+                try:  # statsmodels divides by the number of periods twice
+                    return periods * np.asarray(hess(params, *args))
                 except (StateSpaceError, *NOT_HERE):
                     return np.eye(len(start))
 
@@ -91,8 +99,25 @@ class Trials:
                 return None if then is None else then(*state)
 
             options |= {"hess": hessian, "callback": callback}
-            found, retvals = self.minimise(value, gradient, start, fargs, own, **options)
+            if self.minimise is optimizer._fit_newton:  # which calls these without fargs
+                slope = partial(_with, gradient, fargs)
+                options["hess"] = partial(self._damped, partial(_with, value, fargs), slope, hessian, fargs)
+                found, retvals = self.minimise(value, slope, start, fargs, own, **options)
+            else:
+                found, retvals = self.minimise(value, gradient, start, fargs, own, **options)
             return self._ended(np.asarray(found), retvals, value(found, *fargs))
+
+    def _damped(self, value: Any, slope: Any, hessian: Any, fargs: Any, params: Array) -> Array:
+        """Return positive definite second derivatives, over the share of the step that lowers the value."""
+        here, gradient = value(params), slope(params)
+        values, vectors = np.linalg.eigh(hessian(params, *fargs))
+        values = np.maximum(np.abs(values), _FLAT * np.max(np.abs(values), initial=_FLAT))
+        step, share = -vectors @ (vectors.T @ gradient / values), 1.0
+        small = -float(gradient @ step) <= _ROUNDING * (1.0 + abs(here))
+        while not small and share > _LEAST_SHARE and not value(params + share * step) < here:
+            share /= 2.0
+        self._stuck = share <= _LEAST_SHARE
+        return np.asarray((vectors * values) @ vectors.T / share)
 
     def _value(self, f: Any, params: Array, args: Any) -> float:
         """Return the value, behind the wall where there is no likelihood."""
@@ -118,7 +143,8 @@ class Trials:
         radius = self._radius(found) if self.outside else 0.0
         if retvals is not None:
             retvals = {**retvals, "trials_without_likelihood": self.outside}
-            retvals["converged"] = retvals["converged"] and not beaten and radius < _BORDER
+            ended = retvals["converged"] and not self._stuck
+            retvals["converged"] = ended and not beaten and radius < _BORDER
             retvals["fopt"] = min(value, least)
         if radius >= _BORDER or self.outside and not (retvals and retvals["converged"]):
             warnings.warn(

@@ -491,8 +491,12 @@ def test_the_fastest(k: int, p: int, start: str, expected: str) -> None:
     y, system = drawn(0, k, p, n=25 if k < 10 else 10, initialization=start)  # the dense one is n k wide
     ssm, exact = representation(y, system), dense(y, system)
     assert sse.use_fastest_filter(ssm) == expected
-    assert isinstance(ssm, GuardedFilter) == (expected != "conventional")  # which needs no check at each pass
-    assert isinstance(ssm, KalmanSmoother) and type(ssm).__name__ == "KalmanSmoother"
+    assert ssm.chosen_filter == (expected if expected != "conventional" else "")
+    assert (
+        isinstance(ssm, GuardedFilter)
+        and isinstance(ssm, KalmanSmoother)
+        and type(ssm).__name__ == "KalmanSmoother"
+    )
     assert f"{expected:<22}valid" in str(sse.filter_report(ssm))
     assert ssm.loglike() == pytest.approx(exact.llf, rel=1e-9)
 
