@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,7 @@ def exact(kind: type) -> type:
 def with_score() -> None:
     plain_fit, plain_score = MLEModel.fit, MLEModel.score
 
+    @wraps(plain_fit)  # the mixin looks at the signature
     def fit(self: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(self, sse.ExactScoreMixin):
             return plain_fit(self, *args, **kwargs)

@@ -110,7 +110,7 @@ def forget_compiled(ssm: Any) -> None:
             waiting.extend(start.blocks.values())
 
 
-def require_smoothed(results: Any, requested: int) -> None:
+def require_smoothed(ssm: Any, results: Any, requested: int) -> None:
     """
     Refuse smoothed output that was requested and is zero where it cannot be.
 
@@ -120,8 +120,10 @@ def require_smoothed(results: Any, requested: int) -> None:
 
     Parameters
     ----------
+    ssm : KalmanSmoother
+        The representation, after its smoother pass.
     results : SmootherResults
-        What the smoother returned.
+        What the pass returned.
     requested : int
         The ``smoother_output`` of the pass.
 
@@ -130,21 +132,22 @@ def require_smoothed(results: Any, requested: int) -> None:
     EstimationError
         If an output is zero at t = n, and its value there is not.
     """
-    means, covs = np.asarray(results.filtered_state), np.asarray(results.filtered_state_cov)
-    last: dict[str, tuple[Array, Array]] = {}
-    if requested & SMOOTHER_STATE:
-        last["smoothed_state"] = means[..., -1], means
-    if requested & SMOOTHER_STATE_COV:
-        last["smoothed_state_cov"] = covs[..., -1], covs
-    if requested & SMOOTHER_STATE_AUTOCOV and results.nobs_diffuse < results.nobs:
-        last["smoothed_state_autocov"] = results.transition[..., -1] @ covs[..., -1], covs
+    smoother, last = ssm._kalman_smoother, {}
     if requested & SMOOTHER_DISTURBANCE_COV:
-        last["smoothed_state_disturbance_cov"] = results.state_cov[..., -1], results.state_cov
+        last["smoothed_state_disturbance_cov"] = ssm.state_cov[..., -1], ssm.state_cov
+    if hasattr(results, "filtered_state"):  # the compiled filter has lost them by now
+        means, covs = results.filtered_state, results.filtered_state_cov
+        if requested & SMOOTHER_STATE:
+            last["smoothed_state"] = means[..., -1], means
+        if requested & SMOOTHER_STATE_COV:
+            last["smoothed_state_cov"] = covs[..., -1], covs
+        if requested & SMOOTHER_STATE_AUTOCOV and results.nobs_diffuse < ssm.nobs:
+            last["smoothed_state_autocov"] = ssm.transition[..., -1] @ covs[..., -1], covs
     missing = [
         name
         for name, (value, path) in last.items()
         if np.max(np.abs(value)) > _ROUNDING * np.max(np.abs(path))
-        and not np.any(getattr(results, name)[..., -1])
+        and not np.any(np.asarray(getattr(smoother, name))[..., -1])
     ]
     if missing:
         raise EstimationError(

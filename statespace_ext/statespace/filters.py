@@ -352,7 +352,7 @@ class GuardedFilter(KalmanFilter):
     def smooth(self, smoother_output: int | None = None, *args: Any, **kwargs: Any) -> Any:
         """Return smoothed results, as the representation would without the guard."""
         results = super().smooth(smoother_output, *args, **kwargs)
-        require_smoothed(results, self.smoother_output if smoother_output is None else smoother_output)
+        require_smoothed(self, results, self.smoother_output if smoother_output is None else smoother_output)
         return results
 
     def _conditions(self, kwargs: dict[str, Any]) -> Conditions | None:

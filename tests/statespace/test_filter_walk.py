@@ -384,14 +384,14 @@ def smoothed(smoother_output: int) -> Any:
     ssm.initialize_stationary()
     ssm.filter_univariate = True
     ssm.smoother_output = smoother_output
-    return ssm.smooth()
+    return ssm, ssm.smooth()
 
 
 def test_smoothed_zeros_are_an_error() -> None:
-    results = smoothed(ks.SMOOTHER_ALL)
+    ssm, results = smoothed(ks.SMOOTHER_ALL)
     assert not np.any(results.smoothed_state) and not np.any(results.smoothed_state_cov[..., 1:])
     with pytest.raises(EstimationError, match="smoothed_state, smoothed_state_cov, smoothed_state_autocov"):
-        require_smoothed(results, ks.SMOOTHER_ALL)
+        require_smoothed(ssm, results, ks.SMOOTHER_ALL)
     for flag, name in {
         ks.SMOOTHER_STATE: "smoothed_state zero",
         ks.SMOOTHER_STATE_COV: "smoothed_state_cov zero",
@@ -399,7 +399,7 @@ def test_smoothed_zeros_are_an_error() -> None:
         ks.SMOOTHER_DISTURBANCE_COV: "smoothed_state_disturbance_cov zero",
     }.items():
         with pytest.raises(EstimationError, match=name):
-            require_smoothed(smoothed(flag), flag)
+            require_smoothed(*smoothed(flag), flag)
 
 
 def test_zeros_that_are_right_are_no_error() -> None:
@@ -409,4 +409,4 @@ def test_zeros_that_are_right_are_no_error() -> None:
     ssm.initialize_known(np.zeros(1), np.zeros((1, 1)))
     results = ssm.smooth()
     assert not np.any(results.smoothed_state_cov) and not np.any(results.smoothed_state_disturbance_cov)
-    require_smoothed(results, ks.SMOOTHER_ALL)
+    require_smoothed(ssm, results, ks.SMOOTHER_ALL)
