@@ -22,7 +22,7 @@ nox.options.default_venv_backend = "venv"
 nox.options.error_on_missing_interpreters = True
 
 
-def run_tests(session: nox.Session, versions: str | None = None) -> None:
+def run_tests(session: nox.Session, versions: str | None = None, *more: str) -> None:
     """Run pytest in a folder from which the checkout cannot be imported."""
     session.env.update({"MPLBACKEND": "Agg"} | ({"VERSIONS_UNDER_TEST": versions} if versions else {}))
     session.chdir(session.create_tmp())
@@ -30,7 +30,7 @@ def run_tests(session: nox.Session, versions: str | None = None) -> None:
     configuration = ("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "-p", "no:cacheprovider")
     paths = [str(ROOT / each) for each in session.posargs if (ROOT / each).exists()] or [str(ROOT / "tests")]
     options = [each for each in session.posargs if not (ROOT / each).exists()]
-    session.run("pytest", *configuration, *paths, *options)
+    session.run("pytest", *configuration, *more, *paths, *options)
 
 
 @nox.session
@@ -86,6 +86,15 @@ def docs(session: nox.Session) -> None:
     shutil.rmtree(ROOT / "docs" / "generated", ignore_errors=True)
     options = ("-W", "--keep-going", "--fresh-env", "-c", "docs")
     session.run("sphinx-build", "--quiet", *options, ".", "docs/_build/html", env={"MPLBACKEND": "Agg"})
+
+
+@nox.session(python=NEWEST, default=False)
+def slow(session: nox.Session) -> None:
+    """Run what takes too long for every change: long tests, statsmodels' own tests, 10,000 random calls."""
+    session.install("-c", ".ci/newest.txt", ".[test]")
+    run_tests(session, "newest", "-m", "slow")
+    session.run("python", str(ROOT / "tests" / "own_tests_of_statsmodels.py"))
+    session.run("python", str(ROOT / "tests" / "fuzz.py"), "--calls", "10000", "--seconds", "7200")
 
 
 @nox.session(python=NEWEST, default=False)

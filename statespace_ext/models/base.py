@@ -54,6 +54,7 @@ class StateSpaceModel(Described, Fitting, OutOfSample, Labelled, Removable, MLEM
     """
 
     layout: ParameterLayout
+    likelihood_neutral = ("loglike", "loglikeobs", "score", "score_obs", "filter", "smooth")
 
     def __init__(
         self,
@@ -75,7 +76,7 @@ class StateSpaceModel(Described, Fitting, OutOfSample, Labelled, Removable, MLEM
         state_exog = regressor_frame(state_exog, nobs, index, "state_exog", last_may_miss=True)
         if dates is not None:
             read: Any = read_dates(dates)
-            labels = pd.Index(read if isinstance(read, pd.DatetimeIndex) else dates)
+            labels: Any = pd.Index(read if isinstance(read, pd.DatetimeIndex) else cast(Any, dates))
             endog, exog, state_exog = (_relabelled(each, labels) for each in (endog, exog, state_exog))
             dates = labels
         elif index is None:

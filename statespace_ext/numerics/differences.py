@@ -14,10 +14,10 @@ def step_sizes(params: Array, relative: float = 1e-5) -> Array:
     return relative * np.maximum(np.abs(params), 1e-4 * np.max(np.abs(params), initial=1.0))
 
 
-def central_differences(function: Callable[[Array], float], params: Array) -> Array:
+def central_differences(function: Callable[[Array], float], params: Array, relative: float = 1e-3) -> Array:
     """Return the gradient of a function by central differences, extrapolated once (Richardson)."""
     out = np.empty(len(params))
-    for i, step in enumerate(step_sizes(params, 1e-3)):
+    for i, step in enumerate(step_sizes(params, relative)):
         move = np.zeros(len(params))
         move[i] = step
         coarse = (function(params + move) - function(params - move)) / (2 * step)

@@ -9,16 +9,22 @@ from typing import Any, cast
 import numpy as np
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
-from ..exceptions import SpecificationError, UnsupportedError
+from ..exceptions import ParameterError, SpecificationError, UnsupportedError
 from ..numerics.differences import central_differences
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet, symmetrize
 from ..params.layout import real_array
 from .arguments import truth
 from .autoregression import WhitenedLBFGS, whitening
+from .filter_pass import follows_matrices, without_skips
 from .model_score import ModelScore
+from .overrides import called, overrides
 from .representation import forget_compiled, own_representation, preserved
+from .system import require_likelihood
+from .trials import METHODS_OF_FIT, Trials
 
 GRADIENT_METHODS = ("lbfgs", "bfgs", "newton", "cg", "ncg", "basinhopping")
+_STEPS = (1e-3, 1e-4, 1e-5, 1e-6)
+"""Relative steps of differences, the longest first: a root of .9999 leaves no room for the longer ones."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +38,11 @@ class ExactScore:
         Derivatives of the log-likelihood, by parameter.
     llf : float
         The log-likelihood there.
-    method : {"exact", "numerical"}
-        How the score was computed.
+    method : {"exact", "own", "numerical"}
+        How the score was computed: from the smoother, by the model's own `score`, or by differences of the
+        model's own `loglike`.
     reason : str
-        Why it is numerical; empty where it is exact.
+        Why it is not exact; empty where it is.
     """
 
     score: Array
@@ -75,6 +82,20 @@ def exact_score(
         derivative is taken at its maximiser (envelope theorem). Where neither the model nor its start
         permits the exact form, the score is numerical and ``reason`` says why.
 
+    Raises
+    ------
+    ParameterError
+        Where a stationary start does not exist, or the log-likelihood is not finite.
+
+    Notes
+    -----
+    A model that overrides ``loglike``, ``loglikeobs``, ``score``, ``score_obs``, ``filter`` or ``smooth``, in
+    a class, on the instance or on its ``ssm``, may have another likelihood than that of its matrices: a prior
+    in ``loglike``, for example. Its own ``score`` is used where it has one, and differences of its
+    ``loglike`` elsewhere. A class whose overrides do not change the likelihood can state it, and then has
+    the exact score: ``likelihood_neutral = ("filter", "smooth")``. The attribute holds for the methods of
+    that class, and not for those of its subclasses.
+
     References
     ----------
     Koopman, S. J. & Shephard, N. (1992). Exact score for time series models in state space form.
@@ -92,24 +113,57 @@ def exact_score(
     params = np.atleast_1d(real_array(params, "params"))
     transformed = truth(transformed, "transformed")
     includes_fixed = truth(includes_fixed, "includes_fixed")
+    if not follows_matrices(model.ssm):
+        forget_compiled(model.ssm)
     with preserved(model):
-        try:
-            llf, score = ModelScore(model, transformed, includes_fixed)(params)
-            return ExactScore(score, llf, "exact", "")
-        except UnsupportedError as error:
-            return _numerical(model, params, transformed, includes_fixed, str(error))
+        return _score(model, params, {"transformed": transformed, "includes_fixed": includes_fixed})
 
 
-def _numerical(
-    model: MLEModel, params: Array, transformed: bool, includes_fixed: bool, reason: str
+def _score(
+    model: MLEModel, params: Array, options: dict[str, bool], use_own_score: bool = True
 ) -> ExactScore:
-    """Return the score by central differences of the log-likelihood, extrapolated once."""
+    """Return the score of a model: exact, of its own, or numerical."""
+    changed = overrides(model)
+    if not changed:
+        try:
+            llf, score = ModelScore(model, **options)(params)
+            _require_finite(llf, score)
+            return ExactScore(score, llf, "exact", "")
+        except (UnsupportedError, np.linalg.LinAlgError) as error:
+            reason = str(error)
+    else:
+        places = ", ".join(f"{name} of {where}" for name, where in changed.items())
+        reason = f"The likelihood is not that of the matrices alone: overridden are {places}"
+    llf = _loglike(model, params, options)
+    if use_own_score and "score" in changed:
+        own = np.asarray(called(model.score, model, params, options), dtype=float)
+        return ExactScore(own, llf, "own", reason)
+    return ExactScore(_differences(model, params, options), llf, "numerical", reason)
 
-    def loglike(at: Array) -> float:
-        value = MLEModel.loglike(model, at, transformed=transformed, includes_fixed=includes_fixed)
-        return float(np.real(value))
 
-    return ExactScore(central_differences(loglike, params), loglike(params), "numerical", reason)
+def _loglike(model: MLEModel, params: Array, options: dict[str, bool]) -> float:
+    """Return the log-likelihood of the model, whoever wrote it."""
+    model.update(params, **options)
+    require_likelihood(model.ssm)
+    with without_skips(model.ssm):
+        value = float(np.real(called(model.loglike, model, params, options)))
+    _require_finite(value)
+    return value
+
+
+def _require_finite(llf: float, score: Array | float = 0.0) -> None:
+    if not (np.isfinite(llf) and np.all(np.isfinite(score))):
+        raise ParameterError("The log-likelihood or its score is not finite at these parameters", got=llf)
+
+
+def _differences(model: MLEModel, params: Array, options: dict[str, bool]) -> Array:
+    """Return central differences, extrapolated once; with shorter steps where the longer leave the region."""
+    for relative in _STEPS[:-1]:
+        try:
+            return central_differences(lambda at: _loglike(model, at, options), params, relative)
+        except ParameterError:
+            continue
+    return central_differences(lambda at: _loglike(model, at, options), params, _STEPS[-1])
 
 
 class ExactScoreMixin:
@@ -118,7 +172,14 @@ class ExactScoreMixin:
 
     Put it before the model: ``class Model(sse.ExactScoreMixin, sm.tsa.SARIMAX): pass``. In `fit` the
     log-likelihood and its gradient come from the same smoother pass. Where the exact form does not
-    apply (see `exact_score`) the numerical score is used.
+    apply (see `exact_score`) the score is numerical, or that of the model's own `score`.
+
+    There is no likelihood where a stationary start does not exist (a root on or outside the unit circle), or
+    where a covariance matrix has a negative eigenvalue. `fit` takes such a trial for minus infinity, and
+    the optimiser steps back; ``mle_retvals["trials_without_likelihood"]`` counts the trials. A
+    `ConvergenceWarning` reports a fit that ends at the border of the region, or that has not converged after
+    such trials. Start values of the model outside the region are moved inside; start values that a user
+    passes there are an error.
 
     Examples
     --------
@@ -131,12 +192,13 @@ class ExactScoreMixin:
     True
     """
 
+    likelihood_neutral = ("loglike", "score")
     _score_memo: tuple[bytes, ExactScore] | None = None
-    _fitting_exactly: bool = False
+    _fitting: bool = False
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take the state back."""
-        self.__dict__.update(state)
+        """Take the attributes of a copy; its compiled objects follow no matrices and are made anew."""
+        getattr(super(), "__setstate__", vars(self).update)(state)
         forget_compiled(cast(Any, self).ssm)
 
     def _wrap_results(self, params: Any, result: Any, *args: Any, **kwargs: Any) -> Any:
@@ -146,22 +208,30 @@ class ExactScoreMixin:
 
     def fit(self, start_params: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Fit as the model does, gradient methods with the exact score; see `MLEModel.fit`."""
-        bound = inspect.signature(super().fit).bind_partial(start_params, *args, **kwargs)  # type: ignore[misc]
+        signature = inspect.signature(super().fit)  # type: ignore[misc]
+        given = (
+            (() if start_params is None else (start_params,)) if not signature.parameters else (start_params,)
+        )
+        bound = signature.bind_partial(*given, *args, **kwargs)
         bound.apply_defaults()
-        given = {**bound.arguments, **bound.arguments.get("kwargs", {})}
-        exact = given.get("method") in GRADIENT_METHODS and given.get("optim_score") is None
-        if not exact or given.get("approx_grad"):
-            return super().fit(start_params, *args, **kwargs)  # type: ignore[misc]
-        if len(args) <= _OPTIM_SCORE:
-            kwargs["optim_score"] = "exact"
-        else:
-            args = (*args[:_OPTIM_SCORE], "exact", *args[_OPTIM_SCORE + 1 :])
-        kwargs.setdefault("extra_fit_funcs", {"lbfgs": WhitenedLBFGS(self._coordinates)})
-        self._fitting_exactly = True
+        options = {**bound.arguments, **bound.arguments.get("kwargs", {})}
+        method = options.get("method")
+        if "optim_score" not in signature.parameters or method not in METHODS_OF_FIT:
+            return super().fit(*given, *args, **kwargs)  # type: ignore[misc]
+        if method in GRADIENT_METHODS and options["optim_score"] is None and not options.get("approx_grad"):
+            if len(args) <= _OPTIM_SCORE:
+                kwargs["optim_score"] = "exact"
+            else:
+                args = (*args[:_OPTIM_SCORE], "exact", *args[_OPTIM_SCORE + 1 :])
+        exact = "exact" in (kwargs.get("optim_score"), *args[_OPTIM_SCORE : _OPTIM_SCORE + 1])
+        minimise = WhitenedLBFGS(self._coordinates) if exact and method == "lbfgs" else METHODS_OF_FIT[method]
+        trials = Trials(cast(MLEModel, self), minimise, movable=start_params is None)
+        kwargs.setdefault("extra_fit_funcs", {method: trials})
+        self._fitting = True
         try:
             res = super().fit(start_params, *args, **kwargs)  # type: ignore[misc]
         finally:
-            self._fitting_exactly, self._score_memo = False, None
+            self._fitting, self._score_memo = False, None
         if getattr(res, "cov_type", None) == "oim":
             res.cov_kwds["description"] = "Covariance matrix from differences of the exact score."
         return res
@@ -169,6 +239,8 @@ class ExactScoreMixin:
     def _coordinates(self, params: Array) -> Array | None:
         """Return what whitens the information at unconstrained start values, None where it is not known."""
         model = cast(MLEModel, self)
+        if overrides(model):
+            return None
         with preserved(model), quiet():
             try:
                 score = ModelScore(model, transformed=False, includes_fixed=False)
@@ -181,23 +253,28 @@ class ExactScoreMixin:
         return None if information is None else whitening(information / model.nobs)
 
     def _exact(self, params: Any, transformed: bool, includes_fixed: bool) -> ExactScore:
-        """Return the exact score, remembered for one parameter vector."""
+        """Return the score of the likelihood at hand, remembered for one parameter vector."""
         key = _key(params, transformed, includes_fixed)
         if self._score_memo is None or self._score_memo[0] != key:
-            result = exact_score(cast(MLEModel, self), params, transformed, includes_fixed)
-            self._score_memo = (key, result)
+            model = cast(MLEModel, self)
+            vector = np.atleast_1d(real_array(params, "params"))
+            options = {"transformed": transformed, "includes_fixed": includes_fixed}
+            with preserved(model):
+                # an override of score that calls this one would be called again
+                self._score_memo = (key, _score(model, vector, options, use_own_score=False))
         return self._score_memo[1]
 
     def loglike(self, params: Any, *args: Any, **kwargs: Any) -> float:
         """Return the log-likelihood; see `MLEModel.loglike`."""
         options = _options(args, kwargs)
-        if self._fitting_exactly and options.get("score_method") == "exact" and not np.iscomplexobj(params):
-            try:
-                return self._exact(params, options["transformed"], options["includes_fixed"]).llf
-            except (np.linalg.LinAlgError, ValueError):
-                pass  # no score here, perhaps no likelihood either: statsmodels' own answer follows
-        with preserved(self):
-            return cast(float, super().loglike(params, *args, **kwargs))  # type: ignore[misc]
+        if not self._fitting or np.iscomplexobj(params):
+            with preserved(self):
+                return cast(float, super().loglike(params, *args, **kwargs))  # type: ignore[misc]
+        if options.get("score_method") == "exact" and not overrides(self):
+            return self._exact(params, options["transformed"], options["includes_fixed"]).llf
+        value = cast(float, super().loglike(params, *args, **kwargs))  # type: ignore[misc]
+        require_likelihood(cast(Any, self).ssm)
+        return value
 
     def score(self, params: Any, *args: Any, **kwargs: Any) -> Array:
         """Return the gradient of the log-likelihood, exact unless another method is asked for."""
@@ -209,7 +286,7 @@ class ExactScoreMixin:
         try:
             return self._exact(params, options["transformed"], options["includes_fixed"]).score
         finally:
-            if not self._fitting_exactly:
+            if not self._fitting:
                 self._score_memo = None
 
     def hessian(self, params: Any, *args: Any, **kwargs: Any) -> Array:

@@ -16,11 +16,11 @@ from statsmodels.tsa.statespace.kalman_filter import (
 )
 
 from ..exceptions import ParameterError, UnsupportedError
-from ..numerics.linear_algebra import NOT_HERE, Array, quiet
+from ..numerics.linear_algebra import NOT_HERE, STABILITY_LIMIT, Array, quiet
 from ..numerics.lyapunov import stationarity_error
 from .compat import require_exact_diffuse, require_factorable, univariate_is_wrong
 from .filter_pass import initial_moments
-from .system import MATRICES, has_diffuse
+from .system import MATRICES, has_diffuse, stationary_radius
 
 FLAGS = {
     "conventional": 0,
@@ -64,14 +64,6 @@ class Conditions:
         with quiet():
             return list(getattr(self, "_" + method.replace(" ", "_"))())
 
-    def valid_flags(self, filter_method: int) -> int:
-        """Return a ``filter_method`` without the flags that are not valid here."""
-        wanted = {name for name, flag in FLAGS.items() if flag and filter_method & flag == flag}
-        for name in sorted(wanted, key=lambda name: FLAGS[name].bit_count()):
-            if filter_method & FLAGS[name] == FLAGS[name] and self.reasons(name):
-                filter_method &= ~(FILTER_COLLAPSED if name == "univariate collapsed" else FLAGS[name])
-        return filter_method
-
     # -- what the conditions look at -------------------------------------------------------------------
 
     def _first(self, name: str) -> Array:
@@ -106,6 +98,9 @@ class Conditions:
     # -- one method per filter -------------------------------------------------------------------------
 
     def _conventional(self) -> Iterator[str]:
+        radius = stationary_radius(self.ssm)
+        if not radius < STABILITY_LIMIT:
+            yield f"there is no stationary start: the transition has a root of modulus {radius:.6g}"
         if self._diffuse:
             try:
                 require_exact_diffuse(self.ssm.endog.T, np.real(self.ssm["obs_cov"]))

@@ -1,15 +1,27 @@
-"""One pass of a statsmodels filter: a fast stationary start, and the likelihood without covariances."""
+"""Passes of a statsmodels filter: fast starts and likelihoods, compiled objects, output that is there."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from statsmodels.tsa.statespace.initialization import Initialization
+from statsmodels.tsa.statespace.kalman_filter import INVERT_UNIVARIATE, SOLVE_CHOLESKY
+from statsmodels.tsa.statespace.kalman_smoother import (
+    SMOOTHER_DISTURBANCE_COV,
+    SMOOTHER_STATE,
+    SMOOTHER_STATE_AUTOCOV,
+    SMOOTHER_STATE_COV,
+)
 
+from ..exceptions import EstimationError
 from ..numerics.chandrasekhar import chandrasekhar_loglike
 from ..numerics.linear_algebra import Array
 from ..numerics.lyapunov import stationary_covariance
+
+_ROUNDING = 1e-8
+"""Share of the largest filtered moment up to which a filtered moment at t = n passes for zero."""
 
 
 def stationary_moments(ssm: Any) -> tuple[Array, Array]:
@@ -38,27 +50,6 @@ def initial_moments(ssm: Any) -> tuple[Array, Array]:
     return np.real(mean), np.real(cov)
 
 
-def initialize_state(
-    ssm: Any,
-    prefix: str | None = None,
-    complex_step: bool = False,
-    moments: tuple[Array, Array] | None = None,
-) -> None:
-    """
-    Give the compiled representation its first state, as its own method of this name does, but faster.
-
-    ``moments`` are a_1 and P_1 where they are known already.
-    """
-    start = ssm.initialization
-    real = (prefix or ssm.prefix) == "d" and not complex_step
-    if not real or start is None or start.initialization_type != "stationary":
-        type(ssm)._initialize_state(ssm, prefix, complex_step)
-        return
-    mean, cov = stationary_moments(ssm) if moments is None else moments
-    known = Initialization(ssm.k_states, "known", constant=mean, stationary_cov=cov)
-    ssm._statespaces["d"].initialize(known)
-
-
 def chandrasekhar_pass(ssm: Any, mean: Array, cov: Array) -> float:
     """Return the log-likelihood by the recursions, from a_1 and P_1, where they are valid."""
 
@@ -77,3 +68,75 @@ def chandrasekhar_pass(ssm: Any, mean: Array, cov: Array) -> float:
         ssm.tolerance,
     )
     return float(np.sum(by_period[ssm.loglikelihood_burn :]))
+
+
+def follows_matrices(ssm: Any) -> bool:
+    """Tell whether compiled objects hold the memory into which statsmodels writes new matrices."""
+    return all(
+        np.shares_memory(ssm._representations[prefix]["transition"], compiled.transition)
+        for prefix, compiled in ssm._statespaces.items()
+    )
+
+
+@contextmanager
+def without_skips(ssm: Any) -> Iterator[None]:
+    """
+    Have the filter factorise the forecast variance of a single series too.
+
+    statsmodels skips a single series with a forecast variance below 1e-12, whatever the units: the
+    log-likelihood at a variance near zero would be 0.
+    """
+    own = ssm.inversion_method
+    ssm.inversion_method = own & ~INVERT_UNIVARIATE or SOLVE_CHOLESKY
+    try:
+        yield
+    finally:
+        ssm.inversion_method = own
+
+
+def require_smoothed(ssm: Any, results: Any, requested: int) -> None:
+    """
+    Refuse smoothed output that was requested and is zero where it cannot be.
+
+    statsmodels leaves zeros, without an error, where the smoother meets another filter method than that of
+    the filter pass. At t = n the output is known: E[x_n|Y] and Var[x_n|Y] are the filtered ones,
+    Cov(x_{n+1}, x_n|Y) is T_n Var[x_n|Y] and Var[eta_n|Y] is Q_n.
+
+    Parameters
+    ----------
+    ssm : KalmanSmoother
+        The representation, after its smoother pass.
+    results : SmootherResults
+        What the pass returned.
+    requested : int
+        The ``smoother_output`` of the pass.
+
+    Raises
+    ------
+    EstimationError
+        If an output is zero at t = n, and its value there is not.
+    """
+    smoother, last = ssm._kalman_smoother, {}
+    if requested & SMOOTHER_DISTURBANCE_COV:
+        last["smoothed_state_disturbance_cov"] = ssm.state_cov[..., -1], ssm.state_cov
+    if hasattr(results, "filtered_state"):  # the compiled filter has lost them by now
+        means, covs = results.filtered_state, results.filtered_state_cov
+        if requested & SMOOTHER_STATE:
+            last["smoothed_state"] = means[..., -1], means
+        if requested & SMOOTHER_STATE_COV:
+            last["smoothed_state_cov"] = covs[..., -1], covs
+        if requested & SMOOTHER_STATE_AUTOCOV and results.nobs_diffuse < ssm.nobs:
+            last["smoothed_state_autocov"] = ssm.transition[..., -1] @ covs[..., -1], covs
+    missing = [
+        name
+        for name, (value, path) in last.items()
+        if np.max(np.abs(value)) > _ROUNDING * np.max(np.abs(path))
+        and not np.any(np.asarray(getattr(smoother, name))[..., -1])
+    ]
+    if missing:
+        raise EstimationError(
+            "The smoother of statsmodels returned zeros",
+            got=f"{', '.join(missing)} zero at the last period",
+            expected="the filter method of the filter pass in the smoother",
+            remedy="Set `ssm.filter_method` before `smooth`, and not between a filter and its smoother.",
+        )

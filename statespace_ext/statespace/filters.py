@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
+from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.kalman_filter import (
     FILTER_CHANDRASEKHAR,
     FILTER_COLLAPSED,
+    FILTER_CONVENTIONAL,
     FILTER_UNIVARIATE,
-    MEMORY_NO_FORECAST_COV,
-    MEMORY_NO_LIKELIHOOD,
+    KalmanFilter,
 )
 from statsmodels.tsa.statespace.representation import Representation
 
@@ -22,11 +24,13 @@ from ..numerics.chandrasekhar import chandrasekhar_loglike
 from ..numerics.linear_algebra import NOT_HERE, Array
 from ..numerics.lyapunov import stationarity_error
 from .filter_conditions import FLAGS, MOST_FALL, NOT_STATIONARY, Conditions, largest_fall
-from .filter_pass import chandrasekhar_pass, initialize_state
-from .representation import preserved
+from .filter_pass import chandrasekhar_pass, require_smoothed
+from .representation import forget_compiled, preserved
 from .system import MATRICES, System
 
 _CHOICES = FILTER_UNIVARIATE | FILTER_COLLAPSED | FILTER_CHANDRASEKHAR
+_OF_DERIVATIVES = {"complex_step", "inversion_method"}
+"""What `MLEModel` passes with a log-likelihood; other options ask for a pass of their own."""
 _COST_OF_CHECKS = 200.0
 """Microseconds that a look at the conditions takes, about."""
 
@@ -143,7 +147,8 @@ def use_chandrasekhar(model: Any, params: Any = None) -> None:
         With every condition that the model or its data violate. statsmodels itself returns a wrong
         likelihood, without an error, for a start that is not stationary.
     """
-    reasons = filter_report(model, params).reasons["chandrasekhar"]
+    report = filter_report(model, params)
+    reasons = report.reasons["chandrasekhar"]
     if reasons:
         raise UnsupportedError(
             "The Chandrasekhar recursions are not valid for this model",
@@ -151,7 +156,7 @@ def use_chandrasekhar(model: Any, params: Any = None) -> None:
             expected="constant matrices (intercepts may vary), a stationary start, complete data",
             remedy="Leave the conventional filter, or let `use_fastest_filter` choose among the valid ones.",
         )
-    _guard(model, FILTER_CHANDRASEKHAR)
+    _guard(model, report, "chandrasekhar")
 
 
 def use_fastest_filter(model: Any, params: Any = None) -> str:
@@ -177,7 +182,7 @@ def use_fastest_filter(model: Any, params: Any = None) -> str:
     report = filter_report(model, params)
     if not report.valid:
         raise UnsupportedError("No filter gives the right likelihood", got=str(report))
-    _guard(model, FLAGS[report.fastest])
+    _guard(model, report, report.fastest)
     return report.fastest
 
 
@@ -253,72 +258,121 @@ def _at(model: Any, params: Any) -> Iterator[Any]:
         yield ssm
 
 
-def _guard(model: Any, flags: int) -> None:
-    """Set the flags of a filter, and have each pass check them; the conventional filter needs no check."""
+def _guard(model: Any, report: FilterReport, name: str) -> None:
+    """Have each log-likelihood use a filter where it is right; other passes run as the model has them."""
     ssm = getattr(model, "ssm", model)
-    ssm.filter_method = (ssm.filter_method & ~_CHOICES) | flags
-    if flags and not isinstance(getattr(ssm._filter, "__self__", None), GuardedFilter):
-        guard = GuardedFilter(ssm)
-        ssm._filter, ssm._initialize_state, ssm.loglike = guard.filter, guard.initialize_state, guard.loglike
+    own = ssm.filter_method & _CHOICES
+    named = {flag: method for method, flag in FLAGS.items()}
+    if own not in named or own == FILTER_CHANDRASEKHAR or report.reasons[named[own]]:
+        ssm.filter_method = ssm.filter_method & ~_CHOICES | FILTER_CONVENTIONAL
+        own = 0
+    kind: Any = type(ssm)
+    if not issubclass(kind, GuardedFilter):
+        ssm.__class__ = _guarded(kind)
+    ssm.chosen_filter = name if FLAGS[name] != own else ""  # which needs no check at each pass
 
 
-class GuardedFilter:
+@cache
+def _guarded(plain: Any) -> Any:
+    """Return the class of a representation with `GuardedFilter` before it."""
+    return type(plain.__name__, (GuardedFilter, plain), {"__module__": plain.__module__})
+
+
+def _copied(plain: Any) -> Any:
+    """Return an empty representation with a guard, into which a copy puts its attributes."""
+    guarded = _guarded(plain)
+    return guarded.__new__(guarded)
+
+
+class GuardedFilter(KalmanFilter):
     """
-    What a representation calls in place of its own methods, once a filter was chosen for it.
+    The class that a representation gets before its own, once a filter was chosen for it.
 
-    Parameters
-    ----------
-    ssm : KalmanFilter
-        The representation.
+    The choice serves the log-likelihood alone. All other passes (filter, smoother, simulation, forecasts)
+    keep the ``filter_method`` of the representation, so that a filter and the smoother after it cannot
+    disagree. A copy and an unpickled representation have the choice too; a clone has it not.
     """
 
-    def __init__(self, ssm: Any) -> None:
-        self.ssm = ssm
-        self._moments: tuple[Array, Array] | None = None
+    likelihood_neutral = ("loglike", "loglikeobs", "smooth")
+    chosen_filter: str = ""
+    _moments: tuple[Array, Array] | None = None
 
-    def initialize_state(self, prefix: str | None = None, complex_step: bool = False) -> None:
-        """Give the first state to the compiled representation."""
-        initialize_state(self.ssm, prefix, complex_step, self._moments)
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Name the class without the guard: the other is made when it is needed."""
+        _, _, *rest = super().__reduce_ex__(max(int(protocol), 2))
+        return _copied, (type(self).__bases__[1],), *rest
 
-    def filter(
-        self,
-        filter_method: int | None = None,
-        inversion_method: int | None = None,
-        stability_method: int | None = None,
-        conserve_memory: int | None = None,
-        *args: Any,
-        **kwargs: Any,
-    ) -> Any:
-        """Run the filter, without the flags that are not valid at the matrices it meets."""
-        ssm = self.ssm
-        if filter_method is None:
-            kept = ssm.conserve_memory if conserve_memory is None else conserve_memory
-            filter_method = ssm.filter_method
-            if not kept & MEMORY_NO_FORECAST_COV:
-                filter_method &= ~(FILTER_UNIVARIATE | FILTER_COLLAPSED)
-            if filter_method & _CHOICES:
-                conditions = Conditions(ssm)
-                filter_method = conditions.valid_flags(filter_method)
-                self._moments = vars(conditions).get("moments")  # where a condition asked for them
-        try:
-            return type(ssm)._filter(
-                ssm, filter_method, inversion_method, stability_method, conserve_memory, *args, **kwargs
-            )
-        finally:
-            self._moments = None
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the attributes; compiled objects stay behind, since a copy of them follows no matrices."""
+        take: Any = getattr(super(), "__setstate__", self.__dict__.update)
+        take(state)
+        forget_compiled(self)
+
+    @property
+    def filter_chandrasekhar(self) -> bool:
+        """Whether the recursions serve the log-likelihood, or all passes; set to False, none."""
+        return bool(self.filter_method & FILTER_CHANDRASEKHAR) or self.chosen_filter == "chandrasekhar"
+
+    @filter_chandrasekhar.setter
+    def filter_chandrasekhar(self, value: bool) -> None:
+        self.filter_method &= ~FILTER_CHANDRASEKHAR
+        self.filter_method |= FILTER_CHANDRASEKHAR if value else 0
+        if not value and self.chosen_filter == "chandrasekhar":
+            self.chosen_filter = ""
 
     def loglike(self, **kwargs: Any) -> float:
         """Return the log-likelihood."""
-        ssm = self.ssm
-        plain = not kwargs.get("complex_step") and set(kwargs) <= {"complex_step"} and ssm.prefix == "d"
-        recursions = ssm.filter_method & _CHOICES == FILTER_CHANDRASEKHAR and not ssm.filter_concentrated
-        whole = not ssm.conserve_memory & MEMORY_NO_LIKELIHOOD
-        pays = python_cost(ssm.k_endog, ssm.k_states) < compiled_cost(ssm.k_endog, ssm.k_states)
-        if plain and recursions and whole and pays:
-            conditions = Conditions(ssm)
+        conditions = self._conditions(kwargs)
+        if conditions is None:
+            return super().loglike(**kwargs)
+        real = self.prefix == "d" and not kwargs.get("complex_step")
+        pays = python_cost(self.k_endog, self.k_states) < compiled_cost(self.k_endog, self.k_states)
+        if self.chosen_filter == "chandrasekhar" and real and pays and not self.filter_concentrated:
             try:
-                if not conditions.reasons("chandrasekhar"):
-                    return chandrasekhar_pass(ssm, *conditions.moments)
+                return chandrasekhar_pass(self, *conditions.moments)
             except NOT_HERE:
                 pass  # the compiled filter says what there is to say
-        return type(ssm).loglike(ssm, **kwargs)
+        with self._started(conditions):
+            return super().loglike(filter_method=self._chosen_method, **kwargs)
+
+    def loglikeobs(self, **kwargs: Any) -> Array:
+        """Return the log-likelihood of each period."""
+        conditions = self._conditions(kwargs)
+        if conditions is None:
+            return super().loglikeobs(**kwargs)
+        with self._started(conditions):
+            return super().loglikeobs(filter_method=self._chosen_method, **kwargs)
+
+    def smooth(self, smoother_output: int | None = None, *args: Any, **kwargs: Any) -> Any:
+        """Return smoothed results, as the representation would without the guard."""
+        results = super().smooth(smoother_output, *args, **kwargs)
+        require_smoothed(self, results, self.smoother_output if smoother_output is None else smoother_output)
+        return results
+
+    def _conditions(self, kwargs: dict[str, Any]) -> Conditions | None:
+        """Return what the choice was checked by; None where it is not right, or more is asked for."""
+        if not self.chosen_filter or not set(kwargs) <= _OF_DERIVATIVES:
+            return None
+        conditions = Conditions(self)
+        return None if conditions.reasons(self.chosen_filter) else conditions
+
+    @property
+    def _chosen_method(self) -> int:
+        return int(self.filter_method & ~_CHOICES | FILTER_CONVENTIONAL | FLAGS[self.chosen_filter])
+
+    @contextmanager
+    def _started(self, conditions: Conditions) -> Iterator[None]:
+        """Have the pass take a_1 and P_1 from the conditions, where these computed them."""
+        self._moments = vars(conditions).get("moments")
+        try:
+            yield
+        finally:
+            self._moments = None
+
+    def _initialize_state(self, prefix: str | None = None, complex_step: bool = False) -> None:
+        if self._moments is None or complex_step or (prefix or self.prefix) != "d":
+            super()._initialize_state(prefix, complex_step)
+            return
+        mean, cov = self._moments
+        known = Initialization(self.k_states, "known", constant=mean, stationary_cov=cov)
+        self._statespaces["d"].initialize(known)

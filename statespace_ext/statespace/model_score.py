@@ -14,7 +14,7 @@ from ..exceptions import UnsupportedError
 from ..numerics.linear_algebra import Array, symmetrize
 from .autoregression import state_information
 from .smoother import Smoother
-from .system import MATRICES, System
+from .system import MATRICES, System, require_likelihood, require_stationary, stationary_radius
 from .system_score import SystemScore, system_score
 
 _STEP = np.finfo(float).eps ** (1 / 3)
@@ -94,6 +94,7 @@ class ModelScore:
         out = {name: getattr(ssm, name) for name in MATRICES}
         if _is_stationary(ssm):
             return out
+        require_stationary(stationary_radius(ssm))
         mean, _, cov = ssm.initialization(model=ssm)
         return {**out, "initial_state": np.asarray(mean), "initial_state_cov": np.asarray(cov)}
 
@@ -155,6 +156,7 @@ def _as_system(ssm: Any, base: dict[str, Array], scale: float) -> System:
         value = base[name]
         values[name] = value[..., 0] if value.shape[-1] == 1 else value
     values["obs_cov"], values["state_cov"] = scale * values["obs_cov"], scale * values["state_cov"]
+    require_likelihood(ssm)
     mean, diffuse, cov = ssm.initialization(model=ssm)
     mean, cov = np.array(mean), scale * np.array(cov)
     if _is_stationary(ssm):

@@ -9,11 +9,6 @@ from types import MethodType
 from typing import Any
 
 import numpy as np
-from statsmodels.tsa.statespace.kalman_filter import (
-    FILTER_CHANDRASEKHAR,
-    FILTER_COLLAPSED,
-    FILTER_UNIVARIATE,
-)
 from statsmodels.tsa.statespace.simulation_smoother import SimulationSmoother
 
 from ..numerics.linear_algebra import Array
@@ -21,7 +16,6 @@ from .system import MATRICES
 
 COMPILED = ("_representations", "_statespaces", "_kalman_filters", "_kalman_smoothers", "_simulators")
 """Attributes of a representation that hold compiled objects; each is made anew where it is absent."""
-_CHOICES = FILTER_UNIVARIATE | FILTER_COLLAPSED | FILTER_CHANDRASEKHAR
 
 
 class OwnRepresentation(SimulationSmoother):
@@ -73,8 +67,6 @@ def own_representation(results: Any) -> OwnRepresentation:
     if results.filter_concentrated:  # the results hold the covariances multiplied by the scale
         own._obs_cov, own._state_cov = own._obs_cov / results.scale, own._state_cov / results.scale
         own.filter_concentrated, own._scale = True, None
-    if replaced:  # a guarded filter: without its checks its choice is not used
-        own.filter_method &= ~_CHOICES
     own.initialization = _copied_start(ssm.initialization)
     return own
 
@@ -97,7 +89,7 @@ def forget_compiled(ssm: Any) -> None:
     owners += [(start, ("_representations", "_initializations")) for start in _starts(ssm.initialization)]
     for owner, names in owners:
         for name in names:
-            getattr(owner, name, {}).clear()
+            setattr(owner, name, {})
 
 
 def _starts(start: Any) -> list[Any]:

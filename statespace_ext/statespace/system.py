@@ -10,7 +10,7 @@ from statsmodels.tsa.statespace.kalman_filter import FilterResults
 from statsmodels.tsa.statespace.representation import Representation
 
 from ..exceptions import ParameterError
-from ..numerics.linear_algebra import STABILITY_LIMIT, Array, spectral_radius
+from ..numerics.linear_algebra import STABILITY_LIMIT, Array, is_positive_semidefinite, spectral_radius
 from ..numerics.lyapunov import stationary_moments
 
 MATRICES = (
@@ -112,6 +112,51 @@ def has_diffuse(initialization: Initialization) -> bool:
     return any(has_diffuse(block) for block in initialization.blocks.values())
 
 
+def stationary_radius(ssm: Representation) -> float:
+    """
+    Return the largest modulus of a root of the states whose start is stationary, zero where none is.
+
+    From 1 on there is no such start, and no likelihood: statsmodels' filter computes a number all the same.
+    """
+
+    def radius(start: Initialization, states: Array) -> float:
+        if start.initialization_type == "stationary":
+            transition = np.real(ssm["transition"]).reshape(ssm.k_states, ssm.k_states, -1)[:, :, 0]
+            return spectral_radius(transition[np.ix_(states, states)])
+        return max((radius(part, states[list(at)]) for at, part in start.blocks.items()), default=0.0)
+
+    return 0.0 if ssm.initialization is None else radius(ssm.initialization, np.arange(ssm.k_states))
+
+
+def require_stationary(radius: float) -> None:
+    """Raise `ParameterError` where the largest modulus of a root permits no stationary start."""
+    if not radius < STABILITY_LIMIT:
+        raise ParameterError(
+            "The transition is not stationary, so that a stationary start does not exist",
+            got=f"largest root {radius:.6g}",
+            expected="roots inside the unit circle",
+        )
+
+
+def require_likelihood(ssm: Representation) -> None:
+    """
+    Refuse matrices for which statsmodels' filter computes a number that is no likelihood.
+
+    It takes no look at roots of a stationary start, and skips observations of negative variance: the
+    log-likelihood of one series is then 0.
+
+    Raises
+    ------
+    ParameterError
+        Where a stationary start does not exist, or a covariance matrix has a negative eigenvalue.
+    """
+    require_stationary(stationary_radius(ssm))
+    for name in ("state_cov", "obs_cov"):
+        cov = np.real(getattr(ssm, name))
+        if np.any(np.diagonal(cov) < 0) or cov.shape[2] == 1 and not is_positive_semidefinite(cov[:, :, 0]):
+            raise ParameterError(f"{name} is no covariance matrix at these parameters", got=cov[:, :, 0])
+
+
 def stationary_start(system: System) -> tuple[Array, Array]:
     """
     Return a_1 and P_1 of the stationary distribution; the matrices must be constant over time.
@@ -121,13 +166,7 @@ def stationary_start(system: System) -> tuple[Array, Array]:
     ParameterError
         If there is no such distribution.
     """
-    radius = spectral_radius(system.transition)
-    if not radius < STABILITY_LIMIT:
-        raise ParameterError(
-            "The transition is not stationary, so that a stationary start does not exist",
-            got=f"largest root {radius:.6g}",
-            expected="roots inside the unit circle",
-        )
+    require_stationary(spectral_radius(system.transition))
     selected = system.selection @ system.state_cov @ system.selection.T
     intercept = system.state_intercept
     return stationary_moments(

@@ -22,6 +22,7 @@ from statespace_ext.exceptions import UnsupportedError
 from statespace_ext.statespace import filter_conditions
 from statespace_ext.statespace.compat import VERSION
 from statespace_ext.statespace.filter_conditions import FLAGS, Conditions
+from statespace_ext.statespace.filters import GuardedFilter
 
 # SARIMAX and UnobservedComponents say so where they start from zeros;
 # the univariate filter on request says that it transforms disturbances; a singular obs_cov is on purpose
@@ -453,9 +454,13 @@ def test_copies_have_a_guard_of_their_own(copied: Callable[[Any], Any]) -> None:
     params = np.asarray(model.start_params)
     expected = model.loglike(params)
     other = copied(model)
-    assert other.ssm._filter.__self__.ssm is other.ssm is not model.ssm
+    assert type(other.ssm) is type(model.ssm) and other.ssm is not model.ssm
+    assert other.ssm.chosen_filter == "chandrasekhar" and other.ssm.loglike.__self__ is other.ssm
     other.loglike(0.5 * params)
+    assert model.ssm["state_cov", 0, 0] == params[-1]
     assert other.loglike(params) == pytest.approx(expected, rel=1e-12)
+    sse.use_fastest_filter(other)
+    assert model.ssm.chosen_filter == "chandrasekhar"
 
 
 def test_flags_of_the_user_survive() -> None:
@@ -463,9 +468,9 @@ def test_flags_of_the_user_survive() -> None:
     assert sse.use_fastest_filter(model) in FLAGS
     assert model.ssm.filter_concentrated
     sse.use_chandrasekhar(model)
-    guard = model.ssm._filter.__self__
+    guarded = type(model.ssm)
     sse.use_chandrasekhar(model)
-    assert model.ssm._filter.__self__ is guard  # not one around another
+    assert type(model.ssm) is guarded  # not one around another
     assert model.ssm.filter_concentrated
     model.ssm.filter_chandrasekhar = False
     plain = sarimax(concentrate_scale=True)
@@ -486,7 +491,12 @@ def test_the_fastest(k: int, p: int, start: str, expected: str) -> None:
     y, system = drawn(0, k, p, n=25 if k < 10 else 10, initialization=start)  # the dense one is n k wide
     ssm, exact = representation(y, system), dense(y, system)
     assert sse.use_fastest_filter(ssm) == expected
-    assert ("_filter" in vars(ssm)) == (expected != "conventional")  # which needs no check at each pass
+    assert ssm.chosen_filter == (expected if expected != "conventional" else "")
+    assert (
+        isinstance(ssm, GuardedFilter)
+        and isinstance(ssm, KalmanSmoother)
+        and type(ssm).__name__ == "KalmanSmoother"
+    )
     assert f"{expected:<22}valid" in str(sse.filter_report(ssm))
     assert ssm.loglike() == pytest.approx(exact.llf, rel=1e-9)
 

@@ -1,0 +1,506 @@
+"""Models with a likelihood of their own: the score, and `fit` of the mixin, are of that likelihood."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+from numpy.testing import assert_allclose
+from oracle import richardson_gradient
+from scipy.optimize import minimize
+from statsmodels.tsa.statespace.dynamic_factor_mq import DynamicFactorMQ
+from statsmodels.tsa.statespace.exponential_smoothing import ExponentialSmoothing
+from statsmodels.tsa.statespace.mlemodel import MLEModel
+
+import statespace_ext as sse
+from statespace_ext.statespace.overrides import overrides
+from statespace_ext.statespace.system import stationary_radius
+
+N = 60
+Y = np.random.default_rng(5).standard_normal(N).cumsum() * 0.3 + np.random.default_rng(6).standard_normal(N)
+
+
+class AR1(MLEModel):
+    """A user's autoregression: a stationary start, parameters without a transform."""
+
+    start_params = np.array([0.5, 1.0])
+    param_names = ["phi", "variance"]
+
+    def __init__(self, endog: Any, **kwargs: Any) -> None:
+        super().__init__(endog, k_states=1, initialization="stationary", **kwargs)
+        self["design"] = self["selection"] = np.eye(1)
+        self.ssm.tolerance = 0.0
+
+    def update(self, params: Any, **kwargs: Any) -> Any:
+        params = super().update(params, **kwargs)
+        self["transition", 0, 0], self["state_cov", 0, 0] = params
+        return params
+
+
+def density(params: np.ndarray, y: np.ndarray = Y) -> float:
+    """The log-likelihood of a stationary autoregression, by hand."""
+    phi, variance = params
+    if not abs(phi) < 1.0 or not variance > 0.0:
+        return -np.inf
+    errors = y[1:] - phi * y[:-1]
+    total = errors @ errors + (1 - phi**2) * y[0] ** 2
+    return float(-0.5 * (len(y) * np.log(2 * np.pi * variance) - np.log(1 - phi**2) + total / variance))
+
+
+def prior(params: Any) -> Any:
+    """A normal density for phi, mean -.2 and standard deviation .05, without its constant."""
+    return -0.5 * ((params[0] + 0.2) / 0.05) ** 2
+
+
+def posterior(params: np.ndarray) -> float:
+    return density(params) + float(prior(params))
+
+
+def best(function: Callable[[np.ndarray], float]) -> np.ndarray:
+    found = minimize(
+        lambda at: -function(at), [0.5, 1.0], method="Nelder-Mead", options={"xatol": 1e-10, "fatol": 1e-12}
+    )
+    return np.asarray(found.x)
+
+
+class Prior:
+    """Adds the prior to the log-likelihood, as a user would."""
+
+    def loglike(self, params: Any, *args: Any, **kwargs: Any) -> Any:
+        return super().loglike(params, *args, **kwargs) + prior(params)  # type: ignore[misc]
+
+
+class BareMap(AR1):
+    """With the shortest signature that statsmodels permits."""
+
+    def loglike(self, params: Any, *args: Any) -> Any:
+        return super().loglike(params) + prior(params)
+
+
+class Map(Prior, AR1):
+    pass
+
+
+class MapBelow(sse.ExactScoreMixin, Map):
+    """The prior below the mixin."""
+
+
+class MapAbove(Prior, sse.ExactScoreMixin, AR1):
+    """The prior above it."""
+
+
+class Whole(sse.ExactScoreMixin, AR1):
+    """A log-likelihood that calls nothing of the mixin."""
+
+    def loglike(self, params: Any, *args: Any, **kwargs: Any) -> Any:
+        return MLEModel.loglike(self, params, *args, **kwargs) + prior(params)
+
+
+def on_the_instance(model: MLEModel) -> MLEModel:
+    plain = model.loglike
+    model.loglike = lambda params, *args, **kwargs: plain(params, *args, **kwargs) + prior(params)
+    return model
+
+
+def on_ssm(model: MLEModel) -> MLEModel:
+    plain = model.ssm.loglike
+    model.ssm.loglike = lambda **kwargs: plain(**kwargs) + prior([model["transition", 0, 0]])
+    return model
+
+
+class ExactAR1(sse.ExactScoreMixin, AR1):
+    pass
+
+
+MAPS: dict[str, tuple[Callable[[], MLEModel], str]] = {
+    "in the class": (lambda: Map(Y), "loglike of Prior"),
+    "bare": (lambda: BareMap(Y), "loglike of BareMap"),
+    "below the mixin": (lambda: MapBelow(Y), "loglike of Prior"),
+    "above the mixin": (lambda: MapAbove(Y), "loglike of Prior"),
+    "beside the mixin": (lambda: Whole(Y), "loglike of Whole"),
+    "on the instance": (lambda: on_the_instance(AR1(Y)), "loglike of the model"),
+    "on the instance with the mixin": (lambda: on_the_instance(ExactAR1(Y)), "loglike of the model"),
+    "on ssm": (lambda: on_ssm(AR1(Y)), "ssm.loglike of its ssm"),
+    "on ssm with the mixin": (lambda: on_ssm(ExactAR1(Y)), "ssm.loglike of its ssm"),
+}
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_score_of_a_prior(name: str) -> None:
+    build, where = MAPS[name]
+    at = np.array([0.4, 0.7])
+    result = sse.exact_score(build(), at)
+    assert (result.method, result.llf) == ("numerical", pytest.approx(posterior(at), rel=1e-10))
+    assert where in result.reason
+    assert_allclose(result.score, richardson_gradient(posterior, at), rtol=1e-7)
+    plain = sse.exact_score(AR1(Y), at)
+    assert plain.method == "exact" and np.abs(plain.score - result.score)[0] > 1.0
+
+
+@pytest.mark.parametrize("method", ["lbfgs", "bfgs", "nm"])
+@pytest.mark.parametrize("name", [name for name in MAPS if "mixin" in name])
+def test_fit_finds_the_mode_of_the_posterior(name: str, method: str) -> None:
+    res = MAPS[name][0]().fit(disp=False, method=method, maxiter=1000, cov_type="none")
+    want = best(posterior)
+    assert np.abs(want - best(density))[0] > 0.3
+    assert_allclose(res.params, want, rtol=1e-3)
+
+
+def test_second_derivatives_of_the_posterior() -> None:
+    model, at = MapBelow(Y), best(posterior)
+    want = richardson_gradient(lambda a: richardson_gradient(posterior, a, step=1e-2), at, step=1e-2) / N
+    assert_allclose(model.hessian(at), want, rtol=1e-4, atol=1e-4 * np.abs(want).max())
+
+
+class CallsSuper(AR1):
+    def loglike(self, params: Any, *args: Any, **kwargs: Any) -> Any:
+        return super().loglike(params, *args, **kwargs)
+
+    def smooth(self, params: Any, *args: Any, **kwargs: Any) -> Any:
+        return super().smooth(params, *args, **kwargs)
+
+
+class SaysSo(CallsSuper):
+    """The attribute is of this class alone."""
+
+    likelihood_neutral = ("filter",)
+
+    def filter(self, params: Any, *args: Any, **kwargs: Any) -> Any:
+        return super().filter(params, *args, **kwargs)
+
+
+class Neutral(AR1):
+    likelihood_neutral = ("filter", "loglikeobs")
+
+    def filter(self, params: Any, *args: Any, **kwargs: Any) -> Any:
+        return super().filter(params, *args, **kwargs)
+
+    def loglikeobs(self, params: Any, *args: Any, **kwargs: Any) -> Any:
+        return super().loglikeobs(params, *args, **kwargs)
+
+
+@pytest.mark.parametrize("kind", [CallsSuper, SaysSo, Neutral])
+def test_overrides_that_call_super(kind: type[AR1]) -> None:
+    at = np.array([0.4, 0.7])
+    result = sse.exact_score(kind(Y), at)
+    assert_allclose(result.score, richardson_gradient(density, at), rtol=1e-7)
+    assert result.method == ("exact" if kind is Neutral else "numerical")
+    found = {} if kind is Neutral else {"loglike": "CallsSuper", "smooth": "CallsSuper"}
+    assert overrides(kind(Y)) == found
+
+
+@pytest.mark.parametrize("name", ["loglike", "loglikeobs", "score", "score_obs", "filter", "smooth"])
+def test_each_method_counts_wherever_it_is(name: str) -> None:
+    own = type("Own", (AR1,), {name: lambda self, *args, **kwargs: getattr(AR1, name)(self, *args, **kwargs)})
+    assert overrides(own(Y)) == {name: "Own"}
+    assert overrides(type("Own", (own, sse.ExactScoreMixin, AR1), {})(Y)) == {name: "Own"}
+    model = AR1(Y)
+    assert overrides(model) == {}
+    setattr(model, name, getattr(model, name))
+    assert overrides(model) == {name: "the model"}
+    if hasattr(model.ssm, name):
+        model = AR1(Y)
+        setattr(model.ssm, name, getattr(model.ssm, name))
+        assert overrides(model) == {f"ssm.{name}": "its ssm"}
+
+
+# -- a score of its own ------------------------------------------------------------------------------------
+
+
+class OwnScore(AR1):
+    """Counts its calls."""
+
+    calls = 0
+
+    def score(self, params: Any, *args: Any, **kwargs: Any) -> Any:
+        self.calls += 1
+        options = args[0] if args and isinstance(args[0], dict) else kwargs
+        given = options.get("transformed", True), options.get("includes_fixed", False)
+        phi, variance = self.handle_params(params, *given)
+        errors, rest = Y[1:] - phi * Y[:-1], (1 - phi**2) * Y[0] ** 2
+        by_phi = -phi / (1 - phi**2) + (errors @ Y[:-1] + phi * Y[0] ** 2) / variance
+        return np.array([by_phi, 0.5 * ((errors @ errors + rest) / variance - N) / variance])
+
+
+class ExactOwnScore(OwnScore, sse.ExactScoreMixin, AR1):
+    pass
+
+
+class ScoreOfPrior(MapBelow):
+    """Both, and the score rests on that of the mixin, which is of the whole log-likelihood."""
+
+    def score(self, params: Any, *args: Any, **kwargs: Any) -> Any:
+        return super().score(params, *args, **kwargs)
+
+
+def test_own_score_is_used() -> None:
+    at = np.array([0.4, 0.7])
+    for model in (OwnScore(Y), ExactOwnScore(Y)):
+        result = sse.exact_score(model, at)
+        assert result.method == "own" and model.calls == 1 and "score of OwnScore" in result.reason
+        assert_allclose(result.score, richardson_gradient(density, at), rtol=1e-6)
+    model = ExactOwnScore(Y)
+    res = model.fit(disp=False, cov_type="none")
+    assert model.calls > 3
+    assert_allclose(res.params, best(density), rtol=1e-3)
+    inherited = ScoreOfPrior(Y)
+    assert_allclose(sse.exact_score(inherited, at).score, richardson_gradient(posterior, at), rtol=1e-7)
+    assert_allclose(inherited.fit(disp=False, cov_type="none").params, best(posterior), rtol=1e-3)
+
+
+# -- statsmodels' own overriders ---------------------------------------------------------------------------
+
+
+def smoothing_loglike(params: np.ndarray, y: np.ndarray) -> float:
+    """Simple exponential smoothing with a level that least squares finds, and a given error variance."""
+    alpha, variance = params
+    effect = np.zeros((len(y), 2))  # of y, and of a first level of one, on the errors
+    level = np.array([0.0, 1.0])
+    for t, value in enumerate(y):
+        effect[t] = [value - level[0], level[1]]
+        level = np.array([level[0] + alpha * effect[t, 0], level[1] - alpha * level[1]])
+    first = effect[:, 0] @ effect[:, 1] / (effect[:, 1] @ effect[:, 1])
+    errors = effect[:, 0] - first * effect[:, 1]
+    return float(-0.5 * (len(y) * np.log(2 * np.pi * variance) + errors @ errors / variance))
+
+
+class ExactSmoothing(sse.ExactScoreMixin, ExponentialSmoothing):
+    pass
+
+
+@pytest.mark.parametrize("kind", [ExponentialSmoothing, ExactSmoothing])
+def test_exponential_smoothing_with_a_concentrated_start(kind: type[ExponentialSmoothing]) -> None:
+    model = kind(Y, initialization_method="concentrated", concentrate_scale=False)
+    at = np.array([0.4, 0.7])
+    result = sse.exact_score(model, at)
+    assert result.method == "numerical" and "loglike of ExponentialSmoothing" in result.reason
+    assert_allclose(result.llf, smoothing_loglike(at, Y), rtol=1e-8)
+    want = richardson_gradient(lambda a: smoothing_loglike(a, Y), at)
+    assert_allclose(result.score, want, rtol=1e-6)
+
+
+def test_fit_of_exponential_smoothing_with_a_concentrated_start() -> None:
+    res = ExactSmoothing(Y, initialization_method="concentrated", concentrate_scale=False).fit(
+        disp=False, maxiter=500, cov_type="none"
+    )
+    found = minimize(
+        lambda at: -smoothing_loglike(at, Y) if 0 < at[0] < 1 and at[1] > 0 else np.inf,
+        [0.5, 0.5], method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-11},
+    )  # fmt: skip
+    assert_allclose(smoothing_loglike(np.asarray(res.params), Y), -found.fun, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["estimated", "heuristic", "simple"])
+def test_other_starts_of_exponential_smoothing_are_exact(method: str) -> None:
+    model = ExponentialSmoothing(Y, initialization_method=method)
+    params = np.asarray(model.start_params)
+    model.ssm.tolerance = 0.0
+    result = sse.exact_score(model, params)
+    assert result.method == "exact"
+    want = richardson_gradient(model.loglike, params, step=1e-3 * np.maximum(np.abs(params), 0.05))
+    assert_allclose(result.score, want, rtol=0, atol=1e-6 * np.abs(want).max())
+
+
+def mixed(kind: type[DynamicFactorMQ] = DynamicFactorMQ) -> DynamicFactorMQ:
+    rng = np.random.default_rng(2)
+    y = rng.standard_normal((N, 1)).cumsum(axis=0) * 0.3 + rng.standard_normal((N, 3))
+    return kind(y, factors=1, factor_orders=1, standardize=False)
+
+
+def test_filter_and_smoother_of_dynamic_factors_keep_the_likelihood() -> None:
+    model = mixed()
+    params = np.asarray(model.start_params) * 0.9
+    assert {"filter", "smooth"} <= set(vars(DynamicFactorMQ)) and overrides(model) == {}
+    result = sse.exact_score(model, params)
+    assert result.method == "exact"
+    want = richardson_gradient(model.loglike, params, step=1e-3 * np.maximum(np.abs(params), 0.05))
+    assert_allclose(result.score, want, rtol=0, atol=1e-5 * np.abs(want).max())
+    other = type("Other", (DynamicFactorMQ,), {"smooth": DynamicFactorMQ.smooth})
+    assert overrides(mixed(other)) == {"smooth": "Other"}
+
+
+@pytest.mark.parametrize("constraints", [None, "x1 + x2 = 1"])
+def test_recursive_least_squares(constraints: str | None) -> None:
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((N, 2))
+    x, y = pd.DataFrame(x, columns=["x1", "x2"]), pd.Series(x @ [0.6, 0.5] + 0.3 * rng.standard_normal(N))
+
+    class Exact(sse.ExactScoreMixin, sm.RecursiveLS):
+        pass
+
+    plain, ours = (kind(y, x, constraints=constraints) for kind in (sm.RecursiveLS, Exact))
+    result = sse.exact_score(plain, [])
+    assert result.score.shape == (0,)
+    assert_allclose(result.llf, plain.loglike([]), rtol=1e-10)
+    theirs, fitted = plain.fit(), ours.fit()
+    assert_allclose(fitted.params, theirs.params, rtol=1e-12)
+    assert_allclose(fitted.llf, theirs.llf, rtol=1e-12)
+
+
+def test_our_own_models_keep_the_exact_score() -> None:
+    rng = np.random.default_rng(4)
+    model = sse.LGSSM(rng.standard_normal((30, 2)), 1)
+    assert overrides(model) == {}
+
+    class LGSSMWithPrior(sse.LGSSM):
+        def loglike(self, params: Any, *args: Any, **kwargs: Any) -> float:
+            return super().loglike(params, *args, **kwargs) + float(prior(np.asarray(params)))
+
+    other = LGSSMWithPrior(model.endog, 1)
+    params = np.asarray(model.start_params)
+    result = sse.exact_score(other, params)
+    assert result.method == "numerical"
+    want = sse.exact_score(model, params).score
+    want[0] -= (params[0] + 0.2) / 0.05**2
+    assert_allclose(result.score, want, rtol=0, atol=1e-6 * np.abs(want).max())
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_copies_have_the_likelihood_of_the_parameters(copied: Callable[[Any], Any]) -> None:
+    """A copy of statsmodels' compiled objects follows no matrices: the likelihood would not move."""
+    model = MapBelow(Y)
+    model.fit(disp=False, cov_type="none")
+    other = copied(model)
+    at = np.array([0.4, 0.7])
+    assert_allclose(other.loglike(at), posterior(at), rtol=1e-10)
+    assert_allclose(sse.exact_score(other, at).score, richardson_gradient(posterior, at), rtol=1e-7)
+    plain = copied(_used(AR1(Y)))
+    assert_allclose(sse.exact_score(plain, at).llf, density(at), rtol=1e-10)
+    found = sse.exact_score(copied(_used(Map(Y))), at).score
+    assert_allclose(found, richardson_gradient(posterior, at), rtol=1e-7)
+
+
+def _used(model: MLEModel) -> MLEModel:
+    model.loglike([0.1, 2.0])
+    return model
+
+
+# -- no likelihood -----------------------------------------------------------------------------------------
+
+
+def walk(seed: int, n: int = 80, p: int = 1) -> np.ndarray:
+    return np.random.default_rng([seed, 8]).standard_normal((n, p)).cumsum(axis=0)
+
+
+@pytest.mark.parametrize("phi", [1.0, 1.01, -1.2, 30.0])
+def test_no_score_outside_the_region(phi: float) -> None:
+    for model in (AR1(Y), Map(Y), ExactAR1(Y), MapBelow(Y)):
+        with pytest.raises(sse.exceptions.ParameterError, match="not stationary"):
+            sse.exact_score(model, [phi, 1.0])
+
+
+def test_no_finite_likelihood_is_a_named_error() -> None:
+    """statsmodels' log-likelihood is 0 at a negative variance: it skips every observation."""
+    assert AR1(Y).loglike([0.5, -1.0]) == 0.0
+    for model in (AR1(Y), Map(Y), ExactAR1(Y)):
+        with pytest.raises(sse.exceptions.ParameterError, match="state_cov is no covariance"):
+            sse.exact_score(model, [0.5, -1.0])
+    model = AR1(Y)
+    model.loglike = lambda params, *args, **kwargs: -np.inf
+    with pytest.raises(sse.exceptions.ParameterError, match="not finite"):
+        sse.exact_score(model, [0.5, 1.0])
+
+
+@pytest.mark.parametrize("method", ["lbfgs", "bfgs", "cg", "ncg", "newton", "nm", "powell", "basinhopping"])
+@pytest.mark.parametrize("seed", range(3))
+def test_fit_of_an_autoregression_on_a_random_walk(seed: int, method: str) -> None:
+    y = walk(seed)[:, 0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", sm.tools.sm_exceptions.ConvergenceWarning)
+        hops = {"niter": 3} if method == "basinhopping" else {}
+        res = ExactAR1(y).fit(disp=False, method=method, maxiter=1000, cov_type="none", **hops)
+    want = best(lambda at: density(at, y))
+    assert abs(res.params[0]) < 1.0
+    assert_allclose(res.llf, density(want, y), atol=1e-4)
+    assert_allclose(res.llf, density(res.params, y), rtol=1e-8)
+
+
+def explosive(growth: float) -> np.ndarray:
+    y = np.random.default_rng(1).standard_normal(80)
+    for t in range(1, 80):
+        y[t] += growth * y[t - 1]
+    return y
+
+
+@pytest.mark.parametrize("method", ["lbfgs", "bfgs", "cg", "ncg", "newton", "nm", "powell"])
+@pytest.mark.parametrize("growth", [1.1, 1.3])
+def test_fit_at_the_border_says_so(growth: float, method: str) -> None:
+    """It ends inside, at the maximum; or it says that it does not."""
+    y = explosive(growth)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        steps = 40 if method == "newton" else 500
+        res = ExactAR1(y).fit(disp=False, method=method, maxiter=steps, cov_type="none")
+    assert abs(res.params[0]) < 1.0 and res.params[1] > 0.0
+    assert res.mle_retvals["trials_without_likelihood"] > 0
+    assert_allclose(res.llf, density(res.params, y), rtol=1e-6)
+    reached = res.llf > density(best(lambda at: density(at, y)), y) - 0.1
+    assert reached or not res.mle_retvals["converged"]
+    assert reached or any("border of the region" in str(each.message) for each in told)
+
+
+@pytest.mark.filterwarnings("ignore:Non-stationary starting")
+def test_newton_takes_unconstrained_parameters() -> None:
+    """statsmodels' own takes derivatives by constrained ones there, and divides by the periods twice."""
+    y = walk(2)[:, 0]
+    res = exact(sm.tsa.SARIMAX, y, order=(1, 0, 0)).fit(disp=False, method="newton", cov_type="none")
+    assert res.mle_retvals["converged"] and res.mle_retvals["iterations"] < 25
+    assert_allclose(res.params, best(lambda at: density(at, y)), rtol=1e-4)
+    model = res.model
+    free = model.untransform_params(res.params)
+    want = -richardson_gradient(lambda at: model.score(at, transformed=False), free, step=1e-3) / len(y)
+    assert_allclose(res.mle_retvals["Hessian"], want, rtol=1e-4, atol=1e-4 * np.abs(want).max())
+
+
+def test_start_values_outside_the_region() -> None:
+    y = walk(1)[:, 0]
+    with pytest.raises(sse.exceptions.ParameterError, match="not stationary"):
+        ExactAR1(y).fit([1.02, 1.0], disp=False)
+    model = ExactAR1(y)
+    model.start_params = np.array([1.02, 1.0])
+    res = model.fit(disp=False, maxiter=500, cov_type="none")
+    assert_allclose(res.llf, density(best(lambda at: density(at, y)), y), atol=1e-4)
+
+
+def exact(kind: type[MLEModel], endog: np.ndarray, **options: Any) -> MLEModel:
+    return type("Exact", (sse.ExactScoreMixin, kind), {})(endog, **options)
+
+
+UC, FREE = sm.tsa.UnobservedComponents, {"enforce_stationarity": False}
+CYCLE = {"cycle": True, "stochastic_cycle": True, "damped_cycle": True, "irregular": True}
+RELATIVES: dict[str, Callable[[int], MLEModel]] = {
+    "SARIMAX": lambda seed: exact(sm.tsa.SARIMAX, walk(seed), order=(2, 0, 0), **FREE),
+    "VARMAX": lambda seed: exact(sm.tsa.VARMAX, walk(seed, p=2), order=(1, 0), trend="n", **FREE),
+    "cycle": lambda seed: exact(UC, walk(seed), **CYCLE),
+    "autoregression of a component": lambda seed: exact(UC, walk(seed), level="llevel", autoregressive=1),
+    "DynamicFactor": lambda seed: exact(
+        sm.tsa.DynamicFactor, walk(seed, p=3), k_factors=1, factor_order=1, **FREE
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # statsmodels' start values of random walks
+@pytest.mark.filterwarnings("ignore::statsmodels.tools.sm_exceptions.EstimationWarning")
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("name", RELATIVES)
+def test_fits_of_relatives_on_random_walks(name: str, seed: int) -> None:
+    """They end where there is a likelihood, at least as high as statsmodels does where that is inside too."""
+    model = RELATIVES[name](seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        res = model.fit(disp=False, maxiter=300, cov_type="none")
+        plain = type(model).__mro__[2](model.endog, **model._get_init_kwds())
+        theirs = plain.fit(disp=False, maxiter=300, cov_type="none")
+    assert np.isfinite(res.llf) and stationary_radius(model.ssm) < 1.0
+    model.update(res.params)
+    assert_allclose(sse.exact_score(model, res.params).llf, res.llf, rtol=1e-6)
+    if stationary_radius(plain.ssm) < 1.0:
+        assert res.llf > theirs.llf - 1e-2
