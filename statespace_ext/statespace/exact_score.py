@@ -261,7 +261,8 @@ class ExactScoreMixin:
             options = {"transformed": transformed, "includes_fixed": includes_fixed}
             with preserved(model):
                 # an override of score that calls this one would be called again
-                self._score_memo = (key, _score(model, vector, options, use_own_score=False))
+                score = _score(model, vector, options, use_own_score=False)
+            self._score_memo = (key, score)
         return self._score_memo[1]
 
     def loglike(self, params: Any, *args: Any, **kwargs: Any) -> float:

@@ -11,7 +11,7 @@ from .system import System
 _DEPENDENT = 1e-10
 """Singular value, relative to loadings of unit length, that is none."""
 _CERTAIN = 1e-14
-"""Variance of a forecast, relative to what the states may bring, that is none."""
+"""Variance of a forecast or of noise, relative to its size, that passes for zero."""
 
 
 def require_density(
@@ -44,6 +44,7 @@ def require_density(
     H, Z = system.obs_cov, system.design
     if H.ndim == 3 or Z.ndim == 3:
         return
+    _require_full_rank(missing if patterns is None else patterns, H, Z)
     certain = np.flatnonzero(np.diag(H) == 0.0)
     if not len(certain):
         return
@@ -62,6 +63,46 @@ def require_density(
     varying = any(getattr(system, name).ndim == 3 for name in ("transition", "selection", "state_cov"))
     if not varying:
         _require_uncertain_states(missing, system, certain)
+
+
+def _require_full_rank(missing: Array, H: Array, Z: Array) -> None:
+    """
+    Refuse an H that is singular and not diagonal, where the states do not move its null space.
+
+    Whether a factorisation of the forecast variance fails there is rounding, and differs between machines.
+    """
+    noisy = np.flatnonzero(np.diag(H) > 0.0)
+    size = np.sqrt(np.diag(H)[noisy])
+    correlation = H[np.ix_(noisy, noisy)] / size[:, None] / size
+    if np.count_nonzero(correlation) == len(noisy) or _is_regular(correlation):
+        return
+    loadings = Z[noisy] / size[:, None]
+    tolerance = _DEPENDENT * max(float(np.max(np.abs(loadings), initial=0.0)), 1e-300)
+    for unseen in np.unique(missing[:, noisy], axis=0):
+        seen = ~unseen
+        values, vectors = np.linalg.eigh(correlation[np.ix_(seen, seen)])
+        null = vectors[:, values <= _CERTAIN * len(values)]
+        moved = null.T @ loadings[seen]
+        if (
+            null.shape[1]
+            and np.linalg.matrix_rank(moved, tol=_DEPENDENT * max(scale, 1e-300)) < null.shape[1]
+        ):
+            raise ParameterError(
+                "The log-likelihood does not exist at these parameters",
+                got=f"a singular obs_cov that is not diagonal, of rank {int(seen.sum()) - null.shape[1]} of "
+                f"{int(seen.sum())}",
+                expected="forecast errors of positive definite variance",
+                remedy="Let obs_cov be positive definite, or leave out a series that the others determine.",
+            )
+
+
+def _is_regular(correlation: Array) -> bool:
+    """Tell whether the Cholesky factor of a correlation matrix exists, and has no negligible pivot."""
+    try:
+        pivots = np.diag(np.linalg.cholesky(correlation))
+    except np.linalg.LinAlgError:
+        return False
+    return bool(np.min(pivots, initial=1.0) ** 2 > _DEPENDENT)
 
 
 def _require_uncertain_states(missing: Array, system: System, certain: Array) -> None:
