@@ -104,6 +104,10 @@ def guarded(ssm: Any) -> None:
         filters._guard(ssm, report, report.valid[-1])
 
 
+ON_PURPOSE = {
+    "test_mlemodel.py::test_cov_params": "with the score, a result says that its covariance is not Harvey's",
+    "test_chandrasekhar.py::test_invalid": "a choice takes back a user's recursions that are not valid",
+}
 VARIANTS: dict[str, Callable[[], None]] = {
     "score": with_score,
     "fastest": lambda: with_filter(fastest),
@@ -170,6 +174,7 @@ def main(arguments: list[str]) -> int:
     for name in names:
         found = outcomes(name, options)
         differ = sorted(test for test in plain.keys() | found.keys() if plain.get(test) != found.get(test))
+        differ = [test for test in differ if not test.endswith(tuple(ON_PURPOSE))]
         passed = sum(outcome == "passed" for outcome in found.values())
         print(f"-- {name}: {passed} passed, {len(differ)} of {len(plain)} end otherwise than as they are")
         for test in differ:

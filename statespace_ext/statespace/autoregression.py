@@ -54,6 +54,8 @@ def state_information(smoother: Smoother, system: System, jacobian: Mapping[str,
         return None
     jacobian = {name: value for name, value in jacobian.items() if name not in _START}
     always, n = slice(None), len(smoother.endog)
+    if not jacobian:
+        return None
     R, Q = over_time(system.selection, always), over_time(system.state_cov, always)
     W = R @ Q @ np.swapaxes(R, 1, 2)
     values, vectors = np.linalg.eigh(W)

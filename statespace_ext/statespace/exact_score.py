@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -303,11 +304,16 @@ class ExactScoreMixin:
         for i, value in enumerate(params):
             move = np.zeros(len(params))
             move[i] = 1e-5 * max(abs(value), 1e-2)
-            ahead, behind = (
-                exact_score(cast(MLEModel, self), params + sign * move, transformed, includes_fixed).score
-                for sign in (1, -1)
-            )
-            rows.append((ahead - behind) / (2 * move[i]))
+            sides: list[tuple[int, Array]] = []
+            for sign in (1, -1, 0):  # the last where one of them leaves the region
+                with suppress(ParameterError):
+                    at = params + sign * move
+                    found = exact_score(cast(MLEModel, self), at, transformed, includes_fixed)
+                    sides.append((sign, found.score))
+                if len(sides) == 2:
+                    break
+            (first, ahead), (second, behind) = sides
+            rows.append((ahead - behind) / ((first - second) * move[i]))
         ssm = cast(Any, self).ssm
         return symmetrize(np.array(rows)) / (ssm.nobs - ssm.loglikelihood_burn)
 

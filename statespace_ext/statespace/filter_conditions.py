@@ -54,7 +54,7 @@ class Conditions:
 
     def __init__(self, ssm: Any) -> None:
         self.ssm = ssm
-        self.missing = np.isnan(ssm.endog.T)
+        self.missing = np.isnan(np.asarray(ssm.endog.T, dtype=ssm.dtype))
         self.varying = [
             name for name in MATRICES if np.shape(ssm[name])[-1] > 1 and np.ndim(ssm[name]) > _rank(name)
         ]

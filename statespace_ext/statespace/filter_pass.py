@@ -21,7 +21,7 @@ from ..numerics.linear_algebra import Array
 from ..numerics.lyapunov import stationary_covariance
 
 _ROUNDING = 1e-8
-"""Share of the largest filtered moment up to which a filtered moment at t = n passes for zero."""
+"""Share of the largest moment up to which a filtered moment at t = n passes for zero."""
 
 
 def stationary_moments(ssm: Any) -> tuple[Array, Array]:
@@ -121,16 +121,17 @@ def require_smoothed(ssm: Any, results: Any, requested: int) -> None:
         last["smoothed_state_disturbance_cov"] = ssm.state_cov[..., -1], ssm.state_cov
     if hasattr(results, "filtered_state"):  # the compiled filter has lost them by now
         means, covs = results.filtered_state, results.filtered_state_cov
+        path = results.predicted_state_cov  # filtered ones of series without noise are rounding throughout
         if requested & SMOOTHER_STATE:
             last["smoothed_state"] = means[..., -1], means
         if requested & SMOOTHER_STATE_COV:
-            last["smoothed_state_cov"] = covs[..., -1], covs
+            last["smoothed_state_cov"] = covs[..., -1], path
         if requested & SMOOTHER_STATE_AUTOCOV and results.nobs_diffuse < ssm.nobs:
-            last["smoothed_state_autocov"] = ssm.transition[..., -1] @ covs[..., -1], covs
+            last["smoothed_state_autocov"] = ssm.transition[..., -1] @ covs[..., -1], path
     missing = [
         name
         for name, (value, path) in last.items()
-        if np.max(np.abs(value)) > _ROUNDING * np.max(np.abs(path))
+        if np.max(np.abs(value)) > _ROUNDING * np.nanmax(np.abs(path), initial=0.0)
         and not np.any(np.asarray(getattr(smoother, name))[..., -1])
     ]
     if missing:

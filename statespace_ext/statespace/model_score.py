@@ -107,7 +107,7 @@ class ModelScore:
         ssm = self.model.ssm
         if not ssm.filter_concentrated:
             return 1.0, None
-        result = ssm.filter()
+        result = ssm.filter(conserve_memory=0)
         return float(result.scale), float(np.sum(result.llf_obs[ssm.loglikelihood_burn :]))
 
 
