@@ -997,7 +997,9 @@ def arrays(*holders: object) -> dict[str, bytes]:
 @not_converged
 @pytest.mark.parametrize("method", ["auto", "em", "lbfgs"])
 @pytest.mark.parametrize("key", ["stationary", "estimated", "both", "diffuse"])
-def test_a_fit_leaves_the_model_and_earlier_results_unchanged(key: str, method: str) -> None:
+def test_readers_leave_the_model_and_a_fit_leaves_data_and_earlier_results_unchanged(
+    key: str, method: str
+) -> None:
     spec = MODELS[key]
     model = build(spec, without_diffuse_missing(spec))
     start = model.start_params
@@ -1006,12 +1008,14 @@ def test_a_fit_leaves_the_model_and_earlier_results_unchanged(key: str, method: 
     results = arrays(earlier._results, earlier.filter_results)
     assert len(results) > 20
     forecast = np.asarray(earlier.forecast(H, **future(spec)))
-    model.fit(method=method, maxiter=5)
     model.loglike(start)
     model.score(start)
     model.hessian(start)
     assert arrays(model, model.data, model.ssm) == matrices
     assert model.ssm.initialization is initialization
+    data, res = arrays(model, model.data), model.fit(method=method, maxiter=5)
+    assert arrays(model, model.data) == data
+    assert_array_equal(model.ssm["obs_cov"], model.system(np.asarray(res.params)).obs_cov)
     assert arrays(earlier._results, earlier.filter_results) == results
     assert_array_equal(np.asarray(earlier.forecast(H, **future(spec))), forecast)
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import copy
 import pickle
+from contextlib import suppress
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import statsmodels.api as sm
 from numpy.testing import assert_allclose, assert_array_equal
 from walk import INDEX, SUBJECTS, MixedSARIMAX, N, bytes_of
+from walk_verdicts import GROUPS
 
 import statespace_ext as sse
+from statespace_ext.exceptions import StateSpaceError
 from statespace_ext.statespace.representation import preserved
 from statespace_ext.statespace.system import MATRICES
 
@@ -48,6 +52,35 @@ def test_further_fits_and_inference_leave_the_model_as_it_was(name: str) -> None
     sse.filter_report(res.model, subject.params)
     res.cov_params_of("harvey")
     assert res.model.matrices(subject.params).keys() and bytes_of(res.model) == before
+
+
+FITS = "attach bootstrap estimate fit preserved profile rolling rolling_evaluation test_constancy".split()
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(each, marks=[pytest.mark.slow] * (each != "CAPM")) for each in OURS]
+)
+@FITTED
+def test_names_of_our_own_leave_the_model_as_it_was(name: str) -> None:
+    """All public names of models and results beside those of statsmodels, which the walk calls."""
+    subject = SUBJECTS[name]
+    res = subject.model().smooth(subject.params)
+    model, called = res.model, 0
+    model.update(subject.other)
+    before = bytes_of(model)
+    for owner, known in ((res, GROUPS["results"]), (model, GROUPS["model"])):
+        for attribute in dir(owner):
+            if attribute.startswith("_") or attribute in known or attribute in FITS:
+                continue
+            with suppress(TypeError, StateSpaceError):  # the model has no such thing
+                value = getattr(owner, attribute)
+                for args in ((), (subject.params,)) if callable(value) else ():
+                    with suppress(Exception):  # arguments of other kinds: only the model matters here
+                        value(*args)
+            called += 1
+            assert bytes_of(model) == before, attribute
+    plt.close("all")
+    assert called > 30
 
 
 @pytest.mark.parametrize("name", SUBJECTS)
