@@ -75,8 +75,8 @@ class StateSpaceModel(Described, Fitting, OutOfSample, Labelled, Removable, MLEM
         index = getattr(exog, "index", None) if index is None else index
         state_exog = regressor_frame(state_exog, nobs, index, "state_exog", last_may_miss=True)
         if dates is not None:
-            read: Any = read_dates(dates)
-            labels: Any = pd.Index(read if isinstance(read, pd.DatetimeIndex) else cast(Any, dates))
+            read, labels = read_dates(dates), pd.Index(cast(Any, dates))
+            labels = read if isinstance(read, pd.DatetimeIndex) else labels
             endog, exog, state_exog = (_relabelled(each, labels) for each in (endog, exog, state_exog))
             dates = labels
         elif index is None:

@@ -56,9 +56,7 @@ class Labelled:
         by_label = not getattr(self._private, "counts", False)
         first, last = calendar.positions(start, end, by_label)
         if last < first:
-            raise SpecificationError(
-                "Prediction must have `end` after `start`", got=f"start={start!r}, end={end!r}"
-            )
+            raise ValueError("Prediction must have `end` after `start`.")  # as statsmodels has it
         beyond = max(last - n + 1, 0)
         if index is not None and len(index) != last - first + 1:
             raise SpecificationError(

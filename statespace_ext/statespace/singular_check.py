@@ -83,10 +83,7 @@ def _require_full_rank(missing: Array, H: Array, Z: Array) -> None:
         values, vectors = np.linalg.eigh(correlation[np.ix_(seen, seen)])
         null = vectors[:, values <= _CERTAIN * len(values)]
         moved = null.T @ loadings[seen]
-        if (
-            null.shape[1]
-            and np.linalg.matrix_rank(moved, tol=_DEPENDENT * max(scale, 1e-300)) < null.shape[1]
-        ):
+        if null.shape[1] and np.linalg.matrix_rank(moved, tol=tolerance) < null.shape[1]:
             raise ParameterError(
                 "The log-likelihood does not exist at these parameters",
                 got=f"a singular obs_cov that is not diagonal, of rank {int(seen.sum()) - null.shape[1]} of "
