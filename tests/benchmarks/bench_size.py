@@ -80,7 +80,6 @@ ALPHA = [
         step=0.0, correlation=0.0, missing=0.1,
     ),
     Design("random walks, W = q V", 60, 10, {**FULL, "state_cov": "proportional"}, correlation=0.0),
-    Design("random walks, 10 % missing", 60, 5, {**FULL, "state_cov": "diagonal"}, missing=0.1),
     Design("static betas, 10 % missing", 60, 5, STATIC, step=0.0, missing=0.1),
 ]  # fmt: skip
 CONSTANCY = [
