@@ -19,7 +19,7 @@ import statsmodels
 from statsmodels.tsa.statespace.kalman_smoother import SmootherResults
 from statsmodels.tsa.statespace.mlemodel import MLEModel, MLEResults, MLEResultsWrapper
 from walk import COPIES, DISTURBANCES, SUBJECTS, WAYS, Case, step, values
-from walk_verdicts import GROUPS
+from walk_verdicts import COVARIANCE, GROUPS
 
 ROOT = Path(__file__).parents[1]
 Step = tuple[str, list[str], str, str]
@@ -27,23 +27,20 @@ Step = tuple[str, list[str], str, str]
 
 def steps_of(group: str) -> list[list[str]]:
     """Return the names of a group, in the order in which they are called: attributes share one result."""
-    attributes = [name for name, verdict in GROUPS[group].items() if verdict.attribute]
-    return [attributes] + [[name] for name in GROUPS[group] if name not in attributes]
+    attributes = {name: verdict for name, verdict in GROUPS[group].items() if verdict.attribute}
+    errors = [name for name, verdict in attributes.items() if verdict.why == COVARIANCE]
+    others = [name for name in attributes if name not in errors]
+    batches = [others, errors] if errors else [others]
+    return batches + [[name] for name in GROUPS[group] if name not in attributes]
 
 
 def pairwise(place: int) -> list[Step]:
     """Return the calls of a subject: over the subjects, every name meets every way and every disturbance."""
     ways, disturbances = list(WAYS), list(DISTURBANCES)
     return [
-        (
-            group,
-            names,
-            ways[(j + k + place) % len(ways)],
-            disturbances[(j + k + 3 * place) % len(disturbances)],
-        )
+        (group, names, ways[(j + place) % len(ways)], disturbances[(j + 3 * place) % len(disturbances)])
         for group in GROUPS
         for j, names in enumerate(steps_of(group))
-        for k in range(1 if j else len(ways))
     ]
 
 

@@ -303,7 +303,6 @@ class Case:
         options = {"start": start, "end": self.model._index[-1]}
         return [
             after.news(before, comparison_type="previous", **options),
-            self.res.news(before, comparison_type="previous", **options),
             self.res.news(after, comparison_type="updated", **options),
         ]
 
@@ -596,7 +595,7 @@ def asked(subject: str, group: str, name: str, way: str, plain: bool, folder: Pa
         way = "itself"  # a copy of a plain model need not follow its parameters: test_copies_of_plain_models
     key, verdict = (subject, group, name, way, plain), GROUPS[group][name]
     if key not in _ASKED:
-        place = key if not verdict.attribute else (subject, way, plain)
+        place = (subject, way, plain, verdict.why == COVARIANCE) if verdict.attribute else key
         case = _CASES.get(place) or Case(SUBJECTS[subject], way, plain, folder, verdict.why == COVARIANCE)
         if verdict.attribute:
             _CASES[place] = case

@@ -97,7 +97,7 @@ RESULTS: dict[str, Verdict] = {
         ).split()
     },
     **{
-        name: own(COVARIANCE, lambda c, name=name: getattr(c.res, name), rtol=1e-6)
+        name: own(COVARIANCE, lambda c, name=name: getattr(c.res, name), rtol=1e-6, attribute=True)
         for name in (
             "bse cov_kwds cov_params_approx cov_params_default cov_params_oim cov_params_opg "
             "cov_params_robust cov_params_robust_approx cov_params_robust_oim cov_type "
@@ -250,7 +250,7 @@ MODEL: dict[str, Verdict] = {
     "loglike": same(lambda c: c.model.loglike(c.params)),
     "loglikeobs": same(lambda c: c.model.loglikeobs(c.params)),
     "score": own(
-        "the steps of statsmodels are larger than variances of yields: models/term_structure/test_likelihood.py",
+        "steps of statsmodels are larger than variances of yields: term_structure/test_likelihood.py",
         lambda c: c.model.score(c.params, approx_complex_step=False, approx_centered=True),
         skip=("ATSM",),
         rtol=1e-5,
