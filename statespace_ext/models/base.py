@@ -20,9 +20,8 @@ from ..numerics.differences import central_differences, step_sizes
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from ..params.layout import ParameterLayout, checked_values
 from ..params.parse import check_covariance
-from ..statespace.compat import require_exact_diffuse, require_factorable, without_absolute_tolerances
+from ..statespace.compat import require_factorable, without_absolute_tolerances
 from ..statespace.dates import check_dates
-from ..statespace.diffuse_check import require_digits
 from ..statespace.singular import named_singularity
 from ..statespace.singular_check import require_density
 from ..statespace.smoother import Smoother
@@ -271,15 +270,6 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
             # of exact-diffuse starts: the covariance of the measurement disturbances, which nothing here uses
             warnings.filterwarnings("ignore", "The univariate filtering approach diagonalized")
             return super().smooth(params, *args, **kwargs)
-
-    def _wrap_results(self, params: Any, result: Any, *args: Any, **kwargs: Any) -> Any:
-        """Return results of a filter pass, unless statsmodels has it wrong."""
-        start = self.ssm.initialization
-        if start is self._written_start and start is not None and start.initialization_type == "diffuse":
-            system = self.system(np.asarray(params, dtype=float))
-            require_exact_diffuse(self.endog, system.obs_cov)
-            require_digits(self.endog, system)
-        return super()._wrap_results(params, result, *args, **kwargs)
 
     @property
     def private_smoother(self) -> Smoother:
