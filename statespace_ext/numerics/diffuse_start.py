@@ -36,7 +36,7 @@ from .linear_algebra import Array, symmetrize
 
 SINGULAR_PIVOT = 1e-13
 """Pivot of a forecast covariance, as a share of its diagonal, that passes for zero."""
-MOST_INFLATION = 1e8
+MOST_INFLATION = 5e7
 """Largest standard error of an element of delta, relative to the one that orthogonal regressors would give."""
 NO_INFORMATION = 1e-13
 """Singular value of the scaled R, per element of delta, that is rounding: an exact dependence."""

@@ -7,7 +7,7 @@ E-step, score, log-likelihood and results share it (`Smoother`); the algebra is 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,75 @@ from ..numerics.diffuse_start import (
 from ..numerics.linear_algebra import Array
 from .system import MATRICES, System
 
-LEAST_KEPT = 1e-5
-"""Least share of Var(x_{m+1}|y_1..y_m) that later rows may leave: the subtraction costs as many digits."""
+LEAST_KEPT = 1e-3
+"""Least share of Var(x_{m+1}|y_1..y_m) that later rows may leave: P - P N P costs its square in digits."""
+_COLLINEAR = 30.0
+"""Inflation of standard errors from which states are smoothed along the principal axes of their distribution."""
+_NARROWEST = 1e-9
+
+Start = tuple[Array, Array, Array]
+"""a_1, D and P_1 of x_1 = a_1 + D delta + xi, xi ~ N(0, P_1)."""
+
+
+@dataclass(frozen=True)
+class Axes:
+    """
+    Coordinates S x of the states in which their distribution after the first rows has no collinearity.
+
+    A covariance filter loses the square of the condition of Var(x_{m+1}|y_1..y_m): where rows of the design nearly
+    repeat over the whole sample (a constant and a trend far from zero), all digits.
+
+    Attributes
+    ----------
+    forward, back : ndarray, (k, k)
+        S and its inverse.
+    """
+
+    forward: Array
+    back: Array
+
+    @staticmethod
+    def of(rows: FirstRows) -> Axes | None:
+        """Return the principal axes of x_{m+1} given the first rows, None where they are not needed."""
+        if rows.solution.inflation < _COLLINEAR:
+            return None
+        values, vectors = np.linalg.eigh(rows.cov)
+        root = vectors * np.sqrt(np.clip(values, 0.0, None))
+        half = np.concatenate([rows.states[:, :-1] @ rows.solution.root, root], axis=1)
+        size = np.linalg.norm(half, axis=1)
+        size[size == 0.0] = 1.0
+        axes, widths, _ = np.linalg.svd(half / size[:, None], full_matrices=False)
+        widths = np.maximum(widths, _NARROWEST)
+        return Axes(axes.T / widths[:, None] / size, size[:, None] * axes * widths)
+
+    def system(self, system: System) -> System:
+        """Return the system of S x."""
+        S, back, T = self.forward, self.back, system.transition
+        if T.ndim == 3:
+            T = np.einsum("ij,jkt,kl->ilt", S, T, back)
+        elif not np.array_equal(T, np.eye(len(T))):
+            T = S @ T @ back
+        Z, R = system.design, system.selection
+        return replace(
+            system,
+            design=Z @ back if Z.ndim == 2 else np.einsum("ijt,jk->ikt", Z, back),
+            transition=T,
+            state_intercept=S @ system.state_intercept,
+            selection=S @ R if R.ndim == 2 else np.einsum("ij,jkt->ikt", S, R),
+        )
+
+    def start(self, start: Start) -> Start:
+        """Return the start of S x."""
+        mean, directions, cov = start
+        return self.forward @ mean, self.forward @ directions, self.forward @ cov @ self.forward.T
+
+    def score(self, name: str, derivative: Array) -> Array:
+        """Return the derivative by a matrix of the system of x, given that by one of S x."""
+        if name in ("transition", "state_intercept", "selection"):
+            derivative = np.tensordot(self.forward.T, derivative, 1)
+        if name in ("transition", "design"):
+            derivative = np.moveaxis(np.tensordot(derivative, self.back, (1, 1)), -1, 1)
+        return derivative
 
 
 def periods(endog: Array, missing: Array, system: System, rows: slice) -> Iterator[Period]:
@@ -62,7 +129,7 @@ def _rank(name: str) -> int:
 
 
 def begun(
-    endog: Array, missing: Array, system: System, start: tuple[Array, Array, Array], count: int
+    endog: Array, missing: Array, system: System, start: Start, count: int, axes: Axes | None = None
 ) -> FirstRows:
     """
     Return the first rows given delta.
@@ -71,13 +138,14 @@ def begun(
     ----------
     endog, missing, system
         As in `periods`.
-    start : tuple of ndarray
-        a_1, the diagonal P_inf and the finite part of P_1.
+    start : Start
+        The distribution of x_1.
     count : int
         m.
+    axes : Axes, optional
+        Those of the states of ``system``; ``start`` is that of x.
     """
-    mean, diffuse, finite = start
-    directions = np.eye(len(mean))[:, np.diag(diffuse) > 0.0]
+    mean, directions, finite = start if axes is None else axes.start(start)
     try:
         return first_rows(periods(endog, missing, system, slice(count)), mean, finite, directions)
     except SingularRowsError:
@@ -99,8 +167,14 @@ def _sizes(system: System, directions: Array) -> Array:
     return noise / np.where(largest > 0.0, largest, 1.0)
 
 
+def directions_of(diffuse: Array) -> Array:
+    """Return D with D D' = P_inf, which is diagonal."""
+    variances = np.diag(diffuse)
+    return np.eye(len(diffuse))[:, variances > 0.0] * np.sqrt(variances[variances > 0.0])
+
+
 def rows_needed(
-    endog: Array, missing: Array, system: System, start: tuple[Array, Array, Array], least: int
+    endog: Array, missing: Array, system: System, start: Start, least: int
 ) -> int:
     """
     Return the least m, not below ``least``, from which later rows tell nothing new about what is diffuse.
@@ -110,7 +184,7 @@ def rows_needed(
     UnsupportedError
         If the whole sample determines a diffuse direction by less than doubles carry.
     """
-    n, q = len(endog), int(np.count_nonzero(np.diag(start[1])))
+    n, q = len(endog), start[1].shape[1]
     seen = np.cumsum((~missing).sum(axis=1))
     count = max(least, int(np.searchsorted(seen, q)) + 1)
     while count < n:
@@ -193,7 +267,7 @@ def filter_error(ssm: Any) -> float:
     endog = np.real(np.asarray(ssm.endog)).T
     missing = np.isnan(endog)
     system = System(**values, start="custom", initial_state=mean, initial_state_cov=finite)
-    start = mean, diffuse, finite
+    start = mean, directions_of(diffuse), finite
     count = rows_needed(endog, missing, system, start, 1)
     expected = begun(endog, missing, system, start, count).llf
     found = type(ssm)._filter(ssm)  # the representation's own flags, not those of a guard

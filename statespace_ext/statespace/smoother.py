@@ -21,7 +21,7 @@ from ..em.sums import observation_equation, padded, state_equation
 from ..numerics.diffuse_start import FirstRows, SmoothedRows
 from ..numerics.linear_algebra import NOT_HERE, Array, symmetrize
 from .compat import without_absolute_tolerances
-from .exact_start import LEAST_KEPT, after, begun, kept_share, rows_needed
+from .exact_start import LEAST_KEPT, Axes, Start, after, begun, directions_of, kept_share, rows_needed
 from .filters import system_loglike, system_recursions
 from .singular_check import require_density
 from .system import System, write
@@ -31,11 +31,45 @@ _WITH_LAG = _WITHOUT_LAG | SMOOTHER_STATE_AUTOCOV
 
 
 @dataclass(frozen=True)
+class Filtered:
+    """
+    What the filter left of one smoother pass.
+
+    Attributes
+    ----------
+    system : System
+        The matrices, in the coordinates of the states that were used.
+    axes : Axes or None
+        These coordinates, where they are not those of the model.
+    first_rows : SmoothedRows or None
+        The first m rows of an exact-diffuse start; None (m = 0) for another start.
+    predicted, predicted_cov : ndarray
+        a_t (k, n - m) and P_t (k, k, n - m) of the rows after those.
+    gain, forecast_cov : ndarray or None
+        K_t (k, p, n - m) and F_t (p, p, n - m); None where a row is incomplete, or the filter took the series
+        one by one, so that they are not those of y_t.
+    """
+
+    system: System
+    predicted: Array
+    predicted_cov: Array
+    gain: Array | None = None
+    forecast_cov: Array | None = None
+    first_rows: SmoothedRows | None = None
+    axes: Axes | None = None
+
+    @property
+    def n_first(self) -> int:
+        """The number of first rows, m."""
+        return 0 if self.first_rows is None else self.first_rows.mean.shape[1]
+
+
+@dataclass(frozen=True)
 class Smoothed:
     """
-    Output of one smoother pass, time last, for k states whatever was carried along.
+    Output of one smoother pass, time last.
 
-    The arrays are views of the smoother's memory: the next pass writes over them.
+    The arrays may be views of the smoother's memory: the next pass writes over them.
 
     Attributes
     ----------
@@ -47,13 +81,6 @@ class Smoothed:
         r_t (k, n) and N_t (k, k, n).
     first_costate, first_costate_cov : ndarray
         r_0 (k,) and N_0 (k, k).
-    first_rows : SmoothedRows or None
-        The first m rows of an exact-diffuse start; None (m = 0) for another start.
-    predicted, predicted_cov : ndarray
-        a_t (k, n - m) and P_t (k, k, n - m) of the rows after those.
-    gain, forecast_cov : ndarray or None
-        K_t (k, p, n - m) and F_t (p, p, n - m); None where a row is incomplete, or the filter took the series
-        one by one, so that they are not those of y_t.
     """
 
     llf: float
@@ -64,16 +91,26 @@ class Smoothed:
     costate_cov: Array
     first_costate: Array
     first_costate_cov: Array
-    predicted: Array
-    predicted_cov: Array
-    first_rows: SmoothedRows | None = None
-    gain: Array | None = None
-    forecast_cov: Array | None = None
 
-    @property
-    def n_first(self) -> int:
-        """The number of first rows, m."""
-        return 0 if self.first_rows is None else self.first_rows.mean.shape[1]
+    def along(self, axes: Axes | None) -> Smoothed:
+        """Return the output for x, given that for S x."""
+        if axes is None:
+            return self
+        S, back = axes.forward, axes.back
+
+        def turned(left: Array, cov: Array) -> Array:
+            return np.moveaxis(left @ np.moveaxis(cov, 2, 0) @ left.T, 0, 2)
+
+        return Smoothed(
+            self.llf,
+            back @ self.mean,
+            turned(back, self.cov),
+            turned(back, self.lag_cov),
+            S.T @ self.costate,
+            turned(S.T, self.costate_cov),
+            S.T @ self.first_costate,
+            S.T @ self.first_costate_cov @ S,
+        )
 
 
 _WORSE = 10.0
@@ -85,7 +122,7 @@ def without_uncertainty(states: Array) -> Smoothed:
     k, n = states.shape
     zero, zeros = np.zeros((k, n)), np.zeros((k, k, n))
     return Smoothed(
-        0.0, states, zeros, zeros[:, :, 1:], zero, zeros, np.zeros(k), np.zeros((k, k)), zero, zeros
+        0.0, states, zeros, zeros[:, :, 1:], zero, zeros, np.zeros(k), np.zeros((k, k))
     )
 
 
@@ -123,7 +160,7 @@ class Smoother:
         self.state_exog = np.zeros((len(endog), 0)) if state_exog is None else state_exog
         self._k_states, self._k_posdef = k_states, k_posdef
         self._ssm: dict[tuple[int, bool], KalmanSmoother] = {}
-        self._chosen: dict[bytes, tuple[int, float]] = {}
+        self._chosen: dict[bytes, tuple[int, float, Axes | None]] = {}
 
     @cached_property
     def patterns(self) -> tuple[Array, Array]:
@@ -145,8 +182,10 @@ class Smoother:
         """Return the log-likelihood, by the Chandrasekhar recursions where they are valid and pay."""
         require_density(self.missing, system, self.patterns[0], self._given_start)
         if system.diffuse:
-            rows = self.first_rows(system)
-            return rows.llf + (self._later(rows, system, False)[1] if self._rest(rows) else 0.0)
+            rows, system, _ = self.begin(system)
+            if len(rows.steps) == len(self.endog):
+                return rows.llf
+            return rows.llf + float(self._later(rows, system, False).loglike())
         recursions = system_recursions(system, self.missing)
         if recursions == "python":
             with suppress(*NOT_HERE):  # the filter of statsmodels says what there is to say
@@ -156,48 +195,50 @@ class Smoother:
         chosen = FILTER_CHANDRASEKHAR if recursions else 0
         return float(ssm.loglike(filter_method=FILTER_CONVENTIONAL | chosen))
 
-    def first_rows(self, system: System) -> FirstRows:
+    def begin(self, system: System) -> tuple[FirstRows, System, Axes | None]:
         """
-        Return the first rows of an exact-diffuse start, as many as determine what is diffuse.
+        Return the first rows of an exact-diffuse start, and the system along the axes that are used.
 
         Raises
         ------
         UnsupportedError
-            If the whole sample determines it by less than doubles carry.
+            If the whole sample determines a diffuse direction by less than doubles carry.
         """
         start = self.start_of(system)
-        key = start[1].diagonal().tobytes()
+        key = start[1].tobytes()
         if key in self._chosen:
-            count, inflation = self._chosen[key]
-            rows = begun(self.endog, self.missing, system, start, count)
-            if rows.solution.inflation <= inflation:
-                return rows
+            count, most, axes = self._chosen[key]
+            along = system if axes is None else axes.system(system)
+            rows = begun(self.endog, self.missing, along, start, count, axes)
+            if rows.solution.inflation <= most:
+                return rows, along, axes
         return self._choose(system, start, key)
 
-    def _choose(self, system: System, start: tuple[Array, Array, Array], key: bytes) -> FirstRows:
+    def _choose(self, system: System, start: Start, key: bytes) -> tuple[FirstRows, System, Axes | None]:
         """Choose the number of first rows: the later ones must leave digits of Var(x_{m+1}|y_1..y_m)."""
         n, count = len(self.endog), 1
         while True:
             count = rows_needed(self.endog, self.missing, system, start, count)
-            rows = begun(self.endog, self.missing, system, start, count)
+            rows, along = begun(self.endog, self.missing, system, start, count), system
+            axes = Axes.of(rows)
+            if axes is not None:
+                along = axes.system(system)
+                rows = begun(self.endog, self.missing, along, start, count, axes)
             if count == n:
                 break
-            later = self._later(rows, system, True)[0]._filter()
-            if kept_share(system, count, np.asarray(later.predicted_state_cov)[:, :, : n - count]) > LEAST_KEPT:
+            run = self._later(rows, along, True)._filter()
+            if kept_share(along, count, np.asarray(run.predicted_state_cov)[:, :, : n - count]) > LEAST_KEPT:
                 break
             count = min(2 * count, n)
-        self._chosen[key] = count, _WORSE * rows.solution.inflation
-        return rows
+        self._chosen[key] = count, _WORSE * rows.solution.inflation, axes
+        return rows, along, axes
 
-    def _rest(self, rows: FirstRows) -> int:
-        return len(self.endog) - len(rows.steps)
-
-    def _later(self, rows: FirstRows, system: System, keep: bool) -> tuple[KalmanSmoother, float]:
-        """Return a smoother set to the rows after the first, and their log-likelihood where it keeps none."""
+    def _later(self, rows: FirstRows, system: System, keep: bool) -> KalmanSmoother:
+        """Return a smoother set to the rows after the first."""
         count = len(rows.steps)
         ssm = self._smoother(count, keep)
         write(ssm, after(system, count, *rows.next_state))
-        return ssm, 0.0 if keep else float(ssm.loglike())
+        return ssm
 
     def smooth(self, system: System, *, lag_cov: bool = True) -> Smoothed:
         """
@@ -215,53 +256,65 @@ class Smoother:
         The filter and the smoother are read where they stand: the results objects of statsmodels copy every
         array twice.
         """
+        smoothed, filtered = self.smooth_along(system, lag_cov=lag_cov)
+        return smoothed.along(filtered.axes)
+
+    def smooth_along(self, system: System, *, lag_cov: bool = True) -> tuple[Smoothed, Filtered]:
+        """Run the smoother, and return its output in the coordinates that were used, beside the filter's."""
         require_density(self.missing, system, self.patterns[0], self._given_start)
         if not system.diffuse:
             ssm = self._smoother(0, True)
             write(ssm, system, solved=True)
-            return self._smooth(ssm, lag_cov)
-        rows = self.first_rows(system)
-        if not self._rest(rows):
-            k = system.k_states
-            return _joined(rows.smoothed(np.zeros(k), np.zeros((k, k))), None, rows.llf)
-        later = self._smooth(self._later(rows, system, True)[0], lag_cov)
-        first = rows.smoothed(later.first_costate, later.first_costate_cov)
-        return _joined(first, later, rows.llf + later.llf)
+            return self._smooth(ssm, system, lag_cov)
+        rows, system, axes = self.begin(system)
+        k = system.k_states
+        if len(rows.steps) == len(self.endog):
+            first = rows.smoothed(np.zeros(k), np.zeros((k, k)))
+            empty, nothing = np.zeros((k, 0)), np.zeros((k, k, 0))
+            smoothed = Smoothed(0.0, empty, nothing, nothing, empty, nothing, empty, nothing)
+            filtered = Filtered(system, empty, nothing)
+        else:
+            smoothed, filtered = self._smooth(self._later(rows, system, True), system, lag_cov)
+            first = rows.smoothed(smoothed.first_costate, smoothed.first_costate_cov)
+        return _joined(first, smoothed, rows.llf), replace(filtered, first_rows=first, axes=axes)
 
-    def _smooth(self, ssm: KalmanSmoother, lag_cov: bool) -> Smoothed:
+    def _smooth(self, ssm: KalmanSmoother, system: System, lag_cov: bool) -> tuple[Smoothed, Filtered]:
         """Run a smoother whose start is proper."""
         run = ssm._filter()
         back = ssm._smooth(_WITH_LAG if lag_cov else _WITHOUT_LAG)
         n = int(ssm.nobs)
+        cov = np.asarray(back.smoothed_state_cov)
         costate, costate_cov = (
             np.asarray(value) for value in (back.scaled_smoothed_estimator, back.scaled_smoothed_estimator_cov)
         )
         whole = not self.incomplete and not np.any(run.univariate_filter)
-        lag = np.asarray(back.smoothed_state_autocov) if lag_cov else np.zeros((*costate_cov.shape[:2], 1))
-        return Smoothed(
+        smoothed = Smoothed(
             llf=float(np.sum(np.asarray(run.loglikelihood))),
             mean=np.asarray(back.smoothed_state)[:, :n],
-            cov=np.asarray(back.smoothed_state_cov)[:, :, :n],
-            lag_cov=lag[:, :, : n - 1] if lag_cov else lag[:, :, :0],
+            cov=cov[:, :, :n],
+            lag_cov=np.asarray(back.smoothed_state_autocov)[:, :, : n - 1] if lag_cov else cov[:, :, :0],
             costate=costate[:, 1:],
             costate_cov=costate_cov[:, :, 1:],
             first_costate=costate[:, 0],
             first_costate_cov=costate_cov[:, :, 0],
+        )
+        return smoothed, Filtered(
+            system,
             predicted=np.asarray(run.predicted_state)[:, :n],
             predicted_cov=np.asarray(run.predicted_state_cov)[:, :, :n],
             gain=np.asarray(run.kalman_gain) if whole else None,
             forecast_cov=np.asarray(run.forecast_error_cov) if whole else None,
         )
 
-    def start_of(self, system: System) -> tuple[Array, Array, Array]:
-        """Return a_1, the diffuse part of P_1 (ones on its diagonal) and its finite part."""
+    def start_of(self, system: System) -> Start:
+        """Return a_1, D and the finite part of P_1."""
         if system.start == "diffuse":
             k = system.k_states
             return np.zeros(k), np.eye(k), np.zeros((k, k))
         ssm = self._smoother(0, False)
         write(ssm, system)
         mean, diffuse, finite = ssm.initialization(model=ssm)
-        return np.array(mean), np.array(diffuse), np.array(finite)
+        return np.array(mean), directions_of(np.asarray(diffuse)), np.array(finite)
 
     def moments(self, system: System) -> Moments:
         """Return the E-step at the matrices of ``system``."""
@@ -277,29 +330,22 @@ class Smoother:
         )
 
 
-def _joined(first: SmoothedRows, later: Smoothed | None, llf: float) -> Smoothed:
+def _joined(first: SmoothedRows, later: Smoothed, llf: float) -> Smoothed:
     """Return the first rows of an exact-diffuse start with those after them."""
-    if later is None:
-        k = len(first.mean)
-        empty, nothing = np.zeros((k, 0)), np.zeros((k, k, 0))
-        later = Smoothed(
-            0.0, empty, nothing, nothing, empty, nothing, np.zeros(k), np.zeros((k, k)), empty, nothing
-        )
+    n = first.mean.shape[1] + later.mean.shape[1]
 
     def both(name: str) -> Array:
         return np.concatenate([getattr(first, name), getattr(later, name)], axis=-1)
 
-    return replace(
-        later,
-        llf=llf,
-        mean=both("mean"),
-        cov=both("cov"),
-        lag_cov=both("lag_cov")[:, :, : first.mean.shape[1] + later.mean.shape[1] - 1],
-        costate=both("costate"),
-        costate_cov=both("costate_cov"),
-        first_costate=first.first_costate,
-        first_costate_cov=first.first_costate_cov,
-        first_rows=first,
+    return Smoothed(
+        llf + later.llf,
+        both("mean"),
+        both("cov"),
+        both("lag_cov")[:, :, : n - 1],
+        both("costate"),
+        both("costate_cov"),
+        first.first_costate,
+        first.first_costate_cov,
     )
 
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from ..em.initial import stationary_chain
 from ..numerics.linear_algebra import Array
-from .smoother import Smoothed, Smoother, over_time
+from .smoother import Filtered, Smoothed, Smoother, over_time
 from .steady_score import SteadyScore, steady_score
 from .system import System
 
@@ -83,15 +83,19 @@ def system_score(smoother: Smoother, system: System, needed: frozenset[str] = AL
 
 def _one_pass(smoother: Smoother, system: System, needed: frozenset[str]) -> SteadyScore:
     """Return the score from one pass, without what comes through the start."""
-    smoothed = smoother.smooth(system, lag_cov=False)
+    smoothed, filtered = smoother.smooth_along(system, lag_cov=False)
+    system, axes = filtered.system, filtered.axes
     r, N = np.array(smoothed.costate.T), np.moveaxis(smoothed.costate_cov, 2, 0)
     out: dict[str, Array] = {}
     if needed & _OBSERVED:
-        out.update(_observed(smoother, system, smoothed, r, N, needed))
+        out.update(_observed(smoother, system, smoothed, filtered, r, N, needed))
     if "state_intercept" in needed:
         out["state_intercept"] = r.T
     out.update(_state_noise(system, r, N, needed))
     first = np.array(smoothed.first_costate), np.array(smoothed.first_costate_cov)
+    if axes is not None:
+        out = {name: axes.score(name, value) for name, value in out.items()}
+        first = axes.forward.T @ first[0], axes.forward.T @ first[1] @ axes.forward
     return SteadyScore(smoothed.llf, out, *first)
 
 
@@ -138,13 +142,19 @@ def _state_noise(system: System, r: Array, N: Array, needed: frozenset[str]) -> 
 
 
 def _observed(
-    smoother: Smoother, system: System, smoothed: Smoothed, r: Array, N: Array, needed: frozenset[str]
+    smoother: Smoother,
+    system: System,
+    smoothed: Smoothed,
+    filtered: Filtered,
+    r: Array,
+    N: Array,
+    needed: frozenset[str],
 ) -> dict[str, Array]:
     """Return the derivatives by Z, d, H and T."""
-    later = slice(smoothed.n_first, len(r))
-    terms = _later_periods(smoother, system, smoothed, r[later], N[later], later, needed)
-    if smoothed.first_rows is not None:
-        early = smoothed.first_rows.score(needed, smoother.endog.shape[1])
+    later = slice(filtered.n_first, len(r))
+    terms = _later_periods(smoother, system, smoothed, filtered, r[later], N[later], later, needed)
+    if filtered.first_rows is not None:
+        early = filtered.first_rows.score(needed, smoother.endog.shape[1])
         terms = {name: np.concatenate([early[name], terms[name]]) for name in terms}
     out = {}
     for name, term in terms.items():
@@ -177,19 +187,20 @@ def _later_periods(
     smoother: Smoother,
     system: System,
     smoothed: Smoothed,
+    filtered: Filtered,
     r: Array,
     N: Array,
     index: slice,
     needed: frozenset[str],
 ) -> dict[str, Array]:
     """Return derivatives by period, time first, of the rows after the first ones of a diffuse start."""
-    P = np.moveaxis(smoothed.predicted_cov, 2, 0)
+    P = np.moveaxis(filtered.predicted_cov, 2, 0)
     Z, T = over_time(system.design, index), over_time(system.transition, index)
     d = system.obs_intercept if system.obs_intercept.ndim == 1 else system.obs_intercept.T[index]
-    v = smoother.endog[index] - d - np.squeeze(Z @ smoothed.predicted.T[:, :, None], 2)
-    if smoothed.gain is not None and smoothed.forecast_cov is not None:
-        K = np.moveaxis(smoothed.gain, 2, 0)
-        inverse = inverses(np.moveaxis(smoothed.forecast_cov, 2, 0))
+    v = smoother.endog[index] - d - np.squeeze(Z @ filtered.predicted.T[:, :, None], 2)
+    if filtered.gain is not None and filtered.forecast_cov is not None:
+        K = np.moveaxis(filtered.gain, 2, 0)
+        inverse = inverses(np.moveaxis(filtered.forecast_cov, 2, 0))
     else:
         missing = smoother.missing[index]
         v, Z = np.where(missing, 0.0, v), Z * ~missing[:, :, None]
