@@ -30,9 +30,9 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg.lapack import dpotrf, dtrtri, dtrtrs
+from scipy.linalg.lapack import dgeqrf, dpotrf, dtrtri, dtrtrs
 
-from .linear_algebra import Array, symmetrize
+from .linear_algebra import Array
 
 SINGULAR_PIVOT = 1e-13
 """Pivot of a forecast covariance, as a share of its diagonal, that passes for zero."""
@@ -55,12 +55,13 @@ class Period(NamedTuple):
 
 
 class _Step(NamedTuple):
-    """One period of the filter given delta: [A_t, a_t], P_t and, whitened, the forecast errors and Z_t P_t."""
+    """One period of the filter given delta: [A_t, a_t], P_t, F_t^{1/2}, diag(F_t), F_t^{-1/2} (v_t, Z_t P_t)."""
 
     period: Period
     states: Array
     cov: Array
     root: Array
+    variances: Array
     errors: Array
     gain: Array
 
@@ -114,8 +115,8 @@ class FirstRows:
         [A_{m+1}, a_{m+1}] (k, q + 1) and P_{m+1} given delta.
     logdet : float
         Sum of log|F_t|.
-    count : int
-        Number of observations.
+    count, k_endog : int
+        Number of observations, and of series.
     """
 
     steps: list[_Step]
@@ -123,12 +124,12 @@ class FirstRows:
     cov: Array
     logdet: float
     count: int
+    k_endog: int
 
     @cached_property
     def solution(self) -> Solution:
         """The distribution of delta given the rows."""
-        rows = [step.errors for step in self.steps]
-        return solve(np.linalg.qr(np.concatenate([np.zeros((0, self.states.shape[1])), *rows]), mode="r"))
+        return solve(np.concatenate([step.errors for step in self.steps]))
 
     @property
     def llf(self) -> float:
@@ -155,7 +156,9 @@ def _at(states: Array, cov: Array, solution: Solution) -> tuple[Array, Array]:
     return states[:, :-1] @ solution.mean + states[:, -1], cov + half @ half.T
 
 
-def first_rows(periods: Iterable[Period], mean: Array, cov: Array, directions: Array) -> FirstRows:
+def first_rows(
+    periods: Iterable[Period], mean: Array, cov: Array, directions: Array, k_endog: int
+) -> FirstRows:
     """
     Run the filter given delta.
 
@@ -167,58 +170,61 @@ def first_rows(periods: Iterable[Period], mean: Array, cov: Array, directions: A
         a_1 and the finite P_1.
     directions : ndarray, (k, q)
         D.
+    k_endog : int
+        Number of series.
 
     Raises
     ------
     SingularRowsError
         If the distribution of a row given delta and the rows before is singular.
     """
-    states, logdet, count, steps = np.column_stack([directions, mean]), 0.0, 0, []
+    states, steps = np.column_stack([directions, mean]), []
     for period in periods:
-        step, states, cov, added = _step(period, states, cov)
+        step, states, cov = _step(period, states, cov)
         steps.append(step)
-        logdet += added
-        count += len(period.endog)
-    return FirstRows(steps, states, cov, logdet, count)
+    pivots = np.concatenate([step.root.diagonal() for step in steps]) ** 2
+    variances = np.concatenate([step.variances for step in steps])
+    if not np.all(pivots > SINGULAR_PIVOT * variances):  # False where an element is NaN
+        raise SingularRowsError(_SINGULAR)
+    return FirstRows(steps, states, cov, float(np.sum(np.log(pivots))), len(pivots), k_endog)
 
 
-def _step(period: Period, states: Array, cov: Array) -> tuple[_Step, Array, Array, float]:
-    """Return one period, [A_{t+1}, a_{t+1}], P_{t+1} and log|F_t|."""
+_SINGULAR = "The covariance of a row is singular"
+
+
+def _step(period: Period, states: Array, cov: Array) -> tuple[_Step, Array, Array]:
+    """Return one period, [A_{t+1}, a_{t+1}] and P_{t+1}."""
     Z, T, wide = period.design, period.transition, states.shape[1]
-    logdet = 0.0
     if len(Z):
         ZP = Z @ cov
         F = ZP @ Z.T + period.obs_cov
         root, failed = dpotrf(F, lower=1, clean=1)
-        pivots = root.diagonal()
-        if failed or not np.all(pivots**2 > SINGULAR_PIVOT * F.diagonal()):
-            raise SingularRowsError("The covariance of a row is singular")
-        errors = -(Z @ states)
-        errors[:, -1] += period.endog
-        both = dtrtrs(root, np.concatenate([errors, ZP], axis=1), lower=1)[0]
-        step = _Step(period, states, cov, root, both[:, :wide], both[:, wide:])
-        logdet = 2.0 * float(np.sum(np.log(pivots)))
+        if failed:
+            raise SingularRowsError(_SINGULAR)
+        both = np.concatenate([Z @ -states, ZP], axis=1)
+        both[:, wide - 1] += period.endog
+        both = dtrtrs(root, both, lower=1)[0]
+        step = _Step(period, states, cov, root, F.diagonal(), both[:, :wide], both[:, wide:])
         states, cov = step.filtered
     else:
-        empty = np.zeros((0, wide))
-        step = _Step(period, states, cov, np.zeros((0, 0)), empty, np.zeros((0, len(cov))))
+        empty, nothing = np.zeros((0, wide)), np.zeros((0, len(cov)))
+        step = _Step(period, states, cov, np.zeros((0, 0)), np.zeros(0), empty, nothing)
     states = T @ states
     states[:, -1] += period.intercept
-    return step, states, T @ cov @ T.T + period.noise, logdet
+    return step, states, T @ cov @ T.T + period.noise
 
 
-def solve(triangle: Array) -> Solution:
-    """Return delta from the triangular factor (at most q + 1 rows) of the whitened rows [-Z_t A_t, v_t]."""
-    q = triangle.shape[1] - 1
-    R, z = triangle[:q, :q], triangle[:q, q]
-    ssr = float(np.sum(triangle[q:, q] ** 2))
-    if len(R) == q and np.all(R.diagonal()):
-        inverse = dtrtri(R)[0]
-        inflation = np.sqrt(np.sum(R**2, axis=0) * np.sum(inverse**2, axis=1))
-        if np.all(inflation < MOST_INFLATION):  # False where an element is NaN
+def solve(rows: Array) -> Solution:
+    """Return delta from the whitened rows [-Z_t A_t, v_t]."""
+    q = rows.shape[1] - 1
+    factor = np.triu(dgeqrf(rows)[0][: q + 1])
+    R, z, ssr = factor[:q, :q], factor[:q, q], float(np.sum(factor[q:, q] ** 2))
+    if len(R) == q:
+        inverse, failed = dtrtri(R)
+        inflation = 0.0 if failed else np.max(np.sum(R * R, axis=0) * np.sum(inverse * inverse, axis=1), initial=0.0)
+        if not failed and inflation < MOST_INFLATION**2:  # False where an element is NaN
             logdet = 2.0 * float(np.sum(np.log(np.abs(R.diagonal()))))
-            null = np.zeros((q, 0))
-            return Solution(-inverse @ z, inverse, null, logdet, ssr, float(np.max(inflation)), True)
+            return Solution(-inverse @ z, inverse, np.zeros((q, 0)), logdet, ssr, float(inflation) ** 0.5, True)
     return _solve_deficient(R, z, ssr)
 
 
@@ -241,21 +247,6 @@ def _solve_deficient(R: Array, z: Array, ssr: float) -> Solution:
     return Solution(-basis @ (inverse @ fitted), basis @ inverse, null, logdet, ssr, np.inf, exact)
 
 
-class _Smooth(NamedTuple):
-    """
-    One period of the smoother given delta, by columns for (delta, 1, x_{m+1}).
-
-    ``costate`` is r_t and ``error`` u_t, whose covariances are N_t and D_t; ``state`` is x_t.
-    """
-
-    step: _Step
-    costate: Array
-    costate_cov: Array
-    error: Array
-    state: Array
-    moved_cov: Array
-
-
 class SmoothedRows:
     """
     Smoothed states of the first rows, their costates, and the score by system matrix.
@@ -269,88 +260,117 @@ class SmoothedRows:
 
     Attributes
     ----------
-    mean, cov : ndarray, (k, m), (k, k, m)
-        E[x_t|Y] and Var[x_t|Y].
-    lag_cov : ndarray, (k, k, m)
-        Cov(x_{t+1}, x_t|Y).
     costate, costate_cov : ndarray, (k, m), (k, k, m)
         r_t and N_t.
     first_costate, first_costate_cov : ndarray
         r_0 and N_0.
-    kept : float
-        Least ratio of Var[x_t|Y] to Var[x_t|y_1..y_m]: what the second term subtracts costs that many digits.
+
+    Notes
+    -----
+    Given delta, the smoother's output is linear in delta and in the future through x_{m+1}. Arrays of "columns" hold
+    the derivatives by delta, the value at delta = 0, and the covariance with x_{m+1}; time comes first. Rows of
+    missing elements are zero.
     """
 
     def __init__(self, rows: FirstRows, costate: Array, costate_cov: Array) -> None:
-        self._rows, self._after = rows, (costate, costate_cov)
-        solution = rows.solution
-        self._root, self._delta = solution.root, solution.mean
+        self._rows, self._after, self._after_cov = rows, costate, costate_cov
+        self._root, self._delta = rows.solution.root, rows.solution.mean
         self._ahead = rows.states[:, :-1] @ self._root
-        k, m = len(rows.cov), len(rows.steps)
-        parts, first, first_cov = self._backward(k)
-        self._parts = parts
-        self.mean, self.cov = np.empty((k, m)), np.empty((k, k, m))
-        self.lag_cov, self.costate = np.empty((k, k, m)), np.empty((k, m))
-        self.costate_cov = np.empty((k, k, m))
-        kept = [1.0]
-        mean, cov = rows.next_state
-        later, later_c = None, cov
-        later_conditional = rows.cov
-        for t in range(m - 1, -1, -1):
-            part = parts[t]
-            self.mean[:, t], b, c = self._linear(part.state)
-            P, filtered_cov = part.step.cov, part.step.filtered[1]
-            before = P - P @ self._costate_cov_before(t, first_cov) @ P + b @ b.T
-            self.cov[:, :, t] = symmetrize(before - c @ costate_cov @ c.T)
-            sizes = before.diagonal()
-            kept.append(float(np.min(self.cov[:, :, t].diagonal()[sizes > 0] / sizes[sizes > 0], initial=1.0)))
-            moved = part.step.period.transition @ filtered_cov
-            lag = moved - later_conditional @ (part.costate_cov @ moved)
-            b_later = self._ahead if later is None else later
-            self.lag_cov[:, :, t] = lag + b_later @ b.T - later_c @ (costate_cov @ c.T)
-            later, later_c, later_conditional = b, c, P
-            self.costate[:, t], b, c = self._linear(part.costate)
-            self.costate_cov[:, :, t] = part.costate_cov - b @ b.T + c @ costate_cov @ c.T
-        self.first_costate, b, c = self._linear(first)
-        self.first_costate_cov = first_cov - b @ b.T + c @ costate_cov @ c.T
-        self.kept = min(kept)
+        steps = rows.steps
+        self._T = np.array([step.period.transition for step in steps])
+        self._gain = self._padded([step.gain for step in steps])
+        inverses = [dtrtri(step.root, lower=1)[0] if len(step.root) else step.root for step in steps]
+        design = [inverse @ step.period.design for inverse, step in zip(inverses, steps, strict=True)]
+        self._whiten = self._padded(inverses, square=True)
+        self._columns, self._covs, self._errors = self._backward(self._padded(design))
+        linear = self._linear(self._columns)
+        covs = self._joint(self._covs, -1.0, linear[1:], linear[1:])
+        self._costates = tuple(part[1:] for part in linear)
+        self.costate, self.costate_cov = linear[0][1:].T, np.moveaxis(covs[1:], 0, 2)
+        self.first_costate, self.first_costate_cov = linear[0][0], covs[0]
 
-    def _costate_cov_before(self, t: int, first_cov: Array) -> Array:
-        return self._parts[t - 1].costate_cov if t else first_cov
+    def _padded(self, parts: list[Array], square: bool = False) -> Array:
+        """Return arrays by period as one, with rows (and columns) of zeros for missing elements."""
+        every = [step.period.seen for step in self._rows.steps]
+        p = self._rows.k_endog
+        if all(len(seen) == p for seen in every):
+            return np.array(parts)
+        out = np.zeros((len(parts), p, p if square else parts[0].shape[1]))
+        for t, (seen, part) in enumerate(zip(every, parts, strict=True)):
+            out[(t, seen[:, None], seen) if square else (t, seen)] = part
+        return out
 
     def _linear(self, columns: Array) -> tuple[Array, Array, Array]:
-        """Return E[q|Y], q M for delta - E[delta] = M e, and c, of q given by (delta, 1, x_{m+1})."""
+        """Return E[q_t|Y], q_t M for delta - E[delta] = M e, and c_t, from the columns of q_t."""
         q = len(self._delta)
-        by_delta, fixed, ahead = columns[:, :q], columns[:, q], columns[:, q + 1 :]
+        by_delta = columns[..., :q]
         b = by_delta @ self._root
-        c = b @ self._ahead.T + ahead
-        return fixed + by_delta @ self._delta + c @ self._after[0], b, c
+        c = b @ self._ahead.T + columns[..., q + 1 :]
+        return columns[..., q] + by_delta @ self._delta + c @ self._after, b, c
 
-    def _backward(self, k: int) -> tuple[list[_Smooth], Array, Array]:
-        """Return the smoother given delta, from r_m = x_{m+1}-column of ones, and r_0, N_0."""
-        wide = self._rows.states.shape[1]
-        costate = np.concatenate([np.zeros((k, wide)), np.eye(k)], axis=1)
-        costate_cov = np.zeros((k, k))
-        parts = []
-        for step in reversed(self._rows.steps):
-            Z, T, G = step.period.design, step.period.transition, step.gain
-            moved, moved_cov = T.T @ costate, T.T @ costate_cov @ T
-            before, before_cov = moved, moved_cov
-            error = -(G @ moved)
-            if len(Z):
-                error[:, :wide] += step.errors
-                error = dtrtrs(step.root, error, lower=1, trans=1)[0]
-                before = Z.T @ error + moved
-                whitened = dtrtrs(step.root, Z, lower=1)[0]
-                left = np.eye(k) - whitened.T @ G
-                before_cov = whitened.T @ whitened + left @ moved_cov @ left.T
-            state = step.cov @ before
-            state[:, :wide] += step.states
-            parts.append(_Smooth(step, costate, costate_cov, error, state, moved_cov))
-            costate, costate_cov = before, symmetrize(before_cov)
-        return parts[::-1], costate, costate_cov
+    def _joint(self, given: Array, sign: float, left: tuple[Array, ...], right: tuple[Array, ...]) -> Array:
+        """Return a covariance given delta with what delta and the future add; costates have the other sign."""
+        (b, c), (d, e) = left, right
+        added = b @ np.swapaxes(d, -1, -2) - c @ self._after_cov @ np.swapaxes(e, -1, -2)
+        return given + sign * added
 
-    def score(self, needed: frozenset[str], k_endog: int) -> dict[str, Array]:
+    def _backward(self, design: Array) -> tuple[Array, Array, Array]:
+        """Return the columns of r_0..r_m, N_0..N_m given delta, and the whitened columns of u_1..u_m."""
+        steps, (m, p, k), wide = self._rows.steps, design.shape, self._rows.states.shape[1]
+        columns, covs = np.zeros((m + 1, k, wide + k)), np.zeros((m + 1, k, k))
+        columns[-1, :, wide:] = np.eye(k)
+        errors = np.zeros((m, p, wide + k))
+        errors[:, :, :wide] = self._padded([step.errors for step in steps])
+        turned = np.swapaxes(design, 1, 2)
+        information, left = turned @ design, np.eye(k) - turned @ self._gain
+        for t in range(m - 1, -1, -1):
+            T = self._T[t]
+            moved = T.T @ columns[t + 1]
+            errors[t] -= self._gain[t] @ moved
+            columns[t] = moved + turned[t] @ errors[t]
+            covs[t] = information[t] + left[t] @ (T.T @ covs[t + 1] @ T) @ left[t].T
+        return columns, covs, errors
+
+    @cached_property
+    def _P(self) -> Array:
+        return np.array([step.cov for step in self._rows.steps])
+
+    @cached_property
+    def _states(self) -> tuple[Array, Array, Array]:
+        """E[x_t|Y] and its parts."""
+        columns = self._P @ self._columns[:-1]
+        columns[:, :, : self._rows.states.shape[1]] += np.array([step.states for step in self._rows.steps])
+        return self._linear(columns)
+
+    @cached_property
+    def mean(self) -> Array:
+        """E[x_t|Y], (k, m)."""
+        return self._states[0].T
+
+    @cached_property
+    def cov(self) -> Array:
+        """Var[x_t|Y], (k, k, m)."""
+        given = self._P - self._P @ self._covs[:-1] @ self._P
+        return np.moveaxis(self._joint(given, 1.0, self._states[1:], self._states[1:]), 0, 2)
+
+    @cached_property
+    def lag_cov(self) -> Array:
+        """Cov(x_{t+1}, x_t|Y), (k, k, m)."""
+        rows, (_, b, c) = self._rows, self._states
+        ahead = np.concatenate([self._P[1:], rows.cov[None]])
+        given = (np.eye(len(rows.cov)) - ahead @ self._covs[1:]) @ self._T @ self._filtered_cov
+        later = (
+            np.concatenate([b[1:], self._ahead[None]]),
+            np.concatenate([c[1:], rows.next_state[1][None]]),
+        )
+        return np.moveaxis(self._joint(given, 1.0, later, (b, c)), 0, 2)
+
+    @cached_property
+    def _filtered_cov(self) -> Array:
+        """P_{t|t}."""
+        return self._P - np.swapaxes(self._gain, 1, 2) @ self._gain
+
+    def score(self, needed: frozenset[str]) -> dict[str, Array]:
         """
         Return the derivatives of the log-likelihood by Z_t, d_t, H_t and T_t.
 
@@ -358,50 +378,31 @@ class SmoothedRows:
         ----------
         needed : frozenset of str
             Of "design", "obs_intercept", "obs_cov", "transition".
-        k_endog : int
-            Number of series.
 
         Returns
         -------
         dict of ndarray
             Time first; zero in rows of missing elements.
         """
-        p, m, k = k_endog, len(self._parts), len(self.mean)
-        shapes = {"design": (p, k), "obs_intercept": (p,), "obs_cov": (p, p), "transition": (k, k)}
-        out = {name: np.zeros((m, *shapes[name])) for name in shapes if name in needed}
-        for t, part in enumerate(self._parts):
-            _, b_state, c_state = self._linear(part.state)
-            filtered_cov = part.step.filtered[1]
-            if "transition" in out:
-                _, b, c = self._linear(part.costate)
-                moved = part.step.period.transition @ filtered_cov
-                out["transition"][t] = (
-                    np.outer(self.costate[:, t], self.mean[:, t])
-                    - part.costate_cov @ moved
-                    + b @ b_state.T
-                    - c @ self._after[1] @ c_state.T
-                )
-            if len(part.error):
-                self._observed_score(out, t, part, b_state, c_state, filtered_cov)
+        out = {}
+        if "transition" in needed:
+            given = -self._covs[1:] @ self._T @ self._filtered_cov
+            out["transition"] = self._product(given, self._costates, self._states)
+        whiten = np.swapaxes(self._whiten, 1, 2)
+        error = self._linear(whiten @ self._errors)
+        if "obs_intercept" in needed:
+            out["obs_intercept"] = error[0]
+        if needed & {"design", "obs_cov"}:
+            moved = self._gain @ np.swapaxes(self._T, 1, 2) @ self._covs[1:] @ self._T
+        if "design" in needed:
+            given = whiten @ (moved @ self._filtered_cov - self._gain)
+            out["design"] = self._product(given, error, self._states)
+        if "obs_cov" in needed:
+            inner = np.eye(moved.shape[1]) + moved @ np.swapaxes(self._gain, 1, 2)
+            given = -whiten @ inner @ self._whiten
+            out["obs_cov"] = 0.5 * self._product(given, error, error)
         return out
 
-    def _observed_score(
-        self, out: dict[str, Array], t: int, part: _Smooth, b_state: Array, c_state: Array, filtered_cov: Array
-    ) -> None:
-        """Put the derivatives by Z_t, d_t and H_t of one period into ``out``."""
-        step, seen, N = part.step, part.step.period.seen, self._after[1]
-        u, b, c = self._linear(part.error)
-        if "obs_intercept" in out:
-            out["obs_intercept"][t, seen] = u
-        if "design" in out:
-            by_state = step.gain - step.gain @ part.moved_cov @ filtered_cov
-            by_state = -dtrtrs(step.root, by_state, lower=1, trans=1)[0]
-            out["design"][t, seen] = (
-                np.outer(u, self.mean[:, t]) + by_state + b @ b_state.T - c @ N @ c_state.T
-            )
-        if "obs_cov" in out:
-            inner = np.eye(len(u)) + step.gain @ part.moved_cov @ step.gain.T
-            inner = dtrtrs(step.root, inner, lower=1, trans=1)[0]
-            inner = dtrtrs(step.root, inner.T, lower=1, trans=1)[0]
-            cov = inner - b @ b.T + c @ N @ c.T
-            out["obs_cov"][np.ix_([t], seen, seen)] = 0.5 * (np.outer(u, u) - cov)
+    def _product(self, given: Array, left: tuple[Array, ...], right: tuple[Array, ...]) -> Array:
+        """Return E[q_t s_t'|Y], less what is constant of a costate."""
+        return left[0][:, :, None] * right[0][:, None, :] + self._joint(given, 1.0, left[1:], right[1:])

@@ -146,12 +146,13 @@ def begun(
         Those of the states of ``system``; ``start`` is that of x.
     """
     mean, directions, finite = start if axes is None else axes.start(start)
+    p = endog.shape[1]
     try:
-        return first_rows(periods(endog, missing, system, slice(count)), mean, finite, directions)
+        return first_rows(periods(endog, missing, system, slice(count)), mean, finite, directions, p)
     except SingularRowsError:
         # without noise, delta would be known exactly; a proper part of x_1 beside a flat one changes nothing
         cov = finite + directions @ np.diag(_sizes(system, directions)) @ directions.T
-        return first_rows(periods(endog, missing, system, slice(count)), mean, cov, directions)
+        return first_rows(periods(endog, missing, system, slice(count)), mean, cov, directions, p)
 
 
 def _sizes(system: System, directions: Array) -> Array:

@@ -41,12 +41,10 @@ class Filtered:
         The matrices, in the coordinates of the states that were used.
     axes : Axes or None
         These coordinates, where they are not those of the model.
-    first_rows : SmoothedRows or None
-        The first m rows of an exact-diffuse start; None (m = 0) for another start.
     predicted, predicted_cov : ndarray
-        a_t (k, n - m) and P_t (k, k, n - m) of the rows after those.
+        a_t (k, n) and P_t (k, k, n).
     gain, forecast_cov : ndarray or None
-        K_t (k, p, n - m) and F_t (p, p, n - m); None where a row is incomplete, or the filter took the series
+        K_t (k, p, n) and F_t (p, p, n); None where a row is incomplete, or the filter took the series
         one by one, so that they are not those of y_t.
     """
 
@@ -55,13 +53,7 @@ class Filtered:
     predicted_cov: Array
     gain: Array | None = None
     forecast_cov: Array | None = None
-    first_rows: SmoothedRows | None = None
     axes: Axes | None = None
-
-    @property
-    def n_first(self) -> int:
-        """The number of first rows, m."""
-        return 0 if self.first_rows is None else self.first_rows.mean.shape[1]
 
 
 @dataclass(frozen=True)
@@ -229,7 +221,7 @@ class Smoother:
             run = self._later(rows, along, True)._filter()
             if kept_share(along, count, np.asarray(run.predicted_state_cov)[:, :, : n - count]) > LEAST_KEPT:
                 break
-            count = min(2 * count, n)
+            count = min(count + 1 + count // 2, n)
         self._chosen[key] = count, _WORSE * rows.solution.inflation, axes
         return rows, along, axes
 
@@ -256,27 +248,40 @@ class Smoother:
         The filter and the smoother are read where they stand: the results objects of statsmodels copy every
         array twice.
         """
-        smoothed, filtered = self.smooth_along(system, lag_cov=lag_cov)
+        first, later, filtered = self.smooth_along(system, lag_cov=lag_cov)
+        smoothed = later if first is None else _joined(first, later, lag_cov)
         return smoothed.along(filtered.axes)
 
-    def smooth_along(self, system: System, *, lag_cov: bool = True) -> tuple[Smoothed, Filtered]:
-        """Run the smoother, and return its output in the coordinates that were used, beside the filter's."""
+    def smooth_along(
+        self, system: System, *, lag_cov: bool = True
+    ) -> tuple[SmoothedRows | None, Smoothed, Filtered]:
+        """
+        Run the smoother in coordinates that keep digits.
+
+        Returns
+        -------
+        first : SmoothedRows or None
+            The first rows of an exact-diffuse start.
+        later : Smoothed
+            The rows after them; ``llf`` is that of all rows.
+        filtered : Filtered
+            What the filter left of these, with the coordinates.
+        """
         require_density(self.missing, system, self.patterns[0], self._given_start)
         if not system.diffuse:
             ssm = self._smoother(0, True)
             write(ssm, system, solved=True)
-            return self._smooth(ssm, system, lag_cov)
+            return None, *self._smooth(ssm, system, lag_cov)
         rows, system, axes = self.begin(system)
         k = system.k_states
         if len(rows.steps) == len(self.endog):
-            first = rows.smoothed(np.zeros(k), np.zeros((k, k)))
-            empty, nothing = np.zeros((k, 0)), np.zeros((k, k, 0))
-            smoothed = Smoothed(0.0, empty, nothing, nothing, empty, nothing, empty, nothing)
+            empty, nothing, none = np.zeros((k, 0)), np.zeros((k, k, 0)), (np.zeros(k), np.zeros((k, k)))
+            later = Smoothed(0.0, empty, nothing, nothing, empty, nothing, *none)
             filtered = Filtered(system, empty, nothing)
         else:
-            smoothed, filtered = self._smooth(self._later(rows, system, True), system, lag_cov)
-            first = rows.smoothed(smoothed.first_costate, smoothed.first_costate_cov)
-        return _joined(first, smoothed, rows.llf), replace(filtered, first_rows=first, axes=axes)
+            later, filtered = self._smooth(self._later(rows, system, True), system, lag_cov)
+        first = rows.smoothed(later.first_costate, later.first_costate_cov)
+        return first, replace(later, llf=rows.llf + later.llf), replace(filtered, axes=axes)
 
     def _smooth(self, ssm: KalmanSmoother, system: System, lag_cov: bool) -> tuple[Smoothed, Filtered]:
         """Run a smoother whose start is proper."""
@@ -330,18 +335,18 @@ class Smoother:
         )
 
 
-def _joined(first: SmoothedRows, later: Smoothed, llf: float) -> Smoothed:
+def _joined(first: SmoothedRows, later: Smoothed, lag_cov: bool) -> Smoothed:
     """Return the first rows of an exact-diffuse start with those after them."""
-    n = first.mean.shape[1] + later.mean.shape[1]
 
     def both(name: str) -> Array:
         return np.concatenate([getattr(first, name), getattr(later, name)], axis=-1)
 
+    n = first.costate.shape[1] + later.mean.shape[1]
     return Smoothed(
-        llf + later.llf,
+        later.llf,
         both("mean"),
         both("cov"),
-        both("lag_cov")[:, :, : n - 1],
+        both("lag_cov")[:, :, : n - 1] if lag_cov else later.lag_cov,
         both("costate"),
         both("costate_cov"),
         first.first_costate,

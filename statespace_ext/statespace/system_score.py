@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..em.initial import stationary_chain
+from ..numerics.diffuse_start import SmoothedRows
 from ..numerics.linear_algebra import Array
 from .smoother import Filtered, Smoothed, Smoother, over_time
 from .steady_score import SteadyScore, steady_score
@@ -78,25 +79,28 @@ def system_score(smoother: Smoother, system: System, needed: frozenset[str] = AL
     """
     large = smoother.endog.size > _SMALL
     steady = steady_score(smoother, system, needed) if large else None
-    return _with_start(system, _one_pass(smoother, system, needed) if steady is None else steady)
+    return _one_pass(smoother, system, needed) if steady is None else _with_start(system, steady)
 
 
-def _one_pass(smoother: Smoother, system: System, needed: frozenset[str]) -> SteadyScore:
-    """Return the score from one pass, without what comes through the start."""
-    smoothed, filtered = smoother.smooth_along(system, lag_cov=False)
+def _one_pass(smoother: Smoother, given: System, needed: frozenset[str]) -> SystemScore:
+    """Return the score from one pass."""
+    early, later, filtered = smoother.smooth_along(given, lag_cov=False)
     system, axes = filtered.system, filtered.axes
-    r, N = np.array(smoothed.costate.T), np.moveaxis(smoothed.costate_cov, 2, 0)
+    r, N = np.array(later.costate.T), np.moveaxis(later.costate_cov, 2, 0)
     out: dict[str, Array] = {}
     if needed & _OBSERVED:
-        out.update(_observed(smoother, system, smoothed, filtered, r, N, needed))
+        out.update(_observed(smoother, system, (early, later), filtered, needed))
+    begun = later if early is None else early
+    first = np.array(begun.first_costate), np.array(begun.first_costate_cov)
+    if early is not None:
+        r, N = np.concatenate([early.costate.T, r]), np.concatenate([np.moveaxis(early.costate_cov, 2, 0), N])
     if "state_intercept" in needed:
         out["state_intercept"] = r.T
     out.update(_state_noise(system, r, N, needed))
-    first = np.array(smoothed.first_costate), np.array(smoothed.first_costate_cov)
     if axes is not None:
         out = {name: axes.score(name, value) for name, value in out.items()}
         first = axes.forward.T @ first[0], axes.forward.T @ first[1] @ axes.forward
-    return SteadyScore(smoothed.llf, out, *first)
+    return _with_start(given, SteadyScore(later.llf, out, *first))
 
 
 def _with_start(system: System, score: SteadyScore) -> SystemScore:
@@ -144,17 +148,15 @@ def _state_noise(system: System, r: Array, N: Array, needed: frozenset[str]) -> 
 def _observed(
     smoother: Smoother,
     system: System,
-    smoothed: Smoothed,
+    parts: tuple[SmoothedRows | None, Smoothed],
     filtered: Filtered,
-    r: Array,
-    N: Array,
     needed: frozenset[str],
 ) -> dict[str, Array]:
     """Return the derivatives by Z, d, H and T."""
-    later = slice(filtered.n_first, len(r))
-    terms = _later_periods(smoother, system, smoothed, filtered, r[later], N[later], later, needed)
-    if filtered.first_rows is not None:
-        early = filtered.first_rows.score(needed, smoother.endog.shape[1])
+    first, later = parts
+    terms = _later_periods(smoother, system, later, filtered, needed)
+    if first is not None:
+        early = first.score(needed)
         terms = {name: np.concatenate([early[name], terms[name]]) for name in terms}
     out = {}
     for name, term in terms.items():
@@ -184,16 +186,11 @@ def _outer(left: Array, right: Array) -> Array:
 
 
 def _later_periods(
-    smoother: Smoother,
-    system: System,
-    smoothed: Smoothed,
-    filtered: Filtered,
-    r: Array,
-    N: Array,
-    index: slice,
-    needed: frozenset[str],
+    smoother: Smoother, system: System, smoothed: Smoothed, filtered: Filtered, needed: frozenset[str]
 ) -> dict[str, Array]:
     """Return derivatives by period, time first, of the rows after the first ones of a diffuse start."""
+    r, N = np.array(smoothed.costate.T), np.moveaxis(smoothed.costate_cov, 2, 0)
+    index = slice(len(smoother.endog) - len(r), None)
     P = np.moveaxis(filtered.predicted_cov, 2, 0)
     Z, T = over_time(system.design, index), over_time(system.transition, index)
     d = system.obs_intercept if system.obs_intercept.ndim == 1 else system.obs_intercept.T[index]
@@ -206,7 +203,7 @@ def _later_periods(
         v, Z = np.where(missing, 0.0, v), Z * ~missing[:, :, None]
         inverse, K = _gain(P, Z, over_time(system.obs_cov, index), T, missing)
     u = np.squeeze(inverse @ v[:, :, None] - np.swapaxes(K, 1, 2) @ r[:, :, None], 2)
-    xhat = smoothed.mean.T[index]
+    xhat = smoothed.mean.T
     out: dict[str, Array] = {}
     if "obs_intercept" in needed:
         out["obs_intercept"] = u
