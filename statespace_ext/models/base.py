@@ -22,10 +22,11 @@ from ..params.layout import ParameterLayout, checked_values
 from ..params.parse import check_covariance
 from ..statespace.compat import require_factorable, without_absolute_tolerances
 from ..statespace.dates import check_dates
+from ..statespace.exact_results import with_exact_start
 from ..statespace.singular import named_singularity
 from ..statespace.singular_check import require_density
 from ..statespace.smoother import Smoother
-from ..statespace.system import System, write
+from ..statespace.system import System, has_diffuse, write
 from ..statespace.system_score import ALL, SystemScore, system_score
 from ..statespace.validation import (
     check_same_columns,
@@ -270,6 +271,17 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
             # of exact-diffuse starts: the covariance of the measurement disturbances, which nothing here uses
             warnings.filterwarnings("ignore", "The univariate filtering approach diagonalized")
             return super().smooth(params, *args, **kwargs)
+
+    def _wrap_results(self, params: Any, result: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return results of a pass, with the exact-diffuse start of this package."""
+        start = self.ssm.initialization
+        if start is not None and has_diffuse(start):
+            system = self.system(np.asarray(params, dtype=float))
+            if start is not self._written_start:
+                system = replace(system, start="custom", initialization=start)
+            with named_singularity():
+                with_exact_start(result, self.private_smoother, system)
+        return super()._wrap_results(params, result, *args, **kwargs)
 
     @property
     def private_smoother(self) -> Smoother:

@@ -38,8 +38,13 @@ SINGULAR_PIVOT = 1e-13
 """Pivot of a forecast covariance, as a share of its diagonal, that passes for zero."""
 MOST_INFLATION = 5e7
 """Largest standard error of an element of delta, relative to the one that orthogonal regressors would give."""
+_ROUNDING = 1e-9
+"""Share of an undetermined direction in a state that is rounding."""
 NO_INFORMATION = 1e-13
 """Singular value of the scaled R, per element of delta, that is rounding: an exact dependence."""
+
+
+_ERRORS = frozenset({"obs_cov"})
 
 
 class Period(NamedTuple):
@@ -98,6 +103,29 @@ class Solution(NamedTuple):
     exact: bool
 
 
+class Determined(NamedTuple):
+    """
+    States given the rows up to one: where delta has the variance kappa, Var = cov + kappa flat as kappa grows.
+
+    Attributes
+    ----------
+    filtered, filtered_cov, filtered_flat : ndarray
+        Mean, finite and infinite part of the covariance of x_t.
+    predicted, predicted_cov, predicted_flat : ndarray
+        Those of x_{t+1}.
+    llf : float
+        The log-likelihood of the row given those before.
+    """
+
+    filtered: Array
+    filtered_cov: Array
+    filtered_flat: Array
+    predicted: Array
+    predicted_cov: Array
+    predicted_flat: Array
+    llf: float
+
+
 class SingularRowsError(np.linalg.LinAlgError):
     """A forecast covariance has no inverse."""
 
@@ -141,6 +169,21 @@ class FirstRows:
         """E and Var of x_{m+1} given the rows; the finite part, where it is not determined."""
         return _at(self.states, self.cov, self.solution)
 
+    def path(self) -> list[Determined]:
+        """Return what each row of the first ones, with those before it, tells of the states."""
+        out, rows, logdet, count, before = [], np.zeros((0, self.states.shape[1])), 0.0, 0, 0.0
+        after = [*[(step.states, step.cov) for step in self.steps[1:]], (self.states, self.cov)]
+        for step, later in zip(self.steps, after, strict=True):
+            rows = np.concatenate([rows, step.errors])
+            logdet += 2.0 * float(np.sum(np.log(step.root.diagonal())))
+            count += len(step.root)
+            solution = solve(rows)
+            total = _loglike(count, logdet, solution)
+            filtered = _determined(*step.filtered, solution)
+            out.append(Determined(*filtered, *_determined(*later, solution), total - before))
+            before = total
+        return out
+
     def smoothed(self, costate: Array, costate_cov: Array) -> SmoothedRows:
         """Return the smoothed first rows, given r_m and N_m of the rows after them."""
         return SmoothedRows(self, costate, costate_cov)
@@ -154,6 +197,14 @@ def _at(states: Array, cov: Array, solution: Solution) -> tuple[Array, Array]:
     """Return mean and covariance of [A, a] (delta, 1) + N(0, P)."""
     half = states[:, :-1] @ solution.root
     return states[:, :-1] @ solution.mean + states[:, -1], cov + half @ half.T
+
+
+def _determined(states: Array, cov: Array, solution: Solution) -> tuple[Array, Array, Array]:
+    """Return the mean, the finite and the infinite part of the covariance."""
+    flat = states[:, :-1] @ solution.null
+    known = np.linalg.norm(flat, axis=1) <= _ROUNDING * np.linalg.norm(states[:, :-1], axis=1)
+    flat[known] = 0.0
+    return *_at(states, cov, solution), flat @ flat.T
 
 
 def first_rows(
@@ -217,7 +268,7 @@ def _step(period: Period, states: Array, cov: Array) -> tuple[_Step, Array, Arra
 def solve(rows: Array) -> Solution:
     """Return delta from the whitened rows [-Z_t A_t, v_t]."""
     q = rows.shape[1] - 1
-    factor = np.triu(dgeqrf(rows)[0][: q + 1])
+    factor = np.triu(dgeqrf(rows)[0][: q + 1]) if len(rows) else rows
     R, z, ssr = factor[:q, :q], factor[:q, q], float(np.sum(factor[q:, q] ** 2))
     if len(R) == q:
         inverse, failed = dtrtri(R)
@@ -369,6 +420,12 @@ class SmoothedRows:
     def _filtered_cov(self) -> Array:
         """P_{t|t}."""
         return self._P - np.swapaxes(self._gain, 1, 2) @ self._gain
+
+    @property
+    def errors(self) -> tuple[Array, Array]:
+        """u_t = E[H^-1 eps_t|Y] (m, p) and D_t with Var[eps_t|Y] = H - H D_t H, (m, p, p)."""
+        error = self._linear(np.swapaxes(self._whiten, 1, 2) @ self._errors)
+        return error[0], error[0][:, :, None] * error[0][:, None, :] - 2.0 * self.score(_ERRORS)["obs_cov"]
 
     def score(self, needed: frozenset[str]) -> dict[str, Array]:
         """
