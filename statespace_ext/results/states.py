@@ -71,5 +71,7 @@ def with_next(model: Any, index: pd.Index) -> pd.Index:
     """Return the labels of the sample and of the period after it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # without a supported index statsmodels counts periods, and warns
-        after: pd.Index = model._get_prediction_index(0, model.nobs)[3]
+        after: pd.Index | None = model._get_prediction_index(0, model.nobs)[3]
+    if after is None:
+        after = pd.RangeIndex(model.nobs + 1)
     return after if after[:-1].equals(index) else index.append(after[-1:])

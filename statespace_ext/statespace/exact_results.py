@@ -19,7 +19,7 @@ from .exact_start import Axes, after
 from .smoother import Smoother
 from .system import System, write
 
-_LEFT = ("smoothed_state", "filtered_state", "predicted_state", "kalman_gain", "_kalman_gain", "tmp1", "M")
+_LEFT = ("smoothed_state", "filtered_state", "predicted_state", "_kalman_gain", "tmp1", "M")
 """Output that S^-1 takes from the coordinates S x to x, on the left."""
 _BOTH = ("smoothed_state_cov", "smoothed_state_autocov", "filtered_state_cov", "predicted_state_cov")
 _COSTATES = ("scaled_smoothed_estimator", "scaled_smoothed_estimator_cov")
@@ -71,7 +71,7 @@ def _later(result: Any, rows: FirstRows, system: System, smoother: Smoother, smo
 def _put_later(result: Any, later: Any, axes: Axes | None, m: int) -> None:
     """Copy the output of the rows after the first."""
     for name in (*_LEFT, *_BOTH, *_COSTATES, *_AS_THEY_ARE):
-        old, new = getattr(result, name, None), getattr(later, name, None)
+        old, new = vars(result).get(name), vars(later).get(name)
         if not isinstance(old, np.ndarray) or not isinstance(new, np.ndarray) or not old.size:
             continue
         if axes is not None:
