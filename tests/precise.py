@@ -34,7 +34,9 @@ class Precise(NamedTuple):
 def exactly(values: object) -> np.ndarray:
     """Return an array of numbers of 50 digits."""
     array = np.asarray(values)
-    return np.array([mpmath.mpf(value) for value in array.ravel().tolist()], dtype=object).reshape(array.shape)
+    return np.array([mpmath.mpf(value) for value in array.ravel().tolist()], dtype=object).reshape(
+        array.shape
+    )
 
 
 def cholesky(cov: np.ndarray) -> np.ndarray:
@@ -98,9 +100,12 @@ def _precise(y: np.ndarray, system: Mapping[str, np.ndarray], diffuse: np.ndarra
             between = at_t[s]["transition"] @ between
     seen = ~np.isnan(y)
     rows = [(t, i) for t in range(n) for i in range(p) if seen[t, i]]
-    C = np.array([np.tensordot(at_t[t]["design"][i], W[t], axes=1).reshape(n * k) for t, i in rows], dtype=object)
+    C = np.array(
+        [np.tensordot(at_t[t]["design"][i], W[t], axes=1).reshape(n * k) for t, i in rows], dtype=object
+    )
     S = np.array(
-        [[C[a].reshape(n, k)[s] @ at_t[s]["design"][j] for s, j in rows] for a in range(len(rows))], dtype=object
+        [[C[a].reshape(n, k)[s] @ at_t[s]["design"][j] for s, j in rows] for a in range(len(rows))],
+        dtype=object,
     )
     for a, (t, i) in enumerate(rows):
         for b, (s, j) in enumerate(rows):
@@ -108,7 +113,10 @@ def _precise(y: np.ndarray, system: Mapping[str, np.ndarray], diffuse: np.ndarra
                 S[a, b] += at_t[t]["obs_cov"][i, j]
     A = np.array([at_t[t]["design"][i] @ maps[t] for t, i in rows], dtype=object)
     e = np.array(
-        [mpmath.mpf(y[t, i]) - at_t[t]["obs_intercept"][i] - at_t[t]["design"][i] @ means[t] for t, i in rows],
+        [
+            mpmath.mpf(y[t, i]) - at_t[t]["obs_intercept"][i] - at_t[t]["design"][i] @ means[t]
+            for t, i in rows
+        ],
         dtype=object,
     )
     root = cholesky(S)
@@ -126,9 +134,7 @@ def _precise(y: np.ndarray, system: Mapping[str, np.ndarray], diffuse: np.ndarra
     mean = np.concatenate(means) + C.T @ e + half.T @ z
     cov = (W.reshape(n * k, n * k) - C.T @ C + half.T @ half).reshape(n, k, n, k).astype(float)
     index = np.arange(n)
-    return Precise(
-        llf, mean.reshape(n, k).astype(float), cov[index, :, index], cov[index[1:], :, index[:-1]]
-    )
+    return Precise(llf, mean.reshape(n, k).astype(float), cov[index, :, index], cov[index[1:], :, index[:-1]])
 
 
 def precise_score(

@@ -1,8 +1,8 @@
 r"""
 Exact-diffuse starts: least squares of the first rows on the diffuse part of the first state.
 
-Let x_1 = a_1 + D delta + xi with delta flat and xi ~ N(0, P_1). Given delta, the Kalman filter has a known start.
-Its predicted states and forecast errors are linear in delta,
+Let x_1 = a_1 + D delta + xi with delta flat and xi ~ N(0, P_1). Given delta, the Kalman filter has a known
+start. Its predicted states and forecast errors are linear in delta,
 
     x_t = a_t + A_t delta,     v_t(delta) = v_t - Z_t A_t delta,     F_t = Z_t P_t Z_t' + H_t,
 
@@ -11,11 +11,11 @@ factorisation R of them (Rosenberg 1973; de Jong 1991). With the residual sum of
 
     log L(y_1..y_m) = -1/2 [N log 2 pi + sum_t log|F_t| + 2 log|R| + S].
 
-No diffuse variance is compared with zero, and nothing infinite is subtracted: rows that nearly repeat each other only
-make R ill-conditioned, and the error is its condition times the rounding error.
+No diffuse variance is compared with zero, and nothing infinite is subtracted: rows that nearly repeat each
+other only make R ill-conditioned, and the error is its condition times the rounding error.
 
-The rows after m go to a smoother with the known start (a_{m+1}, P_{m+1}) given y_1..y_m. From its presample costate
-r_m and N_m = Var(r_m), for any q_t that is linear in the states and disturbances of the first rows,
+The rows after m go to a smoother with the known start (a_{m+1}, P_{m+1}) given y_1..y_m. From its presample
+costate r_m and N_m = Var(r_m), for any q_t that is linear in the states and disturbances of the first rows,
 
     E[q_t|Y] = q_{t|m} + c_t r_m,   Cov(q_t, s_t|Y) = Cov(q_t, s_t|y_1..y_m) - c_t N_m d_t',
 
@@ -37,7 +37,7 @@ from .linear_algebra import Array
 SINGULAR_PIVOT = 1e-13
 """Pivot of a forecast covariance, as a share of its diagonal, that passes for zero."""
 MOST_INFLATION = 5e7
-"""Largest standard error of an element of delta, relative to the one that orthogonal regressors would give."""
+"""Largest standard error of an element of delta, relative to the one that orthogonal rows would give."""
 _ROUNDING = 1e-9
 """Share of an undetermined direction in a state that is rounding."""
 NO_INFORMATION = 1e-13
@@ -48,7 +48,7 @@ _ERRORS = frozenset({"obs_cov"})
 
 
 class Period(NamedTuple):
-    """Observed elements of one period: y_t - d_t, their rows of Z_t and block of H_t, and T_t, c_t, R_t Q_t R_t'."""
+    """Observed elements of y_t - d_t, their rows of Z_t and block of H_t, and T_t, c_t, R_t Q_t R_t'."""
 
     seen: Array
     endog: Array
@@ -60,7 +60,7 @@ class Period(NamedTuple):
 
 
 class _Step(NamedTuple):
-    """One period of the filter given delta: [A_t, a_t], P_t, F_t^{1/2}, diag(F_t), F_t^{-1/2} (v_t, Z_t P_t)."""
+    """One period given delta: [A_t, a_t], P_t, F_t^{1/2}, diag(F_t), F_t^{-1/2} [-Z_t A_t, v_t, Z_t P_t]."""
 
     period: Period
     states: Array
@@ -105,7 +105,7 @@ class Solution(NamedTuple):
 
 class Determined(NamedTuple):
     """
-    States given the rows up to one: where delta has the variance kappa, Var = cov + kappa flat as kappa grows.
+    States given the rows up to one; with Var(delta) = kappa I, theirs is cov + kappa flat as kappa grows.
 
     Attributes
     ----------
@@ -272,10 +272,14 @@ def solve(rows: Array) -> Solution:
     R, z, ssr = factor[:q, :q], factor[:q, q], float(np.sum(factor[q:, q] ** 2))
     if len(R) == q:
         inverse, failed = dtrtri(R)
-        inflation = 0.0 if failed else np.max(np.sum(R * R, axis=0) * np.sum(inverse * inverse, axis=1), initial=0.0)
+        inflation = (
+            0.0 if failed else np.max(np.sum(R * R, axis=0) * np.sum(inverse * inverse, axis=1), initial=0.0)
+        )
         if not failed and inflation < MOST_INFLATION**2:  # False where an element is NaN
             logdet = 2.0 * float(np.sum(np.log(np.abs(R.diagonal()))))
-            return Solution(-inverse @ z, inverse, np.zeros((q, 0)), logdet, ssr, float(inflation) ** 0.5, True)
+            return Solution(
+                -inverse @ z, inverse, np.zeros((q, 0)), logdet, ssr, float(inflation) ** 0.5, True
+            )
     return _solve_deficient(R, z, ssr)
 
 
@@ -318,9 +322,9 @@ class SmoothedRows:
 
     Notes
     -----
-    Given delta, the smoother's output is linear in delta and in the future through x_{m+1}. Arrays of "columns" hold
-    the derivatives by delta, the value at delta = 0, and the covariance with x_{m+1}; time comes first. Rows of
-    missing elements are zero.
+    Given delta, the smoother's output is linear in delta and in the future through x_{m+1}. Arrays of "columns"
+    hold the derivatives by delta, the value at delta = 0, and the covariance with x_{m+1}; time comes first.
+    Rows of missing elements are zero.
     """
 
     def __init__(self, rows: FirstRows, costate: Array, costate_cov: Array) -> None:
@@ -360,7 +364,7 @@ class SmoothedRows:
         return columns[..., q] + by_delta @ self._delta + c @ self._after, b, c
 
     def _joint(self, given: Array, sign: float, left: tuple[Array, ...], right: tuple[Array, ...]) -> Array:
-        """Return a covariance given delta with what delta and the future add; costates have the other sign."""
+        """Add to a covariance given delta what delta and the future do; costates have the other sign."""
         (b, c), (d, e) = left, right
         added = b @ np.swapaxes(d, -1, -2) - c @ self._after_cov @ np.swapaxes(e, -1, -2)
         return given + sign * added

@@ -9,11 +9,10 @@ import numpy as np
 import statsmodels
 from statsmodels.tsa.statespace.kalman_filter import SOLVE_CHOLESKY, KalmanFilter
 
-from ..exceptions import ParameterError, UnsupportedError
+from ..exceptions import ParameterError
 from ..numerics.linear_algebra import Array
 
 VERSION = tuple(int(part) for part in statsmodels.__version__.split(".")[:2])
-
 
 
 def without_absolute_tolerances(ssm: KalmanFilter) -> None:

@@ -1,8 +1,9 @@
 """
 Results of statsmodels with the exact-diffuse start of this package.
 
-statsmodels runs its filter, then the rows after the first are those of a filter from the known start, and the first ones
-those of least squares. Where a state is not yet determined its arrays keep their convention: the finite part.
+statsmodels runs its filter; then the rows after the first become those of a filter from the known start, and
+the first ones those of least squares. Where a state is not yet determined the arrays keep their convention: the
+finite part.
 """
 
 from __future__ import annotations
@@ -23,7 +24,14 @@ _LEFT = ("smoothed_state", "filtered_state", "predicted_state", "_kalman_gain", 
 """Output that S^-1 takes from the coordinates S x to x, on the left."""
 _BOTH = ("smoothed_state_cov", "smoothed_state_autocov", "filtered_state_cov", "predicted_state_cov")
 _COSTATES = ("scaled_smoothed_estimator", "scaled_smoothed_estimator_cov")
-_MORE = ("tmp2", "tmp3", "tmp4", "_standardized_forecasts_error", "missing_forecasts", "missing_forecasts_error")
+_MORE = (
+    "tmp2",
+    "tmp3",
+    "tmp4",
+    "_standardized_forecasts_error",
+    "missing_forecasts",
+    "missing_forecasts_error",
+)
 _AS_THEY_ARE = (
     *("forecasts", "forecasts_error", "forecasts_error_cov", "llf_obs", "smoothing_error", *_MORE),
     *("smoothed_measurement_disturbance", "smoothed_measurement_disturbance_cov"),

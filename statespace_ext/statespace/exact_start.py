@@ -1,5 +1,5 @@
 """
-The exact-diffuse start of a system: its first rows by least squares, the others by statsmodels from a known start.
+The exact-diffuse start of a system: first rows by least squares, the rest by statsmodels from a known start.
 
 E-step, score, log-likelihood and results share it (`Smoother`); the algebra is in `numerics.diffuse_start`.
 """
@@ -26,7 +26,7 @@ from .system import MATRICES, System
 LEAST_KEPT = 1e-3
 """Least share of Var(x_{m+1}|y_1..y_m) that later rows may leave: P - P N P costs its square in digits."""
 _COLLINEAR = 30.0
-"""Inflation of standard errors from which states are smoothed along the principal axes of their distribution."""
+"""Inflation of standard errors from which states are smoothed along their principal axes."""
 _NARROWEST = 1e-9
 
 Start = tuple[Array, Array, Array]
@@ -38,8 +38,8 @@ class Axes:
     """
     Coordinates S x of the states in which their distribution after the first rows has no collinearity.
 
-    A covariance filter loses the square of the condition of Var(x_{m+1}|y_1..y_m): where rows of the design nearly
-    repeat over the whole sample (a constant and a trend far from zero), all digits.
+    A covariance filter loses the square of the condition of Var(x_{m+1}|y_1..y_m): where rows of the design
+    nearly repeat over the whole sample (a constant and a trend far from zero), all digits.
 
     Attributes
     ----------
@@ -174,9 +174,7 @@ def directions_of(diffuse: Array) -> Array:
     return np.eye(len(diffuse))[:, variances > 0.0] * np.sqrt(variances[variances > 0.0])
 
 
-def rows_needed(
-    endog: Array, missing: Array, system: System, start: Start, least: int
-) -> int:
+def rows_needed(endog: Array, missing: Array, system: System, start: Start, least: int) -> int:
     """
     Return the least m, not below ``least``, from which later rows tell nothing new about what is diffuse.
 
@@ -197,8 +195,8 @@ def rows_needed(
     solution = begun(endog, missing, system, start, n).solution
     if not solution.exact:
         raise UnsupportedError(
-            "The data determine the states with an exact-diffuse start by less than floating-point numbers carry: "
-            "their rows of the design are nearly dependent over the whole sample",
+            "The data determine the states with an exact-diffuse start by less than floating-point numbers "
+            "carry: their rows of the design are nearly dependent over the whole sample",
             expected=f"standard errors at most {MOST_INFLATION:g} times those of orthogonal rows",
             remedy="Leave out states or regressors that repeat others, or use a proper start "
             '(initialization="approximate_diffuse").',

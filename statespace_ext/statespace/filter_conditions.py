@@ -128,9 +128,9 @@ class Conditions:
                 return
             if not error < _LARGEST_ERROR:
                 yield (
-                    "statsmodels' exact-diffuse recursions lose digits here: the log-likelihood of the first rows "
-                    f"is off by {error:.2g} (small units, first rows that nearly repeat, or missing cells beside "
-                    "a full obs_cov before statsmodels 0.15)"
+                    "statsmodels' exact-diffuse recursions lose digits here: the log-likelihood of the first "
+                    f"rows is off by {error:.2g} (small units, first rows that nearly repeat, missing cells "
+                    "beside a full obs_cov before statsmodels 0.15)"
                 )
 
     def _univariate(self) -> Iterator[str]:

@@ -113,9 +113,7 @@ def without_uncertainty(states: Array) -> Smoothed:
     """Return the output as if states (k, n) were observed."""
     k, n = states.shape
     zero, zeros = np.zeros((k, n)), np.zeros((k, k, n))
-    return Smoothed(
-        0.0, states, zeros, zeros[:, :, 1:], zero, zeros, np.zeros(k), np.zeros((k, k))
-    )
+    return Smoothed(0.0, states, zeros, zeros[:, :, 1:], zero, zeros, np.zeros(k), np.zeros((k, k)))
 
 
 class Smoother:
@@ -290,7 +288,8 @@ class Smoother:
         n = int(ssm.nobs)
         cov = np.asarray(back.smoothed_state_cov)
         costate, costate_cov = (
-            np.asarray(value) for value in (back.scaled_smoothed_estimator, back.scaled_smoothed_estimator_cov)
+            np.asarray(value)
+            for value in (back.scaled_smoothed_estimator, back.scaled_smoothed_estimator_cov)
         )
         whole = not self.incomplete and not np.any(run.univariate_filter)
         smoothed = Smoothed(

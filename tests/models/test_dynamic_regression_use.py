@@ -635,7 +635,7 @@ def test_bad_input_is_refused_with_a_clear_error(data: Data, name: str) -> None:
 
 
 def test_regressors_of_any_size_and_what_no_double_tells_apart(data: Data) -> None:
-    """A regressor in other units moves the log-likelihood by log|units|; two that nearly agree are refused."""
+    """Units of a regressor move the log-likelihood by their logarithm; two that nearly agree are refused."""
     y, x = data
     params = sse.DynamicRegression(y, x).start_params
     small = sse.DynamicRegression(y, x.assign(MKT=1e-7 * x["MKT"])).loglike(params)

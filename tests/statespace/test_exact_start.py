@@ -1,4 +1,4 @@
-"""Exact-diffuse starts against generalised least squares in 50 digits: first rows that nearly repeat, and others."""
+"""Exact-diffuse starts against least squares in 50 digits: first rows that nearly repeat, and others."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ def regression(
     }
 
 
-def check(y: np.ndarray, given: dict[str, np.ndarray], elements: Any = ELEMENTS, score_rtol: float = 1e-8) -> None:
+def check(
+    y: np.ndarray, given: dict[str, np.ndarray], elements: Any = ELEMENTS, score_rtol: float = 1e-8
+) -> None:
     """Compare log-likelihood, states, variances, lag-one covariances and score with 50 digits."""
     k = len(given["initial_state"])
     flat = np.ones(k, dtype=bool)
@@ -229,7 +231,9 @@ def test_a_constant_has_one_standard_error() -> None:
     assert_allclose(np.sum(res.llf_obs), float(want.llf), rtol=1e-10)
     assert_allclose(res.smoothed_state.T, want.mean, rtol=1e-8, atol=1e-9)
     assert_allclose(np.moveaxis(res.smoothed_state_cov, 2, 0), want.cov, rtol=1e-8, atol=1e-9)
-    assert_allclose(np.moveaxis(res.filter_results.smoothed_state_autocov[:, :, :-1], 2, 0), want.lag_cov, atol=1e-9)
+    assert_allclose(
+        np.moveaxis(res.filter_results.smoothed_state_autocov[:, :, :-1], 2, 0), want.lag_cov, atol=1e-9
+    )
 
 
 def test_what_is_not_determined_yet_is_nan() -> None:
@@ -278,7 +282,10 @@ def test_every_way_in_gives_one_log_likelihood() -> None:
     ]  # fmt: skip
     assert_allclose(values, values[0], rtol=1e-12)
     assert_allclose(
-        model.score(params), richardson_gradient(lambda at: model.loglike(at), np.asarray(params)), rtol=1e-6, atol=1e-6
+        model.score(params),
+        richardson_gradient(lambda at: model.loglike(at), np.asarray(params)),
+        rtol=1e-6,
+        atol=1e-6,
     )
     low = model.fit(low_memory=True)
     assert_allclose(low.llf, model.loglike(low.params), rtol=1e-12)
@@ -304,7 +311,9 @@ def test_the_filters_of_statsmodels_are_reported_where_they_lose_digits() -> Non
     model.update(params)
     assert filter_error(model.ssm) > 1e-4
     assert "lose digits" in str(sse.filter_report(model.ssm).reasons["conventional"])
-    assert filter_error(sm.tsa.UnobservedComponents(np.arange(9.0), "rwalk", use_exact_diffuse=True).ssm) < 1e-9
+    assert (
+        filter_error(sm.tsa.UnobservedComponents(np.arange(9.0), "rwalk", use_exact_diffuse=True).ssm) < 1e-9
+    )
 
 
 @pytest.mark.slow

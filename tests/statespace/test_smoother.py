@@ -246,8 +246,6 @@ def diffuse_case(name: str, pattern: str = "complete") -> tuple[np.ndarray, dict
 @pytest.mark.parametrize("name", DIFFUSE)
 def test_moments_of_a_diffuse_start(name: str, pattern: str) -> None:
     y, system = diffuse_case(name, pattern)
-    if is_refused(y, system["obs_cov"]):
-        pytest.skip("refused with this statsmodels")
     compare(moments_of(y, system, "diffuse"), y, system, diffuse=True)
 
 

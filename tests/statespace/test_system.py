@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from engine import dense_llf, dense_system, library_system, sampled
+from engine import dense_llf, library_system, sampled
 from numpy.testing import assert_allclose, assert_array_equal
 from oracle import dense_diffuse, random_system
 from statsmodels.tsa.statespace.kalman_smoother import KalmanSmoother
