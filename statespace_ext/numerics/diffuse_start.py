@@ -322,9 +322,9 @@ class SmoothedRows:
 
     Notes
     -----
-    Given delta, the smoother's output is linear in delta and in the future through x_{m+1}. Arrays of "columns"
-    hold the derivatives by delta, the value at delta = 0, and the covariance with x_{m+1}; time comes first.
-    Rows of missing elements are zero.
+    Given delta, the smoother's output is linear in delta and, through x_{m+1}, in the future. Arrays of
+    "columns" hold the derivatives by delta, the value at delta = 0, and the covariance with x_{m+1}; time
+    comes first. Rows of missing elements are zero.
     """
 
     def __init__(self, rows: FirstRows, costate: Array, costate_cov: Array) -> None:

@@ -2,8 +2,8 @@
 Results of statsmodels with the exact-diffuse start of this package.
 
 statsmodels runs its filter; then the rows after the first become those of a filter from the known start, and
-the first ones those of least squares. Where a state is not yet determined the arrays keep their convention: the
-finite part.
+the first ones those of least squares. Where a state is not yet determined the arrays keep their convention:
+the finite part.
 """
 
 from __future__ import annotations
