@@ -22,7 +22,7 @@ from ..params.layout import ParameterLayout, checked_values
 from ..params.parse import check_covariance
 from ..statespace.compat import require_factorable, without_absolute_tolerances
 from ..statespace.dates import check_dates
-from ..statespace.exact_results import with_exact_start
+from ..statespace.exact_results import require_draws, with_exact_start
 from ..statespace.singular import named_singularity
 from ..statespace.singular_check import require_density
 from ..statespace.smoother import Smoother
@@ -271,6 +271,13 @@ class StateSpaceModel(Described, Fitting, OutOfSample, MLEModel):
             # of exact-diffuse starts: the covariance of the measurement disturbances, which nothing here uses
             warnings.filterwarnings("ignore", "The univariate filtering approach diagonalized")
             return super().smooth(params, *args, **kwargs)
+
+    def simulation_smoother(self, *args: Any, **kwargs: Any) -> Any:
+        """Return a simulation smoother; see `MLEModel.simulation_smoother`."""
+        with named_singularity(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The univariate filtering approach diagonalized")
+            require_draws(self.ssm)
+        return super().simulation_smoother(*args, **kwargs)
 
     def _wrap_results(self, params: Any, result: Any, *args: Any, **kwargs: Any) -> Any:
         """Return results of a pass, with the exact-diffuse start of this package."""

@@ -13,13 +13,16 @@ from typing import Any
 import numpy as np
 from statsmodels.tsa.statespace.kalman_smoother import KalmanSmoother
 
+from ..exceptions import UnsupportedError
 from ..numerics.diffuse_start import FirstRows
 from ..numerics.linear_algebra import Array
 from .compat import without_absolute_tolerances
-from .exact_start import Axes, after
+from .exact_start import Axes, after, system_of
 from .smoother import Smoother
-from .system import System, write
+from .system import System, has_diffuse, write
 
+_LARGEST_ERROR = 1e-6
+"""Largest error of statsmodels' smoothed states, in standard errors, with which draws of it pass."""
 _LEFT = ("smoothed_state", "filtered_state", "predicted_state", "_kalman_gain", "tmp1", "M")
 """Output that S^-1 takes from the coordinates S x to x, on the left."""
 _BOTH = ("smoothed_state_cov", "smoothed_state_autocov", "filtered_state_cov", "predicted_state_cov")
@@ -64,6 +67,43 @@ def with_exact_start(result: Any, smoother: Smoother, system: System) -> None:
     if smooths:
         _put_smoothed(result, rows, smoother, system, axes, later)
     result.llf = float(rows.llf + (0.0 if later is None else later.llf))
+
+
+def require_draws(ssm: Any) -> None:
+    """
+    Refuse a simulation smoother that would draw from a wrong distribution.
+
+    It runs statsmodels' smoother, which is wrong where first rows nearly repeat, and over a diffuse period longer
+    than one with a transition that varies over time.
+
+    Parameters
+    ----------
+    ssm : KalmanSmoother
+        The representation, with its matrices.
+
+    Raises
+    ------
+    UnsupportedError
+        If statsmodels' smoothed states are not those of the exact-diffuse start of this package.
+    """
+    if ssm.initialization is None or not has_diffuse(ssm.initialization):
+        return
+    smoother = Smoother(np.asarray(ssm.endog).T, ssm.k_states, ssm.k_posdef)
+    right, found = smoother.smooth(system_of(ssm)), ssm.smooth()
+    size = np.sqrt(np.clip(np.diagonal(right.cov).T, 0.0, None)) + np.finfo(float).eps * np.abs(right.mean)
+    errors = np.abs(found.smoothed_state - right.mean), np.abs(found.smoothed_state_cov - right.cov)
+    between = size[:, None] * size[None]
+    error = max(
+        float(np.max(errors[0] / np.where(size > 0.0, size, 1.0))),
+        float(np.max(errors[1] / np.where(between > 0.0, between, 1.0))),
+    )
+    if not error < _LARGEST_ERROR:
+        raise UnsupportedError(
+            "The simulation smoother of statsmodels draws from a wrong distribution here: its smoother loses digits "
+            "in the first periods of this exact-diffuse start",
+            got=f"smoothed states off by {error:.2g} standard errors",
+            remedy='Use initialization="known" with the smoothed first state, or "approximate_diffuse".',
+        )
 
 
 def _later(result: Any, rows: FirstRows, system: System, smoother: Smoother, smooths: bool) -> Any:

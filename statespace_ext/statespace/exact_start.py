@@ -256,17 +256,23 @@ def after(system: System, count: int, mean: Array, cov: Array) -> System:
     )
 
 
-def filter_error(ssm: Any) -> float:
-    """Return by how much statsmodels' log-likelihood of the first rows is wrong, for a representation."""
-    mean, diffuse, finite = (np.real(part) for part in ssm.initialization(model=ssm))
+def system_of(ssm: Any) -> System:
+    """Return the matrices (their real parts) that a representation holds now, its start as it is."""
     values = {}
     for name in MATRICES:
         value = np.real(np.asarray(ssm[name]))
         values[name] = value[..., 0] if value.ndim > _rank(name) and value.shape[-1] == 1 else value
-    endog = np.real(np.asarray(ssm.endog)).T
+    mean, _, finite = (np.real(part) for part in ssm.initialization(model=ssm))
+    start = {"initial_state": mean, "initial_state_cov": finite, "initialization": ssm.initialization}
+    return System(**values, start="custom", **start)
+
+
+def filter_error(ssm: Any) -> float:
+    """Return by how much statsmodels' log-likelihood of the first rows is wrong, for a representation."""
+    system, endog = system_of(ssm), np.real(np.asarray(ssm.endog)).T
+    diffuse = np.real(ssm.initialization(model=ssm)[1])
+    start = system.initial_state, directions_of(diffuse), system.initial_state_cov
     missing = np.isnan(endog)
-    system = System(**values, start="custom", initial_state=mean, initial_state_cov=finite)
-    start = mean, directions_of(diffuse), finite
     count = rows_needed(endog, missing, system, start, 1)
     expected = begun(endog, missing, system, start, count).llf
     found = type(ssm)._filter(ssm)  # the representation's own flags, not those of a guard

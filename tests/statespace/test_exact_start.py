@@ -306,6 +306,16 @@ def test_exact_score_of_unobserved_components(level: str) -> None:
     assert_allclose(found.score, richardson_gradient(model.loglike, params), rtol=1e-5, atol=1e-6)
 
 
+def test_draws_of_a_smoother_that_loses_digits_are_refused() -> None:
+    model, params, _ = near_repeating()
+    model.update(params)
+    with pytest.raises(sse.UnsupportedError, match="draws from a wrong distribution"):
+        model.simulation_smoother()
+    model, params, _ = near_repeating(2.0)
+    model.update(params)
+    assert model.simulation_smoother() is not None
+
+
 def test_the_filters_of_statsmodels_are_reported_where_they_lose_digits() -> None:
     model, params, _ = near_repeating(1e-5)
     model.update(params)
