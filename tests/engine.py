@@ -14,18 +14,7 @@ from scipy.optimize import minimize
 from statespace_ext.em.moments import Moments
 from statespace_ext.models.lgssm import LGSSM
 from statespace_ext.numerics.linear_algebra import companion
-from statespace_ext.statespace.compat import VERSION
 from statespace_ext.statespace.system import MATRICES, System
-
-NEW_STATSMODELS = VERSION >= (0, 15)
-
-
-def is_refused(y: np.ndarray, obs_cov: np.ndarray) -> bool:
-    """Tell whether the installed statsmodels has an exact-diffuse start wrong; the library refuses it."""
-    seen = ~np.isnan(y)
-    partly = ~seen.all(axis=1) & (seen.sum(axis=1) > 2)
-    between = obs_cov[~np.eye(len(obs_cov), dtype=bool)]
-    return not NEW_STATSMODELS and bool(partly.any()) and bool(np.any(between))
 
 
 def examples(count: int) -> settings:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from engine import NEW_STATSMODELS, draw_params
+from engine import draw_params
 from hypothesis import strategies as st
 from yields import random_panel
 
@@ -59,9 +59,9 @@ def dense_form(model: Any, params: np.ndarray) -> tuple[dict[str, np.ndarray], n
     return {name: getattr(system, name) for name in (*MATRICES, "initial_state", "initial_state_cov")}, flat
 
 
-def with_gaps(rng: np.random.Generator, y: np.ndarray, share: float, whole_rows: bool = False) -> np.ndarray:
+def with_gaps(rng: np.random.Generator, y: np.ndarray, share: float) -> np.ndarray:
     """Return data with missing values, the first rows and the last one complete."""
-    gaps = rng.random((len(y), 1) if whole_rows else y.shape) < share
+    gaps = rng.random(y.shape) < share
     gaps[:4], gaps[-1] = False, False
     return np.where(gaps, np.nan, y)
 
@@ -93,10 +93,7 @@ def lgssm_cases(draw: Any, free: bool = False) -> Case:
         spec |= {"obs_intercept": "zero", "transition": "diagonal"}
         inputs.pop("exog", None)
     share = draw(st.sampled_from([0.0, 0.2]))
-    mixed = (
-        start == "diffuse" and not NEW_STATSMODELS and spec["obs_cov"] in ("unstructured", "equicorrelated")
-    )
-    y = frame(with_gaps(rng, rng.standard_normal((n, p)), share, mixed), NAMES)
+    y = frame(with_gaps(rng, rng.standard_normal((n, p)), share), NAMES)
     model = sse.LGSSM(y, **inputs, **spec)
     return Case(sse.LGSSM, y, inputs, spec, draw_params(rng, model))
 
@@ -129,8 +126,7 @@ def regression_cases(draw: Any, capm: bool = False) -> Case:
         spec |= {"initialization": "known", "initial_state": rng.standard_normal(size)}
         spec |= {"initial_state_cov": np.diag(rng.uniform(0.5, 2.0, size))}
     share = draw(st.sampled_from([0.0, 0.2]))
-    whole = not NEW_STATSMODELS and obs_cov in ("unstructured", "equicorrelated")
-    y = frame(with_gaps(rng, rng.standard_normal((n, p)), share, whole), NAMES)
+    y = frame(with_gaps(rng, rng.standard_normal((n, p)), share), NAMES)
     market = frame(rng.standard_normal((n, 1)), ["MKT"])
     if capm:
         kind, inputs = sse.CAPM, {"market": market}

@@ -22,16 +22,16 @@ from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from ..params.layout import ParameterLayout, checked_values
 from ..params.parse import check_covariance
 from ..statespace.arguments import one_of
-from ..statespace.compat import require_exact_diffuse, require_factorable, without_absolute_tolerances
+from ..statespace.compat import require_factorable, without_absolute_tolerances
 from ..statespace.dates import check_dates, read_dates
-from ..statespace.diffuse_check import require_digits
+from ..statespace.exact_results import require_draws, with_exact_start
 from ..statespace.labelled import Labelled
 from ..statespace.removal import Removable
 from ..statespace.representation import forget_compiled, own_representation
 from ..statespace.singular import named_singularity
 from ..statespace.singular_check import require_density
 from ..statespace.smoother import Smoother
-from ..statespace.system import System, write
+from ..statespace.system import System, has_diffuse, write
 from ..statespace.system_score import ALL, SystemScore, system_score
 from ..statespace.validation import (
     check_same_columns,
@@ -300,13 +300,22 @@ class StateSpaceModel(Described, Fitting, OutOfSample, Labelled, Removable, MLEM
             warnings.filterwarnings("ignore", "The univariate filtering approach diagonalized")
             return super().smooth(params, *args, **kwargs)
 
+    def simulation_smoother(self, *args: Any, **kwargs: Any) -> Any:
+        """Return a simulation smoother; see `MLEModel.simulation_smoother`."""
+        with named_singularity(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The univariate filtering approach diagonalized")
+            require_draws(self.ssm)
+        return super().simulation_smoother(*args, **kwargs)
+
     def _wrap_results(self, params: Any, result: Any, *args: Any, **kwargs: Any) -> Any:
-        """Return results of a filter pass, unless statsmodels has it wrong."""
+        """Return results of a pass, with the exact-diffuse start of this package."""
         start = self.ssm.initialization
-        if start is self._written_start and start is not None and start.initialization_type == "diffuse":
+        if start is not None and has_diffuse(start):
             system = self.system(np.asarray(params, dtype=float))
-            require_exact_diffuse(self.endog, system.obs_cov)
-            require_digits(self.endog, system)
+            if start is not self._written_start:
+                system = replace(system, start="custom", initialization=start)
+            with named_singularity():
+                with_exact_start(result, self.private_smoother, system)
         result.model = own_representation(result)
         return super()._wrap_results(params, result, *args, **kwargs)
 

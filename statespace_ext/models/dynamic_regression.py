@@ -22,7 +22,6 @@ from ..numerics.linear_algebra import STABILITY_LIMIT, Array
 from ..numerics.lyapunov import stationary_moments
 from ..params.layout import ParameterLayout
 from ..results.dynamic_regression import DynamicRegressionResults, DynamicRegressionResultsWrapper
-from ..statespace.compat import require_diffuse_regressors
 from ..statespace.system import System
 from ..statespace.system_score import SystemScore
 from ..statespace.validation import (
@@ -172,7 +171,6 @@ class DynamicRegression(StateSpaceModel):
         model.design_info = design_info
         return model
 
-    _regressors_checked = False
     design_info: FormulaDesign | None = None
     """Right-hand side of the formula of `from_formula`, for regressors out of sample."""
 
@@ -266,27 +264,6 @@ class DynamicRegression(StateSpaceModel):
             stationary=stationary,
         )  # fmt: skip
 
-    def started_system(self, params: Array) -> System:
-        """Return `system` with the start that `ssm` has, unless its filter cannot serve it."""
-        system = super().started_system(params)
-        if system.diffuse:
-            self._require_diffuse_regressors()
-        return system
-
-    def _require_diffuse_regressors(self) -> None:
-        """Raise `UnsupportedError`, once checked, where statsmodels' diffuse filter loses its digits."""
-        if not self._regressors_checked:
-            V = self.layout.blocks["obs_cov"]
-            between = np.any(V.rows != V.columns) or np.any(V.fixed - np.diag(np.diag(V.fixed)))
-            require_diffuse_regressors(self.endog, self.exog, bool(between) or self.has_factors)
-            self._regressors_checked = True
-
-    def _wrap_results(self, params: Any, result: Any, *args: Any, **kwargs: Any) -> Any:
-        """Return results of a filter pass, unless statsmodels has it wrong."""
-        if self.start_kind == "diffuse" and self.ssm.initialization is self._written_start:
-            self._require_diffuse_regressors()
-        return super()._wrap_results(params, result, *args, **kwargs)
-
     @property
     def score_matrices(self) -> frozenset[str]:
         """The system matrices that have free elements."""
@@ -371,8 +348,6 @@ class DynamicRegression(StateSpaceModel):
                 remedy='Use obs_cov="diagonal" or fewer series.',
             )
         check_residuals(self.endog, self.exog, c.endog, joint=free_cov == c.p * (c.p + 1) // 2)
-        if self.start_kind == "diffuse":
-            self._require_diffuse_regressors()
 
     # -- out of sample ---------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from ..inference.delta import correlation_table
 from ..numerics.linear_algebra import Array
 from ..statespace.arguments import names_among, one_of
 from .base import StateSpaceResults, StateSpaceResultsWrapper
+from .states import estimates_of
 
 _RANK_TOLERANCE = 1e-7
 
@@ -28,14 +29,25 @@ class Coefficient:
     ----------
     dynamics : str
         "static", "random_walk" or "ar1".
-    smoothed, filtered, smoothed_se : DataFrame, (nobs, p)
-        E[. | all data], E[. | data up to t], and the standard deviation of the first, given the parameters.
+    smoothed, filtered : DataFrame, (nobs, p)
+        E[. | all data] and E[. | data up to t].
+    predicted : DataFrame, (nobs + 1, p)
+        E[. | data up to t - 1]; the last row is of the period after the sample.
+    smoothed_se, filtered_se, predicted_se : DataFrame
+        Their standard errors, given the parameters.
+
+    Notes
+    -----
+    A coefficient that the data up to t (up to t - 1 where predicted) do not determine is NaN.
     """
 
     dynamics: str
     smoothed: pd.DataFrame
     filtered: pd.DataFrame
     smoothed_se: pd.DataFrame
+    filtered_se: pd.DataFrame
+    predicted: pd.DataFrame
+    predicted_se: pd.DataFrame
 
     @property
     def estimate(self) -> pd.Series:
@@ -102,11 +114,16 @@ class DynamicRegressionResults(StateSpaceResults):
 
         cov = self.smoothed_state_cov
         variance = sum(cov[a, b] for a in rows for b in rows)
+        loading = sum(np.eye(c.k_states)[r] for r in rows)
+        found = estimates_of(self, np.asarray(loading), index, c.endog)
         return Coefficient(
             c.dynamics[j],
             frame(sum(self.smoothed_state[r] for r in rows).T),
-            frame(sum(self.filtered_state[r] for r in rows).T),
+            found.filtered,
             frame(np.sqrt(np.clip(variance, 0.0, None)).T),
+            found.filtered_se,
+            found.predicted,
+            found.predicted_se,
         )
 
     def _rows(self) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..exceptions import SpecificationError
+from .states import estimates_of
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,22 @@ class Factors:
         E[x_t | all data] and E[x_t | data up to t].
     smoothed_cov : DataFrame, (nobs * k, k)
         Var[x_t | all data], indexed by period and factor.
+    filtered_se : DataFrame, (nobs, k)
+        Standard errors of the filtered factors, given the parameters.
+    predicted, predicted_se : DataFrame, (nobs + 1, k)
+        E[x_t | data up to t - 1] and its standard errors; the last row is of the period after the sample.
+
+    Notes
+    -----
+    A factor that the data up to t (up to t - 1 where predicted) do not determine is NaN.
     """
 
     smoothed: pd.DataFrame
     filtered: pd.DataFrame
     smoothed_cov: pd.DataFrame
+    filtered_se: pd.DataFrame
+    predicted: pd.DataFrame
+    predicted_se: pd.DataFrame
 
     @property
     def smoothed_se(self) -> pd.DataFrame:
@@ -55,8 +67,12 @@ def factors_of(results: Any, names: list[str], index: Any) -> Factors:
     k = len(names)
     cov = np.transpose(results.smoothed_state_cov[:k, :k], (2, 0, 1)).reshape(-1, k)
     rows = pd.MultiIndex.from_product([index, names])
+    found = estimates_of(results, np.eye(k, len(results.smoothed_state)), index, names)
     return Factors(
         pd.DataFrame(results.smoothed_state[:k].T, index=index, columns=names),
-        pd.DataFrame(results.filtered_state[:k].T, index=index, columns=names),
+        found.filtered,
         pd.DataFrame(cov, index=rows, columns=names),
+        found.filtered_se,
+        found.predicted,
+        found.predicted_se,
     )

@@ -15,10 +15,11 @@ from statsmodels.tsa.statespace.kalman_filter import (
     TIMING_INIT_FILTERED,
 )
 
-from ..exceptions import ParameterError, UnsupportedError
+from ..exceptions import ParameterError
 from ..numerics.linear_algebra import NOT_HERE, STABILITY_LIMIT, Array, quiet
 from ..numerics.lyapunov import stationarity_error
-from .compat import require_exact_diffuse, require_factorable, univariate_is_wrong
+from .compat import require_factorable, univariate_is_wrong
+from .exact_start import filter_error
 from .filter_pass import initial_moments
 from .system import MATRICES, has_diffuse, stationary_radius
 
@@ -40,6 +41,8 @@ _SMALLEST_VARIANCE = 1e-9
 _DIAGONAL = 1e-9
 """Elements of obs_cov below it are zero for statsmodels' univariate filter."""
 _ILL_CONDITIONED = 1e10
+_LARGEST_ERROR = 1e-6
+"""Largest error of the log-likelihood over the first rows of an exact-diffuse start."""
 
 
 class Conditions:
@@ -62,7 +65,17 @@ class Conditions:
     def reasons(self, method: str) -> list[str]:
         """Return why a filter is wrong here, or not available; nothing where it is valid."""
         with quiet():
+            common = [] if method in ("conventional", "chandrasekhar") else self._conventional_reasons
+            return [*common, *self._own_reasons(method)]
+
+    def _own_reasons(self, method: str) -> list[str]:
+        """Return the reasons that are not those of the conventional filter."""
+        with quiet():
             return list(getattr(self, "_" + method.replace(" ", "_"))())
+
+    @cached_property
+    def _conventional_reasons(self) -> list[str]:
+        return self._own_reasons("conventional")
 
     # -- what the conditions look at -------------------------------------------------------------------
 
@@ -103,13 +116,19 @@ class Conditions:
             yield f"there is no stationary start: the transition has a root of modulus {radius:.6g}"
         if self._diffuse:
             try:
-                require_exact_diffuse(self.ssm.endog.T, np.real(self.ssm["obs_cov"]))
                 require_factorable(np.real(self.ssm["obs_cov"]))
-            except (ParameterError, UnsupportedError) as error:
-                yield str(error)
+                error = filter_error(self.ssm)
+            except (ParameterError, *NOT_HERE) as reason:
+                yield str(reason)
+                return
+            if not error < _LARGEST_ERROR:
+                yield (
+                    "statsmodels' exact-diffuse recursions lose digits here: the log-likelihood of the first "
+                    f"rows is off by {error:.2g} (small units, first rows that nearly repeat, missing cells "
+                    "beside a full obs_cov before statsmodels 0.15)"
+                )
 
     def _univariate(self) -> Iterator[str]:
-        yield from self._conventional()
         off_diagonal = np.abs(self._off_diagonal)
         if np.any(off_diagonal) and np.max(off_diagonal) < _DIAGONAL:
             yield (
@@ -127,7 +146,6 @@ class Conditions:
             yield "rows are partly missing beside a full obs_cov, before statsmodels 0.15"
 
     def _collapsed(self) -> Iterator[str]:
-        yield from self._conventional()
         ssm = self.ssm
         if ssm.k_endog <= ssm.k_states:
             yield f"{ssm.k_endog} series are not more than {ssm.k_states} states"
@@ -144,7 +162,7 @@ class Conditions:
 
     def _univariate_collapsed(self) -> Iterator[str]:
         yield from self._univariate()
-        yield from (reason for reason in self._collapsed() if reason not in set(self._conventional()))
+        yield from self._collapsed()
         if np.any(self._off_diagonal) and self.missing.any():
             yield "values are missing beside a full obs_cov: smoothed moments would be wrong"
 

@@ -45,14 +45,13 @@ class ModelScore:
         base, system, scale, llf = self._at(params)
         endog = np.asarray(ssm.endog).T
         needed = frozenset(name for name in MATRICES if name in jacobian)
-        limit = _moves_quiet_rows(system, jacobian.get("transition"))
-        score = system_score(Smoother(endog, ssm.k_states, ssm.k_posdef), system, needed, limit)
+        score = system_score(Smoother(endog, ssm.k_states, ssm.k_posdef), system, needed)
         total = _contract(score, jacobian, scale)
         burn = int(ssm.loglikelihood_burn)
         llf = score.llf if llf is None else llf
         if burn:
             early = _first_periods(system, burn)
-            burnt = system_score(Smoother(endog[:burn], ssm.k_states, ssm.k_posdef), early, needed, limit)
+            burnt = system_score(Smoother(endog[:burn], ssm.k_states, ssm.k_posdef), early, needed)
             total = total - _contract(burnt, _early(jacobian, base, burn), scale)
             llf = llf - burnt.llf if not ssm.filter_concentrated else llf
         return llf, total
@@ -109,16 +108,6 @@ class ModelScore:
             return 1.0, None
         result = ssm.filter(conserve_memory=0)
         return float(result.scale), float(np.sum(result.llf_obs[ssm.loglikelihood_burn :]))
-
-
-def _moves_quiet_rows(system: System, derivative: Array | None) -> bool:
-    """Tell whether parameters move a row of T that has no disturbance of its own."""
-    if derivative is None:
-        return False
-    rows = np.flatnonzero(np.abs(derivative).reshape(len(derivative), -1).any(axis=1))
-    R = system.selection if system.selection.ndim == 2 else system.selection[:, :, 0]
-    unit = np.eye(len(R))[:, rows]
-    return bool(np.max(np.abs(unit - R @ np.linalg.lstsq(R, unit, rcond=None)[0]), initial=0.0) > 1e-10)
 
 
 def _early(jacobian: dict[str, Array], base: dict[str, Array], count: int) -> dict[str, Array]:

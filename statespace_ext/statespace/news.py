@@ -23,7 +23,7 @@ _DETAILS = ("revised", "revised_prev", "revisions", "revision_weights", "revisio
 
 
 class States(NamedTuple):
-    """E[x_t|Y] (k, nobs), the finite part of P_t (k, k, nobs), and the number of exact-diffuse periods."""
+    """E[x_t|Y] (k, nobs), P_t (k, k, nobs) after the first rows of a diffuse start, and their number."""
 
     mean: Array
     predicted_cov: Array
@@ -53,8 +53,7 @@ class Vintage:
         Z, d, H = (self.matrices[name] for name in ("design", "obs_intercept", "obs_cov"))
         self.rows = Rows(np.concatenate([endog, after]), Z, d, H)
         if states is None:
-            found = Smoother(endog, system.k_states, system.selection.shape[1]).smooth(system, lag_cov=False)
-            states = States(np.array(found.mean), np.array(found.predicted_cov), found.nobs_diffuse)
+            states = States(*Smoother(endog, system.k_states, system.selection.shape[1]).states(system))
         self._smoothed = states
 
     @cached_property

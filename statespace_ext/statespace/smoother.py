@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,10 +18,10 @@ from statsmodels.tsa.statespace.kalman_smoother import (
 from ..em.moments import Moments
 from ..em.regression import Regression
 from ..em.sums import observation_equation, padded, state_equation
-from ..exceptions import UnsupportedError
+from ..numerics.diffuse_start import FirstRows, SmoothedRows
 from ..numerics.linear_algebra import NOT_HERE, Array, symmetrize
-from .compat import require_exact_diffuse, require_factorable, without_absolute_tolerances
-from .diffuse_check import require_digits
+from .compat import without_absolute_tolerances
+from .exact_start import LEAST_KEPT, Axes, Start, after, begun, directions_of, kept_share, rows_needed
 from .filters import system_loglike, system_recursions
 from .singular_check import require_density
 from .system import System, write
@@ -31,53 +31,89 @@ _WITH_LAG = _WITHOUT_LAG | SMOOTHER_STATE_AUTOCOV
 
 
 @dataclass(frozen=True)
+class Filtered:
+    """
+    What the filter left of one smoother pass.
+
+    Attributes
+    ----------
+    system : System
+        The matrices, in the coordinates of the states that were used.
+    axes : Axes or None
+        These coordinates, where they are not those of the model.
+    predicted, predicted_cov : ndarray
+        a_t (k, n) and P_t (k, k, n).
+    gain, forecast_cov : ndarray or None
+        K_t (k, p, n) and F_t (p, p, n); None where a row is incomplete, or the filter took the series
+        one by one, so that they are not those of y_t.
+    """
+
+    system: System
+    predicted: Array
+    predicted_cov: Array
+    gain: Array | None = None
+    forecast_cov: Array | None = None
+    axes: Axes | None = None
+
+
+@dataclass(frozen=True)
 class Smoothed:
     """
-    Output of one smoother pass, time last, for k states whatever was carried along.
+    Output of one smoother pass, time last.
 
-    The arrays are views of the smoother's memory: the next pass writes over them.
+    The arrays may be views of the smoother's memory: the next pass writes over them.
 
     Attributes
     ----------
     llf : float
         Log-likelihood.
-    nobs_diffuse : int
-        Number of exact-diffuse periods.
     mean, cov, lag_cov : ndarray
         E[x_t|Y] (k, n), Var[x_t|Y] (k, k, n) and Cov(x_{t+1}, x_t|Y) (k, k, n - 1), or (k, k, 0).
-    predicted, predicted_cov : ndarray
-        a_t (k, n) and the finite part of P_t (k, k, n).
     costate, costate_cov : ndarray
         r_t (k, n) and N_t (k, k, n).
     first_costate, first_costate_cov : ndarray
         r_0 (k,) and N_0 (k, k).
-    gain, forecast_cov : ndarray or None
-        K_t (k, p, n) and F_t (p, p, n) of the filter; None where a row is incomplete, or the filter took
-        the series one by one, so that they are not those of y_t.
     """
 
     llf: float
-    nobs_diffuse: int
     mean: Array
     cov: Array
     lag_cov: Array
-    predicted: Array
-    predicted_cov: Array
     costate: Array
     costate_cov: Array
     first_costate: Array
     first_costate_cov: Array
-    gain: Array | None = None
-    forecast_cov: Array | None = None
+
+    def along(self, axes: Axes | None) -> Smoothed:
+        """Return the output for x, given that for S x."""
+        if axes is None:
+            return self
+        S, back = axes.forward, axes.back
+
+        def turned(left: Array, cov: Array) -> Array:
+            return np.moveaxis(left @ np.moveaxis(cov, 2, 0) @ left.T, 0, 2)
+
+        return Smoothed(
+            self.llf,
+            back @ self.mean,
+            turned(back, self.cov),
+            turned(back, self.lag_cov),
+            S.T @ self.costate,
+            turned(S.T, self.costate_cov),
+            S.T @ self.first_costate,
+            S.T @ self.first_costate_cov @ S,
+        )
+
+
+_WORSE = 10.0
+"""Growth of the inflation, since the number of first rows was chosen, at which it is chosen anew."""
 
 
 def without_uncertainty(states: Array) -> Smoothed:
     """Return the output as if states (k, n) were observed."""
     k, n = states.shape
     zero, zeros = np.zeros((k, n)), np.zeros((k, k, n))
-    return Smoothed(
-        0.0, 0, states, zeros, zeros[:, :, 1:], zero, zeros, zero, zeros, np.zeros(k), np.zeros((k, k))
-    )
+    return Smoothed(0.0, states, zeros, zeros[:, :, 1:], zero, zeros, np.zeros(k), np.zeros((k, k)))
 
 
 class Smoother:
@@ -114,7 +150,7 @@ class Smoother:
         self.state_exog = np.zeros((len(endog), 0)) if state_exog is None else state_exog
         self._k_states, self._k_posdef = k_states, k_posdef
         self._ssm: dict[tuple[int, bool], KalmanSmoother] = {}
-        self._diffuse_checked: set[bool] = set()
+        self._chosen: dict[bytes, tuple[int, float, Axes | None]] = {}
 
     @cached_property
     def patterns(self) -> tuple[Array, Array]:
@@ -122,40 +158,77 @@ class Smoother:
         found, place = np.unique(self.missing, axis=0, return_inverse=True)
         return found, np.ravel(place)
 
-    def _smoother(self, k_states: int, keep: bool) -> KalmanSmoother:
-        """Return a smoother; one that keeps no output, for likelihoods, is another object."""
-        key = (k_states, keep)
+    def _smoother(self, first: int, keep: bool) -> KalmanSmoother:
+        """Return a smoother of the rows from ``first`` on; one that keeps no output is another object."""
+        key = (first, keep)
         if key not in self._ssm:
-            ssm = KalmanSmoother(self.endog.shape[1], k_states, self._k_posdef)
+            ssm = KalmanSmoother(self.endog.shape[1], self._k_states, self._k_posdef)
             without_absolute_tolerances(ssm)
-            ssm.bind(self.endog.T.copy(order="F"))
+            ssm.bind(self.endog[first:].T.copy(order="F"))
             self._ssm[key] = ssm
         return self._ssm[key]
 
-    def _check(self, system: System) -> None:
-        """Refuse what statsmodels gets wrong without an error; what costs time once by kind."""
-        require_density(self.missing, system, self.patterns[0], self._given_start)
-        if not system.diffuse:
-            return
-        H = system.obs_cov
-        kind = H.ndim == 3 or bool(np.any(H[~np.eye(len(H), dtype=bool)]))
-        require_factorable(H)
-        if kind not in self._diffuse_checked:
-            require_exact_diffuse(self.endog, H)
-            require_digits(self.endog, system)
-            self._diffuse_checked.add(kind)
-
     def loglike(self, system: System) -> float:
         """Return the log-likelihood, by the Chandrasekhar recursions where they are valid and pay."""
-        self._check(system)
+        require_density(self.missing, system, self.patterns[0], self._given_start)
+        if system.diffuse:
+            rows, system, _ = self.begin(system)
+            if len(rows.steps) == len(self.endog):
+                return rows.llf
+            return rows.llf + float(self._later(rows, system, False).loglike())
         recursions = system_recursions(system, self.missing)
         if recursions == "python":
             with suppress(*NOT_HERE):  # the filter of statsmodels says what there is to say
                 return system_loglike(system, self.endog)
-        ssm = self._smoother(system.k_states, False)
+        ssm = self._smoother(0, False)
         write(ssm, system, solved=True)
         chosen = FILTER_CHANDRASEKHAR if recursions else 0
         return float(ssm.loglike(filter_method=FILTER_CONVENTIONAL | chosen))
+
+    def begin(self, system: System) -> tuple[FirstRows, System, Axes | None]:
+        """
+        Return the first rows of an exact-diffuse start, and the system along the axes that are used.
+
+        Raises
+        ------
+        UnsupportedError
+            If the whole sample determines a diffuse direction by less than doubles carry.
+        """
+        start = self.start_of(system)
+        key = start[1].tobytes()
+        if key in self._chosen:
+            count, most, axes = self._chosen[key]
+            along = system if axes is None else axes.system(system)
+            rows = begun(self.endog, self.missing, along, start, count, axes)
+            if rows.solution.inflation <= most:
+                return rows, along, axes
+        return self._choose(system, start, key)
+
+    def _choose(self, system: System, start: Start, key: bytes) -> tuple[FirstRows, System, Axes | None]:
+        """Choose the number of first rows: the later ones must leave digits of Var(x_{m+1}|y_1..y_m)."""
+        n, count = len(self.endog), 1
+        while True:
+            count = rows_needed(self.endog, self.missing, system, start, count)
+            rows, along = begun(self.endog, self.missing, system, start, count), system
+            axes = Axes.of(rows)
+            if axes is not None:
+                along = axes.system(system)
+                rows = begun(self.endog, self.missing, along, start, count, axes)
+            if count == n:
+                break
+            run = self._later(rows, along, True)._filter()
+            if kept_share(along, count, np.asarray(run.predicted_state_cov)[:, :, : n - count]) > LEAST_KEPT:
+                break
+            count = min(count + 1 + count // 2, n)
+        self._chosen[key] = count, _WORSE * rows.solution.inflation, axes
+        return rows, along, axes
+
+    def _later(self, rows: FirstRows, system: System, keep: bool) -> KalmanSmoother:
+        """Return a smoother set to the rows after the first."""
+        count = len(rows.steps)
+        ssm = self._smoother(count, keep)
+        write(ssm, after(system, count, *rows.next_state))
+        return ssm
 
     def smooth(self, system: System, *, lag_cov: bool = True) -> Smoothed:
         """
@@ -170,60 +243,97 @@ class Smoother:
 
         Notes
         -----
-        In an exact-diffuse period statsmodels returns zeros for Cov(x_{t+1}, x_t|Y), so a diffuse
-        start is smoothed with x_{t-1} carried in the state, whose covariance with x_t is then a block
-        of the smoothed covariance. The filter and the smoother are read where they stand: the results
-        objects of statsmodels copy every array twice.
+        The filter and the smoother are read where they stand: the results objects of statsmodels copy every
+        array twice.
         """
-        k, diffuse = system.k_states, system.diffuse
-        self._check(system)
-        carry = diffuse and lag_cov
-        ssm = self._smoother(2 * k if carry else k, True)
-        write(ssm, system.lagged() if carry else system, solved=True)
-        run = ssm._filter()
-        n_diffuse = int(run.nobs_diffuse)
-        if n_diffuse > 1 and system.transition.ndim == 3:
-            raise UnsupportedError(
-                "statsmodels smooths wrongly over an exact-diffuse period longer than one with a transition "
-                "that varies over time",
-                got=f"a diffuse period of {n_diffuse}",
-                remedy='Use initialization="approximate_diffuse" or "estimated".',
-            )
-        back = ssm._smooth(_WITH_LAG if lag_cov and not carry else _WITHOUT_LAG)
-        n = len(self.endog)
-        cov = np.asarray(back.smoothed_state_cov)
-        if carry:
-            lag = cov[:k, k:, 1:n]
-        elif lag_cov:
-            lag = np.asarray(back.smoothed_state_autocov)[:, :, : n - 1]
+        first, later, filtered = self.smooth_along(system, lag_cov=lag_cov)
+        smoothed = later if first is None else _joined(first, later, lag_cov)
+        return smoothed.along(filtered.axes)
+
+    def states(self, system: System) -> tuple[Array, Array, int]:
+        """
+        Return E[x_t|Y] (k, n), P_t (k, k, n), and the number of first rows of an exact-diffuse start.
+
+        P_t is zero in those rows.
+        """
+        first, later, filtered = self.smooth_along(system, lag_cov=False)
+        smoothed = later if first is None else _joined(first, later, False)
+        axes, k, n = filtered.axes, system.k_states, len(self.endog)
+        covs = np.moveaxis(filtered.predicted_cov, 2, 0)
+        count = n - len(covs)
+        out = np.zeros((k, k, n))
+        out[:, :, count:] = np.moveaxis(covs if axes is None else axes.back @ covs @ axes.back.T, 0, 2)
+        return np.array(smoothed.along(axes).mean), out, count
+
+    def smooth_along(
+        self, system: System, *, lag_cov: bool = True
+    ) -> tuple[SmoothedRows | None, Smoothed, Filtered]:
+        """
+        Run the smoother in coordinates that keep digits.
+
+        Returns
+        -------
+        first : SmoothedRows or None
+            The first rows of an exact-diffuse start.
+        later : Smoothed
+            The rows after them; ``llf`` is that of all rows.
+        filtered : Filtered
+            What the filter left of these, with the coordinates.
+        """
+        require_density(self.missing, system, self.patterns[0], self._given_start)
+        if not system.diffuse:
+            ssm = self._smoother(0, True)
+            write(ssm, system, solved=True)
+            return None, *self._smooth(ssm, system, lag_cov)
+        rows, system, axes = self.begin(system)
+        k = system.k_states
+        if len(rows.steps) == len(self.endog):
+            empty, nothing, none = np.zeros((k, 0)), np.zeros((k, k, 0)), (np.zeros(k), np.zeros((k, k)))
+            later = Smoothed(0.0, empty, nothing, nothing, empty, nothing, *none)
+            filtered = Filtered(system, empty, nothing)
         else:
-            lag = np.zeros((k, k, 0))
-        costate = np.asarray(back.scaled_smoothed_estimator)[:k]
-        costate_cov = np.asarray(back.scaled_smoothed_estimator_cov)[:k, :k]
-        singly = np.asarray(run.univariate_filter)[n_diffuse:n]
-        whole = not self.missing.any() and not np.any(singly)
-        return Smoothed(
-            gain=np.asarray(run.kalman_gain)[:k] if whole else None,
-            forecast_cov=np.asarray(run.forecast_error_cov) if whole else None,
+            later, filtered = self._smooth(self._later(rows, system, True), system, lag_cov)
+        first = rows.smoothed(later.first_costate, later.first_costate_cov)
+        return first, replace(later, llf=rows.llf + later.llf), replace(filtered, axes=axes)
+
+    def _smooth(self, ssm: KalmanSmoother, system: System, lag_cov: bool) -> tuple[Smoothed, Filtered]:
+        """Run a smoother whose start is proper."""
+        run = ssm._filter()
+        back = ssm._smooth(_WITH_LAG if lag_cov else _WITHOUT_LAG)
+        n = int(ssm.nobs)
+        cov = np.asarray(back.smoothed_state_cov)
+        costate, costate_cov = (
+            np.asarray(value)
+            for value in (back.scaled_smoothed_estimator, back.scaled_smoothed_estimator_cov)
+        )
+        whole = not self.incomplete and not np.any(run.univariate_filter)
+        smoothed = Smoothed(
             llf=float(np.sum(np.asarray(run.loglikelihood))),
-            nobs_diffuse=n_diffuse,
-            mean=np.asarray(back.smoothed_state)[:k, :n],
-            cov=cov[:k, :k, :n],
-            lag_cov=lag,
-            predicted=np.asarray(run.predicted_state)[:k, :n],
-            predicted_cov=np.asarray(run.predicted_state_cov)[:k, :k, :n],
+            mean=np.asarray(back.smoothed_state)[:, :n],
+            cov=cov[:, :, :n],
+            lag_cov=np.asarray(back.smoothed_state_autocov)[:, :, : n - 1] if lag_cov else cov[:, :, :0],
             costate=costate[:, 1:],
             costate_cov=costate_cov[:, :, 1:],
             first_costate=costate[:, 0],
             first_costate_cov=costate_cov[:, :, 0],
         )
+        return smoothed, Filtered(
+            system,
+            predicted=np.asarray(run.predicted_state)[:, :n],
+            predicted_cov=np.asarray(run.predicted_state_cov)[:, :, :n],
+            gain=np.asarray(run.kalman_gain) if whole else None,
+            forecast_cov=np.asarray(run.forecast_error_cov) if whole else None,
+        )
 
-    def start_of(self, system: System) -> tuple[Array, Array, Array]:
-        """Return a_1, the diffuse part of P_1 (ones on its diagonal) and its finite part."""
-        ssm = self._smoother(system.k_states, False)
+    def start_of(self, system: System) -> Start:
+        """Return a_1, D and the finite part of P_1."""
+        if system.start == "diffuse":
+            k = system.k_states
+            return np.zeros(k), np.eye(k), np.zeros((k, k))
+        ssm = self._smoother(0, False)
         write(ssm, system)
         mean, diffuse, finite = ssm.initialization(model=ssm)
-        return np.array(mean), np.array(diffuse), np.array(finite)
+        return np.array(mean), directions_of(np.asarray(diffuse)), np.array(finite)
 
     def moments(self, system: System) -> Moments:
         """Return the E-step at the matrices of ``system``."""
@@ -237,6 +347,25 @@ class Smoother:
             initial_score=np.array(smoothed.first_costate),
             initial_information=symmetrize(smoothed.first_costate_cov),
         )
+
+
+def _joined(first: SmoothedRows, later: Smoothed, lag_cov: bool) -> Smoothed:
+    """Return the first rows of an exact-diffuse start with those after them."""
+
+    def both(name: str) -> Array:
+        return np.concatenate([getattr(first, name), getattr(later, name)], axis=-1)
+
+    n = first.costate.shape[1] + later.mean.shape[1]
+    return Smoothed(
+        later.llf,
+        both("mean"),
+        both("cov"),
+        both("lag_cov")[:, :, : n - 1] if lag_cov else later.lag_cov,
+        both("costate"),
+        both("costate_cov"),
+        first.first_costate,
+        first.first_costate_cov,
+    )
 
 
 def over_time(matrix: Array, index: Array | slice) -> Array:

@@ -74,36 +74,6 @@ class System:
         """Number of states."""
         return self.selection.shape[0]
 
-    def lagged(self) -> System:
-        """Return the system of the states (x_t, x_{t-1}), whose second half starts at zero."""
-        k = self.k_states
-        start = Initialization(2 * k)
-        start.set((0, k), initialization_of(self, solved=True))
-        start.set((k, 2 * k), "known", constant=np.zeros(k), stationary_cov=np.zeros((k, k)))
-
-        def below(matrix: Array, rows: int) -> Array:
-            return np.concatenate([matrix, np.zeros((rows, *matrix.shape[1:]))], axis=0)
-
-        def beside(matrix: Array, columns: int) -> Array:
-            shape = (matrix.shape[0], columns, *matrix.shape[2:])
-            return np.concatenate([matrix, np.zeros(shape)], axis=1)
-
-        transition = below(beside(self.transition, k), k)
-        transition[k:, :k] = np.eye(k) if transition.ndim == 2 else np.eye(k)[:, :, None]
-        return System(
-            beside(self.design, k),
-            self.obs_intercept,
-            self.obs_cov,
-            transition,
-            below(self.state_intercept, k),
-            below(self.selection, k),
-            self.state_cov,
-            "custom",
-            below(self.initial_state, k),
-            below(beside(self.initial_state_cov, k), k),
-            start,
-        )
-
 
 def has_diffuse(initialization: Initialization) -> bool:
     """Tell whether an initialisation, or one of its blocks, is exact diffuse."""

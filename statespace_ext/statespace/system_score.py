@@ -9,10 +9,9 @@ the form that inverts neither H nor Q):
     dZ_t = u_t xhat_t' - (F_t^{-1} Z - K_t' N_t L_t) P_t      dd_t = u_t
     dH_t = 1/2 (u_t u_t' - F_t^{-1} - K_t' N_t K_t)           dR_t = (r_t r_t' - N_t) R Q
 
-and at the start da_1 = r_0, dP_1 = 1/2 (r_0 r_0' - N_0). In exact-diffuse periods P_t is infinite; there
-the derivatives by Z, d, H and T come from the smoothed moments instead (Fisher's identity), which
-needs a nonsingular H and, where T is free, a nonsingular Q; else the score is the limit of those of
-proper starts.
+and at the start da_1 = r_0, dP_1 = 1/2 (r_0 r_0' - N_0). In the first rows of an exact-diffuse start P_t is
+infinite; the same quantities are then those given what is diffuse, plus what its uncertainty adds
+(`numerics.diffuse_start`).
 """
 
 from __future__ import annotations
@@ -22,9 +21,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..em.initial import stationary_chain
+from ..numerics.diffuse_start import SmoothedRows
 from ..numerics.linear_algebra import Array
 from .collapsed import coefficient_scores, collapse, pays
-from .smoother import Smoothed, Smoother, over_time
+from .smoother import Filtered, Smoothed, Smoother, over_time
 from .steady_score import SteadyScore, steady_score
 from .system import System
 
@@ -33,9 +33,6 @@ ALL = frozenset(
 )
 _SMALL = 1000
 """Number of observations up to which a loop over time is not slower than what goes without."""
-_SINGULAR = 1e-9
-_KAPPA = 1e5
-_CANCELS = 1e-9
 _ROUNDING = 16.0 * np.finfo(float).eps
 _COEFFICIENTS = frozenset({"design", "obs_intercept", "obs_cov"})
 _OBSERVED = frozenset({"design", "obs_intercept", "obs_cov", "transition"})
@@ -69,9 +66,7 @@ class SystemScore:
     start_intercept: Array
 
 
-def system_score(
-    smoother: Smoother, system: System, needed: frozenset[str] = ALL, limit: bool = False
-) -> SystemScore:
+def system_score(smoother: Smoother, system: System, needed: frozenset[str] = ALL) -> SystemScore:
     """
     Return the score by system matrix: from the fast E-step where it is exact, else one pass of the smoother.
 
@@ -83,61 +78,13 @@ def system_score(
         The matrices.
     needed : frozenset of str
         The matrices whose derivatives are wanted.
-    limit : bool
-        Take an exact-diffuse start as the limit of proper ones (`_limit_score`), as is done anyway where
-        ``obs_cov`` (or ``state_cov``, if ``transition`` is needed) is singular in the diffuse periods.
     """
     large = smoother.endog.size > _SMALL
     steady = steady_score(smoother, system, needed) if large else None
     if steady is not None:
         return _with_start(system, steady)
     collapsed = _collapsed_pass(smoother, system, needed) if large and pays(smoother, system) else None
-    if collapsed is not None:
-        return collapsed
-    if not (limit and system.diffuse):
-        try:
-            return _one_pass(smoother, system, needed)
-        except _SingularInDiffusePeriodError:
-            pass
-    return _limit_score(smoother, system, needed)
-
-
-class _SingularInDiffusePeriodError(Exception):
-    """The moments of a diffuse period do not give the score: a covariance has no inverse."""
-
-
-def _limit_score(smoother: Smoother, system: System, needed: frozenset[str]) -> SystemScore:
-    """
-    Return the score of an exact-diffuse start from proper ones, P_1 = P_* + kappa P_inf.
-
-    Their score is a power series in 1 / kappa. Three values of kappa, each twice the last, remove its first
-    two terms (Richardson); the log-likelihood is that of the exact start.
-    """
-    exact = smoother.loglike(system)
-    mean, diffuse, finite = smoother.start_of(system)
-    sizes = [np.max(np.abs(m), initial=0.0) for m in (finite, system.obs_cov, system.state_cov)]
-    kappa = _KAPPA * max(*sizes, 1.0)
-    scores = []
-    for factor in (1.0, 2.0, 4.0):
-        proper = replace(
-            system,
-            start="known",
-            initialization=None,
-            initial_state=mean,
-            initial_state_cov=finite + factor * kappa * diffuse,
-        )
-        scores.append(_one_pass(smoother, proper, needed))
-
-    def limit(first: Array, second: Array, third: Array) -> Array:
-        return (first - 6.0 * second + 8.0 * third) / 3.0
-
-    return SystemScore(
-        exact,
-        {name: limit(*(score.by_matrix[name] for score in scores)) for name in scores[0].by_matrix},
-        limit(*(score.initial_state for score in scores)),
-        limit(*(score.initial_state_cov for score in scores)),
-        limit(*(score.start_intercept for score in scores)),
-    )
+    return _one_pass(smoother, system, needed) if collapsed is None else collapsed
 
 
 def _collapsed_pass(smoother: Smoother, system: System, needed: frozenset[str]) -> SystemScore | None:
@@ -145,30 +92,37 @@ def _collapsed_pass(smoother: Smoother, system: System, needed: frozenset[str]) 
     found = collapse(smoother, system)
     if found is None:
         return None
-    smoothed = found.smoother.smooth(found.system, lag_cov=False)
-    of_states = _from(found.smoother, found.system, smoothed, needed - _COEFFICIENTS)
-    out = coefficient_scores(smoother, system, smoothed, found.precision) if needed & _COEFFICIENTS else {}
+    along = found.smoother.smooth_along(found.system, lag_cov=False)
+    of_states = _one_pass(found.smoother, found.system, needed - _COEFFICIENTS, along)
+    out = coefficient_scores(smoother, system, along[1], found.precision) if needed & _COEFFICIENTS else {}
     by_matrix = {**of_states.by_matrix, **{name: out[name] for name in needed & _COEFFICIENTS}}
     return replace(of_states, llf=of_states.llf - found.constant, by_matrix=by_matrix)
 
 
-def _one_pass(smoother: Smoother, system: System, needed: frozenset[str]) -> SystemScore:
-    """Return the score from one pass."""
-    smoothed = smoother.smooth(system, lag_cov="transition" in needed and system.diffuse)
-    return _from(smoother, system, smoothed, needed)
-
-
-def _from(smoother: Smoother, system: System, smoothed: Smoothed, needed: frozenset[str]) -> SystemScore:
-    """Return the score from smoothed output."""
-    r, N = np.array(smoothed.costate.T), np.moveaxis(smoothed.costate_cov, 2, 0)
+def _one_pass(
+    smoother: Smoother,
+    given: System,
+    needed: frozenset[str],
+    along: tuple[SmoothedRows | None, Smoothed, Filtered] | None = None,
+) -> SystemScore:
+    """Return the score from one pass, or from what a pass along its axes returned."""
+    early, later, filtered = smoother.smooth_along(given, lag_cov=False) if along is None else along
+    system, axes = filtered.system, filtered.axes
+    r, N = np.array(later.costate.T), np.moveaxis(later.costate_cov, 2, 0)
     out: dict[str, Array] = {}
     if needed & _OBSERVED:
-        out.update(_observed(smoother, system, smoothed, r, N, needed))
+        out.update(_observed(smoother, system, (early, later), filtered, needed))
+    begun = later if early is None else early
+    first = np.array(begun.first_costate), np.array(begun.first_costate_cov)
+    if early is not None:
+        r, N = np.concatenate([early.costate.T, r]), np.concatenate([np.moveaxis(early.costate_cov, 2, 0), N])
     if "state_intercept" in needed:
         out["state_intercept"] = r.T
     out.update(_state_noise(system, r, N, needed))
-    first = np.array(smoothed.first_costate), np.array(smoothed.first_costate_cov)
-    return _with_start(system, SteadyScore(smoothed.llf, out, *first))
+    if axes is not None:
+        out = {name: axes.score(name, value) for name, value in out.items()}
+        first = axes.forward.T @ first[0], axes.forward.T @ first[1] @ axes.forward
+    return _with_start(given, SteadyScore(later.llf, out, *first))
 
 
 def _with_start(system: System, score: SteadyScore) -> SystemScore:
@@ -214,14 +168,17 @@ def _state_noise(system: System, r: Array, N: Array, needed: frozenset[str]) -> 
 
 
 def _observed(
-    smoother: Smoother, system: System, smoothed: Smoothed, r: Array, N: Array, needed: frozenset[str]
+    smoother: Smoother,
+    system: System,
+    parts: tuple[SmoothedRows | None, Smoothed],
+    filtered: Filtered,
+    needed: frozenset[str],
 ) -> dict[str, Array]:
     """Return the derivatives by Z, d, H and T."""
-    n_diffuse = smoothed.nobs_diffuse
-    proper = slice(n_diffuse, len(r))
-    terms = _proper_periods(smoother, system, smoothed, r[proper], N[proper], proper, needed)
-    if n_diffuse:
-        early = _diffuse_periods(smoother, system, smoothed, n_diffuse, needed)
+    first, later = parts
+    terms = _later_periods(smoother, system, later, filtered, needed)
+    if first is not None:
+        early = first.score(needed)
         terms = {name: np.concatenate([early[name], terms[name]]) for name in terms}
     out = {}
     for name, term in terms.items():
@@ -250,29 +207,25 @@ def _outer(left: Array, right: Array) -> Array:
     return left[:, :, None] * right[:, None, :]
 
 
-def _proper_periods(
-    smoother: Smoother,
-    system: System,
-    smoothed: Smoothed,
-    r: Array,
-    N: Array,
-    index: slice,
-    needed: frozenset[str],
+def _later_periods(
+    smoother: Smoother, system: System, smoothed: Smoothed, filtered: Filtered, needed: frozenset[str]
 ) -> dict[str, Array]:
-    """Return derivatives by period, time first, where the predicted covariance is finite."""
-    P = np.moveaxis(smoothed.predicted_cov[:, :, index], 2, 0)
+    """Return derivatives by period, time first, of the rows after the first ones of a diffuse start."""
+    r, N = np.array(smoothed.costate.T), np.moveaxis(smoothed.costate_cov, 2, 0)
+    index = slice(len(smoother.endog) - len(r), None)
+    P = np.moveaxis(filtered.predicted_cov, 2, 0)
     Z, T = over_time(system.design, index), over_time(system.transition, index)
     d = system.obs_intercept if system.obs_intercept.ndim == 1 else system.obs_intercept.T[index]
-    v = smoother.endog[index] - d - np.squeeze(Z @ smoothed.predicted.T[index][:, :, None], 2)
-    if smoothed.gain is not None and smoothed.forecast_cov is not None:
-        K = np.moveaxis(smoothed.gain[:, :, index], 2, 0)
-        inverse = inverses(np.moveaxis(smoothed.forecast_cov[:, :, index], 2, 0))
+    v = smoother.endog[index] - d - np.squeeze(Z @ filtered.predicted.T[:, :, None], 2)
+    if filtered.gain is not None and filtered.forecast_cov is not None:
+        K = np.moveaxis(filtered.gain, 2, 0)
+        inverse = inverses(np.moveaxis(filtered.forecast_cov, 2, 0))
     else:
         missing = smoother.missing[index]
         v, Z = np.where(missing, 0.0, v), Z * ~missing[:, :, None]
         inverse, K = _gain(P, Z, over_time(system.obs_cov, index), T, missing)
     u = np.squeeze(inverse @ v[:, :, None] - np.swapaxes(K, 1, 2) @ r[:, :, None], 2)
-    xhat = smoothed.mean.T[index]
+    xhat = smoothed.mean.T
     out: dict[str, Array] = {}
     if "obs_intercept" in needed:
         out["obs_intercept"] = u
@@ -318,59 +271,3 @@ def _gain(P: Array, Z: Array, H: Array, T: Array, missing: Array) -> tuple[Array
     F[:, diagonal, diagonal] += missing
     inverse = np.where(both, np.linalg.inv(F), 0.0)
     return inverse, _led(T, PZ @ inverse)
-
-
-def _diffuse_periods(
-    smoother: Smoother, system: System, smoothed: Smoothed, count: int, needed: frozenset[str]
-) -> dict[str, Array]:
-    """Return derivatives by period over the exact-diffuse ones, from smoothed moments."""
-    p, k = smoother.endog.shape[1], system.k_states
-    shapes = {"design": (p, k), "obs_intercept": (p,), "obs_cov": (p, p), "transition": (k, k)}
-    out = {name: np.zeros((count, *shapes[name])) for name in needed if name in shapes}
-    precisions: dict[bytes, Array] = {}
-    for t in range(count):
-        now = np.array([t])
-        Z, H, T = (over_time(m, now)[0] for m in (system.design, system.obs_cov, system.transition))
-        d = system.obs_intercept if system.obs_intercept.ndim == 1 else system.obs_intercept[:, t]
-        x, V = smoothed.mean[:, t], smoothed.cov[:, :, t]
-        seen = ~smoother.missing[t]
-        e = np.where(seen, smoother.endog[t] - d - Z @ x, 0.0)
-        if needed & {"design", "obs_intercept", "obs_cov"} and seen.any():
-            size = np.abs(Z) @ np.abs(x)  # e is a difference of numbers of this size
-            if np.any(np.diag(H)[seen] < _CANCELS * size[seen] ** 2):
-                raise _SingularInDiffusePeriodError
-            key = seen.tobytes() + (H.tobytes() if system.obs_cov.ndim == 3 else b"")
-            if key not in precisions:
-                precisions[key] = _precision(H, seen)
-            precision = precisions[key]
-            if "obs_intercept" in needed:
-                out["obs_intercept"][t] = precision @ e
-            if "design" in needed:
-                out["design"][t] = precision @ (np.outer(e, x) - Z @ V)
-            if "obs_cov" in needed:
-                moments = np.outer(e, e) + Z @ V @ Z.T
-                out["obs_cov"][t] = 0.5 * (precision @ moments @ precision - precision)
-        if "transition" in needed and t + 1 < smoothed.mean.shape[1]:
-            c = system.state_intercept if system.state_intercept.ndim == 1 else system.state_intercept[:, t]
-            left = np.linalg.pinv(over_time(system.selection, now)[0])
-            precision = left.T @ _inverse(over_time(system.state_cov, now)[0]) @ left
-            step = smoothed.mean[:, t + 1] - c - T @ x
-            out["transition"][t] = precision @ (np.outer(step, x) + smoothed.lag_cov[:, :, t] - T @ V)
-    return out
-
-
-def _precision(cov: Array, seen: Array) -> Array:
-    """Return the inverse of the block of observed elements, zero elsewhere."""
-    if seen.all():
-        return _inverse(cov)
-    out = np.zeros_like(cov)
-    out[np.ix_(seen, seen)] = _inverse(cov[np.ix_(seen, seen)])
-    return out
-
-
-def _inverse(cov: Array) -> Array:
-    scale = np.sqrt(np.diag(cov))
-    safe = np.where(scale > 0, scale, 1.0)
-    if not np.all(scale > 0) or np.linalg.eigvalsh(cov / safe[:, None] / safe)[0] < _SINGULAR:
-        raise _SingularInDiffusePeriodError
-    return np.linalg.inv(cov)

@@ -636,12 +636,15 @@ def test_bad_input_is_refused_with_a_clear_error(data: Data, name: str) -> None:
         call(*data)
 
 
-def test_regressors_that_the_diffuse_filter_would_lose_are_refused(data: Data) -> None:
-    """statsmodels' filter takes a diffuse variance below 1e-10 for zero: a wrong likelihood, no error."""
+def test_regressors_of_any_size_and_what_no_double_tells_apart(data: Data) -> None:
+    """Units of a regressor move the log-likelihood by their logarithm; two that nearly agree are refused."""
     y, x = data
-    for exog in (x.assign(MKT=1e-7 * x["MKT"]), x.assign(z=x["MKT"] + 1e-9 * np.arange(N))):
-        with pytest.raises((UnsupportedError, DataError)):
-            sse.DynamicRegression(y, exog, dynamics=BETA_MOVES).fit()
+    params = sse.DynamicRegression(y, x).start_params
+    small = sse.DynamicRegression(y, x.assign(MKT=1e-7 * x["MKT"])).loglike(params)
+    moved = y.shape[1] * np.log(1e-7)
+    assert_allclose(small + moved, sse.DynamicRegression(y, x).loglike(params), rtol=1e-10)
+    with pytest.raises((UnsupportedError, DataError)):
+        sse.DynamicRegression(y, x.assign(z=x["MKT"] + 1e-9 * np.arange(N)), dynamics=BETA_MOVES).fit()
 
 
 @pytest.mark.parametrize(

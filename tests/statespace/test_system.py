@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from engine import dense_llf, dense_system, library_system, sampled
+from engine import dense_llf, library_system, sampled
 from numpy.testing import assert_allclose, assert_array_equal
-from oracle import dense_diffuse, random_system, with_lagged_state
+from oracle import dense_diffuse, random_system
 from statsmodels.tsa.statespace.kalman_smoother import KalmanSmoother
 
 from statespace_ext.models.lgssm import LGSSM
@@ -57,15 +57,6 @@ def test_stationary_start(lags: int) -> None:
     mean, cov = stationary_start(library_system(given, "stationary"))
     assert_allclose(mean, given["initial_state"], rtol=1e-10)
     assert_allclose(cov, given["initial_state_cov"], rtol=1e-10, atol=1e-12)
-
-
-def test_lagged() -> None:
-    """The oracle's own construction of it."""
-    for varying in (False, True):
-        _, given = random_system(np.random.default_rng(2), 5, 2, 3, time_varying=varying)
-        carried, _ = dense_system(library_system(given).lagged())
-        for name, want in with_lagged_state(given).items():
-            assert_array_equal(carried[name], want, err_msg=name)
 
 
 @pytest.mark.parametrize("start", ["known", "stationary", "diffuse", "approximate_diffuse"])

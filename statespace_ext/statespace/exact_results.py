@@ -1,0 +1,266 @@
+"""
+Results of statsmodels with the exact-diffuse start of this package.
+
+statsmodels runs its filter; then the rows after the first become those of a filter from the known start, and
+the first ones those of least squares. Where a state is not yet determined the arrays keep their convention:
+the finite part.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from statsmodels.tsa.statespace.kalman_smoother import KalmanSmoother
+
+from ..exceptions import UnsupportedError
+from ..numerics.diffuse_start import FirstRows
+from ..numerics.linear_algebra import Array
+from .compat import without_absolute_tolerances
+from .exact_start import Axes, after, system_of
+from .smoother import Smoother
+from .system import System, has_diffuse, write
+
+_LARGEST_ERROR = 1e-6
+"""Largest error of statsmodels' smoothed states, in standard errors, with which draws of it pass."""
+_LEFT = ("smoothed_state", "filtered_state", "predicted_state", "_kalman_gain", "tmp1", "M")
+"""Output that S^-1 takes from the coordinates S x to x, on the left."""
+_BOTH = ("smoothed_state_cov", "smoothed_state_autocov", "filtered_state_cov", "predicted_state_cov")
+_COSTATES = ("scaled_smoothed_estimator", "scaled_smoothed_estimator_cov")
+_MORE = (
+    "tmp2",
+    "tmp3",
+    "tmp4",
+    "_standardized_forecasts_error",
+    "missing_forecasts",
+    "missing_forecasts_error",
+)
+_AS_THEY_ARE = (
+    *("forecasts", "forecasts_error", "forecasts_error_cov", "llf_obs", "smoothing_error", *_MORE),
+    *("smoothed_measurement_disturbance", "smoothed_measurement_disturbance_cov"),
+    *("smoothed_state_disturbance", "smoothed_state_disturbance_cov", "missing_forecasts_error_cov"),
+)
+
+
+def with_exact_start(result: Any, smoother: Smoother, system: System) -> None:
+    """
+    Put the numbers of the exact-diffuse start into the results of a filter or smoother pass.
+
+    Parameters
+    ----------
+    result : FilterResults or SmootherResults
+        Changed in place. ``filtered_flat`` is added: by period of the first ones, the infinite part of the
+        covariance of the filtered state.
+    smoother : Smoother
+        Of the same data.
+    system : System
+        The matrices, with an exact-diffuse start.
+    """
+    rows, along, axes = smoother.begin(system)
+    m, n = len(rows.steps), len(smoother.endog)
+    smooths = getattr(result, "smoothed_state", None) is not None
+    later = None
+    if m < n:
+        later = _later(result, rows, along, smoother, smooths)
+        _put_later(result, later, axes, m)
+    _put_filtered(result, rows, smoother, system, axes)
+    if smooths:
+        _put_smoothed(result, rows, smoother, system, axes, later)
+    result.llf = float(rows.llf + (0.0 if later is None else later.llf))
+
+
+def require_draws(ssm: Any) -> None:
+    """
+    Refuse a simulation smoother that would draw from a wrong distribution.
+
+    It runs statsmodels' smoother, which is wrong where first rows nearly repeat, and over a diffuse period longer
+    than one with a transition that varies over time.
+
+    Parameters
+    ----------
+    ssm : KalmanSmoother
+        The representation, with its matrices.
+
+    Raises
+    ------
+    UnsupportedError
+        If statsmodels' smoothed states are not those of the exact-diffuse start of this package.
+    """
+    if ssm.initialization is None or not has_diffuse(ssm.initialization):
+        return
+    smoother = Smoother(np.asarray(ssm.endog).T, ssm.k_states, ssm.k_posdef)
+    right, found = smoother.smooth(system_of(ssm)), ssm.smooth()
+    size = np.sqrt(np.clip(np.diagonal(right.cov).T, 0.0, None)) + np.finfo(float).eps * np.abs(right.mean)
+    errors = np.abs(found.smoothed_state - right.mean), np.abs(found.smoothed_state_cov - right.cov)
+    between = size[:, None] * size[None]
+    error = max(
+        float(np.max(errors[0] / np.where(size > 0.0, size, 1.0))),
+        float(np.max(errors[1] / np.where(between > 0.0, between, 1.0))),
+    )
+    if not error < _LARGEST_ERROR:
+        raise UnsupportedError(
+            "The simulation smoother of statsmodels draws from a wrong distribution here: its smoother loses digits "
+            "in the first periods of this exact-diffuse start",
+            got=f"smoothed states off by {error:.2g} standard errors",
+            remedy='Use initialization="known" with the smoothed first state, or "approximate_diffuse".',
+        )
+
+
+def _later(result: Any, rows: FirstRows, system: System, smoother: Smoother, smooths: bool) -> Any:
+    """Return statsmodels' results of the rows after the first, with the same options."""
+    ssm = KalmanSmoother(result.k_endog, result.k_states, result.k_posdef, results_class=type(result))
+    without_absolute_tolerances(ssm)
+    ssm.set_conserve_memory(result.conserve_memory)
+    ssm.bind(smoother.endog[len(rows.steps) :].T.copy(order="F"))
+    write(ssm, after(system, len(rows.steps), *rows.next_state))
+    return ssm.smooth(smoother_output=result.smoother_output) if smooths else ssm.filter()
+
+
+def _put_later(result: Any, later: Any, axes: Axes | None, m: int) -> None:
+    """Copy the output of the rows after the first."""
+    for name in (*_LEFT, *_BOTH, *_COSTATES, *_AS_THEY_ARE):
+        old, new = vars(result).get(name), vars(later).get(name)
+        if not isinstance(old, np.ndarray) or not isinstance(new, np.ndarray) or not old.size:
+            continue
+        if axes is not None:
+            new = _turned(name, new, axes)
+        if old.shape[-1] - new.shape[-1] == m:
+            old[..., m:] = new
+        else:  # a pass that conserves memory keeps the last period or two
+            setattr(result, name, new)
+
+
+def _turned(name: str, value: Array, axes: Axes) -> Array:
+    """Return output for x, given that for S x."""
+    left = right = None
+    if name in _LEFT or name in _BOTH:
+        left, right = axes.back, axes.back if name in _BOTH else None
+    elif name in _COSTATES:
+        left, right = axes.forward.T, axes.forward.T if name.endswith("_cov") else None
+    elif name == "tmp3":
+        right = axes.forward.T
+    if left is not None:
+        value = np.tensordot(left, value, 1)
+    if right is not None:
+        value = np.moveaxis(np.tensordot(value, right, (1, 1)), -1, 1)
+    return value
+
+
+def _put_filtered(
+    result: Any, rows: FirstRows, smoother: Smoother, system: System, axes: Axes | None
+) -> None:
+    """Put filtered, predicted and forecast output of the first rows."""
+    back = np.eye(system.k_states) if axes is None else axes.back
+    path, m, n = rows.path(), len(rows.steps), len(smoother.endog)
+    result.filtered_flat = np.stack([back @ each.filtered_flat @ back.T for each in path], axis=2)
+    flat = [t for t, each in enumerate(path) if np.any(each.predicted_flat)]
+    result.nobs_diffuse = 1 if not flat else n if flat[-1] == m - 1 else flat[-1] + 2
+    if result.llf_obs is not None and len(result.llf_obs) == n:
+        result.llf_obs[:m] = [each.llf for each in path]
+    means = {"filtered_state": 0, "predicted_state": 1}
+    for name, first in means.items():
+        value = getattr(result, name)
+        if value is None or value.shape[-1] != n + first:
+            continue
+        for t, each in enumerate(path):
+            value[:, t + first] = back @ getattr(each, name.split("_")[0])
+    for name in ("filtered_state_cov", "predicted_state_cov"):
+        first, value = means[name[:-4]], getattr(result, name)
+        if value is None or value.shape[-1] != n + first:
+            continue
+        for t, each in enumerate(path):
+            value[:, :, t + first] = back @ getattr(each, name.split("_")[0] + "_cov") @ back.T
+    unknown = result.predicted_diffuse_state_cov
+    if unknown is not None and unknown.shape[-1] == n + 1:
+        unknown[:, :, m + 1 :] = 0.0
+        for t, each in enumerate(path):
+            unknown[:, :, t + 1] = back @ each.predicted_flat @ back.T
+        if np.any(path[-1].predicted_flat):
+            _carry(unknown, system, m)
+    _put_forecasts(result, smoother, system, m)
+
+
+def _carry(unknown: Array, system: System, m: int) -> None:
+    """Carry what no observation depends on through the transition."""
+    for t in range(m + 1, unknown.shape[-1]):
+        T = system.transition if system.transition.ndim == 2 else system.transition[:, :, t - 1]
+        unknown[:, :, t] = T @ unknown[:, :, t - 1] @ T.T
+
+
+def _put_forecasts(result: Any, smoother: Smoother, system: System, m: int) -> None:
+    """Put forecasts d + Z a_t, their errors and covariances Z P_t Z' + H of the first rows."""
+    n = len(smoother.endog)
+    whole = result.predicted_state is not None and result.predicted_state.shape[-1] == n + 1
+    if not whole or result.forecasts is None or result.forecasts.shape[-1] != n:
+        return
+    covs = result.predicted_state_cov.shape[-1] == n + 1 and result.forecasts_error_cov.shape[-1] == n
+    for t in range(m):
+        Z, H = (value if value.ndim == 2 else value[:, :, t] for value in (system.design, system.obs_cov))
+        d = system.obs_intercept if system.obs_intercept.ndim == 1 else system.obs_intercept[:, t]
+        result.forecasts[:, t] = d + Z @ result.predicted_state[:, t]
+        error = smoother.endog[t] - result.forecasts[:, t]
+        result.forecasts_error[:, t] = error
+        if not covs:
+            continue
+        F = Z @ result.predicted_state_cov[:, :, t] @ Z.T + H
+        result.forecasts_error_cov[:, :, t] = F
+        standardized, seen = result._standardized_forecasts_error, ~smoother.missing[t]
+        if standardized is not None and t >= result.nobs_diffuse and seen.any():
+            root = np.linalg.cholesky(F[np.ix_(seen, seen)])
+            standardized[seen, t] = np.linalg.solve(root, error[seen])
+            gain = result._kalman_gain
+            if gain is not None and gain.shape[-1] == n:
+                T = system.transition if system.transition.ndim == 2 else system.transition[:, :, t]
+                inner = np.linalg.solve(F[np.ix_(seen, seen)], Z[seen] @ result.predicted_state_cov[:, :, t])
+                gain[:, :, t] = 0.0
+                gain[:, seen, t] = T @ inner.T
+
+
+def _put_smoothed(
+    result: Any, rows: FirstRows, smoother: Smoother, system: System, axes: Axes | None, later: Any
+) -> None:
+    """Put smoothed output of the first rows."""
+    smoothed = smoother.smooth(system)
+    m = len(rows.steps)
+    for name, value in (
+        ("smoothed_state", smoothed.mean),
+        ("smoothed_state_cov", smoothed.cov),
+        ("smoothed_state_autocov", smoothed.lag_cov),
+        ("scaled_smoothed_estimator", smoothed.costate),
+        ("scaled_smoothed_estimator_cov", smoothed.costate_cov),
+    ):
+        out = getattr(result, name)
+        if out is not None:
+            count = min(m, value.shape[-1])
+            out[..., :count] = value[..., :count]
+    result.scaled_smoothed_estimator_presample = np.array(smoothed.first_costate)
+    result.scaled_smoothed_estimator_cov_presample = np.array(smoothed.first_costate_cov)
+    _put_disturbances(result, rows, smoothed, system, axes, later)
+
+
+def _put_disturbances(
+    result: Any, rows: FirstRows, smoothed: Any, system: System, axes: Axes | None, later: Any
+) -> None:
+    """Put smoothed disturbances of the first rows."""
+    k = system.k_states
+    after_rows = (np.zeros(k), np.zeros((k, k)))
+    if later is not None:
+        after_rows = later.scaled_smoothed_estimator_presample, later.scaled_smoothed_estimator_cov_presample
+    errors, covs = rows.smoothed(*after_rows).errors
+    for t in range(len(rows.steps)):
+        H, R, Q = (
+            value if value.ndim == 2 else value[:, :, t]
+            for value in (system.obs_cov, system.selection, system.state_cov)
+        )
+        r, N = smoothed.costate[:, t], smoothed.costate_cov[:, :, t]
+        values = {
+            "smoothing_error": errors[t],
+            "smoothed_measurement_disturbance": H @ errors[t],
+            "smoothed_state_disturbance": Q @ R.T @ r,
+            "smoothed_measurement_disturbance_cov": H - H @ covs[t] @ H,
+            "smoothed_state_disturbance_cov": Q - Q @ R.T @ N @ R @ Q,
+        }
+        for name, value in values.items():
+            out = getattr(result, name)
+            if out is not None:
+                out[..., t] = value

@@ -1,0 +1,280 @@
+"""
+The exact-diffuse start of a system: first rows by least squares, the rest by statsmodels from a known start.
+
+E-step, score, log-likelihood and results share it (`Smoother`); the algebra is in `numerics.diffuse_start`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..exceptions import UnsupportedError
+from ..numerics.diffuse_start import (
+    MOST_INFLATION,
+    FirstRows,
+    Period,
+    SingularRowsError,
+    first_rows,
+)
+from ..numerics.linear_algebra import Array
+from .system import MATRICES, System
+
+LEAST_KEPT = 1e-3
+"""Least share of Var(x_{m+1}|y_1..y_m) that later rows may leave: P - P N P costs its square in digits."""
+_COLLINEAR = 30.0
+"""Inflation of standard errors from which states are smoothed along their principal axes."""
+_NARROWEST = 1e-9
+
+Start = tuple[Array, Array, Array]
+"""a_1, D and P_1 of x_1 = a_1 + D delta + xi, xi ~ N(0, P_1)."""
+
+
+@dataclass(frozen=True)
+class Axes:
+    """
+    Coordinates S x of the states in which their distribution after the first rows has no collinearity.
+
+    A covariance filter loses the square of the condition of Var(x_{m+1}|y_1..y_m): where rows of the design
+    nearly repeat over the whole sample (a constant and a trend far from zero), all digits.
+
+    Attributes
+    ----------
+    forward, back : ndarray, (k, k)
+        S and its inverse.
+    """
+
+    forward: Array
+    back: Array
+
+    @staticmethod
+    def of(rows: FirstRows) -> Axes | None:
+        """Return the principal axes of x_{m+1} given the first rows, None where they are not needed."""
+        if rows.solution.inflation < _COLLINEAR:
+            return None
+        values, vectors = np.linalg.eigh(rows.cov)
+        root = vectors * np.sqrt(np.clip(values, 0.0, None))
+        half = np.concatenate([rows.states[:, :-1] @ rows.solution.root, root], axis=1)
+        size = np.linalg.norm(half, axis=1)
+        size[size == 0.0] = 1.0
+        axes, widths, _ = np.linalg.svd(half / size[:, None], full_matrices=False)
+        widths = np.maximum(widths, _NARROWEST)
+        return Axes(axes.T / widths[:, None] / size, size[:, None] * axes * widths)
+
+    def system(self, system: System) -> System:
+        """Return the system of S x."""
+        S, back, T = self.forward, self.back, system.transition
+        if T.ndim == 3:
+            T = np.einsum("ij,jkt,kl->ilt", S, T, back)
+        elif not np.array_equal(T, np.eye(len(T))):
+            T = S @ T @ back
+        Z, R = system.design, system.selection
+        return replace(
+            system,
+            design=Z @ back if Z.ndim == 2 else np.einsum("ijt,jk->ikt", Z, back),
+            transition=T,
+            state_intercept=S @ system.state_intercept,
+            selection=S @ R if R.ndim == 2 else np.einsum("ij,jkt->ikt", S, R),
+        )
+
+    def start(self, start: Start) -> Start:
+        """Return the start of S x."""
+        mean, directions, cov = start
+        return self.forward @ mean, self.forward @ directions, self.forward @ cov @ self.forward.T
+
+    def score(self, name: str, derivative: Array) -> Array:
+        """Return the derivative by a matrix of the system of x, given that by one of S x."""
+        if name in ("transition", "state_intercept", "selection"):
+            derivative = np.tensordot(self.forward.T, derivative, 1)
+        if name in ("transition", "design"):
+            derivative = np.moveaxis(np.tensordot(derivative, self.back, (1, 1)), -1, 1)
+        return derivative
+
+
+def periods(endog: Array, missing: Array, system: System, rows: slice) -> Iterator[Period]:
+    """
+    Yield the observed elements of each period.
+
+    Parameters
+    ----------
+    endog, missing : ndarray, (nobs, k_endog)
+        Observations, and where they are missing.
+    system : System
+        The matrices.
+    rows : slice
+        Which periods.
+    """
+    values = {name: getattr(system, name) for name in MATRICES}
+    varies = {name: value.ndim == _rank(name) + 1 for name, value in values.items()}
+    every = np.arange(endog.shape[1])
+    noise_varies = varies["selection"] or varies["state_cov"]
+    noise = None
+    for t in range(*rows.indices(len(endog))):
+        at = {name: value[..., t] if varies[name] else value for name, value in values.items()}
+        if noise is None or noise_varies:
+            noise = at["selection"] @ at["state_cov"] @ at["selection"].T
+        y, Z, H = endog[t] - at["obs_intercept"], at["design"], at["obs_cov"]
+        seen = every
+        if missing[t].any():
+            seen = np.flatnonzero(~missing[t])
+            y, Z, H = y[seen], Z[seen], H[np.ix_(seen, seen)]
+        yield Period(seen, y, Z, H, at["transition"], at["state_intercept"], noise)
+
+
+def _rank(name: str) -> int:
+    return 1 if name.endswith("intercept") else 2
+
+
+def begun(
+    endog: Array, missing: Array, system: System, start: Start, count: int, axes: Axes | None = None
+) -> FirstRows:
+    """
+    Return the first rows given delta.
+
+    Parameters
+    ----------
+    endog, missing, system
+        As in `periods`.
+    start : Start
+        The distribution of x_1.
+    count : int
+        m.
+    axes : Axes, optional
+        Those of the states of ``system``; ``start`` is that of x.
+    """
+    mean, directions, finite = start if axes is None else axes.start(start)
+    p = endog.shape[1]
+    try:
+        return first_rows(periods(endog, missing, system, slice(count)), mean, finite, directions, p)
+    except SingularRowsError:
+        # without noise, delta would be known exactly; a proper part of x_1 beside a flat one changes nothing
+        cov = finite + directions @ np.diag(_sizes(system, directions)) @ directions.T
+        return first_rows(periods(endog, missing, system, slice(count)), mean, cov, directions, p)
+
+
+def _sizes(system: System, directions: Array) -> Array:
+    """Return variances of delta that move observations as much as the noise of the model does."""
+    Z, H, R, Q = (
+        np.moveaxis(value.reshape(*value.shape[:2], -1), 2, 0)[:100]
+        for value in (system.design, system.obs_cov, system.selection, system.state_cov)
+    )
+    half = Z @ R
+    variances = np.diagonal(H, axis1=1, axis2=2) + np.einsum("tij,tjk,tik->ti", half, Q, half)
+    noise = float(np.mean(variances)) or 1.0
+    largest = np.max(np.sum((Z @ directions) ** 2, axis=1), axis=0)
+    return noise / np.where(largest > 0.0, largest, 1.0)
+
+
+def directions_of(diffuse: Array) -> Array:
+    """Return D with D D' = P_inf, which is diagonal."""
+    variances = np.diag(diffuse)
+    return np.eye(len(diffuse))[:, variances > 0.0] * np.sqrt(variances[variances > 0.0])
+
+
+def rows_needed(endog: Array, missing: Array, system: System, start: Start, least: int) -> int:
+    """
+    Return the least m, not below ``least``, from which later rows tell nothing new about what is diffuse.
+
+    Raises
+    ------
+    UnsupportedError
+        If the whole sample determines a diffuse direction by less than doubles carry.
+    """
+    n, q = len(endog), start[1].shape[1]
+    seen = np.cumsum((~missing).sum(axis=1))
+    count = max(least, int(np.searchsorted(seen, q)) + 1)
+    while count < n:
+        rows = begun(endog, missing, system, start, count)
+        null = rows.solution.null
+        if not null.shape[1] or _never_seen(system, rows.states[:, :-1] @ null):
+            return count
+        count += 1 + count // 4
+    solution = begun(endog, missing, system, start, n).solution
+    if not solution.exact:
+        raise UnsupportedError(
+            "The data determine the states with an exact-diffuse start by less than floating-point numbers "
+            "carry: their rows of the design are nearly dependent over the whole sample",
+            expected=f"standard errors at most {MOST_INFLATION:g} times those of orthogonal rows",
+            remedy="Leave out states or regressors that repeat others, or use a proper start "
+            '(initialization="approximate_diffuse").',
+        )
+    return n
+
+
+def _never_seen(system: System, directions: Array) -> bool:
+    """Tell whether no later observation depends on the states along some directions."""
+    if system.design.ndim == 3 or system.transition.ndim == 3:
+        return not np.any(directions)
+    Z, T = system.design, system.transition
+    size = np.max(np.abs(directions), initial=0.0)
+    for _ in range(len(T) + 1):
+        if np.max(np.abs(Z @ directions), initial=0.0) > 1e-12 * np.max(np.abs(Z), initial=0.0) * size:
+            return False
+        directions = T @ directions
+    return True
+
+
+def kept_share(system: System, count: int, predicted_cov: Array) -> float:
+    """
+    Return what the rows after the first m leave of Var(x_{m+1}|y_1..y_m), at least, beside what T does to it.
+
+    Parameters
+    ----------
+    system : System
+        The matrices.
+    count : int
+        m.
+    predicted_cov : ndarray, (k, k, nobs - m)
+        Var(x_t|y_1..y_{t-1}) of the rows after the first m.
+    """
+    T = system.transition
+    variances = np.diagonal(predicted_cov).T
+    if T.ndim == 2 and np.array_equal(T, np.eye(len(T))):
+        before = np.broadcast_to(variances[:, :1], variances.shape)
+    else:
+        before, carried = np.empty(variances.shape), predicted_cov[:, :, 0]
+        for t in range(variances.shape[1]):
+            before[:, t] = carried.diagonal()
+            at = T if T.ndim == 2 else T[:, :, count + t]
+            carried = at @ carried @ at.T
+    positive = before > 0.0
+    return float(np.min(variances[positive] / before[positive], initial=1.0))
+
+
+def after(system: System, count: int, mean: Array, cov: Array) -> System:
+    """Return the system over the periods after the first m, from a known start."""
+    cut = {
+        name: getattr(system, name)[..., count:]
+        for name in MATRICES
+        if getattr(system, name).ndim == _rank(name) + 1
+    }
+    return replace(
+        system, **cut, start="known", initialization=None, initial_state=mean, initial_state_cov=cov
+    )
+
+
+def system_of(ssm: Any) -> System:
+    """Return the matrices (their real parts) that a representation holds now, its start as it is."""
+    values = {}
+    for name in MATRICES:
+        value = np.real(np.asarray(ssm[name]))
+        values[name] = value[..., 0] if value.ndim > _rank(name) and value.shape[-1] == 1 else value
+    mean, _, finite = (np.real(part) for part in ssm.initialization(model=ssm))
+    start = {"initial_state": mean, "initial_state_cov": finite, "initialization": ssm.initialization}
+    return System(**values, start="custom", **start)
+
+
+def filter_error(ssm: Any) -> float:
+    """Return by how much statsmodels' log-likelihood of the first rows is wrong, for a representation."""
+    system, endog = system_of(ssm), np.real(np.asarray(ssm.endog)).T
+    diffuse = np.real(ssm.initialization(model=ssm)[1])
+    start = system.initial_state, directions_of(diffuse), system.initial_state_cov
+    missing = np.isnan(endog)
+    count = rows_needed(endog, missing, system, start, 1)
+    expected = begun(endog, missing, system, start, count).llf
+    found = type(ssm)._filter(ssm)  # the representation's own flags, not those of a guard
+    by_period = np.real(np.asarray(found.loglikelihood))[:count]
+    return abs(float(np.sum(by_period)) - expected)
