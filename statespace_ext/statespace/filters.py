@@ -264,7 +264,8 @@ def _guard(model: Any, report: FilterReport, name: str) -> None:
     own = ssm.filter_method & (FILTER_UNIVARIATE | FILTER_COLLAPSED)
     if report.reasons[{flag: method for method, flag in FLAGS.items()}[own]]:
         own = 0
-    ssm.filter_method = ssm.filter_method & ~_CHOICES | FILTER_CONVENTIONAL | own
+    if ssm.filter_method & _CHOICES != own:
+        ssm.filter_method = ssm.filter_method & ~_CHOICES | FILTER_CONVENTIONAL | own
     kind: Any = type(ssm)
     if not issubclass(kind, GuardedFilter):
         ssm.__class__ = _guarded(kind)
@@ -352,8 +353,8 @@ class GuardedFilter(KalmanFilter):
         """Return what the choice was checked by; None where it is not right, or more is asked for."""
         if not self.chosen_filter or not set(kwargs) <= _OF_DERIVATIVES:
             return None
-        if kwargs.get("complex_step") and self.chosen_filter != "chandrasekhar":
-            return None  # complex steps lose digits in the factors of the univariate and collapsed filters
+        if kwargs.get("complex_step"):
+            return None  # derivatives by complex steps lose digits in the other filters
         conditions = Conditions(self)
         return None if conditions.reasons(self.chosen_filter) else conditions
 

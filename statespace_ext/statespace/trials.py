@@ -76,6 +76,8 @@ class Trials:
             self._best = self._floor, start
             require_likelihood(self.model.ssm)
             hess, then = options.pop("hess", None), options.pop("callback", None)
+            if self.minimise is optimizer._fit_newton:  # before 0.15 of another sign
+                score, hess = self._slope, self._curvature
             periods = self.model.nobs - self.model.ssm.loglikelihood_burn
 
             def value(params: Array, *args: Any) -> float:
@@ -106,6 +108,12 @@ class Trials:
             else:
                 found, retvals = self.minimise(value, gradient, start, fargs, own, **options)
             return self._ended(np.asarray(found), retvals, value(found, *fargs))
+
+    def _slope(self, params: Array, *args: Any) -> Array:
+        return -np.asarray(self.model.score(params, *args)) / self.model.nobs
+
+    def _curvature(self, params: Array, *args: Any) -> Array:
+        return -np.asarray(self.model.hessian(params, *args)) / self.model.nobs
 
     def _damped(self, value: Any, slope: Any, hessian: Any, fargs: Any, params: Array) -> Array:
         """Return positive definite second derivatives, over the share of the step that lowers the value."""
