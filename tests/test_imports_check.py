@@ -143,12 +143,12 @@ def test_style(package, capsys):
     def function(name, length):
         return f'def {name}():\n    """Doc.\n\n    More.\n    """\n' + length * "    x = 1\n"
 
-    folder = package({"em/a.py": function("long", 51) + function("short", 50), "em/b.py": 401 * "\n"})
+    folder = package({"em/a.py": function("long", 51) + function("short", 50), "em/b.py": 601 * "\n"})
     (folder / "params" / "c.py").write_text("assert x\n" + 399 * "\n")
     assert style.main([str(folder)]) == 1
     long, file, bare = capsys.readouterr().out.splitlines()
     assert "em/a.py:1: long has 51 lines" in long
-    assert "em/b.py:1: file has 401 lines" in file
+    assert "em/b.py:1: file has 601 lines" in file
     assert "params/c.py:1: bare assert" in bare
 
 

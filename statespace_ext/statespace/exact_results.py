@@ -73,8 +73,8 @@ def require_draws(ssm: Any) -> None:
     """
     Refuse a simulation smoother that would draw from a wrong distribution.
 
-    It runs statsmodels' smoother, which is wrong where first rows nearly repeat, and over a diffuse period longer
-    than one with a transition that varies over time.
+    It runs statsmodels' smoother, which is wrong where first rows nearly repeat, and over a diffuse period
+    longer than one with a transition that varies over time.
 
     Parameters
     ----------
@@ -99,8 +99,8 @@ def require_draws(ssm: Any) -> None:
     )
     if not error < _LARGEST_ERROR:
         raise UnsupportedError(
-            "The simulation smoother of statsmodels draws from a wrong distribution here: its smoother loses digits "
-            "in the first periods of this exact-diffuse start",
+            "The simulation smoother of statsmodels draws from a wrong distribution here: its smoother loses "
+            "digits in the first periods of this exact-diffuse start",
             got=f"smoothed states off by {error:.2g} standard errors",
             remedy='Use initialization="known" with the smoothed first state, or "approximate_diffuse".',
         )
