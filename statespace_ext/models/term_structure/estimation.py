@@ -11,10 +11,10 @@ import numpy as np
 from ...estimation.fit import FitResult, estimate
 from ...estimation.interrupt import INTERRUPTED, or_best_so_far
 from ...estimation.multi_start import multi_start
+from ...estimation.optimize import verdict_at
 from ...estimation.random_starts import random_start
 from ...estimation.request import FitRequest, check_request
 from ...estimation.saddle import lifted
-from ...estimation.verdict import score_norm
 from ...numerics.linear_algebra import Array
 from ...statespace.arguments import one_of, random_generator
 from .concentrated import concentrated_start
@@ -152,9 +152,9 @@ def _by_portfolios(model: Any, problem: Any, request: FitRequest) -> FitResult:
 def _two_step(problem: Any, params: Array, request: FitRequest) -> FitResult:
     """Return estimates by least squares, with the likelihood that they have."""
     free = problem.reduced(params)
-    llf, norm = problem.value(free), score_norm(problem, free)
+    llf, at = problem.value(free), verdict_at(problem, free)
     status = "least squares in two steps, not maximum likelihood"
     return FitResult(
         problem.full(free), llf, request.method, bool(np.isfinite(llf)), status,
-        {"iteration": [], "llf": [], "change": [], "params_change": []}, [], norm, 0, 1, [llf], 0.0, [],
+        {"iteration": [], "llf": [], "change": [], "params_change": []}, [], at.score_norm, 0, 1, [llf], 0.0, [], at.gain,
     )  # fmt: skip
