@@ -259,9 +259,7 @@ class StoppingRule:
     def is_small(self, change: float, moved: float, llf: float) -> bool:
         """Tell whether a change of the log-likelihood and of the parameters is below the tolerance."""
         tolerance = self.options.tolerance
-        return (
-            tolerance > 0.0 and abs(change) <= tolerance * (1.0 + abs(llf)) and moved <= np.sqrt(tolerance)
-        )
+        return tolerance > 0.0 and abs(change) <= tolerance * (1.0 + abs(llf)) and moved <= np.sqrt(tolerance)
 
     def is_met(self, change: float, moved: float, llf: float, params: Array) -> bool:
         """Tell whether a change of the log-likelihood and of the parameters, and the verdict, end the run."""

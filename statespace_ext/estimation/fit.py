@@ -270,8 +270,8 @@ def _em(
     report: Callable[[int, float], object] | None,
     shortfall: Callable[[Array], float] | None = None,
 ) -> EMResult:
-    callback = _full_callback(problem, request.callback)
-    options = EMOptions(maxiter, tolerance, callback, report, shortfall, partial(Watch(problem, start), problem))
+    callback, watch = _full_callback(problem, request.callback), partial(Watch(problem, start), problem)
+    options = EMOptions(maxiter, tolerance, callback, report, shortfall, watch)
     steps = problem.moments, problem.loglike, problem.updates.cycles()
     if request.method != "accelerated-em":
         return run_em(start, *steps, options)
@@ -315,9 +315,9 @@ def _to_the_end_by_em(
         status = f"{status}; {_in_words(at.score_norm, at.gain)}"
         away = lifted(problem, em.params) if np.isfinite(em.llf) else None
         if away is not None:
-            names = [problem.layout.names[i] for i in np.flatnonzero(away != em.params)]
+            names = shown(problem.layout.names[i] for i in np.flatnonzero(away != em.params))
             status = (
-                f"EM cannot leave a singular covariance from which the log-likelihood rises ({shown(names)}); "
+                f"EM cannot leave a singular covariance, from which the log-likelihood rises ({names}); "
                 'start from positive variances or use method="auto"'
             )
     return FitResult(

@@ -56,7 +56,11 @@ class Path:
 
 @dataclass(frozen=True)
 class Optimum:
-    """Where a gradient method ended: parameters, log-likelihood, scaled score, predicted gain, what ended it."""
+    """
+    Where a gradient method ended: parameters, log-likelihood, scaled score, predicted gain, what ended it.
+
+    ``dead_end`` says why there is no maximum where the search went, and is empty elsewhere.
+    """
 
     params: Array
     llf: float
@@ -67,7 +71,6 @@ class Optimum:
     evaluations: int
     path: list[float]
     dead_end: str = ""
-    """Why there is no maximum where the search went, empty where it saw no such thing."""
 
 
 class ScaledObjective:
@@ -369,7 +372,7 @@ def _inside_the_cone(
         start = stage.params
         if stage.dead_end:
             break
-    settled = stages[-1:] if stages and stages[-1].dead_end else [stage for stage in stages if stage.score_norm < SCORE_TOLERANCE]
+    settled = [stage for stage in stages if stage.dead_end or stage.score_norm < SCORE_TOLERANCE]
     best = settled[-1] if settled else max(stages, key=lambda stage: stage.llf)
     return replace(
         best,

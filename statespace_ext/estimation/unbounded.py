@@ -52,7 +52,7 @@ class Watch:
             reason = towards_singular(problem, params)
             self.trials = self.trials + 1 if reason else 0
             if self.trials == _TRIALS:
-                raise DeadEnd(f"{reason}; the estimates are those of an iteration", np.array(params))
+                raise DeadEnd(f"{reason}; the estimates are those of one iteration", np.array(params))
 
 
 def unbounded(problem: EstimationProblem, params: Array) -> str:
@@ -159,8 +159,8 @@ def _last_rows(missing: Array) -> list[int]:
 def _exact(names: list[str]) -> str:
     if len(names) == 1:
         return (
-            f"the likelihood is unbounded: {names[0]} is fitted without error as its variances, in obs_cov and "
-            f"in state_cov, fall to zero; leave {names[0]} out or hold its variance fixed"
+            f"the likelihood is unbounded: {names[0]} is fitted without error as its variances in obs_cov "
+            f"and in state_cov fall to zero; leave {names[0]} out or hold its variance fixed"
         )
     return (
         f"the likelihood is unbounded: a combination of {shown(names)} is forecast without error as its "

@@ -18,10 +18,8 @@ FLAT = 1e-6
 _PRODUCTS = 8
 """Largest number of products with the information, of two scores each."""
 _DIFFERENCE = 1e-4
-_SAFETY = 0.1
-"""Share of the least curvature seen that is supposed of the directions not yet seen."""
 _ACCURATE = 0.1
-"""Relative accuracy of a predicted gain that is too large."""
+"""Share of a predicted gain that is too large by which another product still adds to it."""
 
 Score = Callable[[Array], "Array | None"]
 
@@ -63,9 +61,9 @@ def judged(
     Return the verdict on a point, by conjugate gradients.
 
     With I = -d score / dw, the products I d are differences of the score along d. After m products the gain
-    is that of the best step in their span, a lower bound of s' I^{-1} s / 2; the residual r of I x = s and the
-    least curvature seen give what may be left, r' r / 2 over a share of that curvature. It ends where the two
-    agree on which side of the tolerance the gain is.
+    is that of the best step in their span, a lower bound of s' I^{-1} s / 2. What the residual r of I x = s
+    may hide is at most r' r / 2 over the least curvature that counts. The products end where that is below
+    the tolerance, or where the gain is above it and hardly grows.
 
     Parameters
     ----------
@@ -85,26 +83,26 @@ def judged(
     if 0.5 * float(s @ s) < FLAT * GAIN_TOLERANCE:  # whatever the curvature is
         return Verdict(norm, 0.5 * float(s @ s), step)
     z = r if inverse is None else inverse(r)
-    d, rz, tridiagonal = z, float(r @ z), _Lanczos()
+    d, rz, least = z, float(r @ z), np.inf
     for _ in range(min(_PRODUCTS, len(place))):
         product = _product(score, place, d)
         if product is None:
             return Verdict(norm, np.nan, step)
         curvature, size = float(d @ product), float(d @ d)
         if abs(curvature) <= FLAT * size:
-            break
+            return Verdict(norm, gain, step)
         if curvature < 0.0:
             return Verdict(norm, np.inf, step)
-        alpha = rz / curvature
-        gain, step, r = gain + 0.5 * alpha * rz, step + alpha * d, r - alpha * product
+        alpha, least = rz / curvature, min(least, curvature / size)
+        grows = 0.5 * alpha * rz
+        gain, step, r = gain + grows, step + alpha * d, r - alpha * product
+        hidden = 0.5 * float(r @ r)
+        if hidden < FLAT * GAIN_TOLERANCE or (gain > GAIN_TOLERANCE and grows < _ACCURATE * gain):
+            return Verdict(norm, gain, step)
         z = r if inverse is None else inverse(r)
         before, rz = rz, float(r @ z)
-        least = tridiagonal.least(alpha, rz / before)
-        left = 0.5 * rz / (_SAFETY * least)
-        if gain + left < GAIN_TOLERANCE or (gain > GAIN_TOLERANCE and left < _ACCURATE * gain):
-            break
         d = z + (rz / before) * d
-    return Verdict(norm, gain, step)
+    return Verdict(norm, gain + hidden / least, step)
 
 
 def _product(score: Score, place: Array, d: Array) -> Array | None:
@@ -115,22 +113,3 @@ def _product(score: Score, place: Array, d: Array) -> Array | None:
         if ahead is not None and behind is not None:
             return (behind - ahead) / (2.0 * share * h)
     return None
-
-
-class _Lanczos:
-    """The tridiagonal matrix of conjugate gradients, whose eigenvalues are curvatures seen so far."""
-
-    def __init__(self) -> None:
-        self.diagonal: list[float] = []
-        self.beside: list[float] = []
-        self._carried = 0.0
-
-    def least(self, alpha: float, beta: float) -> float:
-        """Return the least eigenvalue after a step of length alpha, the next direction having share beta."""
-        self.diagonal.append(1.0 / alpha + self._carried)
-        matrix = np.diag(self.diagonal)
-        if self.beside:
-            matrix += np.diag(self.beside, 1) + np.diag(self.beside, -1)
-        self.beside.append(np.sqrt(max(beta, 0.0)) / alpha)
-        self._carried = beta / alpha
-        return float(np.linalg.eigvalsh(matrix)[0])
