@@ -276,6 +276,7 @@ def maximise_likelihood(
     try:
         end, message, inverse = _searched(objective, method, maxiter, options, after)
         w, value, gradient = objective.at_end(end)
+        watch(problem, objective.params(w))  # which may be a trial, and no iteration
     except DeadEnd as found:
         return _before(objective, found, count[0])
     verdict = judged(objective.score, w, -gradient if objective.exists else None, inverse)

@@ -105,6 +105,7 @@ class PreconditionedSearch:
             scipy.optimize.minimize(  # type: ignore[call-overload]
                 objective, np.zeros(len(self.z)), jac=True, method="L-BFGS-B", callback=after, options=options
             )
+            self.watch(self.problem, self.problem.layout.constrain(objective.best[1]))
         except DeadEnd as end:
             self.z, self.value = self.problem.layout.unconstrain(end.params), -self.problem.value(end.params)
             self.dead_end = end.reason

@@ -39,6 +39,7 @@ def lifted(
         Sizes of variances beside the model's `variance_sizes`, by block.
     """
     layout = problem.layout
+    params = layout.constrain(layout.unconstrain(params))  # a variance of EM may be below zero by rounding
     try:
         found = problem.value_and_score(params)
     except NOT_HERE:

@@ -18,6 +18,8 @@ _NOTHING = 1e-10
 _INVOLVED = 1e-3
 _LITTLE_NEW = 1e-3
 """Share of innovations in the variance of a factor from which a singular state_cov is tried."""
+_NEARLY = 5e-3
+"""Largest log-likelihood by which a singular state_cov is ahead where a search is stopped."""
 _EVERY = 10
 """Iterations from one trial of a singular state_cov to the next."""
 _TRIALS = 3
@@ -173,8 +175,8 @@ def towards_singular(problem: EstimationProblem, params: Array) -> str:
     Say that the log-likelihood is highest at a singular state_cov which is held nonsingular, else nothing.
 
     With Q = I and free loadings a factor without innovations has infinite coefficients. In units of the
-    factors' variances P the direction of the least innovations is left without any: where the log-likelihood
-    is not lower there, the search goes on for ever.
+    factors' variances P the direction of the least innovations is left without any. Where the log-likelihood
+    is a little higher there, the search goes on for ever and gains no more than that.
 
     Parameters
     ----------
@@ -204,7 +206,7 @@ def towards_singular(problem: EstimationProblem, params: Array) -> str:
         if system.start == "stationary":
             mean, cov = stationary_start(limit)
             limit = replace(limit, initial_state=mean, initial_state_cov=cov)
-        if problem.smoother.loglike(limit) < problem.loglike(params):
+        if not 0.0 <= problem.smoother.loglike(limit) - problem.loglike(params) < _NEARLY:
             return ""
     except NOT_HERE:
         return ""
