@@ -36,8 +36,8 @@ _WITHOUT_SCREENING = (*EM_METHODS, "nm", "powell")
 _MAXITER = 2000
 _EM_BEFORE_GRADIENT = 3
 _EM_TOLERANCE_BEFORE_GRADIENT = 1e-5
-_SMOOTH_ENOUGH = 1e-4
-"""Scaled score below which Newton polishing would change nothing that is reported."""
+_LITTLE_TO_GAIN = 1e-7
+"""Predicted gain below which Newton polishing would change nothing that is reported."""
 _SAME_MAXIMUM = 1e-4
 _ESCAPES = 4
 _HIGHER, _NEARLY, _APART = 1e-6, 0.01, 0.5
@@ -216,9 +216,8 @@ def _one_start(problem: EstimationProblem, start: Array, request: FitRequest) ->
         method = "lbfgs" if request.method == "auto" else request.method
         method = method if maxiter else "newton"  # which stops where it starts; scipy's take a step
         optimum = _gradient_method(problem, start, method, maxiter, request, report)
-    rough = not optimum.dead_end and not (
-        optimum.score_norm < _SMOOTH_ENOUGH and optimum.gain < GAIN_TOLERANCE
-    )
+    done = optimum.score_norm < SCORE_TOLERANCE and optimum.gain < _LITTLE_TO_GAIN
+    rough = not (done or optimum.dead_end)
     left = maxiter - optimum.iterations
     if request.method == "auto" and rough and 0 < len(start) <= POLISH_UP_TO and left > 0:
         optimum = polish(problem, optimum, left)

@@ -279,8 +279,9 @@ def maximise_likelihood(
         watch(problem, objective.params(w))  # which may be a trial, and no iteration
     except DeadEnd as found:
         return _before(objective, found, count[0])
-    verdict = judged(objective.score, w, -gradient if objective.exists else None, inverse)
-    if method not in (*_WITHOUT_GRADIENT, "newton") and count[0] < maxiter:
+    goes_on = method not in (*_WITHOUT_GRADIENT, "newton") and count[0] < maxiter
+    verdict = judged(objective.score, w, -gradient if objective.exists else None, inverse, goes_on)
+    if goes_on:
         w, value, verdict = _finished(objective, w, value, verdict, inverse)
     return Optimum(
         objective.params(w), -value, verdict.score_norm, verdict.gain + objective.shortfall, message,

@@ -55,7 +55,11 @@ class Verdict:
 
 
 def judged(
-    score: Score, place: Array, at_place: Array | None, inverse: Callable[[Array], Array] | None = None
+    score: Score,
+    place: Array,
+    at_place: Array | None,
+    inverse: Callable[[Array], Array] | None = None,
+    goes_on: bool = True,
 ) -> Verdict:
     r"""
     Return the verdict on a point, by conjugate gradients.
@@ -74,6 +78,8 @@ def judged(
         The point w, and the score there (None where there is none).
     inverse : callable, optional
         Product with an approximation of I^{-1}, symmetric and positive definite.
+    goes_on : bool
+        Whether the search may use the step. Else a score above its tolerance takes one product alone.
     """
     if at_place is None:
         return Verdict(np.nan, np.nan, np.zeros(len(place)))
@@ -84,7 +90,8 @@ def judged(
         return Verdict(norm, 0.5 * float(s @ s), step)
     z = r if inverse is None else inverse(r)
     d, rz, least = z, float(r @ z), np.inf
-    for _ in range(min(_PRODUCTS, len(place))):
+    most = _PRODUCTS if goes_on or norm < SCORE_TOLERANCE else 1
+    for _ in range(min(most, len(place))):
         product = _product(score, place, d)
         if product is None:
             return Verdict(norm, np.nan, step)
