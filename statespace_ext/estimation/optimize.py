@@ -36,6 +36,8 @@ OPTIONS = {
 _WITHOUT_GRADIENT = ("nm", "powell")
 _LEAST_SHARE, _ROUNDING = 0.03, 1e-12
 _NEWTON_STEPS = 25
+_LAST_STEP = 1e-8
+"""Newton decrement of a step after which the next would be its square."""
 _LONGEST_MEMORY = 200
 POLISH_UP_TO = 80
 """Newton steps cost two smoother passes a parameter; above this many they are left out."""
@@ -421,6 +423,8 @@ def newton(
             return w, "no descent to rounding"
         w, value, gradient = w + step, new, new_gradient
         after(w)
+        if decrement < _LAST_STEP:
+            return w, "converged"
     return w, "maxiter reached"
 
 

@@ -17,7 +17,8 @@ FLAT = 1e-6
 """Curvature, where complete data have one, below which a direction counts as not identified."""
 _PRODUCTS = 8
 """Largest number of products with the information, of two scores each."""
-_DIFFERENCE = 1e-4
+_DIFFERENCE = 1e-3
+"""In complete-data standard errors: at a coefficient near one a score has errors of 1e-5."""
 _ACCURATE = 0.1
 """Share of a predicted gain that is too large by which another product still adds to it."""
 
