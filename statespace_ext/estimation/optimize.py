@@ -44,6 +44,8 @@ POLISH_UP_TO = 80
 _ITERATIONS_INSIDE = 500
 """Largest number of iterations with one weight of the barrier."""
 _BARRIER_WEIGHTS = (1e-2, 1e-4, 1e-6, 1e-8)
+_NEAR_EDGE = 1e-3
+"""Eigenvalue of a correlation matrix above which the barrier moves a maximum by the square of its weight."""
 _FINISHING = 3
 """Largest number of Newton steps by conjugate gradients where a quasi-Newton method ended short."""
 
@@ -97,11 +99,16 @@ class ScaledObjective:
         self._last = np.inf
         self._best: tuple[float, Array] = (np.inf, np.zeros(len(params)))
 
-    @property
-    def shortfall(self) -> float:
-        """How far the barrier keeps the maximum below the true one, at most."""
-        layout = self.problem.layout
-        return self.weight * sum(layout.blocks[key].shape[0] for key in layout.untransformed)
+    def shortfall(self, w: Array) -> float:
+        """Return how far the barrier keeps the maximum below a true one at the edge of the cone."""
+        if not self.weight:
+            return 0.0
+        matrices, lost = self.problem.layout.matrices(self.params(w)), 0
+        for key in self.problem.layout.untransformed:
+            for sigma in by_group(matrices[key]):
+                root = np.sqrt(np.where(np.diag(sigma) > 0, np.diag(sigma), 1.0))
+                lost += int(np.sum(np.linalg.eigvalsh(sigma / root[:, None] / root) < _NEAR_EDGE))
+        return self.weight * lost
 
     def params(self, w: Array) -> Array:
         """Return the parameters at w."""
@@ -286,7 +293,7 @@ def maximise_likelihood(
     if goes_on:
         w, value, verdict = _finished(objective, w, value, verdict, inverse)
     return Optimum(
-        objective.params(w), -value, verdict.score_norm, verdict.gain + objective.shortfall, message,
+        objective.params(w), -value, verdict.score_norm, verdict.gain + objective.shortfall(w), message,
         count[0], objective.path.evaluations, objective.path.llf,
     )  # fmt: skip
 
@@ -348,7 +355,7 @@ def verdict_at(problem: EstimationProblem, params: Array) -> Verdict:
     objective = ScaledObjective(problem, params, parameter_scale(problem, params), weight)
     w = np.zeros(len(params))
     found = judged(objective.score, w, objective.score(w))
-    return replace(found, gain=found.gain + objective.shortfall)
+    return replace(found, gain=found.gain + objective.shortfall(w))
 
 
 def _inside_the_cone(

@@ -116,7 +116,7 @@ def judged(
 def _product(score: Score, place: Array, d: Array) -> Array | None:
     """Return the information times d, by differences of the score; None where it exists on neither side."""
     h = _DIFFERENCE / float(np.max(np.abs(d)))
-    for share in (1.0, 0.1, 0.01):
+    for share in (1.0, 0.1, 1e-2, 1e-3, 1e-4):  # less beside the edge of the cone
         ahead, behind = score(place + share * h * d), score(place - share * h * d)
         if ahead is not None and behind is not None:
             return (behind - ahead) / (2.0 * share * h)
