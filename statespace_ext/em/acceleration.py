@@ -9,7 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..numerics.linear_algebra import NOT_HERE, Array
-from .driver import EMOptions, EMResult, Trace, fall, guilty, maximise, relative_change, settled
+from .driver import (
+    DeadEnd,
+    EMOptions,
+    EMResult,
+    StoppingRule,
+    Trace,
+    fall,
+    guilty,
+    maximise,
+    relative_change,
+)
 from .moments import Expectation, Moments
 from .updates import NamedUpdate
 
@@ -149,7 +159,7 @@ class _Run:
         self.params, self.llf, self.iteration = np.array(start, dtype=float), -np.inf, 0
         self.em_step = self.params
         self.moved, self.still = np.nan, 0
-        self.secants, self.trace = Secants(len(start)), Trace()
+        self.secants, self.trace, self.rule = Secants(len(start)), Trace(), StoppingRule(options)
 
     def run(self) -> EMResult:
         """Iterate."""
@@ -180,12 +190,20 @@ class _Run:
                 )
             if self.options.callback is not None:
                 self.options.callback(self.params)
-            if secants or self.moved == 0:
-                still = settled(llf - before, self.moved, llf, self.options.tolerance)
-                self.still = self.still + 1 if still else 0
-            if self.still == _STILL:
+            try:
+                if self.options.watch is not None:
+                    self.options.watch(self.params)
+            except DeadEnd as end:
+                self.params, self.llf = end.params, self.loglike(end.params)
+                return self._end(end.reason, dead_end=True)
+            if (secants or self.moved == 0) and self._settled(llf - before, llf):
                 return self._end("converged", True)
         return self._end("stopped: the number of iterations reached maxiter")
+
+    def _settled(self, change: float, llf: float) -> bool:
+        """Tell whether the stopping rule is met, as often in a row as it has to be."""
+        self.still = self.still + 1 if self.rule.is_small(change, self.moved, llf) else 0
+        return self.still >= _STILL and self.rule.is_met(change, self.moved, llf, self.params)
 
     def _quasi_newton(self) -> float | None:
         """Go where the secants lead; return the log-likelihood there, minus infinity if there is none."""
@@ -230,5 +248,7 @@ class _Run:
         if self.options.report is not None:
             self.options.report(self.iteration, moments.llf)
 
-    def _end(self, status: str, converged: bool = False) -> EMResult:
-        return EMResult(self.params, self.llf, self.iteration, converged, status, self.trace.columns)
+    def _end(self, status: str, converged: bool = False, dead_end: bool = False) -> EMResult:
+        return EMResult(
+            self.params, self.llf, self.iteration, converged, status, self.trace.columns, dead_end
+        )

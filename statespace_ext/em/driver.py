@@ -13,6 +13,8 @@ from .updates import NamedUpdate
 
 _ROUNDING = 1e-9
 """A fall of the log-likelihood within this much of its size is rounding."""
+_SOONEST, _LATEST = 0.5, 1e-3
+"""Shares of the change of the log-likelihood at one verdict, at which the next is asked for."""
 
 
 @dataclass(frozen=True)
@@ -25,19 +27,43 @@ class EMOptions:
     maxiter : int
         Largest number of iterations.
     tolerance : float
-        Stop when the log-likelihood changes by less than this, relative to its size, *and* every
-        parameter changes by less than its square root, relative to its size, in one iteration.
+        Ask for the verdict when the log-likelihood changes by less than this, relative to its size, *and*
+        every parameter changes by less than its square root, relative to its size, in one iteration.
         Zero: run exactly ``maxiter`` iterations.
     callback : callable, optional
         Called with the parameters after each iteration.
     report : callable, optional
         Called with (iteration, log-likelihood) after each E-step.
+    shortfall : callable, optional
+        The verdict: how many times too large the score, or what is left to gain, is at parameters; 1 or less
+        at a maximum. Without it EM stops where the verdict would be asked for.
+    watch : callable, optional
+        Called with the parameters after each iteration; it raises `DeadEnd`.
     """
 
     maxiter: int = 500
     tolerance: float = 1e-6
     callback: Callable[[Array], object] | None = None
     report: Callable[[int, float], object] | None = None
+    shortfall: Callable[[Array], float] | None = None
+    watch: Callable[[Array], object] | None = None
+
+
+class DeadEnd(Exception):  # noqa: N818  (it ends a search, it is no error)
+    """
+    A search runs towards what has no maximum.
+
+    Attributes
+    ----------
+    reason : str
+        Why there is none, and what to do.
+    params : ndarray
+        Free parameters at the last point before it.
+    """
+
+    def __init__(self, reason: str, params: Array) -> None:
+        super().__init__(reason)
+        self.reason, self.params = reason, params
 
 
 @dataclass(frozen=True)
@@ -59,6 +85,8 @@ class EMResult:
         What ended the iteration, in words.
     trace : dict of list
         "iteration", "llf", "change", "params_change", one entry by E-step, the start values first.
+    dead_end : bool
+        Whether it ran towards what has no maximum, as ``status`` says.
     """
 
     params: Array
@@ -67,6 +95,7 @@ class EMResult:
     converged: bool
     status: str
     trace: dict[str, list[float]] = field(repr=False)
+    dead_end: bool = False
 
 
 class Trace:
@@ -116,7 +145,7 @@ def run_em(
         When to stop.
     """
     params = np.array(start, dtype=float)
-    trace = Trace()
+    trace, rule = Trace(), StoppingRule(options)
     previous, llf, iteration = params, -np.inf, 0
     while True:
         try:
@@ -141,7 +170,7 @@ def run_em(
         trace.record(iteration, llf, moved)
         if options.report is not None:
             options.report(iteration, llf)
-        if iteration and settled(change, moved, llf, options.tolerance):
+        if iteration and rule.is_met(change, moved, llf, params):
             return EMResult(params, llf, iteration, True, "converged", trace.columns)
         if iteration == options.maxiter or not cycles:
             status = "stopped: the number of iterations reached maxiter" if cycles else "nothing to estimate"
@@ -155,6 +184,13 @@ def run_em(
         iteration += 1
         if options.callback is not None:
             options.callback(params)
+        try:
+            if options.watch is not None:
+                options.watch(params)
+        except DeadEnd as end:
+            return EMResult(
+                end.params, loglike(end.params), iteration, False, end.reason, trace.columns, True
+            )
 
 
 def maximise(
@@ -205,8 +241,37 @@ def relative_change(params: Array, previous: Array) -> float:
     return float((np.abs(params - previous) / np.maximum(size, min(floor, 1e-3))).max())
 
 
-def settled(change: float, moved: float, llf: float, tolerance: float) -> bool:
-    """Tell whether the stopping rule of `EMOptions` is met."""
-    if tolerance <= 0.0:
+class StoppingRule:
+    """
+    The stopping rule of `EMOptions`.
+
+    After a verdict that was no, the next is asked for when the change has fallen by what was too large.
+
+    Parameters
+    ----------
+    options : EMOptions
+        When to stop.
+    """
+
+    def __init__(self, options: EMOptions) -> None:
+        self.options, self.largest = options, np.inf
+
+    def is_small(self, change: float, moved: float, llf: float) -> bool:
+        """Tell whether a change of the log-likelihood and of the parameters is below the tolerance."""
+        tolerance = self.options.tolerance
+        return tolerance > 0.0 and abs(change) <= tolerance * (1.0 + abs(llf)) and moved <= np.sqrt(tolerance)
+
+    def is_met(self, change: float, moved: float, llf: float, params: Array) -> bool:
+        """Tell whether a change of the log-likelihood and of the parameters, and the verdict, end the run."""
+        if not self.is_small(change, moved, llf):
+            return False
+        if self.options.shortfall is None:
+            return True
+        size = abs(change)
+        if size > self.largest:
+            return False
+        short = self.options.shortfall(params)
+        if short <= 1.0:
+            return True
+        self.largest = size * max(min(1.0 / short, _SOONEST), _LATEST) if short > 1.0 else _SOONEST * size
         return False
-    return abs(change) <= tolerance * (1.0 + abs(llf)) and moved <= np.sqrt(tolerance)

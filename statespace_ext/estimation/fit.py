@@ -11,16 +11,16 @@ import numpy as np
 
 from ..em.acceleration import Coordinates, run_accelerated_em
 from ..em.driver import EMOptions, EMResult, run_em
-from ..exceptions import ConvergenceWarning, EstimationError, UnsupportedError
+from ..exceptions import ConvergenceWarning, EstimationError, UnsupportedError, shown
 from ..numerics.linear_algebra import Array
 from ..statespace.arguments import random_generator
 from .optimize import (
     POLISH_UP_TO,
-    SCORE_TOLERANCE,
     Optimum,
     maximise_likelihood,
     parameter_scale,
     polish,
+    verdict_at,
 )
 from .problem import EstimationProblem
 from .progress import reporter
@@ -29,15 +29,15 @@ from .request import EM_METHODS, FitRequest
 from .saddle import lifted
 from .screening import SCREENING, screened
 from .several import from_each
-from .unbounded import unbounded_start
-from .verdict import score_norm
+from .unbounded import Watch, unbounded
+from .verdict import GAIN_TOLERANCE, SCORE_TOLERANCE, Verdict
 
 _WITHOUT_SCREENING = (*EM_METHODS, "nm", "powell")
-_MAXITER, _MAXITER_EM = 2000, 500
+_MAXITER = 2000
 _EM_BEFORE_GRADIENT = 3
 _EM_TOLERANCE_BEFORE_GRADIENT = 1e-5
-_SMOOTH_ENOUGH = 1e-4
-"""Scaled score below which Newton polishing would change nothing that is reported."""
+_LITTLE_TO_GAIN = 1e-7
+"""Predicted gain below which Newton polishing would change nothing that is reported."""
 _SAME_MAXIMUM = 1e-4
 _ESCAPES = 4
 _HIGHER, _NEARLY, _APART = 1e-6, 0.01, 0.5
@@ -59,7 +59,7 @@ class FitResult:
     method : str
         The method asked for.
     converged : bool
-        Whether the criteria of the method were met.
+        Whether the scaled score and the predicted gain are below their tolerances.
     status : str
         What ended it, in words.
     em_trace : dict of list
@@ -77,6 +77,8 @@ class FitResult:
         Time taken.
     warnings : list of (str, type)
         What to warn of.
+    gain : float
+        What the log-likelihood would gain by a Newton step, s' I^{-1} s / 2.
     """
 
     params: Array
@@ -92,6 +94,9 @@ class FitResult:
     starts: list[float]
     seconds: float
     warnings: list[tuple[str, type[Warning]]]
+    gain: float = np.nan
+    dead_end: bool = False
+    """Whether the search ran towards what has no maximum, as ``status`` says."""
 
     @property
     def starts_at_best(self) -> int:
@@ -126,8 +131,8 @@ def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
     best = max(fits, key=lambda fit: fit.llf)
     if _chooses_starts(request):
         best = _highest_peak(problem, best, request)
-    if not best.converged:
-        best = replace(best, status=unbounded_start(problem, best.params) or best.status)
+    if not best.dead_end and (reason := unbounded(problem, best.params)):
+        best = replace(best, converged=False, status=reason, dead_end=True)
     notes = list(best.warnings)
     if not best.converged and request.tolerance > 0:
         notes.append((f"The fit did not converge: {best.status}.", ConvergenceWarning))
@@ -192,8 +197,7 @@ def _first_start(problem: EstimationProblem, request: FitRequest) -> Array:
 
 def _one_start(problem: EstimationProblem, start: Array, request: FitRequest) -> FitResult:
     """Run the method from one start; parameters of the result are the free ones."""
-    default = _MAXITER_EM if request.method in EM_METHODS else _MAXITER
-    maxiter = default if request.maxiter is None else int(request.maxiter)
+    maxiter = _MAXITER if request.maxiter is None else int(request.maxiter)
     with reporter(request.disp, request.progress, maxiter) as report:
         if request.method in EM_METHODS:
             obstacle = problem.updates.obstacle()
@@ -202,8 +206,7 @@ def _one_start(problem: EstimationProblem, start: Array, request: FitRequest) ->
                     f"EM cannot estimate this specification: {obstacle}",
                     remedy='Use method="lbfgs" or "auto".',
                 )
-            done = _em(problem, start, request, maxiter, request.tolerance, report)
-            return _from_em(problem, request, done)
+            return _to_the_end_by_em(problem, start, request, maxiter, report)
         em = None
         if request.method == "auto" and problem.updates.obstacle() is None and maxiter:
             limit = min(maxiter, _EM_BEFORE_GRADIENT)
@@ -213,7 +216,8 @@ def _one_start(problem: EstimationProblem, start: Array, request: FitRequest) ->
         method = "lbfgs" if request.method == "auto" else request.method
         method = method if maxiter else "newton"  # which stops where it starts; scipy's take a step
         optimum = _gradient_method(problem, start, method, maxiter, request, report)
-    rough = optimum.score_norm > _SMOOTH_ENOUGH
+    done = optimum.score_norm < SCORE_TOLERANCE and optimum.gain < _LITTLE_TO_GAIN
+    rough = not (done or optimum.dead_end)
     left = maxiter - optimum.iterations
     if request.method == "auto" and rough and 0 < len(start) <= POLISH_UP_TO and left > 0:
         optimum = polish(problem, optimum, left)
@@ -233,7 +237,8 @@ def _gradient_method(
     optimum = maximise_likelihood(problem, start, method, maxiter, request.options, callback, report)
     for _ in range(_ESCAPES):
         left = maxiter - optimum.iterations
-        away = lifted(problem, optimum.params) if left > 0 and len(start) else None
+        goes_on = left > 0 and len(start) and not optimum.dead_end
+        away = lifted(problem, optimum.params) if goes_on else None
         if away is None:
             break
         again = maximise_likelihood(problem, away, method, left, request.options, callback, report)
@@ -262,8 +267,10 @@ def _em(
     maxiter: int,
     tolerance: float,
     report: Callable[[int, float], object] | None,
+    shortfall: Callable[[Array], float] | None = None,
 ) -> EMResult:
-    options = EMOptions(maxiter, tolerance, _full_callback(problem, request.callback), report)
+    callback, watch = _full_callback(problem, request.callback), partial(Watch(problem, start), problem)
+    options = EMOptions(maxiter, tolerance, callback, report, shortfall, watch)
     steps = problem.moments, problem.loglike, problem.updates.cycles()
     if request.method != "accelerated-em":
         return run_em(start, *steps, options)
@@ -285,22 +292,56 @@ def _coordinates(problem: EstimationProblem, start: Array) -> Coordinates:
     )
 
 
-def _from_em(problem: EstimationProblem, request: FitRequest, em: EMResult) -> FitResult:
+def _to_the_end_by_em(
+    problem: EstimationProblem,
+    start: Array,
+    request: FitRequest,
+    maxiter: int,
+    report: Callable[[int, float], object] | None,
+) -> FitResult:
+    """Run EM until the verdict is that of a maximum."""
+    verdicts: list[Verdict] = []
+
+    def shortfall(params: Array) -> float:
+        verdicts.append(verdict_at(problem, params))
+        at_zero = verdicts[-1].converged and lifted(problem, params) is not None
+        return np.inf if at_zero else verdicts[-1].shortfall
+
+    em = _em(problem, start, request, maxiter, request.tolerance, report, shortfall)
+    at = verdicts[-1] if em.converged and verdicts else verdict_at(problem, em.params)
+    status = em.status
+    if not (em.converged or em.dead_end):
+        status = f"{status}; {_in_words(at.score_norm, at.gain)}"
+        away = lifted(problem, em.params) if np.isfinite(em.llf) else None
+        if away is not None:
+            names = shown(problem.layout.names[i] for i in np.flatnonzero(away != em.params))
+            status = (
+                f"EM cannot leave a singular covariance, from which the log-likelihood rises ({names}); "
+                'start from positive variances or use method="auto"'
+            )
     return FitResult(
-        em.params, em.llf, request.method, em.converged, em.status, em.trace, [],
-        score_norm(problem, em.params), em.iterations, em.iterations + 1, [], 0.0, [],
+        em.params, em.llf, request.method, em.converged, status, em.trace, [],
+        at.score_norm, em.iterations, em.iterations + 1, [], 0.0, [], at.gain, em.dead_end,
     )  # fmt: skip
+
+
+def _in_words(score: float, gain: float) -> str:
+    return f"the scaled score is {score:.2g} and the predicted gain {gain:.2g}"
 
 
 def from_optimum(request: FitRequest, em: EMResult | None, optimum: Optimum) -> FitResult:
     """Return the result of a gradient method, after EM or alone; parameters are the free ones."""
-    converged = optimum.score_norm < SCORE_TOLERANCE
-    status = "converged" if converged else f"the scaled score is {optimum.score_norm:.2g} ({optimum.message})"
+    converged = (
+        not optimum.dead_end and optimum.score_norm < SCORE_TOLERANCE and optimum.gain < GAIN_TOLERANCE
+    )
+    status = optimum.dead_end or "converged"
+    if not (converged or optimum.dead_end):
+        status = f"{_in_words(optimum.score_norm, optimum.gain)} ({optimum.message})"
     trace: dict[str, list[float]] = (
         em.trace if em else {"iteration": [], "llf": [], "change": [], "params_change": []}
     )
     return FitResult(
         optimum.params, optimum.llf, request.method, converged, status, trace, optimum.path,
         optimum.score_norm, optimum.iterations + (em.iterations if em else 0),
-        optimum.evaluations + len(trace["llf"]), [], 0.0, [],
+        optimum.evaluations + len(trace["llf"]), [], 0.0, [], optimum.gain, bool(optimum.dead_end),
     )  # fmt: skip

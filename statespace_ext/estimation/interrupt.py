@@ -9,9 +9,9 @@ import numpy as np
 
 from ..exceptions import ConvergenceWarning
 from .fit import FitResult
+from .optimize import verdict_at
 from .problem import EstimationProblem
 from .request import EM_METHODS, FitRequest
-from .verdict import score_norm
 
 INTERRUPTED = "interrupted: the best parameters so far"
 
@@ -51,10 +51,10 @@ def or_best_so_far(
         "change": changes,
         "params_change": [np.nan] * len(path),
     }
-    em = request.method in EM_METHODS
+    em, at = request.method in EM_METHODS, verdict_at(problem, params)
     return FitResult(
         problem.full(params), llf, request.method, False, INTERRUPTED,
-        trace if em else {key: [] for key in trace}, [] if em else path, score_norm(problem, params),
+        trace if em else {key: [] for key in trace}, [] if em else path, at.score_norm,
         len(path) - 1, len(path), [llf], time.perf_counter() - began,
-        [(f"The fit was {INTERRUPTED}.", ConvergenceWarning)],
+        [(f"The fit was {INTERRUPTED}.", ConvergenceWarning)], at.gain,
     )  # fmt: skip

@@ -10,10 +10,13 @@ import numpy as np
 import scipy.optimize
 
 from ..em.covariances import by_group
+from ..em.driver import DeadEnd
 from ..numerics.linear_algebra import NOT_HERE, Array
 from ..params.covariance import precision_of
 from ..params.layout import ParameterLayout
 from .problem import EstimationProblem
+from .unbounded import Watch
+from .verdict import SCORE_TOLERANCE, Verdict, judged
 
 SCIPY_METHODS = {
     "lbfgs": "L-BFGS-B",
@@ -33,14 +36,18 @@ OPTIONS = {
 _WITHOUT_GRADIENT = ("nm", "powell")
 _LEAST_SHARE, _ROUNDING = 0.03, 1e-12
 _NEWTON_STEPS = 25
+_LAST_STEP = 1e-8
+"""Newton decrement of a step after which the next would be its square."""
 _LONGEST_MEMORY = 200
 POLISH_UP_TO = 80
 """Newton steps cost two smoother passes a parameter; above this many they are left out."""
 _ITERATIONS_INSIDE = 500
 """Largest number of iterations with one weight of the barrier."""
 _BARRIER_WEIGHTS = (1e-2, 1e-4, 1e-6, 1e-8)
-SCORE_TOLERANCE = 1e-3
-"""Largest scaled score at a maximum: a score of 1e-3 is about 1e-6 below it in log-likelihood."""
+_NEAR_EDGE = 1e-3
+"""Eigenvalue of a correlation matrix above which the barrier moves a maximum by the square of its weight."""
+_FINISHING = 3
+"""Largest number of Newton steps by conjugate gradients where a quasi-Newton method ended short."""
 
 
 @dataclass
@@ -53,15 +60,21 @@ class Path:
 
 @dataclass(frozen=True)
 class Optimum:
-    """Where a gradient method ended: parameters, log-likelihood, scaled score, verdict in words."""
+    """
+    Where a gradient method ended: parameters, log-likelihood, scaled score, predicted gain, what ended it.
+
+    ``dead_end`` says why there is no maximum where the search went, and is empty elsewhere.
+    """
 
     params: Array
     llf: float
     score_norm: float
+    gain: float
     message: str
     iterations: int
     evaluations: int
     path: list[float]
+    dead_end: str = ""
 
 
 class ScaledObjective:
@@ -86,6 +99,17 @@ class ScaledObjective:
         self._last = np.inf
         self._best: tuple[float, Array] = (np.inf, np.zeros(len(params)))
 
+    def shortfall(self, w: Array) -> float:
+        """Return how far the barrier keeps the maximum below a true one at the edge of the cone."""
+        if not self.weight:
+            return 0.0
+        matrices, lost = self.problem.layout.matrices(self.params(w)), 0
+        for key in self.problem.layout.untransformed:
+            for sigma in by_group(matrices[key]):
+                root = np.sqrt(np.where(np.diag(sigma) > 0, np.diag(sigma), 1.0))
+                lost += int(np.sum(np.linalg.eigvalsh(sigma / root[:, None] / root) < _NEAR_EDGE))
+        return self.weight * lost
+
     def params(self, w: Array) -> Array:
         """Return the parameters at w."""
         return self.problem.layout.constrain(self.origin + self.scale * w)
@@ -105,6 +129,11 @@ class ScaledObjective:
             llf, gradient = llf + self.weight * inside, gradient + self.weight * slope
         self._keep(-llf, w)
         return self._last, -self.problem.layout.pull_back(z, gradient) * self.scale
+
+    def score(self, w: Array) -> Array | None:
+        """Return minus the gradient, None where the likelihood does not exist."""
+        gradient = self(w)[1]
+        return -gradient if self.exists else None
 
     def value(self, w: Array) -> float:
         """Return the value alone, infinite where the likelihood does not exist."""
@@ -136,15 +165,10 @@ class ScaledObjective:
         for i in range(len(w)):
             step = np.zeros(len(w))
             step[i] = h
-            pair = []
-            for sign in (1.0, -1.0):
-                z = self.origin + self.scale * (w + sign * step)
-                found = self.problem.value_and_score(self.problem.layout.constrain(z))
-                self.path.evaluations += 1
-                if found is None:
-                    return None
-                pair.append(-self.problem.layout.pull_back(z, found[1]) * self.scale)
-            rows.append((pair[0] - pair[1]) / (2.0 * h))
+            ahead, behind = self.score(w + step), self.score(w - step)
+            if ahead is None or behind is None:
+                return None
+            rows.append((behind - ahead) / (2.0 * h))
         matrix = np.array(rows)
         return 0.5 * (matrix + matrix.T)
 
@@ -183,6 +207,11 @@ def parameter_scale(problem: EstimationProblem, params: Array) -> Array:
         out[places] = np.einsum("ij,i,ij->j", jacobian, information[places], jacobian)
     good = np.isfinite(out) & (out > 0)
     scale = np.where(good, 1.0 / np.sqrt(np.where(good, out, 1.0)), fallback)
+    ends = problem.layout.positions(sorted(problem.layout.bounded))
+    known = np.isfinite(information[ends]) & (information[ends] > 0)
+    # at an end of the interval the parameter moves by half the square of a step
+    longest = np.where(known, np.sqrt(2.0) * np.where(known, information[ends], 1.0) ** -0.25, 1.0)
+    scale[ends] = np.minimum(scale[ends], longest)
     return np.maximum(scale, _smallest_scale(problem, params))
 
 
@@ -238,6 +267,7 @@ def maximise_likelihood(
     if weight is None and problem.layout.untransformed and method not in _WITHOUT_GRADIENT:
         return _inside_the_cone(problem, start, method, maxiter, options, callback, report)
     objective = ScaledObjective(problem, start, parameter_scale(problem, start), weight or 0.0)
+    watch = Watch(problem, start)
     count = [0]
 
     def after(w: Array, *_: object) -> None:
@@ -245,33 +275,87 @@ def maximise_likelihood(
         objective.path.llf.append(-objective._last)
         if report is not None:
             report(count[0], -objective._last)
+        params = objective.params(np.asarray(w))
         if callback is not None:
-            callback(objective.params(np.asarray(w)))
+            callback(params)
+        watch(problem, params)
 
-    w = np.zeros(len(start))
-    message = ""
     if len(start) == 0:
-        return Optimum(start, problem.loglike(start), 0.0, "nothing to estimate", 0, 1, [])
-    if method == "newton":
-        w, message = newton(objective, w, maxiter, after)
-    else:
-        settings = {**_defaults(method, maxiter, len(start)), **options}
-        gradient = method not in _WITHOUT_GRADIENT
-        result = scipy.optimize.minimize(  # type: ignore[call-overload]
-            objective if gradient else objective.value,
-            w, jac=gradient or None, method=SCIPY_METHODS[method], callback=after, options=settings,
-        )  # fmt: skip
-        message, w = str(result.message), np.asarray(result.x)
-    w, value, gradient_at = objective.at_end(w)
+        return Optimum(start, problem.loglike(start), 0.0, 0.0, "nothing to estimate", 0, 1, [])
+    try:
+        end, message, inverse = _searched(objective, method, maxiter, options, after)
+        w, value, gradient = objective.at_end(end)
+        watch(problem, objective.params(w))  # which may be a trial, and no iteration
+    except DeadEnd as found:
+        return _before(objective, found, count[0])
+    goes_on = method not in (*_WITHOUT_GRADIENT, "newton") and count[0] < maxiter
+    verdict = judged(objective.score, w, -gradient if objective.exists else None, inverse, goes_on)
+    if goes_on:
+        w, value, verdict = _finished(objective, w, value, verdict, inverse)
     return Optimum(
-        objective.params(w),
-        -value,
-        float(np.max(np.abs(gradient_at))) if objective.exists else np.nan,
-        message,
-        count[0],
-        objective.path.evaluations,
-        objective.path.llf,
-    )
+        objective.params(w), -value, verdict.score_norm, verdict.gain + objective.shortfall(w), message,
+        count[0], objective.path.evaluations, objective.path.llf,
+    )  # fmt: skip
+
+
+def _searched(
+    objective: ScaledObjective,
+    method: str,
+    maxiter: int,
+    options: dict[str, Any],
+    after: Callable[[Array], None],
+) -> tuple[Array, str, Callable[[Array], Array] | None]:
+    """Run a method from w = 0; return where it ended, its message and its approximation of I^{-1}."""
+    w = np.zeros(len(objective.scale))
+    if method == "newton":
+        return *newton(objective, w, maxiter, after), None
+    settings = {**_defaults(method, maxiter, len(w)), **options}
+    gradient = method not in _WITHOUT_GRADIENT
+    result = scipy.optimize.minimize(  # type: ignore[call-overload]
+        objective if gradient else objective.value,
+        w, jac=gradient or None, method=SCIPY_METHODS[method], callback=after, options=settings,
+    )  # fmt: skip
+    memory = result.get("hess_inv")
+    return np.asarray(result.x), str(result.message), None if memory is None else memory.dot
+
+
+def _finished(
+    objective: ScaledObjective,
+    w: Array,
+    value: float,
+    verdict: Verdict,
+    inverse: Callable[[Array], Array] | None,
+) -> tuple[Array, float, Verdict]:
+    """Take the Newton steps that the verdicts found, as long as they are needed and lower the value."""
+    for _ in range(_FINISHING):
+        if verdict.converged or not np.any(verdict.step):
+            break
+        new, gradient = objective(w + verdict.step)
+        if not (objective.exists and new < value):
+            break
+        w, value = w + verdict.step, new
+        verdict = judged(objective.score, w, -gradient, inverse)
+    return w, value, verdict
+
+
+def _before(objective: ScaledObjective, found: DeadEnd, iterations: int) -> Optimum:
+    """Return the last point before a search ran into what has no maximum."""
+    at = verdict_at(objective.problem, found.params)
+    return Optimum(
+        found.params, objective.problem.value(found.params), at.score_norm, np.inf, found.reason,
+        iterations, objective.path.evaluations, objective.path.llf, found.reason,
+    )  # fmt: skip
+
+
+def verdict_at(problem: EstimationProblem, params: Array) -> Verdict:
+    """Return how near free parameters are to a maximum; inside the cone, to that with the least barrier."""
+    if len(params) == 0:
+        return Verdict(0.0, 0.0, params)
+    weight = _BARRIER_WEIGHTS[-1] if problem.layout.untransformed else 0.0
+    objective = ScaledObjective(problem, params, parameter_scale(problem, params), weight)
+    w = np.zeros(len(params))
+    found = judged(objective.score, w, objective.score(w))
+    return replace(found, gain=found.gain + objective.shortfall(w))
 
 
 def _inside_the_cone(
@@ -297,7 +381,9 @@ def _inside_the_cone(
             break
         stages.append(stage)
         start = stage.params
-    settled = [stage for stage in stages if stage.score_norm < SCORE_TOLERANCE]
+        if stage.dead_end:
+            break
+    settled = [stage for stage in stages if stage.dead_end or stage.score_norm < SCORE_TOLERANCE]
     best = settled[-1] if settled else max(stages, key=lambda stage: stage.llf)
     return replace(
         best,
@@ -344,6 +430,8 @@ def newton(
             return w, "no descent to rounding"
         w, value, gradient = w + step, new, new_gradient
         after(w)
+        if decrement < _LAST_STEP:
+            return w, "converged"
     return w, "maxiter reached"
 
 
@@ -352,8 +440,10 @@ def polish(problem: EstimationProblem, optimum: Optimum, maxiter: int = _NEWTON_
     better = maximise_likelihood(problem, optimum.params, "newton", min(maxiter, _NEWTON_STEPS), {})
     if better.llf < optimum.llf:
         return optimum
-    return Optimum(
-        better.params, better.llf, better.score_norm, optimum.message,
-        optimum.iterations + better.iterations, optimum.evaluations + better.evaluations,
-        optimum.path + better.path,
-    )  # fmt: skip
+    return replace(
+        better,
+        message=optimum.message,
+        iterations=optimum.iterations + better.iterations,
+        evaluations=optimum.evaluations + better.evaluations,
+        path=optimum.path + better.path,
+    )

@@ -13,10 +13,12 @@ from collections.abc import Callable
 import numpy as np
 import scipy.optimize
 
+from ..em.driver import DeadEnd
 from ..numerics.linear_algebra import Array
-from .optimize import Optimum, parameter_scale
+from .optimize import Optimum, parameter_scale, verdict_at
 from .problem import EstimationProblem
-from .verdict import score_norm
+from .unbounded import Watch
+from .verdict import GAIN_TOLERANCE
 
 _STEPS = 40
 _DECREMENT = 1e-10
@@ -76,8 +78,9 @@ class PreconditionedSearch:
         self.z, self.basis = problem.layout.unconstrain(start), np.diag(self.scale)
         self.value, self.message = -problem.value(start), ""
         self.path: list[float] = []
+        self.watch, self.dead_end = Watch(problem, start), ""
         self.evaluations = self._stalled = 0
-        self.score_norm = np.nan
+        self.score_norm = self.gain = np.nan
 
     def run(self, maxiter: int) -> None:
         """Go on until an end, or after the round in which ``maxiter`` iterations in all are reached."""
@@ -92,22 +95,30 @@ class PreconditionedSearch:
             self.path.append(-objective.best[0])
             if self.report is not None:
                 self.report(len(self.path), -objective.best[0])
+            params = self.problem.layout.constrain(objective.best[1])
             if self.callback is not None:
-                self.callback(self.problem.layout.constrain(objective.best[1]))
+                self.callback(params)
+            self.watch(self.problem, params)
 
         options = {"maxiter": steps, "maxcor": 30, "ftol": 1e-14, "gtol": 1e-7}
-        scipy.optimize.minimize(  # type: ignore[call-overload]
-            objective, np.zeros(len(self.z)), jac=True, method="L-BFGS-B", callback=after, options=options
-        )
+        try:
+            scipy.optimize.minimize(  # type: ignore[call-overload]
+                objective, np.zeros(len(self.z)), jac=True, method="L-BFGS-B", callback=after, options=options
+            )
+            self.watch(self.problem, self.problem.layout.constrain(objective.best[1]))
+        except DeadEnd as end:
+            self.z, self.value = self.problem.layout.unconstrain(end.params), -self.problem.value(end.params)
+            self.dead_end = end.reason
+            return end.reason
         gain, (self.value, self.z, gradient) = self.value - objective.best[0], objective.best
         self.evaluations += objective.evaluations + 2 * len(self.z)
         hessian = second_derivatives(self.problem, self.z, self.scale)
+        self.score_norm = self.gain = np.nan
         if hessian is None:
-            self.score_norm = float(np.max(np.abs(gradient * self.scale), initial=0.0))
             return "second derivatives do not exist here"
-        self.basis, decrement = _whitened(hessian, gradient, self.scale)
+        self.basis, self.gain = _whitened(hessian, gradient, self.scale)
         self.score_norm = float(np.max(np.abs(self.basis.T @ gradient), initial=0.0))
-        if decrement < _DECREMENT * (1.0 + abs(self.value)) and gain < 1e-6:
+        if self.gain < min(_DECREMENT * (1.0 + abs(self.value)), GAIN_TOLERANCE) and gain < 1e-6:
             return "converged"
         self._stalled = self._stalled + 1 if gain < _NO_GAIN * (1.0 + abs(self.value)) else 0
         return "no further gain" if self._stalled == _MOST_STALLED else ""
@@ -115,11 +126,14 @@ class PreconditionedSearch:
     def optimum(self) -> Optimum:
         """Return where the search stands; the score is scaled by the second derivatives there."""
         params, message = self.problem.layout.constrain(self.z), self.message or "maxiter reached"
-        if not self.path:
-            self.score_norm = score_norm(self.problem, params)
+        norm, left = self.score_norm, self.gain
+        if np.isnan(left):
+            at = verdict_at(self.problem, params)
+            norm, left = at.score_norm, at.gain
         return Optimum(
-            params, -self.value, self.score_norm, message, len(self.path), self.evaluations, list(self.path)
-        )
+            params, -self.value, norm, left, message, len(self.path), self.evaluations, list(self.path),
+            self.dead_end,
+        )  # fmt: skip
 
 
 def _off_zero(problem: EstimationProblem, params: Array) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -22,6 +22,7 @@ class Model(Protocol):
     """The part of a model that estimation uses."""
 
     layout: ParameterLayout
+    endog_names: Any
 
     @property
     def private_smoother(self) -> Smoother:

@@ -15,6 +15,7 @@ from .problem import EstimationProblem
 _ZERO = 1e-6
 _RISING = 1e-4
 _LIFT = 1e-2
+_END = 1.0 - 1e-6
 
 
 def lifted(
@@ -26,6 +27,7 @@ def lifted(
     In square roots and Cholesky factors the derivative is zero along a null direction v of Sigma whatever
     the likelihood does; what counts is v' (d log L / d Sigma) v, which is positive where Sigma should grow.
     In a factor with a zero pattern it is zero wherever a column is, and v is zero outside of its clique.
+    It is zero at an end of the interval (-1, 1) of a parameter too.
 
     Parameters
     ----------
@@ -37,6 +39,7 @@ def lifted(
         Sizes of variances beside the model's `variance_sizes`, by block.
     """
     layout = problem.layout
+    params = layout.constrain(layout.unconstrain(params))  # a variance of EM may be below zero by rounding
     try:
         found = problem.value_and_score(params)
     except NOT_HERE:
@@ -60,6 +63,11 @@ def lifted(
         slope, v = max(rises, key=lambda pair: pair[0])
         if slope > _RISING:
             out, moved = layout.project({key: cov + _LIFT * np.outer(v, v)}, out), True
+    ends = layout.positions(sorted(layout.bounded))
+    inwards = -np.sign(params[ends]) * found[1][ends] * _LIFT
+    leaving = ends[(np.abs(params[ends]) > _END) & (inwards > _RISING)]
+    out[leaving] *= 1.0 - _LIFT
+    moved = moved or bool(len(leaving))
     return out if moved and np.isfinite(problem.value(out)) else None
 
 

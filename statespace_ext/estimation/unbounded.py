@@ -1,22 +1,70 @@
-"""Likelihoods without a maximum."""
+"""Likelihoods without a maximum: what a search runs towards, and the last point before it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from ..numerics.linear_algebra import Array
+from ..em.driver import DeadEnd
+from ..exceptions import shown
+from ..numerics.linear_algebra import NOT_HERE, Array
+from ..statespace.smoother import over_time
+from ..statespace.system import System, stationary_start
 from .problem import EstimationProblem
 
 _NOTHING = 1e-10
-"""Share of a series' mean square from which the variance of its first forecast counts as zero."""
+"""Share of a series' variance from which the variance of a forecast counts as zero."""
+_INVOLVED = 1e-3
+_LITTLE_NEW = 1e-3
+"""Share of innovations in the variance of a factor from which a singular state_cov is tried."""
+_NEARLY = 5e-3
+"""Largest log-likelihood by which a singular state_cov is ahead where a search is stopped."""
+_EVERY = 10
+"""Iterations from one trial of a singular state_cov to the next."""
+_TRIALS = 3
+"""Trials in a row in which it has to have the higher log-likelihood."""
 
 
-def unbounded_start(problem: EstimationProblem, params: Array) -> str:
+class Watch:
     """
-    Say that a free mean of x_1 fits the first observation exactly, empty where it does not.
+    What looks at each iteration of a search, and raises `DeadEnd`.
 
-    With H_jj -> 0 and Var(x_1) = 0 (or tending to it), -1/2 log|F_1| grows without limit, F_1 = Z P_1 Z' + H,
-    as long as a_1 keeps v_1 = 0.
+    Parameters
+    ----------
+    problem : EstimationProblem
+        The problem.
+    start : ndarray
+        Free parameters at which the search starts.
+    """
+
+    def __init__(self, problem: EstimationProblem, start: Array) -> None:
+        self.count = self.trials = 0
+        self.last = None if unbounded(problem, start) else np.array(start)
+
+    def __call__(self, problem: EstimationProblem, params: Array) -> None:
+        """Look at the parameters of an iteration."""
+        self.count += 1
+        reason = unbounded(problem, params)
+        if reason and self.last is not None:
+            raise DeadEnd(f"{reason}; the estimates are those of the last iteration before that", self.last)
+        if not reason:
+            self.last = np.array(params)
+        if self.count % _EVERY == 0:
+            reason = towards_singular(problem, params)
+            self.trials = self.trials + 1 if reason else 0
+            if self.trials == _TRIALS:
+                raise DeadEnd(f"{reason}; the estimates are those of one iteration", np.array(params))
+
+
+def unbounded(problem: EstimationProblem, params: Array) -> str:
+    """
+    Say that the data are fitted without error, empty where they are not.
+
+    -1/2 log|F_t| grows without limit as an eigenvalue of F_t = Z P_t Z' + H falls to zero while v_t = 0 in
+    its direction: for all t where series are linearly dependent or a series has neither V nor W, for t = 1
+    where a_1 is free and P_1 = 0. F_t is at least Z R Q R' Z' + H; only where that is singular does it take
+    a pass of the smoother.
 
     Parameters
     ----------
@@ -25,19 +73,147 @@ def unbounded_start(problem: EstimationProblem, params: Array) -> str:
     params : ndarray
         Free parameters.
     """
+    smoother = problem.smoother
+    size = _deviations(smoother.endog)
+    try:
+        system = problem.system(params)
+        if not _is_singular(system.obs_cov, size):
+            return ""
+        return _at_first(problem, system, size) or _later(problem, system, size)
+    except NOT_HERE:
+        return ""
+
+
+def _deviations(endog: Array) -> Array:
+    """Return the standard deviation of each series, its size where it is constant."""
+    seen = ~np.isnan(endog)
+    count = np.maximum(seen.sum(axis=0), 1)
+    mean = np.where(seen, endog, 0.0).sum(axis=0) / count
+    squares = np.where(seen, endog - mean, 0.0) ** 2
+    out = np.sqrt(squares.sum(axis=0) / count)
+    out = np.where(out > 1e-12 * np.abs(mean), out, np.abs(mean))
+    return np.where(out > 0, out, 1.0)
+
+
+def _is_singular(cov: Array, size: Array) -> bool:
+    """Tell whether a covariance matrix, or one of several, has a variance or an eigenvalue of nothing."""
+    scaled = over_time(cov, slice(None)) / size[:, None] / size
+    single = np.diagonal(scaled, axis1=1, axis2=2)
+    if np.min(single) <= _NOTHING:
+        return True
+    if np.array_equal(scaled * np.eye(len(size)), scaled):
+        return False
+    return bool(np.min(np.linalg.eigvalsh(scaled)) <= _NOTHING)
+
+
+def _null(F: Array, size: Array) -> Array:
+    """Return which series are involved in the directions in which F is nothing."""
+    values, vectors = np.linalg.eigh(F / size[:, None] / size)
+    found = np.abs(vectors[:, values <= _NOTHING]).max(axis=1, initial=0.0)
+    return np.asarray(found > _INVOLVED)
+
+
+def _at_first(problem: EstimationProblem, system: System, size: Array) -> str:
+    """Say that a free mean of x_1 fits the first observation exactly, empty where it does not."""
     block = problem.layout.blocks.get("initial_state")
     seen = ~problem.smoother.missing[0]
     if block is None or block.is_fixed or not seen.any():
         return ""
-    system = problem.system(params)
     if system.diffuse or system.initialization is not None:
         return ""
-    Z, H = (m if m.ndim == 2 else m[:, :, 0] for m in (system.design, system.obs_cov))
+    Z, H = (over_time(m, slice(0, 1))[0] for m in (system.design, system.obs_cov))
     F = (Z @ system.initial_state_cov @ Z.T + H)[np.ix_(seen, seen)]
-    size = np.sqrt(np.nanmean(problem.smoother.endog[:, seen] ** 2, axis=0))
-    if np.linalg.eigvalsh(F / size[:, None] / size)[0] > _NOTHING:
+    if not _null(F, size[seen]).any():
         return ""
     return (
         "the likelihood is unbounded: an estimated x_1 fits the first observation exactly as its variance "
         "falls to zero; put an empty (NaN) row first"
+    )
+
+
+def _later(problem: EstimationProblem, system: System, size: Array) -> str:
+    """Say which series the model forecasts without error in the last of their periods."""
+    missing, names = problem.smoother.missing, np.atleast_1d(problem.model.endog_names)
+    cov, first = None, 0
+    for row in _last_rows(missing):
+        seen = np.flatnonzero(~missing[row])
+        Z, H, R, Q = (
+            over_time(m, slice(row, row + 1))[0]
+            for m in (system.design, system.obs_cov, system.selection, system.state_cov)
+        )
+        Z, H, scale = Z[seen], H[np.ix_(seen, seen)], size[seen]
+        if not _null(Z @ R @ Q @ R.T @ Z.T + H, scale).any():
+            continue
+        if cov is None:
+            _, cov, first = problem.smoother.states(system)
+        if row < first:  # among the first rows of a diffuse start nothing is forecast without error
+            continue
+        found = _null(Z @ cov[:, :, row] @ Z.T + H, scale)
+        if found.any():
+            return _exact(names[seen[found]].tolist())
+    return ""
+
+
+def _last_rows(missing: Array) -> list[int]:
+    """Return the last complete period, and the last one of each series; the first period tells nothing."""
+    rows = [np.flatnonzero(~missing.any(axis=1))[-1:], *(np.flatnonzero(~gone)[-1:] for gone in missing.T)]
+    return sorted({int(row) for row in np.concatenate(rows) if row}, reverse=True)
+
+
+def _exact(names: list[str]) -> str:
+    if len(names) == 1:
+        return (
+            f"the likelihood is unbounded: {names[0]} is fitted without error as its variances in obs_cov "
+            f"and in state_cov fall to zero; leave {names[0]} out or hold its variance fixed"
+        )
+    return (
+        f"the likelihood is unbounded: a combination of {shown(names)} is forecast without error as its "
+        "variances fall to zero (linearly dependent series); leave one of them out"
+    )
+
+
+def towards_singular(problem: EstimationProblem, params: Array) -> str:
+    """
+    Say that the log-likelihood is highest at a singular state_cov which is held nonsingular, else nothing.
+
+    With Q = I and free loadings a factor without innovations has infinite coefficients. In units of the
+    factors' variances P the direction of the least innovations is left without any. Where the log-likelihood
+    is a little higher there, the search goes on for ever and gains no more than that.
+
+    Parameters
+    ----------
+    problem : EstimationProblem
+        The model.
+    params : ndarray
+        Free parameters.
+    """
+    blocks = problem.layout.blocks
+    held = "state_cov" in blocks and blocks["state_cov"].is_fixed
+    free = not any(key not in blocks or blocks[key].is_fixed for key in ("design", "transition"))
+    if not (held and free):
+        return ""
+    try:
+        system = problem.system(params)
+        if any(m.ndim == 3 for m in (system.transition, system.state_cov, system.selection)):
+            return ""
+        mean, cov = stationary_start(system)
+        R = system.selection
+        root = np.linalg.cholesky(R.T @ cov @ R)
+        inner = np.linalg.solve(root, np.linalg.solve(root, system.state_cov).T)
+        values, vectors = np.linalg.eigh(inner)
+        if values[0] > _LITTLE_NEW:
+            return ""
+        direction = root @ vectors[:, 0]
+        limit = replace(system, state_cov=system.state_cov - values[0] * np.outer(direction, direction))
+        if system.start == "stationary":
+            mean, cov = stationary_start(limit)
+            limit = replace(limit, initial_state=mean, initial_state_cov=cov)
+        if not 0.0 <= problem.smoother.loglike(limit) - problem.loglike(params) < _NEARLY:
+            return ""
+    except NOT_HERE:
+        return ""
+    return (
+        "the log-likelihood rises towards a singular state_cov (a factor without innovations of its own), "
+        "which a fixed state_cov cannot be: the coefficients grow without limit; "
+        'use identification="unit", whose state_cov is free, or fewer factors'
     )

@@ -189,7 +189,7 @@ class Fitting:
             "auto": EM, then a gradient method with the exact score. "em": plain EM. "accelerated-em": EM
             with quasi-Newton steps, which keep the log-likelihood from falling.
         maxiter : int, optional
-            Largest number of iterations (500 for EM, 2000 for the others).
+            Largest number of iterations (2000; 500 for EM of an `ATSM`).
         full_output : bool
             Whether to set ``mle_retvals``.
         disp : bool
@@ -201,8 +201,8 @@ class Fitting:
         low_memory : bool
             Whether to keep filter output out of the results.
         tolerance : float
-            Stopping rule of EM: the relative change of the log-likelihood (of every parameter: its root).
-            Zero: exactly ``maxiter`` iterations. Gradient methods go on to a scaled score near zero.
+            EM asks whether it has converged where the relative change of the log-likelihood is below this
+            (of every parameter: below its root). Zero: exactly ``maxiter`` iterations.
         n_starts : int
             Number of starts: the default one, and random ones. A default start that is one of several (of
             autoregressive coefficients, and patterns of zeros in ``state_cov``) counts once.
@@ -229,6 +229,12 @@ class Fitting:
         Notes
         -----
         The model holds the matrices of the result afterwards; with ``return_params``, those of the estimates.
+
+        A fit by any method has converged where the largest scaled score is below 1e-3 and the predicted gain
+        :math:`s'I^{-1}s/2` below 1e-6: s is the score, I the observed information, of which only products
+        with vectors are computed. A direction whose curvature is less than 1e-6 of that of complete data
+        counts as not identified. Where the likelihood is unbounded, the fit ends before the spike and
+        ``mle_retvals["task"]`` says why.
 
         Ctrl-C ends a fit at the best parameters so far: ``converged`` is False, and a warning and the summary
         say why.

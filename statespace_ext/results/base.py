@@ -280,6 +280,7 @@ class StateSpaceResults(Reporting, Derived, Refitting, IncompleteRows, Removable
                 "warnflag": 0 if fit.converged else 1,
                 "task": fit.status,
                 "score_norm": fit.score_norm,
+                "predicted_gain": fit.gain,
             }
         self.mlefit.mle_retvals, self.mlefit.mle_settings = self.mle_retvals, self.mle_settings
 

@@ -11,10 +11,10 @@ import numpy as np
 from ...estimation.fit import FitResult, estimate
 from ...estimation.interrupt import INTERRUPTED, or_best_so_far
 from ...estimation.multi_start import multi_start
+from ...estimation.optimize import verdict_at
 from ...estimation.random_starts import random_start
-from ...estimation.request import FitRequest, check_request
+from ...estimation.request import EM_METHODS, FitRequest, check_request
 from ...estimation.saddle import lifted
-from ...estimation.verdict import score_norm
 from ...numerics.linear_algebra import Array
 from ...statespace.arguments import one_of, random_generator
 from .concentrated import concentrated_start
@@ -23,6 +23,8 @@ from .identification import DaiSingleton, dai_singleton_form
 from .starts import candidates, variants
 
 METHODS = ("auto", "mle", "em", "two-step", "jsz", "lbfgs", "bfgs", "newton", "cg", "nm", "powell")
+_MAXITER_EM = 500
+"""An M-step is a search of its own here, and EM is slow where the measurement errors are small."""
 _KEEP = 3
 _KEEP_OTHERS, _ROUNDS, _HIGHER = 2, 6, 1e-4
 
@@ -49,6 +51,8 @@ def estimate_term_structure(model: Any, request: FitRequest) -> FitResult:
 def _estimate(model: Any, problem: Any, request: FitRequest, own: bool) -> FitResult:
     """Run a fit by a method that is common to all models, or the model's own."""
     if not own:
+        if request.maxiter is None and request.method in EM_METHODS:
+            request = replace(request, maxiter=_MAXITER_EM)
         return estimate(problem, request)
     if request.method == "two-step":
         params = request.start if request.start is not None else candidates(model)[0]
@@ -152,9 +156,10 @@ def _by_portfolios(model: Any, problem: Any, request: FitRequest) -> FitResult:
 def _two_step(problem: Any, params: Array, request: FitRequest) -> FitResult:
     """Return estimates by least squares, with the likelihood that they have."""
     free = problem.reduced(params)
-    llf, norm = problem.value(free), score_norm(problem, free)
+    llf, at = problem.value(free), verdict_at(problem, free)
     status = "least squares in two steps, not maximum likelihood"
     return FitResult(
         problem.full(free), llf, request.method, bool(np.isfinite(llf)), status,
-        {"iteration": [], "llf": [], "change": [], "params_change": []}, [], norm, 0, 1, [llf], 0.0, [],
+        {"iteration": [], "llf": [], "change": [], "params_change": []}, [], at.score_norm,
+        0, 1, [llf], 0.0, [], at.gain,
     )  # fmt: skip

@@ -25,6 +25,8 @@ _ROOTS = ((0.01, 0.3, 1.0), (0.02, 0.5, 2.5), (0.05, 0.6, 0.7), (0.002, 0.1, 0.5
 _DECAYS = np.exp(np.linspace(np.log(0.08), np.log(4.0), 40))
 _FAST_ROOT = 30.0
 _LEAST_ERROR = 1e-5
+_NO_SLOPE = 1e-10
+"""Derivative of the yields' means by k_inf, relative to maturity, that is rounding."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,10 @@ def mean_fit(norm: Portfolios, at: Values, y: Array, P: Array) -> Array:
     unit = float(np.std(y)) + float(np.abs(y.mean()))
     base = intercept(0.0)
     slope = (intercept(unit) - base) / unit
-    return np.array([[-float(slope @ base) / float(slope @ slope)]])
+    size = float(slope @ slope)
+    if size <= (_NO_SLOPE * float(np.max(norm.tau))) ** 2:  # as many maturities as factors: all are fitted
+        return np.zeros((1, 1))
+    return np.array([[-float(slope @ base) / size]])
 
 
 def rotated(norm: Portfolios, start: Candidate, y: Array, dt: float) -> Candidate:
