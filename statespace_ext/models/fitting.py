@@ -13,11 +13,12 @@ from ..estimation.fit import FitResult, estimate
 from ..estimation.interrupt import or_best_so_far
 from ..estimation.problem import EstimationProblem
 from ..estimation.request import FitRequest, check_request
-from ..exceptions import IdentificationWarning, ParameterError, SpecificationError
+from ..exceptions import IdentificationWarning, ParameterError, SpecificationError, UnsupportedError
 from ..inference.cov_types import check_cov_type
 from ..inference.identification import Identification
 from ..numerics.linear_algebra import Array, quiet
 from ..params.layout import ParameterLayout, real_array
+from ..statespace.overrides import overrides
 from ..statespace.representation import preserved
 
 
@@ -78,10 +79,23 @@ class Fitting:
     def estimate(self, request: FitRequest) -> FitResult:
         """Check the sample and run a fit; the model is left as it was."""
         check_request(request)
+        self._require_own_likelihood()
         self.check_sample()
         with self.preserved(), quiet():
             problem = self.problem(request.estep)
             return or_best_so_far(problem, request, lambda: estimate(problem, request))
+
+    def _require_own_likelihood(self) -> None:
+        """Refuse a log-likelihood or a score of the user's own, which no method of `fit` would see."""
+        found = overrides(self)
+        names = [name for name in ("loglike", "score", "ssm.loglike") if name in found]
+        if names:
+            raise UnsupportedError(
+                "`fit` maximises the log-likelihood of the declared matrices, and would not see an override",
+                got=f"{names[0]} of {found[names[0]]}",
+                remedy="Subclass `MLEModel` with `ExactScoreMixin` for a likelihood of your own; where the "
+                'override changes no value, say so by the class attribute likelihood_neutral = ("loglike",).',
+            )
 
     def maximum(self, start: Array | None, fixed: Mapping[str, float]) -> FitResult:
         """

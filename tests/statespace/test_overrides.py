@@ -506,3 +506,39 @@ def test_fits_of_relatives_on_random_walks(name: str, seed: int) -> None:
     assert_allclose(sse.exact_score(model, res.params).llf, res.llf, rtol=1e-6)
     if stationary_radius(plain.ssm) < 1.0:
         assert res.llf > theirs.llf - 1e-2
+
+
+# -- models of this package ----------------------------------------------------------------------------------
+
+
+class PriorOnFactor(sse.LGSSM):
+    """A model of the package with a prior, which its own methods of estimation do not see."""
+
+    def loglike(self, params: Any, *args: Any, **kwargs: Any) -> float:
+        return super().loglike(params, *args, **kwargs) - 0.5 * float(np.sum(np.square(params)))
+
+
+class Watched(sse.LGSSM):
+    """Counts its log-likelihoods, and says that this changes none."""
+
+    likelihood_neutral = ("loglike",)
+
+    def loglike(self, params: Any, *args: Any, **kwargs: Any) -> float:
+        return super().loglike(params, *args, **kwargs)
+
+
+@pytest.mark.parametrize("method", ["auto", "em", "lbfgs", "nm"])
+def test_fit_of_the_package_refuses_a_likelihood_that_it_does_not_see(method: str) -> None:
+    y = np.random.default_rng(5).standard_normal((60, 2))
+    with pytest.raises(sse.UnsupportedError, match="loglike of PriorOnFactor"):
+        PriorOnFactor(y, 1, identification="unit").fit(method=method)
+    model = sse.LGSSM(y, 1, identification="unit")
+    model.loglike = lambda params: 0.0
+    with pytest.raises(sse.UnsupportedError, match="loglike of the model"):
+        model.fit(method=method)
+
+
+def test_an_override_that_says_it_is_neutral_is_fitted() -> None:
+    y = np.random.default_rng(5).standard_normal((60, 2)).cumsum(axis=0)
+    fits = [kind(y, 1, identification="unit").fit(cov_type="none") for kind in (sse.LGSSM, Watched)]
+    assert fits[0].llf == fits[1].llf
