@@ -24,10 +24,10 @@ from .optimize import (
 )
 from .problem import EstimationProblem
 from .progress import reporter
-from .random_starts import inside, random_start
+from .random_starts import inside, random_start, singular_blocks
 from .request import EM_METHODS, FitRequest
 from .saddle import lifted
-from .screening import SCREENING, screened
+from .screening import SCREENING, few_steps, leads_to, screened
 from .several import from_each
 from .unbounded import unbounded_start
 from .verdict import score_norm
@@ -124,7 +124,9 @@ def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
             remedy="Pass start_params with positive semidefinite covariances (and a stable transition).",
         )
     best = max(fits, key=lambda fit: fit.llf)
+    later: list[float] = []
     if _chooses_starts(request):
+        best, later = _from_later_starts(problem, best, request)
         best = _highest_peak(problem, best, request)
     if not best.converged:
         best = replace(best, status=unbounded_start(problem, best.params) or best.status)
@@ -134,7 +136,7 @@ def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
     return replace(
         best,
         params=problem.full(best.params),
-        starts=reached.tolist(),
+        starts=[*reached.tolist(), *later],
         seconds=time.perf_counter() - began,
         warnings=notes,
     )
@@ -155,6 +157,35 @@ def _chooses_starts(request: FitRequest) -> bool:
     """Tell whether a fit looks for starts of its own: none is given, and it is long enough."""
     short = request.maxiter is not None and request.maxiter <= SCREENING
     return request.start is None and request.method not in _WITHOUT_SCREENING and not short
+
+
+def _from_later_starts(
+    problem: EstimationProblem, best: FitResult, request: FitRequest
+) -> tuple[FitResult, list[float]]:
+    """
+    Return the best of a fit and of fits from other starts, and what those reached.
+
+    A start that a few steps bring onto the slope of the maximum at hand goes no further. The search ends where
+    a second start agrees with the first, and where two more do so if starts disagree or a covariance matrix is
+    singular: such maxima tend to have others beside them.
+    """
+    reached: list[float] = []
+    agreed, needed = 0, 2 if singular_blocks(problem, best.params) else 1
+    for start in problem.model.later_starts(problem):
+        at = few_steps(problem, start)
+        if at is None:
+            continue
+        on_the_way = leads_to(problem, at, best.params)
+        found = best if on_the_way else _one_start(problem, at.params, request)
+        reached.append(found.llf)
+        gain = found.llf - best.llf
+        same = abs(gain) < _SAME_MAXIMUM * (1.0 + abs(best.llf))
+        needed = needed if same else 2
+        agreed = agreed + 1 if same else 0 if gain > 0 else agreed
+        best = found if gain > 0 and (found.converged or not best.converged) else best
+        if agreed == needed:
+            break
+    return best, reached
 
 
 def _highest_peak(problem: EstimationProblem, best: FitResult, request: FitRequest) -> FitResult:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -41,6 +41,9 @@ class Model(Protocol):
 
     def other_starts(self, problem: EstimationProblem) -> list[Array]:
         """Return further start values, for a likelihood that tends to have several maxima."""
+
+    def later_starts(self, problem: EstimationProblem) -> Iterator[Array]:
+        """Yield start values to try after a maximum is found, until starts agree."""
 
     def other_peaks(self, problem: EstimationProblem, params: Array) -> list[Array]:
         """Return points from which a higher maximum than one at hand may be reached."""

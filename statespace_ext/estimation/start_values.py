@@ -20,9 +20,10 @@ _NOISE_SHARE = 0.25
 _LEAST_NOISE = 1e-6
 """Least variation, as a share of the variance of a series: of a series that is exactly a trend, say."""
 _FILLING_ROUNDS = 20
+_AUTOCOVARIANCES = 2
 
 
-def start_values(problem: EstimationProblem) -> Array:
+def start_values(problem: EstimationProblem, predictable: bool = False) -> Array:
     """
     Return start values of the free parameters.
 
@@ -30,13 +31,20 @@ def start_values(problem: EstimationProblem) -> Array:
     series (and of their lags where there are more factors than series), missing values filled in. The
     updates of the M-step, run on them as if they were observed, give every block; the constraints of
     the layout hold throughout.
+
+    Parameters
+    ----------
+    problem : EstimationProblem
+        The problem.
+    predictable : bool
+        Whether the components are those of the autocovariances of the series, in place of the covariances.
     """
     layout = problem.layout
     if len(layout) == 0:
         return np.zeros(0)
     y = fill_missing(problem.smoother.endog)
     params = _neutral(problem, y)
-    factors = _unit_noise(problem, _factors(problem, y, params))
+    factors = _unit_noise(problem, _factors(problem, y, params, predictable))
     updates = LinearGaussianUpdates(layout, without_start(problem.updates.structure))
     moments = _as_observed(problem, y, factors, params)
     if any(not layout.blocks[key].is_fixed for key in OBSERVATION):
@@ -99,7 +107,7 @@ def _neutral(problem: EstimationProblem, y: Array) -> Array:
     return params
 
 
-def _factors(problem: EstimationProblem, y: Array, params: Array) -> Array:
+def _factors(problem: EstimationProblem, y: Array, params: Array, predictable: bool) -> Array:
     """
     Return (nobs, k) factor scores.
 
@@ -124,7 +132,7 @@ def _factors(problem: EstimationProblem, y: Array, params: Array) -> Array:
     specific = ~common & (lag == 0) & np.any(sums, axis=0)
     scores = np.zeros((len(y), k))
     centred = y - y.mean(axis=0)
-    scores[:, common] = _components(y, int(common.sum()))
+    scores[:, common] = _components(y, int(common.sum()), predictable)
     loadings = np.linalg.lstsq(scores[:, common], centred, rcond=None)[0].T
     left = centred - scores[:, common] @ loadings.T
     scores[:, specific] = left @ np.linalg.pinv(sums[:, specific]).T
@@ -133,10 +141,20 @@ def _factors(problem: EstimationProblem, y: Array, params: Array) -> Array:
     return scores[np.maximum(np.arange(len(y))[:, None] - lag, 0), source]
 
 
-def _components(y: Array, count: int) -> Array:
-    """Return principal components of the series, and of their lags where there are more than series."""
+def _components(y: Array, count: int, predictable: bool) -> Array:
+    """
+    Return principal components of the series, and of their lags where there are more than series.
+
+    Predictable ones are the leading eigenvectors of sum_l C_l C_l', where C_l are autocovariances, to which
+    errors without serial correlation do not contribute (Lam & Yao, 2012).
+    """
     scale = np.std(y, axis=0)
-    stacked = [(y - y.mean(axis=0)) / np.where(scale > 0, scale, 1.0)]
+    standard = (y - y.mean(axis=0)) / np.where(scale > 0, scale, 1.0)
+    if predictable and count < y.shape[1] and len(y) > _AUTOCOVARIANCES:
+        each = [standard[lag:].T @ standard[:-lag] for lag in range(1, _AUTOCOVARIANCES + 1)]
+        vectors = np.linalg.eigh(sum(C @ C.T for C in each))[1]
+        return standard @ vectors[:, : -count - 1 : -1]
+    stacked = [standard]
     while sum(part.shape[1] for part in stacked) < count:
         lagged = np.roll(stacked[-1], 1, axis=0)
         lagged[0] = lagged[min(1, len(lagged) - 1)]

@@ -71,6 +71,10 @@ class Fitting:
         """Return further start values, for a likelihood that tends to have several maxima: none."""
         return []
 
+    def later_starts(self, problem: EstimationProblem) -> Iterator[Array]:
+        """Yield start values to try after a maximum is found, until starts agree: none."""
+        return iter(())
+
     def other_peaks(self, problem: EstimationProblem, params: Array) -> list[Array]:
         """Return points from which a higher maximum than one at hand may be reached: none."""
         return []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from ..em.structure import companion_structure
 from ..em.updates import LinearGaussianUpdates
 from ..estimation.problem import EstimationProblem
+from ..estimation.random_starts import random_start
 from ..estimation.start_values import stabilised, start_values
 from ..exceptions import DataError, SpecificationError
 from ..inference.identification import Identification, identify
@@ -28,6 +29,9 @@ from ..statespace.validation import (
 )
 from .base import StateSpaceModel
 from .declaration import Labels, build_layout, check_size, check_start, lagged_names
+
+_RANDOM_STARTS = 4
+"""Largest number of random starts, which are tried where the others end at different maxima."""
 
 
 class LGSSM(StateSpaceModel):
@@ -288,6 +292,15 @@ class LGSSM(StateSpaceModel):
         if self.nobs < 2:
             raise DataError("The sample is too short for default start values", got="one period")
         return start_values(problem)
+
+    def later_starts(self, problem: EstimationProblem) -> Iterator[Array]:
+        """Yield start values to try after a maximum is found: other components, then random ones."""
+        if problem.layout.blocks["design"].is_fixed:
+            return
+        yield start_values(problem, predictable=True)
+        first, rng = start_values(problem), np.random.default_rng(0)
+        for _ in range(_RANDOM_STARTS):
+            yield random_start(problem, first, rng)
 
     def stabilised(self, problem: EstimationProblem, params: Array) -> Array:
         """Return the free parameters with the transition scaled inside the unit circle, where needed."""

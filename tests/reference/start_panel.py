@@ -2,13 +2,13 @@
 Simulate 200 small models whose default fit is compared with the best of 20 random starts.
 
     python tests/reference/start_panel.py write             store specifications, truths and seeds
-    python tests/reference/start_panel.py random            add the best of the random starts
+    python tests/reference/start_panel.py random develop    add the best of the random starts of a half
     python tests/reference/start_panel.py judge develop     run the default fits of a half (or "final")
     python tests/reference/start_panel.py judge develop --against FOLDER    and those of another checkout
 
 The data are not stored: seeds remake them, and a stored sum tells whether they did. Each structure gives its
 models to the two halves in turn. The random starts are scattered around the truth and around the default
-start values of the time at which they were run, ten each.
+start values of the time at which they were run, ten each; each takes up to 300 iterations.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from statespace_ext.estimation.random_starts import random_start
 from statespace_ext.estimation.request import FitRequest
 
 PATH = Path(__file__).resolve().parent / "start_panel.json"
-STARTS, WITHIN = 20, 0.01
+STARTS, MAXITER, WITHIN = 20, 300, 0.01
 HALVES = ("develop", "final")
 COUNTS = {
     "mixed frequency": 24,
@@ -400,7 +400,9 @@ def write(seed: int = 20240601) -> None:
             entry["truth"] = _truth(entry, matrices, rng)
             entry["fingerprint"] = _fingerprint(simulated(entry)[0])
             models.append(entry)
-    _store({"script": Path(__file__).name, "seed": seed, "starts": STARTS, "models": models})
+    _store(
+        {"script": Path(__file__).name, "seed": seed, "starts": STARTS, "maxiter": MAXITER, "models": models}
+    )
 
 
 def _store(stored: dict[str, Any]) -> None:
@@ -419,7 +421,7 @@ def random_starts(entry: dict[str, Any]) -> dict[str, Any]:
     for i in range(STARTS):
         start = random_start(problem, centres[i % 2], rng)
         try:
-            fit = estimate(problem, FitRequest(start=start))
+            fit = estimate(problem, FitRequest(start=start, maxiter=MAXITER))
         except sse.StateSpaceError:
             continue
         best = max(best, fit.llf)
@@ -440,9 +442,11 @@ def default_fit(entry: dict[str, Any], repeat: int) -> dict[str, Any]:
     return {"llf": float(res.llf), "converged": bool(res.converged), "seconds": min(seconds)}
 
 
-def _run_random() -> None:
+def _run_random(half: str) -> None:
     stored = load()
-    for entry in sorted(stored["models"], key=lambda entry: HALVES.index(entry["half"])):
+    for entry in stored["models"]:
+        if entry["half"] != half or "random" in entry:
+            continue
         began = time.process_time()
         entry["random"] = random_starts(entry)
         print(entry["name"], entry["random"], f"{time.process_time() - began:.1f} s", flush=True)
@@ -534,7 +538,7 @@ def main() -> None:
     if given.command == "write":
         write()
     elif given.command == "random":
-        _run_random()
+        _run_random(given.half)
     elif given.command == "serve":
         _serve()
     else:
