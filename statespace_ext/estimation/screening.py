@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -12,11 +12,13 @@ from .problem import EstimationProblem
 
 SCREENING = 30
 """Iterations after which starts are compared."""
-FEW = 10
-"""Iterations after which a start is compared with a maximum at hand."""
+_FEW = (4, 20)
+"""Iterations after which a start is compared with a maximum at hand, and more where it leads elsewhere."""
 _KEPT, _BARRIER = 2, 1e-2
 _ON_THE_WAY = (0.25, 0.5, 0.75)
+"""Shares of the way to a maximum at which the log-likelihood is looked at."""
 _LEVEL = 1e-6
+"""A log-likelihood that falls by less than this is taken to rise."""
 _SAME = 1e-3
 """Log-likelihoods nearer than this, after the screening, are taken to be on the way to the same maximum."""
 
@@ -34,14 +36,20 @@ def screened(problem: EstimationProblem, starts: Sequence[Array]) -> list[Array]
     """
     begun = [few_steps(problem, start, SCREENING) for start in starts]
     found = [optimum for optimum in begun if optimum is not None]
-    kept: list[tuple[float, Array]] = []
-    for optimum in sorted(found, key=lambda optimum: -optimum.llf):
-        if len(kept) < _KEPT and all(abs(optimum.llf - llf) > _SAME for llf, _ in kept):
-            kept.append((optimum.llf, optimum.params))
-    return [params for _, params in kept] or list(starts[:1])
+    kept = ahead({i: optimum.llf for i, optimum in enumerate(found)}, _KEPT)
+    return [found[i].params for i in kept] or list(starts[:1])
 
 
-def few_steps(problem: EstimationProblem, start: Array, steps: int = FEW) -> Optimum | None:
+def ahead(llf: Mapping[int, float], keep: int) -> list[int]:
+    """Return the starts with the highest log-likelihoods, one of each group that goes the same way."""
+    out: list[int] = []
+    for i in sorted(llf, key=lambda i: -llf[i]):
+        if len(out) < keep and all(abs(llf[i] - llf[j]) > _SAME for j in out):
+            out.append(i)
+    return out
+
+
+def few_steps(problem: EstimationProblem, start: Array, steps: int) -> Optimum | None:
     """Return where a few steps of L-BFGS lead, None where a start has no likelihood."""
     if not np.isfinite(problem.value(start)):
         return None
@@ -49,7 +57,17 @@ def few_steps(problem: EstimationProblem, start: Array, steps: int = FEW) -> Opt
     return maximise_likelihood(problem, start, "lbfgs", steps, {}, weight=weight)
 
 
-def leads_to(problem: EstimationProblem, at: Optimum, maximum: Array) -> bool:
+def compared(problem: EstimationProblem, start: Array, maximum: Array) -> tuple[Optimum | None, bool]:
+    """Return where a few steps from a start lead, and whether that is on the slope of a maximum at hand."""
+    at: Optimum | None = None
+    for steps in _FEW:
+        at = few_steps(problem, start if at is None else at.params, steps)
+        if at is None or _leads_to(problem, at, maximum):
+            return at, at is not None
+    return at, False
+
+
+def _leads_to(problem: EstimationProblem, at: Optimum, maximum: Array) -> bool:
     """Tell whether the log-likelihood rises all the way from a point straight to a maximum."""
     layout = problem.layout
     first, last = layout.unconstrain(at.params), layout.unconstrain(maximum)

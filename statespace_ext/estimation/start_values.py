@@ -21,6 +21,7 @@ _LEAST_NOISE = 1e-6
 """Least variation, as a share of the variance of a series: of a series that is exactly a trend, say."""
 _FILLING_ROUNDS = 20
 _AUTOCOVARIANCES = 2
+"""Number of autocovariances behind the predictable components."""
 
 
 def start_values(problem: EstimationProblem, predictable: bool = False) -> Array:
@@ -206,7 +207,7 @@ def _rotation(loadings: Array, fixed: Array, free: Array) -> Array:
 
 
 def _unit_noise(problem: EstimationProblem, factors: Array) -> Array:
-    """Return factors rescaled to the innovation variances, where these are fixed and all loadings are free."""
+    """Return factors rescaled to their innovation variances, where these are fixed and loadings are free."""
     cov, design = problem.layout.blocks["state_cov"], problem.layout.blocks["design"]
     if design.is_fixed or len(factors) < 2:
         return factors

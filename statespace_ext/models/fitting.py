@@ -213,7 +213,9 @@ class Fitting:
             Zero: exactly ``maxiter`` iterations. Gradient methods go on to a scaled score near zero.
         n_starts : int
             Number of starts: the default one, and random ones. A default start that is one of several (of
-            autoregressive coefficients, and patterns of zeros in ``state_cov``) counts once.
+            autoregressive coefficients, and patterns of zeros in ``state_cov``) counts once. `LGSSM` with
+            free loadings adds cheap starts of its own until they agree; the summary says how many reached
+            the best log-likelihood.
         rng : numpy.random.Generator or int, optional
             Source of the random starts.
         progress : bool
