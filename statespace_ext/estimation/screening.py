@@ -15,7 +15,7 @@ SCREENING = 30
 _FEW = (4, 20)
 """Iterations after which a start is compared with a maximum at hand, and more where it leads elsewhere."""
 _KEPT, _BARRIER = 2, 1e-2
-_ON_THE_WAY = (0.25, 0.5, 0.75)
+_ON_THE_WAY = (0.25, 0.5, 0.75, 1.0)
 """Shares of the way to a maximum at which the log-likelihood is looked at."""
 _LEVEL = 1e-6
 """A log-likelihood that falls by less than this is taken to rise."""
@@ -68,8 +68,9 @@ def compared(problem: EstimationProblem, start: Array, maximum: Array) -> tuple[
 
 
 def _leads_to(problem: EstimationProblem, at: Optimum, maximum: Array) -> bool:
-    """Tell whether the log-likelihood rises all the way from a point straight to a maximum."""
-    layout = problem.layout
-    first, last = layout.unconstrain(at.params), layout.unconstrain(maximum)
-    between = [problem.value(layout.constrain(first + share * (last - first))) for share in _ON_THE_WAY]
-    return bool(np.all(np.diff([at.llf, *between, problem.value(maximum)]) > -_LEVEL))
+    """Tell whether the log-likelihood rises all the way from a point straight to a maximum or its mirror."""
+    layout, model = problem.layout, problem.model
+    first, last = (layout.unconstrain(p) for p in (at.params, model.mirrored(problem, maximum, at.params)))
+    way = [problem.value(layout.constrain(first + share * (last - first))) for share in _ON_THE_WAY]
+    arrives = way[-1] > problem.value(maximum) - _LEVEL
+    return arrives and bool(np.all(np.diff([at.llf, *way]) > -_LEVEL))

@@ -75,6 +75,10 @@ class Fitting:
         """Yield start values to try after a maximum is found, until starts agree: none."""
         return iter(())
 
+    def mirrored(self, problem: EstimationProblem, params: Array, near: Array) -> Array:
+        """Return parameters of the same likelihood, of those that differ in signs the nearest to others."""
+        return params
+
     def other_peaks(self, problem: EstimationProblem, params: Array) -> list[Array]:
         """Return points from which a higher maximum than one at hand may be reached: none."""
         return []

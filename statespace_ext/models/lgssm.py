@@ -15,6 +15,7 @@ from ..estimation.start_values import stabilised, start_values
 from ..exceptions import DataError, SpecificationError
 from ..inference.identification import Identification, identify
 from ..numerics.linear_algebra import Array, companion
+from ..numerics.rotation import rotate_system
 from ..params.counts import coefficients_by_series, most_identified, own_columns, without_noise
 from ..params.layout import ParameterLayout
 from ..results.lgssm import LGSSMResults, LGSSMResultsWrapper
@@ -301,6 +302,21 @@ class LGSSM(StateSpaceModel):
         first, rng = start_values(problem), np.random.default_rng(0)
         for _ in range(_RANDOM_STARTS):
             yield random_start(problem, first, rng)
+
+    def mirrored(self, problem: EstimationProblem, params: Array, near: Array) -> Array:
+        """Return parameters with the signs of factors turned so that loadings are nearest to given ones."""
+        at, layout = self.layout.matrices(problem.full(params)), problem.layout
+        loadings = layout.matrix("design", near)
+        if any(block.time_varying for block in layout.blocks.values()):
+            return params
+        signs = np.where(np.sum(at["design"] * loadings, axis=0) < 0, -1.0, 1.0)
+        if np.all(signs > 0):
+            return params
+        turned = rotate_system(at, np.diag(signs), self.lags)
+        for key in ("state_mean", "state_coef"):
+            turned[key] = signs[:, None] * at[key]
+        turned["initial_state"] = np.tile(signs, self.lags)[:, None] * at["initial_state"]
+        return layout.project({key: turned[key] for key in layout.blocks if key in turned}, params)
 
     def stabilised(self, problem: EstimationProblem, params: Array) -> Array:
         """Return the free parameters with the transition scaled inside the unit circle, where needed."""
