@@ -170,8 +170,8 @@ def _from_later_starts(
     Return the best of a fit and of fits from other starts, and what those reached.
 
     A start that a few steps bring onto the slope of the maximum at hand goes no further. The search ends
-    when another start agrees with the best one. Two others must agree if starts disagree or if a covariance
-    matrix is singular at the maximum, since such likelihoods tend to have several maxima.
+    when another start agrees with the best one. Two others must agree if a covariance matrix is singular at
+    the maximum, and three if starts disagree, since such likelihoods tend to have several maxima.
     """
     reached: list[float] = []
     most = _MAXITER if request.maxiter is None else int(request.maxiter)
@@ -185,7 +185,7 @@ def _from_later_starts(
         reached.append(found.llf)
         gain = found.llf - best.llf
         same = abs(gain) < _SAME_MAXIMUM * (1.0 + abs(best.llf))
-        needed = needed if same else 2
+        needed = needed if same else 3
         agreed = agreed + 1 if same else 0 if gain > 0 else agreed
         best = found if gain > 0 and (found.converged or not best.converged) else best
         if agreed == needed or not (found.converged or best.converged):
