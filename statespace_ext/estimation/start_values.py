@@ -168,8 +168,8 @@ def _components(y: Array, count: int, predictable: bool) -> Array:
 
 def has_errors_as_states(problem: EstimationProblem) -> bool:
     """Tell whether some states have only fixed loadings, beside states with free ones."""
-    block = problem.layout.blocks["design"]
-    if block.is_fixed or block.time_varying:
+    block = problem.layout.blocks.get("design")
+    if block is None or block.is_fixed or block.time_varying:
         return False
     return bool(np.any(np.delete(block.fixed, block.columns, axis=1)))
 
