@@ -29,7 +29,6 @@ from .request import EM_METHODS, FitRequest
 from .saddle import lifted
 from .screening import SCREENING, compared, screened
 from .several import from_each
-from .start_values import has_errors_as_states
 from .unbounded import unbounded_start
 from .verdict import score_norm
 
@@ -171,14 +170,13 @@ def _from_later_starts(
     Return the best of a fit and of fits from other starts, and what those reached.
 
     A start that a few steps bring onto the slope of the maximum at hand goes no further. The search ends
-    when another start agrees with the best one. Two others must agree if a covariance matrix is singular at
-    the maximum or if errors are states, and three if starts disagree: such likelihoods tend to have several
-    maxima.
+    when another start agrees with the best one. Two others must agree if starts disagree or if a covariance
+    matrix is singular at the maximum, since such likelihoods tend to have several maxima.
     """
     reached: list[float] = []
     most = _MAXITER if request.maxiter is None else int(request.maxiter)
     limit = min(most, max(_LEAST_LATER, _LONGER * best.iterations))
-    agreed, needed = 0, 2 if has_errors_as_states(problem) or singular_blocks(problem, best.params) else 1
+    agreed, needed = 0, 2 if singular_blocks(problem, best.params) else 1
     for start in problem.model.later_starts(problem):
         at, on_the_way = compared(problem, start, best.params)
         if at is None:
@@ -187,7 +185,7 @@ def _from_later_starts(
         reached.append(found.llf)
         gain = found.llf - best.llf
         same = abs(gain) < _SAME_MAXIMUM * (1.0 + abs(best.llf))
-        needed = needed if same else 3
+        needed = needed if same else 2
         agreed = agreed + 1 if same else 0 if gain > 0 else agreed
         best = found if gain > 0 and (found.converged or not best.converged) else best
         if agreed == needed or not (found.converged or best.converged):

@@ -17,8 +17,6 @@ _FEW = (4, 20)
 _KEPT, _BARRIER = 2, 1e-2
 _ON_THE_WAY = (0.25, 0.5, 0.75, 1.0)
 """Shares of the way to a maximum at which the log-likelihood is looked at."""
-_NEAR = 3.0
-"""A start that is lower than a maximum by more than this, after its steps, may still lead elsewhere."""
 _LEVEL = 1e-6
 """A log-likelihood that falls by less than this is taken to rise."""
 _SAME = 1e-3
@@ -72,8 +70,6 @@ def compared(problem: EstimationProblem, start: Array, maximum: Array) -> tuple[
 def _leads_to(problem: EstimationProblem, at: Optimum, maximum: Array) -> bool:
     """Tell whether the log-likelihood rises all the way from a point straight to a maximum or its mirror."""
     layout, model = problem.layout, problem.model
-    if at.llf < problem.value(maximum) - _NEAR:
-        return False
     first, last = (layout.unconstrain(p) for p in (at.params, model.mirrored(problem, maximum, at.params)))
     way = [problem.value(layout.constrain(first + share * (last - first))) for share in _ON_THE_WAY]
     arrives = way[-1] > problem.value(maximum) - _LEVEL

@@ -166,14 +166,6 @@ def _components(y: Array, count: int, predictable: bool) -> Array:
     return out
 
 
-def has_errors_as_states(problem: EstimationProblem) -> bool:
-    """Tell whether some states have only fixed loadings, beside states with free ones."""
-    block = problem.layout.blocks.get("design")
-    if block is None or block.is_fixed or block.time_varying:
-        return False
-    return bool(np.any(np.delete(block.fixed, block.columns, axis=1)))
-
-
 def _lags_of_states(problem: EstimationProblem) -> tuple[Array, Array]:
     """Return, by state, the state of which it is a lag by the fixed elements of its row, and the lag."""
     blocks = problem.layout.blocks

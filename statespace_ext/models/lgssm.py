@@ -31,7 +31,7 @@ from ..statespace.validation import (
 from .base import StateSpaceModel
 from .declaration import Labels, build_layout, check_size, check_start, lagged_names
 
-_RANDOM_STARTS = 8
+_RANDOM_STARTS = 4
 """Largest number of random starts, which are tried where the others end at different maxima."""
 
 
