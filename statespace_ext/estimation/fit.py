@@ -24,10 +24,10 @@ from .optimize import (
 )
 from .problem import EstimationProblem
 from .progress import reporter
-from .random_starts import inside, random_start
+from .random_starts import inside, random_start, singular_blocks
 from .request import EM_METHODS, FitRequest
 from .saddle import lifted
-from .screening import SCREENING, screened
+from .screening import SCREENING, compared, screened
 from .several import from_each
 from .unbounded import Watch, unbounded
 from .verdict import GAIN_TOLERANCE, SCORE_TOLERANCE, Verdict
@@ -39,7 +39,10 @@ _EM_TOLERANCE_BEFORE_GRADIENT = 1e-5
 _LITTLE_TO_GAIN = 1e-7
 """Predicted gain below which Newton polishing would change nothing that is reported."""
 _SAME_MAXIMUM = 1e-4
+"""Relative difference of log-likelihoods up to which two starts reach the same maximum."""
 _ESCAPES = 4
+_LEAST_LATER, _LONGER = 200, 2
+"""Later starts may take as many iterations, and as many times those of the first."""
 _HIGHER, _NEARLY, _APART = 1e-6, 0.01, 0.5
 """Of another peak: log-likelihood by which it has to be higher; by which it may be lower after a few steps,
 where some parameter is that many complete-data standard errors away."""
@@ -72,7 +75,8 @@ class FitResult:
     iterations, evaluations : int
         Iterations of all phases; evaluations of the likelihood or its gradient.
     starts : list of float
-        Log-likelihoods that the starts reached, in their order.
+        Log-likelihoods that the starts reached, in their order. A later start that goes no further, because a
+        few steps bring it onto the slope of a maximum at hand, counts with that maximum.
     seconds : float
         Time taken.
     warnings : list of (str, type)
@@ -106,7 +110,7 @@ class FitResult:
 
 def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
     """
-    Run the starts of a request and return the best fit.
+    Run the starts of a request, and those that the model adds, and return the best fit.
 
     Raises
     ------
@@ -129,7 +133,9 @@ def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
             remedy="Pass start_params with positive semidefinite covariances (and a stable transition).",
         )
     best = max(fits, key=lambda fit: fit.llf)
+    later: list[float] = []
     if _chooses_starts(request):
+        best, later = _from_later_starts(problem, best, request)
         best = _highest_peak(problem, best, request)
     if not best.dead_end and (reason := unbounded(problem, best.params)):
         best = replace(best, converged=False, status=reason, dead_end=True)
@@ -139,7 +145,7 @@ def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
     return replace(
         best,
         params=problem.full(best.params),
-        starts=reached.tolist(),
+        starts=[*reached.tolist(), *later],
         seconds=time.perf_counter() - began,
         warnings=notes,
     )
@@ -160,6 +166,36 @@ def _chooses_starts(request: FitRequest) -> bool:
     """Tell whether a fit looks for starts of its own: none is given, and it is long enough."""
     short = request.maxiter is not None and request.maxiter <= SCREENING
     return request.start is None and request.method not in _WITHOUT_SCREENING and not short
+
+
+def _from_later_starts(
+    problem: EstimationProblem, best: FitResult, request: FitRequest
+) -> tuple[FitResult, list[float]]:
+    """
+    Return the best of a fit and of fits from other starts, and what those reached.
+
+    A start that a few steps bring onto the slope of the maximum at hand goes no further. The search ends
+    when another start agrees with the best one. Two others must agree if starts disagree or if a covariance
+    matrix is singular at the maximum, since such likelihoods tend to have several maxima.
+    """
+    reached: list[float] = []
+    most = _MAXITER if request.maxiter is None else int(request.maxiter)
+    limit = min(most, max(_LEAST_LATER, _LONGER * best.iterations))
+    agreed, needed = 0, 2 if singular_blocks(problem, best.params) else 1
+    for start in problem.model.later_starts(problem):
+        at, on_the_way = compared(problem, start, best.params)
+        if at is None:
+            continue
+        found = best if on_the_way else _one_start(problem, at.params, replace(request, maxiter=limit))
+        reached.append(found.llf)
+        gain = found.llf - best.llf
+        same = abs(gain) < _SAME_MAXIMUM * (1.0 + abs(best.llf))
+        needed = needed if same else 2
+        agreed = agreed + 1 if same else 0 if gain > 0 else agreed
+        best = found if gain > 0 and (found.converged or not best.converged) else best
+        if agreed == needed or not (found.converged or best.converged):
+            break
+    return best, reached
 
 
 def _highest_peak(problem: EstimationProblem, best: FitResult, request: FitRequest) -> FitResult:

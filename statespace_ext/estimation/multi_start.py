@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -16,14 +16,13 @@ from .preconditioned import PreconditionedSearch
 from .problem import EstimationProblem
 from .progress import reporter
 from .request import FitRequest
+from .screening import ahead
 from .several import from_each
 
 _SCREENING = 40
 """Iterations after which a start is compared with the others."""
 _LEAST, _LONGER = 200, 2
 """The others may take as many iterations, and as many times those of the start that was ahead."""
-_SAME = 1e-3
-"""Log-likelihoods nearer than this, after the screening, are taken to be on the way to the same maximum."""
 
 
 def multi_start(
@@ -69,7 +68,8 @@ def multi_start(
         begun = partial(_begun, limit=min(_SCREENING, limit), callback=request.callback, report=report)
         begin = from_each(begun, problem, [starts[i] for i in able], request.n_jobs)
         searches = {i: _here(problem, search) for i, search in zip(able, begin, strict=True)}
-        _finish(problem, searches, _ahead(searches, keep), limit, request.n_jobs)
+        reached_so_far = {i: -search.value for i, search in searches.items()}
+        _finish(problem, searches, ahead(reached_so_far, keep), limit, request.n_jobs)
     found = {i: search.optimum() for i, search in searches.items()}
     best = max(found.values(), key=lambda optimum: optimum.llf)
     reached = [found[i].llf if i in found else -np.inf for i in range(len(starts))]
@@ -128,12 +128,3 @@ def _finish(
     found = from_each(partial(_taken_up, limit=most), problem, [searches[i] for i in others], n_jobs)
     searches.update({i: _here(problem, search) for i, search in zip(others, found, strict=True)})
     min((searches[i] for i in ahead), key=lambda search: search.value).run(limit)
-
-
-def _ahead(searches: Mapping[int, PreconditionedSearch], keep: int) -> list[int]:
-    """Return the starts with the highest log-likelihoods, one of each group that goes the same way."""
-    out: list[int] = []
-    for i in sorted(searches, key=lambda i: searches[i].value):
-        if len(out) < keep and all(abs(searches[i].value - searches[j].value) > _SAME for j in out):
-            out.append(i)
-    return out

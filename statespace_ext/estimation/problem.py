@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -42,6 +42,12 @@ class Model(Protocol):
 
     def other_starts(self, problem: EstimationProblem) -> list[Array]:
         """Return further start values, for a likelihood that tends to have several maxima."""
+
+    def later_starts(self, problem: EstimationProblem) -> Iterator[Array]:
+        """Yield start values to try after a maximum is found, until starts agree."""
+
+    def mirrored(self, problem: EstimationProblem, params: Array, near: Array) -> Array:
+        """Return parameters of the same likelihood, of those that differ in signs the nearest to others."""
 
     def other_peaks(self, problem: EstimationProblem, params: Array) -> list[Array]:
         """Return points from which a higher maximum than one at hand may be reached."""

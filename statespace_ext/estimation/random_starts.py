@@ -45,11 +45,7 @@ def inside(problem: EstimationProblem, start: Array) -> Array:
     is zero. It is replaced by a mixture with the default start values, one part in ten.
     """
     layout, out = problem.layout, np.array(start)
-    matrices = layout.matrices(start)
-    sizes = problem.model.variance_sizes(problem.full(start))
-    singular = [
-        key for key in layout.structures if _is_singular(layout.blocks[key], matrices[key], sizes.get(key))
-    ]
+    singular = singular_blocks(problem, start)
     if not singular:
         return out
     default = problem.model.default_start(problem)
@@ -57,6 +53,15 @@ def inside(problem: EstimationProblem, start: Array) -> Array:
         places = layout.block_params(key)
         out[places] = (1.0 - _INSIDE) * out[places] + _INSIDE * default[places]
     return out if np.isfinite(problem.value(out)) else start
+
+
+def singular_blocks(problem: EstimationProblem, params: Array) -> list[str]:
+    """Return the free covariance matrices that are singular, or nearly so in the units of the data."""
+    layout = problem.layout
+    matrices, sizes = layout.matrices(params), problem.model.variance_sizes(problem.full(params))
+    return [
+        key for key in layout.structures if _is_singular(layout.blocks[key], matrices[key], sizes.get(key))
+    ]
 
 
 def _is_singular(block: AffineMatrix, cov: Array, size: Array | None) -> bool:

@@ -20,9 +20,11 @@ _NOISE_SHARE = 0.25
 _LEAST_NOISE = 1e-6
 """Least variation, as a share of the variance of a series: of a series that is exactly a trend, say."""
 _FILLING_ROUNDS = 20
+_AUTOCOVARIANCES = 2
+"""Number of autocovariances behind the predictable components."""
 
 
-def start_values(problem: EstimationProblem) -> Array:
+def start_values(problem: EstimationProblem, predictable: bool = False) -> Array:
     """
     Return start values of the free parameters.
 
@@ -30,13 +32,20 @@ def start_values(problem: EstimationProblem) -> Array:
     series (and of their lags where there are more factors than series), missing values filled in. The
     updates of the M-step, run on them as if they were observed, give every block; the constraints of
     the layout hold throughout.
+
+    Parameters
+    ----------
+    problem : EstimationProblem
+        The problem.
+    predictable : bool
+        Whether the components are those of the autocovariances of the series, in place of the covariances.
     """
     layout = problem.layout
     if len(layout) == 0:
         return np.zeros(0)
     y = fill_missing(problem.smoother.endog)
     params = _neutral(problem, y)
-    factors = _unit_noise(problem, _factors(problem, y, params))
+    factors = _unit_noise(problem, _factors(problem, y, params, predictable))
     updates = LinearGaussianUpdates(layout, without_start(problem.updates.structure))
     moments = _as_observed(problem, y, factors, params)
     if any(not layout.blocks[key].is_fixed for key in OBSERVATION):
@@ -99,8 +108,13 @@ def _neutral(problem: EstimationProblem, y: Array) -> Array:
     return params
 
 
-def _factors(problem: EstimationProblem, y: Array, params: Array) -> Array:
-    """Return (nobs, k) factor scores."""
+def _factors(problem: EstimationProblem, y: Array, params: Array, predictable: bool) -> Array:
+    """
+    Return (nobs, k) factor scores.
+
+    States that are lags of others are lags of their scores. Of the rest, those with free loadings are rotated
+    principal components, and those with fixed loadings alone the least-squares scores of what is left.
+    """
     layout = problem.layout
     block = layout.blocks["design"]
     p, k = block.shape
@@ -111,20 +125,68 @@ def _factors(problem: EstimationProblem, y: Array, params: Array) -> Array:
         if not layout.blocks["obs_intercept"].is_fixed and p > 1:
             centred = centred - (centred.mean(axis=0) - centred.mean())
         return centred @ np.linalg.pinv(fixed).T
+    source, lag = _lags_of_states(problem)
+    sums, free = np.zeros((p, k)), np.zeros((p, k), bool)
+    np.add.at(sums.T, source, fixed.T)
+    free[block.rows, source[block.columns]] = True
+    common = free.any(axis=0)
+    specific = ~common & (lag == 0) & np.any(sums, axis=0)
+    scores = np.zeros((len(y), k))
+    centred = y - y.mean(axis=0)
+    scores[:, common] = _components(y, int(common.sum()), predictable)
+    loadings = np.linalg.lstsq(scores[:, common], centred, rcond=None)[0].T
+    left = centred - scores[:, common] @ loadings.T
+    scores[:, specific] = left @ np.linalg.pinv(sums[:, specific]).T
+    rotation = _rotation(loadings, sums[:, common], free[:, common])
+    scores[:, common] = scores[:, common] @ np.linalg.inv(rotation).T
+    return scores[np.maximum(np.arange(len(y))[:, None] - lag, 0), source]
+
+
+def _components(y: Array, count: int, predictable: bool) -> Array:
+    """
+    Return principal components of the series, and of their lags where there are more than series.
+
+    Predictable ones are the leading eigenvectors of sum_l C_l C_l', where C_l are autocovariances, to which
+    errors without serial correlation do not contribute (Lam & Yao, 2012).
+    """
     scale = np.std(y, axis=0)
     standard = (y - y.mean(axis=0)) / np.where(scale > 0, scale, 1.0)
+    if predictable and count < y.shape[1] and len(y) > _AUTOCOVARIANCES:
+        each = [standard[lag:].T @ standard[:-lag] for lag in range(1, _AUTOCOVARIANCES + 1)]
+        vectors = np.linalg.eigh(sum(C @ C.T for C in each))[1]
+        return standard @ vectors[:, : -count - 1 : -1]
     stacked = [standard]
-    while sum(part.shape[1] for part in stacked) < k:
+    while sum(part.shape[1] for part in stacked) < count:
         lagged = np.roll(stacked[-1], 1, axis=0)
         lagged[0] = lagged[min(1, len(lagged) - 1)]
         stacked.append(lagged)
     left, _, _ = np.linalg.svd(np.concatenate(stacked, axis=1), full_matrices=False)
-    scores = np.zeros((len(y), k))
-    scores[:, : min(k, left.shape[1])] = left[:, :k] * np.sqrt(len(y))
-    loadings = np.linalg.lstsq(scores, y - y.mean(axis=0), rcond=None)[0].T
-    free = np.zeros((p, k), bool)
-    free[block.rows, block.columns] = True
-    return scores @ np.linalg.inv(_rotation(loadings, fixed, free)).T
+    out = np.zeros((len(y), count))
+    out[:, : left.shape[1]] = left[:, :count] * np.sqrt(len(y))
+    return out
+
+
+def _lags_of_states(problem: EstimationProblem) -> tuple[Array, Array]:
+    """Return, by state, the state of which it is a lag by the fixed elements of its row, and the lag."""
+    blocks = problem.layout.blocks
+    transition, cov = blocks["transition"], blocks["state_cov"]
+    k = cov.shape[0]
+    source, lag = np.arange(k), np.zeros(k, dtype=np.intp)
+    if transition.time_varying or cov.time_varying:
+        return source, lag
+    moving = np.concatenate([transition.rows, cov.rows, np.flatnonzero(np.any(cov.fixed, axis=1))])
+    before = {
+        i: int(np.argmax(row))
+        for i, row in enumerate(transition.fixed)
+        if i not in moving and np.count_nonzero(row) == 1 and np.max(row[:k]) == 1.0 and row[i] == 0.0
+    }
+    for i in before:
+        at, steps = i, 0
+        while at in before and steps <= k:
+            at, steps = before[at], steps + 1
+        if steps <= k:  # else a cycle of states without noise
+            source[i], lag[i] = at, steps
+    return source, lag
 
 
 def _rotation(loadings: Array, fixed: Array, free: Array) -> Array:
@@ -145,14 +207,16 @@ def _rotation(loadings: Array, fixed: Array, free: Array) -> Array:
 
 
 def _unit_noise(problem: EstimationProblem, factors: Array) -> Array:
-    """Return factors rescaled to the innovation variances, where these are fixed and the design is free."""
+    """Return factors rescaled to their innovation variances, where these are fixed and loadings are free."""
     cov, design = problem.layout.blocks["state_cov"], problem.layout.blocks["design"]
-    if not cov.is_fixed or design.is_fixed or np.any(design.fixed) or len(factors) < 2:
+    if design.is_fixed or len(factors) < 2:
         return factors
     fixed = np.diag(cov.fixed if cov.fixed.ndim == 2 else cov.fixed[:, :, 0])
+    held = (fixed > 0) & ~np.isin(np.arange(len(fixed)), cov.rows)
+    held &= ~np.any(design.fixed if design.fixed.ndim == 2 else design.fixed[:, :, 0], axis=0)
     fit = np.linalg.lstsq(factors[:-1], factors[1:], rcond=None)[0]
     noise = np.var(factors[1:] - factors[:-1] @ fit, axis=0)
-    good = (noise > 0) & (fixed > 0)
+    good = (noise > 0) & held
     return factors * np.sqrt(np.where(good, fixed, 1.0) / np.where(good, noise, 1.0))
 
 

@@ -72,6 +72,14 @@ class Fitting:
         """Return further start values, for a likelihood that tends to have several maxima: none."""
         return []
 
+    def later_starts(self, problem: EstimationProblem) -> Iterator[Array]:
+        """Yield start values to try after a maximum is found, until starts agree: none."""
+        return iter(())
+
+    def mirrored(self, problem: EstimationProblem, params: Array, near: Array) -> Array:
+        """Return parameters of the same likelihood, of those that differ in signs the nearest to others."""
+        return params
+
     def other_peaks(self, problem: EstimationProblem, params: Array) -> list[Array]:
         """Return points from which a higher maximum than one at hand may be reached: none."""
         return []
@@ -219,7 +227,9 @@ class Fitting:
             (of every parameter: below its root). Zero: exactly ``maxiter`` iterations.
         n_starts : int
             Number of starts: the default one, and random ones. A default start that is one of several (of
-            autoregressive coefficients, and patterns of zeros in ``state_cov``) counts once.
+            autoregressive coefficients, and patterns of zeros in ``state_cov``) counts once. `LGSSM` with
+            free loadings adds cheap starts of its own until they agree; the summary says how many reached
+            the best log-likelihood.
         rng : numpy.random.Generator or int, optional
             Source of the random starts.
         progress : bool

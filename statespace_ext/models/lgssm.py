@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -12,10 +12,12 @@ from ..em.smoothed_point import ConstantModel
 from ..em.structure import companion_structure
 from ..em.updates import LinearGaussianUpdates
 from ..estimation.problem import EstimationProblem
+from ..estimation.random_starts import random_start
 from ..estimation.start_values import stabilised, start_values
 from ..exceptions import DataError, SpecificationError
 from ..inference.identification import Identification, identify
 from ..numerics.linear_algebra import Array, companion
+from ..numerics.rotation import rotate_system
 from ..params.counts import coefficients_by_series, most_identified, own_columns, without_noise
 from ..params.layout import ParameterLayout
 from ..results.lgssm import LGSSMResults, LGSSMResultsWrapper
@@ -30,6 +32,9 @@ from ..statespace.validation import (
 )
 from .base import StateSpaceModel
 from .declaration import Labels, build_layout, check_size, check_start, lagged_names
+
+_RANDOM_STARTS = 4
+"""Largest number of random starts, which are tried where the others end at different maxima."""
 
 
 class LGSSM(StateSpaceModel):
@@ -288,6 +293,30 @@ class LGSSM(StateSpaceModel):
         if self.nobs < 2:
             raise DataError("The sample is too short for default start values", got="one period")
         return start_values(problem)
+
+    def later_starts(self, problem: EstimationProblem) -> Iterator[Array]:
+        """Yield start values to try after a maximum is found: other components, then random ones."""
+        if problem.layout.blocks["design"].is_fixed:
+            return
+        yield start_values(problem, predictable=True)
+        first, rng = start_values(problem), np.random.default_rng(0)
+        for _ in range(_RANDOM_STARTS):
+            yield random_start(problem, first, rng)
+
+    def mirrored(self, problem: EstimationProblem, params: Array, near: Array) -> Array:
+        """Return parameters with the signs of factors turned so that loadings are nearest to given ones."""
+        at, layout = self.layout.matrices(problem.full(params)), problem.layout
+        loadings = layout.matrix("design", near)
+        if any(block.time_varying for block in layout.blocks.values()):
+            return params
+        signs = np.where(np.sum(at["design"] * loadings, axis=0) < 0, -1.0, 1.0)
+        if np.all(signs > 0):
+            return params
+        turned = rotate_system(at, np.diag(signs), self.lags)
+        for key in ("state_mean", "state_coef"):
+            turned[key] = signs[:, None] * at[key]
+        turned["initial_state"] = np.tile(signs, self.lags)[:, None] * at["initial_state"]
+        return layout.project({key: turned[key] for key in layout.blocks if key in turned}, params)
 
     def stabilised(self, problem: EstimationProblem, params: Array) -> Array:
         """Return the free parameters with the transition scaled inside the unit circle, where needed."""

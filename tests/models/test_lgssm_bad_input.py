@@ -1069,7 +1069,8 @@ def test_other_methods_at_a_boundary(method: str, columns: list[int]) -> None:
 def test_random_starts_of_a_degenerate_model() -> None:
     for endog in (Y[:, :1], Y[:, [0, 0, 1]]):
         res = sse.LGSSM(endog, 1, identification="triangular").fit(n_starts=3, rng=0)
-        assert "of 3 starts reached the best log-likelihood" in sound(res)
+        count = re.search(r"of (\d+) starts reached the best log-likelihood", sound(res))
+        assert count and int(count[1]) >= 3  # and those that the model adds
 
 
 PERFECT: dict[str, dict[str, Any]] = {
