@@ -90,11 +90,12 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(python=NEWEST, default=False)
 def slow(session: nox.Session) -> None:
-    """Run what takes too long for every change: long tests, statsmodels' own tests, 10,000 random calls."""
+    """Run what takes too long for every change: long tests, statsmodels' own tests, 20,000 random calls."""
     session.install("-c", ".ci/newest.txt", ".[test]")
     run_tests(session, "newest", "-m", "slow")
     session.run("python", str(ROOT / "tests" / "own_tests_of_statsmodels.py"))
-    session.run("python", str(ROOT / "tests" / "fuzz.py"), "--calls", "10000", "--seconds", "7200")
+    for fuzz in ("fuzz.py", "fuzz_walk.py"):
+        session.run("python", str(ROOT / "tests" / fuzz), "--calls", "10000", "--seconds", "7200")
 
 
 @nox.session(python=NEWEST, default=False)

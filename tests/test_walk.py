@@ -13,6 +13,7 @@ import sys
 from itertools import product
 from pathlib import Path
 
+import fuzz_walk
 import numpy as np
 import pytest
 import statsmodels
@@ -122,6 +123,12 @@ def test_every_public_name_has_a_verdict() -> None:
     if statsmodels.__version__ == "0.15.0":
         gone = [name for group, names in public.items() for name in GROUPS[group].keys() - names]
         assert gone == []
+
+
+@pytest.mark.parametrize(("calls", "seed"), [(300, 0), pytest.param(10_000, 1, marks=pytest.mark.slow)])
+def test_random_models_ways_and_names(calls: int, seed: int) -> None:
+    done, found = fuzz_walk.run(calls, seed)
+    assert done == calls and not found, "\n".join(found)
 
 
 SCRIPT = """
