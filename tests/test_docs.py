@@ -53,6 +53,13 @@ def modules() -> list[str]:
     return [statespace_ext.__name__, *(item.name for item in found)]
 
 
+def test_the_page_of_checks_names_files_that_exist() -> None:
+    page = (ROOT / "docs" / "what_is_checked.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"tests/[\w/]+\.py", page))
+    assert len(named) > 30
+    assert [path for path in sorted(named) if not (ROOT / path).is_file()] == []
+
+
 def test_pages_exist() -> None:
     named = ("architecture", "lgssm", "dynamic_regression", "atsm", "published_faults")
     assert {"README.md", *(f"docs/{name}.md" for name in named)} <= {relative(page) for page in PAGES}
