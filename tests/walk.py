@@ -416,7 +416,7 @@ def values(out: Any) -> list[Any]:
         return values([out.predicted_mean, out.se_mean, out.conf_int()])
     if hasattr(out, "axes") and hasattr(out, "savefig"):
         return values([line.get_ydata() for axis in out.axes for line in axis.get_lines()])
-    if hasattr(out, "effect"):
+    if getattr(out, "effect", None) is not None and hasattr(out, "sd"):
         return values([out.effect, out.sd, out.pvalue])
     if hasattr(out, "pvalue"):
         return values([out.statistic, out.pvalue])
