@@ -86,7 +86,7 @@ RESULTS: dict[str, Verdict] = {
     **{
         name: read(name)
         for name in (
-            "aic filtered_state filtered_state_cov fittedvalues forecasts "
+            "filtered_state filtered_state_cov fittedvalues forecasts "
             "forecasts_error forecasts_error_cov forecasts_error_diffuse_cov k_diffuse_states llf "
             "llf_obs loglikelihood_burn nobs nobs_diffuse nobs_effective predicted_diffuse_state_cov "
             "predicted_state predicted_state_cov scale scaled_smoothed_estimator "
@@ -105,6 +105,7 @@ RESULTS: dict[str, Verdict] = {
             "normalized_cov_params pvalues tvalues zvalues"
         ).split()
     },
+    "aic": own(IDENTIFIED, lambda c: c.res.aic, skip=OURS),
     "df_model": own(IDENTIFIED, lambda c: c.res.df_model),
     "df_resid": own(IDENTIFIED, lambda c: c.res.df_resid),
     "standardized_forecasts_error": own(UNSEEN, lambda c: c.res.standardized_forecasts_error, skip=OURS),
@@ -147,7 +148,9 @@ RESULTS: dict[str, Verdict] = {
     "impulse_responses": same(
         lambda c: [c.res.impulse_responses(3, i, True) for i in (0, c.model.ssm.k_posdef - 1)]
     ),
-    "info_criteria": same(lambda c: [c.res.info_criteria(kind) for kind in ("aic", "bic", "hqic")]),
+    "info_criteria": own(
+        IDENTIFIED, lambda c: [c.res.info_criteria(kind) for kind in ("aic", "bic", "hqic")], skip=OURS
+    ),
     "news": same(lambda c: c.news()),
     "plot_diagnostics": own(UNSEEN, lambda c: c.res.plot_diagnostics(lags=3), skip=OURS),
     "simulate": same(
