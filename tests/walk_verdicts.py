@@ -157,7 +157,10 @@ RESULTS: dict[str, Verdict] = {
         lambda c: [
             c.drawn(lambda **seed: c.res.simulate(6, **seed)),
             c.drawn(
-                lambda **seed: c.res.simulate(3, anchor="end", repetitions=2, **_regressors(c, 3), **seed)
+                # without initial_state numpy draws it by singular vectors, whose signs rest on rounding
+                lambda **seed: c.res.simulate(
+                    3, anchor="end", initial_state=c.res.predicted_state[:, -1], **_regressors(c, 3), **seed
+                )
             ),
         ]
     ),
