@@ -148,7 +148,7 @@ def test_a_sample_in_two_parts_is_the_sample(kind: str, data: Any) -> None:
     n = len(case.endog)
     m = data.draw(st.integers(6, n - 2))
     first, rest = case.rows(slice(0, m)), case.rows(slice(m, n))
-    if "state_exog" in rest.inputs:  # row t enters x_{t+1}: those that enter the new periods begin one earlier
+    if "state_exog" in rest.inputs:  # row t enters x_{t+1}: those of the new periods begin one earlier
         rest.inputs["state_exog"] = case.inputs["state_exog"].iloc[m - 1 : n - 1]
     if "dt" in case.spec:
         first = first.changed(spec={**case.spec, "dt": float(np.mean(case.spec["dt"]))})
