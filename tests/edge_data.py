@@ -111,6 +111,7 @@ SAME: dict[str, Callable[[np.ndarray], Any]] = {
 """The same numbers in other clothes: the same answer."""
 
 SHIFTED: dict[str, Callable[[np.ndarray], Any]] = {
+    "units of 1e-8": lambda y: 1e-8 * y,
     "units of 1e-6": lambda y: 1e-6 * y,
     "units of 1e6": lambda y: 1e6 * y,
     "different units": lambda y: y * np.array([1e-2, 1.0, 1e6]),

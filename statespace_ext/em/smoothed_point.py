@@ -16,6 +16,8 @@ _NEARLY_SINGULAR = 1e-9
 """Smallest eigenvalue of a covariance, relative to the diagonal, for which its inverse is used."""
 _CANCELS = 1e4
 """Prior over smoothed variance of a state from which squares of it would cost half of the digits."""
+_LEFT = 3e-2
+"""Share of the noise of an observation that the states leave: its fourth power costs up to six digits."""
 
 
 @dataclass(frozen=True)
@@ -105,9 +107,25 @@ class SmoothedPoint:
         return bool(usable) and _is_regular(self.W) and self._keeps_digits()
 
     def _keeps_digits(self) -> bool:
-        """Tell whether V_t = P_t - P_t N P_t is not a small difference of large numbers."""
-        prior, smoothed = (np.diagonal(self.paths[name], axis1=1, axis2=2) for name in ("P", "V"))
-        return bool(np.all(prior <= _CANCELS * smoothed))
+        """
+        Tell whether no small difference of large numbers enters.
+
+        These are V_t = P_t - P_t N P_t, (I + P_t J_t)^{-1}, and 1 - z V_t z' / h, the share of its noise that
+        the states leave an observation.
+        """
+        try:
+            P, V = self.paths["P"], self.paths["V"]
+        except np.linalg.LinAlgError:  # an observation without noise leaves a direction no variance
+            return False
+        prior, smoothed = (np.diagonal(each, axis1=1, axis2=2) for each in (P, V))
+        if not (
+            np.all(prior <= _CANCELS * smoothed)
+            and np.all(np.sum(P * self.information, axis=(1, 2)) <= _CANCELS)
+        ):
+            return False
+        taken = np.einsum("ik,tkl,il->ti", self.loadings, V[:, : self.k, : self.k], self.loadings)
+        taken /= self.precision if self.diagonal else np.diag(self.precision)
+        return bool(np.all(taken[self.seen] <= 1.0 - _LEFT))
 
     # -- the system ------------------------------------------------------------------------------------
 

@@ -32,12 +32,18 @@ class SteadyScore(NamedTuple):
     first_costate_cov: Array
 
 
+def has_small_noise(smoother: Smoother, system: System) -> bool:
+    """Tell whether the noise of a series is so small that the score by way of its residuals loses digits."""
+    d = system.obs_intercept if system.obs_intercept.ndim == 1 else system.obs_intercept.T
+    e = np.where(smoother.missing, 0.0, smoother.endog - d)
+    count = np.count_nonzero(~smoother.missing, axis=0)
+    variances = np.ravel(np.diagonal(system.obs_cov))[: e.shape[1]]
+    return bool(np.any(np.einsum("ti,ti->i", e, e) > _LARGE * count * variances))
+
+
 def steady_score(smoother: Smoother, system: System, needed: frozenset[str]) -> SteadyScore | None:
     """Return the score, None where it is not valid or digits would be lost."""
-    d = system.obs_intercept if system.obs_intercept.ndim == 1 else system.obs_intercept.T
-    e = smoother.endog - d
-    variances = np.diagonal(system.obs_cov)
-    if np.any(np.einsum("ti,ti->i", e, e) > _LARGE * len(e) * np.ravel(variances)[: e.shape[1]]):
+    if has_small_noise(smoother, system):
         return None
     found = constant_steady_state(smoother, system)
     if found is None:

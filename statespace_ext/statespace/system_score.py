@@ -25,7 +25,7 @@ from ..numerics.diffuse_start import SmoothedRows
 from ..numerics.linear_algebra import Array
 from .collapsed import coefficient_scores, collapse, pays
 from .smoother import Filtered, Smoothed, Smoother, over_time
-from .steady_score import SteadyScore, steady_score
+from .steady_score import SteadyScore, has_small_noise, steady_score
 from .system import System
 
 ALL = frozenset(
@@ -88,8 +88,8 @@ def system_score(smoother: Smoother, system: System, needed: frozenset[str] = AL
 
 
 def _collapsed_pass(smoother: Smoother, system: System, needed: frozenset[str]) -> SystemScore | None:
-    """Return the score from one pass over collapsed rows, None where ``obs_cov`` is singular."""
-    found = collapse(smoother, system)
+    """Return the score from one pass over collapsed rows, None where ``obs_cov`` is singular or small."""
+    found = None if has_small_noise(smoother, system) else collapse(smoother, system)
     if found is None:
         return None
     along = found.smoother.smooth_along(found.system, lag_cov=False)

@@ -39,9 +39,9 @@ SPECIFICATIONS: dict[str, tuple[int, int, dict[str, Any]]] = {
 }  # fmt: skip
 
 
-def by_differences(model: LGSSM, params: np.ndarray) -> np.ndarray:
+def by_differences(model: LGSSM, params: np.ndarray, share: float = 1.0) -> np.ndarray:
     """Fourth-order central differences of the exact score."""
-    steps = 10 * model.difference_steps(params)
+    steps = 10 * share * model.difference_steps(params)
 
     def column(j: int) -> np.ndarray:
         def score(count: float) -> np.ndarray:
@@ -91,6 +91,35 @@ def test_equals_differences_of_the_score(name: str, missing: float, obs_cov: str
 def test_declines_where_it_does_not_apply(spec: dict[str, Any]) -> None:
     model, params = sampled(np.random.default_rng(7), 30, 3, 1, **spec)
     assert model.exact_information(params, np.arange(len(params))) is None
+    assert np.all(np.isfinite(observed_information(model, params)))
+
+
+SMALL_NOISE: dict[str, tuple[int, dict[str, Any]]] = {
+    "one factor": (1, {"missing": 0.1}),
+    "two factors": (2, {}),
+    "triangular": (2, {"identification": "triangular", "missing": 0.1}),
+    "two lags": (2, {"lags": 2, "missing": 0.1}),
+    "full obs_cov": (2, {"obs_cov": "unstructured"}),
+}
+
+
+@pytest.mark.parametrize("exponent", [1, 1.5, 2, 2.5, 3, 4, 6, 7, 18, 24, 30])
+@pytest.mark.parametrize("name", SMALL_NOISE)
+def test_beside_small_noise_they_are_right_or_left_to_differences(name: str, exponent: float) -> None:
+    """A series that the factors fit leaves one direction of them no variance, and each factor alone a lot."""
+    k, spec = SMALL_NOISE[name]
+    model, given = sampled(np.random.default_rng(5), 30, 3, k, **spec)
+    params = np.array(given)
+    noise = model.layout.matrices(params)["obs_cov"]
+    size = np.array([1.0, np.sqrt(10.0**-exponent / noise[1, 1]), 1.0])
+    values = {**model.layout.matrices(params), "obs_cov": noise * size * size[:, None]}
+    params = model.layout.project(values, params)
+    found = model.exact_information(params, np.arange(len(params)))
+    assert found is None or exponent < 4
+    if found is not None:
+        want = by_differences(model, params, 0.1)
+        scale = np.sqrt(np.abs(np.diag(want)))
+        assert_allclose(found / scale[:, None] / scale, want / scale[:, None] / scale, atol=1e-6)
     assert np.all(np.isfinite(observed_information(model, params)))
 
 

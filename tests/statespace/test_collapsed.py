@@ -84,6 +84,22 @@ def test_the_score_equals_that_of_whole_rows(diagonal: bool, share: float, initi
         close(getattr(ours, name), getattr(whole, name))
 
 
+@pytest.mark.parametrize("share", [0.0, 0.2])
+@pytest.mark.parametrize("exponent", range(0, 19, 2))
+def test_the_score_beside_small_noise_is_right_or_left_to_the_smoother(exponent: int, share: float) -> None:
+    """Series that the states nearly determine: the collapsed rows stand back before digits are lost."""
+    rng = np.random.default_rng(12)
+    y, system = random_system(rng, 60, 2, 5)
+    y = with_holes(rng, y, share)
+    system["obs_cov"] = np.diag([10.0**-exponent, *rng.uniform(0.2, 2.0, 4)])
+    smoother, at = Smoother(y, 2, 2), library_system(system)
+    ours, whole = (way(smoother, at, ALL) for way in (_collapsed_pass, _one_pass))
+    assert (ours is not None) == (exponent <= 4)
+    for name in ALL:
+        size = np.abs(whole.by_matrix[name]).max()
+        assert_allclose((ours or whole).by_matrix[name], whole.by_matrix[name], atol=1e-8 * size)
+
+
 def test_design_without_full_rank() -> None:
     y, system = random_system(np.random.default_rng(3), 40, 3, 6)
     for zeros in (0, 6):
