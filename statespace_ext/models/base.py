@@ -24,7 +24,7 @@ from ..params.parse import check_covariance
 from ..statespace.arguments import one_of
 from ..statespace.compat import require_factorable, without_absolute_tolerances
 from ..statespace.dates import check_dates, read_dates
-from ..statespace.exact_results import require_draws, with_exact_start
+from ..statespace.exact_results import ExactStartResults, require_draws, with_exact_start
 from ..statespace.labelled import Labelled
 from ..statespace.removal import Removable
 from ..statespace.representation import forget_compiled, own_representation
@@ -82,7 +82,15 @@ class StateSpaceModel(Described, Fitting, OutOfSample, Labelled, Removable, MLEM
         elif index is None:
             dates = getattr(state_exog, "index", None)
         try:
-            super().__init__(endog, k_states, exog=exog, dates=dates, freq=freq, k_posdef=k_posdef)
+            super().__init__(
+                endog,
+                k_states,
+                exog=exog,
+                dates=dates,
+                freq=freq,
+                k_posdef=k_posdef,
+                results_class=ExactStartResults,
+            )
         except StateSpaceError:
             raise
         except (ValueError, TypeError) as error:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from statsmodels.tsa.statespace.kalman_smoother import KalmanSmoother
+from statsmodels.tsa.statespace.kalman_smoother import KalmanSmoother, SmootherResults
 
 from ..exceptions import UnsupportedError
 from ..numerics.diffuse_start import FirstRows
@@ -40,6 +40,42 @@ _AS_THEY_ARE = (
     *("smoothed_measurement_disturbance", "smoothed_measurement_disturbance_cov"),
     *("smoothed_state_disturbance", "smoothed_state_disturbance_cov", "missing_forecasts_error_cov"),
 )
+
+
+class ExactStartResults(SmootherResults):
+    """Smoother results whose covariances between periods are right in exact-diffuse periods too."""
+
+    def _smoothed_state_autocovariance(
+        self, shift: int, start: int, end: int, extend_kwargs: dict[str, Any] | None = None
+    ) -> Array:
+        """
+        Return Cov(x_t, x_{t+shift}|Y) for t from start to end - 1, with the periods as the first axis.
+
+        statsmodels computes it from the finite part of P_t, which is not Var(x_t|y_1..y_{t-1}) in a diffuse
+        period. Given the data the states are a Markov chain, so that with V_s = Var(x_s|Y)
+
+            Cov(x_t, x_{t+j}|Y) = Cov(x_t, x_s|Y) V_s^+ Cov(x_s, x_{t+j}|Y),  t <= s <= t + j.
+        """
+        out = super()._smoothed_state_autocovariance(shift, start, end, extend_kwargs)
+        first = min(self.nobs_diffuse, self.nobs - 1)
+        for t in range(max(start, 0), min(end, first)) if shift else ():
+            between = self.smoothed_state_autocov[:, :, t].T
+            for s in range(t + 1, min(t + shift, first)):
+                between = between @ self._given(s) @ self.smoothed_state_autocov[:, :, s].T
+            if t + shift > first:
+                rest = super()._smoothed_state_autocovariance(
+                    t + shift - first, first, first + 1, extend_kwargs
+                )
+                between = between @ self._given(first) @ rest[0]
+            out[t - start] = between
+        return np.asarray(out)
+
+    def _given(self, t: int) -> Array:
+        """Return the pseudo-inverse of Var(x_t|Y)."""
+        cov = self.smoothed_state_cov[:, :, t]
+        size = np.sqrt(np.diagonal(cov))
+        size = np.where(size > 0.0, size, 1.0)
+        return np.linalg.pinv(cov / np.outer(size, size), hermitian=True) / np.outer(size, size)
 
 
 def with_exact_start(result: Any, smoother: Smoother, system: System) -> None:

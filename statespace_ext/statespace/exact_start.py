@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from statsmodels.tsa.statespace.kalman_filter import FILTER_CONVENTIONAL, FILTER_UNIVARIATE, KalmanFilter
 
 from ..exceptions import UnsupportedError
 from ..numerics.diffuse_start import (
@@ -21,7 +22,7 @@ from ..numerics.diffuse_start import (
     first_rows,
 )
 from ..numerics.linear_algebra import Array
-from .system import MATRICES, System
+from .system import MATRICES, System, write
 
 LEAST_KEPT = 1e-3
 """Least share of Var(x_{m+1}|y_1..y_m) that later rows may leave: P - P N P costs its square in digits."""
@@ -246,14 +247,15 @@ def kept_share(system: System, count: int, predicted_cov: Array) -> float:
 
 def after(system: System, count: int, mean: Array, cov: Array) -> System:
     """Return the system over the periods after the first m, from a known start."""
-    cut = {
-        name: getattr(system, name)[..., count:]
-        for name in MATRICES
-        if getattr(system, name).ndim == _rank(name) + 1
-    }
-    return replace(
-        system, **cut, start="known", initialization=None, initial_state=mean, initial_state_cov=cov
-    )
+    later = _cut(system, slice(count, None))
+    return replace(later, start="known", initialization=None, initial_state=mean, initial_state_cov=cov)
+
+
+def _cut(system: System, rows: slice) -> System:
+    """Return the system over some periods, with its own start."""
+    values = {name: getattr(system, name) for name in MATRICES}
+    varies = {name: value[..., rows] for name, value in values.items() if value.ndim == _rank(name) + 1}
+    return replace(system, **varies)
 
 
 def system_of(ssm: Any) -> System:
@@ -267,14 +269,45 @@ def system_of(ssm: Any) -> System:
     return System(**values, start="custom", **start)
 
 
-def filter_error(ssm: Any) -> float:
-    """Return by how much statsmodels' log-likelihood of the first rows is wrong, for a representation."""
+def filter_error(ssm: Any, univariate: bool = False) -> float:
+    """
+    Return by how much statsmodels' log-likelihood is wrong over the rows that determine the states.
+
+    Parameters
+    ----------
+    ssm : KalmanFilter
+        A representation with its data, matrices and start.
+    univariate : bool
+        Whether to look at the univariate filter; default is the conventional one.
+
+    Notes
+    -----
+    As many rows more as there are states show the error of the states after the diffuse period.
+
+    Raises
+    ------
+    SingularRowsError
+        If the rows before determine an observation exactly, so that it has no density.
+    UnsupportedError
+        If the whole sample determines a diffuse direction by less than doubles carry.
+    """
     system, endog = system_of(ssm), np.real(np.asarray(ssm.endog)).T
     diffuse = np.real(ssm.initialization(model=ssm)[1])
     start = system.initial_state, directions_of(diffuse), system.initial_state_cov
     missing = np.isnan(endog)
-    count = rows_needed(endog, missing, system, start, 1)
-    expected = begun(endog, missing, system, start, count).llf
-    found = type(ssm)._filter(ssm)  # the representation's own flags, not those of a guard
-    by_period = np.real(np.asarray(found.loglikelihood))[:count]
-    return abs(float(np.sum(by_period)) - expected)
+    least = rows_needed(endog, missing, system, start, 1)
+    count = min(least + system.k_states, len(endog))
+    expected = [begun(endog, missing, system, start, each).llf for each in (least, count)]
+    first = KalmanFilter(
+        ssm.k_endog,
+        ssm.k_states,
+        ssm.k_posdef,
+        tolerance=ssm.tolerance,
+        inversion_method=ssm.inversion_method,
+        stability_method=ssm.stability_method,
+        filter_method=FILTER_UNIVARIATE if univariate else FILTER_CONVENTIONAL,
+    )
+    first.bind(endog[:count].T.copy(order="F"))
+    write(first, _cut(system, slice(count)))
+    found = np.cumsum(first.loglikeobs())[[least - 1, count - 1]]
+    return float(np.max(np.abs(found - expected)))

@@ -15,7 +15,8 @@ from statsmodels.tsa.statespace.kalman_filter import (
     TIMING_INIT_FILTERED,
 )
 
-from ..exceptions import ParameterError
+from ..exceptions import ParameterError, UnsupportedError
+from ..numerics.diffuse_start import SingularRowsError
 from ..numerics.linear_algebra import NOT_HERE, STABILITY_LIMIT, Array, quiet
 from ..numerics.lyapunov import stationarity_error
 from .compat import require_factorable, univariate_is_wrong
@@ -65,17 +66,8 @@ class Conditions:
     def reasons(self, method: str) -> list[str]:
         """Return why a filter is wrong here, or not available; nothing where it is valid."""
         with quiet():
-            common = [] if method in ("conventional", "chandrasekhar") else self._conventional_reasons
-            return [*common, *self._own_reasons(method)]
-
-    def _own_reasons(self, method: str) -> list[str]:
-        """Return the reasons that are not those of the conventional filter."""
-        with quiet():
-            return list(getattr(self, "_" + method.replace(" ", "_"))())
-
-    @cached_property
-    def _conventional_reasons(self) -> list[str]:
-        return self._own_reasons("conventional")
+            common = [] if method == "chandrasekhar" else [*self._roots(), *self._diffuse_start(method)]
+            return [*common, *getattr(self, "_" + method.replace(" ", "_"))()]
 
     # -- what the conditions look at -------------------------------------------------------------------
 
@@ -110,23 +102,39 @@ class Conditions:
 
     # -- one method per filter -------------------------------------------------------------------------
 
-    def _conventional(self) -> Iterator[str]:
+    def _roots(self) -> Iterator[str]:
         radius = stationary_radius(self.ssm)
         if not radius < STABILITY_LIMIT:
             yield f"there is no stationary start: the transition has a root of modulus {radius:.6g}"
-        if self._diffuse:
-            try:
-                require_factorable(np.real(self.ssm["obs_cov"]))
-                error = filter_error(self.ssm)
-            except (ParameterError, *NOT_HERE) as reason:
-                yield str(reason)
-                return
-            if not error < _LARGEST_ERROR:
-                yield (
-                    "statsmodels' exact-diffuse recursions lose digits here: the log-likelihood of the first "
-                    f"rows is off by {error:.2g} (small units, first rows that nearly repeat, missing cells "
-                    "beside a full obs_cov before statsmodels 0.15)"
-                )
+
+    def _diffuse_start(self, method: str) -> Iterator[str]:
+        """Compare the first rows of an exact-diffuse start with least squares."""
+        if not self._diffuse:
+            return
+        if self.ssm.filter_timing == TIMING_INIT_FILTERED:
+            yield "statsmodels has no exact-diffuse start for filtered values (timing)"
+            return
+        univariate = bool(FLAGS[method] & FILTER_UNIVARIATE)
+        try:
+            require_factorable(np.real(self.ssm["obs_cov"]))
+            error = filter_error(self.ssm, univariate)
+        except SingularRowsError:
+            if not univariate:  # which skips an observation without variance
+                yield "the observations before determine a series exactly: its forecast variance is zero"
+            return
+        except (ParameterError, UnsupportedError, *NOT_HERE) as reason:
+            yield str(reason)
+            return
+        if not error < _LARGEST_ERROR:
+            yield (
+                "statsmodels' exact-diffuse recursions lose digits here: the log-likelihood of the first "
+                f"rows is off by {error:.2g} (small units, first rows that nearly repeat, missing cells "
+                "beside a full obs_cov before statsmodels 0.15)"
+            )
+
+    def _conventional(self) -> Iterator[str]:
+        """Yield nothing: all conditions of this filter are those of every filter."""
+        yield from ()
 
     def _univariate(self) -> Iterator[str]:
         off_diagonal = np.abs(self._off_diagonal)

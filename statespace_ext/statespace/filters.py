@@ -259,11 +259,16 @@ def _at(model: Any, params: Any) -> Iterator[Any]:
 
 
 def _guard(model: Any, report: FilterReport, name: str) -> None:
-    """Have each log-likelihood use a filter where it is right; other passes run as the model has them."""
+    """
+    Have each log-likelihood use a filter where it is right.
+
+    Other passes run as the model has them, or, where that is wrong, with the conventional filter; where this
+    is wrong too, with the chosen one.
+    """
     ssm = getattr(model, "ssm", model)
     own = ssm.filter_method & (FILTER_UNIVARIATE | FILTER_COLLAPSED)
     if report.reasons[{flag: method for method, flag in FLAGS.items()}[own]]:
-        own = 0
+        own = FLAGS[name] if report.reasons["conventional"] else 0
     if ssm.filter_method & _CHOICES != own:
         ssm.filter_method = ssm.filter_method & ~_CHOICES | FILTER_CONVENTIONAL | own
     kind: Any = type(ssm)

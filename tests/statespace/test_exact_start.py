@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
-from engine import library_system
+from engine import dense_system, library_system
 from numpy.testing import assert_allclose
 from oracle import dense_diffuse, random_system, richardson_gradient
 from precise import precise, precise_score
+from walk import SUBJECTS
 
 import statespace_ext as sse
 from statespace_ext.statespace.exact_start import filter_error
@@ -321,9 +322,66 @@ def test_the_filters_of_statsmodels_are_reported_where_they_lose_digits() -> Non
     model.update(params)
     assert filter_error(model.ssm) > 1e-4
     assert "lose digits" in str(sse.filter_report(model.ssm).reasons["conventional"])
-    assert (
-        filter_error(sm.tsa.UnobservedComponents(np.arange(9.0), "rwalk", use_exact_diffuse=True).ssm) < 1e-9
+    walk = sm.tsa.UnobservedComponents(np.arange(9.0), "rwalk", use_exact_diffuse=True)
+    walk.update([1.0])  # with a variance of zero the second observation has no density
+    assert filter_error(walk.ssm) < 1e-9
+
+
+def test_the_filters_are_reported_where_an_observation_is_certain() -> None:
+    """The conventional filter divides by rounding errors there; the univariate one skips the observation."""
+    rng = np.random.default_rng(10)
+    x = pd.DataFrame(rng.standard_normal((20, 2)), columns=["u", "v"])
+    y = x["u"] + 0.5 * rng.standard_normal(20)
+    model = sm.RecursiveLS(y, x, constraints="u + v = 1")
+    right = model.loglike([])
+    report = sse.filter_report(model)
+    assert "forecast variance is zero" in report.reasons["conventional"][0]
+    assert report.valid == ("univariate",)
+    model.ssm.filter_conventional, model.ssm.filter_univariate = True, False
+    assert sse.use_fastest_filter(model) == "univariate"
+    assert model.ssm.filter_univariate  # for every pass: what the other one divides by is rounding
+    assert_allclose(model.loglike([]), right, rtol=1e-10)
+    between = (x["u"] - x["v"]).to_numpy()
+    share = between @ (y - x["v"]).to_numpy() / (between @ between)
+    assert_allclose(model.smooth(return_ssm=True).smoothed_state[:, -1], [share, 1.0 - share], rtol=1e-8)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["DynamicRegression", "CAPM", "SmoothTrends"])
+def test_covariances_between_periods_and_errors_of_diffuse_periods(name: str) -> None:
+    """Lags 0 to 4 of the states, gains of observations, H^-1 (y - d - Z E[x|Y]): a joint Gaussian."""
+    subject = SUBJECTS[name]
+    res = subject.model().smooth(subject.params, cov_type="none")
+    model, found = res.model, res.smoother_results
+    given, _ = dense_system(model.system(subject.params))
+    mean, flat, finite = (np.real(part) for part in model.ssm.initialization(model=model.ssm))
+    given |= {"initial_state": mean, "initial_state_cov": finite}
+    want = dense_diffuse(model.endog, given, np.diag(flat) > 0.0)
+    assert found.nobs_diffuse > 1
+    n, k = want.smoothed_state.shape
+    cov = want.posterior_cov.reshape(n, k, n, k)
+    for lag in range(5):
+        autocov = found.smoothed_state_autocovariance(lag)
+        for t in range(lag, n):
+            assert_allclose(autocov[:, :, t], cov[t, :, t - lag], rtol=1e-8, atol=1e-9)
+    for t in range(n - 1):
+        assert_allclose(res.smoothed_state_autocov[:, :, t], cov[t + 1, :, t], rtol=1e-8, atol=1e-9)
+    Z, H = (
+        np.broadcast_to(value if value.ndim == 3 else value[:, :, None], (*value.shape[:2], n))
+        for value in (given["design"], given["obs_cov"])
     )
+    seen = [1, 2]
+    between = np.array([[Z[0, :, s] @ cov[s, :, t] @ Z[0, :, t] for t in seen] for s in seen])
+    between += np.diag([H[0, 0, t] for t in seen])
+    with_states = np.stack([cov[3, :, t] @ Z[0, :, t] for t in seen], axis=1)
+    gain = found.smoothed_state_gain([(t, 0) for t in seen], t=3)
+    assert_allclose(gain, with_states @ np.linalg.inv(between), rtol=1e-7, atol=1e-9)
+    intercept = np.broadcast_to(given["obs_intercept"].reshape(len(Z), -1), (len(Z), n))
+    for t in range(n):
+        at = np.flatnonzero(~np.isnan(model.endog[t]))
+        error = (model.endog[t] - intercept[:, t] - Z[:, :, t] @ want.smoothed_state[t])[at]
+        wanted = np.linalg.solve(H[np.ix_(at, at, [t])][:, :, 0], error)
+        assert_allclose(res.smoothing_error[at, t], wanted, rtol=1e-7, atol=1e-8)
 
 
 @pytest.mark.slow

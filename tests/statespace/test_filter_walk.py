@@ -258,8 +258,19 @@ def plain(name: str, option: str, again: bool) -> dict[str, Any]:
     return dict(outputs(model, params_of(name)))
 
 
+def has_a_wrong_filter(model: Any) -> bool:
+    """Tell whether the `filter_method` of a model is not valid, so that a choice replaces it."""
+    own = model.ssm.filter_method & (kf.FILTER_UNIVARIATE | kf.FILTER_COLLAPSED)
+    reasons = sse.filter_report(model, params_or_none(model)).reasons
+    return any(reasons[method] for method, flag in FLAGS.items() if flag == own)
+
+
 def differences(name: str, choice: str, way: str, option: str, late: bool) -> list[str] | None:
-    """Return what differs from the plain model; None where the choice is not valid."""
+    """
+    Return what differs from the plain model; None where the choice is not valid.
+
+    Where an option makes the filter of the plain model wrong, the numbers are those without the option.
+    """
     model, params = MODELS[name](), params_of(name)
     model.at = params
     smooths, then = WAYS[way]
@@ -267,12 +278,13 @@ def differences(name: str, choice: str, way: str, option: str, late: bool) -> li
         set_option(model, option)
     if smooths:
         dict(outputs(model, params))
+    mended = has_a_wrong_filter(model)
     if not CHOICES[choice](model):
         return None
     model = then(model)
     if late:
         set_option(model, option)
-    out, want = [], plain(name, option, smooths and not late)
+    out, want = [], plain(name, "none" if mended else option, smooths and not late)
     for key, found in outputs(model, params):
         expected = want[key]
         if isinstance(found, Exception) or isinstance(expected, Exception):

@@ -201,8 +201,8 @@ def singular(H: np.ndarray) -> np.ndarray:
 
 DIFFUSE = {"start": "diffuse", "options": {"initialization": "diffuse"}}
 WRONG: dict[str, tuple[str, str, Callable[[], tuple[Any, float]]]] = {
-    "diffuse units": ("conventional", "this small", too_small),
-    "diffuse units, univariate": ("univariate", "this small", too_small),
+    "diffuse units": ("conventional", "lose digits", too_small),
+    "diffuse units, univariate": ("univariate", "lose digits", too_small),
     "small covariances": ("univariate", "takes for zero", lambda: in_units(2e-5)),
     "small variances": ("univariate", "skips an observation", tiny_variances),
     "few series": ("collapsed", "2 series are not more than 3 states", lambda: with_changes(3, 2)),
