@@ -26,6 +26,8 @@ from .system import System
 
 _NEARLY_SINGULAR = 1e-6
 """Share of a variance of H that the other series leave unexplained, from which H counts as singular."""
+_LARGE = 1e6
+"""Mean square of a series over its variance in H from which e_t loses more digits than the smoother."""
 
 
 def collapse_obstacle(system: System) -> str | None:
@@ -58,6 +60,14 @@ def collapsed_moments(smoother: Smoother, system: System) -> Moments | None:
         initial_score=np.array(smoothed.first_costate),
         initial_information=symmetrize(smoothed.first_costate_cov),
     )
+
+
+def residuals_lose_digits(smoother: Smoother, system: System) -> bool:
+    """Tell whether e_t = y_t - Z x_t - d_t is too small beside y_t for a score by H^{-1} and its sums."""
+    d = system.obs_intercept if system.obs_intercept.ndim == 1 else system.obs_intercept.T
+    y = np.where(smoother.missing, 0.0, smoother.endog - d)
+    count, variances = np.count_nonzero(~smoother.missing, axis=0), np.diagonal(system.obs_cov)
+    return bool(np.any(np.einsum("ti,ti->i", y, y) > _LARGE * count * variances))
 
 
 class Collapsed(NamedTuple):

@@ -15,12 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ..numerics.linear_algebra import Array, symmetrize
+from .collapsed import residuals_lose_digits
 from .expectation import constant_steady_state
 from .smoother import Smoother
 from .system import System
-
-_LARGE = 1e6
-"""Mean square of a series over its variance in H from which e_t loses more digits than the smoother."""
 
 
 class SteadyScore(NamedTuple):
@@ -34,10 +32,7 @@ class SteadyScore(NamedTuple):
 
 def steady_score(smoother: Smoother, system: System, needed: frozenset[str]) -> SteadyScore | None:
     """Return the score, None where it is not valid or digits would be lost."""
-    d = system.obs_intercept if system.obs_intercept.ndim == 1 else system.obs_intercept.T
-    e = smoother.endog - d
-    variances = np.diagonal(system.obs_cov)
-    if np.any(np.einsum("ti,ti->i", e, e) > _LARGE * len(e) * np.ravel(variances)[: e.shape[1]]):
+    if system.obs_cov.ndim == 3 or residuals_lose_digits(smoother, system):
         return None
     found = constant_steady_state(smoother, system)
     if found is None:

@@ -23,7 +23,7 @@ import numpy as np
 from ..em.initial import stationary_chain
 from ..numerics.diffuse_start import SmoothedRows
 from ..numerics.linear_algebra import Array
-from .collapsed import coefficient_scores, collapse, pays
+from .collapsed import coefficient_scores, collapse, pays, residuals_lose_digits
 from .smoother import Filtered, Smoothed, Smoother, over_time
 from .steady_score import SteadyScore, steady_score
 from .system import System
@@ -88,8 +88,8 @@ def system_score(smoother: Smoother, system: System, needed: frozenset[str] = AL
 
 
 def _collapsed_pass(smoother: Smoother, system: System, needed: frozenset[str]) -> SystemScore | None:
-    """Return the score from one pass over collapsed rows, None where ``obs_cov`` is singular."""
-    found = collapse(smoother, system)
+    """Return the score from one pass over collapsed rows, None where digits would be lost."""
+    found = None if residuals_lose_digits(smoother, system) else collapse(smoother, system)
     if found is None:
         return None
     along = found.smoother.smooth_along(found.system, lag_cov=False)

@@ -84,6 +84,26 @@ def test_the_score_equals_that_of_whole_rows(diagonal: bool, share: float, initi
         close(getattr(ours, name), getattr(whole, name))
 
 
+@pytest.mark.parametrize("share", [0.0, 0.2])
+@pytest.mark.parametrize("noisy", [0, 4])
+@pytest.mark.parametrize("exponent", range(0, 15, 2))
+def test_a_score_with_small_noise_is_right_or_left_to_the_smoother(
+    exponent: int, noisy: int, share: float
+) -> None:
+    """One series, or all of them, nearly without noise: no variance is near zero relative to itself."""
+    rng = np.random.default_rng(1)
+    y, system = random_system(rng, 60, 2, 5)
+    variances = rng.uniform(0.2, 2.0, 5)
+    variances[noisy:] *= 10.0**-exponent
+    system["obs_cov"] = np.diag(variances)
+    smoother, at = Smoother(with_holes(rng, y, share), 2, 2), library_system(system)
+    ours, whole = _collapsed_pass(smoother, at, ALL), _one_pass(smoother, at, ALL)
+    assert (ours is not None) == (exponent <= 4)
+    for name in ALL if ours is not None else ():
+        size = np.abs(whole.by_matrix[name]).max()
+        assert_allclose(ours.by_matrix[name], whole.by_matrix[name], atol=1e-8 * size, err_msg=name)
+
+
 def test_design_without_full_rank() -> None:
     y, system = random_system(np.random.default_rng(3), 40, 3, 6)
     for zeros in (0, 6):
