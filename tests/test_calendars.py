@@ -162,10 +162,8 @@ def frames_inside(res: Any) -> dict[str, Any]:
             frames = {key: value for key, value in vars(found).items() if isinstance(value, pd.DataFrame)}
             out |= {f"{owner}.{key}": value for key, value in frames.items() if not key.endswith("_cov")}
     for key, found in getattr(res, "coefficients", {}).items():
-        parts = ("smoothed", "filtered", "predicted")
-        out |= {
-            f"coefficients.{key}.{part}{of}": getattr(found, part + of) for part in parts for of in ("", "_se")
-        }
+        parts = [part + of for part in ("smoothed", "filtered", "predicted") for of in ("", "_se")]
+        out |= {f"coefficients.{key}.{part}": getattr(found, part) for part in parts}
     for key in ("fitted_yields", "pricing_errors"):
         if hasattr(res, key):
             out[key] = getattr(res, key)
