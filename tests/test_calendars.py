@@ -162,7 +162,8 @@ def frames_inside(res: Any) -> dict[str, Any]:
             frames = {key: value for key, value in vars(found).items() if isinstance(value, pd.DataFrame)}
             out |= {f"{owner}.{key}": value for key, value in frames.items() if not key.endswith("_cov")}
     for key, found in getattr(res, "coefficients", {}).items():
-        out |= {f"coefficients.{key}.{part}": getattr(found, part) for part in ("smoothed", "filtered")}
+        parts = [part + of for part in ("smoothed", "filtered", "predicted") for of in ("", "_se")]
+        out |= {f"coefficients.{key}.{part}": getattr(found, part) for part in parts}
     for key in ("fitted_yields", "pricing_errors"):
         if hasattr(res, key):
             out[key] = getattr(res, key)
@@ -178,11 +179,17 @@ def test_the_labels_of_the_sample_are_kept(kind: str, name: str) -> None:
     res, index = results(kind, name), CALENDARS[name][:N]
     found = frames_inside(res)
     assert len(found) >= 7
+    found["states.predicted"] = res.states.predicted
+    known, said = later(kind, name, labelled=False), int(name in WITHOUT_RULE)
+    following, count = counted(lambda: res.forecast(1, **{key: value[:1] for key, value in known.items()}))
+    assert same(following.index, ahead(name)[:1]) and count == said
     for key, frame in found.items():
-        assert same(frame.index, index), key
-        assert frame.index.name == index.name or key in ("yield_curve", "short_rate.estimate"), key
-    predicted = res.states.predicted.index
-    assert same(predicted[:N], index) and predicted[N] == ahead(name)[0]
+        labels = frame.index
+        if ".predicted" in key:  # with the period after the sample, which a forecast has, too
+            assert len(labels) == N + 1 and labels[N] == following.index[0], key
+            labels = labels[:N]
+        assert same(labels, index), key
+        assert labels.name == index.name or key in ("yield_curve", "short_rate.estimate"), key
     assert res.summary().as_text() and f"{N} periods" in repr(res.model)
     if name != "default":
         assert str(index[0])[:4] in repr(res.model)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,7 +44,7 @@ def estimates_of(results: Any, loading: Array, index: pd.Index, names: list[str]
         Labels of the rows of L.
     """
     output = results.filter_results
-    after = with_next(results.model, index)
+    after = results.model.calendar.between(0, len(index))
     frames = []
     for name, flat, labels in (
         ("filtered_state", getattr(output, "filtered_flat", None), index),
@@ -65,13 +64,3 @@ def estimates_of(results: Any, loading: Array, index: pd.Index, names: list[str]
 def _quadratic(loading: Array, covs: Array) -> Array:
     """Return the diagonals of L V_t L', (r, n)."""
     return np.einsum("ri,ijt,rj->rt", loading, covs, loading, optimize=True)
-
-
-def with_next(model: Any, index: pd.Index) -> pd.Index:
-    """Return the labels of the sample and of the period after it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # without a supported index statsmodels counts periods, and warns
-        after: pd.Index | None = model._get_prediction_index(0, model.nobs)[3]
-    if after is None:
-        after = pd.RangeIndex(model.nobs + 1)
-    return after if after[:-1].equals(index) else index.append(after[-1:])
