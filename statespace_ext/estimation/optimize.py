@@ -43,7 +43,7 @@ POLISH_UP_TO = 80
 """Newton steps cost two smoother passes a parameter; above this many they are left out."""
 _ITERATIONS_INSIDE = 500
 """Largest number of iterations with one weight of the barrier."""
-_BARRIER_WEIGHTS = (1e-2, 1e-4, 1e-6, 1e-8)
+_BARRIER_WEIGHTS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
 _NEAR_EDGE = 1e-3
 """Eigenvalue of a correlation matrix above which the barrier moves a maximum by the square of its weight."""
 _FINISHING = 3
