@@ -1094,7 +1094,7 @@ PERFECT: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("spec", PERFECT.values(), ids=PERFECT.keys())
 def test_data_without_noise(spec: dict[str, Any], method: str) -> None:
     given = dict(spec)
-    res = sse.LGSSM(given.pop("endog"), 1, design=[[1.0]], **given).fit(method=method)
+    res = sse.LGSSM(given.pop("endog"), 1, design=[[1.0]], **given).fit(method=method, maxiter=300)
     sound(res)
     if res.model.start_kind == "stationary":
         assert abs(res.matrices["transition"].iloc[0, 0]) < 1.0
