@@ -30,7 +30,8 @@ import scipy.sparse
 
 from ..numerics.linear_algebra import Array
 from ..numerics.lyapunov import stationary_covariances
-from .smoothed_point import ConstantModel, Elements, SmoothedPoint
+from ..params.affine import Elements
+from .smoothed_point import ConstantModel, SmoothedPoint
 
 _CHUNK = 2**22
 """Number of elements of an array over periods, parameters and states."""

@@ -51,27 +51,6 @@ class ConstantModel:
     state_exog: Array
 
 
-@dataclass(frozen=True)
-class Elements:
-    """Nonzero elements of the derivative of a block: row, column, place of the parameter, value."""
-
-    rows: IntArray
-    columns: IntArray
-    params: IntArray
-    values: Array
-
-    def between(self, first: int, last: int) -> Elements:
-        """Return the elements of parameters first <= place < last, counted from ``first``."""
-        kept = (self.params >= first) & (self.params < last)
-        return Elements(self.rows[kept], self.columns[kept], self.params[kept] - first, self.values[kept])
-
-    def dense(self, m: int, shape: tuple[int, ...]) -> Array:
-        """Return the derivative as an array (m, rows, columns)."""
-        out = np.zeros((m, *shape))
-        np.add.at(out, (self.params, self.rows, self.columns), self.values)
-        return out
-
-
 class SmoothedPoint:
     """Matrices, smoothed moments and scores by matrix at the point."""
 
@@ -82,13 +61,7 @@ class SmoothedPoint:
         self.s = self.k * problem.lags
         place = np.full(len(problem.layout), -1)
         place[problem.index] = np.arange(len(problem.index))
-        self.elements = {}
-        for key, block in problem.layout.blocks.items():
-            params = place[problem.layout.index[key]]
-            free = params >= 0
-            self.elements[key] = Elements(
-                block.rows[free], block.columns[free], params[free], block.coefs[free]
-            )
+        self.elements = {key: problem.layout.derivative(key, place) for key in problem.layout.blocks}
         self.seen = ~np.isnan(problem.endog)
         self.complete = bool(self.seen.all())
         obs_cov = problem.layout.blocks["obs_cov"]

@@ -22,7 +22,7 @@ of a companion form give X_{j-1} = X_j T by blocks of rows, and for a stationary
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.linalg
@@ -31,7 +31,7 @@ from scipy.sparse.csgraph import connected_components
 
 from ..numerics.linear_algebra import Array, companion
 from ..numerics.lyapunov import stationary_covariance
-from ..params.affine import IntArray
+from ..params.affine import Elements, IntArray
 from ..params.layout import ParameterLayout
 
 _NULL = 1e-11
@@ -76,16 +76,6 @@ class Point:
     endog_units: Array
     exog_units: Array
     state_exog_units: Array
-
-
-@dataclass(frozen=True)
-class Elements:
-    """Nonzero elements of the derivative of a block in standard units, by free parameter."""
-
-    rows: IntArray
-    columns: IntArray
-    params: IntArray
-    values: Array
 
 
 def flat_directions(point: Point) -> tuple[Array, Array] | None:
@@ -165,16 +155,13 @@ class _Realization:
         self.a1 = (
             np.linalg.solve(np.eye(s) - self.T, self.c) if point.stationary else scaled["initial_state"][:, 0]
         )
-        self.R = np.asarray(
-            np.linalg.qr(self.Z, mode="r")
-        )  # sees of the state what Z does, in at most k rows
+        # R sees of the state what Z does, in at most k rows
+        self.R = np.asarray(np.linalg.qr(self.Z, mode="r"))
 
     def _elements(self, key: str) -> Elements:
-        block, (rows, columns) = self.point.layout.blocks[key], self.units[key]
-        params = self.point.column[self.point.layout.index[key]]
-        free = params >= 0
-        i, j = block.rows[free], block.columns[free]
-        return Elements(i, j, params[free], block.coefs[free] * rows[i] * columns[j])
+        """Return the derivative of a block by the free parameters, in standard units."""
+        each, (rows, columns) = self.point.layout.derivative(key, self.point.column), self.units[key]
+        return replace(each, values=each.values * rows[each.rows] * columns[each.columns])
 
     def is_minimal(self) -> bool:
         """Tell whether the state is observable and reachable (Hautus's test at each root)."""

@@ -101,6 +101,27 @@ class AffineMatrix:
         return self.rows + row, self.columns + column
 
 
+@dataclass(frozen=True)
+class Elements:
+    """Nonzero elements of the derivative of a matrix: row, column, place of the parameter, value."""
+
+    rows: IntArray
+    columns: IntArray
+    params: IntArray
+    values: Array
+
+    def between(self, first: int, last: int) -> Elements:
+        """Return the elements of parameters first <= place < last, counted from ``first``."""
+        kept = (self.params >= first) & (self.params < last)
+        return Elements(self.rows[kept], self.columns[kept], self.params[kept] - first, self.values[kept])
+
+    def dense(self, m: int, shape: tuple[int, ...]) -> Array:
+        """Return the derivative as an array (m, rows, columns)."""
+        out = np.zeros((m, *shape))
+        np.add.at(out, (self.params, self.rows, self.columns), self.values)
+        return out
+
+
 def affine_matrix(
     fixed: Array, elements: list[tuple[int, int, str, float]], symmetric: bool = False
 ) -> AffineMatrix:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..exceptions import ParameterError, SpecificationError, shown
 from ..numerics.linear_algebra import Array
-from .affine import AffineMatrix, IntArray
+from .affine import AffineMatrix, Elements, IntArray
 from .bounds import UnitInterval
 from .covariance import CommonVariance, CovarianceStructure, General, structure_of
 
@@ -72,6 +72,12 @@ class ParameterLayout:
     def block_params(self, key: str) -> IntArray:
         """Return the places of the distinct parameters of a block."""
         return self.positions(self.blocks[key].param_names)
+
+    def derivative(self, key: str, place: IntArray) -> Elements:
+        """Return the derivative of a block by parameters, given the place of each, -1 for one held fixed."""
+        block, params = self.blocks[key], place[self.index[key]]
+        free = params >= 0
+        return Elements(block.rows[free], block.columns[free], params[free], block.coefs[free])
 
     def matrices(self, params: Array) -> dict[str, Array]:
         """Return every block at a parameter vector."""
