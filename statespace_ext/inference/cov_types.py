@@ -23,7 +23,7 @@ from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from .information import numerical_information, observed_information
 
 DESCRIPTIONS = {
-    "oim": "Standard errors from the observed information: differences of the exact score.",
+    "oim": "Standard errors from the observed information: second derivatives of the log-likelihood.",
     "opg": "Standard errors from the outer product of the scores of the periods.",
     "robust": "Robust standard errors: outer product of scores between inverse observed informations.",
     "harvey": "Standard errors from Harvey's (1989) information of the observed forecast errors.",

@@ -469,7 +469,7 @@ class StateSpaceModel(Described, Fitting, OutOfSample, Labelled, Removable, MLEM
             return super().impulse_responses(params, steps, impulse, *args, **kwargs)
 
     def hessian(self, params: object, *args: Any, **kwargs: Any) -> Array:
-        """Return differences of the exact score, divided by the number of periods as in statsmodels."""
+        """Return second derivatives, exact or by differences of the exact score, divided by the periods."""
         vector = self.handle_params(params, *args[:2], **_only(kwargs, "transformed", "includes_fixed"))
         return -observed_information(self, vector, steps=self.difference_steps(vector)) / self.nobs
 

@@ -202,7 +202,7 @@ class Fitting:
             As in `MLEModel.fit`; ``transformed`` has no effect, since parameters are variances and
             covariances themselves.
         cov_type : {"oim", "opg", "robust", "harvey", "approx", "none"}, optional
-            Standard errors: "oim" (default) from differences of the exact score, "opg" from the scores of
+            Standard errors: "oim" (default) from the second derivatives, "opg" from the scores of
             the periods, "robust" from both, "harvey" from the derivatives of the forecast errors,
             "approx" from differences of the log-likelihood.
         cov_kwds : dict, optional
