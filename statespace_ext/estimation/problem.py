@@ -10,6 +10,7 @@ import numpy as np
 from ..em.covariances import by_group
 from ..em.moments import Moments
 from ..em.updates import LinearGaussianUpdates
+from ..exceptions import UnsupportedError
 from ..numerics.linear_algebra import NOT_HERE, Array, is_positive_semidefinite
 from ..params.layout import ParameterLayout
 from ..statespace.expectation import expectation
@@ -156,11 +157,19 @@ class EstimationProblem:
         except NOT_HERE as error:
             return reason(error)
 
+    def _raise_at_first(self, error: UnsupportedError) -> None:
+        """Raise an error, unless another point has a likelihood: then a trial of the search went too far."""
+        if self.best is None:
+            raise error
+
     def value(self, params: Array) -> float:
         """Return the log-likelihood, minus infinity where it does not exist."""
         try:
             value = self.loglike(params) if self.feasible(params) else -np.inf
         except NOT_HERE:
+            return -np.inf
+        except UnsupportedError as error:
+            self._raise_at_first(error)
             return -np.inf
         if not np.isfinite(value):
             return -np.inf
@@ -174,6 +183,9 @@ class EstimationProblem:
         try:
             llf, gradient = self.model.loglike_and_score(self.full(params))
         except NOT_HERE:
+            return None
+        except UnsupportedError as error:
+            self._raise_at_first(error)
             return None
         if not np.isfinite(llf) or not np.all(np.isfinite(gradient)):
             return None

@@ -155,3 +155,25 @@ def test_which_starts_are_ahead() -> None:
     llf = {4: -10.0, 1: -3.0, 2: -3.0005, 7: -5.0, 3: -4.0}
     assert ahead(llf, 3) == [1, 3, 7]
     assert ahead(llf, 9) == [1, 3, 7, 4]
+
+
+@pytest.mark.filterwarnings("ignore::statespace_ext.ConvergenceWarning")
+def test_a_trial_without_a_likelihood_does_not_end_the_fit() -> None:
+    """Beside a point that has one, an `UnsupportedError` says that the search went too far."""
+    y = np.random.default_rng(1).standard_normal((60, 2)).cumsum(axis=0)
+    model = sse.LGSSM(y, 1, identification="unit")
+    best, whole, calls = model.fit().llf, model.loglike_and_score, []
+
+    def often_unsupported(params: np.ndarray) -> tuple[float, np.ndarray]:
+        calls.append(params)
+        if len(calls) % 3 == 0:
+            raise sse.UnsupportedError("too near to singular")
+        return whole(params)
+
+    model.loglike_and_score = often_unsupported
+    assert_allclose(model.fit(cov_type="none", method="lbfgs").llf, best, rtol=0, atol=1e-2)
+    assert len(calls) > 5
+    model.loglike_and_score = lambda params: (_ for _ in ()).throw(sse.UnsupportedError("never"))
+    model.private_smoother.loglike = model.loglike_and_score
+    with pytest.raises(sse.UnsupportedError, match="never"):
+        model.fit()

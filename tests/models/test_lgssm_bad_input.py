@@ -727,8 +727,8 @@ def test_future_regressors_in_any_form(name: str, fitted: dict[str, Any]) -> Non
     rows = frame.to_numpy()
     wanted = res.forecast(3, **{name: rows})
     for value in (rows.tolist(), frame, frame.astype("Float64"), np.asfortranarray(rows)):
-        assert_array_equal(res.forecast(3, **{name: value}), wanted)
-    assert_array_equal(res.forecast(1, **{name: rows[0]}), wanted.iloc[:1])
+        assert_allclose(res.forecast(3, **{name: value}), wanted, rtol=1e-14)
+    assert_allclose(res.forecast(1, **{name: rows[0]}), wanted.iloc[:1], rtol=1e-14)
 
 
 @which
