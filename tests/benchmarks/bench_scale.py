@@ -117,7 +117,7 @@ def main(quick: bool) -> int:
     """Print the tables."""
     sizes = SIZES[:-1] if quick else SIZES
     broken = sum(table(missing, sizes) for missing in (0.0, MISSING))
-    print(f"\nlimits broken: {broken}: {'PASS' if not broken else 'FAIL'}")
+    print(f"limits broken: {broken}: {'PASS' if not broken else 'FAIL'}", file=sys.stderr)
     return int(broken > 0)
 
 
