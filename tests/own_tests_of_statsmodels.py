@@ -76,10 +76,16 @@ def with_score() -> None:
 
 
 def with_filter(choose: Callable[[Any], object]) -> None:
+    choosing: list[Any] = []  # the report runs filters of its own, which are left as they are
+
     def chosen(plain: Callable[..., Any]) -> Callable[..., Any]:
         def run(self: Any, *args: Any, **kwargs: Any) -> Any:
-            if not isinstance(self, filters.GuardedFilter) and self.endog is not None:
-                choose(self)
+            if not choosing and not isinstance(self, filters.GuardedFilter) and self.endog is not None:
+                choosing.append(self)
+                try:
+                    choose(self)
+                finally:
+                    choosing.clear()
                 if isinstance(self, filters.GuardedFilter):  # which has methods of its own now
                     return getattr(self, plain.__name__)(*args, **kwargs)
             return plain(self, *args, **kwargs)
