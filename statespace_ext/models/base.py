@@ -381,11 +381,12 @@ class StateSpaceModel(Described, Fitting, OutOfSample, Labelled, Removable, MLEM
             if start is None or start is self._written_start:
                 return system
             if start.initialization_type == "diffuse":
-                return replace(system, start="diffuse")
+                return replace(system, start="diffuse", initialization=None, stationary=None)
             mean, diffuse, cov = start(model=self.ssm)
         if np.any(diffuse):
             raise UnsupportedError("A partly diffuse initialisation set on `ssm` cannot be estimated")
-        return replace(system, start="known", initial_state=mean, initial_state_cov=cov)
+        given = {"initial_state": mean, "initial_state_cov": cov}
+        return replace(system, start="known", initialization=None, stationary=None, **given)
 
     def loglike(self, params: object, *args: Any, **kwargs: Any) -> float:
         """

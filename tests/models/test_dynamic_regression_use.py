@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from capm import BETA_MOVES, BOTH_MOVE, gls, random_walks, simulated
 from numpy.testing import assert_allclose
+from oracle import richardson_gradient
 
 import statespace_ext as sse
 from statespace_ext.exceptions import (
@@ -692,3 +693,20 @@ def test_data_given_are_not_changed(data: Data) -> None:
     res.forecast(1, exog=x[:1].to_numpy())
     pd.testing.assert_frame_equal(y, data[0])
     pd.testing.assert_frame_equal(x, data[1])
+
+
+@pytest.mark.parametrize("dynamics", ["static", "random_walk", "ar1"])
+def test_the_likelihood_and_score_of_an_extended_model_are_those_of_its_start(dynamics: str) -> None:
+    """`extend` starts from the predicted state: no part of the constructor's start is left."""
+    rng = np.random.default_rng(3)
+    x = np.column_stack([np.ones(40), rng.standard_normal(40)])
+    y = x @ rng.standard_normal((2, 2)) + rng.standard_normal((40, 2))
+    names = {"x1": "static", "x2": dynamics}
+    frame = pd.DataFrame(x, columns=list(names))
+    model = sse.DynamicRegression(pd.DataFrame(y[:30]), frame.iloc[:30], dynamics=names, obs_cov="diagonal")
+    at = np.maximum(np.asarray(model.start_params), 0.05)
+    res = model.smooth(at, cov_type="none")
+    longer = res.extend(pd.DataFrame(y[30:], index=range(30, 40)), frame.iloc[30:])
+    assert_allclose(longer.model.loglike(at), longer.llf, rtol=1e-12)
+    want = richardson_gradient(longer.model.loglike, at, step=0.02 * at)
+    assert_allclose(longer.model.score(at), want, rtol=1e-6, atol=1e-7)
