@@ -191,3 +191,17 @@ def test_the_walk_sees_a_difference() -> None:
     assert Answer(tuple(one)).differs(Answer(tuple(two)), 1e-8) and not Answer(tuple(one)).differs(
         Answer(tuple(one)), 0.0
     )
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("start", ["known", "approximate_diffuse", "diffuse"])
+@pytest.mark.parametrize("subject", [name for name in SUBJECTS if not name.startswith("Mixed")])
+def test_a_start_set_by_the_user_replaces_the_whole_start(subject: str, start: str) -> None:
+    """The likelihood of the model is that of its results: no block of the constructor's start is left."""
+    s = SUBJECTS[subject]
+    model = s.model()
+    k = model.k_states
+    given = {"known": (np.full(k, 0.1), 2.0 * np.eye(k)), "approximate_diffuse": (50.0,), "diffuse": ()}
+    getattr(model.ssm, f"initialize_{start}")(*given[start])
+    res = model.smooth(s.params, cov_type="none")
+    assert np.isclose(model.loglike(s.params), res.llf, rtol=1e-9)
