@@ -26,6 +26,9 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 RANK = {
+    "term_structure": 9,
+    "regression": 9,
+    "lgssm": 9,
     "models": 8,
     "results": 7,
     "inference": 6,

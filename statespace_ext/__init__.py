@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from .models.capm import CAPM
     from .models.dynamic_regression import DynamicRegression
     from .models.lgssm import LGSSM
-    from .models.term_structure.atsm import ATSM
-    from .results.atsm import ATSMResults
     from .results.capm import CAPMResults
     from .results.dynamic_regression import DynamicRegressionResults
     from .results.lgssm import LGSSMResults
     from .statespace.exact_score import ExactScore, ExactScoreMixin, exact_score
     from .statespace.filters import FilterReport, filter_report, use_chandrasekhar, use_fastest_filter
+    from .term_structure.atsm import ATSM
+    from .term_structure.results import ATSMResults
 
 __all__ = [
     "ATSM",
@@ -74,8 +74,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ATSM": "models.term_structure.atsm",
-    "ATSMResults": "results.atsm",
+    "ATSM": "term_structure.atsm",
+    "ATSMResults": "term_structure.results",
     "CAPM": "models.capm",
     "CAPMResults": "results.capm",
     "ConvergenceWarning": "exceptions",

@@ -26,7 +26,7 @@ from matplotlib.figure import Figure
 from statespace_ext.plots.coefficients import plot_coefficients
 from statespace_ext.plots.factors import plot_factors
 from statespace_ext.plots.inference import plot_profile, plot_windows
-from statespace_ext.plots.term_structure import plot_curve, plot_fit, plot_loadings, plot_term_premium
+from statespace_ext.term_structure.plots import plot_curve, plot_fit, plot_loadings, plot_term_premium
 
 ROOT = Path(__file__).parents[1]
 START_PAGE, START_DPI = ROOT / "docs" / "pictures" / "start.png", 70

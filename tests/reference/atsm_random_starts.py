@@ -25,7 +25,7 @@ from yields import jps, panel
 
 import statespace_ext as sse
 from statespace_ext.estimation.preconditioned import maximise_preconditioned
-from statespace_ext.models.term_structure.starts import candidates
+from statespace_ext.term_structure.starts import candidates
 
 OUTPUT = Path(__file__).with_suffix("")
 SPECIFICATIONS: dict[str, dict[str, Any]] = {

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import scipy.optimize
 
-from ...exceptions import EstimationError, UnsupportedError
-from ...numerics.bond_pricing import loadings
-from ...numerics.linear_algebra import NOT_HERE, Array
-from ...numerics.ornstein_uhlenbeck import continuous, discretise
+from ..exceptions import EstimationError, UnsupportedError
+from ..numerics.bond_pricing import loadings
+from ..numerics.linear_algebra import NOT_HERE, Array
+from ..numerics.ornstein_uhlenbeck import continuous, discretise
 from .identification import Portfolios, Values
 from .starts import mean_fit, portfolios
 

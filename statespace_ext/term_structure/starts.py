@@ -9,12 +9,12 @@ import numpy as np
 import scipy.linalg
 import scipy.optimize
 
-from ...estimation.start_values import fill_missing
-from ...numerics.bond_pricing import loadings
-from ...numerics.linear_algebra import NOT_HERE, Array, symmetrize
-from ...numerics.ornstein_uhlenbeck import continuous
-from ...params.cholesky import semidefinite_cholesky
-from ...params.covariance import structure_of
+from ..estimation.start_values import fill_missing
+from ..numerics.bond_pricing import loadings
+from ..numerics.linear_algebra import NOT_HERE, Array, symmetrize
+from ..numerics.ornstein_uhlenbeck import continuous
+from ..params.cholesky import semidefinite_cholesky
+from ..params.covariance import structure_of
 from .dynamics import Pricing, prices_of_risk
 from .identification import DaiSingleton, NelsonSiegel, Portfolios, Values, dai_singleton_form
 from .stable_prices import stable_prices

@@ -10,7 +10,7 @@ from yields import jps, panel
 
 import statespace_ext as sse
 
-STORED = Path(__file__).resolve().parents[2] / "reference" / "atsm_random_starts"
+STORED = Path(__file__).resolve().parents[1] / "reference" / "atsm_random_starts"
 SPECIFICATIONS = {
     "independent-afns": {"identification": "afns", "p_dynamics": "diagonal", "state_cov": "diagonal"},
     "afns": {"identification": "afns"},

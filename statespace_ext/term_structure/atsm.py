@@ -8,23 +8,20 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from ...em.numerical import ElementScore, NumericalUpdates
-from ...estimation.fit import FitResult
-from ...estimation.problem import EstimationProblem
-from ...estimation.request import FitRequest
-from ...exceptions import DataError
-from ...numerics.bond_pricing import loadings, loadings_pullback
-from ...numerics.linear_algebra import Array, quiet
-from ...numerics.ornstein_uhlenbeck import discretise, discretise_pullback, stationary_moments
-from ...numerics.stationary import stationary_pullback
-from ...params.layout import ParameterLayout
-from ...results.atsm import ATSMResults, ATSMResultsWrapper
-from ...results.term_structure.rates import years
-from ...statespace.dates import read_dates
-from ...statespace.system import System
-from ...statespace.system_score import SystemScore
-from ...statespace.validation import check_same_columns, check_series, endog_frame
-from ..base import StateSpaceModel
+from ..estimation.fit import FitResult
+from ..estimation.problem import EstimationProblem
+from ..estimation.request import FitRequest
+from ..exceptions import DataError
+from ..models.base import StateSpaceModel
+from ..numerics.bond_pricing import loadings, loadings_pullback
+from ..numerics.linear_algebra import Array, quiet
+from ..numerics.ornstein_uhlenbeck import discretise, discretise_pullback, stationary_moments
+from ..numerics.stationary import stationary_pullback
+from ..params.layout import ParameterLayout
+from ..statespace.dates import read_dates
+from ..statespace.system import System
+from ..statespace.system_score import SystemScore
+from ..statespace.validation import check_same_columns, check_series, endog_frame
 from .declaration import build_layout, normalisation
 from .dynamics import (
     Dynamics,
@@ -35,7 +32,10 @@ from .dynamics import (
 )
 from .estimation import estimate_term_structure
 from .identification import Normalisation, Values
+from .m_step import ElementScore, NumericalUpdates
 from .panel import Panel, check_factors, first_portfolios, parse_panel, parts_of
+from .rates import years
+from .results import ATSMResults, ATSMResultsWrapper
 from .starts import candidates
 
 

@@ -11,9 +11,9 @@ from typing import Protocol
 
 import numpy as np
 
-from ...numerics.bond_pricing import loadings, loadings_pullback
-from ...numerics.linear_algebra import Array, symmetrize
-from ...params.affine import AffineMatrix, affine_matrix
+from ..numerics.bond_pricing import loadings, loadings_pullback
+from ..numerics.linear_algebra import Array, symmetrize
+from ..params.affine import AffineMatrix, affine_matrix
 from .dynamics import Pricing
 
 Values = dict[str, Array]

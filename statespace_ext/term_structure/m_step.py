@@ -19,13 +19,13 @@ from typing import Any, Protocol
 import numpy as np
 import scipy.optimize
 
+from ..em.covariances import CovarianceTerm, by_group, update_covariance
+from ..em.initial import newton_initial_mean
+from ..em.moments import Moments
+from ..em.updates import NamedUpdate
 from ..numerics.linear_algebra import NOT_HERE, Array, gaussian_objective
 from ..params.covariance import precision_of
 from ..params.layout import ParameterLayout
-from .covariances import CovarianceTerm, by_group, update_covariance
-from .initial import newton_initial_mean
-from .moments import Moments
-from .updates import NamedUpdate
 
 _ITERATIONS = 30
 _STEP, _LEAST_SIZE = 1e-5, 1e-4

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 from statsmodels.tsa.statespace.mlemodel import MLEResultsWrapper
 
-from ..inference.term_structure import Curves
+from ..results.base import StateSpaceResults, StateSpaceResultsWrapper
 from ..statespace.arguments import one_of
-from .base import StateSpaceResults, StateSpaceResultsWrapper
-from .term_structure import outlook, status, tables
-from .term_structure.implied import ImpliedRates
-from .term_structure.pictures import Pictures
-from .term_structure.rates import Rates
+from . import outlook, status, tables
+from .implied import ImpliedRates
+from .pictures import Pictures
+from .quantities import Curves
+from .rates import Rates
 
 
 class ATSMResults(ImpliedRates, Pictures, outlook.NewData, StateSpaceResults):

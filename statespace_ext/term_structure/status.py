@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ...exceptions import shown
-from ...inference.term_structure import is_singular, weakest_direction
-from ...numerics.linear_algebra import NOT_HERE, Array
+from ..exceptions import shown
+from ..numerics.linear_algebra import NOT_HERE, Array
+from .quantities import is_singular, weakest_direction
 
 _RIDGE = 1e-3
 """Information along a direction, relative to that on single parameters, below which there is a ridge."""

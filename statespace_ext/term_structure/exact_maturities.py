@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ...numerics.linear_algebra import Array
+from ..numerics.linear_algebra import Array
 
 _ZERO, _EXACT = 1e-7, 1e-10
 """Variances of pricing errors, as shares of those of the yields: taken to be zero, and put for zero."""

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import scipy.optimize
 
-from ...numerics.linear_algebra import Array
-from ...params.affine import AffineMatrix
-from ...params.cholesky import semidefinite_cholesky
+from ..numerics.linear_algebra import Array
+from ..params.affine import AffineMatrix
+from ..params.cholesky import semidefinite_cholesky
 from .dynamics import Pricing
 
 _WEIGHT = 100.0

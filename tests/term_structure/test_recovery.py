@@ -1,7 +1,7 @@
 """
 Simulate and recover: are parameters within the standard errors that a fit gives, as often as they should be?
 
-    python -m pytest -m slow -s tests/models/term_structure/test_recovery.py
+    python -m pytest -m slow -s tests/term_structure/test_recovery.py
 
 prints the table of docs/atsm_recovery.md. The simulation shares no code with the library: independent factors
 have closed forms for a step, and the convexity of the yields is a quadrature.

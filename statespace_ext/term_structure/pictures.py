@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ...exceptions import SpecificationError, shown
-from ...plots import term_structure as plots
-from ...plots.factors import plot_factors
+from ..exceptions import SpecificationError, shown
+from ..plots.factors import plot_factors
+from . import plots
 from .rates import check_definition, years
 from .tables import BASIS_POINTS
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg
 
-from ...exceptions import ParameterError
-from ...numerics.linear_algebra import Array, symmetrize
-from ...params.cholesky import semidefinite_cholesky
+from ..exceptions import ParameterError
+from ..numerics.linear_algebra import Array, symmetrize
+from ..params.cholesky import semidefinite_cholesky
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from pandas.testing import assert_frame_equal
 from yields import panel, random_panel
 
 import statespace_ext as sse
-from statespace_ext.results.term_structure import tables
+from statespace_ext.term_structure import tables
 
 TAU = np.array([0.25, 1.0, 3.0, 7.0, 10.0])
 

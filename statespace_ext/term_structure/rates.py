@@ -9,13 +9,13 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from ...exceptions import DataError, SpecificationError
-from ...inference.delta import delta_method
-from ...inference.term_structure import Affine, Curves
-from ...numerics.linear_algebra import Array
-from ...statespace.arguments import truth
-from ..factors import Factors
-from ..tidy import normal_quantile
+from ..exceptions import DataError, SpecificationError
+from ..inference.delta import delta_method
+from ..numerics.linear_algebra import Array
+from ..results.factors import Factors
+from ..results.tidy import normal_quantile
+from ..statespace.arguments import truth
+from .quantities import Affine, Curves
 
 DEFINITIONS = ("expected", "risk-neutral")
 

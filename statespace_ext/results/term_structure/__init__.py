@@ -1,1 +1,0 @@
-"""What the results of `ATSM` compute, by subject."""
