@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from .inference.order import OrderSelection, select_order
     from .inference.profile import Profile
     from .inference.windows import RollingFit, rolling_fit
-    from .models.capm import CAPM
-    from .models.dynamic_regression import DynamicRegression
     from .models.lgssm import LGSSM
-    from .results.capm import CAPMResults
-    from .results.dynamic_regression import DynamicRegressionResults
+    from .regression.capm import CAPM
+    from .regression.capm_results import CAPMResults
+    from .regression.dynamic_regression import DynamicRegression
+    from .regression.results import DynamicRegressionResults
     from .results.lgssm import LGSSMResults
     from .statespace.exact_score import ExactScore, ExactScoreMixin, exact_score
     from .statespace.filters import FilterReport, filter_report, use_chandrasekhar, use_fastest_filter
@@ -76,12 +76,12 @@ __all__ = [
 _HOMES = {
     "ATSM": "term_structure.atsm",
     "ATSMResults": "term_structure.results",
-    "CAPM": "models.capm",
-    "CAPMResults": "results.capm",
+    "CAPM": "regression.capm",
+    "CAPMResults": "regression.capm_results",
     "ConvergenceWarning": "exceptions",
     "DataError": "exceptions",
-    "DynamicRegression": "models.dynamic_regression",
-    "DynamicRegressionResults": "results.dynamic_regression",
+    "DynamicRegression": "regression.dynamic_regression",
+    "DynamicRegressionResults": "regression.results",
     "EstimationError": "exceptions",
     "ExactScore": "statespace.exact_score",
     "ExactScoreMixin": "statespace.exact_score",

@@ -281,7 +281,7 @@ MODEL: dict[str, Verdict] = {
     "fit": own("optimisers of our own", lambda c: c.short_fit(c.model.fit), writes=True, rtol=1e-6),
     "fit_constrained": own("optimisers of our own", lambda c: c.constrained_fit(), writes=True, rtol=1e-6),
     "fix_params": same(lambda c: c.fixed()),
-    "from_formula": needs("a model that takes formulas: tests/models/test_regressors.py"),
+    "from_formula": needs("a model that takes formulas: tests/regression/test_regressors.py"),
     "handle_params": same(lambda c: c.model.handle_params(c.params)),
     "loglike": same(lambda c: c.model.loglike(c.params)),
     "loglikeobs": same(lambda c: c.model.loglikeobs(c.params)),

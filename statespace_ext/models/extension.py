@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..exceptions import DataError, SpecificationError
+from ..exceptions import DataError, SpecificationError, shown
 from ..numerics.linear_algebra import Array
 from ..statespace.calendars import Calendar, future_labels
 from ..statespace.system import MATRICES, System
 from ..statespace.validation import check_same_columns, regressor_array
-from .regressors import check_one_period
 
 
 class OutOfSample:
@@ -104,7 +103,7 @@ class OutOfSample:
         names, back = self.regressor_names[name], int(name == "state_exog")
         if isinstance(value, pd.DataFrame):
             check_same_columns(value, names, f"Future {name}")
-        check_one_period(value, names, name)
+        _check_one_period(value, names, name)
         labels = future_labels(value, len(names))
         if labels is not None:
             self.calendar.check_future(labels, len(labels), name, back)
@@ -197,3 +196,23 @@ class OutOfSample:
         labels = future_labels(kwargs.get("exog"), self.k_exog)
         with model.following(self.calendar.taken(labels), counts=True):
             return super(OutOfSample, model).simulate(params, nsimulations, *args, **kwargs)  # type: ignore[misc]
+
+
+def _check_one_period(value: Any, names: list[str], name: str) -> None:
+    """
+    Refuse a Series that is one period of several regressors, but not by their names.
+
+    Raises
+    ------
+    DataError
+        If its index has not the names of the regressors.
+    """
+    index = getattr(value, "index", None)
+    if isinstance(value, pd.Series) and len(names) > 1 and isinstance(index, pd.Index):
+        if index.equals(pd.RangeIndex(len(index))) or [str(each) for each in index] == names:
+            return
+        raise DataError(
+            f"The index of {name}, a row, has not the names of the regressors",
+            got=shown(index),
+            expected=shown(names),
+        )

@@ -18,9 +18,9 @@ from statsmodels.multivariate.multivariate_ols import _MultivariateOLS
 from statsmodels.regression.linear_model import OLS
 
 import statespace_ext as sse
-from statespace_ext.inference.alpha import _bootstrapped, _Refit, grs, wald_alpha
 from statespace_ext.inference.parallel import spawn
 from statespace_ext.inference.samples import model_on
+from statespace_ext.regression.alpha import _bootstrapped, _Refit, grs, wald_alpha
 
 
 def data(seed: int = 4, n: int = 60, p: int = 3, factors: int = 2) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -22,7 +22,7 @@ from statespace_ext.exceptions import (
     StateSpaceError,
     UnsupportedError,
 )
-from statespace_ext.models.formula import regressors_out_of_sample
+from statespace_ext.regression.formula import regressors_out_of_sample
 
 N, P = 60, 3
 Data = tuple[pd.DataFrame, pd.DataFrame]

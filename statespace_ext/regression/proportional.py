@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..em.covariances import update_covariance
+from ..em.moments import Moments
+from ..em.regression import Regression
+from ..em.updates import LinearGaussianUpdates, NamedUpdate
 from ..numerics.linear_algebra import Array
 from ..params.covariance import precision_of
-from .covariances import update_covariance
-from .moments import Moments
-from .regression import Regression
-from .updates import LinearGaussianUpdates, NamedUpdate
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import itertools
 
 import numpy as np
 
+from ..estimation.problem import EstimationProblem
 from ..numerics.linear_algebra import Array
 from ..params.affine import IntArray
-from .problem import EstimationProblem
 from .regression_start import squared_errors
 
 _PHI = np.array([-0.999, -0.95, -0.8, -0.5, -0.2, 0.2, 0.5, 0.8, 0.95, 0.999])

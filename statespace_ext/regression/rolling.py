@@ -11,12 +11,12 @@ import pandas as pd
 from scipy import stats
 
 from ..exceptions import SpecificationError
+from ..inference.many import report_records
+from ..inference.parallel import Failure, attempt
+from ..inference.samples import model_on
+from ..inference.windows import fit_windows, fixed_of, windows_of
 from ..numerics.linear_algebra import Array
 from ..statespace.arguments import options_of, positive_integer
-from .many import report_records
-from .parallel import Failure, attempt
-from .samples import model_on
-from .windows import fit_windows, fixed_of, windows_of
 
 DYNAMIC, STATIC, ROLLING = "dynamic", "static OLS", "rolling OLS"
 METHODS = (DYNAMIC, STATIC, ROLLING)

@@ -16,7 +16,7 @@ from numpy.testing import assert_allclose
 from scipy.stats import norm
 
 import statespace_ext as sse
-from statespace_ext.plots.coefficients import plot_coefficients
+from statespace_ext.regression.plots import plot_coefficients
 
 
 @pytest.fixture(autouse=True)

@@ -11,11 +11,11 @@ import pandas as pd
 from statsmodels.tsa.statespace.initialization import Initialization
 
 from ..exceptions import SpecificationError
+from ..models.declaration import covariance_namer
 from ..numerics.linear_algebra import Array
 from ..params.affine import AffineMatrix, IntArray, affine_matrix
 from ..params.layout import ParameterLayout
 from ..params.parse import COVARIANCE_KEYWORDS, parse_covariance, parse_matrix, unknown_keyword
-from .declaration import covariance_namer
 
 DYNAMICS = ("static", "random_walk", "ar1")
 COVARIANCES = frozenset({"obs_cov", "state_cov", "proportion", "initial_state_cov"})

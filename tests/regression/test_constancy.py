@@ -13,20 +13,26 @@ from numpy.testing import assert_allclose, assert_array_equal
 from statsmodels.stats.multitest import multipletests
 
 import statespace_ext as sse
-from statespace_ext.inference import constancy_series, constancy_statistics
-from statespace_ext.inference import contrasts as contrasts_module
-from statespace_ext.inference.constancy import ConstancyTest, SimulatedRatio, _simulated, constancy_test, holm
-from statespace_ext.inference.constancy_series import SeriesRatio
-from statespace_ext.inference.constancy_statistics import (
+from statespace_ext.inference.parallel import spawn
+from statespace_ext.regression import constancy_series, constancy_statistics
+from statespace_ext.regression import contrasts as contrasts_module
+from statespace_ext.regression.capm import CAPM
+from statespace_ext.regression.constancy import (
+    ConstancyTest,
+    SimulatedRatio,
+    _simulated,
+    constancy_test,
+    holm,
+)
+from statespace_ext.regression.constancy_series import SeriesRatio
+from statespace_ext.regression.constancy_statistics import (
     FittedRatio,
     ProfiledRatio,
     SpectralRatio,
     clone_with,
     ratio_of,
 )
-from statespace_ext.inference.contrasts import contrasts
-from statespace_ext.inference.parallel import spawn
-from statespace_ext.models.capm import CAPM
+from statespace_ext.regression.contrasts import contrasts
 
 STRUCTURES = ["unstructured", "diagonal", "scalar", "equicorrelated", "factor:1"]
 PIVOTAL = {

@@ -24,10 +24,10 @@ import numpy as np
 import scipy.linalg
 import scipy.optimize
 
-from ..em.factor import factor_analysis_steps
 from ..numerics.linear_algebra import Array
 from ..params.covariance import structure_of
 from ..statespace.system_score import SystemScore
+from .factor import factor_analysis_steps
 
 SMALL, MODERATE = 1.0, 30.0
 """Sizes of W at the starts of a maximisation: times V over the largest root."""

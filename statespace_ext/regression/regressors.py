@@ -63,23 +63,3 @@ def labelled_as(model: Any, endog: Any, exog: Any) -> tuple[Any, Any]:
     if index is None and np.ndim(endog) == 2 and np.shape(endog)[1] == len(model.coefficients.endog):
         endog = pd.DataFrame(np.asarray(endog_frame(endog)), columns=model.coefficients.endog)
     return endog, pd.DataFrame(rows, index=index, columns=names)
-
-
-def check_one_period(value: Any, names: list[str], name: str) -> None:
-    """
-    Refuse a Series that is one period of several regressors, but not by their names.
-
-    Raises
-    ------
-    DataError
-        If its index has not the names of the regressors.
-    """
-    index = getattr(value, "index", None)
-    if isinstance(value, pd.Series) and len(names) > 1 and isinstance(index, pd.Index):
-        if index.equals(pd.RangeIndex(len(index))) or [str(each) for each in index] == names:
-            return
-        raise DataError(
-            f"The index of {name}, a row, has not the names of the regressors",
-            got=shown(index),
-            expected=shown(names),
-        )

@@ -9,12 +9,20 @@ import numpy as np
 import pandas as pd
 
 from ..exceptions import EstimationError, SpecificationError, UnsupportedError
+from ..inference.parallel import (
+    Failure,
+    attempt,
+    check_jobs,
+    report_failures,
+    run_simulations,
+    spawn,
+    successes,
+)
 from ..numerics.linear_algebra import Array
 from ..statespace.arguments import positive_integer, truth
 from .constancy_series import SeriesRatio
 from .constancy_statistics import ModelRatio, Ratio, ratio_of
 from .nyblom import NyblomCase, nyblom_cases, nyblom_table
-from .parallel import Failure, attempt, check_jobs, report_failures, run_simulations, spawn, successes
 from .structures import state_kinds
 
 ZERO = 1e-6

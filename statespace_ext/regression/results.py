@@ -13,9 +13,9 @@ from statsmodels.tsa.statespace.mlemodel import MLEResultsWrapper
 from ..exceptions import SpecificationError
 from ..inference.delta import correlation_table
 from ..numerics.linear_algebra import Array
+from ..results.base import StateSpaceResults, StateSpaceResultsWrapper
+from ..results.states import estimates_of
 from ..statespace.arguments import names_among, one_of
-from .base import StateSpaceResults, StateSpaceResultsWrapper
-from .states import estimates_of
 
 _RANK_TOLERANCE = 1e-7
 
@@ -229,13 +229,13 @@ class DynamicRegressionResults(StateSpaceResults):
             Statistic, p-value with its Monte Carlo error, whether its distribution is free of parameters
             ("pivotal") or a parametric bootstrap, and Nyblom's statistics.
         """
-        from ..inference.constancy import constancy_test
+        from .constancy import constancy_test
 
         return constancy_test(self, n_sim, rng, n_jobs, per_series)
 
     def compare(self, *others: Any) -> pd.DataFrame:
         """Compare covariance structures of the same regression; see `inference.comparison.compare`."""
-        from ..inference.comparison import compare
+        from .comparison import compare
 
         return compare(self, *others)
 
@@ -248,7 +248,7 @@ class DynamicRegressionResults(StateSpaceResults):
         fit_options: Mapping[str, Any] | None = None,
     ) -> Any:
         """Evaluate predictions beside static and rolling OLS; see `inference.rolling.rolling_evaluation`."""
-        from ..inference.rolling import rolling_evaluation
+        from .rolling import rolling_evaluation
 
         return rolling_evaluation(self, window, horizon, refit_every, expanding, fit_options)
 
@@ -277,8 +277,8 @@ class DynamicRegressionResults(StateSpaceResults):
         -------
         matplotlib.figure.Figure
         """
-        from ..inference.least_squares import series_by_series
-        from ..plots.coefficients import plot_coefficients
+        from .least_squares import series_by_series
+        from .plots import plot_coefficients
 
         c = self.model.coefficients
         moving = [c.regressors[j] for j in c.moving]

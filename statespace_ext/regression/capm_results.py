@@ -9,8 +9,8 @@ import pandas as pd
 from statsmodels.tsa.statespace.mlemodel import MLEResultsWrapper
 
 from ..exceptions import SpecificationError
-from ..inference.alpha import GRSTest, WaldTest, grs, wald_alpha
-from .dynamic_regression import Coefficient, DynamicRegressionResults, DynamicRegressionResultsWrapper
+from .alpha import GRSTest, WaldTest, grs, wald_alpha
+from .results import Coefficient, DynamicRegressionResults, DynamicRegressionResultsWrapper
 
 
 class CAPMResults(DynamicRegressionResults):

@@ -15,7 +15,8 @@ from scipy import stats
 from statsmodels.regression.linear_model import OLS
 
 import statespace_ext as sse
-from statespace_ext.inference.rolling import (
+from statespace_ext.regression.capm import CAPM
+from statespace_ext.regression.rolling import (
     DYNAMIC,
     METHODS,
     ROLLING,
@@ -24,7 +25,6 @@ from statespace_ext.inference.rolling import (
     diebold_mariano,
     rolling_evaluation,
 )
-from statespace_ext.models.capm import CAPM
 
 Y, X = simulated(np.random.default_rng(31), 36, 2, move=0.4)
 

@@ -10,10 +10,10 @@ import pandas as pd
 from statsmodels.tsa.statespace.initialization import Initialization
 
 from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
-from ..results.capm import CAPMResults, CAPMResultsWrapper
 from ..statespace.validation import check_same_columns, endog_frame, regressor_array
+from .capm_results import CAPMResults, CAPMResultsWrapper
+from .declaration import series_names
 from .dynamic_regression import DynamicRegression
-from .regression_declaration import series_names
 
 CONSTANT = "const"
 MARKET = "MKT"

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..em.moments import Moments
+from ..em.regression import Regression
+from ..em.updates import LinearGaussianUpdates, NamedUpdate
 from ..numerics.linear_algebra import Array
 from ..numerics.rotation import lower_triangular_rotation
 from ..params.affine import AffineMatrix
-from .moments import Moments
-from .regression import Regression
-from .updates import LinearGaussianUpdates, NamedUpdate
 
 _STEPS = 20
 

@@ -12,10 +12,10 @@ import pandas as pd
 from scipy import stats
 
 from ..exceptions import DataError, SpecificationError
+from ..inference.parallel import Failure, attempt, check_jobs, run_simulations, spawn, successes
+from ..inference.samples import Parametric, model_on
 from ..numerics.linear_algebra import Array
 from ..statespace.arguments import positive_integer
-from .parallel import Failure, attempt, check_jobs, run_simulations, spawn, successes
-from .samples import Parametric, model_on
 from .structures import obs_kind
 
 

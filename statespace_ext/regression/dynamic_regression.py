@@ -10,18 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..em.factor import FactorUpdates
-from ..em.proportional import ProportionalUpdates
 from ..em.structure import StateStructure
 from ..em.updates import LinearGaussianUpdates
-from ..estimation.autoregressive_peaks import autoregressive_peaks
 from ..estimation.problem import EstimationProblem
-from ..estimation.regression_start import large_starts, regression_start, shrunk_autoregression
 from ..exceptions import DataError, ParameterError
+from ..models.base import StateSpaceModel
 from ..numerics.linear_algebra import STABILITY_LIMIT, Array
 from ..numerics.lyapunov import stationary_moments
 from ..params.layout import ParameterLayout
-from ..results.dynamic_regression import DynamicRegressionResults, DynamicRegressionResultsWrapper
 from ..statespace.system import System
 from ..statespace.system_score import SystemScore
 from ..statespace.validation import (
@@ -32,9 +28,8 @@ from ..statespace.validation import (
     regressor_array,
     regressor_names,
 )
-from .base import StateSpaceModel
-from .formula import FormulaDesign, regression_frames, with_const
-from .regression_declaration import (
+from .autoregressive_peaks import autoregressive_peaks
+from .declaration import (
     Coefficients,
     parse_dynamics,
     parse_start,
@@ -42,7 +37,12 @@ from .regression_declaration import (
     regression_layout,
     series_names,
 )
+from .factor import FactorUpdates
+from .formula import FormulaDesign, regression_frames, with_const
+from .proportional import ProportionalUpdates
+from .regression_start import large_starts, regression_start, shrunk_autoregression
 from .regressors import labelled_as, named_regressors
+from .results import DynamicRegressionResults, DynamicRegressionResultsWrapper
 
 
 class DynamicRegression(StateSpaceModel):

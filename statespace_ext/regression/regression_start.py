@@ -6,11 +6,11 @@ import itertools
 
 import numpy as np
 
+from ..estimation.problem import EstimationProblem
+from ..estimation.start_values import covariance_near
 from ..numerics.linear_algebra import Array
 from ..params.affine import IntArray
 from ..params.cholesky import Chordal, Unstructured
-from .problem import EstimationProblem
-from .start_values import covariance_near
 
 _SIZES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 _LARGE, _MANY = 100.0, 28

@@ -1,0 +1,1 @@
+"""Dynamic regressions and the CAPM: static alphas, moving betas, full covariances."""
