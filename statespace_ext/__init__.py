@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from .inference.order import OrderSelection, select_order
     from .inference.profile import Profile
     from .inference.windows import RollingFit, rolling_fit
-    from .models.lgssm import LGSSM
+    from .lgssm.model import LGSSM
+    from .lgssm.results import LGSSMResults
     from .regression.capm import CAPM
     from .regression.capm_results import CAPMResults
     from .regression.dynamic_regression import DynamicRegression
     from .regression.results import DynamicRegressionResults
-    from .results.lgssm import LGSSMResults
     from .statespace.exact_score import ExactScore, ExactScoreMixin, exact_score
     from .statespace.filters import FilterReport, filter_report, use_chandrasekhar, use_fastest_filter
     from .term_structure.atsm import ATSM
@@ -88,8 +88,8 @@ _HOMES = {
     "FilterReport": "statespace.filters",
     "FitRecord": "inference.many",
     "IdentificationWarning": "exceptions",
-    "LGSSM": "models.lgssm",
-    "LGSSMResults": "results.lgssm",
+    "LGSSM": "lgssm.model",
+    "LGSSMResults": "lgssm.results",
     "OrderSelection": "inference.order",
     "ParameterError": "exceptions",
     "Profile": "inference.profile",

@@ -41,7 +41,7 @@ def package(tmp_path):
 
 ALLOWED = {
     "down": {
-        "models/lgssm.py": "from ..em import driver\nfrom ..results.base import Results",
+        "lgssm/model.py": "from ..em import driver\nfrom ..results.base import Results",
         "em/driver.py": "from ..numerics import riccati",
         "results/base.py": "import pandas as pd",
         "numerics/riccati.py": "import numpy as np\nfrom scipy import linalg",

@@ -11,7 +11,7 @@ from engine import draw_params, sampled
 from numpy.testing import assert_allclose
 
 from statespace_ext.inference.information import observed_information
-from statespace_ext.models.lgssm import LGSSM
+from statespace_ext.lgssm.model import LGSSM
 
 NAN = np.nan
 RNG = np.random.default_rng(4)

@@ -17,7 +17,7 @@ from statespace_ext.em.driver import EMOptions, run_em
 from statespace_ext.em.moments import Moments
 from statespace_ext.em.structure import companion_structure
 from statespace_ext.estimation.problem import EstimationProblem
-from statespace_ext.models.lgssm import LGSSM
+from statespace_ext.lgssm.model import LGSSM
 
 NAN = np.nan
 rng = np.random.default_rng(30)

@@ -22,7 +22,7 @@ from statespace_ext.inference.identification import (
     _orthonormal,
 )
 from statespace_ext.inference.information import observed_information
-from statespace_ext.models.lgssm import LGSSM
+from statespace_ext.lgssm.model import LGSSM
 
 NAN = np.nan
 TRIANGULAR = {"identification": "triangular"}

@@ -13,7 +13,7 @@ from statespace_ext.inference.information import (
     observed_information,
     params_covariance,
 )
-from statespace_ext.models.lgssm import LGSSM
+from statespace_ext.lgssm.model import LGSSM
 from statespace_ext.numerics.differences import step_sizes
 
 NAN = np.nan

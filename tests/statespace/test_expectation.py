@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from oracle import random_system
 
 from statespace_ext.exceptions import SpecificationError, UnsupportedError
-from statespace_ext.models.lgssm import LGSSM
+from statespace_ext.lgssm.model import LGSSM
 from statespace_ext.statespace.expectation import expectation, obstacle
 from statespace_ext.statespace.smoother import Smoother
 

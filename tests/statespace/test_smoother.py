@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from oracle import ExpectedSums, at, dense, dense_diffuse, expected_sums, random_system, richardson_gradient
 
 from statespace_ext.em.moments import Moments
-from statespace_ext.models.lgssm import LGSSM
+from statespace_ext.lgssm.model import LGSSM
 from statespace_ext.numerics.rotation import rotate_system
 from statespace_ext.statespace.smoother import Smoother
 

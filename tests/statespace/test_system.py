@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from oracle import dense_diffuse, random_system
 from statsmodels.tsa.statespace.kalman_smoother import KalmanSmoother
 
-from statespace_ext.models.lgssm import LGSSM
+from statespace_ext.lgssm.model import LGSSM
 from statespace_ext.statespace.system import MATRICES, initialization_of, stationary_start, write
 
 UNSTABLE = {

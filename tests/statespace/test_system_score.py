@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose
 from oracle import dense, random_system, richardson_gradient
 
 from statespace_ext.exceptions import UnsupportedError
-from statespace_ext.models.lgssm import LGSSM
+from statespace_ext.lgssm.model import LGSSM
 from statespace_ext.statespace.smoother import Smoother
 from statespace_ext.statespace.system import MATRICES, System, stationary_start
 from statespace_ext.statespace.system_score import SystemScore, inverses, system_score

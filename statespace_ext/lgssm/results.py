@@ -13,8 +13,8 @@ from statsmodels.tsa.statespace.mlemodel import MLEResultsWrapper
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
 from ..numerics.rotation import rotate_system
-from .base import StateSpaceResults, StateSpaceResultsWrapper
-from .factors import Factors, factors_of
+from ..results.base import StateSpaceResults, StateSpaceResultsWrapper
+from ..results.factors import Factors, factors_of
 
 _ARGUMENTS: dict[str, tuple[Any, ...]] = {"oblimin": (0.0, "oblique")}
 _ROTATIONS = "varimax, quartimax, equamax, oblimin, quartimin or another that rotate_factors knows"

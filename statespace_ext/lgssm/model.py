@@ -16,11 +16,12 @@ from ..estimation.random_starts import random_start
 from ..estimation.start_values import stabilised, start_values
 from ..exceptions import DataError, SpecificationError
 from ..inference.identification import Identification, identify
+from ..models.base import StateSpaceModel
+from ..models.declaration import Labels, build_layout, check_size, check_start, lagged_names
 from ..numerics.linear_algebra import Array, companion
 from ..numerics.rotation import rotate_system
 from ..params.counts import coefficients_by_series, most_identified, own_columns, without_noise
 from ..params.layout import ParameterLayout
-from ..results.lgssm import LGSSMResults, LGSSMResultsWrapper
 from ..statespace.arguments import positive_integer
 from ..statespace.system import System, stationary_start
 from ..statespace.system_score import SystemScore, summed
@@ -30,8 +31,7 @@ from ..statespace.validation import (
     check_series,
     endog_frame,
 )
-from .base import StateSpaceModel
-from .declaration import Labels, build_layout, check_size, check_start, lagged_names
+from .results import LGSSMResults, LGSSMResultsWrapper
 
 _RANDOM_STARTS = 4
 """Largest number of random starts, which are tried where the others end at different maxima."""
