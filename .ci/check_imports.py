@@ -26,11 +26,10 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 RANK = {
-    "term_structure": 9,
-    "regression": 9,
-    "lgssm": 9,
-    "models": 8,
-    "results": 7,
+    "term_structure": 8,
+    "regression": 8,
+    "lgssm": 8,
+    "base": 7,
     "inference": 6,
     "estimation": 6,
     "plots": 5,

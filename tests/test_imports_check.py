@@ -28,7 +28,7 @@ def package(tmp_path):
 
     def write(files):
         folder = tmp_path / "statespace_ext"
-        rooms = {"em", "params", "numerics", "statespace", "models", "results", "plots", "datasets"}
+        rooms = {"em", "params", "numerics", "statespace", "lgssm", "base", "plots", "datasets"}
         empty = {f"{room}/__init__.py": "" for room in rooms} | {"__init__.py": "", "exceptions.py": ""}
         for name, source in (empty | files).items():
             path = folder / name
@@ -41,9 +41,9 @@ def package(tmp_path):
 
 ALLOWED = {
     "down": {
-        "lgssm/model.py": "from ..em import driver\nfrom ..results.base import Results",
+        "lgssm/model.py": "from ..em import driver\nfrom ..base.base import Results",
         "em/driver.py": "from ..numerics import riccati",
-        "results/base.py": "import pandas as pd",
+        "base/results.py": "import pandas as pd",
         "numerics/riccati.py": "import numpy as np\nfrom scipy import linalg",
     },
     "own room": {
@@ -52,25 +52,25 @@ ALLOWED = {
     },
     "common": {"numerics/a.py": "from ..exceptions import ModelError\nfrom .. import exceptions"},
     "datasets": {"datasets/simulate.py": "from ..numerics import a\nimport pandas", "numerics/a.py": ""},
-    "top": {"__init__.py": "from .models.a import A\nfrom .datasets import load", "models/a.py": ""},
+    "top": {"__init__.py": "from .lgssm.a import A\nfrom .datasets import load", "lgssm/a.py": ""},
     "patsy in params": {"params/parse.py": "import patsy"},
     "lazy": {"plots/a.py": "def plot():\n    import matplotlib.pyplot as plt"},
     "typing upward": {
-        "results/a.py": """
+        "base/a.py": """
             from typing import TYPE_CHECKING
             if TYPE_CHECKING:
                 from matplotlib.figure import Figure
-                from ..models.a import A
+                from ..lgssm.a import A
             """,
-        "models/a.py": "from ..results.a import R",
+        "lgssm/a.py": "from ..base.a import R",
     },
     "compat": {"statespace/compat.py": "import statsmodels\nNEW = statsmodels.__version__ >= '0.15.0'"},
     "no version": {"em/a.py": "conversion = 1.5\nok = conversion > 1.5 and 'f1' == 'f2'"},
 }
 
 REFUSED = {
-    "up": ({"em/a.py": "\nfrom ..models import b", "models/b.py": ""}, "em/a.py:2: em may not import models"),
-    "up, absolute": ({"results/a.py": "import statespace_ext.models.b"}, "results may not import models"),
+    "up": ({"em/a.py": "\nfrom ..lgssm import b", "lgssm/b.py": ""}, "em/a.py:2: em may not import lgssm"),
+    "up, absolute": ({"base/a.py": "import statespace_ext.lgssm.b"}, "base may not import lgssm"),
     "up, in a function": ({"em/a.py": "def f():\n    from ..plots import p"}, "em may not import plots"),
     "neighbour": (
         {"inference/a.py": "from ..estimation import b", "estimation/b.py": ""},
@@ -79,10 +79,10 @@ REFUSED = {
     "top": ({"em/a.py": "from .. import LGSSM"}, "em may not import the package itself"),
     "out of common": ({"exceptions.py": "from .numerics import a"}, "exceptions may not import numerics"),
     "datasets up": ({"datasets/a.py": "from ..em import b"}, "datasets may not import em"),
-    "to datasets": ({"models/a.py": "from ..datasets import b"}, "models may not import datasets"),
+    "to datasets": ({"lgssm/a.py": "from ..datasets import b"}, "lgssm may not import datasets"),
     "else branch": (
-        {"em/a.py": "if TYPE_CHECKING:\n    pass\nelse:\n    from ..models import b"},
-        "em/a.py:4: em may not import models",
+        {"em/a.py": "if TYPE_CHECKING:\n    pass\nelse:\n    from ..lgssm import b"},
+        "em/a.py:4: em may not import lgssm",
     ),
     "pandas in em": ({"em/a.py": "def f():\n    import pandas as pd"}, "em may not import pandas"),
     "statsmodels in numerics": (
@@ -100,9 +100,9 @@ REFUSED = {
         "tqdm is optional",
     ),
     "version": ({"em/a.py": "ok = np.__version__ > x"}, "only statespace/compat.py"),
-    "version imported": ({"models/a.py": "from statsmodels import __version__"}, "only statespace/compat.py"),
-    "version literal": ({"models/a.py": "ok = parse(x) >= parse('0.14.6')"}, "only statespace/compat.py"),
-    "version name": ({"models/a.py": "ok = compat.SM_VERSION >= (0, 15)"}, "only statespace/compat.py"),
+    "version imported": ({"lgssm/a.py": "from statsmodels import __version__"}, "only statespace/compat.py"),
+    "version literal": ({"lgssm/a.py": "ok = parse(x) >= parse('0.14.6')"}, "only statespace/compat.py"),
+    "version name": ({"lgssm/a.py": "ok = compat.SM_VERSION >= (0, 15)"}, "only statespace/compat.py"),
     "unknown room": ({"utils/a.py": ""}, "unknown room 'utils'"),
     "cycle": (
         {

@@ -61,10 +61,8 @@ COVARIANCE = (
 )
 IDENTIFIED = "flat directions of the likelihood are not counted: tests/inference/test_identification.py"
 TOLERANCE = "filters of the package have no absolute tolerance: tests/statespace/test_compat.py"
-UNSEEN = (
-    "residuals of missing values are left out, where statsmodels has zeros: tests/results/test_reporting.py"
-)
-COUNTED = "observed values and periods with a value count: tests/results/test_criteria.py"
+UNSEEN = "residuals of missing values are left out, where statsmodels has zeros: tests/base/test_reporting.py"
+COUNTED = "observed values and periods with a value count: tests/base/test_criteria.py"
 DIFFUSE = (
     "statsmodels has zeros for Cov(x_{t+1}, x_t|Y), and no smoothing errors of the series, in exact-diffuse "
     "periods; ours are those of a dense joint Gaussian: tests/statespace/test_exact_start.py"
@@ -141,7 +139,7 @@ RESULTS: dict[str, Verdict] = {
     "load": same(_saved),
     "save": same(_saved),
     "remove_data": needs("an interpreter of its own: test_without_data"),
-    "summary": own("tables of our own: tests/results/test_reporting.py", lambda c: c.text(c.res.summary())),
+    "summary": own("tables of our own: tests/base/test_reporting.py", lambda c: c.text(c.res.summary())),
     "append": same(lambda c: c.res.append(c.subject.more(), **c.subject.more_regressors())),
     "extend": same(lambda c: c.res.extend(c.subject.more(), **c.subject.more_regressors())),
     "apply": same(lambda c: c.res.apply(c.subject.longer(), **c.subject.longer_regressors())),
@@ -163,7 +161,7 @@ RESULTS: dict[str, Verdict] = {
         IDENTIFIED, lambda c: [c.res.info_criteria(kind) for kind in ("aic", "bic", "hqic")], skip=OURS
     ),
     "news": own(
-        "statsmodels before 0.15 has weights of zero in diffuse periods: tests/results/test_news.py",
+        "statsmodels before 0.15 has weights of zero in diffuse periods: tests/base/test_news.py",
         lambda c: c.news(),
         skip=EXACT if VERSION < (0, 15) else ("none",),
     ),

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..base.declaration import Labels, build_layout, check_size, check_start, lagged_names
+from ..base.model import StateSpaceModel
 from ..em.second_order import second_order_information
 from ..em.smoothed_point import ConstantModel
 from ..em.structure import companion_structure
@@ -16,8 +18,6 @@ from ..estimation.random_starts import random_start
 from ..estimation.start_values import stabilised, start_values
 from ..exceptions import DataError, SpecificationError
 from ..inference.identification import Identification, identify
-from ..models.base import StateSpaceModel
-from ..models.declaration import Labels, build_layout, check_size, check_start, lagged_names
 from ..numerics.linear_algebra import Array, companion
 from ..numerics.rotation import rotate_system
 from ..params.counts import coefficients_by_series, most_identified, own_columns, without_noise

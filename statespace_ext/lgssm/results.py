@@ -10,11 +10,11 @@ import pandas as pd
 from statsmodels.multivariate.factor_rotation import rotate_factors
 from statsmodels.tsa.statespace.mlemodel import MLEResultsWrapper
 
+from ..base.factors import Factors, factors_of
+from ..base.results import StateSpaceResults, StateSpaceResultsWrapper
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
 from ..numerics.rotation import rotate_system
-from ..results.base import StateSpaceResults, StateSpaceResultsWrapper
-from ..results.factors import Factors, factors_of
 
 _ARGUMENTS: dict[str, tuple[Any, ...]] = {"oblimin": (0.0, "oblique")}
 _ROTATIONS = "varimax, quartimax, equamax, oblimin, quartimin or another that rotate_factors knows"

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from statsmodels.tsa.statespace.initialization import Initialization
 
+from ..base.declaration import covariance_namer
 from ..exceptions import SpecificationError
-from ..models.declaration import covariance_namer
 from ..numerics.linear_algebra import Array
 from ..params.affine import AffineMatrix, IntArray, affine_matrix
 from ..params.layout import ParameterLayout

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from statsmodels.tsa.statespace.mlemodel import MLEResultsWrapper
 
+from ..base.results import StateSpaceResults, StateSpaceResultsWrapper
+from ..base.states import estimates_of
 from ..exceptions import SpecificationError
 from ..inference.delta import correlation_table
 from ..numerics.linear_algebra import Array
-from ..results.base import StateSpaceResults, StateSpaceResultsWrapper
-from ..results.states import estimates_of
 from ..statespace.arguments import names_among, one_of
 
 _RANK_TOLERANCE = 1e-7

@@ -8,11 +8,11 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from ..base.model import StateSpaceModel
 from ..estimation.fit import FitResult
 from ..estimation.problem import EstimationProblem
 from ..estimation.request import FitRequest
 from ..exceptions import DataError
-from ..models.base import StateSpaceModel
 from ..numerics.bond_pricing import loadings, loadings_pullback
 from ..numerics.linear_algebra import Array, quiet
 from ..numerics.ornstein_uhlenbeck import discretise, discretise_pullback, stationary_moments

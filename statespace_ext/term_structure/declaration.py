@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..base.declaration import covariance_namer
 from ..exceptions import SpecificationError
-from ..models.declaration import covariance_namer
 from ..numerics.linear_algebra import Array
 from ..params.affine import AffineMatrix, affine_matrix
 from ..params.layout import ParameterLayout

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..base.factors import Factors, factors_of
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
-from ..results.factors import Factors, factors_of
 from ..statespace.arguments import truth
 from .quantities import Affine, Curves
 from .rates import Rates, check_definition, implied_rates, years

@@ -9,11 +9,11 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from ..base.factors import Factors
+from ..base.tidy import normal_quantile
 from ..exceptions import DataError, SpecificationError
 from ..inference.delta import delta_method
 from ..numerics.linear_algebra import Array
-from ..results.factors import Factors
-from ..results.tidy import normal_quantile
 from ..statespace.arguments import truth
 from .quantities import Affine, Curves
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.tsa.statespace.mlemodel import MLEResultsWrapper
 
-from ..results.base import StateSpaceResults, StateSpaceResultsWrapper
+from ..base.results import StateSpaceResults, StateSpaceResultsWrapper
 from ..statespace.arguments import one_of
 from . import outlook, status, tables
 from .implied import ImpliedRates

@@ -10,8 +10,8 @@ import pandas as pd
 
 from ..exceptions import shown
 from ..params.layout import ParameterLayout
-from ..results.summary import describe_sample
 from ..statespace.keywords import check_keywords
+from .summary import describe_sample
 
 
 class Described:

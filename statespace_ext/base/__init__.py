@@ -1,0 +1,1 @@
+"""The model and the results that every family builds on."""

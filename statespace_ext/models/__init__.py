@@ -1,1 +1,0 @@
-"""Models: they declare structure, parse input and write matrices."""
