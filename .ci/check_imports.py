@@ -31,7 +31,7 @@ RANK = {
     "lgssm": 8,
     "base": 7,
     "inference": 6,
-    "estimation": 6,
+    "fit": 6,
     "plots": 5,
     "statespace": 4,
     "em": 3,

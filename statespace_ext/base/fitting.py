@@ -9,11 +9,11 @@ from typing import Any, cast
 
 import numpy as np
 
-from ..estimation.fit import FitResult, estimate
-from ..estimation.interrupt import or_best_so_far
-from ..estimation.problem import EstimationProblem
-from ..estimation.request import FitRequest, check_request
 from ..exceptions import IdentificationWarning, ParameterError, SpecificationError, UnsupportedError
+from ..fit.fit import FitResult, estimate
+from ..fit.interrupt import or_best_so_far
+from ..fit.problem import EstimationProblem
+from ..fit.request import FitRequest, check_request
 from ..inference.cov_types import check_cov_type
 from ..inference.identification import Identification
 from ..numerics.linear_algebra import Array, quiet

@@ -14,8 +14,8 @@ import pandas as pd
 from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
-from ..estimation.problem import EstimationProblem
 from ..exceptions import DataError, ParameterError, StateSpaceError, UnsupportedError
+from ..fit.problem import EstimationProblem
 from ..inference.information import observed_information
 from ..numerics.differences import central_differences, step_sizes
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet

@@ -13,10 +13,10 @@ from ..em.second_order import second_order_information
 from ..em.smoothed_point import ConstantModel
 from ..em.structure import companion_structure
 from ..em.updates import LinearGaussianUpdates
-from ..estimation.problem import EstimationProblem
-from ..estimation.random_starts import random_start
-from ..estimation.start_values import stabilised, start_values
 from ..exceptions import DataError, SpecificationError
+from ..fit.problem import EstimationProblem
+from ..fit.random_starts import random_start
+from ..fit.start_values import stabilised, start_values
 from ..inference.identification import Identification, identify
 from ..numerics.linear_algebra import Array, companion
 from ..numerics.rotation import rotate_system

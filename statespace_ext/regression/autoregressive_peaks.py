@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 
-from ..estimation.problem import EstimationProblem
+from ..fit.problem import EstimationProblem
 from ..numerics.linear_algebra import Array
 from ..params.affine import IntArray
 from .regression_start import squared_errors

@@ -13,8 +13,8 @@ import pandas as pd
 from ..base.model import StateSpaceModel
 from ..em.structure import StateStructure
 from ..em.updates import LinearGaussianUpdates
-from ..estimation.problem import EstimationProblem
 from ..exceptions import DataError, ParameterError
+from ..fit.problem import EstimationProblem
 from ..numerics.linear_algebra import STABILITY_LIMIT, Array
 from ..numerics.lyapunov import stationary_moments
 from ..params.layout import ParameterLayout

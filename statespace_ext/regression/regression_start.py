@@ -6,8 +6,8 @@ import itertools
 
 import numpy as np
 
-from ..estimation.problem import EstimationProblem
-from ..estimation.start_values import covariance_near
+from ..fit.problem import EstimationProblem
+from ..fit.start_values import covariance_near
 from ..numerics.linear_algebra import Array
 from ..params.affine import IntArray
 from ..params.cholesky import Chordal, Unstructured

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from ..base.model import StateSpaceModel
-from ..estimation.fit import FitResult
-from ..estimation.problem import EstimationProblem
-from ..estimation.request import FitRequest
 from ..exceptions import DataError
+from ..fit.fit import FitResult
+from ..fit.problem import EstimationProblem
+from ..fit.request import FitRequest
 from ..numerics.bond_pricing import loadings, loadings_pullback
 from ..numerics.linear_algebra import Array, quiet
 from ..numerics.ornstein_uhlenbeck import discretise, discretise_pullback, stationary_moments

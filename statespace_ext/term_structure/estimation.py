@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ..estimation.fit import FitResult, estimate
-from ..estimation.interrupt import INTERRUPTED, or_best_so_far
-from ..estimation.multi_start import multi_start
-from ..estimation.optimize import verdict_at
-from ..estimation.random_starts import random_start
-from ..estimation.request import EM_METHODS, FitRequest, check_request
-from ..estimation.saddle import lifted
+from ..fit.fit import FitResult, estimate
+from ..fit.interrupt import INTERRUPTED, or_best_so_far
+from ..fit.multi_start import multi_start
+from ..fit.optimize import verdict_at
+from ..fit.random_starts import random_start
+from ..fit.request import EM_METHODS, FitRequest, check_request
+from ..fit.saddle import lifted
 from ..numerics.linear_algebra import Array
 from ..statespace.arguments import one_of, random_generator
 from .concentrated import concentrated_start

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..estimation.start_values import fill_missing
 from ..exceptions import DataError, SpecificationError
+from ..fit.start_values import fill_missing
 from ..numerics.linear_algebra import Array
 from ..statespace.arguments import positive_integer
 from ..statespace.dates import check_dates

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.linalg
 import scipy.optimize
 
-from ..estimation.start_values import fill_missing
+from ..fit.start_values import fill_missing
 from ..numerics.bond_pricing import loadings
 from ..numerics.linear_algebra import NOT_HERE, Array, symmetrize
 from ..numerics.ornstein_uhlenbeck import continuous

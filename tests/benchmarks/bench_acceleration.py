@@ -27,9 +27,9 @@ import numpy as np
 import statsmodels.api as sm
 
 import statespace_ext as sse
-from statespace_ext.estimation.fit import estimate
-from statespace_ext.estimation.problem import EstimationProblem
-from statespace_ext.estimation.request import FitRequest
+from statespace_ext.fit.fit import estimate
+from statespace_ext.fit.problem import EstimationProblem
+from statespace_ext.fit.request import FitRequest
 
 CLOSE = 1e-6
 FEWER = 10.0

@@ -16,7 +16,7 @@ from oracle import dense, expected_sums, richardson_gradient
 from statespace_ext.em.driver import EMOptions, run_em
 from statespace_ext.em.moments import Moments
 from statespace_ext.em.structure import companion_structure
-from statespace_ext.estimation.problem import EstimationProblem
+from statespace_ext.fit.problem import EstimationProblem
 from statespace_ext.lgssm.model import LGSSM
 
 NAN = np.nan

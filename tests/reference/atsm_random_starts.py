@@ -24,7 +24,7 @@ from conftest import SHARED_DATA
 from yields import jps, panel
 
 import statespace_ext as sse
-from statespace_ext.estimation.preconditioned import maximise_preconditioned
+from statespace_ext.fit.preconditioned import maximise_preconditioned
 from statespace_ext.term_structure.starts import candidates
 
 OUTPUT = Path(__file__).with_suffix("")

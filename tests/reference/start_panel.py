@@ -29,9 +29,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 
 import statespace_ext as sse
-from statespace_ext.estimation.fit import estimate
-from statespace_ext.estimation.random_starts import random_start
-from statespace_ext.estimation.request import FitRequest
+from statespace_ext.fit.fit import estimate
+from statespace_ext.fit.random_starts import random_start
+from statespace_ext.fit.request import FitRequest
 
 PATH = Path(__file__).resolve().parent / "start_panel.json"
 STARTS, MAXITER, WITHIN = 20, 300, 0.01

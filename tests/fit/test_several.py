@@ -12,8 +12,8 @@ from edge_data import BUILD, factor_series, lgssm
 from numpy.testing import assert_allclose
 
 import statespace_ext as sse
-from statespace_ext.estimation.problem import EstimationProblem
-from statespace_ext.estimation.several import from_each
+from statespace_ext.fit.problem import EstimationProblem
+from statespace_ext.fit.several import from_each
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import statespace_ext as sse
 from statespace_ext import datasets
-from statespace_ext.estimation.problem import EstimationProblem
+from statespace_ext.fit.problem import EstimationProblem
 
 
 @pytest.fixture(autouse=True)

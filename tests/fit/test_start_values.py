@@ -10,9 +10,9 @@ from numpy.testing import assert_allclose
 from reference import start_panel
 
 import statespace_ext as sse
-from statespace_ext.estimation.fit import FitResult
-from statespace_ext.estimation.screening import ahead
-from statespace_ext.estimation.start_values import _lags_of_states
+from statespace_ext.fit.fit import FitResult
+from statespace_ext.fit.screening import ahead
+from statespace_ext.fit.start_values import _lags_of_states
 
 WEIGHTS = [1, 2, 3, 2, 1]
 COMPANION = [["phi", 0, 0, 0, 0], *(list(row) for row in np.eye(5)[:4])]

@@ -14,8 +14,8 @@ from numpy.testing import assert_allclose
 from yields import random_panel
 
 import statespace_ext as sse
-from statespace_ext.estimation.optimize import ScaledObjective, parameter_scale, verdict_at
-from statespace_ext.estimation.verdict import FLAT, GAIN_TOLERANCE, judged
+from statespace_ext.fit.optimize import ScaledObjective, parameter_scale, verdict_at
+from statespace_ext.fit.verdict import FLAT, GAIN_TOLERANCE, judged
 
 METHODS = ["auto", "em", "accelerated-em", "lbfgs", "bfgs", "cg", "newton", "nm", "powell"]
 
