@@ -9,7 +9,7 @@ Rules (docs/architecture.md says why):
 - no cycle between modules: an import inside a function counts, it only hides the cycle;
 - the pure rooms know neither statsmodels nor pandas, and patsy only in `params`;
 - only the run-time dependencies are imported at module level: matplotlib and the like inside functions;
-- only `statespace/compat.py` looks at a version.
+- only `engine/compat.py` looks at a version.
 
 An `if TYPE_CHECKING:` import is never executed: it may point upward, close a cycle or name an optional
 package, but the pure rooms stay pure in their annotations too.
@@ -33,7 +33,7 @@ RANK = {
     "inference": 6,
     "fit": 6,
     "plots": 5,
-    "statespace": 4,
+    "engine": 4,
     "em": 3,
     "params": 2,
     "numerics": 1,
@@ -46,7 +46,7 @@ FORBIDDEN = {
     "params": {"statsmodels", "pandas"},
     "numerics": {"statsmodels", "pandas", "patsy"},
 }
-COMPAT = "statespace.compat"
+COMPAT = "engine.compat"
 VERSION_LITERAL = re.compile(r"\d+\.\d+[\w.]*")
 VERSION_NAME = re.compile(r"(^|.*_)version(_*)$", re.IGNORECASE)
 
@@ -178,7 +178,7 @@ def faults_of(name: str, reader: Reader) -> Iterator[tuple[int, str]]:
                 yield item.line, f"{top} is optional: import it inside the function that needs it"
     if not name.endswith(f".{COMPAT}"):
         for line in sorted(reader.version_lines):
-            yield line, "only statespace/compat.py looks at a version"
+            yield line, "only engine/compat.py looks at a version"
 
 
 def cycle_of(readers: dict[str, Reader]) -> list[str]:

@@ -13,6 +13,8 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from . import datasets
+    from .engine.exact_score import ExactScore, ExactScoreMixin, exact_score
+    from .engine.filters import FilterReport, filter_report, use_chandrasekhar, use_fastest_filter
     from .exceptions import (
         ConvergenceWarning,
         DataError,
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
     from .regression.capm_results import CAPMResults
     from .regression.dynamic_regression import DynamicRegression
     from .regression.results import DynamicRegressionResults
-    from .statespace.exact_score import ExactScore, ExactScoreMixin, exact_score
-    from .statespace.filters import FilterReport, filter_report, use_chandrasekhar, use_fastest_filter
     from .term_structure.atsm import ATSM
     from .term_structure.results import ATSMResults
 
@@ -83,9 +83,9 @@ _HOMES = {
     "DynamicRegression": "regression.dynamic_regression",
     "DynamicRegressionResults": "regression.results",
     "EstimationError": "exceptions",
-    "ExactScore": "statespace.exact_score",
-    "ExactScoreMixin": "statespace.exact_score",
-    "FilterReport": "statespace.filters",
+    "ExactScore": "engine.exact_score",
+    "ExactScoreMixin": "engine.exact_score",
+    "FilterReport": "engine.filters",
     "FitRecord": "inference.many",
     "IdentificationWarning": "exceptions",
     "LGSSM": "lgssm.model",
@@ -98,13 +98,13 @@ _HOMES = {
     "StateSpaceError": "exceptions",
     "UnsupportedError": "exceptions",
     "datasets": "datasets",
-    "exact_score": "statespace.exact_score",
-    "filter_report": "statespace.filters",
+    "exact_score": "engine.exact_score",
+    "filter_report": "engine.filters",
     "fit_many": "inference.many",
     "rolling_fit": "inference.windows",
     "select_order": "inference.order",
-    "use_chandrasekhar": "statespace.filters",
-    "use_fastest_filter": "statespace.filters",
+    "use_chandrasekhar": "engine.filters",
+    "use_fastest_filter": "engine.filters",
 }
 """The module that each public name comes from."""
 

@@ -12,7 +12,7 @@ import pandas as pd
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 import statespace_ext as sse
-from statespace_ext.statespace.system import System, write
+from statespace_ext.engine.system import System, write
 
 N, P = 24, 3
 FULL = np.array([[1.0, 0.6, -0.3], [0.6, 0.9, 0.2], [-0.3, 0.2, 0.7]])

@@ -31,8 +31,8 @@ from statsmodels.tsa.statespace.kalman_smoother import KalmanSmoother
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 import statespace_ext as sse
+from statespace_ext.engine import filters
 from statespace_ext.exceptions import StateSpaceError
-from statespace_ext.statespace import filters
 
 VARIANT, OUTCOMES = "STATSMODELS_TESTS_WITH", "STATSMODELS_TESTS_OUTCOMES"
 ROOT = Path(statsmodels.__file__).parent

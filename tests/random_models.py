@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from engine import draw_params
 from hypothesis import strategies as st
+from systems import draw_params
 from yields import random_panel
 
 import statespace_ext as sse
-from statespace_ext.statespace.system import MATRICES
+from statespace_ext.engine.system import MATRICES
 
 NAMES = list("abcdef")
 TAU = np.array([0.5, 1.0, 2.0, 5.0, 10.0])

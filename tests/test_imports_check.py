@@ -28,7 +28,7 @@ def package(tmp_path):
 
     def write(files):
         folder = tmp_path / "statespace_ext"
-        rooms = {"em", "params", "numerics", "statespace", "lgssm", "base", "plots", "datasets"}
+        rooms = {"em", "params", "numerics", "engine", "lgssm", "base", "plots", "datasets"}
         empty = {f"{room}/__init__.py": "" for room in rooms} | {"__init__.py": "", "exceptions.py": ""}
         for name, source in (empty | files).items():
             path = folder / name
@@ -64,7 +64,7 @@ ALLOWED = {
             """,
         "lgssm/a.py": "from ..base.a import R",
     },
-    "compat": {"statespace/compat.py": "import statsmodels\nNEW = statsmodels.__version__ >= '0.15.0'"},
+    "compat": {"engine/compat.py": "import statsmodels\nNEW = statsmodels.__version__ >= '0.15.0'"},
     "no version": {"em/a.py": "conversion = 1.5\nok = conversion > 1.5 and 'f1' == 'f2'"},
 }
 
@@ -73,8 +73,8 @@ REFUSED = {
     "up, absolute": ({"base/a.py": "import statespace_ext.lgssm.b"}, "base may not import lgssm"),
     "up, in a function": ({"em/a.py": "def f():\n    from ..plots import p"}, "em may not import plots"),
     "neighbour": (
-        {"inference/a.py": "from ..estimation import b", "estimation/b.py": ""},
-        "may not import estimation",
+        {"inference/a.py": "from ..fit import b", "fit/b.py": ""},
+        "may not import fit",
     ),
     "top": ({"em/a.py": "from .. import LGSSM"}, "em may not import the package itself"),
     "out of common": ({"exceptions.py": "from .numerics import a"}, "exceptions may not import numerics"),
@@ -99,10 +99,10 @@ REFUSED = {
         {"em/a.py": "try:\n    import tqdm\nexcept ImportError:\n    tqdm = None"},
         "tqdm is optional",
     ),
-    "version": ({"em/a.py": "ok = np.__version__ > x"}, "only statespace/compat.py"),
-    "version imported": ({"lgssm/a.py": "from statsmodels import __version__"}, "only statespace/compat.py"),
-    "version literal": ({"lgssm/a.py": "ok = parse(x) >= parse('0.14.6')"}, "only statespace/compat.py"),
-    "version name": ({"lgssm/a.py": "ok = compat.SM_VERSION >= (0, 15)"}, "only statespace/compat.py"),
+    "version": ({"em/a.py": "ok = np.__version__ > x"}, "only engine/compat.py"),
+    "version imported": ({"lgssm/a.py": "from statsmodels import __version__"}, "only engine/compat.py"),
+    "version literal": ({"lgssm/a.py": "ok = parse(x) >= parse('0.14.6')"}, "only engine/compat.py"),
+    "version name": ({"lgssm/a.py": "ok = compat.SM_VERSION >= (0, 15)"}, "only engine/compat.py"),
     "unknown room": ({"utils/a.py": ""}, "unknown room 'utils'"),
     "cycle": (
         {

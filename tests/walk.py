@@ -24,9 +24,9 @@ from statsmodels.tsa.statespace.representation import Representation
 from walk_verdicts import COVARIANCE, GROUPS, Verdict
 
 import statespace_ext as sse
+from statespace_ext.engine.compat import simulation_seed, without_absolute_tolerances
+from statespace_ext.engine.system import MATRICES, write
 from statespace_ext.exceptions import StateSpaceError
-from statespace_ext.statespace.compat import simulation_seed, without_absolute_tolerances
-from statespace_ext.statespace.system import MATRICES, write
 
 N, H = 24, 4
 INDEX = pd.period_range("2001-01", periods=N + H, freq="M")

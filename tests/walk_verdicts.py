@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from statespace_ext.statespace.compat import VERSION
+from statespace_ext.engine.compat import VERSION
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,12 @@ COVARIANCE = (
     "standard errors from the exact score, computed when first read: tests/inference/test_cov_types.py"
 )
 IDENTIFIED = "flat directions of the likelihood are not counted: tests/inference/test_identification.py"
-TOLERANCE = "filters of the package have no absolute tolerance: tests/statespace/test_compat.py"
+TOLERANCE = "filters of the package have no absolute tolerance: tests/engine/test_compat.py"
 UNSEEN = "residuals of missing values are left out, where statsmodels has zeros: tests/base/test_reporting.py"
 COUNTED = "observed values and periods with a value count: tests/base/test_criteria.py"
 DIFFUSE = (
     "statsmodels has zeros for Cov(x_{t+1}, x_t|Y), and no smoothing errors of the series, in exact-diffuse "
-    "periods; ours are those of a dense joint Gaussian: tests/statespace/test_exact_start.py"
+    "periods; ours are those of a dense joint Gaussian: tests/engine/test_exact_start.py"
 )
 EXACT = ("DynamicRegression", "CAPM", "SmoothTrends")
 OURS = ("LGSSM", "LGSSM with regressors", "DynamicRegression", "CAPM", "ATSM", "SmoothTrends")

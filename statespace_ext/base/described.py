@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..engine.keywords import check_keywords
 from ..exceptions import shown
 from ..params.layout import ParameterLayout
-from ..statespace.keywords import check_keywords
 from .summary import describe_sample
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..engine.calendars import Calendar, future_labels
+from ..engine.system import MATRICES, System
+from ..engine.validation import check_same_columns, regressor_array
 from ..exceptions import DataError, SpecificationError, shown
 from ..numerics.linear_algebra import Array
-from ..statespace.calendars import Calendar, future_labels
-from ..statespace.system import MATRICES, System
-from ..statespace.validation import check_same_columns, regressor_array
 
 
 class OutOfSample:

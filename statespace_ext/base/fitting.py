@@ -9,6 +9,8 @@ from typing import Any, cast
 
 import numpy as np
 
+from ..engine.overrides import overrides
+from ..engine.representation import preserved
 from ..exceptions import IdentificationWarning, ParameterError, SpecificationError, UnsupportedError
 from ..fit.fit import FitResult, estimate
 from ..fit.interrupt import or_best_so_far
@@ -18,8 +20,6 @@ from ..inference.cov_types import check_cov_type
 from ..inference.identification import Identification
 from ..numerics.linear_algebra import Array, quiet
 from ..params.layout import ParameterLayout, real_array
-from ..statespace.overrides import overrides
-from ..statespace.representation import preserved
 
 
 class Fitting:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..engine.news import States, news
+from ..engine.system import System, recorded_system, with_time
 from ..exceptions import SpecificationError, shown
 from ..numerics.incomplete_rows import Rows
-from ..statespace.news import States, news
-from ..statespace.system import System, recorded_system, with_time
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,24 @@ import pandas as pd
 from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
+from ..engine.arguments import one_of
+from ..engine.compat import require_factorable, without_absolute_tolerances
+from ..engine.dates import check_dates, read_dates
+from ..engine.exact_results import ExactStartResults, require_draws, with_exact_start
+from ..engine.labelled import Labelled
+from ..engine.removal import Removable
+from ..engine.representation import forget_compiled, own_representation
+from ..engine.singular import named_singularity
+from ..engine.singular_check import require_density
+from ..engine.smoother import Smoother
+from ..engine.system import System, has_diffuse, write
+from ..engine.system_score import ALL, SystemScore, system_score
+from ..engine.validation import (
+    check_same_columns,
+    endog_frame,
+    regressor_frame,
+    regressor_names,
+)
 from ..exceptions import DataError, ParameterError, StateSpaceError, UnsupportedError
 from ..fit.problem import EstimationProblem
 from ..inference.information import observed_information
@@ -21,24 +39,6 @@ from ..numerics.differences import central_differences, step_sizes
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from ..params.layout import ParameterLayout, checked_values
 from ..params.parse import check_covariance
-from ..statespace.arguments import one_of
-from ..statespace.compat import require_factorable, without_absolute_tolerances
-from ..statespace.dates import check_dates, read_dates
-from ..statespace.exact_results import ExactStartResults, require_draws, with_exact_start
-from ..statespace.labelled import Labelled
-from ..statespace.removal import Removable
-from ..statespace.representation import forget_compiled, own_representation
-from ..statespace.singular import named_singularity
-from ..statespace.singular_check import require_density
-from ..statespace.smoother import Smoother
-from ..statespace.system import System, has_diffuse, write
-from ..statespace.system_score import ALL, SystemScore, system_score
-from ..statespace.validation import (
-    check_same_columns,
-    endog_frame,
-    regressor_frame,
-    regressor_names,
-)
 from .described import Described, NoNames
 from .extension import OutOfSample
 from .fitting import Fitting

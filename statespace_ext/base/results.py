@@ -17,6 +17,17 @@ from statsmodels.tools import eval_measures
 from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.mlemodel import MLEResults, MLEResultsWrapper
 
+from ..engine.arguments import one_of, positive_integer, positive_integers, random_generator, truth
+from ..engine.calendars import future_labels, said_once
+from ..engine.compat import simulation_seed
+from ..engine.keywords import arguments_of, check_keywords
+from ..engine.removal import Removable, without_data
+from ..engine.system import MATRICES
+from ..engine.validation import (
+    check_same_columns,
+    endog_frame,
+    regressor_frame,
+)
 from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
 from ..inference.boundary import boundary_params
 from ..inference.cov_types import DESCRIPTIONS, check_cov_type, information_parts
@@ -24,17 +35,6 @@ from ..inference.criteria import criteria, observed
 from ..inference.information import ParamsCov, params_covariance
 from ..inference.reduced_rank import reduced_rank_cov
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
-from ..statespace.arguments import one_of, positive_integer, positive_integers, random_generator, truth
-from ..statespace.calendars import future_labels, said_once
-from ..statespace.compat import simulation_seed
-from ..statespace.keywords import arguments_of, check_keywords
-from ..statespace.removal import Removable, without_data
-from ..statespace.system import MATRICES
-from ..statespace.validation import (
-    check_same_columns,
-    endog_frame,
-    regressor_frame,
-)
 from .derived import Derived
 from .incomplete_rows import IncompleteRows, completed
 from .refitting import Refitting

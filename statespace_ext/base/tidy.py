@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from ..engine.arguments import probability
 from ..params.layout import ParameterLayout
-from ..statespace.arguments import probability
 
 
 def normal_quantile(alpha: float) -> float:

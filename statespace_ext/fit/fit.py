@@ -11,9 +11,9 @@ import numpy as np
 
 from ..em.acceleration import Coordinates, run_accelerated_em
 from ..em.driver import EMOptions, EMResult, run_em
+from ..engine.arguments import random_generator
 from ..exceptions import ConvergenceWarning, EstimationError, UnsupportedError, shown
 from ..numerics.linear_algebra import Array
-from ..statespace.arguments import random_generator
 from .optimize import (
     POLISH_UP_TO,
     Optimum,

@@ -10,13 +10,13 @@ import numpy as np
 from ..em.covariances import by_group
 from ..em.moments import Moments
 from ..em.updates import LinearGaussianUpdates
+from ..engine.expectation import expectation
+from ..engine.singular import reason
+from ..engine.smoother import Smoother
+from ..engine.system import System
 from ..exceptions import UnsupportedError
 from ..numerics.linear_algebra import NOT_HERE, Array, is_positive_semidefinite
 from ..params.layout import ParameterLayout
-from ..statespace.expectation import expectation
-from ..statespace.singular import reason
-from ..statespace.smoother import Smoother
-from ..statespace.system import System
 
 
 class Model(Protocol):

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.arguments import one_of, random_generator
+from ..engine.expectation import ESTEPS
+from ..engine.parallel import check_jobs
 from ..exceptions import SpecificationError, nearest, shown
 from ..numerics.linear_algebra import Array
-from ..statespace.arguments import one_of, random_generator
-from ..statespace.expectation import ESTEPS
-from ..statespace.parallel import check_jobs
 from .optimize import OPTIONS, SCIPY_METHODS
 
 EM_METHODS = ("em", "accelerated-em")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from ..engine.parallel import stream
 from ..numerics.linear_algebra import quiet
-from ..statespace.parallel import stream
 from .problem import EstimationProblem
 
 T = TypeVar("T")

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from ..em.driver import DeadEnd
+from ..engine.smoother import over_time
+from ..engine.system import System, stationary_start
 from ..exceptions import shown
 from ..numerics.linear_algebra import NOT_HERE, Array
-from ..statespace.smoother import over_time
-from ..statespace.system import System, stationary_start
 from .problem import EstimationProblem
 
 _NOTHING = 1e-10

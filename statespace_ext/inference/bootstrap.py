@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
+from ..engine.arguments import one_of, probability, whole_number
 from ..numerics.linear_algebra import Array
 from ..numerics.rotation import rotate_system
-from ..statespace.arguments import one_of, probability, whole_number
 from .parallel import FAILURES, Failure, attempt, report_failures, spawn, stream
 from .samples import Innovations, Parametric, model_on
 

@@ -17,8 +17,8 @@ import pandas as pd
 from pandas.util import hash_pandas_object
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
+from ..engine.arguments import options_of, random_generator
 from ..exceptions import SpecificationError
-from ..statespace.arguments import options_of, random_generator
 from .parallel import FAILURES, Failure, attempt, check_jobs, report_failures, stream
 
 

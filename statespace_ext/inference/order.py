@@ -12,8 +12,8 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from ..engine.arguments import one_of, whole_number
 from ..exceptions import SpecificationError, shown
-from ..statespace.arguments import one_of, whole_number
 from .bootstrap import bootstrap
 from .criteria import criteria, observed
 from .many import FitRecord, repeated_fits, report_records

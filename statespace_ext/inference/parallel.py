@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ..engine.arguments import random_generator
+from ..engine.parallel import check_jobs, stream
 from ..exceptions import EstimationError, StateSpaceError
-from ..statespace.arguments import random_generator
-from ..statespace.parallel import check_jobs, stream
 
 __all__ = [
     "FAILURES",

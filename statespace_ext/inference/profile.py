@@ -11,11 +11,11 @@ import pandas as pd
 from scipy.optimize import brentq
 from scipy.stats import chi2
 
+from ..engine.arguments import probability
 from ..exceptions import ParameterError, SpecificationError, shown
 from ..numerics.linear_algebra import Array
 from ..params.layout import real_array
 from ..plots.inference import plot_profile
-from ..statespace.arguments import probability
 from .parallel import Failure, attempt, report_failures, stream
 
 LIMIT, OPEN, LAST = "limit of the parameter", "open", "no fit beyond"

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
+from ..engine.system import MATRICES
 from ..exceptions import DataError, SpecificationError
 from ..numerics.linear_algebra import Array, quiet
-from ..statespace.system import MATRICES
 
 _MEANS = ("obs_intercept", "design", "state_intercept", "transition")
 _COVARIANCES = ("obs_cov", "state_cov")

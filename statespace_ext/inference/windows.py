@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..engine.arguments import names_among, options_of, positive_integer, truth
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
 from ..plots.inference import plot_windows
-from ..statespace.arguments import names_among, options_of, positive_integer, truth
 from .many import FitRecord, repeated_fits, report_records
 from .parallel import Failure, attempt
 from .samples import model_on, require_model

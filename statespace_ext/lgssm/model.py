@@ -13,6 +13,15 @@ from ..em.second_order import second_order_information
 from ..em.smoothed_point import ConstantModel
 from ..em.structure import companion_structure
 from ..em.updates import LinearGaussianUpdates
+from ..engine.arguments import positive_integer
+from ..engine.system import System, stationary_start
+from ..engine.system_score import SystemScore, summed
+from ..engine.validation import (
+    check_counts,
+    check_regressors,
+    check_series,
+    endog_frame,
+)
 from ..exceptions import DataError, SpecificationError
 from ..fit.problem import EstimationProblem
 from ..fit.random_starts import random_start
@@ -22,15 +31,6 @@ from ..numerics.linear_algebra import Array, companion
 from ..numerics.rotation import rotate_system
 from ..params.counts import coefficients_by_series, most_identified, own_columns, without_noise
 from ..params.layout import ParameterLayout
-from ..statespace.arguments import positive_integer
-from ..statespace.system import System, stationary_start
-from ..statespace.system_score import SystemScore, summed
-from ..statespace.validation import (
-    check_counts,
-    check_regressors,
-    check_series,
-    endog_frame,
-)
 from .results import LGSSMResults, LGSSMResultsWrapper
 
 _RANDOM_STARTS = 4

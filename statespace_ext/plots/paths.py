@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from ..engine.arguments import probability
+from ..engine.dates import read_dates
 from ..exceptions import SpecificationError, UnsupportedError
-from ..statespace.arguments import probability
-from ..statespace.dates import read_dates
 
 LINE, BAND, CONSTANT, ZERO = "#0072B2", "#56B4E9", "#D55E00", "0.6"
 """Colours that readers who confuse red and green can tell apart."""

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from ..engine.arguments import positive_integer
 from ..exceptions import DataError, SpecificationError
 from ..inference.parallel import Failure, attempt, check_jobs, run_simulations, spawn, successes
 from ..inference.samples import Parametric, model_on
 from ..numerics.linear_algebra import Array
-from ..statespace.arguments import positive_integer
 from .structures import obs_kind
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from statsmodels.tsa.statespace.initialization import Initialization
 
+from ..engine.validation import check_same_columns, endog_frame, regressor_array
 from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
-from ..statespace.validation import check_same_columns, endog_frame, regressor_array
 from .capm_results import CAPMResults, CAPMResultsWrapper
 from .declaration import series_names
 from .dynamic_regression import DynamicRegression

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..engine.arguments import positive_integer, truth
 from ..exceptions import EstimationError, SpecificationError, UnsupportedError
 from ..inference.parallel import (
     Failure,
@@ -19,7 +20,6 @@ from ..inference.parallel import (
     successes,
 )
 from ..numerics.linear_algebra import Array
-from ..statespace.arguments import positive_integer, truth
 from .constancy_series import SeriesRatio
 from .constancy_statistics import ModelRatio, Ratio, ratio_of
 from .nyblom import NyblomCase, nyblom_cases, nyblom_table

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import scipy.optimize
 
+from ..engine.smoother import Smoother
+from ..engine.system import System
+from ..engine.system_score import system_score
 from ..numerics.linear_algebra import Array
-from ..statespace.smoother import Smoother
-from ..statespace.system import System
-from ..statespace.system_score import system_score
 from .contrasts import CONVERGED, LONGEST, MODERATE, OPTIONS, SMALL, ProfileRatio, contrasts, largest_root
 from .least_squares import series_by_series
 

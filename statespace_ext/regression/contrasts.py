@@ -24,9 +24,9 @@ import numpy as np
 import scipy.linalg
 import scipy.optimize
 
+from ..engine.system_score import SystemScore
 from ..numerics.linear_algebra import Array
 from ..params.covariance import structure_of
-from ..statespace.system_score import SystemScore
 from .factor import factor_analysis_steps
 
 SMALL, MODERATE = 1.0, 30.0

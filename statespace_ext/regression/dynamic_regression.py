@@ -13,14 +13,9 @@ import pandas as pd
 from ..base.model import StateSpaceModel
 from ..em.structure import StateStructure
 from ..em.updates import LinearGaussianUpdates
-from ..exceptions import DataError, ParameterError
-from ..fit.problem import EstimationProblem
-from ..numerics.linear_algebra import STABILITY_LIMIT, Array
-from ..numerics.lyapunov import stationary_moments
-from ..params.layout import ParameterLayout
-from ..statespace.system import System
-from ..statespace.system_score import SystemScore
-from ..statespace.validation import (
+from ..engine.system import System
+from ..engine.system_score import SystemScore
+from ..engine.validation import (
     check_regressors,
     check_residuals,
     check_series,
@@ -28,6 +23,11 @@ from ..statespace.validation import (
     regressor_array,
     regressor_names,
 )
+from ..exceptions import DataError, ParameterError
+from ..fit.problem import EstimationProblem
+from ..numerics.linear_algebra import STABILITY_LIMIT, Array
+from ..numerics.lyapunov import stationary_moments
+from ..params.layout import ParameterLayout
 from .autoregressive_peaks import autoregressive_peaks
 from .declaration import (
     Coefficients,

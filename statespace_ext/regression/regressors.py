@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..engine.validation import endog_frame, regressor_array
 from ..exceptions import DataError, shown
-from ..statespace.validation import endog_frame, regressor_array
 from .formula import FormulaDesign, regressors_out_of_sample
 
 

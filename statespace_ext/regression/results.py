@@ -12,10 +12,10 @@ from statsmodels.tsa.statespace.mlemodel import MLEResultsWrapper
 
 from ..base.results import StateSpaceResults, StateSpaceResultsWrapper
 from ..base.states import estimates_of
+from ..engine.arguments import names_among, one_of
 from ..exceptions import SpecificationError
 from ..inference.delta import correlation_table
 from ..numerics.linear_algebra import Array
-from ..statespace.arguments import names_among, one_of
 
 _RANK_TOLERANCE = 1e-7
 

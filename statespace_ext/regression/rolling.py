@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from ..engine.arguments import options_of, positive_integer
 from ..exceptions import SpecificationError
 from ..inference.many import report_records
 from ..inference.parallel import Failure, attempt
 from ..inference.samples import model_on
 from ..inference.windows import fit_windows, fixed_of, windows_of
 from ..numerics.linear_algebra import Array
-from ..statespace.arguments import options_of, positive_integer
 
 DYNAMIC, STATIC, ROLLING = "dynamic", "static OLS", "rolling OLS"
 METHODS = (DYNAMIC, STATIC, ROLLING)

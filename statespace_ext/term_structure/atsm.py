@@ -9,6 +9,10 @@ import numpy as np
 import pandas as pd
 
 from ..base.model import StateSpaceModel
+from ..engine.dates import read_dates
+from ..engine.system import System
+from ..engine.system_score import SystemScore
+from ..engine.validation import check_same_columns, check_series, endog_frame
 from ..exceptions import DataError
 from ..fit.fit import FitResult
 from ..fit.problem import EstimationProblem
@@ -18,10 +22,6 @@ from ..numerics.linear_algebra import Array, quiet
 from ..numerics.ornstein_uhlenbeck import discretise, discretise_pullback, stationary_moments
 from ..numerics.stationary import stationary_pullback
 from ..params.layout import ParameterLayout
-from ..statespace.dates import read_dates
-from ..statespace.system import System
-from ..statespace.system_score import SystemScore
-from ..statespace.validation import check_same_columns, check_series, endog_frame
 from .declaration import build_layout, normalisation
 from .dynamics import (
     Dynamics,

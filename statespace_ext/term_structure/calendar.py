@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..engine.dates import DAYS_IN_A_YEAR, read_dates
 from ..exceptions import DataError
 from ..numerics.linear_algebra import Array
-from ..statespace.dates import DAYS_IN_A_YEAR, read_dates
 
 _MONTHLY = (1.0 / 12.0, 0.25, 0.5, 1.0)
 

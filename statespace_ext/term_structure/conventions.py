@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..engine.dates import DAYS_IN_A_YEAR, read_dates
 from ..exceptions import DataError, SpecificationError, shown
 from ..numerics.linear_algebra import Array
-from ..statespace.dates import DAYS_IN_A_YEAR, read_dates
 
 UNITS = {"decimal": 1.0, "percent": 100.0}
 _MONTHS = {1: 1.0 / 12.0, 3: 0.25, 6: 0.5, 12: 1.0}

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.arguments import one_of, random_generator
 from ..fit.fit import FitResult, estimate
 from ..fit.interrupt import INTERRUPTED, or_best_so_far
 from ..fit.multi_start import multi_start
@@ -16,7 +17,6 @@ from ..fit.random_starts import random_start
 from ..fit.request import EM_METHODS, FitRequest, check_request
 from ..fit.saddle import lifted
 from ..numerics.linear_algebra import Array
-from ..statespace.arguments import one_of, random_generator
 from .concentrated import concentrated_start
 from .exact_maturities import exchanges
 from .identification import DaiSingleton, dai_singleton_form

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from ..base.factors import Factors, factors_of
+from ..engine.arguments import truth
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
-from ..statespace.arguments import truth
 from .quantities import Affine, Curves
 from .rates import Rates, check_definition, implied_rates, years
 

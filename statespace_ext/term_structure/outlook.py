@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 from statsmodels.tsa.statespace.initialization import Initialization
 
+from ..engine.arguments import positive_integer
+from ..engine.dates import as_dates, read_dates
+from ..engine.validation import check_same_columns, endog_frame
 from ..exceptions import DataError, SpecificationError, UnsupportedError
 from ..numerics.linear_algebra import Array
 from ..numerics.ornstein_uhlenbeck import discretise
 from ..params.cholesky import semidefinite_cholesky
 from ..params.layout import real_array
-from ..statespace.arguments import positive_integer
-from ..statespace.dates import as_dates, read_dates
-from ..statespace.validation import check_same_columns, endog_frame
 from .calendar import years_after
 from .quantities import Curves, shock_responses, states_ahead
 from .rates import Rates, years

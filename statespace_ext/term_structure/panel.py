@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..engine.arguments import positive_integer
+from ..engine.dates import check_dates
+from ..engine.validation import endog_frame, regressor_frame
 from ..exceptions import DataError, SpecificationError
 from ..fit.start_values import fill_missing
 from ..numerics.linear_algebra import Array
-from ..statespace.arguments import positive_integer
-from ..statespace.dates import check_dates
-from ..statespace.validation import endog_frame, regressor_frame
 from .conventions import check_shortest, check_units, maturities_of, parse_maturities, time_steps
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from ..engine.arguments import probability
 from ..plots.paths import BAND, CONSTANT, LINE, ZERO, draw_path, few_dates, legend_above, new_figure
-from ..statespace.arguments import probability
 
 _COLUMNS = 4
 _PANEL = (2.9, 2.0)

@@ -11,10 +11,10 @@ import pandas as pd
 
 from ..base.factors import Factors
 from ..base.tidy import normal_quantile
+from ..engine.arguments import truth
 from ..exceptions import DataError, SpecificationError
 from ..inference.delta import delta_method
 from ..numerics.linear_algebra import Array
-from ..statespace.arguments import truth
 from .quantities import Affine, Curves
 
 DEFINITIONS = ("expected", "risk-neutral")

@@ -9,7 +9,7 @@ import pandas as pd
 from statsmodels.tsa.statespace.mlemodel import MLEResultsWrapper
 
 from ..base.results import StateSpaceResults, StateSpaceResultsWrapper
-from ..statespace.arguments import one_of
+from ..engine.arguments import one_of
 from . import outlook, status, tables
 from .implied import ImpliedRates
 from .pictures import Pictures

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from engine import sampled
 from numpy.testing import assert_allclose, assert_array_equal
+from systems import sampled
 
 import statespace_ext as sse
 from statespace_ext.em.acceleration import Coordinates, Secants, kept_away, run_accelerated_em

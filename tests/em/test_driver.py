@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from engine import sampled
 from numpy.testing import assert_allclose, assert_array_equal
+from systems import sampled
 
 from statespace_ext.em.driver import EMOptions, EMResult, fall, guilty, run_em
 from statespace_ext.em.moments import Moments

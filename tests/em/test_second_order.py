@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from engine import draw_params, sampled
 from numpy.testing import assert_allclose
+from systems import draw_params, sampled
 
 from statespace_ext.inference.information import observed_information
 from statespace_ext.lgssm.model import LGSSM

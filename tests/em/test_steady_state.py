@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from engine import compare_moments, library_system
 from numpy.testing import assert_allclose
 from oracle import dense, random_system
+from systems import compare_moments, library_system
 
 from statespace_ext.em import steady_state as module
 from statespace_ext.em import steady_sums
 from statespace_ext.em.steady_limit import states_by_limit
 from statespace_ext.em.steady_path import SmoothedStates, WhiteModel, states_by_path
 from statespace_ext.em.steady_state import SteadyState, steady_state
-from statespace_ext.statespace.expectation import expectation
-from statespace_ext.statespace.smoother import Smoother
+from statespace_ext.engine.expectation import expectation
+from statespace_ext.engine.smoother import Smoother
 
 
 def fast(y: np.ndarray, system: dict) -> SteadyState | None:

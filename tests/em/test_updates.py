@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from engine import ExpectedLikelihood, dense_llf, dense_system, draw_params, examples, maximise, sampled
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from oracle import dense, expected_sums, richardson_gradient
+from systems import ExpectedLikelihood, dense_llf, dense_system, draw_params, examples, maximise, sampled
 
 from statespace_ext.em.driver import EMOptions, run_em
 from statespace_ext.em.moments import Moments

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from engine import sampled
 from numpy.testing import assert_allclose
 from oracle import dense
+from systems import sampled
 from yields import random_panel
 
 import statespace_ext as sse
-from statespace_ext.statespace.system import MATRICES
+from statespace_ext.engine.system import MATRICES
 
 
 def estimated_start(first: float | None, seed: int) -> sse.LGSSM:

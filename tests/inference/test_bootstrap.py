@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from capm import BETA_MOVES, simulated
-from engine import dense_system, sampled
 from numpy.testing import assert_allclose, assert_array_equal
 from oracle import joint
+from systems import dense_system, sampled
 
 import statespace_ext as sse
 from statespace_ext.inference.bootstrap import aligned, bootstrap

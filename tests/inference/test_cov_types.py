@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from capm import BETA_MOVES, simulated
 from edge_data import BUILD, atsm, yields
-from engine import dense_llf, sampled
 from numpy.testing import assert_allclose
 from oracle import joint, richardson_gradient
 from random_models import dense_form
 from statsmodels.tsa.statespace.mlemodel import MLEModel
+from systems import dense_llf, sampled
 
 import statespace_ext as sse
 from statespace_ext.inference.cov_types import COV_TYPES, innovations_information, period_scores

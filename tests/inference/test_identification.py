@@ -8,11 +8,11 @@ import warnings
 
 import numpy as np
 import pytest
-from engine import dense_system, draw_params, examples, sampled
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from oracle import joint, richardson_gradient
+from systems import dense_system, draw_params, examples, sampled
 
 from statespace_ext.inference.identification import (
     Identification,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from engine import dense_llf, sampled
 from numpy.testing import assert_allclose
 from oracle import richardson_gradient
+from systems import dense_llf, sampled
 
 from statespace_ext.inference.information import (
     numerical_information,

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 from capm import BETA_MOVES, simulated
-from engine import sampled
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import brentq, minimize
 from scipy.stats import chi2
+from systems import sampled
 from yields import random_panel
 
 import statespace_ext as sse

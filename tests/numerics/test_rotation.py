@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from engine import sampled
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from systems import sampled
 
 from statespace_ext.numerics.rotation import lower_triangular_rotation, rotate_system
 

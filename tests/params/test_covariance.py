@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from engine import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from oracle import richardson_gradient
+from systems import examples
 
 from statespace_ext.params.affine import AffineMatrix
 from statespace_ext.params.cholesky import Chordal, Unstructured, semidefinite_cholesky

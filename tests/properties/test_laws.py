@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from engine import examples
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from oracle import dense, dense_diffuse, richardson_gradient
 from random_models import CASES, Case, dense_form
+from systems import examples
 
 import statespace_ext as sse
 from statespace_ext.em.driver import EMOptions, run_em

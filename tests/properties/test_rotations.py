@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from engine import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from random_models import atsm_cases, dense_form, lgssm_cases, regression_cases
+from systems import examples
 
 
 def turn(seed: int, k: int) -> np.ndarray:

@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from engine import library_system
 from numpy.testing import assert_allclose
 from oracle import random_system
+from systems import library_system
 
-from statespace_ext.statespace import system_score as module
-from statespace_ext.statespace.smoother import Smoother
-from statespace_ext.statespace.steady_score import steady_score
-from statespace_ext.statespace.system import System
-from statespace_ext.statespace.system_score import ALL, SystemScore, system_score
+from statespace_ext.engine import system_score as module
+from statespace_ext.engine.smoother import Smoother
+from statespace_ext.engine.steady_score import steady_score
+from statespace_ext.engine.system import System
+from statespace_ext.engine.system_score import ALL, SystemScore, system_score
 
 NAMES = ("llf", "initial_state", "initial_state_cov", "start_intercept")
 

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import statsmodels
 import statsmodels.api as sm
-from engine import library_system, sampled
 from incomplete import Plain, lgssm, sample
 from incomplete import dense as incomplete_dense
 from numpy.testing import assert_allclose, assert_array_equal
@@ -23,10 +22,11 @@ from statsmodels.tsa.statespace.kalman_smoother import (
     KalmanSmoother,
 )
 from statsmodels.tsa.statespace.mlemodel import MLEModel
+from systems import library_system, sampled
 
 import statespace_ext as sse
-from statespace_ext.statespace.compat import VERSION
-from statespace_ext.statespace.smoother import Smoother
+from statespace_ext.engine.compat import VERSION
+from statespace_ext.engine.smoother import Smoother
 
 MENDED = f"statsmodels {statsmodels.__version__} has this right: what guards against it can go"
 

@@ -12,10 +12,10 @@ from scipy.linalg import solve_discrete_lyapunov
 from scipy.stats import multivariate_normal
 
 import statespace_ext as sse
-from statespace_ext.statespace import smoother as smoother_module
-from statespace_ext.statespace.filters import system_loglike, system_recursions
-from statespace_ext.statespace.smoother import Smoother
-from statespace_ext.statespace.system import System
+from statespace_ext.engine import smoother as smoother_module
+from statespace_ext.engine.filters import system_loglike, system_recursions
+from statespace_ext.engine.smoother import Smoother
+from statespace_ext.engine.system import System
 
 Case = tuple[np.ndarray, dict[str, np.ndarray], System]
 

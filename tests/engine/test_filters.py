@@ -18,11 +18,11 @@ from statsmodels.tsa.statespace.kalman_smoother import KalmanSmoother
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 import statespace_ext as sse
+from statespace_ext.engine import filter_conditions
+from statespace_ext.engine.compat import VERSION
+from statespace_ext.engine.filter_conditions import FLAGS, Conditions
+from statespace_ext.engine.filters import GuardedFilter
 from statespace_ext.exceptions import UnsupportedError
-from statespace_ext.statespace import filter_conditions
-from statespace_ext.statespace.compat import VERSION
-from statespace_ext.statespace.filter_conditions import FLAGS, Conditions
-from statespace_ext.statespace.filters import GuardedFilter
 
 # SARIMAX and UnobservedComponents say so where they start from zeros;
 # the univariate filter on request says that it transforms disturbances; a singular obs_cov is on purpose

@@ -16,9 +16,9 @@ from walk import INDEX, SUBJECTS, MixedSARIMAX, N, bytes_of
 from walk_verdicts import GROUPS
 
 import statespace_ext as sse
+from statespace_ext.engine.representation import preserved
+from statespace_ext.engine.system import MATRICES
 from statespace_ext.exceptions import StateSpaceError
-from statespace_ext.statespace.representation import preserved
-from statespace_ext.statespace.system import MATRICES
 
 OURS = [name for name, subject in SUBJECTS.items() if hasattr(subject.model(), "layout")]
 FITTED = pytest.mark.filterwarnings("ignore")

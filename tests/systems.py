@@ -12,9 +12,9 @@ from oracle import condition, dense, dense_diffuse, joint, richardson_gradient
 from scipy.optimize import minimize
 
 from statespace_ext.em.moments import Moments
+from statespace_ext.engine.system import MATRICES, System
 from statespace_ext.lgssm.model import LGSSM
 from statespace_ext.numerics.linear_algebra import companion
-from statespace_ext.statespace.system import MATRICES, System
 
 
 def examples(count: int) -> settings:

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from engine import compare_moments, library_system, sampled
 from numpy.testing import assert_allclose
 from oracle import random_system
+from systems import compare_moments, library_system, sampled
 
+from statespace_ext.engine.expectation import expectation, obstacle
+from statespace_ext.engine.smoother import Smoother
 from statespace_ext.exceptions import SpecificationError, UnsupportedError
 from statespace_ext.lgssm.model import LGSSM
-from statespace_ext.statespace.expectation import expectation, obstacle
-from statespace_ext.statespace.smoother import Smoother
 
 
 @pytest.mark.parametrize("regressors", [(0, 0), (2, 0), (0, 1), (1, 2)])

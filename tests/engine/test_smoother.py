@@ -7,16 +7,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from engine import dense_llf, examples, library_system, sampled
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from oracle import ExpectedSums, at, dense, dense_diffuse, expected_sums, random_system, richardson_gradient
+from systems import dense_llf, examples, library_system, sampled
 
 from statespace_ext.em.moments import Moments
+from statespace_ext.engine.smoother import Smoother
 from statespace_ext.lgssm.model import LGSSM
 from statespace_ext.numerics.rotation import rotate_system
-from statespace_ext.statespace.smoother import Smoother
 
 SUMS = {
     "observation.ee": ("obs_yy", "obs_yy", "obs_yy"),

@@ -18,7 +18,7 @@ from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 import statespace_ext as sse
-from statespace_ext.statespace.system import MATRICES
+from statespace_ext.engine.system import MATRICES
 
 SARIMAX, VARMAX, DynamicFactor = sm.tsa.SARIMAX, sm.tsa.VARMAX, sm.tsa.DynamicFactor
 UC = sm.tsa.UnobservedComponents

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import statsmodels
 import statsmodels.api as sm
-from engine import library_system
 from numpy.testing import assert_allclose, assert_array_equal
 from oracle import dense, expected_sums, random_system
 from statsmodels.tsa.statespace.kalman_smoother import KalmanSmoother
+from systems import library_system
 
 import statespace_ext as sse
-from statespace_ext.statespace.smoother import Smoother
+from statespace_ext.engine.smoother import Smoother
 
 MENDED = f"statsmodels {statsmodels.__version__} has this right: what guards against it can go"
 

@@ -8,7 +8,7 @@ from capm import gls, static_llf
 from numpy.testing import assert_allclose
 
 import statespace_ext as sse
-from statespace_ext.statespace.compat import VERSION
+from statespace_ext.engine.compat import VERSION
 
 V = np.array([[1.3, 0.3], [0.3, 1.3]])
 

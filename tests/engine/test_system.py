@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from engine import dense_llf, library_system, sampled
 from numpy.testing import assert_allclose, assert_array_equal
 from oracle import dense_diffuse, random_system
 from statsmodels.tsa.statespace.kalman_smoother import KalmanSmoother
+from systems import dense_llf, library_system, sampled
 
+from statespace_ext.engine.system import MATRICES, initialization_of, stationary_start, write
 from statespace_ext.lgssm.model import LGSSM
-from statespace_ext.statespace.system import MATRICES, initialization_of, stationary_start, write
 
 UNSTABLE = {
     "one root": [[1.02, 0.0], [0.0, 0.5]],

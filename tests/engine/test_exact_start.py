@@ -8,16 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
-from engine import dense_system, library_system
 from numpy.testing import assert_allclose
 from oracle import dense_diffuse, random_system, richardson_gradient
 from precise import precise, precise_score
+from systems import dense_system, library_system
 from walk import SUBJECTS
 
 import statespace_ext as sse
-from statespace_ext.statespace.exact_start import filter_error
-from statespace_ext.statespace.smoother import Smoother
-from statespace_ext.statespace.system_score import system_score
+from statespace_ext.engine.exact_start import filter_error
+from statespace_ext.engine.smoother import Smoother
+from statespace_ext.engine.system_score import system_score
 
 SPACINGS = [1.0, 1e-1, 1e-2, 1e-3, 3e-4, 1e-4, 1e-5, 1e-6, 1e-7]
 ELEMENTS = {"obs_cov": (0, 0), "state_cov": (-1, -1), "transition": (0, -1), "design": (0, 0)}

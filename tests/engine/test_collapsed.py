@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from engine import close, compare_moments, library_system, sampled
 from numpy.testing import assert_allclose
 from oracle import dense, expected_sums, random_system
+from systems import close, compare_moments, library_system, sampled
 
+from statespace_ext.engine.collapsed import pays
+from statespace_ext.engine.expectation import expectation
+from statespace_ext.engine.smoother import Smoother
+from statespace_ext.engine.system_score import ALL, _collapsed_pass, _one_pass
 from statespace_ext.exceptions import UnsupportedError
-from statespace_ext.statespace.collapsed import pays
-from statespace_ext.statespace.expectation import expectation
-from statespace_ext.statespace.smoother import Smoother
-from statespace_ext.statespace.system_score import ALL, _collapsed_pass, _one_pass
 
 
 def with_holes(rng: np.random.Generator, y: np.ndarray, share: float) -> np.ndarray:

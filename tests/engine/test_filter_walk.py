@@ -22,11 +22,11 @@ from statsmodels.tsa.statespace.kalman_smoother import KalmanSmoother
 from yields import random_panel
 
 import statespace_ext as sse
+from statespace_ext.engine import filters
+from statespace_ext.engine.filter_conditions import FLAGS
+from statespace_ext.engine.filter_pass import require_smoothed
+from statespace_ext.engine.system import MATRICES
 from statespace_ext.exceptions import EstimationError, StateSpaceError, UnsupportedError
-from statespace_ext.statespace import filters
-from statespace_ext.statespace.filter_conditions import FLAGS
-from statespace_ext.statespace.filter_pass import require_smoothed
-from statespace_ext.statespace.system import MATRICES
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what statsmodels says of its own options, twice each
 N = 24

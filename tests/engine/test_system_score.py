@@ -6,17 +6,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from engine import dense_llf, draw_params, examples, library_system, sampled
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from oracle import dense, random_system, richardson_gradient
+from systems import dense_llf, draw_params, examples, library_system, sampled
 
+from statespace_ext.engine.smoother import Smoother
+from statespace_ext.engine.system import MATRICES, System, stationary_start
+from statespace_ext.engine.system_score import SystemScore, inverses, system_score
 from statespace_ext.exceptions import UnsupportedError
 from statespace_ext.lgssm.model import LGSSM
-from statespace_ext.statespace.smoother import Smoother
-from statespace_ext.statespace.system import MATRICES, System, stationary_start
-from statespace_ext.statespace.system_score import SystemScore, inverses, system_score
 
 NAN = np.nan
 

@@ -20,8 +20,8 @@ from statsmodels.tsa.statespace.exponential_smoothing import ExponentialSmoothin
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 import statespace_ext as sse
-from statespace_ext.statespace.overrides import overrides
-from statespace_ext.statespace.system import stationary_radius
+from statespace_ext.engine.overrides import overrides
+from statespace_ext.engine.system import stationary_radius
 
 N = 60
 Y = np.random.default_rng(5).standard_normal(N).cumsum() * 0.3 + np.random.default_rng(6).standard_normal(N)
