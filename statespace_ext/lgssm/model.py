@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..base.declaration import Labels, build_layout, check_size, check_start, lagged_names
 from ..base.model import StateSpaceModel
 from ..em.second_order import second_order_information
 from ..em.smoothed_point import ConstantModel
@@ -31,6 +30,7 @@ from ..numerics.linear_algebra import Array, companion
 from ..numerics.rotation import rotate_system
 from ..params.counts import coefficients_by_series, most_identified, own_columns, without_noise
 from ..params.layout import ParameterLayout
+from .declaration import Labels, build_layout, check_size, check_start, lagged_names
 from .results import LGSSMResults, LGSSMResultsWrapper
 
 _RANDOM_STARTS = 4

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..base.declaration import covariance_namer
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
 from ..params.affine import AffineMatrix, affine_matrix
 from ..params.layout import ParameterLayout
-from ..params.parse import parse_covariance, parse_matrix
+from ..params.parse import covariance_namer, parse_covariance, parse_matrix
 from .identification import DaiSingleton, NelsonSiegel, Normalisation, Observed, Portfolios
 
 IDENTIFICATIONS = ("jsz", "dai-singleton", "afns", "dns")

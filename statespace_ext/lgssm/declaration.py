@@ -14,14 +14,15 @@ from ..params.affine import AffineMatrix, affine_matrix
 from ..params.layout import ParameterLayout
 from ..params.parse import (
     COVARIANCE_KEYWORDS,
+    COVARIANCES,
     MATRIX_KEYWORDS,
     Namer,
+    covariance_namer,
     parse_covariance,
     parse_matrix,
     unknown_keyword,
 )
 
-COVARIANCES = frozenset({"obs_cov", "state_cov", "initial_state_cov"})
 STARTS = ("stationary", "known", "estimated", "diffuse", "approximate_diffuse")
 APPROXIMATE_DIFFUSE_VARIANCE = 1e6
 _MOST_STATES = 10_000
@@ -42,18 +43,6 @@ class Labels:
 def lagged_names(factors: Sequence[str], lags: int) -> list[str]:
     """Return factor names, then the names of their lags."""
     return [name if lag == 0 else f"{name}.L{lag}" for lag in range(lags) for name in factors]
-
-
-def covariance_namer(stem: str, labels: Sequence[str], of: str = "") -> Namer:
-    """Return names ``stem_var.a`` and ``stem_cov.a.b``; ``of`` comes before the labels."""
-
-    def name(i: int, j: int) -> str:
-        first, second = min(i, j), max(i, j)
-        if first == second:
-            return f"{stem}_var{of}.{labels[first]}"
-        return f"{stem}_cov{of}.{labels[first]}.{labels[second]}"
-
-    return name
 
 
 def transition_matrix(value: object, labels: Labels, lags: int, nobs: int) -> AffineMatrix:
