@@ -6,8 +6,9 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -25,7 +26,7 @@ from ..engine.singular import named_singularity
 from ..engine.singular_check import require_density
 from ..engine.smoother import Smoother
 from ..engine.system import System, has_diffuse, write
-from ..engine.system_score import ALL, SystemScore, system_score
+from ..engine.system_score import system_score
 from ..engine.validation import (
     check_same_columns,
     endog_frame,
@@ -39,21 +40,41 @@ from ..numerics.differences import central_differences, step_sizes
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from ..params.layout import ParameterLayout, checked_values
 from ..params.parse import check_covariance
-from .described import Described, NoNames
+from .declaration import Declared, NoNames
 from .extension import OutOfSample
-from .fitting import Fitting
+from .fitting import Fitting, R
+from .results import StateSpaceResults, StateSpaceResultsWrapper
+
+M = TypeVar("M", bound="StateSpaceModel[Any]")
 
 
-class StateSpaceModel(Described, Fitting, OutOfSample, Labelled, Removable, MLEModel):
+class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, MLEModel):
     """
-    Base class of the models: subclasses declare a layout and map parameters to a `System`.
+    Base class of the models: a subclass declares its matrices, and everything else follows.
 
-    A subclass sets ``layout``, and implements `system`, `updates`, `default_start` and `check_sample`;
-    `score_by_block` too, where its blocks are not system matrices. Its constructor calls
-    ``super().__init__`` with the arguments that `clone` must repeat as ``given``.
+    The constructor of a subclass calls ``super().__init__`` with its data, then `declare`; see `Declared` for
+    a model whose matrices vary or are not affine in its parameters.
+
+    Parameters
+    ----------
+    endog : array_like, (nobs, p)
+        Observations, NaN where missing.
+    k_states, k_posdef : int
+        Number of states, and of their disturbances.
+    given : dict, optional
+        Arguments that `clone` must repeat; by default those of the constructor that are no data.
+    exog, state_exog : array_like, optional
+        Regressors of the observations and of the states.
+    dates, freq : optional
+        Labels of the periods, in place of those of the data, and their frequency.
+
+    Raises
+    ------
+    DataError
+        If the data are not finite numbers of matching shape, or statsmodels refuses their dates.
     """
 
-    layout: ParameterLayout
+    _res_classes: dict[str, tuple[type, type]] = {"fit": (StateSpaceResults, StateSpaceResultsWrapper)}
     likelihood_neutral = ("loglike", "loglikeobs", "score", "score_obs", "filter", "smooth")
 
     def __init__(
@@ -61,13 +82,14 @@ class StateSpaceModel(Described, Fitting, OutOfSample, Labelled, Removable, MLEM
         endog: object,
         k_states: int,
         k_posdef: int,
-        given: dict[str, Any],
+        given: dict[str, Any] | None = None,
         exog: object = None,
         state_exog: object = None,
         dates: object = None,
         freq: object = None,
     ) -> None:
-        self._given = given
+        self._given = deepcopy(self._given) if given is None else given
+        endog = endog_frame(endog)
         nobs = len(endog)  # type: ignore[arg-type]
         check_dates(dates, nobs)
         index = getattr(endog, "index", None)
@@ -105,29 +127,6 @@ class StateSpaceModel(Described, Fitting, OutOfSample, Labelled, Removable, MLEM
         without_absolute_tolerances(self.ssm)
         self._written_start: Initialization | None = None
         self._own_by_thread()
-
-    # -- what a subclass provides ----------------------------------------------------------------------
-
-    def system(self, params: Array) -> System:
-        """Return the system matrices at a full parameter vector; pure."""
-        raise NotImplementedError
-
-    @property
-    def score_matrices(self) -> frozenset[str]:
-        """The system matrices that have free elements."""
-        return ALL
-
-    def score_by_block(self, score: SystemScore, params: Array) -> dict[str, Array]:
-        """Return the score by element of each block of the layout; blocks are matrices unless overridden."""
-        return score.by_matrix
-
-    def variance_sizes(self, params: Array) -> dict[str, Array]:
-        """Return, by covariance block, the size that each variance would have if it explained the data."""
-        seen = [series[~np.isnan(series)] for series in self.endog.T]
-        return {"obs_cov": np.array([np.var(series) if len(series) else 0.0 for series in seen])}
-
-    def check_sample(self) -> None:
-        """Raise `DataError` where the sample cannot support the model."""
 
     def _own_by_thread(self) -> None:
         """Make a lock for what writes the representation, and a place for a smoother of each thread."""
@@ -170,7 +169,7 @@ class StateSpaceModel(Described, Fitting, OutOfSample, Labelled, Removable, MLEM
         """
         return self.layout.matrices(self.layout.vector(params))
 
-    def clone(self, endog: object, exog: object = None, **kwargs: Any) -> StateSpaceModel:
+    def clone(self: M, endog: object, exog: object = None, **kwargs: Any) -> M:
         """
         Return the same model for other data.
 
@@ -191,7 +190,7 @@ class StateSpaceModel(Described, Fitting, OutOfSample, Labelled, Removable, MLEM
         check_same_columns(endog, np.atleast_1d(self.endog_names).tolist(), "The new endog")
         return self._rebuilt(endog, kwargs if exog is None else {"exog": exog, **kwargs})
 
-    def _rebuilt(self, endog: object, kwargs: dict[str, Any]) -> StateSpaceModel:
+    def _rebuilt(self: M, endog: object, kwargs: dict[str, Any]) -> M:
         """Return a model with the arguments of this one, some changed; an `Initialization` is set on it."""
         start = kwargs.get("initialization")
         if isinstance(start, Initialization):
@@ -296,17 +295,17 @@ class StateSpaceModel(Described, Fitting, OutOfSample, Labelled, Removable, MLEM
                 self._written_start = self.ssm.initialization
         return vector
 
-    def filter(self, params: Any, *args: Any, **kwargs: Any) -> Any:
+    def filter(self, params: Any, *args: Any, **kwargs: Any) -> R:
         """Return filtered results; see `MLEModel.filter`."""
         with self._lock, named_singularity():
-            return super().filter(params, *args, **kwargs)
+            return cast(R, super().filter(params, *args, **kwargs))
 
-    def smooth(self, params: Any, *args: Any, **kwargs: Any) -> Any:
+    def smooth(self, params: Any, *args: Any, **kwargs: Any) -> R:
         """Return smoothed results; see `MLEModel.smooth`."""
         with self._lock, named_singularity(), warnings.catch_warnings():
             # of exact-diffuse starts: the covariance of the measurement disturbances, which nothing here uses
             warnings.filterwarnings("ignore", "The univariate filtering approach diagonalized")
-            return super().smooth(params, *args, **kwargs)
+            return cast(R, super().smooth(params, *args, **kwargs))
 
     def simulation_smoother(self, *args: Any, **kwargs: Any) -> Any:
         """Return a simulation smoother; see `MLEModel.simulation_smoother`."""

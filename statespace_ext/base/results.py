@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from statsmodels.base.wrapper import ResultsWrapper
 from statsmodels.stats.diagnostic import acorr_ljungbox
 from statsmodels.tools import eval_measures
 from statsmodels.tsa.statespace.initialization import Initialization
@@ -42,7 +43,18 @@ from .reporting import Reporting
 from .tidy import normal_quantile
 
 
-class StateSpaceResults(Reporting, Derived, Refitting, IncompleteRows, Removable, MLEResults):
+class _Wrapped(type):
+    """Class of results: a wrapper of statsmodels counts as an instance of the results that it labels."""
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        if isinstance(instance, ResultsWrapper):
+            return super().__instancecheck__(instance._results) or super().__instancecheck__(instance)
+        return super().__instancecheck__(instance)
+
+
+class StateSpaceResults(
+    Reporting, Derived, Refitting, IncompleteRows, Removable, MLEResults, metaclass=_Wrapped
+):
     """
     Results of a model of this package.
 

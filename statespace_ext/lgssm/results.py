@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from statsmodels.multivariate.factor_rotation import rotate_factors
-from statsmodels.tsa.statespace.mlemodel import MLEResultsWrapper
 
 from ..base.factors import Factors, factors_of
-from ..base.results import StateSpaceResults, StateSpaceResultsWrapper
+from ..base.results import StateSpaceResults
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
 from ..numerics.rotation import rotate_system
@@ -190,11 +189,3 @@ def _frame(values: Array, rows: Any, columns: Any, periods: pd.Index) -> pd.Data
     stacked = np.moveaxis(values, 2, 0)
     index = pd.MultiIndex.from_product([periods, rows])
     return pd.DataFrame(stacked.reshape(-1, values.shape[1]), index=index, columns=columns)
-
-
-class LGSSMResultsWrapper(StateSpaceResultsWrapper):
-    """Wrapper that labels results, as statsmodels has it."""
-
-    _attrs: dict[str, str] = {}
-    _wrap_attrs = dict(MLEResultsWrapper._wrap_attrs)
-    _wrap_methods = dict(MLEResultsWrapper._wrap_methods)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ..base.model import StateSpaceModel
+from ..base.results import StateSpaceResultsWrapper
 from ..engine.dates import read_dates
 from ..engine.system import System
 from ..engine.system_score import SystemScore
@@ -35,11 +36,11 @@ from .identification import Normalisation, Values
 from .m_step import ElementScore, NumericalUpdates
 from .panel import Panel, check_factors, first_portfolios, parse_panel, parts_of
 from .rates import years
-from .results import ATSMResults, ATSMResultsWrapper
+from .results import ATSMResults
 from .starts import candidates
 
 
-class ATSM(StateSpaceModel):
+class ATSM(StateSpaceModel[ATSMResults]):
     r"""
     Gaussian affine term structure model, exact, under the physical (P) and the pricing (Q) measure.
 
@@ -122,6 +123,8 @@ class ATSM(StateSpaceModel):
     >>> model.param_names[:3]
     ['root_Q.1', 'k_inf', 'K_P.P1.P1']
     """
+
+    _res_classes = {"fit": (ATSMResults, StateSpaceResultsWrapper)}
 
     def __init__(
         self,
@@ -206,7 +209,7 @@ class ATSM(StateSpaceModel):
         dated = isinstance(read_dates(getattr(frame, "index", None)), (pd.DatetimeIndex, pd.PeriodIndex))
         if not self.panel.steps.ndim and (len(frame) < 2 or not dated):
             kwargs.setdefault("dt", float(self.panel.steps))
-        return cast(ATSM, self._rebuilt(frame, kwargs))
+        return self._rebuilt(frame, kwargs)
 
     # -- params -> matrices ----------------------------------------------------------------------------
 
@@ -374,10 +377,6 @@ class ATSM(StateSpaceModel):
         """Raise `DataError` where the sample cannot support the model."""
         check_series(self.endog, list(self.endog_names), self.k_factors, enough=self.k_factors + 2)
         check_factors(self.endog[:, : self.panel.n_observed])
-
-    @property
-    def _res_classes(self) -> dict[str, tuple[type, type]]:
-        return {"fit": (ATSMResults, ATSMResultsWrapper)}
 
 
 def time_last(value: Array, ndim: int) -> Array:

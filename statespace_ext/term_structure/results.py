@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from statsmodels.tsa.statespace.mlemodel import MLEResultsWrapper
 
-from ..base.results import StateSpaceResults, StateSpaceResultsWrapper
+from ..base.results import StateSpaceResults
 from ..engine.arguments import one_of
 from . import outlook, status, tables
 from .implied import ImpliedRates
@@ -152,11 +151,3 @@ class ATSMResults(ImpliedRates, Pictures, outlook.NewData, StateSpaceResults):
             Whether horizons and maturities may be beyond twice the longest maturity of the panel.
         """
         return outlook.responses(self, horizons, maturities, impulse, extrapolate)
-
-
-class ATSMResultsWrapper(StateSpaceResultsWrapper):
-    """Wrapper that labels results, as statsmodels has it."""
-
-    _attrs: dict[str, str] = {}
-    _wrap_attrs = dict(MLEResultsWrapper._wrap_attrs)
-    _wrap_methods = dict(MLEResultsWrapper._wrap_methods)

@@ -1,0 +1,256 @@
+"""What a model says of itself, and the defaults of all that it need not say."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..em.structure import StateStructure
+from ..em.updates import LinearGaussianUpdates, Updates
+from ..engine.arguments import one_of
+from ..engine.keywords import check_keywords
+from ..engine.system import System, stationary_start
+from ..engine.system_score import ALL, SystemScore, summed
+from ..engine.validation import check_series
+from ..exceptions import SpecificationError, shown
+from ..fit.problem import EstimationProblem
+from ..numerics.linear_algebra import Array
+from ..params.layout import ParameterLayout
+from ..params.parse import COVARIANCES, Namer, covariance_namer, parse_covariance, parse_matrix
+from .summary import describe_sample
+
+_DATA = ("endog", "exog", "state_exog", "dates", "freq")
+_STARTS = ("stationary", "diffuse")
+
+
+class Declared:
+    """
+    The declaration of a model: layout, matrices, updates of EM, start values; mixed into the models.
+
+    A model with constant matrices says all of it by one call of `declare`. Another model sets ``layout`` and
+    ``start_kind``, and overrides `system`, `updates`, `score_by_block` and `score_matrices` as far as its
+    blocks are not the system matrices.
+    """
+
+    __signature__: inspect.Signature
+    layout: ParameterLayout
+    structure: StateStructure
+    start_kind: str
+    endog: Any
+    endog_names: Any
+    state_names: Any
+    ssm: Any
+    nobs: int
+    k_states: int
+    k_endog: int
+    _given: dict[str, Any]
+    _computed: tuple[str, ...] = ()
+    """Arguments in ``_given`` that the user left to the model: kept for its clones, not shown."""
+    _index: Any
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Show the arguments of the constructor, which those of `__new__` would hide, to whoever asks."""
+        super().__init_subclass__(**kwargs)
+        _, *others = inspect.signature(cls.__init__).parameters.values()
+        cls.__signature__ = inspect.Signature(others)
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Refuse unknown keywords before the constructor runs, and keep the arguments for `clone`."""
+        parameters = cls.__signature__.parameters.values()
+        if all(each.kind is not each.VAR_KEYWORD for each in parameters):
+            check_keywords(cls.__name__, kwargs, list(cls.__signature__.parameters))
+        model = super().__new__(cls)
+        try:
+            bound = cls.__signature__.bind_partial(*args, **kwargs).arguments
+        except TypeError:  # which the constructor explains
+            bound = {}
+        model._given = {name: value for name, value in bound.items() if name not in _DATA}
+        return model
+
+    # -- the declaration -------------------------------------------------------------------------------
+
+    def declare(
+        self,
+        *,
+        design: object,
+        transition: object,
+        noise_rows: Sequence[int] | None = None,
+        obs_intercept: object = "zero",
+        state_intercept: object = "zero",
+        obs_cov: object = "diagonal",
+        state_cov: object = "diagonal",
+        initialization: str = "stationary",
+        noise_names: Sequence[str] | None = None,
+    ) -> None:
+        r"""
+        Declare a model with constant matrices.
+
+        .. math::
+
+            y_t &= d + Z x_t + \varepsilon_t, & \varepsilon_t &\sim N(0, H) \\
+            x_{t+1} &= c + T x_t + R \eta_t, & \eta_t &\sim N(0, Q)
+
+        Parameters
+        ----------
+        design : matrix specification, (p, k)
+            Z. A matrix specification is one of the keywords of `LGSSM`, an array of numbers with NaN for a
+            free element, or nested lists with linear expressions of named parameters.
+        transition : matrix specification, (k, k)
+            T. Rows without noise must be fixed.
+        noise_rows : sequence of int, optional
+            The state that each of the q disturbances enters: R selects these rows. By default all states.
+        obs_intercept, state_intercept : matrix specification, (p, 1) and (q, 1)
+            d, and the elements of c in the rows that have noise.
+        obs_cov, state_cov : covariance specification, (p, p) and (q, q)
+            H and Q.
+        initialization : {"stationary", "diffuse"}
+            Distribution of x_1: the stationary one, or exact diffuse.
+        noise_names : sequence of str, optional
+            Names of the disturbances, for the names of parameters; by default those of their states.
+
+        Raises
+        ------
+        SpecificationError
+            If a specification cannot be read, or a row without noise has free elements.
+        """
+        k, endog = self.k_states, self._series_names()
+        rows = np.arange(k) if noise_rows is None else np.asarray(noise_rows, dtype=np.intp)
+        states = [str(name) for name in self.state_names]
+        noises = [states[row] for row in rows] if noise_names is None else [str(name) for name in noise_names]
+        self.start_kind = one_of(initialization, _STARTS, "initialization")
+        whole = parse_matrix(transition, (k, k), "transition", _arrow(states, states))
+        if any(np.isin(whole.rows, rows, invert=True)):
+            raise SpecificationError(
+                "transition has free elements in rows without noise",
+                got=shown(sorted({states[row] for row in whole.rows if row not in rows})),
+                expected="fixed rows, or the states in noise_rows",
+            )
+        kept = np.arange(k) if initialization == "stationary" else np.arange(0)
+        self.structure = StateStructure(whole.fixed, rows, stationary=kept)
+        p, q = len(endog), len(rows)
+        zero = {"state_mean": (q, 1), "obs_coef": (p, 0), "state_coef": (q, 0), "initial_state": (k, 1)}
+        matrices = {
+            "design": parse_matrix(design, (p, k), "design", _arrow(endog, states)),
+            "obs_intercept": parse_matrix(
+                obs_intercept, (p, 1), "obs_intercept", _arrow(endog, ["obs_intercept"])
+            ),
+            "transition": whole.row_block(rows),
+            "state_intercept": parse_matrix(
+                state_intercept, (q, 1), "state_intercept", _arrow(noises, ["state_intercept"])
+            ),
+            **{key: parse_matrix("zero", shape, key, _arrow([], [])) for key, shape in zero.items()},
+            "obs_cov": parse_covariance(obs_cov, p, "obs_cov", covariance_namer("obs", endog)),
+            "state_cov": parse_covariance(state_cov, q, "state_cov", covariance_namer("state", noises)),
+            "initial_state_cov": parse_matrix("zero", (k, k), "initial_state_cov", _arrow([], [])),
+        }
+        self.layout = ParameterLayout(matrices, COVARIANCES)
+        self.ssm["selection"] = self.structure.selection
+
+    def _series_names(self) -> list[str]:
+        return [str(name) for name in np.atleast_1d(self.endog_names)]
+
+    # -- what the engine asks, by default from `declare` -----------------------------------------------
+
+    def system(self, params: Array) -> System:
+        """Return the system matrices at a full parameter vector; pure."""
+        at, structure = self.layout.matrices(params), self.structure
+        intercept = np.zeros(self.k_states)
+        intercept[structure.noise_rows] = at["state_intercept"][:, 0]
+        system = System(
+            design=at["design"],
+            obs_intercept=at["obs_intercept"][:, 0],
+            obs_cov=at["obs_cov"],
+            transition=structure.transition(at["transition"]),
+            state_intercept=intercept,
+            selection=structure.selection,
+            state_cov=at["state_cov"],
+            start=self.start_kind,
+            initial_state=at["initial_state"][:, 0],
+            initial_state_cov=at["initial_state_cov"],
+        )
+        if self.start_kind != "stationary":
+            return system
+        mean, cov = stationary_start(system)
+        return replace(system, initial_state=mean, initial_state_cov=cov)
+
+    def updates(self, layout: ParameterLayout) -> Updates:
+        """Return the updates of EM for a layout of the free parameters."""
+        return LinearGaussianUpdates(layout, self.structure)
+
+    @property
+    def score_matrices(self) -> frozenset[str]:
+        """The system matrices that have free elements."""
+        return ALL & {key for key, block in self.layout.blocks.items() if not block.is_fixed}
+
+    def score_by_block(self, score: SystemScore, params: Array) -> dict[str, Array]:
+        """Return the score by element of each free block of the layout, from the score by system matrix."""
+        out = dict(score.by_matrix)
+        if "obs_intercept" in out:
+            out["obs_intercept"] = out["obs_intercept"].sum(axis=1)[:, None]
+        if "state_intercept" in out:
+            total = out["state_intercept"].sum(axis=1) + score.start_intercept
+            out["state_intercept"] = total[self.structure.noise_rows, None]
+        if "transition" in out:
+            out["transition"] = summed(out["transition"])[self.structure.noise_rows]
+        return out
+
+    def variance_sizes(self, params: Array) -> dict[str, Array]:
+        """Return, by covariance block, the size that each variance would have if it explained the data."""
+        seen = [series[~np.isnan(series)] for series in self.endog.T]
+        return {"obs_cov": np.array([np.var(series) if len(series) else 0.0 for series in seen])}
+
+    def default_start(self, problem: EstimationProblem) -> Array:
+        """Return start values of the free parameters: zero coefficients, variances of first differences."""
+        size = np.nanvar(np.diff(self.endog, axis=0), axis=0)
+        q = len(self.structure.noise_rows)
+        sizes = {"obs_cov": np.diag(size), "state_cov": np.mean(size) * np.eye(q)}
+        return problem.layout.project(sizes, np.zeros(len(problem.layout)))
+
+    def check_sample(self) -> None:
+        """Raise `DataError` where the sample cannot support the model."""
+        check_series(self.endog, self._series_names(), self.k_states, enough=3)
+
+    # -- in a session ----------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        names = np.atleast_1d(self.endog_names)
+        series = f"{len(names)} series ({shown(names, 4)})" if len(names) > 1 else f"series {names[0]}"
+        return (
+            f"<{type(self).__name__}({', '.join(self._arguments())}): {series}, "
+            f"{describe_sample(self.endog, self._index)}, {len(self.layout)} parameters>"
+        )
+
+    def _arguments(self) -> list[str]:
+        """Return the arguments of the constructor that differ from their defaults."""
+        parameters = inspect.signature(type(self).__init__).parameters
+        out = []
+        for name, value in self._given.items():
+            default = parameters[name].default if name in parameters else None
+            same = value is default or isinstance(value, (str, int)) and value == default
+            if not same and name not in self._computed:
+                out.append(f"{name}={_brief(value)}")
+        return out
+
+
+def _arrow(to: Sequence[str], from_: Sequence[str]) -> Namer:
+    """Return names ``from->to`` of the elements of a matrix, ``name.to`` of those of a vector."""
+    return lambda i, j: f"{from_[j]}.{to[i]}" if len(from_) == 1 else f"{from_[j]}->{to[i]}"
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, (np.ndarray, pd.Series, pd.DataFrame)):
+        return f"array {np.shape(value)}"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+class NoNames(list[str]):
+    """No names: statsmodels takes an empty list for missing ones, and the names of regressors instead."""
+
+    def __bool__(self) -> bool:
+        return True
