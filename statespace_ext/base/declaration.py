@@ -184,7 +184,7 @@ class Declared:
 
     @property
     def score_matrices(self) -> frozenset[str]:
-        """The system matrices that have free elements."""
+        """The system matrices that have free elements; `ALL` serves every model."""
         return ALL & {key for key, block in self.layout.blocks.items() if not block.is_fixed}
 
     def score_by_block(self, score: SystemScore, params: Array) -> dict[str, Array]:

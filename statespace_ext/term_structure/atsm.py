@@ -12,7 +12,7 @@ from ..base.model import StateSpaceModel
 from ..base.results import StateSpaceResultsWrapper
 from ..engine.dates import read_dates
 from ..engine.system import System
-from ..engine.system_score import SystemScore
+from ..engine.system_score import ALL, SystemScore
 from ..engine.validation import check_same_columns, check_series, endog_frame
 from ..exceptions import DataError
 from ..fit.fit import FitResult
@@ -125,6 +125,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
     """
 
     _res_classes = {"fit": (ATSMResults, StateSpaceResultsWrapper)}
+    score_matrices = ALL
 
     def __init__(
         self,
