@@ -22,7 +22,7 @@ from ..fit.problem import EstimationProblem
 from ..numerics.linear_algebra import Array
 from ..params.layout import ParameterLayout
 from ..params.parse import COVARIANCES, Namer, covariance_namer, parse_covariance, parse_matrix
-from .summary import describe_sample
+from .reporting import describe_sample
 
 _DATA = ("endog", "exog", "state_exog", "dates", "freq")
 _STARTS = ("stationary", "diffuse")

@@ -36,11 +36,9 @@ from ..inference.criteria import criteria, observed
 from ..inference.information import ParamsCov, params_covariance
 from ..inference.reduced_rank import reduced_rank_cov
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
-from .derived import Derived
 from .incomplete_rows import IncompleteRows, completed
-from .refitting import Refitting
-from .reporting import Reporting
-from .tidy import normal_quantile
+from .inference import Derived, Refitting
+from .reporting import Reporting, normal_quantile
 
 
 class _Wrapped(type):

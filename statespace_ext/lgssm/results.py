@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from statsmodels.multivariate.factor_rotation import rotate_factors
 
-from ..base.factors import Factors, factors_of
 from ..base.results import StateSpaceResults
+from ..base.states import Factors, factors_of
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
 from ..numerics.rotation import rotate_system

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..base.factors import Factors, factors_of
+from ..base.states import Factors, factors_of
 from ..engine.arguments import truth
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array

@@ -9,8 +9,8 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from ..base.factors import Factors
-from ..base.tidy import normal_quantile
+from ..base.reporting import normal_quantile
+from ..base.states import Factors
 from ..engine.arguments import truth
 from ..exceptions import DataError, SpecificationError
 from ..inference.delta import delta_method

@@ -10,7 +10,7 @@ import pandas as pd
 from statsmodels.iolib.table import SimpleTable
 from statsmodels.iolib.tableformatting import fmt_params
 
-from ..base.summary import parameter_tables
+from ..base.reporting import parameter_tables
 from ..inference.delta import delta_method
 from ..numerics.linear_algebra import Array, quiet
 from .quantities import mean_reversion, structural_matrices
