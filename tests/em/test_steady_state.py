@@ -8,8 +8,7 @@ from numpy.testing import assert_allclose
 from oracle import dense, random_system
 from systems import compare_moments, library_system
 
-from statespace_ext.em import steady_state as module
-from statespace_ext.em import steady_sums
+from statespace_ext.em import steady_state as module, steady_sums
 from statespace_ext.em.steady_limit import states_by_limit
 from statespace_ext.em.steady_path import SmoothedStates, WhiteModel, states_by_path
 from statespace_ext.em.steady_state import SteadyState, steady_state

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from numpy.testing import assert_allclose
 from oracle import dense, random_system, richardson_gradient
 from systems import dense_llf, draw_params, examples, library_system, sampled
