@@ -495,6 +495,12 @@ class StateSpaceResultsWrapper(MLEResultsWrapper):
         normal_quantile(alpha)  # which refuses what is no probability
         return super().conf_int(alpha)
 
+    def cov_params(self, r_matrix: object = None, column: object = None, *args: Any, **kwargs: Any) -> Any:
+        """Return the covariance of the estimates, labelled, or of functions of them; see `Derived`."""
+        out = self._results.cov_params(r_matrix, column, *args, **kwargs)
+        whole = r_matrix is None and column is None
+        return self._results.model.data.wrap_output(out, "cov") if whole else out
+
     def impulse_responses(self, steps: int = 1, *args: Any, **kwargs: Any) -> Any:
         """Return responses to an impulse of a shock; see `MLEResults.impulse_responses`."""
         with arguments_of("impulse_responses"):
