@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..engine.dates import DAYS_IN_A_YEAR, read_dates
-from ..exceptions import DataError, SpecificationError, shown
+from ..exceptions import DataError, SpecificationError, shown, warn
 from ..numerics.linear_algebra import Array
 
 UNITS = {"decimal": 1.0, "percent": 100.0}
@@ -180,11 +179,7 @@ def check_shortest(years: Array, columns: list[str], step: float) -> None:
         return
     shortest = float(np.min(years))
     if shortest > _LONG:
-        warnings.warn(
-            f"The shortest maturity is {shortest:g} years: divide by 12 if maturities are in months.",
-            UserWarning,
-            stacklevel=4,
-        )
+        warn(f"The shortest maturity is {shortest:g} years: divide by 12 if maturities are in months.")
 
 
 def check_units(values: Array, units: Any) -> float:
@@ -218,7 +213,7 @@ def check_units(values: Array, units: Any) -> float:
 
 
 def _warn_units(told: str, question: str) -> None:
-    warnings.warn(f"The units say {told}: {question}", UserWarning, stacklevel=4)
+    warn(f"The units say {told}: {question}")
 
 
 def time_steps(dt: Any, index: Any, nobs: int) -> Array:
