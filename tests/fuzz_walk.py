@@ -33,7 +33,7 @@ from precise import precise  # noqa: E402
 from walk_verdicts import GROUPS  # noqa: E402
 
 import statespace_ext as sse  # noqa: E402
-from statespace_ext.statespace.system import MATRICES  # noqa: E402
+from statespace_ext.engine.system import MATRICES  # noqa: E402
 
 Build = Callable[[Any, Any], Any]
 ROUNDING = 1e-8

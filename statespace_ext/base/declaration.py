@@ -40,6 +40,7 @@ class Declared:
     __signature__: inspect.Signature
     layout: ParameterLayout
     structure: StateStructure
+    started_structure: Any
     start_kind: str
     endog: Any
     endog_names: Any
@@ -180,7 +181,7 @@ class Declared:
 
     def updates(self, layout: ParameterLayout) -> Updates:
         """Return the updates of EM for a layout of the free parameters."""
-        return LinearGaussianUpdates(layout, self.structure)
+        return LinearGaussianUpdates(layout, self.started_structure)
 
     @property
     def score_matrices(self) -> frozenset[str]:

@@ -394,7 +394,7 @@ class LGSSM(StateSpaceModel[LGSSMResults]):
         None is returned where the start is diffuse or another one was set on `ssm`, matrices vary over time,
         a covariance is singular, or cells are missing beside an ``obs_cov`` that is not diagonal.
         """
-        if self.start_kind == "diffuse" or self.started_system(params).start != self.start_kind:
+        if self.start_kind == "diffuse" or self.user_start is not None:
             return None
         nothing = np.zeros((self.nobs, 0))
         return second_order_information(

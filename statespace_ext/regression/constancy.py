@@ -19,6 +19,7 @@ from ..inference.parallel import (
     spawn,
     successes,
 )
+from ..inference.samples import model_of
 from ..numerics.linear_algebra import Array
 from .constancy_series import SeriesRatio
 from .constancy_statistics import ModelRatio, Ratio, ratio_of

@@ -121,7 +121,8 @@ def _has_twin(model: Any) -> bool:
     """Tell whether a model of Dai & Singleton is, but for a rotation, one of Joslin, Singleton & Zhu."""
     given, rotates = model._given, isinstance(model.norm, DaiSingleton)
     free = isinstance(given["p_dynamics"], str) and given["p_dynamics"] == "unrestricted"
-    return rotates and free and given["risk_prices"] is None and not model._has_fixed_params
+    plain = given["risk_prices"] is None and not model._has_fixed_params and model.user_start is None
+    return rotates and free and plain
 
 
 def _by_portfolios(model: Any, problem: Any, request: FitRequest) -> FitResult:

@@ -14,6 +14,7 @@ from ..base.states import Factors
 from ..engine.arguments import truth
 from ..exceptions import DataError, SpecificationError
 from ..inference.delta import delta_method
+from ..inference.samples import model_of
 from ..numerics.linear_algebra import Array
 from .quantities import Affine, Curves
 
@@ -170,7 +171,7 @@ def implied_rates(
         smoothed again at each), beside that of the factors.
     """
     rows = rows_of(results.model.calendar.read, date)
-    model, params = results.model, np.asarray(results.params, dtype=float)
+    model, params = model_of(results), np.asarray(results.params, dtype=float)
     k = len(factors.smoothed.columns)
     affine = rate(Curves(model.dynamics(params), model.convexity))
     states = factors.smoothed.to_numpy()[rows]
