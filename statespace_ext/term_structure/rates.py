@@ -16,7 +16,7 @@ from ..exceptions import DataError, SpecificationError
 from ..inference.delta import delta_method
 from ..inference.samples import model_of
 from ..numerics.linear_algebra import Array
-from .quantities import Affine, Curves
+from .dynamics import Affine, Curves
 
 DEFINITIONS = ("expected", "risk-neutral")
 
