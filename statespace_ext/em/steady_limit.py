@@ -25,7 +25,7 @@ import numpy as np
 
 from ..numerics.constant_recursion import constant_recursion
 from ..numerics.linear_algebra import Array, solve_and_log_det, symmetrize
-from ..numerics.riccati_limit import geometric_sums, riccati_limit
+from ..numerics.riccati import geometric_sums, riccati_limit
 from .steady_path import SmoothedStates
 from .steady_sums import blocks
 
