@@ -23,8 +23,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..numerics.constant_recursion import constant_recursion
 from ..numerics.linear_algebra import Array, solve_and_log_det, symmetrize
+from ..numerics.recursions import constant_recursion
 from ..numerics.riccati import geometric_sums, riccati_limit
 from .steady_path import SmoothedStates
 from .steady_sums import blocks
