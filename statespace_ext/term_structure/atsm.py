@@ -19,8 +19,8 @@ from ..fit.problem import EstimationProblem
 from ..fit.request import FitRequest
 from ..numerics.bond_pricing import loadings, loadings_pullback
 from ..numerics.linear_algebra import Array, quiet
+from ..numerics.lyapunov import stationary_pullback
 from ..numerics.ornstein_uhlenbeck import discretise, discretise_pullback, stationary_moments
-from ..numerics.stationary import stationary_pullback
 from ..params.layout import ParameterLayout
 from .declaration import build_layout, normalisation
 from .dynamics import (
