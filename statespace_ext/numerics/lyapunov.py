@@ -1,8 +1,8 @@
 """
 Moments of a stationary distribution, in discrete and continuous time.
 
-In discrete time they take a linear system for companion matrices, and doubling steps otherwise: both are faster
-than a Schur form. In continuous time derivatives are carried back through them.
+In discrete time they take a linear system for companion matrices, and doubling steps otherwise: both are
+faster than a Schur form. In continuous time derivatives are carried back through them.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """
 Linear recursions over time, without a loop over the periods.
 
-A recursion is one triangular banded matrix to solve with. A matrix that changes only at first is given by its
-first values, the last of which serves for all later periods. Where the matrix is constant, a recursion over a
-block of L periods is one product with the block Toeplitz matrix of its powers; what comes from the periods before
-is a shorter recursion from block to block, with M^L.
+A recursion is one triangular banded matrix to solve with. A matrix that changes only at first is given by
+its first values, the last of which serves for all later periods. Where the matrix is constant, a recursion
+over a block of L periods is one product with the block Toeplitz matrix of its powers; what comes from the
+periods before is a shorter recursion from block to block, with M^L.
 """
 
 from __future__ import annotations

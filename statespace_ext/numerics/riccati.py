@@ -1,14 +1,14 @@
 """
 Riccati recursions by doubling: the whole path in log2(length) steps, and the limit of one and of its dual.
 
-With f(X) = A X (I + J X)^{-1} A' + C and its dual g(Y) = A' Y (I + C Y)^{-1} A + J, 2^m steps of f are one step
-of the same form, at matrices that double:
+With f(X) = A X (I + J X)^{-1} A' + C and its dual g(Y) = A' Y (I + C Y)^{-1} A + J, 2^m steps of f are one
+step of the same form, at matrices that double:
 
     A <- A (I + C J)^{-1} A,   C <- C + A (I + C J)^{-1} C A',   J <- J + A' J (I + C J)^{-1} A
 
-A path of 2^m values is extended to twice its length by one product for all of them. The matrices C and J are
-what f and g are at after 2^m steps from zero, so that they go to the limits (the structured doubling algorithm:
-Chu, Fan, Lin & Wang 2004, Int. J. Control 77, 767-788).
+A path of 2^m values is extended to twice its length by one product for all of them. The matrices C and J
+are what f and g are at after 2^m steps from zero, so that they go to the limits (the structured doubling
+algorithm: Chu, Fan, Lin & Wang 2004, Int. J. Control 77, 767-788).
 """
 
 from __future__ import annotations

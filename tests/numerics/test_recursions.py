@@ -43,7 +43,7 @@ def test_rows_times_matrices(changing: int) -> None:
 
 
 @pytest.mark.parametrize(("n", "k"), [(9, 1), (16, 1), (17, 2), (50, 4), (5, 6), (33, 6), (3000, 4)])
-def test_both_directions_are_those_of_loops_of_constant_recursion(n: int, k: int) -> None:
+def test_both_directions_of_blocks_are_those_of_loops(n: int, k: int) -> None:
     rng = np.random.default_rng(n + k)
     M = rng.uniform(-1.0, 1.0, (k, k))
     M *= 0.98 / np.abs(np.linalg.eigvals(M)).max()

@@ -1,4 +1,4 @@
-"""Paths of Riccati recursions against the recursion step by step; limits and sums of powers against scipy and loops."""
+"""Paths of Riccati recursions against single steps; limits and sums of powers against scipy and loops."""
 
 from __future__ import annotations
 
