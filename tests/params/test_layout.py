@@ -10,7 +10,7 @@ from oracle import richardson_gradient
 
 from statespace_ext.exceptions import ParameterError, SpecificationError
 from statespace_ext.params.affine import affine_matrix
-from statespace_ext.params.layout import ParameterLayout
+from statespace_ext.params.layout import ParameterLayout, UnitInterval
 from statespace_ext.params.parse import parse_covariance, parse_matrix
 
 NAN = np.nan
@@ -275,3 +275,24 @@ def test_project_goes_on_after_a_fixed_block() -> None:
     found = layout.project({"fixed": matrices["fixed"], "H": matrices["H"]}, np.zeros(len(layout)))
     places = layout.block_params("H")
     assert_allclose(found[places], params[places])
+
+
+def test_round_trip_and_jacobian() -> None:
+    bounds = UnitInterval(["a", "b", "c"])
+    params = np.array([-0.999, 0.0, 0.5])
+    z = bounds.unconstrain(params)
+    assert_allclose(bounds.constrain(z), params, rtol=1e-12)
+    assert_allclose(bounds.jacobian(z[1:]), richardson_gradient(bounds.constrain, z[1:]), atol=1e-9)
+
+
+def test_any_number_is_inside() -> None:
+    bounds = UnitInterval(["a"])
+    for z in (-1e6, -1.0, 0.0, 3.0, 1e6):
+        assert abs(bounds.constrain(np.array([z]))[0]) < 1.0
+
+
+def test_the_edges_have_a_finite_image() -> None:
+    bounds = UnitInterval(["a", "b", "c"])
+    z = bounds.unconstrain(np.array([-1.0, 1.0, 1.5]))
+    assert np.all(np.isfinite(z))
+    assert_allclose(bounds.constrain(z), [-1, 1, 1], atol=1e-10)
