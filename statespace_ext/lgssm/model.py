@@ -29,8 +29,13 @@ from ..fit.start_values import stabilised, start_values
 from ..inference.identification import Identification, identify
 from ..numerics.linear_algebra import Array, companion
 from ..numerics.rotation import rotate_system
-from ..params.counts import coefficients_by_series, most_identified, own_columns, without_noise
-from ..params.layout import ParameterLayout
+from ..params.layout import (
+    ParameterLayout,
+    coefficients_by_series,
+    most_identified,
+    own_columns,
+    without_noise,
+)
 from .results import LGSSMResults, LGSSMResultsWrapper
 
 _RANDOM_STARTS = 4
