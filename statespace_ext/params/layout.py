@@ -1,7 +1,4 @@
-"""
-The flat parameter vector: names, matrices, gradients, transforms, fixed and bounded parameters,
-counts.
-"""
+"""The flat parameter vector: names, counts, matrices, gradients, transforms, bounds."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""
-The flat parameter vector.
-
-Counts of parameters, against ranks and by hand.
-"""
+"""The flat parameter vector; counts of parameters against ranks and by hand."""
 
 from __future__ import annotations
 
