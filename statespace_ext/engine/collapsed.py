@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..em.moments import Moments
-from ..em.whitening import inverse
+from ..em.steady_state import inverse
 from ..numerics.linear_algebra import Array, symmetrize
 from .missing_sums import missing_sums
 from .smoother import Smoothed, Smoother, state_sums
