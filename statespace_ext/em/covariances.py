@@ -9,7 +9,7 @@ import numpy as np
 from ..numerics.linear_algebra import Array, gaussian_objective, scaled_solve
 from ..params.affine import AffineMatrix, IntArray
 from ..params.covariance import CovarianceStructure, precision_of
-from .regression import Regression
+from .moments import Regression
 
 _MAX_SCORING = 50
 _MAX_HALVING = 30

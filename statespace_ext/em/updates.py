@@ -21,8 +21,7 @@ from ..params.layout import ParameterLayout
 from .coefficients import StackedCoefficients
 from .covariances import CovarianceTerm, by_group, closed_form, precisions, scoring_step, update_covariance
 from .initial import StationaryTerm, newton_initial_mean
-from .moments import Moments
-from .regression import Regression
+from .moments import Moments, Regression
 from .structure import StateStructure
 
 _MAX_HALVING = 40

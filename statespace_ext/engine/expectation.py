@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..em.moments import Moments
+from ..em.moments import Moments, observation_equation, state_equation
 from ..em.steady_state import SteadyState, steady_state
-from ..em.sums import observation_equation, state_equation
 from ..exceptions import UnsupportedError
 from ..numerics.linear_algebra import Array
 from .collapsed import collapse_obstacle, collapsed_moments, pays

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..em.regression import Regression
-from ..em.sums import padded
+from ..em.moments import Regression, padded
 from ..numerics.linear_algebra import Array, gram, symmetrize
 from .smoother import Smoothed, Smoother, over_time
 from .system import System

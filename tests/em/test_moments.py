@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from statespace_ext.em.regression import Regression
+from statespace_ext.em.moments import Regression
 
 P, R, N = 2, 3, 12
 rng = np.random.default_rng(90)
