@@ -4,8 +4,10 @@ The M-step: one named update for each block of a linear Gaussian state-space mod
     y_t     = d + Z x_t + D exog_t + eps_t,              eps_t ~ N(0, H)
     x_{t+1} = c + (I - sum A_l) mu + A_1 x_t + ... + A_L x_{t-L+1} + G state_exog_t + eta_t,   eta_t ~ N(0, Q)
 
-Each update maps (params, moments) to the same pair at the new parameters, so that the next one works
-with the residuals of the coefficients just found (expectation conditional maximisation).
+Each update maps (params, moments) to the same pair at the new parameters, so that the next one works with
+the residuals of the coefficients just found (expectation conditional maximisation). The state equation has
+a fixed part: which states have noise, which are identities, and which start from their stationary
+distribution. The initial state is free, known or stationary.
 """
 
 from __future__ import annotations
@@ -16,13 +18,133 @@ from functools import cached_property
 
 import numpy as np
 
-from ..numerics.linear_algebra import Array, scaled_solve
+from ..numerics.linear_algebra import (
+    STABILITY_LIMIT,
+    Array,
+    companion,
+    gaussian_objective,
+    scaled_solve,
+    spectral_radius,
+)
+from ..numerics.lyapunov import stationary_covariance, stationary_moments
+from ..params.affine import IntArray
 from ..params.layout import ParameterLayout
 from .coefficients import StackedCoefficients
 from .covariances import CovarianceTerm, by_group, closed_form, precisions, scoring_step, update_covariance
-from .initial import StationaryTerm, newton_initial_mean
 from .moments import Moments, Regression
-from .structure import StateStructure
+
+
+@dataclass(frozen=True)
+class StateStructure:
+    """
+    The fixed part of a state equation x_{t+1} = T x_t + c + R eta_t, R a selection of rows.
+
+    Attributes
+    ----------
+    base : ndarray, (k, k)
+        T with its fixed rows; the rows that have noise are replaced by the block "transition".
+    noise_rows : ndarray of int, (q,)
+        The state that each disturbance enters.
+    stationary : ndarray of int
+        The states that start from their stationary distribution; T must not lead from others to them.
+    """
+
+    base: Array
+    noise_rows: IntArray
+    stationary: IntArray
+
+    @property
+    def selection(self) -> Array:
+        """R, (k, q)."""
+        return np.eye(len(self.base))[:, self.noise_rows]
+
+    def transition(self, rows: Array) -> Array:
+        """Return T, given the rows that have noise, (q, k) or (q, k, nobs)."""
+        base = self.base if rows.ndim == 2 else np.repeat(self.base[:, :, None], rows.shape[2], axis=2)
+        out = np.array(base)
+        out[self.noise_rows] = rows
+        return out
+
+    def stationary_equation(self, rows: Array, intercept: Array, cov: Array) -> tuple[Array, Array, Array]:
+        """Return T, c and R Q R' of the states with a stationary start."""
+        k, keep = len(self.base), self.stationary
+        c, W = np.zeros(k), np.zeros((k, k))
+        c[self.noise_rows] = intercept
+        W[np.ix_(self.noise_rows, self.noise_rows)] = cov
+        return self.transition(rows)[np.ix_(keep, keep)], c[keep], W[np.ix_(keep, keep)]
+
+    def rows_of(self, by_transition: Array, by_intercept: Array, by_cov: Array) -> tuple[Array, Array, Array]:
+        """Return derivatives by the rows that have noise, given those by `stationary_equation`."""
+        k, keep, noisy = len(self.base), self.stationary, self.noise_rows
+        T, c, W = np.zeros((k, k)), np.zeros(k), np.zeros((k, k))
+        T[np.ix_(keep, keep)], c[keep], W[np.ix_(keep, keep)] = by_transition, by_intercept, by_cov
+        return T[noisy], c[noisy], W[np.ix_(noisy, noisy)]
+
+
+def companion_structure(k: int, lags: int, stationary: bool) -> StateStructure:
+    """Return the structure of k factors with lags in companion form."""
+    size = k * lags
+    base = companion(np.zeros((k, size)))
+    return StateStructure(base, np.arange(k), np.arange(size if stationary else 0))
+
+
+@dataclass(frozen=True)
+class StationaryTerm:
+    """
+    E log N(x_1; a_1, P_1) with a_1 = (I - T)^{-1} c and P_1 = T P_1 T' + W, as a function of T, c, W.
+
+    Attributes
+    ----------
+    mean, cov : ndarray
+        Mean and covariance of x_1 given the data.
+    """
+
+    mean: Array
+    cov: Array
+
+    def value(self, transition: Array, intercept: Array, selected_cov: Array) -> float:
+        """Return the term without its constant, minus infinity where T is not stable."""
+        if not spectral_radius(transition) < STABILITY_LIMIT:
+            return -np.inf
+        a1, P1 = stationary_moments(transition, intercept, selected_cov)
+        return gaussian_objective(P1, self._second_moment(a1))
+
+    def _second_moment(self, a1: Array) -> Array:
+        gap = self.mean - a1
+        return self.cov + np.outer(gap, gap)
+
+    def gradient(
+        self, transition: Array, intercept: Array, selected_cov: Array
+    ) -> tuple[Array, Array, Array]:
+        """Return the derivatives by T, c and W."""
+        a1, P1 = stationary_moments(transition, intercept, selected_cov)
+        precision = np.linalg.inv(P1)
+        by_cov = 0.5 * (precision @ self._second_moment(a1) @ precision - precision)
+        return stationary_chain(transition, a1, P1, precision @ (self.mean - a1), by_cov)
+
+
+def stationary_chain(
+    transition: Array, a1: Array, P1: Array, by_mean: Array, by_cov: Array
+) -> tuple[Array, Array, Array]:
+    """
+    Return derivatives by T, c and W, given those by the stationary a_1 and P_1.
+
+    With Lam = T' Lam T + dP_1 and g = (I - T')^{-1} da_1: dT = 2 Lam T P_1 + g a_1', dc = g, dW = Lam.
+    """
+    adjoint = stationary_covariance(transition.T, by_cov)
+    g = np.linalg.solve(np.eye(len(transition)) - transition.T, by_mean)
+    return 2.0 * adjoint @ transition @ P1 + np.outer(g, a1), g, adjoint
+
+
+def newton_initial_mean(jacobian: Array, score: Array, information: Array) -> Array:
+    """
+    Return the step of a_1 = f + D m to the maximum of the likelihood, which is quadratic in a_1.
+
+    (D' N_0 D)^+ D' r_0. For x_1 an unknown constant (P_1 = 0), which the EM formula a_1 = E[x_1|Y]
+    never moves.
+    """
+    return scaled_solve(jacobian.T @ information @ jacobian, jacobian.T @ score)
+
 
 _MAX_HALVING = 40
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..em.initial import stationary_chain
+from ..em.updates import stationary_chain
 from ..numerics.diffuse_start import SmoothedRows
 from ..numerics.linear_algebra import Array
 from .collapsed import coefficient_scores, collapse, pays

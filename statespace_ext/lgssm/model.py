@@ -11,8 +11,7 @@ from ..base.declaration import Labels, build_layout, check_size, check_start, la
 from ..base.model import StateSpaceModel
 from ..em.second_order import second_order_information
 from ..em.smoothed_point import ConstantModel
-from ..em.structure import companion_structure
-from ..em.updates import LinearGaussianUpdates
+from ..em.updates import LinearGaussianUpdates, companion_structure
 from ..engine.arguments import positive_integer
 from ..engine.system import System, stationary_start
 from ..engine.system_score import SystemScore, summed

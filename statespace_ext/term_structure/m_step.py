@@ -20,9 +20,8 @@ import numpy as np
 import scipy.optimize
 
 from ..em.covariances import CovarianceTerm, by_group, update_covariance
-from ..em.initial import newton_initial_mean
 from ..em.moments import Moments
-from ..em.updates import NamedUpdate
+from ..em.updates import NamedUpdate, newton_initial_mean
 from ..numerics.linear_algebra import NOT_HERE, Array, gaussian_objective
 from ..params.covariance import precision_of
 from ..params.layout import ParameterLayout
