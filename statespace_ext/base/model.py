@@ -21,8 +21,7 @@ from ..engine.exact_results import ExactStartResults, require_draws, with_exact_
 from ..engine.labelled import Labelled
 from ..engine.removal import Removable
 from ..engine.representation import forget_compiled, own_representation
-from ..engine.singular import named_singularity
-from ..engine.singular_check import require_density
+from ..engine.singular import named_singularity, require_density
 from ..engine.smoother import Smoother
 from ..engine.system import System, has_diffuse, write
 from ..engine.system_score import ALL, SystemScore, system_score

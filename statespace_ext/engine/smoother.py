@@ -21,7 +21,7 @@ from ..numerics.linear_algebra import NOT_HERE, Array, symmetrize
 from .compat import without_absolute_tolerances
 from .exact_start import LEAST_KEPT, Axes, Start, after, begun, directions_of, kept_share, rows_needed
 from .filters import system_loglike, system_recursions
-from .singular_check import require_density
+from .singular import require_density
 from .system import System, write
 
 _WITHOUT_LAG = SMOOTHER_STATE | SMOOTHER_STATE_COV
