@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..engine.keywords import check_keywords
+from ..engine.arguments import check_keywords
 from ..exceptions import shown
 from ..params.layout import ParameterLayout
 from .summary import describe_sample
