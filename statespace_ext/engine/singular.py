@@ -1,7 +1,4 @@
-"""
-Observations without noise that have no density: the check before a pass, and the name of an error in
-one.
-"""
+"""Observations without noise that have no density: the check before a pass, and the names of errors."""
 
 from __future__ import annotations
 
