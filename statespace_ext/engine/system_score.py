@@ -1,9 +1,9 @@
 """
 The exact score from one smoother pass, by system matrix.
 
-With r_t and N_t the smoother's costates (r_n = 0), P_t the predicted covariance, F_t = Z P_t Z' + H,
-K_t = T P_t Z' F_t^{-1}, L_t = T - K_t Z and u_t = F_t^{-1} v_t - K_t' r_t (Koopman & Shephard 1992, in
-the form that inverts neither H nor Q):
+With r_t and N_t the smoother's costates (r_n = 0), P_t the predicted covariance, F_t = Z P_t Z' + H, K_t =
+T P_t Z' F_t^{-1}, L_t = T - K_t Z and u_t = F_t^{-1} v_t - K_t' r_t (Koopman & Shephard 1992, in the form
+that inverts neither H nor Q):
 
     dT_t = r_t xhat_t' - N_t L_t P_t                          dc_t = r_t     dQ_t = 1/2 R' (r_t r_t' - N_t) R
     dZ_t = u_t xhat_t' - (F_t^{-1} Z - K_t' N_t L_t) P_t      dd_t = u_t
@@ -12,21 +12,83 @@ the form that inverts neither H nor Q):
 and at the start da_1 = r_0, dP_1 = 1/2 (r_0 r_0' - N_0). In the first rows of an exact-diffuse start P_t is
 infinite; the same quantities are then those given what is diffuse, plus what its uncertainty adds
 (`numerics.diffuse_start`).
+
+With constant matrices and complete data the sums of the fast E-step replace the pass (Fisher's identity,
+for a nonsingular H): with e_t = y_t - Z x_t - d_t,
+
+    dZ = H^{-1} E sum e_t x_t', dd_t = H^{-1} E e_t, dH = 1/2 (H^{-1} E sum e_t e_t' H^{-1} - n H^{-1}),
+
+and with costates, for any Q, dT = sum (r_t xhat_t' - N_t M_t P_t), dc_t = r_t, dW = 1/2 sum (r_t r_t' -
+N_t).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from ..em.updates import stationary_chain
 from ..numerics.diffuse_start import SmoothedRows
-from ..numerics.linear_algebra import Array
+from ..numerics.linear_algebra import Array, symmetrize
 from .collapsed import coefficient_scores, collapse, pays
+from .expectation import constant_steady_state
 from .smoother import Filtered, Smoothed, Smoother, over_time
-from .steady_score import SteadyScore, has_small_noise, steady_score
 from .system import System
+
+_LARGE = 1e6
+"""Mean square of a series over its variance in H from which e_t loses more digits than the smoother."""
+
+
+class SteadyScore(NamedTuple):
+    """Log-likelihood, derivatives by matrix without what comes through the start, r_0 and N_0."""
+
+    llf: float
+    by_matrix: dict[str, Array]
+    first_costate: Array
+    first_costate_cov: Array
+
+
+def has_small_noise(smoother: Smoother, system: System) -> bool:
+    """Tell whether the noise of a series is so small that the score by way of its residuals loses digits."""
+    d = system.obs_intercept if system.obs_intercept.ndim == 1 else system.obs_intercept.T
+    e = np.where(smoother.missing, 0.0, smoother.endog - d)
+    count = np.count_nonzero(~smoother.missing, axis=0)
+    variances = np.ravel(np.diagonal(system.obs_cov))[: e.shape[1]]
+    return bool(np.any(np.einsum("ti,ti->i", e, e) > _LARGE * count * variances))
+
+
+def steady_score(smoother: Smoother, system: System, needed: frozenset[str]) -> SteadyScore | None:
+    """Return the score, None where it is not valid or digits would be lost."""
+    if has_small_noise(smoother, system):
+        return None
+    found = constant_steady_state(smoother, system)
+    if found is None:
+        return None
+    out: dict[str, Array] = {}
+    k, sums = system.k_states, found.sums
+    if needed & {"design", "obs_intercept", "obs_cov"}:
+        Z, precision = system.design, found.precision
+        e = found.residual(slice(None))
+        ZV = Z @ found.states.cov_sum
+        out["obs_intercept"] = precision @ e.T
+        out["design"] = precision @ (sums.eb[:, :k] - ZV)
+        residual = sums.ee + ZV @ Z.T - len(e) * system.obs_cov
+        out["obs_cov"] = 0.5 * precision @ symmetrize(residual) @ precision
+    cov_sum, lag_sum = found.states.costate_sums()
+    noise = sums.rr - cov_sum
+    R = system.selection
+    out["transition"] = sums.rs[:, :k] - lag_sum
+    out["state_intercept"] = np.concatenate([found.states.costate[1:], np.zeros((1, k))]).T
+    out["state_cov"], out["selection"] = 0.5 * R.T @ noise @ R, noise @ R @ system.state_cov
+    return SteadyScore(
+        found.llf,
+        {name: out[name] for name in needed if name in out},
+        found.states.costate[0],
+        found.states.first_costate_cov,
+    )
+
 
 ALL = frozenset(
     {"design", "obs_intercept", "obs_cov", "transition", "state_intercept", "state_cov", "selection"}
