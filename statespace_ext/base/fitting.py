@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from ..engine.overrides import overrides
+from ..engine.model_score import overrides
 from ..engine.representation import preserved
 from ..exceptions import IdentificationWarning, ParameterError, SpecificationError, UnsupportedError
 from ..fit.fit import FitResult, estimate

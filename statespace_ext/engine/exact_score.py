@@ -15,10 +15,8 @@ from ..numerics.differences import central_differences
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet, symmetrize
 from ..params.layout import real_array
 from .arguments import truth
-from .autoregression import WhitenedLBFGS, whitening
 from .filter_pass import follows_matrices, without_skips
-from .model_score import ModelScore
-from .overrides import called, overrides
+from .model_score import ModelScore, WhitenedLBFGS, called, overrides, whitening
 from .representation import forget_compiled, own_representation, preserved
 from .system import require_likelihood
 from .trials import METHODS_OF_FIT, Trials
