@@ -15,10 +15,10 @@ from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 from ..engine.arguments import one_of
+from ..engine.calendars import Labelled
 from ..engine.compat import require_factorable, without_absolute_tolerances
 from ..engine.dates import check_dates, read_dates
 from ..engine.exact_results import ExactStartResults, require_draws, with_exact_start
-from ..engine.labelled import Labelled
 from ..engine.removal import Removable
 from ..engine.representation import forget_compiled, own_representation
 from ..engine.singular import named_singularity, require_density
