@@ -29,7 +29,7 @@ from ..numerics.differences import central_differences
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet, symmetrize
 from ..params.layout import real_array
 from .arguments import truth
-from .filter_pass import follows_matrices, without_skips
+from .filter_conditions import follows_matrices, without_skips
 from .model_score import ModelScore, WhitenedLBFGS, called, overrides, whitening
 from .representation import forget_compiled, own_representation, preserved
 from .system import require_likelihood, stationary_radius

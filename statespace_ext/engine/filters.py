@@ -23,8 +23,15 @@ from ..exceptions import SpecificationError, UnsupportedError
 from ..numerics.chandrasekhar import chandrasekhar_loglike
 from ..numerics.linear_algebra import NOT_HERE, Array
 from ..numerics.lyapunov import stationarity_error
-from .filter_conditions import FLAGS, MOST_FALL, NOT_STATIONARY, Conditions, largest_fall
-from .filter_pass import chandrasekhar_pass, require_smoothed
+from .filter_conditions import (
+    FLAGS,
+    MOST_FALL,
+    NOT_STATIONARY,
+    Conditions,
+    chandrasekhar_pass,
+    largest_fall,
+    require_smoothed,
+)
 from .representation import forget_compiled, preserved
 from .system import MATRICES, System
 
