@@ -19,8 +19,7 @@ from ..engine.calendars import Labelled
 from ..engine.compat import require_factorable, without_absolute_tolerances
 from ..engine.dates import check_dates, read_dates
 from ..engine.exact_results import ExactStartResults, require_draws, with_exact_start
-from ..engine.removal import Removable
-from ..engine.representation import forget_compiled, own_representation
+from ..engine.representation import Removable, forget_compiled, own_representation
 from ..engine.singular import named_singularity, require_density
 from ..engine.smoother import Smoother
 from ..engine.system import System, has_diffuse, write

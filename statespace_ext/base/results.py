@@ -28,7 +28,7 @@ from ..engine.arguments import (
 )
 from ..engine.calendars import future_labels, said_once
 from ..engine.compat import simulation_seed
-from ..engine.removal import Removable, without_data
+from ..engine.representation import Removable, without_data
 from ..engine.system import MATRICES
 from ..engine.validation import (
     check_same_columns,
