@@ -17,7 +17,6 @@ from statsmodels.tsa.statespace.mlemodel import MLEModel
 from ..engine.arguments import one_of
 from ..engine.calendars import Labelled
 from ..engine.compat import require_factorable, without_absolute_tolerances
-from ..engine.dates import check_dates, read_dates
 from ..engine.exact_results import ExactStartResults, require_draws, with_exact_start
 from ..engine.representation import Removable, forget_compiled, own_representation
 from ..engine.singular import named_singularity, require_density
@@ -25,8 +24,10 @@ from ..engine.smoother import Smoother
 from ..engine.system import System, has_diffuse, write
 from ..engine.system_score import ALL, SystemScore, system_score
 from ..engine.validation import (
+    check_dates,
     check_same_columns,
     endog_frame,
+    read_dates,
     regressor_frame,
     regressor_names,
 )

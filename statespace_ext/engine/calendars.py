@@ -17,7 +17,7 @@ import pandas as pd
 from pandas.errors import InvalidIndexError
 
 from ..exceptions import DataError, SpecificationError, shown
-from .dates import QUARTER, check_index, read_dates, text_format
+from .validation import QUARTER, check_index, read_dates, text_format
 
 _NOT_FOUND = (KeyError, TypeError, ValueError, OverflowError, InvalidIndexError)
 _RANGES: dict[type, Any] = {

@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 
 from ..base.model import StateSpaceModel
-from ..engine.dates import read_dates
 from ..engine.system import System
 from ..engine.system_score import SystemScore
-from ..engine.validation import check_same_columns, check_series, endog_frame
+from ..engine.validation import check_same_columns, check_series, endog_frame, read_dates
 from ..exceptions import DataError
 from ..fit.fit import FitResult
 from ..fit.problem import EstimationProblem

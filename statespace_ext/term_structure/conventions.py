@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..engine.dates import DAYS_IN_A_YEAR, read_dates
+from ..engine.validation import DAYS_IN_A_YEAR, read_dates
 from ..exceptions import DataError, SpecificationError, shown
 from ..numerics.linear_algebra import Array
 

@@ -9,8 +9,7 @@ import pandas as pd
 from statsmodels.tsa.statespace.initialization import Initialization
 
 from ..engine.arguments import positive_integer
-from ..engine.dates import as_dates, read_dates
-from ..engine.validation import check_same_columns, endog_frame
+from ..engine.validation import as_dates, check_same_columns, endog_frame, read_dates
 from ..exceptions import DataError, SpecificationError, UnsupportedError
 from ..numerics.linear_algebra import Array
 from ..numerics.ornstein_uhlenbeck import discretise

@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..engine.arguments import positive_integer
-from ..engine.dates import check_dates
-from ..engine.validation import endog_frame, regressor_frame
+from ..engine.validation import check_dates, endog_frame, regressor_frame
 from ..exceptions import DataError, SpecificationError
 from ..fit.start_values import fill_missing
 from ..numerics.linear_algebra import Array
