@@ -15,8 +15,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import combinations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..numerics.linear_algebra import (
     STABILITY_LIMIT,
@@ -27,7 +29,7 @@ from ..numerics.linear_algebra import (
     spectral_radius,
 )
 from ..numerics.lyapunov import stationary_covariance, stationary_moments
-from ..params.affine import IntArray
+from ..params.affine import AffineMatrix, IntArray
 from ..params.layout import ParameterLayout
 from .coefficients import StackedCoefficients
 from .covariances import CovarianceTerm, by_group, closed_form, precisions, scoring_step, update_covariance
@@ -181,49 +183,43 @@ class LinearGaussianUpdates:
 
     def cycles(self) -> list[list[NamedUpdate]]:
         """Return the updates, grouped by the E-step that they share."""
-        out: list[list[NamedUpdate]] = []
-        if self._newton_start:
-            out.append([("initial_state", self.initial_state_newton)])
-        main: list[NamedUpdate] = []
-        if self._free(*OBSERVATION):
-            main.append(("observation coefficients", self.observation_coefficients))
-        if self._free(*STATE):
-            main.append(("state coefficients", self.state_coefficients))
-        if self._shared_covariances:
-            main.append(("obs_cov and state_cov", self.shared_covariances))
-        else:
-            if self._free("obs_cov"):
-                main.append(("obs_cov", self.obs_cov))
-            if self._free("state_cov"):
-                main.append(("state_cov", self.state_cov))
-        if self._free("initial_state") and not self._newton_start:
-            main.append(("initial_state", self.initial_state))
-        if self._free("initial_state_cov"):
-            main.append(("initial_state_cov", self.initial_state_cov))
-        return out + [main] if main else out
+        own = not self._shared_covariances
+        main: list[tuple[str, Update, bool]] = [
+            ("observation coefficients", self.observation_coefficients, self._free(*OBSERVATION)),
+            ("state coefficients", self.state_coefficients, self._free(*STATE)),
+            ("obs_cov and state_cov", self.shared_covariances, not own),
+            ("obs_cov", self.obs_cov, own and self._free("obs_cov")),
+            ("state_cov", self.state_cov, own and self._free("state_cov")),
+            ("initial_state", self.initial_state, self._free("initial_state") and not self._newton_start),
+            ("initial_state_cov", self.initial_state_cov, self._free("initial_state_cov")),
+        ]
+        first: list[tuple[str, Update, bool]] = [
+            ("initial_state", self.initial_state_newton, self._newton_start)
+        ]
+        cycles = [[(name, update) for name, update, used in cycle if used] for cycle in (first, main)]
+        return [cycle for cycle in cycles if cycle]
 
     def obstacle(self) -> str | None:
         """Say why EM cannot estimate this specification, None where it can."""
         for keys, cov in ((OBSERVATION, "obs_cov"), (STATE, "state_cov")):
-            block = self.layout.blocks[cov]
-            noisy = np.zeros(block.shape[0], bool)
-            noisy[block.rows] = True
-            scale = np.abs(np.diagonal(block.fixed)).T
-            noisy |= (scale > 0) if scale.ndim == 1 else (scale > 0).any(axis=1)
-            for key in keys:
-                if np.any(~noisy[self.layout.blocks[key].rows]):
-                    return (
-                        f"{key} has free elements in a row where {cov} is fixed at zero, which EM cannot move"
-                    )
-        groups = [self._names(*OBSERVATION), self._names(*STATE), self._names("initial_state")]
-        for i, first in enumerate(groups):
-            for second in groups[i + 1 :]:
-                if first & second:
-                    return f"parameters {sorted(first & second)} are shared by two equations"
-        if self._names("initial_state_cov") & (self._names("obs_cov") | self._names("state_cov")):
-            return "initial_state_cov shares parameters with another covariance matrix"
+            still = ~_noisy_rows(self.layout.blocks[cov])
+            stuck = next((key for key in keys if np.any(still[self.layout.blocks[key].rows])), None)
+            if stuck is not None:
+                return (
+                    f"{stuck} has free elements in a row where {cov} is fixed at zero, which EM cannot move"
+                )
         if self._shared_covariances and self._stationary:
             return "obs_cov and state_cov share parameters under a stationary start"
+        return self._shared_by_equations()
+
+    def _shared_by_equations(self) -> str | None:
+        """Say which parameters enter what two updates move."""
+        groups = [self._names(*OBSERVATION), self._names(*STATE), self._names("initial_state")]
+        shared = next((first & second for first, second in combinations(groups, 2) if first & second), None)
+        if shared is not None:
+            return f"parameters {sorted(shared)} are shared by two equations"
+        if self._names("initial_state_cov") & (self._names("obs_cov") | self._names("state_cov")):
+            return "initial_state_cov shares parameters with another covariance matrix"
         return None
 
     def _names(self, *keys: str) -> set[str]:
@@ -494,6 +490,14 @@ class LinearGaussianUpdates:
         k_states = self.layout.blocks["transition"].shape[1]
         cov = self.layout.matrix("state_cov", params)
         return self.structure.stationary_equation(matrix[:, :k_states], matrix[:, k_states], cov)
+
+
+def _noisy_rows(cov: AffineMatrix) -> NDArray[np.bool_]:
+    """Tell which rows of a covariance matrix have a variance that is free, or not zero in some period."""
+    fixed = np.diagonal(cov.fixed)
+    out = np.any(fixed != 0, axis=tuple(range(fixed.ndim - 1)))
+    out[cov.rows] = True
+    return np.asarray(out)
 
 
 def _halved(objective: Callable[[Array], float], params: Array, step: Array) -> Array:
