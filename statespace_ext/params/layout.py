@@ -230,16 +230,7 @@ class ParameterLayout:
             If the length or the names are not those of the layout, or a value is not finite.
         """
         if hasattr(params, "items"):
-            given = dict(params.items())
-            unknown = [name for name in given if name not in self._position]
-            missing = [name for name in self.names if name not in given]
-            if unknown or missing:
-                raise ParameterError(
-                    "Parameter names do not match",
-                    got=f"unknown: {shown(unknown) or 'none'}, missing: {shown(missing) or 'none'}",
-                    expected=shown(self.names),
-                )
-            params = [given[name] for name in self.names]
+            params = self._in_order(dict(params.items()))
         vector = np.atleast_1d(real_array(params, "Parameters"))
         if vector.shape != (len(self),):
             raise ParameterError(
@@ -251,6 +242,18 @@ class ParameterLayout:
             bad = [name for name, value in zip(self.names, vector, strict=True) if not np.isfinite(value)]
             raise ParameterError("Parameters are not finite", got=shown(bad), expected="finite numbers")
         return vector
+
+    def _in_order(self, given: Mapping[str, object]) -> list[object]:
+        """Return values by name in the order of the vector."""
+        unknown = [name for name in given if name not in self._position]
+        missing = [name for name in self.names if name not in given]
+        if unknown or missing:
+            raise ParameterError(
+                "Parameter names do not match",
+                got=f"unknown: {shown(unknown) or 'none'}, missing: {shown(missing) or 'none'}",
+                expected=shown(self.names),
+            )
+        return [given[name] for name in self.names]
 
 
 def real_array(value: object, what: str) -> Array:
