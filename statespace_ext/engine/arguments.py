@@ -58,10 +58,13 @@ def positive_integers(value: object, name: str) -> list[int]:
     SpecificationError
         If the value is something else.
     """
-    values = (
-        list(value) if isinstance(value, (list, tuple, range, np.ndarray)) and np.ndim(value) else [value]
-    )
-    return [positive_integer(one, name) for one in values or [value]]
+    return [positive_integer(one, name) for one in _listed(value) or [value]]
+
+
+def _listed(value: object) -> list[object]:
+    """Return a sequence as a list, and a single value as a list of it."""
+    several = isinstance(value, (list, tuple, range, np.ndarray, pd.Index)) and getattr(value, "ndim", 1) > 0
+    return list(value) if several else [value]  # type: ignore[call-overload]
 
 
 def probability(value: object, name: str) -> float:
@@ -125,8 +128,8 @@ def names_among(value: object, known: Iterable[object], name: str) -> list[str]:
     words = [str(word) for word in known]
     if value is None:
         return words
-    given = list(value) if isinstance(value, (list, tuple, np.ndarray, pd.Index)) else [value]
-    unknown = [one for one in given if not isinstance(one, str) or one not in words]
+    given = _listed(value)
+    unknown = [one for one in given if not (isinstance(one, str) and one in words)]
     if unknown or not given:
         raise SpecificationError(f"{name} are unknown", got=shown(unknown) or "none", expected=shown(words))
     return [str(one) for one in given]

@@ -165,20 +165,24 @@ class Trials:
         beaten = value - least > 1e-6 * (1.0 + abs(least))
         found = best if beaten else found
         radius = self._radius(found) if self.outside else 0.0
+        good = not (self._stuck or beaten or radius >= _BORDER)
         if retvals is not None:
-            retvals = {**retvals, "trials_without_likelihood": self.outside}
-            ended = retvals["converged"] and not self._stuck
-            retvals["converged"] = ended and not beaten and radius < _BORDER
-            retvals["fopt"] = min(value, least)
-        if radius >= _BORDER or self.outside and not (retvals and retvals["converged"]):
-            warnings.warn(
-                f"The fit ended {'at' if radius >= _BORDER else 'near'} the border of the region in which "
-                f"a likelihood exists: the largest root of a stationary start has modulus {radius:.8g}, and "
-                f"{self.outside} trials had no likelihood. Start elsewhere, or use another initialization.",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
+            good = good and retvals["converged"]
+            ends = {"trials_without_likelihood": self.outside, "converged": good, "fopt": min(value, least)}
+            retvals = {**retvals, **ends}
+        if self.outside and not (good and retvals):
+            self._warn(radius)
         return found, retvals
+
+    def _warn(self, radius: float) -> None:
+        place = "at" if radius >= _BORDER else "near"
+        warnings.warn(
+            f"The fit ended {place} the border of the region in which a likelihood exists: the largest root "
+            f"of a stationary start has modulus {radius:.8g}, and {self.outside} trials had no likelihood. "
+            "Start elsewhere, or use another initialization.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
 
     def _radius(self, params: Array) -> float:
         """Return the largest modulus of a root of the states with a stationary start."""
@@ -396,9 +400,7 @@ class ExactScoreMixin:
     def fit(self, start_params: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Fit as the model does, gradient methods with the exact score; see `MLEModel.fit`."""
         signature = inspect.signature(super().fit)  # type: ignore[misc]
-        given = (
-            (() if start_params is None else (start_params,)) if not signature.parameters else (start_params,)
-        )
+        given = _given(signature, start_params)
         bound = signature.bind_partial(*given, *args, **kwargs)
         bound.apply_defaults()
         options = {**bound.arguments, **bound.arguments.get("kwargs", {})}
@@ -406,10 +408,7 @@ class ExactScoreMixin:
         if "optim_score" not in signature.parameters or method not in METHODS_OF_FIT:
             return super().fit(*given, *args, **kwargs)  # type: ignore[misc]
         if method in GRADIENT_METHODS and options["optim_score"] is None and not options.get("approx_grad"):
-            if len(args) <= _OPTIM_SCORE:
-                kwargs["optim_score"] = "exact"
-            else:
-                args = (*args[:_OPTIM_SCORE], "exact", *args[_OPTIM_SCORE + 1 :])
+            args, kwargs = _with_exact_score(args, kwargs)
         exact = "exact" in (kwargs.get("optim_score"), *args[_OPTIM_SCORE : _OPTIM_SCORE + 1])
         minimise = WhitenedLBFGS(self._coordinates) if exact and method == "lbfgs" else METHODS_OF_FIT[method]
         trials = Trials(cast(MLEModel, self), minimise, movable=start_params is None)
@@ -510,6 +509,20 @@ def _key(params: Any, transformed: bool, includes_fixed: bool) -> bytes:
 
 _OPTIM_SCORE = 10
 """Place of ``optim_score`` among the positional arguments of `MLEModel.fit` after ``start_params``."""
+
+
+def _given(signature: inspect.Signature, start_params: Any) -> tuple[Any, ...]:
+    """Return start values as arguments of a `fit`, which may have none."""
+    return () if start_params is None and not signature.parameters else (start_params,)
+
+
+def _with_exact_score(
+    args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the arguments of `MLEModel.fit` with the exact score asked for."""
+    if len(args) <= _OPTIM_SCORE:
+        return args, {**kwargs, "optim_score": "exact"}
+    return (*args[:_OPTIM_SCORE], "exact", *args[_OPTIM_SCORE + 1 :]), kwargs
 
 
 def _options(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

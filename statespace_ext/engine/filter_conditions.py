@@ -111,6 +111,23 @@ def without_skips(ssm: Any) -> Iterator[None]:
         ssm.inversion_method = own
 
 
+def _known_at_the_end(ssm: Any, results: Any, requested: int) -> dict[str, tuple[Array, Array]]:
+    """Return by name what requested output is at t = n, and the path that tells its size."""
+    out = {}
+    if requested & SMOOTHER_DISTURBANCE_COV:
+        out["smoothed_state_disturbance_cov"] = ssm.state_cov[..., -1], ssm.state_cov
+    if hasattr(results, "filtered_state"):  # the compiled filter has lost them by now
+        means, covs = results.filtered_state, results.filtered_state_cov
+        path = results.predicted_state_cov  # filtered ones of series without noise are rounding throughout
+        if requested & SMOOTHER_STATE:
+            out["smoothed_state"] = means[..., -1], means
+        if requested & SMOOTHER_STATE_COV:
+            out["smoothed_state_cov"] = covs[..., -1], path
+        if requested & SMOOTHER_STATE_AUTOCOV and results.nobs_diffuse < ssm.nobs:
+            out["smoothed_state_autocov"] = ssm.transition[..., -1] @ covs[..., -1], path
+    return out
+
+
 def require_smoothed(ssm: Any, results: Any, requested: int) -> None:
     """
     Refuse smoothed output that was requested and is zero where it cannot be.
@@ -133,21 +150,10 @@ def require_smoothed(ssm: Any, results: Any, requested: int) -> None:
     EstimationError
         If an output is zero at t = n, and its value there is not.
     """
-    smoother, last = ssm._kalman_smoother, {}
-    if requested & SMOOTHER_DISTURBANCE_COV:
-        last["smoothed_state_disturbance_cov"] = ssm.state_cov[..., -1], ssm.state_cov
-    if hasattr(results, "filtered_state"):  # the compiled filter has lost them by now
-        means, covs = results.filtered_state, results.filtered_state_cov
-        path = results.predicted_state_cov  # filtered ones of series without noise are rounding throughout
-        if requested & SMOOTHER_STATE:
-            last["smoothed_state"] = means[..., -1], means
-        if requested & SMOOTHER_STATE_COV:
-            last["smoothed_state_cov"] = covs[..., -1], path
-        if requested & SMOOTHER_STATE_AUTOCOV and results.nobs_diffuse < ssm.nobs:
-            last["smoothed_state_autocov"] = ssm.transition[..., -1] @ covs[..., -1], path
+    smoother = ssm._kalman_smoother
     missing = [
         name
-        for name, (value, path) in last.items()
+        for name, (value, path) in _known_at_the_end(ssm, results, requested).items()
         if np.max(np.abs(value)) > _ROUNDING * np.nanmax(np.abs(path), initial=0.0)
         and not np.any(np.asarray(getattr(smoother, name))[..., -1])
     ]

@@ -47,11 +47,20 @@ def require_density(
     H, Z = system.obs_cov, system.design
     if H.ndim == 3 or Z.ndim == 3:
         return
-    _require_full_rank(missing if patterns is None else patterns, H, Z)
+    patterns = missing if patterns is None else patterns
+    _require_full_rank(patterns, H, Z)
     certain = np.flatnonzero(np.diag(H) == 0.0)
     if not len(certain):
         return
-    for unseen in np.unique((missing if patterns is None else patterns)[:, certain], axis=0):
+    _require_independent(patterns, Z, certain)
+    known = given_start and not system.diffuse and system.initialization is None
+    if known and all(getattr(system, name).ndim == 2 for name in ("transition", "selection", "state_cov")):
+        _require_uncertain_states(missing, system, certain)
+
+
+def _require_independent(missing: Array, Z: Array, certain: Array) -> None:
+    """Refuse more series without noise in a period than the states can move independently."""
+    for unseen in np.unique(missing[:, certain], axis=0):
         rows = certain[~unseen]
         size = np.linalg.norm(Z[rows], axis=1, keepdims=True)
         loadings = Z[rows] / np.where(size > 0, size, 1.0)
@@ -61,11 +70,6 @@ def require_density(
                 got=f"obs_cov of zero for series {shown(i + 1 for i in rows)}",
                 expected="at most as many as the states move independently",
             )
-    if not given_start or system.diffuse or system.initialization is not None:
-        return
-    varying = any(getattr(system, name).ndim == 3 for name in ("transition", "selection", "state_cov"))
-    if not varying:
-        _require_uncertain_states(missing, system, certain)
 
 
 def _require_full_rank(missing: Array, H: Array, Z: Array) -> None:

@@ -288,23 +288,26 @@ def _later_periods(
         inverse, K = _gain(P, Z, over_time(system.obs_cov, index), T, missing)
     u = np.squeeze(inverse @ v[:, :, None] - np.swapaxes(K, 1, 2) @ r[:, :, None], 2)
     xhat = smoothed.mean.T
-    out: dict[str, Array] = {}
-    if "obs_intercept" in needed:
-        out["obs_intercept"] = u
-    if needed & {"obs_cov", "design"}:
-        KN = np.swapaxes(K, 1, 2) @ N
-    if "obs_cov" in needed and system.obs_cov.ndim == 3:
-        out["obs_cov"] = 0.5 * (_outer(u, u) - inverse - KN @ K)
-    elif "obs_cov" in needed:  # only the sum is used: one product for all periods
-        inner = np.moveaxis(KN, 1, 0).reshape(KN.shape[1], -1) @ K.reshape(-1, K.shape[2])
-        out["obs_cov"] = 0.5 * (u.T @ u - inverse.sum(axis=0) - inner)[None]
-    if needed & {"design", "transition"}:
-        LP = _led(T, P) - K @ (Z @ P)
+    out: dict[str, Array] = {"obs_intercept": u} if "obs_intercept" in needed else {}
+    KN = np.swapaxes(K, 1, 2) @ N if needed & {"obs_cov", "design"} else K
+    if "obs_cov" in needed:
+        out["obs_cov"] = _by_noise(u, inverse, K, KN, varies=system.obs_cov.ndim == 3)
+    LP = _led(T, P) - K @ (Z @ P) if needed & {"design", "transition"} else P
     if "design" in needed:
         out["design"] = _outer(u, xhat) - inverse @ (Z @ P) + KN @ LP
     if "transition" in needed:
         out["transition"] = _outer(r, xhat) - N @ LP
     return out
+
+
+def _by_noise(u: Array, inverse: Array, K: Array, KN: Array, varies: bool) -> Array:
+    """Return the derivative by H_t, or by a constant H in one piece."""
+    if varies:
+        return np.asarray(0.5 * (_outer(u, u) - inverse - KN @ K))
+    inner = np.moveaxis(KN, 1, 0).reshape(KN.shape[1], -1) @ K.reshape(
+        -1, K.shape[2]
+    )  # for all periods at once
+    return np.asarray(0.5 * (u.T @ u - inverse.sum(axis=0) - inner)[None])
 
 
 def inverses(covs: Array) -> Array:

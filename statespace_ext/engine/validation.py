@@ -91,19 +91,22 @@ def read_dates(labels: Any) -> Any:
     if not isinstance(labels, (list, tuple, np.ndarray, pd.Index, pd.Series)) or np.ndim(labels) != 1:
         return labels
     index = labels if isinstance(labels, pd.Index) else pd.Index(labels)
-    kind = index.inferred_type if len(index) else "empty"
     try:
-        if kind in ("date", "datetime"):
-            return pd.DatetimeIndex(index)
-        first = str(index[0]) if kind == "string" else ""
-        if QUARTER.fullmatch(first):
-            return pd.PeriodIndex(index, freq="Q")
-        pattern = text_format(first) or ("ISO8601" if _ISO.match(first) else None)
-        if pattern is not None:
-            return pd.DatetimeIndex(pd.to_datetime(index, format=pattern))
+        read = _read(index) if len(index) else None
     except (TypeError, ValueError):
-        pass
-    return labels
+        read = None
+    return labels if read is None else read
+
+
+def _read(index: pd.Index) -> pd.Index | None:
+    """Return labels as dates or periods, None where they are neither; errors where one of them is not."""
+    if index.inferred_type in ("date", "datetime"):
+        return pd.DatetimeIndex(index)
+    first = str(index[0]) if index.inferred_type == "string" else ""
+    if QUARTER.fullmatch(first):
+        return pd.PeriodIndex(index, freq="Q")
+    pattern = text_format(first) or ("ISO8601" if _ISO.match(first) else None)
+    return None if pattern is None else pd.DatetimeIndex(pd.to_datetime(index, format=pattern))
 
 
 def as_dates(labels: Any, name: str) -> pd.DatetimeIndex | pd.PeriodIndex:

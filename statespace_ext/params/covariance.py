@@ -217,19 +217,24 @@ class General:
 
 def _alone(matrix: AffineMatrix) -> tuple[dict[int, str], dict[tuple[int, int], str]]:
     """Return variances by row, and covariances by place, that are parameters which enter nothing else."""
-    places = list(zip(matrix.rows.tolist(), matrix.columns.tolist(), strict=True))
-    count, fixed = Counter(places), Pattern(matrix).fixed
-    alone = {
-        place: name
-        for place, name, coef in zip(places, matrix.names, matrix.coefs, strict=True)
-        if coef == 1.0 and count[place] == 1 and fixed[place] == 0.0
-    }
+    alone = _elements(matrix)
     uses, variances = Counter(matrix.names), {i: name for (i, j), name in alone.items() if i == j}
     on_diagonal = Counter(variances.values())
     return (
         {i: name for i, name in variances.items() if uses[name] == on_diagonal[name]},
         {(i, j): name for (i, j), name in alone.items() if i > j and uses[name] == 2},
     )
+
+
+def _elements(matrix: AffineMatrix) -> dict[tuple[int, int], str]:
+    """Return the parameters that are an element of the matrix, by place."""
+    places = list(zip(matrix.rows.tolist(), matrix.columns.tolist(), strict=True))
+    count, fixed = Counter(places), Pattern(matrix).fixed
+    return {
+        place: name
+        for place, name, coef in zip(places, matrix.names, matrix.coefs, strict=True)
+        if coef == 1.0 and count[place] == 1 and fixed[place] == 0.0
+    }
 
 
 STRUCTURES: list[Callable[[Pattern], CovarianceStructure | None]] = [
