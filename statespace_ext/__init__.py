@@ -12,66 +12,42 @@ from typing import TYPE_CHECKING
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from . import datasets
-    from .engine.exact_score import ExactScore, ExactScoreMixin, exact_score
-    from .engine.filters import FilterReport, filter_report, use_chandrasekhar, use_fastest_filter
-    from .exceptions import (
-        ConvergenceWarning,
-        DataError,
-        EstimationError,
-        IdentificationWarning,
-        ParameterError,
-        SpecificationError,
-        StateSpaceError,
-        UnsupportedError,
+    from . import datasets as datasets
+    from .engine.exact_score import (
+        ExactScore as ExactScore,
+        ExactScoreMixin as ExactScoreMixin,
+        exact_score as exact_score,
     )
-    from .inference.many import FitRecord, fit_many
-    from .inference.order import OrderSelection, select_order
-    from .inference.profile import Profile
-    from .inference.windows import RollingFit, rolling_fit
-    from .lgssm.model import LGSSM
-    from .lgssm.results import LGSSMResults
-    from .regression.capm import CAPM
-    from .regression.capm_results import CAPMResults
-    from .regression.dynamic_regression import DynamicRegression
-    from .regression.results import DynamicRegressionResults
-    from .term_structure.atsm import ATSM
-    from .term_structure.results import ATSMResults
-
-__all__ = [
-    "ATSM",
-    "CAPM",
-    "LGSSM",
-    "ATSMResults",
-    "CAPMResults",
-    "ConvergenceWarning",
-    "DataError",
-    "DynamicRegression",
-    "DynamicRegressionResults",
-    "EstimationError",
-    "ExactScore",
-    "ExactScoreMixin",
-    "FilterReport",
-    "FitRecord",
-    "IdentificationWarning",
-    "LGSSMResults",
-    "OrderSelection",
-    "ParameterError",
-    "Profile",
-    "RollingFit",
-    "SpecificationError",
-    "StateSpaceError",
-    "UnsupportedError",
-    "__version__",
-    "datasets",
-    "exact_score",
-    "filter_report",
-    "use_chandrasekhar",
-    "use_fastest_filter",
-    "fit_many",
-    "rolling_fit",
-    "select_order",
-]
+    from .engine.filters import (
+        FilterReport as FilterReport,
+        filter_report as filter_report,
+        use_chandrasekhar as use_chandrasekhar,
+        use_fastest_filter as use_fastest_filter,
+    )
+    from .exceptions import (
+        ConvergenceWarning as ConvergenceWarning,
+        DataError as DataError,
+        EstimationError as EstimationError,
+        IdentificationWarning as IdentificationWarning,
+        ParameterError as ParameterError,
+        SpecificationError as SpecificationError,
+        StateSpaceError as StateSpaceError,
+        UnsupportedError as UnsupportedError,
+    )
+    from .inference.many import FitRecord as FitRecord, fit_many as fit_many
+    from .inference.order import OrderSelection as OrderSelection, select_order as select_order
+    from .inference.profile import Profile as Profile
+    from .inference.windows import RollingFit as RollingFit, rolling_fit as rolling_fit
+    from .lgssm.model import LGSSM as LGSSM
+    from .lgssm.results import LGSSMResults as LGSSMResults
+    from .regression.capm import CAPM as CAPM
+    from .regression.capm_results import CAPMResults as CAPMResults
+    from .regression.dynamic_regression import DynamicRegression as DynamicRegression
+    from .regression.results import DynamicRegressionResults as DynamicRegressionResults
+    from .term_structure.atsm import ATSM as ATSM
+    from .term_structure.dynamics import Pricing as Pricing
+    from .term_structure.normalisation import Normalisation as Normalisation
+    from .term_structure.results import ATSMResults as ATSMResults
 
 _HOMES = {
     "ATSM": "term_structure.atsm",
@@ -90,8 +66,10 @@ _HOMES = {
     "IdentificationWarning": "exceptions",
     "LGSSM": "lgssm.model",
     "LGSSMResults": "lgssm.results",
+    "Normalisation": "term_structure.normalisation",
     "OrderSelection": "inference.order",
     "ParameterError": "exceptions",
+    "Pricing": "term_structure.dynamics",
     "Profile": "inference.profile",
     "RollingFit": "inference.windows",
     "SpecificationError": "exceptions",
@@ -107,6 +85,8 @@ _HOMES = {
     "use_fastest_filter": "engine.filters",
 }
 """The module that each public name comes from."""
+
+__all__ = [*_HOMES, "__version__"]
 
 if not TYPE_CHECKING:  # with a __getattr__ in sight, mypy would take any name for one of the package
 

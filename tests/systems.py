@@ -7,8 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from hypothesis import settings
 from numpy.testing import assert_allclose
-from oracle import System as DenseSystem
-from oracle import condition, dense, dense_diffuse, joint, richardson_gradient
+from oracle import System as DenseSystem, condition, dense, dense_diffuse, joint, richardson_gradient
 from scipy.optimize import minimize
 
 from statespace_ext.em.moments import Moments

@@ -1,355 +1,255 @@
-"""From the arguments of `LGSSM` to the layout of its parameters."""
+"""What a model says of itself, and the defaults of all that it need not say."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import inspect
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from ..exceptions import SpecificationError
-from ..numerics.linear_algebra import STABILITY_LIMIT, companion, spectral_radius
-from ..params.affine import AffineMatrix, affine_matrix
+from ..em.updates import LinearGaussianUpdates, StateStructure, Updates
+from ..engine.arguments import check_keywords, one_of
+from ..engine.system import System, stationary_start
+from ..engine.system_score import ALL, SystemScore, summed
+from ..engine.validation import check_series
+from ..exceptions import SpecificationError, shown
+from ..fit.problem import EstimationProblem
+from ..numerics.linear_algebra import Array
 from ..params.layout import ParameterLayout
-from ..params.parse import (
-    COVARIANCE_KEYWORDS,
-    MATRIX_KEYWORDS,
-    Namer,
-    parse_covariance,
-    parse_matrix,
-    unknown_keyword,
-)
+from ..params.parse import COVARIANCES, Namer, covariance_namer, parse_covariance, parse_matrix
+from .reporting import describe_sample
 
-COVARIANCES = frozenset({"obs_cov", "state_cov", "initial_state_cov"})
-STARTS = ("stationary", "known", "estimated", "diffuse", "approximate_diffuse")
-APPROXIMATE_DIFFUSE_VARIANCE = 1e6
-_MOST_STATES = 10_000
-IDENTIFICATIONS = ("triangular", "unit")
+_DATA = ("endog", "exog", "state_exog", "dates", "freq")
+_STARTS = ("stationary", "diffuse")
 
 
-@dataclass(frozen=True)
-class Labels:
-    """Names of series, factors, states (factors and their lags) and regressors."""
-
-    endog: list[str]
-    factors: list[str]
-    states: list[str]
-    exog: list[str]
-    state_exog: list[str]
-
-
-def lagged_names(factors: Sequence[str], lags: int) -> list[str]:
-    """Return factor names, then the names of their lags."""
-    return [name if lag == 0 else f"{name}.L{lag}" for lag in range(lags) for name in factors]
-
-
-def covariance_namer(stem: str, labels: Sequence[str], of: str = "") -> Namer:
-    """Return names ``stem_var.a`` and ``stem_cov.a.b``; ``of`` comes before the labels."""
-
-    def name(i: int, j: int) -> str:
-        first, second = min(i, j), max(i, j)
-        if first == second:
-            return f"{stem}_var{of}.{labels[first]}"
-        return f"{stem}_cov{of}.{labels[first]}.{labels[second]}"
-
-    return name
-
-
-def transition_matrix(value: object, labels: Labels, lags: int, nobs: int) -> AffineMatrix:
-    """Parse ``transition``: one value (an array has the lags side by side), or a list with one per lag."""
-    k = len(labels.factors)
-
-    def namer(lag: int) -> Namer:
-        return lambda i, j: f"L{lag + 1}.{labels.factors[j]}->{labels.factors[i]}"
-
-    if isinstance(value, str) and (value in MATRIX_KEYWORDS or k * lags > 1):
-        per_lag: list[object] = [value] * lags
-    elif (
-        isinstance(value, (list, tuple)) and len(value) == lags and all(_is_block(item, k) for item in value)
-    ):
-        per_lag = list(value)
-    else:
-        return parse_matrix(value, (k, k * lags), "transition", lambda i, j: namer(j // k)(i, j % k), nobs)
-    blocks = [parse_matrix(item, (k, k), "transition", namer(lag), nobs) for lag, item in enumerate(per_lag)]
-    periods = max((b.fixed.shape[2] for b in blocks if b.time_varying), default=0)
-    fixed = [
-        b.fixed if b.time_varying or not periods else np.repeat(b.fixed[:, :, None], periods, 2)
-        for b in blocks
-    ]
-    elements = [
-        (int(i), int(j) + lag * k, name, float(coef))
-        for lag, b in enumerate(blocks)
-        for i, j, name, coef in zip(b.rows, b.columns, b.names, b.coefs, strict=True)
-    ]
-    return affine_matrix(np.concatenate(fixed, axis=1), elements)
-
-
-def _is_block(item: Any, k: int) -> bool:
-    if isinstance(item, str):
-        return item in MATRIX_KEYWORDS or k == 1
-    try:
-        shape = (
-            np.shape(np.asarray(item, dtype=object)) if isinstance(item, (list, tuple)) else np.shape(item)
-        )
-    except ValueError:
-        return False
-    return shape[:2] == (k, k) or (k == 1 and shape == ())
-
-
-def triangular_design(n_endog: int, k_factors: int) -> np.ndarray:
-    """Return a design that is free on and below the diagonal, zero above it."""
-    return np.where(np.tri(n_endog, k_factors, dtype=bool), np.nan, 0.0)
-
-
-def unit_design(n_endog: int, k_factors: int) -> np.ndarray:
-    """Return a design whose first rows are the identity, free below."""
-    out = np.full((n_endog, k_factors), np.nan)
-    out[:k_factors] = np.eye(k_factors)
-    return out
-
-
-def normalised(given: dict[str, object], n_endog: int, k_factors: int) -> dict[str, object]:
+class Declared:
     """
-    Return the arguments with ``design`` and ``state_cov`` in the normalisation asked for.
+    The declaration of a model: layout, matrices, updates of EM, start values; mixed into the models.
 
-    Raises
-    ------
-    SpecificationError
-        If the normalisation is unknown or contradicts another argument.
+    A model with constant matrices says all of it by one call of `declare`. Another model sets ``layout`` and
+    ``start_kind``, and overrides `system`, `updates`, `score_by_block` and `score_matrices` as far as its
+    blocks are not the system matrices.
     """
-    identification = given["identification"]
-    if identification is None:
-        return given
-    if not isinstance(identification, str) or identification not in IDENTIFICATIONS:
-        raise SpecificationError(
-            "identification is unknown",
-            got=repr(identification),
-            expected=f"None or one of {IDENTIFICATIONS}",
-        )
-    if n_endog < k_factors:
-        raise SpecificationError(
-            f'identification="{identification}" needs at least as many series as factors',
-            got=f"{n_endog} series, {k_factors} factors",
-        )
-    wanted = {"triangular": ("free", "unstructured"), "unit": ("free", None)}[identification]
-    for key, default in zip(("design", "state_cov"), wanted, strict=True):
-        value = given[key]
-        if default is not None and not (isinstance(value, str) and value == default):
+
+    __signature__: inspect.Signature
+    layout: ParameterLayout
+    structure: StateStructure
+    started_structure: Any
+    start_kind: str
+    endog: Any
+    endog_names: Any
+    state_names: Any
+    ssm: Any
+    nobs: int
+    k_states: int
+    k_endog: int
+    _given: dict[str, Any]
+    _computed: tuple[str, ...] = ()
+    """Arguments in ``_given`` that the user left to the model: kept for its clones, not shown."""
+    _index: Any
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Show the arguments of the constructor, which those of `__new__` would hide, to whoever asks."""
+        super().__init_subclass__(**kwargs)
+        _, *others = inspect.signature(cls.__init__).parameters.values()
+        cls.__signature__ = inspect.Signature(others)
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Refuse unknown keywords before the constructor runs, and keep the arguments for `clone`."""
+        parameters = cls.__signature__.parameters.values()
+        if all(each.kind is not each.VAR_KEYWORD for each in parameters):
+            check_keywords(cls.__name__, kwargs, list(cls.__signature__.parameters))
+        model = super().__new__(cls)
+        try:
+            bound = cls.__signature__.bind_partial(*args, **kwargs).arguments
+        except TypeError:  # which the constructor explains
+            bound = {}
+        model._given = {name: value for name, value in bound.items() if name not in _DATA}
+        return model
+
+    # -- the declaration -------------------------------------------------------------------------------
+
+    def declare(
+        self,
+        *,
+        design: object,
+        transition: object,
+        noise_rows: Sequence[int] | None = None,
+        obs_intercept: object = "zero",
+        state_intercept: object = "zero",
+        obs_cov: object = "diagonal",
+        state_cov: object = "diagonal",
+        initialization: str = "stationary",
+        noise_names: Sequence[str] | None = None,
+    ) -> None:
+        r"""
+        Declare a model with constant matrices.
+
+        .. math::
+
+            y_t &= d + Z x_t + \varepsilon_t, & \varepsilon_t &\sim N(0, H) \\
+            x_{t+1} &= c + T x_t + R \eta_t, & \eta_t &\sim N(0, Q)
+
+        Parameters
+        ----------
+        design : matrix specification, (p, k)
+            Z. A matrix specification is one of the keywords of `LGSSM`, an array of numbers with NaN for a
+            free element, or nested lists with linear expressions of named parameters.
+        transition : matrix specification, (k, k)
+            T. Rows without noise must be fixed.
+        noise_rows : sequence of int, optional
+            The state that each of the q disturbances enters: R selects these rows. By default all states.
+        obs_intercept, state_intercept : matrix specification, (p, 1) and (q, 1)
+            d, and the elements of c in the rows that have noise.
+        obs_cov, state_cov : covariance specification, (p, p) and (q, q)
+            H and Q.
+        initialization : {"stationary", "diffuse"}
+            Distribution of x_1: the stationary one, or exact diffuse.
+        noise_names : sequence of str, optional
+            Names of the disturbances, for the names of parameters; by default those of their states.
+
+        Raises
+        ------
+        SpecificationError
+            If a specification cannot be read, or a row without noise has free elements.
+        """
+        k, endog = self.k_states, self._series_names()
+        rows = np.arange(k) if noise_rows is None else np.asarray(noise_rows, dtype=np.intp)
+        states = [str(name) for name in self.state_names]
+        noises = [states[row] for row in rows] if noise_names is None else [str(name) for name in noise_names]
+        self.start_kind = one_of(initialization, _STARTS, "initialization")
+        whole = parse_matrix(transition, (k, k), "transition", _arrow(states, states))
+        if any(np.isin(whole.rows, rows, invert=True)):
             raise SpecificationError(
-                f'identification="{identification}" sets {key} itself',
-                got=f"{key}={value!r}",
-                remedy=f"Leave {key} at its default, or restrict it without `identification`.",
+                "transition has free elements in rows without noise",
+                got=shown(sorted({states[row] for row in whole.rows if row not in rows})),
+                expected="fixed rows, or the states in noise_rows",
             )
-    if identification == "triangular":
-        return {**given, "design": triangular_design(n_endog, k_factors), "state_cov": "identity"}
-    return {**given, "design": unit_design(n_endog, k_factors)}
+        kept = np.arange(k) if initialization == "stationary" else np.arange(0)
+        self.structure = StateStructure(whole.fixed, rows, stationary=kept)
+        p, q = len(endog), len(rows)
+        zero = {"state_mean": (q, 1), "obs_coef": (p, 0), "state_coef": (q, 0), "initial_state": (k, 1)}
+        matrices = {
+            "design": parse_matrix(design, (p, k), "design", _arrow(endog, states)),
+            "obs_intercept": parse_matrix(
+                obs_intercept, (p, 1), "obs_intercept", _arrow(endog, ["obs_intercept"])
+            ),
+            "transition": whole.row_block(rows),
+            "state_intercept": parse_matrix(
+                state_intercept, (q, 1), "state_intercept", _arrow(noises, ["state_intercept"])
+            ),
+            **{key: parse_matrix("zero", shape, key, _arrow([], [])) for key, shape in zero.items()},
+            "obs_cov": parse_covariance(obs_cov, p, "obs_cov", covariance_namer("obs", endog)),
+            "state_cov": parse_covariance(state_cov, q, "state_cov", covariance_namer("state", noises)),
+            "initial_state_cov": parse_matrix("zero", (k, k), "initial_state_cov", _arrow([], [])),
+        }
+        self.layout = ParameterLayout(matrices, COVARIANCES)
+        self.ssm["selection"] = self.structure.selection
 
+    def _series_names(self) -> list[str]:
+        return [str(name) for name in np.atleast_1d(self.endog_names)]
 
-def build_layout(given: dict[str, object], labels: Labels, lags: int, nobs: int) -> ParameterLayout:
-    """
-    Return the layout of all blocks.
+    # -- what the engine asks, by default from `declare` -----------------------------------------------
 
-    Raises
-    ------
-    SpecificationError
-        If an argument cannot be parsed, or arguments contradict each other.
-    """
-    given = normalised(given, len(labels.endog), len(labels.factors))
-    _check_keywords(given)
-    for key, source, names in (
-        ("obs_coef", "exog", labels.exog),
-        ("state_coef", "state_exog", labels.state_exog),
-    ):
-        if not names and not (isinstance(given[key], str) and given[key] == "free"):
-            raise SpecificationError(
-                f"{key} is given without {source}", got=given[key], remedy=f"Pass {source} too."
-            )
-    blocks = {
-        **_observation_blocks(given, labels, nobs),
-        **_state_blocks(given, labels, lags, nobs),
-    }
-    covariances = {
-        "obs_cov": parse_covariance(
-            given["obs_cov"], len(labels.endog), "obs_cov", covariance_namer("obs", labels.endog), nobs
-        ),
-        "state_cov": parse_covariance(
-            given["state_cov"],
-            len(labels.factors),
-            "state_cov",
-            covariance_namer("state", labels.factors),
-            nobs,
-        ),
-    }
-    blocks = {**blocks, **covariances, **_initial_blocks(given, labels)}
-    check_start(given["initialization"], blocks)
-    _check_names(given, blocks)
-    return ParameterLayout(blocks, COVARIANCES)
-
-
-def _check_keywords(given: dict[str, object]) -> None:
-    """Refuse a string that is no keyword, where a 1 x 1 matrix would take it for the name of a parameter."""
-    for key, value in given.items():
-        known = (*COVARIANCE_KEYWORDS, "free") if key in COVARIANCES else MATRIX_KEYWORDS
-        if isinstance(value, str) and key not in ("initialization", "identification") and value not in known:
-            raise unknown_keyword(key, value, known)
-
-
-def _check_names(given: dict[str, object], blocks: dict[str, AffineMatrix]) -> None:
-    """Refuse names that would make one parameter of two that were not meant to be shared."""
-    places: dict[str, set[tuple[str, int, int]]] = {}
-    for key, block in blocks.items():
-        for i, j, name in zip(block.rows.tolist(), block.columns.tolist(), block.names, strict=True):
-            place = (key, max(i, j), min(i, j)) if key in COVARIANCES else (key, i, j)
-            places.setdefault(name, set()).add(place)
-    automatic = [name for name, where in places.items() if "." in name and len(where) > 1]
-    if automatic:
-        raise SpecificationError(
-            "Two elements have the same name",
-            got=automatic[0],
-            expected="series and regressors whose joined names differ",
-            remedy="Rename columns that have dots or arrows in their names.",
+    def system(self, params: Array) -> System:
+        """Return the system matrices at a full parameter vector; pure."""
+        at, structure = self.layout.matrices(params), self.structure
+        intercept = np.zeros(self.k_states)
+        intercept[structure.noise_rows] = at["state_intercept"][:, 0]
+        system = System(
+            design=at["design"],
+            obs_intercept=at["obs_intercept"][:, 0],
+            obs_cov=at["obs_cov"],
+            transition=structure.transition(at["transition"]),
+            state_intercept=intercept,
+            selection=structure.selection,
+            state_cov=at["state_cov"],
+            start=self.start_kind,
+            initial_state=at["initial_state"][:, 0],
+            initial_state_cov=at["initial_state_cov"],
         )
-    for key in COVARIANCES:
-        if isinstance(given[key], str) and given[key] in ("scalar", "equicorrelated"):
-            taken = [n for n in blocks[key].param_names if {place[0] for place in places[n]} != {key}]
-            if taken:
-                raise SpecificationError(
-                    f"A named parameter has the name that {key}={given[key]!r} gives",
-                    got=repr(taken[0]),
-                    expected="another name",
-                    remedy=f"Rename it, or write {key} as nested lists to share the parameter.",
-                )
+        if self.start_kind != "stationary":
+            return system
+        mean, cov = stationary_start(system)
+        return replace(system, initial_state=mean, initial_state_cov=cov)
 
+    def updates(self, layout: ParameterLayout) -> Updates:
+        """Return the updates of EM for a layout of the free parameters."""
+        return LinearGaussianUpdates(layout, self.started_structure)
 
-def _observation_blocks(given: dict[str, object], labels: Labels, nobs: int) -> dict[str, AffineMatrix]:
-    endog, factors, exog = labels.endog, labels.factors, labels.exog
-    p = len(endog)
-    return {
-        "design": parse_matrix(
-            given["design"],
-            (p, len(factors)),
-            "design",
-            lambda i, j: f"loading.{factors[j]}->{endog[i]}",
-            nobs,
-        ),
-        "obs_intercept": parse_matrix(
-            given["obs_intercept"], (p, 1), "obs_intercept", lambda i, j: f"obs_intercept.{endog[i]}", nobs
-        ),
-        "obs_coef": parse_matrix(
-            given["obs_coef"] if exog else np.zeros((p, 0)),
-            (p, len(exog)),
-            "obs_coef",
-            lambda i, j: f"obs_coef.{exog[j]}->{endog[i]}",
-        ),
-    }
+    @property
+    def score_matrices(self) -> frozenset[str]:
+        """The system matrices that have free elements; `ALL` serves every model."""
+        return ALL & {key for key, block in self.layout.blocks.items() if not block.is_fixed}
 
+    def score_by_block(self, score: SystemScore, params: Array) -> dict[str, Array]:
+        """Return the score by element of each free block of the layout, from the score by system matrix."""
+        out = dict(score.by_matrix)
+        if "obs_intercept" in out:
+            out["obs_intercept"] = out["obs_intercept"].sum(axis=1)[:, None]
+        if "state_intercept" in out:
+            total = out["state_intercept"].sum(axis=1) + score.start_intercept
+            out["state_intercept"] = total[self.structure.noise_rows, None]
+        if "transition" in out:
+            out["transition"] = summed(out["transition"])[self.structure.noise_rows]
+        return out
 
-def _state_blocks(given: dict[str, object], labels: Labels, lags: int, nobs: int) -> dict[str, AffineMatrix]:
-    factors, exog = labels.factors, labels.state_exog
-    k = len(factors)
-    return {
-        "transition": transition_matrix(given["transition"], labels, lags, nobs),
-        "state_intercept": parse_matrix(
-            given["state_intercept"],
-            (k, 1),
-            "state_intercept",
-            lambda i, j: f"state_intercept.{factors[i]}",
-            nobs,
-        ),
-        "state_mean": parse_matrix(
-            given["state_mean"], (k, 1), "state_mean", lambda i, j: f"state_mean.{factors[i]}"
-        ),
-        "state_coef": parse_matrix(
-            given["state_coef"] if exog else np.zeros((k, 0)),
-            (k, len(exog)),
-            "state_coef",
-            lambda i, j: f"state_coef.{exog[j]}->{factors[i]}",
-        ),
-    }
+    def variance_sizes(self, params: Array) -> dict[str, Array]:
+        """Return, by covariance block, the size that each variance would have if it explained the data."""
+        seen = [series[~np.isnan(series)] for series in self.endog.T]
+        return {"obs_cov": np.array([np.var(series) if len(series) else 0.0 for series in seen])}
 
+    def default_start(self, problem: EstimationProblem) -> Array:
+        """Return start values of the free parameters: zero coefficients, variances of first differences."""
+        size = np.nanvar(np.diff(self.endog, axis=0), axis=0)
+        q = len(self.structure.noise_rows)
+        sizes = {"obs_cov": np.diag(size), "state_cov": np.mean(size) * np.eye(q)}
+        return problem.layout.project(sizes, np.zeros(len(problem.layout)))
 
-def _initial_blocks(given: dict[str, object], labels: Labels) -> dict[str, AffineMatrix]:
-    start, size = given["initialization"], len(labels.states)
-    state, cov = given["initial_state"], given["initial_state_cov"]
-    if not isinstance(start, str) or start not in STARTS:
-        raise SpecificationError("initialization is unknown", got=repr(start), expected=f"one of {STARTS}")
-    if start in ("stationary", "diffuse", "approximate_diffuse"):
-        if state is not None or cov is not None:
-            raise SpecificationError(
-                f'initial_state and initial_state_cov do not go with initialization="{start}"',
-                remedy='Use initialization="known" or "estimated".',
-            )
-        state, cov = "zero", "zero"
-        if start == "approximate_diffuse":
-            cov = APPROXIMATE_DIFFUSE_VARIANCE * np.eye(size)
-    elif start == "known":
-        if state is None or cov is None:
-            absent = "initial_state" if state is None else "initial_state_cov"
-            raise SpecificationError(
-                'initialization="known" needs initial_state and initial_state_cov', got=f"no {absent}"
-            )
-    else:
-        state, cov = "free" if state is None else state, "zero" if cov is None else cov
-    blocks = {
-        "initial_state": parse_matrix(
-            state, (size, 1), "initial_state", lambda i, j: f"initial_state.{labels.states[i]}"
-        ),
-        "initial_state_cov": parse_covariance(
-            cov, size, "initial_state_cov", covariance_namer("initial", labels.states)
-        ),
-    }
-    free = [key for key, block in blocks.items() if not block.is_fixed]
-    if start == "known" and free:
-        raise SpecificationError(
-            f'initialization="known" has free elements in {" and ".join(free)}',
-            remedy='Use initialization="estimated".',
-        )
-    if start == "estimated" and not free:
-        raise SpecificationError(
-            'initialization="estimated" has nothing to estimate', remedy='Use initialization="known".'
-        )
-    return blocks
+    def check_sample(self) -> None:
+        """Raise `DataError` where the sample cannot support the model."""
+        check_series(self.endog, self._series_names(), self.k_states, enough=3)
 
+    # -- in a session ----------------------------------------------------------------------------------
 
-def check_size(k_factors: int, lags: int) -> None:
-    """Refuse a state vector for whose covariances no machine has the memory."""
-    if k_factors * lags > _MOST_STATES:
-        raise SpecificationError(
-            "The state vector is too long",
-            got=f"{k_factors} factors x {lags} lags",
-            expected=f"at most {_MOST_STATES} states",
+    def __repr__(self) -> str:
+        names = np.atleast_1d(self.endog_names)
+        series = f"{len(names)} series ({shown(names, 4)})" if len(names) > 1 else f"series {names[0]}"
+        return (
+            f"<{type(self).__name__}({', '.join(self._arguments())}): {series}, "
+            f"{describe_sample(self.endog, self._index)}, {len(self.layout)} parameters>"
         )
 
+    def _arguments(self) -> list[str]:
+        """Return the arguments of the constructor that differ from their defaults."""
+        parameters = inspect.signature(type(self).__init__).parameters
+        out = []
+        for name, value in self._given.items():
+            default = parameters[name].default if name in parameters else None
+            same = value is default or isinstance(value, (str, int)) and value == default
+            if not same and name not in self._computed:
+                out.append(f"{name}={_brief(value)}")
+        return out
 
-def check_start(start: object, blocks: Mapping[str, AffineMatrix]) -> None:
-    """Refuse starts that the other arguments contradict, or that leave the likelihood unbounded."""
-    design, transition = blocks["design"], blocks["transition"]
-    if start == "stationary" and (transition.time_varying or blocks["state_cov"].time_varying):
-        raise SpecificationError(
-            "A stationary start needs a transition and a state_cov that are constant over time",
-            remedy='Use initialization="known", "estimated" or "diffuse".',
-        )
-    if start == "stationary" and transition.is_fixed:
-        radius = spectral_radius(companion(transition.fixed))
-        if radius >= STABILITY_LIMIT:
-            raise SpecificationError(
-                "The fixed transition is not stationary",
-                got=f"largest root {radius:.6g}",
-                expected="roots inside the unit circle",
-                remedy='Use initialization="diffuse", "estimated" or "known".',
-            )
-    if start != "diffuse":
-        return
-    reason = None
-    if not design.is_fixed:
-        reason = "design"
-    elif not transition.is_fixed:
-        fixed = design.fixed if design.fixed.ndim == 2 else design.fixed[:, :, 0]
-        if np.linalg.matrix_rank(fixed) < transition.shape[1]:
-            reason = "transition"
-    if reason is not None:
-        raise SpecificationError(
-            f"The likelihood is unbounded: free elements of {reason} scale states with a diffuse start",
-            remedy=f'Fix {reason}, or use initialization="stationary", "estimated" or "approximate_diffuse".',
-        )
+
+def _arrow(to: Sequence[str], from_: Sequence[str]) -> Namer:
+    """Return names ``from->to`` of the elements of a matrix, ``name.to`` of those of a vector."""
+    return lambda i, j: f"{from_[j]}.{to[i]}" if len(from_) == 1 else f"{from_[j]}->{to[i]}"
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, (np.ndarray, pd.Series, pd.DataFrame)):
+        return f"array {np.shape(value)}"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+class NoNames(list[str]):
+    """No names: statsmodels takes an empty list for missing ones, and the names of regressors instead."""
+
+    def __bool__(self) -> bool:
+        return True

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 
 from ..engine.model_score import overrides
 from ..engine.representation import preserved
-from ..exceptions import IdentificationWarning, ParameterError, SpecificationError, UnsupportedError
+from ..exceptions import IdentificationWarning, ParameterError, SpecificationError, UnsupportedError, warn
 from ..fit.fit import FitResult, estimate
 from ..fit.interrupt import or_best_so_far
 from ..fit.problem import EstimationProblem
@@ -20,9 +19,13 @@ from ..inference.cov_types import check_cov_type
 from ..inference.identification import Identification
 from ..numerics.linear_algebra import Array, quiet
 from ..params.layout import ParameterLayout, real_array
+from .results import StateSpaceResults
+
+R = TypeVar("R", bound=StateSpaceResults)
+"""The results of a model."""
 
 
-class Fitting:
+class Fitting(Generic[R]):
     """Estimation of a model from its layout; mixed into the models."""
 
     layout: ParameterLayout
@@ -189,7 +192,7 @@ class Fitting:
         estep: str = "auto",
         n_jobs: int | None = 1,
         **kwargs: Any,
-    ) -> Any:
+    ) -> R:
         """
         Estimate the parameters.
 
@@ -248,7 +251,8 @@ class Fitting:
 
         Returns
         -------
-        LGSSMResults
+        StateSpaceResults
+            Results of the model's own class, such as `LGSSMResults`; with ``return_params`` an array.
 
         Notes
         -----
@@ -279,9 +283,9 @@ class Fitting:
         outcome = self.estimate(request)
         if return_params:
             cast(Any, self).update(outcome.params, includes_fixed=True)
-            return outcome.params
+            return cast(R, outcome.params)
         for message, category in outcome.warnings:
-            warnings.warn(message, category, stacklevel=2)
+            warn(message, category)
         run = self.filter if low_memory else self.smooth
         options = {"low_memory": True} if low_memory else {}
         res = run(
@@ -289,8 +293,8 @@ class Fitting:
         )
         res._results.attach(outcome, full_output)
         if res.identification.message:
-            warnings.warn(res.identification.message, IdentificationWarning, stacklevel=2)
-        return res
+            warn(res.identification.message, IdentificationWarning)
+        return cast(R, res)
 
 
 def _check_cov_type(cov_type: object, cov_kwds: object) -> None:

@@ -6,14 +6,16 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pandas as pd
 from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
+from ..em.updates import StateStructure
 from ..engine.arguments import one_of
 from ..engine.calendars import Labelled
 from ..engine.compat import require_factorable, without_absolute_tolerances
@@ -21,8 +23,15 @@ from ..engine.exact_results import ExactStartResults, require_draws, with_exact_
 from ..engine.representation import Removable, forget_compiled, own_representation
 from ..engine.singular import named_singularity, require_density
 from ..engine.smoother import Smoother
-from ..engine.system import System, has_diffuse, write
-from ..engine.system_score import ALL, SystemScore, system_score
+from ..engine.system import (
+    System,
+    has_part,
+    require_stationary,
+    stationary_radius,
+    stationary_start,
+    write,
+)
+from ..engine.system_score import system_score
 from ..engine.validation import (
     check_dates,
     check_same_columns,
@@ -38,21 +47,41 @@ from ..numerics.differences import central_differences, step_sizes
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from ..params.layout import ParameterLayout, checked_values
 from ..params.parse import check_covariance
-from .described import Described, NoNames
+from .declaration import Declared, NoNames
 from .extension import OutOfSample
-from .fitting import Fitting
+from .fitting import Fitting, R
+from .results import StateSpaceResults, StateSpaceResultsWrapper
+
+M = TypeVar("M", bound="StateSpaceModel[Any]")
 
 
-class StateSpaceModel(Described, Fitting, OutOfSample, Labelled, Removable, MLEModel):
+class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, MLEModel):
     """
-    Base class of the models: subclasses declare a layout and map parameters to a `System`.
+    Base class of the models: a subclass declares its matrices, and everything else follows.
 
-    A subclass sets ``layout``, and implements `system`, `updates`, `default_start` and `check_sample`;
-    `score_by_block` too, where its blocks are not system matrices. Its constructor calls
-    ``super().__init__`` with the arguments that `clone` must repeat as ``given``.
+    The constructor of a subclass calls ``super().__init__`` with its data, then `declare`; see `Declared` for
+    a model whose matrices vary or are not affine in its parameters.
+
+    Parameters
+    ----------
+    endog : array_like, (nobs, p)
+        Observations, NaN where missing.
+    k_states, k_posdef : int
+        Number of states, and of their disturbances.
+    given : dict, optional
+        Arguments that `clone` must repeat; by default those of the constructor that are no data.
+    exog, state_exog : array_like, optional
+        Regressors of the observations and of the states.
+    dates, freq : optional
+        Labels of the periods, in place of those of the data, and their frequency.
+
+    Raises
+    ------
+    DataError
+        If the data are not finite numbers of matching shape, or statsmodels refuses their dates.
     """
 
-    layout: ParameterLayout
+    _res_classes: dict[str, tuple[type, type]] = {"fit": (StateSpaceResults, StateSpaceResultsWrapper)}
     likelihood_neutral = ("loglike", "loglikeobs", "score", "score_obs", "filter", "smooth")
 
     def __init__(
@@ -60,13 +89,14 @@ class StateSpaceModel(Described, Fitting, OutOfSample, Labelled, Removable, MLEM
         endog: object,
         k_states: int,
         k_posdef: int,
-        given: dict[str, Any],
+        given: dict[str, Any] | None = None,
         exog: object = None,
         state_exog: object = None,
         dates: object = None,
         freq: object = None,
     ) -> None:
-        self._given = given
+        self._given = deepcopy(self._given) if given is None else given
+        endog = endog_frame(endog)
         nobs = len(endog)  # type: ignore[arg-type]
         check_dates(dates, nobs)
         index = getattr(endog, "index", None)
@@ -104,29 +134,6 @@ class StateSpaceModel(Described, Fitting, OutOfSample, Labelled, Removable, MLEM
         without_absolute_tolerances(self.ssm)
         self._written_start: Initialization | None = None
         self._own_by_thread()
-
-    # -- what a subclass provides ----------------------------------------------------------------------
-
-    def system(self, params: Array) -> System:
-        """Return the system matrices at a full parameter vector; pure."""
-        raise NotImplementedError
-
-    @property
-    def score_matrices(self) -> frozenset[str]:
-        """The system matrices that have free elements."""
-        return ALL
-
-    def score_by_block(self, score: SystemScore, params: Array) -> dict[str, Array]:
-        """Return the score by element of each block of the layout; blocks are matrices unless overridden."""
-        return score.by_matrix
-
-    def variance_sizes(self, params: Array) -> dict[str, Array]:
-        """Return, by covariance block, the size that each variance would have if it explained the data."""
-        seen = [series[~np.isnan(series)] for series in self.endog.T]
-        return {"obs_cov": np.array([np.var(series) if len(series) else 0.0 for series in seen])}
-
-    def check_sample(self) -> None:
-        """Raise `DataError` where the sample cannot support the model."""
 
     def _own_by_thread(self) -> None:
         """Make a lock for what writes the representation, and a place for a smoother of each thread."""
@@ -169,7 +176,7 @@ class StateSpaceModel(Described, Fitting, OutOfSample, Labelled, Removable, MLEM
         """
         return self.layout.matrices(self.layout.vector(params))
 
-    def clone(self, endog: object, exog: object = None, **kwargs: Any) -> StateSpaceModel:
+    def clone(self: M, endog: object, exog: object = None, **kwargs: Any) -> M:
         """
         Return the same model for other data.
 
@@ -190,7 +197,7 @@ class StateSpaceModel(Described, Fitting, OutOfSample, Labelled, Removable, MLEM
         check_same_columns(endog, np.atleast_1d(self.endog_names).tolist(), "The new endog")
         return self._rebuilt(endog, kwargs if exog is None else {"exog": exog, **kwargs})
 
-    def _rebuilt(self, endog: object, kwargs: dict[str, Any]) -> StateSpaceModel:
+    def _rebuilt(self: M, endog: object, kwargs: dict[str, Any]) -> M:
         """Return a model with the arguments of this one, some changed; an `Initialization` is set on it."""
         start = kwargs.get("initialization")
         if isinstance(start, Initialization):
@@ -293,19 +300,21 @@ class StateSpaceModel(Described, Fitting, OutOfSample, Labelled, Removable, MLEM
             write(self.ssm, system, start=own)
             if own:
                 self._written_start = self.ssm.initialization
+            else:
+                require_stationary(stationary_radius(self.ssm))
         return vector
 
-    def filter(self, params: Any, *args: Any, **kwargs: Any) -> Any:
+    def filter(self, params: Any, *args: Any, **kwargs: Any) -> R:
         """Return filtered results; see `MLEModel.filter`."""
         with self._lock, named_singularity():
-            return super().filter(params, *args, **kwargs)
+            return cast(R, super().filter(params, *args, **kwargs))
 
-    def smooth(self, params: Any, *args: Any, **kwargs: Any) -> Any:
+    def smooth(self, params: Any, *args: Any, **kwargs: Any) -> R:
         """Return smoothed results; see `MLEModel.smooth`."""
         with self._lock, named_singularity(), warnings.catch_warnings():
             # of exact-diffuse starts: the covariance of the measurement disturbances, which nothing here uses
             warnings.filterwarnings("ignore", "The univariate filtering approach diagonalized")
-            return super().smooth(params, *args, **kwargs)
+            return cast(R, super().smooth(params, *args, **kwargs))
 
     def simulation_smoother(self, *args: Any, **kwargs: Any) -> Any:
         """Return a simulation smoother; see `MLEModel.simulation_smoother`."""
@@ -317,7 +326,7 @@ class StateSpaceModel(Described, Fitting, OutOfSample, Labelled, Removable, MLEM
     def _wrap_results(self, params: Any, result: Any, *args: Any, **kwargs: Any) -> Any:
         """Return results of a pass, with the exact-diffuse start of this package."""
         start = self.ssm.initialization
-        if start is not None and has_diffuse(start):
+        if has_part(start, "diffuse"):
             system = self.system(np.asarray(params, dtype=float))
             if start is not self._written_start:
                 system = replace(system, start="custom", initialization=start)
@@ -372,18 +381,42 @@ class StateSpaceModel(Described, Fitting, OutOfSample, Labelled, Removable, MLEM
         """Whether the first state is no parameter."""
         return self.layout.blocks["initial_state"].is_fixed
 
+    @property
+    def user_start(self) -> Initialization | None:
+        """The start that was set on ``ssm`` in place of the model's own, None where there is none."""
+        start = self.ssm.initialization
+        return None if start is self._written_start else start
+
+    @property
+    def current_start(self) -> str:
+        """Kind of the start in use: ``start_kind``, or of that set on ``ssm`` ("custom": of blocks)."""
+        start = self.user_start
+        return self.start_kind if start is None else start.initialization_type or "custom"
+
+    @property
+    def started_structure(self) -> StateStructure:
+        """``structure`` with the states that start from their stationary distribution, as the start is."""
+        if self.user_start is None:
+            return self.structure
+        kept = np.arange(self.k_states if self.current_start == "stationary" else 0)
+        return replace(self.structure, stationary=kept)
+
     def started_system(self, params: Array) -> System:
         """Return `system`, with the initialisation that `extend` or the user put in place of its own."""
         system = self.system(params)
         with self._lock:
-            start = self.ssm.initialization
-            if start is None or start is self._written_start:
+            start = self.user_start
+            if start is None:
                 return system
             if start.initialization_type == "diffuse":
                 return replace(system, start="diffuse", initialization=None, stationary=None)
+            if start.initialization_type == "stationary":
+                mean, cov = stationary_start(system)
+                given = {"initial_state": mean, "initial_state_cov": cov}
+                return replace(system, start="stationary", initialization=None, stationary=None, **given)
             mean, diffuse, cov = start(model=self.ssm)
-        if np.any(diffuse):
-            raise UnsupportedError("A partly diffuse initialisation set on `ssm` cannot be estimated")
+        if np.any(diffuse) or has_part(start, "stationary"):
+            raise UnsupportedError("A partly diffuse or stationary start set on `ssm` cannot be estimated")
         given = {"initial_state": mean, "initial_state_cov": cov}
         return replace(system, start="known", initialization=None, stationary=None, **given)
 
@@ -423,6 +456,9 @@ class StateSpaceModel(Described, Fitting, OutOfSample, Labelled, Removable, MLEM
                 score = system_score(self.private_smoother, self.started_system(params), self.score_matrices)
         except UnsupportedError:
             return self.loglike(params, includes_fixed=True), self._numerical_score(params)
+        if self.user_start is not None:  # which no parameter moves but by the matrices
+            nothing = np.zeros_like(score.initial_state), np.zeros_like(score.initial_state_cov)
+            score = replace(score, initial_state=nothing[0], initial_state_cov=nothing[1])
         return score.llf, self.layout.gradient(self.score_by_block(score, params))
 
     def _numerical_score(self, params: Array) -> Array:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -155,6 +156,19 @@ NamedUpdate = tuple[str, Update]
 
 OBSERVATION = ("design", "obs_intercept", "obs_coef")
 STATE = ("transition", "state_intercept", "state_coef", "state_mean")
+
+
+class Updates(Protocol):
+    """The updates of a model, as the driver of EM and the optimiser take them."""
+
+    def cycles(self) -> list[list[NamedUpdate]]:
+        """Return the updates, grouped by the E-step that they share."""
+
+    def obstacle(self) -> str | None:
+        """Return why EM cannot estimate the model, None where it can."""
+
+    def information(self, params: Array, moments: Moments) -> Array:
+        """Return the information of complete data about each parameter."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any, TypeGuard
 import numpy as np
 import pandas as pd
 from pandas.errors import InvalidIndexError
+from patsy import PatsyError
 
 from ..exceptions import SpecificationError, StateSpaceError, UnsupportedError, nearest, shown
 from ..numerics.linear_algebra import quiet
@@ -205,7 +206,7 @@ def arguments_of(method: str) -> Iterator[None]:
         raise UnsupportedError(
             f"statsmodels does not support these arguments of {method}", got=error
         ) from error
-    except (AttributeError, InvalidIndexError, LookupError, TypeError, ValueError) as error:
+    except (AttributeError, InvalidIndexError, LookupError, PatsyError, TypeError, ValueError) as error:
         if isinstance(error, TypeError) and "keyword argument" in str(error):  # as Python has it
             raise
         raise SpecificationError(

@@ -7,7 +7,6 @@ Trials of statsmodels' optimisers at parameters that have no likelihood step bac
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from ..exceptions import (
     SpecificationError,
     StateSpaceError,
     UnsupportedError,
+    warn,
 )
 from ..numerics.differences import central_differences
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet, symmetrize
@@ -176,12 +176,11 @@ class Trials:
 
     def _warn(self, radius: float) -> None:
         place = "at" if radius >= _BORDER else "near"
-        warnings.warn(
+        warn(
             f"The fit ended {place} the border of the region in which a likelihood exists: the largest root "
             f"of a stationary start has modulus {radius:.8g}, and {self.outside} trials had no likelihood. "
             "Start elsewhere, or use another initialization.",
             ConvergenceWarning,
-            stacklevel=3,
         )
 
     def _radius(self, params: Array) -> float:

@@ -35,7 +35,7 @@ from ..numerics.linear_algebra import NOT_HERE, STABILITY_LIMIT, Array, quiet
 from ..numerics.lyapunov import stationarity_error, stationary_covariance
 from .compat import require_factorable, univariate_is_wrong
 from .exact_start import filter_error
-from .system import MATRICES, has_diffuse, stationary_radius
+from .system import MATRICES, has_part, stationary_radius
 
 _ROUNDING = 1e-8
 """Share of the largest moment up to which a filtered moment at t = n passes for zero."""
@@ -240,7 +240,7 @@ class Conditions:
     @property
     def _diffuse(self) -> bool:
         start = self.ssm.initialization
-        return start is not None and has_diffuse(start)
+        return has_part(start, "diffuse")
 
     # -- one method per filter -------------------------------------------------------------------------
 

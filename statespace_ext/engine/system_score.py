@@ -1,9 +1,9 @@
 """
 The exact score from one smoother pass, by system matrix.
 
-With r_t and N_t the smoother's costates (r_n = 0), P_t the predicted covariance, F_t = Z P_t Z' + H, K_t =
-T P_t Z' F_t^{-1}, L_t = T - K_t Z and u_t = F_t^{-1} v_t - K_t' r_t (Koopman & Shephard 1992, in the form
-that inverts neither H nor Q):
+With r_t and N_t the smoother's costates (r_n = 0), P_t the predicted covariance, F_t = Z P_t Z' + H,
+K_t = T P_t Z' F_t^{-1}, L_t = T - K_t Z and u_t = F_t^{-1} v_t - K_t' r_t (Koopman & Shephard 1992, in
+the form that inverts neither H nor Q):
 
     dT_t = r_t xhat_t' - N_t L_t P_t                          dc_t = r_t     dQ_t = 1/2 R' (r_t r_t' - N_t) R
     dZ_t = u_t xhat_t' - (F_t^{-1} Z - K_t' N_t L_t) P_t      dd_t = u_t
@@ -18,8 +18,9 @@ for a nonsingular H): with e_t = y_t - Z x_t - d_t,
 
     dZ = H^{-1} E sum e_t x_t', dd_t = H^{-1} E e_t, dH = 1/2 (H^{-1} E sum e_t e_t' H^{-1} - n H^{-1}),
 
-and with costates, for any Q, dT = sum (r_t xhat_t' - N_t M_t P_t), dc_t = r_t, dW = 1/2 sum (r_t r_t' -
-N_t).
+and with costates, for any Q,
+
+    dT = sum (r_t xhat_t' - N_t M_t P_t), dc_t = r_t, dW = 1/2 sum (r_t r_t' - N_t).
 """
 
 from __future__ import annotations
@@ -282,11 +283,13 @@ def _later_periods(
     if filtered.gain is not None and filtered.forecast_cov is not None:
         K = np.moveaxis(filtered.gain, 2, 0)
         inverse = inverses(np.moveaxis(filtered.forecast_cov, 2, 0))
+        scaled, gain = inverse @ v[:, :, None], inverse @ (Z @ P)
     else:
         missing = smoother.missing[index]
         v, Z = np.where(missing, 0.0, v), Z * ~missing[:, :, None]
-        inverse, K = _gain(P, Z, over_time(system.obs_cov, index), T, missing)
-    u = np.squeeze(inverse @ v[:, :, None] - np.swapaxes(K, 1, 2) @ r[:, :, None], 2)
+        inverse, scaled, gain = _solved(P, Z, over_time(system.obs_cov, index), v[:, :, None], missing)
+        K = _led(T, np.swapaxes(gain, 1, 2))
+    u = np.squeeze(scaled - np.swapaxes(K, 1, 2) @ r[:, :, None], 2)
     xhat = smoothed.mean.T
     out: dict[str, Array] = {"obs_intercept": u} if "obs_intercept" in needed else {}
     KN = np.swapaxes(K, 1, 2) @ N if needed & {"obs_cov", "design"} else K
@@ -294,7 +297,7 @@ def _later_periods(
         out["obs_cov"] = _by_noise(u, inverse, K, KN, varies=system.obs_cov.ndim == 3)
     LP = _led(T, P) - K @ (Z @ P) if needed & {"design", "transition"} else P
     if "design" in needed:
-        out["design"] = _outer(u, xhat) - inverse @ (Z @ P) + KN @ LP
+        out["design"] = _outer(u, xhat) - gain + KN @ LP
     if "transition" in needed:
         out["transition"] = _outer(r, xhat) - N @ LP
     return out
@@ -304,9 +307,8 @@ def _by_noise(u: Array, inverse: Array, K: Array, KN: Array, varies: bool) -> Ar
     """Return the derivative by H_t, or by a constant H in one piece."""
     if varies:
         return np.asarray(0.5 * (_outer(u, u) - inverse - KN @ K))
-    inner = np.moveaxis(KN, 1, 0).reshape(KN.shape[1], -1) @ K.reshape(
-        -1, K.shape[2]
-    )  # for all periods at once
+    # one product for all periods
+    inner = np.moveaxis(KN, 1, 0).reshape(KN.shape[1], -1) @ K.reshape(-1, K.shape[2])
     return np.asarray(0.5 * (u.T @ u - inverse.sum(axis=0) - inner)[None])
 
 
@@ -326,13 +328,19 @@ def inverses(covs: Array) -> Array:
     return out
 
 
-def _gain(P: Array, Z: Array, H: Array, T: Array, missing: Array) -> tuple[Array, Array]:
-    """Return F_t^{-1}, zero in rows and columns of missing elements, and K_t; such rows of Z_t are zero."""
+def _solved(P: Array, Z: Array, H: Array, v: Array, missing: Array) -> tuple[Array, Array, Array]:
+    """
+    Return F_t^{-1}, F_t^{-1} v_t and F_t^{-1} Z_t P_t, zero in rows of missing elements, as those of Z_t are.
+
+    Products with the inverse would lose the digits of a large P_t twice.
+    """
     seen = ~missing
     both = seen[:, :, None] & seen[:, None, :]
-    PZ = P @ np.swapaxes(Z, 1, 2)
-    F = Z @ PZ + np.where(both, H, 0.0)
+    ZP = Z @ P
+    F = ZP @ np.swapaxes(Z, 1, 2) + np.where(both, H, 0.0)
     diagonal = np.arange(F.shape[1])
     F[:, diagonal, diagonal] += missing
-    inverse = np.where(both, np.linalg.inv(F), 0.0)
-    return inverse, _led(T, PZ @ inverse)
+    p = len(diagonal)
+    right = np.concatenate([np.broadcast_to(np.eye(p), F.shape), v, ZP], axis=2)
+    out = np.linalg.solve(F, right)
+    return np.where(both, out[:, :, :p], 0.0), out[:, :, p : p + 1], out[:, :, p + 1 :]

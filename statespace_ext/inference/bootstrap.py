@@ -15,7 +15,7 @@ from ..engine.arguments import one_of, probability, whole_number
 from ..numerics.linear_algebra import Array
 from ..numerics.rotation import rotate_system
 from .parallel import FAILURES, Failure, attempt, report_failures, spawn, stream
-from .samples import Innovations, Parametric, model_on
+from .samples import Innovations, Parametric, model_of, model_on
 
 _METHODS = {"parametric": Parametric, "innovations": Innovations}
 _FEWEST = 2
@@ -143,7 +143,7 @@ def bootstrap(
     one_of(method, _METHODS, "method")
     n_boot = whole_number(n_boot, "n_boot", _FEWEST)
     res = getattr(res, "_results", res)
-    model, params = res.model, np.asarray(res.params, dtype=float)
+    model, params = model_of(res), np.asarray(res.params, dtype=float)
     sampler = _METHODS[method](model, params)
     seeds = spawn(rng, n_boot)
     tasks = [(i, model, sampler, params, res._fixed, seed) for i, seed in enumerate(seeds)]

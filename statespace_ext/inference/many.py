@@ -18,6 +18,7 @@ from pandas.util import hash_pandas_object
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 from ..engine.arguments import options_of, random_generator
+from ..engine.system import parts_of
 from ..exceptions import SpecificationError
 from .parallel import FAILURES, Failure, attempt, check_jobs, report_failures, stream
 
@@ -172,10 +173,15 @@ def _path(checkpoint: object) -> Path | None:
 
 
 def fingerprint(model: Any) -> str:
-    """Return a hash of the class, the parameters, the specification and the data of a model."""
+    """Return a hash of the class, the parameters, the specification, the data and the start of a model."""
     digest = hashlib.sha256(repr((type(model).__name__, list(model.param_names))).encode())
     for name in ("_given", "_index", "endog", "exog", "state_exog"):
         _absorb(digest, getattr(model, name, None))
+    if getattr(model, "user_start", None) is not None:
+        for part in parts_of(model.user_start):
+            for name in ("initialization_type", "approximate_diffuse_variance", "constant", "stationary_cov"):
+                _absorb(digest, getattr(part, name))
+            _absorb(digest, list(part.blocks))
     return digest.hexdigest()
 
 
@@ -232,10 +238,10 @@ def _fitted(
     return params, bse, *values, bool(res.converged)
 
 
-def report_records(records: Iterable[FitRecord], what: str, stacklevel: int = 4) -> None:
+def report_records(records: Iterable[FitRecord], what: str) -> None:
     """Warn of the fits that failed with their count, or raise as `report_failures`."""
     every = list(records)
-    report_failures([one.error for one in every if one.error], len(every), what, stacklevel)
+    report_failures([one.error for one in every if one.error], len(every), what)
 
 
 def _opened(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -11,7 +10,7 @@ import numpy as np
 
 from ..engine.arguments import random_generator
 from ..engine.parallel import check_jobs, stream
-from ..exceptions import EstimationError, StateSpaceError
+from ..exceptions import EstimationError, StateSpaceError, warn
 
 __all__ = [
     "FAILURES",
@@ -70,7 +69,7 @@ def attempt(
         return Failure(raised)
 
 
-def report_failures(failures: Sequence[Failure | str], total: int, what: str, stacklevel: int = 3) -> None:
+def report_failures(failures: Sequence[Failure | str], total: int, what: str) -> None:
     """
     Warn of failures with their count.
 
@@ -82,8 +81,6 @@ def report_failures(failures: Sequence[Failure | str], total: int, what: str, st
         Number of calls.
     what : str
         What the calls were, in the plural.
-    stacklevel : int
-        As in `warnings.warn`.
 
     Raises
     ------
@@ -100,17 +97,13 @@ def report_failures(failures: Sequence[Failure | str], total: int, what: str, st
             got=f"{total - len(failures)} of {total}; the first failure was {first}",
             expected=f"at least {min(_FEWEST, total)}",
         ) from (first.cause if isinstance(first, Failure) else None)
-    warnings.warn(
-        f"{len(failures)} of {total} {what} failed and are left out; the first failure was {first}",
-        UserWarning,
-        stacklevel=stacklevel,
-    )
+    warn(f"{len(failures)} of {total} {what} failed and are left out; the first failure was {first}")
 
 
 def successes(outcomes: Sequence[T | Failure], what: str) -> list[T]:
     """Return the outcomes that are no failures, after `report_failures` for the others."""
     failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
-    report_failures(failures, len(outcomes), what, stacklevel=4)
+    report_failures(failures, len(outcomes), what)
     return [outcome for outcome in outcomes if not isinstance(outcome, Failure)]
 
 

@@ -17,6 +17,7 @@ from ..numerics.linear_algebra import Array
 from ..params.layout import real_array
 from ..plots.inference import plot_profile
 from .parallel import Failure, attempt, report_failures, stream
+from .samples import model_of
 
 LIMIT, OPEN, LAST = "limit of the parameter", "open", "no fit beyond"
 _GRID = (0.25, 0.5, 0.75, 1.0, 1.25)
@@ -155,7 +156,7 @@ def profile(
         none.
     """
     res = getattr(res, "_results", res)
-    model, names = res.model, list(res.model.param_names)
+    model, names = model_of(res), list(res.model.param_names)
     if not isinstance(param, str) or param not in names or param in res._fixed:
         free = [name for name in names if name not in res._fixed]
         raise ParameterError("No free parameter of this name", got=repr(param), expected=shown(free))
@@ -325,7 +326,7 @@ def _report(*sides: _Tried) -> None:
     if fits < 2:
         report_failures(failures, len(failures) + fits, what)
     lost = [one for side in sides for one in side.lost]
-    report_failures(lost, len(lost) + sum(side.found for side in sides), what, stacklevel=5)
+    report_failures(lost, len(lost) + sum(side.found for side in sides), what)
 
 
 def _end(side: _Side, cut: float, step: float) -> tuple[float, str]:

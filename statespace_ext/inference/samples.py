@@ -9,7 +9,7 @@ import pandas as pd
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 from ..engine.system import MATRICES
-from ..exceptions import DataError, SpecificationError
+from ..exceptions import DataError, SpecificationError, UnsupportedError
 from ..numerics.linear_algebra import Array, quiet
 
 _MEANS = ("obs_intercept", "design", "state_intercept", "transition")
@@ -18,7 +18,7 @@ _COVARIANCES = ("obs_cov", "state_cov")
 
 def model_on(model: Any, endog: Array, rows: slice = slice(None), **changed: Any) -> Any:
     """
-    Return the model for other data of some of its periods.
+    Return the model for other data of some of its periods, with the start that it has now.
 
     Parameters
     ----------
@@ -30,7 +30,40 @@ def model_on(model: Any, endog: Array, rows: slice = slice(None), **changed: Any
         Their periods.
     **changed
         Arguments of the constructor to change.
+
+    Raises
+    ------
+    UnsupportedError
+        If a start was set on ``ssm`` and the other model has another number of states.
     """
+    return _with_start(_copy(model, endog, rows, changed), model.user_start)
+
+
+def model_of(results: Any) -> Any:
+    """Return the model of results, a copy of it where it has another start now than their pass had."""
+    results = getattr(results, "_results", results)
+    model, start = results.model, results.user_start
+    if start is None and model.user_start is None:
+        return model
+    return _with_start(_copy(model, np.asarray(model.endog), slice(None), {}), start)
+
+
+def _with_start(model: Any, start: Any) -> Any:
+    """Return the model, with a start that was set on ``ssm`` where there is one."""
+    if start is None:
+        return model
+    if start.k_states != model.k_states:
+        raise UnsupportedError(
+            "A start that was set on `ssm` is that of another number of states",
+            got=f"{start.k_states} states, for a model of {model.k_states}",
+            remedy="Declare the start in the constructor.",
+        )
+    model.ssm.initialization = start
+    return model
+
+
+def _copy(model: Any, endog: Array, rows: slice, changed: dict[str, Any]) -> Any:
+    """Return the model for other data, as its constructor makes it."""
     index, names = model._index[rows], model.regressor_names
     data = pd.DataFrame(endog, index=index, columns=list(np.atleast_1d(model.endog_names)))
     given = {}

@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 
 from ..engine.arguments import names_among, options_of, positive_integer, truth
+from ..engine.system import has_part
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
 from ..plots.inference import plot_windows
 from .many import FitRecord, repeated_fits, report_records
 from .parallel import Failure, attempt
-from .samples import model_on, require_model
+from .samples import model_of, model_on, require_model
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def rolling_fit(
     (4, 3)
     """
     res = getattr(model_or_results, "_results", model_or_results)
-    model = require_model(getattr(res, "model", res))
+    model = model_of(res) if hasattr(res, "model") else require_model(res)
     found = None if res is model else pd.Series(np.asarray(res.params, dtype=float), index=model.param_names)
     windows = windows_of(model, window, step, expanding)
     start = {} if found is None else {"start_params": found.to_numpy(), "includes_fixed": True}
@@ -182,10 +183,11 @@ def windows_of(model: Any, window: int, step: int, expanding: bool, step_name: s
     if window > model.nobs:
         raise SpecificationError("window is longer than the sample", got=window, expected=f"<= {model.nobs}")
     start = model._given.get("initialization")
-    if isinstance(start, str) and start == "known" and not expanding:
+    known = isinstance(start, str) and start == "known"
+    if not expanding and (known if model.user_start is None else has_part(model.user_start, "known")):
         raise SpecificationError(
             "A known start is that of the first period, which rolling windows leave behind",
-            got='initialization="known", expanding=False',
+            got="a known start, expanding=False",
             remedy="Use expanding=True, or another initialization.",
         )
     ends = range(window, model.nobs + 1, step)
@@ -207,7 +209,7 @@ def _collected(
                 records[place] = replace(records[place], error=str(following))
             else:
                 value[:] = following
-    report_records(records, "windows", stacklevel=5)
+    report_records(records, "windows")
     rows = [
         {
             "first": index[rows.start], "nobs": record.nobs, "llf": record.llf,

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..base.declaration import Labels, build_layout, check_size, check_start, lagged_names
 from ..base.model import StateSpaceModel
+from ..base.results import StateSpaceResultsWrapper
 from ..em.second_order import second_order_information
 from ..em.smoothed_point import ConstantModel
-from ..em.updates import LinearGaussianUpdates, companion_structure
+from ..em.updates import companion_structure
 from ..engine.arguments import positive_integer
 from ..engine.system import System, stationary_start
 from ..engine.system_score import SystemScore, summed
@@ -19,7 +19,6 @@ from ..engine.validation import (
     check_counts,
     check_regressors,
     check_series,
-    endog_frame,
 )
 from ..exceptions import DataError, SpecificationError
 from ..fit.problem import EstimationProblem
@@ -35,13 +34,14 @@ from ..params.layout import (
     own_columns,
     without_noise,
 )
-from .results import LGSSMResults, LGSSMResultsWrapper
+from .declaration import Labels, build_layout, check_size, check_start, lagged_names
+from .results import LGSSMResults
 
 _RANDOM_STARTS = 4
 """Largest number of random starts, which are tried where the others end at different maxima."""
 
 
-class LGSSM(StateSpaceModel):
+class LGSSM(StateSpaceModel[LGSSMResults]):
     r"""
     Linear Gaussian state-space model with k factors and L lags, by EM and by maximum likelihood.
 
@@ -121,6 +121,8 @@ class LGSSM(StateSpaceModel):
     ['loading.f1->y1', 'loading.f1->y2']
     """
 
+    _res_classes = {"fit": (LGSSMResults, StateSpaceResultsWrapper)}
+
     def __init__(
         self,
         endog: object,
@@ -155,8 +157,7 @@ class LGSSM(StateSpaceModel):
             "state_mean": state_mean, "obs_coef": obs_coef, "state_coef": state_coef,
             "identification": identification,
         }  # fmt: skip
-        data = endog_frame(endog)
-        super().__init__(data, k_factors * lags, k_factors, given, exog, state_exog, dates, freq)
+        super().__init__(endog, k_factors * lags, k_factors, given, exog, state_exog, dates, freq)
         self.k_factors, self.lags = k_factors, lags
         estimated = isinstance(initialization, str) and initialization == "estimated"
         self.start_kind = "known" if estimated else str(initialization)
@@ -169,11 +170,8 @@ class LGSSM(StateSpaceModel):
             self.regressor_names["state_exog"],
         )
         self.layout: ParameterLayout = build_layout(given, self.labels, lags, self.nobs)
-        self._write_placeholder()
-
-    def _write_placeholder(self) -> None:
-        """Give the representation shapes and a selection before any parameters are known."""
-        self.ssm["selection"] = np.eye(self.k_states, self.k_factors)
+        self.structure = companion_structure(k_factors, lags, self.start_kind == "stationary")
+        self.ssm["selection"] = self.structure.selection
 
     @property
     def state_names(self) -> list[str]:
@@ -286,11 +284,6 @@ class LGSSM(StateSpaceModel):
         return out
 
     # -- estimation ------------------------------------------------------------------------------------
-
-    def updates(self, layout: ParameterLayout) -> LinearGaussianUpdates:
-        """Return the updates of EM for a layout of the free parameters."""
-        stationary = self.start_kind == "stationary"
-        return LinearGaussianUpdates(layout, companion_structure(self.k_factors, self.lags, stationary))
 
     def default_start(self, problem: EstimationProblem) -> Array:
         """Return start values of the free parameters: principal components, then the M-step on them."""
@@ -406,7 +399,7 @@ class LGSSM(StateSpaceModel):
         None is returned where the start is diffuse or another one was set on `ssm`, matrices vary over time,
         a covariance is singular, or cells are missing beside an ``obs_cov`` that is not diagonal.
         """
-        if self.start_kind == "diffuse" or self.started_system(params).start != self.start_kind:
+        if self.start_kind == "diffuse" or self.user_start is not None:
             return None
         nothing = np.zeros((self.nobs, 0))
         return second_order_information(
@@ -421,10 +414,6 @@ class LGSSM(StateSpaceModel):
                 nothing if self.state_inputs is None else self.state_inputs,
             )
         )
-
-    @property
-    def _res_classes(self) -> dict[str, tuple[type, type]]:
-        return {"fit": (LGSSMResults, LGSSMResultsWrapper)}
 
 
 def _vector(block: Array) -> Array:

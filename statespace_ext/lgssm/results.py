@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from statsmodels.multivariate.factor_rotation import rotate_factors
-from statsmodels.tsa.statespace.mlemodel import MLEResultsWrapper
 
-from ..base.factors import Factors, factors_of
-from ..base.results import StateSpaceResults, StateSpaceResultsWrapper
+from ..base.results import StateSpaceResults
+from ..base.states import Factors, factors_of
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
 from ..numerics.rotation import rotate_system
@@ -55,7 +54,11 @@ class LGSSMResults(StateSpaceResults):
             "initial_state": system.initial_state[:, None],
             "initial_state_cov": system.initial_state_cov,
         }
-        if self.model.start_kind == "diffuse":
+        if self.user_start is not None:
+            mean, diffuse, cov = self.user_start(model=self.filter_results.model)
+            infinite = np.diag(np.where(np.diagonal(diffuse) > 0, np.inf, 0.0))
+            at |= {"initial_state": mean[:, None], "initial_state_cov": cov + infinite}
+        elif self.model.start_kind == "diffuse":
             at["initial_state_cov"] = np.diag(np.full(len(labels.states), np.inf))
         return {key: _frame(at[key], *axes[key], self.model._index) for key in axes}
 
@@ -190,11 +193,3 @@ def _frame(values: Array, rows: Any, columns: Any, periods: pd.Index) -> pd.Data
     stacked = np.moveaxis(values, 2, 0)
     index = pd.MultiIndex.from_product([periods, rows])
     return pd.DataFrame(stacked.reshape(-1, values.shape[1]), index=index, columns=columns)
-
-
-class LGSSMResultsWrapper(StateSpaceResultsWrapper):
-    """Wrapper that labels results, as statsmodels has it."""
-
-    _attrs: dict[str, str] = {}
-    _wrap_attrs = dict(MLEResultsWrapper._wrap_attrs)
-    _wrap_methods = dict(MLEResultsWrapper._wrap_methods)

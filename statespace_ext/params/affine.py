@@ -97,6 +97,15 @@ class AffineMatrix:
             self.coefs[keep],
         )
 
+    def row_block(self, rows: IntArray) -> AffineMatrix:
+        """Return the matrix of some rows, in their order."""
+        place = np.full(self.shape[0], -1)
+        place[rows] = np.arange(len(rows))
+        kept = place[self.rows] >= 0
+        names = tuple(name for name, keep in zip(self.names, kept, strict=True) if keep)
+        at = place[self.rows[kept]].astype(np.intp)
+        return AffineMatrix(self.fixed[rows], at, self.columns[kept], names, self.coefs[kept])
+
     def offset(self, row: int, column: int) -> tuple[IntArray, IntArray]:
         """Return the positions of the nonzero elements of D inside a larger matrix."""
         return self.rows + row, self.columns + column

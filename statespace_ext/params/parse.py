@@ -7,7 +7,7 @@ patsy parses linear expressions of named parameters, such as ``"a + 2*b"``.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,7 +64,21 @@ Namer = Callable[[int, int], str]
 Elements = list[tuple[int, int, str, float]]
 
 MATRIX_KEYWORDS = ("free", "zero", "identity", "diagonal")
+COVARIANCES = frozenset({"obs_cov", "state_cov", "initial_state_cov"})
+"""The blocks of a state-space model that are covariance matrices."""
 COVARIANCE_KEYWORDS = ("unstructured", "diagonal", "scalar", "equicorrelated", "identity", "zero")
+
+
+def covariance_namer(stem: str, labels: Sequence[str], of: str = "") -> Namer:
+    """Return names ``stem_var.a`` and ``stem_cov.a.b``; ``of`` comes before the labels."""
+
+    def name(i: int, j: int) -> str:
+        first, second = min(i, j), max(i, j)
+        if first == second:
+            return f"{stem}_var{of}.{labels[first]}"
+        return f"{stem}_cov{of}.{labels[first]}.{labels[second]}"
+
+    return name
 
 
 def parse_matrix(

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from statsmodels.tsa.statespace.initialization import Initialization
 
+from ..base.results import StateSpaceResultsWrapper
 from ..engine.validation import check_same_columns, endog_frame, regressor_array
 from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
-from .capm_results import CAPMResults, CAPMResultsWrapper
+from .capm_results import CAPMResults
 from .declaration import series_names
 from .dynamic_regression import DynamicRegression
 
@@ -59,6 +60,8 @@ class CAPM(DynamicRegression):
     >>> res.beta.smoothed.shape
     (100, 2)
     """
+
+    _res_classes = {"fit": (CAPMResults, StateSpaceResultsWrapper)}
 
     def __init__(
         self,
@@ -230,10 +233,6 @@ class CAPM(DynamicRegression):
         raise UnsupportedError(
             "CAPM takes returns and a market", remedy="Use DynamicRegression.from_formula."
         )
-
-    @property
-    def _res_classes(self) -> dict[str, tuple[type, type]]:
-        return {"fit": (CAPMResults, CAPMResultsWrapper)}
 
 
 def excess_data(returns: Any, market: Any, risk_free: Any) -> tuple[Any, pd.DataFrame]:

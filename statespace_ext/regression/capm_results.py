@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from statsmodels.tsa.statespace.mlemodel import MLEResultsWrapper
 
 from ..exceptions import SpecificationError
 from .alpha import GRSTest, WaldTest, grs, wald_alpha
-from .results import Coefficient, DynamicRegressionResults, DynamicRegressionResultsWrapper
+from .results import Coefficient, DynamicRegressionResults
 
 
 class CAPMResults(DynamicRegressionResults):
@@ -95,11 +94,3 @@ class CAPMResults(DynamicRegressionResults):
         """Simulate excess returns; ``market`` and ``risk_free`` of periods after the sample."""
         _, exog = self.model.new_periods(None, exog, market, risk_free)
         return super().simulate(nsimulations, *args, exog=exog, **kwargs)
-
-
-class CAPMResultsWrapper(DynamicRegressionResultsWrapper):
-    """Wrapper that labels results, as statsmodels has it."""
-
-    _attrs: dict[str, str] = {}
-    _wrap_attrs = dict(MLEResultsWrapper._wrap_attrs)
-    _wrap_methods = dict(MLEResultsWrapper._wrap_methods)

@@ -19,6 +19,7 @@ from ..inference.parallel import (
     spawn,
     successes,
 )
+from ..inference.samples import model_of
 from ..numerics.linear_algebra import Array
 from .constancy_series import SeriesRatio
 from .constancy_statistics import ModelRatio, Ratio, ratio_of
@@ -185,7 +186,7 @@ def constancy_test(
     """
     _check(results, n_sim)
     check_jobs(n_jobs)
-    model = results.model
+    model = model_of(results)
     c = model.coefficients
     main, others, nyblom = (spawn(seed, n_sim) for seed in spawn(rng, 3))
     ratio = ratio_of(model)
@@ -312,7 +313,7 @@ def _per_series(model: Any, seeds: list[np.random.SeedSequence], n_jobs: int | N
         else:
             found = replace(simulated, statistic=value[0])
             rows.append({name: getattr(found, name) for name in _COLUMNS})
-    report_failures(failures, len(rows), "tests of one series", stacklevel=5)
+    report_failures(failures, len(rows), "tests of one series")
     table = pd.DataFrame(rows, index=pd.Index(c.endog, name="series"))
     table.insert(3, "pvalue_holm", holm(table["pvalue"].to_numpy()))
     return table

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
-import pandas as pd
 
+from ..inference.samples import model_on
 from ..numerics.linear_algebra import Array
 from .contrasts import (
     LONGEST,
@@ -55,7 +55,7 @@ def ratio_of(model: Any) -> ModelRatio:
     """
     missing = np.isnan(model.endog)
     whole = bool(np.all(missing.all(axis=1) == missing.any(axis=1)))
-    diffuse = model.start_kind == "diffuse"
+    diffuse = model.current_start == "diffuse"
     obs, state = obs_kind(model), list(state_kinds(model).values())
     pivotal = diffuse and whole and is_equivariant(obs, state)
     if not (diffuse and whole and len(model.coefficients.moving) == 1 and model.nobs <= LONGEST):
@@ -159,7 +159,7 @@ class FittedRatio:
         if self.pivotal:
             return np.zeros_like(self._endog), np.linalg.cholesky(V if fixed else np.eye(p))
         coefs = np.zeros((self._exog.shape[1], p))
-        if self.model.start_kind != "diffuse":  # these likelihoods do depend on the coefficients
+        if self.model.current_start != "diffuse":  # these likelihoods do depend on the coefficients
             null = self.model.smooth(params, cov_type="none")
             coefs = np.asarray(null.smoothed_state)[: coefs.size, -1].reshape(coefs.shape)
         return self._exog @ coefs, np.linalg.cholesky(V)
@@ -171,7 +171,7 @@ class FittedRatio:
 
     def ratio(self, sample: Array) -> tuple[float, bool]:
         """Return the ratio of a sample."""
-        model = clone_with(self.model, sample)
+        model = model_on(self.model, sample)
         llf_null, null, done_null = self._fit_null(model)
         llf, done = self._fit(model, null, None)
         return max(0.0, 2.0 * (llf - llf_null)), done and done_null
@@ -199,13 +199,6 @@ class FittedRatio:
                 found.append((float(res.llf), bool(res.converged)))
         best = max(value for value, _ in found)
         return best, any(done for value, done in found if value > best - 1e-6 * (1.0 + abs(best)))
-
-
-def clone_with(model: Any, endog: Array) -> Any:
-    """Return the model for other data of the same periods."""
-    c, index = model.coefficients, model._index
-    data = pd.DataFrame(endog, index=index, columns=c.endog)
-    return model.clone(data, pd.DataFrame(np.asarray(model.exog), index=index, columns=c.regressors))
 
 
 @contextmanager

@@ -10,12 +10,17 @@ import numpy as np
 import pandas as pd
 from statsmodels.tsa.statespace.initialization import Initialization
 
-from ..base.declaration import covariance_namer
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
 from ..params.affine import AffineMatrix, IntArray, affine_matrix
 from ..params.layout import ParameterLayout
-from ..params.parse import COVARIANCE_KEYWORDS, parse_covariance, parse_matrix, unknown_keyword
+from ..params.parse import (
+    COVARIANCE_KEYWORDS,
+    covariance_namer,
+    parse_covariance,
+    parse_matrix,
+    unknown_keyword,
+)
 
 DYNAMICS = ("static", "random_walk", "ar1")
 COVARIANCES = frozenset({"obs_cov", "state_cov", "proportion", "initial_state_cov"})

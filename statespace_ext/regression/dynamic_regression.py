@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ..base.model import StateSpaceModel
+from ..base.results import StateSpaceResultsWrapper
 from ..em.updates import LinearGaussianUpdates, StateStructure
 from ..engine.system import System
 from ..engine.system_score import SystemScore
@@ -41,10 +41,10 @@ from .formula import FormulaDesign, regression_frames, with_const
 from .proportional import ProportionalUpdates
 from .regression_start import large_starts, regression_start, shrunk_autoregression
 from .regressors import labelled_as, named_regressors
-from .results import DynamicRegressionResults, DynamicRegressionResultsWrapper
+from .results import DynamicRegressionResults
 
 
-class DynamicRegression(StateSpaceModel):
+class DynamicRegression(StateSpaceModel[DynamicRegressionResults]):
     r"""
     Several series on the same regressors, with constant, random-walk or autoregressive coefficients.
 
@@ -107,6 +107,8 @@ class DynamicRegression(StateSpaceModel):
     'state_var.MKT.B'
     """
 
+    _res_classes = {"fit": (DynamicRegressionResults, StateSpaceResultsWrapper)}
+
     def __init__(
         self,
         endog: Any,
@@ -141,6 +143,8 @@ class DynamicRegression(StateSpaceModel):
         self.layout: ParameterLayout = layout
         self.start_kind, self._level_mean, self._level_cov = start
         self._design = self.coefficients.design(self.exog)
+        base = np.diag((np.arange(c.k_states) < c.n_levels).astype(float))
+        self.structure = StateStructure(base, c.noise_rows, stationary=np.arange(c.n_levels, c.k_states))
         self._selection = self.structure.selection
         self.ssm["selection"] = self._selection
         self.ssm["design"] = self._design
@@ -197,13 +201,6 @@ class DynamicRegression(StateSpaceModel):
         model: DynamicRegression = super().clone(endog, exog, **kwargs)
         model.design_info = self.design_info
         return model
-
-    @cached_property
-    def structure(self) -> StateStructure:
-        """Rows with noise, and the states with a stationary start."""
-        c = self.coefficients
-        base = np.diag((np.arange(c.k_states) < c.n_levels).astype(float))
-        return StateStructure(base, c.noise_rows, np.arange(c.n_levels, c.k_states))
 
     @property
     def state_names(self) -> list[str]:
@@ -292,9 +289,9 @@ class DynamicRegression(StateSpaceModel):
     def updates(self, layout: ParameterLayout) -> LinearGaussianUpdates:
         """Return the updates of EM for a layout of the free parameters."""
         if self.has_factors:
-            return FactorUpdates(layout, self.structure)
+            return FactorUpdates(layout, self.started_structure)
         kind = ProportionalUpdates if self.proportional else LinearGaussianUpdates
-        return kind(layout, self.structure)
+        return kind(layout, self.started_structure)
 
     @property
     def has_factors(self) -> bool:
@@ -364,7 +361,3 @@ class DynamicRegression(StateSpaceModel):
         exog = self.regressors(exog)
         rows = self._future(exog, self.k_exog, out_of_sample, "exog")
         return {"design": self.coefficients.design(np.asarray(rows)), **kwargs}
-
-    @property
-    def _res_classes(self) -> dict[str, tuple[type, type]]:
-        return {"fit": (DynamicRegressionResults, DynamicRegressionResultsWrapper)}

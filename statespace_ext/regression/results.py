@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from statsmodels.tsa.statespace.mlemodel import MLEResultsWrapper
 
-from ..base.results import StateSpaceResults, StateSpaceResultsWrapper
+from ..base.results import StateSpaceResults
 from ..base.states import estimates_of
 from ..engine.arguments import names_among, one_of
 from ..exceptions import SpecificationError
@@ -295,11 +294,3 @@ def _rank(cov: Array, size: Array) -> int:
     scale = np.sqrt(np.maximum(np.diag(cov), _RANK_TOLERANCE * size))
     values = np.linalg.eigvalsh(cov / scale[:, None] / scale)
     return int(np.sum(values > _RANK_TOLERANCE**0.5 * 1e-2))
-
-
-class DynamicRegressionResultsWrapper(StateSpaceResultsWrapper):
-    """Wrapper that labels results, as statsmodels has it."""
-
-    _attrs: dict[str, str] = {}
-    _wrap_attrs = dict(MLEResultsWrapper._wrap_attrs)
-    _wrap_methods = dict(MLEResultsWrapper._wrap_methods)

@@ -14,7 +14,7 @@ from ..engine.arguments import options_of, positive_integer
 from ..exceptions import SpecificationError
 from ..inference.many import report_records
 from ..inference.parallel import Failure, attempt
-from ..inference.samples import model_on
+from ..inference.samples import model_of, model_on
 from ..inference.windows import fit_windows, fixed_of, windows_of
 from ..numerics.linear_algebra import Array
 
@@ -160,6 +160,7 @@ def rolling_evaluation(
     model = getattr(model_or_results, "model", model_or_results)
     if not hasattr(model, "coefficients"):
         raise SpecificationError("The evaluation is of dynamic regressions", got=type(model).__name__)
+    model = model if model is model_or_results else model_of(model_or_results)
     horizon = positive_integer(horizon, "horizon")
     window = model.nobs // 2 if window is None else positive_integer(window, "window")
     _check(model, window, horizon)

@@ -9,7 +9,6 @@ from oracle import dense, random_system
 from systems import compare_moments, library_system
 
 from statespace_ext.em import steady_state as module
-from statespace_ext.em import steady_state as steady_module
 from statespace_ext.em.steady_state import (
     SmoothedStates,
     SteadyState,
@@ -230,7 +229,7 @@ def test_some_periods_at_a_time(monkeypatch: pytest.MonkeyPatch, periods: int, p
     )
     smoother = Smoother(y, 3, 3, rng.standard_normal((300, 2)), rng.standard_normal((300, 1)))
     want = expectation(smoother, library_system(system), "fast")
-    monkeypatch.setattr(steady_module, "_PERIODS", periods)
+    monkeypatch.setattr(module, "_PERIODS", periods)
     got = expectation(smoother, library_system(system), "fast")
     compare_moments(got, want)
     compare(y, system)

@@ -14,8 +14,7 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 from random_models import TAU, atsm_params
-from statsmodels.tsa.statespace import kalman_filter as kf
-from statsmodels.tsa.statespace import kalman_smoother as ks
+from statsmodels.tsa.statespace import kalman_filter as kf, kalman_smoother as ks
 from statsmodels.tsa.statespace.dynamic_factor_mq import DynamicFactorMQ
 from statsmodels.tsa.statespace.exponential_smoothing import ExponentialSmoothing
 from statsmodels.tsa.statespace.kalman_smoother import KalmanSmoother

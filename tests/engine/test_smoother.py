@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from oracle import ExpectedSums, at, dense, dense_diffuse, expected_sums, random_system, richardson_gradient
 from systems import dense_llf, examples, library_system, sampled

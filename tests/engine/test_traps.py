@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 import statsmodels
 import statsmodels.api as sm
-from incomplete import Plain, lgssm, sample
-from incomplete import dense as incomplete_dense
+from incomplete import Plain, dense as incomplete_dense, lgssm, sample
 from numpy.testing import assert_allclose, assert_array_equal
 from oracle import dense, dense_diffuse, expected_sums, random_system, richardson_gradient
 from statsmodels.tsa.statespace.kalman_smoother import (

@@ -147,8 +147,9 @@ def test_some_failures_are_counted(way: Callable[[], Callable[[], Any]], error: 
         FAULT["spare"] = 12
     with pytest.warns(
         UserWarning, match=rf"{told} .* failed and are left out; .*{type(error).__name__}: {error}"
-    ):
+    ) as said:
         found = call()
+    assert {each.filename for each in said if "left out" in str(each.message)} == {__file__}
     for name in ("n_failed", "failures"):
         if hasattr(found, name):
             assert getattr(found, name)

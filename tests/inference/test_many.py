@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
+import runpy
 import signal
 import warnings
 from pathlib import Path
@@ -18,6 +20,7 @@ from edge_data import atsm, factor_series, yields
 import statespace_ext as sse
 from statespace_ext.inference.many import fingerprint
 
+REFERENCE = Path(__file__).resolve().parents[1] / "reference"
 OPTIONS = {"method": "lbfgs"}
 
 
@@ -213,3 +216,24 @@ def test_a_worker_of_a_cluster_is_killed() -> None:
         again.params, want_fit.params, rtol=1e-9, atol=1e-12
     )  # of memory laid out anew
     assert len(records) == 24 and numbers(records) == want
+
+
+def test_a_checkpoint_of_an_earlier_version_is_read_and_not_fitted_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = REFERENCE / "checkpoint.jsonl"
+    space = runpy.run_path(str(REFERENCE / "checkpoint.py"))
+    path = tmp_path / "checkpoint.jsonl"
+    path.write_bytes(stored.read_bytes())
+    given = space["models"]()
+    for model in given.values():
+        monkeypatch.setattr(model, "fit", None)  # a call would be recorded as an error
+    records = {
+        record.name: record
+        for record in sse.fit_many(given, space["OPTIONS"], rng=space["SEED"], checkpoint=path)
+    }
+    lines = [json.loads(line) for line in stored.read_text().splitlines()[1:]]
+    assert [line["name"] for line in lines] == list(given)
+    for line in lines:
+        assert {key: getattr(records[line["name"]], key) for key in line} == line
+    assert path.read_bytes() == stored.read_bytes()

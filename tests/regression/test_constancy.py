@@ -14,8 +14,8 @@ from statsmodels.stats.multitest import multipletests
 
 import statespace_ext as sse
 from statespace_ext.inference.parallel import spawn
-from statespace_ext.regression import constancy_series, constancy_statistics
-from statespace_ext.regression import contrasts as contrasts_module
+from statespace_ext.inference.samples import model_on
+from statespace_ext.regression import constancy_series, constancy_statistics, contrasts as contrasts_module
 from statespace_ext.regression.capm import CAPM
 from statespace_ext.regression.constancy import (
     ConstancyTest,
@@ -29,7 +29,6 @@ from statespace_ext.regression.constancy_statistics import (
     FittedRatio,
     ProfiledRatio,
     SpectralRatio,
-    clone_with,
     ratio_of,
 )
 from statespace_ext.regression.contrasts import contrasts
@@ -381,7 +380,7 @@ def test_the_results_and_the_model_are_left_as_they_were() -> None:
     after = res.params, res.llf, res.model.ssm["state_cov"], res.smoothed_state
     for a, b in zip(before, after, strict=True):
         assert_array_equal(a, b)
-    other = clone_with(res.model, y.to_numpy())
+    other = model_on(res.model, y.to_numpy())
     assert other.param_names == res.model.param_names
 
 
