@@ -47,10 +47,6 @@ class Regression:
         cross = (self.eb - 0.5 * moved) @ np.swapaxes(change, -1, -2)
         return Regression(self.ee - (cross + np.swapaxes(cross, 1, 2)), self.eb - moved, self.bb, self.n)
 
-    def mapped(self, mapping: Array) -> Regression:
-        """Return the sums for the regressors ``mapping @ b``."""
-        return Regression(self.ee, self.eb @ mapping.T, mapping @ self.bb @ mapping.T, self.n)
-
     def rows(self, active: Array) -> Regression:
         """Return the sums for some rows of e."""
         return Regression(self.ee[:, active][:, :, active], self.eb[:, active], self.bb, self.n)

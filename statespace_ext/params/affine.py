@@ -106,10 +106,6 @@ class AffineMatrix:
         at = place[self.rows[kept]].astype(np.intp)
         return AffineMatrix(self.fixed[rows], at, self.columns[kept], names, self.coefs[kept])
 
-    def offset(self, row: int, column: int) -> tuple[IntArray, IntArray]:
-        """Return the positions of the nonzero elements of D inside a larger matrix."""
-        return self.rows + row, self.columns + column
-
 
 @dataclass(frozen=True)
 class Elements:
