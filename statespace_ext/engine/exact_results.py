@@ -18,7 +18,7 @@ from ..numerics.diffuse_start import Determined, FirstRows
 from ..numerics.linear_algebra import Array
 from .compat import without_absolute_tolerances
 from .exact_start import Axes, after, system_of
-from .smoother import Smoother
+from .smoother import Smoothed, Smoother
 from .system import System, has_part, write
 
 _LARGEST_ERROR = 1e-6
@@ -88,7 +88,7 @@ class ExactStartResults(SmootherResults):
         return np.linalg.pinv(cov / np.outer(size, size), hermitian=True) / np.outer(size, size)
 
 
-def with_exact_start(result: Any, smoother: Smoother, system: System) -> None:
+def with_exact_start(result: SmootherResults, smoother: Smoother, system: System) -> None:
     """
     Put the numbers of the exact-diffuse start into the results of a filter or smoother pass.
 
@@ -115,7 +115,7 @@ def with_exact_start(result: Any, smoother: Smoother, system: System) -> None:
     result.llf = float(rows.llf + (0.0 if later is None else later.llf))
 
 
-def require_draws(ssm: Any) -> None:
+def require_draws(ssm: KalmanSmoother) -> None:
     """
     Refuse a simulation smoother that would draw from a wrong distribution.
 
@@ -152,7 +152,9 @@ def require_draws(ssm: Any) -> None:
         )
 
 
-def _later(result: Any, rows: FirstRows, system: System, smoother: Smoother, smooths: bool) -> Any:
+def _later(
+    result: SmootherResults, rows: FirstRows, system: System, smoother: Smoother, smooths: bool
+) -> SmootherResults:
     """Return statsmodels' results of the rows after the first, with the same options."""
     ssm = KalmanSmoother(result.k_endog, result.k_states, result.k_posdef, results_class=type(result))
     without_absolute_tolerances(ssm)
@@ -162,7 +164,7 @@ def _later(result: Any, rows: FirstRows, system: System, smoother: Smoother, smo
     return ssm.smooth(smoother_output=result.smoother_output) if smooths else ssm.filter()
 
 
-def _put_later(result: Any, later: Any, axes: Axes | None, m: int) -> None:
+def _put_later(result: SmootherResults, later: SmootherResults, axes: Axes | None, m: int) -> None:
     """Copy the output of the rows after the first."""
     for name in (*_LEFT, *_BOTH, *_COSTATES, *_AS_THEY_ARE):
         old, new = vars(result).get(name), vars(later).get(name)
@@ -193,7 +195,7 @@ def _turned(name: str, value: Array, axes: Axes) -> Array:
 
 
 def _put_filtered(
-    result: Any, rows: FirstRows, smoother: Smoother, system: System, axes: Axes | None
+    result: SmootherResults, rows: FirstRows, smoother: Smoother, system: System, axes: Axes | None
 ) -> None:
     """Put filtered, predicted and forecast output of the first rows."""
     back = np.eye(system.k_states) if axes is None else axes.back
@@ -248,7 +250,7 @@ def _at(matrix: Array, t: int) -> Array:
     return matrix if matrix.ndim == 2 else matrix[:, :, t]
 
 
-def _put_forecasts(result: Any, smoother: Smoother, system: System, m: int) -> None:
+def _put_forecasts(result: SmootherResults, smoother: Smoother, system: System, m: int) -> None:
     """Put forecasts d + Z a_t, their errors and covariances Z P_t Z' + H of the first rows."""
     n, states = len(smoother.endog), result.predicted_state
     if not (_has_periods(states, n + 1) and _has_periods(result.forecasts, n)):
@@ -265,7 +267,7 @@ def _put_forecasts(result: Any, smoother: Smoother, system: System, m: int) -> N
             _put_standardized(result, system, t, ~smoother.missing[t])
 
 
-def _put_standardized(result: Any, system: System, t: int, seen: Array) -> None:
+def _put_standardized(result: SmootherResults, system: System, t: int, seen: Array) -> None:
     """Put standardized forecast errors and the gain of a period of the first rows that is not diffuse."""
     standardized, gain = result._standardized_forecasts_error, result._kalman_gain
     if standardized is None:
@@ -279,7 +281,12 @@ def _put_standardized(result: Any, system: System, t: int, seen: Array) -> None:
 
 
 def _put_smoothed(
-    result: Any, rows: FirstRows, smoother: Smoother, system: System, axes: Axes | None, later: Any
+    result: SmootherResults,
+    rows: FirstRows,
+    smoother: Smoother,
+    system: System,
+    axes: Axes | None,
+    later: SmootherResults | None,
 ) -> None:
     """Put smoothed output of the first rows."""
     smoothed = smoother.smooth(system)
@@ -301,7 +308,12 @@ def _put_smoothed(
 
 
 def _put_disturbances(
-    result: Any, rows: FirstRows, smoothed: Any, system: System, axes: Axes | None, later: Any
+    result: SmootherResults,
+    rows: FirstRows,
+    smoothed: Smoothed,
+    system: System,
+    axes: Axes | None,
+    later: SmootherResults | None,
 ) -> None:
     """Put smoothed disturbances of the first rows."""
     k = system.k_states

@@ -20,12 +20,15 @@ from statsmodels.tsa.statespace.kalman_filter import (
     INVERT_UNIVARIATE,
     SOLVE_CHOLESKY,
     TIMING_INIT_FILTERED,
+    KalmanFilter,
 )
 from statsmodels.tsa.statespace.kalman_smoother import (
     SMOOTHER_DISTURBANCE_COV,
     SMOOTHER_STATE,
     SMOOTHER_STATE_AUTOCOV,
     SMOOTHER_STATE_COV,
+    KalmanSmoother,
+    SmootherResults,
 )
 
 from ..exceptions import EstimationError, ParameterError, UnsupportedError
@@ -41,7 +44,7 @@ _ROUNDING = 1e-8
 """Share of the largest moment up to which a filtered moment at t = n passes for zero."""
 
 
-def stationary_moments(ssm: Any) -> tuple[Array, Array]:
+def stationary_moments(ssm: KalmanFilter) -> tuple[Array, Array]:
     """Return (I - T)^{-1} c and P = T P T' + R Q R' at the first period's matrices."""
     transition, state_cov, selection = (
         np.real(ssm[name]).reshape(*np.shape(ssm[name])[:2], -1)[:, :, 0]
@@ -59,7 +62,7 @@ def first_period(intercept: Any) -> Array:
     return np.real(intercept).reshape(len(intercept), -1)[:, 0]
 
 
-def initial_moments(ssm: Any) -> tuple[Array, Array]:
+def initial_moments(ssm: KalmanFilter) -> tuple[Array, Array]:
     """Return a_1 and the finite part of P_1."""
     if ssm.initialization.initialization_type == "stationary":
         return stationary_moments(ssm)
@@ -67,7 +70,7 @@ def initial_moments(ssm: Any) -> tuple[Array, Array]:
     return np.real(mean), np.real(cov)
 
 
-def chandrasekhar_pass(ssm: Any, mean: Array, cov: Array) -> float:
+def chandrasekhar_pass(ssm: KalmanFilter, mean: Array, cov: Array) -> float:
     """Return the log-likelihood by the recursions, from a_1 and P_1, where they are valid."""
 
     def over_time(name: str) -> Array:
@@ -87,7 +90,7 @@ def chandrasekhar_pass(ssm: Any, mean: Array, cov: Array) -> float:
     return float(np.sum(by_period[ssm.loglikelihood_burn :]))
 
 
-def follows_matrices(ssm: Any) -> bool:
+def follows_matrices(ssm: KalmanFilter) -> bool:
     """Tell whether compiled objects hold the memory into which statsmodels writes new matrices."""
     return all(
         np.shares_memory(ssm._representations[prefix]["transition"], compiled.transition)
@@ -96,7 +99,7 @@ def follows_matrices(ssm: Any) -> bool:
 
 
 @contextmanager
-def without_skips(ssm: Any) -> Iterator[None]:
+def without_skips(ssm: KalmanFilter) -> Iterator[None]:
     """
     Have the filter factorise the forecast variance of a single series too.
 
@@ -111,7 +114,9 @@ def without_skips(ssm: Any) -> Iterator[None]:
         ssm.inversion_method = own
 
 
-def _known_at_the_end(ssm: Any, results: Any, requested: int) -> dict[str, tuple[Array, Array]]:
+def _known_at_the_end(
+    ssm: KalmanSmoother, results: SmootherResults, requested: int
+) -> dict[str, tuple[Array, Array]]:
     """Return by name what requested output is at t = n, and the path that tells its size."""
     out = {}
     if requested & SMOOTHER_DISTURBANCE_COV:
@@ -128,7 +133,7 @@ def _known_at_the_end(ssm: Any, results: Any, requested: int) -> dict[str, tuple
     return out
 
 
-def require_smoothed(ssm: Any, results: Any, requested: int) -> None:
+def require_smoothed(ssm: KalmanSmoother, results: SmootherResults, requested: int) -> None:
     """
     Refuse smoothed output that was requested and is zero where it cannot be.
 
@@ -198,7 +203,7 @@ class Conditions:
         The representation, with data.
     """
 
-    def __init__(self, ssm: Any) -> None:
+    def __init__(self, ssm: KalmanFilter) -> None:
         self.ssm = ssm
         self.missing = np.isnan(np.asarray(ssm.endog.T, dtype=ssm.dtype))
         self.varying = [

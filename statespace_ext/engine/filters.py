@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.kalman_filter import (
     FILTER_CHANDRASEKHAR,
@@ -17,6 +18,7 @@ from statsmodels.tsa.statespace.kalman_filter import (
     FILTER_UNIVARIATE,
     KalmanFilter,
 )
+from statsmodels.tsa.statespace.mlemodel import MLEModel
 from statsmodels.tsa.statespace.representation import Representation
 
 from ..exceptions import SpecificationError, UnsupportedError
@@ -96,7 +98,7 @@ def _has_large_state(k_endog: int, k_states: int) -> bool:
     return k_states > _LARGE_STATE + 2 * k_endog
 
 
-def filter_report(model: Any, params: Any = None) -> FilterReport:
+def filter_report(model: MLEModel | Representation, params: ArrayLike | None = None) -> FilterReport:
     """
     Tell which of statsmodels' filters give the right likelihood for a model and its data.
 
@@ -117,7 +119,7 @@ def filter_report(model: Any, params: Any = None) -> FilterReport:
         return _report(ssm)
 
 
-def use_chandrasekhar(model: Any, params: Any = None) -> None:
+def use_chandrasekhar(model: MLEModel | Representation, params: ArrayLike | None = None) -> None:
     """
     Set ``filter_chandrasekhar``, where the recursions give the right likelihood.
 
@@ -150,7 +152,7 @@ def use_chandrasekhar(model: Any, params: Any = None) -> None:
     _guard(model, report, "chandrasekhar")
 
 
-def use_fastest_filter(model: Any, params: Any = None) -> str:
+def use_fastest_filter(model: MLEModel | Representation, params: ArrayLike | None = None) -> str:
     """
     Set the cheapest filter that gives the right likelihood, and return its name.
 
@@ -216,7 +218,7 @@ def system_loglike(system: System, endog: Array) -> float:
     return float(np.sum(by_period))
 
 
-def _report(ssm: Any) -> FilterReport:
+def _report(ssm: KalmanFilter) -> FilterReport:
     conditions = Conditions(ssm)
     reasons = {name: tuple(conditions.reasons(name)) for name in FLAGS}
     valid = tuple(name for name in FLAGS if not reasons[name])
@@ -224,7 +226,7 @@ def _report(ssm: Any) -> FilterReport:
 
 
 @contextmanager
-def _at(model: Any, params: Any) -> Iterator[Any]:
+def _at(model: MLEModel | Representation, params: ArrayLike | None) -> Iterator[KalmanFilter]:
     """Yield the representation with the matrices at some parameters, and put its own back."""
     ssm = getattr(model, "ssm", model)
     if not isinstance(ssm, Representation):
@@ -246,7 +248,7 @@ def _at(model: Any, params: Any) -> Iterator[Any]:
         yield ssm
 
 
-def _guard(model: Any, report: FilterReport, name: str) -> None:
+def _guard(model: MLEModel | Representation, report: FilterReport, name: str) -> None:
     """
     Have each log-likelihood use a filter where it is right.
 

@@ -202,7 +202,7 @@ NEUTRAL = "likelihood_neutral"
 _PLAIN = (MLEModel, SimulationSmoother, KalmanSmoother, KalmanFilter, Representation)
 
 
-def overrides(model: Any) -> dict[str, str]:
+def overrides(model: MLEModel) -> dict[str, str]:
     """
     Return the methods that replace those of statsmodels, and where.
 
@@ -239,7 +239,7 @@ def _neutral(kind: type, owner: Any) -> tuple[str, ...]:
     return tuple(vars(kind).get(NEUTRAL, ()))
 
 
-def called(method: Callable[..., Any], model: Any, params: Any, options: dict[str, bool]) -> Any:
+def called(method: Callable[..., Any], model: MLEModel, params: Any, options: dict[str, bool]) -> Any:
     """Call a method of parameters, with the options of `MLEModel.loglike` or, where it has none, without."""
     try:
         inspect.signature(method).bind(params, **options)

@@ -6,14 +6,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from copy import copy
 from types import MethodType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from statsmodels.tsa.statespace.initialization import Initialization
+from statsmodels.tsa.statespace.kalman_filter import FilterResults
+from statsmodels.tsa.statespace.mlemodel import MLEModel
+from statsmodels.tsa.statespace.representation import Representation
 from statsmodels.tsa.statespace.simulation_smoother import SimulationSmoother
 
 from ..exceptions import DataError
 from ..numerics.linear_algebra import Array
 from .system import MATRICES, parts_of
+
+T = TypeVar("T")
 
 COMPILED = ("_representations", "_statespaces", "_kalman_filters", "_kalman_smoothers", "_simulators")
 """Attributes of a representation that hold compiled objects; each is made anew where it is absent."""
@@ -43,7 +49,7 @@ class OwnRepresentation(SimulationSmoother):
         return {**self.__dict__, **{name: {} for name in COMPILED}}
 
 
-def own_representation(results: Any) -> OwnRepresentation:
+def own_representation(results: FilterResults) -> OwnRepresentation:
     """
     Return a representation for the results of a filter or smoother pass alone.
 
@@ -72,7 +78,7 @@ def own_representation(results: Any) -> OwnRepresentation:
     return own
 
 
-def _copied_start(start: Any) -> Any:
+def _copied_start(start: Initialization | None) -> Initialization | None:
     """Return a copy of an initialisation, without its compiled part."""
     if start is None:
         return None
@@ -84,7 +90,7 @@ def _copied_start(start: Any) -> Any:
     return out
 
 
-def forget_compiled(ssm: Any) -> None:
+def forget_compiled(ssm: Representation) -> None:
     """Drop the compiled objects of a representation; once unpickled they no longer follow the matrices."""
     owners: list[tuple[Any, tuple[str, ...]]] = [(ssm, COMPILED)]
     owners += [(start, ("_representations", "_initializations")) for start in parts_of(ssm.initialization)]
@@ -94,7 +100,7 @@ def forget_compiled(ssm: Any) -> None:
 
 
 @contextmanager
-def preserved(model: Any, in_place: bool = True) -> Iterator[None]:
+def preserved(model: MLEModel, in_place: bool = True) -> Iterator[None]:
     """
     Put a model back as it was on leaving: matrices, start, flags, and its other attributes.
 
@@ -130,7 +136,7 @@ def _restore(owner: Any, attributes: dict[str, Any]) -> None:
         delattr(owner, name)
 
 
-def _arrays(model: Any) -> list[tuple[Any, str, Array, Array]]:
+def _arrays(model: MLEModel) -> list[tuple[Any, str, Array, Array]]:
     """Return the arrays of a model that ``update`` may write into, with copies of them."""
     owners = [(model, name) for name, value in vars(model).items() if isinstance(value, np.ndarray)]
     owners += [(model.ssm, f"_{name}") for name in MATRICES]
@@ -163,14 +169,14 @@ class Removable:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
-def without(owner: Any, names: tuple[str, ...]) -> Any:
+def without(owner: T, names: tuple[str, ...]) -> T:
     """Return a shallow copy of an object without some attributes."""
     out = object.__new__(type(owner))
     out.__dict__.update({key: value for key, value in vars(owner).items() if key not in names})
     return out
 
 
-def without_data(model: Any) -> Any:
+def without_data(model: MLEModel) -> MLEModel:
     """Return a copy of a model without its data and its representation; the model keeps them."""
     out = without(model, (*_DATA, "state_exog", "ssm"))
     out.data, out._removed = without(model.data, ()), True
