@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 
-from ..engine.overrides import overrides
+from ..engine.model_score import overrides
 from ..engine.representation import preserved
 from ..exceptions import IdentificationWarning, ParameterError, SpecificationError, UnsupportedError, warn
 from ..fit.fit import FitResult, estimate

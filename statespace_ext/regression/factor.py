@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..em.moments import Moments
-from ..em.regression import Regression
+from ..em.moments import Moments, Regression
 from ..em.updates import LinearGaussianUpdates, NamedUpdate
 from ..numerics.linear_algebra import Array
 from ..numerics.rotation import lower_triangular_rotation

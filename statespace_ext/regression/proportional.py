@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..em.covariances import update_covariance
-from ..em.moments import Moments
-from ..em.regression import Regression
+from ..em.moments import Moments, Regression
 from ..em.updates import LinearGaussianUpdates, NamedUpdate
 from ..numerics.linear_algebra import Array
 from ..params.covariance import precision_of

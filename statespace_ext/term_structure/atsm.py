@@ -10,19 +10,18 @@ import pandas as pd
 
 from ..base.model import StateSpaceModel
 from ..base.results import StateSpaceResultsWrapper
-from ..em.structure import StateStructure
-from ..engine.dates import read_dates
+from ..em.updates import StateStructure
 from ..engine.system import System
 from ..engine.system_score import ALL, SystemScore
-from ..engine.validation import check_same_columns, check_series, endog_frame
+from ..engine.validation import check_same_columns, check_series, endog_frame, read_dates
 from ..exceptions import DataError
 from ..fit.fit import FitResult
 from ..fit.problem import EstimationProblem
 from ..fit.request import FitRequest
 from ..numerics.bond_pricing import loadings_pullback
 from ..numerics.linear_algebra import Array, quiet
+from ..numerics.lyapunov import stationary_pullback
 from ..numerics.ornstein_uhlenbeck import discretise, discretise_pullback, stationary_moments
-from ..numerics.stationary import stationary_pullback
 from ..params.layout import ParameterLayout
 from .declaration import build_layout
 from .dynamics import (
