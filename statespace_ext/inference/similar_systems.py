@@ -133,9 +133,9 @@ def _units(endog: Array, system: System) -> Units:
     usual = np.max(largest, initial=0.0) or 1.0
     states = 1.0 / np.where(largest > 1e-8 * usual, largest, usual)
     plain = _scaled(system, (series, states, {}))
-    sizes = {
-        key: float(np.max(np.abs(plain[key]), initial=0.0)) or 1.0 for key in ("W", "H", "P") if key in plain
-    }
+    sizes: dict[str, float] = {}
+    for key in {"W", "H", "P"} & plain.keys():
+        sizes[key] = float(np.max(np.abs(plain[key]), initial=0.0)) or 1.0
     return series, states, sizes
 
 
