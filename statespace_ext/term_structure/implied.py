@@ -12,7 +12,7 @@ from ..base.states import Factors, factors_of
 from ..engine.arguments import truth
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
-from .quantities import Affine, Curves
+from .dynamics import Affine, Curves
 from .rates import Rates, check_definition, implied_rates, years
 
 

@@ -16,8 +16,8 @@ from ..numerics.linear_algebra import Array
 from ..numerics.ornstein_uhlenbeck import discretise
 from ..params.cholesky import semidefinite_cholesky
 from ..params.layout import real_array
+from .dynamics import Curves, shock_responses, states_ahead
 from .panel import years_after
-from .quantities import Curves, shock_responses, states_ahead
 from .rates import Rates, years
 
 

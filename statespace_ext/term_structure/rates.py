@@ -15,7 +15,7 @@ from ..engine.arguments import truth
 from ..exceptions import DataError, SpecificationError
 from ..inference.delta import delta_method
 from ..numerics.linear_algebra import Array
-from .quantities import Affine, Curves
+from .dynamics import Affine, Curves
 
 DEFINITIONS = ("expected", "risk-neutral")
 

@@ -10,9 +10,9 @@ import pandas as pd
 from ..base.results import StateSpaceResults
 from ..engine.arguments import one_of
 from . import outlook, status, tables
+from .dynamics import Curves
 from .implied import ImpliedRates
 from .pictures import Pictures
-from .quantities import Curves
 from .rates import Rates
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..exceptions import shown
 from ..numerics.linear_algebra import NOT_HERE, Array
-from .quantities import is_singular, weakest_direction
+from .dynamics import is_singular, weakest_direction
 
 _RIDGE = 1e-3
 """Information along a direction, relative to that on single parameters, below which there is a ridge."""

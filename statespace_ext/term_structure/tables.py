@@ -13,7 +13,7 @@ from statsmodels.iolib.tableformatting import fmt_params
 from ..base.reporting import parameter_tables
 from ..inference.delta import delta_method
 from ..numerics.linear_algebra import Array, quiet
-from .quantities import mean_reversion, structural_matrices
+from .dynamics import mean_reversion, structural_matrices
 
 BASIS_POINTS = 1e4
 _MULTIPLE = 1e-4
