@@ -11,9 +11,8 @@ from ..base.results import StateSpaceResults
 from ..engine.arguments import one_of
 from . import outlook, status, tables
 from .dynamics import Curves
-from .implied import ImpliedRates
 from .pictures import Pictures
-from .rates import Rates
+from .rates import ImpliedRates, Rates
 
 
 class ATSMResults(ImpliedRates, Pictures, outlook.NewData, StateSpaceResults):
