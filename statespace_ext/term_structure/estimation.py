@@ -18,9 +18,8 @@ from ..fit.request import EM_METHODS, FitRequest, check_request
 from ..fit.saddle import lifted
 from ..numerics.linear_algebra import Array
 from .concentrated import concentrated_start
-from .exact_maturities import exchanges
 from .identification import DaiSingleton, dai_singleton_form
-from .starts import candidates, variants
+from .starts import candidates, exchanges, variants
 
 METHODS = ("auto", "mle", "em", "two-step", "jsz", "lbfgs", "bfgs", "newton", "cg", "nm", "powell")
 _MAXITER_EM = 500

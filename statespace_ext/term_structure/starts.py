@@ -13,11 +13,59 @@ from ..fit.start_values import fill_missing
 from ..numerics.bond_pricing import loadings
 from ..numerics.linear_algebra import NOT_HERE, Array, symmetrize
 from ..numerics.ornstein_uhlenbeck import continuous
+from ..params.affine import AffineMatrix
 from ..params.cholesky import semidefinite_cholesky
 from ..params.covariance import structure_of
 from .dynamics import Pricing, prices_of_risk
 from .identification import DaiSingleton, NelsonSiegel, Portfolios, Values, dai_singleton_form
-from .stable_prices import stable_prices
+
+_WEIGHT = 100.0
+
+
+def stable_prices(block: AffineMatrix, pricing: Pricing, cov: Array, K: Array, least: float) -> Array:
+    """
+    Return lambda_1 under its restrictions with K_P = K_Q - Sigma lambda_1 near K, and stable if it can be.
+
+    Parameters
+    ----------
+    block : AffineMatrix
+        lambda_1: what is free and what is fixed.
+    pricing : Pricing
+        Q-dynamics.
+    cov : ndarray, (k, k)
+        Sigma Sigma'.
+    K : ndarray, (k, k)
+        The K_P that is wanted.
+    least : float
+        Smallest real part of a root.
+    """
+    root, names = semidefinite_cholesky(cov), list(block.param_names)
+
+    def prices(x: Array) -> Array:
+        return block.values(dict(zip(names, x.tolist(), strict=True)))
+
+    def distance(x: Array) -> Array:
+        return np.asarray(pricing.K - root @ prices(x) - K)
+
+    if not names:
+        return prices(np.zeros(0))
+    base = distance(np.zeros(len(names)))
+    jacobian = np.column_stack([(distance(unit) - base).ravel() for unit in np.eye(len(names))])
+    nearest = np.linalg.lstsq(jacobian, -base.ravel(), rcond=None)[0]
+    size = float(np.linalg.norm(K)) + least
+
+    def loss(x: Array) -> float:
+        away = distance(x)
+        short = np.maximum(0.0, 2.0 * least - np.linalg.eigvals(away + K).real) / least
+        return float(np.sum((away / size) ** 2) + _WEIGHT * np.sum(short**2))
+
+    if np.min(np.linalg.eigvals(distance(nearest) + K).real) >= least:
+        return prices(nearest)
+    scale = np.maximum(np.abs(nearest), 0.1 * size / np.sqrt(np.max(np.diag(cov))))
+    simplex = nearest + np.vstack([np.zeros(len(names)), 0.2 * np.diag(scale)])
+    options: Any = {"maxiter": 4000, "maxfev": 4000, "initial_simplex": simplex, "xatol": 1e-8, "fatol": 1e-8}
+    return prices(scipy.optimize.minimize(loss, nearest, method="Nelder-Mead", options=options).x)
+
 
 _LEAST_ROOT, _LARGEST_ROOT = 0.02, 20.0
 """P-roots a year that start values keep to."""
@@ -294,3 +342,45 @@ def _physical(model: Any, K: Array, mean: Array, cov: Array, pricing: Pricing) -
     lambda_1 = stable_prices(blocks["lambda_1"], pricing, cov, K, _LEAST_ROOT)
     K = pricing.K - semidefinite_cholesky(cov) @ lambda_1
     return {"lambda_0": prices_of_risk(pricing, cov, K, K @ mean)[0][:, None], "lambda_1": lambda_1}
+
+
+_ZERO, _EXACT = 1e-7, 1e-10
+"""Variances of pricing errors, as shares of those of the yields: taken to be zero, and put for zero."""
+
+
+def exchanges(model: Any, problem: Any, params: Array) -> list[Array]:
+    """
+    Return starts at which a maturity priced without error gives way to one of its neighbours.
+
+    The likelihood rises without a slope towards a variance of zero for as many maturities as there are
+    factors, and has a maximum for each choice of them. A search does not leave one for another. (Where the
+    first state is free too it rises without bound, and there is no choice to make.)
+
+    Parameters
+    ----------
+    model : ATSM
+        The model.
+    problem : EstimationProblem
+        The problem.
+    params : ndarray
+        Free parameters at a maximum.
+    """
+    layout = problem.layout
+    block, places = layout.blocks["obs_cov"], layout.index["obs_cov"]
+    unbounded = not layout.blocks["initial_state"].is_fixed
+    if unbounded or len(set(places)) < 2 or np.any(block.rows != block.columns):
+        return []
+    sizes = model.variance_sizes(problem.full(params))["obs_cov"][block.rows]
+    zero = params[places] < _ZERO * sizes
+    if not zero.any() or zero.all():
+        return []
+    order = np.argsort(model.panel.maturities[block.rows], kind="stable")
+    typical = float(np.median(params[places][~zero]))
+    out = []
+    for rank, i in enumerate(order):
+        near = order[max(rank - 1, 0) : rank + 2]
+        for j in near[~zero[near]] if zero[i] else ():
+            trial = np.array(params)
+            trial[places[i]], trial[places[j]] = typical, _EXACT * sizes[j]
+            out.append(trial)
+    return out
