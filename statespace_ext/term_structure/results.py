@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..base.results import StateSpaceResults
 from ..engine.arguments import one_of
-from . import outlook, status, tables
+from . import outlook, tables
 from .dynamics import Curves
 from .pictures import Pictures
 from .rates import ImpliedRates, Rates
@@ -60,9 +60,9 @@ class ATSMResults(ImpliedRates, Pictures, outlook.NewData, StateSpaceResults):
         values = tables.structural_values(self.model, np.asarray(self.params))
         return [
             *super().status_lines(),
-            *status.exact_line(self),
-            *status.matrix_lines(self.model, values),
-            *status.ridge_lines(self),
+            *tables.exact_line(self),
+            *tables.matrix_lines(self.model, values),
+            *tables.ridge_lines(self),
         ]
 
     def _parameter_tables(self, alpha: float) -> list[Any]:
