@@ -11,7 +11,7 @@ from ..base.results import StateSpaceResults
 from ..engine.arguments import one_of
 from . import outlook, tables
 from .dynamics import Curves
-from .pictures import Pictures
+from .plots import Pictures
 from .rates import ImpliedRates, Rates
 
 
