@@ -23,17 +23,18 @@ from ..numerics.linear_algebra import Array, quiet
 from ..numerics.ornstein_uhlenbeck import discretise, discretise_pullback, stationary_moments
 from ..numerics.stationary import stationary_pullback
 from ..params.layout import ParameterLayout
-from .declaration import build_layout, normalisation
+from .declaration import build_layout
 from .dynamics import (
     Dynamics,
     Pricing,
+    Values,
     require_no_aliasing,
     risk_neutral_to_physical,
     risk_neutral_to_physical_pullback,
 )
 from .estimation import estimate_term_structure
-from .identification import Normalisation, Values
 from .m_step import ElementScore, NumericalUpdates
+from .normalisation import Normalisation, normalisation_of
 from .panel import Panel, check_factors, first_portfolios, parse_panel, parts_of
 from .rates import years
 from .results import ATSMResults
@@ -70,11 +71,12 @@ class ATSM(StateSpaceModel[ATSMResults]):
         columns tell: "3m", "m3", "3 months", "10y", "y10", "10-year"; 0.25, 1.0 where one is not whole.
     k_factors : int
         Number k of factors.
-    identification : {"jsz", "dai-singleton", "afns", "dns"}
+    identification : {"jsz", "dai-singleton", "afns", "dns"} or Normalisation
         "jsz": the factors are ``portfolio_weights`` @ yields; real Q-roots (Joslin, Singleton & Zhu 2011).
         "dai-singleton": Sigma = I, K_Q lower triangular with an increasing diagonal, kappa_Q = 0,
         delta_1 >= 0. "afns": level, slope and curvature with the adjustment of Christensen, Diebold &
-        Rudebusch (2011); "dns": without it, and without prices of risk (Diebold & Li 2006).
+        Rudebusch (2011); "dns": without it, and without prices of risk (Diebold & Li 2006). Or one of your
+        own: an instance of a subclass of `Normalisation`.
     p_dynamics : {"unrestricted", "diagonal", "triangular"} or array_like, (k, k)
         K_P; an array has NaN for a free element.
     state_cov : {"unstructured", "diagonal"} or array_like, (k, k)
@@ -133,7 +135,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
         maturities: Any = None,
         k_factors: int = 3,
         *,
-        identification: str = "jsz",
+        identification: str | Normalisation = "jsz",
         p_dynamics: Any = "unrestricted",
         state_cov: Any = "unstructured",
         obs_cov: str = "diagonal",
@@ -157,13 +159,8 @@ class ATSM(StateSpaceModel[ATSMResults]):
         dates = read_dates(dates)
         self.panel: Panel = parse_panel(yields, dates, given)
         panel = self.panel
-        observed = None if panel.factor_names is None else panel.factor_names
-        self.convexity = (
-            0.0 if isinstance(identification, str) and identification == "dns" else 1.0 / panel.scale
-        )
-        self.norm: Normalisation = normalisation(
-            identification, panel.k_factors, panel.weights, panel.maturities, self.convexity, observed
-        )
+        self.norm: Normalisation = normalisation_of(identification, panel)
+        self.convexity = 1.0 / panel.scale if self.norm.arbitrage_free else 0.0
         self.layout: ParameterLayout = build_layout(given, self.norm, panel.labels, panel.weights)
         k = panel.k_factors
         given["portfolio_weights"] = panel.given_weights

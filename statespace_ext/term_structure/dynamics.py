@@ -18,6 +18,8 @@ from ..numerics.linear_algebra import Array, symmetrize
 from ..numerics.ornstein_uhlenbeck import discretise
 from ..params.cholesky import semidefinite_cholesky
 
+Values = dict[str, Array]
+"""Blocks of parameters by name."""
 SINGULAR = 1e-10
 """A matrix whose smallest singular value is below this share of the largest counts as singular."""
 
@@ -28,6 +30,13 @@ class Pricing:
     The Q-dynamics dX = (kappa - K X) dt + Sigma dW and the short rate r = delta_0 + delta_1'X.
 
     As a gradient, each attribute is the derivative by it.
+
+    Attributes
+    ----------
+    K : ndarray, (k, k)
+    kappa : ndarray, (k,)
+    delta_0 : float
+    delta_1 : ndarray, (k,)
     """
 
     K: Array

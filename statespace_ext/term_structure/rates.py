@@ -16,6 +16,7 @@ from ..exceptions import DataError, SpecificationError
 from ..inference.delta import delta_method
 from ..numerics.linear_algebra import Array
 from .dynamics import Affine, Curves
+from .normalisation import spelled
 
 DEFINITIONS = ("expected", "risk-neutral")
 
@@ -400,6 +401,6 @@ class ImpliedRates:
         if not self.model.norm.arbitrage_free:
             raise SpecificationError(
                 f"There are no {what}: the model has no prices of risk",
-                got='identification="dns"',
+                got=spelled(self.model._given["identification"]),
                 remedy='Use identification="afns", or definition="expected".',
             )

@@ -20,9 +20,10 @@ BASIS_POINTS = 1e4
 _MULTIPLE = 1e-4
 """Eigenvalues nearer than this share of the largest (or of one) are not told apart."""
 _VECTORS = ("kappa_P", "theta_P", "kappa_Q", "theta_Q", "lambda_0", "delta_1")
+_Q = ("K_Q", "kappa_Q", "theta_Q", "delta_0", "delta_1")
 BLOCKS = {
     "P dynamics (a year)": ("K_P", "kappa_P", "theta_P", "Sigma"),
-    "Q dynamics and short rate": ("K_Q", "kappa_Q", "theta_Q", "delta_0", "delta_1"),
+    "Q dynamics and short rate": _Q,
     "Prices of risk": ("lambda_0", "lambda_1"),
 }
 """The blocks of `summary` but the observation equation."""
@@ -152,13 +153,14 @@ def error_summary(errors: pd.DataFrame, by: str) -> pd.DataFrame:
 def summary_tables(results: Any, alpha: float) -> list[SimpleTable]:
     """Return the blocks of `summary`: P, Q and risk prices, then observation."""
     table = results.matrices_table()
+    own = tuple(key for key in results.model.norm.blocks() if key not in ("state_cov", *_Q))
     out = []
     for title, keys in BLOCKS.items():
         part = table.loc[list(keys)]
         terms = [".".join(name for name in place if name) for place in part.index]
         rows = pd.DataFrame({"term": terms, "estimate": part["estimate"], "std_error": part["se"]})
         if "Q dyn" in title:
-            rows = pd.concat([_parameters(results, ("decay", "roots_Q", "k_inf")), rows])
+            rows = pd.concat([_parameters(results, own), rows])
         elif "P dyn" in title:
             rows = pd.concat([rows, _parameters(results, ("initial_state",))])
         free = rows["std_error"].notna() | (rows["estimate"].notna() & (rows["estimate"] != 0.0))
@@ -204,9 +206,7 @@ def matrix_lines(model: Any, values: Mapping[str, Array]) -> list[str]:
         if is_singular(values[f"K_{measure}"]):
             lines.append(f"theta_{measure} does not exist: K_{measure} is singular. kappa_{measure} does.")
     if not model.norm.arbitrage_free:
-        lines.append(
-            "lambda_0 and lambda_1 do not exist: the dynamic Nelson-Siegel model has no prices of risk."
-        )
+        lines.append("lambda_0 and lambda_1 do not exist: the model has no prices of risk.")
     elif np.any(np.isnan(values["lambda_0"])):
         lines.append("lambda_0 and lambda_1 are not determined: Sigma is singular.")
     return lines
