@@ -10,6 +10,7 @@ import pandas as pd
 
 from ..base.model import StateSpaceModel
 from ..base.results import StateSpaceResultsWrapper
+from ..em.structure import StateStructure
 from ..engine.dates import read_dates
 from ..engine.system import System
 from ..engine.system_score import ALL, SystemScore
@@ -33,7 +34,7 @@ from .dynamics import (
     risk_neutral_to_physical_pullback,
 )
 from .estimation import estimate_term_structure
-from .m_step import ElementScore, NumericalUpdates
+from .m_step import NumericalUpdates
 from .normalisation import Normalisation, normalisation_of
 from .panel import Panel, check_factors, first_portfolios, parse_panel, parts_of
 from .rates import years
@@ -268,7 +269,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
         """Return the score by element of each block, from the score by system matrix."""
         return self.score_at(score, self.layout.matrices(params))
 
-    def score_at(self, score: SystemScore | ElementScore, at: Values) -> Values:
+    def score_at(self, score: SystemScore, at: Values) -> Values:
         """Return derivatives by element of each block, given those by system matrix."""
         both, m, by = self.dynamics_at(at), self.panel.n_observed, score.by_matrix
         K_P, kappa_P, cov = self._physical_pullback(both, by)
@@ -354,7 +355,8 @@ class ATSM(StateSpaceModel[ATSMResults]):
 
     def updates(self, layout: ParameterLayout) -> NumericalUpdates:
         """Return the updates of EM for a layout of the free parameters."""
-        return NumericalUpdates(self, layout, self.panel.n_observed)
+        states = np.arange(self.k_states)
+        return NumericalUpdates(layout, StateStructure(np.eye(len(states)), states, states[:0]), self)
 
     def default_start(self, problem: EstimationProblem) -> Array:
         """Return start values of the free parameters."""
