@@ -131,10 +131,10 @@ def check_contradictions(given: Mapping[str, Any], norm: Normalisation, sets_sig
     check_choice(given["initialization"], "initialization", STARTS)
     if isinstance(given["state_cov"], str):
         check_choice(given["state_cov"], "state_cov", STATE_COVS)
-    for why, key in (*_against_normalisation(given, norm, sets_sigma), *_against_exact(given, norm)):
+    for why, key in (*_against_normalisation(given, norm, sets_sigma), *_against_portfolios(given, norm)):
         raise SpecificationError(
             f"{spelled(given['identification'])} {why}",
-            got=f"{key}={given[key]!r}",
+            got=f"{key}={given[key]!r}"[:80],
             remedy=f"Leave {key} at its default, or choose another identification.",
         )
     if given["risk_prices"] is not None and not is_word(given["p_dynamics"], "unrestricted"):
@@ -158,14 +158,16 @@ def _against_normalisation(
         )
     if given["risk_prices"] is not None and not norm.arbitrage_free:
         yield "has no prices of risk", "risk_prices"
+    if given["factors"] is not None and norm.latent:
+        yield "is for latent factors", "factors"
+
+
+def _against_portfolios(given: Mapping[str, Any], norm: Normalisation) -> Iterator[tuple[str, str]]:
+    """Yield why portfolios, absent or priced without error, exclude an argument, and the argument."""
     exact = is_word(given["obs_cov"], "exact-portfolios")
     if given["portfolio_weights"] is not None and not norm.portfolios and not exact:
         yield "has no portfolios", "portfolio_weights"
-
-
-def _against_exact(given: Mapping[str, Any], norm: Normalisation) -> Iterator[tuple[str, str]]:
-    """Yield why portfolios that are priced without error exclude an argument, and the argument."""
-    if not is_word(given["obs_cov"], "exact-portfolios"):
+    if not exact:
         return
     why = "and portfolios without error leave nothing {}: the first factors are known given the parameters"
     if given["factors"] is not None:

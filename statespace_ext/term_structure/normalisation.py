@@ -496,7 +496,7 @@ def normalisation_of(identification: Any, panel: Panel) -> Normalisation:
     Raises
     ------
     SpecificationError
-        If it is none, or does not go with the number of factors, or with factors that are observed.
+        If it is none, or does not go with the number of factors.
     """
     k, names = panel.k_factors, panel.factor_names
     word = identification if isinstance(identification, str) else ""
@@ -519,12 +519,6 @@ def normalisation_of(identification: Any, panel: Panel) -> Normalisation:
     if len(found.factors) != k:
         raise SpecificationError(
             f"{spelled(identification)} has {len(found.factors)} factors", got=f"k_factors={k}"
-        )
-    if names is not None and found.latent:
-        raise SpecificationError(
-            f"{spelled(identification)} is for latent factors",
-            got="factors",
-            remedy='Use identification="jsz": with factors observed all Q-parameters are free.',
         )
     return found
 

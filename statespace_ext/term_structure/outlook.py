@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from statsmodels.tsa.statespace.initialization import Initialization
 
+from ..base.results import StateSpaceResults
 from ..engine.arguments import positive_integer
 from ..engine.dates import as_dates, read_dates
-from ..engine.validation import check_same_columns, endog_frame
 from ..exceptions import DataError, SpecificationError, UnsupportedError
 from ..numerics.linear_algebra import Array
 from ..numerics.ornstein_uhlenbeck import discretise
@@ -22,7 +22,7 @@ from .rates import Rates, years
 
 
 def forecast_horizons(
-    results: Any, steps: Any, horizons: Any, dates: Any, extrapolate: bool = False
+    results: StateSpaceResults, steps: Any, horizons: Any, dates: Any, extrapolate: bool = False
 ) -> tuple[Array, pd.Index]:
     """
     Return horizons in years, and what labels them.
@@ -57,7 +57,9 @@ def forecast_horizons(
     return h, pd.Index(h, name="horizon")
 
 
-def forecast(results: Any, h: Array, index: pd.Index, maturities: Any, extrapolate: bool = False) -> Rates:
+def forecast(
+    results: StateSpaceResults, h: Array, index: pd.Index, maturities: Any, extrapolate: bool = False
+) -> Rates:
     """Return forecasts of yields: of the columns of the panel with measurement errors, or of a curve."""
     model, params = results.model, np.asarray(results.params, dtype=float)
     if results.filtered_state is None:
@@ -83,7 +85,7 @@ def forecast(results: Any, h: Array, index: pd.Index, maturities: Any, extrapola
 
 
 def responses(
-    results: Any, horizons: Any, maturities: Any, impulse: Any, extrapolate: bool = False
+    results: StateSpaceResults, horizons: Any, maturities: Any, impulse: Any, extrapolate: bool = False
 ) -> pd.DataFrame:
     """Return the responses of the curve, indexed by shock and horizon."""
     model = results.model
@@ -106,41 +108,24 @@ def responses(
     return pd.DataFrame(values.reshape(-1, len(tau)), index=index, columns=pd.Index(tau, name="maturity"))
 
 
-def following(model: Any, endog: Any) -> pd.DataFrame:
-    """Return new data as a frame, after a look at its columns and dates."""
-    frame: Any = endog_frame(endog)
-    names = list(np.atleast_1d(model.endog_names))
-    check_same_columns(frame, names, "The new endog")
-    dates = read_dates(getattr(frame, "index", None))
-    if not isinstance(dates, (pd.DatetimeIndex, pd.PeriodIndex)):
-        raise DataError(
-            "The new endog has no dates",
-            got=type(getattr(frame, "index", frame)).__name__,
-            expected=f"dates after {model.calendar.labels[-1]}",
-        )
-    years_after(model, dates)
-    return frame
-
-
-class NewData:
-    """New data and prediction where statsmodels does not know the dates; mixed into `ATSMResults`."""
-
-    model: Any
-    params: Any
-    filtered_state: Any
-    filtered_state_cov: Any
-    _apply: Any
+class NewData(StateSpaceResults):
+    """New data and prediction where statsmodels does not know the dates: a part of `ATSMResults`."""
 
     @property
     def _own_dates(self) -> bool:
         """Whether the sample has dates without a frequency."""
         return bool(self.model.calendar.dated and self.model.calendar.clock is None)
 
-    def append(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Append data; see `MLEResults.append`. Dates may be irregular: they follow the sample."""
-        if self._own_dates:
-            endog = following(self.model, endog)
-        return super().append(endog, exog, *args, **kwargs)  # type: ignore[misc]
+    def _continuation(self, endog: Any, exog: Any) -> pd.Index | None:
+        """Return labels of new periods, which irregular steps need as dates."""
+        index = getattr(endog, "index", None)
+        if self._own_dates and not isinstance(read_dates(index), (pd.DatetimeIndex, pd.PeriodIndex)):
+            raise DataError(
+                "The new endog has no dates",
+                got=type(endog if index is None else index).__name__,
+                expected=f"dates after {self.model.calendar.labels[-1]}",
+            )
+        return super()._continuation(endog, exog)
 
     def extend(self, endog: Any, exog: Any = None, fit_kwargs: Any = None, **kwargs: Any) -> Any:
         """
@@ -150,18 +135,18 @@ class NewData:
         """
         told = not isinstance(self.model._given["dt"], str)
         if not self.model.panel.steps.ndim and (told or not self._own_dates):
-            return super().extend(endog, exog, fit_kwargs=fit_kwargs, **kwargs)  # type: ignore[misc]
+            return super().extend(endog, exog, fit_kwargs=fit_kwargs, **kwargs)
         if not self._own_dates:
             raise UnsupportedError(
                 "The time from the sample to the new data is not known",
                 got="steps of different lengths without dates",
                 remedy="Use `append` with dt= of all steps.",
             )
-        frame = following(self.model, endog)
-        gap = years_after(self.model, frame.index[:1])
-        if self.model.panel.steps.ndim and len(frame) == 1:
+        index: Any = self._continuation(endog, exog)
+        gap = years_after(self.model, index[:1])
+        if self.model.panel.steps.ndim and len(index) == 1:
             kwargs.setdefault("dt", float(gap[0]))
-        model = self.model.clone(frame, **kwargs)
+        model = self.model.clone(endog, **kwargs)
         at = self.model.dynamics(np.asarray(self.params, dtype=float))
         mean, cov = states_ahead(at, self.filtered_state[:, -1], self.filtered_state_cov[:, :, -1], gap)
         start = Initialization(model.k_states, "known", constant=mean[0], stationary_cov=cov[0])
@@ -172,14 +157,14 @@ class NewData:
         """Return predictions, as `MLEResults.get_prediction`; inside the sample where dates are irregular."""
         beyond = isinstance(end, (int, np.integer)) and end >= self.model.nobs
         self._check_inside(int(end) - self.model.nobs + 1 if beyond else 0)
-        return super().get_prediction(start, end, *args, **kwargs)  # type: ignore[misc]
+        return super().get_prediction(start, end, *args, **kwargs)
 
     def simulate(self, nsimulations: int, *args: Any, **kwargs: Any) -> Any:
         """Simulate yields, as `MLEResults.simulate`; over the sample where dates are irregular."""
         count, anchor = positive_integer(nsimulations, "nsimulations"), kwargs.get("anchor")
         after = isinstance(anchor, str) and anchor == "end" or count > self.model.nobs
         self._check_inside(count if after else 0)
-        return super().simulate(count, *args, **kwargs)  # type: ignore[misc]
+        return super().simulate(count, *args, **kwargs)
 
     def _check_inside(self, outside: int) -> None:
         if outside and self.model.panel.steps.ndim:

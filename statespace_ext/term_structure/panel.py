@@ -6,7 +6,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,9 @@ from ..engine.validation import endog_frame, regressor_frame
 from ..exceptions import DataError, SpecificationError, shown
 from ..fit.start_values import fill_missing
 from ..numerics.linear_algebra import Array
+
+if TYPE_CHECKING:
+    from .atsm import ATSM
 
 UNITS = {"decimal": 1.0, "percent": 100.0}
 _MONTHS = {1: 1.0 / 12.0, 3: 0.25, 6: 0.5, 12: 1.0}
@@ -83,86 +86,93 @@ class Label:
 
     Attributes
     ----------
-    number : float
-        The number in it.
-    unit : {"m", "y", ""}
-        Months or years; empty where it does not say.
-    in_front : bool
-        Whether the unit is in front of the number, as in "m3".
+    years : float
+        The number in it, in years; a number without a unit as it is.
+    certain : bool
+        Whether its unit is no name: y12 may be the yield of twelve months.
+    told : bool
+        Whether the labels together leave no doubt that these are years.
     """
 
-    number: float
-    unit: str
-    in_front: bool
-
-    @property
-    def years(self) -> float:
-        """The number in years; a number without a unit as it is."""
-        return self.number / 12.0 if self.unit == "m" else self.number
-
-    @property
-    def certain(self) -> bool:
-        """Whether the unit is no name: y12 may be the yield of twelve months."""
-        return bool(self.unit) and not (self.unit == "y" and self.in_front)
+    years: float
+    certain: bool
+    told: bool
 
 
-def read_label(label: str) -> Label | None:
-    """Return what a label says of a maturity, None where it is not one number with or without a unit."""
+Part = tuple[float, str, bool]
+
+
+def _parts(label: str) -> Part | None:
+    """Return the number in a label, its unit ("m", "y" or ""), and whether what says so is in front of it."""
     found = _LABEL.match(label.strip())
     if found is None or found["before"].strip() == ".":
         return None
     behind, front = (found["unit"] or "").lower(), _WORD.search(found["before"].lower())
     number = float(found["number"])
     if behind:
-        return Label(number, _WORDS[behind], False) if behind in _WORDS else None
-    return Label(number, _WORDS.get(front[1], "") if front else "", True)
+        return (number, _WORDS[behind], False) if behind in _WORDS else None
+    return number, _WORDS.get(front[1], "") if front else "", True
 
 
 def _read(columns: list[str]) -> list[Label | None]:
-    """Return what labels say; y1, y2, ... (and m1, m2, ...) count the columns."""
-    found = [read_label(column) for column in columns]
-    numbers = [label.number if label and label.in_front else None for label in found]
-    if numbers == list(range(1, len(columns) + 1)):
-        return [Label(float(i + 1), "", True) for i in range(len(columns))]
+    """
+    Return what labels say of maturities, None where one is not one number with or without a unit.
+
+    Those of y1, y2, ... (and m1, m2, ...) count the columns. Numbers without a unit are years where one of
+    them is not whole, as 0.25; those of y3, ..., y120 may be months.
+    """
+    found = _counted([_parts(column) for column in columns])
+    parts = [part for part in found if part]
+    fractional = any(number % 1 for number, unit, _ in parts if not unit)
+    longest = max((number for number, *how in parts if how == ["y", True]), default=0.0)
+    return [part and _label(*part, fractional, longest > _LONGEST_NAMED) for part in found]
+
+
+def _counted(found: list[Part | None]) -> list[Part | None]:
+    """Return the parts of labels, without units where the labels count the columns."""
+    count = list(range(1, len(found) + 1))
+    if [part[0] for part in found if part and part[2]] == count:
+        return [(float(number), "", True) for number in count]
     return found
+
+
+def _label(number: float, unit: str, front: bool, fractional: bool, long: bool) -> Label:
+    certain = bool(unit) and (unit, front) != ("y", True)
+    told = certain or not long if unit else fractional
+    return Label(number / 12.0 if unit == "m" else number, certain, told)
 
 
 def maturities_of(columns: list[str]) -> list[float]:
     """
     Return the maturities in years that the labels of the columns tell.
 
-    "3m", "3 months", "m3", "1y", "10-year", "y10" have a unit. Numbers without one are years where one of
-    them is not whole, as 0.25.
+    "3m", "3 months", "m3", "1y", "10-year", "y10" have a unit.
 
     Raises
     ------
     SpecificationError
         If a label tells no maturity, or its unit is not known.
     """
-    found = _read(columns)
-    bare = [label.number for label in found if label and not label.unit]
-    fractional = any(number != round(number) for number in bare)
-    doubtful = [label for label in found if label and label.unit and not label.certain]
-    long = any(label.years > _LONGEST_NAMED for label in doubtful)
-    for column, label in zip(columns, found, strict=True):
-        if label is None or (not label.unit and not fractional) or (label in doubtful and long):
+    out = []
+    for column, label in zip(columns, _read(columns), strict=True):
+        if label is None or not label.told:
             raise SpecificationError(
                 "The labels of the yields do not tell their maturities",
                 got=f"{column!r}" if label is None else f"{column!r}, which may be months or years",
                 expected='labels with a unit, as "3m", "10y" or "120 months"',
                 remedy="Pass maturities, in years.",
             )
-    return [label.years for label in found if label]
+        out.append(label.years)
+    return out
 
 
 def _check_order(years: Array, columns: list[str]) -> None:
     """Refuse maturities that are in another order than the labels of the columns, or contradict them."""
     found = _read(columns)
     told = np.array([label.years if label else np.nan for label in found])
-    if len(told) > 1 and len(np.unique(told)) == len(told) and not np.isnan(told).any():
-        wrong = np.argsort(np.argsort(told)) != np.argsort(np.argsort(years))
-        if wrong.any():
-            place = int(np.argmax(wrong))
+    if len(np.unique(told)) == len(told) and not np.isnan(told).any():
+        wrong = np.flatnonzero(np.argsort(np.argsort(told)) != np.argsort(np.argsort(years)))
+        for place in wrong[:1]:
             raise DataError(
                 "maturities are not in the order of the columns",
                 got=f"{years[place]:g} years for column {columns[place]!r}",
@@ -338,25 +348,14 @@ def parts_of(yields: Any, maturities: Any, units: Any) -> tuple[Any, Any, Any]:
     SpecificationError
         If what is given contradicts what the panel has, or no maturities are given and labels tell none.
     """
-    names = ("maturities", "units")
     if not isinstance(yields, (pd.DataFrame, pd.Series)) and hasattr(yields, "yields"):
-        own = [getattr(yields, name, None) for name in names]
-        for name, given, has in zip(names, (maturities, units), own, strict=True):
-            if given is not None and has is not None and not np.array_equal(given, has):
-                raise SpecificationError(
-                    f"{name} contradict the panel of yields",
-                    got=repr(given)[:80],
-                    expected=has,
-                    remedy=f"Leave {name} out.",
-                )
+        maturities = _own(yields, "maturities", maturities)
+        units = _own(yields, "units", units)
         yields = yields.yields
-        maturities, units = (
-            has if given is None else given for given, has in zip((maturities, units), own, strict=True)
-        )
     if maturities is None:
         frame: Any = endog_frame(yields)
-        named = isinstance(frame, pd.DataFrame) or isinstance(frame, pd.Series) and frame.name is not None
-        if not named:
+        labels = getattr(frame, "columns", [getattr(frame, "name", None)])
+        if len(labels) == 1 and labels[0] is None:
             raise SpecificationError(
                 "Yields without labels do not tell their maturities",
                 got=type(yields).__name__,
@@ -364,6 +363,19 @@ def parts_of(yields: Any, maturities: Any, units: Any) -> tuple[Any, Any, Any]:
             )
         maturities = maturities_of(_labels(frame, 1))
     return yields, maturities, "decimal" if units is None else units
+
+
+def _own(panel: Any, name: str, given: Any) -> Any:
+    """Return what a panel of yields has, or what is given where it has nothing."""
+    has = getattr(panel, name, None)
+    if given is not None and has is not None and not np.array_equal(given, has):
+        raise SpecificationError(
+            f"{name} contradict the panel of yields",
+            got=repr(given)[:80],
+            expected=has,
+            remedy=f"Leave {name} out.",
+        )
+    return has if given is None else given
 
 
 def parse_panel(yields: Any, dates: Any, given: Mapping[str, Any]) -> Panel:
@@ -493,7 +505,7 @@ def first_portfolios(endog: Array, weights: Array, given: Mapping[str, Any]) -> 
     return np.asarray(weights @ endog[0])
 
 
-def years_after(model: Any, index: Any) -> Array:
+def years_after(model: ATSM, index: Any) -> Array:
     """
     Return the years from the last date of the sample to later dates.
 
@@ -514,13 +526,16 @@ def years_after(model: Any, index: Any) -> Array:
             got=f"{dates[0]} first" if len(dates) else "no dates",
             expected=f"dates after {last}",
         )
-    days = np.asarray((dates - last) / pd.Timedelta(days=1), dtype=float)
     inferred = isinstance(model._given["dt"], str) and not model.panel.steps.ndim
-    step = float(model.panel.steps) if inferred else np.nan
-    if step in _MONTHS.values():
-        months = np.asarray((dates.year - last.year) * 12 + dates.month - last.month, dtype=float)
-        if np.all(months > 0):
-            return months / 12.0
+    return _elapsed(last, dates, float(model.panel.steps) if inferred else np.nan)
+
+
+def _elapsed(last: pd.Timestamp, dates: pd.DatetimeIndex, step: float) -> Array:
+    """Return the years from a date to later ones, in months, weeks or business days if these are the step."""
+    days = np.asarray((dates - last) / pd.Timedelta(days=1), dtype=float)
+    months = np.asarray((dates.year - last.year) * 12 + dates.month - last.month, dtype=float)
+    if step in _MONTHS.values() and np.all(months > 0):
+        return months / 12.0
     if step == 1.0 / 52.0:
         return days / 364.0
     if step == 1.0 / 252.0:

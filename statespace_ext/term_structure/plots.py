@@ -12,7 +12,7 @@ from ..engine.arguments import probability
 from ..exceptions import SpecificationError, shown
 from ..plots.factors import plot_factors
 from ..plots.paths import BAND, CONSTANT, LINE, ZERO, draw_path, few_dates, legend_above, new_figure
-from .rates import check_definition, years
+from .rates import ImpliedRates, check_definition, years
 from .tables import BASIS_POINTS
 
 _COLUMNS = 4
@@ -233,14 +233,12 @@ _GRID = 120
 _TEN_YEARS = 10.0
 
 
-class Pictures:
-    """Methods that draw with matplotlib, into ``fig`` where it is given, and return the Figure; mixed in."""
-
-    model: Any
+class Pictures(ImpliedRates):
+    """Methods that draw with matplotlib, into ``fig`` where it is given, and return the Figure."""
 
     def plot_factors(self, fig: Any = None, figsize: Size | None = None, alpha: float = 0.05) -> Any:
         """Plot the smoothed factors with pointwise bands of coverage 1 - alpha."""
-        factors: Any = self._own.factors
+        factors: Any = self.factors
         return plot_factors(factors.smoothed, factors.smoothed_se, fig=fig, figsize=figsize, alpha=alpha)
 
     def plot_loadings(
@@ -253,14 +251,14 @@ class Pictures:
     ) -> Any:
         """Plot the loadings B(tau) of the yields on the factors, by maturity in years (0 to the longest)."""
         tau = self._grid(maturities, extrapolate)
-        B = self.model.loadings(np.asarray(self._own.params), tau, extrapolate=extrapolate)[1]
+        B = self.model.loadings(np.asarray(self.params), tau, extrapolate=extrapolate)[1]
         frame = pd.DataFrame(B, index=tau, columns=self.model.factor_names)
         return plot_loadings(frame, self.model.panel.maturities, fig=fig, figsize=figsize)
 
     def plot_fit(self, *, fig: Any = None, figsize: Size | None = None) -> Any:
         """Plot observed and fitted yields, one panel a maturity, with the root mean square error."""
         scale = BASIS_POINTS / self.model.panel.scale
-        observed, fitted = self._own._yields, self._own.fitted_yields
+        observed, fitted = self._yields, self.fitted_yields
         return plot_fit(observed, fitted, scale, units=self._units, fig=fig, figsize=figsize)
 
     def plot_term_premium(
@@ -284,10 +282,10 @@ class Pictures:
         tau = years(maturity, "maturity", self.model, extrapolate)
         if len(tau) > 1:
             raise SpecificationError("The plot is of one maturity", got=shown(tau), expected="one number")
-        premium = self._own.term_premium(
+        premium = self.term_premium(
             tau, definition, param_uncertainty=param_uncertainty, extrapolate=extrapolate
         )
-        own = self._own.yield_curve(tau, extrapolate=extrapolate).estimate.iloc[:, 0]
+        own = self.yield_curve(tau, extrapolate=extrapolate).estimate.iloc[:, 0]
         rest = "risk-neutral yield" if neutral else f"short rate expected over {tau[0]:g} years"
         words = (f"yield of {tau[0]:g} years", rest, "term premium")
         band = "uncertainty of the parameters included" if param_uncertainty else "given the parameters"
@@ -308,9 +306,9 @@ class Pictures:
         figsize: Size | None = None,
     ) -> Any:
         """Plot the yield curve of a date of the sample (the last by default), beside the observed yields."""
-        observed = self._own._yields
+        observed = self._yields
         date = observed.index[-1] if date is None else date
-        rates = self._own.yield_curve(self._grid(maturities, extrapolate), date, extrapolate=extrapolate)
+        rates = self.yield_curve(self._grid(maturities, extrapolate), date, extrapolate=extrapolate)
         seen = observed.loc[rates.estimate.index[0]]
         at = rates.estimate.index[0]
         return plot_curve(
@@ -329,7 +327,3 @@ class Pictures:
     @property
     def _units(self) -> str:
         return str(self.model._given["units"])
-
-    @property
-    def _own(self) -> Any:
-        return self

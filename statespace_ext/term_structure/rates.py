@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
 
 from ..base.reporting import normal_quantile
+from ..base.results import StateSpaceResults
 from ..base.states import Factors, factors_of
 from ..engine.arguments import truth
 from ..exceptions import DataError, SpecificationError
@@ -17,6 +18,9 @@ from ..inference.delta import delta_method
 from ..numerics.linear_algebra import Array
 from .dynamics import Affine, Curves
 from .normalisation import spelled
+
+if TYPE_CHECKING:
+    from .atsm import ATSM
 
 DEFINITIONS = ("expected", "risk-neutral")
 
@@ -65,7 +69,7 @@ _FAR = 2.0
 """Times the longest maturity; a longer one is more likely to be a number of months."""
 
 
-def years(value: Any, name: str, model: Any, extrapolate: bool = False, *, zero: bool = False) -> Array:
+def years(value: Any, name: str, model: ATSM, extrapolate: bool = False, *, zero: bool = False) -> Array:
     """
     Return maturities or horizons in years as an array.
 
@@ -91,7 +95,7 @@ def years(value: Any, name: str, model: Any, extrapolate: bool = False, *, zero:
         out = np.atleast_1d(np.asarray(value, dtype=float))
     except (TypeError, ValueError) as error:
         raise SpecificationError(f"{name} is no number of years", got=repr(value)[:80]) from error
-    if out.ndim != 1 or not len(out) or not np.all(np.isfinite(out)) or np.any(out < 0):
+    if out.ndim != 1 or not len(out) or not np.all((out > 0) | (zero & (out == 0))):
         raise SpecificationError(f"{name} cannot be used", got=repr(value)[:80], expected="positive years")
     if np.any(out > _LONGEST):
         raise SpecificationError(f"{name} cannot be used", got=f"{out.max():g}", expected=f"<= {_LONGEST:g}")
@@ -103,8 +107,6 @@ def years(value: Any, name: str, model: Any, extrapolate: bool = False, *, zero:
             expected=f"at most {limit:g} years, twice the longest maturity of the panel",
             remedy="Divide months by 12, or pass extrapolate=True.",
         )
-    if not zero and np.any(out == 0):
-        raise SpecificationError(f"{name} is zero", got=repr(value)[:80], expected="positive years")
     return out
 
 
@@ -146,7 +148,7 @@ def rows_of(index: Any, date: Any) -> slice | Array:
 
 
 def implied_rates(
-    results: Any,
+    results: StateSpaceResults,
     factors: Factors,
     rate: Callable[[Curves], Affine],
     columns: pd.Index,
@@ -185,7 +187,8 @@ def implied_rates(
             curves = Curves(model.dynamics(trial), model.convexity)
             return rate(curves).mean(np.array(smoothed.mean.T[rows])).ravel()
 
-        variance = variance + parameter_variance(results, at).reshape(mean.shape)
+        _, errors = errors_at(results, at, [*results.boundary, *results._fixed])
+        variance = variance + (errors**2).reshape(mean.shape)
     index = factors.smoothed.index[rows]
     return Rates(
         pd.DataFrame(mean, index=index, columns=columns),
@@ -193,11 +196,13 @@ def implied_rates(
     )
 
 
-def parameter_variance(results: Any, function: Callable[[Array], Array]) -> Array:
-    """Return the delta-method variances of a function; parameters at a boundary, or fixed, are held."""
+def errors_at(
+    results: StateSpaceResults, function: Callable[[Array], Array], held: Iterable[str]
+) -> tuple[Array, Array]:
+    """Return a function of all parameters, and its delta-method errors with some of them held."""
     model, params = results.model, np.asarray(results.params, dtype=float)
-    held = {*results.boundary, *results._fixed}
-    free = np.array([i for i, name in enumerate(model.param_names) if name not in held], dtype=int)
+    known = set(held)
+    free = np.array([i for i, name in enumerate(model.param_names) if name not in known], dtype=int)
 
     def at(values: Array) -> Array:
         full = params.copy()
@@ -205,21 +210,18 @@ def parameter_variance(results: Any, function: Callable[[Array], Array]) -> Arra
         return function(full)
 
     cov = np.asarray(results.params_cov.cov)[np.ix_(free, free)]
-    steps = model.difference_steps(params)[free]
-    return np.asarray(delta_method(at, params[free], cov, steps)[1] ** 2)
+    return delta_method(at, params[free], cov, model.difference_steps(params)[free])
 
 
-class ImpliedRates:
+class ImpliedRates(StateSpaceResults):
     """
-    Rates at the smoothed factors; mixed into `ATSMResults`.
+    Rates at the smoothed factors: a part of `ATSMResults`.
 
     Every method returns `Rates`, with standard deviations of the factors alone, or with
     ``param_uncertainty=True`` of the parameters too (delta method). ``date=None`` is all dates. Maturities
     and horizons are in years; those beyond twice the longest maturity of the panel raise `SpecificationError`
     unless ``extrapolate=True``.
     """
-
-    model: Any
 
     @property
     def factors(self) -> Factors:
@@ -230,6 +232,18 @@ class ImpliedRates:
     def _dates(self) -> pd.Index:
         labels: pd.Index = self.model.calendar.labels
         return labels
+
+    @property
+    def fitted_yields(self) -> pd.DataFrame:
+        """Yields of the panel at the smoothed factors."""
+        curves = Curves(self.model.dynamics(np.asarray(self.params)), self.model.convexity)
+        values = curves.yields(self.model.panel.maturities).mean(self.factors.smoothed.to_numpy())
+        return pd.DataFrame(values, index=self._dates, columns=self.model.panel.labels)
+
+    @property
+    def _yields(self) -> pd.DataFrame:
+        values = self.model.endog[:, self.model.panel.n_observed :]
+        return pd.DataFrame(values, index=self._dates, columns=self.model.panel.labels)
 
     def _implied(
         self, rate: Callable[[Curves], Affine], columns: Array, date: Any, param_uncertainty: bool, name: str

@@ -7,15 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..base.results import StateSpaceResults
 from ..engine.arguments import one_of
 from . import outlook, tables
-from .dynamics import Curves
 from .plots import Pictures
-from .rates import ImpliedRates, Rates
+from .rates import Rates
 
 
-class ATSMResults(ImpliedRates, Pictures, outlook.NewData, StateSpaceResults):
+class ATSMResults(Pictures, outlook.NewData):
     """
     Results of fitting (or of filtering and smoothing) an `ATSM`.
 
@@ -70,18 +68,6 @@ class ATSMResults(ImpliedRates, Pictures, outlook.NewData, StateSpaceResults):
         return tables.summary_tables(self, alpha)
 
     # -- fit -------------------------------------------------------------------------------------------
-
-    @property
-    def fitted_yields(self) -> pd.DataFrame:
-        """Yields of the panel at the smoothed factors."""
-        curves = Curves(self.model.dynamics(np.asarray(self.params)), self.model.convexity)
-        values = curves.yields(self.model.panel.maturities).mean(self.factors.smoothed.to_numpy())
-        return pd.DataFrame(values, index=self._dates, columns=self.model.panel.labels)
-
-    @property
-    def _yields(self) -> pd.DataFrame:
-        values = self.model.endog[:, self.model.panel.n_observed :]
-        return pd.DataFrame(values, index=self._dates, columns=self.model.panel.labels)
 
     @property
     def pricing_errors(self) -> pd.DataFrame:
