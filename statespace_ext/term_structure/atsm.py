@@ -19,13 +19,14 @@ from ..exceptions import DataError
 from ..fit.fit import FitResult
 from ..fit.problem import EstimationProblem
 from ..fit.request import FitRequest
-from ..numerics.bond_pricing import loadings, loadings_pullback
+from ..numerics.bond_pricing import loadings_pullback
 from ..numerics.linear_algebra import Array, quiet
 from ..numerics.ornstein_uhlenbeck import discretise, discretise_pullback, stationary_moments
 from ..numerics.stationary import stationary_pullback
 from ..params.layout import ParameterLayout
 from .declaration import build_layout
 from .dynamics import (
+    Curves,
     Dynamics,
     Pricing,
     Values,
@@ -228,11 +229,12 @@ class ATSM(StateSpaceModel[ATSMResults]):
 
     def loadings(self, params: Any, maturities: Any, *, extrapolate: bool = False) -> tuple[Array, Array]:
         """Return A (m,) and B (m, k) at maturities in years; see `ATSMResults.yield_curve`."""
-        return self._loadings(self.dynamics(params), years(maturities, "maturities", self, extrapolate))
+        rates = self.curves(params).yields(years(maturities, "maturities", self, extrapolate))
+        return rates.intercept, rates.slope
 
-    def _loadings(self, at: Dynamics, maturities: Array) -> tuple[Array, Array]:
-        q = at.pricing
-        return loadings(q.K, q.kappa, at.cov * self.convexity, q.delta_0, q.delta_1, maturities)
+    def curves(self, params: Any) -> Curves:
+        """Return the curves at a full parameter vector."""
+        return Curves(self.dynamics(params), self.convexity)
 
     def system(self, params: Array) -> System:
         """Return the state-space matrices at a full parameter vector."""
@@ -242,7 +244,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
         """Return the state-space matrices at the values of all blocks."""
         both = self.dynamics_at(at)
         require_no_aliasing(both.K_P, float(np.max(self.panel.steps)))
-        A, B = self._loadings(both, self.panel.maturities)
+        rates = Curves(both, self.convexity).yields(self.panel.maturities)
         step = discretise(both.K_P, both.kappa_P, both.cov, self.panel.steps)
         m, k = self.panel.n_observed, self.k_factors
         H = np.zeros((self.k_endog, self.k_endog))
@@ -253,8 +255,8 @@ class ATSM(StateSpaceModel[ATSMResults]):
         elif self.first_portfolios is not None:
             mean, cov = self.first_portfolios, np.eye(k)
         return System(
-            design=np.concatenate([np.eye(k)[:m], B]),
-            obs_intercept=np.concatenate([np.zeros(m), A]),
+            design=np.concatenate([np.eye(k)[:m], rates.slope]),
+            obs_intercept=np.concatenate([np.zeros(m), rates.intercept]),
             obs_cov=H,
             transition=time_last(step.transition, 2),
             state_intercept=time_last(step.intercept, 1),

@@ -7,6 +7,7 @@ it is N(A + B m, B V B'), so that one class computes all of them and their diffe
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -152,28 +153,26 @@ class Curves:
     dynamics: Dynamics
     convexity: float
 
+    def _priced(self, of: Callable[..., tuple[Array, Array]], K: Array, kappa: Array, tau: Array) -> Affine:
+        """Return what bonds priced with the drift kappa - K X imply."""
+        q = self.dynamics.pricing
+        return Affine(*of(K, kappa, self.dynamics.cov * self.convexity, q.delta_0, q.delta_1, tau))
+
     def yields(self, tau: Array) -> Affine:
         """Return zero-coupon yields."""
-        q = self.dynamics.pricing
-        cov = self.dynamics.cov * self.convexity
-        return Affine(*loadings(q.K, q.kappa, cov, q.delta_0, q.delta_1, tau))
+        return self._priced(loadings, self.dynamics.pricing.K, self.dynamics.pricing.kappa, tau)
 
     def forwards(self, tau: Array) -> Affine:
         """Return instantaneous forward rates."""
-        q = self.dynamics.pricing
-        cov = self.dynamics.cov * self.convexity
-        return Affine(*forward_loadings(q.K, q.kappa, cov, q.delta_0, q.delta_1, tau))
+        return self._priced(forward_loadings, self.dynamics.pricing.K, self.dynamics.pricing.kappa, tau)
 
     def risk_neutral_yields(self, tau: Array) -> Affine:
         """Return the yields if the price of risk were zero: priced with (K_P, kappa_P)."""
-        at, q = self.dynamics, self.dynamics.pricing
-        return Affine(*loadings(at.K_P, at.kappa_P, at.cov * self.convexity, q.delta_0, q.delta_1, tau))
+        return self._priced(loadings, self.dynamics.K_P, self.dynamics.kappa_P, tau)
 
     def risk_neutral_forwards(self, tau: Array) -> Affine:
         """Return the instantaneous forward rates if the price of risk were zero."""
-        at, q = self.dynamics, self.dynamics.pricing
-        cov = at.cov * self.convexity
-        return Affine(*forward_loadings(at.K_P, at.kappa_P, cov, q.delta_0, q.delta_1, tau))
+        return self._priced(forward_loadings, self.dynamics.K_P, self.dynamics.kappa_P, tau)
 
     def average_short_rate(self, horizon: Array) -> Affine:
         """Return (1/h) int_0^h E_t[r_{t+s}] ds under P."""
@@ -261,9 +260,7 @@ def structural_matrices(dynamics: Dynamics, prices: bool) -> dict[str, Array]:
     root = _cholesky(at.cov)
     lambda_0, lambda_1 = np.full(len(root), np.nan), np.full(root.shape, np.nan)
     if prices and np.all(np.diag(root) ** 2 > SINGULAR * np.diag(at.cov)):
-        both = np.column_stack([at.kappa_P - q.kappa, q.K - at.K_P])
-        solved = scipy.linalg.solve_triangular(root, both, lower=True)
-        lambda_0, lambda_1 = solved[:, 0], solved[:, 1:]
+        lambda_0, lambda_1 = prices_of_risk(q, at.cov, at.K_P, at.kappa_P)
     return {
         "K_P": at.K_P,
         "kappa_P": at.kappa_P,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from ..base.reporting import normal_quantile
 from ..base.results import StateSpaceResults
 from ..base.states import Factors, factors_of
 from ..engine.arguments import truth
+from ..engine.calendars import Calendar
 from ..exceptions import DataError, SpecificationError
 from ..inference.delta import delta_method
 from ..numerics.linear_algebra import Array
@@ -119,9 +120,9 @@ def check_definition(definition: Any) -> bool:
     return definition == "risk-neutral"
 
 
-def rows_of(index: Any, date: Any) -> slice | Array:
+def rows_of(calendar: Calendar, date: Any) -> slice:
     """
-    Return where a date is in an index; all of it for None.
+    Return where a date is in the sample; all of it for None.
 
     Raises
     ------
@@ -130,70 +131,18 @@ def rows_of(index: Any, date: Any) -> slice | Array:
     """
     if date is None:
         return slice(None)
+    labels = calendar.labels
     try:
-        if isinstance(index, pd.PeriodIndex):
-            date = pd.Period(date, cast(Any, index.freq))
-        elif isinstance(index, pd.DatetimeIndex) and not isinstance(date, str):
-            date = pd.Timestamp(date)
-        at = index.get_loc(date)
-    except (KeyError, TypeError, ValueError, pd.errors.InvalidIndexError) as error:
+        first, last = calendar.positions(date, date)
+    except (SpecificationError, TypeError):
+        last = len(labels)
+    if last >= len(labels):
         raise DataError(
             "The date is not in the sample",
             got=date,
-            expected=f"a date of the index, from {index[0]} to {index[-1]}",
-        ) from error
-    if isinstance(at, slice):
-        return at
-    return np.flatnonzero(at) if isinstance(at, np.ndarray) and at.dtype == bool else np.atleast_1d(at)
-
-
-def implied_rates(
-    results: StateSpaceResults,
-    factors: Factors,
-    rate: Callable[[Curves], Affine],
-    columns: pd.Index,
-    date: Any = None,
-    param_uncertainty: bool = False,
-) -> Rates:
-    """
-    Return rates at the smoothed factors.
-
-    Parameters
-    ----------
-    results : ATSMResults
-    factors : Factors
-    rate : callable
-        From the curves to the rates.
-    columns : Index
-        Labels of the rates.
-    date : optional
-        A date of the sample; all by default.
-    param_uncertainty : bool
-        Whether the standard deviations include the uncertainty of the parameters (delta method, the factors
-        smoothed again at each), beside that of the factors.
-    """
-    rows = rows_of(results.model.calendar.read, date)
-    model, params = results.model, np.asarray(results.params, dtype=float)
-    k = len(factors.smoothed.columns)
-    affine = rate(Curves(model.dynamics(params), model.convexity))
-    states = factors.smoothed.to_numpy()[rows]
-    covs = factors.smoothed_cov.to_numpy().reshape(-1, k, k)[rows]
-    mean = affine.mean(states)
-    variance = np.clip(affine.variance(covs), 0.0, None)
-    if truth(param_uncertainty, "param_uncertainty"):
-
-        def at(trial: Array) -> Array:
-            smoothed = model.private_smoother.smooth(model.started_system(trial), lag_cov=False)
-            curves = Curves(model.dynamics(trial), model.convexity)
-            return rate(curves).mean(np.array(smoothed.mean.T[rows])).ravel()
-
-        _, errors = errors_at(results, at, [*results.boundary, *results._fixed])
-        variance = variance + (errors**2).reshape(mean.shape)
-    index = factors.smoothed.index[rows]
-    return Rates(
-        pd.DataFrame(mean, index=index, columns=columns),
-        pd.DataFrame(np.sqrt(variance), index=index, columns=columns),
-    )
+            expected=f"a date of the index, from {labels[0]} to {labels[-1]}",
+        )
+    return slice(first, last + 1)
 
 
 def errors_at(
@@ -236,7 +185,7 @@ class ImpliedRates(StateSpaceResults):
     @property
     def fitted_yields(self) -> pd.DataFrame:
         """Yields of the panel at the smoothed factors."""
-        curves = Curves(self.model.dynamics(np.asarray(self.params)), self.model.convexity)
+        curves = self.model.curves(self.params)
         values = curves.yields(self.model.panel.maturities).mean(self.factors.smoothed.to_numpy())
         return pd.DataFrame(values, index=self._dates, columns=self.model.panel.labels)
 
@@ -248,8 +197,23 @@ class ImpliedRates(StateSpaceResults):
     def _implied(
         self, rate: Callable[[Curves], Affine], columns: Array, date: Any, param_uncertainty: bool, name: str
     ) -> Rates:
-        labels = pd.Index(columns, name=name)
-        return implied_rates(self, self.factors, rate, labels, date, param_uncertainty)
+        """Return rates at the smoothed factors, which are smoothed again at other parameters."""
+        model, factors, params = self.model, self.factors, np.asarray(self.params, dtype=float)
+        rows = rows_of(model.calendar, date)
+        affine, states = rate(model.curves(params)), factors.smoothed.to_numpy()[rows]
+        covs = factors.smoothed_cov.to_numpy().reshape(-1, model.k_factors, model.k_factors)[rows]
+        mean = affine.mean(states)
+        variance = np.clip(affine.variance(covs), 0.0, None)
+        if truth(param_uncertainty, "param_uncertainty"):
+
+            def at(trial: Array) -> Array:
+                smoothed = model.private_smoother.smooth(model.started_system(trial), lag_cov=False)
+                return rate(model.curves(trial)).mean(np.array(smoothed.mean.T[rows])).ravel()
+
+            _, errors = errors_at(self, at, [*self.boundary, *self._fixed])
+            variance = variance + (errors**2).reshape(mean.shape)
+        labels: Any = {"index": factors.smoothed.index[rows], "columns": pd.Index(columns, name=name)}
+        return Rates(pd.DataFrame(mean, **labels), pd.DataFrame(np.sqrt(variance), **labels))
 
     def yield_curve(
         self,
