@@ -12,10 +12,14 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
+import walk
+from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 import statespace_ext as sse
 from statespace_ext import exceptions
+from statespace_ext.base.model import _FOR_THE_ENGINE
 
 MODULES = {"datasets": sse.datasets}
 """Public names that gather others."""
@@ -199,3 +203,28 @@ def test_version_is_that_of_the_installed_package() -> None:
     except importlib.metadata.PackageNotFoundError:
         pytest.skip("the package is not installed: this is a checkout")
     assert sse.__version__ == installed
+
+
+SHOWN = {
+    "identification", "k_exog", "k_state_exog", "layout", "matrices", "maximum", "params_from_matrices",
+    "regressor_names", "shock_names", "state_exog", "system",
+}  # fmt: skip
+OWN = {
+    "LGSSM": {"k_factors", "labels", "lags"},
+    "DynamicRegression": {"coefficients", "design_info", "has_factors", "proportional", "regressors"},
+    "ATSM": {
+        "convexity", "curves", "dynamics", "dynamics_at", "factor_names", "first_portfolios", "k_factors",
+        "loadings", "norm", "normalised", "panel",
+    },
+}  # fmt: skip
+OWN["CAPM"] = OWN["DynamicRegression"] | {"excess", "factors", "has_risk_free"}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_tab_completion_of_a_model_shows_what_is_for_users(name: str) -> None:
+    """A new name is looked at: it is for users, or left out by `dir`; what is left out exists."""
+    model = walk.SUBJECTS[name].model()
+    plain = set(dir(MLEModel(np.zeros((9, 1)), 1)))
+    assert {each for each in dir(model) if each[0] != "_"} - plain == SHOWN | OWN[name]
+    classes = {base for cls in (sse.LGSSM, sse.CAPM, sse.ATSM) for base in cls.__mro__}
+    assert {*vars(model), *[each for cls in classes for each in vars(cls)], "structure"} >= _FOR_THE_ENGINE

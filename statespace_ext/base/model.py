@@ -52,6 +52,17 @@ from .extension import OutOfSample
 from .fitting import Fitting, R
 from .results import StateSpaceResults, StateSpaceResultsWrapper
 
+_FOR_THE_ENGINE = frozenset(
+    """
+    calendar check_layout check_sample current_start declare default_start difference_steps entered estimate
+    exact_information expand following future_intercept future_rows input_part inputs_on later_starts
+    likelihood_neutral loglike_and_score mirrored more_data new_periods other_peaks other_starts preserved
+    private_smoother problem score_at score_by_block score_matrices stabilised start_kind started_structure
+    started_system state_inputs structure system_at unknown_next updates user_start variance_sizes
+    """.split()
+)
+"""What the engine and subclasses use of a model, and `dir` leaves out."""
+
 M = TypeVar("M", bound="StateSpaceModel[Any]")
 
 
@@ -154,6 +165,10 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
             return
         forget_compiled(self.ssm)
         self._written_start = self.ssm.initialization if state["_written_start"] else _FOREIGN
+
+    def __dir__(self) -> list[str]:
+        """List the attributes that are for users."""
+        return sorted(set(super().__dir__()) - _FOR_THE_ENGINE)
 
     # -- statsmodels' interface ------------------------------------------------------------------------
 
