@@ -21,7 +21,7 @@ from ..numerics.lyapunov import stationary_covariance, stationary_covariances
 from ..params.affine import IntArray
 from ..params.layout import ParameterLayout
 from .realization import Point, flat_directions
-from .similar_systems import flat_by_system
+from .similar_systems import block_sizes, flat_by_system
 
 _RANK_TOLERANCE = 1e-8
 _WINDOWS = 12
@@ -127,7 +127,13 @@ def _along(
 
 def _near(model: Any, params: Array, free: IntArray) -> Array:
     """Return a random point near the parameters at which the model has a system."""
-    for point in _points(model.layout, params, free):
+    z, sizes = model.layout.unconstrain(params), block_sizes(model.layout, params)
+    errors = np.minimum(model.difference_steps(params, 1.0), np.where(sizes > 0, sizes, np.inf))
+    covariances = z != params  # and bounded coefficients
+    sizes = np.where(
+        covariances, np.abs(z) + 0.1 * block_sizes(model.layout, np.where(covariances, z, 0.0)), errors
+    )
+    for point in _points(model.layout, z, free, sizes):
         try:
             model.started_system(point)
         except (StateSpaceError, *NOT_HERE):
@@ -208,17 +214,16 @@ def _reasons(touched: list[str]) -> list[str]:
 
 def _general_position(model: Identifiable, params: Array, free: IntArray) -> Array:
     """Return a random point near the parameters, at which no covariance is singular and the start exists."""
-    for point in _points(model.layout, params, free):
+    z = model.layout.unconstrain(params)
+    for point in _points(model.layout, z, free, np.abs(z) + 0.1 * np.sqrt(np.mean(z**2)) + 1e-3):
         if _root(model, point) < STABILITY_LIMIT or model.current_start != "stationary":
             return point
     return np.array(params)
 
 
-def _points(layout: ParameterLayout, params: Array, free: IntArray) -> Iterator[Array]:
-    """Yield random points near the parameters, ever nearer."""
+def _points(layout: ParameterLayout, z: Array, free: IntArray, size: Array) -> Iterator[Array]:
+    """Yield random points near unconstrained parameters, ever nearer."""
     rng = np.random.default_rng(20240229)
-    z = layout.unconstrain(params)
-    size = np.abs(z) + 0.1 * np.sqrt(np.mean(z**2)) + 1e-3
     for spread in (0.3, 0.1, 0.03, 0.01):
         moved = np.array(z)
         moved[free] += spread * size[free] * rng.uniform(-1.0, 1.0, len(free))
