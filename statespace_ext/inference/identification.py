@@ -108,7 +108,10 @@ def identify_by_system(model: Any, params: Array, fixed: Mapping[str, float]) ->
     """
     layout = model.layout
     free = layout.positions([name for name in layout.names if name not in fixed])
-    found = None if len(free) == 0 else flat_by_system(model, _near(model, params, free), free)
+    found, sizes = None, block_sizes(layout, params)
+    if len(free):  # along flat parameters standard errors are no sizes
+        errors = np.minimum(model.difference_steps(params, 1.0), np.where(sizes > 0, sizes, np.inf))
+        found = flat_by_system(model, _near(model, params, free, errors), free, errors)
     if found is None:
         return Identification(free, np.zeros((len(free), 0)), [], "")
     return _along(layout, free, *found, reasons=False)
@@ -125,10 +128,9 @@ def _along(
     return Identification(free, flat, names, _message(layout, names, flat.shape[1], reasons))
 
 
-def _near(model: Any, params: Array, free: IntArray) -> Array:
+def _near(model: Any, params: Array, free: IntArray, errors: Array) -> Array:
     """Return a random point near the parameters at which the model has a system."""
-    z, sizes = model.layout.unconstrain(params), block_sizes(model.layout, params)
-    errors = np.minimum(model.difference_steps(params, 1.0), np.where(sizes > 0, sizes, np.inf))
+    z = model.layout.unconstrain(params)
     covariances = z != params  # and bounded coefficients
     sizes = np.where(
         covariances, np.abs(z) + 0.1 * block_sizes(model.layout, np.where(covariances, z, 0.0)), errors

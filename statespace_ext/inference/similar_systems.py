@@ -41,16 +41,14 @@ class Systematic(Protocol):
     """The part of a model that is used."""
 
     endog: Array
-    layout: ParameterLayout
 
     def started_system(self, params: Array) -> System:
         """Return the system at a full parameter vector."""
 
-    def difference_steps(self, params: Array, share: float) -> Array:
-        """Return steps for differences."""
 
-
-def flat_by_system(model: Systematic, params: Array, free: IntArray) -> tuple[Array, Array] | None:
+def flat_by_system(
+    model: Systematic, params: Array, free: IntArray, errors: Array
+) -> tuple[Array, Array] | None:
     """
     Return flat directions, one a row, in steps of the free parameters, and these steps.
 
@@ -62,9 +60,7 @@ def flat_by_system(model: Systematic, params: Array, free: IntArray) -> tuple[Ar
         return None
     units = _units(model.endog, system)
     whole = float(np.linalg.norm(_vector(_scaled(system, units))))
-    longest = block_sizes(model.layout, params)  # along flat parameters standard errors are no steps
-    steps = np.minimum(model.difference_steps(params, _SHARE), np.where(longest > 0, longest, np.inf))
-    found = [_change(model, params, place, steps[place], (units, whole)) for place in free]
+    found = [_change(model, params, place, _SHARE * errors[place], (units, whole)) for place in free]
     changes = [each for each in found if each is not None]
     if len(changes) < len(free):
         return None

@@ -79,7 +79,7 @@ def test_as_many_maturities_as_factors(
     assert dynamics[identification] <= set(found.names)
     assert "add maturities" in found.message
     free = np.arange(len(params))
-    rows, steps = flat_by_system(model, params, free)
+    rows, steps = flat_by_system(model, params, free, np.maximum(np.abs(params), 1e-3))
     score = model.score(params)
     for row in rows * steps:
         assert abs(score @ row) < 1e-6 * np.linalg.norm(score * row) + 1e-9 * np.linalg.norm(score * steps)
