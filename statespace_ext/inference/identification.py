@@ -24,6 +24,8 @@ from .realization import Point, flat_directions
 from .similar_systems import block_sizes, flat_by_system
 
 _RANK_TOLERANCE = 1e-8
+_LEAST = 1e-3
+"""Least move of a parameter, relative to the largest of its block: a variance may stand at zero."""
 _WINDOWS = 12
 _LARGEST_PROBLEM = 3e7
 """Parameters times squared series; above it the check is left out, and the result says so."""
@@ -109,8 +111,9 @@ def identify_by_system(model: Any, params: Array, fixed: Mapping[str, float]) ->
     layout = model.layout
     free = layout.positions([name for name in layout.names if name not in fixed])
     found, sizes = None, block_sizes(layout, params)
-    if len(free):  # along flat parameters standard errors are no sizes
-        errors = np.minimum(model.difference_steps(params, 1.0), np.where(sizes > 0, sizes, np.inf))
+    if len(free):  # along flat parameters, and of variances at zero, standard errors are no sizes
+        most = np.where(sizes > 0, sizes, np.inf)
+        errors = np.clip(model.difference_steps(params, 1.0), _LEAST * sizes, most)
         found = flat_by_system(model, _near(model, params, free, errors), free, errors)
     if found is None:
         return Identification(free, np.zeros((len(free), 0)), [], "")

@@ -111,3 +111,10 @@ def test_fit_warns() -> None:
 def test_the_models_of_the_walk_are_identified(subject: str) -> None:
     s = SUBJECTS[subject]
     assert identify_by_system(s.model(), s.params, {}).n_flat == 0
+
+
+def test_a_variance_at_zero_is_identified() -> None:
+    model = sse.LGSSM(Y, 2, identification="triangular")
+    params = np.asarray(model.start_params)
+    params[-1] = 0.0
+    assert identify_by_system(model, params, {}).n_flat == model.identification(params).n_flat == 0
