@@ -68,6 +68,7 @@ class StateSpaceResults(
     """
 
     _fit: Any = None
+    _constructed = False
     _cache: dict[str, Any]
     _cov: ParamsCov | None = None
 
@@ -85,6 +86,7 @@ class StateSpaceResults(
             results._standardized_forecasts_error = np.where(unseen, np.nan, errors)
         self._own_start = model.user_start is None
         super().__init__(model, params, results, cov_type or "oim", *args, **kwargs)
+        self._constructed = True
 
     # -- the model at the pass -------------------------------------------------------------------------
 
@@ -251,6 +253,8 @@ class StateSpaceResults(
     @property
     def df_model(self) -> int:
         """Number of identified free parameters, and of exact-diffuse states."""
+        if not self._constructed:  # statsmodels asks, for what is computed here when it is read
+            return int(self._df_declared)
         return int(self._df_declared) - self.identification.n_flat
 
     @df_model.setter

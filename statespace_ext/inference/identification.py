@@ -21,9 +21,11 @@ from ..numerics.lyapunov import stationary_covariance, stationary_covariances
 from ..params.affine import IntArray
 from ..params.layout import ParameterLayout
 from .realization import Point, flat_directions
-from .similar_systems import flat_by_system
+from .similar_systems import block_sizes, flat_by_system
 
 _RANK_TOLERANCE = 1e-8
+_LEAST = 1e-3
+"""Least move of a parameter, relative to the largest of its block: a variance may stand at zero."""
 _WINDOWS = 12
 _LARGEST_PROBLEM = 3e7
 """Parameters times squared series; above it the check is left out, and the result says so."""
@@ -108,7 +110,11 @@ def identify_by_system(model: Any, params: Array, fixed: Mapping[str, float]) ->
     """
     layout = model.layout
     free = layout.positions([name for name in layout.names if name not in fixed])
-    found = None if len(free) == 0 else flat_by_system(model, _near(model, params, free), free)
+    found, sizes = None, block_sizes(layout, params)
+    if len(free):  # along flat parameters, and of variances at zero, standard errors are no sizes
+        most = np.where(sizes > 0, sizes, np.inf)
+        errors = np.clip(model.difference_steps(params, 1.0), _LEAST * sizes, most)
+        found = flat_by_system(model, _near(model, params, free, errors), free, errors)
     if found is None:
         return Identification(free, np.zeros((len(free), 0)), [], "")
     return _along(layout, free, *found, reasons=False)
@@ -125,9 +131,14 @@ def _along(
     return Identification(free, flat, names, _message(layout, names, flat.shape[1], reasons))
 
 
-def _near(model: Any, params: Array, free: IntArray) -> Array:
+def _near(model: Any, params: Array, free: IntArray, errors: Array) -> Array:
     """Return a random point near the parameters at which the model has a system."""
-    for point in _points(model.layout, params, free):
+    z = model.layout.unconstrain(params)
+    covariances = z != params  # and bounded coefficients
+    sizes = np.where(
+        covariances, np.abs(z) + 0.1 * block_sizes(model.layout, np.where(covariances, z, 0.0)), errors
+    )
+    for point in _points(model.layout, z, free, sizes):
         try:
             model.started_system(point)
         except (StateSpaceError, *NOT_HERE):
@@ -208,17 +219,16 @@ def _reasons(touched: list[str]) -> list[str]:
 
 def _general_position(model: Identifiable, params: Array, free: IntArray) -> Array:
     """Return a random point near the parameters, at which no covariance is singular and the start exists."""
-    for point in _points(model.layout, params, free):
+    z = model.layout.unconstrain(params)
+    for point in _points(model.layout, z, free, np.abs(z) + 0.1 * np.sqrt(np.mean(z**2)) + 1e-3):
         if _root(model, point) < STABILITY_LIMIT or model.current_start != "stationary":
             return point
     return np.array(params)
 
 
-def _points(layout: ParameterLayout, params: Array, free: IntArray) -> Iterator[Array]:
-    """Yield random points near the parameters, ever nearer."""
+def _points(layout: ParameterLayout, z: Array, free: IntArray, size: Array) -> Iterator[Array]:
+    """Yield random points near unconstrained parameters, ever nearer."""
     rng = np.random.default_rng(20240229)
-    z = layout.unconstrain(params)
-    size = np.abs(z) + 0.1 * np.sqrt(np.mean(z**2)) + 1e-3
     for spread in (0.3, 0.1, 0.03, 0.01):
         moved = np.array(z)
         moved[free] += spread * size[free] * rng.uniform(-1.0, 1.0, len(free))

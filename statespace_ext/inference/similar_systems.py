@@ -33,7 +33,7 @@ _NOTHING = 1e-11
 """Change of the matrices by a step, relative to them, that is rounding."""
 _NOISE = 1e-9
 """Part of a change in a flat combination that is rounding."""
-_RANK_TOLERANCE = 1e-6
+_RANK_TOLERANCE = 1e-7
 """Singular value, relative to the largest, that differences leave where there is none."""
 
 
@@ -41,16 +41,14 @@ class Systematic(Protocol):
     """The part of a model that is used."""
 
     endog: Array
-    layout: ParameterLayout
 
     def started_system(self, params: Array) -> System:
         """Return the system at a full parameter vector."""
 
-    def difference_steps(self, params: Array, share: float) -> Array:
-        """Return steps for differences."""
 
-
-def flat_by_system(model: Systematic, params: Array, free: IntArray) -> tuple[Array, Array] | None:
+def flat_by_system(
+    model: Systematic, params: Array, free: IntArray, errors: Array
+) -> tuple[Array, Array] | None:
     """
     Return flat directions, one a row, in steps of the free parameters, and these steps.
 
@@ -62,8 +60,7 @@ def flat_by_system(model: Systematic, params: Array, free: IntArray) -> tuple[Ar
         return None
     units = _units(model.endog, system)
     whole = float(np.linalg.norm(_vector(_scaled(system, units))))
-    steps = np.minimum(model.difference_steps(params, _SHARE), _longest(model.layout, params))
-    found = [_change(model, params, place, steps[place], (units, whole)) for place in free]
+    found = [_change(model, params, place, _SHARE * errors[place], (units, whole)) for place in free]
     changes = [each for each in found if each is not None]
     if len(changes) < len(free):
         return None
@@ -71,13 +68,12 @@ def flat_by_system(model: Systematic, params: Array, free: IntArray) -> tuple[Ar
     return null, np.array([step for _, step in changes])
 
 
-def _longest(layout: ParameterLayout, params: Array) -> Array:
-    """Return the size of the parameters of each one's block: along flat ones standard errors are no steps."""
-    out = np.full(len(params), np.inf)
+def block_sizes(layout: ParameterLayout, params: Array) -> Array:
+    """Return, for each parameter, the largest one of its block."""
+    out = np.zeros(len(params))
     for block in layout.blocks.values():
         places = layout.positions(list(block.names))
-        size = np.max(np.abs(params[places]), initial=0.0)
-        out[places] = np.minimum(out[places], size or np.inf)
+        out[places] = np.maximum(out[places], np.max(np.abs(params[places]), initial=0.0))
     return out
 
 

@@ -79,7 +79,7 @@ def test_as_many_maturities_as_factors(
     assert dynamics[identification] <= set(found.names)
     assert "add maturities" in found.message
     free = np.arange(len(params))
-    rows, steps = flat_by_system(model, params, free)
+    rows, steps = flat_by_system(model, params, free, np.maximum(np.abs(params), 1e-3))
     score = model.score(params)
     for row in rows * steps:
         assert abs(score @ row) < 1e-6 * np.linalg.norm(score * row) + 1e-9 * np.linalg.norm(score * steps)
@@ -111,3 +111,10 @@ def test_fit_warns() -> None:
 def test_the_models_of_the_walk_are_identified(subject: str) -> None:
     s = SUBJECTS[subject]
     assert identify_by_system(s.model(), s.params, {}).n_flat == 0
+
+
+def test_a_variance_at_zero_is_identified() -> None:
+    model = sse.LGSSM(Y, 2, identification="triangular")
+    params = np.asarray(model.start_params)
+    params[-1] = 0.0
+    assert identify_by_system(model, params, {}).n_flat == model.identification(params).n_flat == 0
