@@ -22,7 +22,7 @@ from ..numerics.diffuse_start import (
     first_rows,
 )
 from ..numerics.linear_algebra import Array
-from .system import MATRICES, System, write
+from .system import MATRICES, System, axes_of, without_time, write
 
 LEAST_KEPT = 1e-3
 """Least share of Var(x_{m+1}|y_1..y_m) that later rows may leave: P - P N P costs its square in digits."""
@@ -109,7 +109,7 @@ def periods(endog: Array, missing: Array, system: System, rows: slice) -> Iterat
         Which periods.
     """
     values = {name: getattr(system, name) for name in MATRICES}
-    varies = {name: value.ndim == _rank(name) + 1 for name, value in values.items()}
+    varies = {name: value.ndim > axes_of(name) for name, value in values.items()}
     every = np.arange(endog.shape[1])
     noise_varies = varies["selection"] or varies["state_cov"]
     noise = None
@@ -123,10 +123,6 @@ def periods(endog: Array, missing: Array, system: System, rows: slice) -> Iterat
             seen = np.flatnonzero(~missing[t])
             y, Z, H = y[seen], Z[seen], H[np.ix_(seen, seen)]
         yield Period(seen, y, Z, H, at["transition"], at["state_intercept"], noise)
-
-
-def _rank(name: str) -> int:
-    return 1 if name.endswith("intercept") else 2
 
 
 def begun(
@@ -247,23 +243,13 @@ def kept_share(system: System, count: int, predicted_cov: Array) -> float:
 
 def after(system: System, count: int, mean: Array, cov: Array) -> System:
     """Return the system over the periods after the first m, from a known start."""
-    later = _cut(system, slice(count, None))
+    later = system.over(slice(count, None))
     return replace(later, start="known", initialization=None, initial_state=mean, initial_state_cov=cov)
-
-
-def _cut(system: System, rows: slice) -> System:
-    """Return the system over some periods, with its own start."""
-    values = {name: getattr(system, name) for name in MATRICES}
-    varies = {name: value[..., rows] for name, value in values.items() if value.ndim == _rank(name) + 1}
-    return replace(system, **varies)
 
 
 def system_of(ssm: Representation) -> System:
     """Return the matrices (their real parts) that a representation holds now, its start as it is."""
-    values = {}
-    for name in MATRICES:
-        value = np.real(np.asarray(ssm[name]))
-        values[name] = value[..., 0] if value.ndim > _rank(name) and value.shape[-1] == 1 else value
+    values = without_time({name: np.real(np.asarray(getattr(ssm, name))) for name in MATRICES})
     mean, _, finite = (np.real(part) for part in ssm.initialization(model=ssm))
     start = {"initial_state": mean, "initial_state_cov": finite, "initialization": ssm.initialization}
     return System(**values, start="custom", **start)
@@ -308,6 +294,6 @@ def filter_error(ssm: KalmanFilter, univariate: bool = False) -> float:
         filter_method=FILTER_UNIVARIATE if univariate else FILTER_CONVENTIONAL,
     )
     first.bind(endog[:count].T.copy(order="F"))
-    write(first, _cut(system, slice(count)))
+    write(first, system.over(slice(count)))
     found = np.cumsum(first.loglikeobs())[[least - 1, count - 1]]
     return float(np.max(np.abs(found - expected)))

@@ -35,39 +35,13 @@ from ..exceptions import EstimationError, ParameterError, UnsupportedError
 from ..numerics.chandrasekhar import chandrasekhar_loglike
 from ..numerics.diffuse_start import SingularRowsError
 from ..numerics.linear_algebra import NOT_HERE, STABILITY_LIMIT, Array, quiet
-from ..numerics.lyapunov import stationarity_error, stationary_covariance
+from ..numerics.lyapunov import stationarity_error, stationary_moments
 from .compat import require_factorable, univariate_is_wrong
 from .exact_start import filter_error
-from .system import MATRICES, has_part, stationary_radius
+from .system import MATRICES, axes_of, has_part, stationary_radius
 
 _ROUNDING = 1e-8
 """Share of the largest moment up to which a filtered moment at t = n passes for zero."""
-
-
-def stationary_moments(ssm: KalmanFilter) -> tuple[Array, Array]:
-    """Return (I - T)^{-1} c and P = T P T' + R Q R' at the first period's matrices."""
-    transition, state_cov, selection = (
-        np.real(ssm[name]).reshape(*np.shape(ssm[name])[:2], -1)[:, :, 0]
-        for name in ("transition", "state_cov", "selection")
-    )
-    intercept = first_period(ssm["state_intercept"])
-    mean = np.zeros(len(transition))
-    if np.any(intercept):
-        mean = np.linalg.solve(np.eye(len(transition)) - transition, intercept)
-    return mean, stationary_covariance(transition, selection @ state_cov @ selection.T)
-
-
-def first_period(intercept: Any) -> Array:
-    """Return an intercept's vector at t = 1."""
-    return np.real(intercept).reshape(len(intercept), -1)[:, 0]
-
-
-def initial_moments(ssm: KalmanFilter) -> tuple[Array, Array]:
-    """Return a_1 and the finite part of P_1."""
-    if ssm.initialization.initialization_type == "stationary":
-        return stationary_moments(ssm)
-    mean, _, cov = ssm.initialization(model=ssm)
-    return np.real(mean), np.real(cov)
 
 
 def chandrasekhar_pass(ssm: KalmanFilter, mean: Array, cov: Array) -> float:
@@ -207,7 +181,7 @@ class Conditions:
         self.ssm = ssm
         self.missing = np.isnan(np.asarray(ssm.endog.T, dtype=ssm.dtype))
         self.varying = [
-            name for name in MATRICES if np.shape(ssm[name])[-1] > 1 and np.ndim(ssm[name]) > _rank(name)
+            name for name in MATRICES if np.shape(ssm[name])[-1] > 1 and np.ndim(ssm[name]) > axes_of(name)
         ]
 
     def reasons(self, method: str) -> list[str]:
@@ -220,7 +194,7 @@ class Conditions:
 
     def _first(self, name: str) -> Array:
         value = np.real(self.ssm[name])
-        return value[..., 0] if value.ndim > _rank(name) else value
+        return value[..., 0] if value.ndim > axes_of(name) else value
 
     @cached_property
     def _selected_cov(self) -> Array:
@@ -342,8 +316,13 @@ class Conditions:
 
     @cached_property
     def moments(self) -> tuple[Array, Array]:
-        """a_1 and P_1."""
-        return initial_moments(self.ssm)
+        """a_1 and the finite part of P_1."""
+        if self.ssm.initialization.initialization_type == "stationary":
+            return stationary_moments(
+                self._first("transition"), self._first("state_intercept"), self._selected_cov
+            )
+        mean, _, cov = self.ssm.initialization(model=self.ssm)
+        return np.real(mean), np.real(cov)
 
     def _start(self) -> Iterator[str]:
         """Say why P_1 is not the covariance of the stationary distribution."""
@@ -378,10 +357,6 @@ class Conditions:
                 Z = design[:, :, t] if design.ndim == 3 else design
                 H = obs_cov[:, :, t] if obs_cov.ndim == 3 else obs_cov
                 yield Z[~missing], H[np.ix_(~missing, ~missing)]
-
-
-def _rank(name: str) -> int:
-    return 1 if name.endswith("intercept") else 2
 
 
 def _eigenvalues(matrix: Array) -> Array:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
@@ -35,7 +35,7 @@ from statsmodels.tsa.statespace.simulation_smoother import SimulationSmoother
 from ..exceptions import UnsupportedError
 from ..numerics.linear_algebra import Array, symmetrize
 from .smoother import Smoother, over_time
-from .system import MATRICES, System, require_likelihood, require_stationary, stationary_radius
+from .system import MATRICES, System, require_likelihood, require_stationary, stationary_radius, without_time
 from .system_score import SystemScore, system_score
 
 _ZERO = 1e-10
@@ -282,7 +282,7 @@ class ModelScore:
         burn = int(ssm.loglikelihood_burn)
         llf = score.llf if llf is None else llf
         if burn:
-            early = _first_periods(system, burn)
+            early = system.over(slice(burn))
             burnt = system_score(Smoother(endog[:burn], ssm.k_states, ssm.k_posdef), early, needed)
             total = total - _contract(burnt, _early(jacobian, base, burn), scale)
             llf = llf - burnt.llf if not ssm.filter_concentrated else llf
@@ -372,10 +372,7 @@ _TRANSITION = ("transition", "selection", "state_cov", "state_intercept")
 
 def _as_system(ssm: Any, base: dict[str, Array], scale: float) -> System:
     """Return the matrices as a `System`, covariances multiplied by a concentrated scale."""
-    values = {}
-    for name in MATRICES:
-        value = base[name]
-        values[name] = value[..., 0] if value.shape[-1] == 1 else value
+    values = without_time({name: base[name] for name in MATRICES})
     values["obs_cov"], values["state_cov"] = scale * values["obs_cov"], scale * values["state_cov"]
     require_likelihood(ssm)
     mean, diffuse, cov = ssm.initialization(model=ssm)
@@ -387,16 +384,6 @@ def _as_system(ssm: Any, base: dict[str, Array], scale: float) -> System:
     return System(
         **values, start="custom", initial_state=mean, initial_state_cov=cov, initialization=ssm.initialization
     )
-
-
-def _first_periods(system: System, count: int) -> System:
-    """Return the system over its first periods."""
-    changes = {}
-    for name in MATRICES:
-        value = getattr(system, name)
-        if value.ndim == (2 if name.endswith("intercept") else 3):
-            changes[name] = value[..., :count]
-    return replace(system, **changes)
 
 
 def _contract(score: SystemScore, jacobian: dict[str, Array], scale: float) -> Array:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from statsmodels.tsa.statespace.initialization import Initialization
@@ -22,6 +23,11 @@ MATRICES = (
     "selection",
     "state_cov",
 )
+
+
+def axes_of(name: str) -> int:
+    """Return the number of axes of a matrix, by name, that is constant over time."""
+    return 1 if name.endswith("intercept") else 2
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,12 @@ class System:
         if self.initialization is not None:
             return has_part(self.initialization, "diffuse")
         return self.start == "diffuse"
+
+    def over(self, periods: slice) -> System:
+        """Return the system over some periods, with its own start."""
+        values = {name: getattr(self, name) for name in MATRICES}
+        varying = {name: value[..., periods] for name, value in values.items() if value.ndim > axes_of(name)}
+        return replace(self, **varying)
 
     @property
     def k_states(self) -> int:
@@ -169,20 +181,20 @@ def initialization_of(system: System, solved: bool = False) -> Initialization:
 
 def with_time(system: System) -> dict[str, Array]:
     """Return the matrices by name, with time on the last axis, of length one where they are constant."""
-    out = {}
-    for name in MATRICES:
-        value = getattr(system, name)
-        constant = value.ndim == (1 if name.endswith("intercept") else 2)
-        out[name] = value[..., None] if constant else value
-    return out
+    values = {name: getattr(system, name) for name in MATRICES}
+    return {
+        name: value[..., None] if value.ndim == axes_of(name) else value for name, value in values.items()
+    }
+
+
+def without_time(matrices: Mapping[str, Array]) -> dict[str, Array]:
+    """Return matrices with time on the last axis without that axis where they are constant."""
+    return {name: value[..., 0] if value.shape[-1] == 1 else value for name, value in matrices.items()}
 
 
 def recorded_system(results: FilterResults) -> System:
     """Return the matrices and the start that a filter pass had."""
-    matrices = {}
-    for name in MATRICES:
-        value = np.asarray(getattr(results, name))
-        matrices[name] = value[..., 0] if value.shape[-1] == 1 else value
+    matrices = without_time({name: np.asarray(getattr(results, name)) for name in MATRICES})
     mean, cov = np.array(results.initial_state), np.array(results.initial_state_cov)
     start = Initialization.from_components(
         len(mean), a=mean, Pstar=cov, Pinf=results.initial_diffuse_state_cov

@@ -266,6 +266,11 @@ def _led(transition: Array, matrix: Array) -> Array:
     return transition @ matrix
 
 
+def _by_rows(intercept: Array, index: slice) -> Array:
+    """Return an intercept as rows: one, or one by period."""
+    return intercept if intercept.ndim == 1 else intercept.T[index]
+
+
 def _outer(left: Array, right: Array) -> Array:
     return left[:, :, None] * right[:, None, :]
 
@@ -278,12 +283,16 @@ def _later_periods(
     index = slice(len(smoother.endog) - len(r), None)
     P = np.moveaxis(filtered.predicted_cov, 2, 0)
     Z, T = over_time(system.design, index), over_time(system.transition, index)
-    d = system.obs_intercept if system.obs_intercept.ndim == 1 else system.obs_intercept.T[index]
-    v = smoother.endog[index] - d - np.squeeze(Z @ filtered.predicted.T[:, :, None], 2)
+    v = (
+        smoother.endog[index]
+        - _by_rows(system.obs_intercept, index)
+        - np.squeeze(Z @ filtered.predicted.T[:, :, None], 2)
+    )
     if filtered.gain is not None and filtered.forecast_cov is not None:
         K = np.moveaxis(filtered.gain, 2, 0)
         inverse = inverses(np.moveaxis(filtered.forecast_cov, 2, 0))
-        scaled, gain = inverse @ v[:, :, None], inverse @ (Z @ P)
+        scaled = inverse @ v[:, :, None]
+        gain = inverse @ (Z @ P) if "design" in needed else scaled  # not used without it
     else:
         missing = smoother.missing[index]
         v, Z = np.where(missing, 0.0, v), Z * ~missing[:, :, None]

@@ -60,7 +60,9 @@ def stationary_moments(transition: Array, intercept: Array, selected_cov: Array)
     cov : ndarray, (k, k)
         P = T P T' + W.
     """
-    mean = np.linalg.solve(np.eye(len(transition)) - transition, intercept)
+    mean: Array = np.zeros(len(transition))
+    if np.any(intercept):
+        mean = np.linalg.solve(np.eye(len(transition)) - transition, intercept)
     return mean, stationary_covariance(transition, selected_cov)
 
 
