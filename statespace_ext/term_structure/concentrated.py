@@ -25,7 +25,7 @@ from ..numerics.linear_algebra import NOT_HERE, Array
 from ..numerics.ornstein_uhlenbeck import continuous, discretise
 from .declaration import is_word
 from .dynamics import Values
-from .normalisation import Portfolios
+from .maximal import Portfolios
 from .starts import cross_section
 
 _WALL = 1e10
@@ -79,7 +79,7 @@ def require_concentrated(model: Any) -> None:
     """Refuse a model whose likelihood cannot be concentrated."""
     given = model._given
     faults = [
-        (not isinstance(model.norm, Portfolios), "identification", 'identification="jsz"'),
+        (type(model.norm) is not Portfolios, "identification", 'identification="jsz"'),
         (given["obs_cov"] != "exact-portfolios", "obs_cov", 'obs_cov="exact-portfolios"'),
         (given["risk_prices"] is not None, "risk_prices", "none"),
         (not is_word(given["p_dynamics"], "unrestricted"), "p_dynamics", "unrestricted P-dynamics"),

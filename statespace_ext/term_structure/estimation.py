@@ -18,7 +18,7 @@ from ..fit.request import EM_METHODS, FitRequest, check_request
 from ..fit.saddle import lifted
 from ..numerics.linear_algebra import Array
 from .concentrated import concentrated_start
-from .normalisation import DaiSingleton, dai_singleton_form
+from .maximal import DaiSingleton, dai_singleton_form
 from .starts import candidates, exchanges, variants
 
 METHODS = ("auto", "mle", "em", "two-step", "jsz", "lbfgs", "bfgs", "newton", "cg", "nm", "powell")
