@@ -14,7 +14,7 @@ from ..params.layout import ParameterLayout
 from ..params.parse import covariance_namer, parse_covariance, parse_matrix
 from .maximal import DaiSingleton, Portfolios, RootPairs
 from .normalisation import NelsonSiegel, Normalisation, Observed
-from .panel import Panel
+from .panel import Panel, is_word
 
 IDENTIFICATIONS = ("jsz", "jsz-pairs", "dai-singleton", "afns", "dns")
 P_DYNAMICS = ("unrestricted", "diagonal", "triangular")
@@ -224,8 +224,3 @@ def _against_portfolios(given: Mapping[str, Any], norm: Normalisation) -> Iterat
         yield why.format("diffuse"), "initialization"
     if given["initialization"] == "estimated":
         yield why.format("to estimate"), "initialization"
-
-
-def is_word(value: Any, word: str) -> bool:
-    """Tell whether an argument that may be an array is a word."""
-    return isinstance(value, str) and value == word

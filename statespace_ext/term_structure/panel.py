@@ -541,3 +541,8 @@ def _elapsed(last: pd.Timestamp, dates: pd.DatetimeIndex, step: float) -> Array:
 def _stamps(index: Any) -> pd.DatetimeIndex:
     index = index.to_timestamp() if isinstance(index, pd.PeriodIndex) else pd.DatetimeIndex(index)
     return pd.DatetimeIndex(index)
+
+
+def is_word(value: Any, word: str) -> bool:
+    """Tell whether an argument that may be an array is a word."""
+    return isinstance(value, str) and value == word
