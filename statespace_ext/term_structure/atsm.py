@@ -25,7 +25,7 @@ from ..numerics.linear_algebra import Array, quiet
 from ..numerics.lyapunov import stationary_pullback
 from ..numerics.ornstein_uhlenbeck import discretise, discretise_pullback, stationary_moments
 from ..params.layout import ParameterLayout
-from .declaration import build_layout
+from .declaration import build_layout, normalisation_of
 from .dynamics import (
     Curves,
     Dynamics,
@@ -37,7 +37,7 @@ from .dynamics import (
 )
 from .estimation import estimate_term_structure
 from .m_step import NumericalUpdates
-from .normalisation import Normalisation, normalisation_of
+from .normalisation import Normalisation
 from .panel import Panel, check_factors, first_portfolios, parse_panel, parts_of
 from .rates import years
 from .results import ATSMResults
@@ -74,8 +74,9 @@ class ATSM(StateSpaceModel[ATSMResults]):
         columns tell: "3m", "m3", "3 months", "10y", "y10", "10-year"; 0.25, 1.0 where one is not whole.
     k_factors : int
         Number k of factors.
-    identification : {"jsz", "dai-singleton", "afns", "dns"} or Normalisation
+    identification : {"jsz", "jsz-pairs", "dai-singleton", "afns", "dns"} or Normalisation
         "jsz": the factors are ``portfolio_weights`` @ yields; real Q-roots (Joslin, Singleton & Zhu 2011).
+        "jsz-pairs": as "jsz", with Q-roots that are real, equal or complex.
         "dai-singleton": Sigma = I, K_Q lower triangular with an increasing diagonal, kappa_Q = 0,
         delta_1 >= 0. "afns": level, slope and curvature with the adjustment of Christensen, Diebold &
         Rudebusch (2011); "dns": without it, and without prices of risk (Diebold & Li 2006). Or one of your

@@ -12,8 +12,11 @@ from ..numerics.linear_algebra import Array
 from ..params.affine import AffineMatrix, affine_matrix
 from ..params.layout import ParameterLayout
 from ..params.parse import covariance_namer, parse_covariance, parse_matrix
-from .normalisation import Normalisation, spelled
+from .maximal import DaiSingleton, Portfolios, RootPairs
+from .normalisation import NelsonSiegel, Normalisation, Observed
+from .panel import Panel, is_word
 
+IDENTIFICATIONS = ("jsz", "jsz-pairs", "dai-singleton", "afns", "dns")
 P_DYNAMICS = ("unrestricted", "diagonal", "triangular")
 STATE_COVS = ("unstructured", "diagonal")
 OBS_COVS = ("diagonal", "scalar", "exact-portfolios")
@@ -26,6 +29,51 @@ def check_choice(value: Any, name: str, choices: tuple[str, ...]) -> None:
     """Refuse a string that is none of the choices."""
     if not isinstance(value, str) or value not in choices:
         raise SpecificationError(f"{name} is unknown", got=repr(value), expected=f"one of {choices}")
+
+
+def normalisation_of(identification: Any, panel: Panel) -> Normalisation:
+    """
+    Return the normalisation of an identification: an instance as it is, or what a name stands for.
+
+    Raises
+    ------
+    SpecificationError
+        If it is none, or does not go with the number of factors.
+    """
+    k, names = panel.k_factors, panel.factor_names
+    word = identification if isinstance(identification, str) else ""
+    if isinstance(identification, Normalisation):
+        found = identification
+    elif word in ("afns", "dns"):
+        found = NelsonSiegel(word == "afns")
+    elif word == "dai-singleton":
+        found = DaiSingleton(k)
+    elif word in ("jsz", "jsz-pairs") and names is not None:
+        found = Observed(names)
+    elif word in ("jsz", "jsz-pairs"):
+        found = (Portfolios if word == "jsz" else RootPairs).of(
+            panel.weights, panel.maturities, 1.0 / panel.scale
+        )
+    else:
+        raise SpecificationError(
+            "identification is unknown",
+            got=repr(identification),
+            expected=f"one of {IDENTIFICATIONS}, or an instance of a subclass of Normalisation",
+        )
+    if len(found.factors) != k:
+        raise SpecificationError(
+            f"{spelled(identification)} has {len(found.factors)} factors", got=f"k_factors={k}"
+        )
+    return found
+
+
+def spelled(identification: Any) -> str:
+    """Return an identification as a message has it."""
+    return (
+        f'identification="{identification}"'
+        if isinstance(identification, str)
+        else f"identification={identification!r}"
+    )
 
 
 def build_layout(
@@ -176,8 +224,3 @@ def _against_portfolios(given: Mapping[str, Any], norm: Normalisation) -> Iterat
         yield why.format("diffuse"), "initialization"
     if given["initialization"] == "estimated":
         yield why.format("to estimate"), "initialization"
-
-
-def is_word(value: Any, word: str) -> bool:
-    """Tell whether an argument that may be an array is a word."""
-    return isinstance(value, str) and value == word

@@ -17,8 +17,7 @@ from ..fit.random_starts import random_start
 from ..fit.request import EM_METHODS, FitRequest, check_request
 from ..fit.saddle import lifted
 from ..numerics.linear_algebra import Array
-from .concentrated import concentrated_start
-from .normalisation import DaiSingleton, dai_singleton_form
+from .maximal import DaiSingleton, concentrated_start, dai_singleton_form
 from .starts import candidates, exchanges, variants
 
 METHODS = ("auto", "mle", "em", "two-step", "jsz", "lbfgs", "bfgs", "newton", "cg", "nm", "powell")

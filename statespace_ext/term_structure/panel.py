@@ -398,7 +398,7 @@ def parse_panel(yields: Any, dates: Any, given: Mapping[str, Any]) -> Panel:
     if given["factors"] is not None:
         endog, names = _with_factors(given["factors"], k, values, labels, index)
     chosen = [value for value in (given["identification"], given["obs_cov"]) if isinstance(value, str)]
-    uses = "jsz" in chosen and names is None or "exact-portfolios" in chosen
+    uses = chosen[:1] in (["jsz"], ["jsz-pairs"]) and names is None or "exact-portfolios" in chosen
     weights = _weights(given["portfolio_weights"], values, k, labels, uses)
     return Panel(endog, labels, maturities, scale, steps, k, names, weights, weights if uses else None)
 
@@ -541,3 +541,8 @@ def _elapsed(last: pd.Timestamp, dates: pd.DatetimeIndex, step: float) -> Array:
 def _stamps(index: Any) -> pd.DatetimeIndex:
     index = index.to_timestamp() if isinstance(index, pd.PeriodIndex) else pd.DatetimeIndex(index)
     return pd.DatetimeIndex(index)
+
+
+def is_word(value: Any, word: str) -> bool:
+    """Tell whether an argument that may be an array is a word."""
+    return isinstance(value, str) and value == word

@@ -18,8 +18,8 @@ from ..exceptions import DataError, SpecificationError
 from ..inference.delta import delta_method
 from ..inference.samples import model_of
 from ..numerics.linear_algebra import Array
+from .declaration import spelled
 from .dynamics import Affine, Curves
-from .normalisation import spelled
 
 if TYPE_CHECKING:
     from .atsm import ATSM

@@ -222,6 +222,7 @@ class ATSMResults(Pictures, NewData):
         values = tables.structural_values(self.model, np.asarray(self.params))
         return [
             *super().status_lines(),
+            *self.model.norm.remarks(self.model.matrices(self.params)),
             *tables.exact_line(self),
             *tables.matrix_lines(self.model, values),
             *tables.ridge_lines(self),

@@ -15,7 +15,7 @@ from scipy.stats import multivariate_normal, norm
 from yields import panel, random_panel
 
 import statespace_ext as sse
-from statespace_ext.term_structure.concentrated import concentrated_start
+from statespace_ext.term_structure.maximal import concentrated_start
 
 TAU = np.array([0.25, 1.0, 3.0, 7.0, 10.0])
 INDEPENDENT = {"identification": "afns", "p_dynamics": "diagonal", "state_cov": "diagonal"}

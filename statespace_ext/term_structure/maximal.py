@@ -1,0 +1,535 @@
+"""
+The maximal Gaussian model in three coordinates: portfolios with real Q-roots or pairs of them, and Sigma = I.
+
+All have the same likelihood where the Q-roots are real and different. With portfolios priced without error it
+can be concentrated.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.optimize
+
+from ..exceptions import EstimationError, UnsupportedError
+from ..numerics.bond_pricing import loadings, loadings_pullback
+from ..numerics.linear_algebra import NOT_HERE, Array, symmetrize
+from ..numerics.ornstein_uhlenbeck import continuous, discretise
+from ..params.affine import AffineMatrix, affine_matrix
+from .dynamics import Pricing, Values
+from .normalisation import Normalisation, column
+from .panel import is_word
+from .starts import CrossSection, Start, autoregression, cross_section
+
+_ROOTS = ((0.01, 0.3, 1.0), (0.02, 0.5, 2.5), (0.05, 0.6, 0.7), (0.002, 0.1, 0.5), (0.03, 1.0, 6.0))
+_PAIR = ("mean", "square")
+_REAL = 1e-9
+"""Imaginary part of a root, relative to the largest root, that is rounding."""
+_EQUAL = 1e-5
+"""Distance of roots, relative to their size, below which a search has let them meet."""
+_LARGEST_ROOT = 20.0
+"""A Q-root a year that start values keep to."""
+_NO_SLOPE = 1e-10
+"""Derivative of the yields' means by k_inf, relative to maturity, that is rounding."""
+
+
+class Portfolios(Normalisation):
+    """
+    Joslin, Singleton & Zhu (2011): the factors are portfolios W y of yields, priced without error.
+
+    In latent factors x, with r = x_1 and dx = (k_inf e_1 - K x) dt + ... under Q, K has the Q-roots on its
+    diagonal and -1 above it. For distinct roots this is a rotation of the authors' diagonal form, k_inf the
+    same; it stays smooth where roots meet. The portfolios P = A_W + B_W x have
+
+        K_Q = B_W K B_W^{-1},     kappa_Q = k_inf B_W e_1 + K_Q A_W,
+        delta_1 = B_W^{-T} e_1,   delta_0 = -delta_1' A_W.
+
+    Parameters
+    ----------
+    weights : ndarray, (k, p)
+        W.
+    tau : ndarray, (p,)
+        Maturities in years.
+    convexity : float
+        The convexity term uses cov times this (one over the size of one in the units of the yields).
+    factors : list of str
+        Names of the portfolios.
+    """
+
+    portfolios = True
+    _drift = "k_inf"
+
+    def __init__(self, weights: Array, tau: Array, convexity: float, factors: list[str]) -> None:
+        self.weights, self.tau, self.convexity, self.factors = weights, tau, convexity, factors
+        self._first = np.eye(len(weights))[0]
+        self._superdiagonal = -np.eye(len(weights), k=1)
+
+    @classmethod
+    def of(cls, weights: Array, tau: Array, convexity: float) -> Portfolios:
+        """Return the normalisation with the names P1, P2, ..."""
+        return cls(weights, tau, convexity, [f"P{i + 1}" for i in range(len(weights))])
+
+    def blocks(self) -> dict[str, AffineMatrix]:
+        """Return the blocks of the Q-roots and of k_inf."""
+        roots = [f"root_Q.{i + 1}" for i in range(len(self.weights))]
+        return {"roots_Q": column(roots), "k_inf": column(["k_inf"])}
+
+    def _latent(self, at: Values) -> tuple[Array, Array]:
+        K = np.diag(at["roots_Q"][:, 0]) + self._superdiagonal
+        return K, at["k_inf"][0, 0] * self._first
+
+    def _portfolio(self, at: Values) -> tuple[Array, Array, Array, Array, Array]:
+        """Return K and kappa of x, B_W, its inverse, and the covariance of x in the convexity term."""
+        K, kappa = self._latent(at)
+        zero = np.zeros_like(K)
+        B = self.weights @ loadings(K, kappa, zero, 0.0, self._first, self.tau)[1]
+        inverse = np.linalg.inv(B)
+        return K, kappa, B, inverse, inverse @ at["state_cov"] @ inverse.T * self.convexity
+
+    def pricing(self, at: Values) -> Pricing:
+        """Return the Q-dynamics of the portfolios."""
+        K, kappa, B, inverse, cov = self._portfolio(at)
+        A = self.weights @ loadings(K, kappa, cov, 0.0, self._first, self.tau)[0]
+        K_Q, delta_1 = B @ K @ inverse, inverse.T @ self._first
+        return Pricing(K_Q, B @ kappa + K_Q @ A, float(-delta_1 @ A), delta_1)
+
+    def pull_back(self, at: Values, by: Pricing) -> Values:
+        """Return the derivatives by the roots, k_inf and state_cov."""
+        K, kappa, B, inverse, cov = self._portfolio(at)
+        A = self.weights @ loadings(K, kappa, cov, 0.0, self._first, self.tau)[0]
+        K_Q, delta_1 = B @ K @ inverse, inverse.T @ self._first
+        by_delta = by.delta_1 - A * by.delta_0
+        by_A = K_Q.T @ by.kappa - delta_1 * by.delta_0
+        by_K_Q = by.K + np.outer(by.kappa, A)
+        by_inverse = np.outer(self._first, by_delta) + (B @ K).T @ by_K_Q
+        by_B = by_K_Q @ (K @ inverse).T + np.outer(by.kappa, kappa)
+        none = np.zeros((len(self.tau), len(K)))
+        first = loadings_pullback(K, kappa, cov, 0.0, self._first, self.tau, self.weights.T @ by_A, none)
+        by_cov = self.convexity * symmetrize(first[2])
+        by_inverse = by_inverse + 2.0 * by_cov @ inverse @ at["state_cov"]
+        by_B = by_B - inverse.T @ by_inverse @ inverse.T
+        second = loadings_pullback(
+            K, kappa, cov, 0.0, self._first, self.tau, np.zeros(len(self.tau)), self.weights.T @ by_B
+        )
+        by_K = B.T @ by_K_Q @ inverse.T + first[0] + second[0]
+        by_kappa = B.T @ by.kappa + first[1]
+        return {**self._latent_pullback(by_K, by_kappa), "state_cov": inverse.T @ by_cov @ inverse}
+
+    def _latent_pullback(self, by_K: Array, by_kappa: Array) -> Values:
+        """Return the derivatives by the Q-parameters, given those by K and kappa of x."""
+        return {"roots_Q": np.diag(by_K)[:, None], "k_inf": by_kappa[:1, None]}
+
+    def _from_roots(self, roots: Array) -> Values:
+        """Return the blocks of real Q-roots, or of what a search has in their place; no drift."""
+        return {"roots_Q": roots[:, None], "k_inf": np.zeros((1, 1))}
+
+    def _searches(self) -> list[Array]:
+        """Return where searches for the Q-roots begin."""
+        k = len(self.weights)
+        return [np.resize(np.array(start), k) * (1.0 + np.arange(k) // 3) for start in _ROOTS]
+
+    def starts(self, sample: CrossSection) -> list[Start]:
+        """Return the roots at which yields given the portfolios are fitted best, from several searches."""
+        y = sample.yields
+        P = y @ self.weights.T
+        cov = autoregression(P, sample.step)[2]
+        centred, X = y - y.mean(axis=0), P - P.mean(axis=0)
+
+        def errors(roots: Array) -> Array:
+            B = self._yield_loadings(roots)
+            return (centred - X @ B.T).ravel() if B is not None else np.full(centred.size, 1e3 * np.std(y))
+
+        found: list[tuple[float, Array]] = []
+        for first in self._searches():
+            fit = scipy.optimize.least_squares(errors, first, x_scale=0.1 + np.abs(first), max_nfev=60)
+            roots = self._ordered(fit.x)
+            if not any(np.allclose(roots, other, rtol=0.02, atol=1e-3) for _, other in found):
+                found.append((float(fit.cost), roots))
+        found.sort(key=lambda item: item[0])
+        out: list[Start] = []
+        for cost, roots in found:
+            if cost < 4.0 * found[0][0]:
+                at = self._from_roots(roots)
+                drift = self.mean_fit({**at, "state_cov": cov}, y, P)
+                out.append(({**at, self._drift: drift}, P))
+        return out
+
+    def _yield_loadings(self, roots: Array) -> Array | None:
+        """Return B of the yields on the portfolios, None where it does not exist."""
+        K, kappa = self._latent(self._from_roots(roots))
+        real = np.linalg.eigvals(K).real
+        if np.min(real) < -1.0 or np.max(real) > _LARGEST_ROOT:
+            return None
+        B = loadings(K, kappa, np.zeros_like(K), 0.0, self._first, self.tau)[1]
+        try:
+            return np.asarray(B @ np.linalg.inv(self.weights @ B))
+        except np.linalg.LinAlgError:
+            return None
+
+    def mean_fit(self, at: Values, y: Array, P: Array) -> Array:
+        """Return the drift that fits the mean yields best: A is affine in it."""
+
+        def intercept(drift: float) -> Array:
+            q = self.pricing({**at, self._drift: np.array([[drift]])})
+            cov = at["state_cov"] * self.convexity
+            A, B = loadings(q.K, q.kappa, cov, q.delta_0, q.delta_1, self.tau)
+            return np.asarray(y.mean(axis=0) - A - B @ P.mean(axis=0))
+
+        unit = float(np.std(y)) + float(np.abs(y.mean()))
+        base = intercept(0.0)
+        slope = (intercept(unit) - base) / unit
+        size = float(slope @ slope)
+        if size <= (_NO_SLOPE * float(np.max(self.tau))) ** 2:  # as many maturities as factors
+            return np.zeros((1, 1))
+        return np.array([[-float(slope @ base) / size]])
+
+    def _ordered(self, roots: Array) -> Array:
+        return np.sort(roots)
+
+    def remarks(self, at: Values) -> list[str]:
+        """Return whether two roots are equal, beyond which they are complex."""
+        roots = np.sort(at["roots_Q"][:, 0])
+        if not np.any(np.diff(roots) < _EQUAL * np.max(np.abs(roots))):
+            return []
+        return [
+            "Two Q-roots are equal, as where the likelihood rises towards complex ones: see "
+            'identification="jsz-pairs".'
+        ]
+
+    def normalised(self, at: Values) -> Values:
+        """Return the roots in increasing order; the long-run Q-mean of r, k_inf / root_Q.1, stays."""
+        roots = np.sort(at["roots_Q"], axis=0)
+        first, before = roots[0, 0], at["roots_Q"][0, 0]
+        k_inf = at["k_inf"] if first == before else at["k_inf"] * first / before
+        return {**at, "roots_Q": roots, "k_inf": k_inf}
+
+
+class RootPairs(Portfolios):
+    """
+    As `Portfolios`, with Q-roots that are real, equal or complex: one smooth family of pairs.
+
+    In the chain of latent factors a pair is s on the diagonal, -1 above it and -d below. Its roots are
+    s + sqrt(d) and s - sqrt(d), complex for d < 0 and equal for d = 0. An odd number of factors begins with a
+    single root. The drift is that of the last latent factor, c e_N: p(d/dt) r = c in the mean under Q, where
+    -p(-.) is the characteristic polynomial of K, whatever the order of the roots.
+
+    The family is not smooth where the single root meets one of a pair: `normalised` pairs the nearest.
+    """
+
+    _drift = "drift_Q"
+
+    def blocks(self) -> dict[str, AffineMatrix]:
+        """Return the blocks of the single root, of the pairs, and of the drift."""
+        k = len(self.weights)
+        pairs = [(i, j, f"pair_Q.{i + 1}.{name}", 1.0) for i in range(k // 2) for j, name in enumerate(_PAIR)]
+        single = {"roots_Q": column(["root_Q.1"])} if k % 2 else {}
+        return {
+            **single,
+            "pairs_Q": affine_matrix(np.zeros((k // 2, 2)), pairs),
+            "drift_Q": column(["drift_Q"]),
+        }
+
+    @property
+    def _seconds(self) -> Array:
+        """Places in the chain of the second root of each pair."""
+        k = len(self.weights)
+        return np.arange(1 + k % 2, k, 2)
+
+    def _latent(self, at: Values) -> tuple[Array, Array]:
+        K, second = np.array(self._superdiagonal), self._seconds
+        if len(K) % 2:
+            K[0, 0] = at["roots_Q"][0, 0]
+        K[second, second] = K[second - 1, second - 1] = at["pairs_Q"][:, 0]
+        K[second, second - 1] = -at["pairs_Q"][:, 1]
+        return K, at["drift_Q"][0, 0] * np.eye(len(K))[-1]
+
+    def _latent_pullback(self, by_K: Array, by_kappa: Array) -> Values:
+        second, on = self._seconds, np.diag(by_K)
+        pairs = np.column_stack([on[second] + on[second - 1], -by_K[second, second - 1]])
+        single = {"roots_Q": by_K[:1, :1]} if len(by_K) % 2 else {}
+        return {**single, "pairs_Q": pairs, "drift_Q": by_kappa[-1:, None]}
+
+    def _from_roots(self, roots: Array) -> Values:
+        odd = len(roots) % 2
+        single = {"roots_Q": roots[:1, None]} if odd else {}
+        return {**single, "pairs_Q": roots[odd:].reshape(-1, 2), "drift_Q": np.zeros((1, 1))}
+
+    def _searches(self) -> list[Array]:
+        real = [paired(np.sort(start).astype(complex)) for start in super()._searches()]
+        turned = [np.array(start) for start in real]
+        for start in turned:  # from complex roots too
+            start[len(start) % 2 + 1 :: 2] = -0.25 * start[len(start) % 2 :: 2] ** 2
+        return [*real, *turned] if len(self.weights) > 1 else real
+
+    def _ordered(self, roots: Array) -> Array:
+        return paired(np.linalg.eigvals(self._latent(self._from_roots(roots))[0]))
+
+    def remarks(self, at: Values) -> list[str]:
+        """Return which pairs are equal to rounding: their roots have no derivative, mean and square have."""
+        mean, square = at["pairs_Q"].T
+        return [
+            f"The Q-roots of pair {i + 1} are equal: they have no standard errors, mean and square have."
+            for i in np.flatnonzero(np.abs(square) < (_EQUAL * mean) ** 2)
+        ]
+
+    def normalised(self, at: Values) -> Values:
+        """Return the blocks with the nearest roots as pairs, the slowest first."""
+        roots = paired(np.linalg.eigvals(self._latent(at)[0]))
+        return {**at, **self._from_roots(roots), "drift_Q": at["drift_Q"]}
+
+
+def paired(roots: Array) -> Array:
+    """
+    Return roots as the single one of an odd number, then s and d of each pair s +- sqrt(d).
+
+    Complex roots are pairs with their conjugates, real ones with their neighbours; the single one is that
+    which leaves the nearest neighbours.
+    """
+    size = np.max(np.abs(roots), initial=0.0)
+    real = np.sort(roots[np.abs(roots.imag) <= _REAL * size].real)
+    pairs = [(z.real, -(z.imag**2)) for z in roots if z.imag > _REAL * size]
+    single: list[float] = []
+    if len(real) % 2:
+        rests = [np.delete(real, i) for i in range(0, len(real), 2)]
+        alone = int(np.argmin([np.max(rest[1::2] - rest[::2], initial=0.0) for rest in rests]))
+        single, real = [real[2 * alone]], rests[alone]
+    pairs += [(0.5 * (a + b), 0.25 * (b - a) ** 2) for a, b in zip(real[::2], real[1::2], strict=True)]
+    return np.array([*single, *np.ravel(sorted(pairs))])
+
+
+class DaiSingleton(Normalisation):
+    """
+    The maximal A_0(N) model of Dai & Singleton (2000): Sigma = I, K_Q lower triangular, kappa_Q = 0.
+
+    The diagonal of K_Q increases and delta_1 >= 0; delta_0, delta_1 and the P-dynamics are free.
+    """
+
+    latent = scaled = True
+
+    def __init__(self, k_factors: int) -> None:
+        self.factors = [f"f{i + 1}" for i in range(k_factors)]
+
+    def blocks(self) -> dict[str, AffineMatrix]:
+        """Return the blocks of K_Q, delta_0 and delta_1."""
+        k, names = len(self.factors), self.factors
+        lower = [(i, j, f"K_Q.{names[i]}.{names[j]}", 1.0) for i in range(k) for j in range(i + 1)]
+        return {
+            "K_Q": affine_matrix(np.zeros((k, k)), lower),
+            "delta_0": column(["delta_0"]),
+            "delta_1": column([f"delta_1.{name}" for name in names]),
+            "state_cov": affine_matrix(np.eye(k), []),
+        }
+
+    def pricing(self, at: Values) -> Pricing:
+        """Return the Q-dynamics."""
+        K = at["K_Q"]
+        return Pricing(K, np.zeros(len(K)), at["delta_0"][0, 0], at["delta_1"][:, 0])
+
+    def pull_back(self, at: Values, by: Pricing) -> Values:
+        """Return the derivatives by K_Q, delta_0 and delta_1."""
+        return {"K_Q": by.K, "delta_0": np.array([[by.delta_0]]), "delta_1": by.delta_1[:, None]}
+
+    def starts(self, sample: CrossSection) -> list[Start]:
+        """Return the start values of `Portfolios`, rotated."""
+        latent = Portfolios.of(sample.weights, sample.maturities, sample.convexity)
+        out: list[Start] = []
+        for values, factors in latent.starts(sample):
+            P = np.asarray(factors)
+            cov = autoregression(P, sample.step)[2]
+            own, turn, centre = dai_singleton_form(latent.pricing({**values, "state_cov": cov}), cov)
+            out.append((own, (P - centre) @ turn.T))
+        return out
+
+    def normalised(self, at: Values) -> Values:
+        """Return the blocks after the orthogonal rotation that sorts the Q-roots and the signs."""
+        roots, vectors = np.linalg.eig(at["K_Q"].T)
+        order = np.argsort(roots)
+        gaps = np.diff(roots[order])
+        rotation = np.eye(len(roots))
+        if np.any(order != np.arange(len(order))) and np.all(gaps > 1e-8 * np.max(np.abs(roots))):
+            rotation = np.linalg.qr(np.real(vectors[:, order]))[0].T
+        delta = rotation @ at["delta_1"]
+        rotation = rotation * np.where(delta < 0, -1.0, 1.0)
+        out = {**at, "K_Q": np.tril(rotation @ at["K_Q"] @ rotation.T), "delta_1": rotation @ at["delta_1"]}
+        for key in ("K_P", "lambda_1"):
+            if key in at:
+                out[key] = rotation @ at[key] @ rotation.T
+        for key in ("kappa_P", "lambda_0"):
+            if key in at:
+                out[key] = rotation @ at[key]
+        return out
+
+
+def dai_singleton_form(pricing: Pricing, cov: Array) -> tuple[Values, Array, Array]:
+    """
+    Return the Q-parameters of the same model in the normalisation of Dai & Singleton.
+
+    The factors are Z = O Sigma^{-1} (X - c), with c the long-run mean of X under Q and O the rotation after
+    which K_Q is lower triangular, its diagonal increasing. Real Q-roots, and no unit root, are supposed.
+
+    Parameters
+    ----------
+    pricing : Pricing
+        Q-dynamics and short rate of X.
+    cov : ndarray, (k, k)
+        Sigma Sigma', positive definite.
+
+    Returns
+    -------
+    values : dict
+        "K_Q", "delta_0" and "delta_1".
+    turn : ndarray, (k, k)
+        O Sigma^{-1}.
+    centre : ndarray, (k,)
+        c.
+    """
+    root = np.linalg.cholesky(cov)
+    inner = np.linalg.solve(root, pricing.K @ root)
+    roots, vectors = np.linalg.eig(inner.T)  # its Schur form, in the order of the roots
+    rotation = np.linalg.qr(np.real(vectors[:, np.argsort(roots.real)]))[0].T
+    delta_1 = rotation @ root.T @ pricing.delta_1
+    rotation = rotation * np.where(delta_1 < 0, -1.0, 1.0)[:, None]
+    centre = np.linalg.lstsq(pricing.K, pricing.kappa, rcond=None)[0]
+    values = {
+        "K_Q": np.tril(rotation @ inner @ rotation.T),
+        "delta_0": np.array([[pricing.delta_0 + pricing.delta_1 @ centre]]),
+        "delta_1": np.abs(delta_1)[:, None],
+    }
+    return values, np.linalg.solve(root.T, rotation.T).T, centre
+
+
+_WALL = 1e10
+
+
+def concentrated_start(model: Any) -> Array:
+    """
+    Return the full parameter vector at the maximum of the concentrated likelihood.
+
+    Raises
+    ------
+    UnsupportedError
+        If the model is not that of unrestricted P-dynamics and exact portfolios on complete, regular data.
+    EstimationError
+        If the regression of the portfolios is not that of a continuous-time process.
+    """
+    require_concentrated(model)
+    norm, y, dt = model.norm, model.endog, float(model.panel.steps)
+    objective = Concentrated(norm, y, dt)
+    k = len(norm.weights)
+    lower = np.tril_indices(k)
+    best: tuple[float, Array] = (np.inf, np.zeros(0))
+    for candidate, _ in norm.starts(cross_section(model)):
+        first = np.concatenate([candidate["roots_Q"][:, 0], np.linalg.cholesky(objective.cov)[lower]])
+        scale = np.concatenate(
+            [0.1 + first[:k], np.repeat(np.sqrt(np.mean(np.diag(objective.cov))), len(lower[0]))]
+        )
+
+        def value(w: Array, first: Array = first, scale: Array = scale) -> float:
+            z = first + scale * w
+            root = np.zeros((k, k))
+            root[lower] = z[k:]
+            return objective(z[:k], root @ root.T)
+
+        fit = scipy.optimize.minimize(
+            value,
+            np.zeros(len(first)),
+            method="L-BFGS-B",
+            jac="3-point",
+            options={"maxiter": 300, "ftol": 1e-14, "gtol": 1e-6},
+        )
+        if fit.fun < best[0]:
+            best = (float(fit.fun), first + scale * fit.x)
+    root = np.zeros((k, k))
+    root[lower] = best[1][k:]
+    at = objective.values(best[1][:k], root @ root.T)
+    return np.asarray(model.layout.project(at, np.zeros(len(model.layout))))
+
+
+def require_concentrated(model: Any) -> None:
+    """Refuse a model whose likelihood cannot be concentrated."""
+    given = model._given
+    faults = [
+        (type(model.norm) is not Portfolios, "identification", 'identification="jsz"'),
+        (given["obs_cov"] != "exact-portfolios", "obs_cov", 'obs_cov="exact-portfolios"'),
+        (given["risk_prices"] is not None, "risk_prices", "none"),
+        (not is_word(given["p_dynamics"], "unrestricted"), "p_dynamics", "unrestricted P-dynamics"),
+        (not is_word(given["state_cov"], "unstructured"), "state_cov", 'state_cov="unstructured"'),
+        (bool(model._has_fixed_params), "fixed parameters", "none"),
+        (bool(np.isnan(model.endog).any()), "yields", "complete data"),
+        (model.panel.steps.ndim > 0, "dt", "regular dates"),
+    ]  # fmt: skip
+    for wrong, what, expected in faults:
+        if wrong:
+            raise UnsupportedError(
+                'method="jsz" does not serve this model',
+                got=f"another {what}" if what != "yields" else "missing yields",
+                expected=expected,
+                remedy='Use method="auto".',
+            )
+
+
+class Concentrated:
+    """
+    Minus the likelihood of portfolios priced without error, concentrated, by Q-roots and covariance a year.
+
+    Given these, everything else has a closed form (Joslin, Singleton & Zhu 2011): the P-dynamics are the
+    regression of P_{t+1} on P_t; k_inf is a least-squares coefficient of the mean yields; the variance of the
+    errors is the mean square of what is left. What is concentrated out of
+
+        -(n - 1)/2 [log|Omega| + tr(Omega^{-1} Omega_hat)] - n (p - k)/2 log(sum of squared errors)
+
+    leaves k + k (k + 1)/2 parameters. P_1 is conditioned on, as with ``initialization="diffuse"``. In
+    discrete time that is the maximum. Here the covariance a year, which prices convexity, and that of a step,
+    which the regression has, differ by K_P, so that the maximum is a little beside it: steps on the
+    likelihood find it.
+    """
+
+    def __init__(self, norm: Portfolios, y: Array, dt: float) -> None:
+        self.norm, self.y, self.dt = norm, y, dt
+        self.P = y @ norm.weights.T
+        before, after = np.column_stack([self.P[:-1], np.ones(len(y) - 1)]), self.P[1:]
+        fit = np.linalg.lstsq(before, after, rcond=None)[0]
+        residual = after - before @ fit
+        self.omega = residual.T @ residual / len(residual)
+        try:
+            self.K, self.kappa, self.cov = continuous(fit[:-1].T, fit[-1], self.omega, dt)
+            np.linalg.cholesky(self.cov)
+        except NOT_HERE as error:
+            raise EstimationError(
+                "The regression of the portfolios is not that of a continuous-time process",
+                got=error,
+                remedy='Use method="auto".',
+            ) from error
+
+    def values(self, roots: Array, cov: Array) -> Values:
+        """Return all blocks at the maximum given roots and covariance."""
+        at: Values = {"roots_Q": roots[:, None], "state_cov": cov}
+        at["k_inf"] = self.norm.mean_fit(at, self.y, self.P)
+        errors = self._errors(at)
+        p, k = self.y.shape[1], len(roots)
+        W = self.norm.weights
+        off = np.eye(p) - W.T @ np.linalg.solve(W @ W.T, W)
+        at["obs_cov"] = off * np.sum(errors**2) / (len(errors) * (p - k))
+        return {**at, "K_P": self.K, "kappa_P": self.kappa[:, None]}
+
+    def _errors(self, at: Values) -> Array:
+        q = self.norm.pricing(at)
+        cov = at["state_cov"] * self.norm.convexity
+        A, B = loadings(q.K, q.kappa, cov, q.delta_0, q.delta_1, self.norm.tau)
+        return np.asarray(self.y - A - self.P @ B.T)
+
+    def __call__(self, roots: Array, cov: Array) -> float:
+        """Return the value, a wall where it does not exist."""
+        try:
+            at: Values = {"roots_Q": roots[:, None], "state_cov": cov}
+            at["k_inf"] = self.norm.mean_fit(at, self.y, self.P)
+            errors = self._errors(at)
+            omega = discretise(self.K, self.kappa, cov, self.dt).cov
+            sign, logdet = np.linalg.slogdet(omega)
+            trace = float(np.trace(np.linalg.solve(omega, self.omega)))
+        except NOT_HERE:
+            return _WALL
+        n, (p, k) = len(self.y), (self.y.shape[1], len(roots))
+        value = 0.5 * (n - 1) * (logdet + trace) + 0.5 * n * (p - k) * np.log(np.sum(errors**2))
+        return float(value) if sign > 0 and np.isfinite(value) else _WALL

@@ -1,0 +1,197 @@
+"""Pairs of Q-roots, real, equal and complex: loadings, score, order, maxima that real roots do not reach."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.linalg
+from hypothesis import given, strategies as st
+from numpy.testing import assert_allclose
+from oracle import richardson_gradient
+from yields import panel, random_panel
+
+import statespace_ext as sse
+from statespace_ext.term_structure.maximal import paired
+
+TAU = np.array([0.25, 1.0, 2.0, 3.0, 5.0, 7.0, 10.0])
+GSW = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0])
+ROOTS: dict[str, list[complex]] = {
+    "real": [0.02, 0.4, 0.9],
+    "equal": [0.02, 0.5, 0.5],
+    "complex": [0.02, 0.45 + 0.3j, 0.45 - 0.3j],
+    "a pair at zero": [0.3, 0.0, 0.0],
+    "all equal": [0.3, 0.3, 0.3],
+    "two": [0.1 + 0.2j, 0.1 - 0.2j],
+    "four": [0.02, 0.7, 0.45 + 0.3j, 0.45 - 0.3j],
+    "five": [0.01, 0.2 + 0.5j, 0.2 - 0.5j, 0.6, 0.6],
+}
+
+
+def model_at(roots: list[complex], **options: Any) -> tuple[sse.ATSM, np.ndarray]:
+    """Return a model of decimal yields, and parameters with these Q-roots."""
+    k = len(roots)
+    y = random_panel(np.random.default_rng(3), 40, TAU)
+    y += 0.002 * np.random.default_rng(4).standard_normal(y.shape)
+    model = sse.ATSM(y, TAU, k, identification="jsz-pairs", **options)
+    values = paired(np.array(roots, dtype=complex))
+    at = {"pairs_Q": values[k % 2 :].reshape(-1, 2), "drift_Q": [[0.004 * np.prod(np.abs(roots) + 0.1)]]}
+    if k % 2:
+        at["roots_Q"] = values[:1, None]
+    return model, model.layout.project({key: np.asarray(v) for key, v in at.items()}, model.start_params)
+
+
+def prices(K: np.ndarray, kappa: np.ndarray, cov: np.ndarray, tau: float) -> tuple[float, np.ndarray]:
+    """Return a and b of the log price with r = x_1: b, b b' and a solve one linear equation."""
+    k, eye, first = len(K), np.eye(len(K)), np.eye(len(K))[:, :1]
+    G = np.zeros((1 + k + k * k + 1,) * 2)
+    b, bb = slice(1, 1 + k), slice(1 + k, 1 + k + k * k)
+    G[b, :1], G[b, b] = -first, -K.T
+    G[bb, b] = -np.kron(first, eye) - np.kron(eye, first)
+    G[bb, bb] = -np.kron(K.T, eye) - np.kron(eye, K.T)
+    G[-1, b], G[-1, bb] = kappa, 0.5 * cov.ravel()
+    z = scipy.linalg.expm(G * tau)[:, 0]
+    return float(z[-1]), z[b]
+
+
+@pytest.mark.parametrize("name", ROOTS)
+def test_loadings_are_those_of_the_matrix_exponential(name: str) -> None:
+    """From another form with the same roots and drift: the companion of the characteristic polynomial."""
+    model, params = model_at(ROOTS[name])
+    at, W = model.matrices(params), model.panel.weights
+    k, tail = len(ROOTS[name]), np.poly(-np.array(ROOTS[name])).real[:0:-1]
+    K = -np.eye(k, k=1)
+    K[-1] += tail
+    kappa = at["drift_Q"][0, 0] * np.eye(k)[-1]
+    none = np.zeros((k, k))
+    slopes = np.array([-prices(K, kappa, none, tau)[1] / tau for tau in TAU])
+    inverse = np.linalg.inv(W @ slopes)
+    cov = inverse @ at["state_cov"] @ inverse.T
+    intercepts = np.array([-prices(K, kappa, cov, tau)[0] / tau for tau in TAU])
+    B = slopes @ inverse
+    A = intercepts - B @ W @ intercepts
+    ours = model.loadings(params, TAU)
+    assert_allclose(ours[1], B, rtol=0, atol=1e-12)
+    assert_allclose(ours[0], A, rtol=0, atol=1e-12)
+    found = np.linalg.eigvals(model.dynamics(params).pricing.K)
+    assert_allclose(np.poly(found).real, np.poly(ROOTS[name]).real, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ROOTS)
+def test_score(name: str) -> None:
+    model, params = model_at(ROOTS[name], obs_cov="scalar")
+    names = [i for i, key in enumerate(model.param_names) if key[-2:] != "kP"]
+    step = 1e-3 * np.maximum(np.abs(params), 1e-4)
+    step[[i for i, key in enumerate(model.param_names) if "_Q" in key]] = 1e-5
+    want = richardson_gradient(model.loglike, params, step=step)
+    scaled = step * np.linalg.norm(want[names])
+    assert_allclose(model.score(params) * step, want * step, rtol=1e-6, atol=1e-7 * np.max(scaled))
+
+
+def test_real_roots_are_those_of_jsz() -> None:
+    """Where these are real: the drift is k_inf times the other roots."""
+    model, params = model_at(ROOTS["real"])
+    theirs = sse.ATSM(model.endog, TAU, dt=1 / 12)
+    at = model.matrices(params)
+    drift = at["drift_Q"] / np.prod(np.real(ROOTS["real"][1:]))
+    values = {"roots_Q": np.real(ROOTS["real"])[:, None], "k_inf": drift}
+    same = {key: at[key] for key in ("K_P", "kappa_P", "state_cov", "obs_cov")}
+    moved = theirs.layout.project({**values, **same}, theirs.start_params)
+    assert_allclose(model.loglike(params), theirs.loglike(moved), rtol=1e-10)
+
+
+@given(
+    st.lists(st.floats(-0.1, 3.0), min_size=1, max_size=5),
+    st.lists(st.tuples(st.floats(0.0, 2.0), st.floats(0.01, 2.0)), max_size=2),
+)
+def test_pairs_have_the_roots(real: list[float], turning: list[tuple[float, float]]) -> None:
+    roots = np.array([*real, *(complex(a, s * b) for a, b in turning for s in (1, -1))], dtype=complex)
+    found = paired(roots)
+    odd = len(roots) % 2
+    again = list(found[:odd].astype(complex))
+    for mean, square in found[odd:].reshape(-1, 2):
+        again += [mean + np.sqrt(complex(square)), mean - np.sqrt(complex(square))]
+    assert_allclose(np.sort_complex(np.round(again, 7)), np.sort_complex(np.round(roots, 7)), atol=3e-7)
+
+
+@pytest.mark.parametrize("name", ROOTS)
+def test_the_order_changes_no_likelihood(name: str) -> None:
+    model, params = model_at(ROOTS[name])
+    at = model.matrices(params)
+    if (
+        len(ROOTS[name]) in (3, 5) and at["pairs_Q"][0, 1] > 0
+    ):  # the single root changes places with one of a pair
+        mean, square = at["pairs_Q"][0]
+        first, low, high = at["roots_Q"][0, 0], mean - np.sqrt(square), mean + np.sqrt(square)
+        pairs = np.vstack([[0.5 * (first + high), 0.25 * (first - high) ** 2], at["pairs_Q"][1:]])
+        moved = {"roots_Q": np.array([[low]]), "pairs_Q": pairs}
+    else:
+        moved = {"pairs_Q": at["pairs_Q"][::-1]}
+    other = model.layout.project(moved, params)
+    assert_allclose(model.loglike(other), model.loglike(params), rtol=1e-9)
+    assert_allclose(model.normalised(other), model.normalised(params), rtol=1e-6, atol=1e-9)
+
+
+def gsw(shared_data: Path) -> Any:
+    """Return the month-end yields of Gurkaynak, Sack and Wright on which real roots stop short."""
+    yields, tau = panel(shared_data, "gsw", "percent")
+    return yields[[column for column, years in zip(yields, tau, strict=True) if years in GSW]]
+
+
+def test_complex_roots_on_month_end_yields(shared_data: Path) -> None:
+    """Real roots end at a repeated one, 4121.581; complex ones go on from near there, to a local maximum."""
+    y = gsw(shared_data)
+    assert y.shape == (338, 7)
+    real = sse.ATSM(y, GSW, units="percent").fit(method="mle", cov_type="none")
+    assert any("Two Q-roots are equal" in line for line in real.status_lines())
+    model = sse.ATSM(y, GSW, units="percent", identification="jsz-pairs")
+    at = real.model.matrices(real.params)
+    roots = np.sort(at["roots_Q"][:, 0])
+    pairs = [[roots[1:].mean(), -0.08]]
+    values = {key: at[key] for key in ("K_P", "kappa_P", "state_cov", "obs_cov")}
+    values.update(roots_Q=roots[:1, None], pairs_Q=np.array(pairs), drift_Q=at["k_inf"] * roots[1] * roots[2])
+    start = model.layout.project(values, model.start_params)
+    res = model.fit(start, cov_type="none")
+    assert res.converged and res.llf > 4175.18 > real.llf + 50.0
+    assert res.params["pair_Q.1.square"] < 0
+    assert res.mean_reversion.loc["Q", "period"].notna().sum() == 2
+    assert not any("Q-roots" in line for line in res.status_lines())
+    assert "pair_Q.1.square" in str(res.tidy()["term"].tolist())
+
+
+@pytest.mark.slow
+def test_the_default_fit_of_pairs(shared_data: Path) -> None:
+    res = sse.ATSM(gsw(shared_data), GSW, units="percent", identification="jsz-pairs").fit(cov_type="none")
+    assert res.converged and res.llf > 4185.23
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+def test_fits_reach_the_likelihood_at_the_truth(seed: int) -> None:
+    model, params = model_at(ROOTS["complex"], obs_cov="scalar")
+    rng = np.random.default_rng(seed)
+    at = model.dynamics(params)
+    step = model.system(params)
+    X = np.zeros((300, 3)) + np.linalg.solve(at.K_P, at.kappa_P)
+    shock = np.linalg.cholesky(step.state_cov)
+    for t in range(1, 300):
+        X[t] = step.state_intercept + step.transition @ X[t - 1] + shock @ rng.standard_normal(3)
+    noise = np.sqrt(step.obs_cov[0, 0])
+    y = step.obs_intercept + X @ step.design.T + noise * rng.standard_normal((300, len(TAU)))
+    weights = model.panel.weights
+    new = model.clone(y, dt=1 / 12, portfolio_weights=weights)
+    res = new.fit(cov_type="none")
+    assert res.llf > new.loglike(params)
+
+
+def test_what_else_a_model_does() -> None:
+    model, params = model_at(ROOTS["complex"])
+    res = model.smooth(params)
+    assert model.param_names[:4] == ["root_Q.1", "pair_Q.1.mean", "pair_Q.1.square", "drift_Q"]
+    assert_allclose(res.append(model.endog[-3:]).llf - res.llf, res.extend(model.endog[-3:]).llf, rtol=1e-6)
+    with pytest.raises(sse.UnsupportedError, match="does not serve this model"):
+        model.fit(method="jsz")
+    equal = model_at(ROOTS["equal"])
+    assert any("pair 1 are equal" in line for line in equal[0].smooth(equal[1]).status_lines())
