@@ -205,15 +205,16 @@ def affine_matrix(
 def side_by_side(blocks: Sequence[AffineMatrix]) -> AffineMatrix:
     """Return matrices of the same rows as one; those that are constant are repeated beside one over time."""
     periods = max((block.fixed.shape[2] for block in blocks if block.time_varying), default=0)
-    fixed = [
-        np.repeat(block.fixed[:, :, None], periods, 2) if periods and not block.time_varying else block.fixed
-        for block in blocks
-    ]
     first = np.cumsum([0, *[block.shape[1] for block in blocks]])
     return AffineMatrix(
-        np.concatenate(fixed, axis=1),
+        np.concatenate([_repeated(block.fixed, periods) for block in blocks], axis=1),
         np.concatenate([block.rows for block in blocks]),
         np.concatenate([block.columns + start for block, start in zip(blocks, first[:-1], strict=True)]),
         tuple(name for block in blocks for name in block.names),
         np.concatenate([block.coefs for block in blocks]),
     )
+
+
+def _repeated(fixed: Array, periods: int) -> Array:
+    """Return a constant matrix with an axis over time, where there are periods; another one as it is."""
+    return np.repeat(fixed[:, :, None], periods, 2) if periods and fixed.ndim == 2 else fixed
