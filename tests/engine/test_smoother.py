@@ -51,13 +51,19 @@ def without_empty_rows(sums: ExpectedSums, y: np.ndarray, system: dict, mask: np
 def compare(
     moments: Moments, y: np.ndarray, system: dict, diffuse: bool = False, rtol: float = 1e-10
 ) -> None:
-    """Compare every element of every sum, relative to the root of its two sums of squares."""
+    """
+    Compare every element of every sum, relative to the root of its two sums of squares.
+
+    A residual is a difference of states. Where there is no noise it is zero up to their rounding, so that the
+    least size is a millionth of the states'.
+    """
     mask = mask_of(system, diffuse)
     want = without_empty_rows(expected_sums(y, system, mask), y, system, mask)
     for name, (target, first, second) in SUMS.items():
         regression, sums = name.split(".")
         actual = getattr(getattr(moments, regression), sums).sum(axis=0)
-        squares = [np.maximum(np.diag(getattr(want, key)), 1e-4) for key in (first, second)]
+        least = max(1e-4, 1e-6 * np.max(np.diag(want.state_xx), initial=0.0))
+        squares = [np.maximum(np.diag(getattr(want, key)), least) for key in (first, second)]
         error = np.abs(actual - getattr(want, target)) / np.sqrt(np.multiply.outer(*squares))
         assert error.max(initial=0.0) < rtol, f"{name} is {error.max():.2g} off"
     scale = np.sqrt(np.diag(want.initial_cov) + want.initial_mean**2 + 1e-4)
