@@ -38,10 +38,9 @@ from .declaration import (
     series_names,
 )
 from .factor import FactorUpdates
-from .formula import FormulaDesign, regression_frames, with_const
+from .formula import FormulaDesign, labelled_as, named_regressors, regression_frames, with_const
 from .proportional import ProportionalUpdates
 from .regression_start import large_starts, regression_start, shrunk_autoregression
-from .regressors import labelled_as, named_regressors
 from .results import DynamicRegressionResults
 
 
