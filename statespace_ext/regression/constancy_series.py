@@ -10,7 +10,7 @@ from ..engine.system import System
 from ..engine.system_score import system_score
 from ..numerics.linear_algebra import Array
 from .contrasts import CONVERGED, LONGEST, MODERATE, OPTIONS, SMALL, ProfileRatio, contrasts, largest_root
-from .least_squares import series_by_series
+from .starts import series_by_series
 
 _COVARIANCES = frozenset({"obs_cov", "state_cov"})
 

@@ -28,7 +28,6 @@ from ..fit.problem import EstimationProblem
 from ..numerics.linear_algebra import STABILITY_LIMIT, Array
 from ..numerics.lyapunov import stationary_moments
 from ..params.layout import ParameterLayout
-from .autoregressive_peaks import autoregressive_peaks
 from .declaration import (
     Coefficients,
     parse_dynamics,
@@ -40,8 +39,8 @@ from .declaration import (
 from .factor import FactorUpdates
 from .formula import FormulaDesign, labelled_as, named_regressors, regression_frames, with_const
 from .proportional import ProportionalUpdates
-from .regression_start import large_starts, regression_start, shrunk_autoregression
 from .results import DynamicRegressionResults
+from .starts import autoregressive_peaks, large_starts, regression_start, shrunk_autoregression
 
 
 class DynamicRegression(StateSpaceModel[DynamicRegressionResults]):

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from ..numerics.linear_algebra import Array
-from .least_squares import series_by_series
+from .starts import series_by_series
 
 ASYMPTOTIC_5_PERCENT = dict(
     enumerate(

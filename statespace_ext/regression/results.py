@@ -276,8 +276,8 @@ class DynamicRegressionResults(StateSpaceResults):
         -------
         matplotlib.figure.Figure
         """
-        from .least_squares import series_by_series
         from .plots import plot_coefficients
+        from .starts import series_by_series
 
         c = self.model.coefficients
         moving = [c.regressors[j] for j in c.moving]
