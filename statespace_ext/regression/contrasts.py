@@ -27,7 +27,7 @@ import scipy.optimize
 from ..engine.system_score import SystemScore
 from ..numerics.linear_algebra import Array
 from ..params.covariance import structure_of
-from .factor import factor_analysis_steps
+from .structures import factor_analysis_steps
 
 SMALL, MODERATE = 1.0, 30.0
 """Sizes of W at the starts of a maximisation: times V over the largest root."""

@@ -36,11 +36,10 @@ from .declaration import (
     regression_layout,
     series_names,
 )
-from .factor import FactorUpdates
 from .formula import FormulaDesign, labelled_as, named_regressors, regression_frames, with_const
-from .proportional import ProportionalUpdates
 from .results import DynamicRegressionResults
 from .starts import autoregressive_peaks, large_starts, regression_start, shrunk_autoregression
+from .structures import FactorUpdates, ProportionalUpdates
 
 
 class DynamicRegression(StateSpaceModel[DynamicRegressionResults]):
