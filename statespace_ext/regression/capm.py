@@ -1,4 +1,4 @@
-"""The capital asset pricing model with moving betas."""
+"""The capital asset pricing model with moving betas, and its results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Start values of a dynamic regression: least squares, and the best of a few sizes of W."""
+"""Start values of a dynamic regression: least squares, sizes of W, and what lies beside a maximum."""
 
 from __future__ import annotations
 

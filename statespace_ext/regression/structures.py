@@ -1,4 +1,4 @@
-"""Names of the covariance structures of a dynamic regression, and which of them contain which."""
+"""Covariance structures of a dynamic regression: their names, and the updates of EM for those that are not affine."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _kind_by_count(p: int, covariances: int, different_variances: int, different
 
 def obs_kind(model: Any) -> str:
     """Return the name of the structure of V."""
-    rank = _factors(model, "obs_loading", np.arange(model.coefficients.p))
+    rank = factors_of(model, "obs_loading", np.arange(model.coefficients.p))
     return f"factor:{rank}" if rank else covariance_kind(model.layout.blocks["obs_cov"])
 
 
@@ -100,14 +100,14 @@ def state_kinds(model: Any) -> dict[str, str]:
     out = {}
     for place, name in enumerate(names):
         rows = np.arange(place * p, (place + 1) * p)
-        rank = _factors(model, "state_loading", rows)
+        rank = factors_of(model, "state_loading", rows)
         out[name] = f"factor:{rank}" if rank else covariance_kind(block, rows)
         if place in model.proportional:
             out[name] = "proportional"
     return out
 
 
-def _factors(model: Any, key: str, rows: IntArray) -> int:
+def factors_of(model: Any, key: str, rows: IntArray) -> int:
     """Return the number of factors that load on some rows."""
     if key not in model.layout.blocks:
         return 0
@@ -131,119 +131,6 @@ def is_equivariant(obs: str, state: list[str]) -> bool:
         return True
     kinds = [kind.split(":")[0] for kind in state]
     return obs in _CLOSED and all(kind == "zero" or kind in _CLOSED[obs] for kind in kinds)
-
-
-# -- which structure contains which -----------------------------------------------------------------------
-
-
-def is_nested(small: Any, large: Any) -> bool:
-    """
-    Tell whether every (V, W) of one regression is a (V, W) of another.
-
-    Exact for structures that are affine in their parameters. "proportional" and "factor:r" contain what
-    is written alike, or is diagonal (factors) or a multiple of V (proportional); where more is contained,
-    False. Regressions with "ar1" coefficients on different regressors contain each other in no case.
-    """
-    if small.coefficients.autoregressive != large.coefficients.autoregressive:
-        return False
-    hull = _Hull(small)
-    for place, j in enumerate(large.coefficients.moving):
-        if place in large.proportional and not _multiples_of_obs_cov(hull, j):
-            return False
-    return _factors_inside(hull, large) and hull.inside(_Hull(large))
-
-
-class _Hull:
-    """
-    A point and spanning directions of the smallest affine set with all (vec V, vec W) of a model.
-
-    W has the coefficients on all regressors here, zero where they do not move. The sums of diagonal
-    matrices and products of loadings span all symmetric matrices; the set of (V, q V) spans the product
-    of the set of V and of all its multiples.
-    """
-
-    def __init__(self, model: Any) -> None:
-        c, layout = model.coefficients, model.layout
-        self.model, self.p, self.size = model, c.p, c.n_levels
-        self.places = np.array([i for j in c.moving for i in c.level(j)], dtype=np.intp)
-        obs, state = layout.blocks["obs_cov"], layout.blocks["state_cov"]
-        self.fixed = np.zeros(self.p**2 + self.size**2)
-        span = np.zeros((len(self.fixed), len(layout)))
-        self.fixed[: self.p**2] = obs.fixed.ravel()
-        np.add.at(span, (obs.rows * self.p + obs.columns, layout.index["obs_cov"]), obs.coefs)
-        if len(self.places):
-            self.fixed[self.rows_of(self.places)] = state.fixed.ravel()
-            rows = self.p**2 + self.places[state.rows] * self.size + self.places[state.columns]
-            np.add.at(span, (rows, layout.index["state_cov"]), state.coefs)
-        self.span = np.column_stack([span, *self._factor_directions(), *self._multiples(span)])
-
-    def rows_of(self, levels: IntArray) -> IntArray:
-        """Return where the elements of W for some levels stand."""
-        return np.asarray(self.p**2 + (levels[:, None] * self.size + levels[None, :]).ravel())
-
-    def block(self, regressor: int | None) -> Array:
-        """Return point and directions of one block, V for None."""
-        both = np.column_stack([self.span, self.fixed])
-        if regressor is None:
-            return both[: self.p**2]
-        return both[self.rows_of(self.model.coefficients.level(regressor))]
-
-    def inside(self, other: _Hull) -> bool:
-        """Tell whether all points are points of another set."""
-        rank = np.linalg.matrix_rank(other.span)
-        joined = np.column_stack([other.span, self.span, self.fixed - other.fixed])
-        return bool(np.linalg.matrix_rank(joined) == rank)
-
-    def _factor_directions(self) -> list[Array]:
-        c, out = self.model.coefficients, []
-        where = [(None, "obs_loading", np.arange(self.p))] + [
-            (j, "state_loading", np.arange(i * self.p, (i + 1) * self.p)) for i, j in enumerate(c.moving)
-        ]
-        for regressor, key, rows in where:
-            if _factors(self.model, key, rows):
-                places = np.arange(self.p**2) if regressor is None else self.rows_of(c.level(regressor))
-                directions = np.zeros((len(self.fixed), self.p**2))
-                pairs = np.eye(self.p**2).reshape(self.p**2, self.p, self.p)
-                directions[places] = (pairs + np.swapaxes(pairs, 1, 2)).reshape(self.p**2, -1).T
-                out.append(directions)
-        return out
-
-    def _multiples(self, span: Array) -> list[Array]:
-        """Return the directions of W_j = q V."""
-        obs = [*self._factor_directions()[: 1 if obs_kind(self.model).startswith("factor") else 0], span]
-        multiples = np.column_stack([*(part[: self.p**2] for part in obs), self.fixed[: self.p**2]])
-        out = []
-        for place in self.model.proportional:
-            column = np.zeros((len(self.fixed), multiples.shape[1]))
-            column[self.rows_of(self.places[place * self.p : (place + 1) * self.p])] = multiples
-            out.append(column)
-        return out
-
-
-def _multiples_of_obs_cov(hull: _Hull, regressor: int) -> bool:
-    """Tell whether W of a regressor is q V in every (V, W)."""
-    c = hull.model.coefficients
-    if regressor not in c.moving or c.moving.index(regressor) in hull.model.proportional:
-        return True
-    own = hull.block(regressor)
-    return not np.any(own) or bool(np.linalg.matrix_rank(np.column_stack([hull.block(None), own])) <= 1)
-
-
-def _factors_inside(hull: _Hull, large: Any) -> bool:
-    """Tell whether the blocks that are of the form "factor:r" in a large model hold those of a small one."""
-    c, small = large.coefficients, hull.model
-    diagonal = np.eye(c.p, dtype=bool).ravel()
-    kinds = [(None, obs_kind(large), obs_kind(small))]
-    moving, of_small = state_kinds(large), state_kinds(small)
-    kinds += [(j, moving.get(c.regressors[j], ""), of_small.get(c.regressors[j], "zero")) for j in c.moving]
-    for regressor, kind, own in kinds:
-        if not kind.startswith("factor"):
-            continue
-        if own.startswith("factor") and int(own.split(":")[1]) <= int(kind.split(":")[1]):
-            continue
-        if np.any(hull.block(regressor)[~diagonal]):
-            return False
-    return True
 
 
 _STEPS = 20
@@ -323,7 +210,7 @@ class FactorUpdates(LinearGaussianUpdates):
             params = self._factors("state", np.arange(first, first + p), moments.state, params)
         return params, moments
 
-    def _factors(self, key: str, rows: Array, regression: Regression, params: Array) -> Array:
+    def factors_of(self, key: str, rows: Array, regression: Regression, params: Array) -> Array:
         at = self.layout.matrices(params)
         own = np.flatnonzero(_touched(self.layout.blocks[f"{key}_loading"])[rows].any(axis=0))
         loading, specific = at[f"{key}_loading"], at[f"{key}_cov"]
