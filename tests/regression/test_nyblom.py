@@ -11,8 +11,7 @@ from statsmodels.stats.diagnostic import breaks_hansen
 
 import statespace_ext as sse
 from statespace_ext.inference.parallel import spawn
-from statespace_ext.regression.constancy import _nyblom
-from statespace_ext.regression.nyblom import ALL, ASYMPTOTIC_5_PERCENT, nyblom_cases
+from statespace_ext.regression.constancy import ALL, ASYMPTOTIC_5_PERCENT, _nyblom, nyblom_cases
 
 
 def cases(y: np.ndarray, x: np.ndarray, moving: list[int]) -> dict:
