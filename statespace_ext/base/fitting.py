@@ -16,8 +16,8 @@ from ..fit.fit import FitResult, estimate
 from ..fit.interrupt import or_best_so_far
 from ..fit.problem import EstimationProblem
 from ..fit.request import FitRequest, check_request
-from ..inference.cov_types import check_cov_type
 from ..inference.identification import Identification
+from ..inference.information import check_cov_type
 from ..numerics.linear_algebra import Array, quiet
 from ..params.layout import ParameterLayout, real_array
 from .results import StateSpaceResults

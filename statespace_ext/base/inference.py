@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..exceptions import SpecificationError
 from ..inference.bootstrap import Bootstrap, bootstrap
-from ..inference.delta import delta_method
+from ..inference.information import delta_method
 from ..inference.profile import Profile, profile
 from ..inference.windows import RollingFit, rolling_fit
 from ..numerics.linear_algebra import Array

@@ -31,9 +31,14 @@ from ..engine.validation import (
 )
 from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
 from ..inference.boundary import boundary_params
-from ..inference.cov_types import DESCRIPTIONS, check_cov_type, information_parts
 from ..inference.criteria import criteria, observed
-from ..inference.information import ParamsCov, params_covariance
+from ..inference.information import (
+    DESCRIPTIONS,
+    ParamsCov,
+    check_cov_type,
+    information_parts,
+    params_covariance,
+)
 from ..inference.reduced_rank import reduced_rank_cov
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from .incomplete_rows import IncompleteRows, completed

@@ -1,4 +1,4 @@
-"""Formulas with several series on the left, parsed by patsy without dropping rows; regressors of later periods."""
+"""Formulas with several series on the left, by patsy without dropping rows; regressors of later periods."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from ..base.results import StateSpaceResults
 from ..base.states import estimates_of
 from ..engine.arguments import names_among, one_of
 from ..exceptions import SpecificationError
-from ..inference.delta import correlation_table
+from ..inference.information import correlation_table
 from ..numerics.linear_algebra import Array
 
 _RANK_TOLERANCE = 1e-7

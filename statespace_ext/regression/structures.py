@@ -1,4 +1,4 @@
-"""Covariance structures of a dynamic regression: their names, and the updates of EM for those that are not affine."""
+"""Covariance structures of a dynamic regression: their names, and EM for those that are not affine."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ class FactorUpdates(LinearGaussianUpdates):
             params = self._factors("state", np.arange(first, first + p), moments.state, params)
         return params, moments
 
-    def factors_of(self, key: str, rows: Array, regression: Regression, params: Array) -> Array:
+    def _factors(self, key: str, rows: Array, regression: Regression, params: Array) -> Array:
         at = self.layout.matrices(params)
         own = np.flatnonzero(_touched(self.layout.blocks[f"{key}_loading"])[rows].any(axis=0))
         loading, specific = at[f"{key}_loading"], at[f"{key}_cov"]

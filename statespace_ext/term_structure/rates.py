@@ -13,7 +13,7 @@ from ..base.reporting import normal_quantile
 from ..base.states import Factors
 from ..engine.arguments import truth
 from ..exceptions import DataError, SpecificationError
-from ..inference.delta import delta_method
+from ..inference.information import delta_method
 from ..numerics.linear_algebra import Array
 from .quantities import Affine, Curves
 

@@ -11,7 +11,7 @@ from statsmodels.iolib.table import SimpleTable
 from statsmodels.iolib.tableformatting import fmt_params
 
 from ..base.reporting import parameter_tables
-from ..inference.delta import delta_method
+from ..inference.information import delta_method
 from ..numerics.linear_algebra import Array, quiet
 from .quantities import mean_reversion, structural_matrices
 

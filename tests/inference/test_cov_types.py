@@ -15,7 +15,7 @@ from statsmodels.tsa.statespace.mlemodel import MLEModel
 from systems import dense_llf, sampled
 
 import statespace_ext as sse
-from statespace_ext.inference.cov_types import COV_TYPES, innovations_information, period_scores
+from statespace_ext.inference.information import COV_TYPES, innovations_information, period_scores
 from statespace_ext.inference.samples import model_on
 
 SPECIFICATIONS = {
