@@ -30,7 +30,7 @@ from ..engine.validation import (
     regressor_frame,
 )
 from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
-from ..inference.boundary import boundary_params
+from ..inference.boundary import boundary_params, reduced_rank_cov
 from ..inference.criteria import criteria, observed
 from ..inference.information import (
     DESCRIPTIONS,
@@ -39,7 +39,6 @@ from ..inference.information import (
     information_parts,
     params_covariance,
 )
-from ..inference.reduced_rank import reduced_rank_cov
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from .incomplete_rows import IncompleteRows, completed
 from .inference import Derived, Refitting
