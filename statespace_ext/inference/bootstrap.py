@@ -12,10 +12,11 @@ import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
 from ..engine.arguments import one_of, probability, whole_number
+from ..engine.parallel import stream
 from ..numerics.linear_algebra import Array
 from ..numerics.rotation import rotate_system
-from .parallel import FAILURES, Failure, attempt, report_failures, spawn, stream
-from .samples import Innovations, Parametric, model_on
+from .many import FAILURES, Failure, attempt, model_on, report_failures, spawn
+from .samples import Innovations, Parametric
 
 _METHODS = {"parametric": Parametric, "innovations": Innovations}
 _FEWEST = 2

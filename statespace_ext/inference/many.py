@@ -1,4 +1,4 @@
-"""Many fits: streamed, resumable, the same whatever the number of processes."""
+"""Repeated work and many fits: seeds, processes, failures; records that are streamed and can be resumed."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import hashlib
 import json
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -18,8 +18,139 @@ from pandas.util import hash_pandas_object
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 from ..engine.arguments import options_of, random_generator
-from ..exceptions import SpecificationError
-from .parallel import FAILURES, Failure, attempt, check_jobs, report_failures, stream
+from ..engine.parallel import check_jobs, stream
+from ..exceptions import EstimationError, SpecificationError, StateSpaceError
+from ..numerics.linear_algebra import Array
+
+T = TypeVar("T")
+_CHUNKS = 32
+_FEWEST = 2
+FAILURES: tuple[type[Exception], ...] = (StateSpaceError, np.linalg.LinAlgError)
+"""What one of many fits may raise without stopping the others; anything else is a fault of the code."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """
+    What a call raised.
+
+    Attributes
+    ----------
+    cause : Exception
+        The exception.
+    """
+
+    cause: Exception
+
+    def __str__(self) -> str:
+        return f"{type(self.cause).__name__}: {self.cause}"
+
+
+def attempt(
+    function: Callable[..., T], *args: Any, catch: tuple[type[Exception], ...] = FAILURES
+) -> T | Failure:
+    """
+    Return what a function returns, or its failure.
+
+    Parameters
+    ----------
+    function : callable
+        The function.
+    *args
+        Its arguments.
+    catch : tuple of exception types
+        Those that count as failures; others are raised.
+    """
+    try:
+        return function(*args)
+    except catch as raised:
+        return Failure(raised)
+
+
+def report_failures(failures: Sequence[Failure | str], total: int, what: str, stacklevel: int = 3) -> None:
+    """
+    Warn of failures with their count.
+
+    Parameters
+    ----------
+    failures : sequence of Failure or str
+        The failures, in the order of the calls.
+    total : int
+        Number of calls.
+    what : str
+        What the calls were, in the plural.
+    stacklevel : int
+        As in `warnings.warn`.
+
+    Raises
+    ------
+    EstimationError
+        If fewer than two calls succeeded, of two or more, or the only one failed; its cause is the first
+        failure.
+    """
+    if not failures:
+        return
+    first = failures[0]
+    if total - len(failures) < min(_FEWEST, total):
+        raise EstimationError(
+            f"Too few {what} succeeded",
+            got=f"{total - len(failures)} of {total}; the first failure was {first}",
+            expected=f"at least {min(_FEWEST, total)}",
+        ) from (first.cause if isinstance(first, Failure) else None)
+    warnings.warn(
+        f"{len(failures)} of {total} {what} failed and are left out; the first failure was {first}",
+        UserWarning,
+        stacklevel=stacklevel,
+    )
+
+
+def successes(outcomes: Sequence[T | Failure], what: str) -> list[T]:
+    """Return the outcomes that are no failures, after `report_failures` for the others."""
+    failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+    report_failures(failures, len(outcomes), what, stacklevel=4)
+    return [outcome for outcome in outcomes if not isinstance(outcome, Failure)]
+
+
+def spawn(rng: object, count: int) -> list[np.random.SeedSequence]:
+    """
+    Return independent seeds.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator, int or None
+        Source: the same integer (or a Generator in the same state) gives the same seeds.
+    count : int
+        Their number.
+    """
+    words = random_generator(rng).integers(0, 2**32, size=4)
+    return np.random.SeedSequence([int(word) for word in words]).spawn(count)
+
+
+def run_simulations(
+    one: Callable[[np.random.Generator], T], seeds: list[np.random.SeedSequence], n_jobs: int | None = None
+) -> list[T]:
+    """
+    Return a function's results at one random generator for each seed, in their order.
+
+    Parameters
+    ----------
+    one : callable
+        From a generator to a result; it can be pickled if there are several processes.
+    seeds : list of SeedSequence
+        Of `spawn`.
+    n_jobs : int, optional
+        As in `stream`.
+    """
+    count = max(1, min(len(seeds), _CHUNKS))
+    chunks = ((place, one, seeds[place::count]) for place in range(count))
+    parts = dict(stream(_simulated, chunks, n_jobs))
+    return [parts[i % count][i // count] for i in range(len(seeds))]
+
+
+def _simulated(
+    place: int, one: Callable[[np.random.Generator], T], seeds: list[np.random.SeedSequence]
+) -> tuple[int, list[T]]:
+    return place, [one(np.random.default_rng(seed)) for seed in seeds]
 
 
 @dataclass(frozen=True)
@@ -290,3 +421,46 @@ _HEADER = b'{"fit_options": '
 def _append(path: Path, record: dict[str, Any]) -> None:
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(record) + "\n")
+
+
+def model_on(model: Any, endog: Array, rows: slice = slice(None), **changed: Any) -> Any:
+    """
+    Return the model for other data of some of its periods.
+
+    Parameters
+    ----------
+    model : StateSpaceModel
+        The model.
+    endog : ndarray, (periods, p)
+        The data.
+    rows : slice
+        Their periods.
+    **changed
+        Arguments of the constructor to change.
+    """
+    index, names = model._index[rows], model.regressor_names
+    data = pd.DataFrame(endog, index=index, columns=list(np.atleast_1d(model.endog_names)))
+    given = {}
+    for name in ("exog", "state_exog"):
+        value = getattr(model, name, None)
+        if value is not None and names.get(name):
+            given[name] = pd.DataFrame(np.asarray(value)[rows], index=index, columns=names[name])
+    return model.clone(data, given.pop("exog", None), **given, **changed)
+
+
+def require_model(model: Any) -> Any:
+    """
+    Return a model of this package.
+
+    Raises
+    ------
+    SpecificationError
+        If it is something else.
+    """
+    if not isinstance(model, MLEModel) or not hasattr(model, "_given"):
+        raise SpecificationError(
+            "model is no model of this package",
+            got=repr(model),
+            expected="an LGSSM, a DynamicRegression, ...",
+        )
+    return model

@@ -16,9 +16,7 @@ from ..engine.arguments import one_of, whole_number
 from ..exceptions import SpecificationError, shown
 from .bootstrap import bootstrap
 from .criteria import criteria, observed
-from .many import FitRecord, repeated_fits, report_records
-from .parallel import Failure, attempt, spawn
-from .samples import model_on, require_model
+from .many import Failure, FitRecord, attempt, model_on, repeated_fits, report_records, require_model, spawn
 
 CRITERIA = ("aic", "aicc", "bic", "hqic", "aicb")
 _SAME = 1e-4

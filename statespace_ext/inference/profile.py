@@ -12,11 +12,12 @@ from scipy.optimize import brentq
 from scipy.stats import chi2
 
 from ..engine.arguments import probability
+from ..engine.parallel import stream
 from ..exceptions import ParameterError, SpecificationError, shown
 from ..numerics.linear_algebra import Array
 from ..params.layout import real_array
 from ..plots.inference import plot_profile
-from .parallel import Failure, attempt, report_failures, stream
+from .many import Failure, attempt, report_failures
 
 LIMIT, OPEN, LAST = "limit of the parameter", "open", "no fit beyond"
 _GRID = (0.25, 0.5, 0.75, 1.0, 1.25)

@@ -1,12 +1,10 @@
-"""A model on other data of its own periods, and samples drawn from a fitted model."""
+"""Samples drawn from a fitted model."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 from ..engine.system import MATRICES
 from ..exceptions import DataError, SpecificationError
@@ -14,49 +12,6 @@ from ..numerics.linear_algebra import Array, quiet
 
 _MEANS = ("obs_intercept", "design", "state_intercept", "transition")
 _COVARIANCES = ("obs_cov", "state_cov")
-
-
-def model_on(model: Any, endog: Array, rows: slice = slice(None), **changed: Any) -> Any:
-    """
-    Return the model for other data of some of its periods.
-
-    Parameters
-    ----------
-    model : StateSpaceModel
-        The model.
-    endog : ndarray, (periods, p)
-        The data.
-    rows : slice
-        Their periods.
-    **changed
-        Arguments of the constructor to change.
-    """
-    index, names = model._index[rows], model.regressor_names
-    data = pd.DataFrame(endog, index=index, columns=list(np.atleast_1d(model.endog_names)))
-    given = {}
-    for name in ("exog", "state_exog"):
-        value = getattr(model, name, None)
-        if value is not None and names.get(name):
-            given[name] = pd.DataFrame(np.asarray(value)[rows], index=index, columns=names[name])
-    return model.clone(data, given.pop("exog", None), **given, **changed)
-
-
-def require_model(model: Any) -> Any:
-    """
-    Return a model of this package.
-
-    Raises
-    ------
-    SpecificationError
-        If it is something else.
-    """
-    if not isinstance(model, MLEModel) or not hasattr(model, "_given"):
-        raise SpecificationError(
-            "model is no model of this package",
-            got=repr(model),
-            expected="an LGSSM, a DynamicRegression, ...",
-        )
-    return model
 
 
 class Parametric:

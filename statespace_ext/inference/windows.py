@@ -14,9 +14,7 @@ from ..engine.arguments import names_among, options_of, positive_integer, truth
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
 from ..plots.inference import plot_windows
-from .many import FitRecord, repeated_fits, report_records
-from .parallel import Failure, attempt
-from .samples import model_on, require_model
+from .many import Failure, FitRecord, attempt, model_on, repeated_fits, report_records, require_model
 
 
 @dataclass(frozen=True)

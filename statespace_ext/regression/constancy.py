@@ -23,16 +23,9 @@ import numpy as np
 import pandas as pd
 
 from ..engine.arguments import positive_integer, truth
+from ..engine.parallel import check_jobs
 from ..exceptions import EstimationError, SpecificationError, UnsupportedError
-from ..inference.parallel import (
-    Failure,
-    attempt,
-    check_jobs,
-    report_failures,
-    run_simulations,
-    spawn,
-    successes,
-)
+from ..inference.many import Failure, attempt, report_failures, run_simulations, spawn, successes
 from ..numerics.linear_algebra import Array
 from .constancy_series import SeriesRatio
 from .constancy_statistics import ModelRatio, Ratio, ratio_of

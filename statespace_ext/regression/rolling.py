@@ -12,9 +12,7 @@ from scipy import stats
 
 from ..engine.arguments import options_of, positive_integer
 from ..exceptions import SpecificationError
-from ..inference.many import report_records
-from ..inference.parallel import Failure, attempt
-from ..inference.samples import model_on
+from ..inference.many import Failure, attempt, model_on, report_records
 from ..inference.windows import fit_windows, fixed_of, windows_of
 from ..numerics.linear_algebra import Array
 

@@ -16,7 +16,7 @@ from systems import dense_llf, sampled
 
 import statespace_ext as sse
 from statespace_ext.inference.information import COV_TYPES, innovations_information, period_scores
-from statespace_ext.inference.samples import model_on
+from statespace_ext.inference.many import model_on
 
 SPECIFICATIONS = {
     "stationary": {"identification": "triangular"},

@@ -14,7 +14,7 @@ import pytest
 from capm import simulated
 
 import statespace_ext as sse
-from statespace_ext.inference.parallel import (
+from statespace_ext.inference.many import (
     Failure,
     attempt,
     report_failures,

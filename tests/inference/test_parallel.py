@@ -13,7 +13,8 @@ from capm import BETA_MOVES, simulated
 from numpy.testing import assert_array_equal
 
 import statespace_ext as sse
-from statespace_ext.inference.parallel import run_simulations, spawn, stream
+from statespace_ext.engine.parallel import stream
+from statespace_ext.inference.many import run_simulations, spawn
 
 
 def fitted(state_cov: str, missing: float = 0.0) -> Any:

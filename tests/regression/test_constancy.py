@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from statsmodels.stats.multitest import multipletests
 
 import statespace_ext as sse
-from statespace_ext.inference.parallel import spawn
+from statespace_ext.inference.many import spawn
 from statespace_ext.regression import constancy_series, constancy_statistics, contrasts as contrasts_module
 from statespace_ext.regression.capm import CAPM
 from statespace_ext.regression.constancy import (

@@ -10,7 +10,7 @@ from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.diagnostic import breaks_hansen
 
 import statespace_ext as sse
-from statespace_ext.inference.parallel import spawn
+from statespace_ext.inference.many import spawn
 from statespace_ext.regression.constancy import ALL, ASYMPTOTIC_5_PERCENT, _nyblom, nyblom_cases
 
 
