@@ -14,8 +14,8 @@ from scipy import stats
 from ..engine.arguments import positive_integer
 from ..engine.parallel import check_jobs
 from ..exceptions import DataError, SpecificationError
+from ..inference.bootstrap import Parametric
 from ..inference.many import Failure, attempt, model_on, run_simulations, spawn, successes
-from ..inference.samples import Parametric
 from ..numerics.linear_algebra import Array
 from .structures import obs_kind
 
