@@ -31,7 +31,6 @@ from ..engine.validation import (
 )
 from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
 from ..inference.boundary import boundary_params, reduced_rank_cov
-from ..inference.criteria import criteria, observed
 from ..inference.information import (
     DESCRIPTIONS,
     ParamsCov,
@@ -39,6 +38,7 @@ from ..inference.information import (
     information_parts,
     params_covariance,
 )
+from ..inference.order import criteria, observed
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from .incomplete_rows import IncompleteRows, completed
 from .inference import Derived, Refitting
