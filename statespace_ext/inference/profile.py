@@ -16,7 +16,7 @@ from ..engine.parallel import stream
 from ..exceptions import ParameterError, SpecificationError, shown
 from ..numerics.linear_algebra import Array
 from ..params.layout import real_array
-from ..plots.inference import plot_profile
+from ..plots.paths import CONSTANT, LINE, ZERO, new_figure
 from .many import Failure, attempt, report_failures
 
 LIMIT, OPEN, LAST = "limit of the parameter", "open", "no fit beyond"
@@ -366,3 +366,51 @@ def _last_fit(side: _Side, inner: float, outer: float) -> float:
         else:
             inner = middle
     return inner
+
+
+def plot_profile(
+    name: str,
+    ratios: pd.Series,
+    estimate: float,
+    interval: tuple[float, float],
+    cut: float,
+    *,
+    fig: Any = None,
+    figsize: tuple[float, float] | None = None,
+) -> Any:
+    """
+    Plot likelihood ratios by the value of a parameter, with the cut and the interval.
+
+    Parameters
+    ----------
+    name : str
+        The parameter.
+    ratios : Series
+        Likelihood ratios, indexed by the values.
+    estimate : float
+        The estimate.
+    interval : (float, float)
+        Ends, which may be infinite.
+    cut : float
+        The ratio at the ends.
+    fig : matplotlib.figure.Figure, optional
+        Figure to draw in; it keeps its size and layout.
+    figsize : (float, float), optional
+        Size of a new figure.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    fig = new_figure(fig, figsize, (5.0, 3.2))
+    axis = fig.subplots()
+    axis.plot(ratios.index, ratios.to_numpy(), color=LINE, marker="o", markersize=3, linewidth=1.2)
+    axis.axhline(cut, color=CONSTANT, linewidth=1.0, linestyle="--")
+    for end in interval:
+        if np.isfinite(end):
+            axis.axvline(end, color=CONSTANT, linewidth=0.8)
+    axis.axvline(estimate, color=ZERO, linewidth=0.8)
+    axis.set_xlabel(name)
+    axis.set_ylabel("likelihood ratio")
+    axis.spines[["top", "right"]].set_visible(False)
+    return fig

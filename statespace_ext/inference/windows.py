@@ -13,7 +13,7 @@ import pandas as pd
 from ..engine.arguments import names_among, options_of, positive_integer, truth
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
-from ..plots.inference import plot_windows
+from ..plots.paths import CONSTANT, draw_path, few_dates, legend_above, new_figure
 from .many import Failure, FitRecord, attempt, model_on, repeated_fits, report_records, require_model
 
 
@@ -236,3 +236,56 @@ def _forecast(model: Any, rows: slice, record: FitRecord) -> Array:
     out = clone.filter(list(record.params.values()), includes_fixed=True, cov_type="none").filter_results
     mean, cov = out.forecasts[:, -1], out.forecasts_error_cov[:, :, -1]
     return np.concatenate([mean, np.sqrt(np.diag(cov)), y[-1] - mean])
+
+
+_MOST_COLUMNS = 3
+_PANEL = (3.4, 2.1)
+
+
+def plot_windows(
+    params: pd.DataFrame,
+    bse: pd.DataFrame,
+    lines: Mapping[str, float],
+    *,
+    fig: Any = None,
+    figsize: tuple[float, float] | None = None,
+    alpha: float = 0.05,
+) -> Any:
+    """
+    Plot estimates by the end of their window, one panel a parameter, with bands.
+
+    Parameters
+    ----------
+    params, bse : DataFrame
+        Estimates and standard errors, one row a window.
+    lines : mapping of str to float
+        Estimates on the whole sample, where they are known.
+    fig : matplotlib.figure.Figure, optional
+        Figure to draw in; it keeps its size and layout.
+    figsize : (float, float), optional
+        Size of a new figure.
+    alpha : float
+        One minus the coverage of the bands.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    names = [str(name) for name in params]
+    columns = min(len(names), _MOST_COLUMNS)
+    rows = -(-len(names) // columns)
+    fig = new_figure(fig, figsize, (max(_PANEL[0] * columns, 4.5), _PANEL[1] * rows + 0.6))
+    axes = np.ravel(fig.subplots(rows, columns, sharex=True, squeeze=False))
+    for axis, name in zip(axes, names, strict=False):
+        draw_path(axis, params[name], bse[name], alpha, "window", "window by window")
+        if name in lines:
+            axis.axhline(lines[name], color=CONSTANT, linewidth=1.0, linestyle="--", label="whole sample")
+        axis.set_title(name, fontsize="small", loc="left")
+        few_dates(axis)
+    for axis in axes[len(names) :]:
+        axis.set_visible(False)
+    for axis in axes[max(0, len(names) - columns) : len(names)]:  # the lowest of each column
+        axis.tick_params(labelbottom=True)
+    handles, labels = axes[0].get_legend_handles_labels()
+    legend_above(fig, handles, labels, 3)
+    return fig

@@ -155,7 +155,7 @@ class LGSSMResults(StateSpaceResults):
         -------
         matplotlib.figure.Figure
         """
-        from ..plots.factors import plot_factors
+        from ..plots.paths import plot_factors
 
         factors = self.factors
         return plot_factors(

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..exceptions import SpecificationError, shown
-from ..plots.factors import plot_factors
+from ..plots.paths import plot_factors
 from . import plots
 from .rates import check_definition, years
 from .tables import BASIS_POINTS
