@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ..numerics.differences import jacobian
 from ..numerics.linear_algebra import Array, symmetrize
 from ..params.affine import AffineMatrix, IntArray
 from ..params.cholesky import Unstructured
@@ -135,12 +136,7 @@ def reduced_rank_cov(
 
     point = np.concatenate([params[others], loading.ravel()])
     size = np.concatenate([steps[others], 1e-4 * np.repeat(scale, loading.shape[1])])
-    rows = []
-    for i, step in enumerate(size):
-        move = np.zeros(len(point))
-        move[i] = step
-        rows.append((score(point + move) - score(point - move)) / (2.0 * step))
-    information = -symmetrize(np.array(rows))
+    information = -symmetrize(jacobian(score, point, size))
     root = 1.0 / np.sqrt(np.clip(np.diag(information), np.finfo(float).tiny, None))
     scaled = information * root[:, None] * root
     values = np.linalg.eigvalsh(scaled)

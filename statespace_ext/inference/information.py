@@ -16,15 +16,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 from scipy.linalg.lapack import dpotrf, dpotri
 
-from ..exceptions import SpecificationError, UnsupportedError
-from ..numerics.differences import step_sizes
-from ..numerics.linear_algebra import NOT_HERE, Array, quiet, symmetrize
+from ..exceptions import SpecificationError
+from ..numerics.differences import jacobian, nan_outside, second_differences, step_sizes
+from ..numerics.linear_algebra import Array, quiet, symmetrize
 
 
 class Scored(Protocol):
@@ -63,63 +64,10 @@ def observed_information(
     def gradient(at: Array) -> Array:
         return model.loglike_and_score(at)[1][places]
 
-    return _differences(gradient, params, places, step_sizes(params) if steps is None else steps)
-
-
-def numerical_information(
-    loglike: Callable[[Array], float], params: Array, index: Array, steps: Array
-) -> Array:
-    """Return minus the second derivatives of the log-likelihood, from its values alone."""
-    m = len(index)
-    out = np.zeros((m, m))
-    base = loglike(params)
-
-    def at(*moves: tuple[int, float]) -> float:
-        trial = np.array(params)
-        for place, move in moves:
-            trial[place] += move
-        return loglike(trial)
-
-    for a, i in enumerate(index):
-        h = steps[i]
-        out[a, a] = (-at((i, 2 * h)) + 16 * at((i, h)) - 30 * base + 16 * at((i, -h)) - at((i, -2 * h))) / (
-            12 * h * h
-        )
-        for b, j in enumerate(index[:a]):
-            g = steps[j]
-            cross = at((i, h), (j, g)) - at((i, h), (j, -g)) - at((i, -h), (j, g)) + at((i, -h), (j, -g))
-            out[a, b] = out[b, a] = cross / (4 * h * g)
-    return -out
-
-
-def _differences(gradient: Callable[[Array], Array], params: Array, index: Array, steps: Array) -> Array:
-    """Return minus the Jacobian of a gradient; one-sided where a step leaves the parameter space."""
-    rows = []
-    for i in index:
-        move = np.zeros(len(params))
-        move[i] = steps[i]
-        ahead, behind = _try(gradient, params + move), _try(gradient, params - move)
-        if ahead is not None and behind is not None:
-            rows.append((ahead - behind) / (2 * steps[i]))
-        elif ahead is None and behind is None:
-            rows.append(np.full(len(index), np.nan))
-        else:
-            centre = _try(gradient, params)
-            if centre is None:
-                rows.append(np.full(len(index), np.nan))
-            else:
-                rows.append((ahead - centre if ahead is not None else centre - behind) / steps[i])
-    return -symmetrize(np.array(rows).reshape(len(index), len(index)))
-
-
-def _try(gradient: Callable[[Array], Array], params: Array) -> Array | None:
-    try:
-        value = gradient(params)
-    except UnsupportedError:
-        raise
-    except NOT_HERE:
-        return None
-    return value if np.all(np.isfinite(value)) else None
+    steps = step_sizes(params) if steps is None else steps
+    return -symmetrize(
+        jacobian(nan_outside(gradient, places.shape), params, steps, places=places, one_sided=True)
+    )
 
 
 _INDEFINITE = 1e-12
@@ -272,7 +220,8 @@ def information_parts(
     with model.preserved(), quiet():
         steps = model.difference_steps(params, _COARSE if cov_type == "approx" else 1e-4)
         if cov_type == "approx":
-            return numerical_information(_loglike_or_nan(model), params, index, steps), None, steps
+            loglike = nan_outside(partial(model.loglike, includes_fixed=True))
+            return -second_differences(loglike, params, steps, index), None, steps
         if cov_type == "harvey":
             return innovations_information(model, params, index), None, steps
         outer = None
@@ -295,7 +244,9 @@ def period_scores(model: Any, params: Array, index: Array) -> Array:
         model.update(at, transformed=True, includes_fixed=True)
         return np.asarray(model.ssm.loglikeobs())
 
-    return _derivatives(terms, params, index, model.difference_steps(params, _COARSE)).T
+    return jacobian(
+        nan_outside(terms, (len(model.endog),)), params, model.difference_steps(params, _COARSE), 4, index
+    )
 
 
 def innovations_information(model: Any, params: Array, index: Array) -> Array:
@@ -313,7 +264,8 @@ def innovations_information(model: Any, params: Array, index: Array) -> Array:
         return np.concatenate([out.forecasts_error.T, out.forecasts_error_cov.T.reshape(n, -1)], axis=1)
 
     centre = forecasts(params)
-    moved = _derivatives(forecasts, params, index, model.difference_steps(params, _COARSE))
+    steps = model.difference_steps(params, _COARSE)
+    moved = np.moveaxis(jacobian(nan_outside(forecasts, centre.shape), params, steps, 4, index), -1, 0)
     first = max(int(model.ssm.loglikelihood_burn), int(model.ssm.filter().nobs_diffuse))
     total = np.zeros((len(index), len(index)))
     for t in range(first, n):
@@ -325,36 +277,6 @@ def innovations_information(model: Any, params: Array, index: Array) -> Array:
         G = np.linalg.solve(F, dF)
         total += 0.5 * np.einsum("iab,jba->ij", G, G) + dv @ np.linalg.solve(F, dv.T)
     return total
-
-
-def _derivatives(function: Any, params: Array, index: Array, steps: Array) -> Array:
-    """Return derivatives of an array by central differences of fourth order, the parameters first."""
-
-    def at(place: int, move: float) -> Array | float:
-        trial = np.array(params)
-        trial[place] += move
-        try:
-            return np.asarray(function(trial))
-        except NOT_HERE:
-            return np.nan
-
-    shape = np.shape(function(params))
-    out = np.full((len(index), *shape), np.nan)
-    for row, i in zip(out, index, strict=True):
-        h = steps[i]
-        near, far = at(i, h) - at(i, -h), at(i, 2 * h) - at(i, -2 * h)
-        row[...] = (8.0 * near - far) / (12.0 * h)
-    return out
-
-
-def _loglike_or_nan(model: Any) -> Any:
-    def loglike(params: Array) -> float:
-        try:
-            return float(model.loglike(params, includes_fixed=True))
-        except NOT_HERE:
-            return np.nan
-
-    return loglike
 
 
 def delta_method(
@@ -377,20 +299,16 @@ def delta_method(
     """
     value = np.asarray(function(params))
     steps = step_sizes(params) if steps is None else steps
-    jacobian = np.empty((len(value), len(params)))
-    for i in range(len(params)):
-        move = np.zeros(len(params))
-        move[i] = steps[i]
-        jacobian[:, i] = (np.asarray(function(params + move)) - function(params - move)) / (2 * steps[i])
+    slopes = jacobian(function, params, steps)
     se = np.empty(len(value))
-    for row, gradient in enumerate(jacobian):
+    for row, gradient in enumerate(slopes):
         if np.isnan(gradient).any():
             se[row] = np.nan
             continue
         used = np.abs(gradient) > 1e-12 * max(np.max(np.abs(gradient), initial=0.0), 1e-300)
         inner = cov[np.ix_(used, used)]
         se[row] = np.sqrt(gradient[used] @ inner @ gradient[used]) if np.all(np.isfinite(inner)) else np.nan
-    return value, np.where(np.abs(jacobian).max(axis=1, initial=0.0) > 0, se, np.nan)
+    return value, np.where(np.abs(slopes).max(axis=1, initial=0.0) > 0, se, np.nan)
 
 
 def correlation_table(

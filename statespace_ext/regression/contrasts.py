@@ -25,6 +25,7 @@ import scipy.linalg
 import scipy.optimize
 
 from ..engine.system_score import SystemScore
+from ..numerics.differences import jacobian
 from ..numerics.linear_algebra import Array
 from ..params.covariance import structure_of
 from .structures import factor_analysis_steps
@@ -257,19 +258,18 @@ class ContrastRatio:
 
     def _scales(self, z: Array) -> Array:
         """Return one over the root of the expected information, by unconstrained parameter."""
-        at = self.model.matrices(self.layout.constrain(z))
-        basis, variances = self._spectrum(at["obs_cov"], at["state_cov"])
+
+        def both(z: Array) -> Array:
+            at = self.model.matrices(self.layout.constrain(z))
+            return np.stack([at["obs_cov"], at["state_cov"]])
+
+        basis, variances = self._spectrum(*both(z))
         inverse = 1.0 / variances
         pairs = [(inverse * self.roots[:, None] ** k).T @ inverse for k in range(3)]
         out = np.ones(len(z))
+        steps = 1e-5 * np.maximum(np.abs(z), 1e-3 * np.max(np.abs(z)))
         for i in range(len(z)):
-            step = np.zeros(len(z))
-            step[i] = 1e-5 * max(abs(z[i]), 1e-3 * float(np.max(np.abs(z))))
-            ahead, behind = (self.model.matrices(self.layout.constrain(z + s)) for s in (step, -step))
-            dV, dW = (
-                basis.T @ (ahead[key] - behind[key]) @ basis / (2.0 * step[i])
-                for key in ("obs_cov", "state_cov")
-            )
+            dV, dW = (basis.T @ change @ basis for change in jacobian(both, z, steps, places=[i])[..., 0])
             information = 0.5 * np.sum(pairs[0] * dV**2 + 2.0 * pairs[1] * dV * dW + pairs[2] * dW**2)
             out[i] = 1.0 / np.sqrt(information) if information > 0 else 1.0
         return out
