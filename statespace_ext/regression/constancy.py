@@ -301,15 +301,13 @@ _COLUMNS = ("statistic", "pvalue", "pvalue_se", "fraction_zero", "n_failed", "n_
 
 def _per_series(model: Any, seeds: list[np.random.SeedSequence], n_jobs: int | None) -> pd.DataFrame:
     """Return the tests of each series alone; series with the same rows share the simulated values."""
-    endog, exog, c = np.asarray(model.endog), np.asarray(model.exog), model.coefficients
     rows: list[dict[str, float]] = []
     failures: list[Failure] = []
     known: dict[bytes, tuple[Ratio, SimulatedRatio]] = {}
-    for column in endog.T:
-        seen = ~np.isnan(column)
-        key = seen.tobytes()
+    for place, column in enumerate(np.asarray(model.endog).T):
+        key = np.isnan(column).tobytes()
         if key not in known:
-            fresh = SeriesRatio(seen, exog, c.moving)
+            fresh = SeriesRatio(model, place)
             known[key] = fresh, _simulated(0.0, fresh, seeds, n_jobs)
         ratio, simulated = known[key]
         value = attempt(ratio.ratio, column)
@@ -320,7 +318,7 @@ def _per_series(model: Any, seeds: list[np.random.SeedSequence], n_jobs: int | N
             found = replace(simulated, statistic=value[0])
             rows.append({name: getattr(found, name) for name in _COLUMNS})
     report_failures(failures, len(rows), "tests of one series", stacklevel=5)
-    table = pd.DataFrame(rows, index=pd.Index(c.endog, name="series"))
+    table = pd.DataFrame(rows, index=pd.Index(model.coefficients.endog, name="series"))
     table.insert(3, "pvalue_holm", holm(table["pvalue"].to_numpy()))
     return table
 

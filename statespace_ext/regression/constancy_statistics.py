@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +17,6 @@ from .contrasts import (
     MODERATE,
     SMALL,
     ContrastRatio,
-    Contrasts,
     ProfileRatio,
     contrasts,
     largest_root,
@@ -56,62 +56,40 @@ def ratio_of(model: Any) -> ModelRatio:
     missing = np.isnan(model.endog)
     whole = bool(np.all(missing.all(axis=1) == missing.any(axis=1)))
     diffuse = model.start_kind == "diffuse"
-    obs, state = obs_kind(model), list(state_kinds(model).values())
-    pivotal = diffuse and whole and is_equivariant(obs, state)
-    if not (diffuse and whole and len(model.coefficients.moving) == 1 and model.nobs <= LONGEST):
-        return FittedRatio(model, pivotal)
-    if obs in ("unstructured", "diagonal", "scalar") and (
-        state == ["proportional"] or (model.k_endog == 1 and state == ["scalar"])
-    ):
-        return ProfiledRatio(model, obs)
-    return SpectralRatio(model, pivotal)
+    pivotal = diffuse and whole and is_equivariant(obs_kind(model), list(state_kinds(model).values()))
+    if diffuse and whole and len(model.coefficients.moving) == 1 and model.nobs <= LONGEST:
+        return ContrastedRatio(model, pivotal)
+    return FittedRatio(model, pivotal)
 
 
-class _Contrasted:
-    """What the two ways by contrasts share."""
+class ContrastedRatio:
+    """
+    By independent contrasts: the profile likelihood of q where W = q V, any other structures by L-BFGS.
 
-    def __init__(self, model: Any) -> None:
-        seen = ~np.isnan(model.endog).any(axis=1)
-        self.found = contrasts(np.asarray(model.exog), model.coefficients.moving[0], seen)
-        self.rows = self.found.basis.T @ np.asarray(model.endog)[seen]
-
-
-class ProfiledRatio(_Contrasted):
-    """W = q V: the profile likelihood of q; always pivotal."""
-
-    pivotal = True
-
-    def __init__(self, model: Any, obs: str) -> None:
-        super().__init__(model)
-        self._model = model
-        self._profile = ProfileRatio(self.found, obs, model.k_endog)
-
-    def draw(self, rng: np.random.Generator) -> Array:
-        """Return rows with V = I."""
-        return self._profile.draw(rng)
-
-    def ratio(self, sample: Array) -> tuple[float, bool]:
-        """Return the ratio."""
-        return self._profile.ratio(sample)
-
-    def observed(self, params: Array | None) -> tuple[float, float, bool]:
-        """Return both log-likelihoods of the data."""
-        null = _in_data_units(self._model, self.found, self.rows).null_loglike(self.rows)
-        value, found = self._profile.ratio(self.rows)
-        return null + 0.5 * value, null, found
-
-
-class SpectralRatio(_Contrasted):
-    """Any structures: L-BFGS on the contrasts, drawn with V = I if pivotal and else with the null fit's V."""
+    Samples are drawn with V = I if the distribution is pivotal, else with the V of the null fit.
+    """
 
     def __init__(self, model: Any, pivotal: bool) -> None:
-        super().__init__(model)
+        seen = ~np.isnan(model.endog).any(axis=1)
         self.pivotal, self._model = pivotal, model
-        if pivotal:
+        self.found = contrasts(np.asarray(model.exog), model.coefficients.moving[0], seen)
+        self.rows = self.found.basis.T @ np.asarray(model.endog)[seen]
+        obs, state = obs_kind(model), list(state_kinds(model).values())
+        multiple = state == ["proportional"] or (model.k_endog == 1 and state == ["scalar"])
+        self._drawn: ProfileRatio | ContrastRatio
+        if multiple and obs in ("unstructured", "diagonal", "scalar"):
+            self._drawn = ProfileRatio(self.found, obs, model.k_endog)
+        elif pivotal:
             null = model.layout.project({"obs_cov": np.eye(model.k_endog)}, np.zeros(len(model.layout)))
             self._drawn = ContrastRatio(model, self.found, null)
         else:
-            self._drawn = _in_data_units(model, self.found, self.rows)
+            self._drawn = self._in_data_units()
+
+    def _in_data_units(self) -> ContrastRatio:
+        """Return the ratio scaled to the data: at the V of the fit with constant coefficients."""
+        model, rows = self._model, self.rows
+        first = null_start(model.layout, rows.T @ rows / len(rows))
+        return ContrastRatio(model, self.found, ContrastRatio(model, self.found, first).null(rows)[1])
 
     def draw(self, rng: np.random.Generator) -> Array:
         """Return rows."""
@@ -123,16 +101,11 @@ class SpectralRatio(_Contrasted):
 
     def observed(self, params: Array | None) -> tuple[float, float, bool]:
         """Return both log-likelihoods of the data."""
-        scaled = _in_data_units(self._model, self.found, self.rows)
+        scaled = self._in_data_units()
+        profiled = isinstance(self._drawn, ProfileRatio)
+        value, found = self._drawn.ratio(self.rows) if profiled else scaled.ratio(self.rows, params)
         null = scaled.null_loglike(self.rows)
-        value, found = scaled.ratio(self.rows, params)
         return null + 0.5 * value, null, found
-
-
-def _in_data_units(model: Any, found: Contrasts, rows: Array) -> ContrastRatio:
-    """Return the ratio scaled to the data: at the V of the fit with constant coefficients."""
-    first = null_start(model.layout, rows.T @ rows / len(rows))
-    return ContrastRatio(model, found, ContrastRatio(model, found, first).null(rows)[1])
 
 
 class FittedRatio:
@@ -148,21 +121,24 @@ class FittedRatio:
         self._largest = [largest_root(self._exog, j, any_seen) for j in c.moving]
         keys = [key for key in ("state_cov", "state_loading", "proportion") if key in model.layout.blocks]
         self._state = [name for key in keys for name in model.layout.blocks[key].param_names]
-        self._null = self._fit_null(model)
         self._mean, self._factor = self._null_moments()
+
+    @cached_property
+    def _null(self) -> tuple[float, Array, bool]:
+        return self._fit_null(self.model)
 
     def _null_moments(self) -> tuple[Array, Array]:
         """Return means and the factor of V under which samples are drawn."""
-        p, params = self._endog.shape[1], self._null[1]
-        fixed = self.model.layout.blocks["obs_cov"].is_fixed
-        V = np.asarray(self.model.matrices(params)["obs_cov"])
-        if self.pivotal:
-            return np.zeros_like(self._endog), np.linalg.cholesky(V if fixed else np.eye(p))
-        coefs = np.zeros((self._exog.shape[1], p))
-        if self.model.start_kind != "diffuse":  # these likelihoods do depend on the coefficients
-            null = self.model.smooth(params, cov_type="none")
-            coefs = np.asarray(null.smoothed_state)[: coefs.size, -1].reshape(coefs.shape)
-        return self._exog @ coefs, np.linalg.cholesky(V)
+        p, zero = self._endog.shape[1], np.zeros_like(self._endog)
+        if self.pivotal and not self.model.layout.blocks["obs_cov"].is_fixed:
+            return zero, np.eye(p)
+        params = self._null[1]
+        factor = np.linalg.cholesky(np.asarray(self.model.matrices(params)["obs_cov"]))
+        if self.pivotal or self.model.start_kind == "diffuse":
+            return zero, factor
+        # these likelihoods do depend on the coefficients
+        states = np.asarray(self.model.smooth(params, cov_type="none").smoothed_state)[:, -1]
+        return self._exog @ states[: self._exog.shape[1] * p].reshape(-1, p), factor
 
     def draw(self, rng: np.random.Generator) -> Array:
         """Return data, missing where the data are."""
@@ -184,21 +160,18 @@ class FittedRatio:
 
     def _fit_null(self, model: Any) -> tuple[float, Array, bool]:
         """Return log-likelihood and parameters with constant coefficients, and whether the fit converged."""
-        with _quiet(), model.fix_params(dict.fromkeys(self._state, 0.0)):
-            res = model.fit(method="lbfgs", low_memory=True, cov_type="none")
-        return float(res.llf), np.asarray(res.params, dtype=float), bool(res.converged)
+        with _quiet():
+            found = model.maximum(None, dict.fromkeys(self._state, 0.0))
+        return found.llf, found.params, found.converged
 
     def _fit(self, model: Any, null: Array, params: Array | None) -> tuple[float, bool]:
         """Return the highest log-likelihood of a few starts, and whether a fit reached it."""
         starts = [start_params(model, null, self._largest, size) for size in (SMALL, MODERATE)]
         starts += [] if params is None else [params]
-        found = []
         with _quiet():
-            for start in starts:
-                res = model.fit(start, method="lbfgs", low_memory=True, cov_type="none")
-                found.append((float(res.llf), bool(res.converged)))
-        best = max(value for value, _ in found)
-        return best, any(done for value, done in found if value > best - 1e-6 * (1.0 + abs(best)))
+            found = [model.maximum(start, {}) for start in starts]
+        best = max(each.llf for each in found)
+        return best, any(each.converged for each in found if each.llf > best - 1e-6 * (1.0 + abs(best)))
 
 
 def clone_with(model: Any, endog: Array) -> Any:

@@ -200,6 +200,24 @@ class DynamicRegression(StateSpaceModel[DynamicRegressionResults]):
         model.design_info = self.design_info
         return model
 
+    def _of_series(self, place: int) -> DynamicRegression:
+        """Return the regression of one series, whose moving coefficients are independent of each other."""
+        c, index = self.coefficients, self._index
+        return DynamicRegression(
+            pd.Series(self.endog[:, place], index, name=c.endog[place]),
+            pd.DataFrame(self.exog, index, c.regressors),
+            dynamics=dict(zip(c.regressors, c.dynamics, strict=True)),
+            obs_cov="scalar",
+            state_cov="scalar",
+        )
+
+    @cached_property
+    def structure(self) -> StateStructure:
+        """Rows with noise, and the states with a stationary start."""
+        c = self.coefficients
+        base = np.diag((np.arange(c.k_states) < c.n_levels).astype(float))
+        return StateStructure(base, c.noise_rows, np.arange(c.n_levels, c.k_states))
+
     @property
     def state_names(self) -> list[str]:
         """Names of the states."""

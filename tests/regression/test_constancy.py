@@ -25,9 +25,8 @@ from statespace_ext.regression.constancy import (
 )
 from statespace_ext.regression.constancy_series import SeriesRatio
 from statespace_ext.regression.constancy_statistics import (
+    ContrastedRatio,
     FittedRatio,
-    ProfiledRatio,
-    SpectralRatio,
     clone_with,
     ratio_of,
 )
@@ -116,7 +115,7 @@ def test_fits_again_and_contrasts_agree() -> None:
     for W, V in (("unstructured", "unstructured"), ("proportional", "diagonal"), ("factor:1", "diagonal")):
         model = model_of(y, x, W, V)
         ratio = ratio_of(model)
-        assert isinstance(ratio, (SpectralRatio, ProfiledRatio))
+        assert isinstance(ratio, ContrastedRatio)
         again = FittedRatio(model, ratio.pivotal)
         for seed in range(3):
             data = again.draw(np.random.default_rng(seed))
@@ -205,13 +204,13 @@ def test_what_is_pivotal_needs_complete_rows_and_a_diffuse_start() -> None:
     one = y[["A1"]]
     for W in ("unstructured", "diagonal", "scalar", "proportional"):
         ratio = ratio_of(model_of(one, x, W))
-        assert ratio.pivotal and isinstance(ratio, ProfiledRatio)
+        assert ratio.pivotal and isinstance(ratio, ContrastedRatio)
 
 
 def test_zero_ratios_are_those_without_slope() -> None:
     """One series: the ratio is positive wherever its slope at q = 0 is (Crainiceanu & Ruppert 2004)."""
-    _, x = sample(n=60)
-    ratio = SeriesRatio(np.ones(60, bool), x.to_numpy(), [1])
+    y, x = sample(n=60)
+    ratio = SeriesRatio(model_of(y, x), 0)
     found = contrasts(x.to_numpy(), 1, np.ones(60, bool))
     zero = 0
     for seed in range(200):
@@ -298,12 +297,12 @@ def test_constancy_on_the_data_of_the_question(shared_data: Path) -> None:
 def test_long_samples_have_no_decomposition(monkeypatch: pytest.MonkeyPatch) -> None:
     """The Kalman filter gives the same ratios."""
     y, x = sample(seed=12, n=80, p=2, move=0.2)
-    seen, exog = np.ones(80, bool), x.to_numpy()
-    short, usual = SeriesRatio(seen, exog, [1]), ratio_of(model_of(y, x, "scalar"))
+    model = model_of(y, x, "scalar")
+    short, usual = SeriesRatio(model, 0), ratio_of(model)
     for module in (constancy_series, constancy_statistics, contrasts_module):
         monkeypatch.setattr(module, "LONGEST", 40)
-    long, other = SeriesRatio(seen, exog, [1]), ratio_of(model_of(y, x, "scalar"))
-    assert isinstance(usual, SpectralRatio) and isinstance(other, FittedRatio)
+    long, other = SeriesRatio(model, 0), ratio_of(model)
+    assert isinstance(usual, ContrastedRatio) and isinstance(other, FittedRatio)
     for column in y.to_numpy().T:
         assert_allclose(long.ratio(column)[0], short.ratio(column)[0], atol=1e-5)
     assert_allclose(other.observed(None)[:2], usual.observed(None)[:2], atol=1e-5)
