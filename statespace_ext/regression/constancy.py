@@ -27,8 +27,7 @@ from ..engine.parallel import check_jobs
 from ..exceptions import EstimationError, SpecificationError, UnsupportedError
 from ..inference.many import Failure, attempt, report_failures, run_simulations, spawn, successes
 from ..numerics.linear_algebra import Array
-from .constancy_series import SeriesRatio
-from .constancy_statistics import ModelRatio, Ratio, ratio_of
+from .constancy_ratios import ModelRatio, Ratio, SeriesRatio, ratio_of
 from .starts import series_by_series
 from .structures import state_kinds
 
