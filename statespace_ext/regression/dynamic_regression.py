@@ -211,13 +211,6 @@ class DynamicRegression(StateSpaceModel[DynamicRegressionResults]):
             state_cov="scalar",
         )
 
-    @cached_property
-    def structure(self) -> StateStructure:
-        """Rows with noise, and the states with a stationary start."""
-        c = self.coefficients
-        base = np.diag((np.arange(c.k_states) < c.n_levels).astype(float))
-        return StateStructure(base, c.noise_rows, np.arange(c.n_levels, c.k_states))
-
     @property
     def state_names(self) -> list[str]:
         """Names of the states."""
