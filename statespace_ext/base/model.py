@@ -423,7 +423,7 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
                 score = system_score(self.private_smoother, self.started_system(params), self.score_matrices)
         except UnsupportedError:
             return self.loglike(params, includes_fixed=True), self._numerical_score(params)
-        return score.llf, self.layout.gradient(self.score_by_block(score, params))
+        return score.llf, self.layout.gradient(self.score_by_block(score, params), params)
 
     def _numerical_score(self, params: Array) -> Array:
         return central_differences(lambda at: self.loglike(at, includes_fixed=True), params)

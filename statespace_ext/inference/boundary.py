@@ -10,7 +10,7 @@ from ..numerics.differences import jacobian
 from ..numerics.linear_algebra import Array, symmetrize
 from ..params.affine import AffineMatrix, IntArray
 from ..params.cholesky import Unstructured
-from ..params.covariance import Multiple, structure_of
+from ..params.covariance import Multiple
 from ..params.layout import ParameterLayout
 from .information import Scored
 
@@ -48,7 +48,7 @@ def boundary_params(layout: ParameterLayout, params: Array, sizes: Mapping[str, 
             continue
         share = _RELATIVE_INSIDE if key in layout.untransformed else _RELATIVE
         zero, dependent = _singular_rows(matrices[key], block, sizes.get(key), share)
-        if isinstance(structure_of(block), Multiple):
+        if isinstance(layout.recognised[key], Multiple):
             dependent = set()
         for i, j, name in zip(block.rows.tolist(), block.columns.tolist(), block.names, strict=True):
             if {i, j} & zero:

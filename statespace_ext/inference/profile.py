@@ -15,6 +15,7 @@ from ..engine.arguments import probability
 from ..engine.parallel import stream
 from ..exceptions import ParameterError, SpecificationError, shown
 from ..numerics.linear_algebra import Array
+from ..params.curved import CurvedMatrix
 from ..params.layout import real_array
 from ..plots.paths import CONSTANT, LINE, ZERO, new_figure
 from .many import Failure, attempt, report_failures
@@ -198,6 +199,8 @@ def limits_of(layout: Any, param: str) -> tuple[float, float]:
 
 def _variances(block: Any, param: str) -> Any:
     """Return the rows of a covariance block whose variance is a parameter."""
+    if isinstance(block, CurvedMatrix):
+        return np.zeros(0, dtype=int)
     own = (np.array(block.names) == param) & (block.rows == block.columns)
     return block.rows[own] if len(own) else np.zeros(0, dtype=int)
 

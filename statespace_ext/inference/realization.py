@@ -55,6 +55,8 @@ class Point:
     ----------
     layout : ParameterLayout
         Layout of the model.
+    params : ndarray
+        The parameter vector.
     at : dict of str to ndarray
         The blocks at the point.
     k, lags : int
@@ -68,6 +70,7 @@ class Point:
     """
 
     layout: ParameterLayout
+    params: Array
     at: dict[str, Array]
     k: int
     lags: int
@@ -160,7 +163,8 @@ class _Realization:
 
     def _elements(self, key: str) -> Elements:
         """Return the derivative of a block by the free parameters, in standard units."""
-        each, (rows, columns) = self.point.layout.derivative(key, self.point.column), self.units[key]
+        point, (rows, columns) = self.point, self.units[key]
+        each = point.layout.derivative(key, point.column, point.params)
         return replace(each, values=each.values * rows[each.rows] * columns[each.columns])
 
     def is_minimal(self) -> bool:

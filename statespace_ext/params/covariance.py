@@ -20,12 +20,15 @@ from scipy.sparse.csgraph import connected_components
 from ..numerics.linear_algebra import Array, is_positive_semidefinite
 from .affine import AffineMatrix
 from .cholesky import Chordal, Unstructured, elimination_order
+from .curved import CurvedMatrix
 
 
 class CovarianceStructure(Protocol):
     """What the engine and the optimiser ask of a structure; vectors are in the order of ``param_names``."""
 
-    param_names: list[str]
+    @property
+    def param_names(self) -> list[str]:
+        """Names of the parameters."""
 
     def constrain(self, unconstrained: Array) -> Array:
         """Return variances and covariances."""
@@ -209,6 +212,8 @@ class General:
 
 def structure_of(matrix: AffineMatrix) -> CovarianceStructure:
     """Recognise the structure of a covariance matrix."""
+    if isinstance(matrix, CurvedMatrix):
+        return matrix
     plain = np.all(matrix.coefs == 1.0) and len(set(zip(matrix.rows, matrix.columns, strict=True))) == len(
         matrix.names
     )

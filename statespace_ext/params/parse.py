@@ -10,6 +10,7 @@ import numpy as np
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array, is_positive_semidefinite
 from .affine import AffineMatrix, affine_matrix
+from .curved import CovarianceFunction, CurvedMatrix
 from .expressions import parse_expression
 
 Namer = Callable[[int, int], str]
@@ -85,7 +86,8 @@ def parse_covariance(
 
     ``shared`` are the names of a common variance and covariance; by default the first part of the names.
 
-    The keywords are "unstructured" (or "free"), "diagonal", "scalar", "equicorrelated", "identity", "zero".
+    The keywords are "unstructured" (or "free"), "diagonal", "scalar", "equicorrelated", "identity", "zero"; a
+    `CovarianceFunction` stands for a structure of one's own.
 
     Raises
     ------
@@ -93,6 +95,8 @@ def parse_covariance(
         Also if the specification is not symmetric, or fixed numbers in it rule out a covariance matrix.
     """
     shape = (size, size)
+    if isinstance(value, CovarianceFunction):
+        return CurvedMatrix.of(value, size, shared[0] if shared else namer(0, 0).split(".")[0])
     if isinstance(value, str) and (value in COVARIANCE_KEYWORDS or value == "free"):
         return _covariance_keyword("unstructured" if value == "free" else value, size, namer, shared)
     if isinstance(value, str) and size != 1:

@@ -205,9 +205,12 @@ def is_nested(small: Any, large: Any) -> bool:
 
     Exact for structures that are affine in their parameters. "proportional" and "factor:r" contain what
     is written alike, or is diagonal (factors) or a multiple of V (proportional); where more is contained,
-    False. Regressions with "ar1" coefficients on different regressors contain each other in no case.
+    and for every `CovarianceFunction`, False. Regressions with "ar1" coefficients on different regressors
+    contain each other in no case.
     """
     if small.coefficients.autoregressive != large.coefficients.autoregressive:
+        return False
+    if small.layout.curved or large.layout.curved:
         return False
     hull = _Hull(small)
     for place, j in enumerate(large.coefficients.moving):

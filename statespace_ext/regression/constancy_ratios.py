@@ -34,7 +34,6 @@ import scipy.optimize
 from ..engine.system_score import SystemScore
 from ..numerics.differences import jacobian
 from ..numerics.linear_algebra import Array
-from ..params.covariance import structure_of
 from .structures import factor_analysis_steps, is_equivariant, obs_kind, state_kinds
 
 SMALL, MODERATE = 1.0, 30.0
@@ -249,7 +248,7 @@ class ContrastRatio:
         }
         none = np.zeros(0)
         blocks = self.model.score_by_block(SystemScore(value, by, none, none, none), params)
-        return value, self.layout.gradient(blocks)
+        return value, self.layout.gradient(blocks, params)
 
     def _spectrum(self, obs_cov: Array, state_cov: Array) -> tuple[Array, Array]:
         """Return B with B'(V + lambda_i W)B diagonal, and these diagonals (N, p); raises outside the cone."""
@@ -310,7 +309,7 @@ def null_params(layout: Any, target: Array) -> Array | None:
     if _loadings(layout, "obs_loading"):
         return None
     if not block.is_fixed:
-        structure = structure_of(block)
+        structure = layout.recognised["obs_cov"]
         closed = structure.estimate(target)
         if closed is None:
             return None

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from statsmodels.tsa.statespace.initialization import Initialization
 
-from ..exceptions import SpecificationError
+from ..exceptions import SpecificationError, UnsupportedError
 from ..numerics.linear_algebra import Array
 from ..params.affine import AffineMatrix, IntArray, affine_matrix
+from ..params.curved import CurvedMatrix
 from ..params.layout import ParameterLayout
 from ..params.parse import (
     COVARIANCE_KEYWORDS,
@@ -310,6 +311,14 @@ def _state_cov(state_cov: object, structures: list[object], coefficients: Coeffi
         namer = covariance_namer("state", coefficients.endog, f".{regressor}")
         shared = (f"state_var.{regressor}", f"state_cov.{regressor}")
         block = parse_covariance(value, p, "state_cov", namer, shared=shared)
+        if isinstance(block, CurvedMatrix):
+            if len(structures) > 1:
+                raise UnsupportedError(
+                    "A CovarianceFunction in state_cov goes with one moving regressor",
+                    got=f"{len(structures)} moving regressors",
+                    remedy="Use one of the keywords.",
+                )
+            return block
         fixed[first : first + p, first : first + p] = block.fixed
         elements += [
             (int(i) + first, int(j) + first, name, float(coef))

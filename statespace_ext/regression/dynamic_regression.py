@@ -65,7 +65,8 @@ class DynamicRegression(StateSpaceModel[DynamicRegressionResults]):
         By name of a regressor: "static" (the default), "random_walk" or "ar1".
     obs_cov : specification
         V: "unstructured", "diagonal", "scalar", "equicorrelated", "factor:r" (r factors and specific
-        variances), an array (NaN for a free element), or nested lists with strings.
+        variances), an array (NaN for a free element), nested lists with strings, or a structure of one's own
+        (`statespace_ext.params.curved.CovarianceFunction`).
     state_cov : specification
         W, block-diagonal by moving regressor: one specification for all, or a dict with one for each. As
         ``obs_cov``, or "proportional" (W_j = q_j V). "joint", or an array of all moving coefficients, is

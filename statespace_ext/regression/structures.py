@@ -15,6 +15,7 @@ from ..numerics.linear_algebra import Array
 from ..numerics.rotation import lower_triangular_rotation
 from ..params.affine import AffineMatrix, IntArray
 from ..params.covariance import precision_of
+from ..params.curved import CurvedMatrix
 
 _CLOSED = {
     "unstructured": {"unstructured", "proportional"},
@@ -39,9 +40,11 @@ def covariance_kind(block: AffineMatrix, rows: IntArray | None = None) -> str:
     Returns
     -------
     str
-        "unstructured", "diagonal", "scalar", "equicorrelated", "zero", "fixed", or "patterned" for
-        anything else. One by one: "scalar".
+        "unstructured", "diagonal", "scalar", "equicorrelated", "zero", "fixed", the class of a
+        `CovarianceFunction`, or "patterned" for anything else. One by one: "scalar".
     """
+    if isinstance(block, CurvedMatrix):
+        return type(block.function).__name__
     if block.time_varying:
         return "patterned"
     index = np.arange(block.shape[0]) if rows is None else rows
