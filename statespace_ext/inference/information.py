@@ -174,63 +174,100 @@ def _inverse_beside(information: Array, basis: Array) -> tuple[Array, str]:
     return inverse, ""
 
 
-DESCRIPTIONS = {
-    "oim": "Standard errors from the observed information: second derivatives of the log-likelihood.",
-    "opg": "Standard errors from the outer product of the scores of the periods.",
-    "robust": "Robust standard errors: outer product of scores between inverse observed informations.",
-    "harvey": "Standard errors from Harvey's (1989) information of the observed forecast errors.",
-    "approx": "Standard errors from second differences of the log-likelihood.",
-    "none": "Standard errors were not computed.",
-}
-COV_TYPES = tuple(DESCRIPTIONS)
-_COARSE = 0.02
-"""Share of a standard error that is a step of differences of the log-likelihood (`difference_steps`)."""
-
-
-def check_cov_type(cov_type: object) -> None:
+@dataclass(frozen=True)
+class CovType:
     """
-    Refuse a type that is not on the menu.
+    An estimate of the covariance of the parameters: what ``cov_type`` names, or is.
+
+    Attributes
+    ----------
+    name : str
+        Its name.
+    description : str
+        What the summary says of it.
+    parts : callable or None
+        From a model, a full parameter vector, the places to differentiate by and steps: the matrix to invert,
+        and the one between its inverses (None: there is none). None computes nothing.
+    share : float
+        Share of a standard error that is a step (`difference_steps`).
+    """
+
+    name: str
+    description: str
+    parts: Callable[[Any, Array, Array, Array], tuple[Array, Array | None]] | None
+    share: float = 1e-4
+
+    def information(self, model: Any, params: Array, index: Array) -> tuple[Array, Array | None, Array]:
+        """Return the parts and the steps; the model is left as it was."""
+        if self.parts is None:
+            raise SpecificationError(f"cov_type={self.name!r} has no standard errors")
+        with model.preserved(), quiet():
+            steps = model.difference_steps(params, self.share)
+            return (*self.parts(model, params, index, steps), steps)
+
+
+_COARSE = 0.02
+"""Share of a standard error that is a step of differences of the log-likelihood."""
+
+
+def _observed(model: Any, params: Array, index: Array, steps: Array) -> tuple[Array, None]:
+    return observed_information(model, params, index, steps), None
+
+
+def _outer(model: Any, params: Array, index: Array, steps: Array) -> tuple[Array, None]:
+    scores = period_scores(model, params, index)
+    return scores.T @ scores, None
+
+
+def _robust(model: Any, params: Array, index: Array, steps: Array) -> tuple[Array, Array]:
+    outer = _outer(model, params, index, steps)[0]
+    return observed_information(model, params, index, steps), outer
+
+
+def _harvey(model: Any, params: Array, index: Array, steps: Array) -> tuple[Array, None]:
+    return innovations_information(model, params, index), None
+
+
+def _by_values(model: Any, params: Array, index: Array, steps: Array) -> tuple[Array, None]:
+    loglike = nan_outside(partial(model.loglike, includes_fixed=True))
+    return -second_differences(loglike, params, steps, index), None
+
+
+_MENU = (
+    CovType(
+        "oim",
+        "Standard errors from the observed information: second derivatives of the log-likelihood.",
+        _observed,
+    ),
+    CovType("opg", "Standard errors from the outer product of the scores of the periods.", _outer),
+    CovType(
+        "robust",
+        "Robust standard errors: outer product of scores between inverse observed informations.",
+        _robust,
+    ),
+    CovType(
+        "harvey", "Standard errors from Harvey's (1989) information of the observed forecast errors.", _harvey
+    ),
+    CovType("approx", "Standard errors from second differences of the log-likelihood.", _by_values, _COARSE),
+    CovType("none", "Standard errors were not computed.", None),
+)
+COV_TYPES = tuple(each.name for each in _MENU)
+
+
+def cov_type_of(value: object) -> CovType:
+    """
+    Return an estimate by its name, or one of the caller's own as it is.
 
     Raises
     ------
     SpecificationError
         If it is unknown.
     """
-    if not isinstance(cov_type, str) or cov_type not in COV_TYPES:
-        raise SpecificationError("cov_type is unknown", got=repr(cov_type), expected=f"one of {COV_TYPES}")
-
-
-def information_parts(
-    model: Any, params: Array, index: Array, cov_type: str
-) -> tuple[Array, Array | None, Array]:
-    """
-    Return the matrix to invert, the one between its inverses ("robust"; else None), and the steps.
-
-    Parameters
-    ----------
-    model : StateSpaceModel
-        The model; it is left as it was.
-    params : ndarray
-        A full parameter vector.
-    index : ndarray of int
-        The parameters to differentiate by.
-    cov_type : {"oim", "opg", "robust", "harvey", "approx"}
-        The estimate.
-    """
-    with model.preserved(), quiet():
-        steps = model.difference_steps(params, _COARSE if cov_type == "approx" else 1e-4)
-        if cov_type == "approx":
-            loglike = nan_outside(partial(model.loglike, includes_fixed=True))
-            return -second_differences(loglike, params, steps, index), None, steps
-        if cov_type == "harvey":
-            return innovations_information(model, params, index), None, steps
-        outer = None
-        if cov_type in ("opg", "robust"):
-            scores = period_scores(model, params, index)
-            outer = scores.T @ scores
-        if cov_type == "opg":
-            return np.asarray(outer), None, steps
-        return observed_information(model, params, index, steps), outer, steps
+    if isinstance(value, CovType):
+        return value
+    if not isinstance(value, str) or value not in COV_TYPES:
+        raise SpecificationError("cov_type is unknown", got=repr(value), expected=f"one of {COV_TYPES}")
+    return _MENU[COV_TYPES.index(value)]
 
 
 def period_scores(model: Any, params: Array, index: Array) -> Array:

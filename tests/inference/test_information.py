@@ -17,6 +17,7 @@ from systems import dense_llf, sampled
 import statespace_ext as sse
 from statespace_ext.inference.information import (
     COV_TYPES,
+    CovType,
     innovations_information,
     observed_information,
     params_covariance,
@@ -359,3 +360,23 @@ def test_fixed_parameters_have_none() -> None:
     with model.fix_params({name: params[-1]}):
         res = model.fit(cov_type="robust")
     assert np.isnan(res.bse[-1]) and np.isfinite(res.bse[:-1]).all()
+
+
+def _half(
+    model: LGSSM, params: np.ndarray, index: np.ndarray, steps: np.ndarray
+) -> tuple[np.ndarray, np.ndarray | None]:
+    return 0.5 * observed_information(model, params, index, steps), None
+
+
+def test_an_estimate_of_ones_own_is_one_object() -> None:
+    own = CovType("half", "Standard errors from half of the information.", _half)
+    model, _ = sampled(np.random.default_rng(80), 60, 2, 1, identification="triangular")
+    usual, res = model.fit(), model.fit(cov_type=own)
+    assert_allclose(res.bse, np.sqrt(2.0) * np.asarray(usual.bse), rtol=1e-6)
+    assert res.cov_type == "half" and own.description in str(res.summary())
+    assert_allclose(usual.cov_params_of(own), 2.0 * np.asarray(usual.cov_params()), rtol=1e-6)
+    longer = res.append(np.asarray(model.endog)[:5])
+    assert_allclose(longer.params, res.params)
+    assert "half" not in COV_TYPES
+    with pytest.raises(sse.SpecificationError, match="cov_type is unknown"):
+        model.fit(cov_type="half")
