@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -12,12 +13,11 @@ import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
 from ..engine.arguments import one_of, probability, whole_number
-from ..engine.parallel import stream
 from ..engine.system import MATRICES
 from ..exceptions import DataError, SpecificationError
 from ..numerics.linear_algebra import Array, quiet
 from ..numerics.rotation import rotate_system
-from .many import FAILURES, Failure, attempt, model_on, report_failures, spawn
+from .many import FAILURES, Failure, attempt, model_on, report_failures, run_simulations, spawn
 
 _MEANS = ("obs_intercept", "design", "state_intercept", "transition")
 _COVARIANCES = ("obs_cov", "state_cov")
@@ -156,7 +156,7 @@ def _smoothed(model: Any, params: Array) -> Array:
     return np.asarray(res.smoothed_state)
 
 
-_METHODS = {"parametric": Parametric, "innovations": Innovations}
+_METHODS: dict[str, type[Parametric | Innovations]] = {"parametric": Parametric, "innovations": Innovations}
 _FEWEST = 2
 _TINY = 1e-300
 
@@ -284,15 +284,12 @@ def bootstrap(
     res = getattr(res, "_results", res)
     model, params = res.model, np.asarray(res.params, dtype=float)
     sampler = _METHODS[method](model, params)
-    seeds = spawn(rng, n_boot)
-    tasks = [(i, model, sampler, params, res._fixed, seed) for i, seed in enumerate(seeds)]
-    found = [outcome for _, outcome in sorted(stream(_tried, tasks, n_jobs), key=lambda one: one[0])]
+    found = run_simulations(_Refit(model, sampler, params, res._fixed), spawn(rng, n_boot), n_jobs)
     failures = {i: outcome for i, outcome in enumerate(found) if isinstance(outcome, Failure)}
     report_failures(list(failures.values()), n_boot, "fits to samples")
     names = list(model.param_names)
-    none: _Refitted = (np.full(len(names), np.nan), np.nan, [])
-    rows = [none if isinstance(outcome, Failure) else outcome for outcome in found]
-    edges = {name for _, _, at_edge in rows for name in at_edge} | set(res.boundary)
+    rows = _rows(found, len(names))
+    edges = set(res.boundary).union(*(row[2] for row in rows))
     return Bootstrap(
         pd.DataFrame([row[0] for row in rows], columns=names),
         pd.Series(params, index=names),
@@ -308,21 +305,32 @@ _Refitted = tuple[Array, float, list[str]]
 """The aligned estimates of one sample, the likelihood of the data there, and the parameters at boundaries."""
 
 
-def _tried(place: int, *task: Any) -> tuple[int, _Refitted | Failure]:
-    return place, attempt(_refit, *task)
+def _rows(found: list[_Refitted | Failure], count: int) -> list[_Refitted]:
+    """Return what was found, NaN for a failure."""
+    nothing: _Refitted = (np.full(count, np.nan), np.nan, [])
+    return [nothing if isinstance(outcome, Failure) else outcome for outcome in found]
 
 
-def _refit(
-    model: Any, sampler: Any, params: Array, fixed: dict[str, float], seed: np.random.SeedSequence
-) -> _Refitted:
-    clone = model_on(model, sampler.draw(np.random.default_rng(seed)))
-    with warnings.catch_warnings(), clone.fix_params(fixed) if fixed else nullcontext():
-        warnings.simplefilter("ignore")
-        start = [value for name, value in zip(model.param_names, params, strict=True) if name not in fixed]
-        res = clone.fit(start, method="lbfgs", cov_type="none")
-        found, edge = np.asarray(res.params, dtype=float), list(res.boundary)
-    found = aligned(clone, found, params)
-    return found, float(model.loglike(found, includes_fixed=True)), edge
+@dataclass(frozen=True)
+class _Refit:
+    """The fit to one sample; what pickles for other processes."""
+
+    model: Any
+    sampler: Parametric | Innovations
+    params: Array
+    fixed: dict[str, float]
+
+    def __call__(self, rng: np.random.Generator) -> _Refitted | Failure:
+        return attempt(self._of_sample, rng)
+
+    def _of_sample(self, rng: np.random.Generator) -> _Refitted:
+        clone = model_on(self.model, self.sampler.draw(rng))
+        with warnings.catch_warnings(), clone.fix_params(self.fixed) if self.fixed else nullcontext():
+            warnings.simplefilter("ignore")
+            res = clone.fit(self.params, includes_fixed=True, method="lbfgs", cov_type="none")
+            found, edge = np.asarray(res.params, dtype=float), list(res.boundary)
+        found = aligned(clone, found, self.params)
+        return found, float(self.model.loglike(found, includes_fixed=True)), edge
 
 
 def aligned(model: Any, params: Array, target: Array) -> Array:
@@ -340,17 +348,9 @@ def aligned(model: Any, params: Array, target: Array) -> Array:
     loadings = at["design"]
     if loadings.ndim != 2 or loadings.shape[1] != model.ssm.k_posdef:
         return params
-    left, _, right = np.linalg.svd(loadings.T @ goal)
-    signs = np.diag(np.where(np.sum(loadings * goal, axis=0) < 0, -1.0, 1.0))
-    likeness = loadings.T @ goal / np.maximum(np.linalg.norm(loadings, axis=0)[:, None], _TINY)
-    old, new = linear_sum_assignment(-np.abs(likeness))
-    exchange = np.zeros_like(signs)
-    exchange[old, new] = np.where(likeness[old, new] < 0, -1.0, 1.0)
     before = model.loglike(params, includes_fixed=True)
-    blocks = {key: model.layout.matrices(params)[key] for key in model.layout.blocks}
-    for G in (np.linalg.lstsq(loadings, goal, rcond=None)[0], left @ right, exchange, signs):
-        if np.linalg.matrix_rank(G) < len(G):
-            continue
+    blocks = model.layout.matrices(params)
+    for G in _rotations(loadings, goal):
         turned = rotate_system({key: blocks[key] for key in needed}, G, model.lags)
         if "state_mean" in blocks:
             turned["state_mean"] = np.linalg.solve(G, blocks["state_mean"])
@@ -362,3 +362,16 @@ def aligned(model: Any, params: Array, target: Array) -> Array:
         if abs(after - before) <= 1e-8 * (1.0 + abs(before)):
             return found
     return params
+
+
+def _rotations(loadings: Array, goal: Array) -> Iterator[Array]:
+    """Yield nonsingular matrices that bring loadings nearest to a goal, the most general one first."""
+    left, _, right = np.linalg.svd(loadings.T @ goal)
+    signs = np.diag(np.where(np.sum(loadings * goal, axis=0) < 0, -1.0, 1.0))
+    likeness = loadings.T @ goal / np.maximum(np.linalg.norm(loadings, axis=0)[:, None], _TINY)
+    old, new = linear_sum_assignment(-np.abs(likeness))
+    exchange = np.zeros_like(signs)
+    exchange[old, new] = np.where(likeness[old, new] < 0, -1.0, 1.0)
+    for G in (np.linalg.lstsq(loadings, goal, rcond=None)[0], left @ right, exchange, signs):
+        if np.linalg.matrix_rank(G) == len(G):
+            yield G

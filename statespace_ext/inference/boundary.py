@@ -42,13 +42,13 @@ def boundary_params(layout: ParameterLayout, params: Array, sizes: Mapping[str, 
     out: dict[str, float] = {}
     matrices = layout.matrices(params)
     values = dict(zip(layout.names, params.tolist(), strict=True))
-    for key in sorted(layout.covariances):
+    for key, structure in layout.recognised.items():
         block = layout.blocks[key]
-        if block.is_fixed or block.time_varying:
+        if block.time_varying:
             continue
         share = _RELATIVE_INSIDE if key in layout.untransformed else _RELATIVE
         zero, dependent = _singular_rows(matrices[key], block, sizes.get(key), share)
-        if isinstance(layout.recognised[key], Multiple):
+        if isinstance(structure, Multiple):
             dependent = set()
         for i, j, name in zip(block.rows.tolist(), block.columns.tolist(), block.names, strict=True):
             if {i, j} & zero:

@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -285,6 +285,31 @@ def repeated_fits(
     yield from kept[yielded:]
 
 
+def fits_by_name(models: Any, fit_options: Mapping[str, Any] | None, **options: Any) -> dict[Any, FitRecord]:
+    """Return the records of `repeated_fits` by name."""
+    return {record.name: record for record in repeated_fits(models, fit_options, **options)}
+
+
+def applied(function: Callable[..., T], records: list[FitRecord], *beside: Sequence[Any]) -> list[T | None]:
+    """
+    Return a function's values at the records of fits, and at what stands beside each; None without a fit.
+
+    A record has the error of a call that fails from then on.
+    """
+    out: list[T | None] = []
+    for place, (record, *more) in enumerate(zip(records, *beside, strict=True)):
+        found = None if record.error else attempt(function, record, *more)
+        if isinstance(found, Failure):
+            records[place], found = replace(record, error=str(found)), None
+        out.append(found)
+    return out
+
+
+def outcome_of(record: FitRecord) -> dict[str, Any]:
+    """Return what a table of fits says of one."""
+    return {name: getattr(record, name) for name in ("nobs", "llf", "converged", "error")}
+
+
 def _named(pair: Any) -> tuple[Any, Any]:
     """Return a name, text or an integer, and a model."""
     name, model = pair if isinstance(pair, tuple) and len(pair) == 2 else (None, pair)
@@ -396,13 +421,8 @@ def _read(path: Path) -> list[dict[str, Any]]:
     """Return the lines of a checkpoint as data; drop one that was being written when the run stopped."""
     content = path.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
-    try:
-        lines = [json.loads(line) for line in whole.decode("utf-8").splitlines()]
-        keys = [line.keys() for line in lines]
-        right = all(key == _RECORD for key in keys[1:]) and all("seed" in key for key in keys[:1])
-    except (ValueError, AttributeError):
-        right = False
-    if not right or not (whole or _HEADER.startswith(content[: len(_HEADER)])):
+    lines = _lines(whole)
+    if lines is None or not (whole or _HEADER.startswith(content[: len(_HEADER)])):
         raise SpecificationError(
             "The file is not a checkpoint of fit_many",
             got=str(path),
@@ -412,6 +432,17 @@ def _read(path: Path) -> list[dict[str, Any]]:
     if whole != content:
         path.write_bytes(whole)
     return lines
+
+
+def _lines(content: bytes) -> list[dict[str, Any]] | None:
+    """Return lines of JSON, None where they are no header and records."""
+    try:
+        lines = [json.loads(line) for line in content.decode("utf-8").splitlines()]
+        keys = [line.keys() for line in lines]
+    except (ValueError, AttributeError):
+        return None
+    right = all(key == _RECORD for key in keys[1:]) and all("seed" in key for key in keys[:1])
+    return lines if right else None
 
 
 _HEADER = b'{"fit_options": '

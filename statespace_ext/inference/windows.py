@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ..engine.arguments import names_among, options_of, positive_integer, truth
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
 from ..plots.paths import CONSTANT, draw_path, few_dates, legend_above, new_figure
-from .many import Failure, FitRecord, attempt, model_on, repeated_fits, report_records, require_model
+from .many import FitRecord, applied, fits_by_name, model_on, outcome_of, report_records, require_model
 
 
 @dataclass(frozen=True)
@@ -168,8 +169,7 @@ def fit_windows(
     """Fit a model on windows of its sample, by default with lbfgs; return the records in their order."""
     y = np.asarray(model.endog)
     models = ((f"{rows.start}:{rows.stop}", model_on(model, y[rows], rows)) for rows in windows)
-    done = repeated_fits(models, {"method": "lbfgs", **options}, fixed=fixed, **kwargs)
-    records = {record.name: record for record in done}
+    records = fits_by_name(models, {"method": "lbfgs", **options}, fixed=fixed, **kwargs)
     return [records[f"{rows.start}:{rows.stop}"] for rows in windows]
 
 
@@ -196,23 +196,13 @@ def _collected(
     """Return labelled frames."""
     names, index = list(model.param_names), model._index
     ends = index[[rows.stop - 1 for rows in windows]]
-    followed = [place for place, own in enumerate(windows) if own.stop < model.nobs]
+    followed = np.array([rows.stop for rows in windows if rows.stop < model.nobs], dtype=int)
     values = np.full((len(followed), 3 * model.k_endog), np.nan)
-    for value, place in zip(values, followed, strict=True):
-        if not records[place].error:
-            following = attempt(_forecast, model, windows[place], records[place])
-            if isinstance(following, Failure):
-                records[place] = replace(records[place], error=str(following))
-            else:
-                value[:] = following
+    forecasts = applied(partial(_forecast, model), records, windows)
+    for value, forecast in zip(values, forecasts, strict=False):
+        value[:] = np.nan if forecast is None else forecast
     report_records(records, "windows", stacklevel=5)
-    rows = [
-        {
-            "first": index[rows.start], "nobs": record.nobs, "llf": record.llf,
-            "converged": record.converged, "error": record.error,
-        }
-        for rows, record in zip(windows, records, strict=True)
-    ]  # fmt: skip
+    rows = [{"first": index[own.start], **outcome_of(one)} for own, one in zip(windows, records, strict=True)]
     series = [str(name) for name in np.atleast_1d(model.endog_names)]
     return RollingFit(
         pd.DataFrame([record.params for record in records], index=ends, columns=names, dtype=float),
@@ -220,7 +210,7 @@ def _collected(
         pd.DataFrame(rows, index=ends),
         pd.DataFrame(
             values,
-            index=index[np.array([windows[place].stop for place in followed], dtype=int)],
+            index=index[followed],
             columns=pd.MultiIndex.from_product([["mean", "se", "error"], series]),
         ),
         found,
@@ -228,8 +218,10 @@ def _collected(
     )
 
 
-def _forecast(model: Any, rows: slice, record: FitRecord) -> Array:
-    """Return means, standard errors and errors of the forecasts of the period after a window."""
+def _forecast(model: Any, record: FitRecord, rows: slice) -> Array | None:
+    """Return means, standard errors and errors of the forecasts of the period after a window, if any."""
+    if rows.stop >= model.nobs:
+        return None
     longer = slice(rows.start, rows.stop + 1)
     y = np.asarray(model.endog)[longer]
     clone = model_on(model, y, longer)
