@@ -149,21 +149,22 @@ def _contains(large: Any, small: Any) -> bool:
 
 def _edge(small: Any, large: Any) -> str:
     """Say why a fit is on the edge of a larger model, nothing where it is inside."""
-    c = large.model.coefficients
-    rank = small.state_cov_rank
-    moving = [c.regressors[j] for j in c.moving]
+    rank, p = small.state_cov_rank, large.model.coefficients.p
+    moving = large.model.coefficients.moving_names
     still = [name for name in moving if name not in rank]
     if still:
         return f"on the edge of the larger model: no W of {', '.join(still)}; use test_constancy"
-    singular = [name for name in moving if rank[name] < c.p]
+    singular = [name for name in moving if rank[name] < p]
     if singular or _singular(small):
         return f"on the edge of the larger model: singular W of {', '.join(singular or moving)}"
-    own = {"V": obs_kind(small.model), **state_kinds(small.model)}
-    factors = {"V": obs_kind(large.model), **state_kinds(large.model)}
-    missing = [
-        name for name, kind in factors.items() if kind.startswith("factor") and own.get(name, "") != kind
-    ]
+    missing = _other_factors(small.model, large.model)
     return f"on the edge of the larger model: loadings of {', '.join(missing)} are zero" if missing else ""
+
+
+def _other_factors(small: Any, large: Any) -> list[str]:
+    """Return what has factors in a large model, and not as many in a small one."""
+    own, kinds = ({"V": obs_kind(model), **state_kinds(model)} for model in (small, large))
+    return [name for name, kind in kinds.items() if kind.startswith("factor") and own.get(name) != kind]
 
 
 def _singular(res: Any) -> bool:
@@ -178,25 +179,27 @@ def _singular(res: Any) -> bool:
 
 def _labels(results: list[Any]) -> list[str]:
     """Return names of the fits that tell them apart."""
-    dynamics = [list(res.model.coefficients.dynamics) for res in results]
+    several = len({tuple(res.model.coefficients.dynamics) for res in results}) > 1
     obs = [obs_kind(res.model) for res in results]
-    plain = []
-    for res, kinds, V in zip(results, dynamics, obs, strict=True):
-        W = state_kinds(res.model)
-        text = (
-            next(iter(W.values()))
-            if len(set(W.values())) == 1
-            else ", ".join(f"{name} {kind}" for name, kind in W.items())
-        )
-        if any(kinds != other for other in dynamics):
-            c = res.model.coefficients
-            moving = [c.regressors[j] + (" (ar1)" if c.dynamics[j] == "ar1" else "") for j in c.moving]
-            text = f"{text} on {', '.join(moving)}" if moving else "none (static)"
-        plain.append(f"V {V}, W {text}" if len(set(obs)) > 1 else f"W {text}")
+    plain = [f"W {_state_label(res.model, several)}" for res in results]
+    if len(set(obs)) > 1:
+        plain = [f"V {V}, {W}" for V, W in zip(obs, plain, strict=True)]
     return [
         f"{name} [{plain[: i + 1].count(name)}]" if plain.count(name) > 1 else name
         for i, name in enumerate(plain)
     ]
+
+
+def _state_label(model: Any, with_dynamics: bool) -> str:
+    """Return the name of the structure of W, by regressor where they differ, and what moves."""
+    c, W = model.coefficients, state_kinds(model)
+    text = ", ".join(f"{name} {kind}" for name, kind in W.items())
+    if len(set(W.values())) == 1:
+        text = next(iter(W.values()))
+    if not with_dynamics:
+        return text
+    moving = [c.regressors[j] + (" (ar1)" if c.dynamics[j] == "ar1" else "") for j in c.moving]
+    return f"{text} on {', '.join(moving)}" if moving else "none (static)"
 
 
 def is_nested(small: Any, large: Any) -> bool:

@@ -204,7 +204,7 @@ def constancy_test(
         distribution="pivotal" if ratio.pivotal else "parametric bootstrap",
         llf=llf,
         llf_null=llf_null,
-        regressors=[c.regressors[j] for j in c.moving],
+        regressors=c.moving_names,
         per_series=table,
         nyblom=_nyblom(model, nyblom),
         notes=notes,

@@ -280,7 +280,7 @@ class DynamicRegressionResults(StateSpaceResults):
         from .starts import series_by_series
 
         c = self.model.coefficients
-        moving = [c.regressors[j] for j in c.moving]
+        moving = c.moving_names
         names = names_among(moving or None if regressors is None else regressors, c.regressors, "regressors")
         found = self.coefficients
         constant = series_by_series(self.model.endog, self.model.exog)[0]

@@ -13,8 +13,9 @@ from ..em.regression import Regression
 from ..em.updates import LinearGaussianUpdates, NamedUpdate
 from ..numerics.linear_algebra import Array
 from ..numerics.rotation import lower_triangular_rotation
-from ..params.affine import AffineMatrix, IntArray
-from ..params.covariance import precision_of
+from ..params.affine import AffineMatrix, IntArray, affine_matrix
+from ..params.cholesky import Unstructured
+from ..params.covariance import CommonVariance, Equicorrelated, precision_of, structure_of
 from ..params.curved import CurvedMatrix
 
 _CLOSED = {
@@ -47,37 +48,32 @@ def covariance_kind(block: AffineMatrix, rows: IntArray | None = None) -> str:
         return type(block.function).__name__
     if block.time_varying:
         return "patterned"
-    index = np.arange(block.shape[0]) if rows is None else rows
-    p = len(index)
-    fixed = block.fixed[np.ix_(index, index)]
-    place = {int(row): i for i, row in enumerate(index)}
-    inside = [
-        (place[int(i)], place[int(j)], name, coef)
-        for i, j, name, coef in zip(block.rows, block.columns, block.names, block.coefs, strict=True)
-        if int(i) in place and int(j) in place
-    ]
-    if not inside:
-        return "fixed" if np.any(fixed) else "zero"
-    plain = len({(i, j) for i, j, *_ in inside}) == len(inside) and all(c == 1.0 for *_, c in inside)
-    if np.any(fixed) or not plain:
-        return "patterned"
-    variances = [name for i, j, name, _ in inside if i == j]
-    covariances = [name for i, j, name, _ in inside if i > j]
-    if len(variances) != p or set(variances) & set(covariances):
-        return "patterned"
-    return _kind_by_count(p, len(covariances), len(set(variances)), len(set(covariances)))
+    part = block if rows is None else _part(block, rows)
+    if part.is_fixed:
+        return "fixed" if np.any(part.fixed) else "zero"
+    return _free_kind(part)
 
 
-def _kind_by_count(p: int, covariances: int, different_variances: int, different_covariances: int) -> str:
-    """Return the name, given how many elements and how many parameters there are."""
-    if covariances == 0 and different_variances in (1, p):
-        return "scalar" if different_variances == 1 else "diagonal"
-    if covariances == p * (p - 1) // 2:
-        if different_variances == p and different_covariances == covariances:
-            return "unstructured"
-        if different_variances == different_covariances == 1:
-            return "equicorrelated"
-    return "patterned"
+def _free_kind(part: AffineMatrix) -> str:
+    """Return the name of the structure of a matrix with parameters."""
+    structure, p, count = structure_of(part), part.shape[0], len(part.param_names)
+    if len(np.unique(part.rows)) < p:
+        return "patterned"
+    if isinstance(structure, CommonVariance) and count in (1, p):
+        return "scalar" if count == 1 else "diagonal"
+    if isinstance(structure, Equicorrelated):
+        return "equicorrelated"
+    whole = isinstance(structure, Unstructured) and 2 * count == p * (p + 1)
+    return "unstructured" if whole else "patterned"
+
+
+def _part(block: AffineMatrix, rows: IntArray) -> AffineMatrix:
+    """Return some rows and columns of a matrix."""
+    place = np.full(block.shape[0], -1)
+    place[rows] = np.arange(len(rows))
+    inside = zip(place[block.rows], place[block.columns], block.names, block.coefs, strict=True)
+    elements = [(int(i), int(j), name, float(coef)) for i, j, name, coef in inside if min(i, j) >= 0]
+    return affine_matrix(block.fixed[np.ix_(rows, rows)], elements)
 
 
 def obs_kind(model: Any) -> str:
@@ -94,7 +90,7 @@ def state_kinds(model: Any) -> dict[str, str]:
     joined by "+".
     """
     c, block = model.coefficients, model.layout.blocks["state_cov"]
-    names = [c.regressors[j] for j in c.moving]
+    names = c.moving_names
     p = c.p
     if len(names) > 1 and (
         np.any(block.rows // p != block.columns // p) or np.any(block.fixed * ~_same_block(len(names), p))
