@@ -1,3 +1,7 @@
+#!/usr/bin/env python3
+# /// script
+# dependencies = ["nox>=2024.10"]
+# ///
 """
 All that is run on a change and on a release: `python -m nox` runs the lot, `python -m nox -l` lists it.
 
@@ -18,6 +22,7 @@ SETS = {"oldest": "3.10", "middle": "3.12", "recent": "3.11", "newest": "3.13"}
 NEWEST = SETS["newest"]
 ALSO = {"recent": ["pyarrow"]}
 """What a user of pandas may have: with one set, since the others show that it is not needed."""
+nox.needs_version = ">=2024.10"
 nox.options.default_venv_backend = "venv"
 nox.options.error_on_missing_interpreters = True
 
@@ -104,3 +109,7 @@ def prerelease(session: nox.Session) -> None:
     session.install("--pre", "--upgrade", ".[test]")
     session.run("python", "-m", "pip", "list")
     run_tests(session)
+
+
+if __name__ == "__main__":
+    nox.main()

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from .regression.dynamic_regression import DynamicRegression as DynamicRegression
     from .regression.results import DynamicRegressionResults as DynamicRegressionResults
     from .term_structure.atsm import ATSM as ATSM
+    from .term_structure.dynamics import Pricing as Pricing
+    from .term_structure.normalisation import Normalisation as Normalisation
     from .term_structure.results import ATSMResults as ATSMResults
 
 _HOMES = {
@@ -63,8 +65,10 @@ _HOMES = {
     "IdentificationWarning": "exceptions",
     "LGSSM": "lgssm.model",
     "LGSSMResults": "lgssm.results",
+    "Normalisation": "term_structure.normalisation",
     "OrderSelection": "inference.order",
     "ParameterError": "exceptions",
+    "Pricing": "term_structure.dynamics",
     "Profile": "inference.profile",
     "RollingFit": "inference.windows",
     "SpecificationError": "exceptions",

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+import warnings
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
+import pandas
+import statsmodels
 from statsmodels.tools.sm_exceptions import ConvergenceWarning as _ConvergenceWarning
 
 __all__ = [
@@ -17,6 +23,22 @@ __all__ = [
     "StateSpaceError",
     "UnsupportedError",
 ]
+
+
+_BETWEEN = (
+    *(str(Path(str(module.__file__)).parent) for module in (pandas, statsmodels)),
+    str(Path(__file__).parent),
+    str(contextlib.__file__),
+)
+"""Places of the code that may stand between a user's call and a warning."""
+
+
+def warn(message: str | Warning, category: type[Warning] = UserWarning) -> None:
+    """Issue a warning at the line of the user: the nearest of neither this package nor what it uses."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_BETWEEN):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
 
 
 def shown(items: Iterable[object], most: int = 8) -> str:

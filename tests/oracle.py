@@ -509,3 +509,37 @@ def richardson_gradient(
         columns.append(table[0])
     gradient = np.stack(columns, axis=-1)
     return gradient.reshape(gradient.shape[:-1] + point.shape)
+
+
+def ridders_gradient(
+    f: Callable[[np.ndarray], float], x: ArrayLike, *, step: ArrayLike, levels: int = 9
+) -> np.ndarray:
+    """
+    Gradient by extrapolated central differences, the entries of the table that agree best (Ridders 1982).
+
+    Parameters
+    ----------
+    f : callable
+        A function; NaN where it does not exist.
+    x : array_like
+        Where.
+    step : array_like
+        The largest step, by element of x. Each is a third of the one before.
+    levels : int
+        Number of steps.
+    """
+    point, largest = np.asarray(x, dtype=float), np.broadcast_to(step, np.shape(x))
+    out = np.full(point.shape, np.nan)
+    for i, h in enumerate(largest):
+        best, rows = np.inf, []
+        for _ in range(levels):
+            move = h * (np.arange(len(point)) == i)
+            row = [(f(point + move) - f(point - move)) / (2.0 * h)]
+            for order, coarse in enumerate(rows[-1] if rows else [], start=1):
+                row.append(row[-1] + (row[-1] - coarse) / (9**order - 1))
+                error = max(abs(row[-1] - row[-2]), abs(row[-1] - coarse))
+                if error < best:
+                    best, out[i] = error, row[-1]
+            rows.append(row)
+            h /= 3.0
+    return out

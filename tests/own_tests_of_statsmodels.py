@@ -112,6 +112,8 @@ def guarded(ssm: Any) -> None:
 
 ON_PURPOSE = {
     "test_mlemodel.py::test_cov_params": "with the score, a result says that its covariance is not Harvey's",
+    "test_mlemodel.py::test_fit_misc": "a perfect fit, whose likelihood is unbounded: no fit converges; "
+    "test_the_likelihood_of_a_perfect_fit_has_no_maximum",
     "test_chandrasekhar.py::test_invalid": "a choice takes back a user's recursions that are not valid",
 }
 VARIANTS: dict[str, Callable[[], None]] = {

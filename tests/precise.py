@@ -142,7 +142,8 @@ def precise_score(
 ) -> float:
     """Return the derivative of the log-likelihood by one element of a matrix."""
     with mpmath.workdps(DIGITS):
-        step = mpmath.mpf(10) ** -15
+        at = exactly(system[name])[place]
+        step = mpmath.mpf(10) ** -15 * (abs(at) or 1)
         values = []
         for sign in (1, -1):
             moved = exactly(system[name])

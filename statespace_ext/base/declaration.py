@@ -20,8 +20,9 @@ from ..engine.validation import check_series
 from ..exceptions import SpecificationError, shown
 from ..fit.problem import EstimationProblem
 from ..numerics.linear_algebra import Array
+from ..params.affine import AffineMatrix, affine_matrix
 from ..params.layout import ParameterLayout
-from ..params.parse import COVARIANCES, Namer, covariance_namer, parse_covariance, parse_matrix
+from ..params.parse import COVARIANCES, covariance_namer, matrix_namer, parse_covariance, parse_matrix
 from .reporting import describe_sample
 
 _DATA = ("endog", "exog", "state_exog", "dates", "freq")
@@ -40,6 +41,7 @@ class Declared:
     __signature__: inspect.Signature
     layout: ParameterLayout
     structure: StateStructure
+    started_structure: Any
     start_kind: str
     endog: Any
     endog_names: Any
@@ -123,7 +125,7 @@ class Declared:
         states = [str(name) for name in self.state_names]
         noises = [states[row] for row in rows] if noise_names is None else [str(name) for name in noise_names]
         self.start_kind = one_of(initialization, _STARTS, "initialization")
-        whole = parse_matrix(transition, (k, k), "transition", _arrow(states, states))
+        whole = parse_matrix(transition, (k, k), "transition", matrix_namer("transition", states, states))
         if any(np.isin(whole.rows, rows, invert=True)):
             raise SpecificationError(
                 "transition has free elements in rows without noise",
@@ -133,20 +135,18 @@ class Declared:
         kept = np.arange(k) if initialization == "stationary" else np.arange(0)
         self.structure = StateStructure(whole.fixed, rows, stationary=kept)
         p, q = len(endog), len(rows)
-        zero = {"state_mean": (q, 1), "obs_coef": (p, 0), "state_coef": (q, 0), "initial_state": (k, 1)}
         matrices = {
-            "design": parse_matrix(design, (p, k), "design", _arrow(endog, states)),
-            "obs_intercept": parse_matrix(
-                obs_intercept, (p, 1), "obs_intercept", _arrow(endog, ["obs_intercept"])
-            ),
+            "design": parse_matrix(design, (p, k), "design", matrix_namer("loading", endog, states)),
+            "obs_intercept": _vector("obs_intercept", obs_intercept, endog),
             "transition": whole.row_block(rows),
-            "state_intercept": parse_matrix(
-                state_intercept, (q, 1), "state_intercept", _arrow(noises, ["state_intercept"])
-            ),
-            **{key: parse_matrix("zero", shape, key, _arrow([], [])) for key, shape in zero.items()},
+            "state_intercept": _vector("state_intercept", state_intercept, noises),
+            "state_mean": _vector("state_mean", "zero", noises),
+            "obs_coef": affine_matrix(np.zeros((p, 0)), []),
+            "state_coef": affine_matrix(np.zeros((q, 0)), []),
             "obs_cov": parse_covariance(obs_cov, p, "obs_cov", covariance_namer("obs", endog)),
             "state_cov": parse_covariance(state_cov, q, "state_cov", covariance_namer("state", noises)),
-            "initial_state_cov": parse_matrix("zero", (k, k), "initial_state_cov", _arrow([], [])),
+            "initial_state": affine_matrix(np.zeros((k, 1)), []),
+            "initial_state_cov": affine_matrix(np.zeros((k, k)), []),
         }
         self.layout = ParameterLayout(matrices, COVARIANCES)
         self.ssm["selection"] = self.structure.selection
@@ -180,7 +180,7 @@ class Declared:
 
     def updates(self, layout: ParameterLayout) -> Updates:
         """Return the updates of EM for a layout of the free parameters."""
-        return LinearGaussianUpdates(layout, self.structure)
+        return LinearGaussianUpdates(layout, self.started_structure)
 
     @property
     def score_matrices(self) -> frozenset[str]:
@@ -237,9 +237,8 @@ class Declared:
         return out
 
 
-def _arrow(to: Sequence[str], from_: Sequence[str]) -> Namer:
-    """Return names ``from->to`` of the elements of a matrix, ``name.to`` of those of a vector."""
-    return lambda i, j: f"{from_[j]}.{to[i]}" if len(from_) == 1 else f"{from_[j]}->{to[i]}"
+def _vector(key: str, value: object, names: Sequence[str]) -> AffineMatrix:
+    return parse_matrix(value, (len(names), 1), key, matrix_namer(key, names))
 
 
 def _brief(value: Any) -> str:

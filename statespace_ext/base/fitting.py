@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar, cast
@@ -11,7 +10,7 @@ import numpy as np
 
 from ..engine.overrides import overrides
 from ..engine.representation import preserved
-from ..exceptions import IdentificationWarning, ParameterError, SpecificationError, UnsupportedError
+from ..exceptions import IdentificationWarning, ParameterError, SpecificationError, UnsupportedError, warn
 from ..fit.fit import FitResult, estimate
 from ..fit.interrupt import or_best_so_far
 from ..fit.problem import EstimationProblem
@@ -286,7 +285,7 @@ class Fitting(Generic[R]):
             cast(Any, self).update(outcome.params, includes_fixed=True)
             return cast(R, outcome.params)
         for message, category in outcome.warnings:
-            warnings.warn(message, category, stacklevel=2)
+            warn(message, category)
         run = self.filter if low_memory else self.smooth
         options = {"low_memory": True} if low_memory else {}
         res = run(
@@ -294,7 +293,7 @@ class Fitting(Generic[R]):
         )
         res._results.attach(outcome, full_output)
         if res.identification.message:
-            warnings.warn(res.identification.message, IdentificationWarning, stacklevel=2)
+            warn(res.identification.message, IdentificationWarning)
         return cast(R, res)
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..exceptions import SpecificationError
+from ..engine.keywords import arguments_of
+from ..exceptions import SpecificationError, UnsupportedError, shown
 from ..inference.bootstrap import Bootstrap, bootstrap
 from ..inference.information import delta_method
 from ..inference.profile import Profile, profile
@@ -19,7 +20,7 @@ from .reporting import with_tests
 
 
 class Derived:
-    """The delta method; mixed into the results."""
+    """The delta method and tests of linear restrictions; mixed into the results."""
 
     model: Any
     params: Any
@@ -87,6 +88,106 @@ class Derived:
         estimate, se = delta_method(at, params[free], cov, steps)
         index = first.index if isinstance(first, pd.Series) else pd.RangeIndex(len(estimate))
         return with_tests(pd.DataFrame({"estimate": estimate, "std_error": se}, index=index), alpha)
+
+    # -- linear restrictions ---------------------------------------------------------------------------
+
+    def cov_params(
+        self,
+        r_matrix: object = None,
+        column: object = None,
+        scale: float | None = None,
+        cov_p: object = None,
+        other: object = None,
+    ) -> Any:
+        """
+        Return the covariance of the estimates, or of linear functions of them.
+
+        A function of parameters that have standard errors has one, whatever the other parameters have.
+        Fixed parameters are known. It is NaN where a function depends on a parameter without standard error,
+        or on no free parameter.
+
+        Parameters
+        ----------
+        r_matrix, column, scale, cov_p, other : optional
+            As in `LikelihoodModelResults.cov_params`.
+        """
+        with arguments_of("cov_params"):
+            if r_matrix is None or cov_p is not None or column is not None:
+                return super().cov_params(r_matrix, column, scale, cov_p, other)  # type: ignore[misc]
+            left = np.asarray(r_matrix, dtype=float)
+            right = left if other is None else np.asarray(other, dtype=float)
+            cov = np.array(self.params_cov.cov)
+            known = np.isfinite(np.diag(cov))
+            held = np.isin(self.model.param_names, list(self._fixed))
+            used = np.where(np.outer(known, known), cov, 0.0)
+            out = np.asarray(left @ used @ right.T)
+            uses = [each != 0 for each in (left, right)]
+            none = [(use @ (~known & ~held) > 0) | (use @ ~held == 0) for use in uses]
+            return np.where(np.logical_or.outer(*none), np.nan, out)
+
+    def t_test(self, r_matrix: object, *args: Any, **kwargs: Any) -> Any:
+        """
+        Test linear restrictions one by one; see `LikelihoodModelResults.t_test`.
+
+        Parameters
+        ----------
+        r_matrix : array_like, str or tuple
+            The restrictions: names as in ``"a = b"``, a matrix R, or (R, q).
+        *args, **kwargs
+            As there.
+
+        Returns
+        -------
+        ContrastResults
+            NaN where `cov_params` of a restriction is.
+        """
+        with arguments_of("t_test"):
+            return super().t_test(r_matrix, *args, **kwargs)  # type: ignore[misc]
+
+    def wald_test(
+        self, r_matrix: object, cov_p: object = None, invcov: object = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        """
+        Test linear restrictions jointly; see `LikelihoodModelResults.wald_test`.
+
+        Parameters
+        ----------
+        r_matrix : array_like, str or tuple
+            The restrictions, as in `t_test`.
+        cov_p, invcov, *args, **kwargs
+            As there.
+
+        Raises
+        ------
+        UnsupportedError
+            If a restriction depends on a parameter that has no standard error.
+        SpecificationError
+            If the restrictions are none.
+        """
+        if cov_p is None and invcov is None and np.isnan(self.t_test(r_matrix).sd).any():
+            names = np.array(self.model.param_names)[~np.isfinite(np.diag(self.params_cov.cov))]
+            raise UnsupportedError(
+                "A restriction depends on a parameter that has no standard error",
+                got=f"no standard error of {shown(names)}",
+                remedy="Test other parameters, or pass cov_p; `summary` says why there is none.",
+            )
+        with arguments_of("wald_test"):
+            return super().wald_test(r_matrix, cov_p, invcov, *args, **kwargs)  # type: ignore[misc]
+
+    def f_test(self, r_matrix: object, *args: Any, **kwargs: Any) -> Any:
+        """Test linear restrictions jointly by an F distribution; see `wald_test`."""
+        with arguments_of("f_test"):
+            return super().f_test(r_matrix, *args, **kwargs)  # type: ignore[misc]
+
+    def wald_test_terms(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse: statsmodels would take the columns of ``exog`` for the first parameters."""
+        raise UnsupportedError(
+            "The parameters are not those of the terms of a formula", remedy="Name parameters in `wald_test`."
+        )
+
+    def t_test_pairwise(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse, as `wald_test_terms`."""
+        return self.wald_test_terms()
 
 
 class Refitting:

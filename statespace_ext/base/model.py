@@ -15,6 +15,7 @@ import pandas as pd
 from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
+from ..em.structure import StateStructure
 from ..engine.arguments import one_of
 from ..engine.compat import require_factorable, without_absolute_tolerances
 from ..engine.dates import check_dates, read_dates
@@ -25,7 +26,14 @@ from ..engine.representation import forget_compiled, own_representation
 from ..engine.singular import named_singularity
 from ..engine.singular_check import require_density
 from ..engine.smoother import Smoother
-from ..engine.system import System, has_diffuse, write
+from ..engine.system import (
+    System,
+    has_part,
+    require_stationary,
+    stationary_radius,
+    stationary_start,
+    write,
+)
 from ..engine.system_score import system_score
 from ..engine.validation import (
     check_same_columns,
@@ -293,6 +301,8 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
             write(self.ssm, system, start=own)
             if own:
                 self._written_start = self.ssm.initialization
+            else:
+                require_stationary(stationary_radius(self.ssm))
         return vector
 
     def filter(self, params: Any, *args: Any, **kwargs: Any) -> R:
@@ -317,7 +327,7 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
     def _wrap_results(self, params: Any, result: Any, *args: Any, **kwargs: Any) -> Any:
         """Return results of a pass, with the exact-diffuse start of this package."""
         start = self.ssm.initialization
-        if start is not None and has_diffuse(start):
+        if has_part(start, "diffuse"):
             system = self.system(np.asarray(params, dtype=float))
             if start is not self._written_start:
                 system = replace(system, start="custom", initialization=start)
@@ -372,18 +382,42 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
         """Whether the first state is no parameter."""
         return self.layout.blocks["initial_state"].is_fixed
 
+    @property
+    def user_start(self) -> Initialization | None:
+        """The start that was set on ``ssm`` in place of the model's own, None where there is none."""
+        start = self.ssm.initialization
+        return None if start is self._written_start else start
+
+    @property
+    def current_start(self) -> str:
+        """Kind of the start in use: ``start_kind``, or of that set on ``ssm`` ("custom": of blocks)."""
+        start = self.user_start
+        return self.start_kind if start is None else start.initialization_type or "custom"
+
+    @property
+    def started_structure(self) -> StateStructure:
+        """``structure`` with the states that start from their stationary distribution, as the start is."""
+        if self.user_start is None:
+            return self.structure
+        kept = np.arange(self.k_states if self.current_start == "stationary" else 0)
+        return replace(self.structure, stationary=kept)
+
     def started_system(self, params: Array) -> System:
         """Return `system`, with the initialisation that `extend` or the user put in place of its own."""
         system = self.system(params)
         with self._lock:
-            start = self.ssm.initialization
-            if start is None or start is self._written_start:
+            start = self.user_start
+            if start is None:
                 return system
             if start.initialization_type == "diffuse":
                 return replace(system, start="diffuse", initialization=None, stationary=None)
+            if start.initialization_type == "stationary":
+                mean, cov = stationary_start(system)
+                given = {"initial_state": mean, "initial_state_cov": cov}
+                return replace(system, start="stationary", initialization=None, stationary=None, **given)
             mean, diffuse, cov = start(model=self.ssm)
-        if np.any(diffuse):
-            raise UnsupportedError("A partly diffuse initialisation set on `ssm` cannot be estimated")
+        if np.any(diffuse) or has_part(start, "stationary"):
+            raise UnsupportedError("A partly diffuse or stationary start set on `ssm` cannot be estimated")
         given = {"initial_state": mean, "initial_state_cov": cov}
         return replace(system, start="known", initialization=None, stationary=None, **given)
 
@@ -423,6 +457,9 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
                 score = system_score(self.private_smoother, self.started_system(params), self.score_matrices)
         except UnsupportedError:
             return self.loglike(params, includes_fixed=True), self._numerical_score(params)
+        if self.user_start is not None:  # which no parameter moves but by the matrices
+            nothing = np.zeros_like(score.initial_state), np.zeros_like(score.initial_state_cov)
+            score = replace(score, initial_state=nothing[0], initial_state_cov=nothing[1])
         return score.llf, self.layout.gradient(self.score_by_block(score, params), params)
 
     def _numerical_score(self, params: Array) -> Array:

@@ -79,10 +79,15 @@ class StateSpaceResults(
             # statsmodels has zeros in a row that is all missing; its tests of residuals would count them
             unseen = np.asarray(results.missing, dtype=bool)
             results._standardized_forecasts_error = np.where(unseen, np.nan, errors)
-        self._own_start = model.ssm.initialization is model._written_start
+        self._own_start = model.user_start is None
         super().__init__(model, params, results, cov_type or "oim", *args, **kwargs)
 
     # -- the model at the pass -------------------------------------------------------------------------
+
+    @property
+    def user_start(self) -> Any:
+        """The start of the pass where it was set on ``model.ssm``; None where it was the model's own."""
+        return None if self._own_start else self.filter_results.model.initialization
 
     @contextmanager
     def _as_it_was(self) -> Iterator[None]:
@@ -93,7 +98,7 @@ class StateSpaceResults(
             vars(model.ssm).update(flags)
             if not self._own_start:
                 model.ssm.initialization = own.initialization
-            elif model.ssm.initialization is not model._written_start:
+            elif model.user_start is not None:
                 model.ssm.initialization = model._written_start = own.initialization
             yield
 
@@ -175,7 +180,8 @@ class StateSpaceResults(
             return self.identification
         params = np.array(self.params, dtype=float)
         params[self.model.layout.positions(self.boundary)] = list(self._boundary_values.values())
-        return self.model.identification(params, {**self._fixed, **self._boundary_values})
+        with self._as_it_was():
+            return self.model.identification(params, {**self._fixed, **self._boundary_values})
 
     @property
     def cov_params_default(self) -> Array:
@@ -217,7 +223,8 @@ class StateSpaceResults(
     def identification(self) -> Any:
         """Flat directions of the likelihood (`Identification`)."""
         if not hasattr(self, "_identification"):
-            self._identification = self.model.identification(np.asarray(self.params), self._fixed)
+            with self._as_it_was():
+                self._identification = self.model.identification(np.asarray(self.params), self._fixed)
         return self._identification
 
     @property
@@ -418,12 +425,18 @@ class StateSpaceResults(
         return out
 
     def append(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Append data; see `MLEResults.append`. ``exog`` and ``state_exog`` are those of the new periods."""
+        """
+        Append data; see `MLEResults.append`. ``exog`` and ``state_exog`` are those of the new periods.
+
+        A start that was set on ``model.ssm`` is kept.
+        """
         model = self.model
         index = self._continuation(endog, exog)
         exog = self._new_rows(exog, "exog", endog, index)
         if index is not None and model.data.row_labels is None:
             kwargs.setdefault("dates", model.calendar.labels.append(index))
+        if self.user_start is not None:
+            kwargs.setdefault("initialization", self.user_start)
         if model.k_state_exog and kwargs.get("state_exog") is not None:
             first, rows = model.inputs_on(kwargs["state_exog"], len(endog))
             kwargs["state_exog"] = self._input_frame(
@@ -496,6 +509,12 @@ class StateSpaceResultsWrapper(MLEResultsWrapper):
         """Return intervals of the parameters of coverage 1 - alpha; see `MLEResults.conf_int`."""
         normal_quantile(alpha)  # which refuses what is no probability
         return super().conf_int(alpha)
+
+    def cov_params(self, r_matrix: object = None, column: object = None, *args: Any, **kwargs: Any) -> Any:
+        """Return the covariance of the estimates, labelled, or of functions of them; see `Derived`."""
+        out = self._results.cov_params(r_matrix, column, *args, **kwargs)
+        whole = r_matrix is None and column is None
+        return self._results.model.data.wrap_output(out, "cov") if whole else out
 
     def impulse_responses(self, steps: int = 1, *args: Any, **kwargs: Any) -> Any:
         """Return responses to an impulse of a shock; see `MLEResults.impulse_responses`."""

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from pandas.errors import InvalidIndexError
 
-from ..exceptions import DataError, SpecificationError, shown
+from ..exceptions import DataError, SpecificationError, shown, warn
 from .dates import QUARTER, check_index, read_dates, text_format
 
 _NOT_FOUND = (KeyError, TypeError, ValueError, OverflowError, InvalidIndexError)
@@ -143,12 +143,10 @@ class Calendar:
     def announced(self, steps: int) -> pd.Index:
         """Return `ahead`, with a warning where the labels are steps."""
         if steps > 0 and self.given and self.clock is None:
-            warnings.warn(
+            warn(
                 f"The labels of the sample have no frequency by which they go on after {self.labels[-1]}: "
                 "the periods after it are labelled by steps. Pass new data or regressors with labels, or "
-                "give the index a frequency.",
-                UserWarning,
-                stacklevel=4,
+                "give the index a frequency."
             )
         return self.ahead(steps)
 
@@ -468,7 +466,7 @@ def said_once() -> Iterator[None]:
         warnings.simplefilter("always")
         yield
     for each in {(entry.category, str(entry.message)): entry for entry in found}.values():
-        warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+        warn(each.message, each.category)
 
 
 def _is_number(label: Any) -> bool:

@@ -19,7 +19,7 @@ from ..numerics.linear_algebra import Array
 from .compat import without_absolute_tolerances
 from .exact_start import Axes, after, system_of
 from .smoother import Smoother
-from .system import System, has_diffuse, write
+from .system import System, has_part, write
 
 _LARGEST_ERROR = 1e-6
 """Largest error of statsmodels' smoothed states, in standard errors, with which draws of it pass."""
@@ -122,7 +122,7 @@ def require_draws(ssm: Any) -> None:
     UnsupportedError
         If statsmodels' smoothed states are not those of the exact-diffuse start of this package.
     """
-    if ssm.initialization is None or not has_diffuse(ssm.initialization):
+    if not has_part(ssm.initialization, "diffuse"):
         return
     smoother = Smoother(np.asarray(ssm.endog).T, ssm.k_states, ssm.k_posdef)
     right, found = smoother.smooth(system_of(ssm)), ssm.smooth()

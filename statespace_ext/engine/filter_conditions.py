@@ -22,7 +22,7 @@ from ..numerics.lyapunov import stationarity_error
 from .compat import require_factorable, univariate_is_wrong
 from .exact_start import filter_error
 from .filter_pass import initial_moments
-from .system import MATRICES, has_diffuse, stationary_radius
+from .system import MATRICES, has_part, stationary_radius
 
 FLAGS = {
     "conventional": 0,
@@ -98,7 +98,7 @@ class Conditions:
     @property
     def _diffuse(self) -> bool:
         start = self.ssm.initialization
-        return start is not None and has_diffuse(start)
+        return has_part(start, "diffuse")
 
     # -- one method per filter -------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from pandas.errors import InvalidIndexError
+from patsy import PatsyError
 
 from ..exceptions import SpecificationError, StateSpaceError, UnsupportedError, nearest
 from ..numerics.linear_algebra import quiet
@@ -46,7 +47,7 @@ def arguments_of(method: str) -> Iterator[None]:
         raise UnsupportedError(
             f"statsmodels does not support these arguments of {method}", got=error
         ) from error
-    except (AttributeError, InvalidIndexError, LookupError, TypeError, ValueError) as error:
+    except (AttributeError, InvalidIndexError, LookupError, PatsyError, TypeError, ValueError) as error:
         if isinstance(error, TypeError) and "keyword argument" in str(error):  # as Python has it
             raise
         raise SpecificationError(

@@ -12,7 +12,7 @@ import numpy as np
 from statsmodels.tsa.statespace.simulation_smoother import SimulationSmoother
 
 from ..numerics.linear_algebra import Array
-from .system import MATRICES
+from .system import MATRICES, parts_of
 
 COMPILED = ("_representations", "_statespaces", "_kalman_filters", "_kalman_smoothers", "_simulators")
 """Attributes of a representation that hold compiled objects; each is made anew where it is absent."""
@@ -86,18 +86,10 @@ def _copied_start(start: Any) -> Any:
 def forget_compiled(ssm: Any) -> None:
     """Drop the compiled objects of a representation; once unpickled they no longer follow the matrices."""
     owners: list[tuple[Any, tuple[str, ...]]] = [(ssm, COMPILED)]
-    owners += [(start, ("_representations", "_initializations")) for start in _starts(ssm.initialization)]
+    owners += [(start, ("_representations", "_initializations")) for start in parts_of(ssm.initialization)]
     for owner, names in owners:
         for name in names:
             setattr(owner, name, {})
-
-
-def _starts(start: Any) -> list[Any]:
-    """Return an initialisation, if there is one, and the blocks within it."""
-    found = [] if start is None else [start]
-    for each in found:  # grows
-        found += each.blocks.values()
-    return found
 
 
 @contextmanager
@@ -141,7 +133,7 @@ def _arrays(model: Any) -> list[tuple[Any, str, Array, Array]]:
     """Return the arrays of a model that ``update`` may write into, with copies of them."""
     owners = [(model, name) for name, value in vars(model).items() if isinstance(value, np.ndarray)]
     owners += [(model.ssm, f"_{name}") for name in MATRICES]
-    for start in _starts(model.ssm.initialization):
+    for start in parts_of(model.ssm.initialization):
         owners += [(start, "constant"), (start, "stationary_cov")]
     kept = [(owner, name, getattr(owner, name)) for owner, name in owners if name not in ("endog", "exog")]
     return [(owner, name, value, np.array(value, order="K")) for owner, name, value in kept]

@@ -66,7 +66,7 @@ class System:
     def diffuse(self) -> bool:
         """Whether some state has an exact-diffuse start."""
         if self.initialization is not None:
-            return has_diffuse(self.initialization)
+            return has_part(self.initialization, "diffuse")
         return self.start == "diffuse"
 
     @property
@@ -75,11 +75,17 @@ class System:
         return self.selection.shape[0]
 
 
-def has_diffuse(initialization: Initialization) -> bool:
-    """Tell whether an initialisation, or one of its blocks, is exact diffuse."""
-    if initialization.initialization_type == "diffuse":
-        return True
-    return any(has_diffuse(block) for block in initialization.blocks.values())
+def parts_of(initialization: Initialization | None) -> list[Initialization]:
+    """Return an initialisation, if there is one, and the blocks within it."""
+    found = [] if initialization is None else [initialization]
+    for each in found:  # grows
+        found += each.blocks.values()
+    return found
+
+
+def has_part(initialization: Initialization | None, kind: str) -> bool:
+    """Tell whether an initialisation, or one of its blocks, is of a kind ("diffuse", "known", ...)."""
+    return any(part.initialization_type == kind for part in parts_of(initialization))
 
 
 def stationary_radius(ssm: Representation) -> float:

@@ -220,11 +220,13 @@ def _later_periods(
     if filtered.gain is not None and filtered.forecast_cov is not None:
         K = np.moveaxis(filtered.gain, 2, 0)
         inverse = inverses(np.moveaxis(filtered.forecast_cov, 2, 0))
+        scaled, gain = inverse @ v[:, :, None], inverse @ (Z @ P)
     else:
         missing = smoother.missing[index]
         v, Z = np.where(missing, 0.0, v), Z * ~missing[:, :, None]
-        inverse, K = _gain(P, Z, over_time(system.obs_cov, index), T, missing)
-    u = np.squeeze(inverse @ v[:, :, None] - np.swapaxes(K, 1, 2) @ r[:, :, None], 2)
+        inverse, scaled, gain = _solved(P, Z, over_time(system.obs_cov, index), v[:, :, None], missing)
+        K = _led(T, np.swapaxes(gain, 1, 2))
+    u = np.squeeze(scaled - np.swapaxes(K, 1, 2) @ r[:, :, None], 2)
     xhat = smoothed.mean.T
     out: dict[str, Array] = {}
     if "obs_intercept" in needed:
@@ -239,7 +241,7 @@ def _later_periods(
     if needed & {"design", "transition"}:
         LP = _led(T, P) - K @ (Z @ P)
     if "design" in needed:
-        out["design"] = _outer(u, xhat) - inverse @ (Z @ P) + KN @ LP
+        out["design"] = _outer(u, xhat) - gain + KN @ LP
     if "transition" in needed:
         out["transition"] = _outer(r, xhat) - N @ LP
     return out
@@ -261,13 +263,19 @@ def inverses(covs: Array) -> Array:
     return out
 
 
-def _gain(P: Array, Z: Array, H: Array, T: Array, missing: Array) -> tuple[Array, Array]:
-    """Return F_t^{-1}, zero in rows and columns of missing elements, and K_t; such rows of Z_t are zero."""
+def _solved(P: Array, Z: Array, H: Array, v: Array, missing: Array) -> tuple[Array, Array, Array]:
+    """
+    Return F_t^{-1}, F_t^{-1} v_t and F_t^{-1} Z_t P_t, zero in rows of missing elements, as those of Z_t are.
+
+    Products with the inverse would lose the digits of a large P_t twice.
+    """
     seen = ~missing
     both = seen[:, :, None] & seen[:, None, :]
-    PZ = P @ np.swapaxes(Z, 1, 2)
-    F = Z @ PZ + np.where(both, H, 0.0)
+    ZP = Z @ P
+    F = ZP @ np.swapaxes(Z, 1, 2) + np.where(both, H, 0.0)
     diagonal = np.arange(F.shape[1])
     F[:, diagonal, diagonal] += missing
-    inverse = np.where(both, np.linalg.inv(F), 0.0)
-    return inverse, _led(T, PZ @ inverse)
+    p = len(diagonal)
+    right = np.concatenate([np.broadcast_to(np.eye(p), F.shape), v, ZP], axis=2)
+    out = np.linalg.solve(F, right)
+    return np.where(both, out[:, :, :p], 0.0), out[:, :, p : p + 1], out[:, :, p + 1 :]

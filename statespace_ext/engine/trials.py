@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,7 +11,7 @@ import numpy as np
 from statsmodels.base import optimizer
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
-from ..exceptions import ConvergenceWarning, ParameterError, StateSpaceError
+from ..exceptions import ConvergenceWarning, ParameterError, StateSpaceError, warn
 from ..numerics.linear_algebra import NOT_HERE, Array
 from .filter_pass import without_skips
 from .representation import preserved
@@ -155,12 +154,11 @@ class Trials:
             retvals["converged"] = ended and not beaten and radius < _BORDER
             retvals["fopt"] = min(value, least)
         if radius >= _BORDER or self.outside and not (retvals and retvals["converged"]):
-            warnings.warn(
+            warn(
                 f"The fit ended {'at' if radius >= _BORDER else 'near'} the border of the region in which "
                 f"a likelihood exists: the largest root of a stationary start has modulus {radius:.8g}, and "
                 f"{self.outside} trials had no likelihood. Start elsewhere, or use another initialization.",
                 ConvergenceWarning,
-                stacklevel=2,
             )
         return found, retvals
 

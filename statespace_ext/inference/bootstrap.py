@@ -17,7 +17,7 @@ from ..engine.system import MATRICES
 from ..exceptions import DataError, SpecificationError
 from ..numerics.linear_algebra import Array, quiet
 from ..numerics.rotation import rotate_system
-from .many import FAILURES, Failure, attempt, model_on, report_failures, run_simulations, spawn
+from .many import FAILURES, Failure, attempt, model_of, model_on, report_failures, run_simulations, spawn
 
 _MEANS = ("obs_intercept", "design", "state_intercept", "transition")
 _COVARIANCES = ("obs_cov", "state_cov")
@@ -282,7 +282,7 @@ def bootstrap(
     one_of(method, _METHODS, "method")
     n_boot = whole_number(n_boot, "n_boot", _FEWEST)
     res = getattr(res, "_results", res)
-    model, params = res.model, np.asarray(res.params, dtype=float)
+    model, params = model_of(res), np.asarray(res.params, dtype=float)
     sampler = _METHODS[method](model, params)
     found = run_simulations(_Refit(model, sampler, params, res._fixed), spawn(rng, n_boot), n_jobs)
     failures = {i: outcome for i, outcome in enumerate(found) if isinstance(outcome, Failure)}

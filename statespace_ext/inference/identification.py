@@ -32,7 +32,7 @@ class Identifiable(Protocol):
 
     layout: ParameterLayout
     endog: Array
-    start_kind: str
+    current_start: str
     k_factors: int
     lags: int
     nobs: int
@@ -107,12 +107,12 @@ def _by_realization(model: Identifiable, point: Array, free: IntArray) -> tuple[
     """Return flat directions and their units by `flat_directions`, None where moments have to decide."""
     layout = model.layout
     varying = any(block.time_varying for block in layout.blocks.values())
-    if varying or model.start_kind in ("diffuse", "approximate_diffuse"):
+    if varying or model.current_start in ("diffuse", "approximate_diffuse"):
         return None
     column = np.full(len(layout), -1)
     column[free] = np.arange(len(free))
     units = [_sizes(data) for data in (model.endog, model.exog, model.state_inputs)]
-    stationary = model.start_kind == "stationary"
+    stationary = model.current_start == "stationary"
     shape = model.k_factors, model.lags
     return flat_directions(Point(layout, point, layout.matrices(point), *shape, stationary, column, *units))
 
@@ -178,7 +178,7 @@ def _general_position(model: Identifiable, params: Array, free: IntArray) -> Arr
         moved = np.array(z)
         moved[free] += spread * size[free] * rng.uniform(-1.0, 1.0, len(free))
         point = layout.constrain(moved)
-        if _root(model, point) < STABILITY_LIMIT or model.start_kind != "stationary":
+        if _root(model, point) < STABILITY_LIMIT or model.current_start != "stationary":
             return point
     return np.array(params)
 
@@ -206,7 +206,7 @@ class _MomentDerivatives:
         self.windows = self._windows()
         self.rng = np.random.default_rng(7)
         self.unit = 1.0 / _sizes(model.endog)
-        self.diffuse = model.start_kind in ("diffuse", "approximate_diffuse")
+        self.diffuse = model.current_start in ("diffuse", "approximate_diffuse")
         self.n = len(self.layout) + (self.size if self.diffuse else 0)
 
     def _block(self, key: str) -> Array:
@@ -252,7 +252,7 @@ class _MomentDerivatives:
             da = np.zeros((self.n, size))
             da[len(self.layout) :] = np.eye(size)
             return np.ones(size), da, np.zeros((size, size)), np.zeros((self.n, size, size))
-        if self.model.start_kind != "stationary":
+        if self.model.current_start != "stationary":
             da, dP = self._block("initial_state")[:, :, 0], self._block("initial_state_cov")
             return self.at["initial_state"][:, 0], da, self.at["initial_state_cov"], dP
         T, dA = self._transition(0)
@@ -303,7 +303,7 @@ class _MomentDerivatives:
     def rows(self) -> Iterator[Array]:
         """Yield rows of the derivative, (number, n)."""
         a, da, P, dP = self._start()
-        settled = self.model.start_kind == "stationary" and not self.varying
+        settled = self.model.current_start == "stationary" and not self.varying
         k = self.k
         for s in range(self.windows[-1] + 1):
             exog = self.rng.standard_normal(self.model.k_exog)

@@ -19,7 +19,8 @@ from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 from ..engine.arguments import options_of, random_generator
 from ..engine.parallel import check_jobs, stream
-from ..exceptions import EstimationError, SpecificationError, StateSpaceError
+from ..engine.system import parts_of
+from ..exceptions import EstimationError, SpecificationError, StateSpaceError, UnsupportedError, warn
 from ..numerics.linear_algebra import Array
 
 T = TypeVar("T")
@@ -67,7 +68,7 @@ def attempt(
         return Failure(raised)
 
 
-def report_failures(failures: Sequence[Failure | str], total: int, what: str, stacklevel: int = 3) -> None:
+def report_failures(failures: Sequence[Failure | str], total: int, what: str) -> None:
     """
     Warn of failures with their count.
 
@@ -79,8 +80,6 @@ def report_failures(failures: Sequence[Failure | str], total: int, what: str, st
         Number of calls.
     what : str
         What the calls were, in the plural.
-    stacklevel : int
-        As in `warnings.warn`.
 
     Raises
     ------
@@ -97,17 +96,13 @@ def report_failures(failures: Sequence[Failure | str], total: int, what: str, st
             got=f"{total - len(failures)} of {total}; the first failure was {first}",
             expected=f"at least {min(_FEWEST, total)}",
         ) from (first.cause if isinstance(first, Failure) else None)
-    warnings.warn(
-        f"{len(failures)} of {total} {what} failed and are left out; the first failure was {first}",
-        UserWarning,
-        stacklevel=stacklevel,
-    )
+    warn(f"{len(failures)} of {total} {what} failed and are left out; the first failure was {first}")
 
 
 def successes(outcomes: Sequence[T | Failure], what: str) -> list[T]:
     """Return the outcomes that are no failures, after `report_failures` for the others."""
     failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
-    report_failures(failures, len(outcomes), what, stacklevel=4)
+    report_failures(failures, len(outcomes), what)
     return [outcome for outcome in outcomes if not isinstance(outcome, Failure)]
 
 
@@ -328,10 +323,15 @@ def _path(checkpoint: object) -> Path | None:
 
 
 def fingerprint(model: Any) -> str:
-    """Return a hash of the class, the parameters, the specification and the data of a model."""
+    """Return a hash of the class, the parameters, the specification, the data and the start of a model."""
     digest = hashlib.sha256(repr((type(model).__name__, list(model.param_names))).encode())
     for name in ("_given", "_index", "endog", "exog", "state_exog"):
         _absorb(digest, getattr(model, name, None))
+    if getattr(model, "user_start", None) is not None:
+        for part in parts_of(model.user_start):
+            for name in ("initialization_type", "approximate_diffuse_variance", "constant", "stationary_cov"):
+                _absorb(digest, getattr(part, name))
+            _absorb(digest, list(part.blocks))
     return digest.hexdigest()
 
 
@@ -388,10 +388,10 @@ def _fitted(
     return params, bse, *values, bool(res.converged)
 
 
-def report_records(records: Iterable[FitRecord], what: str, stacklevel: int = 4) -> None:
+def report_records(records: Iterable[FitRecord], what: str) -> None:
     """Warn of the fits that failed with their count, or raise as `report_failures`."""
     every = list(records)
-    report_failures([one.error for one in every if one.error], len(every), what, stacklevel)
+    report_failures([one.error for one in every if one.error], len(every), what)
 
 
 def _opened(
@@ -456,7 +456,7 @@ def _append(path: Path, record: dict[str, Any]) -> None:
 
 def model_on(model: Any, endog: Array, rows: slice = slice(None), **changed: Any) -> Any:
     """
-    Return the model for other data of some of its periods.
+    Return the model for other data of some of its periods, with the start that it has now.
 
     Parameters
     ----------
@@ -468,7 +468,40 @@ def model_on(model: Any, endog: Array, rows: slice = slice(None), **changed: Any
         Their periods.
     **changed
         Arguments of the constructor to change.
+
+    Raises
+    ------
+    UnsupportedError
+        If a start was set on ``ssm`` and the other model has another number of states.
     """
+    return _with_start(_copy(model, endog, rows, changed), model.user_start)
+
+
+def model_of(results: Any) -> Any:
+    """Return the model of results, a copy of it where it has another start now than their pass had."""
+    results = getattr(results, "_results", results)
+    model, start = results.model, results.user_start
+    if start is None and model.user_start is None:
+        return model
+    return _with_start(_copy(model, np.asarray(model.endog), slice(None), {}), start)
+
+
+def _with_start(model: Any, start: Any) -> Any:
+    """Return the model, with a start that was set on ``ssm`` where there is one."""
+    if start is None:
+        return model
+    if start.k_states != model.k_states:
+        raise UnsupportedError(
+            "A start that was set on `ssm` is that of another number of states",
+            got=f"{start.k_states} states, for a model of {model.k_states}",
+            remedy="Declare the start in the constructor.",
+        )
+    model.ssm.initialization = start
+    return model
+
+
+def _copy(model: Any, endog: Array, rows: slice, changed: dict[str, Any]) -> Any:
+    """Return the model for other data, as its constructor makes it."""
     index, names = model._index[rows], model.regressor_names
     data = pd.DataFrame(endog, index=index, columns=list(np.atleast_1d(model.endog_names)))
     given = {}

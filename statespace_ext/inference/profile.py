@@ -19,7 +19,7 @@ from ..numerics.linear_algebra import Array
 from ..params.curved import CurvedMatrix
 from ..params.layout import real_array
 from ..plots.paths import CONSTANT, LINE, ZERO, new_figure
-from .many import Failure, attempt, report_failures
+from .many import Failure, attempt, model_of, report_failures
 
 LIMIT, OPEN, LAST = "limit of the parameter", "open", "no fit beyond"
 _GRID = (0.25, 0.5, 0.75, 1.0, 1.25)
@@ -158,7 +158,7 @@ def profile(
         none.
     """
     res = getattr(res, "_results", res)
-    model, names = res.model, list(res.model.param_names)
+    model, names = model_of(res), list(res.model.param_names)
     free = [name for name in names if name not in res._fixed]
     if not isinstance(param, str) or param not in free:
         raise ParameterError("No free parameter of this name", got=repr(param), expected=shown(free))
@@ -345,7 +345,7 @@ def _report(*sides: _Tried) -> None:
     if fits < 2:
         report_failures(failures, len(failures) + fits, what)
     lost = [one for side in sides for one in side.lost]
-    report_failures(lost, len(lost) + sum(side.found for side in sides), what, stacklevel=5)
+    report_failures(lost, len(lost) + sum(side.found for side in sides), what)
 
 
 def _end(side: _Side, cut: float, step: float) -> tuple[float, str]:

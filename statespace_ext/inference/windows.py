@@ -12,10 +12,20 @@ import numpy as np
 import pandas as pd
 
 from ..engine.arguments import names_among, options_of, positive_integer, truth
+from ..engine.system import has_part
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
 from ..plots.paths import CONSTANT, draw_path, few_dates, legend_above, new_figure
-from .many import FitRecord, applied, fits_by_name, model_on, outcome_of, report_records, require_model
+from .many import (
+    FitRecord,
+    applied,
+    fits_by_name,
+    model_of,
+    model_on,
+    outcome_of,
+    report_records,
+    require_model,
+)
 
 
 @dataclass(frozen=True)
@@ -147,7 +157,7 @@ def rolling_fit(
     (4, 3)
     """
     res = getattr(model_or_results, "_results", model_or_results)
-    model = require_model(getattr(res, "model", res))
+    model = model_of(res) if hasattr(res, "model") else require_model(res)
     found = None if res is model else pd.Series(np.asarray(res.params, dtype=float), index=model.param_names)
     windows = windows_of(model, window, step, expanding)
     start = {} if found is None else {"start_params": found.to_numpy(), "includes_fixed": True}
@@ -180,10 +190,11 @@ def windows_of(model: Any, window: int, step: int, expanding: bool, step_name: s
     if window > model.nobs:
         raise SpecificationError("window is longer than the sample", got=window, expected=f"<= {model.nobs}")
     start = model._given.get("initialization")
-    if isinstance(start, str) and start == "known" and not expanding:
+    known = isinstance(start, str) and start == "known"
+    if not expanding and (known if model.user_start is None else has_part(model.user_start, "known")):
         raise SpecificationError(
             "A known start is that of the first period, which rolling windows leave behind",
-            got='initialization="known", expanding=False',
+            got="a known start, expanding=False",
             remedy="Use expanding=True, or another initialization.",
         )
     ends = range(window, model.nobs + 1, step)
@@ -201,7 +212,7 @@ def _collected(
     forecasts = applied(partial(_forecast, model), records, windows)
     for value, forecast in zip(values, forecasts, strict=False):
         value[:] = np.nan if forecast is None else forecast
-    report_records(records, "windows", stacklevel=5)
+    report_records(records, "windows")
     rows = [{"first": index[own.start], **outcome_of(one)} for own, one in zip(windows, records, strict=True)]
     series = [str(name) for name in np.atleast_1d(model.endog_names)]
     return RollingFit(

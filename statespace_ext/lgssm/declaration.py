@@ -10,14 +10,14 @@ import numpy as np
 
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import STABILITY_LIMIT, companion, spectral_radius
-from ..params.affine import AffineMatrix, affine_matrix
+from ..params.affine import AffineMatrix, side_by_side
 from ..params.layout import ParameterLayout
 from ..params.parse import (
     COVARIANCE_KEYWORDS,
     COVARIANCES,
     MATRIX_KEYWORDS,
-    Namer,
     covariance_namer,
+    matrix_namer,
     parse_covariance,
     parse_matrix,
     unknown_keyword,
@@ -48,30 +48,20 @@ def lagged_names(factors: Sequence[str], lags: int) -> list[str]:
 def transition_matrix(value: object, labels: Labels, lags: int, nobs: int) -> AffineMatrix:
     """Parse ``transition``: one value (an array has the lags side by side), or a list with one per lag."""
     k = len(labels.factors)
-
-    def namer(lag: int) -> Namer:
-        return lambda i, j: f"L{lag + 1}.{labels.factors[j]}->{labels.factors[i]}"
-
+    namers = [matrix_namer(f"L{lag + 1}", labels.factors, labels.factors) for lag in range(lags)]
     if isinstance(value, str) and (value in MATRIX_KEYWORDS or k * lags > 1):
-        per_lag: list[object] = [value] * lags
+        per_lag: Sequence[Any] = [value] * lags
     elif (
-        isinstance(value, (list, tuple)) and len(value) == lags and all(_is_block(item, k) for item in value)
+        isinstance(value, (list, tuple)) and len(value) == lags and all(_is_block(each, k) for each in value)
     ):
-        per_lag = list(value)
+        per_lag = value
     else:
-        return parse_matrix(value, (k, k * lags), "transition", lambda i, j: namer(j // k)(i, j % k), nobs)
-    blocks = [parse_matrix(item, (k, k), "transition", namer(lag), nobs) for lag, item in enumerate(per_lag)]
-    periods = max((b.fixed.shape[2] for b in blocks if b.time_varying), default=0)
-    fixed = [
-        b.fixed if b.time_varying or not periods else np.repeat(b.fixed[:, :, None], periods, 2)
-        for b in blocks
+        return parse_matrix(value, (k, k * lags), "transition", lambda i, j: namers[j // k](i, j % k), nobs)
+    parsed = [
+        parse_matrix(each, (k, k), "transition", namer, nobs)
+        for each, namer in zip(per_lag, namers, strict=True)
     ]
-    elements = [
-        (int(i), int(j) + lag * k, name, float(coef))
-        for lag, b in enumerate(blocks)
-        for i, j, name, coef in zip(b.rows, b.columns, b.names, b.coefs, strict=True)
-    ]
-    return affine_matrix(np.concatenate(fixed, axis=1), elements)
+    return side_by_side(parsed)
 
 
 def _is_block(item: Any, k: int) -> bool:
@@ -155,10 +145,7 @@ def build_layout(given: dict[str, object], labels: Labels, lags: int, nobs: int)
                 f"{key} is given without {source}", got=given[key], remedy=f"Pass {source} too."
             )
     blocks = {
-        **_observation_blocks(given, labels, nobs),
-        **_state_blocks(given, labels, lags, nobs),
-    }
-    covariances = {
+        **_coefficient_blocks(given, labels, lags, nobs),
         "obs_cov": parse_covariance(
             given["obs_cov"], len(labels.endog), "obs_cov", covariance_namer("obs", labels.endog), nobs
         ),
@@ -169,8 +156,8 @@ def build_layout(given: dict[str, object], labels: Labels, lags: int, nobs: int)
             covariance_namer("state", labels.factors),
             nobs,
         ),
+        **_initial_blocks(given, labels),
     }
-    blocks = {**blocks, **covariances, **_initial_blocks(given, labels)}
     check_start(given["initialization"], blocks)
     _check_names(given, blocks)
     return ParameterLayout(blocks, COVARIANCES)
@@ -191,98 +178,59 @@ def _check_names(given: dict[str, object], blocks: dict[str, AffineMatrix]) -> N
         for i, j, name in zip(block.rows.tolist(), block.columns.tolist(), block.names, strict=True):
             place = (key, max(i, j), min(i, j)) if key in COVARIANCES else (key, i, j)
             places.setdefault(name, set()).add(place)
-    automatic = [name for name, where in places.items() if "." in name and len(where) > 1]
-    if automatic:
-        raise SpecificationError(
-            "Two elements have the same name",
-            got=automatic[0],
-            expected="series and regressors whose joined names differ",
-            remedy="Rename columns that have dots or arrows in their names.",
-        )
+    for name, where in places.items():
+        if "." in name and len(where) > 1:
+            raise SpecificationError(
+                "Two elements have the same name",
+                got=name,
+                expected="series and regressors whose joined names differ",
+                remedy="Rename columns that have dots or arrows in their names.",
+            )
     for key in COVARIANCES:
-        if isinstance(given[key], str) and given[key] in ("scalar", "equicorrelated"):
-            taken = [n for n in blocks[key].param_names if {place[0] for place in places[n]} != {key}]
-            if taken:
-                raise SpecificationError(
-                    f"A named parameter has the name that {key}={given[key]!r} gives",
-                    got=repr(taken[0]),
-                    expected="another name",
-                    remedy=f"Rename it, or write {key} as nested lists to share the parameter.",
-                )
+        if not (isinstance(given[key], str) and given[key] in ("scalar", "equicorrelated")):
+            continue
+        taken = [name for name in blocks[key].param_names if {place[0] for place in places[name]} != {key}]
+        if taken:
+            raise SpecificationError(
+                f"A named parameter has the name that {key}={given[key]!r} gives",
+                got=repr(taken[0]),
+                expected="another name",
+                remedy=f"Rename it, or write {key} as nested lists to share the parameter.",
+            )
 
 
-def _observation_blocks(given: dict[str, object], labels: Labels, nobs: int) -> dict[str, AffineMatrix]:
-    endog, factors, exog = labels.endog, labels.factors, labels.exog
-    p = len(endog)
+def _coefficient_blocks(
+    given: dict[str, object], labels: Labels, lags: int, nobs: int
+) -> dict[str, AffineMatrix]:
+    endog, factors = labels.endog, labels.factors
+
+    def block(
+        key: str, rows: list[str], columns: list[str] | None = None, stem: str = "", varies: bool = False
+    ) -> AffineMatrix:
+        shape = len(rows), 1 if columns is None else len(columns)
+        value = given[key] if shape[1] else np.zeros(shape)
+        namer = matrix_namer(stem or key, rows, columns)
+        return parse_matrix(value, shape, key, namer, nobs if varies else None)
+
     return {
-        "design": parse_matrix(
-            given["design"],
-            (p, len(factors)),
-            "design",
-            lambda i, j: f"loading.{factors[j]}->{endog[i]}",
-            nobs,
-        ),
-        "obs_intercept": parse_matrix(
-            given["obs_intercept"], (p, 1), "obs_intercept", lambda i, j: f"obs_intercept.{endog[i]}", nobs
-        ),
-        "obs_coef": parse_matrix(
-            given["obs_coef"] if exog else np.zeros((p, 0)),
-            (p, len(exog)),
-            "obs_coef",
-            lambda i, j: f"obs_coef.{exog[j]}->{endog[i]}",
-        ),
-    }
-
-
-def _state_blocks(given: dict[str, object], labels: Labels, lags: int, nobs: int) -> dict[str, AffineMatrix]:
-    factors, exog = labels.factors, labels.state_exog
-    k = len(factors)
-    return {
+        "design": block("design", endog, factors, "loading", varies=True),
+        "obs_intercept": block("obs_intercept", endog, varies=True),
+        "obs_coef": block("obs_coef", endog, labels.exog),
         "transition": transition_matrix(given["transition"], labels, lags, nobs),
-        "state_intercept": parse_matrix(
-            given["state_intercept"],
-            (k, 1),
-            "state_intercept",
-            lambda i, j: f"state_intercept.{factors[i]}",
-            nobs,
-        ),
-        "state_mean": parse_matrix(
-            given["state_mean"], (k, 1), "state_mean", lambda i, j: f"state_mean.{factors[i]}"
-        ),
-        "state_coef": parse_matrix(
-            given["state_coef"] if exog else np.zeros((k, 0)),
-            (k, len(exog)),
-            "state_coef",
-            lambda i, j: f"state_coef.{exog[j]}->{factors[i]}",
-        ),
+        "state_intercept": block("state_intercept", factors, varies=True),
+        "state_mean": block("state_mean", factors),
+        "state_coef": block("state_coef", factors, labels.state_exog),
     }
 
 
 def _initial_blocks(given: dict[str, object], labels: Labels) -> dict[str, AffineMatrix]:
     start, size = given["initialization"], len(labels.states)
-    state, cov = given["initial_state"], given["initial_state_cov"]
     if not isinstance(start, str) or start not in STARTS:
         raise SpecificationError("initialization is unknown", got=repr(start), expected=f"one of {STARTS}")
-    if start in ("stationary", "diffuse", "approximate_diffuse"):
-        if state is not None or cov is not None:
-            raise SpecificationError(
-                f'initial_state and initial_state_cov do not go with initialization="{start}"',
-                remedy='Use initialization="known" or "estimated".',
-            )
-        state, cov = "zero", "zero"
-        if start == "approximate_diffuse":
-            cov = APPROXIMATE_DIFFUSE_VARIANCE * np.eye(size)
-    elif start == "known":
-        if state is None or cov is None:
-            absent = "initial_state" if state is None else "initial_state_cov"
-            raise SpecificationError(
-                'initialization="known" needs initial_state and initial_state_cov', got=f"no {absent}"
-            )
-    else:
-        state, cov = "free" if state is None else state, "zero" if cov is None else cov
+    state, cov = _initial_arguments(start, given["initial_state"], given["initial_state_cov"], size)
     blocks = {
         "initial_state": parse_matrix(
-            state, (size, 1), "initial_state", lambda i, j: f"initial_state.{labels.states[i]}"
+            state, (size, 1), "initial_state", matrix_namer("initial_state", labels.states)
         ),
         "initial_state_cov": parse_covariance(
             cov, size, "initial_state_cov", covariance_namer("initial", labels.states)
@@ -299,6 +247,26 @@ def _initial_blocks(given: dict[str, object], labels: Labels) -> dict[str, Affin
             'initialization="estimated" has nothing to estimate', remedy='Use initialization="known".'
         )
     return blocks
+
+
+def _initial_arguments(start: str, state: object, cov: object, size: int) -> tuple[object, object]:
+    """Return the specifications of a_1 and P_1, those that were left out included."""
+    if start == "estimated":
+        return "free" if state is None else state, "zero" if cov is None else cov
+    if start == "known":
+        if state is None or cov is None:
+            absent = "initial_state" if state is None else "initial_state_cov"
+            raise SpecificationError(
+                'initialization="known" needs initial_state and initial_state_cov', got=f"no {absent}"
+            )
+        return state, cov
+    if state is not None or cov is not None:
+        raise SpecificationError(
+            f'initial_state and initial_state_cov do not go with initialization="{start}"',
+            remedy='Use initialization="known" or "estimated".',
+        )
+    known = start == "approximate_diffuse"
+    return "zero", APPROXIMATE_DIFFUSE_VARIANCE * np.eye(size) if known else "zero"
 
 
 def check_size(k_factors: int, lags: int) -> None:

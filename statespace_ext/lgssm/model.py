@@ -395,8 +395,7 @@ class LGSSM(StateSpaceModel[LGSSMResults]):
         or are not affine, a covariance is singular, or cells are missing beside an ``obs_cov`` that is not
         diagonal.
         """
-        foreign = self.started_system(params).start != self.start_kind
-        if self.start_kind == "diffuse" or foreign or self.layout.curved:
+        if self.start_kind == "diffuse" or self.user_start is not None or self.layout.curved:
             return None
         nothing = np.zeros((self.nobs, 0))
         return second_order_information(

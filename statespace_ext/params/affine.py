@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -148,4 +148,21 @@ def affine_matrix(
         np.array([element[1] for element in elements], dtype=np.intp),
         tuple(element[2] for element in elements),
         np.array([element[3] for element in elements], dtype=float),
+    )
+
+
+def side_by_side(blocks: Sequence[AffineMatrix]) -> AffineMatrix:
+    """Return matrices of the same rows as one; those that are constant are repeated beside one over time."""
+    periods = max((block.fixed.shape[2] for block in blocks if block.time_varying), default=0)
+    fixed = [
+        np.repeat(block.fixed[:, :, None], periods, 2) if periods and not block.time_varying else block.fixed
+        for block in blocks
+    ]
+    first = np.cumsum([0, *[block.shape[1] for block in blocks]])
+    return AffineMatrix(
+        np.concatenate(fixed, axis=1),
+        np.concatenate([block.rows for block in blocks]),
+        np.concatenate([block.columns + start for block, start in zip(blocks, first[:-1], strict=True)]),
+        tuple(name for block in blocks for name in block.names),
+        np.concatenate([block.coefs for block in blocks]),
     )

@@ -134,12 +134,9 @@ class ParameterLayout:
                 out[self.block_params(key)] = block.near(np.asarray(matrix))
                 continue
             fixed = block.fixed.mean(axis=2) if block.time_varying else block.fixed
-            places = self.block_params(key)
-            local = np.searchsorted(np.sort(places), self.index[key])
-            jacobian = np.zeros((block.fixed.shape[0] * block.fixed.shape[1], len(places)))
-            np.add.at(jacobian, (block.rows * block.shape[1] + block.columns, local), block.coefs)
-            target = (np.asarray(matrix).reshape(block.shape) - fixed).ravel()
-            out[np.sort(places)] = np.linalg.lstsq(jacobian, target, rcond=None)[0]
+            target = np.asarray(matrix).reshape(block.shape) - fixed
+            places = np.unique(self.index[key])
+            out[places] = _least_squares(block, np.searchsorted(places, self.index[key]), target)
         return out
 
     @cached_property
@@ -280,4 +277,25 @@ def checked_values(values: Mapping[str, object]) -> dict[str, float]:
         if array.ndim or not np.isfinite(array):
             raise ParameterError(f"The value of {name} is not a finite number", got=repr(value)[:80])
         out[name] = float(array)
+    return out
+
+
+def _least_squares(block: AffineMatrix, columns: IntArray, target: Array) -> Array:
+    """
+    Return the parameters m for which D m is nearest to a matrix, given the column of each element of D.
+
+    Where no element of the matrix is a sum of parameters, D'D is diagonal. Only the others are solved for
+    together.
+    """
+    n, places = int(columns.max()) + 1, block.rows * block.shape[1] + block.columns
+    wanted = target.ravel()
+    moment = np.bincount(columns, weights=block.coefs * wanted[places], minlength=n)
+    out = np.asarray(moment / np.bincount(columns, weights=block.coefs**2, minlength=n))
+    together = np.unique(columns[np.bincount(places)[places] > 1])
+    if len(together):
+        chosen = np.isin(columns, together)
+        rows, row = np.unique(places[chosen], return_inverse=True)
+        jacobian = np.zeros((len(rows), len(together)))
+        np.add.at(jacobian, (row, np.searchsorted(together, columns[chosen])), block.coefs[chosen])
+        out[together] = np.linalg.lstsq(jacobian, wanted[rows], rcond=None)[0]
     return out

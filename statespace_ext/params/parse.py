@@ -34,6 +34,13 @@ def covariance_namer(stem: str, labels: Sequence[str], of: str = "") -> Namer:
     return name
 
 
+def matrix_namer(stem: str, rows: Sequence[str], columns: Sequence[str] | None = None) -> Namer:
+    """Return names ``stem.column->row``; of a vector, ``stem.row``."""
+    if columns is None:
+        return lambda i, j: f"{stem}.{rows[i]}"
+    return lambda i, j: f"{stem}.{columns[j]}->{rows[i]}"
+
+
 def parse_matrix(
     value: Any, shape: tuple[int, int], where: str, namer: Namer, nobs: int | None = None
 ) -> AffineMatrix:

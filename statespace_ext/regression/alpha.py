@@ -15,7 +15,7 @@ from ..engine.arguments import positive_integer
 from ..engine.parallel import check_jobs
 from ..exceptions import DataError, SpecificationError
 from ..inference.bootstrap import Parametric
-from ..inference.many import Failure, attempt, model_on, run_simulations, spawn, successes
+from ..inference.many import Failure, attempt, model_of, model_on, run_simulations, spawn, successes
 from ..numerics.linear_algebra import Array
 from .structures import obs_kind
 
@@ -160,7 +160,7 @@ def wald_alpha(
     positive_integer(n_sim, "n_sim")
     check_jobs(n_jobs)
     rows = _static_rows(results, regressor)
-    model = results.model
+    model = model_of(results)
     c = model.coefficients
     estimate = np.asarray(results.smoothed_state)[rows, -1]
     cov = np.asarray(results.smoothed_state_cov)[np.ix_(rows, rows)][:, :, -1]
@@ -233,7 +233,7 @@ class _Law:
 
 def _law(results: Any, statistic: float, place: int, rng: Any) -> _Law | None:
     """Return the exact distribution of the statistic, None where it has to be simulated by fits."""
-    model = results.model
+    model = model_of(results)
     y, X = np.asarray(model.endog), np.asarray(model.exog)
     seen = ~np.isnan(y)
     (p, m), n = (y.shape[1], X.shape[1]), int(seen.any(axis=1).sum())
@@ -242,7 +242,7 @@ def _law(results: Any, statistic: float, place: int, rng: Any) -> _Law | None:
     if n < p + m:
         note = f"No p-value: {n} periods for {p} series and {m} regressors (at least {p + m} are needed)"
         return _Law("unknown", np.nan, statistic, notes=[note])
-    if model.start_kind != "diffuse" or results._fixed or set(model.coefficients.dynamics) != {"static"}:
+    if model.current_start != "diffuse" or results._fixed or set(model.coefficients.dynamics) != {"static"}:
         return None
     kind = "scalar" if p == 1 else obs_kind(model)
     if kind == "unstructured" and np.all(seen.all(axis=1) == seen.any(axis=1)):
@@ -291,7 +291,7 @@ class _Refit:
     """The statistic of a sample, at what a few iterations from the estimates reach; it can be pickled."""
 
     def __init__(self, results: Any, rows: Array) -> None:
-        self.model, self.rows = results.model, rows
+        self.model, self.rows = model_of(results), rows
         self.fixed, self.params = dict(results._fixed), np.asarray(results.params, dtype=float)
         self.sampler = Parametric(self.model, self.params)
         self.sampler.mean[rows] = 0.0

@@ -71,7 +71,7 @@ def _require_same(first: Any, other: Any, number: int) -> None:
         "names of the series": a.coefficients.endog == b.coefficients.endog,
         "names of the regressors": a.coefficients.regressors == b.coefficients.regressors,
         "exog": _equal(a.exog, b.exog),
-        "initialization": a.start_kind == b.start_kind and _same_start(first, other),
+        "initialization": _same_start(first, other),
         "number of exact-diffuse periods": int(first.nobs_diffuse) == int(other.nobs_diffuse),
         "periods left out of the log-likelihood": int(first.loglikelihood_burn)
         == int(other.loglikelihood_burn),
@@ -90,10 +90,13 @@ def _equal(a: Any, b: Any) -> bool:
 
 
 def _same_start(a: Any, b: Any) -> bool:
+    """Tell whether the coefficients that are levels start alike."""
     levels = slice(0, a.model.coefficients.n_levels)
-    first, second = (res.model.system(np.asarray(res.params, dtype=float)) for res in (a, b))
-    return _equal(first.initial_state[levels], second.initial_state[levels]) and _equal(
-        first.initial_state_cov[levels, levels], second.initial_state_cov[levels, levels]
+    own = [res.filter_results.model for res in (a, b)]
+    first, second = (ssm.initialization(model=ssm) for ssm in own)
+    return all(
+        _equal(one[(levels,) * one.ndim], two[(levels,) * two.ndim])
+        for one, two in zip(first, second, strict=True)
     )
 
 

@@ -25,7 +25,7 @@ import pandas as pd
 from ..engine.arguments import positive_integer, truth
 from ..engine.parallel import check_jobs
 from ..exceptions import EstimationError, SpecificationError, UnsupportedError
-from ..inference.many import Failure, attempt, report_failures, run_simulations, spawn, successes
+from ..inference.many import Failure, attempt, model_of, report_failures, run_simulations, spawn, successes
 from ..numerics.linear_algebra import Array
 from .constancy_ratios import ModelRatio, Ratio, SeriesRatio, ratio_of
 from .starts import series_by_series
@@ -191,7 +191,7 @@ def constancy_test(
     """
     _check(results, n_sim)
     check_jobs(n_jobs)
-    model = results.model
+    model = model_of(results)
     c = model.coefficients
     main, others, nyblom = (spawn(seed, n_sim) for seed in spawn(rng, 3))
     ratio = ratio_of(model)
@@ -316,7 +316,7 @@ def _per_series(model: Any, seeds: list[np.random.SeedSequence], n_jobs: int | N
         else:
             found = replace(simulated, statistic=value[0])
             rows.append({name: getattr(found, name) for name in _COLUMNS})
-    report_failures(failures, len(rows), "tests of one series", stacklevel=5)
+    report_failures(failures, len(rows), "tests of one series")
     table = pd.DataFrame(rows, index=pd.Index(model.coefficients.endog, name="series"))
     table.insert(3, "pvalue_holm", holm(table["pvalue"].to_numpy()))
     return table

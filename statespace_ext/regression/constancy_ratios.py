@@ -27,11 +27,11 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
-import pandas as pd
 import scipy.linalg
 import scipy.optimize
 
 from ..engine.system_score import SystemScore
+from ..inference.many import model_on
 from ..numerics.differences import jacobian
 from ..numerics.linear_algebra import Array
 from .structures import factor_analysis_steps, is_equivariant, obs_kind, state_kinds
@@ -398,7 +398,7 @@ def ratio_of(model: Any) -> ModelRatio:
     """
     missing = np.isnan(model.endog)
     whole = bool(np.all(missing.all(axis=1) == missing.any(axis=1)))
-    diffuse = model.start_kind == "diffuse"
+    diffuse = model.current_start == "diffuse"
     pivotal = diffuse and whole and is_equivariant(obs_kind(model), list(state_kinds(model).values()))
     if diffuse and whole and len(model.coefficients.moving) == 1 and model.nobs <= LONGEST:
         return ContrastedRatio(model, pivotal)
@@ -477,7 +477,7 @@ class FittedRatio:
             return zero, np.eye(p)
         params = self._null[1]
         factor = np.linalg.cholesky(np.asarray(self.model.matrices(params)["obs_cov"]))
-        if self.pivotal or self.model.start_kind == "diffuse":
+        if self.pivotal or self.model.current_start == "diffuse":
             return zero, factor
         # these likelihoods do depend on the coefficients
         states = np.asarray(self.model.smooth(params, cov_type="none").smoothed_state)[:, -1]
@@ -490,7 +490,7 @@ class FittedRatio:
 
     def ratio(self, sample: Array) -> tuple[float, bool]:
         """Return the ratio of a sample."""
-        model = clone_with(self.model, sample)
+        model = model_on(self.model, sample)
         llf_null, null, done_null = self._fit_null(model)
         llf, done = self._fit(model, null, None)
         return max(0.0, 2.0 * (llf - llf_null)), done and done_null
@@ -515,13 +515,6 @@ class FittedRatio:
             found = [model.maximum(start, {}) for start in starts]
         best = max(each.llf for each in found)
         return best, any(each.converged for each in found if each.llf > best - 1e-6 * (1.0 + abs(best)))
-
-
-def clone_with(model: Any, endog: Array) -> Any:
-    """Return the model for other data of the same periods."""
-    c, index = model.coefficients, model._index
-    data = pd.DataFrame(endog, index=index, columns=c.endog)
-    return model.clone(data, pd.DataFrame(np.asarray(model.exog), index=index, columns=c.regressors))
 
 
 @contextmanager

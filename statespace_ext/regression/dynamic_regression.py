@@ -299,9 +299,9 @@ class DynamicRegression(StateSpaceModel[DynamicRegressionResults]):
     def updates(self, layout: ParameterLayout) -> LinearGaussianUpdates:
         """Return the updates of EM for a layout of the free parameters."""
         if self.has_factors:
-            return FactorUpdates(layout, self.structure)
+            return FactorUpdates(layout, self.started_structure)
         kind = ProportionalUpdates if self.proportional else LinearGaussianUpdates
-        return kind(layout, self.structure)
+        return kind(layout, self.started_structure)
 
     @property
     def has_factors(self) -> bool:

@@ -12,7 +12,7 @@ from scipy import stats
 
 from ..engine.arguments import options_of, positive_integer
 from ..exceptions import SpecificationError
-from ..inference.many import FitRecord, applied, model_on, outcome_of, report_records
+from ..inference.many import FitRecord, applied, model_of, model_on, outcome_of, report_records
 from ..inference.windows import fit_windows, fixed_of, windows_of
 from ..numerics.linear_algebra import Array
 
@@ -155,7 +155,7 @@ def rolling_evaluation(
     Diebold & Mariano (1995), Journal of Business & Economic Statistics 13, 253-263; Harvey, Leybourne &
     Newbold (1997), International Journal of Forecasting 13, 281-291.
     """
-    model = getattr(model_or_results, "model", model_or_results)
+    model = model_of(model_or_results) if hasattr(model_or_results, "model") else model_or_results
     horizon = positive_integer(horizon, "horizon")
     window = _checked_window(model, window, horizon)
     blocks = windows_of(model, window, refit_every, expanding, "refit_every")

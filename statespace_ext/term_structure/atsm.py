@@ -10,6 +10,7 @@ import pandas as pd
 
 from ..base.model import StateSpaceModel
 from ..base.results import StateSpaceResultsWrapper
+from ..em.structure import StateStructure
 from ..engine.dates import read_dates
 from ..engine.system import System
 from ..engine.system_score import ALL, SystemScore
@@ -18,22 +19,24 @@ from ..exceptions import DataError
 from ..fit.fit import FitResult
 from ..fit.problem import EstimationProblem
 from ..fit.request import FitRequest
-from ..numerics.bond_pricing import loadings, loadings_pullback
+from ..numerics.bond_pricing import loadings_pullback
 from ..numerics.linear_algebra import Array, quiet
 from ..numerics.ornstein_uhlenbeck import discretise, discretise_pullback, stationary_moments
 from ..numerics.stationary import stationary_pullback
 from ..params.layout import ParameterLayout
-from .declaration import build_layout, normalisation
+from .declaration import build_layout
 from .dynamics import (
+    Curves,
     Dynamics,
     Pricing,
+    Values,
     require_no_aliasing,
     risk_neutral_to_physical,
     risk_neutral_to_physical_pullback,
 )
 from .estimation import estimate_term_structure
-from .identification import Normalisation, Values
-from .m_step import ElementScore, NumericalUpdates
+from .m_step import NumericalUpdates
+from .normalisation import Normalisation, normalisation_of
 from .panel import Panel, check_factors, first_portfolios, parse_panel, parts_of
 from .rates import years
 from .results import ATSMResults
@@ -70,11 +73,12 @@ class ATSM(StateSpaceModel[ATSMResults]):
         columns tell: "3m", "m3", "3 months", "10y", "y10", "10-year"; 0.25, 1.0 where one is not whole.
     k_factors : int
         Number k of factors.
-    identification : {"jsz", "dai-singleton", "afns", "dns"}
+    identification : {"jsz", "dai-singleton", "afns", "dns"} or Normalisation
         "jsz": the factors are ``portfolio_weights`` @ yields; real Q-roots (Joslin, Singleton & Zhu 2011).
         "dai-singleton": Sigma = I, K_Q lower triangular with an increasing diagonal, kappa_Q = 0,
         delta_1 >= 0. "afns": level, slope and curvature with the adjustment of Christensen, Diebold &
-        Rudebusch (2011); "dns": without it, and without prices of risk (Diebold & Li 2006).
+        Rudebusch (2011); "dns": without it, and without prices of risk (Diebold & Li 2006). Or one of your
+        own: an instance of a subclass of `Normalisation`.
     p_dynamics : {"unrestricted", "diagonal", "triangular"} or array_like, (k, k)
         K_P; an array has NaN for a free element.
     state_cov : {"unstructured", "diagonal"} or array_like, (k, k)
@@ -133,7 +137,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
         maturities: Any = None,
         k_factors: int = 3,
         *,
-        identification: str = "jsz",
+        identification: str | Normalisation = "jsz",
         p_dynamics: Any = "unrestricted",
         state_cov: Any = "unstructured",
         obs_cov: str = "diagonal",
@@ -157,13 +161,8 @@ class ATSM(StateSpaceModel[ATSMResults]):
         dates = read_dates(dates)
         self.panel: Panel = parse_panel(yields, dates, given)
         panel = self.panel
-        observed = None if panel.factor_names is None else panel.factor_names
-        self.convexity = (
-            0.0 if isinstance(identification, str) and identification == "dns" else 1.0 / panel.scale
-        )
-        self.norm: Normalisation = normalisation(
-            identification, panel.k_factors, panel.weights, panel.maturities, self.convexity, observed
-        )
+        self.norm: Normalisation = normalisation_of(identification, panel)
+        self.convexity = 1.0 / panel.scale if self.norm.arbitrage_free else 0.0
         self.layout: ParameterLayout = build_layout(given, self.norm, panel.labels, panel.weights)
         k = panel.k_factors
         given["portfolio_weights"] = panel.given_weights
@@ -230,11 +229,12 @@ class ATSM(StateSpaceModel[ATSMResults]):
 
     def loadings(self, params: Any, maturities: Any, *, extrapolate: bool = False) -> tuple[Array, Array]:
         """Return A (m,) and B (m, k) at maturities in years; see `ATSMResults.yield_curve`."""
-        return self._loadings(self.dynamics(params), years(maturities, "maturities", self, extrapolate))
+        rates = self.curves(params).yields(years(maturities, "maturities", self, extrapolate))
+        return rates.intercept, rates.slope
 
-    def _loadings(self, at: Dynamics, maturities: Array) -> tuple[Array, Array]:
-        q = at.pricing
-        return loadings(q.K, q.kappa, at.cov * self.convexity, q.delta_0, q.delta_1, maturities)
+    def curves(self, params: Any) -> Curves:
+        """Return the curves at a full parameter vector."""
+        return Curves(self.dynamics(params), self.convexity)
 
     def system(self, params: Array) -> System:
         """Return the state-space matrices at a full parameter vector."""
@@ -244,7 +244,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
         """Return the state-space matrices at the values of all blocks."""
         both = self.dynamics_at(at)
         require_no_aliasing(both.K_P, float(np.max(self.panel.steps)))
-        A, B = self._loadings(both, self.panel.maturities)
+        rates = Curves(both, self.convexity).yields(self.panel.maturities)
         step = discretise(both.K_P, both.kappa_P, both.cov, self.panel.steps)
         m, k = self.panel.n_observed, self.k_factors
         H = np.zeros((self.k_endog, self.k_endog))
@@ -255,8 +255,8 @@ class ATSM(StateSpaceModel[ATSMResults]):
         elif self.first_portfolios is not None:
             mean, cov = self.first_portfolios, np.eye(k)
         return System(
-            design=np.concatenate([np.eye(k)[:m], B]),
-            obs_intercept=np.concatenate([np.zeros(m), A]),
+            design=np.concatenate([np.eye(k)[:m], rates.slope]),
+            obs_intercept=np.concatenate([np.zeros(m), rates.intercept]),
             obs_cov=H,
             transition=time_last(step.transition, 2),
             state_intercept=time_last(step.intercept, 1),
@@ -271,7 +271,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
         """Return the score by element of each block, from the score by system matrix."""
         return self.score_at(score, self.layout.matrices(params))
 
-    def score_at(self, score: SystemScore | ElementScore, at: Values) -> Values:
+    def score_at(self, score: SystemScore, at: Values) -> Values:
         """Return derivatives by element of each block, given those by system matrix."""
         both, m, by = self.dynamics_at(at), self.panel.n_observed, score.by_matrix
         K_P, kappa_P, cov = self._physical_pullback(both, by)
@@ -357,7 +357,8 @@ class ATSM(StateSpaceModel[ATSMResults]):
 
     def updates(self, layout: ParameterLayout) -> NumericalUpdates:
         """Return the updates of EM for a layout of the free parameters."""
-        return NumericalUpdates(self, layout, self.panel.n_observed)
+        states = np.arange(self.k_states)
+        return NumericalUpdates(layout, StateStructure(np.eye(len(states)), states, states[:0]), self)
 
     def default_start(self, problem: EstimationProblem) -> Array:
         """Return start values of the free parameters."""

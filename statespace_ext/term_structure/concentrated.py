@@ -23,8 +23,10 @@ from ..exceptions import EstimationError, UnsupportedError
 from ..numerics.bond_pricing import loadings
 from ..numerics.linear_algebra import NOT_HERE, Array
 from ..numerics.ornstein_uhlenbeck import continuous, discretise
-from .identification import Portfolios, Values
-from .starts import mean_fit, portfolios
+from .declaration import is_word
+from .dynamics import Values
+from .normalisation import Portfolios
+from .starts import cross_section
 
 _WALL = 1e10
 
@@ -46,8 +48,8 @@ def concentrated_start(model: Any) -> Array:
     k = len(norm.weights)
     lower = np.tril_indices(k)
     best: tuple[float, Array] = (np.inf, np.zeros(0))
-    for candidate in portfolios(norm, y, dt):
-        first = np.concatenate([candidate.values["roots_Q"][:, 0], np.linalg.cholesky(objective.cov)[lower]])
+    for candidate, _ in norm.starts(cross_section(model)):
+        first = np.concatenate([candidate["roots_Q"][:, 0], np.linalg.cholesky(objective.cov)[lower]])
         scale = np.concatenate(
             [0.1 + first[:k], np.repeat(np.sqrt(np.mean(np.diag(objective.cov))), len(lower[0]))]
         )
@@ -80,8 +82,8 @@ def require_concentrated(model: Any) -> None:
         (not isinstance(model.norm, Portfolios), "identification", 'identification="jsz"'),
         (given["obs_cov"] != "exact-portfolios", "obs_cov", 'obs_cov="exact-portfolios"'),
         (given["risk_prices"] is not None, "risk_prices", "none"),
-        (not _is(given["p_dynamics"], "unrestricted"), "p_dynamics", "unrestricted P-dynamics"),
-        (not _is(given["state_cov"], "unstructured"), "state_cov", 'state_cov="unstructured"'),
+        (not is_word(given["p_dynamics"], "unrestricted"), "p_dynamics", "unrestricted P-dynamics"),
+        (not is_word(given["state_cov"], "unstructured"), "state_cov", 'state_cov="unstructured"'),
         (bool(model._has_fixed_params), "fixed parameters", "none"),
         (bool(np.isnan(model.endog).any()), "yields", "complete data"),
         (model.panel.steps.ndim > 0, "dt", "regular dates"),
@@ -94,10 +96,6 @@ def require_concentrated(model: Any) -> None:
                 expected=expected,
                 remedy='Use method="auto".',
             )
-
-
-def _is(value: Any, word: str) -> bool:
-    return isinstance(value, str) and value == word
 
 
 class Concentrated:
@@ -123,7 +121,7 @@ class Concentrated:
     def values(self, roots: Array, cov: Array) -> Values:
         """Return all blocks at the maximum given roots and covariance."""
         at: Values = {"roots_Q": roots[:, None], "state_cov": cov}
-        at["k_inf"] = mean_fit(self.norm, at, self.y, self.P)
+        at["k_inf"] = self.norm.mean_fit(at, self.y, self.P)
         errors = self._errors(at)
         p, k = self.y.shape[1], len(roots)
         W = self.norm.weights
@@ -141,7 +139,7 @@ class Concentrated:
         """Return the value, a wall where it does not exist."""
         try:
             at: Values = {"roots_Q": roots[:, None], "state_cov": cov}
-            at["k_inf"] = mean_fit(self.norm, at, self.y, self.P)
+            at["k_inf"] = self.norm.mean_fit(at, self.y, self.P)
             errors = self._errors(at)
             omega = discretise(self.K, self.kappa, cov, self.dt).cov
             sign, logdet = np.linalg.slogdet(omega)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,13 @@ from ..numerics.linear_algebra import Array
 from ..params.affine import AffineMatrix, affine_matrix
 from ..params.layout import ParameterLayout
 from ..params.parse import covariance_namer, parse_covariance, parse_matrix
-from .identification import DaiSingleton, NelsonSiegel, Normalisation, Observed, Portfolios
+from .normalisation import Normalisation, spelled
 
-IDENTIFICATIONS = ("jsz", "dai-singleton", "afns", "dns")
 P_DYNAMICS = ("unrestricted", "diagonal", "triangular")
 STATE_COVS = ("unstructured", "diagonal")
 OBS_COVS = ("diagonal", "scalar", "exact-portfolios")
 STARTS = ("stationary", "diffuse", "estimated")
+_OTHERS = ("K_P", "kappa_P", "lambda_0", "lambda_1", "obs_cov", "initial_state")
 COVARIANCES = frozenset({"obs_cov", "state_cov"})
 
 
@@ -26,42 +26,6 @@ def check_choice(value: Any, name: str, choices: tuple[str, ...]) -> None:
     """Refuse a string that is none of the choices."""
     if not isinstance(value, str) or value not in choices:
         raise SpecificationError(f"{name} is unknown", got=repr(value), expected=f"one of {choices}")
-
-
-def normalisation(
-    identification: str,
-    k_factors: int,
-    weights: Array,
-    tau: Array,
-    convexity: float,
-    observed: list[str] | None,
-) -> Normalisation:
-    """
-    Return the normalisation of an identification.
-
-    Raises
-    ------
-    SpecificationError
-        If it does not go with the number of factors, or with factors that are observed.
-    """
-    check_choice(identification, "identification", IDENTIFICATIONS)
-    if identification in ("afns", "dns"):
-        if k_factors != 3:
-            raise SpecificationError(
-                f'identification="{identification}" has three factors', got=f"k_factors={k_factors}"
-            )
-        return NelsonSiegel(identification == "afns")
-    if observed is not None and identification == "dai-singleton":
-        raise SpecificationError(
-            'identification="dai-singleton" is for latent factors',
-            got="factors",
-            remedy='Leave identification at "jsz": with factors observed all Q-parameters are free.',
-        )
-    if observed is not None:
-        return Observed(observed)
-    if identification == "dai-singleton":
-        return DaiSingleton(k_factors)
-    return Portfolios(weights, tau, convexity, [f"P{i + 1}" for i in range(k_factors)])
 
 
 def build_layout(
@@ -76,25 +40,45 @@ def build_layout(
         If an argument is unknown, or contradicts another.
     """
     k, factors = len(norm.factors), norm.factors
-    fixed_sigma = given["identification"] == "dai-singleton"
-    check_contradictions(given, norm)
-    blocks = dict(norm.blocks())
+    blocks = {key: _block(value, key, factors) for key, value in norm.blocks().items()}
+    check_contradictions(given, norm, "state_cov" in blocks)
     if given["risk_prices"] is None:
         blocks["K_P"] = _physical(given["p_dynamics"], factors)
         blocks["kappa_P"] = parse_matrix("free", (k, 1), "kappa_P", lambda i, j: f"kappa_P.{factors[i]}")
     else:
         blocks.update(_risk_prices(given["risk_prices"], factors))
-    blocks["state_cov"] = (
-        affine_matrix(np.eye(k), [])
-        if fixed_sigma
-        else parse_covariance(given["state_cov"], k, "state_cov", covariance_namer("state", factors))
-    )
+    if "state_cov" not in blocks:
+        namer = covariance_namer("state", factors)
+        blocks["state_cov"] = parse_covariance(given["state_cov"], k, "state_cov", namer)
     blocks["obs_cov"] = _measurement(given["obs_cov"], labels, W)
     start = "free" if given["initialization"] == "estimated" else "zero"
     blocks["initial_state"] = parse_matrix(
         start, (k, 1), "initial_state", lambda i, j: f"initial_state.{factors[i]}"
     )
     return ParameterLayout(blocks, COVARIANCES)
+
+
+def _block(value: Any, key: str, factors: list[str]) -> AffineMatrix:
+    """Return a block of a normalisation as the layout has it."""
+    if key in _OTHERS:
+        raise SpecificationError(
+            "A block of a normalisation has the name of a block of the model", got=key, remedy="Rename it."
+        )
+    if isinstance(value, AffineMatrix):
+        return value
+    shape = np.shape(np.array(value, dtype=object))
+    if len(shape) != 2:
+        raise SpecificationError(
+            f"The block {key} of a normalisation is no matrix", got=repr(value)[:80], expected="nested lists"
+        )
+
+    def namer(i: int, j: int) -> str:
+        places = [(i, n) for i, n in zip((i, j), shape, strict=True) if shape != (1, 1) and n > 1]
+        return ".".join([key, *(factors[i] if n == len(factors) else str(i + 1) for i, n in places)])
+
+    if key == "state_cov":
+        return parse_covariance(value, shape[0], key, namer)
+    return parse_matrix(value, (shape[0], shape[1]), key, namer)
 
 
 def _physical(value: Any, factors: list[str]) -> AffineMatrix:
@@ -142,38 +126,58 @@ def _measurement(value: Any, labels: list[str], W: Array) -> AffineMatrix:
     return affine_matrix(np.zeros_like(off), elements, symmetric=True)
 
 
-def check_contradictions(given: Mapping[str, Any], norm: Normalisation) -> None:
+def check_contradictions(given: Mapping[str, Any], norm: Normalisation, sets_sigma: bool) -> None:
     """Refuse arguments that contradict each other."""
-    identification, start, prices = given["identification"], given["initialization"], given["risk_prices"]
-    check_choice(start, "initialization", STARTS)
-    plain = isinstance(given["state_cov"], str) and given["state_cov"] == "unstructured"
+    check_choice(given["initialization"], "initialization", STARTS)
     if isinstance(given["state_cov"], str):
         check_choice(given["state_cov"], "state_cov", STATE_COVS)
-    unrestricted = isinstance(given["p_dynamics"], str) and given["p_dynamics"] == "unrestricted"
-    exact = isinstance(given["obs_cov"], str) and given["obs_cov"] == "exact-portfolios"
-    faults = [
-        (identification == "dai-singleton" and not plain, "sets state_cov itself (Sigma = I)", "state_cov"),
-        (identification == "dai-singleton" and start == "diffuse", "scales the factors by delta_1, so that "
-         "a diffuse likelihood has no maximum", "initialization"),
-        (prices is not None and not norm.arbitrage_free, "has no prices of risk", "risk_prices"),
-        (given["portfolio_weights"] is not None and not isinstance(norm, Portfolios)
-         and not exact, "has no portfolios", "portfolio_weights"),
-        (given["factors"] is not None and exact, "has observed factors, not portfolios", "obs_cov"),
-        (exact and start == "diffuse" and not isinstance(norm, Portfolios), "and portfolios without error "
-         "leave nothing diffuse: the first factors are known given the parameters", "initialization"),
-        (exact and start == "estimated", "and portfolios without error leave nothing to estimate: the first "
-         "factors are known given the parameters", "initialization"),
-    ]  # fmt: skip
-    for wrong, why, key in faults:
-        if wrong:
-            raise SpecificationError(
-                f'identification="{identification}" {why}',
-                got=f"{key}={given[key]!r}",
-                remedy=f"Leave {key} at its default, or choose another identification.",
-            )
-    if prices is not None and not unrestricted:
+    for why, key in (*_against_normalisation(given, norm, sets_sigma), *_against_portfolios(given, norm)):
+        raise SpecificationError(
+            f"{spelled(given['identification'])} {why}",
+            got=f"{key}={given[key]!r}"[:80],
+            remedy=f"Leave {key} at its default, or choose another identification.",
+        )
+    if given["risk_prices"] is not None and not is_word(given["p_dynamics"], "unrestricted"):
         raise SpecificationError(
             "risk_prices and p_dynamics both restrict the P-dynamics",
             got=f"p_dynamics={given['p_dynamics']!r}",
             remedy='Leave p_dynamics at "unrestricted": K_P = K_Q - Sigma lambda_1.',
         )
+
+
+def _against_normalisation(
+    given: Mapping[str, Any], norm: Normalisation, sets_sigma: bool
+) -> Iterator[tuple[str, str]]:
+    """Yield why a normalisation excludes an argument, and the argument."""
+    if sets_sigma and not is_word(given["state_cov"], "unstructured"):
+        yield "sets state_cov itself", "state_cov"
+    if norm.scaled and given["initialization"] == "diffuse":
+        yield (
+            "scales the factors by the short rate, so that a diffuse likelihood has no maximum",
+            "initialization",
+        )
+    if given["risk_prices"] is not None and not norm.arbitrage_free:
+        yield "has no prices of risk", "risk_prices"
+    if given["factors"] is not None and norm.latent:
+        yield "is for latent factors", "factors"
+
+
+def _against_portfolios(given: Mapping[str, Any], norm: Normalisation) -> Iterator[tuple[str, str]]:
+    """Yield why portfolios, absent or priced without error, exclude an argument, and the argument."""
+    exact = is_word(given["obs_cov"], "exact-portfolios")
+    if given["portfolio_weights"] is not None and not norm.portfolios and not exact:
+        yield "has no portfolios", "portfolio_weights"
+    if not exact:
+        return
+    why = "and portfolios without error leave nothing {}: the first factors are known given the parameters"
+    if given["factors"] is not None:
+        yield "has observed factors, not portfolios", "obs_cov"
+    if given["initialization"] == "diffuse" and not norm.portfolios:
+        yield why.format("diffuse"), "initialization"
+    if given["initialization"] == "estimated":
+        yield why.format("to estimate"), "initialization"
+
+
+def is_word(value: Any, word: str) -> bool:
+    """Tell whether an argument that may be an array is a word."""
+    return isinstance(value, str) and value == word

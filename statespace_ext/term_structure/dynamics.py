@@ -1,15 +1,28 @@
-"""The two measures of one set of factors, and the prices of risk between them."""
+"""
+The dynamics under P and Q, and what they imply: rates as affine functions of the factors.
+
+Every rate here is A + B x: yields, forward rates, expected short rates, risk-neutral yields. With x ~ N(m, V)
+it is N(A + B m, B V B'), so that one class computes all of them and their differences, the premia.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.linalg
 
 from ..exceptions import ParameterError
+from ..numerics.bond_pricing import expected_rate_loadings, forward_loadings, loadings
 from ..numerics.linear_algebra import Array, symmetrize
+from ..numerics.ornstein_uhlenbeck import discretise
 from ..params.cholesky import semidefinite_cholesky
+
+Values = dict[str, Array]
+"""Blocks of parameters by name."""
+SINGULAR = 1e-10
+"""A matrix whose smallest singular value is below this share of the largest counts as singular."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +31,13 @@ class Pricing:
     The Q-dynamics dX = (kappa - K X) dt + Sigma dW and the short rate r = delta_0 + delta_1'X.
 
     As a gradient, each attribute is the derivative by it.
+
+    Attributes
+    ----------
+    K : ndarray, (k, k)
+    kappa : ndarray, (k,)
+    delta_0 : float
+    delta_1 : ndarray, (k,)
     """
 
     K: Array
@@ -88,3 +108,211 @@ def prices_of_risk(pricing: Pricing, cov: Array, K_P: Array, kappa_P: Array) -> 
     both = np.column_stack([kappa_P - pricing.kappa, pricing.K - K_P])
     solved = scipy.linalg.solve_triangular(root, both, lower=True)
     return solved[:, 0], solved[:, 1:]
+
+
+@dataclass(frozen=True)
+class Affine:
+    """
+    Rates that are affine in the factors.
+
+    Attributes
+    ----------
+    intercept : ndarray, (m,)
+    slope : ndarray, (m, k)
+    """
+
+    intercept: Array
+    slope: Array
+
+    def __sub__(self, other: Affine) -> Affine:
+        """Return the difference."""
+        return Affine(self.intercept - other.intercept, self.slope - other.slope)
+
+    def mean(self, states: Array) -> Array:
+        """Return the rates (n, m) at states (n, k)."""
+        return self.intercept + states @ self.slope.T
+
+    def variance(self, covs: Array) -> Array:
+        """Return the variances (n, m) for covariances of the states (n, k, k)."""
+        return np.einsum("mi,nij,mj->nm", self.slope, covs, self.slope)
+
+
+@dataclass(frozen=True)
+class Curves:
+    """
+    The curves of a model.
+
+    Attributes
+    ----------
+    dynamics : Dynamics
+        Under both measures.
+    convexity : float
+        The convexity term uses cov times this: one over the size of one in the units of the yields, or zero.
+    """
+
+    dynamics: Dynamics
+    convexity: float
+
+    def _priced(self, of: Callable[..., tuple[Array, Array]], K: Array, kappa: Array, tau: Array) -> Affine:
+        """Return what bonds priced with the drift kappa - K X imply."""
+        q = self.dynamics.pricing
+        return Affine(*of(K, kappa, self.dynamics.cov * self.convexity, q.delta_0, q.delta_1, tau))
+
+    def yields(self, tau: Array) -> Affine:
+        """Return zero-coupon yields."""
+        return self._priced(loadings, self.dynamics.pricing.K, self.dynamics.pricing.kappa, tau)
+
+    def forwards(self, tau: Array) -> Affine:
+        """Return instantaneous forward rates."""
+        return self._priced(forward_loadings, self.dynamics.pricing.K, self.dynamics.pricing.kappa, tau)
+
+    def risk_neutral_yields(self, tau: Array) -> Affine:
+        """Return the yields if the price of risk were zero: priced with (K_P, kappa_P)."""
+        return self._priced(loadings, self.dynamics.K_P, self.dynamics.kappa_P, tau)
+
+    def risk_neutral_forwards(self, tau: Array) -> Affine:
+        """Return the instantaneous forward rates if the price of risk were zero."""
+        return self._priced(forward_loadings, self.dynamics.K_P, self.dynamics.kappa_P, tau)
+
+    def average_short_rate(self, horizon: Array) -> Affine:
+        """Return (1/h) int_0^h E_t[r_{t+s}] ds under P."""
+        at, q = self.dynamics, self.dynamics.pricing
+        return Affine(*expected_rate_loadings(at.K_P, at.kappa_P, q.delta_0, q.delta_1, horizon))
+
+    def short_rate_ahead(self, horizon: Array) -> Affine:
+        """Return E_t[r_{t+h}] under P."""
+        at, q = self.dynamics, self.dynamics.pricing
+        none = np.zeros_like(at.cov)
+        return Affine(*forward_loadings(at.K_P, at.kappa_P, none, q.delta_0, q.delta_1, horizon))
+
+    def short_rate(self) -> Affine:
+        """Return r = delta_0 + delta_1'x."""
+        q = self.dynamics.pricing
+        return Affine(np.array([q.delta_0]), np.asarray(q.delta_1)[None])
+
+    def term_premium(self, tau: Array, risk_neutral: bool) -> Affine:
+        """Return yields less the average expected short rate, or less risk-neutral yields."""
+        return self.yields(tau) - (self.risk_neutral_yields if risk_neutral else self.average_short_rate)(tau)
+
+    def forward_premium(self, tau: Array, risk_neutral: bool) -> Affine:
+        """Return forward rates less the expected short rate then, or less risk-neutral forward rates."""
+        base = self.risk_neutral_forwards if risk_neutral else self.short_rate_ahead
+        return self.forwards(tau) - base(tau)
+
+
+def states_ahead(dynamics: Dynamics, mean: Array, cov: Array, horizons: Array) -> tuple[Array, Array]:
+    """Return the exact P-distribution of the factors after times: means (m, k) and covariances (m, k, k)."""
+    step = discretise(dynamics.K_P, dynamics.kappa_P, dynamics.cov, horizons)
+    Phi = step.transition
+    return Phi @ mean + step.intercept, Phi @ cov @ np.swapaxes(Phi, 1, 2) + step.cov
+
+
+def shock_responses(dynamics: Dynamics, slope: Array, shocks: Array, horizons: Array) -> Array:
+    """
+    Return the responses B e^{-K_P h} s of rates with slopes B to moves s of the factors.
+
+    Parameters
+    ----------
+    dynamics : Dynamics
+    slope : ndarray, (m, k)
+    shocks : ndarray, (k, q)
+        One move a column.
+    horizons : ndarray, (h,)
+        Years, from zero.
+
+    Returns
+    -------
+    ndarray, (q, h, m)
+    """
+    k = len(slope[0])
+    Phi = np.tile(np.eye(k), (len(horizons), 1, 1))
+    later = horizons > 0
+    if np.any(later):
+        Phi[later] = discretise(dynamics.K_P, np.zeros(k), np.zeros((k, k)), horizons[later]).transition
+    return np.einsum("mi,hij,jq->qhm", slope, Phi, shocks)
+
+
+def long_run_mean(K: Array, kappa: Array) -> Array:
+    """Return theta with K theta = kappa, NaN where K is singular."""
+    return np.full(len(K), np.nan) if is_singular(K) else np.linalg.solve(K, kappa)
+
+
+def is_singular(K: Array) -> bool:
+    """Tell whether a matrix is singular, to rounding."""
+    values = np.linalg.svd(K, compute_uv=False)
+    return not bool(values[-1] > SINGULAR * values[0])
+
+
+def structural_matrices(dynamics: Dynamics, prices: bool) -> dict[str, Array]:
+    """
+    Return K, kappa and theta under P and Q, Sigma, lambda_0, lambda_1, delta_0, delta_1.
+
+    theta is NaN where K is singular; the prices of risk are where there are none, or Sigma is singular;
+    Sigma is where its square is not positive semidefinite, as one step from a singular one may be.
+
+    Parameters
+    ----------
+    dynamics : Dynamics
+    prices : bool
+        Whether the model has prices of risk.
+    """
+    at, q = dynamics, dynamics.pricing
+    root = _cholesky(at.cov)
+    lambda_0, lambda_1 = np.full(len(root), np.nan), np.full(root.shape, np.nan)
+    if prices and np.all(np.diag(root) ** 2 > SINGULAR * np.diag(at.cov)):
+        lambda_0, lambda_1 = prices_of_risk(q, at.cov, at.K_P, at.kappa_P)
+    return {
+        "K_P": at.K_P,
+        "kappa_P": at.kappa_P,
+        "theta_P": long_run_mean(at.K_P, at.kappa_P),
+        "K_Q": q.K,
+        "kappa_Q": q.kappa,
+        "theta_Q": long_run_mean(q.K, q.kappa),
+        "Sigma": root,
+        "lambda_0": lambda_0,
+        "lambda_1": lambda_1,
+        "delta_0": np.array([q.delta_0]),
+        "delta_1": np.asarray(q.delta_1),
+    }
+
+
+def _cholesky(cov: Array) -> Array:
+    try:
+        return semidefinite_cholesky(symmetrize(cov))
+    except np.linalg.LinAlgError:
+        return np.full(cov.shape, np.nan)
+
+
+def mean_reversion(K: Array) -> Array:
+    """
+    Return one row an eigenvalue of K, the slowest first: real part, imaginary part, half-life, period.
+
+    The half-life log(2) / Re is infinite at a unit root and NaN where the process explodes; the period of
+    a cycle 2 pi / |Im| is NaN for a real root.
+    """
+    roots = np.linalg.eigvals(K)
+    roots = roots[np.lexsort((roots.imag, roots.real))]
+    size = max(float(np.max(np.abs(roots))), 1.0)
+    real = np.where(np.abs(roots.real) < SINGULAR * size, 0.0, roots.real)
+    with np.errstate(divide="ignore"):
+        half = np.where(real < 0, np.nan, np.log(2.0) / np.abs(real))
+        period = np.where(roots.imag == 0, np.nan, 2.0 * np.pi / np.abs(roots.imag))
+    return np.column_stack([real, roots.imag, half, period])
+
+
+def weakest_direction(cov: Array) -> tuple[float, Array]:
+    """
+    Return the least information along any direction, and that direction.
+
+    Both are in units in which the information on each parameter alone is one: a value near zero is a ridge
+    of the likelihood.
+
+    Parameters
+    ----------
+    cov : ndarray, (m, m)
+        Positive definite covariance of estimates.
+    """
+    information = np.linalg.inv(cov)
+    scale = 1.0 / np.sqrt(np.diag(information))
+    values, vectors = np.linalg.eigh(symmetrize(information * scale[:, None] * scale))
+    return float(values[0]), vectors[:, 0]

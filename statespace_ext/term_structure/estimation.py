@@ -18,9 +18,8 @@ from ..fit.request import EM_METHODS, FitRequest, check_request
 from ..fit.saddle import lifted
 from ..numerics.linear_algebra import Array
 from .concentrated import concentrated_start
-from .exact_maturities import exchanges
-from .identification import DaiSingleton, dai_singleton_form
-from .starts import candidates, variants
+from .normalisation import DaiSingleton, dai_singleton_form
+from .starts import candidates, exchanges, variants
 
 METHODS = ("auto", "mle", "em", "two-step", "jsz", "lbfgs", "bfgs", "newton", "cg", "nm", "powell")
 _MAXITER_EM = 500
@@ -121,7 +120,8 @@ def _has_twin(model: Any) -> bool:
     """Tell whether a model of Dai & Singleton is, but for a rotation, one of Joslin, Singleton & Zhu."""
     given, rotates = model._given, isinstance(model.norm, DaiSingleton)
     free = isinstance(given["p_dynamics"], str) and given["p_dynamics"] == "unrestricted"
-    return rotates and free and given["risk_prices"] is None and not model._has_fixed_params
+    plain = given["risk_prices"] is None and not model._has_fixed_params and model.user_start is None
+    return rotates and free and plain
 
 
 def _by_portfolios(model: Any, problem: Any, request: FitRequest) -> FitResult:

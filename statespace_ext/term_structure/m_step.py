@@ -14,72 +14,43 @@ H follows in closed form. So the log-likelihood cannot fall.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.optimize
 
-from ..em.covariances import CovarianceTerm, by_group, update_covariance
-from ..em.initial import newton_initial_mean
+from ..em.covariances import by_group, precisions, update_covariance
 from ..em.moments import Moments
-from ..em.updates import NamedUpdate
+from ..em.regression import Regression
+from ..em.updates import LinearGaussianUpdates, NamedUpdate
+from ..engine.system import System
+from ..engine.system_score import SystemScore
 from ..numerics.linear_algebra import NOT_HERE, Array, gaussian_objective
-from ..params.covariance import precision_of
-from ..params.layout import ParameterLayout
+
+if TYPE_CHECKING:
+    from .atsm import ATSM
 
 _ITERATIONS = 30
 _STEP, _LEAST_SIZE = 1e-5, 1e-4
 
 
-class Matrices(Protocol):
-    """System matrices, as `System` has them."""
-
-    design: Array
-    obs_intercept: Array
-    obs_cov: Array
-    transition: Array
-    state_intercept: Array
-    state_cov: Array
-    start: str
-    initial_state: Array
-    initial_state_cov: Array
-
-
 @dataclass(frozen=True)
-class ElementScore:
-    """Derivatives by element of the system matrices, as `SystemScore` has them."""
-
-    by_matrix: dict[str, Array]
-    initial_state: Array
-    initial_state_cov: Array
-
-
-class SmoothModel(Protocol):
-    """A model whose matrices are functions of its parameters."""
-
-    def system_at(self, at: dict[str, Array]) -> Any:
-        """Return the system matrices at the values of all blocks."""
-
-    def score_at(self, score: Any, at: dict[str, Array]) -> dict[str, Array]:
-        """Return derivatives by element of each block, given those by system matrix."""
-
-
-class NumericalUpdates:
+class NumericalUpdates(LinearGaussianUpdates):
     """
-    The updates of EM of a model whose M-step has no closed form.
+    The updates of EM of a model whose M-step has no closed form but for obs_cov and an unknown first state.
 
-    Parameters
+    Attributes
     ----------
-    model : SmoothModel
-        The model.
     layout : ParameterLayout
-        Layout of its free parameters, with the blocks "obs_cov" and "initial_state".
-    n_observed : int
-        Leading rows of the observations that are states, observed without error.
+        Layout of the free parameters.
+    structure : StateStructure
+        Every state has noise.
+    model : ATSM
+        The model.
     """
 
-    def __init__(self, model: SmoothModel, layout: ParameterLayout, n_observed: int = 0) -> None:
-        self.model, self.layout, self.n_observed = model, layout, n_observed
+    model: ATSM
+    initial_state = LinearGaussianUpdates.initial_state_newton
 
     def cycles(self) -> list[list[NamedUpdate]]:
         """Return the updates, grouped by the E-step that they share."""
@@ -132,21 +103,13 @@ class NumericalUpdates:
         )
 
     def obs_cov(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
-        """H = E sum eps eps' / n, in its structure."""
-        inner = moments.observation.rows(np.arange(self.n_observed, moments.observation.ee.shape[1]))
-        layout, key = self.layout, "obs_cov"
-        term = CovarianceTerm(
-            layout.blocks[key], layout.index[key], inner, layout.recognised[key], layout.places[key]
-        )
-        return update_covariance([term], params), moments
+        """H = E sum eps eps' / n, in its structure; observed factors have no noise."""
+        yields = self.of_yields(moments.observation)
+        return update_covariance([self._term("obs_cov", yields)], params), moments
 
-    def initial_state(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
-        """a_1 += N_0^+ r_0: x_1 an unknown constant."""
-        out = np.array(params)
-        places, rows = self.layout.index["initial_state"], self.layout.blocks["initial_state"].rows
-        jacobian = np.eye(len(moments.initial_mean))[:, rows]
-        out[places] += newton_initial_mean(jacobian, moments.initial_score, moments.initial_information)
-        return out, moments
+    def of_yields(self, observation: Regression) -> Regression:
+        """Return the sums of the yields alone, without those of observed factors."""
+        return observation.rows(np.arange(self.model.panel.n_observed, observation.ee.shape[1]))
 
     def information(self, params: Array, moments: Moments) -> Array:
         """Return the diagonal of the complete-data information, zero where nothing is known of it."""
@@ -206,14 +169,13 @@ class ExpectedLoglike:
         self.updates, self.moments = updates, moments
         self._base = updates.model.system_at(updates.layout.matrices(params))
 
-    def observation(self, system: Matrices) -> Any:
+    def observation(self, system: System) -> Regression:
         """Return the sums of the observation residuals at other matrices."""
         intercept = system.obs_intercept - self._base.obs_intercept
-        return self.moments.observation.shifted(
-            np.column_stack([system.design - self._base.design, intercept])
-        )
+        change = np.column_stack([system.design - self._base.design, intercept])
+        return self.moments.observation.shifted(change)
 
-    def state(self, system: Matrices) -> Any:
+    def state(self, system: System) -> Regression:
         """Return the sums of the state residuals at other matrices, one group or one a period."""
         T, c = system.transition - self._base.transition, system.state_intercept - self._base.state_intercept
         if T.ndim == 2:
@@ -223,51 +185,49 @@ class ExpectedLoglike:
 
     def value_and_gradient(self, params: Array) -> tuple[float, Array]:
         """Return the value and its gradient by free parameter."""
-        at = self.updates.layout.matrices(params)
-        system = self.updates.model.system_at(at)
-        m, k = self.updates.n_observed, len(system.initial_state)
-        observation = self.observation(system).rows(np.arange(m, len(system.obs_cov)))
+        updates = self.updates
+        at = updates.layout.matrices(params)
+        system = updates.model.system_at(at)
+        m, k = updates.model.panel.n_observed, system.k_states
         state = self.state(system)
-        value, by_H, precision = _gaussian(system.obs_cov[m:, m:][None], observation)
-        coefficients = precision[0] @ observation.eb[0]
-        p = len(system.obs_cov)
-        by: dict[str, Array] = {"design": np.zeros((p, k)), "obs_intercept": np.zeros((p, 1))}
-        by["obs_cov"] = np.zeros((p, p))
-        by["design"][m:], by["obs_intercept"][m:, 0] = coefficients[:, :k], coefficients[:, k]
-        by["obs_cov"][m:, m:] = by_H[0]
-        groups = by_group(system.state_cov)[: len(state.n)]
-        more, by_W, precision = _gaussian(groups, state)
-        coefficients = precision @ state.eb
-        by["transition"] = _like(system.transition, coefficients[:, :, :k])
-        by["state_cov"] = _like(system.state_cov, by_W)
-        by["state_intercept"] = _like(system.state_intercept[:, None], coefficients[:, :, k:])[:, 0]
-        if by["state_intercept"].ndim == 1:
-            by["state_intercept"] = by["state_intercept"][:, None]
+        value, by_H, by_Z = _gaussian(
+            system.obs_cov[m:, m:][None], updates.of_yields(self.observation(system))
+        )
+        more, by_W, by_T = _gaussian(by_group(system.state_cov)[: len(state.n)], state)
         first, by_mean, by_cov = self._initial(system)
-        score = ElementScore(by, by_mean, by_cov)
-        gradient = self.updates.layout.gradient(self.updates.model.score_at(score, at))
-        return value + more + first, gradient
+        above = np.zeros((m, k + 1))  # derivatives by rows without noise, which nothing reads
+        by_Z = np.concatenate([above, by_Z[0]])
+        by_matrix = {
+            "design": by_Z[:, :k],
+            "obs_intercept": by_Z[:, k:],
+            "obs_cov": np.pad(by_H[0], (m, 0)) if m else by_H[0],
+            "transition": _like(system.transition, by_T[:, :, :k]),
+            "state_intercept": _like(system.state_intercept[:, None], by_T[:, :, k:]).reshape(k, -1),
+            "state_cov": _like(system.state_cov, by_W),
+        }
+        score = SystemScore(value + more + first, by_matrix, by_mean, by_cov, np.zeros(k))
+        return score.llf, updates.layout.gradient(updates.model.score_at(score, at))
 
-    def _initial(self, system: Matrices) -> tuple[float, Array, Array]:
+    def _initial(self, system: System) -> tuple[float, Array, Array]:
         """Return the term of the initial state, and its derivatives by a_1 and P_1."""
-        k = len(system.initial_state)
+        k = system.k_states
         if system.start == "diffuse" or not np.any(system.initial_state_cov):
             return 0.0, np.zeros(k), np.zeros((k, k))
-        gap = self.moments.initial_mean - system.initial_state
-        second = self.moments.initial_cov + np.outer(gap, gap)
-        precision = np.linalg.inv(system.initial_state_cov)
-        value = gaussian_objective(system.initial_state_cov, second)
-        return value, precision @ gap, 0.5 * (precision @ second @ precision - precision)
+        gap = (self.moments.initial_mean - system.initial_state)[:, None]
+        second = self.moments.initial_cov + gap @ gap.T
+        start = Regression(second[None], gap[None], np.ones((1, 1, 1)), np.ones(1))
+        value, by_cov, by_mean = _gaussian(system.initial_state_cov[None], start)
+        return value, by_mean[0, :, 0], by_cov[0]
 
 
-def _gaussian(covs: Array, sums: Any) -> tuple[float, Array, Array]:
-    """Return -1/2 sum_g [n log|S| + tr(S^{-1} ee)], its derivative by each S, and the inverses."""
+def _gaussian(covs: Array, sums: Regression) -> tuple[float, Array, Array]:
+    """Return -1/2 sum_g [n log|S| + tr(S^{-1} ee)], and its derivatives by each S and each coefficient."""
     value = sum(
         gaussian_objective(cov, ee, float(n)) for cov, ee, n in zip(covs, sums.ee, sums.n, strict=True)
     )
-    precision = np.stack([precision_of(cov) for cov in covs])
-    derivative = 0.5 * (precision @ sums.ee @ precision - sums.n[:, None, None] * precision)
-    return float(value), derivative, precision
+    precision = precisions(np.moveaxis(covs, 0, 2))
+    by_cov = 0.5 * (precision @ sums.ee @ precision - sums.n[:, None, None] * precision)
+    return float(value), by_cov, precision @ sums.eb
 
 
 def _like(matrix: Array, by_group_first: Array) -> Array:

@@ -2,63 +2,100 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.linalg
 import scipy.optimize
 
+from ..fit.problem import EstimationProblem
 from ..fit.start_values import fill_missing
 from ..numerics.bond_pricing import loadings
 from ..numerics.linear_algebra import NOT_HERE, Array, symmetrize
 from ..numerics.ornstein_uhlenbeck import continuous
+from ..params.affine import AffineMatrix
 from ..params.cholesky import semidefinite_cholesky
 from ..params.covariance import structure_of
-from .dynamics import Pricing, prices_of_risk
-from .identification import DaiSingleton, NelsonSiegel, Portfolios, Values, dai_singleton_form
-from .stable_prices import stable_prices
+from .dynamics import Pricing, Values, prices_of_risk
+
+if TYPE_CHECKING:
+    from .atsm import ATSM
 
 _LEAST_ROOT, _LARGEST_ROOT = 0.02, 20.0
 """P-roots a year that start values keep to."""
-_ROOTS = ((0.01, 0.3, 1.0), (0.02, 0.5, 2.5), (0.05, 0.6, 0.7), (0.002, 0.1, 0.5), (0.03, 1.0, 6.0))
-_DECAYS = np.exp(np.linspace(np.log(0.08), np.log(4.0), 40))
 _FAST_ROOT = 30.0
 _LEAST_ERROR = 1e-5
-_NO_SLOPE = 1e-10
-"""Derivative of the yields' means by k_inf, relative to maturity, that is rounding."""
+_WEIGHT = 100.0
+"""Of a P-root that is too small, beside the distance of K_P from the one wanted."""
+_ZERO, _EXACT = 1e-7, 1e-10
+"""Variances of pricing errors, as shares of those of the yields: taken to be zero, and put for zero."""
+
+
+Start = tuple[Mapping[str, Any], Array | None]
+"""Blocks of the Q-parameters, and the factors (nobs, k) that go with them."""
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """Blocks of Q-parameters, and the factors (nobs, k) that go with them."""
+class CrossSection:
+    """
+    What start values are found from.
 
-    values: Values
-    factors: Array
+    Attributes
+    ----------
+    yields : ndarray, (nobs, p)
+        Gaps are filled.
+    maturities : ndarray, (p,)
+        In years.
+    factors : ndarray, (nobs, k), or None
+        Observed factors.
+    step : float
+        Mean number of years between dates.
+    weights : ndarray, (k, p)
+        Of portfolios: principal components of the yields, unless the user gave others.
+    convexity : float
+        The convexity of the yields uses Sigma Sigma' times this.
+    """
+
+    yields: Array
+    maturities: Array
+    factors: Array | None
+    step: float
+    weights: Array
+    convexity: float
+
+    def loadings(self, q: Pricing, cov: Array) -> tuple[Array, Array]:
+        """Return intercepts (p,) and slopes (p, k) of the yields, given Sigma Sigma'."""
+        return loadings(q.K, q.kappa, cov * self.convexity, q.delta_0, q.delta_1, self.maturities)
+
+    def regression(self) -> tuple[Array, Array]:
+        """Return intercepts (p,) and slopes (p, k) of the yields on the observed factors."""
+        design = np.column_stack([np.ones(len(self.yields)), np.asarray(self.factors)])
+        coefficients = np.linalg.lstsq(design, self.yields, rcond=None)[0]
+        return coefficients[0], coefficients[1:].T
 
 
-def candidates(model: Any) -> list[Array]:
+def cross_section(model: ATSM) -> CrossSection:
+    """Return what the start values of a model are found from."""
+    panel, m = model.panel, model.panel.n_observed
+    return CrossSection(
+        fill_missing(model.endog[:, m:]), panel.maturities, model.endog[:, :m] if m else None,
+        float(np.mean(panel.steps)), panel.weights, model.convexity,
+    )  # fmt: skip
+
+
+def candidates(model: ATSM) -> list[Array]:
     """Return full start vectors, that of the best cross-sectional fit first."""
-    panel = model.panel
-    m = panel.n_observed
-    y = fill_missing(model.endog[:, m:])
-    steps = float(np.mean(panel.steps))
-    norm = model.norm
-    if isinstance(norm, NelsonSiegel) and not m:
-        found = nelson_siegel(norm, y, panel.maturities)
-    elif isinstance(norm, Portfolios):
-        found = portfolios(norm, y, steps)
-    elif isinstance(norm, DaiSingleton):
-        W = panel.weights
-        latent = Portfolios(W, panel.maturities, model.convexity, [f"P{i + 1}" for i in range(len(W))])
-        found = [rotated(latent, start, y, steps) for start in portfolios(latent, y, steps)]
-    else:
-        X = model.endog[:, :m]
-        found = [Candidate(observed(norm, X, y, panel.maturities, steps), X)]
-    return [assembled(model, start, y, steps) for start in found]
+    sample = cross_section(model)
+    return [_assembled(model, *start, sample) for start in model.norm.starts(sample)]
 
 
-def variants(model: Any, base: list[Array]) -> list[Array]:
+def least_squares_factors(y: Array, B: Array) -> Array:
+    """Return the factors (nobs, k) that fit yields best, each date on its own."""
+    return np.linalg.lstsq(B, y.T, rcond=None)[0].T
+
+
+def variants(model: ATSM, base: list[Array]) -> list[Array]:
     """
     Return starts that lead to other maxima: the candidates, and each with one factor that reverts fast.
 
@@ -71,7 +108,7 @@ def variants(model: Any, base: list[Array]) -> list[Array]:
     return out
 
 
-def _fast(model: Any, params: Array, j: int) -> list[Array]:
+def _fast(model: ATSM, params: Array, j: int) -> list[Array]:
     """Return parameters with a P-root of factor j that reverts within a month or two, its variance kept."""
     layout = model.layout
     at = layout.matrices(params)
@@ -86,139 +123,6 @@ def _fast(model: Any, params: Array, j: int) -> list[Array]:
     at = {**at, "state_cov": cov}
     at.update(_physical(model, K, mean, cov, model.norm.pricing(at)))
     return [layout.project(at, params)]
-
-
-# -- the cross-section -------------------------------------------------------------------------------------
-
-
-def nelson_siegel(norm: NelsonSiegel, y: Array, tau: Array) -> list[Candidate]:
-    """Return the decay rates at which least squares fits best: the local minima, the best first."""
-
-    def error(log_decay: float) -> float:
-        return float(np.sum(_residuals(y, _ns_loadings(norm, np.exp(log_decay), tau))[1] ** 2))
-
-    grid = np.log(_DECAYS)
-    values = np.array([error(at) for at in grid])
-    inner = [i for i in range(1, len(grid) - 1) if values[i] <= min(values[i - 1], values[i + 1])]
-    places = sorted(inner or [int(np.argmin(values[1:-1])) + 1], key=lambda i: values[i])
-    out = []
-    for i in places:
-        bounds = (grid[i - 1], grid[i + 1])
-        decay = float(np.exp(scipy.optimize.minimize_scalar(error, bounds=bounds, method="bounded").x))
-        X = _residuals(y, _ns_loadings(norm, decay, tau))[0]
-        out.append(Candidate({"decay": np.array([[decay]])}, X))
-    return out
-
-
-def _ns_loadings(norm: NelsonSiegel, decay: float, tau: Array) -> Array:
-    q = norm.pricing({"decay": np.array([[decay]])})
-    return loadings(q.K, q.kappa, np.zeros((3, 3)), q.delta_0, q.delta_1, tau)[1]
-
-
-def _residuals(y: Array, B: Array) -> tuple[Array, Array]:
-    X = np.linalg.lstsq(B, y.T, rcond=None)[0].T
-    return X, y - X @ B.T
-
-
-def portfolios(norm: Portfolios, y: Array, dt: float) -> list[Candidate]:
-    """Return the roots at which yields given the portfolios are fitted best, from several starts."""
-    k = len(norm.weights)
-    P = y @ norm.weights.T
-    cov = autoregression(P, dt)[2]
-    centred, X = y - y.mean(axis=0), P - P.mean(axis=0)
-
-    def errors(roots: Array) -> Array:
-        B = portfolio_loadings(norm, roots)
-        return (centred - X @ B.T).ravel() if B is not None else np.full(centred.size, 1e3 * np.std(y))
-
-    found: list[tuple[float, Array]] = []
-    for start in _ROOTS:
-        first = np.resize(np.array(start), k) * (1.0 + np.arange(k) // 3)
-        fit = scipy.optimize.least_squares(errors, first, x_scale=0.1 + first, max_nfev=60)
-        roots = np.sort(fit.x)
-        if not any(np.allclose(roots, other, rtol=0.02, atol=1e-3) for _, other in found):
-            found.append((float(fit.cost), roots))
-    found.sort(key=lambda item: item[0])
-    out = []
-    for cost, roots in found:
-        if cost < 4.0 * found[0][0]:
-            at = {"roots_Q": roots[:, None], "k_inf": np.zeros((1, 1)), "state_cov": cov}
-            out.append(Candidate({"roots_Q": at["roots_Q"], "k_inf": mean_fit(norm, at, y, P)}, P))
-    return out
-
-
-def portfolio_loadings(norm: Portfolios, roots: Array) -> Array | None:
-    """Return B of the yields on the portfolios, None where it does not exist."""
-    k = len(roots)
-    K, first = np.diag(roots) - np.eye(k, k=1), np.eye(k)[0]
-    if np.min(roots) < -1.0 or np.max(roots) > _LARGEST_ROOT:
-        return None
-    B = loadings(K, np.zeros(k), np.zeros((k, k)), 0.0, first, norm.tau)[1]
-    try:
-        return np.asarray(B @ np.linalg.inv(norm.weights @ B))
-    except np.linalg.LinAlgError:
-        return None
-
-
-def mean_fit(norm: Portfolios, at: Values, y: Array, P: Array) -> Array:
-    """Return the k_inf that fits the mean yields best: A is affine in it."""
-
-    def intercept(k_inf: float) -> Array:
-        q = norm.pricing({**at, "k_inf": np.array([[k_inf]])})
-        cov = at["state_cov"] * norm.convexity
-        A, B = loadings(q.K, q.kappa, cov, q.delta_0, q.delta_1, norm.tau)
-        return np.asarray(y.mean(axis=0) - A - B @ P.mean(axis=0))
-
-    unit = float(np.std(y)) + float(np.abs(y.mean()))
-    base = intercept(0.0)
-    slope = (intercept(unit) - base) / unit
-    size = float(slope @ slope)
-    if size <= (_NO_SLOPE * float(np.max(norm.tau))) ** 2:  # as many maturities as factors: all are fitted
-        return np.zeros((1, 1))
-    return np.array([[-float(slope @ base) / size]])
-
-
-def rotated(norm: Portfolios, start: Candidate, y: Array, dt: float) -> Candidate:
-    """Return a candidate for portfolios as one of the normalisation of Dai & Singleton."""
-    cov = autoregression(start.factors, dt)[2]
-    values, turn, centre = dai_singleton_form(norm.pricing({**start.values, "state_cov": cov}), cov)
-    return Candidate(values, (start.factors - centre) @ turn.T)
-
-
-def observed(norm: Any, X: Array, y: Array, tau: Array, dt: float) -> Values:
-    """Return Q-parameters for factors that are observed: least squares of yields on them, then a fit of B."""
-    k = X.shape[1]
-    design = np.column_stack([np.ones(len(X)), X])
-    coefficients = np.linalg.lstsq(design, y, rcond=None)[0]
-    A, B = coefficients[0], coefficients[1:].T
-    if isinstance(norm, NelsonSiegel):
-        fit = scipy.optimize.minimize_scalar(
-            lambda at: float(np.sum((_ns_loadings(norm, np.exp(at), tau) - B) ** 2)),
-            bounds=(np.log(0.05), np.log(5.0)), method="bounded",
-        )  # fmt: skip
-        return {"decay": np.array([[float(np.exp(fit.x))]])}
-    K = autoregression(X, dt)[0]
-    size = np.std(X, axis=0)
-    zero = np.zeros((k, k))
-
-    def errors(z: Array) -> Array:
-        fitted = loadings(z[: k * k].reshape(k, k), np.zeros(k), zero, 0.0, z[k * k :], tau)[1]
-        return np.nan_to_num((fitted - B) * size, nan=1e3, posinf=1e3, neginf=-1e3).ravel()
-
-    first = np.concatenate([K.ravel(), B[np.argmin(tau)]])
-    z = scipy.optimize.least_squares(errors, first, x_scale=np.abs(first) + 0.05, max_nfev=200).x
-    K_Q, delta_1 = z[: k * k].reshape(k, k), z[k * k :]
-    columns = [loadings(K_Q, unit, zero, 0.0, delta_1, tau)[0] for unit in np.eye(k)]
-    solved = np.linalg.lstsq(np.column_stack([np.ones(len(tau)), *columns]), A, rcond=None)[0]
-    return {
-        "K_Q": K_Q,
-        "kappa_Q": solved[1:, None],
-        "delta_0": solved[:1, None],
-        "delta_1": delta_1[:, None],
-    }
-
-
-# -- the time series ---------------------------------------------------------------------------------------
 
 
 def autoregression(X: Array, dt: float) -> tuple[Array, Array, Array]:
@@ -246,11 +150,17 @@ def bounded_roots(K: Array) -> Array:
     return np.asarray(np.real(vectors @ np.diag(inside) @ np.linalg.inv(vectors)))
 
 
-def assembled(model: Any, start: Candidate, y: Array, dt: float) -> Array:
-    """Return the full start vector of a candidate: Q as it is, P from its factors, H from its residuals."""
-    layout, X = model.layout, start.factors
-    K, _, cov = autoregression(X, dt)
-    values: Values = dict(start.values)
+def _assembled(model: ATSM, given: Mapping[str, Any], X: Array | None, sample: CrossSection) -> Array:
+    """Return the full start vector: Q as it is, P from the factors, H from the residuals."""
+    layout, y = model.layout, sample.yields
+    values: Values = {key: np.asarray(value, dtype=float) for key, value in given.items()}
+    if X is None:
+        X = sample.factors
+    if X is None:
+        none = np.zeros((model.k_factors, model.k_factors))
+        A, B = sample.loadings(model.norm.pricing({**values, "state_cov": none}), none)
+        X = least_squares_factors(y - A, B)
+    K, _, cov = autoregression(X, sample.step)
     if not layout.blocks["state_cov"].is_fixed:
         cov = _in_structure(layout.blocks["state_cov"], cov)
         values["state_cov"] = cov
@@ -258,9 +168,8 @@ def assembled(model: Any, start: Candidate, y: Array, dt: float) -> Array:
         cov = layout.blocks["state_cov"].fixed
     pricing = model.norm.pricing({**values, "state_cov": cov})
     values.update(_physical(model, K, X.mean(axis=0), cov, pricing))
-    B = loadings(pricing.K, pricing.kappa, cov * model.convexity, pricing.delta_0, pricing.delta_1,
-                 model.panel.maturities)  # fmt: skip
-    errors = y - B[0] - X @ B[1].T
+    A, B = sample.loadings(pricing, cov)
+    errors = y - A - X @ B.T
     variance = np.maximum(np.mean(errors**2, axis=0), (_LEAST_ERROR * model.panel.scale) ** 2)
     values["obs_cov"] = _in_structure(layout.blocks["obs_cov"], np.diag(variance))
     if not layout.blocks["initial_state"].is_fixed:
@@ -268,7 +177,7 @@ def assembled(model: Any, start: Candidate, y: Array, dt: float) -> Array:
     return np.asarray(layout.project(values, np.zeros(len(layout))))
 
 
-def _in_structure(block: Any, target: Array) -> Array:
+def _in_structure(block: AffineMatrix, target: Array) -> Array:
     """Return the covariance matrix of a structure nearest to a target."""
     structure = structure_of(block)
     estimate = structure.estimate(target)
@@ -280,7 +189,7 @@ def _in_structure(block: Any, target: Array) -> Array:
     return np.asarray(block.values(places))
 
 
-def _physical(model: Any, K: Array, mean: Array, cov: Array, pricing: Pricing) -> Values:
+def _physical(model: ATSM, K: Array, mean: Array, cov: Array, pricing: Pricing) -> Values:
     """Return the P-blocks, with the restrictions of the layout."""
     blocks = model.layout.blocks
     if "K_P" in blocks:
@@ -294,3 +203,86 @@ def _physical(model: Any, K: Array, mean: Array, cov: Array, pricing: Pricing) -
     lambda_1 = stable_prices(blocks["lambda_1"], pricing, cov, K, _LEAST_ROOT)
     K = pricing.K - semidefinite_cholesky(cov) @ lambda_1
     return {"lambda_0": prices_of_risk(pricing, cov, K, K @ mean)[0][:, None], "lambda_1": lambda_1}
+
+
+def stable_prices(block: AffineMatrix, pricing: Pricing, cov: Array, K: Array, least: float) -> Array:
+    """
+    Return lambda_1 under its restrictions with K_P = K_Q - Sigma lambda_1 near K, and stable if it can be.
+
+    Parameters
+    ----------
+    block : AffineMatrix
+        lambda_1: what is free and what is fixed.
+    pricing : Pricing
+        Q-dynamics.
+    cov : ndarray, (k, k)
+        Sigma Sigma'.
+    K : ndarray, (k, k)
+        The K_P that is wanted.
+    least : float
+        Smallest real part of a root.
+    """
+    root, names = semidefinite_cholesky(cov), list(block.param_names)
+
+    def prices(x: Array) -> Array:
+        return block.values(dict(zip(names, x.tolist(), strict=True)))
+
+    def distance(x: Array) -> Array:
+        return np.asarray(pricing.K - root @ prices(x) - K)
+
+    if not names:
+        return prices(np.zeros(0))
+    base = distance(np.zeros(len(names)))
+    jacobian = np.column_stack([(distance(unit) - base).ravel() for unit in np.eye(len(names))])
+    nearest = np.linalg.lstsq(jacobian, -base.ravel(), rcond=None)[0]
+    size = float(np.linalg.norm(K)) + least
+
+    def loss(x: Array) -> float:
+        away = distance(x)
+        short = np.maximum(0.0, 2.0 * least - np.linalg.eigvals(away + K).real) / least
+        return float(np.sum((away / size) ** 2) + _WEIGHT * np.sum(short**2))
+
+    if np.min(np.linalg.eigvals(distance(nearest) + K).real) >= least:
+        return prices(nearest)
+    scale = np.maximum(np.abs(nearest), 0.1 * size / np.sqrt(np.max(np.diag(cov))))
+    simplex = nearest + np.vstack([np.zeros(len(names)), 0.2 * np.diag(scale)])
+    options: Any = {"maxiter": 4000, "maxfev": 4000, "initial_simplex": simplex, "xatol": 1e-8, "fatol": 1e-8}
+    return prices(scipy.optimize.minimize(loss, nearest, method="Nelder-Mead", options=options).x)
+
+
+def exchanges(model: ATSM, problem: EstimationProblem, params: Array) -> list[Array]:
+    """
+    Return starts at which a maturity priced without error gives way to one of its neighbours.
+
+    The likelihood rises without a slope towards a variance of zero for as many maturities as there are
+    factors, and has a maximum for each choice of them. A search does not leave one for another. (Where the
+    first state is free too it rises without bound, and there is no choice to make.)
+
+    Parameters
+    ----------
+    model : ATSM
+        The model.
+    problem : EstimationProblem
+        The problem.
+    params : ndarray
+        Free parameters at a maximum.
+    """
+    layout = problem.layout
+    block, places = layout.blocks["obs_cov"], layout.index["obs_cov"]
+    unbounded = not layout.blocks["initial_state"].is_fixed
+    if unbounded or len(set(places)) < 2 or np.any(block.rows != block.columns):
+        return []
+    sizes = model.variance_sizes(problem.full(params))["obs_cov"][block.rows]
+    zero = params[places] < _ZERO * sizes
+    if not zero.any() or zero.all():
+        return []
+    order = np.argsort(model.panel.maturities[block.rows], kind="stable")
+    typical = float(np.median(params[places][~zero]))
+    out = []
+    for rank, i in enumerate(order):
+        near = order[max(rank - 1, 0) : rank + 2]
+        for j in near[~zero[near]] if zero[i] else ():
+            trial = np.array(params)
+            trial[places[i]], trial[places[j]] = typical, _EXACT * sizes[j]
+            out.append(trial)
+    return out

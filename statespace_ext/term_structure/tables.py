@@ -1,9 +1,9 @@
-"""Tables: matrices with standard errors, eigenvalues, pricing errors, blocks of the summary."""
+"""Tables and lines of the summary: matrices with errors, eigenvalues, pricing errors, flat directions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -11,29 +11,35 @@ from statsmodels.iolib.table import SimpleTable
 from statsmodels.iolib.tableformatting import fmt_params
 
 from ..base.reporting import parameter_tables
-from ..inference.information import delta_method
-from ..numerics.linear_algebra import Array, quiet
-from .quantities import mean_reversion, structural_matrices
+from ..base.results import StateSpaceResults
+from ..exceptions import shown
+from ..numerics.linear_algebra import NOT_HERE, Array, quiet
+from .dynamics import is_singular, mean_reversion, structural_matrices, weakest_direction
+from .rates import errors_at
+
+if TYPE_CHECKING:
+    from .atsm import ATSM
 
 BASIS_POINTS = 1e4
 _MULTIPLE = 1e-4
 """Eigenvalues nearer than this share of the largest (or of one) are not told apart."""
 _VECTORS = ("kappa_P", "theta_P", "kappa_Q", "theta_Q", "lambda_0", "delta_1")
+_Q = ("K_Q", "kappa_Q", "theta_Q", "delta_0", "delta_1")
 BLOCKS = {
     "P dynamics (a year)": ("K_P", "kappa_P", "theta_P", "Sigma"),
-    "Q dynamics and short rate": ("K_Q", "kappa_Q", "theta_Q", "delta_0", "delta_1"),
+    "Q dynamics and short rate": _Q,
     "Prices of risk": ("lambda_0", "lambda_1"),
 }
 """The blocks of `summary` but the observation equation."""
 
 
-def structural_values(model: Any, params: Array) -> dict[str, Array]:
+def structural_values(model: ATSM, params: Array) -> dict[str, Array]:
     """Return the matrices at a full parameter vector, obs_cov among them."""
     out = structural_matrices(model.dynamics(params), model.norm.arbitrage_free)
     return {**out, "obs_cov": model.layout.matrices(params)["obs_cov"]}
 
 
-def labelled(model: Any, values: Mapping[str, Array]) -> dict[str, Any]:
+def labelled(model: ATSM, values: Mapping[str, Array]) -> dict[str, Any]:
     """Return frames of matrices, series of vectors, delta_0 as a number."""
     factors = model.factor_names
     out: dict[str, Any] = {}
@@ -48,28 +54,27 @@ def labelled(model: Any, values: Mapping[str, Array]) -> dict[str, Any]:
     return out
 
 
-def elements(model: Any) -> list[tuple[str, str, str, int]]:
+def elements(model: ATSM) -> list[tuple[str, str, str, int]]:
     """Return matrix, row, column and place of the elements that a table shows."""
-    factors, labels = model.factor_names, model.panel.labels
-    k, p = len(factors), len(labels)
-    free, block = np.zeros((p, p), bool), model.layout.blocks["obs_cov"]
+    labels, block = model.panel.labels, model.layout.blocks["obs_cov"]
+    free = np.zeros(block.shape, bool)
     free[block.rows, block.columns] = True
-    shown: list[tuple[str, str, str, int]] = []
-    for key in [name for names in BLOCKS.values() for name in names]:
-        if key == "delta_0":
-            shown.append((key, "", "", 0))
-        elif key in _VECTORS:
-            shown += [(key, name, "", i) for i, name in enumerate(factors)]
-        else:
-            places = [(i, j) for i in range(k) for j in range(k) if key != "Sigma" or j <= i]
-            shown += [(key, factors[i], factors[j], i * k + j) for i, j in places]
-    shown += [
-        ("obs_cov", labels[i], labels[j], i * p + j) for i in range(p) for j in range(i + 1) if free[i, j]
-    ]
-    return shown
+    shown = [place for keys in BLOCKS.values() for key in keys for place in _places(key, model.factor_names)]
+    errors = [("obs_cov", labels[i], labels[j], i * len(labels) + j) for i, j in np.argwhere(np.tril(free))]
+    return shown + errors
 
 
-def matrices_table(results: Any) -> pd.DataFrame:
+def _places(key: str, factors: list[str]) -> list[tuple[str, str, str, int]]:
+    if key == "delta_0":
+        return [(key, "", "", 0)]
+    if key in _VECTORS:
+        return [(key, name, "", i) for i, name in enumerate(factors)]
+    k = len(factors)
+    shape = np.tri(k) if key == "Sigma" else np.ones((k, k))
+    return [(key, factors[i], factors[j], i * k + j) for i, j in np.argwhere(shape)]
+
+
+def matrices_table(results: StateSpaceResults) -> pd.DataFrame:
     """Return estimate and delta-method standard error, one row an element."""
     shown = elements(results.model)
 
@@ -81,18 +86,13 @@ def matrices_table(results: Any) -> pd.DataFrame:
     return pd.DataFrame({"estimate": estimate, "se": se}, index=index)
 
 
-def with_errors(results: Any, function: Any) -> tuple[Array, Array]:
+def with_errors(
+    results: StateSpaceResults, function: Callable[[dict[str, Array]], Array]
+) -> tuple[Array, Array]:
     """Return a function of the matrices and its standard errors; fixed parameters are known."""
-    model, params = results.model, np.asarray(results.params, dtype=float)
-    free = np.array([i for i, name in enumerate(model.param_names) if name not in results._fixed], dtype=int)
-
-    def at(values: Array) -> Array:
-        full = params.copy()
-        full[free] = values
-        return np.asarray(function(structural_values(model, full)))
-
-    cov = np.asarray(results.params_cov.cov)[np.ix_(free, free)]
-    return delta_method(at, params[free], cov, model.difference_steps(params)[free])
+    return errors_at(
+        results, lambda params: function(structural_values(results.model, params)), results._fixed
+    )
 
 
 def mean_reversion_table(values: Mapping[str, Array]) -> pd.DataFrame:
@@ -106,7 +106,7 @@ def mean_reversion_table(values: Mapping[str, Array]) -> pd.DataFrame:
     return pd.DataFrame(np.concatenate(list(parts.values())), index=index, columns=columns)
 
 
-def mean_reversion_errors(results: Any) -> pd.DataFrame:
+def mean_reversion_errors(results: StateSpaceResults) -> pd.DataFrame:
     """Return `mean_reversion_table` with delta-method standard errors of real parts and half-lives."""
     out = mean_reversion_table(structural_values(results.model, np.asarray(results.params, dtype=float)))
 
@@ -148,16 +148,17 @@ def error_summary(errors: pd.DataFrame, by: str) -> pd.DataFrame:
 # -- blocks of the summary ---------------------------------------------------------------------------------
 
 
-def summary_tables(results: Any, alpha: float) -> list[SimpleTable]:
+def summary_tables(results: StateSpaceResults, alpha: float) -> list[SimpleTable]:
     """Return the blocks of `summary`: P, Q and risk prices, then observation."""
     table = results.matrices_table()
+    own = tuple(key for key in results.model.norm.blocks() if key not in ("state_cov", *_Q))
     out = []
     for title, keys in BLOCKS.items():
         part = table.loc[list(keys)]
         terms = [".".join(name for name in place if name) for place in part.index]
         rows = pd.DataFrame({"term": terms, "estimate": part["estimate"], "std_error": part["se"]})
         if "Q dyn" in title:
-            rows = pd.concat([_parameters(results, ("decay", "roots_Q", "k_inf")), rows])
+            rows = pd.concat([_parameters(results, own), rows])
         elif "P dyn" in title:
             rows = pd.concat([rows, _parameters(results, ("initial_state",))])
         free = rows["std_error"].notna() | (rows["estimate"].notna() & (rows["estimate"] != 0.0))
@@ -165,13 +166,13 @@ def summary_tables(results: Any, alpha: float) -> list[SimpleTable]:
     return [*parameter_tables(out, alpha), _observation(results)]
 
 
-def _parameters(results: Any, keys: tuple[str, ...]) -> pd.DataFrame:
+def _parameters(results: StateSpaceResults, keys: tuple[str, ...]) -> pd.DataFrame:
     """Return the parameters of blocks that are no elements of a structural matrix."""
     rows = results.tidy()
     return rows.loc[rows["matrix"].isin(keys), ["term", "estimate", "std_error"]]
 
 
-def _observation(results: Any) -> SimpleTable:
+def _observation(results: StateSpaceResults) -> SimpleTable:
     """Return the block of the observation equation: standard deviations in basis points."""
     model = results.model
     unit = BASIS_POINTS / model.panel.scale
@@ -190,3 +191,62 @@ def _observation(results: Any) -> SimpleTable:
     header = ["years", "std dev", "std err", "mean error", "rmse"]
     title = "Observation (basis points; errors at the smoothed factors)"
     return SimpleTable(cells, header, model.panel.labels, title=title, txt_fmt=fmt_params)
+
+
+_RIDGE = 1e-3
+"""Information along a direction, relative to that on single parameters, below which there is a ridge."""
+
+
+def matrix_lines(model: ATSM, values: Mapping[str, Array]) -> list[str]:
+    """Return why theta or the prices of risk are NaN, and which maturities are priced without error."""
+    lines = []
+    for measure in ("P", "Q"):
+        if is_singular(values[f"K_{measure}"]):
+            lines.append(f"theta_{measure} does not exist: K_{measure} is singular. kappa_{measure} does.")
+    if not model.norm.arbitrage_free:
+        lines.append("lambda_0 and lambda_1 do not exist: the model has no prices of risk.")
+    elif np.any(np.isnan(values["lambda_0"])):
+        lines.append("lambda_0 and lambda_1 are not determined: Sigma is singular.")
+    return lines
+
+
+def exact_line(results: StateSpaceResults) -> list[str]:
+    """Return which maturities are priced without error."""
+    block, labels = results.model.layout.blocks["obs_cov"], results.model.panel.labels
+    zero = [
+        labels[i]
+        for i, j, name in zip(block.rows, block.columns, block.names, strict=True)
+        if i == j and results._boundary_values.get(name) == 0.0
+    ]
+    if not zero:
+        return []
+    out = [
+        f"A measurement standard deviation is zero, so that the yield is priced without error: {shown(zero)}."
+    ]
+    if results.model.start_kind == "estimated":
+        out.append(
+            "With estimated first factors the likelihood then grows without bound, for the first yield is "
+            'hit exactly: use initialization="stationary" or "diffuse".'
+        )
+    return out
+
+
+def ridge_lines(results: StateSpaceResults) -> list[str]:
+    """Return what the information at the estimates says of nearly flat directions."""
+    cov = np.asarray(results.params_cov.cov)
+    known = np.flatnonzero(np.isfinite(np.diag(cov)))
+    if len(known) < 2:
+        return []
+    try:
+        least, direction = weakest_direction(cov[np.ix_(known, known)])
+    except NOT_HERE:
+        return []
+    if not least < _RIDGE:
+        return []
+    weights = np.abs(direction)
+    order = [i for i in np.argsort(-weights) if weights[i] > 0.1]
+    names = [results.model.param_names[known[i]] for i in order]
+    return [
+        f"The likelihood has a ridge: along a direction in {shown(names)} there is {least:.1g} of the "
+        "information that there is on each alone. Intervals by the delta method may be poor."
+    ]

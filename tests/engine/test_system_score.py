@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, strategies as st
 from numpy.testing import assert_allclose
 from oracle import dense, random_system, richardson_gradient
+from precise import precise_score
 from systems import dense_llf, draw_params, examples, library_system, sampled
 
 from statespace_ext.engine.smoother import Smoother
@@ -18,6 +19,7 @@ from statespace_ext.exceptions import UnsupportedError
 from statespace_ext.lgssm.model import LGSSM
 
 NAN = np.nan
+COVARIANCES = ("obs_cov", "state_cov")
 
 
 # -- by system matrix ------------------------------------------------------------------------------------
@@ -128,6 +130,25 @@ def test_score_of_a_diffuse_start_by_matrix(k: int, missing: tuple) -> None:
         found = found.sum(axis=1) if name.endswith("intercept") else found
         want = difference(smoother, system, name)
         assert_allclose(found, want, rtol=0, atol=1e-7 * np.abs(want).max(), err_msg=name)
+
+
+@pytest.mark.parametrize("variance", [1e4, 1e6, 1e8])
+@pytest.mark.parametrize("missing", [0.0, 0.3])
+@pytest.mark.parametrize("k", [1, 2])
+def test_score_of_a_start_of_large_variance(k: int, missing: float, variance: float) -> None:
+    """The digits that the filter keeps are kept: an approximate-diffuse start, more series than states."""
+    y, given = random_system(np.random.default_rng([5, k]), 8, k, 3, missing=missing)
+    given["initial_state_cov"] = variance * np.eye(k)
+    system, known = library_system(given), np.zeros(k, dtype=bool)
+    score = system_score(Smoother(y, k, k), system)
+    for name in set(MATRICES) - {"selection"}:
+        found = score.by_matrix[name]
+        found = found.sum(axis=1) if name.endswith("intercept") else found
+        variances = name in COVARIANCES
+        places = [place for place in np.ndindex(found.shape) if not variances or len(set(place)) == 1]
+        want = [precise_score(y, given, known, name, place) for place in places]
+        ours = [found[place] for place in places]
+        assert_allclose(ours, want, rtol=0, atol=1e-15 * variance * np.abs(want).max() + 1e-9, err_msg=name)
 
 
 # -- by parameter ----------------------------------------------------------------------------------------

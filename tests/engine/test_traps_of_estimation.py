@@ -12,11 +12,13 @@ import statsmodels
 import statsmodels.api as sm
 from numpy.testing import assert_allclose, assert_array_equal
 from oracle import dense, expected_sums, random_system
+from precise import precise, precise_score
 from statsmodels.tsa.statespace.kalman_smoother import KalmanSmoother
 from systems import library_system
 
 import statespace_ext as sse
 from statespace_ext.engine.smoother import Smoother
+from statespace_ext.engine.system import MATRICES
 
 MENDED = f"statsmodels {statsmodels.__version__} has this right: what guards against it can go"
 
@@ -133,3 +135,46 @@ def test_a_stopping_rule_of_the_likelihood_alone_stops_far_from_the_maximum() ->
     at = model.fit(method="em", maxiter=stopped, tolerance=0.0)
     assert best.llf - at.llf < 0.05
     assert at.matrices["state_cov"].iloc[0, 0] > 1.1 * best.matrices["state_cov"].iloc[0, 0]
+
+
+class ExactSARIMAX(sse.ExactScoreMixin, sm.tsa.SARIMAX):
+    pass
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_likelihood_of_a_perfect_fit_has_no_maximum() -> None:
+    """
+    statsmodels' test_fit_misc: y_t = 2 t b_t without any noise.
+
+    The first row has no regressor, so that its variance is that of the noise and its term grows without bound
+    as that falls; statsmodels leaves the term out from 1e-10 on. No fit converges, and where one ends on the
+    way to zero rests on its steps; the score is that of the likelihood to the last digit at either end.
+    """
+    y = np.arange(12.0)
+    options = {"order": (0, 0, 0), "time_varying_regression": True, "mle_regression": False}
+    options |= {"exog": 2.0 * y, "use_exact_diffuse": True}
+    plain, exact = (kind(y, **options) for kind in (sm.tsa.SARIMAX, ExactSARIMAX))
+    plain.update([1.0, 1.0])
+    system = {name: getattr(plain.ssm, name) for name in MATRICES}
+    system = {name: value[..., 0] if name != "design" else value for name, value in system.items()}
+    system |= {"initial_state": np.zeros(1), "initial_state_cov": np.zeros((1, 1))}
+    flat = np.ones(1, dtype=bool)
+
+    def at(params: np.ndarray) -> dict[str, np.ndarray]:
+        return {**system, "state_cov": np.array([params[:1]]), "obs_cov": np.array([params[1:]])}
+
+    ends = [model.fit(disp=False) for model in (plain, exact)]
+    for end in ends:
+        assert not end.mle_retvals["converged"]
+        params = np.asarray(end.params)
+        found = sse.exact_score(plain, params)
+        names = ("state_cov", "obs_cov")
+        want = [precise_score(y[:, None], at(params), flat, name, (0, 0)) for name in names]
+        assert found.method == "exact"
+        assert_allclose(found.score, want, rtol=1e-8)
+        assert_allclose(found.llf, float(precise(y[:, None], at(params), flat, states=False).llf), rtol=1e-10)
+    falling = [np.array([1e-4, variance]) for variance in (1e-12, 1e-16, 1e-20)]
+    growing = [float(precise(y[:, None], at(params), flat, states=False).llf) for params in falling]
+    assert_allclose(np.diff(growing), 0.5 * np.log(1e4), rtol=1e-6)
+    assert_allclose([sse.exact_score(plain, params).llf for params in falling], growing, rtol=1e-10)
+    assert np.ptp([plain.loglike(params) for params in falling]) < 1e-6, MENDED

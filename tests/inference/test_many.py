@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import pickle
 import re
+import runpy
 import signal
 import sys
 import warnings
@@ -32,6 +34,7 @@ from statespace_ext.inference.many import (
     successes,
 )
 
+REFERENCE = Path(__file__).resolve().parents[1] / "reference"
 OPTIONS = {"method": "lbfgs"}
 
 
@@ -407,8 +410,9 @@ def test_some_failures_are_counted(way: Callable[[], Callable[[], Any]], error: 
         FAULT["spare"] = 12
     with pytest.warns(
         UserWarning, match=rf"{told} .* failed and are left out; .*{type(error).__name__}: {error}"
-    ):
+    ) as said:
         found = call()
+    assert {each.filename for each in said if "left out" in str(each.message)} == {__file__}
     for name in ("n_failed", "failures"):
         if hasattr(found, name):
             assert getattr(found, name)
@@ -492,3 +496,24 @@ def test_nothing_catches_every_exception() -> None:
                 if re.search(r"\b(everything|Exception|BaseException)\b", caught):
                     broad.append(f"{path.name}:{node.lineno}")
     assert broad == []
+
+
+def test_a_checkpoint_of_an_earlier_version_is_read_and_not_fitted_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = REFERENCE / "checkpoint.jsonl"
+    space = runpy.run_path(str(REFERENCE / "checkpoint.py"))
+    path = tmp_path / "checkpoint.jsonl"
+    path.write_bytes(stored.read_bytes())
+    given = space["models"]()
+    for model in given.values():
+        monkeypatch.setattr(model, "fit", None)  # a call would be recorded as an error
+    records = {
+        record.name: record
+        for record in sse.fit_many(given, space["OPTIONS"], rng=space["SEED"], checkpoint=path)
+    }
+    lines = [json.loads(line) for line in stored.read_text().splitlines()[1:]]
+    assert [line["name"] for line in lines] == list(given)
+    for line in lines:
+        assert {key: getattr(records[line["name"]], key) for key in line} == line
+    assert path.read_bytes() == stored.read_bytes()

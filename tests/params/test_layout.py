@@ -275,3 +275,24 @@ def test_project_goes_on_after_a_fixed_block() -> None:
     found = layout.project({"fixed": matrices["fixed"], "H": matrices["H"]}, np.zeros(len(layout)))
     places = layout.block_params("H")
     assert_allclose(found[places], params[places])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_project_is_the_dense_least_squares(seed: int) -> None:
+    """Shared parameters, weights, and elements that are sums of parameters."""
+    rng = np.random.default_rng(seed)
+    shape, count = (4, 3), 30 if seed % 2 else 8
+    places = [divmod(int(place), 3) for place in rng.integers(0, 12, count)]
+    names = [f"p{number}" for number in rng.integers(0, 6, count)]
+    pairs = {(*place, name): rng.normal() for place, name in zip(places, names, strict=True)}
+    elements = [(i, j, name, float(coef)) for (i, j, name), coef in pairs.items()]
+    layout = ParameterLayout({"M": affine_matrix(rng.normal(size=shape), elements)}, frozenset())
+    target = rng.normal(size=shape)
+    jacobian = np.zeros((12, len(layout)))
+    for i, j, name, coef in elements:
+        jacobian[3 * i + j, layout.names.index(name)] = coef
+    if np.linalg.matrix_rank(jacobian) < len(layout):
+        return
+    fixed = layout.blocks["M"].fixed
+    expected = np.linalg.lstsq(jacobian, (target - fixed).ravel(), rcond=None)[0]
+    assert_allclose(layout.project({"M": target}, np.zeros(len(layout))), expected, rtol=1e-9, atol=1e-12)

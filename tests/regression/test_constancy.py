@@ -15,7 +15,7 @@ from statsmodels.stats.diagnostic import breaks_hansen
 from statsmodels.stats.multitest import multipletests
 
 import statespace_ext as sse
-from statespace_ext.inference.many import spawn
+from statespace_ext.inference.many import model_on, spawn
 from statespace_ext.regression import constancy_ratios
 from statespace_ext.regression.capm import CAPM
 from statespace_ext.regression.constancy import (
@@ -33,7 +33,6 @@ from statespace_ext.regression.constancy_ratios import (
     ContrastedRatio,
     FittedRatio,
     SeriesRatio,
-    clone_with,
     contrasts,
     ratio_of,
 )
@@ -384,7 +383,7 @@ def test_the_results_and_the_model_are_left_as_they_were() -> None:
     after = res.params, res.llf, res.model.ssm["state_cov"], res.smoothed_state
     for a, b in zip(before, after, strict=True):
         assert_array_equal(a, b)
-    other = clone_with(res.model, y.to_numpy())
+    other = model_on(res.model, y.to_numpy())
     assert other.param_names == res.model.param_names
 
 

@@ -240,7 +240,7 @@ def test_missing_maturity() -> None:
     ("options", "message"),
     [
         ({"identification": "jzs"}, "identification is unknown: got 'jzs'"),
-        ({"identification": "afns", "k_factors": 2}, "has three factors: got k_factors=2"),
+        ({"identification": "afns", "k_factors": 2}, "has 3 factors: got k_factors=2"),
         ({"identification": "dns", "risk_prices": {"lambda_1": "diagonal"}}, "has no prices of risk"),
         ({"identification": "dai-singleton", "state_cov": "diagonal"}, "sets state_cov itself"),
         (

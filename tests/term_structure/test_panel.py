@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from yields import random_panel
 
 import statespace_ext as sse
-from statespace_ext.term_structure.calendar import years_after
+from statespace_ext.term_structure.panel import years_after
 
 TAU = np.array([0.25, 1.0, 3.0, 7.0, 10.0])
 
