@@ -155,9 +155,10 @@ def rolling_evaluation(
     Diebold & Mariano (1995), Journal of Business & Economic Statistics 13, 253-263; Harvey, Leybourne &
     Newbold (1997), International Journal of Forecasting 13, 281-291.
     """
-    model = model_of(model_or_results) if hasattr(model_or_results, "model") else model_or_results
+    model = getattr(model_or_results, "model", model_or_results)
     horizon = positive_integer(horizon, "horizon")
     window = _checked_window(model, window, horizon)
+    model = model if model is model_or_results else model_of(model_or_results)
     blocks = windows_of(model, window, refit_every, expanding, "refit_every")
     blocks = [rows for rows in blocks if rows.stop <= model.nobs - horizon]
     options = {"low_memory": True, "cov_type": "none", **options_of(fit_options, "fit_options")}
