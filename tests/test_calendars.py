@@ -489,7 +489,7 @@ def test_a_series_is_labelled() -> None:
 
 def test_statsmodels_words_are_not_heard() -> None:
     """No place of the library makes labels of its own."""
-    import statespace_ext.engine.labelled as module
+    import statespace_ext.engine.calendars as module
 
     for name in ("_init_dates", "_get_prediction_index", "_get_index_loc", "_get_index_label_loc"):
         for kind in MODELS:

@@ -10,10 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..em.structure import StateStructure
-from ..em.updates import LinearGaussianUpdates, Updates
-from ..engine.arguments import one_of
-from ..engine.keywords import check_keywords
+from ..em.updates import LinearGaussianUpdates, StateStructure, Updates
+from ..engine.arguments import check_keywords, one_of
 from ..engine.system import System, stationary_start
 from ..engine.system_score import ALL, SystemScore, summed
 from ..engine.validation import check_series

@@ -8,14 +8,14 @@ from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 
-from ..engine.overrides import overrides
+from ..engine.model_score import overrides
 from ..engine.representation import preserved
 from ..exceptions import IdentificationWarning, ParameterError, SpecificationError, UnsupportedError, warn
 from ..fit.fit import FitResult, estimate
 from ..fit.interrupt import or_best_so_far
 from ..fit.problem import EstimationProblem
 from ..fit.request import FitRequest, check_request
-from ..inference.identification import Identification
+from ..inference.identification import Identification, identify_by_system
 from ..inference.information import CovType, cov_type_of
 from ..numerics.linear_algebra import Array, quiet
 from ..params.layout import ParameterLayout, real_array
@@ -57,7 +57,7 @@ class Fitting(Generic[R]):
 
     def identification(self, params: Any, fixed: Mapping[str, float] | None = None) -> Identification:
         """
-        Return which parameters are identified: all of them, unless a model knows better.
+        Return which parameters are identified, from the system matrices: all where these vary over time.
 
         Parameters
         ----------
@@ -68,8 +68,8 @@ class Fitting(Generic[R]):
         """
         if fixed is None:
             fixed = dict(self._fixed_params) if self._has_fixed_params else {}
-        free = self.layout.positions([name for name in self.layout.names if name not in fixed])
-        return Identification(free, np.zeros((len(free), 0)), [], "")
+        with self.preserved(), quiet():
+            return identify_by_system(self, self.layout.vector(params), fixed)
 
     def other_starts(self, problem: EstimationProblem) -> list[Array]:
         """Return further start values, for a likelihood that tends to have several maxima: none."""

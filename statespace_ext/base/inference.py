@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..engine.keywords import arguments_of
+from ..engine.arguments import arguments_of
 from ..exceptions import SpecificationError, UnsupportedError, shown
 from ..inference.bootstrap import Bootstrap, bootstrap
 from ..inference.information import delta_method

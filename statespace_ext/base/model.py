@@ -15,16 +15,13 @@ import pandas as pd
 from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
-from ..em.structure import StateStructure
+from ..em.updates import StateStructure
 from ..engine.arguments import one_of
+from ..engine.calendars import Labelled
 from ..engine.compat import require_factorable, without_absolute_tolerances
-from ..engine.dates import check_dates, read_dates
 from ..engine.exact_results import ExactStartResults, require_draws, with_exact_start
-from ..engine.labelled import Labelled
-from ..engine.removal import Removable
-from ..engine.representation import forget_compiled, own_representation
-from ..engine.singular import named_singularity
-from ..engine.singular_check import require_density
+from ..engine.representation import Removable, forget_compiled, own_representation
+from ..engine.singular import named_singularity, require_density
 from ..engine.smoother import Smoother
 from ..engine.system import (
     System,
@@ -36,8 +33,10 @@ from ..engine.system import (
 )
 from ..engine.system_score import system_score
 from ..engine.validation import (
+    check_dates,
     check_same_columns,
     endog_frame,
+    read_dates,
     regressor_frame,
     regressor_names,
 )

@@ -18,11 +18,18 @@ from statsmodels.tools import eval_measures
 from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.mlemodel import MLEResults, MLEResultsWrapper
 
-from ..engine.arguments import one_of, positive_integer, positive_integers, random_generator, truth
+from ..engine.arguments import (
+    arguments_of,
+    check_keywords,
+    one_of,
+    positive_integer,
+    positive_integers,
+    random_generator,
+    truth,
+)
 from ..engine.calendars import future_labels, said_once
 from ..engine.compat import simulation_seed
-from ..engine.keywords import arguments_of, check_keywords
-from ..engine.removal import Removable, without_data
+from ..engine.representation import Removable, without_data
 from ..engine.system import MATRICES
 from ..engine.validation import (
     check_same_columns,

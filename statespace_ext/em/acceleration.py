@@ -9,17 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..numerics.linear_algebra import NOT_HERE, Array
-from .driver import (
-    DeadEnd,
-    EMOptions,
-    EMResult,
-    StoppingRule,
-    Trace,
-    fall,
-    guilty,
-    maximise,
-    relative_change,
-)
+from .driver import EMOptions, EMResult, Run, fall, relative_change
 from .moments import Expectation, Moments
 from .updates import NamedUpdate
 
@@ -142,7 +132,7 @@ def run_accelerated_em(
     return _Run(start, expectation, loglike, cycles, options, coordinates).run()
 
 
-class _Run:
+class _Run(Run):
     """The state of an accelerated run: the best point, the EM step from there, and the secants."""
 
     def __init__(
@@ -154,51 +144,50 @@ class _Run:
         options: EMOptions,
         coordinates: Coordinates,
     ) -> None:
-        self.expectation, self.loglike, self.cycles = expectation, loglike, cycles
-        self.options, self.coordinates = options, coordinates
-        self.params, self.llf, self.iteration = np.array(start, dtype=float), -np.inf, 0
+        super().__init__(start, expectation, loglike, cycles, options)
+        self.coordinates, self.secants = coordinates, Secants(len(start))
         self.em_step = self.params
-        self.moved, self.still = np.nan, 0
-        self.secants, self.trace, self.rule = Secants(len(start)), Trace(), StoppingRule(options)
+        self.moved, self.still, self.number = np.nan, 0, 0
 
     def run(self) -> EMResult:
         """Iterate."""
         moments = self.expectation(self.params)
-        self.llf = moments.llf
-        if not np.isfinite(self.llf):
-            return self._end("stopped: no log-likelihood at the start")
-        if not self.cycles:
-            self._accept(self.params, moments)
-            return self._end("nothing to estimate", True)
+        if not np.isfinite(moments.llf):
+            self.llf = moments.llf
+            return self.end("stopped: no log-likelihood at the start")
+        if not self.updates:
+            self.accept(self.params, moments.llf, 0)
+            return self.end("nothing to estimate", True)
         try:
             self._go_on(self.params, moments)
         except NOT_HERE as error:
-            return self._end(f"stopped: an update failed at the start values ({error})")
-        while self.iteration < self.options.maxiter:
-            self.iteration += 1
-            before, secants = self.llf, len(self.secants)
-            try:
-                llf = self._quasi_newton() if secants else self._plain()
-            except NOT_HERE as error:
-                return self._end(
-                    f"stopped: the filter failed or an update did at iteration {self.iteration} ({error})"
-                )
-            if llf is None:
-                name = guilty(self.params, self.expectation, self.loglike, self.cycles)
-                return self._end(
-                    f"stopped: the log-likelihood fell at iteration {self.iteration}, in the update of {name}"
-                )
-            if self.options.callback is not None:
-                self.options.callback(self.params)
-            try:
-                if self.options.watch is not None:
-                    self.options.watch(self.params)
-            except DeadEnd as end:
-                self.params, self.llf = end.params, self.loglike(end.params)
-                return self._end(end.reason, dead_end=True)
-            if (secants or self.moved == 0) and self._settled(llf - before, llf):
-                return self._end("converged", True)
-        return self._end("stopped: the number of iterations reached maxiter")
+            self.llf = moments.llf
+            return self.end(f"stopped: an update failed at the start values ({error})")
+        while self.number < self.options.maxiter:
+            self.number += 1
+            ended = self._iterate()
+            if ended is not None:
+                return ended
+        return self.end("stopped: the number of iterations reached maxiter")
+
+    def _iterate(self) -> EMResult | None:
+        """Go to the next point; return the result where the run ends."""
+        before, secants = self.llf, len(self.secants)
+        try:
+            llf = self._quasi_newton() if secants else self._plain()
+        except NOT_HERE as error:
+            return self.end(
+                f"stopped: the filter failed or an update did at iteration {self.number} ({error})"
+            )
+        if llf is None:
+            name = self.guilty()
+            return self.end(
+                f"stopped: the log-likelihood fell at iteration {self.number}, in the update of {name}"
+            )
+        ended = self.watched(self.params, self.number)
+        if ended is None and (secants or self.moved == 0) and self._settled(llf - before, llf):
+            return self.end("converged", True)
+        return ended
 
     def _settled(self, change: float, llf: float) -> bool:
         """Tell whether the stopping rule is met, as often in a row as it has to be."""
@@ -235,20 +224,16 @@ class _Run:
 
     def _go_on(self, params: Array, moments: Moments) -> None:
         """Take the EM step from a point and accept the point."""
-        em_step = maximise(params, moments, self.expectation, self.cycles)
+        em_step = params
+        at: Moments = moments
+        for _, update in self.updates:
+            em_step, at = update(em_step, at)
         place = self.coordinates.unconstrain(params)
         self.secants.add(place, self.coordinates.unconstrain(em_step) - place)
-        self._accept(params, moments)
+        self.accept(params, moments.llf, self.number)
         self.em_step, self.moved = em_step, relative_change(em_step, params)
 
-    def _accept(self, params: Array, moments: Moments) -> None:
-        moved = relative_change(params, self.params) if self.iteration else np.nan
-        self.params, self.llf = params, moments.llf
-        self.trace.record(self.iteration, moments.llf, moved)
-        if self.options.report is not None:
-            self.options.report(self.iteration, moments.llf)
-
-    def _end(self, status: str, converged: bool = False, dead_end: bool = False) -> EMResult:
-        return EMResult(
-            self.params, self.llf, self.iteration, converged, status, self.trace.columns, dead_end
-        )
+    def end(self, status: str, converged: bool = False, dead_end: bool = False) -> EMResult:
+        """Return the result, with the proposals that were dropped among its iterations."""
+        self.iteration = self.number
+        return super().end(status, converged, dead_end)

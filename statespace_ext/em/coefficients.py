@@ -8,7 +8,7 @@ import numpy as np
 
 from ..numerics.linear_algebra import Array, scaled_solve
 from ..params.affine import AffineMatrix, IntArray
-from .regression import Regression
+from .moments import Regression
 
 
 class StackedCoefficients:

@@ -10,7 +10,7 @@ from ..numerics.linear_algebra import Array, gaussian_objective, scaled_solve
 from ..params.affine import AffineMatrix, IntArray
 from ..params.covariance import CovarianceStructure, precision_of
 from ..params.curved import CurvedMatrix
-from .regression import Regression
+from .moments import Regression
 
 _MAX_SCORING = 50
 _MAX_HALVING = 30
@@ -129,24 +129,31 @@ def scoring_step(
 
 def update_covariance(terms: list[CovarianceTerm], params: Array) -> Array:
     """Return the parameters with one covariance matrix, or several that share parameters, at the maximum."""
-    if len(terms) == 1:
-        estimate = closed_form(terms[0], params)
-        if estimate is not None:
-            return estimate
-    value = sum(term.objective(params) for term in terms)
+    estimate = closed_form(terms[0], params) if len(terms) == 1 else None
+    if estimate is not None:
+        return estimate
+    value = _objective(terms, params)
     if not np.isfinite(value):
         return params
     for _ in range(_MAX_SCORING):
-        step = scoring_step(terms, params)
-        for _ in range(_MAX_HALVING):
-            trial = params + step
-            new = sum(term.objective(trial) for term in terms)
-            if new >= value:
-                break
-            step = 0.5 * step
-        else:
-            return params
-        gain, params, value = new - value, trial, new
-        if gain <= 1e-12 * (1.0 + abs(value)):
-            return params
+        before = value
+        params, value = _risen(terms, params, value)
+        if value - before <= 1e-12 * (1.0 + abs(value)):
+            break
     return params
+
+
+def _objective(terms: list[CovarianceTerm], params: Array) -> float:
+    return sum(term.objective(params) for term in terms)
+
+
+def _risen(terms: list[CovarianceTerm], params: Array, value: float) -> tuple[Array, float]:
+    """Return the parameters after a scoring step, halved until the objective is not lower, and its value."""
+    step = scoring_step(terms, params)
+    for _ in range(_MAX_HALVING):
+        trial = params + step
+        new = _objective(terms, trial)
+        if new >= value:
+            return trial, new
+        step = 0.5 * step
+    return params, value

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..numerics.linear_algebra import NOT_HERE, Array
-from .moments import Expectation, Moments
+from .moments import Expectation
 from .updates import NamedUpdate
 
 _ROUNDING = 1e-9
@@ -98,27 +98,102 @@ class EMResult:
     dead_end: bool = False
 
 
-class Trace:
+class Run:
     """
-    The trace of a run.
+    A run of EM: the best point so far, and what is told of it.
 
     Attributes
     ----------
-    columns : dict of list
+    params, llf, iteration : ndarray, float, int
+        The point, its log-likelihood, and the number of the iteration that led to it.
+    updates : list of (str, callable)
+        The M-step in order, with a new E-step between two cycles.
+    trace : dict of list
         As in `EMResult`.
     """
 
-    def __init__(self) -> None:
-        self.columns: dict[str, list[float]] = {
+    def __init__(
+        self,
+        start: Array,
+        expectation: Expectation,
+        loglike: Callable[[Array], float],
+        cycles: list[list[NamedUpdate]],
+        options: EMOptions,
+    ) -> None:
+        self.expectation, self.loglike, self.options = expectation, loglike, options
+        self.params, self.llf, self.iteration = np.array(start, dtype=float), -np.inf, 0
+        self.updates: list[NamedUpdate] = []
+        for cycle in cycles:
+            if self.updates:
+                self.updates.append(("E-step", lambda params, _: (params, expectation(params))))
+            self.updates += cycle
+        self.rule = StoppingRule(options)
+        self.trace: dict[str, list[float]] = {
             key: [] for key in ("iteration", "llf", "change", "params_change")
         }
 
-    def record(self, iteration: int, llf: float, moved: float) -> None:
-        """Add a row."""
-        before = self.columns["llf"][-1] if self.columns["llf"] else np.nan
-        row = {"iteration": float(iteration), "llf": llf, "change": llf - before, "params_change": moved}
-        for key, value in row.items():
-            self.columns[key].append(value)
+    def arrive(self, params: Array, llf: float) -> EMResult | None:
+        """Judge and accept a point that plain EM led to; return the result where the run ends."""
+        first, change = not self.trace["llf"], llf - self.llf
+        if first and not np.isfinite(llf):
+            self.llf = llf
+            return self.end("stopped: no log-likelihood at the start")
+        number = 0 if first else self.iteration + 1
+        if fall(llf, self.llf):
+            what = f"fell by {-change:.3g}" if np.isfinite(llf) else "does not exist"
+            return self.end(
+                f"stopped: the log-likelihood {what} at iteration {number}, in the update of {self.guilty()}"
+            )
+        moved = self.accept(params, llf, number)
+        if not first and self.rule.is_met(change, moved, llf, params):
+            return self.end("converged", True)
+        if not self.updates:
+            return self.end("nothing to estimate", True)
+        if number == self.options.maxiter:
+            return self.end("stopped: the number of iterations reached maxiter")
+        return None
+
+    def accept(self, params: Array, llf: float, iteration: int) -> float:
+        """Take a point, with a row of the trace; return by how much the parameters changed."""
+        first = not self.trace["llf"]
+        moved, change = (np.nan, np.nan) if first else (relative_change(params, self.params), llf - self.llf)
+        for key, value in zip(self.trace, (float(iteration), llf, change, moved), strict=True):
+            self.trace[key].append(value)
+        self.params, self.llf, self.iteration = params, llf, iteration
+        if self.options.report is not None:
+            self.options.report(iteration, llf)
+        return moved
+
+    def watched(self, params: Array, iteration: int) -> EMResult | None:
+        """Show parameters to the callback and to the watch; return the result where this ends the run."""
+        if self.options.callback is not None:
+            self.options.callback(params)
+        try:
+            if self.options.watch is not None:
+                self.options.watch(params)
+        except DeadEnd as end:
+            self.params, self.llf, self.iteration = end.params, self.loglike(end.params), iteration
+            return self.end(end.reason, dead_end=True)
+        return None
+
+    def guilty(self) -> str:
+        """Repeat an iteration one update at a time; name the first that lowers the log-likelihood."""
+        params, value = self.params, self.loglike(self.params)
+        moments = self.expectation(params)
+        for name, update in self.updates:
+            params, moments = update(params, moments)
+            try:
+                new = self.loglike(params)
+            except NOT_HERE:
+                return name
+            if not new >= value - _ROUNDING * (1.0 + abs(value)):
+                return name
+            value = new
+        return "no single block (rounding)"
+
+    def end(self, status: str, converged: bool = False, dead_end: bool = False) -> EMResult:
+        """Return the result."""
+        return EMResult(self.params, self.llf, self.iteration, converged, status, self.trace, dead_end)
 
 
 def run_em(
@@ -144,92 +219,32 @@ def run_em(
     options : EMOptions
         When to stop.
     """
-    params = np.array(start, dtype=float)
-    trace, rule = Trace(), StoppingRule(options)
-    previous, llf, iteration = params, -np.inf, 0
+    run = Run(start, expectation, loglike, cycles, options)
+    params, number = run.params, 0
     while True:
         try:
             moments = expectation(params)
         except NOT_HERE as error:
-            if iteration == 0:
+            if number == 0:
                 raise
-            status = f"stopped: the filter failed at the parameters of iteration {iteration} ({error})"
-            return EMResult(previous, llf, iteration - 1, False, status, trace.columns)
-        if iteration == 0 and not np.isfinite(moments.llf):
-            return EMResult(
-                params, moments.llf, 0, False, "stopped: no log-likelihood at the start", trace.columns
-            )
-        change = moments.llf - llf
-        moved = relative_change(params, previous) if iteration else np.nan
-        if fall(moments.llf, llf):
-            name = guilty(previous, expectation, loglike, cycles)
-            what = f"fell by {-change:.3g}" if np.isfinite(moments.llf) else "does not exist"
-            status = f"stopped: the log-likelihood {what} at iteration {iteration}, in the update of {name}"
-            return EMResult(previous, llf, iteration - 1, False, status, trace.columns)
-        llf = moments.llf
-        trace.record(iteration, llf, moved)
-        if options.report is not None:
-            options.report(iteration, llf)
-        if iteration and rule.is_met(change, moved, llf, params):
-            return EMResult(params, llf, iteration, True, "converged", trace.columns)
-        if iteration == options.maxiter or not cycles:
-            status = "stopped: the number of iterations reached maxiter" if cycles else "nothing to estimate"
-            return EMResult(params, llf, iteration, not cycles, status, trace.columns)
-        previous = params
+            return run.end(f"stopped: the filter failed at the parameters of iteration {number} ({error})")
+        ended = run.arrive(params, moments.llf)
+        if ended is not None:
+            return ended
         try:
-            params = maximise(params, moments, expectation, cycles)
+            for _, update in run.updates:
+                params, moments = update(params, moments)
         except NOT_HERE as error:
-            status = f"stopped: the filter failed or an update did after iteration {iteration} ({error})"
-            return EMResult(params, llf, iteration, False, status, trace.columns)
-        iteration += 1
-        if options.callback is not None:
-            options.callback(params)
-        try:
-            if options.watch is not None:
-                options.watch(params)
-        except DeadEnd as end:
-            return EMResult(
-                end.params, loglike(end.params), iteration, False, end.reason, trace.columns, True
-            )
-
-
-def maximise(
-    params: Array, moments: Moments, expectation: Expectation, cycles: list[list[NamedUpdate]]
-) -> Array:
-    """Return the parameters after one pass through the cycles, the first with the moments given."""
-    for number, cycle in enumerate(cycles):
-        if number:
-            moments = expectation(params)
-        for _, update in cycle:
-            params, moments = update(params, moments)
-    return params
+            return run.end(f"stopped: the filter failed or an update did after iteration {number} ({error})")
+        number += 1
+        ended = run.watched(params, number)
+        if ended is not None:
+            return ended
 
 
 def fall(llf: float, previous: float) -> bool:
     """Tell whether a log-likelihood does not exist, or is lower than the one before by more than rounding."""
     return not np.isfinite(llf) or llf - previous < -_ROUNDING * (1.0 + abs(previous))
-
-
-def guilty(
-    params: Array,
-    expectation: Expectation,
-    loglike: Callable[[Array], float],
-    cycles: list[list[NamedUpdate]],
-) -> str:
-    """Repeat an iteration one update at a time; name the first update that lowers the log-likelihood."""
-    value = loglike(params)
-    for cycle in cycles:
-        moments = expectation(params)
-        for name, update in cycle:
-            params, moments = update(params, moments)
-            try:
-                new = loglike(params)
-            except NOT_HERE:
-                return name
-            if not new >= value - _ROUNDING * (1.0 + abs(value)):
-                return name
-            value = new
-    return "no single block (rounding)"
 
 
 def relative_change(params: Array, previous: Array) -> float:

@@ -1,12 +1,115 @@
-"""The result of an E-step."""
+"""
+The result of an E-step: expected sums of Gaussian regressions of the complete data.
+
+    e = lhs - B b,   e ~ N(0, Sigma)
+
+holds for the observations (lhs = y_t), the states (lhs = the rows of x_{t+1} that have noise) and the
+initial state (lhs = x_1). The sums are kept in deviations from the B at which the smoother ran: the
+residual e itself, not lhs, is what is squared and summed. So fixed, shared and time-varying elements need
+no treatment of their own, nothing large cancels, and the score is read off directly.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..numerics.linear_algebra import Array
-from .regression import Regression
+import numpy as np
+
+from ..numerics.linear_algebra import Array, symmetrize
+
+
+@dataclass(frozen=True)
+class Regression:
+    """
+    Expected sums, given the data, over g groups of periods that share a Sigma.
+
+    Attributes
+    ----------
+    ee : ndarray, (g, p, p)
+        E sum e e'.
+    eb : ndarray, (g, p, r)
+        E sum e b'.
+    bb : ndarray, (g, r, r)
+        E sum b b'.
+    n : ndarray, (g,)
+        Number of periods.
+    """
+
+    ee: Array
+    eb: Array
+    bb: Array
+    n: Array
+
+    def shifted(self, change: Array) -> Regression:
+        """Return the sums for the residuals e - change b, at B + change; one change, or one a group."""
+        moved = change @ self.bb
+        cross = (self.eb - 0.5 * moved) @ np.swapaxes(change, -1, -2)
+        return Regression(self.ee - (cross + np.swapaxes(cross, 1, 2)), self.eb - moved, self.bb, self.n)
+
+    def rows(self, active: Array) -> Regression:
+        """Return the sums for some rows of e."""
+        return Regression(self.ee[:, active][:, :, active], self.eb[:, active], self.bb, self.n)
+
+    @property
+    def mean(self) -> Array:
+        """The mean residual matrix over all groups, (p, p)."""
+        return np.asarray(self.ee.sum(axis=0) / self.n.sum())
+
+
+def padded(cov_sum: Array, width: int) -> Array:
+    """Return the covariance of (x_t, 1, exog_t), of which only x_t is random, over leading axes."""
+    out = np.zeros((*cov_sum.shape[:-2], width, width))
+    k = cov_sum.shape[-1]
+    out[..., :k, :k] = cov_sum
+    return out
+
+
+def observation_equation(ee: Array, eb: Array, bb: Array, n: int, cov: Array, Z: Array) -> Regression:
+    """
+    Return the sums of e = y_t - d_t - Z x_t over complete rows.
+
+    Parameters
+    ----------
+    ee, eb, bb : ndarray, (p, p), (p, r) and (r, r)
+        Sums of products of the means of e_t and of b_t = (x_t, 1, exog_t).
+    n : int
+        Number of rows.
+    cov : ndarray, (k, k)
+        Sum of Var[x_t|Y].
+    Z : ndarray, (p, k)
+        Design.
+    """
+    weighted = Z @ cov
+    eb = eb.copy()
+    eb[:, : len(cov)] -= weighted
+    ee, bb = ee + weighted @ Z.T, bb + padded(cov, len(bb))
+    return Regression(symmetrize(ee)[None], eb[None], symmetrize(bb)[None], np.array([float(n)]))
+
+
+def state_equation(
+    ee: Array, eb: Array, bb: Array, n: int, cov_from: Array, cov_to: Array, lag: Array, T: Array, left: Array
+) -> Regression:
+    """
+    Return the sums of e = R^+ (x_{t+1} - c_t - T x_t) over t = 1..n-1.
+
+    Parameters
+    ----------
+    ee, eb, bb : ndarray, (q, q), (q, r) and (r, r)
+        Sums of products of the means of e_t and of b_t = (x_t, 1, state_exog_t).
+    n : int
+        Number of rows.
+    cov_from, cov_to, lag : ndarray, (k, k)
+        Sums of Var[x_t|Y], Var[x_{t+1}|Y] and Cov(x_{t+1}, x_t|Y).
+    T, left : ndarray
+        Transition (k, k) and R^+ (q, k).
+    """
+    cross = lag @ T.T
+    ee = ee + left @ (cov_to - cross - cross.T + T @ cov_from @ T.T) @ left.T
+    eb = eb.copy()
+    eb[:, : len(T)] += left @ (lag - T @ cov_from)
+    bb = bb + padded(cov_from, len(bb))
+    return Regression(symmetrize(ee)[None], eb[None], symmetrize(bb)[None], np.array([float(n)]))
 
 
 @dataclass(frozen=True)

@@ -179,7 +179,7 @@ class SmoothedPoint:
         P, W = self.start[1], np.zeros((s, s))
         W[: self.k, : self.k] = self.W
         for t in range(n):
-            J = self.information[t if len(self.information) > 1 else 0]
+            J = self._information(t)
             out["P"][t] = P
             out["M"][t] = np.linalg.inv(np.eye(s) + P @ J)
             F = symmetrize(out["M"][t] @ P)
@@ -187,7 +187,7 @@ class SmoothedPoint:
             P = symmetrize(T @ F @ T.T + W)
         N = np.zeros((s, s))
         for t in range(n - 1, -1, -1):
-            J = self.information[t if len(self.information) > 1 else 0]
+            J = self._information(t)
             out["N"][t] = N
             N = symmetrize(J - J @ out["F"][t] @ J + out["TK"][t].T @ N @ out["TK"][t])
             out["V"][t] = symmetrize(out["P"][t] - out["P"][t] @ N @ out["P"][t])
@@ -211,14 +211,14 @@ class SmoothedPoint:
         filtered, predicted = np.empty_like(linear), np.empty_like(linear)
         a = first
         for t in range(n):
-            J = self.information[t if len(self.information) > 1 else 0]
+            J = self._information(t)
             predicted[t] = a
             filtered[t] = a + (linear[t] - a @ J) @ by["F"][t]
             a = filtered[t] @ T.T + inputs[t]
         costate = np.empty_like(linear)
         r = np.zeros_like(first)
         for t in range(n - 1, -1, -1):
-            J = self.information[t if len(self.information) > 1 else 0]
+            J = self._information(t)
             costate[t] = r
             r = linear[t] - filtered[t] @ J + r @ by["TK"][t]
             predicted[t] += r @ by["P"][t]
@@ -280,41 +280,46 @@ class SmoothedPoint:
             over t > 1 "after" and "lag" of Cov(x_{t+1}, x_t|Y); "first" is dN_0.
         """
         n, k, T, by = self.n, self.k, self.T, self.paths
-        forward = np.empty((2, n, *dP.shape))
-        for t in range(n):
-            P_and_F = forward[:, t]
-            change = dJ if mask is None else dJ * mask[t][:, None, None]
-            F = by["F"][t]
-            P_and_F[0] = dP
-            P_and_F[1] = by["M"][t] @ dP @ by["M"][t].T - F @ change @ F
-            side = dT @ (F @ T.T)
-            dP = T @ P_and_F[1] @ T.T + side + np.swapaxes(side, 1, 2) + dW
+        forward = self._forward(dJ, mask, dT, dW, dP)
         V = np.zeros((n if mask is not None else 1, len(dJ), k, k))
-        before, after, lag = np.zeros_like(dJ), np.zeros_like(dJ), np.zeros_like(dJ)
-        dN = np.zeros_like(dJ)
+        before, after, lag, dN = np.zeros((4, *dJ.shape))
         for t in range(n - 1, -1, -1):
-            J = self.information[t if len(self.information) > 1 else 0]
-            change = dJ if mask is None else dJ * mask[t][:, None, None]
+            J, change = self._information(t), _change(dJ, mask, t)
             P, F, N, TK = (by[name][t] for name in ("P", "F", "N", "TK"))
             dP, dF = forward[:, t]
-            if t < n - 1:
-                P1, dP1 = by["P"][t + 1], forward[0, t + 1]
-                left = np.eye(self.s) - P1 @ N
-                lag += left @ (dT @ F + T @ dF) - (dP1 @ N + P1 @ dN) @ (T @ F)
             dK = -(dF @ J + F @ change)
             dTK = dT - dT @ F @ J + T @ dK
             side = np.swapaxes(dTK, 1, 2) @ (N @ TK)
             new = symmetrize(change - change @ F @ J + J @ dK) + side + np.swapaxes(side, 1, 2)
-            dN = new + TK.T @ dN @ TK
+            dN_after, dN = dN, new + TK.T @ dN @ TK
             N_before = by["N"][t - 1] if t else by["first"]
             side = dP @ (N_before @ P)
             dV = dP - side - np.swapaxes(side, 1, 2) - P @ dN @ P
             V[t if mask is not None else 0] += dV[:, :k, :k]
             if t < n - 1:
                 before += dV
+                P1, dP1 = by["P"][t + 1], forward[0, t + 1]
+                left = np.eye(self.s) - P1 @ N
+                lag += left @ (dT @ F + T @ dF) - (dP1 @ N + P1 @ dN_after) @ (T @ F)
             if t > 0:
                 after += dV
         return {"V": V, "before": before, "after": after, "lag": lag, "first": dN}
+
+    def _forward(self, dJ: Array, mask: Array | None, dT: Array, dW: Array, dP: Array) -> Array:
+        """Return the derivatives of P_t and of F_t, (2, n, D, s, s)."""
+        T, by = self.T, self.paths
+        out = np.empty((2, self.n, *dP.shape))
+        for t in range(self.n):
+            F, M, change = by["F"][t], by["M"][t], _change(dJ, mask, t)
+            out[0, t] = dP
+            out[1, t] = M @ dP @ M.T - F @ change @ F
+            side = dT @ (F @ T.T)
+            dP = T @ out[1, t] @ T.T + side + np.swapaxes(side, 1, 2) + dW
+        return out
+
+    def _information(self, t: int) -> Array:
+        """Return J_t."""
+        return self.information[t if len(self.information) > 1 else 0]
 
     @cached_property
     def basis(self) -> dict[str, Array]:
@@ -419,6 +424,11 @@ class SmoothedPoint:
         if not self.problem.stationary:
             return r, Gamma
         return np.linalg.solve(np.eye(self.s) - self.T.T, r), stationary_covariances(self.T.T, Gamma[None])[0]
+
+
+def _change(dJ: Array, mask: Array | None, t: int) -> Array:
+    """Return the derivative of J_t."""
+    return dJ if mask is None else dJ * mask[t][:, None, None]
 
 
 def _is_regular(cov: Array) -> bool:

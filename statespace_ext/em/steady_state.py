@@ -1,25 +1,403 @@
 """
 The E-step of a time-invariant model with complete data, without a loop over time.
 
-Smoothed states come from the limits of the covariance recursions (`steady_limit`) or, where these are
-approached too slowly for that, from their paths (`steady_path`), of whitened observations (H = I) in the
-dimensions of Z. The log-likelihood takes its quadratic form from the smoothed noise,
+The log-likelihood takes its quadratic form from the smoothed noise,
 
     sum e_t' H^{-1} e_t + sum_{t<n} r_t' W r_t + r_0' P_1 r_0,    e_t = y_t - Z E[x_t|Y].
+
+Smoothed states come from the limits of the covariance recursions (`states_by_limit`) or, where these are
+approached too slowly for that, from their paths (`states_by_path`).
+
+**Limits.** With q_t = Z'H^{-1} y_t and J = Z'H^{-1} Z, which is all that is left of the observations, and
+the limits P and Lam of the two recursions below, let
+
+    D = (I + P J)^{-1},   F = D P,   M = T D,   C = (I + P Lam)^{-1},   N = Lam C.
+
+Under x_1 ~ N(a_1, P) the filter is constant from the first period, and
+
+    a_{t+1} = c_t + T F q_t + M a_t,     r_{t-1} = D' (q_t - J a_t) + M' r_t,     E[x_t|Y] = a_t + P r_{t-1},
+    N_{t-1} = N - M'^j N M^j,   j = n - t + 1,     V_t = P - P N_{t-1} P,
+
+up to terms of M^n, which are taken for zero. What x_1 ~ N(a_1, P_1) is more than that, is a shift delta ~
+N(0, P_1 - P) of a_1. Given the data its mean is (P_1 - P) r_0 and its covariance S,
+
+    r_0 = (I + Lam P_1)^{-1} (I + Lam P) r_0*,     S = (P_1 - P) (I + Lam P_1)^{-1} (I + Lam P),
+
+where r_0* is that of the constant filter; a shift delta moves E[x_t|Y] by C M^{t-1} delta and r_{t-1} by -N
+M^{t-1} delta. Sums over time are sums of M^i S M'^i and M'^i N M^i.
+
+**Paths.** Observations are whitened (H = I) and collapsed to the dimensions of Z. Predicted covariances P_t
+and the information Lam_j that j observations carry about the state at the first of them follow two Riccati
+recursions, found by doubling,
+
+    P_{t+1} = T F_t T' + W,   F_t = P_t - P_t Z' G_t^{-1} Z P_t,   G_t = I + Z P_t Z',
+    Lam_{j+1} = T' Lam_j (I + W Lam_j)^{-1} T + Z'Z,
+
+from P_1 and Lam_0 = 0, which do not depend on the data. Every covariance is made of one of each,
+
+    V_t = (I + P_t Lam_{n-t+1})^{-1} P_t,     Cov(x_{t+1}, x_t|Y) = (I + P_{t+1} Lam_{n-t})^{-1} T F_t,
+
+and the means are two linear recursions with K_t = T P_t Z' G_t^{-1} and M_t = T - K_t Z,
+
+    a_{t+1} = c_t + K_t y_t + M_t a_t,     r_{t-1} = Z' G_t^{-1} (y_t - Z a_t) + M_t' r_t,
+
+with E[x_t|Y] = a_t + P_t r_{t-1} and e_t = G_t^{-1} (y_t - Z a_t) - K_t' r_t.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.linalg
+from scipy.linalg.lapack import dpotri
 
-from ..numerics.linear_algebra import Array
-from .steady_limit import states_by_limit
-from .steady_path import SmoothedStates, WhiteModel, states_by_path
-from .steady_sums import SteadySums, steady_sums
-from .whitening import cholesky_factor, collapsed, inverse
+from ..numerics.linear_algebra import Array, gram, solve_and_log_det, symmetrize
+from ..numerics.recursions import LinearRecursion, by_period, constant_recursion
+from ..numerics.riccati import Riccati, geometric_sums, riccati_limit, riccati_paths
+
+_NEARLY_SINGULAR = 1e-10
+"""Share of a variance of H that the other series leave unexplained, from which H counts as singular."""
+
+
+def cholesky_factor(H: Array) -> Array:
+    """Return the Cholesky factor of H; LinAlgError where it is nearly singular."""
+    factor = np.linalg.cholesky(H)
+    if np.any(np.diag(factor) ** 2 < _NEARLY_SINGULAR * np.diag(H)):
+        raise np.linalg.LinAlgError("obs_cov is nearly singular")
+    return factor
+
+
+def inverse(factor: Array) -> Array:
+    """Return H^{-1} from its Cholesky factor."""
+    diagonal = factor.diagonal()
+    if np.count_nonzero(factor) == len(factor):
+        return np.diag(1.0 / diagonal**2)
+    lower, failed = dpotri(factor, lower=1)
+    if failed:
+        raise np.linalg.LinAlgError("obs_cov is singular")
+    return np.asarray(lower + np.tril(lower, -1).T)
+
+
+def collapsed(y: Array, Z: Array, factor: Array) -> tuple[Array, Array]:
+    """Return what observations tell about the states, and its design, whitened: new arrays, with H = I."""
+    white, used = _divided(Z, factor), np.any(Z != 0.0, axis=0)
+    used[0] |= not used.any()
+    if np.count_nonzero(used) >= len(Z):
+        return _divided(y.T, factor).T, white
+    basis, triangle = np.linalg.qr(white[:, used])
+    out = np.zeros((len(triangle), len(used)))
+    out[:, used] = triangle
+    return y @ _divided(basis, factor, transposed=True), out
+
+
+def _divided(matrix: Array, factor: Array, transposed: bool = False) -> Array:
+    """Return L^{-1} M, or L^{-T} M."""
+    if np.count_nonzero(factor) == len(factor):
+        return matrix / np.diag(factor)[:, None]
+    triangle = factor.T if transposed else factor
+    return np.asarray(scipy.linalg.solve_triangular(triangle, matrix, lower=not transposed))
+
+
+_PERIODS = 2**13
+"""Number of periods of a block."""
+
+
+def blocks(n: int) -> Iterator[slice]:
+    """Yield slices of periods, in order, that cover a sample."""
+    for start in range(0, n, _PERIODS):
+        yield slice(start, min(start + _PERIODS, n))
+
+
+class SteadySums(NamedTuple):
+    """
+    Sums over t of products of e_t, r_t, b_t = (E[x_t|Y], 1, exog_t) and s_t = (E[x_t|Y], 1, state_exog_t).
+
+    Attributes
+    ----------
+    ee, eb, bb : ndarray, (p, p), (p, j) and (j, j)
+        Sums of e_t e_t', e_t b_t' and b_t b_t' over t = 1..n.
+    rr, rs, ss : ndarray, (k, k), (k, i) and (i, i)
+        Sums of r_t r_t', r_t s_t' and s_t s_t' over t < n.
+    """
+
+    ee: Array
+    eb: Array
+    bb: Array
+    rr: Array
+    rs: Array
+    ss: Array
+
+
+def steady_sums(
+    residual: Callable[[slice], Array], mean: Array, costate: Array, exog: Array, state_exog: Array
+) -> SteadySums:
+    """
+    Return the sums.
+
+    Parameters
+    ----------
+    residual : callable
+        Returns e_t of a block.
+    mean, costate : ndarray, (n, k)
+        E[x_t|Y], and r_0, ..., r_{n-1}.
+    exog, state_exog : ndarray, (n, j) and (n, i)
+        Regressors of the two equations.
+    """
+    apart = exog.shape[1] + state_exog.shape[1] > 0
+    totals: list[Array] = []
+    for rows in blocks(len(mean)):
+        e, b = residual(rows), _regressors(mean[rows], exog[rows])
+        s = _regressors(mean[rows], state_exog[rows]) if apart else b
+        r = costate[rows.start + 1 : rows.stop + 1]
+        bb = gram(b)
+        parts = [gram(e), e.T @ b, bb, gram(r), r.T @ s[: len(r)], gram(s) if apart else bb]
+        totals = [total + part for total, part in zip(totals, parts, strict=True)] if totals else parts
+    ee, eb, bb, rr, rs, ss = totals
+    return SteadySums(ee, eb, bb, rr, rs, ss - np.outer(s[-1], s[-1]))
+
+
+def _regressors(mean: Array, exog: Array) -> Array:
+    return np.concatenate([mean, np.ones((len(mean), 1)), exog], axis=1)
+
+
+_ILL_CONDITIONED = 1e10
+"""Condition of I + P Lam, in units of the standard deviations, from which covariances lose digits."""
+
+
+class WhiteModel(NamedTuple):
+    """
+    A model with unit observation noise: y (n, m), Z, T, c by row (one, or one a period), noise, a1, P1.
+
+    W = noise noise' is the covariance of the state noise.
+    """
+
+    y: Array
+    Z: Array
+    T: Array
+    c: Array
+    noise: Array
+    a1: Array
+    P1: Array
+
+
+@dataclass(frozen=True)
+class SmoothedStates:
+    """
+    Smoothed means by period and sums of smoothed covariances.
+
+    Attributes
+    ----------
+    mean : ndarray, (n, k)
+        E[x_t|Y].
+    costate : ndarray, (n, k)
+        r_0, ..., r_{n-1}.
+    log_det : float
+        Sum of log|G_t|.
+    cov_sum, lag_sum : ndarray, (k, k)
+        Sums of V_t over t = 1..n and of Cov(x_{t+1}, x_t|Y) over t < n.
+    first_cov, last_cov : ndarray, (k, k)
+        V_1 and V_n.
+    first_costate_cov : ndarray, (k, k)
+        N_0.
+    costate_sums : callable
+        Computes the sums of N_t and of N_t M_t P_t over t < n, (k, k).
+    noise : callable, optional
+        Computes the smoothed noise of the white observations, (n, m).
+    """
+
+    mean: Array
+    costate: Array
+    log_det: float
+    cov_sum: Array
+    lag_sum: Array
+    first_cov: Array
+    last_cov: Array
+    first_costate_cov: Array
+    costate_sums: Callable[[], tuple[Array, Array]]
+    noise: Callable[[], Array] | None = None
+
+
+def states_by_path(model: WhiteModel) -> SmoothedStates:
+    """Return smoothed states; LinAlgError where digits would be lost."""
+    y, Z, T, c, noise, a1, P1 = model
+    n = len(y)
+    (P, G, weights, filtered), (information, *_) = riccati_paths(
+        [Riccati(T, noise @ noise.T, Z, P1), Riccati(T.T, Z.T @ Z, noise.T, np.zeros_like(P1))], n + 1
+    )
+    P, G, weights, filtered = P[:n], G[:n], weights[:n], filtered[:n]
+    gain = weights @ T.T
+    recursion = LinearRecursion(T - np.swapaxes(gain, 1, 2) @ Z, n)
+    inputs = np.empty((n, len(T)))
+    inputs[0], inputs[1:] = a1, (by_period(y, gain) + c)[:-1]
+    predicted = recursion.forward(inputs)
+    weighted = by_period(y - predicted @ Z.T, np.linalg.inv(G))
+    costate = recursion.backward(weighted @ Z)
+    mean = predicted + by_period(costate, P)
+
+    def smoothed_noise() -> Array:
+        out = weighted.copy()
+        out[:-1] -= by_period(costate[1:], np.swapaxes(gain, 1, 2))
+        return out
+
+    dets = np.linalg.slogdet(G)[1]
+    log_det = float(dets.sum() + (n - len(P)) * dets[-1])
+    sums = _covariances(P, T @ filtered, information, n)
+    return SmoothedStates(mean, costate, log_det, noise=smoothed_noise, **sums)
+
+
+def _covariances(P: Array, cross: Array, information: Array, n: int) -> dict[str, Any]:
+    """Return `SmoothedStates` from ``cov_sum`` to ``costate_sums``; ``cross`` is T F_t = M_t P_t."""
+    early, late = len(P), len(information)
+    t = np.concatenate([np.arange(min(early, n)), np.arange(max(n - late, early), n)])
+    between = max(n - early - late, 0)
+    if between:
+        t = np.append(t, early)
+    prior, future = P[np.minimum(t, early - 1)], information[np.minimum(n - t, late - 1)]
+    ahead = prior @ future
+    ahead[:, np.arange(P.shape[1]), np.arange(P.shape[1])] += 1.0
+    inverse = np.linalg.inv(ahead)
+    size = np.sqrt(np.diagonal(prior, axis1=1, axis2=2).max(axis=0))
+    size[size == 0.0] = 1.0
+    ratio = size / size[:, None]
+    if not np.abs(ahead * ratio).max() * np.abs(inverse * ratio).max() < _ILL_CONDITIONED:
+        raise np.linalg.LinAlgError("smoothed covariances are ill-conditioned")
+
+    def total(values: Array) -> Array:
+        return values.sum(axis=0) + (max(between - 1, 0) * values[-1] if between else 0.0)
+
+    cov = symmetrize(inverse @ prior)
+    lag = inverse[1:] @ cross[np.minimum(t[1:] - 1, early - 1)]
+    return {
+        "cov_sum": total(cov),
+        "lag_sum": total(lag),
+        "first_cov": cov[0],
+        "last_cov": cov[int(np.argmax(t))],
+        "first_costate_cov": symmetrize(future[0] @ inverse[0]),
+        "costate_sums": lambda: (symmetrize(total(future[1:] @ inverse[1:])), total(future[1:] @ lag)),
+    }
+
+
+_ILL_CONDITIONED_LIMIT = 1e4
+"""Condition of I + P Lam from which covariances would lose digits."""
+_LARGE_SHIFT = 1e3
+"""Factor from r_0* to r_0 from which the means would lose digits."""
+_APART = 1e3
+"""Ratio of standard deviations of states from which pivots would be the wrong ones."""
+
+
+def states_by_limit(
+    y: Array, Z: Array, weights: Array, T: Array, c: Array, W: Array, a1: Array, P1: Array
+) -> SmoothedStates | None:
+    """
+    Return smoothed states, None where the sample is too short for the limits.
+
+    Parameters
+    ----------
+    y : ndarray, (n, p)
+        Observations less their intercepts.
+    Z, weights : ndarray, (p, k)
+        Design and H^{-1} Z.
+    T, W : ndarray, (k, k)
+        Transition and covariance of the state noise.
+    c : ndarray, (1, k) or (n, k)
+        State intercepts.
+    a1, P1 : ndarray
+        Mean (k,) and covariance (k, k) of the first state.
+
+    Raises
+    ------
+    LinAlgError
+        Where digits would be lost.
+    """
+    n, k = len(y), len(T)
+    J = symmetrize(Z.T @ weights)
+    limit = riccati_limit(T, W, J, n)
+    if limit is None:
+        return None
+    P, information, D, F, log_det = limit
+    M, shift, identity = T @ D, P1 - P, np.eye(k)
+    known, begun = identity + P @ information, identity + information @ P1
+    C, known_log_det = solve_and_log_det(known, identity)
+    first, begun_log_det = solve_and_log_det(begun, identity)
+    N, to_first = symmetrize(information @ C), first @ known.T
+    scale = np.sqrt(P.diagonal() + P1.diagonal())
+    _require_digits(known, C, to_first, scale)
+    sums = geometric_sums(M, symmetrize(shift @ to_first), N, scale, n)
+    if sums is None:
+        return None
+    mean, costate = _constant_filter(y, weights, J, M, F @ T.T, D, c, a1)
+    moved = _orbit(shift @ (to_first @ costate[0]), sums.powers)
+    mean[: len(moved)] += moved
+    costate[: len(moved)] -= moved @ N
+    for rows in blocks(n):
+        mean[rows] += costate[rows] @ P
+    CV, MP = M @ sums.forward, M @ P
+    late = M.T @ sums.backward @ M  # from the second term on
+    CVC, late_MP = CV @ C.T, late @ MP
+
+    def costate_sums() -> tuple[Array, Array]:
+        square = (n - 1) * N - late - N @ CV @ M.T @ N
+        return symmetrize(square), (n - 1) * (N @ MP) - late_MP + N @ CVC
+
+    return SmoothedStates(
+        mean=mean,
+        costate=costate,
+        log_det=n * log_det + begun_log_det - known_log_det,
+        cov_sum=symmetrize(n * (C @ P) + P @ late @ P + C @ sums.forward @ C.T),
+        lag_sum=C @ ((n - 1) * MP + CVC) + P @ late_MP,
+        first_cov=symmetrize(P1 @ first),
+        last_cov=F,
+        first_costate_cov=symmetrize(first @ information),
+        costate_sums=costate_sums,
+    )
+
+
+def _constant_filter(
+    y: Array, weights: Array, J: Array, M: Array, gain: Array, D: Array, c: Array, a1: Array
+) -> tuple[Array, Array]:
+    """Return a_t and r_{t-1} as rows; ``gain`` is F T'."""
+    n, k = len(y), len(M)
+    mean, costate = np.empty((n, k)), np.empty((n, k))
+    carried, recursions = a1, {}
+    for rows in blocks(n):
+        length = rows.stop - rows.start
+        if length not in recursions:
+            recursions[length] = constant_recursion(M, length)
+        q, constant = y[rows] @ weights, c if len(c) == 1 else c[rows]
+        inputs = np.empty((length, k))
+        inputs[0] = carried
+        np.matmul(q[:-1], gain, out=inputs[1:])
+        inputs[1:] += constant[: length - 1]
+        mean[rows] = recursions[length].forward(inputs)
+        carried = constant[-1] + q[-1] @ gain + M @ mean[rows.stop - 1]
+        costate[rows] = (q - mean[rows] @ J) @ D
+    for rows in reversed(list(blocks(n))):
+        if rows.stop < n:
+            costate[rows.stop - 1] += costate[rows.stop] @ M
+        costate[rows] = recursions[rows.stop - rows.start].backward(costate[rows])
+    return mean, costate
+
+
+def _require_digits(known: Array, C: Array, to_first: Array, scale: Array) -> None:
+    """Raise LinAlgError where scales differ much, I + P Lam is ill-conditioned, or the shift is large."""
+    size = np.where(scale > 0.0, scale, scale.max())
+    ratio = size / size[:, None]
+    condition = np.abs(known * ratio).max() * np.abs(C * ratio).max()
+    shift = np.abs(to_first / ratio).max()
+    if not (condition < _ILL_CONDITIONED_LIMIT and shift < _LARGE_SHIFT and ratio.max() < _APART):
+        raise np.linalg.LinAlgError("digits would be lost")
+
+
+def _orbit(start: Array, powers: list[Array]) -> Array:
+    """Return M^i start as rows, from M, M^2, M^4, ..."""
+    out = start[None]
+    for power in powers[:-1]:
+        out = np.concatenate([out, out @ power.T])
+    return out
+
 
 _NEGATIVE = 1e-10
 """Negative eigenvalue of Q, relative to the largest, that is not rounding."""

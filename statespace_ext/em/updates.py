@@ -4,8 +4,10 @@ The M-step: one named update for each block of a linear Gaussian state-space mod
     y_t     = d + Z x_t + D exog_t + eps_t,              eps_t ~ N(0, H)
     x_{t+1} = c + (I - sum A_l) mu + A_1 x_t + ... + A_L x_{t-L+1} + G state_exog_t + eta_t,   eta_t ~ N(0, Q)
 
-Each update maps (params, moments) to the same pair at the new parameters, so that the next one works
-with the residuals of the coefficients just found (expectation conditional maximisation).
+Each update maps (params, moments) to the same pair at the new parameters, so that the next one works with
+the residuals of the coefficients just found (expectation conditional maximisation). The state equation has
+a fixed part: which states have noise, which are identities, and which start from their stationary
+distribution. The initial state is free, known or stationary.
 """
 
 from __future__ import annotations
@@ -13,18 +15,139 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import combinations
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..numerics.linear_algebra import Array, scaled_solve
+from ..numerics.linear_algebra import (
+    STABILITY_LIMIT,
+    Array,
+    companion,
+    gaussian_objective,
+    scaled_solve,
+    spectral_radius,
+)
+from ..numerics.lyapunov import stationary_covariance, stationary_moments
+from ..params.affine import AffineMatrix, IntArray
 from ..params.layout import ParameterLayout
 from .coefficients import StackedCoefficients
 from .covariances import CovarianceTerm, by_group, closed_form, precisions, scoring_step, update_covariance
-from .initial import StationaryTerm, newton_initial_mean
-from .moments import Moments
-from .regression import Regression
-from .structure import StateStructure
+from .moments import Moments, Regression
+
+
+@dataclass(frozen=True)
+class StateStructure:
+    """
+    The fixed part of a state equation x_{t+1} = T x_t + c + R eta_t, R a selection of rows.
+
+    Attributes
+    ----------
+    base : ndarray, (k, k)
+        T with its fixed rows; the rows that have noise are replaced by the block "transition".
+    noise_rows : ndarray of int, (q,)
+        The state that each disturbance enters.
+    stationary : ndarray of int
+        The states that start from their stationary distribution; T must not lead from others to them.
+    """
+
+    base: Array
+    noise_rows: IntArray
+    stationary: IntArray
+
+    @property
+    def selection(self) -> Array:
+        """R, (k, q)."""
+        return np.eye(len(self.base))[:, self.noise_rows]
+
+    def transition(self, rows: Array) -> Array:
+        """Return T, given the rows that have noise, (q, k) or (q, k, nobs)."""
+        base = self.base if rows.ndim == 2 else np.repeat(self.base[:, :, None], rows.shape[2], axis=2)
+        out = np.array(base)
+        out[self.noise_rows] = rows
+        return out
+
+    def stationary_equation(self, rows: Array, intercept: Array, cov: Array) -> tuple[Array, Array, Array]:
+        """Return T, c and R Q R' of the states with a stationary start."""
+        k, keep = len(self.base), self.stationary
+        c, W = np.zeros(k), np.zeros((k, k))
+        c[self.noise_rows] = intercept
+        W[np.ix_(self.noise_rows, self.noise_rows)] = cov
+        return self.transition(rows)[np.ix_(keep, keep)], c[keep], W[np.ix_(keep, keep)]
+
+    def rows_of(self, by_transition: Array, by_intercept: Array, by_cov: Array) -> tuple[Array, Array, Array]:
+        """Return derivatives by the rows that have noise, given those by `stationary_equation`."""
+        k, keep, noisy = len(self.base), self.stationary, self.noise_rows
+        T, c, W = np.zeros((k, k)), np.zeros(k), np.zeros((k, k))
+        T[np.ix_(keep, keep)], c[keep], W[np.ix_(keep, keep)] = by_transition, by_intercept, by_cov
+        return T[noisy], c[noisy], W[np.ix_(noisy, noisy)]
+
+
+def companion_structure(k: int, lags: int, stationary: bool) -> StateStructure:
+    """Return the structure of k factors with lags in companion form."""
+    size = k * lags
+    base = companion(np.zeros((k, size)))
+    return StateStructure(base, np.arange(k), np.arange(size if stationary else 0))
+
+
+@dataclass(frozen=True)
+class StationaryTerm:
+    """
+    E log N(x_1; a_1, P_1) with a_1 = (I - T)^{-1} c and P_1 = T P_1 T' + W, as a function of T, c, W.
+
+    Attributes
+    ----------
+    mean, cov : ndarray
+        Mean and covariance of x_1 given the data.
+    """
+
+    mean: Array
+    cov: Array
+
+    def value(self, transition: Array, intercept: Array, selected_cov: Array) -> float:
+        """Return the term without its constant, minus infinity where T is not stable."""
+        if not spectral_radius(transition) < STABILITY_LIMIT:
+            return -np.inf
+        a1, P1 = stationary_moments(transition, intercept, selected_cov)
+        return gaussian_objective(P1, self._second_moment(a1))
+
+    def _second_moment(self, a1: Array) -> Array:
+        gap = self.mean - a1
+        return self.cov + np.outer(gap, gap)
+
+    def gradient(
+        self, transition: Array, intercept: Array, selected_cov: Array
+    ) -> tuple[Array, Array, Array]:
+        """Return the derivatives by T, c and W."""
+        a1, P1 = stationary_moments(transition, intercept, selected_cov)
+        precision = np.linalg.inv(P1)
+        by_cov = 0.5 * (precision @ self._second_moment(a1) @ precision - precision)
+        return stationary_chain(transition, a1, P1, precision @ (self.mean - a1), by_cov)
+
+
+def stationary_chain(
+    transition: Array, a1: Array, P1: Array, by_mean: Array, by_cov: Array
+) -> tuple[Array, Array, Array]:
+    """
+    Return derivatives by T, c and W, given those by the stationary a_1 and P_1.
+
+    With Lam = T' Lam T + dP_1 and g = (I - T')^{-1} da_1: dT = 2 Lam T P_1 + g a_1', dc = g, dW = Lam.
+    """
+    adjoint = stationary_covariance(transition.T, by_cov)
+    g = np.linalg.solve(np.eye(len(transition)) - transition.T, by_mean)
+    return 2.0 * adjoint @ transition @ P1 + np.outer(g, a1), g, adjoint
+
+
+def newton_initial_mean(jacobian: Array, score: Array, information: Array) -> Array:
+    """
+    Return the step of a_1 = f + D m to the maximum of the likelihood, which is quadratic in a_1.
+
+    (D' N_0 D)^+ D' r_0. For x_1 an unknown constant (P_1 = 0), which the EM formula a_1 = E[x_1|Y]
+    never moves.
+    """
+    return scaled_solve(jacobian.T @ information @ jacobian, jacobian.T @ score)
+
 
 _MAX_HALVING = 40
 
@@ -74,49 +197,43 @@ class LinearGaussianUpdates:
 
     def cycles(self) -> list[list[NamedUpdate]]:
         """Return the updates, grouped by the E-step that they share."""
-        out: list[list[NamedUpdate]] = []
-        if self._newton_start:
-            out.append([("initial_state", self.initial_state_newton)])
-        main: list[NamedUpdate] = []
-        if self._free(*OBSERVATION):
-            main.append(("observation coefficients", self.observation_coefficients))
-        if self._free(*STATE):
-            main.append(("state coefficients", self.state_coefficients))
-        if self._shared_covariances:
-            main.append(("obs_cov and state_cov", self.shared_covariances))
-        else:
-            if self._free("obs_cov"):
-                main.append(("obs_cov", self.obs_cov))
-            if self._free("state_cov"):
-                main.append(("state_cov", self.state_cov))
-        if self._free("initial_state") and not self._newton_start:
-            main.append(("initial_state", self.initial_state))
-        if self._free("initial_state_cov"):
-            main.append(("initial_state_cov", self.initial_state_cov))
-        return out + [main] if main else out
+        own = not self._shared_covariances
+        main: list[tuple[str, Update, bool]] = [
+            ("observation coefficients", self.observation_coefficients, self._free(*OBSERVATION)),
+            ("state coefficients", self.state_coefficients, self._free(*STATE)),
+            ("obs_cov and state_cov", self.shared_covariances, not own),
+            ("obs_cov", self.obs_cov, own and self._free("obs_cov")),
+            ("state_cov", self.state_cov, own and self._free("state_cov")),
+            ("initial_state", self.initial_state, self._free("initial_state") and not self._newton_start),
+            ("initial_state_cov", self.initial_state_cov, self._free("initial_state_cov")),
+        ]
+        first: list[tuple[str, Update, bool]] = [
+            ("initial_state", self.initial_state_newton, self._newton_start)
+        ]
+        cycles = [[(name, update) for name, update, used in cycle if used] for cycle in (first, main)]
+        return [cycle for cycle in cycles if cycle]
 
     def obstacle(self) -> str | None:
         """Say why EM cannot estimate this specification, None where it can."""
         for keys, cov in ((OBSERVATION, "obs_cov"), (STATE, "state_cov")):
-            block = self.layout.blocks[cov]
-            noisy = np.zeros(block.shape[0], bool)
-            noisy[block.rows] = True
-            scale = np.abs(np.diagonal(block.fixed)).T
-            noisy |= (scale > 0) if scale.ndim == 1 else (scale > 0).any(axis=1)
-            for key in keys:
-                if np.any(~noisy[self.layout.blocks[key].rows]):
-                    return (
-                        f"{key} has free elements in a row where {cov} is fixed at zero, which EM cannot move"
-                    )
-        groups = [self._names(*OBSERVATION), self._names(*STATE), self._names("initial_state")]
-        for i, first in enumerate(groups):
-            for second in groups[i + 1 :]:
-                if first & second:
-                    return f"parameters {sorted(first & second)} are shared by two equations"
-        if self._names("initial_state_cov") & (self._names("obs_cov") | self._names("state_cov")):
-            return "initial_state_cov shares parameters with another covariance matrix"
+            still = ~_noisy_rows(self.layout.blocks[cov])
+            stuck = next((key for key in keys if np.any(still[self.layout.blocks[key].rows])), None)
+            if stuck is not None:
+                return (
+                    f"{stuck} has free elements in a row where {cov} is fixed at zero, which EM cannot move"
+                )
         if self._shared_covariances and self._stationary:
             return "obs_cov and state_cov share parameters under a stationary start"
+        return self._shared_by_equations()
+
+    def _shared_by_equations(self) -> str | None:
+        """Say which parameters enter what two updates move."""
+        groups = [self._names(*OBSERVATION), self._names(*STATE), self._names("initial_state")]
+        shared = next((first & second for first, second in combinations(groups, 2) if first & second), None)
+        if shared is not None:
+            return f"parameters {sorted(shared)} are shared by two equations"
+        if self._names("initial_state_cov") & (self._names("obs_cov") | self._names("state_cov")):
+            return "initial_state_cov shares parameters with another covariance matrix"
         return None
 
     def _names(self, *keys: str) -> set[str]:
@@ -387,6 +504,14 @@ class LinearGaussianUpdates:
         k_states = self.layout.blocks["transition"].shape[1]
         cov = self.layout.matrix("state_cov", params)
         return self.structure.stationary_equation(matrix[:, :k_states], matrix[:, k_states], cov)
+
+
+def _noisy_rows(cov: AffineMatrix) -> NDArray[np.bool_]:
+    """Tell which rows of a covariance matrix have a variance that is free, or not zero in some period."""
+    fixed = np.diagonal(cov.fixed)
+    out = np.any(fixed != 0, axis=tuple(range(fixed.ndim - 1)))
+    out[cov.rows] = True
+    return np.asarray(out)
 
 
 def _halved(objective: Callable[[Array], float], params: Array, step: Array) -> Array:

@@ -1,15 +1,19 @@
-"""Checks of single arguments, before anything is computed from them."""
+"""Checks of single arguments, before anything is computed from them, and of the names of arguments."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from numbers import Real
 from typing import Any, TypeGuard
 
 import numpy as np
 import pandas as pd
+from pandas.errors import InvalidIndexError
+from patsy import PatsyError
 
-from ..exceptions import SpecificationError, nearest, shown
+from ..exceptions import SpecificationError, StateSpaceError, UnsupportedError, nearest, shown
+from ..numerics.linear_algebra import quiet
 
 
 def positive_integer(value: object, name: str) -> int:
@@ -55,10 +59,13 @@ def positive_integers(value: object, name: str) -> list[int]:
     SpecificationError
         If the value is something else.
     """
-    values = (
-        list(value) if isinstance(value, (list, tuple, range, np.ndarray)) and np.ndim(value) else [value]
-    )
-    return [positive_integer(one, name) for one in values or [value]]
+    return [positive_integer(one, name) for one in _listed(value) or [value]]
+
+
+def _listed(value: object) -> list[object]:
+    """Return a sequence as a list, and a single value as a list of it."""
+    several = isinstance(value, (list, tuple, range, np.ndarray, pd.Index)) and getattr(value, "ndim", 1) > 0
+    return list(value) if several else [value]  # type: ignore[call-overload]
 
 
 def probability(value: object, name: str) -> float:
@@ -122,8 +129,8 @@ def names_among(value: object, known: Iterable[object], name: str) -> list[str]:
     words = [str(word) for word in known]
     if value is None:
         return words
-    given = list(value) if isinstance(value, (list, tuple, np.ndarray, pd.Index)) else [value]
-    unknown = [one for one in given if not isinstance(one, str) or one not in words]
+    given = _listed(value)
+    unknown = [one for one in given if not (isinstance(one, str) and one in words)]
     if unknown or not given:
         raise SpecificationError(f"{name} are unknown", got=shown(unknown) or "none", expected=shown(words))
     return [str(one) for one in given]
@@ -161,4 +168,47 @@ def random_generator(rng: object) -> np.random.Generator:
     except (TypeError, ValueError) as error:
         raise SpecificationError(
             "rng cannot be used", got=repr(rng), expected="a numpy.random.Generator, a seed, or None"
+        ) from error
+
+
+def check_keywords(function: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """
+    Refuse keyword arguments that a function does not have, as Python does, with the nearest name.
+
+    Raises
+    ------
+    TypeError
+        If an argument is unknown.
+    """
+    known = list(known)
+    for name in given:
+        if name not in known:
+            remedy = nearest(name, known) or f"Known are {', '.join(known)}."
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}. {remedy}")
+
+
+@contextmanager
+def arguments_of(method: str) -> Iterator[None]:
+    """
+    Turn what statsmodels raises at its own arguments into an error of this package.
+
+    Raises
+    ------
+    SpecificationError, UnsupportedError
+        With what statsmodels said.
+    """
+    try:
+        with quiet():
+            yield
+    except StateSpaceError:
+        raise
+    except NotImplementedError as error:
+        raise UnsupportedError(
+            f"statsmodels does not support these arguments of {method}", got=error
+        ) from error
+    except (AttributeError, InvalidIndexError, LookupError, PatsyError, TypeError, ValueError) as error:
+        if isinstance(error, TypeError) and "keyword argument" in str(error):  # as Python has it
+            raise
+        raise SpecificationError(
+            f"statsmodels refuses the arguments of {method}", got=f"{type(error).__name__}: {error}"
         ) from error

@@ -1,4 +1,8 @@
-"""The calendar of a sample: one rule for the labels of its periods, and for those after it."""
+"""
+The calendar of a sample: one rule for the labels of its periods, and for those after it.
+
+A model with `Labelled` answers with it wherever statsmodels asks for an index.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ import pandas as pd
 from pandas.errors import InvalidIndexError
 
 from ..exceptions import DataError, SpecificationError, shown, warn
-from .dates import QUARTER, check_index, read_dates, text_format
+from .validation import QUARTER, check_index, read_dates, text_format
 
 _NOT_FOUND = (KeyError, TypeError, ValueError, OverflowError, InvalidIndexError)
 _RANGES: dict[type, Any] = {
@@ -122,23 +126,27 @@ class Calendar:
         index = next((each.index for each in data if labels_of(each, steps) is not None), None)
         if index is None:
             return self.announced(steps)
-        expected = None if self.clock is None else self.ahead(steps)
-        if expected is not None and index.equals(expected):
+        expected = index[:0] if self.clock is None else self.ahead(steps)
+        if index.equals(expected):
             return expected
-        if (expected is None or self.guessed) and self.precedes(index, f"the new {name}"):
+        if self._is_open and self.precedes(index, f"the new {name}"):
             return pd.Index(index)
         raise DataError(
             f"The index of the new {name} does not continue that of the sample",
             got=f"{index[0]} to {index[-1]}",
-            expected=f"labels after {self.labels[-1]}"
-            if expected is None
-            else f"{expected[0]} to {expected[-1]}",
+            expected=f"{expected[0]} to {expected[-1]}"
+            if len(expected)
+            else f"labels after {self.labels[-1]}",
         )
+
+    @property
+    def _is_open(self) -> bool:
+        """Whether other labels than those by the rule may follow: there is none, or it is a guess."""
+        return self.clock is None or self.guessed
 
     def taken(self, index: pd.Index | None) -> pd.Index | None:
         """Return labels of future regressors where they label the periods after the sample, else None."""
-        needed = self.clock is None or self.guessed
-        return index if index is not None and needed and self._same_kind(index) else None
+        return index if index is not None and self._is_open and self._same_kind(index) else None
 
     def announced(self, steps: int) -> pd.Index:
         """Return `ahead`, with a warning where the labels are steps."""
@@ -186,23 +194,21 @@ class Calendar:
         check_index(index, f"future {name}")
         if len(index) != steps or not self._same_kind(index):
             return
-        later = self.ahead(steps - back)
-        expected = pd.Index([*self.labels[len(self.labels) - back :], *later]) if back else later
-        if self.clock is None or self.guessed:
-            own, rest = index[:back], index[back:]
-            same = _equal(read_dates(own), read_dates(expected[:back]))
-            if same and (not len(rest) or self.precedes(rest, f"future {name}")):
-                return
-        elif _equal(read_dates(index), read_dates(expected)):
+        own, later = self.labels[len(self.labels) - back :], self.ahead(steps - back)
+        expected = pd.Index([*own, *later])
+        by_rule = back if self._is_open else steps
+        rest = index[by_rule:]
+        same = _equal(read_dates(index[:by_rule]), read_dates(expected[:by_rule]))
+        if same and (not len(rest) or self.precedes(rest, f"future {name}")):
             return
-        known = self.clock is not None
+        first_row = "Row t enters x_{t+1}: begin with the last period of the sample."
+        word, remedy = ("from", first_row) if back else ("after", None)
+        after = f"{word} {self.labels[-1]}"
         raise DataError(
             f"The index of future {name} is not of the periods after the sample",
             got=f"{index[0]} to {index[-1]}",
-            expected=f"{expected[0]} to {expected[-1]}"
-            if known
-            else f"{'from' if back else 'after'} {self.labels[-1]}",
-            remedy="Row t enters x_{t+1}: begin with the last period of the sample." if back else None,
+            expected=after if self.clock is None else f"{expected[0]} to {expected[-1]}",
+            remedy=remedy,
         )
 
     def _same_kind(self, index: pd.Index) -> bool:
@@ -260,19 +266,10 @@ class Calendar:
 
     def position(self, key: Any, numbers_are_labels: bool = True, side: str = "first") -> int:
         """Return the position of a label or of an integer position; see `positions`."""
-        n = len(self.labels)
         if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
-            number = int(key)
-            labels = pd.api.types.is_integer_dtype(self.labels.dtype) and self.labels[0] > n
-            if not (numbers_are_labels and labels and number >= self.labels[0]):
-                if number < -n:
-                    raise self._unknown(key)
-                return number + n if number < 0 else number
-            if self.clock is not None:
-                place, rest = divmod(number - self.clock.start, self.clock.step)
-                if rest:
-                    raise self._unknown(key)
-                return int(place)
+            place = self._place_of_number(int(key), numbers_are_labels)
+            if place is not None:
+                return place
         for index in (self.labels, self.read):
             try:
                 return _place(index.get_loc(key), side)
@@ -284,6 +281,21 @@ class Calendar:
             return self._place_of_date(key, side)
         except _NOT_FOUND as error:
             raise self._unknown(key) from error
+
+    def _place_of_number(self, number: int, may_be_label: bool) -> int | None:
+        """Return the position that an integer is, or that of a label by the rule; None for another label."""
+        n = len(self.labels)
+        labels = may_be_label and pd.api.types.is_integer_dtype(self.labels.dtype) and self.labels[0] > n
+        if not (labels and number >= self.labels[0]):
+            if number < -n:
+                raise self._unknown(number)
+            return number + n if number < 0 else number
+        if self.clock is None:
+            return None
+        place, rest = divmod(number - self.clock.start, self.clock.step)
+        if rest:
+            raise self._unknown(number)
+        return int(place)
 
     def _place_of_date(self, key: Any, side: str) -> int:
         """Return the position of what can be read as a date, by the rule where it is after the sample."""
@@ -350,7 +362,7 @@ def calendar_of(labels: Any, nobs: int, freq: Any = None, name: str = "endog") -
         )
     else:
         clock, inferred = _number_clock(index), False
-    kept = clock if read is index and clock is not None and not isinstance(clock, pd.RangeIndex) else index
+    kept: Any = clock if read is index and isinstance(clock, tuple(_RANGES)) else index
     guessed = inferred and isinstance(getattr(clock, "freq", None), pd.offsets.BusinessDay)
     return Calendar(kept, read if kept is index else kept, clock, guessed=guessed)
 
@@ -358,17 +370,15 @@ def calendar_of(labels: Any, nobs: int, freq: Any = None, name: str = "endog") -
 def _dated_clock(read: Any, freq: Any, text: bool) -> tuple[Any, bool]:
     """Return dates with the frequency that they have, and whether it is inferred; None without one."""
     own = read.freq
-    if freq is not None and own is not None and not _same_freq(own, freq, read):
+    if not (freq is None or own is None or _same_freq(own, freq, read)):
         raise DataError("freq is not that of the dates", got=repr(freq), expected=own.freqstr)
+    freq = freq if own is None else own
     if isinstance(read, pd.PeriodIndex):
-        hole = _hole(read)
-        if hole is not None and not text:
-            raise hole
-        return (read if hole is None else None), False
-    if own is None and freq is None:
+        return _without_holes(read, text), False
+    if freq is None:
         return _inferred(read), True
     try:
-        return type(read)(read, freq=freq if own is None else own), False
+        return type(read)(read, freq=freq), False
     except ValueError as error:
         raise _off_beat(read, freq, error) from error
 
@@ -398,16 +408,16 @@ def _same_freq(own: Any, freq: Any, read: Any) -> bool:
         return False
 
 
-def _hole(read: pd.PeriodIndex) -> DataError | None:
-    """Return an error for periods with holes, which statsmodels would number as if there were none."""
+def _without_holes(read: pd.PeriodIndex, text: bool) -> pd.PeriodIndex | None:
+    """Return periods without a hole; None where text has one, which statsmodels would number as if not."""
     freq: Any = read.freq
     holes = np.flatnonzero(np.diff(read.asi8) != freq.n)
-    if not len(holes):
-        return None
+    if not len(holes) or text:
+        return None if len(holes) else read
     before: Any = read[holes[0]]
     with _no_notice():
         missing = before + 1
-    return DataError(
+    raise DataError(
         "The periods of the index have a hole",
         got=f"no {missing} after {before}",
         expected=f"every period of frequency {read.freqstr}",
@@ -504,3 +514,85 @@ def _no_notice() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+class Labelled:
+    """
+    Labels of periods by `Calendar`; mixed into the models in front of `MLEModel`.
+
+    statsmodels asks a model for the labels of predictions, simulations, news, states and new data by the
+    methods below. Its own rules drop labels without a frequency and cannot go on after them.
+    """
+
+    calendar: Calendar
+    data: Any
+    endog: Any
+    nobs: int
+    _private: Any
+
+    def _init_dates(self, dates: Any = None, freq: Any = None) -> None:
+        """Make the calendar from the dates, else from the labels of the data."""
+        labels, name = (self.data.row_labels, "endog") if dates is None else (dates, "dates")
+        self.calendar = calendar = calendar_of(labels, len(self.endog), freq, name)
+        self._index = calendar.labels
+        self._index_generated, self._index_none = False, not calendar.given
+        self._index_dates = isinstance(calendar.labels, (pd.DatetimeIndex, pd.PeriodIndex))
+        self._index_int64 = isinstance(calendar.clock, pd.RangeIndex) and calendar.given
+        self._index_freq = getattr(calendar.clock, "freq", None)
+        self._index_inferred_freq = self._index_freq is not None and getattr(dates, "freq", None) is None
+        self.data.dates = self._index if self._index_dates else None
+        self.data.freq = getattr(self._index_freq, "freqstr", None)
+
+    def _get_index_with_final_state(self) -> pd.Index:
+        return self.calendar.between(0, len(self.calendar.labels))
+
+    def _get_index_loc(self, key: Any, base_index: Any = None) -> tuple[int, pd.Index, bool]:
+        place = self.calendar.position(key)
+        return place, self.calendar.between(0, place), place >= len(self.calendar.labels)
+
+    _get_index_label_loc = _get_index_loc
+
+    def _get_prediction_index(
+        self, start: Any, end: Any, index: Any = None, silent: bool = False
+    ) -> tuple[int, int, int, pd.Index | None]:
+        """Return the first and last position in the sample, the number of periods after it, and labels."""
+        calendar, n = self.calendar, len(self.calendar.labels)
+        by_label = not getattr(self._private, "counts", False)
+        first, last = calendar.positions(start, end, by_label)
+        if last < first:
+            raise ValueError("Prediction must have `end` after `start`.")  # as statsmodels has it
+        beyond = max(last - n + 1, 0)
+        if index is not None and len(index) != last - first + 1:
+            raise SpecificationError(
+                "index has the wrong length", got=len(index), expected=f"{last - first + 1} labels"
+            )
+        labels = self._prediction_labels(first, last, beyond) if index is None else pd.Index(index)
+        self.data.predict_dates = labels
+        self.data.predict_start, self.data.predict_end = (
+            (None, None) if labels is None else (labels[0], labels[-1])
+        )
+        return first, last - beyond, beyond, labels
+
+    def _prediction_labels(self, first: int, last: int, beyond: int) -> pd.Index | None:
+        """Return the labels of a range of periods; None where the data have none."""
+        if not self.calendar.given:
+            return None
+        after = getattr(self._private, "following", None)
+        if beyond and (after is None or len(after) < beyond):
+            self.calendar.announced(beyond)
+        return self.calendar.between(first, last, after)
+
+    @contextmanager
+    def following(self, labels: pd.Index | None, counts: bool = False) -> Iterator[None]:
+        """
+        Label the periods after the sample as given, where not None, inside a ``with`` block.
+
+        With ``counts``, statsmodels passes positions there: no integer is a label.
+        """
+        private = self._private
+        before = getattr(private, "following", None), getattr(private, "counts", False)
+        private.following, private.counts = before[0] if labels is None else labels, counts
+        try:
+            yield
+        finally:
+            private.following, private.counts = before

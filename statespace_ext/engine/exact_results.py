@@ -14,11 +14,11 @@ import numpy as np
 from statsmodels.tsa.statespace.kalman_smoother import KalmanSmoother, SmootherResults
 
 from ..exceptions import UnsupportedError
-from ..numerics.diffuse_start import FirstRows
+from ..numerics.diffuse_start import Determined, FirstRows
 from ..numerics.linear_algebra import Array
 from .compat import without_absolute_tolerances
 from .exact_start import Axes, after, system_of
-from .smoother import Smoother
+from .smoother import Smoothed, Smoother
 from .system import System, has_part, write
 
 _LARGEST_ERROR = 1e-6
@@ -40,6 +40,16 @@ _AS_THEY_ARE = (
     *("smoothed_measurement_disturbance", "smoothed_measurement_disturbance_cov"),
     *("smoothed_state_disturbance", "smoothed_state_disturbance_cov", "missing_forecasts_error_cov"),
 )
+
+
+_OF_PATH = {
+    "filtered_state": "filtered",
+    "predicted_state": "predicted",
+    "filtered_state_cov": "filtered_cov",
+    "predicted_state_cov": "predicted_cov",
+    "predicted_diffuse_state_cov": "predicted_flat",
+}
+"""Output of the filter, and what it is of the first rows."""
 
 
 class ExactStartResults(SmootherResults):
@@ -78,7 +88,7 @@ class ExactStartResults(SmootherResults):
         return np.linalg.pinv(cov / np.outer(size, size), hermitian=True) / np.outer(size, size)
 
 
-def with_exact_start(result: Any, smoother: Smoother, system: System) -> None:
+def with_exact_start(result: SmootherResults, smoother: Smoother, system: System) -> None:
     """
     Put the numbers of the exact-diffuse start into the results of a filter or smoother pass.
 
@@ -105,7 +115,7 @@ def with_exact_start(result: Any, smoother: Smoother, system: System) -> None:
     result.llf = float(rows.llf + (0.0 if later is None else later.llf))
 
 
-def require_draws(ssm: Any) -> None:
+def require_draws(ssm: KalmanSmoother) -> None:
     """
     Refuse a simulation smoother that would draw from a wrong distribution.
 
@@ -142,7 +152,9 @@ def require_draws(ssm: Any) -> None:
         )
 
 
-def _later(result: Any, rows: FirstRows, system: System, smoother: Smoother, smooths: bool) -> Any:
+def _later(
+    result: SmootherResults, rows: FirstRows, system: System, smoother: Smoother, smooths: bool
+) -> SmootherResults:
     """Return statsmodels' results of the rows after the first, with the same options."""
     ssm = KalmanSmoother(result.k_endog, result.k_states, result.k_posdef, results_class=type(result))
     without_absolute_tolerances(ssm)
@@ -152,7 +164,7 @@ def _later(result: Any, rows: FirstRows, system: System, smoother: Smoother, smo
     return ssm.smooth(smoother_output=result.smoother_output) if smooths else ssm.filter()
 
 
-def _put_later(result: Any, later: Any, axes: Axes | None, m: int) -> None:
+def _put_later(result: SmootherResults, later: SmootherResults, axes: Axes | None, m: int) -> None:
     """Copy the output of the rows after the first."""
     for name in (*_LEFT, *_BOTH, *_COSTATES, *_AS_THEY_ARE):
         old, new = vars(result).get(name), vars(later).get(name)
@@ -183,77 +195,98 @@ def _turned(name: str, value: Array, axes: Axes) -> Array:
 
 
 def _put_filtered(
-    result: Any, rows: FirstRows, smoother: Smoother, system: System, axes: Axes | None
+    result: SmootherResults, rows: FirstRows, smoother: Smoother, system: System, axes: Axes | None
 ) -> None:
     """Put filtered, predicted and forecast output of the first rows."""
     back = np.eye(system.k_states) if axes is None else axes.back
     path, m, n = rows.path(), len(rows.steps), len(smoother.endog)
-    result.filtered_flat = np.stack([back @ each.filtered_flat @ back.T for each in path], axis=2)
-    flat = [t for t, each in enumerate(path) if np.any(each.predicted_flat)]
-    result.nobs_diffuse = 1 if not flat else n if flat[-1] == m - 1 else flat[-1] + 2
+    result.filtered_flat = _along(path, "filtered_flat", back)
+    result.nobs_diffuse = _diffuse_periods(path, n)
     if result.llf_obs is not None and len(result.llf_obs) == n:
         result.llf_obs[:m] = [each.llf for each in path]
-    means = {"filtered_state": 0, "predicted_state": 1}
-    for name, first in means.items():
-        value = getattr(result, name)
-        if value is None or value.shape[-1] != n + first:
-            continue
-        for t, each in enumerate(path):
-            value[:, t + first] = back @ getattr(each, name.split("_")[0])
-    for name in ("filtered_state_cov", "predicted_state_cov"):
-        first, value = means[name[:-4]], getattr(result, name)
-        if value is None or value.shape[-1] != n + first:
-            continue
-        for t, each in enumerate(path):
-            value[:, :, t + first] = back @ getattr(each, name.split("_")[0] + "_cov") @ back.T
+    for name, source in _OF_PATH.items():
+        first, out = (
+            int(name.startswith("predicted")),
+            getattr(result, name),
+        )  # predicted: of the period after
+        if _has_periods(out, n + first):
+            out[..., first : m + first] = _along(path, source, back)
     unknown = result.predicted_diffuse_state_cov
-    if unknown is not None and unknown.shape[-1] == n + 1:
+    if _has_periods(unknown, n + 1):
         unknown[:, :, m + 1 :] = 0.0
-        for t, each in enumerate(path):
-            unknown[:, :, t + 1] = back @ each.predicted_flat @ back.T
         if np.any(path[-1].predicted_flat):
             _carry(unknown, system, m)
     _put_forecasts(result, smoother, system, m)
 
 
+def _along(path: list[Determined], name: str, back: Array) -> Array:
+    """Return means or covariances of the first rows, time last."""
+    values = np.stack([getattr(each, name) for each in path])
+    return np.moveaxis(values @ back.T if values.ndim == 2 else back @ values @ back.T, 0, -1)
+
+
+def _diffuse_periods(path: list[Determined], nobs: int) -> int:
+    """Return the number of periods until no predicted state is diffuse."""
+    flat = [t for t, each in enumerate(path) if np.any(each.predicted_flat)]
+    if not flat:
+        return 1
+    return nobs if flat[-1] == len(path) - 1 else flat[-1] + 2
+
+
+def _has_periods(value: Array | None, count: int) -> bool:
+    """Tell whether a pass kept output of all periods; one that conserves memory keeps the last or two."""
+    return value is not None and value.shape[-1] == count
+
+
 def _carry(unknown: Array, system: System, m: int) -> None:
     """Carry what no observation depends on through the transition."""
     for t in range(m + 1, unknown.shape[-1]):
-        T = system.transition if system.transition.ndim == 2 else system.transition[:, :, t - 1]
+        T = _at(system.transition, t - 1)
         unknown[:, :, t] = T @ unknown[:, :, t - 1] @ T.T
 
 
-def _put_forecasts(result: Any, smoother: Smoother, system: System, m: int) -> None:
+def _at(matrix: Array, t: int) -> Array:
+    """Return a matrix in a period."""
+    return matrix if matrix.ndim == 2 else matrix[:, :, t]
+
+
+def _put_forecasts(result: SmootherResults, smoother: Smoother, system: System, m: int) -> None:
     """Put forecasts d + Z a_t, their errors and covariances Z P_t Z' + H of the first rows."""
-    n = len(smoother.endog)
-    whole = result.predicted_state is not None and result.predicted_state.shape[-1] == n + 1
-    if not whole or result.forecasts is None or result.forecasts.shape[-1] != n:
+    n, states = len(smoother.endog), result.predicted_state
+    if not (_has_periods(states, n + 1) and _has_periods(result.forecasts, n)):
         return
-    covs = result.predicted_state_cov.shape[-1] == n + 1 and result.forecasts_error_cov.shape[-1] == n
+    d = system.obs_intercept if system.obs_intercept.ndim == 2 else system.obs_intercept[:, None]
+    mean = np.stack([_at(system.design, t) @ states[:, t] for t in range(m)], axis=1) + d[:, :m]
+    result.forecasts[:, :m], result.forecasts_error[:, :m] = mean, smoother.endog[:m].T - mean
+    if not (_has_periods(result.predicted_state_cov, n + 1) and _has_periods(result.forecasts_error_cov, n)):
+        return
     for t in range(m):
-        Z, H = (value if value.ndim == 2 else value[:, :, t] for value in (system.design, system.obs_cov))
-        d = system.obs_intercept if system.obs_intercept.ndim == 1 else system.obs_intercept[:, t]
-        result.forecasts[:, t] = d + Z @ result.predicted_state[:, t]
-        error = smoother.endog[t] - result.forecasts[:, t]
-        result.forecasts_error[:, t] = error
-        if not covs:
-            continue
-        F = Z @ result.predicted_state_cov[:, :, t] @ Z.T + H
-        result.forecasts_error_cov[:, :, t] = F
-        standardized, seen = result._standardized_forecasts_error, ~smoother.missing[t]
-        if standardized is not None and t >= result.nobs_diffuse and seen.any():
-            root = np.linalg.cholesky(F[np.ix_(seen, seen)])
-            standardized[seen, t] = np.linalg.solve(root, error[seen])
-            gain = result._kalman_gain
-            if gain is not None and gain.shape[-1] == n:
-                T = system.transition if system.transition.ndim == 2 else system.transition[:, :, t]
-                inner = np.linalg.solve(F[np.ix_(seen, seen)], Z[seen] @ result.predicted_state_cov[:, :, t])
-                gain[:, :, t] = 0.0
-                gain[:, seen, t] = T @ inner.T
+        Z, P = _at(system.design, t), result.predicted_state_cov[:, :, t]
+        result.forecasts_error_cov[:, :, t] = Z @ P @ Z.T + _at(system.obs_cov, t)
+        if t >= result.nobs_diffuse and not smoother.missing[t].all():
+            _put_standardized(result, system, t, ~smoother.missing[t])
+
+
+def _put_standardized(result: SmootherResults, system: System, t: int, seen: Array) -> None:
+    """Put standardized forecast errors and the gain of a period of the first rows that is not diffuse."""
+    standardized, gain = result._standardized_forecasts_error, result._kalman_gain
+    if standardized is None:
+        return
+    F = result.forecasts_error_cov[:, :, t][np.ix_(seen, seen)]
+    standardized[seen, t] = np.linalg.solve(np.linalg.cholesky(F), result.forecasts_error[seen, t])
+    if _has_periods(gain, result.forecasts.shape[-1]):
+        inner = np.linalg.solve(F, _at(system.design, t)[seen] @ result.predicted_state_cov[:, :, t])
+        gain[:, :, t] = 0.0
+        gain[:, seen, t] = _at(system.transition, t) @ inner.T
 
 
 def _put_smoothed(
-    result: Any, rows: FirstRows, smoother: Smoother, system: System, axes: Axes | None, later: Any
+    result: SmootherResults,
+    rows: FirstRows,
+    smoother: Smoother,
+    system: System,
+    axes: Axes | None,
+    later: SmootherResults | None,
 ) -> None:
     """Put smoothed output of the first rows."""
     smoothed = smoother.smooth(system)
@@ -275,7 +308,12 @@ def _put_smoothed(
 
 
 def _put_disturbances(
-    result: Any, rows: FirstRows, smoothed: Any, system: System, axes: Axes | None, later: Any
+    result: SmootherResults,
+    rows: FirstRows,
+    smoothed: Smoothed,
+    system: System,
+    axes: Axes | None,
+    later: SmootherResults | None,
 ) -> None:
     """Put smoothed disturbances of the first rows."""
     k = system.k_states
@@ -284,10 +322,7 @@ def _put_disturbances(
         after_rows = later.scaled_smoothed_estimator_presample, later.scaled_smoothed_estimator_cov_presample
     errors, covs = rows.smoothed(*after_rows).errors
     for t in range(len(rows.steps)):
-        H, R, Q = (
-            value if value.ndim == 2 else value[:, :, t]
-            for value in (system.obs_cov, system.selection, system.state_cov)
-        )
+        H, R, Q = (_at(value, t) for value in (system.obs_cov, system.selection, system.state_cov))
         r, N = smoothed.costate[:, t], smoothed.costate_cov[:, :, t]
         values = {
             "smoothing_error": errors[t],

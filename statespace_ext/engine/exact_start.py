@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from statsmodels.tsa.statespace.kalman_filter import FILTER_CONVENTIONAL, FILTER_UNIVARIATE, KalmanFilter
+from statsmodels.tsa.statespace.representation import Representation
 
 from ..exceptions import UnsupportedError
 from ..numerics.diffuse_start import (
@@ -258,7 +258,7 @@ def _cut(system: System, rows: slice) -> System:
     return replace(system, **varies)
 
 
-def system_of(ssm: Any) -> System:
+def system_of(ssm: Representation) -> System:
     """Return the matrices (their real parts) that a representation holds now, its start as it is."""
     values = {}
     for name in MATRICES:
@@ -269,7 +269,7 @@ def system_of(ssm: Any) -> System:
     return System(**values, start="custom", **start)
 
 
-def filter_error(ssm: Any, univariate: bool = False) -> float:
+def filter_error(ssm: KalmanFilter, univariate: bool = False) -> float:
     """
     Return by how much statsmodels' log-likelihood is wrong over the rows that determine the states.
 

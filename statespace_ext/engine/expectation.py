@@ -1,22 +1,44 @@
-"""The E-step: the fast one where it is valid, statsmodels' smoother elsewhere."""
+"""The ways to run the E-step, and the choice among them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 
-from ..em.moments import Moments
+from ..em.moments import Moments, observation_equation, state_equation
 from ..em.steady_state import SteadyState, steady_state
-from ..em.sums import observation_equation, state_equation
 from ..exceptions import UnsupportedError
 from ..numerics.linear_algebra import Array
 from .collapsed import collapse_obstacle, collapsed_moments, pays
 from .smoother import Smoother
 from .system import System
 
-ESTEPS = ("auto", "fast", "collapsed", "statsmodels")
-"""Ways to run the E-step: "auto" takes the fast one where it is valid, then the collapsed one if it pays."""
-
 _CONSTANT = ("design", "obs_cov", "transition", "selection", "state_cov")
+
+
+@dataclass(frozen=True)
+class EStep:
+    """
+    A way to run the E-step. All give the same moments where they are valid.
+
+    Attributes
+    ----------
+    moments : callable
+        From a smoother, which holds the data, and a system to moments; None where digits would be lost.
+    obstacle : callable
+        From the same to why it is not valid, None where it is.
+    requires : str
+        What it needs, for the message.
+    pays : callable
+        From the same to whether it is valid and faster than those after it in `ESTEPS`.
+    """
+
+    moments: Callable[[Smoother, System], Moments | None]
+    obstacle: Callable[[Smoother, System], str | None]
+    requires: str
+    pays: Callable[[Smoother, System], bool]
 
 
 def expectation(smoother: Smoother, system: System, estep: str = "auto") -> Moments:
@@ -29,40 +51,26 @@ def expectation(smoother: Smoother, system: System, estep: str = "auto") -> Mome
         Holds the data.
     system : System
         The matrices.
-    estep : {"auto", "fast", "collapsed", "statsmodels"}
-        How to run it.
+    estep : str
+        A name in `ESTEPS`, or "auto": the first of them that pays.
 
     Raises
     ------
     UnsupportedError
-        If ``estep="fast"`` or ``estep="collapsed"`` is not valid here.
+        If the E-step that is asked for is not valid here.
     """
-    if estep == "statsmodels":
-        return smoother.moments(system)
-    if estep == "collapsed":
-        return _forced_collapse(smoother, system)
-    moments = steady_moments(smoother, system)
-    if moments is not None:
-        return moments
-    if estep == "auto":
-        collapsed = collapsed_moments(smoother, system) if pays(smoother, system) else None
-        return smoother.moments(system) if collapsed is None else collapsed
-    raise UnsupportedError(
-        'estep="fast" is not valid here',
-        got=obstacle(smoother, system) or "obs_cov is singular, or so near to it that digits would be lost",
-        expected="constant matrices, complete data, a proper start and a nonsingular obs_cov",
-        remedy='Use estep="auto".',
-    )
-
-
-def _forced_collapse(smoother: Smoother, system: System) -> Moments:
-    reason = collapse_obstacle(system)
-    moments = collapsed_moments(smoother, system) if reason is None else None
+    for step in ESTEPS.values() if estep == "auto" else ():
+        moments = step.moments(smoother, system) if step.pays(smoother, system) else None
+        if moments is not None:
+            return moments
+    step = ESTEPS["statsmodels" if estep == "auto" else estep]
+    reason = step.obstacle(smoother, system)
+    moments = step.moments(smoother, system) if reason is None else None
     if moments is None:
         raise UnsupportedError(
-            'estep="collapsed" is not valid here',
-            got=reason or "obs_cov is singular, or nearly so",
-            expected="a constant design and obs_cov, nonsingular, and a proper start",
+            f'estep="{estep}" is not valid here',
+            got=reason or "obs_cov is singular, or so near to it that digits would be lost",
+            expected=step.requires,
             remedy='Use estep="auto".',
         )
     return moments
@@ -138,3 +146,23 @@ def _left_inverse(selection: Array) -> Array:
 def _rows(intercept: Array) -> Array:
     """Return an intercept as rows: one, or one by period."""
     return intercept[None] if intercept.ndim == 1 else intercept.T
+
+
+ESTEPS = {
+    "fast": EStep(
+        steady_moments,
+        obstacle,
+        "constant matrices, complete data, a proper start and a nonsingular obs_cov",
+        lambda smoother, system: obstacle(smoother, system) is None,
+    ),
+    "collapsed": EStep(
+        collapsed_moments,
+        lambda smoother, system: collapse_obstacle(system),
+        "a constant design and obs_cov, nonsingular, and a proper start",
+        pays,
+    ),
+    "statsmodels": EStep(
+        Smoother.moments, lambda smoother, system: None, "a smoother", lambda smoother, system: True
+    ),
+}
+"""The E-steps by name, the fastest first. A model and `fit` know them by these names alone."""

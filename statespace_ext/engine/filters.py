@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.kalman_filter import (
     FILTER_CHANDRASEKHAR,
@@ -17,22 +18,37 @@ from statsmodels.tsa.statespace.kalman_filter import (
     FILTER_UNIVARIATE,
     KalmanFilter,
 )
+from statsmodels.tsa.statespace.mlemodel import MLEModel
 from statsmodels.tsa.statespace.representation import Representation
 
 from ..exceptions import SpecificationError, UnsupportedError
 from ..numerics.chandrasekhar import chandrasekhar_loglike
 from ..numerics.linear_algebra import NOT_HERE, Array
 from ..numerics.lyapunov import stationarity_error
-from .filter_conditions import FLAGS, MOST_FALL, NOT_STATIONARY, Conditions, largest_fall
-from .filter_pass import chandrasekhar_pass, require_smoothed
+from .filter_conditions import (
+    FLAGS,
+    MOST_FALL,
+    NOT_STATIONARY,
+    Conditions,
+    chandrasekhar_pass,
+    largest_fall,
+    require_smoothed,
+)
 from .representation import forget_compiled, preserved
 from .system import MATRICES, System
 
 _CHOICES = FILTER_UNIVARIATE | FILTER_COLLAPSED | FILTER_CHANDRASEKHAR
 _OF_DERIVATIVES = {"complex_step", "inversion_method"}
 """What `MLEModel` passes with a log-likelihood; other options ask for a pass of their own."""
-_COST_OF_CHECKS = 200.0
-"""Microseconds that a look at the conditions takes, about."""
+_FEW_STATES = 8
+"""Number of states from which the conventional filter is as fast as the univariate one."""
+_MORE_SERIES, _SEVERAL_SERIES = 1.5, 5
+"""Series by state, and series at least, from which it pays to collapse them."""
+_LARGE_STATE, _MANY_STATES = 30, 75
+"""
+Number of states, less two by series, from which the Chandrasekhar recursions are faster than the filters, and
+number of states from which those of this package, a loop in Python, are faster than the compiled ones.
+"""
 
 
 @dataclass(frozen=True)
@@ -45,14 +61,11 @@ class FilterReport:
     reasons : dict
         By filter, why it is not valid; an empty tuple where it is.
     fastest : str
-        The cheapest valid filter, by a cost model.
-    costs : dict
-        By filter, microseconds a period by that model.
+        The cheapest valid filter, by the numbers of series and states; empty where none is valid.
     """
 
     reasons: dict[str, tuple[str, ...]]
     fastest: str
-    costs: dict[str, float]
 
     @property
     def valid(self) -> tuple[str, ...]:
@@ -63,49 +76,29 @@ class FilterReport:
         """Return a table of the verdicts."""
         lines = []
         for name, reasons in self.reasons.items():
-            verdict = "no: " + "; ".join(reasons) if reasons else f"valid, {self.costs[name]:.3g} us a period"
+            verdict = "no: " + "; ".join(reasons) if reasons else "valid"
             lines.append(f"{name:<22}{verdict}{' (fastest)' if name == self.fastest else ''}")
         return "\n".join(lines)
 
 
-def python_cost(k_endog: int, k_states: int) -> float:
-    """Return the microseconds of a period of the Chandrasekhar likelihood of this package, a Python loop."""
-    p, k = float(k_endog), float(k_states)
-    return 16.0 + 0.35 * p + 0.03 * p**2 + 3e-4 * k**2 + 4e-5 * k**2 * p
+def _fastest(valid: tuple[str, ...], k_endog: int, k_states: int) -> str:
+    """Return the filter that takes the least time, of those that are valid; empty where none is."""
+    order = ["conventional", "univariate", "collapsed", "univariate collapsed", "chandrasekhar"]
+    if k_states < _FEW_STATES:
+        order.insert(0, "univariate")
+    if k_endog >= max(_MORE_SERIES * k_states, _SEVERAL_SERIES):
+        order[:0] = ["collapsed", "univariate collapsed"]
+    if _has_large_state(k_endog, k_states):
+        order.insert(0, "chandrasekhar")
+    return next((name for name in order if name in valid), "")
 
 
-def compiled_cost(k_endog: int, k_states: int) -> float:
-    """Return the microseconds of a period of statsmodels' Chandrasekhar recursions."""
-    p, k = float(k_endog), float(k_states)
-    small = 0.6 + 0.12 * p + 2.6e-4 * p**3 + 0.0077 * k * p + 1.5e-4 * k * p**2
-    return small + 1.7e-4 * k**2 * p + 0.0026 * k**2 + 4.3e-6 * k**3
+def _has_large_state(k_endog: int, k_states: int) -> bool:
+    """Tell whether the Chandrasekhar recursions pay."""
+    return k_states > _LARGE_STATE + 2 * k_endog
 
 
-def period_costs(k_endog: int, k_states: int, compiled: bool = False) -> dict[str, float]:
-    """
-    Return what a period costs each filter before its covariances have converged, in microseconds.
-
-    Fitted to one thread on a common machine, for 1 to 120 states and 1 to 60 series; only the ratios count,
-    and not the number of periods, which multiplies them all. The recursions are the cheaper of those of this
-    package and those of statsmodels, or the latter (``compiled``).
-    """
-    p, k = float(k_endog), float(k_states)
-    recursions = compiled_cost(k_endog, k_states)
-    if not compiled:
-        recursions = min(recursions, python_cost(k_endog, k_states))
-    collapsed = 0.76 + 0.0092 * p + 2.2e-7 * p**3 + 0.0011 * k * p + 0.019 * k**2 + 6e-5 * k**3
-    return {
-        "conventional": 0.52 + 0.088 * p + 5e-5 * p**3 + 0.0093 * k * p + 0.0016 * k**2
-        + 1.3e-4 * k**2 * p + 5.9e-5 * k**3 + 1.6e-5 * k * p**2,
-        "univariate": 0.47 + 0.073 * p + 2.1e-6 * p**3 + 0.005 * k * p + 0.0031 * k**2
-        + 4.1e-4 * k**2 * p + 5.3e-5 * k**3,
-        "collapsed": collapsed,
-        "univariate collapsed": 1.05 * collapsed,
-        "chandrasekhar": recursions,
-    }  # fmt: skip
-
-
-def filter_report(model: Any, params: Any = None) -> FilterReport:
+def filter_report(model: MLEModel | Representation, params: ArrayLike | None = None) -> FilterReport:
     """
     Tell which of statsmodels' filters give the right likelihood for a model and its data.
 
@@ -126,7 +119,7 @@ def filter_report(model: Any, params: Any = None) -> FilterReport:
         return _report(ssm)
 
 
-def use_chandrasekhar(model: Any, params: Any = None) -> None:
+def use_chandrasekhar(model: MLEModel | Representation, params: ArrayLike | None = None) -> None:
     """
     Set ``filter_chandrasekhar``, where the recursions give the right likelihood.
 
@@ -159,7 +152,7 @@ def use_chandrasekhar(model: Any, params: Any = None) -> None:
     _guard(model, report, "chandrasekhar")
 
 
-def use_fastest_filter(model: Any, params: Any = None) -> str:
+def use_fastest_filter(model: MLEModel | Representation, params: ArrayLike | None = None) -> str:
     """
     Set the cheapest filter that gives the right likelihood, and return its name.
 
@@ -203,11 +196,7 @@ def system_recursions(system: System, missing: Array) -> str:
         "python" or "compiled" (those of statsmodels); empty where they are not valid or the Kalman filter is
         faster.
     """
-    n, p = missing.shape
-    costs = {"python": python_cost(p, system.k_states), "compiled": compiled_cost(p, system.k_states)}
-    cheaper = min(costs, key=costs.__getitem__)
-    saved = n * (period_costs(p, system.k_states)["conventional"] - costs[cheaper])
-    if system.start != "stationary" or saved < _COST_OF_CHECKS:
+    if system.start != "stationary" or not _has_large_state(missing.shape[1], system.k_states):
         return ""
     constant = all(getattr(system, name).ndim == 2 for name in MATRICES if not name.endswith("intercept"))
     if not constant or missing.any():
@@ -216,7 +205,9 @@ def system_recursions(system: System, missing: Array) -> str:
     selected_cov = system.selection @ system.state_cov @ system.selection.T
     stationary = stationarity_error(P, T, selected_cov) <= NOT_STATIONARY
     falls = largest_fall(Z @ P @ Z.T + H, Z @ selected_cov @ Z.T + H)
-    return cheaper if stationary and falls < MOST_FALL else ""
+    if not (stationary and falls < MOST_FALL):
+        return ""
+    return "python" if system.k_states >= _MANY_STATES else "compiled"
 
 
 def system_loglike(system: System, endog: Array) -> float:
@@ -227,16 +218,15 @@ def system_loglike(system: System, endog: Array) -> float:
     return float(np.sum(by_period))
 
 
-def _report(ssm: Any) -> FilterReport:
+def _report(ssm: KalmanFilter) -> FilterReport:
     conditions = Conditions(ssm)
     reasons = {name: tuple(conditions.reasons(name)) for name in FLAGS}
-    costs = period_costs(ssm.k_endog, ssm.k_states, compiled=bool(ssm.filter_concentrated))
-    fastest = min((name for name in FLAGS if not reasons[name]), key=costs.__getitem__, default="")
-    return FilterReport(reasons, fastest, costs)
+    valid = tuple(name for name in FLAGS if not reasons[name])
+    return FilterReport(reasons, _fastest(valid, ssm.k_endog, ssm.k_states))
 
 
 @contextmanager
-def _at(model: Any, params: Any) -> Iterator[Any]:
+def _at(model: MLEModel | Representation, params: ArrayLike | None) -> Iterator[KalmanFilter]:
     """Yield the representation with the matrices at some parameters, and put its own back."""
     ssm = getattr(model, "ssm", model)
     if not isinstance(ssm, Representation):
@@ -258,7 +248,7 @@ def _at(model: Any, params: Any) -> Iterator[Any]:
         yield ssm
 
 
-def _guard(model: Any, report: FilterReport, name: str) -> None:
+def _guard(model: MLEModel | Representation, report: FilterReport, name: str) -> None:
     """
     Have each log-likelihood use a filter where it is right.
 
@@ -331,8 +321,8 @@ class GuardedFilter(KalmanFilter):
         if conditions is None:
             return super().loglike(**kwargs)
         real = self.prefix == "d" and not kwargs.get("complex_step")
-        pays = python_cost(self.k_endog, self.k_states) < compiled_cost(self.k_endog, self.k_states)
-        if self.chosen_filter == "chandrasekhar" and real and pays and not self.filter_concentrated:
+        pays = self.k_states >= _MANY_STATES and not self.filter_concentrated
+        if self.chosen_filter == "chandrasekhar" and real and pays:
             try:
                 return chandrasekhar_pass(self, *conditions.moments)
             except NOT_HERE:

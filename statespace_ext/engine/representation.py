@@ -1,4 +1,4 @@
-"""The representation that results own, and models left as they were."""
+"""The representation that results own, models left as they were, and copies of models without their data."""
 
 from __future__ import annotations
 
@@ -6,13 +6,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from copy import copy
 from types import MethodType
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from statsmodels.tsa.statespace.initialization import Initialization
+from statsmodels.tsa.statespace.kalman_filter import FilterResults
+from statsmodels.tsa.statespace.mlemodel import MLEModel
+from statsmodels.tsa.statespace.representation import Representation
 from statsmodels.tsa.statespace.simulation_smoother import SimulationSmoother
 
+from ..exceptions import DataError
 from ..numerics.linear_algebra import Array
 from .system import MATRICES, parts_of
+
+T = TypeVar("T")
 
 COMPILED = ("_representations", "_statespaces", "_kalman_filters", "_kalman_smoothers", "_simulators")
 """Attributes of a representation that hold compiled objects; each is made anew where it is absent."""
@@ -42,7 +49,7 @@ class OwnRepresentation(SimulationSmoother):
         return {**self.__dict__, **{name: {} for name in COMPILED}}
 
 
-def own_representation(results: Any) -> OwnRepresentation:
+def own_representation(results: FilterResults) -> OwnRepresentation:
     """
     Return a representation for the results of a filter or smoother pass alone.
 
@@ -71,7 +78,7 @@ def own_representation(results: Any) -> OwnRepresentation:
     return own
 
 
-def _copied_start(start: Any) -> Any:
+def _copied_start(start: Initialization | None) -> Initialization | None:
     """Return a copy of an initialisation, without its compiled part."""
     if start is None:
         return None
@@ -83,7 +90,7 @@ def _copied_start(start: Any) -> Any:
     return out
 
 
-def forget_compiled(ssm: Any) -> None:
+def forget_compiled(ssm: Representation) -> None:
     """Drop the compiled objects of a representation; once unpickled they no longer follow the matrices."""
     owners: list[tuple[Any, tuple[str, ...]]] = [(ssm, COMPILED)]
     owners += [(start, ("_representations", "_initializations")) for start in parts_of(ssm.initialization)]
@@ -93,7 +100,7 @@ def forget_compiled(ssm: Any) -> None:
 
 
 @contextmanager
-def preserved(model: Any, in_place: bool = True) -> Iterator[None]:
+def preserved(model: MLEModel, in_place: bool = True) -> Iterator[None]:
     """
     Put a model back as it was on leaving: matrices, start, flags, and its other attributes.
 
@@ -129,7 +136,7 @@ def _restore(owner: Any, attributes: dict[str, Any]) -> None:
         delattr(owner, name)
 
 
-def _arrays(model: Any) -> list[tuple[Any, str, Array, Array]]:
+def _arrays(model: MLEModel) -> list[tuple[Any, str, Array, Array]]:
     """Return the arrays of a model that ``update`` may write into, with copies of them."""
     owners = [(model, name) for name, value in vars(model).items() if isinstance(value, np.ndarray)]
     owners += [(model.ssm, f"_{name}") for name in MATRICES]
@@ -137,3 +144,41 @@ def _arrays(model: Any) -> list[tuple[Any, str, Array, Array]]:
         owners += [(start, "constant"), (start, "stationary_cov")]
     kept = [(owner, name, getattr(owner, name)) for owner, name in owners if name not in ("endog", "exog")]
     return [(owner, name, value, np.array(value, order="K")) for owner, name, value in kept]
+
+
+_DATA = ("endog", "exog", "orig_endog", "orig_exog")
+
+
+class RemovedDataError(DataError, AttributeError):
+    """An attribute went with the data (an `AttributeError`, so that `hasattr` answers)."""
+
+
+class Removable:
+    """Names the cause where an attribute is missing since the data were removed; mixed in."""
+
+    _removed: bool = False
+
+    if not TYPE_CHECKING:  # with a __getattr__ in sight, mypy would take any name for an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            if vars(self).get("_removed") and not name.startswith("__"):
+                raise RemovedDataError(
+                    f"{name} needs data that `remove_data` removed",
+                    remedy="Build the model again with its data, and call its `smooth` at `params`.",
+                )
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+def without(owner: T, names: tuple[str, ...]) -> T:
+    """Return a shallow copy of an object without some attributes."""
+    out = object.__new__(type(owner))
+    out.__dict__.update({key: value for key, value in vars(owner).items() if key not in names})
+    return out
+
+
+def without_data(model: MLEModel) -> MLEModel:
+    """Return a copy of a model without its data and its representation; the model keeps them."""
+    out = without(model, (*_DATA, "state_exog", "ssm"))
+    out.data, out._removed = without(model.data, ()), True
+    vars(out.data).update({name: None for name in _DATA if name in vars(model.data)})
+    return out

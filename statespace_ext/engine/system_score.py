@@ -12,21 +12,84 @@ the form that inverts neither H nor Q):
 and at the start da_1 = r_0, dP_1 = 1/2 (r_0 r_0' - N_0). In the first rows of an exact-diffuse start P_t is
 infinite; the same quantities are then those given what is diffuse, plus what its uncertainty adds
 (`numerics.diffuse_start`).
+
+With constant matrices and complete data the sums of the fast E-step replace the pass (Fisher's identity,
+for a nonsingular H): with e_t = y_t - Z x_t - d_t,
+
+    dZ = H^{-1} E sum e_t x_t', dd_t = H^{-1} E e_t, dH = 1/2 (H^{-1} E sum e_t e_t' H^{-1} - n H^{-1}),
+
+and with costates, for any Q,
+
+    dT = sum (r_t xhat_t' - N_t M_t P_t), dc_t = r_t, dW = 1/2 sum (r_t r_t' - N_t).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
-from ..em.initial import stationary_chain
+from ..em.updates import stationary_chain
 from ..numerics.diffuse_start import SmoothedRows
-from ..numerics.linear_algebra import Array
+from ..numerics.linear_algebra import Array, symmetrize
 from .collapsed import coefficient_scores, collapse, pays
+from .expectation import constant_steady_state
 from .smoother import Filtered, Smoothed, Smoother, over_time
-from .steady_score import SteadyScore, has_small_noise, steady_score
 from .system import System
+
+_LARGE = 1e6
+"""Mean square of a series over its variance in H from which e_t loses more digits than the smoother."""
+
+
+class SteadyScore(NamedTuple):
+    """Log-likelihood, derivatives by matrix without what comes through the start, r_0 and N_0."""
+
+    llf: float
+    by_matrix: dict[str, Array]
+    first_costate: Array
+    first_costate_cov: Array
+
+
+def has_small_noise(smoother: Smoother, system: System) -> bool:
+    """Tell whether the noise of a series is so small that the score by way of its residuals loses digits."""
+    d = system.obs_intercept if system.obs_intercept.ndim == 1 else system.obs_intercept.T
+    e = np.where(smoother.missing, 0.0, smoother.endog - d)
+    count = np.count_nonzero(~smoother.missing, axis=0)
+    variances = np.ravel(np.diagonal(system.obs_cov))[: e.shape[1]]
+    return bool(np.any(np.einsum("ti,ti->i", e, e) > _LARGE * count * variances))
+
+
+def steady_score(smoother: Smoother, system: System, needed: frozenset[str]) -> SteadyScore | None:
+    """Return the score, None where it is not valid or digits would be lost."""
+    if has_small_noise(smoother, system):
+        return None
+    found = constant_steady_state(smoother, system)
+    if found is None:
+        return None
+    out: dict[str, Array] = {}
+    k, sums = system.k_states, found.sums
+    if needed & {"design", "obs_intercept", "obs_cov"}:
+        Z, precision = system.design, found.precision
+        e = found.residual(slice(None))
+        ZV = Z @ found.states.cov_sum
+        out["obs_intercept"] = precision @ e.T
+        out["design"] = precision @ (sums.eb[:, :k] - ZV)
+        residual = sums.ee + ZV @ Z.T - len(e) * system.obs_cov
+        out["obs_cov"] = 0.5 * precision @ symmetrize(residual) @ precision
+    cov_sum, lag_sum = found.states.costate_sums()
+    noise = sums.rr - cov_sum
+    R = system.selection
+    out["transition"] = sums.rs[:, :k] - lag_sum
+    out["state_intercept"] = np.concatenate([found.states.costate[1:], np.zeros((1, k))]).T
+    out["state_cov"], out["selection"] = 0.5 * R.T @ noise @ R, noise @ R @ system.state_cov
+    return SteadyScore(
+        found.llf,
+        {name: out[name] for name in needed if name in out},
+        found.states.costate[0],
+        found.states.first_costate_cov,
+    )
+
 
 ALL = frozenset(
     {"design", "obs_intercept", "obs_cov", "transition", "state_intercept", "state_cov", "selection"}
@@ -228,23 +291,25 @@ def _later_periods(
         K = _led(T, np.swapaxes(gain, 1, 2))
     u = np.squeeze(scaled - np.swapaxes(K, 1, 2) @ r[:, :, None], 2)
     xhat = smoothed.mean.T
-    out: dict[str, Array] = {}
-    if "obs_intercept" in needed:
-        out["obs_intercept"] = u
-    if needed & {"obs_cov", "design"}:
-        KN = np.swapaxes(K, 1, 2) @ N
-    if "obs_cov" in needed and system.obs_cov.ndim == 3:
-        out["obs_cov"] = 0.5 * (_outer(u, u) - inverse - KN @ K)
-    elif "obs_cov" in needed:  # only the sum is used: one product for all periods
-        inner = np.moveaxis(KN, 1, 0).reshape(KN.shape[1], -1) @ K.reshape(-1, K.shape[2])
-        out["obs_cov"] = 0.5 * (u.T @ u - inverse.sum(axis=0) - inner)[None]
-    if needed & {"design", "transition"}:
-        LP = _led(T, P) - K @ (Z @ P)
+    out: dict[str, Array] = {"obs_intercept": u} if "obs_intercept" in needed else {}
+    KN = np.swapaxes(K, 1, 2) @ N if needed & {"obs_cov", "design"} else K
+    if "obs_cov" in needed:
+        out["obs_cov"] = _by_noise(u, inverse, K, KN, varies=system.obs_cov.ndim == 3)
+    LP = _led(T, P) - K @ (Z @ P) if needed & {"design", "transition"} else P
     if "design" in needed:
         out["design"] = _outer(u, xhat) - gain + KN @ LP
     if "transition" in needed:
         out["transition"] = _outer(r, xhat) - N @ LP
     return out
+
+
+def _by_noise(u: Array, inverse: Array, K: Array, KN: Array, varies: bool) -> Array:
+    """Return the derivative by H_t, or by a constant H in one piece."""
+    if varies:
+        return np.asarray(0.5 * (_outer(u, u) - inverse - KN @ K))
+    # one product for all periods
+    inner = np.moveaxis(KN, 1, 0).reshape(KN.shape[1], -1) @ K.reshape(-1, K.shape[2])
+    return np.asarray(0.5 * (u.T @ u - inverse.sum(axis=0) - inner)[None])
 
 
 def inverses(covs: Array) -> Array:

@@ -55,7 +55,7 @@ def check_request(request: FitRequest) -> None:
         If an option is unknown, of the wrong type or out of range.
     """
     one_of(request.method, METHODS, "method")
-    one_of(request.estep, ESTEPS, "estep")
+    one_of(request.estep, ("auto", *ESTEPS), "estep")
     if request.maxiter is not None:
         _check_whole(request.maxiter, "maxiter", 0)
     _check_whole(request.n_starts, "n_starts", 1)

@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..em.moments import Moments
-from ..em.structure import StateStructure
-from ..em.updates import OBSERVATION, STATE, LinearGaussianUpdates
+from ..em.updates import OBSERVATION, STATE, LinearGaussianUpdates, StateStructure
 from ..engine.smoother import observation_sums, state_sums, without_uncertainty
 from ..numerics.linear_algebra import Array, companion, is_positive_definite, spectral_radius
 from ..numerics.rotation import lower_triangular_rotation

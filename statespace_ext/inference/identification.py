@@ -11,15 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from ..numerics.linear_algebra import STABILITY_LIMIT, Array, companion, spectral_radius
+from ..exceptions import StateSpaceError
+from ..numerics.linear_algebra import NOT_HERE, STABILITY_LIMIT, Array, companion, spectral_radius
 from ..numerics.lyapunov import stationary_covariance, stationary_covariances
 from ..params.affine import IntArray
 from ..params.layout import ParameterLayout
 from .realization import Point, flat_directions
+from .similar_systems import flat_by_system
 
 _RANK_TOLERANCE = 1e-8
 _WINDOWS = 12
@@ -95,12 +97,43 @@ def identify(model: Identifiable, params: Array, fixed: Mapping[str, float]) -> 
             note = "Identification was not checked: the model is too large."
             return Identification(free, np.zeros((len(free), 0)), [], note)
         found = _by_moments(model, point, free)
-    null, scale = found
+    return _along(layout, free, *found, reasons=True)
+
+
+def identify_by_system(model: Any, params: Array, fixed: Mapping[str, float]) -> Identification:
+    """
+    Return the identification of any model near a full parameter vector, from its system matrices.
+
+    Where the matrices vary over time all parameters count as identified.
+    """
+    layout = model.layout
+    free = layout.positions([name for name in layout.names if name not in fixed])
+    found = None if len(free) == 0 else flat_by_system(model, _near(model, params, free), free)
+    if found is None:
+        return Identification(free, np.zeros((len(free), 0)), [], "")
+    return _along(layout, free, *found, reasons=False)
+
+
+def _along(
+    layout: ParameterLayout, free: IntArray, null: Array, scale: Array, reasons: bool
+) -> Identification:
+    """Return what directions, one a row, leave: they are in units of the parameters."""
     null = np.where(np.abs(null) > 1e-12, null, 0.0)  # rounding, which other units would make large
     flat = _orthonormal((null * scale).T)
     moved = np.linalg.norm(_orthonormal(null.T), axis=1) > 1e-6  # whatever the units
     names = [layout.names[free[i]] for i in np.flatnonzero(moved)]
-    return Identification(free, flat, names, _message(layout, names, flat.shape[1]))
+    return Identification(free, flat, names, _message(layout, names, flat.shape[1], reasons))
+
+
+def _near(model: Any, params: Array, free: IntArray) -> Array:
+    """Return a random point near the parameters at which the model has a system."""
+    for point in _points(model.layout, params, free):
+        try:
+            model.started_system(point)
+        except (StateSpaceError, *NOT_HERE):
+            continue
+        return point
+    return np.array(params)
 
 
 def _by_realization(model: Identifiable, point: Array, free: IntArray) -> tuple[Array, Array] | None:
@@ -150,10 +183,19 @@ def _orthonormal(columns: Array) -> Array:
     return np.asarray(left[:, values > 1e-10 * max(values[0], 1e-300)])
 
 
-def _message(layout: ParameterLayout, names: list[str], count: int) -> str:
+def _message(layout: ParameterLayout, names: list[str], count: int, explained: bool) -> str:
     if not count:
         return ""
     touched = [key for key, block in layout.blocks.items() if set(block.names) & set(names)]
+    why = f" ({'; '.join(_reasons(touched))})" if explained else ""
+    shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+    return (
+        f"The likelihood is flat along {count} direction{'s' if count > 1 else ''}{why}, "
+        f"in {', '.join(touched)}. Not identified, without standard errors: {shown}."
+    )
+
+
+def _reasons(touched: list[str]) -> list[str]:
     reasons = []
     if {"design", "transition", "state_cov"} & set(touched):
         reasons.append("the factors can be rotated or rescaled")
@@ -161,26 +203,26 @@ def _message(layout: ParameterLayout, names: list[str], count: int) -> str:
         touched
     ):
         reasons.append("a mean stands beside a free intercept")
-    shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
-    return (
-        f"The likelihood is flat along {count} direction{'s' if count > 1 else ''} ({'; '.join(reasons)}), "
-        f"in {', '.join(touched)}. Not identified, without standard errors: {shown}."
-    )
+    return reasons
 
 
 def _general_position(model: Identifiable, params: Array, free: IntArray) -> Array:
     """Return a random point near the parameters, at which no covariance is singular and the start exists."""
+    for point in _points(model.layout, params, free):
+        if _root(model, point) < STABILITY_LIMIT or model.current_start != "stationary":
+            return point
+    return np.array(params)
+
+
+def _points(layout: ParameterLayout, params: Array, free: IntArray) -> Iterator[Array]:
+    """Yield random points near the parameters, ever nearer."""
     rng = np.random.default_rng(20240229)
-    layout = model.layout
     z = layout.unconstrain(params)
     size = np.abs(z) + 0.1 * np.sqrt(np.mean(z**2)) + 1e-3
     for spread in (0.3, 0.1, 0.03, 0.01):
         moved = np.array(z)
         moved[free] += spread * size[free] * rng.uniform(-1.0, 1.0, len(free))
-        point = layout.constrain(moved)
-        if _root(model, point) < STABILITY_LIMIT or model.current_start != "stationary":
-            return point
-    return np.array(params)
+        yield layout.constrain(moved)
 
 
 def _root(model: Identifiable, params: Array) -> float:

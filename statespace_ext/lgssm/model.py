@@ -11,7 +11,7 @@ from ..base.model import StateSpaceModel
 from ..base.results import StateSpaceResultsWrapper
 from ..em.second_order import second_order_information
 from ..em.smoothed_point import ConstantModel
-from ..em.structure import companion_structure
+from ..em.updates import companion_structure
 from ..engine.arguments import positive_integer
 from ..engine.system import System, stationary_start
 from ..engine.system_score import SystemScore, summed
@@ -27,8 +27,13 @@ from ..fit.start_values import stabilised, start_values
 from ..inference.identification import Identification, identify
 from ..numerics.linear_algebra import Array, companion
 from ..numerics.rotation import rotate_system
-from ..params.counts import coefficients_by_series, most_identified, own_columns, without_noise
-from ..params.layout import ParameterLayout
+from ..params.layout import (
+    ParameterLayout,
+    coefficients_by_series,
+    most_identified,
+    own_columns,
+    without_noise,
+)
 from .declaration import Labels, build_layout, check_size, check_start, lagged_names
 from .results import LGSSMResults
 

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .affine_flow import AffineFlow, affine_flow
 from .linear_algebra import Array
+from .ornstein_uhlenbeck import AffineFlow, affine_flow
 
 
 def loadings(

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
 
 from ..numerics.linear_algebra import Array
 
@@ -67,14 +68,14 @@ class AffineMatrix:
         terms = self.coefs * element_values
         if out.ndim == 3:
             terms = terms[:, None]
-        if self._distinct:
+        if self.is_distinct:
             out[self.rows, self.columns] += terms
         else:
             np.add.at(out, (self.rows, self.columns), terms)
         return out
 
     @cached_property
-    def _distinct(self) -> bool:
+    def is_distinct(self) -> bool:
         """Whether no two nonzero elements of D are in one place of the matrix."""
         return len(np.unique(self.rows * self.shape[1] + self.columns)) == len(self.names)
 
@@ -105,10 +106,6 @@ class AffineMatrix:
         at = place[self.rows[kept]].astype(np.intp)
         return AffineMatrix(self.fixed[rows], at, self.columns[kept], names, self.coefs[kept])
 
-    def offset(self, row: int, column: int) -> tuple[IntArray, IntArray]:
-        """Return the positions of the nonzero elements of D inside a larger matrix."""
-        return self.rows + row, self.columns + column
-
 
 @dataclass(frozen=True)
 class Elements:
@@ -129,6 +126,60 @@ class Elements:
         out = np.zeros((m, *shape))
         np.add.at(out, (self.params, self.rows, self.columns), self.values)
         return out
+
+
+class Pattern:
+    """
+    Which elements of a covariance matrix are free, by which its structure is recognised.
+
+    Attributes
+    ----------
+    matrix : AffineMatrix
+        The matrix.
+    free : ndarray of bool, (p, p)
+        Where it has free elements.
+    fixed : ndarray, (p, p)
+        Its fixed elements, the largest over time.
+    rows : ndarray of int
+        The rows with free elements.
+    plain : bool
+        Whether each free element is a parameter, and no other element of these rows is fixed at a number.
+    """
+
+    def __init__(self, matrix: AffineMatrix) -> None:
+        self.matrix = matrix
+        self.free = np.zeros(matrix.shape, bool)
+        self.free[matrix.rows, matrix.columns] = True
+        self.fixed = matrix.fixed if matrix.fixed.ndim == 2 else np.abs(matrix.fixed).max(axis=2)
+        self.rows = np.flatnonzero(self.free.any(axis=0))
+        single = bool(np.all(matrix.coefs == 1.0)) and matrix.is_distinct
+        self.plain = single and not np.any(self.fixed[self.rows])
+
+    @property
+    def variances(self) -> set[str]:
+        """Names of the parameters on the diagonal."""
+        return set(np.array(self.matrix.names)[self.matrix.rows == self.matrix.columns].tolist())
+
+    @property
+    def covariances(self) -> set[str]:
+        """Names of the parameters off the diagonal."""
+        return set(np.array(self.matrix.names)[self.matrix.rows != self.matrix.columns].tolist())
+
+    @property
+    def is_unshared(self) -> bool:
+        """Whether each free element of a triangle has a parameter of its own."""
+        return self.plain and int(np.tril(self.free).sum()) == len(self.matrix.param_names)
+
+    @cached_property
+    def blocks(self) -> list[list[int]]:
+        """The rows that free covariances connect."""
+        count, labels = connected_components(self.free[np.ix_(self.rows, self.rows)], directed=False)
+        return [self.rows[labels == label].tolist() for label in range(count)]
+
+    @property
+    def has_full_blocks(self) -> bool:
+        """Whether all covariances within the blocks are free."""
+        return all(self.free[np.ix_(block, block)].all() for block in self.blocks)
 
 
 def affine_matrix(

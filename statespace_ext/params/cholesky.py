@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..numerics.linear_algebra import Array, is_positive_semidefinite
-from .affine import AffineMatrix
+from .affine import AffineMatrix, Pattern
 
 _ZERO_PIVOT = 1e-13
 
@@ -28,6 +28,14 @@ class Chordal:
     orders : list of list of int
         The rows of each block in an order as of `elimination_order`.
     """
+
+    @classmethod
+    def of(cls, pattern: Pattern) -> Chordal | None:
+        """Return the structure of a pattern that is this one, else None."""
+        if not pattern.is_unshared:
+            return None
+        orders = [elimination_order(pattern.free, block) for block in pattern.blocks]
+        return cls(pattern.matrix, orders) if all(orders) else None
 
     def __init__(self, matrix: AffineMatrix, orders: list[list[int]]) -> None:
         self.param_names = matrix.param_names
@@ -97,6 +105,12 @@ class Chordal:
 
 class Unstructured(Chordal):
     """Free variances and covariances within blocks of rows, zero between them."""
+
+    @classmethod
+    def of(cls, pattern: Pattern) -> Unstructured | None:
+        """Return the structure of a pattern that is this one, else None."""
+        whole = pattern.is_unshared and pattern.has_full_blocks
+        return cls(pattern.matrix, pattern.blocks) if whole else None
 
     def _root(self, cov: Array) -> Array:
         return semidefinite_cholesky(cov)

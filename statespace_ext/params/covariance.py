@@ -12,14 +12,15 @@ that they do not stall at a singular covariance matrix.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
-from scipy.sparse.csgraph import connected_components
 
 from ..numerics.linear_algebra import Array, is_positive_semidefinite
-from .affine import AffineMatrix
-from .cholesky import Chordal, Unstructured, elimination_order
+from .affine import AffineMatrix, Pattern
+from .cholesky import Chordal, Unstructured
 from .curved import CurvedMatrix
 
 
@@ -54,6 +55,11 @@ class CommonVariance:
     Each row with a free variance has one parameter with coefficient 1 and nothing fixed.
     """
 
+    @classmethod
+    def of(cls, pattern: Pattern) -> CommonVariance | None:
+        """Return the structure of a pattern that is this one, else None."""
+        return cls(pattern.matrix) if pattern.plain and not pattern.covariances else None
+
     def __init__(self, matrix: AffineMatrix) -> None:
         self.param_names = matrix.param_names
         position = {name: i for i, name in enumerate(self.param_names)}
@@ -82,6 +88,16 @@ class CommonVariance:
 class Multiple:
     """One variance times a fixed positive semidefinite matrix."""
 
+    @classmethod
+    def of(cls, pattern: Pattern) -> Multiple | None:
+        """Return the structure of a pattern that is this one, else None."""
+        matrix = pattern.matrix
+        if pattern.plain or len(matrix.param_names) != 1 or np.any(pattern.fixed):
+            return None
+        multiple = np.zeros(matrix.shape)
+        np.add.at(multiple, (matrix.rows, matrix.columns), matrix.coefs)
+        return cls(matrix) if is_positive_semidefinite(multiple) else None
+
     def __init__(self, matrix: AffineMatrix) -> None:
         self.param_names = matrix.param_names
         pattern = np.zeros(matrix.shape)
@@ -108,6 +124,14 @@ class Multiple:
 
 class Equicorrelated:
     """One variance v and one covariance c on all rows: eigenvalues v + (p - 1) c and v - c."""
+
+    @classmethod
+    def of(cls, pattern: Pattern) -> Equicorrelated | None:
+        """Return the structure of a pattern that is this one, else None."""
+        names = pattern.variances, pattern.covariances
+        common = len(names[0]) == len(names[1]) == 1 and names[0] != names[1]
+        whole = pattern.plain and pattern.free[np.ix_(pattern.rows, pattern.rows)].all()
+        return cls(pattern.matrix, pattern.rows.tolist()) if whole and common else None
 
     def __init__(self, matrix: AffineMatrix, rows: list[int]) -> None:
         self.param_names = matrix.param_names
@@ -153,30 +177,14 @@ class General:
 
     def __init__(self, matrix: AffineMatrix) -> None:
         self.param_names = matrix.param_names
-        position = {name: i for i, name in enumerate(self.param_names)}
-        simple: dict[tuple[int, int], int] = {}
-        uses = dict.fromkeys(range(len(position)), 0)
-        for i, j, name, coef in zip(matrix.rows, matrix.columns, matrix.names, matrix.coefs, strict=True):
-            uses[position[name]] += 1
-            if coef == 1.0:
-                simple[i, j] = position[name]
-        fixed = matrix.fixed if matrix.fixed.ndim == 2 else np.abs(matrix.fixed).max(axis=2)
-        elements = list(zip(matrix.rows, matrix.columns, strict=True))
-        single = {ij for ij in simple if elements.count(ij) == 1 and fixed[ij] == 0.0}
-        diagonal = {i: simple[i, i] for i, j in single if i == j}
-        shared = {simple[ij] for ij in simple if ij[0] != ij[1]} | {
-            position[n]
-            for n, i, j in zip(matrix.names, matrix.rows, matrix.columns, strict=True)
-            if (i, j) not in single
-        }
-        self._variances = np.array(sorted({v for v in diagonal.values() if v not in shared}), dtype=np.intp)
-        own = set(self._variances.tolist())
-        triples = {
-            simple[i, j]: (diagonal[i], diagonal[j])
-            for i, j in single
-            if i > j and uses[simple[i, j]] == 2 and diagonal.get(i) in own and diagonal.get(j) in own
-        }
-        self._pairs = np.array([(c, *v) for c, v in triples.items()], dtype=np.intp).reshape(-1, 3)
+        place = {name: position for position, name in enumerate(self.param_names)}
+        variances, covariances = _alone(matrix)
+        own = {i: place[name] for i, name in variances.items()}
+        pairs = [
+            (place[name], own[i], own[j]) for (i, j), name in covariances.items() if i in own and j in own
+        ]
+        self._variances = np.array(sorted(set(own.values())), dtype=np.intp)
+        self._pairs = np.array(pairs, dtype=np.intp).reshape(-1, 3)
 
     def constrain(self, unconstrained: Array) -> Array:
         """Return squares, and correlations times the square roots."""
@@ -210,57 +218,45 @@ class General:
         return None
 
 
+def _alone(matrix: AffineMatrix) -> tuple[dict[int, str], dict[tuple[int, int], str]]:
+    """Return variances by row, and covariances by place, that are parameters which enter nothing else."""
+    alone = _elements(matrix)
+    uses, variances = Counter(matrix.names), {i: name for (i, j), name in alone.items() if i == j}
+    on_diagonal = Counter(variances.values())
+    return (
+        {i: name for i, name in variances.items() if uses[name] == on_diagonal[name]},
+        {(i, j): name for (i, j), name in alone.items() if i > j and uses[name] == 2},
+    )
+
+
+def _elements(matrix: AffineMatrix) -> dict[tuple[int, int], str]:
+    """Return the parameters that are an element of the matrix, by place."""
+    places = list(zip(matrix.rows.tolist(), matrix.columns.tolist(), strict=True))
+    count, fixed = Counter(places), Pattern(matrix).fixed
+    return {
+        place: name
+        for place, name, coef in zip(places, matrix.names, matrix.coefs, strict=True)
+        if coef == 1.0 and count[place] == 1 and fixed[place] == 0.0
+    }
+
+
+STRUCTURES: list[Callable[[Pattern], CovarianceStructure | None]] = [
+    CommonVariance.of,
+    Equicorrelated.of,
+    Unstructured.of,
+    Chordal.of,
+    Multiple.of,
+]
+"""What recognises each structure by the free elements of a matrix; the first that does counts."""
+
+
 def structure_of(matrix: AffineMatrix) -> CovarianceStructure:
     """Recognise the structure of a covariance matrix."""
     if isinstance(matrix, CurvedMatrix):
         return matrix
-    plain = np.all(matrix.coefs == 1.0) and len(set(zip(matrix.rows, matrix.columns, strict=True))) == len(
-        matrix.names
-    )
-    free = np.zeros(matrix.shape, bool)
-    free[matrix.rows, matrix.columns] = True
-    fixed = matrix.fixed if matrix.fixed.ndim == 2 else np.abs(matrix.fixed).max(axis=2)
-    rows = np.flatnonzero(free.any(axis=0))
-    if not plain or np.any(fixed[rows]):
-        return Multiple(matrix) if _is_multiple(matrix, fixed) else General(matrix)
-    on_diagonal = matrix.rows == matrix.columns
-    if np.all(on_diagonal):
-        return CommonVariance(matrix)
-    names = np.array(matrix.names)
-    variances, covariances = set(names[on_diagonal]), set(names[~on_diagonal])
-    if (
-        len(variances) == len(covariances) == 1
-        and variances != covariances
-        and free[np.ix_(rows, rows)].all()
-    ):
-        return Equicorrelated(matrix, rows.tolist()) if len(rows) > 2 else _unless_shared(matrix, free, rows)
-    return _unless_shared(matrix, free, rows)
-
-
-def _is_multiple(matrix: AffineMatrix, fixed: Array) -> bool:
-    """Tell whether the matrix is one parameter times a positive semidefinite matrix."""
-    pattern = np.zeros(matrix.shape)
-    np.add.at(pattern, (matrix.rows, matrix.columns), matrix.coefs)
-    alone = len(matrix.param_names) == 1 and not np.any(fixed)
-    return alone and is_positive_semidefinite(pattern)
-
-
-def _unless_shared(matrix: AffineMatrix, free: Array, rows: Array) -> CovarianceStructure:
-    """Return a structure with a Cholesky factor where each element has its own parameter, if there is one."""
-    count, labels = connected_components(free[np.ix_(rows, rows)], directed=False)
-    blocks = [rows[labels == label].tolist() for label in range(count)]
-    full = all(free[np.ix_(block, block)].all() for block in blocks)
-    if np.tril(free).sum() == len(matrix.param_names):
-        if full:
-            return Unstructured(matrix, blocks)
-        orders = [elimination_order(free, block) for block in blocks]
-        if all(orders):
-            return Chordal(matrix, orders)
-    if full and count == 1 and len(rows) == 2 and len(matrix.param_names) == 2:
-        on_diagonal = set(np.array(matrix.names)[matrix.rows == matrix.columns])
-        if len(on_diagonal) == 1:
-            return Equicorrelated(matrix, rows.tolist())
-    return General(matrix)
+    pattern = Pattern(matrix)
+    found = (recognise(pattern) for recognise in STRUCTURES)
+    return next((structure for structure in found if structure is not None), General(matrix))
 
 
 def precision_of(cov: Array) -> Array:

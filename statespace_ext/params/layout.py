@@ -1,7 +1,8 @@
-"""The flat parameter vector: names, matrices, gradients, transforms, fixed parameters."""
+"""The flat parameter vector: names, counts, matrices, gradients, transforms, bounds."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
 
@@ -10,9 +11,39 @@ import numpy as np
 from ..exceptions import ParameterError, SpecificationError, UnsupportedError, shown
 from ..numerics.linear_algebra import Array
 from .affine import AffineMatrix, Elements, IntArray
-from .bounds import UnitInterval
 from .covariance import CommonVariance, CovarianceStructure, General, structure_of
 from .curved import CurvedMatrix
+
+_LIMIT = 1.0 - 1e-7
+"""
+Inside what a stationary start accepts, so that a search along the edge of the interval meets no wall.
+
+Nearer to one the variance of a stationary start, 1 / (1 - a^2), costs the score its digits: errors of 1e-3 at
+1 - 1e-9, where L-BFGS finds no descent.
+"""
+
+
+class UnitInterval:
+    """
+    Parameters in (-1, 1), the ends left out by a hair: limit * sin z.
+
+    An end is reached at a finite z, where the derivative is zero, as a variance of zero is by its root.
+    """
+
+    def __init__(self, param_names: list[str]) -> None:
+        self.param_names = param_names
+
+    def constrain(self, unconstrained: Array) -> Array:
+        """Return parameters."""
+        return np.asarray(_LIMIT * np.sin(unconstrained))
+
+    def unconstrain(self, params: Array) -> Array:
+        """Return the vector that `constrain` maps to ``params``."""
+        return np.asarray(np.arcsin(np.clip(params / _LIMIT, -1.0, 1.0)))
+
+    def jacobian(self, unconstrained: Array) -> Array:
+        """Return d params / d unconstrained."""
+        return np.diag(_LIMIT * np.cos(unconstrained))
 
 
 class ParameterLayout:
@@ -221,16 +252,7 @@ class ParameterLayout:
             If the length or the names are not those of the layout, or a value is not finite.
         """
         if hasattr(params, "items"):
-            given = dict(params.items())
-            unknown = [name for name in given if name not in self._position]
-            missing = [name for name in self.names if name not in given]
-            if unknown or missing:
-                raise ParameterError(
-                    "Parameter names do not match",
-                    got=f"unknown: {shown(unknown) or 'none'}, missing: {shown(missing) or 'none'}",
-                    expected=shown(self.names),
-                )
-            params = [given[name] for name in self.names]
+            params = self._in_order(dict(params.items()))
         vector = np.atleast_1d(real_array(params, "Parameters"))
         if vector.shape != (len(self),):
             raise ParameterError(
@@ -242,6 +264,18 @@ class ParameterLayout:
             bad = [name for name, value in zip(self.names, vector, strict=True) if not np.isfinite(value)]
             raise ParameterError("Parameters are not finite", got=shown(bad), expected="finite numbers")
         return vector
+
+    def _in_order(self, given: Mapping[str, object]) -> list[object]:
+        """Return values by name in the order of the vector."""
+        unknown = [name for name in given if name not in self._position]
+        missing = [name for name in self.names if name not in given]
+        if unknown or missing:
+            raise ParameterError(
+                "Parameter names do not match",
+                got=f"unknown: {shown(unknown) or 'none'}, missing: {shown(missing) or 'none'}",
+                expected=shown(self.names),
+            )
+        return [given[name] for name in self.names]
 
 
 def real_array(value: object, what: str) -> Array:
@@ -299,3 +333,53 @@ def _least_squares(block: AffineMatrix, columns: IntArray, target: Array) -> Arr
         np.add.at(jacobian, (row, np.searchsorted(together, columns[chosen])), block.coefs[chosen])
         out[together] = np.linalg.lstsq(jacobian, wanted[rows], rcond=None)[0]
     return out
+
+
+_OBSERVATION = ("design", "obs_intercept", "obs_coef")
+_BEYOND = ("obs_coef", "state_coef", "initial_state", "initial_state_cov")
+
+
+def coefficients_by_series(layout: ParameterLayout) -> list[int]:
+    """
+    Return the number of free coefficients in the equation of each series alone.
+
+    Zero where the variance of the series is fixed.
+    """
+    rows: dict[str, set[int]] = {}
+    for key in _OBSERVATION:
+        block = layout.blocks[key]
+        for row, name in zip(block.rows.tolist(), block.names, strict=True):
+            rows.setdefault(name, set()).add(row)
+    count = Counter(row for where in rows.values() if len(where) == 1 for row in where)
+    cov = layout.blocks["obs_cov"]
+    noisy = set(cov.rows[cov.rows == cov.columns].tolist())
+    return [count[row] if row in noisy else 0 for row in range(cov.shape[0])]
+
+
+def most_identified(layout: ParameterLayout, k_states: int) -> int:
+    """
+    Return a number that the identified free parameters do not exceed.
+
+    A linear system with m states and p outputs has at most 2 m p + p (p + 1) / 2 + p parameters that its
+    output can tell apart; coefficients of regressors and an initial state come on top.
+    """
+    p = layout.blocks["obs_cov"].shape[0]
+    beyond = len({name for key in _BEYOND for name in layout.blocks[key].names})
+    time_varying = any(block.time_varying for block in layout.blocks.values())
+    within = len(layout) - beyond
+    return beyond + (within if time_varying else min(within, 2 * k_states * p + p * (p + 3) // 2))
+
+
+def own_columns(block: AffineMatrix, row: int) -> IntArray:
+    """Return the columns of a row whose free element is shared with no other."""
+    uses = Counter(block.names)
+    own = np.array([uses[name] == 1 for name in block.names], dtype=bool)
+    return np.unique(block.columns[(block.rows == row) & own])
+
+
+def without_noise(cov: AffineMatrix) -> IntArray:
+    """Return the rows of a covariance matrix whose variance is fixed at zero."""
+    fixed = cov.fixed if cov.time_varying else cov.fixed[:, :, None]
+    zero = np.all(np.einsum("iit->it", fixed) == 0, axis=1)
+    zero[cov.rows[cov.rows == cov.columns]] = False
+    return np.flatnonzero(zero)

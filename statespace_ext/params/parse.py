@@ -1,17 +1,65 @@
-"""From what a user writes for a matrix (a keyword, numbers, NaN, strings) to an `AffineMatrix`."""
+"""
+From what a user writes for a matrix (a keyword, numbers, NaN, strings) to an `AffineMatrix`.
+
+patsy parses linear expressions of named parameters, such as ``"a + 2*b"``.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from patsy import DesignInfo, PatsyError
 
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array, is_positive_semidefinite
 from .affine import AffineMatrix, affine_matrix
 from .curved import CovarianceFunction, CurvedMatrix
-from .expressions import parse_expression
+
+_NAME = re.compile(r"(?<![\w.])[^\W\d]\w*")
+
+
+def parse_expression(text: str, where: str) -> tuple[float, dict[str, float]]:
+    """
+    Parse a linear expression into its constant and its coefficients by parameter name.
+
+    Parameters
+    ----------
+    text : str
+        A number or a linear expression in Python identifiers: ``"a"``, ``"a + 2*b"``, ``"1 - a/2"``.
+    where : str
+        The place of the element, for messages.
+
+    Raises
+    ------
+    SpecificationError
+        If the text is not linear, or is an equality.
+    """
+    try:
+        return float(text), {}
+    except ValueError:
+        pass
+    names = list(dict.fromkeys(_NAME.findall(text)))
+    problem = SpecificationError(
+        f"{where} is not a linear expression of named parameters",
+        got=repr(text),
+        expected='a number, a name, or a linear expression such as "a + 2*b"',
+    )
+    if not names or "=" in text or "," in text:
+        raise problem
+    try:
+        with np.errstate(all="ignore"):  # "a/0": refused below, as not finite
+            constraint = DesignInfo(names).linear_constraint(text)
+    except PatsyError as error:
+        raise problem from error
+    constant = -float(np.asarray(constraint.constants).item())
+    coefficients = dict(zip(names, np.asarray(constraint.coefs, dtype=float)[0], strict=True))
+    if not np.isfinite(constant) or not np.all(np.isfinite(list(coefficients.values()))):
+        raise problem
+    return constant, {name: float(value) for name, value in coefficients.items() if value != 0.0}
+
 
 Namer = Callable[[int, int], str]
 Elements = list[tuple[int, int, str, float]]
@@ -111,80 +159,81 @@ def parse_covariance(
     array = _as_array(value, shape, where, nobs)
     if array.dtype == object:
         fixed, elements = _parse_strings(array, where, namer)
-        symmetric = fixed == fixed.T
-        mirrored = {(j, i, name, coef) for i, j, name, coef in elements}
-        for element in mirrored ^ set(elements):
-            symmetric[element[0], element[1]] = False
-        _check_symmetry(array, symmetric, where)
-        return check_covariance(
-            affine_matrix(fixed, [e for e in elements if e[0] >= e[1]], symmetric=True), where
-        )
-    fixed, free = _split_numbers(array, where)
-    close = np.isclose(fixed, np.swapaxes(fixed, 0, 1), rtol=1e-12, atol=0)
-    _check_symmetry(array, (free == free.T) & (close if close.ndim == 2 else close.all(axis=2)), where)
-    elements = [(i, j, namer(i, j), 1.0) for j in range(size) for i in range(j, size) if free[i, j]]
-    return check_covariance(affine_matrix(fixed, elements, symmetric=True), where)
+        symmetric = _mirrored(fixed, elements)
+    else:
+        fixed, free = _split_numbers(array, where)
+        close = np.isclose(fixed, np.swapaxes(fixed, 0, 1), rtol=1e-12, atol=0)
+        symmetric = (free == free.T) & np.all(close.reshape(size, size, -1), axis=2)
+        elements = _elements(np.tril(free), namer)
+    _check_symmetry(array, symmetric, where)
+    lower = [element for element in elements if element[0] >= element[1]]
+    return check_covariance(affine_matrix(fixed, lower, symmetric=True), where)
+
+
+def _mirrored(fixed: Array, elements: Elements) -> Array:
+    """Tell which elements of a matrix equal those on the other side of the diagonal."""
+    out = fixed == fixed.T
+    for i, j, *_ in {(j, i, name, coef) for i, j, name, coef in elements} ^ set(elements):
+        out[i, j] = False
+    return np.asarray(out)
 
 
 def _covariance_keyword(
     keyword: str, size: int, namer: Namer, shared: tuple[str, str] | None
 ) -> AffineMatrix:
-    lower = [(i, j) for j in range(size) for i in range(j, size)]
     fixed = np.eye(size) if keyword == "identity" else np.zeros((size, size))
-    elements: Elements = []
-    if keyword == "unstructured":
-        elements = [(i, j, namer(i, j), 1.0) for i, j in lower]
-    elif keyword == "diagonal":
-        elements = [(i, i, namer(i, i), 1.0) for i in range(size)]
-    elif keyword in ("scalar", "equicorrelated"):
-        variance = shared[0] if shared else namer(0, 0).split(".")[0]
-        elements = [(i, i, variance, 1.0) for i in range(size)]
-        if keyword == "equicorrelated" and size > 1:
-            covariance = shared[1] if shared else namer(1, 0).split(".")[0]
-            elements += [(i, j, covariance, 1.0) for i, j in lower if i != j]
-    return affine_matrix(fixed, elements, symmetric=True)
+    diagonals = {"identity": 0, "zero": 0, "diagonal": 1, "scalar": 1}.get(keyword, size)
+    places = [(j + d, j) for d in range(diagonals) for j in range(size - d)]
+    if keyword in ("unstructured", "diagonal"):
+        return affine_matrix(fixed, [(i, j, namer(i, j), 1.0) for i, j in places], symmetric=True)
+    common = shared or tuple(namer(i, 0).split(".")[0] for i in range(min(size, 2)))
+    return affine_matrix(fixed, [(i, j, common[int(i > j)], 1.0) for i, j in places], symmetric=True)
+
+
+def _elements(free: np.ndarray, namer: Namer) -> Elements:
+    return [(i, j, namer(i, j), 1.0) for i, j in np.argwhere(free).tolist()]
 
 
 def _from_mask(fixed: Array, free: np.ndarray, namer: Namer) -> AffineMatrix:
-    rows, columns = np.nonzero(free)
-    return affine_matrix(
-        fixed,
-        [(int(i), int(j), namer(i, j), 1.0) for i, j in zip(rows.tolist(), columns.tolist(), strict=True)],
-    )
+    return affine_matrix(fixed, _elements(free, namer))
 
 
 def _as_array(value: Any, shape: tuple[int, int], where: str, nobs: int | None) -> np.ndarray:
+    """Return an array of numbers or of objects, of the shape or with a last axis over time."""
+    array = _of_shape(_of_kind(value, shape, where), shape)
+    lengths = [()] if nobs is None else [(), (1,), (nobs,)]
+    if array.shape[:2] != shape or array.shape[2:] not in lengths:
+        expected = f"{shape}" if nobs is None else f"{shape}, or {(*shape, nobs)} with a last axis over time"
+        raise SpecificationError(f"{where} has the wrong shape", got=np.shape(value), expected=expected)
+    if array.shape[2:] == (1,) and nobs != 1:
+        array = array[:, :, 0]
+    if array.ndim == 3 and array.dtype == object:
+        raise SpecificationError(f"{where} mixes strings with an axis over time", expected="numbers and NaN")
+    return array
+
+
+def _of_kind(value: Any, shape: tuple[int, int], where: str) -> np.ndarray:
+    """Return an array of floats, or of objects where there are strings."""
     try:
         array = np.asarray(value)
     except ValueError as error:
         raise SpecificationError(f"{where} is ragged", got=repr(value), expected=f"shape {shape}") from error
     if array.dtype.kind in "OUS":
-        array = array.astype(object)
-    elif array.dtype.kind in "biuf":
-        array = array.astype(float)
-    else:
-        raise SpecificationError(
-            f"{where} has the wrong type", got=array.dtype, expected="numbers or strings"
-        )
+        return array.astype(object)
+    if array.dtype.kind in "biuf":
+        return array.astype(float)
+    raise SpecificationError(f"{where} has the wrong type", got=array.dtype, expected="numbers or strings")
+
+
+def _of_shape(array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Return a number as a matrix, and a column's vector, or its rows over time, with two or three axes."""
     if array.ndim == 0 and shape == (1, 1):
         array = array.reshape(1, 1)
     if shape[1] == 1 and array.ndim < 3 and array.shape[:1] == shape[:1]:
         if array.ndim == 1:
-            array = array[:, None]
-        elif array.shape[1] != 1:
-            array = array[:, None, :]
-    allowed = array.shape == shape or (
-        array.ndim == 3 and array.shape[:2] == shape and nobs is not None and array.shape[2] in (1, nobs)
-    )
-    if not allowed:
-        over_time = f", or {shape + (nobs,)} with a last axis over time" if nobs is not None else ""
-        raise SpecificationError(
-            f"{where} has the wrong shape", got=np.shape(value), expected=f"{shape}{over_time}"
-        )
-    if array.ndim == 3 and array.shape[2] == 1 and nobs != 1:
-        array = array[:, :, 0]
-    if array.ndim == 3 and array.dtype == object:
-        raise SpecificationError(f"{where} mixes strings with an axis over time", expected="numbers and NaN")
+            return array[:, None]
+        if array.shape[1] != 1:
+            return array[:, None, :]
     return array
 
 

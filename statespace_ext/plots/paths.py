@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from ..engine.arguments import probability
-from ..engine.dates import read_dates
+from ..engine.validation import read_dates
 from ..exceptions import SpecificationError, UnsupportedError
 
 LINE, BAND, CONSTANT, ZERO = "#0072B2", "#56B4E9", "#D55E00", "0.6"

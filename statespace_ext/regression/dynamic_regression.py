@@ -11,8 +11,7 @@ import pandas as pd
 
 from ..base.model import StateSpaceModel
 from ..base.results import StateSpaceResultsWrapper
-from ..em.structure import StateStructure
-from ..em.updates import LinearGaussianUpdates
+from ..em.updates import LinearGaussianUpdates, StateStructure
 from ..engine.system import System
 from ..engine.system_score import SystemScore
 from ..engine.validation import (

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..em.covariances import update_covariance
-from ..em.moments import Moments
-from ..em.regression import Regression
+from ..em.moments import Moments, Regression
 from ..em.updates import LinearGaussianUpdates, NamedUpdate
 from ..numerics.linear_algebra import Array
 from ..numerics.rotation import lower_triangular_rotation

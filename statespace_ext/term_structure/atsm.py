@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,19 +11,19 @@ import pandas as pd
 
 from ..base.model import StateSpaceModel
 from ..base.results import StateSpaceResultsWrapper
-from ..em.structure import StateStructure
-from ..engine.dates import read_dates
+from ..em.updates import StateStructure
 from ..engine.system import System
 from ..engine.system_score import ALL, SystemScore
-from ..engine.validation import check_same_columns, check_series, endog_frame
+from ..engine.validation import check_same_columns, check_series, endog_frame, read_dates
 from ..exceptions import DataError
 from ..fit.fit import FitResult
 from ..fit.problem import EstimationProblem
 from ..fit.request import FitRequest
+from ..inference.identification import Identification
 from ..numerics.bond_pricing import loadings_pullback
 from ..numerics.linear_algebra import Array, quiet
+from ..numerics.lyapunov import stationary_pullback
 from ..numerics.ornstein_uhlenbeck import discretise, discretise_pullback, stationary_moments
-from ..numerics.stationary import stationary_pullback
 from ..params.layout import ParameterLayout
 from .declaration import build_layout
 from .dynamics import (
@@ -354,6 +355,14 @@ class ATSM(StateSpaceModel[ATSMResults]):
         found = self.layout.matrices(out)
         same = all(np.allclose(found[key], at[key], rtol=1e-9, atol=1e-12) for key in at)
         return out if same else params
+
+    def identification(self, params: object, fixed: Mapping[str, float] | None = None) -> Identification:
+        """Return which parameters are identified; see `StateSpaceModel.identification`."""
+        found = super().identification(params, fixed)
+        if found.n_flat and self.panel.n_observed == 0 and len(self.panel.maturities) <= self.k_factors:
+            why = "As many maturities as factors say nothing of the dynamics under Q: add maturities."
+            found = replace(found, message=f"{found.message} {why}")
+        return found
 
     def updates(self, layout: ParameterLayout) -> NumericalUpdates:
         """Return the updates of EM for a layout of the free parameters."""

@@ -20,8 +20,7 @@ import numpy as np
 import scipy.optimize
 
 from ..em.covariances import by_group, precisions, update_covariance
-from ..em.moments import Moments
-from ..em.regression import Regression
+from ..em.moments import Moments, Regression
 from ..em.updates import LinearGaussianUpdates, NamedUpdate
 from ..engine.system import System
 from ..engine.system_score import SystemScore

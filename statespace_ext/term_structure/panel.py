@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..engine.arguments import positive_integer
-from ..engine.dates import DAYS_IN_A_YEAR, check_dates, read_dates
-from ..engine.validation import endog_frame, regressor_frame
+from ..engine.validation import DAYS_IN_A_YEAR, check_dates, endog_frame, read_dates, regressor_frame
 from ..exceptions import DataError, SpecificationError, shown, warn
 from ..fit.start_values import fill_missing
 from ..numerics.linear_algebra import Array

@@ -10,7 +10,7 @@ from statsmodels.tsa.statespace.initialization import Initialization
 
 from ..base.results import StateSpaceResults
 from ..engine.arguments import one_of, positive_integer
-from ..engine.dates import as_dates, read_dates
+from ..engine.validation import as_dates, read_dates
 from ..exceptions import DataError, SpecificationError, UnsupportedError
 from ..numerics.linear_algebra import Array
 from ..numerics.ornstein_uhlenbeck import discretise

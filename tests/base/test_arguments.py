@@ -12,7 +12,7 @@ from edge_data import BUILD, MARKET, regression, returns
 from numpy.testing import assert_allclose, assert_array_equal
 
 import statespace_ext as sse
-from statespace_ext.engine.keywords import arguments_of
+from statespace_ext.engine.arguments import arguments_of
 
 PLACES: list[Any] = [
     1.5,

@@ -79,6 +79,7 @@ def test_the_score_is_exact():
     assert_allclose(model.score(params), expected, rtol=1e-7, atol=1e-7)
 
 
+@pytest.mark.filterwarnings("ignore:The likelihood is flat")  # an intercept of the state beside all others
 @pytest.mark.parametrize("method", ["em", "auto"])
 def test_fits_end_at_the_maximum_of_lgssm(method):
     theirs, model = lgssm(Y).fit(), Cycle(Y)
@@ -135,6 +136,7 @@ def test_default_starts_have_a_likelihood():
     assert_allclose(res.llf, expected, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:The fit did not converge")
 def test_results_are_instances_of_their_class():
     """As the annotation of `fit` says, although statsmodels wraps them."""
     x = np.random.default_rng(4).normal(size=60)

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 from bench_estep import alternating, sample, started
 
-from statespace_ext.em.driver import maximise
+from statespace_ext.em.driver import EMOptions, Run
 
 BASE = {"n": 2000, "k": 4, "p": 10}
 SIZES = {
@@ -43,11 +43,18 @@ def times(n: int, k: int, p: int, runs: int) -> list[float]:
     model = started(sample(n, k, p), k, "known")
     problem = model.problem("fast")
     params = model.default_start(model.problem())
-    moments, cycles = problem.moments(params), problem.updates.cycles()
+    moments = problem.moments(params)
+    run = Run(params, problem.moments, problem.loglike, problem.updates.cycles(), EMOptions())
+
+    def m_step() -> None:
+        at = params, moments
+        for _, update in run.updates:
+            at = update(*at)
+
     return alternating(
         [
             partial(problem.moments, params),
-            partial(maximise, params, moments, problem.moments, cycles),
+            m_step,
             partial(problem.value_and_score, params),
             partial(problem.loglike, params),
         ],

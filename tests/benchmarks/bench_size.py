@@ -49,6 +49,7 @@ class Design:
     correlation: float = 0.4
     missing: float = 0.0
     rising: bool = False
+    decay: float = 1.0
 
     def draw(self, seed: int) -> sse.CAPM:
         """Return the model of a sample; alphas are zero."""
@@ -61,7 +62,7 @@ class Design:
         beta, path = rng.standard_normal(self.p) * 0.3, np.empty((self.n, self.p))
         for t in range(self.n):
             path[t] = 1.0 + beta
-            beta = beta + self.step * rng.standard_normal(self.p)
+            beta = self.decay * beta + self.step * rng.standard_normal(self.p)
         y = path * market[:, None] + noise
         y[rng.random(y.shape) < self.missing] = np.nan
         return sse.CAPM(y, market, **self.options)
@@ -81,6 +82,12 @@ ALPHA = [
     ),
     Design("random walks, W = q V", 60, 10, {**FULL, "state_cov": "proportional"}, correlation=0.0),
     Design("static betas, 10 % missing", 60, 5, STATIC, step=0.0, missing=0.1),
+    Design("random walks, W diagonal", 60, 3, {**FULL, "state_cov": "diagonal"}),
+    Design("random walks, W full", 60, 3, {**FULL, "state_cov": "unstructured"}),
+    Design(
+        "autoregressive betas, W diagonal", 60, 2, {"beta": "ar1", "state_cov": "diagonal"},
+        step=0.2, decay=0.8,
+    ),
 ]  # fmt: skip
 CONSTANCY = [
     Design("constant variance", 120, 3, {**FULL, "state_cov": "proportional"}, step=0.0),

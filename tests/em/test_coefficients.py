@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from statespace_ext.em.coefficients import StackedCoefficients
-from statespace_ext.em.regression import Regression
+from statespace_ext.em.moments import Regression
 from statespace_ext.params.layout import ParameterLayout
 from statespace_ext.params.parse import parse_matrix
 

@@ -8,7 +8,7 @@ import scipy.optimize
 from numpy.testing import assert_allclose
 
 from statespace_ext.em.covariances import CovarianceTerm, update_covariance
-from statespace_ext.em.regression import Regression
+from statespace_ext.em.moments import Regression
 from statespace_ext.params.layout import ParameterLayout
 from statespace_ext.params.parse import parse_matrix
 

@@ -8,14 +8,17 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from frames import frames_to_update
 from numpy.testing import assert_allclose, assert_array_equal
 from systems import sampled
 
-from statespace_ext.em.driver import EMOptions, EMResult, fall, guilty, run_em
+from statespace_ext.em.driver import EMOptions, EMResult, Run, fall, run_em
 from statespace_ext.em.moments import Moments
 
 TARGET = np.array([1.0, -2.0])
 START = np.array([3.0, 2.0])
+MOST_FRAMES = 12
+"""Calls from `fit` to the update of obs_cov, `python tests/frames.py` prints them."""
 
 
 def hill(params: np.ndarray) -> float:
@@ -222,9 +225,15 @@ def test_rounding_is_not_blamed_for_a_fall(size: float) -> None:
         name: lambda params, moments, loss=loss: (params - loss, moments) for name, loss in loss.items()
     }
     cycles = [[(name, update)] for name, update in updates.items()]
-    expectation = lambda params: SimpleNamespace(llf=size + params[0])  # noqa: E731
-    assert guilty(np.zeros(1), expectation, lambda params: size + params[0], cycles) == "small"
-    assert "no single" in guilty(np.zeros(1), expectation, lambda params: size + params[0], cycles[:1])
+
+    def blamed(cycles: list) -> str:
+        value = lambda params: size + params[0]  # noqa: E731
+        return Run(
+            np.zeros(1), lambda params: SimpleNamespace(llf=value(params)), value, cycles, EMOptions()
+        ).guilty()
+
+    assert blamed(cycles) == "small"
+    assert "no single" in blamed(cycles[:1])
 
 
 def test_a_fall_after_a_while_keeps_the_best() -> None:
@@ -361,3 +370,10 @@ def test_a_start_without_a_likelihood_runs_no_iteration() -> None:
     assert not result.converged
     assert result.iterations == 0
     assert_array_equal(result.params, START)
+
+
+@pytest.mark.filterwarnings("ignore::statespace_ext.exceptions.IdentificationWarning")
+def test_the_iteration_calls_the_updates_itself() -> None:
+    frames = frames_to_update()
+    assert frames[-2:] == ["em/driver.py: run_em", "em/updates.py: LinearGaussianUpdates.obs_cov"]
+    assert "fit" in frames[0] and len(frames) <= MOST_FRAMES, frames

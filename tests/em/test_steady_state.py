@@ -8,10 +8,15 @@ from numpy.testing import assert_allclose
 from oracle import dense, random_system
 from systems import compare_moments, library_system
 
-from statespace_ext.em import steady_state as module, steady_sums
-from statespace_ext.em.steady_limit import states_by_limit
-from statespace_ext.em.steady_path import SmoothedStates, WhiteModel, states_by_path
-from statespace_ext.em.steady_state import SteadyState, steady_state
+from statespace_ext.em import steady_state as module
+from statespace_ext.em.steady_state import (
+    SmoothedStates,
+    SteadyState,
+    WhiteModel,
+    states_by_limit,
+    states_by_path,
+    steady_state,
+)
 from statespace_ext.engine.expectation import expectation
 from statespace_ext.engine.smoother import Smoother
 
@@ -224,7 +229,7 @@ def test_some_periods_at_a_time(monkeypatch: pytest.MonkeyPatch, periods: int, p
     )
     smoother = Smoother(y, 3, 3, rng.standard_normal((300, 2)), rng.standard_normal((300, 1)))
     want = expectation(smoother, library_system(system), "fast")
-    monkeypatch.setattr(steady_sums, "_PERIODS", periods)
+    monkeypatch.setattr(module, "_PERIODS", periods)
     got = expectation(smoother, library_system(system), "fast")
     compare_moments(got, want)
     compare(y, system)

@@ -14,7 +14,7 @@ from systems import ExpectedLikelihood, dense_llf, dense_system, draw_params, ex
 
 from statespace_ext.em.driver import EMOptions, run_em
 from statespace_ext.em.moments import Moments
-from statespace_ext.em.structure import companion_structure
+from statespace_ext.em.updates import companion_structure
 from statespace_ext.fit.problem import EstimationProblem
 from statespace_ext.lgssm.model import LGSSM
 

@@ -13,8 +13,7 @@ from oracle import richardson_gradient
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 import statespace_ext as sse
-from statespace_ext.engine.autoregression import whitening
-from statespace_ext.engine.model_score import ModelScore
+from statespace_ext.engine.model_score import ModelScore, whitening
 
 VARMAX = sm.tsa.VARMAX
 

@@ -7,11 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from oracle import random_system
-from systems import compare_moments, library_system, sampled
+from oracle import condition, joint, random_system
+from systems import compare_moments, dense_system, library_system, sampled
 
-from statespace_ext.engine.expectation import expectation, obstacle
+from statespace_ext.em.moments import Moments, Regression
+from statespace_ext.engine.expectation import ESTEPS, EStep, expectation, obstacle
 from statespace_ext.engine.smoother import Smoother
+from statespace_ext.engine.system import System
 from statespace_ext.exceptions import SpecificationError, UnsupportedError
 from statespace_ext.lgssm.model import LGSSM
 
@@ -97,3 +99,47 @@ def test_unknown_estep(value: object) -> None:
     model = LGSSM(np.random.default_rng(9).standard_normal((30, 2)), 1)
     with pytest.raises(SpecificationError, match="estep is unknown"):
         model.fit(estep=value)
+
+
+def dense_moments(smoother: Smoother, system: System) -> Moments:
+    """Return the E-step of one lag without regressors from the joint distribution of everything."""
+    matrices, _ = dense_system(system)
+    (n, p), k = smoother.endog.shape, system.k_states
+    llf, posterior = condition(joint(matrices, n), n * k + np.arange(n * p), smoother.endog.ravel())
+    forms = np.column_stack([posterior.mean, posterior.factor])[: n * k].reshape(n, k, -1)  # E u v' = u @ v.T
+    one = np.zeros((n, 1, forms.shape[2]))
+    one[:, :, 0] = 1.0
+    b = np.concatenate([forms, one], axis=1)
+    eps, eta = -system.design @ forms, forms[1:] - system.transition @ forms[:-1]
+    eps[:, :, 0] += smoother.endog - system.obs_intercept
+    eta[:, :, 0] -= system.state_intercept
+
+    def sums(e: np.ndarray, b: np.ndarray) -> Regression:
+        ee, eb, bb = (np.einsum("tim,tjm->ij", *pair)[None] for pair in ((e, e), (e, b), (b, b)))
+        return Regression(ee, eb, bb, np.array([float(len(e))]))
+
+    mean, cov = forms[0, :, 0], forms[0, :, 1:] @ forms[0, :, 1:].T
+    precision = np.linalg.inv(system.initial_state_cov)
+    score = precision @ (mean - system.initial_state)
+    return Moments(
+        llf, sums(eps, b), sums(eta, b[:-1]), mean, cov, score, precision - precision @ cov @ precision
+    )
+
+
+def test_an_e_step_is_added_in_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, _ = sampled(np.random.default_rng(10), 25, 3, 1, initialization="stationary")
+    options = {"method": "em", "maxiter": 5, "tolerance": 0.0, "return_params": True}
+    with pytest.raises(SpecificationError, match="estep is unknown"):
+        model.fit(estep="dense", **options)
+    dense = EStep(
+        dense_moments,
+        lambda smoother, system: "observations are missing" if smoother.incomplete else None,
+        "complete data",
+        lambda smoother, system: False,
+    )
+    monkeypatch.setitem(ESTEPS, "dense", dense)
+    assert_allclose(model.fit(estep="dense", **options), model.fit(estep="statsmodels", **options), rtol=1e-8)
+    holes = np.array(model.endog)
+    holes[3, 1] = np.nan
+    with pytest.raises(UnsupportedError, match='estep="dense" is not valid here.*observations are missing'):
+        LGSSM(holes, 1, initialization="stationary").fit(estep="dense", **options)

@@ -22,8 +22,7 @@ from yields import random_panel
 
 import statespace_ext as sse
 from statespace_ext.engine import filters
-from statespace_ext.engine.filter_conditions import FLAGS
-from statespace_ext.engine.filter_pass import require_smoothed
+from statespace_ext.engine.filter_conditions import FLAGS, require_smoothed
 from statespace_ext.engine.system import MATRICES
 from statespace_ext.exceptions import EstimationError, StateSpaceError, UnsupportedError
 

@@ -20,7 +20,7 @@ from statsmodels.tsa.statespace.exponential_smoothing import ExponentialSmoothin
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 import statespace_ext as sse
-from statespace_ext.engine.overrides import overrides
+from statespace_ext.engine.model_score import overrides
 from statespace_ext.engine.system import stationary_radius
 
 N = 60

@@ -68,9 +68,3 @@ def test_fixing_parameters_changes_no_value(matrix: AffineMatrix, held: dict, ov
     assert fixed.param_names == [name for name in matrix.param_names if name not in held]
     assert fixed.is_fixed == (not free)
     assert_array_equal(matrix.values(VALUES), matrix.fix({}).values(VALUES))
-
-
-def test_offset(matrix: AffineMatrix) -> None:
-    rows, columns = matrix.offset(1, 2)
-    assert_array_equal(rows, matrix.rows + 1)
-    assert_array_equal(columns, matrix.columns + 2)

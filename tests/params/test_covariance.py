@@ -9,7 +9,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from oracle import richardson_gradient
 from systems import examples
 
-from statespace_ext.params.affine import AffineMatrix
+import statespace_ext as sse
+from statespace_ext.params import covariance as covariance_module
+from statespace_ext.params.affine import AffineMatrix, Pattern
 from statespace_ext.params.cholesky import Chordal, Unstructured, semidefinite_cholesky
 from statespace_ext.params.covariance import (
     CommonVariance,
@@ -322,3 +324,43 @@ def test_equicorrelated_parameters_in_the_other_order() -> None:
     assert_allclose(structure.jacobian(z), plain.jacobian(z)[::-1])
     target = np.cov(np.random.default_rng(0).standard_normal((3, 9)))
     assert_allclose(structure.estimate(target), plain.estimate(target)[::-1])
+
+
+class Circulant(General):
+    """Four rows in a circle: products of such matrices are such, so that averages are the estimate."""
+
+    @classmethod
+    def of(cls, pattern: Pattern) -> Circulant | None:
+        names = np.zeros(pattern.matrix.shape, dtype=object)
+        names[pattern.matrix.rows, pattern.matrix.columns] = pattern.matrix.names
+        turned = np.roll(np.roll(names, 1, axis=0), 1, axis=1)
+        return cls(pattern.matrix) if pattern.plain and len(names) == 4 and np.all(names == turned) else None
+
+    def __init__(self, matrix: AffineMatrix) -> None:
+        super().__init__(matrix)
+        self._matrix = matrix
+
+    def estimate(self, target: np.ndarray) -> np.ndarray:
+        found = target[self._matrix.rows, self._matrix.columns]
+        names = np.array(self._matrix.names)
+        return np.array([found[names == name].mean() for name in self.param_names])
+
+
+def test_a_structure_is_added_in_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """EM with its closed form reaches where Fisher scoring of the general structure does."""
+    circle = [list("vcdc"), list("cvcd"), list("dcvc"), list("cdcv")]
+    y = np.random.default_rng(0).standard_normal((60, 4)) + np.random.default_rng(1).standard_normal((60, 1))
+
+    start = sse.LGSSM(y, 1, obs_cov=circle, state_cov="identity").start_params
+
+    def fitted() -> tuple[str, np.ndarray]:
+        model = sse.LGSSM(y, 1, obs_cov=circle, state_cov="identity")
+        params = model.fit(start, method="em", maxiter=10, tolerance=0.0, return_params=True)
+        return type(model.layout.structures["obs_cov"]).__name__, params
+
+    name, general = fitted()
+    assert name == "General"
+    monkeypatch.setattr(covariance_module, "STRUCTURES", [*covariance_module.STRUCTURES, Circulant.of])
+    name, own = fitted()
+    assert name == "Circulant"
+    assert_allclose(own, general, rtol=1e-7, atol=1e-8)

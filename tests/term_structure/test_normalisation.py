@@ -150,6 +150,9 @@ def test_what_the_base_does_for_every_model(fitted: Any) -> None:
     other = model.clone(curves(), identification=LevelSlopeCurvature(2.0))
     assert fingerprint(other) != fingerprint(model)
     assert set(model.matrices(params)) == set(model.layout.blocks)
+    table = fitted.delta_method(lambda at: np.log(2.0) / model.matrices(at)["half_life"])
+    K_Q = fitted.matrices_table().loc[("K_Q", "S", "S")]
+    assert_allclose(table[["estimate", "std_error"]].to_numpy()[0], K_Q, rtol=1e-6)
 
 
 def test_forecasts_and_premia_are_those_of_the_same_model_of_the_package(fitted: Any) -> None:

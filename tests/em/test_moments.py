@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from statespace_ext.em.regression import Regression
+from statespace_ext.em.moments import Regression
 
 P, R, N = 2, 3, 12
 rng = np.random.default_rng(90)
@@ -39,10 +39,8 @@ def test_shifted(grouped: bool) -> None:
 
 
 @pytest.mark.parametrize("grouped", [False, True])
-def test_mapped_and_rows(grouped: bool) -> None:
-    mapping = rng.standard_normal((2, R))
+def test_rows(grouped: bool) -> None:
     start = sums(ERRORS, REGRESSORS, grouped)
-    assert_same(start.mapped(mapping), sums(ERRORS, REGRESSORS @ mapping.T, grouped))
     assert_same(start.rows(np.array([1])), sums(ERRORS[:, [1]], REGRESSORS, grouped))
 
 

@@ -1,0 +1,183 @@
+r"""
+Flat directions of any model with constant matrices, from its system at a parameter vector.
+
+Two systems give the data one distribution where the states of one are :math:`G x_t + g` of the other
+(Komunjer & Ng 2011, Econometrica 79, 1995-2032). To first order, with :math:`G = I + E` and W = R Q R',
+
+.. math::
+
+    dZ = -Z E, \quad dd = -Z g, \quad dT = E T - T E, \quad dc = E c + (I - T) g, \quad dW = E W + W E', \quad
+    dH = 0, \quad da_1 = E a_1 + g, \quad dP_1 = E P_1 + P_1 E'.
+
+A direction of the parameters that changes the matrices in this way, or not at all, is flat.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Protocol
+
+import numpy as np
+
+from ..engine.system import MATRICES, System
+from ..exceptions import StateSpaceError
+from ..numerics.linear_algebra import NOT_HERE, Array
+from ..params.affine import IntArray
+from ..params.layout import ParameterLayout
+
+_SHARE = 1e-2
+"""Steps of differences, in standard errors of complete data; largest relative change of the matrices."""
+_SHORTER = 16
+"""Number of steps that are tried, each a tenth of the one before."""
+_NOTHING = 1e-11
+"""Change of the matrices by a step, relative to them, that is rounding."""
+_NOISE = 1e-9
+"""Part of a change in a flat combination that is rounding."""
+_RANK_TOLERANCE = 1e-6
+"""Singular value, relative to the largest, that differences leave where there is none."""
+
+
+class Systematic(Protocol):
+    """The part of a model that is used."""
+
+    endog: Array
+    layout: ParameterLayout
+
+    def started_system(self, params: Array) -> System:
+        """Return the system at a full parameter vector."""
+
+    def difference_steps(self, params: Array, share: float) -> Array:
+        """Return steps for differences."""
+
+
+def flat_by_system(model: Systematic, params: Array, free: IntArray) -> tuple[Array, Array] | None:
+    """
+    Return flat directions, one a row, in steps of the free parameters, and these steps.
+
+    None where matrices vary over time, or no system is near.
+    """
+    system = model.started_system(params)
+    varies = any(getattr(system, name).ndim > (1 if name.endswith("intercept") else 2) for name in MATRICES)
+    if varies or system.initialization is not None:
+        return None
+    units = _units(model.endog, system)
+    whole = float(np.linalg.norm(_vector(_scaled(system, units))))
+    steps = np.minimum(model.difference_steps(params, _SHARE), _longest(model.layout, params))
+    found = [_change(model, params, place, steps[place], (units, whole)) for place in free]
+    changes = [each for each in found if each is not None]
+    if len(changes) < len(free):
+        return None
+    null = _null(np.array([change for change, _ in changes]), _coordinates(_scaled(system, units)), whole)
+    return null, np.array([step for _, step in changes])
+
+
+def _longest(layout: ParameterLayout, params: Array) -> Array:
+    """Return the size of the parameters of each one's block: along flat ones standard errors are no steps."""
+    out = np.full(len(params), np.inf)
+    for block in layout.blocks.values():
+        places = layout.positions(list(block.names))
+        size = np.max(np.abs(params[places]), initial=0.0)
+        out[places] = np.minimum(out[places], size or np.inf)
+    return out
+
+
+def _change(
+    model: Systematic, params: Array, place: int, step: float, scale: tuple[Units, float]
+) -> tuple[Array, float] | None:
+    """
+    Return the change of the matrices by a step, to first order, and the step: central, extrapolated once.
+
+    A step that has no system, or changes much, is shortened: where a parameter is flat, that is long.
+    """
+    units, whole = scale
+
+    def half(length: float) -> Array:
+        ends = []
+        for sign in (1.0, -1.0):
+            at = params.copy()
+            at[place] += sign * length
+            ends.append(_vector(_scaled(model.started_system(at), units)))
+        return np.asarray(ends[0] - ends[1]) / 2.0
+
+    for length in step / 10.0 ** np.arange(_SHORTER):
+        with suppress(StateSpaceError, *NOT_HERE):
+            change = np.asarray((8.0 * half(length / 2.0) - half(length)) / 3.0)
+            if np.linalg.norm(change) <= _SHARE * whole:
+                return change, float(length)
+    return None
+
+
+def _null(changes: Array, coordinates: Array, whole: float) -> Array:
+    """Return the combinations of changes by parameters that changes of coordinates undo."""
+    rows = np.concatenate([changes, coordinates])
+    size = np.linalg.norm(rows, axis=1)
+    nothing = size <= _NOTHING * whole
+    scale = 1.0 / np.where(nothing, 1.0, size)
+    left, values, _ = np.linalg.svd(np.where(nothing, 0.0, rows.T * scale).T, full_matrices=True)
+    values = np.concatenate([values, np.zeros(len(rows) - len(values))])
+    null = left[:, values <= _RANK_TOLERANCE * max(values[0], 1e-300)].T
+    null = (np.where(np.abs(null) > _NOISE, null, 0.0) * scale)[:, : len(changes)]
+    sizes = np.linalg.norm(null, axis=1)
+    return np.asarray(null[sizes > _RANK_TOLERANCE * np.max(sizes, initial=0.0)])
+
+
+Units = tuple[Array, Array, dict[str, float]]
+"""Sizes of the series, of the states (that which moves a series by its size), and of covariance matrices."""
+
+
+def _units(endog: Array, system: System) -> Units:
+    seen = [series[~np.isnan(series)] for series in endog.T]
+    series = np.array([np.std(each) if len(each) else 0.0 for each in seen])
+    series = np.where(series > 0, series, 1.0)
+    largest = np.max(np.abs(system.design) / series[:, None], axis=0)
+    usual = np.max(largest, initial=0.0) or 1.0
+    states = 1.0 / np.where(largest > 1e-8 * usual, largest, usual)
+    plain = _scaled(system, (series, states, {}))
+    sizes: dict[str, float] = {}
+    for key in {"W", "H", "P"} & plain.keys():
+        sizes[key] = float(np.max(np.abs(plain[key]), initial=0.0)) or 1.0
+    return series, states, sizes
+
+
+def _scaled(system: System, units: Units) -> dict[str, Array]:
+    """Return the matrices in these units; of the start, what is not computed from the others."""
+    y, x, sizes = units
+    out = {
+        "Z": system.design * x / y[:, None],
+        "d": system.obs_intercept / y,
+        "T": system.transition * x / x[:, None],
+        "c": system.state_intercept / x,
+        "W": system.selection @ system.state_cov @ system.selection.T / np.outer(x, x),
+        "H": system.obs_cov / np.outer(y, y),
+    }
+    if system.start == "known":
+        out |= {"a": system.initial_state / x, "P": system.initial_state_cov / np.outer(x, x)}
+    return {key: value / sizes.get(key, 1.0) for key, value in out.items()}
+
+
+def _vector(matrices: dict[str, Array]) -> Array:
+    return np.concatenate([np.ravel(value) for value in matrices.values()])
+
+
+def _coordinates(at: dict[str, Array]) -> Array:
+    """Return the changes of the matrices by E and g, one row each."""
+    k, rows = len(at["T"]), []
+    nothing = np.zeros((k, k))
+    for i in range(k * k + k):
+        E, g = nothing.copy(), np.zeros(k)
+        if i < k * k:
+            E.flat[i] = 1.0
+        else:
+            g[i - k * k] = 1.0
+        moved = {
+            "Z": -at["Z"] @ E,
+            "d": -at["Z"] @ g,
+            "T": E @ at["T"] - at["T"] @ E,
+            "c": E @ at["c"] + g - at["T"] @ g,
+            "W": E @ at["W"] + at["W"] @ E.T,
+            "H": np.zeros_like(at["H"]),
+        }
+        if "a" in at:
+            moved |= {"a": E @ at["a"] + g, "P": E @ at["P"] + at["P"] @ E.T}
+        rows.append(_vector(moved))
+    return np.array(rows)
