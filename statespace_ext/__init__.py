@@ -40,8 +40,7 @@ if TYPE_CHECKING:
     from .inference.windows import RollingFit as RollingFit, rolling_fit as rolling_fit
     from .lgssm.model import LGSSM as LGSSM
     from .lgssm.results import LGSSMResults as LGSSMResults
-    from .regression.capm import CAPM as CAPM
-    from .regression.capm_results import CAPMResults as CAPMResults
+    from .regression.capm import CAPM as CAPM, CAPMResults as CAPMResults
     from .regression.dynamic_regression import DynamicRegression as DynamicRegression
     from .regression.results import DynamicRegressionResults as DynamicRegressionResults
     from .term_structure.atsm import ATSM as ATSM
@@ -53,7 +52,7 @@ _HOMES = {
     "ATSM": "term_structure.atsm",
     "ATSMResults": "term_structure.results",
     "CAPM": "regression.capm",
-    "CAPMResults": "regression.capm_results",
+    "CAPMResults": "regression.capm",
     "ConvergenceWarning": "exceptions",
     "DataError": "exceptions",
     "DynamicRegression": "regression.dynamic_regression",

@@ -23,8 +23,9 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from statespace_ext.plots.factors import plot_factors
-from statespace_ext.plots.inference import plot_profile, plot_windows
+from statespace_ext.inference.profile import plot_profile
+from statespace_ext.inference.windows import plot_windows
+from statespace_ext.plots.paths import plot_factors
 from statespace_ext.regression.plots import plot_coefficients
 from statespace_ext.term_structure.plots import plot_curve, plot_fit, plot_loadings, plot_term_premium
 

@@ -57,7 +57,7 @@ def read(name: str) -> Verdict:
 
 
 COVARIANCE = (
-    "standard errors from the exact score, computed when first read: tests/inference/test_cov_types.py"
+    "standard errors from the exact score, computed when first read: tests/inference/test_information.py"
 )
 IDENTIFIED = "flat directions of the likelihood are not counted: tests/inference/test_identification.py"
 TOLERANCE = "filters of the package have no absolute tolerance: tests/engine/test_compat.py"
@@ -279,7 +279,7 @@ MODEL: dict[str, Verdict] = {
     "fit": own("optimisers of our own", lambda c: c.short_fit(c.model.fit), writes=True, rtol=1e-6),
     "fit_constrained": own("optimisers of our own", lambda c: c.constrained_fit(), writes=True, rtol=1e-6),
     "fix_params": same(lambda c: c.fixed()),
-    "from_formula": needs("a model that takes formulas: tests/regression/test_regressors.py"),
+    "from_formula": needs("a model that takes formulas: tests/regression/test_formula.py"),
     "handle_params": same(lambda c: c.model.handle_params(c.params)),
     "loglike": same(lambda c: c.model.loglike(c.params)),
     "loglikeobs": same(lambda c: c.model.loglikeobs(c.params)),

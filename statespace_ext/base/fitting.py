@@ -15,8 +15,8 @@ from ..fit.fit import FitResult, estimate
 from ..fit.interrupt import or_best_so_far
 from ..fit.problem import EstimationProblem
 from ..fit.request import FitRequest, check_request
-from ..inference.cov_types import check_cov_type
 from ..inference.identification import Identification, identify_by_system
+from ..inference.information import CovType, cov_type_of
 from ..numerics.linear_algebra import Array, quiet
 from ..params.layout import ParameterLayout, real_array
 from .results import StateSpaceResults
@@ -175,7 +175,7 @@ class Fitting(Generic[R]):
         start_params: object = None,
         transformed: bool = True,
         includes_fixed: bool = False,
-        cov_type: str | None = None,
+        cov_type: str | CovType | None = None,
         cov_kwds: dict[str, Any] | None = None,
         method: str = "auto",
         maxiter: int | None = None,
@@ -207,7 +207,7 @@ class Fitting(Generic[R]):
         cov_type : {"oim", "opg", "robust", "harvey", "approx", "none"}, optional
             Standard errors: "oim" (default) from the second derivatives, "opg" from the scores of
             the periods, "robust" from both, "harvey" from the derivatives of the forecast errors,
-            "approx" from differences of the log-likelihood.
+            "approx" from differences of the log-likelihood; or a `CovType` of one's own.
         cov_kwds : dict, optional
             Must be empty: ``cov_type`` has no options.
         method : {"auto", "em", "accelerated-em", "lbfgs", "bfgs", "cg", "newton", "nm", "powell"}
@@ -300,6 +300,6 @@ class Fitting(Generic[R]):
 def _check_cov_type(cov_type: object, cov_kwds: object) -> None:
     """Refuse before the fit what would be refused after it."""
     if cov_type is not None:
-        check_cov_type(cov_type)
+        cov_type_of(cov_type)
     if not (cov_kwds is None or isinstance(cov_kwds, Mapping) and not cov_kwds):
         raise SpecificationError("cov_kwds are not used", got=repr(cov_kwds), remedy="Leave them out.")

@@ -12,7 +12,7 @@ import pandas as pd
 from ..engine.arguments import arguments_of
 from ..exceptions import SpecificationError, UnsupportedError, shown
 from ..inference.bootstrap import Bootstrap, bootstrap
-from ..inference.delta import delta_method
+from ..inference.information import delta_method
 from ..inference.profile import Profile, profile
 from ..inference.windows import RollingFit, rolling_fit
 from ..numerics.linear_algebra import Array

@@ -474,7 +474,7 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
         if self.user_start is not None:  # which no parameter moves but by the matrices
             nothing = np.zeros_like(score.initial_state), np.zeros_like(score.initial_state_cov)
             score = replace(score, initial_state=nothing[0], initial_state_cov=nothing[1])
-        return score.llf, self.layout.gradient(self.score_by_block(score, params))
+        return score.llf, self.layout.gradient(self.score_by_block(score, params), params)
 
     def _numerical_score(self, params: Array) -> Array:
         return central_differences(lambda at: self.loglike(at, includes_fixed=True), params)

@@ -37,11 +37,14 @@ from ..engine.validation import (
     regressor_frame,
 )
 from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
-from ..inference.boundary import boundary_params
-from ..inference.cov_types import DESCRIPTIONS, check_cov_type, information_parts
-from ..inference.criteria import criteria, observed
-from ..inference.information import ParamsCov, params_covariance
-from ..inference.reduced_rank import reduced_rank_cov
+from ..inference.boundary import boundary_params, reduced_rank_cov
+from ..inference.information import (
+    CovType,
+    ParamsCov,
+    cov_type_of,
+    params_covariance,
+)
+from ..inference.order import criteria, observed
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from .incomplete_rows import IncompleteRows, completed
 from .inference import Derived, Refitting
@@ -130,31 +133,31 @@ class StateSpaceResults(
         kwargs.pop("use_self", None)
         self.cov_kwds: dict[str, Any] = {}
         if cov_type == "custom":
-            self.cov_type = kwargs["custom_cov_type"]
+            self.cov_type, self._cov_type = kwargs["custom_cov_type"], cov_type_of("none")
             self._cov = ParamsCov(np.asarray(kwargs["custom_cov_params"]), len(self.params), [])
             self.cov_kwds["description"] = kwargs["custom_description"]
             return self
-        check_cov_type(cov_type)
-        self.cov_type = cov_type
-        self.cov_kwds["description"] = DESCRIPTIONS[cov_type]
+        self._cov_type = cov_type_of(cov_type)
+        self.cov_type = self._cov_type.name
+        self.cov_kwds["description"] = self._cov_type.description
         return self
 
     @property
     def params_cov(self) -> ParamsCov:
         """Covariance of the estimates with its notes, computed once."""
         if self._cov is None:
-            self._cov = self._compute_cov(self.cov_type)
+            self._cov = self._compute_cov(self._cov_type)
         return self._cov
 
-    def _compute_cov(self, cov_type: str) -> ParamsCov:
+    def _compute_cov(self, cov_type: CovType) -> ParamsCov:
         params = np.asarray(self.params, dtype=float)
-        if cov_type == "none" or self._dependence():
+        if cov_type.parts is None or self._dependence():
             return ParamsCov(np.full((len(params),) * 2, np.nan), 0, [])
         found, index = self._found_inside, self._found_inside.free
         with self._as_it_was():
-            information, middle, steps = information_parts(self.model, params, index, cov_type)
+            information, middle, steps = cov_type.information(self.model, params, index)
         out = params_covariance(information, index, found.flat, len(params), middle)
-        if cov_type == "oim" and self.boundary and not found.n_flat:
+        if cov_type.name == "oim" and self.boundary and not found.n_flat:
             out = self._reduced_rank(out, params, index, steps)
         lost = [name for name in found.names if name not in self.identification.names]
         if lost:
@@ -198,17 +201,16 @@ class StateSpaceResults(
     def cov_params_default(self, value: Array) -> None:
         self._cov = ParamsCov(np.asarray(value), len(value), [])
 
-    def cov_params_of(self, cov_type: str) -> Array:
+    def cov_params_of(self, cov_type: str | CovType) -> Array:
         """
         Return the covariance of the estimates by another estimate, without a new fit.
 
         Parameters
         ----------
-        cov_type : {"oim", "opg", "robust", "harvey", "approx", "none"}
+        cov_type : {"oim", "opg", "robust", "harvey", "approx", "none"} or CovType
             As in `fit`.
         """
-        check_cov_type(cov_type)
-        return self._compute_cov(cov_type).cov
+        return self._compute_cov(cov_type_of(cov_type)).cov
 
     cov_params_oim = property(lambda self: self.cov_params_of("oim"), doc="See `cov_params_of`.")
     cov_params_approx = property(lambda self: self.cov_params_of("approx"), doc="See `cov_params_of`.")

@@ -9,6 +9,7 @@ import numpy as np
 from ..numerics.linear_algebra import Array, gaussian_objective, scaled_solve
 from ..params.affine import AffineMatrix, IntArray
 from ..params.covariance import CovarianceStructure, precision_of
+from ..params.curved import CurvedMatrix
 from .moments import Regression
 
 _MAX_SCORING = 50
@@ -49,6 +50,13 @@ class CovarianceTerm:
     regression: Regression
     structure: CovarianceStructure
     places: IntArray
+
+    def tangent(self, params: Array) -> tuple[AffineMatrix, IntArray]:
+        """Return the matrix, affine at a parameter vector, and the place of the parameter of each element."""
+        if not isinstance(self.matrix, CurvedMatrix):
+            return self.matrix, self.index
+        affine, names = self.matrix.tangent(params[self.places]), self.matrix.param_names
+        return affine, self.places[[names.index(name) for name in affine.names]]
 
     def at(self, params: Array) -> Array:
         """Return the matrix by group."""
@@ -103,8 +111,9 @@ def scoring_step(
     used = np.unique(np.concatenate([term.index for term in terms]))
     information, score = np.zeros((len(used),) * 2), np.zeros(len(used))
     for i, term in enumerate(terms):
-        places = np.searchsorted(used, term.index)
-        rows, columns, coefs = term.matrix.rows, term.matrix.columns, term.matrix.coefs
+        matrix, index = term.tangent(params)
+        places = np.searchsorted(used, index)
+        rows, columns, coefs = matrix.rows, matrix.columns, matrix.coefs
         total = np.zeros(term.matrix.shape) if extra is None or extra[i] is None else np.array(extra[i])
         for precision, gradient, n in term.element_score(params):
             pairs = precision[np.ix_(rows, rows)] * precision[np.ix_(columns, columns)]

@@ -404,7 +404,7 @@ class LinearGaussianUpdates:
             stacked = self._stacked(keys, (0, k_states, k_states + 1), regression)
             weight = np.einsum("gii,gjj->ij", precision, regression.bb)[stacked.rows, stacked.columns]
             out += np.bincount(stacked.index, weights=stacked.coefs**2 * weight, minlength=len(out))
-            block, index = self.layout.blocks[cov], self.layout.index[cov]
+            block, index = self.layout.tangent(cov, params)
             variance = np.einsum("g,gii,gjj->ij", regression.n, precision, precision)[
                 block.rows, block.columns
             ]

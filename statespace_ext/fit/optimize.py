@@ -185,7 +185,7 @@ def log_determinants(layout: ParameterLayout, params: Array) -> tuple[float, Arr
             active = np.diag(sigma) > 0
             total += float(np.linalg.slogdet(sigma[np.ix_(active, active)])[1])
         slopes[key] = inverse[0] if cov.ndim == 2 else np.moveaxis(inverse, 0, 2)
-    return total, layout.gradient(slopes)
+    return total, layout.gradient(slopes, params)
 
 
 def parameter_scale(problem: EstimationProblem, params: Array) -> Array:

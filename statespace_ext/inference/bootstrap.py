@@ -1,8 +1,9 @@
-"""Bootstrap of the estimates: standard errors, bias, intervals, AICb."""
+"""Bootstrap of the estimates: the samples, standard errors, bias, intervals, AICb."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -12,12 +13,150 @@ import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
 from ..engine.arguments import one_of, probability, whole_number
-from ..numerics.linear_algebra import Array
+from ..engine.system import MATRICES
+from ..exceptions import DataError, SpecificationError
+from ..numerics.linear_algebra import Array, quiet
 from ..numerics.rotation import rotate_system
-from .parallel import FAILURES, Failure, attempt, report_failures, spawn, stream
-from .samples import Innovations, Parametric, model_of, model_on
+from .many import FAILURES, Failure, attempt, model_of, model_on, report_failures, run_simulations, spawn
 
-_METHODS = {"parametric": Parametric, "innovations": Innovations}
+_MEANS = ("obs_intercept", "design", "state_intercept", "transition")
+_COVARIANCES = ("obs_cov", "state_cov")
+
+
+class Parametric:
+    """
+    Samples of the model at a parameter vector, missing where the data are.
+
+    A diffuse initial state, on which the likelihood does not depend, is the smoothed one of the data.
+
+    Parameters
+    ----------
+    model : StateSpaceModel
+        The model.
+    params : ndarray
+        A full parameter vector.
+    """
+
+    def __init__(self, model: Any, params: Array) -> None:
+        self.like = np.array(model.endog)
+        with model.preserved(), quiet():
+            model.update(params, transformed=True, includes_fixed=True)
+            self.at = _matrices(model.ssm)
+            mean, diffuse, cov = (np.array(part) for part in model.ssm.initialization(model=model.ssm))
+            unknown = np.diag(diffuse) > 0
+            if model.ssm.initialization.initialization_type == "approximate_diffuse":
+                unknown[:] = True
+            if unknown.any():
+                smoothed = _smoothed(model, params)[:, 0]
+                mean, cov = np.where(unknown, smoothed, mean), np.where(unknown[:, None] | unknown, 0.0, cov)
+        self.mean, self.spread = mean, root(cov)
+        self.obs_root, self.state_root = ([root(part) for part in self.at[key]] for key in _COVARIANCES)
+
+    def draw(self, rng: np.random.Generator) -> Array:
+        """Return a sample."""
+        n, p = self.like.shape
+        state = self.mean + self.spread @ rng.standard_normal(len(self.mean))
+        out = np.empty((n, p))
+        for t in range(n):
+            d, Z, c, T, R = (_period(self.at[key], t) for key in (*_MEANS, "selection"))
+            H, Q = _period(self.obs_root, t), _period(self.state_root, t)
+            out[t] = d[:, 0] + Z @ state + H @ rng.standard_normal(p)
+            state = c[:, 0] + T @ state + R @ (Q @ rng.standard_normal(len(Q)))
+        return np.where(np.isnan(self.like), np.nan, out)
+
+
+class Innovations:
+    """
+    The bootstrap of Stoffer & Wall (1991): the standardised errors of the forecasts, drawn with replacement.
+
+        e_t = F_t^{-1/2} (y_t - d_t - Z_t a_t),   centred;   e*_t drawn from e_1..e_n
+        y*_t = d_t + Z_t a*_t + F_t^{1/2} e*_t,   a*_{t+1} = c_t + T_t a*_t + K_t F_t^{1/2} e*_t,   a*_1 = a_1
+
+    Parameters
+    ----------
+    model : StateSpaceModel
+        The model.
+    params : ndarray
+        A full parameter vector.
+
+    Raises
+    ------
+    DataError
+        If data are missing.
+    SpecificationError
+        If the start is diffuse, whose first errors have no finite variance.
+    """
+
+    def __init__(self, model: Any, params: Array) -> None:
+        y = np.asarray(model.endog)
+        if np.isnan(y).any():
+            raise DataError(
+                "The innovations bootstrap needs complete data",
+                got=f"{int(np.isnan(y).sum())} missing values",
+                remedy='Use method="parametric".',
+            )
+        with model.preserved(), quiet():
+            model.update(params, transformed=True, includes_fixed=True)
+            self.at = _matrices(model.ssm)
+            kind = model.ssm.initialization.initialization_type
+            diffuse = np.any(model.ssm.initialization(model=model.ssm)[1])
+            found = model.ssm.filter()
+        if diffuse or kind == "approximate_diffuse":
+            raise SpecificationError(
+                "The innovations bootstrap needs a proper distribution of the first state",
+                got="a diffuse start",
+                remedy='Use method="parametric".',
+            )
+        self.start = np.array(found.predicted_state[:, 0])
+        self.gain = np.array(found.kalman_gain)
+        self.roots = [root(found.forecasts_error_cov[:, :, t]) for t in range(len(y))]
+        errors = np.array(
+            [np.linalg.pinv(self.roots[t]) @ found.forecasts_error[:, t] for t in range(len(y))]
+        )
+        self.errors = errors - errors.mean(axis=0)
+
+    def draw(self, rng: np.random.Generator) -> Array:
+        """Return a sample."""
+        return self.rebuilt(self.errors[rng.integers(0, len(self.errors), size=len(self.errors))])
+
+    def rebuilt(self, errors: Array) -> Array:
+        """Return the sample that has these standardised errors."""
+        state, out = self.start, np.empty_like(errors)
+        for t, e in enumerate(errors):
+            v = self.roots[t] @ e
+            d, Z, c, T = (_period(self.at[key], t) for key in _MEANS)
+            out[t] = d[:, 0] + Z @ state + v
+            state = c[:, 0] + T @ state + self.gain[:, :, t] @ v
+        return out
+
+
+def root(cov: Array) -> Array:
+    """Return the symmetric root of a covariance, which may be singular."""
+    values, vectors = np.linalg.eigh(cov)
+    return (vectors * np.sqrt(np.clip(values, 0.0, None))) @ vectors.T
+
+
+def _matrices(ssm: Any) -> dict[str, Array]:
+    """Return copies of the matrices with time in front, of length one where they are constant."""
+    return {name: np.moveaxis(np.array(_3d(getattr(ssm, name))), 2, 0) for name in MATRICES}
+
+
+def _3d(value: Array) -> Array:
+    """Return an intercept as a matrix of one column."""
+    return value[:, None, :] if value.ndim == 2 else value
+
+
+def _period(values: Any, t: int) -> Array:
+    return np.asarray(values[t if len(values) > 1 else 0])
+
+
+def _smoothed(model: Any, params: Array) -> Array:
+    """Return the smoothed states, (k, n)."""
+    res = model.smooth(params, includes_fixed=True, cov_type="none")
+    return np.asarray(res.smoothed_state)
+
+
+_METHODS: dict[str, type[Parametric | Innovations]] = {"parametric": Parametric, "innovations": Innovations}
 _FEWEST = 2
 _TINY = 1e-300
 
@@ -145,15 +284,12 @@ def bootstrap(
     res = getattr(res, "_results", res)
     model, params = model_of(res), np.asarray(res.params, dtype=float)
     sampler = _METHODS[method](model, params)
-    seeds = spawn(rng, n_boot)
-    tasks = [(i, model, sampler, params, res._fixed, seed) for i, seed in enumerate(seeds)]
-    found = [outcome for _, outcome in sorted(stream(_tried, tasks, n_jobs), key=lambda one: one[0])]
+    found = run_simulations(_Refit(model, sampler, params, res._fixed), spawn(rng, n_boot), n_jobs)
     failures = {i: outcome for i, outcome in enumerate(found) if isinstance(outcome, Failure)}
     report_failures(list(failures.values()), n_boot, "fits to samples")
     names = list(model.param_names)
-    none: _Refitted = (np.full(len(names), np.nan), np.nan, [])
-    rows = [none if isinstance(outcome, Failure) else outcome for outcome in found]
-    edges = {name for _, _, at_edge in rows for name in at_edge} | set(res.boundary)
+    rows = _rows(found, len(names))
+    edges = set(res.boundary).union(*(row[2] for row in rows))
     return Bootstrap(
         pd.DataFrame([row[0] for row in rows], columns=names),
         pd.Series(params, index=names),
@@ -169,21 +305,32 @@ _Refitted = tuple[Array, float, list[str]]
 """The aligned estimates of one sample, the likelihood of the data there, and the parameters at boundaries."""
 
 
-def _tried(place: int, *task: Any) -> tuple[int, _Refitted | Failure]:
-    return place, attempt(_refit, *task)
+def _rows(found: list[_Refitted | Failure], count: int) -> list[_Refitted]:
+    """Return what was found, NaN for a failure."""
+    nothing: _Refitted = (np.full(count, np.nan), np.nan, [])
+    return [nothing if isinstance(outcome, Failure) else outcome for outcome in found]
 
 
-def _refit(
-    model: Any, sampler: Any, params: Array, fixed: dict[str, float], seed: np.random.SeedSequence
-) -> _Refitted:
-    clone = model_on(model, sampler.draw(np.random.default_rng(seed)))
-    with warnings.catch_warnings(), clone.fix_params(fixed) if fixed else nullcontext():
-        warnings.simplefilter("ignore")
-        start = [value for name, value in zip(model.param_names, params, strict=True) if name not in fixed]
-        res = clone.fit(start, method="lbfgs", cov_type="none")
-        found, edge = np.asarray(res.params, dtype=float), list(res.boundary)
-    found = aligned(clone, found, params)
-    return found, float(model.loglike(found, includes_fixed=True)), edge
+@dataclass(frozen=True)
+class _Refit:
+    """The fit to one sample; what pickles for other processes."""
+
+    model: Any
+    sampler: Parametric | Innovations
+    params: Array
+    fixed: dict[str, float]
+
+    def __call__(self, rng: np.random.Generator) -> _Refitted | Failure:
+        return attempt(self._of_sample, rng)
+
+    def _of_sample(self, rng: np.random.Generator) -> _Refitted:
+        clone = model_on(self.model, self.sampler.draw(rng))
+        with warnings.catch_warnings(), clone.fix_params(self.fixed) if self.fixed else nullcontext():
+            warnings.simplefilter("ignore")
+            res = clone.fit(self.params, includes_fixed=True, method="lbfgs", cov_type="none")
+            found, edge = np.asarray(res.params, dtype=float), list(res.boundary)
+        found = aligned(clone, found, self.params)
+        return found, float(self.model.loglike(found, includes_fixed=True)), edge
 
 
 def aligned(model: Any, params: Array, target: Array) -> Array:
@@ -201,17 +348,9 @@ def aligned(model: Any, params: Array, target: Array) -> Array:
     loadings = at["design"]
     if loadings.ndim != 2 or loadings.shape[1] != model.ssm.k_posdef:
         return params
-    left, _, right = np.linalg.svd(loadings.T @ goal)
-    signs = np.diag(np.where(np.sum(loadings * goal, axis=0) < 0, -1.0, 1.0))
-    likeness = loadings.T @ goal / np.maximum(np.linalg.norm(loadings, axis=0)[:, None], _TINY)
-    old, new = linear_sum_assignment(-np.abs(likeness))
-    exchange = np.zeros_like(signs)
-    exchange[old, new] = np.where(likeness[old, new] < 0, -1.0, 1.0)
     before = model.loglike(params, includes_fixed=True)
-    blocks = {key: model.layout.matrices(params)[key] for key in model.layout.blocks}
-    for G in (np.linalg.lstsq(loadings, goal, rcond=None)[0], left @ right, exchange, signs):
-        if np.linalg.matrix_rank(G) < len(G):
-            continue
+    blocks = model.layout.matrices(params)
+    for G in _rotations(loadings, goal):
         turned = rotate_system({key: blocks[key] for key in needed}, G, model.lags)
         if "state_mean" in blocks:
             turned["state_mean"] = np.linalg.solve(G, blocks["state_mean"])
@@ -223,3 +362,16 @@ def aligned(model: Any, params: Array, target: Array) -> Array:
         if abs(after - before) <= 1e-8 * (1.0 + abs(before)):
             return found
     return params
+
+
+def _rotations(loadings: Array, goal: Array) -> Iterator[Array]:
+    """Yield nonsingular matrices that bring loadings nearest to a goal, the most general one first."""
+    left, _, right = np.linalg.svd(loadings.T @ goal)
+    signs = np.diag(np.where(np.sum(loadings * goal, axis=0) < 0, -1.0, 1.0))
+    likeness = loadings.T @ goal / np.maximum(np.linalg.norm(loadings, axis=0)[:, None], _TINY)
+    old, new = linear_sum_assignment(-np.abs(likeness))
+    exchange = np.zeros_like(signs)
+    exchange[old, new] = np.where(likeness[old, new] < 0, -1.0, 1.0)
+    for G in (np.linalg.lstsq(loadings, goal, rcond=None)[0], left @ right, exchange, signs):
+        if np.linalg.matrix_rank(G) == len(G):
+            yield G

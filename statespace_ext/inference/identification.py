@@ -157,8 +157,8 @@ def _by_realization(model: Identifiable, point: Array, free: IntArray) -> tuple[
     column[free] = np.arange(len(free))
     units = [_sizes(data) for data in (model.endog, model.exog, model.state_inputs)]
     stationary = model.current_start == "stationary"
-    at = layout.matrices(point)
-    return flat_directions(Point(layout, at, model.k_factors, model.lags, stationary, column, *units))
+    shape = model.k_factors, model.lags
+    return flat_directions(Point(layout, point, layout.matrices(point), *shape, stationary, column, *units))
 
 
 def _by_moments(model: Identifiable, point: Array, free: IntArray) -> tuple[Array, Array]:
@@ -249,7 +249,7 @@ class _MomentDerivatives:
 
     def __init__(self, model: Identifiable, params: Array) -> None:
         self.model, self.layout = model, model.layout
-        self.at = self.layout.matrices(params)
+        self.params, self.at = params, self.layout.matrices(params)
         self.k, self.size = model.k_factors, model.k_factors * model.lags
         self.blocks: dict[str, Array] = {}
         self.lagged = self.size > self.k
@@ -264,9 +264,9 @@ class _MomentDerivatives:
     def _block(self, key: str) -> Array:
         """D block / d parameter, (n, rows, columns)."""
         if key not in self.blocks:
-            block = self.layout.blocks[key]
+            block, index = self.layout.tangent(key, self.params)
             out = np.zeros((self.n, *block.shape))
-            np.add.at(out, (self.layout.index[key], block.rows, block.columns), block.coefs)
+            np.add.at(out, (index, block.rows, block.columns), block.coefs)
             self.blocks[key] = np.asarray(out)
         return self.blocks[key]
 

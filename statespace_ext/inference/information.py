@@ -1,17 +1,31 @@
-"""Observed information and the covariance of the estimates."""
+"""
+Information matrices, the covariance estimates of the parameters from them, and the delta method.
+
+With l_t the log-likelihood of period t given its past, v_t and F_t the errors of the forecasts of what was
+observed and their covariance, and s_t = dl_t / dparams:
+
+    A = -sum_t d2 l_t          the observed information         "oim", "approx": A^{-1}
+    B = sum_t s_t s_t'         the outer products of scores     "opg": B^{-1};  "robust": A^{-1} B A^{-1}
+    C_ij = sum_t 1/2 tr(F^{-1} dF_i F^{-1} dF_j) + dv_i' F^{-1} dv_j      "harvey": C^{-1}
+
+E[A] = E[B] = E[C] in a model that is right. B needs the periods' own scores: the terms by period of the
+smoothed score have the same sum and other products.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
+import pandas as pd
 from scipy.linalg.lapack import dpotrf, dpotri
 
-from ..exceptions import UnsupportedError
-from ..numerics.differences import step_sizes
-from ..numerics.linear_algebra import NOT_HERE, Array, symmetrize
+from ..exceptions import SpecificationError
+from ..numerics.differences import jacobian, nan_outside, second_differences, step_sizes
+from ..numerics.linear_algebra import Array, quiet, symmetrize
 
 
 class Scored(Protocol):
@@ -50,63 +64,10 @@ def observed_information(
     def gradient(at: Array) -> Array:
         return model.loglike_and_score(at)[1][places]
 
-    return _differences(gradient, params, places, step_sizes(params) if steps is None else steps)
-
-
-def numerical_information(
-    loglike: Callable[[Array], float], params: Array, index: Array, steps: Array
-) -> Array:
-    """Return minus the second derivatives of the log-likelihood, from its values alone."""
-    m = len(index)
-    out = np.zeros((m, m))
-    base = loglike(params)
-
-    def at(*moves: tuple[int, float]) -> float:
-        trial = np.array(params)
-        for place, move in moves:
-            trial[place] += move
-        return loglike(trial)
-
-    for a, i in enumerate(index):
-        h = steps[i]
-        out[a, a] = (-at((i, 2 * h)) + 16 * at((i, h)) - 30 * base + 16 * at((i, -h)) - at((i, -2 * h))) / (
-            12 * h * h
-        )
-        for b, j in enumerate(index[:a]):
-            g = steps[j]
-            cross = at((i, h), (j, g)) - at((i, h), (j, -g)) - at((i, -h), (j, g)) + at((i, -h), (j, -g))
-            out[a, b] = out[b, a] = cross / (4 * h * g)
-    return -out
-
-
-def _differences(gradient: Callable[[Array], Array], params: Array, index: Array, steps: Array) -> Array:
-    """Return minus the Jacobian of a gradient; one-sided where a step leaves the parameter space."""
-    rows = []
-    for i in index:
-        move = np.zeros(len(params))
-        move[i] = steps[i]
-        ahead, behind = _try(gradient, params + move), _try(gradient, params - move)
-        if ahead is not None and behind is not None:
-            rows.append((ahead - behind) / (2 * steps[i]))
-        elif ahead is None and behind is None:
-            rows.append(np.full(len(index), np.nan))
-        else:
-            centre = _try(gradient, params)
-            if centre is None:
-                rows.append(np.full(len(index), np.nan))
-            else:
-                rows.append((ahead - centre if ahead is not None else centre - behind) / steps[i])
-    return -symmetrize(np.array(rows).reshape(len(index), len(index)))
-
-
-def _try(gradient: Callable[[Array], Array], params: Array) -> Array | None:
-    try:
-        value = gradient(params)
-    except UnsupportedError:
-        raise
-    except NOT_HERE:
-        return None
-    return value if np.all(np.isfinite(value)) else None
+    steps = step_sizes(params) if steps is None else steps
+    return -symmetrize(
+        jacobian(nan_outside(gradient, places.shape), params, steps, places=places, one_sided=True)
+    )
 
 
 _INDEFINITE = 1e-12
@@ -211,3 +172,211 @@ def _inverse_beside(information: Array, basis: Array) -> tuple[Array, str]:
         inverse[:column, column] = inverse[column, :column]
     inverse -= basis @ basis.T
     return inverse, ""
+
+
+@dataclass(frozen=True)
+class CovType:
+    """
+    An estimate of the covariance of the parameters: what ``cov_type`` names, or is.
+
+    Attributes
+    ----------
+    name : str
+        Its name.
+    description : str
+        What the summary says of it.
+    parts : callable or None
+        From a model, a full parameter vector, the places to differentiate by and steps: the matrix to invert,
+        and the one between its inverses (None: there is none). None computes nothing.
+    share : float
+        Share of a standard error that is a step (`difference_steps`).
+    """
+
+    name: str
+    description: str
+    parts: Callable[[Any, Array, Array, Array], tuple[Array, Array | None]] | None
+    share: float = 1e-4
+
+    def information(self, model: Any, params: Array, index: Array) -> tuple[Array, Array | None, Array]:
+        """Return the parts and the steps; the model is left as it was."""
+        if self.parts is None:
+            raise SpecificationError(f"cov_type={self.name!r} has no standard errors")
+        with model.preserved(), quiet():
+            steps = model.difference_steps(params, self.share)
+            return (*self.parts(model, params, index, steps), steps)
+
+
+_COARSE = 0.02
+"""Share of a standard error that is a step of differences of the log-likelihood."""
+
+
+def _observed(model: Any, params: Array, index: Array, steps: Array) -> tuple[Array, None]:
+    return observed_information(model, params, index, steps), None
+
+
+def _outer(model: Any, params: Array, index: Array, steps: Array) -> tuple[Array, None]:
+    scores = period_scores(model, params, index)
+    return scores.T @ scores, None
+
+
+def _robust(model: Any, params: Array, index: Array, steps: Array) -> tuple[Array, Array]:
+    outer = _outer(model, params, index, steps)[0]
+    return observed_information(model, params, index, steps), outer
+
+
+def _harvey(model: Any, params: Array, index: Array, steps: Array) -> tuple[Array, None]:
+    return innovations_information(model, params, index), None
+
+
+def _by_values(model: Any, params: Array, index: Array, steps: Array) -> tuple[Array, None]:
+    loglike = nan_outside(partial(model.loglike, includes_fixed=True))
+    return -second_differences(loglike, params, steps, index), None
+
+
+_MENU = (
+    CovType(
+        "oim",
+        "Standard errors from the observed information: second derivatives of the log-likelihood.",
+        _observed,
+    ),
+    CovType("opg", "Standard errors from the outer product of the scores of the periods.", _outer),
+    CovType(
+        "robust",
+        "Robust standard errors: outer product of scores between inverse observed informations.",
+        _robust,
+    ),
+    CovType(
+        "harvey", "Standard errors from Harvey's (1989) information of the observed forecast errors.", _harvey
+    ),
+    CovType("approx", "Standard errors from second differences of the log-likelihood.", _by_values, _COARSE),
+    CovType("none", "Standard errors were not computed.", None),
+)
+COV_TYPES = tuple(each.name for each in _MENU)
+
+
+def cov_type_of(value: object) -> CovType:
+    """
+    Return an estimate by its name, or one of the caller's own as it is.
+
+    Raises
+    ------
+    SpecificationError
+        If it is unknown.
+    """
+    if isinstance(value, CovType):
+        return value
+    if not isinstance(value, str) or value not in COV_TYPES:
+        raise SpecificationError("cov_type is unknown", got=repr(value), expected=f"one of {COV_TYPES}")
+    return _MENU[COV_TYPES.index(value)]
+
+
+def period_scores(model: Any, params: Array, index: Array) -> Array:
+    """
+    Return the derivatives of the log-likelihood of each period given its past, (n, m).
+
+    Central differences of the filter's terms, of fourth order; NaN where a step has no likelihood.
+    """
+
+    def terms(at: Array) -> Array:
+        model.update(at, transformed=True, includes_fixed=True)
+        return np.asarray(model.ssm.loglikeobs())
+
+    return jacobian(
+        nan_outside(terms, (len(model.endog),)), params, model.difference_steps(params, _COARSE), 4, index
+    )
+
+
+def innovations_information(model: Any, params: Array, index: Array) -> Array:
+    """
+    Return Harvey's (1989, section 3.4.5) information, as statsmodels has it, over what was observed.
+
+    Missing elements are left out of v_t and F_t (statsmodels counts them); the periods of an exact-diffuse
+    start too, as there.
+    """
+    n, p = np.shape(model.endog)
+
+    def forecasts(at: Array) -> Array:
+        model.update(at, transformed=True, includes_fixed=True)
+        out = model.ssm.filter()
+        return np.concatenate([out.forecasts_error.T, out.forecasts_error_cov.T.reshape(n, -1)], axis=1)
+
+    centre = forecasts(params)
+    steps = model.difference_steps(params, _COARSE)
+    moved = np.moveaxis(jacobian(nan_outside(forecasts, centre.shape), params, steps, 4, index), -1, 0)
+    first = max(int(model.ssm.loglikelihood_burn), int(model.ssm.filter().nobs_diffuse))
+    total = np.zeros((len(index), len(index)))
+    for t in range(first, n):
+        seen = np.flatnonzero(~np.isnan(np.asarray(model.endog)[t]))
+        square = np.ix_(seen, seen)
+        F = centre[t, p:].reshape(p, p)[square]
+        dv = moved[:, t, :p][:, seen]
+        dF = np.stack([row.reshape(p, p)[square] for row in moved[:, t, p:]])
+        G = np.linalg.solve(F, dF)
+        total += 0.5 * np.einsum("iab,jba->ij", G, G) + dv @ np.linalg.solve(F, dv.T)
+    return total
+
+
+def delta_method(
+    function: Callable[[Array], Array], params: Array, cov: Array, steps: Array | None = None
+) -> tuple[Array, Array]:
+    """
+    Return the values of a function and their standard errors.
+
+    Parameters
+    ----------
+    function : callable
+        From a parameter vector to a vector.
+    params : ndarray
+        Estimates.
+    cov : ndarray
+        Their covariance, NaN where not available: a value that depends on such a parameter has NaN, and so
+        has a value that is NaN one step from the estimates.
+    steps : ndarray, optional
+        Steps of the differences; by default a small share of each parameter.
+    """
+    value = np.asarray(function(params))
+    steps = step_sizes(params) if steps is None else steps
+    slopes = jacobian(function, params, steps)
+    se = np.empty(len(value))
+    for row, gradient in enumerate(slopes):
+        if np.isnan(gradient).any():
+            se[row] = np.nan
+            continue
+        used = np.abs(gradient) > 1e-12 * max(np.max(np.abs(gradient), initial=0.0), 1e-300)
+        inner = cov[np.ix_(used, used)]
+        se[row] = np.sqrt(gradient[used] @ inner @ gradient[used]) if np.all(np.isfinite(inner)) else np.nan
+    return value, np.where(np.abs(slopes).max(axis=1, initial=0.0) > 0, se, np.nan)
+
+
+def correlation_table(
+    matrix: Callable[[Array], Array], params: Array, cov: Array, labels: list[str]
+) -> pd.DataFrame:
+    """
+    Return standard deviations and correlations of a covariance matrix, with delta-method errors.
+
+    Parameters
+    ----------
+    matrix : callable
+        From a parameter vector to the covariance matrix.
+    params, cov : ndarray
+        Estimates and their covariance.
+    labels : list of str
+        Names of the rows.
+    """
+    rows, columns = np.tril_indices(len(labels), -1)
+
+    def quantities(at: Array) -> Array:
+        sigma = matrix(at)
+        sd = np.sqrt(np.clip(np.diag(sigma), 0.0, None))
+        product = sd[rows] * sd[columns]
+        correlation = np.divide(
+            sigma[rows, columns], product, out=np.full(len(rows), np.nan), where=product > 0
+        )
+        return np.concatenate([sd, correlation])
+
+    value, se = delta_method(quantities, params, cov)
+    index = [("sd", name) for name in labels]
+    index += [("corr", f"{labels[j]}, {labels[i]}") for i, j in zip(rows, columns, strict=True)]
+    return pd.DataFrame(
+        {"estimate": value, "se": se}, index=pd.MultiIndex.from_tuples(index, names=["quantity", "series"])
+    )

@@ -1,4 +1,4 @@
-"""Many fits: streamed, resumable, the same whatever the number of processes."""
+"""Repeated work and many fits: seeds, processes, failures; records that are streamed and can be resumed."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import hashlib
 import json
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -18,9 +18,134 @@ from pandas.util import hash_pandas_object
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 from ..engine.arguments import options_of, random_generator
+from ..engine.parallel import check_jobs, stream
 from ..engine.system import parts_of
-from ..exceptions import SpecificationError
-from .parallel import FAILURES, Failure, attempt, check_jobs, report_failures, stream
+from ..exceptions import EstimationError, SpecificationError, StateSpaceError, UnsupportedError, warn
+from ..numerics.linear_algebra import Array
+
+T = TypeVar("T")
+_CHUNKS = 32
+_FEWEST = 2
+FAILURES: tuple[type[Exception], ...] = (StateSpaceError, np.linalg.LinAlgError)
+"""What one of many fits may raise without stopping the others; anything else is a fault of the code."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """
+    What a call raised.
+
+    Attributes
+    ----------
+    cause : Exception
+        The exception.
+    """
+
+    cause: Exception
+
+    def __str__(self) -> str:
+        return f"{type(self.cause).__name__}: {self.cause}"
+
+
+def attempt(
+    function: Callable[..., T], *args: Any, catch: tuple[type[Exception], ...] = FAILURES
+) -> T | Failure:
+    """
+    Return what a function returns, or its failure.
+
+    Parameters
+    ----------
+    function : callable
+        The function.
+    *args
+        Its arguments.
+    catch : tuple of exception types
+        Those that count as failures; others are raised.
+    """
+    try:
+        return function(*args)
+    except catch as raised:
+        return Failure(raised)
+
+
+def report_failures(failures: Sequence[Failure | str], total: int, what: str) -> None:
+    """
+    Warn of failures with their count.
+
+    Parameters
+    ----------
+    failures : sequence of Failure or str
+        The failures, in the order of the calls.
+    total : int
+        Number of calls.
+    what : str
+        What the calls were, in the plural.
+
+    Raises
+    ------
+    EstimationError
+        If fewer than two calls succeeded, of two or more, or the only one failed; its cause is the first
+        failure.
+    """
+    if not failures:
+        return
+    first = failures[0]
+    if total - len(failures) < min(_FEWEST, total):
+        raise EstimationError(
+            f"Too few {what} succeeded",
+            got=f"{total - len(failures)} of {total}; the first failure was {first}",
+            expected=f"at least {min(_FEWEST, total)}",
+        ) from (first.cause if isinstance(first, Failure) else None)
+    warn(f"{len(failures)} of {total} {what} failed and are left out; the first failure was {first}")
+
+
+def successes(outcomes: Sequence[T | Failure], what: str) -> list[T]:
+    """Return the outcomes that are no failures, after `report_failures` for the others."""
+    failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+    report_failures(failures, len(outcomes), what)
+    return [outcome for outcome in outcomes if not isinstance(outcome, Failure)]
+
+
+def spawn(rng: object, count: int) -> list[np.random.SeedSequence]:
+    """
+    Return independent seeds.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator, int or None
+        Source: the same integer (or a Generator in the same state) gives the same seeds.
+    count : int
+        Their number.
+    """
+    words = random_generator(rng).integers(0, 2**32, size=4)
+    return np.random.SeedSequence([int(word) for word in words]).spawn(count)
+
+
+def run_simulations(
+    one: Callable[[np.random.Generator], T], seeds: list[np.random.SeedSequence], n_jobs: int | None = None
+) -> list[T]:
+    """
+    Return a function's results at one random generator for each seed, in their order.
+
+    Parameters
+    ----------
+    one : callable
+        From a generator to a result; it can be pickled if there are several processes.
+    seeds : list of SeedSequence
+        Of `spawn`.
+    n_jobs : int, optional
+        As in `stream`.
+    """
+    count = max(1, min(len(seeds), _CHUNKS))
+    chunks = ((place, one, seeds[place::count]) for place in range(count))
+    parts = dict(stream(_simulated, chunks, n_jobs))
+    return [parts[i % count][i // count] for i in range(len(seeds))]
+
+
+def _simulated(
+    place: int, one: Callable[[np.random.Generator], T], seeds: list[np.random.SeedSequence]
+) -> tuple[int, list[T]]:
+    return place, [one(np.random.default_rng(seed)) for seed in seeds]
 
 
 @dataclass(frozen=True)
@@ -155,6 +280,31 @@ def repeated_fits(
     yield from kept[yielded:]
 
 
+def fits_by_name(models: Any, fit_options: Mapping[str, Any] | None, **options: Any) -> dict[Any, FitRecord]:
+    """Return the records of `repeated_fits` by name."""
+    return {record.name: record for record in repeated_fits(models, fit_options, **options)}
+
+
+def applied(function: Callable[..., T], records: list[FitRecord], *beside: Sequence[Any]) -> list[T | None]:
+    """
+    Return a function's values at the records of fits, and at what stands beside each; None without a fit.
+
+    A record has the error of a call that fails from then on.
+    """
+    out: list[T | None] = []
+    for place, (record, *more) in enumerate(zip(records, *beside, strict=True)):
+        found = None if record.error else attempt(function, record, *more)
+        if isinstance(found, Failure):
+            records[place], found = replace(record, error=str(found)), None
+        out.append(found)
+    return out
+
+
+def outcome_of(record: FitRecord) -> dict[str, Any]:
+    """Return what a table of fits says of one."""
+    return {name: getattr(record, name) for name in ("nobs", "llf", "converged", "error")}
+
+
 def _named(pair: Any) -> tuple[Any, Any]:
     """Return a name, text or an integer, and a model."""
     name, model = pair if isinstance(pair, tuple) and len(pair) == 2 else (None, pair)
@@ -271,13 +421,8 @@ def _read(path: Path) -> list[dict[str, Any]]:
     """Return the lines of a checkpoint as data; drop one that was being written when the run stopped."""
     content = path.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
-    try:
-        lines = [json.loads(line) for line in whole.decode("utf-8").splitlines()]
-        keys = [line.keys() for line in lines]
-        right = all(key == _RECORD for key in keys[1:]) and all("seed" in key for key in keys[:1])
-    except (ValueError, AttributeError):
-        right = False
-    if not right or not (whole or _HEADER.startswith(content[: len(_HEADER)])):
+    lines = _lines(whole)
+    if lines is None or not (whole or _HEADER.startswith(content[: len(_HEADER)])):
         raise SpecificationError(
             "The file is not a checkpoint of fit_many",
             got=str(path),
@@ -289,6 +434,17 @@ def _read(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
+def _lines(content: bytes) -> list[dict[str, Any]] | None:
+    """Return lines of JSON, None where they are no header and records."""
+    try:
+        lines = [json.loads(line) for line in content.decode("utf-8").splitlines()]
+        keys = [line.keys() for line in lines]
+    except (ValueError, AttributeError):
+        return None
+    right = all(key == _RECORD for key in keys[1:]) and all("seed" in key for key in keys[:1])
+    return lines if right else None
+
+
 _HEADER = b'{"fit_options": '
 """How a checkpoint begins."""
 
@@ -296,3 +452,79 @@ _HEADER = b'{"fit_options": '
 def _append(path: Path, record: dict[str, Any]) -> None:
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(record) + "\n")
+
+
+def model_on(model: Any, endog: Array, rows: slice = slice(None), **changed: Any) -> Any:
+    """
+    Return the model for other data of some of its periods, with the start that it has now.
+
+    Parameters
+    ----------
+    model : StateSpaceModel
+        The model.
+    endog : ndarray, (periods, p)
+        The data.
+    rows : slice
+        Their periods.
+    **changed
+        Arguments of the constructor to change.
+
+    Raises
+    ------
+    UnsupportedError
+        If a start was set on ``ssm`` and the other model has another number of states.
+    """
+    return _with_start(_copy(model, endog, rows, changed), model.user_start)
+
+
+def model_of(results: Any) -> Any:
+    """Return the model of results, a copy of it where it has another start now than their pass had."""
+    results = getattr(results, "_results", results)
+    model, start = results.model, results.user_start
+    if start is None and model.user_start is None:
+        return model
+    return _with_start(_copy(model, np.asarray(model.endog), slice(None), {}), start)
+
+
+def _with_start(model: Any, start: Any) -> Any:
+    """Return the model, with a start that was set on ``ssm`` where there is one."""
+    if start is None:
+        return model
+    if start.k_states != model.k_states:
+        raise UnsupportedError(
+            "A start that was set on `ssm` is that of another number of states",
+            got=f"{start.k_states} states, for a model of {model.k_states}",
+            remedy="Declare the start in the constructor.",
+        )
+    model.ssm.initialization = start
+    return model
+
+
+def _copy(model: Any, endog: Array, rows: slice, changed: dict[str, Any]) -> Any:
+    """Return the model for other data, as its constructor makes it."""
+    index, names = model._index[rows], model.regressor_names
+    data = pd.DataFrame(endog, index=index, columns=list(np.atleast_1d(model.endog_names)))
+    given = {}
+    for name in ("exog", "state_exog"):
+        value = getattr(model, name, None)
+        if value is not None and names.get(name):
+            given[name] = pd.DataFrame(np.asarray(value)[rows], index=index, columns=names[name])
+    return model.clone(data, given.pop("exog", None), **given, **changed)
+
+
+def require_model(model: Any) -> Any:
+    """
+    Return a model of this package.
+
+    Raises
+    ------
+    SpecificationError
+        If it is something else.
+    """
+    if not isinstance(model, MLEModel) or not hasattr(model, "_given"):
+        raise SpecificationError(
+            "model is no model of this package",
+            got=repr(model),
+            expected="an LGSSM, a DynamicRegression, ...",
+        )
+    return model

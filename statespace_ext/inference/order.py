@@ -1,4 +1,4 @@
-"""The number of factors and of lags, by information criteria."""
+"""Information criteria, and the number of factors and of lags by them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+from statsmodels.tools import eval_measures
 
 from ..engine.arguments import one_of, whole_number
 from ..exceptions import SpecificationError, shown
+from ..numerics.linear_algebra import Array, quiet
 from .bootstrap import bootstrap
-from .criteria import criteria, observed
-from .many import FitRecord, repeated_fits, report_records
-from .parallel import Failure, attempt, spawn
-from .samples import model_on, require_model
+from .many import Failure, FitRecord, attempt, fits_by_name, model_on, report_records, require_model, spawn
 
 CRITERIA = ("aic", "aicc", "bic", "hqic", "aicb")
 _SAME = 1e-4
@@ -131,27 +130,14 @@ def select_order(
     >>> order.selected
     {'lags': 1}
     """
-    n_boot = whole_number(n_boot, "n_boot", 0)
-    if n_boot == 1:
-        raise SpecificationError("n_boot is one sample", got=n_boot, expected="0, 2, 3, ...")
-    if one_of(ic, CRITERIA, "ic") == "aicb" and not n_boot:
-        raise SpecificationError('ic="aicb" needs a bootstrap', got="n_boot=0", remedy="Give n_boot.")
-    given = {"k_factors": k_factors, "lags": lags}
-    values = {name: _tried(value, name) for name, value in given.items() if value is not None}
-    if not values or not all(values.values()):
-        raise SpecificationError("There is nothing to choose from", expected="k_factors, lags, or both")
+    n_boot = _samples(n_boot, ic)
+    values = _tried(k_factors=k_factors, lags=lags)
     models, records = _candidates(model, values)
     _require_comparable(models, values)
-    done = repeated_fits(
-        {_label(values, key): one for key, one in models.items()},
-        fit_options, rng=rng, n_jobs=n_jobs, checkpoint=checkpoint,
-    )  # fmt: skip
-    by_label = {record.name: record for record in done}
-    records = {key: by_label.get(record.name, record) for key, record in records.items()}
-    if all(record.error for record in records.values()):
-        raise SpecificationError(
-            "No candidate has a fit", got=shown(record.error for record in records.values())
-        )
+    named = {_label(values, key): one for key, one in models.items()}
+    done = fits_by_name(named, fit_options, rng=rng, n_jobs=n_jobs, checkpoint=checkpoint)
+    records = {key: done.get(record.name, record) for key, record in records.items()}
+    _require_fits(records)
     report_records([records[key] for key in models], "fits of candidates")
     rows = [_row(models.get(key), record) for key, record in records.items()]
     if not callable(model):
@@ -163,11 +149,35 @@ def select_order(
     return OrderSelection(table, ic, models, records)
 
 
-def _tried(value: Any, name: str) -> list[Any]:
-    """Return the values to try."""
-    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        raise SpecificationError(f"{name} is no list of numbers", got=repr(value), expected="[1, 2, ...]")
-    return [whole_number(one, name, 0) for one in value]
+def _require_fits(records: dict[Any, FitRecord]) -> None:
+    """Refuse candidates of which none has a fit."""
+    errors = [record.error for record in records.values()]
+    if all(errors):
+        raise SpecificationError("No candidate has a fit", got=shown(errors))
+
+
+def _samples(n_boot: int, ic: str) -> int:
+    """Return the number of samples of the bootstrap; refuse one, and none where the criterion needs them."""
+    n_boot = whole_number(n_boot, "n_boot", 0)
+    if n_boot == 1:
+        raise SpecificationError("n_boot is one sample", got=n_boot, expected="0, 2, 3, ...")
+    if one_of(ic, CRITERIA, "ic") == "aicb" and not n_boot:
+        raise SpecificationError('ic="aicb" needs a bootstrap', got="n_boot=0", remedy="Give n_boot.")
+    return n_boot
+
+
+def _tried(**given: Any) -> dict[str, list[int]]:
+    """Return the values to try, by name."""
+    values = {}
+    for name, value in given.items():
+        if value is None:
+            continue
+        if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+            raise SpecificationError(f"{name} is no list of numbers", got=repr(value), expected="[1, 2, ...]")
+        values[name] = [whole_number(one, name, 0) for one in value]
+    if not values or not all(values.values()):
+        raise SpecificationError("There is nothing to choose from", expected="k_factors, lags, or both")
+    return values
 
 
 def _label(values: Mapping[str, Any], key: tuple[int, ...]) -> str:
@@ -268,3 +278,34 @@ def _aicb(
         res = models[key].smooth(list(record.params.values()), cov_type="none")
         out.append(bootstrap(res, n_boot, rng=np.random.default_rng(seed), n_jobs=n_jobs).aicb)
     return out
+
+
+def observed(seen: Array) -> tuple[int, int]:
+    """Return the number of observed values, and of periods with one, from their places (nobs, p)."""
+    return int(seen.sum()), int(seen.any(axis=1).sum())
+
+
+def criteria(llf: float, n_params: int, values: int, periods: int) -> dict[str, float]:
+    r"""
+    Return AIC, AICc, BIC and HQIC.
+
+    .. math::
+
+        AIC = -2\ell + 2m, \quad AICc = -2\ell + 2m\,\frac{N}{N - m - 1}, \quad
+        BIC = -2\ell + m\log n, \quad HQIC = -2\ell + 2m\log\log n
+
+    with m parameters, N observed values and n periods with at least one. AICc is infinite for N <= m + 1.
+
+    Parameters
+    ----------
+    llf : float
+        Log-likelihood.
+    n_params, values, periods : int
+        m, N and n.
+    """
+    counts = {"aic": periods, "aicc": values, "bic": periods, "hqic": periods}
+    with quiet():  # log log 1
+        return {
+            name: float(getattr(eval_measures, name)(llf, np.float64(n), n_params))
+            for name, n in counts.items()
+        }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,12 +13,13 @@ from scipy.optimize import brentq
 from scipy.stats import chi2
 
 from ..engine.arguments import probability
+from ..engine.parallel import stream
 from ..exceptions import ParameterError, SpecificationError, shown
 from ..numerics.linear_algebra import Array
+from ..params.curved import CurvedMatrix
 from ..params.layout import real_array
-from ..plots.inference import plot_profile
-from .parallel import Failure, attempt, report_failures, stream
-from .samples import model_of
+from ..plots.paths import CONSTANT, LINE, ZERO, new_figure
+from .many import Failure, attempt, model_of, report_failures
 
 LIMIT, OPEN, LAST = "limit of the parameter", "open", "no fit beyond"
 _GRID = (0.25, 0.5, 0.75, 1.0, 1.25)
@@ -157,13 +159,10 @@ def profile(
     """
     res = getattr(res, "_results", res)
     model, names = model_of(res), list(res.model.param_names)
-    if not isinstance(param, str) or param not in names or param in res._fixed:
-        free = [name for name in names if name not in res._fixed]
+    free = [name for name in names if name not in res._fixed]
+    if not isinstance(param, str) or param not in free:
         raise ParameterError("No free parameter of this name", got=repr(param), expected=shown(free))
-    level = probability(level, "level")
-    values = None if grid is None else np.atleast_1d(real_array(grid, "The values of the grid"))
-    if values is not None and (values.ndim > 1 or not np.all(np.isfinite(values))):
-        raise SpecificationError("grid is no list of finite numbers", got=values)
+    level, values = probability(level, "level"), _values_of(grid)
     params = np.asarray(res.params, dtype=float)
     llf, at_boundary = float(model.loglike(params, includes_fixed=True)), param in res.boundary
     estimate = float(params[names.index(param)])
@@ -173,16 +172,32 @@ def profile(
         (sign, _Side(model, param, res._fixed, params, llf, sign, limits[sign > 0]), level, step, values)
         for sign in (-1, 1)
     ]
-    sides = {sign: rest for sign, *rest in stream(_walk, tasks, n_jobs)}
-    _report(*(side[3] for side in sides.values()))
-    ends = {name: sides[sign][1] for sign, name in ((-1, "lower"), (1, "upper")) if sides[sign][1]}
-    points = {estimate: (llf, True, params), **sides[-1][2], **sides[1][2]}
+    lower, upper = (rest for _, *rest in sorted(stream(_walk, tasks, n_jobs), key=lambda side: side[0]))
+    _report(lower[3], upper[3])
+    ends = {name: side[1] for name, side in (("lower", lower), ("upper", upper)) if side[1]}
+    points = {estimate: (llf, True, params), **lower[2], **upper[2]}
+    tables = _tables(points, llf, param, names)
+    return Profile(param, estimate, llf, level, lower[0], upper[0], ends, at_boundary, *tables)
+
+
+def _tables(
+    points: dict[float, tuple[float, bool, Array]], llf: float, param: str, names: list[str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return likelihoods and parameters by value."""
     index = pd.Index(sorted(points), name=param)
     rows = [(points[v][0], 2.0 * (llf - points[v][0]), points[v][1]) for v in index]
     table = pd.DataFrame(rows, index=index, columns=["llf", "lr", "converged"])
-    paths = pd.DataFrame([points[v][2] for v in index], index=index, columns=names)
-    lower, upper = sides[-1][0], sides[1][0]
-    return Profile(param, estimate, llf, level, lower, upper, ends, at_boundary, table, paths)
+    return table, pd.DataFrame([points[v][2] for v in index], index=index, columns=names)
+
+
+def _values_of(grid: object) -> Array | None:
+    """Return the values of a grid, None for none."""
+    if grid is None:
+        return None
+    values = np.atleast_1d(real_array(grid, "The values of the grid"))
+    if values.ndim > 1 or not np.all(np.isfinite(values)):
+        raise SpecificationError("grid is no list of finite numbers", got=values)
+    return values
 
 
 def limits_of(layout: Any, param: str) -> tuple[float, float]:
@@ -198,6 +213,8 @@ def limits_of(layout: Any, param: str) -> tuple[float, float]:
 
 def _variances(block: Any, param: str) -> Any:
     """Return the rows of a covariance block whose variance is a parameter."""
+    if isinstance(block, CurvedMatrix):
+        return np.zeros(0, dtype=int)
     own = (np.array(block.names) == param) & (block.rows == block.columns)
     return block.rows[own] if len(own) else np.zeros(0, dtype=int)
 
@@ -259,6 +276,11 @@ class _Side:
                 return out.llf, out.converged, out.params
         return out
 
+    def outward(self, values: Sequence[float]) -> list[float]:
+        """Return the finite values on this side, up to the limit, from the estimate outward."""
+        here = {float(v) for v in values if self.sign * (v - self.estimate) > 0 and np.isfinite(v)}
+        return sorted((v for v in here if self.within(v) == v), key=lambda v: abs(v - self.estimate))
+
     def within(self, value: float) -> float:
         """Return the value, or the limit where that is passed."""
         return max(value, self.limit) if self.sign < 0 else min(value, self.limit)
@@ -298,14 +320,11 @@ def _walk(
     """Return the side, its end of the interval, why that is no place of the cut, the points, the fits."""
     cut = float(chi2.ppf(level, 1))
     end, why = _end(side, cut, step * np.sqrt(cut))
-    asked = grid is not None
-    if grid is None:
-        reach = end - side.estimate if np.isfinite(end) else sign * step * np.sqrt(cut)
-        grid = np.array([side.within(side.estimate + share * reach) for share in _GRID])
-    own = [float(v) for v in grid if sign * (v - side.estimate) > 0 and sign * (side.limit - v) >= 0]
-    kept = sorted({*own, end} - {sign * np.inf}, key=lambda v: abs(v - side.estimate))
-    found = {v: side.points[v] for v in kept if v != side.estimate and np.isfinite(side.ratio(v))}
-    lost = [side.failures[v] for v in kept if asked and v in side.failures]
+    reach = end - side.estimate if np.isfinite(end) else sign * step * np.sqrt(cut)
+    usual = [side.within(side.estimate + share * reach) for share in _GRID]
+    kept = side.outward([end, *(usual if grid is None else grid)])
+    found = {v: side.points[v] for v in kept if np.isfinite(side.ratio(v))}
+    lost = [] if grid is None else [side.failures[v] for v in kept if v in side.failures]
     return sign, end, why, found, _Tried(len(found), lost, len(side.points), list(side.failures.values()))
 
 
@@ -366,3 +385,51 @@ def _last_fit(side: _Side, inner: float, outer: float) -> float:
         else:
             inner = middle
     return inner
+
+
+def plot_profile(
+    name: str,
+    ratios: pd.Series,
+    estimate: float,
+    interval: tuple[float, float],
+    cut: float,
+    *,
+    fig: Any = None,
+    figsize: tuple[float, float] | None = None,
+) -> Any:
+    """
+    Plot likelihood ratios by the value of a parameter, with the cut and the interval.
+
+    Parameters
+    ----------
+    name : str
+        The parameter.
+    ratios : Series
+        Likelihood ratios, indexed by the values.
+    estimate : float
+        The estimate.
+    interval : (float, float)
+        Ends, which may be infinite.
+    cut : float
+        The ratio at the ends.
+    fig : matplotlib.figure.Figure, optional
+        Figure to draw in; it keeps its size and layout.
+    figsize : (float, float), optional
+        Size of a new figure.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    fig = new_figure(fig, figsize, (5.0, 3.2))
+    axis = fig.subplots()
+    axis.plot(ratios.index, ratios.to_numpy(), color=LINE, marker="o", markersize=3, linewidth=1.2)
+    axis.axhline(cut, color=CONSTANT, linewidth=1.0, linestyle="--")
+    for end in interval:
+        if np.isfinite(end):
+            axis.axvline(end, color=CONSTANT, linewidth=0.8)
+    axis.axvline(estimate, color=ZERO, linewidth=0.8)
+    axis.set_xlabel(name)
+    axis.set_ylabel("likelihood ratio")
+    axis.spines[["top", "right"]].set_visible(False)
+    return fig

@@ -21,6 +21,7 @@ of a companion form give X_{j-1} = X_j T by blocks of rows, and for a stationary
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -55,6 +56,8 @@ class Point:
     ----------
     layout : ParameterLayout
         Layout of the model.
+    params : ndarray
+        The parameter vector.
     at : dict of str to ndarray
         The blocks at the point.
     k, lags : int
@@ -68,6 +71,7 @@ class Point:
     """
 
     layout: ParameterLayout
+    params: Array
     at: dict[str, Array]
     k: int
     lags: int
@@ -160,7 +164,8 @@ class _Realization:
 
     def _elements(self, key: str) -> Elements:
         """Return the derivative of a block by the free parameters, in standard units."""
-        each, (rows, columns) = self.point.layout.derivative(key, self.point.column), self.units[key]
+        point, (rows, columns) = self.point, self.units[key]
+        each = point.layout.derivative(key, point.column, point.params)
         return replace(each, values=each.values * rows[each.rows] * columns[each.columns])
 
     def is_minimal(self) -> bool:
@@ -183,11 +188,12 @@ class _Realization:
 
     def _set_unknowns(self) -> None:
         k, s, lags = self.k, self.s, self.point.lags
-        pairs = [(i, j) for i in range(k) for j in range(i + 1)] if self.point.stationary else []
-        later = [(j, a, b) for j in range(1, lags) for a in range(k) for b in range(k)] if pairs else []
+        # elements of dP by lag: a block Toeplitz matrix with a symmetric block on its diagonal
+        pairs = itertools.product(range(lags if self.point.stationary else 0), range(k), range(k))
+        later = [(j, a, b) for j, a, b in pairs if j or a >= b]
         first_m = k * s
         first_P = first_m + s
-        first_param = first_P + len(pairs) + len(later)
+        first_param = first_P + len(later)
         self.first_param, self.n_unknowns = first_param, first_param + len(self.state_params)
         nz = self.n_unknowns
         self.X = np.zeros((nz, s, s))
@@ -200,11 +206,7 @@ class _Realization:
         self.noise = XW + np.swapaxes(XW, 1, 2)
         if self.point.stationary:
             self.dP = np.zeros((nz, s, s))
-            for place, (i, j) in enumerate(pairs):
-                for lag in range(lags):
-                    a, b = lag * k + i, lag * k + j
-                    self.dP[first_P + place, a, b] = self.dP[first_P + place, b, a] = 1.0
-            for place, (j, a, b) in enumerate(later, first_P + len(pairs)):
+            for place, (j, a, b) in enumerate(later, first_P):
                 for lag in range(lags - j):
                     self.dP[place, lag * k + a, (lag + j) * k + b] = 1.0
                     self.dP[place, (lag + j) * k + b, lag * k + a] = 1.0

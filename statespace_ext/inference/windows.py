@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,17 @@ from ..engine.arguments import names_among, options_of, positive_integer, truth
 from ..engine.system import has_part
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
-from ..plots.inference import plot_windows
-from .many import FitRecord, repeated_fits, report_records
-from .parallel import Failure, attempt
-from .samples import model_of, model_on, require_model
+from ..plots.paths import CONSTANT, draw_path, few_dates, legend_above, new_figure
+from .many import (
+    FitRecord,
+    applied,
+    fits_by_name,
+    model_of,
+    model_on,
+    outcome_of,
+    report_records,
+    require_model,
+)
 
 
 @dataclass(frozen=True)
@@ -171,8 +179,7 @@ def fit_windows(
     """Fit a model on windows of its sample, by default with lbfgs; return the records in their order."""
     y = np.asarray(model.endog)
     models = ((f"{rows.start}:{rows.stop}", model_on(model, y[rows], rows)) for rows in windows)
-    done = repeated_fits(models, {"method": "lbfgs", **options}, fixed=fixed, **kwargs)
-    records = {record.name: record for record in done}
+    records = fits_by_name(models, {"method": "lbfgs", **options}, fixed=fixed, **kwargs)
     return [records[f"{rows.start}:{rows.stop}"] for rows in windows]
 
 
@@ -200,23 +207,13 @@ def _collected(
     """Return labelled frames."""
     names, index = list(model.param_names), model._index
     ends = index[[rows.stop - 1 for rows in windows]]
-    followed = [place for place, own in enumerate(windows) if own.stop < model.nobs]
+    followed = np.array([rows.stop for rows in windows if rows.stop < model.nobs], dtype=int)
     values = np.full((len(followed), 3 * model.k_endog), np.nan)
-    for value, place in zip(values, followed, strict=True):
-        if not records[place].error:
-            following = attempt(_forecast, model, windows[place], records[place])
-            if isinstance(following, Failure):
-                records[place] = replace(records[place], error=str(following))
-            else:
-                value[:] = following
+    forecasts = applied(partial(_forecast, model), records, windows)
+    for value, forecast in zip(values, forecasts, strict=False):
+        value[:] = np.nan if forecast is None else forecast
     report_records(records, "windows")
-    rows = [
-        {
-            "first": index[rows.start], "nobs": record.nobs, "llf": record.llf,
-            "converged": record.converged, "error": record.error,
-        }
-        for rows, record in zip(windows, records, strict=True)
-    ]  # fmt: skip
+    rows = [{"first": index[own.start], **outcome_of(one)} for own, one in zip(windows, records, strict=True)]
     series = [str(name) for name in np.atleast_1d(model.endog_names)]
     return RollingFit(
         pd.DataFrame([record.params for record in records], index=ends, columns=names, dtype=float),
@@ -224,7 +221,7 @@ def _collected(
         pd.DataFrame(rows, index=ends),
         pd.DataFrame(
             values,
-            index=index[np.array([windows[place].stop for place in followed], dtype=int)],
+            index=index[followed],
             columns=pd.MultiIndex.from_product([["mean", "se", "error"], series]),
         ),
         found,
@@ -232,11 +229,66 @@ def _collected(
     )
 
 
-def _forecast(model: Any, rows: slice, record: FitRecord) -> Array:
-    """Return means, standard errors and errors of the forecasts of the period after a window."""
+def _forecast(model: Any, record: FitRecord, rows: slice) -> Array | None:
+    """Return means, standard errors and errors of the forecasts of the period after a window, if any."""
+    if rows.stop >= model.nobs:
+        return None
     longer = slice(rows.start, rows.stop + 1)
     y = np.asarray(model.endog)[longer]
     clone = model_on(model, y, longer)
     out = clone.filter(list(record.params.values()), includes_fixed=True, cov_type="none").filter_results
     mean, cov = out.forecasts[:, -1], out.forecasts_error_cov[:, :, -1]
     return np.concatenate([mean, np.sqrt(np.diag(cov)), y[-1] - mean])
+
+
+_MOST_COLUMNS = 3
+_PANEL = (3.4, 2.1)
+
+
+def plot_windows(
+    params: pd.DataFrame,
+    bse: pd.DataFrame,
+    lines: Mapping[str, float],
+    *,
+    fig: Any = None,
+    figsize: tuple[float, float] | None = None,
+    alpha: float = 0.05,
+) -> Any:
+    """
+    Plot estimates by the end of their window, one panel a parameter, with bands.
+
+    Parameters
+    ----------
+    params, bse : DataFrame
+        Estimates and standard errors, one row a window.
+    lines : mapping of str to float
+        Estimates on the whole sample, where they are known.
+    fig : matplotlib.figure.Figure, optional
+        Figure to draw in; it keeps its size and layout.
+    figsize : (float, float), optional
+        Size of a new figure.
+    alpha : float
+        One minus the coverage of the bands.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    names = [str(name) for name in params]
+    columns = min(len(names), _MOST_COLUMNS)
+    rows = -(-len(names) // columns)
+    fig = new_figure(fig, figsize, (max(_PANEL[0] * columns, 4.5), _PANEL[1] * rows + 0.6))
+    axes = np.ravel(fig.subplots(rows, columns, sharex=True, squeeze=False))
+    for axis, name in zip(axes, names, strict=False):
+        draw_path(axis, params[name], bse[name], alpha, "window", "window by window")
+        if name in lines:
+            axis.axhline(lines[name], color=CONSTANT, linewidth=1.0, linestyle="--", label="whole sample")
+        axis.set_title(name, fontsize="small", loc="left")
+        few_dates(axis)
+    for axis in axes[len(names) :]:
+        axis.set_visible(False)
+    for axis in axes[max(0, len(names) - columns) : len(names)]:  # the lowest of each column
+        axis.tick_params(labelbottom=True)
+    handles, labels = axes[0].get_legend_handles_labels()
+    legend_above(fig, handles, labels, 3)
+    return fig

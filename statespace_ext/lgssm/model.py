@@ -396,10 +396,11 @@ class LGSSM(StateSpaceModel[LGSSMResults]):
         """
         Return minus the exact second derivatives of the log-likelihood by some parameters.
 
-        None is returned where the start is diffuse or another one was set on `ssm`, matrices vary over time,
-        a covariance is singular, or cells are missing beside an ``obs_cov`` that is not diagonal.
+        None is returned where the start is diffuse or another one was set on `ssm`, matrices vary over time
+        or are not affine, a covariance is singular, or cells are missing beside an ``obs_cov`` that is not
+        diagonal.
         """
-        if self.start_kind == "diffuse" or self.user_start is not None:
+        if self.start_kind == "diffuse" or self.user_start is not None or self.layout.curved:
             return None
         nothing = np.zeros((self.nobs, 0))
         return second_order_information(

@@ -159,7 +159,7 @@ class LGSSMResults(StateSpaceResults):
         -------
         matplotlib.figure.Figure
         """
-        from ..plots.factors import plot_factors
+        from ..plots.paths import plot_factors
 
         factors = self.factors
         return plot_factors(

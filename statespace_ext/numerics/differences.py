@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
-from .linear_algebra import Array
+from .linear_algebra import NOT_HERE, Array
+
+T = TypeVar("T")
 
 
 def step_sizes(params: Array, relative: float = 1e-5) -> Array:
@@ -14,13 +17,99 @@ def step_sizes(params: Array, relative: float = 1e-5) -> Array:
     return relative * np.maximum(np.abs(params), 1e-4 * np.max(np.abs(params), initial=1.0))
 
 
+def jacobian(
+    function: Callable[[Array], Array | float],
+    x: Array,
+    steps: Array,
+    order: int = 2,
+    places: Sequence[int] | Array | None = None,
+    one_sided: bool = False,
+) -> Array:
+    """
+    Return the derivatives of a function by central differences, the arguments on the last axis.
+
+    Parameters
+    ----------
+    function : callable
+        From a vector to a number or an array.
+    x : ndarray
+        Where.
+    steps : ndarray
+        Steps, one for each element of ``x``.
+    order : {2, 4}
+        Order of the error. Order four takes four values of the function in place of two.
+    places : ndarray of int, optional
+        The elements to differentiate by; all of them by default.
+    one_sided : bool
+        Whether to take the difference from ``x`` itself where the function is not finite on one side; with
+        order two.
+    """
+
+    def at(place: int, move: float) -> Array:
+        trial = np.array(x, dtype=float)
+        trial[place] += move
+        return np.array(function(trial))
+
+    columns = []
+    for i in range(len(x)) if places is None else places:
+        h = steps[i]
+        ahead, behind, width = at(i, h), at(i, -h), 2.0 * h
+        sides = [bool(np.all(np.isfinite(side))) for side in (ahead, behind)]
+        if one_sided and sides[0] != sides[1]:
+            ahead, behind, width = (ahead, at(i, 0.0), h) if sides[0] else (at(i, 0.0), behind, h)
+        change = ahead - behind
+        if order == 4:
+            change = (8.0 * change - (at(i, 2.0 * h) - at(i, -2.0 * h))) / 6.0
+        columns.append(change / width)
+    return np.stack(columns, axis=-1) if columns else np.empty((*np.shape(function(x)), 0))
+
+
 def central_differences(function: Callable[[Array], float], params: Array, relative: float = 1e-3) -> Array:
-    """Return the gradient of a function by central differences, extrapolated once (Richardson)."""
-    out = np.empty(len(params))
-    for i, step in enumerate(step_sizes(params, relative)):
-        move = np.zeros(len(params))
-        move[i] = step
-        coarse = (function(params + move) - function(params - move)) / (2 * step)
-        fine = (function(params + move / 2) - function(params - move / 2)) / step
-        out[i] = (4.0 * fine - coarse) / 3.0
+    """Return the gradient of a function by central differences of fourth order."""
+    return jacobian(function, params, 0.5 * step_sizes(params, relative), order=4)
+
+
+def second_differences(function: Callable[[Array], float], x: Array, steps: Array, places: Array) -> Array:
+    """
+    Return the second derivatives of a function by some arguments, from its values alone.
+
+    Parameters
+    ----------
+    function : callable
+        From a vector to a number.
+    x, steps : ndarray
+        Where, and steps.
+    places : ndarray of int
+        The elements to differentiate by.
+    """
+    out = np.zeros((len(places), len(places)))
+    base = function(x)
+
+    def at(*moves: tuple[int, float]) -> float:
+        trial = np.array(x)
+        for place, move in moves:
+            trial[place] += move
+        return function(trial)
+
+    for a, i in enumerate(places):
+        h = steps[i]
+        out[a, a] = (-at((i, 2 * h)) + 16 * at((i, h)) - 30 * base + 16 * at((i, -h)) - at((i, -2 * h))) / (
+            12 * h * h
+        )
+        for b, j in enumerate(places[:a]):
+            g = steps[j]
+            cross = at((i, h), (j, g)) - at((i, h), (j, -g)) - at((i, -h), (j, g)) + at((i, -h), (j, -g))
+            out[a, b] = out[b, a] = cross / (4 * h * g)
     return out
+
+
+def nan_outside(function: Callable[[Array], T], shape: tuple[int, ...] = ()) -> Callable[[Array], T | Any]:
+    """Return a function, with values of some shape, that is NaN where another does not exist."""
+
+    def inside(x: Array) -> T | Any:
+        try:
+            return function(x)
+        except NOT_HERE:
+            return np.full(shape, np.nan)
+
+    return inside

@@ -21,12 +21,15 @@ import numpy as np
 from ..numerics.linear_algebra import Array, is_positive_semidefinite
 from .affine import AffineMatrix, Pattern
 from .cholesky import Chordal, Unstructured
+from .curved import CurvedMatrix
 
 
 class CovarianceStructure(Protocol):
     """What the engine and the optimiser ask of a structure; vectors are in the order of ``param_names``."""
 
-    param_names: list[str]
+    @property
+    def param_names(self) -> list[str]:
+        """Names of the parameters."""
 
     def constrain(self, unconstrained: Array) -> Array:
         """Return variances and covariances."""
@@ -249,6 +252,8 @@ STRUCTURES: list[Callable[[Pattern], CovarianceStructure | None]] = [
 
 def structure_of(matrix: AffineMatrix) -> CovarianceStructure:
     """Recognise the structure of a covariance matrix."""
+    if isinstance(matrix, CurvedMatrix):
+        return matrix
     pattern = Pattern(matrix)
     found = (recognise(pattern) for recognise in STRUCTURES)
     return next((structure for structure in found if structure is not None), General(matrix))

@@ -8,10 +8,11 @@ from functools import cached_property
 
 import numpy as np
 
-from ..exceptions import ParameterError, SpecificationError, shown
+from ..exceptions import ParameterError, SpecificationError, UnsupportedError, shown
 from ..numerics.linear_algebra import Array
 from .affine import AffineMatrix, Elements, IntArray
 from .covariance import CommonVariance, CovarianceStructure, General, structure_of
+from .curved import CurvedMatrix
 
 _LIMIT = 1.0 - 1e-7
 """
@@ -104,9 +105,29 @@ class ParameterLayout:
         """Return the places of the distinct parameters of a block."""
         return self.positions(self.blocks[key].param_names)
 
-    def derivative(self, key: str, place: IntArray) -> Elements:
-        """Return the derivative of a block by parameters, given the place of each, -1 for one held fixed."""
-        block, params = self.blocks[key], place[self.index[key]]
+    @cached_property
+    def curved(self) -> list[str]:
+        """The blocks that are not affine in their parameters."""
+        return [key for key, block in self.blocks.items() if isinstance(block, CurvedMatrix)]
+
+    def tangent(self, key: str, params: Array | None) -> tuple[AffineMatrix, IntArray]:
+        """Return a block, affine at a parameter vector, and the place of the parameter of each element."""
+        block = self.blocks[key]
+        if not isinstance(block, CurvedMatrix):
+            return block, self.index[key]
+        if params is None:
+            raise UnsupportedError(f"Derivatives of {key}, a function of its parameters, need their values")
+        affine = block.tangent(params[self.block_params(key)])
+        return affine, self.positions(list(affine.names))
+
+    def derivative(self, key: str, place: IntArray, at: Array | None = None) -> Elements:
+        """
+        Return the derivative of a block by parameters at a parameter vector.
+
+        ``place`` is the place of each parameter in the derivative, -1 for one held fixed.
+        """
+        block, index = self.tangent(key, at)
+        params = place[index]
         free = params >= 0
         return Elements(block.rows[free], block.columns[free], params[free], block.coefs[free])
 
@@ -119,18 +140,18 @@ class ParameterLayout:
         block = self.blocks[key]
         return np.array(block.fixed) if block.is_fixed else block.at(params[self.index[key]])
 
-    def gradient(self, by_matrix: Mapping[str, Array]) -> Array:
+    def gradient(self, by_matrix: Mapping[str, Array], params: Array | None = None) -> Array:
         """
-        Return the gradient by parameter, given the gradient by matrix element.
+        Return the gradient by parameter at a parameter vector, given the gradient by matrix element.
 
         Gradients by element are of the shape of the matrix, or have a last axis over time, summed here.
         """
         out = np.zeros(len(self))
         for key, gradient in by_matrix.items():
-            block = self.blocks[key]
+            block, index = self.tangent(key, params)
             total = gradient.sum(axis=2) if gradient.ndim == 3 else gradient
             weights = block.coefs * total[block.rows, block.columns]
-            out += np.bincount(self.index[key], weights=weights, minlength=len(self))
+            out += np.bincount(index, weights=weights, minlength=len(self))
         return out
 
     def project(self, matrices: Mapping[str, Array], params: Array) -> Array:
@@ -139,6 +160,9 @@ class ParameterLayout:
         for key, matrix in matrices.items():
             block = self.blocks[key]
             if block.is_fixed:
+                continue
+            if isinstance(block, CurvedMatrix):
+                out[self.block_params(key)] = block.near(np.asarray(matrix))
                 continue
             fixed = block.fixed.mean(axis=2) if block.time_varying else block.fixed
             target = np.asarray(matrix).reshape(block.shape) - fixed
@@ -150,14 +174,15 @@ class ParameterLayout:
     def transforms(self) -> list[CovarianceStructure | UnitInterval]:
         """What reaches parameters from unconstrained values; the others are unconstrained themselves."""
         bounded = [name for name in self.names if name in self.bounded]
-        return [*self.structures.values(), *([UnitInterval(bounded)] if bounded else [])]
+        curved = [structure for key, structure in self.recognised.items() if key in self.curved]
+        return [*self.structures.values(), *curved, *([UnitInterval(bounded)] if bounded else [])]
 
     @cached_property
     def untransformed(self) -> list[str]:
         """Covariance blocks that can leave the cone of covariance matrices: no transform keeps them in it."""
         free = [key for key in sorted(self.covariances & set(self.blocks)) if not self.blocks[key].is_fixed]
         kept = {key for key, structure in self.structures.items() if not isinstance(structure, General)}
-        return [key for key in free if key not in kept]
+        return [key for key in free if key not in kept and key not in self.curved]
 
     @cached_property
     def recognised(self) -> dict[str, CovarianceStructure]:
@@ -172,8 +197,8 @@ class ParameterLayout:
 
     @cached_property
     def structures(self) -> dict[str, CovarianceStructure]:
-        """Structures of the covariance blocks that have a transform, by block."""
-        found = self.recognised
+        """Structures of the affine covariance blocks that have a transform, by block."""
+        found = {key: each for key, each in self.recognised.items() if key not in self.curved}
         shared = {key for key in found if self._is_shared(key, list(found))}
         if all(isinstance(found[key], CommonVariance) for key in shared):
             return found

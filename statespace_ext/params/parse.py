@@ -16,6 +16,7 @@ from patsy import DesignInfo, PatsyError
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array, is_positive_semidefinite
 from .affine import AffineMatrix, affine_matrix
+from .curved import CovarianceFunction, CurvedMatrix
 
 _NAME = re.compile(r"(?<![\w.])[^\W\d]\w*")
 
@@ -140,7 +141,8 @@ def parse_covariance(
 
     ``shared`` are the names of a common variance and covariance; by default the first part of the names.
 
-    The keywords are "unstructured" (or "free"), "diagonal", "scalar", "equicorrelated", "identity", "zero".
+    The keywords are "unstructured" (or "free"), "diagonal", "scalar", "equicorrelated", "identity", "zero"; a
+    `CovarianceFunction` stands for a structure of one's own.
 
     Raises
     ------
@@ -148,6 +150,8 @@ def parse_covariance(
         Also if the specification is not symmetric, or fixed numbers in it rule out a covariance matrix.
     """
     shape = (size, size)
+    if isinstance(value, CovarianceFunction):
+        return CurvedMatrix.of(value, size, shared[0] if shared else namer(0, 0).split(".")[0])
     if isinstance(value, str) and (value in COVARIANCE_KEYWORDS or value == "free"):
         return _covariance_keyword("unstructured" if value == "free" else value, size, namer, shared)
     if isinstance(value, str) and size != 1:

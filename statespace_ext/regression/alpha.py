@@ -12,9 +12,10 @@ import pandas as pd
 from scipy import stats
 
 from ..engine.arguments import positive_integer
+from ..engine.parallel import check_jobs
 from ..exceptions import DataError, SpecificationError
-from ..inference.parallel import Failure, attempt, check_jobs, run_simulations, spawn, successes
-from ..inference.samples import Parametric, model_of, model_on
+from ..inference.bootstrap import Parametric
+from ..inference.many import Failure, attempt, model_of, model_on, run_simulations, spawn, successes
 from ..numerics.linear_algebra import Array
 from .structures import obs_kind
 

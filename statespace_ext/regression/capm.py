@@ -1,4 +1,4 @@
-"""The capital asset pricing model with moving betas."""
+"""The capital asset pricing model with moving betas, and its results."""
 
 from __future__ import annotations
 
@@ -12,12 +12,97 @@ from statsmodels.tsa.statespace.initialization import Initialization
 from ..base.results import StateSpaceResultsWrapper
 from ..engine.validation import check_same_columns, endog_frame, regressor_array
 from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
-from .capm_results import CAPMResults
+from .alpha import GRSTest, WaldTest, grs, wald_alpha
 from .declaration import series_names
 from .dynamic_regression import DynamicRegression
+from .results import Coefficient, DynamicRegressionResults
 
 CONSTANT = "const"
 MARKET = "MKT"
+
+
+class CAPMResults(DynamicRegressionResults):
+    """
+    Results of fitting (or of filtering and smoothing) a `CAPM`.
+
+    Beside what `DynamicRegressionResults` has: `alpha`, `beta`, `test_alpha`. Methods for other periods
+    (`forecast`, `get_prediction`, `simulate`, `append`, `extend`, `apply`) take raw ``market`` and
+    ``risk_free``, as the constructor, in place of ``exog``.
+    """
+
+    @property
+    def alpha(self) -> Coefficient:
+        """Alphas: ``estimate`` and ``se`` where static, ``smoothed`` paths where they move."""
+        return self._coefficient(0)
+
+    @property
+    def beta(self) -> Any:
+        """Betas (`Coefficient`); a dict by factor where there are several."""
+        betas = {name: self._coefficient(j + 1) for j, name in enumerate(self.model.factors)}
+        return next(iter(betas.values())) if len(betas) == 1 else betas
+
+    def test_alpha(
+        self, n_sim: int = 199, rng: Any = None, n_jobs: int | None = None
+    ) -> dict[str, WaldTest | GRSTest | None]:
+        """
+        Test that all alphas are zero.
+
+        Parameters
+        ----------
+        n_sim : int
+            Number of samples, where the distribution of the Wald statistic is simulated.
+        rng : numpy.random.Generator or int, optional
+            Source of the samples.
+        n_jobs : int, optional
+            As in `fit_many`.
+
+        Returns
+        -------
+        dict
+            "wald": joint Wald test from the smoothed alphas. Its p-value is exact for static betas with a
+            full, diagonal or scalar ``obs_cov`` (see `WaldTest`), from a parametric bootstrap otherwise,
+            and NaN where there are no more periods than assets and factors. "grs": the exact F test of
+            Gibbons, Ross & Shanken (1989) on the static least-squares model, None where a period is partly
+            missing or there are too few periods.
+
+        Raises
+        ------
+        SpecificationError
+            If alpha is not static.
+        """
+        if self.model.coefficients.dynamics[0] != "static":
+            raise SpecificationError(
+                "test_alpha needs static alphas", got=f"alpha={self.model.coefficients.dynamics[0]!r}"
+            )
+        model = self.model
+        seen = ~np.isnan(model.endog)
+        rows, (p, k) = seen.all(axis=1), (model.k_endog, len(model.factors))
+        exact = rows.sum() > p + k and np.array_equal(rows, seen.any(axis=1))
+        returns = pd.DataFrame(model.endog[rows], columns=model.coefficients.endog)
+        return {
+            "wald": wald_alpha(self, n_sim=n_sim, rng=rng, n_jobs=n_jobs),
+            "grs": grs(returns, model.exog[rows, 1:]) if exact else None,
+        }
+
+    def get_prediction(
+        self, *args: Any, market: Any = None, risk_free: Any = None, exog: Any = None, **kwargs: Any
+    ) -> Any:
+        """Return predictions of excess returns; ``market`` and ``risk_free`` of periods after the sample."""
+        _, exog = self.model.new_periods(None, exog, market, risk_free)
+        return super().get_prediction(*args, exog=exog, **kwargs)
+
+    def simulate(
+        self,
+        nsimulations: int,
+        *args: Any,
+        market: Any = None,
+        risk_free: Any = None,
+        exog: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Simulate excess returns; ``market`` and ``risk_free`` of periods after the sample."""
+        _, exog = self.model.new_periods(None, exog, market, risk_free)
+        return super().simulate(nsimulations, *args, exog=exog, **kwargs)
 
 
 class CAPM(DynamicRegression):
@@ -151,7 +236,7 @@ class CAPM(DynamicRegression):
                 expected=f"columns {shown(columns)}",
                 remedy="Pass market= (and risk_free=) instead.",
             )
-        labels = next((d.index for d in (exog, endog) if isinstance(d, (pd.Series, pd.DataFrame))), None)
+        labels = _labels_of(exog, endog)
         index = labels if labels is not None and len(labels) == len(values) else None
         return pd.DataFrame(values[:, 1:], index=index, columns=self.factors)
 
@@ -201,18 +286,12 @@ class CAPM(DynamicRegression):
     def _factor_rows(self, market: Any) -> Any:
         """Return factors by period, from one period of several too; refuse others than those of the model."""
         count = len(self.factors)
-        if count > 1 and isinstance(market, pd.Series):
-            market = market.to_frame().T
-        elif count > 1 and np.ndim(market) == 1 and len(market) == count:
-            market = np.asarray(market)[None]
-        columns = market.columns if isinstance(market, pd.DataFrame) else None
-        found = np.shape(market)[1] if np.ndim(market) == 2 else 1
-        named = columns is not None and not columns.equals(pd.RangeIndex(found))
-        names = [str(name) for name in columns] if named and columns is not None else []
-        if found != count or (named and self._has_names and names != self.factors):
+        market = _as_rows(market, count) if count > 1 else market
+        found, names = np.shape(market)[1] if np.ndim(market) == 2 else 1, _column_names(market)
+        if found != count or (names and self._has_names and names != self.factors):
             raise DataError(
                 "market does not have the factors of the model",
-                got=shown(names) if named else f"{found} columns",
+                got=shown(names) if names else f"{found} columns",
                 expected=shown(self.factors),
                 remedy="Pass the same columns in the same order.",
             )
@@ -235,6 +314,20 @@ class CAPM(DynamicRegression):
         )
 
 
+def _as_rows(market: Any, count: int) -> Any:
+    """Return several factors of one period, a Series or a vector of them, as a row."""
+    if isinstance(market, pd.Series):
+        return market.to_frame().T
+    return np.asarray(market)[None] if np.ndim(market) == 1 and len(market) == count else market
+
+
+def _column_names(market: Any) -> list[str]:
+    """Return the names of columns, none where they are only counted."""
+    if not isinstance(market, pd.DataFrame) or market.columns.equals(pd.RangeIndex(market.shape[1])):
+        return []
+    return [str(name) for name in market.columns]
+
+
 def excess_data(returns: Any, market: Any, risk_free: Any) -> tuple[Any, pd.DataFrame]:
     """
     Return excess returns and the regressors (constant, factors).
@@ -252,20 +345,28 @@ def excess_data(returns: Any, market: Any, risk_free: Any) -> tuple[Any, pd.Data
     data: Any = None if returns is None else endog_frame(returns)
     if data is not None and len(data) != size:
         raise DataError("returns and market have different lengths", got=f"{len(data)} and {size}")
-    pandas = next((d for d in (data, market) if isinstance(d, (pd.Series, pd.DataFrame))), None)
-    index = None if pandas is None else pandas.index
+    index = _labels_of(data, market)
     factors = _factor_frame(market, index)
     rate = regressor_array(risk_free, size, index, "risk_free")
     if rate is not None:
         if rate.shape[1] != 1:
             raise DataError("risk_free has several columns", got=rate.shape, expected=f"({size},)")
         factors.iloc[:, 0] = factors.iloc[:, 0].to_numpy() - rate[:, 0]
-        if isinstance(data, pd.DataFrame):
-            data = data.sub(rate[:, 0], axis=0)
-        elif data is not None:
-            data = data - (rate[:, 0] if np.ndim(data) == 1 else rate)
+        data = _less_rate(data, rate)
     factors.insert(0, CONSTANT, 1.0)
     return data, factors
+
+
+def _labels_of(*data: Any) -> pd.Index | None:
+    """Return the index of the first that has one."""
+    return next((each.index for each in data if isinstance(each, (pd.Series, pd.DataFrame))), None)
+
+
+def _less_rate(data: Any, rate: Any) -> Any:
+    """Return returns less the risk-free rate (nobs, 1), None for None."""
+    if isinstance(data, pd.DataFrame):
+        return data.sub(rate[:, 0], axis=0)
+    return data if data is None else data - (rate[:, 0] if np.ndim(data) == 1 else rate)
 
 
 def _named(data: Any, names: list[str], index: Any) -> Any:

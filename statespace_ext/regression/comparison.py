@@ -1,4 +1,4 @@
-"""Covariance structures of the same dynamic regression, side by side."""
+"""Covariance structures of the same dynamic regression, side by side, and which of them contain which."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from scipy import stats
 
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
-from .structures import is_nested, obs_kind, state_kinds
+from ..params.affine import IntArray
+from .structures import factors_of, obs_kind, state_kinds
 
 
 def compare(*results: Any) -> pd.DataFrame:
@@ -151,21 +152,22 @@ def _contains(large: Any, small: Any) -> bool:
 
 def _edge(small: Any, large: Any) -> str:
     """Say why a fit is on the edge of a larger model, nothing where it is inside."""
-    c = large.model.coefficients
-    rank = small.state_cov_rank
-    moving = [c.regressors[j] for j in c.moving]
+    rank, p = small.state_cov_rank, large.model.coefficients.p
+    moving = large.model.coefficients.moving_names
     still = [name for name in moving if name not in rank]
     if still:
         return f"on the edge of the larger model: no W of {', '.join(still)}; use test_constancy"
-    singular = [name for name in moving if rank[name] < c.p]
+    singular = [name for name in moving if rank[name] < p]
     if singular or _singular(small):
         return f"on the edge of the larger model: singular W of {', '.join(singular or moving)}"
-    own = {"V": obs_kind(small.model), **state_kinds(small.model)}
-    factors = {"V": obs_kind(large.model), **state_kinds(large.model)}
-    missing = [
-        name for name, kind in factors.items() if kind.startswith("factor") and own.get(name, "") != kind
-    ]
+    missing = _other_factors(small.model, large.model)
     return f"on the edge of the larger model: loadings of {', '.join(missing)} are zero" if missing else ""
+
+
+def _other_factors(small: Any, large: Any) -> list[str]:
+    """Return what has factors in a large model, and not as many in a small one."""
+    own, kinds = ({"V": obs_kind(model), **state_kinds(model)} for model in (small, large))
+    return [name for name, kind in kinds.items() if kind.startswith("factor") and own.get(name) != kind]
 
 
 def _singular(res: Any) -> bool:
@@ -180,22 +182,137 @@ def _singular(res: Any) -> bool:
 
 def _labels(results: list[Any]) -> list[str]:
     """Return names of the fits that tell them apart."""
-    dynamics = [list(res.model.coefficients.dynamics) for res in results]
+    several = len({tuple(res.model.coefficients.dynamics) for res in results}) > 1
     obs = [obs_kind(res.model) for res in results]
-    plain = []
-    for res, kinds, V in zip(results, dynamics, obs, strict=True):
-        W = state_kinds(res.model)
-        text = (
-            next(iter(W.values()))
-            if len(set(W.values())) == 1
-            else ", ".join(f"{name} {kind}" for name, kind in W.items())
-        )
-        if any(kinds != other for other in dynamics):
-            c = res.model.coefficients
-            moving = [c.regressors[j] + (" (ar1)" if c.dynamics[j] == "ar1" else "") for j in c.moving]
-            text = f"{text} on {', '.join(moving)}" if moving else "none (static)"
-        plain.append(f"V {V}, W {text}" if len(set(obs)) > 1 else f"W {text}")
+    plain = [f"W {_state_label(res.model, several)}" for res in results]
+    if len(set(obs)) > 1:
+        plain = [f"V {V}, {W}" for V, W in zip(obs, plain, strict=True)]
     return [
         f"{name} [{plain[: i + 1].count(name)}]" if plain.count(name) > 1 else name
         for i, name in enumerate(plain)
     ]
+
+
+def _state_label(model: Any, with_dynamics: bool) -> str:
+    """Return the name of the structure of W, by regressor where they differ, and what moves."""
+    c, W = model.coefficients, state_kinds(model)
+    text = ", ".join(f"{name} {kind}" for name, kind in W.items())
+    if len(set(W.values())) == 1:
+        text = next(iter(W.values()))
+    if not with_dynamics:
+        return text
+    moving = [c.regressors[j] + (" (ar1)" if c.dynamics[j] == "ar1" else "") for j in c.moving]
+    return f"{text} on {', '.join(moving)}" if moving else "none (static)"
+
+
+def is_nested(small: Any, large: Any) -> bool:
+    """
+    Tell whether every (V, W) of one regression is a (V, W) of another.
+
+    Exact for structures that are affine in their parameters. "proportional" and "factor:r" contain what
+    is written alike, or is diagonal (factors) or a multiple of V (proportional); where more is contained,
+    and for every `CovarianceFunction`, False. Regressions with "ar1" coefficients on different regressors
+    contain each other in no case.
+    """
+    if small.coefficients.autoregressive != large.coefficients.autoregressive:
+        return False
+    if small.layout.curved or large.layout.curved:
+        return False
+    hull = _Hull(small)
+    for place, j in enumerate(large.coefficients.moving):
+        if place in large.proportional and not _multiples_of_obs_cov(hull, j):
+            return False
+    return _factors_inside(hull, large) and hull.inside(_Hull(large))
+
+
+class _Hull:
+    """
+    A point and spanning directions of the smallest affine set with all (vec V, vec W) of a model.
+
+    W has the coefficients on all regressors here, zero where they do not move. The sums of diagonal
+    matrices and products of loadings span all symmetric matrices; the set of (V, q V) spans the product
+    of the set of V and of all its multiples.
+    """
+
+    def __init__(self, model: Any) -> None:
+        c, layout = model.coefficients, model.layout
+        self.model, self.p, self.size = model, c.p, c.n_levels
+        self.places = np.array([i for j in c.moving for i in c.level(j)], dtype=np.intp)
+        obs, state = layout.blocks["obs_cov"], layout.blocks["state_cov"]
+        self.fixed = np.zeros(self.p**2 + self.size**2)
+        span = np.zeros((len(self.fixed), len(layout)))
+        self.fixed[: self.p**2] = obs.fixed.ravel()
+        np.add.at(span, (obs.rows * self.p + obs.columns, layout.index["obs_cov"]), obs.coefs)
+        if len(self.places):
+            self.fixed[self.rows_of(self.places)] = state.fixed.ravel()
+            rows = self.p**2 + self.places[state.rows] * self.size + self.places[state.columns]
+            np.add.at(span, (rows, layout.index["state_cov"]), state.coefs)
+        self.span = np.column_stack([span, *self._factor_directions(), *self._multiples(span)])
+
+    def rows_of(self, levels: IntArray) -> IntArray:
+        """Return where the elements of W for some levels stand."""
+        return np.asarray(self.p**2 + (levels[:, None] * self.size + levels[None, :]).ravel())
+
+    def block(self, regressor: int | None) -> Array:
+        """Return point and directions of one block, V for None."""
+        both = np.column_stack([self.span, self.fixed])
+        if regressor is None:
+            return both[: self.p**2]
+        return both[self.rows_of(self.model.coefficients.level(regressor))]
+
+    def inside(self, other: _Hull) -> bool:
+        """Tell whether all points are points of another set."""
+        rank = np.linalg.matrix_rank(other.span)
+        joined = np.column_stack([other.span, self.span, self.fixed - other.fixed])
+        return bool(np.linalg.matrix_rank(joined) == rank)
+
+    def _factor_directions(self) -> list[Array]:
+        c, out = self.model.coefficients, []
+        where = [(None, "obs_loading", np.arange(self.p))] + [
+            (j, "state_loading", np.arange(i * self.p, (i + 1) * self.p)) for i, j in enumerate(c.moving)
+        ]
+        for regressor, key, rows in where:
+            if factors_of(self.model, key, rows):
+                places = np.arange(self.p**2) if regressor is None else self.rows_of(c.level(regressor))
+                directions = np.zeros((len(self.fixed), self.p**2))
+                pairs = np.eye(self.p**2).reshape(self.p**2, self.p, self.p)
+                directions[places] = (pairs + np.swapaxes(pairs, 1, 2)).reshape(self.p**2, -1).T
+                out.append(directions)
+        return out
+
+    def _multiples(self, span: Array) -> list[Array]:
+        """Return the directions of W_j = q V."""
+        obs = [*self._factor_directions()[: 1 if obs_kind(self.model).startswith("factor") else 0], span]
+        multiples = np.column_stack([*(part[: self.p**2] for part in obs), self.fixed[: self.p**2]])
+        out = []
+        for place in self.model.proportional:
+            column = np.zeros((len(self.fixed), multiples.shape[1]))
+            column[self.rows_of(self.places[place * self.p : (place + 1) * self.p])] = multiples
+            out.append(column)
+        return out
+
+
+def _multiples_of_obs_cov(hull: _Hull, regressor: int) -> bool:
+    """Tell whether W of a regressor is q V in every (V, W)."""
+    c = hull.model.coefficients
+    if regressor not in c.moving or c.moving.index(regressor) in hull.model.proportional:
+        return True
+    own = hull.block(regressor)
+    return not np.any(own) or bool(np.linalg.matrix_rank(np.column_stack([hull.block(None), own])) <= 1)
+
+
+def _factors_inside(hull: _Hull, large: Any) -> bool:
+    """Tell whether the blocks that are of the form "factor:r" in a large model hold those of a small one."""
+    c, small = large.coefficients, hull.model
+    diagonal = np.eye(c.p, dtype=bool).ravel()
+    kinds = [(None, obs_kind(large), obs_kind(small))]
+    moving, of_small = state_kinds(large), state_kinds(small)
+    kinds += [(j, moving.get(c.regressors[j], ""), of_small.get(c.regressors[j], "zero")) for j in c.moving]
+    for regressor, kind, own in kinds:
+        if not kind.startswith("factor"):
+            continue
+        if own.startswith("factor") and int(own.split(":")[1]) <= int(kind.split(":")[1]):
+            continue
+        if np.any(hull.block(regressor)[~diagonal]):
+            return False
+    return True

@@ -1,4 +1,18 @@
-"""Whether the coefficients of a dynamic regression are constant."""
+r"""
+Whether the coefficients of a dynamic regression are constant: the likelihood ratio, and Nyblom's test.
+
+In a regression with least-squares residuals :math:`e_t` (a row of p series), for the regressors x whose
+coefficients are tested (the columns of X), let :math:`G_t = \sum_{s \le t} x_s e_s'` and
+:math:`\hat\Sigma = \sum_t e_t e_t' / n`. The statistic
+
+.. math:: L = \frac{1}{n} \sum_t tr[ (X'X)^{-1} G_t \hat\Sigma^{-1} G_t' ]
+
+is the locally best invariant one against random walks whose steps have a covariance proportional to
+:math:`(X'X)^{-1} \otimes \Sigma` (Nyblom 1989, JASA 84, 223-230, with the information of the normal
+regression; Hansen 1992, Journal of Policy Modeling 14, 517-533, has :math:`\sum x_t^2 e_t^2` in place of
+:math:`\hat\Sigma X'X`). Given the regressors, its distribution under normal errors has no parameters, so it
+is simulated; for many periods it is that of a sum of integrated squared Brownian bridges, one a coefficient.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +23,12 @@ import numpy as np
 import pandas as pd
 
 from ..engine.arguments import positive_integer, truth
+from ..engine.parallel import check_jobs
 from ..exceptions import EstimationError, SpecificationError, UnsupportedError
-from ..inference.parallel import (
-    Failure,
-    attempt,
-    check_jobs,
-    report_failures,
-    run_simulations,
-    spawn,
-    successes,
-)
-from ..inference.samples import model_of
+from ..inference.many import Failure, attempt, model_of, report_failures, run_simulations, spawn, successes
 from ..numerics.linear_algebra import Array
-from .constancy_series import SeriesRatio
-from .constancy_statistics import ModelRatio, Ratio, ratio_of
-from .nyblom import NyblomCase, nyblom_cases, nyblom_table
+from .constancy_ratios import ModelRatio, Ratio, SeriesRatio, ratio_of
+from .starts import series_by_series
 from .structures import state_kinds
 
 ZERO = 1e-6
@@ -199,7 +204,7 @@ def constancy_test(
         distribution="pivotal" if ratio.pivotal else "parametric bootstrap",
         llf=llf,
         llf_null=llf_null,
-        regressors=[c.regressors[j] for j in c.moving],
+        regressors=c.moving_names,
         per_series=table,
         nyblom=_nyblom(model, nyblom),
         notes=notes,
@@ -295,15 +300,13 @@ _COLUMNS = ("statistic", "pvalue", "pvalue_se", "fraction_zero", "n_failed", "n_
 
 def _per_series(model: Any, seeds: list[np.random.SeedSequence], n_jobs: int | None) -> pd.DataFrame:
     """Return the tests of each series alone; series with the same rows share the simulated values."""
-    endog, exog, c = np.asarray(model.endog), np.asarray(model.exog), model.coefficients
     rows: list[dict[str, float]] = []
     failures: list[Failure] = []
     known: dict[bytes, tuple[Ratio, SimulatedRatio]] = {}
-    for column in endog.T:
-        seen = ~np.isnan(column)
-        key = seen.tobytes()
+    for place, column in enumerate(np.asarray(model.endog).T):
+        key = np.isnan(column).tobytes()
         if key not in known:
-            fresh = SeriesRatio(seen, exog, c.moving)
+            fresh = SeriesRatio(model, place)
             known[key] = fresh, _simulated(0.0, fresh, seeds, n_jobs)
         ratio, simulated = known[key]
         value = attempt(ratio.ratio, column)
@@ -314,7 +317,7 @@ def _per_series(model: Any, seeds: list[np.random.SeedSequence], n_jobs: int | N
             found = replace(simulated, statistic=value[0])
             rows.append({name: getattr(found, name) for name in _COLUMNS})
     report_failures(failures, len(rows), "tests of one series")
-    table = pd.DataFrame(rows, index=pd.Index(c.endog, name="series"))
+    table = pd.DataFrame(rows, index=pd.Index(model.coefficients.endog, name="series"))
     table.insert(3, "pvalue_holm", holm(table["pvalue"].to_numpy()))
     return table
 
@@ -359,3 +362,117 @@ def _nyblom(model: Any, seeds: list[np.random.SeedSequence]) -> pd.DataFrame:
 
 def _shown(table: pd.DataFrame) -> str:
     return str(table.to_string(float_format=lambda value: f"{value:.4f}"))
+
+
+ASYMPTOTIC_5_PERCENT = dict(
+    enumerate(
+        [
+            0.461, 0.748, 1.000, 1.237, 1.465, 1.686, 1.903, 2.116, 2.326, 2.533,
+            2.739, 2.942, 3.144, 3.345, 3.544, 3.743, 3.940, 4.136, 4.332, 4.526,
+        ],
+        start=1,
+    )
+)  # fmt: skip
+"""
+95 % points of the sum of k integrated squared Brownian bridges, by inversion of its characteristic
+function (table 1 of Hansen 1992 has simulated ones: 0.470, 0.749, 1.01, ...).
+"""
+
+ALL = "(joint)"
+"""Label of the tests of all series, or of all moving regressors, together."""
+
+
+@dataclass(frozen=True)
+class NyblomCase:
+    """One statistic: the rows, the series and the tested regressors that it uses."""
+
+    regressor: str
+    series: str
+    exog: Array
+    tested: list[int]
+    columns: list[int]
+    rows: Array
+
+    @property
+    def size(self) -> int:
+        """Number of coefficients tested."""
+        return len(self.tested) * len(self.columns)
+
+    def statistic(self, errors: Array) -> float:
+        """Return L for data (nobs, p), of which the regression is taken."""
+        chosen = errors[self.rows][:, self.columns]
+        X = self.exog[self.rows]
+        residuals = np.zeros((len(errors), len(self.columns)))
+        residuals[self.rows] = chosen - X @ np.linalg.lstsq(X, chosen, rcond=None)[0]
+        x = self.exog[:, self.tested]
+        n = int(self.rows.sum())
+        sums = np.cumsum(x[:, :, None] * residuals[:, None, :], axis=0)
+        cov = residuals.T @ residuals / n
+        tested = x[self.rows].T @ x[self.rows]
+        weighted = np.linalg.solve(tested, np.moveaxis(sums, 1, 0).reshape(len(self.tested), -1))
+        weighted = np.moveaxis(weighted.reshape(len(self.tested), *residuals.shape), 0, 1)
+        return float(np.einsum("tja,tjb,ba->", sums, weighted, np.linalg.inv(cov)) / n)
+
+
+def nyblom_cases(
+    endog: Array, exog: Array, moving: list[int], regressors: list[str], series: list[str]
+) -> list[NyblomCase]:
+    """
+    Return the statistics of a regression: each series, and all together on the rows that are complete.
+
+    Parameters
+    ----------
+    endog : ndarray, (nobs, p)
+        Series, NaN where missing.
+    exog : ndarray, (nobs, m)
+        Regressors.
+    moving : list of int
+        The regressors to test, each and (where there are several) all.
+    regressors, series : list of str
+        Names.
+    """
+    seen, out = ~np.isnan(endog), []
+    tested = [(regressors[j], [j]) for j in moving]
+    if len(moving) > 1:
+        tested.append((ALL, list(moving)))
+    for name, places in tested:
+        for i, label in enumerate(series):
+            out.append(NyblomCase(name, label, exog, places, [i], seen[:, i]))
+        complete = np.asarray(seen.all(axis=1))
+        if len(series) > 1 and complete.sum() > exog.shape[1] + len(series):
+            out.append(NyblomCase(name, ALL, exog, places, list(range(len(series))), complete))
+    return out
+
+
+def nyblom_table(endog: Array, cases: list[NyblomCase], simulated: Array) -> pd.DataFrame:
+    """
+    Return statistics and p-values.
+
+    Parameters
+    ----------
+    endog : ndarray, (nobs, p)
+        Series.
+    cases : list of NyblomCase
+        The statistics.
+    simulated : ndarray, (n_sim, cases)
+        Their values in samples under constant coefficients.
+    """
+    values = np.array([case.statistic(residual_data(endog, case.exog)) for case in cases])
+    exceed = np.sum(simulated >= values, axis=0)
+    index = pd.MultiIndex.from_tuples(
+        [(case.regressor, case.series) for case in cases], names=["regressor", "series"]
+    )
+    return pd.DataFrame(
+        {
+            "statistic": values,
+            "pvalue": (1.0 + exceed) / (len(simulated) + 1.0),
+            "coefficients": [case.size for case in cases],
+            "asymptotic_5%": [ASYMPTOTIC_5_PERCENT.get(case.size, np.nan) for case in cases],
+        },
+        index=index,
+    )
+
+
+def residual_data(endog: Array, exog: Array) -> Array:
+    """Return least-squares residuals by series: the statistic does not change, rounding does."""
+    return series_by_series(endog, exog)[1]

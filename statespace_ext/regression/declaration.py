@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.linalg
 from statsmodels.tsa.statespace.initialization import Initialization
 
-from ..exceptions import SpecificationError
+from ..exceptions import SpecificationError, UnsupportedError
 from ..numerics.linear_algebra import Array
 from ..params.affine import AffineMatrix, IntArray, affine_matrix
+from ..params.curved import CurvedMatrix
 from ..params.layout import ParameterLayout
 from ..params.parse import (
     COVARIANCE_KEYWORDS,
@@ -57,6 +59,11 @@ class Coefficients:
     def moving(self) -> list[int]:
         """The regressors whose coefficients move, in the order of the disturbances."""
         return [j for j, kind in enumerate(self.dynamics) if kind != "static"]
+
+    @property
+    def moving_names(self) -> list[str]:
+        """Names of these regressors."""
+        return [self.regressors[j] for j in self.moving]
 
     @property
     def autoregressive(self) -> list[int]:
@@ -128,21 +135,21 @@ def parse_dynamics(dynamics: Mapping[str, str] | None, regressors: list[str]) ->
     SpecificationError
         If a name or a kind is unknown.
     """
-    if dynamics is not None and not isinstance(dynamics, Mapping):
+    if not isinstance(dynamics, (Mapping, type(None))):
         raise SpecificationError(
             "dynamics is not by name of a regressor",
             got=repr(dynamics),
             expected='a dict such as {"MKT": "random_walk"}',
         )
     given = dict(dynamics or {})
-    unknown = [name for name in given if name not in regressors]
+    unknown = sorted(given.keys() - set(regressors), key=str)
     if unknown:
         raise SpecificationError(
             "dynamics names regressors that exog does not have",
             got=unknown,
             expected=f"names among {regressors}",
         )
-    bad = {name: kind for name, kind in given.items() if not isinstance(kind, str) or kind not in DYNAMICS}
+    bad = {name: kind for name, kind in given.items() if not (isinstance(kind, str) and kind in DYNAMICS)}
     if bad:
         raise SpecificationError("dynamics is unknown", got=bad, expected=f"one of {DYNAMICS}")
     return [given.get(name, "static") for name in regressors]
@@ -163,9 +170,7 @@ def regression_layout(
     structures = _by_regressor(state_cov, coefficients)
     _check_keywords("obs_cov", [obs_cov])
     _check_keywords("state_cov", structures or [state_cov], "proportional", "joint")
-    proportional = [
-        i for i, value in enumerate(structures) if isinstance(value, str) and value == "proportional"
-    ]
+    proportional = [i for i, value in enumerate(structures) if _is_keyword(value, "proportional")]
     none = np.zeros((p, 0))
     obs_rank = factor_rank(obs_cov, p, "obs_cov")
     ranks = [factor_rank(value, p, "state_cov") for value in structures]
@@ -266,11 +271,9 @@ def _by_regressor(state_cov: object, coefficients: Coefficients) -> list[object]
             got=repr(state_cov),
             remedy="Name the moving regressors in dynamics, or leave state_cov out.",
         )
-    names = [coefficients.regressors[j] for j in coefficients.moving]
+    names = coefficients.moving_names
     if isinstance(state_cov, Mapping):
-        unknown = [name for name in state_cov if name not in names]
-        missing = [name for name in names if name not in state_cov]
-        if unknown or missing:
+        if set(state_cov) != set(names):
             raise SpecificationError(
                 "state_cov does not name the moving regressors", got=list(state_cov), expected=names
             )
@@ -293,29 +296,52 @@ def _state_cov(state_cov: object, structures: list[object], coefficients: Coeffi
     p, q = coefficients.p, len(coefficients.noise_rows)
     if not coefficients.moving:
         if isinstance(state_cov, str) and state_cov not in ("joint", "proportional"):
-            known = "diagonal" if factor_rank(state_cov, p, "state_cov") else state_cov
-            parse_covariance(known, p, "state_cov", covariance_namer("state", coefficients.endog))
+            parse_covariance(
+                _affine_part(state_cov, p), p, "state_cov", covariance_namer("state", coefficients.endog)
+            )
         return affine_matrix(np.zeros((q, q)), [])
-    labels = coefficients.disturbance_names
-    if structures and isinstance(structures[0], str) and structures[0] == "joint":
+    if _is_keyword(structures[0], "joint"):
         value = "unstructured" if isinstance(state_cov, str) else state_cov
-        return parse_covariance(value, q, "state_cov", covariance_namer("state", labels))
-    fixed, elements = np.zeros((q, q)), []
-    for place, value in enumerate(structures):
-        if isinstance(value, str) and value == "proportional":
-            continue
-        first = place * p
-        regressor = coefficients.regressors[coefficients.moving[place]]
-        value = "diagonal" if factor_rank(value, p, "state_cov") else value
-        namer = covariance_namer("state", coefficients.endog, f".{regressor}")
-        shared = (f"state_var.{regressor}", f"state_cov.{regressor}")
-        block = parse_covariance(value, p, "state_cov", namer, shared=shared)
-        fixed[first : first + p, first : first + p] = block.fixed
-        elements += [
-            (int(i) + first, int(j) + first, name, float(coef))
-            for i, j, name, coef in zip(block.rows, block.columns, block.names, block.coefs, strict=True)
-        ]
-    return affine_matrix(fixed, elements)
+        namer = covariance_namer("state", coefficients.disturbance_names)
+        return parse_covariance(value, q, "state_cov", namer)
+    return _block_diagonal([_own_block(value, i, coefficients) for i, value in enumerate(structures)])
+
+
+def _block_diagonal(blocks: list[AffineMatrix]) -> AffineMatrix:
+    """Return a matrix of blocks of the same size."""
+    if len(blocks) == 1:
+        return blocks[0]
+    if any(isinstance(block, CurvedMatrix) for block in blocks):
+        raise UnsupportedError(
+            "A CovarianceFunction in state_cov goes with one moving regressor",
+            got=f"{len(blocks)} moving regressors",
+            remedy="Use one of the keywords.",
+        )
+    elements = [
+        (int(i) + place * len(each.fixed), int(j) + place * len(each.fixed), name, float(coef))
+        for place, each in enumerate(blocks)
+        for i, j, name, coef in zip(each.rows, each.columns, each.names, each.coefs, strict=True)
+    ]
+    return affine_matrix(scipy.linalg.block_diag(*(block.fixed for block in blocks)), elements)
+
+
+def _own_block(value: object, place: int, coefficients: Coefficients) -> AffineMatrix:
+    """Return W of a moving regressor, zero where it is proportional to V, without its factors."""
+    p, regressor = coefficients.p, coefficients.regressors[coefficients.moving[place]]
+    if _is_keyword(value, "proportional"):
+        return affine_matrix(np.zeros((p, p)), [])
+    namer = covariance_namer("state", coefficients.endog, f".{regressor}")
+    shared = (f"state_var.{regressor}", f"state_cov.{regressor}")
+    return parse_covariance(_affine_part(value, p), p, "state_cov", namer, shared=shared)
+
+
+def _affine_part(value: object, p: int) -> object:
+    """Return the specification of the part that is not of factors."""
+    return "diagonal" if factor_rank(value, p, "state_cov") else value
+
+
+def _is_keyword(value: object, keyword: str) -> bool:
+    return isinstance(value, str) and value == keyword
 
 
 def series_names(data: Any) -> list[str]:
@@ -354,13 +380,8 @@ def parse_start(kind: str, mean: Any, cov: Any, names: list[str]) -> tuple[str, 
 
 def _known(value: Any, shape: tuple[int, ...], name: str, labels: list[str]) -> Array:
     """Return a mean or a covariance as finite numbers, in the order of the levels where it has labels."""
-    if isinstance(value, (pd.Series, pd.DataFrame)):
-        axes = [[str(label) for label in axis] for axis in value.axes]
-        if all(sorted(axis) == sorted(labels) for axis in axes):
-            places = [[axis.index(label) for label in labels] for axis in axes]
-            value = value.to_numpy()[np.ix_(*places)]
     try:
-        array = np.asarray(value)
+        array = np.asarray(_in_order(value, labels))
         if np.iscomplexobj(array):
             raise TypeError("complex numbers")
         array = np.array(array, dtype=float)
@@ -376,6 +397,16 @@ def _known(value: Any, shape: tuple[int, ...], name: str, labels: list[str]) -> 
             remedy=f"Its elements are those of {labels}." if len(labels) <= 8 else None,
         )
     return array
+
+
+def _in_order(value: Any, labels: list[str]) -> Any:
+    """Return a Series or frame by level in the order of the levels, anything else as it is."""
+    if not isinstance(value, (pd.Series, pd.DataFrame)):
+        return value
+    axes = [[str(label) for label in axis] for axis in value.axes]
+    if any(sorted(axis) != sorted(labels) for axis in axes):
+        return value
+    return value.to_numpy()[np.ix_(*([axis.index(label) for label in labels] for axis in axes))]
 
 
 def partly_diffuse(n_levels: int, cov: Array) -> Initialization:

@@ -27,7 +27,6 @@ from ..fit.problem import EstimationProblem
 from ..numerics.linear_algebra import STABILITY_LIMIT, Array
 from ..numerics.lyapunov import stationary_moments
 from ..params.layout import ParameterLayout
-from .autoregressive_peaks import autoregressive_peaks
 from .declaration import (
     Coefficients,
     parse_dynamics,
@@ -36,12 +35,10 @@ from .declaration import (
     regression_layout,
     series_names,
 )
-from .factor import FactorUpdates
-from .formula import FormulaDesign, regression_frames, with_const
-from .proportional import ProportionalUpdates
-from .regression_start import large_starts, regression_start, shrunk_autoregression
-from .regressors import labelled_as, named_regressors
+from .formula import FormulaDesign, labelled_as, named_regressors, regression_frames, with_const
 from .results import DynamicRegressionResults
+from .starts import autoregressive_peaks, large_starts, regression_start, shrunk_autoregression
+from .structures import FactorUpdates, ProportionalUpdates
 
 
 class DynamicRegression(StateSpaceModel[DynamicRegressionResults]):
@@ -67,7 +64,8 @@ class DynamicRegression(StateSpaceModel[DynamicRegressionResults]):
         By name of a regressor: "static" (the default), "random_walk" or "ar1".
     obs_cov : specification
         V: "unstructured", "diagonal", "scalar", "equicorrelated", "factor:r" (r factors and specific
-        variances), an array (NaN for a free element), or nested lists with strings.
+        variances), an array (NaN for a free element), nested lists with strings, or a structure of one's own
+        (`statespace_ext.params.curved.CovarianceFunction`).
     state_cov : specification
         W, block-diagonal by moving regressor: one specification for all, or a dict with one for each. As
         ``obs_cov``, or "proportional" (W_j = q_j V). "joint", or an array of all moving coefficients, is
@@ -201,6 +199,17 @@ class DynamicRegression(StateSpaceModel[DynamicRegressionResults]):
         model: DynamicRegression = super().clone(endog, exog, **kwargs)
         model.design_info = self.design_info
         return model
+
+    def _of_series(self, place: int) -> DynamicRegression:
+        """Return the regression of one series, whose moving coefficients are independent of each other."""
+        c, index = self.coefficients, self._index
+        return DynamicRegression(
+            pd.Series(self.endog[:, place], index, name=c.endog[place]),
+            pd.DataFrame(self.exog, index, c.regressors),
+            dynamics=dict(zip(c.regressors, c.dynamics, strict=True)),
+            obs_cov="scalar",
+            state_cov="scalar",
+        )
 
     @property
     def state_names(self) -> list[str]:

@@ -13,7 +13,7 @@ from ..base.results import StateSpaceResults
 from ..base.states import estimates_of
 from ..engine.arguments import names_among, one_of
 from ..exceptions import SpecificationError
-from ..inference.delta import correlation_table
+from ..inference.information import correlation_table
 from ..numerics.linear_algebra import Array
 
 _RANK_TOLERANCE = 1e-7
@@ -276,11 +276,11 @@ class DynamicRegressionResults(StateSpaceResults):
         -------
         matplotlib.figure.Figure
         """
-        from .least_squares import series_by_series
         from .plots import plot_coefficients
+        from .starts import series_by_series
 
         c = self.model.coefficients
-        moving = [c.regressors[j] for j in c.moving]
+        moving = c.moving_names
         names = names_among(moving or None if regressors is None else regressors, c.regressors, "regressors")
         found = self.coefficients
         constant = series_by_series(self.model.endog, self.model.exog)[0]

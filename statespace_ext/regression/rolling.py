@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,7 @@ from scipy import stats
 
 from ..engine.arguments import options_of, positive_integer
 from ..exceptions import SpecificationError
-from ..inference.many import report_records
-from ..inference.parallel import Failure, attempt
-from ..inference.samples import model_of, model_on
+from ..inference.many import FitRecord, applied, model_of, model_on, outcome_of, report_records
 from ..inference.windows import fit_windows, fixed_of, windows_of
 from ..numerics.linear_algebra import Array
 
@@ -158,47 +156,38 @@ def rolling_evaluation(
     Newbold (1997), International Journal of Forecasting 13, 281-291.
     """
     model = getattr(model_or_results, "model", model_or_results)
-    if not hasattr(model, "coefficients"):
-        raise SpecificationError("The evaluation is of dynamic regressions", got=type(model).__name__)
-    model = model if model is model_or_results else model_of(model_or_results)
     horizon = positive_integer(horizon, "horizon")
-    window = model.nobs // 2 if window is None else positive_integer(window, "window")
-    _check(model, window, horizon)
+    window = _checked_window(model, window, horizon)
+    model = model if model is model_or_results else model_of(model_or_results)
     blocks = windows_of(model, window, refit_every, expanding, "refit_every")
     blocks = [rows for rows in blocks if rows.stop <= model.nobs - horizon]
-    fixed = fixed_of(model_or_results)
     options = {"low_memory": True, "cov_type": "none", **options_of(fit_options, "fit_options")}
-    records = fit_windows(model, blocks, options, fixed)
+    records = fit_windows(model, blocks, options, fixed_of(model_or_results))
     origins = np.arange(window, model.nobs - horizon + 1)
     endog, exog = np.asarray(model.endog), np.asarray(model.exog)
     shape = (len(origins), len(METHODS), endog.shape[1])
     means, variances = np.full(shape, np.nan), np.full(shape, np.nan)
-    for number, (rows, record) in enumerate(zip(blocks, records, strict=True)):
-        if not record.error:
-            own = slice(number * refit_every, (number + 1) * refit_every)
-            params = np.array(list(record.params.values()))
-            found = attempt(_dynamic, model, params, rows.start, origins[own], horizon)
-            if isinstance(found, Failure):
-                records[number] = replace(record, error=str(found))
-            else:
-                means[own, 0], variances[own, 0] = found
+    parts = [slice(first, first + refit_every) for first in range(0, len(origins), refit_every)]
+
+    def predicted(record: FitRecord, rows: slice, own: Array) -> tuple[Array, Array]:
+        return _dynamic(model, np.array(list(record.params.values())), rows.start, own, horizon)
+
+    made = applied(predicted, records, blocks, [origins[part] for part in parts])
+    for part, found in zip(parts, made, strict=True):
+        if found is not None:
+            means[part, 0], variances[part, 0] = found
     report_records(records, "windows")
-    for i, origin in enumerate(origins):
-        x = exog[origin + horizon - 1]
-        for place, begin in ((1, 0), (2, origin - window)):
-            means[i, place], variances[i, place] = _least_squares(endog[begin:origin], exog[begin:origin], x)
-    refits = pd.DataFrame(
-        {
-            "origin": model._index[rows.stop - 1], "nobs": record.nobs, "llf": record.llf,
-            "converged": record.converged, "error": record.error,
-        }
-        for rows, record in zip(blocks, records, strict=True)
-    )  # fmt: skip
+    means[:, 1:], variances[:, 1:] = _static(endog, exog, origins, window, horizon)
+    refits = pd.DataFrame([outcome_of(record) for record in records])
+    refits.insert(0, "origin", model._index[[rows.stop - 1 for rows in blocks]])
     return _collected(model, origins + horizon - 1, means, variances, refits, horizon)
 
 
-def _check(model: Any, window: int, horizon: int) -> None:
-    """Refuse windows too short or too long."""
+def _checked_window(model: Any, window: int | None, horizon: int) -> int:
+    """Return the periods before the first origin; refuse windows too short or too long, and other models."""
+    if not hasattr(model, "coefficients"):
+        raise SpecificationError("The evaluation is of dynamic regressions", got=type(model).__name__)
+    window = positive_integer(model.nobs // 2 if window is None else window, "window")
     least, most = len(model.coefficients.regressors) + 1, model.nobs - horizon
     if not least <= window <= most:
         raise SpecificationError(
@@ -206,6 +195,7 @@ def _check(model: Any, window: int, horizon: int) -> None:
             got=f"window={window}, horizon={horizon}, {model.nobs} periods",
             expected=f"a window from {least} to {most}",
         )
+    return window
 
 
 def _dynamic(model: Any, params: Array, begin: int, origins: Array, horizon: int) -> tuple[Array, Array]:
@@ -231,6 +221,17 @@ def _dynamic(model: Any, params: Array, begin: int, origins: Array, horizon: int
         means.append(np.where(known, Z @ state, np.nan))
         variances.append(np.where(known, variance, np.nan))
     return np.array(means), np.array(variances)
+
+
+def _static(endog: Array, exog: Array, origins: Array, window: int, horizon: int) -> tuple[Array, Array]:
+    """Return means and variances of least squares on all data and on a window, (origins, 2, p)."""
+    means, variances = np.empty((2, len(origins), 2, endog.shape[1]))
+    for i, origin in enumerate(origins):
+        x = exog[origin + horizon - 1]
+        for place, begin in enumerate((0, origin - window)):
+            rows = slice(begin, origin)
+            means[i, place], variances[i, place] = _least_squares(endog[rows], exog[rows], x)
+    return means, variances
 
 
 def _least_squares(endog: Array, exog: Array, x: Array) -> tuple[Array, Array]:

@@ -1,13 +1,21 @@
-"""Names of the covariance structures of a dynamic regression, and which of them contain which."""
+"""Covariance structures of a dynamic regression: their names, and EM for those that are not affine."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ..em.covariances import update_covariance
+from ..em.moments import Moments, Regression
+from ..em.updates import LinearGaussianUpdates, NamedUpdate
 from ..numerics.linear_algebra import Array
-from ..params.affine import AffineMatrix, IntArray
+from ..numerics.rotation import lower_triangular_rotation
+from ..params.affine import AffineMatrix, IntArray, affine_matrix
+from ..params.cholesky import Unstructured
+from ..params.covariance import CommonVariance, Equicorrelated, precision_of, structure_of
+from ..params.curved import CurvedMatrix
 
 _CLOSED = {
     "unstructured": {"unstructured", "proportional"},
@@ -32,47 +40,44 @@ def covariance_kind(block: AffineMatrix, rows: IntArray | None = None) -> str:
     Returns
     -------
     str
-        "unstructured", "diagonal", "scalar", "equicorrelated", "zero", "fixed", or "patterned" for
-        anything else. One by one: "scalar".
+        "unstructured", "diagonal", "scalar", "equicorrelated", "zero", "fixed", the class of a
+        `CovarianceFunction`, or "patterned" for anything else. One by one: "scalar".
     """
+    if isinstance(block, CurvedMatrix):
+        return type(block.function).__name__
     if block.time_varying:
         return "patterned"
-    index = np.arange(block.shape[0]) if rows is None else rows
-    p = len(index)
-    fixed = block.fixed[np.ix_(index, index)]
-    place = {int(row): i for i, row in enumerate(index)}
-    inside = [
-        (place[int(i)], place[int(j)], name, coef)
-        for i, j, name, coef in zip(block.rows, block.columns, block.names, block.coefs, strict=True)
-        if int(i) in place and int(j) in place
-    ]
-    if not inside:
-        return "fixed" if np.any(fixed) else "zero"
-    plain = len({(i, j) for i, j, *_ in inside}) == len(inside) and all(c == 1.0 for *_, c in inside)
-    if np.any(fixed) or not plain:
-        return "patterned"
-    variances = [name for i, j, name, _ in inside if i == j]
-    covariances = [name for i, j, name, _ in inside if i > j]
-    if len(variances) != p or set(variances) & set(covariances):
-        return "patterned"
-    return _kind_by_count(p, len(covariances), len(set(variances)), len(set(covariances)))
+    part = block if rows is None else _part(block, rows)
+    if part.is_fixed:
+        return "fixed" if np.any(part.fixed) else "zero"
+    return _free_kind(part)
 
 
-def _kind_by_count(p: int, covariances: int, different_variances: int, different_covariances: int) -> str:
-    """Return the name, given how many elements and how many parameters there are."""
-    if covariances == 0 and different_variances in (1, p):
-        return "scalar" if different_variances == 1 else "diagonal"
-    if covariances == p * (p - 1) // 2:
-        if different_variances == p and different_covariances == covariances:
-            return "unstructured"
-        if different_variances == different_covariances == 1:
-            return "equicorrelated"
-    return "patterned"
+def _free_kind(part: AffineMatrix) -> str:
+    """Return the name of the structure of a matrix with parameters."""
+    structure, p, count = structure_of(part), part.shape[0], len(part.param_names)
+    if len(np.unique(part.rows)) < p:
+        return "patterned"
+    if isinstance(structure, CommonVariance) and count in (1, p):
+        return "scalar" if count == 1 else "diagonal"
+    if isinstance(structure, Equicorrelated):
+        return "equicorrelated"
+    whole = isinstance(structure, Unstructured) and 2 * count == p * (p + 1)
+    return "unstructured" if whole else "patterned"
+
+
+def _part(block: AffineMatrix, rows: IntArray) -> AffineMatrix:
+    """Return some rows and columns of a matrix."""
+    place = np.full(block.shape[0], -1)
+    place[rows] = np.arange(len(rows))
+    inside = zip(place[block.rows], place[block.columns], block.names, block.coefs, strict=True)
+    elements = [(int(i), int(j), name, float(coef)) for i, j, name, coef in inside if min(i, j) >= 0]
+    return affine_matrix(block.fixed[np.ix_(rows, rows)], elements)
 
 
 def obs_kind(model: Any) -> str:
     """Return the name of the structure of V."""
-    rank = _factors(model, "obs_loading", np.arange(model.coefficients.p))
+    rank = factors_of(model, "obs_loading", np.arange(model.coefficients.p))
     return f"factor:{rank}" if rank else covariance_kind(model.layout.blocks["obs_cov"])
 
 
@@ -84,7 +89,7 @@ def state_kinds(model: Any) -> dict[str, str]:
     joined by "+".
     """
     c, block = model.coefficients, model.layout.blocks["state_cov"]
-    names = [c.regressors[j] for j in c.moving]
+    names = c.moving_names
     p = c.p
     if len(names) > 1 and (
         np.any(block.rows // p != block.columns // p) or np.any(block.fixed * ~_same_block(len(names), p))
@@ -93,14 +98,14 @@ def state_kinds(model: Any) -> dict[str, str]:
     out = {}
     for place, name in enumerate(names):
         rows = np.arange(place * p, (place + 1) * p)
-        rank = _factors(model, "state_loading", rows)
+        rank = factors_of(model, "state_loading", rows)
         out[name] = f"factor:{rank}" if rank else covariance_kind(block, rows)
         if place in model.proportional:
             out[name] = "proportional"
     return out
 
 
-def _factors(model: Any, key: str, rows: IntArray) -> int:
+def factors_of(model: Any, key: str, rows: IntArray) -> int:
     """Return the number of factors that load on some rows."""
     if key not in model.layout.blocks:
         return 0
@@ -126,114 +131,143 @@ def is_equivariant(obs: str, state: list[str]) -> bool:
     return obs in _CLOSED and all(kind == "zero" or kind in _CLOSED[obs] for kind in kinds)
 
 
-# -- which structure contains which -----------------------------------------------------------------------
+_STEPS = 20
 
 
-def is_nested(small: Any, large: Any) -> bool:
+def factor_analysis_steps(
+    target: Array, loading: Array, specific: Array, steps: int = _STEPS
+) -> tuple[Array, Array]:
     """
-    Tell whether every (V, W) of one regression is a (V, W) of another.
+    Return loadings and specific variances nearer to the maximum of -log|S| - tr(S^{-1} target).
 
-    Exact for structures that are affine in their parameters. "proportional" and "factor:r" contain what
-    is written alike, or is diagonal (factors) or a multiple of V (proportional); where more is contained,
-    False. Regressions with "ar1" coefficients on different regressors contain each other in no case.
+    EM steps of factor analysis (Rubin & Thayer 1982), S = G G' + diag(u), each of which raises it; the
+    loadings are rotated to lower triangular form, which leaves S unchanged.
+
+    Parameters
+    ----------
+    target : ndarray, (p, p)
+        The mean residual matrix.
+    loading : ndarray, (p, r)
+        G.
+    specific : ndarray, (p,)
+        u, positive.
+    steps : int
+        Number of steps.
     """
-    if small.coefficients.autoregressive != large.coefficients.autoregressive:
-        return False
-    hull = _Hull(small)
-    for place, j in enumerate(large.coefficients.moving):
-        if place in large.proportional and not _multiples_of_obs_cov(hull, j):
-            return False
-    return _factors_inside(hull, large) and hull.inside(_Hull(large))
+    for _ in range(steps):
+        weight = np.linalg.solve(loading @ loading.T + np.diag(specific), loading).T
+        cross = target @ weight.T
+        second = np.eye(loading.shape[1]) - weight @ loading + weight @ cross
+        loading = np.linalg.solve(second, cross.T).T
+        specific = np.maximum(np.diag(target - loading @ cross.T), 0.0)
+        if np.min(specific) <= 1e-14 * np.max(np.diag(target)):
+            break
+    return loading @ lower_triangular_rotation(loading), specific
 
 
-class _Hull:
+@dataclass(frozen=True)
+class FactorUpdates(LinearGaussianUpdates):
+    """Updates of V = diag + G G' and of W, by moving regressor, in the same form."""
+
+    def cycles(self) -> list[list[NamedUpdate]]:
+        """Return the updates."""
+        first = self.obs_factors if self._has("obs_loading") else self.obs_cov
+        second = self.state_factors if self._has("state_loading") else self.state_cov
+        free = {"obs_cov": self._free("obs_cov"), "state_cov": self._free("state_cov")}
+        named: list[NamedUpdate] = [("obs_cov", first), ("state_cov", second)]
+        return [[(name, update) for name, update in named if free[name]]]
+
+    def obstacle(self) -> str | None:
+        """Say why EM cannot estimate this specification, None where it can."""
+        if not self.layout.blocks["transition"].is_fixed:
+            return '"factor:r" with "ar1" coefficients'
+        if self.layout.blocks["proportion"].shape[0]:
+            return '"factor:r" beside "proportional"'
+        for key in ("obs", "state"):
+            block = self.layout.blocks[f"{key}_loading"]
+            if block.shape[1] and np.any(block.fixed):
+                return f"a fixed loading of {key}_cov"
+        loading, cov = self.layout.blocks["state_loading"], self.layout.blocks["state_cov"]
+        loaded = np.unique(loading.rows)
+        if self._has("state_loading") and set(cov.rows.tolist()) - set(loaded.tolist()):
+            return '"factor:r" for some moving regressors only'
+        return None
+
+    def _has(self, key: str) -> bool:
+        return self.layout.blocks[key].shape[1] > 0
+
+    def obs_factors(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
+        """G and diag of V."""
+        rows = np.arange(self.layout.blocks["obs_cov"].shape[0])
+        return self._factors("obs", rows, moments.observation, params), moments
+
+    def state_factors(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
+        """G and diag of W, one moving regressor after the other."""
+        p = self.layout.blocks["obs_cov"].shape[0]
+        for first in range(0, self.layout.blocks["state_cov"].shape[0], p):
+            params = self._factors("state", np.arange(first, first + p), moments.state, params)
+        return params, moments
+
+    def _factors(self, key: str, rows: Array, regression: Regression, params: Array) -> Array:
+        at = self.layout.matrices(params)
+        own = np.flatnonzero(_touched(self.layout.blocks[f"{key}_loading"])[rows].any(axis=0))
+        loading, specific = at[f"{key}_loading"], at[f"{key}_cov"]
+        target = regression.mean[np.ix_(rows, rows)]
+        new_loading, new_specific = factor_analysis_steps(
+            target, loading[np.ix_(rows, own)], np.diag(specific)[rows]
+        )
+        loading[np.ix_(rows, own)] = new_loading
+        specific[rows, rows] = new_specific
+        return self.layout.project({f"{key}_loading": loading, f"{key}_cov": specific}, params)
+
+
+def _touched(block: AffineMatrix) -> Array:
+    out = np.zeros(block.shape, bool)
+    out[block.rows, block.columns] = True
+    return out
+
+
+@dataclass(frozen=True)
+class ProportionalUpdates(LinearGaussianUpdates):
     """
-    A point and spanning directions of the smallest affine set with all (vec V, vec W) of a model.
+    Updates of V and q_j, the coefficients being random walks or constants.
 
-    W has the coefficients on all regressors here, zero where they do not move. The sums of diagonal
-    matrices and products of loadings span all symmetric matrices; the set of (V, q V) spans the product
-    of the set of V and of all its multiples.
+    The expected log-likelihood of eps ~ N(0, V) and eta_j ~ N(0, q_j V) is maximised in turn over V (its
+    structure's update, the sums of eta_j scaled by 1 / q_j), then over q_j = tr(V^{-1} E eta eta') / (p n).
     """
 
-    def __init__(self, model: Any) -> None:
-        c, layout = model.coefficients, model.layout
-        self.model, self.p, self.size = model, c.p, c.n_levels
-        self.places = np.array([i for j in c.moving for i in c.level(j)], dtype=np.intp)
-        obs, state = layout.blocks["obs_cov"], layout.blocks["state_cov"]
-        self.fixed = np.zeros(self.p**2 + self.size**2)
-        span = np.zeros((len(self.fixed), len(layout)))
-        self.fixed[: self.p**2] = obs.fixed.ravel()
-        np.add.at(span, (obs.rows * self.p + obs.columns, layout.index["obs_cov"]), obs.coefs)
-        if len(self.places):
-            self.fixed[self.rows_of(self.places)] = state.fixed.ravel()
-            rows = self.p**2 + self.places[state.rows] * self.size + self.places[state.columns]
-            np.add.at(span, (rows, layout.index["state_cov"]), state.coefs)
-        self.span = np.column_stack([span, *self._factor_directions(), *self._multiples(span)])
+    def cycles(self) -> list[list[NamedUpdate]]:
+        """Return the updates."""
+        return [[("obs_cov and proportion", self.obs_cov_and_proportion)]]
 
-    def rows_of(self, levels: IntArray) -> IntArray:
-        """Return where the elements of W for some levels stand."""
-        return np.asarray(self.p**2 + (levels[:, None] * self.size + levels[None, :]).ravel())
+    def obstacle(self) -> str | None:
+        """Say why EM cannot estimate this specification, None where it can."""
+        if len(self.structure.stationary):
+            return 'state_cov="proportional" with "ar1" coefficients'
+        if not self.layout.blocks["state_cov"].is_fixed or np.any(self.layout.blocks["state_cov"].fixed):
+            return "state_cov is proportional to obs_cov for some regressors only"
+        if self.layout.blocks["proportion"].shape[0] * self._p != self.layout.blocks["state_cov"].shape[0]:
+            return "state_cov is proportional to obs_cov for some regressors only"
+        return None
 
-    def block(self, regressor: int | None) -> Array:
-        """Return point and directions of one block, V for None."""
-        both = np.column_stack([self.span, self.fixed])
-        if regressor is None:
-            return both[: self.p**2]
-        return both[self.rows_of(self.model.coefficients.level(regressor))]
+    @property
+    def _p(self) -> int:
+        return self.layout.blocks["obs_cov"].shape[0]
 
-    def inside(self, other: _Hull) -> bool:
-        """Tell whether all points are points of another set."""
-        rank = np.linalg.matrix_rank(other.span)
-        joined = np.column_stack([other.span, self.span, self.fixed - other.fixed])
-        return bool(np.linalg.matrix_rank(joined) == rank)
-
-    def _factor_directions(self) -> list[Array]:
-        c, out = self.model.coefficients, []
-        where = [(None, "obs_loading", np.arange(self.p))] + [
-            (j, "state_loading", np.arange(i * self.p, (i + 1) * self.p)) for i, j in enumerate(c.moving)
-        ]
-        for regressor, key, rows in where:
-            if _factors(self.model, key, rows):
-                places = np.arange(self.p**2) if regressor is None else self.rows_of(c.level(regressor))
-                directions = np.zeros((len(self.fixed), self.p**2))
-                pairs = np.eye(self.p**2).reshape(self.p**2, self.p, self.p)
-                directions[places] = (pairs + np.swapaxes(pairs, 1, 2)).reshape(self.p**2, -1).T
-                out.append(directions)
-        return out
-
-    def _multiples(self, span: Array) -> list[Array]:
-        """Return the directions of W_j = q V."""
-        obs = [*self._factor_directions()[: 1 if obs_kind(self.model).startswith("factor") else 0], span]
-        multiples = np.column_stack([*(part[: self.p**2] for part in obs), self.fixed[: self.p**2]])
-        out = []
-        for place in self.model.proportional:
-            column = np.zeros((len(self.fixed), multiples.shape[1]))
-            column[self.rows_of(self.places[place * self.p : (place + 1) * self.p])] = multiples
-            out.append(column)
-        return out
-
-
-def _multiples_of_obs_cov(hull: _Hull, regressor: int) -> bool:
-    """Tell whether W of a regressor is q V in every (V, W)."""
-    c = hull.model.coefficients
-    if regressor not in c.moving or c.moving.index(regressor) in hull.model.proportional:
-        return True
-    own = hull.block(regressor)
-    return not np.any(own) or bool(np.linalg.matrix_rank(np.column_stack([hull.block(None), own])) <= 1)
-
-
-def _factors_inside(hull: _Hull, large: Any) -> bool:
-    """Tell whether the blocks that are of the form "factor:r" in a large model hold those of a small one."""
-    c, small = large.coefficients, hull.model
-    diagonal = np.eye(c.p, dtype=bool).ravel()
-    kinds = [(None, obs_kind(large), obs_kind(small))]
-    moving, of_small = state_kinds(large), state_kinds(small)
-    kinds += [(j, moving.get(c.regressors[j], ""), of_small.get(c.regressors[j], "zero")) for j in c.moving]
-    for regressor, kind, own in kinds:
-        if not kind.startswith("factor"):
-            continue
-        if own.startswith("factor") and int(own.split(":")[1]) <= int(kind.split(":")[1]):
-            continue
-        if np.any(hull.block(regressor)[~diagonal]):
-            return False
-    return True
+    def obs_cov_and_proportion(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
+        """V, then q_j."""
+        observation, state, p = moments.observation, moments.state, self._p
+        q = np.diag(self.layout.matrices(params)["proportion"])
+        scaled, count = observation.ee[0], float(observation.n[0])
+        noise = [state.ee[0][j * p : (j + 1) * p, j * p : (j + 1) * p] for j in range(len(q))]
+        for share, ee in zip(q, noise, strict=True):
+            if share > 0:
+                scaled, count = scaled + ee / share, count + float(state.n[0])
+        pooled = Regression(scaled[None], observation.eb, observation.bb, np.array([count]))
+        if self._free("obs_cov"):
+            params = update_covariance([self._term("obs_cov", pooled)], params)
+        precision = precision_of(self.layout.matrices(params)["obs_cov"])
+        shares = np.array([max(np.sum(precision * ee), 0.0) / (p * float(state.n[0])) for ee in noise])
+        block, out = self.layout.blocks["proportion"], np.array(params)
+        out[self.layout.index["proportion"]] = shares[block.rows]
+        return out, moments

@@ -10,8 +10,17 @@ from scipy.stats import norm
 
 from ..engine.arguments import probability
 from ..exceptions import SpecificationError, shown
-from ..plots.factors import plot_factors
-from ..plots.paths import BAND, CONSTANT, LINE, ZERO, draw_path, few_dates, legend_above, new_figure
+from ..plots.paths import (
+    BAND,
+    CONSTANT,
+    LINE,
+    ZERO,
+    draw_path,
+    few_dates,
+    legend_above,
+    new_figure,
+    plot_factors,
+)
 from .rates import ImpliedRates, check_definition, years
 from .tables import BASIS_POINTS
 

@@ -15,8 +15,8 @@ from ..base.states import Factors, factors_of
 from ..engine.arguments import truth
 from ..engine.calendars import Calendar
 from ..exceptions import DataError, SpecificationError
-from ..inference.delta import delta_method
-from ..inference.samples import model_of
+from ..inference.information import delta_method
+from ..inference.many import model_of
 from ..numerics.linear_algebra import Array
 from .declaration import spelled
 from .dynamics import Affine, Curves

@@ -13,8 +13,7 @@ from oracle import joint
 from systems import dense_system, sampled
 
 import statespace_ext as sse
-from statespace_ext.inference.bootstrap import aligned, bootstrap
-from statespace_ext.inference.samples import Innovations, Parametric
+from statespace_ext.inference.bootstrap import Innovations, Parametric, aligned, bootstrap
 
 
 def white_noise(n: int = 50) -> Any:

@@ -14,7 +14,7 @@ matplotlib = pytest.importorskip("matplotlib")
 import pictures  # noqa: E402
 from matplotlib.testing.compare import compare_images  # noqa: E402
 
-import statespace_ext.plots  # noqa: E402
+import statespace_ext  # noqa: E402
 
 DRAWN_WITH = "3.11"
 TOLERANCE = 2.0
@@ -33,9 +33,9 @@ def difference(stored: Path, drawn: Path) -> str | None:
 
 
 def test_every_plot_has_a_picture() -> None:
-    package = statespace_ext.plots
     modules = [
-        import_module(f"{package.__name__}.{each.name}") for each in pkgutil.iter_modules(package.__path__)
+        import_module(each.name)
+        for each in pkgutil.walk_packages(statespace_ext.__path__, f"{statespace_ext.__name__}.")
     ]
     plots = {name for module in modules for name, _ in inspect.getmembers(module, inspect.isfunction)}
     assert {name for name in plots if name.startswith("plot_")} == {

@@ -18,8 +18,7 @@ from statsmodels.multivariate.multivariate_ols import _MultivariateOLS
 from statsmodels.regression.linear_model import OLS
 
 import statespace_ext as sse
-from statespace_ext.inference.parallel import spawn
-from statespace_ext.inference.samples import model_on
+from statespace_ext.inference.many import model_on, spawn
 from statespace_ext.regression.alpha import _bootstrapped, _Refit, grs, wald_alpha
 
 

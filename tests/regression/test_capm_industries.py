@@ -9,7 +9,7 @@ from capm import static_llf
 from numpy.testing import assert_allclose
 
 import statespace_ext as sse
-from statespace_ext.regression.constancy_statistics import ratio_of
+from statespace_ext.regression.constancy_ratios import ratio_of
 
 INDUSTRIES = "NoDur Durbl Manuf Enrgy Chems BusEq Telcm Utils Shops Hlth Money Other".split()
 

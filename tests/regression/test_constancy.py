@@ -1,4 +1,4 @@
-"""The simulated likelihood ratio of W = 0, against fits by the Kalman filter, GLS, and its invariances."""
+"""The simulated likelihood ratio of W = 0 and Nyblom's statistic, against fits and GLS; invariances."""
 
 from __future__ import annotations
 
@@ -10,28 +10,32 @@ import pandas as pd
 import pytest
 from capm import BETA_MOVES, BOTH_MOVE, berndt, gls, random_cov, random_walks, simulated, static_llf
 from numpy.testing import assert_allclose, assert_array_equal
+from statsmodels.regression.linear_model import OLS
+from statsmodels.stats.diagnostic import breaks_hansen
 from statsmodels.stats.multitest import multipletests
 
 import statespace_ext as sse
-from statespace_ext.inference.parallel import spawn
-from statespace_ext.inference.samples import model_on
-from statespace_ext.regression import constancy_series, constancy_statistics, contrasts as contrasts_module
+from statespace_ext.inference.many import model_on, spawn
+from statespace_ext.regression import constancy_ratios
 from statespace_ext.regression.capm import CAPM
 from statespace_ext.regression.constancy import (
+    ALL,
+    ASYMPTOTIC_5_PERCENT,
     ConstancyTest,
     SimulatedRatio,
+    _nyblom,
     _simulated,
     constancy_test,
     holm,
+    nyblom_cases,
 )
-from statespace_ext.regression.constancy_series import SeriesRatio
-from statespace_ext.regression.constancy_statistics import (
+from statespace_ext.regression.constancy_ratios import (
+    ContrastedRatio,
     FittedRatio,
-    ProfiledRatio,
-    SpectralRatio,
+    SeriesRatio,
+    contrasts,
     ratio_of,
 )
-from statespace_ext.regression.contrasts import contrasts
 
 STRUCTURES = ["unstructured", "diagonal", "scalar", "equicorrelated", "factor:1"]
 PIVOTAL = {
@@ -116,7 +120,7 @@ def test_fits_again_and_contrasts_agree() -> None:
     for W, V in (("unstructured", "unstructured"), ("proportional", "diagonal"), ("factor:1", "diagonal")):
         model = model_of(y, x, W, V)
         ratio = ratio_of(model)
-        assert isinstance(ratio, (SpectralRatio, ProfiledRatio))
+        assert isinstance(ratio, ContrastedRatio)
         again = FittedRatio(model, ratio.pivotal)
         for seed in range(3):
             data = again.draw(np.random.default_rng(seed))
@@ -205,13 +209,13 @@ def test_what_is_pivotal_needs_complete_rows_and_a_diffuse_start() -> None:
     one = y[["A1"]]
     for W in ("unstructured", "diagonal", "scalar", "proportional"):
         ratio = ratio_of(model_of(one, x, W))
-        assert ratio.pivotal and isinstance(ratio, ProfiledRatio)
+        assert ratio.pivotal and isinstance(ratio, ContrastedRatio)
 
 
 def test_zero_ratios_are_those_without_slope() -> None:
     """One series: the ratio is positive wherever its slope at q = 0 is (Crainiceanu & Ruppert 2004)."""
-    _, x = sample(n=60)
-    ratio = SeriesRatio(np.ones(60, bool), x.to_numpy(), [1])
+    y, x = sample(n=60)
+    ratio = SeriesRatio(model_of(y, x), 0)
     found = contrasts(x.to_numpy(), 1, np.ones(60, bool))
     zero = 0
     for seed in range(200):
@@ -298,12 +302,11 @@ def test_constancy_on_the_data_of_the_question(shared_data: Path) -> None:
 def test_long_samples_have_no_decomposition(monkeypatch: pytest.MonkeyPatch) -> None:
     """The Kalman filter gives the same ratios."""
     y, x = sample(seed=12, n=80, p=2, move=0.2)
-    seen, exog = np.ones(80, bool), x.to_numpy()
-    short, usual = SeriesRatio(seen, exog, [1]), ratio_of(model_of(y, x, "scalar"))
-    for module in (constancy_series, constancy_statistics, contrasts_module):
-        monkeypatch.setattr(module, "LONGEST", 40)
-    long, other = SeriesRatio(seen, exog, [1]), ratio_of(model_of(y, x, "scalar"))
-    assert isinstance(usual, SpectralRatio) and isinstance(other, FittedRatio)
+    model = model_of(y, x, "scalar")
+    short, usual = SeriesRatio(model, 0), ratio_of(model)
+    monkeypatch.setattr(constancy_ratios, "LONGEST", 40)
+    long, other = SeriesRatio(model, 0), ratio_of(model)
+    assert isinstance(usual, ContrastedRatio) and isinstance(other, FittedRatio)
     for column in y.to_numpy().T:
         assert_allclose(long.ratio(column)[0], short.ratio(column)[0], atol=1e-5)
     assert_allclose(other.observed(None)[:2], usual.observed(None)[:2], atol=1e-5)
@@ -403,3 +406,97 @@ def test_a_series_whose_test_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = found.columns.drop("pvalue_holm")
     np.testing.assert_allclose(found[kept].iloc[[0, 2]], whole[kept].iloc[[0, 2]], rtol=1e-6)
     assert np.all(found["pvalue_holm"].iloc[[0, 2]] >= found["pvalue"].iloc[[0, 2]])
+
+
+def cases(y: np.ndarray, x: np.ndarray, moving: list[int]) -> dict:
+    names = [f"x{j}" for j in range(x.shape[1])], [f"y{i}" for i in range(y.shape[1])]
+    return {(case.regressor, case.series): case for case in nyblom_cases(y, x, moving, *names)}
+
+
+def data(seed: int = 0, n: int = 50, p: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    y, x = simulated(np.random.default_rng(seed), n, p, move=0.1)
+    return y.to_numpy(copy=True), x.to_numpy()
+
+
+def test_definition_for_one_coefficient() -> None:
+    """L = sum_t (sum_{s <= t} x_s e_s)^2 / (n s^2 sum x^2), and also e'DKDe over the same."""
+    y, x = data()
+    case = cases(y, x, [1])["x1", "y0"]
+    e = OLS(y[:, 0], x).fit().resid
+    sums = np.cumsum(x[:, 1] * e)
+    want = np.sum(sums**2) / (len(e) * np.mean(e**2) * np.sum(x[:, 1] ** 2))
+    assert_allclose(case.statistic(y), want, rtol=1e-12)
+    walk = np.minimum.outer(np.arange(50), np.arange(50)) * np.outer(x[:, 1], x[:, 1])
+    assert_allclose(want, e @ walk @ e / (np.sum(e**2) * np.sum(x[:, 1] ** 2)), rtol=1e-10)
+
+
+def test_definition_for_all_coefficients_together() -> None:
+    """S_t' (Sigma kron X'X)^{-1} S_t, S_t stacked by series."""
+    y, x = data()
+    case = cases(y, x, [0, 1])[ALL, ALL]
+    assert case.size == 6
+    e = y - x @ np.linalg.lstsq(x, y, rcond=None)[0]
+    middle = np.linalg.inv(np.kron(e.T @ e / 50, x.T @ x))
+    steps = np.array([np.kron(e[t], x[t]) for t in range(50)])
+    sums = np.cumsum(steps, axis=0)
+    assert_allclose(case.statistic(y), np.einsum("ti,ij,tj->", sums, middle, sums) / 50, rtol=1e-10)
+
+
+def test_invariances() -> None:
+    """Coefficients and a change of basis of the series do not matter, so neither does V."""
+    y, x = data()
+    rng = np.random.default_rng(1)
+    moved = y @ np.linalg.cholesky(random_cov(rng, 3)).T + x @ rng.standard_normal((2, 3))
+    scaled = 3 * y[:, :1] + x @ rng.standard_normal((2, 1))
+    for (name, series), case in cases(y, x, [0, 1]).items():
+        if series == ALL:
+            assert_allclose(case.statistic(moved), case.statistic(y), rtol=1e-9)
+        elif series == "y0":
+            other = cases(scaled, x, [0, 1])[name, series]
+            assert_allclose(other.statistic(scaled), case.statistic(y), rtol=1e-9)
+
+
+def test_missing_values() -> None:
+    """Each series has its own rows; all together have the complete ones; a gap counts as time."""
+    y, x = data()
+    y[[3, 4], 0] = np.nan
+    found = cases(y, x, [1])
+    seen = ~np.isnan(y[:, 0])
+    e = np.zeros(50)
+    e[seen] = OLS(y[seen, 0], x[seen]).fit().resid
+    want = np.sum(np.cumsum(x[:, 1] * e) ** 2) / (np.sum(e**2) * np.sum(x[seen, 1] ** 2))
+    assert_allclose(found["x1", "y0"].statistic(y), want, rtol=1e-12)
+    assert found["x1", ALL].rows.sum() == 48
+
+
+def test_limit() -> None:
+    """95 % points: those in statsmodels (Hansen 1992, by number of regressors less one), and a simulation."""
+    y, x = data()
+    for regressors, point in breaks_hansen(OLS(y[:, 0], x).fit())[1]:
+        assert_allclose(ASYMPTOTIC_5_PERCENT[regressors + 1], point, rtol=0.015)
+    assert_allclose([ASYMPTOTIC_5_PERCENT[k] for k in (1, 2, 4, 5)], [0.470, 0.749, 1.24, 1.47], rtol=0.02)
+    rng = np.random.default_rng(2)
+    steps = rng.standard_normal((4000, 200))
+    bridges = np.cumsum(steps - steps.mean(axis=1, keepdims=True), axis=1) / np.sqrt(200)
+    assert_allclose(np.quantile((bridges**2).mean(axis=1), 0.95), ASYMPTOTIC_5_PERCENT[1], rtol=0.06)
+
+
+@pytest.mark.parametrize("dynamics", [BETA_MOVES, BOTH_MOVE])
+def test_table(dynamics: dict[str, str]) -> None:
+    y, x = simulated(np.random.default_rng(3), 60, 2, move=0.3)
+    model = sse.DynamicRegression(y, x, dynamics=dynamics, state_cov="proportional")
+    table = _nyblom(model, spawn(0, 99))
+    assert table.index.names == ["regressor", "series"]
+    assert table.loc[("MKT", ALL), "coefficients"] == 2
+    assert ((table["pvalue"] > 0) & (table["pvalue"] <= 1)).all()
+    assert (ALL in table.index.get_level_values(0)) == (len(dynamics) > 1)
+    clear = table["statistic"] > 2 * table["asymptotic_5%"]
+    assert clear.any() and (table.loc[clear, "pvalue"] <= 0.05).all()
+
+
+def test_it_comes_with_the_likelihood_ratio() -> None:
+    y, x = simulated(np.random.default_rng(3), 60, 2, move=0.3)
+    model = sse.DynamicRegression(y, x, dynamics=BETA_MOVES, state_cov="proportional")
+    table = model.fit(method="lbfgs").test_constancy(n_sim=9, rng=0).nyblom
+    case = cases(y.to_numpy(), x.to_numpy(), [1])["x1", "y0"]
+    assert_allclose(table.loc[("MKT", "A1"), "statistic"], case.statistic(y.to_numpy()), rtol=1e-9)

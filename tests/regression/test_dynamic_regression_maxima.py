@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose
 
 import statespace_ext as sse
 from statespace_ext.params.cholesky import Chordal
-from statespace_ext.regression.autoregressive_peaks import autoregressive_peaks
+from statespace_ext.regression.starts import autoregressive_peaks
 
 RANDOM_STARTS = Path(__file__).parents[1] / "reference" / "structured_random_starts.json"
 KNOWN: dict[str, float] = json.loads(RANDOM_STARTS.read_text(encoding="utf-8"))["best_llf"]

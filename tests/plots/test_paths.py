@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import norm
 
 import statespace_ext as sse
-from statespace_ext.plots.factors import plot_factors
+from statespace_ext.plots.paths import plot_factors
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")

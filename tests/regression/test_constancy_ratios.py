@@ -11,7 +11,7 @@ from capm import BETA_MOVES, simulated
 from numpy.testing import assert_allclose
 
 import statespace_ext as sse
-from statespace_ext.regression.contrasts import ContrastRatio, contrasts, null_start
+from statespace_ext.regression.constancy_ratios import ContrastRatio, contrasts, null_start
 
 STRUCTURES = ["unstructured", "diagonal", "scalar", "equicorrelated", "factor:1"]
 PAIRS = [(V, W) for V in STRUCTURES for W in [*STRUCTURES, "proportional"]]

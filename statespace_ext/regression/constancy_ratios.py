@@ -1,5 +1,7 @@
 r"""
-A regression with one regressor whose coefficients are random walks, as independent rows.
+How the likelihood ratio of W = 0 is computed and drawn: by independent contrasts, or by fitting again.
+
+One regressor, whose coefficients are random walks, makes a regression of independent rows.
 
 With rows of Y either complete or missing, and flat coefficients at the start, let the columns of U span what
 is orthogonal to the regressors, rotated so that :math:`U' D K D U` is diagonal with roots :math:`\lambda_i`
@@ -17,17 +19,22 @@ p = 1):
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Protocol
 
 import numpy as np
 import scipy.linalg
 import scipy.optimize
 
 from ..engine.system_score import SystemScore
+from ..inference.many import model_on
+from ..numerics.differences import jacobian
 from ..numerics.linear_algebra import Array
-from ..params.covariance import structure_of
-from .factor import factor_analysis_steps
+from .structures import factor_analysis_steps, is_equivariant, obs_kind, state_kinds
 
 SMALL, MODERATE = 1.0, 30.0
 """Sizes of W at the starts of a maximisation: times V over the largest root."""
@@ -241,7 +248,7 @@ class ContrastRatio:
         }
         none = np.zeros(0)
         blocks = self.model.score_by_block(SystemScore(value, by, none, none, none), params)
-        return value, self.layout.gradient(blocks)
+        return value, self.layout.gradient(blocks, params)
 
     def _spectrum(self, obs_cov: Array, state_cov: Array) -> tuple[Array, Array]:
         """Return B with B'(V + lambda_i W)B diagonal, and these diagonals (N, p); raises outside the cone."""
@@ -257,19 +264,18 @@ class ContrastRatio:
 
     def _scales(self, z: Array) -> Array:
         """Return one over the root of the expected information, by unconstrained parameter."""
-        at = self.model.matrices(self.layout.constrain(z))
-        basis, variances = self._spectrum(at["obs_cov"], at["state_cov"])
+
+        def both(z: Array) -> Array:
+            at = self.model.matrices(self.layout.constrain(z))
+            return np.stack([at["obs_cov"], at["state_cov"]])
+
+        basis, variances = self._spectrum(*both(z))
         inverse = 1.0 / variances
         pairs = [(inverse * self.roots[:, None] ** k).T @ inverse for k in range(3)]
         out = np.ones(len(z))
+        steps = 1e-5 * np.maximum(np.abs(z), 1e-3 * np.max(np.abs(z)))
         for i in range(len(z)):
-            step = np.zeros(len(z))
-            step[i] = 1e-5 * max(abs(z[i]), 1e-3 * float(np.max(np.abs(z))))
-            ahead, behind = (self.model.matrices(self.layout.constrain(z + s)) for s in (step, -step))
-            dV, dW = (
-                basis.T @ (ahead[key] - behind[key]) @ basis / (2.0 * step[i])
-                for key in ("obs_cov", "state_cov")
-            )
+            dV, dW = (basis.T @ change @ basis for change in jacobian(both, z, steps, places=[i])[..., 0])
             information = 0.5 * np.sum(pairs[0] * dV**2 + 2.0 * pairs[1] * dV * dW + pairs[2] * dW**2)
             out[i] = 1.0 / np.sqrt(information) if information > 0 else 1.0
         return out
@@ -303,7 +309,7 @@ def null_params(layout: Any, target: Array) -> Array | None:
     if _loadings(layout, "obs_loading"):
         return None
     if not block.is_fixed:
-        structure = structure_of(block)
+        structure = layout.recognised["obs_cov"]
         closed = structure.estimate(target)
         if closed is None:
             return None
@@ -361,3 +367,192 @@ def start_params(model: Any, null: Array, largest: list[float], size: float) -> 
 def _loadings(layout: Any, key: str) -> int:
     """Return the number of factors in a block of the layout, zero where there is no such block."""
     return int(layout.blocks[key].shape[1]) if key in layout.blocks else 0
+
+
+class Ratio(Protocol):
+    """A likelihood ratio of W = 0."""
+
+    def draw(self, rng: np.random.Generator) -> Any:
+        """Return a sample under W = 0."""
+
+    def ratio(self, sample: Any) -> tuple[float, bool]:
+        """Return the likelihood ratio of a sample and whether the fit converged."""
+
+
+class ModelRatio(Ratio, Protocol):
+    """A likelihood ratio of W = 0 of a model with data."""
+
+    pivotal: bool
+
+    def observed(self, params: Array | None) -> tuple[float, float, bool]:
+        """Return both log-likelihoods of the data, and whether the fit converged; ``params`` are a start."""
+
+
+def ratio_of(model: Any) -> ModelRatio:
+    """
+    Return the fastest exact way to the likelihood ratio of a model.
+
+    One moving regressor, an exact diffuse start and rows that are complete or missing: independent
+    contrasts (and if W = q V, or with one series, the profile likelihood of q). Otherwise: fits by the
+    Kalman filter.
+    """
+    missing = np.isnan(model.endog)
+    whole = bool(np.all(missing.all(axis=1) == missing.any(axis=1)))
+    diffuse = model.current_start == "diffuse"
+    pivotal = diffuse and whole and is_equivariant(obs_kind(model), list(state_kinds(model).values()))
+    if diffuse and whole and len(model.coefficients.moving) == 1 and model.nobs <= LONGEST:
+        return ContrastedRatio(model, pivotal)
+    return FittedRatio(model, pivotal)
+
+
+class ContrastedRatio:
+    """
+    By independent contrasts: the profile likelihood of q where W = q V, any other structures by L-BFGS.
+
+    Samples are drawn with V = I if the distribution is pivotal, else with the V of the null fit.
+    """
+
+    def __init__(self, model: Any, pivotal: bool) -> None:
+        seen = ~np.isnan(model.endog).any(axis=1)
+        self.pivotal, self._model = pivotal, model
+        self.found = contrasts(np.asarray(model.exog), model.coefficients.moving[0], seen)
+        self.rows = self.found.basis.T @ np.asarray(model.endog)[seen]
+        obs, state = obs_kind(model), list(state_kinds(model).values())
+        multiple = state == ["proportional"] or (model.k_endog == 1 and state == ["scalar"])
+        self._drawn: ProfileRatio | ContrastRatio
+        if multiple and obs in ("unstructured", "diagonal", "scalar"):
+            self._drawn = ProfileRatio(self.found, obs, model.k_endog)
+        elif pivotal:
+            null = model.layout.project({"obs_cov": np.eye(model.k_endog)}, np.zeros(len(model.layout)))
+            self._drawn = ContrastRatio(model, self.found, null)
+        else:
+            self._drawn = self._in_data_units()
+
+    def _in_data_units(self) -> ContrastRatio:
+        """Return the ratio scaled to the data: at the V of the fit with constant coefficients."""
+        model, rows = self._model, self.rows
+        first = null_start(model.layout, rows.T @ rows / len(rows))
+        return ContrastRatio(model, self.found, ContrastRatio(model, self.found, first).null(rows)[1])
+
+    def draw(self, rng: np.random.Generator) -> Array:
+        """Return rows."""
+        return self._drawn.draw(rng)
+
+    def ratio(self, sample: Array) -> tuple[float, bool]:
+        """Return the ratio."""
+        return self._drawn.ratio(sample)
+
+    def observed(self, params: Array | None) -> tuple[float, float, bool]:
+        """Return both log-likelihoods of the data."""
+        scaled = self._in_data_units()
+        profiled = isinstance(self._drawn, ProfileRatio)
+        value, found = self._drawn.ratio(self.rows) if profiled else scaled.ratio(self.rows, params)
+        null = scaled.null_loglike(self.rows)
+        return null + 0.5 * value, null, found
+
+
+class FittedRatio:
+    """Anything else: the model is fitted to each sample, from two starts."""
+
+    def __init__(self, model: Any, pivotal: bool) -> None:
+        self.model, self.pivotal = model, pivotal
+        c = model.coefficients
+        self._endog = np.array(model.endog)
+        self._exog = np.array(model.exog)
+        self._seen = ~np.isnan(self._endog)
+        any_seen = self._seen.any(axis=1)
+        self._largest = [largest_root(self._exog, j, any_seen) for j in c.moving]
+        keys = [key for key in ("state_cov", "state_loading", "proportion") if key in model.layout.blocks]
+        self._state = [name for key in keys for name in model.layout.blocks[key].param_names]
+        self._mean, self._factor = self._null_moments()
+
+    @cached_property
+    def _null(self) -> tuple[float, Array, bool]:
+        return self._fit_null(self.model)
+
+    def _null_moments(self) -> tuple[Array, Array]:
+        """Return means and the factor of V under which samples are drawn."""
+        p, zero = self._endog.shape[1], np.zeros_like(self._endog)
+        if self.pivotal and not self.model.layout.blocks["obs_cov"].is_fixed:
+            return zero, np.eye(p)
+        params = self._null[1]
+        factor = np.linalg.cholesky(np.asarray(self.model.matrices(params)["obs_cov"]))
+        if self.pivotal or self.model.current_start == "diffuse":
+            return zero, factor
+        # these likelihoods do depend on the coefficients
+        states = np.asarray(self.model.smooth(params, cov_type="none").smoothed_state)[:, -1]
+        return self._exog @ states[: self._exog.shape[1] * p].reshape(-1, p), factor
+
+    def draw(self, rng: np.random.Generator) -> Array:
+        """Return data, missing where the data are."""
+        noise = rng.standard_normal(self._endog.shape) @ self._factor.T
+        return np.where(self._seen, self._mean + noise, np.nan)
+
+    def ratio(self, sample: Array) -> tuple[float, bool]:
+        """Return the ratio of a sample."""
+        model = model_on(self.model, sample)
+        llf_null, null, done_null = self._fit_null(model)
+        llf, done = self._fit(model, null, None)
+        return max(0.0, 2.0 * (llf - llf_null)), done and done_null
+
+    def observed(self, params: Array | None) -> tuple[float, float, bool]:
+        """Return both log-likelihoods of the data."""
+        llf_null, null, done_null = self._null
+        llf, done = self._fit(self.model, null, params)
+        return max(llf, llf_null), llf_null, done and done_null
+
+    def _fit_null(self, model: Any) -> tuple[float, Array, bool]:
+        """Return log-likelihood and parameters with constant coefficients, and whether the fit converged."""
+        with _quiet():
+            found = model.maximum(None, dict.fromkeys(self._state, 0.0))
+        return found.llf, found.params, found.converged
+
+    def _fit(self, model: Any, null: Array, params: Array | None) -> tuple[float, bool]:
+        """Return the highest log-likelihood of a few starts, and whether a fit reached it."""
+        starts = [start_params(model, null, self._largest, size) for size in (SMALL, MODERATE)]
+        starts += [] if params is None else [params]
+        with _quiet():
+            found = [model.maximum(start, {}) for start in starts]
+        best = max(each.llf for each in found)
+        return best, any(each.converged for each in found if each.llf > best - 1e-6 * (1.0 + abs(best)))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the warnings of fits that are counted instead."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+class SeriesRatio:
+    """
+    One series with independent random walks, from its own rows: by a profile likelihood, or by fits.
+
+    Parameters
+    ----------
+    model : DynamicRegression
+        The regression.
+    place : int
+        The series.
+    """
+
+    def __init__(self, model: Any, place: int) -> None:
+        self._seen = ~np.isnan(model.endog[:, place])
+        self._profile: ProfileRatio | None = None
+        moving = model.coefficients.moving
+        if len(moving) == 1 and self._seen.sum() <= LONGEST:
+            found = contrasts(np.asarray(model.exog), moving[0], self._seen)
+            self._basis, self._profile = found.basis, ProfileRatio(found, "scalar", 1)
+        else:
+            self._fitted = FittedRatio(model._of_series(place), pivotal=True)
+
+    def draw(self, rng: np.random.Generator) -> Array:
+        """Return a series."""
+        return np.where(self._seen, rng.standard_normal(len(self._seen)), np.nan)
+
+    def ratio(self, sample: Array) -> tuple[float, bool]:
+        """Return the likelihood ratio of a series."""
+        if self._profile is None:
+            return self._fitted.ratio(sample[:, None])
+        return self._profile.ratio(self._basis.T @ sample[self._seen, None])
