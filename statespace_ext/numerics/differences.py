@@ -24,3 +24,14 @@ def central_differences(function: Callable[[Array], float], params: Array, relat
         fine = (function(params + move / 2) - function(params - move / 2)) / step
         out[i] = (4.0 * fine - coarse) / 3.0
     return out
+
+
+def jacobian(function: Callable[[Array], Array | None], point: Array, steps: Array) -> Array | None:
+    """Return the derivatives of a vector, a row by element of the point; None where it exists on one side."""
+    rows = []
+    for move in np.diag(steps):
+        ahead, behind = function(point + move), function(point - move)
+        if ahead is None or behind is None:
+            return None
+        rows.append((ahead - behind) / (2.0 * move.sum()))
+    return np.array(rows)
