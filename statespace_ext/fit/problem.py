@@ -47,11 +47,11 @@ class Model(Protocol):
     def later_starts(self, problem: EstimationProblem) -> Iterator[Array]:
         """Yield start values to try after a maximum is found, until starts agree."""
 
-    def mirrored(self, problem: EstimationProblem, params: Array, near: Array) -> Array:
-        """Return parameters of the same likelihood, of those that differ in signs the nearest to others."""
-
     def other_peaks(self, problem: EstimationProblem, params: Array) -> list[Array]:
         """Return points from which a higher maximum than one at hand may be reached."""
+
+    def mirrored(self, problem: EstimationProblem, params: Array, near: Array) -> Array:
+        """Return parameters of the same likelihood, of those that differ in signs the nearest to others."""
 
     def stabilised(self, problem: EstimationProblem, params: Array) -> Array:
         """Return the free parameters nearest to some at which the start exists."""
