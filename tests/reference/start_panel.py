@@ -29,9 +29,6 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 
 import statespace_ext as sse
-from statespace_ext.fit.fit import estimate
-from statespace_ext.fit.random_starts import random_start
-from statespace_ext.fit.request import FitRequest
 
 PATH = Path(__file__).resolve().parent / "start_panel.json"
 STARTS, MAXITER, WITHIN = 20, 300, 0.01
@@ -413,6 +410,10 @@ def _store(stored: dict[str, Any]) -> None:
 
 def random_starts(entry: dict[str, Any]) -> dict[str, Any]:
     """Return what 20 random starts reach, each gone the whole way."""
+    from statespace_ext.fit.fit import estimate
+    from statespace_ext.fit.random_starts import random_start
+    from statespace_ext.fit.request import FitRequest
+
     model = model_of(entry)
     problem, rng = model.problem(), np.random.default_rng([entry["seed"], 1])
     truth = np.array([entry["truth"][name] for name in model.param_names])
