@@ -76,8 +76,8 @@ def say_what_was_found(res: sse.LGSSMResults, full: pd.DataFrame, endog: pd.Data
         f"- {int(endog.isna().sum().sum())} of {endog.size} values are missing; the fit uses all the others."
     )
     print(
-        f"- EM raised the log-likelihood from {trace['llf'].iloc[0]:.1f} to {trace['llf'].iloc[-1]:.1f} in "
-        f"{trace['iteration'].iloc[-1]} iterations, the gradient method went on to {res.llf:.1f}."
+        f"- The gradient method went from a log-likelihood of {trace['llf'].iloc[0]:.1f} "
+        f"after one iteration to {trace['llf'].iloc[-1]:.1f} after {trace['iteration'].iloc[-1]}."
     )
     print("- Share of the variance that the factor explains:", end=" ")
     print(", ".join(f"{name} {100 * value:.0f} %" for name, value in share.sort_values()[::-1].items()) + ".")

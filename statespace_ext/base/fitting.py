@@ -11,8 +11,9 @@ import numpy as np
 from ..engine.model_score import overrides
 from ..engine.representation import preserved
 from ..exceptions import IdentificationWarning, ParameterError, SpecificationError, UnsupportedError, warn
-from ..fit.fit import FitResult, estimate
+from ..fit.fit import estimate
 from ..fit.interrupt import or_best_so_far
+from ..fit.outcome import FitResult
 from ..fit.problem import EstimationProblem
 from ..fit.request import FitRequest, check_request
 from ..inference.identification import Identification, identify_by_system
@@ -71,21 +72,17 @@ class Fitting(Generic[R]):
         with self.preserved(), quiet():
             return identify_by_system(self, self.layout.vector(params), fixed)
 
-    def other_starts(self, problem: EstimationProblem) -> list[Array]:
-        """Return further start values, for a likelihood that tends to have several maxima: none."""
-        return []
-
-    def later_starts(self, problem: EstimationProblem) -> Iterator[Array]:
-        """Yield start values to try after a maximum is found, until starts agree: none."""
+    def other_starts(self, problem: EstimationProblem) -> Iterator[list[Array]]:
+        """Yield starts to try after a maximum is found, until they agree with the best: none."""
         return iter(())
-
-    def mirrored(self, problem: EstimationProblem, params: Array, near: Array) -> Array:
-        """Return parameters of the same likelihood, of those that differ in signs the nearest to others."""
-        return params
 
     def other_peaks(self, problem: EstimationProblem, params: Array) -> list[Array]:
         """Return points from which a higher maximum than one at hand may be reached: none."""
         return []
+
+    def mirrored(self, problem: EstimationProblem, params: Array, near: Array) -> Array:
+        """Return parameters of the same likelihood, of those that differ in signs the nearest to others."""
+        return params
 
     def estimate(self, request: FitRequest) -> FitResult:
         """Check the sample and run a fit; the model is left as it was."""
@@ -211,8 +208,9 @@ class Fitting(Generic[R]):
         cov_kwds : dict, optional
             Must be empty: ``cov_type`` has no options.
         method : {"auto", "em", "accelerated-em", "lbfgs", "bfgs", "cg", "newton", "nm", "powell"}
-            "auto": EM, then a gradient method with the exact score. "em": plain EM. "accelerated-em": EM
-            with quasi-Newton steps, which keep the log-likelihood from falling.
+            "auto": L-BFGS with the exact score, and where that takes long or ends short in coordinates of
+            the second derivatives. "em": plain EM. "accelerated-em": EM with quasi-Newton steps, which keep
+            the log-likelihood from falling.
         maxiter : int, optional
             Largest number of iterations (2000; 500 for EM of an `ATSM`).
         full_output : bool
@@ -229,10 +227,9 @@ class Fitting(Generic[R]):
             EM asks whether it has converged where the relative change of the log-likelihood is below this
             (of every parameter: below its root). Zero: exactly ``maxiter`` iterations.
         n_starts : int
-            Number of starts: the default one, and random ones. A default start that is one of several (of
-            autoregressive coefficients, and patterns of zeros in ``state_cov``) counts once. `LGSSM` with
-            free loadings adds cheap starts of its own until they agree; the summary says how many reached
-            the best log-likelihood.
+            Number of starts: the default one, and random ones. Without ``start_params``, models whose
+            likelihoods tend to have several maxima add cheap starts of their own (`LGSSM` with free loadings
+            until they agree); the summary and ``mle_retvals`` say how many reached the best log-likelihood.
         rng : numpy.random.Generator or int, optional
             Source of the random starts.
         progress : bool

@@ -311,6 +311,8 @@ class StateSpaceResults(
                 "task": fit.status,
                 "score_norm": fit.score_norm,
                 "predicted_gain": fit.gain,
+                "starts": len(fit.starts),
+                "starts_at_best": fit.starts_at_best,
             }
         self.mlefit.mle_retvals, self.mlefit.mle_settings = self.mle_retvals, self.mle_settings
 
@@ -321,14 +323,19 @@ class StateSpaceResults(
 
     @property
     def em_trace(self) -> pd.DataFrame:
-        """Trace of EM, one row by E-step: iteration, llf, change, params_change, score_norm at the end."""
+        """
+        Trace of the fit: iteration, llf, change, params_change, and score_norm at the end.
+
+        Of an EM method it has a row for each E-step, the start values first. Of others, the default one among
+        them, it has a row for each iteration of the gradient method, without params_change.
+        """
         columns = ["iteration", "llf", "change", "params_change", "score_norm"]
         if self._fit is None:
             return pd.DataFrame(columns=columns, dtype=float)
-        frame = pd.DataFrame(self._fit.em_trace)
+        frame = pd.DataFrame(self._fit.trace)
         frame["iteration"] = frame["iteration"].astype(int)
         frame["score_norm"] = np.nan
-        if len(frame) and not self._fit.gradient_path:
+        if len(frame):
             frame.loc[frame.index[-1], "score_norm"] = self._fit.score_norm
         return frame
 

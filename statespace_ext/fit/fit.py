@@ -1,116 +1,54 @@
-"""One fit: options, starts, EM, gradient method, verdict."""
+"""A fit: its starts, which of them are ahead, and where they lead."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
-from ..em.acceleration import Coordinates, run_accelerated_em
-from ..em.driver import EMOptions, EMResult, run_em
+from ..em.driver import DeadEnd
 from ..engine.arguments import random_generator
-from ..exceptions import ConvergenceWarning, EstimationError, UnsupportedError, shown
+from ..exceptions import ConvergenceWarning, EstimationError
 from ..numerics.linear_algebra import Array
-from .optimize import (
-    POLISH_UP_TO,
-    Optimum,
-    maximise_likelihood,
-    parameter_scale,
-    polish,
-    verdict_at,
-)
+from .by_em import to_the_end_by_em
+from .objective import Objective
+from .outcome import SAME_MAXIMUM, FitResult
 from .problem import EstimationProblem
 from .progress import reporter
 from .random_starts import inside, random_start, singular_blocks
-from .request import EM_METHODS, FitRequest
-from .saddle import lifted
-from .screening import SCREENING, compared, screened
+from .request import EM_METHODS, WITHOUT_GRADIENT, FitRequest
+from .search import Search, after, maximise
 from .several import from_each
-from .unbounded import Watch, unbounded
-from .verdict import GAIN_TOLERANCE, SCORE_TOLERANCE, Verdict
+from .unbounded import unbounded
 
-_WITHOUT_SCREENING = (*EM_METHODS, "nm", "powell")
 _MAXITER = 2000
-_EM_BEFORE_GRADIENT = 3
-_EM_TOLERANCE_BEFORE_GRADIENT = 1e-5
-_LITTLE_TO_GAIN = 1e-7
-"""Predicted gain below which Newton polishing would change nothing that is reported."""
-_SAME_MAXIMUM = 1e-4
-"""Relative difference of log-likelihoods up to which two starts reach the same maximum."""
-_ESCAPES = 4
-_LEAST_LATER, _LONGER = 200, 2
-"""Later starts may take as many iterations, and as many times those of the first."""
-_HIGHER, _NEARLY, _APART = 1e-6, 0.01, 0.5
-"""Of another peak: log-likelihood by which it has to be higher; by which it may be lower after a few steps,
-where some parameter is that many complete-data standard errors away."""
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """
-    The outcome of a fit.
-
-    Attributes
-    ----------
-    params : ndarray
-        All parameters, the fixed ones included.
-    llf : float
-        Log-likelihood.
-    method : str
-        The method asked for.
-    converged : bool
-        Whether the scaled score and the predicted gain are below their tolerances.
-    status : str
-        What ended it, in words.
-    em_trace : dict of list
-        Trace of the EM phase.
-    gradient_path : list of float
-        Log-likelihoods of the gradient phase.
-    score_norm : float
-        Largest element of the score, each times the standard error that complete data would give; after
-        `multi_start`, in the coordinates in which the second derivatives at hand are the identity.
-    iterations, evaluations : int
-        Iterations of all phases; evaluations of the likelihood or its gradient.
-    starts : list of float
-        Log-likelihoods that the starts reached, in their order. A later start that goes no further, because a
-        few steps bring it onto the slope of a maximum at hand, counts with that maximum.
-    seconds : float
-        Time taken.
-    warnings : list of (str, type)
-        What to warn of.
-    gain : float
-        What the log-likelihood would gain by a Newton step, s' I^{-1} s / 2.
-    """
-
-    params: Array
-    llf: float
-    method: str
-    converged: bool
-    status: str
-    em_trace: dict[str, list[float]]
-    gradient_path: list[float]
-    score_norm: float
-    iterations: int
-    evaluations: int
-    starts: list[float]
-    seconds: float
-    warnings: list[tuple[str, type[Warning]]]
-    gain: float = np.nan
-    dead_end: bool = False
-    """Whether the search ran towards what has no maximum, as ``status`` says."""
-
-    @property
-    def starts_at_best(self) -> int:
-        """Number of starts that reached the highest log-likelihood."""
-        return int(np.sum(np.array(self.starts) > max(self.starts) - _SAME_MAXIMUM * (1.0 + abs(self.llf))))
+_SCREENING = (4, 8, 18)
+"""Iterations after which a start is compared with the maximum at hand; after the last, with other starts."""
+_KEPT = 2
+_LEAST, _LONGER = 200, 2
+"""Other starts may take as many iterations, and as many times those of the first."""
+_BARRIER = 1e-2
+_SAME = 1e-3
+"""Log-likelihoods nearer than this, after the screening, are taken to be on the way to the same maximum."""
+_NEAR = 2.0
+"""Log-likelihood up to which a start may be short of a maximum to whose slope it is said to belong."""
+_ON_THE_WAY = (0.3, 0.6, 1.0)
+"""Shares of the way to a maximum at which the log-likelihood is looked at."""
+_LEVEL, _HIGHER = 1e-6, 1e-6
+"""A log-likelihood that falls by less than this is taken to rise."""
 
 
 def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
     """
     Run the starts of a request, and those that the model adds, and return the best fit.
+
+    The first start goes the whole way. Of others of the model, those that a few steps bring onto the slope of
+    the maximum at hand go no further, and of the rest the few that are ahead do. These end when they agree
+    with the best one: a second time where starts have disagreed, or a covariance matrix is singular at the
+    maximum, since such likelihoods tend to have several maxima.
 
     Raises
     ------
@@ -118,107 +56,168 @@ def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
         If no start value has a likelihood.
     """
     began = time.perf_counter()
-    starts = _starts(problem, request)
-    able = [i for i, start in enumerate(starts) if np.isfinite(problem.value(start))]
-    one = partial(_one_start, request=request)
-    fits = from_each(one, problem, [starts[i] for i in able], request.n_jobs)
-    for fit in fits:
-        problem.remember(fit.llf, fit.params)
-    reached = np.full(len(starts), -np.inf)
-    reached[able] = [fit.llf for fit in fits]
-    if not fits:
+    first, generator = _first_start(problem, request), random_generator(request.rng)
+    race = Race(problem, request)
+    race.whole([first])
+    race.whole([random_start(problem, first, generator) for _ in range(int(request.n_starts) - 1)])
+    if not np.isfinite(race.best.llf):
         raise EstimationError(
             "The log-likelihood does not exist at the start values",
-            got=problem.obstacle(starts[0]),
+            got=problem.obstacle(first),
             remedy="Pass start_params with positive semidefinite covariances (and a stable transition).",
         )
-    best = max(fits, key=lambda fit: fit.llf)
-    later: list[float] = []
     if _chooses_starts(request):
-        best, later = _from_later_starts(problem, best, request)
-        best = _highest_peak(problem, best, request)
+        race.until_starts_agree()
+        race.to_the_highest_peak()
+    best = race.best
     if not best.dead_end and (reason := unbounded(problem, best.params)):
         best = replace(best, converged=False, status=reason, dead_end=True)
-    notes = list(best.warnings)
+    notes: list[tuple[str, type[Warning]]] = []
     if not best.converged and request.tolerance > 0:
-        notes.append((f"The fit did not converge: {best.status}.", ConvergenceWarning))
+        notes = [(f"The fit did not converge: {best.status}.", ConvergenceWarning)]
     return replace(
         best,
         params=problem.full(best.params),
-        starts=[*reached.tolist(), *later],
+        starts=race.reached,
         seconds=time.perf_counter() - began,
         warnings=notes,
     )
 
 
-def _starts(problem: EstimationProblem, request: FitRequest) -> list[Array]:
-    """Return the first start, those with which it was screened, and random ones."""
-    generator = random_generator(request.rng)
-    first = _first_start(problem, request)
-    starts = [first]
-    if _chooses_starts(request):
-        others = problem.model.other_starts(problem)
-        starts = screened(problem, [first, *others]) if others else starts
-    return starts + [random_start(problem, first, generator) for _ in range(int(request.n_starts) - 1)]
+class Race:
+    """
+    Starts of one problem, and the best fit so far.
+
+    Parameters
+    ----------
+    problem : EstimationProblem
+        The problem.
+    request : FitRequest
+        Options of the fit.
+    """
+
+    def __init__(self, problem: EstimationProblem, request: FitRequest) -> None:
+        self.problem, self.request = problem, request
+        self.best = FitResult(np.zeros(0), -np.inf, request.method, False, "")
+        self.reached: list[float] = []
+        self.most = _MAXITER if request.maxiter is None else int(request.maxiter)
+
+    def whole(self, starts: Sequence[Array]) -> list[float]:
+        """Return what starts reach: the first ever goes the whole way, others not much longer."""
+        limit = self.most
+        if self.reached:
+            limit = min(limit, max(_LEAST, _LONGER * self.best.iterations))
+        able = [i for i, start in enumerate(starts) if np.isfinite(self.problem.value(start))]
+        one = partial(one_start, request=self.request, maxiter=limit)
+        fits = from_each(one, self.problem, [starts[i] for i in able], self.request.n_jobs)
+        reached = [-np.inf] * len(starts)
+        for i, fit in zip(able, fits, strict=True):
+            if fit.llf > self.best.llf and limit <= fit.iterations < self.most:
+                fit = after(one(self.problem, fit.params, maxiter=self.most - fit.iterations), fit)
+            if fit.llf > self.best.llf and (fit.converged or not self.best.converged):
+                self.best = fit
+            self.problem.remember(fit.llf, fit.params)
+            reached[i] = fit.llf
+        self.reached += reached
+        return reached
+
+    def screened(self, starts: Sequence[Array]) -> list[float]:
+        """Return what starts reach: a few steps from each, then the whole way from those that are ahead."""
+        begin = partial(_begun, maximum=self.best)
+        found = [begun for begun in from_each(begin, self.problem, starts, self.request.n_jobs) if begun]
+        reached = [begun.llf for begun in found]
+        before = len(self.reached)
+        for i in ahead({i: begun.llf for i, begun in enumerate(found) if not begun.arrives}, _KEPT):
+            [whole] = self.whole([found[i].params])
+            level = found[i].llf
+            reached = [whole if abs(llf - level) <= _SAME else llf for llf in reached]
+        self.reached[before:] = reached
+        return reached
+
+    def until_starts_agree(self) -> None:
+        """Try other starts of the model until they agree with the best."""
+        agreed, needed = 0, 2 if singular_blocks(self.problem, self.best.params) else 1
+        for starts in self.problem.model.other_starts(self.problem):
+            before = self.best.llf
+            reached = self.screened(starts)
+            gain = max(reached, default=np.nan) - before
+            same = abs(gain) < SAME_MAXIMUM * (1.0 + abs(before))
+            needed = needed if same else 2
+            agreed = agreed + 1 if same else 0 if gain > 0 else agreed
+            if agreed == needed or not self.best.converged:
+                break
+
+    def to_the_highest_peak(self) -> None:
+        """Go on from other peaks that the model sees from a maximum, as long as they lead higher."""
+        before = -np.inf
+        while self.best.converged and self.best.llf > before + _HIGHER:
+            before = self.best.llf
+            self.screened(self.problem.model.other_peaks(self.problem, self.best.params))
+
+
+@dataclass(frozen=True)
+class Begun:
+    """Where a few steps from a start lead, and whether that is on the slope of a maximum at hand."""
+
+    params: Array
+    llf: float
+    arrives: bool = False
+
+
+def _begun(problem: EstimationProblem, start: Array, maximum: FitResult) -> Begun | None:
+    """Return where a few steps of L-BFGS lead, None from a start without a likelihood."""
+    if not problem.feasible(start):
+        return None
+    weight = _BARRIER if problem.layout.untransformed else 0.0  # the first of those of a whole fit
+    search = Search(problem, start, FitRequest(method="lbfgs"), weight=weight)
+    objective = search.objective
+    objective.move(np.zeros(len(start)))
+    if objective.score_here is None:
+        return None
+    try:
+        for steps in _SCREENING:
+            search.round(steps)
+            near = maximum.llf + objective.value_here < _NEAR
+            if near and _leads_to(problem, objective, maximum):
+                return Begun(objective.params(), maximum.llf, True)
+    except DeadEnd as end:
+        return Begun(end.params, problem.value(end.params))
+    return Begun(objective.params(), -objective.value_here)
+
+
+def _leads_to(problem: EstimationProblem, objective: Objective, maximum: FitResult) -> bool:
+    """Tell whether the log-likelihood rises all the way from a point straight to a maximum or its mirror."""
+    layout, at = problem.layout, objective.params()
+    last = layout.unconstrain(problem.model.mirrored(problem, maximum.params, at))
+    level = -objective.value_here
+    for share in _ON_THE_WAY:
+        value = problem.value(layout.constrain(objective.origin + share * (last - objective.origin)))
+        if value < level - _LEVEL:
+            return False
+        level = value
+    return level > maximum.llf - _LEVEL
+
+
+def ahead(llf: Mapping[int, float], keep: int) -> list[int]:
+    """Return the starts with the highest log-likelihoods, one of each group that goes the same way."""
+    out: list[int] = []
+    for i in sorted(llf, key=lambda i: -llf[i]):
+        if len(out) < keep and np.isfinite(llf[i]) and all(abs(llf[i] - llf[j]) > _SAME for j in out):
+            out.append(i)
+    return out
+
+
+def one_start(problem: EstimationProblem, start: Array, request: FitRequest, maxiter: int) -> FitResult:
+    """Run the method from one start; parameters of the result are the free ones."""
+    with reporter(request.disp, request.progress, maxiter) as report:
+        run = to_the_end_by_em if request.method in EM_METHODS else maximise
+        return run(problem, start, request, maxiter, report)
 
 
 def _chooses_starts(request: FitRequest) -> bool:
     """Tell whether a fit looks for starts of its own: none is given, and it is long enough."""
-    short = request.maxiter is not None and request.maxiter <= SCREENING
-    return request.start is None and request.method not in _WITHOUT_SCREENING and not short
-
-
-def _from_later_starts(
-    problem: EstimationProblem, best: FitResult, request: FitRequest
-) -> tuple[FitResult, list[float]]:
-    """
-    Return the best of a fit and of fits from other starts, and what those reached.
-
-    A start that a few steps bring onto the slope of the maximum at hand goes no further. The search ends
-    when another start agrees with the best one. Two others must agree if starts disagree or if a covariance
-    matrix is singular at the maximum, since such likelihoods tend to have several maxima.
-    """
-    reached: list[float] = []
-    most = _MAXITER if request.maxiter is None else int(request.maxiter)
-    limit = min(most, max(_LEAST_LATER, _LONGER * best.iterations))
-    agreed, needed = 0, 2 if singular_blocks(problem, best.params) else 1
-    for start in problem.model.later_starts(problem):
-        at, on_the_way = compared(problem, start, best.params)
-        if at is None:
-            continue
-        found = best if on_the_way else _one_start(problem, at.params, replace(request, maxiter=limit))
-        reached.append(found.llf)
-        gain = found.llf - best.llf
-        same = abs(gain) < _SAME_MAXIMUM * (1.0 + abs(best.llf))
-        needed = needed if same else 2
-        agreed = agreed + 1 if same else 0 if gain > 0 else agreed
-        best = found if gain > 0 and (found.converged or not best.converged) else best
-        if agreed == needed or not (found.converged or best.converged):
-            break
-    return best, reached
-
-
-def _highest_peak(problem: EstimationProblem, best: FitResult, request: FitRequest) -> FitResult:
-    """Go on from other peaks that the model sees from a maximum, as long as they lead higher."""
-    polishing = replace(request, method="auto") if request.method == "lbfgs" else request
-    for _ in range(_ESCAPES):
-        points = problem.model.other_peaks(problem, best.params)
-        near = [at for at in screened(problem, points) if _elsewhere(problem, at, best)] if points else []
-        found = [_one_start(problem, start, polishing) for start in near]
-        highest = max(found, key=lambda fit: fit.llf, default=best)
-        if not highest.llf > best.llf + _HIGHER:
-            break
-        best = replace(highest, method=request.method)
-    return best
-
-
-def _elsewhere(problem: EstimationProblem, params: Array, best: FitResult) -> bool:
-    """Tell whether a few steps from another peak lead higher, or nearly so and not back to a maximum."""
-    gain = problem.value(params) - best.llf
-    if gain > _HIGHER:
-        return True
-    apart = np.abs(problem.layout.unconstrain(params) - problem.layout.unconstrain(best.params))
-    return gain > -_NEARLY and bool(np.any(apart > _APART * parameter_scale(problem, best.params)))
+    short = request.maxiter is not None and request.maxiter <= sum(_SCREENING)
+    return request.start is None and request.method not in (*EM_METHODS, *WITHOUT_GRADIENT) and not short
 
 
 def _first_start(problem: EstimationProblem, request: FitRequest) -> Array:
@@ -229,155 +228,3 @@ def _first_start(problem: EstimationProblem, request: FitRequest) -> Array:
     if request.method in EM_METHODS or request.maxiter == 0 or not np.isfinite(problem.value(start)):
         return start
     return inside(problem, start)
-
-
-def _one_start(problem: EstimationProblem, start: Array, request: FitRequest) -> FitResult:
-    """Run the method from one start; parameters of the result are the free ones."""
-    maxiter = _MAXITER if request.maxiter is None else int(request.maxiter)
-    with reporter(request.disp, request.progress, maxiter) as report:
-        if request.method in EM_METHODS:
-            obstacle = problem.updates.obstacle()
-            if obstacle is not None:
-                raise UnsupportedError(
-                    f"EM cannot estimate this specification: {obstacle}",
-                    remedy='Use method="lbfgs" or "auto".',
-                )
-            return _to_the_end_by_em(problem, start, request, maxiter, report)
-        em = None
-        if request.method == "auto" and problem.updates.obstacle() is None and maxiter:
-            limit = min(maxiter, _EM_BEFORE_GRADIENT)
-            em = _em(problem, start, request, limit, _EM_TOLERANCE_BEFORE_GRADIENT, report)
-            start = em.params
-            maxiter = max(maxiter - em.iterations, 0)
-        method = "lbfgs" if request.method == "auto" else request.method
-        method = method if maxiter else "newton"  # which stops where it starts; scipy's take a step
-        optimum = _gradient_method(problem, start, method, maxiter, request, report)
-    done = optimum.score_norm < SCORE_TOLERANCE and optimum.gain < _LITTLE_TO_GAIN
-    rough = not (done or optimum.dead_end)
-    left = maxiter - optimum.iterations
-    if request.method == "auto" and rough and 0 < len(start) <= POLISH_UP_TO and left > 0:
-        optimum = polish(problem, optimum, left)
-    return from_optimum(request, em, optimum)
-
-
-def _gradient_method(
-    problem: EstimationProblem,
-    start: Array,
-    method: str,
-    maxiter: int,
-    request: FitRequest,
-    report: Callable[[int, float], object] | None,
-) -> Optimum:
-    """Run a gradient method, and again from off a singular covariance matrix where that is no maximum."""
-    callback = _full_callback(problem, request.callback)
-    optimum = maximise_likelihood(problem, start, method, maxiter, request.options, callback, report)
-    for _ in range(_ESCAPES):
-        left = maxiter - optimum.iterations
-        goes_on = left > 0 and len(start) and not optimum.dead_end
-        away = lifted(problem, optimum.params) if goes_on else None
-        if away is None:
-            break
-        again = maximise_likelihood(problem, away, method, left, request.options, callback, report)
-        if not again.llf > optimum.llf:
-            break
-        optimum = replace(
-            again,
-            iterations=optimum.iterations + again.iterations,
-            evaluations=optimum.evaluations + again.evaluations,
-            path=optimum.path + again.path,
-        )
-    return optimum
-
-
-def _full_callback(
-    problem: EstimationProblem, callback: Callable[[Array], object] | None
-) -> Callable[[Array], object] | None:
-    """Return the user's callback, made to receive all parameters."""
-    return None if callback is None else lambda params: callback(problem.full(params))
-
-
-def _em(
-    problem: EstimationProblem,
-    start: Array,
-    request: FitRequest,
-    maxiter: int,
-    tolerance: float,
-    report: Callable[[int, float], object] | None,
-    shortfall: Callable[[Array], float] | None = None,
-) -> EMResult:
-    callback, watch = _full_callback(problem, request.callback), partial(Watch(problem, start), problem)
-    options = EMOptions(maxiter, tolerance, callback, report, shortfall, watch)
-    steps = problem.moments, problem.loglike, problem.updates.cycles()
-    if request.method != "accelerated-em":
-        return run_em(start, *steps, options)
-    return run_accelerated_em(start, *steps, options, _coordinates(problem, start))
-
-
-def _coordinates(problem: EstimationProblem, start: Array) -> Coordinates:
-    """Return unconstrained coordinates, free of the units of the data."""
-    scale, layout = parameter_scale(problem, start), problem.layout
-    roots = np.zeros(len(start), dtype=bool)
-    for key in layout.structures:
-        block = layout.blocks[key]
-        roots[layout.index[key][block.rows == block.columns]] = True
-    return Coordinates(
-        lambda params: layout.unconstrain(params) / scale,
-        lambda place: layout.constrain(place * scale),
-        problem.feasible,
-        roots,
-    )
-
-
-def _to_the_end_by_em(
-    problem: EstimationProblem,
-    start: Array,
-    request: FitRequest,
-    maxiter: int,
-    report: Callable[[int, float], object] | None,
-) -> FitResult:
-    """Run EM until the verdict is that of a maximum."""
-    verdicts: list[Verdict] = []
-
-    def shortfall(params: Array) -> float:
-        verdicts.append(verdict_at(problem, params))
-        at_zero = verdicts[-1].converged and lifted(problem, params) is not None
-        return np.inf if at_zero else verdicts[-1].shortfall
-
-    em = _em(problem, start, request, maxiter, request.tolerance, report, shortfall)
-    at = verdicts[-1] if em.converged and verdicts else verdict_at(problem, em.params)
-    status = em.status
-    if not (em.converged or em.dead_end):
-        status = f"{status}; {_in_words(at.score_norm, at.gain)}"
-        away = lifted(problem, em.params) if np.isfinite(em.llf) else None
-        if away is not None:
-            names = shown(problem.layout.names[i] for i in np.flatnonzero(away != em.params))
-            status = (
-                f"EM cannot leave a singular covariance, from which the log-likelihood rises ({names}); "
-                'start from positive variances or use method="auto"'
-            )
-    return FitResult(
-        em.params, em.llf, request.method, em.converged, status, em.trace, [],
-        at.score_norm, em.iterations, em.iterations + 1, [], 0.0, [], at.gain, em.dead_end,
-    )  # fmt: skip
-
-
-def _in_words(score: float, gain: float) -> str:
-    return f"the scaled score is {score:.2g} and the predicted gain {gain:.2g}"
-
-
-def from_optimum(request: FitRequest, em: EMResult | None, optimum: Optimum) -> FitResult:
-    """Return the result of a gradient method, after EM or alone; parameters are the free ones."""
-    converged = (
-        not optimum.dead_end and optimum.score_norm < SCORE_TOLERANCE and optimum.gain < GAIN_TOLERANCE
-    )
-    status = optimum.dead_end or "converged"
-    if not (converged or optimum.dead_end):
-        status = f"{_in_words(optimum.score_norm, optimum.gain)} ({optimum.message})"
-    trace: dict[str, list[float]] = (
-        em.trace if em else {"iteration": [], "llf": [], "change": [], "params_change": []}
-    )
-    return FitResult(
-        optimum.params, optimum.llf, request.method, converged, status, trace, optimum.path,
-        optimum.score_norm, optimum.iterations + (em.iterations if em else 0),
-        optimum.evaluations + len(trace["llf"]), [], 0.0, [], optimum.gain, bool(optimum.dead_end),
-    )  # fmt: skip

@@ -5,13 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import numpy as np
-
 from ..exceptions import ConvergenceWarning
-from .fit import FitResult
-from .optimize import verdict_at
+from .outcome import FitResult
 from .problem import EstimationProblem
-from .request import EM_METHODS, FitRequest
+from .request import FitRequest
+from .search import verdict_at
 
 INTERRUPTED = "interrupted: the best parameters so far"
 
@@ -43,18 +41,9 @@ def or_best_so_far(
         if problem.best is None:
             raise
     llf, params = problem.best
-    path = list(problem.path)
-    changes = np.diff(path, prepend=np.nan).tolist()
-    trace = {
-        "iteration": [*range(len(path))],
-        "llf": path,
-        "change": changes,
-        "params_change": [np.nan] * len(path),
-    }
-    em, at = request.method in EM_METHODS, verdict_at(problem, params)
+    at, path = verdict_at(problem, params), list(problem.path)
     return FitResult(
-        problem.full(params), llf, request.method, False, INTERRUPTED,
-        trace if em else {key: [] for key in trace}, [] if em else path, at.score_norm,
-        len(path) - 1, len(path), [llf], time.perf_counter() - began,
-        [(f"The fit was {INTERRUPTED}.", ConvergenceWarning)], at.gain,
+        problem.full(params), llf, request.method, False, INTERRUPTED, at.score_norm, at.gain, len(path) - 1,
+        len(path), gradient_path=path, starts=[llf], seconds=time.perf_counter() - began,
+        warnings=[(f"The fit was {INTERRUPTED}.", ConvergenceWarning)],
     )  # fmt: skip

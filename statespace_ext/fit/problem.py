@@ -41,17 +41,14 @@ class Model(Protocol):
     def default_start(self, problem: EstimationProblem) -> Array:
         """Return start values of the free parameters."""
 
-    def other_starts(self, problem: EstimationProblem) -> list[Array]:
-        """Return further start values, for a likelihood that tends to have several maxima."""
-
-    def later_starts(self, problem: EstimationProblem) -> Iterator[Array]:
-        """Yield start values to try after a maximum is found, until starts agree."""
-
-    def mirrored(self, problem: EstimationProblem, params: Array, near: Array) -> Array:
-        """Return parameters of the same likelihood, of those that differ in signs the nearest to others."""
+    def other_starts(self, problem: EstimationProblem) -> Iterator[list[Array]]:
+        """Yield starts to try after a maximum is found, some at a time, until they agree with the best."""
 
     def other_peaks(self, problem: EstimationProblem, params: Array) -> list[Array]:
         """Return points from which a higher maximum than one at hand may be reached."""
+
+    def mirrored(self, problem: EstimationProblem, params: Array, near: Array) -> Array:
+        """Return parameters of the same likelihood, of those that differ in signs the nearest to others."""
 
     def stabilised(self, problem: EstimationProblem, params: Array) -> Array:
         """Return the free parameters nearest to some at which the start exists."""

@@ -15,8 +15,23 @@ from ..engine.expectation import ESTEPS
 from ..engine.parallel import check_jobs
 from ..exceptions import SpecificationError, nearest, shown
 from ..numerics.linear_algebra import Array
-from .optimize import OPTIONS, SCIPY_METHODS
 
+SCIPY_METHODS = {
+    "lbfgs": "L-BFGS-B",
+    "bfgs": "BFGS",
+    "cg": "CG",
+    "nm": "Nelder-Mead",
+    "powell": "Powell",
+}
+OPTIONS = {
+    "lbfgs": ("maxcor", "ftol", "gtol", "maxfun", "maxls"),
+    "bfgs": ("gtol", "norm", "xrtol"),
+    "cg": ("gtol", "norm"),
+    "nm": ("maxfev", "xatol", "fatol"),
+    "powell": ("maxfev", "xtol", "ftol"),
+}
+"""Options of `scipy.optimize.minimize` that a user may set."""
+WITHOUT_GRADIENT = ("nm", "powell")
 EM_METHODS = ("em", "accelerated-em")
 METHODS = ("auto", *EM_METHODS, "newton", *SCIPY_METHODS)
 ARGUMENTS = (

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from ..numerics.linear_algebra import NOT_HERE, Array
@@ -18,9 +16,7 @@ _LIFT = 1e-2
 _END = 1.0 - 1e-6
 
 
-def lifted(
-    problem: EstimationProblem, params: Array, more_sizes: Mapping[str, Array] | None = None
-) -> Array | None:
+def lifted(problem: EstimationProblem, params: Array) -> Array | None:
     """
     Return parameters off a singular covariance matrix from which the log-likelihood rises, or None.
 
@@ -35,8 +31,6 @@ def lifted(
         The problem.
     params : ndarray
         Free parameters at which a gradient method stopped.
-    more_sizes : mapping of str to ndarray, optional
-        Sizes of variances beside the model's `variance_sizes`, by block.
     """
     layout = problem.layout
     params = layout.constrain(layout.unconstrain(params))  # a variance of EM may be below zero by rounding
@@ -46,16 +40,16 @@ def lifted(
         return None
     if found is None:
         return None
-    sizes = {**problem.model.variance_sizes(problem.full(params)), **(more_sizes or {})}
+    sizes = problem.model.variance_sizes(problem.full(params))
     out, moved = np.array(params), False
     for key, structure in layout.structures.items():
         block = layout.blocks[key]
-        if isinstance(structure, General) or block.time_varying or key not in sizes:
+        if isinstance(structure, General) or block.time_varying:
             continue
-        cov, gradient = layout.matrices(params)[key], np.zeros(block.shape)
+        cov, gradient = layout.matrix(key, params), np.zeros(block.shape)
         count = np.bincount(layout.index[key], minlength=len(layout))[layout.index[key]]
         np.add.at(gradient, (block.rows, block.columns), found[1][layout.index[key]] / count)
-        root = np.sqrt(sizes[key])
+        root = np.sqrt(sizes.get(key, np.full(len(cov), np.max(np.diag(cov)))))
         if isinstance(structure, Chordal) and not isinstance(structure, Unstructured):
             rises = [_rising(gradient, root, np.eye(len(cov))[:, clique]) for clique in structure.cliques]
         else:

@@ -54,6 +54,11 @@ class Verdict:
         """How many times the score and the gain are too large, 1 or less at a maximum."""
         return float(max(self.score_norm / SCORE_TOLERANCE, self.gain / GAIN_TOLERANCE))
 
+    @property
+    def in_words(self) -> str:
+        """The two numbers, for a status."""
+        return f"the scaled score is {self.score_norm:.2g} and the predicted gain {self.gain:.2g}"
+
 
 def judged(
     score: Score,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from ..engine.system import System
 from ..engine.system_score import ALL, SystemScore
 from ..engine.validation import check_same_columns, check_series, endog_frame, read_dates
 from ..exceptions import DataError
-from ..fit.fit import FitResult
+from ..fit.outcome import FitResult
 from ..fit.problem import EstimationProblem
 from ..fit.request import FitRequest
 from ..inference.identification import Identification
@@ -41,7 +41,7 @@ from .normalisation import Normalisation
 from .panel import Panel, check_factors, first_portfolios, parse_panel, parts_of
 from .rates import years
 from .results import ATSMResults
-from .starts import candidates
+from .starts import candidates, exchanges, variants
 
 
 class ATSM(StateSpaceModel[ATSMResults]):
@@ -380,6 +380,15 @@ class ATSM(StateSpaceModel[ATSMResults]):
                 got=f"{self.nobs} periods, {self.k_factors} factors",
             )
         return problem.reduced(found[0])
+
+    def other_starts(self, problem: EstimationProblem) -> Iterator[list[Array]]:
+        """Yield further start values: other candidates, and factors that revert fast."""
+        with quiet():
+            yield [problem.reduced(start) for start in variants(self, candidates(self))[1:]]
+
+    def other_peaks(self, problem: EstimationProblem, params: Array) -> list[Array]:
+        """Return points at which other maturities are priced without error."""
+        return exchanges(self, problem, params)
 
     def variance_sizes(self, params: Array) -> dict[str, Array]:
         """Return the size that each variance would have if it explained the data; factors have none."""

@@ -10,8 +10,8 @@ from numpy.testing import assert_allclose
 from reference import start_panel
 
 import statespace_ext as sse
-from statespace_ext.fit.fit import FitResult
-from statespace_ext.fit.screening import ahead
+from statespace_ext.fit.fit import ahead
+from statespace_ext.fit.outcome import FitResult
 from statespace_ext.fit.start_values import _lags_of_states
 
 WEIGHTS = [1, 2, 3, 2, 1]

@@ -14,7 +14,8 @@ from numpy.testing import assert_allclose
 from yields import random_panel
 
 import statespace_ext as sse
-from statespace_ext.fit.optimize import ScaledObjective, parameter_scale, verdict_at
+from statespace_ext.fit.objective import Objective, parameter_scale
+from statespace_ext.fit.search import verdict_at
 from statespace_ext.fit.verdict import FLAT, GAIN_TOLERANCE, judged
 
 METHODS = ["auto", "em", "accelerated-em", "lbfgs", "bfgs", "cg", "newton", "nm", "powell"]
@@ -255,7 +256,7 @@ def test_units_of_the_data_do_not_matter() -> None:
 def test_the_objective_and_its_score_agree() -> None:
     problem = MODELS["CAPM"]().problem()
     params = problem.model.default_start(problem)
-    objective = ScaledObjective(problem, params, parameter_scale(problem, params))
+    objective = Objective(problem, params)
     w = np.full(len(params), 0.01)
     assert_allclose(objective.score(w), -objective(w)[1])
 

@@ -24,7 +24,8 @@ from conftest import SHARED_DATA
 from yields import jps, panel
 
 import statespace_ext as sse
-from statespace_ext.fit.preconditioned import maximise_preconditioned
+from statespace_ext.fit.request import FitRequest
+from statespace_ext.fit.search import maximise
 from statespace_ext.term_structure.starts import candidates
 
 OUTPUT = Path(__file__).with_suffix("")
@@ -84,7 +85,7 @@ def main(argv: list[str]) -> None:
             start = scattered(fitted, centre, rng)
             if start is None:
                 continue
-            found = maximise_preconditioned(problem, start, 300)
+            found = maximise(problem, start, FitRequest(), 300)
             reached.append(found.llf)
             best = max(best, (found.llf, found.params), key=lambda item: item[0])
         ordered = np.sort(reached)[::-1]

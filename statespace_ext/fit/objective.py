@@ -1,0 +1,261 @@
+"""Minus the log-likelihood in coordinates that are free of the units of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ..em.covariances import by_group
+from ..numerics.differences import jacobian
+from ..numerics.linear_algebra import NOT_HERE, Array
+from ..params.covariance import precision_of
+from ..params.layout import ParameterLayout
+from .problem import EstimationProblem
+from .verdict import Verdict, judged
+
+_LEAST_SHARE, _ROUNDING = 0.03, 1e-12
+_LEAST_NOISE = 1e-8
+"""Least measurement variance, as a share of the data's, at which complete data are asked for a scale."""
+_DIFFERENCE, _FLOOR = 1e-4, 1e-7
+"""Step of second derivatives; the least of them, as a share of the largest, that is taken to be one."""
+_NEAR_EDGE = 1e-3
+"""Eigenvalue of a correlation matrix above which the barrier moves a maximum by the square of its weight."""
+_FINISHING = 3
+"""Largest number of Newton steps by conjugate gradients where a search ended short."""
+
+
+class Objective:
+    """
+    Minus the log-likelihood as a function of w, with params = constrain(z) and z = origin + basis w.
+
+    The basis is a scale for each parameter first, and M with M' |I| M = 1 after `whiten`. The origin moves
+    along with a search, so that each part of it starts from w = 0.
+
+    Where the likelihood does not exist (an unstable transition under a stationary start, a matrix that is
+    no covariance) the value is the last one plus a wall, so that a line search steps back.
+
+    Covariance matrices without a transform of their own (patterns, expressions, fixed elements) are kept
+    inside the cone by a barrier, weight * log|Sigma|: its maximum is within weight * rank of the true one.
+
+    Parameters
+    ----------
+    problem : EstimationProblem
+        The problem.
+    params : ndarray
+        Free parameters at the origin.
+    weight : float
+        Weight of the barrier.
+    """
+
+    def __init__(self, problem: EstimationProblem, params: Array, weight: float = 0.0) -> None:
+        self.problem, self.weight = problem, weight
+        self.origin = problem.layout.unconstrain(params)
+        self.scale = parameter_scale(problem, params)
+        self.basis = self.scale
+        self.evaluations = 0
+        self.value_here = self._last = np.inf
+        self.score_here: Array | None = None
+        self._best: tuple[float, Array, Array | None] = (np.inf, np.zeros(len(params)), None)
+        self._recent: tuple[Array, tuple[float, Array] | None] = (np.zeros(0), None)
+
+    def unconstrained(self, w: Array) -> Array:
+        """Return the unconstrained parameters at w."""
+        return np.asarray(self.origin + (self.basis * w if self.basis.ndim == 1 else self.basis @ w))
+
+    def params(self, w: Array | None = None) -> Array:
+        """Return the parameters at w, or at the origin."""
+        return self.problem.layout.constrain(self.origin if w is None else self.unconstrained(w))
+
+    def evaluate(self, w: Array) -> tuple[float, Array] | None:
+        """Return the value and the gradient, None where the likelihood does not exist."""
+        if np.array_equal(w, self._recent[0]):
+            return self._recent[1]
+        self._recent = (np.array(w), self._evaluate(w))
+        return self._recent[1]
+
+    def _evaluate(self, w: Array) -> tuple[float, Array] | None:
+        self.evaluations += 1
+        z, layout = self.unconstrained(w), self.problem.layout
+        found = self.problem.value_and_score(layout.constrain(z))
+        if found is None:
+            return None
+        llf, slope = found
+        if self.weight:
+            inside, more = log_determinants(layout, layout.constrain(z))
+            llf, slope = llf + self.weight * inside, slope + self.weight * more
+        back = -layout.pull_back(z, slope)
+        gradient = self.basis * back if self.basis.ndim == 1 else self.basis.T @ back
+        self._keep(-llf, w, gradient)
+        return -llf, gradient
+
+    def __call__(self, w: Array) -> tuple[float, Array]:
+        """Return the value and the gradient, behind the wall where the likelihood does not exist."""
+        found = self.evaluate(w)
+        if found is None:
+            wall = self._last if np.isfinite(self._last) else 0.0
+            return wall + 10.0 + abs(wall), np.zeros(len(w))
+        return found
+
+    def score(self, w: Array) -> Array | None:
+        """Return minus the gradient, None where the likelihood does not exist."""
+        found = self.evaluate(w)
+        return None if found is None else -found[1]
+
+    def _score_or_nan(self, w: Array) -> Array:
+        score = self.score(w)
+        return np.full(len(w), np.nan) if score is None else score
+
+    def value(self, w: Array) -> float:
+        """Return the value alone, infinite where the likelihood does not exist."""
+        self.evaluations += 1
+        value = -self.problem.value(self.params(w))
+        if np.isfinite(value):
+            self._keep(value, w, None)
+        return value
+
+    def _keep(self, value: float, w: Array, gradient: Array | None) -> None:
+        self._last = value
+        if value < self._best[0]:
+            self._best = (value, np.array(w), gradient)
+
+    @property
+    def best(self) -> float:
+        """The lowest value since the origin moved."""
+        return self._best[0]
+
+    def move(self, end: Array) -> None:
+        """Move the origin to where a search ended, or to the best point if that is better than rounding."""
+        found, (least, best, gradient) = self.evaluate(end), self._best
+        if found is not None and found[0] - least <= _ROUNDING * (1.0 + abs(least)):
+            best, (least, gradient) = end, found
+        elif gradient is None:
+            found = self.evaluate(best)
+            gradient = None if found is None else found[1]
+        self.origin = self.unconstrained(best)
+        self.value_here = least
+        self._here(gradient)
+
+    def _here(self, gradient: Array | None) -> None:
+        """Remember the value and the gradient at the origin."""
+        zero = np.zeros(len(self.origin))
+        self.score_here = None if gradient is None else -gradient
+        self._best = (self.value_here, zero, gradient)
+        self._recent = (zero, None if gradient is None else (self.value_here, gradient))
+
+    def finish(self, inverse: Callable[[Array], Array] | None, goes_on: bool) -> Verdict:
+        """Return the verdict on the origin, after the Newton steps that verdicts find, if it ``goes_on``."""
+        here = np.zeros(len(self.origin))
+        found = judged(self.score, here, self.score_here, inverse, goes_on)
+        for _ in range(_FINISHING if goes_on else 0):
+            if found.converged or not np.any(found.step):
+                break
+            before = self.value_here
+            self.move(found.step)
+            if not self.value_here < before:
+                break
+            found = judged(self.score, here, self.score_here, inverse)
+        return found
+
+    def whiten(self) -> bool:
+        """Take coordinates in which second derivatives are 1 or -1; False where they do not exist."""
+        zero = np.zeros(len(self.scale))
+        self.basis, self._recent = self.scale, (np.zeros(0), None)
+        self._here(self(zero)[1])
+        information = -jacobian(self._score_or_nan, zero, np.full(len(zero), _DIFFERENCE))
+        if not np.all(np.isfinite(information)):
+            return False
+        values, vectors = np.linalg.eigh(0.5 * (information + information.T))
+        size = np.maximum(np.abs(values), _FLOOR * max(float(np.max(np.abs(values))), 1e-300))
+        turn = vectors / np.sqrt(size)
+        self.basis = self.scale[:, None] * turn
+        self._here(-turn.T @ self.score_here)
+        return True
+
+    def shortfall(self) -> float:
+        """Return how far the barrier keeps the maximum below a true one at the edge of the cone."""
+        if not self.weight:
+            return 0.0
+        matrices, lost = self.problem.layout.matrices(self.params()), 0
+        for key in self.problem.layout.untransformed:
+            for sigma in by_group(matrices[key]):
+                root = np.sqrt(np.where(np.diag(sigma) > 0, np.diag(sigma), 1.0))
+                lost += int(np.sum(np.linalg.eigvalsh(sigma / root[:, None] / root) < _NEAR_EDGE))
+        return self.weight * lost
+
+
+def log_determinants(layout: ParameterLayout, params: Array) -> tuple[float, Array]:
+    """Return the sum of log|Sigma| over the covariances without a transform, and its gradient."""
+    total, slopes = 0.0, {}
+    matrices = layout.matrices(params)
+    for key in layout.untransformed:
+        cov = matrices[key]
+        groups = by_group(cov)
+        inverse = np.stack([precision_of(sigma) for sigma in groups])
+        for sigma in groups:
+            active = np.diag(sigma) > 0
+            total += float(np.linalg.slogdet(sigma[np.ix_(active, active)])[1])
+        slopes[key] = inverse[0] if cov.ndim == 2 else np.moveaxis(inverse, 0, 2)
+    return total, layout.gradient(slopes, params)
+
+
+def parameter_scale(problem: EstimationProblem, params: Array) -> Array:
+    """
+    Return a scale for each unconstrained parameter: one over the root of its complete-data information.
+
+    It makes the path of a gradient method independent of the units of the data.
+    """
+    fallback = np.maximum(np.abs(problem.layout.unconstrain(params)), 1e-3)
+    params = _off_zero(problem, params)
+    z = problem.layout.unconstrain(params)
+    try:
+        information = problem.updates.information(params, problem.moments(params))
+    except NOT_HERE:
+        return fallback
+    out = np.array(information)
+    for transform in problem.layout.transforms:
+        places = problem.layout.positions(transform.param_names)
+        slope = transform.jacobian(z[places])
+        out[places] = np.einsum("ij,i,ij->j", slope, information[places], slope)
+    good = np.isfinite(out) & (out > 0)
+    scale = np.where(good, 1.0 / np.sqrt(np.where(good, out, 1.0)), fallback)
+    ends = problem.layout.positions(sorted(problem.layout.bounded))
+    known = np.isfinite(information[ends]) & (information[ends] > 0)
+    # at an end of the interval the parameter moves by half the square of a step
+    longest = np.where(known, np.sqrt(2.0) * np.where(known, information[ends], 1.0) ** -0.25, 1.0)
+    scale[ends] = np.minimum(scale[ends], longest)
+    return np.maximum(scale, _smallest_scale(problem, params))
+
+
+def _smallest_scale(problem: EstimationProblem, params: Array) -> Array:
+    """
+    Return the least scale of roots and Cholesky factors, zero for other parameters.
+
+    Complete data know a variance near zero to a hair, the data at hand do not: the least scale of a row is
+    the root of the variance that would explain the data, over the number of periods.
+    """
+    layout = problem.layout
+    out = np.zeros(len(layout))
+    sizes = problem.model.variance_sizes(problem.full(params))
+    nobs = len(problem.smoother.endog)
+    for key in layout.structures:
+        if key in sizes and key not in layout.untransformed:
+            root = np.sqrt(np.minimum(sizes[key], 1e100) / nobs)
+            rows = np.maximum(layout.blocks[key].rows, layout.blocks[key].columns)
+            np.maximum.at(out, layout.index[key], _LEAST_SHARE * root[rows])
+    return out
+
+
+def _off_zero(problem: EstimationProblem, params: Array) -> Array:
+    """
+    Return parameters with the measurement variances away from zero.
+
+    Of a series without error complete data know the loadings exactly: a scale of nothing, in which steps and
+    differences vanish.
+    """
+    block, places = problem.layout.blocks["obs_cov"], problem.layout.index["obs_cov"]
+    single = block.rows == block.columns
+    least = _LEAST_NOISE * problem.model.variance_sizes(problem.full(params))["obs_cov"][block.rows[single]]
+    out = np.array(params)
+    np.maximum.at(out, places[single], least)
+    return out

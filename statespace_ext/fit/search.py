@@ -1,0 +1,256 @@
+"""Gradient methods, with the exact score: from one start to where it leads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import scipy.optimize
+
+from ..em.driver import DeadEnd
+from ..numerics.linear_algebra import Array
+from .objective import Objective
+from .outcome import FitResult, status_of
+from .problem import EstimationProblem
+from .request import SCIPY_METHODS, WITHOUT_GRADIENT, FitRequest
+from .saddle import lifted
+from .unbounded import Watch
+from .verdict import SCORE_TOLERANCE, Verdict, judged
+
+WHITENED_UP_TO = 80
+"""Second derivatives cost two scores a parameter; above this many parameters "auto" does without."""
+_ROUND = 40
+"""Iterations between second derivatives; before the first twice as many, or as many as they cost."""
+_LONGEST_MEMORY = 200
+_LITTLE_TO_GAIN = 1e-7
+"""Predicted gain below which going on would change nothing that is reported."""
+_NO_GAIN, _MOST_STALLED = 1e-12, 2
+_ITERATIONS_INSIDE = 500
+"""Largest number of iterations with one weight of the barrier."""
+_BARRIER_WEIGHTS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
+_ESCAPES = 4
+
+Report = Callable[[int, float], object]
+
+
+def maximise(
+    problem: EstimationProblem,
+    start: Array,
+    request: FitRequest,
+    maxiter: int,
+    report: Report | None = None,
+) -> FitResult:
+    """
+    Maximise the log-likelihood by a gradient method, away from singular matrices that are no maximum.
+
+    Parameters
+    ----------
+    problem : EstimationProblem
+        The problem.
+    start : ndarray
+        Free parameters.
+    request : FitRequest
+        The method and its options.
+    maxiter : int
+        Largest number of iterations.
+    report : callable, optional
+        Called with (iteration, log-likelihood) after each iteration.
+
+    Returns
+    -------
+    FitResult
+        Its parameters are the free ones.
+    """
+    out = _ascended(problem, start, request, maxiter, report)
+    for _ in range(_ESCAPES):
+        left = maxiter - out.iterations
+        away = None if left <= 0 or not len(start) or out.dead_end else lifted(problem, out.params)
+        if away is None:
+            break
+        again = _ascended(problem, away, request, left, report)
+        if not again.llf > out.llf:
+            break
+        out = after(again, out)
+    return out
+
+
+def after(fit: FitResult, *earlier: FitResult) -> FitResult:
+    """Return a fit with the work of earlier ones counted."""
+    parts = [*earlier, fit]
+    return replace(
+        fit,
+        iterations=sum(part.iterations for part in parts),
+        evaluations=sum(part.evaluations for part in parts),
+        gradient_path=[llf for part in parts for llf in part.gradient_path],
+    )
+
+
+def _ascended(
+    problem: EstimationProblem, start: Array, request: FitRequest, maxiter: int, report: Report | None
+) -> FitResult:
+    """Maximise; inside a cone with a barrier whose weight falls, each time from where the last one ended."""
+    if not problem.layout.untransformed or request.method in WITHOUT_GRADIENT:
+        return Search(problem, start, request, report).run(maxiter)
+    stages: list[FitResult] = []
+    for weight in _BARRIER_WEIGHTS:
+        stage = Search(problem, start, request, report, weight).run(min(maxiter, _ITERATIONS_INSIDE))
+        stage = replace(stage, llf=problem.value(stage.params))
+        if not np.isfinite(stage.llf):
+            break
+        stages.append(stage)
+        start = stage.params
+        if stage.dead_end:
+            break
+    settled = [stage for stage in stages if stage.dead_end or stage.score_norm < SCORE_TOLERANCE]
+    best = settled[-1] if settled else max(stages, key=lambda stage: stage.llf)
+    return after(best, *(stage for stage in stages if stage is not best))
+
+
+class Search:
+    """
+    One search, a round after another.
+
+    A method of SciPy takes all its steps in one round, in units of complete data. For "auto" a round of
+    L-BFGS is about as long as second derivatives take. After each that has not ended at a maximum these are
+    found by differences of the score, and the next is in coordinates in which they are 1 or -1: long curved
+    ridges are none there. For "newton" they come first, and a round has one step.
+
+    Parameters
+    ----------
+    problem, start, request, report
+        As for `maximise`.
+    weight : float
+        Weight of the barrier of `Objective`.
+    """
+
+    def __init__(
+        self,
+        problem: EstimationProblem,
+        start: Array,
+        request: FitRequest,
+        report: Report | None = None,
+        weight: float = 0.0,
+    ) -> None:
+        self.problem, self.request, self.report = problem, request, report
+        self.objective = Objective(problem, start, weight)
+        self.watch = Watch(problem, start)
+        self.path: list[float] = []
+        self.message, self.dead_end = "maxiter reached", ""
+        self.verdict = Verdict(np.nan, np.nan, np.zeros(0))
+        self.whitens = request.method == "newton" or (
+            request.method == "auto" and len(start) <= WHITENED_UP_TO
+        )
+
+    def run(self, maxiter: int) -> FitResult:
+        """Return where rounds lead, until an end or ``maxiter`` iterations."""
+        objective, n = self.objective, len(self.objective.origin)
+        if not n:
+            params = objective.params()
+            return FitResult(
+                params, self.problem.loglike(params), self.request.method, True, "converged", 0.0, 0.0
+            )
+        try:
+            self._rounds(maxiter)
+        except DeadEnd as end:
+            self.dead_end = end.reason
+            self.objective = objective = Objective(self.problem, end.params, objective.weight)
+            objective.move(np.zeros(n))
+            self.judge(None, False)
+            self.verdict = replace(self.verdict, gain=np.inf)
+        verdict = replace(self.verdict, gain=self.verdict.gain + objective.shortfall())
+        return FitResult(
+            objective.params(),
+            -objective.value_here,
+            self.request.method,
+            *status_of(verdict, self.message, self.dead_end),
+            verdict.score_norm,
+            verdict.gain,
+            len(self.path),
+            objective.evaluations,
+            gradient_path=self.path,
+            dead_end=bool(self.dead_end),
+        )
+
+    def _rounds(self, maxiter: int) -> None:
+        """Go from round to round until an end, or ``maxiter`` iterations."""
+        objective, left, stalled = self.objective, maxiter, 0
+        longest = 2 * max(_ROUND, 2 * len(objective.origin)) if self.whitens else maxiter
+        objective.move(np.zeros(len(objective.origin)))
+        if self.request.method == "newton":
+            longest, left = 1, left if left and objective.whiten() else 0
+        while left > 0:
+            before, steps = objective.value_here, min(longest, left)
+            inverse = self.round(steps)
+            ended, left = left - steps < maxiter - len(self.path), maxiter - len(self.path)
+            if (ended or not self.whitens) and self.judge(inverse, left > 0):
+                return
+            small = before - objective.value_here < _NO_GAIN * (1.0 + abs(before))
+            stalled = stalled + 1 if small else 0
+            if not self.whitens or stalled == _MOST_STALLED:
+                break
+            if not objective.whiten():
+                self.message = "second derivatives do not exist here"
+                break
+            if self.judge(None, False):
+                return
+            longest = min(longest, _ROUND)
+        self.judge(None, False)
+
+    def judge(self, inverse: Callable[[Array], Array] | None, goes_on: bool) -> bool:
+        """Set the verdict on the origin, and tell whether the search is at its end."""
+        goes_on = goes_on and self.request.method not in WITHOUT_GRADIENT
+        self.verdict = self.objective.finish(inverse, goes_on)
+        return not self.whitens or self.verdict.converged and self.verdict.gain < _LITTLE_TO_GAIN
+
+    def round(self, steps: int) -> Callable[[Array], Array] | None:
+        """Take steps from the origin, and move it; return the method's approximation of I^{-1}."""
+        objective, method = self.objective, self.request.method
+        gradient = method not in WITHOUT_GRADIENT
+        options = {**_defaults(method, steps, len(objective.origin)), **self.request.options}
+        result = scipy.optimize.minimize(  # type: ignore[call-overload]
+            objective if gradient else objective.value,
+            np.zeros(len(objective.origin)),
+            jac=gradient or None,
+            method=SCIPY_METHODS.get(method, "L-BFGS-B"),
+            callback=self._after,
+            options=options,
+        )
+        objective.move(np.asarray(result.x))
+        self.watch(self.problem, objective.params())  # which may be a trial, and no iteration
+        self.message = str(result.message)
+        memory = result.get("hess_inv")
+        return None if memory is None else memory.dot
+
+    def _after(self, w: Array, *_: object) -> None:
+        """Look at an iteration."""
+        self.path.append(-self.objective.best)
+        if self.report is not None:
+            self.report(len(self.path), self.path[-1])
+        params = self.objective.params(np.asarray(w))
+        if self.request.callback is not None:
+            self.request.callback(self.problem.full(params))
+        self.watch(self.problem, params)
+
+
+def _defaults(method: str, maxiter: int, size: int) -> dict[str, Any]:
+    if method in ("auto", "newton", "lbfgs"):
+        # remembering as many steps as there are parameters halves the iterations of a CAPM of ten assets
+        memory = min(max(size, 30), _LONGEST_MEMORY)
+        return {"maxiter": maxiter, "maxfun": 10 * maxiter, "maxcor": memory, "ftol": 1e-14, "gtol": 1e-6}
+    if method in ("bfgs", "cg"):
+        return {"maxiter": maxiter, "gtol": 1e-6}
+    if method == "nm":
+        return {"maxiter": 200 * maxiter, "xatol": 1e-8, "fatol": 1e-10, "adaptive": True}
+    return {"maxiter": maxiter, "xtol": 1e-10, "ftol": 1e-14}
+
+
+def verdict_at(problem: EstimationProblem, params: Array) -> Verdict:
+    """Return how near free parameters are to a maximum; inside the cone, to that with the least barrier."""
+    if len(params) == 0:
+        return Verdict(0.0, 0.0, params)
+    objective = Objective(problem, params, _BARRIER_WEIGHTS[-1] if problem.layout.untransformed else 0.0)
+    objective.move(np.zeros(len(params)))
+    found = judged(objective.score, np.zeros(len(params)), objective.score_here)
+    return replace(found, gain=found.gain + objective.shortfall())
