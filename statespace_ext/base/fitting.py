@@ -72,8 +72,12 @@ class Fitting(Generic[R]):
         with self.preserved(), quiet():
             return identify_by_system(self, self.layout.vector(params), fixed)
 
-    def other_starts(self, problem: EstimationProblem) -> Iterator[list[Array]]:
-        """Yield starts to try after a maximum is found, until they agree with the best: none."""
+    def other_starts(self, problem: EstimationProblem) -> list[Array]:
+        """Return further start values, for a likelihood that tends to have several maxima: none."""
+        return []
+
+    def later_starts(self, problem: EstimationProblem) -> Iterator[Array]:
+        """Yield start values to try after a maximum is found, until starts agree: none."""
         return iter(())
 
     def other_peaks(self, problem: EstimationProblem, params: Array) -> list[Array]:

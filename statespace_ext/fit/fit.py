@@ -25,16 +25,14 @@ from .several import from_each
 from .unbounded import unbounded
 
 _MAXITER = 2000
-_SCREENING = (4, 8, 18)
+_SCREENING = (4, 8, 28)
 """Iterations after which a start is compared with the maximum at hand; after the last, with other starts."""
-_KEPT = 2
+_KEPT = 3
 _LEAST, _LONGER = 200, 2
 """Other starts may take as many iterations, and as many times those of the first."""
 _BARRIER = 1e-2
 _SAME = 1e-3
 """Log-likelihoods nearer than this, after the screening, are taken to be on the way to the same maximum."""
-_NEAR = 2.0
-"""Log-likelihood up to which a start may be short of a maximum to whose slope it is said to belong."""
 _ON_THE_WAY = (0.3, 0.6, 1.0)
 """Shares of the way to a maximum at which the log-likelihood is looked at."""
 _LEVEL, _HIGHER = 1e-6, 1e-6
@@ -45,10 +43,10 @@ def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
     """
     Run the starts of a request, and those that the model adds, and return the best fit.
 
-    The first start goes the whole way. Of others of the model, those that a few steps bring onto the slope of
-    the maximum at hand go no further, and of the rest the few that are ahead do. These end when they agree
-    with the best one: a second time where starts have disagreed, or a covariance matrix is singular at the
-    maximum, since such likelihoods tend to have several maxima.
+    Of several starts of the model, the few that are ahead after some steps go the whole way. Of those that it
+    tries from a maximum on, one that a few steps bring onto its slope goes no further. These end when they
+    agree with the best one: a second time where starts have disagreed, or a covariance matrix is singular at
+    the maximum, since such likelihoods tend to have several maxima.
 
     Raises
     ------
@@ -58,7 +56,9 @@ def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
     began = time.perf_counter()
     first, generator = _first_start(problem, request), random_generator(request.rng)
     race = Race(problem, request)
-    race.whole([first])
+    chooses = _chooses_starts(request)
+    others = problem.model.other_starts(problem) if chooses else []
+    _ = race.screened([first, *others]) if others else race.whole([first])
     race.whole([random_start(problem, first, generator) for _ in range(int(request.n_starts) - 1)])
     if not np.isfinite(race.best.llf):
         raise EstimationError(
@@ -66,7 +66,7 @@ def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
             got=problem.obstacle(first),
             remedy="Pass start_params with positive semidefinite covariances (and a stable transition).",
         )
-    if _chooses_starts(request):
+    if chooses:
         race.until_starts_agree()
         race.to_the_highest_peak()
     best = race.best
@@ -123,7 +123,7 @@ class Race:
 
     def screened(self, starts: Sequence[Array]) -> list[float]:
         """Return what starts reach: a few steps from each, then the whole way from those that are ahead."""
-        begin = partial(_begun, maximum=self.best)
+        begin = partial(_begun, maximum=self.best if self.reached else None)
         found = [begun for begun in from_each(begin, self.problem, starts, self.request.n_jobs) if begun]
         reached = [begun.llf for begun in found]
         before = len(self.reached)
@@ -137,9 +137,9 @@ class Race:
     def until_starts_agree(self) -> None:
         """Try other starts of the model until they agree with the best."""
         agreed, needed = 0, 2 if singular_blocks(self.problem, self.best.params) else 1
-        for starts in self.problem.model.other_starts(self.problem):
+        for start in self.problem.model.later_starts(self.problem):
             before = self.best.llf
-            reached = self.screened(starts)
+            reached = self.screened([start])
             gain = max(reached, default=np.nan) - before
             same = abs(gain) < SAME_MAXIMUM * (1.0 + abs(before))
             needed = needed if same else 2
@@ -164,7 +164,7 @@ class Begun:
     arrives: bool = False
 
 
-def _begun(problem: EstimationProblem, start: Array, maximum: FitResult) -> Begun | None:
+def _begun(problem: EstimationProblem, start: Array, maximum: FitResult | None) -> Begun | None:
     """Return where a few steps of L-BFGS lead, None from a start without a likelihood."""
     if not problem.feasible(start):
         return None
@@ -177,8 +177,7 @@ def _begun(problem: EstimationProblem, start: Array, maximum: FitResult) -> Begu
     try:
         for steps in _SCREENING:
             search.round(steps)
-            near = maximum.llf + objective.value_here < _NEAR
-            if near and _leads_to(problem, objective, maximum):
+            if maximum is not None and _leads_to(problem, objective, maximum):
                 return Begun(objective.params(), maximum.llf, True)
     except DeadEnd as end:
         return Begun(end.params, problem.value(end.params))

@@ -41,8 +41,11 @@ class Model(Protocol):
     def default_start(self, problem: EstimationProblem) -> Array:
         """Return start values of the free parameters."""
 
-    def other_starts(self, problem: EstimationProblem) -> Iterator[list[Array]]:
-        """Yield starts to try after a maximum is found, some at a time, until they agree with the best."""
+    def other_starts(self, problem: EstimationProblem) -> list[Array]:
+        """Return further start values, for a likelihood that tends to have several maxima."""
+
+    def later_starts(self, problem: EstimationProblem) -> Iterator[Array]:
+        """Yield start values to try after a maximum is found, until starts agree."""
 
     def other_peaks(self, problem: EstimationProblem, params: Array) -> list[Array]:
         """Return points from which a higher maximum than one at hand may be reached."""

@@ -291,14 +291,14 @@ class LGSSM(StateSpaceModel[LGSSMResults]):
             raise DataError("The sample is too short for default start values", got="one period")
         return start_values(problem)
 
-    def other_starts(self, problem: EstimationProblem) -> Iterator[list[Array]]:
-        """Yield starts to try after a maximum is found: other components, then random ones."""
+    def later_starts(self, problem: EstimationProblem) -> Iterator[Array]:
+        """Yield start values to try after a maximum is found: other components, then random ones."""
         if problem.layout.blocks["design"].is_fixed:
             return
-        yield [start_values(problem, predictable=True)]
+        yield start_values(problem, predictable=True)
         first, rng = start_values(problem), np.random.default_rng(0)
         for _ in range(_RANDOM_STARTS):
-            yield [random_start(problem, first, rng)]
+            yield random_start(problem, first, rng)
 
     def mirrored(self, problem: EstimationProblem, params: Array, near: Array) -> Array:
         """Return parameters with the signs of factors turned so that loadings are nearest to given ones."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -311,9 +311,9 @@ class DynamicRegression(StateSpaceModel[DynamicRegressionResults]):
         """Return start values of the free parameters: least squares, and the best of a few sizes of W."""
         return regression_start(problem, self.exog, self.coefficients.noisy_levels)
 
-    def other_starts(self, problem: EstimationProblem) -> Iterator[list[Array]]:
-        """Yield further start values, where the likelihood tends to have several maxima."""
-        yield large_starts(problem, self.exog, self.coefficients.noisy_levels)
+    def other_starts(self, problem: EstimationProblem) -> list[Array]:
+        """Return further start values, where the likelihood tends to have several maxima."""
+        return large_starts(problem, self.exog, self.coefficients.noisy_levels)
 
     def other_peaks(self, problem: EstimationProblem, params: Array) -> list[Array]:
         """Return points from which a higher maximum than one at hand may be reached."""

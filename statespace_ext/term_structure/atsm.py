@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -381,10 +381,10 @@ class ATSM(StateSpaceModel[ATSMResults]):
             )
         return problem.reduced(found[0])
 
-    def other_starts(self, problem: EstimationProblem) -> Iterator[list[Array]]:
-        """Yield further start values: other candidates, and factors that revert fast."""
+    def other_starts(self, problem: EstimationProblem) -> list[Array]:
+        """Return further start values: other candidates, and factors that revert fast."""
         with quiet():
-            yield [problem.reduced(start) for start in variants(self, candidates(self))[1:]]
+            return [problem.reduced(start) for start in variants(self, candidates(self))[1:]]
 
     def other_peaks(self, problem: EstimationProblem, params: Array) -> list[Array]:
         """Return points at which other maturities are priced without error."""
