@@ -14,11 +14,13 @@ SCORE_TOLERANCE = 1e-3
 GAIN_TOLERANCE = 1e-6
 """Largest predicted gain s' I^{-1} s / 2 at a maximum."""
 FLAT = 1e-6
-"""Curvature, where complete data have one, below which a direction counts as not identified."""
+"""Curvature of a direction, where complete data have one, below which a long step is tried along it."""
 _PRODUCTS = 8
 """Largest number of products with the information, of two scores each."""
 _DIFFERENCE = 1e-3
 """In complete-data standard errors: at a coefficient near one a score has errors of 1e-5."""
+_FAR = 10.0
+"""Complete-data standard errors, a step in a direction whose curvature is too small to tell."""
 _ACCURATE = 0.1
 """Share of a predicted gain that is too large by which another product still adds to it."""
 
@@ -103,7 +105,7 @@ def judged(
             return Verdict(norm, np.nan, step)
         curvature, size = float(d @ product), float(d @ d)
         if abs(curvature) <= FLAT * size:
-            return Verdict(norm, gain, step)
+            return Verdict(norm, gain + _gain_far_along(score, place + step, r, d / np.sqrt(size)), step)
         if curvature < 0.0:
             return Verdict(norm, np.inf, step)
         alpha, least = rz / curvature, min(least, curvature / size)
@@ -116,6 +118,18 @@ def judged(
         before, rz = rz, float(r @ z)
         d = z + (rz / before) * d
     return Verdict(norm, gain + hidden / least, step)
+
+
+def _gain_far_along(score: Score, place: Array, s: Array, d: Array) -> float:
+    """
+    Return what a long step along a direction gains, by the score at both ends; nothing where it falls.
+
+    A direction that is not identified has no slope, and one in which the log-likelihood is constant along a
+    curve falls beside it. On a ridge it rises for long.
+    """
+    up = d if s @ d > 0.0 else -d
+    there = score(place + _FAR * up)
+    return 0.0 if there is None else max(0.5 * _FAR * float((s + there) @ up), 0.0)
 
 
 def _product(score: Score, place: Array, d: Array) -> Array | None:

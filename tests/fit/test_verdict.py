@@ -220,6 +220,15 @@ def test_products_with_the_information(seed: int, least: float) -> None:
 def test_flat_and_convex_directions() -> None:
     flat = judged(lambda w: np.array([1e-3 - w[0], 1e-12]), np.zeros(2), np.array([1e-3, 1e-12]))
     assert_allclose(flat.gain, 5e-7, rtol=1e-6)
+    for unit in (1.0, -1.0):  # a ridge, at the end of which 1.3e-3 are left to gain
+        ridge = judged(
+            lambda w, s=unit: np.array([s * 1.6e-6 - 1e-9 * w[0], -w[1]]),
+            np.zeros(2),
+            np.array([unit * 1.6e-6, 0.0]),
+        )
+        assert ridge.gain > GAIN_TOLERANCE and not ridge.converged
+    orbit = judged(lambda w: np.array([2e-6 - 1e-5 * w[0] ** 3, -w[1]]), np.zeros(2), np.array([2e-6, 0.0]))
+    assert orbit.converged
     convex = judged(lambda w: np.array([1e-4 + w[0], 0.0]), np.zeros(2), np.array([1e-4, 0.0]))
     assert convex.gain == np.inf and not convex.converged
     nowhere = judged(lambda w: None, np.zeros(2), np.array([1e-3, 0.0]))

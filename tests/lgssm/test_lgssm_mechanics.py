@@ -882,6 +882,18 @@ def test_em_trace() -> None:
     assert model.smooth(start).em_trace.empty
 
 
+@pytest.mark.parametrize("method", ["auto", "lbfgs", "newton"])
+def test_em_trace_of_a_fit_without_em(method: str) -> None:
+    """It holds the iterations of the gradient method."""
+    res = sse.LGSSM(ar1(), 1, design=[[1.0]]).fit(method=method)
+    trace = res.em_trace
+    assert trace["iteration"].tolist() == list(range(1, res.mle_retvals["iterations"] + 1))
+    assert trace["llf"].iloc[-1] == pytest.approx(res.llf, rel=1e-9)
+    assert_allclose(trace["change"].iloc[1:], np.diff(trace["llf"]), rtol=1e-9, atol=1e-11)
+    assert trace["params_change"].isna().all()
+    assert trace["score_norm"].iloc[-1] == res.mle_retvals["score_norm"]
+
+
 @pytest.mark.parametrize("method", ["auto", "em", "lbfgs", "newton"])
 def test_fit_prints_nothing(method: str, capsys: pytest.CaptureFixture) -> None:
     sse.LGSSM(ar1(), 1, design=[[1.0]]).fit(method=method, tolerance=1e-4)
