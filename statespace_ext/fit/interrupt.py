@@ -41,7 +41,8 @@ def or_best_so_far(
         if problem.best is None:
             raise
     llf, params = problem.best
-    at, path = verdict_at(problem, params), list(problem.path)
+    path = list(problem.path)  # to which a verdict may add
+    at = verdict_at(problem, params)
     return FitResult(
         problem.full(params), llf, request.method, False, INTERRUPTED, at.score_norm, at.gain, len(path) - 1,
         len(path), gradient_path=path, starts=[llf], seconds=time.perf_counter() - began,
