@@ -121,9 +121,9 @@ class Race:
         self.reached += reached
         return reached
 
-    def screened(self, starts: Sequence[Array]) -> list[float]:
+    def screened(self, starts: Sequence[Array], maximum: FitResult | None = None) -> list[float]:
         """Return what starts reach: a few steps from each, then the whole way from those that are ahead."""
-        begin = partial(_begun, maximum=self.best if self.reached else None)
+        begin = partial(_begun, maximum=maximum)
         found = [begun for begun in from_each(begin, self.problem, starts, self.request.n_jobs) if begun]
         reached = [begun.llf for begun in found]
         before = len(self.reached)
@@ -139,7 +139,7 @@ class Race:
         agreed, needed = 0, 2 if singular_blocks(self.problem, self.best.params) else 1
         for start in self.problem.model.later_starts(self.problem):
             before = self.best.llf
-            reached = self.screened([start])
+            reached = self.screened([start], self.best)
             gain = max(reached, default=np.nan) - before
             same = abs(gain) < SAME_MAXIMUM * (1.0 + abs(before))
             needed = needed if same else 2

@@ -103,8 +103,8 @@ class Objective:
         return None if found is None else -found[1]
 
     def _score_or_nan(self, w: Array) -> Array:
-        found = self.score(w)
-        return np.full(len(w), np.nan) if found is None else found
+        score = self.score(w)
+        return np.full(len(w), np.nan) if score is None else score
 
     def value(self, w: Array) -> float:
         """Return the value alone, infinite where the likelihood does not exist."""
@@ -162,7 +162,7 @@ class Objective:
         zero = np.zeros(len(self.scale))
         self.basis, self._recent = self.scale, (np.zeros(0), None)
         self._here(self(zero)[1])
-        information = jacobian(self._score_or_nan, zero, np.full(len(zero), _DIFFERENCE))
+        information = -jacobian(self._score_or_nan, zero, np.full(len(zero), _DIFFERENCE))
         if not np.all(np.isfinite(information)):
             return False
         values, vectors = np.linalg.eigh(0.5 * (information + information.T))
