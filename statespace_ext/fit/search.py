@@ -139,9 +139,9 @@ class Search:
         self.path: list[float] = []
         self.message, self.dead_end = "maxiter reached", ""
         self.verdict = Verdict(np.nan, np.nan, np.zeros(0))
-        self.whitens = request.method == "newton" or (
-            request.method == "auto" and len(start) <= WHITENED_UP_TO
-        )
+        # the barrier bends sharply near the edge of the cone, which a quasi-Newton method sees late
+        able = request.method == "auto" or request.method == "lbfgs" and weight > 0
+        self.whitens = request.method == "newton" or able and len(start) <= WHITENED_UP_TO
 
     def run(self, maxiter: int) -> FitResult:
         """Return where rounds lead, until an end or ``maxiter`` iterations."""
