@@ -202,7 +202,9 @@ class Search:
         """Set the verdict on the origin, and tell whether the search is at its end."""
         goes_on = goes_on and self.request.method not in WITHOUT_GRADIENT
         self.verdict = self.objective.finish(inverse, goes_on)
-        return not self.whitens or self.verdict.converged and self.verdict.gain < _LITTLE_TO_GAIN
+        # one more step of Newton's method about squares what is left to gain
+        limit = _LITTLE_TO_GAIN**2 if self.request.method == "newton" else _LITTLE_TO_GAIN
+        return not self.whitens or self.verdict.converged and self.verdict.gain < limit
 
     def round(self, steps: int) -> Callable[[Array], Array] | None:
         """Take steps from the origin, and move it; return the method's approximation of I^{-1}."""

@@ -133,10 +133,12 @@ def rows_of(calendar: Calendar, date: Any) -> slice:
     if date is None:
         return slice(None)
     labels = calendar.labels
-    numbers = pd.api.types.is_integer_dtype(labels.dtype) and isinstance(date, (int, np.integer))
     try:
-        first, last = (labels.get_loc(date),) * 2 if numbers else calendar.positions(date, date)
-    except (SpecificationError, TypeError, KeyError):
+        if pd.api.types.is_integer_dtype(labels.dtype) and isinstance(date, (int, np.integer)):
+            first = last = int([*np.flatnonzero(labels == date), len(labels)][0])
+        else:
+            first, last = calendar.positions(date, date)
+    except (SpecificationError, TypeError):
         last = len(labels)
     if last >= len(labels):
         raise DataError(
