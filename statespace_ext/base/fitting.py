@@ -11,8 +11,7 @@ import numpy as np
 from ..engine.model_score import overrides
 from ..engine.representation import preserved
 from ..exceptions import IdentificationWarning, ParameterError, SpecificationError, UnsupportedError, warn
-from ..fit.fit import estimate
-from ..fit.interrupt import or_best_so_far
+from ..fit.fit import estimate, or_best_so_far
 from ..fit.outcome import FitResult
 from ..fit.problem import EstimationProblem
 from ..fit.request import FitRequest, check_request

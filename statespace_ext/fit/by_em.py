@@ -11,14 +11,12 @@ from ..em.acceleration import Coordinates, run_accelerated_em
 from ..em.driver import EMOptions, run_em
 from ..exceptions import UnsupportedError, shown
 from ..numerics.linear_algebra import Array
+from .degenerate import Watch, lifted
 from .objective import parameter_scale
-from .outcome import FitResult
+from .outcome import FitResult, Verdict
 from .problem import EstimationProblem
 from .request import FitRequest
-from .saddle import lifted
 from .search import verdict_at
-from .unbounded import Watch
-from .verdict import Verdict
 
 
 def to_the_end_by_em(

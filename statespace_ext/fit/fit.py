@@ -1,9 +1,9 @@
-"""A fit: its starts, which of them are ahead, and where they lead."""
+"""A fit: its starts, which of them are ahead, where they lead, and what an interrupted one returns."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -14,15 +14,15 @@ from ..engine.arguments import random_generator
 from ..exceptions import ConvergenceWarning, EstimationError
 from ..numerics.linear_algebra import Array
 from .by_em import to_the_end_by_em
+from .degenerate import unbounded
 from .objective import Objective
 from .outcome import SAME_MAXIMUM, FitResult
 from .problem import EstimationProblem
 from .progress import reporter
-from .random_starts import inside, random_start, singular_blocks
 from .request import EM_METHODS, WITHOUT_GRADIENT, FitRequest
-from .search import Search, after, maximise
+from .search import Search, after, maximise, verdict_at
 from .several import from_each
-from .unbounded import unbounded
+from .start_values import inside, random_start, singular_blocks
 
 _MAXITER = 2000
 _SCREENING = (4, 8, 28)
@@ -227,3 +227,42 @@ def _first_start(problem: EstimationProblem, request: FitRequest) -> Array:
     if request.method in EM_METHODS or request.maxiter == 0 or not np.isfinite(problem.value(start)):
         return start
     return inside(problem, start)
+
+
+INTERRUPTED = "interrupted: the best parameters so far"
+
+
+def or_best_so_far(
+    problem: EstimationProblem, request: FitRequest, run: Callable[[], FitResult]
+) -> FitResult:
+    """
+    Return what a fit returns, or where it was interrupted the best parameters that it had seen.
+
+    Parameters
+    ----------
+    problem : EstimationProblem
+        The problem, which remembers the best parameters.
+    request : FitRequest
+        Options of the fit.
+    run : callable
+        The fit.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If it came before any parameters had a log-likelihood.
+    """
+    began = time.perf_counter()
+    try:
+        return run()
+    except KeyboardInterrupt:
+        if problem.best is None:
+            raise
+    llf, params = problem.best
+    path = list(problem.path)  # to which a verdict may add
+    at = verdict_at(problem, params)
+    return FitResult(
+        problem.full(params), llf, request.method, False, INTERRUPTED, at.score_norm, at.gain, len(path) - 1,
+        len(path), gradient_path=path, starts=[llf], seconds=time.perf_counter() - began,
+        warnings=[(f"The fit was {INTERRUPTED}.", ConvergenceWarning)],
+    )  # fmt: skip

@@ -11,8 +11,8 @@ from ..numerics.differences import jacobian
 from ..numerics.linear_algebra import NOT_HERE, Array
 from ..params.covariance import precision_of
 from ..params.layout import ParameterLayout
+from .outcome import Verdict, judged
 from .problem import EstimationProblem
-from .verdict import Verdict, judged
 
 _LEAST_SHARE, _ROUNDING = 0.03, 1e-12
 _LEAST_NOISE = 1e-8

@@ -11,13 +11,11 @@ import scipy.optimize
 
 from ..em.driver import DeadEnd
 from ..numerics.linear_algebra import Array
+from .degenerate import Watch, lifted
 from .objective import Objective
-from .outcome import FitResult, status_of
+from .outcome import SCORE_TOLERANCE, FitResult, Verdict, judged, status_of
 from .problem import EstimationProblem
 from .request import SCIPY_METHODS, WITHOUT_GRADIENT, FitRequest
-from .saddle import lifted
-from .unbounded import Watch
-from .verdict import SCORE_TOLERANCE, Verdict, judged
 
 WHITENED_UP_TO = 80
 """Second derivatives cost two scores a parameter; above this many parameters "auto" does without."""

@@ -22,8 +22,7 @@ from ..engine.validation import (
 )
 from ..exceptions import DataError, SpecificationError
 from ..fit.problem import EstimationProblem
-from ..fit.random_starts import random_start
-from ..fit.start_values import stabilised, start_values
+from ..fit.start_values import random_start, stabilised, start_values
 from ..inference.identification import Identification, identify
 from ..numerics.linear_algebra import Array, companion
 from ..numerics.rotation import rotate_system

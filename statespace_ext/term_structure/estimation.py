@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.arguments import one_of
-from ..fit.fit import estimate
-from ..fit.interrupt import INTERRUPTED, or_best_so_far
+from ..fit.fit import INTERRUPTED, estimate, or_best_so_far
 from ..fit.outcome import FitResult
 from ..fit.request import EM_METHODS, FitRequest, check_request
 from ..fit.search import after, verdict_at

@@ -15,8 +15,8 @@ from yields import random_panel
 
 import statespace_ext as sse
 from statespace_ext.fit.objective import Objective, parameter_scale
+from statespace_ext.fit.outcome import FLAT, GAIN_TOLERANCE, judged
 from statespace_ext.fit.search import verdict_at
-from statespace_ext.fit.verdict import FLAT, GAIN_TOLERANCE, judged
 
 METHODS = ["auto", "em", "accelerated-em", "lbfgs", "bfgs", "cg", "newton", "nm", "powell"]
 
