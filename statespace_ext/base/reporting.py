@@ -32,7 +32,7 @@ def normal_quantile(alpha: float) -> float:
     Raises
     ------
     SpecificationError
-        If alpha is no probability.
+        If alpha is not between 0 and 1.
     """
     return float(norm.ppf(1.0 - probability(alpha, "alpha") / 2.0))
 
