@@ -22,7 +22,6 @@ from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 from ..engine.arguments import options_of, random_generator
 from ..engine.parallel import check_jobs, stream
-from ..engine.system import parts_of
 from ..exceptions import EstimationError, SpecificationError, StateSpaceError, UnsupportedError, warn
 from ..numerics.linear_algebra import Array
 
@@ -347,26 +346,35 @@ def fingerprint(model: Any, exact: bool = False) -> str:
 
 def _absorb(digest: Any, value: Any) -> None:
     """Add a value to a hash: arrays and labels by what is in them, the rest as it is written."""
-    if isinstance(value, (pd.Series, pd.DataFrame)):
-        axes: list[Any] = list(value.axes)
-        _absorb(digest, [*axes, value.to_numpy()])
-    elif isinstance(value, pd.Index):
-        _absorb(digest, hash_pandas_object(value, index=False).to_numpy())
-    elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
+    value = _content(value)
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         digest.update(repr((value.dtype.str, value.shape)).encode() + value.tobytes())
     elif isinstance(value, (list, tuple, np.ndarray)):
         digest.update(repr(len(value)).encode())
         for item in value:
             _absorb(digest, item)
-    elif isinstance(value, Mapping):
-        _absorb(digest, list(value.items()))
-    elif isinstance(value, Initialization):
-        for part in parts_of(value):
-            for name in ("initialization_type", "approximate_diffuse_variance", "constant", "stationary_cov"):
-                _absorb(digest, getattr(part, name))
-            _absorb(digest, list(part.blocks))
     else:
         digest.update(repr(value).encode())
+
+
+def _content(value: Any) -> Any:
+    """Return what a table, an index, a mapping or an initialization holds, in arrays and lists."""
+    if isinstance(value, (pd.Series, pd.DataFrame)):
+        return [*value.axes, value.to_numpy()]
+    if isinstance(value, pd.Index):
+        return hash_pandas_object(value, index=False).to_numpy()
+    if isinstance(value, Mapping):
+        return list(value.items())
+    if isinstance(value, Initialization):
+        names = (
+            "initialization_type",
+            "approximate_diffuse_variance",
+            "constant",
+            "stationary_cov",
+            "blocks",
+        )
+        return [getattr(value, name) for name in names]
+    return value
 
 
 def _fit_one(
