@@ -9,81 +9,22 @@ import pandas as pd
 from statsmodels.tsa.statespace.initialization import Initialization
 
 from ..base.results import StateSpaceResults
+from ..base.states import Factors, factors_of
 from ..engine.arguments import one_of, positive_integer
-from ..engine.validation import as_dates, read_dates
+from ..engine.validation import read_dates
 from ..exceptions import DataError, SpecificationError, UnsupportedError
+from ..inference.many import model_of
+from ..numerics.differences import jacobian
 from ..numerics.linear_algebra import Array
 from ..numerics.ornstein_uhlenbeck import discretise
 from ..params.cholesky import semidefinite_cholesky
 from ..params.layout import real_array
 from . import tables
+from .declaration import spelled
 from .dynamics import Curves, shock_responses, states_ahead
 from .panel import years_after
 from .plots import Pictures
-from .rates import Rates, years
-
-
-def forecast_horizons(
-    results: StateSpaceResults, steps: Any, horizons: Any, dates: Any, extrapolate: bool = False
-) -> tuple[Array, pd.Index]:
-    """
-    Return horizons in years, and what labels them.
-
-    Raises
-    ------
-    SpecificationError
-        If not exactly one of the three is given, or steps have no length.
-    DataError
-        If dates do not follow the sample.
-    """
-    model = results.model
-    if sum(value is not None for value in (steps, horizons, dates)) > 1:
-        raise SpecificationError("steps, horizons and dates are given together", expected="one of them")
-    if horizons is not None:
-        h = years(horizons, "horizons", model, extrapolate)
-        return h, pd.Index(h, name="horizon")
-    if dates is not None:
-        index = as_dates(dates, "dates")
-        return years_after(model, index), index
-    count = positive_integer(1 if steps is None else steps, "steps")
-    if model.panel.steps.ndim:
-        raise SpecificationError(
-            "Steps after irregular dates have no length",
-            got=f"steps={count}",
-            remedy="Pass dates=, or horizons= in years.",
-        )
-    h = float(model.panel.steps) * np.arange(1, count + 1)
-    calendar = model.calendar
-    if calendar.clock is not None and not calendar.labels.equals(pd.RangeIndex(model.nobs)):
-        return h, calendar.ahead(count)
-    return h, pd.Index(h, name="horizon")
-
-
-def forecast(
-    results: StateSpaceResults, h: Array, index: pd.Index, maturities: Any, extrapolate: bool = False
-) -> Rates:
-    """Return forecasts of yields: of the columns of the panel with measurement errors, or of a curve."""
-    model, params = results.model, np.asarray(results.params, dtype=float)
-    if results.filtered_state is None:
-        raise SpecificationError(
-            "The factors were not computed",
-            got="a fit with low_memory=True",
-            remedy="Call `model.smooth(res.params)`.",
-        )
-    at = model.dynamics(params)
-    last, cov = results.filtered_state[:, -1], results.filtered_state_cov[:, :, -1]
-    states, covs = states_ahead(at, last, cov, h)
-    own = maturities is None
-    tau = model.panel.maturities if own else years(maturities, "maturities", model, extrapolate)
-    affine = Curves(at, model.convexity).yields(tau)
-    variance = np.clip(affine.variance(covs), 0.0, None)
-    columns = pd.Index(model.panel.labels if own else tau, name="yield" if own else "maturity")
-    if own:
-        variance = variance + np.diag(model.layout.matrices(params)["obs_cov"])
-    return Rates(
-        pd.DataFrame(affine.mean(states), index=index, columns=columns),
-        pd.DataFrame(np.sqrt(variance), index=index, columns=columns),
-    )
+from .rates import Rates, Sensitivity, forecast_horizons, places_without, years
 
 
 def responses(
@@ -110,7 +51,68 @@ def responses(
     return pd.DataFrame(values.reshape(-1, len(tau)), index=index, columns=pd.Index(tau, name="maturity"))
 
 
-class NewData(StateSpaceResults):
+class EstimatedFactors(Pictures, StateSpaceResults):
+    """The factors, and how they depend on the parameters: a part of `ATSMResults`."""
+
+    @property
+    def factors(self) -> Factors:
+        """Smoothed and filtered factors."""
+        return factors_of(self, self.model.factor_names, self.model.calendar.labels)
+
+    def _paths(self, information_set: str) -> tuple[Array, Array]:
+        """Return means (n, k) and covariances (n, k, k) of the factors."""
+        factors = self.factors  # which refuses a fit that kept none
+        cov = self.smoothed_state_cov if information_set == "smoothed" else self.filtered_state_cov
+        return getattr(factors, information_set).to_numpy(), np.moveaxis(cov, 2, 0)
+
+    def _sensitivity(self, information_set: str) -> Sensitivity:
+        """Return how the factors depend on the parameters; the derivatives are computed once."""
+        model, params = model_of(self), np.asarray(self.params, dtype=float)
+        places = places_without(model, [*self.boundary, *self._fixed])
+        cov = np.asarray(self.params_cov.cov)[np.ix_(places, places)]
+        key = f"{information_set}_by_params"
+        if "difference_steps" not in self._cache:
+            self._cache["difference_steps"] = model.difference_steps(params)
+        steps = self._cache["difference_steps"]
+
+        def path(trial: Array) -> Array:
+            if information_set == "smoothed":
+                system = model.started_system(trial)
+                return np.array(model.private_smoother.smooth(system, lag_cov=False).mean.T)
+            with model.preserved():
+                found = model.filter(trial, includes_fixed=True, cov_type="none")
+            return np.array(found.filtered_state.T)
+
+        if key not in self._cache:
+            none = not np.isfinite(cov).any()
+            shape = (self.model.nobs, self.model.k_factors, len(places))
+            self._cache[key] = np.zeros(shape) if none else jacobian(path, params, steps, places=places)
+        return Sensitivity(params, places, steps, cov, self._cache[key])
+
+    def _last(self) -> tuple[Array, Array]:
+        """Return mean and covariance of the last factors."""
+        if self.filtered_state is None:
+            raise SpecificationError(
+                "The factors were not computed",
+                got="a fit with low_memory=True",
+                remedy="Call `model.smooth(res.params)`.",
+            )
+        return self.filtered_state[:, -1], self.filtered_state_cov[:, :, -1]
+
+    def _error_variances(self) -> Array:
+        """Return the variances of the measurement errors."""
+        return np.diag(self.model.layout.matrices(np.asarray(self.params, dtype=float))["obs_cov"])
+
+    def _require_prices(self, what: str) -> None:
+        if not self.model.norm.arbitrage_free:
+            raise SpecificationError(
+                f"There are no {what}: the model has no prices of risk",
+                got=spelled(self.model._given["identification"]),
+                remedy='Use identification="afns", or definition="expected".',
+            )
+
+
+class NewData(EstimatedFactors):
     """New data and prediction where statsmodels does not know the dates: a part of `ATSMResults`."""
 
     @property
@@ -177,7 +179,7 @@ class NewData(StateSpaceResults):
             )
 
 
-class ATSMResults(Pictures, NewData):
+class ATSMResults(NewData):
     """
     Results of fitting (or of filtering and smoothing) an `ATSM`.
 
@@ -259,12 +261,11 @@ class ATSMResults(Pictures, NewData):
         horizons: Any = None,
         dates: Any = None,
         maturities: Any = None,
+        param_uncertainty: bool = True,
         extrapolate: bool = False,
     ) -> Rates:
         """
         Forecast yields from the end of the sample, exactly at any horizon.
-
-        Intervals are given the parameters.
 
         Parameters
         ----------
@@ -276,11 +277,13 @@ class ATSMResults(Pictures, NewData):
             Dates after the last one, instead of steps.
         maturities : float or array_like, optional
             Of the curve, without measurement errors. By default the yields of the panel, with them.
+        param_uncertainty : bool
+            Whether standard deviations include the uncertainty of the parameters (delta method).
         extrapolate : bool
             Whether horizons and maturities may be beyond twice the longest maturity of the panel.
         """
         h, index = forecast_horizons(self, steps, horizons, dates, extrapolate)
-        return forecast(self, h, index, maturities, extrapolate)
+        return self._forecast(h, index, maturities, param_uncertainty, extrapolate)
 
     def curve_responses(
         self, horizons: Any, maturities: Any = None, impulse: Any = None, *, extrapolate: bool = False

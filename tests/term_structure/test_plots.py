@@ -74,10 +74,10 @@ def test_term_premium_is_the_distance_of_the_upper_lines(res: Any, definition: s
 def test_band_of_the_premium_with_the_uncertainty_of_the_parameters() -> None:
     y = random_panel(np.random.default_rng(4), 60, TAU, k=1)
     fitted = sse.ATSM(y, TAU, k_factors=1, obs_cov="scalar").fit()
-    lower = fitted.plot_term_premium(7, param_uncertainty=True).axes[1]
+    lower = fitted.plot_term_premium(7).axes[1]
     (band,) = [item for item in lower.collections if isinstance(item, PolyCollection)]
     assert band.get_label() == "95 % band, uncertainty of the parameters included"
-    premium = fitted.term_premium(7, param_uncertainty=True)
+    premium = fitted.term_premium(7)
     edges = band.get_paths()[0].vertices[:, 1]
     assert_allclose(edges.min(), premium.lower().min().iloc[0])
     assert_allclose(edges.max(), premium.upper().max().iloc[0])
