@@ -10,8 +10,10 @@ import pandas as pd
 from ..base.reporting import FitSummary, describe_sample, normal_quantile, parameter_tables, with_tests
 from ..base.states import Factors
 from ..engine.arguments import one_of
+from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
 from . import tables
+from .bias import bias_corrected
 from .plots import Pictures
 from .rates import Rates, Sensitivity, forecast_horizons
 
@@ -127,6 +129,39 @@ class ACMResults(Pictures):
                 rows[measure, i + 1] = (root.real, root.imag, half, 2.0 * np.pi / turn if turn else np.nan)
         index = pd.MultiIndex.from_tuples(list(rows), names=["measure", "root"])
         return pd.DataFrame(list(rows.values()), index, ["real", "imag", "half_life", "period"])
+
+    def bias_corrected(
+        self, method: str = "analytic", *, n_boot: int = 1000, rng: object = None
+    ) -> ACMResults:
+        """
+        Return results whose Phi is corrected for the bias of least squares; as `ATSMResults.bias_corrected`.
+
+        Phi - lambda_1, and so every fitted yield, is as it was.
+
+        Parameters
+        ----------
+        method : {"analytic", "bootstrap"}
+            The bias by the formula of Pope (1990), or the mean error of least squares in ``n_boot`` samples.
+        n_boot : int
+            Number of bootstrap samples.
+        rng : numpy.random.Generator or int, optional
+            Source of the samples.
+
+        Raises
+        ------
+        DataError
+            If there are too few periods.
+        SpecificationError
+            If these results are corrected already.
+        """
+        if self._remarks:
+            raise SpecificationError("The P-dynamics are corrected already", remedy="Use the estimates.")
+        at = self.model.matrices(self.params)
+        found = bias_corrected(at["Phi"], at["state_cov"], self.nobs, method, n_boot, rng)
+        params, moved = self.params.copy(), (found.transition - at["Phi"]).ravel()
+        for key in ("Phi", "lambda_1"):
+            params[[name for name in params.index if name.split(".")[0] == key]] += moved
+        return ACMResults(self.model, params.to_numpy(), self._cov, self._factors, (found.line,))
 
     # -- the factors -----------------------------------------------------------------------------------
 

@@ -12,14 +12,15 @@ from ..base.results import StateSpaceResults
 from ..base.states import Factors, factors_of
 from ..engine.arguments import one_of, positive_integer
 from ..engine.validation import read_dates
-from ..exceptions import DataError, SpecificationError, UnsupportedError
+from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
 from ..inference.many import model_of
 from ..numerics.differences import jacobian
 from ..numerics.linear_algebra import Array
-from ..numerics.ornstein_uhlenbeck import discretise
+from ..numerics.ornstein_uhlenbeck import discretise, drift_of
 from ..params.cholesky import semidefinite_cholesky
 from ..params.layout import real_array
 from . import tables
+from .bias import BiasCorrection, bias_corrected
 from .declaration import spelled
 from .dynamics import Curves, shock_responses, states_ahead
 from .panel import years_after
@@ -49,6 +50,28 @@ def responses(
     values = shock_responses(at, Curves(at, model.convexity).yields(tau).slope, shocks, h)
     index = pd.MultiIndex.from_product([names, h], names=["shock", "horizon"])
     return pd.DataFrame(values.reshape(-1, len(tau)), index=index, columns=pd.Index(tau, name="maturity"))
+
+
+def _require_free_dynamics(results: Any) -> None:
+    """Refuse a bias correction where there is one already, or the P-dynamics are restricted."""
+    model = results.model
+    if results._correction is not None:
+        raise SpecificationError("The P-dynamics are corrected already", remedy="Use the estimates.")
+    if model.panel.steps.ndim:
+        raise UnsupportedError(
+            "A bias correction needs steps of equal length",
+            got="irregular dates",
+            remedy="Take the yields of month ends.",
+        )
+    blocks = [model.layout.blocks.get(key) for key in ("K_P", "kappa_P")]
+    free = all(block is not None and len(set(block.names)) == np.prod(block.shape) for block in blocks)
+    held = [name for block in blocks if block is not None for name in block.names if name in results._fixed]
+    if not free or held:
+        raise UnsupportedError(
+            "A bias correction needs free P-dynamics: it moves all elements of K_P",
+            got=f"fixed: {shown(held)}" if held else "restricted P-dynamics or prices of risk",
+            expected='p_dynamics="unrestricted" and no restriction of the prices of risk',
+        )
 
 
 class EstimatedFactors(Pictures, StateSpaceResults):
@@ -102,6 +125,25 @@ class EstimatedFactors(Pictures, StateSpaceResults):
     def _error_variances(self) -> Array:
         """Return the variances of the measurement errors."""
         return np.diag(self.model.layout.matrices(np.asarray(self.params, dtype=float))["obs_cov"])
+
+    _correction: BiasCorrection | None = None
+
+    def _apply(self, mod: Any, refit: bool = False, fit_kwargs: Any = None) -> Any:
+        """Return results of other data at these parameters, which stay what they are, or estimated again."""
+        out = super()._apply(mod, refit=refit, fit_kwargs=fit_kwargs)
+        if not refit:
+            getattr(out, "_results", out)._correction = self._correction
+        return out
+
+    def _at(self, params: Array, description: str) -> Any:
+        """Return results of the same data at other parameters, with the covariance of these."""
+        known: dict[str, Any] = {"cov_type": "none"}
+        if self.cov_type != "none":
+            custom = (self.cov_type, np.asarray(self.params_cov.cov), description)
+            names = ("custom_cov_type", "custom_cov_params", "custom_description")
+            known = {"cov_type": "custom", "cov_kwds": dict(zip(names, custom, strict=True))}
+        with self._as_it_was(), self.model.fix_params(self._fixed):
+            return self.model.smooth(params, includes_fixed=True, **known)
 
     def _require_prices(self, what: str) -> None:
         if not self.model.norm.arbitrage_free:
@@ -223,6 +265,7 @@ class ATSMResults(NewData):
         """Return what `summary` says of the fit."""
         values = tables.structural_values(self.model, np.asarray(self.params))
         return [
+            *([self._correction.line] if self._correction else []),
             *super().status_lines(),
             *self.model.norm.remarks(self.model.matrices(self.params)),
             *tables.exact_line(self),
@@ -233,6 +276,58 @@ class ATSMResults(NewData):
     def _parameter_tables(self, alpha: float) -> list[Any]:
         """Return the tables of the estimates: P, Q and risk prices, observation."""
         return tables.summary_tables(self, alpha)
+
+    def bias_corrected(
+        self, method: str = "analytic", *, n_boot: int = 1000, rng: object = None
+    ) -> StateSpaceResults:
+        r"""
+        Return results whose P-dynamics are corrected for the bias of estimates of autoregressions.
+
+        .. math::
+
+            \Phi_c = \hat\Phi - \mathrm{bias}(\hat\Phi), \qquad \Phi = e^{-K_P \Delta t}
+
+        Least squares, and maximum likelihood, find factors that revert too fast in samples of a few decades:
+        expected short rates then move too little and term premia too much (Bauer, Rudebusch & Wu 2012). The
+        mean of the factors under P is that of the smoothed factors. Q-dynamics, short rate, Sigma and
+        measurement errors are as they were, and so are the loadings. The likelihood is below its maximum.
+
+        Parameters
+        ----------
+        method : {"analytic", "bootstrap"}
+            The bias by the formula of Pope (1990), or the mean error of least squares in ``n_boot`` samples
+            of the autoregression of the factors.
+        n_boot : int
+            Number of bootstrap samples.
+        rng : numpy.random.Generator or int, optional
+            Source of the samples.
+
+        Returns
+        -------
+        ATSMResults
+            Of the same data. Standard errors are those of the estimates before the correction. Where the
+            whole correction would leave the unit circle, it is shrunk (Kilian 1998); `summary` says so.
+
+        Raises
+        ------
+        DataError
+            If there are too few periods.
+        UnsupportedError
+            If K_P is restricted or steps are irregular.
+        SpecificationError
+            If these results are corrected already.
+        ParameterError
+            If the corrected transition has no real logarithm.
+        """
+        _require_free_dynamics(self)
+        model, step = self.model, float(self.model.panel.steps)
+        at = model.curves(self.params).ahead(np.array([step]))
+        found = bias_corrected(at.transition[0], at.cov[0], self.nobs, method, n_boot, rng)
+        K, mean = drift_of(found.transition, step), self._paths("smoothed")[0].mean(axis=0)
+        params = model.layout.project({"K_P": K, "kappa_P": (K @ mean)[:, None]}, np.asarray(self.params))
+        out = self._at(params, found.line)
+        out._results._correction = found
+        return out
 
     # -- fit -------------------------------------------------------------------------------------------
 
