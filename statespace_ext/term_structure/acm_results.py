@@ -15,7 +15,8 @@ from ..numerics.linear_algebra import Array
 from . import tables
 from .bias import bias_corrected
 from .plots import Pictures
-from .rates import Rates, Sensitivity, forecast_horizons
+from .rates import Rates, forecast_horizons
+from .sensitivity import Sensitivity
 
 if TYPE_CHECKING:
     from .acm import ACM

@@ -214,6 +214,11 @@ class Curves(Premia):
         at = self.dynamics
         return discretise(at.K_P, at.kappa_P, at.cov, horizon)
 
+    def price_of_risk(self) -> Affine:
+        """Return lambda_0 + lambda_1 x; NaN where Sigma is singular."""
+        found = structural_matrices(self.dynamics, True)
+        return Affine(found["lambda_0"], found["lambda_1"])
+
     def short_rate(self) -> Affine:
         """Return r = delta_0 + delta_1'x."""
         q = self.dynamics.pricing

@@ -22,7 +22,8 @@ from ..plots.paths import (
     plot_factors,
 )
 from .dynamics import Affine
-from .rates import ImpliedRates, Rates, years
+from .rates import Rates, years
+from .returns import ImpliedReturns
 from .tables import BASIS_POINTS
 
 _COLUMNS = 4
@@ -255,7 +256,7 @@ _GRID = 120
 _TEN_YEARS = 10.0
 
 
-class Pictures(ImpliedRates):
+class Pictures(ImpliedReturns):
     """Methods that draw with matplotlib, into ``fig`` where it is given, and return the Figure."""
 
     def plot_factors(

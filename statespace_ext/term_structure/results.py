@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,11 @@ from . import tables
 from .bias import BiasCorrection, bias_corrected
 from .declaration import spelled
 from .dynamics import Curves, shock_responses, states_ahead
+from .evaluation import YieldEvaluation, evaluate
 from .panel import years_after
 from .plots import Pictures
-from .rates import Rates, Sensitivity, forecast_horizons, places_without, years
+from .rates import Rates, forecast_horizons, years
+from .sensitivity import Sensitivity, places_without
 
 
 def responses(
@@ -63,15 +66,22 @@ def _require_free_dynamics(results: Any) -> None:
             got="irregular dates",
             remedy="Take the yields of month ends.",
         )
-    blocks = [model.layout.blocks.get(key) for key in ("K_P", "kappa_P")]
-    free = all(block is not None and len(set(block.names)) == np.prod(block.shape) for block in blocks)
-    held = [name for block in blocks if block is not None for name in block.names if name in results._fixed]
-    if not free or held:
+    bound = _bound_dynamics(results)
+    if bound:
         raise UnsupportedError(
             "A bias correction needs free P-dynamics: it moves all elements of K_P",
-            got=f"fixed: {shown(held)}" if held else "restricted P-dynamics or prices of risk",
+            got=bound,
             expected='p_dynamics="unrestricted" and no restriction of the prices of risk',
         )
+
+
+def _bound_dynamics(results: Any) -> str:
+    """Return what of the P-dynamics is not free, nothing where all is."""
+    blocks = [results.model.layout.blocks.get(key) for key in ("K_P", "kappa_P")]
+    if any(block is None or len(set(block.names)) < np.prod(block.shape) for block in blocks):
+        return "restricted P-dynamics or prices of risk"
+    held = [name for block in blocks if block is not None for name in block.names if name in results._fixed]
+    return f"fixed: {shown(held)}" if held else ""
 
 
 class EstimatedFactors(Pictures, StateSpaceResults):
@@ -329,6 +339,37 @@ class ATSMResults(NewData):
         out._results._correction = found
         return out
 
+    def short_rate_parameters(self) -> pd.DataFrame:
+        r"""
+        Return the parameters of Vasicek (one factor) or of G2++ (two factors) that the estimates imply.
+
+        .. math::
+
+            dr &= \kappa(\theta - r)\,dt + \sigma\,dW \\
+            r &= \varphi + x + y, \quad dx = -a x\,dt + \sigma\,dW_1, \quad dy = -b y\,dt + \eta\,dW_2,
+            \quad dW_1 dW_2 = \rho\,dt
+
+        One factor: kappa and theta under P and Q, sigma. Two factors, under Q: a < b, sigma, eta, rho, phi.
+
+        Returns
+        -------
+        DataFrame
+            Columns "estimate" and "se" (delta method), in the units of the yields; phi and theta are NaN
+            where K_Q (K_P) is singular.
+
+        Raises
+        ------
+        UnsupportedError
+            If there are more factors, no pricing under Q ("dns"), or equal or complex roots under Q, which
+            G2++ does not have.
+
+        References
+        ----------
+        Vasicek (1977), Journal of Financial Economics 5; Brigo & Mercurio (2006), Interest Rate Models,
+        section 4.2.
+        """
+        return tables.short_rate_parameters(self)
+
     # -- fit -------------------------------------------------------------------------------------------
 
     @property
@@ -379,6 +420,61 @@ class ATSMResults(NewData):
         """
         h, index = forecast_horizons(self, steps, horizons, dates, extrapolate)
         return self._forecast(h, index, maturities, param_uncertainty, extrapolate)
+
+    def rolling_evaluation(
+        self,
+        steps: Any = (1, 3, 6, 12),
+        maturities: Any = None,
+        benchmark: Any = "random walk",
+        *,
+        window: int | None = None,
+        refit_every: int = 12,
+        expanding: bool = True,
+        fit_options: Mapping[str, Any] | None = None,
+    ) -> YieldEvaluation:
+        """
+        Evaluate forecasts of yields out of sample.
+
+        At each origin the parameters are those of the last refit, the factors are filtered with the data up
+        to the origin, and the targets are the observed yields some steps later. All steps have the same
+        origins: from period ``window`` to the last that all targets follow. Nothing after an origin enters.
+
+        Parameters
+        ----------
+        steps : int or sequence of int
+            Periods ahead.
+        maturities : float or array_like, optional
+            Maturities in years of yields of the panel; all of them by default.
+        benchmark : "random walk" or ATSMResults
+            What the forecasts are compared with: the yields of the origin, or another model of the panel,
+            estimated again on the same windows.
+        window : int, optional
+            Periods up to the first origin, and length of rolling windows. By default half of the sample.
+        refit_every : int
+            The model is estimated again after so many origins.
+        expanding : bool
+            Whether the model has all data up to its last refit, or the last ``window`` periods.
+        fit_options : mapping, optional
+            Arguments of `fit`; by default ``method="mle"``.
+
+        Returns
+        -------
+        YieldEvaluation
+            ``errors``, ``summary()`` with root mean square errors and Diebold-Mariano statistics, ``plot()``.
+
+        Raises
+        ------
+        SpecificationError
+            If window, steps, maturities or benchmark do not fit the panel.
+        UnsupportedError
+            If dates are irregular.
+
+        References
+        ----------
+        Diebold & Mariano (1995), Journal of Business & Economic Statistics 13; Harvey, Leybourne & Newbold
+        (1997), International Journal of Forecasting 13; Diebold & Li (2006), Journal of Econometrics 130.
+        """
+        return evaluate(self, steps, maturities, benchmark, window, refit_every, expanding, fit_options)
 
     def curve_responses(
         self, horizons: Any, maturities: Any = None, impulse: Any = None, *, extrapolate: bool = False

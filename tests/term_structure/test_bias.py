@@ -32,12 +32,11 @@ def test_both_estimates_are_the_mean_error_of_least_squares() -> None:
     n, rng, errors = 120, np.random.default_rng(5), []
     start = np.linalg.cholesky(scipy.linalg.solve_discrete_lyapunov(PHI, COV))
     root = np.linalg.cholesky(COV)
-    for _ in range(4000):
-        x = np.empty((n + 1, 2))
-        x[0] = start @ rng.standard_normal(2)
-        shocks = rng.standard_normal((n, 2)) @ root.T
-        for t in range(n):
-            x[t + 1] = PHI @ x[t] + shocks[t]
+    paths = np.empty((n + 1, 4000, 2))
+    paths[0] = rng.standard_normal((4000, 2)) @ start.T
+    for t in range(n):
+        paths[t + 1] = paths[t] @ PHI.T + rng.standard_normal((4000, 2)) @ root.T
+    for x in np.moveaxis(paths, 1, 0):
         design = np.column_stack([np.ones(n), x[:-1]])
         errors.append(np.linalg.lstsq(design, x[1:], rcond=None)[0][1:].T - PHI)
     mean, noise = np.mean(errors, axis=0), np.std(errors, axis=0) / np.sqrt(len(errors))
@@ -147,8 +146,8 @@ def test_acm() -> None:
 
 
 def test_bad_input(fitted: Any) -> None:
-    def at_start(y: pd.DataFrame = panel(60), **options: Any) -> Any:
-        model = sse.ATSM(y, TAU, 2, **options)
+    def at_start(y: pd.DataFrame | None = None, **options: Any) -> Any:
+        model = sse.ATSM(panel(60) if y is None else y, TAU, 2, **options)
         return model.smooth(model.start_params, cov_type="none")
 
     with pytest.raises(sse.DataError, match="too few periods.*20 periods, 2 factors; expected at least 30"):
