@@ -32,6 +32,10 @@ _TITLES = {
 }
 
 
+_EXPLOSIVE, _POOR_FIT = 0.02, 100.0
+"""A root under Q that much above one spoils yields of ten years; basis points of a bad pricing error."""
+
+
 class ACMResults(Pictures):
     """
     Results of `ACM`: parameters with asymptotic standard errors, curves, premia, forecasts, pictures.
@@ -114,11 +118,15 @@ class ACMResults(Pictures):
                 out[key] = float(value[0])
         return out
 
+    def _risk_neutral_transition(self) -> Array:
+        at = self.model.matrices(self.params)
+        return np.asarray(at["Phi"] - at["lambda_1"])
+
     @property
     def mean_reversion(self) -> pd.DataFrame:
         """Roots of Phi (P) and of Phi - lambda_1 (Q), half-lives and periods in years, the slowest first."""
-        at, rows = self.model.matrices(self.params), {}
-        for measure, transition in (("P", at["Phi"]), ("Q", at["Phi"] - at["lambda_1"])):
+        Phi, rows = self.model.matrices(self.params)["Phi"], {}
+        for measure, transition in (("P", Phi), ("Q", self._risk_neutral_transition())):
             roots = np.linalg.eigvals(transition)
             for i, root in enumerate(roots[np.lexsort((-roots.imag, -np.abs(roots)))]):
                 with np.errstate(divide="ignore"):
@@ -259,6 +267,16 @@ class ACMResults(Pictures):
             f"The slowest root of Phi has the modulus {largest:.4f}"
             + ("." if largest < 1.0 else ": the factors do not revert to a mean."),
         ]
+        explosive = float(np.abs(np.linalg.eigvals(self._risk_neutral_transition())).max())
+        worst = self.pricing_error_summary()["rmse"]
+        if explosive > 1.0 + _EXPLOSIVE:
+            lines.append(
+                f"A root of Phi - lambda_1 has the modulus {explosive:.3f}: long yields explode. Use fewer "
+                "factors, or more maturities."
+            )
+        if worst.max() > _POOR_FIT:
+            size = f"{worst.max():.0f} basis points ({worst.idxmax()})"
+            lines.append(f"Poor fit: root mean square errors of up to {size}.")
         return [*lines, *self._remarks]
 
     def summary(self, alpha: float = 0.05) -> FitSummary:
