@@ -110,6 +110,11 @@ METHODS = {
     "forecast_yields": "steps horizons dates maturities param_uncertainty extrapolate",
     "curve_responses": "horizons maturities impulse extrapolate",
     "pricing_error_summary": "by",
+    "expected_excess_returns": "maturities holding_period date information_set param_uncertainty extrapolate",
+    "sharpe_ratios": "maturities holding_period date information_set param_uncertainty extrapolate",
+    "price_of_risk": "date information_set param_uncertainty",
+    "short_rate_parameters": "",
+    "bias_corrected": "method n_boot rng",
 }
 """Methods of results, and their arguments."""
 
@@ -117,7 +122,7 @@ AGAIN = {
     "bootstrap": "n_boot method rng n_jobs",
     "profile": "param grid level n_jobs",
     "rolling": "window step expanding fit_options rng n_jobs checkpoint",
-    "rolling_evaluation": "window horizon refit_every expanding fit_options",
+    "rolling_evaluation": "window horizon steps maturities benchmark refit_every expanding fit_options",
     "test_constancy": "n_sim rng n_jobs per_series",
     "compare": "others",
 }
@@ -157,7 +162,13 @@ def needed(name: str, model: Any) -> dict[str, Any]:
         "bootstrap": {"n_boot": 2},
         "profile": {"param": model.param_names[-1]},
         "rolling": window,
-        "rolling_evaluation": {**window, "window": model.nobs - 3},
+        "rolling_evaluation": {
+            **window,
+            "window": model.nobs - 3,
+            **({"steps": 1} if hasattr(model, "panel") else {}),
+        },
+        "expected_excess_returns": {"maturities": 2.0},
+        "sharpe_ratios": {"maturities": 2.0},
         "test_alpha": {"n_sim": 2},
         "test_constancy": {"n_sim": 19},
         "rolling_fit": {"model_or_results": model, **window},

@@ -238,8 +238,11 @@ class ATSMResults(NewData):
     Beside what `MLEResults` has: `matrices`, `matrices_table`, `mean_reversion`, `mean_reversion_table`;
     `factors`, `fitted_yields`, `pricing_errors`, `pricing_error_summary`; `yield_curve`, `forward_curve`,
     `short_rate`, `zero_prices`, `expected_short_rate`, `risk_neutral_yields`, `term_premium`,
-    `forward_premium`; `forecast_yields`, `curve_responses`; `plot_factors`, `plot_loadings`, `plot_fit`,
-    `plot_term_premium`, `plot_curve`.
+    `forward_premium`; `expected_excess_returns`, `sharpe_ratios`, `price_of_risk`,
+    `short_rate_parameters`; `forecast_yields`, `rolling_evaluation`, `curve_responses`; `bias_corrected`;
+    `plot_factors`, `plot_loadings`, `plot_fit`, `plot_term_premium`, `plot_curve`.
+    Standard deviations of rates contain the uncertainty of the parameters unless
+    ``param_uncertainty=False``.
     Maturities are in years, rates in the units of the yields, pricing errors in basis points.
     """
 
