@@ -10,7 +10,7 @@ import pandas as pd
 from statsmodels.tsa.statespace.initialization import Initialization
 
 from ..base.results import StateSpaceResults
-from ..base.states import Factors, factors_of
+from ..base.states import Factors, estimates_of, factors_of
 from ..engine.arguments import one_of, positive_integer
 from ..engine.validation import read_dates
 from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
@@ -94,9 +94,12 @@ class EstimatedFactors(Pictures, StateSpaceResults):
 
     def _paths(self, information_set: str) -> tuple[Array, Array]:
         """Return means (n, k) and covariances (n, k, k) of the factors."""
-        factors = self.factors  # which refuses a fit that kept none
-        cov = self.smoothed_state_cov if information_set == "smoothed" else self.filtered_state_cov
-        return getattr(factors, information_set).to_numpy(), np.moveaxis(cov, 2, 0)
+        if information_set == "smoothed":
+            return self.factors.smoothed.to_numpy(), np.moveaxis(self.smoothed_state_cov, 2, 0)
+        self._last()  # which refuses a fit that kept none
+        names = self.model.factor_names
+        found = estimates_of(self, np.eye(len(names)), self.model.calendar.labels, names)
+        return found.filtered.to_numpy(), np.moveaxis(self.filtered_state_cov, 2, 0)
 
     def _sensitivity(self, information_set: str) -> Sensitivity:
         """Return how the factors depend on the parameters; the derivatives are computed once."""

@@ -144,6 +144,24 @@ def test_forecasts_are_those_of_the_autoregression() -> None:
     assert np.all(by_steps.se > res.forecast_yields(12, param_uncertainty=False).se)
 
 
+def test_returns_of_one_period_are_those_of_the_pricing_equation() -> None:
+    """E[rx] = b'(lambda_0 + lambda_1 X) - (b'S b + s^2) / 2 (Adrian, Crump & Moench 2013, equation 13)."""
+    res = fit()
+    at, X = res.matrices, res.factors.smoothed.to_numpy()
+    tau = np.array([13, 60]) / 12
+    slope = res.model.curves(res.params).yields(tau - 1 / 12).slope
+    b, S = -slope * (tau - 1 / 12)[:, None], at["state_cov"].to_numpy()
+    prices = at["lambda_0"].to_numpy() + X @ at["lambda_1"].to_numpy().T
+    variance = np.einsum("mi,ij,mj->m", b, S, b)
+    expected = prices @ b.T - 0.5 * (variance + at["return_var"])
+    held = {"param_uncertainty": False}
+    assert_allclose(res.expected_excess_returns(tau, 1 / 12, **held).estimate / 12, expected, atol=1e-12)
+    sharpe = (expected + 0.5 * variance) / np.sqrt(variance / 12)
+    assert_allclose(res.sharpe_ratios(tau, 1 / 12, **held).estimate, sharpe, rtol=1e-8)
+    unit = np.linalg.cholesky(S) * np.sqrt(1 / 12)
+    assert_allclose(res.price_of_risk(**held).estimate @ unit.T, prices, rtol=1e-10)
+
+
 @pytest.mark.slow
 def test_standard_errors_are_the_spread_of_simulated_estimates() -> None:
     """Of roots under P and Q, functions of the parameters that a rotation of the factors does not move."""

@@ -24,14 +24,14 @@ def at_start(y: pd.DataFrame, tau: Any, k: int = 1, **options: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("name", "window", "tau", "published"),
+    ("name", "window", "tau", "wanted"),
     [
         ("dra", 265, [0.25, 1, 3, 5, 10], [0.894, 0.940, 1.018, 1.040, 0.971]),
         ("jsz", 133, [0.5, 1, 3, 5, 10], [1.331, 1.224, 1.029, 0.841, 0.605]),
     ],
 )
 def test_the_random_walk_twelve_months_ahead(
-    shared_data: Path, name: str, window: int, tau: list[float], published: list[float]
+    shared_data: Path, name: str, window: int, tau: list[float], wanted: list[float]
 ) -> None:
     """Diebold & Li's panel, origins 1994-01 to 1999-12; JSZ's zeros, the last 72 origins."""
     y, own = panel(shared_data, name, "percent")
@@ -41,7 +41,7 @@ def test_the_random_walk_twelve_months_ahead(
     assert len(found.errors) == 72
     if name == "dra":
         assert [str(date)[:7] for date in found.errors.index[[0, -1]]] == ["1994-01", "1999-12"]
-    assert_allclose(found.summary().loc[12, "rmse_benchmark"], published, atol=5.01e-4)
+    assert_allclose(found.summary().loc[12, "rmse_benchmark"], wanted, atol=5.01e-4)
 
 
 @pytest.fixture(scope="module")

@@ -83,6 +83,17 @@ def test_band_of_the_premium_with_the_uncertainty_of_the_parameters() -> None:
     assert_allclose(edges.max(), premium.upper().max().iloc[0])
 
 
+def test_bands_say_what_they_contain() -> None:
+    model = sse.ATSM(random_panel(np.random.default_rng(4), 60, TAU), TAU, identification="afns")
+    res = model.smooth(model.start_params, cov_type="none")
+    given = {"param_uncertainty": False}
+    for draw, axis in ((res.plot_factors, 0), (res.plot_curve, 0), (res.plot_term_premium, 1)):
+        for options, words in (({}, "no standard errors"), (given, "given the parameters")):
+            figure = draw(**options)
+            (band,) = [each for each in figure.axes[axis].collections if isinstance(each, PolyCollection)]
+            assert words in band.get_label()
+
+
 def test_curve_of_a_date(res: Any) -> None:
     (axis,) = res.plot_curve("1993-05-31").axes
     assert axis.get_title(loc="left") == "1993-05-31"

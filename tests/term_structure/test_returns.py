@@ -180,6 +180,9 @@ def test_filtered_premia_know_no_later_yields() -> None:
         assert_allclose(found.estimate, last.estimate, rtol=1e-9)
         assert_allclose(found.se, last.se, rtol=1e-7)
     assert not np.allclose(res.term_premium(7, date=date, **HELD).estimate, found.estimate)
+    alone = res.model.filter(res.params, cov_type="none")  # without a smoother pass
+    again = alone.expected_excess_returns(7, date=date, information_set="filtered", **HELD)
+    assert_allclose(again.estimate, found.estimate, rtol=1e-12)
     with pytest.raises(sse.SpecificationError, match="information_set"):
         res.term_premium(7, information_set="predicted")
 
