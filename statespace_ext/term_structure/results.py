@@ -122,7 +122,9 @@ class EstimatedFactors(Pictures, StateSpaceResults):
         if key not in self._cache:
             none = not np.isfinite(cov).any()
             shape = (self.model.nobs, self.model.k_factors, len(places))
-            self._cache[key] = np.zeros(shape) if none else jacobian(path, params, steps, places=places)
+            self._cache[key] = (
+                np.full(shape, np.nan) if none else jacobian(path, params, steps, places=places)
+            )
         return Sensitivity(params, places, steps, cov, self._cache[key])
 
     def _last(self) -> tuple[Array, Array]:
