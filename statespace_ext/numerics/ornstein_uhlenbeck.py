@@ -367,7 +367,7 @@ def continuous(Phi: Array, c: Array, Omega: Array, dt: float) -> tuple[Array, Ar
     """
     if not 0 < dt < np.inf:
         raise ParameterError("The step is not a positive number", got=dt, expected="a finite step above 0")
-    K = -_real_logarithm(Phi) / dt
+    K = drift_of(Phi, dt)
     k = len(K)
     kappa = np.linalg.solve(_integral(K, dt), c)
     both = np.kron(K, np.eye(k)) + np.kron(np.eye(k), K)
@@ -408,6 +408,18 @@ def _integral(K: Array, dt: float) -> Array:
     generator = np.zeros((2 * size, 2 * size))
     generator[:size, :size], generator[:size, size:] = -K * dt, np.eye(size) * dt
     return scipy.linalg.expm(generator)[:size, size:]
+
+
+def drift_of(Phi: Array, dt: float) -> Array:
+    """
+    Return K = -log(Phi) / dt, with the principal logarithm; see `continuous`.
+
+    Raises
+    ------
+    ParameterError
+        If Phi has no principal real logarithm.
+    """
+    return -_real_logarithm(Phi) / dt
 
 
 def _real_logarithm(Phi: Array) -> Array:

@@ -16,7 +16,7 @@ import scipy.linalg
 from ..exceptions import ParameterError
 from ..numerics.bond_pricing import expected_rate_loadings, forward_loadings, loadings
 from ..numerics.linear_algebra import Array, symmetrize
-from ..numerics.ornstein_uhlenbeck import discretise
+from ..numerics.ornstein_uhlenbeck import Discretisation, discretise
 from ..params.cholesky import semidefinite_cholesky
 
 Values = dict[str, Array]
@@ -128,6 +128,10 @@ class Affine:
         """Return the difference."""
         return Affine(self.intercept - other.intercept, self.slope - other.slope)
 
+    def __mul__(self, factor: Array) -> Affine:
+        """Return each rate times its factor (m,)."""
+        return Affine(self.intercept * factor, self.slope * factor[:, None])
+
     def mean(self, states: Array) -> Array:
         """Return the rates (n, m) at states (n, k)."""
         return self.intercept + states @ self.slope.T
@@ -137,8 +141,28 @@ class Affine:
         return np.einsum("mi,nij,mj->nm", self.slope, covs, self.slope)
 
 
+class Premia:
+    """What premia have in common, in continuous and in discrete time; mixed into curves."""
+
+    yields: Callable[[Array], Affine]
+    forwards: Callable[[Array], Affine]
+    risk_neutral_yields: Callable[[Array], Affine]
+    risk_neutral_forwards: Callable[[Array], Affine]
+    average_short_rate: Callable[[Array], Affine]
+    short_rate_ahead: Callable[[Array], Affine]
+
+    def term_premium(self, tau: Array, risk_neutral: bool) -> Affine:
+        """Return yields less the average expected short rate, or less risk-neutral yields."""
+        return self.yields(tau) - (self.risk_neutral_yields if risk_neutral else self.average_short_rate)(tau)
+
+    def forward_premium(self, tau: Array, risk_neutral: bool) -> Affine:
+        """Return forward rates less the expected short rate then, or less risk-neutral forward rates."""
+        base = self.risk_neutral_forwards if risk_neutral else self.short_rate_ahead
+        return self.forwards(tau) - base(tau)
+
+
 @dataclass(frozen=True)
-class Curves:
+class Curves(Premia):
     """
     The curves of a model.
 
@@ -185,19 +209,20 @@ class Curves:
         none = np.zeros_like(at.cov)
         return Affine(*forward_loadings(at.K_P, at.kappa_P, none, q.delta_0, q.delta_1, horizon))
 
+    def ahead(self, horizon: Array) -> Discretisation:
+        """Return the exact P-distribution of the factors after horizons (h,), stacked."""
+        at = self.dynamics
+        return discretise(at.K_P, at.kappa_P, at.cov, horizon)
+
+    def price_of_risk(self) -> Affine:
+        """Return lambda_0 + lambda_1 x; NaN where Sigma is singular."""
+        found = structural_matrices(self.dynamics, True)
+        return Affine(found["lambda_0"], found["lambda_1"])
+
     def short_rate(self) -> Affine:
         """Return r = delta_0 + delta_1'x."""
         q = self.dynamics.pricing
         return Affine(np.array([q.delta_0]), np.asarray(q.delta_1)[None])
-
-    def term_premium(self, tau: Array, risk_neutral: bool) -> Affine:
-        """Return yields less the average expected short rate, or less risk-neutral yields."""
-        return self.yields(tau) - (self.risk_neutral_yields if risk_neutral else self.average_short_rate)(tau)
-
-    def forward_premium(self, tau: Array, risk_neutral: bool) -> Affine:
-        """Return forward rates less the expected short rate then, or less risk-neutral forward rates."""
-        base = self.risk_neutral_forwards if risk_neutral else self.short_rate_ahead
-        return self.forwards(tau) - base(tau)
 
 
 def states_ahead(dynamics: Dynamics, mean: Array, cov: Array, horizons: Array) -> tuple[Array, Array]:

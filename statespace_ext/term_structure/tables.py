@@ -12,10 +12,11 @@ from statsmodels.iolib.tableformatting import fmt_params
 
 from ..base.reporting import parameter_tables
 from ..base.results import StateSpaceResults
-from ..exceptions import shown
+from ..exceptions import UnsupportedError, shown
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
+from .declaration import spelled
 from .dynamics import is_singular, mean_reversion, structural_matrices, weakest_direction
-from .rates import errors_at
+from .sensitivity import errors_at
 
 if TYPE_CHECKING:
     from .atsm import ATSM
@@ -143,6 +144,44 @@ def error_summary(errors: pd.DataFrame, by: str) -> pd.DataFrame:
             "n": errors.notna().sum(axis=axis),
         }
     )
+
+
+def short_rate_parameters(results: StateSpaceResults) -> pd.DataFrame:
+    """Return the parameters of Vasicek or G2++; see `ATSMResults.short_rate_parameters`."""
+    model = results.model
+    k, of = model.k_factors, {1: _vasicek, 2: _g2}
+    if k not in of or not model.norm.arbitrage_free or len(model.factor_names) > k:
+        raise UnsupportedError(
+            "Vasicek has one factor and G2++ has two, priced without arbitrage",
+            got=f"{spelled(model._given['identification'])}, {len(model.factor_names)} factors",
+        )
+    names = list(of[k](structural_values(model, np.asarray(results.params, dtype=float))))
+    estimate, se = with_errors(results, lambda values: np.array(list(of[k](values).values())))
+    return pd.DataFrame({"estimate": estimate, "se": se}, index=pd.Index(names, name="parameter"))
+
+
+def _vasicek(at: Mapping[str, Array]) -> dict[str, float]:
+    d0, d1 = float(at["delta_0"][0]), float(at["delta_1"][0])
+    means = {f"theta_{m}": d0 + d1 * float(at[f"theta_{m}"][0]) for m in "PQ"}
+    speeds = {f"kappa_{m}": float(at[f"K_{m}"][0, 0]) for m in "PQ"}
+    return {**speeds, **means, "sigma": abs(d1 * float(at["Sigma"][0, 0]))}
+
+
+def _g2(at: Mapping[str, Array]) -> dict[str, float]:
+    roots, vectors = np.linalg.eig(at["K_Q"])
+    if np.iscomplexobj(roots) or abs(roots[1] - roots[0]) < _MULTIPLE * np.abs(roots).max():
+        raise UnsupportedError(
+            "G2++ has two different real roots under Q", got=f"roots {shown(roots)} of K_Q"
+        )
+    order = np.argsort(roots)
+    root = np.linalg.solve(vectors[:, order], at["Sigma"]) * (at["delta_1"] @ vectors[:, order])[:, None]
+    cov = root @ root.T
+    sigma, eta = np.sqrt(np.diag(cov))
+    mean = float(at["delta_0"][0] + at["delta_1"] @ at["theta_Q"])
+    return {
+        "a": roots[order[0]], "b": roots[order[1]], "sigma": sigma, "eta": eta,
+        "rho": cov[0, 1] / (sigma * eta), "phi": mean,
+    }  # fmt: skip
 
 
 # -- blocks of the summary ---------------------------------------------------------------------------------
