@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -13,15 +13,14 @@ from ..em.driver import DeadEnd
 from ..engine.arguments import random_generator
 from ..exceptions import ConvergenceWarning, EstimationError
 from ..numerics.linear_algebra import Array
-from .by_em import to_the_end_by_em
+from .by_em import by_em
 from .degenerate import unbounded
 from .objective import Objective
 from .outcome import SAME_MAXIMUM, FitResult
 from .problem import EstimationProblem
-from .progress import reporter
 from .request import EM_METHODS, WITHOUT_GRADIENT, FitRequest
 from .search import Search, after, maximise, verdict_at
-from .several import from_each
+from .several import spread
 from .start_values import inside, random_start, singular_blocks
 
 _MAXITER = 2000
@@ -53,7 +52,6 @@ def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
     EstimationError
         If no start value has a likelihood.
     """
-    began = time.perf_counter()
     first, generator = _first_start(problem, request), random_generator(request.rng)
     race = Race(problem, request)
     chooses = _chooses_starts(request)
@@ -79,7 +77,7 @@ def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
         best,
         params=problem.full(best.params),
         starts=race.reached,
-        seconds=time.perf_counter() - began,
+        seconds=time.perf_counter() - problem.began,
         warnings=notes,
     )
 
@@ -98,6 +96,7 @@ class Race:
 
     def __init__(self, problem: EstimationProblem, request: FitRequest) -> None:
         self.problem, self.request = problem, request
+        self.run = partial(by_em if request.method in EM_METHODS else maximise, problem, request)
         self.best = FitResult(np.zeros(0), -np.inf, request.method, False, "")
         self.reached: list[float] = []
         self.most = _MAXITER if request.maxiter is None else int(request.maxiter)
@@ -107,24 +106,26 @@ class Race:
         limit = self.most
         if self.reached:
             limit = min(limit, max(_LEAST, _LONGER * self.best.iterations))
-        able = [i for i, start in enumerate(starts) if np.isfinite(self.problem.value(start))]
-        one = partial(one_start, request=self.request, maxiter=limit)
-        fits = from_each(one, self.problem, [starts[i] for i in able], self.request.n_jobs)
-        reached = [-np.inf] * len(starts)
-        for i, fit in zip(able, fits, strict=True):
-            if fit.llf > self.best.llf and limit <= fit.iterations < self.most:
-                fit = after(one(self.problem, fit.params, maxiter=self.most - fit.iterations), fit)
-            if fit.llf > self.best.llf and (fit.converged or not self.best.converged):
-                self.best = fit
-            self.problem.remember(fit.llf, fit.params)
-            reached[i] = fit.llf
+        exist = np.isfinite([self.problem.value(start) for start in starts])
+        able = [start for start, exists in zip(starts, exist, strict=True) if exists]
+        fits = iter([*spread(self.request.n_jobs, len(able))(partial(self.run, maxiter=limit), able)])
+        reached = [self._judged(next(fits), limit) if exists else -np.inf for exists in exist]
         self.reached += reached
         return reached
 
+    def _judged(self, fit: FitResult, limit: int) -> float:
+        """Return what a start reaches, after the rest of the way where it was cut short and is ahead."""
+        if fit.llf > self.best.llf and limit <= fit.iterations < self.most:
+            fit = after(self.run(fit.params, maxiter=self.most - fit.iterations), fit)
+        if fit.llf > self.best.llf and (fit.converged or not self.best.converged):
+            self.best = fit
+        self.problem.remember(fit.llf, fit.params)
+        return fit.llf
+
     def screened(self, starts: Sequence[Array], maximum: FitResult | None = None) -> list[float]:
         """Return what starts reach: a few steps from each, then the whole way from those that are ahead."""
-        begin = partial(_begun, maximum=maximum)
-        found = [begun for begun in from_each(begin, self.problem, starts, self.request.n_jobs) if begun]
+        begin = partial(_begun, self.problem, maximum)
+        found = [begun for begun in spread(self.request.n_jobs, len(starts))(begin, starts) if begun]
         reached = [begun.llf for begun in found]
         before = len(self.reached)
         for i in ahead({i: begun.llf for i, begun in enumerate(found) if not begun.arrives}, _KEPT):
@@ -164,7 +165,7 @@ class Begun:
     arrives: bool = False
 
 
-def _begun(problem: EstimationProblem, start: Array, maximum: FitResult | None) -> Begun | None:
+def _begun(problem: EstimationProblem, maximum: FitResult | None, start: Array) -> Begun | None:
     """Return where a few steps of L-BFGS lead, None from a start without a likelihood."""
     if not problem.feasible(start):
         return None
@@ -206,13 +207,6 @@ def ahead(llf: Mapping[int, float], keep: int) -> list[int]:
     return out
 
 
-def one_start(problem: EstimationProblem, start: Array, request: FitRequest, maxiter: int) -> FitResult:
-    """Run the method from one start; parameters of the result are the free ones."""
-    with reporter(request.disp, request.progress, maxiter) as report:
-        run = to_the_end_by_em if request.method in EM_METHODS else maximise
-        return run(problem, start, request, maxiter, report)
-
-
 def _chooses_starts(request: FitRequest) -> bool:
     """Tell whether a fit looks for starts of its own: none is given, and it is long enough."""
     short = request.maxiter is not None and request.maxiter <= sum(_SCREENING)
@@ -232,11 +226,9 @@ def _first_start(problem: EstimationProblem, request: FitRequest) -> Array:
 INTERRUPTED = "interrupted: the best parameters so far"
 
 
-def or_best_so_far(
-    problem: EstimationProblem, request: FitRequest, run: Callable[[], FitResult]
-) -> FitResult:
+def best_so_far(problem: EstimationProblem, request: FitRequest) -> FitResult:
     """
-    Return what a fit returns, or where it was interrupted the best parameters that it had seen.
+    Return, where a fit is interrupted, the best parameters that it has seen.
 
     Parameters
     ----------
@@ -244,25 +236,19 @@ def or_best_so_far(
         The problem, which remembers the best parameters.
     request : FitRequest
         Options of the fit.
-    run : callable
-        The fit.
 
     Raises
     ------
     KeyboardInterrupt
-        If it came before any parameters had a log-likelihood.
+        If no parameters have had a log-likelihood.
     """
-    began = time.perf_counter()
-    try:
-        return run()
-    except KeyboardInterrupt:
-        if problem.best is None:
-            raise
+    if problem.best is None:
+        raise  # noqa: PLE0704  (the interrupt)
     llf, params = problem.best
     path = list(problem.path)  # to which a verdict may add
     at = verdict_at(problem, params)
     return FitResult(
         problem.full(params), llf, request.method, False, INTERRUPTED, at.score_norm, at.gain, len(path) - 1,
-        len(path), gradient_path=path, starts=[llf], seconds=time.perf_counter() - began,
+        len(path), gradient_path=path, starts=[llf], seconds=time.perf_counter() - problem.began,
         warnings=[(f"The fit was {INTERRUPTED}.", ConvergenceWarning)],
     )  # fmt: skip

@@ -15,6 +15,7 @@ from .degenerate import Watch, lifted
 from .objective import Objective
 from .outcome import SCORE_TOLERANCE, FitResult, Verdict, judged, status_of
 from .problem import EstimationProblem
+from .progress import reporter
 from .request import SCIPY_METHODS, WITHOUT_GRADIENT, FitRequest
 
 WHITENED_UP_TO = 80
@@ -33,13 +34,7 @@ _ESCAPES = 4
 Report = Callable[[int, float], object]
 
 
-def maximise(
-    problem: EstimationProblem,
-    start: Array,
-    request: FitRequest,
-    maxiter: int,
-    report: Report | None = None,
-) -> FitResult:
+def maximise(problem: EstimationProblem, request: FitRequest, start: Array, maxiter: int) -> FitResult:
     """
     Maximise the log-likelihood by a gradient method, away from singular matrices that are no maximum.
 
@@ -47,30 +42,29 @@ def maximise(
     ----------
     problem : EstimationProblem
         The problem.
-    start : ndarray
-        Free parameters.
     request : FitRequest
         The method and its options.
+    start : ndarray
+        Free parameters.
     maxiter : int
         Largest number of iterations.
-    report : callable, optional
-        Called with (iteration, log-likelihood) after each iteration.
 
     Returns
     -------
     FitResult
         Its parameters are the free ones.
     """
-    out = _ascended(problem, start, request, maxiter, report)
-    for _ in range(_ESCAPES):
-        left = maxiter - out.iterations
-        away = None if left <= 0 or not len(start) or out.dead_end else lifted(problem, out.params)
-        if away is None:
-            break
-        again = _ascended(problem, away, request, left, report)
-        if not again.llf > out.llf:
-            break
-        out = after(again, out)
+    with reporter(request.disp, request.progress, maxiter) as report:
+        out = _ascended(problem, start, request, maxiter, report)
+        for _ in range(_ESCAPES):
+            left = maxiter - out.iterations
+            away = None if left <= 0 or not len(start) or out.dead_end else lifted(problem, out.params)
+            if away is None:
+                break
+            again = _ascended(problem, away, request, left, report)
+            if not again.llf > out.llf:
+                break
+            out = after(again, out)
     return out
 
 
