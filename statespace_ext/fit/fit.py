@@ -27,11 +27,15 @@ _MAXITER = 2000
 _SCREENING = (4, 8, 28)
 """Iterations after which a start is compared with the maximum at hand; after the last, with other starts."""
 _KEPT = 3
+_LAPS = 4
+"""Laps, as long as the screening, that a start behind the best takes before it goes the whole way."""
 _LEAST, _LONGER = 200, 2
 """Other starts may take as many iterations, and as many times those of the first."""
 _BARRIER = 1e-2
 _SAME = 1e-3
 """Log-likelihoods nearer than this, after the screening, are taken to be on the way to the same maximum."""
+_NEARER = 0.75
+"""Share of the distance to a maximum within which a start that goes there has come."""
 _ON_THE_WAY = (0.3, 0.6, 1.0)
 """Shares of the way to a maximum at which the log-likelihood is looked at."""
 _LEVEL, _HIGHER = 1e-6, 1e-6
@@ -55,8 +59,9 @@ def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
     first, generator = _first_start(problem, request), random_generator(request.rng)
     race = Race(problem, request)
     chooses = _chooses_starts(request)
-    others = problem.model.other_starts(problem) if chooses else []
-    _ = race.screened([first, *others]) if others else race.whole([first])
+    race.whole([first])
+    if chooses:
+        race.screened(problem.model.other_starts(problem))
     race.whole([random_start(problem, first, generator) for _ in range(int(request.n_starts) - 1)])
     if not np.isfinite(race.best.llf):
         raise EstimationError(
@@ -101,14 +106,16 @@ class Race:
         self.reached: list[float] = []
         self.most = _MAXITER if request.maxiter is None else int(request.maxiter)
 
-    def whole(self, starts: Sequence[Array]) -> list[float]:
+    def whole(self, starts: Sequence[Array], scale: Array | None = None) -> list[float]:
         """Return what starts reach: the first ever goes the whole way, others not much longer."""
-        limit = self.most
+        limit, scaled = self.most, {} if scale is None else {"scale": scale}
         if self.reached:
             limit = min(limit, max(_LEAST, _LONGER * self.best.iterations))
         exist = np.isfinite([self.problem.value(start) for start in starts])
         able = [start for start, exists in zip(starts, exist, strict=True) if exists]
-        fits = iter([*spread(self.request.n_jobs, len(able))(partial(self.run, maxiter=limit), able)])
+        fits = iter(
+            [*spread(self.request.n_jobs, len(able))(partial(self.run, maxiter=limit, **scaled), able)]
+        )
         reached = [self._judged(next(fits), limit) if exists else -np.inf for exists in exist]
         self.reached += reached
         return reached
@@ -122,25 +129,35 @@ class Race:
         self.problem.remember(fit.llf, fit.params)
         return fit.llf
 
-    def screened(self, starts: Sequence[Array], maximum: FitResult | None = None) -> list[float]:
-        """Return what starts reach: a few steps from each, then the whole way from those that are ahead."""
-        begin = partial(_begun, self.problem, maximum)
-        found = [begun for begun in spread(self.request.n_jobs, len(starts))(begin, starts) if begun]
-        reached = [begun.llf for begun in found]
+    def screened(self, starts: Sequence[Array]) -> list[float]:
+        """Return what starts reach: a few steps from each, then those that are ahead go on."""
+        begin = partial(begun, self.problem, self.best)
+        found = [each for each in spread(self.request.n_jobs, len(starts))(begin, starts) if each]
+        reached = [each.llf for each in found]
         before = len(self.reached)
-        for i in ahead({i: begun.llf for i, begun in enumerate(found) if not begun.arrives}, _KEPT):
-            [whole] = self.whole([found[i].params])
-            level = found[i].llf
-            reached = [whole if abs(llf - level) <= _SAME else llf for llf in reached]
+        for i in ahead({i: each.llf for i, each in enumerate(found) if not each.arrives}, _KEPT):
+            end, level = self._raced(found[i]), found[i].llf
+            reached = [end if abs(llf - level) <= _SAME else llf for llf in reached]
         self.reached[before:] = reached
         return reached
+
+    def _raced(self, runner: Begun) -> float:
+        """Return what a start reaches; the whole way goes one that is not behind by more than a lap gains."""
+        for _ in range(_LAPS):
+            if runner.llf > self.best.llf:
+                break
+            lap = begun(self.problem, self.best, runner.params, runner.scale)
+            if lap is None or lap.arrives or 2.0 * lap.llf - runner.llf < self.best.llf:
+                return runner.llf if lap is None else lap.llf
+            runner = lap
+        return self.whole([runner.params], runner.scale)[0]
 
     def until_starts_agree(self) -> None:
         """Try other starts of the model until they agree with the best."""
         agreed, needed = 0, 2 if singular_blocks(self.problem, self.best.params) else 1
         for start in self.problem.model.later_starts(self.problem):
             before = self.best.llf
-            reached = self.screened([start], self.best)
+            reached = self.screened([start])
             gain = max(reached, default=np.nan) - before
             same = abs(gain) < SAME_MAXIMUM * (1.0 + abs(before))
             needed = needed if same else 2
@@ -158,40 +175,75 @@ class Race:
 
 @dataclass(frozen=True)
 class Begun:
-    """Where a few steps from a start lead, and whether that is on the slope of a maximum at hand."""
+    """Where a few steps from a start lead, in which scale, and whether it is on the slope of a maximum."""
 
     params: Array
     llf: float
+    scale: Array
     arrives: bool = False
 
 
-def _begun(problem: EstimationProblem, maximum: FitResult | None, start: Array) -> Begun | None:
-    """Return where a few steps of L-BFGS lead, None from a start without a likelihood."""
+def begun(
+    problem: EstimationProblem, maximum: FitResult, start: Array, scale: Array | None = None
+) -> Begun | None:
+    """
+    Return where a few steps of L-BFGS lead, None from a start without a likelihood.
+
+    Parameters
+    ----------
+    problem : EstimationProblem
+        The problem.
+    maximum : FitResult
+        The maximum at hand.
+    start : ndarray
+        Free parameters.
+    scale : ndarray, optional
+        That of earlier steps: these are in coordinates of second derivatives.
+    """
     if not problem.feasible(start):
         return None
     weight = _BARRIER if problem.layout.untransformed else 0.0  # the first of those of a whole fit
-    search = Search(problem, start, FitRequest(method="lbfgs"), weight=weight)
+    search = Search(problem, start, FitRequest(method="lbfgs"), weight=weight, scale=scale)
     objective = search.objective
     objective.move(np.zeros(len(start)))
-    if objective.score_here is None:
+    if objective.score_here is None or (scale is not None and not objective.whiten()):
         return None
+    far = _distance(problem, objective, maximum) if maximum.converged else 0.0
     try:
         for steps in _SCREENING:
             search.round(steps)
-            if maximum is not None and _leads_to(problem, objective, maximum):
-                return Begun(objective.params(), maximum.llf, True)
+            if far and _leads_to(problem, objective, maximum, _NEARER * far):
+                return Begun(objective.params(), maximum.llf, objective.scale, True)
     except DeadEnd as end:
-        return Begun(end.params, problem.value(end.params))
-    return Begun(objective.params(), -objective.value_here)
+        return Begun(end.params, problem.value(end.params), objective.scale)
+    return Begun(objective.params(), -objective.value_here, objective.scale)
 
 
-def _leads_to(problem: EstimationProblem, objective: Objective, maximum: FitResult) -> bool:
-    """Tell whether the log-likelihood rises all the way from a point straight to a maximum or its mirror."""
-    layout, at = problem.layout, objective.params()
-    last = layout.unconstrain(problem.model.mirrored(problem, maximum.params, at))
+def _way(problem: EstimationProblem, objective: Objective, maximum: FitResult) -> Array:
+    """Return the way from the origin straight to a maximum or its mirror, in unconstrained parameters."""
+    mirror = problem.model.mirrored(problem, maximum.params, objective.params())
+    return np.asarray(problem.layout.unconstrain(mirror) - objective.origin)
+
+
+def _distance(problem: EstimationProblem, objective: Objective, maximum: FitResult) -> float:
+    return float(np.linalg.norm(_way(problem, objective, maximum) / objective.scale))
+
+
+def _leads_to(problem: EstimationProblem, objective: Objective, maximum: FitResult, radius: float) -> bool:
+    """
+    Tell whether the origin is on the slope of a maximum.
+
+    It is as high, or within a radius, and the log-likelihood rises all the way straight there: from afar it
+    does that to any maximum which is high enough.
+    """
     level = -objective.value_here
+    if abs(level - maximum.llf) < _SAME:
+        return True
+    if _distance(problem, objective, maximum) > radius:
+        return False
+    way = _way(problem, objective, maximum)
     for share in _ON_THE_WAY:
-        value = problem.value(layout.constrain(objective.origin + share * (last - objective.origin)))
+        value = problem.value(problem.layout.constrain(objective.origin + share * way))
         if value < level - _LEVEL:
             return False
         level = value
