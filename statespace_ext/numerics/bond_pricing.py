@@ -99,6 +99,13 @@ def loadings_pullback(
     return bar_K, integral[:k, k], 0.5 * integral[:k, :k], np.sum(bar_A), bar_delta_1
 
 
+def convexity_pullback(K: Array, delta_1: Array, tau: Array, bar_A: Array) -> Array:
+    """Return the gradient by Sigma Sigma' alone of a function of A; as `loadings_pullback` does."""
+    k = len(K)
+    integral = _flow(K, delta_1, tau).integral[:, :k, :k]
+    return np.asarray(-0.5 * np.tensordot(np.asarray(bar_A) / tau, integral, axes=1))
+
+
 def intercept_parts(
     K: Array, kappa: Array, cov: Array, delta_0: float, delta_1: Array, tau: Array
 ) -> tuple[Array, Array]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.arguments import one_of
-from ..fit.fit import INTERRUPTED, estimate, or_best_so_far
+from ..fit.fit import INTERRUPTED, best_so_far, estimate
 from ..fit.outcome import FitResult
 from ..fit.request import EM_METHODS, FitRequest, check_request
 from ..fit.search import after, verdict_at
@@ -33,7 +33,10 @@ def estimate_term_structure(model: Any, request: FitRequest) -> FitResult:
     one_of(request.method, METHODS, "method")
     check_request(replace(request, method="auto") if request.method in OWN else request)
     problem = model.problem()
-    out = or_best_so_far(problem, request, lambda: _estimate(model, problem, request))
+    try:
+        out = _estimate(model, problem, request)
+    except KeyboardInterrupt:
+        out = best_so_far(problem, request)
     if problem.layout is not model.layout and len(problem.layout) < len(model.layout):
         return out  # with parameters held fixed, a factor cannot be renamed
     return replace(out, params=model.normalised(out.params))

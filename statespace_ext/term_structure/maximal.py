@@ -13,7 +13,7 @@ import numpy as np
 import scipy.optimize
 
 from ..exceptions import EstimationError, UnsupportedError
-from ..numerics.bond_pricing import loadings, loadings_pullback
+from ..numerics.bond_pricing import convexity_pullback, loadings, loadings_pullback
 from ..numerics.linear_algebra import NOT_HERE, Array, symmetrize
 from ..numerics.ornstein_uhlenbeck import continuous, discretise
 from ..params.affine import AffineMatrix, affine_matrix
@@ -104,16 +104,15 @@ class Portfolios(Normalisation):
         by_K_Q = by.K + np.outer(by.kappa, A)
         by_inverse = np.outer(self._first, by_delta) + (B @ K).T @ by_K_Q
         by_B = by_K_Q @ (K @ inverse).T + np.outer(by.kappa, kappa)
-        none = np.zeros((len(self.tau), len(K)))
-        first = loadings_pullback(K, kappa, cov, 0.0, self._first, self.tau, self.weights.T @ by_A, none)
-        by_cov = self.convexity * symmetrize(first[2])
+        by_yields = self.weights.T @ by_A
+        by_cov = self.convexity * symmetrize(convexity_pullback(K, self._first, self.tau, by_yields))
         by_inverse = by_inverse + 2.0 * by_cov @ inverse @ at["state_cov"]
         by_B = by_B - inverse.T @ by_inverse @ inverse.T
-        second = loadings_pullback(
-            K, kappa, cov, 0.0, self._first, self.tau, np.zeros(len(self.tau)), self.weights.T @ by_B
+        through = loadings_pullback(
+            K, kappa, cov, 0.0, self._first, self.tau, by_yields, self.weights.T @ by_B
         )
-        by_K = B.T @ by_K_Q @ inverse.T + first[0] + second[0]
-        by_kappa = B.T @ by.kappa + first[1]
+        by_K = B.T @ by_K_Q @ inverse.T + through[0]
+        by_kappa = B.T @ by.kappa + through[1]
         return {**self._latent_pullback(by_K, by_kappa), "state_cov": inverse.T @ by_cov @ inverse}
 
     def _latent_pullback(self, by_K: Array, by_kappa: Array) -> Values:
