@@ -48,8 +48,11 @@ def affine_flow(generator: Array, source: Array, times: Array, period: float | N
 
 @lru_cache(maxsize=8)
 def _remembered(period: float | None, *keys: tuple[bytes, str, tuple[int, ...]]) -> Flow:
-    arrays = [np.frombuffer(data, dtype).reshape(shape) for data, dtype, shape in keys]
-    flow = AffineFlow(*arrays) if period is None else SteppedFlow(*arrays, period)
+    generator, source, times = (np.frombuffer(data, dtype).reshape(shape) for data, dtype, shape in keys)
+    if period is None:
+        flow: Flow = AffineFlow(generator, source, times)
+    else:
+        flow = SteppedFlow(generator, source, times, period)
     flow.increment.flags.writeable = flow.integral.flags.writeable = False
     return flow
 

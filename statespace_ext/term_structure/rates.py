@@ -205,7 +205,7 @@ class ImpliedRates(StateSpaceResults):
         model, factors, params = model_of(self), self.factors, np.asarray(self.params, dtype=float)
         rows = rows_of(model.calendar, date)
         affine, states = rate(model.curves(params)), factors.smoothed.to_numpy()[rows]
-        covs = factors.smoothed_cov.to_numpy().reshape(-1, model.k_factors, model.k_factors)[rows]
+        covs = factors.smoothed_cov.to_numpy().reshape(-1, model.k_states, model.k_states)[rows]
         mean = affine.mean(states)
         variance = np.clip(affine.variance(covs), 0.0, None)
         if truth(param_uncertainty, "param_uncertainty"):
