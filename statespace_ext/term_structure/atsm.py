@@ -38,11 +38,16 @@ from .dynamics import (
 )
 from .estimation import estimate_term_structure
 from .m_step import NumericalUpdates
+from .maximal import Portfolios
 from .normalisation import Normalisation
 from .panel import Panel, check_factors, first_portfolios, is_word, parse_panel, parts_of
 from .rates import years
 from .results import ATSMResults
 from .starts import candidates, exchanges, variants
+
+
+_HIGHER = 1e-3
+"""Log points by which pairs of Q-roots must be better than equal real ones."""
 
 
 class ATSM(StateSpaceModel[ATSMResults]):
@@ -418,6 +423,9 @@ class ATSM(StateSpaceModel[ATSMResults]):
             - "jsz": the likelihood concentrated as by Joslin, Singleton & Zhu, for
               ``obs_cov="exact-portfolios"``, and steps on the Kalman likelihood from its maximum.
 
+        Where the default fit of "jsz" ends with two equal Q-roots, it goes on with pairs of roots. The
+        results are those of the same model with ``identification="jsz-pairs"`` if these reach higher.
+
         Returns
         -------
         ATSMResults
@@ -427,7 +435,13 @@ class ATSM(StateSpaceModel[ATSMResults]):
         UnsupportedError
             If the method does not serve the model.
         """
-        return super().fit(start_params, *args, **kwargs)
+        res = super().fit(start_params, *args, **kwargs)
+        plain = start_params is None and not args and kwargs.get("method", "auto") == "auto"
+        real = type(self.norm) is Portfolios and not self._has_fixed_params and self.user_start is None
+        if not (plain and real and self.norm.roots_meet(self.matrices(res.params))):
+            return res
+        pairs = self.clone(self.panel.endog, identification="jsz-pairs").fit(**kwargs)
+        return pairs if pairs.llf > res.llf + _HIGHER else res
 
     def normalised(self, params: Array) -> Array:
         """Return the vector of the same model with the order and signs that the normalisation names."""

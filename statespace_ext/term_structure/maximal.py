@@ -177,9 +177,11 @@ class Portfolios(Normalisation):
             return None
 
     def yields_on_portfolios(self, at: Values) -> tuple[Array, Array]:
-        """Return the loadings of the yields on the portfolios."""
-        q, cov = self.pricing(at), self._cov(at) * self.convexity
-        return loadings(q.K, q.kappa, cov, q.delta_0, q.delta_1, self.tau, self.period)
+        """Return the loadings of the yields on the portfolios, from those on the latent factors."""
+        K, kappa, _, inverse, cov = self._portfolio(at)
+        A, B = self._of_latent(K, kappa, cov)
+        slopes = B @ inverse
+        return A - slopes @ (self.weights @ A), slopes
 
     def mean_fit(self, at: Values, y: Array, P: Array) -> Array:
         """Return the drift that fits the mean yields best: A is affine in it."""
@@ -201,13 +203,17 @@ class Portfolios(Normalisation):
 
     def remarks(self, at: Values) -> list[str]:
         """Return whether two roots are equal, beyond which they are complex."""
-        roots = np.sort(at["roots_Q"][:, 0])
-        if not np.any(np.diff(roots) < _EQUAL * np.max(np.abs(roots))):
+        if not self.roots_meet(at):
             return []
         return [
             "Two Q-roots are equal, as where the likelihood rises towards complex ones: see "
             'identification="jsz-pairs".'
         ]
+
+    def roots_meet(self, at: Values) -> bool:
+        """Tell whether two Q-roots are equal, to what a search can tell."""
+        roots = np.sort(at["roots_Q"][:, 0])
+        return bool(np.any(np.diff(roots) < _EQUAL * np.max(np.abs(roots))))
 
     def normalised(self, at: Values) -> Values:
         """Return the roots in increasing order; the long-run Q-mean of r, k_inf / root_Q.1, stays."""
@@ -278,6 +284,13 @@ class RootPairs(Portfolios):
     def _ordered(self, roots: Array) -> Array:
         return paired(np.linalg.eigvals(self._latent(self.from_roots(roots))[0]))
 
+    def derived(self, at: Values) -> dict[str, float]:
+        """Return k_inf of Joslin, Singleton & Zhu, where the first root is real: drift_Q over the others."""
+        if "roots_Q" not in at:
+            return {}
+        mean, square = at["pairs_Q"].T
+        return {"k_inf": float(at["drift_Q"][0, 0] / np.prod(mean**2 - square))}
+
     def remarks(self, at: Values) -> list[str]:
         """Return which pairs are equal to rounding: their roots have no derivative, mean and square have."""
         mean, square = at["pairs_Q"].T
@@ -345,7 +358,7 @@ class DaiSingleton(Normalisation):
 
     def starts(self, sample: CrossSection) -> list[Start]:
         """Return the start values of `Portfolios`, rotated."""
-        latent = Portfolios.of(sample.weights, sample.maturities, sample.convexity)
+        latent = Portfolios.of(sample.weights, sample.maturities, sample.convexity, sample.period)
         out: list[Start] = []
         for values, factors in latent.starts(sample):
             P = np.asarray(factors)

@@ -126,6 +126,10 @@ class Normalisation:
         """Return all blocks at the one of equal models that has the order and the signs agreed on."""
         return at
 
+    def derived(self, at: Values) -> dict[str, float]:
+        """Return functions of the values of all blocks that `summary` has beside the parameters, by name."""
+        return {}
+
     def remarks(self, at: Values) -> list[str]:
         """Return what the summary says of the values of all blocks."""
         return []

@@ -162,18 +162,43 @@ def summary_tables(results: StateSpaceResults, alpha: float) -> list[SimpleTable
         terms = [".".join(name for name in place if name) for place in part.index]
         rows = pd.DataFrame({"term": terms, "estimate": part["estimate"], "std_error": part["se"]})
         if "Q dyn" in title:
-            rows = pd.concat([_parameters(results, own), rows])
+            rows = pd.concat([_parameters(results, own), _derived(results), rows])
         elif "P dyn" in title:
             rows = pd.concat([rows, _parameters(results, ("initial_state",))])
         free = rows["std_error"].notna() | (rows["estimate"].notna() & (rows["estimate"] != 0.0))
         out.append((title, rows[free]))
-    return [*parameter_tables(out, alpha), _observation(results)]
+    return [*parameter_tables(out, alpha), _reversion(results), _observation(results)]
 
 
 def _parameters(results: StateSpaceResults, keys: tuple[str, ...]) -> pd.DataFrame:
     """Return the parameters of blocks that are no elements of a structural matrix."""
     rows = results.tidy()
     return rows.loc[rows["matrix"].isin(keys), ["term", "estimate", "std_error"]]
+
+
+def _derived(results: StateSpaceResults) -> pd.DataFrame:
+    """Return what the normalisation derives from its parameters."""
+    norm, layout = results.model.norm, results.model.layout
+    names = list(norm.derived(layout.matrices(np.asarray(results.params, dtype=float))))
+    if not names:
+        return pd.DataFrame({"term": [], "estimate": [], "std_error": []})
+
+    def values(params: Array) -> Array:
+        found = norm.derived(layout.matrices(params))
+        return np.array([found[name] for name in names])
+
+    estimate, se = errors_at(results, values, results._fixed)
+    return pd.DataFrame({"term": names, "estimate": estimate, "std_error": se})
+
+
+def _reversion(results: StateSpaceResults) -> SimpleTable:
+    """Return the block of the eigenvalues of K."""
+    table = results.mean_reversion
+    cells = [[f"{value:.4f}".replace("nan", "") for value in row] for row in table.to_numpy()]
+    stubs = [f"{measure} {i}" for measure, i in table.index]
+    header = ["real", "imaginary", "half-life", "period"]
+    title = "Mean reversion (eigenvalues of K a year; half-lives and periods in years)"
+    return SimpleTable(cells, header, stubs, title=title, txt_fmt=fmt_params)
 
 
 def _observation(results: StateSpaceResults) -> SimpleTable:
