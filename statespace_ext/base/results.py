@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import cached_property
 from inspect import signature
@@ -29,6 +29,7 @@ from ..engine.arguments import (
 )
 from ..engine.calendars import future_labels, said_once
 from ..engine.compat import simulation_seed
+from ..engine.passes import OUTPUT, LazyResults
 from ..engine.representation import Removable, without_data
 from ..engine.system import MATRICES
 from ..engine.validation import (
@@ -49,6 +50,7 @@ from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from .incomplete_rows import IncompleteRows, completed
 from .inference import Derived, Refitting
 from .reporting import Reporting, normal_quantile
+from .states import LazyStates
 
 
 class _Wrapped(type):
@@ -58,6 +60,29 @@ class _Wrapped(type):
         if isinstance(instance, ResultsWrapper):
             return super().__instancecheck__(instance._results) or super().__instancecheck__(instance)
         return super().__instancecheck__(instance)
+
+
+class _Output:
+    """Output of the pass that made results: of a lazy pass, computed when it is read."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, results: Any, owner: object = None) -> Any:
+        if results is None:
+            return self
+        if self._name not in vars(results):
+            raise AttributeError(self._name)
+        value, source = vars(results)[self._name], vars(results).get("filter_results")
+        if value is None and isinstance(source, LazyResults) and not source.is_held_back:
+            return getattr(source, self._name)
+        return value
+
+    def __set__(self, results: Any, value: Any) -> None:
+        vars(results)[self._name] = value
+
+    def __delete__(self, results: Any) -> None:
+        del vars(results)[self._name]
 
 
 class StateSpaceResults(
@@ -78,7 +103,8 @@ class StateSpaceResults(
     def __init__(
         self, model: Any, params: Any, results: Any, cov_type: str | None = None, *args: Any, **kwargs: Any
     ) -> None:
-        errors = None if results.memory_no_forecast else results.standardized_forecasts_error
+        lazy = isinstance(results, LazyResults)
+        errors = None if results.memory_no_forecast or lazy else results.standardized_forecasts_error
         unknown = model.unknown_next(np.asarray(params, dtype=float))
         if unknown.any() and not results.memory_no_predicted_mean:
             results.predicted_state = np.array(results.predicted_state)
@@ -88,7 +114,10 @@ class StateSpaceResults(
             unseen = np.asarray(results.missing, dtype=bool)
             results._standardized_forecasts_error = np.where(unseen, np.nan, errors)
         self._own_start = model.user_start is None
-        super().__init__(model, params, results, cov_type or "oim", *args, **kwargs)
+        with results.held_back() if lazy else nullcontext():
+            super().__init__(model, params, results, cov_type or "oim", *args, **kwargs)
+        if lazy:
+            self._states = LazyStates(self)
         self._constructed = True
 
     # -- the model at the pass -------------------------------------------------------------------------
@@ -485,6 +514,14 @@ class StateSpaceResults(
         )
         return self._apply(longer, refit=False, fit_kwargs=fit_kwargs)
 
+    def _apply(self, mod: Any, refit: bool = False, fit_kwargs: Any = None) -> Any:
+        """Return results of other data at the estimates; of data that go on, from where these end."""
+        mod.ssm.earlier = None if refit else self.filter_results
+        try:
+            return super()._apply(mod, refit=refit, fit_kwargs=fit_kwargs)
+        finally:
+            mod.ssm.earlier = None
+
     def _news_previous_results(self, previous: Any, *args: Any, **kwargs: Any) -> Any:
         """Compute news; an input that the earlier sample did not know enters its forecasts from this one."""
         nobs, inputs = previous.nobs, self.model.state_exog
@@ -515,6 +552,10 @@ class StateSpaceResults(
         rows = np.asarray(frame)
         unlabelled = index is None or self.model.data.row_labels is None
         return rows if unlabelled else pd.DataFrame(rows, index=index, columns=labels)
+
+
+for _name in OUTPUT:
+    setattr(StateSpaceResults, _name, _Output(_name))
 
 
 class StateSpaceResultsWrapper(MLEResultsWrapper):

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from statsmodels.base.data import PandasData
 
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
@@ -132,3 +133,32 @@ def factors_of(results: Any, names: list[str], index: Any) -> Factors:
         found.predicted,
         found.predicted_se,
     )
+
+
+class LazyStates:
+    """
+    The frames of ``MLEResults.states``, each made when it is first read.
+
+    Parameters
+    ----------
+    results : StateSpaceResults
+        The results.
+    """
+
+    def __init__(self, results: Any) -> None:
+        self._results = results
+
+    def __getattr__(self, name: str) -> Any:
+        kind, cov, rest = name.partition("_cov")
+        if kind not in ("predicted", "filtered", "smoothed") or rest:
+            raise AttributeError(f"The states have no {name!r}")
+        model, values = self._results.model, getattr(self._results, f"{kind}_state{cov}")
+        if values is not None:
+            values = np.moveaxis(values, -1, 0)
+        if values is not None and isinstance(self._results.data, PandasData):
+            index = model._get_index_with_final_state() if kind == "predicted" else model._index
+            if cov:
+                index = pd.MultiIndex.from_product([index, model.state_names]).swaplevel()
+            values = pd.DataFrame(values.reshape(len(index), -1), index=index, columns=model.state_names)
+        setattr(self, name, values)
+        return values
