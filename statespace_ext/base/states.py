@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -135,30 +136,18 @@ def factors_of(results: Any, names: list[str], index: Any) -> Factors:
     )
 
 
-class LazyStates:
-    """
-    The frames of ``MLEResults.states``, each made when it is first read.
-
-    Parameters
-    ----------
-    results : StateSpaceResults
-        The results.
-    """
-
-    def __init__(self, results: Any) -> None:
-        self._results = results
-
-    def __getattr__(self, name: str) -> Any:
-        kind, cov, rest = name.partition("_cov")
-        if kind not in ("predicted", "filtered", "smoothed") or rest:
-            raise AttributeError(f"The states have no {name!r}")
-        model, values = self._results.model, getattr(self._results, f"{kind}_state{cov}")
-        if values is not None:
-            values = np.moveaxis(values, -1, 0)
-        if values is not None and isinstance(self._results.data, PandasData):
-            index = model._get_index_with_final_state() if kind == "predicted" else model._index
-            if cov:
-                index = pd.MultiIndex.from_product([index, model.state_names]).swaplevel()
-            values = pd.DataFrame(values.reshape(len(index), -1), index=index, columns=model.state_names)
-        setattr(self, name, values)
-        return values
+def frames_of_states(results: Any) -> SimpleNamespace:
+    """Return the frames of ``MLEResults.states``: means and covariances of the states, by kind."""
+    out, model = SimpleNamespace(), results.model
+    for kind in ("predicted", "filtered", "smoothed"):
+        for cov in ("", "_cov"):
+            values = getattr(results, f"{kind}_state{cov}")
+            if values is not None:
+                values = np.moveaxis(values, -1, 0)
+            if values is not None and isinstance(results.data, PandasData):
+                index = model._get_index_with_final_state() if kind == "predicted" else model._index
+                if cov:
+                    index = pd.MultiIndex.from_product([index, model.state_names]).swaplevel()
+                values = pd.DataFrame(values.reshape(len(index), -1), index=index, columns=model.state_names)
+            setattr(out, kind + cov, values)
+    return out

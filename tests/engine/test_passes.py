@@ -161,7 +161,8 @@ def with_inputs():
     sample = u[:40].copy()
     sample.iloc[-1] = np.nan
     model = sse.LGSSM(y[:40], 1, exog=x[:40], state_exog=sample)
-    more = [{"endog": y[i:j], "exog": x[i:j], "state_exog": u[i - 1 : j - 1]} for i, j in ((40, 41), (41, 46))]
+    rows = (40, 41), (41, 46)
+    more = [{"endog": y[i:j], "exog": x[i:j], "state_exog": u[i - 1 : j - 1]} for i, j in rows]
     return model, more
 
 
@@ -233,14 +234,14 @@ def test_what_is_made_of_appended_results_is_that_of_results_of_all_rows(way, mo
     monkeypatch.setattr(passes, "lazy_pass", lambda *args, **kwargs: None)
     right = first.append(**more[0])
     assert not isinstance(right.filter_results, passes.LazyResults)
-    pd.testing.assert_frame_equal(
-        found.states.smoothed, right.states.smoothed, rtol=1e-9, atol=1e-12
-    )
-    news = [each.news(first, start=0, end=len(right.model.endog) - 1).total_impacts for each in (found, right)]
+    pd.testing.assert_frame_equal(found.states.smoothed, right.states.smoothed, rtol=1e-9, atol=1e-12)
+    end = len(right.model.endog) - 1
+    news = [each.news(first, start=0, end=end).total_impacts for each in (found, right)]
     pd.testing.assert_frame_equal(*news, rtol=1e-8, atol=1e-10)
     both = [each.get_smoothed_decomposition()[0] for each in (found, right)]
     pd.testing.assert_frame_equal(*both, rtol=1e-8, atol=1e-10)
-    assert [t.as_text() for t in found.summary().tables[1:]] == [t.as_text() for t in right.summary().tables[1:]]
+    tables = [[table.as_text() for table in each.summary().tables[1:]] for each in (found, right)]
+    assert tables[0] == tables[1]
 
 
 def test_data_that_differ_before_they_go_on_are_filtered_anew():
