@@ -21,6 +21,7 @@ from statsmodels.tsa.statespace.kalman_filter import (
 
 from ..engine.arguments import probability
 from ..exceptions import shown
+from ..numerics.incomplete_rows import at
 from ..numerics.linear_algebra import quiet
 from ..params.layout import ParameterLayout
 
@@ -209,6 +210,7 @@ def sample_line(sample: str, series: int, filter_results: Any) -> str:
     return f"{text}, {start}." if start else f"{text}."
 
 
+_OF_FORECAST = ("design", "predicted_state_cov", "obs_cov")
 _DEPENDENT = 1e-10
 """Smallest eigenvalue of a correlation matrix that counts as one of independent series."""
 
@@ -366,9 +368,14 @@ class Reporting:
         """Say which series the model forecasts without error from each other, empty where there are none."""
         res: Any = self
         complete = np.flatnonzero(~np.isnan(self.model.endog).any(axis=1))
-        if res.forecasts_error_cov is None or not len(complete):
+        out = res.filter_results
+        if out.memory_no_forecast_cov or out.memory_no_predicted_cov or not len(complete):
             return ""
-        cov = res.forecasts_error_cov[:, :, complete[-1]]
+        Z, P, H = (at(getattr(out, name), complete[-1]) for name in _OF_FORECAST)
+        cov = Z @ P @ Z.T + H
+        noise = np.diag(H)
+        if np.count_nonzero(H) == len(H) and np.all(noise > _DEPENDENT * np.diag(cov)):
+            return ""  # at least this much of each variance is of the series alone
         scale = np.sqrt(np.where(np.diag(cov) > 0, np.diag(cov), 1.0))
         values, vectors = np.linalg.eigh(cov / scale[:, None] / scale)
         names = np.atleast_1d(self.model.endog_names)[np.abs(vectors[:, 0]) > 1e-3]
