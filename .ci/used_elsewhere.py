@@ -20,6 +20,8 @@ _.pricing_error_summary
 _.forecast_yields
 _.curve_responses
 _.remove_data
+_.bse_of
+_.loglike_parts
 _.cov_params_approx
 _.cov_params_oim
 _.cov_params_opg
@@ -47,6 +49,12 @@ _._index_inferred_freq
 _._statespace
 _._time_invariant
 _._initializations
+_.initialize_statespace
+_._SmootherResults__smoothed_state_autocovariance
+_._smoothed_forecasts
+_._smoothed_forecasts_error
+_._smoothed_forecasts_error_cov
+_.smoothed_measurement_disturbance_cov
 
 # Conditions of the filters, each looked up by the name of its filter.
 _._conventional
@@ -61,8 +69,10 @@ _.__class__
 _.filtered_cov
 _.closing
 
-# The tests read the two small parts of an intercept, which a difference of intercepts would round away.
+# The tests read the two small parts of an intercept, which a difference of intercepts would round away, and
+# the loadings of expected rates, which the curves have as those of prices without convexity.
 intercept_parts
+expected_rate_loadings
 
 # numpy writes into the array that is iterated over.
 equation

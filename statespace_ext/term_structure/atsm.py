@@ -75,8 +75,8 @@ class ATSM(StateSpaceModel[ATSMResults]):
 
         X_{t+h} = X_t + (\kappa_P - K_P X_t) h + \Sigma \sqrt h\,\varepsilon_t,
 
-    likewise under Q, with the rate r of one period: K_P is (I - Phi) / h of the autoregression, and a Q-root is
-    1 - h root_Q. Maturities and horizons are whole numbers of periods.
+    likewise under Q, with the rate r of one period: K_P is (I - Phi) / h of the autoregression, and a Q-root
+    is 1 - h root_Q. Maturities and horizons are whole numbers of periods.
 
     Dynamics that turn half round or more from one date to the next are ruled out (their eigenvalues have
     imaginary parts beyond pi / dt): the data cannot tell them from slower ones.
@@ -438,8 +438,8 @@ class ATSM(StateSpaceModel[ATSMResults]):
         """
         res = super().fit(start_params, *args, **kwargs)
         plain = start_params is None and not args and kwargs.get("method", "auto") == "auto"
-        real = type(self.norm) is Portfolios and not self._has_fixed_params and self.user_start is None
-        if not (plain and real and self.norm.roots_meet(self.matrices(res.params))):
+        free, norm = not self._has_fixed_params and self.user_start is None, self.norm
+        if not (plain and free and type(norm) is Portfolios and norm.roots_meet(self.matrices(res.params))):
             return res
         pairs = self.clone(self.panel.endog, identification="jsz-pairs").fit(**kwargs)
         return pairs if pairs.llf > res.llf + _HIGHER else res
