@@ -541,16 +541,16 @@ def _integral(K: Array, dt: float) -> Array:
     return scipy.linalg.expm(generator)[:size, size:]
 
 
-def drift_of(Phi: Array, dt: float) -> Array:
+def drift_of(Phi: Array, dt: float, discrete: bool = False) -> Array:
     """
-    Return K = -log(Phi) / dt, with the principal logarithm; see `continuous`.
+    Return K = -log(Phi) / dt, with the principal logarithm; in discrete time K = (I - Phi) / dt.
 
     Raises
     ------
     ParameterError
         If Phi has no principal real logarithm.
     """
-    return -_real_logarithm(Phi) / dt
+    return (np.eye(len(Phi)) - Phi) / dt if discrete else -_real_logarithm(Phi) / dt
 
 
 def _real_logarithm(Phi: Array) -> Array:

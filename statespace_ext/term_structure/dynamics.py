@@ -245,7 +245,7 @@ class Curves(Premia):
     def ahead(self, horizon: Array) -> Discretisation:
         """Return the exact P-distribution of the factors after horizons (h,), stacked."""
         at = self.dynamics
-        return discretise(at.K_P, at.kappa_P, at.cov, horizon)
+        return discretise(at.K_P, at.kappa_P, at.cov, horizon, at.period)
 
     def price_of_risk(self) -> Affine:
         """Return lambda_0 + lambda_1 x; NaN where Sigma is singular."""
@@ -343,20 +343,23 @@ def _cholesky(cov: Array) -> Array:
         return np.full(cov.shape, np.nan)
 
 
-def mean_reversion(K: Array) -> Array:
+def mean_reversion(K: Array, step: float | None = None) -> Array:
     """
     Return one row an eigenvalue of K, the slowest first: real part, imaginary part, half-life, period.
 
     The half-life log(2) / Re is infinite at a unit root and NaN where the process explodes; the period of
-    a cycle 2 pi / |Im| is NaN for a real root.
+    a cycle 2 pi / |Im| is NaN for a real root. In discrete time with steps h, an eigenvalue z enters both as
+    -log(1 - h z) / h, whose exponential is the root 1 - h z of the transition.
     """
     roots = np.linalg.eigvals(K)
     roots = roots[np.lexsort((roots.imag, roots.real))]
     size = max(float(np.max(np.abs(roots))), 1.0)
     real = np.where(np.abs(roots.real) < SINGULAR * size, 0.0, roots.real)
     with np.errstate(divide="ignore"):
-        half = np.where(real < 0, np.nan, np.log(2.0) / np.abs(real))
-        period = np.where(roots.imag == 0, np.nan, 2.0 * np.pi / np.abs(roots.imag))
+        decay = real + 1j * roots.imag
+        decay = decay if step is None else -np.log(1.0 - step * decay) / step
+        half = np.where(decay.real < 0, np.nan, np.log(2.0) / np.abs(decay.real))
+        period = np.where(decay.imag == 0, np.nan, 2.0 * np.pi / np.abs(decay.imag))
     return np.column_stack([real, roots.imag, half, period])
 
 

@@ -271,7 +271,7 @@ class ATSMResults(NewData):
     @property
     def mean_reversion(self) -> pd.DataFrame:
         """Eigenvalues of K_P and K_Q, with half-lives and periods in years, the slowest first."""
-        return tables.mean_reversion_table(tables.structural_values(self.model, np.asarray(self.params)))
+        return tables.mean_reversion_table(self)
 
     def mean_reversion_table(self) -> pd.DataFrame:
         """
@@ -343,7 +343,8 @@ class ATSMResults(NewData):
         model, step = self.model, float(self.model.panel.steps)
         at = model.curves(self.params).ahead(np.array([step]))
         found = bias_corrected(at.transition[0], at.cov[0], self.nobs, method, n_boot, rng)
-        K, mean = drift_of(found.transition, step), self._paths("smoothed")[0].mean(axis=0)
+        K = drift_of(found.transition, step, model.panel.period is not None)
+        mean = self._paths("smoothed")[0].mean(axis=0)
         params = model.layout.project({"K_P": K, "kappa_P": (K @ mean)[:, None]}, np.asarray(self.params))
         out = self._at(params, found.line)
         out._results._correction = found

@@ -99,9 +99,11 @@ def with_errors(
     )
 
 
-def mean_reversion_table(values: Mapping[str, Array]) -> pd.DataFrame:
+def mean_reversion_table(results: StateSpaceResults) -> pd.DataFrame:
     """Return eigenvalues and half-lives of K under P and Q."""
-    parts = {measure: mean_reversion(values[f"K_{measure}"]) for measure in ("P", "Q")}
+    model = results.model
+    values = structural_values(model, np.asarray(results.params, dtype=float))
+    parts = {measure: mean_reversion(values[f"K_{measure}"], model.panel.period) for measure in ("P", "Q")}
     index = pd.MultiIndex.from_tuples(
         [(measure, i + 1) for measure, rows in parts.items() for i in range(len(rows))],
         names=["measure", "root"],
@@ -112,10 +114,10 @@ def mean_reversion_table(values: Mapping[str, Array]) -> pd.DataFrame:
 
 def mean_reversion_errors(results: StateSpaceResults) -> pd.DataFrame:
     """Return `mean_reversion_table` with delta-method standard errors of real parts and half-lives."""
-    out = mean_reversion_table(structural_values(results.model, np.asarray(results.params, dtype=float)))
+    out, step = mean_reversion_table(results), results.model.panel.period
 
     def real_and_half(values: Mapping[str, Array]) -> Array:
-        both = [mean_reversion(values[f"K_{measure}"])[:, [0, 2]] for measure in "PQ"]
+        both = [mean_reversion(values[f"K_{measure}"], step)[:, [0, 2]] for measure in "PQ"]
         return np.concatenate(both).T.ravel()
 
     with quiet():  # half-lives at a unit root are infinite

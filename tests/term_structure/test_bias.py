@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.linalg
+import scipy.signal
 from numpy.testing import assert_allclose
 from yields import random_panel
 
@@ -83,6 +84,26 @@ def test_only_the_physical_dynamics_change(fitted: Any) -> None:
     assert res.llf < fitted.llf
     half = [each.mean_reversion.loc[("P", 1), "half_life"] for each in (res, fitted)]
     assert half[0] > half[1]
+
+
+def test_in_discrete_time_and_with_macro_factors() -> None:
+    """The transition of a period is I - K_P / 12; portfolios and macro factors are corrected together."""
+    rng, yields = np.random.default_rng(2), panel()
+    growth = scipy.signal.lfilter([1.0], [1.0, -0.9], rng.standard_normal(120))
+    macro = pd.DataFrame({"growth": growth}, index=yields.index)
+    months = np.rint(12.0 * TAU) / 12.0
+    model = sse.ATSM(yields, months, 2, macro=macro, time="discrete", dt=1 / 12, obs_cov="exact-portfolios")
+    before = model.fit()
+    ours = before.bias_corrected()
+    Phi = [np.eye(3) - each.matrices["K_P"].to_numpy() / 12.0 for each in (before, ours)]
+    sigma = before.matrices["Sigma"].to_numpy()
+    want = bias_corrected(Phi[0], sigma @ sigma.T / 12.0, 120, "analytic")
+    assert_allclose(Phi[1], want.transition, atol=1e-9)
+    assert np.abs(Phi[1] - Phi[0]).max() > 1e-3
+    roots = np.linalg.eigvals(Phi[1])
+    half = -np.log(2.0) / 12.0 / np.log(np.abs(roots))  # powers of a root fall to one half
+    assert_allclose(np.sort(ours.mean_reversion.loc["P", "half_life"]), np.sort(half), rtol=1e-7)
+    assert_allclose(ours.fitted_yields, before.fitted_yields, atol=1e-9)
 
 
 def step_cov(res: Any) -> np.ndarray:
