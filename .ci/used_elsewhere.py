@@ -3,6 +3,9 @@
 # Users call these on models and results.
 _.declare
 _.impute
+_.residuals
+_.outliers
+_.augment
 _.t_test_pairwise
 _.rolling
 _.glance

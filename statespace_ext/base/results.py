@@ -54,6 +54,7 @@ from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from .incomplete_rows import IncompleteRows, completed
 from .inference import Derived, Refitting
 from .reporting import Reporting, normal_quantile
+from .residuals import Residuals
 from .states import frames_of_states
 
 
@@ -90,7 +91,7 @@ class _Output:
 
 
 class StateSpaceResults(
-    Reporting, Derived, Refitting, IncompleteRows, Removable, MLEResults, metaclass=_Wrapped
+    Reporting, Residuals, Derived, Refitting, IncompleteRows, Removable, MLEResults, metaclass=_Wrapped
 ):
     """
     Results of a model of this package.
