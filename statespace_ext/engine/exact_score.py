@@ -234,16 +234,15 @@ class ExactScoreMixin:
         signature = inspect.signature(super().fit)  # type: ignore[misc]
         given = _given(signature, start_params)
         bound = signature.bind_partial(*given, *args, **kwargs)
-        given_by_user = dict(bound.arguments)
+        limited = "maxiter" in {**bound.arguments, **bound.arguments.get("kwargs", {})}
         bound.apply_defaults()
         options = {**bound.arguments, **bound.arguments.get("kwargs", {})}
         method = options.get("method")
         if "optim_score" not in signature.parameters or method not in METHODS_OF_FIT:
             return super().fit(*given, *args, **kwargs)  # type: ignore[misc]
-        asked = options["optim_score"] is None and not options.get("approx_grad")
-        if method in GRADIENT_METHODS and asked and (method != "lbfgs" or self._exact_pays()):
+        if self._exact_pays(options):
             args, kwargs = _with_exact_score(args, kwargs)
-            if method == "lbfgs" and "maxiter" not in {**given_by_user, **given_by_user.get("kwargs", {})}:
+            if method == "lbfgs" and not limited:
                 kwargs["maxiter"] = int(_ITERATIONS * options["maxiter"])
         exact = "exact" in (kwargs.get("optim_score"), *args[_OPTIM_SCORE : _OPTIM_SCORE + 1])
         minimise = WhitenedLBFGS(self._coordinates) if exact and method == "lbfgs" else METHODS_OF_FIT[method]
@@ -258,8 +257,12 @@ class ExactScoreMixin:
             res.cov_kwds["description"] = "Covariance matrix from differences of the exact score."
         return res
 
-    def _exact_pays(self) -> bool:
-        """Tell whether fits by L-BFGS take less time with the exact score than with differences."""
+    def _exact_pays(self, options: dict[str, Any]) -> bool:
+        """Tell whether a fit is by the exact score: by L-BFGS, where it takes less time than differences."""
+        if options["optim_score"] is not None or options.get("approx_grad"):
+            return False
+        if options["method"] != "lbfgs":
+            return options["method"] in GRADIENT_METHODS
         model = cast(Any, self)
         count = len(model._free_params_index if model._has_fixed_params else model.param_names)
         return bool(count >= _FROM + _PER_STATE * model.k_states)

@@ -27,6 +27,10 @@ _FLAT, _ROUNDING, _LEAST_SHARE = 1e-10, 1e-12, 1e-9
 """Newton's method: least eigenvalue, decrement that is rounding, and least share of a step."""
 
 
+_NOWHERE = (b"", np.inf, False)
+"""No parameters yet, with their value and whether observations are skipped there."""
+
+
 def _with(function: Any, fargs: Any, params: Array) -> Any:
     return function(params, *fargs)
 
@@ -61,7 +65,7 @@ class Trials:
     _floor: float = field(default=0.0, repr=False)
     _best: tuple[float, Array] = field(default=(np.inf, np.zeros(0)), repr=False)
     _stuck: bool = field(default=False, repr=False)
-    _last: tuple[bytes, float, bool] = field(default=(b"", np.inf, False), repr=False)
+    _last: tuple[bytes, float, bool] = field(default=_NOWHERE, repr=False)
 
     def __call__(
         self, f: Any, score: Any, start_params: Any, fargs: Any, kwargs: dict[str, Any], **options: Any
@@ -69,11 +73,11 @@ class Trials:
         """Minimise ``f``; arguments and return values are those of statsmodels' optimisers."""
         start = np.array(start_params, dtype=float)
         own = {name: value for name, value in kwargs.items() if name != "extra_fit_funcs"}
-        step = own.get("epsilon") if own.get("approx_grad") and "bounds" not in own else None
-        if step is not None:
-            f, score = self._unskipped(f), partial(self._forward, f, step)
-            own = {name: value for name, value in own.items() if name not in ("approx_grad", "epsilon")}
-        with without_skips(self.model.ssm) if step is None else nullcontext():
+        by_differences = bool(own.get("approx_grad") and own.get("epsilon") and "bounds" not in own)
+        if by_differences:
+            del own["approx_grad"]
+            f, score = self._unskipped(f), partial(self._forward, f, own.pop("epsilon"))
+        with nullcontext() if by_differences else without_skips(self.model.ssm):
             if self.movable:
                 start = self._inside(start)
             self._floor = float(f(start, *fargs))  # what is wrong there is an error
@@ -82,36 +86,35 @@ class Trials:
             hess, then = options.pop("hess", None), options.pop("callback", None)
             if self.minimise is optimizer._fit_newton:  # before 0.15 of another sign
                 score, hess = self._slope, self._curvature
-            periods = self.model.nobs - self.model.ssm.loglikelihood_burn
-
-            def value(params: Array, *args: Any) -> float:
-                return self._value(f, np.asarray(params), args)
-
-            def gradient(params: Array, *args: Any) -> Array:
-                try:
-                    return np.asarray(score(params, *args))
-                except (StateSpaceError, *NOT_HERE):
-                    away = np.asarray(params) - self._best[1]
-                    return np.asarray((10.0 + abs(self._floor)) * away / max(float(away @ away), 1e-300))
-
-            def hessian(params: Array, *args: Any) -> Array:
-                try:  # statsmodels divides by the number of periods twice
-                    return periods * np.asarray(hess(params, *args))
-                except (StateSpaceError, *NOT_HERE):
-                    return np.eye(len(start))
-
-            def callback(*state: Any) -> Any:
-                self._floor = self._best[0]
-                return None if then is None else then(*state)
-
-            options |= {"hess": hessian, "callback": callback}
+            value, gradient = partial(self._value, f), partial(self._gradient, score)
+            options |= {"hess": partial(self._hessian, hess), "callback": partial(self._called, then)}
             if self.minimise is optimizer._fit_newton:  # which calls these without fargs
-                slope = partial(_with, gradient, fargs)
-                options["hess"] = partial(self._damped, partial(_with, value, fargs), slope, hessian, fargs)
-                found, retvals = self.minimise(value, slope, start, fargs, own, **options)
-            else:
-                found, retvals = self.minimise(value, gradient, start, fargs, own, **options)
+                gradient = partial(_with, gradient, fargs)
+                options["hess"] = partial(
+                    self._damped, partial(_with, value, fargs), gradient, options["hess"], fargs
+                )
+            found, retvals = self.minimise(value, gradient, start, fargs, own, **options)
             return self._ended(np.asarray(found), retvals, value(found, *fargs))
+
+    def _called(self, then: Any, *state: Any) -> Any:
+        self._floor = self._best[0]
+        return None if then is None else then(*state)
+
+    def _gradient(self, score: Any, params: Array, *args: Any) -> Array:
+        """Return the gradient, away from the best parameters where there is no likelihood."""
+        try:
+            return np.asarray(score(params, *args))
+        except (StateSpaceError, *NOT_HERE):
+            self._last = _NOWHERE
+            away = np.asarray(params) - self._best[1]
+            return np.asarray((10.0 + abs(self._floor)) * away / max(float(away @ away), 1e-300))
+
+    def _hessian(self, hess: Any, params: Array, *args: Any) -> Array:
+        """Return second derivatives, which statsmodels divides by the number of periods twice."""
+        try:
+            return (self.model.nobs - self.model.ssm.loglikelihood_burn) * np.asarray(hess(params, *args))
+        except (StateSpaceError, *NOT_HERE):
+            return np.eye(len(params))
 
     def _unskipped(self, f: Any) -> Any:
         """Return ``f`` that is computed anew where statsmodels has skipped an observation."""
@@ -158,13 +161,16 @@ class Trials:
         self._stuck = share <= _LEAST_SHARE
         return np.asarray((vectors * values) @ vectors.T / share)
 
-    def _value(self, f: Any, params: Array, args: Any) -> float:
+    def _value(self, f: Any, params: Array, *args: Any) -> float:
         """Return the value, behind the wall where there is no likelihood."""
+        params = np.asarray(params)
+        if params.tobytes() == self._last[0]:
+            return self._last[1]
         try:
             value = float(f(params, *args))
             require_likelihood(self.model.ssm)
         except (StateSpaceError, *NOT_HERE):
-            value, self._last = np.inf, (b"", np.inf, False)
+            value, self._last = np.inf, _NOWHERE
         if not np.isfinite(value):
             self.outside += 1
             return self._floor + 10.0 + abs(self._floor)
