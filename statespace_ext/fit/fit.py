@@ -200,14 +200,10 @@ def begun(
     scale : ndarray, optional
         That of earlier steps: these are in coordinates of second derivatives.
     """
-    if not problem.feasible(start):
+    search = _poised(problem, start, scale)
+    if search is None:
         return None
-    weight = _BARRIER if problem.layout.untransformed else 0.0  # the first of those of a whole fit
-    search = Search(problem, start, FitRequest(method="lbfgs"), weight=weight, scale=scale)
     objective = search.objective
-    objective.move(np.zeros(len(start)))
-    if objective.score_here is None or (scale is not None and not objective.whiten()):
-        return None
     far = _distance(problem, objective, maximum) if maximum.converged else 0.0
     try:
         for steps in _SCREENING:
@@ -217,6 +213,17 @@ def begun(
     except DeadEnd as end:
         return Begun(end.params, problem.value(end.params), objective.scale)
     return Begun(objective.params(), -objective.value_here, objective.scale)
+
+
+def _poised(problem: EstimationProblem, start: Array, scale: Array | None) -> Search | None:
+    """Return a search at a start, None where that has no likelihood (or second derivatives, with a scale)."""
+    if not problem.feasible(start):
+        return None
+    weight = _BARRIER if problem.layout.untransformed else 0.0  # the first of those of a whole fit
+    search = Search(problem, start, FitRequest(method="lbfgs"), weight=weight, scale=scale)
+    search.objective.move(np.zeros(len(start)))
+    exists = search.objective.score_here is not None and (scale is None or search.objective.whiten())
+    return search if exists else None
 
 
 def _way(problem: EstimationProblem, objective: Objective, maximum: FitResult) -> Array:
