@@ -325,8 +325,8 @@ def inside(problem: EstimationProblem, start: Array) -> Array:
     Return start values whose free covariance matrices are not singular.
 
     A gradient method cannot leave a singular one, where the derivative by the unconstrained parameters
-    is zero. Where the likelihood rises from it, it is replaced by a mixture with the default start values, one
-    part in ten.
+    is zero. Where the likelihood rises from it, a mixture with the default start values replaces it, one part
+    in ten.
     """
     layout, out = problem.layout, np.array(start)
     singular = singular_blocks(problem, start)
