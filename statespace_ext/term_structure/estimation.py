@@ -13,7 +13,8 @@ from ..fit.outcome import FitResult
 from ..fit.request import EM_METHODS, FitRequest, check_request
 from ..fit.search import after, verdict_at
 from ..numerics.linear_algebra import Array
-from .maximal import DaiSingleton, concentrated_start, dai_singleton_form
+from .concentrated import concentrated_starts
+from .maximal import DaiSingleton, dai_singleton_form
 
 OWN = ("mle", "two-step", "jsz")
 METHODS = ("auto", *OWN, "em", "lbfgs", "bfgs", "newton", "cg", "nm", "powell")
@@ -50,7 +51,7 @@ def _estimate(model: Any, problem: Any, request: FitRequest) -> FitResult:
     if method == "auto" and start is None and _has_twin(model):
         return _by_portfolios(model, problem, request)
     if method != "auto" and start is None:
-        start = concentrated_start(model) if method == "jsz" else model.start_params
+        start = concentrated_starts(model)[0] if method == "jsz" else model.start_params
     if method in EM_METHODS and most is None:
         most = _MAXITER_EM
     common = "auto" if method in OWN else method

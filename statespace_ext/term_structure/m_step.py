@@ -186,10 +186,10 @@ class ExpectedLoglike:
         system = updates.model.system_at(at)
         m, k = updates.model.panel.n_observed, system.k_states
         state = self.state(system)
-        value, by_H, by_Z = _gaussian(
+        value, by_H, by_Z = gaussian(
             system.obs_cov[m:, m:][None], updates.of_yields(self.observation(system))
         )
-        more, by_W, by_T = _gaussian(by_group(system.state_cov)[: len(state.n)], state)
+        more, by_W, by_T = gaussian(by_group(system.state_cov)[: len(state.n)], state)
         first, by_mean, by_cov = self._initial(system)
         above = np.zeros((m, k + 1))  # derivatives by rows without noise, which nothing reads
         by_Z = np.concatenate([above, by_Z[0]])
@@ -212,11 +212,11 @@ class ExpectedLoglike:
         gap = (self.moments.initial_mean - system.initial_state)[:, None]
         second = self.moments.initial_cov + gap @ gap.T
         start = Regression(second[None], gap[None], np.ones((1, 1, 1)), np.ones(1))
-        value, by_cov, by_mean = _gaussian(system.initial_state_cov[None], start)
+        value, by_cov, by_mean = gaussian(system.initial_state_cov[None], start)
         return value, by_mean[0, :, 0], by_cov[0]
 
 
-def _gaussian(covs: Array, sums: Regression) -> tuple[float, Array, Array]:
+def gaussian(covs: Array, sums: Regression) -> tuple[float, Array, Array]:
     """Return -1/2 sum_g [n log|S| + tr(S^{-1} ee)], and its derivatives by each S and each coefficient."""
     value = sum(
         gaussian_objective(cov, ee, float(n)) for cov, ee, n in zip(covs, sums.ee, sums.n, strict=True)
