@@ -34,7 +34,7 @@ _LEAST, _LONGER = 200, 2
 _BARRIER = 1e-2
 _SAME = 1e-3
 """Log-likelihoods nearer than this, after the screening, are taken to be on the way to the same maximum."""
-_NEARER = 0.75
+_NEARER = 0.1
 """Share of the distance to a maximum within which a start that goes there has come."""
 _ON_THE_WAY = (0.3, 0.6, 1.0)
 """Shares of the way to a maximum at which the log-likelihood is looked at."""
@@ -146,7 +146,7 @@ class Race:
         for _ in range(_LAPS):
             if runner.llf > self.best.llf:
                 break
-            lap = begun(self.problem, self.best, runner.params, runner.scale)
+            lap = begun(self.problem, self.best, runner.params, runner)
             if lap is None or lap.arrives or 2.0 * lap.llf - runner.llf < self.best.llf:
                 return runner.llf if lap is None else lap.llf
             runner = lap
@@ -175,16 +175,17 @@ class Race:
 
 @dataclass(frozen=True)
 class Begun:
-    """Where a few steps from a start lead, in which scale, and whether it is on the slope of a maximum."""
+    """Where steps from a start lead, their scale, how far the maximum was, whether they are on its slope."""
 
     params: Array
     llf: float
     scale: Array
+    far: float
     arrives: bool = False
 
 
 def begun(
-    problem: EstimationProblem, maximum: FitResult, start: Array, scale: Array | None = None
+    problem: EstimationProblem, maximum: FitResult, start: Array, earlier: Begun | None = None
 ) -> Begun | None:
     """
     Return where a few steps of L-BFGS lead, None from a start without a likelihood.
@@ -197,26 +198,35 @@ def begun(
         The maximum at hand.
     start : ndarray
         Free parameters.
-    scale : ndarray, optional
-        That of earlier steps: these are in coordinates of second derivatives.
+    earlier : Begun, optional
+        The steps that have led to the start: these are in coordinates of second derivatives.
     """
+    search = _poised(problem, start, earlier.scale if earlier else None)
+    if search is None:
+        return None
+    objective = search.objective
+    far = earlier.far if earlier else 0.0
+    if maximum.converged:
+        far = far or _distance(problem, objective, maximum)
+    try:
+        for steps in _SCREENING:
+            search.round(steps)
+            if maximum.converged and _leads_to(problem, objective, maximum, _NEARER * far):
+                return Begun(objective.params(), maximum.llf, objective.scale, far, True)
+    except DeadEnd as end:
+        return Begun(end.params, problem.value(end.params), objective.scale, far)
+    return Begun(objective.params(), -objective.value_here, objective.scale, far)
+
+
+def _poised(problem: EstimationProblem, start: Array, scale: Array | None) -> Search | None:
+    """Return a search at a start, None where that has no likelihood (or second derivatives, with a scale)."""
     if not problem.feasible(start):
         return None
     weight = _BARRIER if problem.layout.untransformed else 0.0  # the first of those of a whole fit
     search = Search(problem, start, FitRequest(method="lbfgs"), weight=weight, scale=scale)
-    objective = search.objective
-    objective.move(np.zeros(len(start)))
-    if objective.score_here is None or (scale is not None and not objective.whiten()):
-        return None
-    far = _distance(problem, objective, maximum) if maximum.converged else 0.0
-    try:
-        for steps in _SCREENING:
-            search.round(steps)
-            if far and _leads_to(problem, objective, maximum, _NEARER * far):
-                return Begun(objective.params(), maximum.llf, objective.scale, True)
-    except DeadEnd as end:
-        return Begun(end.params, problem.value(end.params), objective.scale)
-    return Begun(objective.params(), -objective.value_here, objective.scale)
+    search.objective.move(np.zeros(len(start)))
+    exists = search.objective.score_here is not None and (scale is None or search.objective.whiten())
+    return search if exists else None
 
 
 def _way(problem: EstimationProblem, objective: Objective, maximum: FitResult) -> Array:

@@ -24,6 +24,8 @@ WHITENED_UP_TO = 80
 _ROUND = 40
 """Iterations between second derivatives."""
 _LONGEST_MEMORY = 200
+_NEAR = 3.0
+"""Scaled score below which second derivatives come first: the estimates of a period before have no more."""
 _LITTLE_TO_GAIN = 1e-7
 """Predicted gain below which going on would change nothing that is reported."""
 _NO_GAIN, _MOST_STALLED = 1e-12, 2
@@ -105,6 +107,11 @@ def _ascended(
         start = stage.params
         if stage.dead_end:
             break
+    return _of_stages(stages)
+
+
+def _of_stages(stages: list[FitResult]) -> FitResult:
+    """Return the last that has settled, or the highest, with the work of all."""
     settled = [stage for stage in stages if stage.dead_end or stage.score_norm < SCORE_TOLERANCE]
     best = settled[-1] if settled else max(stages, key=lambda stage: stage.llf)
     return after(best, *(stage for stage in stages if stage is not best))
@@ -185,6 +192,8 @@ class Search:
         """Go from round to round until an end, or ``maxiter`` iterations."""
         objective, left, stalled = self.objective, maxiter, 0
         objective.move(np.zeros(len(objective.origin)))
+        near = objective.score_here is not None and np.max(np.abs(objective.score_here)) < _NEAR
+        self.turns = self.turns or self.whitens and bool(near)
         while left > 0:
             if self.turns and self._turned():
                 return
