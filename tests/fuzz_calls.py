@@ -84,6 +84,7 @@ METHODS = {
     "extend": "endog exog",
     "apply": "endog exog",
     "cov_params_of": "cov_type",
+    "bse_of": "params cov_type",
     "summary": "alpha",
     "conf_int": "alpha",
     "tidy": "alpha",
@@ -154,6 +155,7 @@ def needed(name: str, model: Any) -> dict[str, Any]:
     first: dict[str, Any] = {
         "simulate": {"nsimulations": 3},
         "cov_params_of": {"cov_type": "oim"},
+        "bse_of": {"params": list(model.param_names[:1])},
         "append": {"endog": one},
         "extend": {"endog": one},
         "apply": {"endog": model.endog},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import cached_property
 from inspect import signature
@@ -29,6 +29,7 @@ from ..engine.arguments import (
 )
 from ..engine.calendars import future_labels, said_once
 from ..engine.compat import simulation_seed
+from ..engine.passes import OUTPUT, LazyResults
 from ..engine.representation import Removable, without_data
 from ..engine.system import MATRICES
 from ..engine.validation import (
@@ -36,19 +37,24 @@ from ..engine.validation import (
     endog_frame,
     regressor_frame,
 )
-from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
+from ..exceptions import DataError, ParameterError, SpecificationError, UnsupportedError, shown
 from ..inference.boundary import boundary_params, reduced_rank_cov
 from ..inference.information import (
+    MOST,
     CovType,
     ParamsCov,
     cov_type_of,
+    inverse_columns,
     params_covariance,
+    scores_along,
+    without_errors,
 )
 from ..inference.order import criteria, observed
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from .incomplete_rows import IncompleteRows, completed
 from .inference import Derived, Refitting
 from .reporting import Reporting, normal_quantile
+from .states import frames_of_states
 
 
 class _Wrapped(type):
@@ -58,6 +64,29 @@ class _Wrapped(type):
         if isinstance(instance, ResultsWrapper):
             return super().__instancecheck__(instance._results) or super().__instancecheck__(instance)
         return super().__instancecheck__(instance)
+
+
+class _Output:
+    """Output of the pass that made results: of a lazy pass, computed when it is read."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, results: Any, owner: object = None) -> Any:
+        if results is None:
+            return self
+        if self._name not in vars(results):
+            raise AttributeError(self._name)
+        value, source = vars(results)[self._name], vars(results).get("filter_results")
+        if value is None and isinstance(source, LazyResults) and not source.is_held_back:
+            return getattr(source, self._name)
+        return value
+
+    def __set__(self, results: Any, value: Any) -> None:
+        vars(results)[self._name] = value
+
+    def __delete__(self, results: Any) -> None:
+        del vars(results)[self._name]
 
 
 class StateSpaceResults(
@@ -78,7 +107,8 @@ class StateSpaceResults(
     def __init__(
         self, model: Any, params: Any, results: Any, cov_type: str | None = None, *args: Any, **kwargs: Any
     ) -> None:
-        errors = None if results.memory_no_forecast else results.standardized_forecasts_error
+        lazy = isinstance(results, LazyResults)
+        errors = None if results.memory_no_forecast or lazy else results.standardized_forecasts_error
         unknown = model.unknown_next(np.asarray(params, dtype=float))
         if unknown.any() and not results.memory_no_predicted_mean:
             results.predicted_state = np.array(results.predicted_state)
@@ -88,8 +118,18 @@ class StateSpaceResults(
             unseen = np.asarray(results.missing, dtype=bool)
             results._standardized_forecasts_error = np.where(unseen, np.nan, errors)
         self._own_start = model.user_start is None
-        super().__init__(model, params, results, cov_type or "oim", *args, **kwargs)
+        with results.held_back() if lazy else nullcontext():
+            super().__init__(model, params, results, cov_type or "oim", *args, **kwargs)
+        if lazy:
+            self._states: Any = None
         self._constructed = True
+
+    @property
+    def states(self) -> Any:
+        """Frames of the predicted, filtered and smoothed states and of their covariances."""
+        if self._states is None:
+            self._states = frames_of_states(self)
+        return super().states
 
     # -- the model at the pass -------------------------------------------------------------------------
 
@@ -145,6 +185,8 @@ class StateSpaceResults(
     @property
     def params_cov(self) -> ParamsCov:
         """Covariance of the estimates with its notes, computed once."""
+        if self._too_many:
+            return self._compute_cov(self._cov_type)
         if self._cov is None:
             self._cov = self._compute_cov(self._cov_type)
         return self._cov
@@ -152,7 +194,13 @@ class StateSpaceResults(
     def _compute_cov(self, cov_type: CovType) -> ParamsCov:
         params = np.asarray(self.params, dtype=float)
         if cov_type.parts is None or self._dependence():
-            return ParamsCov(np.full((len(params),) * 2, np.nan), 0, [])
+            return without_errors(len(params))
+        if self._too_many:
+            return without_errors(
+                len(params),
+                f"Standard errors of all {len(params)} parameters were left out: their covariance would take "
+                "minutes. `bse_of(names)` computes those of some.",
+            )
         found, index = self._found_inside, self._found_inside.free
         with self._as_it_was():
             information, middle, steps = cov_type.information(self.model, params, index)
@@ -163,6 +211,81 @@ class StateSpaceResults(
         if lost:
             note = f"Without effect while a variance is zero, and without standard errors: {shown(lost)}."
             out = replace(out, notes=[note, *out.notes])
+        return out
+
+    @property
+    def _too_many(self) -> bool:
+        """Whether the parameters are so many that their covariance is not computed."""
+        return self._cov is None and len(self.params) - len(self._fixed) > MOST
+
+    @property
+    def bse(self) -> Array:
+        """Standard errors of the estimates, NaN where there are none."""
+        with quiet():
+            return np.sqrt(np.diagonal(self.params_cov.cov))
+
+    def bse_of(self, params: Any, cov_type: str | None = None) -> pd.Series:
+        r"""
+        Return standard errors of some parameters, without the covariance of all.
+
+        .. math::
+
+            \mathrm{se}_j^2 = e_j' A^{-1} e_j
+
+        with the observed information A. A x = e_j is solved by conjugate gradients, whose products with A are
+        differences of the exact score along a vector: two scores each. "robust" is x' B x, with B from
+        the derivatives of the log-likelihoods of the periods along x.
+
+        Parameters
+        ----------
+        params : str or sequence of str
+            Names of parameters.
+        cov_type : {"oim", "robust"}, optional
+            By default that of the fit. Another type is read from the whole covariance. So are the errors of a
+            fit at a boundary.
+
+        Returns
+        -------
+        Series
+            By name; NaN where there is no standard error.
+
+        Raises
+        ------
+        ParameterError
+            If a name is not one of a parameter.
+        UnsupportedError
+            If the type needs the whole covariance, and the parameters are too many for it.
+        """
+        names = list(params) if np.iterable(params) and not isinstance(params, str) else [params]
+        known = list(self.model.layout.names)
+        unknown = [name for name in names if not (isinstance(name, str) and name in known)]
+        if unknown:
+            raise ParameterError(
+                "Unknown parameters", got=shown(unknown), expected=f"names among {shown(known)}"
+            )
+        places = self.model.layout.positions(names)
+        kind = self._cov_type if cov_type is None else cov_type_of(cov_type)
+        if self._cov is not None and kind is self._cov_type:
+            return pd.Series(self.bse[places], index=names)
+        if kind.name not in ("oim", "robust") or self.boundary:
+            return pd.Series(np.sqrt(np.diagonal(self.cov_params_of(kind))[places]), index=names)
+        return pd.Series(self._errors_of(places, kind), index=names)
+
+    def _errors_of(self, places: Array, kind: CovType) -> Array:
+        """Return standard errors of parameters at places of the full vector."""
+        vector, out = np.asarray(self.params, dtype=float), np.full(len(places), np.nan)
+        if self._dependence():
+            return out
+        found = self._found_inside
+        index = found.free
+        has = np.flatnonzero(np.isin(places, index))
+        wanted = np.searchsorted(index, places[has])
+        with self._as_it_was(), self.model.preserved(), quiet():
+            columns = inverse_columns(self.model, vector, index, found.flat, wanted)
+            if kind.name == "oim":
+                out[has] = np.sqrt(columns[wanted, np.arange(len(wanted))])
+            else:
+                out[has] = [scores_along(self.model, vector, index, column) for column in columns.T]
         return out
 
     def _reduced_rank(self, held: ParamsCov, params: Array, index: Array, steps: Array) -> ParamsCov:
@@ -210,7 +333,29 @@ class StateSpaceResults(
         cov_type : {"oim", "opg", "robust", "harvey", "approx", "none"} or CovType
             As in `fit`.
         """
+        self._require_few()
         return self._compute_cov(cov_type_of(cov_type)).cov
+
+    def cov_params(self, *args: Any, **kwargs: Any) -> Any:
+        """
+        Return the covariance of the estimates, or of linear functions of them; see `Derived`.
+
+        Raises
+        ------
+        UnsupportedError
+            If the parameters are too many for it.
+        """
+        self._require_few()
+        return super().cov_params(*args, **kwargs)
+
+    def _require_few(self) -> None:
+        if self._too_many:
+            raise UnsupportedError(
+                "The covariance of all parameters would take minutes, or more memory than there is",
+                got=f"{len(self.params)} parameters",
+                expected=f"at most {MOST}",
+                remedy="Use `bse_of(names)` for the standard errors of some.",
+            )
 
     cov_params_oim = property(lambda self: self.cov_params_of("oim"), doc="See `cov_params_of`.")
     cov_params_approx = property(lambda self: self.cov_params_of("approx"), doc="See `cov_params_of`.")
@@ -485,6 +630,14 @@ class StateSpaceResults(
         )
         return self._apply(longer, refit=False, fit_kwargs=fit_kwargs)
 
+    def _apply(self, mod: Any, refit: bool = False, fit_kwargs: Any = None) -> Any:
+        """Return results of other data at the estimates; of data that go on, from where these end."""
+        mod.ssm.earlier = None if refit else self.filter_results
+        try:
+            return super()._apply(mod, refit=refit, fit_kwargs=fit_kwargs)
+        finally:
+            mod.ssm.earlier = None
+
     def _news_previous_results(self, previous: Any, *args: Any, **kwargs: Any) -> Any:
         """Compute news; an input that the earlier sample did not know enters its forecasts from this one."""
         nobs, inputs = previous.nobs, self.model.state_exog
@@ -515,6 +668,10 @@ class StateSpaceResults(
         rows = np.asarray(frame)
         unlabelled = index is None or self.model.data.row_labels is None
         return rows if unlabelled else pd.DataFrame(rows, index=index, columns=labels)
+
+
+for _name in OUTPUT:
+    setattr(StateSpaceResults, _name, _Output(_name))
 
 
 class StateSpaceResultsWrapper(MLEResultsWrapper):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from statsmodels.base.data import PandasData
 
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
@@ -132,3 +134,20 @@ def factors_of(results: Any, names: list[str], index: Any) -> Factors:
         found.predicted,
         found.predicted_se,
     )
+
+
+def frames_of_states(results: Any) -> SimpleNamespace:
+    """Return the frames of ``MLEResults.states``: means and covariances of the states, by kind."""
+    out, model = SimpleNamespace(), results.model
+    for kind in ("predicted", "filtered", "smoothed"):
+        for cov in ("", "_cov"):
+            values = getattr(results, f"{kind}_state{cov}")
+            if values is not None:
+                values = np.moveaxis(values, -1, 0)
+            if values is not None and isinstance(results.data, PandasData):
+                index = model._get_index_with_final_state() if kind == "predicted" else model._index
+                if cov:
+                    index = pd.MultiIndex.from_product([index, model.state_names]).swaplevel()
+                values = pd.DataFrame(values.reshape(len(index), -1), index=index, columns=model.state_names)
+            setattr(out, kind + cov, values)
+    return out

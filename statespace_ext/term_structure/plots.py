@@ -284,8 +284,8 @@ class Pictures(ImpliedReturns):
     ) -> Any:
         """Plot the loadings B(tau) of the yields on the factors, by maturity in years (0 to the longest)."""
         tau = self._grid(maturities, extrapolate)
-        B = self.model.curves(np.asarray(self.params)).yields(tau).slope
-        frame = pd.DataFrame(B, index=tau, columns=self.model.factor_names)
+        B = self.model.loadings(np.asarray(self.params), tau, extrapolate=extrapolate)[1]
+        frame = pd.DataFrame(B, index=tau, columns=self.model.norm.factors)
         return plot_loadings(frame, self.model.panel.maturities, fig=fig, figsize=figsize)
 
     def plot_fit(self, *, fig: Any = None, figsize: Size | None = None) -> Any:
@@ -357,8 +357,9 @@ class Pictures(ImpliedReturns):
     def _grid(self, maturities: Any, extrapolate: bool) -> Any:
         if maturities is not None:
             return years(maturities, "maturities", self.model, extrapolate)
-        longest = self.model.panel.longest
-        return np.linspace(longest / _GRID, longest, _GRID)
+        longest, period = self.model.panel.longest, self.model.panel.period
+        grid = np.linspace(longest / _GRID, longest, _GRID)
+        return grid if period is None else period * np.unique(np.maximum(np.rint(grid / period), 1.0))
 
     @property
     def _units(self) -> str:

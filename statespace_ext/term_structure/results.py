@@ -36,7 +36,7 @@ def responses(
 ) -> pd.DataFrame:
     """Return the responses of the curve, indexed by shock and horizon."""
     model = results.model
-    at, k = model.dynamics(np.asarray(results.params, dtype=float)), model.k_factors
+    at, k = model.dynamics(np.asarray(results.params, dtype=float)), model.k_states
     h = years(horizons, "horizons", model, extrapolate, zero=True)
     tau = years(
         model.panel.maturities if maturities is None else maturities, "maturities", model, extrapolate
@@ -44,7 +44,7 @@ def responses(
     names = model.factor_names
     if impulse is None:
         step = float(np.mean(model.panel.steps))
-        shocks = semidefinite_cholesky(discretise(at.K_P, at.kappa_P, at.cov, step).cov)
+        shocks = semidefinite_cholesky(discretise(at.K_P, at.kappa_P, at.cov, step, at.period).cov)
     else:
         shocks = real_array(impulse, "The elements of impulse")
         if shocks.shape != (k,) or not np.all(np.isfinite(shocks)):
@@ -121,7 +121,7 @@ class EstimatedFactors(Pictures, StateSpaceResults):
 
         if key not in self._cache:
             none = not np.isfinite(cov).any()
-            shape = (self.model.nobs, self.model.k_factors, len(places))
+            shape = (self.model.nobs, self.model.k_states, len(places))
             self._cache[key] = (
                 np.full(shape, np.nan) if none else jacobian(path, params, steps, places=places)
             )
@@ -194,6 +194,8 @@ class NewData(EstimatedFactors):
 
         Where dates are irregular, the start is the exact distribution of the factors at the first new date.
         """
+        if self.model.start_kind == "conditional":  # the start is known, and no date is conditioned on
+            kwargs.setdefault("initialization", "stationary")
         told = not isinstance(self.model._given["dt"], str)
         if not self.model.panel.steps.ndim and (told or not self._own_dates):
             return super().extend(endog, exog, fit_kwargs=fit_kwargs, **kwargs)

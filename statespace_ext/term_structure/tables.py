@@ -48,10 +48,10 @@ def labelled(model: ATSM, values: Mapping[str, Array]) -> dict[str, Any]:
         if key == "delta_0":
             out[key] = float(value[0])
         elif key in _VECTORS:
-            out[key] = pd.Series(value, index=factors, name=key)
+            out[key] = pd.Series(value, index=factors[: len(value)], name=key)
         else:
             labels = model.panel.labels if key == "obs_cov" else factors
-            out[key] = pd.DataFrame(value, index=labels, columns=labels)
+            out[key] = pd.DataFrame(value, index=labels[: len(value)], columns=labels[: value.shape[1]])
     return out
 
 
@@ -60,19 +60,22 @@ def elements(model: ATSM) -> list[tuple[str, str, str, int]]:
     labels, block = model.panel.labels, model.layout.blocks["obs_cov"]
     free = np.zeros(block.shape, bool)
     free[block.rows, block.columns] = True
-    shown = [place for keys in BLOCKS.values() for key in keys for place in _places(key, model.factor_names)]
+    shown = [place for keys in BLOCKS.values() for key in keys for place in _places(key, model)]
     errors = [("obs_cov", labels[i], labels[j], i * len(labels) + j) for i, j in np.argwhere(np.tril(free))]
     return shown + errors
 
 
-def _places(key: str, factors: list[str]) -> list[tuple[str, str, str, int]]:
+def _places(key: str, model: ATSM) -> list[tuple[str, str, str, int]]:
+    """Return the elements of a matrix: those under Q and the prices of risk are of the pricing factors."""
     if key == "delta_0":
         return [(key, "", "", 0)]
+    names, k = model.factor_names, model.k_factors
+    own = names[:k] if key in (*_Q, *BLOCKS["Prices of risk"]) else names
     if key in _VECTORS:
-        return [(key, name, "", i) for i, name in enumerate(factors)]
-    k = len(factors)
-    shape = np.tri(k) if key == "Sigma" else np.ones((k, k))
-    return [(key, factors[i], factors[j], i * k + j) for i, j in np.argwhere(shape)]
+        return [(key, name, "", i) for i, name in enumerate(own)]
+    columns = own if key == "K_Q" else names
+    shape = np.tri(len(own)) if key == "Sigma" else np.ones((len(own), len(columns)))
+    return [(key, own[i], columns[j], i * len(columns) + j) for i, j in np.argwhere(shape)]
 
 
 def matrices_table(results: StateSpaceResults) -> pd.DataFrame:
@@ -112,24 +115,25 @@ def mean_reversion_errors(results: StateSpaceResults) -> pd.DataFrame:
     out = mean_reversion_table(structural_values(results.model, np.asarray(results.params, dtype=float)))
 
     def real_and_half(values: Mapping[str, Array]) -> Array:
-        return np.concatenate(
-            [mean_reversion(values[f"K_{measure}"])[:, [0, 2]].T.ravel() for measure in "PQ"]
-        )
+        both = [mean_reversion(values[f"K_{measure}"])[:, [0, 2]] for measure in "PQ"]
+        return np.concatenate(both).T.ravel()
 
     with quiet():  # half-lives at a unit root are infinite
-        errors = with_errors(results, real_and_half)[1].reshape(2, 2, -1)
+        errors = with_errors(results, real_and_half)[1].reshape(2, -1)
     for place, name in ((0, "real_se"), (1, "half_life_se")):
-        out[name] = errors[:, place].ravel()
+        out[name] = errors[place]
         out.loc[_repeated(out), name] = np.nan
     return out[["real", "real_se", "imag", "half_life", "half_life_se", "period"]]
 
 
 def _repeated(roots: pd.DataFrame) -> Array:
     """Tell which eigenvalues are multiple, and so have no derivative."""
-    z = (roots["real"] + 1j * roots["imag"]).to_numpy().reshape(2, -1)
-    apart = np.abs(z[:, :, None] - z[:, None, :]) + np.where(np.eye(z.shape[1], dtype=bool), np.inf, 0.0)
-    size = np.maximum(np.abs(z).max(axis=1), 1.0)[:, None]
-    return np.asarray(apart.min(axis=2) < _MULTIPLE * size).ravel()
+    out = []
+    for measure in ("P", "Q"):
+        z = roots.loc[[measure], ["real", "imag"]].to_numpy() @ np.array([1.0, 1j])
+        apart = np.abs(z[:, None] - z) + np.where(np.eye(len(z), dtype=bool), np.inf, 0.0)
+        out.append(apart.min(axis=1) < _MULTIPLE * max(float(np.abs(z).max()), 1.0))
+    return np.concatenate(out)
 
 
 def error_summary(errors: pd.DataFrame, by: str) -> pd.DataFrame:
@@ -197,18 +201,43 @@ def summary_tables(results: StateSpaceResults, alpha: float) -> list[SimpleTable
         terms = [".".join(name for name in place if name) for place in part.index]
         rows = pd.DataFrame({"term": terms, "estimate": part["estimate"], "std_error": part["se"]})
         if "Q dyn" in title:
-            rows = pd.concat([_parameters(results, own), rows])
+            rows = pd.concat([_parameters(results, own), _derived(results), rows])
         elif "P dyn" in title:
             rows = pd.concat([rows, _parameters(results, ("initial_state",))])
         free = rows["std_error"].notna() | (rows["estimate"].notna() & (rows["estimate"] != 0.0))
         out.append((title, rows[free]))
-    return [*parameter_tables(out, alpha), _observation(results)]
+    return [*parameter_tables(out, alpha), _reversion(results), _observation(results)]
 
 
 def _parameters(results: StateSpaceResults, keys: tuple[str, ...]) -> pd.DataFrame:
     """Return the parameters of blocks that are no elements of a structural matrix."""
     rows = results.tidy()
     return rows.loc[rows["matrix"].isin(keys), ["term", "estimate", "std_error"]]
+
+
+def _derived(results: StateSpaceResults) -> pd.DataFrame:
+    """Return what the normalisation derives from its parameters."""
+    norm, layout = results.model.norm, results.model.layout
+    names = list(norm.derived(layout.matrices(np.asarray(results.params, dtype=float))))
+    if not names:
+        return pd.DataFrame({"term": [], "estimate": [], "std_error": []})
+
+    def values(params: Array) -> Array:
+        found = norm.derived(layout.matrices(params))
+        return np.array([found[name] for name in names])
+
+    estimate, se = errors_at(results, values, results._fixed)
+    return pd.DataFrame({"term": names, "estimate": estimate, "std_error": se})
+
+
+def _reversion(results: StateSpaceResults) -> SimpleTable:
+    """Return the block of the eigenvalues of K."""
+    table = results.mean_reversion
+    cells = [[f"{value:.4f}".replace("nan", "") for value in row] for row in table.to_numpy()]
+    stubs = [f"{measure} {i}" for measure, i in table.index]
+    header = ["real", "imaginary", "half-life", "period"]
+    title = "Mean reversion (eigenvalues of K a year; half-lives and periods in years)"
+    return SimpleTable(cells, header, stubs, title=title, txt_fmt=fmt_params)
 
 
 def _observation(results: StateSpaceResults) -> SimpleTable:

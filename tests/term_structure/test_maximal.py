@@ -82,12 +82,11 @@ def test_loadings_are_those_of_the_matrix_exponential(name: str) -> None:
 @pytest.mark.parametrize("name", ROOTS)
 def test_score(name: str) -> None:
     model, params = model_at(ROOTS[name], obs_cov="scalar")
-    names = [i for i, key in enumerate(model.param_names) if key[-2:] != "kP"]
     step = 1e-3 * np.maximum(np.abs(params), 1e-4)
-    step[[i for i, key in enumerate(model.param_names) if "_Q" in key]] = 1e-5
+    step[[i for i, key in enumerate(model.param_names) if "_Q" in key]] = 1e-4
     want = richardson_gradient(model.loglike, params, step=step)
-    scaled = step * np.linalg.norm(want[names])
-    assert_allclose(model.score(params) * step, want * step, rtol=1e-6, atol=1e-7 * np.max(scaled))
+    size = np.median(np.abs(want * step))
+    assert_allclose(model.score(params) * step, want * step, rtol=1e-7, atol=1e-7 * size)
 
 
 def test_real_roots_are_those_of_jsz() -> None:
