@@ -541,15 +541,19 @@ def _integral(K: Array, dt: float) -> Array:
     return scipy.linalg.expm(generator)[:size, size:]
 
 
-def drift_of(Phi: Array, dt: float) -> Array:
+def drift_of(Phi: Array, dt: float, period: float | None = None) -> Array:
     """
     Return K = -log(Phi) / dt, with the principal logarithm; see `continuous`.
+
+    In discrete time it is (I - Phi) / period, of one period.
 
     Raises
     ------
     ParameterError
         If Phi has no principal real logarithm.
     """
+    if period is not None:
+        return (np.eye(len(Phi)) - Phi) / period
     return -_real_logarithm(Phi) / dt
 
 

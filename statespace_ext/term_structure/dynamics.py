@@ -245,7 +245,7 @@ class Curves(Premia):
     def ahead(self, horizon: Array) -> Discretisation:
         """Return the exact P-distribution of the factors after horizons (h,), stacked."""
         at = self.dynamics
-        return discretise(at.K_P, at.kappa_P, at.cov, horizon)
+        return discretise(at.K_P, at.kappa_P, at.cov, horizon, at.period)
 
     def price_of_risk(self) -> Affine:
         """Return lambda_0 + lambda_1 x; NaN where Sigma is singular."""
