@@ -541,16 +541,20 @@ def _integral(K: Array, dt: float) -> Array:
     return scipy.linalg.expm(generator)[:size, size:]
 
 
-def drift_of(Phi: Array, dt: float, discrete: bool = False) -> Array:
+def drift_of(Phi: Array, dt: float, period: float | None = None) -> Array:
     """
-    Return K = -log(Phi) / dt, with the principal logarithm; in discrete time K = (I - Phi) / dt.
+    Return K = -log(Phi) / dt, with the principal logarithm; see `continuous`.
+
+    In discrete time it is (I - Phi) / period, of one period.
 
     Raises
     ------
     ParameterError
         If Phi has no principal real logarithm.
     """
-    return (np.eye(len(Phi)) - Phi) / dt if discrete else -_real_logarithm(Phi) / dt
+    if period is not None:
+        return (np.eye(len(Phi)) - Phi) / period
+    return -_real_logarithm(Phi) / dt
 
 
 def _real_logarithm(Phi: Array) -> Array:

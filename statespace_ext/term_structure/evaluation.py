@@ -141,7 +141,7 @@ def evaluate(
     origins = np.arange(blocks[0].stop, last + 1)
     other = _checked(benchmark, model)
     found, refits = _forecasts(results, blocks, origins, ahead, places, fit_options)
-    y = np.asarray(model.endog)[:, model.panel.n_observed :][:, places]
+    y = _data(model)[:, model.panel.n_observed :][:, places]
     beside = np.repeat(y[origins - 1][:, None], len(ahead), axis=1)
     if other is not None:
         beside = _forecasts(other, blocks, origins, ahead, places, fit_options)[0]
@@ -153,6 +153,11 @@ def evaluate(
     index = model.calendar.labels[origins - 1]
     tau = model.panel.maturities[places]
     return YieldEvaluation(pd.DataFrame(errors, index=index, columns=columns), refits, tau, name)
+
+
+def _data(model: Any) -> Array:
+    """Return the series as given; a model conditional on its first date hides that in ``endog``."""
+    return np.asarray(model.panel.endog, dtype=float).reshape(model.nobs, -1)
 
 
 def _places(model: Any, maturities: Any) -> Array:
@@ -199,7 +204,7 @@ def _forecasts(
 ) -> tuple[Array, pd.DataFrame]:
     """Return forecasts (origins, steps, yields) from estimates on windows, and a table of the fits."""
     model = model_of(results)
-    y, h = np.asarray(model.endog), float(model.panel.steps) * np.array(ahead)
+    y, h = _data(model), float(model.panel.steps) * np.array(ahead)
     # weights that the constructor computed are computed again, from what each window knows
     changed = {"portfolio_weights": None} if "portfolio_weights" in model._computed else {}
     models = ((f"{rows.stop}", model_on(model, y[rows], rows, **changed)) for rows in blocks)

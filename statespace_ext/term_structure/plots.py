@@ -284,8 +284,9 @@ class Pictures(ImpliedReturns):
     ) -> Any:
         """Plot the loadings B(tau) of the yields on the factors, by maturity in years (0 to the longest)."""
         tau = self._grid(maturities, extrapolate)
-        B = self.model.loadings(np.asarray(self.params), tau, extrapolate=extrapolate)[1]
-        frame = pd.DataFrame(B, index=tau, columns=self.model.norm.factors)
+        k = self.model.k_factors
+        B = self.model.curves(np.asarray(self.params)).yields(tau).slope[:, :k]
+        frame = pd.DataFrame(B, index=tau, columns=self.model.factor_names[:k])
         return plot_loadings(frame, self.model.panel.maturities, fig=fig, figsize=figsize)
 
     def plot_fit(self, *, fig: Any = None, figsize: Size | None = None) -> Any:

@@ -307,6 +307,8 @@ class ATSMResults(NewData):
 
             \Phi_c = \hat\Phi - \mathrm{bias}(\hat\Phi), \qquad \Phi = e^{-K_P \Delta t}
 
+        (in discrete time, Phi = I - K_P dt), of all factors, macro factors among them.
+
         Least squares, and maximum likelihood, find factors that revert too fast in samples of a few decades:
         expected short rates then move too little and term premia too much (Bauer, Rudebusch & Wu 2012). The
         mean of the factors under P is that of the smoothed factors. Q-dynamics, short rate, Sigma and
@@ -343,9 +345,9 @@ class ATSMResults(NewData):
         model, step = self.model, float(self.model.panel.steps)
         at = model.curves(self.params).ahead(np.array([step]))
         found = bias_corrected(at.transition[0], at.cov[0], self.nobs, method, n_boot, rng)
-        K = drift_of(found.transition, step, model.panel.period is not None)
-        mean = self._paths("smoothed")[0].mean(axis=0)
-        params = model.layout.project({"K_P": K, "kappa_P": (K @ mean)[:, None]}, np.asarray(self.params))
+        K = drift_of(found.transition, step, model.panel.period)
+        kappa = K @ self._paths("smoothed")[0].mean(axis=0)
+        params = model.layout.project({"K_P": K, "kappa_P": kappa[:, None]}, np.asarray(self.params))
         out = self._at(params, found.line)
         out._results._correction = found
         return out

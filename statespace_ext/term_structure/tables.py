@@ -156,10 +156,12 @@ def short_rate_parameters(results: StateSpaceResults) -> pd.DataFrame:
     """Return the parameters of Vasicek or G2++; see `ATSMResults.short_rate_parameters`."""
     model = results.model
     k, of = model.k_factors, {1: _vasicek, 2: _g2}
-    if k not in of or not model.norm.arbitrage_free or len(model.factor_names) > k:
+    alone = k in of and len(model.factor_names) == k and model.panel.period is None
+    if not alone or not model.norm.arbitrage_free:
         raise UnsupportedError(
-            "Vasicek has one factor and G2++ has two, priced without arbitrage",
-            got=f"{spelled(model._given['identification'])}, {len(model.factor_names)} factors",
+            "Vasicek has one factor and G2++ has two, priced without arbitrage in continuous time",
+            got=f"{spelled(model._given['identification'])}, {len(model.factor_names)} factors, "
+            f"time={model._given['time']!r}",
         )
     names = list(of[k](structural_values(model, np.asarray(results.params, dtype=float))))
     estimate, se = with_errors(results, lambda values: np.array(list(of[k](values).values())))

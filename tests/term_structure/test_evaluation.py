@@ -103,6 +103,21 @@ def test_a_model_beside_another(evaluated: tuple[Any, Any]) -> None:
     assert_allclose(both.errors["model"][3]["y84m"], found.errors["model"][3]["y84m"], rtol=1e-12)
 
 
+@pytest.mark.parametrize("obs_cov", ["scalar", "exact-portfolios"])
+def test_with_macro_factors(obs_cov: str) -> None:
+    y = random_panel(np.random.default_rng(3), 60, TAU, 2)
+    moves = np.cumsum(np.random.default_rng(5).standard_normal(60)) * 0.3
+    macro = pd.DataFrame({"g": moves}, index=y.index)
+    given: dict[str, Any] = {"obs_cov": obs_cov, "time": "discrete"}
+    res = at_start(y, TAU, 2, macro=macro, **given)
+    found = res.rolling_evaluation(3, window=50, refit_every=50, **FEW)
+    first = sse.ATSM(y.iloc[:50], TAU, 2, macro=macro.iloc[:50], **given)
+    ahead = first.fit(method="two-step", cov_type="none").forecast_yields(3, param_uncertainty=False)
+    assert_allclose(
+        found.errors["model"][3].iloc[0], y.iloc[52] - ahead.estimate.iloc[-1], rtol=1e-6, atol=1e-9
+    )
+
+
 def test_picture(evaluated: tuple[Any, Any]) -> None:
     pytest.importorskip("matplotlib")
     _, found = evaluated

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.linalg
 from numpy.testing import assert_allclose
 from yields import random_panel
 
 import statespace_ext as sse
+from statespace_ext.term_structure.bias import bias_corrected
 
 TAU = np.array([0.25, 1.0, 3.0, 7.0, 10.0])
 HELD: dict[str, Any] = {"param_uncertainty": False}
@@ -148,7 +150,7 @@ def test_g2_parameters(identification: str) -> None:
 
 
 def test_short_rate_parameters_of_other_models() -> None:
-    for options in ({"k": 3}, {"k": 3, "identification": "dns"}):
+    for options in ({"k": 3}, {"k": 3, "identification": "dns"}, {"k": 1, "time": "discrete"}):
         with pytest.raises(sse.UnsupportedError, match="Vasicek has one factor"):
             smoothed(**options).short_rate_parameters()
 
@@ -163,6 +165,31 @@ def test_bad_arguments() -> None:
         res.sharpe_ratios(5, 0.0)
     with pytest.raises(sse.SpecificationError, match="no prices of risk"):
         smoothed(3, identification="dns").price_of_risk()
+
+
+@pytest.mark.parametrize("time", ["continuous", "discrete"])
+def test_with_macro_factors(time: str) -> None:
+    """Forecasts are those of statsmodels, returns those that the forecasts of yields make."""
+    y = random_panel(np.random.default_rng(3), 60, TAU, 2)
+    rng = np.random.default_rng(5)
+    macro = pd.DataFrame({"g": np.cumsum(rng.standard_normal(60)) * 0.3}, index=y.index)
+    model = sse.ATSM(y, TAU, 2, macro=macro, time=time, obs_cov="scalar")
+    res = model.smooth(model.start_params, cov_type="none")
+    theirs, ours = res.get_forecast(6), res.forecast_yields(6, **HELD)
+    assert_allclose(ours.estimate, theirs.predicted_mean[y.columns], rtol=1e-8)
+    assert_allclose(ours.se, theirs.se_mean.iloc[:, 1:], rtol=1e-6)
+    date, h, tau = y.index[-1], 0.5, 7.0
+    later = res.forecast_yields(6, maturities=[tau - h], **HELD).estimate.iloc[-1, 0]
+    now = res.yield_curve([tau, h], date, **HELD).estimate.iloc[0].to_numpy()
+    rx = (tau * now[0] - (tau - h) * later - h * now[1]) / h
+    assert_allclose(res.expected_excess_returns(tau, h, date, **HELD).estimate, [[rx]], rtol=1e-8)
+    assert list(res.price_of_risk(**HELD).estimate.columns) == model.factor_names[:2]
+    out = res.bias_corrected()
+    Phi = [each.model.curves(each.params).ahead(np.array([1 / 12])).transition[0] for each in (res, out)]
+    step = model.curves(res.params).ahead(np.array([1 / 12])).cov[0]
+    assert_allclose(Phi[1], bias_corrected(Phi[0], step, 60, "analytic").transition, atol=1e-9)
+    assert_allclose(out.factors.smoothed.shape, (60, 3))
+    assert any("corrected for the bias" in line for line in out.status_lines())
 
 
 # -- information, tenors ------------------------------------------------------------------------------------
