@@ -22,8 +22,18 @@ P_DYNAMICS = ("unrestricted", "diagonal", "triangular")
 STATE_COVS = ("unstructured", "diagonal")
 OBS_COVS = ("diagonal", "scalar", "exact-portfolios")
 STARTS = ("stationary", "diffuse", "estimated", "conditional")
-_OTHERS = ("K_P", "kappa_P", "lambda_0", "lambda_1", "K_macro", "kappa_macro", "obs_cov", "initial_state")
-COVARIANCES = frozenset({"obs_cov", "state_cov"})
+_OTHERS = (
+    "K_P",
+    "kappa_P",
+    "lambda_0",
+    "lambda_1",
+    "K_macro",
+    "kappa_macro",
+    "obs_cov",
+    "survey_cov",
+    "initial_state",
+)
+COVARIANCES = frozenset({"obs_cov", "state_cov", "survey_cov"})
 
 
 def check_choice(value: Any, name: str, choices: tuple[str, ...]) -> None:
@@ -99,11 +109,14 @@ def build_layout(given: Mapping[str, Any], norm: Normalisation, panel: Panel) ->
         namer = covariance_namer("state", factors)
         blocks["state_cov"] = parse_covariance(given["state_cov"], n, "state_cov", namer)
     blocks["obs_cov"] = _measurement(given["obs_cov"], panel.labels, panel.weights)
+    if len(panel.horizons):
+        namer = covariance_namer("survey", [f"{h:g}y" for h in panel.horizons])
+        blocks["survey_cov"] = parse_covariance("diagonal", len(panel.horizons), "survey_cov", namer)
     start = "free" if given["initialization"] == "estimated" else "zero"
     blocks["initial_state"] = parse_matrix(
         start, (n, 1), "initial_state", lambda i, j: f"initial_state.{factors[i]}"
     )
-    return ParameterLayout(blocks, COVARIANCES)
+    return ParameterLayout(blocks, COVARIANCES & blocks.keys())
 
 
 def _free(key: str, rows: list[str], columns: list[str] | None = None) -> AffineMatrix:
