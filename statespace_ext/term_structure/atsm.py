@@ -26,7 +26,7 @@ from ..numerics.lyapunov import stationary_pullback
 from ..numerics.ornstein_uhlenbeck import discretise, discretise_pullback, stationary_moments
 from ..params.layout import ParameterLayout
 from .concentrated import score_given_first, warm_starts
-from .declaration import build_layout, normalisation_of
+from .declaration import build_layout, normalisation_of, start_of
 from .dynamics import (
     Curves,
     Dynamics,
@@ -40,7 +40,7 @@ from .estimation import estimate_term_structure
 from .m_step import NumericalUpdates
 from .maximal import Portfolios
 from .normalisation import Normalisation
-from .panel import Panel, check_factors, first_portfolios, is_word, parse_panel, parts_of
+from .panel import Panel, check_factors, first_portfolios, parse_panel, parts_of
 from .rates import years
 from .results import ATSMResults
 from .starts import candidates, exchanges, variants
@@ -190,9 +190,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
             "initialization": initialization,
         }
         yields, maturities, units = parts_of(yields, maturities, units)
-        if initialization is None:
-            exact = macro is not None and is_word(obs_cov, "exact-portfolios")
-            initialization = "conditional" if exact else "stationary"
+        initialization = start_of(initialization, macro, obs_cov)
         given = {
             "maturities": maturities, "k_factors": k_factors, "identification": identification,
             "p_dynamics": p_dynamics, "state_cov": state_cov, "obs_cov": obs_cov, "dt": dt, "units": units,
@@ -214,13 +212,16 @@ class ATSM(StateSpaceModel[ATSMResults]):
         self.k_factors, self.start_kind = panel.k_factors, initialization
         self.first_portfolios = first_portfolios(self.endog, panel, given)
         self.ssm["selection"] = np.eye(panel.n_states)
-        if initialization == "conditional":  # the first date is the start, and has no density
-            self.endog = np.array(self.endog)
-            self.endog[0] = np.nan
-            self.ssm.bind(self.endog)
-        complete = initialization == "conditional" and not np.isnan(self.endog[1:]).any()
-        self._known_states = complete and not panel.steps.ndim and not len(panel.horizons)
+        self._known_states = initialization == "conditional" and self._condition_on_first()
         self._warm_starts: list[Array] | None = None
+
+    def _condition_on_first(self) -> bool:
+        """Take away the density of the first date, which is the start; return whether all states are seen."""
+        self.endog = np.array(self.endog)
+        self.endog[0] = np.nan
+        self.ssm.bind(self.endog)
+        plain = not self.panel.steps.ndim and not len(self.panel.horizons)
+        return plain and not np.isnan(self.endog[1:]).any()
 
     @property
     def factor_names(self) -> list[str]:
@@ -246,6 +247,14 @@ class ATSM(StateSpaceModel[ATSMResults]):
         **kwargs
             Arguments of the constructor to change.
         """
+        frame, kwargs = self._split(endog, kwargs)
+        dated = isinstance(read_dates(getattr(frame, "index", None)), (pd.DatetimeIndex, pd.PeriodIndex))
+        if not self.panel.steps.ndim and (len(frame) < 2 or not dated):
+            kwargs.setdefault("dt", float(self.panel.steps))
+        return self._rebuilt(frame, kwargs)
+
+    def _split(self, endog: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Return yields, and arguments with the factors and surveys that are in front of them."""
         frame: Any = endog_frame(endog)
         panel, names = self.panel, list(np.atleast_1d(self.endog_names))
         seen, m = panel.n_seen, panel.n_observed
@@ -259,10 +268,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
             if "surveys" in parts:
                 parts["surveys"] = parts["surveys"].set_axis(panel.horizons, axis=1)
             kwargs, frame = {**kwargs, **parts}, frame.iloc[:, m:]
-        dated = isinstance(read_dates(getattr(frame, "index", None)), (pd.DatetimeIndex, pd.PeriodIndex))
-        if not self.panel.steps.ndim and (len(frame) < 2 or not dated):
-            kwargs.setdefault("dt", float(self.panel.steps))
-        return self._rebuilt(frame, kwargs)
+        return frame, kwargs
 
     # -- params -> matrices ----------------------------------------------------------------------------
 

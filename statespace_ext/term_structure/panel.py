@@ -11,13 +11,12 @@ import numpy as np
 import pandas as pd
 
 from ..engine.arguments import positive_integer
-from ..engine.validation import DAYS_IN_A_YEAR, check_dates, endog_frame, read_dates, regressor_frame
+from ..engine.validation import DAYS_IN_A_YEAR, check_dates, endog_frame, read_dates
 from ..exceptions import DataError, SpecificationError, shown, warn
 from ..fit.start_values import fill_missing
 from ..numerics.linear_algebra import Array
 from ..numerics.ornstein_uhlenbeck import whole_periods
-from .surveys import survey_frame
-from .unspanned import beside, check_macro, macro_frame
+from .unspanned import with_observed
 
 if TYPE_CHECKING:
     from .atsm import ATSM
@@ -423,26 +422,13 @@ def parse_panel(yields: Any, dates: Any, given: Mapping[str, Any]) -> Panel:
     if steps.ndim:
         steps = np.append(steps, steps[-1])
     period = _period(given["time"], steps, maturities)
-    endog, names, rest = frame, None, (values, labels)
-    macro: list[str] = []
-    horizons = np.zeros(0)
-    if given["surveys"] is not None:
-        surveys, horizons = survey_frame(given["surveys"], len(values), index, period)
-        endog = beside(surveys, values, labels, index, "surveys")
-        rest = endog.to_numpy(), [str(name) for name in endog]
-    if given["factors"] is not None:
-        endog = beside(_factors(given["factors"], k, len(values), index), *rest, index, "factors")
-        names = [str(name) for name in endog][:k]
-    elif given["macro"] is not None:
-        endog = beside(macro_frame(given["macro"], len(values), index), *rest, index, "macro")
-        macro = [str(name) for name in endog][: -len(rest[1])]
-        exact = is_word(given["obs_cov"], "exact-portfolios")
-        check_macro(endog[macro].to_numpy(), macro, values, exact)
+    seen = with_observed(given, frame, values, labels, index, period)
+    names = seen.factors
     chosen = [value for value in (given["identification"], given["obs_cov"]) if isinstance(value, str)]
     uses = chosen[:1] in (["jsz"], ["jsz-pairs"]) and names is None or "exact-portfolios" in chosen
     weights = _weights(given["portfolio_weights"], values, k, labels, uses)
-    own = weights if uses else None
-    return Panel(endog, labels, maturities, scale, steps, k, names, macro, period, horizons, weights, own)
+    own, seen_too = weights if uses else None, (seen.macro, period, seen.horizons)
+    return Panel(seen.endog, labels, maturities, scale, steps, k, names, *seen_too, weights, own)
 
 
 def _period(time: Any, steps: Array, maturities: Array) -> float | None:
@@ -467,15 +453,6 @@ def _labels(frame: Any, count: int) -> list[str]:
     if isinstance(frame, pd.Series):
         return [str(frame.name) if frame.name is not None else "y"]
     return ["y"] if count == 1 else [f"y{i + 1}" for i in range(count)]
-
-
-def _factors(factors: Any, k: int, nobs: int, index: Any) -> Any:
-    """Return observed factors, one column each."""
-    frame = regressor_frame(factors, nobs, index, "factors")
-    columns = 1 if np.ndim(frame) == 1 else np.shape(frame)[1]
-    if columns != k:
-        raise DataError("factors have the wrong number of columns", got=columns, expected=f"{k}, k_factors")
-    return frame
 
 
 def check_factors(factors: Array) -> None:

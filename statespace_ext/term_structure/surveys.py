@@ -28,6 +28,25 @@ def survey_frame(surveys: Any, nobs: int, index: Any, period: float | None) -> t
     DataError
         If a date is none of the yields, or there are no values.
     """
+    values, horizons = _read(surveys)
+    if period is not None:
+        whole_periods(horizons, period)
+    index = pd.RangeIndex(nobs) if index is None else index
+    foreign = values.index.difference(index)
+    if len(foreign) or values.index.has_duplicates:
+        raise DataError(
+            "surveys have dates that are none of the yields, or twice the same",
+            got=foreign[0] if len(foreign) else values.index[values.index.duplicated()][0],
+            expected=f"dates of the yields, from {index[0]} to {index[-1]}",
+            remedy="Move each survey to the date of the yields that its answers knew.",
+        )
+    if np.isinf(values.to_numpy()).any():
+        raise DataError("surveys have infinite values", expected="finite numbers, or NaN where there is none")
+    return values.reindex(index).set_axis([f"survey.{h:g}y" for h in horizons], axis=1), horizons
+
+
+def _read(surveys: Any) -> tuple[pd.DataFrame, Array]:
+    """Return the cells and the horizons of surveys, or say why they cannot be used."""
     if not isinstance(surveys, pd.DataFrame):
         raise SpecificationError(
             "surveys are no frame by horizon",
@@ -54,20 +73,7 @@ def survey_frame(surveys: Any, nobs: int, index: Any, period: float | None) -> t
             expected=f"different years above 0, up to {_LONGEST:g}",
             remedy="Divide months by 12.",
         )
-    if period is not None:
-        whole_periods(horizons, period)
-    index = pd.RangeIndex(nobs) if index is None else index
-    foreign = values.index.difference(index)
-    if len(foreign) or values.index.has_duplicates:
-        raise DataError(
-            "surveys have dates that are none of the yields, or twice the same",
-            got=foreign[0] if len(foreign) else values.index[values.index.duplicated()][0],
-            expected=f"dates of the yields, from {index[0]} to {index[-1]}",
-            remedy="Move each survey to the date of the yields that its answers knew.",
-        )
-    if np.isinf(values.to_numpy()).any():
-        raise DataError("surveys have infinite values", expected="finite numbers, or NaN where there is none")
-    return values.reindex(index).set_axis([f"survey.{h:g}y" for h in horizons], axis=1), horizons
+    return values, horizons
 
 
 def survey_pullback(
