@@ -26,7 +26,7 @@ from ..numerics.lyapunov import stationary_pullback
 from ..numerics.ornstein_uhlenbeck import discretise, discretise_pullback, stationary_moments
 from ..params.layout import ParameterLayout
 from .concentrated import score_given_first, warm_starts
-from .declaration import build_layout, normalisation_of
+from .declaration import build_layout, normalisation_of, start_of
 from .dynamics import (
     Curves,
     Dynamics,
@@ -40,10 +40,11 @@ from .estimation import estimate_term_structure
 from .m_step import NumericalUpdates
 from .maximal import Portfolios
 from .normalisation import Normalisation
-from .panel import Panel, check_factors, first_portfolios, is_word, parse_panel, parts_of
+from .panel import Panel, check_factors, first_portfolios, parse_panel, parts_of
 from .rates import years
 from .results import ATSMResults
 from .starts import candidates, exchanges, variants
+from .surveys import survey_pullback
 
 _HIGHER = 1e-3
 """Log points by which pairs of Q-roots must be better than equal real ones."""
@@ -75,8 +76,8 @@ class ATSM(StateSpaceModel[ATSMResults]):
 
         X_{t+h} = X_t + (\kappa_P - K_P X_t) h + \Sigma \sqrt h\,\varepsilon_t,
 
-    likewise under Q, with the rate r of one period: K_P is (I - Phi) / h of the autoregression, and a Q-root
-    is 1 - h root_Q. Maturities and horizons are whole numbers of periods.
+    likewise under Q, with the rate r of one period: K_P is (I - Phi) / h of the autoregression, and a root of
+    that under Q is 1 - h root_Q. Maturities and horizons are whole numbers of periods.
 
     Dynamics that turn half round or more from one date to the next are ruled out (their eigenvalues have
     imaginary parts beyond pi / dt): the data cannot tell them from slower ones.
@@ -127,6 +128,10 @@ class ATSM(StateSpaceModel[ATSMResults]):
         Macro factors that yields do not span. NaN where missing, but not with exact portfolios.
     time : {"continuous", "discrete"}
         Whether the factors move between the dates of the sample.
+    surveys : DataFrame, optional
+        Average short rates that are expected over the next years, in the units of the yields: horizons in
+        years as columns, dates of the yields as rows, NaN where there is no survey. Each measures the average
+        that P expects, with an error of its own variance by horizon.
     dates, freq : optional
         Labels of the periods, in place of those of the yields, and their frequency. Text that is ISO dates
         (2001-01-31) is read.
@@ -177,6 +182,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
         portfolio_weights: Any = None,
         macro: Any = None,
         time: str = "continuous",
+        surveys: Any = None,
         dates: Any = None,
         freq: Any = None,
     ) -> None:
@@ -186,14 +192,12 @@ class ATSM(StateSpaceModel[ATSMResults]):
             "initialization": initialization,
         }
         yields, maturities, units = parts_of(yields, maturities, units)
-        if initialization is None:
-            exact = macro is not None and is_word(obs_cov, "exact-portfolios")
-            initialization = "conditional" if exact else "stationary"
+        initialization = start_of(initialization, macro, obs_cov)
         given = {
             "maturities": maturities, "k_factors": k_factors, "identification": identification,
             "p_dynamics": p_dynamics, "state_cov": state_cov, "obs_cov": obs_cov, "dt": dt, "units": units,
             "risk_prices": risk_prices, "factors": factors, "initialization": initialization,
-            "portfolio_weights": portfolio_weights, "macro": macro, "time": time,
+            "portfolio_weights": portfolio_weights, "macro": macro, "time": time, "surveys": surveys,
         }  # fmt: skip
         dates = read_dates(dates)
         self.panel: Panel = parse_panel(yields, dates, given)
@@ -210,13 +214,16 @@ class ATSM(StateSpaceModel[ATSMResults]):
         self.k_factors, self.start_kind = panel.k_factors, initialization
         self.first_portfolios = first_portfolios(self.endog, panel, given)
         self.ssm["selection"] = np.eye(panel.n_states)
-        if initialization == "conditional":  # the first date is the start, and has no density
-            self.endog = np.array(self.endog)
-            self.endog[0] = np.nan
-            self.ssm.bind(self.endog)
-        complete = initialization == "conditional" and not np.isnan(self.endog[1:]).any()
-        self._known_states = complete and not panel.steps.ndim
+        self._known_states = initialization == "conditional" and self._condition_on_first()
         self._warm_starts: list[Array] | None = None
+
+    def _condition_on_first(self) -> bool:
+        """Take away the density of the first date, which is the start; return whether all states are seen."""
+        self.endog = np.array(self.endog)
+        self.endog[0] = np.nan
+        self.ssm.bind(self.endog)
+        plain = not self.panel.steps.ndim and not len(self.panel.horizons)
+        return plain and not np.isnan(self.endog[1:]).any()
 
     @property
     def factor_names(self) -> list[str]:
@@ -242,18 +249,28 @@ class ATSM(StateSpaceModel[ATSMResults]):
         **kwargs
             Arguments of the constructor to change.
         """
-        frame: Any = endog_frame(endog)
-        m, names = self.panel.n_observed, list(np.atleast_1d(self.endog_names))
-        given = "factors" if self.panel.factor_names else "macro"
-        together = m > 0 and given not in kwargs
-        check_same_columns(frame, names if together else names[m:], "The new endog")
-        if together:
-            frame = frame if isinstance(frame, pd.DataFrame) else pd.DataFrame(frame, columns=names)
-            kwargs[given], frame = frame.iloc[:, :m], frame.iloc[:, m:]
+        frame, kwargs = self._split(endog, kwargs)
         dated = isinstance(read_dates(getattr(frame, "index", None)), (pd.DatetimeIndex, pd.PeriodIndex))
         if not self.panel.steps.ndim and (len(frame) < 2 or not dated):
             kwargs.setdefault("dt", float(self.panel.steps))
         return self._rebuilt(frame, kwargs)
+
+    def _split(self, endog: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Return yields, and arguments with the factors and surveys that are in front of them."""
+        frame: Any = endog_frame(endog)
+        panel, names = self.panel, list(np.atleast_1d(self.endog_names))
+        seen, m = panel.n_seen, panel.n_observed
+        front = {"factors" if panel.factor_names else "macro": slice(0, seen), "surveys": slice(seen, m)}
+        apart = [key for key, columns in front.items() if columns.stop > columns.start and key not in kwargs]
+        together = bool(apart)
+        check_same_columns(frame, names if together else names[m:], "The new endog")
+        if together:
+            frame = frame if isinstance(frame, pd.DataFrame) else pd.DataFrame(frame, columns=names)
+            parts = {key: frame.iloc[:, front[key]] for key in apart}
+            if "surveys" in parts:
+                parts["surveys"] = parts["surveys"].set_axis(panel.horizons, axis=1)
+            kwargs, frame = {**kwargs, **parts}, frame.iloc[:, m:]
+        return frame, kwargs
 
     # -- params -> matrices ----------------------------------------------------------------------------
 
@@ -293,9 +310,16 @@ class ATSM(StateSpaceModel[ATSMResults]):
             require_no_aliasing(both.K_P, float(np.max(self.panel.steps)))
         rates = Curves(both, self.convexity).yields(self.panel.maturities)
         step = discretise(both.K_P, both.kappa_P, both.cov, self.panel.steps, both.period)
-        m, n = self.panel.n_observed, self.panel.n_states
+        seen, m, n = self.panel.n_seen, self.panel.n_observed, self.panel.n_states
         H = np.zeros((self.k_endog, self.k_endog))
         H[m:, m:] = at["obs_cov"]
+        design = [np.eye(n)[self.panel.observed_states], rates.slope]
+        intercepts = [np.zeros(seen), rates.intercept]
+        if m > seen:
+            H[seen:m, seen:m] = at["survey_cov"]
+            expected = Curves(both, self.convexity).average_short_rate(self.panel.horizons)
+            design.insert(1, expected.slope)
+            intercepts.insert(1, expected.intercept)
         mean, cov = at["initial_state"][:, 0], np.zeros((n, n))
         if self.start_kind == "stationary":
             mean, cov = stationary_moments(both.K_P, both.kappa_P, both.cov, both.period)
@@ -303,8 +327,8 @@ class ATSM(StateSpaceModel[ATSMResults]):
             mean = self.first_portfolios
             cov = np.eye(n) if self.start_kind == "diffuse" else cov
         return System(
-            design=np.concatenate([np.eye(n)[self.panel.observed_states], rates.slope]),
-            obs_intercept=np.concatenate([np.zeros(m), rates.intercept]),
+            design=np.concatenate(design),
+            obs_intercept=np.concatenate(intercepts),
             obs_cov=H,
             transition=time_last(step.transition, 2),
             state_intercept=time_last(step.intercept, 1),
@@ -365,6 +389,14 @@ class ATSM(StateSpaceModel[ATSMResults]):
             by["obs_intercept"][m:].sum(axis=1), by["design"][m:, :k], both.period,
         )  # fmt: skip
         cov[:k, :k] += self.convexity * by_cov
+        if len(self.panel.horizons):
+            rows = slice(self.panel.n_seen, m)
+            out["survey_cov"] = by["obs_cov"][rows, rows]
+            more = survey_pullback(
+                both, self.panel.horizons, by["obs_intercept"][rows].sum(axis=1), by["design"][rows]
+            )
+            K_P, kappa_P = K_P + more[0], kappa_P + more[1]
+            delta_0, delta_1 = delta_0 + more[2], delta_1 + more[3]
         if "K_P" in at:
             out.update(K_P=K_P, kappa_P=kappa_P[:, None])
         else:
@@ -378,8 +410,8 @@ class ATSM(StateSpaceModel[ATSMResults]):
             if self.panel.macro_names:
                 out.update(K_macro=K_P[k:], kappa_macro=kappa_P[k:, None])
         found = self.norm.pull_back(at, Pricing(K_Q, kappa_Q, delta_0, delta_1))
-        more = found.pop("state_cov", np.zeros((0, 0)))
-        cov[: len(more), : len(more)] += more
+        own = found.pop("state_cov", np.zeros((0, 0)))
+        cov[: len(own), : len(own)] += own
         return {**out, "state_cov": cov, **found}
 
     def _physical_pullback(self, both: Dynamics, score: SystemScore) -> tuple[Array, Array, Array]:
@@ -455,7 +487,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
     def identification(self, params: object, fixed: Mapping[str, float] | None = None) -> Identification:
         """Return which parameters are identified; see `StateSpaceModel.identification`."""
         found = super().identification(params, fixed)
-        if found.n_flat and self.panel.n_observed == 0 and len(self.panel.maturities) <= self.k_factors:
+        if found.n_flat and self.panel.n_seen == 0 and len(self.panel.maturities) <= self.k_factors:
             why = "As many maturities as factors say nothing of the dynamics under Q: add maturities."
             found = replace(found, message=f"{found.message} {why}")
         return found
@@ -495,12 +527,14 @@ class ATSM(StateSpaceModel[ATSMResults]):
 
     def variance_sizes(self, params: Array) -> dict[str, Array]:
         """Return the size that each variance would have if it explained the data; factors have none."""
-        return {"obs_cov": super().variance_sizes(params)["obs_cov"][self.panel.n_observed :]}
+        sizes, panel = super().variance_sizes(params)["obs_cov"], self.panel
+        out = {"obs_cov": sizes[panel.n_observed :]}
+        return {**out, "survey_cov": sizes[panel.n_seen : panel.n_observed]} if len(panel.horizons) else out
 
     def check_sample(self) -> None:
         """Raise `DataError` where the sample cannot support the model."""
         check_series(self.endog, list(self.endog_names), self.k_factors, enough=self.k_factors + 2)
-        check_factors(self.endog[:, : self.panel.n_observed])
+        check_factors(self.endog[:, : self.panel.n_seen])
 
 
 def time_last(value: Array, ndim: int) -> Array:

@@ -56,7 +56,9 @@ def warm_starts(model: Any) -> list[Array]:
     without macro factors and with another start, and where those maxima have no closed form.
     """
     conditional = model.start_kind == "conditional"
-    if not (conditional or model.panel.macro_names and isinstance(model.norm, Portfolios)):
+    if len(model.panel.horizons) or not (
+        conditional or model.panel.macro_names and isinstance(model.norm, Portfolios)
+    ):
         return []
     with suppress(EstimationError, UnsupportedError):
         return concentrated_starts(model) if conditional else _with_errors(model)
@@ -97,6 +99,7 @@ def obstacle(model: Any) -> tuple[str, str] | None:
         (bool(model._has_fixed_params), "fixed parameters", "none"),
         (bool(np.isnan(_without_first(model)).any()), "yields", "complete data"),
         (model.panel.steps.ndim > 0, "dt", "regular dates"),
+        (len(model.panel.horizons) > 0, "surveys", "none"),
     ]
     return next(((what, expected) for wrong, what, expected in faults if wrong), None)
 

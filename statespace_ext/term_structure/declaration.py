@@ -22,14 +22,32 @@ P_DYNAMICS = ("unrestricted", "diagonal", "triangular")
 STATE_COVS = ("unstructured", "diagonal")
 OBS_COVS = ("diagonal", "scalar", "exact-portfolios")
 STARTS = ("stationary", "diffuse", "estimated", "conditional")
-_OTHERS = ("K_P", "kappa_P", "lambda_0", "lambda_1", "K_macro", "kappa_macro", "obs_cov", "initial_state")
-COVARIANCES = frozenset({"obs_cov", "state_cov"})
+_OTHERS = (
+    "K_P",
+    "kappa_P",
+    "lambda_0",
+    "lambda_1",
+    "K_macro",
+    "kappa_macro",
+    "obs_cov",
+    "survey_cov",
+    "initial_state",
+)
+COVARIANCES = frozenset({"obs_cov", "state_cov", "survey_cov"})
 
 
 def check_choice(value: Any, name: str, choices: tuple[str, ...]) -> None:
     """Refuse a string that is none of the choices."""
     if not isinstance(value, str) or value not in choices:
         raise SpecificationError(f"{name} is unknown", got=repr(value), expected=f"one of {choices}")
+
+
+def start_of(initialization: Any, macro: Any, obs_cov: Any) -> Any:
+    """Return the kind of start: by default that of a vector autoregression where all states are seen."""
+    if initialization is not None:
+        return initialization
+    seen = macro is not None and is_word(obs_cov, "exact-portfolios")
+    return "conditional" if seen else "stationary"
 
 
 def normalisation_of(identification: Any, panel: Panel) -> Normalisation:
@@ -99,11 +117,14 @@ def build_layout(given: Mapping[str, Any], norm: Normalisation, panel: Panel) ->
         namer = covariance_namer("state", factors)
         blocks["state_cov"] = parse_covariance(given["state_cov"], n, "state_cov", namer)
     blocks["obs_cov"] = _measurement(given["obs_cov"], panel.labels, panel.weights)
+    if len(panel.horizons):
+        namer = covariance_namer("survey", [f"{h:g}y" for h in panel.horizons])
+        blocks["survey_cov"] = parse_covariance("diagonal", len(panel.horizons), "survey_cov", namer)
     start = "free" if given["initialization"] == "estimated" else "zero"
     blocks["initial_state"] = parse_matrix(
         start, (n, 1), "initial_state", lambda i, j: f"initial_state.{factors[i]}"
     )
-    return ParameterLayout(blocks, COVARIANCES)
+    return ParameterLayout(blocks, COVARIANCES & blocks.keys())
 
 
 def _free(key: str, rows: list[str], columns: list[str] | None = None) -> AffineMatrix:
@@ -192,7 +213,11 @@ def check_contradictions(given: Mapping[str, Any], norm: Normalisation, sets_sig
     if isinstance(given["state_cov"], str):
         check_choice(given["state_cov"], "state_cov", STATE_COVS)
     check_with_macro(given, norm, sets_sigma)
-    for why, key in (*_against_normalisation(given, norm, sets_sigma), *_against_portfolios(given, norm)):
+    for why, key in (
+        *_against_normalisation(given, norm, sets_sigma),
+        *_against_portfolios(given, norm),
+        *_against_start(given, norm),
+    ):
         raise SpecificationError(
             f"{spelled(given['identification'])} {why}",
             got=f"{key}={given[key]!r}"[:80],
@@ -235,10 +260,22 @@ def _against_portfolios(given: Mapping[str, Any], norm: Normalisation) -> Iterat
         yield "has no portfolios", "portfolio_weights"
     if not exact:
         return
-    why = "and portfolios without error leave nothing {}: the first factors are known given the parameters"
     if given["factors"] is not None:
         yield "has observed factors, not portfolios", "obs_cov"
-    if given["initialization"] == "diffuse" and not norm.portfolios:
+
+
+def _against_start(given: Mapping[str, Any], norm: Normalisation) -> Iterator[tuple[str, str]]:
+    """Yield why portfolios without error, or their absence, exclude a start."""
+    start, exact = given["initialization"], is_word(given["obs_cov"], "exact-portfolios")
+    if start == "conditional" and not (exact and norm.portfolios):
+        yield (
+            "leaves the first factors unknown: they are those of portfolios priced without error",
+            "initialization",
+        )
+    if not exact:
+        return
+    why = "and portfolios without error leave nothing {}: the first factors are known given the parameters"
+    if start == "diffuse" and not norm.portfolios:
         yield why.format("diffuse"), "initialization"
-    if given["initialization"] == "estimated":
+    if start == "estimated":
         yield why.format("to estimate"), "initialization"

@@ -63,6 +63,8 @@ class NumericalUpdates(LinearGaussianUpdates):
     def obstacle(self) -> str | None:
         """Say why EM cannot estimate this specification, None where it can."""
         block = self.layout.blocks["obs_cov"]
+        if len(self.model.panel.horizons):
+            return "surveys measure expectations, which have no part in its M-step"
         if np.any((block.rows != block.columns) & (block.coefs != 0)):
             return "some portfolios are priced without error, so that obs_cov is singular"
         return None

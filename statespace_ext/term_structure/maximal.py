@@ -284,11 +284,12 @@ class RootPairs(Portfolios):
         return paired(np.linalg.eigvals(self._latent(self.from_roots(roots))[0]))
 
     def derived(self, at: Values) -> dict[str, float]:
-        """Return k_inf of Joslin, Singleton & Zhu, where the first root is real: drift_Q over the others."""
-        if "roots_Q" not in at:
+        """Return k_inf of Joslin, Singleton & Zhu, where the slowest root is real: drift_Q over the rest."""
+        roots = np.linalg.eigvals(self._latent(at)[0])
+        first = int(np.argmin(roots.real))
+        if abs(roots[first].imag) > _REAL * np.max(np.abs(roots)):
             return {}
-        mean, square = at["pairs_Q"].T
-        return {"k_inf": float(at["drift_Q"][0, 0] / np.prod(mean**2 - square))}
+        return {"k_inf": float(at["drift_Q"][0, 0] / np.prod(np.delete(roots, first)).real)}
 
     def remarks(self, at: Values) -> list[str]:
         """Return which pairs are equal to rounding: their roots have no derivative, mean and square have."""

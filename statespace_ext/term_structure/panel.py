@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from ..engine.arguments import positive_integer
-from ..engine.validation import DAYS_IN_A_YEAR, check_dates, endog_frame, read_dates, regressor_frame
+from ..engine.validation import DAYS_IN_A_YEAR, check_dates, endog_frame, read_dates
 from ..exceptions import DataError, SpecificationError, shown, warn
 from ..fit.start_values import fill_missing
 from ..numerics.linear_algebra import Array
 from ..numerics.ornstein_uhlenbeck import whole_periods
-from .unspanned import beside, check_macro, macro_frame
+from .unspanned import with_observed
 
 if TYPE_CHECKING:
     from .atsm import ATSM
@@ -296,7 +296,7 @@ class Panel:
     Attributes
     ----------
     endog : DataFrame or ndarray, (nobs, m + p)
-        Observed or macro factors (m of them, or none), then yields.
+        Observed or macro factors and surveys (m of them, or none), then yields.
     labels : list of str
         Names of the yields.
     maturities : ndarray, (p,)
@@ -313,6 +313,8 @@ class Panel:
         Names of macro factors.
     period : float or None
         Length of a period of discrete time in years; None in continuous time.
+    horizons : ndarray, (q,)
+        Of the surveys, in years.
     weights : ndarray, (k, p)
         Portfolio weights.
     given_weights : ndarray or None
@@ -328,6 +330,7 @@ class Panel:
     factor_names: list[str] | None
     macro_names: list[str]
     period: float | None
+    horizons: Array
     weights: Array
     given_weights: Array | None
 
@@ -337,9 +340,14 @@ class Panel:
         return float(np.max(self.maturities))
 
     @property
-    def n_observed(self) -> int:
+    def n_seen(self) -> int:
         """Number of observed or macro factors, the first columns of ``endog``."""
         return len(self.factor_names or self.macro_names)
+
+    @property
+    def n_observed(self) -> int:
+        """Number of columns of ``endog`` before the yields: those factors, and surveys."""
+        return self.n_seen + len(self.horizons)
 
     @property
     def n_states(self) -> int:
@@ -349,7 +357,7 @@ class Panel:
     @property
     def observed_states(self) -> slice:
         """The states that are columns of ``endog``."""
-        return slice(0, self.n_observed) if self.factor_names else slice(self.k_factors, self.n_states)
+        return slice(0, self.n_seen) if self.factor_names else slice(self.k_factors, self.n_states)
 
 
 def parts_of(yields: Any, maturities: Any, units: Any) -> tuple[Any, Any, Any]:
@@ -414,21 +422,13 @@ def parse_panel(yields: Any, dates: Any, given: Mapping[str, Any]) -> Panel:
     if steps.ndim:
         steps = np.append(steps, steps[-1])
     period = _period(given["time"], steps, maturities)
-    endog, names = frame, None
-    macro: list[str] = []
-    if given["factors"] is not None:
-        endog = beside(_factors(given["factors"], k, len(values), index), values, labels, index, "factors")
-        names = [str(name) for name in endog][:k]
-    elif given["macro"] is not None:
-        endog = beside(macro_frame(given["macro"], len(values), index), values, labels, index, "macro")
-        macro = [str(name) for name in endog][: -len(labels)]
-        exact = is_word(given["obs_cov"], "exact-portfolios")
-        check_macro(endog[macro].to_numpy(), macro, values, exact)
+    seen = with_observed(given, frame, values, labels, index, period)
+    names = seen.factors
     chosen = [value for value in (given["identification"], given["obs_cov"]) if isinstance(value, str)]
     uses = chosen[:1] in (["jsz"], ["jsz-pairs"]) and names is None or "exact-portfolios" in chosen
     weights = _weights(given["portfolio_weights"], values, k, labels, uses)
-    own = weights if uses else None
-    return Panel(endog, labels, maturities, scale, steps, k, names, macro, period, weights, own)
+    own, seen_too = weights if uses else None, (seen.macro, period, seen.horizons)
+    return Panel(seen.endog, labels, maturities, scale, steps, k, names, *seen_too, weights, own)
 
 
 def _period(time: Any, steps: Array, maturities: Array) -> float | None:
@@ -453,15 +453,6 @@ def _labels(frame: Any, count: int) -> list[str]:
     if isinstance(frame, pd.Series):
         return [str(frame.name) if frame.name is not None else "y"]
     return ["y"] if count == 1 else [f"y{i + 1}" for i in range(count)]
-
-
-def _factors(factors: Any, k: int, nobs: int, index: Any) -> Any:
-    """Return observed factors, one column each."""
-    frame = regressor_frame(factors, nobs, index, "factors")
-    columns = 1 if np.ndim(frame) == 1 else np.shape(frame)[1]
-    if columns != k:
-        raise DataError("factors have the wrong number of columns", got=columns, expected=f"{k}, k_factors")
-    return frame
 
 
 def check_factors(factors: Array) -> None:
@@ -522,16 +513,17 @@ def first_portfolios(endog: Array, panel: Panel, given: Mapping[str, Any]) -> Ar
     DataError
         If a yield of the first date is missing.
     """
-    start, m = given["initialization"], panel.n_observed
+    start, m, seen = given["initialization"], panel.n_observed, panel.n_seen
     if start not in ("diffuse", "conditional") or given["obs_cov"] != "exact-portfolios":
         return None
-    if np.isnan(endog[0]).any():
+    first = np.concatenate([endog[0, :seen], endog[0, m:]])
+    if np.isnan(first).any():
         raise DataError(
             f"Portfolios without error need all yields of the first date for a {start} start",
-            got=f"column {int(np.argmax(np.isnan(endog[0])))} missing",
+            got=f"column {int(np.argmax(np.isnan(first)))} missing",
             remedy='Leave out the first dates, or use initialization="stationary".',
         )
-    return np.concatenate([panel.weights @ endog[0, m:], endog[0, :m]])
+    return np.concatenate([panel.weights @ endog[0, m:], endog[0, :seen]])
 
 
 def years_after(model: ATSM, index: Any) -> Array:

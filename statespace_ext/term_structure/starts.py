@@ -25,6 +25,8 @@ _LEAST_ROOT, _LARGEST_ROOT = 0.02, 20.0
 """P-roots a year that start values keep to."""
 _FAST_ROOT = 30.0
 _LEAST_ERROR = 1e-5
+_SURVEY = 0.1
+"""Share of the variance of a survey that is error where a search begins."""
 _WEIGHT = 100.0
 """Of a P-root that is too small, beside the distance of K_P from the one wanted."""
 _ZERO, _EXACT = 1e-7, 1e-10
@@ -90,7 +92,7 @@ def cross_section(model: ATSM) -> CrossSection:
     panel, m = model.panel, model.panel.n_observed
     y = model.endog if model.start_kind != "conditional" else model.endog[1:]
     return CrossSection(
-        fill_missing(y[:, m:]), panel.maturities, y[:, :m] if panel.factor_names else None,
+        fill_missing(y[:, m:]), panel.maturities, y[:, : panel.n_seen] if panel.factor_names else None,
         float(np.mean(panel.steps)), panel.weights, model.convexity,
         fill_missing(y[:, : len(panel.macro_names)]), panel.period,
     )  # fmt: skip
@@ -189,6 +191,10 @@ def _assembled(model: ATSM, given: Mapping[str, Any], X: Array | None, sample: C
     errors = y - A - X @ B.T
     variance = np.maximum(np.mean(errors**2, axis=0), (_LEAST_ERROR * model.panel.scale) ** 2)
     values["obs_cov"] = in_structure(layout.blocks["obs_cov"], np.diag(variance))
+    if "survey_cov" in layout.blocks:
+        panel = model.panel
+        seen = model.endog[:, panel.n_seen : panel.n_observed]
+        values["survey_cov"] = np.diag(_SURVEY * np.nanvar(seen, axis=0) + (_LEAST_ERROR * panel.scale) ** 2)
     if not layout.blocks["initial_state"].is_fixed:
         values["initial_state"] = states[:1].T
     return np.asarray(layout.project(values, np.zeros(len(layout))))

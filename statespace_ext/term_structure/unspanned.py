@@ -1,7 +1,9 @@
-"""Macro factors that yields do not span: what is read of them, and what they may not be."""
+"""What is observed beside yields: factors, surveys, and macro factors that yields do not span."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,71 @@ import pandas as pd
 from ..engine.validation import regressor_frame
 from ..exceptions import DataError, SpecificationError
 from ..numerics.linear_algebra import Array
+from .surveys import survey_frame
 
 _SPANNED = 1e-9
 """Share of the variance of a macro factor that yields leave unexplained, below which it is rounding."""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """
+    Yields with what is in front of them.
+
+    Attributes
+    ----------
+    endog : DataFrame or ndarray
+        Observed or macro factors, surveys, yields.
+    factors : list of str or None
+        Names of observed factors.
+    macro : list of str
+        Names of macro factors.
+    horizons : ndarray, (q,)
+        Of the surveys, in years.
+    """
+
+    endog: Any
+    factors: list[str] | None
+    macro: list[str]
+    horizons: Array
+
+
+def with_observed(
+    given: Mapping[str, Any], frame: Any, values: Array, labels: list[str], index: Any, period: float | None
+) -> Observed:
+    """
+    Return yields with the surveys and factors of the arguments of `ATSM`.
+
+    Raises
+    ------
+    SpecificationError, DataError
+        If they cannot be used.
+    """
+    out, nobs = Observed(frame, None, [], np.zeros(0)), len(values)
+    rest, columns = values, labels
+    if given["surveys"] is not None:
+        surveys, horizons = survey_frame(given["surveys"], nobs, index, period)
+        out = replace(out, endog=beside(surveys, values, labels, index, "surveys"), horizons=horizons)
+        rest, columns = out.endog.to_numpy(), [str(name) for name in out.endog]
+    if given["factors"] is not None:
+        seen = _factors(given["factors"], given["k_factors"], nobs, index)
+        endog = beside(seen, rest, columns, index, "factors")
+        return replace(out, endog=endog, factors=[str(name) for name in endog][: -len(columns)])
+    if given["macro"] is None:
+        return out
+    endog = beside(macro_frame(given["macro"], nobs, index), rest, columns, index, "macro")
+    names = [str(name) for name in endog][: -len(columns)]
+    check_macro(endog[names].to_numpy(), names, values, given["obs_cov"] == "exact-portfolios")
+    return replace(out, endog=endog, macro=names)
+
+
+def _factors(factors: Any, k: int, nobs: int, index: Any) -> Any:
+    """Return observed factors, one column each."""
+    frame = regressor_frame(factors, nobs, index, "factors")
+    columns = 1 if np.ndim(frame) == 1 else np.shape(frame)[1]
+    if columns != k:
+        raise DataError("factors have the wrong number of columns", got=columns, expected=f"{k}, k_factors")
+    return frame
 
 
 def beside(frame: Any, values: Array, labels: list[str], index: Any, what: str) -> pd.DataFrame:
@@ -73,16 +137,8 @@ def check_macro(macro: Array, names: list[str], yields: Array, exact: bool) -> N
     """
     both = np.column_stack([yields, macro])
     empty = np.isnan(both)
-    partly = empty.any(axis=1) & ~empty.all(axis=1)
-    if exact and partly.any():
-        row = int(np.argmax(partly))
-        column = int(np.argmax(empty[row]))
-        p = yields.shape[1]
-        raise DataError(
-            'obs_cov="exact-portfolios" with macro= needs all yields and macro factors of a date, or none',
-            got=f"row {row}: {'a yield' if column < p else names[column - p]} is missing",
-            remedy='Use obs_cov="diagonal" or "scalar", or leave out this date.',
-        )
+    if exact:
+        _require_whole_dates(empty, names)
     seen = both[~empty.any(axis=1)]
     if len(seen) <= both.shape[1] + 1:
         return
@@ -100,6 +156,20 @@ def check_macro(macro: Array, names: list[str], yields: Array, exact: bool) -> N
                 expected="a factor that yields do not span",
                 remedy="Leave it out: the portfolios of the yields are factors already.",
             )
+
+
+def _require_whole_dates(empty: Array, names: list[str]) -> None:
+    """Refuse dates at which some of the yields and macro factors are missing, but not all."""
+    partly = empty.any(axis=1) & ~empty.all(axis=1)
+    if not partly.any():
+        return
+    row = int(np.argmax(partly))
+    column = int(np.argmax(empty[row])) - empty.shape[1] + len(names)
+    raise DataError(
+        'obs_cov="exact-portfolios" with macro= needs all yields and macro factors of a date, or none',
+        got=f"row {row}: {'a yield' if column < 0 else names[column]} is missing",
+        remedy='Use obs_cov="diagonal" or "scalar", or leave out this date.',
+    )
 
 
 def check_with_macro(given: Any, norm: Any, sets_sigma: bool) -> None:

@@ -273,3 +273,34 @@ def test_parts_of_a_likelihood_that_has_none() -> None:
     model = built()
     with pytest.raises(sse.UnsupportedError, match="has no parts"):
         model.loglike_parts(model.start_params)
+
+
+def redrawn(shared_data: Path, seed: int) -> tuple[sse.ATSM, np.ndarray]:
+    """Return the model of the paper on a sample drawn from its maximum, and the parameters there."""
+    model = published(shared_data)
+    truth = np.asarray(model.start_params)
+    system, rng, W = model.system(truth), np.random.default_rng(seed), model.panel.weights
+    X = np.tile(model.first_portfolios, (276, 1))
+    for t in range(1, 276):
+        mean = system.state_intercept + system.transition @ X[t - 1]
+        X[t] = rng.multivariate_normal(mean, system.state_cov)
+    off = scipy.linalg.null_space(W)
+    noise = rng.standard_normal((276, 9)) @ off.T * np.sqrt(np.trace(system.obs_cov) / 9.0)
+    y = X @ system.design[2:].T + system.obs_intercept[2:] + noise
+    data = pd.DataFrame(
+        np.column_stack([X[:, 3:], y]), index=model.panel.endog.index, columns=list(model.panel.endog)
+    )
+    return model.clone(data), truth
+
+
+@pytest.mark.slow
+def test_simulate_and_recover(shared_data: Path) -> None:
+    """In 20 panels: the likelihood beats that at the truth, and Q-parameters are within their errors."""
+    inside = []
+    for seed in range(20):
+        model, truth = redrawn(shared_data, seed)
+        res = model.fit()
+        assert res.converged and res.llf > model.loglike(truth)
+        inside.append(np.abs(np.asarray(res.params) - truth)[:4] < 1.96 * np.asarray(res.bse)[:4])
+    print(np.mean(inside, axis=0))
+    assert np.all(np.mean(inside, axis=0) >= 0.75)  # .95, less than four standard deviations of a share of 20
