@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.base.data import PandasData
 
+from ..engine.passes import OUTPUT, LazyResults
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
 
@@ -151,3 +152,34 @@ def frames_of_states(results: Any) -> SimpleNamespace:
                 values = pd.DataFrame(values.reshape(len(index), -1), index=index, columns=model.state_names)
             setattr(out, kind + cov, values)
     return out
+
+
+class _Output:
+    """Output of the pass that made results: of a lazy pass, computed when it is read."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, results: Any, owner: object = None) -> Any:
+        if results is None:
+            return self
+        if self._name not in vars(results):
+            raise AttributeError(self._name)
+        value, source = vars(results)[self._name], vars(results).get("filter_results")
+        if value is None and isinstance(source, LazyResults) and not source.is_held_back:
+            return getattr(source, self._name)
+        return value
+
+    def __set__(self, results: Any, value: Any) -> None:
+        vars(results)[self._name] = value
+
+    def __delete__(self, results: Any) -> None:
+        del vars(results)[self._name]
+
+
+class LazyOutput:
+    """The output that `MLEResults` copies from a pass, read where it is needed; mixed into the results."""
+
+
+for _name in OUTPUT:
+    setattr(LazyOutput, _name, _Output(_name))

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..em.moments import Moments, Regression, padded
-from ..numerics.linear_algebra import Array, gram, symmetrize
+from ..numerics.linear_algebra import Array, gram, product, symmetrize
 from .collapsing import collapsed_rows, collapses
 from .smoother import Smoothed, Smoother, over_time, state_sums
 from .system import System
@@ -42,11 +42,11 @@ def missing_sums(
     """
     missing = smoother.missing
     some = ~missing.all(axis=1)
-    holes, Z, PZ = missing[some], system.design, precision @ system.design
+    holes, Z, PZ = missing[some], system.design, product(precision, system.design)
     d = system.obs_intercept if system.obs_intercept.ndim == 1 else system.obs_intercept.T[some]
     mean, cov = smoothed.mean.T[some], over_time(smoothed.cov, some)
     e = np.where(holes, 0.0, smoother.endog[some] - d - mean @ Z.T)
-    weighted = e @ precision
+    weighted = product(precision, e.T).T
     moved, remainder = np.zeros(Z.shape), np.zeros((len(Z), len(Z)))
     counts = np.count_nonzero(holes, axis=1)
     for count in np.unique(counts[counts > 0]):
@@ -113,9 +113,9 @@ def coefficient_scores(
 ) -> dict[str, Array]:
     """Return the derivatives by Z, d_t and H from the sums over incomplete rows (Fisher's identity)."""
     sums, residuals = missing_sums(smoother, system, smoothed, precision)
-    inner = precision @ sums.ee[0] @ precision - sums.n[0] * precision
+    inner = product(precision, product(precision, sums.ee[0]).T) - sums.n[0] * precision
     return {
-        "design": precision @ sums.eb[0][:, : system.k_states],
-        "obs_intercept": precision @ residuals.T,
+        "design": product(precision, sums.eb[0][:, : system.k_states]),
+        "obs_intercept": product(precision, residuals.T),
         "obs_cov": 0.5 * symmetrize(inner),
     }

@@ -19,7 +19,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from ..em.steady_state import inverse
-from ..numerics.linear_algebra import Array
+from ..numerics.linear_algebra import Array, is_diagonal
 from .system import System
 
 FEWEST = 20
@@ -113,7 +113,7 @@ def standardized_errors(errors: Array, design: Array, obs_cov: Array, covs: Arra
     seen, out = ~np.isnan(errors), np.full(errors.shape, np.nan)
     filled = np.where(seen, errors, 0.0)
     sizes = np.sqrt(np.diag(obs_cov))
-    if np.count_nonzero(obs_cov) == np.count_nonzero(sizes):
+    if is_diagonal(obs_cov):
         return np.where(seen, _one_by_one(filled / sizes, design / sizes[:, None], covs, seen), np.nan)
     patterns, place = np.unique(seen, axis=0, return_inverse=True)
     for number, o in enumerate(patterns):
@@ -140,7 +140,7 @@ def _one_by_one(errors: Array, design: Array, covs: Array, seen: Array) -> Array
 
 def _precision(cov: Array) -> Array:
     """Return H^{-1}; LinAlgError where H is nearly singular."""
-    if np.count_nonzero(cov) == np.count_nonzero(np.diag(cov)):
+    if is_diagonal(cov):
         if not np.all(np.diag(cov) > 0.0):
             raise np.linalg.LinAlgError("obs_cov is singular")
         return np.diag(1.0 / np.diag(cov))
@@ -154,7 +154,7 @@ def _whitening(cov: Array, patterns: Array) -> tuple[Array, Array]:
     """Return L^{-1} by pattern, zero where missing, and log|H_oo|; a column stands for a diagonal matrix."""
     seen = ~patterns
     variances = np.diag(cov)
-    if np.count_nonzero(cov) == np.count_nonzero(variances):
+    if is_diagonal(cov):
         return (seen / np.sqrt(variances))[:, :, None], seen @ np.log(variances)
     both = seen[:, :, None] & seen[:, None, :]
     factor = np.linalg.cholesky(np.where(both, cov, np.eye(len(cov))))

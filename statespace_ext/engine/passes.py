@@ -40,7 +40,7 @@ from statsmodels.tsa.statespace.kalman_smoother import (
 from statsmodels.tsa.statespace.simulation_smoother import SimulationSmoother
 
 from ..numerics.incomplete_rows import at
-from ..numerics.linear_algebra import Array
+from ..numerics.linear_algebra import Array, is_diagonal
 from .collapsing import FEWEST, collapsed_rows, collapses, standardized_errors
 from .compat import without_absolute_tolerances
 from .exact_results import ExactStartResults, with_exact_start
@@ -259,7 +259,7 @@ class CollapsedPass:
     def smoothed_measurement_disturbance_cov(self, results: LazyResults) -> Array | None:
         """Return Var[eps_t|Y] = Z V_t Z', and H where the row misses elements."""
         H, holes = results.obs_cov[:, :, 0], np.asarray(results.missing, dtype=bool)
-        if not self._smooths or np.any(holes) and np.count_nonzero(H) > np.count_nonzero(np.diag(H)):
+        if not self._smooths or np.any(holes) and not is_diagonal(H):
             return None
         out = _around(results.design[:, :, 0], results.smoothed_state_cov)
         for t in np.flatnonzero(holes.any(axis=0)):

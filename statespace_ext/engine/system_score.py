@@ -32,7 +32,7 @@ import numpy as np
 
 from ..em.updates import stationary_chain
 from ..numerics.diffuse_start import SmoothedRows
-from ..numerics.linear_algebra import Array, symmetrize
+from ..numerics.linear_algebra import Array, product, symmetrize
 from .collapsed import coefficient_scores, collapse, pays
 from .collapsing import FEWEST
 from .expectation import constant_steady_state
@@ -77,10 +77,10 @@ def steady_score(smoother: Smoother, system: System, needed: frozenset[str]) -> 
         Z, precision = system.design, found.precision
         e = found.residual(slice(None))
         ZV = Z @ found.states.cov_sum
-        out["obs_intercept"] = precision @ e.T
-        out["design"] = precision @ (sums.eb[:, :k] - ZV)
+        out["obs_intercept"] = product(precision, e.T)
+        out["design"] = product(precision, sums.eb[:, :k] - ZV)
         residual = sums.ee + ZV @ Z.T - len(e) * system.obs_cov
-        out["obs_cov"] = 0.5 * precision @ symmetrize(residual) @ precision
+        out["obs_cov"] = 0.5 * product(precision, product(precision, symmetrize(residual)).T)
     cov_sum, lag_sum = found.states.costate_sums()
     noise = sums.rr - cov_sum
     R = system.selection

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import statespace_ext as sse
-from statespace_ext.base import results as of_results
+from statespace_ext.base import standard_errors
 from statespace_ext.exceptions import IdentificationWarning, ParameterError, UnsupportedError
 
 
@@ -47,7 +47,7 @@ def test_what_is_not_identified_or_fixed_has_none():
 def test_too_many_parameters_raise_and_are_said_in_the_summary(monkeypatch):
     res = fitted(False)
     right = res.model.smooth(res.params).bse
-    monkeypatch.setattr(of_results, "MOST", 10)
+    monkeypatch.setattr(standard_errors, "MOST", 10)
     many = res.model.smooth(res.params)
     for call in (many.cov_params, lambda: many.cov_params_of("oim")):
         with pytest.raises(UnsupportedError, match="bse_of"):
