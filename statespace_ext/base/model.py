@@ -55,11 +55,12 @@ from .results import StateSpaceResults, StateSpaceResultsWrapper
 
 _FOR_THE_ENGINE = frozenset(
     """
-    calendar check_layout check_sample current_start declare default_start difference_steps entered estimate
-    exact_information expand following future_intercept future_rows input_part inputs_on later_starts
-    likelihood_neutral loglike_and_score mirrored more_data new_periods other_peaks other_starts preserved
-    private_smoother problem score_at score_by_block score_matrices stabilised start_kind started_structure
-    started_system state_inputs structure system_at unknown_next updates user_start variance_sizes
+    added_arguments calendar check_layout check_sample current_start declare default_start
+    difference_steps entered estimate exact_information expand following future_intercept future_rows
+    hashed_arguments input_part inputs_on later_starts likelihood_neutral loglike_and_score mirrored
+    more_data new_periods other_peaks other_starts preserved private_smoother problem score_at
+    score_by_block score_matrices stabilised start_kind started_structure started_system state_inputs
+    structure system_at unknown_next updates user_start variance_sizes
     """.split()
 )
 """What the engine and subclasses use of a model, and `dir` leaves out."""

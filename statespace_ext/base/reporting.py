@@ -336,25 +336,33 @@ class Reporting:
     def status_lines(self) -> list[str]:
         """Return what `summary` says of the fit: convergence, boundary, identification."""
         res: Any = self
-        fit, lines = self._fit, []
-        if fit is not None:
-            word = "Converged" if fit.converged else "NOT CONVERGED"
-            lines.append(
-                f"{word}: method {fit.method}, {fit.iterations} iterations, scaled score {fit.score_norm:.2g}"
-                + ("." if fit.converged else f"; {fit.status}.")
-            )
-            if len(fit.starts) > 1:
-                lines.append(
-                    f"{fit.starts_at_best} of {len(fit.starts)} starts reached the best log-likelihood."
-                )
+        lines = [*self._convergence(), *self._boundary(), self._dependence(), res.identification.message]
+        return [line for line in lines if line] + list(res.params_cov.notes)
+
+    def _convergence(self) -> list[str]:
+        fit = self._fit
+        if fit is None:
+            return []
+        word, status = ("Converged", "") if fit.converged else ("NOT CONVERGED", f"; {fit.status}")
+        of_starts = f"{fit.starts_at_best} of {len(fit.starts)} starts reached the best log-likelihood."
+        return [
+            f"{word}: method {fit.method}, {fit.iterations} iterations, scaled score {fit.score_norm:.2g}"
+            f"{status}.",
+            of_starts if len(fit.starts) > 1 else "",
+        ]
+
+    def _boundary(self) -> list[str]:
+        res: Any = self
         ends = [name for name in res.boundary if name in res.model.layout.bounded]
         singular = [name for name in res.boundary if name not in ends]
-        if singular:
-            lines.append(f"At a boundary (singular covariance), without standard errors: {shown(singular)}.")
-        if ends:
-            lines.append(f"At the end of its interval, 1 or -1, without a standard error: {shown(ends)}.")
-        lines += [line for line in (self._dependence(), res.identification.message) if line]
-        return lines + list(res.params_cov.notes)
+        return [
+            f"{where}: {shown(names)}."
+            for where, names in (
+                ("At a boundary (singular covariance), without standard errors", singular),
+                ("At the end of its interval, 1 or -1, without a standard error", ends),
+            )
+            if names
+        ]
 
     def _dependence(self) -> str:
         """Say which series the model forecasts without error from each other, empty where there are none."""

@@ -43,6 +43,7 @@ from ..numerics.linear_algebra import Array
 from .incomplete_rows import IncompleteRows, completed
 from .inference import Derived, Refitting
 from .reporting import Reporting, normal_quantile
+from .residuals import Residuals
 from .standard_errors import StandardErrors
 from .states import LazyOutput, frames_of_states
 
@@ -58,6 +59,7 @@ class _Wrapped(type):
 
 class StateSpaceResults(
     Reporting,
+    Residuals,
     StandardErrors,
     Derived,
     Refitting,

@@ -88,6 +88,21 @@ def without_skips(ssm: KalmanFilter) -> Iterator[None]:
         ssm.inversion_method = own
 
 
+def has_skipped(ssm: KalmanFilter) -> bool:
+    """Tell whether the last pass for a log-likelihood may have skipped an observation (`without_skips`)."""
+    if ssm.k_endog > 1 or not ssm.inversion_method & INVERT_UNIVARIATE:
+        return False
+    compiled = ssm._kalman_filters[ssm.prefix]
+    terms = np.asarray(compiled.loglikelihood)
+    if len(terms) < ssm.nobs:  # their sum alone is kept
+        return True
+    first = max(ssm.loglikelihood_burn, compiled.nobs_diffuse)
+    if terms[first:].all():
+        return False
+    seen = np.asarray(ssm._statespaces[ssm.prefix].nmissing) == 0
+    return bool(np.any((terms == 0.0)[first:] & seen[first:]))
+
+
 def _known_at_the_end(
     ssm: KalmanSmoother, results: SmootherResults, requested: int
 ) -> dict[str, tuple[Array, Array]]:

@@ -141,7 +141,8 @@ def require_likelihood(ssm: Representation) -> None:
     require_stationary(stationary_radius(ssm))
     for name in ("state_cov", "obs_cov"):
         cov = np.real(getattr(ssm, name))
-        if np.any(np.diagonal(cov) < 0) or cov.shape[2] == 1 and not is_positive_semidefinite(cov[:, :, 0]):
+        several = len(cov) > 1 and cov.shape[2] == 1
+        if np.any(np.diagonal(cov) < 0) or several and not is_positive_semidefinite(cov[:, :, 0]):
             raise ParameterError(f"{name} is no covariance matrix at these parameters", got=cov[:, :, 0])
 
 

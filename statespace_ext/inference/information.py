@@ -440,15 +440,27 @@ def delta_method(
     value = np.asarray(function(params))
     steps = step_sizes(params) if steps is None else steps
     slopes = jacobian(function, params, steps)
-    se = np.empty(len(value))
-    for row, gradient in enumerate(slopes):
-        if np.isnan(gradient).any():
-            se[row] = np.nan
-            continue
-        used = np.abs(gradient) > 1e-12 * max(np.max(np.abs(gradient), initial=0.0), 1e-300)
-        inner = cov[np.ix_(used, used)]
-        se[row] = np.sqrt(gradient[used] @ inner @ gradient[used]) if np.all(np.isfinite(inner)) else np.nan
-    return value, np.where(np.abs(slopes).max(axis=1, initial=0.0) > 0, se, np.nan)
+    return value, delta_errors(slopes, cov)
+
+
+def delta_errors(slopes: Array, cov: Array) -> Array:
+    """
+    Return standard errors by the delta method from the derivatives.
+
+    Parameters
+    ----------
+    slopes : ndarray, (m, q)
+        Derivatives of the values by the parameters; NaN makes NaN.
+    cov : ndarray, (q, q)
+        As in `delta_method`.
+    """
+    size = np.abs(slopes).max(axis=1, initial=0.0)
+    used = np.abs(slopes) > 1e-12 * np.maximum(size, 1e-300)[:, None]
+    known = np.isfinite(cov)
+    lost = ((used @ ~known) & used).any(axis=1) | ~(size > 0)
+    seen = np.where(used, slopes, 0.0)
+    variance = np.einsum("mi,mi->m", seen @ np.where(known, cov, 0.0), seen)
+    return np.where(lost, np.nan, np.sqrt(np.where(lost, 0.0, variance)))
 
 
 def correlation_table(

@@ -98,6 +98,16 @@ class Chordal:
             out[np.ix_(index, index)] = values
         return out
 
+    def pull_back(self, unconstrained: Array, gradient: Array) -> Array:
+        """Return the gradient by L, (G + G')L, given that by L L', the lower triangular G."""
+        out = np.empty(len(self.param_names))
+        for order, rows, columns, index in self._blocks:
+            factor, slope = (
+                self._factor(each, rows, columns, index, len(order)) for each in (unconstrained, gradient)
+            )
+            out[index] = ((slope + slope.T) @ factor)[rows, columns]
+        return out
+
     def estimate(self, target: Array) -> Array | None:
         """Return None: there is no closed form."""
         return None

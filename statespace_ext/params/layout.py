@@ -11,6 +11,7 @@ import numpy as np
 from ..exceptions import ParameterError, SpecificationError, UnsupportedError, shown
 from ..numerics.linear_algebra import Array
 from .affine import AffineMatrix, Elements, IntArray
+from .cholesky import Chordal
 from .covariance import CommonVariance, CovarianceStructure, General, structure_of
 from .curved import CurvedMatrix
 
@@ -178,6 +179,11 @@ class ParameterLayout:
         return [*self.structures.values(), *curved, *([UnitInterval(bounded)] if bounded else [])]
 
     @cached_property
+    def _transformed(self) -> list[tuple[CovarianceStructure | UnitInterval, IntArray]]:
+        """The transforms and where their parameters are in the flat vector."""
+        return [(structure, self.positions(structure.param_names)) for structure in self.transforms]
+
+    @cached_property
     def untransformed(self) -> list[str]:
         """Covariance blocks that can leave the cone of covariance matrices: no transform keeps them in it."""
         free = [key for key in sorted(self.covariances & set(self.blocks)) if not self.blocks[key].is_fixed]
@@ -211,25 +217,26 @@ class ParameterLayout:
     def constrain(self, unconstrained: Array) -> Array:
         """Map an unconstrained vector to parameters."""
         out = np.array(unconstrained, dtype=float)
-        for structure in self.transforms:
-            places = self.positions(structure.param_names)
+        for structure, places in self._transformed:
             out[places] = structure.constrain(unconstrained[places])
         return out
 
     def unconstrain(self, params: Array) -> Array:
         """Map parameters to an unconstrained vector."""
         out = np.array(params, dtype=float)
-        for structure in self.transforms:
-            places = self.positions(structure.param_names)
+        for structure, places in self._transformed:
             out[places] = structure.unconstrain(params[places])
         return out
 
     def pull_back(self, unconstrained: Array, gradient: Array) -> Array:
         """Return the gradient by unconstrained element, given the gradient by parameter."""
         out = np.array(gradient, dtype=float)
-        for structure in self.transforms:
-            places = self.positions(structure.param_names)
-            out[places] = structure.jacobian(unconstrained[places]).T @ gradient[places]
+        for structure, places in self._transformed:
+            at, slope = unconstrained[places], gradient[places]
+            if isinstance(structure, Chordal):  # whose derivatives are p^4 elements
+                out[places] = structure.pull_back(at, slope)
+            else:
+                out[places] = structure.jacobian(at).T @ slope
         return out
 
     def fix(self, values: Mapping[str, float]) -> ParameterLayout:

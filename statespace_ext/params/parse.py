@@ -149,14 +149,19 @@ def parse_covariance(
     SpecificationError
         Also if the specification is not symmetric, or fixed numbers in it rule out a covariance matrix.
     """
-    shape = (size, size)
     if isinstance(value, CovarianceFunction):
         return CurvedMatrix.of(value, size, shared[0] if shared else namer(0, 0).split(".")[0])
     if isinstance(value, str) and (value in COVARIANCE_KEYWORDS or value == "free"):
         return _covariance_keyword("unstructured" if value == "free" else value, size, namer, shared)
     if isinstance(value, str) and size != 1:
         raise unknown_keyword(where, value, COVARIANCE_KEYWORDS)
-    array = _as_array(value, shape, where, nobs)
+    fixed, lower = _symmetric_elements(_as_array(value, (size, size), where, nobs), where, namer)
+    return check_covariance(affine_matrix(fixed, lower, symmetric=True), where)
+
+
+def _symmetric_elements(array: np.ndarray, where: str, namer: Namer) -> tuple[Array, Elements]:
+    """Return what is fixed, and the free elements of the lower triangle, of a symmetric matrix."""
+    size = len(array)
     if array.dtype == object:
         fixed, elements = _parse_strings(array, where, namer)
         symmetric = _mirrored(fixed, elements)
@@ -166,8 +171,7 @@ def parse_covariance(
         symmetric = (free == free.T) & np.all(close.reshape(size, size, -1), axis=2)
         elements = _elements(np.tril(free), namer)
     _check_symmetry(array, symmetric, where)
-    lower = [element for element in elements if element[0] >= element[1]]
-    return check_covariance(affine_matrix(fixed, lower, symmetric=True), where)
+    return fixed, [element for element in elements if element[0] >= element[1]]
 
 
 def _mirrored(fixed: Array, elements: Elements) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,7 @@ from ..fit.problem import EstimationProblem
 from ..numerics.linear_algebra import STABILITY_LIMIT, Array
 from ..numerics.lyapunov import stationary_moments
 from ..params.layout import ParameterLayout
+from .common_axes import RegressionSmoother
 from .declaration import (
     Coefficients,
     parse_dynamics,
@@ -292,6 +293,28 @@ class DynamicRegression(StateSpaceModel[DynamicRegressionResults]):
         if "transition" in by:
             out["transition"] = by["transition"][self.coefficients.noise_rows]
         return out
+
+    @property
+    def private_smoother(self) -> RegressionSmoother:
+        """A smoother of the model's data that shares no state with the model, nor with another thread."""
+        if not hasattr(self._private, "smoother"):
+            c = self.coefficients
+            walks = c.moving if not c.autoregressive and len(c.moving) == 1 else [None]
+            given = self.endog, c.k_states, self.ssm.k_posdef, self.exog, self.state_inputs, self._given_start
+            self._private.smoother = RegressionSmoother(*given, walk=walks[0])
+        return cast(RegressionSmoother, self._private.smoother)
+
+    def loglike_and_score(self, params: Array) -> tuple[float, Array]:
+        """Return the log-likelihood and its gradient, without a pass where V and W have common axes."""
+        at = self._blocks(params)
+        diffuse = self.current_start == "diffuse"
+        found = self.private_smoother.common_score(at["obs_cov"], at["state_cov"]) if diffuse else None
+        if found is None:
+            return super().loglike_and_score(params)
+        by_matrix = {"obs_cov": found.obs_cov, "state_cov": found.state_cov}
+        nothing = np.zeros(0)
+        score = SystemScore(found.llf, by_matrix, nothing, nothing, nothing)
+        return found.llf, self.layout.gradient(self.score_by_block(score, params), params)
 
     # -- estimation ------------------------------------------------------------------------------------
 

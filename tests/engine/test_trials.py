@@ -1,0 +1,110 @@
+"""Trials of statsmodels' optimisers: differences as statsmodels takes them; when the exact score serves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from numpy.testing import assert_allclose
+from scipy.optimize import approx_fprime
+from statsmodels.regression.recursive_ls import RecursiveLS
+from statsmodels.tsa.statespace.exponential_smoothing import ExponentialSmoothing
+
+import statespace_ext as sse
+from statespace_ext.engine.trials import Trials
+
+Y = np.random.default_rng(0).normal(size=(90, 3)).cumsum(axis=0)
+NOISE = np.diff(Y, axis=0)
+
+SMALL: dict[str, tuple[Any, np.ndarray, dict[str, Any]]] = {
+    "arma": (sm.tsa.SARIMAX, Y[:, 0], {"order": (1, 0, 1), "trend": "c"}),
+    "seasonal": (sm.tsa.SARIMAX, Y[:, 0], {"order": (0, 1, 1), "seasonal_order": (0, 1, 1, 4)}),
+    "concentrated": (sm.tsa.SARIMAX, NOISE[:, 0], {"order": (1, 0, 0), "concentrate_scale": True}),
+    "level": (sm.tsa.UnobservedComponents, Y[:, 0], {"level": "llevel"}),
+    "smoothing": (ExponentialSmoothing, Y[:, 0], {"trend": True}),
+    "vector": (sm.tsa.VARMAX, NOISE[:, :2], {"order": (1, 0)}),
+    "factor": (sm.tsa.DynamicFactor, NOISE, {"k_factors": 1, "factor_order": 1}),
+}
+
+
+def exact_kind(kind: Any) -> Any:
+    return type("Exact", (sse.ExactScoreMixin, kind), {})
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_model_with_few_parameters_takes_the_steps_of_statsmodels(name: str) -> None:
+    kind, y, options = SMALL[name]
+    plain = kind(y, **options).fit(disp=False)
+    ours = exact_kind(kind)(y, **options).fit(disp=False)
+    assert ours.mle_retvals["iterations"] == plain.mle_retvals["iterations"]
+    assert_allclose(ours.params, plain.params, rtol=1e-6, atol=1e-9)
+    assert_allclose(ours.llf, plain.llf, rtol=1e-12)
+
+
+def test_standard_errors_come_from_the_exact_score_at_any_size() -> None:
+    kind, y, options = SMALL["arma"]
+    ours = exact_kind(kind)(y, **options)
+    by_differences = ours.fit(disp=False, maxiter=200, cov_type="oim")
+    exact = ours.fit(disp=False, maxiter=200, optim_score="exact", cov_type="oim")
+    assert "exact score" in by_differences.cov_kwds["description"]
+    assert_allclose(by_differences.bse, exact.bse, rtol=1e-3)
+    assert np.max(np.abs(ours.score(exact.params))) < np.max(np.abs(ours.score(by_differences.params)))
+
+
+def test_a_model_with_many_parameters_has_one_pass_a_trial() -> None:
+    model = exact_kind(sm.tsa.VARMAX)(NOISE, order=(1, 0))
+    assert len(model.param_names) == 18 and model.k_states == 3
+    res = model.fit(disp=False)
+    assert res.mle_retvals["fcalls"] < 18
+    asked = model.fit(disp=False, approx_grad=True)
+    assert asked.mle_retvals["fcalls"] > res.mle_retvals["fcalls"]
+    with model.fix_params({"sqrt.var.y1": 1.0, "intercept.y1": 0.0, "intercept.y2": 0.0}):
+        assert model.fit(disp=False).llf < res.llf  # 15 are left: by differences
+
+
+@pytest.mark.filterwarnings("ignore:Estimation of VARMA")
+def test_iterations_without_and_with_a_limit() -> None:
+    model = exact_kind(sm.tsa.VARMAX)(NOISE, order=(1, 1))
+    with pytest.warns(UserWarning, match="converge"):
+        res = model.fit(disp=False)
+    assert 50 < res.mle_retvals["iterations"] <= 60
+    with pytest.warns(UserWarning, match="converge"):
+        assert model.fit(disp=False, maxiter=7).mle_retvals["iterations"] == 7
+    with pytest.warns(UserWarning, match="converge"):
+        assert model.fit(None, True, False, "none", None, "lbfgs", 7, disp=0).mle_retvals["iterations"] == 7
+
+
+def test_differences_are_those_of_scipy() -> None:
+    kind, y, options = SMALL["vector"]
+    model = exact_kind(kind)(y, **options)
+    at = model.untransform_params(model.start_params) + 0.01
+    model.update(at, transformed=False)
+    trials = Trials(model, lambda *_: None, movable=False)
+
+    def value(params: np.ndarray) -> float:
+        return -model.loglike(params, transformed=False) / model.nobs
+
+    assert_allclose(trials._forward(value, 1e-5, at), approx_fprime(at, value, 1e-5), rtol=0, atol=1e-10)
+
+
+def test_an_observation_that_statsmodels_skips_is_counted() -> None:
+    """A variance of 1e-14 is of these units; statsmodels gives a log-likelihood of zero there."""
+    y = 1e-7 * NOISE[:, 0]
+    plain = sm.tsa.SARIMAX(y, order=(1, 0, 0))
+    at = np.array([0.1, 1e-14])
+    assert plain.loglike(at) == 0.0
+    trials = Trials(plain, lambda *_: None, movable=False)
+    found = trials._unskipped(lambda params: -plain.loglike(params))(at)
+    assert_allclose(-found, sse.exact_score(plain, at).llf, rtol=1e-10)
+    same_units = sm.tsa.SARIMAX(NOISE[:, 0], order=(1, 0, 0)).loglike([0.1, 1.0])
+    assert_allclose(-found, same_units + 7 * len(y) * np.log(10), rtol=1e-8)
+    slope = trials._forward(lambda params: -plain.loglike(params), 1e-5, at)
+    assert np.all(slope != 0.0)
+
+
+def test_a_model_with_a_fit_of_its_own_keeps_it() -> None:
+    x = np.column_stack([np.ones(90), Y[:, 1]])
+    res, plain = (kind(Y[:, 0], exog=x).fit() for kind in (exact_kind(RecursiveLS), RecursiveLS))
+    assert_allclose(res.params, plain.params, rtol=1e-12)
