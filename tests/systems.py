@@ -98,7 +98,7 @@ class ExpectedLikelihood:
 
     def __call__(self, params: np.ndarray) -> float:
         """Return the sum of the parts, -inf where there is no stationary start."""
-        if self.model.start_kind == "stationary" and largest_root(self.model, params) >= 1.0:
+        if self.model.initialization_kind == "stationary" and largest_root(self.model, params) >= 1.0:
             return -np.inf
         return sum(self.terms(params))
 

@@ -32,15 +32,15 @@ class Declared:
     The declaration of a model: layout, matrices, updates of EM, start values; mixed into the models.
 
     A model with constant matrices says all of it by one call of `declare`. Another model sets ``layout`` and
-    ``start_kind``, and overrides `system`, `updates`, `score_by_block` and `score_matrices` as far as its
-    blocks are not the system matrices.
+    ``initialization_kind``, and overrides `system`, `updates`, `score_by_block` and `score_matrices` as far as
+    its blocks are not the system matrices.
     """
 
     __signature__: inspect.Signature
     layout: ParameterLayout
     structure: StateStructure
-    started_structure: Any
-    start_kind: str
+    initialized_structure: Any
+    initialization_kind: str
     endog: Any
     endog_names: Any
     state_names: Any
@@ -124,7 +124,7 @@ class Declared:
         rows = np.arange(k) if noise_rows is None else np.asarray(noise_rows, dtype=np.intp)
         states = [str(name) for name in self.state_names]
         noises = [states[row] for row in rows] if noise_names is None else [str(name) for name in noise_names]
-        self.start_kind = one_of(initialization, _STARTS, "initialization")
+        self.initialization_kind = one_of(initialization, _STARTS, "initialization")
         whole = parse_matrix(transition, (k, k), "transition", matrix_namer("transition", states, states))
         if any(np.isin(whole.rows, rows, invert=True)):
             raise SpecificationError(
@@ -169,18 +169,18 @@ class Declared:
             state_intercept=intercept,
             selection=structure.selection,
             state_cov=at["state_cov"],
-            start=self.start_kind,
+            start=self.initialization_kind,
             initial_state=at["initial_state"][:, 0],
             initial_state_cov=at["initial_state_cov"],
         )
-        if self.start_kind != "stationary":
+        if self.initialization_kind != "stationary":
             return system
         mean, cov = stationary_start(system)
         return replace(system, initial_state=mean, initial_state_cov=cov)
 
     def updates(self, layout: ParameterLayout) -> Updates:
         """Return the updates of EM for a layout of the free parameters."""
-        return LinearGaussianUpdates(layout, self.started_structure)
+        return LinearGaussianUpdates(layout, self.initialized_structure)
 
     @property
     def score_matrices(self) -> frozenset[str]:

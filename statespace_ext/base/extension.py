@@ -26,7 +26,7 @@ class OutOfSample:
     ssm: Any
     clone: Any
     following: Any
-    user_start: Any
+    user_initialization: Any
 
     def handle_params(self, params: object, transformed: bool = True, includes_fixed: bool = False) -> Any:
         """Return the full parameter vector."""
@@ -146,8 +146,8 @@ class OutOfSample:
     def _with_inputs(self, state_exog: Array) -> Any:
         """Return the model with other rows of ``state_exog``, on the same data from the same start."""
         changed: dict[str, Any] = {}
-        if self.user_start is not None:
-            changed["initialization"] = self.user_start
+        if self.user_initialization is not None:
+            changed["initialization"] = self.user_initialization
         if self.calendar.given and self.data.row_labels is None:
             changed["dates"] = self.calendar.labels
         rows = pd.DataFrame(

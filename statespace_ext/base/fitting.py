@@ -79,7 +79,7 @@ class Fitting(Generic[R]):
         """Yield start values to try after a maximum is found, until starts agree: none."""
         return iter(())
 
-    def other_peaks(self, problem: EstimationProblem, params: Array) -> list[Array]:
+    def other_local_maxima(self, problem: EstimationProblem, params: Array) -> list[Array]:
         """Return points from which a higher maximum than one at hand may be reached: none."""
         return []
 

@@ -55,12 +55,12 @@ from .results import StateSpaceResults, StateSpaceResultsWrapper
 
 _FOR_THE_ENGINE = frozenset(
     """
-    added_arguments calendar check_layout check_sample current_start declare default_start
+    added_arguments calendar check_layout check_sample current_initialization declare default_start
     difference_steps entered estimate exact_information expand following future_intercept future_rows
-    hashed_arguments input_part inputs_on later_starts likelihood_neutral loglike_and_score mirrored
-    more_data new_periods other_peaks other_starts preserved private_smoother problem score_at
-    score_by_block score_matrices stabilised start_kind started_structure started_system state_inputs
-    structure system_at unknown_next updates user_start variance_sizes
+    hashed_arguments initialization_kind initialized_structure initialized_system input_part inputs_on
+    later_starts likelihood_neutral loglike_and_score mirrored more_data new_periods other_local_maxima
+    other_starts preserved private_smoother problem score_at score_by_block score_matrices stabilised
+    state_inputs structure system_at unknown_next updates user_initialization variance_sizes
     """.split()
 )
 """What the engine and subclasses use of a model, and `dir` leaves out."""
@@ -405,30 +405,30 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
         return self.layout.blocks["initial_state"].is_fixed
 
     @property
-    def user_start(self) -> Initialization | None:
+    def user_initialization(self) -> Initialization | None:
         """The start that was set on ``ssm`` in place of the model's own, None where there is none."""
         start = self.ssm.initialization
         return None if start is self._written_start else start
 
     @property
-    def current_start(self) -> str:
-        """Kind of the start in use: ``start_kind``, or of that set on ``ssm`` ("custom": of blocks)."""
-        start = self.user_start
-        return self.start_kind if start is None else start.initialization_type or "custom"
+    def current_initialization(self) -> str:
+        """``initialization_kind``, or the kind of the initialization on ``ssm`` ("custom": of blocks)."""
+        start = self.user_initialization
+        return self.initialization_kind if start is None else start.initialization_type or "custom"
 
     @property
-    def started_structure(self) -> StateStructure:
+    def initialized_structure(self) -> StateStructure:
         """``structure`` with the states that start from their stationary distribution, as the start is."""
-        if self.user_start is None:
+        if self.user_initialization is None:
             return self.structure
-        kept = np.arange(self.k_states if self.current_start == "stationary" else 0)
+        kept = np.arange(self.k_states if self.current_initialization == "stationary" else 0)
         return replace(self.structure, stationary=kept)
 
-    def started_system(self, params: Array) -> System:
+    def initialized_system(self, params: Array) -> System:
         """Return `system`, with the initialisation that `extend` or the user put in place of its own."""
         system = self.system(params)
         with self._lock:
-            start = self.user_start
+            start = self.user_initialization
             if start is None:
                 return system
             if start.initialization_type == "diffuse":
@@ -456,7 +456,7 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
         """
         vector = self.handle_params(params, *args[:2], **_only(kwargs, "transformed", "includes_fixed"))
         with named_singularity():
-            return self.private_smoother.loglike(self.started_system(vector))
+            return self.private_smoother.loglike(self.initialized_system(vector))
 
     def score(self, params: object, *args: Any, **kwargs: Any) -> Array:
         """Return the exact gradient of the log-likelihood, from one smoother pass."""
@@ -476,10 +476,12 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
         """
         try:
             with named_singularity():
-                score = system_score(self.private_smoother, self.started_system(params), self.score_matrices)
+                score = system_score(
+                    self.private_smoother, self.initialized_system(params), self.score_matrices
+                )
         except UnsupportedError:
             return self.loglike(params, includes_fixed=True), self._numerical_score(params)
-        if self.user_start is not None:  # which no parameter moves but by the matrices
+        if self.user_initialization is not None:  # which no parameter moves but by the matrices
             nothing = np.zeros_like(score.initial_state), np.zeros_like(score.initial_state_cov)
             score = replace(score, initial_state=nothing[0], initial_state_cov=nothing[1])
         return score.llf, self.layout.gradient(self.score_by_block(score, params), params)

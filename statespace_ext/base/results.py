@@ -94,7 +94,7 @@ class StateSpaceResults(
             # statsmodels has zeros in a row that is all missing; its tests of residuals would count them
             unseen = np.asarray(results.missing, dtype=bool)
             results._standardized_forecasts_error = np.where(unseen, np.nan, errors)
-        self._own_start = model.user_start is None
+        self._own_start = model.user_initialization is None
         with results.held_back() if lazy else nullcontext():
             super().__init__(model, params, results, cov_type or "oim", *args, **kwargs)
         if lazy:
@@ -111,7 +111,7 @@ class StateSpaceResults(
     # -- the model at the pass -------------------------------------------------------------------------
 
     @property
-    def user_start(self) -> Any:
+    def user_initialization(self) -> Any:
         """The start of the pass where it was set on ``model.ssm``; None where it was the model's own."""
         return None if self._own_start else self.filter_results.model.initialization
 
@@ -124,7 +124,7 @@ class StateSpaceResults(
             vars(model.ssm).update(flags)
             if not self._own_start:
                 model.ssm.initialization = own.initialization
-            elif model.user_start is not None:
+            elif model.user_initialization is not None:
                 model.ssm.initialization = model._written_start = own.initialization
             yield
 
@@ -325,8 +325,8 @@ class StateSpaceResults(
         exog = self._new_rows(exog, "exog", endog, index)
         if index is not None and model.data.row_labels is None:
             kwargs.setdefault("dates", model.calendar.labels.append(index))
-        if self.user_start is not None:
-            kwargs.setdefault("initialization", self.user_start)
+        if self.user_initialization is not None:
+            kwargs.setdefault("initialization", self.user_initialization)
         if model.k_state_exog and kwargs.get("state_exog") is not None:
             first, rows = model.inputs_on(kwargs["state_exog"], len(endog))
             kwargs["state_exog"] = self._input_frame(

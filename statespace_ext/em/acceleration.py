@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..numerics.linear_algebra import NOT_HERE, Array
-from .driver import EMOptions, EMResult, Run, fall, relative_change
+from .driver import EMOptions, EMResult, Run, decreased, relative_change
 from .moments import Expectation, Moments
 from .updates import NamedUpdate
 
@@ -185,11 +185,11 @@ class _Run(Run):
                 f"stopped: the log-likelihood fell at iteration {self.number}, in the update of {name}"
             )
         ended = self.watched(self.params, self.number)
-        if ended is None and (secants or self.moved == 0) and self._settled(llf - before, llf):
+        if ended is None and (secants or self.moved == 0) and self._has_converged(llf - before, llf):
             return self.end("converged", True)
         return ended
 
-    def _settled(self, change: float, llf: float) -> bool:
+    def _has_converged(self, change: float, llf: float) -> bool:
         """Tell whether the stopping rule is met, as often in a row as it has to be."""
         self.still = self.still + 1 if self.rule.is_small(change, self.moved, llf) else 0
         return self.still >= _STILL and self.rule.is_met(change, self.moved, llf, self.params)
@@ -217,7 +217,7 @@ class _Run(Run):
     def _plain(self) -> float | None:
         """Take the EM step; return the log-likelihood, None where it fell."""
         moments = self.expectation(self.em_step)
-        if fall(moments.llf, self.llf):
+        if decreased(moments.llf, self.llf):
             return None
         self._go_on(self.em_step, moments)
         return moments.llf

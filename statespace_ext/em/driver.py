@@ -139,7 +139,7 @@ class Run:
             self.llf = llf
             return self.end("stopped: no log-likelihood at the start")
         number = 0 if first else self.iteration + 1
-        if fall(llf, self.llf):
+        if decreased(llf, self.llf):
             what = f"fell by {-change:.3g}" if np.isfinite(llf) else "does not exist"
             return self.end(
                 f"stopped: the log-likelihood {what} at iteration {number}, in the update of {self.guilty()}"
@@ -242,7 +242,7 @@ def run_em(
             return ended
 
 
-def fall(llf: float, previous: float) -> bool:
+def decreased(llf: float, previous: float) -> bool:
     """Tell whether a log-likelihood does not exist, or is lower than the one before by more than rounding."""
     return not np.isfinite(llf) or llf - previous < -_ROUNDING * (1.0 + abs(previous))
 

@@ -196,7 +196,7 @@ class SmoothedPoint:
 
     def smoothed(self, linear: Array, inputs: Array, first: Array) -> tuple[Array, Array, Array]:
         """
-        Return smoothed means, costates of x_{t+1} and r_0 of systems with these covariances.
+        Return smoothed means, adjoints of x_{t+1} and r_0 of systems with these covariances.
 
         Parameters
         ----------
@@ -215,26 +215,26 @@ class SmoothedPoint:
             predicted[t] = a
             filtered[t] = a + (linear[t] - a @ J) @ by["F"][t]
             a = filtered[t] @ T.T + inputs[t]
-        costate = np.empty_like(linear)
+        adjoint = np.empty_like(linear)
         r = np.zeros_like(first)
         for t in range(n - 1, -1, -1):
             J = self._information(t)
-            costate[t] = r
+            adjoint[t] = r
             r = linear[t] - filtered[t] @ J + r @ by["TK"][t]
             predicted[t] += r @ by["P"][t]
-        return predicted, costate, r
+        return predicted, adjoint, r
 
     @cached_property
     def states(self) -> tuple[Array, Array, Array]:
-        """Smoothed means (n, s), costates of x_{t+1} (n, s) and r_0 (s,)."""
+        """Smoothed means (n, s), adjoints of x_{t+1} (n, s) and r_0 (s,)."""
         at, n, k = self.problem.at, self.n, self.k
         level = at["obs_intercept"][:, 0] + self.problem.exog @ at["obs_coef"].T
         y = np.where(self.seen, self.problem.endog - level, 0.0)
         linear, inputs = np.zeros((n, 1, self.s)), np.tile(self.c, (n, 1, 1))
         linear[:, 0, :k] = y @ self.loadings
         inputs[:, 0, :k] += self.problem.state_exog @ at["state_coef"].T
-        mean, costate, first = self.smoothed(linear, inputs, self.start[0][None])
-        return mean[:, 0], costate[:, 0], first[0]
+        mean, adjoint, first = self.smoothed(linear, inputs, self.start[0][None])
+        return mean[:, 0], adjoint[:, 0], first[0]
 
     @cached_property
     def residuals(self) -> Array:

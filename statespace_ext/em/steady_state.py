@@ -136,7 +136,7 @@ class SteadySums(NamedTuple):
 
 
 def steady_sums(
-    residual: Callable[[slice], Array], mean: Array, costate: Array, exog: Array, state_exog: Array
+    residual: Callable[[slice], Array], mean: Array, adjoint: Array, exog: Array, state_exog: Array
 ) -> SteadySums:
     """
     Return the sums.
@@ -145,7 +145,7 @@ def steady_sums(
     ----------
     residual : callable
         Returns e_t of a block.
-    mean, costate : ndarray, (n, k)
+    mean, adjoint : ndarray, (n, k)
         E[x_t|Y], and r_0, ..., r_{n-1}.
     exog, state_exog : ndarray, (n, j) and (n, i)
         Regressors of the two equations.
@@ -155,7 +155,7 @@ def steady_sums(
     for rows in blocks(len(mean)):
         e, b = residual(rows), _regressors(mean[rows], exog[rows])
         s = _regressors(mean[rows], state_exog[rows]) if apart else b
-        r = costate[rows.start + 1 : rows.stop + 1]
+        r = adjoint[rows.start + 1 : rows.stop + 1]
         bb = gram(b)
         parts = [gram(e), e.T @ b, bb, gram(r), r.T @ s[: len(r)], gram(s) if apart else bb]
         totals = [total + part for total, part in zip(totals, parts, strict=True)] if totals else parts
@@ -196,7 +196,7 @@ class SmoothedStates:
     ----------
     mean : ndarray, (n, k)
         E[x_t|Y].
-    costate : ndarray, (n, k)
+    adjoint : ndarray, (n, k)
         r_0, ..., r_{n-1}.
     log_det : float
         Sum of log|G_t|.
@@ -204,23 +204,23 @@ class SmoothedStates:
         Sums of V_t over t = 1..n and of Cov(x_{t+1}, x_t|Y) over t < n.
     first_cov, last_cov : ndarray, (k, k)
         V_1 and V_n.
-    first_costate_cov : ndarray, (k, k)
+    first_adjoint_cov : ndarray, (k, k)
         N_0.
-    costate_sums : callable
+    adjoint_sums : callable
         Computes the sums of N_t and of N_t M_t P_t over t < n, (k, k).
     noise : callable, optional
         Computes the smoothed noise of the white observations, (n, m).
     """
 
     mean: Array
-    costate: Array
+    adjoint: Array
     log_det: float
     cov_sum: Array
     lag_sum: Array
     first_cov: Array
     last_cov: Array
-    first_costate_cov: Array
-    costate_sums: Callable[[], tuple[Array, Array]]
+    first_adjoint_cov: Array
+    adjoint_sums: Callable[[], tuple[Array, Array]]
     noise: Callable[[], Array] | None = None
 
 
@@ -238,22 +238,22 @@ def states_by_path(model: WhiteModel) -> SmoothedStates:
     inputs[0], inputs[1:] = a1, (by_period(y, gain) + c)[:-1]
     predicted = recursion.forward(inputs)
     weighted = by_period(y - predicted @ Z.T, np.linalg.inv(G))
-    costate = recursion.backward(weighted @ Z)
-    mean = predicted + by_period(costate, P)
+    adjoint = recursion.backward(weighted @ Z)
+    mean = predicted + by_period(adjoint, P)
 
     def smoothed_noise() -> Array:
         out = weighted.copy()
-        out[:-1] -= by_period(costate[1:], np.swapaxes(gain, 1, 2))
+        out[:-1] -= by_period(adjoint[1:], np.swapaxes(gain, 1, 2))
         return out
 
     dets = np.linalg.slogdet(G)[1]
     log_det = float(dets.sum() + (n - len(P)) * dets[-1])
     sums = _covariances(P, T @ filtered, information, n)
-    return SmoothedStates(mean, costate, log_det, noise=smoothed_noise, **sums)
+    return SmoothedStates(mean, adjoint, log_det, noise=smoothed_noise, **sums)
 
 
 def _covariances(P: Array, cross: Array, information: Array, n: int) -> dict[str, Any]:
-    """Return `SmoothedStates` from ``cov_sum`` to ``costate_sums``; ``cross`` is T F_t = M_t P_t."""
+    """Return `SmoothedStates` from ``cov_sum`` to ``adjoint_sums``; ``cross`` is T F_t = M_t P_t."""
     early, late = len(P), len(information)
     t = np.concatenate([np.arange(min(early, n)), np.arange(max(n - late, early), n)])
     between = max(n - early - late, 0)
@@ -279,8 +279,8 @@ def _covariances(P: Array, cross: Array, information: Array, n: int) -> dict[str
         "lag_sum": total(lag),
         "first_cov": cov[0],
         "last_cov": cov[int(np.argmax(t))],
-        "first_costate_cov": symmetrize(future[0] @ inverse[0]),
-        "costate_sums": lambda: (symmetrize(total(future[1:] @ inverse[1:])), total(future[1:] @ lag)),
+        "first_adjoint_cov": symmetrize(future[0] @ inverse[0]),
+        "adjoint_sums": lambda: (symmetrize(total(future[1:] @ inverse[1:])), total(future[1:] @ lag)),
     }
 
 
@@ -332,30 +332,30 @@ def states_by_limit(
     sums = geometric_sums(M, symmetrize(shift @ to_first), N, scale, n)
     if sums is None:
         return None
-    mean, costate = _constant_filter(y, weights, J, M, F @ T.T, D, c, a1)
-    moved = _orbit(shift @ (to_first @ costate[0]), sums.powers)
+    mean, adjoint = _constant_filter(y, weights, J, M, F @ T.T, D, c, a1)
+    moved = _orbit(shift @ (to_first @ adjoint[0]), sums.powers)
     mean[: len(moved)] += moved
-    costate[: len(moved)] -= moved @ N
+    adjoint[: len(moved)] -= moved @ N
     for rows in blocks(n):
-        mean[rows] += costate[rows] @ P
+        mean[rows] += adjoint[rows] @ P
     CV, MP = M @ sums.forward, M @ P
     late = M.T @ sums.backward @ M  # from the second term on
     CVC, late_MP = CV @ C.T, late @ MP
 
-    def costate_sums() -> tuple[Array, Array]:
+    def adjoint_sums() -> tuple[Array, Array]:
         square = (n - 1) * N - late - N @ CV @ M.T @ N
         return symmetrize(square), (n - 1) * (N @ MP) - late_MP + N @ CVC
 
     return SmoothedStates(
         mean=mean,
-        costate=costate,
+        adjoint=adjoint,
         log_det=n * log_det + begun_log_det - known_log_det,
         cov_sum=symmetrize(n * (C @ P) + P @ late @ P + C @ sums.forward @ C.T),
         lag_sum=C @ ((n - 1) * MP + CVC) + P @ late_MP,
         first_cov=symmetrize(P1 @ first),
         last_cov=F,
-        first_costate_cov=symmetrize(first @ information),
-        costate_sums=costate_sums,
+        first_adjoint_cov=symmetrize(first @ information),
+        adjoint_sums=adjoint_sums,
     )
 
 
@@ -364,7 +364,7 @@ def _constant_filter(
 ) -> tuple[Array, Array]:
     """Return a_t and r_{t-1} as rows; ``gain`` is F T'."""
     n, k = len(y), len(M)
-    mean, costate = np.empty((n, k)), np.empty((n, k))
+    mean, adjoint = np.empty((n, k)), np.empty((n, k))
     carried, recursions = a1, {}
     for rows in blocks(n):
         length = rows.stop - rows.start
@@ -377,12 +377,12 @@ def _constant_filter(
         inputs[1:] += constant[: length - 1]
         mean[rows] = recursions[length].forward(inputs)
         carried = constant[-1] + q[-1] @ gain + M @ mean[rows.stop - 1]
-        costate[rows] = (q - mean[rows] @ J) @ D
+        adjoint[rows] = (q - mean[rows] @ J) @ D
     for rows in reversed(list(blocks(n))):
         if rows.stop < n:
-            costate[rows.stop - 1] += costate[rows.stop] @ M
-        costate[rows] = recursions[rows.stop - rows.start].backward(costate[rows])
-    return mean, costate
+            adjoint[rows.stop - 1] += adjoint[rows.stop] @ M
+        adjoint[rows] = recursions[rows.stop - rows.start].backward(adjoint[rows])
+    return mean, adjoint
 
 
 def _require_digits(known: Array, C: Array, to_first: Array, scale: Array) -> None:
@@ -475,11 +475,11 @@ def steady_state(
     sums = steady_sums(
         residual,
         states.mean,
-        states.costate,
+        states.adjoint,
         none if exog is None else exog,
         none if state_exog is None else state_exog,
     )
-    fit = np.vdot(precision, sums.ee) + np.vdot(W, sums.rr) + states.costate[0] @ P1 @ states.costate[0]
+    fit = np.vdot(precision, sums.ee) + np.vdot(W, sums.rr) + states.adjoint[0] @ P1 @ states.adjoint[0]
     size = y.size * np.log(2.0 * np.pi) + 2.0 * n * np.log(factor.diagonal()).sum() + states.log_det
     llf = -0.5 * float(size + fit)
     return SteadyState(llf, states, sums, residual, precision) if np.isfinite(llf) else None

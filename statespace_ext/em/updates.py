@@ -164,7 +164,7 @@ class Updates(Protocol):
     def cycles(self) -> list[list[NamedUpdate]]:
         """Return the updates, grouped by the E-step that they share."""
 
-    def obstacle(self) -> str | None:
+    def unsupported_reason(self) -> str | None:
         """Return why EM cannot estimate the model, None where it can."""
 
     def information(self, params: Array, moments: Moments) -> Array:
@@ -213,7 +213,7 @@ class LinearGaussianUpdates:
         cycles = [[(name, update) for name, update, used in cycle if used] for cycle in (first, main)]
         return [cycle for cycle in cycles if cycle]
 
-    def obstacle(self) -> str | None:
+    def unsupported_reason(self) -> str | None:
         """Say why EM cannot estimate this specification, None where it can."""
         for keys, cov in ((OBSERVATION, "obs_cov"), (STATE, "state_cov")):
             still = ~_noisy_rows(self.layout.blocks[cov])

@@ -88,8 +88,8 @@ def collapsed_moments(smoother: Smoother, system: System) -> Moments | None:
         state=state_sums(smoother.state_exog, system, smoothed),
         initial_mean=np.array(smoothed.mean[:, 0]),
         initial_cov=symmetrize(smoothed.cov[:, :, 0]),
-        initial_score=np.array(smoothed.first_costate),
-        initial_information=symmetrize(smoothed.first_costate_cov),
+        initial_score=np.array(smoothed.first_adjoint),
+        initial_information=symmetrize(smoothed.first_adjoint_cov),
     )
 
 

@@ -28,7 +28,7 @@ _NEARLY_SINGULAR = 1e-6
 """Share of a variance of H that the other series leave unexplained, from which H counts as singular."""
 
 
-def collapse_obstacle(system: System) -> str | None:
+def collapse_unsupported_reason(system: System) -> str | None:
     """Say why the rows cannot be collapsed, None where they can (for a nonsingular ``obs_cov``)."""
     varying = [name for name in ("design", "obs_cov") if getattr(system, name).ndim == 3]
     if varying:
@@ -40,7 +40,7 @@ def collapse_obstacle(system: System) -> str | None:
 
 def collapses(series: int, system: System) -> bool:
     """Tell whether collapsed rows are so much shorter that they take less time."""
-    return collapse_obstacle(system) is None and series >= 2 * system.k_states
+    return collapse_unsupported_reason(system) is None and series >= 2 * system.k_states
 
 
 class Rows(NamedTuple):

@@ -295,15 +295,15 @@ def _put_smoothed(
         ("smoothed_state", smoothed.mean),
         ("smoothed_state_cov", smoothed.cov),
         ("smoothed_state_autocov", smoothed.lag_cov),
-        ("scaled_smoothed_estimator", smoothed.costate),
-        ("scaled_smoothed_estimator_cov", smoothed.costate_cov),
+        ("scaled_smoothed_estimator", smoothed.adjoint),
+        ("scaled_smoothed_estimator_cov", smoothed.adjoint_cov),
     ):
         out = getattr(result, name)
         if out is not None:
             count = min(m, value.shape[-1])
             out[..., :count] = value[..., :count]
-    result.scaled_smoothed_estimator_presample = np.array(smoothed.first_costate)
-    result.scaled_smoothed_estimator_cov_presample = np.array(smoothed.first_costate_cov)
+    result.scaled_smoothed_estimator_presample = np.array(smoothed.first_adjoint)
+    result.scaled_smoothed_estimator_cov_presample = np.array(smoothed.first_adjoint_cov)
     _put_disturbances(result, rows, smoothed, system, axes, later)
 
 
@@ -323,7 +323,7 @@ def _put_disturbances(
     errors, covs = rows.smoothed(*after_rows).errors
     for t in range(len(rows.steps)):
         H, R, Q = (_at(value, t) for value in (system.obs_cov, system.selection, system.state_cov))
-        r, N = smoothed.costate[:, t], smoothed.costate_cov[:, :, t]
+        r, N = smoothed.adjoint[:, t], smoothed.adjoint_cov[:, :, t]
         values = {
             "smoothing_error": errors[t],
             "smoothed_measurement_disturbance": H @ errors[t],

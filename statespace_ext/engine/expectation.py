@@ -12,7 +12,7 @@ from ..em.steady_state import SteadyState, steady_state
 from ..exceptions import UnsupportedError
 from ..numerics.linear_algebra import Array
 from .collapsed import collapsed_moments, pays
-from .collapsing import collapse_obstacle
+from .collapsing import collapse_unsupported_reason
 from .smoother import Smoother
 from .system import System
 
@@ -28,7 +28,7 @@ class EStep:
     ----------
     moments : callable
         From a smoother, which holds the data, and a system to moments; None where digits would be lost.
-    obstacle : callable
+    unsupported_reason : callable
         From the same to why it is not valid, None where it is.
     requires : str
         What it needs, for the message.
@@ -37,7 +37,7 @@ class EStep:
     """
 
     moments: Callable[[Smoother, System], Moments | None]
-    obstacle: Callable[[Smoother, System], str | None]
+    unsupported_reason: Callable[[Smoother, System], str | None]
     requires: str
     pays: Callable[[Smoother, System], bool]
 
@@ -65,7 +65,7 @@ def expectation(smoother: Smoother, system: System, estep: str = "auto") -> Mome
         if moments is not None:
             return moments
     step = ESTEPS["statsmodels" if estep == "auto" else estep]
-    reason = step.obstacle(smoother, system)
+    reason = step.unsupported_reason(smoother, system)
     moments = step.moments(smoother, system) if reason is None else None
     if moments is None:
         raise UnsupportedError(
@@ -77,7 +77,7 @@ def expectation(smoother: Smoother, system: System, estep: str = "auto") -> Mome
     return moments
 
 
-def obstacle(smoother: Smoother, system: System) -> str | None:
+def unsupported_reason(smoother: Smoother, system: System) -> str | None:
     """Say why the fast E-step is not valid, None where it is (for a nonsingular ``obs_cov``)."""
     varying = [name for name in _CONSTANT if getattr(system, name).ndim == 3]
     if varying:
@@ -91,7 +91,7 @@ def obstacle(smoother: Smoother, system: System) -> str | None:
 
 def constant_steady_state(smoother: Smoother, system: System) -> SteadyState | None:
     """Return smoothed means and sums without a loop over time, None where that is not valid or not exact."""
-    if obstacle(smoother, system) is not None:
+    if unsupported_reason(smoother, system) is not None:
         return None
     return steady_state(
         smoother.endog - _rows(system.obs_intercept),
@@ -134,8 +134,8 @@ def steady_moments(smoother: Smoother, system: System) -> Moments | None:
         state=state,
         initial_mean=states.mean[0].copy(),
         initial_cov=states.first_cov,
-        initial_score=states.costate[0].copy(),
-        initial_information=states.first_costate_cov,
+        initial_score=states.adjoint[0].copy(),
+        initial_information=states.first_adjoint_cov,
     )
 
 
@@ -152,13 +152,13 @@ def _rows(intercept: Array) -> Array:
 ESTEPS = {
     "fast": EStep(
         steady_moments,
-        obstacle,
+        unsupported_reason,
         "constant matrices, complete data, a proper start and a nonsingular obs_cov",
-        lambda smoother, system: obstacle(smoother, system) is None,
+        lambda smoother, system: unsupported_reason(smoother, system) is None,
     ),
     "collapsed": EStep(
         collapsed_moments,
-        lambda smoother, system: collapse_obstacle(system),
+        lambda smoother, system: collapse_unsupported_reason(system),
         "a constant design and obs_cov, nonsingular, and a proper start",
         pays,
     ),

@@ -171,7 +171,7 @@ FLAGS = {
 
 NOT_STATIONARY = 1e-10
 """Largest error of P = T P T' + R Q R', relative to P, that passes for rounding."""
-MOST_FALL = 1e6
+MOST_DECREASE = 1e6
 """Chandrasekhar's rounding errors keep the size of the first forecast variance."""
 _SMALLEST_VARIANCE = 1e-9
 """statsmodels' univariate filter skips forecast variances below 1e-10, whatever the units of the data."""
@@ -325,8 +325,8 @@ class Conditions:
         if wrong_start:
             return
         Z, cov = self._first("design"), self.moments[1]
-        fall = largest_fall(Z @ cov @ Z.T + self._first("obs_cov"), self._least_forecast_cov)
-        if not fall < MOST_FALL:
+        fall = largest_decrease(Z @ cov @ Z.T + self._first("obs_cov"), self._least_forecast_cov)
+        if not fall < MOST_DECREASE:
             yield f"the forecast variances may fall by a factor of {fall:.2g} after the first period"
 
     @cached_property
@@ -390,7 +390,7 @@ def _collapse_condition(Z: Array, H: Array) -> float:
     return float(max(values[-1] / values[0], between))
 
 
-def largest_fall(first: Array, least: Array) -> float:
+def largest_decrease(first: Array, least: Array) -> float:
     """Return the largest eigenvalue of least^{-1} first."""
     if not (np.all(np.isfinite(first)) and np.all(np.isfinite(least))):
         return np.inf

@@ -27,11 +27,11 @@ from ..numerics.linear_algebra import NOT_HERE, Array
 from ..numerics.lyapunov import stationarity_error
 from .filter_conditions import (
     FLAGS,
-    MOST_FALL,
+    MOST_DECREASE,
     NOT_STATIONARY,
     Conditions,
     chandrasekhar_pass,
-    largest_fall,
+    largest_decrease,
     require_smoothed,
 )
 from .representation import forget_compiled, preserved
@@ -204,8 +204,8 @@ def system_recursions(system: System, missing: Array) -> str:
     Z, H, T, P = system.design, system.obs_cov, system.transition, system.initial_state_cov
     selected_cov = system.selection @ system.state_cov @ system.selection.T
     stationary = stationarity_error(P, T, selected_cov) <= NOT_STATIONARY
-    falls = largest_fall(Z @ P @ Z.T + H, Z @ selected_cov @ Z.T + H)
-    if not (stationary and falls < MOST_FALL):
+    falls = largest_decrease(Z @ P @ Z.T + H, Z @ selected_cov @ Z.T + H)
+    if not (stationary and falls < MOST_DECREASE):
         return ""
     return "python" if system.k_states >= _MANY_STATES else "compiled"
 

@@ -121,12 +121,12 @@ class Vintage:
             predicted.append(state)
             errors.append(error)
             state = T @ (state + P @ error)
-        out, costate = np.zeros((k, n, m)), np.zeros((k, m))
+        out, adjoint = np.zeros((k, n, m)), np.zeros((k, m))
         for t in range(n - 1, first - 1, -1):
             _, S, P, T = steps[t - first]
-            back = T.T @ costate
-            costate = errors[t - first] + back - S @ (P @ back)
-            out[:, t] = predicted[t - first] + P @ costate
+            back = T.T @ adjoint
+            adjoint = errors[t - first] + back - S @ (P @ back)
+            out[:, t] = predicted[t - first] + P @ adjoint
         return self._continued(out)
 
     def _differences(self, cells: Array) -> Array:

@@ -68,9 +68,9 @@ class Smoothed:
         Log-likelihood.
     mean, cov, lag_cov : ndarray
         E[x_t|Y] (k, n), Var[x_t|Y] (k, k, n) and Cov(x_{t+1}, x_t|Y) (k, k, n - 1), or (k, k, 0).
-    costate, costate_cov : ndarray
+    adjoint, adjoint_cov : ndarray
         r_t (k, n) and N_t (k, k, n).
-    first_costate, first_costate_cov : ndarray
+    first_adjoint, first_adjoint_cov : ndarray
         r_0 (k,) and N_0 (k, k).
     """
 
@@ -78,10 +78,10 @@ class Smoothed:
     mean: Array
     cov: Array
     lag_cov: Array
-    costate: Array
-    costate_cov: Array
-    first_costate: Array
-    first_costate_cov: Array
+    adjoint: Array
+    adjoint_cov: Array
+    first_adjoint: Array
+    first_adjoint_cov: Array
 
     def along(self, axes: Axes | None) -> Smoothed:
         """Return the output for x, given that for S x."""
@@ -97,10 +97,10 @@ class Smoothed:
             back @ self.mean,
             turned(back, self.cov),
             turned(back, self.lag_cov),
-            S.T @ self.costate,
-            turned(S.T, self.costate_cov),
-            S.T @ self.first_costate,
-            S.T @ self.first_costate_cov @ S,
+            S.T @ self.adjoint,
+            turned(S.T, self.adjoint_cov),
+            S.T @ self.first_adjoint,
+            S.T @ self.first_adjoint_cov @ S,
         )
 
 
@@ -298,7 +298,7 @@ class Smoother:
             filtered = Filtered(system, empty, nothing)
         else:
             later, filtered = self._smooth(self._later(rows, system, True), system, lag_cov)
-        first = rows.smoothed(later.first_costate, later.first_costate_cov)
+        first = rows.smoothed(later.first_adjoint, later.first_adjoint_cov)
         return first, replace(later, llf=rows.llf + later.llf), replace(filtered, axes=axes)
 
     def _smooth(self, ssm: KalmanSmoother, system: System, lag_cov: bool) -> tuple[Smoothed, Filtered]:
@@ -307,7 +307,7 @@ class Smoother:
         back = ssm._smooth(_WITH_LAG if lag_cov else _WITHOUT_LAG)
         n = int(ssm.nobs)
         cov = np.asarray(back.smoothed_state_cov)
-        costate, costate_cov = (
+        adjoint, adjoint_cov = (
             np.asarray(value)
             for value in (back.scaled_smoothed_estimator, back.scaled_smoothed_estimator_cov)
         )
@@ -317,10 +317,10 @@ class Smoother:
             mean=np.asarray(back.smoothed_state)[:, :n],
             cov=cov[:, :, :n],
             lag_cov=np.asarray(back.smoothed_state_autocov)[:, :, : n - 1] if lag_cov else cov[:, :, :0],
-            costate=costate[:, 1:],
-            costate_cov=costate_cov[:, :, 1:],
-            first_costate=costate[:, 0],
-            first_costate_cov=costate_cov[:, :, 0],
+            adjoint=adjoint[:, 1:],
+            adjoint_cov=adjoint_cov[:, :, 1:],
+            first_adjoint=adjoint[:, 0],
+            first_adjoint_cov=adjoint_cov[:, :, 0],
         )
         return smoothed, Filtered(
             system,
@@ -349,8 +349,8 @@ class Smoother:
             state=state_sums(self.state_exog, system, smoothed),
             initial_mean=np.array(smoothed.mean[:, 0]),
             initial_cov=symmetrize(smoothed.cov[:, :, 0]),
-            initial_score=np.array(smoothed.first_costate),
-            initial_information=symmetrize(smoothed.first_costate_cov),
+            initial_score=np.array(smoothed.first_adjoint),
+            initial_information=symmetrize(smoothed.first_adjoint_cov),
         )
 
 
@@ -360,16 +360,16 @@ def _joined(first: SmoothedRows, later: Smoothed, lag_cov: bool) -> Smoothed:
     def both(name: str) -> Array:
         return np.concatenate([getattr(first, name), getattr(later, name)], axis=-1)
 
-    n = first.costate.shape[1] + later.mean.shape[1]
+    n = first.adjoint.shape[1] + later.mean.shape[1]
     return Smoothed(
         later.llf,
         both("mean"),
         both("cov"),
         both("lag_cov")[:, :, : n - 1] if lag_cov else later.lag_cov,
-        both("costate"),
-        both("costate_cov"),
-        first.first_costate,
-        first.first_costate_cov,
+        both("adjoint"),
+        both("adjoint_cov"),
+        first.first_adjoint,
+        first.first_adjoint_cov,
     )
 
 

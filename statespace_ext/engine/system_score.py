@@ -1,7 +1,7 @@
 """
 The exact score from one smoother pass, by system matrix.
 
-With r_t and N_t the smoother's costates (r_n = 0), P_t the predicted covariance, F_t = Z P_t Z' + H,
+With r_t and N_t the smoother's adjoints (r_n = 0), P_t the predicted covariance, F_t = Z P_t Z' + H,
 K_t = T P_t Z' F_t^{-1}, L_t = T - K_t Z and u_t = F_t^{-1} v_t - K_t' r_t (Koopman & Shephard 1992, in
 the form that inverts neither H nor Q):
 
@@ -18,7 +18,7 @@ for a nonsingular H): with e_t = y_t - Z x_t - d_t,
 
     dZ = H^{-1} E sum e_t x_t', dd_t = H^{-1} E e_t, dH = 1/2 (H^{-1} E sum e_t e_t' H^{-1} - n H^{-1}),
 
-and with costates, for any Q,
+and with adjoints, for any Q,
 
     dT = sum (r_t xhat_t' - N_t M_t P_t), dc_t = r_t, dW = 1/2 sum (r_t r_t' - N_t).
 """
@@ -50,8 +50,8 @@ class SteadyScore(NamedTuple):
 
     llf: float
     by_matrix: dict[str, Array]
-    first_costate: Array
-    first_costate_cov: Array
+    first_adjoint: Array
+    first_adjoint_cov: Array
 
 
 def has_small_noise(smoother: Smoother, system: System) -> bool:
@@ -81,17 +81,17 @@ def steady_score(smoother: Smoother, system: System, needed: frozenset[str]) -> 
         out["design"] = product(precision, sums.eb[:, :k] - ZV)
         residual = sums.ee + ZV @ Z.T - len(e) * system.obs_cov
         out["obs_cov"] = 0.5 * product(precision, product(precision, symmetrize(residual)).T)
-    cov_sum, lag_sum = found.states.costate_sums()
+    cov_sum, lag_sum = found.states.adjoint_sums()
     noise = sums.rr - cov_sum
     R = system.selection
     out["transition"] = sums.rs[:, :k] - lag_sum
-    out["state_intercept"] = np.concatenate([found.states.costate[1:], np.zeros((1, k))]).T
+    out["state_intercept"] = np.concatenate([found.states.adjoint[1:], np.zeros((1, k))]).T
     out["state_cov"], out["selection"] = 0.5 * R.T @ noise @ R, noise @ R @ system.state_cov
     return SteadyScore(
         found.llf,
         {name: out[name] for name in needed if name in out},
-        found.states.costate[0],
-        found.states.first_costate_cov,
+        found.states.adjoint[0],
+        found.states.first_adjoint_cov,
     )
 
 
@@ -175,14 +175,14 @@ def _one_pass(
     """Return the score from one pass, or from what a pass along its axes returned."""
     early, later, filtered = smoother.smooth_along(given, lag_cov=False) if along is None else along
     system, axes = filtered.system, filtered.axes
-    r, N = np.array(later.costate.T), np.moveaxis(later.costate_cov, 2, 0)
+    r, N = np.array(later.adjoint.T), np.moveaxis(later.adjoint_cov, 2, 0)
     out: dict[str, Array] = {}
     if needed & _OBSERVED:
         out.update(_observed(smoother, system, (early, later), filtered, needed))
     begun = later if early is None else early
-    first = np.array(begun.first_costate), np.array(begun.first_costate_cov)
+    first = np.array(begun.first_adjoint), np.array(begun.first_adjoint_cov)
     if early is not None:
-        r, N = np.concatenate([early.costate.T, r]), np.concatenate([np.moveaxis(early.costate_cov, 2, 0), N])
+        r, N = np.concatenate([early.adjoint.T, r]), np.concatenate([np.moveaxis(early.adjoint_cov, 2, 0), N])
     if "state_intercept" in needed:
         out["state_intercept"] = r.T
     out.update(_state_noise(system, r, N, needed))
@@ -283,7 +283,7 @@ def _later_periods(
     smoother: Smoother, system: System, smoothed: Smoothed, filtered: Filtered, needed: frozenset[str]
 ) -> dict[str, Array]:
     """Return derivatives by period, time first, of the rows after the first ones of a diffuse start."""
-    r, N = np.array(smoothed.costate.T), np.moveaxis(smoothed.costate_cov, 2, 0)
+    r, N = np.array(smoothed.adjoint.T), np.moveaxis(smoothed.adjoint_cov, 2, 0)
     index = slice(len(smoother.endog) - len(r), None)
     P = np.moveaxis(filtered.predicted_cov, 2, 0)
     Z, T = over_time(system.design, index), over_time(system.transition, index)

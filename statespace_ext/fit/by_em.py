@@ -28,10 +28,11 @@ def by_em(problem: EstimationProblem, request: FitRequest, start: Array, maxiter
     UnsupportedError
         If EM cannot estimate the specification.
     """
-    obstacle = problem.updates.obstacle()
-    if obstacle is not None:
+    unsupported_reason = problem.updates.unsupported_reason()
+    if unsupported_reason is not None:
         raise UnsupportedError(
-            f"EM cannot estimate this specification: {obstacle}", remedy='Use method="lbfgs" or "auto".'
+            f"EM cannot estimate this specification: {unsupported_reason}",
+            remedy='Use method="lbfgs" or "auto".',
         )
     verdicts: list[Verdict] = []
 

@@ -66,12 +66,12 @@ def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
     if not np.isfinite(race.best.llf):
         raise EstimationError(
             "The log-likelihood does not exist at the start values",
-            got=problem.obstacle(first),
+            got=problem.unsupported_reason(first),
             remedy="Pass start_params with positive semidefinite covariances (and a stable transition).",
         )
     if chooses:
         race.until_starts_agree()
-        race.to_the_highest_peak()
+        race.to_the_highest_maximum()
     best = race.best
     if not best.dead_end and (reason := unbounded(problem, best.params)):
         best = replace(best, converged=False, status=reason, dead_end=True)
@@ -165,12 +165,12 @@ class Race:
             if agreed == needed or not self.best.converged:
                 break
 
-    def to_the_highest_peak(self) -> None:
+    def to_the_highest_maximum(self) -> None:
         """Go on from other peaks that the model sees from a maximum, as long as they lead higher."""
         before = -np.inf
         while self.best.converged and self.best.llf > before + _HIGHER:
             before = self.best.llf
-            self.screened(self.problem.model.other_peaks(self.problem, self.best.params))
+            self.screened(self.problem.model.other_local_maxima(self.problem, self.best.params))
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ class Objective:
         if self.weight:
             inside, more = log_determinants(layout, layout.constrain(z))
             llf, slope = llf + self.weight * inside, slope + self.weight * more
-        back = -layout.pull_back(z, slope)
+        back = -layout.vjp(z, slope)
         gradient = self.basis * back if self.basis.ndim == 1 else self.basis.T @ back
         self._keep(-llf, w, gradient)
         return -llf, gradient

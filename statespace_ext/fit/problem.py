@@ -30,7 +30,7 @@ class Model(Protocol):
     def private_smoother(self) -> Smoother:
         """A smoother that shares no state with the model."""
 
-    def started_system(self, params: Array) -> System:
+    def initialized_system(self, params: Array) -> System:
         """Return the system at a full parameter vector."""
 
     def variance_sizes(self, params: Array) -> dict[str, Array]:
@@ -48,7 +48,7 @@ class Model(Protocol):
     def later_starts(self, problem: EstimationProblem) -> Iterator[Array]:
         """Yield start values to try after a maximum is found, until starts agree."""
 
-    def other_peaks(self, problem: EstimationProblem, params: Array) -> list[Array]:
+    def other_local_maxima(self, problem: EstimationProblem, params: Array) -> list[Array]:
         """Return points from which a higher maximum than one at hand may be reached."""
 
     def mirrored(self, problem: EstimationProblem, params: Array, near: Array) -> Array:
@@ -118,7 +118,7 @@ class EstimationProblem:
 
     def system(self, params: Array) -> System:
         """Return the system."""
-        return self.model.started_system(self.full(params))
+        return self.model.initialized_system(self.full(params))
 
     def moments(self, params: Array) -> Moments:
         """Return the E-step."""
@@ -148,7 +148,7 @@ class EstimationProblem:
             return False
         return bool(np.any((np.diag(matrices["obs_cov"]) == 0) & ~np.any(design, axis=1)))
 
-    def obstacle(self, params: Array) -> str:
+    def unsupported_reason(self, params: Array) -> str:
         """Say why the log-likelihood does not exist."""
         matrices = self.layout.matrices(params)
         for key in sorted(self.layout.covariances & set(matrices)):

@@ -36,7 +36,7 @@ class Identifiable(Protocol):
 
     layout: ParameterLayout
     endog: Array
-    current_start: str
+    current_initialization: str
     k_factors: int
     lags: int
     nobs: int
@@ -140,7 +140,7 @@ def _near(model: Any, params: Array, free: IntArray, errors: Array) -> Array:
     )
     for point in _points(model.layout, z, free, sizes):
         try:
-            model.started_system(point)
+            model.initialized_system(point)
         except (StateSpaceError, *NOT_HERE):
             continue
         return point
@@ -151,12 +151,12 @@ def _by_realization(model: Identifiable, point: Array, free: IntArray) -> tuple[
     """Return flat directions and their units by `flat_directions`, None where moments have to decide."""
     layout = model.layout
     varying = any(block.time_varying for block in layout.blocks.values())
-    if varying or model.current_start in ("diffuse", "approximate_diffuse"):
+    if varying or model.current_initialization in ("diffuse", "approximate_diffuse"):
         return None
     column = np.full(len(layout), -1)
     column[free] = np.arange(len(free))
     units = [_sizes(data) for data in (model.endog, model.exog, model.state_inputs)]
-    stationary = model.current_start == "stationary"
+    stationary = model.current_initialization == "stationary"
     shape = model.k_factors, model.lags
     return flat_directions(Point(layout, point, layout.matrices(point), *shape, stationary, column, *units))
 
@@ -221,7 +221,7 @@ def _general_position(model: Identifiable, params: Array, free: IntArray) -> Arr
     """Return a random point near the parameters, at which no covariance is singular and the start exists."""
     z = model.layout.unconstrain(params)
     for point in _points(model.layout, z, free, np.abs(z) + 0.1 * np.sqrt(np.mean(z**2)) + 1e-3):
-        if _root(model, point) < STABILITY_LIMIT or model.current_start != "stationary":
+        if _root(model, point) < STABILITY_LIMIT or model.current_initialization != "stationary":
             return point
     return np.array(params)
 
@@ -258,7 +258,7 @@ class _MomentDerivatives:
         self.windows = self._windows()
         self.rng = np.random.default_rng(7)
         self.unit = 1.0 / _sizes(model.endog)
-        self.diffuse = model.current_start in ("diffuse", "approximate_diffuse")
+        self.diffuse = model.current_initialization in ("diffuse", "approximate_diffuse")
         self.n = len(self.layout) + (self.size if self.diffuse else 0)
 
     def _block(self, key: str) -> Array:
@@ -304,7 +304,7 @@ class _MomentDerivatives:
             da = np.zeros((self.n, size))
             da[len(self.layout) :] = np.eye(size)
             return np.ones(size), da, np.zeros((size, size)), np.zeros((self.n, size, size))
-        if self.model.current_start != "stationary":
+        if self.model.current_initialization != "stationary":
             da, dP = self._block("initial_state")[:, :, 0], self._block("initial_state_cov")
             return self.at["initial_state"][:, 0], da, self.at["initial_state_cov"], dP
         T, dA = self._transition(0)
@@ -355,7 +355,7 @@ class _MomentDerivatives:
     def rows(self) -> Iterator[Array]:
         """Yield rows of the derivative, (number, n)."""
         a, da, P, dP = self._start()
-        settled = self.model.current_start == "stationary" and not self.varying
+        settled = self.model.current_initialization == "stationary" and not self.varying
         k = self.k
         for s in range(self.windows[-1] + 1):
             exog = self.rng.standard_normal(self.model.k_exog)

@@ -339,8 +339,8 @@ def fingerprint(model: Any, exact: bool = False) -> str:
     _absorb(digest, model.hashed_arguments(exact) if ours else model._get_init_kwds())
     for value in (model._index, model.endog, model.exog, model.state_exog if ours else None):
         _absorb(digest, value)
-    if ours and model.user_start is not None:
-        _absorb(digest, model.user_start)
+    if ours and model.user_initialization is not None:
+        _absorb(digest, model.user_initialization)
     return digest.hexdigest()
 
 
@@ -514,14 +514,14 @@ def model_on(model: Any, endog: Array, rows: slice = slice(None), **changed: Any
     UnsupportedError
         If a start was set on ``ssm`` and the other model has another number of states.
     """
-    return _with_start(_copy(model, endog, rows, changed), model.user_start)
+    return _with_start(_copy(model, endog, rows, changed), model.user_initialization)
 
 
 def model_of(results: Any) -> Any:
     """Return the model of results, a copy of it where it has another start now than their pass had."""
     results = getattr(results, "_results", results)
-    model, start = results.model, results.user_start
-    if start is None and model.user_start is None:
+    model, start = results.model, results.user_initialization
+    if start is None and model.user_initialization is None:
         return model
     return _with_start(_copy(model, np.asarray(model.endog), slice(None), {}), start)
 

@@ -232,7 +232,7 @@ def _rebuilder(model: Any, names: list[str]) -> Callable[..., Any]:
 
 def _diffuse_states(model: Any) -> int:
     """Return the number of states without a proper start."""
-    if model.current_start not in ("diffuse", "approximate_diffuse"):
+    if model.current_initialization not in ("diffuse", "approximate_diffuse"):
         return 0
     return int(model.coefficients.n_levels if hasattr(model, "coefficients") else model.k_states)
 

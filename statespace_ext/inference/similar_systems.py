@@ -42,7 +42,7 @@ class Systematic(Protocol):
 
     endog: Array
 
-    def started_system(self, params: Array) -> System:
+    def initialized_system(self, params: Array) -> System:
         """Return the system at a full parameter vector."""
 
 
@@ -54,7 +54,7 @@ def flat_by_system(
 
     None where matrices vary over time, or no system is near.
     """
-    system = model.started_system(params)
+    system = model.initialized_system(params)
     if _varies(system) or system.initialization is not None:
         return None
     units = _units(model.endog, system)
@@ -96,7 +96,7 @@ def _change(
         for sign in (1.0, -1.0):
             at = params.copy()
             at[place] += sign * length
-            ends.append(_vector(_scaled(model.started_system(at), units)))
+            ends.append(_vector(_scaled(model.initialized_system(at), units)))
         return np.asarray(ends[0] - ends[1]) / 2.0
 
     for length in step / 10.0 ** np.arange(_SHORTER):

@@ -191,7 +191,9 @@ def windows_of(model: Any, window: int, step: int, expanding: bool, step_name: s
         raise SpecificationError("window is longer than the sample", got=window, expected=f"<= {model.nobs}")
     start = model._given.get("initialization")
     known = isinstance(start, str) and start == "known"
-    if not expanding and (known if model.user_start is None else has_part(model.user_start, "known")):
+    if not expanding and (
+        known if model.user_initialization is None else has_part(model.user_initialization, "known")
+    ):
         raise SpecificationError(
             "A known start is that of the first period, which rolling windows leave behind",
             got="a known start, expanding=False",

@@ -159,7 +159,7 @@ class LGSSM(StateSpaceModel[LGSSMResults]):
         super().__init__(endog, k_factors * lags, k_factors, given, exog, state_exog, dates, freq)
         self.k_factors, self.lags = k_factors, lags
         estimated = isinstance(initialization, str) and initialization == "estimated"
-        self.start_kind = "known" if estimated else str(initialization)
+        self.initialization_kind = "known" if estimated else str(initialization)
         factors = [f"f{i + 1}" for i in range(k_factors)]
         self.labels = Labels(
             [str(name) for name in np.atleast_1d(self.endog_names)],
@@ -169,7 +169,7 @@ class LGSSM(StateSpaceModel[LGSSMResults]):
             self.regressor_names["state_exog"],
         )
         self.layout: ParameterLayout = build_layout(given, self.labels, lags, self.nobs)
-        self.structure = companion_structure(k_factors, lags, self.start_kind == "stationary")
+        self.structure = companion_structure(k_factors, lags, self.initialization_kind == "stationary")
         self.ssm["selection"] = self.structure.selection
 
     @property
@@ -199,11 +199,11 @@ class LGSSM(StateSpaceModel[LGSSMResults]):
             state_intercept=intercept,
             selection=np.eye(size, k),
             state_cov=at["state_cov"],
-            start=self.start_kind,
+            start=self.initialization_kind,
             initial_state=at["initial_state"][:, 0],
             initial_state_cov=at["initial_state_cov"],
         )
-        if self.start_kind == "stationary":
+        if self.initialization_kind == "stationary":
             mean, cov = stationary_start(system)
             system = replace(system, initial_state=mean, initial_state_cov=cov)
         if self.k_state_exog:
@@ -277,7 +277,7 @@ class LGSSM(StateSpaceModel[LGSSMResults]):
                 out["transition"] = out["transition"] - np.tile(shift, self.lags)
             if self.state_exog is not None:
                 out["state_coef"] = each @ self.state_inputs
-        if self.start_kind == "known":
+        if self.initialization_kind == "known":
             out["initial_state"] = score.initial_state[:, None]
             out["initial_state_cov"] = score.initial_state_cov
         return out
@@ -363,7 +363,7 @@ class LGSSM(StateSpaceModel[LGSSMResults]):
                 remedy="Leave the variances of the others free.",
             )
         certain = without_noise(layout.blocks["initial_state_cov"]) < self.k_factors
-        if self.start_kind == "known" and seen[0].sum() > self.k_factors - certain.sum():
+        if self.initialization_kind == "known" and seen[0].sum() > self.k_factors - certain.sum():
             raise SpecificationError(
                 "The first observation has no variance",
                 got="obs_cov and initial_state_cov of zero",
@@ -399,7 +399,11 @@ class LGSSM(StateSpaceModel[LGSSMResults]):
         or are not affine, a covariance is singular, or cells are missing beside an ``obs_cov`` that is not
         diagonal.
         """
-        if self.start_kind == "diffuse" or self.user_start is not None or self.layout.curved:
+        if (
+            self.initialization_kind == "diffuse"
+            or self.user_initialization is not None
+            or self.layout.curved
+        ):
             return None
         nothing = np.zeros((self.nobs, 0))
         return second_order_information(
@@ -408,7 +412,7 @@ class LGSSM(StateSpaceModel[LGSSMResults]):
                 self.layout.matrices(params),
                 index,
                 self.lags,
-                self.start_kind == "stationary",
+                self.initialization_kind == "stationary",
                 self.endog,
                 nothing if self.exog is None else self.exog,
                 nothing if self.state_inputs is None else self.state_inputs,

@@ -54,11 +54,11 @@ class LGSSMResults(StateSpaceResults):
             "initial_state": system.initial_state[:, None],
             "initial_state_cov": system.initial_state_cov,
         }
-        if self.user_start is not None:
-            mean, diffuse, cov = self.user_start(model=self.filter_results.model)
+        if self.user_initialization is not None:
+            mean, diffuse, cov = self.user_initialization(model=self.filter_results.model)
             infinite = np.diag(np.where(np.diagonal(diffuse) > 0, np.inf, 0.0))
             at |= {"initial_state": mean[:, None], "initial_state_cov": cov + infinite}
-        elif self.model.start_kind == "diffuse":
+        elif self.model.initialization_kind == "diffuse":
             at["initial_state_cov"] = np.diag(np.full(len(labels.states), np.inf))
         return {key: _frame(at[key], *axes[key], self.model._index) for key in axes}
 

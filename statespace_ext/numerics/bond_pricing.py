@@ -63,7 +63,7 @@ def loadings(
     return delta_0 + drift + convexity, B
 
 
-def loadings_pullback(
+def loadings_vjp(
     K: Array,
     kappa: Array,
     cov: Array,
@@ -106,16 +106,14 @@ def loadings_pullback(
     by_integral = np.zeros((k + 1, k + 1), dtype=np.result_type(kappa, cov))
     by_integral[:k, :k] = 0.5 * cov
     by_integral[:k, k] = by_integral[k, :k] = 0.5 * kappa
-    bar_generator, _ = flow.pullback(bar_increment, weights[:, None, None] * by_integral)
+    bar_generator, _ = flow.vjp(bar_increment, weights[:, None, None] * by_integral)
     integral = np.tensordot(weights, flow.integral, axes=1)
     bar_K, bar_delta_1 = -bar_generator[:k, :k].T, -bar_generator[:k, k]
     return bar_K, integral[:k, k], 0.5 * integral[:k, :k], np.sum(bar_A), bar_delta_1
 
 
-def convexity_pullback(
-    K: Array, delta_1: Array, tau: Array, bar_A: Array, period: float | None = None
-) -> Array:
-    """Return the gradient by Sigma Sigma' alone of a function of A; as `loadings_pullback` does."""
+def convexity_vjp(K: Array, delta_1: Array, tau: Array, bar_A: Array, period: float | None = None) -> Array:
+    """Return the gradient by Sigma Sigma' alone of a function of A; as `loadings_vjp` does."""
     k = len(K)
     integral = _flow(K, delta_1, tau, period).integral[:, :k, :k]
     return np.asarray(-0.5 * np.tensordot(np.asarray(bar_A) / tau, integral, axes=1))

@@ -15,7 +15,7 @@ No diffuse variance is compared with zero, and nothing infinite is subtracted: r
 other only make R ill-conditioned, and the error is its condition times the rounding error.
 
 The rows after m go to a smoother with the known start (a_{m+1}, P_{m+1}) given y_1..y_m. From its presample
-costate r_m and N_m = Var(r_m), for any q_t that is linear in the states and disturbances of the first rows,
+adjoint r_m and N_m = Var(r_m), for any q_t that is linear in the states and disturbances of the first rows,
 
     E[q_t|Y] = q_{t|m} + c_t r_m,   Cov(q_t, s_t|Y) = Cov(q_t, s_t|y_1..y_m) - c_t N_m d_t',
 
@@ -184,9 +184,9 @@ class FirstRows:
             before = total
         return out
 
-    def smoothed(self, costate: Array, costate_cov: Array) -> SmoothedRows:
+    def smoothed(self, adjoint: Array, adjoint_cov: Array) -> SmoothedRows:
         """Return the smoothed first rows, given r_m and N_m of the rows after them."""
-        return SmoothedRows(self, costate, costate_cov)
+        return SmoothedRows(self, adjoint, adjoint_cov)
 
 
 def _loglike(count: int, logdet: float, solution: Solution) -> float:
@@ -304,20 +304,20 @@ def _solve_deficient(R: Array, z: Array, ssr: float) -> Solution:
 
 class SmoothedRows:
     """
-    Smoothed states of the first rows, their costates, and the score by system matrix.
+    Smoothed states of the first rows, their adjoints, and the score by system matrix.
 
     Parameters
     ----------
     rows : FirstRows
         The first rows.
-    costate, costate_cov : ndarray
+    adjoint, adjoint_cov : ndarray
         r_m and N_m.
 
     Attributes
     ----------
-    costate, costate_cov : ndarray, (k, m), (k, k, m)
+    adjoint, adjoint_cov : ndarray, (k, m), (k, k, m)
         r_t and N_t.
-    first_costate, first_costate_cov : ndarray
+    first_adjoint, first_adjoint_cov : ndarray
         r_0 and N_0.
 
     Notes
@@ -327,8 +327,8 @@ class SmoothedRows:
     comes first. Rows of missing elements are zero.
     """
 
-    def __init__(self, rows: FirstRows, costate: Array, costate_cov: Array) -> None:
-        self._rows, self._after, self._after_cov = rows, costate, costate_cov
+    def __init__(self, rows: FirstRows, adjoint: Array, adjoint_cov: Array) -> None:
+        self._rows, self._after, self._after_cov = rows, adjoint, adjoint_cov
         self._root, self._delta = rows.solution.root, rows.solution.mean
         self._ahead = rows.states[:, :-1] @ self._root
         steps = rows.steps
@@ -340,9 +340,9 @@ class SmoothedRows:
         self._columns, self._covs, self._errors = self._backward(self._padded(design))
         linear = self._linear(self._columns)
         covs = self._joint(self._covs, -1.0, linear[1:], linear[1:])
-        self._costates = tuple(part[1:] for part in linear)
-        self.costate, self.costate_cov = linear[0][1:].T, np.moveaxis(covs[1:], 0, 2)
-        self.first_costate, self.first_costate_cov = linear[0][0], covs[0]
+        self._adjoints = tuple(part[1:] for part in linear)
+        self.adjoint, self.adjoint_cov = linear[0][1:].T, np.moveaxis(covs[1:], 0, 2)
+        self.first_adjoint, self.first_adjoint_cov = linear[0][0], covs[0]
 
     def _padded(self, parts: list[Array], square: bool = False) -> Array:
         """Return arrays by period as one, with rows (and columns) of zeros for missing elements."""
@@ -364,7 +364,7 @@ class SmoothedRows:
         return columns[..., q] + by_delta @ self._delta + c @ self._after, b, c
 
     def _joint(self, given: Array, sign: float, left: tuple[Array, ...], right: tuple[Array, ...]) -> Array:
-        """Add to a covariance given delta what delta and the future do; costates have the other sign."""
+        """Add to a covariance given delta what delta and the future do; adjoints have the other sign."""
         (b, c), (d, e) = left, right
         added = b @ np.swapaxes(d, -1, -2) - c @ self._after_cov @ np.swapaxes(e, -1, -2)
         return given + sign * added
@@ -448,7 +448,7 @@ class SmoothedRows:
         out = {}
         if "transition" in needed:
             given = -self._covs[1:] @ self._T @ self._filtered_cov
-            out["transition"] = self._product(given, self._costates, self._states)
+            out["transition"] = self._product(given, self._adjoints, self._states)
         whiten = np.swapaxes(self._whiten, 1, 2)
         error = self._linear(whiten @ self._errors)
         if "obs_intercept" in needed:
@@ -465,5 +465,5 @@ class SmoothedRows:
         return out
 
     def _product(self, given: Array, left: tuple[Array, ...], right: tuple[Array, ...]) -> Array:
-        """Return E[q_t s_t'|Y], less what is constant of a costate."""
+        """Return E[q_t s_t'|Y], less what is constant of an adjoint."""
         return left[0][:, :, None] * right[0][:, None, :] + self._joint(given, 1.0, left[1:], right[1:])

@@ -163,7 +163,7 @@ def _by_doubling(transition: Array, selected_cov: Array) -> Array | None:
     return None
 
 
-def stationary_pullback(
+def stationary_vjp(
     K: Array, kappa: Array, cov: Array, bar_mean: Array, bar_P: Array, period: float | None = None
 ) -> tuple[Array, Array, Array]:
     """

@@ -106,7 +106,7 @@ class AffineFlow:
             both = _doubled(both, moved)
         self.increment, self.integral = both[..., :n], symmetrize(both[..., n:])
 
-    def pullback(self, bar_increment: Array, bar_integral: Array) -> tuple[Array, Array]:
+    def vjp(self, bar_increment: Array, bar_integral: Array) -> tuple[Array, Array]:
         """
         Return the gradient by G and N of a function of E and W, the sum over all times.
 
@@ -125,9 +125,9 @@ class AffineFlow:
         n = self.increment.shape[-1]
         bars = np.concatenate([bar_increment, bar_integral], axis=-1)
         for both, moved in reversed(self._levels):
-            bars = _doubled_pullback(both, moved, bars)
+            bars = _doubled_vjp(both, moved, bars)
         bar_series = (self._powers.T @ bars.reshape(len(bars), -1)).reshape(TERMS, n, 2 * n)
-        bar_generator, bar_source = _power_series_pullback(self._generator, self._series, bar_series)
+        bar_generator, bar_source = _power_series_vjp(self._generator, self._series, bar_series)
         return self._step * bar_generator, self._step * bar_source
 
 
@@ -174,13 +174,13 @@ class SteppedFlow:
             unit = _doubled(unit, moved)
         self.increment, self.integral = both[..., :n], symmetrize(both[..., n:])
 
-    def pullback(self, bar_increment: Array, bar_integral: Array) -> tuple[Array, Array]:
-        """Return the gradient by G and N; see `AffineFlow.pullback`."""
+    def vjp(self, bar_increment: Array, bar_integral: Array) -> tuple[Array, Array]:
+        """Return the gradient by G and N; see `AffineFlow.vjp`."""
         n = self.increment.shape[-1]
         bars = np.concatenate([bar_increment, bar_integral], axis=-1)
         by_unit = np.zeros((n, 2 * n), dtype=bars.dtype)
         for unit, moved, rows, first in reversed(self._levels):
-            by_unit = _doubled_pullback(unit, moved, by_unit)
+            by_unit = _doubled_vjp(unit, moved, by_unit)
             E, later = first[..., :n] + np.eye(n), bars[rows]
             back = _transposed(E) @ later
             by_unit[:, :n] += back[..., :n].sum(axis=0)
@@ -257,7 +257,7 @@ def _power_series(generator: Array, source: Array) -> Array:
     return series
 
 
-def _power_series_pullback(generator: Array, series: Array, bars: Array) -> tuple[Array, Array]:
+def _power_series_vjp(generator: Array, series: Array, bars: Array) -> tuple[Array, Array]:
     """Return the gradient by G and N, given that by the coefficients (which is overwritten)."""
     n = len(generator)
     for j in range(TERMS - 1, 0, -1):
@@ -279,7 +279,7 @@ def _doubled(both: Array, moved: Array) -> Array:
     return out
 
 
-def _doubled_pullback(both: Array, moved: Array, bars: Array) -> Array:
+def _doubled_vjp(both: Array, moved: Array, bars: Array) -> Array:
     """Return the gradient by [D, W], given that by [D, W] at twice the time."""
     n = both.shape[-2]
     back = _transposed(both[..., :n])
@@ -353,7 +353,7 @@ def discretise(
     return Discretisation(out.transition[0], out.intercept[0], out.cov[0])
 
 
-def discretise_pullback(
+def discretise_vjp(
     K: Array,
     kappa: Array,
     cov: Array,
@@ -388,7 +388,7 @@ def discretise_pullback(
     bar_increment, bar_integral = np.zeros_like(flow.increment), np.zeros_like(flow.integral)
     bar_increment[:, :k, :k], bar_increment[:, :k, k] = bar_transition, bar_intercept
     bar_integral[:, :k, :k] = bar_cov
-    bar_generator, bar_source = flow.pullback(bar_increment, bar_integral)
+    bar_generator, bar_source = flow.vjp(bar_increment, bar_integral)
     return -bar_generator[:k, :k], bar_generator[:k, k], bar_source[:k, :k]
 
 

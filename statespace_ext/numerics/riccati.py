@@ -103,7 +103,7 @@ def riccati_paths(recursions: list[Riccati], length: int) -> list[RiccatiPath]:
         length,
     )
     return [
-        _consistent(recursion, np.concatenate([steps[:-1], path[: _settled(path)]])[:length])
+        _consistent(recursion, np.concatenate([steps[:-1], path[: _converged_after(path)]])[:length])
         for recursion, steps, path in zip(recursions, first, paths, strict=True)
     ]
 
@@ -146,7 +146,7 @@ def relative_to(X: Array, tolerance: float) -> Array:
     return tolerance * size[..., :, None] * size[..., None, :]
 
 
-def _settled(path: Array) -> int:
+def _converged_after(path: Array) -> int:
     """Return the number of values up to the first of those that equal the last."""
     apart = np.any(np.abs(path - path[-1]) > relative_to(path[-1], _SETTLED), axis=(1, 2))
     return int(np.max(np.flatnonzero(apart), initial=-1)) + 2

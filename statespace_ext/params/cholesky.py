@@ -98,7 +98,7 @@ class Chordal:
             out[np.ix_(index, index)] = values
         return out
 
-    def pull_back(self, unconstrained: Array, gradient: Array) -> Array:
+    def vjp(self, unconstrained: Array, gradient: Array) -> Array:
         """Return the gradient by L, (G + G')L, given that by L L', the lower triangular G."""
         out = np.empty(len(self.param_names))
         for order, rows, columns, index in self._blocks:

@@ -228,13 +228,13 @@ class ParameterLayout:
             out[places] = structure.unconstrain(params[places])
         return out
 
-    def pull_back(self, unconstrained: Array, gradient: Array) -> Array:
+    def vjp(self, unconstrained: Array, gradient: Array) -> Array:
         """Return the gradient by unconstrained element, given the gradient by parameter."""
         out = np.array(gradient, dtype=float)
         for structure, places in self._transformed:
             at, slope = unconstrained[places], gradient[places]
             if isinstance(structure, Chordal):  # whose derivatives are p^4 elements
-                out[places] = structure.pull_back(at, slope)
+                out[places] = structure.vjp(at, slope)
             else:
                 out[places] = structure.jacobian(at).T @ slope
         return out

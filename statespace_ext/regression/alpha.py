@@ -242,7 +242,11 @@ def _law(results: Any, statistic: float, place: int, rng: Any) -> _Law | None:
     if n < p + m:
         note = f"No p-value: {n} periods for {p} series and {m} regressors (at least {p + m} are needed)"
         return _Law("unknown", np.nan, statistic, notes=[note])
-    if model.current_start != "diffuse" or results._fixed or set(model.coefficients.dynamics) != {"static"}:
+    if (
+        model.current_initialization != "diffuse"
+        or results._fixed
+        or set(model.coefficients.dynamics) != {"static"}
+    ):
         return None
     kind = "scalar" if p == 1 else obs_kind(model)
     if kind == "unstructured" and np.all(seen.all(axis=1) == seen.any(axis=1)):

@@ -293,7 +293,7 @@ class ContrastRatio:
                 wall = last[0] if np.isfinite(last[0]) else 0.0
                 return wall + 10.0 + abs(wall), np.zeros(len(w))
             last[0] = -value
-            return -value, -self.layout.pull_back(z, gradient)[places] * scale
+            return -value, -self.layout.vjp(z, gradient)[places] * scale
 
         out = scipy.optimize.minimize(  # type: ignore[call-overload]
             objective, np.zeros(len(places)), jac=True, method="L-BFGS-B", options=OPTIONS
@@ -398,7 +398,7 @@ def ratio_of(model: Any) -> ModelRatio:
     """
     missing = np.isnan(model.endog)
     whole = bool(np.all(missing.all(axis=1) == missing.any(axis=1)))
-    diffuse = model.current_start == "diffuse"
+    diffuse = model.current_initialization == "diffuse"
     pivotal = diffuse and whole and is_equivariant(obs_kind(model), list(state_kinds(model).values()))
     if diffuse and whole and len(model.coefficients.moving) == 1 and model.nobs <= LONGEST:
         return ContrastedRatio(model, pivotal)
@@ -477,7 +477,7 @@ class FittedRatio:
             return zero, np.eye(p)
         params = self._null[1]
         factor = np.linalg.cholesky(np.asarray(self.model.matrices(params)["obs_cov"]))
-        if self.pivotal or self.model.current_start == "diffuse":
+        if self.pivotal or self.model.current_initialization == "diffuse":
             return zero, factor
         # these likelihoods do depend on the coefficients
         states = np.asarray(self.model.smooth(params, cov_type="none").smoothed_state)[:, -1]

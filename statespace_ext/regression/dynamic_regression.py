@@ -38,7 +38,7 @@ from .declaration import (
 )
 from .formula import FormulaDesign, labelled_as, named_regressors, regression_frames, with_const
 from .results import DynamicRegressionResults
-from .starts import autoregressive_peaks, large_starts, regression_start, shrunk_autoregression
+from .starts import autoregressive_local_maxima, large_starts, regression_start, shrunk_autoregression
 from .structures import FactorUpdates, ProportionalUpdates
 
 
@@ -140,7 +140,7 @@ class DynamicRegression(StateSpaceModel[DynamicRegressionResults]):
         c = self.coefficients
         super().__init__(data, c.k_states, len(c.noise_rows), given, exog, None, dates, freq)
         self.layout: ParameterLayout = layout
-        self.start_kind, self._level_mean, self._level_cov = start
+        self.initialization_kind, self._level_mean, self._level_cov = start
         self._design = self.coefficients.design(self.exog)
         base = np.diag((np.arange(c.k_states) < c.n_levels).astype(float))
         self.structure = StateStructure(base, c.noise_rows, stationary=np.arange(c.n_levels, c.k_states))
@@ -248,7 +248,7 @@ class DynamicRegression(StateSpaceModel[DynamicRegressionResults]):
         mean, cov = np.zeros(c.k_states), np.zeros((c.k_states, c.k_states))
         levels = slice(0, c.n_levels)
         mean[levels], cov[levels, levels] = self._level_mean, self._level_cov
-        start, initialization, stationary = self.start_kind, None, None
+        start, initialization, stationary = self.initialization_kind, None, None
         if c.autoregressive:
             stationary = self.structure.stationary
             T, intercept, W = self.structure.stationary_equation(
@@ -307,7 +307,7 @@ class DynamicRegression(StateSpaceModel[DynamicRegressionResults]):
     def loglike_and_score(self, params: Array) -> tuple[float, Array]:
         """Return the log-likelihood and its gradient, without a pass where V and W have common axes."""
         at = self._blocks(params)
-        diffuse = self.current_start == "diffuse"
+        diffuse = self.current_initialization == "diffuse"
         found = self.private_smoother.common_score(at["obs_cov"], at["state_cov"]) if diffuse else None
         if found is None:
             return super().loglike_and_score(params)
@@ -321,9 +321,9 @@ class DynamicRegression(StateSpaceModel[DynamicRegressionResults]):
     def updates(self, layout: ParameterLayout) -> LinearGaussianUpdates:
         """Return the updates of EM for a layout of the free parameters."""
         if self.has_factors:
-            return FactorUpdates(layout, self.started_structure)
+            return FactorUpdates(layout, self.initialized_structure)
         kind = ProportionalUpdates if self.proportional else LinearGaussianUpdates
-        return kind(layout, self.started_structure)
+        return kind(layout, self.initialized_structure)
 
     @property
     def has_factors(self) -> bool:
@@ -338,9 +338,9 @@ class DynamicRegression(StateSpaceModel[DynamicRegressionResults]):
         """Return further start values, where the likelihood tends to have several maxima."""
         return large_starts(problem, self.exog, self.coefficients.noisy_levels)
 
-    def other_peaks(self, problem: EstimationProblem, params: Array) -> list[Array]:
+    def other_local_maxima(self, problem: EstimationProblem, params: Array) -> list[Array]:
         """Return points from which a higher maximum than one at hand may be reached."""
-        return autoregressive_peaks(problem, params, self.exog, self.coefficients.noisy_levels)
+        return autoregressive_local_maxima(problem, params, self.exog, self.coefficients.noisy_levels)
 
     def stabilised(self, problem: EstimationProblem, params: Array) -> Array:
         """Return the free parameters with autoregressive coefficients inside the unit circle."""

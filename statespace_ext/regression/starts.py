@@ -141,7 +141,7 @@ _WITHIN = 8.0
 """A peak that is lower than the maximum by more than this, all else as it is, is not followed."""
 
 
-def autoregressive_peaks(
+def autoregressive_local_maxima(
     problem: EstimationProblem, params: Array, exog: Array, noisy: IntArray
 ) -> list[Array]:
     """

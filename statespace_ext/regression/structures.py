@@ -177,7 +177,7 @@ class FactorUpdates(LinearGaussianUpdates):
         named: list[NamedUpdate] = [("obs_cov", first), ("state_cov", second)]
         return [[(name, update) for name, update in named if free[name]]]
 
-    def obstacle(self) -> str | None:
+    def unsupported_reason(self) -> str | None:
         """Say why EM cannot estimate this specification, None where it can."""
         if not self.layout.blocks["transition"].is_fixed:
             return '"factor:r" with "ar1" coefficients'
@@ -240,7 +240,7 @@ class ProportionalUpdates(LinearGaussianUpdates):
         """Return the updates."""
         return [[("obs_cov and proportion", self.obs_cov_and_proportion)]]
 
-    def obstacle(self) -> str | None:
+    def unsupported_reason(self) -> str | None:
         """Say why EM cannot estimate this specification, None where it can."""
         if len(self.structure.stationary):
             return 'state_cov="proportional" with "ar1" coefficients'

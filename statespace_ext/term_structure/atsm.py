@@ -20,10 +20,10 @@ from ..fit.outcome import FitResult
 from ..fit.problem import EstimationProblem
 from ..fit.request import FitRequest
 from ..inference.identification import Identification
-from ..numerics.bond_pricing import loadings_pullback
+from ..numerics.bond_pricing import loadings_vjp
 from ..numerics.linear_algebra import Array, quiet
-from ..numerics.lyapunov import stationary_pullback
-from ..numerics.ornstein_uhlenbeck import discretise, discretise_pullback, stationary_moments
+from ..numerics.lyapunov import stationary_vjp
+from ..numerics.ornstein_uhlenbeck import discretise, discretise_vjp, stationary_moments
 from ..params.layout import ParameterLayout
 from .concentrated import score_given_first, warm_starts
 from .declaration import build_layout, normalisation_of, start_of
@@ -34,7 +34,7 @@ from .dynamics import (
     Values,
     require_no_aliasing,
     risk_neutral_to_physical,
-    risk_neutral_to_physical_pullback,
+    risk_neutral_to_physical_vjp,
 )
 from .estimation import estimate_term_structure
 from .m_step import NumericalUpdates
@@ -44,7 +44,7 @@ from .panel import Panel, check_factors, first_portfolios, parse_panel, parts_of
 from .rates import years
 from .results import ATSMResults
 from .starts import candidates, exchanges, variants
-from .surveys import survey_pullback
+from .surveys import survey_vjp
 
 _HIGHER = 1e-3
 """Log points by which pairs of Q-roots must be better than equal real ones."""
@@ -211,7 +211,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
             *(name for name, value in told.items() if value is None),
         )
         super().__init__(panel.endog, panel.n_states, panel.n_states, given, dates=dates, freq=freq)
-        self.k_factors, self.start_kind = panel.k_factors, initialization
+        self.k_factors, self.initialization_kind = panel.k_factors, initialization
         self.first_portfolios = first_portfolios(self.endog, panel, given)
         self.ssm["selection"] = np.eye(panel.n_states)
         self._known_states = initialization == "conditional" and self._condition_on_first()
@@ -321,11 +321,11 @@ class ATSM(StateSpaceModel[ATSMResults]):
             design.insert(1, expected.slope)
             intercepts.insert(1, expected.intercept)
         mean, cov = at["initial_state"][:, 0], np.zeros((n, n))
-        if self.start_kind == "stationary":
+        if self.initialization_kind == "stationary":
             mean, cov = stationary_moments(both.K_P, both.kappa_P, both.cov, both.period)
         elif self.first_portfolios is not None:
             mean = self.first_portfolios
-            cov = np.eye(n) if self.start_kind == "diffuse" else cov
+            cov = np.eye(n) if self.initialization_kind == "diffuse" else cov
         return System(
             design=np.concatenate(design),
             obs_intercept=np.concatenate(intercepts),
@@ -334,14 +334,16 @@ class ATSM(StateSpaceModel[ATSMResults]):
             state_intercept=time_last(step.intercept, 1),
             selection=np.eye(n),
             state_cov=time_last(step.cov, 2),
-            start="diffuse" if self.start_kind == "diffuse" and self.first_portfolios is None else "known",
+            start="diffuse"
+            if self.initialization_kind == "diffuse" and self.first_portfolios is None
+            else "known",
             initial_state=mean,
             initial_state_cov=cov,
         )
 
     def loglike_and_score(self, params: Array) -> tuple[float, Array]:
         """Return the log-likelihood and its gradient; of known states without a smoother pass."""
-        if not self._known_states or self.user_start is not None:
+        if not self._known_states or self.user_initialization is not None:
             return super().loglike_and_score(params)
         score, _ = score_given_first(self, self.system(params))
         return score.llf, self.layout.gradient(self.score_by_block(score, params), params)
@@ -367,7 +369,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
         if not self._known_states:
             raise UnsupportedError(
                 "The log-likelihood has no parts",
-                got=f'initialization="{self.start_kind}"',
+                got=f'initialization="{self.initialization_kind}"',
                 expected='obs_cov="exact-portfolios", initialization="conditional", complete data',
             )
         return score_given_first(self, self.system(self.layout.vector(params)))[1]
@@ -380,11 +382,11 @@ class ATSM(StateSpaceModel[ATSMResults]):
         """Return derivatives by element of each block, given those by system matrix."""
         both, m, by = self.dynamics_at(at), self.panel.n_observed, score.by_matrix
         out: Values = {"obs_cov": by["obs_cov"][m:, m:]}
-        if self.start_kind == "estimated":
+        if self.initialization_kind == "estimated":
             out["initial_state"] = score.initial_state[:, None]
-        K_P, kappa_P, cov = self._physical_pullback(both, score)
+        K_P, kappa_P, cov = self._physical_vjp(both, score)
         q, k = both.pricing, self.k_factors
-        K_Q, kappa_Q, by_cov, delta_0, delta_1 = loadings_pullback(
+        K_Q, kappa_Q, by_cov, delta_0, delta_1 = loadings_vjp(
             q.K, q.kappa, both.cov[:k, :k] * self.convexity, q.delta_0, q.delta_1, self.panel.maturities,
             by["obs_intercept"][m:].sum(axis=1), by["design"][m:, :k], both.period,
         )  # fmt: skip
@@ -392,7 +394,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
         if len(self.panel.horizons):
             rows = slice(self.panel.n_seen, m)
             out["survey_cov"] = by["obs_cov"][rows, rows]
-            more = survey_pullback(
+            more = survey_vjp(
                 both, self.panel.horizons, by["obs_intercept"][rows].sum(axis=1), by["design"][rows]
             )
             K_P, kappa_P = K_P + more[0], kappa_P + more[1]
@@ -401,7 +403,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
             out.update(K_P=K_P, kappa_P=kappa_P[:, None])
         else:
             lambda_0, lambda_1 = at["lambda_0"][:, 0], at["lambda_1"]
-            by_cov, by_0, by_1 = risk_neutral_to_physical_pullback(
+            by_cov, by_0, by_1 = risk_neutral_to_physical_vjp(
                 both.cov[:k, :k], lambda_0, lambda_1, K_P[:k], kappa_P[:k]
             )
             K_Q, kappa_Q = K_Q + K_P[:k, :k], kappa_Q + kappa_P[:k]
@@ -409,12 +411,12 @@ class ATSM(StateSpaceModel[ATSMResults]):
             out.update(lambda_0=by_0[:, None], lambda_1=by_1)
             if self.panel.macro_names:
                 out.update(K_macro=K_P[k:], kappa_macro=kappa_P[k:, None])
-        found = self.norm.pull_back(at, Pricing(K_Q, kappa_Q, delta_0, delta_1))
+        found = self.norm.vjp(at, Pricing(K_Q, kappa_Q, delta_0, delta_1))
         own = found.pop("state_cov", np.zeros((0, 0)))
         cov[: len(own), : len(own)] += own
         return {**out, "state_cov": cov, **found}
 
-    def _physical_pullback(self, both: Dynamics, score: SystemScore) -> tuple[Array, Array, Array]:
+    def _physical_vjp(self, both: Dynamics, score: SystemScore) -> tuple[Array, Array, Array]:
         """Return the derivatives by K_P, kappa_P and cov through the transition and a stationary start."""
         steps, by = self.panel.steps, score.by_matrix
         intercept = by["state_intercept"]
@@ -423,10 +425,10 @@ class ATSM(StateSpaceModel[ATSMResults]):
         else:
             bars = (np.moveaxis(by["transition"], 2, 0), intercept.T, np.moveaxis(by["state_cov"], 2, 0))
         at = both.K_P, both.kappa_P, both.cov
-        K_P, kappa_P, cov = discretise_pullback(*at, steps, *bars, both.period)
-        if self.start_kind != "stationary":
+        K_P, kappa_P, cov = discretise_vjp(*at, steps, *bars, both.period)
+        if self.initialization_kind != "stationary":
             return K_P, kappa_P, np.array(cov)
-        more = stationary_pullback(*at, score.initial_state, score.initial_state_cov, both.period)
+        more = stationary_vjp(*at, score.initial_state, score.initial_state_cov, both.period)
         return K_P + more[0], kappa_P + more[1], cov + more[2]
 
     # -- estimation ------------------------------------------------------------------------------------
@@ -470,7 +472,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
         """
         res = super().fit(start_params, *args, **kwargs)
         plain = start_params is None and not args and kwargs.get("method", "auto") == "auto"
-        free, norm = not self._has_fixed_params and self.user_start is None, self.norm
+        free, norm = not self._has_fixed_params and self.user_initialization is None, self.norm
         if not (plain and free and type(norm) is Portfolios and norm.roots_meet(self.matrices(res.params))):
             return res
         pairs = self.clone(self.panel.endog, identification="jsz-pairs").fit(**kwargs)
@@ -521,7 +523,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
         """Return further start values: other candidates, and factors that revert fast."""
         return [problem.reduced(start) for start in self._candidates(more=True)[1:]]
 
-    def other_peaks(self, problem: EstimationProblem, params: Array) -> list[Array]:
+    def other_local_maxima(self, problem: EstimationProblem, params: Array) -> list[Array]:
         """Return points at which other maturities are priced without error."""
         return exchanges(self, problem, params)
 

@@ -55,7 +55,7 @@ def warm_starts(model: Any) -> list[Array]:
     Where yields have errors they are of data whose gaps are filled, and the errors follow. Empty for models
     without macro factors and with another start, and where those maxima have no closed form.
     """
-    conditional = model.start_kind == "conditional"
+    conditional = model.initialization_kind == "conditional"
     if len(model.panel.horizons) or not (
         conditional or model.panel.macro_names and isinstance(model.norm, Portfolios)
     ):
@@ -87,7 +87,7 @@ def _with_errors(model: Any) -> list[Array]:
     return out
 
 
-def obstacle(model: Any) -> tuple[str, str] | None:
+def unsupported_reason(model: Any) -> tuple[str, str] | None:
     """Return what keeps the likelihood of a model from being concentrated, and what is expected there."""
     given = model._given
     faults = [
@@ -106,7 +106,7 @@ def obstacle(model: Any) -> tuple[str, str] | None:
 
 def require_concentrated(model: Any) -> None:
     """Refuse a model whose likelihood cannot be concentrated."""
-    fault = obstacle(model)
+    fault = unsupported_reason(model)
     if fault is not None:
         what, expected = fault
         raise UnsupportedError(
@@ -119,7 +119,7 @@ def require_concentrated(model: Any) -> None:
 
 def _without_first(model: Any) -> Array:
     """Return the data whose density counts: not the first date where it is conditioned on."""
-    return np.asarray(model.endog[1:] if model.start_kind == "conditional" else model.endog)
+    return np.asarray(model.endog[1:] if model.initialization_kind == "conditional" else model.endog)
 
 
 def known_states(model: Any) -> tuple[Array, Array]:
@@ -127,7 +127,7 @@ def known_states(model: Any) -> tuple[Array, Array]:
     data, m = _without_first(model), model.panel.n_observed
     y = data[:, m:]
     states = np.column_stack([y @ model.panel.weights.T, data[:, :m]])
-    if model.start_kind == "conditional":
+    if model.initialization_kind == "conditional":
         states = np.vstack([model.first_portfolios, states])
     return states, y
 
@@ -188,7 +188,7 @@ class Concentrated:
     Parameters
     ----------
     model : ATSM
-        A model for which `obstacle` finds nothing.
+        A model for which `unsupported_reason` finds nothing.
     """
 
     def __init__(self, model: Any) -> None:

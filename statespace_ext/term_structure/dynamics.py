@@ -107,16 +107,16 @@ def risk_neutral_to_physical(
     return padded(pricing.K, lambda_1.shape[1]) - root @ lambda_1, pricing.kappa + root @ lambda_0
 
 
-def risk_neutral_to_physical_pullback(
+def risk_neutral_to_physical_vjp(
     cov: Array, lambda_0: Array, lambda_1: Array, by_K: Array, by_kappa: Array
 ) -> tuple[Array, Array, Array]:
     """Return the derivatives by cov, lambda_0 and lambda_1 (those by K_Q and kappa_Q are the same)."""
     root = semidefinite_cholesky(cov)
     by_root = np.outer(by_kappa, lambda_0) - by_K @ lambda_1.T
-    return cholesky_pullback(root, by_root), root.T @ by_kappa, -root.T @ by_K
+    return cholesky_vjp(root, by_root), root.T @ by_kappa, -root.T @ by_K
 
 
-def cholesky_pullback(root: Array, by_root: Array) -> Array:
+def cholesky_vjp(root: Array, by_root: Array) -> Array:
     """Return G with dL = tr(G d cov), given the derivatives by the lower triangular root of cov."""
     inner = np.tril(root.T @ np.tril(by_root))
     inner[np.diag_indices_from(inner)] *= 0.5

@@ -63,7 +63,7 @@ def _has_twin(model: Any) -> bool:
     """Tell whether a model of Dai & Singleton is, but for a rotation, one of Joslin, Singleton & Zhu."""
     given, rotates = model._given, isinstance(model.norm, DaiSingleton)
     free = isinstance(given["p_dynamics"], str) and given["p_dynamics"] == "unrestricted"
-    plain = given["risk_prices"] is None and not model._has_fixed_params and model.user_start is None
+    plain = given["risk_prices"] is None and not model._has_fixed_params and model.user_initialization is None
     return rotates and free and plain
 
 

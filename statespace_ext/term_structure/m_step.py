@@ -60,7 +60,7 @@ class NumericalUpdates(LinearGaussianUpdates):
             return [main]
         return [[("initial_state", self.initial_state)], main]
 
-    def obstacle(self) -> str | None:
+    def unsupported_reason(self) -> str | None:
         """Say why EM cannot estimate this specification, None where it can."""
         block = self.layout.blocks["obs_cov"]
         if len(self.model.panel.horizons):
@@ -87,7 +87,7 @@ class NumericalUpdates(LinearGaussianUpdates):
                 new, gradient = expected.value_and_gradient(trial)
             except NOT_HERE:
                 return 1e10 + abs(value), np.zeros(len(w))
-            return value - new, -self.layout.pull_back(at, gradient)[moving] * scale
+            return value - new, -self.layout.vjp(at, gradient)[moving] * scale
 
         options = {"maxiter": _ITERATIONS, "maxcor": 20, "ftol": 1e-13, "gtol": 1e-8}
         found = scipy.optimize.minimize(  # type: ignore[call-overload]

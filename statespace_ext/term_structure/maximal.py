@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.optimize
 
-from ..numerics.bond_pricing import convexity_pullback, loadings, loadings_pullback
+from ..numerics.bond_pricing import convexity_vjp, loadings, loadings_vjp
 from ..numerics.linear_algebra import Array, symmetrize
 from ..params.affine import AffineMatrix, affine_matrix
 from .dynamics import Pricing, Values
@@ -100,7 +100,7 @@ class Portfolios(Normalisation):
         K_Q, delta_1 = B @ K @ inverse, inverse.T @ self._first
         return Pricing(K_Q, B @ kappa + K_Q @ A, float(-delta_1 @ A), delta_1)
 
-    def pull_back(self, at: Values, by: Pricing) -> Values:
+    def vjp(self, at: Values, by: Pricing) -> Values:
         """Return the derivatives by the roots, k_inf and state_cov."""
         K, kappa, B, inverse, cov = self._portfolio(at)
         A = self.weights @ self._of_latent(K, kappa, cov)[0]
@@ -111,16 +111,16 @@ class Portfolios(Normalisation):
         by_inverse = np.outer(self._first, by_delta) + (B @ K).T @ by_K_Q
         by_B = by_K_Q @ (K @ inverse).T + np.outer(by.kappa, kappa)
         by_yields, at_tau = self.weights.T @ by_A, (K, kappa, cov, 0.0, self._first, self.tau)
-        by_cov = convexity_pullback(K, self._first, self.tau, by_yields, self.period)
+        by_cov = convexity_vjp(K, self._first, self.tau, by_yields, self.period)
         by_cov = self.convexity * symmetrize(by_cov)
         by_inverse = by_inverse + 2.0 * by_cov @ inverse @ self._cov(at)
         by_B = by_B - inverse.T @ by_inverse @ inverse.T
-        through = loadings_pullback(*at_tau, by_yields, self.weights.T @ by_B, self.period)
+        through = loadings_vjp(*at_tau, by_yields, self.weights.T @ by_B, self.period)
         by_K = B.T @ by_K_Q @ inverse.T + through[0]
         by_kappa = B.T @ by.kappa + through[1]
-        return {**self._latent_pullback(by_K, by_kappa), "state_cov": inverse.T @ by_cov @ inverse}
+        return {**self._latent_vjp(by_K, by_kappa), "state_cov": inverse.T @ by_cov @ inverse}
 
-    def _latent_pullback(self, by_K: Array, by_kappa: Array) -> Values:
+    def _latent_vjp(self, by_K: Array, by_kappa: Array) -> Values:
         """Return the derivatives by the Q-parameters, given those by K and kappa of x."""
         return {"roots_Q": np.diag(by_K)[:, None], "k_inf": by_kappa[:1, None]}
 
@@ -261,7 +261,7 @@ class RootPairs(Portfolios):
         K[second, second - 1] = -at["pairs_Q"][:, 1]
         return K, at["drift_Q"][0, 0] * np.eye(len(K))[-1]
 
-    def _latent_pullback(self, by_K: Array, by_kappa: Array) -> Values:
+    def _latent_vjp(self, by_K: Array, by_kappa: Array) -> Values:
         second, on = self._seconds, np.diag(by_K)
         pairs = np.column_stack([on[second] + on[second - 1], -by_K[second, second - 1]])
         single = {"roots_Q": by_K[:1, :1]} if len(by_K) % 2 else {}
@@ -352,7 +352,7 @@ class DaiSingleton(Normalisation):
         K = at["K_Q"]
         return Pricing(K, np.zeros(len(K)), at["delta_0"][0, 0], at["delta_1"][:, 0])
 
-    def pull_back(self, at: Values, by: Pricing) -> Values:
+    def vjp(self, at: Values, by: Pricing) -> Values:
         """Return the derivatives by K_Q, delta_0 and delta_1."""
         return {"K_Q": by.K, "delta_0": np.array([[by.delta_0]]), "delta_1": by.delta_1[:, None]}
 

@@ -103,7 +103,7 @@ class Normalisation:
         """
         raise NotImplementedError
 
-    def pull_back(self, at: Values, by: Pricing) -> Values:
+    def vjp(self, at: Values, by: Pricing) -> Values:
         """
         Return derivatives by block, given those by `Pricing`; by "state_cov" too, where `pricing` reads it.
 
@@ -162,7 +162,7 @@ class NelsonSiegel(Normalisation):
         """Return the Q-dynamics."""
         return Pricing(at["decay"][0, 0] * self._UNIT, np.zeros(3), 0.0, np.array([1.0, 1.0, 0.0]))
 
-    def pull_back(self, at: Values, by: Pricing) -> Values:
+    def vjp(self, at: Values, by: Pricing) -> Values:
         """Return the derivative by the decay rate."""
         return {"decay": np.array([[np.sum(by.K * self._UNIT)]])}
 
@@ -216,7 +216,7 @@ class Observed(Normalisation):
         """Return the Q-dynamics."""
         return Pricing(at["K_Q"], at["kappa_Q"][:, 0], at["delta_0"][0, 0], at["delta_1"][:, 0])
 
-    def pull_back(self, at: Values, by: Pricing) -> Values:
+    def vjp(self, at: Values, by: Pricing) -> Values:
         """Return the derivatives by K_Q, kappa_Q, delta_0 and delta_1."""
         return {
             "K_Q": by.K,

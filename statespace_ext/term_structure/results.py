@@ -113,7 +113,7 @@ class EstimatedFactors(Pictures, StateSpaceResults):
 
         def path(trial: Array) -> Array:
             if information_set == "smoothed":
-                system = model.started_system(trial)
+                system = model.initialized_system(trial)
                 return np.array(model.private_smoother.smooth(system, lag_cov=False).mean.T)
             with model.preserved():
                 found = model.filter(trial, includes_fixed=True, cov_type="none")
@@ -194,7 +194,9 @@ class NewData(EstimatedFactors):
 
         Where dates are irregular, the start is the exact distribution of the factors at the first new date.
         """
-        if self.model.start_kind == "conditional":  # the start is known, and no date is conditioned on
+        if (
+            self.model.initialization_kind == "conditional"
+        ):  # the start is known, and no date is conditioned on
             kwargs.setdefault("initialization", "stationary")
         told = not isinstance(self.model._given["dt"], str)
         if not self.model.panel.steps.ndim and (told or not self._own_dates):

@@ -90,7 +90,7 @@ class CrossSection:
 def cross_section(model: ATSM) -> CrossSection:
     """Return what the start values of a model are found from."""
     panel, m = model.panel, model.panel.n_observed
-    y = model.endog if model.start_kind != "conditional" else model.endog[1:]
+    y = model.endog if model.initialization_kind != "conditional" else model.endog[1:]
     return CrossSection(
         fill_missing(y[:, m:]), panel.maturities, y[:, : panel.n_seen] if panel.factor_names else None,
         float(np.mean(panel.steps)), panel.weights, model.convexity,

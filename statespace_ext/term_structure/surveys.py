@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..exceptions import DataError, SpecificationError
-from ..numerics.bond_pricing import loadings_pullback
+from ..numerics.bond_pricing import loadings_vjp
 from ..numerics.linear_algebra import Array
 from ..numerics.ornstein_uhlenbeck import whole_periods
 from .dynamics import Dynamics, padded
@@ -76,7 +76,7 @@ def _read(surveys: Any) -> tuple[pd.DataFrame, Array]:
     return values, horizons
 
 
-def survey_pullback(
+def survey_vjp(
     both: Dynamics, horizons: Array, by_intercept: Array, by_slope: Array
 ) -> tuple[Array, Array, float, Array]:
     """
@@ -93,7 +93,7 @@ def survey_pullback(
         The gradient by the slopes.
     """
     q, n = both.pricing, len(both.K_P)
-    K, kappa, _, delta_0, delta_1 = loadings_pullback(
+    K, kappa, _, delta_0, delta_1 = loadings_vjp(
         both.K_P, both.kappa_P, np.zeros((n, n)), q.delta_0, padded(q.delta_1, n), horizons,
         by_intercept, by_slope, both.period,
     )  # fmt: skip

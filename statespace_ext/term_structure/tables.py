@@ -295,7 +295,7 @@ def exact_line(results: StateSpaceResults) -> list[str]:
     out = [
         f"A measurement standard deviation is zero, so that the yield is priced without error: {shown(zero)}."
     ]
-    if results.model.start_kind == "estimated":
+    if results.model.initialization_kind == "estimated":
         out.append(
             "With estimated first factors the likelihood then grows without bound, for the first yield is "
             'hit exactly: use initialization="stationary" or "diffuse".'

@@ -12,7 +12,7 @@ from frames import frames_to_update
 from numpy.testing import assert_allclose, assert_array_equal
 from systems import sampled
 
-from statespace_ext.em.driver import EMOptions, EMResult, Run, fall, run_em
+from statespace_ext.em.driver import EMOptions, EMResult, Run, decreased, run_em
 from statespace_ext.em.moments import Moments
 
 TARGET = np.array([1.0, -2.0])
@@ -252,10 +252,10 @@ def test_a_fall_after_a_while_keeps_the_best() -> None:
 
 @pytest.mark.parametrize("size", [1e6, -1e6])
 def test_a_fall_is_relative_to_the_size(size: float) -> None:
-    assert not fall(size - 5e-4, size)
-    assert fall(size - 2e-3, size)
-    assert not fall(0.0, 5e-10) and fall(0.0, 2e-9)
-    assert fall(np.nan, size) and fall(-np.inf, size) and not fall(size, -np.inf)
+    assert not decreased(size - 5e-4, size)
+    assert decreased(size - 2e-3, size)
+    assert not decreased(0.0, 5e-10) and decreased(0.0, 2e-9)
+    assert decreased(np.nan, size) and decreased(-np.inf, size) and not decreased(size, -np.inf)
 
 
 def test_rounding_is_no_fall() -> None:

@@ -39,15 +39,15 @@ def compare(y: np.ndarray, system: dict, rtol: float = 1e-10) -> None:
     full = Smoother(y, *system["selection"].shape).smooth(library_system(system))
     assert_allclose(ours.llf, full.llf, rtol=rtol)
     assert_allclose(ours.states.mean.T, full.mean, rtol=rtol, atol=rtol * np.abs(full.mean).max())
-    scale = np.abs(full.first_costate).max()
-    assert_allclose(ours.states.costate[0], full.first_costate, rtol=rtol, atol=rtol * scale)
+    scale = np.abs(full.first_adjoint).max()
+    assert_allclose(ours.states.adjoint[0], full.first_adjoint, rtol=rtol, atol=rtol * scale)
     for actual, wanted in (
         (ours.states.cov_sum, full.cov.sum(axis=2)),
         (ours.states.lag_sum, full.lag_cov.sum(axis=2)),
         (ours.states.first_cov, full.cov[:, :, 0]),
         (ours.states.last_cov, full.cov[:, :, -1]),
-        (ours.states.first_costate_cov, full.first_costate_cov),
-        (ours.states.costate_sums()[0], full.costate_cov.sum(axis=2)),
+        (ours.states.first_adjoint_cov, full.first_adjoint_cov),
+        (ours.states.adjoint_sums()[0], full.adjoint_cov.sum(axis=2)),
     ):
         assert_allclose(actual, wanted, rtol=rtol, atol=rtol * np.abs(wanted).max(initial=0.0))
 
@@ -191,10 +191,10 @@ def test_limits_and_paths_agree(seed: int, start: float) -> None:
         assert_allclose(got, want, atol=1e-11 * max(np.abs(want).max(), 1.0 / len(white.y)), err_msg=name)
     for got, want, scale in (
         (limit.mean, path.mean, 1.0 / size),
-        (limit.costate, path.costate, size),
-        (limit.first_costate_cov, path.first_costate_cov, size[:, None] * size),
-        (limit.costate_sums()[0], path.costate_sums()[0], size[:, None] * size),
-        (limit.costate_sums()[1], path.costate_sums()[1], size[:, None] / size),
+        (limit.adjoint, path.adjoint, size),
+        (limit.first_adjoint_cov, path.first_adjoint_cov, size[:, None] * size),
+        (limit.adjoint_sums()[0], path.adjoint_sums()[0], size[:, None] * size),
+        (limit.adjoint_sums()[1], path.adjoint_sums()[1], size[:, None] / size),
     ):
         assert_allclose(got * scale, want * scale, atol=1e-10 * np.abs(want * scale).max())
     assert_allclose(limit.log_det, path.log_det, rtol=1e-11)

@@ -144,7 +144,7 @@ def test_each_update_is_a_conditional_maximum(name: str, missing: float) -> None
         gain = expected(new) - expected(params)
         assert gain > 0.0, f"{block} gains {gain}"
         steps = block.startswith("state") and (
-            model.start_kind == "stationary" or "state_mean" in SPECIFICATIONS[name]
+            model.initialization_kind == "stationary" or "state_mean" in SPECIFICATIONS[name]
         )
         if not steps:
             before, after = slope(expected, params, own), slope(expected, new, own)
@@ -184,7 +184,7 @@ def test_m_steps_from_one_e_step_reach_the_joint_maximum(name: str) -> None:
 def test_the_m_step_is_the_numerical_maximum(spec: dict) -> None:
     model, params = sampled(np.random.default_rng(32), 8, 2, 1, missing=0.2, **spec)
     problem, expected = model.problem(), ExpectedLikelihood(model, params)
-    rounds = 1 if model.start_kind == "known" else 100
+    rounds = 1 if model.initialization_kind == "known" else 100
     found = maximised(problem, params, problem.moments(params), rounds)
     brute = maximise(expected, params)
     assert_allclose(expected(found), expected(brute), rtol=1e-10)
@@ -458,7 +458,7 @@ def test_the_likelihood_rises(name: str, n: int) -> None:
         assert len(llf) == 31
         assert np.all(np.diff(llf) > -1e-9 * (1 + np.abs(llf[1:])))
         assert llf[-1] > llf[0]
-        diffuse = model.start_kind == "approximate_diffuse"
+        diffuse = model.initialization_kind == "approximate_diffuse"
         assert_allclose(llf[-1], dense_llf(model, last), rtol=1e-6 if diffuse else 1e-9)
 
 
@@ -595,13 +595,13 @@ def test_cycles_name_what_is_free() -> None:
 )  # fmt: skip
 def test_obstacles_to_em_are_named(spec: dict, words: str) -> None:
     model, _ = sampled(np.random.default_rng(0), N, 3, 2, **spec)
-    assert words in str(model.problem().updates.obstacle())
+    assert words in str(model.problem().updates.unsupported_reason())
 
 
 def test_no_obstacle_where_there_is_none() -> None:
     for name, spec in SPECIFICATIONS.items():
         model, _ = sampled(np.random.default_rng(0), N, 3, 2, **spec)
-        assert model.problem().updates.obstacle() is None, name
+        assert model.problem().updates.unsupported_reason() is None, name
 
 
 def test_information_is_that_of_the_complete_data() -> None:

@@ -11,7 +11,7 @@ from oracle import condition, joint, random_system
 from systems import compare_moments, dense_system, library_system, sampled
 
 from statespace_ext.em.moments import Moments, Regression
-from statespace_ext.engine.expectation import ESTEPS, EStep, expectation, obstacle
+from statespace_ext.engine.expectation import ESTEPS, EStep, expectation, unsupported_reason
 from statespace_ext.engine.smoother import Smoother
 from statespace_ext.engine.system import System
 from statespace_ext.exceptions import SpecificationError, UnsupportedError
@@ -76,7 +76,7 @@ def test_auto_takes_the_fast_one_where_valid() -> None:
 def test_obstacles() -> None:
     y, system = random_system(np.random.default_rng(8), 20, 2, 3)
     at, smoother = library_system(system), Smoother(y, 2, 2)
-    assert obstacle(smoother, at) is None
+    assert unsupported_reason(smoother, at) is None
     holes = np.array(y)
     holes[3, 1] = np.nan
     varying = replace(at, transition=np.repeat(at.transition[:, :, None], 20, axis=2))

@@ -87,7 +87,7 @@ def coordinates(model: Any, params: np.ndarray) -> tuple[Callable[[np.ndarray], 
         found = problem.value_and_score(layout.constrain(z + scale * w))
         if found is None:
             return 1e10, np.zeros(len(w))
-        return -found[0], -layout.pull_back(z + scale * w, found[1]) * scale
+        return -found[0], -layout.vjp(z + scale * w, found[1]) * scale
 
     return value, np.zeros(len(z))
 

@@ -1096,7 +1096,7 @@ def test_data_without_noise(spec: dict[str, Any], method: str) -> None:
     given = dict(spec)
     res = sse.LGSSM(given.pop("endog"), 1, design=[[1.0]], **given).fit(method=method, maxiter=300)
     sound(res)
-    if res.model.start_kind == "stationary":
+    if res.model.initialization_kind == "stationary":
         assert abs(res.matrices["transition"].iloc[0, 0]) < 1.0
 
 

@@ -20,7 +20,7 @@ from statespace_ext.numerics.bond_pricing import (
     forward_loadings,
     intercept_parts,
     loadings,
-    loadings_pullback,
+    loadings_vjp,
 )
 from statespace_ext.numerics.linear_algebra import symmetrize
 from statespace_ext.numerics.ornstein_uhlenbeck import discretise
@@ -208,11 +208,11 @@ def test_parts_of_the_intercept() -> None:
 
 @pytest.mark.parametrize("period", [None, 0.25])
 @pytest.mark.parametrize("name", DRIFTS)
-def test_pullback(name: str, period: float | None) -> None:
+def test_vjp(name: str, period: float | None) -> None:
     at = pricing(slow(DRIFTS[name]) if period else DRIFTS[name])
     rng, tau = np.random.default_rng(3), np.array([0.25, 1, 4, 10.0])
     bar_A, bar_B = rng.standard_normal(4), rng.standard_normal((4, len(at[0])))
-    bars = loadings_pullback(*at, tau, bar_A, bar_B, period)
+    bars = loadings_vjp(*at, tau, bar_A, bar_B, period)
     for place, bar in enumerate(bars):
 
         def function(value: np.ndarray, place: int = place) -> float:

@@ -20,7 +20,7 @@ from statespace_ext.numerics.lyapunov import (
     stationarity_error,
     stationary_covariance,
     stationary_covariances,
-    stationary_pullback,
+    stationary_vjp,
 )
 
 
@@ -149,7 +149,7 @@ def moments(K: np.ndarray, kappa: np.ndarray, cov: np.ndarray) -> tuple[np.ndarr
 
 
 @pytest.mark.parametrize("name", ["one factor", "stable", "repeated", "defective", "complex", "stiff"])
-def test_pullback(name: str) -> None:
+def test_vjp(name: str) -> None:
     K, rng = DRIFTS[name], np.random.default_rng(2)
     k = len(K)
     root = rng.standard_normal((k, k))
@@ -160,7 +160,7 @@ def test_pullback(name: str) -> None:
         mean, P = moments(*values)
         return float(bar_mean @ mean + np.sum(bar_P * P))
 
-    found = stationary_pullback(*at, bar_mean, bar_P)
+    found = stationary_vjp(*at, bar_mean, bar_P)
     for place, ours in enumerate(found):
         numerical = richardson_gradient(
             lambda value, place=place: function(*at[:place], value, *at[place + 1 :]),

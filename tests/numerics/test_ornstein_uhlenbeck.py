@@ -15,12 +15,12 @@ from scipy.linalg import expm
 
 from statespace_ext.exceptions import ParameterError
 from statespace_ext.numerics.linear_algebra import symmetrize
-from statespace_ext.numerics.lyapunov import stationary_pullback
+from statespace_ext.numerics.lyapunov import stationary_vjp
 from statespace_ext.numerics.ornstein_uhlenbeck import (
     AffineFlow,
     continuous,
     discretise,
-    discretise_pullback,
+    discretise_vjp,
     from_steps,
     stationary_moments,
 )
@@ -124,12 +124,12 @@ def test_steps_of_several_lengths(name: str) -> None:
 @pytest.mark.parametrize("period", [None, 0.1])
 @pytest.mark.parametrize("dt", [0.1, np.array([0.1, 2.0, 0.1])], ids=["one step", "three steps"])
 @pytest.mark.parametrize("name", DRIFTS)
-def test_pullback(name: str, dt: float | np.ndarray, period: float | None) -> None:
+def test_vjp(name: str, dt: float | np.ndarray, period: float | None) -> None:
     at = process(slow(DRIFTS[name]) if period else DRIFTS[name])
     rng = np.random.default_rng(1)
     bars = [rng.standard_normal(stack.shape) for stack in parts(discretise(*at, dt))]
     bars[2] = symmetrize(bars[2])
-    found = discretise_pullback(*at, dt, *bars, period)
+    found = discretise_vjp(*at, dt, *bars, period)
 
     def function(K: np.ndarray, kappa: np.ndarray, cov: np.ndarray) -> float:
         stacks = parts(discretise(K, kappa, symmetrize(cov), dt, period))
@@ -271,7 +271,7 @@ def test_pullback_is_exact(name: str) -> None:
     G, N = flow_of(DRIFTS[name])
     n, rng = len(G), np.random.default_rng(5)
     bars = rng.standard_normal((3, n, n)), symmetrize(rng.standard_normal((3, n, n)))
-    by_generator, by_source = AffineFlow(G, N, TIMES).pullback(*bars)
+    by_generator, by_source = AffineFlow(G, N, TIMES).vjp(*bars)
     for at, found, rows in ((0, by_generator, n - 1), (1, by_source, n)):
         expected = np.zeros((rows, n))
         for i, j in np.ndindex(rows, n):
@@ -288,8 +288,8 @@ def test_nothing_given_is_changed() -> None:
     bars = np.ones((3, 4, 4)), np.ones((3, 4, 4))
     kept = [array.copy() for array in (G, N, TIMES, *bars)]
     flow = AffineFlow(G, N, TIMES)
-    first = flow.pullback(*bars)
-    assert_array_equal(flow.pullback(*bars), first)
+    first = flow.vjp(*bars)
+    assert_array_equal(flow.vjp(*bars), first)
     for array, before in zip((G, N, TIMES, *bars), kept, strict=True):
         assert_array_equal(array, before)
 
@@ -321,7 +321,7 @@ def test_stationary_moments_of_discrete_time_are_those_that_a_step_leaves() -> N
 def test_stationary_pullback_of_discrete_time() -> None:
     at, rng = process(np.array([[0.4, 0.3], [-0.2, 0.9]])), np.random.default_rng(3)
     bar_mean, bar_P = rng.standard_normal(2), symmetrize(rng.standard_normal((2, 2)))
-    found = stationary_pullback(*at, bar_mean, bar_P, 0.5)
+    found = stationary_vjp(*at, bar_mean, bar_P, 0.5)
 
     def function(K: np.ndarray, kappa: np.ndarray, cov: np.ndarray) -> float:
         mean, P = stationary_moments(K, kappa, symmetrize(cov), 0.5)

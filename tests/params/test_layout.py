@@ -126,7 +126,7 @@ def test_gradient_of_some_blocks() -> None:
     ],
 )
 def test_transform(H: object, Q: object) -> None:
-    """constrain(unconstrain(params)) is params, and pull_back the gradient through it."""
+    """constrain(unconstrain(params)) is params, and vjp the gradient through it."""
     layout = layout_of(H, Q, bounded=frozenset({"t.0.1"}))
     params = params_of(layout)
     params[layout.names.index("t.0.1")] = 0.7
@@ -136,7 +136,7 @@ def test_transform(H: object, Q: object) -> None:
     assert_allclose(layout.constrain(z), params, rtol=1e-12)
     gradient = layout.gradient(by_element(layout, params))
     want = richardson_gradient(lambda at: weighted(layout, layout.constrain(at)), z)
-    assert_allclose(layout.pull_back(z, gradient), want, rtol=1e-7, atol=1e-9)
+    assert_allclose(layout.vjp(z, gradient), want, rtol=1e-7, atol=1e-9)
 
 
 def test_coefficients_are_not_transformed() -> None:

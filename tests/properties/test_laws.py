@@ -59,7 +59,7 @@ def test_the_score_is_the_slope_of_the_log_likelihood(kind: str, data: Any) -> N
 def test_em_never_lowers_the_log_likelihood(kind: str, data: Any) -> None:
     case = data.draw(CASES[kind]())
     problem = case.model.problem()
-    assume(problem.updates.obstacle() is None)  # "proportional" beside "ar1" is refused
+    assume(problem.updates.unsupported_reason() is None)  # "proportional" beside "ar1" is refused
     options = EMOptions(maxiter=4, tolerance=0.0)
     with quiet():  # as in `fit`: an M-step may try parameters that overflow
         result = run_em(case.params, problem.moments, problem.loglike, problem.updates.cycles(), options)

@@ -148,9 +148,9 @@ def test_arguments_of_the_regression_go_through(sample: Raw) -> None:
         initialization="approximate_diffuse",
     )  # fmt: skip
     assert model.param_names == ["ar1.MKT.A1", "ar1.MKT.A2", "obs_var.A1", "obs_var.A2", "state_var.MKT"]
-    assert model.start_kind == "approximate_diffuse"
+    assert model.initialization_kind == "approximate_diffuse"
     known = {"initialization": "known", "initial_state": np.zeros(4), "initial_state_cov": np.eye(4)}
-    assert sse.CAPM(sample.returns, sample.market, sample.rate, **known).start_kind == "known"
+    assert sse.CAPM(sample.returns, sample.market, sample.rate, **known).initialization_kind == "known"
 
 
 @pytest.mark.parametrize(

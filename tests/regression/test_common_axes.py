@@ -66,7 +66,7 @@ def test_likelihood_and_score_are_those_of_a_pass(
     assert_allclose(llf, want[0], rtol=1e-12)
     assert_allclose(score, want[1], rtol=1e-8, atol=1e-9 * np.max(np.abs(want[1]), initial=0.0))
     assert_allclose(given.loglike(params), want[2], rtol=1e-12)
-    used = given.private_smoother.common is not None and given.start_kind == "diffuse"
+    used = given.private_smoother.common is not None and given.initialization_kind == "diffuse"
     assert used == (name in WITH_AXES and missing != "cells")
 
 
@@ -86,7 +86,7 @@ def test_every_way_to_a_model_has_the_likelihood_of_its_own_data() -> None:
         "extend": res.extend(y, exog=x).model,
     }
     for name, each in ways.items():
-        system = each.started_system(params)
+        system = each.initialized_system(params)
         smoother = each.private_smoother
         assert isinstance(smoother, RegressionSmoother)
         want = super(RegressionSmoother, smoother).loglike(system)
@@ -121,7 +121,7 @@ def test_a_nearly_singular_obs_cov_takes_a_pass() -> None:
     V = np.array([[1.0, 1.0], [1.0, 1.0 + 1e-13]])
     assert given.private_smoother.common_score(V, np.eye(2)) is None
     params = given.layout.project({"obs_cov": V, "state_cov": np.eye(2)}, np.asarray(given.start_params))
-    want = super(RegressionSmoother, given.private_smoother).loglike(given.started_system(params))
+    want = super(RegressionSmoother, given.private_smoother).loglike(given.initialized_system(params))
     assert_allclose(given.loglike(params), want, rtol=1e-12)
 
 

@@ -81,7 +81,7 @@ def check_score(model: sse.ATSM, params: np.ndarray) -> None:
     layout = model.layout
     z = layout.unconstrain(params)
     scale = np.maximum(np.abs(z), 0.02)
-    score = layout.pull_back(z, model.score(params)) * scale
+    score = layout.vjp(z, model.score(params)) * scale
     step = 1e-3 * np.ones(len(z))
     expected = richardson_gradient(
         lambda w: model.loglike(layout.constrain(z + scale * w)), np.zeros(len(z)), step=step

@@ -98,7 +98,7 @@ def test_derivatives_by_default_are_those_of_the_formula(name: str) -> None:
     by = sse.Pricing(
         rng.standard_normal((3, 3)), rng.standard_normal(3), rng.standard_normal(), rng.standard_normal(3)
     )
-    ours, numerical = model.norm.pull_back(at, by), Normalisation.pull_back(model.norm, at, by)
+    ours, numerical = model.norm.vjp(at, by), Normalisation.vjp(model.norm, at, by)
     assert set(ours) <= set(numerical)
     for key, value in ours.items():
         size = np.max(np.abs(numerical[key]))

@@ -169,7 +169,7 @@ def test_lag_one_covariance(example: tuple[Any, np.ndarray, dict[str, np.ndarray
     model, params, _, truth = example
     res = model.smooth(params)
     assert not hasattr(res, "smoothed_state_cov_all")
-    smoothed = model.private_smoother.smooth(model.started_system(params))
+    smoothed = model.private_smoother.smooth(model.initialized_system(params))
     assert_allclose(smoothed.lag_cov[..., :29], truth.lag_cov.transpose(1, 2, 0), rtol=1e-6, atol=1e-12)
     neighbours = res.smoothed_state_cov[..., 1:]
     assert np.max(np.abs(neighbours / smoothed.lag_cov[..., :29] - 1.0)) > 0.1
@@ -188,7 +188,7 @@ def test_covariance_of_a_step_has_the_smoothing_variances(
 ) -> None:
     model, params, system, truth = example
     right = expected_sums(model.endog, system).state_yy
-    moments = model.private_smoother.moments(model.started_system(params))
+    moments = model.private_smoother.moments(model.initialized_system(params))
     assert_allclose(moments.state.ee.sum(axis=0), right, rtol=1e-6)
     x = truth.smoothed_state
     residuals = x[1:] - x[:-1] @ system["transition"].T - system["state_intercept"]

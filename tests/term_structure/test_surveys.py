@@ -79,7 +79,7 @@ def test_score(name: str) -> None:
     z = z * (1.0 + 0.03 * np.random.default_rng(0).standard_normal(len(z)))
     params = model.layout.constrain(z)
     scale = np.maximum(np.abs(z), 0.02)
-    score = model.layout.pull_back(z, model.score(params)) * scale
+    score = model.layout.vjp(z, model.score(params)) * scale
     step = 1e-3 * np.ones(len(z))
     want = richardson_gradient(
         lambda w: model.loglike(model.layout.constrain(z + scale * w)), np.zeros(len(z)), step=step
