@@ -57,8 +57,8 @@ def show_premium(res: sse.ATSMResults) -> None:
     for date in (PEAK, LAST):
         own = res.yield_curve(10, date).estimate.iloc[0, 0]
         for definition in ("expected", "risk-neutral"):
-            given = res.term_premium(10, definition, date)
-            whole = res.term_premium(10, definition, date, param_uncertainty=True)
+            given = res.term_premium(10, definition, date, param_uncertainty=False)
+            whole = res.term_premium(10, definition, date)
             rows[date, definition] = {
                 "yield": own,
                 "premium": whole.estimate.iloc[0, 0],
@@ -74,7 +74,7 @@ def show_forecast(res: sse.ATSMResults) -> None:
     shown = ["3 months", "60 months", "120 months"]
     parts = {"forecast": forecast.estimate, "lower": forecast.lower(), "upper": forecast.upper()}
     table = pd.concat({name: part[shown] for name, part in parts.items()}, axis=1)
-    print(f"\nForecasts from the end of {LAST}, 95 % intervals given the parameters; horizon in years")
+    print(f"\nForecasts from the end of {LAST}, 95 % intervals; horizon in years")
     print(table.swaplevel(axis=1)[shown].round(2).to_string())
 
 
@@ -84,7 +84,7 @@ def draw(res: sse.ATSMResults) -> dict[str, plt.Figure]:
         "atsm_factors.png": res.plot_factors(),
         "atsm_loadings.png": res.plot_loadings(),
         "atsm_fit.png": res.plot_fit(),
-        "atsm_term_premium.png": res.plot_term_premium(10, param_uncertainty=True),
+        "atsm_term_premium.png": res.plot_term_premium(10),
         "atsm_curve.png": res.plot_curve(PEAK),
     }
 

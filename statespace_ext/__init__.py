@@ -43,12 +43,16 @@ if TYPE_CHECKING:
     from .regression.capm import CAPM as CAPM, CAPMResults as CAPMResults
     from .regression.dynamic_regression import DynamicRegression as DynamicRegression
     from .regression.results import DynamicRegressionResults as DynamicRegressionResults
+    from .term_structure.acm import ACM as ACM
+    from .term_structure.acm_results import ACMResults as ACMResults
     from .term_structure.atsm import ATSM as ATSM
     from .term_structure.dynamics import Pricing as Pricing
     from .term_structure.normalisation import Normalisation as Normalisation
     from .term_structure.results import ATSMResults as ATSMResults
 
 _HOMES = {
+    "ACM": "term_structure.acm",
+    "ACMResults": "term_structure.acm_results",
     "ATSM": "term_structure.atsm",
     "ATSMResults": "term_structure.results",
     "CAPM": "regression.capm",

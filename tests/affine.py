@@ -38,3 +38,8 @@ def rotated(
     inverse = np.linalg.inv(L)
     turned, by_new = L @ K @ inverse, inverse.T @ delta_1
     return turned, L @ kappa + turned @ h, L @ cov @ L.T, delta_0 - by_new @ h, by_new
+
+
+def slow(K: np.ndarray) -> np.ndarray:
+    """Return a drift matrix whose powers by month and quarter do not grow without bound."""
+    return K / max(1.0, np.abs(np.linalg.eigvals(K)).max())

@@ -8,19 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from notation import NOTATION, REGRESSION, TERM_STRUCTURE, Letter, Quantity, Row, markdown_table
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 from statsmodels.tsa.statespace.representation import FrozenRepresentation
 
 import statespace_ext as sse
-from statespace_ext.notation import (
-    NOTATION,
-    REGRESSION,
-    TERM_STRUCTURE,
-    Letter,
-    Quantity,
-    Row,
-    markdown_table,
-)
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = {
@@ -166,6 +158,6 @@ def test_page_shows_the_table(page: str) -> None:
     begin = next(i for i, line in enumerate(table) if "name in code" in line)
     rendered = markdown_table(TABLES[PAGES[page]]).splitlines()
     assert table[begin : begin + len(rendered)] == rendered, (
-        f"docs/{page} is behind statespace_ext/notation.py: paste the output of `python -c "
-        f'"from statespace_ext.notation import *; print(markdown_table({PAGES[page]}))"`'
+        f"docs/{page} is behind docs/notation.py: paste the output of `PYTHONPATH=docs python -c "
+        f'"from notation import *; print(markdown_table({PAGES[page]}))"`'
     )

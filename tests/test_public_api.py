@@ -214,7 +214,7 @@ OWN = {
     "DynamicRegression": {"coefficients", "design_info", "has_factors", "proportional", "regressors"},
     "ATSM": {
         "convexity", "curves", "dynamics", "dynamics_at", "factor_names", "first_portfolios", "k_factors",
-        "loadings", "norm", "normalised", "panel",
+        "loadings", "loglike_parts", "norm", "normalised", "panel",
     },
 }  # fmt: skip
 OWN["CAPM"] = OWN["DynamicRegression"] | {"excess", "factors", "has_risk_free"}

@@ -49,3 +49,12 @@ def random_panel(
         days = np.cumsum(rng.integers(3, 40, size=n))
         index = pd.DatetimeIndex(pd.Timestamp("1990-01-01") + pd.to_timedelta(days, unit="D"))
     return pd.DataFrame(y, index=index, columns=[f"y{12 * t:g}m" for t in tau])
+
+
+def jps_with_macro(shared_data: Path) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray, np.ndarray]:
+    """Return yields (decimal a month), macro factors, maturities in years and weights of that paper."""
+    file = shared_data / "yields" / "jps2014_bauer_rudebusch_yields_macro_1985_2007.csv"
+    data = pd.read_csv(file, index_col=0, parse_dates=True)
+    weights = pd.read_csv(file.with_name("jps2014_bauer_rudebusch_pca_weights_W.csv"), index_col=0)
+    tau = np.array([float(column[1:]) / 12.0 for column in data.columns[:12]])
+    return data.iloc[:, :12], data.iloc[:, 12:], tau, weights.to_numpy()[:3]

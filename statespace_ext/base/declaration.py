@@ -51,6 +51,8 @@ class Declared:
     _given: dict[str, Any]
     _computed: tuple[str, ...] = ()
     """Arguments in ``_given`` that the user left to the model: kept for its clones, not shown."""
+    added_arguments: frozenset[str] = frozenset()
+    """Arguments that a later version added: at their defaults, earlier checkpoints hold the same model."""
     _index: Any
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -225,14 +227,27 @@ class Declared:
 
     def _arguments(self) -> list[str]:
         """Return the arguments of the constructor that differ from their defaults."""
+        chosen = self._chosen()
+        return [f"{name}={_brief(chosen[name])}" for name in chosen if name not in self._computed]
+
+    def _chosen(self) -> dict[str, Any]:
         parameters = inspect.signature(type(self).__init__).parameters
-        out = []
+        out = {}
         for name, value in self._given.items():
             default = parameters[name].default if name in parameters else None
-            same = value is default or isinstance(value, (str, int)) and value == default
-            if not same and name not in self._computed:
-                out.append(f"{name}={_brief(value)}")
+            if not (value is default or isinstance(value, (str, int)) and value == default):
+                out[name] = value
         return out
+
+    def hashed_arguments(self, exact: bool) -> dict[str, Any]:
+        """Return the arguments by which a checkpoint of `fit_many` knows a model; round computed ones."""
+        left_out = {*self.added_arguments} - {*self._chosen()}
+        rounded = () if exact else self._computed
+        return {
+            name: np.round(value, 6) + 0.0 if name in rounded and isinstance(value, np.ndarray) else value
+            for name, value in self._given.items()
+            if name not in left_out
+        }
 
 
 def _vector(key: str, value: object, names: Sequence[str]) -> AffineMatrix:

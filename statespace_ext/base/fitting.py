@@ -11,7 +11,7 @@ import numpy as np
 from ..engine.model_score import overrides
 from ..engine.representation import preserved
 from ..exceptions import IdentificationWarning, ParameterError, SpecificationError, UnsupportedError, warn
-from ..fit.fit import estimate, or_best_so_far
+from ..fit.fit import best_so_far, estimate
 from ..fit.outcome import FitResult
 from ..fit.problem import EstimationProblem
 from ..fit.request import FitRequest, check_request
@@ -94,7 +94,10 @@ class Fitting(Generic[R]):
         self.check_sample()
         with self.preserved(), quiet():
             problem = self.problem(request.estep)
-            return or_best_so_far(problem, request, lambda: estimate(problem, request))
+            try:
+                return estimate(problem, request)
+            except KeyboardInterrupt:
+                return best_so_far(problem, request)
 
     def _require_own_likelihood(self) -> None:
         """Refuse a log-likelihood or a score of the user's own, which no method of `fit` would see."""

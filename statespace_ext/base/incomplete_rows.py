@@ -74,7 +74,7 @@ class IncompleteRows:
         SpecificationError
             If the fit kept no smoothed states.
         """
-        res = _smoothed(self)
+        res = smoothed_output(self)
         rows = Rows(res.endog.T, res.design, res.obs_intercept, res.obs_cov)
         values, variance = np.array(rows.endog), np.zeros(rows.endog.shape)
         for t in np.flatnonzero(~rows.seen.all(axis=1)).tolist():
@@ -95,7 +95,7 @@ class IncompleteRows:
         state_index: Any = None,
     ) -> Any:
         """Return the news against earlier results, which `MLEResults.news` asks for; ``end`` is exclusive."""
-        now, before = _smoothed(self), _smoothed(previous)
+        now, before = smoothed_output(self), smoothed_output(previous)
         system = recorded_system(now)
         _require_same(system, recorded_system(before), before.nobs, now.nobs)
         index, earlier = self.model._index, previous.model._index
@@ -127,7 +127,7 @@ class IncompleteRows:
         return frame.iloc[:, 0] if isinstance(self.model.data.orig_endog, pd.Series) else frame
 
 
-def _smoothed(results: Any) -> Any:
+def smoothed_output(results: Any) -> Any:
     """Return the output of the smoother; refuse results that have none."""
     out = results.smoother_results
     if out is None or out.smoothed_state is None:

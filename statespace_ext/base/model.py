@@ -20,6 +20,7 @@ from ..engine.arguments import one_of
 from ..engine.calendars import Labelled
 from ..engine.compat import require_factorable, without_absolute_tolerances
 from ..engine.exact_results import ExactStartResults, require_draws, with_exact_start
+from ..engine.passes import LazyResults, LazySmoother
 from ..engine.representation import Removable, forget_compiled, own_representation
 from ..engine.singular import named_singularity, require_density
 from ..engine.smoother import Smoother
@@ -54,11 +55,12 @@ from .results import StateSpaceResults, StateSpaceResultsWrapper
 
 _FOR_THE_ENGINE = frozenset(
     """
-    calendar check_layout check_sample current_start declare default_start difference_steps entered estimate
-    exact_information expand following future_intercept future_rows input_part inputs_on later_starts
-    likelihood_neutral loglike_and_score mirrored more_data new_periods other_peaks other_starts preserved
-    private_smoother problem score_at score_by_block score_matrices stabilised start_kind started_structure
-    started_system state_inputs structure system_at unknown_next updates user_start variance_sizes
+    added_arguments calendar check_layout check_sample current_start declare default_start
+    difference_steps entered estimate exact_information expand following future_intercept future_rows
+    hashed_arguments input_part inputs_on later_starts likelihood_neutral loglike_and_score mirrored
+    more_data new_periods other_peaks other_starts preserved private_smoother problem score_at
+    score_by_block score_matrices stabilised start_kind started_structure started_system state_inputs
+    structure system_at unknown_next updates user_start variance_sizes
     """.split()
 )
 """What the engine and subclasses use of a model, and `dir` leaves out."""
@@ -169,6 +171,12 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
     def __dir__(self) -> list[str]:
         """List the attributes that are for users."""
         return sorted(set(super().__dir__()) - _FOR_THE_ENGINE)
+
+    def initialize_statespace(self, **kwargs: Any) -> None:
+        """Make the representation; see `MLEModel.initialize_statespace`."""
+        self.ssm = LazySmoother(self.endog.shape[1], self.k_states, nobs=len(self.endog), **kwargs)
+        self.ssm.bind(self.endog.T)
+        self.k_endog = self.ssm.k_endog
 
     # -- statsmodels' interface ------------------------------------------------------------------------
 
@@ -341,7 +349,7 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
     def _wrap_results(self, params: Any, result: Any, *args: Any, **kwargs: Any) -> Any:
         """Return results of a pass, with the exact-diffuse start of this package."""
         start = self.ssm.initialization
-        if has_part(start, "diffuse"):
+        if has_part(start, "diffuse") and not isinstance(result, LazyResults):
             system = self.system(np.asarray(params, dtype=float))
             if start is not self._written_start:
                 system = replace(system, start="custom", initialization=start)

@@ -21,6 +21,7 @@ from statsmodels.tsa.statespace.kalman_filter import (
 
 from ..engine.arguments import probability
 from ..exceptions import shown
+from ..numerics.incomplete_rows import at
 from ..numerics.linear_algebra import quiet
 from ..params.layout import ParameterLayout
 
@@ -209,6 +210,7 @@ def sample_line(sample: str, series: int, filter_results: Any) -> str:
     return f"{text}, {start}." if start else f"{text}."
 
 
+_OF_FORECAST = ("design", "predicted_state_cov", "obs_cov")
 _DEPENDENT = 1e-10
 """Smallest eigenvalue of a correlation matrix that counts as one of independent series."""
 
@@ -334,33 +336,46 @@ class Reporting:
     def status_lines(self) -> list[str]:
         """Return what `summary` says of the fit: convergence, boundary, identification."""
         res: Any = self
-        fit, lines = self._fit, []
-        if fit is not None:
-            word = "Converged" if fit.converged else "NOT CONVERGED"
-            lines.append(
-                f"{word}: method {fit.method}, {fit.iterations} iterations, scaled score {fit.score_norm:.2g}"
-                + ("." if fit.converged else f"; {fit.status}.")
-            )
-            if len(fit.starts) > 1:
-                lines.append(
-                    f"{fit.starts_at_best} of {len(fit.starts)} starts reached the best log-likelihood."
-                )
+        lines = [*self._convergence(), *self._boundary(), self._dependence(), res.identification.message]
+        return [line for line in lines if line] + list(res.params_cov.notes)
+
+    def _convergence(self) -> list[str]:
+        fit = self._fit
+        if fit is None:
+            return []
+        word, status = ("Converged", "") if fit.converged else ("NOT CONVERGED", f"; {fit.status}")
+        of_starts = f"{fit.starts_at_best} of {len(fit.starts)} starts reached the best log-likelihood."
+        return [
+            f"{word}: method {fit.method}, {fit.iterations} iterations, scaled score {fit.score_norm:.2g}"
+            f"{status}.",
+            of_starts if len(fit.starts) > 1 else "",
+        ]
+
+    def _boundary(self) -> list[str]:
+        res: Any = self
         ends = [name for name in res.boundary if name in res.model.layout.bounded]
         singular = [name for name in res.boundary if name not in ends]
-        if singular:
-            lines.append(f"At a boundary (singular covariance), without standard errors: {shown(singular)}.")
-        if ends:
-            lines.append(f"At the end of its interval, 1 or -1, without a standard error: {shown(ends)}.")
-        lines += [line for line in (self._dependence(), res.identification.message) if line]
-        return lines + list(res.params_cov.notes)
+        return [
+            f"{where}: {shown(names)}."
+            for where, names in (
+                ("At a boundary (singular covariance), without standard errors", singular),
+                ("At the end of its interval, 1 or -1, without a standard error", ends),
+            )
+            if names
+        ]
 
     def _dependence(self) -> str:
         """Say which series the model forecasts without error from each other, empty where there are none."""
         res: Any = self
         complete = np.flatnonzero(~np.isnan(self.model.endog).any(axis=1))
-        if res.forecasts_error_cov is None or not len(complete):
+        out = res.filter_results
+        if out.memory_no_forecast_cov or out.memory_no_predicted_cov or not len(complete):
             return ""
-        cov = res.forecasts_error_cov[:, :, complete[-1]]
+        Z, P, H = (at(getattr(out, name), complete[-1]) for name in _OF_FORECAST)
+        cov = Z @ P @ Z.T + H
+        noise = np.diag(H)
+        if np.count_nonzero(H) == len(H) and np.all(noise > _DEPENDENT * np.diag(cov)):
+            return ""  # at least this much of each variance is of the series alone
         scale = np.sqrt(np.where(np.diag(cov) > 0, np.diag(cov), 1.0))
         values, vectors = np.linalg.eigh(cov / scale[:, None] / scale)
         names = np.atleast_1d(self.model.endog_names)[np.abs(vectors[:, 0]) > 1e-3]

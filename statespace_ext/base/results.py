@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from inspect import signature
 from types import SimpleNamespace
@@ -29,6 +28,7 @@ from ..engine.arguments import (
 )
 from ..engine.calendars import future_labels, said_once
 from ..engine.compat import simulation_seed
+from ..engine.passes import LazyResults
 from ..engine.representation import Removable, without_data
 from ..engine.system import MATRICES
 from ..engine.validation import (
@@ -37,18 +37,15 @@ from ..engine.validation import (
     regressor_frame,
 )
 from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
-from ..inference.boundary import boundary_params, reduced_rank_cov
-from ..inference.information import (
-    CovType,
-    ParamsCov,
-    cov_type_of,
-    params_covariance,
-)
+from ..inference.information import ParamsCov
 from ..inference.order import criteria, observed
-from ..numerics.linear_algebra import NOT_HERE, Array, quiet
+from ..numerics.linear_algebra import Array
 from .incomplete_rows import IncompleteRows, completed
 from .inference import Derived, Refitting
 from .reporting import Reporting, normal_quantile
+from .residuals import Residuals
+from .standard_errors import StandardErrors
+from .states import LazyOutput, frames_of_states
 
 
 class _Wrapped(type):
@@ -61,7 +58,16 @@ class _Wrapped(type):
 
 
 class StateSpaceResults(
-    Reporting, Derived, Refitting, IncompleteRows, Removable, MLEResults, metaclass=_Wrapped
+    Reporting,
+    Residuals,
+    StandardErrors,
+    Derived,
+    Refitting,
+    IncompleteRows,
+    Removable,
+    LazyOutput,
+    MLEResults,
+    metaclass=_Wrapped,
 ):
     """
     Results of a model of this package.
@@ -78,7 +84,8 @@ class StateSpaceResults(
     def __init__(
         self, model: Any, params: Any, results: Any, cov_type: str | None = None, *args: Any, **kwargs: Any
     ) -> None:
-        errors = None if results.memory_no_forecast else results.standardized_forecasts_error
+        lazy = isinstance(results, LazyResults)
+        errors = None if results.memory_no_forecast or lazy else results.standardized_forecasts_error
         unknown = model.unknown_next(np.asarray(params, dtype=float))
         if unknown.any() and not results.memory_no_predicted_mean:
             results.predicted_state = np.array(results.predicted_state)
@@ -88,8 +95,18 @@ class StateSpaceResults(
             unseen = np.asarray(results.missing, dtype=bool)
             results._standardized_forecasts_error = np.where(unseen, np.nan, errors)
         self._own_start = model.user_start is None
-        super().__init__(model, params, results, cov_type or "oim", *args, **kwargs)
+        with results.held_back() if lazy else nullcontext():
+            super().__init__(model, params, results, cov_type or "oim", *args, **kwargs)
+        if lazy:
+            self._states: Any = None
         self._constructed = True
+
+    @property
+    def states(self) -> Any:
+        """Frames of the predicted, filtered and smoothed states and of their covariances."""
+        if self._states is None:
+            self._states = frames_of_states(self)
+        return super().states
 
     # -- the model at the pass -------------------------------------------------------------------------
 
@@ -126,151 +143,6 @@ class StateSpaceResults(
                 self.__dict__.pop(name, None)
             for name in [name for name, value in self._cache.items() if np.ndim(value)]:
                 del self._cache[name]
-
-    # -- standard errors -------------------------------------------------------------------------------
-
-    def _get_robustcov_results(self, cov_type: str = "oim", **kwargs: Any) -> StateSpaceResults:
-        kwargs.pop("use_self", None)
-        self.cov_kwds: dict[str, Any] = {}
-        if cov_type == "custom":
-            self.cov_type, self._cov_type = kwargs["custom_cov_type"], cov_type_of("none")
-            self._cov = ParamsCov(np.asarray(kwargs["custom_cov_params"]), len(self.params), [])
-            self.cov_kwds["description"] = kwargs["custom_description"]
-            return self
-        self._cov_type = cov_type_of(cov_type)
-        self.cov_type = self._cov_type.name
-        self.cov_kwds["description"] = self._cov_type.description
-        return self
-
-    @property
-    def params_cov(self) -> ParamsCov:
-        """Covariance of the estimates with its notes, computed once."""
-        if self._cov is None:
-            self._cov = self._compute_cov(self._cov_type)
-        return self._cov
-
-    def _compute_cov(self, cov_type: CovType) -> ParamsCov:
-        params = np.asarray(self.params, dtype=float)
-        if cov_type.parts is None or self._dependence():
-            return ParamsCov(np.full((len(params),) * 2, np.nan), 0, [])
-        found, index = self._found_inside, self._found_inside.free
-        with self._as_it_was():
-            information, middle, steps = cov_type.information(self.model, params, index)
-        out = params_covariance(information, index, found.flat, len(params), middle)
-        if cov_type.name == "oim" and self.boundary and not found.n_flat:
-            out = self._reduced_rank(out, params, index, steps)
-        lost = [name for name in found.names if name not in self.identification.names]
-        if lost:
-            note = f"Without effect while a variance is zero, and without standard errors: {shown(lost)}."
-            out = replace(out, notes=[note, *out.notes])
-        return out
-
-    def _reduced_rank(self, held: ParamsCov, params: Array, index: Array, steps: Array) -> ParamsCov:
-        """Return the covariance in the model of lower rank, where one covariance matrix is singular."""
-        layout = self.model.layout
-        keys = {key for key in layout.covariances if set(layout.blocks[key].names) & set(self.boundary)}
-        if len(keys) != 1 or set(layout.blocks[next(iter(keys))].names) != set(self.boundary):
-            return held
-        try:
-            with self._as_it_was(), quiet():
-                found = reduced_rank_cov(self.model, layout, params, next(iter(keys)), index, steps)
-        except NOT_HERE:  # no score, or no finite one, a step away
-            return held
-        if found is None or not np.all(np.isfinite(found)):
-            return held
-        cov = np.full_like(held.cov, np.nan)
-        cov[np.ix_(index, index)] = found
-        return replace(held, cov=cov)
-
-    @cached_property
-    def _found_inside(self) -> Any:
-        """Flat directions among the parameters that are not at a boundary, with the others held there."""
-        if not self._boundary_values:
-            return self.identification
-        params = np.array(self.params, dtype=float)
-        params[self.model.layout.positions(self.boundary)] = list(self._boundary_values.values())
-        with self._as_it_was():
-            return self.model.identification(params, {**self._fixed, **self._boundary_values})
-
-    @property
-    def cov_params_default(self) -> Array:
-        """Covariance matrix of the estimates, of the type given to `fit`."""
-        return self.params_cov.cov
-
-    @cov_params_default.setter
-    def cov_params_default(self, value: Array) -> None:
-        self._cov = ParamsCov(np.asarray(value), len(value), [])
-
-    def cov_params_of(self, cov_type: str | CovType) -> Array:
-        """
-        Return the covariance of the estimates by another estimate, without a new fit.
-
-        Parameters
-        ----------
-        cov_type : {"oim", "opg", "robust", "harvey", "approx", "none"} or CovType
-            As in `fit`.
-        """
-        return self._compute_cov(cov_type_of(cov_type)).cov
-
-    cov_params_oim = property(lambda self: self.cov_params_of("oim"), doc="See `cov_params_of`.")
-    cov_params_approx = property(lambda self: self.cov_params_of("approx"), doc="See `cov_params_of`.")
-    cov_params_opg = property(lambda self: self.cov_params_of("opg"), doc="See `cov_params_of`.")
-    cov_params_robust = property(lambda self: self.cov_params_of("robust"), doc="See `cov_params_of`.")
-    cov_params_robust_oim = cov_params_robust
-
-    @property
-    def _rank(self) -> float:
-        return float(len(self.params))
-
-    @_rank.setter
-    def _rank(self, value: object) -> None:
-        pass
-
-    # -- identification and boundaries -----------------------------------------------------------------
-
-    @property
-    def identification(self) -> Any:
-        """Flat directions of the likelihood (`Identification`)."""
-        if not hasattr(self, "_identification"):
-            with self._as_it_was():
-                self._identification = self.model.identification(np.asarray(self.params), self._fixed)
-        return self._identification
-
-    @property
-    def _fixed(self) -> dict[str, float]:
-        return dict(self._fixed_params) if self._has_fixed_params else {}
-
-    @property
-    def boundary(self) -> list[str]:
-        """Parameters of a covariance matrix that is singular at the estimates."""
-        return list(self._boundary_values)
-
-    @cached_property
-    def _boundary_values(self) -> dict[str, float]:
-        layout = self.model.layout.fix(self._fixed)
-        params = np.asarray(self.params, dtype=float)
-        free = params[self.model.layout.positions(layout.names)]
-        return boundary_params(layout, free, self.model.variance_sizes(params))
-
-    @property
-    def df_model(self) -> int:
-        """Number of identified free parameters, and of exact-diffuse states."""
-        if not self._constructed:  # statsmodels asks, for what is computed here when it is read
-            return int(self._df_declared)
-        return int(self._df_declared) - self.identification.n_flat
-
-    @df_model.setter
-    def df_model(self, value: int) -> None:
-        self._df_declared = value
-
-    @property
-    def df_resid(self) -> int:
-        """Periods less `df_model`."""
-        return int(self.nobs_effective) - self.df_model
-
-    @df_resid.setter
-    def df_resid(self, value: int) -> None:
-        pass
 
     # -- information criteria --------------------------------------------------------------------------
 
@@ -484,6 +356,14 @@ class StateSpaceResults(
             stationary_cov=start.predicted_state_cov[..., -1],
         )
         return self._apply(longer, refit=False, fit_kwargs=fit_kwargs)
+
+    def _apply(self, mod: Any, refit: bool = False, fit_kwargs: Any = None) -> Any:
+        """Return results of other data at the estimates; of data that go on, from where these end."""
+        mod.ssm.earlier = None if refit else self.filter_results
+        try:
+            return super()._apply(mod, refit=refit, fit_kwargs=fit_kwargs)
+        finally:
+            mod.ssm.earlier = None
 
     def _news_previous_results(self, previous: Any, *args: Any, **kwargs: Any) -> Any:
         """Compute news; an input that the earlier sample did not know enters its forecasts from this one."""

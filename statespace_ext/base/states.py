@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from statsmodels.base.data import PandasData
 
+from ..engine.passes import OUTPUT, LazyResults
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
 
@@ -132,3 +135,51 @@ def factors_of(results: Any, names: list[str], index: Any) -> Factors:
         found.predicted,
         found.predicted_se,
     )
+
+
+def frames_of_states(results: Any) -> SimpleNamespace:
+    """Return the frames of ``MLEResults.states``: means and covariances of the states, by kind."""
+    out, model = SimpleNamespace(), results.model
+    for kind in ("predicted", "filtered", "smoothed"):
+        for cov in ("", "_cov"):
+            values = getattr(results, f"{kind}_state{cov}")
+            if values is not None:
+                values = np.moveaxis(values, -1, 0)
+            if values is not None and isinstance(results.data, PandasData):
+                index = model._get_index_with_final_state() if kind == "predicted" else model._index
+                if cov:
+                    index = pd.MultiIndex.from_product([index, model.state_names]).swaplevel()
+                values = pd.DataFrame(values.reshape(len(index), -1), index=index, columns=model.state_names)
+            setattr(out, kind + cov, values)
+    return out
+
+
+class _Output:
+    """Output of the pass that made results: of a lazy pass, computed when it is read."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, results: Any, owner: object = None) -> Any:
+        if results is None:
+            return self
+        if self._name not in vars(results):
+            raise AttributeError(self._name)
+        value, source = vars(results)[self._name], vars(results).get("filter_results")
+        if value is None and isinstance(source, LazyResults) and not source.is_held_back:
+            return getattr(source, self._name)
+        return value
+
+    def __set__(self, results: Any, value: Any) -> None:
+        vars(results)[self._name] = value
+
+    def __delete__(self, results: Any) -> None:
+        del vars(results)[self._name]
+
+
+class LazyOutput:
+    """The output that `MLEResults` copies from a pass, read where it is needed; mixed into the results."""
+
+
+for _name in OUTPUT:
+    setattr(LazyOutput, _name, _Output(_name))

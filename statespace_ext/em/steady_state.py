@@ -54,7 +54,7 @@ import numpy as np
 import scipy.linalg
 from scipy.linalg.lapack import dpotri
 
-from ..numerics.linear_algebra import Array, gram, solve_and_log_det, symmetrize
+from ..numerics.linear_algebra import Array, gram, is_diagonal, product, solve_and_log_det, symmetrize
 from ..numerics.recursions import LinearRecursion, by_period, constant_recursion
 from ..numerics.riccati import Riccati, geometric_sums, riccati_limit, riccati_paths
 
@@ -64,6 +64,10 @@ _NEARLY_SINGULAR = 1e-10
 
 def cholesky_factor(H: Array) -> Array:
     """Return the Cholesky factor of H; LinAlgError where it is nearly singular."""
+    if is_diagonal(H):
+        if not np.all(H.diagonal() > 0.0):
+            raise np.linalg.LinAlgError("obs_cov is singular")
+        return np.diag(np.sqrt(H.diagonal()))
     factor = np.linalg.cholesky(H)
     if np.any(np.diag(factor) ** 2 < _NEARLY_SINGULAR * np.diag(H)):
         raise np.linalg.LinAlgError("obs_cov is nearly singular")
@@ -495,7 +499,7 @@ def _smoothed(
 ) -> SmoothedStates:
     """Return smoothed states from the limits of the covariances, or else from their paths."""
     try:
-        states = states_by_limit(y, Z, precision @ Z, T, c, W, a1, P1)
+        states = states_by_limit(y, Z, product(precision, Z), T, c, W, a1, P1)
     except np.linalg.LinAlgError:
         states = None
     if states is not None:
@@ -509,7 +513,7 @@ def _residual(y: Array, Z: Array, factor: Array, states: SmoothedStates) -> Call
     """Return a function that computes e_t over a slice of periods."""
     if states.noise is None:
         return lambda rows: y[rows] - states.mean[rows] @ Z.T
-    out = states.noise() @ factor.T  # H u_t keeps digits where H is small
+    out = product(factor, states.noise().T).T  # H u_t keeps digits where H is small
     return lambda rows: out[rows]
 
 

@@ -68,6 +68,22 @@ def _listed(value: object) -> list[object]:
     return list(value) if several else [value]  # type: ignore[call-overload]
 
 
+def positive_number(value: object, name: str) -> float:
+    """
+    Return a finite number above zero.
+
+    Raises
+    ------
+    SpecificationError
+        If the value is something else.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0.0 < float(value) < float("inf"):
+        raise SpecificationError(
+            f"{name} must be a positive number", got=repr(value), expected="a finite number above 0"
+        )
+    return float(value)
+
+
 def probability(value: object, name: str) -> float:
     """
     Return a number between zero and one.

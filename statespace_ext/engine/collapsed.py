@@ -1,13 +1,7 @@
 """
 The E-step with the observed series of each period collapsed to no more dimensions than there are states.
 
-Let o be the observed series of a row and H_oo = L L'. With L^{-1} Z_o = B D, B orthonormal, all that y_t
-tells about the states is in
-
-    w_t = B' L^{-1} (y_o - d_o) = D_t x_t + N(0, I),
-
-which has min(p, k) elements (Jungbacker & Koopman 2015): statsmodels filters and smooths w_t. Zeros stand
-for what is missing, as rows without loadings and with unit variance, which are taken out of the likelihood.
+Rows are collapsed as in `collapsing`; statsmodels filters and smooths the w_t.
 
 The sums of the observation equation come from the smoothed states and from what the missing elements
 change. Let u be what a row misses and P = H^{-1}. With e_o = y_o - Z_o xhat and zeros in e_u,
@@ -20,14 +14,13 @@ element is what it is, a missing one follows from those. Rows that miss as many 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from ..em.moments import Moments, Regression, padded
-from ..em.steady_state import inverse
-from ..numerics.linear_algebra import Array, gram, symmetrize
+from ..numerics.linear_algebra import Array, gram, product, symmetrize
+from .collapsing import collapsed_rows, collapses
 from .smoother import Smoothed, Smoother, over_time, state_sums
 from .system import System
 
@@ -49,11 +42,11 @@ def missing_sums(
     """
     missing = smoother.missing
     some = ~missing.all(axis=1)
-    holes, Z, PZ = missing[some], system.design, precision @ system.design
+    holes, Z, PZ = missing[some], system.design, product(precision, system.design)
     d = system.obs_intercept if system.obs_intercept.ndim == 1 else system.obs_intercept.T[some]
     mean, cov = smoothed.mean.T[some], over_time(smoothed.cov, some)
     e = np.where(holes, 0.0, smoother.endog[some] - d - mean @ Z.T)
-    weighted = e @ precision
+    weighted = product(precision, e.T).T
     moved, remainder = np.zeros(Z.shape), np.zeros((len(Z), len(Z)))
     counts = np.count_nonzero(holes, axis=1)
     for count in np.unique(counts[counts > 0]):
@@ -78,23 +71,9 @@ def missing_sums(
     return sums, residuals
 
 
-_NEARLY_SINGULAR = 1e-6
-"""Share of a variance of H that the other series leave unexplained, from which H counts as singular."""
-
-
-def collapse_obstacle(system: System) -> str | None:
-    """Say why the rows cannot be collapsed, None where they can (for a nonsingular ``obs_cov``)."""
-    varying = [name for name in ("design", "obs_cov") if getattr(system, name).ndim == 3]
-    if varying:
-        return f"{varying[0]} varies over time"
-    if system.diffuse:
-        return "the start is exact diffuse"
-    return None
-
-
 def pays(smoother: Smoother, system: System) -> bool:
     """Tell whether the collapsed rows are so much shorter that they take less time."""
-    return collapse_obstacle(system) is None and smoother.endog.shape[1] >= 2 * system.k_states
+    return collapses(smoother.endog.shape[1], system)
 
 
 def collapsed_moments(smoother: Smoother, system: System) -> Moments | None:
@@ -104,7 +83,7 @@ def collapsed_moments(smoother: Smoother, system: System) -> Moments | None:
         return None
     smoothed = found.smoother.smooth(found.system)
     return Moments(
-        llf=smoothed.llf - found.constant,
+        llf=smoothed.llf - float(found.constant.sum()),
         observation=missing_sums(smoother, system, smoothed, found.precision)[0],
         state=state_sums(smoother.state_exog, system, smoothed),
         initial_mean=np.array(smoothed.mean[:, 0]),
@@ -115,34 +94,18 @@ def collapsed_moments(smoother: Smoother, system: System) -> Moments | None:
 
 
 class Collapsed(NamedTuple):
-    """
-    The collapsed rows as a smoother and a system of their own.
-
-    ``constant`` is what the log-likelihood of the collapsed rows has too much, ``precision`` is H^{-1}.
-    """
+    """The collapsed rows as a smoother and a system of their own; the rest as of `Rows`."""
 
     smoother: Smoother
     system: System
-    constant: float
+    constant: Array
     precision: Array
 
 
 def collapse(smoother: Smoother, system: System) -> Collapsed | None:
     """Return the collapsed rows, None where ``obs_cov`` is singular."""
-    try:
-        precision = _precision(system.obs_cov)
-        whiten, sizes = _whitening(system.obs_cov, smoother.patterns[0])
-    except np.linalg.LinAlgError:
-        return None
-    rows, design, constant = _collapsed(smoother, system, whiten, sizes)
-    m = rows.shape[1]
-    small = replace(
-        system,
-        design=np.moveaxis(design, 0, 2),
-        obs_intercept=np.zeros(m),
-        obs_cov=np.eye(m),
-    )
-    return Collapsed(Smoother(rows, *system.selection.shape), small, 0.5 * constant, precision)
+    rows = collapsed_rows(smoother.endog, smoother.missing, smoother.patterns, system)
+    return None if rows is None else Collapsed(Smoother(rows.endog, *system.selection.shape), *rows[1:])
 
 
 def coefficient_scores(
@@ -150,55 +113,9 @@ def coefficient_scores(
 ) -> dict[str, Array]:
     """Return the derivatives by Z, d_t and H from the sums over incomplete rows (Fisher's identity)."""
     sums, residuals = missing_sums(smoother, system, smoothed, precision)
-    inner = precision @ sums.ee[0] @ precision - sums.n[0] * precision
+    inner = product(precision, product(precision, sums.ee[0]).T) - sums.n[0] * precision
     return {
-        "design": precision @ sums.eb[0][:, : system.k_states],
-        "obs_intercept": precision @ residuals.T,
+        "design": product(precision, sums.eb[0][:, : system.k_states]),
+        "obs_intercept": product(precision, residuals.T),
         "obs_cov": 0.5 * symmetrize(inner),
     }
-
-
-def _collapsed(smoother: Smoother, system: System, whiten: Array, sizes: Array) -> tuple[Array, Array, float]:
-    """Return w_t (n, m), D_t (n, m, k), and what of -2 log L is not in the likelihood of w_t."""
-    d = system.obs_intercept if system.obs_intercept.ndim == 1 else system.obs_intercept.T
-    y = np.where(smoother.missing, 0.0, smoother.endog - d)
-    place = smoother.patterns[1]
-    Z, diagonal = system.design, whiten.shape[2] == 1
-    basis, design = np.linalg.qr(whiten * Z if diagonal else whiten @ Z)
-    y = y * whiten[place, :, 0] if diagonal else np.squeeze(whiten[place] @ y[:, :, None], 2)
-    basis = basis[place]
-    rows = np.squeeze(y[:, None, :] @ basis, 1)
-    y -= np.squeeze(basis @ rows[:, :, None], 2)
-    count = np.count_nonzero(~smoother.missing) - rows.size
-    constant = count * np.log(2.0 * np.pi) + sizes[place].sum() + np.vdot(y, y)
-    return rows, design[place], float(constant)
-
-
-def _precision(cov: Array) -> Array:
-    """Return H^{-1}; LinAlgError where H is nearly singular."""
-    precision = inverse(np.linalg.cholesky(cov))
-    if np.any(_NEARLY_SINGULAR * np.diag(cov) * np.diag(precision) > 1.0):
-        raise np.linalg.LinAlgError("obs_cov is nearly singular")
-    return precision
-
-
-def _whitening(cov: Array, patterns: Array) -> tuple[Array, Array]:
-    """Return L^{-1} by pattern, zero where missing, and log|H_oo|; a column stands for a diagonal matrix."""
-    seen = ~patterns
-    variances = np.diag(cov)
-    if np.count_nonzero(cov) == np.count_nonzero(variances):
-        return (seen / np.sqrt(variances))[:, :, None], seen @ np.log(variances)
-    both = seen[:, :, None] & seen[:, None, :]
-    factor = np.linalg.cholesky(np.where(both, cov, np.eye(len(cov))))
-    sizes = np.diagonal(factor, axis1=1, axis2=2)
-    return np.where(both, _inverses(factor), 0.0), 2.0 * np.log(sizes).sum(axis=1)
-
-
-def _inverses(factors: Array) -> Array:
-    """Return the inverses of lower triangular matrices, row by row."""
-    out = np.zeros_like(factors)
-    for i in range(factors.shape[1]):
-        size = factors[:, i, i]
-        out[:, i, :i] = np.squeeze(factors[:, i, None, :i] @ out[:, :i, :i], 1) / -size[:, None]
-        out[:, i, i] = 1.0 / size
-    return out

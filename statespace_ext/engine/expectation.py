@@ -11,7 +11,8 @@ from ..em.moments import Moments, observation_equation, state_equation
 from ..em.steady_state import SteadyState, steady_state
 from ..exceptions import UnsupportedError
 from ..numerics.linear_algebra import Array
-from .collapsed import collapse_obstacle, collapsed_moments, pays
+from .collapsed import collapsed_moments, pays
+from .collapsing import collapse_obstacle
 from .smoother import Smoother
 from .system import System
 

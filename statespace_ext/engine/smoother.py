@@ -18,6 +18,7 @@ from statsmodels.tsa.statespace.kalman_smoother import (
 from ..em.moments import Moments, Regression, observation_equation, padded, state_equation
 from ..numerics.diffuse_start import FirstRows, SmoothedRows
 from ..numerics.linear_algebra import NOT_HERE, Array, symmetrize
+from .collapsing import FEWEST, collapsed_rows, collapses
 from .compat import without_absolute_tolerances
 from .exact_start import LEAST_KEPT, Axes, Start, after, begun, directions_of, kept_share, rows_needed
 from .filters import system_loglike, system_recursions
@@ -167,13 +168,19 @@ class Smoother:
         return self._ssm[key]
 
     def loglike(self, system: System) -> float:
-        """Return the log-likelihood, by the Chandrasekhar recursions where they are valid and pay."""
+        """Return the log-likelihood, by collapsed rows or the Chandrasekhar recursions where they pay."""
         require_density(self.missing, system, self.patterns[0], self._given_start)
         if system.diffuse:
             rows, system, _ = self.begin(system)
             if len(rows.steps) == len(self.endog):
                 return rows.llf
             return rows.llf + float(self._later(rows, system, False).loglike())
+        p = self.endog.shape[1]
+        if p >= FEWEST and collapses(p, system):
+            found = collapsed_rows(self.endog, self.missing, self.patterns, system)
+            if found is not None:
+                short = Smoother(found.endog, self._k_states, self._k_posdef)
+                return short.loglike(found.system) - float(found.constant.sum())
         recursions = system_recursions(system, self.missing)
         if recursions == "python":
             with suppress(*NOT_HERE):  # the filter of statsmodels says what there is to say

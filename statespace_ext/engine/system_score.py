@@ -32,14 +32,17 @@ import numpy as np
 
 from ..em.updates import stationary_chain
 from ..numerics.diffuse_start import SmoothedRows
-from ..numerics.linear_algebra import Array, symmetrize
+from ..numerics.linear_algebra import Array, product, symmetrize
 from .collapsed import coefficient_scores, collapse, pays
+from .collapsing import FEWEST
 from .expectation import constant_steady_state
 from .smoother import Filtered, Smoothed, Smoother, over_time
 from .system import System
 
 _LARGE = 1e6
 """Mean square of a series over its variance in H from which e_t loses more digits than the smoother."""
+_LARGE_OF_MANY = 1e9
+"""The same where a pass over all series is dear; up to here ten digits of the score are left."""
 
 
 class SteadyScore(NamedTuple):
@@ -57,7 +60,8 @@ def has_small_noise(smoother: Smoother, system: System) -> bool:
     e = np.where(smoother.missing, 0.0, smoother.endog - d)
     count = np.count_nonzero(~smoother.missing, axis=0)
     variances = np.ravel(np.diagonal(system.obs_cov))[: e.shape[1]]
-    return bool(np.any(np.einsum("ti,ti->i", e, e) > _LARGE * count * variances))
+    large = _LARGE if e.shape[1] < FEWEST else _LARGE_OF_MANY
+    return bool(np.any(np.einsum("ti,ti->i", e, e) > large * count * variances))
 
 
 def steady_score(smoother: Smoother, system: System, needed: frozenset[str]) -> SteadyScore | None:
@@ -73,10 +77,10 @@ def steady_score(smoother: Smoother, system: System, needed: frozenset[str]) -> 
         Z, precision = system.design, found.precision
         e = found.residual(slice(None))
         ZV = Z @ found.states.cov_sum
-        out["obs_intercept"] = precision @ e.T
-        out["design"] = precision @ (sums.eb[:, :k] - ZV)
+        out["obs_intercept"] = product(precision, e.T)
+        out["design"] = product(precision, sums.eb[:, :k] - ZV)
         residual = sums.ee + ZV @ Z.T - len(e) * system.obs_cov
-        out["obs_cov"] = 0.5 * precision @ symmetrize(residual) @ precision
+        out["obs_cov"] = 0.5 * product(precision, product(precision, symmetrize(residual)).T)
     cov_sum, lag_sum = found.states.costate_sums()
     noise = sums.rr - cov_sum
     R = system.selection
@@ -159,7 +163,7 @@ def _collapsed_pass(smoother: Smoother, system: System, needed: frozenset[str]) 
     of_states = _one_pass(found.smoother, found.system, needed - _COEFFICIENTS, along)
     out = coefficient_scores(smoother, system, along[1], found.precision) if needed & _COEFFICIENTS else {}
     by_matrix = {**of_states.by_matrix, **{name: out[name] for name in needed & _COEFFICIENTS}}
-    return replace(of_states, llf=of_states.llf - found.constant, by_matrix=by_matrix)
+    return replace(of_states, llf=of_states.llf - float(found.constant.sum()), by_matrix=by_matrix)
 
 
 def _one_pass(

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 
 from ..em.acceleration import Coordinates, run_accelerated_em
-from ..em.driver import EMOptions, run_em
+from ..em.driver import EMOptions, EMResult, run_em
 from ..exceptions import UnsupportedError, shown
 from ..numerics.linear_algebra import Array
 from .degenerate import Watch, lifted
 from .objective import parameter_scale
 from .outcome import FitResult, Verdict
 from .problem import EstimationProblem
+from .progress import reporter
 from .request import FitRequest
 from .search import verdict_at
 
 
-def to_the_end_by_em(
-    problem: EstimationProblem,
-    start: Array,
-    request: FitRequest,
-    maxiter: int,
-    report: Callable[[int, float], object] | None,
-) -> FitResult:
+def by_em(problem: EstimationProblem, request: FitRequest, start: Array, maxiter: int) -> FitResult:
     """
-    Run EM until the verdict is that of a maximum; parameters of the result are the free ones.
+    Run EM from one start until the verdict is that of a maximum; parameters of the result are the free ones.
 
     Raises
     ------
@@ -48,27 +42,31 @@ def to_the_end_by_em(
 
     callback, watch = request.callback, partial(Watch(problem, start), problem)
     told = None if callback is None else lambda params: callback(problem.full(params))
-    options = EMOptions(maxiter, request.tolerance, told, report, shortfall, watch)
     steps = problem.moments, problem.loglike, problem.updates.cycles()
-    if request.method == "em":
-        em = run_em(start, *steps, options)
-    else:
-        em = run_accelerated_em(start, *steps, options, _coordinates(problem, start))
+    with reporter(request.disp, request.progress, maxiter) as report:
+        options = EMOptions(maxiter, request.tolerance, told, report, shortfall, watch)
+        if request.method == "em":
+            em = run_em(start, *steps, options)
+        else:
+            em = run_accelerated_em(start, *steps, options, _coordinates(problem, start))
     at = verdicts[-1] if em.converged and verdicts else verdict_at(problem, em.params)
-    status = em.status
-    if not (em.converged or em.dead_end):
-        status = f"{status}; {at.in_words}"
-        away = lifted(problem, em.params) if np.isfinite(em.llf) else None
-        if away is not None:
-            names = shown(problem.layout.names[i] for i in np.flatnonzero(away != em.params))
-            status = (
-                f"EM cannot leave a singular covariance, from which the log-likelihood rises ({names}); "
-                'start from positive variances or use method="auto"'
-            )
+    status = em.status if em.converged or em.dead_end else _short_of_a_maximum(problem, em, at)
     return FitResult(
         em.params, em.llf, request.method, em.converged, status, at.score_norm, at.gain, em.iterations,
         em.iterations + 1, em.trace, dead_end=em.dead_end,
     )  # fmt: skip
+
+
+def _short_of_a_maximum(problem: EstimationProblem, em: EMResult, at: Verdict) -> str:
+    """Return the status of EM that has not converged."""
+    away = lifted(problem, em.params) if np.isfinite(em.llf) else None
+    if away is None:
+        return f"{em.status}; {at.in_words}"
+    names = shown(problem.layout.names[i] for i in np.flatnonzero(away != em.params))
+    return (
+        f"EM cannot leave a singular covariance, from which the log-likelihood rises ({names}); "
+        'start from positive variances or use method="auto"'
+    )
 
 
 def _coordinates(problem: EstimationProblem, start: Array) -> Coordinates:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -13,26 +13,29 @@ from ..em.driver import DeadEnd
 from ..engine.arguments import random_generator
 from ..exceptions import ConvergenceWarning, EstimationError
 from ..numerics.linear_algebra import Array
-from .by_em import to_the_end_by_em
+from .by_em import by_em
 from .degenerate import unbounded
 from .objective import Objective
 from .outcome import SAME_MAXIMUM, FitResult
 from .problem import EstimationProblem
-from .progress import reporter
 from .request import EM_METHODS, WITHOUT_GRADIENT, FitRequest
 from .search import Search, after, maximise, verdict_at
-from .several import from_each
+from .several import spread
 from .start_values import inside, random_start, singular_blocks
 
 _MAXITER = 2000
 _SCREENING = (4, 8, 28)
 """Iterations after which a start is compared with the maximum at hand; after the last, with other starts."""
 _KEPT = 3
+_LAPS = 4
+"""Laps, as long as the screening, that a start behind the best takes before it goes the whole way."""
 _LEAST, _LONGER = 200, 2
 """Other starts may take as many iterations, and as many times those of the first."""
 _BARRIER = 1e-2
 _SAME = 1e-3
 """Log-likelihoods nearer than this, after the screening, are taken to be on the way to the same maximum."""
+_NEARER = 0.1
+"""Share of the distance to a maximum within which a start that goes there has come."""
 _ON_THE_WAY = (0.3, 0.6, 1.0)
 """Shares of the way to a maximum at which the log-likelihood is looked at."""
 _LEVEL, _HIGHER = 1e-6, 1e-6
@@ -53,12 +56,12 @@ def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
     EstimationError
         If no start value has a likelihood.
     """
-    began = time.perf_counter()
     first, generator = _first_start(problem, request), random_generator(request.rng)
     race = Race(problem, request)
     chooses = _chooses_starts(request)
-    others = problem.model.other_starts(problem) if chooses else []
-    _ = race.screened([first, *others]) if others else race.whole([first])
+    race.whole([first])
+    if chooses:
+        race.screened(problem.model.other_starts(problem))
     race.whole([random_start(problem, first, generator) for _ in range(int(request.n_starts) - 1)])
     if not np.isfinite(race.best.llf):
         raise EstimationError(
@@ -79,7 +82,7 @@ def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
         best,
         params=problem.full(best.params),
         starts=race.reached,
-        seconds=time.perf_counter() - began,
+        seconds=time.perf_counter() - problem.began,
         warnings=notes,
     )
 
@@ -98,48 +101,63 @@ class Race:
 
     def __init__(self, problem: EstimationProblem, request: FitRequest) -> None:
         self.problem, self.request = problem, request
+        self.run = partial(by_em if request.method in EM_METHODS else maximise, problem, request)
         self.best = FitResult(np.zeros(0), -np.inf, request.method, False, "")
         self.reached: list[float] = []
         self.most = _MAXITER if request.maxiter is None else int(request.maxiter)
 
-    def whole(self, starts: Sequence[Array]) -> list[float]:
+    def whole(self, starts: Sequence[Array], scale: Array | None = None) -> list[float]:
         """Return what starts reach: the first ever goes the whole way, others not much longer."""
-        limit = self.most
+        limit, scaled = self.most, {} if scale is None else {"scale": scale}
         if self.reached:
             limit = min(limit, max(_LEAST, _LONGER * self.best.iterations))
-        able = [i for i, start in enumerate(starts) if np.isfinite(self.problem.value(start))]
-        one = partial(one_start, request=self.request, maxiter=limit)
-        fits = from_each(one, self.problem, [starts[i] for i in able], self.request.n_jobs)
-        reached = [-np.inf] * len(starts)
-        for i, fit in zip(able, fits, strict=True):
-            if fit.llf > self.best.llf and limit <= fit.iterations < self.most:
-                fit = after(one(self.problem, fit.params, maxiter=self.most - fit.iterations), fit)
-            if fit.llf > self.best.llf and (fit.converged or not self.best.converged):
-                self.best = fit
-            self.problem.remember(fit.llf, fit.params)
-            reached[i] = fit.llf
+        exist = np.isfinite([self.problem.value(start) for start in starts])
+        able = [start for start, exists in zip(starts, exist, strict=True) if exists]
+        fits = iter(
+            [*spread(self.request.n_jobs, len(able))(partial(self.run, maxiter=limit, **scaled), able)]
+        )
+        reached = [self._judged(next(fits), limit) if exists else -np.inf for exists in exist]
         self.reached += reached
         return reached
 
-    def screened(self, starts: Sequence[Array], maximum: FitResult | None = None) -> list[float]:
-        """Return what starts reach: a few steps from each, then the whole way from those that are ahead."""
-        begin = partial(_begun, maximum=maximum)
-        found = [begun for begun in from_each(begin, self.problem, starts, self.request.n_jobs) if begun]
-        reached = [begun.llf for begun in found]
+    def _judged(self, fit: FitResult, limit: int) -> float:
+        """Return what a start reaches, after the rest of the way where it was cut short and is ahead."""
+        if fit.llf > self.best.llf and limit <= fit.iterations < self.most:
+            fit = after(self.run(fit.params, maxiter=self.most - fit.iterations), fit)
+        if fit.llf > self.best.llf and (fit.converged or not self.best.converged):
+            self.best = fit
+        self.problem.remember(fit.llf, fit.params)
+        return fit.llf
+
+    def screened(self, starts: Sequence[Array]) -> list[float]:
+        """Return what starts reach: a few steps from each, then those that are ahead go on."""
+        begin = partial(begun, self.problem, self.best)
+        found = [each for each in spread(self.request.n_jobs, len(starts))(begin, starts) if each]
+        reached = [each.llf for each in found]
         before = len(self.reached)
-        for i in ahead({i: begun.llf for i, begun in enumerate(found) if not begun.arrives}, _KEPT):
-            [whole] = self.whole([found[i].params])
-            level = found[i].llf
-            reached = [whole if abs(llf - level) <= _SAME else llf for llf in reached]
+        for i in ahead({i: each.llf for i, each in enumerate(found) if not each.arrives}, _KEPT):
+            end, level = self._raced(found[i]), found[i].llf
+            reached = [end if abs(llf - level) <= _SAME else llf for llf in reached]
         self.reached[before:] = reached
         return reached
+
+    def _raced(self, runner: Begun) -> float:
+        """Return what a start reaches; the whole way goes one that is not behind by more than a lap gains."""
+        for _ in range(_LAPS):
+            if runner.llf > self.best.llf:
+                break
+            lap = begun(self.problem, self.best, runner.params, runner)
+            if lap is None or lap.arrives or 2.0 * lap.llf - runner.llf < self.best.llf:
+                return runner.llf if lap is None else lap.llf
+            runner = lap
+        return self.whole([runner.params], runner.scale)[0]
 
     def until_starts_agree(self) -> None:
         """Try other starts of the model until they agree with the best."""
         agreed, needed = 0, 2 if singular_blocks(self.problem, self.best.params) else 1
         for start in self.problem.model.later_starts(self.problem):
             before = self.best.llf
-            reached = self.screened([start], self.best)
+            reached = self.screened([start])
             gain = max(reached, default=np.nan) - before
             same = abs(gain) < SAME_MAXIMUM * (1.0 + abs(before))
             needed = needed if same else 2
@@ -157,40 +175,85 @@ class Race:
 
 @dataclass(frozen=True)
 class Begun:
-    """Where a few steps from a start lead, and whether that is on the slope of a maximum at hand."""
+    """Where steps from a start lead, their scale, how far the maximum was, whether they are on its slope."""
 
     params: Array
     llf: float
+    scale: Array
+    far: float
     arrives: bool = False
 
 
-def _begun(problem: EstimationProblem, start: Array, maximum: FitResult | None) -> Begun | None:
-    """Return where a few steps of L-BFGS lead, None from a start without a likelihood."""
-    if not problem.feasible(start):
+def begun(
+    problem: EstimationProblem, maximum: FitResult, start: Array, earlier: Begun | None = None
+) -> Begun | None:
+    """
+    Return where a few steps of L-BFGS lead, None from a start without a likelihood.
+
+    Parameters
+    ----------
+    problem : EstimationProblem
+        The problem.
+    maximum : FitResult
+        The maximum at hand.
+    start : ndarray
+        Free parameters.
+    earlier : Begun, optional
+        The steps that have led to the start: these are in coordinates of second derivatives.
+    """
+    search = _poised(problem, start, earlier.scale if earlier else None)
+    if search is None:
         return None
-    weight = _BARRIER if problem.layout.untransformed else 0.0  # the first of those of a whole fit
-    search = Search(problem, start, FitRequest(method="lbfgs"), weight=weight)
     objective = search.objective
-    objective.move(np.zeros(len(start)))
-    if objective.score_here is None:
-        return None
+    far = earlier.far if earlier else 0.0
+    if maximum.converged:
+        far = far or _distance(problem, objective, maximum)
     try:
         for steps in _SCREENING:
             search.round(steps)
-            if maximum is not None and _leads_to(problem, objective, maximum):
-                return Begun(objective.params(), maximum.llf, True)
+            if maximum.converged and _leads_to(problem, objective, maximum, _NEARER * far):
+                return Begun(objective.params(), maximum.llf, objective.scale, far, True)
     except DeadEnd as end:
-        return Begun(end.params, problem.value(end.params))
-    return Begun(objective.params(), -objective.value_here)
+        return Begun(end.params, problem.value(end.params), objective.scale, far)
+    return Begun(objective.params(), -objective.value_here, objective.scale, far)
 
 
-def _leads_to(problem: EstimationProblem, objective: Objective, maximum: FitResult) -> bool:
-    """Tell whether the log-likelihood rises all the way from a point straight to a maximum or its mirror."""
-    layout, at = problem.layout, objective.params()
-    last = layout.unconstrain(problem.model.mirrored(problem, maximum.params, at))
+def _poised(problem: EstimationProblem, start: Array, scale: Array | None) -> Search | None:
+    """Return a search at a start, None where that has no likelihood (or second derivatives, with a scale)."""
+    if not problem.feasible(start):
+        return None
+    weight = _BARRIER if problem.layout.untransformed else 0.0  # the first of those of a whole fit
+    search = Search(problem, start, FitRequest(method="lbfgs"), weight=weight, scale=scale)
+    search.objective.move(np.zeros(len(start)))
+    exists = search.objective.score_here is not None and (scale is None or search.objective.whiten())
+    return search if exists else None
+
+
+def _way(problem: EstimationProblem, objective: Objective, maximum: FitResult) -> Array:
+    """Return the way from the origin straight to a maximum or its mirror, in unconstrained parameters."""
+    mirror = problem.model.mirrored(problem, maximum.params, objective.params())
+    return np.asarray(problem.layout.unconstrain(mirror) - objective.origin)
+
+
+def _distance(problem: EstimationProblem, objective: Objective, maximum: FitResult) -> float:
+    return float(np.linalg.norm(_way(problem, objective, maximum) / objective.scale))
+
+
+def _leads_to(problem: EstimationProblem, objective: Objective, maximum: FitResult, radius: float) -> bool:
+    """
+    Tell whether the origin is on the slope of a maximum.
+
+    It is as high, or within a radius, and the log-likelihood rises all the way straight there: from afar it
+    does that to any maximum which is high enough.
+    """
     level = -objective.value_here
+    if abs(level - maximum.llf) < _SAME:
+        return True
+    if _distance(problem, objective, maximum) > radius:
+        return False
+    way = _way(problem, objective, maximum)
     for share in _ON_THE_WAY:
-        value = problem.value(layout.constrain(objective.origin + share * (last - objective.origin)))
+        value = problem.value(problem.layout.constrain(objective.origin + share * way))
         if value < level - _LEVEL:
             return False
         level = value
@@ -204,13 +267,6 @@ def ahead(llf: Mapping[int, float], keep: int) -> list[int]:
         if len(out) < keep and np.isfinite(llf[i]) and all(abs(llf[i] - llf[j]) > _SAME for j in out):
             out.append(i)
     return out
-
-
-def one_start(problem: EstimationProblem, start: Array, request: FitRequest, maxiter: int) -> FitResult:
-    """Run the method from one start; parameters of the result are the free ones."""
-    with reporter(request.disp, request.progress, maxiter) as report:
-        run = to_the_end_by_em if request.method in EM_METHODS else maximise
-        return run(problem, start, request, maxiter, report)
 
 
 def _chooses_starts(request: FitRequest) -> bool:
@@ -232,11 +288,9 @@ def _first_start(problem: EstimationProblem, request: FitRequest) -> Array:
 INTERRUPTED = "interrupted: the best parameters so far"
 
 
-def or_best_so_far(
-    problem: EstimationProblem, request: FitRequest, run: Callable[[], FitResult]
-) -> FitResult:
+def best_so_far(problem: EstimationProblem, request: FitRequest) -> FitResult:
     """
-    Return what a fit returns, or where it was interrupted the best parameters that it had seen.
+    Return, where a fit is interrupted, the best parameters that it has seen.
 
     Parameters
     ----------
@@ -244,25 +298,19 @@ def or_best_so_far(
         The problem, which remembers the best parameters.
     request : FitRequest
         Options of the fit.
-    run : callable
-        The fit.
 
     Raises
     ------
     KeyboardInterrupt
-        If it came before any parameters had a log-likelihood.
+        If no parameters have had a log-likelihood.
     """
-    began = time.perf_counter()
-    try:
-        return run()
-    except KeyboardInterrupt:
-        if problem.best is None:
-            raise
+    if problem.best is None:
+        raise  # noqa: PLE0704  (the interrupt)
     llf, params = problem.best
     path = list(problem.path)  # to which a verdict may add
     at = verdict_at(problem, params)
     return FitResult(
         problem.full(params), llf, request.method, False, INTERRUPTED, at.score_norm, at.gain, len(path) - 1,
-        len(path), gradient_path=path, starts=[llf], seconds=time.perf_counter() - began,
+        len(path), gradient_path=path, starts=[llf], seconds=time.perf_counter() - problem.began,
         warnings=[(f"The fit was {INTERRUPTED}.", ConvergenceWarning)],
     )  # fmt: skip

@@ -46,12 +46,16 @@ class Objective:
         Free parameters at the origin.
     weight : float
         Weight of the barrier.
+    scale : ndarray, optional
+        Scale of each unconstrained parameter; by default `parameter_scale`.
     """
 
-    def __init__(self, problem: EstimationProblem, params: Array, weight: float = 0.0) -> None:
+    def __init__(
+        self, problem: EstimationProblem, params: Array, weight: float = 0.0, scale: Array | None = None
+    ) -> None:
         self.problem, self.weight = problem, weight
         self.origin = problem.layout.unconstrain(params)
-        self.scale = parameter_scale(problem, params)
+        self.scale = parameter_scale(problem, params) if scale is None else scale
         self.basis = self.scale
         self.evaluations = 0
         self.value_here = self._last = np.inf
@@ -157,12 +161,16 @@ class Objective:
             found = judged(self.score, here, self.score_here, inverse)
         return found
 
-    def whiten(self) -> bool:
-        """Take coordinates in which second derivatives are 1 or -1; False where they do not exist."""
+    def whiten(self, order: int = 1) -> bool:
+        """
+        Take coordinates in which second derivatives are 1 or -1; False where they do not exist.
+
+        They are by differences of the score, whose error is of an order in the step.
+        """
         zero = np.zeros(len(self.scale))
         self.basis, self._recent = self.scale, (np.zeros(0), None)
         self._here(self(zero)[1])
-        information = -jacobian(self._score_or_nan, zero, np.full(len(zero), _DIFFERENCE))
+        information = -jacobian(self._score_or_nan, zero, np.full(len(zero), _DIFFERENCE), order)
         if not np.all(np.isfinite(information)):
             return False
         values, vectors = np.linalg.eigh(0.5 * (information + information.T))

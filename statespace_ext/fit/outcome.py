@@ -91,30 +91,34 @@ def judged(
     """
     if at_place is None:
         return Verdict(np.nan, np.nan, np.zeros(len(place)))
-    s = at_place
-    norm = float(np.max(np.abs(s), initial=0.0))
-    gain, step, r = 0.0, np.zeros(len(place)), np.array(s)
-    if 0.5 * float(s @ s) < FLAT * GAIN_TOLERANCE:  # whatever the curvature is
-        return Verdict(norm, 0.5 * float(s @ s), step)
-    z = r if inverse is None else inverse(r)
-    d, rz, least = z, float(r @ z), np.inf
+    norm, size = float(np.max(np.abs(at_place), initial=0.0)), 0.5 * float(at_place @ at_place)
+    if size < FLAT * GAIN_TOLERANCE:  # whatever the curvature is
+        return Verdict(norm, size, np.zeros(len(place)))
     most = _PRODUCTS if goes_on or norm < SCORE_TOLERANCE else 1
-    for _ in range(min(most, len(place))):
+    return _by_products(score, place, at_place, inverse or np.copy, min(most, len(place)))
+
+
+def _by_products(score: Score, place: Array, s: Array, solve: Callable[[Array], Array], most: int) -> Verdict:
+    """Return the verdict after so many products with the information, or fewer."""
+    norm, gain, step, r = float(np.max(np.abs(s))), 0.0, np.zeros(len(place)), np.array(s)
+    d = solve(r)
+    rz, least = float(r @ d), np.inf
+    for _ in range(most):
         product = _product(score, place, d)
         if product is None:
             return Verdict(norm, np.nan, step)
         curvature, size = float(d @ product), float(d @ d)
-        if abs(curvature) <= FLAT * size:
-            return Verdict(norm, gain + _gain_far_along(score, place + step, r, d / np.sqrt(size)), step)
-        if curvature < 0.0:
-            return Verdict(norm, np.inf, step)
+        if curvature <= FLAT * size:
+            convex = curvature < -FLAT * size
+            far = np.inf if convex else _gain_far_along(score, place + step, r, d / np.sqrt(size))
+            return Verdict(norm, gain + far, step)
         alpha, least = rz / curvature, min(least, curvature / size)
         grows = 0.5 * alpha * rz
         gain, step, r = gain + grows, step + alpha * d, r - alpha * product
         hidden = 0.5 * float(r @ r)
         if hidden < FLAT * GAIN_TOLERANCE or (gain > GAIN_TOLERANCE and grows < _ACCURATE * gain):
             return Verdict(norm, gain, step)
-        z = r if inverse is None else inverse(r)
+        z = solve(r)
         before, rz = rz, float(r @ z)
         d = z + (rz / before) * d
     return Verdict(norm, gain + hidden / least, step)

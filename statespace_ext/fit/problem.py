@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
@@ -79,6 +80,8 @@ class EstimationProblem:
         The highest log-likelihood seen so far, and where.
     path : list of float
         The log-likelihoods that were the highest when they were seen.
+    began : float
+        When the problem was posed, by `time.perf_counter`.
     """
 
     def __init__(self, model: Model, fixed: Mapping[str, float], estep: str = "auto") -> None:
@@ -90,6 +93,7 @@ class EstimationProblem:
         self.updates = model.updates(self.layout)
         self.best: tuple[float, Array] | None = None
         self.path: list[float] = []
+        self.began = time.perf_counter()
 
     def remember(self, llf: float, params: Array) -> None:
         """Keep parameters and their log-likelihood, if it is the highest so far."""

@@ -89,6 +89,11 @@ def check_request(request: FitRequest) -> None:
             "callback cannot be called from several processes", got=f"n_jobs={request.n_jobs}",
             expected="n_jobs=1",
         )  # fmt: skip
+    _check_options(request)
+
+
+def _check_options(request: FitRequest) -> None:
+    """Refuse options that the method does not have."""
     allowed = OPTIONS.get("lbfgs" if request.method == "auto" else request.method, ())
     unknown = [name for name in request.options if name not in allowed]
     if unknown:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -15,13 +16,16 @@ from .degenerate import Watch, lifted
 from .objective import Objective
 from .outcome import SCORE_TOLERANCE, FitResult, Verdict, judged, status_of
 from .problem import EstimationProblem
+from .progress import reporter
 from .request import SCIPY_METHODS, WITHOUT_GRADIENT, FitRequest
 
 WHITENED_UP_TO = 80
-"""Second derivatives cost two scores a parameter; above this many parameters "auto" does without."""
+"""Second derivatives cost one score a parameter; above this many parameters "auto" does without."""
 _ROUND = 40
-"""Iterations between second derivatives; before the first twice as many, or as many as they cost."""
+"""Iterations between second derivatives."""
 _LONGEST_MEMORY = 200
+_NEAR = 3.0
+"""Scaled score below which second derivatives come first: the estimates of a period before have no more."""
 _LITTLE_TO_GAIN = 1e-7
 """Predicted gain below which going on would change nothing that is reported."""
 _NO_GAIN, _MOST_STALLED = 1e-12, 2
@@ -34,11 +38,7 @@ Report = Callable[[int, float], object]
 
 
 def maximise(
-    problem: EstimationProblem,
-    start: Array,
-    request: FitRequest,
-    maxiter: int,
-    report: Report | None = None,
+    problem: EstimationProblem, request: FitRequest, start: Array, maxiter: int, scale: Array | None = None
 ) -> FitResult:
     """
     Maximise the log-likelihood by a gradient method, away from singular matrices that are no maximum.
@@ -47,30 +47,31 @@ def maximise(
     ----------
     problem : EstimationProblem
         The problem.
-    start : ndarray
-        Free parameters.
     request : FitRequest
         The method and its options.
+    start : ndarray
+        Free parameters.
     maxiter : int
         Largest number of iterations.
-    report : callable, optional
-        Called with (iteration, log-likelihood) after each iteration.
+    scale : ndarray, optional
+        As for `Search`.
 
     Returns
     -------
     FitResult
         Its parameters are the free ones.
     """
-    out = _ascended(problem, start, request, maxiter, report)
-    for _ in range(_ESCAPES):
-        left = maxiter - out.iterations
-        away = None if left <= 0 or not len(start) or out.dead_end else lifted(problem, out.params)
-        if away is None:
-            break
-        again = _ascended(problem, away, request, left, report)
-        if not again.llf > out.llf:
-            break
-        out = after(again, out)
+    with reporter(request.disp, request.progress, maxiter) as report:
+        out = _ascended(problem, start, request, maxiter, report, scale)
+        for _ in range(_ESCAPES):
+            left = maxiter - out.iterations
+            away = None if left <= 0 or not len(start) or out.dead_end else lifted(problem, out.params)
+            if away is None:
+                break
+            again = _ascended(problem, away, request, left, report)
+            if not again.llf > out.llf:
+                break
+            out = after(again, out)
     return out
 
 
@@ -86,11 +87,16 @@ def after(fit: FitResult, *earlier: FitResult) -> FitResult:
 
 
 def _ascended(
-    problem: EstimationProblem, start: Array, request: FitRequest, maxiter: int, report: Report | None
+    problem: EstimationProblem,
+    start: Array,
+    request: FitRequest,
+    maxiter: int,
+    report: Report | None,
+    scale: Array | None = None,
 ) -> FitResult:
     """Maximise; inside a cone with a barrier whose weight falls, each time from where the last one ended."""
     if not problem.layout.untransformed or request.method in WITHOUT_GRADIENT:
-        return Search(problem, start, request, report).run(maxiter)
+        return Search(problem, start, request, report, scale=scale).run(maxiter)
     stages: list[FitResult] = []
     for weight in _BARRIER_WEIGHTS:
         stage = Search(problem, start, request, report, weight).run(min(maxiter, _ITERATIONS_INSIDE))
@@ -101,6 +107,11 @@ def _ascended(
         start = stage.params
         if stage.dead_end:
             break
+    return _of_stages(stages)
+
+
+def _of_stages(stages: list[FitResult]) -> FitResult:
+    """Return the last that has settled, or the highest, with the work of all."""
     settled = [stage for stage in stages if stage.dead_end or stage.score_norm < SCORE_TOLERANCE]
     best = settled[-1] if settled else max(stages, key=lambda stage: stage.llf)
     return after(best, *(stage for stage in stages if stage is not best))
@@ -121,6 +132,8 @@ class Search:
         As for `maximise`.
     weight : float
         Weight of the barrier of `Objective`.
+    scale : ndarray, optional
+        Scale of the unconstrained parameters in a round of L-BFGS that has led to the start.
     """
 
     def __init__(
@@ -130,16 +143,20 @@ class Search:
         request: FitRequest,
         report: Report | None = None,
         weight: float = 0.0,
+        scale: Array | None = None,
     ) -> None:
         self.problem, self.request, self.report = problem, request, report
-        self.objective = Objective(problem, start, weight)
+        self.objective = Objective(problem, start, weight, scale)
         self.watch = Watch(problem, start)
         self.path: list[float] = []
         self.message, self.dead_end = "maxiter reached", ""
         self.verdict = Verdict(np.nan, np.nan, np.zeros(0))
         # the barrier bends sharply near the edge of the cone, which a quasi-Newton method sees late
         able = request.method == "auto" or request.method == "lbfgs" and weight > 0
-        self.whitens = request.method == "newton" or able and len(start) <= WHITENED_UP_TO
+        newton = request.method == "newton"
+        self.whitens = newton or able and len(start) <= WHITENED_UP_TO
+        self.turns = newton or self.whitens and scale is not None
+        self.longest = 1 if newton else _ROUND if self.whitens else sys.maxsize
 
     def run(self, maxiter: int) -> FitResult:
         """Return where rounds lead, until an end or ``maxiter`` iterations."""
@@ -174,27 +191,30 @@ class Search:
     def _rounds(self, maxiter: int) -> None:
         """Go from round to round until an end, or ``maxiter`` iterations."""
         objective, left, stalled = self.objective, maxiter, 0
-        longest = 2 * max(_ROUND, 2 * len(objective.origin)) if self.whitens else maxiter
         objective.move(np.zeros(len(objective.origin)))
-        if self.request.method == "newton":
-            longest, left = 1, left if left and objective.whiten() else 0
+        near = objective.score_here is not None and np.max(np.abs(objective.score_here)) < _NEAR
+        self.turns = self.turns or self.whitens and bool(near)
         while left > 0:
-            before, steps = objective.value_here, min(longest, left)
+            if self.turns and self._turned():
+                return
+            before, steps = objective.value_here, min(self.longest, left)
             inverse = self.round(steps)
             ended, left = left - steps < maxiter - len(self.path), maxiter - len(self.path)
             if (ended or not self.whitens) and self.judge(inverse, left > 0):
                 return
             small = before - objective.value_here < _NO_GAIN * (1.0 + abs(before))
-            stalled = stalled + 1 if small else 0
+            stalled = (stalled + 1) * small
             if not self.whitens or stalled == _MOST_STALLED:
                 break
-            if not objective.whiten():
-                self.message = "second derivatives do not exist here"
-                break
-            if self.judge(None, False):
-                return
-            longest = min(longest, _ROUND)
+            self.turns = True
         self.judge(None, False)
+
+    def _turned(self) -> bool:
+        """Go over to coordinates of second derivatives, and tell whether the search is at its end."""
+        exist = self.objective.whiten(2 if self.request.method == "newton" else 1)
+        if not exist:
+            self.message = "second derivatives do not exist here"
+        return self.judge(None, False) or not exist
 
     def judge(self, inverse: Callable[[Array], Array] | None, goes_on: bool) -> bool:
         """Set the verdict on the origin, and tell whether the search is at its end."""

@@ -2,45 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
 
 from ..engine.parallel import stream
 from ..numerics.linear_algebra import quiet
-from .problem import EstimationProblem
-
-T = TypeVar("T")
 
 
-def from_each(
-    function: Callable[[EstimationProblem, Any], T],
-    problem: EstimationProblem,
-    items: Sequence[Any],
-    n_jobs: int | None,
-) -> list[T]:
+def spread(n_jobs: int | None, count: int) -> Callable[..., Iterable[Any]]:
     """
-    Return what a function of a problem returns at each of several items, in their order.
+    Return `map`, or what does the same in other processes: called with a function and its arguments.
 
     Parameters
     ----------
-    function : callable
-        It can be pickled if there are several processes.
-    problem : EstimationProblem
-        The problem; other processes have copies of it.
-    items : sequence
-        Start values, or other things to go on from.
     n_jobs : int or None
-        Number of processes; None: what `joblib.parallel_config` says, else one.
+        Number of processes; None: what `joblib.parallel_config` says, else one. A function that goes to
+        other processes can be pickled, with copies of what it holds.
+    count : int
+        Number of arguments.
     """
-    if n_jobs == 1 or len(items) < 2:
-        return [function(problem, item) for item in items]
-    tasks = [(place, function, problem, item) for place, item in enumerate(items)]
-    found = dict(stream(_at, tasks, n_jobs))
+    return map if n_jobs == 1 or count < 2 else partial(_elsewhere, n_jobs)
+
+
+def _elsewhere(n_jobs: int | None, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+    """Return the values of a function in the order of its arguments."""
+    found = dict(stream(_at, [(place, function, item) for place, item in enumerate(items)], n_jobs))
     return [found[place] for place in range(len(items))]
 
 
-def _at(
-    place: int, function: Callable[[EstimationProblem, Any], T], problem: EstimationProblem, item: Any
-) -> tuple[int, T]:
+def _at(place: int, function: Callable[[Any], Any], item: Any) -> tuple[int, Any]:
     with quiet():
-        return place, function(problem, item)
+        return place, function(item)

@@ -13,6 +13,7 @@ from ..engine.smoother import observation_sums, state_sums, without_uncertainty
 from ..numerics.linear_algebra import Array, companion, is_positive_definite, spectral_radius
 from ..numerics.rotation import lower_triangular_rotation
 from ..params.affine import AffineMatrix
+from .degenerate import lifted
 from .problem import EstimationProblem
 
 _LARGEST_ROOT = 0.98
@@ -324,11 +325,12 @@ def inside(problem: EstimationProblem, start: Array) -> Array:
     Return start values whose free covariance matrices are not singular.
 
     A gradient method cannot leave a singular one, where the derivative by the unconstrained parameters
-    is zero. It is replaced by a mixture with the default start values, one part in ten.
+    is zero. Where the likelihood rises from it, a mixture with the default start values replaces it, one part
+    in ten.
     """
     layout, out = problem.layout, np.array(start)
     singular = singular_blocks(problem, start)
-    if not singular:
+    if not singular or lifted(problem, start) is None:
         return out
     default = problem.model.default_start(problem)
     for key in singular:

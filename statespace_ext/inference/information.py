@@ -83,6 +83,11 @@ class ParamsCov:
     notes: list[str]
 
 
+def without_errors(n_params: int, *notes: str) -> ParamsCov:
+    """Return a covariance of NaN alone, which takes no memory, and what there is to say of it."""
+    return ParamsCov(np.broadcast_to(np.nan, (n_params, n_params)), 0, list(notes))
+
+
 def params_covariance(
     information: Array, free: Array, flat: Array, n_params: int, middle: Array | None = None
 ) -> ParamsCov:
@@ -109,14 +114,14 @@ def params_covariance(
     """
     m = len(free)
     if m == 0:
-        return ParamsCov(np.full((n_params, n_params), np.nan), 0, [])
+        return without_errors(n_params)
     diagonal = np.diag(information)
     # in units in which the information of each parameter is one, whatever the units of the data
     scale = np.where(diagonal > 0, 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0)), 1.0)
     basis = _orthonormal(flat / scale[:, None])
     found, note = _inverse_beside(_scaled(information, scale), basis)
     if note:
-        return ParamsCov(np.full((n_params, n_params), np.nan), 0, [note])
+        return without_errors(n_params, note)
     if middle is not None:
         found = found @ _projected(_scaled(middle, scale), basis) @ found
     found *= scale
@@ -172,6 +177,87 @@ def _inverse_beside(information: Array, basis: Array) -> tuple[Array, str]:
         inverse[:column, column] = inverse[column, :column]
     inverse -= basis @ basis.T
     return inverse, ""
+
+
+MOST = 12_000
+"""Number of parameters up to which their covariance is computed: 1.1 GiB, and minutes for the inverse."""
+_NEAR = 1e-7
+"""Residual of the conjugate gradients over the right-hand side; its square is the error of a variance."""
+_SHARE = 1e-4
+"""Share of a standard error that is a step of the differences along a vector."""
+
+
+def inverse_columns(model: Any, params: Array, index: Array, flat: Array, wanted: Array) -> Array:
+    r"""
+    Return columns of the inverse of the observed information, without the information.
+
+    .. math::
+
+        A v \approx -\frac{s(\theta + h v) - s(\theta - h v)}{2 h}
+
+    is a product with the information A, from two exact scores s. Conjugate gradients solve A x = e_j, in
+    units of the standard errors that complete data would give, beside the flat directions.
+
+    Parameters
+    ----------
+    model : Scored
+        The model, with ``difference_steps``.
+    params : ndarray
+        A full parameter vector.
+    index : ndarray of int, (m,)
+        The places of the free parameters.
+    flat : ndarray, (m, q)
+        Directions in which the likelihood is flat.
+    wanted : ndarray of int
+        The columns, as places in ``index``.
+
+    Returns
+    -------
+    ndarray, (m, len(wanted))
+        NaN in the column of a parameter that a flat direction moves, and where A is not positive definite.
+    """
+    scale = model.difference_steps(params, _SHARE)[index] / _SHARE
+    basis = _orthonormal(flat / scale[:, None])
+    away = partial(_away_from, basis)
+
+    def product(vector: Array) -> Array:
+        step, ends = np.zeros(len(params)), []
+        size = _SHARE / np.linalg.norm(vector)
+        step[index] = size * scale * vector
+        for sign in (1.0, -1.0):
+            ends.append(model.loglike_and_score(params + sign * step)[1][index])
+        return away(scale * (ends[1] - ends[0]) / (2.0 * size))
+
+    out = np.full((len(index), len(wanted)), np.nan)
+    for column, place in enumerate(wanted):
+        unit = np.zeros(len(index))
+        unit[place] = 1.0
+        if np.linalg.norm(basis[place]) <= 1e-6:
+            out[:, column] = scale * _conjugate_gradients(product, away(unit)) * scale[place]
+    return out
+
+
+def _away_from(basis: Array, vector: Array) -> Array:
+    return np.asarray(vector - basis @ (basis.T @ vector))
+
+
+def _conjugate_gradients(product: Callable[[Array], Array], right: Array) -> Array:
+    """Solve A x = b for a positive definite A; NaN where it is not, or where the residual stays large."""
+    x, residual = np.zeros(len(right)), right.copy()
+    direction, size = residual.copy(), residual @ residual
+    least = _NEAR**2 * size
+    for _ in range(10 * len(right)):
+        if size <= least:
+            return x
+        moved = product(direction)
+        curvature = direction @ moved
+        if not curvature > 0.0:
+            break
+        x += size / curvature * direction
+        residual -= size / curvature * moved
+        before, size = size, residual @ residual
+        direction = residual + size / before * direction
+    return np.full(len(right), np.nan)
 
 
 @dataclass(frozen=True)
@@ -286,6 +372,23 @@ def period_scores(model: Any, params: Array, index: Array) -> Array:
     )
 
 
+def scores_along(model: Any, params: Array, index: Array, vector: Array) -> float:
+    """Return (x' B x)^{1/2}: the size of the derivatives of the log-likelihoods of the periods along x."""
+    if not np.all(np.isfinite(vector)):
+        return np.nan
+    change = np.zeros(len(params))
+    change[index] = vector
+
+    def terms(at: Array) -> Array:
+        model.update(params + at[0] * change, transformed=True, includes_fixed=True)
+        return np.asarray(model.ssm.loglikeobs())
+
+    errors = model.difference_steps(params, _COARSE)[index]
+    step = 1.0 / np.max(np.abs(vector) / errors)
+    by_period = jacobian(nan_outside(terms, (len(model.endog),)), np.zeros(1), np.array([step]), 4)
+    return float(np.linalg.norm(by_period))
+
+
 def innovations_information(model: Any, params: Array, index: Array) -> Array:
     """
     Return Harvey's (1989, section 3.4.5) information, as statsmodels has it, over what was observed.
@@ -337,15 +440,27 @@ def delta_method(
     value = np.asarray(function(params))
     steps = step_sizes(params) if steps is None else steps
     slopes = jacobian(function, params, steps)
-    se = np.empty(len(value))
-    for row, gradient in enumerate(slopes):
-        if np.isnan(gradient).any():
-            se[row] = np.nan
-            continue
-        used = np.abs(gradient) > 1e-12 * max(np.max(np.abs(gradient), initial=0.0), 1e-300)
-        inner = cov[np.ix_(used, used)]
-        se[row] = np.sqrt(gradient[used] @ inner @ gradient[used]) if np.all(np.isfinite(inner)) else np.nan
-    return value, np.where(np.abs(slopes).max(axis=1, initial=0.0) > 0, se, np.nan)
+    return value, delta_errors(slopes, cov)
+
+
+def delta_errors(slopes: Array, cov: Array) -> Array:
+    """
+    Return standard errors by the delta method from the derivatives.
+
+    Parameters
+    ----------
+    slopes : ndarray, (m, q)
+        Derivatives of the values by the parameters; NaN makes NaN.
+    cov : ndarray, (q, q)
+        As in `delta_method`.
+    """
+    size = np.abs(slopes).max(axis=1, initial=0.0)
+    used = np.abs(slopes) > 1e-12 * np.maximum(size, 1e-300)[:, None]
+    known = np.isfinite(cov)
+    lost = ((used @ ~known) & used).any(axis=1) | ~(size > 0)
+    seen = np.where(used, slopes, 0.0)
+    variance = np.einsum("mi,mi->m", seen @ np.where(known, cov, 0.0), seen)
+    return np.where(lost, np.nan, np.sqrt(np.where(lost, 0.0, variance)))
 
 
 def correlation_table(

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 from pandas.util import hash_pandas_object
+from statsmodels.tools.sm_exceptions import ConvergenceWarning as StatsmodelsConvergenceWarning
+from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 from ..engine.arguments import options_of, random_generator
 from ..engine.parallel import check_jobs, stream
-from ..engine.system import parts_of
 from ..exceptions import EstimationError, SpecificationError, StateSpaceError, UnsupportedError, warn
 from ..numerics.linear_algebra import Array
 
@@ -158,7 +160,8 @@ class FitRecord:
     name : str
         Name of the model.
     params, bse : dict of str to float
-        Estimates and standard errors; empty where the fit failed.
+        Estimates and standard errors; empty where the fit failed. Standard errors are NaN where the results
+        have none.
     llf, aic, bic : float
         Log-likelihood and criteria, NaN where the fit failed.
     nobs, df_model : int
@@ -198,6 +201,8 @@ def fit_many(
 ) -> Iterator[FitRecord]:
     """
     Fit many models and yield each outcome as it arrives.
+
+    The models may be of this package or other state-space models of statsmodels.
 
     A fit that raises is reported in its record and does not stop the others. Each fit has a random
     generator of its own, given by its place: results do not depend on the number of processes.
@@ -264,7 +269,7 @@ def repeated_fits(
                 raise SpecificationError("Two models have one name", got=repr(name))
             names.add(name)
             mark = fingerprint(model)
-            if name in done and done[name].fingerprint == mark:
+            if name in done and done[name].fingerprint in (mark, fingerprint(model, exact=True)):
                 kept.append(done[name])
             else:
                 yield name, model, options, held, np.random.SeedSequence([*words, place]), mark, catch
@@ -322,36 +327,54 @@ def _path(checkpoint: object) -> Path | None:
     return Path(checkpoint)
 
 
-def fingerprint(model: Any) -> str:
-    """Return a hash of the class, the parameters, the specification, the data and the start of a model."""
+def fingerprint(model: Any, exact: bool = False) -> str:
+    """
+    Return a hash of the class, the parameters, the specification, the data and the start of a model.
+
+    Arguments that the model computes from its data are rounded, since their last digits differ between
+    machines. Version 0.1 hashed all digits: ``exact=True`` gives its hash.
+    """
     digest = hashlib.sha256(repr((type(model).__name__, list(model.param_names))).encode())
-    for name in ("_given", "_index", "endog", "exog", "state_exog"):
-        _absorb(digest, getattr(model, name, None))
-    if getattr(model, "user_start", None) is not None:
-        for part in parts_of(model.user_start):
-            for name in ("initialization_type", "approximate_diffuse_variance", "constant", "stationary_cov"):
-                _absorb(digest, getattr(part, name))
-            _absorb(digest, list(part.blocks))
+    ours = is_ours(model)
+    _absorb(digest, model.hashed_arguments(exact) if ours else model._get_init_kwds())
+    for value in (model._index, model.endog, model.exog, model.state_exog if ours else None):
+        _absorb(digest, value)
+    if ours and model.user_start is not None:
+        _absorb(digest, model.user_start)
     return digest.hexdigest()
 
 
 def _absorb(digest: Any, value: Any) -> None:
     """Add a value to a hash: arrays and labels by what is in them, the rest as it is written."""
-    if isinstance(value, (pd.Series, pd.DataFrame)):
-        axes: list[Any] = list(value.axes)
-        _absorb(digest, [*axes, value.to_numpy()])
-    elif isinstance(value, pd.Index):
-        _absorb(digest, hash_pandas_object(value, index=False).to_numpy())
-    elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
+    value = _content(value)
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         digest.update(repr((value.dtype.str, value.shape)).encode() + value.tobytes())
     elif isinstance(value, (list, tuple, np.ndarray)):
         digest.update(repr(len(value)).encode())
         for item in value:
             _absorb(digest, item)
-    elif isinstance(value, Mapping):
-        _absorb(digest, list(value.items()))
     else:
         digest.update(repr(value).encode())
+
+
+def _content(value: Any) -> Any:
+    """Return what a table, an index, a mapping or an initialization holds, in arrays and lists."""
+    if isinstance(value, (pd.Series, pd.DataFrame)):
+        return [*value.axes, value.to_numpy()]
+    if isinstance(value, pd.Index):
+        return hash_pandas_object(value, index=False).to_numpy()
+    if isinstance(value, Mapping):
+        return list(value.items())
+    if isinstance(value, Initialization):
+        names = (
+            "initialization_type",
+            "approximate_diffuse_variance",
+            "constant",
+            "stationary_cov",
+            "blocks",
+        )
+        return [getattr(value, name) for name in names]
+    return value
 
 
 def _fit_one(
@@ -378,14 +401,29 @@ _Fitted = tuple[dict[str, float], dict[str, float], float, float, float, int, in
 def _fitted(
     model: Any, options: dict[str, Any], fixed: dict[str, float], seed: np.random.SeedSequence
 ) -> _Fitted:
-    with warnings.catch_warnings(), model.fix_params(fixed) if fixed else nullcontext():
-        warnings.simplefilter("ignore")  # whether it converged is in the record
-        res = model.fit(**{"rng": np.random.default_rng(seed), **options})
+    own: dict[str, Any] = {"rng": np.random.default_rng(seed)}
+    if not is_ours(model):
+        own = {"disp": False} if "disp" in inspect.signature(model.fit).parameters else {}
+    with warnings.catch_warnings(record=True) as shown, model.fix_params(fixed) if fixed else nullcontext():
+        warnings.simplefilter("always")  # whether it converged is in the record
+        res = model.fit(**{**own, **options})
     names = list(model.param_names)
     params = dict(zip(names, np.asarray(res.params, dtype=float).tolist(), strict=True))
-    bse = dict(zip(names, np.asarray(res.bse, dtype=float).tolist(), strict=True))
+    bse = dict(zip(names, _standard_errors(res).tolist(), strict=True))
     values = (float(res.llf), float(res.aic), float(res.bic), int(res.nobs), int(res.df_model))
-    return params, bse, *values, bool(res.converged)
+    if is_ours(model):
+        converged = res.converged
+    else:  # not every optimiser of statsmodels says so, but each warns
+        converged = not any(issubclass(each.category, StatsmodelsConvergenceWarning) for each in shown)
+    return params, bse, *values, bool(converged)
+
+
+def _standard_errors(res: Any) -> Array:
+    """Return the standard errors; NaN after statsmodels' own EM, where its `bse` raises a KeyError."""
+    try:
+        return np.asarray(res.bse, dtype=float)
+    except KeyError:
+        return np.full(len(res.params), np.nan)
 
 
 def report_records(records: Iterable[FitRecord], what: str) -> None:
@@ -415,6 +453,8 @@ def _opened(
 
 
 _RECORD = {field.name for field in fields(FitRecord)}
+_REQUIRED = {field.name for field in fields(FitRecord) if field.default is MISSING}
+"""What each record of a checkpoint has. A field that a later version adds has a default."""
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
@@ -441,7 +481,7 @@ def _lines(content: bytes) -> list[dict[str, Any]] | None:
         keys = [line.keys() for line in lines]
     except (ValueError, AttributeError):
         return None
-    right = all(key == _RECORD for key in keys[1:]) and all("seed" in key for key in keys[:1])
+    right = all(_REQUIRED <= key <= _RECORD for key in keys[1:]) and all("seed" in key for key in keys[:1])
     return lines if right else None
 
 
@@ -512,6 +552,11 @@ def _copy(model: Any, endog: Array, rows: slice, changed: dict[str, Any]) -> Any
     return model.clone(data, given.pop("exog", None), **given, **changed)
 
 
+def is_ours(model: Any) -> bool:
+    """Tell whether a model is one of this package, not another state-space model of statsmodels."""
+    return hasattr(model, "hashed_arguments")
+
+
 def require_model(model: Any) -> Any:
     """
     Return a model of this package.
@@ -521,7 +566,7 @@ def require_model(model: Any) -> Any:
     SpecificationError
         If it is something else.
     """
-    if not isinstance(model, MLEModel) or not hasattr(model, "_given"):
+    if not is_ours(model):
         raise SpecificationError(
             "model is no model of this package",
             got=repr(model),

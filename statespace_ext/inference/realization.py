@@ -283,7 +283,7 @@ class _Coefficients:
             params.append(each.params)
             values.append(each.values)
         row, param, value = np.concatenate(rows), np.concatenate(params), np.concatenate(values)
-        self.n_rows, p = starts, len(whole.Z)
+        p = len(whole.Z)
         self.n_design, self.p = p * whole.k, p
         state = whole.place[param] >= 0
         self.of_state = scipy.sparse.csr_matrix(

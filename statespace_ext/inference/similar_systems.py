@@ -55,8 +55,7 @@ def flat_by_system(
     None where matrices vary over time, or no system is near.
     """
     system = model.started_system(params)
-    varies = any(getattr(system, name).ndim > (1 if name.endswith("intercept") else 2) for name in MATRICES)
-    if varies or system.initialization is not None:
+    if _varies(system) or system.initialization is not None:
         return None
     units = _units(model.endog, system)
     whole = float(np.linalg.norm(_vector(_scaled(system, units))))
@@ -66,6 +65,11 @@ def flat_by_system(
         return None
     null = _null(np.array([change for change, _ in changes]), _coordinates(_scaled(system, units)), whole)
     return null, np.array([step for _, step in changes])
+
+
+def _varies(system: System) -> bool:
+    """Tell whether a matrix varies over time."""
+    return any(getattr(system, name).ndim > (1 if name.endswith("intercept") else 2) for name in MATRICES)
 
 
 def block_sizes(layout: ParameterLayout, params: Array) -> Array:

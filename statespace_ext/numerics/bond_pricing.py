@@ -9,6 +9,10 @@ P(tau) = exp(a(tau) + b(tau)'X) with
 
 and its yield y(tau) = A + B x has A = -a / tau, B = -b / tau. The integrals of b and b b' are blocks of
 int_0^tau u u' with u = (b, 1), u' = [[-K', -delta_1], [0, 0]] u, which `AffineFlow` computes for any K.
+
+In discrete time, with periods of length h and X_{t+h} = X_t + (kappa - K X_t) h + Sigma sqrt(h) e, the same
+holds with (b_{n+1} - b_n) / h and (a_{n+1} - a_n) / h for derivatives, and sums for integrals: every function
+takes ``period=h``, and times that are whole numbers of periods.
 """
 
 from __future__ import annotations
@@ -16,11 +20,17 @@ from __future__ import annotations
 import numpy as np
 
 from .linear_algebra import Array
-from .ornstein_uhlenbeck import AffineFlow, affine_flow
+from .ornstein_uhlenbeck import Flow, affine_flow
 
 
 def loadings(
-    K: Array, kappa: Array, cov: Array, delta_0: float, delta_1: Array, tau: Array
+    K: Array,
+    kappa: Array,
+    cov: Array,
+    delta_0: float,
+    delta_1: Array,
+    tau: Array,
+    period: float | None = None,
 ) -> tuple[Array, Array]:
     """
     Return (A, B) of the yields y(tau) = A + B x.
@@ -41,13 +51,15 @@ def loadings(
         Its loadings on X.
     tau : ndarray, (m,)
         Maturities, positive, in the units of time of K.
+    period : float, optional
+        Length of a period of discrete time; continuous time by default.
 
     Returns
     -------
     A : ndarray, (m,)
     B : ndarray, (m, k)
     """
-    (drift, convexity), B = _parts(_flow(K, delta_1, tau), kappa, cov, tau)
+    (drift, convexity), B = _parts(_flow(K, delta_1, tau, period), kappa, cov, tau)
     return delta_0 + drift + convexity, B
 
 
@@ -60,6 +72,7 @@ def loadings_pullback(
     tau: Array,
     bar_A: Array,
     bar_B: Array,
+    period: float | None = None,
 ) -> tuple[Array, Array, Array, float, Array]:
     """
     Return the gradient by (K, kappa, Sigma Sigma', delta_0, delta_1) of a function of the loadings.
@@ -69,7 +82,7 @@ def loadings_pullback(
 
     Parameters
     ----------
-    K, kappa, cov, delta_0, delta_1, tau
+    K, kappa, cov, delta_0, delta_1, tau, period
         As in `loadings`.
     bar_A : ndarray, (m,)
         The gradient by A.
@@ -86,7 +99,7 @@ def loadings_pullback(
     bar_delta_1 : ndarray, (k,)
     """
     k = len(K)
-    flow = _flow(K, delta_1, tau)
+    flow = _flow(K, delta_1, tau, period)
     weights = -np.asarray(bar_A) / tau
     bar_increment = np.zeros(flow.increment.shape, dtype=np.result_type(flow.increment, bar_A, bar_B))
     bar_increment[:, :k, k] = -np.asarray(bar_B) / tau[:, None]
@@ -99,8 +112,23 @@ def loadings_pullback(
     return bar_K, integral[:k, k], 0.5 * integral[:k, :k], np.sum(bar_A), bar_delta_1
 
 
+def convexity_pullback(
+    K: Array, delta_1: Array, tau: Array, bar_A: Array, period: float | None = None
+) -> Array:
+    """Return the gradient by Sigma Sigma' alone of a function of A; as `loadings_pullback` does."""
+    k = len(K)
+    integral = _flow(K, delta_1, tau, period).integral[:, :k, :k]
+    return np.asarray(-0.5 * np.tensordot(np.asarray(bar_A) / tau, integral, axes=1))
+
+
 def intercept_parts(
-    K: Array, kappa: Array, cov: Array, delta_0: float, delta_1: Array, tau: Array
+    K: Array,
+    kappa: Array,
+    cov: Array,
+    delta_0: float,
+    delta_1: Array,
+    tau: Array,
+    period: float | None = None,
 ) -> tuple[Array, Array]:
     """
     Return the parts of A = delta_0 + drift + convexity.
@@ -109,27 +137,35 @@ def intercept_parts(
 
     Parameters
     ----------
-    K, kappa, cov, delta_0, delta_1, tau
+    K, kappa, cov, delta_0, delta_1, tau, period
         As in `loadings`.
 
     Returns
     -------
     drift, convexity : ndarray, (m,)
     """
-    return _parts(_flow(K, delta_1, tau), kappa, cov, tau)[0]
+    return _parts(_flow(K, delta_1, tau, period), kappa, cov, tau)[0]
 
 
 def forward_loadings(
-    K: Array, kappa: Array, cov: Array, delta_0: float, delta_1: Array, tau: Array
+    K: Array,
+    kappa: Array,
+    cov: Array,
+    delta_0: float,
+    delta_1: Array,
+    tau: Array,
+    period: float | None = None,
 ) -> tuple[Array, Array]:
     """
     Return (A, B) of the instantaneous forward rates f(tau) = d(tau y(tau))/dtau = A + B x.
 
         A = delta_0 - kappa'b - (1/2) b' Sigma Sigma' b,    B = delta_1' e^{-K tau}
 
+    In discrete time they are those of one period, from tau on.
+
     Parameters
     ----------
-    K, kappa, cov, delta_0, delta_1, tau
+    K, kappa, cov, delta_0, delta_1, tau, period
         As in `loadings`.
 
     Returns
@@ -138,14 +174,14 @@ def forward_loadings(
     B : ndarray, (m, k)
     """
     k = len(K)
-    increment = _flow(K, delta_1, tau).increment
+    increment = _flow(K, delta_1, tau, period).increment
     b = increment[:, :k, k]
     A = delta_0 - b @ kappa - 0.5 * np.sum((b @ cov) * b, axis=1)
     return A, delta_1 + increment[:, :k, :k] @ delta_1
 
 
 def expected_rate_loadings(
-    K: Array, kappa: Array, delta_0: float, delta_1: Array, tau: Array
+    K: Array, kappa: Array, delta_0: float, delta_1: Array, tau: Array, period: float | None = None
 ) -> tuple[Array, Array]:
     """
     Return (A, B) of the average short rate that is expected over the next tau.
@@ -157,7 +193,7 @@ def expected_rate_loadings(
 
     Parameters
     ----------
-    K, kappa, delta_0, delta_1, tau
+    K, kappa, delta_0, delta_1, tau, period
         As in `loadings`.
 
     Returns
@@ -165,20 +201,20 @@ def expected_rate_loadings(
     A : ndarray, (m,)
     B : ndarray, (m, k)
     """
-    return loadings(K, kappa, np.zeros((len(K), len(K))), delta_0, delta_1, tau)
+    return loadings(K, kappa, np.zeros((len(K), len(K))), delta_0, delta_1, tau, period)
 
 
-def _flow(K: Array, delta_1: Array, tau: Array) -> AffineFlow:
+def _flow(K: Array, delta_1: Array, tau: Array, period: float | None) -> Flow:
     """Return the flow of u = (b, 1) from (0, 1): increments with b, integrals of u u'."""
     k = len(K)
     generator = np.zeros((k + 1, k + 1), dtype=np.result_type(K, delta_1, float))
     generator[:k, :k], generator[:k, k] = -K.T, -delta_1
     source = np.zeros((k + 1, k + 1))
     source[k, k] = 1.0
-    return affine_flow(generator, source, tau)
+    return affine_flow(generator, source, tau, period)
 
 
-def _parts(flow: AffineFlow, kappa: Array, cov: Array, tau: Array) -> tuple[tuple[Array, Array], Array]:
+def _parts(flow: Flow, kappa: Array, cov: Array, tau: Array) -> tuple[tuple[Array, Array], Array]:
     """Return drift and convexity, and the loadings of the state."""
     k = len(kappa)
     drift = -(flow.integral[:, :k, k] @ kappa) / tau

@@ -26,7 +26,7 @@ def jacobian(
     one_sided: bool = False,
 ) -> Array:
     """
-    Return the derivatives of a function by central differences, the arguments on the last axis.
+    Return the derivatives of a function by differences, central by default, the arguments on the last axis.
 
     Parameters
     ----------
@@ -36,8 +36,9 @@ def jacobian(
         Where.
     steps : ndarray
         Steps, one for each element of ``x``.
-    order : {2, 4}
-        Order of the error. Order four takes four values of the function in place of two.
+    order : {1, 2, 4}
+        Order of the error. Order four takes four values of the function in place of two; order one takes one
+        beside that at ``x``, on the side where the function is finite.
     places : ndarray of int, optional
         The elements to differentiate by; all of them by default.
     one_sided : bool
@@ -50,9 +51,13 @@ def jacobian(
         trial[place] += move
         return np.array(function(trial))
 
-    columns = []
+    columns, here = [], np.array(function(np.array(x, dtype=float))) if order == 1 else None
     for i in range(len(x)) if places is None else places:
         h = steps[i]
+        if here is not None:
+            ahead = at(i, h)
+            columns.append((ahead - here) / h if np.all(np.isfinite(ahead)) else (here - at(i, -h)) / h)
+            continue
         ahead, behind, width = at(i, h), at(i, -h), 2.0 * h
         sides = [bool(np.all(np.isfinite(side))) for side in (ahead, behind)]
         if one_sided and sides[0] != sides[1]:

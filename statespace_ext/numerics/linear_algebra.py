@@ -50,13 +50,23 @@ def is_positive_definite(matrix: Array) -> bool:
     return True
 
 
+def is_diagonal(matrix: Array) -> bool:
+    """Tell whether all elements beside the diagonal are zero."""
+    return np.count_nonzero(matrix) == np.count_nonzero(matrix.diagonal())
+
+
+def product(square: Array, right: Array) -> Array:
+    """Return M X, by rows where M is diagonal."""
+    return square.diagonal()[:, None] * right if is_diagonal(square) else square @ right
+
+
 def is_positive_semidefinite(matrix: Array, tolerance: float = 1e-10) -> bool:
     """Tell whether no eigenvalue is negative beyond ``tolerance`` relative to the largest."""
     if matrix.size == 0:
         return True
     if not np.all(np.isfinite(matrix)):
         return False
-    eigenvalues = np.linalg.eigvalsh(matrix)
+    eigenvalues = np.sort(matrix.diagonal()) if is_diagonal(matrix) else np.linalg.eigvalsh(matrix)
     return bool(eigenvalues[0] >= -tolerance * max(abs(eigenvalues[-1]), np.finfo(float).tiny))
 
 

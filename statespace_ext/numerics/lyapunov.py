@@ -164,7 +164,7 @@ def _by_doubling(transition: Array, selected_cov: Array) -> Array | None:
 
 
 def stationary_pullback(
-    K: Array, kappa: Array, cov: Array, bar_mean: Array, bar_P: Array
+    K: Array, kappa: Array, cov: Array, bar_mean: Array, bar_P: Array, period: float | None = None
 ) -> tuple[Array, Array, Array]:
     """
     Return the gradient by (K, kappa, Sigma Sigma') of a function of the stationary mean and covariance.
@@ -175,10 +175,14 @@ def stationary_pullback(
 
         bar_kappa = g,    bar_cov = L,    bar_K = -g m' - 2 L P
 
+    In discrete time, with Phi = I - h K and P = Phi P Phi' + h Sigma Sigma', L = Phi' L Phi + bar_P is
+
+        bar_cov = h L,    bar_K = -g m' - 2 h L Phi P.
+
     Parameters
     ----------
     K : ndarray, (k, k)
-        All eigenvalues have positive real parts.
+        The stationary distribution exists.
     kappa : ndarray, (k,)
         Drift at X = 0.
     cov : ndarray, (k, k)
@@ -187,6 +191,8 @@ def stationary_pullback(
         The gradient by m.
     bar_P : ndarray, (k, k)
         The gradient by P.
+    period : float, optional
+        h of discrete time; continuous time by default.
 
     Returns
     -------
@@ -196,7 +202,12 @@ def stationary_pullback(
         Symmetric.
     """
     mean = np.linalg.solve(K, kappa)
+    bar_kappa = np.linalg.solve(K.T, bar_mean)
+    if period is not None:
+        Phi = np.eye(len(K)) - period * K
+        P = stationary_covariance(Phi, period * cov)
+        bar_cov = period * stationary_covariance(Phi.T, symmetrize(bar_P))
+        return -np.outer(bar_kappa, mean) - 2.0 * bar_cov @ Phi @ P, bar_kappa, bar_cov
     P = symmetrize(scipy.linalg.solve_continuous_lyapunov(K, cov))
     bar_cov = symmetrize(scipy.linalg.solve_continuous_lyapunov(K.T, symmetrize(bar_P)))
-    bar_kappa = np.linalg.solve(K.T, bar_mean)
     return -np.outer(bar_kappa, mean) - 2.0 * bar_cov @ P, bar_kappa, bar_cov

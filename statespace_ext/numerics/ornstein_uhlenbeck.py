@@ -14,17 +14,21 @@ from functools import lru_cache
 
 import numpy as np
 import scipy.linalg
+from numpy.typing import NDArray
 
 from ..exceptions import ParameterError
 from .linear_algebra import Array, is_positive_semidefinite, symmetrize
+from .lyapunov import stationary_covariance
 
 LARGEST_RATE = 0.5
 """Largest norm of M h over the first step h; the rest is doubling."""
+_WHOLE = 1e-3
+"""Share of a period by which a time that a user wrote as a decimal fraction may miss a whole number."""
 TERMS = 18
 """Terms of the power series over the first step: what follows is below 1e-16 of the first, in W too."""
 
 
-def affine_flow(generator: Array, source: Array, times: Array) -> AffineFlow:
+def affine_flow(generator: Array, source: Array, times: Array, period: float | None = None) -> Flow:
     """
     Return the flow, from memory where it is among the last that were asked for. Its arrays are read-only.
 
@@ -36,13 +40,19 @@ def affine_flow(generator: Array, source: Array, times: Array) -> AffineFlow:
     source : ndarray, (n, n)
     times : ndarray, (m,)
         As for `AffineFlow`.
+    period : float, optional
+        Length of a period of discrete time, as for `SteppedFlow`; continuous time by default.
     """
-    return _remembered(*((a.tobytes(), a.dtype.str, a.shape) for a in (generator, source, times)))
+    return _remembered(period, *((a.tobytes(), a.dtype.str, a.shape) for a in (generator, source, times)))
 
 
 @lru_cache(maxsize=8)
-def _remembered(*keys: tuple[bytes, str, tuple[int, ...]]) -> AffineFlow:
-    flow = AffineFlow(*(np.frombuffer(data, dtype).reshape(shape) for data, dtype, shape in keys))
+def _remembered(period: float | None, *keys: tuple[bytes, str, tuple[int, ...]]) -> Flow:
+    generator, source, times = (np.frombuffer(data, dtype).reshape(shape) for data, dtype, shape in keys)
+    if period is None:
+        flow: Flow = AffineFlow(generator, source, times)
+    else:
+        flow = SteppedFlow(generator, source, times, period)
     flow.increment.flags.writeable = flow.integral.flags.writeable = False
     return flow
 
@@ -119,6 +129,88 @@ class AffineFlow:
         bar_series = (self._powers.T @ bars.reshape(len(bars), -1)).reshape(TERMS, n, 2 * n)
         bar_generator, bar_source = _power_series_pullback(self._generator, self._series, bar_series)
         return self._step * bar_generator, self._step * bar_source
+
+
+class SteppedFlow:
+    """
+    The flow of u_{s+h} = (I + h G) u_s in periods of length h, and the sum that is its quadratic integral.
+
+        E(nh) = (I + h G)^n,    W(nh) = sum_{j<n} E(jh) h N E(jh)'
+
+    By the binary digits of n, and the rule by which the flow of continuous time doubles:
+
+        E(s + t) = E(s) E(t),    W(s + t) = W(s) + E(s) W(t) E(s)'.
+
+    Parameters
+    ----------
+    generator, source, times
+        As for `AffineFlow`; each time is a whole number of periods.
+    period : float
+        h.
+
+    Raises
+    ------
+    ParameterError
+        If a time is no positive whole number of periods, or the generator is not finite.
+
+    Attributes
+    ----------
+    increment, integral : ndarray, (m, n, n)
+        E - I and W, as those of `AffineFlow`.
+    """
+
+    def __init__(self, generator: Array, source: Array, times: Array, period: float) -> None:
+        _first_step(generator, times)
+        counts, n, self._period = whole_periods(times, period), len(generator), period
+        unit = period * np.concatenate([generator, source], axis=1)
+        both = np.zeros((len(times), n, 2 * n), dtype=unit.dtype)
+        self._levels = []
+        for level in range(int(counts.max()).bit_length()):
+            rows = np.flatnonzero(counts >> level & 1)
+            moved, first = unit[:, :n] @ unit, both[rows]
+            self._levels.append((unit, moved, rows, first))
+            both[rows] = first + unit + first[..., :n] @ unit
+            both[rows, :, n:] += (unit[:, n:] + first[..., :n] @ unit[:, n:]) @ _transposed(first[..., :n])
+            unit = _doubled(unit, moved)
+        self.increment, self.integral = both[..., :n], symmetrize(both[..., n:])
+
+    def pullback(self, bar_increment: Array, bar_integral: Array) -> tuple[Array, Array]:
+        """Return the gradient by G and N; see `AffineFlow.pullback`."""
+        n = self.increment.shape[-1]
+        bars = np.concatenate([bar_increment, bar_integral], axis=-1)
+        by_unit = np.zeros((n, 2 * n), dtype=bars.dtype)
+        for unit, moved, rows, first in reversed(self._levels):
+            by_unit = _doubled_pullback(unit, moved, by_unit)
+            E, later = first[..., :n] + np.eye(n), bars[rows]
+            back = _transposed(E) @ later
+            by_unit[:, :n] += back[..., :n].sum(axis=0)
+            by_unit[:, n:] += (back[..., n:] @ E).sum(axis=0)
+            bars[rows, :, :n] += later[..., :n] @ unit[:, :n].T + 2.0 * later[..., n:] @ E @ unit[:, n:]
+        return self._period * by_unit[:, :n], self._period * symmetrize(by_unit[:, n:])
+
+
+Flow = AffineFlow | SteppedFlow
+
+
+def whole_periods(times: Array, period: float) -> NDArray[np.int64]:
+    """
+    Return times as numbers of periods.
+
+    Raises
+    ------
+    ParameterError
+        If one is no whole number of them, at least 1.
+    """
+    counts = np.rint(times / period).astype(np.int64)
+    wrong = (np.abs(counts * period - times) > _WHOLE * period) | (counts < 1)
+    if np.any(wrong):
+        raise ParameterError(
+            "A time is no whole number of periods of discrete time",
+            got=times[wrong][0],
+            expected=f"multiples of {period:.6g}",
+            remedy='Use time="continuous", or other maturities and horizons.',
+        )
+    return counts
 
 
 def _transposed(stack: Array) -> Array:
@@ -225,9 +317,13 @@ class Discretisation:
     cov: Array
 
 
-def discretise(K: Array, kappa: Array, cov: Array, dt: float | Array) -> Discretisation:
+def discretise(
+    K: Array, kappa: Array, cov: Array, dt: float | Array, period: float | None = None
+) -> Discretisation:
     """
     Return the exact discretisation of dX = (kappa - K X) dt + Sigma dW.
+
+    In discrete time it is that of X_{t+h} = X_t + (kappa - K X_t) h + Sigma sqrt(h) e_t.
 
     Parameters
     ----------
@@ -239,6 +335,8 @@ def discretise(K: Array, kappa: Array, cov: Array, dt: float | Array) -> Discret
         Sigma Sigma'.
     dt : float or ndarray, (m,)
         One step, or several: then the results are stacked along a first axis.
+    period : float, optional
+        h of discrete time; continuous time by default.
 
     Returns
     -------
@@ -249,7 +347,7 @@ def discretise(K: Array, kappa: Array, cov: Array, dt: float | Array) -> Discret
     ParameterError
         If a step is not positive, or a step or K is not finite.
     """
-    out = _of_flow(_flow(K, kappa, cov, dt))
+    out = _of_flow(_flow(K, kappa, cov, dt, period))
     if np.ndim(dt):
         return out
     return Discretisation(out.transition[0], out.intercept[0], out.cov[0])
@@ -263,6 +361,7 @@ def discretise_pullback(
     bar_transition: Array,
     bar_intercept: Array,
     bar_cov: Array,
+    period: float | None = None,
 ) -> tuple[Array, Array, Array]:
     """
     Return the gradient by (K, kappa, Sigma Sigma') of a function of the discretisation.
@@ -272,7 +371,7 @@ def discretise_pullback(
 
     Parameters
     ----------
-    K, kappa, cov, dt
+    K, kappa, cov, dt, period
         As in `discretise`.
     bar_transition, bar_intercept, bar_cov : ndarray
         The gradient by Phi, c and Omega (symmetric), with a first axis where ``dt`` has one.
@@ -285,7 +384,7 @@ def discretise_pullback(
         Symmetric. All are sums over the steps.
     """
     k = len(K)
-    flow = _flow(K, kappa, cov, dt)
+    flow = _flow(K, kappa, cov, dt, period)
     bar_increment, bar_integral = np.zeros_like(flow.increment), np.zeros_like(flow.integral)
     bar_increment[:, :k, :k], bar_increment[:, :k, k] = bar_transition, bar_intercept
     bar_integral[:, :k, :k] = bar_cov
@@ -293,20 +392,27 @@ def discretise_pullback(
     return -bar_generator[:k, :k], bar_generator[:k, k], bar_source[:k, :k]
 
 
-def stationary_moments(K: Array, kappa: Array, cov: Array) -> tuple[Array, Array]:
+def stationary_moments(
+    K: Array, kappa: Array, cov: Array, period: float | None = None
+) -> tuple[Array, Array]:
     """
     Return the mean and covariance of the stationary distribution.
 
         mean = K^{-1} kappa,    K P + P K' = Sigma Sigma'
 
+    or, in discrete time, P = (I - h K) P (I - h K)' + h Sigma Sigma'.
+
     Parameters
     ----------
     K : ndarray, (k, k)
-        All eigenvalues have positive real parts.
+        All eigenvalues have positive real parts; in discrete time those of I - h K are inside the unit
+        circle.
     kappa : ndarray, (k,)
         Drift at X = 0.
     cov : ndarray, (k, k)
         Sigma Sigma'.
+    period : float, optional
+        h of discrete time; continuous time by default.
 
     Returns
     -------
@@ -316,8 +422,10 @@ def stationary_moments(K: Array, kappa: Array, cov: Array) -> tuple[Array, Array
     Raises
     ------
     ParameterError
-        If an eigenvalue of K has no positive real part.
+        If there is no stationary distribution.
     """
+    if period is not None:
+        return _stationary_in_steps(K, kappa, cov, period)
     smallest = float(np.min(np.linalg.eigvals(K).real))
     if not smallest > 0:
         raise ParameterError(
@@ -327,6 +435,29 @@ def stationary_moments(K: Array, kappa: Array, cov: Array) -> tuple[Array, Array
             remedy="Use a start other than the stationary one, or parameters at which the process reverts.",
         )
     return np.linalg.solve(K, kappa), symmetrize(scipy.linalg.solve_continuous_lyapunov(K, cov))
+
+
+def _stationary_in_steps(K: Array, kappa: Array, cov: Array, period: float) -> tuple[Array, Array]:
+    Phi = np.eye(len(K)) - period * K
+    largest = float(np.max(np.abs(np.linalg.eigvals(Phi))))
+    if not largest < 1.0:
+        raise ParameterError(
+            "The process has no stationary distribution: an eigenvalue of I - h K is not inside the unit "
+            "circle",
+            got=largest,
+            expected="all moduli below 1",
+            remedy="Use a start other than the stationary one, or parameters at which the process reverts.",
+        )
+    return np.linalg.solve(K, kappa), stationary_covariance(Phi, period * cov)
+
+
+def from_steps(
+    Phi: Array, c: Array, Omega: Array, dt: float, period: float | None
+) -> tuple[Array, Array, Array]:
+    """Return (K, kappa, Sigma Sigma') with this discretisation: `continuous`, or that of one period."""
+    if period is None:
+        return continuous(Phi, c, Omega, dt)
+    return (np.eye(len(Phi)) - Phi) / period, c / period, Omega / period
 
 
 def continuous(Phi: Array, c: Array, Omega: Array, dt: float) -> tuple[Array, Array, Array]:
@@ -367,7 +498,7 @@ def continuous(Phi: Array, c: Array, Omega: Array, dt: float) -> tuple[Array, Ar
     """
     if not 0 < dt < np.inf:
         raise ParameterError("The step is not a positive number", got=dt, expected="a finite step above 0")
-    K = -_real_logarithm(Phi) / dt
+    K = drift_of(Phi, dt)
     k = len(K)
     kappa = np.linalg.solve(_integral(K, dt), c)
     both = np.kron(K, np.eye(k)) + np.kron(np.eye(k), K)
@@ -383,17 +514,17 @@ def continuous(Phi: Array, c: Array, Omega: Array, dt: float) -> tuple[Array, Ar
     return K, kappa, cov
 
 
-def _flow(K: Array, kappa: Array, cov: Array, dt: float | Array) -> AffineFlow:
+def _flow(K: Array, kappa: Array, cov: Array, dt: float | Array, period: float | None) -> Flow:
     """Return the flow of u = (X, 1): increments [[Phi - I, c], [0, 0]], integrals [[Omega, 0], [0, 0]]."""
     k = len(K)
     generator = np.zeros((k + 1, k + 1), dtype=np.result_type(K, kappa, float))
     generator[:k, :k], generator[:k, k] = -K, kappa
     source = np.zeros((k + 1, k + 1), dtype=np.result_type(cov, float))
     source[:k, :k] = cov
-    return affine_flow(generator, source, np.atleast_1d(np.asarray(dt, dtype=float)))
+    return affine_flow(generator, source, np.atleast_1d(np.asarray(dt, dtype=float)), period)
 
 
-def _of_flow(flow: AffineFlow) -> Discretisation:
+def _of_flow(flow: Flow) -> Discretisation:
     k = flow.increment.shape[-1] - 1
     return Discretisation(
         flow.increment[:, :k, :k] + np.eye(k),
@@ -408,6 +539,22 @@ def _integral(K: Array, dt: float) -> Array:
     generator = np.zeros((2 * size, 2 * size))
     generator[:size, :size], generator[:size, size:] = -K * dt, np.eye(size) * dt
     return scipy.linalg.expm(generator)[:size, size:]
+
+
+def drift_of(Phi: Array, dt: float, period: float | None = None) -> Array:
+    """
+    Return K = -log(Phi) / dt, with the principal logarithm; see `continuous`.
+
+    In discrete time it is (I - Phi) / period, of one period.
+
+    Raises
+    ------
+    ParameterError
+        If Phi has no principal real logarithm.
+    """
+    if period is not None:
+        return (np.eye(len(Phi)) - Phi) / period
+    return -_real_logarithm(Phi) / dt
 
 
 def _real_logarithm(Phi: Array) -> Array:

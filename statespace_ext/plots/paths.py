@@ -118,6 +118,7 @@ def plot_factors(
     figsize: tuple[float, float] | None = None,
     alpha: float = 0.05,
     units: Sequence[str] | None = None,
+    band: str = "given the parameters",
 ) -> Any:
     """
     Plot smoothed factors, one panel each, with pointwise bands.
@@ -134,6 +135,8 @@ def plot_factors(
         One minus the coverage of the bands.
     units : sequence of str, optional
         Of each factor; "factor units", which depend on the normalisation, by default.
+    band : str
+        What the bands are given, or what they contain.
 
     Returns
     -------
@@ -144,7 +147,7 @@ def plot_factors(
     axes = np.atleast_1d(fig.subplots(k, 1, sharex=True))
     for axis, name, unit in zip(axes, smoothed.columns, units or ["factor units"] * k, strict=True):
         axis.axhline(0.0, color=ZERO, linewidth=0.6)
-        label = draw_path(axis, smoothed[name], se[name], alpha, "smoothed")
+        label = draw_path(axis, smoothed[name], se[name], alpha, "smoothed", band)
         axis.set_ylabel(f"{name} ({unit})")
     # above the first panel, where it covers no data
     axes[0].legend(

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from ..engine.arguments import options_of, positive_integer
 from ..exceptions import SpecificationError
+from ..inference.evaluation import diebold_mariano
 from ..inference.many import FitRecord, applied, model_of, model_on, outcome_of, report_records
 from ..inference.windows import fit_windows, fixed_of, windows_of
 from ..numerics.linear_algebra import Array
@@ -265,34 +265,3 @@ def _collected(
     errors = np.asarray(model.endog)[targets][:, None, :] - means
     scores = -0.5 * (np.log(2.0 * np.pi * variances) + errors**2 / variances)
     return RollingEvaluation(frame(means), frame(variances), frame(errors), frame(scores), refits, horizon)
-
-
-def diebold_mariano(loss: Array, horizon: int = 1) -> tuple[float, float]:
-    """
-    Return the t-statistic of a mean loss difference, and its two-sided p-value.
-
-    The long-run variance has ``horizon - 1`` autocovariances (Diebold & Mariano 1995, equation 1; with
-    Bartlett weights where the plain sum is not positive), and the statistic the correction for small
-    samples of Harvey, Leybourne & Newbold (1997, equation 9).
-
-    Parameters
-    ----------
-    loss : ndarray
-        Loss of one method less that of another, NaN where missing.
-    horizon : int
-        Periods ahead.
-    """
-    loss = loss[~np.isnan(loss)]
-    n = len(loss)
-    if n <= horizon + 1:
-        return np.nan, np.nan
-    deviations = loss - loss.mean()
-    autocov = np.array([deviations[lag:] @ deviations[: n - lag] / n for lag in range(horizon)])
-    variance = autocov[0] + 2.0 * np.sum(autocov[1:])
-    if variance <= 0:
-        variance = autocov[0] + 2.0 * np.sum((1.0 - np.arange(1, horizon) / horizon) * autocov[1:])
-    if variance <= 0:
-        return np.nan, np.nan
-    correction = (n + 1.0 - 2.0 * horizon + horizon * (horizon - 1.0) / n) / n
-    statistic = float(np.sqrt(max(correction, 0.0)) * loss.mean() / np.sqrt(variance / n))
-    return statistic, float(2.0 * stats.t.sf(abs(statistic), n - 1))

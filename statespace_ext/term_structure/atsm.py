@@ -15,7 +15,7 @@ from ..em.updates import StateStructure
 from ..engine.system import System
 from ..engine.system_score import ALL, SystemScore
 from ..engine.validation import check_same_columns, check_series, endog_frame, read_dates
-from ..exceptions import DataError
+from ..exceptions import DataError, UnsupportedError
 from ..fit.outcome import FitResult
 from ..fit.problem import EstimationProblem
 from ..fit.request import FitRequest
@@ -25,7 +25,8 @@ from ..numerics.linear_algebra import Array, quiet
 from ..numerics.lyapunov import stationary_pullback
 from ..numerics.ornstein_uhlenbeck import discretise, discretise_pullback, stationary_moments
 from ..params.layout import ParameterLayout
-from .declaration import build_layout, normalisation_of
+from .concentrated import score_given_first, warm_starts
+from .declaration import build_layout, normalisation_of, start_of
 from .dynamics import (
     Curves,
     Dynamics,
@@ -37,11 +38,16 @@ from .dynamics import (
 )
 from .estimation import estimate_term_structure
 from .m_step import NumericalUpdates
+from .maximal import Portfolios
 from .normalisation import Normalisation
 from .panel import Panel, check_factors, first_portfolios, parse_panel, parts_of
 from .rates import years
 from .results import ATSMResults
 from .starts import candidates, exchanges, variants
+from .surveys import survey_pullback
+
+_HIGHER = 1e-3
+"""Log points by which pairs of Q-roots must be better than equal real ones."""
 
 
 class ATSM(StateSpaceModel[ATSMResults]):
@@ -59,6 +65,19 @@ class ATSM(StateSpaceModel[ATSMResults]):
     transition are exact. The price of risk is :math:`\Lambda_t = \lambda_0 + \lambda_1 X_t`, with
     :math:`dW_Q = dW_P + \Lambda_t dt`: :math:`K_Q = K_P + \Sigma\lambda_1` and
     :math:`\kappa_Q = \kappa_P - \Sigma\lambda_0` (Duffee 2002). Sigma is lower triangular.
+
+    With ``macro``, X is (portfolios or latent factors, macro factors): bonds are priced by the former alone,
+    which move and are forecast together with the latter (Joslin, Priebsch & Singleton 2014). Macro factors
+    are observed without error; cells may be missing.
+
+    With ``time="discrete"`` a period has the length h = dt, and the model is
+
+    .. math::
+
+        X_{t+h} = X_t + (\kappa_P - K_P X_t) h + \Sigma \sqrt h\,\varepsilon_t,
+
+    likewise under Q, with the rate r of one period: K_P is (I - Phi) / h of the autoregression, and a root of
+    that under Q is 1 - h root_Q. Maturities and horizons are whole numbers of periods.
 
     Dynamics that turn half round or more from one date to the next are ruled out (their eigenvalues have
     imaginary parts beyond pi / dt): the data cannot tell them from slower ones.
@@ -81,9 +100,9 @@ class ATSM(StateSpaceModel[ATSMResults]):
         delta_1 >= 0. "afns": level, slope and curvature with the adjustment of Christensen, Diebold &
         Rudebusch (2011); "dns": without it, and without prices of risk (Diebold & Li 2006). Or one of your
         own: an instance of a subclass of `Normalisation`.
-    p_dynamics : {"unrestricted", "diagonal", "triangular"} or array_like, (k, k)
-        K_P; an array has NaN for a free element.
-    state_cov : {"unstructured", "diagonal"} or array_like, (k, k)
+    p_dynamics : {"unrestricted", "diagonal", "triangular"} or array_like, (k + m, k + m)
+        K_P; an array has NaN for a free element. m is the number of macro factors.
+    state_cov : {"unstructured", "diagonal"} or array_like, (k + m, k + m)
         Sigma Sigma' a year; an array has NaN for a free element.
     obs_cov : {"diagonal", "scalar", "exact-portfolios"}
         H. "exact-portfolios": the portfolios are priced without error, what is orthogonal to them with one
@@ -94,15 +113,25 @@ class ATSM(StateSpaceModel[ATSMResults]):
     units : {"decimal", "percent"}, optional
         Of the yields; by default those of the panel, or "decimal". Parameters are in the units of the yields.
     risk_prices : dict, optional
-        Restrictions on the prices of risk: "lambda_0" (k,) and "lambda_1" (k, k), NaN for a free element,
-        of the factors that are returned. The P-dynamics follow from them.
+        Restrictions on the prices of risk: "lambda_0" (k,) and "lambda_1" (k, k + m), NaN for a free element,
+        of the factors that are returned. The P-dynamics of the factors that price bonds follow from them.
     factors : array_like, (nobs, k), optional
         Observed factors, instead of latent ones; "jsz" then leaves all Q-parameters free.
-    initialization : {"stationary", "diffuse", "estimated"}
+    initialization : {"stationary", "diffuse", "estimated", "conditional"}, optional
         Of the first factors: their stationary P-distribution; exact diffuse (unit roots); unknown constants.
         Of portfolios that are priced without error, "diffuse" is: the likelihood is conditional on the first.
+        "conditional": on all of the first date, pricing errors included; the default with ``macro`` and
+        exact portfolios. "stationary" otherwise.
     portfolio_weights : array_like, (k, p), optional
         W of "jsz" and of "exact-portfolios"; principal components of the yields by default.
+    macro : array_like, (nobs, m), optional
+        Macro factors that yields do not span. NaN where missing, but not with exact portfolios.
+    time : {"continuous", "discrete"}
+        Whether the factors move between the dates of the sample.
+    surveys : DataFrame, optional
+        Average short rates that are expected over the next years, in the units of the yields: horizons in
+        years as columns, dates of the yields as rows, NaN where there is no survey. Each measures the average
+        that P expects, with an error of its own variance by horizon.
     dates, freq : optional
         Labels of the periods, in place of those of the yields, and their frequency. Text that is ISO dates
         (2001-01-31) is read.
@@ -117,7 +146,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
     References
     ----------
     Duffie & Kan (1996); Dai & Singleton (2000); Duffee (2002); Christensen, Diebold & Rudebusch (2011);
-    Joslin, Singleton & Zhu (2011).
+    Joslin, Singleton & Zhu (2011); Joslin, Priebsch & Singleton (2014).
 
     Examples
     --------
@@ -133,6 +162,8 @@ class ATSM(StateSpaceModel[ATSMResults]):
     _res_classes = {"fit": (ATSMResults, StateSpaceResultsWrapper)}
     score_matrices = ALL
 
+    added_arguments = frozenset({"macro", "time", "surveys"})
+
     def __init__(
         self,
         yields: Any,
@@ -147,41 +178,57 @@ class ATSM(StateSpaceModel[ATSMResults]):
         units: str | None = None,
         risk_prices: Mapping[str, Any] | None = None,
         factors: Any = None,
-        initialization: str = "stationary",
+        initialization: str | None = None,
         portfolio_weights: Any = None,
+        macro: Any = None,
+        time: str = "continuous",
+        surveys: Any = None,
         dates: Any = None,
         freq: Any = None,
     ) -> None:
-        read = ("maturities",) if maturities is None else ()
+        told = {
+            "maturities": maturities,
+            "portfolio_weights": portfolio_weights,
+            "initialization": initialization,
+        }
         yields, maturities, units = parts_of(yields, maturities, units)
+        initialization = start_of(initialization, macro, obs_cov)
         given = {
             "maturities": maturities, "k_factors": k_factors, "identification": identification,
             "p_dynamics": p_dynamics, "state_cov": state_cov, "obs_cov": obs_cov, "dt": dt, "units": units,
             "risk_prices": risk_prices, "factors": factors, "initialization": initialization,
-            "portfolio_weights": portfolio_weights,
+            "portfolio_weights": portfolio_weights, "macro": macro, "time": time, "surveys": surveys,
         }  # fmt: skip
         dates = read_dates(dates)
         self.panel: Panel = parse_panel(yields, dates, given)
         panel = self.panel
         self.norm: Normalisation = normalisation_of(identification, panel)
         self.convexity = 1.0 / panel.scale if self.norm.arbitrage_free else 0.0
-        self.layout: ParameterLayout = build_layout(given, self.norm, panel.labels, panel.weights)
-        k = panel.k_factors
+        self.layout: ParameterLayout = build_layout(given, self.norm, panel)
         given["portfolio_weights"] = panel.given_weights
         self._computed = (
-            *read,
             *(("units",) if units == "decimal" else ()),
-            *(("portfolio_weights",) if portfolio_weights is None else ()),
+            *(name for name, value in told.items() if value is None),
         )
-        super().__init__(panel.endog, k, k, given, dates=dates, freq=freq)
-        self.k_factors, self.start_kind = k, initialization
-        self.first_portfolios = first_portfolios(self.endog, panel.weights, given)
-        self.ssm["selection"] = np.eye(k)
+        super().__init__(panel.endog, panel.n_states, panel.n_states, given, dates=dates, freq=freq)
+        self.k_factors, self.start_kind = panel.k_factors, initialization
+        self.first_portfolios = first_portfolios(self.endog, panel, given)
+        self.ssm["selection"] = np.eye(panel.n_states)
+        self._known_states = initialization == "conditional" and self._condition_on_first()
+        self._warm_starts: list[Array] | None = None
+
+    def _condition_on_first(self) -> bool:
+        """Take away the density of the first date, which is the start; return whether all states are seen."""
+        self.endog = np.array(self.endog)
+        self.endog[0] = np.nan
+        self.ssm.bind(self.endog)
+        plain = not self.panel.steps.ndim and not len(self.panel.horizons)
+        return plain and not np.isnan(self.endog[1:]).any()
 
     @property
     def factor_names(self) -> list[str]:
-        """Names of the factors."""
-        return list(self.norm.factors)
+        """Names of the factors, those of macro factors last."""
+        return [*self.norm.factors, *self.panel.macro_names]
 
     @property
     def state_names(self) -> list[str]:
@@ -195,23 +242,35 @@ class ATSM(StateSpaceModel[ATSMResults]):
         Parameters
         ----------
         endog : array_like
-            Yields; where factors are observed, these beside them in front, or in ``factors``.
+            Yields; where factors are observed, these beside them in front, or in ``factors``. Macro factors
+            likewise, or in ``macro``.
         exog : None
             There are none.
         **kwargs
             Arguments of the constructor to change.
         """
-        frame: Any = endog_frame(endog)
-        m, names = self.panel.n_observed, list(np.atleast_1d(self.endog_names))
-        together = m > 0 and "factors" not in kwargs
-        check_same_columns(frame, names if together else names[m:], "The new endog")
-        if together:
-            frame = frame if isinstance(frame, pd.DataFrame) else pd.DataFrame(frame, columns=names)
-            kwargs["factors"], frame = frame.iloc[:, :m], frame.iloc[:, m:]
+        frame, kwargs = self._split(endog, kwargs)
         dated = isinstance(read_dates(getattr(frame, "index", None)), (pd.DatetimeIndex, pd.PeriodIndex))
         if not self.panel.steps.ndim and (len(frame) < 2 or not dated):
             kwargs.setdefault("dt", float(self.panel.steps))
         return self._rebuilt(frame, kwargs)
+
+    def _split(self, endog: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Return yields, and arguments with the factors and surveys that are in front of them."""
+        frame: Any = endog_frame(endog)
+        panel, names = self.panel, list(np.atleast_1d(self.endog_names))
+        seen, m = panel.n_seen, panel.n_observed
+        front = {"factors" if panel.factor_names else "macro": slice(0, seen), "surveys": slice(seen, m)}
+        apart = [key for key, columns in front.items() if columns.stop > columns.start and key not in kwargs]
+        together = bool(apart)
+        check_same_columns(frame, names if together else names[m:], "The new endog")
+        if together:
+            frame = frame if isinstance(frame, pd.DataFrame) else pd.DataFrame(frame, columns=names)
+            parts = {key: frame.iloc[:, front[key]] for key in apart}
+            if "surveys" in parts:
+                parts["surveys"] = parts["surveys"].set_axis(panel.horizons, axis=1)
+            kwargs, frame = {**kwargs, **parts}, frame.iloc[:, m:]
+        return frame, kwargs
 
     # -- params -> matrices ----------------------------------------------------------------------------
 
@@ -221,18 +280,20 @@ class ATSM(StateSpaceModel[ATSMResults]):
 
     def dynamics_at(self, at: Values) -> Dynamics:
         """Return the dynamics under both measures at the values of all blocks."""
-        pricing = self.norm.pricing(at)
+        pricing, k = self.norm.pricing(at), self.k_factors
+        cov, period = at["state_cov"], self.panel.period
         if "K_P" in at:
-            return Dynamics(at["K_P"], at["kappa_P"][:, 0], at["state_cov"], pricing)
-        K_P, kappa_P = risk_neutral_to_physical(
-            pricing, at["state_cov"], at["lambda_0"][:, 0], at["lambda_1"]
-        )
-        return Dynamics(K_P, kappa_P, at["state_cov"], pricing)
+            return Dynamics(at["K_P"], at["kappa_P"][:, 0], cov, pricing, period)
+        K_P, kappa_P = risk_neutral_to_physical(pricing, cov[:k, :k], at["lambda_0"][:, 0], at["lambda_1"])
+        if self.panel.macro_names:
+            K_P = np.concatenate([K_P, at["K_macro"]])
+            kappa_P = np.concatenate([kappa_P, at["kappa_macro"][:, 0]])
+        return Dynamics(K_P, kappa_P, cov, pricing, period)
 
     def loadings(self, params: Any, maturities: Any, *, extrapolate: bool = False) -> tuple[Array, Array]:
-        """Return A (m,) and B (m, k) at maturities in years; see `ATSMResults.yield_curve`."""
+        """Return A (m,) and B (m, k_factors) at maturities in years; see `ATSMResults.yield_curve`."""
         rates = self.curves(params).yields(years(maturities, "maturities", self, extrapolate))
-        return rates.intercept, rates.slope
+        return rates.intercept, rates.slope[:, : self.k_factors]
 
     def curves(self, params: Any) -> Curves:
         """Return the curves at a full parameter vector."""
@@ -245,29 +306,71 @@ class ATSM(StateSpaceModel[ATSMResults]):
     def system_at(self, at: Values) -> System:
         """Return the state-space matrices at the values of all blocks."""
         both = self.dynamics_at(at)
-        require_no_aliasing(both.K_P, float(np.max(self.panel.steps)))
+        if both.period is None:
+            require_no_aliasing(both.K_P, float(np.max(self.panel.steps)))
         rates = Curves(both, self.convexity).yields(self.panel.maturities)
-        step = discretise(both.K_P, both.kappa_P, both.cov, self.panel.steps)
-        m, k = self.panel.n_observed, self.k_factors
+        step = discretise(both.K_P, both.kappa_P, both.cov, self.panel.steps, both.period)
+        seen, m, n = self.panel.n_seen, self.panel.n_observed, self.panel.n_states
         H = np.zeros((self.k_endog, self.k_endog))
         H[m:, m:] = at["obs_cov"]
-        mean, cov = at["initial_state"][:, 0], np.zeros((k, k))
+        design = [np.eye(n)[self.panel.observed_states], rates.slope]
+        intercepts = [np.zeros(seen), rates.intercept]
+        if m > seen:
+            H[seen:m, seen:m] = at["survey_cov"]
+            expected = Curves(both, self.convexity).average_short_rate(self.panel.horizons)
+            design.insert(1, expected.slope)
+            intercepts.insert(1, expected.intercept)
+        mean, cov = at["initial_state"][:, 0], np.zeros((n, n))
         if self.start_kind == "stationary":
-            mean, cov = stationary_moments(both.K_P, both.kappa_P, both.cov)
+            mean, cov = stationary_moments(both.K_P, both.kappa_P, both.cov, both.period)
         elif self.first_portfolios is not None:
-            mean, cov = self.first_portfolios, np.eye(k)
+            mean = self.first_portfolios
+            cov = np.eye(n) if self.start_kind == "diffuse" else cov
         return System(
-            design=np.concatenate([np.eye(k)[:m], rates.slope]),
-            obs_intercept=np.concatenate([np.zeros(m), rates.intercept]),
+            design=np.concatenate(design),
+            obs_intercept=np.concatenate(intercepts),
             obs_cov=H,
             transition=time_last(step.transition, 2),
             state_intercept=time_last(step.intercept, 1),
-            selection=np.eye(k),
+            selection=np.eye(n),
             state_cov=time_last(step.cov, 2),
             start="diffuse" if self.start_kind == "diffuse" and self.first_portfolios is None else "known",
             initial_state=mean,
             initial_state_cov=cov,
         )
+
+    def loglike_and_score(self, params: Array) -> tuple[float, Array]:
+        """Return the log-likelihood and its gradient; of known states without a smoother pass."""
+        if not self._known_states or self.user_start is not None:
+            return super().loglike_and_score(params)
+        score, _ = score_given_first(self, self.system(params))
+        return score.llf, self.layout.gradient(self.score_by_block(score, params), params)
+
+    def loglike_parts(self, params: Any) -> tuple[float, float]:
+        """
+        Return (llP, llQ) of portfolios without errors, given the first date.
+
+        llP is the log-density of portfolios and macro factors, llQ that of the pricing errors in p - k
+        orthonormal directions (Joslin, Priebsch & Singleton 2014). With n transitions the log-likelihood is
+        llP + llQ + n log|W W'| / 2.
+
+        Parameters
+        ----------
+        params : array_like
+            A full parameter vector.
+
+        Raises
+        ------
+        UnsupportedError
+            If the start is not ``initialization="conditional"``, or data are missing.
+        """
+        if not self._known_states:
+            raise UnsupportedError(
+                "The log-likelihood has no parts",
+                got=f'initialization="{self.start_kind}"',
+                expected='obs_cov="exact-portfolios", initialization="conditional", complete data',
+            )
+        return score_given_first(self, self.system(self.layout.vector(params)))[1]
 
     def score_by_block(self, score: SystemScore, params: Array) -> Values:
         """Return the score by element of each block, from the score by system matrix."""
@@ -276,40 +379,55 @@ class ATSM(StateSpaceModel[ATSMResults]):
     def score_at(self, score: SystemScore, at: Values) -> Values:
         """Return derivatives by element of each block, given those by system matrix."""
         both, m, by = self.dynamics_at(at), self.panel.n_observed, score.by_matrix
-        K_P, kappa_P, cov = self._physical_pullback(both, by)
         out: Values = {"obs_cov": by["obs_cov"][m:, m:]}
-        if self.start_kind == "stationary":
-            more = stationary_pullback(
-                both.K_P, both.kappa_P, both.cov, score.initial_state, score.initial_state_cov
-            )
-            K_P, kappa_P, cov = K_P + more[0], kappa_P + more[1], cov + more[2]
-        elif self.start_kind == "estimated":
+        if self.start_kind == "estimated":
             out["initial_state"] = score.initial_state[:, None]
-        q = both.pricing
+        K_P, kappa_P, cov = self._physical_pullback(both, score)
+        q, k = both.pricing, self.k_factors
         K_Q, kappa_Q, by_cov, delta_0, delta_1 = loadings_pullback(
-            q.K, q.kappa, both.cov * self.convexity, q.delta_0, q.delta_1, self.panel.maturities,
-            by["obs_intercept"][m:].sum(axis=1), by["design"][m:],
+            q.K, q.kappa, both.cov[:k, :k] * self.convexity, q.delta_0, q.delta_1, self.panel.maturities,
+            by["obs_intercept"][m:].sum(axis=1), by["design"][m:, :k], both.period,
         )  # fmt: skip
-        cov = cov + self.convexity * by_cov
+        cov[:k, :k] += self.convexity * by_cov
+        if len(self.panel.horizons):
+            rows = slice(self.panel.n_seen, m)
+            out["survey_cov"] = by["obs_cov"][rows, rows]
+            more = survey_pullback(
+                both, self.panel.horizons, by["obs_intercept"][rows].sum(axis=1), by["design"][rows]
+            )
+            K_P, kappa_P = K_P + more[0], kappa_P + more[1]
+            delta_0, delta_1 = delta_0 + more[2], delta_1 + more[3]
         if "K_P" in at:
             out.update(K_P=K_P, kappa_P=kappa_P[:, None])
         else:
             lambda_0, lambda_1 = at["lambda_0"][:, 0], at["lambda_1"]
-            by_cov, by_0, by_1 = risk_neutral_to_physical_pullback(both.cov, lambda_0, lambda_1, K_P, kappa_P)
-            K_Q, kappa_Q, cov = K_Q + K_P, kappa_Q + kappa_P, cov + by_cov
+            by_cov, by_0, by_1 = risk_neutral_to_physical_pullback(
+                both.cov[:k, :k], lambda_0, lambda_1, K_P[:k], kappa_P[:k]
+            )
+            K_Q, kappa_Q = K_Q + K_P[:k, :k], kappa_Q + kappa_P[:k]
+            cov[:k, :k] += by_cov
             out.update(lambda_0=by_0[:, None], lambda_1=by_1)
+            if self.panel.macro_names:
+                out.update(K_macro=K_P[k:], kappa_macro=kappa_P[k:, None])
         found = self.norm.pull_back(at, Pricing(K_Q, kappa_Q, delta_0, delta_1))
-        out["state_cov"] = cov + found.pop("state_cov", 0.0)
-        return {**out, **found}
+        own = found.pop("state_cov", np.zeros((0, 0)))
+        cov[: len(own), : len(own)] += own
+        return {**out, "state_cov": cov, **found}
 
-    def _physical_pullback(self, both: Dynamics, by: Values) -> tuple[Array, Array, Array]:
-        """Return the derivatives by K_P, kappa_P and cov through the transition."""
-        steps, intercept = self.panel.steps, by["state_intercept"]
+    def _physical_pullback(self, both: Dynamics, score: SystemScore) -> tuple[Array, Array, Array]:
+        """Return the derivatives by K_P, kappa_P and cov through the transition and a stationary start."""
+        steps, by = self.panel.steps, score.by_matrix
+        intercept = by["state_intercept"]
         if not steps.ndim:
             bars = (by["transition"], intercept.sum(axis=1), by["state_cov"])
         else:
             bars = (np.moveaxis(by["transition"], 2, 0), intercept.T, np.moveaxis(by["state_cov"], 2, 0))
-        return discretise_pullback(both.K_P, both.kappa_P, both.cov, steps, *bars)
+        at = both.K_P, both.kappa_P, both.cov
+        K_P, kappa_P, cov = discretise_pullback(*at, steps, *bars, both.period)
+        if self.start_kind != "stationary":
+            return K_P, kappa_P, np.array(cov)
+        more = stationary_pullback(*at, score.initial_state, score.initial_state_cov, both.period)
+        return K_P + more[0], kappa_P + more[1], cov + more[2]
 
     # -- estimation ------------------------------------------------------------------------------------
 
@@ -338,6 +456,9 @@ class ATSM(StateSpaceModel[ATSMResults]):
             - "jsz": the likelihood concentrated as by Joslin, Singleton & Zhu, for
               ``obs_cov="exact-portfolios"``, and steps on the Kalman likelihood from its maximum.
 
+        Where the default fit of "jsz" ends with two equal Q-roots, it goes on with pairs of roots. The
+        results are those of the same model with ``identification="jsz-pairs"`` if these reach higher.
+
         Returns
         -------
         ATSMResults
@@ -347,7 +468,13 @@ class ATSM(StateSpaceModel[ATSMResults]):
         UnsupportedError
             If the method does not serve the model.
         """
-        return super().fit(start_params, *args, **kwargs)
+        res = super().fit(start_params, *args, **kwargs)
+        plain = start_params is None and not args and kwargs.get("method", "auto") == "auto"
+        free, norm = not self._has_fixed_params and self.user_start is None, self.norm
+        if not (plain and free and type(norm) is Portfolios and norm.roots_meet(self.matrices(res.params))):
+            return res
+        pairs = self.clone(self.panel.endog, identification="jsz-pairs").fit(**kwargs)
+        return pairs if pairs.llf > res.llf + _HIGHER else res
 
     def normalised(self, params: Array) -> Array:
         """Return the vector of the same model with the order and signs that the normalisation names."""
@@ -360,7 +487,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
     def identification(self, params: object, fixed: Mapping[str, float] | None = None) -> Identification:
         """Return which parameters are identified; see `StateSpaceModel.identification`."""
         found = super().identification(params, fixed)
-        if found.n_flat and self.panel.n_observed == 0 and len(self.panel.maturities) <= self.k_factors:
+        if found.n_flat and self.panel.n_seen == 0 and len(self.panel.maturities) <= self.k_factors:
             why = "As many maturities as factors say nothing of the dynamics under Q: add maturities."
             found = replace(found, message=f"{found.message} {why}")
         return found
@@ -370,10 +497,19 @@ class ATSM(StateSpaceModel[ATSMResults]):
         states = np.arange(self.k_states)
         return NumericalUpdates(layout, StateStructure(np.eye(len(states)), states, states[:0]), self)
 
+    def _candidates(self, more: bool = False) -> list[Array]:
+        """Return start values: maxima with exact portfolios where these have a form, or of cross-sections."""
+        with quiet():
+            if self._warm_starts is None:
+                self._warm_starts = warm_starts(self)
+            if self._warm_starts:
+                return self._warm_starts
+            found = candidates(self)
+            return variants(self, found) if more else found
+
     def default_start(self, problem: EstimationProblem) -> Array:
         """Return start values of the free parameters."""
-        with quiet():
-            found = candidates(self)
+        found = self._candidates()
         if not found:
             raise DataError(
                 "The sample is too short for default start values",
@@ -383,8 +519,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
 
     def other_starts(self, problem: EstimationProblem) -> list[Array]:
         """Return further start values: other candidates, and factors that revert fast."""
-        with quiet():
-            return [problem.reduced(start) for start in variants(self, candidates(self))[1:]]
+        return [problem.reduced(start) for start in self._candidates(more=True)[1:]]
 
     def other_peaks(self, problem: EstimationProblem, params: Array) -> list[Array]:
         """Return points at which other maturities are priced without error."""
@@ -392,12 +527,14 @@ class ATSM(StateSpaceModel[ATSMResults]):
 
     def variance_sizes(self, params: Array) -> dict[str, Array]:
         """Return the size that each variance would have if it explained the data; factors have none."""
-        return {"obs_cov": super().variance_sizes(params)["obs_cov"][self.panel.n_observed :]}
+        sizes, panel = super().variance_sizes(params)["obs_cov"], self.panel
+        out = {"obs_cov": sizes[panel.n_observed :]}
+        return {**out, "survey_cov": sizes[panel.n_seen : panel.n_observed]} if len(panel.horizons) else out
 
     def check_sample(self) -> None:
         """Raise `DataError` where the sample cannot support the model."""
         check_series(self.endog, list(self.endog_names), self.k_factors, enough=self.k_factors + 2)
-        check_factors(self.endog[:, : self.panel.n_observed])
+        check_factors(self.endog[:, : self.panel.n_seen])
 
 
 def time_last(value: Array, ndim: int) -> Array:

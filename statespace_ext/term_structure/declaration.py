@@ -15,20 +15,39 @@ from ..params.parse import covariance_namer, parse_covariance, parse_matrix
 from .maximal import DaiSingleton, Portfolios, RootPairs
 from .normalisation import NelsonSiegel, Normalisation, Observed
 from .panel import Panel, is_word
+from .unspanned import check_with_macro
 
 IDENTIFICATIONS = ("jsz", "jsz-pairs", "dai-singleton", "afns", "dns")
 P_DYNAMICS = ("unrestricted", "diagonal", "triangular")
 STATE_COVS = ("unstructured", "diagonal")
 OBS_COVS = ("diagonal", "scalar", "exact-portfolios")
-STARTS = ("stationary", "diffuse", "estimated")
-_OTHERS = ("K_P", "kappa_P", "lambda_0", "lambda_1", "obs_cov", "initial_state")
-COVARIANCES = frozenset({"obs_cov", "state_cov"})
+STARTS = ("stationary", "diffuse", "estimated", "conditional")
+_OTHERS = (
+    "K_P",
+    "kappa_P",
+    "lambda_0",
+    "lambda_1",
+    "K_macro",
+    "kappa_macro",
+    "obs_cov",
+    "survey_cov",
+    "initial_state",
+)
+COVARIANCES = frozenset({"obs_cov", "state_cov", "survey_cov"})
 
 
 def check_choice(value: Any, name: str, choices: tuple[str, ...]) -> None:
     """Refuse a string that is none of the choices."""
     if not isinstance(value, str) or value not in choices:
         raise SpecificationError(f"{name} is unknown", got=repr(value), expected=f"one of {choices}")
+
+
+def start_of(initialization: Any, macro: Any, obs_cov: Any) -> Any:
+    """Return the kind of start: by default that of a vector autoregression where all states are seen."""
+    if initialization is not None:
+        return initialization
+    seen = macro is not None and is_word(obs_cov, "exact-portfolios")
+    return "conditional" if seen else "stationary"
 
 
 def normalisation_of(identification: Any, panel: Panel) -> Normalisation:
@@ -52,7 +71,7 @@ def normalisation_of(identification: Any, panel: Panel) -> Normalisation:
         found = Observed(names)
     elif word in ("jsz", "jsz-pairs"):
         found = (Portfolios if word == "jsz" else RootPairs).of(
-            panel.weights, panel.maturities, 1.0 / panel.scale
+            panel.weights, panel.maturities, 1.0 / panel.scale, panel.period
         )
     else:
         raise SpecificationError(
@@ -76,9 +95,7 @@ def spelled(identification: Any) -> str:
     )
 
 
-def build_layout(
-    given: Mapping[str, Any], norm: Normalisation, labels: list[str], W: Array
-) -> ParameterLayout:
+def build_layout(given: Mapping[str, Any], norm: Normalisation, panel: Panel) -> ParameterLayout:
     """
     Return the layout of all blocks: Q-parameters, P-dynamics or prices of risk, covariances, start.
 
@@ -87,23 +104,36 @@ def build_layout(
     SpecificationError
         If an argument is unknown, or contradicts another.
     """
-    k, factors = len(norm.factors), norm.factors
-    blocks = {key: _block(value, key, factors) for key, value in norm.blocks().items()}
+    own, factors = norm.factors, [*norm.factors, *panel.macro_names]
+    n = len(factors)
+    blocks = {key: _block(value, key, own) for key, value in norm.blocks().items()}
     check_contradictions(given, norm, "state_cov" in blocks)
     if given["risk_prices"] is None:
         blocks["K_P"] = _physical(given["p_dynamics"], factors)
-        blocks["kappa_P"] = parse_matrix("free", (k, 1), "kappa_P", lambda i, j: f"kappa_P.{factors[i]}")
+        blocks["kappa_P"] = _free("kappa_P", factors)
     else:
-        blocks.update(_risk_prices(given["risk_prices"], factors))
+        blocks.update(_risk_prices(given["risk_prices"], own, factors))
     if "state_cov" not in blocks:
         namer = covariance_namer("state", factors)
-        blocks["state_cov"] = parse_covariance(given["state_cov"], k, "state_cov", namer)
-    blocks["obs_cov"] = _measurement(given["obs_cov"], labels, W)
+        blocks["state_cov"] = parse_covariance(given["state_cov"], n, "state_cov", namer)
+    blocks["obs_cov"] = _measurement(given["obs_cov"], panel.labels, panel.weights)
+    if len(panel.horizons):
+        namer = covariance_namer("survey", [f"{h:g}y" for h in panel.horizons])
+        blocks["survey_cov"] = parse_covariance("diagonal", len(panel.horizons), "survey_cov", namer)
     start = "free" if given["initialization"] == "estimated" else "zero"
     blocks["initial_state"] = parse_matrix(
-        start, (k, 1), "initial_state", lambda i, j: f"initial_state.{factors[i]}"
+        start, (n, 1), "initial_state", lambda i, j: f"initial_state.{factors[i]}"
     )
-    return ParameterLayout(blocks, COVARIANCES)
+    return ParameterLayout(blocks, COVARIANCES & blocks.keys())
+
+
+def _free(key: str, rows: list[str], columns: list[str] | None = None) -> AffineMatrix:
+    """Return a block of free elements, a vector where there are no columns."""
+    shape = len(rows), 1 if columns is None else len(columns)
+    stem = [f"{key}.{row}" for row in rows]
+    return parse_matrix(
+        "free", shape, key, lambda i, j: stem[i] if columns is None else f"{stem[i]}.{columns[j]}"
+    )
 
 
 def _block(value: Any, key: str, factors: list[str]) -> AffineMatrix:
@@ -138,24 +168,27 @@ def _physical(value: Any, factors: list[str]) -> AffineMatrix:
     return parse_matrix(value, (k, k), "p_dynamics", lambda i, j: f"K_P.{factors[i]}.{factors[j]}")
 
 
-def _risk_prices(value: Any, factors: list[str]) -> dict[str, AffineMatrix]:
-    k = len(factors)
+def _risk_prices(value: Any, own: list[str], factors: list[str]) -> dict[str, AffineMatrix]:
+    """Return the prices of risk of the factors that price bonds, and the P-dynamics of the others."""
+    k, n = len(own), len(factors)
     if not isinstance(value, Mapping) or set(value) - {"lambda_0", "lambda_1"} or not value:
         raise SpecificationError(
             "risk_prices is not understood",
             got=repr(value)[:80],
             expected='a dict with "lambda_0", "lambda_1" or both: arrays with NaN for a free element',
         )
+    rest = {"K_macro": _free("K_P", factors[k:], factors), "kappa_macro": _free("kappa_P", factors[k:])}
     return {
         "lambda_0": parse_matrix(
             value.get("lambda_0", "free"), (k, 1), "lambda_0", lambda i, j: f"lambda_0.{factors[i]}"
         ),
         "lambda_1": parse_matrix(
             value.get("lambda_1", "free"),
-            (k, k),
+            (k, n),
             "lambda_1",
             lambda i, j: f"lambda_1.{factors[i]}.{factors[j]}",
         ),
+        **(rest if n > k else {}),
     }
 
 
@@ -179,7 +212,12 @@ def check_contradictions(given: Mapping[str, Any], norm: Normalisation, sets_sig
     check_choice(given["initialization"], "initialization", STARTS)
     if isinstance(given["state_cov"], str):
         check_choice(given["state_cov"], "state_cov", STATE_COVS)
-    for why, key in (*_against_normalisation(given, norm, sets_sigma), *_against_portfolios(given, norm)):
+    check_with_macro(given, norm, sets_sigma)
+    for why, key in (
+        *_against_normalisation(given, norm, sets_sigma),
+        *_against_portfolios(given, norm),
+        *_against_start(given, norm),
+    ):
         raise SpecificationError(
             f"{spelled(given['identification'])} {why}",
             got=f"{key}={given[key]!r}"[:80],
@@ -213,14 +251,31 @@ def _against_normalisation(
 def _against_portfolios(given: Mapping[str, Any], norm: Normalisation) -> Iterator[tuple[str, str]]:
     """Yield why portfolios, absent or priced without error, exclude an argument, and the argument."""
     exact = is_word(given["obs_cov"], "exact-portfolios")
+    if given["initialization"] == "conditional" and not (exact and norm.portfolios):
+        yield (
+            "leaves the first factors unknown: they are those of portfolios priced without error",
+            ("initialization"),
+        )
     if given["portfolio_weights"] is not None and not norm.portfolios and not exact:
         yield "has no portfolios", "portfolio_weights"
     if not exact:
         return
-    why = "and portfolios without error leave nothing {}: the first factors are known given the parameters"
     if given["factors"] is not None:
         yield "has observed factors, not portfolios", "obs_cov"
-    if given["initialization"] == "diffuse" and not norm.portfolios:
+
+
+def _against_start(given: Mapping[str, Any], norm: Normalisation) -> Iterator[tuple[str, str]]:
+    """Yield why portfolios without error, or their absence, exclude a start."""
+    start, exact = given["initialization"], is_word(given["obs_cov"], "exact-portfolios")
+    if start == "conditional" and not (exact and norm.portfolios):
+        yield (
+            "leaves the first factors unknown: they are those of portfolios priced without error",
+            "initialization",
+        )
+    if not exact:
+        return
+    why = "and portfolios without error leave nothing {}: the first factors are known given the parameters"
+    if start == "diffuse" and not norm.portfolios:
         yield why.format("diffuse"), "initialization"
-    if given["initialization"] == "estimated":
+    if start == "estimated":
         yield why.format("to estimate"), "initialization"

@@ -14,9 +14,9 @@ import numpy as np
 import scipy.linalg
 
 from ..exceptions import ParameterError
-from ..numerics.bond_pricing import expected_rate_loadings, forward_loadings, loadings
+from ..numerics.bond_pricing import forward_loadings, loadings
 from ..numerics.linear_algebra import Array, symmetrize
-from ..numerics.ornstein_uhlenbeck import discretise
+from ..numerics.ornstein_uhlenbeck import Discretisation, discretise
 from ..params.cholesky import semidefinite_cholesky
 
 Values = dict[str, Array]
@@ -48,12 +48,33 @@ class Pricing:
 
 @dataclass(frozen=True)
 class Dynamics:
-    """The dynamics under both measures: K_P, kappa_P, cov = Sigma Sigma', and `Pricing`."""
+    """
+    The dynamics under both measures: K_P, kappa_P, cov = Sigma Sigma', and `Pricing`.
+
+    The first states are the factors that price bonds. The others, macro factors, have P-dynamics alone.
+
+    Attributes
+    ----------
+    K_P : ndarray, (n, n)
+    kappa_P : ndarray, (n,)
+    cov : ndarray, (n, n)
+    pricing : Pricing
+        Of the k <= n first states.
+    period : float or None
+        Length of a period of discrete time; None in continuous time.
+    """
 
     K_P: Array
     kappa_P: Array  # noqa: N815 - as the papers have it
     cov: Array
     pricing: Pricing
+    period: float | None = None
+
+
+def padded(matrix: Array, columns: int) -> Array:
+    """Return a vector or matrix with zeros for the states that do not enter it."""
+    missing = columns - matrix.shape[-1]
+    return np.pad(matrix, [(0, 0)] * (matrix.ndim - 1) + [(0, missing)]) if missing else matrix
 
 
 def require_no_aliasing(K: Array, dt: float) -> None:
@@ -76,9 +97,14 @@ def require_no_aliasing(K: Array, dt: float) -> None:
 def risk_neutral_to_physical(
     pricing: Pricing, cov: Array, lambda_0: Array, lambda_1: Array
 ) -> tuple[Array, Array]:
-    """Return K_P = K_Q - Sigma lambda_1 and kappa_P = kappa_Q + Sigma lambda_0, Sigma the Cholesky factor."""
+    """
+    Return K_P = K_Q - Sigma lambda_1 and kappa_P = kappa_Q + Sigma lambda_0 of the factors that price bonds.
+
+    Sigma is the Cholesky factor of their covariance; lambda_1 is by all states, on which K_Q is zero
+    beyond them.
+    """
     root = semidefinite_cholesky(cov)
-    return pricing.K - root @ lambda_1, pricing.kappa + root @ lambda_0
+    return padded(pricing.K, lambda_1.shape[1]) - root @ lambda_1, pricing.kappa + root @ lambda_0
 
 
 def risk_neutral_to_physical_pullback(
@@ -102,10 +128,12 @@ def prices_of_risk(pricing: Pricing, cov: Array, K_P: Array, kappa_P: Array) -> 
     """
     Return lambda_0 = Sigma^{-1}(kappa_P - kappa_Q) and lambda_1 = Sigma^{-1}(K_Q - K_P).
 
-    Lambda_t = lambda_0 + lambda_1 X_t is the price of risk of dW_Q = dW_P + Lambda dt (Duffee 2002).
+    Lambda_t = lambda_0 + lambda_1 X_t is the price of risk of dW_Q = dW_P + Lambda dt (Duffee 2002): that of
+    the k factors that price bonds, by all n states.
     """
-    root = semidefinite_cholesky(cov)
-    both = np.column_stack([kappa_P - pricing.kappa, pricing.K - K_P])
+    k, n = len(pricing.K), len(K_P)
+    root = semidefinite_cholesky(cov[:k, :k])
+    both = np.column_stack([kappa_P[:k] - pricing.kappa, padded(pricing.K, n) - K_P[:k]])
     solved = scipy.linalg.solve_triangular(root, both, lower=True)
     return solved[:, 0], solved[:, 1:]
 
@@ -128,6 +156,10 @@ class Affine:
         """Return the difference."""
         return Affine(self.intercept - other.intercept, self.slope - other.slope)
 
+    def __mul__(self, factor: Array) -> Affine:
+        """Return each rate times its factor (m,)."""
+        return Affine(self.intercept * factor, self.slope * factor[:, None])
+
     def mean(self, states: Array) -> Array:
         """Return the rates (n, m) at states (n, k)."""
         return self.intercept + states @ self.slope.T
@@ -137,8 +169,28 @@ class Affine:
         return np.einsum("mi,nij,mj->nm", self.slope, covs, self.slope)
 
 
+class Premia:
+    """What premia have in common, in continuous and in discrete time; mixed into curves."""
+
+    yields: Callable[[Array], Affine]
+    forwards: Callable[[Array], Affine]
+    risk_neutral_yields: Callable[[Array], Affine]
+    risk_neutral_forwards: Callable[[Array], Affine]
+    average_short_rate: Callable[[Array], Affine]
+    short_rate_ahead: Callable[[Array], Affine]
+
+    def term_premium(self, tau: Array, risk_neutral: bool) -> Affine:
+        """Return yields less the average expected short rate, or less risk-neutral yields."""
+        return self.yields(tau) - (self.risk_neutral_yields if risk_neutral else self.average_short_rate)(tau)
+
+    def forward_premium(self, tau: Array, risk_neutral: bool) -> Affine:
+        """Return forward rates less the expected short rate then, or less risk-neutral forward rates."""
+        base = self.risk_neutral_forwards if risk_neutral else self.short_rate_ahead
+        return self.forwards(tau) - base(tau)
+
+
 @dataclass(frozen=True)
-class Curves:
+class Curves(Premia):
     """
     The curves of a model.
 
@@ -153,56 +205,62 @@ class Curves:
     dynamics: Dynamics
     convexity: float
 
-    def _priced(self, of: Callable[..., tuple[Array, Array]], K: Array, kappa: Array, tau: Array) -> Affine:
-        """Return what bonds priced with the drift kappa - K X imply."""
-        q = self.dynamics.pricing
-        return Affine(*of(K, kappa, self.dynamics.cov * self.convexity, q.delta_0, q.delta_1, tau))
+    def _priced(self, of: Callable[..., tuple[Array, Array]], tau: Array) -> Affine:
+        """Return what bonds are priced at, under Q."""
+        at, q, k = self.dynamics, self.dynamics.pricing, len(self.dynamics.pricing.K)
+        cov = at.cov[:k, :k] * self.convexity
+        intercept, slope = of(q.K, q.kappa, cov, q.delta_0, q.delta_1, tau, at.period)
+        return Affine(intercept, padded(slope, len(at.cov)))
+
+    def _expected(self, of: Callable[..., tuple[Array, Array]], tau: Array, convexity: float) -> Affine:
+        """Return what bonds priced with the drift of P would imply."""
+        at, q = self.dynamics, self.dynamics.pricing
+        delta_1 = padded(q.delta_1, len(at.cov))
+        return Affine(*of(at.K_P, at.kappa_P, at.cov * convexity, q.delta_0, delta_1, tau, at.period))
 
     def yields(self, tau: Array) -> Affine:
         """Return zero-coupon yields."""
-        return self._priced(loadings, self.dynamics.pricing.K, self.dynamics.pricing.kappa, tau)
+        return self._priced(loadings, tau)
 
     def forwards(self, tau: Array) -> Affine:
         """Return instantaneous forward rates."""
-        return self._priced(forward_loadings, self.dynamics.pricing.K, self.dynamics.pricing.kappa, tau)
+        return self._priced(forward_loadings, tau)
 
     def risk_neutral_yields(self, tau: Array) -> Affine:
         """Return the yields if the price of risk were zero: priced with (K_P, kappa_P)."""
-        return self._priced(loadings, self.dynamics.K_P, self.dynamics.kappa_P, tau)
+        return self._expected(loadings, tau, self.convexity)
 
     def risk_neutral_forwards(self, tau: Array) -> Affine:
         """Return the instantaneous forward rates if the price of risk were zero."""
-        return self._priced(forward_loadings, self.dynamics.K_P, self.dynamics.kappa_P, tau)
+        return self._expected(forward_loadings, tau, self.convexity)
 
     def average_short_rate(self, horizon: Array) -> Affine:
         """Return (1/h) int_0^h E_t[r_{t+s}] ds under P."""
-        at, q = self.dynamics, self.dynamics.pricing
-        return Affine(*expected_rate_loadings(at.K_P, at.kappa_P, q.delta_0, q.delta_1, horizon))
+        return self._expected(loadings, horizon, 0.0)
 
     def short_rate_ahead(self, horizon: Array) -> Affine:
         """Return E_t[r_{t+h}] under P."""
-        at, q = self.dynamics, self.dynamics.pricing
-        none = np.zeros_like(at.cov)
-        return Affine(*forward_loadings(at.K_P, at.kappa_P, none, q.delta_0, q.delta_1, horizon))
+        return self._expected(forward_loadings, horizon, 0.0)
+
+    def ahead(self, horizon: Array) -> Discretisation:
+        """Return the exact P-distribution of the factors after horizons (h,), stacked."""
+        at = self.dynamics
+        return discretise(at.K_P, at.kappa_P, at.cov, horizon, at.period)
+
+    def price_of_risk(self) -> Affine:
+        """Return lambda_0 + lambda_1 x; NaN where Sigma is singular."""
+        found = structural_matrices(self.dynamics, True)
+        return Affine(found["lambda_0"], found["lambda_1"])
 
     def short_rate(self) -> Affine:
         """Return r = delta_0 + delta_1'x."""
         q = self.dynamics.pricing
-        return Affine(np.array([q.delta_0]), np.asarray(q.delta_1)[None])
-
-    def term_premium(self, tau: Array, risk_neutral: bool) -> Affine:
-        """Return yields less the average expected short rate, or less risk-neutral yields."""
-        return self.yields(tau) - (self.risk_neutral_yields if risk_neutral else self.average_short_rate)(tau)
-
-    def forward_premium(self, tau: Array, risk_neutral: bool) -> Affine:
-        """Return forward rates less the expected short rate then, or less risk-neutral forward rates."""
-        base = self.risk_neutral_forwards if risk_neutral else self.short_rate_ahead
-        return self.forwards(tau) - base(tau)
+        return Affine(np.array([q.delta_0]), padded(np.asarray(q.delta_1), len(self.dynamics.cov))[None])
 
 
 def states_ahead(dynamics: Dynamics, mean: Array, cov: Array, horizons: Array) -> tuple[Array, Array]:
     """Return the exact P-distribution of the factors after times: means (m, k) and covariances (m, k, k)."""
-    step = discretise(dynamics.K_P, dynamics.kappa_P, dynamics.cov, horizons)
+    step = discretise(dynamics.K_P, dynamics.kappa_P, dynamics.cov, horizons, dynamics.period)
     Phi = step.transition
     return Phi @ mean + step.intercept, Phi @ cov @ np.swapaxes(Phi, 1, 2) + step.cov
 
@@ -228,7 +286,8 @@ def shock_responses(dynamics: Dynamics, slope: Array, shocks: Array, horizons: A
     Phi = np.tile(np.eye(k), (len(horizons), 1, 1))
     later = horizons > 0
     if np.any(later):
-        Phi[later] = discretise(dynamics.K_P, np.zeros(k), np.zeros((k, k)), horizons[later]).transition
+        none = np.zeros(k), np.zeros((k, k)), horizons[later], dynamics.period
+        Phi[later] = discretise(dynamics.K_P, *none).transition
     return np.einsum("mi,hij,jq->qhm", slope, Phi, shocks)
 
 
@@ -258,8 +317,9 @@ def structural_matrices(dynamics: Dynamics, prices: bool) -> dict[str, Array]:
     """
     at, q = dynamics, dynamics.pricing
     root = _cholesky(at.cov)
-    lambda_0, lambda_1 = np.full(len(root), np.nan), np.full(root.shape, np.nan)
-    if prices and np.all(np.diag(root) ** 2 > SINGULAR * np.diag(at.cov)):
+    k = len(q.K)
+    lambda_0, lambda_1 = np.full(k, np.nan), np.full((k, len(root)), np.nan)
+    if prices and np.all(np.diag(root)[:k] ** 2 > SINGULAR * np.diag(at.cov)[:k]):
         lambda_0, lambda_1 = prices_of_risk(q, at.cov, at.K_P, at.kappa_P)
     return {
         "K_P": at.K_P,
@@ -283,20 +343,23 @@ def _cholesky(cov: Array) -> Array:
         return np.full(cov.shape, np.nan)
 
 
-def mean_reversion(K: Array) -> Array:
+def mean_reversion(K: Array, step: float | None = None) -> Array:
     """
     Return one row an eigenvalue of K, the slowest first: real part, imaginary part, half-life, period.
 
     The half-life log(2) / Re is infinite at a unit root and NaN where the process explodes; the period of
-    a cycle 2 pi / |Im| is NaN for a real root.
+    a cycle 2 pi / |Im| is NaN for a real root. In discrete time with steps h, an eigenvalue z enters both as
+    -log(1 - h z) / h, whose exponential is the root 1 - h z of the transition.
     """
     roots = np.linalg.eigvals(K)
     roots = roots[np.lexsort((roots.imag, roots.real))]
     size = max(float(np.max(np.abs(roots))), 1.0)
     real = np.where(np.abs(roots.real) < SINGULAR * size, 0.0, roots.real)
     with np.errstate(divide="ignore"):
-        half = np.where(real < 0, np.nan, np.log(2.0) / np.abs(real))
-        period = np.where(roots.imag == 0, np.nan, 2.0 * np.pi / np.abs(roots.imag))
+        decay = real + 1j * roots.imag
+        decay = decay if step is None else -np.log(1.0 - step * decay) / step
+        half = np.where(decay.real < 0, np.nan, np.log(2.0) / np.abs(decay.real))
+        period = np.where(decay.imag == 0, np.nan, 2.0 * np.pi / np.abs(decay.imag))
     return np.column_stack([real, roots.imag, half, period])
 
 

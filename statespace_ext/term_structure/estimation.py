@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from ..engine.arguments import one_of
-from ..fit.fit import INTERRUPTED, estimate, or_best_so_far
+from ..fit.fit import INTERRUPTED, best_so_far, estimate
 from ..fit.outcome import FitResult
 from ..fit.request import EM_METHODS, FitRequest, check_request
 from ..fit.search import after, verdict_at
 from ..numerics.linear_algebra import Array
-from .maximal import DaiSingleton, concentrated_start, dai_singleton_form
+from .concentrated import concentrated_starts
+from .maximal import DaiSingleton, dai_singleton_form
 
 OWN = ("mle", "two-step", "jsz")
 METHODS = ("auto", *OWN, "em", "lbfgs", "bfgs", "newton", "cg", "nm", "powell")
@@ -33,7 +34,10 @@ def estimate_term_structure(model: Any, request: FitRequest) -> FitResult:
     one_of(request.method, METHODS, "method")
     check_request(replace(request, method="auto") if request.method in OWN else request)
     problem = model.problem()
-    out = or_best_so_far(problem, request, lambda: _estimate(model, problem, request))
+    try:
+        out = _estimate(model, problem, request)
+    except KeyboardInterrupt:
+        out = best_so_far(problem, request)
     if problem.layout is not model.layout and len(problem.layout) < len(model.layout):
         return out  # with parameters held fixed, a factor cannot be renamed
     return replace(out, params=model.normalised(out.params))
@@ -47,7 +51,7 @@ def _estimate(model: Any, problem: Any, request: FitRequest) -> FitResult:
     if method == "auto" and start is None and _has_twin(model):
         return _by_portfolios(model, problem, request)
     if method != "auto" and start is None:
-        start = concentrated_start(model) if method == "jsz" else model.start_params
+        start = concentrated_starts(model)[0] if method == "jsz" else model.start_params
     if method in EM_METHODS and most is None:
         most = _MAXITER_EM
     common = "auto" if method in OWN else method

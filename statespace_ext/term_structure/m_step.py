@@ -63,6 +63,8 @@ class NumericalUpdates(LinearGaussianUpdates):
     def obstacle(self) -> str | None:
         """Say why EM cannot estimate this specification, None where it can."""
         block = self.layout.blocks["obs_cov"]
+        if len(self.model.panel.horizons):
+            return "surveys measure expectations, which have no part in its M-step"
         if np.any((block.rows != block.columns) & (block.coefs != 0)):
             return "some portfolios are priced without error, so that obs_cov is singular"
         return None
@@ -113,18 +115,15 @@ class NumericalUpdates(LinearGaussianUpdates):
     def information(self, params: Array, moments: Moments) -> Array:
         """Return the diagonal of the complete-data information, zero where nothing is known of it."""
         expected = ExpectedLoglike(self, params, moments)
-        out = np.zeros(len(params))
-        for i, size in enumerate(self._sizes(params)):
-            step = _STEP * size
+        out, here = np.zeros(len(params)), expected.value_and_gradient(params)[1]
+        for i, step in enumerate(_STEP * self._sizes(params)):
             move = np.zeros(len(params))
             move[i] = step
             try:
-                ahead, behind = (
-                    expected.value_and_gradient(params + sign * move)[1][i] for sign in (1.0, -1.0)
-                )
+                ahead = expected.value_and_gradient(params + move)[1][i]
             except NOT_HERE:
                 continue
-            out[i] = max(-(ahead - behind) / (2.0 * step), 0.0)
+            out[i] = max((here[i] - ahead) / step, 0.0)
         index, rows = self.layout.index["initial_state"], self.layout.blocks["initial_state"].rows
         out[index] = np.diag(moments.initial_information)[rows]
         return out
@@ -189,10 +188,10 @@ class ExpectedLoglike:
         system = updates.model.system_at(at)
         m, k = updates.model.panel.n_observed, system.k_states
         state = self.state(system)
-        value, by_H, by_Z = _gaussian(
+        value, by_H, by_Z = gaussian(
             system.obs_cov[m:, m:][None], updates.of_yields(self.observation(system))
         )
-        more, by_W, by_T = _gaussian(by_group(system.state_cov)[: len(state.n)], state)
+        more, by_W, by_T = gaussian(by_group(system.state_cov)[: len(state.n)], state)
         first, by_mean, by_cov = self._initial(system)
         above = np.zeros((m, k + 1))  # derivatives by rows without noise, which nothing reads
         by_Z = np.concatenate([above, by_Z[0]])
@@ -215,11 +214,11 @@ class ExpectedLoglike:
         gap = (self.moments.initial_mean - system.initial_state)[:, None]
         second = self.moments.initial_cov + gap @ gap.T
         start = Regression(second[None], gap[None], np.ones((1, 1, 1)), np.ones(1))
-        value, by_cov, by_mean = _gaussian(system.initial_state_cov[None], start)
+        value, by_cov, by_mean = gaussian(system.initial_state_cov[None], start)
         return value, by_mean[0, :, 0], by_cov[0]
 
 
-def _gaussian(covs: Array, sums: Regression) -> tuple[float, Array, Array]:
+def gaussian(covs: Array, sums: Regression) -> tuple[float, Array, Array]:
     """Return -1/2 sum_g [n log|S| + tr(S^{-1} ee)], and its derivatives by each S and each coefficient."""
     value = sum(
         gaussian_objective(cov, ee, float(n)) for cov, ee, n in zip(covs, sums.ee, sums.n, strict=True)

@@ -1,26 +1,20 @@
 """
 The maximal Gaussian model in three coordinates: portfolios with real Q-roots or pairs of them, and Sigma = I.
 
-All have the same likelihood where the Q-roots are real and different. With portfolios priced without error it
-can be concentrated.
+All have the same likelihood where the Q-roots are real and different.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import scipy.optimize
 
-from ..exceptions import EstimationError, UnsupportedError
-from ..numerics.bond_pricing import loadings, loadings_pullback
-from ..numerics.linear_algebra import NOT_HERE, Array, symmetrize
-from ..numerics.ornstein_uhlenbeck import continuous, discretise
+from ..numerics.bond_pricing import convexity_pullback, loadings, loadings_pullback
+from ..numerics.linear_algebra import Array, symmetrize
 from ..params.affine import AffineMatrix, affine_matrix
 from .dynamics import Pricing, Values
 from .normalisation import Normalisation, column
-from .panel import is_word
-from .starts import CrossSection, Start, autoregression, cross_section
+from .starts import CrossSection, Start
 
 _ROOTS = ((0.01, 0.3, 1.0), (0.02, 0.5, 2.5), (0.05, 0.6, 0.7), (0.002, 0.1, 0.5), (0.03, 1.0, 6.0))
 _PAIR = ("mean", "square")
@@ -55,20 +49,25 @@ class Portfolios(Normalisation):
         The convexity term uses cov times this (one over the size of one in the units of the yields).
     factors : list of str
         Names of the portfolios.
+    period : float, optional
+        Length of a period of discrete time; continuous time by default.
     """
 
     portfolios = True
-    _drift = "k_inf"
+    drift = "k_inf"
 
-    def __init__(self, weights: Array, tau: Array, convexity: float, factors: list[str]) -> None:
+    def __init__(
+        self, weights: Array, tau: Array, convexity: float, factors: list[str], period: float | None = None
+    ) -> None:
         self.weights, self.tau, self.convexity, self.factors = weights, tau, convexity, factors
+        self.period = period
         self._first = np.eye(len(weights))[0]
         self._superdiagonal = -np.eye(len(weights), k=1)
 
     @classmethod
-    def of(cls, weights: Array, tau: Array, convexity: float) -> Portfolios:
+    def of(cls, weights: Array, tau: Array, convexity: float, period: float | None = None) -> Portfolios:
         """Return the normalisation with the names P1, P2, ..."""
-        return cls(weights, tau, convexity, [f"P{i + 1}" for i in range(len(weights))])
+        return cls(weights, tau, convexity, [f"P{i + 1}" for i in range(len(weights))], period)
 
     def blocks(self) -> dict[str, AffineMatrix]:
         """Return the blocks of the Q-roots and of k_inf."""
@@ -82,47 +81,56 @@ class Portfolios(Normalisation):
     def _portfolio(self, at: Values) -> tuple[Array, Array, Array, Array, Array]:
         """Return K and kappa of x, B_W, its inverse, and the covariance of x in the convexity term."""
         K, kappa = self._latent(at)
-        zero = np.zeros_like(K)
-        B = self.weights @ loadings(K, kappa, zero, 0.0, self._first, self.tau)[1]
+        B = self.weights @ self._of_latent(K, kappa, np.zeros_like(K))[1]
         inverse = np.linalg.inv(B)
-        return K, kappa, B, inverse, inverse @ at["state_cov"] @ inverse.T * self.convexity
+        return K, kappa, B, inverse, inverse @ self._cov(at) @ inverse.T * self.convexity
+
+    def _cov(self, at: Values) -> Array:
+        """Return Sigma Sigma' of the portfolios, the first states."""
+        return at["state_cov"][: len(self.weights), : len(self.weights)]
+
+    def _of_latent(self, K: Array, kappa: Array, cov: Array) -> tuple[Array, Array]:
+        """Return the loadings of the yields on the latent factors."""
+        return loadings(K, kappa, cov, 0.0, self._first, self.tau, self.period)
 
     def pricing(self, at: Values) -> Pricing:
         """Return the Q-dynamics of the portfolios."""
         K, kappa, B, inverse, cov = self._portfolio(at)
-        A = self.weights @ loadings(K, kappa, cov, 0.0, self._first, self.tau)[0]
+        A = self.weights @ self._of_latent(K, kappa, cov)[0]
         K_Q, delta_1 = B @ K @ inverse, inverse.T @ self._first
         return Pricing(K_Q, B @ kappa + K_Q @ A, float(-delta_1 @ A), delta_1)
 
     def pull_back(self, at: Values, by: Pricing) -> Values:
         """Return the derivatives by the roots, k_inf and state_cov."""
         K, kappa, B, inverse, cov = self._portfolio(at)
-        A = self.weights @ loadings(K, kappa, cov, 0.0, self._first, self.tau)[0]
+        A = self.weights @ self._of_latent(K, kappa, cov)[0]
         K_Q, delta_1 = B @ K @ inverse, inverse.T @ self._first
         by_delta = by.delta_1 - A * by.delta_0
         by_A = K_Q.T @ by.kappa - delta_1 * by.delta_0
         by_K_Q = by.K + np.outer(by.kappa, A)
         by_inverse = np.outer(self._first, by_delta) + (B @ K).T @ by_K_Q
         by_B = by_K_Q @ (K @ inverse).T + np.outer(by.kappa, kappa)
-        none = np.zeros((len(self.tau), len(K)))
-        first = loadings_pullback(K, kappa, cov, 0.0, self._first, self.tau, self.weights.T @ by_A, none)
-        by_cov = self.convexity * symmetrize(first[2])
-        by_inverse = by_inverse + 2.0 * by_cov @ inverse @ at["state_cov"]
+        by_yields, at_tau = self.weights.T @ by_A, (K, kappa, cov, 0.0, self._first, self.tau)
+        by_cov = convexity_pullback(K, self._first, self.tau, by_yields, self.period)
+        by_cov = self.convexity * symmetrize(by_cov)
+        by_inverse = by_inverse + 2.0 * by_cov @ inverse @ self._cov(at)
         by_B = by_B - inverse.T @ by_inverse @ inverse.T
-        second = loadings_pullback(
-            K, kappa, cov, 0.0, self._first, self.tau, np.zeros(len(self.tau)), self.weights.T @ by_B
-        )
-        by_K = B.T @ by_K_Q @ inverse.T + first[0] + second[0]
-        by_kappa = B.T @ by.kappa + first[1]
+        through = loadings_pullback(*at_tau, by_yields, self.weights.T @ by_B, self.period)
+        by_K = B.T @ by_K_Q @ inverse.T + through[0]
+        by_kappa = B.T @ by.kappa + through[1]
         return {**self._latent_pullback(by_K, by_kappa), "state_cov": inverse.T @ by_cov @ inverse}
 
     def _latent_pullback(self, by_K: Array, by_kappa: Array) -> Values:
         """Return the derivatives by the Q-parameters, given those by K and kappa of x."""
         return {"roots_Q": np.diag(by_K)[:, None], "k_inf": by_kappa[:1, None]}
 
-    def _from_roots(self, roots: Array) -> Values:
+    def from_roots(self, roots: Array) -> Values:
         """Return the blocks of real Q-roots, or of what a search has in their place; no drift."""
         return {"roots_Q": roots[:, None], "k_inf": np.zeros((1, 1))}
+
+    def searched(self, at: Values) -> Array:
+        """Return what `from_roots` takes: the Q-roots, or what a search has in their place."""
+        return np.concatenate([at[key].ravel() for key in ("roots_Q", "pairs_Q") if key in at])
 
     def _searches(self) -> list[Array]:
         """Return where searches for the Q-roots begin."""
@@ -133,7 +141,7 @@ class Portfolios(Normalisation):
         """Return the roots at which yields given the portfolios are fitted best, from several searches."""
         y = sample.yields
         P = y @ self.weights.T
-        cov = autoregression(P, sample.step)[2]
+        cov = sample.autoregression(P)[2]
         centred, X = y - y.mean(axis=0), P - P.mean(axis=0)
 
         def errors(roots: Array) -> Array:
@@ -150,30 +158,35 @@ class Portfolios(Normalisation):
         out: list[Start] = []
         for cost, roots in found:
             if cost < 4.0 * found[0][0]:
-                at = self._from_roots(roots)
+                at = self.from_roots(roots)
                 drift = self.mean_fit({**at, "state_cov": cov}, y, P)
-                out.append(({**at, self._drift: drift}, P))
+                out.append(({**at, self.drift: drift}, P))
         return out
 
     def _yield_loadings(self, roots: Array) -> Array | None:
         """Return B of the yields on the portfolios, None where it does not exist."""
-        K, kappa = self._latent(self._from_roots(roots))
+        K, kappa = self._latent(self.from_roots(roots))
         real = np.linalg.eigvals(K).real
         if np.min(real) < -1.0 or np.max(real) > _LARGEST_ROOT:
             return None
-        B = loadings(K, kappa, np.zeros_like(K), 0.0, self._first, self.tau)[1]
+        B = self._of_latent(K, kappa, np.zeros_like(K))[1]
         try:
             return np.asarray(B @ np.linalg.inv(self.weights @ B))
         except np.linalg.LinAlgError:
             return None
 
+    def yields_on_portfolios(self, at: Values) -> tuple[Array, Array]:
+        """Return the loadings of the yields on the portfolios, from those on the latent factors."""
+        K, kappa, _, inverse, cov = self._portfolio(at)
+        A, B = self._of_latent(K, kappa, cov)
+        slopes = B @ inverse
+        return A - slopes @ (self.weights @ A), slopes
+
     def mean_fit(self, at: Values, y: Array, P: Array) -> Array:
         """Return the drift that fits the mean yields best: A is affine in it."""
 
         def intercept(drift: float) -> Array:
-            q = self.pricing({**at, self._drift: np.array([[drift]])})
-            cov = at["state_cov"] * self.convexity
-            A, B = loadings(q.K, q.kappa, cov, q.delta_0, q.delta_1, self.tau)
+            A, B = self.yields_on_portfolios({**at, self.drift: np.array([[drift]])})
             return np.asarray(y.mean(axis=0) - A - B @ P.mean(axis=0))
 
         unit = float(np.std(y)) + float(np.abs(y.mean()))
@@ -189,13 +202,17 @@ class Portfolios(Normalisation):
 
     def remarks(self, at: Values) -> list[str]:
         """Return whether two roots are equal, beyond which they are complex."""
-        roots = np.sort(at["roots_Q"][:, 0])
-        if not np.any(np.diff(roots) < _EQUAL * np.max(np.abs(roots))):
+        if not self.roots_meet(at):
             return []
         return [
             "Two Q-roots are equal, as where the likelihood rises towards complex ones: see "
             'identification="jsz-pairs".'
         ]
+
+    def roots_meet(self, at: Values) -> bool:
+        """Tell whether two Q-roots are equal, to what a search can tell."""
+        roots = np.sort(at["roots_Q"][:, 0])
+        return bool(np.any(np.diff(roots) < _EQUAL * np.max(np.abs(roots))))
 
     def normalised(self, at: Values) -> Values:
         """Return the roots in increasing order; the long-run Q-mean of r, k_inf / root_Q.1, stays."""
@@ -217,7 +234,7 @@ class RootPairs(Portfolios):
     The family is not smooth where the single root meets one of a pair: `normalised` pairs the nearest.
     """
 
-    _drift = "drift_Q"
+    drift = "drift_Q"
 
     def blocks(self) -> dict[str, AffineMatrix]:
         """Return the blocks of the single root, of the pairs, and of the drift."""
@@ -250,7 +267,8 @@ class RootPairs(Portfolios):
         single = {"roots_Q": by_K[:1, :1]} if len(by_K) % 2 else {}
         return {**single, "pairs_Q": pairs, "drift_Q": by_kappa[-1:, None]}
 
-    def _from_roots(self, roots: Array) -> Values:
+    def from_roots(self, roots: Array) -> Values:
+        """Return the blocks of a single root and of pairs; no drift."""
         odd = len(roots) % 2
         single = {"roots_Q": roots[:1, None]} if odd else {}
         return {**single, "pairs_Q": roots[odd:].reshape(-1, 2), "drift_Q": np.zeros((1, 1))}
@@ -263,7 +281,15 @@ class RootPairs(Portfolios):
         return [*real, *turned] if len(self.weights) > 1 else real
 
     def _ordered(self, roots: Array) -> Array:
-        return paired(np.linalg.eigvals(self._latent(self._from_roots(roots))[0]))
+        return paired(np.linalg.eigvals(self._latent(self.from_roots(roots))[0]))
+
+    def derived(self, at: Values) -> dict[str, float]:
+        """Return k_inf of Joslin, Singleton & Zhu, where the slowest root is real: drift_Q over the rest."""
+        roots = np.linalg.eigvals(self._latent(at)[0])
+        first = int(np.argmin(roots.real))
+        if abs(roots[first].imag) > _REAL * np.max(np.abs(roots)):
+            return {}
+        return {"k_inf": float(at["drift_Q"][0, 0] / np.prod(np.delete(roots, first)).real)}
 
     def remarks(self, at: Values) -> list[str]:
         """Return which pairs are equal to rounding: their roots have no derivative, mean and square have."""
@@ -276,7 +302,7 @@ class RootPairs(Portfolios):
     def normalised(self, at: Values) -> Values:
         """Return the blocks with the nearest roots as pairs, the slowest first."""
         roots = paired(np.linalg.eigvals(self._latent(at)[0]))
-        return {**at, **self._from_roots(roots), "drift_Q": at["drift_Q"]}
+        return {**at, **self.from_roots(roots), "drift_Q": at["drift_Q"]}
 
 
 def paired(roots: Array) -> Array:
@@ -332,11 +358,11 @@ class DaiSingleton(Normalisation):
 
     def starts(self, sample: CrossSection) -> list[Start]:
         """Return the start values of `Portfolios`, rotated."""
-        latent = Portfolios.of(sample.weights, sample.maturities, sample.convexity)
+        latent = Portfolios.of(sample.weights, sample.maturities, sample.convexity, sample.period)
         out: list[Start] = []
         for values, factors in latent.starts(sample):
             P = np.asarray(factors)
-            cov = autoregression(P, sample.step)[2]
+            cov = sample.autoregression(P)[2]
             own, turn, centre = dai_singleton_form(latent.pricing({**values, "state_cov": cov}), cov)
             out.append((own, (P - centre) @ turn.T))
         return out
@@ -397,139 +423,3 @@ def dai_singleton_form(pricing: Pricing, cov: Array) -> tuple[Values, Array, Arr
         "delta_1": np.abs(delta_1)[:, None],
     }
     return values, np.linalg.solve(root.T, rotation.T).T, centre
-
-
-_WALL = 1e10
-
-
-def concentrated_start(model: Any) -> Array:
-    """
-    Return the full parameter vector at the maximum of the concentrated likelihood.
-
-    Raises
-    ------
-    UnsupportedError
-        If the model is not that of unrestricted P-dynamics and exact portfolios on complete, regular data.
-    EstimationError
-        If the regression of the portfolios is not that of a continuous-time process.
-    """
-    require_concentrated(model)
-    norm, y, dt = model.norm, model.endog, float(model.panel.steps)
-    objective = Concentrated(norm, y, dt)
-    k = len(norm.weights)
-    lower = np.tril_indices(k)
-    best: tuple[float, Array] = (np.inf, np.zeros(0))
-    for candidate, _ in norm.starts(cross_section(model)):
-        first = np.concatenate([candidate["roots_Q"][:, 0], np.linalg.cholesky(objective.cov)[lower]])
-        scale = np.concatenate(
-            [0.1 + first[:k], np.repeat(np.sqrt(np.mean(np.diag(objective.cov))), len(lower[0]))]
-        )
-
-        def value(w: Array, first: Array = first, scale: Array = scale) -> float:
-            z = first + scale * w
-            root = np.zeros((k, k))
-            root[lower] = z[k:]
-            return objective(z[:k], root @ root.T)
-
-        fit = scipy.optimize.minimize(
-            value,
-            np.zeros(len(first)),
-            method="L-BFGS-B",
-            jac="3-point",
-            options={"maxiter": 300, "ftol": 1e-14, "gtol": 1e-6},
-        )
-        if fit.fun < best[0]:
-            best = (float(fit.fun), first + scale * fit.x)
-    root = np.zeros((k, k))
-    root[lower] = best[1][k:]
-    at = objective.values(best[1][:k], root @ root.T)
-    return np.asarray(model.layout.project(at, np.zeros(len(model.layout))))
-
-
-def require_concentrated(model: Any) -> None:
-    """Refuse a model whose likelihood cannot be concentrated."""
-    given = model._given
-    faults = [
-        (type(model.norm) is not Portfolios, "identification", 'identification="jsz"'),
-        (given["obs_cov"] != "exact-portfolios", "obs_cov", 'obs_cov="exact-portfolios"'),
-        (given["risk_prices"] is not None, "risk_prices", "none"),
-        (not is_word(given["p_dynamics"], "unrestricted"), "p_dynamics", "unrestricted P-dynamics"),
-        (not is_word(given["state_cov"], "unstructured"), "state_cov", 'state_cov="unstructured"'),
-        (bool(model._has_fixed_params), "fixed parameters", "none"),
-        (bool(np.isnan(model.endog).any()), "yields", "complete data"),
-        (model.panel.steps.ndim > 0, "dt", "regular dates"),
-    ]  # fmt: skip
-    for wrong, what, expected in faults:
-        if wrong:
-            raise UnsupportedError(
-                'method="jsz" does not serve this model',
-                got=f"another {what}" if what != "yields" else "missing yields",
-                expected=expected,
-                remedy='Use method="auto".',
-            )
-
-
-class Concentrated:
-    """
-    Minus the likelihood of portfolios priced without error, concentrated, by Q-roots and covariance a year.
-
-    Given these, everything else has a closed form (Joslin, Singleton & Zhu 2011): the P-dynamics are the
-    regression of P_{t+1} on P_t; k_inf is a least-squares coefficient of the mean yields; the variance of the
-    errors is the mean square of what is left. What is concentrated out of
-
-        -(n - 1)/2 [log|Omega| + tr(Omega^{-1} Omega_hat)] - n (p - k)/2 log(sum of squared errors)
-
-    leaves k + k (k + 1)/2 parameters. P_1 is conditioned on, as with ``initialization="diffuse"``. In
-    discrete time that is the maximum. Here the covariance a year, which prices convexity, and that of a step,
-    which the regression has, differ by K_P, so that the maximum is a little beside it: steps on the
-    likelihood find it.
-    """
-
-    def __init__(self, norm: Portfolios, y: Array, dt: float) -> None:
-        self.norm, self.y, self.dt = norm, y, dt
-        self.P = y @ norm.weights.T
-        before, after = np.column_stack([self.P[:-1], np.ones(len(y) - 1)]), self.P[1:]
-        fit = np.linalg.lstsq(before, after, rcond=None)[0]
-        residual = after - before @ fit
-        self.omega = residual.T @ residual / len(residual)
-        try:
-            self.K, self.kappa, self.cov = continuous(fit[:-1].T, fit[-1], self.omega, dt)
-            np.linalg.cholesky(self.cov)
-        except NOT_HERE as error:
-            raise EstimationError(
-                "The regression of the portfolios is not that of a continuous-time process",
-                got=error,
-                remedy='Use method="auto".',
-            ) from error
-
-    def values(self, roots: Array, cov: Array) -> Values:
-        """Return all blocks at the maximum given roots and covariance."""
-        at: Values = {"roots_Q": roots[:, None], "state_cov": cov}
-        at["k_inf"] = self.norm.mean_fit(at, self.y, self.P)
-        errors = self._errors(at)
-        p, k = self.y.shape[1], len(roots)
-        W = self.norm.weights
-        off = np.eye(p) - W.T @ np.linalg.solve(W @ W.T, W)
-        at["obs_cov"] = off * np.sum(errors**2) / (len(errors) * (p - k))
-        return {**at, "K_P": self.K, "kappa_P": self.kappa[:, None]}
-
-    def _errors(self, at: Values) -> Array:
-        q = self.norm.pricing(at)
-        cov = at["state_cov"] * self.norm.convexity
-        A, B = loadings(q.K, q.kappa, cov, q.delta_0, q.delta_1, self.norm.tau)
-        return np.asarray(self.y - A - self.P @ B.T)
-
-    def __call__(self, roots: Array, cov: Array) -> float:
-        """Return the value, a wall where it does not exist."""
-        try:
-            at: Values = {"roots_Q": roots[:, None], "state_cov": cov}
-            at["k_inf"] = self.norm.mean_fit(at, self.y, self.P)
-            errors = self._errors(at)
-            omega = discretise(self.K, self.kappa, cov, self.dt).cov
-            sign, logdet = np.linalg.slogdet(omega)
-            trace = float(np.trace(np.linalg.solve(omega, self.omega)))
-        except NOT_HERE:
-            return _WALL
-        n, (p, k) = len(self.y), (self.y.shape[1], len(roots))
-        value = 0.5 * (n - 1) * (logdet + trace) + 0.5 * n * (p - k) * np.log(np.sum(errors**2))
-        return float(value) if sign > 0 and np.isfinite(value) else _WALL

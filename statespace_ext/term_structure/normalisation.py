@@ -19,7 +19,7 @@ from ..numerics.differences import central_differences
 from ..numerics.linear_algebra import Array, symmetrize
 from ..params.affine import AffineMatrix, affine_matrix
 from .dynamics import Pricing, Values
-from .starts import CrossSection, Start, autoregression, least_squares_factors
+from .starts import CrossSection, Start, least_squares_factors
 
 _DECAYS = np.exp(np.linspace(np.log(0.08), np.log(4.0), 40))
 
@@ -126,6 +126,10 @@ class Normalisation:
         """Return all blocks at the one of equal models that has the order and the signs agreed on."""
         return at
 
+    def derived(self, at: Values) -> dict[str, float]:
+        """Return functions of the values of all blocks that `summary` has beside the parameters, by name."""
+        return {}
+
     def remarks(self, at: Values) -> list[str]:
         """Return what the summary says of the values of all blocks."""
         return []
@@ -181,7 +185,9 @@ class NelsonSiegel(Normalisation):
 
     def _loadings(self, log_decay: float, sample: CrossSection) -> Array:
         q = self.pricing({"decay": np.array([[np.exp(log_decay)]])})
-        return loadings(q.K, q.kappa, np.zeros((3, 3)), q.delta_0, q.delta_1, sample.maturities)[1]
+        return loadings(
+            q.K, q.kappa, np.zeros((3, 3)), q.delta_0, q.delta_1, sample.maturities, sample.period
+        )[1]
 
     @staticmethod
     def _start(error: Callable[[float], float], bounds: tuple[float, float]) -> Start:
@@ -223,16 +229,18 @@ class Observed(Normalisation):
         """Return least squares of the yields on the factors, then a fit of their slopes."""
         X, tau, k = np.asarray(sample.factors), sample.maturities, len(self.factors)
         A, B = sample.regression()
-        K, size, zero = autoregression(X, sample.step)[0], np.std(X, axis=0), np.zeros((k, k))
+        K, size, zero = sample.autoregression(X)[0], np.std(X, axis=0), np.zeros((k, k))
 
         def errors(z: Array) -> Array:
-            fitted = loadings(z[: k * k].reshape(k, k), np.zeros(k), zero, 0.0, z[k * k :], tau)[1]
+            fitted = loadings(
+                z[: k * k].reshape(k, k), np.zeros(k), zero, 0.0, z[k * k :], tau, sample.period
+            )[1]
             return np.nan_to_num((fitted - B) * size, nan=1e3, posinf=1e3, neginf=-1e3).ravel()
 
         first = np.concatenate([K.ravel(), B[np.argmin(tau)]])
         z = scipy.optimize.least_squares(errors, first, x_scale=np.abs(first) + 0.05, max_nfev=200).x
         K_Q, delta_1 = z[: k * k].reshape(k, k), z[k * k :]
-        columns = [loadings(K_Q, unit, zero, 0.0, delta_1, tau)[0] for unit in np.eye(k)]
+        columns = [loadings(K_Q, unit, zero, 0.0, delta_1, tau, sample.period)[0] for unit in np.eye(k)]
         solved = np.linalg.lstsq(np.column_stack([np.ones(len(tau)), *columns]), A, rcond=None)[0]
         values = {"K_Q": K_Q, "kappa_Q": solved[1:, None], "delta_0": solved[:1, None]}
         return [({**values, "delta_1": delta_1[:, None]}, None)]

@@ -11,14 +11,17 @@ import numpy as np
 import pandas as pd
 
 from ..engine.arguments import positive_integer
-from ..engine.validation import DAYS_IN_A_YEAR, check_dates, endog_frame, read_dates, regressor_frame
+from ..engine.validation import DAYS_IN_A_YEAR, check_dates, endog_frame, read_dates
 from ..exceptions import DataError, SpecificationError, shown, warn
 from ..fit.start_values import fill_missing
 from ..numerics.linear_algebra import Array
+from ..numerics.ornstein_uhlenbeck import whole_periods
+from .unspanned import with_observed
 
 if TYPE_CHECKING:
     from .atsm import ATSM
 
+TIMES = ("continuous", "discrete")
 UNITS = {"decimal": 1.0, "percent": 100.0}
 _MONTHS = {1: 1.0 / 12.0, 3: 0.25, 6: 0.5, 12: 1.0}
 _LONG, _MONTHLY = 3.0, 0.1
@@ -293,7 +296,7 @@ class Panel:
     Attributes
     ----------
     endog : DataFrame or ndarray, (nobs, m + p)
-        Observed factors (m of them, or none), then yields.
+        Observed or macro factors and surveys (m of them, or none), then yields.
     labels : list of str
         Names of the yields.
     maturities : ndarray, (p,)
@@ -306,6 +309,12 @@ class Panel:
         Number of factors.
     factor_names : list of str or None
         Names of observed factors.
+    macro_names : list of str
+        Names of macro factors.
+    period : float or None
+        Length of a period of discrete time in years; None in continuous time.
+    horizons : ndarray, (q,)
+        Of the surveys, in years.
     weights : ndarray, (k, p)
         Portfolio weights.
     given_weights : ndarray or None
@@ -319,6 +328,9 @@ class Panel:
     steps: Array
     k_factors: int
     factor_names: list[str] | None
+    macro_names: list[str]
+    period: float | None
+    horizons: Array
     weights: Array
     given_weights: Array | None
 
@@ -328,9 +340,24 @@ class Panel:
         return float(np.max(self.maturities))
 
     @property
+    def n_seen(self) -> int:
+        """Number of observed or macro factors, the first columns of ``endog``."""
+        return len(self.factor_names or self.macro_names)
+
+    @property
     def n_observed(self) -> int:
-        """Number of observed factors."""
-        return 0 if self.factor_names is None else len(self.factor_names)
+        """Number of columns of ``endog`` before the yields: those factors, and surveys."""
+        return self.n_seen + len(self.horizons)
+
+    @property
+    def n_states(self) -> int:
+        """Number of factors that price bonds and of macro factors."""
+        return self.k_factors + len(self.macro_names)
+
+    @property
+    def observed_states(self) -> slice:
+        """The states that are columns of ``endog``."""
+        return slice(0, self.n_seen) if self.factor_names else slice(self.k_factors, self.n_states)
 
 
 def parts_of(yields: Any, maturities: Any, units: Any) -> tuple[Any, Any, Any]:
@@ -394,13 +421,30 @@ def parse_panel(yields: Any, dates: Any, given: Mapping[str, Any]) -> Panel:
     check_shortest(maturities, labels, float(np.median(steps)))
     if steps.ndim:
         steps = np.append(steps, steps[-1])
-    endog, names = frame, None
-    if given["factors"] is not None:
-        endog, names = _with_factors(given["factors"], k, values, labels, index)
+    period = _period(given["time"], steps, maturities)
+    seen = with_observed(given, frame, values, labels, index, period)
+    names = seen.factors
     chosen = [value for value in (given["identification"], given["obs_cov"]) if isinstance(value, str)]
     uses = chosen[:1] in (["jsz"], ["jsz-pairs"]) and names is None or "exact-portfolios" in chosen
     weights = _weights(given["portfolio_weights"], values, k, labels, uses)
-    return Panel(endog, labels, maturities, scale, steps, k, names, weights, weights if uses else None)
+    own, seen_too = weights if uses else None, (seen.macro, period, seen.horizons)
+    return Panel(seen.endog, labels, maturities, scale, steps, k, names, *seen_too, weights, own)
+
+
+def _period(time: Any, steps: Array, maturities: Array) -> float | None:
+    """Return the length of a period of discrete time, None in continuous time."""
+    if not isinstance(time, str) or time not in TIMES:
+        raise SpecificationError("time is unknown", got=repr(time), expected=f"one of {TIMES}")
+    if time == "continuous":
+        return None
+    if steps.ndim:
+        raise SpecificationError(
+            'time="discrete" needs regular dates',
+            got="steps of different lengths",
+            remedy='Use time="continuous".',
+        )
+    whole_periods(maturities, float(steps))
+    return float(steps)
 
 
 def _labels(frame: Any, count: int) -> list[str]:
@@ -409,26 +453,6 @@ def _labels(frame: Any, count: int) -> list[str]:
     if isinstance(frame, pd.Series):
         return [str(frame.name) if frame.name is not None else "y"]
     return ["y"] if count == 1 else [f"y{i + 1}" for i in range(count)]
-
-
-def _with_factors(
-    factors: Any, k: int, values: Array, labels: list[str], index: Any
-) -> tuple[pd.DataFrame, list[str]]:
-    """Return the observed factors beside the yields, and their names."""
-    frame = regressor_frame(factors, len(values), index, "factors")
-    rows = np.asarray(frame, dtype=float)
-    rows = rows[:, None] if rows.ndim == 1 else rows
-    if rows.shape[1] != k:
-        raise DataError(
-            "factors have the wrong number of columns", got=rows.shape[1], expected=f"{k}, k_factors"
-        )
-    names = [str(name) for name in frame.columns] if isinstance(frame, pd.DataFrame) else None
-    names = names or [f"f{i + 1}" for i in range(k)]
-    if set(names) & set(labels):
-        raise DataError(
-            "factors and yields have columns of the same name", got=sorted(set(names) & set(labels))
-        )
-    return pd.DataFrame(np.column_stack([rows, values]), index=index, columns=names + labels), names
 
 
 def check_factors(factors: Array) -> None:
@@ -475,28 +499,31 @@ def _weights(given: Any, values: Array, k: int, labels: list[str], uses: bool) -
     return weights
 
 
-def first_portfolios(endog: Array, weights: Array, given: Mapping[str, Any]) -> Array | None:
+def first_portfolios(endog: Array, panel: Panel, given: Mapping[str, Any]) -> Array | None:
     """
-    Return the mean of a proper start that stands for a diffuse one, None where neither is needed.
+    Return the first state where portfolios without error determine it and the start is given it, else None.
 
-    Portfolios P = W y that are priced without error are known from the first yields on. With
-    P_1 ~ N(W y_1, I) their density there is a constant, that of statsmodels' exact-diffuse start for
-    orthonormal weights. Its exact-diffuse filter itself can lose all digits with this singular H.
+    Such portfolios P = W y are known from the first yields on. "conditional" starts from them, and takes
+    nothing else from the first date. "diffuse" has P_1 ~ N(W y_1, I), whose density there is a constant, that
+    of statsmodels' exact-diffuse start for orthonormal weights. Its exact-diffuse filter itself can lose all
+    digits with this singular H.
 
     Raises
     ------
     DataError
         If a yield of the first date is missing.
     """
-    if given["initialization"] != "diffuse" or given["obs_cov"] != "exact-portfolios":
+    start, m, seen = given["initialization"], panel.n_observed, panel.n_seen
+    if start not in ("diffuse", "conditional") or given["obs_cov"] != "exact-portfolios":
         return None
-    if np.isnan(endog[0]).any():
+    first = np.concatenate([endog[0, :seen], endog[0, m:]])
+    if np.isnan(first).any():
         raise DataError(
-            "Portfolios without error need all yields of the first date for a diffuse start",
-            got=f"column {int(np.argmax(np.isnan(endog[0])))} missing",
+            f"Portfolios without error need all yields of the first date for a {start} start",
+            got=f"column {int(np.argmax(np.isnan(first)))} missing",
             remedy='Leave out the first dates, or use initialization="stationary".',
         )
-    return np.asarray(weights @ endog[0])
+    return np.concatenate([panel.weights @ endog[0, m:], endog[0, :seen]])
 
 
 def years_after(model: ATSM, index: Any) -> Array:

@@ -21,7 +21,9 @@ from ..plots.paths import (
     new_figure,
     plot_factors,
 )
-from .rates import ImpliedRates, check_definition, years
+from .dynamics import Affine
+from .rates import Rates, years
+from .returns import ImpliedReturns
 from .tables import BASIS_POINTS
 
 _COLUMNS = 4
@@ -184,6 +186,7 @@ def plot_curve(
     se: pd.Series,
     observed: pd.Series,
     title: str,
+    band: str,
     *,
     units: str = "decimal",
     alpha: float = 0.05,
@@ -201,6 +204,8 @@ def plot_curve(
         Observed yields by maturity, NaN where missing.
     title : str
         The date.
+    band : str
+        What the band is given, or what it contains.
     units : {"decimal", "percent"}
         Of the yields.
     alpha : float
@@ -215,8 +220,8 @@ def plot_curve(
     axis = new_figure(fig, figsize, (7.0, 4.0)).subplots()
     tau, centre = curve.index.to_numpy(), curve.to_numpy()
     half = norm.ppf(1.0 - probability(alpha, "alpha") / 2.0) * se.to_numpy()
-    band = f"{100 * (1 - alpha):g} % band, given the parameters"
-    axis.fill_between(tau, centre - half, centre + half, color=BAND, alpha=0.4, linewidth=0, label=band)
+    label = f"{100 * (1 - alpha):g} % band, {band}"
+    axis.fill_between(tau, centre - half, centre + half, color=BAND, alpha=0.4, linewidth=0, label=label)
     axis.plot(tau, centre, color=LINE, linewidth=1.6, label="at the smoothed factors")
     axis.plot(observed.index, observed.to_numpy(), "o", color="0.2", markersize=4, label="observed")
     _maturity_axis(axis, _rate("yield", units))
@@ -237,18 +242,37 @@ def _maturity_axis(axis: Any, label: str) -> None:
     axis.spines[["top", "right"]].set_visible(False)
 
 
+def _band_words(rates: Rates, param_uncertainty: bool) -> str:
+    """Return what a band contains."""
+    if not param_uncertainty:
+        return "given the parameters"
+    if rates.se.isna().to_numpy().all():
+        return "not known: the parameters have no standard errors"
+    return "uncertainty of the parameters included"
+
+
 Size = tuple[float, float]
 _GRID = 120
 _TEN_YEARS = 10.0
 
 
-class Pictures(ImpliedRates):
+class Pictures(ImpliedReturns):
     """Methods that draw with matplotlib, into ``fig`` where it is given, and return the Figure."""
 
-    def plot_factors(self, fig: Any = None, figsize: Size | None = None, alpha: float = 0.05) -> Any:
+    def plot_factors(
+        self,
+        fig: Any = None,
+        figsize: Size | None = None,
+        alpha: float = 0.05,
+        *,
+        param_uncertainty: bool = True,
+    ) -> Any:
         """Plot the smoothed factors with pointwise bands of coverage 1 - alpha."""
-        factors: Any = self.factors
-        return plot_factors(factors.smoothed, factors.smoothed_se, fig=fig, figsize=figsize, alpha=alpha)
+        names = self.model.factor_names
+        own = Affine(np.zeros(len(names)), np.eye(len(names)))
+        paths = self._implied(lambda c: own, names, None, param_uncertainty, "factor")
+        words = _band_words(paths, param_uncertainty)
+        return plot_factors(paths.estimate, paths.se, fig=fig, figsize=figsize, alpha=alpha, band=words)
 
     def plot_loadings(
         self,
@@ -260,8 +284,9 @@ class Pictures(ImpliedRates):
     ) -> Any:
         """Plot the loadings B(tau) of the yields on the factors, by maturity in years (0 to the longest)."""
         tau = self._grid(maturities, extrapolate)
-        B = self.model.loadings(np.asarray(self.params), tau, extrapolate=extrapolate)[1]
-        frame = pd.DataFrame(B, index=tau, columns=self.model.factor_names)
+        k = self.model.k_factors
+        B = self.model.curves(np.asarray(self.params)).yields(tau).slope[:, :k]
+        frame = pd.DataFrame(B, index=tau, columns=self.model.factor_names[:k])
         return plot_loadings(frame, self.model.panel.maturities, fig=fig, figsize=figsize)
 
     def plot_fit(self, *, fig: Any = None, figsize: Size | None = None) -> Any:
@@ -273,9 +298,9 @@ class Pictures(ImpliedRates):
     def plot_term_premium(
         self,
         maturity: float | None = None,
-        definition: str = "expected",
+        definition: str | None = None,
         *,
-        param_uncertainty: bool = False,
+        param_uncertainty: bool = True,
         extrapolate: bool = False,
         alpha: float = 0.05,
         fig: Any = None,
@@ -286,7 +311,7 @@ class Pictures(ImpliedRates):
 
         The default is ten years, or the longest maturity of a panel that ends before.
         """
-        neutral = check_definition(definition)
+        neutral = self._neutral(definition)
         maturity = min(_TEN_YEARS, self.model.panel.longest) if maturity is None else maturity
         tau = years(maturity, "maturity", self.model, extrapolate)
         if len(tau) > 1:
@@ -294,10 +319,11 @@ class Pictures(ImpliedRates):
         premium = self.term_premium(
             tau, definition, param_uncertainty=param_uncertainty, extrapolate=extrapolate
         )
-        own = self.yield_curve(tau, extrapolate=extrapolate).estimate.iloc[:, 0]
+        curve = self.yield_curve(tau, param_uncertainty=False, extrapolate=extrapolate)
+        own = curve.estimate.iloc[:, 0]
         rest = "risk-neutral yield" if neutral else f"short rate expected over {tau[0]:g} years"
         words = (f"yield of {tau[0]:g} years", rest, "term premium")
-        band = "uncertainty of the parameters included" if param_uncertainty else "given the parameters"
+        band = _band_words(premium, param_uncertainty)
         path = premium.estimate.iloc[:, 0]
         return plot_term_premium(
             own, own - path, path, premium.se.iloc[:, 0], words, band,
@@ -309,6 +335,7 @@ class Pictures(ImpliedRates):
         date: Any = None,
         maturities: Any = None,
         *,
+        param_uncertainty: bool = True,
         extrapolate: bool = False,
         alpha: float = 0.05,
         fig: Any = None,
@@ -317,21 +344,23 @@ class Pictures(ImpliedRates):
         """Plot the yield curve of a date of the sample (the last by default), beside the observed yields."""
         observed = self._yields
         date = observed.index[-1] if date is None else date
-        rates = self.yield_curve(self._grid(maturities, extrapolate), date, extrapolate=extrapolate)
+        tau = self._grid(maturities, extrapolate)
+        rates = self.yield_curve(tau, date, param_uncertainty=param_uncertainty, extrapolate=extrapolate)
         seen = observed.loc[rates.estimate.index[0]]
         at = rates.estimate.index[0]
         return plot_curve(
             rates.estimate.iloc[0], rates.se.iloc[0],
             pd.Series(np.asarray(seen), index=self.model.panel.maturities),
-            str(at.date() if isinstance(at, pd.Timestamp) else at),
+            str(at.date() if isinstance(at, pd.Timestamp) else at), _band_words(rates, param_uncertainty),
             units=self._units, alpha=alpha, fig=fig, figsize=figsize,
         )  # fmt: skip
 
     def _grid(self, maturities: Any, extrapolate: bool) -> Any:
         if maturities is not None:
             return years(maturities, "maturities", self.model, extrapolate)
-        longest = self.model.panel.longest
-        return np.linspace(longest / _GRID, longest, _GRID)
+        longest, period = self.model.panel.longest, self.model.panel.period
+        grid = np.linspace(longest / _GRID, longest, _GRID)
+        return grid if period is None else period * np.unique(np.maximum(np.rint(grid / period), 1.0))
 
     @property
     def _units(self) -> str:

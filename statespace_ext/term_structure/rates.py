@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,19 +10,17 @@ import numpy as np
 import pandas as pd
 
 from ..base.reporting import normal_quantile
-from ..base.results import StateSpaceResults
-from ..base.states import Factors, factors_of
-from ..engine.arguments import truth
+from ..engine.arguments import one_of, positive_integer, truth
 from ..engine.calendars import Calendar
-from ..exceptions import DataError, SpecificationError
-from ..inference.information import delta_method
-from ..inference.many import model_of
+from ..engine.validation import as_dates
+from ..exceptions import DataError, SpecificationError, shown
 from ..numerics.linear_algebra import Array
-from .declaration import spelled
 from .dynamics import Affine, Curves
+from .panel import years_after
+from .sensitivity import Sensitivity
 
 if TYPE_CHECKING:
-    from .atsm import ATSM
+    pass
 
 DEFINITIONS = ("expected", "risk-neutral")
 
@@ -71,7 +69,7 @@ _FAR = 2.0
 """Times the longest maturity; a longer one is more likely to be a number of months."""
 
 
-def years(value: Any, name: str, model: ATSM, extrapolate: bool = False, *, zero: bool = False) -> Array:
+def years(value: Any, name: str, model: Any, extrapolate: bool = False, *, zero: bool = False) -> Array:
     """
     Return maturities or horizons in years as an array.
 
@@ -81,7 +79,7 @@ def years(value: Any, name: str, model: ATSM, extrapolate: bool = False, *, zero
         The maturities or horizons.
     name : str
         What they are called.
-    model : ATSM
+    model : ATSM or ACM
         The model.
     extrapolate : bool
         Whether they may be longer than twice the longest maturity of the panel.
@@ -110,6 +108,42 @@ def years(value: Any, name: str, model: ATSM, extrapolate: bool = False, *, zero
             remedy="Divide months by 12, or pass extrapolate=True.",
         )
     return out
+
+
+def forecast_horizons(
+    results: Any, steps: Any, horizons: Any, dates: Any, extrapolate: bool = False
+) -> tuple[Array, pd.Index]:
+    """
+    Return horizons in years, and what labels them.
+
+    Raises
+    ------
+    SpecificationError
+        If not exactly one of the three is given, or steps have no length.
+    DataError
+        If dates do not follow the sample.
+    """
+    model = results.model
+    if sum(value is not None for value in (steps, horizons, dates)) > 1:
+        raise SpecificationError("steps, horizons and dates are given together", expected="one of them")
+    if horizons is not None:
+        h = years(horizons, "horizons", model, extrapolate)
+        return h, pd.Index(h, name="horizon")
+    if dates is not None:
+        index = as_dates(dates, "dates")
+        return years_after(model, index), index
+    count = positive_integer(1 if steps is None else steps, "steps")
+    if model.panel.steps.ndim:
+        raise SpecificationError(
+            "Steps after irregular dates have no length",
+            got=f"steps={count}",
+            remedy="Pass dates=, or horizons= in years.",
+        )
+    h = float(model.panel.steps) * np.arange(1, count + 1)
+    calendar = model.calendar
+    if calendar.clock is not None and not calendar.labels.equals(pd.RangeIndex(model.nobs)):
+        return h, calendar.ahead(count)
+    return h, pd.Index(h, name="horizon")
 
 
 def check_definition(definition: Any) -> bool:
@@ -149,37 +183,35 @@ def rows_of(calendar: Calendar, date: Any) -> slice:
     return slice(first, last + 1)
 
 
-def errors_at(
-    results: StateSpaceResults, function: Callable[[Array], Array], held: Iterable[str]
-) -> tuple[Array, Array]:
-    """Return a function of all parameters, and its delta-method errors with some of them held."""
-    model, params = model_of(results), np.asarray(results.params, dtype=float)
-    known = set(held)
-    free = np.array([i for i, name in enumerate(model.param_names) if name not in known], dtype=int)
-
-    def at(values: Array) -> Array:
-        full = params.copy()
-        full[free] = values
-        return function(full)
-
-    cov = np.asarray(results.params_cov.cov)[np.ix_(free, free)]
-    return delta_method(at, params[free], cov, model.difference_steps(params)[free])
+INFORMATION = ("smoothed", "filtered")
+"""What estimated factors are given."""
 
 
-class ImpliedRates(StateSpaceResults):
+class ImpliedRates:
     """
-    Rates at the smoothed factors: a part of `ATSMResults`.
+    Rates at the estimated factors; mixed into the results of models of the term structure.
 
-    Every method returns `Rates`, with standard deviations of the factors alone, or with
-    ``param_uncertainty=True`` of the parameters too (delta method). ``date=None`` is all dates. Maturities
-    and horizons are in years; those beyond twice the longest maturity of the panel raise `SpecificationError`
-    unless ``extrapolate=True``.
+    Every method returns `Rates`. Their standard deviations contain the uncertainty of the factors and, unless
+    ``param_uncertainty=False``, that of the parameters (delta method; the derivatives of the factors are
+    computed once and kept). ``information_set`` is "smoothed", E[x_t | all data], or "filtered",
+    E[x_t | data up to t]; both are at the estimates from the whole sample. ``date=None`` is all dates.
+    Maturities and horizons are in years; those beyond twice the longest maturity of the panel raise
+    `SpecificationError` unless ``extrapolate=True``.
     """
 
-    @property
-    def factors(self) -> Factors:
-        """Smoothed and filtered factors."""
-        return factors_of(self, self.model.factor_names, self._dates)
+    model: Any
+    params: Any
+    factors: Any
+    _definition = "expected"
+    """The definition of a premium, where none is given."""
+
+    def _paths(self, information_set: str) -> tuple[Array, Array]:
+        """Return means (n, k) and covariances (n, k, k) of the factors."""
+        raise NotImplementedError
+
+    def _sensitivity(self, information_set: str) -> Sensitivity:
+        """Return how the factors depend on the parameters."""
+        raise NotImplementedError
 
     @property
     def _dates(self) -> pd.Index:
@@ -190,7 +222,7 @@ class ImpliedRates(StateSpaceResults):
     def fitted_yields(self) -> pd.DataFrame:
         """Yields of the panel at the smoothed factors."""
         curves = self.model.curves(self.params)
-        values = curves.yields(self.model.panel.maturities).mean(self.factors.smoothed.to_numpy())
+        values = curves.yields(self.model.panel.maturities).mean(self._paths("smoothed")[0])
         return pd.DataFrame(values, index=self._dates, columns=self.model.panel.labels)
 
     @property
@@ -199,32 +231,34 @@ class ImpliedRates(StateSpaceResults):
         return pd.DataFrame(values, index=self._dates, columns=self.model.panel.labels)
 
     def _implied(
-        self, rate: Callable[[Curves], Affine], columns: Array, date: Any, param_uncertainty: bool, name: str
+        self,
+        rate: Callable[[Curves], Affine],
+        columns: Any,
+        date: Any,
+        param_uncertainty: bool,
+        name: str,
+        information_set: str = "smoothed",
     ) -> Rates:
-        """Return rates at the smoothed factors, which are smoothed again at other parameters."""
-        model, factors, params = model_of(self), self.factors, np.asarray(self.params, dtype=float)
-        rows = rows_of(model.calendar, date)
-        affine, states = rate(model.curves(params)), factors.smoothed.to_numpy()[rows]
-        covs = factors.smoothed_cov.to_numpy().reshape(-1, model.k_factors, model.k_factors)[rows]
-        mean = affine.mean(states)
+        """Return rates at the factors, with their standard deviations."""
+        known = one_of(information_set, INFORMATION, "information_set")
+        rows = rows_of(self.model.calendar, date)
+        states, covs = (part[rows] for part in self._paths(known))
+        affine = rate(self.model.curves(np.asarray(self.params, dtype=float)))
         variance = np.clip(affine.variance(covs), 0.0, None)
         if truth(param_uncertainty, "param_uncertainty"):
-
-            def at(trial: Array) -> Array:
-                smoothed = model.private_smoother.smooth(model.started_system(trial), lag_cov=False)
-                return rate(model.curves(trial)).mean(np.array(smoothed.mean.T[rows])).ravel()
-
-            _, errors = errors_at(self, at, [*self.boundary, *self._fixed])
-            variance = variance + (errors**2).reshape(mean.shape)
-        labels: Any = {"index": factors.smoothed.index[rows], "columns": pd.Index(columns, name=name)}
-        return Rates(pd.DataFrame(mean, **labels), pd.DataFrame(np.sqrt(variance), **labels))
+            trials = self._sensitivity(known)
+            by_state = trials.by_state[rows]
+            variance = variance + trials.variance(lambda at: rate(self.model.curves(at)), states, by_state)
+        labels: Any = {"index": self._dates[rows], "columns": pd.Index(columns, name=name)}
+        return Rates(pd.DataFrame(affine.mean(states), **labels), pd.DataFrame(np.sqrt(variance), **labels))
 
     def yield_curve(
         self,
         maturities: Any,
         date: Any = None,
         *,
-        param_uncertainty: bool = False,
+        information_set: str = "smoothed",
+        param_uncertainty: bool = True,
         extrapolate: bool = False,
     ) -> Rates:
         """
@@ -236,30 +270,41 @@ class ImpliedRates(StateSpaceResults):
             In years.
         date : optional
             A date of the sample.
+        information_set : {"smoothed", "filtered"}
+            As in the class.
         param_uncertainty : bool
             Whether standard deviations include the uncertainty of the parameters.
         extrapolate : bool
             As in the class.
         """
         tau = years(maturities, "maturities", self.model, extrapolate)
-        return self._implied(lambda c: c.yields(tau), tau, date, param_uncertainty, "maturity")
+        return self._implied(
+            lambda c: c.yields(tau), tau, date, param_uncertainty, "maturity", information_set
+        )
 
     def forward_curve(
         self,
         maturities: Any,
         date: Any = None,
         *,
-        param_uncertainty: bool = False,
+        information_set: str = "smoothed",
+        param_uncertainty: bool = True,
         extrapolate: bool = False,
     ) -> Rates:
-        """Return instantaneous forward rates f(tau) = d(tau y(tau))/dtau; as `yield_curve`."""
+        """
+        Return instantaneous forward rates f(tau) = d(tau y(tau))/dtau; as `yield_curve`.
+
+        A model in discrete time has forward rates of one period that begins in tau years.
+        """
         tau = years(maturities, "maturities", self.model, extrapolate)
-        return self._implied(lambda c: c.forwards(tau), tau, date, param_uncertainty, "maturity")
+        return self._implied(
+            lambda c: c.forwards(tau), tau, date, param_uncertainty, "maturity", information_set
+        )
 
     @property
     def short_rate(self) -> Rates:
         """The short rate r_t = delta_0 + delta_1'X_t."""
-        return self._implied(lambda c: c.short_rate(), np.zeros(1), None, False, "maturity")
+        return self._implied(lambda c: c.short_rate(), np.zeros(1), None, True, "maturity")
 
     def expected_short_rate(
         self,
@@ -267,7 +312,8 @@ class ImpliedRates(StateSpaceResults):
         date: Any = None,
         *,
         average: bool = True,
-        param_uncertainty: bool = False,
+        information_set: str = "smoothed",
+        param_uncertainty: bool = True,
         extrapolate: bool = False,
     ) -> Rates:
         """
@@ -281,6 +327,8 @@ class ImpliedRates(StateSpaceResults):
             A date of the sample.
         average : bool
             Whether to average over the horizon, or to take its end.
+        information_set : {"smoothed", "filtered"}
+            As in the class.
         param_uncertainty : bool
             Whether standard deviations include the uncertainty of the parameters.
         extrapolate : bool
@@ -290,7 +338,7 @@ class ImpliedRates(StateSpaceResults):
         mean = truth(average, "average")
         return self._implied(
             lambda c: c.average_short_rate(h) if mean else c.short_rate_ahead(h),
-            h, date, param_uncertainty, "horizon",
+            h, date, param_uncertainty, "horizon", information_set,
         )  # fmt: skip
 
     def risk_neutral_yields(
@@ -298,21 +346,25 @@ class ImpliedRates(StateSpaceResults):
         maturities: Any,
         date: Any = None,
         *,
-        param_uncertainty: bool = False,
+        information_set: str = "smoothed",
+        param_uncertainty: bool = True,
         extrapolate: bool = False,
     ) -> Rates:
-        """Return the yields if the price of risk were zero: priced with K_P and kappa_P; as `yield_curve`."""
+        """Return the yields if the price of risk were zero: priced under P; as `yield_curve`."""
         self._require_prices("risk-neutral yields")
         tau = years(maturities, "maturities", self.model, extrapolate)
-        return self._implied(lambda c: c.risk_neutral_yields(tau), tau, date, param_uncertainty, "maturity")
+        return self._implied(
+            lambda c: c.risk_neutral_yields(tau), tau, date, param_uncertainty, "maturity", information_set
+        )
 
     def term_premium(
         self,
         maturity: Any,
-        definition: str = "expected",
+        definition: str | None = None,
         date: Any = None,
         *,
-        param_uncertainty: bool = False,
+        information_set: str = "smoothed",
+        param_uncertainty: bool = True,
         extrapolate: bool = False,
     ) -> Rates:
         """
@@ -322,11 +374,14 @@ class ImpliedRates(StateSpaceResults):
         ----------
         maturity : float or array_like
             In years.
-        definition : {"expected", "risk-neutral"}
+        definition : {"expected", "risk-neutral"}, optional
             "expected": the yield less the average short rate expected over its life under P. "risk-neutral":
-            the yield less the risk-neutral yield, which has the convexity of the yield too.
+            the yield less the risk-neutral yield, which has the convexity of the yield too. By default
+            "expected", for `ACM` "risk-neutral".
         date : optional
             A date of the sample.
+        information_set : {"smoothed", "filtered"}
+            As in the class.
         param_uncertainty : bool
             Whether standard deviations include the uncertainty of the parameters.
         extrapolate : bool
@@ -334,28 +389,62 @@ class ImpliedRates(StateSpaceResults):
         """
         neutral = self._neutral(definition)
         tau = years(maturity, "maturity", self.model, extrapolate)
-        return self._implied(lambda c: c.term_premium(tau, neutral), tau, date, param_uncertainty, "maturity")
+        return self._implied(
+            lambda c: c.term_premium(tau, neutral), tau, date, param_uncertainty, "maturity", information_set
+        )
 
     def forward_premium(
         self,
         maturity: Any,
-        definition: str = "expected",
+        definition: str | None = None,
         date: Any = None,
         *,
-        param_uncertainty: bool = False,
+        tenor: float | None = None,
+        information_set: str = "smoothed",
+        param_uncertainty: bool = True,
         extrapolate: bool = False,
     ) -> Rates:
-        """
-        Return the premium of instantaneous forward rates; as `term_premium`.
+        r"""
+        Return the premium of forward rates.
 
-        "expected": f(tau) - E_t[r_{t+tau}]; "risk-neutral": less the risk-neutral forward rate. Averaged over
-        maturities from zero, it is the term premium.
+        .. math::
+
+            rac{(m + s)\,TP_t(m + s) - m\,TP_t(m)}{s}
+
+        with TP the term premium, m the maturity and s the tenor: the premium of the rate agreed now for s
+        years from year m on. ``forward_premium(5, tenor=5)`` is that of the five-year rate in five years.
+
+        Parameters
+        ----------
+        maturity : float or array_like
+            m, in years.
+        definition : {"expected", "risk-neutral"}, optional
+            As in `term_premium`.
+        date : optional
+            A date of the sample.
+        tenor : float, optional
+            s, in years. By default it goes to zero: f(m) - E_t[r_{t+m}] of instantaneous forward rates, or
+            less the risk-neutral forward rate. Averaged over maturities from zero, that is the term premium.
+            A model in discrete time then has the forward rate of one period.
+        information_set : {"smoothed", "filtered"}
+            As in the class.
+        param_uncertainty : bool
+            Whether standard deviations include the uncertainty of the parameters.
+        extrapolate : bool
+            As in the class; of maturity plus tenor.
         """
         neutral = self._neutral(definition)
         tau = years(maturity, "maturity", self.model, extrapolate)
-        return self._implied(
-            lambda c: c.forward_premium(tau, neutral), tau, date, param_uncertainty, "maturity"
-        )
+        span = None if tenor is None else _tenor(tenor, tau, self.model, extrapolate)
+
+        def premium(curves: Curves) -> Affine:
+            if span is None:
+                return curves.forward_premium(tau, neutral)
+            end = tau + span
+            near, far = curves.term_premium(tau, neutral), curves.term_premium(end, neutral)
+            return (far * (end / span)) - (near * (tau / span))
+
+        return self._implied(premium, tau, date, param_uncertainty, "maturity", information_set)
 
     def zero_prices(self, maturities: Any, date: Any = None, *, extrapolate: bool = False) -> pd.DataFrame:
         """
@@ -370,19 +459,63 @@ class ImpliedRates(StateSpaceResults):
         extrapolate : bool
             As in the class.
         """
-        y = self.yield_curve(maturities, date, extrapolate=extrapolate).estimate
+        y = self.yield_curve(maturities, date, param_uncertainty=False, extrapolate=extrapolate).estimate
         return np.exp(-y * (y.columns.to_numpy() / self.model.panel.scale))
 
-    def _neutral(self, definition: str) -> bool:
-        neutral = check_definition(definition)
+    def _neutral(self, definition: str | None) -> bool:
+        neutral = check_definition(self._definition if definition is None else definition)
         if neutral:
             self._require_prices("risk-neutral premia")
         return neutral
 
     def _require_prices(self, what: str) -> None:
-        if not self.model.norm.arbitrage_free:
-            raise SpecificationError(
-                f"There are no {what}: the model has no prices of risk",
-                got=spelled(self.model._given["identification"]),
-                remedy='Use identification="afns", or definition="expected".',
+        """Refuse what needs prices of risk, where the model has none."""
+
+    # -- beyond the sample -----------------------------------------------------------------------------
+
+    def _last(self) -> tuple[Array, Array]:
+        """Return mean and covariance of the last factors."""
+        raise NotImplementedError
+
+    def _error_variances(self) -> Array:
+        """Return the variances of the measurement errors."""
+        raise NotImplementedError
+
+    def _forecast(
+        self, h: Array, index: pd.Index, maturities: Any, param_uncertainty: bool, extrapolate: bool
+    ) -> Rates:
+        """Return forecasts of yields: of the panel with measurement errors, or of a curve."""
+        model, own = self.model, maturities is None
+        tau = model.panel.maturities if own else years(maturities, "maturities", model, extrapolate)
+        (last, cov), curves = self._last(), model.curves(np.asarray(self.params, dtype=float))
+        slope, step, shape = curves.yields(tau).slope, curves.ahead(h), (len(h), len(tau))
+        covs = step.transition @ cov @ np.swapaxes(step.transition, 1, 2) + step.cov
+        variance = np.clip(np.einsum("mi,nij,mj->nm", slope, covs, slope), 0.0, None)
+        if truth(param_uncertainty, "param_uncertainty"):
+            trials = self._sensitivity("smoothed")  # at the end of the sample the filtered factors are these
+            moved = trials.variance(
+                lambda at: yields_ahead(model.curves(at), tau, h), last[None], trials.by_state[-1:]
             )
+            variance = variance + moved.reshape(shape)
+        mean = yields_ahead(curves, tau, h).mean(last[None]).reshape(shape)
+        labels: Any = {"index": index}
+        labels["columns"] = pd.Index(model.panel.labels if own else tau, name="yield" if own else "maturity")
+        if own:
+            variance = variance + self._error_variances()
+        return Rates(pd.DataFrame(mean, **labels), pd.DataFrame(np.sqrt(variance), **labels))
+
+
+def yields_ahead(curves: Curves, tau: Array, h: Array) -> Affine:
+    """Return E_t[y_{t+h}(tau)] as functions of the factors today, horizon by horizon (h m,)."""
+    rates, step = curves.yields(tau), curves.ahead(h)
+    slope = np.einsum("mi,hij->hmj", rates.slope, step.transition)
+    return Affine(rates.mean(step.intercept).ravel(), slope.reshape(-1, slope.shape[2]))
+
+
+def _tenor(tenor: Any, tau: Array, model: Any, extrapolate: bool) -> float:
+    """Return a tenor in years; the end of the forward period is a maturity."""
+    span = years(tenor, "tenor", model, extrapolate)
+    if len(span) > 1:
+        raise SpecificationError("tenor is not one number", got=shown(span), expected="years")
+    years(tau + span, "maturity + tenor", model, extrapolate)
+    return float(span[0])

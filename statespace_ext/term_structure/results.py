@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,81 +10,25 @@ import pandas as pd
 from statsmodels.tsa.statespace.initialization import Initialization
 
 from ..base.results import StateSpaceResults
+from ..base.states import Factors, estimates_of, factors_of
 from ..engine.arguments import one_of, positive_integer
-from ..engine.validation import as_dates, read_dates
-from ..exceptions import DataError, SpecificationError, UnsupportedError
+from ..engine.validation import read_dates
+from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
+from ..inference.many import model_of
+from ..numerics.differences import jacobian
 from ..numerics.linear_algebra import Array
-from ..numerics.ornstein_uhlenbeck import discretise
+from ..numerics.ornstein_uhlenbeck import discretise, drift_of
 from ..params.cholesky import semidefinite_cholesky
 from ..params.layout import real_array
 from . import tables
+from .bias import BiasCorrection, bias_corrected
+from .declaration import spelled
 from .dynamics import Curves, shock_responses, states_ahead
+from .evaluation import YieldEvaluation, evaluate
 from .panel import years_after
 from .plots import Pictures
-from .rates import Rates, years
-
-
-def forecast_horizons(
-    results: StateSpaceResults, steps: Any, horizons: Any, dates: Any, extrapolate: bool = False
-) -> tuple[Array, pd.Index]:
-    """
-    Return horizons in years, and what labels them.
-
-    Raises
-    ------
-    SpecificationError
-        If not exactly one of the three is given, or steps have no length.
-    DataError
-        If dates do not follow the sample.
-    """
-    model = results.model
-    if sum(value is not None for value in (steps, horizons, dates)) > 1:
-        raise SpecificationError("steps, horizons and dates are given together", expected="one of them")
-    if horizons is not None:
-        h = years(horizons, "horizons", model, extrapolate)
-        return h, pd.Index(h, name="horizon")
-    if dates is not None:
-        index = as_dates(dates, "dates")
-        return years_after(model, index), index
-    count = positive_integer(1 if steps is None else steps, "steps")
-    if model.panel.steps.ndim:
-        raise SpecificationError(
-            "Steps after irregular dates have no length",
-            got=f"steps={count}",
-            remedy="Pass dates=, or horizons= in years.",
-        )
-    h = float(model.panel.steps) * np.arange(1, count + 1)
-    calendar = model.calendar
-    if calendar.clock is not None and not calendar.labels.equals(pd.RangeIndex(model.nobs)):
-        return h, calendar.ahead(count)
-    return h, pd.Index(h, name="horizon")
-
-
-def forecast(
-    results: StateSpaceResults, h: Array, index: pd.Index, maturities: Any, extrapolate: bool = False
-) -> Rates:
-    """Return forecasts of yields: of the columns of the panel with measurement errors, or of a curve."""
-    model, params = results.model, np.asarray(results.params, dtype=float)
-    if results.filtered_state is None:
-        raise SpecificationError(
-            "The factors were not computed",
-            got="a fit with low_memory=True",
-            remedy="Call `model.smooth(res.params)`.",
-        )
-    at = model.dynamics(params)
-    last, cov = results.filtered_state[:, -1], results.filtered_state_cov[:, :, -1]
-    states, covs = states_ahead(at, last, cov, h)
-    own = maturities is None
-    tau = model.panel.maturities if own else years(maturities, "maturities", model, extrapolate)
-    affine = Curves(at, model.convexity).yields(tau)
-    variance = np.clip(affine.variance(covs), 0.0, None)
-    columns = pd.Index(model.panel.labels if own else tau, name="yield" if own else "maturity")
-    if own:
-        variance = variance + np.diag(model.layout.matrices(params)["obs_cov"])
-    return Rates(
-        pd.DataFrame(affine.mean(states), index=index, columns=columns),
-        pd.DataFrame(np.sqrt(variance), index=index, columns=columns),
-    )
+from .rates import Rates, forecast_horizons, years
+from .sensitivity import Sensitivity, places_without
 
 
 def responses(
@@ -91,7 +36,7 @@ def responses(
 ) -> pd.DataFrame:
     """Return the responses of the curve, indexed by shock and horizon."""
     model = results.model
-    at, k = model.dynamics(np.asarray(results.params, dtype=float)), model.k_factors
+    at, k = model.dynamics(np.asarray(results.params, dtype=float)), model.k_states
     h = years(horizons, "horizons", model, extrapolate, zero=True)
     tau = years(
         model.panel.maturities if maturities is None else maturities, "maturities", model, extrapolate
@@ -99,7 +44,7 @@ def responses(
     names = model.factor_names
     if impulse is None:
         step = float(np.mean(model.panel.steps))
-        shocks = semidefinite_cholesky(discretise(at.K_P, at.kappa_P, at.cov, step).cov)
+        shocks = semidefinite_cholesky(discretise(at.K_P, at.kappa_P, at.cov, step, at.period).cov)
     else:
         shocks = real_array(impulse, "The elements of impulse")
         if shocks.shape != (k,) or not np.all(np.isfinite(shocks)):
@@ -110,7 +55,121 @@ def responses(
     return pd.DataFrame(values.reshape(-1, len(tau)), index=index, columns=pd.Index(tau, name="maturity"))
 
 
-class NewData(StateSpaceResults):
+def _require_free_dynamics(results: Any) -> None:
+    """Refuse a bias correction where there is one already, or the P-dynamics are restricted."""
+    model = results.model
+    if results._correction is not None:
+        raise SpecificationError("The P-dynamics are corrected already", remedy="Use the estimates.")
+    if model.panel.steps.ndim:
+        raise UnsupportedError(
+            "A bias correction needs steps of equal length",
+            got="irregular dates",
+            remedy="Take the yields of month ends.",
+        )
+    bound = _bound_dynamics(results)
+    if bound:
+        raise UnsupportedError(
+            "A bias correction needs free P-dynamics: it moves all elements of K_P",
+            got=bound,
+            expected='p_dynamics="unrestricted" and no restriction of the prices of risk',
+        )
+
+
+def _bound_dynamics(results: Any) -> str:
+    """Return what of the P-dynamics is not free, nothing where all is."""
+    blocks = [results.model.layout.blocks.get(key) for key in ("K_P", "kappa_P")]
+    if any(block is None or len(set(block.names)) < np.prod(block.shape) for block in blocks):
+        return "restricted P-dynamics or prices of risk"
+    held = [name for block in blocks if block is not None for name in block.names if name in results._fixed]
+    return f"fixed: {shown(held)}" if held else ""
+
+
+class EstimatedFactors(Pictures, StateSpaceResults):
+    """The factors, and how they depend on the parameters: a part of `ATSMResults`."""
+
+    @property
+    def factors(self) -> Factors:
+        """Smoothed and filtered factors."""
+        return factors_of(self, self.model.factor_names, self.model.calendar.labels)
+
+    def _paths(self, information_set: str) -> tuple[Array, Array]:
+        """Return means (n, k) and covariances (n, k, k) of the factors."""
+        if information_set == "smoothed":
+            return self.factors.smoothed.to_numpy(), np.moveaxis(self.smoothed_state_cov, 2, 0)
+        self._last()  # which refuses a fit that kept none
+        names = self.model.factor_names
+        found = estimates_of(self, np.eye(len(names)), self.model.calendar.labels, names)
+        return found.filtered.to_numpy(), np.moveaxis(self.filtered_state_cov, 2, 0)
+
+    def _sensitivity(self, information_set: str) -> Sensitivity:
+        """Return how the factors depend on the parameters; the derivatives are computed once."""
+        model, params = model_of(self), np.asarray(self.params, dtype=float)
+        places = places_without(model, [*self.boundary, *self._fixed])
+        cov = np.asarray(self.params_cov.cov)[np.ix_(places, places)]
+        key = f"{information_set}_by_params"
+        if "difference_steps" not in self._cache:
+            self._cache["difference_steps"] = model.difference_steps(params)
+        steps = self._cache["difference_steps"]
+
+        def path(trial: Array) -> Array:
+            if information_set == "smoothed":
+                system = model.started_system(trial)
+                return np.array(model.private_smoother.smooth(system, lag_cov=False).mean.T)
+            with model.preserved():
+                found = model.filter(trial, includes_fixed=True, cov_type="none")
+            return np.array(found.filtered_state.T)
+
+        if key not in self._cache:
+            none = not np.isfinite(cov).any()
+            shape = (self.model.nobs, self.model.k_states, len(places))
+            self._cache[key] = (
+                np.full(shape, np.nan) if none else jacobian(path, params, steps, places=places)
+            )
+        return Sensitivity(params, places, steps, cov, self._cache[key])
+
+    def _last(self) -> tuple[Array, Array]:
+        """Return mean and covariance of the last factors."""
+        if self.filtered_state is None:
+            raise SpecificationError(
+                "The factors were not computed",
+                got="a fit with low_memory=True",
+                remedy="Call `model.smooth(res.params)`.",
+            )
+        return self.filtered_state[:, -1], self.filtered_state_cov[:, :, -1]
+
+    def _error_variances(self) -> Array:
+        """Return the variances of the measurement errors."""
+        return np.diag(self.model.layout.matrices(np.asarray(self.params, dtype=float))["obs_cov"])
+
+    _correction: BiasCorrection | None = None
+
+    def _apply(self, mod: Any, refit: bool = False, fit_kwargs: Any = None) -> Any:
+        """Return results of other data at these parameters, which stay what they are, or estimated again."""
+        out = super()._apply(mod, refit=refit, fit_kwargs=fit_kwargs)
+        if not refit:
+            getattr(out, "_results", out)._correction = self._correction
+        return out
+
+    def _at(self, params: Array, description: str) -> Any:
+        """Return results of the same data at other parameters, with the covariance of these."""
+        known: dict[str, Any] = {"cov_type": "none"}
+        if self.cov_type != "none":
+            custom = (self.cov_type, np.asarray(self.params_cov.cov), description)
+            names = ("custom_cov_type", "custom_cov_params", "custom_description")
+            known = {"cov_type": "custom", "cov_kwds": dict(zip(names, custom, strict=True))}
+        with self._as_it_was(), self.model.fix_params(self._fixed):
+            return self.model.smooth(params, includes_fixed=True, **known)
+
+    def _require_prices(self, what: str) -> None:
+        if not self.model.norm.arbitrage_free:
+            raise SpecificationError(
+                f"There are no {what}: the model has no prices of risk",
+                got=spelled(self.model._given["identification"]),
+                remedy='Use identification="afns", or definition="expected".',
+            )
+
+
+class NewData(EstimatedFactors):
     """New data and prediction where statsmodels does not know the dates: a part of `ATSMResults`."""
 
     @property
@@ -135,6 +194,8 @@ class NewData(StateSpaceResults):
 
         Where dates are irregular, the start is the exact distribution of the factors at the first new date.
         """
+        if self.model.start_kind == "conditional":  # the start is known, and no date is conditioned on
+            kwargs.setdefault("initialization", "stationary")
         told = not isinstance(self.model._given["dt"], str)
         if not self.model.panel.steps.ndim and (told or not self._own_dates):
             return super().extend(endog, exog, fit_kwargs=fit_kwargs, **kwargs)
@@ -177,15 +238,18 @@ class NewData(StateSpaceResults):
             )
 
 
-class ATSMResults(Pictures, NewData):
+class ATSMResults(NewData):
     """
     Results of fitting (or of filtering and smoothing) an `ATSM`.
 
     Beside what `MLEResults` has: `matrices`, `matrices_table`, `mean_reversion`, `mean_reversion_table`;
     `factors`, `fitted_yields`, `pricing_errors`, `pricing_error_summary`; `yield_curve`, `forward_curve`,
     `short_rate`, `zero_prices`, `expected_short_rate`, `risk_neutral_yields`, `term_premium`,
-    `forward_premium`; `forecast_yields`, `curve_responses`; `plot_factors`, `plot_loadings`, `plot_fit`,
-    `plot_term_premium`, `plot_curve`.
+    `forward_premium`; `expected_excess_returns`, `sharpe_ratios`, `price_of_risk`,
+    `short_rate_parameters`; `forecast_yields`, `rolling_evaluation`, `curve_responses`; `bias_corrected`;
+    `plot_factors`, `plot_loadings`, `plot_fit`, `plot_term_premium`, `plot_curve`.
+    Standard deviations of rates contain the uncertainty of the parameters unless
+    ``param_uncertainty=False``.
     Maturities are in years, rates in the units of the yields, pricing errors in basis points.
     """
 
@@ -207,7 +271,7 @@ class ATSMResults(Pictures, NewData):
     @property
     def mean_reversion(self) -> pd.DataFrame:
         """Eigenvalues of K_P and K_Q, with half-lives and periods in years, the slowest first."""
-        return tables.mean_reversion_table(tables.structural_values(self.model, np.asarray(self.params)))
+        return tables.mean_reversion_table(self)
 
     def mean_reversion_table(self) -> pd.DataFrame:
         """
@@ -221,6 +285,7 @@ class ATSMResults(Pictures, NewData):
         """Return what `summary` says of the fit."""
         values = tables.structural_values(self.model, np.asarray(self.params))
         return [
+            *([self._correction.line] if self._correction else []),
             *super().status_lines(),
             *self.model.norm.remarks(self.model.matrices(self.params)),
             *tables.exact_line(self),
@@ -231,6 +296,92 @@ class ATSMResults(Pictures, NewData):
     def _parameter_tables(self, alpha: float) -> list[Any]:
         """Return the tables of the estimates: P, Q and risk prices, observation."""
         return tables.summary_tables(self, alpha)
+
+    def bias_corrected(
+        self, method: str = "analytic", *, n_boot: int = 1000, rng: object = None
+    ) -> StateSpaceResults:
+        r"""
+        Return results whose P-dynamics are corrected for the bias of estimates of autoregressions.
+
+        .. math::
+
+            \Phi_c = \hat\Phi - \mathrm{bias}(\hat\Phi), \qquad \Phi = e^{-K_P \Delta t}
+
+        (in discrete time, Phi = I - K_P dt), of all factors, macro factors among them.
+
+        Least squares, and maximum likelihood, find factors that revert too fast in samples of a few decades:
+        expected short rates then move too little and term premia too much (Bauer, Rudebusch & Wu 2012). The
+        mean of the factors under P is that of the smoothed factors. Q-dynamics, short rate, Sigma and
+        measurement errors are as they were, and so are the loadings. The likelihood is below its maximum.
+
+        Parameters
+        ----------
+        method : {"analytic", "bootstrap"}
+            The bias by the formula of Pope (1990), or the mean error of least squares in ``n_boot`` samples
+            of the autoregression of the factors.
+        n_boot : int
+            Number of bootstrap samples.
+        rng : numpy.random.Generator or int, optional
+            Source of the samples.
+
+        Returns
+        -------
+        ATSMResults
+            Of the same data. Standard errors are those of the estimates before the correction. Where the
+            whole correction would leave the unit circle, it is shrunk (Kilian 1998); `summary` says so.
+
+        Raises
+        ------
+        DataError
+            If there are too few periods.
+        UnsupportedError
+            If K_P is restricted or steps are irregular.
+        SpecificationError
+            If these results are corrected already.
+        ParameterError
+            If the corrected transition has no real logarithm.
+        """
+        _require_free_dynamics(self)
+        model, step = self.model, float(self.model.panel.steps)
+        at = model.curves(self.params).ahead(np.array([step]))
+        found = bias_corrected(at.transition[0], at.cov[0], self.nobs, method, n_boot, rng)
+        K = drift_of(found.transition, step, model.panel.period)
+        kappa = K @ self._paths("smoothed")[0].mean(axis=0)
+        params = model.layout.project({"K_P": K, "kappa_P": kappa[:, None]}, np.asarray(self.params))
+        out = self._at(params, found.line)
+        out._results._correction = found
+        return out
+
+    def short_rate_parameters(self) -> pd.DataFrame:
+        r"""
+        Return the parameters of Vasicek (one factor) or of G2++ (two factors) that the estimates imply.
+
+        .. math::
+
+            dr &= \kappa(\theta - r)\,dt + \sigma\,dW \\
+            r &= \varphi + x + y, \quad dx = -a x\,dt + \sigma\,dW_1, \quad dy = -b y\,dt + \eta\,dW_2,
+            \quad dW_1 dW_2 = \rho\,dt
+
+        One factor: kappa and theta under P and Q, sigma. Two factors, under Q: a < b, sigma, eta, rho, phi.
+
+        Returns
+        -------
+        DataFrame
+            Columns "estimate" and "se" (delta method), in the units of the yields; phi and theta are NaN
+            where K_Q (K_P) is singular.
+
+        Raises
+        ------
+        UnsupportedError
+            If there are more factors, no pricing under Q ("dns"), or equal or complex roots under Q, which
+            G2++ does not have.
+
+        References
+        ----------
+        Vasicek (1977), Journal of Financial Economics 5; Brigo & Mercurio (2006), Interest Rate Models,
+        section 4.2.
+        """
+        return tables.short_rate_parameters(self)
 
     # -- fit -------------------------------------------------------------------------------------------
 
@@ -259,12 +410,11 @@ class ATSMResults(Pictures, NewData):
         horizons: Any = None,
         dates: Any = None,
         maturities: Any = None,
+        param_uncertainty: bool = True,
         extrapolate: bool = False,
     ) -> Rates:
         """
         Forecast yields from the end of the sample, exactly at any horizon.
-
-        Intervals are given the parameters.
 
         Parameters
         ----------
@@ -276,11 +426,68 @@ class ATSMResults(Pictures, NewData):
             Dates after the last one, instead of steps.
         maturities : float or array_like, optional
             Of the curve, without measurement errors. By default the yields of the panel, with them.
+        param_uncertainty : bool
+            Whether standard deviations include the uncertainty of the parameters (delta method).
         extrapolate : bool
             Whether horizons and maturities may be beyond twice the longest maturity of the panel.
         """
         h, index = forecast_horizons(self, steps, horizons, dates, extrapolate)
-        return forecast(self, h, index, maturities, extrapolate)
+        return self._forecast(h, index, maturities, param_uncertainty, extrapolate)
+
+    def rolling_evaluation(
+        self,
+        steps: Any = (1, 3, 6, 12),
+        maturities: Any = None,
+        benchmark: Any = "random walk",
+        *,
+        window: int | None = None,
+        refit_every: int = 12,
+        expanding: bool = True,
+        fit_options: Mapping[str, Any] | None = None,
+    ) -> YieldEvaluation:
+        """
+        Evaluate forecasts of yields out of sample.
+
+        At each origin the parameters are those of the last refit, the factors are filtered with the data up
+        to the origin, and the targets are the observed yields some steps later. All steps have the same
+        origins: from period ``window`` to the last that all targets follow. Nothing after an origin enters.
+
+        Parameters
+        ----------
+        steps : int or sequence of int
+            Periods ahead.
+        maturities : float or array_like, optional
+            Maturities in years of yields of the panel; all of them by default.
+        benchmark : "random walk" or ATSMResults
+            What the forecasts are compared with: the yields of the origin, or another model of the panel,
+            estimated again on the same windows.
+        window : int, optional
+            Periods up to the first origin, and length of rolling windows. By default half of the sample.
+        refit_every : int
+            The model is estimated again after so many origins.
+        expanding : bool
+            Whether the model has all data up to its last refit, or the last ``window`` periods.
+        fit_options : mapping, optional
+            Arguments of `fit`; by default ``method="mle"``.
+
+        Returns
+        -------
+        YieldEvaluation
+            ``errors``, ``summary()`` with root mean square errors and Diebold-Mariano statistics, ``plot()``.
+
+        Raises
+        ------
+        SpecificationError
+            If window, steps, maturities or benchmark do not fit the panel.
+        UnsupportedError
+            If dates are irregular.
+
+        References
+        ----------
+        Diebold & Mariano (1995), Journal of Business & Economic Statistics 13; Harvey, Leybourne & Newbold
+        (1997), International Journal of Forecasting 13; Diebold & Li (2006), Journal of Econometrics 130.
+        """
+        return evaluate(self, steps, maturities, benchmark, window, refit_every, expanding, fit_options)
 
     def curve_responses(
         self, horizons: Any, maturities: Any = None, impulse: Any = None, *, extrapolate: bool = False

@@ -13,11 +13,10 @@ from ..fit.problem import EstimationProblem
 from ..fit.start_values import fill_missing
 from ..numerics.bond_pricing import loadings
 from ..numerics.linear_algebra import NOT_HERE, Array, symmetrize
-from ..numerics.ornstein_uhlenbeck import continuous
+from ..numerics.ornstein_uhlenbeck import from_steps
 from ..params.affine import AffineMatrix
-from ..params.cholesky import semidefinite_cholesky
 from ..params.covariance import structure_of
-from .dynamics import Pricing, Values, prices_of_risk
+from .dynamics import Pricing, Values, prices_of_risk, risk_neutral_to_physical
 
 if TYPE_CHECKING:
     from .atsm import ATSM
@@ -26,6 +25,8 @@ _LEAST_ROOT, _LARGEST_ROOT = 0.02, 20.0
 """P-roots a year that start values keep to."""
 _FAST_ROOT = 30.0
 _LEAST_ERROR = 1e-5
+_SURVEY = 0.1
+"""Share of the variance of a survey that is error where a search begins."""
 _WEIGHT = 100.0
 """Of a P-root that is too small, beside the distance of K_P from the one wanted."""
 _ZERO, _EXACT = 1e-7, 1e-10
@@ -55,6 +56,10 @@ class CrossSection:
         Of portfolios: principal components of the yields, unless the user gave others.
     convexity : float
         The convexity of the yields uses Sigma Sigma' times this.
+    macro : ndarray, (nobs, m)
+        Macro factors, with gaps filled.
+    period : float or None
+        Length of a period of discrete time; None in continuous time.
     """
 
     yields: Array
@@ -63,10 +68,17 @@ class CrossSection:
     step: float
     weights: Array
     convexity: float
+    macro: Array
+    period: float | None
 
     def loadings(self, q: Pricing, cov: Array) -> tuple[Array, Array]:
         """Return intercepts (p,) and slopes (p, k) of the yields, given Sigma Sigma'."""
-        return loadings(q.K, q.kappa, cov * self.convexity, q.delta_0, q.delta_1, self.maturities)
+        k, cov = len(q.K), cov * self.convexity
+        return loadings(q.K, q.kappa, cov[:k, :k], q.delta_0, q.delta_1, self.maturities, self.period)
+
+    def autoregression(self, X: Array) -> tuple[Array, Array, Array]:
+        """Return K, kappa and cov of factors, as `autoregression`."""
+        return autoregression(X, self.step, self.period)
 
     def regression(self) -> tuple[Array, Array]:
         """Return intercepts (p,) and slopes (p, k) of the yields on the observed factors."""
@@ -78,9 +90,11 @@ class CrossSection:
 def cross_section(model: ATSM) -> CrossSection:
     """Return what the start values of a model are found from."""
     panel, m = model.panel, model.panel.n_observed
+    y = model.endog if model.start_kind != "conditional" else model.endog[1:]
     return CrossSection(
-        fill_missing(model.endog[:, m:]), panel.maturities, model.endog[:, :m] if m else None,
+        fill_missing(y[:, m:]), panel.maturities, y[:, : panel.n_seen] if panel.factor_names else None,
         float(np.mean(panel.steps)), panel.weights, model.convexity,
+        fill_missing(y[:, : len(panel.macro_names)]), panel.period,
     )  # fmt: skip
 
 
@@ -116,6 +130,8 @@ def _fast(model: ATSM, params: Array, j: int) -> list[Array]:
     K, cov = np.array(both.K_P), np.array(both.cov)
     mean = np.linalg.lstsq(K, both.kappa_P, rcond=None)[0]
     root = _FAST_ROOT / np.sqrt(max(K[j, j], 1e-3) / _FAST_ROOT + 1.0)
+    if both.period is not None:
+        root = -np.expm1(-root * both.period) / both.period
     if not layout.blocks["state_cov"].is_fixed:
         cov[j] *= np.sqrt(root / max(K[j, j], 1e-3))
         cov[:, j] *= np.sqrt(root / max(K[j, j], 1e-3))
@@ -125,7 +141,7 @@ def _fast(model: ATSM, params: Array, j: int) -> list[Array]:
     return [layout.project(at, params)]
 
 
-def autoregression(X: Array, dt: float) -> tuple[Array, Array, Array]:
+def autoregression(X: Array, dt: float, period: float | None = None) -> tuple[Array, Array, Array]:
     """Return K, kappa and cov of factors observed every dt years: a VAR(1), its roots kept inside bounds."""
     before, after = X[:-1], X[1:]
     fit = np.linalg.lstsq(np.column_stack([before, np.ones(len(before))]), after, rcond=None)[0]
@@ -133,20 +149,22 @@ def autoregression(X: Array, dt: float) -> tuple[Array, Array, Array]:
     omega = residual.T @ residual / len(residual)
     scale = np.sqrt(np.diag(omega))
     try:
-        K, _, cov = continuous(fit[:-1].T, fit[-1], omega, dt)
+        K, _, cov = from_steps(fit[:-1].T, fit[-1], omega, dt, period)
         if np.min(np.linalg.eigvalsh(cov / scale[:, None] / scale * dt)) < 1e-3:
             cov = omega / dt
     except NOT_HERE:
         K, cov = (np.eye(len(scale)) - fit[:-1].T) / dt, omega / dt
-    return bounded_roots(K), bounded_roots(K) @ X.mean(axis=0), symmetrize(cov)
+    K = bounded_roots(K, period)
+    return K, K @ X.mean(axis=0), symmetrize(cov)
 
 
-def bounded_roots(K: Array) -> Array:
+def bounded_roots(K: Array, period: float | None = None) -> Array:
     """Return a matrix with the real parts of its eigenvalues inside the bounds of start values."""
     roots, vectors = np.linalg.eig(K)
-    if np.all(roots.real > _LEAST_ROOT) and np.all(roots.real < _LARGEST_ROOT):
+    largest = _LARGEST_ROOT if period is None else min(_LARGEST_ROOT, 1.0 / period)
+    if np.all(roots.real > _LEAST_ROOT) and np.all(roots.real < largest):
         return K
-    inside = np.clip(roots.real, _LEAST_ROOT, _LARGEST_ROOT) + 1j * roots.imag
+    inside = np.clip(roots.real, _LEAST_ROOT, largest) + 1j * roots.imag
     return np.asarray(np.real(vectors @ np.diag(inside) @ np.linalg.inv(vectors)))
 
 
@@ -157,27 +175,32 @@ def _assembled(model: ATSM, given: Mapping[str, Any], X: Array | None, sample: C
     if X is None:
         X = sample.factors
     if X is None:
-        none = np.zeros((model.k_factors, model.k_factors))
+        none = np.zeros((model.k_states, model.k_states))
         A, B = sample.loadings(model.norm.pricing({**values, "state_cov": none}), none)
         X = least_squares_factors(y - A, B)
-    K, _, cov = autoregression(X, sample.step)
+    states = np.column_stack([X, sample.macro])
+    K, _, cov = sample.autoregression(states)
     if not layout.blocks["state_cov"].is_fixed:
-        cov = _in_structure(layout.blocks["state_cov"], cov)
+        cov = in_structure(layout.blocks["state_cov"], cov)
         values["state_cov"] = cov
     else:
         cov = layout.blocks["state_cov"].fixed
     pricing = model.norm.pricing({**values, "state_cov": cov})
-    values.update(_physical(model, K, X.mean(axis=0), cov, pricing))
+    values.update(_physical(model, K, states.mean(axis=0), cov, pricing))
     A, B = sample.loadings(pricing, cov)
     errors = y - A - X @ B.T
     variance = np.maximum(np.mean(errors**2, axis=0), (_LEAST_ERROR * model.panel.scale) ** 2)
-    values["obs_cov"] = _in_structure(layout.blocks["obs_cov"], np.diag(variance))
+    values["obs_cov"] = in_structure(layout.blocks["obs_cov"], np.diag(variance))
+    if "survey_cov" in layout.blocks:
+        panel = model.panel
+        seen = model.endog[:, panel.n_seen : panel.n_observed]
+        values["survey_cov"] = np.diag(_SURVEY * np.nanvar(seen, axis=0) + (_LEAST_ERROR * panel.scale) ** 2)
     if not layout.blocks["initial_state"].is_fixed:
-        values["initial_state"] = X[:1].T
+        values["initial_state"] = states[:1].T
     return np.asarray(layout.project(values, np.zeros(len(layout))))
 
 
-def _in_structure(block: AffineMatrix, target: Array) -> Array:
+def in_structure(block: AffineMatrix, target: Array) -> Array:
     """Return the covariance matrix of a structure nearest to a target."""
     structure = structure_of(block)
     estimate = structure.estimate(target)
@@ -200,9 +223,12 @@ def _physical(model: ATSM, K: Array, mean: Array, cov: Array, pricing: Pricing) 
         if np.min(np.linalg.eigvals(K).real) < _LEAST_ROOT:
             K = np.where(free, np.diag(np.maximum(np.diag(K), 2.0 * _LEAST_ROOT)), block.fixed)
         return {"K_P": K, "kappa_P": (K @ mean)[:, None]}
+    k = len(pricing.K)
     lambda_1 = stable_prices(blocks["lambda_1"], pricing, cov, K, _LEAST_ROOT)
-    K = pricing.K - semidefinite_cholesky(cov) @ lambda_1
-    return {"lambda_0": prices_of_risk(pricing, cov, K, K @ mean)[0][:, None], "lambda_1": lambda_1}
+    K = np.concatenate([risk_neutral_to_physical(pricing, cov[:k, :k], np.zeros(k), lambda_1)[0], K[k:]])
+    kappa = K @ mean
+    out = {"lambda_0": prices_of_risk(pricing, cov, K, kappa)[0][:, None], "lambda_1": lambda_1}
+    return {**out, "K_macro": K[k:], "kappa_macro": kappa[k:, None]} if len(K) > k else out
 
 
 def stable_prices(block: AffineMatrix, pricing: Pricing, cov: Array, K: Array, least: float) -> Array:
@@ -215,20 +241,23 @@ def stable_prices(block: AffineMatrix, pricing: Pricing, cov: Array, K: Array, l
         lambda_1: what is free and what is fixed.
     pricing : Pricing
         Q-dynamics.
-    cov : ndarray, (k, k)
+    cov : ndarray, (n, n)
         Sigma Sigma'.
-    K : ndarray, (k, k)
-        The K_P that is wanted.
+    K : ndarray, (n, n)
+        The K_P that is wanted; its rows of macro factors are kept.
     least : float
         Smallest real part of a root.
     """
-    root, names = semidefinite_cholesky(cov), list(block.param_names)
+    k, names = len(pricing.K), list(block.param_names)
+    own, zero = cov[:k, :k], np.zeros(k)
 
     def prices(x: Array) -> Array:
         return block.values(dict(zip(names, x.tolist(), strict=True)))
 
     def distance(x: Array) -> Array:
-        return np.asarray(pricing.K - root @ prices(x) - K)
+        away = np.zeros(K.shape)
+        away[:k] = risk_neutral_to_physical(pricing, own, zero, prices(x))[0] - K[:k]
+        return away
 
     if not names:
         return prices(np.zeros(0))

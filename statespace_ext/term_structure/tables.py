@@ -12,10 +12,11 @@ from statsmodels.iolib.tableformatting import fmt_params
 
 from ..base.reporting import parameter_tables
 from ..base.results import StateSpaceResults
-from ..exceptions import shown
+from ..exceptions import UnsupportedError, shown
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
+from .declaration import spelled
 from .dynamics import is_singular, mean_reversion, structural_matrices, weakest_direction
-from .rates import errors_at
+from .sensitivity import errors_at
 
 if TYPE_CHECKING:
     from .atsm import ATSM
@@ -47,10 +48,10 @@ def labelled(model: ATSM, values: Mapping[str, Array]) -> dict[str, Any]:
         if key == "delta_0":
             out[key] = float(value[0])
         elif key in _VECTORS:
-            out[key] = pd.Series(value, index=factors, name=key)
+            out[key] = pd.Series(value, index=factors[: len(value)], name=key)
         else:
             labels = model.panel.labels if key == "obs_cov" else factors
-            out[key] = pd.DataFrame(value, index=labels, columns=labels)
+            out[key] = pd.DataFrame(value, index=labels[: len(value)], columns=labels[: value.shape[1]])
     return out
 
 
@@ -59,19 +60,22 @@ def elements(model: ATSM) -> list[tuple[str, str, str, int]]:
     labels, block = model.panel.labels, model.layout.blocks["obs_cov"]
     free = np.zeros(block.shape, bool)
     free[block.rows, block.columns] = True
-    shown = [place for keys in BLOCKS.values() for key in keys for place in _places(key, model.factor_names)]
+    shown = [place for keys in BLOCKS.values() for key in keys for place in _places(key, model)]
     errors = [("obs_cov", labels[i], labels[j], i * len(labels) + j) for i, j in np.argwhere(np.tril(free))]
     return shown + errors
 
 
-def _places(key: str, factors: list[str]) -> list[tuple[str, str, str, int]]:
+def _places(key: str, model: ATSM) -> list[tuple[str, str, str, int]]:
+    """Return the elements of a matrix: those under Q and the prices of risk are of the pricing factors."""
     if key == "delta_0":
         return [(key, "", "", 0)]
+    names, k = model.factor_names, model.k_factors
+    own = names[:k] if key in (*_Q, *BLOCKS["Prices of risk"]) else names
     if key in _VECTORS:
-        return [(key, name, "", i) for i, name in enumerate(factors)]
-    k = len(factors)
-    shape = np.tri(k) if key == "Sigma" else np.ones((k, k))
-    return [(key, factors[i], factors[j], i * k + j) for i, j in np.argwhere(shape)]
+        return [(key, name, "", i) for i, name in enumerate(own)]
+    columns = own if key == "K_Q" else names
+    shape = np.tri(len(own)) if key == "Sigma" else np.ones((len(own), len(columns)))
+    return [(key, own[i], columns[j], i * len(columns) + j) for i, j in np.argwhere(shape)]
 
 
 def matrices_table(results: StateSpaceResults) -> pd.DataFrame:
@@ -95,9 +99,11 @@ def with_errors(
     )
 
 
-def mean_reversion_table(values: Mapping[str, Array]) -> pd.DataFrame:
+def mean_reversion_table(results: StateSpaceResults) -> pd.DataFrame:
     """Return eigenvalues and half-lives of K under P and Q."""
-    parts = {measure: mean_reversion(values[f"K_{measure}"]) for measure in ("P", "Q")}
+    model = results.model
+    values = structural_values(model, np.asarray(results.params, dtype=float))
+    parts = {measure: mean_reversion(values[f"K_{measure}"], model.panel.period) for measure in ("P", "Q")}
     index = pd.MultiIndex.from_tuples(
         [(measure, i + 1) for measure, rows in parts.items() for i in range(len(rows))],
         names=["measure", "root"],
@@ -108,27 +114,28 @@ def mean_reversion_table(values: Mapping[str, Array]) -> pd.DataFrame:
 
 def mean_reversion_errors(results: StateSpaceResults) -> pd.DataFrame:
     """Return `mean_reversion_table` with delta-method standard errors of real parts and half-lives."""
-    out = mean_reversion_table(structural_values(results.model, np.asarray(results.params, dtype=float)))
+    out, step = mean_reversion_table(results), results.model.panel.period
 
     def real_and_half(values: Mapping[str, Array]) -> Array:
-        return np.concatenate(
-            [mean_reversion(values[f"K_{measure}"])[:, [0, 2]].T.ravel() for measure in "PQ"]
-        )
+        both = [mean_reversion(values[f"K_{measure}"], step)[:, [0, 2]] for measure in "PQ"]
+        return np.concatenate(both).T.ravel()
 
     with quiet():  # half-lives at a unit root are infinite
-        errors = with_errors(results, real_and_half)[1].reshape(2, 2, -1)
+        errors = with_errors(results, real_and_half)[1].reshape(2, -1)
     for place, name in ((0, "real_se"), (1, "half_life_se")):
-        out[name] = errors[:, place].ravel()
+        out[name] = errors[place]
         out.loc[_repeated(out), name] = np.nan
     return out[["real", "real_se", "imag", "half_life", "half_life_se", "period"]]
 
 
 def _repeated(roots: pd.DataFrame) -> Array:
     """Tell which eigenvalues are multiple, and so have no derivative."""
-    z = (roots["real"] + 1j * roots["imag"]).to_numpy().reshape(2, -1)
-    apart = np.abs(z[:, :, None] - z[:, None, :]) + np.where(np.eye(z.shape[1], dtype=bool), np.inf, 0.0)
-    size = np.maximum(np.abs(z).max(axis=1), 1.0)[:, None]
-    return np.asarray(apart.min(axis=2) < _MULTIPLE * size).ravel()
+    out = []
+    for measure in ("P", "Q"):
+        z = roots.loc[[measure], ["real", "imag"]].to_numpy() @ np.array([1.0, 1j])
+        apart = np.abs(z[:, None] - z) + np.where(np.eye(len(z), dtype=bool), np.inf, 0.0)
+        out.append(apart.min(axis=1) < _MULTIPLE * max(float(np.abs(z).max()), 1.0))
+    return np.concatenate(out)
 
 
 def error_summary(errors: pd.DataFrame, by: str) -> pd.DataFrame:
@@ -145,6 +152,46 @@ def error_summary(errors: pd.DataFrame, by: str) -> pd.DataFrame:
     )
 
 
+def short_rate_parameters(results: StateSpaceResults) -> pd.DataFrame:
+    """Return the parameters of Vasicek or G2++; see `ATSMResults.short_rate_parameters`."""
+    model = results.model
+    k, of = model.k_factors, {1: _vasicek, 2: _g2}
+    alone = k in of and len(model.factor_names) == k and model.panel.period is None
+    if not alone or not model.norm.arbitrage_free:
+        raise UnsupportedError(
+            "Vasicek has one factor and G2++ has two, priced without arbitrage in continuous time",
+            got=f"{spelled(model._given['identification'])}, {len(model.factor_names)} factors, "
+            f"time={model._given['time']!r}",
+        )
+    names = list(of[k](structural_values(model, np.asarray(results.params, dtype=float))))
+    estimate, se = with_errors(results, lambda values: np.array(list(of[k](values).values())))
+    return pd.DataFrame({"estimate": estimate, "se": se}, index=pd.Index(names, name="parameter"))
+
+
+def _vasicek(at: Mapping[str, Array]) -> dict[str, float]:
+    d0, d1 = float(at["delta_0"][0]), float(at["delta_1"][0])
+    means = {f"theta_{m}": d0 + d1 * float(at[f"theta_{m}"][0]) for m in "PQ"}
+    speeds = {f"kappa_{m}": float(at[f"K_{m}"][0, 0]) for m in "PQ"}
+    return {**speeds, **means, "sigma": abs(d1 * float(at["Sigma"][0, 0]))}
+
+
+def _g2(at: Mapping[str, Array]) -> dict[str, float]:
+    roots, vectors = np.linalg.eig(at["K_Q"])
+    if np.iscomplexobj(roots) or abs(roots[1] - roots[0]) < _MULTIPLE * np.abs(roots).max():
+        raise UnsupportedError(
+            "G2++ has two different real roots under Q", got=f"roots {shown(roots)} of K_Q"
+        )
+    order = np.argsort(roots)
+    root = np.linalg.solve(vectors[:, order], at["Sigma"]) * (at["delta_1"] @ vectors[:, order])[:, None]
+    cov = root @ root.T
+    sigma, eta = np.sqrt(np.diag(cov))
+    mean = float(at["delta_0"][0] + at["delta_1"] @ at["theta_Q"])
+    return {
+        "a": roots[order[0]], "b": roots[order[1]], "sigma": sigma, "eta": eta,
+        "rho": cov[0, 1] / (sigma * eta), "phi": mean,
+    }  # fmt: skip
+
+
 # -- blocks of the summary ---------------------------------------------------------------------------------
 
 
@@ -158,18 +205,43 @@ def summary_tables(results: StateSpaceResults, alpha: float) -> list[SimpleTable
         terms = [".".join(name for name in place if name) for place in part.index]
         rows = pd.DataFrame({"term": terms, "estimate": part["estimate"], "std_error": part["se"]})
         if "Q dyn" in title:
-            rows = pd.concat([_parameters(results, own), rows])
+            rows = pd.concat([_parameters(results, own), _derived(results), rows])
         elif "P dyn" in title:
             rows = pd.concat([rows, _parameters(results, ("initial_state",))])
         free = rows["std_error"].notna() | (rows["estimate"].notna() & (rows["estimate"] != 0.0))
         out.append((title, rows[free]))
-    return [*parameter_tables(out, alpha), _observation(results)]
+    return [*parameter_tables(out, alpha), _reversion(results), _observation(results)]
 
 
 def _parameters(results: StateSpaceResults, keys: tuple[str, ...]) -> pd.DataFrame:
     """Return the parameters of blocks that are no elements of a structural matrix."""
     rows = results.tidy()
     return rows.loc[rows["matrix"].isin(keys), ["term", "estimate", "std_error"]]
+
+
+def _derived(results: StateSpaceResults) -> pd.DataFrame:
+    """Return what the normalisation derives from its parameters."""
+    norm, layout = results.model.norm, results.model.layout
+    names = list(norm.derived(layout.matrices(np.asarray(results.params, dtype=float))))
+    if not names:
+        return pd.DataFrame({"term": [], "estimate": [], "std_error": []})
+
+    def values(params: Array) -> Array:
+        found = norm.derived(layout.matrices(params))
+        return np.array([found[name] for name in names])
+
+    estimate, se = errors_at(results, values, results._fixed)
+    return pd.DataFrame({"term": names, "estimate": estimate, "std_error": se})
+
+
+def _reversion(results: StateSpaceResults) -> SimpleTable:
+    """Return the block of the eigenvalues of K."""
+    table = results.mean_reversion
+    cells = [[f"{value:.4f}".replace("nan", "") for value in row] for row in table.to_numpy()]
+    stubs = [f"{measure} {i}" for measure, i in table.index]
+    header = ["real", "imaginary", "half-life", "period"]
+    title = "Mean reversion (eigenvalues of K a year; half-lives and periods in years)"
+    return SimpleTable(cells, header, stubs, title=title, txt_fmt=fmt_params)
 
 
 def _observation(results: StateSpaceResults) -> SimpleTable:

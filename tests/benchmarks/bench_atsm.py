@@ -1,5 +1,5 @@
 """
-Cost of the affine term structure model, against the issue's figures. Not collected by pytest.
+Cost of the affine term structure model, against the aims of the project. Not collected by pytest.
 
     python tests/benchmarks/bench_atsm.py [--quick]
 

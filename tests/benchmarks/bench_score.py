@@ -1,5 +1,5 @@
 """
-Cost of the exact score, and of fits with it, against the issue's figures. Not collected by pytest.
+Cost of the exact score, and of fits with it, against the aims of the project. Not collected by pytest.
 
     python tests/benchmarks/bench_score.py [--quick]
 

@@ -17,7 +17,7 @@ from statespace_ext.em.moments import Moments
 
 TARGET = np.array([1.0, -2.0])
 START = np.array([3.0, 2.0])
-MOST_FRAMES = 12
+MOST_FRAMES = 7
 """Calls from `fit` to the update of obs_cov, `python tests/frames.py` prints them."""
 
 

@@ -12,8 +12,7 @@ from edge_data import BUILD, factor_series, lgssm
 from numpy.testing import assert_allclose
 
 import statespace_ext as sse
-from statespace_ext.fit.problem import EstimationProblem
-from statespace_ext.fit.several import from_each
+from statespace_ext.fit.several import spread
 
 
 @pytest.fixture(autouse=True)
@@ -25,16 +24,17 @@ def parallel() -> Any:
 
 
 def test_elsewhere_and_in_order() -> None:
-    model = lgssm(factor_series())
+    problem = lgssm(factor_series()).problem()
 
-    def pid_and(problem: EstimationProblem, item: int) -> tuple[int, int, int]:
+    def pid_and(item: int) -> tuple[int, int, int]:
         return os.getpid(), item, len(problem.layout)
 
-    found = from_each(pid_and, model.problem(), range(6), 2)
+    found = [*spread(2, 6)(pid_and, range(6))]
     assert [item for _, item, _ in found] == [*range(6)]
     assert os.getpid() not in {pid for pid, _, _ in found}
-    assert {size for _, _, size in found} == {len(model.layout)}
-    assert {pid for pid, _, _ in from_each(pid_and, model.problem(), range(6), 1)} == {os.getpid()}
+    assert {size for _, _, size in found} == {len(problem.layout)}
+    for n_jobs, count in ((1, 6), (2, 1)):
+        assert {pid for pid, _, _ in spread(n_jobs, count)(pid_and, range(count))} == {os.getpid()}
 
 
 @pytest.mark.parametrize("kind", ["LGSSM", "CAPM", "ATSM"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
+import inspect
 import json
 import os
 import pickle
@@ -18,12 +20,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.api as sm
 from capm import BETA_MOVES, simulated
 from edge_data import atsm, factor_series, yields
 from numpy.testing import assert_array_equal
 
 import statespace_ext as sse
 from statespace_ext.engine.parallel import stream
+from statespace_ext.inference import many
 from statespace_ext.inference.many import (
     Failure,
     attempt,
@@ -108,6 +112,90 @@ def test_a_failure_does_not_stop_the_rest() -> None:
     records = {r.name: r for r in sse.fit_many(given, OPTIONS)}
     assert records["m1"].error.startswith("EstimationError: no maximum") and not records["m1"].params
     assert all(records[name].error == "" and records[name].converged for name in ("m0", "m2"))
+
+
+class Quick(sse.ExactScoreMixin, sm.tsa.SARIMAX):  # type: ignore[misc]
+    pass
+
+
+def plain_models() -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    y, Y = rng.standard_normal(80).cumsum(), rng.standard_normal((80, 3))
+    return {
+        "SARIMAX": sm.tsa.SARIMAX(y, order=(1, 1, 1)),
+        "with the exact score": Quick(y, order=(1, 1, 1)),
+        "UnobservedComponents": sm.tsa.UnobservedComponents(y, "llevel"),
+        "VARMAX": sm.tsa.VARMAX(Y[:, :2], order=(1, 0)),
+        "DynamicFactorMQ": sm.tsa.DynamicFactorMQ(Y, factors=1, factor_orders=1),
+        "RecursiveLS": sm.RecursiveLS(y, sm.add_constant(Y)),
+    }
+
+
+def test_models_of_statsmodels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record holds what the model's own fit gives, and a stored one of an equal model is kept."""
+    file = tmp_path / "run.jsonl"
+    records = {record.name: record for record in sse.fit_many(plain_models(), checkpoint=file)}
+    for name, model in plain_models().items():
+        res = model.fit(**({} if name == "RecursiveLS" else {"disp": False}))
+        assert (records[name].error, records[name].converged) == ("", True)
+        assert records[name].llf == res.llf and records[name].aic == res.aic
+        assert_array_equal(list(records[name].params.values()), res.params)
+        if name != "DynamicFactorMQ":  # whose results have no standard errors after EM
+            assert_array_equal(list(records[name].bse.values()), res.bse)
+    again = plain_models()
+    for model in again.values():
+        monkeypatch.setattr(model, "fit", None)  # a call would be recorded as an error
+    kept = {record.name: record for record in sse.fit_many(again, checkpoint=file)}
+    assert {name: record.llf for name, record in kept.items()} == {n: r.llf for n, r in records.items()}
+
+
+def test_a_plain_fit_that_stops_early_has_not_converged() -> None:
+    (record,) = sse.fit_many({"a": plain_models()["VARMAX"]}, {"maxiter": 1})
+    assert record.error == "" and not record.converged
+
+
+def test_an_argument_of_a_later_version_leaves_fingerprints_as_they_were(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = models(1)["m0"]
+    before = fingerprint(model)
+    model._given["obs_cov"], given = "free", model._given["obs_cov"]
+    assert fingerprint(model) != before
+    model._given["obs_cov"] = given
+    signature = inspect.signature(type(model).__init__)
+    added = inspect.Parameter("knob", inspect.Parameter.KEYWORD_ONLY, default=None)
+    later = signature.replace(parameters=[*signature.parameters.values(), added])
+    monkeypatch.setattr(type(model).__init__, "__signature__", later, raising=False)
+    monkeypatch.setattr(type(model), "added_arguments", frozenset({"knob"}))
+    model._given["knob"] = None
+    assert fingerprint(model) == before
+    model._given["knob"] = 2
+    assert fingerprint(model) != before
+
+
+def test_last_digits_of_computed_arguments_do_not_matter(tmp_path: Path) -> None:
+    """Principal components differ in the last digits between processors; version 0.1 hashed them."""
+    file, options = tmp_path / "run.jsonl", {"maxiter": 1, "cov_type": "none"}
+    model, elsewhere, other = atsm(yields()), atsm(yields()), atsm(yields())
+    elsewhere._given["portfolio_weights"] = np.nextafter(model._given["portfolio_weights"], 2.0)
+    other._given["portfolio_weights"] = model._given["portfolio_weights"] + 1e-3
+    assert fingerprint(elsewhere) == fingerprint(model) != fingerprint(other)
+    assert fingerprint(elsewhere, exact=True) != fingerprint(model, exact=True) != fingerprint(model)
+    (first,) = sse.fit_many({"a": model}, options, rng=1, checkpoint=file)
+    file.write_text(file.read_text().replace(fingerprint(model), fingerprint(model, exact=True)))
+    (kept,) = sse.fit_many({"a": model}, options, rng=1, checkpoint=file)
+    assert kept.seconds == first.seconds
+
+
+def test_a_later_version_may_add_a_field(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "run.jsonl"
+    given = {"a": plain_models()["SARIMAX"]}
+    (before,) = sse.fit_many(given, checkpoint=file)
+    later = dataclasses.make_dataclass("Later", [("note", str, "none")], bases=(many.FitRecord,), frozen=True)
+    monkeypatch.setattr(many, "FitRecord", later)
+    monkeypatch.setattr(many, "_RECORD", {field.name for field in dataclasses.fields(later)})
+    (kept,) = sse.fit_many(given, checkpoint=file)
+    assert kept.llf == before.llf and kept.seconds == before.seconds and kept.note == "none"
 
 
 def test_results_stream() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from affine import DRIFTS, rotated, similar
+from affine import DRIFTS, rotated, similar, slow
 from numpy.testing import assert_allclose
 from oracle import richardson_gradient
 from scipy.integrate import solve_ivp
@@ -206,16 +206,18 @@ def test_parts_of_the_intercept() -> None:
     assert_allclose(B, loadings(*at, TAU)[1], rtol=1e-14)
 
 
+@pytest.mark.parametrize("period", [None, 0.25])
 @pytest.mark.parametrize("name", DRIFTS)
-def test_pullback(name: str) -> None:
-    at = pricing(DRIFTS[name])
+def test_pullback(name: str, period: float | None) -> None:
+    at = pricing(slow(DRIFTS[name]) if period else DRIFTS[name])
     rng, tau = np.random.default_rng(3), np.array([0.25, 1, 4, 10.0])
     bar_A, bar_B = rng.standard_normal(4), rng.standard_normal((4, len(at[0])))
-    bars = loadings_pullback(*at, tau, bar_A, bar_B)
+    bars = loadings_pullback(*at, tau, bar_A, bar_B, period)
     for place, bar in enumerate(bars):
 
         def function(value: np.ndarray, place: int = place) -> float:
-            A, B = loadings(*at[:place], value if place != 3 else float(value[0]), *at[place + 1 :], tau)
+            moved = value if place != 3 else float(value[0])
+            A, B = loadings(*at[:place], moved, *at[place + 1 :], tau, period)
             return float(bar_A @ A + np.sum(bar_B * B))
 
         numerical = richardson_gradient(function, np.atleast_1d(at[place]), step=1e-3 if place == 0 else None)
@@ -241,3 +243,46 @@ def test_a_drift_that_is_none(wrong: float) -> None:
         ParameterError, match=r"drift matrix is not finite: got \[\[.*(nan|inf).*1\.0\]\].* Look at"
     ):
         loadings(K, *rest, TAU)
+
+
+MONTH = 1.0 / 12.0
+
+
+def by_recursion(K: Any, kappa: Any, cov: Any, delta_0: float, delta_1: Any, tau: Any) -> tuple[Any, Any]:
+    """Return the loadings in discrete time, month by month (Ang & Piazzesi 2003, equation 17)."""
+    Phi, A, B = np.eye(len(K)) - K * MONTH, [], []
+    a, b = 0.0, np.zeros(len(K))
+    for _ in range(round(12 * max(tau))):
+        a, b = (
+            a + MONTH * (kappa @ b - delta_0) + 0.5 * MONTH * b @ cov @ b,
+            Phi.T @ b - MONTH * delta_1,
+        )
+        A.append(a)
+        B.append(b)
+    months = np.rint(12 * np.asarray(tau)).astype(int)
+    return -np.array(A)[months - 1] / tau, -np.array(B)[months - 1] / np.asarray(tau)[:, None]
+
+
+@pytest.mark.parametrize("name", list(DRIFTS))
+def test_discrete_time_by_its_recursion(name: str) -> None:
+    given = pricing(slow(DRIFTS[name]))
+    tau = TAU[TAU <= 10.0]
+    A, B = loadings(*given, tau, MONTH)
+    a, b = by_recursion(*given, tau)
+    assert_allclose(B, b, rtol=1e-11, atol=1e-13)
+    assert_allclose(A, a, rtol=1e-11, atol=1e-13)
+
+
+def test_forward_rates_of_discrete_time_are_differences_of_log_prices() -> None:
+    given = pricing(next(iter(DRIFTS.values())))
+    ahead = np.array([2.0, 2.0 + MONTH])
+    A, B = loadings(*given, ahead, MONTH)
+    forward = forward_loadings(*given, ahead[:1], MONTH)
+    assert_allclose(forward[0], [12.0 * (ahead[1] * A[1] - ahead[0] * A[0])], rtol=1e-9)
+    assert_allclose(forward[1], 12.0 * (ahead[1:] * B[1:] - ahead[:1] * B[:1]), rtol=1e-9)
+
+
+def test_maturities_that_are_no_whole_number_of_periods() -> None:
+    with pytest.raises(ParameterError, match="no whole number of periods"):
+        loadings(*pricing(np.eye(2)), np.array([1.0, 1.03]), MONTH)
+    assert loadings(*pricing(np.eye(2)), np.array([0.0833]), MONTH)[0].shape == (1,)

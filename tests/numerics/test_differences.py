@@ -39,9 +39,9 @@ def test_central_differences() -> None:
     assert_allclose(central_differences(scalar, X), SLOPE, rtol=1e-8)
 
 
-@pytest.mark.parametrize(("order", "accuracy"), [(2, 1e-6), (4, 1e-10)])
+@pytest.mark.parametrize(("order", "accuracy"), [(1, 1e-6), (2, 1e-6), (4, 1e-10)])
 def test_jacobian(order: int, accuracy: float) -> None:
-    steps = np.full(3, 1e-3)
+    steps = np.full(3, 1e-7 if order == 1 else 1e-3)
     assert_allclose(jacobian(scalar, X, steps, order), SLOPE, rtol=accuracy)
     assert_allclose(jacobian(matrix, X, steps, order), SLOPES, atol=accuracy)
     some = jacobian(matrix, X, steps, order, places=np.array([2, 0]))
@@ -101,3 +101,15 @@ def test_second_differences() -> None:
 def test_step_sizes() -> None:
     assert_allclose(step_sizes(np.array([2.0, -4.0]), 1e-3), [2e-3, 4e-3])
     assert np.all(step_sizes(np.zeros(3)) > 0)
+
+
+def test_order_one_takes_the_side_where_the_function_is_finite() -> None:
+    calls = []
+
+    def root(v: np.ndarray) -> float:
+        calls.append(v)
+        return float(np.sqrt(1.0 - v[0]) if v[0] <= 1.0 else np.nan)
+
+    found = jacobian(root, np.array([1.0 - 1e-9]), np.array([1e-8]), order=1)
+    assert_allclose(found, [-(np.sqrt(1.1e-8) - np.sqrt(1e-9)) / 1e-8], rtol=1e-6)
+    assert len(calls) == 3

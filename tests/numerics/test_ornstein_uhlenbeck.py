@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from affine import DRIFTS, similar
+from affine import DRIFTS, similar, slow
 from numpy.testing import assert_allclose, assert_array_equal
 from oracle import richardson_gradient
 from scipy.linalg import expm
 
 from statespace_ext.exceptions import ParameterError
 from statespace_ext.numerics.linear_algebra import symmetrize
+from statespace_ext.numerics.lyapunov import stationary_pullback
 from statespace_ext.numerics.ornstein_uhlenbeck import (
     AffineFlow,
     continuous,
     discretise,
     discretise_pullback,
+    from_steps,
     stationary_moments,
 )
 
@@ -119,16 +121,18 @@ def test_steps_of_several_lengths(name: str) -> None:
     assert [stack.shape[0] for stack in together] == [4, 4, 4]
 
 
-@pytest.mark.parametrize("dt", [1 / 12, np.array([0.1, 2.0, 0.1])], ids=["one step", "three steps"])
+@pytest.mark.parametrize("period", [None, 0.1])
+@pytest.mark.parametrize("dt", [0.1, np.array([0.1, 2.0, 0.1])], ids=["one step", "three steps"])
 @pytest.mark.parametrize("name", DRIFTS)
-def test_pullback(name: str, dt: float | np.ndarray) -> None:
-    at, rng = process(DRIFTS[name]), np.random.default_rng(1)
+def test_pullback(name: str, dt: float | np.ndarray, period: float | None) -> None:
+    at = process(slow(DRIFTS[name]) if period else DRIFTS[name])
+    rng = np.random.default_rng(1)
     bars = [rng.standard_normal(stack.shape) for stack in parts(discretise(*at, dt))]
     bars[2] = symmetrize(bars[2])
-    found = discretise_pullback(*at, dt, *bars)
+    found = discretise_pullback(*at, dt, *bars, period)
 
     def function(K: np.ndarray, kappa: np.ndarray, cov: np.ndarray) -> float:
-        stacks = parts(discretise(K, kappa, symmetrize(cov), dt))
+        stacks = parts(discretise(K, kappa, symmetrize(cov), dt, period))
         return sum(float(np.sum(bar * stack)) for bar, stack in zip(bars, stacks, strict=True))
 
     for place, ours in enumerate(found):
@@ -288,3 +292,43 @@ def test_nothing_given_is_changed() -> None:
     assert_array_equal(flow.pullback(*bars), first)
     for array, before in zip((G, N, TIMES, *bars), kept, strict=True):
         assert_array_equal(array, before)
+
+
+@pytest.mark.parametrize("name", list(DRIFTS))
+def test_discrete_time_step_by_step(name: str) -> None:
+    K, kappa, cov = process(0.1 * DRIFTS[name])
+    h, count = 0.25, 5
+    Phi, mean, variance = np.eye(len(K)), np.zeros(len(K)), np.zeros_like(cov)
+    unit = np.eye(len(K)) - h * K
+    for _ in range(count):
+        Phi, mean, variance = unit @ Phi, unit @ mean + h * kappa, unit @ variance @ unit.T + h * cov
+    step = discretise(K, kappa, cov, count * h, h)
+    close(parts(step), (Phi, mean, variance), 1e-12)
+    once = discretise(K, kappa, cov, h, h)
+    close(from_steps(once.transition, once.intercept, once.cov, h, h), (K, kappa, cov), 1e-12)
+
+
+def test_stationary_moments_of_discrete_time_are_those_that_a_step_leaves() -> None:
+    K, kappa, cov = process(np.array([[0.4, 0.3], [-0.2, 0.9]]))
+    mean, P = stationary_moments(K, kappa, cov, 0.5)
+    step = discretise(K, kappa, cov, 0.5, 0.5)
+    assert_allclose(step.intercept + step.transition @ mean, mean, rtol=1e-12)
+    assert_allclose(step.transition @ P @ step.transition.T + step.cov, P, rtol=1e-12)
+    with pytest.raises(ParameterError, match="no stationary distribution"):
+        stationary_moments(np.array([[9.0]]), np.zeros(1), np.eye(1), 0.5)
+
+
+def test_stationary_pullback_of_discrete_time() -> None:
+    at, rng = process(np.array([[0.4, 0.3], [-0.2, 0.9]])), np.random.default_rng(3)
+    bar_mean, bar_P = rng.standard_normal(2), symmetrize(rng.standard_normal((2, 2)))
+    found = stationary_pullback(*at, bar_mean, bar_P, 0.5)
+
+    def function(K: np.ndarray, kappa: np.ndarray, cov: np.ndarray) -> float:
+        mean, P = stationary_moments(K, kappa, symmetrize(cov), 0.5)
+        return float(bar_mean @ mean + np.sum(bar_P * P))
+
+    for place, ours in enumerate(found):
+        numerical = richardson_gradient(
+            lambda value, place=place: function(*at[:place], value, *at[place + 1 :]), at[place], step=1e-4
+        )
+        assert_allclose(ours, numerical, rtol=1e-8, atol=1e-8 * np.abs(numerical).max())

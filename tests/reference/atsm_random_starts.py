@@ -85,7 +85,7 @@ def main(argv: list[str]) -> None:
             start = scattered(fitted, centre, rng)
             if start is None:
                 continue
-            found = maximise(problem, start, FitRequest(), 300)
+            found = maximise(problem, FitRequest(), start, 300)
             reached.append(found.llf)
             best = max(best, (found.llf, found.params), key=lambda item: item[0])
         ordered = np.sort(reached)[::-1]

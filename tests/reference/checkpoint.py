@@ -4,6 +4,8 @@ Write checkpoint.jsonl: records of `fit_many`, which every later version must re
     python tests/reference/checkpoint.py PATH
 
 The file beside this script was written before the packages were arranged by family. It is not written anew.
+Only the fingerprint of the ATSM was replaced: it hashed the last digits of principal components, which differ
+between processors.
 """
 
 from __future__ import annotations

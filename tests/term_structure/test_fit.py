@@ -15,7 +15,7 @@ from scipy.stats import multivariate_normal, norm
 from yields import panel, random_panel
 
 import statespace_ext as sse
-from statespace_ext.term_structure.maximal import concentrated_start
+from statespace_ext.term_structure.concentrated import concentrated_starts
 
 TAU = np.array([0.25, 1.0, 3.0, 7.0, 10.0])
 INDEPENDENT = {"identification": "afns", "p_dynamics": "diagonal", "state_cov": "diagonal"}
@@ -122,7 +122,7 @@ def test_concentrated_likelihood(shared_data: Path, initialization: str) -> None
     portfolios = yields.to_numpy() @ model.panel.weights.T
     design = np.column_stack([portfolios[:-1], np.ones(len(portfolios) - 1)])
     ols = np.linalg.lstsq(design, portfolios[1:], rcond=None)[0][:-1].T
-    start = concentrated_start(model)
+    start = concentrated_starts(model)[0]
     assert_allclose(model.system(start).transition, ols, atol=1e-8)
     res = model.fit(method="jsz")
     assert res.converged and np.max(np.abs(model.system(np.asarray(res.params)).transition - ols)) > 1e-5

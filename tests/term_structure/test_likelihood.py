@@ -17,7 +17,27 @@ import statespace_ext as sse
 TAU = np.array([0.25, 1.0, 3.0, 7.0, 10.0])
 NAN = np.nan
 PRICES = {"lambda_0": [NAN, 0.0, NAN], "lambda_1": [[NAN, NAN, 0.0], [NAN, NAN, NAN], [0.0, NAN, NAN]]}
+MACRO = np.sin(np.arange(40.0))[:, None] + 0.5 * np.random.default_rng(5).standard_normal((40, 1))
+"""A macro factor."""
+GAPS = np.where(np.random.default_rng(6).random((40, 1)) < 0.2, NAN, MACRO)
+MACRO_PRICES = {"lambda_0": [NAN, 0.0], "lambda_1": [[NAN, 0.0, NAN], [0.0, NAN, 0.0]]}
 SPECIFICATIONS: dict[str, dict[str, Any]] = {
+    "macro": {"macro": GAPS, "k_factors": 2},
+    "macro, exact": {"macro": MACRO, "obs_cov": "exact-portfolios", "k_factors": 2},
+    "macro, stationary": {
+        "macro": MACRO,
+        "obs_cov": "exact-portfolios",
+        "initialization": "stationary",
+        "k_factors": 2,
+    },
+    "macro, prices": {"macro": GAPS, "risk_prices": MACRO_PRICES, "obs_cov": "scalar", "k_factors": 2},
+    "macro, afns": {"macro": GAPS, "identification": "afns"},
+    "macro, discrete": {"macro": GAPS, "time": "discrete", "k_factors": 2},
+    "discrete": {"time": "discrete"},
+    "discrete, prices of risk": {"time": "discrete", "risk_prices": PRICES},
+    "discrete afns": {"time": "discrete", "identification": "afns"},
+    "discrete dai-singleton": {"time": "discrete", "identification": "dai-singleton"},
+    "conditional": {"obs_cov": "exact-portfolios", "initialization": "conditional"},
     "jsz": {},
     "jsz of one factor": {"k_factors": 1},
     "jsz of two factors, diagonal Sigma": {"k_factors": 2, "state_cov": "diagonal", "obs_cov": "scalar"},
@@ -71,7 +91,8 @@ def check_score(model: sse.ATSM, params: np.ndarray) -> None:
 
 @pytest.mark.parametrize("name", list(SPECIFICATIONS))
 def test_score(name: str) -> None:
-    model = specified(name, missing=0.0 if "exact" in name else 0.1)
+    exact = SPECIFICATIONS[name].get("obs_cov") == "exact-portfolios"
+    model = specified(name, missing=0.0 if exact else 0.1)
     check_score(model, near_start(model))
 
 

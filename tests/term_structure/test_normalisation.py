@@ -161,13 +161,15 @@ def test_forecasts_and_premia_are_those_of_the_same_model_of_the_package(fitted:
     moved[0] = np.log(2.0) / moved[0]
     res = theirs.smooth(moved)
     for ours, want in (
-        (fitted.forecast_yields(3), res.forecast_yields(3)),
-        (fitted.term_premium(10.0), res.term_premium(10.0)),
+        tuple(each.forecast_yields(3, param_uncertainty=False) for each in (fitted, res)),
+        tuple(each.term_premium(10.0, param_uncertainty=False) for each in (fitted, res)),
     ):
         assert_allclose(ours.estimate, want.estimate, rtol=1e-8)
         assert_allclose(ours.se, want.se, rtol=1e-8)
-    wide = fitted.term_premium(10.0, date="2009-12", param_uncertainty=True)
-    assert np.all(wide.se > fitted.term_premium(10.0, date="2009-12").se)
+    wide, given = (
+        fitted.term_premium(10.0, date="2009-12", param_uncertainty=each) for each in (True, False)
+    )
+    assert np.all(wide.se > given.se)
 
 
 def test_bootstrap_and_windows(fitted: Any) -> None:

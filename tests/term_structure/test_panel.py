@@ -33,7 +33,8 @@ def test_dates_are_counted_as_the_panel_counts_them(freq: str) -> None:
     dates = pd.date_range("2001-01-01", periods=66, freq=freq)
     res = results(dates[:60])
     assert_allclose(years_after(res.model, dates[60:]), STEPS[freq] * np.arange(1, 7), rtol=1e-12)
-    by_dates, by_steps = res.forecast_yields(dates=dates[60:]), res.forecast_yields(6)
+    by_dates = res.forecast_yields(dates=dates[60:], param_uncertainty=False)
+    by_steps = res.forecast_yields(6, param_uncertainty=False)
     assert_allclose(by_dates.estimate, by_steps.estimate, rtol=1e-9)
     assert_allclose(by_dates.se, by_steps.se, rtol=1e-9)
 

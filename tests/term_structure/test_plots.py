@@ -74,13 +74,24 @@ def test_term_premium_is_the_distance_of_the_upper_lines(res: Any, definition: s
 def test_band_of_the_premium_with_the_uncertainty_of_the_parameters() -> None:
     y = random_panel(np.random.default_rng(4), 60, TAU, k=1)
     fitted = sse.ATSM(y, TAU, k_factors=1, obs_cov="scalar").fit()
-    lower = fitted.plot_term_premium(7, param_uncertainty=True).axes[1]
+    lower = fitted.plot_term_premium(7).axes[1]
     (band,) = [item for item in lower.collections if isinstance(item, PolyCollection)]
     assert band.get_label() == "95 % band, uncertainty of the parameters included"
-    premium = fitted.term_premium(7, param_uncertainty=True)
+    premium = fitted.term_premium(7)
     edges = band.get_paths()[0].vertices[:, 1]
     assert_allclose(edges.min(), premium.lower().min().iloc[0])
     assert_allclose(edges.max(), premium.upper().max().iloc[0])
+
+
+def test_bands_say_what_they_contain() -> None:
+    model = sse.ATSM(random_panel(np.random.default_rng(4), 60, TAU), TAU, identification="afns")
+    res = model.smooth(model.start_params, cov_type="none")
+    given = {"param_uncertainty": False}
+    for draw, axis in ((res.plot_factors, 0), (res.plot_curve, 0), (res.plot_term_premium, 1)):
+        for options, words in (({}, "no standard errors"), (given, "given the parameters")):
+            figure = draw(**options)
+            (band,) = [each for each in figure.axes[axis].collections if isinstance(each, PolyCollection)]
+            assert words in band.get_label()
 
 
 def test_curve_of_a_date(res: Any) -> None:

@@ -108,7 +108,10 @@ def in_years() -> list[tuple[str, str]]:
     return [
         (name, argument)
         for name, method in methods.items()
-        if callable(method) and method.__module__.startswith("statespace_ext")
+        if callable(method)
+        and method.__module__.startswith("statespace_ext")
+        and name
+        != "rolling_evaluation"  # of maturities of the panel: tests/term_structure/test_evaluation.py
         for argument in YEARS
         if argument in inspect.signature(method).parameters
     ]
@@ -132,6 +135,8 @@ def test_far_beyond_the_data(name: str, argument: str) -> None:
     given: dict[str, Any] = {"params": res.params} if name == "loadings" else {}
     if name == "curve_responses":
         given = {"horizons": 1.0}
+    if name in ("expected_excess_returns", "sharpe_ratios"):
+        given = {"holding_period": 0.05}
     call = functools.partial(getattr(owner, name), **given)
     for allowed in (20.0, 0.1):
         assert call(**{argument: allowed}) is not None
@@ -209,7 +214,8 @@ def test_percent_and_decimal_agree() -> None:
     scaled.update(state_cov=1e4 * at["state_cov"], obs_cov=1e4 * at["obs_cov"])
     scaled.pop("initial_state")
     percent = model.smooth(model.params_from_matrices(scaled))
-    for call in (lambda r: r.yield_curve(4), lambda r: r.term_premium(4, "risk-neutral")):
+    held = {"param_uncertainty": False}
+    for call in (lambda r: r.yield_curve(4, **held), lambda r: r.term_premium(4, "risk-neutral", **held)):
         assert_allclose(call(percent).estimate, 100.0 * call(decimal).estimate, rtol=1e-6)
         assert_allclose(call(percent).se, 100.0 * call(decimal).se, rtol=1e-6)
     assert_allclose(percent.zero_prices([1, 9]), decimal.zero_prices([1, 9]), rtol=1e-8)
@@ -220,13 +226,14 @@ def test_percent_and_decimal_agree() -> None:
 @pytest.mark.parametrize("options", [{}, {"identification": "dns"}])
 def test_forecasts_are_those_of_statsmodels(options: dict[str, Any]) -> None:
     res = smoothed(**options)
-    theirs, ours = res.get_forecast(7), res.forecast_yields(7)
+    theirs, ours = res.get_forecast(7), res.forecast_yields(7, param_uncertainty=False)
     assert_allclose(ours.estimate, theirs.predicted_mean, rtol=1e-9)
     assert_allclose(ours.se, theirs.se_mean, rtol=1e-7)
     assert_allclose(np.column_stack([ours.lower(), ours.upper()]), theirs.conf_int(), rtol=1e-7)
     assert ours.estimate.index.equals(theirs.predicted_mean.index)
     assert_allclose(res.forecast_yields(horizons=7 / 12).estimate, ours.estimate.iloc[-1:], rtol=1e-9)
-    assert_allclose(res.forecast_yields(dates=ours.estimate.index).se, ours.se, rtol=1e-9)
+    by_dates = res.forecast_yields(dates=ours.estimate.index, param_uncertainty=False)
+    assert_allclose(by_dates.se, ours.se, rtol=1e-9)
 
 
 def test_irregular_forecast_is_a_row_of_missing_yields() -> None:
@@ -236,8 +243,8 @@ def test_irregular_forecast_is_a_row_of_missing_yields() -> None:
     empty = pd.DataFrame(np.nan, index=pd.DatetimeIndex([later]), columns=y.columns)
     appended = res.append(empty)
     assert appended.factors.smoothed.index[-1] == later
-    ours = res.forecast_yields(dates=[later])
-    theirs = appended.yield_curve(TAU, later)
+    ours = res.forecast_yields(dates=[later], param_uncertainty=False)
+    theirs = appended.yield_curve(TAU, later, param_uncertainty=False)
     assert_allclose(ours.estimate, theirs.estimate, rtol=1e-9)
     noise = np.diag(res.matrices["obs_cov"])
     assert_allclose(ours.se**2, theirs.se**2 + noise, rtol=1e-9)
@@ -319,10 +326,11 @@ def test_bands_of_the_factors_and_of_the_parameters(cdr: tuple[Any, dict[str, An
     model, params, cov = res.model, np.asarray(res.params), np.asarray(res.cov_params())
     A, B = model.loadings(params, np.array([10.0]))
     own = np.einsum("i,ijn,j->n", B[0], res.smoothed_state_cov, B[0])
-    assert_allclose(res.yield_curve(10).se.to_numpy()[:, 0] ** 2, own, rtol=1e-9)
+    given = res.yield_curve(10, param_uncertainty=False)
+    assert_allclose(given.se.to_numpy()[:, 0] ** 2, own, rtol=1e-9)
     date = res.factors.smoothed.index[100]
-    premium = res.term_premium(10, date=date, param_uncertainty=True).se.iloc[0, 0]
-    alone = res.term_premium(10, date=date).se.iloc[0, 0]
+    premium = res.term_premium(10, date=date).se.iloc[0, 0]
+    alone = res.term_premium(10, date=date, param_uncertainty=False).se.iloc[0, 0]
     steps = 1e-3 * np.sqrt(np.diag(cov))
     gradient = []
     for i, step in enumerate(steps):
@@ -348,7 +356,7 @@ def test_a_zero_measurement_error_spoils_no_other_standard_error(cdr: tuple[Any,
     assert np.all(table.loc["theta_P"]["se"] > 0)
     others = table.loc["obs_cov"].drop(("m36", "m36"))
     assert np.all(others["se"] > 0)
-    assert np.all(zero.term_premium(10, param_uncertainty=True, date=zero.factors.smoothed.index[5]).se > 0)
+    assert np.all(zero.term_premium(10, date=zero.factors.smoothed.index[5]).se > 0)
     assert any("without error: m36" in line for line in zero.status_lines())
 
 
@@ -410,7 +418,11 @@ def test_forecasts_for_periods() -> None:
     res = model.smooth(model.start_params)
     later = y.index[-1] + 3
     for dates in ([later], later, pd.PeriodIndex([later]), [later.to_timestamp()]):
-        assert_allclose(res.forecast_yields(dates=dates).se, res.forecast_yields(3).se.iloc[-1:], rtol=1e-12)
+        by_dates, by_steps = (
+            res.forecast_yields(**{**how, "param_uncertainty": False})
+            for how in ({"dates": dates}, {"steps": 3})
+        )
+        assert_allclose(by_dates.se, by_steps.se.iloc[-1:], rtol=1e-12)
     assert res.forecast_yields(dates=later).estimate.index[0] == later
 
 

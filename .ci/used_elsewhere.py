@@ -1,0 +1,81 @@
+"""Names that the library defines and does not use itself, for `vulture`; each group says who uses them."""
+
+# Users call these on models and results.
+_.declare
+_.impute
+_.residuals
+_.outliers
+_.augment
+_.t_test_pairwise
+_.rolling
+_.glance
+_.rotate
+_.correlations
+_.test_alpha
+_.test_constancy
+_.test_serial_correlation
+_.pvalue_chi2
+_.predictions
+_.forward_curve
+_.expected_short_rate
+_.zero_prices
+_.pricing_error_summary
+_.forecast_yields
+_.curve_responses
+_.remove_data
+_.bse_of
+_.loglike_parts
+_.cov_params_approx
+_.cov_params_oim
+_.cov_params_opg
+_.cov_params_robust_oim
+
+# A model's class says by this attribute that its overrides keep the likelihood; it is read by name.
+_.likelihood_neutral
+
+# statsmodels calls or reads these.
+_.transform_params
+_.untransform_params
+_._get_init_kwds
+_._get_robustcov_results
+_.datatype
+_._init_dates
+_._get_index_with_final_state
+_._get_prediction_index
+base_index
+_.predict_start
+_.predict_end
+_._index_generated
+_._index_none
+_._index_int64
+_._index_inferred_freq
+_._statespace
+_._time_invariant
+_._initializations
+_.initialize_statespace
+_._SmootherResults__smoothed_state_autocovariance
+_._smoothed_forecasts
+_._smoothed_forecasts_error
+_._smoothed_forecasts_error_cov
+_.smoothed_measurement_disturbance_cov
+
+# Conditions of the filters, each looked up by the name of its filter.
+_._conventional
+_._univariate_collapsed
+_._chandrasekhar
+
+# Python calls or reads these: names of the package on first use (PEP 562), the type of a representation.
+__getattr__
+_.__class__
+
+# Fields of tuples that are unpacked.
+_.filtered_cov
+_.closing
+
+# The tests read the two small parts of an intercept, which a difference of intercepts would round away, and
+# the loadings of expected rates, which the curves have as those of prices without convexity.
+intercept_parts
+expected_rate_loadings
+
+# numpy writes into the array that is iterated over.
+equation

@@ -1,0 +1,215 @@
+"""Residuals of every kind, and the observations and disturbances that stand out among them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..engine.arguments import one_of, positive_number, truth
+from ..numerics.linear_algebra import Array, quiet
+from .incomplete_rows import smoothed_output
+
+_NOTHING = 1e-12
+"""Variance of a residual, relative to that of its disturbance, that is rounding."""
+
+
+def _at(matrix: Array, t: int) -> Array:
+    """Return a matrix of statsmodels at a period."""
+    return np.asarray(matrix[..., t if matrix.shape[-1] > 1 else 0])
+
+
+def _ratio(value: Array, variance: Array, of: Array) -> Array:
+    """Return value / sqrt(variance), NaN where the variance is zero to rounding."""
+    with quiet():
+        return np.where(variance > _NOTHING * of, value / np.sqrt(variance), np.nan)
+
+
+def _disturbances(res: Any) -> Iterator[tuple[str, Array, Array, Array, Array]]:
+    """
+    Yield equation, estimates e, Var[e], the covariance of the disturbance, and its places, period by period.
+
+    E[eps_t|Y] = y_t - d_t - Z_t E[x_t|Y] for observed cells, of variance H - Z_t V_t Z_t'; E[eta_t|Y], of
+    variance Q - Var[eta_t|Y].
+    """
+    for t in range(res.nobs):
+        seen = np.flatnonzero(~np.isnan(res.endog[:, t]))
+        Z, H = _at(res.design, t)[seen], _at(res.obs_cov, t)[np.ix_(seen, seen)]
+        error = res.endog[seen, t] - _at(res.obs_intercept, t)[seen] - Z @ res.smoothed_state[:, t]
+        yield "observation", error, H - Z @ res.smoothed_state_cov[:, :, t] @ Z.T, H, seen
+        Q, every = _at(res.state_cov, t), np.arange(res.k_posdef)
+        cov = Q - res.smoothed_state_disturbance_cov[:, :, t]
+        yield "state", res.smoothed_state_disturbance[:, t], cov, Q, every
+
+
+class Residuals:
+    """Residuals of results; mixed into them."""
+
+    model: Any
+
+    def residuals(self, kind: str = "innovations", standardize: bool = True) -> pd.DataFrame:
+        r"""
+        Return residuals.
+
+        .. math::
+
+            v_t &= y_t - E[y_t \mid y_1, \dots, y_{t-1}] \\
+            \hat\varepsilon_t &= y_t - d_t - Z_t E[x_t \mid Y], \qquad
+            \hat\eta_t = E[\eta_t \mid Y]
+
+        Parameters
+        ----------
+        kind : {"innovations", "smoothed", "auxiliary"}
+            The innovations v_t, as ``resid``; the smoothed residuals of the observations; or these and the
+            smoothed disturbances of the states, which enter :math:`x_{t+1}`.
+        standardize : bool
+            Innovations are divided by the lower Cholesky factor of their covariance F_t, series by series in
+            their order, others by their own standard deviations,
+            :math:`\operatorname{Var}\hat\varepsilon_t = H_t - Z_t V_t Z_t'` and
+            :math:`\operatorname{Var}\hat\eta_t = Q_t - \operatorname{Var}[\eta_t \mid Y]`.
+
+        Returns
+        -------
+        DataFrame
+            One row a period, with its label; auxiliary residuals have columns (equation, name). NaN where
+            nothing is observed, where an exact-diffuse start is not determined yet, and where a residual has
+            no variance.
+
+        Raises
+        ------
+        SpecificationError
+            If the states were not smoothed, for smoothed and auxiliary residuals.
+
+        References
+        ----------
+        Harvey, A. C. & Koopman, S. J. (1992), Diagnostic checking of unobserved-components time series
+        models. Journal of Business & Economic Statistics 10, 377-389.
+        """
+        kind = one_of(kind, ("innovations", "smoothed", "auxiliary"), "kind")
+        standardize = truth(standardize, "standardize")
+        if kind == "innovations":
+            return self._innovations(standardize)
+        res = smoothed_output(self)
+        names = {
+            "observation": np.atleast_1d(self.model.endog_names).tolist(),
+            "state": self.model.shock_names,
+        }
+        out = {each: np.full((res.nobs, len(names[each])), np.nan) for each in names}
+        for place, (equation, value, cov, of, seen) in enumerate(_disturbances(res)):
+            variance = np.diag(cov)
+            value = _ratio(value, variance, np.diag(of)) if standardize else value
+            out[equation][place // 2, seen] = value
+        labels = self.model.calendar.labels
+        if kind == "smoothed":
+            return pd.DataFrame(out["observation"], index=labels, columns=names["observation"])
+        columns = pd.MultiIndex.from_tuples(
+            [(each, name) for each in names for name in names[each]], names=["equation", "name"]
+        )
+        return pd.DataFrame(np.concatenate(list(out.values()), axis=1), index=labels, columns=columns)
+
+    def _innovations(self, standardize: bool) -> pd.DataFrame:
+        res: Any = self
+        values = res.standardized_forecasts_error if standardize else res.forecasts_error
+        values = np.where(np.isnan(res.model.endog.T), np.nan, values)
+        values[:, : int(res.filter_results.nobs_diffuse)] = np.nan
+        names = np.atleast_1d(self.model.endog_names).tolist()
+        return pd.DataFrame(values.T, index=self.model.calendar.labels, columns=names)
+
+    def outliers(self, threshold: float = 3.0) -> pd.DataFrame:
+        r"""
+        Return the observations and the disturbances of states that stand out.
+
+        One free constant is added to one cell :math:`y_{it}`, or to one disturbance :math:`\eta_{jt}` (a
+        break in the state from t + 1 on). With the smoothing error :math:`u = H^{-1}\hat\varepsilon_t` and
+        :math:`D = \operatorname{Var} u`, its generalised least squares estimate is
+
+        .. math::
+
+            \hat\delta = u_i / D_{ii}, \qquad \operatorname{se} = D_{ii}^{-1/2}, \qquad
+            \text{statistic} = u_i D_{ii}^{-1/2}
+
+        and likewise with :math:`Q^{-1}\hat\eta_t`. For a cell, :math:`y_{it} - \hat\delta` is its expectation
+        given all other cells: what the model would say if the cell were missing. Disturbances of a singular
+        covariance do not move one by one, and are left out.
+
+        Parameters
+        ----------
+        threshold : float
+            Least absolute statistic of what is shown.
+
+        Returns
+        -------
+        DataFrame
+            Columns "period", "equation" ("observation" or "state"), "name", "statistic", "size" (the
+            estimate), "se", and of observations "value" and "without" (the expectation given all other
+            cells); the largest first.
+
+        Raises
+        ------
+        SpecificationError
+            If the states were not smoothed, or the threshold is not a positive number.
+
+        References
+        ----------
+        de Jong, P. & Penzer, J. (1998), Diagnosing shocks in time series. Journal of the American
+        Statistical Association 93, 796-806.
+        """
+        least, res = positive_number(threshold, "threshold"), smoothed_output(self)
+        names = {
+            "observation": np.atleast_1d(self.model.endog_names).tolist(),
+            "state": self.model.shock_names,
+        }
+        labels, rows = self.model.calendar.labels, []
+        for place, (equation, value, cov, of, seen) in enumerate(_disturbances(res)):
+            t = place // 2
+            moving = np.flatnonzero(np.diag(of) > 0)
+            block = of[np.ix_(moving, moving)]
+            if np.linalg.matrix_rank(block, hermitian=True) < len(moving):
+                continue
+            inverse = np.linalg.inv(block)
+            D = np.diag(inverse @ cov[np.ix_(moving, moving)] @ inverse)
+            u, scale = inverse @ value[moving], np.diag(inverse)
+            statistic = _ratio(u, D, scale)
+            for i in np.flatnonzero(np.abs(statistic) >= least).tolist():
+                size, where = float(u[i] / D[i]), seen[moving[i]]
+                given = float(res.endog[where, t]) if equation == "observation" else np.nan
+                row = (
+                    labels[t],
+                    equation,
+                    names[equation][where],
+                    float(statistic[i]),
+                    size,
+                    float(D[i] ** -0.5),
+                )
+                rows.append((*row, given, given - size))
+        columns = ["period", "equation", "name", "statistic", "size", "se", "value", "without"]
+        out = pd.DataFrame(rows, columns=columns)
+        return out.iloc[np.argsort(-np.abs(out["statistic"].to_numpy()), kind="stable")].reset_index(
+            drop=True
+        )
+
+    def augment(self) -> pd.DataFrame:
+        """
+        Return the data with one-step-ahead forecasts and their errors, in the columns of broom.
+
+        Returns
+        -------
+        DataFrame
+            One row a period and series: "period", "series", "observed", "fitted" (given the periods before),
+            "std_error" (of the forecast, of the root of F_t), "residual" and "std_residual", as
+            `residuals` of kind "innovations".
+        """
+        res: Any = self
+        variance = np.array(np.diagonal(res.forecasts_error_cov, axis1=0, axis2=1), dtype=float)
+        columns = {
+            "observed": res.model.endog,
+            "fitted": np.asarray(res.forecasts).T,
+            "std_error": np.sqrt(variance),
+            "residual": self._innovations(False).to_numpy(),
+            "std_residual": self._innovations(True).to_numpy(),
+        }
+        names = np.atleast_1d(self.model.endog_names).tolist()
+        index = pd.MultiIndex.from_product([self.model.calendar.labels, names], names=["period", "series"])
+        return pd.DataFrame({key: value.ravel() for key, value in columns.items()}, index).reset_index()

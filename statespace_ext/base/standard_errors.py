@@ -1,0 +1,289 @@
+"""Standard errors of results, and what has none: flat directions, boundaries, too many parameters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..exceptions import ParameterError, UnsupportedError, shown
+from ..inference.boundary import boundary_params, reduced_rank_cov
+from ..inference.information import (
+    MOST,
+    CovType,
+    ParamsCov,
+    cov_type_of,
+    inverse_columns,
+    params_covariance,
+    scores_along,
+    without_errors,
+)
+from ..numerics.linear_algebra import NOT_HERE, Array, quiet
+
+
+class StandardErrors:
+    """Covariance of the estimates, standard errors, identification and boundaries; mixed into the results."""
+
+    model: Any
+    params: Any
+    nobs_effective: Any
+    cov_type: Any
+    _cov: ParamsCov | None = None
+    _constructed: bool
+    _has_fixed_params: bool
+    _fixed_params: Any
+    _as_it_was: Any
+    _dependence: Any
+
+    # -- standard errors -------------------------------------------------------------------------------
+
+    def _get_robustcov_results(self, cov_type: str = "oim", **kwargs: Any) -> Any:
+        kwargs.pop("use_self", None)
+        self.cov_kwds: dict[str, Any] = {}
+        if cov_type == "custom":
+            self.cov_type, self._cov_type = kwargs["custom_cov_type"], cov_type_of("none")
+            self._cov = ParamsCov(np.asarray(kwargs["custom_cov_params"]), len(self.params), [])
+            self.cov_kwds["description"] = kwargs["custom_description"]
+            return self
+        self._cov_type = cov_type_of(cov_type)
+        self.cov_type = self._cov_type.name
+        self.cov_kwds["description"] = self._cov_type.description
+        return self
+
+    @property
+    def params_cov(self) -> ParamsCov:
+        """Covariance of the estimates with its notes, computed once."""
+        if self._too_many:
+            return self._compute_cov(self._cov_type)
+        if self._cov is None:
+            self._cov = self._compute_cov(self._cov_type)
+        return self._cov
+
+    def _compute_cov(self, cov_type: CovType) -> ParamsCov:
+        params = np.asarray(self.params, dtype=float)
+        if cov_type.parts is None or self._dependence():
+            return without_errors(len(params))
+        if self._too_many:
+            return without_errors(
+                len(params),
+                f"Standard errors of all {len(params)} parameters were left out: their covariance would take "
+                "minutes. `bse_of(names)` computes those of some.",
+            )
+        found, index = self._found_inside, self._found_inside.free
+        with self._as_it_was():
+            information, middle, steps = cov_type.information(self.model, params, index)
+        out = params_covariance(information, index, found.flat, len(params), middle)
+        if cov_type.name == "oim" and self.boundary and not found.n_flat:
+            out = self._reduced_rank(out, params, index, steps)
+        lost = [name for name in found.names if name not in self.identification.names]
+        if lost:
+            note = f"Without effect while a variance is zero, and without standard errors: {shown(lost)}."
+            out = replace(out, notes=[note, *out.notes])
+        return out
+
+    @property
+    def _too_many(self) -> bool:
+        """Whether the parameters are so many that their covariance is not computed."""
+        return self._cov is None and len(self.params) - len(self._fixed) > MOST
+
+    @property
+    def bse(self) -> Array:
+        """Standard errors of the estimates, NaN where there are none."""
+        with quiet():
+            return np.sqrt(np.diagonal(self.params_cov.cov))
+
+    def bse_of(self, params: Any, cov_type: str | None = None) -> pd.Series:
+        r"""
+        Return standard errors of some parameters, without the covariance of all.
+
+        .. math::
+
+            \mathrm{se}_j^2 = e_j' A^{-1} e_j
+
+        with the observed information A. A x = e_j is solved by conjugate gradients, whose products with A are
+        differences of the exact score along a vector: two scores each. "robust" is x' B x, with B from
+        the derivatives of the log-likelihoods of the periods along x.
+
+        Parameters
+        ----------
+        params : str or sequence of str
+            Names of parameters.
+        cov_type : {"oim", "robust"}, optional
+            By default that of the fit. Another type is read from the whole covariance. So are the errors of a
+            fit at a boundary.
+
+        Returns
+        -------
+        Series
+            By name; NaN where there is no standard error.
+
+        Raises
+        ------
+        ParameterError
+            If a name is not one of a parameter.
+        UnsupportedError
+            If the type needs the whole covariance, and the parameters are too many for it.
+        """
+        names = list(params) if np.iterable(params) and not isinstance(params, str) else [params]
+        known = list(self.model.layout.names)
+        unknown = [name for name in names if not (isinstance(name, str) and name in known)]
+        if unknown:
+            raise ParameterError(
+                "Unknown parameters", got=shown(unknown), expected=f"names among {shown(known)}"
+            )
+        places = self.model.layout.positions(names)
+        kind = self._cov_type if cov_type is None else cov_type_of(cov_type)
+        if self._cov is not None and kind is self._cov_type:
+            return pd.Series(self.bse[places], index=names)
+        if kind.name not in ("oim", "robust") or self.boundary:
+            return pd.Series(np.sqrt(np.diagonal(self.cov_params_of(kind))[places]), index=names)
+        return pd.Series(self._errors_of(places, kind), index=names)
+
+    def _errors_of(self, places: Array, kind: CovType) -> Array:
+        """Return standard errors of parameters at places of the full vector."""
+        vector, out = np.asarray(self.params, dtype=float), np.full(len(places), np.nan)
+        if self._dependence():
+            return out
+        found = self._found_inside
+        index = found.free
+        has = np.flatnonzero(np.isin(places, index))
+        wanted = np.searchsorted(index, places[has])
+        with self._as_it_was(), self.model.preserved(), quiet():
+            columns = inverse_columns(self.model, vector, index, found.flat, wanted)
+            if kind.name == "oim":
+                out[has] = np.sqrt(columns[wanted, np.arange(len(wanted))])
+            else:
+                out[has] = [scores_along(self.model, vector, index, column) for column in columns.T]
+        return out
+
+    def _reduced_rank(self, held: ParamsCov, params: Array, index: Array, steps: Array) -> ParamsCov:
+        """Return the covariance in the model of lower rank, where one covariance matrix is singular."""
+        layout = self.model.layout
+        keys = {key for key in layout.covariances if set(layout.blocks[key].names) & set(self.boundary)}
+        if len(keys) != 1 or set(layout.blocks[next(iter(keys))].names) != set(self.boundary):
+            return held
+        try:
+            with self._as_it_was(), quiet():
+                found = reduced_rank_cov(self.model, layout, params, next(iter(keys)), index, steps)
+        except NOT_HERE:  # no score, or no finite one, a step away
+            return held
+        if found is None or not np.all(np.isfinite(found)):
+            return held
+        cov = np.full_like(held.cov, np.nan)
+        cov[np.ix_(index, index)] = found
+        return replace(held, cov=cov)
+
+    @cached_property
+    def _found_inside(self) -> Any:
+        """Flat directions among the parameters that are not at a boundary, with the others held there."""
+        if not self._boundary_values:
+            return self.identification
+        params = np.array(self.params, dtype=float)
+        params[self.model.layout.positions(self.boundary)] = list(self._boundary_values.values())
+        with self._as_it_was():
+            return self.model.identification(params, {**self._fixed, **self._boundary_values})
+
+    @property
+    def cov_params_default(self) -> Array:
+        """Covariance matrix of the estimates, of the type given to `fit`."""
+        return self.params_cov.cov
+
+    @cov_params_default.setter
+    def cov_params_default(self, value: Array) -> None:
+        self._cov = ParamsCov(np.asarray(value), len(value), [])
+
+    def cov_params_of(self, cov_type: str | CovType) -> Array:
+        """
+        Return the covariance of the estimates by another estimate, without a new fit.
+
+        Parameters
+        ----------
+        cov_type : {"oim", "opg", "robust", "harvey", "approx", "none"} or CovType
+            As in `fit`.
+        """
+        self._require_few()
+        return self._compute_cov(cov_type_of(cov_type)).cov
+
+    def cov_params(self, *args: Any, **kwargs: Any) -> Any:
+        """
+        Return the covariance of the estimates, or of linear functions of them; see `Derived`.
+
+        Raises
+        ------
+        UnsupportedError
+            If the parameters are too many for it.
+        """
+        self._require_few()
+        return super().cov_params(*args, **kwargs)  # type: ignore[misc]
+
+    def _require_few(self) -> None:
+        if self._too_many:
+            raise UnsupportedError(
+                "The covariance of all parameters would take minutes, or more memory than there is",
+                got=f"{len(self.params)} parameters",
+                expected=f"at most {MOST}",
+                remedy="Use `bse_of(names)` for the standard errors of some.",
+            )
+
+    cov_params_oim = property(lambda self: self.cov_params_of("oim"), doc="See `cov_params_of`.")
+    cov_params_approx = property(lambda self: self.cov_params_of("approx"), doc="See `cov_params_of`.")
+    cov_params_opg = property(lambda self: self.cov_params_of("opg"), doc="See `cov_params_of`.")
+    cov_params_robust = property(lambda self: self.cov_params_of("robust"), doc="See `cov_params_of`.")
+    cov_params_robust_oim = cov_params_robust
+
+    @property
+    def _rank(self) -> float:
+        return float(len(self.params))
+
+    @_rank.setter
+    def _rank(self, value: object) -> None:
+        pass
+
+    # -- identification and boundaries -----------------------------------------------------------------
+
+    @property
+    def identification(self) -> Any:
+        """Flat directions of the likelihood (`Identification`)."""
+        if not hasattr(self, "_identification"):
+            with self._as_it_was():
+                self._identification = self.model.identification(np.asarray(self.params), self._fixed)
+        return self._identification
+
+    @property
+    def _fixed(self) -> dict[str, float]:
+        return dict(self._fixed_params) if self._has_fixed_params else {}
+
+    @property
+    def boundary(self) -> list[str]:
+        """Parameters of a covariance matrix that is singular at the estimates."""
+        return list(self._boundary_values)
+
+    @cached_property
+    def _boundary_values(self) -> dict[str, float]:
+        layout = self.model.layout.fix(self._fixed)
+        params = np.asarray(self.params, dtype=float)
+        free = params[self.model.layout.positions(layout.names)]
+        return boundary_params(layout, free, self.model.variance_sizes(params))
+
+    @property
+    def df_model(self) -> int:
+        """Number of identified free parameters, and of exact-diffuse states."""
+        if not self._constructed:  # statsmodels asks, for what is computed here when it is read
+            return int(self._df_declared)
+        return int(self._df_declared) - self.identification.n_flat
+
+    @df_model.setter
+    def df_model(self, value: int) -> None:
+        self._df_declared = value
+
+    @property
+    def df_resid(self) -> int:
+        """Periods less `df_model`."""
+        return int(self.nobs_effective) - self.df_model
+
+    @df_resid.setter
+    def df_resid(self, value: int) -> None:
+        pass

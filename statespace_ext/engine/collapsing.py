@@ -1,0 +1,172 @@
+"""
+Rows of observations collapsed to no more elements than there are states, and what goes series by series.
+
+Let o be the observed series of a row and H_oo = L L'. With L^{-1} Z_o = B D, B orthonormal, all that y_t
+tells about the states is in
+
+    w_t = B' L^{-1} (y_o - d_o) = D_t x_t + N(0, I),
+
+which has min(p, k) elements (Jungbacker & Koopman 2015). Zeros stand for what is missing, as rows without
+loadings and with unit variance, which are taken out of the likelihood.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+from ..em.steady_state import inverse
+from ..numerics.linear_algebra import Array, is_diagonal
+from .system import System
+
+FEWEST = 20
+"""Number of series from which passes over collapsed rows take the place of those of statsmodels."""
+_NEARLY_SINGULAR = 1e-6
+"""Share of a variance of H that the other series leave unexplained, from which H counts as singular."""
+
+
+def collapse_obstacle(system: System) -> str | None:
+    """Say why the rows cannot be collapsed, None where they can (for a nonsingular ``obs_cov``)."""
+    varying = [name for name in ("design", "obs_cov") if getattr(system, name).ndim == 3]
+    if varying:
+        return f"{varying[0]} varies over time"
+    if system.diffuse:
+        return "the start is exact diffuse"
+    return None
+
+
+def collapses(series: int, system: System) -> bool:
+    """Tell whether collapsed rows are so much shorter that they take less time."""
+    return collapse_obstacle(system) is None and series >= 2 * system.k_states
+
+
+class Rows(NamedTuple):
+    """
+    Collapsed rows.
+
+    ``endog`` is w_t (nobs, m), ``system`` that of w_t, ``constant`` (nobs,) what the log-likelihoods of w_t
+    have too much, and ``precision`` H^{-1}.
+    """
+
+    endog: Array
+    system: System
+    constant: Array
+    precision: Array
+
+
+def collapsed_rows(
+    endog: Array, missing: Array, patterns: tuple[Array, Array], system: System
+) -> Rows | None:
+    """
+    Return the collapsed rows, None where ``obs_cov`` is singular.
+
+    Parameters
+    ----------
+    endog : ndarray, (nobs, p)
+        Observations.
+    missing : ndarray of bool, (nobs, p)
+        Which are missing.
+    patterns : (ndarray, ndarray)
+        The distinct rows of ``missing``, and which of them each period has.
+    system : System
+        The matrices, with a constant design and obs_cov.
+    """
+    try:
+        precision = _precision(system.obs_cov)
+        whiten, sizes = _whitening(system.obs_cov, patterns[0])
+    except np.linalg.LinAlgError:
+        return None
+    d = system.obs_intercept if system.obs_intercept.ndim == 1 else system.obs_intercept.T
+    y, place = np.where(missing, 0.0, endog - d), patterns[1]
+    Z, diagonal = system.design, whiten.shape[2] == 1
+    basis, design = np.linalg.qr(whiten * Z if diagonal else whiten @ Z)
+    y = y * whiten[place, :, 0] if diagonal else np.squeeze(whiten[place] @ y[:, :, None], 2)
+    one = len(basis) == 1
+    rows = y @ basis[0] if one else np.squeeze(y[:, None, :] @ basis[place], 1)
+    y -= rows @ basis[0].T if one else np.squeeze(basis[place] @ rows[:, :, None], 2)
+    count, m = np.count_nonzero(~missing, axis=1), rows.shape[1]
+    constant = (count - m) * np.log(2.0 * np.pi) + sizes[place] + np.einsum("ti,ti->t", y, y)
+    design = design[0] if one else np.moveaxis(design[place], 0, 2)
+    small = replace(system, design=design, obs_intercept=np.zeros(m), obs_cov=np.eye(m))
+    return Rows(rows, small, 0.5 * constant, precision)
+
+
+def standardized_errors(errors: Array, design: Array, obs_cov: Array, covs: Array) -> Array:
+    """
+    Return L_t^{-1} v_t with L_t L_t' = Z_o P_t Z_o' + H_oo, (nobs, p), NaN where missing.
+
+    The elements of v_t, whitened by H, are taken one after the other, in all periods at once: none of the
+    L_t is formed.
+
+    Parameters
+    ----------
+    errors : ndarray, (nobs, p)
+        v_t, NaN where missing.
+    design, obs_cov : ndarray
+        Z (p, k) and H (p, p).
+    covs : ndarray, (nobs, k, k)
+        P_t.
+    """
+    seen, out = ~np.isnan(errors), np.full(errors.shape, np.nan)
+    filled = np.where(seen, errors, 0.0)
+    sizes = np.sqrt(np.diag(obs_cov))
+    if is_diagonal(obs_cov):
+        return np.where(seen, _one_by_one(filled / sizes, design / sizes[:, None], covs, seen), np.nan)
+    patterns, place = np.unique(seen, axis=0, return_inverse=True)
+    for number, o in enumerate(patterns):
+        rows = np.flatnonzero(np.ravel(place) == number)
+        factor = np.linalg.cholesky(obs_cov[np.ix_(o, o)])
+        Z, v = (solve_triangular(factor, value, lower=True) for value in (design[o], filled[rows][:, o].T))
+        out[np.ix_(rows, o)] = _one_by_one(v.T, Z, covs[rows], np.ones((len(rows), len(Z)), dtype=bool))
+    return out
+
+
+def _one_by_one(errors: Array, design: Array, covs: Array, seen: Array) -> Array:
+    """Return the standardized errors of observations with H = I (Koopman & Durbin 2000)."""
+    out, moved, covs = np.empty(errors.shape), np.zeros((len(errors), design.shape[1])), covs.copy()
+    for i, z in enumerate(design):
+        gain = covs @ z
+        variance = gain @ z + 1.0
+        error = errors[:, i] - moved @ z
+        out[:, i] = error / np.sqrt(variance)
+        gain *= np.where(seen[:, i], 1.0 / np.sqrt(variance), 0.0)[:, None]
+        moved += gain * out[:, i, None]
+        covs -= gain[:, :, None] * gain[:, None, :]
+    return out
+
+
+def _precision(cov: Array) -> Array:
+    """Return H^{-1}; LinAlgError where H is nearly singular."""
+    if is_diagonal(cov):
+        if not np.all(np.diag(cov) > 0.0):
+            raise np.linalg.LinAlgError("obs_cov is singular")
+        return np.diag(1.0 / np.diag(cov))
+    precision = inverse(np.linalg.cholesky(cov))
+    if np.any(_NEARLY_SINGULAR * np.diag(cov) * np.diag(precision) > 1.0):
+        raise np.linalg.LinAlgError("obs_cov is nearly singular")
+    return precision
+
+
+def _whitening(cov: Array, patterns: Array) -> tuple[Array, Array]:
+    """Return L^{-1} by pattern, zero where missing, and log|H_oo|; a column stands for a diagonal matrix."""
+    seen = ~patterns
+    variances = np.diag(cov)
+    if is_diagonal(cov):
+        return (seen / np.sqrt(variances))[:, :, None], seen @ np.log(variances)
+    both = seen[:, :, None] & seen[:, None, :]
+    factor = np.linalg.cholesky(np.where(both, cov, np.eye(len(cov))))
+    sizes = np.diagonal(factor, axis1=1, axis2=2)
+    return np.where(both, _inverses(factor), 0.0), 2.0 * np.log(sizes).sum(axis=1)
+
+
+def _inverses(factors: Array) -> Array:
+    """Return the inverses of lower triangular matrices, row by row."""
+    out = np.zeros_like(factors)
+    for i in range(factors.shape[1]):
+        size = factors[:, i, i]
+        out[:, i, :i] = np.squeeze(factors[:, i, None, :i] @ out[:, :i, :i], 1) / -size[:, None]
+        out[:, i, i] = 1.0 / size
+    return out

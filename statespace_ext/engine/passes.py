@@ -1,0 +1,391 @@
+"""
+Filter and smoother passes that compute what they need not keep when it is asked for.
+
+statsmodels stores some six arrays of n p^2 numbers in a pass. Two kinds of passes store none:
+
+- Rows of many series are collapsed (`collapsed`). All that belongs to the states is that of the collapsed
+  rows, and what belongs to the observations follows from it: F_t = Z P_t Z' + H, for example.
+- A pass over data whose first rows were filtered before, at the same matrices, filters the rows after them
+  alone: the output of both is joined. Smoothed output comes from a pass over all rows.
+
+Anything else that is asked for comes from a pass by statsmodels, once for each name.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+from statsmodels.tsa.statespace.kalman_filter import (
+    FILTER_CONVENTIONAL,
+    MEMORY_NO_FILTERED,
+    MEMORY_NO_FORECAST,
+    MEMORY_NO_LIKELIHOOD,
+    MEMORY_NO_PREDICTED,
+    MEMORY_NO_SMOOTHING,
+    MEMORY_NO_STD_FORECAST,
+    FilterResults,
+    PredictionResults,
+)
+from statsmodels.tsa.statespace.kalman_smoother import (
+    SMOOTH_CONVENTIONAL,
+    SMOOTHER_ALL,
+    KalmanSmoother,
+    SmootherResults,
+)
+from statsmodels.tsa.statespace.simulation_smoother import SimulationSmoother
+
+from ..numerics.incomplete_rows import at
+from ..numerics.linear_algebra import Array, is_diagonal
+from .collapsing import FEWEST, collapsed_rows, collapses, standardized_errors
+from .compat import without_absolute_tolerances
+from .exact_results import ExactStartResults, with_exact_start
+from .exact_start import system_of
+from .smoother import Smoother
+from .system import has_part, with_time, write
+
+_OF_STATES = (
+    *("initial_state", "initial_state_cov", "initial_diffuse_state_cov", "nobs_diffuse", "scale"),
+    *("converged", "period_converged", "univariate_filter", "predicted_diffuse_state_cov"),
+    *("filter_method", "inversion_method", "stability_method", "conserve_memory", "filter_timing"),
+    *("tolerance", "loglikelihood_burn", "smoother_output", "forecasts_error_diffuse_cov"),
+    *("filtered_state", "filtered_state_cov", "predicted_state", "predicted_state_cov"),
+    *("smoothed_state", "smoothed_state_cov", "smoothed_state_autocov", "innovations_transition"),
+    *("scaled_smoothed_estimator", "scaled_smoothed_estimator_presample"),
+    *("scaled_smoothed_estimator_cov", "scaled_smoothed_estimator_cov_presample"),
+    *("smoothed_state_disturbance", "smoothed_state_disturbance_cov"),
+    *("scaled_smoothed_diffuse_estimator", "scaled_smoothed_diffuse1_estimator_cov"),
+    *("scaled_smoothed_diffuse2_estimator_cov", "collapsed_forecasts", "collapsed_forecasts_error"),
+    *("collapsed_forecasts_error_cov",),
+)
+"""Attributes of a pass over collapsed rows that are those of the rows themselves."""
+OUTPUT = (
+    *("filtered_state", "filtered_state_cov", "predicted_state", "predicted_state_cov", "forecasts"),
+    *("forecasts_error", "forecasts_error_cov", "standardized_forecasts_error"),
+    *("forecasts_error_diffuse_cov", "predicted_diffuse_state_cov", "scaled_smoothed_estimator"),
+    *("scaled_smoothed_estimator_cov", "smoothing_error", "smoothed_state", "smoothed_state_cov"),
+    *("smoothed_state_autocov", "smoothed_measurement_disturbance", "smoothed_state_disturbance"),
+    *("smoothed_measurement_disturbance_cov", "smoothed_state_disturbance_cov"),
+)
+"""What `MLEResults` copies from a pass."""
+
+
+_COMPUTED = frozenset(
+    {
+        *FilterResults._filter_attributes,
+        *SmootherResults._smoother_attributes,
+        *("_kalman_gain", "_standardized_forecasts_error", "M", "M_diffuse", "univariate_filter"),
+        *("missing_forecasts", "missing_forecasts_error", "missing_forecasts_error_cov"),
+        *("scaled_smoothed_estimator_presample", "scaled_smoothed_estimator_cov_presample"),
+        *("scaled_smoothed_diffuse_estimator", "scaled_smoothed_diffuse1_estimator_cov"),
+        "scaled_smoothed_diffuse2_estimator_cov",
+    }
+)
+"""What lazy results compute when they do not hold it."""
+
+
+class Pass(Protocol):
+    """What lazy results compute their output from."""
+
+    def output(self, results: LazyResults, name: str) -> Any:
+        """Return an attribute of the results."""
+
+
+class LazyResults(ExactStartResults):
+    """Results of a pass whose missing attributes are computed when they are first read, and kept."""
+
+    _pass: Pass
+    is_held_back = False
+
+    @classmethod
+    def of(cls, ssm: SimulationSmoother, source: Pass, known: dict[str, Any]) -> LazyResults:
+        """Return results of a representation as it is now, with some attributes known."""
+        ssm._initialize_representation()  # which counts what is missing
+        out = cls(ssm)
+        kept = {*FilterResults._model_attributes, *ssm_options(out)} - {"initial_state", "initial_state_cov"}
+        for name in vars(out).keys() - kept:
+            delattr(out, name)
+        for name, value in {**known, "_pass": source}.items():
+            setattr(out, name, value)
+        out._SmootherResults__smoothed_state_autocovariance = {}
+        out._smoothed_forecasts = out._smoothed_forecasts_error = out._smoothed_forecasts_error_cov = None
+        return out
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _COMPUTED or "_pass" not in vars(self) or self.is_held_back:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        value = self._pass.output(self, name)
+        setattr(self, name, value)
+        return value
+
+    @contextmanager
+    def held_back(self) -> Iterator[None]:
+        """Compute nothing meanwhile: what is not known is missing."""
+        self.is_held_back = True
+        try:
+            yield
+        finally:
+            self.is_held_back = False
+
+    def predict(self, *args: Any, **kwargs: Any) -> PredictionResults:
+        """Return predictions; see `FilterResults.predict`."""
+        out = super().predict(*args, **kwargs)
+        out.__class__ = _Predictions
+        return out
+
+
+class _Predictions(PredictionResults):
+    """Predictions of which the covariances are computed for their own periods alone."""
+
+    @property
+    def forecasts_error_cov(self) -> Array:
+        """Z P_t Z' + H."""
+        return np.asarray(self._compute_forecasts(self.predicted_state, self.predicted_state_cov)[1])
+
+
+def ssm_options(results: SmootherResults) -> set[str]:
+    """Return the names of the options that results have from their representation."""
+    return {*results._filter_options, *results._smoother_options}
+
+
+class LazySmoother(SimulationSmoother):
+    """
+    The representation of a model: its passes are lazy where that pays.
+
+    Attributes
+    ----------
+    earlier : FilterResults or None
+        A pass over the first rows, from which one over all rows may go on.
+    """
+
+    earlier: SmootherResults | None = None
+
+    def smooth(self, *args: Any, complex_step: bool = False, **kwargs: Any) -> SmootherResults:
+        """Return smoothed output; see `KalmanSmoother.smooth`."""
+        plain = not (args or kwargs or complex_step)
+        found = lazy_pass(self, smooths=True) if plain else None
+        return super().smooth(*args, complex_step=complex_step, **kwargs) if found is None else found
+
+    def filter(self, *args: Any, complex_step: bool = False, **kwargs: Any) -> FilterResults:
+        """Return filtered output; see `KalmanFilter.filter`."""
+        plain = not (args or kwargs or complex_step)
+        found = lazy_pass(self, smooths=False) if plain else None
+        return super().filter(*args, complex_step=complex_step, **kwargs) if found is None else found
+
+
+def lazy_pass(ssm: LazySmoother, smooths: bool) -> LazyResults | None:
+    """Return a pass that stores no more than it must, None where it is not valid or does not pay."""
+    if not _usual(ssm):
+        return None
+    if ssm.earlier is not None:
+        found = _continued(ssm, ssm.earlier, smooths)
+        if found is not None:
+            return found
+    return _collapsed(ssm, smooths)
+
+
+def _usual(ssm: SimulationSmoother) -> bool:
+    """Tell whether the options are those that the package sets."""
+    return bool(
+        ssm.filter_method == FILTER_CONVENTIONAL
+        and ssm.smooth_method in (0, SMOOTH_CONVENTIONAL)
+        and ssm.smoother_output == SMOOTHER_ALL
+        and not ssm.conserve_memory
+        and not ssm.filter_timing
+        and not ssm.loglikelihood_burn
+        and ssm._scale is None
+        and np.dtype(ssm.dtype).kind == "f"
+        and ssm.initialization is not None
+    )
+
+
+# -- many series -----------------------------------------------------------------------------------------
+
+
+def _collapsed(ssm: SimulationSmoother, smooths: bool) -> LazyResults | None:
+    """Return a pass over collapsed rows."""
+    if ssm.k_endog < FEWEST or has_part(ssm.initialization, "diffuse"):
+        return None
+    system = system_of(ssm)
+    smoother = Smoother(np.asarray(ssm.endog).T, ssm.k_states, ssm.k_posdef)
+    found = None
+    if collapses(ssm.k_endog, system):
+        found = collapsed_rows(smoother.endog, smoother.missing, smoother.patterns, system)
+    if found is None:
+        return None
+    inner = KalmanSmoother(found.endog.shape[1], ssm.k_states, ssm.k_posdef)
+    without_absolute_tolerances(inner)
+    for option in ("tolerance", "inversion_method", "stability_method"):
+        setattr(inner, option, getattr(ssm, option))
+    inner.bind(found.endog.T.copy(order="F"))
+    write(inner, found.system)
+    out = inner.smooth() if smooths else inner.filter()
+    llf = np.where(smoother.missing.all(axis=1), 0.0, out.llf_obs - found.constant)
+    known = {name: value for name, value in vars(out).items() if name in _OF_STATES}
+    d = system.obs_intercept if system.obs_intercept.ndim == 2 else system.obs_intercept[:, None]
+    forecasts = system.design @ out.predicted_state[:, :-1] + d
+    known |= {"llf_obs": llf, "llf": float(llf.sum())}
+    known |= {"forecasts": forecasts, "forecasts_error": smoother.endog.T - forecasts}
+    return LazyResults.of(ssm, CollapsedPass(smooths), known)
+
+
+class CollapsedPass:
+    """A pass over collapsed rows, for a constant design and obs_cov."""
+
+    def __init__(self, smooths: bool) -> None:
+        self._smooths = smooths
+
+    def output(self, results: LazyResults, name: str) -> Any:
+        """Return output of the observations."""
+        made = getattr(self, name, None)
+        value = None if made is None else made(results)
+        return _by_statsmodels(results, name, self._smooths) if value is None else value
+
+    def forecasts_error_cov(self, results: LazyResults) -> Array:
+        """Return Z P_t Z' + H."""
+        return _around(results.design[:, :, 0], results.predicted_state_cov[:, :, :-1]) + results.obs_cov
+
+    def _standardized_forecasts_error(self, results: LazyResults) -> Array:
+        """Return L_t^{-1} v_t with F_t = L_t L_t', series by series; NaN where missing."""
+        covs = np.moveaxis(results.predicted_state_cov[:, :, :-1], 2, 0)
+        return standardized_errors(
+            results.forecasts_error.T, results.design[:, :, 0], results.obs_cov[:, :, 0], covs
+        ).T
+
+    def smoothed_measurement_disturbance_cov(self, results: LazyResults) -> Array | None:
+        """Return Var[eps_t|Y] = Z V_t Z', and H where the row misses elements."""
+        H, holes = results.obs_cov[:, :, 0], np.asarray(results.missing, dtype=bool)
+        if not self._smooths or np.any(holes) and not is_diagonal(H):
+            return None
+        out = _around(results.design[:, :, 0], results.smoothed_state_cov)
+        for t in np.flatnonzero(holes.any(axis=0)):
+            hole = holes[:, t]
+            out[hole, :, t] = out[:, hole, t] = 0.0
+            out[hole, hole, t] = np.diag(H)[hole]
+        return out
+
+
+def _around(Z: Array, covs: Array) -> Array:
+    """Return Z P_t Z', time last."""
+    return np.asfortranarray(np.moveaxis(Z @ np.moveaxis(covs, 2, 0) @ Z.T, 0, 2))
+
+
+def _by_statsmodels(results: LazyResults, name: str, smooths: bool) -> Any:
+    """Return an attribute from a pass by statsmodels at the matrices of the results."""
+    ssm = results.model
+    run = SimulationSmoother.smooth if smooths else SimulationSmoother.filter
+    return getattr(run(ssm), name)
+
+
+# -- data that go on -------------------------------------------------------------------------------------
+
+
+_SINCE = (
+    *("initial_state", "initial_state_cov", "initial_diffuse_state_cov", "nobs_diffuse", "scale"),
+    *("filter_method", "inversion_method", "stability_method", "conserve_memory", "filter_timing"),
+    *("tolerance", "loglikelihood_burn", "converged", "period_converged", "smoother_output", "filtered_flat"),
+)
+"""Attributes of a pass that more rows do not change."""
+_FILTERED = (
+    *("filtered_state", "filtered_state_cov", "predicted_state", "predicted_state_cov"),
+    *("forecasts", "forecasts_error", "forecasts_error_cov", "llf_obs", "_standardized_forecasts_error"),
+)
+"""Output of the filter, which more rows make longer."""
+_KEPT = MEMORY_NO_FILTERED | MEMORY_NO_FORECAST | MEMORY_NO_LIKELIHOOD
+_KEPT |= MEMORY_NO_PREDICTED | MEMORY_NO_STD_FORECAST
+"""Options of memory with which no rows can be added."""
+_OF_NEXT = ("transition", "state_intercept", "selection", "state_cov")
+
+
+def _continued(ssm: LazySmoother, earlier: SmootherResults, smooths: bool) -> LazyResults | None:
+    """Return a pass that filters the rows after those of an earlier one, None where it does not go on."""
+    n, system = int(earlier.nobs), system_of(ssm)
+    full = with_time(system)
+    if not _goes_on(ssm, full, earlier):
+        return None
+    pieces = earlier._pass.pieces if _is_joined(earlier) else [earlier]
+    T, c, R, Q = (at(full[name], n - 1) for name in _OF_NEXT)
+    state, cov = pieces[-1].filtered_state[:, -1], pieces[-1].filtered_state_cov[:, :, -1]
+    start = {"initial_state": T @ state + c, "initial_state_cov": T @ cov @ T.T + R @ Q @ R.T}
+    rows = LazySmoother(ssm.k_endog, ssm.k_states, ssm.k_posdef, results_class=ExactStartResults)
+    without_absolute_tolerances(rows)
+    rows.bind(np.asarray(ssm.endog)[:, n:].copy(order="F"))
+    after = system.over(slice(n, None))
+    write(rows, replace(after, start="known", initialization=None, stationary=None, **start))
+    new = rows.filter()
+    new.model = None  # which is for these rows alone
+    known = {name: vars(earlier)[name] for name in _SINCE if name in vars(earlier)}
+    known["llf"] = float(earlier.llf + new.llf)
+    known["conserve_memory"] = ssm.conserve_memory | (0 if smooths else MEMORY_NO_SMOOTHING)
+    return LazyResults.of(ssm, JoinedPass([*pieces, new], smooths), known)
+
+
+def _is_joined(results: FilterResults) -> bool:
+    return isinstance(results, LazyResults) and isinstance(results._pass, JoinedPass)
+
+
+def _goes_on(ssm: LazySmoother, full: dict[str, Array], earlier: SmootherResults) -> bool:
+    """Tell whether an earlier pass is that over the first rows."""
+    n = int(earlier.nobs)
+    if not max(int(earlier.nobs_diffuse), 1) < n < ssm.nobs or int(earlier.conserve_memory) & _KEPT:
+        return False
+    mean, diffuse, finite = ssm.initialization(model=ssm)
+    before = getattr(earlier, "initial_diffuse_state_cov", None)
+    starts = [
+        (mean, earlier.initial_state),
+        (finite, earlier.initial_state_cov),
+        (diffuse, np.zeros_like(diffuse) if before is None else before),
+    ]
+    if not all(_nearly_equal(one, other) for one, other in starts):
+        return False
+    same = [(np.asarray(ssm.endog)[:, :n], np.asarray(earlier.endog))]
+    for name, value in full.items():
+        there, rows = getattr(earlier, name), n - 1 if name in _OF_NEXT else n
+        if (value.shape[-1] > 1) != (there.shape[-1] > 1):
+            return False
+        same.append((value[..., :rows], there[..., :rows]))
+    return all(np.array_equal(one, other, equal_nan=True) for one, other in same)
+
+
+def _nearly_equal(start: Array, other: Array) -> bool:
+    """Tell whether parts of a start differ by rounding alone: a stationary one is solved for."""
+    return np.allclose(start, other, rtol=0.0, atol=1e-12 * np.max(np.abs(other), initial=0.0))
+
+
+class JoinedPass:
+    """A pass over rows that were filtered in pieces."""
+
+    def __init__(self, pieces: list[Any], smooths: bool) -> None:
+        self.pieces = pieces
+        self._smooths = smooths
+        self._full: SmootherResults | None = None
+
+    def output(self, results: LazyResults, name: str) -> Any:
+        """Return output of the filter by joining the pieces, of the smoother from all rows."""
+        if name not in _FILTERED:
+            return getattr(self._whole(results), name)
+        parts = [getattr(piece, name) for piece in self.pieces]
+        if name.startswith("predicted"):
+            parts[:-1] = [part[..., :-1] for part in parts[:-1]]
+        value = np.concatenate(parts, axis=-1)
+        if name == "_standardized_forecasts_error":
+            value[np.asarray(results.missing, dtype=bool)] = np.nan
+        return value
+
+    def _whole(self, results: LazyResults) -> SmootherResults:
+        """Return a pass over all rows."""
+        if self._full is None:
+            ssm = results.model
+            run = SimulationSmoother.smooth if self._smooths else SimulationSmoother.filter
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "The univariate filtering approach diagonalized")
+                self._full = _collapsed(ssm, self._smooths) or run(ssm)
+            self._full.model = ssm
+            if has_part(ssm.initialization, "diffuse"):
+                smoother = Smoother(np.asarray(ssm.endog).T, ssm.k_states, ssm.k_posdef)
+                with_exact_start(self._full, smoother, system_of(ssm))
+        return self._full

@@ -1,0 +1,294 @@
+"""Results of `ACM`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ..base.reporting import FitSummary, describe_sample, normal_quantile, parameter_tables, with_tests
+from ..base.states import Factors
+from ..engine.arguments import one_of
+from ..exceptions import SpecificationError
+from ..numerics.linear_algebra import Array
+from . import tables
+from .bias import bias_corrected
+from .plots import Pictures
+from .rates import Rates, forecast_horizons
+from .sensitivity import Sensitivity
+
+if TYPE_CHECKING:
+    from .acm import ACM
+
+_TITLES = {
+    "Phi": "P dynamics, of a period: Phi",
+    "state_cov": "Covariance of the shocks",
+    "lambda_0": "Prices of risk: lambda_0",
+    "lambda_1": "Prices of risk: lambda_1",
+    "return_var": "Variance of the return errors",
+    "delta_0": "Short rate, of a period",
+    "delta_1": "Short rate, of a period",
+}
+
+
+_EXPLOSIVE, _POOR_FIT = 0.02, 100.0
+"""A root under Q that much above one spoils yields of ten years; basis points of a bad pricing error."""
+
+
+class ACMResults(Pictures):
+    """
+    Results of `ACM`: parameters with asymptotic standard errors, curves, premia, forecasts, pictures.
+
+    They have the names of `ATSMResults`, and the same units: maturities in years, rates in the units of the
+    yields a year. Maturities and horizons are whole periods. The factors are observed, so that standard
+    deviations of rates are those that the parameters cause. A term premium is by default the yield less the
+    risk-neutral yield, as the authors define it. There is no log-likelihood.
+
+    Parameters
+    ----------
+    model : ACM
+        The model.
+    params : ndarray
+        The estimates, in the order of ``model.param_names``.
+    cov : ndarray
+        Their covariance.
+    factors : ndarray, (nobs, k)
+        The standardised principal components.
+    remarks : tuple of str
+        What the summary says of the estimates.
+    """
+
+    _definition = "risk-neutral"
+
+    def __init__(
+        self, model: ACM, params: Array, cov: Array, factors: Array, remarks: tuple[str, ...] = ()
+    ) -> None:
+        self.model: Any = model
+        self.params = pd.Series(params, index=model.param_names, name="params")
+        self._cov, self._factors, self._remarks = cov, factors, remarks
+
+    def __repr__(self) -> str:
+        return f"<ACMResults: {self.model}>"
+
+    # -- estimates -------------------------------------------------------------------------------------
+
+    @property
+    def nobs(self) -> int:
+        """Number of periods."""
+        return int(self.model.nobs)
+
+    def cov_params(self) -> pd.DataFrame:
+        """Return the asymptotic covariance of the estimates."""
+        return pd.DataFrame(self._cov, index=self.params.index, columns=self.params.index)
+
+    @property
+    def bse(self) -> pd.Series:
+        """Asymptotic standard errors."""
+        return pd.Series(np.sqrt(np.diag(self._cov)), index=self.params.index, name="bse")
+
+    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Return intervals of the parameters of coverage 1 - alpha."""
+        half = normal_quantile(alpha) * self.bse
+        return pd.DataFrame({"lower": self.params - half, "upper": self.params + half})
+
+    def tidy(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Return matrix, term, estimate, std_error, statistic, p_value and interval, one row a parameter."""
+        names = list(self.params.index)
+        rows = pd.DataFrame({"matrix": [name.split(".")[0] for name in names], "term": names})
+        rows["estimate"], rows["std_error"] = self.params.to_numpy(), self.bse.to_numpy()
+        return with_tests(rows, alpha)
+
+    @property
+    def matrices(self) -> dict[str, Any]:
+        """
+        Phi, state_cov, lambda_0, lambda_1, delta_0 and delta_1, labelled; of a period, decimal.
+
+        Under Q, X_{t+1} = -lambda_0 + (Phi - lambda_1) X_t + v: in the signs and units of the authors, in
+        which lambda contains Sigma. `price_of_risk` has the prices of one unit of each shock.
+        """
+        at, names = self.model.matrices(self.params), self.model.factor_names
+        out: dict[str, Any] = {}
+        for key, value in at.items():
+            if value.ndim == 2:
+                out[key] = pd.DataFrame(value, index=names, columns=names)
+            elif key in ("lambda_0", "delta_1"):
+                out[key] = pd.Series(value, index=names, name=key)
+            else:
+                out[key] = float(value[0])
+        return out
+
+    def _risk_neutral_transition(self) -> Array:
+        at = self.model.matrices(self.params)
+        return np.asarray(at["Phi"] - at["lambda_1"])
+
+    @property
+    def mean_reversion(self) -> pd.DataFrame:
+        """Roots of Phi (P) and of Phi - lambda_1 (Q), half-lives and periods in years, the slowest first."""
+        Phi, rows = self.model.matrices(self.params)["Phi"], {}
+        for measure, transition in (("P", Phi), ("Q", self._risk_neutral_transition())):
+            roots = np.linalg.eigvals(transition)
+            for i, root in enumerate(roots[np.lexsort((-roots.imag, -np.abs(roots)))]):
+                with np.errstate(divide="ignore"):
+                    decay, turn = (
+                        -np.log(np.abs(root)) / self.model.dt,
+                        np.abs(np.angle(root)) / self.model.dt,
+                    )
+                half = np.log(2.0) / decay if decay > 0 else np.nan
+                rows[measure, i + 1] = (root.real, root.imag, half, 2.0 * np.pi / turn if turn else np.nan)
+        index = pd.MultiIndex.from_tuples(list(rows), names=["measure", "root"])
+        return pd.DataFrame(list(rows.values()), index, ["real", "imag", "half_life", "period"])
+
+    def bias_corrected(
+        self, method: str = "analytic", *, n_boot: int = 1000, rng: object = None
+    ) -> ACMResults:
+        """
+        Return results whose Phi is corrected for the bias of least squares; as `ATSMResults.bias_corrected`.
+
+        Phi - lambda_1, and so every fitted yield, is as it was.
+
+        Parameters
+        ----------
+        method : {"analytic", "bootstrap"}
+            The bias by the formula of Pope (1990), or the mean error of least squares in ``n_boot`` samples.
+        n_boot : int
+            Number of bootstrap samples.
+        rng : numpy.random.Generator or int, optional
+            Source of the samples.
+
+        Raises
+        ------
+        DataError
+            If there are too few periods.
+        SpecificationError
+            If these results are corrected already.
+        """
+        if self._remarks:
+            raise SpecificationError("The P-dynamics are corrected already", remedy="Use the estimates.")
+        at = self.model.matrices(self.params)
+        found = bias_corrected(at["Phi"], at["state_cov"], self.nobs, method, n_boot, rng)
+        params, moved = self.params.copy(), (found.transition - at["Phi"]).ravel()
+        for key in ("Phi", "lambda_1"):
+            params[[name for name in params.index if name.split(".")[0] == key]] += moved
+        return ACMResults(self.model, params.to_numpy(), self._cov, self._factors, (found.line,))
+
+    # -- the factors -----------------------------------------------------------------------------------
+
+    @property
+    def factors(self) -> Factors:
+        """The principal components, as factors that are known; "predicted" is by the autoregression."""
+        names, k, labels = self.model.factor_names, self.model.k_factors, self._dates
+        after = self.model.calendar.between(0, self.nobs)
+        known = pd.DataFrame(self._factors, index=labels, columns=names)
+        at = self.model.matrices(self.params)
+        ahead = np.vstack([np.full(k, np.nan), self._factors @ at["Phi"].T])
+        predicted = pd.DataFrame(ahead, index=after, columns=names)
+        errors = np.where(np.isnan(ahead), np.nan, np.sqrt(np.diag(at["state_cov"])))
+        cov = pd.DataFrame(0.0, index=pd.MultiIndex.from_product([labels, names]), columns=names)
+        return Factors(
+            known, known.copy(), cov, known * 0.0, predicted, pd.DataFrame(errors, index=after, columns=names)
+        )
+
+    def _paths(self, information_set: str) -> tuple[Array, Array]:
+        k = self.model.k_factors
+        return self._factors, np.zeros((self.nobs, k, k))
+
+    def _last(self) -> tuple[Array, Array]:
+        return self._factors[-1], np.zeros((self.model.k_factors,) * 2)
+
+    def _sensitivity(self, information_set: str) -> Sensitivity:
+        places = np.arange(len(self.params))
+        by_state = np.zeros((self.nobs, self.model.k_factors, len(places)))
+        return Sensitivity(self.params.to_numpy(), places, 1e-3 * self.bse.to_numpy(), self._cov, by_state)
+
+    def _error_variances(self) -> Array:
+        return np.asarray(((self._yields - self.fitted_yields) ** 2).mean(), dtype=float)
+
+    def _grid(self, maturities: Any, extrapolate: bool) -> Any:
+        if maturities is not None:
+            return super()._grid(maturities, extrapolate)
+        return np.arange(1, self.model.curve_periods[1] + 1) * self.model.dt
+
+    # -- the fit ---------------------------------------------------------------------------------------
+
+    @property
+    def pricing_errors(self) -> pd.DataFrame:
+        """Yields less fitted yields, in basis points, by date and maturity."""
+        return (self._yields - self.fitted_yields) * (tables.BASIS_POINTS / self.model.panel.scale)
+
+    def pricing_error_summary(self, by: str = "maturity") -> pd.DataFrame:
+        """
+        Return mean, std, rmse, max_abs (basis points) and number of the pricing errors.
+
+        Parameters
+        ----------
+        by : {"maturity", "date"}
+            What the rows are.
+        """
+        return tables.error_summary(self.pricing_errors, one_of(by, ("maturity", "date"), "by"))
+
+    def forecast_yields(
+        self,
+        steps: Any = None,
+        *,
+        horizons: Any = None,
+        dates: Any = None,
+        maturities: Any = None,
+        param_uncertainty: bool = True,
+        extrapolate: bool = False,
+    ) -> Rates:
+        """
+        Forecast yields from the end of the sample; as `ATSMResults.forecast_yields`.
+
+        Parameters
+        ----------
+        steps, horizons, dates : optional
+            Number of periods (1), or years, or dates: whole periods.
+        maturities : float or array_like, optional
+            Of the curve, without pricing errors. By default the yields of the panel, with them.
+        param_uncertainty : bool
+            Whether standard deviations include the uncertainty of the parameters (delta method).
+        extrapolate : bool
+            Whether horizons and maturities may be beyond twice the longest maturity of the panel.
+        """
+        h, index = forecast_horizons(self, steps, horizons, dates, extrapolate)
+        return self._forecast(h, index, maturities, param_uncertainty, extrapolate)
+
+    # -- the summary -----------------------------------------------------------------------------------
+
+    def status_lines(self) -> list[str]:
+        """Return what `summary` says of the estimates."""
+        largest = float(np.abs(np.linalg.eigvals(self.model.matrices(self.params)["Phi"])).max())
+        sample = describe_sample(self.model.endog, self._dates)
+        lines = [
+            "Three least-squares regressions (Adrian, Crump & Moench 2013); there is no likelihood. Standard "
+            "errors are asymptotic, with the factors as observed.",
+            f"Sample: {len(self.model.panel.labels)} series, {sample}.",
+            f"The slowest root of Phi has the modulus {largest:.4f}"
+            + ("." if largest < 1.0 else ": the factors do not revert to a mean."),
+        ]
+        explosive = float(np.abs(np.linalg.eigvals(self._risk_neutral_transition())).max())
+        worst = self.pricing_error_summary()["rmse"]
+        if explosive > 1.0 + _EXPLOSIVE:
+            lines.append(
+                f"A root of Phi - lambda_1 has the modulus {explosive:.3f}: long yields explode. Use fewer "
+                "factors, or more maturities."
+            )
+        if worst.max() > _POOR_FIT:
+            size = f"{worst.max():.0f} basis points ({worst.idxmax()})"
+            lines.append(f"Poor fit: root mean square errors of up to {size}.")
+        return [*lines, *self._remarks]
+
+    def summary(self, alpha: float = 0.05) -> FitSummary:
+        """
+        Return the summary: the estimates by matrix, and below them what they are.
+
+        Parameters
+        ----------
+        alpha : float
+            The intervals have coverage 1 - alpha.
+        """
+        rows = self.tidy()[["matrix", "term", "estimate", "std_error"]]
+        title = rows["matrix"].map(_TITLES)
+        blocks = [(name, rows[title == name]) for name in dict.fromkeys(title)]
+        return FitSummary(parameter_tables(blocks, alpha), self.status_lines())

@@ -1,0 +1,235 @@
+"""Forecasts of yields out of sample, beside those of a benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..engine.arguments import options_of, positive_integers
+from ..exceptions import SpecificationError, UnsupportedError, shown
+from ..inference.evaluation import diebold_mariano
+from ..inference.many import applied, fits_by_name, model_of, model_on, outcome_of, report_records
+from ..inference.windows import fixed_of, windows_of
+from ..numerics.linear_algebra import Array
+from ..plots.paths import CONSTANT, LINE, ZERO, new_figure
+from .rates import years, yields_ahead
+
+MODEL, RANDOM_WALK, OTHER = "model", "random walk", "other model"
+
+
+@dataclass(frozen=True)
+class YieldEvaluation:
+    """
+    Errors of forecasts of yields, of a model and of a benchmark.
+
+    Attributes
+    ----------
+    errors : DataFrame
+        Yields less forecasts in the units of the yields, one row an origin (the last period that a forecast
+        knows), columns (method, step, yield); NaN where the yield or the forecast is missing.
+    refits : DataFrame
+        One row a fit of the model: first origin, periods used, llf, converged, error.
+    maturities : ndarray
+        Maturities in years of the yields.
+    benchmark : str
+        Name of the benchmark among the methods.
+    """
+
+    errors: pd.DataFrame
+    refits: pd.DataFrame
+    maturities: Array
+    benchmark: str
+
+    @property
+    def steps(self) -> list[int]:
+        """Steps ahead."""
+        return [int(step) for step in dict.fromkeys(self.errors.columns.get_level_values("step"))]
+
+    def summary(self) -> pd.DataFrame:
+        """
+        Return root mean square errors by step and yield, and tests that the methods forecast equally well.
+
+        Returns
+        -------
+        DataFrame
+            Rows (step, yield). ``n`` origins; ``rmse`` and ``rmse_benchmark`` in the units of the yields and
+            their ``ratio``; ``dm``, the Diebold-Mariano t-statistic of the squared errors of the benchmark
+            less those of the model (positive: the model is better), with the correction for small samples
+            of Harvey, Leybourne & Newbold (1997), and ``p_value``.
+        """
+        rows = {}
+        for step in self.steps:
+            model, other = (self.errors[method][step] for method in (MODEL, self.benchmark))
+            for name in model:
+                seen = model[name].notna() & other[name].notna()
+                own, beside = model[name][seen].to_numpy(), other[name][seen].to_numpy()
+                rmse = [float(np.sqrt(np.mean(each**2))) if len(each) else np.nan for each in (own, beside)]
+                dm, p_value = diebold_mariano(beside**2 - own**2, step)
+                rows[step, name] = (len(own), *rmse, rmse[0] / rmse[1] if rmse[1] else np.nan, dm, p_value)
+        index = pd.MultiIndex.from_tuples(list(rows), names=["step", "yield"])
+        columns = ["n", "rmse", "rmse_benchmark", "ratio", "dm", "p_value"]
+        return pd.DataFrame(list(rows.values()), index, columns)
+
+    def plot(self, fig: Any = None, figsize: tuple[float, float] | None = None) -> Any:
+        """
+        Plot root mean square errors by maturity, one panel a number of steps.
+
+        Parameters
+        ----------
+        fig : matplotlib.figure.Figure, optional
+            Figure to draw in; it keeps its size and layout.
+        figsize : (float, float), optional
+            Size of a new figure.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        table, order = self.summary(), np.argsort(self.maturities)
+        fig = new_figure(fig, figsize, (3.0 * len(self.steps) + 0.6, 3.2))
+        axes = np.ravel(fig.subplots(1, len(self.steps), squeeze=False, sharex=True))
+        for axis, step in zip(axes, self.steps, strict=True):
+            part = table.loc[step]
+            for column, label, color, dashes in (
+                ("rmse", MODEL, LINE, "o-"), ("rmse_benchmark", self.benchmark, CONSTANT, "s--"),
+            ):  # fmt: skip
+                values = part[column].to_numpy()[order]
+                axis.plot(self.maturities[order], values, dashes, color=color, markersize=4, label=label)
+            axis.set_ylim(bottom=0.0)
+            axis.axhline(0.0, color=ZERO, linewidth=0.6)
+            axis.set_title(f"{step} step{'s' if step > 1 else ''} ahead", loc="left", fontsize="medium")
+            axis.set_xlabel("maturity in years")
+            axis.spines[["top", "right"]].set_visible(False)
+        axes[0].set_ylabel("root mean square error")
+        axes[0].legend(frameon=False, fontsize="small", loc="lower right")
+        return fig
+
+    def __str__(self) -> str:
+        table = self.summary().to_string(float_format=lambda value: f"{value:.3f}")
+        first, last = self.errors.index[[0, -1]]
+        return f"Forecasts from {len(self.errors)} origins, {first} to {last}\n{table}"
+
+
+def evaluate(
+    results: Any, steps: Any, maturities: Any, benchmark: Any, window: Any, refit_every: Any, expanding: Any,
+    fit_options: Any,
+) -> YieldEvaluation:  # fmt: skip
+    """Return errors of forecasts; see `ATSMResults.rolling_evaluation`."""
+    model, ahead = model_of(results), positive_integers(steps, "steps")
+    if model.panel.steps.ndim:
+        raise UnsupportedError(
+            "Steps after irregular dates have no length",
+            got="irregular dates",
+            remedy="Take the yields of month ends.",
+        )
+    places = _places(model, maturities)
+    last = model.nobs - max(ahead)
+    window = model.nobs // 2 if window is None else window
+    blocks = [
+        rows for rows in windows_of(model, window, refit_every, expanding, "refit_every") if rows.stop <= last
+    ]
+    if not blocks:
+        raise SpecificationError(
+            "window leaves nothing to forecast",
+            got=f"window={window}, {max(ahead)} steps, {model.nobs} periods",
+            expected=f"at most {last} periods",
+        )
+    origins = np.arange(blocks[0].stop, last + 1)
+    other = _checked(benchmark, model)
+    found, refits = _forecasts(results, blocks, origins, ahead, places, fit_options)
+    y = _data(model)[:, model.panel.n_observed :][:, places]
+    beside = np.repeat(y[origins - 1][:, None], len(ahead), axis=1)
+    if other is not None:
+        beside = _forecasts(other, blocks, origins, ahead, places, fit_options)[0]
+    name = RANDOM_WALK if other is None else OTHER
+    targets = np.stack([y[origins - 1 + step] for step in ahead], axis=1)
+    labels = [model.panel.labels[place] for place in places]
+    columns = pd.MultiIndex.from_product([[MODEL, name], ahead, labels], names=["method", "step", "yield"])
+    errors = np.stack([targets - found, targets - beside], axis=1).reshape(len(origins), -1)
+    index = model.calendar.labels[origins - 1]
+    tau = model.panel.maturities[places]
+    return YieldEvaluation(pd.DataFrame(errors, index=index, columns=columns), refits, tau, name)
+
+
+def _data(model: Any) -> Array:
+    """Return the series as given; a model conditional on its first date hides that in ``endog``."""
+    return np.asarray(model.panel.endog, dtype=float).reshape(model.nobs, -1)
+
+
+def _places(model: Any, maturities: Any) -> Array:
+    """Return the columns of maturities that the panel has."""
+    own = model.panel.maturities
+    if maturities is None:
+        return np.arange(len(own))
+    tau = years(maturities, "maturities", model)
+    apart = np.abs(own - tau[:, None])
+    absent = apart.min(axis=1) > 1e-3 * tau
+    if np.any(absent):
+        raise SpecificationError(
+            "Forecasts are compared with yields of the panel",
+            got=f"{shown(tau[absent])} years",
+            expected=f"maturities among {shown(own)} years",
+        )
+    return np.argmin(apart, axis=1)
+
+
+def _checked(benchmark: Any, model: Any) -> Any:
+    """Return results of another model of the same panel, or None for the random walk."""
+    if isinstance(benchmark, str) and benchmark == RANDOM_WALK:
+        return None
+    other: Any = getattr(benchmark, "model", None)
+    if not hasattr(other, "panel") or not hasattr(other, "system"):
+        raise SpecificationError(
+            "benchmark is unknown",
+            got=repr(benchmark)[:80],
+            expected=f"{RANDOM_WALK!r}, or results of `ATSM`",
+        )
+    same = np.array_equal(other.panel.maturities, model.panel.maturities) and other.nobs == model.nobs
+    if not same or not np.array_equal(other.panel.steps, model.panel.steps):
+        raise SpecificationError("benchmark is of another panel", expected="the same dates and maturities")
+    return benchmark
+
+
+def _forecasts(
+    results: Any,
+    blocks: list[slice],
+    origins: Array,
+    ahead: list[int],
+    places: Array,
+    fit_options: Mapping[str, Any] | None,
+) -> tuple[Array, pd.DataFrame]:
+    """Return forecasts (origins, steps, yields) from estimates on windows, and a table of the fits."""
+    model = model_of(results)
+    y, h = _data(model), float(model.panel.steps) * np.array(ahead)
+    # weights that the constructor computed are computed again, from what each window knows
+    changed = {"portfolio_weights": None} if "portfolio_weights" in model._computed else {}
+    models = ((f"{rows.stop}", model_on(model, y[rows], rows, **changed)) for rows in blocks)
+    options = {"method": "mle", "cov_type": "none", **options_of(fit_options, "fit_options")}
+    made = fits_by_name(models, options, fixed=fixed_of(results))
+    records = [made[f"{rows.stop}"] for rows in blocks]
+    ends = [*(rows.stop for rows in blocks[1:]), int(origins[-1]) + 1]
+
+    def predicted(record: Any, rows: slice, end: int) -> Array:
+        known = model_on(model, y[rows], rows, **changed)
+        weights = {"portfolio_weights": known.panel.weights} if changed else {}
+        longer = slice(rows.start, end - 1)
+        clone = model_on(model, y[longer], longer, **weights)
+        params = np.array(list(record.params.values()))
+        states = clone.filter(params, includes_fixed=True, cov_type="none").filtered_state
+        own = states[:, rows.stop - rows.start - 1 :].T
+        affine = yields_ahead(clone.curves(params), clone.panel.maturities[places], h)
+        return affine.mean(own).reshape(len(own), len(ahead), len(places))
+
+    out = np.full((len(origins), len(ahead), len(places)), np.nan)
+    parts = applied(predicted, records, blocks, ends)
+    for rows, end, part in zip(blocks, ends, parts, strict=True):
+        if part is not None:
+            out[rows.stop - origins[0] : end - origins[0]] = part
+    report_records(records, "windows")
+    refits = pd.DataFrame([outcome_of(record) for record in records])
+    refits.insert(0, "origin", model.calendar.labels[[rows.stop - 1 for rows in blocks]])
+    return out, refits

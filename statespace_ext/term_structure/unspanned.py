@@ -1,0 +1,190 @@
+"""What is observed beside yields: factors, surveys, and macro factors that yields do not span."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..engine.validation import regressor_frame
+from ..exceptions import DataError, SpecificationError
+from ..numerics.linear_algebra import Array
+from .surveys import survey_frame
+
+_SPANNED = 1e-9
+"""Share of the variance of a macro factor that yields leave unexplained, below which it is rounding."""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """
+    Yields with what is in front of them.
+
+    Attributes
+    ----------
+    endog : DataFrame or ndarray
+        Observed or macro factors, surveys, yields.
+    factors : list of str or None
+        Names of observed factors.
+    macro : list of str
+        Names of macro factors.
+    horizons : ndarray, (q,)
+        Of the surveys, in years.
+    """
+
+    endog: Any
+    factors: list[str] | None
+    macro: list[str]
+    horizons: Array
+
+
+def with_observed(
+    given: Mapping[str, Any], frame: Any, values: Array, labels: list[str], index: Any, period: float | None
+) -> Observed:
+    """
+    Return yields with the surveys and factors of the arguments of `ATSM`.
+
+    Raises
+    ------
+    SpecificationError, DataError
+        If they cannot be used.
+    """
+    out, nobs = Observed(frame, None, [], np.zeros(0)), len(values)
+    rest, columns = values, labels
+    if given["surveys"] is not None:
+        surveys, horizons = survey_frame(given["surveys"], nobs, index, period)
+        out = replace(out, endog=beside(surveys, values, labels, index, "surveys"), horizons=horizons)
+        rest, columns = out.endog.to_numpy(), [str(name) for name in out.endog]
+    if given["factors"] is not None:
+        seen = _factors(given["factors"], given["k_factors"], nobs, index)
+        endog = beside(seen, rest, columns, index, "factors")
+        return replace(out, endog=endog, factors=[str(name) for name in endog][: -len(columns)])
+    if given["macro"] is None:
+        return out
+    endog = beside(macro_frame(given["macro"], nobs, index), rest, columns, index, "macro")
+    names = [str(name) for name in endog][: -len(columns)]
+    check_macro(endog[names].to_numpy(), names, values, given["obs_cov"] == "exact-portfolios")
+    return replace(out, endog=endog, macro=names)
+
+
+def _factors(factors: Any, k: int, nobs: int, index: Any) -> Any:
+    """Return observed factors, one column each."""
+    frame = regressor_frame(factors, nobs, index, "factors")
+    columns = 1 if np.ndim(frame) == 1 else np.shape(frame)[1]
+    if columns != k:
+        raise DataError("factors have the wrong number of columns", got=columns, expected=f"{k}, k_factors")
+    return frame
+
+
+def beside(frame: Any, values: Array, labels: list[str], index: Any, what: str) -> pd.DataFrame:
+    """
+    Return observed columns in front of the yields.
+
+    Raises
+    ------
+    DataError
+        If a column has the name of a yield.
+    """
+    rows = np.asarray(frame, dtype=float)
+    rows = rows[:, None] if rows.ndim == 1 else rows
+    names = [str(name) for name in frame.columns] if isinstance(frame, pd.DataFrame) else None
+    names = names or [f"{what[0]}{i + 1}" for i in range(rows.shape[1])]
+    both = sorted(set(names) & set(labels))
+    if both or len(set(names)) < len(names):
+        raise DataError(f"{what} and yields have columns of the same name", got=both or names)
+    return pd.DataFrame(np.column_stack([rows, values]), index=index, columns=names + labels)
+
+
+def macro_frame(macro: Any, nobs: int, index: Any) -> Any:
+    """
+    Return macro factors as floats, with NaN where they are missing.
+
+    Raises
+    ------
+    DataError
+        If they do not have the dates of the yields, or are no finite numbers.
+    """
+    frame = macro if isinstance(macro, (pd.Series, pd.DataFrame)) else np.asarray(macro)
+    if not isinstance(frame, np.ndarray) and isinstance(index, pd.Index):
+        absent = index.difference(frame.index) if index.dtype == frame.index.dtype else index[:0]
+        if len(absent):
+            raise DataError(
+                "macro does not have all dates of the yields",
+                got=f"{len(absent)} missing, the first {absent[0]}",
+                expected=f"{index[0]} to {index[-1]}",
+                remedy='Leave out these dates, or fill them with NaN (`macro.reindex(yields.index)`) and use '
+                'obs_cov="diagonal" or "scalar".',
+            )  # fmt: skip
+    empty = np.asarray(pd.isna(frame))
+    filled = regressor_frame(
+        frame.fillna(0.0) if hasattr(frame, "fillna") else np.where(empty, 0.0, frame), nobs, index, "macro"
+    )
+    empty = empty[:, None] if empty.ndim == 1 else empty
+    return filled.mask(empty) if isinstance(filled, pd.DataFrame) else np.where(empty, np.nan, filled)
+
+
+def check_macro(macro: Array, names: list[str], yields: Array, exact: bool) -> None:
+    """
+    Refuse macro factors that yields span, and missing cells that exact portfolios do not allow.
+
+    Raises
+    ------
+    DataError
+        If a macro factor is a combination of the yields and the others, or a cell is missing.
+    """
+    both = np.column_stack([yields, macro])
+    empty = np.isnan(both)
+    if exact:
+        _require_whole_dates(empty, names)
+    seen = both[~empty.any(axis=1)]
+    if len(seen) <= both.shape[1] + 1:
+        return
+    seen = seen - seen.mean(axis=0)
+    size = np.sqrt(np.mean(seen**2, axis=0))
+    seen = seen / np.where(size > 0, size, 1.0)
+    p = yields.shape[1]
+    for j, name in enumerate(names):
+        others = np.delete(seen, p + j, axis=1)
+        rest = seen[:, p + j] - others @ np.linalg.lstsq(others, seen[:, p + j], rcond=None)[0]
+        if size[p + j] > 0 and np.mean(rest**2) < _SPANNED**2:
+            raise DataError(
+                f"The macro factor {name!r} is a combination of the yields and of the other macro factors",
+                got="no variance beside them",
+                expected="a factor that yields do not span",
+                remedy="Leave it out: the portfolios of the yields are factors already.",
+            )
+
+
+def _require_whole_dates(empty: Array, names: list[str]) -> None:
+    """Refuse dates at which some of the yields and macro factors are missing, but not all."""
+    partly = empty.any(axis=1) & ~empty.all(axis=1)
+    if not partly.any():
+        return
+    row = int(np.argmax(partly))
+    column = int(np.argmax(empty[row])) - empty.shape[1] + len(names)
+    raise DataError(
+        'obs_cov="exact-portfolios" with macro= needs all yields and macro factors of a date, or none',
+        got=f"row {row}: {'a yield' if column < 0 else names[column]} is missing",
+        remedy='Use obs_cov="diagonal" or "scalar", or leave out this date.',
+    )
+
+
+def check_with_macro(given: Any, norm: Any, sets_sigma: bool) -> None:
+    """Refuse arguments that macro factors exclude."""
+    if given["macro"] is None:
+        return
+    if given["factors"] is not None:
+        raise SpecificationError(
+            "factors and macro are given together",
+            expected="factors that price bonds, or macro factors that do not",
+            remedy="Leave one of them out.",
+        )
+    if sets_sigma:
+        raise SpecificationError(
+            "A normalisation that sets state_cov does not go with macro factors",
+            got=type(norm).__name__,
+            remedy='Use identification="jsz" or "afns".',
+        )
