@@ -32,8 +32,8 @@ class Declared:
     The declaration of a model: layout, matrices, updates of EM, start values; mixed into the models.
 
     A model with constant matrices says all of it by one call of `declare`. Another model sets ``layout`` and
-    ``initialization_kind``, and overrides `system`, `updates`, `score_by_block` and `score_matrices` as far as
-    its blocks are not the system matrices.
+    ``initialization_kind``, and overrides `system`, `updates`, `score_by_block` and `score_matrices` as
+    far as its blocks are not the system matrices.
     """
 
     __signature__: inspect.Signature
