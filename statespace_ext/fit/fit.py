@@ -19,7 +19,7 @@ from .objective import Objective
 from .outcome import SAME_MAXIMUM, FitResult
 from .problem import EstimationProblem
 from .request import EM_METHODS, WITHOUT_GRADIENT, FitRequest
-from .search import Search, after, maximise, verdict_at
+from .search import WHITENED_UP_TO, Search, after, maximise, verdict_at
 from .several import spread
 from .start_values import inside, random_start, singular_blocks
 
@@ -36,8 +36,13 @@ _SAME = 1e-3
 """Log-likelihoods nearer than this, after the screening, are taken to be on the way to the same maximum."""
 _NEARER = 0.1
 """Share of the distance to a maximum within which a start that goes there has come."""
-_ON_THE_WAY = (0.3, 0.6, 1.0)
+_ON_THE_WAY = np.array([0.3, 0.6])
 """Shares of the way to a maximum at which the log-likelihood is looked at."""
+_PARABOLA, _LIKE_IT, _LOWEST = 1.0 - (1.0 - _ON_THE_WAY) ** 2, 0.05, 5.0
+"""Shares of the rise at which a parabola with its top at the maximum is there, the largest difference from
+it, and the largest rise that is held against one."""
+_SLOPE = 0.15
+"""Largest relative difference from its slope at the origin, which is twice the rise."""
 _LEVEL, _HIGHER = 1e-6, 1e-6
 """A log-likelihood that falls by less than this is taken to rise."""
 
@@ -104,6 +109,7 @@ class Race:
         self.run = partial(by_em if request.method in EM_METHODS else maximise, problem, request)
         self.best = FitResult(np.zeros(0), -np.inf, request.method, False, "")
         self.reached: list[float] = []
+        self.maxima: list[FitResult] = []
         self.most = _MAXITER if request.maxiter is None else int(request.maxiter)
 
     def whole(self, starts: Sequence[Array], scale: Array | None = None) -> list[float]:
@@ -126,12 +132,15 @@ class Race:
             fit = after(self.run(fit.params, maxiter=self.most - fit.iterations), fit)
         if fit.llf > self.best.llf and (fit.converged or not self.best.converged):
             self.best = fit
+        if fit.converged:
+            others = [each for each in self.maxima if abs(each.llf - fit.llf) > _SAME]
+            self.maxima = sorted([*others, fit], key=lambda each: -each.llf)
         self.problem.remember(fit.llf, fit.params)
         return fit.llf
 
     def screened(self, starts: Sequence[Array]) -> list[float]:
         """Return what starts reach: a few steps from each, then those that are ahead go on."""
-        begin = partial(begun, self.problem, self.best)
+        begin = partial(begun, self.problem, self.maxima)
         found = [each for each in spread(self.request.n_jobs, len(starts))(begin, starts) if each]
         reached = [each.llf for each in found]
         before = len(self.reached)
@@ -146,7 +155,7 @@ class Race:
         for _ in range(_LAPS):
             if runner.llf > self.best.llf:
                 break
-            lap = begun(self.problem, self.best, runner.params, runner)
+            lap = begun(self.problem, self.maxima, runner.params, runner)
             if lap is None or lap.arrives or 2.0 * lap.llf - runner.llf < self.best.llf:
                 return runner.llf if lap is None else lap.llf
             runner = lap
@@ -175,7 +184,20 @@ class Race:
 
 @dataclass(frozen=True)
 class Begun:
-    """Where steps from a start lead, their scale, how far the maximum was, whether they are on its slope."""
+    """
+    Where steps from a start lead.
+
+    Attributes
+    ----------
+    params, llf
+        The end of the steps; of one on the slope of a maximum, the log-likelihood there.
+    scale : ndarray
+        Their scale.
+    far : float
+        How far the highest maximum was from the start.
+    arrives : bool
+        Whether they are on the slope of a maximum.
+    """
 
     params: Array
     llf: float
@@ -185,7 +207,7 @@ class Begun:
 
 
 def begun(
-    problem: EstimationProblem, maximum: FitResult, start: Array, earlier: Begun | None = None
+    problem: EstimationProblem, maxima: Sequence[FitResult], start: Array, earlier: Begun | None = None
 ) -> Begun | None:
     """
     Return where a few steps of L-BFGS lead, None from a start without a likelihood.
@@ -194,8 +216,8 @@ def begun(
     ----------
     problem : EstimationProblem
         The problem.
-    maximum : FitResult
-        The maximum at hand.
+    maxima : sequence of FitResult
+        The maxima at hand, the highest first.
     start : ndarray
         Free parameters.
     earlier : Begun, optional
@@ -206,13 +228,15 @@ def begun(
         return None
     objective = search.objective
     far = earlier.far if earlier else 0.0
-    if maximum.converged:
-        far = far or _distance(problem, objective, maximum)
+    if maxima:
+        far = far or _distance(problem, objective, maxima[0])
     try:
         for steps in _SCREENING:
             search.round(steps)
-            if maximum.converged and _leads_to(problem, objective, maximum, _NEARER * far):
-                return Begun(objective.params(), maximum.llf, objective.scale, far, True)
+            for maximum in maxima:
+                radius = _NEARER * far if maximum is maxima[0] else 0.0
+                if _leads_to(problem, objective, maximum, radius):
+                    return Begun(objective.params(), maximum.llf, objective.scale, far, arrives=True)
     except DeadEnd as end:
         return Begun(end.params, problem.value(end.params), objective.scale, far)
     return Begun(objective.params(), -objective.value_here, objective.scale, far)
@@ -225,7 +249,8 @@ def _poised(problem: EstimationProblem, start: Array, scale: Array | None) -> Se
     weight = _BARRIER if problem.layout.untransformed else 0.0  # the first of those of a whole fit
     search = Search(problem, start, FitRequest(method="lbfgs"), weight=weight, scale=scale)
     search.objective.move(np.zeros(len(start)))
-    exists = search.objective.score_here is not None and (scale is None or search.objective.whiten())
+    whitens = scale is not None and len(start) <= WHITENED_UP_TO
+    exists = search.objective.score_here is not None and (not whitens or search.objective.whiten())
     return search if exists else None
 
 
@@ -243,21 +268,24 @@ def _leads_to(problem: EstimationProblem, objective: Objective, maximum: FitResu
     """
     Tell whether the origin is on the slope of a maximum.
 
-    It is as high, or within a radius, and the log-likelihood rises all the way straight there: from afar it
-    does that to any maximum which is high enough.
+    It is as high; or within a radius, and the log-likelihood rises all the way straight there (from afar it
+    does that to any maximum which is high enough); or a little lower, and the log-likelihood on that way is a
+    parabola whose top is the maximum. With no radius it is the last that counts.
     """
     level = -objective.value_here
-    if abs(level - maximum.llf) < _SAME:
+    rise = maximum.llf - level
+    if radius and abs(rise) < _SAME:
         return True
-    if _distance(problem, objective, maximum) > radius:
-        return False
     way = _way(problem, objective, maximum)
-    for share in _ON_THE_WAY:
-        value = problem.value(problem.layout.constrain(objective.origin + share * way))
-        if value < level - _LEVEL:
-            return False
-        level = value
-    return level > maximum.llf - _LEVEL
+    near = np.linalg.norm(way / objective.scale) <= radius
+    slope = objective.slope(way)
+    if not near and not (0.0 < rise < _LOWEST and abs(slope - 2.0 * rise) < _SLOPE * 2.0 * rise):
+        return False
+    on_the_way = (problem.layout.constrain(objective.origin + share * way) for share in _ON_THE_WAY)
+    at = np.array([problem.value(params) for params in on_the_way])
+    if near and np.all(np.diff([level, *at, maximum.llf]) > -_LEVEL):
+        return True
+    return bool(rise > 0.0 and np.all(np.abs((at - level) / rise - _PARABOLA) < _LIKE_IT))
 
 
 def ahead(llf: Mapping[int, float], keep: int) -> list[int]:

@@ -132,21 +132,21 @@ class EstimationProblem:
 
     def feasible(self, params: Array) -> bool:
         """Tell whether covariance matrices are positive semidefinite, and no series is without any noise."""
-        matrices = self.layout.matrices(params)
-        if self._certain(matrices):
+        layout = self.layout
+        if self._certain(params):
             return False
-        free = [key for key in self.layout.covariances if not self.layout.blocks[key].is_fixed]
-        return all(is_positive_semidefinite(cov) for key in free for cov in by_group(matrices[key]))
+        free = [layout.matrix(key, params) for key in layout.covariances if not layout.blocks[key].is_fixed]
+        return all(is_positive_semidefinite(cov) for each in free for cov in by_group(each))
 
-    def _certain(self, matrices: Mapping[str, Array]) -> bool:
+    def _certain(self, params: Array) -> bool:
         """Tell whether a series has neither noise nor loadings (of which statsmodels' likelihood is zero)."""
-        if "design" not in matrices:
+        blocks = self.layout.blocks
+        if "design" not in blocks or blocks["design"].time_varying or blocks["obs_cov"].time_varying:
             return False
-        design = matrices["design"]
-        elsewhere = self.layout.blocks["design"].is_fixed and not np.any(design)  # regressors
-        if elsewhere or design.ndim == 3 or matrices["obs_cov"].ndim == 3:
+        if blocks["design"].is_fixed and not np.any(blocks["design"].fixed):  # regressors
             return False
-        return bool(np.any((np.diag(matrices["obs_cov"]) == 0) & ~np.any(design, axis=1)))
+        exact = np.diag(self.layout.matrix("obs_cov", params)) == 0
+        return bool(exact.any() and np.any(exact & ~np.any(self.layout.matrix("design", params), axis=1)))
 
     def unsupported_reason(self, params: Array) -> str:
         """Say why the log-likelihood does not exist."""
@@ -154,7 +154,7 @@ class EstimationProblem:
         for key in sorted(self.layout.covariances & set(matrices)):
             if not all(is_positive_semidefinite(cov) for cov in by_group(matrices[key])):
                 return f"{key} that is not positive semidefinite, {matrices[key].tolist()}"
-        if self._certain(matrices):
+        if self._certain(params):
             return "a series with neither noise nor loadings"
         try:
             return f"a log-likelihood of {self.loglike(params)}"

@@ -23,9 +23,10 @@ def stationary_covariance(transition: Array, selected_cov: Array) -> Array:
     """
     Solve P = T P T' + W.
 
-    A left companion matrix (of ARMA models in Harvey's form) takes one k x k linear system and O(k^2)
-    operations beside; another stable matrix some doublings. Each solution is put into the equation, and
-    where it does not fit to rounding, as for a transition that is not stable, scipy solves it.
+    For a diagonal T each element of P has its own equation. A left companion matrix (of ARMA models in
+    Harvey's form) takes one k x k linear system and O(k^2) operations beside; another stable matrix some
+    doublings. Each solution is put into the equation, and where it does not fit to rounding, as for a
+    transition that is not stable, scipy solves it.
 
     Parameters
     ----------
@@ -33,7 +34,7 @@ def stationary_covariance(transition: Array, selected_cov: Array) -> Array:
         T and W = R Q R'.
     """
     with quiet():
-        for solve in (_of_companion, _by_doubling):
+        for solve in (_of_diagonal, _of_companion, _by_doubling):
             cov = solve(transition, selected_cov)
             if cov is not None and _fits(cov, transition, selected_cov):
                 return cov
@@ -100,6 +101,14 @@ def stationarity_error(cov: Array, transition: Array, selected_cov: Array) -> fl
 
 def _fits(cov: Array, transition: Array, selected_cov: Array) -> bool:
     return stationarity_error(cov, transition, selected_cov) <= _ROUNDING
+
+
+def _of_diagonal(transition: Array, selected_cov: Array) -> Array | None:
+    """Solve P = T P T' + W for a diagonal T."""
+    phi = transition.diagonal()
+    if np.count_nonzero(transition) != np.count_nonzero(phi):
+        return None
+    return symmetrize(selected_cov / (1.0 - np.outer(phi, phi)))
 
 
 def _is_left_companion(transition: Array) -> bool:

@@ -137,7 +137,7 @@ def shrunk_autoregression(problem: EstimationProblem, params: Array) -> Array:
 
 _PHI = np.array([-0.999, -0.95, -0.8, -0.5, -0.2, 0.2, 0.5, 0.8, 0.95, 0.999])
 _SIZE = np.array([0.01, 0.1, 1.0, 10.0, 100.0])
-_WITHIN = 8.0
+_WITHIN = 6.0
 """A peak that is lower than the maximum by more than this, all else as it is, is not followed."""
 
 
