@@ -23,7 +23,8 @@ WHITENED_UP_TO = 80
 """Second derivatives cost one score a parameter; above this many parameters "auto" does without."""
 _ROUND = 40
 """Iterations between second derivatives."""
-_LONGEST_MEMORY = 200
+_LONGEST_MEMORY, _MEMORY_OF_MANY, _MANY = 200, 50, 300
+"""Steps that L-BFGS remembers at most, fewer of more than so many parameters: there they outweigh scores."""
 _NEAR = 3.0
 """Scaled score below which second derivatives come first: the estimates of a period before have no more."""
 _LITTLE_TO_GAIN = 1e-7
@@ -257,7 +258,7 @@ class Search:
 def _defaults(method: str, maxiter: int, size: int) -> dict[str, Any]:
     if method in ("auto", "newton", "lbfgs"):
         # remembering as many steps as there are parameters halves the iterations of a CAPM of ten assets
-        memory = min(max(size, 30), _LONGEST_MEMORY)
+        memory = min(max(size, 30), _LONGEST_MEMORY) if size <= _MANY else _MEMORY_OF_MANY
         return {"maxiter": maxiter, "maxfun": 10 * maxiter, "maxcor": memory, "ftol": 1e-14, "gtol": 1e-6}
     if method in ("bfgs", "cg"):
         return {"maxiter": maxiter, "gtol": 1e-6}

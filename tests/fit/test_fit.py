@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from capm import structured_cases
 
 import statespace_ext as sse
+from statespace_ext.fit.problem import EstimationProblem
 
 STORED = Path(__file__).resolve().parents[1] / "reference" / "structured_random_starts.json"
 
@@ -25,3 +27,46 @@ def test_a_start_that_comes_near_a_lower_maximum_does_not_end_there(
     res, best = model.fit(cov_type="none"), json.loads(STORED.read_text())["best_llf"][name]
     assert res.llf > best - 1e-4
     assert best - model.fit(model.start_params, cov_type="none").llf == pytest.approx(above, abs=0.01)
+
+
+def factor_model(seed: int, p: int, k: int) -> sse.LGSSM:
+    rng = np.random.default_rng(seed)
+    f = np.zeros((120, k))
+    for t in range(1, 120):
+        f[t] = 0.8 * f[t - 1] + rng.standard_normal(k)
+    y = f @ rng.standard_normal((p, k)).T + 0.7 * rng.standard_normal((120, p))
+    return sse.LGSSM(y, k, identification="triangular")
+
+
+def wandering(seed: int, p: int, **options: str) -> sse.CAPM:
+    rng = np.random.default_rng(seed)
+    market = rng.standard_normal(120)
+    y = market[:, None] * (1.0 + np.cumsum(0.1 * rng.standard_normal((120, p)), axis=0))
+    return sse.CAPM(y + 0.6 * rng.standard_normal((120, p)), market, **options)
+
+
+MODELS = {
+    "one factor": lambda: factor_model(1, 4, 1),
+    "two factors": lambda: factor_model(2, 6, 2),
+    "random walk": lambda: wandering(3, 6, beta="random_walk"),
+    "diagonal W": lambda: wandering(3, 6, beta="random_walk", state_cov="diagonal"),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_starts_that_agree_take_few_scores(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A default fit takes at most 1.5 times the scores of a fit from its first start, where that is best."""
+    calls, inner = [], EstimationProblem.value_and_score
+
+    def counted(problem: EstimationProblem, params: np.ndarray) -> object:
+        calls.append(params)
+        return inner(problem, params)
+
+    monkeypatch.setattr(EstimationProblem, "value_and_score", counted)
+    model = MODELS[name]()
+    one = model.fit(model.start_params, cov_type="none")
+    alone = len(calls)
+    calls.clear()
+    res = model.fit(cov_type="none")
+    assert res.llf == pytest.approx(one.llf, abs=1e-5)
+    assert len(calls) <= 1.5 * alone

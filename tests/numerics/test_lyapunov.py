@@ -50,6 +50,16 @@ def test_general_matrices_against_scipy(k: int, radius: float) -> None:
     np.testing.assert_array_equal(found, found.T)
 
 
+@pytest.mark.parametrize("k", [1, 3, 12])
+def test_diagonal_matrices_against_scipy(k: int) -> None:
+    rng = np.random.default_rng(k)
+    transition, cov = np.diag(rng.uniform(-0.999, 0.999, k)), some_cov(rng, k, max(1, k // 2))
+    expected = scipy.linalg.solve_discrete_lyapunov(transition, cov)
+    for found in (lyapunov._of_diagonal(transition, cov), stationary_covariance(transition, cov)):
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10 * np.max(np.abs(expected)))
+    assert k == 1 or lyapunov._of_diagonal(transition + np.eye(k, k=1), cov) is None
+
+
 @pytest.mark.parametrize("k", [3, 4, 12, 60])
 def test_companions_against_scipy(k: int) -> None:
     rng = np.random.default_rng(k)
