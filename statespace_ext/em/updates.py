@@ -284,7 +284,7 @@ class LinearGaussianUpdates:
         """
         regression = moments.state
         k_states = self.layout.blocks["transition"].shape[1]
-        if not self._stationary and not self._free("state_mean") and not self._has_mean:
+        if not self._stationary and not self._with_mean:
             stacked = self._stacked(STATE[:3], (0, k_states, k_states + 1), regression)
             step = stacked.step(regression, self._precision("state_cov", params, stacked, regression))
             return params + step, replace(moments, state=regression.shifted(stacked.change(step)))
@@ -314,7 +314,7 @@ class LinearGaussianUpdates:
 
     def _state_step(self, params: Array, regression: Regression, precision: Array, extra: Array) -> Array:
         """Return the step of a regression to whose gradient Pi E sum e b' something is added."""
-        if not (self._free("state_mean") or self._has_mean):
+        if not self._with_mean:
             k_states = self.layout.blocks["transition"].shape[1]
             stacked = self._stacked(STATE[:3], (0, k_states, k_states + 1), regression)
             cov = by_group(self.layout.matrix("state_cov", params))[0]
@@ -461,9 +461,10 @@ class LinearGaussianUpdates:
     def _stationary(self) -> bool:
         return len(self.structure.stationary) > 0
 
-    @property
-    def _has_mean(self) -> bool:
-        return bool(np.any(self.layout.blocks["state_mean"].fixed))
+    @cached_property
+    def _with_mean(self) -> bool:
+        """Whether the intercept has a part (I - sum A) mu."""
+        return self._free("state_mean") or bool(np.any(self.layout.blocks["state_mean"].fixed))
 
     def _stationary_term(self, moments: Moments) -> StationaryTerm | None:
         if not self._stationary:
@@ -476,7 +477,7 @@ class LinearGaussianUpdates:
         at = {key: _first(self.layout.matrix(key, params)) for key in STATE}
         k = at["transition"].shape[0]
         intercept = at["state_intercept"]
-        if self._free("state_mean") or self._has_mean:
+        if self._with_mean:
             total = at["transition"].reshape(k, self.lags, k).sum(axis=1)
             intercept = intercept + (np.eye(k) - total) @ at["state_mean"]
         return np.concatenate([at["transition"], intercept, at["state_coef"]], axis=1)
@@ -490,7 +491,7 @@ class LinearGaussianUpdates:
         for key, first in (("transition", 0), ("state_intercept", k_states), ("state_coef", k_states + 1)):
             block = blocks[key]
             np.add.at(out, (block.rows, block.columns + first, index[key]), block.coefs)
-        if not (self._free("state_mean") or self._has_mean):
+        if not self._with_mean:
             return out.reshape(k * width, len(self.layout))
         block, mean = blocks["transition"], at["state_mean"][:, 0]
         np.add.at(out[:, k_states], (block.rows, index["transition"]), -block.coefs * mean[block.columns % k])
@@ -519,7 +520,7 @@ def _noisy_rows(cov: AffineMatrix) -> NDArray[np.bool_]:
 def _halved(
     objective: Callable[[Array], tuple[float, Regression]], params: Array, step: Array
 ) -> tuple[Array, Regression]:
-    """Return params + step and its sums, the step halved until the objective rises; params where it never does."""
+    """Return params + step and its sums, halved until the objective rises; params where it never does."""
     value, unmoved = objective(params)
     for _ in range(_MAX_HALVING):
         trial = params + step

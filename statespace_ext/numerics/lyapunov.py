@@ -28,8 +28,9 @@ def stationary_covariance(transition: Array, selected_cov: Array) -> Array:
     Solve P = T P T' + W.
 
     A left companion matrix (of ARMA models in Harvey's form) takes one k x k linear system and O(k^2)
-    operations beside; a few states one linear system; another stable matrix some doublings. Each solution is put into the equation, and
-    where it does not fit to rounding, as for a transition that is not stable, scipy solves it.
+    operations beside; a few states take one linear system; another stable matrix takes some doublings. Each
+    solution is put into the equation, and where it does not fit to rounding, as for a transition that is not
+    stable, scipy solves it.
 
     Parameters
     ----------
