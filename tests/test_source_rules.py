@@ -18,6 +18,7 @@ LARGE_CLASSES = {
     "StateSpaceResults": "one method or property for each of statsmodels' MLEResults that needs other work",
     "SmoothedPoint": "the sums of one E-step, each a cached property that reads a few others",
     "LinearGaussianUpdates": "the closed-form updates, one short method a matrix",
+    "ATSM": "one method for each part of the model that prices enter: matrices, score, starts, updates",
 }
 """Classes over both limits, and why."""
 

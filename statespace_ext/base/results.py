@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from statsmodels.base.wrapper import ResultsWrapper
-from statsmodels.stats.diagnostic import acorr_ljungbox
 from statsmodels.tools import eval_measures
 from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.mlemodel import MLEResults, MLEResultsWrapper
@@ -43,7 +42,7 @@ from ..numerics.linear_algebra import Array
 from .incomplete_rows import IncompleteRows, completed
 from .inference import Derived, Refitting
 from .reporting import Reporting, normal_quantile
-from .residuals import Residuals
+from .residuals import Residuals, portmanteau
 from .standard_errors import StandardErrors
 from .states import LazyOutput, frames_of_states
 
@@ -230,12 +229,8 @@ class StateSpaceResults(
             raise SpecificationError(
                 "lags are more than the residuals allow", got=shown(longest), expected=f"less than {fewest}"
             )
-        out = []
-        for series in residuals:
-            given = longest if np.ndim(lags) else longest[0]
-            table = acorr_ljungbox(series, lags=given, boxpierce=box_pierce, model_df=model_df)
-            out.append(np.asarray(table)[:, [2, 3] if box_pierce else [0, 1]].T)
-        return np.array(out)
+        given = np.asarray(longest) if np.ndim(lags) else np.arange(1, longest[0] + 1)
+        return np.array([portmanteau(series, given, box_pierce, model_df) for series in residuals])
 
     # -- prediction and simulation ---------------------------------------------------------------------
 

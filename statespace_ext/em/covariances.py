@@ -66,8 +66,11 @@ class CovarianceTerm:
         """Return -1/2 sum [n log|Sigma| + tr(Sigma^{-1} E sum e e')] over the rows that have noise."""
         total = 0.0
         for sigma, ee, n in zip(self.at(params), self.regression.ee, self.regression.n, strict=True):
-            active = np.diag(sigma) != 0
-            total += gaussian_objective(sigma[np.ix_(active, active)], ee[np.ix_(active, active)], float(n))
+            active = sigma.diagonal() != 0
+            if not active.all():
+                inner = np.ix_(active, active)
+                sigma, ee = sigma[inner], ee[inner]
+            total += gaussian_objective(sigma, ee, float(n))
         return total
 
     def element_score(self, params: Array) -> list[tuple[Array, Array, float]]:

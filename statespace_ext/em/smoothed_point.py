@@ -18,6 +18,8 @@ _CANCELS = 1e4
 """Prior over smoothed variance of a state from which squares of it would cost half of the digits."""
 _LEFT = 3e-2
 """Share of the noise of an observation that the states leave: its fourth power costs up to six digits."""
+_SETTLED = 4e-15
+"""Change over a period, relative to the largest element, of what no longer changes."""
 
 
 @dataclass(frozen=True)
@@ -178,21 +180,34 @@ class SmoothedPoint:
         out = {name: np.empty((n, s, s)) for name in ("P", "M", "F", "TK", "N", "V")}
         P, W = self.start[1], np.zeros((s, s))
         W[: self.k, : self.k] = self.W
+        settled = n
         for t in range(n):
             J = self._information(t)
             out["P"][t] = P
             out["M"][t] = np.linalg.inv(np.eye(s) + P @ J)
             F = symmetrize(out["M"][t] @ P)
             out["F"][t], out["TK"][t] = F, T - T @ F @ J
-            P = symmetrize(T @ F @ T.T + W)
-        N = np.zeros((s, s))
-        for t in range(n - 1, -1, -1):
-            J = self._information(t)
-            out["N"][t] = N
-            N = symmetrize(J - J @ out["F"][t] @ J + out["TK"][t].T @ N @ out["TK"][t])
-            out["V"][t] = symmetrize(out["P"][t] - out["P"][t] @ N @ out["P"][t])
-        out["first"] = N
+            following = symmetrize(T @ F @ T.T + W)
+            if self.complete and _settled(following, P, P):
+                settled = t
+                for name in ("P", "M", "F", "TK"):
+                    out[name][t:] = out[name][t]
+                break
+            P = following
+        out["first"] = self._backward(out, settled)
         return out
+
+    def _backward(self, out: dict[str, Array], settled: int) -> Array:
+        """Fill in N_t and V_t, given the rest, which is constant from a period on; return N_0."""
+        N, t = np.zeros((self.s, self.s)), self.n - 1
+        while t >= 0:
+            J, P, TK = self._information(t), out["P"][t], out["TK"][t]
+            following = symmetrize(J - J @ out["F"][t] @ J + TK.T @ N @ TK)
+            start = settled if t > settled and _settled(following, N, following) else t
+            out["N"][start : t + 1] = N
+            out["V"][start : t + 1] = symmetrize(P - P @ following @ P)
+            N, t = following, start - 1
+        return N
 
     def smoothed(self, linear: Array, inputs: Array, first: Array) -> tuple[Array, Array, Array]:
         """
@@ -280,10 +295,11 @@ class SmoothedPoint:
             over t > 1 "after" and "lag" of Cov(x_{t+1}, x_t|Y); "first" is dN_0.
         """
         n, k, T, by = self.n, self.k, self.T, self.paths
-        forward = self._forward(dJ, mask, dT, dW, dP)
+        forward, settled = self._forward(dJ, mask, dT, dW, dP)
         V = np.zeros((n if mask is not None else 1, len(dJ), k, k))
         before, after, lag, dN = np.zeros((4, *dJ.shape))
-        for t in range(n - 1, -1, -1):
+        t = n - 1
+        while t >= 0:
             J, change = self._information(t), _change(dJ, mask, t)
             P, F, N, TK = (by[name][t] for name in ("P", "F", "N", "TK"))
             dP, dF = forward[:, t]
@@ -295,27 +311,34 @@ class SmoothedPoint:
             N_before = by["N"][t - 1] if t else by["first"]
             side = dP @ (N_before @ P)
             dV = dP - side - np.swapaxes(side, 1, 2) - P @ dN @ P
-            V[t if mask is not None else 0] += dV[:, :k, :k]
+            rests = settled < t < n - 1 and np.array_equal(N, N_before) and _settled(dN, dN_after, N)
+            count = t - settled if rests else 1  # periods that have the same terms
+            V[t if mask is not None else 0] += count * dV[:, :k, :k]
             if t < n - 1:
-                before += dV
+                before += count * dV
                 P1, dP1 = by["P"][t + 1], forward[0, t + 1]
                 left = np.eye(self.s) - P1 @ N
-                lag += left @ (dT @ F + T @ dF) - (dP1 @ N + P1 @ dN_after) @ (T @ F)
+                lag += count * (left @ (dT @ F + T @ dF) - (dP1 @ N + P1 @ dN_after) @ (T @ F))
             if t > 0:
-                after += dV
+                after += count * dV
+            t -= count
         return {"V": V, "before": before, "after": after, "lag": lag, "first": dN}
 
-    def _forward(self, dJ: Array, mask: Array | None, dT: Array, dW: Array, dP: Array) -> Array:
-        """Return the derivatives of P_t and of F_t, (2, n, D, s, s)."""
+    def _forward(self, dJ: Array, mask: Array | None, dT: Array, dW: Array, dP: Array) -> tuple[Array, int]:
+        """Return the derivatives of P_t and of F_t, (2, n, D, s, s), and from when on they are constant."""
         T, by = self.T, self.paths
         out = np.empty((2, self.n, *dP.shape))
         for t in range(self.n):
-            F, M, change = by["F"][t], by["M"][t], _change(dJ, mask, t)
+            P, F, M, change = by["P"][t], by["F"][t], by["M"][t], _change(dJ, mask, t)
             out[0, t] = dP
             out[1, t] = M @ dP @ M.T - F @ change @ F
             side = dT @ (F @ T.T)
-            dP = T @ out[1, t] @ T.T + side + np.swapaxes(side, 1, 2) + dW
-        return out
+            following = T @ out[1, t] @ T.T + side + np.swapaxes(side, 1, 2) + dW
+            if mask is None and np.array_equal(P, by["P"][-1]) and _settled(following, dP, P):
+                out[:, t:] = out[:, t, None]
+                return out, t
+            dP = following
+        return out, self.n
 
     def _information(self, t: int) -> Array:
         """Return J_t."""
@@ -429,6 +452,14 @@ class SmoothedPoint:
 def _change(dJ: Array, mask: Array | None, t: int) -> Array:
     """Return the derivative of J_t."""
     return dJ if mask is None else dJ * mask[t][:, None, None]
+
+
+def _settled(following: Array, value: Array, cov: Array) -> bool:
+    """Tell whether matrices, in units of the variances of another one, are the same as a period before."""
+    size = np.sqrt(np.abs(cov.diagonal()))
+    size = np.where(size > 0.0, size, 1.0)
+    now, change = (np.abs(each / size[:, None] / size) for each in (following, following - value))
+    return bool(np.all(change.max(axis=(-2, -1)) <= _SETTLED * now.max(axis=(-2, -1))))
 
 
 def _is_regular(cov: Array) -> bool:

@@ -27,6 +27,7 @@ from ..numerics.linear_algebra import (
     companion,
     gaussian_objective,
     scaled_solve,
+    solve,
     spectral_radius,
 )
 from ..numerics.lyapunov import stationary_covariance, stationary_moments
@@ -68,20 +69,20 @@ class StateStructure:
         out[self.noise_rows] = rows
         return out
 
+    @cached_property
+    def _entry(self) -> tuple[Array, Array]:
+        """Rows of R and of the identity for the states with a stationary start."""
+        return self.selection[self.stationary], np.eye(len(self.base))[self.stationary]
+
     def stationary_equation(self, rows: Array, intercept: Array, cov: Array) -> tuple[Array, Array, Array]:
         """Return T, c and R Q R' of the states with a stationary start."""
-        k, keep = len(self.base), self.stationary
-        c, W = np.zeros(k), np.zeros((k, k))
-        c[self.noise_rows] = intercept
-        W[np.ix_(self.noise_rows, self.noise_rows)] = cov
-        return self.transition(rows)[np.ix_(keep, keep)], c[keep], W[np.ix_(keep, keep)]
+        keep, (entry, _) = self.stationary, self._entry
+        return self.transition(rows)[keep[:, None], keep], entry @ intercept, entry @ cov @ entry.T
 
     def rows_of(self, by_transition: Array, by_intercept: Array, by_cov: Array) -> tuple[Array, Array, Array]:
         """Return derivatives by the rows that have noise, given those by `stationary_equation`."""
-        k, keep, noisy = len(self.base), self.stationary, self.noise_rows
-        T, c, W = np.zeros((k, k)), np.zeros(k), np.zeros((k, k))
-        T[np.ix_(keep, keep)], c[keep], W[np.ix_(keep, keep)] = by_transition, by_intercept, by_cov
-        return T[noisy], c[noisy], W[np.ix_(noisy, noisy)]
+        entry, kept = self._entry
+        return entry.T @ by_transition @ kept, by_intercept @ entry, entry.T @ by_cov @ entry
 
 
 def companion_structure(k: int, lags: int, stationary: bool) -> StateStructure:
@@ -121,7 +122,7 @@ class StationaryTerm:
     ) -> tuple[Array, Array, Array]:
         """Return the derivatives by T, c and W."""
         a1, P1 = stationary_moments(transition, intercept, selected_cov)
-        precision = np.linalg.inv(P1)
+        precision = solve(P1, np.eye(len(P1)))
         by_cov = 0.5 * (precision @ self._second_moment(a1) @ precision - precision)
         return stationary_chain(transition, a1, P1, precision @ (self.mean - a1), by_cov)
 
@@ -135,7 +136,7 @@ def stationary_chain(
     With Lam = T' Lam T + dP_1 and g = (I - T')^{-1} da_1: dT = 2 Lam T P_1 + g a_1', dc = g, dW = Lam.
     """
     adjoint = stationary_covariance(transition.T, by_cov)
-    g = np.linalg.solve(np.eye(len(transition)) - transition.T, by_mean)
+    g = solve(np.eye(len(transition)) - transition.T, by_mean[:, None])[:, 0]
     return 2.0 * adjoint @ transition @ P1 + np.outer(g, a1), g, adjoint
 
 
@@ -283,38 +284,37 @@ class LinearGaussianUpdates:
         """
         regression = moments.state
         k_states = self.layout.blocks["transition"].shape[1]
-        if not self._stationary and not self._free("state_mean") and not self._has_mean:
+        if not self._stationary and not self._with_mean:
             stacked = self._stacked(STATE[:3], (0, k_states, k_states + 1), regression)
             step = stacked.step(regression, self._precision("state_cov", params, stacked, regression))
             return params + step, replace(moments, state=regression.shifted(stacked.change(step)))
         precision = precisions(self.layout.matrix("state_cov", params))[: len(regression.n)]
-        base = self._state_matrix(params)
-        term = self._stationary_term(moments)
+        base, term = self._state_matrix(params), self._stationary_term(moments)
 
-        def objective(trial: Array) -> float:
-            change = self._state_matrix(trial) - base
-            fit = -0.5 * float(np.sum(precision * regression.shifted(change).ee))
-            return fit if term is None else fit + term.value(*self._transition_equation(trial))
+        def objective(trial: Array) -> tuple[float, Regression]:
+            matrix = self._state_matrix(trial)
+            shifted = regression.shifted(matrix - base)
+            fit = -0.5 * float(np.vdot(precision, shifted.ee))
+            return fit if term is None else fit + term.value(*self._start_equation(matrix, trial)), shifted
 
-        gradient = np.zeros_like(base) if term is None else self._start_gradient(term, params, base.shape)
+        gradient = np.zeros_like(base) if term is None else self._start_gradient(term, params, base)
         step = self._state_step(params, regression, precision, gradient)
-        accepted = _halved(objective, params, step)
-        change = self._state_matrix(accepted) - base
-        return accepted, replace(moments, state=regression.shifted(change))
+        accepted, shifted = _halved(objective, params, step)
+        return accepted, replace(moments, state=shifted)
 
-    def _start_gradient(self, term: StationaryTerm, params: Array, shape: tuple[int, ...]) -> Array:
+    def _start_gradient(self, term: StationaryTerm, params: Array, matrix: Array) -> Array:
         """Return the derivative of a stationary start's term by `_state_matrix`."""
         by_transition, by_intercept, _ = self.structure.rows_of(
-            *term.gradient(*self._transition_equation(params))
+            *term.gradient(*self._start_equation(matrix, params))
         )
         k_states = by_transition.shape[1]
-        out = np.zeros(shape)
+        out = np.zeros_like(matrix)
         out[:, :k_states], out[:, k_states] = by_transition, by_intercept
         return out
 
     def _state_step(self, params: Array, regression: Regression, precision: Array, extra: Array) -> Array:
         """Return the step of a regression to whose gradient Pi E sum e b' something is added."""
-        if not (self._free("state_mean") or self._has_mean):
+        if not self._with_mean:
             k_states = self.layout.blocks["transition"].shape[1]
             stacked = self._stacked(STATE[:3], (0, k_states, k_states + 1), regression)
             cov = by_group(self.layout.matrix("state_cov", params))[0]
@@ -337,11 +337,14 @@ class LinearGaussianUpdates:
         if term is None:
             return update_covariance([covariance], params), moments
 
-        def objective(trial: Array) -> float:
-            return covariance.objective(trial) + term.value(*self._transition_equation(trial))
+        matrix = self._state_matrix(params)
 
-        extra = self.structure.rows_of(*term.gradient(*self._transition_equation(params)))[2]
-        return _halved(objective, params, self._covariance_step(covariance, params, extra)), moments
+        def objective(trial: Array) -> tuple[float, Regression]:
+            value = covariance.objective(trial) + term.value(*self._start_equation(matrix, trial))
+            return value, moments.state
+
+        extra = self.structure.rows_of(*term.gradient(*self._start_equation(matrix, params)))[2]
+        return _halved(objective, params, self._covariance_step(covariance, params, extra))[0], moments
 
     @staticmethod
     def _covariance_step(term: CovarianceTerm, params: Array, extra: Array) -> Array:
@@ -458,9 +461,10 @@ class LinearGaussianUpdates:
     def _stationary(self) -> bool:
         return len(self.structure.stationary) > 0
 
-    @property
-    def _has_mean(self) -> bool:
-        return bool(np.any(self.layout.blocks["state_mean"].fixed))
+    @cached_property
+    def _with_mean(self) -> bool:
+        """Whether the intercept has a part (I - sum A) mu."""
+        return self._free("state_mean") or bool(np.any(self.layout.blocks["state_mean"].fixed))
 
     def _stationary_term(self, moments: Moments) -> StationaryTerm | None:
         if not self._stationary:
@@ -473,7 +477,7 @@ class LinearGaussianUpdates:
         at = {key: _first(self.layout.matrix(key, params)) for key in STATE}
         k = at["transition"].shape[0]
         intercept = at["state_intercept"]
-        if self._free("state_mean") or self._has_mean:
+        if self._with_mean:
             total = at["transition"].reshape(k, self.lags, k).sum(axis=1)
             intercept = intercept + (np.eye(k) - total) @ at["state_mean"]
         return np.concatenate([at["transition"], intercept, at["state_coef"]], axis=1)
@@ -487,7 +491,7 @@ class LinearGaussianUpdates:
         for key, first in (("transition", 0), ("state_intercept", k_states), ("state_coef", k_states + 1)):
             block = blocks[key]
             np.add.at(out, (block.rows, block.columns + first, index[key]), block.coefs)
-        if not (self._free("state_mean") or self._has_mean):
+        if not self._with_mean:
             return out.reshape(k * width, len(self.layout))
         block, mean = blocks["transition"], at["state_mean"][:, 0]
         np.add.at(out[:, k_states], (block.rows, index["transition"]), -block.coefs * mean[block.columns % k])
@@ -498,9 +502,8 @@ class LinearGaussianUpdates:
             out[:, k_states, place] += coef * level[:, row]
         return out.reshape(k * width, len(self.layout))
 
-    def _transition_equation(self, params: Array) -> tuple[Array, Array, Array]:
-        """Return T, c and R Q R' of the states with a stationary start, without exogenous terms."""
-        matrix = self._state_matrix(params)
+    def _start_equation(self, matrix: Array, params: Array) -> tuple[Array, Array, Array]:
+        """Return T, c and R Q R' of the states with a stationary start, given `_state_matrix`."""
         k_states = self.layout.blocks["transition"].shape[1]
         cov = self.layout.matrix("state_cov", params)
         return self.structure.stationary_equation(matrix[:, :k_states], matrix[:, k_states], cov)
@@ -514,15 +517,18 @@ def _noisy_rows(cov: AffineMatrix) -> NDArray[np.bool_]:
     return np.asarray(out)
 
 
-def _halved(objective: Callable[[Array], float], params: Array, step: Array) -> Array:
-    """Return params + step, the step halved until the objective rises; params where it never does."""
-    value = objective(params)
+def _halved(
+    objective: Callable[[Array], tuple[float, Regression]], params: Array, step: Array
+) -> tuple[Array, Regression]:
+    """Return params + step and its sums, halved until the objective rises; params where it never does."""
+    value, unmoved = objective(params)
     for _ in range(_MAX_HALVING):
         trial = params + step
-        if objective(trial) > value:
-            return trial
+        new, sums = objective(trial)
+        if new > value:
+            return trial, sums
         step = 0.5 * step
-    return params
+    return params, unmoved
 
 
 def _first(matrix: Array) -> Array:

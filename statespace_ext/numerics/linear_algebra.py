@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,14 @@ def symmetrize(matrix: Array) -> Array:
 
 def spectral_radius(transition: Array) -> float:
     """Return the largest modulus of an eigenvalue, infinity where an element is not finite."""
-    if not np.all(np.isfinite(transition)):
+    return _radius(np.array(transition, dtype=float).tobytes(), len(transition))
+
+
+@lru_cache(maxsize=8)
+def _radius(elements: bytes, k: int) -> float:
+    """Return `spectral_radius`, which an M-step and the E-step after it need of the same matrix."""
+    transition = np.frombuffer(elements).reshape(k, k)
+    if not np.isfinite(transition).all():
         return np.inf
     return float(np.max(np.abs(np.linalg.eigvals(transition)), initial=0.0))
 

@@ -1,20 +1,24 @@
 """
 Moments of a stationary distribution, in discrete and continuous time.
 
-In discrete time they take a linear system for companion matrices, and doubling steps otherwise: both are
-faster than a Schur form. In continuous time derivatives are carried back through them.
+In discrete time they take a linear system for companion matrices and for few states, and doubling steps
+otherwise: all are faster than a Schur form. In continuous time derivatives are carried back through them.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import scipy.linalg
 
-from .linear_algebra import Array, quiet, symmetrize
+from .linear_algebra import Array, quiet, solve, symmetrize
 
 _ROUNDING = 1e-12
 """Largest residual of the Lyapunov equation, relative to its solution, that passes for rounding."""
 _MOST_DOUBLINGS = 50
+_FEW = 4
+"""Number of states up to which one linear system for all elements is faster than doubling."""
 _DIVERGED = 1e100
 """Element of a power of the transition from which there is no hope."""
 
@@ -24,9 +28,9 @@ def stationary_covariance(transition: Array, selected_cov: Array) -> Array:
     Solve P = T P T' + W.
 
     For a diagonal T each element of P has its own equation. A left companion matrix (of ARMA models in
-    Harvey's form) takes one k x k linear system and O(k^2) operations beside; another stable matrix some
-    doublings. Each solution is put into the equation, and where it does not fit to rounding, as for a
-    transition that is not stable, scipy solves it.
+    Harvey's form) takes one k x k linear system and O(k^2) operations beside; a few states take one linear
+    system; another stable matrix takes some doublings. Each solution is put into the equation. Where it does not
+    fit to rounding, as for a transition that is not stable, scipy solves it.
 
     Parameters
     ----------
@@ -34,8 +38,8 @@ def stationary_covariance(transition: Array, selected_cov: Array) -> Array:
         T and W = R Q R'.
     """
     with quiet():
-        for solve in (_of_diagonal, _of_companion, _by_doubling):
-            cov = solve(transition, selected_cov)
+        for solution in (_of_diagonal, _of_companion, _of_few, _by_doubling):
+            cov = solution(transition, selected_cov)
             if cov is not None and _fits(cov, transition, selected_cov):
                 return cov
     return symmetrize(scipy.linalg.solve_discrete_lyapunov(transition, selected_cov))
@@ -61,10 +65,18 @@ def stationary_moments(transition: Array, intercept: Array, selected_cov: Array)
     cov : ndarray, (k, k)
         P = T P T' + W.
     """
-    mean: Array = np.zeros(len(transition))
-    if np.any(intercept):
-        mean = np.linalg.solve(np.eye(len(transition)) - transition, intercept)
-    return mean, stationary_covariance(transition, selected_cov)
+    given = (transition, intercept, selected_cov)
+    mean, cov = _moments(*((each.tobytes(), each.dtype.char) for each in given))
+    return mean.copy(), cov.copy()
+
+
+@lru_cache(maxsize=8)
+def _moments(*given: tuple[bytes, str]) -> tuple[Array, Array]:
+    """Return `stationary_moments`, which an M-step and the E-step after it need at the same matrices."""
+    T, c, W = (np.frombuffer(each, dtype) for each, dtype in given)
+    T, W = T.reshape(len(c), -1), W.reshape(len(c), -1)
+    mean = np.linalg.solve(np.eye(len(c)) - T, c) if np.any(c) else np.zeros(len(c))
+    return mean, stationary_covariance(T, W)
 
 
 def stationary_covariances(transition: Array, selected_covs: Array) -> Array:
@@ -156,6 +168,18 @@ def _diagonal_sums(matrix: Array) -> Array:
     flat[: 2 * k * k].reshape(k, 2 * k)[:, :k] = matrix
     sums = np.cumsum(flat.reshape(k, 2 * k + 1)[::-1], axis=0)[::-1]
     return sums.reshape(-1)[: 2 * k * k].reshape(k, 2 * k)[:, :k]
+
+
+def _of_few(transition: Array, selected_cov: Array) -> Array | None:
+    """Solve (I - T kron T) vec P = vec W; None where there are many states, or no solution."""
+    k = len(transition)
+    if not 0 < k <= _FEW:
+        return None
+    system = np.eye(k * k) - (transition[:, None, :, None] * transition[:, None]).reshape(k * k, k * k)
+    try:
+        return symmetrize(solve(system, selected_cov.reshape(-1, 1)).reshape(k, k))
+    except np.linalg.LinAlgError:
+        return None
 
 
 def _by_doubling(transition: Array, selected_cov: Array) -> Array | None:

@@ -265,11 +265,12 @@ def precision_of(cov: Array) -> Array:
     active = variances > 0
     if np.count_nonzero(cov) == np.count_nonzero(active):
         return np.diag(np.divide(1.0, variances, out=np.zeros(len(cov)), where=active))
-    out = np.zeros_like(cov)
-    if active.any():
-        inner = cov[np.ix_(active, active)]
-        try:
-            out[np.ix_(active, active)] = np.linalg.inv(inner)
-        except np.linalg.LinAlgError:
-            out[np.ix_(active, active)] = np.linalg.pinv(inner, hermitian=True)
-    return out
+    if not active.all():
+        out = np.zeros_like(cov)
+        if active.any():
+            out[np.ix_(active, active)] = precision_of(cov[np.ix_(active, active)])
+        return out
+    try:
+        return np.linalg.inv(cov)
+    except np.linalg.LinAlgError:
+        return np.linalg.pinv(cov, hermitian=True)

@@ -13,8 +13,10 @@ import statsmodels.api as sm
 from edge_data import BUILD
 from incomplete import MODELS, N, dense, evaluated, lgssm, sample
 from numpy.testing import assert_allclose
+from statsmodels.stats.diagnostic import acorr_ljungbox
 
 import statespace_ext as sse
+from statespace_ext.base.residuals import portmanteau
 
 every_model = pytest.mark.parametrize("name", MODELS)
 
@@ -28,6 +30,14 @@ def nile() -> Any:
     model = sse.LGSSM(y, 1, initialization="diffuse", **given)
     assert model.param_names == ["obs_var.volume", "state_var.f1"]
     return model.smooth(np.array([15098.5209, 1469.1756]))
+
+
+@pytest.mark.parametrize("box_pierce", [False, True])
+def test_portmanteau_is_that_of_statsmodels(box_pierce: bool) -> None:
+    series, lags = np.random.default_rng(0).standard_normal(120).cumsum(), np.array([1, 3, 7])
+    want = acorr_ljungbox(series, lags, boxpierce=True, model_df=2)
+    want = want[["bp_stat", "bp_pvalue"] if box_pierce else ["lb_stat", "lb_pvalue"]].to_numpy().T
+    assert_allclose(portmanteau(series, lags, box_pierce, 2), want, rtol=1e-11)
 
 
 def test_auxiliary_residuals_of_the_nile(nile: Any) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tracemalloc
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from systems import draw_params, sampled
 
+from statespace_ext.em import smoothed_point
 from statespace_ext.inference.information import observed_information
 from statespace_ext.lgssm.model import LGSSM
 
@@ -75,6 +77,25 @@ def test_equals_differences_of_the_score(name: str, missing: float, obs_cov: str
     assert_allclose(
         observed_information(model, params, some), found[np.ix_(some, some)], atol=1e-12 * np.abs(found).max()
     )
+
+
+@pytest.mark.parametrize("obs_cov", ["diagonal", "unstructured"])
+@pytest.mark.parametrize("name", ["two factors, two lags", "mean", "known start", "estimated start"])
+def test_settled_covariances_of_a_long_sample(name: str, obs_cov: str, monkeypatch: Any) -> None:
+    """Periods in which no covariance changes are taken at once, which the sums over all of them equal."""
+    p, k, spec = SPECIFICATIONS[name]
+    model, _ = sampled(np.random.default_rng(5), 500, p, k, obs_cov=obs_cov, **spec)
+    params = draw_params(np.random.default_rng(6), model, root=0.8)
+    index, rows = np.arange(len(params)), MagicMock(side_effect=smoothed_point._change)
+    with monkeypatch.context() as patch:
+        patch.setattr(smoothed_point, "_change", rows)
+        found = model.exact_information(params, index)
+    assert rows.call_count < 500
+    want = by_differences(model, params)
+    size = np.sqrt(np.abs(np.diag(want)))
+    assert_allclose(found / size[:, None] / size, want / size[:, None] / size, atol=2e-7)
+    monkeypatch.setattr(smoothed_point, "_SETTLED", -1.0)
+    assert_allclose(found, model.exact_information(params, index), rtol=0, atol=1e-11 * np.abs(found).max())
 
 
 @pytest.mark.parametrize(

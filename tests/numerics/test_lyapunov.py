@@ -20,6 +20,7 @@ from statespace_ext.numerics.lyapunov import (
     stationarity_error,
     stationary_covariance,
     stationary_covariances,
+    stationary_moments,
     stationary_vjp,
 )
 
@@ -125,6 +126,17 @@ def test_error_is_that_of_the_equation(companion: bool) -> None:
     assert stationarity_error(cov, transition, noise) == pytest.approx(expected, rel=1e-12)
     assert stationarity_error(np.zeros((4, 4)), transition, np.zeros((4, 4))) == 0.0
     assert stationarity_error(np.full((4, 4), np.nan), transition, noise) == np.inf
+
+
+def test_moments_are_new_arrays_and_follow_their_matrices() -> None:
+    transition, intercept, cov = np.array([[0.5, 0.2], [0.0, 0.8]]), np.array([1.0, 2.0]), np.eye(2)
+    for place in (transition, intercept, cov):
+        for array in stationary_moments(transition, intercept, cov):
+            array[:] = np.nan
+        place *= 0.9
+        mean, P = stationary_moments(transition, intercept, cov)
+        assert_allclose(mean, intercept + transition @ mean, rtol=1e-13)
+        assert_allclose(P, transition @ P @ transition.T + cov, rtol=1e-13)
 
 
 def test_several_at_once_each_to_its_own_size() -> None:
