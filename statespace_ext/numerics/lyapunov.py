@@ -29,8 +29,8 @@ def stationary_covariance(transition: Array, selected_cov: Array) -> Array:
 
     For a diagonal T each element of P has its own equation. A left companion matrix (of ARMA models in
     Harvey's form) takes one k x k linear system and O(k^2) operations beside; a few states take one linear
-    system; another stable matrix takes some doublings. Each solution is put into the equation. Where it does not
-    fit to rounding, as for a transition that is not stable, scipy solves it.
+    system; another stable matrix takes some doublings. Each solution is put into the equation. Where it does
+    not fit to rounding, as for a transition that is not stable, scipy solves it.
 
     Parameters
     ----------
