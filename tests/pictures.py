@@ -115,7 +115,13 @@ def curve(shift: float = 0.0) -> Figure:
     centre = pd.Series(nelson_siegel(tau) @ [0.06, -0.03, 0.02], index=tau)
     observed = pd.Series(nelson_siegel(TAU) @ [0.06, -0.03, 0.02], index=TAU) + 0.0007 * np.cos(5 * TAU)
     observed.iloc[3] = np.nan
-    return plot_curve(centre + 0.01 * shift, pd.Series(0.001, index=tau), observed, "2003-05-31")
+    return plot_curve(
+        centre + 0.01 * shift,
+        pd.Series(0.001, index=tau),
+        observed,
+        "2003-05-31",
+        "uncertainty of the parameters included",
+    )
 
 
 def windows(shift: float = 0.0) -> Figure:

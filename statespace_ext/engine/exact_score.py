@@ -134,11 +134,12 @@ def exact_score(
     if not follows_matrices(model.ssm):
         forget_compiled(model.ssm)
     with preserved(model):
-        return _score(model, params, {"transformed": transformed, "includes_fixed": includes_fixed})
+        options = {"transformed": transformed, "includes_fixed": includes_fixed}
+        return _score(model, params, options, model.score)
 
 
 def _score(
-    model: MLEModel, params: Array, options: dict[str, bool], use_own_score: bool = True
+    model: MLEModel, params: Array, options: dict[str, bool], own_score: Callable[..., Any] | None
 ) -> ExactScore:
     """Return the score of a model: exact, of its own, or numerical."""
     changed = overrides(model)
@@ -153,8 +154,8 @@ def _score(
         places = ", ".join(f"{name} of {where}" for name, where in changed.items())
         reason = f"The likelihood is not that of the matrices alone: overridden are {places}"
     llf = _loglike(model, params, options)
-    if use_own_score and "score" in changed:
-        own = np.asarray(called(model.score, model, params, options), dtype=float)
+    if own_score is not None and "score" in changed:
+        own = np.asarray(called(own_score, model, params, options), dtype=float)
         return ExactScore(own, llf, "own", reason)
     return ExactScore(_differences(model, params, options), llf, "numerical", reason)
 
@@ -195,7 +196,8 @@ class ExactScoreMixin:
     A fit by "lbfgs", the default, takes less time with the exact score from 15 + k/2 parameters on, with k
     states (docs/benchmarks/mixin.md), and uses it there, with 60 iterations for the 50 of statsmodels. Models
     with fewer parameters take statsmodels' steps, by its forward differences. ``optim_score="exact"`` asks
-    for the exact score at any size. The standard errors of ``cov_type="oim"`` come from it always.
+    for the exact score at any size. The standard errors of ``cov_type="oim"`` come from it always. A `score`
+    of the model's own is used at any size.
 
     There is no likelihood where a stationary start does not exist (a root on or outside the unit circle), or
     where a covariance matrix has a negative eigenvalue. `fit` takes such a trial for minus infinity, and
@@ -258,12 +260,14 @@ class ExactScoreMixin:
         return res
 
     def _exact_pays(self, options: dict[str, Any]) -> bool:
-        """Tell whether a fit is by the exact score: by L-BFGS, where it takes less time than differences."""
+        """Tell whether a fit takes the score: by L-BFGS one of its own, or where differences take longer."""
         if options["optim_score"] is not None or options.get("approx_grad"):
             return False
         if options["method"] != "lbfgs":
             return options["method"] in GRADIENT_METHODS
         model = cast(Any, self)
+        if _own_score(model):
+            return True
         count = len(model._free_params_index if model._has_fixed_params else model.param_names)
         return bool(count >= _FROM + _PER_STATE * model.k_states)
 
@@ -292,7 +296,8 @@ class ExactScoreMixin:
             options = {"transformed": transformed, "includes_fixed": includes_fixed}
             with preserved(model):
                 # an override of score that calls this one would be called again
-                score = _score(model, vector, options, use_own_score=False)
+                below = super().score if _score_is_below(model, vector, options) else None  # type: ignore[misc]
+                score = _score(model, vector, options, below)
             self._score_memo = (key, score)
         return self._score_memo[1]
 
@@ -348,6 +353,25 @@ class ExactScoreMixin:
 
 def _key(params: Any, transformed: bool, includes_fixed: bool) -> bytes:
     return np.asarray(params, dtype=float).tobytes() + bytes([transformed, includes_fixed])
+
+
+def _own_score(model: Any) -> bool:
+    """Tell whether the score is an override: above the mixin, on the instance, or below the mixin."""
+    return getattr(model.score, "__func__", None) is not ExactScoreMixin.score or "score" in overrides(model)
+
+
+def _score_is_below(model: Any, params: Array, options: dict[str, bool]) -> bool:
+    """Tell whether the own score is of a class below the mixin, and nothing above changes the likelihood."""
+    kinds, changed = type(model).__mro__, overrides(model)
+    below = kinds[kinds.index(ExactScoreMixin) + 1 :]
+    place = next(i for i, kind in enumerate(below) if "score" in vars(kind))
+    if "score" not in changed or not {*changed.values()} <= {kind.__name__ for kind in below[place:]}:
+        return False
+    try:
+        inspect.signature(vars(below[place])["score"]).bind(model, params, **options)
+    except TypeError:  # of the constrained parameters alone
+        return False
+    return True
 
 
 _OPTIM_SCORE = 10

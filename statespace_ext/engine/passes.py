@@ -163,6 +163,7 @@ class LazySmoother(SimulationSmoother):
     """
 
     earlier: SmootherResults | None = None
+    likelihood_neutral = ("filter", "smooth")
 
     def smooth(self, *args: Any, complex_step: bool = False, **kwargs: Any) -> SmootherResults:
         """Return smoothed output; see `KalmanSmoother.smooth`."""

@@ -35,6 +35,14 @@ def _with(function: Any, fargs: Any, params: Array) -> Any:
     return function(params, *fargs)
 
 
+def _within(start: Array, bounds: Any) -> Array:
+    """Return start values within bounds, where the optimiser would move them."""
+    limits = np.array(bounds if bounds is not None else [], dtype=float)  # None is no bound
+    if limits.shape != (len(start), 2):  # the optimiser says what is wrong
+        return start
+    return np.asarray(np.fmin(np.fmax(start, limits[:, 0]), limits[:, 1]))
+
+
 @dataclass
 class Trials:
     """
@@ -80,6 +88,7 @@ class Trials:
         with nullcontext() if by_differences else without_skips(self.model.ssm):
             if self.movable:
                 start = self._inside(start)
+            start = _within(start, own.get("bounds"))
             self._floor = float(f(start, *fargs))  # what is wrong there is an error
             self._best = self._floor, start
             require_likelihood(self.model.ssm)

@@ -34,6 +34,8 @@ from .linear_algebra import Array
 
 _LEAST_PIVOT = 1e-6
 """Least Cholesky pivot of the correlation matrix of V: A loses digits below."""
+_MOST_STEPS = 1e6
+"""Largest c_k l_j. Above it, the rounding of small c_k costs digits of 1 + c_k l_j."""
 _LEAST_RANK = 1e-10
 """Least pivot of X'X, regressors scaled to length one, at which its determinant has digits."""
 
@@ -131,7 +133,7 @@ class CommonRegressors:
         return CommonRegressorScore(llf, 0.5 * A.T @ by_noise @ A, 0.5 * A.T @ by_steps @ A)
 
     def _axes(self, obs_cov: Array, state_cov: Array) -> tuple[Array, Array, float] | None:
-        """Return A, l and log|V|."""
+        """Return A, l and log|V|; None where V is nearly singular, or small beside W."""
         variances = np.diagonal(obs_cov)
         if not np.all(variances > 0):
             return None
@@ -144,6 +146,8 @@ class CommonRegressors:
             return None
         inverse = dtrtri(root, lower=1)[0]
         values, vectors = np.linalg.eigh(inverse @ state_cov @ inverse.T)
+        if not values[-1] * self.sizes.max() < _MOST_STEPS:
+            return None
         return vectors.T @ inverse, np.maximum(values, 0.0), 2.0 * float(np.sum(np.log(pivots)))
 
     def _value(self, A: Array, shares: Array, logdet: float) -> tuple[float, Array, Array]:

@@ -105,7 +105,7 @@ class ACM:
         self._given: dict[str, Any] = {
             "maturities": maturities, "k_factors": k_factors, "dt": dt, "units": units,
             "identification": "principal components", "factors": None, "obs_cov": None,
-            "portfolio_weights": None, "macro": None, "time": "continuous",
+            "portfolio_weights": None, "macro": None, "time": "continuous", "surveys": None,
         }  # fmt: skip
         dates = read_dates(dates)
         self.panel: Panel = parse_panel(yields, dates, self._given)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .atsm import ATSM
 
 _ITERATIONS = 30
-_STEP, _LEAST_SIZE = 1e-5, 1e-4
+_STEP, _LEAST_SIZE = 1e-6, 1e-4
 
 
 @dataclass(frozen=True)

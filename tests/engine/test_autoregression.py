@@ -142,7 +142,7 @@ def test_what_the_optimiser_reports_is_in_the_units_of_the_parameters() -> None:
     y = growth()[:, :2]
     model, seen = ExactVARMAX(y, order=(1, 0)), []
     how = {"maxiter": 1, "warn_convergence": False, "disp": False, "cov_type": "none"}
-    res = model.fit(callback=lambda at: seen.append(np.array(at)), **how)
+    res = model.fit(optim_score="exact", callback=lambda at: seen.append(np.array(at)), **how)
     assert_allclose(model.transform_params(seen[-1]), res.params, rtol=1e-10)
     want = -model.score(seen[-1], transformed=False) / model.nobs
     assert_allclose(res.mle_retvals["gopt"], want, rtol=1e-6, atol=1e-9)
@@ -150,20 +150,26 @@ def test_what_the_optimiser_reports_is_in_the_units_of_the_parameters() -> None:
 
 def test_options_of_the_optimiser_and_fixed_parameters() -> None:
     y = growth()[:, :2]
-    model = ExactVARMAX(y, order=(1, 0))
-    best = model.fit(disp=False, maxiter=500, cov_type="none")
-    name = "sqrt.cov.y1.y2"
-    with model.fix_params({name: 0.1}):
-        fixed = model.fit(disp=False, maxiter=500, cov_type="none")
-    assert fixed.params[model.param_names.index(name)] == 0.1 and fixed.llf < best.llf
+    model, name = ExactVARMAX(y, order=(1, 0)), "sqrt.cov.y1.y2"
     plain = VARMAX(y, order=(1, 0))
     with plain.fix_params({name: 0.1}):
         theirs = plain.fit(disp=False, maxiter=500, maxfun=10**6, cov_type="none")
-    assert_allclose(fixed.llf, theirs.llf, rtol=0, atol=1e-4)
-    bounds = [(-1.0, 1.0)] * len(model.param_names)
-    inside = model.fit(disp=False, maxiter=500, bounds=bounds, cov_type="none")
-    free = np.asarray(model.untransform_params(inside.params))
-    assert np.all(np.abs(free) <= 1.0 + 1e-8) and inside.llf < best.llf
+    for how in ({}, {"optim_score": "exact"}):
+        best = model.fit(disp=False, maxiter=500, cov_type="none", **how)
+        with model.fix_params({name: 0.1}):
+            fixed = model.fit(disp=False, maxiter=500, cov_type="none", **how)
+        assert best.mle_retvals["converged"] and fixed.mle_retvals["converged"]
+        assert fixed.params[model.param_names.index(name)] == 0.1 and fixed.llf < best.llf
+        assert_allclose(fixed.llf, theirs.llf, rtol=0, atol=1e-4)
+    bounds = [(-0.5, 0.5)] * len(model.param_names)  # the start values are outside
+    bounds[0] = (None, 0.5)
+    theirs = plain.fit(disp=False, maxiter=500, bounds=bounds, cov_type="none")
+    for how in ({}, {"optim_score": "exact"}):
+        inside = model.fit(disp=False, maxiter=500, bounds=bounds, cov_type="none", **how)
+        free = np.asarray(model.untransform_params(inside.params))
+        assert np.all(np.abs(free) <= 0.5 + 1e-8) and inside.mle_retvals["converged"]
+        assert_allclose(inside.llf, theirs.llf, rtol=0, atol=1e-4)
+        assert inside.llf < best.llf
 
 
 def test_results_can_be_pickled() -> None:

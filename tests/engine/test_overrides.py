@@ -235,6 +235,10 @@ class ExactOwnScore(OwnScore, sse.ExactScoreMixin, AR1):
     pass
 
 
+class OwnScoreBelow(sse.ExactScoreMixin, OwnScore):
+    """The score below the mixin."""
+
+
 class ScoreOfPrior(MapBelow):
     """Both, and the score rests on that of the mixin, which is of the whole log-likelihood."""
 
@@ -244,14 +248,16 @@ class ScoreOfPrior(MapBelow):
 
 def test_own_score_is_used() -> None:
     at = np.array([0.4, 0.7])
-    for model in (OwnScore(Y), ExactOwnScore(Y)):
+    for model in (OwnScore(Y), ExactOwnScore(Y), OwnScoreBelow(Y)):
         result = sse.exact_score(model, at)
         assert result.method == "own" and len(model.calls) == 1 and "score of OwnScore" in result.reason
         assert_allclose(result.score, richardson_gradient(density, at), rtol=1e-6)
-    model = ExactOwnScore(Y)
-    res = model.fit(disp=False, cov_type="none")
-    assert len(model.calls) > 3
-    assert_allclose(res.params, best(density), rtol=1e-3)
+    for model in (ExactOwnScore(Y), OwnScoreBelow(Y)):
+        res = model.fit(disp=False, cov_type="none")
+        assert len(model.calls) > 3
+        assert_allclose(res.params, best(density), rtol=1e-3)
+    above = type("Above", (Prior, OwnScoreBelow), {})(Y)  # the score below is not of the prior
+    assert_allclose(above.score(at), richardson_gradient(posterior, at), rtol=1e-7)
     inherited = ScoreOfPrior(Y)
     assert_allclose(sse.exact_score(inherited, at).score, richardson_gradient(posterior, at), rtol=1e-7)
     assert_allclose(inherited.fit(disp=False, cov_type="none").params, best(posterior), rtol=1e-3)
