@@ -34,7 +34,7 @@ from .linear_algebra import Array
 
 _LEAST_PIVOT = 1e-6
 """Least Cholesky pivot of the correlation matrix of V: A loses digits below."""
-_MOST_STEPS = 1e6
+_MOST_STEPS = 1e9
 """Largest c_k l_j. Above it, the rounding of small c_k costs digits of 1 + c_k l_j."""
 _LEAST_RANK = 1e-10
 """Least pivot of X'X, regressors scaled to length one, at which its determinant has digits."""
