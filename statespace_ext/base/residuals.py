@@ -183,7 +183,7 @@ class Residuals:
             t = place // 2
             moving = np.flatnonzero(np.diag(of) > 0)
             block = of[np.ix_(moving, moving)]
-            if np.linalg.matrix_rank(block, hermitian=True) < len(moving):
+            if not len(moving) or np.linalg.matrix_rank(block, hermitian=True) < len(moving):
                 continue
             inverse = np.linalg.inv(block)
             D = np.diag(inverse @ cov[np.ix_(moving, moving)] @ inverse)

@@ -116,8 +116,8 @@ def standardized_errors(errors: Array, design: Array, obs_cov: Array, covs: Arra
     if is_diagonal(obs_cov):
         return np.where(seen, _one_by_one(filled / sizes, design / sizes[:, None], covs, seen), np.nan)
     patterns, place = np.unique(seen, axis=0, return_inverse=True)
-    for number, o in enumerate(patterns):
-        rows = np.flatnonzero(np.ravel(place) == number)
+    for number in np.flatnonzero(patterns.any(axis=1)):
+        o, rows = patterns[number], np.flatnonzero(np.ravel(place) == number)
         factor = np.linalg.cholesky(obs_cov[np.ix_(o, o)])
         Z, v = (solve_triangular(factor, value, lower=True) for value in (design[o], filled[rows][:, o].T))
         out[np.ix_(rows, o)] = _one_by_one(v.T, Z, covs[rows], np.ones((len(rows), len(Z)), dtype=bool))

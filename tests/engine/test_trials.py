@@ -64,7 +64,7 @@ def test_a_model_with_many_parameters_has_one_pass_a_trial() -> None:
         assert model.fit(disp=False).llf < res.llf  # 15 are left: by differences
 
 
-@pytest.mark.filterwarnings("ignore:Estimation of VARMA")
+@pytest.mark.filterwarnings("ignore:Estimation of VARMA", "ignore:DataFrame.fillna with:FutureWarning")
 def test_iterations_without_and_with_a_limit() -> None:
     model = exact_kind(sm.tsa.VARMAX)(NOISE, order=(1, 1))
     with pytest.warns(UserWarning, match="converge"):
