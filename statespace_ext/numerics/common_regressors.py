@@ -27,7 +27,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import scipy.linalg
 from scipy.linalg.lapack import dgeqrf, dtrtri
 
 from .linear_algebra import Array
@@ -90,7 +89,7 @@ class RegressorAxes:
             half = size * (inner @ v)
             half -= 0.5 * size * (v @ half) * v
             inner -= np.outer(v, half) + np.outer(half, v)
-        values, vectors = scipy.linalg.eigh(inner[m:, m:], overwrite_a=True, driver="evd")
+        values, vectors = np.linalg.eigh(inner[m:, m:])
         self.sizes = np.maximum(values, 0.0)
         self.vectors = np.concatenate([np.zeros((m, n - m)), vectors])
         for v, size in zip(reflectors.T[::-1], tau[::-1], strict=True):
