@@ -198,12 +198,13 @@ class Search:
         while left > 0:
             if self.turns and self._turned():
                 return
-            before, steps = objective.value_here, min(self.longest, left)
+            before, done, steps = objective.value_here, len(self.path), min(self.longest, left)
             inverse = self.round(steps)
             ended, left = left - steps < maxiter - len(self.path), maxiter - len(self.path)
             if (ended or not self.whitens) and self.judge(inverse, left > 0):
                 return
-            small = before - objective.value_here < _NO_GAIN * (1.0 + abs(before))
+            # a round without an iteration has moved by the steps of the verdict alone
+            small = before - objective.value_here < _NO_GAIN * (1.0 + abs(before)) or len(self.path) == done
             stalled = (stalled + 1) * small
             if not self.whitens or stalled == _MOST_STALLED:
                 break

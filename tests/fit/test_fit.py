@@ -11,6 +11,7 @@ from capm import structured_cases
 
 import statespace_ext as sse
 from statespace_ext.fit.problem import EstimationProblem
+from statespace_ext.fit.search import Search
 
 STORED = Path(__file__).resolve().parents[1] / "reference" / "structured_random_starts.json"
 
@@ -70,3 +71,20 @@ def test_starts_that_agree_take_few_scores(name: str, monkeypatch: pytest.Monkey
     res = model.fit(cov_type="none")
     assert res.llf == pytest.approx(one.llf, abs=1e-5)
     assert len(calls) <= 1.5 * alone
+
+
+@pytest.mark.parametrize("method", ["auto", "newton"])
+def test_a_search_whose_rounds_take_no_iteration_ends(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each round of a method that cannot step is followed by Newton steps that gain a little, for ever."""
+    rounds: list[int] = []
+
+    def round_without_iterations(self: Search, steps: int) -> None:
+        rounds.append(steps)
+        assert len(rounds) < 50, "the search does not end"
+        self.objective.value_here -= 1e-3
+
+    monkeypatch.setattr(Search, "round", round_without_iterations)
+    monkeypatch.setattr(Search, "judge", lambda self, inverse, goes_on: False)
+    y = np.random.default_rng(0).standard_normal((60, 2)).cumsum(axis=0)
+    with pytest.warns(sse.ConvergenceWarning):
+        sse.LGSSM(y, 1, identification="triangular").fit(method=method, cov_type="none")
