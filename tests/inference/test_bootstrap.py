@@ -24,13 +24,14 @@ def white_noise(n: int = 50) -> Any:
 
 def test_closed_form_of_white_noise() -> None:
     """Mean: N(m, s2/n). Variance: s2 chi2(n-1)/n, with bias -s2/n. AICb: the penalty in closed form."""
-    res, n, count = white_noise(), 50, 800
+    res, n, count = white_noise(), 50, 200
+    errors = 4.0 / np.sqrt(2 * count)  # four standard errors of a standard deviation
     boot = res.bootstrap(count, rng=1)
     s2 = res.params[[i for i, name in enumerate(res.model.param_names) if "var" in name][0]]
     var = [name for name in boot.bse.index if "var" in name][0]
     mean = [name for name in boot.bse.index if "var" not in name][0]
-    assert_allclose(boot.bse[mean], np.sqrt(s2 / n), rtol=0.08)
-    assert_allclose(boot.bse[var], s2 * np.sqrt(2 * (n - 1)) / n, rtol=0.08)
+    assert_allclose(boot.bse[mean], np.sqrt(s2 / n), rtol=errors)
+    assert_allclose(boot.bse[var], s2 * np.sqrt(2 * (n - 1)) / n, rtol=errors)
     assert abs(boot.bias[var] + s2 / n) < 4 * boot.bse[var] / np.sqrt(count)
     m, v = boot.params[mean], boot.params[var]
     loss = n * (np.log(v) + (s2 + (m - boot.estimates[mean]) ** 2) / v) - n * (np.log(s2) + 1.0)

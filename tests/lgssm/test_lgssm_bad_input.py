@@ -989,10 +989,11 @@ gradient = pytest.mark.parametrize("method", ["auto", "lbfgs"])
 @pytest.mark.parametrize("identification", [None, "triangular"])
 def test_one_series_without_noise_is_an_autoregression(method: str, identification: str | None) -> None:
     y = Y[:, 0]
-    res = sse.LGSSM(y, 1, identification=identification).fit(method=method)
+    creeps = {"maxiter": 60} if method == "em" else {}  # towards a variance of zero
+    res = sse.LGSSM(y, 1, identification=identification).fit(method=method, **creeps)
     sound(res)
     reference = sm.tsa.SARIMAX(y, order=(1, 0, 0), trend="c").fit(disp=False, maxiter=200)
-    if method != "em":  # which creeps towards a variance of zero
+    if not creeps:
         assert_allclose(res.llf, reference.llf, atol=1e-5)
         assert res.converged and "obs_var.y" in res.boundary
         assert_allclose(res.matrices["transition"].iloc[0, 0], reference.params[1], atol=1e-3)
@@ -1094,7 +1095,8 @@ PERFECT: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("spec", PERFECT.values(), ids=PERFECT.keys())
 def test_data_without_noise(spec: dict[str, Any], method: str) -> None:
     given = dict(spec)
-    res = sse.LGSSM(given.pop("endog"), 1, design=[[1.0]], **given).fit(method=method, maxiter=300)
+    maxiter = 60 if method == "em" else 300  # EM does not end: its variances fall without limit
+    res = sse.LGSSM(given.pop("endog"), 1, design=[[1.0]], **given).fit(method=method, maxiter=maxiter)
     sound(res)
     if res.model.initialization_kind == "stationary":
         assert abs(res.matrices["transition"].iloc[0, 0]) < 1.0
