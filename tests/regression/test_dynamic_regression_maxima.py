@@ -27,7 +27,7 @@ def fitted(shared_data: Path, name: str, method: str) -> sse.DynamicRegressionRe
     return sse.DynamicRegression(*data, **options).fit(method=method, cov_type="none")
 
 
-@pytest.mark.parametrize("method", ["auto", "lbfgs"])
+@pytest.mark.parametrize("method", ["auto", pytest.param("lbfgs", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", KNOWN)
 def test_highest_known_maximum(shared_data: Path, name: str, method: str) -> None:
     """Of 20 random starts, by the script beside the figures."""
@@ -36,6 +36,7 @@ def test_highest_known_maximum(shared_data: Path, name: str, method: str) -> Non
     assert res.llf > KNOWN[name] - 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KNOWN)
 def test_methods_agree(shared_data: Path, name: str) -> None:
     one, other = (fitted(shared_data, name, method) for method in ("auto", "lbfgs"))

@@ -93,12 +93,13 @@ def test_em_never_falls(name: str, irregular: bool) -> None:
     k, nobs = (2 if two else 3), (25 if irregular else 60)
     yields = random_panel(np.random.default_rng(3), nobs, TAU, k, missing=0.1, irregular=irregular)
     model = sse.ATSM(yields, TAU, k, **SPECIFICATIONS[name])
-    res = model.fit(method="em", maxiter=12, tolerance=0)
+    res = model.fit(method="em", maxiter=6, tolerance=0)
     steps = np.diff(res.em_trace["llf"])
     assert np.all(steps > 0)
     assert_allclose(model.loglike(res.params), res.llf, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_em_approaches_the_maximum(shared_data: Path, reference: dict[str, dict]) -> None:
     yields, tau = panel(shared_data, "cdr", "decimal")
     res = sse.ATSM(yields, tau, **INDEPENDENT).fit(method="em", maxiter=60, tolerance=0)
