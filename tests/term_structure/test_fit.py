@@ -261,6 +261,7 @@ def test_information_of_a_tiny_variance() -> None:
     assert_allclose(found, residuals / h**3 - 0.5 * n / h**2, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_convergence_at_variances_of_zero(shared_data: Path) -> None:
     """Three of thirteen maturities are fitted exactly: the fit is at its maximum, and says so."""
     yields, tau = panel(shared_data, "gsw", "decimal")
