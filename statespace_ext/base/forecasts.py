@@ -33,7 +33,8 @@ def with_param_uncertainty(results: Any, prediction: Any, again: Callable[[Any],
     Raises
     ------
     UnsupportedError
-        If no prediction has a standard error then, or the start of the sample comes from earlier data.
+        If no prediction has a standard error then, the start of the sample comes from earlier data, or the
+        fit kept no covariances (``low_memory=True``).
     """
     if getattr(results.user_initialization, "from_earlier_data", False):
         raise UnsupportedError(
@@ -41,6 +42,7 @@ def with_param_uncertainty(results: Any, prediction: Any, again: Callable[[Any],
             "through the earlier data",
             remedy="Use `append` in place of `extend`, which keeps the earlier data.",
         )
+    require_covariances(results)
     out = prediction._results
     centre, several = out._predicted_mean, out._var_pred_mean.ndim == 3
     run = results.model.smooth if out.information_set == "smoothed" else results.model.filter
@@ -69,6 +71,17 @@ def with_param_uncertainty(results: Any, prediction: Any, again: Callable[[Any],
             "says why they have none.",
         )
     out._var_pred_mean = total if several else total[:, 0, 0]
+
+
+def require_covariances(results: Any) -> None:
+    """Raise `UnsupportedError` where the pass kept no covariances of the states."""
+    past = results.filter_results
+    if past.memory_no_filtered_cov or past.memory_no_predicted_cov or past.memory_no_forecast_cov:
+        raise UnsupportedError(
+            "The fit kept no covariances of the states",
+            got="low_memory=True",
+            remedy="Call `model.smooth(res.params)`, and use its results.",
+        )
 
 
 def starts_from_earlier_data(start: Any) -> Any:
@@ -120,8 +133,8 @@ class Forecasts:
         Raises
         ------
         UnsupportedError
-            If no forecast has a standard error with ``param_uncertainty``, or the sample goes on from
-            another one (`extend`).
+            With ``param_uncertainty``, if no forecast has a standard error then, the sample goes on from
+            another one (`extend`), or the fit kept no covariances (``low_memory=True``).
 
         References
         ----------
@@ -177,6 +190,8 @@ class Forecasts:
         ------
         SpecificationError
             If a series is unknown, a level is not between 0 and 1, or ``history`` is not a positive integer.
+        UnsupportedError
+            If the fit kept no covariances (``low_memory=True``).
         """
         from ..plots.forecasts import plot_forecast
 
@@ -186,6 +201,7 @@ class Forecasts:
         if not coverages:
             raise SpecificationError("levels are none", got=repr(levels), expected="numbers between 0 and 1")
         back = None if history is None else positive_integer(history, "history")
+        require_covariances(self)
         out = self.get_forecast(steps, param_uncertainty=param_uncertainty, **kwargs)._results
         h = len(out._predicted_mean)
         back = min(self.nobs, max(3 * h, 20) if back is None else back)

@@ -15,6 +15,7 @@ from ..exceptions import SpecificationError, shown
 from ..numerics.incomplete_rows import at
 from ..numerics.linear_algebra import Array, quiet
 from ..plots.paths import new_figure
+from .forecasts import require_covariances
 from .incomplete_rows import smoothed_output
 
 _NOTHING = 1e-12
@@ -285,14 +286,23 @@ class Residuals:
         -------
         DataFrame
             One row a period and series: "period", "series", "observed", "fitted" (given the periods before),
-            "std_error" (of the forecast, of the root of F_t), "residual" and "std_residual", as
-            `residuals` of kind "innovations".
+            "std_error" (of the forecast: the root of a variance in F_t), "residual" and "std_residual", as
+            `residuals` of kind "innovations". NaN where an exact-diffuse start is not determined yet.
+
+        Raises
+        ------
+        UnsupportedError
+            If the fit kept no covariances (``low_memory=True``).
         """
         res: Any = self
+        require_covariances(res)
         variance = np.array(np.diagonal(res.forecasts_error_cov, axis1=0, axis2=1), dtype=float)
+        fitted = np.array(res.forecasts, dtype=float).T
+        for values in (variance, fitted):
+            values[: int(res.filter_results.nobs_diffuse)] = np.nan
         columns = {
             "observed": res.model.endog,
-            "fitted": np.asarray(res.forecasts).T,
+            "fitted": fitted,
             "std_error": np.sqrt(variance),
             "residual": self._innovations(False).to_numpy(),
             "std_residual": self._innovations(True).to_numpy(),

@@ -15,7 +15,7 @@ from ..inference.information import delta_covariance
 from ..numerics.incomplete_rows import at
 from ..numerics.linear_algebra import Array, quiet
 from ..params.cholesky import semidefinite_cholesky
-from .forecasts import ROUNDING
+from .forecasts import ROUNDING, require_covariances
 from .incomplete_rows import smoothed_output
 from .reporting import normal_quantile
 
@@ -180,13 +180,15 @@ class Shocks:
         Raises
         ------
         UnsupportedError
-            If the sample does not determine the state at its end, or periods after it have no length.
+            If the sample does not determine the state at its end, periods after it have no length, or the
+            fit kept no covariances (``low_memory=True``).
 
         References
         ----------
         Lütkepohl, H. (2005), New Introduction to Multiple Time Series Analysis, section 2.3.3.
         """
         count, share = positive_integer(steps, "steps"), truth(shares, "shares")
+        require_covariances(self)
         future = self.get_forecast(count, **kwargs)._results.prediction_results
         past = self.filter_results
         if past.nobs_diffuse >= past.nobs:

@@ -178,6 +178,10 @@ def test_without_standard_errors() -> None:
     one = regression(y[["b"]]).fit()
     with pytest.raises(sse.UnsupportedError, match=r"no standard error of state_var.MKT.b"):
         one.get_forecast(2, exog=x, param_uncertainty=True)
+    low = one.model.filter(one.params, low_memory=True)
+    for call in (low.get_forecast, low.plot_forecast):
+        with pytest.raises(sse.UnsupportedError, match="low_memory"):
+            call(2, exog=x, param_uncertainty=True)
     none = lgssm(factor_series()).fit(cov_type="none")
     with pytest.raises(sse.UnsupportedError, match="no standard error of loading"):
         none.get_forecast(2, param_uncertainty=True)

@@ -279,6 +279,8 @@ def test_bad_input() -> None:
     ):
         with pytest.raises(sse.SpecificationError, match=match):
             call()
+    with pytest.raises(sse.UnsupportedError, match="low_memory"):
+        res.model.filter(res.params, low_memory=True).fevd(2)
     with pytest.raises(TypeError, match="unexpected keyword"):
         res.fevd(2, exogg=3)
     with pytest.raises(sse.StateSpaceError):
