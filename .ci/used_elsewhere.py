@@ -6,6 +6,12 @@ _.impute
 _.residuals
 _.outliers
 _.augment
+_.plot_diagnostics
+_.get_forecast
+_.plot_forecast
+_.irf
+_.fevd
+_.historical_decomposition
 _.t_test_pairwise
 _.rolling
 _.glance

@@ -25,6 +25,7 @@ from matplotlib.figure import Figure
 
 from statespace_ext.inference.profile import plot_profile
 from statespace_ext.inference.windows import plot_windows
+from statespace_ext.plots.forecasts import plot_forecast, plot_responses
 from statespace_ext.plots.paths import plot_factors
 from statespace_ext.regression.plots import plot_coefficients
 from statespace_ext.term_structure.plots import plot_curve, plot_fit, plot_loadings, plot_term_premium
@@ -137,9 +138,40 @@ def profile(shift: float = 0.0) -> Figure:
     return plot_profile("obs_var", ratios, 1.0, (0.66, 1.6), 3.84)
 
 
+def forecast(shift: float = 0.0) -> Figure:
+    """Four series, the last row of panels not full; of the second the last value is missing."""
+    paths = waves(QUARTERS[-30:], ["a", "b", "c", "d"])
+    observed, mean = paths.copy(), paths + shift
+    observed.iloc[22:], mean.iloc[:22], observed.iloc[21, 1] = np.nan, np.nan, np.nan
+    se = pd.DataFrame(
+        0.2 * np.sqrt(np.arange(-21.0, 9.0).clip(0))[:, None] * np.ones(4), paths.index, paths.columns
+    )
+    return plot_forecast(observed, mean, se, levels=[0.5, 0.8, 0.95], band="given the parameters")
+
+
+def responses(shift: float = 0.0) -> Figure:
+    """Two shocks to three series."""
+    index = pd.MultiIndex.from_product([["f1", "f2"], range(9)], names=["shock", "step"])
+    h = np.tile(np.arange(9.0), 2)[:, None]
+    sizes = np.repeat([[1.0, -0.5, 0.3], [0.2, 0.8, -0.6]], 9, axis=0)
+    values = pd.DataFrame(sizes * 0.75**h * np.cos(0.4 * h), index, ["a", "b", "c"])
+    return plot_responses(values + shift, 0.1 + 0.05 * values.abs())
+
+
 PICTURES: dict[str, Callable[..., Figure]] = {
     draw.__name__: draw
-    for draw in (factors, coefficients, loadings, fit, term_premium, curve, windows, profile)
+    for draw in (
+        factors,
+        coefficients,
+        loadings,
+        fit,
+        term_premium,
+        curve,
+        windows,
+        profile,
+        forecast,
+        responses,
+    )
 }
 
 

@@ -15,6 +15,7 @@ from ..inference.bootstrap import Bootstrap, bootstrap
 from ..inference.information import delta_method
 from ..inference.profile import Profile, profile
 from ..inference.windows import RollingFit, rolling_fit
+from ..numerics.differences import jacobian, nan_outside
 from ..numerics.linear_algebra import Array
 from .reporting import with_tests
 
@@ -26,6 +27,7 @@ class Derived:
     params: Any
     params_cov: Any
     _fixed: Any
+    _as_it_was: Any
 
     def delta_method(self, function: Callable[[pd.Series], Any], alpha: float = 0.05) -> pd.DataFrame:
         r"""
@@ -61,8 +63,7 @@ class Derived:
         if not callable(function):
             raise SpecificationError("function cannot be called", got=repr(function), expected="a function")
         names = list(self.model.param_names)
-        params = np.asarray(self.params, dtype=float)
-        free = np.array([i for i, name in enumerate(names) if name not in self._fixed], dtype=np.intp)
+        params, free = np.asarray(self.params, dtype=float), self._free_places
 
         def value(full: Array) -> Any:
             return function(pd.Series(full, index=names))
@@ -88,6 +89,44 @@ class Derived:
         estimate, se = delta_method(at, params[free], cov, steps)
         index = first.index if isinstance(first, pd.Series) else pd.RangeIndex(len(estimate))
         return with_tests(pd.DataFrame({"estimate": estimate, "std_error": se}, index=index), alpha)
+
+    @property
+    def _free_places(self) -> Array:
+        """Places of the parameters that are not fixed."""
+        names = self.model.param_names
+        return np.array([i for i, name in enumerate(names) if name not in self._fixed], dtype=np.intp)
+
+    def param_slopes(self, function: Callable[[Array], Array]) -> tuple[Array, Array, Array]:
+        """
+        Return the derivatives (..., q) of a function of all parameters by the q free ones.
+
+        Beside them, the covariance (q, q) of the free parameters, and the moves (q,) of the differences. A
+        derivative is NaN where the function exists on neither side.
+
+        Parameters
+        ----------
+        function : callable
+            From a full parameter vector to an array.
+        """
+        params, free = np.asarray(self.params, dtype=float), self._free_places
+        with self._as_it_was():
+            steps = np.maximum(self.model.difference_steps(params), self._least_moves(params))
+        inside = nan_outside(function, np.shape(function(params)))
+        slopes = jacobian(inside, params, steps, places=free, one_sided=True)
+        cov = np.asarray(self.params_cov.cov)[np.ix_(free, free)]
+        return slopes, cov, steps[free]
+
+    def _least_moves(self, params: Array) -> Array:
+        """Return a visible share of what a variance can be, for variances at zero; zero for others."""
+        out, sizes = np.zeros(len(params)), self.model.variance_sizes(params)
+        lost = ~np.isfinite(np.diag(self.params_cov.cov))
+        for key, size in sizes.items():
+            block = self.model.layout.blocks.get(key)
+            if block is not None and len(block.names):
+                places = self.model.layout.positions(block.names)
+                scale = np.sqrt(size[block.rows] * size[block.columns])
+                np.maximum.at(out, places, 1e-6 * scale)
+        return np.where(lost, out, 0.0)
 
     # -- linear restrictions ---------------------------------------------------------------------------
 

@@ -10,17 +10,16 @@ import pandas as pd
 from scipy.stats import chi2
 from statsmodels.tsa.stattools import acf
 
-from ..engine.arguments import one_of, positive_number, truth
+from ..engine.arguments import arguments_of, one_of, options_of, positive_number, truth
+from ..exceptions import SpecificationError, shown
+from ..numerics.incomplete_rows import at
 from ..numerics.linear_algebra import Array, quiet
+from ..plots.paths import new_figure
+from .forecasts import require_covariances
 from .incomplete_rows import smoothed_output
 
 _NOTHING = 1e-12
 """Variance of a residual, relative to that of its disturbance, that is rounding."""
-
-
-def _at(matrix: Array, t: int) -> Array:
-    """Return a matrix of statsmodels at a period."""
-    return np.asarray(matrix[..., t if matrix.shape[-1] > 1 else 0])
 
 
 def _ratio(value: Array, variance: Array, of: Array) -> Array:
@@ -38,10 +37,10 @@ def _disturbances(res: Any) -> Iterator[tuple[str, Array, Array, Array, Array]]:
     """
     for t in range(res.nobs):
         seen = np.flatnonzero(~np.isnan(res.endog[:, t]))
-        Z, H = _at(res.design, t)[seen], _at(res.obs_cov, t)[np.ix_(seen, seen)]
-        error = res.endog[seen, t] - _at(res.obs_intercept, t)[seen] - Z @ res.smoothed_state[:, t]
+        Z, H = at(res.design, t)[seen], at(res.obs_cov, t)[np.ix_(seen, seen)]
+        error = res.endog[seen, t] - at(res.obs_intercept, t)[seen] - Z @ res.smoothed_state[:, t]
         yield "observation", error, H - Z @ res.smoothed_state_cov[:, :, t] @ Z.T, H, seen
-        Q, every = _at(res.state_cov, t), np.arange(res.k_posdef)
+        Q, every = at(res.state_cov, t), np.arange(res.k_posdef)
         cov = Q - res.smoothed_state_disturbance_cov[:, :, t]
         yield "state", res.smoothed_state_disturbance[:, t], cov, Q, every
 
@@ -59,6 +58,30 @@ def portmanteau(series: Array, lags: Array, box_pierce: bool, model_df: int) -> 
     weights = n * (1.0 if box_pierce else (n + 2) / (n - k))
     statistic = np.cumsum(weights * squares)[lags - 1]
     return np.array([statistic, chi2.sf(statistic, np.where(lags > model_df, lags - model_df, np.nan))])
+
+
+def _places(variable: Any, names: list[str]) -> list[int]:
+    """
+    Return the places of series given by numbers or names; all for None.
+
+    Raises
+    ------
+    SpecificationError
+        If one is unknown, or there is none.
+    """
+    several = isinstance(variable, (list, tuple, np.ndarray, pd.Index))
+    given = range(len(names)) if variable is None else list(variable) if several else [variable]
+    known: dict[Any, int] = {i: i % len(names) for i in range(-len(names), len(names))}
+    known.update({name: i for i, name in enumerate(names)})
+    usable = [isinstance(one, (str, int, np.integer)) and not isinstance(one, bool) for one in given]
+    unknown = [one for one, fine in zip(given, usable, strict=True) if not fine or one not in known]
+    if unknown or not given:
+        raise SpecificationError(
+            "variable is unknown",
+            got=shown(map(repr, unknown)) or "none",
+            expected=f"a number below {len(names)}, or a name among {shown(names)}",
+        )
+    return [known[one] for one in given]
 
 
 class Residuals:
@@ -207,6 +230,54 @@ class Residuals:
             drop=True
         )
 
+    def plot_diagnostics(
+        self,
+        variable: Any = None,
+        lags: int = 10,
+        fig: Any = None,
+        figsize: tuple[float, float] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """
+        Plot diagnostics of standardised innovations, four panels a series; see `MLEResults.plot_diagnostics`.
+
+        Parameters
+        ----------
+        variable : int, str or sequence of these, optional
+            Number or name of a series, or several; by default all.
+        lags : int
+            Number of lags of the correlogram.
+        fig : matplotlib.figure.Figure, optional
+            Figure to draw in.
+        figsize : (float, float), optional
+            Size of a new figure.
+        **kwargs
+            As there. Missing residuals are left out of the correlogram.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        SpecificationError
+            If a series is unknown, or has too few residuals.
+        """
+        names = [str(name) for name in np.atleast_1d(self.model.endog_names)]
+        chosen = _places(variable, names)
+        fig = new_figure(fig, figsize, (10, 6.0 * len(chosen)))
+        parts = [fig] if len(chosen) == 1 else fig.subfigures(len(chosen), 1)
+        options = {"missing": "conservative", **options_of(kwargs.pop("acf_kwargs", None), "acf_kwargs")}
+        for part, place in zip(parts, chosen, strict=True):
+            first = len(part.axes)
+            with arguments_of("plot_diagnostics"):
+                super().plot_diagnostics(place, lags, part, acf_kwargs=options, **kwargs)  # type: ignore[misc]
+            if len(names) == 1:  # statsmodels takes the first letter of the name of a single series
+                whole, longest = names[0], kwargs.get("truncate_endog_names", 24)
+                short = whole if len(whole) <= longest else f"{whole[: longest - 3]}..."
+                part.axes[first].set_title(f'Standardized residual for "{short}"')
+        return fig
+
     def augment(self) -> pd.DataFrame:
         """
         Return the data with one-step-ahead forecasts and their errors, in the columns of broom.
@@ -215,14 +286,23 @@ class Residuals:
         -------
         DataFrame
             One row a period and series: "period", "series", "observed", "fitted" (given the periods before),
-            "std_error" (of the forecast, of the root of F_t), "residual" and "std_residual", as
-            `residuals` of kind "innovations".
+            "std_error" (of the forecast: the root of a variance in F_t), "residual" and "std_residual", as
+            `residuals` of kind "innovations". NaN where an exact-diffuse start is not determined yet.
+
+        Raises
+        ------
+        UnsupportedError
+            If the fit kept no covariances (``low_memory=True``).
         """
         res: Any = self
+        require_covariances(res)
         variance = np.array(np.diagonal(res.forecasts_error_cov, axis1=0, axis2=1), dtype=float)
+        fitted = np.array(res.forecasts, dtype=float).T
+        for values in (variance, fitted):
+            values[: int(res.filter_results.nobs_diffuse)] = np.nan
         columns = {
             "observed": res.model.endog,
-            "fitted": np.asarray(res.forecasts).T,
+            "fitted": fitted,
             "std_error": np.sqrt(variance),
             "residual": self._innovations(False).to_numpy(),
             "std_residual": self._innovations(True).to_numpy(),

@@ -39,10 +39,12 @@ from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
 from ..inference.information import ParamsCov
 from ..inference.order import criteria, observed
 from ..numerics.linear_algebra import Array
+from .forecasts import Forecasts, starts_from_earlier_data, with_param_uncertainty
 from .incomplete_rows import IncompleteRows, completed
 from .inference import Derived, Refitting
 from .reporting import Reporting, normal_quantile
 from .residuals import Residuals, portmanteau
+from .shocks import Shocks
 from .standard_errors import StandardErrors
 from .states import LazyOutput, frames_of_states
 
@@ -59,6 +61,8 @@ class _Wrapped(type):
 class StateSpaceResults(
     Reporting,
     Residuals,
+    Forecasts,
+    Shocks,
     StandardErrors,
     Derived,
     Refitting,
@@ -234,7 +238,9 @@ class StateSpaceResults(
 
     # -- prediction and simulation ---------------------------------------------------------------------
 
-    def get_prediction(self, *args: Any, exog: object = None, **kwargs: Any) -> Any:
+    def get_prediction(
+        self, *args: Any, exog: object = None, param_uncertainty: bool = False, **kwargs: Any
+    ) -> Any:
         """
         Return predictions; see `MLEResults.get_prediction`.
 
@@ -244,6 +250,8 @@ class StateSpaceResults(
             As there; ``state_exog`` takes future values too.
         exog : array_like, optional
             Future values of the regressors.
+        param_uncertainty : bool
+            Whether standard errors contain the uncertainty of the parameters, as in `get_forecast`.
 
         Returns
         -------
@@ -251,7 +259,9 @@ class StateSpaceResults(
             With ``information_set="smoothed"`` or ``"filtered"``, the prediction of a missing cell takes in
             what the observed cells of its row say of its noise. An observed cell is predicted by d + Z x.
         """
+        uncertain = truth(param_uncertainty, "param_uncertainty")
         known = [*signature(MLEResults.get_prediction).parameters, "exog", "state_exog", *MATRICES]
+        known.append("param_uncertainty")
         check_keywords("get_prediction", kwargs, [name for name in known if name not in ("self", "kwargs")])
         for name, count, value in (
             ("exog", self.model.k_exog, exog),
@@ -263,6 +273,9 @@ class StateSpaceResults(
         after = self.model.calendar.taken(future_labels(exog, self.model.k_exog))
         with res._as_it_was(), arguments_of("get_prediction"), res.model.following(after):
             out = completed(super(StateSpaceResults, res).get_prediction(*args, exog=exog, **kwargs))
+        if uncertain:
+            plain = StateSpaceResults.get_prediction  # families have turned their own arguments into exog
+            with_param_uncertainty(self, out, lambda at: plain(at, *args, exog=exog, **kwargs))
         self.model.data.predict_dates = res.model.data.predict_dates
         return out
 
@@ -344,12 +357,9 @@ class StateSpaceResults(
         elif index is not None:
             endog = pd.DataFrame(np.asarray(endog), index=index, columns=np.atleast_1d(model.endog_names))
         longer = model.clone(endog, exog, **kwargs)
-        longer.ssm.initialization = Initialization(
-            longer.k_states,
-            "known",
-            constant=start.predicted_state[..., -1],
-            stationary_cov=start.predicted_state_cov[..., -1],
-        )
+        mean, cov = start.predicted_state[..., -1], start.predicted_state_cov[..., -1]
+        known = Initialization(longer.k_states, "known", constant=mean, stationary_cov=cov)
+        longer.ssm.initialization = starts_from_earlier_data(known)
         return self._apply(longer, refit=False, fit_kwargs=fit_kwargs)
 
     def _apply(self, mod: Any, refit: bool = False, fit_kwargs: Any = None) -> Any:

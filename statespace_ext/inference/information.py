@@ -463,6 +463,35 @@ def delta_errors(slopes: Array, cov: Array) -> Array:
     return np.where(lost, np.nan, np.sqrt(np.where(lost, 0.0, variance)))
 
 
+def delta_covariance(slopes: Array, cov: Array, moves: Array, least: Array) -> Array:
+    r"""
+    Return the covariances J Sigma J' that the uncertainty of parameters gives to values (delta method).
+
+    Parameters
+    ----------
+    slopes : ndarray, (..., m, q)
+        J: derivatives of the values by the parameters.
+    cov : ndarray, (q, q)
+        Sigma; NaN in the row and the column of a parameter that has no standard error. A value that depends
+        on one has NaN in its own row and column.
+    moves : ndarray, (q,)
+        Moves of the parameters.
+    least : ndarray, (..., m)
+        A value that such a move changes by no more does not depend on the parameter.
+
+    Returns
+    -------
+    ndarray, (..., m, m)
+    """
+    known = np.isfinite(np.diag(cov))
+    with quiet():
+        depends = ~(np.abs(slopes) * moves <= np.maximum(least, 0.0)[..., None])
+    lost = (depends & ~known).any(axis=-1) | (depends & ~np.isfinite(slopes)).any(axis=-1)
+    inside = np.where(known & np.isfinite(slopes), slopes, 0.0)
+    out = inside @ np.where(np.outer(known, known), cov, 0.0) @ np.swapaxes(inside, -1, -2)
+    return np.where(lost[..., :, None] | lost[..., None, :], np.nan, out)
+
+
 def correlation_table(
     matrix: Callable[[Array], Array], params: Array, cov: Array, labels: list[str]
 ) -> pd.DataFrame:

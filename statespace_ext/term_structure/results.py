@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.tsa.statespace.initialization import Initialization
 
+from ..base.forecasts import starts_from_earlier_data
 from ..base.results import StateSpaceResults
 from ..base.states import Factors, estimates_of, factors_of
 from ..engine.arguments import one_of, positive_integer
@@ -215,7 +216,7 @@ class NewData(EstimatedFactors):
         at = self.model.dynamics(np.asarray(self.params, dtype=float))
         mean, cov = states_ahead(at, self.filtered_state[:, -1], self.filtered_state_cov[:, :, -1], gap)
         start = Initialization(model.k_states, "known", constant=mean[0], stationary_cov=cov[0])
-        model.ssm.initialization = start
+        model.ssm.initialization = starts_from_earlier_data(start)
         return self._apply(model, refit=False, fit_kwargs=fit_kwargs)
 
     def get_prediction(self, start: Any = None, end: Any = None, *args: Any, **kwargs: Any) -> Any:

@@ -163,8 +163,17 @@ def test_every_class(name: str) -> None:
     assert len(table) == y.size and list(table["series"][: y.shape[1]]) == list(
         np.atleast_1d(model.endog_names)
     )
+    begun = table.iloc[: first * y.shape[1]]
+    assert begun[["fitted", "std_error", "residual"]].isna().all(axis=None)
     assert_allclose((table["observed"] - table["residual"])[table["residual"].notna()],
                     table["fitted"][table["residual"].notna()], rtol=1e-9, atol=1e-9)  # fmt: skip
+
+
+def test_a_fit_without_covariances() -> None:
+    res = lgssm(sample()).filter(np.zeros(0), low_memory=True)
+    assert res.residuals().notna().any(axis=None)
+    with pytest.raises(sse.UnsupportedError, match="low_memory"):
+        res.augment()
 
 
 def test_a_singular_covariance_has_no_single_disturbance() -> None:

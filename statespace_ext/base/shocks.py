@@ -1,0 +1,329 @@
+"""What shocks do: responses with standard errors, and decompositions of forecast errors and of history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..engine.arguments import arguments_of, names_among, one_of, positive_integer, truth
+from ..exceptions import UnsupportedError
+from ..inference.information import delta_covariance
+from ..numerics.incomplete_rows import at
+from ..numerics.linear_algebra import Array, quiet
+from ..params.cholesky import semidefinite_cholesky
+from .forecasts import ROUNDING, require_covariances
+from .incomplete_rows import smoothed_output
+from .reporting import normal_quantile
+
+
+@dataclass(frozen=True)
+class ImpulseResponses:
+    """
+    Responses of the series to shocks, with standard errors by the delta method.
+
+    Attributes
+    ----------
+    estimate, se : DataFrame
+        Indexed by "shock" and "step" (0 is the first period that the shock moves), a column for each series.
+        A standard error is NaN where a response depends on a parameter that has none, and zero where it
+        depends on none.
+    """
+
+    estimate: pd.DataFrame
+    se: pd.DataFrame
+
+    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Return pointwise normal intervals of coverage 1 - alpha: columns (series, "low" or "high")."""
+        half = normal_quantile(alpha) * self.se
+        ends = {"low": self.estimate - half, "high": self.estimate + half}
+        out = pd.concat(ends, axis=1).swaplevel(axis=1)
+        return out[[(name, end) for name in self.estimate.columns for end in ends]]
+
+    def plot(self, fig: Any = None, figsize: tuple[float, float] | None = None, alpha: float = 0.05) -> Any:
+        """
+        Plot the responses with pointwise intervals: a row for each series, a column for each shock.
+
+        Parameters
+        ----------
+        fig : matplotlib.figure.Figure, optional
+            Figure to draw in.
+        figsize : (float, float), optional
+            Size of a new figure.
+        alpha : float
+            The intervals have coverage 1 - alpha.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        from ..plots.forecasts import plot_responses
+
+        return plot_responses(self.estimate, self.se, alpha=alpha, fig=fig, figsize=figsize)
+
+
+class Shocks:
+    """Responses and decompositions; mixed into the results."""
+
+    model: Any
+    params: Any
+    nobs: Any
+    filter_results: Any
+    param_slopes: Any
+    get_forecast: Any
+    impute: Any
+
+    def irf(
+        self,
+        steps: int = 10,
+        impulse: str | Sequence[str] | None = None,
+        *,
+        orthogonalized: bool = False,
+        cumulative: bool = False,
+        **kwargs: Any,
+    ) -> ImpulseResponses:
+        r"""
+        Return impulse responses with standard errors by the delta method.
+
+        .. math::
+
+            \Psi_h = Z T^h R \quad\text{or}\quad Z T^h R L, \qquad
+            \mathrm{Var}[\psi(\hat\theta)] \approx \frac{\partial\psi}{\partial\theta'}\,
+            \mathrm{Var}[\hat\theta]\,\frac{\partial\psi'}{\partial\theta}
+
+        for a shock of one, or of one standard deviation of the orthogonalised shocks :math:`L^{-1}\eta_t`,
+        with the Cholesky factor :math:`L L' = Q`. The responses are those of `impulse_responses`.
+
+        Parameters
+        ----------
+        steps : int
+            Number of periods after the first response. Where matrices vary over time, there is one response
+            less, as in `impulse_responses`.
+        impulse : str or sequence of str, optional
+            Names of shocks, as in ``model.shock_names``; by default all.
+        orthogonalized, cumulative : bool
+            As in `MLEModel.impulse_responses`.
+        **kwargs
+            As there: ``anchor``, and matrices or regressors of periods after the sample.
+
+        Returns
+        -------
+        ImpulseResponses
+            ``estimate``, ``se``, ``conf_int(alpha)``, ``plot()``.
+
+        Raises
+        ------
+        SpecificationError
+            If a shock is unknown, or statsmodels refuses the arguments.
+        """
+        res: Any = self
+        chosen = names_among(impulse, self.model.shock_names, "impulse")
+        given = {
+            **kwargs,
+            "steps": positive_integer(steps, "steps"),
+            "orthogonalized": truth(orthogonalized, "orthogonalized"),
+            "cumulative": truth(cumulative, "cumulative"),
+        }
+
+        def responses(params: Array) -> Array:
+            with arguments_of("impulse_responses"):
+                each = [self.model.impulse_responses(params, impulse=name, **given) for name in chosen]
+            return np.stack([np.asarray(one, dtype=float).reshape(len(one), -1) for one in each])
+
+        given["includes_fixed"] = True
+        with res._as_it_was():
+            values = responses(np.asarray(self.params, dtype=float))
+            slopes, cov, moves = self.param_slopes(responses)
+        largest = np.abs(values).max(axis=(0, 1), initial=0.0)
+        least = ROUNDING * np.broadcast_to(largest, values.shape)[..., None]
+        variance = delta_covariance(slopes[..., None, :], cov, moves, least)[..., 0, 0]
+        index = pd.MultiIndex.from_product([chosen, range(values.shape[1])], names=["shock", "step"])
+        frames = [
+            pd.DataFrame(each.reshape(len(index), -1), index, np.atleast_1d(self.model.endog_names).tolist())
+            for each in (values, np.sqrt(variance))
+        ]
+        return ImpulseResponses(*frames)
+
+    def fevd(self, steps: int = 10, *, shares: bool = True, **kwargs: Any) -> pd.DataFrame:
+        r"""
+        Return the forecast error variance decomposition at the end of the sample.
+
+        .. math::
+
+            \mathrm{Var}[y_{n+h} | Y] = Z\Big(\sum_k C_h^{(k)} + C_h^{(0)}\Big) Z' + H, \qquad
+            C_{h+1}^{(k)} = T C_h^{(k)} T' + R\, l_k l_k' R'
+
+        with the columns :math:`l_k` of the Cholesky factor of Q, so that correlated shocks are
+        orthogonalised in their order, and :math:`C_1^{(0)} = T \mathrm{Var}[x_n|Y]\, T'`: what is not known
+        of the state at the end of the sample. Matrices may vary over time. For a vector autoregression
+        without measurement noise these are the shares of statsmodels' ``VARResults.fevd``.
+
+        Parameters
+        ----------
+        steps : int
+            Number of periods.
+        shares : bool
+            Whether to return shares of the variance, which sum to one, or variances, which sum to that of
+            `get_forecast`.
+        **kwargs
+            As in `get_forecast`: future regressors or matrices.
+
+        Returns
+        -------
+        DataFrame
+            Indexed by "series" and "step"; columns ("source", "name"): "shock" and its name, "state" (of the
+            end of the sample), "noise" (of the observation). A share of a variance of zero is NaN.
+
+        Raises
+        ------
+        UnsupportedError
+            If the sample does not determine the state at its end, periods after it have no length, or the
+            fit kept no covariances (``low_memory=True``).
+
+        References
+        ----------
+        Lütkepohl, H. (2005), New Introduction to Multiple Time Series Analysis, section 2.3.3.
+        """
+        count, share = positive_integer(steps, "steps"), truth(shares, "shares")
+        require_covariances(self)
+        future = self.get_forecast(count, **kwargs)._results.prediction_results
+        past = self.filter_results
+        if past.nobs_diffuse >= past.nobs:
+            raise UnsupportedError(
+                "The sample does not determine the states: forecasts have no finite variance",
+                got=f"{past.nobs} periods, all of them diffuse",
+            )
+        T, last = at(past.transition, -1), past.filtered_state_cov[:, :, -1]
+        parts = _shock_parts(at(past.selection, -1), at(past.state_cov, -1))
+        parts = np.concatenate([parts, (T @ last @ T.T)[None]])
+        p = self.model.k_endog
+        out = np.empty((p, count, len(parts) + 1))
+        for i in range(count):
+            Z, T, H, R, Q = (
+                np.atleast_3d(getattr(future, name))[..., i if getattr(future, name).ndim == 3 else 0]
+                for name in ("design", "transition", "obs_cov", "selection", "state_cov")
+            )
+            out[:, i, :-1] = np.einsum("pi,sij,pj->ps", Z, parts, Z)
+            out[:, i, -1] = np.diag(H)
+            parts = T @ parts @ T.T
+            parts[:-1] += _shock_parts(R, Q)
+        if share:
+            with quiet():
+                out = out / out.sum(axis=2, keepdims=True)
+        names = np.atleast_1d(self.model.endog_names).tolist()
+        index = pd.MultiIndex.from_product([names, range(1, count + 1)], names=["series", "step"])
+        single = [("state", "end of sample"), ("noise", "observation")]
+        columns = [*(("shock", name) for name in self.model.shock_names), *single]
+        labels = pd.MultiIndex.from_tuples(columns, names=["source", "name"])
+        return pd.DataFrame(out.reshape(len(index), -1), index=index, columns=labels)
+
+    def historical_decomposition(self, of: str = "series", *, orthogonalized: bool = True) -> pd.DataFrame:
+        r"""
+        Return what the first state, intercepts, regressors and shocks contributed to the series or states.
+
+        .. math::
+
+            E[x_{t+1}|Y] &= T_t E[x_t|Y] + c_t + R_t E[\eta_t|Y] \\
+            y_t &= d_t + Z_t E[x_t|Y] + E[\varepsilon_t|Y]
+
+        Each term is carried on by the transition alone, and the contributions add up to the smoothed states,
+        or to the data, whose missing cells are their expectations (`impute`).
+
+        Parameters
+        ----------
+        of : {"series", "states"}
+            What to decompose.
+        orthogonalized : bool
+            Whether correlated shocks are those of the Cholesky factor of Q, in their order, as in `fevd`;
+            else the shocks as they are, which move together.
+
+        Returns
+        -------
+        DataFrame
+            One row a period, with its label; columns ("variable", "source", "name"). A source is "start" (the
+            first state), "intercept", "exog" and "state_exog" (of an `LGSSM`, by regressor), "shock" (by
+            shock), and of series "noise". Moving coefficients of a regression are states: what they
+            contribute is multiplied by the regressors of the period.
+
+        Raises
+        ------
+        SpecificationError
+            If the states were not smoothed.
+
+        References
+        ----------
+        Burbidge, J. & Harrison, A. (1985), A historical decomposition of the great depression to determine
+        the role of money. Journal of Monetary Economics 16, 45-54.
+        """
+        kind = one_of(of, ("series", "states"), "of")
+        res, turned = smoothed_output(self), truth(orthogonalized, "orthogonalized")
+        exog, state_exog = self._regressor_parts()
+        sources = [("start", "first state"), ("intercept", "intercept")]
+        sources += [("exog", name) for name in exog] + [("state_exog", name) for name in state_exog]
+        first = len(sources)
+        sources += [("shock", name) for name in self.model.shock_names]
+        paths = np.zeros((res.nobs, self.model.k_states, len(sources)))
+        paths[0, :, 0] = res.smoothed_state[:, 0]
+        inputs = np.stack(list(state_exog.values()), axis=2) if state_exog else None
+        for t in range(res.nobs - 1):
+            paths[t + 1] = at(res.transition, t) @ paths[t]
+            paths[t + 1, :, 1] += at(res.state_intercept, t)
+            if inputs is not None:
+                paths[t + 1, :, first - len(state_exog) : first] += inputs[t]
+                paths[t + 1, :, 1] -= inputs[t].sum(axis=1)
+            shock, R = res.smoothed_state_disturbance[:, t], at(res.selection, t)
+            if turned and len(shock):
+                L = semidefinite_cholesky(at(res.state_cov, t))
+                R, shock = R @ L, np.linalg.lstsq(L, shock, rcond=None)[0]
+            paths[t + 1, :, first:] += R * shock
+        names = list(self.model.state_names)
+        if kind == "series":
+            names = np.atleast_1d(self.model.endog_names).tolist()
+            paths = self._of_series(res, paths, list(exog.values()))
+            sources.append(("noise", "observation"))
+        columns = pd.MultiIndex.from_tuples(
+            [(name, *source) for name in names for source in sources], names=["variable", "source", "name"]
+        )
+        return pd.DataFrame(paths.reshape(res.nobs, -1), index=self.model.calendar.labels, columns=columns)
+
+    def _of_series(self, res: Any, paths: Array, exog: list[Array]) -> Array:
+        """Return contributions to the series, the noise last, from those to the states."""
+        out = np.zeros((res.nobs, self.model.k_endog, paths.shape[2] + 1))
+        signal = np.empty(out.shape[:2])
+        for t in range(res.nobs):
+            Z, d = at(res.design, t), at(res.obs_intercept, t)
+            out[t, :, :-1] = Z @ paths[t]
+            out[t, :, 1] += d
+            signal[t] = d + Z @ res.smoothed_state[:, t]
+        for j, part in enumerate(exog):
+            out[:, :, 2 + j] += part
+            out[:, :, 1] -= part
+        data = np.asarray(self.impute().data, dtype=float).reshape(res.nobs, -1)
+        out[:, :, -1] = data - signal
+        return out
+
+    def _regressor_parts(self) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Return the parts (nobs, rows) of the intercepts that each regressor makes, where a model says."""
+        blocks = self.model.matrices(np.asarray(self.params, dtype=float))
+        found: list[dict[str, Array]] = []
+        for name, key, data in (
+            ("exog", "obs_coef", self.model.exog),
+            ("state_exog", "state_coef", self.model.state_inputs),
+        ):
+            coef, labels = blocks.get(key), self.model.regressor_names[name]
+            if coef is None or data is None or coef.shape[1:] != (len(labels),):
+                found.append({})
+                continue
+            rows = np.zeros((self.model.k_endog if name == "exog" else self.model.k_states, len(labels)))
+            rows[: len(coef)] = coef
+            found.append({label: np.outer(data[:, j], rows[:, j]) for j, label in enumerate(labels)})
+        return found[0], found[1]
+
+
+def _shock_parts(selection: Array, state_cov: Array) -> Array:
+    """Return R l_k l_k' R' for the columns l_k of the Cholesky factor of Q, (q, k, k)."""
+    loads = (selection @ (semidefinite_cholesky(state_cov) if state_cov.size else state_cov)).T
+    return np.asarray(loads[:, :, None] * loads[:, None, :])
