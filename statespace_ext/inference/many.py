@@ -520,7 +520,7 @@ def model_on(model: Any, endog: Array, rows: slice = slice(None), **changed: Any
 def model_of(results: Any) -> Any:
     """Return the model of results, a copy of it where it has another start now than their pass had."""
     results = getattr(results, "_results", results)
-    model, start = results.model, results.user_initialization
+    model, start = require_model(results.model), results.user_initialization
     if start is None and model.user_initialization is None:
         return model
     return _with_start(_copy(model, np.asarray(model.endog), slice(None), {}), start)
