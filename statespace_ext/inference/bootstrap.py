@@ -17,7 +17,17 @@ from ..engine.system import MATRICES
 from ..exceptions import DataError, SpecificationError
 from ..numerics.linear_algebra import Array, quiet
 from ..numerics.rotation import rotate_system
-from .many import FAILURES, Failure, attempt, model_of, model_on, report_failures, run_simulations, spawn
+from .many import (
+    FAILURES,
+    Failure,
+    attempt,
+    data_of,
+    model_of,
+    model_on,
+    report_failures,
+    run_simulations,
+    spawn,
+)
 
 _MEANS = ("obs_intercept", "design", "state_intercept", "transition")
 _COVARIANCES = ("obs_cov", "state_cov")
@@ -38,7 +48,7 @@ class Parametric:
     """
 
     def __init__(self, model: Any, params: Array) -> None:
-        self.like = np.array(model.endog)
+        self.like = data_of(model)
         with model.preserved(), quiet():
             model.update(params, transformed=True, includes_fixed=True)
             self.at = _matrices(model.ssm)

@@ -305,6 +305,20 @@ def applied(function: Callable[..., T], records: list[FitRecord], *beside: Seque
     return out
 
 
+def of_parameters(records: Iterable[FitRecord], names: list[str]) -> list[FitRecord]:
+    """Return records with an error where a fit ended in a model with other parameters."""
+    fault = EstimationError(
+        "The fit went on with other parameters, which those of other windows do not compare with",
+        remedy="Declare the model that the default fit of the whole sample returns (`res.model`).",
+    )
+    return [
+        one
+        if one.error or list(one.params) == names
+        else replace(one, params={}, bse={}, error=str(Failure(fault)))
+        for one in records
+    ]
+
+
 def outcome_of(record: FitRecord) -> dict[str, Any]:
     """Return what a table of fits says of one."""
     return {name: getattr(record, name) for name in ("nobs", "llf", "converged", "error")}
@@ -407,7 +421,7 @@ def _fitted(
     with warnings.catch_warnings(record=True) as shown, model.fix_params(fixed) if fixed else nullcontext():
         warnings.simplefilter("always")  # whether it converged is in the record
         res = model.fit(**{**own, **options})
-    names = list(model.param_names)
+    names = list(res.model.param_names)
     params = dict(zip(names, np.asarray(res.params, dtype=float).tolist(), strict=True))
     bse = dict(zip(names, _standard_errors(res).tolist(), strict=True))
     values = (float(res.llf), float(res.aic), float(res.bic), int(res.nobs), int(res.df_model))
@@ -517,13 +531,18 @@ def model_on(model: Any, endog: Array, rows: slice = slice(None), **changed: Any
     return _with_start(_copy(model, endog, rows, changed), model.user_initialization)
 
 
+def data_of(model: Any) -> Array:
+    """Return the series as given (nobs, p): a likelihood given the first date hides that in ``endog``."""
+    return np.asarray(model.data.endog, dtype=float).reshape(model.nobs, -1)
+
+
 def model_of(results: Any) -> Any:
     """Return the model of results, a copy of it where it has another start now than their pass had."""
     results = getattr(results, "_results", results)
-    model, start = results.model, results.user_initialization
+    model, start = require_model(results.model), results.user_initialization
     if start is None and model.user_initialization is None:
         return model
-    return _with_start(_copy(model, np.asarray(model.endog), slice(None), {}), start)
+    return _with_start(_copy(model, data_of(model), slice(None), {}), start)
 
 
 def _with_start(model: Any, start: Any) -> Any:

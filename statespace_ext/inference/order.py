@@ -17,7 +17,17 @@ from ..engine.arguments import one_of, whole_number
 from ..exceptions import SpecificationError, shown
 from ..numerics.linear_algebra import Array, quiet
 from .bootstrap import bootstrap
-from .many import Failure, FitRecord, attempt, fits_by_name, model_on, report_records, require_model, spawn
+from .many import (
+    Failure,
+    FitRecord,
+    attempt,
+    data_of,
+    fits_by_name,
+    model_on,
+    report_records,
+    require_model,
+    spawn,
+)
 
 CRITERIA = ("aic", "aicc", "bic", "hqic", "aicb")
 _SAME = 1e-4
@@ -227,7 +237,7 @@ def _rebuilder(model: Any, names: list[str]) -> Callable[..., Any]:
             remedy="Leave it out, or give a function that returns a model.",
         )
     anew = {"portfolio_weights": None} if "portfolio_weights" in model._given and "k_factors" in names else {}
-    return lambda **changed: model_on(model, np.asarray(model.endog), **{**anew, **changed})
+    return lambda **changed: model_on(model, data_of(model), **{**anew, **changed})
 
 
 def _diffuse_states(model: Any) -> int:

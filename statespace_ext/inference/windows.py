@@ -19,9 +19,11 @@ from ..plots.paths import CONSTANT, draw_path, few_dates, legend_above, new_figu
 from .many import (
     FitRecord,
     applied,
+    data_of,
     fits_by_name,
     model_of,
     model_on,
+    of_parameters,
     outcome_of,
     report_records,
     require_model,
@@ -177,10 +179,10 @@ def fit_windows(
     model: Any, windows: list[slice], options: Mapping[str, Any], fixed: Mapping[str, float], **kwargs: Any
 ) -> list[FitRecord]:
     """Fit a model on windows of its sample, by default with lbfgs; return the records in their order."""
-    y = np.asarray(model.endog)
+    y = data_of(model)
     models = ((f"{rows.start}:{rows.stop}", model_on(model, y[rows], rows)) for rows in windows)
     records = fits_by_name(models, {"method": "lbfgs", **options}, fixed=fixed, **kwargs)
-    return [records[f"{rows.start}:{rows.stop}"] for rows in windows]
+    return of_parameters((records[f"{rows.start}:{rows.stop}"] for rows in windows), model.param_names)
 
 
 def windows_of(model: Any, window: int, step: int, expanding: bool, step_name: str = "step") -> list[slice]:
@@ -236,7 +238,7 @@ def _forecast(model: Any, record: FitRecord, rows: slice) -> Array | None:
     if rows.stop >= model.nobs:
         return None
     longer = slice(rows.start, rows.stop + 1)
-    y = np.asarray(model.endog)[longer]
+    y = data_of(model)[longer]
     clone = model_on(model, y, longer)
     out = clone.filter(list(record.params.values()), includes_fixed=True, cov_type="none").filter_results
     mean, cov = out.forecasts[:, -1], out.forecasts_error_cov[:, :, -1]

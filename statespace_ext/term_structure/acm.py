@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.interpolate import CubicSpline
 
 from ..engine.calendars import Calendar, calendar_of
-from ..engine.validation import endog_frame, read_dates
+from ..engine.validation import check_same_columns, endog_frame, read_dates
 from ..exceptions import DataError, SpecificationError, UnsupportedError
 from ..numerics.differences import jacobian, step_sizes
 from ..numerics.linear_algebra import Array, symmetrize
@@ -107,6 +107,9 @@ class ACM:
             "identification": "principal components", "factors": None, "obs_cov": None,
             "portfolio_weights": None, "macro": None, "time": "continuous", "surveys": None,
         }  # fmt: skip
+        self._periods_given: dict[str, Any] = {
+            "factor_maturities": factor_maturities, "return_maturities": return_maturities, "freq": freq,
+        }  # fmt: skip
         dates = read_dates(dates)
         self.panel: Panel = parse_panel(yields, dates, self._given)
         frame: Any = endog_frame(self.panel.endog)
@@ -201,10 +204,48 @@ class ACM:
         """Return decimal yields of whole periods (nobs, m), by the spline."""
         return np.asarray(self._spline(periods))
 
-    def _components(self) -> Array:
-        """Return the standardised principal components, (nobs, k)."""
+    def clone(self, yields: Any, **kwargs: Any) -> ACM:
+        """
+        Return the same model for other yields.
+
+        Parameters
+        ----------
+        yields : array_like, (nobs, p)
+            In the columns of the model.
+        **kwargs
+            Arguments of the constructor to change.
+        """
+        check_same_columns(yields, list(self.panel.labels), "The new yields")
+        given = {key: self._given[key] for key in ("k_factors", "dt", "units")}
+        same = {**given, "maturities": self.panel.maturities, **self._periods_given}
+        return ACM(yields, **{**same, **kwargs})
+
+    def followed_by(self, yields: Any) -> ACM:
+        """
+        Return the model for the sample and yields of the periods after it.
+
+        Parameters
+        ----------
+        yields : array_like, (m, p)
+            In the columns of the model.
+
+        Raises
+        ------
+        DataError
+            If columns or dates do not go on as those of the sample.
+        """
+        check_same_columns(yields, list(self.panel.labels), "The new yields")
+        new = np.asarray(endog_frame(yields), dtype=float).reshape(-1, self.endog.shape[1])
+        labels = self.calendar.following(len(new), yields, name="yields")
+        index = self.calendar.labels.append(labels)
+        both = pd.DataFrame(np.vstack([self.endog, new]), index=index, columns=self.panel.labels)
+        return self.clone(both if self.calendar.given else both.to_numpy())
+
+    def components(self) -> tuple[Array, Array]:
+        """Return the means (m,) of the yields and the weights (m, k) of the standardised components."""
         values = self.curve(self.factor_periods)
-        centred = values - values.mean(axis=0)
+        centre = values.mean(axis=0)
+        centred = values - centre
         sizes, vectors = np.linalg.svd(centred, full_matrices=False)[1:]
         k = self.k_factors
         if not sizes[k - 1] > 1e-10 * sizes[0]:
@@ -214,8 +255,13 @@ class ACM:
                 remedy="Pass a smaller k_factors, or more maturities.",
             )
         signs = np.where(np.arange(k) == 0, vectors[:k].sum(axis=1), vectors[:k, -1])
-        scores = centred @ (vectors[:k] * np.where(signs < 0, -1.0, 1.0)[:, None]).T
-        return np.asarray(scores / scores.std(axis=0))
+        weights = (vectors[:k] * np.where(signs < 0, -1.0, 1.0)[:, None]).T
+        return centre, weights / (centred @ weights).std(axis=0)
+
+    def factors(self, components: tuple[Array, Array]) -> Array:
+        """Return the principal components (nobs, k) with the means and weights of some sample."""
+        centre, weights = components
+        return np.asarray((self.curve(self.factor_periods) - centre) @ weights)
 
     def fit(self) -> ACMResults:
         """
@@ -228,7 +274,8 @@ class ACM:
             that are independent over time; the errors of the returns may be correlated across maturities. The
             factors count as observed.
         """
-        X = self._components()
+        components = self.components()
+        X = self.factors(components)
         short = self.curve(np.array([1]))[:, 0] * self.dt
         regressions = _regressions(X, self._excess_returns(short), short)
         k, vector = self.k_factors, regressions.pop("vector")
@@ -245,7 +292,7 @@ class ACM:
             slopes = jacobian(moved, part, step_sizes(part, 1e-4))
             cov += slopes @ block @ slopes.T
         params = _structural(vector, k, len(self.return_periods))
-        return ACMResults(self, params, symmetrize(cov), X)
+        return ACMResults(self, params, symmetrize(cov), components)
 
     def _excess_returns(self, short: Array) -> Array:
         """Return rx (nobs - 1, m): log returns of one period less the one-period rate."""

@@ -9,8 +9,8 @@ import pandas as pd
 
 from ..base.reporting import FitSummary, describe_sample, normal_quantile, parameter_tables, with_tests
 from ..base.states import Factors
-from ..engine.arguments import one_of
-from ..exceptions import SpecificationError
+from ..engine.arguments import one_of, truth
+from ..exceptions import SpecificationError, UnsupportedError
 from ..numerics.linear_algebra import Array
 from . import tables
 from .bias import bias_corrected
@@ -36,6 +36,21 @@ _EXPLOSIVE, _POOR_FIT = 0.02, 100.0
 """A root under Q that much above one spoils yields of ten years; basis points of a bad pricing error."""
 
 
+_INSTEAD = {
+    "rolling": "Fit `res.model.clone(yields)` for the yields of each window.",
+    "rolling_evaluation": "Fit `res.model.clone(yields)` up to each origin, and call `forecast_yields`.",
+    "extend": "Use `append`.",
+    "matrices_table": "Use `tidy`.",
+    **dict.fromkeys(("forecast", "get_forecast"), "Use `forecast_yields`."),
+    **dict.fromkeys(("fittedvalues", "predict", "get_prediction"), "Use `fitted_yields`."),
+    "resid": "Use `pricing_errors`.",
+}
+
+
+class AbsentError(UnsupportedError, AttributeError):
+    """Results have no such attribute (an `AttributeError`, so that `hasattr` answers)."""
+
+
 class ACMResults(Pictures):
     """
     Results of `ACM`: parameters with asymptotic standard errors, curves, premia, forecasts, pictures.
@@ -53,20 +68,35 @@ class ACMResults(Pictures):
         The estimates, in the order of ``model.param_names``.
     cov : ndarray
         Their covariance.
-    factors : ndarray, (nobs, k)
-        The standardised principal components.
-    remarks : tuple of str
-        What the summary says of the estimates.
+    components : (ndarray, ndarray)
+        Means of the yields and weights of the principal components, of the sample of the estimates.
+    correction : str
+        What the summary says of a correction of the P-dynamics.
+    sample : int, optional
+        Number of periods of the estimates; by default all of the model.
     """
 
     _definition = "risk-neutral"
 
     def __init__(
-        self, model: ACM, params: Array, cov: Array, factors: Array, remarks: tuple[str, ...] = ()
-    ) -> None:
+        self, model: ACM, params: Array, cov: Array, components: tuple[Array, Array], correction: str = "",
+        sample: int | None = None,
+    ) -> None:  # fmt: skip
         self.model: Any = model
         self.params = pd.Series(params, index=model.param_names, name="params")
-        self._cov, self._factors, self._remarks = cov, factors, remarks
+        self._cov, self._components, self._correction = cov, components, correction
+        self._factors, self._sample = model.factors(components), sample or model.nobs
+
+    def __getattr__(self, name: str) -> Any:
+        """Say what results without a likelihood do not have, of what those of `ATSM` have."""
+        from .results import ATSMResults
+
+        if name.startswith("_") or not hasattr(ATSMResults, name):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        raise AbsentError(
+            f"Results of ACM have no {name}: three regressions have no likelihood and no state space",
+            remedy=_INSTEAD.get(name, "Use `ATSM`."),
+        )
 
     def __repr__(self) -> str:
         return f"<ACMResults: {self.model}>"
@@ -163,14 +193,56 @@ class ACMResults(Pictures):
         SpecificationError
             If these results are corrected already.
         """
-        if self._remarks:
+        if self._correction:
             raise SpecificationError("The P-dynamics are corrected already", remedy="Use the estimates.")
         at = self.model.matrices(self.params)
-        found = bias_corrected(at["Phi"], at["state_cov"], self.nobs, method, n_boot, rng)
+        found = bias_corrected(at["Phi"], at["state_cov"], self._sample, method, n_boot, rng)
         params, moved = self.params.copy(), (found.transition - at["Phi"]).ravel()
         for key in ("Phi", "lambda_1"):
             params[[name for name in params.index if name.split(".")[0] == key]] += moved
-        return ACMResults(self.model, params.to_numpy(), self._cov, self._factors, (found.line,))
+        return ACMResults(
+            self.model, params.to_numpy(), self._cov, self._components, found.line, self._sample
+        )
+
+    # -- other yields ----------------------------------------------------------------------------------
+
+    def append(self, yields: Any, refit: bool = False) -> ACMResults:
+        """
+        Return results of the sample and of yields of the periods after it.
+
+        Parameters
+        ----------
+        yields : array_like, (m, p)
+            In the columns of the model.
+        refit : bool
+            Whether to estimate again. Otherwise parameters, and the weights of the principal components, are
+            those of these results.
+
+        Raises
+        ------
+        DataError
+            If columns or dates do not go on as those of the sample.
+        """
+        return self._of(self.model.followed_by(yields), refit)
+
+    def apply(self, yields: Any, refit: bool = False) -> ACMResults:
+        """
+        Return results of other yields; as `append`.
+
+        Parameters
+        ----------
+        yields : array_like, (m, p)
+            In the columns of the model.
+        refit : bool
+            Whether to estimate again.
+        """
+        return self._of(self.model.clone(yields), refit)
+
+    def _of(self, model: ACM, refit: bool) -> ACMResults:
+        if truth(refit, "refit"):
+            return model.fit()
+        params = self.params.to_numpy()
+        return ACMResults(model, params, self._cov, self._components, self._correction, self._sample)
 
     # -- the factors -----------------------------------------------------------------------------------
 
@@ -277,7 +349,9 @@ class ACMResults(Pictures):
         if worst.max() > _POOR_FIT:
             size = f"{worst.max():.0f} basis points ({worst.idxmax()})"
             lines.append(f"Poor fit: root mean square errors of up to {size}.")
-        return [*lines, *self._remarks]
+        if self._sample != self.nobs:
+            lines.append(f"Parameters and weights of the factors are estimates from {self._sample} periods.")
+        return [*lines, *([self._correction] if self._correction else [])]
 
     def summary(self, alpha: float = 0.05) -> FitSummary:
         """

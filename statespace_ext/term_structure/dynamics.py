@@ -265,32 +265,6 @@ def states_ahead(dynamics: Dynamics, mean: Array, cov: Array, horizons: Array) -
     return Phi @ mean + step.intercept, Phi @ cov @ np.swapaxes(Phi, 1, 2) + step.cov
 
 
-def shock_responses(dynamics: Dynamics, slope: Array, shocks: Array, horizons: Array) -> Array:
-    """
-    Return the responses B e^{-K_P h} s of rates with slopes B to moves s of the factors.
-
-    Parameters
-    ----------
-    dynamics : Dynamics
-    slope : ndarray, (m, k)
-    shocks : ndarray, (k, q)
-        One move a column.
-    horizons : ndarray, (h,)
-        Years, from zero.
-
-    Returns
-    -------
-    ndarray, (q, h, m)
-    """
-    k = len(slope[0])
-    Phi = np.tile(np.eye(k), (len(horizons), 1, 1))
-    later = horizons > 0
-    if np.any(later):
-        none = np.zeros(k), np.zeros((k, k)), horizons[later], dynamics.period
-        Phi[later] = discretise(dynamics.K_P, *none).transition
-    return np.einsum("mi,hij,jq->qhm", slope, Phi, shocks)
-
-
 def long_run_mean(K: Array, kappa: Array) -> Array:
     """Return theta with K theta = kappa, NaN where K is singular."""
     return np.full(len(K), np.nan) if is_singular(K) else np.linalg.solve(K, kappa)

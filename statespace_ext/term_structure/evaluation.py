@@ -12,7 +12,16 @@ import pandas as pd
 from ..engine.arguments import options_of, positive_integers
 from ..exceptions import SpecificationError, UnsupportedError, shown
 from ..inference.evaluation import diebold_mariano
-from ..inference.many import applied, fits_by_name, model_of, model_on, outcome_of, report_records
+from ..inference.many import (
+    applied,
+    data_of,
+    fits_by_name,
+    model_of,
+    model_on,
+    of_parameters,
+    outcome_of,
+    report_records,
+)
 from ..inference.windows import fixed_of, windows_of
 from ..numerics.linear_algebra import Array
 from ..plots.paths import CONSTANT, LINE, ZERO, new_figure
@@ -141,7 +150,7 @@ def evaluate(
     origins = np.arange(blocks[0].stop, last + 1)
     other = _checked(benchmark, model)
     found, refits = _forecasts(results, blocks, origins, ahead, places, fit_options)
-    y = _data(model)[:, model.panel.n_observed :][:, places]
+    y = data_of(model)[:, model.panel.n_observed :][:, places]
     beside = np.repeat(y[origins - 1][:, None], len(ahead), axis=1)
     if other is not None:
         beside = _forecasts(other, blocks, origins, ahead, places, fit_options)[0]
@@ -153,11 +162,6 @@ def evaluate(
     index = model.calendar.labels[origins - 1]
     tau = model.panel.maturities[places]
     return YieldEvaluation(pd.DataFrame(errors, index=index, columns=columns), refits, tau, name)
-
-
-def _data(model: Any) -> Array:
-    """Return the series as given; a model conditional on its first date hides that in ``endog``."""
-    return np.asarray(model.panel.endog, dtype=float).reshape(model.nobs, -1)
 
 
 def _places(model: Any, maturities: Any) -> Array:
@@ -204,13 +208,13 @@ def _forecasts(
 ) -> tuple[Array, pd.DataFrame]:
     """Return forecasts (origins, steps, yields) from estimates on windows, and a table of the fits."""
     model = model_of(results)
-    y, h = _data(model), float(model.panel.steps) * np.array(ahead)
+    y, h = data_of(model), float(model.panel.steps) * np.array(ahead)
     # weights that the constructor computed are computed again, from what each window knows
     changed = {"portfolio_weights": None} if "portfolio_weights" in model._computed else {}
     models = ((f"{rows.stop}", model_on(model, y[rows], rows, **changed)) for rows in blocks)
     options = {"method": "mle", "cov_type": "none", **options_of(fit_options, "fit_options")}
     made = fits_by_name(models, options, fixed=fixed_of(results))
-    records = [made[f"{rows.stop}"] for rows in blocks]
+    records = of_parameters((made[f"{rows.stop}"] for rows in blocks), model.param_names)
     ends = [*(rows.stop for rows in blocks[1:]), int(origins[-1]) + 1]
 
     def predicted(record: Any, rows: slice, end: int) -> Array:

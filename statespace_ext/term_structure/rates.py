@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,12 +15,11 @@ from ..engine.calendars import Calendar
 from ..engine.validation import as_dates
 from ..exceptions import DataError, SpecificationError, shown
 from ..numerics.linear_algebra import Array
+from ..params.cholesky import semidefinite_cholesky
+from ..params.layout import real_array
 from .dynamics import Affine, Curves
 from .panel import years_after
 from .sensitivity import Sensitivity
-
-if TYPE_CHECKING:
-    pass
 
 DEFINITIONS = ("expected", "risk-neutral")
 
@@ -409,7 +408,7 @@ class ImpliedRates:
 
         .. math::
 
-            rac{(m + s)\,TP_t(m + s) - m\,TP_t(m)}{s}
+            \frac{(m + s)\,TP_t(m + s) - m\,TP_t(m)}{s}
 
         with TP the term premium, m the maturity and s the tenor: the premium of the rate agreed now for s
         years from year m on. ``forward_premium(5, tenor=5)`` is that of the five-year rate in five years.
@@ -462,6 +461,41 @@ class ImpliedRates:
         y = self.yield_curve(maturities, date, param_uncertainty=False, extrapolate=extrapolate).estimate
         return np.exp(-y * (y.columns.to_numpy() / self.model.panel.scale))
 
+    def curve_responses(
+        self, horizons: Any, maturities: Any = None, impulse: Any = None, *, extrapolate: bool = False
+    ) -> pd.DataFrame:
+        """
+        Return responses B(tau) Phi(h) s of the yield curve to moves s of the factors, by shock and horizon.
+
+        Parameters
+        ----------
+        horizons : float or array_like
+            Years after the move, from zero.
+        maturities : float or array_like, optional
+            In years; those of the panel by default.
+        impulse : array_like, (k,), optional
+            A move of the factors. By default one shock for each factor in turn: the columns of the Cholesky
+            factor of the covariance of a step (the mean step, of irregular dates).
+        extrapolate : bool
+            As in the class.
+        """
+        model, names = self.model, self.model.factor_names
+        h = years(horizons, "horizons", model, extrapolate, zero=True)
+        tau = model.panel.maturities if maturities is None else maturities
+        tau = years(tau, "maturities", model, extrapolate)
+        curves = model.curves(np.asarray(self.params, dtype=float))
+        if impulse is None:
+            step = np.array([float(np.mean(model.panel.steps))])
+            shocks = semidefinite_cholesky(curves.ahead(step).cov[0])
+        else:
+            shocks, names = _impulse(impulse, len(names))[:, None], ["impulse"]
+        Phi = np.tile(np.eye(len(shocks)), (len(h), 1, 1))
+        if np.any(h > 0):
+            Phi[h > 0] = curves.ahead(h[h > 0]).transition
+        values = np.einsum("mi,hij,jq->qhm", curves.yields(tau).slope, Phi, shocks)
+        index = pd.MultiIndex.from_product([names, h], names=["shock", "horizon"])
+        return pd.DataFrame(values.reshape(-1, len(tau)), index=index, columns=pd.Index(tau, name="maturity"))
+
     def _neutral(self, definition: str | None) -> bool:
         neutral = check_definition(self._definition if definition is None else definition)
         if neutral:
@@ -503,6 +537,14 @@ class ImpliedRates:
         if own:
             variance = variance + self._error_variances()
         return Rates(pd.DataFrame(mean, **labels), pd.DataFrame(np.sqrt(variance), **labels))
+
+
+def _impulse(impulse: Any, k: int) -> Array:
+    """Return a move of the factors (k,)."""
+    move = real_array(impulse, "The elements of impulse")
+    if move.shape != (k,) or not np.all(np.isfinite(move)):
+        raise SpecificationError("impulse cannot be used", got=move.shape, expected=f"{k} numbers")
+    return move
 
 
 def yields_ahead(curves: Curves, tau: Array, h: Array) -> Affine:

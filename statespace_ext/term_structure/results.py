@@ -18,42 +18,16 @@ from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
 from ..inference.many import model_of
 from ..numerics.differences import jacobian
 from ..numerics.linear_algebra import Array
-from ..numerics.ornstein_uhlenbeck import discretise, drift_of
-from ..params.cholesky import semidefinite_cholesky
-from ..params.layout import real_array
+from ..numerics.ornstein_uhlenbeck import drift_of
 from . import tables
 from .bias import BiasCorrection, bias_corrected
 from .declaration import spelled
-from .dynamics import Curves, shock_responses, states_ahead
+from .dynamics import states_ahead
 from .evaluation import YieldEvaluation, evaluate
 from .panel import years_after
 from .plots import Pictures
-from .rates import Rates, forecast_horizons, years
+from .rates import Rates, forecast_horizons
 from .sensitivity import Sensitivity, places_without
-
-
-def responses(
-    results: StateSpaceResults, horizons: Any, maturities: Any, impulse: Any, extrapolate: bool = False
-) -> pd.DataFrame:
-    """Return the responses of the curve, indexed by shock and horizon."""
-    model = results.model
-    at, k = model.dynamics(np.asarray(results.params, dtype=float)), model.k_states
-    h = years(horizons, "horizons", model, extrapolate, zero=True)
-    tau = years(
-        model.panel.maturities if maturities is None else maturities, "maturities", model, extrapolate
-    )
-    names = model.factor_names
-    if impulse is None:
-        step = float(np.mean(model.panel.steps))
-        shocks = semidefinite_cholesky(discretise(at.K_P, at.kappa_P, at.cov, step, at.period).cov)
-    else:
-        shocks = real_array(impulse, "The elements of impulse")
-        if shocks.shape != (k,) or not np.all(np.isfinite(shocks)):
-            raise SpecificationError("impulse cannot be used", got=shocks.shape, expected=f"{k} numbers")
-        shocks, names = shocks[:, None], ["impulse"]
-    values = shock_responses(at, Curves(at, model.convexity).yields(tau).slope, shocks, h)
-    index = pd.MultiIndex.from_product([names, h], names=["shock", "horizon"])
-    return pd.DataFrame(values.reshape(-1, len(tau)), index=index, columns=pd.Index(tau, name="maturity"))
 
 
 def _require_free_dynamics(results: Any) -> None:
@@ -491,23 +465,3 @@ class ATSMResults(NewData):
         (1997), International Journal of Forecasting 13; Diebold & Li (2006), Journal of Econometrics 130.
         """
         return evaluate(self, steps, maturities, benchmark, window, refit_every, expanding, fit_options)
-
-    def curve_responses(
-        self, horizons: Any, maturities: Any = None, impulse: Any = None, *, extrapolate: bool = False
-    ) -> pd.DataFrame:
-        """
-        Return responses of the yield curve to moves of the factors, by shock and horizon.
-
-        Parameters
-        ----------
-        horizons : float or array_like
-            Years after the move, from zero.
-        maturities : float or array_like, optional
-            In years; those of the panel by default.
-        impulse : array_like, (k,), optional
-            A move of the factors. By default one shock for each factor in turn: the columns of the Cholesky
-            factor of the covariance of a step (the mean step, of irregular dates).
-        extrapolate : bool
-            Whether horizons and maturities may be beyond twice the longest maturity of the panel.
-        """
-        return responses(self, horizons, maturities, impulse, extrapolate)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from yields import random_panel
 
 import statespace_ext as sse
+from statespace_ext.inference.many import of_parameters
 
 Y, X = simulated(np.random.default_rng(31), 48, 2, move=0.4)
 
@@ -72,6 +74,19 @@ def test_the_term_structure() -> None:
         res = sse.ATSM(y.iloc[rows], **options).fit(cov_type="none")
         assert_allclose(found.fits["llf"].iloc[i], res.llf, rtol=1e-9)
         assert_allclose(found.params.iloc[i], res.params, rtol=1e-3, atol=1e-6)
+
+
+def test_a_fit_that_ends_with_other_parameters_is_no_window() -> None:
+    """As the default fit of "jsz" does, which goes on with pairs of roots."""
+    y = random_panel(np.random.default_rng(0), 60, [0.5, 2.0, 5.0, 10.0], 2)
+    model = sse.ATSM(y, [0.5, 2.0, 5.0, 10.0], 2)
+    pairs = model.clone(y, identification="jsz-pairs")
+    record = replace(next(sse.fit_many({"a": pairs}, {"maxiter": 0, "cov_type": "none"})), error="")
+    assert list(record.params) == pairs.param_names
+    same, other = (of_parameters([record], each.param_names)[0] for each in (pairs, model))
+    assert same == record
+    assert other.error.startswith("EstimationError: The fit went on with other parameters")
+    assert other.params == other.bse == {}
 
 
 def test_from_results_fits_start_there_and_keep_what_is_fixed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from pathlib import Path
 from typing import Any
@@ -257,3 +258,71 @@ def test_bad_input() -> None:
         res.term_premium(60)
     with pytest.raises(sse.SpecificationError, match="information_set"):
         res.term_premium(5, information_set="future")
+
+
+def test_responses_of_the_curve_are_those_of_the_autoregression() -> None:
+    res = fit()
+    at, tau = res.matrices, np.array([1.0, 5.0])
+    slope = res.model.curves(res.params).yields(tau).slope
+    root, Phi = np.linalg.cholesky(at["state_cov"]), at["Phi"].to_numpy()
+    found = res.curve_responses([0.0, 0.5], tau)
+    assert found.index.names == ["shock", "horizon"]
+    assert_allclose(
+        found.loc["PC2"], [slope @ root[:, 1], slope @ np.linalg.matrix_power(Phi, 6) @ root[:, 1]]
+    )
+    moved = res.curve_responses(1.0, impulse=[1.0, -2.0])
+    assert list(moved.columns) == list(res.model.panel.maturities)
+    with pytest.raises(sse.SpecificationError, match="impulse cannot be used"):
+        res.curve_responses(1.0, impulse=[1.0])
+    with pytest.raises(sse.SpecificationError, match="whole periods"):
+        res.curve_responses(0.1)
+
+
+@pytest.mark.parametrize("dated", [True, False])
+def test_yields_that_follow(dated: bool) -> None:
+    """Factors keep the weights of the sample of the estimates, and rates are of their dates."""
+    whole = simulated(200, 3, 1e-5).iloc[:, [0, 2, 5, 11, 23, 35, 47, 59]]
+    tau, options = np.array([1, 3, 6, 12, 24, 36, 48, 60]) / 12.0, {} if dated else {"dt": 1 / 12}
+    data = whole if dated else whole.to_numpy()
+    early = sse.ACM(data[:150], tau, 2, **options).fit()
+    res = early.append(data[150:])
+    assert res.nobs == 200 and list(res.params) == list(early.params)
+    first = early.term_premium(5)
+    for name in ("estimate", "se"):
+        assert_allclose(getattr(res.term_premium(5), name).iloc[:150], getattr(first, name), rtol=1e-10)
+    own = early.bias_corrected()
+    later = own.append(data[150:])
+    assert_allclose(res.bias_corrected().params, own.params, rtol=1e-12)  # of the 150 periods
+    assert "estimates from 150 periods" in str(res.summary()) and "unit circle" not in str(res.summary())
+    assert later.status_lines()[-1] == own.status_lines()[-1]
+    assert_allclose(
+        early.append(data[150:], refit=True).params, sse.ACM(data, tau, 2, **options).fit().params
+    )
+    assert_allclose(early.apply(data).factors.smoothed, res.factors.smoothed, rtol=1e-12)
+    if dated:
+        assert list(res.forecast_yields(1).estimate.index) == [pd.Period("1976-09", "M")]
+        for rows in (slice(149, 160), slice(151, 160)):
+            with pytest.raises(sse.DataError, match="does not continue"):
+                early.append(data[rows])
+        with pytest.raises(sse.DataError, match="does not have the columns"):
+            early.append(data.iloc[150:, ::-1])
+    gappy = np.array(whole[150:])
+    gappy[3, 2] = np.nan
+    with pytest.raises(sse.DataError, match="complete yields"):
+        early.append(gappy)
+
+
+def test_every_name_of_other_results_works_or_is_refused_by_name() -> None:
+    res = fit()
+    ours = [name for name in dir(sse.ATSMResults) if not name.startswith("_")]
+    for name in ours:
+        if not hasattr(type(res), name) and name not in vars(res):
+            with pytest.raises(sse.UnsupportedError, match=f"have no {name}"):
+                getattr(res, name)
+    assert not hasattr(res, "rolling") and not hasattr(res, "get_forecast")
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = res.nonsense
+    for copied in (copy.deepcopy(res), pickle.loads(pickle.dumps(res))):
+        assert_allclose(copied.curve_responses(1.0), res.curve_responses(1.0))
+    with pytest.raises(sse.SpecificationError, match="no model of this package"):
+        sse.rolling_fit(res, 100)

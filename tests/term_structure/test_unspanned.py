@@ -18,6 +18,7 @@ from scipy.stats import multivariate_normal
 from yields import jps_with_macro, random_panel
 
 import statespace_ext as sse
+from statespace_ext.inference.bootstrap import Parametric
 
 TAU = np.array([0.25, 1.0, 3.0, 7.0, 10.0])
 ROOTS = np.array([0.9968201437, 0.9594466921, 0.8717404052])
@@ -225,6 +226,24 @@ def test_missing_macro_cells_are_filled_by_the_filter() -> None:
     gaps = np.isnan(model.endog[:, :2])
     assert gaps.any() and np.isfinite(res.factors.smoothed.to_numpy()).all()
     assert np.all(res.factors.smoothed_se.iloc[:, -2:].to_numpy()[gaps] > 0)
+
+
+def test_windows_of_exact_portfolios_begin_with_their_own_first_date() -> None:
+    """The likelihood is given the first date, which each window has, and so has a sample of a bootstrap."""
+    model = built(obs_cov="exact-portfolios")
+    start = model.smooth(model.start_params)
+    found = start.rolling(34, 6, fit_options={"cov_type": "none", "maxiter": 0})
+    for i, rows in enumerate((slice(0, 34), slice(6, 40))):
+        own = model.clone(model.panel.endog.iloc[rows])
+        assert_allclose(found.fits["llf"].iloc[i], own.loglike(start.params), rtol=1e-12)
+        assert np.isnan(own.endog[0]).all() and not np.isnan(own.endog[1:]).any()
+    ahead = model.clone(model.panel.endog.iloc[:34]).smooth(start.params).get_forecast(1)
+    assert_allclose(found.forecasts["mean"].iloc[0], ahead.predicted_mean.iloc[0], rtol=1e-10)
+    assert_allclose(found.forecasts["se"].iloc[0], np.asarray(ahead.se_mean)[0], rtol=1e-8)
+    drawn = Parametric(model, np.asarray(model.start_params)).draw(np.random.default_rng(0))
+    assert np.isfinite(drawn).all()
+    assert_allclose(drawn[0, :2], model.panel.endog.iloc[0, :2], rtol=1e-10)
+    assert np.isfinite(model.clone(drawn).loglike(model.start_params))
 
 
 def with_gap(column: int) -> dict[str, Any]:
