@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .inference.order import OrderSelection as OrderSelection, select_order as select_order
     from .inference.profile import Profile as Profile
     from .inference.windows import RollingFit as RollingFit, rolling_fit as rolling_fit
+    from .lgssm.marss import from_marss as from_marss
     from .lgssm.model import LGSSM as LGSSM
     from .lgssm.results import LGSSMResults as LGSSMResults
     from .regression.capm import CAPM as CAPM, CAPMResults as CAPMResults
@@ -82,6 +83,7 @@ _HOMES = {
     "exact_score": "engine.exact_score",
     "filter_report": "engine.filters",
     "fit_many": "inference.many",
+    "from_marss": "lgssm.marss",
     "rolling_fit": "inference.windows",
     "select_order": "inference.order",
     "use_chandrasekhar": "engine.filters",

@@ -27,6 +27,12 @@ STARTS = ("stationary", "known", "estimated", "diffuse", "approximate_diffuse")
 APPROXIMATE_DIFFUSE_VARIANCE = 1e6
 _MOST_STATES = 10_000
 IDENTIFICATIONS = ("triangular", "unit")
+MARSS_ARGUMENTS = {
+    "Z": "design", "A": "obs_intercept", "D": "obs_coef", "d": "exog", "R": "obs_cov", "B": "transition",
+    "U": "state_intercept", "C": "state_coef", "c": "state_exog", "Q": "state_cov", "x0": "initial_state",
+    "V0": "initial_state_cov",
+}  # fmt: skip
+"""MARSS's letters of the arguments."""
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from ..params.layout import (
     own_columns,
     without_noise,
 )
-from .declaration import Labels, build_layout, check_size, check_start, lagged_names
+from .declaration import MARSS_ARGUMENTS, Labels, build_layout, check_size, check_start, lagged_names
 from .results import LGSSMResults
 
 _RANDOM_STARTS = 4
@@ -121,6 +121,10 @@ class LGSSM(StateSpaceModel[LGSSMResults]):
     """
 
     _res_classes = {"fit": (LGSSMResults, StateSpaceResultsWrapper)}
+    _elsewhere = {
+        letter: f"MARSS's {letter} is {name} here; from_marss takes MARSS's letters."
+        for letter, name in MARSS_ARGUMENTS.items()
+    }
 
     def __init__(
         self,
