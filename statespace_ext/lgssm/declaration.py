@@ -48,6 +48,29 @@ class Labels:
     state_exog: list[str]
 
 
+def names_of_factors(value: object, k_factors: int) -> list[str]:
+    """
+    Return the names of the factors, f1, f2, ... where none are given.
+
+    Raises
+    ------
+    SpecificationError
+        If there is not one name per factor, or two are the same.
+    """
+    if value is None:
+        return [f"f{i + 1}" for i in range(k_factors)]
+    names = list(value) if isinstance(value, (list, tuple)) else []
+    if len(names) != k_factors or not all(isinstance(name, str) and name for name in names):
+        raise SpecificationError(
+            "factor_names are no names", got=repr(value), expected=f"{k_factors} strings"
+        )
+    if len(set(names)) < k_factors:
+        raise SpecificationError(
+            "Two factors have the same name", got=shown(names), expected="different names"
+        )
+    return names
+
+
 def lagged_names(factors: Sequence[str], lags: int) -> list[str]:
     """Return factor names, then the names of their lags."""
     return [name if lag == 0 else f"{name}.L{lag}" for lag in range(lags) for name in factors]
@@ -171,11 +194,14 @@ def build_layout(given: dict[str, object], labels: Labels, lags: int, nobs: int)
     return ParameterLayout(blocks, COVARIANCES)
 
 
+_NO_MATRICES = ("initialization", "identification", "factor_names")
+
+
 def _check_keywords(given: dict[str, object]) -> None:
     """Refuse a string that is no keyword, where a 1 x 1 matrix would take it for the name of a parameter."""
     for key, value in given.items():
         known = (*COVARIANCE_KEYWORDS, "free") if key in COVARIANCES else MATRIX_KEYWORDS
-        if isinstance(value, str) and key not in ("initialization", "identification") and value not in known:
+        if isinstance(value, str) and key not in _NO_MATRICES and value not in known:
             raise unknown_keyword(key, value, known)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -40,6 +40,7 @@ from .declaration import (
     check_size,
     check_start,
     lagged_names,
+    names_of_factors,
     starts_of,
 )
 from .results import LGSSMResults
@@ -99,6 +100,8 @@ class LGSSM(StateSpaceModel[LGSSMResults]):
     identification : {None, "triangular", "unit"}
         "triangular": Q = I and a lower triangular design. "unit": the first k rows of the design are the
         identity. None: as declared; what is not identified is named in a warning.
+    factor_names : sequence of str, optional
+        Names of the factors, by default f1, f2, ...
 
     Notes
     -----
@@ -129,6 +132,7 @@ class LGSSM(StateSpaceModel[LGSSMResults]):
     ['loading.f1->y1', 'loading.f1->y2']
     """
 
+    added_arguments = frozenset({"factor_names"})
     _res_classes = {"fit": (LGSSMResults, StateSpaceResultsWrapper)}
     _elsewhere = {
         letter: f"MARSS's {letter} is {name} here; from_marss takes MARSS's letters."
@@ -158,6 +162,7 @@ class LGSSM(StateSpaceModel[LGSSMResults]):
         obs_coef: object = "free",
         state_coef: object = "free",
         identification: str | None = None,
+        factor_names: Sequence[str] | None = None,
     ) -> None:
         k_factors, lags = positive_integer(k_factors, "k_factors"), positive_integer(lags, "lags")
         check_size(k_factors, lags)
@@ -168,13 +173,13 @@ class LGSSM(StateSpaceModel[LGSSMResults]):
             "obs_cov": obs_cov, "state_cov": state_cov, "initialization": initialization,
             "initial_state": initial_state, "initial_state_cov": initial_state_cov,
             "state_mean": state_mean, "obs_coef": obs_coef, "state_coef": state_coef,
-            "identification": identification,
+            "identification": identification, "factor_names": factor_names,
         }  # fmt: skip
         super().__init__(endog, k_factors * lags, k_factors, given, exog, state_exog, dates, freq)
         self.k_factors, self.lags = k_factors, lags
         mixed = isinstance(initialization, tuple)
         self.initialization_kind = "diffuse" if mixed else str(initialization).replace("estimated", "known")
-        factors = [f"f{i + 1}" for i in range(k_factors)]
+        factors = names_of_factors(factor_names, k_factors)
         self.labels = Labels(
             [str(name) for name in np.atleast_1d(self.endog_names)],
             factors,
