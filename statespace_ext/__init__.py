@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from .inference.order import OrderSelection as OrderSelection, select_order as select_order
     from .inference.profile import Profile as Profile
     from .inference.windows import RollingFit as RollingFit, rolling_fit as rolling_fit
+    from .lgssm import components as components
+    from .lgssm.marss import from_marss as from_marss
     from .lgssm.model import LGSSM as LGSSM
     from .lgssm.results import LGSSMResults as LGSSMResults
     from .regression.capm import CAPM as CAPM, CAPMResults as CAPMResults
@@ -78,16 +80,20 @@ _HOMES = {
     "SpecificationError": "exceptions",
     "StateSpaceError": "exceptions",
     "UnsupportedError": "exceptions",
+    "components": "lgssm",
     "datasets": "datasets",
     "exact_score": "engine.exact_score",
     "filter_report": "engine.filters",
     "fit_many": "inference.many",
+    "from_marss": "lgssm.marss",
     "rolling_fit": "inference.windows",
     "select_order": "inference.order",
     "use_chandrasekhar": "engine.filters",
     "use_fastest_filter": "engine.filters",
 }
 """The module that each public name comes from."""
+_MODULES = ("components", "datasets")
+"""Public names that are modules."""
 
 __all__ = [*_HOMES, "__version__"]
 
@@ -97,8 +103,12 @@ if not TYPE_CHECKING:  # with a __getattr__ in sight, mypy would take any name f
         """Import a public name when it is first used (PEP 562)."""
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        module = import_module(f".{_HOMES[name]}", __name__)
-        value = globals()[name] = module if name == _HOMES[name] else getattr(module, name)
+        home = f".{_HOMES[name]}"
+        if name in _MODULES:
+            value = import_module(home if home == f".{name}" else f"{home}.{name}", __name__)
+        else:
+            value = getattr(import_module(home, __name__), name)
+        globals()[name] = value
         return value
 
 

@@ -21,7 +21,7 @@ import statespace_ext as sse
 from statespace_ext import exceptions
 from statespace_ext.base.model import _FOR_THE_ENGINE
 
-MODULES = {"datasets": sse.datasets}
+MODULES = {"components": sse.components, "datasets": sse.datasets}
 """Public names that gather others."""
 HIDDEN = {"TYPE_CHECKING", "annotations", "import_module"}
 """What the package imports for itself."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -53,6 +53,8 @@ class Declared:
     """Arguments in ``_given`` that the user left to the model: kept for its clones, not shown."""
     added_arguments: frozenset[str] = frozenset()
     """Arguments that a later version added: at their defaults, earlier checkpoints hold the same model."""
+    _elsewhere: Mapping[str, str] = {}
+    """What to say of arguments by names that other packages use."""
     _index: Any
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -65,7 +67,7 @@ class Declared:
         """Refuse unknown keywords before the constructor runs, and keep the arguments for `clone`."""
         parameters = cls.__signature__.parameters.values()
         if all(each.kind is not each.VAR_KEYWORD for each in parameters):
-            check_keywords(cls.__name__, kwargs, list(cls.__signature__.parameters))
+            check_keywords(cls.__name__, kwargs, list(cls.__signature__.parameters), cls._elsewhere)
         model = super().__new__(cls)
         try:
             bound = cls.__signature__.bind_partial(*args, **kwargs).arguments

@@ -60,7 +60,7 @@ _FOR_THE_ENGINE = frozenset(
     hashed_arguments initialization_kind initialized_structure initialized_system input_part inputs_on
     later_starts likelihood_neutral loglike_and_score mirrored more_data new_periods other_local_maxima
     other_starts preserved private_smoother problem score_at score_by_block score_matrices stabilised
-    state_inputs structure system_at unknown_next updates user_initialization variance_sizes
+    starts state_inputs structure system_at unknown_next updates user_initialization variance_sizes
     """.split()
 )
 """What the engine and subclasses use of a model, and `dir` leaves out."""

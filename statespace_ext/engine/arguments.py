@@ -187,9 +187,13 @@ def random_generator(rng: object) -> np.random.Generator:
         ) from error
 
 
-def check_keywords(function: str, given: Iterable[str], known: Iterable[str]) -> None:
+def check_keywords(
+    function: str, given: Iterable[str], known: Iterable[str], elsewhere: Mapping[str, str] | None = None
+) -> None:
     """
     Refuse keyword arguments that a function does not have, as Python does, with the nearest name.
+
+    ``elsewhere`` has sentences for names that other packages use.
 
     Raises
     ------
@@ -199,7 +203,7 @@ def check_keywords(function: str, given: Iterable[str], known: Iterable[str]) ->
     known = list(known)
     for name in given:
         if name not in known:
-            remedy = nearest(name, known) or f"Known are {', '.join(known)}."
+            remedy = (elsewhere or {}).get(name) or nearest(name, known) or f"Known are {', '.join(known)}."
             raise TypeError(f"{function}() got an unexpected keyword argument {name!r}. {remedy}")
 
 

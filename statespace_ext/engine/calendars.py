@@ -82,7 +82,7 @@ class Calendar:
             later = _RANGES[type(clock)](start=clock[-1], periods=steps + 1, freq=clock.freq)[1:]
         if hasattr(clock, "unit"):
             later = later.as_unit(clock.unit)
-        return self._in_kind(later.rename(clock.name))
+        return self.in_kind(later.rename(clock.name))
 
     @property
     def _next_step(self) -> int:
@@ -90,7 +90,7 @@ class Calendar:
         last = self.labels[-1]
         return int(np.floor(last)) + 1 if _is_number(last) else 1
 
-    def _in_kind(self, later: Any) -> pd.Index:
+    def in_kind(self, later: Any) -> pd.Index:
         """Return dates as labels of the kind that the sample has."""
         if self.read is self.labels or self.labels.inferred_type not in ("string", "date"):
             return pd.Index(later)

@@ -155,12 +155,42 @@ def stationary_start(system: System) -> tuple[Array, Array]:
     ParameterError
         If there is no such distribution.
     """
-    require_stationary(spectral_radius(system.transition))
-    selected = system.selection @ system.state_cov @ system.selection.T
-    intercept = system.state_intercept
-    return stationary_moments(
-        system.transition, intercept if intercept.ndim == 1 else intercept[:, 0], selected
-    )
+    every = np.arange(system.k_states)
+    found = mixed_start(system, every, np.zeros(len(every), bool))
+    return found.initial_state, found.initial_state_cov
+
+
+def mixed_start(system: System, stationary: Array, diffuse: Array) -> System:
+    """
+    Return the system with a start that differs by state: given for the states that are neither.
+
+    Parameters
+    ----------
+    system : System
+        The system; its initial_state and initial_state_cov count for the other states.
+    stationary : ndarray of int
+        The states with a stationary start; no other state moves them.
+    diffuse : ndarray of bool, (k,)
+        The states with an exact-diffuse start.
+
+    Raises
+    ------
+    ParameterError
+        If there is no stationary distribution.
+    """
+    mean, cov = np.array(system.initial_state), np.array(system.initial_state_cov)
+    if len(stationary):
+        inner, R = np.ix_(stationary, stationary), system.selection[stationary]
+        T, intercept = system.transition[inner], system.state_intercept[stationary]
+        require_stationary(spectral_radius(T))
+        intercept = intercept if intercept.ndim == 1 else intercept[:, 0]
+        mean[stationary], cov[inner] = stationary_moments(T, intercept, R @ system.state_cov @ R.T)
+    start, found = "known", None
+    if diffuse.any():
+        infinite = np.diag(diffuse.astype(float))
+        start, found = "custom", Initialization.from_components(len(mean), a=mean, Pstar=cov, Pinf=infinite)
+    found_start = replace(system, start=start, initialization=found, stationary=stationary)
+    return replace(found_start, initial_state=mean, initial_state_cov=cov)
 
 
 def initialization_of(system: System, solved: bool = False) -> Initialization:

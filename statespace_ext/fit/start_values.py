@@ -269,12 +269,13 @@ def covariance_near(
 def stabilised(problem: EstimationProblem, params: Array) -> Array:
     """Return parameters with A_l scaled by rho**l, so that a stationary start exists where one is needed."""
     layout = problem.layout
-    if len(problem.updates.structure.stationary) == 0 or layout.blocks["transition"].is_fixed:
+    kept = problem.updates.structure.stationary
+    if len(kept) == 0 or layout.blocks["transition"].is_fixed:
         return params
     lags, out = problem.updates.lags, params
     for _ in range(60):
         transition = layout.matrices(out)["transition"]
-        radius = spectral_radius(companion(transition))
+        radius = spectral_radius(companion(transition)[np.ix_(kept, kept)])
         if radius <= _LARGEST_ROOT:
             return out
         k = len(transition)

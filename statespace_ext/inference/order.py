@@ -244,6 +244,8 @@ def _diffuse_states(model: Any) -> int:
     """Return the number of states without a proper start."""
     if model.current_initialization not in ("diffuse", "approximate_diffuse"):
         return 0
+    if hasattr(model, "starts") and model.user_initialization is None:
+        return int(np.isin(model.starts, ("diffuse", "approximate_diffuse")).sum())
     return int(model.coefficients.n_levels if hasattr(model, "coefficients") else model.k_states)
 
 

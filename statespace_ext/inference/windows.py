@@ -192,7 +192,7 @@ def windows_of(model: Any, window: int, step: int, expanding: bool, step_name: s
     if window > model.nobs:
         raise SpecificationError("window is longer than the sample", got=window, expected=f"<= {model.nobs}")
     start = model._given.get("initialization")
-    known = isinstance(start, str) and start == "known"
+    known = isinstance(start, (str, tuple)) and "known" in (start if isinstance(start, tuple) else (start,))
     if not expanding and (
         known if model.user_initialization is None else has_part(model.user_initialization, "known")
     ):

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..exceptions import SpecificationError
+from ..exceptions import SpecificationError, shown
 from ..numerics.linear_algebra import STABILITY_LIMIT, companion, spectral_radius
-from ..params.affine import AffineMatrix, side_by_side
+from ..params.affine import AffineMatrix, IntArray, affine_matrix, side_by_side
 from ..params.layout import ParameterLayout
 from ..params.parse import (
     COVARIANCE_KEYWORDS,
@@ -26,7 +26,15 @@ from ..params.parse import (
 STARTS = ("stationary", "known", "estimated", "diffuse", "approximate_diffuse")
 APPROXIMATE_DIFFUSE_VARIANCE = 1e6
 _MOST_STATES = 10_000
+BY_FACTOR = ("stationary", "known", "diffuse", "approximate_diffuse")
+"""Starts that may differ by factor."""
 IDENTIFICATIONS = ("triangular", "unit")
+MARSS_ARGUMENTS = {
+    "Z": "design", "A": "obs_intercept", "D": "obs_coef", "d": "exog", "R": "obs_cov", "B": "transition",
+    "U": "state_intercept", "C": "state_coef", "c": "state_exog", "Q": "state_cov", "x0": "initial_state",
+    "V0": "initial_state_cov",
+}  # fmt: skip
+"""MARSS's letters of the arguments."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,29 @@ class Labels:
     states: list[str]
     exog: list[str]
     state_exog: list[str]
+
+
+def names_of_factors(value: object, k_factors: int) -> list[str]:
+    """
+    Return the names of the factors, f1, f2, ... where none are given.
+
+    Raises
+    ------
+    SpecificationError
+        If there is not one name per factor, or two are the same.
+    """
+    if value is None:
+        return [f"f{i + 1}" for i in range(k_factors)]
+    names = list(value) if isinstance(value, (list, tuple)) else []
+    if len(names) != k_factors or not all(isinstance(name, str) and name for name in names):
+        raise SpecificationError(
+            "factor_names are no names", got=repr(value), expected=f"{k_factors} strings"
+        )
+    if len(set(names)) < k_factors:
+        raise SpecificationError(
+            "Two factors have the same name", got=shown(names), expected="different names"
+        )
+    return names
 
 
 def lagged_names(factors: Sequence[str], lags: int) -> list[str]:
@@ -163,11 +194,14 @@ def build_layout(given: dict[str, object], labels: Labels, lags: int, nobs: int)
     return ParameterLayout(blocks, COVARIANCES)
 
 
+_NO_MATRICES = ("initialization", "identification", "factor_names")
+
+
 def _check_keywords(given: dict[str, object]) -> None:
     """Refuse a string that is no keyword, where a 1 x 1 matrix would take it for the name of a parameter."""
     for key, value in given.items():
         known = (*COVARIANCE_KEYWORDS, "free") if key in COVARIANCES else MATRIX_KEYWORDS
-        if isinstance(value, str) and key not in ("initialization", "identification") and value not in known:
+        if isinstance(value, str) and key not in _NO_MATRICES and value not in known:
             raise unknown_keyword(key, value, known)
 
 
@@ -225,8 +259,6 @@ def _coefficient_blocks(
 
 def _initial_blocks(given: dict[str, object], labels: Labels) -> dict[str, AffineMatrix]:
     start, size = given["initialization"], len(labels.states)
-    if not isinstance(start, str) or start not in STARTS:
-        raise SpecificationError("initialization is unknown", got=repr(start), expected=f"one of {STARTS}")
     state, cov = _initial_arguments(start, given["initial_state"], given["initial_state_cov"], size)
     blocks = {
         "initial_state": parse_matrix(
@@ -237,11 +269,13 @@ def _initial_blocks(given: dict[str, object], labels: Labels) -> dict[str, Affin
         ),
     }
     free = [key for key, block in blocks.items() if not block.is_fixed]
-    if start == "known" and free:
+    if start != "estimated" and free:
         raise SpecificationError(
-            f'initialization="known" has free elements in {" and ".join(free)}',
+            f"initialization={start!r} has free elements in {' and '.join(free)}",
             remedy='Use initialization="estimated".',
         )
+    if isinstance(start, tuple):
+        blocks = _starts_by_factor(start, blocks)
     if start == "estimated" and not free:
         raise SpecificationError(
             'initialization="estimated" has nothing to estimate', remedy='Use initialization="known".'
@@ -249,15 +283,59 @@ def _initial_blocks(given: dict[str, object], labels: Labels) -> dict[str, Affin
     return blocks
 
 
-def _initial_arguments(start: str, state: object, cov: object, size: int) -> tuple[object, object]:
+def starts_of(value: object, k_factors: int) -> str | tuple[str, ...]:
+    """
+    Return the start of all factors, or a tuple with one per factor where they differ.
+
+    Raises
+    ------
+    SpecificationError
+        If a start is unknown, or there is not one per factor.
+    """
+    if isinstance(value, str) and value in STARTS:
+        return value
+    if isinstance(value, (list, tuple)) and all(
+        isinstance(each, str) and each in BY_FACTOR for each in value
+    ):
+        if len(value) != k_factors:
+            raise SpecificationError(
+                "initialization has the wrong length", got=len(value), expected=f"{k_factors}, one per factor"
+            )
+        return value[0] if len(set(value)) == 1 else tuple(value)
+    raise SpecificationError(
+        "initialization is unknown",
+        got=repr(value),
+        expected=f"one of {STARTS}, or a list with one of {BY_FACTOR} per factor",
+    )
+
+
+def _starts_by_factor(start: tuple[str, ...], blocks: dict[str, AffineMatrix]) -> dict[str, AffineMatrix]:
+    """Return a_1 and P_1 of starts that differ by factor: given for known ones, 1e6 for approximate ones."""
+    size = blocks["initial_state"].shape[0]
+    kinds = np.tile(start, size // len(start))
+    mean, cov = blocks["initial_state"].fixed, blocks["initial_state_cov"].fixed
+    others = kinds != "known"
+    if np.any(mean[others]) or np.any(cov[others]):
+        raise SpecificationError(
+            "initial_state or initial_state_cov is not zero for a state whose start is not known",
+            got=f"starts {shown(kinds)}",
+            remedy='Use "known" for these states, or put zeros there.',
+        )
+    vague = np.where(kinds == "approximate_diffuse", APPROXIMATE_DIFFUSE_VARIANCE, 0.0)
+    return {**blocks, "initial_state_cov": affine_matrix(cov + np.diag(vague), [])}
+
+
+def _initial_arguments(start: object, state: object, cov: object, size: int) -> tuple[object, object]:
     """Return the specifications of a_1 and P_1, those that were left out included."""
+    if isinstance(start, tuple) and "known" not in start and state is None and cov is None:
+        return "zero", "zero"
     if start == "estimated":
         return "free" if state is None else state, "zero" if cov is None else cov
-    if start == "known":
+    if start == "known" or isinstance(start, tuple):
         if state is None or cov is None:
             absent = "initial_state" if state is None else "initial_state_cov"
             raise SpecificationError(
-                'initialization="known" needs initial_state and initial_state_cov', got=f"no {absent}"
+                f"initialization={start!r} needs initial_state and initial_state_cov", got=f"no {absent}"
             )
         return state, cov
     if state is not None or cov is not None:
@@ -281,29 +359,78 @@ def check_size(k_factors: int, lags: int) -> None:
 
 def check_start(start: object, blocks: Mapping[str, AffineMatrix]) -> None:
     """Refuse starts that the other arguments contradict, or that leave the likelihood unbounded."""
-    design, transition = blocks["design"], blocks["transition"]
-    if start == "stationary" and (transition.time_varying or blocks["state_cov"].time_varying):
+    k, size = blocks["transition"].shape
+    kinds = np.tile(start if isinstance(start, tuple) else [str(start)] * k, size // k)
+    stationary, diffuse = np.flatnonzero(kinds == "stationary"), np.flatnonzero(kinds == "diffuse")
+    if len(stationary):
+        _check_stationary(blocks, stationary)
+    if len(diffuse):
+        _check_diffuse(blocks, diffuse)
+    if 0 < len(diffuse) < size:
+        _check_side_by_side(blocks, kinds)
+
+
+def _check_stationary(blocks: Mapping[str, AffineMatrix], states: IntArray) -> None:
+    """Refuse a stationary start of some states without a stationary distribution."""
+    transition = blocks["transition"]
+    if transition.time_varying or blocks["state_cov"].time_varying:
         raise SpecificationError(
             "A stationary start needs a transition and a state_cov that are constant over time",
             remedy='Use initialization="known", "estimated" or "diffuse".',
         )
-    if start == "stationary" and transition.is_fixed:
-        radius = spectral_radius(companion(transition.fixed))
-        if radius >= STABILITY_LIMIT:
-            raise SpecificationError(
-                "The fixed transition is not stationary",
-                got=f"largest root {radius:.6g}",
-                expected="roots inside the unit circle",
-                remedy='Use initialization="diffuse", "estimated" or "known".',
-            )
-    if start != "diffuse":
-        return
+    k, size = transition.shape
+    kept = np.zeros(size, bool)
+    kept[states] = True
+    moves = np.array(transition.fixed != 0)
+    moves[transition.rows, transition.columns] = True
+    if np.any(moves[kept[:k]][:, ~kept]):
+        raise SpecificationError(
+            "A factor with a stationary start depends on one with another start",
+            got="a transition from the second to the first",
+            expected="zeros there",
+            remedy="Give both the same start.",
+        )
+    inner = companion(transition.fixed)[np.ix_(states, states)]
+    if not np.any(kept[transition.rows]) and spectral_radius(inner) >= STABILITY_LIMIT:
+        raise SpecificationError(
+            "The fixed transition is not stationary",
+            got=f"largest root {spectral_radius(inner):.6g}",
+            expected="roots inside the unit circle",
+            remedy='Use initialization="diffuse", "estimated" or "known".',
+        )
+
+
+def _check_side_by_side(blocks: Mapping[str, AffineMatrix], kinds: np.ndarray) -> None:
+    """Refuse proper starts that may be correlated across a diffuse one: statsmodels has starts by block."""
+    size = len(kinds)
+    linked = np.zeros((size, size), bool)
+    for key in ("transition", "state_cov", "initial_state_cov"):
+        block = blocks[key]
+        rows, columns = block.shape
+        linked[:rows, :columns] |= np.any(block.fixed.reshape(rows, columns, -1) != 0, axis=2)
+        linked[block.rows, block.columns] = True
+    k = blocks["transition"].shape[0]
+    linked[k:, : size - k] |= np.eye(size - k, dtype=bool)
+    group = np.where(kinds == "diffuse", -1, np.cumsum(kinds == "diffuse"))
+    apart = (group[:, None] != group) & (group[:, None] >= 0) & (group >= 0)
+    if np.any(linked & apart):
+        raise SpecificationError(
+            "Factors whose start is not diffuse are correlated across one whose start is",
+            got=shown(kinds),
+            expected="factors that belong together side by side, and no lags beside a diffuse start",
+            remedy="Reorder the factors; write lags as factors with fixed rows of transition.",
+        )
+
+
+def _check_diffuse(blocks: Mapping[str, AffineMatrix], states: IntArray) -> None:
+    """Refuse free elements that scale states with a diffuse start at no cost."""
+    design, transition = blocks["design"], blocks["transition"]
     reason = None
-    if not design.is_fixed:
+    if np.isin(design.columns, states).any():
         reason = "design"
-    elif not transition.is_fixed:
+    elif np.isin(transition.columns, states).any():
         fixed = design.fixed if design.fixed.ndim == 2 else design.fixed[:, :, 0]
-        if np.linalg.matrix_rank(fixed) < transition.shape[1]:
+        if np.linalg.matrix_rank(fixed[:, states[states < fixed.shape[1]]]) < len(states):
             reason = "transition"
     if reason is not None:
         raise SpecificationError(

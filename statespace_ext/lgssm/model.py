@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +13,7 @@ from ..em.second_order import second_order_information
 from ..em.smoothed_point import ConstantModel
 from ..em.updates import companion_structure
 from ..engine.arguments import positive_integer
-from ..engine.system import System, stationary_start
+from ..engine.system import System, mixed_start, stationary_start
 from ..engine.system_score import SystemScore, summed
 from ..engine.validation import (
     check_counts,
@@ -33,7 +33,16 @@ from ..params.layout import (
     own_columns,
     without_noise,
 )
-from .declaration import Labels, build_layout, check_size, check_start, lagged_names
+from .declaration import (
+    MARSS_ARGUMENTS,
+    Labels,
+    build_layout,
+    check_size,
+    check_start,
+    lagged_names,
+    names_of_factors,
+    starts_of,
+)
 from .results import LGSSMResults
 
 _RANDOM_STARTS = 4
@@ -74,10 +83,11 @@ class LGSSM(StateSpaceModel[LGSSMResults]):
         A_1..A_L, each (k, k); an array for all lags is (k, k * L), side by side.
     obs_cov, state_cov : covariance specification
         H (p, p) and Q (k, k).
-    initialization : {"stationary", "known", "estimated", "diffuse", "approximate_diffuse"}
+    initialization : {"stationary", "known", "estimated", "diffuse", "approximate_diffuse"}, or a list
         "stationary": the stationary distribution. "known": ``initial_state`` and ``initial_state_cov``.
         "estimated": ``initial_state`` (default "free") is estimated, ``initial_state_cov`` is zero, or
-        estimated where "free". "diffuse": exact. "approximate_diffuse": mean zero, variance 1e6.
+        estimated where "free". "diffuse": exact. "approximate_diffuse": mean zero, variance 1e6. A list has
+        one per factor, for the factor and its lags ("estimated" goes for all factors alone).
     initial_state, initial_state_cov : specification, optional
         a_1 (k * L,) and P_1 (k * L, k * L), the newest lag first.
     dates, freq : optional
@@ -90,6 +100,8 @@ class LGSSM(StateSpaceModel[LGSSMResults]):
     identification : {None, "triangular", "unit"}
         "triangular": Q = I and a lower triangular design. "unit": the first k rows of the design are the
         identity. None: as declared; what is not identified is named in a warning.
+    factor_names : sequence of str, optional
+        Names of the factors, by default f1, f2, ...
 
     Notes
     -----
@@ -120,7 +132,12 @@ class LGSSM(StateSpaceModel[LGSSMResults]):
     ['loading.f1->y1', 'loading.f1->y2']
     """
 
+    added_arguments = frozenset({"factor_names"})
     _res_classes = {"fit": (LGSSMResults, StateSpaceResultsWrapper)}
+    _elsewhere = {
+        letter: f"MARSS's {letter} is {name} here; from_marss takes MARSS's letters."
+        for letter, name in MARSS_ARGUMENTS.items()
+    }
 
     def __init__(
         self,
@@ -145,22 +162,24 @@ class LGSSM(StateSpaceModel[LGSSMResults]):
         obs_coef: object = "free",
         state_coef: object = "free",
         identification: str | None = None,
+        factor_names: Sequence[str] | None = None,
     ) -> None:
         k_factors, lags = positive_integer(k_factors, "k_factors"), positive_integer(lags, "lags")
         check_size(k_factors, lags)
+        initialization = starts_of(initialization, k_factors)
         given = {
             "k_factors": k_factors, "lags": lags, "obs_intercept": obs_intercept,
             "state_intercept": state_intercept, "design": design, "transition": transition,
             "obs_cov": obs_cov, "state_cov": state_cov, "initialization": initialization,
             "initial_state": initial_state, "initial_state_cov": initial_state_cov,
             "state_mean": state_mean, "obs_coef": obs_coef, "state_coef": state_coef,
-            "identification": identification,
+            "identification": identification, "factor_names": factor_names,
         }  # fmt: skip
         super().__init__(endog, k_factors * lags, k_factors, given, exog, state_exog, dates, freq)
         self.k_factors, self.lags = k_factors, lags
-        estimated = isinstance(initialization, str) and initialization == "estimated"
-        self.initialization_kind = "known" if estimated else str(initialization)
-        factors = [f"f{i + 1}" for i in range(k_factors)]
+        mixed = isinstance(initialization, tuple)
+        self.initialization_kind = "diffuse" if mixed else str(initialization).replace("estimated", "known")
+        factors = names_of_factors(factor_names, k_factors)
         self.labels = Labels(
             [str(name) for name in np.atleast_1d(self.endog_names)],
             factors,
@@ -169,13 +188,20 @@ class LGSSM(StateSpaceModel[LGSSMResults]):
             self.regressor_names["state_exog"],
         )
         self.layout: ParameterLayout = build_layout(given, self.labels, lags, self.nobs)
-        self.structure = companion_structure(k_factors, lags, self.initialization_kind == "stationary")
+        whole = companion_structure(k_factors, lags, stationary=True)
+        self.structure = replace(whole, stationary=np.flatnonzero(self.starts == "stationary"))
         self.ssm["selection"] = self.structure.selection
 
     @property
     def state_names(self) -> list[str]:
         """Names of the states: the factors, then their lags."""
         return list(self.labels.states)
+
+    @property
+    def starts(self) -> np.ndarray:
+        """The start of each state, by name."""
+        start = self._given["initialization"]
+        return np.tile(start if isinstance(start, tuple) else [start] * self.k_factors, self.lags)
 
     # -- params -> matrices ----------------------------------------------------------------------------
 
@@ -206,6 +232,8 @@ class LGSSM(StateSpaceModel[LGSSMResults]):
         if self.initialization_kind == "stationary":
             mean, cov = stationary_start(system)
             system = replace(system, initial_state=mean, initial_state_cov=cov)
+        elif isinstance(self._given["initialization"], tuple):
+            system = mixed_start(system, self.structure.stationary, self.starts == "diffuse")
         if self.k_state_exog:
             full = np.zeros((size, self.k_state_exog))
             full[:k] = at["state_coef"]
@@ -292,9 +320,10 @@ class LGSSM(StateSpaceModel[LGSSMResults]):
 
     def later_starts(self, problem: EstimationProblem) -> Iterator[Array]:
         """Yield start values to try after a maximum is found: other components, then random ones."""
-        if problem.layout.blocks["design"].is_fixed:
+        if not problem.layout.blocks["design"].is_fixed:
+            yield start_values(problem, predictable=True)
+        elif not isinstance(self._given["initialization"], tuple):
             return
-        yield start_values(problem, predictable=True)
         first, rng = start_values(problem), np.random.default_rng(0)
         for _ in range(_RANDOM_STARTS):
             yield random_start(problem, first, rng)
@@ -363,7 +392,7 @@ class LGSSM(StateSpaceModel[LGSSMResults]):
                 remedy="Leave the variances of the others free.",
             )
         certain = without_noise(layout.blocks["initial_state_cov"]) < self.k_factors
-        if self.initialization_kind == "known" and seen[0].sum() > self.k_factors - certain.sum():
+        if np.all(self.starts == "known") and seen[0].sum() > self.k_factors - certain.sum():
             raise SpecificationError(
                 "The first observation has no variance",
                 got="obs_cov and initial_state_cov of zero",

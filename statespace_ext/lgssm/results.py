@@ -59,7 +59,9 @@ class LGSSMResults(StateSpaceResults):
             infinite = np.diag(np.where(np.diagonal(diffuse) > 0, np.inf, 0.0))
             at |= {"initial_state": mean[:, None], "initial_state_cov": cov + infinite}
         elif self.model.initialization_kind == "diffuse":
-            at["initial_state_cov"] = np.diag(np.full(len(labels.states), np.inf))
+            at["initial_state_cov"] = at["initial_state_cov"] + np.diag(
+                np.where(self.model.starts == "diffuse", np.inf, 0.0)
+            )
         return {key: _frame(at[key], *axes[key], self.model._index) for key in axes}
 
     def status_lines(self) -> list[str]:

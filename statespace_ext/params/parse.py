@@ -338,10 +338,35 @@ def _check_symmetry(array: np.ndarray, symmetric: np.ndarray, where: str) -> Non
         )
 
 
+MARSS_COVARIANCES = {
+    "unconstrained": "unstructured",
+    "diagonal and unequal": "diagonal",
+    "diagonal and equal": "scalar",
+    "equalvarcov": "equicorrelated",
+}
+_MARSS_MATRICES: dict[str, Any] = {
+    "unconstrained": "free",
+    "unequal": "free",
+    "diagonal and unequal": "diagonal",
+    "diagonal and equal": [["b", 0], [0, "b"]],
+    "equalvarcov": [["b", "c"], ["c", "b"]],
+    "equal": ["u", "u"],
+    "onestate": [[1], [1]],
+    "scaling": [0, float("nan")],
+}
+"""What this package writes for words of MARSS; a list stands for one of any size."""
+
+
 def unknown_keyword(where: str, value: str, keywords: tuple[str, ...]) -> SpecificationError:
-    """Return the error that a string is no keyword of an argument."""
+    """Return the error that a string is no keyword of an argument, with its name here if MARSS has it."""
+    known: dict[str, Any] = MARSS_COVARIANCES if "unstructured" in keywords else _MARSS_MATRICES
+    name = known.get(value)
+    like = "" if isinstance(name, str) else "such as "
     return SpecificationError(
         f"{where} is not a known keyword",
         got=repr(value),
         expected=f"one of {', '.join(keywords)}; an array (NaN: free); or nested lists with strings",
+        remedy=None
+        if name is None
+        else f"MARSS's {value!r} is written {like}{name!r} here; from_marss takes MARSS's words.",
     )

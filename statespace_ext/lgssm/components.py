@@ -1,0 +1,574 @@
+"""
+Components of structural time-series models: added with ``+``, they give the matrices of an `LGSSM`.
+
+Trend, seasonal and cycle are those of Harvey (1989) and of statsmodels' `UnobservedComponents`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.linalg import block_diag
+
+from ..engine.arguments import one_of, positive_integer, positive_number, truth, whole_number
+from ..engine.validation import endog_frame, regressor_frame, regressor_names
+from ..exceptions import SpecificationError, shown
+from ..numerics.linear_algebra import Array
+from .model import LGSSM
+
+__all__ = ["Components", "arma", "cycle", "regression", "seasonal", "trend"]
+
+_TRENDS = {  # level with noise, a slope, slope with noise
+    "constant": (False, False, False),
+    "local_level": (True, False, False),
+    "linear": (False, True, False),
+    "drift": (True, True, False),
+    "local_linear": (True, True, True),
+    "smooth": (False, True, True),
+}
+_SAME_ROOT = 1e-7
+"""Largest distance of two roots of unit modulus that no sample of a realistic length tells apart."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One component: for one series, or common to several by ``loadings``."""
+
+    kind: str
+    states: tuple[str, ...]
+    transition: np.ndarray
+    """(m, m) of numbers and expressions."""
+    design: np.ndarray
+    """(m,) of numbers and expressions."""
+    noise: np.ndarray
+    """(m,) diagonal of Q: zero, NaN (a variance of its own) or a name."""
+    diffuse: bool
+    loadings: object = None
+    exog: object = None
+    """Regressors; of a ``moving`` one they are in the design over time."""
+    moving: bool = False
+
+
+@dataclass(frozen=True)
+class Components:
+    """
+    A sum of components, from `trend`, `seasonal`, `cycle`, `arma` and `regression`.
+
+    Attributes
+    ----------
+    parts : tuple
+        The components, in the order of their states.
+    """
+
+    parts: tuple[_Part, ...]
+
+    def __add__(self, other: Components) -> Components:
+        if not isinstance(other, Components):
+            return NotImplemented
+        for first in self.parts:
+            for second in other.parts:
+                both = sorted(set(first.states) & set(second.states))
+                if both or (
+                    first.kind == second.kind == "regression" and not first.moving and not second.moving
+                ):
+                    raise SpecificationError(
+                        f"Two components have the same states: {first.kind} and {second.kind}",
+                        got=shown(both) if both else "two sets of regressors with constant coefficients",
+                        remedy="Give one of them another name=."
+                        if both
+                        else "Pass all regressors in one frame.",
+                    )
+        return Components((*self.parts, *other.parts))
+
+    def arguments(self, endog: object) -> dict[str, Any]:
+        """
+        Return the arguments of `LGSSM` for some series, ``endog`` aside.
+
+        Parameters
+        ----------
+        endog : array_like, (nobs, p)
+            The series. Every component without ``loadings`` is there once for each of them.
+
+        Raises
+        ------
+        SpecificationError
+            If loadings do not fit the series, or the states of two components cannot be told apart.
+        DataError
+            If the regressors do not fit the series.
+        """
+        data: Any = endog_frame(endog)
+        names = _series_names(data)
+        _check_constants(self.parts)
+        blocks = [block for part in self.parts for block in _blocks(part, names, data)]
+        _check_observable(blocks)
+        states = [state for block in blocks for state in block.states]
+        arguments: dict[str, Any] = {
+            "k_factors": len(states),
+            "factor_names": states,
+            "design": _joined_designs(blocks, len(data)),
+            "transition": _plain(_block_diagonal([block.transition for block in blocks])),
+            "state_cov": _plain(_block_diagonal([np.diag(block.noise) for block in blocks])),
+            "obs_intercept": self._intercept(names),
+            "initialization": [block.start for block in blocks for _ in block.states],
+        }
+        fixed = [part.exog for part in self.parts if part.kind == "regression" and not part.moving]
+        return {**arguments, "exog": fixed[0]} if fixed else arguments
+
+    def lgssm(self, endog: object, **arguments: Any) -> LGSSM:
+        """
+        Return the `LGSSM` of the components.
+
+        Parameters
+        ----------
+        endog : array_like, (nobs, p)
+            The series.
+        **arguments
+            Further arguments of `LGSSM`, or others in place of those of the components: ``obs_cov`` is by
+            default "diagonal", ``obs_intercept`` zero, but for free offsets from a common trend.
+        """
+        return LGSSM(endog, **{**self.arguments(endog), **arguments})
+
+    def _intercept(self, names: list[str]) -> Any:
+        """Free offsets of the other series from a common trend; zero elsewhere."""
+        trends = [part for part in self.parts if part.kind == "trend"]
+        if not trends or any(part.loadings is None for part in trends):
+            return "zero"
+        return [0.0, *[np.nan] * (len(names) - 1)]
+
+
+# -- the components ------------------------------------------------------------------------------------------
+
+
+def trend(kind: str = "local_linear", *, loadings: object = None, name: str = "") -> Components:
+    r"""
+    Return a level, with or without a slope.
+
+    .. math::
+
+        \mu_{t+1} = \mu_t + \nu_t + \xi_t, \quad \nu_{t+1} = \nu_t + \zeta_t
+
+    Parameters
+    ----------
+    kind : {"constant", "local_level", "linear", "drift", "local_linear", "smooth"}
+        "local_level": a random walk. "drift": with a constant slope. "local_linear": with a slope that is a
+        random walk. "smooth": the same without noise of the level. "constant" and "linear": without noise.
+    loadings : array_like, (p,), optional
+        Loadings of the series on one common trend: numbers, NaN for a free one, or names. A common trend with
+        free loadings starts with the variance 1e6; all others start diffuse.
+    name : str
+        Put before the names of states, to have several of a kind.
+
+    Returns
+    -------
+    Components
+
+    Raises
+    ------
+    SpecificationError
+        If the kind is unknown.
+    """
+    noisy, sloped, moving = _TRENDS[one_of(kind, _TRENDS, "kind")]
+    count = 1 + sloped
+    transition, noise = np.array([[1.0, 1.0], [0.0, 1.0]])[:count, :count], np.array([noisy, moving])[:count]
+    states = ("level", "slope")[:count]
+    return _component("trend", states, transition, [1, 0][:count], _free(noise), True, loadings, name)
+
+
+def seasonal(
+    period: int,
+    kind: str = "dummy",
+    *,
+    harmonics: int | None = None,
+    stochastic: bool = True,
+    loadings: object = None,
+    name: str = "",
+) -> Components:
+    r"""
+    Return a pattern that repeats, apart from its noise, and adds up to zero over a period.
+
+    .. math::
+
+        \text{dummy: } \gamma_{t+1} = -\sum_{j=0}^{s-2} \gamma_{t-j} + \omega_t, \qquad
+        \text{trigonometric: } \gamma_t = \sum_{j=1}^{h} \gamma_{j,t}
+
+    with each :math:`\gamma_{j,t}` an undamped `cycle` of the period s / j; all have one variance.
+
+    Parameters
+    ----------
+    period : int
+        Number s of periods after which it repeats.
+    kind : {"dummy", "trigonometric"}
+        The form.
+    harmonics : int, optional
+        Number h of cycles, by default s // 2. The cycle of the period 2 has one state (that of
+        `UnobservedComponents` has a second one, which no observation sees).
+    stochastic : bool
+        Whether it has noise.
+    loadings, name : optional
+        As in `trend`.
+
+    Returns
+    -------
+    Components
+
+    Raises
+    ------
+    SpecificationError
+        If the period or the harmonics are no such numbers, or the kind is unknown.
+    """
+    period = whole_number(period, "period", 2)
+    stem, variance = f"seasonal{period}", f"seasonal{period}_var" if truth(stochastic, "stochastic") else 0.0
+    if one_of(kind, ("dummy", "trigonometric"), "kind") == "dummy":
+        if harmonics is not None:
+            raise SpecificationError('harmonics belong to kind="trigonometric"', got=harmonics)
+        transition = np.eye(period - 1, k=-1)
+        transition[0] = -1.0
+        noise = np.zeros(period - 1, dtype=object)
+        noise[0] = variance
+        states = [stem if lag == 0 else f"{stem}.L{lag}" for lag in range(period - 1)]
+        design = np.eye(period - 1)[0]
+        return _component("seasonal", states, transition, design, noise, True, loadings, name)
+    count = period // 2 if harmonics is None else positive_integer(harmonics, "harmonics")
+    if count > period // 2:
+        raise SpecificationError("harmonics is too large", got=count, expected=f"at most {period // 2}")
+    turns, states, design = [], [], []
+    for j in range(1, count + 1):
+        alone = 2 * j == period
+        turns.append(-np.eye(1) if alone else _rotation(2.0 * np.pi * j / period))
+        states += [f"{stem}.cos{j}", f"{stem}.sin{j}"][: 2 - alone]
+        design += [1.0, 0.0][: 2 - alone]
+    noise = np.full(len(states), variance, dtype=object)
+    return _component("seasonal", states, block_diag(*turns), design, noise, True, loadings, name)
+
+
+def cycle(
+    period: float | None = None,
+    *,
+    damped: bool = True,
+    stochastic: bool = True,
+    loadings: object = None,
+    name: str = "",
+) -> Components:
+    r"""
+    Return a cycle, with its period known or estimated.
+
+    .. math::
+
+        \begin{pmatrix} c_{t+1} \\ c^*_{t+1} \end{pmatrix} = \rho
+        \begin{pmatrix} \cos\lambda & \sin\lambda \\ -\sin\lambda & \cos\lambda \end{pmatrix}
+        \begin{pmatrix} c_t \\ c^*_t \end{pmatrix} + \kappa_t, \quad \kappa_t \sim N(0, \sigma^2 I)
+
+    Parameters
+    ----------
+    period : float, optional
+        2 pi / lambda, above 2. Without it, the parameters are rho cos(lambda), ``cycle_cos``, and
+        rho sin(lambda), ``cycle_sin``, of which rho is the norm and lambda the angle.
+    damped : bool
+        Whether rho (``cycle_damping``) is below one: the cycle then starts from its stationary distribution.
+        One that is not damped needs a period, and starts diffuse.
+    stochastic : bool
+        Whether it has noise; a damped one needs it.
+    loadings, name : optional
+        As in `trend`.
+
+    Returns
+    -------
+    Components
+
+    Raises
+    ------
+    SpecificationError
+        If an undamped cycle has no period, a damped one no noise, or the period is not above 2.
+    """
+    damped, stochastic = truth(damped, "damped"), truth(stochastic, "stochastic")
+    if damped and not stochastic:
+        raise SpecificationError("A damped cycle without noise is zero", remedy="Use damped=False.")
+    if period is None:
+        if not damped:
+            raise SpecificationError(
+                "An undamped cycle of unknown period has a transition that is not linear in its parameter",
+                remedy="Give the period, or use damped=True.",
+            )
+        transition: Any = [["cycle_cos", "cycle_sin"], ["-1*cycle_sin", "cycle_cos"]]
+    else:
+        period = positive_number(period, "period")
+        if period <= 2.0:
+            raise SpecificationError("The period of a cycle is too short", got=period, expected="above 2")
+        transition = _rotation(2.0 * np.pi / period)
+        if damped:
+            transition = [[f"{value!r}*cycle_damping" for value in row] for row in transition.tolist()]
+    noise = ["cycle_var" if stochastic else 0.0] * 2
+    return _component("cycle", ("cycle", "cycle.star"), transition, [1, 0], noise, not damped, loadings, name)
+
+
+def arma(p: int = 1, q: int = 0, *, loadings: object = None, name: str = "") -> Components:
+    r"""
+    Return a stationary autoregression, with or without a moving average.
+
+    .. math::
+
+        a_t = z_t + \theta_1 z_{t-1} + \dots + \theta_q z_{t-q}, \quad
+        z_{t+1} = \phi_1 z_t + \dots + \phi_p z_{t-p+1} + \eta_t
+
+    Parameters
+    ----------
+    p, q : int
+        Orders; p is at least one.
+    loadings, name : optional
+        As in `trend`; with a moving average, loadings are numbers.
+
+    Returns
+    -------
+    Components
+
+    Raises
+    ------
+    SpecificationError
+        If the orders are no such numbers.
+    """
+    p, q = positive_integer(p, "p"), whole_number(q, "q", 0)
+    size = max(p, q + 1)
+    transition = np.eye(size, k=-1).astype(object)
+    transition[0] = [f"ar{lag + 1}" if lag < p else 0.0 for lag in range(size)]
+    design = [1.0, *[f"ma{lag}" if lag <= q else 0.0 for lag in range(1, size)]]
+    states = ["arma" if lag == 0 else f"arma.L{lag}" for lag in range(size)]
+    noise = _free(np.arange(size) == 0)
+    return _component("arma", states, transition, design, noise, False, loadings, name)
+
+
+def regression(exog: object, *, moving: bool = False, name: str = "") -> Components:
+    r"""
+    Return regressors of the observations, with constant or moving coefficients of each series.
+
+    .. math::
+
+        x_t'\beta_t, \quad \beta_{t+1} = \beta_t + \eta_t
+
+    Parameters
+    ----------
+    exog : array_like, (nobs, r)
+        Regressors. Forecasts take ``exog`` of later periods; with moving coefficients the ``design`` of them.
+    moving : bool
+        Whether the coefficients are random walks, which are states and start diffuse; else they are the
+        parameters ``obs_coef``.
+    name : str
+        Put before the names of states.
+
+    Returns
+    -------
+    Components
+    """
+    frame = regressor_frame(exog, None, None, "exog")
+    if frame is None:
+        raise SpecificationError("regression has no regressors", got=None, expected="(nobs, r) numbers")
+    if not truth(moving, "moving"):
+        fixed = _component("regression", (), np.zeros((0, 0)), [], [], True, None, name)
+        return Components((replace(fixed.parts[0], exog=exog),))
+    states = [f"beta.{column}" for column in regressor_names(frame, "x")]
+    noise = _free(np.ones(len(states), dtype=bool))
+    walks = _component("regression", states, np.eye(len(states)), [1] * len(states), noise, True, None, name)
+    return Components((replace(walks.parts[0], exog=exog, moving=True),))
+
+
+def _component(
+    kind: str,
+    states: Any,
+    transition: Any,
+    design: Any,
+    noise: Any,
+    diffuse: bool,
+    loadings: object,
+    name: str,
+) -> Components:
+    """Return one component; its name stands before those of states and parameters."""
+    if not isinstance(name, str) or (name and not name.isidentifier()):
+        raise SpecificationError(
+            "name is no name", got=repr(name), expected="letters, digits and underscores"
+        )
+    part = _Part(
+        kind,
+        tuple(f"{name}.{state}" if name else state for state in states),
+        np.asarray(transition, dtype=object),
+        np.asarray(design, dtype=object),
+        np.asarray(noise, dtype=object),
+        diffuse,
+        loadings,
+    )
+    return Components((_renamed(part, f"{name}_", "") if name else part,))
+
+
+def _renamed(part: _Part, before: str, after: str) -> _Part:
+    """Return a part with other names of its parameters."""
+
+    def new(item: Any) -> Any:
+        if not isinstance(item, str):
+            return item
+        factor, star, param = item.rpartition("*")
+        return f"{factor}{star}{before}{param}{after}"
+
+    def named(matrix: np.ndarray) -> np.ndarray:
+        out = np.empty(matrix.shape, dtype=object)
+        for place, item in np.ndenumerate(matrix):
+            out[place] = new(item)
+        return out
+
+    return replace(
+        part, transition=named(part.transition), design=named(part.design), noise=named(part.noise)
+    )
+
+
+def _rotation(angle: float) -> Array:
+    cos, sin = np.cos(angle), np.sin(angle)
+    return np.array([[cos, sin], [-sin, cos]])
+
+
+def _free(noisy: Array) -> np.ndarray:
+    """Return NaN, a variance of its own, where there is noise."""
+    return np.where(noisy, np.nan, 0.0).astype(object)
+
+
+# -- for some series -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Block:
+    """One component of a model: its rows of the states, for one series or all."""
+
+    kind: str
+    states: list[str]
+    transition: np.ndarray
+    design: np.ndarray
+    """(p, m)."""
+    noise: np.ndarray
+    start: str
+    exog: Array | None = None
+    """(nobs, m), by which the columns of the design are multiplied."""
+
+
+def _series_names(data: Any) -> list[str]:
+    if isinstance(data, pd.DataFrame):
+        return [str(column) for column in data.columns]
+    p = 1 if np.ndim(data) == 1 else np.shape(data)[1]
+    return ["y"] if p == 1 else [f"y{i + 1}" for i in range(p)]
+
+
+def _blocks(part: _Part, names: list[str], data: Any) -> Iterator[_Block]:
+    """Yield the blocks of a part: one for each series, or a common one."""
+    exog = regressor_frame(part.exog, len(data), getattr(data, "index", None), "exog")
+    exog = None if exog is None else np.asarray(exog)
+    if not part.states:
+        return
+    p, start = len(names), "diffuse" if part.diffuse else "stationary"
+    if part.loadings is None:
+        for i, series in enumerate(names):
+            own = _renamed(part, "", f"_{series if series.isidentifier() else i + 1}") if p > 1 else part
+            design = np.zeros((p, len(part.states)), dtype=object)
+            design[i] = own.design
+            states = [f"{state}.{series}" if p > 1 else state for state in part.states]
+            yield _Block(part.kind, states, own.transition, design, own.noise, start, exog)
+        return
+    loadings = np.asarray(part.loadings, dtype=object).ravel()
+    if len(loadings) != p:
+        raise SpecificationError(
+            f"loadings of {part.kind} have the wrong length", got=len(loadings), expected=f"{p}, one a series"
+        )
+    design = np.array([[_product(a, b, part.kind) for b in part.design] for a in loadings], dtype=object)
+    if part.diffuse and any(isinstance(a, str) or np.isnan(float(a)) for a in loadings):
+        start = "approximate_diffuse"
+    yield _Block(part.kind, list(part.states), part.transition, design, part.noise, start)
+
+
+def _product(loading: Any, element: Any, kind: str) -> Any:
+    """Return a loading times an element of the design, of which one may be free."""
+    loading = loading if isinstance(loading, str) else float(loading)
+    if isinstance(element, str):
+        if isinstance(loading, str) or np.isnan(loading):
+            raise SpecificationError(
+                f"Free loadings of {kind} meet the free coefficients of its moving average",
+                got=f"{loading} times {element}",
+                expected="numbers as loadings",
+            )
+        return f"{loading!r}*{element}" if loading else 0.0
+    return loading if element == 1 else 0.0
+
+
+def _block_diagonal(matrices: list[np.ndarray]) -> np.ndarray:
+    size = sum(len(matrix) for matrix in matrices)
+    out, first = np.zeros((size, size), dtype=object), 0
+    for matrix in matrices:
+        last = first + len(matrix)
+        out[first:last, first:last] = matrix
+        first = last
+    return out
+
+
+def _plain(matrix: np.ndarray) -> np.ndarray:
+    """Return a matrix without strings as numbers."""
+    return matrix if any(isinstance(item, str) for item in matrix.flat) else matrix.astype(float)
+
+
+def _joined_designs(blocks: list[_Block], n: int) -> np.ndarray:
+    """Return the design, with an axis over time where coefficients move."""
+    design = _plain(np.concatenate([block.design for block in blocks], axis=1))
+    if all(block.exog is None for block in blocks):
+        return design
+    if design.dtype == object:
+        raise SpecificationError(
+            "Moving coefficients do not go with names in the design",
+            got="a moving average, or loadings with names",
+            remedy="Write free loadings as NaN; leave the moving average out.",
+        )
+    over = [np.ones((n, len(block.states))) if block.exog is None else block.exog for block in blocks]
+    return design[:, :, None] * np.concatenate(over, axis=1).T[None]
+
+
+# -- states that cannot be told apart ----------------------------------------------------------------------
+
+
+def _check_constants(parts: tuple[_Part, ...]) -> None:
+    """Refuse a constant regressor beside a level."""
+    if not any(part.kind == "trend" for part in parts):
+        return
+    for part in parts:
+        if part.kind == "regression" and np.any(np.ptp(np.asarray(part.exog, dtype=float), axis=0) == 0):
+            raise SpecificationError(
+                "The states of trend and regression collide: a constant regressor is a level",
+                remedy="Leave the constant out.",
+            )
+
+
+def _check_observable(blocks: list[_Block]) -> None:
+    """Refuse components with a common root that no observation tells apart (the test of Popov and Hautus)."""
+    known = [block for block in blocks if block.start != "stationary" and block.exog is None]
+    rng = np.random.default_rng(0)
+    roots = [np.linalg.eigvals(block.transition.astype(float)) for block in known]
+    for first, second in combinations(range(len(known)), 2):
+        for root in roots[first]:
+            if np.min(np.abs(roots[second] - root)) > _SAME_ROOT:
+                continue
+            pair = known[first], known[second]
+            transition = block_diag(*(block.transition.astype(float) for block in pair))
+            design = np.concatenate([block.design for block in pair], axis=1)
+            free = np.array([[isinstance(item, str) or np.isnan(item) for item in row] for row in design])
+            design = np.where(free, rng.uniform(0.5, 1.5, design.shape), np.where(free, 0.0, design)).astype(
+                float
+            )
+            tested = np.concatenate([transition - root * np.eye(len(transition)), design])
+            if np.linalg.matrix_rank(tested, tol=_SAME_ROOT) < len(transition):
+                raise _collision(pair, root)
+
+
+def _collision(pair: tuple[_Block, _Block], root: complex) -> SpecificationError:
+    angle = abs(np.angle(root))
+    what = f"move with the period {2.0 * np.pi / angle:.6g}" if angle > _SAME_ROOT else "hold a level"
+    return SpecificationError(
+        f"The states of {pair[0].kind} and {pair[1].kind} collide: both {what}",
+        got=f"{pair[0].states[0]} and {pair[1].states[0]}",
+        expected="components that the observations tell apart",
+        remedy="Leave one out, or give one fewer harmonics, another period, or damping.",
+    )

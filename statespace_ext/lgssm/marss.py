@@ -1,0 +1,517 @@
+"""`from_marss`: a model in the letters and words of the R package MARSS, as an `LGSSM`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..engine.calendars import calendar_of
+from ..engine.validation import endog_frame, regressor_frame
+from ..exceptions import DataError, SpecificationError, UnsupportedError, nearest, shown
+from ..numerics.linear_algebra import Array
+from ..params.layout import without_noise
+from ..params.parse import MARSS_COVARIANCES, parse_expression
+from .declaration import MARSS_ARGUMENTS
+from .model import LGSSM
+
+_ARGUMENTS = {key: value for key, value in MARSS_ARGUMENTS.items() if key not in ("c", "d")}
+_DEFAULTS: dict[str, Any] = {
+    "Z": "identity", "A": "scaling", "R": "diagonal and equal", "B": "identity", "U": "unconstrained",
+    "Q": "diagonal and unequal", "x0": "unconstrained", "V0": "zero", "tinitx": 0,
+}  # fmt: skip
+_SETTINGS = {"G": "identity", "H": "identity", "L": "identity", "diffuse": False}
+"""What MARSS has beside these, and the one value that is supported."""
+_SQUARE = ("identity", "diagonal and unequal", "diagonal and equal", "equalvarcov")
+_COVARIANCE_WORDS = {**MARSS_COVARIANCES, "identity": "identity", "zero": "zero"}
+_VECTOR_WORDS = ("unconstrained", "unequal", "equal", "zero")
+_WORDS: dict[str, tuple[str, ...]] = {
+    "Z": ("unconstrained", *_SQUARE, "onestate"),
+    "B": ("unconstrained", "unequal", "zero", *_SQUARE),
+    "A": ("scaling", *_VECTOR_WORDS),
+    "U": _VECTOR_WORDS,
+    "x0": _VECTOR_WORDS,
+    "C": (*_VECTOR_WORDS, *_SQUARE[1:3]),
+    "D": (*_VECTOR_WORDS, *_SQUARE[1:3]),
+    **dict.fromkeys(("R", "Q", "V0"), tuple(_COVARIANCE_WORDS)),
+}
+
+
+def from_marss(
+    y: object, model: Mapping[str, object] | None = None, c: object = None, d: object = None
+) -> LGSSM:
+    r"""
+    Return the `LGSSM` of a model in the letters and words of the R package MARSS.
+
+    .. math::
+
+        x_t &= B x_{t-1} + U + C c_t + w_t, & w_t &\sim N(0, Q) \\
+        y_t &= Z x_t + A + D d_t + v_t, & v_t &\sim N(0, R)
+
+    for t = 1..n, with :math:`x_0 \sim N(x0, V0)` where ``tinitx=0`` and :math:`x_1 \sim N(x0, V0)` where
+    ``tinitx=1``.
+
+    Parameters
+    ----------
+    y : array_like, (nobs, p)
+        Observations, one series a column (MARSS: a row), NaN where missing.
+    model : mapping, optional
+        Z (p, m), A (p,), D (p, number of d), R (p, p), B (m, m), U (m,), C (m, number of c), Q (m, m),
+        x0 (m,), V0 (m, m) and tinitx. A matrix is one of MARSS's words, or numbers and strings as in
+        `LGSSM`; a last axis runs over time. Z may be a `pandas.Categorical` with the state of each series
+        (MARSS: a factor). What is left out has MARSS's default: Z "identity", A "scaling", R "diagonal and
+        equal", B "identity", U "unconstrained", Q "diagonal and unequal", x0 "unconstrained", V0 "zero",
+        tinitx 0; C and D "unconstrained" where c and d are given.
+    c, d : array_like, (nobs, r), optional
+        Inputs of the states and of the observations, one input a column (MARSS: a row).
+
+    Returns
+    -------
+    LGSSM
+        With ``tinitx=0`` the model has an empty row before the data, the period of x_0. Its label is that
+        of the period before the first one; it is 0 where y has no labels.
+
+    Raises
+    ------
+    SpecificationError
+        If a letter or a word is unknown, or matrices contradict each other.
+    DataError
+        If y, c or d are not numbers, have MARSS's orientation, or the inputs are missing somewhere.
+    UnsupportedError
+        If G, H, L or diffuse have another value than MARSS's default.
+
+    Notes
+    -----
+    The parameters of two matrices are different ones in MARSS, also where their names agree. Such names get
+    the letter of the matrix here: "a" in U and in A is ``U_a`` and ``A_a``.
+
+    U and A may have strings on an axis over time (a trend that changes at a date). Each path of a
+    coefficient becomes an input: a column of ``state_exog`` or of ``exog``, for which forecasts need values.
+    B, U and Q of the last period, where they vary over time, hold for the first period after the sample too.
+
+    With R = 0, V0 = 0 and ``tinitx=1``, the first observation has no distribution. If x0 is fixed and
+    explains it exactly, it is set to NaN: a known value adds nothing to the log-likelihood, as in MARSS.
+
+    References
+    ----------
+    Holmes, Ward & Scheuerell (2014), "Analysis of multivariate time-series using the MARSS package".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import statespace_ext as sse
+    >>> y = np.cumsum(np.random.default_rng(0).normal(size=(80, 2)), axis=0)
+    >>> sse.from_marss(y, dict(R="zero", Q="equalvarcov", U="zero")).param_names
+    ['state_var', 'state_cov', 'initial_state.f1', 'initial_state.f2']
+    """
+    words = _checked(model)
+    series, labelled = _series(y, words)
+    inputs = {name: _inputs(value, name, series) for name, value in (("c", c), ("d", d))}
+    late = _one_or_zero(words.pop("tinitx"))
+    values = _resolved(words, series.shape[1], inputs)
+    for intercept, coefs, name in (("U", "C", "c"), ("A", "D", "d")):
+        _pattern_to_inputs(values, inputs, (intercept, coefs, name), series.index)
+    _separate_names(values)
+    index = series.index if late else _with_row_before(series.index, labelled)
+    rows = series.to_numpy() if late else np.pad(series, ((1, 0), (0, 0)), constant_values=np.nan)
+    endog = pd.DataFrame(rows, index=index, columns=series.columns)
+    arguments = {_ARGUMENTS[key]: _shifted(value, key, late, len(series)) for key, value in values.items()}
+    arguments |= _timed(inputs, late, index)
+    free = any(_is_free(values[key]) for key in ("x0", "V0"))
+    arguments |= {"initialization": "estimated" if free else "known"}
+    arguments |= {"k_factors": _states(words["Z"], series.shape[1])}
+    built = LGSSM(endog, **arguments)
+    known = _known_first_row(built) if late else np.zeros(0, dtype=np.intp)
+    if len(known):
+        endog.iloc[0, known] = np.nan
+        built = LGSSM(endog, **arguments)
+    return built
+
+
+# -- what was given ------------------------------------------------------------------------------------------
+
+
+def _checked(model: Mapping[str, object] | None) -> dict[str, Any]:
+    """Return MARSS's defaults with what is given; refuse unknown letters and settings."""
+    if model is not None and not isinstance(model, Mapping):
+        raise SpecificationError(
+            "model is not a mapping", got=type(model).__name__, expected="dict(Z=..., ...)"
+        )
+    given = {} if model is None else dict(model)
+    for name in given:
+        if name in ("c", "d"):
+            raise SpecificationError(
+                f"model has the inputs {name}",
+                remedy=f"Pass them beside it: from_marss(y, model, {name}=...).",
+            )
+        if name in _SETTINGS:
+            value = given[name]
+            if not (isinstance(value, (str, bool)) and value == _SETTINGS[name]):
+                raise UnsupportedError(
+                    f"{name} has another value than MARSS's default",
+                    got=repr(value),
+                    expected=repr(_SETTINGS[name]),
+                    remedy='Use LGSSM(..., initialization="diffuse").'
+                    if name == "diffuse"
+                    else f"Write the product into {dict(G='Q', H='R', L='V0')[name]}.",
+                )
+        elif name not in _ARGUMENTS and name != "tinitx":
+            known = [*_ARGUMENTS, "tinitx"]
+            raise SpecificationError(
+                "model has an unknown letter",
+                got=repr(name),
+                expected=f"letters among {shown(known, 20)}",
+                remedy=nearest(str(name), known),
+            )
+    return {**_DEFAULTS, **{key: value for key, value in given.items() if key not in _SETTINGS}}
+
+
+def _one_or_zero(value: Any) -> bool:
+    """Return whether tinitx is 1."""
+    if isinstance(value, (int, float, np.integer, np.floating)) and value in (0, 1):
+        return bool(value)
+    raise SpecificationError("tinitx is unknown", got=repr(value), expected="0 or 1")
+
+
+def _series(y: object, words: dict[str, Any]) -> tuple[pd.DataFrame, bool]:
+    """Return the observations as a frame, and whether they have labels; refuse MARSS's orientation."""
+    data = endog_frame(y)
+    labelled = isinstance(data, (pd.Series, pd.DataFrame))
+    if isinstance(data, pd.Series):
+        data = data.to_frame("y" if data.name is None else data.name)
+    values = np.asarray(data, dtype=float)
+    values = values.reshape(len(values), -1)
+    n, p = values.shape
+    told = {_length(words[key]) for key in "ZAR" if not isinstance(words[key], str)}
+    if (n in told and p not in told) if told else p > n:
+        raise DataError(
+            "y has one series a row, as in MARSS",
+            got=(n, p),
+            expected="one series a column: (nobs, series)",
+            remedy="Pass y.T." if told else "Pass y.T; if series outnumber periods, give Z as a matrix.",
+        )
+    if isinstance(data, pd.DataFrame):
+        return data, True
+    return pd.DataFrame(values, columns=["y"] if p == 1 else [f"y{i + 1}" for i in range(p)]), labelled
+
+
+def _length(value: object) -> int:
+    return len(value) if hasattr(value, "__len__") else 1
+
+
+def _inputs(value: object, name: str, series: pd.DataFrame) -> pd.DataFrame | None:
+    """Return inputs as a frame with the labels of the series; refuse MARSS's orientation."""
+    if value is None:
+        return None
+    shape = getattr(value, "shape", None) or np.shape(_array(value, name))
+    if len(shape) == 2 and shape[0] != len(series) == shape[1]:
+        raise DataError(
+            f"{name} has one input a row, as in MARSS",
+            got=shape,
+            expected=f"({len(series)}, number of inputs)",
+            remedy=f"Pass {name}.T.",
+        )
+    frame = regressor_frame(value, len(series), series.index, name)
+    if isinstance(frame, pd.DataFrame):
+        return frame
+    return pd.DataFrame(frame, series.index, [f"{name}{i + 1}" for i in range(frame.shape[1])])
+
+
+# -- words -> matrices ---------------------------------------------------------------------------------------
+
+
+def _states(Z: Any, p: int) -> int:
+    """Return the number of states that Z says."""
+    if isinstance(Z, str):
+        return 1 if Z == "onestate" else p
+    if isinstance(Z, pd.Categorical):
+        return len(pd.unique(np.asarray(Z)))
+    shape = np.shape(_array(Z, "Z"))
+    return shape[1] if len(shape) > 1 else 1
+
+
+def _resolved(words: dict[str, Any], p: int, inputs: Mapping[str, pd.DataFrame | None]) -> dict[str, Any]:
+    """Return keywords of `LGSSM` or arrays in place of MARSS's words."""
+    m, values = _states(words["Z"], p), dict(words)
+    for coefs, name in (("C", "c"), ("D", "d")):
+        given = inputs[name] is not None
+        if not given and not (
+            isinstance(values.get(coefs, "zero"), str) and values.get(coefs, "zero") == "zero"
+        ):
+            raise SpecificationError(
+                f"{coefs} is given without {name}", got=values[coefs], remedy=f"Pass {name} too."
+            )
+        values.pop(coefs, None)
+        if given:
+            values[coefs] = words.get(coefs, "unconstrained")
+    rows = {"Z": p, "A": p, "D": p, "R": p}
+    columns = {"Z": m, "B": m, "Q": m, "V0": m, "R": p}
+    columns |= {
+        key: frame.shape[1] for key, frame in (("C", inputs["c"]), ("D", inputs["d"])) if frame is not None
+    }
+    for key, value in values.items():
+        shape = rows.get(key, m), columns.get(key, 1)
+        values[key] = _word(key, value, shape) if isinstance(value, str) else _array(value, key)
+        if isinstance(values[key], np.ndarray) and values[key].shape[:1] != shape[:1]:
+            raise SpecificationError(f"{key} has the wrong shape", got=values[key].shape, expected=shape)
+    if isinstance(values["A"], str) and values["A"] == "scaling":
+        values["A"] = _scaling(values["Z"], p)
+    return values
+
+
+def _word(key: str, word: str, shape: tuple[int, int]) -> Any:
+    """Return what `LGSSM` takes for a word of MARSS."""
+    if word not in _WORDS[key]:
+        raise SpecificationError(
+            f"{key} is not one of MARSS's words",
+            got=repr(word),
+            expected=f"one of {shown(_WORDS[key])}; or a matrix of numbers and strings",
+            remedy=nearest(word, _WORDS[key]) or f"A parameter of a 1 x 1 matrix is written [[{word!r}]].",
+        )
+    if key in ("R", "Q", "V0"):
+        return _COVARIANCE_WORDS[word]
+    if word in _SQUARE and shape[0] != shape[1]:
+        raise SpecificationError(f'{key}="{word}" needs a square matrix', got=f"shape {shape}")
+    eye = np.eye(*shape, dtype=bool)
+    matrices: dict[str, Any] = {
+        "diagonal and equal": np.where(eye, key, "0"),
+        "equalvarcov": np.where(eye, key, f"{key}_off"),
+        "equal": np.full(shape, key),
+        "onestate": np.ones(shape),
+    }
+    same = {"unconstrained": "free", "unequal": "free", "diagonal and unequal": "diagonal"}
+    value = matrices.get(word, same.get(word, word))
+    return value if isinstance(value, str) else _array(value, key)
+
+
+def _array(value: Any, key: str) -> np.ndarray:
+    """Return a matrix of numbers or objects; a Categorical as a matrix of zeros and ones."""
+    if isinstance(value, pd.Categorical):
+        labels = np.asarray(value)
+        if key != "Z" or pd.isna(labels).any():
+            raise SpecificationError(f"{key} is a Categorical", expected="Z alone, without missing states")
+        return (labels[:, None] == pd.unique(labels)[None, :]).astype(float)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise SpecificationError(f"{key} is ragged", got=repr(value), expected="a matrix") from error
+    if array.dtype.kind in "OUS":
+        return array.astype(object)
+    if array.dtype.kind in "biuf":
+        return array.astype(float)
+    raise SpecificationError(f"{key} has the wrong type", got=array.dtype, expected="numbers or strings")
+
+
+def _scaling(Z: Any, p: int) -> np.ndarray:
+    """Return MARSS's A "scaling": zero for the first series of each state, free for the others."""
+    design = np.eye(p) if isinstance(Z, str) and Z == "identity" else Z
+    is_design = isinstance(design, np.ndarray) and design.ndim == 2 and design.dtype == float
+    if not is_design or not np.all(np.isin(design, (0.0, 1.0))) or np.any(design.sum(axis=1) != 1.0):
+        raise SpecificationError(
+            'A="scaling", the default, needs a Z of zeros and ones with one 1 a row',
+            got="another Z",
+            remedy='Write A: "zero", "unconstrained", or a vector.',
+        )
+    out = np.full(p, np.nan)
+    out[[int(np.argmax(column)) for column in design.T if column.any()]] = 0.0
+    return out
+
+
+def _has_strings(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind == "O"
+
+
+def _is_free(value: Any) -> bool:
+    """Tell whether an element of a matrix is a parameter."""
+    if isinstance(value, str):
+        return value not in ("zero", "identity")
+    return any(np.isnan(constant) or coefs for constant, coefs in map(_parsed, value.flat))
+
+
+def _parsed(item: Any) -> tuple[float, dict[str, float]]:
+    """Return the constant of an element, and its coefficients by parameter."""
+    if isinstance(item, str):
+        return parse_expression(item, "the element")
+    try:
+        return float(item), {}
+    except (TypeError, ValueError) as error:
+        raise SpecificationError("An element is neither a number nor a string", got=repr(item)) from error
+
+
+# -- names and time ----------------------------------------------------------------------------------------
+
+
+def _separate_names(values: dict[str, Any]) -> None:
+    """Put the letter of the matrix before names that stand in several matrices."""
+    words = {key: value for key, value in values.items() if _has_strings(value)}
+    names = {
+        key: {name for item in set(value.flat) for name in _parsed(item)[1]} for key, value in words.items()
+    }
+    every = [name for found in names.values() for name in found]
+    for key, found in names.items():
+        for name in sorted(name for name in found if every.count(name) > 1):
+            new = f"{key}_{name}"
+            if new in every:
+                raise SpecificationError(
+                    f"{name!r} stands in several matrices", got=f"{new!r} too", remedy="Rename one of them."
+                )
+            whole = re.compile(rf"(?<![\w.]){re.escape(name)}(?!\w)")
+            flat = [whole.sub(new, item) if isinstance(item, str) else item for item in values[key].flat]
+            values[key] = _objects(flat, values[key].shape)
+
+
+def _objects(items: list[Any], shape: tuple[int, ...]) -> np.ndarray:
+    out = np.empty(len(items), dtype=object)
+    out[:] = items
+    return out.reshape(shape)
+
+
+def _pattern_to_inputs(
+    values: dict[str, Any],
+    inputs: dict[str, pd.DataFrame | None],
+    keys: tuple[str, str, str],
+    index: pd.Index,
+) -> None:
+    """Replace an intercept with strings over time by its numbers, and by inputs with free coefficients."""
+    intercept, coefs, name = keys
+    pattern, n = values[intercept], len(index)
+    if not _has_strings(pattern) or pattern.shape[1:] not in ((n,), (1, n)) or n == 1:
+        return
+    pattern = pattern.reshape(len(pattern), n)
+    read = {item: _parsed(item) for item in set(pattern.flat)}
+    numbers = np.array([[read[item][0] for item in row] for row in pattern])
+    if np.isnan(numbers).any():
+        raise SpecificationError(
+            f"{intercept} has NaN beside an axis over time", expected="names of parameters"
+        )
+    params = list(dict.fromkeys(key for item in pattern.flat for key in read[item][1]))
+    columns: dict[tuple[str, bytes], Array] = {}
+    places: list[tuple[int, tuple[str, bytes]]] = []
+    for i, row in enumerate(pattern):
+        for param in params:
+            path = np.array([read[item][1].get(param, 0.0) for item in row])
+            if path.any():
+                places.append((i, (param, path.tobytes())))
+                columns.setdefault(places[-1][1], path)
+    order = {key: j for j, key in enumerate(columns)}
+    added = _objects([0.0] * (len(pattern) * len(order)), (len(pattern), len(order)))
+    for i, key in places:
+        added[i, order[key]] = key[0]
+    labels = [
+        f"{param}.{j}" if [key for key, _ in order].count(param) > 1 else param
+        for (param, _), j in order.items()
+    ]
+    frame = pd.DataFrame(dict(zip(labels, columns.values(), strict=True)), index=index)
+    given = inputs[name]
+    inputs[name] = frame if given is None else pd.concat([given, frame], axis=1)
+    if given is not None:
+        added = np.concatenate([_spelled(values[coefs], (len(pattern), given.shape[1])), added], axis=1)
+    values[coefs] = added
+    constant = np.ptp(numbers, axis=1).max() == 0
+    values[intercept] = numbers[:, 0] if constant else numbers[:, None, :]
+
+
+def _spelled(value: Any, shape: tuple[int, int]) -> np.ndarray:
+    """Return coefficients as objects, NaN where a keyword makes them free."""
+    if isinstance(value, str):
+        eye = np.eye(*shape, dtype=bool)
+        value = {"free": np.full(shape, np.nan), "diagonal": np.where(eye, np.nan, 0.0)}.get(
+            value, np.zeros(shape)
+        )
+    return _objects(list(value.flat), shape)
+
+
+def _shifted(value: Any, key: str, late: bool, n: int) -> Any:
+    """Return a matrix with an axis over time at the periods in which `LGSSM` has it."""
+    if not isinstance(value, np.ndarray) or value.ndim != 3 or value.shape[2] == 1:
+        return value
+    if key in ("x0", "V0", "C", "D"):
+        raise SpecificationError(
+            f"{key} has an axis over time", got=value.shape, expected="a constant matrix"
+        )
+    if value.shape[2] != n:
+        raise SpecificationError(f"{key} has the wrong length", got=value.shape[2], expected=f"{n} periods")
+    if key in ("Z", "A", "R"):
+        return value if late else np.concatenate([value[..., :1], value], axis=2)
+    return np.concatenate([value[..., int(late) :], value[..., -1:]], axis=2)
+
+
+def _with_row_before(index: pd.Index, labelled: bool) -> pd.Index:
+    """Return labels with that of the period before the first; 0, 1, ... where there are none."""
+    if not labelled:
+        return pd.RangeIndex(len(index) + 1)
+    calendar = calendar_of(index, len(index))
+    clock = calendar.clock
+    if clock is None:
+        raise DataError(
+            "The labels of y do not say which period comes before the first, that of x_0",
+            got=shown(index, 3),
+            expected="labels with a frequency, or integers in equal steps",
+            remedy="Set a frequency (`asfreq`), or put an empty (NaN) row first and use tinitx=1.",
+        )
+    if isinstance(clock, pd.RangeIndex):
+        return pd.Index([clock.start - clock.step, *index], name=index.name)
+    return index.insert(0, calendar.in_kind(clock[:1].shift(-1))[0])
+
+
+def _timed(inputs: Mapping[str, pd.DataFrame | None], late: bool, index: pd.Index) -> dict[str, Any]:
+    """Return c and d as `LGSSM` has them: row t of ``state_exog`` enters x_{t+1}."""
+    out = {}
+    if (c := inputs["c"]) is not None:
+        rows = c.to_numpy(dtype=float)[int(late) :]
+        nowhere = c.columns[~np.any(rows, axis=0)]
+        if len(nowhere):
+            raise DataError("c is zero in every period that it enters", got=shown(nowhere), remedy="Drop it.")
+        rows = np.concatenate([rows, np.full((1, rows.shape[1]), np.nan)])
+        out["state_exog"] = pd.DataFrame(rows, index=index, columns=c.columns)
+    if (d := inputs["d"]) is not None:
+        rows = d.to_numpy(dtype=float)
+        rows = rows if late else np.concatenate([np.zeros((1, rows.shape[1])), rows])
+        out["exog"] = pd.DataFrame(rows, index=index, columns=d.columns)
+    return out
+
+
+def _known_first_row(model: LGSSM) -> Array:
+    """
+    Return the series without noise whose first observation the fixed first state explains.
+
+    Raises
+    ------
+    SpecificationError
+        If the first state is free there, or does not explain it.
+    """
+    blocks, first = model.layout.blocks, model.endog[0]
+    rows = without_noise(blocks["obs_cov"])
+    rows = rows[~np.isnan(first[rows])]
+    keys = ("design", "obs_intercept", "obs_coef", "initial_state")
+    if not len(rows) or not blocks["initial_state_cov"].is_fixed or np.any(blocks["initial_state_cov"].fixed):
+        return rows[:0]
+    free = [
+        key
+        for key in keys
+        if np.isin(blocks[key].rows, rows).any() or key == keys[3] and not blocks[key].is_fixed
+    ]
+    remedy = "Fix x0 so that Z x0 + A + D d_1 is that observation, or use tinitx=0."
+    if free:
+        raise SpecificationError(
+            "R = 0, V0 = 0 and tinitx = 1 leave the first observation without a distribution",
+            got=f"free elements of {shown(free)}",
+            remedy=remedy,
+        )
+    design, intercept, coefs, state = (_first(blocks[key].fixed) for key in keys)
+    inputs = np.zeros(0) if model.exog is None else model.exog[0]
+    implied = (design @ state[:, 0] + intercept[:, 0] + coefs @ inputs)[rows]
+    if not np.allclose(implied, first[rows], rtol=1e-8, atol=1e-12):
+        raise SpecificationError(
+            "R = 0, V0 = 0 and tinitx = 1 contradict the first observation",
+            got=f"{implied.tolist()} by x0, {first[rows].tolist()} in y",
+            remedy=remedy,
+        )
+    return rows
+
+
+def _first(matrix: Array) -> Array:
+    return matrix if matrix.ndim == 2 else matrix[:, :, 0]
