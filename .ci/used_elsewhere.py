@@ -12,6 +12,7 @@ _.glance
 _.rotate
 _.correlations
 _.test_alpha
+_.portfolio
 _.test_constancy
 _.test_serial_correlation
 _.pvalue_chi2

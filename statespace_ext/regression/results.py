@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 
 from ..base.results import StateSpaceResults
-from ..base.states import estimates_of
+from ..base.states import estimates_of, quadratic
 from ..engine.arguments import names_among, one_of
 from ..exceptions import SpecificationError
 from ..inference.information import correlation_table
 from ..numerics.linear_algebra import Array
+from .portfolio import Portfolio, portfolio_weights
 
 _RANK_TOLERANCE = 1e-7
 
@@ -22,7 +23,7 @@ _RANK_TOLERANCE = 1e-7
 @dataclass(frozen=True)
 class Coefficient:
     """
-    Estimates of the coefficients on one regressor, labelled by series.
+    Estimates of the coefficients on one regressor, labelled by series (or by portfolio).
 
     Attributes
     ----------
@@ -73,7 +74,7 @@ class DynamicRegressionResults(StateSpaceResults):
     """
     Results of fitting (or of filtering and smoothing) a `DynamicRegression`.
 
-    Beside what `MLEResults` has: `matrices`, `coefficients`, `correlations`, `state_cov_rank`,
+    Beside what `MLEResults` has: `matrices`, `coefficients`, `portfolio`, `correlations`, `state_cov_rank`,
     `test_constancy`, `compare`, `rolling_evaluation`, `plot_coefficients`, `converged`, `em_trace`,
     `boundary`.
     """
@@ -98,7 +99,8 @@ class DynamicRegressionResults(StateSpaceResults):
         """Estimates of the coefficients, by regressor."""
         return {name: self._coefficient(j) for j, name in enumerate(self.model.coefficients.regressors)}
 
-    def _coefficient(self, j: int) -> Coefficient:
+    def _coefficient(self, j: int, weights: pd.DataFrame | None = None) -> Coefficient:
+        """Return the coefficients on a regressor, of all series or of portfolios of them."""
         if self.smoothed_state is None:
             raise SpecificationError(
                 "The coefficients were not computed",
@@ -107,23 +109,55 @@ class DynamicRegressionResults(StateSpaceResults):
             )
         c, index = self.model.coefficients, self.model._index
         rows = [c.level(j)] + ([c.deviation(j)] if c.dynamics[j] == "ar1" else [])
-
-        def frame(values: Array) -> pd.DataFrame:
-            return pd.DataFrame(values, index=index, columns=c.endog)
-
-        cov = self.smoothed_state_cov
-        variance = sum(cov[a, b] for a in rows for b in rows)
-        loading = sum(np.eye(c.k_states)[r] for r in rows)
-        found = estimates_of(self, np.asarray(loading), index, c.endog)
+        loading = np.asarray(sum(np.eye(c.k_states)[r] for r in rows))
+        names = c.endog
+        if weights is not None:
+            loading, names = weights.to_numpy().T @ loading, list(weights.columns)
+        found = estimates_of(self, loading, index, names)
+        variance = np.clip(quadratic(loading, self.smoothed_state_cov), 0.0, None)
         return Coefficient(
             c.dynamics[j],
-            frame(sum(self.smoothed_state[r] for r in rows).T),
+            pd.DataFrame((loading @ self.smoothed_state).T, index=index, columns=names),
             found.filtered,
-            frame(np.sqrt(np.clip(variance, 0.0, None)).T),
+            pd.DataFrame(np.sqrt(variance).T, index=index, columns=names),
             found.filtered_se,
             found.predicted,
             found.predicted_se,
         )
+
+    def portfolio(self, weights: Any) -> Portfolio:
+        r"""
+        Return the coefficients of portfolios of the series.
+
+        .. math::
+
+            w'\theta_{j,t|s}, \qquad \mathrm{se} = (w' P_{j,t|s}\, w)^{1/2}
+
+        with the joint covariance :math:`P_{j,t|s}` (p, p) of the coefficients on regressor j across series,
+        given the parameters.
+
+        Parameters
+        ----------
+        weights : mapping, Series or DataFrame
+            Constant weights by name of a series; a column of a frame for each portfolio. A series that is
+            not named has weight zero. Weights need not add up to one.
+
+        Returns
+        -------
+        Portfolio
+            `Portfolio.alpha`, `Portfolio.beta` and `Portfolio.coefficients` are smoothed, filtered and
+            predicted paths with standard errors, as those of the series.
+
+        Raises
+        ------
+        SpecificationError
+            If the weights do not name the series, or nothing was smoothed.
+        DataError
+            If the weights are not finite numbers.
+        """
+        c = self.model.coefficients
+        frame = portfolio_weights(weights, c.endog)
+        return Portfolio(frame, {name: self._coefficient(j, frame) for j, name in enumerate(c.regressors)})
 
     def _rows(self) -> pd.DataFrame:
         """Return the rows of `tidy` without tests, the constant coefficients first."""
