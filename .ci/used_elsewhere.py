@@ -14,6 +14,7 @@ _.correlations
 _.test_alpha
 _.portfolio
 _.test_constancy
+_.test_coefficients
 _.test_serial_correlation
 _.pvalue_chi2
 _.predictions

@@ -129,6 +129,7 @@ AGAIN = {
     "rolling": "window step expanding fit_options rng n_jobs checkpoint",
     "rolling_evaluation": "window horizon steps maturities benchmark refit_every expanding fit_options",
     "test_constancy": "n_sim rng n_jobs per_series",
+    "test_coefficients": "hypotheses date n_sim rng n_jobs",
     "compare": "others",
 }
 """Methods of results that fit again, and their arguments."""
@@ -178,6 +179,7 @@ def needed(name: str, model: Any) -> dict[str, Any]:
         "test_alpha": {"n_sim": 2},
         "portfolio": {"weights": {str(np.atleast_1d(model.endog_names)[0]): 1.0}},
         "test_constancy": {"n_sim": 19},
+        "test_coefficients": {"hypotheses": f"{model.state_names[0]} = 0", "n_sim": 2},
         "rolling_fit": {"model_or_results": model, **window},
         "select_order": {"model": model, "k_factors": [1], "fit_options": few},
         "fit_many": {"models": {"a": model}, "fit_options": few},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,9 @@ from ..exceptions import SpecificationError
 from ..inference.information import correlation_table
 from ..numerics.linear_algebra import Array
 from .portfolio import Portfolio, portfolio_weights
+
+if TYPE_CHECKING:
+    from .hypotheses import CoefficientTest
 
 _RANK_TOLERANCE = 1e-7
 
@@ -75,8 +78,8 @@ class DynamicRegressionResults(StateSpaceResults):
     Results of fitting (or of filtering and smoothing) a `DynamicRegression`.
 
     Beside what `MLEResults` has: `matrices`, `coefficients`, `portfolio`, `correlations`, `state_cov_rank`,
-    `test_constancy`, `compare`, `rolling_evaluation`, `plot_coefficients`, `converged`, `em_trace`,
-    `boundary`.
+    `test_constancy`, `test_coefficients`, `compare`, `rolling_evaluation`, `plot_coefficients`,
+    `converged`, `em_trace`, `boundary`.
     """
 
     @property
@@ -265,6 +268,75 @@ class DynamicRegressionResults(StateSpaceResults):
         from .constancy import constancy_test
 
         return constancy_test(self, n_sim, rng, n_jobs, per_series)
+
+    def test_coefficients(
+        self,
+        hypotheses: Any,
+        date: Any = None,
+        n_sim: int = 199,
+        rng: Any = None,
+        n_jobs: int | None = None,
+    ) -> CoefficientTest:
+        r"""
+        Test linear hypotheses about coefficients, across series and regressors.
+
+        .. math::
+
+            W = (R\hat\theta_t - q)'\,(R\,P_{t|n} R')^{-1}(R\hat\theta_t - q),
+            \qquad H_0: R\,\theta_t = q
+
+        with the smoothed coefficients and their joint covariance at the estimated V and W. V and W are
+        estimated from the same data, so that W is larger than a chi-squared variable. Where all coefficients
+        are static and the start is diffuse its distribution is known, with r hypotheses, m regressors and n
+        periods (n_i of series i):
+
+        - V with one variance: r F(r, sum of n_i - m);
+        - a diagonal V, no hypothesis about two series: the sum of independent r_i F(r_i, n_i - m);
+        - a full V, no row partly missing, and the equations are those of C B W = D for the coefficients
+          B (m, p): r F(r, n - m) for one combination of series, Hotelling's T squared for one combination of
+          regressors, the trace of Lawley and Hotelling otherwise.
+
+        Otherwise samples are drawn at the estimates, the model is fitted to each from the estimates, and the
+        statistic is that of the coefficients that are true in the sample.
+
+        A hypothesis about coefficients that move is about a date. Seen from that date, the coefficients of a
+        random walk with a diffuse start are unknown constants, and the smoothed ones are their generalised
+        least-squares estimates: the statistic is chi-squared given V and W, as for static coefficients, and
+        its distribution is free of the coefficients. That of a mean over the sample is not a hypothesis about
+        constants.
+
+        Parameters
+        ----------
+        hypotheses : str, list of str, mapping or (R, q)
+            Such as ``"MKT.A = MKT.B, MKT.A = 1"``, with the names of the states.
+        date : optional
+            The period of the coefficients that move.
+        n_sim : int
+            Number of samples, where the distribution is simulated by fits.
+        rng : numpy.random.Generator or int, optional
+            Source of the samples.
+        n_jobs : int, optional
+            As in `fit_many`.
+
+        Returns
+        -------
+        CoefficientTest
+
+        Raises
+        ------
+        SpecificationError
+            If a hypothesis is not linear in the coefficients, hypotheses contradict or repeat each other,
+            coefficients move and there is no date, or nothing was smoothed.
+        EstimationError
+            If fewer than two of the samples have a fit; a warning counts those that have none.
+
+        References
+        ----------
+        Anderson (2003), An Introduction to Multivariate Statistical Analysis, chapters 5 and 8.
+        """
+        from .hypotheses import coefficient_test
+
+        return coefficient_test(self, hypotheses, date, n_sim, rng, n_jobs)
 
     def compare(self, *others: Any) -> pd.DataFrame:
         """Compare covariance structures of the same regression; see `inference.comparison.compare`."""
