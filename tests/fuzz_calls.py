@@ -66,7 +66,8 @@ SPECS = {
     "LGSSM": "k_factors lags exog state_exog obs_intercept state_intercept design transition obs_cov "
     "state_cov initialization initial_state initial_state_cov state_mean obs_coef state_coef identification "
     "dates freq",
-    "DynamicRegression": "dynamics obs_cov state_cov initialization initial_state initial_state_cov",
+    "DynamicRegression": "dynamics obs_cov state_cov initialization initial_state initial_state_cov "
+    "obs_scale",
     "CAPM": "risk_free alpha beta obs_cov state_cov initialization initial_state_cov",
     "ATSM": "maturities k_factors identification p_dynamics state_cov obs_cov dt units risk_prices factors "
     "initialization portfolio_weights",

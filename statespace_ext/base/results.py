@@ -252,6 +252,7 @@ class StateSpaceResults(
             what the observed cells of its row say of its noise. An observed cell is predicted by d + Z x.
         """
         known = [*signature(MLEResults.get_prediction).parameters, "exog", "state_exog", *MATRICES]
+        known += self.model.arguments_of_periods(slice(None))
         check_keywords("get_prediction", kwargs, [name for name in known if name not in ("self", "kwargs")])
         for name, count, value in (
             ("exog", self.model.k_exog, exog),

@@ -254,6 +254,7 @@ def _law(results: Any, statistic: float, place: int, rng: Any) -> Law | None:
         return Law("unknown", np.nan, statistic, notes=[note])
     if (
         model.current_initialization != "diffuse"
+        or model.obs_scale is not None
         or results._fixed
         or set(model.coefficients.dynamics) != {"static"}
     ):

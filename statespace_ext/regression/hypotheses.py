@@ -242,6 +242,8 @@ def _law(results: Any, R: Array, q: Array, statistic: float, rng: Any) -> Law | 
     static = set(model.coefficients.dynamics) == {"static"}
     if model.current_initialization != "diffuse" or results._fixed or not static:
         return None
+    if model.obs_scale is not None:
+        return None
     y, X = np.asarray(model.endog), np.asarray(model.exog)
     M = R.reshape(len(R), X.shape[1], y.shape[1])
     kind = "scalar" if y.shape[1] == 1 else obs_kind(model)

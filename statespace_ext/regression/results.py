@@ -15,6 +15,7 @@ from ..engine.arguments import names_among, one_of
 from ..exceptions import SpecificationError
 from ..inference.information import correlation_table
 from ..numerics.linear_algebra import Array
+from .obs_scale import parse_scale
 from .portfolio import Portfolio, portfolio_weights
 
 if TYPE_CHECKING:
@@ -179,8 +180,16 @@ class DynamicRegressionResults(StateSpaceResults):
         return pd.concat([pd.DataFrame(extra), rows], ignore_index=True)
 
     def append(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Append data; see `MLEResults.append`. ``exog`` is of the new periods, raw data where by formula."""
+        """
+        Append data; see `MLEResults.append`.
+
+        ``exog`` and ``obs_scale`` are those of the new periods, ``exog`` raw data where by formula.
+        """
         endog, exog, kwargs = self.model.more_data(endog, exog, kwargs)
+        if self.model.obs_scale is not None and kwargs.get("obs_scale") is not None:
+            names, index = self.model.coefficients.endog, getattr(endog, "index", None)
+            new = parse_scale(kwargs["obs_scale"], len(endog), index, names)
+            kwargs["obs_scale"] = np.concatenate([self.model.obs_scale, np.asarray(new)])
         return super().append(endog, exog, *args, **kwargs)
 
     def extend(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
