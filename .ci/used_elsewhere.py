@@ -18,7 +18,9 @@ _.glance
 _.rotate
 _.correlations
 _.test_alpha
+_.portfolio
 _.test_constancy
+_.test_coefficients
 _.test_serial_correlation
 _.pvalue_chi2
 _.predictions

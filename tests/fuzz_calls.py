@@ -66,7 +66,8 @@ SPECS = {
     "LGSSM": "k_factors lags exog state_exog obs_intercept state_intercept design transition obs_cov "
     "state_cov initialization initial_state initial_state_cov state_mean obs_coef state_coef identification "
     "dates freq",
-    "DynamicRegression": "dynamics obs_cov state_cov initialization initial_state initial_state_cov",
+    "DynamicRegression": "dynamics obs_cov state_cov initialization initial_state initial_state_cov "
+    "obs_scale",
     "CAPM": "risk_free alpha beta obs_cov state_cov initialization initial_state_cov",
     "ATSM": "maturities k_factors identification p_dynamics state_cov obs_cov dt units risk_prices factors "
     "initialization portfolio_weights",
@@ -100,6 +101,7 @@ METHODS = {
     "test_alpha": "n_sim rng n_jobs",
     "plot_factors": "fig figsize alpha",
     "plot_coefficients": "regressors fig figsize alpha",
+    "portfolio": "weights",
     "plot_loadings": "maturities extrapolate fig figsize",
     "plot_fit": "fig figsize",
     "plot_term_premium": "maturity definition param_uncertainty extrapolate alpha fig figsize",
@@ -128,6 +130,7 @@ AGAIN = {
     "rolling": "window step expanding fit_options rng n_jobs checkpoint",
     "rolling_evaluation": "window horizon steps maturities benchmark refit_every expanding fit_options",
     "test_constancy": "n_sim rng n_jobs per_series",
+    "test_coefficients": "hypotheses date n_sim rng n_jobs",
     "compare": "others",
 }
 """Methods of results that fit again, and their arguments."""
@@ -175,7 +178,9 @@ def needed(name: str, model: Any) -> dict[str, Any]:
         "expected_excess_returns": {"maturities": 2.0},
         "sharpe_ratios": {"maturities": 2.0},
         "test_alpha": {"n_sim": 2},
+        "portfolio": {"weights": {str(np.atleast_1d(model.endog_names)[0]): 1.0}},
         "test_constancy": {"n_sim": 19},
+        "test_coefficients": {"hypotheses": f"{model.state_names[0]} = 0", "n_sim": 2},
         "rolling_fit": {"model_or_results": model, **window},
         "select_order": {"model": model, "k_factors": [1], "fit_options": few},
         "fit_many": {"models": {"a": model}, "fit_options": few},

@@ -211,7 +211,9 @@ SHOWN = {
 }  # fmt: skip
 OWN = {
     "LGSSM": {"k_factors", "labels", "lags"},
-    "DynamicRegression": {"coefficients", "design_info", "has_factors", "proportional", "regressors"},
+    "DynamicRegression": {
+        "coefficients", "design_info", "has_factors", "obs_scale", "proportional", "regressors",
+    },
     "ATSM": {
         "convexity", "curves", "dynamics", "dynamics_at", "factor_names", "first_portfolios", "k_factors",
         "loadings", "loglike_parts", "norm", "normalised", "panel",

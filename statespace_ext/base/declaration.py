@@ -201,6 +201,10 @@ class Declared:
             out["transition"] = summed(out["transition"])[self.structure.noise_rows]
         return out
 
+    def arguments_of_periods(self, rows: slice) -> dict[str, Any]:
+        """Return the arguments of the constructor, no regressors, that have a row a period."""
+        return {}
+
     def variance_sizes(self, params: Array) -> dict[str, Array]:
         """Return, by covariance block, the size that each variance would have if it explained the data."""
         seen = [series[~np.isnan(series)] for series in self.endog.T]

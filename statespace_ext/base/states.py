@@ -56,9 +56,9 @@ def estimates_of(results: Any, loading: Array, index: pd.Index, names: list[str]
         ("predicted_state", output.predicted_diffuse_state_cov, after),
     ):
         mean = loading @ getattr(output, name)
-        variance = _quadratic(loading, getattr(output, f"{name}_cov"))
+        variance = quadratic(loading, getattr(output, f"{name}_cov"))
         if flat is not None:
-            unknown = _quadratic(loading, flat) > 0.0
+            unknown = quadratic(loading, flat) > 0.0
             mean[:, : unknown.shape[1]][unknown] = np.nan
             variance[:, : unknown.shape[1]][unknown] = np.nan
         for values in (mean, np.sqrt(np.clip(variance, 0.0, None))):
@@ -66,7 +66,7 @@ def estimates_of(results: Any, loading: Array, index: pd.Index, names: list[str]
     return Estimates(*frames)
 
 
-def _quadratic(loading: Array, covs: Array) -> Array:
+def quadratic(loading: Array, covs: Array) -> Array:
     """Return the diagonals of L V_t L', (r, n)."""
     return np.einsum("ri,ijt,rj->rt", loading, covs, loading, optimize=True)
 

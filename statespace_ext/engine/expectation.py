@@ -163,7 +163,10 @@ ESTEPS = {
         pays,
     ),
     "statsmodels": EStep(
-        Smoother.moments, lambda smoother, system: None, "a smoother", lambda smoother, system: True
+        lambda smoother, system: smoother.moments(system),
+        lambda smoother, system: None,
+        "a smoother",
+        lambda smoother, system: True,
     ),
 }
 """The E-steps by name, the fastest first. A model and `fit` know them by these names alone."""

@@ -64,15 +64,20 @@ class Parametric:
 
     def draw(self, rng: np.random.Generator) -> Array:
         """Return a sample."""
+        return self.path(rng)[0]
+
+    def path(self, rng: np.random.Generator) -> tuple[Array, Array]:
+        """Return a sample (n, p) and its states (n, k)."""
         n, p = self.like.shape
         state = self.mean + self.spread @ rng.standard_normal(len(self.mean))
-        out = np.empty((n, p))
+        out, states = np.empty((n, p)), np.empty((n, len(state)))
         for t in range(n):
+            states[t] = state
             d, Z, c, T, R = (_period(self.at[key], t) for key in (*_MEANS, "selection"))
             H, Q = _period(self.obs_root, t), _period(self.state_root, t)
             out[t] = d[:, 0] + Z @ state + H @ rng.standard_normal(p)
             state = c[:, 0] + T @ state + R @ (Q @ rng.standard_normal(len(Q)))
-        return np.where(np.isnan(self.like), np.nan, out)
+        return np.where(np.isnan(self.like), np.nan, out), states
 
 
 class Innovations:

@@ -563,12 +563,12 @@ def _copy(model: Any, endog: Array, rows: slice, changed: dict[str, Any]) -> Any
     """Return the model for other data, as its constructor makes it."""
     index, names = model._index[rows], model.regressor_names
     data = pd.DataFrame(endog, index=index, columns=list(np.atleast_1d(model.endog_names)))
-    given = {}
+    given = model.arguments_of_periods(rows)
     for name in ("exog", "state_exog"):
         value = getattr(model, name, None)
         if value is not None and names.get(name):
             given[name] = pd.DataFrame(np.asarray(value)[rows], index=index, columns=names[name])
-    return model.clone(data, given.pop("exog", None), **given, **changed)
+    return model.clone(data, given.pop("exog", None), **{**given, **changed})
 
 
 def is_ours(model: Any) -> bool:

@@ -20,8 +20,28 @@ from ..numerics.linear_algebra import Array
 from .structures import obs_kind
 
 
+class SimulatedLaw:
+    """What tests say of p-values that are of simulated samples, or of a chi-squared variable."""
+
+    statistic: float
+    df: int
+    pvalue: float
+    simulated: Array
+
+    @property
+    def pvalue_chi2(self) -> float:
+        """Upper tail of the chi-squared distribution: V and W are taken as known, and it is too small."""
+        return float(stats.chi2.sf(self.statistic, self.df))
+
+    @property
+    def pvalue_se(self) -> float:
+        """Monte Carlo standard error of the p-value; zero where nothing is simulated."""
+        count = len(self.simulated)
+        return float(np.sqrt(self.pvalue * (1.0 - self.pvalue) / count)) if count else 0.0
+
+
 @dataclass(frozen=True)
-class WaldTest:
+class WaldTest(SimulatedLaw):
     """
     Joint Wald test that the constant coefficients on a regressor are zero for all series.
 
@@ -62,17 +82,6 @@ class WaldTest:
     simulated: Array
     n_failed: int
     notes: list[str]
-
-    @property
-    def pvalue_chi2(self) -> float:
-        """Upper tail of the chi-squared distribution: V and W are taken as known, and it is too small."""
-        return float(stats.chi2.sf(self.statistic, self.df))
-
-    @property
-    def pvalue_se(self) -> float:
-        """Monte Carlo standard error of the p-value; zero where nothing is simulated."""
-        count = len(self.simulated)
-        return float(np.sqrt(self.pvalue * (1.0 - self.pvalue) / count)) if count else 0.0
 
     def __str__(self) -> str:
         law = self.distribution + (f", {len(self.simulated)} samples" if len(self.simulated) else "")
@@ -165,7 +174,7 @@ def wald_alpha(
     estimate = np.asarray(results.smoothed_state)[rows, -1]
     cov = np.asarray(results.smoothed_state_cov)[np.ix_(rows, rows)][:, :, -1]
     try:
-        statistic = _quadratic(estimate, cov)
+        statistic = quadratic_form(estimate, cov)
     except np.linalg.LinAlgError as error:
         raise SpecificationError(
             "The covariance of the coefficients is singular", got=f"V of rank below {len(rows)}"
@@ -215,12 +224,13 @@ def _static_rows(results: Any, regressor: str) -> Array:
     return np.asarray(c.level(place))
 
 
-def _quadratic(estimate: Array, cov: Array) -> float:
+def quadratic_form(estimate: Array, cov: Array) -> float:
+    """Return a' C^{-1} a."""
     return float(estimate @ np.linalg.solve(cov, estimate))
 
 
 @dataclass(frozen=True)
-class _Law:
+class Law:
     """A p-value, the distribution that it is from, of which statistic it is, and what was simulated."""
 
     name: str
@@ -231,19 +241,20 @@ class _Law:
     notes: list[str] = field(default_factory=list)
 
 
-def _law(results: Any, statistic: float, place: int, rng: Any) -> _Law | None:
+def _law(results: Any, statistic: float, place: int, rng: Any) -> Law | None:
     """Return the exact distribution of the statistic, None where it has to be simulated by fits."""
     model = model_of(results)
     y, X = np.asarray(model.endog), np.asarray(model.exog)
     seen = ~np.isnan(y)
     (p, m), n = (y.shape[1], X.shape[1]), int(seen.any(axis=1).sum())
     if set(model.layout.names) <= set(results._fixed):
-        return _Law("chi-squared", float(stats.chi2.sf(statistic, p)), statistic)
+        return Law("chi-squared", float(stats.chi2.sf(statistic, p)), statistic)
     if n < p + m:
         note = f"No p-value: {n} periods for {p} series and {m} regressors (at least {p + m} are needed)"
-        return _Law("unknown", np.nan, statistic, notes=[note])
+        return Law("unknown", np.nan, statistic, notes=[note])
     if (
         model.current_initialization != "diffuse"
+        or model.obs_scale is not None
         or results._fixed
         or set(model.coefficients.dynamics) != {"static"}
     ):
@@ -253,17 +264,17 @@ def _law(results: Any, statistic: float, place: int, rng: Any) -> _Law | None:
         rows = seen.all(axis=1)
         df = (p, n - m - p + 1)
         length = _hotelling(y[rows], X[rows], place)[0]
-        return _Law(f"F({df[0]}, {df[1]})", float(stats.f.sf(df[1] / p * length, *df)), (n - m) * length)
+        return Law(f"F({df[0]}, {df[1]})", float(stats.f.sf(df[1] / p * length, *df)), (n - m) * length)
     if kind not in ("diagonal", "scalar"):
         return None
     return _independent_series(y, X, place, kind, rng)
 
 
-_DRAWS = 99_999
+DRAWS = 99_999
 """Samples of a sum of independent F variables: the standard error of a p-value is below .0016."""
 
 
-def _independent_series(y: Array, X: Array, place: int, kind: str, rng: Any) -> _Law:
+def _independent_series(y: Array, X: Array, place: int, kind: str, rng: Any) -> Law:
     """Return the distribution for a diagonal V, or one variance, from least squares by series."""
     freedom, squares, residual = [], [], []
     for column in y.T:
@@ -276,15 +287,15 @@ def _independent_series(y: Array, X: Array, place: int, kind: str, rng: Any) -> 
     if kind == "scalar":
         df = (p, sum(freedom))
         value = sum(squares) / p / (sum(residual) / df[1])
-        return _Law(f"F({df[0]}, {df[1]})", float(stats.f.sf(value, *df)), p * value)
+        return Law(f"F({df[0]}, {df[1]})", float(stats.f.sf(value, *df)), p * value)
     value = sum(f * s / r for f, s, r in zip(freedom, squares, residual, strict=True))
     generator = np.random.default_rng(spawn(rng, 1)[0])
-    draws = sum(generator.f(1, f, size=_DRAWS) for f in freedom)
-    pvalue = (1.0 + float(np.sum(draws >= value))) / (1.0 + _DRAWS)
-    return _Law("sum of F", pvalue, value, np.asarray(draws))
+    draws = sum(generator.f(1, f, size=DRAWS) for f in freedom)
+    pvalue = (1.0 + float(np.sum(draws >= value))) / (1.0 + DRAWS)
+    return Law("sum of F", pvalue, value, np.asarray(draws))
 
 
-_ITERATIONS = 60
+ITERATIONS = 60
 """Iterations of a fit to a sample from the estimates. Most converge before; with full V and W (10 series, 120
 periods) the statistic then is within two percent of its value at the maximum."""
 _ELSEWHERE = 0.01
@@ -310,22 +321,22 @@ class _Refit:
         with warnings.catch_warnings(), model.fix_params(self.fixed) if self.fixed else nullcontext():
             warnings.simplefilter("ignore")  # few iterations do not converge
             params = model.fit(
-                self.params, includes_fixed=True, method="lbfgs", maxiter=_ITERATIONS, return_params=True
+                self.params, includes_fixed=True, method="lbfgs", maxiter=ITERATIONS, return_params=True
             )
             out = model.filter(params, includes_fixed=True, cov_type="none").filter_results
         # of a constant state, the last filtered mean and covariance are the smoothed ones
         cov = out.filtered_state_cov[np.ix_(self.rows, self.rows)][:, :, -1]
-        return _quadratic(out.filtered_state[self.rows, -1], cov)
+        return quadratic_form(out.filtered_state[self.rows, -1], cov)
 
 
-def _bootstrapped(refit: _Refit, seeds: list[np.random.SeedSequence], n_jobs: int | None) -> _Law:
+def _bootstrapped(refit: _Refit, seeds: list[np.random.SeedSequence], n_jobs: int | None) -> Law:
     """Return the distribution of the statistic in samples without effects."""
     observed = refit.statistic(model_on(refit.model, np.asarray(refit.model.endog)))
     outcomes = run_simulations(refit, seeds, n_jobs)
     simulated = np.array(successes(outcomes, "fits to samples"))
     exceed = int(np.sum(simulated >= observed))
     pvalue = (1.0 + exceed) / (1.0 + len(simulated))
-    return _Law("parametric bootstrap", pvalue, observed, simulated, len(seeds) - len(simulated))
+    return Law("parametric bootstrap", pvalue, observed, simulated, len(seeds) - len(simulated))
 
 
 def grs(endog: Any, factors: Any) -> GRSTest:
@@ -396,7 +407,7 @@ def _hotelling(Y: Array, X: Array, place: int) -> tuple[float, Array, Array]:
     q, r = np.linalg.qr(X[:, order])  # the regressor last, so that c is one over the last pivot squared
     scaled = q[:, -1] @ Y
     residuals = Y - q @ (q.T @ Y)
-    return _quadratic(scaled, residuals.T @ residuals), scaled, scaled / r[-1, -1]
+    return quadratic_form(scaled, residuals.T @ residuals), scaled, scaled / r[-1, -1]
 
 
 def _balanced(endog: Any, factors: Any) -> tuple[list[str], Array, Array]:

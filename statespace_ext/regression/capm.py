@@ -81,7 +81,7 @@ class CAPMResults(DynamicRegressionResults):
         returns = pd.DataFrame(model.endog[rows], columns=model.coefficients.endog)
         return {
             "wald": wald_alpha(self, n_sim=n_sim, rng=rng, n_jobs=n_jobs),
-            "grs": grs(returns, model.exog[rows, 1:]) if exact else None,
+            "grs": grs(returns, model.exog[rows, 1:]) if exact and model.obs_scale is None else None,
         }
 
     def get_prediction(
@@ -127,7 +127,7 @@ class CAPM(DynamicRegression):
         portfolios that cost nothing).
     alpha, beta : {"static", "random_walk", "ar1"}
         Dynamics; ``beta`` may be a mapping by factor.
-    obs_cov, state_cov, initialization, initial_state, initial_state_cov, dates, freq : optional
+    obs_cov, state_cov, initialization, initial_state, initial_state_cov, obs_scale, dates, freq : optional
         As in `DynamicRegression`.
 
     Raises
@@ -161,6 +161,7 @@ class CAPM(DynamicRegression):
         initialization: str = "diffuse",
         initial_state: Any = None,
         initial_state_cov: Any = None,
+        obs_scale: Any = None,
         dates: Any = None,
         freq: Any = None,
     ) -> None:
@@ -181,6 +182,7 @@ class CAPM(DynamicRegression):
             initialization=initialization,
             initial_state=initial_state,
             initial_state_cov=initial_state_cov,
+            obs_scale=obs_scale,
             dates=dates,
             freq=freq,
         )
@@ -216,6 +218,7 @@ class CAPM(DynamicRegression):
         endog, names = endog_frame(endog), self.coefficients.endog
         check_same_columns(endog, names, "The new returns")
         endog = _named(endog, names, exog.index if isinstance(exog, pd.DataFrame) else None)
+        self.require_scale(kwargs)
         start = kwargs.pop("initialization", None)
         if isinstance(start, str):
             kwargs["initialization"] = start

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 
+from ..em.moments import Moments
 from ..engine.smoother import Smoother
 from ..engine.system import System
 from ..numerics.common_regressors import CommonRegressors, CommonRegressorScore, RegressorAxes
 from ..numerics.linear_algebra import Array
+from .obs_scale import unscaled
 
 _ROWS, _ROWS_PER_SERIES, _MOST_ROWS = 800, 100, 3000
 """Periods up to which the decomposition takes less time than it saves a fit, more by series; their limit."""
@@ -49,13 +52,20 @@ class RegressionSmoother(Smoother):
     ----------
     walk : int or None
         The regressor whose coefficients are random walks, if the others have constant ones.
+    scale : ndarray, (nobs, p), or None
+        Multipliers of the standard deviations of the noise.
     *given
         The arguments of `Smoother`.
     """
 
-    def __init__(self, *given: Any, walk: int | None) -> None:
+    def __init__(self, *given: Any, walk: int | None, scale: Array | None = None) -> None:
         super().__init__(*given)
-        self._walk = walk
+        self._walk, self.scale = walk if scale is None else None, scale
+
+    def moments(self, system: System) -> Moments:
+        """Return the E-step, whose observations have the noise covariance V in every period."""
+        found = super().moments(system)
+        return replace(found, observation=unscaled(found.observation, self.scale))
 
     @cached_property
     def common(self) -> CommonRegressors | None:

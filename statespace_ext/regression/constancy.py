@@ -213,6 +213,10 @@ def constancy_test(
 
 def _check(results: Any, n_sim: int) -> None:
     """Refuse models of which W = 0 is not a testable special case."""
+    if getattr(results.model, "obs_scale", None) is not None:
+        raise UnsupportedError(
+            "test_constancy takes the variance of the errors to be constant", got="a model with obs_scale"
+        )
     model = results.model
     c = getattr(model, "coefficients", None)
     if c is None:

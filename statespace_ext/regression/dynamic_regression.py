@@ -37,12 +37,13 @@ from .declaration import (
     series_names,
 )
 from .formula import FormulaDesign, labelled_as, named_regressors, regression_frames, with_const
+from .obs_scale import ScaledNoise, by_cov, parse_scale, scaled_cov
 from .results import DynamicRegressionResults
 from .starts import autoregressive_local_maxima, large_starts, regression_start, shrunk_autoregression
 from .structures import FactorUpdates, ProportionalUpdates
 
 
-class DynamicRegression(StateSpaceModel[DynamicRegressionResults]):
+class DynamicRegression(ScaledNoise, StateSpaceModel[DynamicRegressionResults]):
     r"""
     Several series on the same regressors, with constant, random-walk or autoregressive coefficients.
 
@@ -75,6 +76,9 @@ class DynamicRegression(StateSpaceModel[DynamicRegressionResults]):
         Start of the levels: exact diffuse; variance 1e6; or ``initial_state`` and ``initial_state_cov``.
     initial_state, initial_state_cov : array_like, optional
         Mean (p * m,) and covariance of the levels at the first period.
+    obs_scale : array_like, (nobs,) or (nobs, p), optional
+        Known multipliers s_t of the standard deviations of the noise, positive: eps_t ~ N(0, S_t V S_t) with
+        S_t = diag(s_t). GARCH volatilities, or weights of outliers. Later periods need theirs.
     dates, freq : optional
         Labels of the periods, in place of those of the data, and their frequency. Labels of any kind are
         kept; those of later periods follow the rule in docs/lgssm.md, "Labels of the periods".
@@ -119,13 +123,14 @@ class DynamicRegression(StateSpaceModel[DynamicRegressionResults]):
         initialization: str = "diffuse",
         initial_state: Any = None,
         initial_state_cov: Any = None,
+        obs_scale: Any = None,
         dates: Any = None,
         freq: Any = None,
     ) -> None:
         given = {
             "dynamics": dynamics, "obs_cov": obs_cov, "state_cov": state_cov,
             "initialization": initialization, "initial_state": initial_state,
-            "initial_state_cov": initial_state_cov,
+            "initial_state_cov": initial_state_cov, "obs_scale": obs_scale,
         }  # fmt: skip
         given = deepcopy(given)
         data: Any = endog_frame(endog)
@@ -134,6 +139,8 @@ class DynamicRegression(StateSpaceModel[DynamicRegressionResults]):
         regressor_array(exog, len(data), getattr(data, "index", None), "exog")
         names = regressor_names(exog, "x")
         self.coefficients = Coefficients(series_names(data), names, parse_dynamics(dynamics, names))
+        index = getattr(data, "index", None)
+        self.obs_scale = parse_scale(obs_scale, len(data), index, self.coefficients.endog)
         layout, self.proportional = regression_layout(self.coefficients, obs_cov, state_cov)
         levels = self.coefficients.state_names[: self.coefficients.n_levels]
         start = parse_start(initialization, initial_state, initial_state_cov, levels)
@@ -197,6 +204,7 @@ class DynamicRegression(StateSpaceModel[DynamicRegressionResults]):
         if self.design_info is not None:
             exog = self.regressors(exog)
         endog, exog = labelled_as(self, endog, exog)
+        self.require_scale(kwargs)
         model: DynamicRegression = super().clone(endog, exog, **kwargs)
         model.design_info = self.design_info
         return model
@@ -264,7 +272,8 @@ class DynamicRegression(StateSpaceModel[DynamicRegressionResults]):
             if start == "diffuse":
                 start, initialization = "custom", partly_diffuse(c.n_levels, cov)
         return System(
-            design=self._design, obs_intercept=np.zeros(c.p), obs_cov=at["obs_cov"], transition=transition,
+            design=self._design, obs_intercept=np.zeros(c.p), transition=transition,
+            obs_cov=scaled_cov(at["obs_cov"], self.obs_scale),
             state_intercept=np.zeros(c.k_states), selection=self._selection, state_cov=state_cov,
             start=start, initial_state=mean, initial_state_cov=cov, initialization=initialization,
             stationary=stationary,
@@ -279,7 +288,7 @@ class DynamicRegression(StateSpaceModel[DynamicRegressionResults]):
     def score_by_block(self, score: SystemScore, params: Array) -> dict[str, Array]:
         """Return the score by element of each free block."""
         by, p = score.by_matrix, self.coefficients.p
-        by_obs_cov, by_share = by["obs_cov"], np.zeros((len(self.proportional),) * 2)
+        by_obs_cov, by_share = by_cov(by["obs_cov"], self.obs_scale), np.zeros((len(self.proportional),) * 2)
         at = self._blocks(params) if self.proportional or self.has_factors else {}
         for i, place in enumerate(self.proportional):
             rows = slice(place * p, (place + 1) * p)
@@ -301,7 +310,7 @@ class DynamicRegression(StateSpaceModel[DynamicRegressionResults]):
             c = self.coefficients
             walks = c.moving if not c.autoregressive and len(c.moving) == 1 else [None]
             given = self.endog, c.k_states, self.ssm.k_posdef, self.exog, self.state_inputs, self._given_start
-            self._private.smoother = RegressionSmoother(*given, walk=walks[0])
+            self._private.smoother = RegressionSmoother(*given, walk=walks[0], scale=self.obs_scale)
         return cast(RegressionSmoother, self._private.smoother)
 
     def loglike_and_score(self, params: Array) -> tuple[float, Array]:
@@ -352,6 +361,8 @@ class DynamicRegression(StateSpaceModel[DynamicRegressionResults]):
         squares = np.maximum(np.mean(self.exog**2, axis=0), np.finfo(float).tiny)
         moving = c.moving or [0]
         out["state_cov"] = np.concatenate([out["obs_cov"] / squares[j] for j in moving])
+        if self.obs_scale is not None:
+            out["obs_cov"] = np.nanvar(self.endog / self.obs_scale, axis=0)
         out["proportion"] = np.array([1.0 / squares[moving[place]] for place in self.proportional])
         return out
 
@@ -387,9 +398,15 @@ class DynamicRegression(StateSpaceModel[DynamicRegressionResults]):
         extend_kwargs: dict[str, Any] | None = None,
         transformed: bool = True,
         includes_fixed: bool = False,
+        obs_scale: Any = None,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """Return the design of the periods after the sample."""
+        """Return the design, and the covariance of scaled noise, of the periods after the sample."""
         exog = self.regressors(exog)
         rows = self._future(exog, self.k_exog, out_of_sample, "exog")
-        return {"design": self.coefficients.design(np.asarray(rows)), **kwargs}
+        out = {"design": self.coefficients.design(np.asarray(rows)), **kwargs}
+        scale = self.future_scale(obs_scale, out_of_sample)
+        if scale is not None:
+            vector = self.handle_params(params, transformed, includes_fixed)
+            out["obs_cov"] = scaled_cov(self._blocks(vector)["obs_cov"], scale)
+        return out

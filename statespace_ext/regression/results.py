@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from ..base.results import StateSpaceResults
-from ..base.states import estimates_of
+from ..base.states import estimates_of, quadratic
 from ..engine.arguments import names_among, one_of
 from ..exceptions import SpecificationError
 from ..inference.information import correlation_table
 from ..numerics.linear_algebra import Array
+from .obs_scale import parse_scale
+from .portfolio import Portfolio, portfolio_weights
+
+if TYPE_CHECKING:
+    from .hypotheses import CoefficientTest
 
 _RANK_TOLERANCE = 1e-7
 
@@ -22,7 +27,7 @@ _RANK_TOLERANCE = 1e-7
 @dataclass(frozen=True)
 class Coefficient:
     """
-    Estimates of the coefficients on one regressor, labelled by series.
+    Estimates of the coefficients on one regressor, labelled by series (or by portfolio).
 
     Attributes
     ----------
@@ -73,9 +78,9 @@ class DynamicRegressionResults(StateSpaceResults):
     """
     Results of fitting (or of filtering and smoothing) a `DynamicRegression`.
 
-    Beside what `MLEResults` has: `matrices`, `coefficients`, `correlations`, `state_cov_rank`,
-    `test_constancy`, `compare`, `rolling_evaluation`, `plot_coefficients`, `converged`, `em_trace`,
-    `boundary`.
+    Beside what `MLEResults` has: `matrices`, `coefficients`, `portfolio`, `correlations`, `state_cov_rank`,
+    `test_constancy`, `test_coefficients`, `compare`, `rolling_evaluation`, `plot_coefficients`,
+    `converged`, `em_trace`, `boundary`.
     """
 
     @property
@@ -98,7 +103,8 @@ class DynamicRegressionResults(StateSpaceResults):
         """Estimates of the coefficients, by regressor."""
         return {name: self._coefficient(j) for j, name in enumerate(self.model.coefficients.regressors)}
 
-    def _coefficient(self, j: int) -> Coefficient:
+    def _coefficient(self, j: int, weights: pd.DataFrame | None = None) -> Coefficient:
+        """Return the coefficients on a regressor, of all series or of portfolios of them."""
         if self.smoothed_state is None:
             raise SpecificationError(
                 "The coefficients were not computed",
@@ -107,23 +113,55 @@ class DynamicRegressionResults(StateSpaceResults):
             )
         c, index = self.model.coefficients, self.model._index
         rows = [c.level(j)] + ([c.deviation(j)] if c.dynamics[j] == "ar1" else [])
-
-        def frame(values: Array) -> pd.DataFrame:
-            return pd.DataFrame(values, index=index, columns=c.endog)
-
-        cov = self.smoothed_state_cov
-        variance = sum(cov[a, b] for a in rows for b in rows)
-        loading = sum(np.eye(c.k_states)[r] for r in rows)
-        found = estimates_of(self, np.asarray(loading), index, c.endog)
+        loading = np.asarray(sum(np.eye(c.k_states)[r] for r in rows))
+        names = c.endog
+        if weights is not None:
+            loading, names = weights.to_numpy().T @ loading, list(weights.columns)
+        found = estimates_of(self, loading, index, names)
+        variance = np.clip(quadratic(loading, self.smoothed_state_cov), 0.0, None)
         return Coefficient(
             c.dynamics[j],
-            frame(sum(self.smoothed_state[r] for r in rows).T),
+            pd.DataFrame((loading @ self.smoothed_state).T, index=index, columns=names),
             found.filtered,
-            frame(np.sqrt(np.clip(variance, 0.0, None)).T),
+            pd.DataFrame(np.sqrt(variance).T, index=index, columns=names),
             found.filtered_se,
             found.predicted,
             found.predicted_se,
         )
+
+    def portfolio(self, weights: Any) -> Portfolio:
+        r"""
+        Return the coefficients of portfolios of the series.
+
+        .. math::
+
+            w'\theta_{j,t|s}, \qquad \mathrm{se} = (w' P_{j,t|s}\, w)^{1/2}
+
+        with the joint covariance :math:`P_{j,t|s}` (p, p) of the coefficients on regressor j across series,
+        given the parameters.
+
+        Parameters
+        ----------
+        weights : mapping, Series or DataFrame
+            Constant weights by name of a series; a column of a frame for each portfolio. A series that is
+            not named has weight zero. Weights need not add up to one.
+
+        Returns
+        -------
+        Portfolio
+            `Portfolio.alpha`, `Portfolio.beta` and `Portfolio.coefficients` are smoothed, filtered and
+            predicted paths with standard errors, as those of the series.
+
+        Raises
+        ------
+        SpecificationError
+            If the weights do not name the series, or nothing was smoothed.
+        DataError
+            If the weights are not finite numbers.
+        """
+        c = self.model.coefficients
+        frame = portfolio_weights(weights, c.endog)
+        return Portfolio(frame, {name: self._coefficient(j, frame) for j, name in enumerate(c.regressors)})
 
     def _rows(self) -> pd.DataFrame:
         """Return the rows of `tidy` without tests, the constant coefficients first."""
@@ -142,8 +180,16 @@ class DynamicRegressionResults(StateSpaceResults):
         return pd.concat([pd.DataFrame(extra), rows], ignore_index=True)
 
     def append(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Append data; see `MLEResults.append`. ``exog`` is of the new periods, raw data where by formula."""
+        """
+        Append data; see `MLEResults.append`.
+
+        ``exog`` and ``obs_scale`` are those of the new periods, ``exog`` raw data where by formula.
+        """
         endog, exog, kwargs = self.model.more_data(endog, exog, kwargs)
+        if self.model.obs_scale is not None and kwargs.get("obs_scale") is not None:
+            names, index = self.model.coefficients.endog, getattr(endog, "index", None)
+            new = parse_scale(kwargs["obs_scale"], len(endog), index, names)
+            kwargs["obs_scale"] = np.concatenate([self.model.obs_scale, np.asarray(new)])
         return super().append(endog, exog, *args, **kwargs)
 
     def extend(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
@@ -231,6 +277,75 @@ class DynamicRegressionResults(StateSpaceResults):
         from .constancy import constancy_test
 
         return constancy_test(self, n_sim, rng, n_jobs, per_series)
+
+    def test_coefficients(
+        self,
+        hypotheses: Any,
+        date: Any = None,
+        n_sim: int = 199,
+        rng: Any = None,
+        n_jobs: int | None = None,
+    ) -> CoefficientTest:
+        r"""
+        Test linear hypotheses about coefficients, across series and regressors.
+
+        .. math::
+
+            W = (R\hat\theta_t - q)'\,(R\,P_{t|n} R')^{-1}(R\hat\theta_t - q),
+            \qquad H_0: R\,\theta_t = q
+
+        with the smoothed coefficients and their joint covariance at the estimated V and W. V and W are
+        estimated from the same data, so that W is larger than a chi-squared variable. Where all coefficients
+        are static and the start is diffuse its distribution is known, with r hypotheses, m regressors and n
+        periods (n_i of series i):
+
+        - V with one variance: r F(r, sum of n_i - m);
+        - a diagonal V, no hypothesis about two series: the sum of independent r_i F(r_i, n_i - m);
+        - a full V, no row partly missing, and the equations are those of C B W = D for the coefficients
+          B (m, p): r F(r, n - m) for one combination of series, Hotelling's T squared for one combination of
+          regressors, the trace of Lawley and Hotelling otherwise.
+
+        Otherwise samples are drawn at the estimates, the model is fitted to each from the estimates, and the
+        statistic is that of the coefficients that are true in the sample.
+
+        A hypothesis about coefficients that move is about a date. Seen from that date, the coefficients of a
+        random walk with a diffuse start are unknown constants, and the smoothed ones are their generalised
+        least-squares estimates: the statistic is chi-squared given V and W, as for static coefficients, and
+        its distribution is free of the coefficients. That of a mean over the sample is not a hypothesis about
+        constants.
+
+        Parameters
+        ----------
+        hypotheses : str, list of str, mapping or (R, q)
+            Such as ``"MKT.A = MKT.B, MKT.A = 1"``, with the names of the states.
+        date : optional
+            The period of the coefficients that move.
+        n_sim : int
+            Number of samples, where the distribution is simulated by fits.
+        rng : numpy.random.Generator or int, optional
+            Source of the samples.
+        n_jobs : int, optional
+            As in `fit_many`.
+
+        Returns
+        -------
+        CoefficientTest
+
+        Raises
+        ------
+        SpecificationError
+            If a hypothesis is not linear in the coefficients, hypotheses contradict or repeat each other,
+            coefficients move and there is no date, or nothing was smoothed.
+        EstimationError
+            If fewer than two of the samples have a fit; a warning counts those that have none.
+
+        References
+        ----------
+        Anderson (2003), An Introduction to Multivariate Statistical Analysis, chapters 5 and 8.
+        """
+        from .hypotheses import coefficient_test
+
+        return coefficient_test(self, hypotheses, date, n_sim, rng, n_jobs)
 
     def compare(self, *others: Any) -> pd.DataFrame:
         """Compare covariance structures of the same regression; see `inference.comparison.compare`."""

@@ -207,6 +207,8 @@ def _dynamic(model: Any, params: Array, begin: int, origins: Array, horizon: int
     system = clone.system(params)
     T, noise = system.transition, system.selection @ system.state_cov @ system.selection.T
     design = model.coefficients.design(np.asarray(model.exog))
+    noise_of = np.diag(clone.matrices(params)["obs_cov"]) * np.ones((model.nobs, 1))
+    noise_of = noise_of if model.obs_scale is None else noise_of * model.obs_scale**2
     means, variances = [], []
     for origin in origins:
         t = int(origin) - begin
@@ -217,7 +219,7 @@ def _dynamic(model: Any, params: Array, begin: int, origins: Array, horizon: int
             state, cov, unknown = T @ state, T @ cov @ T.T + noise, T @ unknown @ T.T
         Z = design[:, :, int(origin) + horizon - 1]
         known = np.einsum("ik,kl,il->i", Z, unknown, Z) <= 1e-8
-        variance = np.einsum("ik,kl,il->i", Z, cov, Z) + np.diag(system.obs_cov)
+        variance = np.einsum("ik,kl,il->i", Z, cov, Z) + noise_of[int(origin) + horizon - 1]
         means.append(np.where(known, Z @ state, np.nan))
         variances.append(np.where(known, variance, np.nan))
     return np.array(means), np.array(variances)

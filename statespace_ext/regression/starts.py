@@ -69,7 +69,9 @@ def _trials(
 ) -> list[Array]:
     """Return a start for each size of W and each autoregressive coefficient."""
     layout = problem.layout
-    residual_cov, squared_se = _least_squares(problem.smoother.endog, exog)
+    residual_cov, squared_se = _least_squares(
+        problem.smoother.endog, exog, getattr(problem.smoother, "scale", None)
+    )
     variances = np.diag(residual_cov)
     params = covariance_near(problem, "obs_cov", np.zeros(len(layout)), residual_cov, 0.1 * variances)
     params = _with_factors(problem, "obs", params, residual_cov)
@@ -105,8 +107,12 @@ def squared_errors(endog: Array, exog: Array) -> Array:
     return _least_squares(endog, exog)[1].ravel()
 
 
-def _least_squares(endog: Array, exog: Array) -> tuple[Array, Array]:
-    """Return the residual covariance and the squared standard errors (m, p), each series on its own rows."""
+def _least_squares(endog: Array, exog: Array, scale: Array | None = None) -> tuple[Array, Array]:
+    """
+    Return the residual covariance and the squared standard errors (m, p), each series on its own rows.
+
+    The covariance is that of residuals divided by a scale.
+    """
     n, p = endog.shape
     residuals, squared = np.full((n, p), np.nan), np.zeros((exog.shape[1], p))
     for i in range(p):
@@ -115,6 +121,7 @@ def _least_squares(endog: Array, exog: Array) -> tuple[Array, Array]:
         residuals[seen, i] = endog[seen, i] - exog[seen] @ (inverse @ exog[seen].T @ endog[seen, i])
         variance = np.sum(residuals[seen, i] ** 2) / max(seen.sum() - exog.shape[1], 1)
         squared[:, i] = variance * np.diag(inverse)
+    residuals = residuals if scale is None else residuals / scale
     filled = np.where(np.isnan(residuals), 0.0, residuals)
     seen_both = (~np.isnan(residuals)).astype(float)
     count = np.maximum(seen_both.T @ seen_both, 1.0)

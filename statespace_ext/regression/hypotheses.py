@@ -1,0 +1,381 @@
+"""Linear hypotheses about the coefficients of a regression, across series and regressors."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from patsy import DesignInfo, PatsyError
+from scipy import stats
+
+from ..engine.arguments import positive_integer
+from ..engine.parallel import check_jobs
+from ..exceptions import SpecificationError, shown
+from ..inference.bootstrap import Parametric
+from ..inference.many import Failure, attempt, model_of, model_on, run_simulations, spawn, successes
+from ..numerics.linear_algebra import Array
+from .alpha import DRAWS, ITERATIONS, Law, SimulatedLaw, quadratic_form
+from .structures import obs_kind
+
+
+@dataclass(frozen=True)
+class CoefficientTest(SimulatedLaw):
+    """
+    Wald test of linear hypotheses R theta_t = q about coefficients.
+
+    Attributes
+    ----------
+    statistic : float
+        (R theta - q)' (R P R')^{-1} (R theta - q) with the smoothed coefficients and their covariance P,
+        given the estimated V and W.
+    df : int
+        Number of hypotheses.
+    pvalue : float
+        Upper tail of the distribution of the statistic in samples of this length; NaN where there are too
+        few periods.
+    distribution : str
+        Where ``pvalue`` is from: "F(r, d)", exact; "sum of F" or "Lawley-Hotelling", exact to the
+        simulation; "chi-squared", exact where no parameter is estimated; "parametric bootstrap"; "unknown".
+    date : object
+        The period of the coefficients that move; None where none does.
+    estimate : Series
+        R theta, by hypothesis.
+    value : Series
+        q.
+    cov : DataFrame
+        R P R'.
+    simulated : ndarray
+        Simulated values of the statistic, without those of the samples in which the fit failed.
+    n_failed : int
+        Number of those samples.
+    notes : list of str
+        What else to know.
+    """
+
+    statistic: float
+    df: int
+    pvalue: float
+    distribution: str
+    date: Any
+    estimate: pd.Series
+    value: pd.Series
+    cov: pd.DataFrame
+    simulated: Array
+    n_failed: int
+    notes: list[str]
+
+    def __str__(self) -> str:
+        when = "" if self.date is None else f" in {self.date}"
+        law = self.distribution + (f", {len(self.simulated)} samples" if len(self.simulated) else "")
+        lines = [f"Wald test of {shown(self.estimate.index)}{when}: {self.statistic:.4f}, "
+                 f"df = {self.df}, p = {self.pvalue:.4f} ({law})"]  # fmt: skip
+        return "\n".join([*lines, *self.notes])
+
+
+def coefficient_test(
+    results: Any,
+    hypotheses: Any,
+    date: Any = None,
+    n_sim: int = 199,
+    rng: Any = None,
+    n_jobs: int | None = None,
+) -> CoefficientTest:
+    """Test linear hypotheses; see `DynamicRegressionResults.test_coefficients`."""
+    positive_integer(n_sim, "n_sim")
+    check_jobs(n_jobs)
+    c = results.model.coefficients
+    if results.smoothed_state is None:
+        raise SpecificationError(
+            "The coefficients were not computed",
+            got="a fit with low_memory=True",
+            remedy="Call `model.smooth(res.params)`.",
+        )
+    R, q, labels = restrictions(hypotheses, c.state_names[: c.n_levels])
+    t = _period_of(results, R, date)
+    test = _Restrictions(np.asarray(R @ _levels(c)), q, t)
+    at = test.at(np.asarray(results.smoothed_state), np.asarray(results.smoothed_state_cov))
+    statistic = test.statistic(*at)
+    law = _law(results, R, q, statistic, rng)
+    if law is None:
+        law = _bootstrapped(_Refit(results, test), spawn(rng, n_sim), n_jobs)
+    notes = list(law.notes)
+    if abs(law.at - statistic) > 0.01 * abs(law.at):
+        notes.append(f"The p-value is that of {law.at:.4f}, the statistic at the maximum of the likelihood")
+    return CoefficientTest(
+        statistic,
+        len(q),
+        law.pvalue,
+        law.name,
+        None if t == -1 else results.model._index[t],
+        pd.Series(at[0], index=labels, name="estimate"),
+        pd.Series(q, index=labels, name="value"),
+        pd.DataFrame(at[1], index=labels, columns=labels),
+        law.simulated,
+        law.n_failed,
+        notes,
+    )
+
+
+def restrictions(hypotheses: Any, names: list[str]) -> tuple[Array, Array, list[str]]:
+    """
+    Return R (r, k), q (r,) and a label for each of linear hypotheses about named numbers.
+
+    Parameters
+    ----------
+    hypotheses : str, list of str, mapping or (R, q)
+        As `patsy.DesignInfo.linear_constraint` takes them: ``"a = b, c = 0"``.
+    names : list of str
+        The names.
+
+    Raises
+    ------
+    SpecificationError
+        If a hypothesis is not linear in these names, or hypotheses contradict or repeat each other.
+    """
+    try:
+        with np.errstate(all="ignore"):
+            found = DesignInfo(names).linear_constraint(hypotheses)
+        R, q = np.asarray(found.coefs, dtype=float), np.ravel(np.asarray(found.constants, dtype=float))
+    except (LookupError, PatsyError, TypeError, ValueError) as error:
+        raise SpecificationError(
+            "The hypotheses are not linear equations of coefficients",
+            got=repr(hypotheses),
+            expected=f'such as "{names[0]} = {names[-1]}", with names among {shown(names)}',
+            remedy=str(error).splitlines()[0] if str(error) else None,
+        ) from error
+    if not (np.isfinite(R).all() and np.isfinite(q).all()):
+        raise SpecificationError("The hypotheses have numbers that are not finite", got=repr(hypotheses))
+    texts = [hypotheses] if isinstance(hypotheses, str) else hypotheses
+    parts = [part.strip() for text in texts for part in str(text).split(",")] if len(R) else []
+    own = isinstance(texts, list) and all(isinstance(text, str) for text in texts) and len(parts) == len(R)
+    labels = parts if own else [_label(row, value, names) for row, value in zip(R, q, strict=True)]
+    scale = np.linalg.norm(R, axis=1, keepdims=True)
+    rank = np.linalg.matrix_rank(R / np.where(scale > 0, scale, 1.0)) if R.size else 0
+    if rank < len(R) or not len(R):
+        both = np.column_stack([R, q]) / np.where(scale > 0, scale, 1.0)
+        clash = len(R) and np.linalg.matrix_rank(both) > rank
+        raise SpecificationError(
+            "The hypotheses contradict each other"
+            if clash
+            else "A hypothesis says nothing beside the others",
+            got=shown(labels),
+            expected="linearly independent equations",
+            remedy="Leave one of them out.",
+        )
+    return R, q, labels
+
+
+def _label(row: Array, value: float, names: list[str]) -> str:
+    """Write an equation."""
+    terms = [f"{coef:+g}*{name}" for name, coef in zip(names, row, strict=True) if coef]
+    return f"{' '.join(terms) or '0'} = {value:g}"
+
+
+def _levels(c: Any) -> Array:
+    """Return the coefficients by level as a function of the states: "ar1" ones with their deviations."""
+    out = np.eye(c.n_levels, c.k_states)
+    for j in c.autoregressive:
+        out[c.level(j), c.deviation(j)] = 1.0
+    return out
+
+
+def _period_of(results: Any, R: Array, date: Any) -> int:
+    """Return the period of a hypothesis, -1 where its coefficients are constant."""
+    c, calendar = results.model.coefficients, results.model.calendar
+    used = np.any(R != 0, axis=0).reshape(len(c.regressors), c.p).any(axis=1)
+    moving = [
+        name for name, kind, on in zip(c.regressors, c.dynamics, used, strict=True) if on and kind != "static"
+    ]
+    if date is None and moving:
+        raise SpecificationError(
+            f"The coefficients on {shown(moving)} move: a hypothesis about them is about a date",
+            got="date=None",
+            remedy=f"Pass a date of the sample, such as date={str(results.model._index[-1])!r}.",
+        )
+    t = -1 if date is None else calendar.position(date)
+    if date is not None and not 0 <= t < results.model.nobs:
+        raise SpecificationError("The date is not in the sample", got=repr(date))
+    return int(t) if moving else -1
+
+
+@dataclass(frozen=True)
+class _Restrictions:
+    """R x_t = q of the states of a period t."""
+
+    loading: Array
+    value: Array
+    t: int
+
+    def at(self, states: Array, covs: Array) -> tuple[Array, Array]:
+        """Return R x and R P R' from smoothed states and their covariances."""
+        return self.loading @ states[:, self.t], self.loading @ covs[:, :, self.t] @ self.loading.T
+
+    def statistic(self, estimate: Array, cov: Array, truth: Array | None = None) -> float:
+        """Return the Wald statistic of the hypothesis, or of what is true in a sample."""
+        error = estimate - (self.value if truth is None else truth)
+        scale = np.sqrt(np.clip(np.diag(cov), 0.0, None))
+        if not np.all(scale > 0) or np.linalg.cond(cov / np.outer(scale, scale)) > _SINGULAR:
+            raise SpecificationError(
+                "The covariance of the tested coefficients is singular",
+                got=f"standard errors {scale.tolist()}",
+                remedy="Test fewer hypotheses: the estimated V and W leave one of them certain.",
+            )
+        return quadratic_form(error, cov)
+
+
+_SINGULAR = 1e12
+"""Condition number of a correlation matrix from which its inverse has no digits that count."""
+
+
+# -- exact distributions -----------------------------------------------------------------------------------
+
+
+def _law(results: Any, R: Array, q: Array, statistic: float, rng: Any) -> Law | None:
+    """Return the exact distribution of the statistic, None where it has to be simulated by fits."""
+    model = model_of(results)
+    if set(model.layout.names) <= set(results._fixed):
+        return Law("chi-squared", float(stats.chi2.sf(statistic, len(q))), statistic)
+    static = set(model.coefficients.dynamics) == {"static"}
+    if model.current_initialization != "diffuse" or results._fixed or not static:
+        return None
+    if model.obs_scale is not None:
+        return None
+    y, X = np.asarray(model.endog), np.asarray(model.exog)
+    M = R.reshape(len(R), X.shape[1], y.shape[1])
+    kind = "scalar" if y.shape[1] == 1 else obs_kind(model)
+    if kind == "scalar":
+        return _f_law(*_pooled(y, X, M, q))
+    if kind == "diagonal":
+        return _by_series(y, X, M, q, rng)
+    seen = ~np.isnan(y)
+    if kind == "unstructured" and np.all(seen.all(axis=1) == seen.any(axis=1)):
+        rows = seen.all(axis=1)
+        return _multivariate(y[rows], X[rows], M, q, rng)
+    return None
+
+
+def _f_law(value: float, r: int, freedom: int) -> Law:
+    """Return the law of a statistic that is r F(r, freedom)."""
+    if freedom < 1:
+        return Law("unknown", np.nan, value, notes=["No p-value: there are too few periods"])
+    return Law(f"F({r}, {freedom})", float(stats.f.sf(value / r, r, freedom)), value)
+
+
+def _pooled(y: Array, X: Array, M: Array, q: Array) -> tuple[float, int, int]:
+    """Return the least-squares statistic with one variance of all series, r and the degrees of freedom."""
+    error, cov, squares, freedom = -q, np.zeros((len(q),) * 2), 0.0, 0
+    for i, column in enumerate(y.T):
+        seen = ~np.isnan(column)
+        Q, upper = np.linalg.qr(X[seen])
+        rotated = Q.T @ column[seen]
+        loading = np.linalg.solve(upper.T, M[:, :, i].T)
+        error, cov = error + rotated @ loading, cov + loading.T @ loading
+        squares += float(np.sum((column[seen] - Q @ rotated) ** 2))
+        freedom += int(seen.sum()) - X.shape[1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return quadratic_form(error, cov) * freedom / squares, len(q), freedom
+
+
+def _by_series(y: Array, X: Array, M: Array, q: Array, rng: Any) -> Law | None:
+    """Return the law for a diagonal V, None where one hypothesis is about several series."""
+    owns = np.any(M != 0, axis=1)
+    if np.any(owns.sum(axis=1) > 1):
+        return None
+    series = np.flatnonzero(owns.any(axis=0))
+    parts = [_pooled(y[:, [i]], X, M[owns[:, i]][:, :, [i]], q[owns[:, i]]) for i in series]
+    if len(parts) == 1:
+        return _f_law(*parts[0])
+    value = sum(part[0] for part in parts)
+    generator = np.random.default_rng(spawn(rng, 1)[0])
+    draws = np.asarray(sum(r * generator.f(r, freedom, size=DRAWS) for _, r, freedom in parts))
+    return Law("sum of F", _tail(draws, value), value, draws)
+
+
+def _multivariate(y: Array, X: Array, M: Array, q: Array, rng: Any) -> Law | None:
+    """
+    Return the law for a full V, where the hypotheses are those of C B W = D for the coefficients B (m, p).
+
+    With g rows of C, h columns of W and f = n - m the statistic is f tr(H E^{-1}), H ~ Wishart_h(g) and
+    E ~ Wishart_h(f) independent: g F(g, f) for h = 1, Hotelling's T squared for g = 1, the trace of Lawley
+    and Hotelling otherwise (Anderson 2003, sections 5.2 and 8.6).
+    """
+    (r, m, p), freedom = M.shape, len(y) - X.shape[1]
+    g = int(np.linalg.matrix_rank(np.moveaxis(M, 1, 0).reshape(m, -1)))
+    h = int(np.linalg.matrix_rank(M.reshape(-1, p)))
+    if r != g * h:
+        return None
+    if freedom < h:
+        return _f_law(np.nan, r, 0)
+    Q, upper = np.linalg.qr(X)
+    rotated = Q.T @ y
+    residual = y - Q @ rotated
+    loading = np.linalg.solve(upper.T, M.reshape(r, m, p).transpose(1, 0, 2).reshape(m, -1)).reshape(m, r, p)
+    error = np.einsum("mri,mi->r", loading, rotated) - q
+    cov = np.einsum("mri,ij,msj->rs", loading, residual.T @ residual / freedom, loading)
+    value = quadratic_form(error, cov)
+    if h == 1:
+        return _f_law(value, g, freedom)
+    if g == 1:
+        last = freedom - h + 1
+        return Law(f"F({h}, {last})", float(stats.f.sf(last / freedom / h * value, h, last)), value)
+    draws = _lawley_hotelling(g, h, freedom, np.random.default_rng(spawn(rng, 1)[0]))
+    return Law("Lawley-Hotelling", _tail(draws, value), value, draws)
+
+
+def _lawley_hotelling(g: int, h: int, freedom: int, rng: np.random.Generator) -> Array:
+    """Draw f tr(H E^{-1}), E by Bartlett's decomposition."""
+    count = DRAWS // (g * h)
+    root = np.tril(rng.standard_normal((count, h, h)), -1)
+    root[:, range(h), range(h)] = np.sqrt(rng.chisquare(freedom - np.arange(h), size=(count, h)))
+    return np.asarray(
+        freedom * np.sum(np.linalg.solve(root, rng.standard_normal((count, h, g))) ** 2, axis=(1, 2))
+    )
+
+
+def _tail(draws: Array, value: float) -> float:
+    return (1.0 + float(np.sum(draws >= value))) / (1.0 + len(draws))
+
+
+# -- simulated distributions -------------------------------------------------------------------------------
+
+
+class _Refit:
+    """The statistic of what is true in a sample, at what a few iterations from the estimates reach."""
+
+    def __init__(self, results: Any, test: _Restrictions) -> None:
+        self.model, self.test = model_of(results), test
+        self.fixed, self.params = dict(results._fixed), np.asarray(results.params, dtype=float)
+        self.sampler = Parametric(self.model, self.params)
+
+    def __call__(self, rng: np.random.Generator) -> float | Failure:
+        """Return the statistic of a sample."""
+
+        def found() -> float:
+            sample, states = self.sampler.path(rng)
+            return self.statistic(model_on(self.model, sample), self.test.loading @ states[self.test.t])
+
+        return attempt(found)
+
+    def statistic(self, model: Any, truth: Array | None = None) -> float:
+        """Return the statistic of a model's data."""
+        with warnings.catch_warnings(), model.fix_params(self.fixed) if self.fixed else nullcontext():
+            warnings.simplefilter("ignore")  # few iterations do not converge
+            params = model.fit(
+                self.params, includes_fixed=True, method="lbfgs", maxiter=ITERATIONS, return_params=True
+            )
+            out = model.smooth(params, includes_fixed=True, cov_type="none")
+        at = self.test.at(np.asarray(out.smoothed_state), np.asarray(out.smoothed_state_cov))
+        return self.test.statistic(*at, truth)
+
+
+def _bootstrapped(refit: _Refit, seeds: list[np.random.SeedSequence], n_jobs: int | None) -> Law:
+    """Return the distribution of the statistic of the true coefficients of simulated samples."""
+    observed = refit.statistic(model_on(refit.model, np.asarray(refit.model.endog)))
+    simulated = np.array(successes(run_simulations(refit, seeds, n_jobs), "fits to samples"))
+    return Law(
+        "parametric bootstrap", _tail(simulated, observed), observed, simulated, len(seeds) - len(simulated)
+    )

@@ -1,0 +1,131 @@
+"""Standard deviations of the observation noise that are known up to V: H_t = S_t V S_t."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..em.moments import Regression
+from ..engine.calendars import Calendar, future_labels
+from ..engine.validation import check_same_columns, regressor_array
+from ..exceptions import DataError
+from ..numerics.linear_algebra import Array
+
+NAME = "obs_scale"
+
+
+def parse_scale(value: Any, nobs: int, index: Any, series: list[str]) -> Array | None:
+    """
+    Return multipliers of standard deviations, (nobs, p), None for None.
+
+    Parameters
+    ----------
+    value : array_like, (nobs,) or (nobs, p)
+        One multiplier a period for all series, or one for each.
+    nobs : int
+        Number of periods.
+    index : Index or None
+        Labels of the periods.
+    series : list of str
+        Names of the series.
+
+    Raises
+    ------
+    DataError
+        If they are not positive finite numbers, one a period, or have other labels or columns.
+    """
+    if value is None:
+        return None
+    _refuse(value, np.isnan, "missing values", "Fill them: a period without data needs a scale too.")
+    rows = np.asarray(regressor_array(value, nobs, index, NAME))
+    _refuse(
+        rows, lambda each: each <= 0.0, "values that are not positive", "It multiplies standard deviations."
+    )
+    if rows.shape[1] == 1:
+        return np.repeat(rows, len(series), axis=1)
+    check_same_columns(value if isinstance(value, pd.DataFrame) else rows, series, NAME)
+    return rows
+
+
+def _refuse(value: Any, bad: Any, what: str, remedy: str) -> None:
+    """Raise where numbers are bad; what is no number is left to other checks."""
+    try:
+        rows = np.asarray(value, dtype=float)
+        rows = rows.reshape(len(rows), -1)
+    except (TypeError, ValueError):
+        return
+    places = np.argwhere(bad(rows))
+    if len(places):
+        row, column = places[0].tolist()
+        raise DataError(
+            f"{NAME} has {what}",
+            got=f"{rows[row, column]} in row {row}, column {column}",
+            expected="finite numbers above 0",
+            remedy=remedy,
+        )
+
+
+class ScaledNoise:
+    """What a model with known scales of its noise needs for other periods; mixed into the models."""
+
+    obs_scale: Array | None
+    calendar: Calendar
+    coefficients: Any
+
+    def require_scale(self, kwargs: dict[str, Any]) -> None:
+        """Refuse other data without a scale of theirs, where the model has one."""
+        if self.obs_scale is not None and "obs_scale" not in kwargs:
+            raise DataError("A model with obs_scale needs that of the new data", expected="obs_scale=...")
+
+    def arguments_of_periods(self, rows: slice) -> dict[str, Any]:
+        """Return the arguments of the constructor that have one row a period, for some periods."""
+        return {} if self.obs_scale is None else {"obs_scale": self.obs_scale[rows]}
+
+    def future_scale(self, value: Any, steps: int) -> Array | None:
+        """
+        Return the multipliers of periods after the sample, (steps, p), None for a model without a scale.
+
+        Raises
+        ------
+        DataError
+            If they are absent, or given to a model that has none, or see `parse_scale`.
+        """
+        if self.obs_scale is None:
+            if value is not None:
+                raise DataError(f"The model has no {NAME}", got=f"future {NAME}", remedy="Leave it out.")
+            return None
+        if value is None:
+            raise DataError(
+                f"Periods after the sample need {NAME}: the last one is not held",
+                expected=f"{steps} rows, for all series or each",
+                remedy=f"Pass {NAME}=np.ones({steps}) for the noise of V itself.",
+            )
+        labels = future_labels(value, 1)
+        if labels is not None:
+            self.calendar.check_future(labels, len(labels), NAME)
+        return parse_scale(value, steps, None, self.coefficients.endog)
+
+
+def scaled_cov(cov: Array, scale: Array | None) -> Array:
+    """Return S_t V S_t, (p, p, nobs); V itself without a scale."""
+    return cov if scale is None else np.einsum("ti,ij,tj->ijt", scale, cov, scale)
+
+
+def by_cov(score: Array, scale: Array | None) -> Array:
+    """Return derivatives by V from those by S_t V S_t."""
+    return score if scale is None else np.einsum("ti,ijt,tj->ij", scale, score, scale)
+
+
+def unscaled(regression: Regression, scale: Array | None) -> Regression:
+    """Return the sums of S_t^{-1} e_t, which share V, from those of e_t by period."""
+    if scale is None:
+        return regression
+    over = 1.0 / scale
+    return Regression(
+        np.einsum("ti,tij,tj->ij", over, regression.ee, over)[None],
+        np.einsum("ti,tir->ir", over, regression.eb)[None],
+        regression.bb.sum(axis=0, keepdims=True),
+        np.array([regression.n.sum()]),
+    )

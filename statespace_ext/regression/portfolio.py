@@ -1,0 +1,100 @@
+"""Coefficients of portfolios of the series."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..exceptions import DataError, SpecificationError, nearest, shown
+
+CONSTANT = "const"
+
+
+@dataclass(frozen=True)
+class Portfolio:
+    """
+    Coefficients of portfolios of the series, w' theta_{j,t}, by regressor.
+
+    Attributes
+    ----------
+    weights : DataFrame, (p, r)
+        The weights, a row for each series and a column for each portfolio.
+    coefficients : dict of str to Coefficient
+        Smoothed, filtered and predicted paths with their standard errors, by regressor; a column for each
+        portfolio. The dynamics are those of the series.
+    """
+
+    weights: pd.DataFrame
+    coefficients: dict[str, Any]
+
+    @property
+    def alpha(self) -> Any:
+        """The coefficients on the constant; raises where the regression has none."""
+        if CONSTANT not in self.coefficients:
+            raise SpecificationError(
+                "The regression has no constant",
+                got=shown(self.coefficients),
+                expected=f"a regressor named {CONSTANT!r}",
+                remedy="Use `coefficients`.",
+            )
+        return self.coefficients[CONSTANT]
+
+    @property
+    def beta(self) -> Any:
+        """The coefficients on the other regressors; a dict by regressor where there are several."""
+        betas = {name: found for name, found in self.coefficients.items() if name != CONSTANT}
+        return next(iter(betas.values())) if len(betas) == 1 else betas
+
+
+def portfolio_weights(weights: Any, series: list[str]) -> pd.DataFrame:
+    """
+    Return weights as a frame with a row for each series and a column for each portfolio.
+
+    Parameters
+    ----------
+    weights : mapping, Series or DataFrame
+        Weights by name of a series; a column of a frame for each portfolio. A series without a weight has
+        weight zero.
+    series : list of str
+        Names of the series.
+
+    Raises
+    ------
+    SpecificationError
+        If the weights have no names, or names that are no series.
+    DataError
+        If weights are not finite numbers, or a name or a portfolio stands twice.
+    """
+    if not isinstance(weights, (Mapping, pd.Series, pd.DataFrame)) or len(weights) == 0:
+        raise SpecificationError(
+            "weights do not name the series",
+            got=repr(weights),
+            expected=f"a dict, Series or DataFrame by {shown(series)}",
+        )
+    given: Any = weights if isinstance(weights, (pd.Series, pd.DataFrame)) else pd.Series(dict(weights))
+    if isinstance(given, pd.Series):
+        given = given.to_frame("portfolio" if given.name is None else given.name)
+    rows, columns = ([str(name) for name in axis] for axis in given.axes)
+    unknown = [name for name in rows if name not in series]
+    if unknown:
+        raise SpecificationError(
+            "weights name series that the model does not have",
+            got=shown(unknown),
+            expected=f"names among {shown(series)}",
+            remedy=nearest(unknown[0], series),
+        )
+    for names in (rows, columns):
+        if len(set(names)) < len(names):
+            raise DataError("weights have a name twice", got=shown(names), expected="each name once")
+    try:
+        values = given.to_numpy(dtype=float)
+    except (TypeError, ValueError) as error:
+        raise DataError("weights are not numeric", got=repr(weights)) from error
+    if not values.size or not np.all(np.isfinite(values)):
+        raise DataError("weights have missing or infinite values", got=values.tolist(), expected="numbers")
+    frame = pd.DataFrame(values, index=rows, columns=columns)
+    return frame.reindex(series, fill_value=0.0)
