@@ -1,8 +1,8 @@
 """
 Check the built documentation: `python .ci/check_site.py docs/_build/html` (needs node for the search).
 
-No page may load a script, a style sheet or a picture from the network. For each subject a search, by the site's
-own scripts, must find among its first three hits a page whose title has the word.
+No page may load a script, a style sheet or a picture from the network. For each subject a search, by the
+site's own scripts, must find among its first three hits a page whose title has the word.
 """
 
 from __future__ import annotations

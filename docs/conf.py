@@ -2,8 +2,8 @@
 Sphinx: `sphinx-build -W -c docs . docs/_build/html`, or `python -m nox -s docs`.
 
 The source folder is the checkout, so that links between docs/, examples/ and the files at the top lead to the
-same places on the site and in the repository. Nothing is fetched, here or by a reader's browser. Code of the pages is
-run by the tests, notebooks by `.ci/examples`; their stored outputs are shown.
+same places on the site and in the repository. Nothing is fetched, here or by a reader's browser. The tests
+run the code of the pages, and `.ci/examples` runs the notebooks; their stored outputs are shown.
 """
 
 from __future__ import annotations
