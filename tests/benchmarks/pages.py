@@ -3,9 +3,9 @@ Write the tables of docs/benchmarks anew: run the command that a page names and 
 
     python tests/benchmarks/pages.py [PAGE ...]
 
-PAGE is the name of a page without .md; all of them without an argument, which takes about an hour. A page shows what
-was measured, without the limits of the benchmarks and their verdicts. The words around a table are a person's, and may
-need another look: `git diff` shows what changed.
+PAGE is the name of a page without .md; all of them without an argument, which takes about an hour. A page
+shows what was measured, without the limits of the benchmarks and their verdicts. The words around a table are
+a person's, and may need another look: `git diff` shows what changed.
 """
 
 from __future__ import annotations
