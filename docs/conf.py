@@ -40,6 +40,7 @@ templates_path = [str(HERE / "templates")]
 nb_execution_mode = "off"
 nb_merge_streams = True
 myst_heading_anchors = 3
+mathjax3_config = {"chtml": {"scale": 0.92}}
 myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath"]
 copybutton_prompt_text = r">>> |\.\.\. "
 copybutton_prompt_is_regexp = True  # what is copied has neither prompts nor outputs
@@ -69,7 +70,7 @@ html_show_sourcelink = False
 html_additional_pages = {"index": "to_start.html"}
 
 
-THUMBNAILS = {"atsm_mcculloch_kwon": 2}
+THUMBNAILS = {"atsm_mcculloch_kwon": 3}
 """Which picture of a notebook the gallery shows, where it is not the first."""
 
 
