@@ -86,11 +86,12 @@ def examples(session: nox.Session) -> None:
 
 @nox.session(python=NEWEST)
 def docs(session: nox.Session) -> None:
-    """Build the documentation into docs/_build/html: from nothing, warnings fatal, no network."""
+    """Build the documentation into docs/_build/html: from nothing, warnings fatal; search it (with node)."""
     session.install(".[docs]")
     shutil.rmtree(ROOT / "docs" / "generated", ignore_errors=True)
     options = ("-W", "--keep-going", "--fresh-env", "-c", "docs")
     session.run("sphinx-build", "--quiet", *options, ".", "docs/_build/html", env={"MPLBACKEND": "Agg"})
+    session.run("python", ".ci/check_site.py", "docs/_build/html")
 
 
 @nox.session(python=NEWEST, default=False)

@@ -1,4 +1,4 @@
-"""Symbols, names and shapes of the models, and the letters that others use, as tables."""
+"""Symbols, names and shapes of the models, and the notation of other texts, as tables."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ NOTATION: tuple[Quantity, ...] = (
         "V_0, V_1", "stationary covariance", "V0", "S", "Sigma_0",
     ),
     Quantity(
-        "exog_t", "exog", True, ("nobs", "k_exog"), "inputs of the observations",
+        "exog_t", "exog", True, ("nobs", "k_exog"), "covariates of the observations",
         "u", _NONE, "d", "u", _NONE,
     ),
     Quantity(
@@ -126,7 +126,7 @@ NOTATION: tuple[Quantity, ...] = (
     ),
     Quantity(
         "state_exog_t", "state_exog", False, ("nobs", "k_state_exog"),
-        "inputs of the states (t enters x_{t+1})",
+        "covariates of the states (t enters x_{t+1})",
         "u", _NONE, "c (t enters x_t)", "u", _NONE,
     ),
     Quantity(
@@ -147,11 +147,11 @@ REGRESSION: tuple[Letter, ...] = (
         "theta_t", None, False, ("k_states",), "coefficients, the states", "theta_t (dlm), alpha_t (Harvey)",
     ),
     Letter(
-        "V", "obs_cov", True, ("k_endog", "k_endog"), "covariance of what is not explained",
+        "V", "obs_cov", True, ("k_endog", "k_endog"), "covariance of the errors",
         "V (dlm), H (Harvey)",
     ),
     Letter(
-        "W", "state_cov", True, ("k_posdef", "k_posdef"), "covariance of the steps of the coefficients",
+        "W", "state_cov", True, ("k_posdef", "k_posdef"), "covariance of the innovations of the coefficients",
         "W (dlm, rows with noise), Q (Harvey)",
     ),
     Letter(

@@ -53,3 +53,19 @@ def test_only_the_output_changes(pages: ModuleType) -> None:
 def test_a_page_without_either_is_refused(page: str, pages: ModuleType) -> None:
     with pytest.raises(ValueError, match="the page"):
         pages.parts(page)
+
+
+def test_limits_and_verdicts_stay_out_of_a_page(pages: ModuleType) -> None:
+    printed = """what      ours   ratio   limit
+one      0.2ms           0.5 ms  PASS
+two      0.3ms     3.0   >= 10  FAIL
+three    0.4ms     4.0
+
+our 11 PASS  13 FAIL  2
+ratio: 1.2, limit 20  FAIL
+PASS speed 0.9 (target 0.8)
+"""
+    assert pages.shown(printed).splitlines() == [
+        "what      ours   ratio", "one      0.2ms", "two      0.3ms     3.0", "three    0.4ms     4.0", "",
+        "our 11       13       2", "ratio: 1.2", "speed 0.9",
+    ]  # fmt: skip

@@ -3,8 +3,9 @@ Write the tables of docs/benchmarks anew: run the command that a page names and 
 
     python tests/benchmarks/pages.py [PAGE ...]
 
-PAGE is the name of a page without .md; all of them without an argument, which takes about an hour. The words
-around a table are a person's, and may need another look: `git diff` shows what changed.
+PAGE is the name of a page without .md; all of them without an argument, which takes about an hour. A page
+shows what was measured, without the limits of the benchmarks and their verdicts. The words around a table are
+a person's, and may need another look: `git diff` shows what changed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,28 @@ PAGES = ROOT / "docs" / "benchmarks"
 _COMMAND = re.compile(r"^ *(python tests/benchmarks/\S+\.py.*)$", re.MULTILINE)
 _BLOCK = re.compile(r"^```(?:text)?\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 
+_VERDICT = re.compile(r"\b(?:PASS|FAIL)\b")
+_AIM = re.compile(r"(?:, limit [\d.]+|, at most [\d.]+: *| \(target [\d.]+\))")
+_JUDGED = re.compile(r"^(?:linear in n:|memory below )")
+
+
+def shown(printed: str) -> str:
+    """Return what a benchmark prints without limits and verdicts: a reader does not know these."""
+    lines, width = [], 0
+    for line in printed.splitlines():
+        line = line.removeprefix("PASS ").removeprefix("FAIL ")
+        if _JUDGED.match(line):
+            continue
+        line = _AIM.sub("", _VERDICT.sub(lambda match: " " * len(match[0]), line)).rstrip()
+        if line.endswith(" limit"):
+            width, line = len(line), line.removesuffix("limit").rstrip()
+        elif not line:
+            width = 0
+        elif width and len(line) >= width - 1:  # a value in the last column, which is not in every row
+            line = re.sub(r" +(?:>= *)?[\d.]+ ?(?:m?s)?$", "", line)
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
 
 def parts(page: str) -> tuple[str, str, str, str]:
     """Return the first command of a page, and what is before, in and after the block of its output."""
@@ -36,7 +59,7 @@ def parts(page: str) -> tuple[str, str, str, str]:
 def renewed(page: str, run: Callable[[str], str]) -> str:
     """Return a page with what its command prints."""
     command, before, _, after = parts(page)
-    return before + run(command).strip("\n") + "\n" + after
+    return before + shown(run(command).strip("\n")) + after
 
 
 def printed(command: str) -> str:
