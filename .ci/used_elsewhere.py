@@ -20,6 +20,7 @@ _.correlations
 _.test_alpha
 _.portfolio
 _.test_constancy
+_.lgssm
 _.test_coefficients
 _.test_serial_correlation
 _.pvalue_chi2

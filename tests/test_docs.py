@@ -140,6 +140,9 @@ def test_every_public_name_is_on_the_page_of_public_names() -> None:
     """The site makes a page of each."""
     page = (ROOT / "docs" / "api.md").read_text("utf-8")
     listed = re.findall(r"^   ([A-Za-z_.]+)$", page, re.MULTILINE)
-    public = [name for name in statespace_ext.__all__ if name not in ("__version__", "datasets")]
-    public += [f"datasets.{name}" for name in statespace_ext.datasets.__all__ if not name.isupper()]
+    modules = ("components", "datasets")
+    public = [name for name in statespace_ext.__all__ if name not in ("__version__", *modules)]
+    for module in modules:
+        names = getattr(statespace_ext, module).__all__
+        public += [f"{module}.{name}" for name in names if not name.isupper()]
     assert sorted(listed) == sorted(public)
