@@ -77,7 +77,8 @@ def test_the_library_calls_nothing_that_executes_what_it_reads() -> None:
 
 def test_only_the_formula_module_gives_patsy_an_environment() -> None:
     users = {module for module, callee in calls() if callee.startswith("patsy.") or callee == "DesignInfo"}
-    assert users == {"regression/formula.py", "params/parse.py"}
+    linear = {"params/parse.py", "regression/hypotheses.py"}  # patsy parses linear equations and executes none
+    assert users == {"regression/formula.py", *linear}
 
 
 HOSTILE = "__import__('pathlib').Path({!r}).touch()"
@@ -94,6 +95,9 @@ def test_constraints_and_names_are_not_executed(tmp_path: Path) -> None:
     frame = pd.DataFrame(returns(), columns=["a", "b", "c"])
     with pytest.raises(sse.StateSpaceError):
         sse.DynamicRegression(frame, frame[["a"]].rename(columns={"a": code}), dynamics={code: code})
+    for hypothesis in (code, f"MKT.a = {code}", f"{code} = 0"):
+        with pytest.raises(sse.StateSpaceError):
+            sse.CAPM(frame, frame.mean(axis=1), beta="static").fit().test_coefficients(hypothesis)
     assert not trace.exists()
 
 

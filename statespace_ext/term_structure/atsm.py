@@ -38,7 +38,7 @@ from .dynamics import (
 )
 from .estimation import estimate_term_structure
 from .m_step import NumericalUpdates
-from .maximal import Portfolios
+from .maximal import DaiSingleton, Portfolios
 from .normalisation import Normalisation
 from .panel import Panel, check_factors, first_portfolios, parse_panel, parts_of
 from .rates import years
@@ -95,13 +95,14 @@ class ATSM(StateSpaceModel[ATSMResults]):
         columns tell: "3m", "m3", "3 months", "10y", "y10", "10-year"; 0.25, 1.0 where one is not whole.
     k_factors : int
         Number k of factors.
-    identification : {"jsz", "jsz-pairs", "dai-singleton", "afns", "dns"} or Normalisation
+    identification : str or Normalisation
         "jsz": the factors are ``portfolio_weights`` @ yields; real Q-roots (Joslin, Singleton & Zhu 2011).
         "jsz-pairs": as "jsz", with Q-roots that are real, equal or complex.
         "dai-singleton": Sigma = I, K_Q lower triangular with an increasing diagonal, kappa_Q = 0,
-        delta_1 >= 0. "afns": level, slope and curvature with the adjustment of Christensen, Diebold &
-        Rudebusch (2011); "dns": without it, and without prices of risk (Diebold & Li 2006). Or one of your
-        own: an instance of a subclass of `Normalisation`.
+        delta_1 >= 0. "dai-singleton-pairs": likewise, with blocks [[s, b], [c, s]] on the diagonal of K_Q,
+        whose roots may be complex. "afns": level, slope and curvature with the adjustment of Christensen,
+        Diebold & Rudebusch (2011); "dns": without it, and without prices of risk (Diebold & Li 2006). Or one
+        of your own: an instance of a subclass of `Normalisation`.
     p_dynamics : {"unrestricted", "diagonal", "triangular"} or array_like, (k + m, k + m)
         K_P; an array has NaN for a free element. m is the number of macro factors.
     state_cov : {"unstructured", "diagonal"} or array_like, (k + m, k + m)
@@ -460,8 +461,9 @@ class ATSM(StateSpaceModel[ATSMResults]):
             - "jsz": the likelihood concentrated as by Joslin, Singleton & Zhu, for
               ``obs_cov="exact-portfolios"``, and steps on the Kalman likelihood from its maximum.
 
-        Where the default fit of "jsz" ends with two equal Q-roots, it goes on with pairs of roots. The
-        results are those of the same model with ``identification="jsz-pairs"`` if these reach higher.
+        Where the default fit of "jsz" or "dai-singleton" ends with two equal Q-roots, it goes on with pairs
+        of roots. The results are those of the same model with ``identification="jsz-pairs"`` (or
+        "dai-singleton-pairs") if these reach higher.
 
         Returns
         -------
@@ -475,9 +477,11 @@ class ATSM(StateSpaceModel[ATSMResults]):
         res = super().fit(start_params, *args, **kwargs)
         plain = start_params is None and not args and kwargs.get("method", "auto") == "auto"
         free, norm = not self._has_fixed_params and self.user_initialization is None, self.norm
-        if not (plain and free and type(norm) is Portfolios and norm.roots_meet(self.matrices(res.params))):
+        if not (plain and free and isinstance(norm, (Portfolios, DaiSingleton))):
             return res
-        pairs = self.clone(self.panel.endog, identification="jsz-pairs").fit(**kwargs)
+        if not norm.roots_meet(self.matrices(res.params)):
+            return res
+        pairs = self.clone(self.panel.endog, identification=norm.beyond).fit(**kwargs)
         return pairs if pairs.llf > res.llf + _HIGHER else res
 
     def normalised(self, params: Array) -> Array:

@@ -12,12 +12,12 @@ from ..numerics.linear_algebra import Array
 from ..params.affine import AffineMatrix, affine_matrix
 from ..params.layout import ParameterLayout
 from ..params.parse import covariance_namer, parse_covariance, parse_matrix
-from .maximal import DaiSingleton, Portfolios, RootPairs
+from .maximal import DaiSingleton, DaiSingletonPairs, Portfolios, RootPairs
 from .normalisation import NelsonSiegel, Normalisation, Observed
 from .panel import Panel, is_word
 from .unspanned import check_with_macro
 
-IDENTIFICATIONS = ("jsz", "jsz-pairs", "dai-singleton", "afns", "dns")
+IDENTIFICATIONS = ("jsz", "jsz-pairs", "dai-singleton", "dai-singleton-pairs", "afns", "dns")
 P_DYNAMICS = ("unrestricted", "diagonal", "triangular")
 STATE_COVS = ("unstructured", "diagonal")
 OBS_COVS = ("diagonal", "scalar", "exact-portfolios")
@@ -65,8 +65,8 @@ def normalisation_of(identification: Any, panel: Panel) -> Normalisation:
         found = identification
     elif word in ("afns", "dns"):
         found = NelsonSiegel(word == "afns")
-    elif word == "dai-singleton":
-        found = DaiSingleton(k)
+    elif word in ("dai-singleton", "dai-singleton-pairs"):
+        found = (DaiSingleton if word == "dai-singleton" else DaiSingletonPairs)(k)
     elif word in ("jsz", "jsz-pairs") and names is not None:
         found = Observed(names)
     elif word in ("jsz", "jsz-pairs"):

@@ -14,7 +14,7 @@ from ..fit.request import EM_METHODS, FitRequest, check_request
 from ..fit.search import after, verdict_at
 from ..numerics.linear_algebra import Array
 from .concentrated import concentrated_starts
-from .maximal import DaiSingleton, dai_singleton_form
+from .maximal import DaiSingleton
 
 OWN = ("mle", "two-step", "jsz")
 METHODS = ("auto", *OWN, "em", "lbfgs", "bfgs", "newton", "cg", "nm", "powell")
@@ -73,11 +73,11 @@ def _by_portfolios(model: Any, problem: Any, request: FitRequest) -> FitResult:
 
     In latent factors the likelihood has long curved ridges; in portfolios it has not.
     """
-    twin = model.clone(model.panel.endog, identification="jsz", portfolio_weights=None)
+    twin = model.clone(model.panel.endog, identification=model.norm.twin, portfolio_weights=None)
     found = estimate_term_structure(twin, request)
     at = twin.layout.matrices(found.params)
     both = twin.dynamics_at(at)
-    values, turn, centre = dai_singleton_form(both.pricing, both.cov)
+    values, turn, centre = model.norm.form(both.pricing, both.cov)
     values["K_P"] = turn @ both.K_P @ np.linalg.inv(turn)
     values["kappa_P"] = (turn @ (both.kappa_P - both.K_P @ centre))[:, None]
     values["obs_cov"] = at["obs_cov"]

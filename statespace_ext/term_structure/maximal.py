@@ -28,6 +28,17 @@ _NO_SLOPE = 1e-10
 """Derivative of the yields' means by k_inf, relative to maturity, that is rounding."""
 
 
+_MEETING = (
+    'Two Q-roots are equal, as where the likelihood rises towards complex ones: see identification="{}".'
+)
+_EQUAL_PAIR = "The Q-roots of pair {} are equal: they have no standard errors, mean and square have."
+
+
+def meet(roots: Array) -> bool:
+    """Tell whether two roots are equal, to what a search can tell."""
+    return bool(np.any(np.diff(np.sort(roots)) < _EQUAL * np.max(np.abs(roots))))
+
+
 class Portfolios(Normalisation):
     """
     Joslin, Singleton & Zhu (2011): the factors are portfolios W y of yields, priced without error.
@@ -55,6 +66,8 @@ class Portfolios(Normalisation):
 
     portfolios = True
     drift = "k_inf"
+    beyond = "jsz-pairs"
+    """The model with complex roots, which the fit goes on with where two roots meet."""
 
     def __init__(
         self, weights: Array, tau: Array, convexity: float, factors: list[str], period: float | None = None
@@ -202,17 +215,11 @@ class Portfolios(Normalisation):
 
     def remarks(self, at: Values) -> list[str]:
         """Return whether two roots are equal, beyond which they are complex."""
-        if not self.roots_meet(at):
-            return []
-        return [
-            "Two Q-roots are equal, as where the likelihood rises towards complex ones: see "
-            'identification="jsz-pairs".'
-        ]
+        return [_MEETING.format(self.beyond)] if self.roots_meet(at) else []
 
     def roots_meet(self, at: Values) -> bool:
         """Tell whether two Q-roots are equal, to what a search can tell."""
-        roots = np.sort(at["roots_Q"][:, 0])
-        return bool(np.any(np.diff(roots) < _EQUAL * np.max(np.abs(roots))))
+        return meet(at["roots_Q"][:, 0])
 
     def normalised(self, at: Values) -> Values:
         """Return the roots in increasing order; the long-run Q-mean of r, k_inf / root_Q.1, stays."""
@@ -234,7 +241,7 @@ class RootPairs(Portfolios):
     The family is not smooth where the single root meets one of a pair: `normalised` pairs the nearest.
     """
 
-    drift = "drift_Q"
+    drift, beyond = "drift_Q", ""
 
     def blocks(self) -> dict[str, AffineMatrix]:
         """Return the blocks of the single root, of the pairs, and of the drift."""
@@ -294,10 +301,11 @@ class RootPairs(Portfolios):
     def remarks(self, at: Values) -> list[str]:
         """Return which pairs are equal to rounding: their roots have no derivative, mean and square have."""
         mean, square = at["pairs_Q"].T
-        return [
-            f"The Q-roots of pair {i + 1} are equal: they have no standard errors, mean and square have."
-            for i in np.flatnonzero(np.abs(square) < (_EQUAL * mean) ** 2)
-        ]
+        return [_EQUAL_PAIR.format(i + 1) for i in np.flatnonzero(np.abs(square) < (_EQUAL * mean) ** 2)]
+
+    def roots_meet(self, at: Values) -> bool:
+        """Return False: beyond equal roots the model goes on."""
+        return False
 
     def normalised(self, at: Values) -> Values:
         """Return the blocks with the nearest roots as pairs, the slowest first."""
@@ -332,6 +340,11 @@ class DaiSingleton(Normalisation):
     """
 
     latent = scaled = True
+    twin = "jsz"
+    """The same model in portfolios."""
+    beyond = "dai-singleton-pairs"
+    """The model with complex roots, which the fit goes on with where two roots meet."""
+    _portfolios = Portfolios
 
     def __init__(self, k_factors: int) -> None:
         self.factors = [f"f{i + 1}" for i in range(k_factors)]
@@ -358,26 +371,22 @@ class DaiSingleton(Normalisation):
 
     def starts(self, sample: CrossSection) -> list[Start]:
         """Return the start values of `Portfolios`, rotated."""
-        latent = Portfolios.of(sample.weights, sample.maturities, sample.convexity, sample.period)
+        latent = self._portfolios.of(sample.weights, sample.maturities, sample.convexity, sample.period)
         out: list[Start] = []
         for values, factors in latent.starts(sample):
             P = np.asarray(factors)
             cov = sample.autoregression(P)[2]
-            own, turn, centre = dai_singleton_form(latent.pricing({**values, "state_cov": cov}), cov)
+            own, turn, centre = self.form(latent.pricing({**values, "state_cov": cov}), cov)
             out.append((own, (P - centre) @ turn.T))
         return out
 
     def normalised(self, at: Values) -> Values:
         """Return the blocks after the orthogonal rotation that sorts the Q-roots and the signs."""
-        roots, vectors = np.linalg.eig(at["K_Q"].T)
-        order = np.argsort(roots)
-        gaps = np.diff(roots[order])
-        rotation = np.eye(len(roots))
-        if np.any(order != np.arange(len(order))) and np.all(gaps > 1e-8 * np.max(np.abs(roots))):
-            rotation = np.linalg.qr(np.real(vectors[:, order]))[0].T
+        rotation = self._sorting(at["K_Q"])
         delta = rotation @ at["delta_1"]
         rotation = rotation * np.where(delta < 0, -1.0, 1.0)
-        out = {**at, "K_Q": np.tril(rotation @ at["K_Q"] @ rotation.T), "delta_1": rotation @ at["delta_1"]}
+        K_Q = self._cleaned(rotation @ at["K_Q"] @ rotation.T)
+        out = {**at, "K_Q": K_Q, "delta_1": rotation @ at["delta_1"]}
         for key in ("K_P", "lambda_1"):
             if key in at:
                 out[key] = rotation @ at[key] @ rotation.T
@@ -386,40 +395,131 @@ class DaiSingleton(Normalisation):
                 out[key] = rotation @ at[key]
         return out
 
+    def form(self, pricing: Pricing, cov: Array) -> tuple[Values, Array, Array]:
+        """
+        Return the Q-parameters of the same model in this normalisation.
 
-def dai_singleton_form(pricing: Pricing, cov: Array) -> tuple[Values, Array, Array]:
+        The factors are Z = O Sigma^{-1} (X - c), with c the long-run mean of X under Q and O the rotation
+        after which K_Q has the form of the class. No unit root is supposed.
+
+        Parameters
+        ----------
+        pricing : Pricing
+            Q-dynamics and short rate of X.
+        cov : ndarray, (k, k)
+            Sigma Sigma', positive definite.
+
+        Returns
+        -------
+        values : dict
+            "K_Q", "delta_0" and "delta_1".
+        turn : ndarray, (k, k)
+            O Sigma^{-1}.
+        centre : ndarray, (k,)
+            c.
+        """
+        root = np.linalg.cholesky(cov)
+        inner = np.linalg.solve(root, pricing.K @ root)
+        rotation = self._rotation(inner)
+        delta_1 = rotation @ root.T @ pricing.delta_1
+        rotation = rotation * np.where(delta_1 < 0, -1.0, 1.0)[:, None]
+        centre = np.linalg.lstsq(pricing.K, pricing.kappa, rcond=None)[0]
+        values = {
+            "K_Q": self._cleaned(rotation @ inner @ rotation.T),
+            "delta_0": np.array([[pricing.delta_0 + pricing.delta_1 @ centre]]),
+            "delta_1": np.abs(delta_1)[:, None],
+        }
+        return values, np.linalg.solve(root.T, rotation.T).T, centre
+
+    def _rotation(self, K: Array) -> Array:
+        """Return O with O K O' of the form of the class: its Schur form, in the order of the roots."""
+        roots, vectors = np.linalg.eig(K.T)
+        return np.asarray(np.linalg.qr(np.real(vectors[:, np.argsort(roots.real)]))[0].T)
+
+    def _sorting(self, K: Array) -> Array:
+        """Return the rotation that sorts the roots of a matrix that has the form."""
+        roots = np.diag(K)
+        apart = np.diff(np.sort(roots)) > 1e-8 * np.max(np.abs(roots))
+        return self._rotation(K) if np.any(np.diff(roots) < 0) and np.all(apart) else np.eye(len(K))
+
+    def _cleaned(self, K: Array) -> Array:
+        """Return a matrix of the form without rounding."""
+        return np.tril(K)
+
+    def remarks(self, at: Values) -> list[str]:
+        """Return whether two roots are equal, beyond which they are complex."""
+        return [_MEETING.format(self.beyond)] if self.roots_meet(at) else []
+
+    def roots_meet(self, at: Values) -> bool:
+        """Tell whether two Q-roots are equal, to what a search can tell."""
+        return meet(np.diag(at["K_Q"]))
+
+
+class DaiSingletonPairs(DaiSingleton):
     """
-    Return the Q-parameters of the same model in the normalisation of Dai & Singleton.
+    As `DaiSingleton`, with Q-roots that are real, equal or complex: K_Q is lower block triangular.
 
-    The factors are Z = O Sigma^{-1} (X - c), with c the long-run mean of X under Q and O the rotation after
-    which K_Q is lower triangular, its diagonal increasing. Real Q-roots, and no unit root, are supposed.
-
-    Parameters
-    ----------
-    pricing : Pricing
-        Q-dynamics and short rate of X.
-    cov : ndarray, (k, k)
-        Sigma Sigma', positive definite.
-
-    Returns
-    -------
-    values : dict
-        "K_Q", "delta_0" and "delta_1".
-    turn : ndarray, (k, k)
-        O Sigma^{-1}.
-    centre : ndarray, (k,)
-        c.
+    A pair of factors has the block [[s, b], [c, s]] with |b| <= |c| and the roots s + sqrt(b c) and
+    s - sqrt(b c), complex for b c < 0 and equal for b = 0. An odd number of factors begins with a single
+    root.
     """
-    root = np.linalg.cholesky(cov)
-    inner = np.linalg.solve(root, pricing.K @ root)
-    roots, vectors = np.linalg.eig(inner.T)  # its Schur form, in the order of the roots
-    rotation = np.linalg.qr(np.real(vectors[:, np.argsort(roots.real)]))[0].T
-    delta_1 = rotation @ root.T @ pricing.delta_1
-    rotation = rotation * np.where(delta_1 < 0, -1.0, 1.0)[:, None]
-    centre = np.linalg.lstsq(pricing.K, pricing.kappa, rcond=None)[0]
-    values = {
-        "K_Q": np.tril(rotation @ inner @ rotation.T),
-        "delta_0": np.array([[pricing.delta_0 + pricing.delta_1 @ centre]]),
-        "delta_1": np.abs(delta_1)[:, None],
-    }
-    return values, np.linalg.solve(root.T, rotation.T).T, centre
+
+    twin, beyond, _portfolios = "jsz-pairs", "", RootPairs
+
+    @property
+    def _seconds(self) -> Array:
+        """Places of the second factor of each pair."""
+        k = len(self.factors)
+        return np.arange(1 + k % 2, k, 2)
+
+    def blocks(self) -> dict[str, AffineMatrix]:
+        """Return the blocks of K_Q, delta_0 and delta_1."""
+        k, names, second = len(self.factors), self.factors, [int(i) for i in self._seconds]
+        places = [(i, j) for i in range(k) for j in range(i + 1)] + [(i - 1, i) for i in second]
+        own = {(i, i): (i - 1, i - 1) for i in second}  # the mean of the roots stands twice
+        rows = [(own.get(place, place), place) for place in places]
+        elements = [(i, j, f"K_Q.{names[a]}.{names[b]}", 1.0) for (a, b), (i, j) in rows]
+        return {**super().blocks(), "K_Q": affine_matrix(np.zeros((k, k)), elements)}
+
+    def _rotation(self, K: Array) -> Array:
+        found, odd = paired(np.linalg.eigvals(K)), len(K) % 2
+        spaces = [_least(K.T - root * np.eye(len(K)), 1) for root in found[:odd]]
+        for mean, square in found[odd:].reshape(-1, 2):
+            moved = K.T - mean * np.eye(len(K))
+            spaces.append(_least(moved @ moved - square * np.eye(len(K)), 2))
+        rotation = np.linalg.qr(np.column_stack(spaces))[0].T
+        form = rotation @ K @ rotation.T
+        for i in self._seconds:
+            (a, b), (c, d) = form[i - 1 : i + 1, i - 1 : i + 1]
+            angle = 0.5 * np.arctan2(d - a, b + c) + (0.5 * np.pi if b > c else 0.0)
+            turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+            rotation[i - 1 : i + 1] = turn @ rotation[i - 1 : i + 1]
+        return np.asarray(rotation)
+
+    def _sorting(self, K: Array) -> Array:
+        return self._rotation(K)
+
+    def _cleaned(self, K: Array) -> Array:
+        out, second = np.tril(K), self._seconds
+        out[second - 1, second] = K[second - 1, second]
+        out[second, second] = out[second - 1, second - 1] = 0.5 * (
+            np.diag(K)[second] + np.diag(K)[second - 1]
+        )
+        return out
+
+    def remarks(self, at: Values) -> list[str]:
+        """Return which pairs are equal to rounding: their roots have no derivative."""
+        K, second = at["K_Q"], self._seconds
+        square = np.abs(K[second, second - 1] * K[second - 1, second])
+        return [
+            _EQUAL_PAIR.format(i + 1) for i in np.flatnonzero(square < (_EQUAL * np.diag(K)[second]) ** 2)
+        ]
+
+    def roots_meet(self, at: Values) -> bool:
+        """Return False: beyond equal roots the model goes on."""
+        return False
+
+
+def _least(M: Array, count: int) -> Array:
+    """Return a basis (k, count) of the space that a matrix maps to the least."""
+    return np.asarray(np.linalg.svd(M)[2][len(M) - count :].T)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +220,74 @@ def test_the_default_fit_goes_on_where_real_roots_meet(shared_data: Path) -> Non
     assert res.converged and res.llf > 4185.23
     assert res.model.param_names[:4] == ["root_Q.1", "pair_Q.1.mean", "pair_Q.1.square", "drift_Q"]
     assert res.mean_reversion.loc["Q", "period"].notna().sum() == 2
+
+
+def with_unit_noise(
+    model: sse.ATSM, params: np.ndarray, identification: str = "dai-singleton-pairs"
+) -> tuple[sse.ATSM, np.ndarray]:
+    """Return the same model in latent factors with Sigma = I, and its parameters."""
+    latent = model.clone(model.panel.endog, identification=identification, portfolio_weights=None)
+    at = model.dynamics(params)
+    values, turn, centre = latent.norm.form(at.pricing, at.cov)
+    values["K_P"] = turn @ at.K_P @ np.linalg.inv(turn)
+    values["kappa_P"] = (turn @ (at.kappa_P - at.K_P @ centre))[:, None]
+    values["obs_cov"] = model.matrices(params)["obs_cov"]
+    return latent, latent.layout.project(values, np.zeros(len(latent.layout)))
+
+
+@pytest.mark.parametrize("name", ["real", "equal", "complex", "two", "four", "five"])
+def test_the_same_model_with_unit_noise(name: str) -> None:
+    """The likelihood, roots and order are those of portfolios; a rotation of the factors is undone."""
+    model, params = model_at(ROOTS[name])
+    latent, same = with_unit_noise(model, params)
+    assert len(latent.param_names) == len(model.param_names)
+    assert_allclose(latent.loglike(same), model.loglike(params), rtol=1e-9)
+    assert_allclose(latent.normalised(same), same, rtol=1e-6, atol=1e-9)
+    K = latent.matrices(same)["K_Q"]
+    assert_allclose(np.poly(K).real, np.poly(ROOTS[name]).real, atol=1e-9)
+    for i in range(len(K) % 2, len(K), 2):
+        assert K[i, i] == K[i + 1, i + 1] and abs(K[i, i + 1]) <= abs(K[i + 1, i])
+    moved = dict(latent.matrices(same))
+    first, flip = len(K) % 2, np.eye(len(K))
+    flip[first : first + 2, first : first + 2] = [[0.0, 1.0], [1.0, 0.0]]  # the factors of the first pair
+    for key in ("K_Q", "K_P"):
+        moved[key] = flip @ moved[key] @ flip
+    for key in ("delta_1", "kappa_P"):
+        moved[key] = flip @ moved[key]
+    other = latent.layout.project(moved, same)
+    assert_allclose(latent.loglike(other), latent.loglike(same), rtol=1e-10)
+    assert_allclose(latent.normalised(other), same, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["complex", "equal", "two"])
+def test_score_with_unit_noise(name: str) -> None:
+    model, params = with_unit_noise(*model_at(ROOTS[name], obs_cov="scalar"))
+    step = 1e-3 * np.maximum(np.abs(params), 1e-4)
+    want = richardson_gradient(model.loglike, params, step=step)
+    size = np.median(np.abs(want * step))
+    assert_allclose(model.score(params) * step, want * step, rtol=1e-7, atol=1e-7 * size)
+
+
+def test_equal_roots_with_unit_noise_are_told() -> None:
+    real, equal = "dai-singleton", "dai-singleton-pairs"
+    told = {
+        real: f'Two Q-roots are equal.*identification="{equal}"',
+        equal: "Q-roots of pair 1 are equal",
+    }
+    for name, message in told.items():
+        model, params = with_unit_noise(*model_at(ROOTS["equal"]), name)
+        res = model.smooth(params)
+        assert any(re.search(message, line) for line in res.status_lines()), name
+
+
+@pytest.mark.slow
+def test_the_default_fit_with_unit_noise_goes_on_where_real_roots_meet(shared_data: Path) -> None:
+    y = gsw(shared_data)
+    res = sse.ATSM(y, GSW, units="percent", identification="dai-singleton").fit(cov_type="none")
+    assert res.converged and res.llf > 4185.23
+    assert res.mean_reversion.loc["Q", "period"].notna().sum() == 2
+    K = res.matrices["K_Q"].to_numpy()
+    assert K[1, 1] == K[2, 2] and K[1, 2] * K[2, 1] < 0 and not np.any(K[0, 1:])
 
 
 def test_k_inf_beside_the_drift() -> None:

@@ -86,6 +86,7 @@ def same_params(model: sse.ATSM, params: np.ndarray) -> np.ndarray:
 BUILT_IN: dict[str, dict[str, Any]] = {
     "jsz": {},
     "dai-singleton": {"identification": "dai-singleton"},
+    "dai-singleton-pairs": {"identification": "dai-singleton-pairs"},
     "afns": {"identification": "afns"},
     "observed": {"factors": np.asarray(yields())[:, [0, 2, 4]] * 1.1},
 }
