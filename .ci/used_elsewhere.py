@@ -3,6 +3,7 @@
 # Users call these on models and results.
 _.declare
 _.impute
+_.lgssm
 _.residuals
 _.outliers
 _.augment

@@ -210,7 +210,7 @@ SHOWN = {
     "regressor_names", "shock_names", "state_exog", "system",
 }  # fmt: skip
 OWN = {
-    "LGSSM": {"k_factors", "labels", "lags"},
+    "LGSSM": {"design_info", "k_factors", "labels", "lags", "regressors"},
     "DynamicRegression": {
         "coefficients", "design_info", "has_factors", "obs_scale", "proportional", "regressors",
     },

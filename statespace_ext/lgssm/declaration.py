@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from ..exceptions import SpecificationError, shown
+from ..exceptions import SpecificationError, UnsupportedError, shown
 from ..numerics.linear_algebra import STABILITY_LIMIT, companion, spectral_radius
 from ..params.affine import AffineMatrix, IntArray, affine_matrix, side_by_side
 from ..params.layout import ParameterLayout
@@ -156,6 +156,38 @@ def normalised(given: dict[str, object], n_endog: int, k_factors: int) -> dict[s
     return {**given, "design": unit_design(n_endog, k_factors)}
 
 
+def loads_on_lags(design: object, k_factors: int, lags: int) -> bool:
+    """Tell whether a design has columns for the lags of the factors too, (p, k * L)."""
+    if lags == 1 or not isinstance(design, (list, tuple, np.ndarray)):
+        return False
+    try:
+        return np.shape(np.asarray(design, dtype=object))[1:2] == (k_factors * lags,)
+    except ValueError:  # ragged, which `parse_matrix` says
+        return False
+
+
+def _lags_as_factors(blocks: dict[str, AffineMatrix], lags: int) -> dict[str, AffineMatrix]:
+    """Return the blocks with lags as factors of their own: fixed rows of the transition, without noise."""
+    if not blocks["state_mean"].is_fixed or np.any(blocks["state_mean"].fixed):
+        raise UnsupportedError(
+            "state_mean does not go with a design on lags",
+            got="a mean",
+            expected='"zero"',
+            remedy="Use state_intercept, or free elements of obs_intercept.",
+        )
+    size = blocks["transition"].shape[1]
+    k = size // lags
+    out = dict(blocks)
+    for key in ("transition", "state_intercept", "state_mean", "state_coef", "state_cov"):
+        fixed = blocks[key].fixed
+        more = [(0, size - k), (0, size - k if key == "state_cov" else 0), (0, 0)][: fixed.ndim]
+        fixed = np.pad(fixed, more)
+        if key == "transition":
+            fixed[k:, : size - k] = np.eye(size - k)[..., None] if fixed.ndim == 3 else np.eye(size - k)
+        out[key] = replace(blocks[key], fixed=fixed)
+    return out
+
+
 def build_layout(given: dict[str, object], labels: Labels, lags: int, nobs: int) -> ParameterLayout:
     """
     Return the layout of all blocks.
@@ -191,6 +223,8 @@ def build_layout(given: dict[str, object], labels: Labels, lags: int, nobs: int)
     }
     check_start(given["initialization"], blocks)
     _check_names(given, blocks)
+    if blocks["design"].shape[1] > len(labels.factors):
+        blocks = _lags_as_factors(blocks, lags)
     return ParameterLayout(blocks, COVARIANCES)
 
 
@@ -237,6 +271,7 @@ def _coefficient_blocks(
     given: dict[str, object], labels: Labels, lags: int, nobs: int
 ) -> dict[str, AffineMatrix]:
     endog, factors = labels.endog, labels.factors
+    columns = labels.states if loads_on_lags(given["design"], len(factors), lags) else factors
 
     def block(
         key: str, rows: list[str], columns: list[str] | None = None, stem: str = "", varies: bool = False
@@ -247,7 +282,7 @@ def _coefficient_blocks(
         return parse_matrix(value, shape, key, namer, nobs if varies else None)
 
     return {
-        "design": block("design", endog, factors, "loading", varies=True),
+        "design": block("design", endog, columns, "loading", varies=True),
         "obs_intercept": block("obs_intercept", endog, varies=True),
         "obs_coef": block("obs_coef", endog, labels.exog),
         "transition": transition_matrix(given["transition"], labels, lags, nobs),
@@ -360,7 +395,7 @@ def check_size(k_factors: int, lags: int) -> None:
 def check_start(start: object, blocks: Mapping[str, AffineMatrix]) -> None:
     """Refuse starts that the other arguments contradict, or that leave the likelihood unbounded."""
     k, size = blocks["transition"].shape
-    kinds = np.tile(start if isinstance(start, tuple) else [str(start)] * k, size // k)
+    kinds = np.tile(start, size // len(start)) if isinstance(start, tuple) else np.full(size, str(start))
     stationary, diffuse = np.flatnonzero(kinds == "stationary"), np.flatnonzero(kinds == "diffuse")
     if len(stationary):
         _check_stationary(blocks, stationary)

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..base.model import StateSpaceModel
 from ..base.results import StateSpaceResultsWrapper
 from ..em.second_order import second_order_information
 from ..em.smoothed_point import ConstantModel
@@ -40,16 +39,18 @@ from .declaration import (
     check_size,
     check_start,
     lagged_names,
+    loads_on_lags,
     names_of_factors,
     starts_of,
 )
+from .formula import ByFormula
 from .results import LGSSMResults
 
 _RANDOM_STARTS = 4
 """Largest number of random starts, which are tried where the others end at different maxima."""
 
 
-class LGSSM(StateSpaceModel[LGSSMResults]):
+class LGSSM(ByFormula):
     r"""
     Linear Gaussian state-space model with k factors and L lags, by EM and by maximum likelihood.
 
@@ -78,7 +79,8 @@ class LGSSM(StateSpaceModel[LGSSMResults]):
     obs_intercept, state_intercept : matrix specification
         d (p,) and c (k,).
     design : matrix specification
-        Z (p, k).
+        Z (p, k); or (p, k * L), the newest lag first, where series load on lags too. The lags are then
+        factors of their own in tables, and ``state_mean`` is zero.
     transition : matrix specification, or a list with one per lag
         A_1..A_L, each (k, k); an array for all lags is (k, k * L), side by side.
     obs_cov, state_cov : covariance specification
@@ -175,8 +177,10 @@ class LGSSM(StateSpaceModel[LGSSMResults]):
             "state_mean": state_mean, "obs_coef": obs_coef, "state_coef": state_coef,
             "identification": identification, "factor_names": factor_names,
         }  # fmt: skip
-        super().__init__(endog, k_factors * lags, k_factors, given, exog, state_exog, dates, freq)
-        self.k_factors, self.lags = k_factors, lags
+        on_lags = loads_on_lags(design, k_factors, lags)
+        noisy = k_factors * lags if on_lags else k_factors
+        super().__init__(endog, k_factors * lags, noisy, given, exog, state_exog, dates, freq)
+        self.k_factors, self.lags = (k_factors * lags, 1) if on_lags else (k_factors, lags)
         mixed = isinstance(initialization, tuple)
         self.initialization_kind = "diffuse" if mixed else str(initialization).replace("estimated", "known")
         factors = names_of_factors(factor_names, k_factors)
@@ -188,7 +192,9 @@ class LGSSM(StateSpaceModel[LGSSMResults]):
             self.regressor_names["state_exog"],
         )
         self.layout: ParameterLayout = build_layout(given, self.labels, lags, self.nobs)
-        whole = companion_structure(k_factors, lags, stationary=True)
+        if on_lags:  # which are then factors of their own
+            self.labels = replace(self.labels, factors=self.labels.states)
+        whole = companion_structure(self.k_factors, self.lags, stationary=True)
         self.structure = replace(whole, stationary=np.flatnonzero(self.starts == "stationary"))
         self.ssm["selection"] = self.structure.selection
 
@@ -201,7 +207,8 @@ class LGSSM(StateSpaceModel[LGSSMResults]):
     def starts(self) -> np.ndarray:
         """The start of each state, by name."""
         start = self._given["initialization"]
-        return np.tile(start if isinstance(start, tuple) else [start] * self.k_factors, self.lags)
+        mixed = isinstance(start, tuple)
+        return np.tile(start, self.k_states // len(start)) if mixed else np.full(self.k_states, start)
 
     # -- params -> matrices ----------------------------------------------------------------------------
 
@@ -332,7 +339,8 @@ class LGSSM(StateSpaceModel[LGSSMResults]):
         """Return parameters with the signs of factors turned so that loadings are nearest to given ones."""
         at, layout = self.layout.matrices(problem.full(params)), problem.layout
         loadings = layout.matrix("design", near)
-        if any(block.time_varying for block in layout.blocks.values()):
+        on_lags = self.lags != self._given["lags"]  # which turn with their factors
+        if any(block.time_varying for block in layout.blocks.values()) or on_lags:
             return params
         signs = np.where(np.sum(at["design"] * loadings, axis=0) < 0, -1.0, 1.0)
         if np.all(signs > 0):

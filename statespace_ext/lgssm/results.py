@@ -79,6 +79,18 @@ class LGSSMResults(StateSpaceResults):
             )
         return lines
 
+    def append(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Append data; see `MLEResults.append`. ``exog`` is of the new periods, raw data where by formula."""
+        return super().append(endog, self.model.regressors(exog), *args, **kwargs)
+
+    def extend(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Go on with data that follow the sample; see `MLEResults.extend`."""
+        return super().extend(endog, self.model.regressors(exog), *args, **kwargs)
+
+    def apply(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Apply the parameters to other data; see `MLEResults.apply`."""
+        return super().apply(endog, self.model.regressors(exog), *args, **kwargs)
+
     @property
     def factors(self) -> Factors:
         """Smoothed and filtered factors."""

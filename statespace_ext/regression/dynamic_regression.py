@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from ..base.formula import FormulaDesign, labelled_as, named_regressors, regression_frames, with_const
 from ..base.model import StateSpaceModel
 from ..base.results import StateSpaceResultsWrapper
 from ..em.updates import LinearGaussianUpdates, StateStructure
@@ -36,7 +37,6 @@ from .declaration import (
     regression_layout,
     series_names,
 )
-from .formula import FormulaDesign, labelled_as, named_regressors, regression_frames, with_const
 from .obs_scale import ScaledNoise, by_cov, parse_scale, scaled_cov
 from .results import DynamicRegressionResults
 from .starts import autoregressive_local_maxima, large_starts, regression_start, shrunk_autoregression

@@ -14,6 +14,7 @@ from numpy.testing import assert_allclose
 from oracle import richardson_gradient
 
 import statespace_ext as sse
+from statespace_ext.base.formula import regressors_out_of_sample
 from statespace_ext.exceptions import (
     DataError,
     EstimationError,
@@ -22,7 +23,6 @@ from statespace_ext.exceptions import (
     StateSpaceError,
     UnsupportedError,
 )
-from statespace_ext.regression.formula import regressors_out_of_sample
 
 N, P = 60, 3
 Data = tuple[pd.DataFrame, pd.DataFrame]

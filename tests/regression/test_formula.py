@@ -13,8 +13,8 @@ from capm import BETA_MOVES, simulated
 from numpy.testing import assert_allclose
 
 import statespace_ext as sse
+from statespace_ext.base.formula import regressors_out_of_sample
 from statespace_ext.exceptions import DataError, SpecificationError, UnsupportedError
-from statespace_ext.regression.formula import regressors_out_of_sample
 
 N = 40
 PARAMS = [4.0, 0.5, 5.0, 0.1, 0.02, 0.1]

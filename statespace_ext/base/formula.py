@@ -81,12 +81,13 @@ class FormulaDesign:
 
 
 def regression_frames(
-    formula: str, data: pd.DataFrame, depth: int = 0
+    formula: str, data: pd.DataFrame, depth: int = 0, constant: bool = True
 ) -> tuple[pd.DataFrame, pd.DataFrame, FormulaDesign]:
     """
     Return series and regressors of a formula, and its right-hand side for regressors out of sample.
 
-    Names that are not columns are looked up ``depth`` calls above the caller, as patsy does.
+    Names that are not columns are looked up ``depth`` calls above the caller, as patsy does. Where the model
+    has an intercept of its own, not a ``constant`` regressor, the right-hand side may have no terms.
 
     Raises
     ------
@@ -107,7 +108,7 @@ def regression_frames(
         sides = [patsy.ModelDesc([], terms) for terms in (desc.lhs_termlist, desc.rhs_termlist)]
         if not desc.lhs_termlist:
             raise SpecificationError("The formula has no series on the left", got=repr(formula))
-        if not desc.rhs_termlist:
+        if not desc.rhs_termlist and constant:
             raise SpecificationError("The formula has no regressors on the right", got=repr(formula))
         left = patsy.dmatrix(sides[0], data, environment, NA_action=keep, return_type="dataframe")
         right = patsy.dmatrix(sides[1], data, environment, NA_action="drop", return_type="dataframe")

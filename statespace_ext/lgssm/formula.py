@@ -1,0 +1,88 @@
+"""Formulas of an `LGSSM`: ``exog`` of the sample and of other periods."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from ..base.formula import FormulaDesign, named_regressors, regression_frames
+from ..base.model import StateSpaceModel
+from ..exceptions import SpecificationError
+from ..numerics.linear_algebra import Array
+from .results import LGSSMResults
+
+
+class ByFormula(StateSpaceModel[LGSSMResults]):
+    """A model whose ``exog`` may come from a formula."""
+
+    @classmethod
+    def from_formula(cls, formula: str, data: pd.DataFrame, **kwargs: Any) -> Any:
+        """
+        Build the model from a formula, such as ``"IBM + XOM ~ MKT"``, by patsy.
+
+        Parameters
+        ----------
+        formula : str
+            Series on the left, ``exog`` on the right. The intercept is ``obs_intercept``: with ``- 1`` it is
+            zero, unless it is given.
+        data : DataFrame
+            The data; rows with missing values on the left are kept.
+        **kwargs
+            Arguments of the constructor, ``k_factors`` among them.
+
+        Raises
+        ------
+        SpecificationError, DataError
+            If the formula or its data cannot be used, or exog is given too.
+
+        Notes
+        -----
+        patsy evaluates the terms of a formula as Python code: take none from a source that you do not trust.
+        """
+        if "exog" in kwargs:
+            raise SpecificationError("exog is given beside a formula", remedy="Write it into the formula.")
+        endog, exog, design_info = regression_frames(formula, data, depth=1, constant=False)
+        if "const" not in exog:
+            kwargs.setdefault("obs_intercept", "zero")
+        exog = exog.drop(columns="const", errors="ignore")
+        model: Any = cls(endog, exog=exog if exog.shape[1] else None, **kwargs)
+        model.design_info = design_info if exog.shape[1] else None
+        return model
+
+    design_info: FormulaDesign | None = None
+    """Right-hand side of the formula of `from_formula`, for ``exog`` of other periods."""
+
+    def regressors(self, exog: Any) -> Any:
+        """
+        Return ``exog`` of other periods, from a frame with the columns of the formula where there is one.
+
+        Raises
+        ------
+        DataError
+            If the frame lacks columns of the formula, or values are missing.
+        """
+        if self.design_info is None or not isinstance(exog, pd.DataFrame):
+            return exog
+        found = named_regressors(exog, self.regressor_names["exog"], False, self.design_info)
+        return found if found is exog else found.drop(columns="const", errors="ignore")
+
+    def future_rows(self, value: Any, name: str) -> Array:
+        """Return future regressors as an array, from a frame with the columns of a formula too."""
+        return super().future_rows(self.regressors(value) if name == "exog" else value, name)
+
+    def clone(self, endog: object, exog: object = None, **kwargs: Any) -> Any:
+        """
+        Return the same model for other data.
+
+        Parameters
+        ----------
+        endog, exog : array_like
+            Data of the new model. A model with ``exog`` (or ``state_exog``) needs new values of them; of a
+            model by a formula, ``exog`` may be a frame with the columns that the formula needs.
+        **kwargs
+            Arguments of the constructor to change.
+        """
+        model = super().clone(endog, self.regressors(exog), **kwargs)
+        model.design_info = self.design_info
+        return model
