@@ -80,7 +80,7 @@ def test_only_the_formula_module_gives_patsy_an_environment() -> None:
     linear = {
         "params/parse.py",
         "regression/hypotheses.py",
-    }  # patsy parses linear equations and executes none
+    }  # patsy only parses linear equations
     assert users == {"base/formula.py", *linear}
 
 

@@ -231,12 +231,17 @@ def _check_values(values: Array) -> None:
 
 
 def regressor_frame(
-    value: object, nobs: int | None, row_labels: object, name: str, last_may_miss: bool = False
+    value: object,
+    nobs: int | None,
+    row_labels: object,
+    name: str,
+    last_may_miss: bool = False,
+    shape: str | None = None,
 ) -> Any:
     """
     Return regressors as floats, (nobs, r), in a DataFrame where they come from pandas; None for None.
 
-    With ``last_may_miss``, values of the last row may be NaN.
+    With ``last_may_miss``, values of the last row may be NaN. ``shape`` is the right shape, for messages.
 
     Raises
     ------
@@ -248,12 +253,12 @@ def regressor_frame(
     if not isinstance(value, (pd.Series, pd.DataFrame)):
         array = _numeric_array(value, name)
         array = array[:, None] if array.ndim == 1 else array
-        _check_regressor_values(array, nobs, name, last_may_miss)
+        _check_regressor_values(array, nobs, name, last_may_miss, shape)
         return array
     if nobs is not None:
         check_index(value.index, name)
     array = _frame_values(value, name)
-    _check_regressor_values(array, nobs, name, last_may_miss)
+    _check_regressor_values(array, nobs, name, last_may_miss, shape)
     if isinstance(row_labels, pd.Index) and not value.index.equals(row_labels):
         raise DataError(
             f"The index of {name} is not that of endog",
@@ -265,10 +270,14 @@ def regressor_frame(
     return pd.DataFrame(array, index=value.index, columns=columns)
 
 
-def _check_regressor_values(array: Array, nobs: int | None, name: str, last_may_miss: bool) -> None:
+def _check_regressor_values(
+    array: Array, nobs: int | None, name: str, last_may_miss: bool, shape: str | None
+) -> None:
     if array.ndim != 2 or (nobs is not None and len(array) != nobs):
         raise DataError(
-            f"{name} has the wrong shape", got=array.shape, expected=f"({nobs}, number of regressors)"
+            f"{name} has the wrong shape",
+            got=array.shape,
+            expected=shape or f"({nobs}, number of regressors)",
         )
     if array.shape[1] == 0:
         raise DataError(f"{name} has no columns", got=array.shape, remedy="Leave it out.")
@@ -281,13 +290,15 @@ def _check_regressor_values(array: Array, nobs: int | None, name: str, last_may_
             f"{name} has missing or infinite values",
             got=f"{array[row, column]} in row {row}, column {column}",
             expected="finite numbers",
-            remedy="Regressors cannot be missing: drop or fill those periods.",
+            remedy=f"{name if shape else 'Regressors'} cannot be missing: drop or fill those periods.",
         )
 
 
-def regressor_array(value: object, nobs: int | None, row_labels: object, name: str) -> Array | None:
+def regressor_array(
+    value: object, nobs: int | None, row_labels: object, name: str, shape: str | None = None
+) -> Array | None:
     """Return regressors as (nobs, r) floats, None for None; see `regressor_frame`."""
-    frame = regressor_frame(value, nobs, row_labels, name)
+    frame = regressor_frame(value, nobs, row_labels, name, shape=shape)
     return None if frame is None else np.asarray(frame)
 
 

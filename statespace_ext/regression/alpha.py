@@ -179,7 +179,7 @@ def wald_alpha(
         raise SpecificationError(
             "The covariance of the coefficients is singular", got=f"V of rank below {len(rows)}"
         ) from error
-    law = _law(results, statistic, c.regressors.index(regressor), rng)
+    law = _law(results, statistic, c.labels.index(regressor), rng)
     if law is None:
         law = _bootstrapped(_Refit(results, rows), spawn(rng, n_sim), n_jobs)
     notes = list(law.notes)
@@ -204,11 +204,11 @@ def _static_rows(results: Any, regressor: str) -> Array:
     c = getattr(results.model, "coefficients", None)
     if c is None:
         raise SpecificationError("The test is for dynamic regressions", got=type(results.model).__name__)
-    if regressor not in c.regressors:
+    if regressor not in c.labels:
         raise SpecificationError(
-            "The model has no such regressor", got=repr(regressor), expected=f"one of {c.regressors}"
+            "The model has no such regressor", got=repr(regressor), expected=f"one of {c.labels}"
         )
-    place = c.regressors.index(regressor)
+    place = c.labels.index(regressor)
     if c.dynamics[place] != "static":
         raise SpecificationError(
             f"The test needs static coefficients on {regressor}",

@@ -10,15 +10,33 @@ import pandas as pd
 from statsmodels.tsa.statespace.initialization import Initialization
 
 from ..base.results import StateSpaceResultsWrapper
+from ..engine.calendars import future_labels
 from ..engine.validation import check_same_columns, endog_frame, regressor_array
-from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
+from ..exceptions import DataError, SpecificationError, UnsupportedError, shown, warn
 from .alpha import GRSTest, WaldTest, grs, wald_alpha
 from .declaration import series_names
 from .dynamic_regression import DynamicRegression
 from .results import Coefficient, DynamicRegressionResults
 
-CONSTANT = "const"
+_SHAPE = "(nobs,), or (nobs, factors) with the market first"
+CONSTANT, ALPHA = "const", "alpha"
 MARKET = "MKT"
+
+
+def _former(old: str, new: str) -> None:
+    """Warn of a name that goes with the next version."""
+    warn(f"{old!r} is now called {new!r}; the old name goes with the next version", DeprecationWarning)
+
+
+class CAPMCoefficients(dict[str, Coefficient]):
+    """The coefficients of a `CAPM` by name: "alpha" and the factors; "const" is the former name of alpha."""
+
+    def __missing__(self, key: str) -> Coefficient:
+        """Return alpha by its former name."""
+        if key != CONSTANT:
+            raise KeyError(key)
+        _former(CONSTANT, ALPHA)
+        return self[ALPHA]
 
 
 class CAPMResults(DynamicRegressionResults):
@@ -29,6 +47,11 @@ class CAPMResults(DynamicRegressionResults):
     (`forecast`, `get_prediction`, `simulate`, `append`, `extend`, `apply`) take raw ``market`` and
     ``risk_free``, as the constructor, in place of ``exog``.
     """
+
+    @property
+    def coefficients(self) -> CAPMCoefficients:
+        """Estimates of the coefficients: "alpha", and the betas by factor."""
+        return CAPMCoefficients(super().coefficients)
 
     @property
     def alpha(self) -> Coefficient:
@@ -80,7 +103,7 @@ class CAPMResults(DynamicRegressionResults):
         exact = rows.sum() > p + k and np.array_equal(rows, seen.any(axis=1))
         returns = pd.DataFrame(model.endog[rows], columns=model.coefficients.endog)
         return {
-            "wald": wald_alpha(self, n_sim=n_sim, rng=rng, n_jobs=n_jobs),
+            "wald": wald_alpha(self, ALPHA, n_sim=n_sim, rng=rng, n_jobs=n_jobs),
             "grs": grs(returns, model.exog[rows, 1:]) if exact and model.obs_scale is None else None,
         }
 
@@ -147,6 +170,8 @@ class CAPM(DynamicRegression):
     """
 
     _res_classes = {"fit": (CAPMResults, StateSpaceResultsWrapper)}
+    _readable: Mapping[str, str] = {CONSTANT: ALPHA}  # noqa: RUF012
+    _regressors_are = "market"
 
     def __init__(
         self,
@@ -178,10 +203,10 @@ class CAPM(DynamicRegression):
             exog,
             dynamics={CONSTANT: alpha, **betas},
             obs_cov=obs_cov,
-            state_cov=state_cov,
+            state_cov=_with_alpha(state_cov),
             initialization=initialization,
-            initial_state=initial_state,
-            initial_state_cov=initial_state_cov,
+            initial_state=_with_alpha(initial_state),
+            initial_state_cov=_with_alpha(initial_state_cov),
             obs_scale=obs_scale,
             dates=dates,
             freq=freq,
@@ -194,6 +219,14 @@ class CAPM(DynamicRegression):
         }
         self.factors = factors
         self._has_names = isinstance(market, (pd.Series, pd.DataFrame))
+
+    def handle_params(self, params: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return the full parameter vector, checked; see `StateSpaceModel.handle_params`."""
+        return super().handle_params(_with_alpha(params), *args, **kwargs)
+
+    def fix_params(self, params: Any) -> Any:
+        """Hold parameters at values, by name; see `MLEModel.fix_params`."""
+        return super().fix_params(_with_alpha(params))
 
     def clone(
         self, endog: Any, exog: Any = None, *, market: Any = None, risk_free: Any = None, **kwargs: Any
@@ -307,6 +340,11 @@ class CAPM(DynamicRegression):
                 "Periods after the sample need the return of the market",
                 expected=f"market={self.factors}" + (" and risk_free" if self.has_risk_free else ""),
             )
+        labels, steps = future_labels(exog, 1 + len(self.factors)), args[0] if args else None
+        if labels is not None:
+            self.calendar.check_future(labels, len(labels), "market")
+        if steps is not None and np.ndim(exog) == 2 and len(exog) != steps:
+            raise DataError("The market of later periods has the wrong length", got=len(exog), expected=steps)
         return super()._get_extension_time_varying_matrices(params, exog, *args, **kwargs)
 
     @classmethod
@@ -315,6 +353,40 @@ class CAPM(DynamicRegression):
         raise UnsupportedError(
             "CAPM takes returns and a market", remedy="Use DynamicRegression.from_formula."
         )
+
+
+def _with_alpha(value: Any) -> Any:
+    """Return a mapping, Series or frame with former names of alpha replaced, anything else as it is."""
+    if isinstance(value, (pd.Series, pd.DataFrame)):
+        axes = [[_renamed(label) for label in axis] for axis in value.axes]
+        return value if axes == [list(axis) for axis in value.axes] else _relabelled(value, axes)
+    if not isinstance(value, Mapping):
+        return value
+    out = {_renamed(key): item for key, item in value.items()}
+    if len(out) < len(value):
+        raise SpecificationError("Alpha is named twice", got=shown(value), expected=f"{ALPHA!r} alone")
+    return out
+
+
+def _relabelled(value: Any, axes: list[list[Any]]) -> Any:
+    for place, labels in enumerate(axes):
+        value = value.set_axis(labels, axis=place)
+    return value
+
+
+def _renamed(name: Any) -> Any:
+    """Return "alpha.A" for "const.A", and so on in the middle of a name."""
+    parts = name.split(".", 2) if isinstance(name, str) else []
+    place = 1 if parts[:1] and parts[0] in _STEMS else 0
+    if len(parts) <= place or parts[place] != CONSTANT:
+        return name
+    new = ".".join([*parts[:place], ALPHA, *parts[place + 1 :]])
+    _former(name, new)
+    return new
+
+
+_STEMS = ("state_var", "state_cov", "ar1", "proportion", *(f"state_factor{j}" for j in range(1, 100)))
+"""How the names of parameters of moving coefficients begin, before the name of the coefficient."""
 
 
 def _as_rows(market: Any, count: int) -> Any:
@@ -350,7 +422,7 @@ def excess_data(returns: Any, market: Any, risk_free: Any) -> tuple[Any, pd.Data
         raise DataError("returns and market have different lengths", got=f"{len(data)} and {size}")
     index = _labels_of(data, market)
     factors = _factor_frame(market, index)
-    rate = regressor_array(risk_free, size, index, "risk_free")
+    rate = regressor_array(risk_free, size, index, "risk_free", f"({size},): one rate a period")
     if rate is not None:
         if rate.shape[1] != 1:
             raise DataError("risk_free has several columns", got=rate.shape, expected=f"({size},)")
@@ -384,13 +456,14 @@ def _named(data: Any, names: list[str], index: Any) -> Any:
 
 def _factor_frame(market: Any, index: pd.Index | None) -> pd.DataFrame:
     """Return the factors as a frame; a market without a name is called MKT."""
-    values = np.array(regressor_array(market, None if index is None else len(index), index, "market"))
+    values = np.array(regressor_array(market, None if index is None else len(index), index, "market", _SHAPE))
     if isinstance(market, pd.DataFrame):
         names = [str(name) for name in market.columns]
     elif isinstance(market, pd.Series):
         names = [str(market.name) if market.name is not None else MARKET]
     else:
         names = [MARKET] + [f"factor{i + 1}" for i in range(1, values.shape[1])]
-    if CONSTANT in names:
-        raise DataError(f"A factor is named {CONSTANT!r}, the name of the constant", remedy="Rename it.")
+    taken = [name for name in (CONSTANT, ALPHA) if name in names]
+    if taken:
+        raise DataError(f"A factor is named {taken[0]!r}, the name of the constant", remedy="Rename it.")
     return pd.DataFrame(values, index=index, columns=names)

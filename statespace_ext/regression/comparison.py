@@ -201,7 +201,7 @@ def _state_label(model: Any, with_dynamics: bool) -> str:
         text = next(iter(W.values()))
     if not with_dynamics:
         return text
-    moving = [c.regressors[j] + (" (ar1)" if c.dynamics[j] == "ar1" else "") for j in c.moving]
+    moving = [c.labels[j] + (" (ar1)" if c.dynamics[j] == "ar1" else "") for j in c.moving]
     return f"{text} on {', '.join(moving)}" if moving else "none (static)"
 
 
@@ -307,7 +307,7 @@ def _factors_inside(hull: _Hull, large: Any) -> bool:
     diagonal = np.eye(c.p, dtype=bool).ravel()
     kinds = [(None, obs_kind(large), obs_kind(small))]
     moving, of_small = state_kinds(large), state_kinds(small)
-    kinds += [(j, moving.get(c.regressors[j], ""), of_small.get(c.regressors[j], "zero")) for j in c.moving]
+    kinds += [(j, moving.get(c.labels[j], ""), of_small.get(c.labels[j], "zero")) for j in c.moving]
     for regressor, kind, own in kinds:
         if not kind.startswith("factor"):
             continue

@@ -225,7 +225,7 @@ def _check(results: Any, n_sim: int) -> None:
     if c.autoregressive:
         raise SpecificationError(
             'The test of constancy is for "random_walk" coefficients',
-            got=f'"ar1" for {[c.regressors[j] for j in c.autoregressive]}',
+            got=f'"ar1" for {[c.labels[j] for j in c.autoregressive]}',
             remedy='Fit the model with "random_walk" or "static" in its place.',
         )
     state = model.layout.blocks["state_cov"]
@@ -359,7 +359,7 @@ def _nyblom(model: Any, seeds: list[np.random.SeedSequence]) -> pd.DataFrame:
     """Return Nyblom's statistics; normal errors with V = I serve, whatever V."""
     c = model.coefficients
     endog = np.asarray(model.endog)
-    cases = nyblom_cases(endog, np.asarray(model.exog), c.moving, c.regressors, c.endog)
+    cases = nyblom_cases(endog, np.asarray(model.exog), c.moving, c.labels, c.endog)
     simulated = run_simulations(_Statistics(cases, endog.shape), seeds, 1)
     return nyblom_table(endog, cases, np.array(simulated))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -44,11 +44,19 @@ class Coefficients:
         Names.
     dynamics : list of str
         By regressor.
+    readable : dict of str to str
+        Names of coefficients that are not those of their regressors.
     """
 
     endog: list[str]
     regressors: list[str]
     dynamics: list[str]
+    readable: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of the coefficients, by regressor."""
+        return [self.readable.get(name, name) for name in self.regressors]
 
     @property
     def p(self) -> int:
@@ -62,8 +70,8 @@ class Coefficients:
 
     @property
     def moving_names(self) -> list[str]:
-        """Names of these regressors."""
-        return [self.regressors[j] for j in self.moving]
+        """Names of their coefficients."""
+        return [self.labels[j] for j in self.moving]
 
     @property
     def autoregressive(self) -> list[int]:
@@ -105,16 +113,14 @@ class Coefficients:
     @property
     def state_names(self) -> list[str]:
         """Names of the states."""
-        levels = [f"{name}.{asset}" for name in self.regressors for asset in self.endog]
-        deviations = [
-            f"{self.regressors[j]}.dev.{asset}" for j in self.autoregressive for asset in self.endog
-        ]
+        levels = [f"{name}.{asset}" for name in self.labels for asset in self.endog]
+        deviations = [f"{self.labels[j]}.dev.{asset}" for j in self.autoregressive for asset in self.endog]
         return levels + deviations
 
     @property
     def disturbance_names(self) -> list[str]:
         """Names of the disturbances."""
-        return [f"{self.regressors[j]}.{asset}" for j in self.moving for asset in self.endog]
+        return [f"{self.labels[j]}.{asset}" for j in self.moving for asset in self.endog]
 
     def design(self, exog: Array) -> Array:
         """Return Z_t = x_t' kron I_p, (p, k_states, nobs), the deviations beside the levels."""
@@ -174,7 +180,7 @@ def regression_layout(
     none = np.zeros((p, 0))
     obs_rank = factor_rank(obs_cov, p, "obs_cov")
     ranks = [factor_rank(value, p, "state_cov") for value in structures]
-    names = [f"proportion.{coefficients.regressors[coefficients.moving[i]]}" for i in proportional]
+    names = [f"proportion.{coefficients.labels[coefficients.moving[i]]}" for i in proportional]
     blocks = {
         "design": affine_matrix(np.zeros((p, k)), []),
         "obs_intercept": parse_matrix(np.zeros((p, 1)), (p, 1), "obs_intercept", lambda i, j: ""),
@@ -189,7 +195,7 @@ def regression_layout(
         "obs_loading": _loadings(p, [obs_rank], coefficients.endog, ["obs"]),
         "state_cov": _state_cov(state_cov, structures, coefficients),
         "state_loading": _loadings(
-            q, ranks, coefficients.endog, [f"state.{coefficients.regressors[j]}" for j in coefficients.moving]
+            q, ranks, coefficients.endog, [f"state.{coefficients.labels[j]}" for j in coefficients.moving]
         ),
         "proportion": affine_matrix(
             np.zeros((len(names),) * 2), [(i, i, name, 1.0) for i, name in enumerate(names)]
@@ -256,7 +262,7 @@ def _transition(coefficients: Coefficients) -> AffineMatrix:
         for i in range(p):
             row = place * p + i
             if coefficients.dynamics[j] == "ar1":
-                name = f"ar1.{coefficients.regressors[j]}.{coefficients.endog[i]}"
+                name = f"ar1.{coefficients.labels[j]}.{coefficients.endog[i]}"
                 elements.append((row, int(rows[row]), name, 1.0))
             else:
                 fixed[row, rows[row]] = 1.0
@@ -327,7 +333,7 @@ def _block_diagonal(blocks: list[AffineMatrix]) -> AffineMatrix:
 
 def _own_block(value: object, place: int, coefficients: Coefficients) -> AffineMatrix:
     """Return W of a moving regressor, zero where it is proportional to V, without its factors."""
-    p, regressor = coefficients.p, coefficients.regressors[coefficients.moving[place]]
+    p, regressor = coefficients.p, coefficients.labels[coefficients.moving[place]]
     if _is_keyword(value, "proportional"):
         return affine_matrix(np.zeros((p, p)), [])
     namer = covariance_namer("state", coefficients.endog, f".{regressor}")

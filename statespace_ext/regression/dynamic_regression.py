@@ -111,6 +111,8 @@ class DynamicRegression(ScaledNoise, StateSpaceModel[DynamicRegressionResults]):
     """
 
     _res_classes = {"fit": (DynamicRegressionResults, StateSpaceResultsWrapper)}
+    _readable: Mapping[str, str] = {}
+    _regressors_are = "exog"
 
     def __init__(
         self,
@@ -138,13 +140,12 @@ class DynamicRegression(ScaledNoise, StateSpaceModel[DynamicRegressionResults]):
             raise DataError("A regression needs exog", got="None")
         regressor_array(exog, len(data), getattr(data, "index", None), "exog")
         names = regressor_names(exog, "x")
-        self.coefficients = Coefficients(series_names(data), names, parse_dynamics(dynamics, names))
-        index = getattr(data, "index", None)
-        self.obs_scale = parse_scale(obs_scale, len(data), index, self.coefficients.endog)
+        kinds = parse_dynamics(dynamics, names)
+        c = self.coefficients = Coefficients(series_names(data), names, kinds, self._readable)
+        self.obs_scale = parse_scale(obs_scale, len(data), getattr(data, "index", None), c.endog)
         layout, self.proportional = regression_layout(self.coefficients, obs_cov, state_cov)
-        levels = self.coefficients.state_names[: self.coefficients.n_levels]
+        levels = c.state_names[: c.n_levels]
         start = parse_start(initialization, initial_state, initial_state_cov, levels)
-        c = self.coefficients
         super().__init__(data, c.k_states, len(c.noise_rows), given, exog, None, dates, freq)
         self.layout: ParameterLayout = layout
         self.initialization_kind, self._level_mean, self._level_cov = start
@@ -371,7 +372,7 @@ class DynamicRegression(ScaledNoise, StateSpaceModel[DynamicRegressionResults]):
         c = self.coefficients
         m = len(c.regressors)
         check_series(self.endog, c.endog, m, enough=m + 1)
-        check_regressors(self.exog, "exog", False)
+        check_regressors(self.exog, self._regressors_are, False)
         seen = ~np.isnan(self.endog)
         short = [name for name, count in zip(c.endog, seen.sum(axis=0), strict=True) if count <= m]
         if short:
@@ -402,8 +403,7 @@ class DynamicRegression(ScaledNoise, StateSpaceModel[DynamicRegressionResults]):
         **kwargs: Any,
     ) -> dict[str, Any]:
         """Return the design, and the covariance of scaled noise, of the periods after the sample."""
-        exog = self.regressors(exog)
-        rows = self._future(exog, self.k_exog, out_of_sample, "exog")
+        rows = self._future(self.regressors(exog), self.k_exog, out_of_sample, "exog")
         out = {"design": self.coefficients.design(np.asarray(rows)), **kwargs}
         scale = self.future_scale(obs_scale, out_of_sample)
         if scale is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from scipy import stats
 
 from ..engine.arguments import positive_integer
 from ..engine.parallel import check_jobs
-from ..exceptions import SpecificationError, shown
+from ..exceptions import SpecificationError, shown, warn
 from ..inference.bootstrap import Parametric
 from ..inference.many import Failure, attempt, model_of, model_on, run_simulations, spawn, successes
 from ..numerics.linear_algebra import Array
@@ -94,7 +95,7 @@ def coefficient_test(
             got="a fit with low_memory=True",
             remedy="Call `model.smooth(res.params)`.",
         )
-    R, q, labels = restrictions(hypotheses, c.state_names[: c.n_levels])
+    R, q, labels = restrictions(hypotheses, c.state_names[: c.n_levels], former_names(c))
     t = _period_of(results, R, date)
     test = _Restrictions(np.asarray(R @ _levels(c)), q, t)
     at = test.at(np.asarray(results.smoothed_state), np.asarray(results.smoothed_state_cov))
@@ -120,7 +121,15 @@ def coefficient_test(
     )
 
 
-def restrictions(hypotheses: Any, names: list[str]) -> tuple[Array, Array, list[str]]:
+def former_names(c: Any) -> dict[str, str]:
+    """Return the names that states had as those of their regressors, with their names."""
+    pairs = [(old, new) for old, new in zip(c.regressors, c.labels, strict=True) if old != new]
+    return {f"{old}.{name}": f"{new}.{name}" for old, new in pairs for name in c.endog}
+
+
+def restrictions(
+    hypotheses: Any, names: list[str], former: Mapping[str, str] | None = None
+) -> tuple[Array, Array, list[str]]:
     """
     Return R (r, k), q (r,) and a label for each of linear hypotheses about named numbers.
 
@@ -130,6 +139,8 @@ def restrictions(hypotheses: Any, names: list[str]) -> tuple[Array, Array, list[
         As `patsy.DesignInfo.linear_constraint` takes them: ``"a = b, c = 0"``.
     names : list of str
         The names.
+    former : mapping, optional
+        Names that they had, which still serve with a warning.
 
     Raises
     ------
@@ -138,8 +149,11 @@ def restrictions(hypotheses: Any, names: list[str]) -> tuple[Array, Array, list[
     """
     try:
         with np.errstate(all="ignore"):
-            found = DesignInfo(names).linear_constraint(hypotheses)
-        R, q = np.asarray(found.coefs, dtype=float), np.ravel(np.asarray(found.constants, dtype=float))
+            found = DesignInfo([*names, *(former or {})]).linear_constraint(_padded(hypotheses, former))
+        R, q = (
+            _without(np.asarray(found.coefs, dtype=float), names, former or {}),
+            np.ravel(np.asarray(found.constants, dtype=float)),
+        )
     except (LookupError, PatsyError, TypeError, ValueError) as error:
         raise SpecificationError(
             "The hypotheses are not linear equations of coefficients",
@@ -169,6 +183,28 @@ def restrictions(hypotheses: Any, names: list[str]) -> tuple[Array, Array, list[
     return R, q, labels
 
 
+def _padded(hypotheses: Any, former: Mapping[str, str] | None) -> Any:
+    """Return a matrix R, or (R, q), with columns for former names."""
+    if not former or isinstance(hypotheses, (str, list, Mapping)):
+        return hypotheses
+    R, *q = hypotheses if isinstance(hypotheses, tuple) else (hypotheses,)
+    R = np.atleast_2d(np.asarray(R, dtype=float))
+    R = np.hstack([R, np.zeros((len(R), len(former)))])
+    return (R, *q) if q else R
+
+
+def _without(coefs: Array, names: list[str], former: Mapping[str, str]) -> Array:
+    """Return the coefficients by name, those by former names among them."""
+    out = np.array(coefs[:, : len(names)])
+    for column, (old, new) in zip(coefs.T[len(names) :], former.items(), strict=True):
+        if np.any(column):
+            warn(
+                f"{old!r} is now called {new!r}; the old name goes with the next version", DeprecationWarning
+            )
+        out[:, names.index(new)] += column
+    return out
+
+
 def _label(row: Array, value: float, names: list[str]) -> str:
     """Write an equation."""
     terms = [f"{coef:+g}*{name}" for name, coef in zip(names, row, strict=True) if coef]
@@ -188,7 +224,7 @@ def _period_of(results: Any, R: Array, date: Any) -> int:
     c, calendar = results.model.coefficients, results.model.calendar
     used = np.any(R != 0, axis=0).reshape(len(c.regressors), c.p).any(axis=1)
     moving = [
-        name for name, kind, on in zip(c.regressors, c.dynamics, used, strict=True) if on and kind != "static"
+        name for name, kind, on in zip(c.labels, c.dynamics, used, strict=True) if on and kind != "static"
     ]
     if date is None and moving:
         raise SpecificationError(

@@ -39,7 +39,7 @@ def parse_scale(value: Any, nobs: int, index: Any, series: list[str]) -> Array |
     if value is None:
         return None
     _refuse(value, np.isnan, "missing values", "Fill them: a period without data needs a scale too.")
-    rows = np.asarray(regressor_array(value, nobs, index, NAME))
+    rows = np.asarray(regressor_array(value, nobs, index, NAME, f"({nobs},) or ({nobs}, {len(series)})"))
     _refuse(
         rows, lambda each: each <= 0.0, "values that are not positive", "It multiplies standard deviations."
     )

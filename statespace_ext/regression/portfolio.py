@@ -11,8 +11,6 @@ import pandas as pd
 
 from ..exceptions import DataError, SpecificationError, nearest, shown
 
-CONSTANT = "const"
-
 
 @dataclass(frozen=True)
 class Portfolio:
@@ -26,27 +24,30 @@ class Portfolio:
     coefficients : dict of str to Coefficient
         Smoothed, filtered and predicted paths with their standard errors, by regressor; a column for each
         portfolio. The dynamics are those of the series.
+    constant : str or None
+        Name of the coefficient on the constant, None without one.
     """
 
     weights: pd.DataFrame
     coefficients: dict[str, Any]
+    constant: str | None
 
     @property
     def alpha(self) -> Any:
         """The coefficients on the constant; raises where the regression has none."""
-        if CONSTANT not in self.coefficients:
+        if self.constant is None:
             raise SpecificationError(
                 "The regression has no constant",
                 got=shown(self.coefficients),
-                expected=f"a regressor named {CONSTANT!r}",
+                expected='a regressor named "const"',
                 remedy="Use `coefficients`.",
             )
-        return self.coefficients[CONSTANT]
+        return self.coefficients[self.constant]
 
     @property
     def beta(self) -> Any:
         """The coefficients on the other regressors; a dict by regressor where there are several."""
-        betas = {name: found for name, found in self.coefficients.items() if name != CONSTANT}
+        betas = {name: found for name, found in self.coefficients.items() if name != self.constant}
         return next(iter(betas.values())) if len(betas) == 1 else betas
 
 

@@ -17,11 +17,14 @@ from ..inference.information import correlation_table
 from ..numerics.linear_algebra import Array
 from .obs_scale import parse_scale
 from .portfolio import Portfolio, portfolio_weights
+from .structures import state_kinds
 
 if TYPE_CHECKING:
     from .hypotheses import CoefficientTest
 
 _RANK_TOLERANCE = 1e-7
+_FULL = ("unstructured", "patterned")
+"""Structures of W that a diagonal one, or one of factors, can stand in for."""
 
 
 @dataclass(frozen=True)
@@ -94,14 +97,14 @@ class DynamicRegressionResults(StateSpaceResults):
             out["state_cov"] = pd.DataFrame(at["state_cov"], index=names, columns=names)
         if c.autoregressive:
             phi = np.diag(self.model.system(np.asarray(self.params)).transition)[c.n_levels :]
-            labels = [c.regressors[j] for j in c.autoregressive]
+            labels = [c.labels[j] for j in c.autoregressive]
             out["ar1"] = pd.DataFrame(phi.reshape(len(labels), -1), index=labels, columns=c.endog)
         return out
 
     @property
     def coefficients(self) -> dict[str, Coefficient]:
         """Estimates of the coefficients, by regressor."""
-        return {name: self._coefficient(j) for j, name in enumerate(self.model.coefficients.regressors)}
+        return {name: self._coefficient(j) for j, name in enumerate(self.model.coefficients.labels)}
 
     def _coefficient(self, j: int, weights: pd.DataFrame | None = None) -> Coefficient:
         """Return the coefficients on a regressor, of all series or of portfolios of them."""
@@ -161,7 +164,9 @@ class DynamicRegressionResults(StateSpaceResults):
         """
         c = self.model.coefficients
         frame = portfolio_weights(weights, c.endog)
-        return Portfolio(frame, {name: self._coefficient(j, frame) for j, name in enumerate(c.regressors)})
+        constant = dict(zip(c.regressors, c.labels, strict=True)).get("const")
+        found = {name: self._coefficient(j, frame) for j, name in enumerate(c.labels)}
+        return Portfolio(frame, found, constant)
 
     def _rows(self) -> pd.DataFrame:
         """Return the rows of `tidy` without tests, the constant coefficients first."""
@@ -169,7 +174,7 @@ class DynamicRegressionResults(StateSpaceResults):
         constant = [j for j in range(len(c.regressors)) if c.dynamics[j] == "static"]
         if self.smoothed_state is None or not constant:
             return rows
-        found = [(c.regressors[j], self._coefficient(j)) for j in constant]
+        found = [(c.labels[j], self._coefficient(j)) for j in constant]
         extra = {
             "matrix": "coefficients",
             "term": [f"{name}.{series}" for name, _ in found for series in c.endog],
@@ -211,7 +216,7 @@ class DynamicRegressionResults(StateSpaceResults):
         out = {}
         for place, j in enumerate(c.moving):
             block = W[place * p : (place + 1) * p, place * p : (place + 1) * p]
-            out[c.regressors[j]] = _rank(block, sizes[place * p : (place + 1) * p])
+            out[c.labels[j]] = _rank(block, sizes[place * p : (place + 1) * p])
         elements = self.model.layout.blocks["state_cov"]
         if np.any(elements.rows // p != elements.columns // p):
             out["joint"] = _rank(W, sizes)
@@ -243,12 +248,14 @@ class DynamicRegressionResults(StateSpaceResults):
     def status_lines(self) -> list[str]:
         """Return what `summary` says of the fit, with the rank of W."""
         lines = super().status_lines()
-        c = self.model.coefficients
+        c, kinds = self.model.coefficients, state_kinds(self.model)
         for name, rank in self.state_cov_rank.items():
-            single = name in c.regressors
+            single = name in c.labels
             what, full = (f" of {name}", c.p) if single else ("", len(c.disturbance_names))
             if rank < full:
                 lines.append(f"state_cov{what} is singular: rank {rank} of {full}.")
+                if full > 1 and kinds.get(name, "unstructured") in _FULL:
+                    lines.append("state_cov='diagonal' or 'factor:1' gives standard errors.")
         return lines
 
     def test_constancy(
@@ -396,10 +403,10 @@ class DynamicRegressionResults(StateSpaceResults):
 
         c = self.model.coefficients
         moving = c.moving_names
-        names = names_among(moving or None if regressors is None else regressors, c.regressors, "regressors")
+        names = names_among(moving or None if regressors is None else regressors, c.labels, "regressors")
         found = self.coefficients
         constant = series_by_series(self.model.endog, self.model.exog)[0]
-        lines = {name: dict(zip(c.endog, constant[c.regressors.index(name)], strict=True)) for name in names}
+        lines = {name: dict(zip(c.endog, constant[c.labels.index(name)], strict=True)) for name in names}
         paths = {name: (found[name].smoothed, found[name].smoothed_se) for name in names}
         return plot_coefficients(paths, lines, fig=fig, figsize=figsize, alpha=alpha)
 

@@ -65,7 +65,7 @@ def test_tidy_has_the_figures_of_statsmodels(res: Any) -> None:
 def test_tidy_has_constant_coefficients() -> None:
     res = fitted("CAPM")
     rows = res.tidy().query("matrix == 'coefficients'").set_index("term")
-    assert list(rows.index) == [f"const.{name}" for name in NAMES]
+    assert list(rows.index) == [f"alpha.{name}" for name in NAMES]
     assert_allclose(rows["estimate"], res.alpha.estimate)
     assert_allclose(rows["std_error"], res.alpha.se)
     assert set(rows["status"]) == {"coefficient"}

@@ -83,7 +83,8 @@ def test_it_is_a_regression_of_excess_returns(sample: Raw, res: Any, plain: Any)
     assert_allclose(res.model.endog, sample.excess, rtol=1e-14)
     assert_allclose(res.model.exog, sample.regressors(), rtol=1e-14)
     assert res.model.param_names == plain.model.param_names
-    assert res.model.state_names == plain.model.state_names == ["const.A1", "const.A2", "MKT.A1", "MKT.A2"]
+    assert plain.model.state_names == ["const.A1", "const.A2", "MKT.A1", "MKT.A2"]
+    assert res.model.state_names == ["alpha.A1", "alpha.A2", "MKT.A1", "MKT.A2"]
     assert_allclose(res.llf, plain.llf, rtol=1e-12)
     assert_allclose(plain.model.fit().llf, res.llf, rtol=0, atol=1e-8)
     assert_allclose(res.smoothed_state, plain.smoothed_state, rtol=0, atol=1e-9)
@@ -116,16 +117,131 @@ def test_several_factors(sample: Raw) -> None:
     assert_allclose(res.beta["HML"].estimate, other.smooth(other.start_params).coefficients["HML"].estimate)
 
 
+OLD = pytest.warns(DeprecationWarning, match="is now called")
+
+
+def test_alphas_are_named_alpha(res: Any) -> None:
+    assert list(res.coefficients) == ["alpha", "MKT"]
+    rows = res.tidy().query("matrix == 'coefficients'")
+    assert list(rows["term"]) == ["alpha.A1", "alpha.A2"]
+    assert res.states.smoothed.columns[0] == "alpha.A1"
+    assert res.portfolio({"A1": 1.0}).alpha.dynamics == "static"
+    assert "coefficients on alpha" in str(res.test_alpha(n_sim=2, rng=0)["wald"])
+    loaded = pickle.loads(pickle.dumps(res))
+    assert (
+        loaded.model.state_names
+        == res.model.state_names
+        == res.model.clone(res.model.endog, res.model.exog).state_names
+    )
+    with pytest.raises(KeyError):
+        res.coefficients["SMB"]
+
+
+def test_former_names_of_alpha_serve_with_a_warning(sample: Raw, res: Any) -> None:
+    with OLD:
+        old = res.coefficients["const"]
+    assert_allclose(old.smoothed, res.alpha.smoothed, rtol=0, atol=0)
+    options: dict[str, Any] = {"n_sim": 2, "rng": 0}
+    new = res.test_coefficients("alpha.A1 = 2*alpha.A2", **options)
+    with OLD:
+        former = res.test_coefficients("const.A1 = 2*const.A2", **options)
+    assert former.statistic == new.statistic
+    assert_allclose(res.test_coefficients((np.eye(4)[:1], [0.0]), **options).estimate, res.alpha.estimate[:1])
+    given: dict[str, Any] = {"alpha": "random_walk", "obs_cov": "diagonal"}
+    structure = {"alpha": "diagonal", "MKT": "scalar"}
+    moving = sse.CAPM(sample.returns, sample.market, sample.rate, state_cov=structure, **given)
+    with OLD:
+        same = sse.CAPM(
+            sample.returns,
+            sample.market,
+            sample.rate,
+            state_cov={"const": "diagonal", "MKT": "scalar"},
+            **given,
+        )
+    assert same.param_names == moving.param_names
+    assert moving.param_names[2:4] == ["state_var.alpha.A1", "state_var.alpha.A2"]
+    assert moving.shock_names[0] == "alpha.A1"
+    at = pd.Series(moving.start_params, moving.param_names)
+    names = [name.replace("alpha", "const") for name in moving.param_names]
+    with OLD:
+        assert moving.loglike(at.set_axis(names)) == moving.loglike(at)
+    with OLD, moving.fix_params({"state_var.const.A1": 0.1}):
+        assert moving._fixed_params == {"state_var.alpha.A1": 0.1}
+    with OLD, pytest.raises(SpecificationError, match="twice"):
+        moving.clone(
+            sample.returns,
+            market=sample.market,
+            risk_free=sample.rate,
+            state_cov={"const": "scalar", **structure},
+        )
+
+
+def test_a_known_start_may_have_former_names(sample: Raw) -> None:
+    names = ["MKT.A1", "alpha.A2", "alpha.A1", "MKT.A2"]
+    mean = pd.Series([1.0, 0.2, 0.1, 2.0], names)
+    cov = pd.DataFrame(np.diag([1.0, 2.0, 3.0, 4.0]), names, names)
+
+    def start(mean: pd.Series, cov: pd.DataFrame) -> Any:
+        known: dict[str, Any] = {"initialization": "known", "initial_state": mean, "initial_state_cov": cov}
+        model = sse.CAPM(sample.returns, sample.market, sample.rate, **known)
+        return model.system(model.start_params)
+
+    found = start(mean, cov)
+    assert_allclose(found.initial_state, [0.1, 0.2, 1.0, 2.0])
+    old = [name.replace("alpha", "const") for name in names]
+    with OLD:
+        former = start(mean.set_axis(old), cov.set_axis(old, axis=0).set_axis(old, axis=1))
+    assert_allclose(former.initial_state, found.initial_state)
+    assert_allclose(former.initial_state_cov, found.initial_state_cov)
+
+
+@pytest.mark.parametrize(
+    ("call", "match"),
+    [
+        (lambda d, r: sse.CAPM(d.returns, d.market, d.rate[:-1]), r"risk_free.*(60,): one rate"),
+        (
+            lambda d, r: sse.CAPM(d.returns, d.market, d.rate.where(d.rate > 0.6)),
+            "risk_free cannot be missing",
+        ),
+        (lambda d, r: sse.CAPM(d.returns, d.market.where(d.market > 0.6)), "market cannot be missing"),
+        (lambda d, r: sse.CAPM(d.returns, np.zeros((60, 2, 2))), "market.*factors"),
+        (lambda d, r: sse.CAPM(d.returns, d.market * 0.0 + 1.0).fit(), "market is collinear"),
+        (lambda d, r: sse.CAPM(d.returns, d.factors.rename(columns={"SMB": "alpha"})), "named 'alpha'"),
+        (lambda d, r: r.forecast(2, market=[1.0], risk_free=[0.1]), "market of later periods.*length"),
+        (lambda d, r: r.forecast(2, market=d.market[:2], risk_free=d.rate[:2]), "future market"),
+    ],
+)
+def test_errors_speak_of_the_market_and_the_risk_free_rate(
+    sample: Raw, res: Any, call: Any, match: str
+) -> None:
+    with pytest.raises(DataError, match=match.replace("(60,)", r"\(60,\)")) as caught:
+        call(sample, res)
+    assert "regressor" not in str(caught.value).lower() and "exog" not in str(caught.value)
+
+
+def test_a_singular_w_says_what_to_do(sample: Raw, res: Any) -> None:
+    at = res.params.copy()
+    at[-3:] = [0.04, 0.04, 0.04]  # of rank one
+    lines = res.model.smooth(at).status_lines()
+    assert "state_cov of MKT is singular: rank 1 of 2." in lines
+    assert "state_cov='diagonal' or 'factor:1' gives standard errors." in lines
+    plain = sse.CAPM(sample.returns, sample.market, sample.rate, state_cov="diagonal")
+    at = plain.start_params
+    at[-1] = 0.0
+    lines = plain.smooth(at).status_lines()
+    assert any("rank 1 of 2" in line for line in lines) and not any("factor:1" in line for line in lines)
+
+
 def test_alpha_may_move_too(sample: Raw) -> None:
     model = sse.CAPM(
         sample.returns,
         sample.market,
         sample.rate,
         alpha="random_walk",
-        state_cov={"const": "scalar", "MKT": "diagonal"},
+        state_cov={"alpha": "scalar", "MKT": "diagonal"},
     )
     assert model.coefficients.dynamics == ["random_walk", "random_walk"]
-    assert model.param_names[3:] == ["state_var.const", "state_var.MKT.A1", "state_var.MKT.A2"]
+    assert model.param_names[3:] == ["state_var.alpha", "state_var.MKT.A1", "state_var.MKT.A2"]
     other = sse.DynamicRegression(
         sample.excess,
         sample.regressors(),
@@ -244,7 +360,7 @@ def test_alphas_of_the_published_question(shared_data: Path, reference: dict) ->
         assert_allclose(res.beta.smoothed.loc[month], expected, rtol=0, atol=1e-8)
     wald = res.test_alpha(n_sim=2)["wald"]
     assert_allclose(wald.statistic, 0.8100923943338649, rtol=1e-10)
-    assert (wald.df, wald.regressor) == (4, "const")
+    assert (wald.df, wald.regressor) == (4, "alpha")
     assert list(wald.estimate.index) == ASSETS
 
 
