@@ -396,11 +396,12 @@ def test_windows_of_the_industries(factors: int, step: int, count: int) -> None:
     for first in starts:
         rows = slice(first, first + 120)
         model = sse.CAPM(excess.iloc[rows], data.factors.iloc[rows, :factors])
-        params = model.start_params
-        res = model.smooth(params, cov_type="none")
-        se = res.alpha.smoothed_se.to_numpy()
-        assert_allclose(se, np.broadcast_to(se[-1], se.shape), rtol=1e-8)
-        assert_allclose(res.llf, model.loglike(params), rtol=1e-12)
+        res = model.fit(cov_type="none")
+        assert res.converged
+        for each in (res, model.smooth(model.start_params, cov_type="none")):
+            se = each.alpha.smoothed_se.to_numpy()
+            assert_allclose(se, np.broadcast_to(se[-1], se.shape), rtol=1e-8)
+            assert_allclose(each.llf, model.loglike(each.params), rtol=1e-12)
 
 
 @pytest.mark.slow
