@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -48,9 +49,11 @@ def with_param_uncertainty(results: Any, prediction: Any, again: Callable[[Any],
     run = results.model.smooth if out.information_set == "smoothed" else results.model.filter
 
     def mean(params: Array) -> Array:
-        with results._as_it_was():
-            at = run(params, includes_fixed=True, cov_type="none")._results
-        found = np.asarray(again(at)._results._predicted_mean)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the prediction at the estimates has said it
+            with results._as_it_was():
+                at = run(params, includes_fixed=True, cov_type="none")._results
+            found = np.asarray(again(at)._results._predicted_mean)
         return np.where(np.isfinite(centre), found, 0.0)
 
     variance = out._var_pred_mean if several else out._var_pred_mean[:, None, None]

@@ -127,6 +127,14 @@ def test_the_model_may_be_used_for_something_else(name: str) -> None:
         assert_array_equal(res.model.ssm[key], value)
 
 
+def test_a_warning_is_given_once() -> None:
+    y = SMALL["SmoothTrends"].y.iloc[:N]
+    res = with_errors("SmoothTrends", y.set_axis([f"row {i:02d}" for i in range(N)], axis=0))
+    with pytest.warns(UserWarning, match="no frequency") as seen:
+        res.get_forecast(2, param_uncertainty=True)
+    assert len(seen) == 1
+
+
 def test_smoothed_and_filtered_predictions_of_missing_cells() -> None:
     """Inside the sample the derivatives are those of what the information set says."""
     res, s = with_errors("LGSSM"), SMALL["LGSSM"]
