@@ -13,6 +13,7 @@ _.rotate
 _.correlations
 _.test_alpha
 _.portfolio
+_.fit_measures
 _.test_constancy
 _.test_coefficients
 _.test_serial_correlation

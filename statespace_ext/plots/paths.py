@@ -55,7 +55,7 @@ def draw_path(
 ) -> str:
     """Draw means with a pointwise band of coverage 1 - alpha; return the label of the time axis."""
     alpha = probability(alpha, "alpha")
-    places, time = _time_axis(axis, mean.index)
+    places, time = time_axis(axis, mean.index)
     centre, half = mean.to_numpy(), norm.ppf(1.0 - alpha / 2.0) * se.to_numpy()
     axis.fill_between(
         places, centre - half, centre + half, color=BAND, alpha=0.4, linewidth=0,
@@ -67,7 +67,7 @@ def draw_path(
     return time
 
 
-def _time_axis(axis: Any, index: pd.Index) -> tuple[Any, str]:
+def time_axis(axis: Any, index: pd.Index) -> tuple[Any, str]:
     """
     Return where the periods stand on an axis, and its label: the name of the index if it has one.
 

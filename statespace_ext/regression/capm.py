@@ -64,6 +64,19 @@ class CAPMResults(DynamicRegressionResults):
         betas = {name: self._coefficient(j + 1) for j, name in enumerate(self.model.factors)}
         return next(iter(betas.values())) if len(betas) == 1 else betas
 
+    def fit_measures(self) -> pd.DataFrame:
+        """
+        Return how much of each asset's return the factors explain, and its tracking error.
+
+        Returns
+        -------
+        DataFrame
+            As `DynamicRegressionResults.fit_measures`; "tracking_error" is the standard deviation of the
+            return less that of the market (of the first factor), over the periods with a return.
+        """
+        active = pd.DataFrame(np.asarray(self.model.endog) - self.model.exog[:, [1]])
+        return super().fit_measures().assign(tracking_error=active.std().to_numpy())
+
     def test_alpha(
         self, n_sim: int = 199, rng: Any = None, n_jobs: int | None = None
     ) -> dict[str, WaldTest | GRSTest | None]:
