@@ -20,6 +20,7 @@ _.rotate
 _.correlations
 _.test_alpha
 _.portfolio
+_.fit_measures
 _.test_constancy
 _.lgssm
 _.test_coefficients

@@ -10,12 +10,14 @@ import pandas as pd
 from statsmodels.tsa.statespace.initialization import Initialization
 
 from ..base.results import StateSpaceResultsWrapper
+from ..engine.arguments import one_of
 from ..engine.calendars import future_labels
 from ..engine.validation import check_same_columns, endog_frame, regressor_array
-from ..exceptions import DataError, SpecificationError, UnsupportedError, shown, warn
+from ..exceptions import DataError, SpecificationError, shown, warn
 from .alpha import GRSTest, WaldTest, grs, wald_alpha
 from .declaration import series_names
 from .dynamic_regression import DynamicRegression
+from .formula import regression_frames
 from .results import Coefficient, DynamicRegressionResults
 
 _SHAPE = "(nobs,), or (nobs, factors) with the market first"
@@ -63,6 +65,19 @@ class CAPMResults(DynamicRegressionResults):
         """Betas (`Coefficient`); a dict by factor where there are several."""
         betas = {name: self._coefficient(j + 1) for j, name in enumerate(self.model.factors)}
         return next(iter(betas.values())) if len(betas) == 1 else betas
+
+    def fit_measures(self) -> pd.DataFrame:
+        """
+        Return how much of each asset's return the factors explain, and its tracking error.
+
+        Returns
+        -------
+        DataFrame
+            As `DynamicRegressionResults.fit_measures`; "tracking_error" is the standard deviation of the
+            return less that of the market (of the first factor), over the periods with a return.
+        """
+        active = pd.DataFrame(np.asarray(self.model.endog) - self.model.exog[:, [1]])
+        return super().fit_measures().assign(tracking_error=active.std().to_numpy())
 
     def test_alpha(
         self, n_sim: int = 199, rng: Any = None, n_jobs: int | None = None
@@ -348,11 +363,43 @@ class CAPM(DynamicRegression):
         return super()._get_extension_time_varying_matrices(params, exog, *args, **kwargs)
 
     @classmethod
-    def from_formula(cls, formula: str, data: pd.DataFrame, **kwargs: Any) -> Any:
-        """Not offered: use `DynamicRegression.from_formula`."""
-        raise UnsupportedError(
-            "CAPM takes returns and a market", remedy="Use DynamicRegression.from_formula."
-        )
+    def from_formula(cls, formula: str, data: pd.DataFrame, risk_free: Any = None, **kwargs: Any) -> CAPM:
+        """
+        Build the model from a formula, such as ``"IBM + XOM ~ MKT + SMB + HML"``, by patsy.
+
+        Parameters
+        ----------
+        formula : str
+            Returns on the left, the market and other factors on the right, the market first. Alphas are the
+            intercepts.
+        data : DataFrame
+            The data; rows with missing returns are kept.
+        risk_free : str or array_like, optional
+            Risk-free rate, or the name of its column; subtracted as by the constructor.
+        **kwargs
+            Arguments of the constructor.
+
+        Raises
+        ------
+        SpecificationError
+            If the formula has no market, leaves the intercept out, or the data have no such column.
+
+        Notes
+        -----
+        Later periods take ``market`` and ``risk_free``, a column for each term on the right.
+        """
+        endog, exog, _ = regression_frames(formula, data, depth=1)
+        factors = exog.drop(columns=CONSTANT, errors="ignore")
+        if CONSTANT not in exog or factors.shape[1] == 0:
+            raise SpecificationError(
+                "The formula is not that of a CAPM",
+                got=repr(formula),
+                expected='a market on the right, and the intercept, such as "IBM ~ MKT + SMB"',
+                remedy="Use DynamicRegression.from_formula for other regressions.",
+            )
+        if isinstance(risk_free, str):
+            risk_free = data[one_of(risk_free, map(str, data.columns), "risk_free")]
+        return cls(endog, factors, risk_free, **kwargs)
 
 
 def _with_alpha(value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..plots.paths import CONSTANT, ZERO, draw_path, few_dates, legend_above, new_figure
+from ..plots.paths import CONSTANT, LINE, ZERO, draw_path, few_dates, legend_above, new_figure, time_axis
 
 _MOST_COLUMNS = 4
 _PANEL = (3.0, 2.1)
@@ -21,6 +21,7 @@ def plot_coefficients(
     fig: Any = None,
     figsize: tuple[float, float] | None = None,
     alpha: float = 0.05,
+    filtered: Mapping[str, pd.DataFrame] | None = None,
 ) -> Any:
     """
     Plot smoothed coefficients, one panel each, with pointwise bands and the constant coefficient beside them.
@@ -37,6 +38,9 @@ def plot_coefficients(
         Size of a new figure.
     alpha : float
         One minus the coverage of the bands.
+    filtered : mapping of str to DataFrame, optional
+        By regressor, filtered means to draw beside, NaN where there are none. They do not widen the scale,
+        since the first ones rest on a few periods.
 
     Returns
     -------
@@ -54,6 +58,8 @@ def plot_coefficients(
         panels = axes[block * deep : (block + 1) * deep].ravel()
         for axis, asset in zip(panels, series, strict=False):
             label = draw_path(axis, mean[asset], se[asset], alpha, "smoothed coefficient")
+            if filtered is not None:
+                _beside(axis, filtered[name][asset])
             _constant(axis, lines[name][asset])
             axis.set_title(
                 str(asset) if len(paths) == 1 else f"{asset}: {name}", fontsize="medium", loc="left"
@@ -65,6 +71,15 @@ def plot_coefficients(
             axes[block * deep + row, 0].set_ylabel(f"coefficient on {name}", fontsize="small")
     _finish(fig, axes, len(series), columns, deep, label)
     return fig
+
+
+def _beside(axis: Any, mean: pd.Series) -> None:
+    """Draw a filtered path, thin and dotted, inside the scale of the smoothed one."""
+    limits, places = axis.get_ylim(), axis.get_lines()[-1].get_xdata(orig=True)
+    axis.plot(
+        places, mean.to_numpy(), color="0.25", linewidth=1.0, linestyle=":", label="filtered coefficient"
+    )
+    axis.set_ylim(limits)
 
 
 def _constant(axis: Any, value: float) -> None:
@@ -98,3 +113,51 @@ def _finish(fig: Any, axes: Any, count: int, columns: int, deep: int, label: str
     handles, labels = axes[0, 0].get_legend_handles_labels()
     order = np.argsort([text.endswith("parameters") for text in labels], kind="stable")
     legend_above(fig, [handles[i] for i in order], [labels[i] for i in order], 3 if columns > 1 else 1)
+
+
+def plot_lead(
+    leads: Mapping[str, pd.DataFrame],
+    what: str,
+    *,
+    fig: Any = None,
+    figsize: tuple[float, float] | None = None,
+) -> Any:
+    """
+    Plot how far predictions are ahead of others, added up over time, one panel a series.
+
+    Parameters
+    ----------
+    leads : mapping of str to DataFrame
+        By method, the lead over it, (periods, p).
+    what : str
+        What is added up, for the label.
+    fig : matplotlib.figure.Figure, optional
+        Figure to draw in; it keeps its size and layout.
+    figsize : (float, float), optional
+        Size of a new figure.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    series = list(next(iter(leads.values())).columns)
+    rows = -(-len(series) // _MOST_COLUMNS)
+    columns = -(-len(series) // rows)
+    fig = new_figure(fig, figsize, (max(_PANEL[0] * columns, 4.5) + 0.6, _PANEL[1] * rows + 0.9))
+    axes = fig.subplots(rows, columns, sharex=True, squeeze=False)
+    time = ""
+    for axis, asset in zip(axes.ravel(), series, strict=False):
+        for (name, lead), style in zip(leads.items(), ("-", (0, (5, 3))), strict=True):
+            places, time = time_axis(axis, lead.index)
+            colour = LINE if style == "-" else CONSTANT
+            axis.plot(places, lead[asset].to_numpy(), color=colour, linestyle=style, label=f"over {name}")
+        axis.axhline(0.0, color=ZERO, linewidth=0.6, zorder=0.5)
+        axis.set_title(str(asset), fontsize="medium", loc="left")
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.tick_params(labelsize="small")
+    for axis in axes.ravel()[len(series) :]:
+        axis.remove()
+    for row in axes:
+        row[0].set_ylabel(what, fontsize="small")
+    _finish(fig, axes, len(series), columns, rows, time)
+    return fig

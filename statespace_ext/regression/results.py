@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..base.results import StateSpaceResults
 from ..base.states import estimates_of, quadratic
-from ..engine.arguments import names_among, one_of
+from ..engine.arguments import names_among, one_of, truth
 from ..exceptions import SpecificationError
 from ..inference.information import correlation_table
 from ..numerics.linear_algebra import Array
@@ -81,9 +81,9 @@ class DynamicRegressionResults(StateSpaceResults):
     """
     Results of fitting (or of filtering and smoothing) a `DynamicRegression`.
 
-    Beside what `MLEResults` has: `matrices`, `coefficients`, `portfolio`, `correlations`, `state_cov_rank`,
-    `test_constancy`, `test_coefficients`, `compare`, `rolling_evaluation`, `plot_coefficients`,
-    `converged`, `em_trace`, `boundary`.
+    Beside what `MLEResults` has: `matrices`, `coefficients`, `portfolio`, `fit_measures`, `correlations`,
+    `state_cov_rank`, `test_constancy`, `test_coefficients`, `compare`, `rolling_evaluation`,
+    `plot_coefficients`, `converged`, `em_trace`, `boundary`.
     """
 
     @property
@@ -167,6 +167,43 @@ class DynamicRegressionResults(StateSpaceResults):
         constant = dict(zip(c.regressors, c.labels, strict=True)).get("const")
         found = {name: self._coefficient(j, frame) for j, name in enumerate(c.labels)}
         return Portfolio(frame, found, constant)
+
+    def fit_measures(self) -> pd.DataFrame:
+        r"""
+        Return how much of each series the regressors explain.
+
+        .. math::
+
+            R^2 = 1 - \frac{\sum_t (y_{it} - x_t'\theta_{i,t|n})^2}{\sum_t (y_{it} - \bar y_i)^2}, \quad
+            R^2_{pred} = 1 - \frac{\sum_t (y_{it} - x_t'\theta_{i,t|t-1})^2}{\sum_t (y_{it} - \bar y_i)^2},
+            \quad \sigma_i = (V_{ii}\, \overline{s_{it}^2})^{1/2}
+
+        Returns
+        -------
+        DataFrame
+            A row for each series. "r2" is that of the smoothed coefficients, which look ahead; of static ones
+            with complete data it is that of least squares. "r2_predicted" is that of the
+            coefficients predicted from the periods before, over the periods in which these are determined;
+            it may be negative. "idiosyncratic_vol" is the standard deviation of the noise in a period.
+
+        Raises
+        ------
+        SpecificationError
+            If nothing was smoothed.
+        """
+        model, found = self.model, list(self.coefficients.values())
+        y, X, names = np.asarray(model.endog), np.asarray(model.exog), model.coefficients.endog
+        paths = {
+            "r2": [each.smoothed.to_numpy() for each in found],
+            "r2_predicted": [each.predicted.to_numpy()[:-1] for each in found],
+        }
+        out = {
+            name: _explained(y, sum(X[:, [j]] * b for j, b in enumerate(by))) for name, by in paths.items()
+        }
+        noise = np.diag(model.matrices(np.asarray(self.params))["obs_cov"])
+        scale = np.ones_like(y) if model.obs_scale is None else model.obs_scale
+        out["idiosyncratic_vol"] = np.sqrt(noise * np.mean(scale**2, axis=0))
+        return pd.DataFrame(out, index=pd.Index(names, name="series"))
 
     def _rows(self) -> pd.DataFrame:
         """Return the rows of `tidy` without tests, the constant coefficients first."""
@@ -379,6 +416,7 @@ class DynamicRegressionResults(StateSpaceResults):
         fig: Any = None,
         figsize: tuple[float, float] | None = None,
         alpha: float = 0.05,
+        filtered: bool = False,
     ) -> Any:
         """
         Plot smoothed coefficients with bands, and the least-squares line of constant coefficients.
@@ -393,6 +431,8 @@ class DynamicRegressionResults(StateSpaceResults):
             Size of a new figure.
         alpha : float
             The bands have coverage 1 - alpha, given the parameters.
+        filtered : bool
+            Whether to draw the filtered coefficients too. The smoothed ones look ahead, these do not.
 
         Returns
         -------
@@ -408,7 +448,17 @@ class DynamicRegressionResults(StateSpaceResults):
         constant = series_by_series(self.model.endog, self.model.exog)[0]
         lines = {name: dict(zip(c.endog, constant[c.labels.index(name)], strict=True)) for name in names}
         paths = {name: (found[name].smoothed, found[name].smoothed_se) for name in names}
-        return plot_coefficients(paths, lines, fig=fig, figsize=figsize, alpha=alpha)
+        beside = {name: found[name].filtered for name in names} if truth(filtered, "filtered") else None
+        return plot_coefficients(paths, lines, fig=fig, figsize=figsize, alpha=alpha, filtered=beside)
+
+
+def _explained(y: Array, fitted: Array) -> Array:
+    """Return 1 - sum (y - fitted)^2 / sum (y - mean)^2 by series, over what is in both."""
+    y = np.where(np.isnan(fitted), np.nan, y)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        count = np.sum(~np.isnan(y), axis=0)
+        total = np.nansum((y - np.nansum(y, axis=0) / count) ** 2, axis=0)
+        return np.asarray(1.0 - np.nansum((y - fitted) ** 2, axis=0) / total)
 
 
 def _rank(cov: Array, size: Array) -> int:

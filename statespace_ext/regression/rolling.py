@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..engine.arguments import options_of, positive_integer
+from ..engine.arguments import one_of, options_of, positive_integer
 from ..exceptions import SpecificationError
 from ..inference.evaluation import diebold_mariano
 from ..inference.many import FitRecord, applied, model_of, model_on, outcome_of, report_records
@@ -18,6 +18,7 @@ from ..numerics.linear_algebra import Array
 
 DYNAMIC, STATIC, ROLLING = "dynamic", "static OLS", "rolling OLS"
 METHODS = (DYNAMIC, STATIC, ROLLING)
+_LOSSES = {"log_score": "log score ahead", "squared_error": "squared error saved"}
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,37 @@ class RollingEvaluation:
         table = pd.DataFrame.from_dict(rows, orient="index")
         table.index = pd.MultiIndex.from_tuples(list(rows), names=["series", "method"])
         return table.astype({"n": int})
+
+    def plot(
+        self,
+        loss: str = "log_score",
+        fig: Any = None,
+        figsize: tuple[float, float] | None = None,
+    ) -> Any:
+        """
+        Plot by how much the dynamic regression is ahead, added up over time, one panel a series.
+
+        Parameters
+        ----------
+        loss : {"log_score", "squared_error"}
+            Log densities of the dynamic regression less those of the other method, or squared errors of the
+            other less those of the dynamic regression. A line that rises: the dynamic regression is better.
+        fig : matplotlib.figure.Figure, optional
+            Figure to draw in.
+        figsize : (float, float), optional
+            Size of a new figure.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        from .plots import plot_lead
+
+        scores = self.log_scores if one_of(loss, _LOSSES, "loss") == "log_score" else -self.squared_errors
+        leads = {
+            name: pd.DataFrame(scores[DYNAMIC] - scores[name]).cumsum() for name in METHODS if name != DYNAMIC
+        }
+        return plot_lead(leads, _LOSSES[loss], fig=fig, figsize=figsize)
 
     def __str__(self) -> str:
         failed = int((self.refits["error"] != "").sum())

@@ -14,7 +14,7 @@ from capm import ASSETS, BETA_MOVES, BOTH_MOVE, berndt, simulated
 from numpy.testing import assert_allclose
 
 import statespace_ext as sse
-from statespace_ext.exceptions import DataError, SpecificationError, StateSpaceError, UnsupportedError
+from statespace_ext.exceptions import DataError, SpecificationError, StateSpaceError
 
 N, H = 60, 4
 
@@ -115,6 +115,31 @@ def test_several_factors(sample: Raw) -> None:
     res = model.smooth(other.start_params)
     assert list(res.beta) == ["MKT", "SMB", "HML"]
     assert_allclose(res.beta["HML"].estimate, other.smooth(other.start_params).coefficients["HML"].estimate)
+
+
+def test_a_formula_with_several_factors(raw: Raw, sample: Raw, future: Raw) -> None:
+    frame = raw.returns.join(raw.factors).join(raw.rate)
+    scale = 2.0
+    built = sse.CAPM.from_formula(
+        "A1 + A2 ~ MKT + I(SMB / scale) + HML",
+        frame[:N],
+        "RF",
+        beta={"HML": "random_walk"},
+        state_cov="scalar",
+    )
+    factors = sample.factors.assign(SMB=sample.factors["SMB"] / 2.0)
+    plain = sse.CAPM(sample.returns, factors, sample.rate, beta={"HML": "random_walk"}, state_cov="scalar")
+    assert built.factors == ["MKT", "I(SMB / scale)", "HML"]
+    at = plain.start_params
+    assert_allclose(built.loglike(at), plain.loglike(at), rtol=1e-12)
+    res = pickle.loads(pickle.dumps(built.smooth(at)))
+    later = future.factors.assign(SMB=future.factors["SMB"] / scale).set_axis(built.factors, axis=1)
+    want = plain.smooth(at)
+    own = future.factors.assign(SMB=future.factors["SMB"] / scale)
+    found = res.append(future.returns, market=later, risk_free=future.rate)
+    assert_allclose(found.llf, want.append(future.returns, market=own, risk_free=future.rate).llf, rtol=1e-12)
+    with pytest.raises(DataError, match="market"):
+        res.append(future.returns, market=own, risk_free=future.rate)
 
 
 OLD = pytest.warns(DeprecationWarning, match="is now called")
@@ -682,9 +707,19 @@ BAD: dict[str, tuple[Callable[[Raw], Any], type[Exception], str]] = {
         "alpha",
     ),
     "formula": (
-        lambda d: sse.CAPM.from_formula("A1 ~ MKT", d.returns.join(d.market)),
-        UnsupportedError,
+        lambda d: sse.CAPM.from_formula("A1 ~ MKT - 1", d.returns.join(d.market)),
+        SpecificationError,
         "DynamicRegression",
+    ),
+    "formula without a market": (
+        lambda d: sse.CAPM.from_formula("A1 ~ 1", d.returns.join(d.market)),
+        SpecificationError,
+        "not that of a CAPM",
+    ),
+    "formula with an unknown rate": (
+        lambda d: sse.CAPM.from_formula("A1 ~ MKT", d.returns.join(d.market), "RF"),
+        SpecificationError,
+        "risk_free",
     ),
 }
 

@@ -143,3 +143,32 @@ def test_the_data_of_the_question(shared_data: Path, tmp_path: Path) -> None:
     both.savefig(tmp_path / "coefficients.png")
     with pytest.raises(sse.SpecificationError, match="regressors are unknown"):
         res.plot_coefficients(["SMB"])
+
+
+def test_filtered_paths_stand_beside_and_keep_the_scale() -> None:
+    found, lines = paths(3)
+    beside = {"MKT": found["MKT"][0] + 0.1}
+    beside["MKT"].iloc[0] = 1e4  # the first ones rest on nothing
+    beside["MKT"].iloc[1] = np.nan
+    plain, both = (
+        panels(plot_coefficients(found, lines)),
+        panels(plot_coefficients(found, lines, filtered=beside)),
+    )
+    for name, axis in both.items():
+        line = {each.get_label(): each for each in axis.get_lines()}["filtered coefficient"]
+        assert_allclose(line.get_ydata(), beside["MKT"][name])
+        assert line.get_linestyle() == ":"
+        assert_allclose(axis.get_ylim(), plain[name].get_ylim())
+
+
+def test_results_draw_filtered_coefficients(shared_data: Path) -> None:
+    y, x = berndt(shared_data)
+    model = sse.DynamicRegression(
+        y[:40], x[:40], dynamics=BETA_MOVES, obs_cov="diagonal", state_cov="diagonal"
+    )
+    res = model.smooth(model.start_params)
+    axes = panels(res.plot_coefficients(filtered=True))
+    line = {each.get_label(): each for each in axes["IBM"].get_lines()}["filtered coefficient"]
+    assert_allclose(line.get_ydata(), res.coefficients["MKT"].filtered["IBM"])
+    with pytest.raises(sse.SpecificationError, match="filtered"):
+        res.plot_coefficients(filtered="yes")

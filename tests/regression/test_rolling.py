@@ -218,3 +218,30 @@ def test_the_model_is_left_as_it_was() -> None:
     rolling_evaluation(res, 30)
     for a, b in zip(before, (model.ssm["state_cov"], res.params, pd.DataFrame(res.model.endog)), strict=True):
         assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("loss", ["log_score", "squared_error"])
+def test_the_plot_adds_up_the_lead(loss: str) -> None:
+    pytest.importorskip("matplotlib").use("Agg")
+    import matplotlib.pyplot as plt
+
+    y, x = simulated(np.random.default_rng(6), 40, 3)
+    y.iloc[35, 1] = np.nan
+    model = sse.DynamicRegression(
+        y, x, dynamics={"MKT": "random_walk"}, obs_cov="diagonal", state_cov="scalar"
+    )
+    found = model.smooth(model.start_params).rolling_evaluation(
+        30, refit_every=5, fit_options={"method": "lbfgs"}
+    )
+    fig = found.plot(loss)
+    axes = {axis.get_title(loc="left"): axis for axis in fig.axes}
+    assert list(axes) == list(y.columns)
+    for name, axis in axes.items():
+        own, other = (found.errors[method][name] ** 2 for method in ("dynamic", "rolling OLS"))
+        if loss == "log_score":
+            own, other = (-found.log_scores[method][name] for method in ("dynamic", "rolling OLS"))
+        line = {each.get_label(): each for each in axis.get_lines()}["over rolling OLS"]
+        assert_allclose(line.get_ydata(), (other - own).cumsum())
+    plt.close("all")
+    with pytest.raises(sse.SpecificationError, match="loss"):
+        found.plot("rmse")
