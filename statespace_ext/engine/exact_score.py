@@ -127,7 +127,7 @@ def exact_score(
     'exact'
     """
     if not isinstance(model, MLEModel):
-        raise SpecificationError("model is no state-space model", got=repr(model), expected="an MLEModel")
+        raise SpecificationError("model must be a state-space model", got=repr(model), expected="an MLEModel")
     params = np.atleast_1d(real_array(params, "params"))
     transformed = truth(transformed, "transformed")
     includes_fixed = truth(includes_fixed, "includes_fixed")

@@ -231,7 +231,7 @@ def _at(model: MLEModel | Representation, params: ArrayLike | None) -> Iterator[
     ssm = getattr(model, "ssm", model)
     if not isinstance(ssm, Representation):
         raise SpecificationError(
-            "model is no state-space model", got=repr(model), expected="an MLEModel or its Representation"
+            "model must be a state-space model", got=repr(model), expected="an MLEModel or its Representation"
         )
     if ssm.endog is None:
         raise UnsupportedError("The representation has no data", remedy="Bind them: `ssm.bind(endog)`.")

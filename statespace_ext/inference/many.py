@@ -102,7 +102,7 @@ def report_failures(failures: Sequence[Failure | str], total: int, what: str) ->
 
 
 def successes(outcomes: Sequence[T | Failure], what: str) -> list[T]:
-    """Return the outcomes that are no failures, after `report_failures` for the others."""
+    """Return the outcomes without failures, after `report_failures` for these."""
     failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
     report_failures(failures, len(outcomes), what)
     return [outcome for outcome in outcomes if not isinstance(outcome, Failure)]
@@ -255,7 +255,9 @@ def repeated_fits(
     done: dict[str, FitRecord] = {}
     pairs = models.items() if isinstance(models, Mapping) else models
     if not isinstance(pairs, Iterable):
-        raise SpecificationError("models are no mapping", got=repr(models), expected="models by name")
+        raise SpecificationError(
+            "models must be a mapping or a sequence", got=repr(models), expected="models by name"
+        )
     path = _path(checkpoint)
     if path is not None:
         words, done = _opened(path, {**options, "fixed": held}, words, rng is not None)
@@ -314,16 +316,16 @@ def _named(pair: Any) -> tuple[Any, Any]:
     """Return a name, text or an integer, and a model."""
     name, model = pair if isinstance(pair, tuple) and len(pair) == 2 else (None, pair)
     if not isinstance(name, (str, int, np.integer)) or not isinstance(model, MLEModel):
-        raise SpecificationError("models have an entry that is no model with a name", got=repr(pair))
+        raise SpecificationError("Each entry of models must be a model with a name", got=repr(pair))
     return int(name) if isinstance(name, np.integer) else name, model
 
 
 def _path(checkpoint: object) -> Path | None:
-    """Return where the checkpoint is; refuse what is no name of a file, and a folder."""
+    """Return the path of the checkpoint; refuse folders, and values that do not name a file."""
     if checkpoint is None:
         return None
     if not isinstance(checkpoint, (str, Path)) or not str(checkpoint) or Path(checkpoint).is_dir():
-        raise SpecificationError("checkpoint is no name of a file", got=repr(checkpoint))
+        raise SpecificationError("checkpoint must name a file", got=repr(checkpoint))
     return Path(checkpoint)
 
 
@@ -435,7 +437,7 @@ def report_records(records: Iterable[FitRecord], what: str) -> None:
 def _opened(
     path: Path, options: dict[str, Any], words: list[int], seeded: bool
 ) -> tuple[list[int], dict[str, FitRecord]]:
-    """Return the seed and the records of a checkpoint; start it where there is none."""
+    """Return the seed and the records of a checkpoint; start it where it does not exist."""
     header = {"fit_options": repr(sorted(options.items())), "seed": words}
     lines = _read(path) if path.exists() else []
     if not lines:
@@ -475,7 +477,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 
 def _lines(content: bytes) -> list[dict[str, Any]] | None:
-    """Return lines of JSON, None where they are no header and records."""
+    """Return lines of JSON, None where they are not a header and records."""
     try:
         lines = [json.loads(line) for line in content.decode("utf-8").splitlines()]
         keys = [line.keys() for line in lines]
@@ -568,7 +570,7 @@ def require_model(model: Any) -> Any:
     """
     if not is_ours(model):
         raise SpecificationError(
-            "model is no model of this package",
+            "model must be a model of this package",
             got=repr(model),
             expected="an LGSSM, a DynamicRegression, ...",
         )

@@ -142,7 +142,7 @@ def parse_covariance(
     ``shared`` are the names of a common variance and covariance; by default the first part of the names.
 
     The keywords are "unstructured" (or "free"), "diagonal", "scalar", "equicorrelated", "identity", "zero"; a
-    `CovarianceFunction` stands for a structure of one's own.
+    `CovarianceFunction` describes a structure of the caller's own.
 
     Raises
     ------
@@ -339,7 +339,7 @@ def _check_symmetry(array: np.ndarray, symmetric: np.ndarray, where: str) -> Non
 
 
 def unknown_keyword(where: str, value: str, keywords: tuple[str, ...]) -> SpecificationError:
-    """Return the error that a string is no keyword of an argument."""
+    """Return the error for a string that is not a keyword of an argument."""
     return SpecificationError(
         f"{where} is not a known keyword",
         got=repr(value),
