@@ -160,16 +160,16 @@ class FitRecord:
     name : str
         Name of the model.
     params, bse : dict of str to float
-        Estimates and standard errors; empty where the fit failed. Standard errors are NaN where the results
-        have none.
+        Estimates and standard errors; empty if the fit failed. Standard errors that are not available are
+        NaN.
     llf, aic, bic : float
-        Log-likelihood and criteria, NaN where the fit failed.
+        Log-likelihood and information criteria; NaN if the fit failed.
     nobs, df_model : int
-        Number of periods; of identified free parameters and exact-diffuse states.
+        Number of periods, and number of identified free parameters plus exact-diffuse states.
     converged : bool
         Whether the fit met its criteria.
     error : str
-        What was raised; empty where nothing was.
+        The error message; empty if the fit succeeded.
     seconds : float
         Process time of the fit.
     fingerprint : str
@@ -204,25 +204,25 @@ def fit_many(
 
     The models may be of this package or other state-space models of statsmodels.
 
-    A fit that raises is reported in its record and does not stop the others. Each fit has a random
-    generator of its own, given by its place: results do not depend on the number of processes.
+    A fit that raises an error does not stop the others; its record holds the message. Each fit has its own
+    random generator, so results do not depend on the number of processes.
 
     Parameters
     ----------
     models : mapping, or iterable of (name, model)
-        The models, under different names; an iterable is consumed as the work goes on.
+        The models, under different names. An iterable is consumed as the fits proceed.
     fit_options : mapping, optional
         Arguments of `fit`.
     fixed : mapping, optional
-        Values by name of parameters held fixed in every model, as by `fix_params`.
+        Values by name of parameters that are fixed in every model, as with `fix_params`.
     rng : numpy.random.Generator or int, optional
-        Source of the seeds of random starts.
+        Generator or seed for random start values.
     n_jobs : int, optional
-        Number of processes, by joblib. None: what `joblib.parallel_config` says, else one; so the same call
-        runs on a cluster inside ``joblib.parallel_config(backend="dask")``.
+        Number of joblib processes. None uses the setting of `joblib.parallel_config`, or one process. Inside
+        ``joblib.parallel_config(backend="dask")``, the same call runs on a cluster.
     checkpoint : path, optional
-        A file of JSON lines to which each record is added. If it exists, fits in it (of the same name,
-        specification and data) are yielded first and not done again. To read it executes nothing.
+        A file of JSON lines to which each record is added. If it exists, its fits (of the same name,
+        specification and data) are yielded first and not repeated. Reading the file does not execute code.
 
     Yields
     ------
@@ -231,7 +231,7 @@ def fit_many(
     Raises
     ------
     SpecificationError
-        If two models have one name, or the checkpoint is of other options, or no checkpoint.
+        If two models have the same name, or the file is not a checkpoint of the same options.
     """
     yield from repeated_fits(
         models, fit_options, fixed=fixed, rng=rng, n_jobs=n_jobs, checkpoint=checkpoint, catch=(Exception,)
