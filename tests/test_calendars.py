@@ -422,7 +422,7 @@ def test_dates_that_do_not_have_the_frequency_given() -> None:
         MODELS["LGSSM"](y, freq="B")
     with pytest.raises(sse.DataError, match="freq is not that of the dates"):
         MODELS["LGSSM"](panel(MONTHS[:N]), freq="D")
-    with pytest.raises(sse.DataError, match="freq is given, but the labels are no dates"):
+    with pytest.raises(sse.DataError, match="freq needs labels that are dates"):
         MODELS["LGSSM"](panel(pd.RangeIndex(3, N + 3)), freq="D")
     with pytest.raises(sse.DataError, match="freq is given without dates"):
         sse.LGSSM(y.to_numpy(), 1, identification="unit", freq="D")

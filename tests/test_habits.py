@@ -1,11 +1,14 @@
-"""Habits that users bring along: indexes are kept, Series give Series, models print, misspelt names."""
+"""Habits that users bring along: indexes, Series, printed models, misspelt names, plain English."""
 
 from __future__ import annotations
 
 import copy
 import inspect
+import json
 import pickle
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -244,3 +247,52 @@ def test_a_misspelt_argument_of_predictions(name: str) -> None:
             method(dynamc=3)
     with pytest.raises(TypeError, match="'stps'"):
         res.forecast(stps=3)
+
+
+# -- plain English -----------------------------------------------------------------------------------------
+
+ROOT = Path(__file__).parents[1]
+FORBIDDEN = {
+    r"\b(?:is|are|was|were) (?:said|told)\b": "say who says it, or print and report",
+    r"\band is said\b|\bis (?:none|no default)\b|\bare none\b": "negate the verb: is not, does not exist",
+    r"(?<!there )(?<!There )\b(?:is|are) no (?!longer\b|more\b)\w+": "negate the verb: is not a, must be",
+    r"\btells? of\b|\bwhat (?:is|was) (?:told|said) of\b": "describe, contain information on",
+    r"\bthe way of\b|\bgoes the way\b|\bthe whole way\b": "name the method or the path",
+    r"\bof one's own\b|\bof its own is\b|\ba day more\b": "your own; one more day",
+    r"\bletters?\b": "notation, names",
+    r"\bpeaks\b": "maxima",
+    r"\bdo not mind\b|\bmore or less\b|\bnext to no\b": "say how much, or what a test finds",
+    r"\bas (?:it is|they are) known to\b|\bbeside that\b": "drop it",
+}
+"""Phrases that need two readings, and what to write."""
+ONLY_DOCS = {
+    r"\b(?:PASS|FAIL)\b": "a reader does not know the aim of a benchmark",
+    r"\baims? (?:is|are) (?:not met|missed)\b|\bmiss(?:es|ed) its aim\b": "say what was measured",
+}
+CLEANED = ("em", "engine", "fit", "inference", "numerics", "params", "plots")
+"""Rooms of the package whose words were gone through."""
+
+
+def prose(path: Path) -> str:
+    """The words of a page or of a notebook, without code and what it prints."""
+    if path.suffix == ".ipynb":
+        cells = json.loads(path.read_text("utf-8"))["cells"]
+        return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    text = path.read_text("utf-8")
+    return text if path.suffix == ".py" else re.sub(r"^```python\n.*?^```$", "", text, flags=re.M | re.S)
+
+
+DOCUMENTS = [
+    path
+    for pattern in ("README.md", "CONTRIBUTING.md", "docs/*.md", "docs/benchmarks/*.md", "examples/*.ipynb")
+    for path in sorted(ROOT.glob(pattern))
+]
+SOURCES = [path for room in CLEANED for path in sorted((ROOT / "statespace_ext" / room).glob("*.py"))]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS + SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_plain_english(path: Path) -> None:
+    text = " ".join(prose(path).replace("#", " ").split())
+    phrases = FORBIDDEN | (ONLY_DOCS if path in DOCUMENTS and path.name != "CONTRIBUTING.md" else {})
+    found = {match[0]: words for phrase, words in phrases.items() for match in re.finditer(phrase, text)}
+    assert found == {}

@@ -195,7 +195,7 @@ class _Run(Run):
         return self.still >= _STILL and self.rule.is_met(change, self.moved, llf, self.params)
 
     def _quasi_newton(self) -> float | None:
-        """Go where the secants lead; return the log-likelihood there, minus infinity if there is none."""
+        """Go where the secants lead; return the log-likelihood there, minus infinity if it does not exist."""
         place = kept_away(self.secants.proposal(), self.secants.places[-1], self.coordinates.roots)
         params = self.coordinates.constrain(place)
         if not np.all(np.isfinite(params)) or not self.coordinates.feasible(params):

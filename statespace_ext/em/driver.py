@@ -49,14 +49,14 @@ class EMOptions:
     watch: Callable[[Array], object] | None = None
 
 
-class DeadEnd(Exception):  # noqa: N818  (it ends a search, it is no error)
+class DeadEnd(Exception):  # noqa: N818  (it ends a search and is not an error)
     """
     A search runs towards what has no maximum.
 
     Attributes
     ----------
     reason : str
-        Why there is none, and what to do.
+        Why the point does not exist, and what to do.
     params : ndarray
         Free parameters at the last point before it.
     """
@@ -100,7 +100,7 @@ class EMResult:
 
 class Run:
     """
-    A run of EM: the best point so far, and what is told of it.
+    A run of EM: the best point so far, and its record.
 
     Attributes
     ----------

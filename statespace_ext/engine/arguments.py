@@ -94,8 +94,8 @@ def probability(value: object, name: str) -> float:
         If the value is something else.
     """
     if not isinstance(value, Real) or not 0.0 < float(value) < 1.0:
-        expected = "a number between 0 and 1"
-        raise SpecificationError(f"{name} is no probability", got=repr(value), expected=expected)
+        expected = "a number, such as 0.05"
+        raise SpecificationError(f"{name} must be between 0 and 1", got=repr(value), expected=expected)
     return float(value)
 
 
@@ -109,7 +109,7 @@ def truth(value: object, name: str) -> bool:
         If the value is something else.
     """
     if not isinstance(value, (bool, np.bool_)):
-        raise SpecificationError(f"{name} is no truth value", got=repr(value), expected="True or False")
+        raise SpecificationError(f"{name} must be true or false", got=repr(value), expected="True or False")
     return bool(value)
 
 
@@ -159,12 +159,12 @@ def options_of(value: object, name: str) -> dict[str, Any]:
     Raises
     ------
     SpecificationError
-        If the value is no mapping, or a key is no name.
+        If the value is not a mapping, or a key is not a string.
     """
     if value is None:
         return {}
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise SpecificationError(f"{name} is no mapping from names", got=repr(value), expected="a dict")
+        raise SpecificationError(f"{name} must map names to values", got=repr(value), expected="a dict")
     return dict(value)
 
 

@@ -141,7 +141,7 @@ class Calendar:
 
     @property
     def _is_open(self) -> bool:
-        """Whether other labels than those by the rule may follow: there is none, or it is a guess."""
+        """Whether labels other than those by the rule may follow: the rule is missing, or a guess."""
         return self.clock is None or self.guessed
 
     def taken(self, index: pd.Index | None) -> pd.Index | None:
@@ -171,7 +171,7 @@ class Calendar:
         """
         Refuse labels of future regressors that are those of other periods.
 
-        Labels of another kind than those of the sample, and 0, 1, ..., are no labels.
+        Labels of another kind than those of the sample, and 0, 1, ..., do not count as labels.
 
         Parameters
         ----------
@@ -357,9 +357,7 @@ def calendar_of(labels: Any, nobs: int, freq: Any = None, name: str = "endog") -
     if isinstance(read, tuple(_RANGES)):
         clock, inferred = _dated_clock(read, freq, text=read is not index)
     elif freq is not None:
-        raise DataError(
-            "freq is given, but the labels are no dates", got=shown(map(repr, index), 3), expected="dates"
-        )
+        raise DataError("freq needs labels that are dates", got=shown(map(repr, index), 3), expected="dates")
     else:
         clock, inferred = _number_clock(index), False
     kept: Any = clock if read is index and isinstance(clock, tuple(_RANGES)) else index

@@ -60,7 +60,7 @@ class ExactScore:
         How the score was computed: from the smoother, by the model's own `score`, or by differences of the
         model's own `loglike`.
     reason : str
-        Why it is not exact; empty where it is.
+        Why the score is not exact; empty if it is exact.
     """
 
     score: Array
@@ -80,14 +80,15 @@ def exact_score(
         \frac{\partial \log L}{\partial \psi_j}
             = \sum_M \Big\langle G_M, \frac{\partial M}{\partial \psi_j} \Big\rangle
 
-    over the system matrices M and the initial state: the derivatives G_M by matrix element come from the
-    smoother, whatever the number of parameters; those of the matrices by the parameters are central
-    differences of ``update``, which needs no filter pass.
+    The sum runs over the system matrices M and the initial state. The smoother returns the derivatives G_M
+    with respect to the elements of the matrices, whatever the number of parameters. The derivatives of the
+    matrices with respect to the parameters are central differences of ``update``, which needs no filter
+    pass.
 
     Parameters
     ----------
     model : MLEModel
-        Any state-space model of statsmodels, or a subclass. It is left as it was.
+        Any state-space model of statsmodels, or a subclass. It is not changed.
     params : array_like
         Parameters.
     transformed, includes_fixed : bool
@@ -96,23 +97,23 @@ def exact_score(
     Returns
     -------
     ExactScore
-        With ``loglikelihood_burn``, the burnt periods are left out; with a concentrated scale, the
-        derivative is taken at its maximiser (envelope theorem). Where neither the model nor its start
-        permits the exact form, the score is numerical and ``reason`` says why.
+        ``loglikelihood_burn`` excludes the burnt periods. With a concentrated scale, the derivative is
+        taken at its maximiser (envelope theorem). If the model or its start does not permit the exact form,
+        the score is numerical, and ``reason`` says why.
 
     Raises
     ------
     ParameterError
-        Where a stationary start does not exist, or the log-likelihood is not finite.
+        If a stationary start does not exist, or the log-likelihood is not finite.
 
     Notes
     -----
-    A model that overrides ``loglike``, ``loglikeobs``, ``score``, ``score_obs``, ``filter`` or ``smooth``, in
-    a class, on the instance or on its ``ssm``, may have another likelihood than that of its matrices: a prior
-    in ``loglike``, for example. Its own ``score`` is used where it has one, and differences of its
-    ``loglike`` elsewhere. A class whose overrides do not change the likelihood can state it, and then has
-    the exact score: ``likelihood_neutral = ("filter", "smooth")``. The attribute holds for the methods of
-    that class, and not for those of its subclasses.
+    A model that overrides ``loglike``, ``loglikeobs``, ``score``, ``score_obs``, ``filter`` or
+    ``smooth``, in a class, on the instance or on its ``ssm``, may have a likelihood that differs from that
+    of its matrices: for example, ``loglike`` may add a prior. If the model has its own ``score``, it is
+    used. Otherwise the score comes from differences of ``loglike``. A class whose overrides do not change
+    the likelihood can declare them and keeps the exact score: ``likelihood_neutral = ("filter",
+    "smooth")``. The attribute applies to the methods of that class, not to those of its subclasses.
 
     References
     ----------
@@ -127,7 +128,7 @@ def exact_score(
     'exact'
     """
     if not isinstance(model, MLEModel):
-        raise SpecificationError("model is no state-space model", got=repr(model), expected="an MLEModel")
+        raise SpecificationError("model must be a state-space model", got=repr(model), expected="an MLEModel")
     params = np.atleast_1d(real_array(params, "params"))
     transformed = truth(transformed, "transformed")
     includes_fixed = truth(includes_fixed, "includes_fixed")
@@ -190,21 +191,21 @@ class ExactScoreMixin:
     Give any `MLEModel` the exact score: in `score`, `hessian`, `cov_type="oim"` and in `fit`.
 
     Put it before the model: ``class Model(sse.ExactScoreMixin, sm.tsa.VARMAX): pass``. In `fit` the
-    log-likelihood and its gradient come from the same smoother pass. Where the exact form does not
-    apply (see `exact_score`) the score is numerical, or that of the model's own `score`.
+    log-likelihood and its gradient come from the same smoother pass. If the exact form does not apply (see
+    `exact_score`), the score is numerical, or the model's own `score`.
 
-    A fit by "lbfgs", the default, takes less time with the exact score from 15 + k/2 parameters on, with k
-    states (docs/benchmarks/mixin.md), and uses it there, with 60 iterations for the 50 of statsmodels. Models
-    with fewer parameters take statsmodels' steps, by its forward differences. ``optim_score="exact"`` asks
-    for the exact score at any size. The standard errors of ``cov_type="oim"`` come from it always. A `score`
-    of the model's own is used at any size.
+    With k states, a fit by "lbfgs" (the default) is faster with the exact score if the model has at least
+    15 + k/2 parameters (docs/benchmarks/mixin.md). `fit` then uses it, with up to 60 iterations instead of
+    the 50 of statsmodels. Models with fewer parameters use statsmodels' forward differences. Pass
+    ``optim_score="exact"`` to use the exact score at any size. Standard errors with ``cov_type="oim"``
+    always use it. If the model has its own `score`, it is used at any size.
 
-    There is no likelihood where a stationary start does not exist (a root on or outside the unit circle), or
-    where a covariance matrix has a negative eigenvalue. `fit` takes such a trial for minus infinity, and
-    the optimiser steps back; ``mle_retvals["trials_without_likelihood"]`` counts the trials. A
-    `ConvergenceWarning` reports a fit that ends at the border of the region, or that has not converged after
-    such trials. Start values of the model outside the region are moved inside; start values that a user
-    passes there are an error.
+    The likelihood does not exist if a stationary start does not exist (a root on or outside the unit
+    circle), or if a covariance matrix has a negative eigenvalue. `fit` treats the log-likelihood of such a
+    trial as minus infinity, and the optimiser steps back. ``mle_retvals["trials_without_likelihood"]``
+    counts these trials. A `ConvergenceWarning` reports a fit that ends at the border of the region, or that
+    has not converged after such trials. Default start values outside the region are moved inside. Start
+    values that you pass must lie inside.
 
     Examples
     --------

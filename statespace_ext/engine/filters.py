@@ -54,14 +54,14 @@ number of states from which those of this package, a loop in Python, are faster 
 @dataclass(frozen=True)
 class FilterReport:
     """
-    Which filters give the right likelihood for a model, and why the others do not.
+    Report which filters give the right likelihood for a model, and why the others do not.
 
     Attributes
     ----------
     reasons : dict
-        By filter, why it is not valid; an empty tuple where it is.
+        For each filter, the reasons why it is not valid; an empty tuple if it is valid.
     fastest : str
-        The cheapest valid filter, by the numbers of series and states; empty where none is valid.
+        The fastest valid filter for these numbers of series and states; empty if no filter is valid.
     """
 
     reasons: dict[str, tuple[str, ...]]
@@ -105,10 +105,10 @@ def filter_report(model: MLEModel | Representation, params: ArrayLike | None = N
     Parameters
     ----------
     model : MLEModel or Representation
-        Any statsmodels state-space model, or its ``ssm``. It is left as it was.
+        Any statsmodels state-space model, or its ``ssm``. It is not changed.
     params : array_like, optional
-        Parameters (constrained) at which to look. Default is ``model.start_params``; for a representation,
-        or a model without start values, the matrices as they stand.
+        Parameters (constrained) at which the conditions are checked. The default is ``model.start_params``.
+        For a representation, or a model without start values, the current matrices are checked.
 
     Returns
     -------
@@ -121,11 +121,11 @@ def filter_report(model: MLEModel | Representation, params: ArrayLike | None = N
 
 def use_chandrasekhar(model: MLEModel | Representation, params: ArrayLike | None = None) -> None:
     """
-    Set ``filter_chandrasekhar``, where the recursions give the right likelihood.
+    Switch to the Chandrasekhar recursions if they give the right likelihood.
 
-    The log-likelihood of large models then comes from recursions that form no covariance of the state, and a
-    stationary start needs no Schur form. Each pass checks the matrices that it meets: where the recursions
-    are not valid for them, it runs the conventional filter.
+    The log-likelihood of large models then comes from recursions that do not form the covariance of the
+    state, and the stationary start does not need a Schur decomposition. Each pass checks its matrices. If
+    the recursions are not valid for them, it runs the conventional filter.
 
     Parameters
     ----------
@@ -137,8 +137,8 @@ def use_chandrasekhar(model: MLEModel | Representation, params: ArrayLike | None
     Raises
     ------
     UnsupportedError
-        With every condition that the model or its data violate. statsmodels itself returns a wrong
-        likelihood, without an error, for a start that is not stationary.
+        If the model or its data violate a condition; the message lists all of them. statsmodels itself
+        returns a wrong likelihood, without an error, if the start is not stationary.
     """
     report = filter_report(model, params)
     reasons = report.reasons["chandrasekhar"]
@@ -154,11 +154,11 @@ def use_chandrasekhar(model: MLEModel | Representation, params: ArrayLike | None
 
 def use_fastest_filter(model: MLEModel | Representation, params: ArrayLike | None = None) -> str:
     """
-    Set the cheapest filter that gives the right likelihood, and return its name.
+    Switch to the fastest filter that gives the right likelihood, and return its name.
 
-    Each pass checks the matrices that it meets, and runs the conventional filter where they do not allow
-    the choice. Passes that keep more than the likelihood do not use the univariate or the collapsed filter,
-    whose forecast covariances and disturbances are not those of the series.
+    Each pass checks its matrices, and runs the conventional filter if the choice is not valid for them.
+    Passes that keep more than the likelihood do not use the univariate or the collapsed filter, whose
+    forecast covariances and disturbances differ from those of the series.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def use_fastest_filter(model: MLEModel | Representation, params: ArrayLike | Non
     Raises
     ------
     UnsupportedError
-        If no filter of the installed statsmodels is right.
+        If no filter of the installed statsmodels is valid.
     """
     report = filter_report(model, params)
     if not report.valid:
@@ -231,7 +231,7 @@ def _at(model: MLEModel | Representation, params: ArrayLike | None) -> Iterator[
     ssm = getattr(model, "ssm", model)
     if not isinstance(ssm, Representation):
         raise SpecificationError(
-            "model is no state-space model", got=repr(model), expected="an MLEModel or its Representation"
+            "model must be a state-space model", got=repr(model), expected="an MLEModel or its Representation"
         )
     if ssm.endog is None:
         raise UnsupportedError("The representation has no data", remedy="Bind them: `ssm.bind(endog)`.")

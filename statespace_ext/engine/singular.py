@@ -12,7 +12,7 @@ from ..numerics.linear_algebra import Array, symmetrize
 from .system import System
 
 _DEPENDENT = 1e-10
-"""Singular value, relative to loadings of unit length, that is none."""
+"""Singular value, relative to loadings of unit length, that counts as zero."""
 _CERTAIN = 1e-14
 """Variance of a forecast or of noise, relative to its size, that passes for zero."""
 
@@ -36,8 +36,8 @@ def require_density(
     patterns : ndarray of bool, (m, k_endog), optional
         The distinct rows of ``missing``, if they are known.
     given_start : bool, default False
-        Whether the first state is no parameter. One that is takes the first row for its own, with a density
-        that has no bound: the status of a fit says so.
+        Whether the first state is known. An estimated first state can fit the first row exactly, with an
+        unbounded density: the status of a fit reports it.
 
     Raises
     ------

@@ -128,8 +128,8 @@ class Smoother:
     exog, state_exog : ndarray, optional
         Regressors (nobs, r) of the observation and the state equation, appended to (x_t, 1).
     given_start : bool, default False
-        Whether the first state is no parameter: series without noise are then refused where its distribution
-        leaves them certain.
+        Whether the first state is known, and not estimated: series without noise are then refused where its
+        distribution leaves them certain.
     """
 
     def __init__(

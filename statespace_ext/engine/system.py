@@ -128,9 +128,9 @@ def require_stationary(radius: float) -> None:
 
 def require_likelihood(ssm: Representation) -> None:
     """
-    Refuse matrices for which statsmodels' filter computes a number that is no likelihood.
+    Refuse matrices for which statsmodels' filter computes a number without a likelihood.
 
-    It takes no look at roots of a stationary start, and skips observations of negative variance: the
+    The filter ignores the roots of a stationary start, and skips observations of negative variance: the
     log-likelihood of one series is then 0.
 
     Raises
@@ -143,7 +143,7 @@ def require_likelihood(ssm: Representation) -> None:
         cov = np.real(getattr(ssm, name))
         several = len(cov) > 1 and cov.shape[2] == 1
         if np.any(np.diagonal(cov) < 0) or several and not is_positive_semidefinite(cov[:, :, 0]):
-            raise ParameterError(f"{name} is no covariance matrix at these parameters", got=cov[:, :, 0])
+            raise ParameterError(f"{name} must be a covariance matrix at these parameters", got=cov[:, :, 0])
 
 
 def stationary_start(system: System) -> tuple[Array, Array]:

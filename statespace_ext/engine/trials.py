@@ -37,7 +37,7 @@ def _with(function: Any, fargs: Any, params: Array) -> Any:
 
 def _within(start: Array, bounds: Any) -> Array:
     """Return start values within bounds, where the optimiser would move them."""
-    limits = np.array(bounds if bounds is not None else [], dtype=float)  # None is no bound
+    limits = np.array(bounds if bounds is not None else [], dtype=float)  # None means unbounded
     if limits.shape != (len(start), 2):  # the optimiser says what is wrong
         return start
     return np.asarray(np.fmin(np.fmax(start, limits[:, 0]), limits[:, 1]))

@@ -63,7 +63,7 @@ def check_dates(dates: Any, nobs: int) -> None:
         return
     array = dates if isinstance(dates, pd.Index) else np.asarray(dates)
     if array.ndim != 1:
-        raise DataError("dates are no sequence", got=repr(dates), expected=f"{nobs}, one a row of endog")
+        raise DataError("dates must be a sequence", got=repr(dates), expected=f"{nobs}, one a row of endog")
     index = pd.Index(array)
     if len(index) != nobs:
         raise DataError("dates have the wrong length", got=len(index), expected=f"{nobs}, one a row of endog")
@@ -121,7 +121,7 @@ def as_dates(labels: Any, name: str) -> pd.DatetimeIndex | pd.PeriodIndex:
     index = pd.Index(read_dates(labels if np.ndim(labels) == 1 else [labels]))
     if not isinstance(index, (pd.DatetimeIndex, pd.PeriodIndex)):
         raise DataError(
-            f"{name} are no dates",
+            f"{name} must be dates",
             got=shown(map(repr, index), 3),
             expected="a DatetimeIndex, or text such as 2001-01-31",
             remedy="Convert them with `pd.to_datetime`.",
@@ -334,7 +334,7 @@ def check_series(endog: Array, names: list[str], k_factors: int, enough: int) ->
     Raises
     ------
     DataError
-        If a series is all missing, constant, or in units in which its square is no number, or there are
+        If a series is all missing, constant, or in units in which its square overflows, or there are
         too few periods.
     """
     for j, name in enumerate(names):

@@ -28,7 +28,7 @@ _SCREENING = (4, 8, 28)
 """Iterations after which a start is compared with the maximum at hand; after the last, with other starts."""
 _KEPT = 3
 _LAPS = 4
-"""Laps, as long as the screening, that a start behind the best takes before it goes the whole way."""
+"""Laps, as long as the screening, that a start behind the best takes before it runs to convergence."""
 _LEAST, _LONGER = 200, 2
 """Other starts may take as many iterations, and as many times those of the first."""
 _BARRIER = 1e-2
@@ -51,7 +51,7 @@ def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
     """
     Run the starts of a request, and those that the model adds, and return the best fit.
 
-    Of several starts of the model, the few that are ahead after some steps go the whole way. Of those that it
+    Of several starts of the model, those that are ahead after some steps run to convergence. Of those that it
     tries from a maximum on, one that a few steps bring onto its slope goes no further. These end when they
     agree with the best one: a second time where starts have disagreed, or a covariance matrix is singular at
     the maximum, since such likelihoods tend to have several maxima.
@@ -113,7 +113,7 @@ class Race:
         self.most = _MAXITER if request.maxiter is None else int(request.maxiter)
 
     def whole(self, starts: Sequence[Array], scale: Array | None = None) -> list[float]:
-        """Return what starts reach: the first ever goes the whole way, others not much longer."""
+        """Return what starts reach: the first runs to convergence, others not much longer."""
         limit, scaled = self.most, {} if scale is None else {"scale": scale}
         if self.reached:
             limit = min(limit, max(_LEAST, _LONGER * self.best.iterations))
@@ -151,7 +151,7 @@ class Race:
         return reached
 
     def _raced(self, runner: Begun) -> float:
-        """Return what a start reaches; the whole way goes one that is not behind by more than a lap gains."""
+        """Return what a start reaches; run it to convergence unless it is behind by more than a lap gains."""
         for _ in range(_LAPS):
             if runner.llf > self.best.llf:
                 break
@@ -175,7 +175,7 @@ class Race:
                 break
 
     def to_the_highest_maximum(self) -> None:
-        """Go on from other peaks that the model sees from a maximum, as long as they lead higher."""
+        """Continue from other local maxima that the model proposes, as long as they are higher."""
         before = -np.inf
         while self.best.converged and self.best.llf > before + _HIGHER:
             before = self.best.llf

@@ -33,7 +33,7 @@ class Objective:
     along with a search, so that each part of it starts from w = 0.
 
     Where the likelihood does not exist (an unstable transition under a stationary start, a matrix that is
-    no covariance) the value is the last one plus a wall, so that a line search steps back.
+    not a covariance) the value is the last one plus a wall, so that a line search steps back.
 
     Covariance matrices without a transform of their own (patterns, expressions, fixed elements) are kept
     inside the cone by a barrier, weight * log|Sigma|: its maximum is within weight * rank of the true one.

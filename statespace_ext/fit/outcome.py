@@ -83,7 +83,7 @@ def judged(
         Return the score at w, in coordinates in which complete data have information one; None where the
         log-likelihood does not exist.
     place, at_place : ndarray
-        The point w, and the score there (None where there is none).
+        The point w, and the score there (None where it does not exist).
     inverse : callable, optional
         Product with an approximation of I^{-1}, symmetric and positive definite.
     goes_on : bool

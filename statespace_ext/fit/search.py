@@ -42,7 +42,7 @@ def maximise(
     problem: EstimationProblem, request: FitRequest, start: Array, maxiter: int, scale: Array | None = None
 ) -> FitResult:
     """
-    Maximise the log-likelihood by a gradient method, away from singular matrices that are no maximum.
+    Maximise the log-likelihood by a gradient method, away from singular matrices that are not at a maximum.
 
     Parameters
     ----------
@@ -122,10 +122,10 @@ class Search:
     """
     One search, a round after another.
 
-    A method of SciPy takes all its steps in one round, in units of complete data. For "auto" a round of
-    L-BFGS is about as long as second derivatives take. After each that has not ended at a maximum these are
-    found by differences of the score, and the next is in coordinates in which they are 1 or -1: long curved
-    ridges are none there. For "newton" they come first, and a round has one step.
+    A method of SciPy takes all its steps in one round, in units of complete data. For "auto", a round of
+    L-BFGS takes about as long as second derivatives. If a round does not end at a maximum, the second
+    derivatives are computed by differences of the score. The next round uses coordinates in which they are 1
+    or -1, so that long curved ridges disappear. For "newton" they come first, and a round has one step.
 
     Parameters
     ----------

@@ -179,12 +179,12 @@ _TINY = 1e-300
 @dataclass(frozen=True)
 class Bootstrap:
     """
-    Estimates from samples drawn at the estimates.
+    Estimates from samples that are drawn from the fitted model.
 
     Attributes
     ----------
     params : DataFrame
-        One row by sample, aligned with the estimates; NaN where the fit failed.
+        One row per sample, with factors aligned to the estimates; NaN if the fit failed.
     estimates : Series
         The estimates.
     llf : float
@@ -192,10 +192,10 @@ class Bootstrap:
     llf_at_data : ndarray
         Log-likelihood of the data at each row of ``params``.
     boundary : list of str
-        Parameters at a boundary: at the estimates, or in some sample. Their intervals are of percentiles,
-        and their standard errors describe no normal distribution.
+        Parameters at a boundary, at the estimates or in some sample. Their intervals are percentile
+        intervals, and their distribution is not normal.
     failures : dict of int to str
-        By sample, what was raised.
+        The error message of each failed sample.
     method : str
         "parametric" or "innovations".
     """
@@ -215,7 +215,7 @@ class Bootstrap:
 
     @property
     def bias(self) -> pd.Series:
-        """Mean over the samples less the estimates."""
+        """Mean over the samples minus the estimates."""
         return self.params.mean() - self.estimates
 
     @property
@@ -234,9 +234,9 @@ class Bootstrap:
         Parameters
         ----------
         alpha : float
-            One less the coverage.
+            One minus the coverage.
         method : {"basic", "percentile"}
-            "basic": 2 estimate - quantiles; those of parameters at a boundary are percentiles always.
+            "basic": 2 estimate - quantiles. Parameters at a boundary always have percentile intervals.
 
         Returns
         -------
@@ -262,7 +262,7 @@ def bootstrap(
     res: Any, n_boot: int = 199, method: str = "parametric", rng: object = None, n_jobs: int | None = None
 ) -> Bootstrap:
     """
-    Estimate the model again on samples drawn at the estimates.
+    Draw samples from the fitted model and fit the model to each.
 
     Parameters
     ----------
@@ -271,10 +271,10 @@ def bootstrap(
     n_boot : int
         Number of samples.
     method : {"parametric", "innovations"}
-        "parametric": normal samples of the model, missing where the data are. "innovations" (Stoffer & Wall
-        1991): the standardised forecast errors drawn with replacement; complete data and proper starts.
+        "parametric": normal samples with the missing values of the data. "innovations" (Stoffer & Wall
+        1991): standardised forecast errors drawn with replacement; needs complete data and a proper start.
     rng : numpy.random.Generator or int, optional
-        Source; the samples do not depend on the number of processes.
+        Generator or seed. The samples do not depend on the number of processes.
     n_jobs : int, optional
         As in `fit_many`.
 
@@ -287,12 +287,12 @@ def bootstrap(
     SpecificationError, DataError
         If the method is unknown, or does not apply.
     EstimationError
-        If fewer than two of the samples have a fit; a warning counts those that have none.
+        If fewer than two fits succeed. A warning counts failed fits.
 
     Notes
     -----
-    Where a rotation, a permutation or signs of factors leave the likelihood as it is, each sample's factors
-    are first turned towards those of the estimates.
+    If rotations, permutations or sign changes of factors leave the likelihood unchanged, the factors of each
+    sample are first rotated towards those of the estimates.
     """
     one_of(method, _METHODS, "method")
     n_boot = whole_number(n_boot, "n_boot", _FEWEST)

@@ -111,7 +111,7 @@ def identify_by_system(model: Any, params: Array, fixed: Mapping[str, float]) ->
     layout = model.layout
     free = layout.positions([name for name in layout.names if name not in fixed])
     found, sizes = None, block_sizes(layout, params)
-    if len(free):  # along flat parameters, and of variances at zero, standard errors are no sizes
+    if len(free):  # along flat parameters, and of variances at zero, standard errors do not measure sizes
         most = np.where(sizes > 0, sizes, np.inf)
         errors = np.clip(model.difference_steps(params, 1.0), _LEAST * sizes, most)
         found = flat_by_system(model, _near(model, params, free, errors), free, errors)

@@ -76,7 +76,7 @@ _INDEFINITE = 1e-12
 
 @dataclass(frozen=True)
 class ParamsCov:
-    """Covariance of the estimates (NaN where not available), and what was said of it."""
+    """Covariance of the estimates (NaN where not available), and notes on it."""
 
     cov: Array
     rank: int
@@ -158,7 +158,7 @@ def _projected(matrix: Array, basis: Array) -> Array:
 
 
 def _inverse_beside(information: Array, basis: Array) -> tuple[Array, str]:
-    """Return the inverse on the complement of a basis, in the same memory, or why there is none."""
+    """Return the inverse on the complement of a basis, in the same memory, or why it does not exist."""
     if not np.all(np.isfinite(np.diag(information))) or not np.isfinite(information.sum()):
         note = "Second derivatives of the log-likelihood do not exist at the estimates: no standard errors."
         return information, note
@@ -263,19 +263,19 @@ def _conjugate_gradients(product: Callable[[Array], Array], right: Array) -> Arr
 @dataclass(frozen=True)
 class CovType:
     """
-    An estimate of the covariance of the parameters: what ``cov_type`` names, or is.
+    An estimator of the covariance of the parameters, named or passed as ``cov_type``.
 
     Attributes
     ----------
     name : str
         Its name.
     description : str
-        What the summary says of it.
+        Text in the summary.
     parts : callable or None
         From a model, a full parameter vector, the places to differentiate by and steps: the matrix to invert,
-        and the one between its inverses (None: there is none). None computes nothing.
+        and the one between its inverses (None: there is only one). None computes nothing.
     share : float
-        Share of a standard error that is a step (`difference_steps`).
+        Step, as a share of a standard error (`difference_steps`).
     """
 
     name: str

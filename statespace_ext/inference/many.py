@@ -102,7 +102,7 @@ def report_failures(failures: Sequence[Failure | str], total: int, what: str) ->
 
 
 def successes(outcomes: Sequence[T | Failure], what: str) -> list[T]:
-    """Return the outcomes that are no failures, after `report_failures` for the others."""
+    """Return the outcomes without failures, after `report_failures` for these."""
     failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
     report_failures(failures, len(outcomes), what)
     return [outcome for outcome in outcomes if not isinstance(outcome, Failure)]
@@ -160,16 +160,16 @@ class FitRecord:
     name : str
         Name of the model.
     params, bse : dict of str to float
-        Estimates and standard errors; empty where the fit failed. Standard errors are NaN where the results
-        have none.
+        Estimates and standard errors; empty if the fit failed. Standard errors that are not available are
+        NaN.
     llf, aic, bic : float
-        Log-likelihood and criteria, NaN where the fit failed.
+        Log-likelihood and information criteria; NaN if the fit failed.
     nobs, df_model : int
-        Number of periods; of identified free parameters and exact-diffuse states.
+        Number of periods, and number of identified free parameters plus exact-diffuse states.
     converged : bool
         Whether the fit met its criteria.
     error : str
-        What was raised; empty where nothing was.
+        The error message; empty if the fit succeeded.
     seconds : float
         Process time of the fit.
     fingerprint : str
@@ -204,25 +204,25 @@ def fit_many(
 
     The models may be of this package or other state-space models of statsmodels.
 
-    A fit that raises is reported in its record and does not stop the others. Each fit has a random
-    generator of its own, given by its place: results do not depend on the number of processes.
+    A fit that raises an error does not stop the others; its record holds the message. Each fit has its own
+    random generator, so results do not depend on the number of processes.
 
     Parameters
     ----------
     models : mapping, or iterable of (name, model)
-        The models, under different names; an iterable is consumed as the work goes on.
+        The models, under different names. An iterable is consumed as the fits proceed.
     fit_options : mapping, optional
         Arguments of `fit`.
     fixed : mapping, optional
-        Values by name of parameters held fixed in every model, as by `fix_params`.
+        Values by name of parameters that are fixed in every model, as with `fix_params`.
     rng : numpy.random.Generator or int, optional
-        Source of the seeds of random starts.
+        Generator or seed for random start values.
     n_jobs : int, optional
-        Number of processes, by joblib. None: what `joblib.parallel_config` says, else one; so the same call
-        runs on a cluster inside ``joblib.parallel_config(backend="dask")``.
+        Number of joblib processes. None uses the setting of `joblib.parallel_config`, or one process. Inside
+        ``joblib.parallel_config(backend="dask")``, the same call runs on a cluster.
     checkpoint : path, optional
-        A file of JSON lines to which each record is added. If it exists, fits in it (of the same name,
-        specification and data) are yielded first and not done again. To read it executes nothing.
+        A file of JSON lines to which each record is added. If it exists, its fits (of the same name,
+        specification and data) are yielded first and not repeated. Reading the file does not execute code.
 
     Yields
     ------
@@ -231,7 +231,7 @@ def fit_many(
     Raises
     ------
     SpecificationError
-        If two models have one name, or the checkpoint is of other options, or no checkpoint.
+        If two models have the same name, or the file is not a checkpoint of the same options.
     """
     yield from repeated_fits(
         models, fit_options, fixed=fixed, rng=rng, n_jobs=n_jobs, checkpoint=checkpoint, catch=(Exception,)
@@ -255,7 +255,9 @@ def repeated_fits(
     done: dict[str, FitRecord] = {}
     pairs = models.items() if isinstance(models, Mapping) else models
     if not isinstance(pairs, Iterable):
-        raise SpecificationError("models are no mapping", got=repr(models), expected="models by name")
+        raise SpecificationError(
+            "models must be a mapping or a sequence", got=repr(models), expected="models by name"
+        )
     path = _path(checkpoint)
     if path is not None:
         words, done = _opened(path, {**options, "fixed": held}, words, rng is not None)
@@ -328,16 +330,16 @@ def _named(pair: Any) -> tuple[Any, Any]:
     """Return a name, text or an integer, and a model."""
     name, model = pair if isinstance(pair, tuple) and len(pair) == 2 else (None, pair)
     if not isinstance(name, (str, int, np.integer)) or not isinstance(model, MLEModel):
-        raise SpecificationError("models have an entry that is no model with a name", got=repr(pair))
+        raise SpecificationError("Each entry of models must be a model with a name", got=repr(pair))
     return int(name) if isinstance(name, np.integer) else name, model
 
 
 def _path(checkpoint: object) -> Path | None:
-    """Return where the checkpoint is; refuse what is no name of a file, and a folder."""
+    """Return the path of the checkpoint; refuse folders, and values that do not name a file."""
     if checkpoint is None:
         return None
     if not isinstance(checkpoint, (str, Path)) or not str(checkpoint) or Path(checkpoint).is_dir():
-        raise SpecificationError("checkpoint is no name of a file", got=repr(checkpoint))
+        raise SpecificationError("checkpoint must name a file", got=repr(checkpoint))
     return Path(checkpoint)
 
 
@@ -449,7 +451,7 @@ def report_records(records: Iterable[FitRecord], what: str) -> None:
 def _opened(
     path: Path, options: dict[str, Any], words: list[int], seeded: bool
 ) -> tuple[list[int], dict[str, FitRecord]]:
-    """Return the seed and the records of a checkpoint; start it where there is none."""
+    """Return the seed and the records of a checkpoint; start it where it does not exist."""
     header = {"fit_options": repr(sorted(options.items())), "seed": words}
     lines = _read(path) if path.exists() else []
     if not lines:
@@ -489,7 +491,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 
 def _lines(content: bytes) -> list[dict[str, Any]] | None:
-    """Return lines of JSON, None where they are no header and records."""
+    """Return lines of JSON, None where they are not a header and records."""
     try:
         lines = [json.loads(line) for line in content.decode("utf-8").splitlines()]
         keys = [line.keys() for line in lines]
@@ -587,7 +589,7 @@ def require_model(model: Any) -> Any:
     """
     if not is_ours(model):
         raise SpecificationError(
-            "model is no model of this package",
+            "model must be a model of this package",
             got=repr(model),
             expected="an LGSSM, a DynamicRegression, ...",
         )

@@ -170,7 +170,7 @@ def _samples(n_boot: int, ic: str) -> int:
     """Return the number of samples of the bootstrap; refuse one, and none where the criterion needs them."""
     n_boot = whole_number(n_boot, "n_boot", 0)
     if n_boot == 1:
-        raise SpecificationError("n_boot is one sample", got=n_boot, expected="0, 2, 3, ...")
+        raise SpecificationError("n_boot must not be 1", got=n_boot, expected="0, 2, 3, ...")
     if one_of(ic, CRITERIA, "ic") == "aicb" and not n_boot:
         raise SpecificationError('ic="aicb" needs a bootstrap', got="n_boot=0", remedy="Give n_boot.")
     return n_boot
@@ -183,7 +183,9 @@ def _tried(**given: Any) -> dict[str, list[int]]:
         if value is None:
             continue
         if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-            raise SpecificationError(f"{name} is no list of numbers", got=repr(value), expected="[1, 2, ...]")
+            raise SpecificationError(
+                f"{name} must be a list of numbers", got=repr(value), expected="[1, 2, ...]"
+            )
         values[name] = [whole_number(one, name, 0) for one in value]
     if not values or not all(values.values()):
         raise SpecificationError("There is nothing to choose from", expected="k_factors, lags, or both")

@@ -47,7 +47,7 @@ class Profile:
     lower, upper : float
         Ends of the interval: where the likelihood ratio is the quantile of chi-squared(1).
     ends : dict of str to str
-        Why "lower" or "upper" is no such place: "limit of the parameter" (the ratio stays below the
+        Why "lower" or "upper" is not such a point: "limit of the parameter" (the ratio stays below the
         quantile up to a variance of zero, or a coefficient of -1 or 1), "open" (it stays below it as far
         as was searched: the end is infinite), "no fit beyond" (the last value with a likelihood).
     at_boundary : bool
@@ -129,8 +129,8 @@ def profile(
         \ell_p(v) = \max_{\theta:\,\theta_j = v} \ell(\theta), \qquad
         \{v : 2(\hat\ell - \ell_p(v)) \le \chi^2_{1,\mathrm{level}}\}
 
-    Each side is walked from the estimate outward to the first such place: every fit starts from the
-    nearest one before it. Where the sign of a loading is free, its interval has both signs or one.
+    The search goes outward from the estimate, to the first value at the quantile on each side. Every fit
+    starts from the nearest earlier fit. If the sign of a loading is free, its interval has both signs or one.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def profile(
     param : str
         Name of a free parameter.
     grid : array_like, optional
-        Values of the table, beside the estimate and the ends; by default four more on each side.
+        Values of the table in addition to the estimate and the ends; by default four on each side.
     level : float
         Coverage.
     n_jobs : int, optional
@@ -152,7 +152,7 @@ def profile(
     Raises
     ------
     ParameterError, SpecificationError
-        If the parameter is unknown or held fixed, or the level or the grid are no numbers.
+        If the parameter is unknown or held fixed, or the level or the grid do not consist of numbers.
     EstimationError
         If fewer than two values of the parameter have a fit; a warning counts those of ``grid`` that have
         none.
@@ -196,7 +196,7 @@ def _values_of(grid: object) -> Array | None:
         return None
     values = np.atleast_1d(real_array(grid, "The values of the grid"))
     if values.ndim > 1 or not np.all(np.isfinite(values)):
-        raise SpecificationError("grid is no list of finite numbers", got=values)
+        raise SpecificationError("grid must be a list of finite numbers", got=values)
     return values
 
 
@@ -220,7 +220,7 @@ def _variances(block: Any, param: str) -> Any:
 
 
 def _first_step(res: Any, param: str) -> float:
-    """Return a standard error, or what stands for one where there is none."""
+    """Return a standard error, or a substitute where it is not available."""
     model, params = res.model, np.asarray(res.params, dtype=float)
     place = list(model.param_names).index(param)
     error = float(np.asarray(res.bse)[place])
@@ -317,7 +317,7 @@ def _moved(layout: Any, param: str, params: Array, value: float) -> list[Array]:
 def _walk(
     sign: int, side: _Side, level: float, step: float, grid: Array | None
 ) -> tuple[int, float, str, dict[float, tuple[float, bool, Array]], _Tried]:
-    """Return the side, its end of the interval, why that is no place of the cut, the points, the fits."""
+    """Return the side, its end of the interval, why it is not at the cut, the points, the fits."""
     cut = float(chi2.ppf(level, 1))
     end, why = _end(side, cut, step * np.sqrt(cut))
     reach = end - side.estimate if np.isfinite(end) else sign * step * np.sqrt(cut)

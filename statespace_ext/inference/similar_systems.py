@@ -34,7 +34,7 @@ _NOTHING = 1e-11
 _NOISE = 1e-9
 """Part of a change in a flat combination that is rounding."""
 _RANK_TOLERANCE = 1e-7
-"""Singular value, relative to the largest, that differences leave where there is none."""
+"""Singular value, relative to the largest, that differences leave in place of zero."""
 
 
 class Systematic(Protocol):

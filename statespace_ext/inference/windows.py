@@ -33,21 +33,21 @@ from .many import (
 @dataclass(frozen=True)
 class RollingFit:
     """
-    Estimates on windows of a sample, by the last period of each.
+    Estimates on windows of a sample, labelled by the last period of each window.
 
     Attributes
     ----------
     params, bse : DataFrame
-        Estimates and standard errors, one row a window; NaN where the fit failed.
+        Estimates and standard errors, one row per window; NaN if the fit failed.
     fits : DataFrame
-        One row a window: first (its first period), nobs, llf, converged, error.
+        One row per window: first (its first period), nobs, llf, converged, error.
     forecasts : DataFrame
-        Of the period after each window, at its estimates: columns (mean, series), (se, series) and
-        (error, series), what was observed less the mean; by that period.
+        Forecasts of the period after each window, labelled by that period: columns (mean, series),
+        (se, series) and (error, series). The error is the observation minus the mean.
     full_sample : Series or None
-        Estimates on the whole sample, where they are known.
+        Estimates on the whole sample, if they are known.
     expanding : bool
-        Whether every window begins with the sample.
+        Whether every window begins with the first period of the sample.
     """
 
     params: pd.DataFrame
@@ -113,7 +113,7 @@ def rolling_fit(
     checkpoint: str | Path | None = None,
 ) -> RollingFit:
     """
-    Estimate a model again on windows of its sample.
+    Fit a model to windows of its sample.
 
     Window i = 0, 1, ... ends with period ``window + i step`` and begins with period ``1 + i step``; with
     ``expanding`` it begins with period 1.
@@ -121,10 +121,10 @@ def rolling_fit(
     Parameters
     ----------
     model_or_results : model or results
-        The model. Fits start from the estimates where results are given, which also tell which parameters
-        are held fixed; else from default start values.
+        The model. If you pass results, fits start from the estimates and keep fixed parameters. Otherwise
+        fits start from default start values.
     window : int
-        Periods of the first window.
+        Number of periods of the first window.
     step : int
         Periods from one window to the next.
     expanding : bool

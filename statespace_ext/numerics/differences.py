@@ -37,8 +37,8 @@ def jacobian(
     steps : ndarray
         Steps, one for each element of ``x``.
     order : {1, 2, 4}
-        Order of the error. Order four takes four values of the function in place of two; order one takes one
-        beside that at ``x``, on the side where the function is finite.
+        Order of the error. Order four evaluates the function four times instead of twice. Order one evaluates
+        it once, in addition to ``x``, on the side where the function is finite.
     places : ndarray of int, optional
         The elements to differentiate by; all of them by default.
     one_sided : bool

@@ -170,7 +170,7 @@ class FirstRows:
         return _at(self.states, self.cov, self.solution)
 
     def path(self) -> list[Determined]:
-        """Return what each row of the first ones, with those before it, tells of the states."""
+        """Return the information on the states in each of the first rows, given the rows before it."""
         out, rows, logdet, count, before = [], np.zeros((0, self.states.shape[1])), 0.0, 0, 0.0
         after = [*[(step.states, step.cov) for step in self.steps[1:]], (self.states, self.cov)]
         for step, later in zip(self.steps, after, strict=True):

@@ -151,7 +151,7 @@ class SteppedFlow:
     Raises
     ------
     ParameterError
-        If a time is no positive whole number of periods, or the generator is not finite.
+        If a time is not a positive whole number of periods, or the generator is not finite.
 
     Attributes
     ----------
@@ -199,13 +199,13 @@ def whole_periods(times: Array, period: float) -> NDArray[np.int64]:
     Raises
     ------
     ParameterError
-        If one is no whole number of them, at least 1.
+        If one is not a whole number of them, at least 1.
     """
     counts = np.rint(times / period).astype(np.int64)
     wrong = (np.abs(counts * period - times) > _WHOLE * period) | (counts < 1)
     if np.any(wrong):
         raise ParameterError(
-            "A time is no whole number of periods of discrete time",
+            "Times must be whole numbers of periods in discrete time",
             got=times[wrong][0],
             expected=f"multiples of {period:.6g}",
             remedy='Use time="continuous", or other maturities and horizons.',
@@ -558,7 +558,7 @@ def drift_of(Phi: Array, dt: float, period: float | None = None) -> Array:
 
 
 def _real_logarithm(Phi: Array) -> Array:
-    """Return the principal logarithm, or say why there is none that is real."""
+    """Return the principal logarithm, or raise an error if no real one exists."""
     values = np.linalg.eigvals(Phi)
     modulus = np.abs(values)
     if not modulus.min() > len(Phi) * np.finfo(float).eps * np.linalg.norm(Phi, 2):

@@ -142,7 +142,7 @@ def parse_covariance(
     ``shared`` are the names of a common variance and covariance; by default the first part of the names.
 
     The keywords are "unstructured" (or "free"), "diagonal", "scalar", "equicorrelated", "identity", "zero"; a
-    `CovarianceFunction` stands for a structure of one's own.
+    `CovarianceFunction` describes a structure of the caller's own.
 
     Raises
     ------
@@ -358,7 +358,7 @@ _MARSS_MATRICES: dict[str, Any] = {
 
 
 def unknown_keyword(where: str, value: str, keywords: tuple[str, ...]) -> SpecificationError:
-    """Return the error that a string is no keyword of an argument, with its name here if MARSS has it."""
+    """Return the error for a string that is not a keyword of an argument, with its name here if MARSS has it."""
     known: dict[str, Any] = MARSS_COVARIANCES if "unstructured" in keywords else _MARSS_MATRICES
     name = known.get(value)
     like = "" if isinstance(name, str) else "such as "

@@ -26,7 +26,7 @@ def new_figure(fig: Any, figsize: Any, default: tuple[float, float]) -> Any:
     Raises
     ------
     SpecificationError
-        If it is no figure, or its size no pair of positive numbers.
+        If fig is not a figure, or figsize is not a pair of positive numbers.
     UnsupportedError
         If matplotlib is not installed.
     """
@@ -35,18 +35,22 @@ def new_figure(fig: Any, figsize: Any, default: tuple[float, float]) -> Any:
         from matplotlib.figure import FigureBase
     except ImportError as error:
         raise UnsupportedError(
-            "Pictures need matplotlib, which is not installed",
+            "Plots need matplotlib, which is not installed",
             remedy='Install it: pip install "statespace-ext[plot]".',
         ) from error
 
     if fig is not None:
         if not isinstance(fig, FigureBase):
-            raise SpecificationError("fig is no figure", got=repr(fig), expected="a matplotlib Figure")
+            raise SpecificationError(
+                "fig must be a matplotlib figure", got=repr(fig), expected="a matplotlib Figure"
+            )
         return fig
     size = default if figsize is None else figsize
     pair = isinstance(size, (tuple, list, np.ndarray)) and len(size) == 2
     if not pair or not all(isinstance(x, Real) and 0.0 < float(x) < np.inf for x in size):
-        raise SpecificationError("figsize is no size", got=repr(size), expected="(width, height) in inches")
+        raise SpecificationError(
+            "figsize must be two positive numbers", got=repr(size), expected="(width, height) in inches"
+        )
     return plt.figure(figsize=size, layout="constrained")
 
 

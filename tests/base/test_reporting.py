@@ -89,7 +89,7 @@ def test_alpha_is_a_probability(alpha: float) -> None:
     model = sse.LGSSM(data(), k_factors=1, identification="unit")
     res = model.smooth(model.start_params)
     for use in (res.tidy, res.summary):
-        with pytest.raises(sse.SpecificationError, match="alpha is no probability"):
+        with pytest.raises(sse.SpecificationError, match="alpha must be between 0 and 1"):
             use(alpha)
 
 

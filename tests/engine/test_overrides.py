@@ -408,7 +408,7 @@ def test_no_finite_likelihood_is_a_named_error() -> None:
     """statsmodels' log-likelihood is 0 at a negative variance: it skips every observation."""
     assert AR1(Y).loglike([0.5, -1.0]) == 0.0
     for model in (AR1(Y), Map(Y), ExactAR1(Y)):
-        with pytest.raises(sse.exceptions.ParameterError, match="state_cov is no covariance"):
+        with pytest.raises(sse.exceptions.ParameterError, match="state_cov must be a covariance"):
             sse.exact_score(model, [0.5, -1.0])
     model = AR1(Y)
     model.loglike = lambda params, *args, **kwargs: -np.inf

@@ -177,7 +177,7 @@ def test_intervals() -> None:
     assert_allclose(table[["lower", "upper"]], basic)
     assert_allclose(table[["estimate", "bias", "se"]].T, [boot.estimates, boot.bias, boot.bse])
     for wrong in ({"method": "normal"}, {"alpha": 1.5}):
-        with pytest.raises(sse.SpecificationError, match="is unknown|is no probability"):
+        with pytest.raises(sse.SpecificationError, match="is unknown|must be between 0 and 1"):
             boot.conf_int(**wrong)
 
 

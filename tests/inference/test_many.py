@@ -61,7 +61,7 @@ def test_names_may_be_integers(tmp_path: Path) -> None:
     first = numbers(sse.fit_many(given, OPTIONS, rng=1, checkpoint=path))
     assert list(first) == [10107, 10108] and not any(one[3] for one in first.values())
     assert numbers(sse.fit_many(given, OPTIONS, rng=1, checkpoint=path)) == first
-    with pytest.raises(sse.SpecificationError, match="no model with a name"):
+    with pytest.raises(sse.SpecificationError, match="must be a model with a name"):
         list(sse.fit_many({1.5: given[10107]}, OPTIONS))
 
 

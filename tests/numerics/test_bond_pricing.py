@@ -283,6 +283,6 @@ def test_forward_rates_of_discrete_time_are_differences_of_log_prices() -> None:
 
 
 def test_maturities_that_are_no_whole_number_of_periods() -> None:
-    with pytest.raises(ParameterError, match="no whole number of periods"):
+    with pytest.raises(ParameterError, match="must be whole numbers of periods"):
         loadings(*pricing(np.eye(2)), np.array([1.0, 1.03]), MONTH)
     assert loadings(*pricing(np.eye(2)), np.array([0.0833]), MONTH)[0].shape == (1,)

@@ -73,7 +73,7 @@ def test_dates_as_text() -> None:
     with pytest.raises(sse.SpecificationError, match="needs yields with dates"):
         sse.ATSM(values, TAU, dates=[f"31/{i}" for i in range(60)])
     for wrong in (["soon"], [2006], 7, np.full((3, 1), np.nan)):
-        with pytest.raises(sse.DataError, match="dates are no dates"):
+        with pytest.raises(sse.DataError, match="dates must be dates"):
             want.forecast_yields(dates=wrong)
 
 

@@ -113,7 +113,7 @@ BAD: dict[str, tuple[Any, dict[str, Any], str]] = {
     "no step reaches": (
         RATES.set_axis([0.04, 1], axis=1),
         {"time": "discrete"},
-        "no whole number of periods",
+        "must be whole numbers of periods",
     ),
     "another date": (RATES.set_axis(RATES.index + pd.Timedelta(days=3)), {}, "none of the yields"),
     "infinite": (RATES * np.inf, {}, "infinite"),

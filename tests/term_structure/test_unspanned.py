@@ -273,7 +273,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "sets Sigma": ({"macro": macro().to_numpy(), "identification": "dai-singleton"}, "sets state_cov"),
     "names": ({"macro": macro().set_index(DATES).set_axis(["y3m", "INF"], axis=1)}, "same name"),
     "time": ({"time": "monthly"}, "time is unknown"),
-    "parts of a period": ({"time": "discrete", "dt": 0.2}, "no whole number of periods"),
+    "parts of a period": ({"time": "discrete", "dt": 0.2}, "must be whole numbers of periods"),
     "irregular": ({"time": "discrete", "dt": np.linspace(0.05, 0.1, 39)}, "needs regular dates"),
     "conditional": ({"initialization": "conditional"}, "leaves the first factors unknown"),
     "p_dynamics": ({"macro": macro().to_numpy(), "p_dynamics": np.eye(3)}, "wrong shape"),
