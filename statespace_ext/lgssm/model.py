@@ -94,7 +94,7 @@ class LGSSM(ByFormula):
         a_1 (k * L,) and P_1 (k * L, k * L), the newest lag first.
     dates, freq : optional
         Labels of the periods, in place of those of the data, and their frequency. Labels of any kind are
-        kept; those of later periods follow the rule in docs/lgssm.md, "Labels of the periods".
+        kept; those of later periods follow the rule in docs/dates.md.
     state_mean : matrix specification
         mu (k,): "free" is the other way to say an intercept.
     obs_coef, state_coef : matrix specification

@@ -358,7 +358,7 @@ _MARSS_MATRICES: dict[str, Any] = {
 
 
 def unknown_keyword(where: str, value: str, keywords: tuple[str, ...]) -> SpecificationError:
-    """Return the error for a string that is not a keyword of an argument, with its name here if MARSS has it."""
+    """Return the error for a string that is not a keyword, with the name used here if MARSS has it."""
     known: dict[str, Any] = MARSS_COVARIANCES if "unstructured" in keywords else _MARSS_MATRICES
     name = known.get(value)
     like = "" if isinstance(name, str) else "such as "

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.tsa.statespace.initialization import Initialization
 
+from ..base.formula import regression_frames
 from ..base.results import StateSpaceResultsWrapper
 from ..engine.arguments import one_of
 from ..engine.calendars import future_labels
@@ -17,7 +18,6 @@ from ..exceptions import DataError, SpecificationError, shown, warn
 from .alpha import GRSTest, WaldTest, grs, wald_alpha
 from .declaration import series_names
 from .dynamic_regression import DynamicRegression
-from .formula import regression_frames
 from .results import Coefficient, DynamicRegressionResults
 
 _SHAPE = "(nobs,), or (nobs, factors) with the market first"

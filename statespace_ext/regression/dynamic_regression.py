@@ -81,7 +81,7 @@ class DynamicRegression(ScaledNoise, StateSpaceModel[DynamicRegressionResults]):
         S_t = diag(s_t). GARCH volatilities, or weights of outliers. Later periods need theirs.
     dates, freq : optional
         Labels of the periods, in place of those of the data, and their frequency. Labels of any kind are
-        kept; those of later periods follow the rule in docs/lgssm.md, "Labels of the periods".
+        kept; those of later periods follow the rule in docs/dates.md.
 
     Notes
     -----
