@@ -124,11 +124,32 @@ def _along(
     layout: ParameterLayout, free: IntArray, null: Array, scale: Array, reasons: bool
 ) -> Identification:
     """Return what directions, one a row, leave: they are in units of the parameters."""
-    null = np.where(np.abs(null) > 1e-12, null, 0.0)  # rounding, which other units would make large
-    flat = _orthonormal((null * scale).T)
+    null = _apart(np.where(np.abs(null) > 1e-12, null, 0.0), scale)
+    flat = _orthonormal((null * scale).T / np.linalg.norm(null * scale, axis=1))
     moved = np.linalg.norm(_orthonormal(null.T), axis=1) > 1e-6  # whatever the units
     names = [layout.names[free[i]] for i in np.flatnonzero(moved)]
     return Identification(free, flat, names, _message(layout, names, flat.shape[1], reasons))
+
+
+def _apart(null: Array, scale: Array) -> Array:
+    """
+    Return a basis of directions, one a row, each with a parameter of large scale that the others do not move.
+
+    Directions in small parameters alone are then not lost beside those in large ones, whatever the scale, and
+    rounding of the large parts is none of theirs.
+    """
+    rows = _orthonormal(null.T).T
+    out, order = np.zeros((0, rows.shape[1])), np.argsort(-scale, kind="stable")
+    for place in order:
+        column = rows[:, place]
+        if not len(rows) or np.max(np.abs(column)) <= 1e-6:
+            continue
+        first = int(np.argmax(np.abs(column)))
+        pivot = rows[first] / column[first]
+        rows = np.delete(rows, first, axis=0)
+        rows = rows - np.outer(rows[:, place], pivot)
+        out = np.vstack([out - np.outer(out[:, place], pivot), pivot])
+    return np.where(np.abs(out) > 1e-9 * np.max(np.abs(out), axis=1, initial=0.0)[:, None], out, 0.0)
 
 
 def _near(model: Any, params: Array, free: IntArray, errors: Array) -> Array:

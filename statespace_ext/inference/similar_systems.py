@@ -14,6 +14,7 @@ A direction of the parameters that changes the matrices in this way, or not at a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
@@ -21,7 +22,7 @@ import numpy as np
 
 from ..engine.system import MATRICES, System
 from ..exceptions import StateSpaceError
-from ..numerics.linear_algebra import NOT_HERE, Array
+from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from ..params.affine import IntArray
 from ..params.layout import ParameterLayout
 
@@ -29,6 +30,10 @@ _SHARE = 1e-2
 """Steps of differences, in standard errors of complete data; largest relative change of the matrices."""
 _SHORTER = 16
 """Number of steps that are tried, each a tenth of the one before."""
+_LONGER = 16
+"""Number of steps that are tried where one changes little, each ten times the one before."""
+_SEEN = 1e-4
+"""Relative change of the matrices beside which the rounding of differences is below the tolerances."""
 _NOTHING = 1e-11
 """Change of the matrices by a step, relative to them, that is rounding."""
 _NOISE = 1e-9
@@ -81,13 +86,18 @@ def block_sizes(layout: ParameterLayout, params: Array) -> Array:
     return out
 
 
+Step = tuple[Array, float]
+"""Change of the matrices, and the step of a parameter."""
+
+
 def _change(
     model: Systematic, params: Array, place: int, step: float, scale: tuple[Units, float]
-) -> tuple[Array, float] | None:
+) -> Step | None:
     """
     Return the change of the matrices by a step, to first order, and the step: central, extrapolated once.
 
-    A step that has no system, or changes much, is shortened: where a parameter is flat, that is long.
+    A step that has no system, or changes much, is shortened: where a parameter is flat, that is long. One
+    that changes little, as that of a parameter near zero, is lengthened: its change is rounding in part.
     """
     units, whole = scale
 
@@ -99,12 +109,36 @@ def _change(
             ends.append(_vector(_scaled(model.initialized_system(at), units)))
         return np.asarray(ends[0] - ends[1]) / 2.0
 
-    for length in step / 10.0 ** np.arange(_SHORTER):
-        with suppress(StateSpaceError, *NOT_HERE):
+    def found(length: float) -> Step | None:
+        with quiet(), suppress(StateSpaceError, *NOT_HERE):
             change = np.asarray((8.0 * half(length / 2.0) - half(length)) / 3.0)
             if np.linalg.norm(change) <= _SHARE * whole:
                 return change, float(length)
-    return None
+        return None
+
+    steps = (found(step / 10.0**i) for i in range(_SHORTER))
+    best = next((each for each in steps if each is not None), None)
+    longest = float(np.max(np.abs(params)))
+    return None if best is None else _lengthened(best, found, whole, longest)
+
+
+def _lengthened(best: Step, found: Callable[[float], Step | None], whole: float, longest: float) -> Step:
+    """
+    Return the change by a step that is long enough to be seen; what is no derivative stays as it is.
+
+    No step is longer than the largest parameter: rounding grows with the step too.
+    """
+    last, trusted = best, best
+    for _ in range(_LONGER):
+        seen = np.linalg.norm(last[0]) >= _SEEN * whole
+        longer = None if seen or 10.0 * last[1] > longest else found(10.0 * last[1])
+        if longer is None:
+            break
+        size, away = np.linalg.norm(longer[0]), np.linalg.norm(longer[0] - 10.0 * last[0])
+        if size > _NOTHING * whole and away <= 0.1 * size:
+            trusted = longer
+        last = longer
+    return trusted
 
 
 def _null(changes: Array, coordinates: Array, whole: float) -> Array:

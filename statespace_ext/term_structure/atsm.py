@@ -48,8 +48,6 @@ from .surveys import survey_vjp
 
 _HIGHER = 1e-3
 """Log points by which pairs of Q-roots must be better than equal real ones."""
-_NO_DRIFT = 1e-7
-"""Size of k_inf, in decimals a year, that is rounding: no scale for the steps of a check."""
 
 
 class ATSM(StateSpaceModel[ATSMResults]):
@@ -494,11 +492,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
 
     def identification(self, params: object, fixed: Mapping[str, float] | None = None) -> Identification:
         """Return which parameters are identified; see `StateSpaceModel.identification`."""
-        at = np.array(self.layout.vector(params))
-        if isinstance(self.norm, Portfolios):
-            place = self.layout.index[self.norm.drift]
-            at[place] = np.where(np.abs(at[place]) < _NO_DRIFT * self.panel.scale, 0.0, at[place])
-        found = super().identification(at, fixed)
+        found = super().identification(params, fixed)
         if found.n_flat and self.panel.n_seen == 0 and len(self.panel.maturities) <= self.k_factors:
             why = "As many maturities as factors say nothing of the dynamics under Q: add maturities."
             found = replace(found, message=f"{found.message} {why}")

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from walk import SUBJECTS, N
 
 import statespace_ext as sse
-from statespace_ext.inference.identification import identify_by_system
+from statespace_ext.inference.identification import _along, identify_by_system
 from statespace_ext.inference.similar_systems import flat_by_system
 
 Y = SUBJECTS["LGSSM"].y.iloc[:N]
@@ -118,3 +118,67 @@ def test_a_variance_at_zero_is_identified() -> None:
     params = np.asarray(model.start_params)
     params[-1] = 0.0
     assert identify_by_system(model, params, {}).n_flat == model.identification(params).n_flat == 0
+
+
+SMALL = (1e-3, 1e-6, 1e-9, 1e-12)
+"""What a parameter is multiplied by: tiny, and not zero."""
+
+
+def shrunk(model: Any, params: np.ndarray, name: str) -> list[np.ndarray]:
+    """Return parameters with one of them ever smaller."""
+    out = [params.copy() for _ in SMALL]
+    for share, each in zip(SMALL, out, strict=True):
+        each[model.param_names.index(name)] *= share
+    return out
+
+
+@pytest.mark.parametrize(
+    ("k", "identification", "maturities", "name", "flat"),
+    [
+        (2, "jsz", [1.0, 5.0], "k_inf", 3),
+        (2, "jsz", [1.0, 5.0], "root_Q.1", 3),
+        (2, "dai-singleton", [1.0, 5.0], "delta_0", 3),  # the same model as "jsz"
+        (2, "jsz", [1.0, 2.0, 5.0], "k_inf", 0),
+    ],
+)
+def test_a_tiny_parameter_of_the_term_structure(
+    k: int, identification: str, maturities: list[float], name: str, flat: int
+) -> None:
+    """A step as small as the parameter would change the matrices by no more than rounding."""
+    model = atsm(k, identification, maturities)
+    params = np.asarray(model.start_params)
+    for at in shrunk(model, params, name):
+        assert model.identification(at).n_flat == flat
+
+
+@pytest.mark.parametrize("name", ["loading.f1->a", "state_var.f1", "obs_var.a"])
+def test_a_tiny_parameter_of_a_factor_model(name: str) -> None:
+    model = sse.LGSSM(Y, **LGSSM["scales"])
+    params = np.asarray(model.start_params)
+    for at in shrunk(model, params, name):
+        found = identify_by_system(model, at, {})
+        assert found.n_flat == model.identification(at).n_flat == 1
+        assert {"loading.f1->b", "state_var.f1"} <= set(found.names)
+
+
+def test_a_tiny_parameter_of_a_regression() -> None:
+    subject = SUBJECTS["CAPM"]
+    model, params = subject.model(), np.asarray(subject.params)
+    for name in model.param_names[:1] + model.param_names[-1:]:
+        for at in shrunk(model, params, name):
+            assert model.identification(at).n_flat == identify_by_system(model, at, {}).n_flat == 0
+
+
+@pytest.mark.parametrize("small", [1.0, *SMALL, 1e-15])
+def test_directions_in_small_units_stand_beside_those_in_large_ones(small: float) -> None:
+    """Two flat directions, given as any two combinations of them: in a and b, and in c and d alone."""
+    layout = sse.LGSSM(Y, 1).layout
+    own = np.array([[0.6, 0.8, 0.0, 0.0], [0.0, 0.0, 0.6, -0.8]])
+    mixed = np.linalg.qr(np.random.default_rng(0).standard_normal((2, 2)))[0] @ own
+    scale = np.array([1.0, 2.0, small, small])
+    found = _along(layout, np.arange(4), mixed, scale, reasons=False)
+    assert found.n_flat == 2 and found.names == layout.names[:4]
+    moved = found.flat.T @ np.diag(1.0 / scale)
+    moved = moved / np.linalg.norm(moved, axis=1)[:, None]
+    want = np.array([[0.6, 0.8, 0.0, 0.0], [0.0, 0.0, 0.6, -0.8]])
+    assert_allclose(np.abs(moved @ want.T) @ [1.0, 1.0], [1.0, 1.0], atol=1e-6)
