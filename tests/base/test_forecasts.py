@@ -198,7 +198,7 @@ def test_without_standard_errors() -> None:
 @pytest.mark.parametrize("wrong", [1, "yes", None, 0.5])
 def test_bad_input(wrong: Any) -> None:
     res = with_errors("LGSSM")
-    with pytest.raises(sse.SpecificationError, match="param_uncertainty is no truth value"):
+    with pytest.raises(sse.SpecificationError, match="param_uncertainty must be true or false"):
         res.get_forecast(2, param_uncertainty=wrong)
     with pytest.raises(TypeError, match="param_uncertainty"):
         res.get_forecast(2, param_uncertain=True)
@@ -264,7 +264,7 @@ def test_a_fan_without_intervals_says_so() -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "match"),
-    [({"series": "zz"}, "series are unknown"), ({"levels": 95}, "levels is no probability"),
+    [({"series": "zz"}, "series are unknown"), ({"levels": 95}, "levels must be between 0 and 1"),
      ({"levels": []}, "levels are none"), ({"history": 0}, "history is not a positive"), ({"fig": 3}, "fig")],
 )  # fmt: skip
 def test_bad_pictures(wrong: dict[str, Any], match: str) -> None:

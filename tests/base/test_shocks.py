@@ -267,14 +267,14 @@ def test_bad_input() -> None:
     for call, match in (
         (lambda: res.irf(0), "steps is not a positive integer"),
         (lambda: res.irf(3, "zz"), "impulse are unknown"),
-        (lambda: res.irf(3, orthogonalized=1), "orthogonalized is no truth value"),
+        (lambda: res.irf(3, orthogonalized=1), "orthogonalized must be true or false"),
         (lambda: res.irf(3, anchor="3000"), "impulse_responses"),
         (lambda: res.irf(3).conf_int(2.0), "alpha"),
         (lambda: res.irf(3).plot(alpha=0.0), "alpha"),
         (lambda: res.fevd(2.5), "steps is not a positive integer"),
-        (lambda: res.fevd(2, shares="yes"), "shares is no truth value"),
+        (lambda: res.fevd(2, shares="yes"), "shares must be true or false"),
         (lambda: res.historical_decomposition("shocks"), "of is unknown"),
-        (lambda: res.historical_decomposition(orthogonalized=None), "orthogonalized is no truth value"),
+        (lambda: res.historical_decomposition(orthogonalized=None), "orthogonalized must be true or false"),
         (lambda: res.model.filter(res.params).historical_decomposition(), "not smoothed"),
     ):
         with pytest.raises(sse.SpecificationError, match=match):
