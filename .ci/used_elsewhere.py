@@ -44,6 +44,9 @@ _.cov_params_robust_oim
 # A model's class says by this attribute that its overrides keep the likelihood; it is read by name.
 _.likelihood_neutral
 
+# Notebooks call this.
+_._repr_html_
+
 # statsmodels calls or reads these.
 _.transform_params
 _.untransform_params

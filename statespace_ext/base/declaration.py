@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..display import page
 from ..em.updates import LinearGaussianUpdates, StateStructure, Updates
 from ..engine.arguments import check_keywords, one_of
 from ..engine.system import System, stationary_start
@@ -230,6 +231,15 @@ class Declared:
             f"<{type(self).__name__}({', '.join(self._arguments())}): {series}, "
             f"{describe_sample(self.endog, self._index)}, {len(self.layout)} parameters>"
         )
+
+    def _repr_html_(self) -> str:
+        """Return the line of `repr` and a table of the matrices and their free parameters."""
+        rows = {}
+        for key, block in self.layout.blocks.items():
+            shape = block.at(np.zeros(len(block.names))).shape
+            rows[key] = (" x ".join(map(str, shape)), len(block.names), shown(block.names, 4))
+        table = pd.DataFrame.from_dict(rows, orient="index", columns=["shape", "free", "parameters"])
+        return page(type(self).__name__, repr(self), {"": table})
 
     def _arguments(self) -> list[str]:
         """Return the arguments of the constructor that differ from their defaults."""

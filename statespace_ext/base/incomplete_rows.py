@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..display import Displayed
 from ..engine.news import States, news
 from ..engine.system import System, recorded_system, with_time
 from ..exceptions import SpecificationError, shown
 from ..numerics.incomplete_rows import Rows
 
 
-@dataclass(frozen=True)
-class Imputed:
+@dataclass(frozen=True, repr=False)
+class Imputed(Displayed):
     """
     Data whose missing cells are replaced by their expectations.
 

@@ -19,6 +19,7 @@ from statsmodels.tsa.statespace.kalman_filter import (
     FILTER_UNIVARIATE,
 )
 
+from ..display import page
 from ..engine.arguments import probability
 from ..exceptions import shown
 from ..numerics.incomplete_rows import at
@@ -215,6 +216,10 @@ _DEPENDENT = 1e-10
 """Smallest eigenvalue of a correlation matrix that counts as one of independent series."""
 
 
+_FEW = 50
+"""Number of parameters up to which a notebook shows standard errors without being asked."""
+
+
 class Reporting:
     """Summary, `tidy` and `glance`; mixed into the results."""
 
@@ -226,6 +231,13 @@ class Reporting:
         res: Any = self
         verdict = "" if res._fit is None else ", converged" if res.converged else ", NOT CONVERGED"
         return f"<{type(self).__name__}: log-likelihood {res.llf:.6g}{verdict}; {self.model}>"
+
+    def _repr_html_(self) -> str:
+        """Return the line of `repr` and the estimates, with standard errors where they are few."""
+        res: Any = self
+        few = len(res.params) <= _FEW
+        table = self.tidy() if few else pd.Series(res.params, index=self.model.param_names, name="estimate")
+        return page(type(self).__name__, repr(self), {"": table})
 
     # -- DataFrames ------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..display import Displayed
 from ..engine.arguments import arguments_of, names_among, one_of, positive_integer, truth
 from ..exceptions import UnsupportedError
 from ..inference.information import delta_covariance
@@ -20,8 +21,8 @@ from .incomplete_rows import smoothed_output
 from .reporting import normal_quantile
 
 
-@dataclass(frozen=True)
-class ImpulseResponses:
+@dataclass(frozen=True, repr=False)
+class ImpulseResponses(Displayed):
     """
     Responses of the series to shocks, with standard errors by the delta method.
 

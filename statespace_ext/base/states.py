@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.base.data import PandasData
 
+from ..display import Displayed
 from ..engine.passes import OUTPUT, LazyResults
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
@@ -71,8 +72,8 @@ def quadratic(loading: Array, covs: Array) -> Array:
     return np.einsum("ri,ijt,rj->rt", loading, covs, loading, optimize=True)
 
 
-@dataclass(frozen=True)
-class Factors:
+@dataclass(frozen=True, repr=False)
+class Factors(Displayed):
     """
     Estimates of the factors, labelled by period.
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..display import Displayed
 from ..exceptions import UnsupportedError
 from ..numerics.linear_algebra import Array
 
@@ -31,8 +32,8 @@ _MONTHS = (1, 2, 3, 5, 6, 11, 12, 36, 60, 120)
 _FIRST_MONTH = "1946-12"
 
 
-@dataclass(frozen=True)
-class Industries:
+@dataclass(frozen=True, repr=False)
+class Industries(Displayed):
     """
     Returns of industries, of the market and without risk, in percent a month.
 
@@ -55,8 +56,8 @@ class Industries:
     factors: pd.DataFrame
 
 
-@dataclass(frozen=True)
-class YieldPanel:
+@dataclass(frozen=True, repr=False)
+class YieldPanel(Displayed):
     """
     Zero-coupon yields.
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..display import Displayed
 from ..exceptions import SpecificationError
 from ..numerics.bond_pricing import loadings
 from ..numerics.linear_algebra import (
@@ -22,8 +23,8 @@ from ..numerics.ornstein_uhlenbeck import discretise
 _START = "2000-01"
 
 
-@dataclass(frozen=True)
-class Simulated:
+@dataclass(frozen=True, repr=False)
+class Simulated(Displayed):
     """
     A sample and the truth behind it.
 

@@ -16,6 +16,7 @@ import numpy as np
 from statsmodels.base import optimizer
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
+from ..display import Displayed
 from ..exceptions import (
     ParameterError,
     SpecificationError,
@@ -45,8 +46,8 @@ _STEPS = (1e-3, 1e-4, 1e-5, 1e-6)
 """Relative steps of differences, the longest first: a root of .9999 leaves no room for the longer ones."""
 
 
-@dataclass(frozen=True)
-class ExactScore:
+@dataclass(frozen=True, repr=False)
+class ExactScore(Displayed):
     """
     The score of a model at one parameter vector.
 

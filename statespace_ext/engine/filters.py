@@ -21,6 +21,7 @@ from statsmodels.tsa.statespace.kalman_filter import (
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 from statsmodels.tsa.statespace.representation import Representation
 
+from ..display import Displayed
 from ..exceptions import SpecificationError, UnsupportedError
 from ..numerics.chandrasekhar import chandrasekhar_loglike
 from ..numerics.linear_algebra import NOT_HERE, Array
@@ -51,8 +52,8 @@ number of states from which those of this package, a loop in Python, are faster 
 """
 
 
-@dataclass(frozen=True)
-class FilterReport:
+@dataclass(frozen=True, repr=False)
+class FilterReport(Displayed):
     """
     Report which filters give the right likelihood for a model, and why the others do not.
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
+from ..display import Displayed
 from ..engine.arguments import one_of, probability, whole_number
 from ..engine.system import MATRICES
 from ..exceptions import DataError, SpecificationError
@@ -176,8 +177,8 @@ _FEWEST = 2
 _TINY = 1e-300
 
 
-@dataclass(frozen=True)
-class Bootstrap:
+@dataclass(frozen=True, repr=False)
+class Bootstrap(Displayed):
     """
     Estimates from samples that are drawn from the fitted model.
 

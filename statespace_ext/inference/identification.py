@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..display import Displayed
 from ..exceptions import StateSpaceError
 from ..numerics.linear_algebra import NOT_HERE, STABILITY_LIMIT, Array, companion, spectral_radius
 from ..numerics.lyapunov import stationary_covariance, stationary_covariances
@@ -46,8 +47,8 @@ class Identifiable(Protocol):
     k_state_exog: int
 
 
-@dataclass(frozen=True)
-class Identification:
+@dataclass(frozen=True, repr=False)
+class Identification(Displayed):
     """
     Identified and flat directions among the free parameters.
 

@@ -20,6 +20,7 @@ from statsmodels.tools.sm_exceptions import ConvergenceWarning as StatsmodelsCon
 from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
+from ..display import Displayed
 from ..engine.arguments import options_of, random_generator
 from ..engine.parallel import check_jobs, stream
 from ..exceptions import EstimationError, SpecificationError, StateSpaceError, UnsupportedError, warn
@@ -150,8 +151,8 @@ def _simulated(
     return place, [one(np.random.default_rng(seed)) for seed in seeds]
 
 
-@dataclass(frozen=True)
-class FitRecord:
+@dataclass(frozen=True, repr=False)
+class FitRecord(Displayed):
     """
     Outcome of one fit of `fit_many`.
 

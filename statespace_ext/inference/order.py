@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.tools import eval_measures
 
+from ..display import Displayed
 from ..engine.arguments import one_of, whole_number
 from ..exceptions import SpecificationError, shown
 from ..numerics.linear_algebra import Array, quiet
@@ -33,8 +34,8 @@ CRITERIA = ("aic", "aicc", "bic", "hqic", "aicb")
 _SAME = 1e-4
 
 
-@dataclass(frozen=True)
-class OrderSelection:
+@dataclass(frozen=True, repr=False)
+class OrderSelection(Displayed):
     """
     Candidates and their criteria.
 

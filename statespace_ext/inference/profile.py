@@ -12,6 +12,7 @@ import pandas as pd
 from scipy.optimize import brentq
 from scipy.stats import chi2
 
+from ..display import Displayed
 from ..engine.arguments import probability
 from ..engine.parallel import stream
 from ..exceptions import ParameterError, SpecificationError, shown
@@ -31,8 +32,8 @@ _NEAR = 1e-3
 _END = 1.0 - 1e-6
 
 
-@dataclass(frozen=True)
-class Profile:
+@dataclass(frozen=True, repr=False)
+class Profile(Displayed):
     """
     Profile likelihood of a parameter.
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..display import Displayed
 from ..engine.arguments import names_among, options_of, positive_integer, truth
 from ..engine.system import has_part
 from ..exceptions import SpecificationError
@@ -30,8 +31,8 @@ from .many import (
 )
 
 
-@dataclass(frozen=True)
-class RollingFit:
+@dataclass(frozen=True, repr=False)
+class RollingFit(Displayed):
     """
     Estimates on windows of a sample, labelled by the last period of each window.
 

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.linalg import block_diag
 
+from ..display import Displayed
 from ..engine.arguments import one_of, positive_integer, positive_number, truth, whole_number
 from ..engine.validation import endog_frame, regressor_frame, regressor_names
 from ..exceptions import SpecificationError, shown
@@ -54,8 +55,8 @@ class _Part:
     moving: bool = False
 
 
-@dataclass(frozen=True)
-class Components:
+@dataclass(frozen=True, repr=False)
+class Components(Displayed):
     """
     A sum of components, from `trend`, `seasonal`, `cycle`, `arma` and `regression`.
 
@@ -66,6 +67,9 @@ class Components:
     """
 
     parts: tuple[_Part, ...]
+
+    def __repr__(self) -> str:
+        return f"<Components: {' + '.join(f'{each.kind} ({shown(each.states, 4)})' for each in self.parts)}>"
 
     def __add__(self, other: Components) -> Components:
         if not isinstance(other, Components):

@@ -11,6 +11,7 @@ from statsmodels.multivariate.factor_rotation import rotate_factors
 
 from ..base.results import StateSpaceResults
 from ..base.states import Factors, factors_of
+from ..display import Displayed
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
 from ..numerics.rotation import rotate_system
@@ -189,8 +190,8 @@ class LGSSMResults(StateSpaceResults):
         }.get(self.model._given["identification"])
 
 
-@dataclass(frozen=True)
-class RotatedFactors:
+@dataclass(frozen=True, repr=False)
+class RotatedFactors(Displayed):
     """Loadings, transition, innovation covariance and smoothed factors after a rotation x = G f."""
 
     loadings: pd.DataFrame

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from ..display import Displayed
 from ..engine.arguments import positive_integer
 from ..engine.parallel import check_jobs
 from ..exceptions import DataError, SpecificationError
@@ -40,8 +41,8 @@ class SimulatedLaw:
         return float(np.sqrt(self.pvalue * (1.0 - self.pvalue) / count)) if count else 0.0
 
 
-@dataclass(frozen=True)
-class WaldTest(SimulatedLaw):
+@dataclass(frozen=True, repr=False)
+class WaldTest(SimulatedLaw, Displayed):
     """
     Joint Wald test that the constant coefficients on a regressor are zero for all series.
 
@@ -92,8 +93,8 @@ class WaldTest(SimulatedLaw):
         return "\n".join([*lines, *self.notes])
 
 
-@dataclass(frozen=True)
-class GRSTest:
+@dataclass(frozen=True, repr=False)
+class GRSTest(Displayed):
     """
     F test of Gibbons, Ross & Shanken that all intercepts are zero.
 

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..display import Displayed
 from ..engine.arguments import positive_integer, truth
 from ..engine.parallel import check_jobs
 from ..exceptions import EstimationError, SpecificationError, UnsupportedError
@@ -90,8 +91,8 @@ class SimulatedRatio:
         return {level: float(np.quantile(self.simulated, 1.0 - level)) for level in LEVELS}
 
 
-@dataclass(frozen=True)
-class ConstancyTest(SimulatedRatio):
+@dataclass(frozen=True, repr=False)
+class ConstancyTest(SimulatedRatio, Displayed):
     """
     Test that random-walk coefficients are constant.
 

@@ -13,6 +13,7 @@ import pandas as pd
 from patsy import DesignInfo, PatsyError
 from scipy import stats
 
+from ..display import Displayed
 from ..engine.arguments import positive_integer
 from ..engine.parallel import check_jobs
 from ..exceptions import SpecificationError, shown, warn
@@ -23,8 +24,8 @@ from .alpha import DRAWS, ITERATIONS, Law, SimulatedLaw, quadratic_form
 from .structures import obs_kind
 
 
-@dataclass(frozen=True)
-class CoefficientTest(SimulatedLaw):
+@dataclass(frozen=True, repr=False)
+class CoefficientTest(SimulatedLaw, Displayed):
     """
     Wald test of linear hypotheses R theta_t = q about coefficients.
 

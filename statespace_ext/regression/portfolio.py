@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..display import Displayed
 from ..exceptions import DataError, SpecificationError, nearest, shown
 
 
-@dataclass(frozen=True)
-class Portfolio:
+@dataclass(frozen=True, repr=False)
+class Portfolio(Displayed):
     """
     Coefficients of portfolios of the series, w' theta_{j,t}, by regressor.
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from ..base.results import StateSpaceResults
 from ..base.states import estimates_of, quadratic
+from ..display import Displayed
 from ..engine.arguments import names_among, one_of, truth
 from ..exceptions import SpecificationError
 from ..inference.information import correlation_table
@@ -27,8 +28,8 @@ _FULL = ("unstructured", "patterned")
 """Structures of W that a diagonal one, or one of factors, can stand in for."""
 
 
-@dataclass(frozen=True)
-class Coefficient:
+@dataclass(frozen=True, repr=False)
+class Coefficient(Displayed):
     """
     Estimates of the coefficients on one regressor, labelled by series (or by portfolio).
 

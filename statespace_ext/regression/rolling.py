@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..display import Displayed
 from ..engine.arguments import one_of, options_of, positive_integer
 from ..exceptions import SpecificationError
 from ..inference.evaluation import diebold_mariano
@@ -21,8 +22,8 @@ METHODS = (DYNAMIC, STATIC, ROLLING)
 _LOSSES = {"log_score": "log score ahead", "squared_error": "squared error saved"}
 
 
-@dataclass(frozen=True)
-class RollingEvaluation:
+@dataclass(frozen=True, repr=False)
+class RollingEvaluation(Displayed):
     """
     Predictions of each method at each target period, and what became of them.
 

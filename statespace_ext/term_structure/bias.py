@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..display import Displayed
 from ..engine.arguments import one_of, positive_integer, random_generator
 from ..exceptions import DataError
 from ..numerics.linear_algebra import Array, spectral_radius
@@ -18,8 +19,8 @@ _SHRINK = 0.01
 """What the share of the correction loses in each step of Kilian's (1998) shrinkage."""
 
 
-@dataclass(frozen=True)
-class BiasCorrection:
+@dataclass(frozen=True, repr=False)
+class BiasCorrection(Displayed):
     """
     A transition without its bias.
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg
 
+from ..display import Displayed
 from ..exceptions import ParameterError
 from ..numerics.bond_pricing import forward_loadings, loadings
 from ..numerics.linear_algebra import Array, symmetrize
@@ -25,8 +26,8 @@ SINGULAR = 1e-10
 """A matrix whose smallest singular value is below this share of the largest counts as singular."""
 
 
-@dataclass(frozen=True)
-class Pricing:
+@dataclass(frozen=True, repr=False)
+class Pricing(Displayed):
     """
     The Q-dynamics dX = (kappa - K X) dt + Sigma dW and the short rate r = delta_0 + delta_1'X.
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..display import Displayed
 from ..engine.arguments import options_of, positive_integers
 from ..exceptions import SpecificationError, UnsupportedError, shown
 from ..inference.evaluation import diebold_mariano
@@ -30,8 +31,8 @@ from .rates import years, yields_ahead
 MODEL, RANDOM_WALK, OTHER = "model", "random walk", "other model"
 
 
-@dataclass(frozen=True)
-class YieldEvaluation:
+@dataclass(frozen=True, repr=False)
+class YieldEvaluation(Displayed):
     """
     Errors of forecasts of yields, of a model and of a benchmark.
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..base.reporting import normal_quantile
+from ..display import Displayed
 from ..engine.arguments import one_of, positive_integer, truth
 from ..engine.calendars import Calendar
 from ..engine.validation import as_dates
@@ -24,8 +25,8 @@ from .sensitivity import Sensitivity
 DEFINITIONS = ("expected", "risk-neutral")
 
 
-@dataclass(frozen=True)
-class Rates:
+@dataclass(frozen=True, repr=False)
+class Rates(Displayed):
     """
     Rates a year in the units of the yields, by date (or horizon) and maturity in years.
 

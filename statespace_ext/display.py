@@ -1,0 +1,62 @@
+"""How objects that methods return look in a session and in a notebook."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from html import escape
+from typing import Any
+
+_LONGEST = 60
+"""Number of characters of a value above which its kind is shown in place of it."""
+
+
+class Displayed:
+    """Base class of dataclasses that are returned to users: a short `repr`, and tables in notebooks."""
+
+    def __repr__(self) -> str:
+        parts = [f"{name}={_brief(value)}" for name, value in _shown(self)]
+        return f"<{type(self).__name__}: {', '.join(parts)}>"
+
+    def _repr_html_(self) -> str:
+        named = _shown(self)
+        summary = getattr(self, "summary", None)
+        tables = {"": summary()} if summary else {name: value for name, value in named if _is_table(value)}
+        values = [f"{name}: {_brief(value)}" for name, value in named if not _is_table(value)]
+        own = type(self).__str__ is not object.__str__
+        return page(type(self).__name__, str(self) if own else "; ".join(values), tables)
+
+
+def page(title: str, text: str, tables: dict[str, Any]) -> str:
+    """Return HTML: a title, a text, and tables (DataFrame or Series) by name."""
+    out = [f"<p><b>{escape(title)}</b></p>"]
+    if text:
+        out.append(f"<pre>{escape(text)}</pre>")
+    for name, table in tables.items():
+        frame = table if _is_frame(table) else table.to_frame(table.name or name)
+        out += [f"<p>{escape(name)}</p>"] if name else []
+        out.append(frame._repr_html_())
+    return "\n".join(out)
+
+
+def _shown(record: Any) -> list[tuple[str, Any]]:
+    named = [each.name for each in fields(record) if each.repr and not each.name.startswith("_")]
+    return [(name, getattr(record, name)) for name in named]
+
+
+def _is_table(value: object) -> bool:
+    return hasattr(value, "to_frame") or _is_frame(value)
+
+
+def _is_frame(value: object) -> bool:
+    return hasattr(value, "_repr_html_") and hasattr(value, "columns")
+
+
+def _brief(value: Any) -> str:
+    """Return a value in a few words: short ones themselves, tables and arrays by their shape."""
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple) and shape:
+        return f"{type(value).__name__} {' x '.join(map(str, shape))}"
+    text = f"{value:.6g}" if isinstance(value, float) else repr(value)
+    if len(text) <= _LONGEST and "\n" not in text:
+        return text
+    return f"{type(value).__name__} of {len(value)}" if hasattr(value, "__len__") else type(value).__name__
