@@ -70,6 +70,7 @@ def _refuse(value: Any, bad: Any, what: str, remedy: str) -> None:
 class ScaledNoise:
     """What a model with known scales of its noise needs for other periods; mixed into the models."""
 
+    added_arguments = frozenset({"obs_scale"})
     obs_scale: Array | None
     calendar: Calendar
     coefficients: Any

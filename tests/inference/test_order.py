@@ -157,7 +157,7 @@ def test_refusals() -> None:
     for message, (args, options) in cases.items():
         with pytest.raises(sse.SpecificationError, match=message):
             sse.select_order(*args, **options)
-    with pytest.raises(sse.SpecificationError, match="one sample"):
+    with pytest.raises(sse.SpecificationError, match="n_boot must not be 1"):
         sse.select_order(model, [1], n_boot=1)
     empty = sse.LGSSM(pd.DataFrame(y[:3]), 3, 2)
     with pytest.raises(sse.SpecificationError, match="No candidate has a fit"):
