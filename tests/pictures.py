@@ -27,7 +27,7 @@ from statespace_ext.inference.profile import plot_profile
 from statespace_ext.inference.windows import plot_windows
 from statespace_ext.plots.forecasts import plot_forecast, plot_responses
 from statespace_ext.plots.paths import plot_factors
-from statespace_ext.regression.plots import plot_coefficients
+from statespace_ext.regression.plots import plot_coefficients, plot_lead
 from statespace_ext.term_structure.plots import plot_curve, plot_fit, plot_loadings, plot_term_premium
 
 ROOT = Path(__file__).parents[1]
@@ -158,6 +158,12 @@ def responses(shift: float = 0.0) -> Figure:
     return plot_responses(values + shift, 0.1 + 0.05 * values.abs())
 
 
+def lead(shift: float = 0.0) -> Figure:
+    """Five assets over two benchmarks: the last row of panels is not full."""
+    paths = waves(QUARTERS, ["a", "b", "c", "d", "e"]).cumsum()
+    return plot_lead({"least squares": paths + shift, "the mean": -0.5 * paths}, "log score")
+
+
 PICTURES: dict[str, Callable[..., Figure]] = {
     draw.__name__: draw
     for draw in (
@@ -171,6 +177,7 @@ PICTURES: dict[str, Callable[..., Figure]] = {
         profile,
         forecast,
         responses,
+        lead,
     )
 }
 

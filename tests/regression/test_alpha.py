@@ -89,7 +89,7 @@ def test_static_betas_have_the_exact_distribution(p: int, factors: int) -> None:
     assert_allclose(found["wald"].pvalue, found["grs"].pvalue, rtol=1e-9)
     assert found["wald"].pvalue > found["wald"].pvalue_chi2 and found["wald"].pvalue_se == 0.0
     X = np.column_stack([np.ones(60), f])
-    for place, name in enumerate(["const", *res.model.factors]):
+    for place, name in enumerate(["alpha", *res.model.factors]):
         test = wald_alpha(res, name)
         if p > 1:
             one = np.eye(1, factors + 1, place)
@@ -208,7 +208,7 @@ def test_samples_have_no_effects_and_are_fitted_near_their_maximum(case: str) ->
     refit = _Refit(res._results, np.arange(3))
     sample = refit.sampler.draw(np.random.default_rng(spawn(0, 4)[0]))
     whole = model_on(model, sample).fit(np.asarray(res.params), method="lbfgs", cov_type="none")
-    assert_allclose(test.simulated[0], wald_alpha(whole, n_sim=1).statistic, rtol=0.01)
+    assert_allclose(test.simulated[0], wald_alpha(whole, "alpha", n_sim=1).statistic, rtol=0.01)
 
 
 def test_parameters_that_are_held_stay_held_in_the_samples() -> None:
