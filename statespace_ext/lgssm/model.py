@@ -89,8 +89,8 @@ class LGSSM(ByFormula):
         Distribution of the initial state. "stationary" is the stationary distribution. "known" uses
         ``initial_state`` and ``initial_state_cov``. "estimated" estimates ``initial_state`` (default "free");
         ``initial_state_cov`` is zero unless it is "free". "diffuse" is exact diffuse. "approximate_diffuse"
-        has mean zero and variance 1e6. A list has one entry per factor, which also applies to its lags. A
-        list cannot contain "estimated".
+        has mean zero and variance 1e6. A list has one entry per factor, which also applies to its lags.
+        "estimated" cannot be combined with other kinds.
     initial_state, initial_state_cov : specification, optional
         a_1 (k * L,) and P_1 (k * L, k * L), with the most recent lag first.
     dates, freq : optional
@@ -251,7 +251,7 @@ class LGSSM(ByFormula):
         return system
 
     def _level(self, at: Mapping[str, Array]) -> Array:
-        """I - sum A_l."""
+        """Return I - sum A_l."""
         transition = at["transition"] if at["transition"].ndim == 2 else at["transition"][:, :, 0]
         k = self.k_factors
         return np.eye(k) - transition.reshape(k, self.lags, k).sum(axis=1)
