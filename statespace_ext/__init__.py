@@ -1,7 +1,7 @@
 """
-State-space models for statsmodels: EM and maximum likelihood, exact.
+State-space models for statsmodels, estimated by EM and by exact maximum likelihood.
 
-Names are imported when they are first used, so that the package itself takes next to no time to import.
+A public name is imported when it is first used, so that importing the package itself is fast.
 """
 
 from __future__ import annotations
@@ -93,11 +93,11 @@ _HOMES = {
 }
 """The module that each public name comes from."""
 _MODULES = ("components", "datasets")
-"""Public names that are modules."""
+"""The public names that are modules."""
 
 __all__ = [*_HOMES, "__version__"]
 
-if not TYPE_CHECKING:  # with a __getattr__ in sight, mypy would take any name for one of the package
+if not TYPE_CHECKING:  # if mypy saw __getattr__, it would accept any name as an attribute of the package
 
     def __getattr__(name: str) -> object:
         """Import a public name when it is first used (PEP 562)."""

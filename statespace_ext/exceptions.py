@@ -1,4 +1,4 @@
-"""Exceptions and warnings: every message says what was wrong, the value, what was expected and what to do."""
+"""Exceptions and warnings. Each message names the problem, the value, what was expected and the remedy."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _BETWEEN = (
     str(Path(__file__).parent),
     str(contextlib.__file__),
 )
-"""Places of the code that may stand between a user's call and a warning."""
+"""Directories whose frames are skipped when a warning is attributed to a line of user code."""
 
 
 def warn(message: str | Warning, category: type[Warning] = UserWarning) -> None:
-    """Issue a warning at the line of the user: the nearest of neither this package nor what it uses."""
+    """Issue a warning at the nearest caller outside this package and its dependencies."""
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_BETWEEN):
         level, frame = level + 1, frame.f_back
@@ -42,13 +42,13 @@ def warn(message: str | Warning, category: type[Warning] = UserWarning) -> None:
 
 
 def shown(items: Iterable[object], most: int = 8) -> str:
-    """Return the first items of a list, for a message."""
+    """Return the first items of a list as text for a message."""
     names = [str(item) for item in items]
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return a sentence with the known name that was probably meant, None where none is near."""
+    """Return a sentence that suggests the closest known name, or None if no known name is close."""
     found = get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f"The nearest name is {found[0]}." if found else None
 
@@ -60,18 +60,18 @@ def _brief(value: object, most: int = 400) -> str:
 
 class StateSpaceError(Exception):
     """
-    Base class of the errors that the package raises on purpose.
+    Base class of the exceptions that this package raises.
 
     Parameters
     ----------
     what : str
-        What was wrong.
+        Description of the problem.
     got : object, optional
-        The offending value.
+        The value that caused the error.
     expected : object, optional
-        What would have been right.
+        A description of the values that are accepted.
     remedy : str, optional
-        What to do about it.
+        An action that solves the problem.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class StateSpaceError(Exception):
             parts.append(f"got {_brief(got)}")
         if expected is not None:
             parts.append(f"expected {_brief(expected)}")
-        whole = what if what.endswith(".") else f"{what}."  # as it is when unpickled
+        whole = what if what.endswith(".") else f"{what}."  # unpickling passes the whole message
         message = f"{what}: {'; '.join(parts)}." if parts else whole
         if remedy is not None:
             message = f"{message} {remedy}"
@@ -90,27 +90,27 @@ class StateSpaceError(Exception):
 
 
 class SpecificationError(StateSpaceError, ValueError):
-    """The model as declared is contradictory, incomplete or unknown."""
+    """The specification of the model, or an option, is inconsistent, incomplete or unknown."""
 
 
 class DataError(StateSpaceError, ValueError):
-    """The data cannot be used as they are."""
+    """The data cannot be used in their present form."""
 
 
 class ParameterError(StateSpaceError, ValueError):
-    """A parameter vector has the wrong length, names or values."""
+    """A parameter vector has an invalid length, invalid names or invalid values."""
 
 
 class UnsupportedError(StateSpaceError, NotImplementedError):
-    """A valid request that this combination of model, method or installed version cannot serve."""
+    """The request is valid, but not available for this model, method or installed version."""
 
 
 class EstimationError(StateSpaceError, RuntimeError):
-    """Estimation could not start or could not go on."""
+    """The estimation could not start or could not continue."""
 
 
 class ConvergenceWarning(_ConvergenceWarning):
-    """The fit stopped before its convergence criteria were met."""
+    """The fit stopped before it met its convergence criteria."""
 
 
 class IdentificationWarning(UserWarning):

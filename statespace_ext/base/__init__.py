@@ -1,5 +1,5 @@
 """
-The model and the results that every family builds on: extend `StateSpaceModel` for a model of your own.
+The base classes of all models and results. To add a model, derive a class from `StateSpaceModel`.
 
 docs/add_a_model.md shows a complete model.
 """

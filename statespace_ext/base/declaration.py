@@ -1,4 +1,4 @@
-"""What a model says of itself, and the defaults of all that it need not say."""
+"""The declaration of a model, and the defaults of its optional parts."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _STARTS = ("stationary", "diffuse")
 
 class Declared:
     """
-    The declaration of a model: layout, matrices, updates of EM, start values; mixed into the models.
+    Mixin of the models with their declaration: layout, matrices, EM updates and start values.
 
-    A model with constant matrices says all of it by one call of `declare`. Another model sets ``layout`` and
-    ``initialization_kind``, and overrides `system`, `updates`, `score_by_block` and `score_matrices` as
-    far as its blocks are not the system matrices.
+    A model with constant matrices needs one call of `declare`. Other models set ``layout`` and
+    ``initialization_kind``. They override `system`, `updates`, `score_by_block` and `score_matrices` where
+    their blocks differ from the system matrices.
     """
 
     __signature__: inspect.Signature
@@ -51,28 +51,28 @@ class Declared:
     k_endog: int
     _given: dict[str, Any]
     _computed: tuple[str, ...] = ()
-    """Arguments in ``_given`` that the user left to the model: kept for its clones, not shown."""
+    """Arguments in ``_given`` whose values the model computed. Clones use them; the repr omits them."""
     added_arguments: frozenset[str] = frozenset()
-    """Arguments that a later version added: at their defaults, earlier checkpoints hold the same model."""
+    """Arguments that a later version added. At their defaults, earlier checkpoints stay valid."""
     _elsewhere: Mapping[str, str] = {}
-    """What to say of arguments by names that other packages use."""
+    """Hints for argument names that other packages use."""
     _index: Any
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Show the arguments of the constructor, which those of `__new__` would hide, to whoever asks."""
+        """Set the signature of the class to that of its constructor, which `__new__` would hide."""
         super().__init_subclass__(**kwargs)
         _, *others = inspect.signature(cls.__init__).parameters.values()
         cls.__signature__ = inspect.Signature(others)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        """Refuse unknown keywords before the constructor runs, and keep the arguments for `clone`."""
+        """Reject unknown keywords before the constructor runs, and store the arguments for `clone`."""
         parameters = cls.__signature__.parameters.values()
         if all(each.kind is not each.VAR_KEYWORD for each in parameters):
             check_keywords(cls.__name__, kwargs, list(cls.__signature__.parameters), cls._elsewhere)
         model = super().__new__(cls)
         try:
             bound = cls.__signature__.bind_partial(*args, **kwargs).arguments
-        except TypeError:  # which the constructor explains
+        except TypeError:  # the constructor raises it with an explanation
             bound = {}
         model._given = {name: value for name, value in bound.items() if name not in _DATA}
         return model
@@ -103,25 +103,26 @@ class Declared:
         Parameters
         ----------
         design : matrix specification, (p, k)
-            Z. A matrix specification is one of the keywords of `LGSSM`, an array of numbers with NaN for a
-            free element, or nested lists with linear expressions of named parameters.
+            Z. A matrix specification is one of the keywords of `LGSSM`, a numeric array in which NaN marks a
+            free element, or nested lists with linear expressions in named parameters.
         transition : matrix specification, (k, k)
-            T. Rows without noise must be fixed.
+            T. The rows of states without noise must be fixed.
         noise_rows : sequence of int, optional
-            The state that each of the q disturbances enters: R selects these rows. By default all states.
+            The state that each of the q disturbances enters. R selects these rows. By default every state
+            has a disturbance.
         obs_intercept, state_intercept : matrix specification, (p, 1) and (q, 1)
-            d, and the elements of c in the rows that have noise.
+            d, and the elements of c for the states with noise.
         obs_cov, state_cov : covariance specification, (p, p) and (q, q)
             H and Q.
         initialization : {"stationary", "diffuse"}
-            Distribution of x_1: the stationary one, or exact diffuse.
+            Distribution of x_1: stationary or exact diffuse.
         noise_names : sequence of str, optional
-            Names of the disturbances, for the names of parameters; by default those of their states.
+            Names of the disturbances, used in parameter names. By default the names of their states.
 
         Raises
         ------
         SpecificationError
-            If a specification cannot be read, or a row without noise has free elements.
+            If a specification is invalid, or the row of a state without noise has free elements.
         """
         k, endog = self.k_states, self._series_names()
         rows = np.arange(k) if noise_rows is None else np.asarray(noise_rows, dtype=np.intp)
@@ -157,10 +158,10 @@ class Declared:
     def _series_names(self) -> list[str]:
         return [str(name) for name in np.atleast_1d(self.endog_names)]
 
-    # -- what the engine asks, by default from `declare` -----------------------------------------------
+    # -- the interface of the engine, by default from `declare` ----------------------------------------
 
     def system(self, params: Array) -> System:
-        """Return the system matrices at a full parameter vector; pure."""
+        """Return the system matrices at a full parameter vector, without side effects."""
         at, structure = self.layout.matrices(params), self.structure
         intercept = np.zeros(self.k_states)
         intercept[structure.noise_rows] = at["state_intercept"][:, 0]
@@ -182,16 +183,16 @@ class Declared:
         return replace(system, initial_state=mean, initial_state_cov=cov)
 
     def updates(self, layout: ParameterLayout) -> Updates:
-        """Return the updates of EM for a layout of the free parameters."""
+        """Return the EM updates for a layout of the free parameters."""
         return LinearGaussianUpdates(layout, self.initialized_structure)
 
     @property
     def score_matrices(self) -> frozenset[str]:
-        """The system matrices that have free elements; `ALL` serves every model."""
+        """The system matrices that have free elements. `ALL` is valid for every model."""
         return ALL & {key for key, block in self.layout.blocks.items() if not block.is_fixed}
 
     def score_by_block(self, score: SystemScore, params: Array) -> dict[str, Array]:
-        """Return the score by element of each free block of the layout, from the score by system matrix."""
+        """Return the score of each free block of the layout, from the score of the system matrices."""
         out = dict(score.by_matrix)
         if "obs_intercept" in out:
             out["obs_intercept"] = out["obs_intercept"].sum(axis=1)[:, None]
@@ -203,26 +204,26 @@ class Declared:
         return out
 
     def arguments_of_periods(self, rows: slice) -> dict[str, Any]:
-        """Return the arguments of the constructor, no regressors, that have a row a period."""
+        """Return the constructor arguments, apart from regressors, that have one row per period."""
         return {}
 
     def variance_sizes(self, params: Array) -> dict[str, Array]:
-        """Return, by covariance block, the size that each variance would have if it explained the data."""
+        """Return, for each covariance block, the variances that would explain the data on their own."""
         seen = [series[~np.isnan(series)] for series in self.endog.T]
         return {"obs_cov": np.array([np.var(series) if len(series) else 0.0 for series in seen])}
 
     def default_start(self, problem: EstimationProblem) -> Array:
-        """Return start values of the free parameters: zero coefficients, variances of first differences."""
+        """Return start values: zero coefficients, and variances from first differences of the data."""
         size = np.nanvar(np.diff(self.endog, axis=0), axis=0)
         q = len(self.structure.noise_rows)
         sizes = {"obs_cov": np.diag(size), "state_cov": np.mean(size) * np.eye(q)}
         return problem.layout.project(sizes, np.zeros(len(problem.layout)))
 
     def check_sample(self) -> None:
-        """Raise `DataError` where the sample cannot support the model."""
+        """Raise `DataError` if the sample does not suffice to estimate the model."""
         check_series(self.endog, self._series_names(), self.k_states, enough=3)
 
-    # -- in a session ----------------------------------------------------------------------------------
+    # -- repr and checkpoints ---------------------------------------------------------------------------
 
     def __repr__(self) -> str:
         names = np.atleast_1d(self.endog_names)
@@ -242,7 +243,7 @@ class Declared:
         return page(type(self).__name__, repr(self), {"": table})
 
     def _arguments(self) -> list[str]:
-        """Return the arguments of the constructor that differ from their defaults."""
+        """Return the constructor arguments that differ from their defaults."""
         chosen = self._chosen()
         return [f"{name}={_brief(chosen[name])}" for name in chosen if name not in self._computed]
 
@@ -256,7 +257,7 @@ class Declared:
         return out
 
     def hashed_arguments(self, exact: bool) -> dict[str, Any]:
-        """Return the arguments by which a checkpoint of `fit_many` knows a model; round computed ones."""
+        """Return the arguments that identify a model in a checkpoint of `fit_many`; round computed ones."""
         left_out = {*self.added_arguments} - {*self._chosen()}
         rounded = () if exact else self._computed
         return {
@@ -278,7 +279,7 @@ def _brief(value: Any) -> str:
 
 
 class NoNames(list[str]):
-    """No names: statsmodels takes an empty list for missing ones, and the names of regressors instead."""
+    """Empty list of names. statsmodels would replace a plain empty list by the names of the regressors."""
 
     def __bool__(self) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""Matrices of the periods after the sample."""
+"""System matrices of periods after the sample."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..numerics.linear_algebra import Array
 
 
 class OutOfSample:
-    """Future intercepts from future regressors, future matrices from the user; mixed into the models."""
+    """Mixin of the models with the intercepts and matrices of periods after the sample."""
 
     k_exog: int
     k_state_exog: int
@@ -46,7 +46,7 @@ class OutOfSample:
         includes_fixed: bool = False,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """Return the matrices of the periods after the sample, for prediction and simulation."""
+        """Return the matrices of periods after the sample, for prediction and simulation."""
         state_exog = kwargs.pop("state_exog", None)
         vector = self.handle_params(params, transformed, includes_fixed)
         future = {
@@ -73,7 +73,7 @@ class OutOfSample:
         raise NotImplementedError
 
     def _future(self, value: Any, columns: int, steps: int, name: str) -> Array | None:
-        """Return the rows of future regressors that enter the periods after the sample, None without them."""
+        """Return the rows of future regressors that affect periods after the sample; None without any."""
         if not columns:
             if value is not None:
                 raise DataError(f"The model has no {name}", got=f"future {name}", remedy="Leave it out.")
@@ -88,17 +88,17 @@ class OutOfSample:
             raise DataError(
                 f"Future {name} has the wrong shape", got=rows.shape, expected=f"({steps}, {columns})"
             )
-        if name == "state_exog":  # its first row is the last one of the sample, see `entered`
+        if name == "state_exog":  # its first row is the last row of the sample, see `entered`
             self._check_first(rows[0])
             rows = np.concatenate([rows[1:], np.zeros((1, columns))])
         return rows
 
     def future_rows(self, value: Any, name: str) -> Array:
         """
-        Return future regressors as an array, after a look at the labels that they may have.
+        Return future regressors as an array; check their labels if they have any.
 
-        Row t of ``state_exog`` enters x_{t+1}: the rows that enter the periods after the sample begin with
-        the last period of the sample, and may be labelled by the periods in which they stand.
+        Row t of ``state_exog`` enters x_{t+1}. The rows that affect periods after the sample therefore begin
+        with the last period of the sample. They may be labelled by their own periods.
         """
         names, back = self.regressor_names[name], int(name == "state_exog")
         if isinstance(value, pd.DataFrame):
@@ -114,8 +114,8 @@ class OutOfSample:
         """
         Return the model with the first row of future ``state_exog`` as the last row of the sample.
 
-        That row enters x_{n+1}. In the sample it may be NaN, which means unknown; a model that knows it is
-        returned as it is.
+        That row enters x_{n+1}. In the sample it may be NaN, which means unknown. A model whose last row is
+        known is returned unchanged.
         """
         unknown = np.isnan(self.state_exog[-1]) if self.k_state_exog else np.zeros(0, dtype=bool)
         if state_exog is None or not unknown.any():
@@ -131,7 +131,7 @@ class OutOfSample:
         return self._with_inputs(np.concatenate([self.state_exog[:-1], rows[:1]]))
 
     def _check_first(self, first: Array) -> None:
-        """Refuse a first row of future state_exog that contradicts the last row of the sample."""
+        """Raise `DataError` if the first row of future state_exog contradicts the last row of the sample."""
         last = self.state_exog[-1]
         known = ~np.isnan(last)
         if not np.allclose(first[known], last[known], rtol=1e-10, atol=0.0):
@@ -144,7 +144,7 @@ class OutOfSample:
             )
 
     def _with_inputs(self, state_exog: Array) -> Any:
-        """Return the model with other rows of ``state_exog``, on the same data from the same start."""
+        """Return the model with other rows of ``state_exog``, the same data and the same initialization."""
         changed: dict[str, Any] = {}
         if self.user_initialization is not None:
             changed["initialization"] = self.user_initialization
@@ -157,14 +157,15 @@ class OutOfSample:
 
     def inputs_on(self, value: Any, steps: int) -> tuple[Array, Array]:
         """
-        Return the first row of ``state_exog`` of new periods, and the rows at these periods.
+        Return the row of ``state_exog`` that enters the first new period, and the rows of the new periods.
 
-        The last of these enters the period after them and is not known yet: it is NaN.
+        The last row of the new periods enters the period after them. It is not known yet, and is NaN.
 
         Raises
         ------
         DataError
-            If the rows are not as many as the periods, or the first contradicts the last one of the sample.
+            If the number of rows differs from the number of periods, or the first row contradicts the last
+            row of the sample.
         """
         rows = self.future_rows(value, "state_exog")
         if rows.shape != (steps, self.k_state_exog):
@@ -177,7 +178,7 @@ class OutOfSample:
         return rows[:1], np.concatenate([rows[1:], np.full((1, self.k_state_exog), np.nan)])
 
     def unknown_next(self, params: Array) -> Array:
-        """Return which states of the period after the sample depend on an input that is not known."""
+        """Return which states of the period after the sample depend on an unknown input."""
         out = np.zeros(self.ssm.k_states, dtype=bool)
         unknown = np.isnan(self.state_exog[-1]) if self.k_state_exog else np.zeros(0, dtype=bool)
         if unknown.any():
@@ -187,11 +188,11 @@ class OutOfSample:
         return out
 
     def input_part(self, params: Array, state_exog: Array) -> Array:
-        """Return the part of the state intercept that rows of ``state_exog`` make, (k_states, rows)."""
+        """Return the contribution of rows of ``state_exog`` to the state intercept, (k_states, rows)."""
         raise NotImplementedError
 
     def simulate(self, params: Any, nsimulations: int, *args: Any, **kwargs: Any) -> Any:
-        """Simulate, as `MLEModel.simulate`; ``state_exog`` after the sample as in `forecast`."""
+        """Simulate, as `MLEModel.simulate`. ``state_exog`` after the sample is given as in `forecast`."""
         model = self.entered(kwargs.get("state_exog"))
         labels = future_labels(kwargs.get("exog"), self.k_exog)
         with model.following(self.calendar.taken(labels), counts=True):
@@ -200,12 +201,12 @@ class OutOfSample:
 
 def _check_one_period(value: Any, names: list[str], name: str) -> None:
     """
-    Refuse a Series that is one period of several regressors, but not by their names.
+    Reject a Series with one period of several regressors if its index lacks their names.
 
     Raises
     ------
     DataError
-        If its index has not the names of the regressors.
+        If the index of the Series does not have the names of the regressors.
     """
     index = getattr(value, "index", None)
     if isinstance(value, pd.Series) and len(names) > 1 and isinstance(index, pd.Index):

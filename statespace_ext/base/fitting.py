@@ -1,4 +1,4 @@
-"""`fit`, the same for every model."""
+"""The method `fit`, shared by all models."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from ..params.layout import ParameterLayout, real_array
 from .results import StateSpaceResults
 
 R = TypeVar("R", bound=StateSpaceResults)
-"""The results of a model."""
+"""Type of the results of a model."""
 
 
 class Fitting(Generic[R]):
-    """Estimation of a model from its layout; mixed into the models."""
+    """Mixin of the models that estimates them from their layout."""
 
     layout: ParameterLayout
     ssm: Any
@@ -42,29 +42,31 @@ class Fitting(Generic[R]):
     _fixed_params: dict[str, float]
 
     def problem(self, estep: str = "auto") -> EstimationProblem:
-        """Return what the estimation methods need: free parameters, E-step, exact score."""
+        """Return the estimation problem: free parameters, E-step and exact score."""
         fixed = dict(self._fixed_params) if self._has_fixed_params else {}
         return EstimationProblem(cast(Any, self), fixed, estep)
 
     @property
     def start_params(self) -> Array:
-        """Default start values of all parameters."""
+        """The default start values of all parameters."""
         return np.asarray(self.default_start(EstimationProblem(cast(Any, self), {})))
 
     def stabilised(self, problem: EstimationProblem, params: Array) -> Array:
-        """Return free parameters at which the model has a likelihood, near given ones: those, as they are."""
+        """Return nearby free parameters at which the likelihood exists; by default ``params`` itself."""
         return params
 
     def identification(self, params: Any, fixed: Mapping[str, float] | None = None) -> Identification:
         """
-        Return which parameters are identified, from the system matrices: all where these vary over time.
+        Find which parameters are identified, from the system matrices.
+
+        If the matrices vary over time, all parameters count as identified.
 
         Parameters
         ----------
         params : array_like
-            A full parameter vector, the fixed parameters included.
+            A full parameter vector, including the fixed parameters.
         fixed : mapping, optional
-            Values of fixed parameters by name; by default those that `fix_params` holds now.
+            Values of fixed parameters by name. By default those of the active `fix_params`.
         """
         if fixed is None:
             fixed = dict(self._fixed_params) if self._has_fixed_params else {}
@@ -72,23 +74,23 @@ class Fitting(Generic[R]):
             return identify_by_system(self, self.layout.vector(params), fixed)
 
     def other_starts(self, problem: EstimationProblem) -> list[Array]:
-        """Return further start values, for a likelihood that tends to have several maxima: none."""
+        """Return further start values, for likelihoods with several maxima. The default is an empty list."""
         return []
 
     def later_starts(self, problem: EstimationProblem) -> Iterator[Array]:
-        """Yield start values to try after a maximum is found, until starts agree: none."""
+        """Yield start values to try after the first maximum, until several agree. The default yields none."""
         return iter(())
 
     def other_local_maxima(self, problem: EstimationProblem, params: Array) -> list[Array]:
-        """Return points from which a higher maximum than one at hand may be reached: none."""
+        """Return points that may lead to a higher maximum than ``params``. The default is an empty list."""
         return []
 
     def mirrored(self, problem: EstimationProblem, params: Array, near: Array) -> Array:
-        """Return parameters of the same likelihood, of those that differ in signs the nearest to others."""
+        """Return the sign-equivalent parameters closest to ``near``; by default ``params`` itself."""
         return params
 
     def estimate(self, request: FitRequest) -> FitResult:
-        """Check the sample and run a fit; the model is left as it was."""
+        """Check the sample and run a fit. The state of the model does not change."""
         check_request(request)
         self._require_own_likelihood()
         self.check_sample()
@@ -100,7 +102,7 @@ class Fitting(Generic[R]):
                 return best_so_far(problem, request)
 
     def _require_own_likelihood(self) -> None:
-        """Refuse a log-likelihood or a score of the user's own, which no method of `fit` would see."""
+        """Raise `UnsupportedError` if a user overrides the log-likelihood or score, which `fit` ignores."""
         found = overrides(self)
         names = [name for name in ("loglike", "score", "ssm.loglike") if name in found]
         if names:
@@ -113,21 +115,21 @@ class Fitting(Generic[R]):
 
     def maximum(self, start: Array | None, fixed: Mapping[str, float]) -> FitResult:
         """
-        Return what a gradient method reaches, with parameters held fixed; there are no results.
+        Maximise the likelihood by a gradient method with fixed parameters, without a results object.
 
         Parameters
         ----------
         start : ndarray or None
-            A full parameter vector; None: default start values.
+            A full parameter vector. None selects the default start values.
         fixed : mapping of str to float
-            Values by name.
+            Values of the fixed parameters by name.
         """
         with self.fix_params(fixed):
             return self.estimate(FitRequest(start=start, method="lbfgs"))
 
     @contextmanager
     def preserved(self) -> Iterator[None]:
-        """Put back the representation as it was on leaving; for one thread at a time."""
+        """Restore the representation on exit. Only one thread can enter at a time."""
         with preserved(self, in_place=False):  # `update` replaces arrays
             written = self._written_start
             try:
@@ -137,12 +139,14 @@ class Fitting(Generic[R]):
 
     def params_from_matrices(self, matrices: Mapping[str, object]) -> Array:
         """
-        Return the parameter vector of given matrices, the others at their default start values.
+        Return the parameter vector that corresponds to given matrices.
+
+        Parameters of the other matrices have their default start values.
 
         Parameters
         ----------
         matrices : mapping
-            Arrays by block: "design", "transition", "obs_cov", ...
+            Arrays by the name of their block: "design", "transition", "obs_cov", ...
         """
         unknown = [key for key in matrices if key not in self.layout.blocks]
         if unknown:
@@ -164,7 +168,7 @@ class Fitting(Generic[R]):
         return self.layout.project(arrays, base)
 
     def _start_vector(self, start_params: object, transformed: bool, includes_fixed: bool) -> Array | None:
-        """Return the full start vector from any of the forms that `fit` accepts."""
+        """Return the full start vector from any form that `fit` accepts."""
         if start_params is None:
             return None
         if isinstance(start_params, Mapping) and any(key in self.layout.blocks for key in start_params):
@@ -202,78 +206,83 @@ class Fitting(Generic[R]):
         Parameters
         ----------
         start_params : array_like, Series, dict, optional
-            A flat array; values by parameter name; or a dict of matrices by name ("design", ...). Singular
-            covariance matrices are moved inside by a part of the default ones, except by EM.
+            Start values: a flat array, values by parameter name, or a dict of matrices by name ("design",
+            ...). Methods other than EM move a singular covariance matrix into the interior: they add a part
+            of the default one.
         transformed, includes_fixed : bool
-            As in `MLEModel.fit`; ``transformed`` has no effect, since parameters are variances and
+            As in `MLEModel.fit`. ``transformed`` has no effect, since the parameters are the variances and
             covariances themselves.
         cov_type : {"oim", "opg", "robust", "harvey", "approx", "none"}, optional
-            Standard errors: "oim" (default) from the second derivatives, "opg" from the scores of
-            the periods, "robust" from both, "harvey" from the derivatives of the forecast errors,
-            "approx" from differences of the log-likelihood; or a `CovType` of one's own.
+            Estimator of the covariance of the estimates. "oim" (default) uses the second derivatives of the
+            log-likelihood, "opg" the scores of the periods, "robust" both, "harvey" the derivatives of the
+            forecast errors, and "approx" differences of the log-likelihood. You can also pass a `CovType`.
         cov_kwds : dict, optional
-            Must be empty: ``cov_type`` has no options.
+            Must be empty, since ``cov_type`` has no options.
         method : {"auto", "em", "accelerated-em", "lbfgs", "bfgs", "cg", "newton", "nm", "powell"}
-            "auto": L-BFGS with the exact score, and where that takes long or ends short in coordinates of
-            the second derivatives. "em": plain EM. "accelerated-em": EM with quasi-Newton steps, which keep
-            the log-likelihood from falling.
+            "auto" runs L-BFGS with the exact score. If that is slow or stops early, it continues in
+            coordinates scaled by the second derivatives. "em" is plain EM. "accelerated-em" adds quasi-Newton
+            steps to EM, and rejects steps that decrease the log-likelihood.
         maxiter : int, optional
-            Largest number of iterations (2000; 500 for EM of an `ATSM`).
+            Maximum number of iterations (2000; 500 for EM of an `ATSM`).
         full_output : bool
             Whether to set ``mle_retvals``.
         disp : bool
-            Whether to print one line an iteration, with its log-likelihood.
+            Whether to print the log-likelihood of each iteration.
         callback : callable, optional
-            Called with the parameters after each iteration.
+            Function that is called with the parameters after each iteration.
         return_params : bool
             Whether to return only the parameters.
         low_memory : bool
-            Whether to keep filter output out of the results.
+            Whether to discard the output of the filter.
         tolerance : float
-            EM asks whether it has converged where the relative change of the log-likelihood is below this
-            (of every parameter: below its root). Zero: exactly ``maxiter`` iterations.
+            EM tests for convergence when the relative change in the log-likelihood is below ``tolerance``
+            and that in each parameter is below its square root. With zero, EM runs exactly ``maxiter``
+            iterations.
         n_starts : int
-            Number of starts: the default one, and random ones. Without ``start_params``, models whose
-            likelihoods tend to have several maxima add cheap starts of their own (`LGSSM` with free loadings
-            until they agree); the summary and ``mle_retvals`` say how many reached the best log-likelihood.
+            Number of starts: the default start and random ones. Without ``start_params``, models whose
+            likelihoods often have several maxima add inexpensive starts. An `LGSSM` with free loadings adds
+            starts until several agree. The summary and ``mle_retvals`` report how many starts reached the
+            best log-likelihood.
         rng : numpy.random.Generator or int, optional
-            Source of the random starts.
+            Random number generator or seed of the random starts.
         progress : bool
             Whether to show a progress bar with the log-likelihood (needs tqdm).
         estep : {"auto", "fast", "collapsed", "statsmodels"}
-            E-step of EM: statsmodels' smoother; the fast one, for constant matrices and complete data; or
-            the smoother on rows collapsed to the number of states, for incomplete data or a transition that
-            varies. All return the same. "auto": the fast one where it is valid, then the collapsed one if
-            there are at least twice as many series as states.
+            E-step of EM. "statsmodels" is the smoother of statsmodels. "fast" needs constant matrices and
+            complete data. "collapsed" reduces the observations of each period to the number of states, and
+            allows incomplete data and a time-varying transition. All return the same values. "auto" selects
+            "fast" where it is valid, and otherwise "collapsed" if there are at least twice as many series as
+            states.
         n_jobs : int, optional
-            Number of processes, by joblib, over which several starts are spread; the result does not depend
-            on it. None: what `joblib.parallel_config` says, else one. With other processes than this one
-            ``disp`` and ``progress`` show nothing, and there is no ``callback``.
+            Number of joblib processes for several starts. The result does not depend on it. None uses the
+            setting of `joblib.parallel_config`, or one process. With worker processes, ``disp`` and
+            ``progress`` have no effect and ``callback`` is not called.
         **kwargs
             Options of the optimiser (`scipy.optimize.minimize`).
 
         Returns
         -------
         StateSpaceResults
-            Results of the model's own class, such as `LGSSMResults`; with ``return_params`` an array.
+            Results of the class that belongs to the model, such as `LGSSMResults`. With ``return_params``, an
+            array of parameters.
 
         Notes
         -----
-        The model holds the matrices of the result afterwards; with ``return_params``, those of the estimates.
+        After the fit, the model holds the system matrices at the estimates.
 
-        A fit by any method has converged where the largest scaled score is below 1e-3 and the predicted gain
-        :math:`s'I^{-1}s/2` below 1e-6: s is the score, I the observed information, of which only products
-        with vectors are computed. A direction whose curvature is less than 1e-6 of that of complete data
-        counts as not identified. Where the likelihood is unbounded, the fit ends before the spike and
-        ``mle_retvals["task"]`` says why.
+        With every method, a fit has converged if the largest scaled score is below 1e-3 and the predicted
+        gain :math:`s'I^{-1}s/2` is below 1e-6. Here s is the score, and I is the observed information, which
+        enters only through products with vectors. A direction counts as not identified if its curvature is
+        less than 1e-6 of the curvature with complete data. If the likelihood is unbounded, the fit stops
+        before it diverges, and ``mle_retvals["task"]`` states the reason.
 
-        Ctrl-C ends a fit at the best parameters so far: ``converged`` is False, and a warning and the summary
-        say why.
+        Ctrl-C stops a fit at the best parameters so far. ``converged`` is then False, and a warning and the
+        summary state the reason.
 
         Raises
         ------
         DataError, ParameterError, SpecificationError
-            If the sample, the start values or an option cannot be used.
+            If the sample, the start values or an option are invalid.
         """
         _check_cov_type(cov_type, cov_kwds)
         shows = n_jobs == 1
@@ -301,7 +310,7 @@ class Fitting(Generic[R]):
 
 
 def _check_cov_type(cov_type: object, cov_kwds: object) -> None:
-    """Refuse before the fit what would be refused after it."""
+    """Check ``cov_type`` and ``cov_kwds`` before the fit."""
     if cov_type is not None:
         cov_type_of(cov_type)
     if not (cov_kwds is None or isinstance(cov_kwds, Mapping) and not cov_kwds):

@@ -1,4 +1,4 @@
-"""Predictions that contain the uncertainty of the parameters, and pictures of forecasts."""
+"""Prediction errors that include parameter uncertainty, and plots of forecasts."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from ..inference.information import delta_covariance
 from ..numerics.linear_algebra import Array
 
 ROUNDING = 1e-12
-"""A change of a value by less than this share of its size is rounding: it does not depend on what moved."""
+"""Relative changes below this size are rounding errors: the value does not depend on the parameter."""
 
 
 def with_param_uncertainty(results: Any, prediction: Any, again: Callable[[Any], Any]) -> None:
     r"""
-    Add what the uncertainty of the parameters contributes to the covariances of predictions, in place.
+    Add the contribution of parameter uncertainty to the covariances of predictions, in place.
 
     Parameters
     ----------
     results : StateSpaceResults
-        Whose ``params_cov`` to use.
+        Results with the covariance ``params_cov``.
     prediction : PredictionResults
-        Of these results.
+        Predictions from these results.
     again : callable
-        From results at other parameters to the same predictions.
+        Function that computes the same predictions from results at other parameters.
 
     Raises
     ------
     UnsupportedError
-        If no prediction has a standard error then, the start of the sample comes from earlier data, or the
-        fit kept no covariances (``low_memory=True``).
+        If no prediction would have a standard error, the initial state comes from earlier data, or the fit
+        kept no covariances (``low_memory=True``).
     """
     if getattr(results.user_initialization, "from_earlier_data", False):
         raise UnsupportedError(
@@ -50,7 +50,7 @@ def with_param_uncertainty(results: Any, prediction: Any, again: Callable[[Any],
 
     def mean(params: Array) -> Array:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the prediction at the estimates has said it
+            warnings.simplefilter("ignore")  # the prediction at the estimates has already warned
             with results._as_it_was():
                 at = run(params, includes_fixed=True, cov_type="none")._results
             found = np.asarray(again(at)._results._predicted_mean)
@@ -77,7 +77,7 @@ def with_param_uncertainty(results: Any, prediction: Any, again: Callable[[Any],
 
 
 def require_covariances(results: Any) -> None:
-    """Raise `UnsupportedError` where the pass kept no covariances of the states."""
+    """Raise `UnsupportedError` if the filter kept no covariances of the states."""
     past = results.filter_results
     if past.memory_no_filtered_cov or past.memory_no_predicted_cov or past.memory_no_forecast_cov:
         raise UnsupportedError(
@@ -88,13 +88,13 @@ def require_covariances(results: Any) -> None:
 
 
 def starts_from_earlier_data(start: Any) -> Any:
-    """Mark an initialisation whose moments come from earlier data at the estimates; return it."""
+    """Mark an initialization whose moments come from earlier data at the estimates, and return it."""
     start.from_earlier_data = True
     return start
 
 
 class Forecasts:
-    """Forecasts and their picture; mixed into the results."""
+    """Mixin of the results with forecasts and their plot."""
 
     model: Any
     nobs: Any
@@ -111,33 +111,33 @@ class Forecasts:
             J_h = \frac{\partial \hat y_{n+h}(\theta)}{\partial\theta'}
 
         where :math:`\Sigma` is the covariance of the estimates. Without ``param_uncertainty`` the last term
-        is left out, as in statsmodels.
+        is omitted, as in statsmodels.
 
         Parameters
         ----------
         steps : int, str or datetime
-            Number of periods, or the last one.
+            Number of periods, or the label of the last period.
         signal_only : bool
             Whether to forecast :math:`Z x` alone.
         param_uncertainty : bool
-            Whether standard errors contain the uncertainty of the parameters, by the delta method. The
-            derivatives take two passes of the filter for each free parameter. They are of the forecast as a
-            function of the parameters with the data held: the filter's state is among what moves.
+            Whether standard errors include parameter uncertainty, by the delta method. The derivatives need
+            two passes of the filter for each free parameter. They hold the data fixed, and include the effect
+            of the parameters on the filtered state.
         **kwargs
-            As there, and future regressors; `get_prediction` says which.
+            Arguments of `MLEResults.get_forecast`, and future regressors as in `get_prediction`.
 
         Returns
         -------
         PredictionResults
-            With ``predicted_mean``, ``se_mean``, ``conf_int()`` and ``summary_frame()``. With
-            ``param_uncertainty``, ``se_mean`` is NaN where a forecast depends on a parameter that has no
+            Forecasts with ``predicted_mean``, ``se_mean``, ``conf_int()`` and ``summary_frame()``. With
+            ``param_uncertainty``, ``se_mean`` is NaN where a forecast depends on a parameter without a
             standard error.
 
         Raises
         ------
         UnsupportedError
-            With ``param_uncertainty``, if no forecast has a standard error then, the sample goes on from
-            another one (`extend`), or the fit kept no covariances (``low_memory=True``).
+            With ``param_uncertainty``, if no forecast would have a standard error, the results come from
+            `extend`, or the fit kept no covariances (``low_memory=True``).
 
         References
         ----------
@@ -161,21 +161,21 @@ class Forecasts:
         **kwargs: Any,
     ) -> Any:
         """
-        Plot forecasts as a fan of intervals after the last observations, one panel for each series.
+        Plot forecasts as a fan of intervals after the last observations, one panel per series.
 
-        The legend says whether the intervals contain the uncertainty of the parameters.
+        The legend states whether the intervals include parameter uncertainty.
 
         Parameters
         ----------
         steps : int, str or datetime
             As in `get_forecast`.
         series : str or sequence of str, optional
-            Names of series to show; by default all.
+            Names of the series to show. By default all series.
         levels : float or sequence of float
-            Coverages of the intervals.
+            Coverage probabilities of the intervals.
         history : int, optional
-            Number of periods of the sample to show; by default three times the periods of the forecast, at
-            least 20.
+            Number of periods of the sample to show. The default is three times the number of forecast
+            periods, and at least 20.
         param_uncertainty : bool
             As in `get_forecast`.
         fig : matplotlib.figure.Figure, optional
@@ -183,7 +183,7 @@ class Forecasts:
         figsize : (float, float), optional
             Size of a new figure.
         **kwargs
-            As in `get_forecast`: future regressors.
+            Future regressors, as in `get_forecast`.
 
         Returns
         -------
@@ -223,7 +223,7 @@ class Forecasts:
         return plot_forecast(*frames, levels=coverages, band=words, fig=fig, figsize=figsize)
 
     def _labels_with(self, after: pd.Index | None, back: int, steps: int) -> pd.Index:
-        """Return labels of the last periods of the sample and of those that a forecast has."""
+        """Return the labels of the last periods of the sample and of the forecast periods."""
         n, calendar = int(self.nobs), self.model.calendar
         index: pd.Index = calendar.between(n - back, n + steps - 1, calendar.taken(after))
         return index

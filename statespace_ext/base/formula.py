@@ -1,4 +1,4 @@
-"""Formulas with several series on the left, by patsy without dropping rows; regressors of later periods."""
+"""Formulas with several dependent series, without dropped rows, and regressors of later periods."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from ..engine.validation import endog_frame, regressor_array
 from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
 
 _NAMESPACE = {"np": np, "numpy": np, "pd": pd, "pandas": pd}
-"""What a formula may use beside its data and patsy's own functions once it was pickled."""
+"""Names that the formula of an unpickled model may use, besides its data and the functions of patsy."""
 
 
 class FormulaDesign:
     """
-    The right-hand side of a formula, from which regressors of other periods are built.
+    The right-hand side of a formula. It builds the regressors of other periods.
 
-    patsy's description cannot be pickled: a pickled design has the formula and the data that it names, and
-    is evaluated again when needed, with numpy as ``np`` and pandas as ``pd``.
+    The design of patsy cannot be pickled. A pickled `FormulaDesign` stores the formula and its data, and
+    evaluates the formula again when needed, with numpy as ``np`` and pandas as ``pd``.
 
     Parameters
     ----------
     formula : str
         The formula.
     data : DataFrame
-        The data; the columns that the right-hand side names are kept.
+        The data. Only the columns on the right-hand side are stored.
     info : patsy.DesignInfo
-        patsy's description.
+        The design of patsy.
     """
 
     def __init__(self, formula: str, data: pd.DataFrame, info: Any) -> None:
@@ -43,18 +43,18 @@ class FormulaDesign:
 
     @property
     def columns(self) -> list[str]:
-        """The columns that new data must have."""
+        """The columns that new data must contain."""
         return list(self.data.columns)
 
     @property
     def info(self) -> Any:
         """
-        Patsy's description of the right-hand side.
+        The design of patsy for the right-hand side.
 
         Raises
         ------
         UnsupportedError
-            If it was lost by pickling, and the formula uses functions that are not at hand.
+            If pickling removed the design, and the formula uses functions that are not available.
         """
         if self._info is None:
             desc = patsy.ModelDesc([], patsy.ModelDesc.from_formula(self.formula).rhs_termlist)
@@ -76,7 +76,7 @@ class FormulaDesign:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave patsy's description behind."""
+        """Return the state without the design of patsy."""
         return {**self.__dict__, "_info": None}
 
 
@@ -84,17 +84,17 @@ def regression_frames(
     formula: str, data: pd.DataFrame, depth: int = 0, constant: bool = True
 ) -> tuple[pd.DataFrame, pd.DataFrame, FormulaDesign]:
     """
-    Return series and regressors of a formula, and its right-hand side for regressors out of sample.
+    Return the series and regressors of a formula, and its right-hand side for other periods.
 
-    Names that are not columns are looked up ``depth`` calls above the caller, as patsy does. Where the model
-    has an intercept of its own, not a ``constant`` regressor, the right-hand side may have no terms.
+    Names that are not columns are looked up ``depth`` calls above the caller, as in patsy. The right-hand
+    side may be empty if the model has its own intercept rather than a ``constant`` regressor.
 
     Raises
     ------
     SpecificationError
-        If the formula has no series or no regressors, or names columns that the data do not have.
+        If the formula has no series or no regressors, or names columns that the data lack.
     DataError
-        If a regressor is missing in some period, or a series is not numeric.
+        If a regressor has a missing value, or a series is not numeric.
     """
     environment = patsy.EvalEnvironment.capture(depth + 1)
     if not isinstance(formula, str):
@@ -136,12 +136,12 @@ def regression_frames(
 
 def regressors_out_of_sample(design: FormulaDesign, data: pd.DataFrame) -> pd.DataFrame:
     """
-    Return regressors of other periods, built from the formula's right-hand side.
+    Return the regressors of other periods from the right-hand side of a formula.
 
     Raises
     ------
     DataError
-        If columns are absent, values are missing, or a category is none of the sample's.
+        If columns or values are missing, or a category does not occur in the sample.
     """
     data = _plain_frame(data)
     absent = [name for name in design.columns if name not in data.columns]
@@ -163,7 +163,7 @@ def regressors_out_of_sample(design: FormulaDesign, data: pd.DataFrame) -> pd.Da
 
 
 def _complete(matrix: pd.DataFrame, data: pd.DataFrame, formula: str) -> pd.DataFrame:
-    """Return regressors, patsy's intercept as "const"; refuse those from which patsy dropped rows."""
+    """Return regressors with "const" as the intercept; raise an error if patsy dropped rows."""
     exog = matrix.rename(columns={"Intercept": "const"}).astype(float)
     missing = len(data) - len(exog)
     if missing or not np.all(np.isfinite(exog.to_numpy())):
@@ -176,7 +176,7 @@ def _complete(matrix: pd.DataFrame, data: pd.DataFrame, formula: str) -> pd.Data
 
 
 def with_const(value: Any, what: str) -> Any:
-    """Return an argument by regressor with patsy's "Intercept" under its name here, "const"."""
+    """Return an argument by regressor, with patsy's "Intercept" renamed to "const"."""
     if not isinstance(value, Mapping) or "Intercept" not in value:
         return value
     if "const" in value:
@@ -187,7 +187,7 @@ def with_const(value: Any, what: str) -> Any:
 
 
 def _plain_frame(data: object) -> pd.DataFrame:
-    """Return the data with nullable numbers, which patsy does not know, as floats."""
+    """Return the data with nullable numbers as floats, since patsy does not support them."""
     if not isinstance(data, pd.DataFrame):
         raise DataError("A formula needs its data in a DataFrame", got=type(data).__name__)
     out = data.copy()
@@ -198,7 +198,7 @@ def _plain_frame(data: object) -> pd.DataFrame:
 
 
 def _names(code: str) -> set[str]:
-    """Return the names, and the strings (of ``Q("a name")``), in the code of a term."""
+    """Return the names in the code of a term, and the strings, as in ``Q("a name")``."""
     nodes = list(ast.walk(ast.parse(code)))
     texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     return texts | {node.id for node in nodes if isinstance(node, ast.Name)}
@@ -210,18 +210,18 @@ def _first_line(error: Exception) -> str:
 
 def named_regressors(value: Any, names: list[str], labelled: bool, design: FormulaDesign | None) -> Any:
     """
-    Return regressors of other periods: built from the data of a formula, or checked by name.
+    Return the regressors of other periods, built by a formula or checked by name.
 
     Parameters
     ----------
     value : array_like
-        Regressors; for a model built by a formula also a frame with the columns that it needs.
+        Regressors. A model from a formula also accepts a frame with the columns of the formula.
     names : list of str
         Names of the regressors.
     labelled : bool
-        Whether the names are those that the sample had, not made up.
+        Whether the names come from the sample rather than from defaults.
     design : FormulaDesign or None
-        Right-hand side of the formula.
+        The right-hand side of the formula.
 
     Raises
     ------
@@ -247,7 +247,7 @@ def named_regressors(value: Any, names: list[str], labelled: bool, design: Formu
 
 
 def labelled_as(model: Any, endog: Any, exog: Any) -> tuple[Any, Any]:
-    """Return data of other periods with the names of a model's series and regressors where they have none."""
+    """Return data of other periods; unnamed columns get the names of the model's series and regressors."""
     names = model.coefficients.regressors
     if isinstance(exog, (pd.Series, pd.DataFrame)) or not isinstance(model.data.orig_exog, pd.DataFrame):
         return endog, exog

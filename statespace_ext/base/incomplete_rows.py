@@ -1,4 +1,4 @@
-"""Missing cells: predictions that use the observed cells of their row, and the data with them filled in."""
+"""Missing values: predictions that use the other values of the same period, and imputation."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from ..numerics.incomplete_rows import Rows
 @dataclass(frozen=True, repr=False)
 class Imputed(Displayed):
     """
-    Data whose missing cells are replaced by their expectations.
+    Data in which expectations replace the missing values.
 
     Attributes
     ----------
     data : DataFrame or Series, (nobs, p)
-        The observations, and E[y|Y] where they are missing.
+        The observations, and E[y|Y] where an observation is missing.
     se : DataFrame or Series, (nobs, p)
-        Standard deviations of the missing cells given Y and the parameters; zero where observed.
+        Standard deviations of the missing values, given Y and the parameters. Zero for observed values.
     """
 
     data: Any
@@ -33,7 +33,7 @@ class Imputed(Displayed):
 
 
 def completed(prediction: Any) -> Any:
-    """Return smoothed or filtered predictions whose missing cells use the observed noise of their row."""
+    """Add the estimated noise of their period to smoothed or filtered predictions of missing values."""
     out = prediction._results
     if out.signal_only or out.information_set == "predicted":
         return prediction
@@ -49,7 +49,7 @@ def completed(prediction: Any) -> Any:
 
 
 class IncompleteRows:
-    """What results say of missing cells; mixed into the results."""
+    """Mixin of the results with imputation and news."""
 
     model: Any
     filter_results: Any
@@ -57,23 +57,23 @@ class IncompleteRows:
 
     def impute(self) -> Imputed:
         r"""
-        Return the data with their missing cells replaced, and the errors of these.
+        Replace missing values by their expectations, and compute their standard errors.
 
         .. math::
 
             E[y_m | Y] = d_m + Z_m \hat x + H_{mo} H_{oo}^{+} (y_o - d_o - Z_o \hat x)
 
-        for the missing cells m and the observed cells o of a row.
+        for the missing values m and the observed values o of a period.
 
         Returns
         -------
         Imputed
-            ``data`` and ``se``, labelled as the ``endog`` of the model (of a `CAPM`: excess returns).
+            ``data`` and ``se``, with the labels of ``endog`` (the excess returns of a `CAPM`).
 
         Raises
         ------
         SpecificationError
-            If the fit kept no smoothed states.
+            If the results have no smoothed states.
         """
         res = smoothed_output(self)
         rows = Rows(res.endog.T, res.design, res.obs_intercept, res.obs_cov)
@@ -95,7 +95,7 @@ class IncompleteRows:
         revisions_details_start: bool | int = True,
         state_index: Any = None,
     ) -> Any:
-        """Return the news against earlier results, which `MLEResults.news` asks for; ``end`` is exclusive."""
+        """Return the news relative to earlier results, for `MLEResults.news`. ``end`` is exclusive."""
         now, before = smoothed_output(self), smoothed_output(previous)
         system = recorded_system(now)
         _require_same(system, recorded_system(before), before.nobs, now.nobs)
@@ -122,14 +122,14 @@ class IncompleteRows:
         )  # fmt: skip
 
     def _labelled(self, values: Any) -> Any:
-        """Return values in the form of the data."""
+        """Return values with the type and labels of the data."""
         labels, names = self.model.data.row_labels, np.atleast_1d(self.model.endog_names).tolist()
         frame = pd.DataFrame(values, index=labels, columns=names)
         return frame.iloc[:, 0] if isinstance(self.model.data.orig_endog, pd.Series) else frame
 
 
 def smoothed_output(results: Any) -> Any:
-    """Return the output of the smoother; refuse results that have none."""
+    """Return the output of the smoother; raise an error without smoothed states."""
     out = results.smoother_results
     if out is None or out.smoothed_state is None:
         raise SpecificationError(
@@ -139,12 +139,12 @@ def smoothed_output(results: Any) -> Any:
 
 
 def _states(results: Any) -> States:
-    """Return what a smoother made of the data."""
+    """Return the smoothed states with the moments that the news need."""
     return States(results.smoothed_state, results.predicted_state_cov, int(results.nobs_diffuse))
 
 
 def _require_same(system: System, before: System, nobs: int, later: int) -> None:
-    """Refuse results whose difference is not a difference of the data alone."""
+    """Raise an error if two results differ in more than their data."""
     if nobs > later:
         raise SpecificationError(
             "The updated data must be as long as the previous data", got=f"{later} periods after {nobs}"

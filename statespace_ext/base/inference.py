@@ -1,4 +1,4 @@
-"""Inference that results reach by a method: functions of parameters, bootstrap, profile, windows."""
+"""Inference methods of the results: functions of parameters, bootstrap, profile likelihood, windows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .reporting import with_tests
 
 
 class Derived:
-    """The delta method and tests of linear restrictions; mixed into the results."""
+    """Mixin of the results with the delta method and tests of linear restrictions."""
 
     model: Any
     params: Any
@@ -31,34 +31,35 @@ class Derived:
 
     def delta_method(self, function: Callable[[pd.Series], Any], alpha: float = 0.05) -> pd.DataFrame:
         r"""
-        Return functions of the parameters with standard errors by the delta method.
+        Compute functions of the parameters with standard errors by the delta method.
 
         .. math::
 
             \mathrm{Var}[g(\hat\theta)] \approx \frac{\partial g}{\partial\theta'}\,
             \mathrm{Var}[\hat\theta]\,\frac{\partial g'}{\partial\theta}
 
-        Derivatives are central differences. Fixed parameters are known.
+        Derivatives are central differences. Fixed parameters are treated as known.
 
         Parameters
         ----------
         function : callable
-            From all parameters, a Series with their names, to a number, a sequence of numbers, an array or a
-            Series. ``model.matrices(params)`` has the matrices.
+            Function of a Series with all parameters. It returns a number, a sequence of numbers, an array or
+            a Series. ``model.matrices(params)`` returns the matrices.
         alpha : float, default 0.05
-            One minus the coverage of the intervals.
+            The intervals have coverage 1 - alpha.
 
         Returns
         -------
         DataFrame
-            Columns "estimate", "std_error", "statistic", "p_value" (of zero), "conf_low" and "conf_high";
-            a row for each value, indexed as a Series that the function returns. No standard error (NaN)
-            where the value depends on a parameter that has none, or on no free parameter.
+            One row for each value, with the columns "estimate", "std_error", "statistic", "p_value" (of the
+            hypothesis that it is zero), "conf_low" and "conf_high". If the function returns a Series, its
+            index labels the rows. The standard error is NaN where the value depends on a parameter without a
+            standard error, or on no free parameter.
 
         Raises
         ------
         SpecificationError
-            If the function does not return finite numbers at the estimates, or is none.
+            If ``function`` is not callable, or does not return finite numbers at the estimates.
         """
         if not callable(function):
             raise SpecificationError("function cannot be called", got=repr(function), expected="a function")
@@ -92,21 +93,21 @@ class Derived:
 
     @property
     def _free_places(self) -> Array:
-        """Places of the parameters that are not fixed."""
+        """The positions of the parameters that are not fixed."""
         names = self.model.param_names
         return np.array([i for i, name in enumerate(names) if name not in self._fixed], dtype=np.intp)
 
     def param_slopes(self, function: Callable[[Array], Array]) -> tuple[Array, Array, Array]:
         """
-        Return the derivatives (..., q) of a function of all parameters by the q free ones.
+        Return the derivatives (..., q) of a function with respect to the q free parameters.
 
-        Beside them, the covariance (q, q) of the free parameters, and the moves (q,) of the differences. A
-        derivative is NaN where the function exists on neither side.
+        Also return the covariance (q, q) of the free parameters and the step sizes (q,) of the differences.
+        A derivative is NaN if the function exists on neither side.
 
         Parameters
         ----------
         function : callable
-            From a full parameter vector to an array.
+            Function of a full parameter vector that returns an array.
         """
         params, free = np.asarray(self.params, dtype=float), self._free_places
         with self._as_it_was():
@@ -117,7 +118,7 @@ class Derived:
         return slopes, cov, steps[free]
 
     def _least_moves(self, params: Array) -> Array:
-        """Return a visible share of what a variance can be, for variances at zero; zero for others."""
+        """Return the smallest steps for variances at zero, relative to their scale; zero for others."""
         out, sizes = np.zeros(len(params)), self.model.variance_sizes(params)
         lost = ~np.isfinite(np.diag(self.params_cov.cov))
         for key, size in sizes.items():
@@ -141,9 +142,9 @@ class Derived:
         """
         Return the covariance of the estimates, or of linear functions of them.
 
-        A function of parameters that have standard errors has one, whatever the other parameters have.
-        Fixed parameters are known. It is NaN where a function depends on a parameter without standard error,
-        or on no free parameter.
+        A function of parameters with standard errors has a standard error, even if other parameters have
+        none. Fixed parameters are treated as known. The covariance is NaN where a function depends on a
+        parameter without a standard error, or on no free parameter.
 
         Parameters
         ----------
@@ -171,14 +172,14 @@ class Derived:
         Parameters
         ----------
         r_matrix : array_like, str or tuple
-            The restrictions: names as in ``"a = b"``, a matrix R, or (R, q).
+            The restrictions: a string such as ``"a = b"``, a matrix R, or a tuple (R, q).
         *args, **kwargs
-            As there.
+            As in `LikelihoodModelResults.t_test`.
 
         Returns
         -------
         ContrastResults
-            NaN where `cov_params` of a restriction is.
+            The tests. Values are NaN where `cov_params` of a restriction is NaN.
         """
         with arguments_of("t_test"):
             return super().t_test(r_matrix, *args, **kwargs)  # type: ignore[misc]
@@ -194,14 +195,14 @@ class Derived:
         r_matrix : array_like, str or tuple
             The restrictions, as in `t_test`.
         cov_p, invcov, *args, **kwargs
-            As there.
+            As in `LikelihoodModelResults.wald_test`.
 
         Raises
         ------
         UnsupportedError
-            If a restriction depends on a parameter that has no standard error.
+            If a restriction depends on a parameter without a standard error.
         SpecificationError
-            If the restrictions are none.
+            If the restrictions are invalid.
         """
         if cov_p is None and invcov is None and np.isnan(self.t_test(r_matrix).sd).any():
             names = np.array(self.model.param_names)[~np.isfinite(np.diag(self.params_cov.cov))]
@@ -219,35 +220,36 @@ class Derived:
             return super().f_test(r_matrix, *args, **kwargs)  # type: ignore[misc]
 
     def wald_test_terms(self, *args: Any, **kwargs: Any) -> Any:
-        """Refuse: statsmodels would take the columns of ``exog`` for the first parameters."""
+        """Raise an error: statsmodels would assume that the first parameters belong to ``exog``."""
         raise UnsupportedError(
             "The parameters are not those of the terms of a formula", remedy="Name parameters in `wald_test`."
         )
 
     def t_test_pairwise(self, *args: Any, **kwargs: Any) -> Any:
-        """Refuse, as `wald_test_terms`."""
+        """Raise an error, for the same reason as `wald_test_terms`."""
         return self.wald_test_terms()
 
 
 class Refitting:
-    """Bootstrap, profile likelihood, windows; mixed into the results."""
+    """Mixin of the results with the bootstrap, the profile likelihood and windows of the sample."""
 
     def bootstrap(
         self, n_boot: int = 199, method: str = "parametric", rng: object = None, n_jobs: int | None = None
     ) -> Bootstrap:
         """
-        Estimate the model again on samples drawn at the estimates; see `inference.bootstrap.bootstrap`.
+        Re-estimate the model on samples simulated at the estimates; see `inference.bootstrap.bootstrap`.
 
         Parameters
         ----------
         n_boot : int
             Number of samples.
         method : {"parametric", "innovations"}
-            Normal samples, or forecast errors drawn with replacement (Stoffer & Wall 1991).
+            "parametric" simulates normal samples. "innovations" resamples the forecast errors with
+            replacement (Stoffer & Wall 1991).
         rng : numpy.random.Generator or int, optional
-            Source of the samples.
+            Random number generator or seed.
         n_jobs : int, optional
-            Number of processes; None: what `joblib.parallel_config` says.
+            Number of processes. None uses the setting of `joblib.parallel_config`.
 
         Returns
         -------
@@ -263,7 +265,7 @@ class Refitting:
         n_jobs: int | None = None,
     ) -> Profile:
         r"""
-        Return the profile likelihood of a parameter, and the interval that it gives.
+        Compute the profile likelihood of a parameter and its confidence interval.
 
         .. math::
 
@@ -275,16 +277,18 @@ class Refitting:
         param : str
             Name of a free parameter.
         grid : array_like, optional
-            Values of the table, beside the estimate and the ends; by default four more on each side.
+            Values of the parameter in the table, in addition to the estimate and the limits of the interval.
+            By default four more on each side.
         level : float
-            Coverage of the interval.
+            Coverage probability of the interval.
         n_jobs : int, optional
-            Number of processes, for the two sides; None: what `joblib.parallel_config` says.
+            Number of processes for the two sides. None uses the setting of `joblib.parallel_config`.
 
         Returns
         -------
         Profile
-            The interval (one-sided, with a flag, at a limit such as a variance of zero), the table, `plot`.
+            The interval, the table and `plot`. At a boundary, such as a variance of zero, the interval is
+            one-sided and flagged.
         """
         return profile(self, param, grid, level, n_jobs)
 
@@ -300,16 +304,16 @@ class Refitting:
         checkpoint: str | Path | None = None,
     ) -> RollingFit:
         """
-        Estimate the model again on windows of the sample, each from the estimates; see `rolling_fit`.
+        Re-estimate the model on windows of the sample, starting from the estimates; see `rolling_fit`.
 
         Parameters
         ----------
         window : int
-            Periods of the first window.
+            Number of periods in the first window.
         step : int
-            Periods from one window to the next.
+            Number of periods from one window to the next.
         expanding : bool
-            Whether every window begins with the sample.
+            Whether every window starts at the beginning of the sample.
         fit_options : mapping, optional
             Arguments of `fit`.
         rng, n_jobs, checkpoint : optional
@@ -318,8 +322,8 @@ class Refitting:
         Returns
         -------
         RollingFit
-            Estimates and standard errors by the last period of each window, forecasts of the period after
-            it, `plot`.
+            Estimates and standard errors by the last period of each window, forecasts of the next period, and
+            `plot`.
         """
         return rolling_fit(
             self, window, step, expanding=expanding, fit_options=fit_options,

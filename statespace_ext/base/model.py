@@ -1,4 +1,4 @@
-"""What every model of the package shares: one declared layout behind statsmodels' `MLEModel`."""
+"""The base class of all models: a declared layout of parameters and statsmodels' `MLEModel` interface."""
 
 from __future__ import annotations
 
@@ -64,35 +64,36 @@ _FOR_THE_ENGINE = frozenset(
     user_initialization variance_sizes
     """.split()
 )
-"""What the engine and subclasses use of a model, and `dir` leaves out."""
+"""Attributes for the engine and for subclasses. `dir` omits them."""
 
 M = TypeVar("M", bound="StateSpaceModel[Any]")
 
 
 class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, MLEModel):
     """
-    Base class of the models: a subclass declares its matrices, and everything else follows.
+    Base class of the models. A subclass only declares its matrices.
 
-    The constructor of a subclass calls ``super().__init__`` with its data, then `declare`; see `Declared` for
-    a model whose matrices vary or are not affine in its parameters.
+    The constructor of a subclass calls ``super().__init__`` with its data, and then `declare`. See `Declared`
+    if the matrices vary over time or are not affine in the parameters.
 
     Parameters
     ----------
     endog : array_like, (nobs, p)
-        Observations, NaN where missing.
+        Observations. NaN marks missing values.
     k_states, k_posdef : int
-        Number of states, and of their disturbances.
+        Number of states, and number of state disturbances.
     given : dict, optional
-        Arguments that `clone` must repeat; by default those of the constructor that are no data.
+        Arguments that `clone` must repeat. By default the constructor arguments other than the data.
     exog, state_exog : array_like, optional
         Regressors of the observations and of the states.
     dates, freq : optional
-        Labels of the periods, in place of those of the data, and their frequency.
+        Labels of the periods, which replace those of the data, and their frequency.
 
     Raises
     ------
     DataError
-        If the data are not finite numbers of matching shape, or statsmodels refuses their dates.
+        If the data are not numeric, have infinite values or different lengths, or statsmodels rejects their
+        dates.
     """
 
     _res_classes: dict[str, tuple[type, type]] = {"fit": (StateSpaceResults, StateSpaceResultsWrapper)}
@@ -150,18 +151,18 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
         self._own_by_thread()
 
     def _own_by_thread(self) -> None:
-        """Make a lock for what writes the representation, and a place for a smoother of each thread."""
+        """Create a lock for writing the representation, and storage for one smoother per thread."""
         self._lock = threading.RLock()
         self._private = threading.local()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the private smoothers behind (their filters do not survive); keep whose start it is."""
+        """Return the state without the private smoothers; keep whether the user set the initialization."""
         own = not self._removed and self.ssm.initialization is self._written_start
         state = {key: value for key, value in self.__dict__.items() if key not in ("_lock", "_private")}
         return {**state, "_written_start": own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take the state back; the start of the representation is the model's own again where it was."""
+        """Restore the state, and whether the initialization is that of the model or of the user."""
         self.__dict__.update(state)
         self._own_by_thread()
         if self._removed:
@@ -170,11 +171,11 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
         self._written_start = self.ssm.initialization if state["_written_start"] else _FOREIGN
 
     def __dir__(self) -> list[str]:
-        """List the attributes that are for users."""
+        """List the attributes for users."""
         return sorted(set(super().__dir__()) - _FOR_THE_ENGINE)
 
     def initialize_statespace(self, **kwargs: Any) -> None:
-        """Make the representation; see `MLEModel.initialize_statespace`."""
+        """Create the representation; see `MLEModel.initialize_statespace`."""
         self.ssm = LazySmoother(self.endog.shape[1], self.k_states, nobs=len(self.endog), **kwargs)
         self.ssm.bind(self.endog.T)
         self.k_endog = self.ssm.k_endog
@@ -183,7 +184,7 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
 
     @property
     def param_names(self) -> list[str]:
-        """Names of the parameters."""
+        """The names of the parameters."""
         return list(self.layout.names) or NoNames()
 
     def _get_init_kwds(self) -> dict[str, Any]:
@@ -191,12 +192,12 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
 
     def matrices(self, params: object) -> dict[str, Array]:
         """
-        Return the blocks of the model at a parameter vector, as arrays.
+        Return the matrices of the model at a parameter vector, by block.
 
         Parameters
         ----------
         params : array_like, Series or dict
-            All parameters, the fixed ones included.
+            All parameters, including the fixed ones.
         """
         return self.layout.matrices(self.layout.vector(params))
 
@@ -207,9 +208,9 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
         Parameters
         ----------
         endog, exog : array_like
-            Data of the new model. A model with ``exog`` (or ``state_exog``) needs new values of them.
+            Data of the new model. A model with ``exog`` or ``state_exog`` needs new values of these.
         **kwargs
-            Arguments of the constructor to change.
+            Constructor arguments to change.
         """
         for name, count, value in (
             ("exog", self.k_exog, exog),
@@ -222,7 +223,7 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
         return self._rebuilt(endog, kwargs if exog is None else {"exog": exog, **kwargs})
 
     def _rebuilt(self: M, endog: object, kwargs: dict[str, Any]) -> M:
-        """Return a model with the arguments of this one, some changed; an `Initialization` is set on it."""
+        """Return a model with changed arguments; an `Initialization` among them is set on ``ssm``."""
         start = kwargs.get("initialization")
         if isinstance(start, Initialization):
             kwargs = {key: value for key, value in kwargs.items() if key != "initialization"}
@@ -238,7 +239,7 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
         includes_fixed: bool = False,
         return_jacobian: bool = False,
     ) -> Any:
-        """Return the full parameter vector, checked; parameters are not transformed in this package."""
+        """Check and return the full parameter vector. Parameters are not transformed in this package."""
         if return_jacobian:
             vector = self.handle_params(params, transformed, includes_fixed)
             return vector, np.eye(len(vector))
@@ -257,19 +258,19 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
         return self.expand(free.vector(params), free.names, fixed)
 
     def expand(self, free: Array, names: list[str], fixed: dict[str, float]) -> Array:
-        """Return the full vector from free values and fixed ones."""
+        """Return the full vector from the free and the fixed values."""
         values = {**fixed, **dict(zip(names, free, strict=True))}
         return np.array([values[name] for name in self.layout.names], dtype=float)
 
     @contextmanager
     def fix_params(self, params: Mapping[str, float]) -> Iterator[None]:
         """
-        Hold parameters at values, by name, inside a ``with`` block; see `MLEModel.fix_params`.
+        Fix parameters at values, by name, inside a ``with`` block; see `MLEModel.fix_params`.
 
         Raises
         ------
         ParameterError, SpecificationError
-            If a name is unknown, a value is not a finite number, or no model has such values.
+            If a name is unknown, a value is not a finite number, or the values are not admissible.
         """
         if not hasattr(params, "items"):
             raise ParameterError(
@@ -289,12 +290,12 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
             yield
 
     def check_layout(self, layout: ParameterLayout) -> None:
-        """Raise `SpecificationError` where fixed elements contradict each other."""
+        """Raise `SpecificationError` if fixed elements contradict each other."""
         for key in sorted(layout.covariances & set(layout.blocks)):
             check_covariance(layout.blocks[key], key)
 
     def transform_params(self, unconstrained: Array) -> Array:
-        """Return the vector unchanged: parameters are variances and covariances as reported."""
+        """Return the vector unchanged, since the parameters are the variances and covariances themselves."""
         return self.layout.vector(unconstrained)
 
     def untransform_params(self, constrained: Array) -> Array:
@@ -336,7 +337,7 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
     def smooth(self, params: Any, *args: Any, **kwargs: Any) -> R:
         """Return smoothed results; see `MLEModel.smooth`."""
         with self._lock, named_singularity(), warnings.catch_warnings():
-            # of exact-diffuse starts: the covariance of the measurement disturbances, which nothing here uses
+            # for exact-diffuse starts: the covariance of the measurement disturbances, which is not used here
             warnings.filterwarnings("ignore", "The univariate filtering approach diagonalized")
             return cast(R, super().smooth(params, *args, **kwargs))
 
@@ -348,7 +349,7 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
         return super().simulation_smoother(*args, **kwargs)
 
     def _wrap_results(self, params: Any, result: Any, *args: Any, **kwargs: Any) -> Any:
-        """Return results of a pass, with the exact-diffuse start of this package."""
+        """Return the results of a pass, with the exact-diffuse initialization of this package."""
         start = self.ssm.initialization
         if has_part(start, "diffuse") and not isinstance(result, LazyResults):
             system = self.system(np.asarray(params, dtype=float))
@@ -359,36 +360,36 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
         result.model = own_representation(result)
         return super()._wrap_results(params, result, *args, **kwargs)
 
-    # -- readers: they write the matrices at their parameters, and put back what was there -------------
+    # -- methods that write the matrices at their parameters, and restore the representation -----------
 
     def simulate(self, params: Any, nsimulations: int, *args: Any, **kwargs: Any) -> Any:
-        """Simulate a series; see `MLEModel.simulate`. The model is left as it was."""
+        """Simulate a series; see `MLEModel.simulate`. The state of the model does not change."""
         with self.preserved():
             return super().simulate(params, nsimulations, *args, **kwargs)
 
     def loglikeobs(self, params: Any, *args: Any, **kwargs: Any) -> Array:
-        """Return the terms of the log-likelihood by period; see `MLEModel.loglikeobs`."""
+        """Return the log-likelihood of each period; see `MLEModel.loglikeobs`."""
         with self.preserved(), named_singularity():
             return np.asarray(super().loglikeobs(params, *args, **kwargs))
 
     def score_obs(self, params: Any, *args: Any, **kwargs: Any) -> Array:
-        """Return the scores of the periods; see `MLEModel.score_obs`. The model is left as it was."""
+        """Return the score of each period; see `MLEModel.score_obs`. The model does not change."""
         with self.preserved():
             return np.asarray(super().score_obs(params, *args, **kwargs))
 
     def observed_information_matrix(self, params: Any, *args: Any, **kwargs: Any) -> Array:
-        """Return Harvey's information by period; see `MLEModel.observed_information_matrix`."""
+        """Return Harvey's information matrix per period; see `MLEModel.observed_information_matrix`."""
         with self.preserved():
             return np.asarray(super().observed_information_matrix(params, *args, **kwargs))
 
     def opg_information_matrix(self, params: Any, *args: Any, **kwargs: Any) -> Array:
-        """Return the outer products of the scores by period; see `MLEModel.opg_information_matrix`."""
+        """Return the mean outer product of the scores; see `MLEModel.opg_information_matrix`."""
         with self.preserved():
             return np.asarray(super().opg_information_matrix(params, *args, **kwargs))
 
     @property
     def private_smoother(self) -> Smoother:
-        """A smoother of the model's data that shares no state with the model, nor with another thread."""
+        """A smoother for the data of the model. It shares no state with the model or with other threads."""
         if not hasattr(self._private, "smoother"):
             self._private.smoother = Smoother(
                 self.endog,
@@ -402,31 +403,31 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
 
     @property
     def _given_start(self) -> bool:
-        """Whether the first state is no parameter."""
+        """Whether the initial state has no free parameters."""
         return self.layout.blocks["initial_state"].is_fixed
 
     @property
     def user_initialization(self) -> Initialization | None:
-        """The start that was set on ``ssm`` in place of the model's own, None where there is none."""
+        """The initialization that the user set on ``ssm``; None if it is that of the model."""
         start = self.ssm.initialization
         return None if start is self._written_start else start
 
     @property
     def current_initialization(self) -> str:
-        """``initialization_kind``, or the kind of the initialization on ``ssm`` ("custom": of blocks)."""
+        """The kind of the current initialization; "custom" if it consists of blocks."""
         start = self.user_initialization
         return self.initialization_kind if start is None else start.initialization_type or "custom"
 
     @property
     def initialized_structure(self) -> StateStructure:
-        """``structure`` with the states that start from their stationary distribution, as the start is."""
+        """``structure`` with the stationary states of the current initialization."""
         if self.user_initialization is None:
             return self.structure
         kept = np.arange(self.k_states if self.current_initialization == "stationary" else 0)
         return replace(self.structure, stationary=kept)
 
     def initialized_system(self, params: Array) -> System:
-        """Return `system`, with the initialisation that `extend` or the user put in place of its own."""
+        """Return `system` with the current initialization, which `extend` or the user may have replaced."""
         system = self.system(params)
         with self._lock:
             start = self.user_initialization
@@ -446,7 +447,7 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
 
     def loglike(self, params: object, *args: Any, **kwargs: Any) -> float:
         """
-        Return the log-likelihood; the model is left as it was.
+        Return the log-likelihood. The state of the model does not change.
 
         Parameters
         ----------
@@ -460,7 +461,7 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
             return self.private_smoother.loglike(self.initialized_system(vector))
 
     def score(self, params: object, *args: Any, **kwargs: Any) -> Array:
-        """Return the exact gradient of the log-likelihood, from one smoother pass."""
+        """Return the exact gradient of the log-likelihood from one smoother pass."""
         options = _only(kwargs, "transformed", "includes_fixed")
         vector = self.handle_params(params, *args[:2], **options)
         gradient = self.loglike_and_score(vector)[1]
@@ -472,8 +473,8 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
         """
         Return the log-likelihood and its gradient at a full parameter vector, from one smoother pass.
 
-        Where the exact form does not exist (a singular covariance in an exact-diffuse period), the
-        gradient is by differences of the log-likelihood.
+        If a covariance matrix is singular in an exact-diffuse period, the exact gradient is not available.
+        The gradient is then computed from differences of the log-likelihood.
         """
         try:
             with named_singularity():
@@ -482,7 +483,7 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
                 )
         except UnsupportedError:
             return self.loglike(params, includes_fixed=True), self._numerical_score(params)
-        if self.user_initialization is not None:  # which no parameter moves but by the matrices
+        if self.user_initialization is not None:  # the parameters affect it only through the matrices
             nothing = np.zeros_like(score.initial_state), np.zeros_like(score.initial_state_cov)
             score = replace(score, initial_state=nothing[0], initial_state_cov=nothing[1])
         return score.llf, self.layout.gradient(self.score_by_block(score, params), params)
@@ -492,7 +493,7 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
 
     @property
     def shock_names(self) -> list[str]:
-        """Names of the disturbances of the states: the state that each enters, where it is one."""
+        """The names of the state disturbances. A disturbance that enters a single state has its name."""
         selection = np.atleast_3d(np.asarray(self.ssm["selection"]))[:, :, 0] != 0.0
         single, rows = selection.sum(axis=0) == 1, selection.argmax(axis=0)
         return [
@@ -504,7 +505,7 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
         self, params: Any, steps: int = 1, impulse: Any = 0, *args: Any, **kwargs: Any
     ) -> Any:
         """
-        Return responses of the observations to an impulse; the model is left as it was.
+        Return the responses of the observations to an impulse. The state of the model does not change.
 
         Parameters
         ----------
@@ -513,14 +514,15 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
         steps : int
             Number of steps after the impulse.
         impulse : str, int or array_like
-            The shock: its name (the factor or state that it enters), its number, or a vector of all shocks.
+            The shock: its name (that of the factor or state that it enters), its position, or a vector with
+            the sizes of all shocks.
         *args, **kwargs
             As in `MLEModel.impulse_responses`.
 
         Raises
         ------
         SpecificationError
-            If no shock has the name.
+            If the name of the shock is unknown.
         """
         if isinstance(impulse, str):
             names = self.shock_names
@@ -531,16 +533,16 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
             return super().impulse_responses(params, steps, impulse, *args, **kwargs)
 
     def hessian(self, params: object, *args: Any, **kwargs: Any) -> Array:
-        """Return second derivatives, exact or by differences of the exact score, divided by the periods."""
+        """Return the Hessian per period, exact or from differences of the exact score."""
         vector = self.handle_params(params, *args[:2], **_only(kwargs, "transformed", "includes_fixed"))
         return -observed_information(self, vector, steps=self.difference_steps(vector)) / self.nobs
 
     def difference_steps(self, params: Array, share: float = 1e-4) -> Array:
         """
-        Return steps for differences at a full parameter vector.
+        Return step sizes for numerical differences at a full parameter vector.
 
-        A step is a share of the standard error that complete data would give, or of a tenth of the
-        parameter where that is more (without noise the first is zero), whatever the units of the data.
+        A step is a share of the standard error with complete data, or of a tenth of the parameter if that is
+        larger. Without noise, the standard error is zero. The steps scale with the units of the data.
         """
         problem = EstimationProblem(self, {})
         try:
@@ -555,11 +557,11 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
 
 
 _FOREIGN = Initialization(1, "diffuse")
-"""Stands for: the initialisation of the representation is not the model's own."""
+"""Marks that the initialization of the representation does not come from the model."""
 
 
 def _relabelled(data: Any, labels: pd.Index) -> Any:
-    """Return pandas data with other labels; arrays as they are."""
+    """Return pandas data with other labels, and arrays unchanged."""
     return data.set_axis(labels, axis=0) if isinstance(data, (pd.Series, pd.DataFrame)) else data
 
 

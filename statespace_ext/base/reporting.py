@@ -1,4 +1,4 @@
-"""What results say of themselves: summary, tidy tables, one line, status."""
+"""Reports of results: summary, tidy tables, repr and status of the fit."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def normal_quantile(alpha: float) -> float:
 
 
 def matrix_of(layout: ParameterLayout) -> dict[str, str]:
-    """Return the block of each parameter, the first where several share it."""
+    """Return the block of each parameter; the first block if several share the parameter."""
     out: dict[str, str] = {}
     for key, block in layout.blocks.items():
         for name in block.names:
@@ -49,7 +49,7 @@ def matrix_of(layout: ParameterLayout) -> dict[str, str]:
 
 
 def with_tests(rows: pd.DataFrame, alpha: float) -> pd.DataFrame:
-    """Return rows with "estimate" and "std_error", and the test of zero and the interval beside them."""
+    """Add the test that each estimate is zero, and its interval, to rows with estimates."""
     quantile = normal_quantile(alpha)
     error = rows["std_error"].where(rows["std_error"] > 0)
     statistic = rows["estimate"] / error
@@ -64,7 +64,7 @@ def with_tests(rows: pd.DataFrame, alpha: float) -> pd.DataFrame:
 def parameter_rows(
     layout: ParameterLayout, params: Any, errors: Any, fixed: Mapping[str, float], boundary: list[str]
 ) -> pd.DataFrame:
-    """Return matrix, term, estimate, std_error and status of the parameters, by block of the layout."""
+    """Return the matrix, term, estimate, std_error and status of the parameters, by block of the layout."""
     place = matrix_of(layout)
     status = {**dict.fromkeys(boundary, "boundary"), **dict.fromkeys(fixed, "fixed")}
     rows = pd.DataFrame(
@@ -97,7 +97,7 @@ TITLES = {
     "initial_state": "First state",
     "initial_state_cov": "Covariance of the first state",
 }
-"""Titles of the blocks, by block of the layout; others have their own name."""
+"""Titles of the blocks of the layout. The title of any other block is its name."""
 _FILTERS = {
     FILTER_UNIVARIATE: "univariate",
     FILTER_COLLAPSED: "collapsed",
@@ -111,14 +111,14 @@ _LATEX = {
 
 class FitSummary(Summary):
     """
-    A summary of statsmodels whose names and lines may hold the special characters of HTML and LaTeX.
+    A statsmodels summary that escapes the special characters of HTML and LaTeX in names and notes.
 
     Parameters
     ----------
     tables : iterable of SimpleTable
         The tables.
     lines : iterable of str
-        What to say below them.
+        Notes below the tables.
     """
 
     def __init__(self, tables: Iterable[SimpleTable], lines: Iterable[str]) -> None:
@@ -127,7 +127,7 @@ class FitSummary(Summary):
         self.add_extra_txt([f"[{i + 1}] {line}" for i, line in enumerate(lines)])
 
     def as_html(self) -> str:
-        """Return the tables and the lines as HTML."""
+        """Return the tables and the notes as HTML."""
         safe = copy.deepcopy(self)
         safe.extra_txt = html.escape(self.extra_txt, quote=False)
         for table in safe.tables:
@@ -137,15 +137,15 @@ class FitSummary(Summary):
         return str(Summary.as_html(safe))
 
     def as_latex(self) -> str:
-        """Return the tables and the lines as LaTeX (with booktabs)."""
-        safe = copy.copy(self)  # statsmodels escapes the tables, but not the lines
+        """Return the tables and the notes as LaTeX (with booktabs)."""
+        safe = copy.copy(self)  # statsmodels escapes the tables, but not the notes
         safe.extra_txt = "".join(_LATEX.get(letter, letter) for letter in self.extra_txt)
         return str(Summary.as_latex(safe))
 
 
 def parameter_tables(blocks: Iterable[tuple[str, pd.DataFrame]], alpha: float) -> list[SimpleTable]:
     """
-    Return one table a block, of one width.
+    Return one table per block, all of the same width.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ def _number(value: float, column: int) -> str:
 
 
 def describe_sample(endog: Any, index: Any) -> str:
-    """Return number of periods, first and last label where there are labels, and the missing share."""
+    """Return a text with the number of periods, the first and last label if any, and the missing share."""
     out = f"{len(endog)} periods"
     if not index.equals(pd.RangeIndex(len(endog))):
         first, last = (
@@ -192,16 +192,16 @@ def describe_sample(endog: Any, index: Any) -> str:
 
 def sample_line(sample: str, series: int, filter_results: Any) -> str:
     """
-    Return what a summary says of the sample, the filter and the start.
+    Return the line of a summary that describes the sample, the filter and the initialization.
 
     Parameters
     ----------
     sample : str
-        Periods and dates.
+        Description of the periods and dates.
     series : int
         Number of series.
     filter_results : FilterResults
-        The filter pass at the estimates.
+        The output of the filter at the estimates.
     """
     method = int(filter_results.filter_method)
     names = [name for flag, name in _FILTERS.items() if method & flag] or ["conventional"]
@@ -213,7 +213,7 @@ def sample_line(sample: str, series: int, filter_results: Any) -> str:
 
 _OF_FORECAST = ("design", "predicted_state_cov", "obs_cov")
 _DEPENDENT = 1e-10
-"""Smallest eigenvalue of a correlation matrix that counts as one of independent series."""
+"""A correlation matrix with an eigenvalue below this limit counts as singular."""
 
 
 _FEW = 50
@@ -221,7 +221,7 @@ _FEW = 50
 
 
 class Reporting:
-    """Summary, `tidy` and `glance`; mixed into the results."""
+    """Mixin of the results with `summary`, `tidy` and `glance`."""
 
     model: Any
     cov_kwds: dict[str, Any]
@@ -243,7 +243,7 @@ class Reporting:
 
     def tidy(self, alpha: float = 0.05) -> pd.DataFrame:
         """
-        Return the estimates, one row each, in the columns of broom.
+        Return a table of the estimates with the column names of the R package broom.
 
         Parameters
         ----------
@@ -253,24 +253,26 @@ class Reporting:
         Returns
         -------
         DataFrame
-            "matrix" (the system matrix), "term" (the name), "estimate", "std_error", "statistic" and
-            "p_value" (of the test that it is zero), "conf_low", "conf_high", and "status": "free",
-            "fixed", "boundary", or "coefficient" (constant, and given the parameters).
+            One row per estimate, with the columns "matrix" (the system matrix), "term" (the name),
+            "estimate", "std_error", "statistic" and "p_value" (of the test that the parameter is zero),
+            "conf_low", "conf_high" and "status". The status is "free", "fixed", "boundary", or "coefficient"
+            (a constant coefficient, estimated given the parameters).
         """
         out = with_tests(self._rows(), alpha)
         return out[[*(name for name in out if name != "status"), "status"]]
 
     def glance(self) -> pd.DataFrame:
         """
-        Return the fit in one row, in the columns of broom.
+        Return a table of one row that describes the fit, with the column names of the R package broom.
 
         Returns
         -------
         DataFrame
-            "model", "nobs" (periods), "n_series", "missing" (share), "n_observed" (values: n of AICc),
-            "n_periods" (periods with a value: n of BIC and HQIC), "n_params" (free), "df_residual",
-            "log_lik", "aic", "aicc", "bic", "hqic", "method", "converged", "iterations", "score_norm",
-            "n_boundary"; missing where there was no fit.
+            Columns "model", "nobs" (periods), "n_series", "missing" (share), "n_observed" (observed values,
+            the n of AICc), "n_periods" (periods with an observed value, the n of BIC and HQIC), "n_params"
+            (free parameters), "df_residual", "log_lik", "aic", "aicc", "bic", "hqic", "method", "converged",
+            "iterations", "score_norm" and "n_boundary". Values that describe a fit are missing if the model
+            was not fitted.
         """
         res: Any = self
         fit, endog = self._fit, self.model.endog
@@ -297,7 +299,7 @@ class Reporting:
         return pd.DataFrame([row])
 
     def _rows(self) -> pd.DataFrame:
-        """Return the rows of `tidy` without tests."""
+        """Return the rows of `tidy` without the tests and intervals."""
         res: Any = self
         return parameter_rows(self.model.layout, res.params, res.bse, res._fixed, res.boundary)
 
@@ -305,7 +307,7 @@ class Reporting:
 
     def summary(self, alpha: float = 0.05, *args: Any, display_params: bool = True, **kwargs: Any) -> Any:
         """
-        Return the summary: the estimates by system matrix, and below them the status of the fit.
+        Summarise the estimates by system matrix, and the status of the fit.
 
         Parameters
         ----------
@@ -319,10 +321,10 @@ class Reporting:
         Returns
         -------
         Summary
-            With ``as_text()``, ``as_html()`` and ``as_latex()``.
+            A summary with ``as_text()``, ``as_html()`` and ``as_latex()``.
         """
         res: Any = self
-        with quiet():  # criteria and tests of very short samples
+        with quiet():  # criteria and tests may warn in very short samples
             kwargs["display_params"] = False
             out = super().summary(alpha, *args, **kwargs)  # type: ignore[misc]
         tables = out.tables
@@ -346,7 +348,7 @@ class Reporting:
         return parameter_tables(blocks, alpha)
 
     def status_lines(self) -> list[str]:
-        """Return what `summary` says of the fit: convergence, boundary, identification."""
+        """Return the notes of `summary` on convergence, boundaries and identification."""
         res: Any = self
         lines = [*self._convergence(), *self._boundary(), self._dependence(), res.identification.message]
         return [line for line in lines if line] + list(res.params_cov.notes)
@@ -377,7 +379,7 @@ class Reporting:
         ]
 
     def _dependence(self) -> str:
-        """Say which series the model forecasts without error from each other, empty where there are none."""
+        """Name the series that the model forecasts from each other without error, or return ""."""
         res: Any = self
         complete = np.flatnonzero(~np.isnan(self.model.endog).any(axis=1))
         out = res.filter_results
@@ -387,7 +389,7 @@ class Reporting:
         cov = Z @ P @ Z.T + H
         noise = np.diag(H)
         if np.count_nonzero(H) == len(H) and np.all(noise > _DEPENDENT * np.diag(cov)):
-            return ""  # at least this much of each variance is of the series alone
+            return ""  # at least this share of each variance is specific to the series
         scale = np.sqrt(np.where(np.diag(cov) > 0, np.diag(cov), 1.0))
         values, vectors = np.linalg.eigh(cov / scale[:, None] / scale)
         names = np.atleast_1d(self.model.endog_names)[np.abs(vectors[:, 0]) > 1e-3]

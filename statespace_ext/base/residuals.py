@@ -1,4 +1,4 @@
-"""Residuals of every kind, and the observations and disturbances that stand out among them."""
+"""Residuals, and tests for outliers and breaks."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from .forecasts import require_covariances
 from .incomplete_rows import smoothed_output
 
 _NOTHING = 1e-12
-"""Variance of a residual, relative to that of its disturbance, that is rounding."""
+"""Relative to the variance of the disturbance, a variance of a residual below this size is rounding error."""
 
 
 def _ratio(value: Array, variance: Array, of: Array) -> Array:
-    """Return value / sqrt(variance), NaN where the variance is zero to rounding."""
+    """Return value / sqrt(variance), with NaN where the variance is zero up to rounding."""
     with quiet():
         return np.where(variance > _NOTHING * of, value / np.sqrt(variance), np.nan)
 
 
 def _disturbances(res: Any) -> Iterator[tuple[str, Array, Array, Array, Array]]:
     """
-    Yield equation, estimates e, Var[e], the covariance of the disturbance, and its places, period by period.
+    Yield the equation, estimates e, Var[e], covariance of the disturbance, and its positions, by period.
 
-    E[eps_t|Y] = y_t - d_t - Z_t E[x_t|Y] for observed cells, of variance H - Z_t V_t Z_t'; E[eta_t|Y], of
-    variance Q - Var[eta_t|Y].
+    The estimates are E[eps_t|Y] = y_t - d_t - Z_t E[x_t|Y] for observed values, with the variance
+    H - Z_t V_t Z_t', and E[eta_t|Y], with the variance Q - Var[eta_t|Y].
     """
     for t in range(res.nobs):
         seen = np.flatnonzero(~np.isnan(res.endog[:, t]))
@@ -47,11 +47,11 @@ def _disturbances(res: Any) -> Iterator[tuple[str, Array, Array, Array, Array]]:
 
 def portmanteau(series: Array, lags: Array, box_pierce: bool, model_df: int) -> Array:
     """
-    Return a test statistic of autocorrelation up to each lag m, and its p-value, (2, lags).
+    Test for autocorrelation up to each lag m; return statistics and p-values, (2, lags).
 
-    Q_m = n (n + 2) sum_{k <= m} r_k^2 / (n - k) of Ljung & Box, or n sum_{k <= m} r_k^2 of Box & Pierce, is
-    chi-squared with m - model_df degrees of freedom. The autocorrelations r_k are computed in n log n
-    operations, where those of statsmodels' `acorr_ljungbox` take n^2.
+    The statistic is Q_m = n (n + 2) sum_{k <= m} r_k^2 / (n - k) of Ljung & Box, or n sum_{k <= m} r_k^2 of
+    Box & Pierce. It has a chi-squared distribution with m - model_df degrees of freedom. The autocorrelations
+    r_k take n log n operations, compared with n^2 in statsmodels' `acorr_ljungbox`.
     """
     n, k = len(series), np.arange(1, lags.max() + 1)
     squares = acf(series, nlags=int(lags.max()), fft=True)[1:] ** 2
@@ -62,12 +62,12 @@ def portmanteau(series: Array, lags: Array, box_pierce: bool, model_df: int) -> 
 
 def _places(variable: Any, names: list[str]) -> list[int]:
     """
-    Return the places of series given by numbers or names; all for None.
+    Return the positions of series given by numbers or names. None selects all series.
 
     Raises
     ------
     SpecificationError
-        If one is unknown, or there is none.
+        If a series is unknown, or the selection is empty.
     """
     several = isinstance(variable, (list, tuple, np.ndarray, pd.Index))
     given = range(len(names)) if variable is None else list(variable) if several else [variable]
@@ -85,7 +85,7 @@ def _places(variable: Any, names: list[str]) -> list[int]:
 
 
 class Residuals:
-    """Residuals of results; mixed into them."""
+    """Mixin of the results with residuals and diagnostics."""
 
     model: Any
 
@@ -102,25 +102,27 @@ class Residuals:
         Parameters
         ----------
         kind : {"innovations", "smoothed", "auxiliary"}
-            The innovations v_t, as ``resid``; the smoothed residuals of the observations; or these and the
-            smoothed disturbances of the states, which enter :math:`x_{t+1}`.
+            "innovations" are the forecast errors v_t, as ``resid``. "smoothed" are the smoothed residuals of
+            the observations. "auxiliary" are these and the smoothed disturbances of the states, which enter
+            :math:`x_{t+1}`.
         standardize : bool
-            Innovations are divided by the lower Cholesky factor of their covariance F_t, series by series in
-            their order, others by their own standard deviations,
-            :math:`\operatorname{Var}\hat\varepsilon_t = H_t - Z_t V_t Z_t'` and
-            :math:`\operatorname{Var}\hat\eta_t = Q_t - \operatorname{Var}[\eta_t \mid Y]`.
+            Whether to standardize the residuals. Innovations are divided by the lower Cholesky factor of
+            their covariance F_t, so that the order of the series matters. Other residuals are divided by
+            their standard deviations, from :math:`\operatorname{Var}\hat\varepsilon_t = H_t - Z_t V_t Z_t'`
+            and :math:`\operatorname{Var}\hat\eta_t = Q_t - \operatorname{Var}[\eta_t \mid Y]`.
 
         Returns
         -------
         DataFrame
-            One row a period, with its label; auxiliary residuals have columns (equation, name). NaN where
-            nothing is observed, where an exact-diffuse start is not determined yet, and where a residual has
-            no variance.
+            One row per period, with its label. Auxiliary residuals have columns (equation, name). Residuals
+            are NaN where the observation is missing, where an exact-diffuse state is not yet determined, and
+            where a residual has no variance.
 
         Raises
         ------
         SpecificationError
-            If the states were not smoothed, for smoothed and auxiliary residuals.
+            If ``kind`` is unknown, or the states were not smoothed and smoothed or auxiliary residuals are
+            requested.
 
         References
         ----------
@@ -159,32 +161,33 @@ class Residuals:
 
     def outliers(self, threshold: float = 3.0) -> pd.DataFrame:
         r"""
-        Return the observations and the disturbances of states that stand out.
+        Find outliers among the observations, and breaks in the states.
 
-        One free constant is added to one cell :math:`y_{it}`, or to one disturbance :math:`\eta_{jt}` (a
-        break in the state from t + 1 on). With the smoothing error :math:`u = H^{-1}\hat\varepsilon_t` and
-        :math:`D = \operatorname{Var} u`, its generalised least squares estimate is
+        Each test adds one free constant to one observation :math:`y_{it}`, or to one disturbance
+        :math:`\eta_{jt}` (a break in the state from t + 1 on). With the smoothing error
+        :math:`u = H^{-1}\hat\varepsilon_t` and :math:`D = \operatorname{Var} u`, the generalised least
+        squares estimate of the constant is
 
         .. math::
 
             \hat\delta = u_i / D_{ii}, \qquad \operatorname{se} = D_{ii}^{-1/2}, \qquad
             \text{statistic} = u_i D_{ii}^{-1/2}
 
-        and likewise with :math:`Q^{-1}\hat\eta_t`. For a cell, :math:`y_{it} - \hat\delta` is its expectation
-        given all other cells: what the model would say if the cell were missing. Disturbances of a singular
-        covariance do not move one by one, and are left out.
+        The test of a disturbance uses :math:`Q^{-1}\hat\eta_t` instead. For an observation,
+        :math:`y_{it} - \hat\delta` is its expectation given all other observations, as if it were missing.
+        Disturbances with a singular covariance matrix cannot change one at a time, and are omitted.
 
         Parameters
         ----------
         threshold : float
-            Least absolute statistic of what is shown.
+            Minimum absolute value of the statistics in the table.
 
         Returns
         -------
         DataFrame
             Columns "period", "equation" ("observation" or "state"), "name", "statistic", "size" (the
-            estimate), "se", and of observations "value" and "without" (the expectation given all other
-            cells); the largest first.
+            estimate) and "se". Rows of observations also have "value" and "without" (the expectation given
+            all other observations). The largest statistic comes first.
 
         Raises
         ------
@@ -239,20 +242,22 @@ class Residuals:
         **kwargs: Any,
     ) -> Any:
         """
-        Plot diagnostics of standardised innovations, four panels a series; see `MLEResults.plot_diagnostics`.
+        Plot four diagnostics of the standardized innovations of each series.
+
+        See `MLEResults.plot_diagnostics`.
 
         Parameters
         ----------
         variable : int, str or sequence of these, optional
-            Number or name of a series, or several; by default all.
+            Numbers or names of the series. By default all series.
         lags : int
-            Number of lags of the correlogram.
+            Number of lags in the correlogram.
         fig : matplotlib.figure.Figure, optional
             Figure to draw in.
         figsize : (float, float), optional
             Size of a new figure.
         **kwargs
-            As there. Missing residuals are left out of the correlogram.
+            As in `MLEResults.plot_diagnostics`. The correlogram omits missing residuals.
 
         Returns
         -------
@@ -272,7 +277,7 @@ class Residuals:
             first = len(part.axes)
             with arguments_of("plot_diagnostics"):
                 super().plot_diagnostics(place, lags, part, acf_kwargs=options, **kwargs)  # type: ignore[misc]
-            if len(names) == 1:  # statsmodels takes the first letter of the name of a single series
+            if len(names) == 1:  # statsmodels uses the first character of the name of a single series
                 whole, longest = names[0], kwargs.get("truncate_endog_names", 24)
                 short = whole if len(whole) <= longest else f"{whole[: longest - 3]}..."
                 part.axes[first].set_title(f'Standardized residual for "{short}"')
@@ -280,14 +285,15 @@ class Residuals:
 
     def augment(self) -> pd.DataFrame:
         """
-        Return the data with one-step-ahead forecasts and their errors, in the columns of broom.
+        Return the data with one-step-ahead forecasts and residuals, with the column names of broom.
 
         Returns
         -------
         DataFrame
-            One row a period and series: "period", "series", "observed", "fitted" (given the periods before),
-            "std_error" (of the forecast: the root of a variance in F_t), "residual" and "std_residual", as
-            `residuals` of kind "innovations". NaN where an exact-diffuse start is not determined yet.
+            One row per period and series, with the columns "period", "series", "observed", "fitted" (given
+            the earlier periods), "std_error" (the square root of a diagonal element of F_t), "residual" and
+            "std_residual" (as in `residuals` of kind "innovations"). Values are NaN where an exact-diffuse
+            state is not yet determined.
 
         Raises
         ------

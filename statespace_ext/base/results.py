@@ -1,4 +1,4 @@
-"""What the results of every model share: lazy standard errors, convergence, boundaries, identification."""
+"""The base class of all results: prediction, convergence, information criteria and labels."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ from .states import LazyOutput, frames_of_states
 
 
 class _Wrapped(type):
-    """Class of results: a wrapper of statsmodels counts as an instance of the results that it labels."""
+    """Metaclass of results. A wrapper of statsmodels counts as an instance of the results that it wraps."""
 
     def __instancecheck__(cls, instance: Any) -> bool:
         if isinstance(instance, ResultsWrapper):
@@ -75,8 +75,8 @@ class StateSpaceResults(
     """
     Results of a model of this package.
 
-    Standard errors are computed when first asked for. Parameters that are not identified, or stand at a
-    boundary, have none (NaN), and `summary` says which and why.
+    Standard errors are computed when they are first needed. Parameters that are not identified, or lie on a
+    boundary, have NaN as their standard error. `summary` lists these parameters and the reason.
     """
 
     _fit: Any = None
@@ -94,7 +94,7 @@ class StateSpaceResults(
             results.predicted_state = np.array(results.predicted_state)
             results.predicted_state[unknown, -1] = np.nan
         if errors is not None:
-            # statsmodels has zeros in a row that is all missing; its tests of residuals would count them
+            # statsmodels sets periods without observations to zero; its tests of residuals would count them
             unseen = np.asarray(results.missing, dtype=bool)
             results._standardized_forecasts_error = np.where(unseen, np.nan, errors)
         self._own_start = model.user_initialization is None
@@ -106,21 +106,21 @@ class StateSpaceResults(
 
     @property
     def states(self) -> Any:
-        """Frames of the predicted, filtered and smoothed states and of their covariances."""
+        """DataFrames of the predicted, filtered and smoothed states, and of their covariances."""
         if self._states is None:
             self._states = frames_of_states(self)
         return super().states
 
-    # -- the model at the pass -------------------------------------------------------------------------
+    # -- the model as it was at the pass of the filter -------------------------------------------------
 
     @property
     def user_initialization(self) -> Any:
-        """The start of the pass where it was set on ``model.ssm``; None where it was the model's own."""
+        """The initialization of the pass if the user set it on ``model.ssm``; None if it was the model's."""
         return None if self._own_start else self.filter_results.model.initialization
 
     @contextmanager
     def _as_it_was(self) -> Iterator[None]:
-        """Give the model the start and the flags of the pass meanwhile, whatever it was used for since."""
+        """Temporarily restore the initialization and the flags that the model had at the pass."""
         own, model = self.filter_results.model, self.model
         flags = {name: value for name, value in vars(own).items() if isinstance(value, (bool, int, float))}
         with model.preserved():
@@ -133,14 +133,14 @@ class StateSpaceResults(
 
     def remove_data(self) -> None:
         """
-        Remove the data and the output of the filter, as `MLEResults.remove_data`; standard errors are kept.
+        Remove the data and the output of the filter, as `MLEResults.remove_data`. Keep the standard errors.
 
-        The model is replaced by one without data; the model itself, and other results of it, keep theirs.
-        What needs the data raises a `DataError` afterwards.
+        A copy without data replaces the model of these results. The original model and its other results
+        keep their data. Afterwards, methods that need the data raise `DataError`.
         """
         if not self._removed:
             for name in ("params_cov", "llf", "_counts"):
-                getattr(self, name)  # computed before the data go
+                getattr(self, name)  # computed before the data are removed
             self.model, self._removed = without_data(self.model), True
             for name in (*self._data_attr, "_states"):
                 self.__dict__.pop(name, None)
@@ -151,7 +151,7 @@ class StateSpaceResults(
 
     @cached_property
     def _counts(self) -> tuple[int, int]:
-        """Observed values that enter the log-likelihood, and periods with such a value."""
+        """The number of observed values in the log-likelihood, and of periods with such a value."""
         return observed(np.asarray(self.filter_results.missing).T[self.loglikelihood_burn :] == 0)
 
     @property
@@ -163,7 +163,7 @@ class StateSpaceResults(
     hqic = property(lambda self: self._criteria["hqic"], doc="HQIC; n counts periods with data.")
 
     def info_criteria(self, criteria: str, method: str = "standard") -> float:
-        """Return a criterion as `MLEResults.info_criteria` does: its n is the number of all periods."""
+        """Return an information criterion, as `MLEResults.info_criteria`. Its n is the number of periods."""
         name = str(criteria).lower()
         if str(method).lower() != "standard" or name not in ("bic", "hqic"):
             return float(super().info_criteria(criteria, method))
@@ -172,7 +172,7 @@ class StateSpaceResults(
     # -- the fit ---------------------------------------------------------------------------------------
 
     def attach(self, fit: Any, full_output: bool = True) -> None:
-        """Attach the outcome of an estimation."""
+        """Attach the outcome of an estimation to the results."""
         self._fit = fit
         self.mlefit = SimpleNamespace(params=np.asarray(self.params), mle_retvals=None, mle_settings=None)
         self.mle_settings = {"optimizer": fit.method}
@@ -193,16 +193,16 @@ class StateSpaceResults(
 
     @property
     def converged(self) -> bool:
-        """Whether the fit met its criteria; False where there was no fit."""
+        """Whether the fit met its convergence criteria. False without a fit."""
         return bool(self._fit is not None and self._fit.converged)
 
     @property
     def em_trace(self) -> pd.DataFrame:
         """
-        Trace of the fit: iteration, llf, change, params_change, and score_norm at the end.
+        The trace of the fit: iteration, llf, change, params_change, and the final score_norm.
 
-        Of an EM method it has a row for each E-step, the start values first. Of others, the default one among
-        them, it has a row for each iteration of the gradient method, without params_change.
+        For EM methods, the trace has one row per E-step, and begins with the start values. For gradient
+        methods, including the default, it has one row per iteration, without params_change.
         """
         columns = ["iteration", "llf", "change", "params_change", "score_norm"]
         if self._fit is None:
@@ -217,7 +217,7 @@ class StateSpaceResults(
     def test_serial_correlation(
         self, method: str | None = None, df_adjust: bool = False, lags: Any = None
     ) -> Array:
-        """Test residuals for autocorrelation, as statsmodels does; missing ones are left out."""
+        """Test the residuals for autocorrelation, as in statsmodels. Missing residuals are omitted."""
         box_pierce = method is not None and one_of(method, ("ljungbox", "boxpierce"), "method") == "boxpierce"
         model_df = max(0, self.df_model - self.k_diffuse_states - 1) if truth(df_adjust, "df_adjust") else 0
         errors = self.filter_results.standardized_forecasts_error
@@ -247,17 +247,18 @@ class StateSpaceResults(
         Parameters
         ----------
         *args, **kwargs
-            As there; ``state_exog`` takes future values too.
+            As in `MLEResults.get_prediction`. ``state_exog`` also accepts future values.
         exog : array_like, optional
             Future values of the regressors.
         param_uncertainty : bool
-            Whether standard errors contain the uncertainty of the parameters, as in `get_forecast`.
+            Whether standard errors include parameter uncertainty, as in `get_forecast`.
 
         Returns
         -------
         PredictionResults
-            With ``information_set="smoothed"`` or ``"filtered"``, the prediction of a missing cell takes in
-            what the observed cells of its row say of its noise. An observed cell is predicted by d + Z x.
+            The predictions. With ``information_set="smoothed"`` or ``"filtered"``, the prediction of a
+            missing value also uses the noise of the observed values in the same period, if their noises are
+            correlated. The prediction of an observed value is d + Z x.
         """
         uncertain = truth(param_uncertainty, "param_uncertainty")
         known = [*signature(MLEResults.get_prediction).parameters, "exog", "state_exog", *MATRICES]
@@ -274,7 +275,7 @@ class StateSpaceResults(
         with res._as_it_was(), arguments_of("get_prediction"), res.model.following(after):
             out = completed(super(StateSpaceResults, res).get_prediction(*args, exog=exog, **kwargs))
         if uncertain:
-            plain = StateSpaceResults.get_prediction  # families have turned their own arguments into exog
+            plain = StateSpaceResults.get_prediction  # subclasses have already set exog
             with_param_uncertainty(self, out, lambda at: plain(at, *args, exog=exog, **kwargs))
         self.model.data.predict_dates = res.model.data.predict_dates
         return out
@@ -286,27 +287,28 @@ class StateSpaceResults(
         Parameters
         ----------
         comparison : array_like or results
-            Previous or updated data, or results of them at the same parameters.
+            Previous or updated data, or results for these data at the same parameters.
         *args, **kwargs
             As in `MLEResults.news`.
 
         Returns
         -------
         NewsResults
-            Impacts on a cell that is missing in both data sets are changes of E[y|Y]. Impacts on an observed
-            cell are changes of d + Z x; for a new cell they include what the cells of its row that were
-            observed before say of its noise. News, revisions and their weights add up to the change.
+            The impacts. For a value that is missing in both data sets, the impact is the change in E[y|Y].
+            For an observed value, it is the change in d + Z x. For a newly observed value, the earlier
+            prediction also uses the noise of the values of its period that were observed before. The
+            contributions of news and revisions add up to the change.
 
         Raises
         ------
         SpecificationError
-            If results have other parameters or regressors, or statsmodels refuses the arguments.
+            If the results have different parameters or regressors, or statsmodels rejects the arguments.
         """
         with self._as_it_was(), said_once(), arguments_of("news"):
             return super().news(comparison, *args, **kwargs)
 
     def simulate(self, nsimulations: int, *args: Any, rng: object = None, **kwargs: Any) -> Any:
-        """Simulate at the estimates, as `MLEResults.simulate`; ``rng`` is a Generator or a seed."""
+        """Simulate at the estimates, as `MLEResults.simulate`. ``rng`` is a Generator or a seed."""
         count = positive_integer(nsimulations, "nsimulations")
         generator = None if rng is None else random_generator(rng)
         res = self._entered(kwargs.get("state_exog"))
@@ -314,7 +316,7 @@ class StateSpaceResults(
             return super(StateSpaceResults, res).simulate(count, *args, **seed, **kwargs)
 
     def _entered(self, state_exog: object) -> StateSpaceResults:
-        """Return the results of a model whose last row of ``state_exog`` is the first of those given."""
+        """Return results in which the last row of ``state_exog`` is the first of the given rows."""
         model = self.model.entered(state_exog)
         if model is self.model:
             return self
@@ -324,9 +326,9 @@ class StateSpaceResults(
 
     def append(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
         """
-        Append data; see `MLEResults.append`. ``exog`` and ``state_exog`` are those of the new periods.
+        Append new data; see `MLEResults.append`. Pass ``exog`` and ``state_exog`` for the new periods.
 
-        A start that was set on ``model.ssm`` is kept.
+        An initialization that you set on ``model.ssm`` is kept.
         """
         model = self.model
         index = self._continuation(endog, exog)
@@ -344,7 +346,7 @@ class StateSpaceResults(
             return super().append(endog, exog, *args, **kwargs)
 
     def extend(self, endog: Any, exog: Any = None, fit_kwargs: Any = None, **kwargs: Any) -> Any:
-        """Go on with data that follow the sample; see `MLEResults.extend`."""
+        """Continue with new data after the sample; see `MLEResults.extend`."""
         model, start = self.model, self.filter_results
         index = self._continuation(endog, exog)
         exog = self._new_rows(exog, "exog", endog, index)
@@ -363,7 +365,7 @@ class StateSpaceResults(
         return self._apply(longer, refit=False, fit_kwargs=fit_kwargs)
 
     def _apply(self, mod: Any, refit: bool = False, fit_kwargs: Any = None) -> Any:
-        """Return results of other data at the estimates; of data that go on, from where these end."""
+        """Return results for other data at the estimates; continue the pass if they extend this sample."""
         mod.ssm.earlier = None if refit else self.filter_results
         try:
             return super()._apply(mod, refit=refit, fit_kwargs=fit_kwargs)
@@ -371,27 +373,27 @@ class StateSpaceResults(
             mod.ssm.earlier = None
 
     def _news_previous_results(self, previous: Any, *args: Any, **kwargs: Any) -> Any:
-        """Compute news; an input that the earlier sample did not know enters its forecasts from this one."""
+        """Compute news. An input that was unknown in the earlier sample is taken from this sample."""
         nobs, inputs = previous.nobs, self.model.state_exog
         if inputs is not None and nobs < self.nobs and np.isfinite(inputs[nobs - 1]).all():
             previous = getattr(previous, "_results", previous)._entered(inputs[nobs - 1 : nobs])
         return super()._news_previous_results(previous, *args, **kwargs)
 
     def _continuation(self, endog: Any, exog: Any) -> pd.Index | None:
-        """Return labels of new periods, None where the sample has none; refuse other series or periods."""
+        """Return labels of new periods, or None without labels; reject wrong series or periods."""
         names = np.atleast_1d(self.model.endog_names).tolist()
         check_same_columns(endog_frame(endog), names, "The new endog")
         calendar, steps = self.model.calendar, len(endog)
         return calendar.following(steps, endog, exog) if calendar.given else None
 
     def _input_frame(self, rows: Array, first: int, index: pd.Index | None) -> Any:
-        """Return rows of ``state_exog`` from a period on, labelled where the sample is."""
+        """Return rows of ``state_exog`` from a given period on, labelled if the sample is labelled."""
         model, last = self.model, first + len(rows) - 1
         labels = None if model.data.row_labels is None else model.calendar.between(first, last, index)
         return pd.DataFrame(rows, index=labels, columns=model.regressor_names["state_exog"])
 
     def _new_rows(self, value: object, name: str, endog: Any, index: pd.Index | None) -> Any:
-        """Return regressors of new periods, labelled as those of the sample where these have labels."""
+        """Return regressors of new periods, labelled if the sample is labelled."""
         frame = regressor_frame(value, len(endog), index, name)
         if frame is None:
             return None
@@ -403,23 +405,23 @@ class StateSpaceResults(
 
 
 class StateSpaceResultsWrapper(MLEResultsWrapper):
-    """Wrapper that labels results, as statsmodels has it."""
+    """Wrapper that adds labels to results, as in statsmodels."""
 
     def __repr__(self) -> str:
         return repr(self._results)
 
     def conf_int(self, alpha: float = 0.05) -> Any:
-        """Return intervals of the parameters of coverage 1 - alpha; see `MLEResults.conf_int`."""
-        normal_quantile(alpha)  # which refuses what is no probability
+        """Return confidence intervals with coverage 1 - alpha; see `MLEResults.conf_int`."""
+        normal_quantile(alpha)  # raises an error unless 0 < alpha < 1
         return super().conf_int(alpha)
 
     def cov_params(self, r_matrix: object = None, column: object = None, *args: Any, **kwargs: Any) -> Any:
-        """Return the covariance of the estimates, labelled, or of functions of them; see `Derived`."""
+        """Return the labelled covariance of the estimates, or that of functions of them; see `Derived`."""
         out = self._results.cov_params(r_matrix, column, *args, **kwargs)
         whole = r_matrix is None and column is None
         return self._results.model.data.wrap_output(out, "cov") if whole else out
 
     def impulse_responses(self, steps: int = 1, *args: Any, **kwargs: Any) -> Any:
-        """Return responses to an impulse of a shock; see `MLEResults.impulse_responses`."""
+        """Return the responses to an impulse of a shock; see `MLEResults.impulse_responses`."""
         with arguments_of("impulse_responses"):
             return super().impulse_responses(steps, *args, **kwargs)

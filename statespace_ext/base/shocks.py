@@ -1,4 +1,4 @@
-"""What shocks do: responses with standard errors, and decompositions of forecast errors and of history."""
+"""Impulse responses with standard errors, variance decompositions and historical decompositions."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class ImpulseResponses(Displayed):
     Attributes
     ----------
     estimate, se : DataFrame
-        Indexed by "shock" and "step" (0 is the first period that the shock moves), a column for each series.
-        A standard error is NaN where a response depends on a parameter that has none, and zero where it
-        depends on none.
+        Responses and standard errors, indexed by "shock" and "step", with one column per series. Step 0 is
+        the first period that the shock affects. A standard error is NaN where the response depends on a
+        parameter without a standard error, and zero where the response does not depend on any parameter.
     """
 
     estimate: pd.DataFrame
     se: pd.DataFrame
 
     def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Return pointwise normal intervals of coverage 1 - alpha: columns (series, "low" or "high")."""
+        """Return pointwise normal intervals with coverage 1 - alpha; columns (series, "low" or "high")."""
         half = normal_quantile(alpha) * self.se
         ends = {"low": self.estimate - half, "high": self.estimate + half}
         out = pd.concat(ends, axis=1).swaplevel(axis=1)
@@ -46,7 +46,7 @@ class ImpulseResponses(Displayed):
 
     def plot(self, fig: Any = None, figsize: tuple[float, float] | None = None, alpha: float = 0.05) -> Any:
         """
-        Plot the responses with pointwise intervals: a row for each series, a column for each shock.
+        Plot the responses with pointwise intervals; one row per series and one column per shock.
 
         Parameters
         ----------
@@ -67,7 +67,7 @@ class ImpulseResponses(Displayed):
 
 
 class Shocks:
-    """Responses and decompositions; mixed into the results."""
+    """Mixin of the results with impulse responses and decompositions."""
 
     model: Any
     params: Any
@@ -87,7 +87,7 @@ class Shocks:
         **kwargs: Any,
     ) -> ImpulseResponses:
         r"""
-        Return impulse responses with standard errors by the delta method.
+        Compute impulse responses with standard errors by the delta method.
 
         .. math::
 
@@ -95,30 +95,32 @@ class Shocks:
             \mathrm{Var}[\psi(\hat\theta)] \approx \frac{\partial\psi}{\partial\theta'}\,
             \mathrm{Var}[\hat\theta]\,\frac{\partial\psi'}{\partial\theta}
 
-        for a shock of one, or of one standard deviation of the orthogonalised shocks :math:`L^{-1}\eta_t`,
-        with the Cholesky factor :math:`L L' = Q`. The responses are those of `impulse_responses`.
+        The first form is for a shock of size one. The second is for a shock of one standard deviation to the
+        orthogonalised shocks :math:`L^{-1}\eta_t`, with the Cholesky factor :math:`L L' = Q`. The responses
+        equal those of `impulse_responses`.
 
         Parameters
         ----------
         steps : int
-            Number of periods after the first response. Where matrices vary over time, there is one response
-            less, as in `impulse_responses`.
+            Number of periods after the first response. If matrices vary over time, there is one response
+            fewer, as in `impulse_responses`.
         impulse : str or sequence of str, optional
-            Names of shocks, as in ``model.shock_names``; by default all.
+            Names of shocks, from ``model.shock_names``. By default all shocks.
         orthogonalized, cumulative : bool
             As in `MLEModel.impulse_responses`.
         **kwargs
-            As there: ``anchor``, and matrices or regressors of periods after the sample.
+            As in `MLEModel.impulse_responses`: ``anchor``, and matrices or regressors of periods after the
+            sample.
 
         Returns
         -------
         ImpulseResponses
-            ``estimate``, ``se``, ``conf_int(alpha)``, ``plot()``.
+            The responses, with ``estimate``, ``se``, ``conf_int(alpha)`` and ``plot()``.
 
         Raises
         ------
         SpecificationError
-            If a shock is unknown, or statsmodels refuses the arguments.
+            If a shock is unknown, or statsmodels rejects the arguments.
         """
         res: Any = self
         chosen = names_among(impulse, self.model.shock_names, "impulse")
@@ -150,39 +152,40 @@ class Shocks:
 
     def fevd(self, steps: int = 10, *, shares: bool = True, **kwargs: Any) -> pd.DataFrame:
         r"""
-        Return the forecast error variance decomposition at the end of the sample.
+        Compute the forecast error variance decomposition at the end of the sample.
 
         .. math::
 
             \mathrm{Var}[y_{n+h} | Y] = Z\Big(\sum_k C_h^{(k)} + C_h^{(0)}\Big) Z' + H, \qquad
             C_{h+1}^{(k)} = T C_h^{(k)} T' + R\, l_k l_k' R'
 
-        with the columns :math:`l_k` of the Cholesky factor of Q, so that correlated shocks are
-        orthogonalised in their order, and :math:`C_1^{(0)} = T \mathrm{Var}[x_n|Y]\, T'`: what is not known
-        of the state at the end of the sample. Matrices may vary over time. For a vector autoregression
-        without measurement noise these are the shares of statsmodels' ``VARResults.fevd``.
+        The vectors :math:`l_k` are the columns of the Cholesky factor of Q, so that correlated shocks are
+        orthogonalised in their order. :math:`C_1^{(0)} = T \mathrm{Var}[x_n|Y]\, T'` is the uncertainty about
+        the state at the end of the sample. Matrices may vary over time. For a vector autoregression without
+        measurement noise, the shares equal those of statsmodels' ``VARResults.fevd``.
 
         Parameters
         ----------
         steps : int
             Number of periods.
         shares : bool
-            Whether to return shares of the variance, which sum to one, or variances, which sum to that of
-            `get_forecast`.
+            Whether to return shares of the variance, which sum to one. Otherwise return variances, which sum
+            to the variance of `get_forecast`.
         **kwargs
-            As in `get_forecast`: future regressors or matrices.
+            Future regressors or matrices, as in `get_forecast`.
 
         Returns
         -------
         DataFrame
-            Indexed by "series" and "step"; columns ("source", "name"): "shock" and its name, "state" (of the
-            end of the sample), "noise" (of the observation). A share of a variance of zero is NaN.
+            Indexed by "series" and "step", with columns ("source", "name"). A source is "shock" (by name),
+            "state" (at the end of the sample) or "noise" (of the observation). Shares are NaN if the variance
+            is zero.
 
         Raises
         ------
         UnsupportedError
-            If the sample does not determine the state at its end, periods after it have no length, or the
-            fit kept no covariances (``low_memory=True``).
+            If the sample does not determine its last state, the lengths of the periods after it are unknown,
+            or the fit kept no covariances (``low_memory=True``).
 
         References
         ----------
@@ -223,31 +226,31 @@ class Shocks:
 
     def historical_decomposition(self, of: str = "series", *, orthogonalized: bool = True) -> pd.DataFrame:
         r"""
-        Return what the first state, intercepts, regressors and shocks contributed to the series or states.
+        Decompose the series or states into the initial state, intercepts, regressors and shocks.
 
         .. math::
 
             E[x_{t+1}|Y] &= T_t E[x_t|Y] + c_t + R_t E[\eta_t|Y] \\
             y_t &= d_t + Z_t E[x_t|Y] + E[\varepsilon_t|Y]
 
-        Each term is carried on by the transition alone, and the contributions add up to the smoothed states,
-        or to the data, whose missing cells are their expectations (`impute`).
+        The transition matrix propagates each term separately. The contributions add up to the smoothed
+        states, or to the data with imputed missing values (`impute`).
 
         Parameters
         ----------
         of : {"series", "states"}
             What to decompose.
         orthogonalized : bool
-            Whether correlated shocks are those of the Cholesky factor of Q, in their order, as in `fevd`;
-            else the shocks as they are, which move together.
+            Whether to orthogonalise correlated shocks by the Cholesky factor of Q, in their order, as in
+            `fevd`. Otherwise the contributions are those of the original, correlated shocks.
 
         Returns
         -------
         DataFrame
-            One row a period, with its label; columns ("variable", "source", "name"). A source is "start" (the
-            first state), "intercept", "exog" and "state_exog" (of an `LGSSM`, by regressor), "shock" (by
-            shock), and of series "noise". Moving coefficients of a regression are states: what they
-            contribute is multiplied by the regressors of the period.
+            One row per period, with its label, and columns ("variable", "source", "name"). A source is
+            "start" (the initial state), "intercept", "exog" or "state_exog" (of an `LGSSM`, by regressor),
+            "shock" (by shock), and for series also "noise". Time-varying coefficients of a regression are
+            states. Their contributions are multiplied by the regressors of the period.
 
         Raises
         ------
@@ -291,7 +294,7 @@ class Shocks:
         return pd.DataFrame(paths.reshape(res.nobs, -1), index=self.model.calendar.labels, columns=columns)
 
     def _of_series(self, res: Any, paths: Array, exog: list[Array]) -> Array:
-        """Return contributions to the series, the noise last, from those to the states."""
+        """Return the contributions to the series, with the noise last, from those to the states."""
         out = np.zeros((res.nobs, self.model.k_endog, paths.shape[2] + 1))
         signal = np.empty(out.shape[:2])
         for t in range(res.nobs):
@@ -307,7 +310,7 @@ class Shocks:
         return out
 
     def _regressor_parts(self) -> tuple[dict[str, Array], dict[str, Array]]:
-        """Return the parts (nobs, rows) of the intercepts that each regressor makes, where a model says."""
+        """Return the contribution (nobs, rows) of each regressor to the intercepts, if the model has them."""
         blocks = self.model.matrices(np.asarray(self.params, dtype=float))
         found: list[dict[str, Array]] = []
         for name, key, data in (

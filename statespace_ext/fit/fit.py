@@ -1,4 +1,4 @@
-"""A fit: its starts, which of them are ahead, where they lead, and what an interrupted one returns."""
+"""A fit from one or several starts: screening, convergence and interruption."""
 
 from __future__ import annotations
 
@@ -25,41 +25,42 @@ from .start_values import inside, random_start, singular_blocks
 
 _MAXITER = 2000
 _SCREENING = (4, 8, 28)
-"""Iterations after which a start is compared with the maximum at hand; after the last, with other starts."""
+"""Iterations after which a start is compared with the known maxima, and last with the other starts."""
 _KEPT = 3
 _LAPS = 4
-"""Laps, as long as the screening, that a start behind the best takes before it runs to convergence."""
+"""Number of laps, each as long as the screening, of a start that is behind the best."""
 _LEAST, _LONGER = 200, 2
-"""Other starts may take as many iterations, and as many times those of the first."""
+"""Iteration limits of further starts: at least the first number, and the second times those of the first."""
 _BARRIER = 1e-2
 _SAME = 1e-3
-"""Log-likelihoods nearer than this, after the screening, are taken to be on the way to the same maximum."""
+"""After the screening, starts whose log-likelihoods differ by less count as on one path to a maximum."""
 _NEARER = 0.1
-"""Share of the distance to a maximum within which a start that goes there has come."""
+"""A start that leads to a maximum has come within this share of its initial distance to it."""
 _ON_THE_WAY = np.array([0.3, 0.6])
-"""Shares of the way to a maximum at which the log-likelihood is looked at."""
+"""Fractions of the line to a maximum at which the log-likelihood is evaluated."""
 _PARABOLA, _LIKE_IT, _LOWEST = 1.0 - (1.0 - _ON_THE_WAY) ** 2, 0.05, 5.0
-"""Shares of the rise at which a parabola with its top at the maximum is there, the largest difference from
-it, and the largest rise that is held against one."""
+"""Values of a parabola with its vertex at the maximum, as shares of the increase; the largest difference from
+it; and the largest increase to which the comparison applies."""
 _SLOPE = 0.15
-"""Largest relative difference from its slope at the origin, which is twice the rise."""
+"""Largest relative difference from the slope of the parabola at the origin, which is twice the increase."""
 _LEVEL, _HIGHER = 1e-6, 1e-6
-"""A log-likelihood that falls by less than this is taken to rise."""
+"""A decrease in the log-likelihood below this size is ignored."""
 
 
 def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
     """
-    Run the starts of a request, and those that the model adds, and return the best fit.
+    Run the requested starts, and those that the model adds, and return the best fit.
 
-    Of several starts of the model, those that are ahead after some steps run to convergence. Of those that it
-    tries from a maximum on, one that a few steps bring onto its slope goes no further. These end when they
-    agree with the best one: a second time where starts have disagreed, or a covariance matrix is singular at
-    the maximum, since such likelihoods tend to have several maxima.
+    If the model has several initial starts, only those that are ahead after some steps run to convergence.
+    The model may add starts after the first maximum. Such a start stops if a few steps lead it onto the slope
+    of a known maximum. No more starts are added once a start agrees with the best. Two agreements are needed
+    if starts have disagreed, or if a covariance matrix is singular at the maximum, since such likelihoods
+    often have several maxima.
 
     Raises
     ------
     EstimationError
-        If no start value has a likelihood.
+        If the likelihood does not exist at any start value.
     """
     first, generator = _first_start(problem, request), random_generator(request.rng)
     race = Race(problem, request)
@@ -94,7 +95,7 @@ def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
 
 class Race:
     """
-    Starts of one problem, and the best fit so far.
+    The starts of one problem, and the best fit so far.
 
     Parameters
     ----------
@@ -113,7 +114,7 @@ class Race:
         self.most = _MAXITER if request.maxiter is None else int(request.maxiter)
 
     def whole(self, starts: Sequence[Array], scale: Array | None = None) -> list[float]:
-        """Return what starts reach: the first runs to convergence, others not much longer."""
+        """Run starts and return their log-likelihoods. The first run limits the iterations of the others."""
         limit, scaled = self.most, {} if scale is None else {"scale": scale}
         if self.reached:
             limit = min(limit, max(_LEAST, _LONGER * self.best.iterations))
@@ -127,7 +128,7 @@ class Race:
         return reached
 
     def _judged(self, fit: FitResult, limit: int) -> float:
-        """Return what a start reaches, after the rest of the way where it was cut short and is ahead."""
+        """Return the log-likelihood of a start. Continue to convergence if it was cut short and is ahead."""
         if fit.llf > self.best.llf and limit <= fit.iterations < self.most:
             fit = after(self.run(fit.params, maxiter=self.most - fit.iterations), fit)
         if fit.llf > self.best.llf and (fit.converged or not self.best.converged):
@@ -139,7 +140,7 @@ class Race:
         return fit.llf
 
     def screened(self, starts: Sequence[Array]) -> list[float]:
-        """Return what starts reach: a few steps from each, then those that are ahead go on."""
+        """Take a few steps from each start, continue those that are ahead, and return log-likelihoods."""
         begin = partial(begun, self.problem, self.maxima)
         found = [each for each in spread(self.request.n_jobs, len(starts))(begin, starts) if each]
         reached = [each.llf for each in found]
@@ -151,7 +152,7 @@ class Race:
         return reached
 
     def _raced(self, runner: Begun) -> float:
-        """Return what a start reaches; run it to convergence unless it is behind by more than a lap gains."""
+        """Return the log-likelihood of a start. Run it to convergence unless it is too far behind."""
         for _ in range(_LAPS):
             if runner.llf > self.best.llf:
                 break
@@ -162,7 +163,7 @@ class Race:
         return self.whole([runner.params], runner.scale)[0]
 
     def until_starts_agree(self) -> None:
-        """Try other starts of the model until they agree with the best."""
+        """Run further starts of the model until they agree with the best."""
         agreed, needed = 0, 2 if singular_blocks(self.problem, self.best.params) else 1
         for start in self.problem.model.later_starts(self.problem):
             before = self.best.llf
@@ -175,7 +176,7 @@ class Race:
                 break
 
     def to_the_highest_maximum(self) -> None:
-        """Continue from other local maxima that the model proposes, as long as they are higher."""
+        """Continue from other local maxima that the model proposes while they are higher."""
         before = -np.inf
         while self.best.converged and self.best.llf > before + _HIGHER:
             before = self.best.llf
@@ -185,18 +186,19 @@ class Race:
 @dataclass(frozen=True)
 class Begun:
     """
-    Where steps from a start lead.
+    The result of a few steps from a start.
 
     Attributes
     ----------
     params, llf
-        The end of the steps; of one on the slope of a maximum, the log-likelihood there.
+        The last parameters and their log-likelihood. On the slope of a maximum, ``llf`` is that of the
+        maximum.
     scale : ndarray
-        Their scale.
+        The scale of the steps.
     far : float
-        How far the highest maximum was from the start.
+        Distance from the start to the highest maximum.
     arrives : bool
-        Whether they are on the slope of a maximum.
+        Whether the last point is on the slope of a maximum.
     """
 
     params: Array
@@ -210,18 +212,18 @@ def begun(
     problem: EstimationProblem, maxima: Sequence[FitResult], start: Array, earlier: Begun | None = None
 ) -> Begun | None:
     """
-    Return where a few steps of L-BFGS lead, None from a start without a likelihood.
+    Take a few steps of L-BFGS from a start. Return None if the start has no likelihood.
 
     Parameters
     ----------
     problem : EstimationProblem
         The problem.
     maxima : sequence of FitResult
-        The maxima at hand, the highest first.
+        The known maxima, the highest first.
     start : ndarray
         Free parameters.
     earlier : Begun, optional
-        The steps that have led to the start: these are in coordinates of second derivatives.
+        The steps that led to the start. The new steps use coordinates scaled by second derivatives.
     """
     search = _poised(problem, start, earlier.scale if earlier else None)
     if search is None:
@@ -243,10 +245,10 @@ def begun(
 
 
 def _poised(problem: EstimationProblem, start: Array, scale: Array | None) -> Search | None:
-    """Return a search at a start, None where that has no likelihood (or second derivatives, with a scale)."""
+    """Return a search at a start; None without a likelihood or, with a scale, without second derivatives."""
     if not problem.feasible(start):
         return None
-    weight = _BARRIER if problem.layout.untransformed else 0.0  # the first of those of a whole fit
+    weight = _BARRIER if problem.layout.untransformed else 0.0  # the first weight of a complete fit
     search = Search(problem, start, FitRequest(method="lbfgs"), weight=weight, scale=scale)
     search.objective.move(np.zeros(len(start)))
     whitens = scale is not None and len(start) <= WHITENED_UP_TO
@@ -255,7 +257,7 @@ def _poised(problem: EstimationProblem, start: Array, scale: Array | None) -> Se
 
 
 def _way(problem: EstimationProblem, objective: Objective, maximum: FitResult) -> Array:
-    """Return the way from the origin straight to a maximum or its mirror, in unconstrained parameters."""
+    """Return the vector from the origin to a maximum or its mirror image, in unconstrained parameters."""
     mirror = problem.model.mirrored(problem, maximum.params, objective.params())
     return np.asarray(problem.layout.unconstrain(mirror) - objective.origin)
 
@@ -266,11 +268,13 @@ def _distance(problem: EstimationProblem, objective: Objective, maximum: FitResu
 
 def _leads_to(problem: EstimationProblem, objective: Objective, maximum: FitResult, radius: float) -> bool:
     """
-    Tell whether the origin is on the slope of a maximum.
+    Return whether the origin is on the slope of a maximum.
 
-    It is as high; or within a radius, and the log-likelihood rises all the way straight there (from afar it
-    does that to any maximum which is high enough); or a little lower, and the log-likelihood on that way is a
-    parabola whose top is the maximum. With no radius it is the last that counts.
+    This holds if the origin is as high as the maximum. It also holds if the origin is within a radius and the
+    log-likelihood increases along the straight line to the maximum. (Without the radius, this would be true
+    of any sufficiently high maximum.) Finally, it holds if the origin is slightly lower and the
+    log-likelihood along the line is a parabola with its vertex at the maximum. With a zero radius, only this
+    last case counts.
     """
     level = -objective.value_here
     rise = maximum.llf - level
@@ -289,7 +293,7 @@ def _leads_to(problem: EstimationProblem, objective: Objective, maximum: FitResu
 
 
 def ahead(llf: Mapping[int, float], keep: int) -> list[int]:
-    """Return the starts with the highest log-likelihoods, one of each group that goes the same way."""
+    """Return the starts with the highest log-likelihoods, one of each group on the same path."""
     out: list[int] = []
     for i in sorted(llf, key=lambda i: -llf[i]):
         if len(out) < keep and np.isfinite(llf[i]) and all(abs(llf[i] - llf[j]) > _SAME for j in out):
@@ -298,13 +302,13 @@ def ahead(llf: Mapping[int, float], keep: int) -> list[int]:
 
 
 def _chooses_starts(request: FitRequest) -> bool:
-    """Tell whether a fit looks for starts of its own: none is given, and it is long enough."""
+    """Return whether a fit adds starts: the user gave no start, and ``maxiter`` is large enough."""
     short = request.maxiter is not None and request.maxiter <= sum(_SCREENING)
     return request.start is None and request.method not in (*EM_METHODS, *WITHOUT_GRADIENT) and not short
 
 
 def _first_start(problem: EstimationProblem, request: FitRequest) -> Array:
-    """Return the start values given, or the default ones."""
+    """Return the given start values, or the default ones."""
     if request.start is None:
         return problem.model.default_start(problem)
     start = problem.reduced(request.start)
@@ -318,24 +322,24 @@ INTERRUPTED = "interrupted: the best parameters so far"
 
 def best_so_far(problem: EstimationProblem, request: FitRequest) -> FitResult:
     """
-    Return, where a fit is interrupted, the best parameters that it has seen.
+    Return the best parameters so far after an interrupted fit.
 
     Parameters
     ----------
     problem : EstimationProblem
-        The problem, which remembers the best parameters.
+        The problem, which stores the best parameters.
     request : FitRequest
         Options of the fit.
 
     Raises
     ------
     KeyboardInterrupt
-        If no parameters have had a log-likelihood.
+        If no log-likelihood has been evaluated successfully.
     """
     if problem.best is None:
         raise  # noqa: PLE0704  (the interrupt)
     llf, params = problem.best
-    path = list(problem.path)  # to which a verdict may add
+    path = list(problem.path)  # the verdict may extend it
     at = verdict_at(problem, params)
     return FitResult(
         problem.full(params), llf, request.method, False, INTERRUPTED, at.score_norm, at.gain, len(path) - 1,

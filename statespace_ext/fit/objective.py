@@ -1,4 +1,4 @@
-"""Minus the log-likelihood in coordinates that are free of the units of the data."""
+"""Minus the log-likelihood in coordinates that do not depend on the units of the data."""
 
 from __future__ import annotations
 
@@ -16,27 +16,28 @@ from .problem import EstimationProblem
 
 _LEAST_SHARE, _ROUNDING = 0.03, 1e-12
 _LEAST_NOISE = 1e-8
-"""Least measurement variance, as a share of the data's, at which complete data are asked for a scale."""
+"""Smallest measurement variance, relative to that of the data, for the scale from complete data."""
 _DIFFERENCE, _FLOOR = 1e-4, 1e-7
-"""Step of second derivatives; the least of them, as a share of the largest, that is taken to be one."""
+"""Step of second derivatives, and the smallest of them, relative to the largest, that is used."""
 _NEAR_EDGE = 1e-3
-"""Eigenvalue of a correlation matrix above which the barrier moves a maximum by the square of its weight."""
+"""If a correlation matrix has larger eigenvalues, the barrier moves a maximum by its weight squared."""
 _FINISHING = 3
-"""Largest number of Newton steps by conjugate gradients where a search ended short."""
+"""Largest number of Newton steps by conjugate gradients after a search that stopped early."""
 
 
 class Objective:
     """
     Minus the log-likelihood as a function of w, with params = constrain(z) and z = origin + basis w.
 
-    The basis is a scale for each parameter first, and M with M' |I| M = 1 after `whiten`. The origin moves
-    along with a search, so that each part of it starts from w = 0.
+    Initially, the basis is a scale for each parameter. After `whiten` it is M with M' |I| M = 1. The origin
+    moves with the search, so that each round starts from w = 0.
 
-    Where the likelihood does not exist (an unstable transition under a stationary start, a matrix that is
-    not a covariance) the value is the last one plus a wall, so that a line search steps back.
+    The likelihood may not exist, for example with an unstable transition and a stationary start, or if a
+    matrix is not a covariance. The value is then the last value plus a large constant, so that a line search
+    steps back.
 
-    Covariance matrices without a transform of their own (patterns, expressions, fixed elements) are kept
-    inside the cone by a barrier, weight * log|Sigma|: its maximum is within weight * rank of the true one.
+    A barrier, weight * log|Sigma|, keeps covariance matrices without a transform (patterns, expressions,
+    fixed elements) positive definite. Its maximum is within weight * rank of the true maximum.
 
     Parameters
     ----------
@@ -47,7 +48,7 @@ class Objective:
     weight : float
         Weight of the barrier.
     scale : ndarray, optional
-        Scale of each unconstrained parameter; by default `parameter_scale`.
+        Scale of each unconstrained parameter. By default `parameter_scale`.
     """
 
     def __init__(
@@ -72,12 +73,12 @@ class Objective:
         return self.problem.layout.constrain(self.origin if w is None else self.unconstrained(w))
 
     def slope(self, way: Array) -> float:
-        """Return the slope of the log-likelihood at the origin along a way in unconstrained parameters."""
+        """Return the slope of the log-likelihood at the origin along a vector of unconstrained parameters."""
         w = way / self.basis if self.basis.ndim == 1 else np.linalg.solve(self.basis, way)
         return np.nan if self.score_here is None else float(self.score_here @ w)
 
     def evaluate(self, w: Array) -> tuple[float, Array] | None:
-        """Return the value and the gradient, None where the likelihood does not exist."""
+        """Return the value and the gradient, or None if the likelihood does not exist."""
         if np.array_equal(w, self._recent[0]):
             return self._recent[1]
         self._recent = (np.array(w), self._evaluate(w))
@@ -99,7 +100,7 @@ class Objective:
         return -llf, gradient
 
     def __call__(self, w: Array) -> tuple[float, Array]:
-        """Return the value and the gradient, behind the wall where the likelihood does not exist."""
+        """Return the value and the gradient, with a large value if the likelihood does not exist."""
         found = self.evaluate(w)
         if found is None:
             wall = self._last if np.isfinite(self._last) else 0.0
@@ -107,7 +108,7 @@ class Objective:
         return found
 
     def score(self, w: Array) -> Array | None:
-        """Return minus the gradient, None where the likelihood does not exist."""
+        """Return minus the gradient, or None if the likelihood does not exist."""
         found = self.evaluate(w)
         return None if found is None else -found[1]
 
@@ -116,7 +117,7 @@ class Objective:
         return np.full(len(w), np.nan) if score is None else score
 
     def value(self, w: Array) -> float:
-        """Return the value alone, infinite where the likelihood does not exist."""
+        """Return the value only; it is infinite if the likelihood does not exist."""
         self.evaluations += 1
         value = -self.problem.value(self.params(w))
         if np.isfinite(value):
@@ -130,11 +131,11 @@ class Objective:
 
     @property
     def best(self) -> float:
-        """The lowest value since the origin moved."""
+        """The lowest value since the last move of the origin."""
         return self._best[0]
 
     def move(self, end: Array) -> None:
-        """Move the origin to where a search ended, or to the best point if that is better than rounding."""
+        """Move the origin to the end of a search, or to the best point if that is clearly better."""
         found, (least, best, gradient) = self.evaluate(end), self._best
         if found is not None and found[0] - least <= _ROUNDING * (1.0 + abs(least)):
             best, (least, gradient) = end, found
@@ -146,14 +147,14 @@ class Objective:
         self._here(gradient)
 
     def _here(self, gradient: Array | None) -> None:
-        """Remember the value and the gradient at the origin."""
+        """Store the value and the gradient at the origin."""
         zero = np.zeros(len(self.origin))
         self.score_here = None if gradient is None else -gradient
         self._best = (self.value_here, zero, gradient)
         self._recent = (zero, None if gradient is None else (self.value_here, gradient))
 
     def finish(self, inverse: Callable[[Array], Array] | None, goes_on: bool) -> Verdict:
-        """Return the verdict on the origin, after the Newton steps that verdicts find, if it ``goes_on``."""
+        """Return the verdict on the origin. With ``goes_on``, first take Newton steps of the verdicts."""
         here = np.zeros(len(self.origin))
         found = judged(self.score, here, self.score_here, inverse, goes_on)
         for _ in range(_FINISHING if goes_on else 0):
@@ -168,9 +169,9 @@ class Objective:
 
     def whiten(self, order: int = 1) -> bool:
         """
-        Take coordinates in which second derivatives are 1 or -1; False where they do not exist.
+        Use coordinates in which second derivatives are 1 or -1. Return False if they do not exist.
 
-        They are by differences of the score, whose error is of an order in the step.
+        Second derivatives are differences of the score. ``order`` is the order of their error in the step.
         """
         zero = np.zeros(len(self.scale))
         self.basis, self._recent = self.scale, (np.zeros(0), None)
@@ -186,7 +187,7 @@ class Objective:
         return True
 
     def shortfall(self) -> float:
-        """Return how far the barrier keeps the maximum below a true one at the edge of the cone."""
+        """Return how far the barrier lowers a maximum with a singular covariance matrix."""
         if not self.weight:
             return 0.0
         matrices, lost = self.problem.layout.matrices(self.params()), 0
@@ -198,7 +199,7 @@ class Objective:
 
 
 def log_determinants(layout: ParameterLayout, params: Array) -> tuple[float, Array]:
-    """Return the sum of log|Sigma| over the covariances without a transform, and its gradient."""
+    """Return the sum of log|Sigma| over the covariance matrices without a transform, and its gradient."""
     total, slopes = 0.0, {}
     matrices = layout.matrices(params)
     for key in layout.untransformed:
@@ -214,9 +215,10 @@ def log_determinants(layout: ParameterLayout, params: Array) -> tuple[float, Arr
 
 def parameter_scale(problem: EstimationProblem, params: Array) -> Array:
     """
-    Return a scale for each unconstrained parameter: one over the root of its complete-data information.
+    Return a scale for each unconstrained parameter, from its complete-data information.
 
-    It makes the path of a gradient method independent of the units of the data.
+    The scale is the inverse square root of the information. It makes the path of a gradient method
+    independent of the units of the data.
     """
     fallback = np.maximum(np.abs(problem.layout.unconstrain(params)), 1e-3)
     params = _off_zero(problem, params)
@@ -234,7 +236,7 @@ def parameter_scale(problem: EstimationProblem, params: Array) -> Array:
     scale = np.where(good, 1.0 / np.sqrt(np.where(good, out, 1.0)), fallback)
     ends = problem.layout.positions(sorted(problem.layout.bounded))
     known = np.isfinite(information[ends]) & (information[ends] > 0)
-    # at an end of the interval the parameter moves by half the square of a step
+    # at an end of the interval, the parameter changes by half the square of a step
     longest = np.where(known, np.sqrt(2.0) * np.where(known, information[ends], 1.0) ** -0.25, 1.0)
     scale[ends] = np.minimum(scale[ends], longest)
     return np.maximum(scale, _smallest_scale(problem, params))
@@ -242,10 +244,11 @@ def parameter_scale(problem: EstimationProblem, params: Array) -> Array:
 
 def _smallest_scale(problem: EstimationProblem, params: Array) -> Array:
     """
-    Return the least scale of roots and Cholesky factors, zero for other parameters.
+    Return the smallest scale of square roots and Cholesky factors, and zero for other parameters.
 
-    Complete data know a variance near zero to a hair, the data at hand do not: the least scale of a row is
-    the root of the variance that would explain the data, over the number of periods.
+    Near zero, complete data determine a variance much more precisely than the observed data. The smallest
+    scale of a row is the square root of the variance that would explain the data on its own, divided by the
+    number of periods.
     """
     layout = problem.layout
     out = np.zeros(len(layout))
@@ -261,10 +264,10 @@ def _smallest_scale(problem: EstimationProblem, params: Array) -> Array:
 
 def _off_zero(problem: EstimationProblem, params: Array) -> Array:
     """
-    Return parameters with the measurement variances away from zero.
+    Return parameters with measurement variances bounded away from zero.
 
-    Of a series without error complete data know the loadings exactly: a scale of nothing, in which steps and
-    differences vanish.
+    If a series has no measurement error, complete data determine its loadings exactly. Their scale would be
+    zero, and so would steps and differences.
     """
     block, places = problem.layout.blocks["obs_cov"], problem.layout.index["obs_cov"]
     single = block.rows == block.columns

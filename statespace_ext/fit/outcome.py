@@ -1,4 +1,4 @@
-"""The outcome of a fit, how near it is to a maximum, and when it counts as converged."""
+"""The outcome of a fit, and its test for convergence."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ SCORE_TOLERANCE = 1e-3
 GAIN_TOLERANCE = 1e-6
 """Largest predicted gain s' I^{-1} s / 2 at a maximum."""
 FLAT = 1e-6
-"""Curvature of a direction, where complete data have one, below which a long step is tried along it."""
+"""Relative to complete data, a curvature below this limit leads to a trial of a long step."""
 _PRODUCTS = 8
-"""Largest number of products with the information, of two scores each."""
+"""Largest number of products with the information. Each needs two scores."""
 _DIFFERENCE = 1e-3
-"""In complete-data standard errors: at a coefficient near one a score has errors of 1e-5."""
+"""Step in complete-data standard errors. Scores have errors of 1e-5 at a coefficient near one."""
 _FAR = 10.0
-"""Complete-data standard errors, a step in a direction whose curvature is too small to tell."""
+"""Length of a long step, in complete-data standard errors, if the curvature is too small to measure."""
 _ACCURATE = 0.1
-"""Share of a predicted gain that is too large by which another product still adds to it."""
+"""Relative increase in a gain above its tolerance that justifies another product."""
 
 Score = Callable[[Array], "Array | None"]
 
@@ -30,14 +30,14 @@ Score = Callable[[Array], "Array | None"]
 @dataclass(frozen=True)
 class Verdict:
     """
-    How near a point is to a maximum.
+    The distance of a point from a maximum.
 
     Attributes
     ----------
     score_norm : float
-        Largest element of the score, each times the standard error that complete data would give.
+        Largest element of the score, scaled by complete-data standard errors.
     gain : float
-        Predicted gain s' I^{-1} s / 2; infinite where the log-likelihood is convex along a direction.
+        Predicted gain s' I^{-1} s / 2. It is infinite if the log-likelihood is convex along a direction.
     step : ndarray
         The Newton step, in the coordinates of the score.
     """
@@ -48,17 +48,17 @@ class Verdict:
 
     @property
     def converged(self) -> bool:
-        """Whether both are below their tolerances."""
+        """Whether the score and the gain are below their tolerances."""
         return bool(self.score_norm < SCORE_TOLERANCE and self.gain < GAIN_TOLERANCE)
 
     @property
     def shortfall(self) -> float:
-        """How many times the score and the gain are too large, 1 or less at a maximum."""
+        """The larger of the ratios of the score and the gain to their tolerances; at most 1 at a maximum."""
         return float(max(self.score_norm / SCORE_TOLERANCE, self.gain / GAIN_TOLERANCE))
 
     @property
     def in_words(self) -> str:
-        """The two numbers, for a status."""
+        """The score and the gain as text for a status."""
         return f"the scaled score is {self.score_norm:.2g} and the predicted gain {self.gain:.2g}"
 
 
@@ -70,36 +70,36 @@ def judged(
     goes_on: bool = True,
 ) -> Verdict:
     r"""
-    Return the verdict on a point, by conjugate gradients.
+    Test a point for a maximum by conjugate gradients.
 
-    With I = -d score / dw, the products I d are differences of the score along d. After m products the gain
-    is that of the best step in their span, a lower bound of s' I^{-1} s / 2. What the residual r of I x = s
-    may hide is at most r' r / 2 over the least curvature that counts. The products end where that is below
-    the tolerance, or where the gain is above it and hardly grows.
+    With I = -d score / dw, the products I d are differences of the score along d. After m products, the gain
+    is that of the best step in their span, which is a lower bound of s' I^{-1} s / 2. The residual r of I x =
+    s adds at most r' r / 2 divided by the smallest relevant curvature. The iterations stop when this bound is
+    below the tolerance, or when the gain is above it and hardly increases.
 
     Parameters
     ----------
     score : callable
-        Return the score at w, in coordinates in which complete data have information one; None where the
-        log-likelihood does not exist.
+        Function that returns the score at w, in coordinates with unit complete-data information. It returns
+        None if the log-likelihood does not exist.
     place, at_place : ndarray
-        The point w, and the score there (None where it does not exist).
+        The point w and its score, which is None if it does not exist.
     inverse : callable, optional
-        Product with an approximation of I^{-1}, symmetric and positive definite.
+        Product with a symmetric positive definite approximation of I^{-1}.
     goes_on : bool
-        Whether the search may use the step. Else a score above its tolerance takes one product alone.
+        Whether the search may use the step. Otherwise a score above its tolerance takes only one product.
     """
     if at_place is None:
         return Verdict(np.nan, np.nan, np.zeros(len(place)))
     norm, size = float(np.max(np.abs(at_place), initial=0.0)), 0.5 * float(at_place @ at_place)
-    if size < FLAT * GAIN_TOLERANCE:  # whatever the curvature is
+    if size < FLAT * GAIN_TOLERANCE:  # for any curvature
         return Verdict(norm, size, np.zeros(len(place)))
     most = _PRODUCTS if goes_on or norm < SCORE_TOLERANCE else 1
     return _by_products(score, place, at_place, inverse or np.copy, min(most, len(place)))
 
 
 def _by_products(score: Score, place: Array, s: Array, solve: Callable[[Array], Array], most: int) -> Verdict:
-    """Return the verdict after so many products with the information, or fewer."""
+    """Return the verdict after at most ``most`` products with the information."""
     norm, gain, step, r = float(np.max(np.abs(s))), 0.0, np.zeros(len(place)), np.array(s)
     d = solve(r)
     rz, least = float(r @ d), np.inf
@@ -126,10 +126,10 @@ def _by_products(score: Score, place: Array, s: Array, solve: Callable[[Array], 
 
 def _gain_far_along(score: Score, place: Array, s: Array, d: Array) -> float:
     """
-    Return what a long step along a direction gains, by the score at both ends; nothing where it falls.
+    Return the gain of a long step along a direction, from the scores at both ends; zero if it is negative.
 
-    A direction that is not identified has no slope, and one in which the log-likelihood is constant along a
-    curve falls beside it. On a ridge it rises for long.
+    A direction that is not identified has no slope. If the log-likelihood is constant along a curve, it
+    decreases along the tangent. On a ridge it increases over a long distance.
     """
     up = d if s @ d > 0.0 else -d
     there = score(place + _FAR * up)
@@ -137,9 +137,9 @@ def _gain_far_along(score: Score, place: Array, s: Array, d: Array) -> float:
 
 
 def _product(score: Score, place: Array, d: Array) -> Array | None:
-    """Return the information times d, by differences of the score; None where it exists on neither side."""
+    """Return the information times d from differences of the score, or None if both sides have no score."""
     h = _DIFFERENCE / float(np.max(np.abs(d)))
-    for share in (1.0, 0.1, 1e-2, 1e-3, 1e-4):  # less beside the edge of the cone
+    for share in (1.0, 0.1, 1e-2, 1e-3, 1e-4):  # smaller steps near the boundary
         ahead, behind = score(place + share * h * d), score(place - share * h * d)
         if ahead is not None and behind is not None:
             return (behind - ahead) / (2.0 * share * h)
@@ -147,7 +147,7 @@ def _product(score: Score, place: Array, d: Array) -> Array | None:
 
 
 SAME_MAXIMUM = 1e-4
-"""Relative difference of log-likelihoods up to which two starts reach the same maximum."""
+"""Two starts reach the same maximum if their log-likelihoods have at most this relative difference."""
 
 
 @dataclass(frozen=True)
@@ -158,35 +158,35 @@ class FitResult:
     Attributes
     ----------
     params : ndarray
-        All parameters, the fixed ones included.
+        All parameters, including the fixed ones.
     llf : float
         Log-likelihood.
     method : str
-        The method asked for.
+        The requested method.
     converged : bool
         Whether the scaled score and the predicted gain are below their tolerances.
     status : str
-        What ended it, in words.
+        The reason why the fit stopped.
     score_norm : float
-        Largest element of the score, each times the standard error that complete data would give; where a
-        search has found second derivatives, in coordinates in which they are 1 or -1.
+        Largest element of the score, scaled by complete-data standard errors. If second derivatives were
+        computed, it is measured in coordinates in which they are 1 or -1.
     gain : float
-        What the log-likelihood would gain by a Newton step, s' I^{-1} s / 2.
+        Predicted gain of a Newton step in the log-likelihood, s' I^{-1} s / 2.
     iterations, evaluations : int
-        Iterations; evaluations of the likelihood or its gradient.
+        Number of iterations, and of evaluations of the likelihood or its gradient.
     em_trace : dict of list
-        Trace of an EM method; empty after others.
+        Trace of an EM method; empty for other methods.
     gradient_path : list of float
         Log-likelihoods of a gradient method, by iteration.
     starts : list of float
-        Log-likelihoods that the starts reached, in their order. A start that goes no further, because a few
-        steps bring it to where another start goes, or onto the slope of a maximum at hand, counts with that.
+        Log-likelihoods that the starts reached, in their order. A start may stop early, on the path of
+        another start or on the slope of a known maximum. It then has the log-likelihood of that maximum.
     seconds : float
-        Time taken.
+        Elapsed time.
     warnings : list of (str, type)
-        What to warn of.
+        Warnings to issue.
     dead_end : bool
-        Whether the search ran towards what has no maximum, as ``status`` says.
+        Whether the search approached a region without a maximum, which ``status`` describes.
     """
 
     params: Array
@@ -207,7 +207,7 @@ class FitResult:
 
     @property
     def trace(self) -> dict[str, list[float]]:
-        """The trace of EM, or the iterations of a gradient method in its columns."""
+        """The trace of EM, or the iterations of a gradient method in the same columns."""
         path = self.gradient_path
         columns = [range(1, len(path) + 1), path, np.diff(path, prepend=np.nan), np.full(len(path), np.nan)]
         names = ("iteration", "llf", "change", "params_change")
@@ -215,7 +215,7 @@ class FitResult:
 
     @property
     def starts_at_best(self) -> int:
-        """Number of starts that reached the highest log-likelihood."""
+        """The number of starts that reached the highest log-likelihood."""
         return int(
             np.sum(
                 np.array(self.starts) > max(self.starts, default=0.0) - SAME_MAXIMUM * (1.0 + abs(self.llf))
@@ -224,7 +224,7 @@ class FitResult:
 
 
 def status_of(verdict: Verdict, message: str, dead_end: str = "") -> tuple[bool, str]:
-    """Return whether a search has converged, and what ended it, in words."""
+    """Return whether a search has converged, and the reason why it stopped."""
     if dead_end or verdict.converged:
         return not dead_end, dead_end or "converged"
     return False, f"{verdict.in_words} ({message})"

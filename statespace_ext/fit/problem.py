@@ -1,4 +1,4 @@
-"""What the estimation methods see of a model: free parameters, E-step, log-likelihood, exact score."""
+"""The estimation problem of a model: free parameters, E-step, log-likelihood and exact score."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..params.layout import ParameterLayout
 
 
 class Model(Protocol):
-    """The part of a model that estimation uses."""
+    """Interface of a model for estimation."""
 
     layout: ParameterLayout
     endog_names: Any
@@ -34,28 +34,28 @@ class Model(Protocol):
         """Return the system at a full parameter vector."""
 
     def variance_sizes(self, params: Array) -> dict[str, Array]:
-        """Return, by covariance block, the size that each variance would have if it explained the data."""
+        """Return, for each covariance block, the variances that would explain the data on their own."""
 
     def updates(self, layout: ParameterLayout) -> LinearGaussianUpdates:
-        """Return the updates of EM for a layout of the free parameters."""
+        """Return the EM updates for a layout of the free parameters."""
 
     def default_start(self, problem: EstimationProblem) -> Array:
         """Return start values of the free parameters."""
 
     def other_starts(self, problem: EstimationProblem) -> list[Array]:
-        """Return further start values, for a likelihood that tends to have several maxima."""
+        """Return further start values, for likelihoods with several maxima."""
 
     def later_starts(self, problem: EstimationProblem) -> Iterator[Array]:
-        """Yield start values to try after a maximum is found, until starts agree."""
+        """Yield start values to try after the first maximum, until several agree."""
 
     def other_local_maxima(self, problem: EstimationProblem, params: Array) -> list[Array]:
-        """Return points from which a higher maximum than one at hand may be reached."""
+        """Return points that may lead to a higher maximum than ``params``."""
 
     def mirrored(self, problem: EstimationProblem, params: Array, near: Array) -> Array:
-        """Return parameters of the same likelihood, of those that differ in signs the nearest to others."""
+        """Return the sign-equivalent parameters that are closest to ``near``."""
 
     def stabilised(self, problem: EstimationProblem, params: Array) -> Array:
-        """Return the free parameters nearest to some at which the start exists."""
+        """Return nearby free parameters at which the likelihood exists."""
 
     def loglike_and_score(self, params: Array) -> tuple[float, Array]:
         """Return the log-likelihood and its gradient at a full parameter vector."""
@@ -63,25 +63,25 @@ class Model(Protocol):
 
 class EstimationProblem:
     """
-    A model with some parameters held at values; vectors here are of the free parameters.
+    A model with some parameters fixed. Parameter vectors contain only the free parameters.
 
     Parameters
     ----------
     model : Model
         The model.
     fixed : mapping of str to float
-        Parameters held fixed.
+        Values of the fixed parameters by name.
     estep : {"auto", "fast", "collapsed", "statsmodels"}
-        How to run the E-step.
+        Method of the E-step.
 
     Attributes
     ----------
     best : tuple of (float, ndarray) or None
-        The highest log-likelihood seen so far, and where.
+        The highest log-likelihood so far, and its parameters.
     path : list of float
-        The log-likelihoods that were the highest when they were seen.
+        The log-likelihoods that were higher than all earlier ones.
     began : float
-        When the problem was posed, by `time.perf_counter`.
+        Time at which the problem was created, by `time.perf_counter`.
     """
 
     def __init__(self, model: Model, fixed: Mapping[str, float], estep: str = "auto") -> None:
@@ -96,18 +96,18 @@ class EstimationProblem:
         self.began = time.perf_counter()
 
     def remember(self, llf: float, params: Array) -> None:
-        """Keep parameters and their log-likelihood, if it is the highest so far."""
+        """Store parameters and their log-likelihood if it is the highest so far."""
         if np.isfinite(llf) and (self.best is None or llf > self.best[0]):
             self.best = (llf, np.array(params))
             self.path.append(llf)
 
     @property
     def smoother(self) -> Smoother:
-        """The model's private smoother."""
+        """The private smoother of the model."""
         return self.model.private_smoother
 
     def full(self, params: Array) -> Array:
-        """Return the full vector."""
+        """Return the full parameter vector."""
         out = self._full.copy()
         out[self._free] = params
         return out
@@ -117,11 +117,11 @@ class EstimationProblem:
         return np.asarray(full, dtype=float)[self._free]
 
     def system(self, params: Array) -> System:
-        """Return the system."""
+        """Return the system matrices."""
         return self.model.initialized_system(self.full(params))
 
     def moments(self, params: Array) -> Moments:
-        """Return the E-step."""
+        """Return the moments of the E-step."""
         moments = expectation(self.smoother, self.system(params), self.estep)
         self.remember(moments.llf, params)
         return moments
@@ -131,7 +131,7 @@ class EstimationProblem:
         return self.smoother.loglike(self.system(params))
 
     def feasible(self, params: Array) -> bool:
-        """Tell whether covariance matrices are positive semidefinite, and no series is without any noise."""
+        """Return whether covariance matrices are positive semidefinite and every series is random."""
         layout = self.layout
         if self._certain(params):
             return False
@@ -139,7 +139,7 @@ class EstimationProblem:
         return all(is_positive_semidefinite(cov) for each in free for cov in by_group(each))
 
     def _certain(self, params: Array) -> bool:
-        """Tell whether a series has neither noise nor loadings (of which statsmodels' likelihood is zero)."""
+        """Return whether a series has neither noise nor loadings; its likelihood in statsmodels is zero."""
         blocks = self.layout.blocks
         if "design" not in blocks or blocks["design"].time_varying or blocks["obs_cov"].time_varying:
             return False
@@ -149,7 +149,7 @@ class EstimationProblem:
         return bool(exact.any() and np.any(exact & ~np.any(self.layout.matrix("design", params), axis=1)))
 
     def unsupported_reason(self, params: Array) -> str:
-        """Say why the log-likelihood does not exist."""
+        """Return the reason why the log-likelihood does not exist."""
         matrices = self.layout.matrices(params)
         for key in sorted(self.layout.covariances & set(matrices)):
             if not all(is_positive_semidefinite(cov) for cov in by_group(matrices[key])):
@@ -162,12 +162,12 @@ class EstimationProblem:
             return reason(error)
 
     def _raise_at_first(self, error: UnsupportedError) -> None:
-        """Raise an error, unless another point has a likelihood: then a trial of the search went too far."""
+        """Raise an error, unless another point has a likelihood and a trial step was too long."""
         if self.best is None:
             raise error
 
     def value(self, params: Array) -> float:
-        """Return the log-likelihood, minus infinity where it does not exist."""
+        """Return the log-likelihood, or minus infinity if it does not exist."""
         try:
             value = self.loglike(params) if self.feasible(params) else -np.inf
         except NOT_HERE:
@@ -181,7 +181,7 @@ class EstimationProblem:
         return value
 
     def value_and_score(self, params: Array) -> tuple[float, Array] | None:
-        """Return the log-likelihood and its gradient by free parameter, None where it does not exist."""
+        """Return the log-likelihood and its gradient by free parameter, or None if it does not exist."""
         if not self.feasible(params):
             return None
         try:

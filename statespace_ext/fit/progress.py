@@ -1,4 +1,4 @@
-"""What a fit shows while it runs: nothing, one line an iteration, or a bar."""
+"""Output of a running fit: none, one line per iteration, or a progress bar."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from ..exceptions import UnsupportedError
 @contextmanager
 def reporter(disp: bool, progress: bool, total: int) -> Iterator[Callable[[int, float], None] | None]:
     """
-    Yield a function of (iteration, log-likelihood), None where nothing is to be shown.
+    Yield a function of (iteration, log-likelihood), or None without output.
 
     Parameters
     ----------
     disp : bool
-        Print one line an iteration.
+        Whether to print one line per iteration.
     progress : bool
-        Show a tqdm bar.
+        Whether to show a progress bar of tqdm.
     total : int
         Length of the bar.
 
     Raises
     ------
     UnsupportedError
-        If a bar is asked for and tqdm is not installed.
+        If a bar is requested and tqdm is not installed.
     """
     if not progress:
         yield _print_line if disp else None
@@ -45,7 +45,7 @@ def reporter(disp: bool, progress: bool, total: int) -> Iterator[Callable[[int, 
                 _print_line(iteration, llf)
 
         yield advance
-        bar.total = bar.n  # most fits end before their largest number of iterations
+        bar.total = bar.n  # most fits stop before the maximum number of iterations
         bar.refresh()
 
 

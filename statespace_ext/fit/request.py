@@ -1,4 +1,4 @@
-"""What is asked of a fit, checked before anything is computed."""
+"""The options of a fit, which are checked before the computation."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OPTIONS = {
     "nm": ("maxfev", "xatol", "fatol"),
     "powell": ("maxfev", "xtol", "ftol"),
 }
-"""Options of `scipy.optimize.minimize` that a user may set."""
+"""Options of `scipy.optimize.minimize` that users may set."""
 WITHOUT_GRADIENT = ("nm", "powell")
 EM_METHODS = ("em", "accelerated-em")
 METHODS = ("auto", *EM_METHODS, "newton", *SCIPY_METHODS)
@@ -39,7 +39,7 @@ ARGUMENTS = (
     "full_output", "disp", "callback", "return_params", "low_memory", "tolerance", "n_starts", "rng",
     "progress", "estep", "n_jobs",
 )  # fmt: skip
-"""Arguments of `fit`, beside the options of a method: what a misspelt name may have meant."""
+"""Arguments of `fit` in addition to the options of a method, for suggestions for misspelt names."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class FitRequest:
 
 def check_request(request: FitRequest) -> None:
     """
-    Refuse unknown or impossible options.
+    Check the options.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def check_request(request: FitRequest) -> None:
 
 
 def _check_options(request: FitRequest) -> None:
-    """Refuse options that the method does not have."""
+    """Raise an error for options that the method does not have."""
     allowed = OPTIONS.get("lbfgs" if request.method == "auto" else request.method, ())
     unknown = [name for name in request.options if name not in allowed]
     if unknown:

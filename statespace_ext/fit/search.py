@@ -1,4 +1,4 @@
-"""Gradient methods, with the exact score: from one start to where it leads."""
+"""Gradient methods with the exact score, from one start value."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from .progress import reporter
 from .request import SCIPY_METHODS, WITHOUT_GRADIENT, FitRequest
 
 WHITENED_UP_TO = 80
-"""Second derivatives cost one score a parameter; above this many parameters "auto" does without."""
+"""Largest number of parameters for which "auto" uses second derivatives. They need one score each."""
 _ROUND = 40
-"""Iterations between second derivatives."""
+"""Number of iterations between two computations of second derivatives."""
 _LONGEST_MEMORY, _MEMORY_OF_MANY, _MANY = 200, 50, 300
-"""Steps that L-BFGS remembers at most, fewer of more than so many parameters: there they outweigh scores."""
+"""Largest memory of L-BFGS, and the memory above a number of parameters at which it dominates the cost."""
 _NEAR = 3.0
-"""Scaled score below which second derivatives come first: the estimates of a period before have no more."""
+"""Second derivatives come first if the scaled score is smaller, as at estimates from one period less."""
 _LITTLE_TO_GAIN = 1e-7
-"""Predicted gain below which going on would change nothing that is reported."""
+"""If the predicted gain is smaller, further iterations would not change reported values."""
 _NO_GAIN, _MOST_STALLED = 1e-12, 2
 _ITERATIONS_INSIDE = 500
-"""Largest number of iterations with one weight of the barrier."""
+"""Largest number of iterations for each weight of the barrier."""
 _BARRIER_WEIGHTS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
 _ESCAPES = 4
 
@@ -42,7 +42,7 @@ def maximise(
     problem: EstimationProblem, request: FitRequest, start: Array, maxiter: int, scale: Array | None = None
 ) -> FitResult:
     """
-    Maximise the log-likelihood by a gradient method, away from singular matrices that are not at a maximum.
+    Maximise the log-likelihood by a gradient method; leave singular matrices that are not at a maximum.
 
     Parameters
     ----------
@@ -53,14 +53,14 @@ def maximise(
     start : ndarray
         Free parameters.
     maxiter : int
-        Largest number of iterations.
+        Maximum number of iterations.
     scale : ndarray, optional
-        As for `Search`.
+        As in `Search`.
 
     Returns
     -------
     FitResult
-        Its parameters are the free ones.
+        The result, with the free parameters only.
     """
     with reporter(request.disp, request.progress, maxiter) as report:
         out = _ascended(problem, start, request, maxiter, report, scale)
@@ -77,7 +77,7 @@ def maximise(
 
 
 def after(fit: FitResult, *earlier: FitResult) -> FitResult:
-    """Return a fit with the work of earlier ones counted."""
+    """Return a fit whose counts and times include those of earlier fits."""
     parts = [*earlier, fit]
     return replace(
         fit,
@@ -95,7 +95,7 @@ def _ascended(
     report: Report | None,
     scale: Array | None = None,
 ) -> FitResult:
-    """Maximise; inside a cone with a barrier whose weight falls, each time from where the last one ended."""
+    """Maximise. With a barrier, reduce its weight in stages, each of which starts from the last point."""
     if not problem.layout.untransformed or request.method in WITHOUT_GRADIENT:
         return Search(problem, start, request, report, scale=scale).run(maxiter)
     stages: list[FitResult] = []
@@ -112,7 +112,7 @@ def _ascended(
 
 
 def _of_stages(stages: list[FitResult]) -> FitResult:
-    """Return the last that has settled, or the highest, with the work of all."""
+    """Return the last converged stage, or the highest, with the counts of all stages."""
     settled = [stage for stage in stages if stage.dead_end or stage.score_norm < SCORE_TOLERANCE]
     best = settled[-1] if settled else max(stages, key=lambda stage: stage.llf)
     return after(best, *(stage for stage in stages if stage is not best))
@@ -120,21 +120,21 @@ def _of_stages(stages: list[FitResult]) -> FitResult:
 
 class Search:
     """
-    One search, a round after another.
+    One search, which consists of rounds.
 
-    A method of SciPy takes all its steps in one round, in units of complete data. For "auto", a round of
-    L-BFGS takes about as long as second derivatives. If a round does not end at a maximum, the second
-    derivatives are computed by differences of the score. The next round uses coordinates in which they are 1
-    or -1, so that long curved ridges disappear. For "newton" they come first, and a round has one step.
+    A SciPy method takes all its steps in one round, in units of complete data. For "auto", a round of L-BFGS
+    takes about as long as second derivatives. If a round does not end at a maximum, the second derivatives
+    are computed from differences of the score. The next round uses coordinates in which they are 1 or -1,
+    which removes long curved ridges. "newton" starts with second derivatives, and a round has one step.
 
     Parameters
     ----------
     problem, start, request, report
-        As for `maximise`.
+        As in `maximise`.
     weight : float
         Weight of the barrier of `Objective`.
     scale : ndarray, optional
-        Scale of the unconstrained parameters in a round of L-BFGS that has led to the start.
+        Scale of the unconstrained parameters in the round of L-BFGS that led to the start.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class Search:
         self.path: list[float] = []
         self.message, self.dead_end = "maxiter reached", ""
         self.verdict = Verdict(np.nan, np.nan, np.zeros(0))
-        # the barrier bends sharply near the edge of the cone, which a quasi-Newton method sees late
+        # near the boundary, the curvature of the barrier changes too fast for a quasi-Newton method
         able = request.method == "auto" or request.method == "lbfgs" and weight > 0
         newton = request.method == "newton"
         self.whitens = newton or able and len(start) <= WHITENED_UP_TO
@@ -160,7 +160,7 @@ class Search:
         self.longest = 1 if newton else _ROUND if self.whitens else sys.maxsize
 
     def run(self, maxiter: int) -> FitResult:
-        """Return where rounds lead, until an end or ``maxiter`` iterations."""
+        """Run rounds until convergence or ``maxiter`` iterations, and return the result."""
         objective, n = self.objective, len(self.objective.origin)
         if not n:
             params = objective.params()
@@ -190,7 +190,7 @@ class Search:
         )
 
     def _rounds(self, maxiter: int) -> None:
-        """Go from round to round until an end, or ``maxiter`` iterations."""
+        """Run rounds until convergence or ``maxiter`` iterations."""
         objective, left, stalled = self.objective, maxiter, 0
         objective.move(np.zeros(len(objective.origin)))
         near = objective.score_here is not None and np.max(np.abs(objective.score_here)) < _NEAR
@@ -203,7 +203,7 @@ class Search:
             ended, left = left - steps < maxiter - len(self.path), maxiter - len(self.path)
             if (ended or not self.whitens) and self.judge(inverse, left > 0):
                 return
-            # a round without an iteration has moved by the steps of the verdict alone
+            # a round without iterations has moved only by the steps of the verdict
             small = before - objective.value_here < _NO_GAIN * (1.0 + abs(before)) or len(self.path) == done
             stalled = (stalled + 1) * small
             if not self.whitens or stalled == _MOST_STALLED:
@@ -212,22 +212,22 @@ class Search:
         self.judge(None, False)
 
     def _turned(self) -> bool:
-        """Go over to coordinates of second derivatives, and tell whether the search is at its end."""
+        """Change to coordinates scaled by second derivatives, and return whether the search has ended."""
         exist = self.objective.whiten(2 if self.request.method == "newton" else 1)
         if not exist:
             self.message = "second derivatives do not exist here"
         return self.judge(None, False) or not exist
 
     def judge(self, inverse: Callable[[Array], Array] | None, goes_on: bool) -> bool:
-        """Set the verdict on the origin, and tell whether the search is at its end."""
+        """Set the verdict on the origin, and return whether the search has ended."""
         goes_on = goes_on and self.request.method not in WITHOUT_GRADIENT
         self.verdict = self.objective.finish(inverse, goes_on)
-        # one more step of Newton's method about squares what is left to gain
+        # another Newton step approximately squares the remaining gain
         limit = _LITTLE_TO_GAIN**2 if self.request.method == "newton" else _LITTLE_TO_GAIN
         return not self.whitens or self.verdict.converged and self.verdict.gain < limit
 
     def round(self, steps: int) -> Callable[[Array], Array] | None:
-        """Take steps from the origin, and move it; return the method's approximation of I^{-1}."""
+        """Take steps from the origin, move it, and return the method's approximation of I^{-1}."""
         objective, method = self.objective, self.request.method
         gradient = method not in WITHOUT_GRADIENT
         options = {**_defaults(method, steps, len(objective.origin)), **self.request.options}
@@ -240,13 +240,13 @@ class Search:
             options=options,
         )
         objective.move(np.asarray(result.x))
-        self.watch(self.problem, objective.params())  # which may be a trial, and no iteration
+        self.watch(self.problem, objective.params())  # may be a trial step rather than an iteration
         self.message = str(result.message)
         memory = result.get("hess_inv")
         return None if memory is None else memory.dot
 
     def _after(self, w: Array, *_: object) -> None:
-        """Look at an iteration."""
+        """Check and report an iteration."""
         self.path.append(-self.objective.best)
         if self.report is not None:
             self.report(len(self.path), self.path[-1])
@@ -258,7 +258,7 @@ class Search:
 
 def _defaults(method: str, maxiter: int, size: int) -> dict[str, Any]:
     if method in ("auto", "newton", "lbfgs"):
-        # remembering as many steps as there are parameters halves the iterations of a CAPM of ten assets
+        # a memory of as many steps as parameters halves the iterations of a CAPM with ten assets
         memory = min(max(size, 30), _LONGEST_MEMORY) if size <= _MANY else _MEMORY_OF_MANY
         return {"maxiter": maxiter, "maxfun": 10 * maxiter, "maxcor": memory, "ftol": 1e-14, "gtol": 1e-6}
     if method in ("bfgs", "cg"):
@@ -269,7 +269,7 @@ def _defaults(method: str, maxiter: int, size: int) -> dict[str, Any]:
 
 
 def verdict_at(problem: EstimationProblem, params: Array) -> Verdict:
-    """Return how near free parameters are to a maximum; inside the cone, to that with the least barrier."""
+    """Return the verdict on free parameters; with a barrier, relative to its smallest weight."""
     if len(params) == 0:
         return Verdict(0.0, 0.0, params)
     objective = Objective(problem, params, _BARRIER_WEIGHTS[-1] if problem.layout.untransformed else 0.0)

@@ -1,4 +1,4 @@
-"""Start values: from principal components by the M-step, at random, and inside the parameter space."""
+"""Start values: an M-step on principal components, random start values, and interior start values."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from .problem import EstimationProblem
 
 _LARGEST_ROOT = 0.98
 _NOISE_SHARE = 0.25
-"""Least share of the variation of a series (or of a factor's steps) that starts as noise."""
+"""Smallest initial share of noise in the variation of a series or in the changes of a factor."""
 _LEAST_NOISE = 1e-6
-"""Least variation, as a share of the variance of a series: of a series that is exactly a trend, say."""
+"""Smallest variation relative to the variance of a series. It applies to an exact trend, for example."""
 _FILLING_ROUNDS = 20
 _AUTOCOVARIANCES = 2
-"""Number of autocovariances behind the predictable components."""
+"""Number of autocovariances that determine the predictable components."""
 
 
 def start_values(problem: EstimationProblem, predictable: bool = False) -> Array:
     """
     Return start values of the free parameters.
 
-    The factors are least-squares scores where the design is fixed, else principal components of the
-    series (and of their lags where there are more factors than series), missing values filled in. The
-    updates of the M-step, run on them as if they were observed, give every block; the constraints of
-    the layout hold throughout.
+    If the design is fixed, the factors are least-squares scores. Otherwise they are principal components of
+    the series, with missing values filled in. If there are more factors than series, lags of the series are
+    added. The M-step then treats the factors as observed, and estimates every block subject to the
+    constraints of the layout.
 
     Parameters
     ----------
     problem : EstimationProblem
         The problem.
     predictable : bool
-        Whether the components are those of the autocovariances of the series, in place of the covariances.
+        Whether the components come from the autocovariances of the series instead of the covariances.
     """
     layout = problem.layout
     if len(layout) == 0:
@@ -53,7 +53,7 @@ def start_values(problem: EstimationProblem, predictable: bool = False) -> Array
     if any(not layout.blocks[key].is_fixed for key in OBSERVATION):
         params, moments = updates.observation_coefficients(params, moments)
     variation = np.minimum(np.var(y, axis=0), np.var(np.diff(y, axis=0), axis=0) if len(y) > 2 else np.inf)
-    if not problem.system(params).diffuse:  # which leaves the first state uncertain
+    if not problem.system(params).diffuse:  # a diffuse initial state stays uncertain
         variation = np.maximum(variation, _LEAST_NOISE * np.var(y, axis=0))
     noise = np.maximum(np.diag(moments.observation.mean), _NOISE_SHARE * variation)
     params = covariance_near(problem, "obs_cov", params, moments.observation.mean, noise)
@@ -70,7 +70,7 @@ def start_values(problem: EstimationProblem, predictable: bool = False) -> Array
 
 
 def fill_missing(endog: Array) -> Array:
-    """Return the data with missing values replaced by their least-squares fit on one principal component."""
+    """Replace missing values by their least-squares fit on one principal component."""
     missing = np.isnan(endog)
     if not missing.any():
         return endog
@@ -91,12 +91,12 @@ def fill_missing(endog: Array) -> Array:
 
 
 def without_start(structure: StateStructure) -> StateStructure:
-    """Return the structure with no stationary start."""
+    """Return the structure without a stationary start."""
     return replace(structure, stationary=structure.stationary[:0])
 
 
 def _neutral(problem: EstimationProblem, y: Array) -> Array:
-    """Return parameters with zero coefficients and diagonal covariances of the size of the data."""
+    """Return parameters with zero coefficients, and diagonal covariances on the scale of the data."""
     layout = problem.layout
     k = layout.blocks["state_cov"].shape[0]
     sizes = {
@@ -114,8 +114,8 @@ def _factors(problem: EstimationProblem, y: Array, params: Array, predictable: b
     """
     Return (nobs, k) factor scores.
 
-    States that are lags of others are lags of their scores. Of the rest, those with free loadings are rotated
-    principal components, and those with fixed loadings alone the least-squares scores of what is left.
+    The scores of states that are lags of other states are lagged scores. Other states with free loadings have
+    rotated principal components. States with only fixed loadings have least-squares scores of the residuals.
     """
     layout = problem.layout
     block = layout.blocks["design"]
@@ -146,10 +146,10 @@ def _factors(problem: EstimationProblem, y: Array, params: Array, predictable: b
 
 def _components(y: Array, count: int, predictable: bool) -> Array:
     """
-    Return principal components of the series, and of their lags where there are more than series.
+    Return principal components of the series. Add lags of the series if ``count`` exceeds their number.
 
-    Predictable ones are the leading eigenvectors of sum_l C_l C_l', where C_l are autocovariances, to which
-    errors without serial correlation do not contribute (Lam & Yao, 2012).
+    Predictable components are the leading eigenvectors of sum_l C_l C_l', where C_l are autocovariances.
+    Serially uncorrelated errors do not contribute to these (Lam & Yao, 2012).
     """
     scale = np.std(y, axis=0)
     standard = (y - y.mean(axis=0)) / np.where(scale > 0, scale, 1.0)
@@ -169,7 +169,7 @@ def _components(y: Array, count: int, predictable: bool) -> Array:
 
 
 def _lags_of_states(problem: EstimationProblem) -> tuple[Array, Array]:
-    """Return, by state, the state of which it is a lag by the fixed elements of its row, and the lag."""
+    """Return, for each state, the state of which its fixed row makes it a lag, and the lag."""
     blocks = problem.layout.blocks
     transition, cov = blocks["transition"], blocks["state_cov"]
     k = cov.shape[0]
@@ -186,13 +186,13 @@ def _lags_of_states(problem: EstimationProblem) -> tuple[Array, Array]:
         at, steps = i, 0
         while at in before and steps <= k:
             at, steps = before[at], steps + 1
-        if steps <= k:  # else a cycle of states without noise
+        if steps <= k:  # otherwise it is a cycle of states without noise
             source[i], lag[i] = at, steps
     return source, lag
 
 
 def _rotation(loadings: Array, fixed: Array, free: Array) -> Array:
-    """Return a nonsingular G that brings loadings @ G near the fixed elements of the design."""
+    """Return a nonsingular G for which loadings @ G is close to the fixed elements of the design."""
     k = loadings.shape[1]
     if np.array_equal(free, np.tri(*free.shape, dtype=bool)) and not np.any(fixed[~free]):
         return lower_triangular_rotation(loadings)
@@ -209,7 +209,7 @@ def _rotation(loadings: Array, fixed: Array, free: Array) -> Array:
 
 
 def _unit_noise(problem: EstimationProblem, factors: Array) -> Array:
-    """Return factors rescaled to their innovation variances, where these are fixed and loadings are free."""
+    """Rescale factors to their innovation variances if these are fixed and the loadings are free."""
     cov, design = problem.layout.blocks["state_cov"], problem.layout.blocks["design"]
     if design.is_fixed or len(factors) < 2:
         return factors
@@ -223,7 +223,7 @@ def _unit_noise(problem: EstimationProblem, factors: Array) -> Array:
 
 
 def _as_observed(problem: EstimationProblem, y: Array, factors: Array, params: Array) -> Moments:
-    """Return moments as if the factors were the states, without uncertainty."""
+    """Return moments that treat the factors as observed states."""
     lags, n = problem.updates.lags, len(y)
     states = np.concatenate([factors[np.maximum(np.arange(n) - lag, 0)] for lag in range(lags)], axis=1).T
     size = len(states)
@@ -243,7 +243,7 @@ def _as_observed(problem: EstimationProblem, y: Array, factors: Array, params: A
 def covariance_near(
     problem: EstimationProblem, key: str, params: Array, target: Array, least: Array
 ) -> Array:
-    """Return parameters with a covariance block near a target whose variances are at least ``least``."""
+    """Set a covariance block close to a target, with variances of at least ``least``."""
     block = problem.layout.blocks[key]
     if block.is_fixed:
         return params
@@ -267,7 +267,7 @@ def covariance_near(
 
 
 def stabilised(problem: EstimationProblem, params: Array) -> Array:
-    """Return parameters with A_l scaled by rho**l, so that a stationary start exists where one is needed."""
+    """Scale A_l by rho**l, so that a stationary start exists if the model needs one."""
     layout = problem.layout
     kept = problem.updates.structure.stationary
     if len(kept) == 0 or layout.blocks["transition"].is_fixed:
@@ -285,7 +285,7 @@ def stabilised(problem: EstimationProblem, params: Array) -> Array:
 
 
 def _initial(problem: EstimationProblem, params: Array, factors: Array) -> Array:
-    """Return parameters with a free initial state at the first factors."""
+    """Set a free initial state to the first values of the factors."""
     layout, lags = problem.layout, problem.updates.lags
     if not layout.blocks["initial_state"].is_fixed:
         params = layout.project({"initial_state": np.tile(factors[0], lags)[:, None]}, params)
@@ -299,7 +299,7 @@ _INSIDE = 0.1
 
 
 def random_start(problem: EstimationProblem, around: Array, rng: np.random.Generator) -> Array:
-    """Return start values scattered around others: coefficients shifted, variances rescaled."""
+    """Return random start values around given ones: shifted coefficients and rescaled variances."""
     layout = problem.layout
     centre = layout.unconstrain(around)
     in_cov = np.zeros(len(centre), bool)
@@ -323,11 +323,11 @@ def random_start(problem: EstimationProblem, around: Array, rng: np.random.Gener
 
 def inside(problem: EstimationProblem, start: Array) -> Array:
     """
-    Return start values whose free covariance matrices are not singular.
+    Return start values with nonsingular free covariance matrices.
 
-    A gradient method cannot leave a singular one, where the derivative by the unconstrained parameters
-    is zero. Where the likelihood rises from it, a mixture with the default start values replaces it, one part
-    in ten.
+    A gradient method cannot leave a singular covariance matrix, since the derivative with respect to the
+    unconstrained parameters is zero. If the likelihood increases away from it, one tenth of it is replaced by
+    the default start values.
     """
     layout, out = problem.layout, np.array(start)
     singular = singular_blocks(problem, start)
@@ -341,7 +341,7 @@ def inside(problem: EstimationProblem, start: Array) -> Array:
 
 
 def singular_blocks(problem: EstimationProblem, params: Array) -> list[str]:
-    """Return the free covariance matrices that are singular, or nearly so in the units of the data."""
+    """Return the free covariance matrices that are singular or nearly singular, relative to the data."""
     layout = problem.layout
     matrices, sizes = layout.matrices(params), problem.model.variance_sizes(problem.full(params))
     return [

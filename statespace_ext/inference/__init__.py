@@ -1,1 +1,1 @@
-"""Inference: information and standard errors, identification."""
+"""Inference: standard errors, identification, bootstrap, profile likelihood and model selection."""

@@ -1,4 +1,4 @@
-"""Bootstrap of the estimates: the samples, standard errors, bias, intervals, AICb."""
+"""Bootstrap of the estimates: samples, standard errors, bias, confidence intervals and AICb."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ _COVARIANCES = ("obs_cov", "state_cov")
 
 class Parametric:
     """
-    Samples of the model at a parameter vector, missing where the data are.
+    Samples simulated from the model at a parameter vector, with the missing values of the data.
 
-    A diffuse initial state, on which the likelihood does not depend, is the smoothed one of the data.
+    The likelihood does not depend on a diffuse initial state. Samples start from its smoothed value.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class Parametric:
 
 class Innovations:
     """
-    The bootstrap of Stoffer & Wall (1991): the standardised errors of the forecasts, drawn with replacement.
+    The bootstrap of Stoffer & Wall (1991), which resamples standardised forecast errors with replacement.
 
         e_t = F_t^{-1/2} (y_t - d_t - Z_t a_t),   centred;   e*_t drawn from e_1..e_n
         y*_t = d_t + Z_t a*_t + F_t^{1/2} e*_t,   a*_{t+1} = c_t + T_t a*_t + K_t F_t^{1/2} e*_t,   a*_1 = a_1
@@ -100,7 +100,7 @@ class Innovations:
     DataError
         If data are missing.
     SpecificationError
-        If the start is diffuse, whose first errors have no finite variance.
+        If the initial state is diffuse. The first forecast errors then have infinite variance.
     """
 
     def __init__(self, model: Any, params: Array) -> None:
@@ -136,7 +136,7 @@ class Innovations:
         return self.rebuilt(self.errors[rng.integers(0, len(self.errors), size=len(self.errors))])
 
     def rebuilt(self, errors: Array) -> Array:
-        """Return the sample that has these standardised errors."""
+        """Return the sample with given standardised errors."""
         state, out = self.start, np.empty_like(errors)
         for t, e in enumerate(errors):
             v = self.roots[t] @ e
@@ -147,18 +147,18 @@ class Innovations:
 
 
 def root(cov: Array) -> Array:
-    """Return the symmetric root of a covariance, which may be singular."""
+    """Return the symmetric square root of a covariance matrix, which may be singular."""
     values, vectors = np.linalg.eigh(cov)
     return (vectors * np.sqrt(np.clip(values, 0.0, None))) @ vectors.T
 
 
 def _matrices(ssm: Any) -> dict[str, Array]:
-    """Return copies of the matrices with time in front, of length one where they are constant."""
+    """Return copies of the matrices with time as the first axis, of length one for constant matrices."""
     return {name: np.moveaxis(np.array(_3d(getattr(ssm, name))), 2, 0) for name in MATRICES}
 
 
 def _3d(value: Array) -> Array:
-    """Return an intercept as a matrix of one column."""
+    """Return an intercept as a matrix with one column."""
     return value[:, None, :] if value.ndim == 2 else value
 
 
@@ -180,12 +180,12 @@ _TINY = 1e-300
 @dataclass(frozen=True, repr=False)
 class Bootstrap(Displayed):
     """
-    Estimates from samples that are drawn from the fitted model.
+    Estimates from samples of the fitted model.
 
     Attributes
     ----------
     params : DataFrame
-        One row per sample, with factors aligned to the estimates; NaN if the fit failed.
+        One row per sample, with factors aligned to the estimates. A row is NaN if the fit failed.
     estimates : Series
         The estimates.
     llf : float
@@ -193,8 +193,8 @@ class Bootstrap(Displayed):
     llf_at_data : ndarray
         Log-likelihood of the data at each row of ``params``.
     boundary : list of str
-        Parameters at a boundary, at the estimates or in some sample. Their intervals are percentile
-        intervals, and their distribution is not normal.
+        Parameters at a boundary, at the estimates or in any sample. Their distribution is not normal, and
+        they have percentile intervals.
     failures : dict of int to str
         The error message of each failed sample.
     method : str
@@ -211,18 +211,18 @@ class Bootstrap(Displayed):
 
     @property
     def bse(self) -> pd.Series:
-        """Standard deviations of the estimates over the samples."""
+        """The standard deviations of the estimates over the samples."""
         return self.params.std(ddof=1)
 
     @property
     def bias(self) -> pd.Series:
-        """Mean over the samples minus the estimates."""
+        """The mean over the samples minus the estimates."""
         return self.params.mean() - self.estimates
 
     @property
     def aicb(self) -> float:
         """
-        AICb of Cavanaugh & Shumway (1997): the penalty 2k of AIC, estimated.
+        AICb of Cavanaugh & Shumway (1997), which estimates the penalty 2k of AIC.
 
         -2 log L(params | Y) + 2 mean_b [-2 log L(params*_b | Y) / L(params | Y)]
         """
@@ -230,19 +230,20 @@ class Bootstrap(Displayed):
 
     def conf_int(self, alpha: float = 0.05, method: str = "basic") -> pd.DataFrame:
         """
-        Return intervals of coverage 1 - alpha.
+        Return confidence intervals with coverage 1 - alpha.
 
         Parameters
         ----------
         alpha : float
-            One minus the coverage.
+            One minus the coverage probability.
         method : {"basic", "percentile"}
-            "basic": 2 estimate - quantiles. Parameters at a boundary always have percentile intervals.
+            "basic" intervals are twice the estimate minus the quantiles. "percentile" intervals are the
+            quantiles. Parameters at a boundary always have percentile intervals.
 
         Returns
         -------
         DataFrame
-            Columns lower, upper, at_boundary.
+            Columns "lower", "upper" and "at_boundary".
         """
         one_of(method, ("basic", "percentile"), "method")
         alpha = probability(alpha, "alpha")
@@ -254,7 +255,7 @@ class Bootstrap(Displayed):
         return pd.DataFrame({"lower": lower, "upper": upper, "at_boundary": edge})
 
     def summary(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Return estimates, bias, standard errors and intervals in one table."""
+        """Return a table of estimates, bias, standard errors and confidence intervals."""
         table = pd.DataFrame({"estimate": self.estimates, "bias": self.bias, "se": self.bse})
         return table.join(self.conf_int(alpha))
 
@@ -263,19 +264,20 @@ def bootstrap(
     res: Any, n_boot: int = 199, method: str = "parametric", rng: object = None, n_jobs: int | None = None
 ) -> Bootstrap:
     """
-    Draw samples from the fitted model and fit the model to each.
+    Simulate samples from the fitted model, and fit the model to each sample.
 
     Parameters
     ----------
     res : StateSpaceResults
-        A fit.
+        Results of a fit.
     n_boot : int
         Number of samples.
     method : {"parametric", "innovations"}
-        "parametric": normal samples with the missing values of the data. "innovations" (Stoffer & Wall
-        1991): standardised forecast errors drawn with replacement; needs complete data and a proper start.
+        "parametric" simulates normal samples with the missing values of the data. "innovations" resamples
+        standardised forecast errors with replacement (Stoffer & Wall 1991). It needs complete data and an
+        initial state that is not diffuse.
     rng : numpy.random.Generator or int, optional
-        Generator or seed. The samples do not depend on the number of processes.
+        Random number generator or seed. The samples do not depend on the number of processes.
     n_jobs : int, optional
         As in `fit_many`.
 
@@ -286,9 +288,9 @@ def bootstrap(
     Raises
     ------
     SpecificationError, DataError
-        If the method is unknown, or does not apply.
+        If the method is unknown, or is not valid for the model or the data.
     EstimationError
-        If fewer than two fits succeed. A warning counts failed fits.
+        If fewer than two fits succeed. Otherwise a warning reports the number of failed fits.
 
     Notes
     -----
@@ -318,18 +320,18 @@ def bootstrap(
 
 
 _Refitted = tuple[Array, float, list[str]]
-"""The aligned estimates of one sample, the likelihood of the data there, and the parameters at boundaries."""
+"""The aligned estimates of one sample, their likelihood for the data, and the parameters at boundaries."""
 
 
 def _rows(found: list[_Refitted | Failure], count: int) -> list[_Refitted]:
-    """Return what was found, NaN for a failure."""
+    """Return the outcomes of the samples, with NaN for failures."""
     nothing: _Refitted = (np.full(count, np.nan), np.nan, [])
     return [nothing if isinstance(outcome, Failure) else outcome for outcome in found]
 
 
 @dataclass(frozen=True)
 class _Refit:
-    """The fit to one sample; what pickles for other processes."""
+    """The fit to one sample, in a picklable form for other processes."""
 
     model: Any
     sampler: Parametric | Innovations
@@ -351,11 +353,11 @@ class _Refit:
 
 def aligned(model: Any, params: Array, target: Array) -> Array:
     """
-    Return the parameters after the rotation of the factors that brings the loadings nearest to a target.
+    Rotate the factors so that the loadings are closest to a target, and return the parameters.
 
-    Any nonsingular matrix, an orthogonal one, a permutation with signs, signs: the first that is a symmetry
-    of the model, that is, which leaves its restrictions and the log-likelihood as they are. None: the
-    parameters as they were.
+    The candidates are a nonsingular matrix, an orthogonal matrix, a permutation with signs, and signs. The
+    first candidate that keeps the restrictions and the log-likelihood of the model is used. Without such a
+    candidate, the parameters are returned unchanged.
     """
     needed = {"design", "transition", "state_cov", "state_intercept"}
     if not needed <= set(model.layout.blocks) or model.layout.blocks["design"].is_fixed:
@@ -381,7 +383,7 @@ def aligned(model: Any, params: Array, target: Array) -> Array:
 
 
 def _rotations(loadings: Array, goal: Array) -> Iterator[Array]:
-    """Yield nonsingular matrices that bring loadings nearest to a goal, the most general one first."""
+    """Yield matrices that bring the loadings closest to a goal, from the most general to the least."""
     left, _, right = np.linalg.svd(loadings.T @ goal)
     signs = np.diag(np.where(np.sum(loadings * goal, axis=0) < 0, -1.0, 1.0))
     likeness = loadings.T @ goal / np.maximum(np.linalg.norm(loadings, axis=0)[:, None], _TINY)

@@ -1,4 +1,4 @@
-"""Covariance matrices that are singular at the estimates."""
+"""Covariance matrices that are singular at the estimates, and parameters at a boundary."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from .information import Scored
 _RELATIVE = 1e-7
 """A variance (or an eigenvalue of the correlation matrix) below this share counts as zero."""
 _RELATIVE_INSIDE = 1e-5
-"""The same for a matrix that the optimiser kept inside the cone by a barrier."""
+"""The same share for a matrix that a barrier kept positive definite."""
 _END = 1.0 - 1e-6
-"""A parameter of (-1, 1) beyond this modulus counts as one."""
+"""A parameter in (-1, 1) with a larger modulus counts as 1 or -1."""
 
 
 def boundary_params(layout: ParameterLayout, params: Array, sizes: Mapping[str, Array]) -> dict[str, float]:
     """
-    Return the parameters of covariance blocks that are singular, and those at the end of their interval.
+    Return the parameters of singular covariance blocks, and those at the end of their interval.
 
-    A variance that is zero, to a small share of its size, brings itself and its covariances, with the
-    value zero; a correlation matrix that is singular brings all the parameters involved, with the values
-    that they have, unless it is singular by declaration (one variance times a fixed matrix).
+    If a variance is zero, relative to its scale, the result contains the variance and its covariances, with
+    the value zero. If a correlation matrix is singular, the result contains all parameters involved, with
+    their values. A matrix that is singular by declaration (one variance times a fixed matrix) is omitted.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def boundary_params(layout: ParameterLayout, params: Array, sizes: Mapping[str, 
     params : ndarray
         Full parameter vector.
     sizes : mapping of str to ndarray
-        By covariance block, the size that each variance would have if it explained the data.
+        For each covariance block, the variances that would explain the data on their own.
     """
     out: dict[str, float] = {}
     matrices = layout.matrices(params)
@@ -65,7 +65,7 @@ def _at_end(layout: ParameterLayout, name: str, value: float) -> bool:
 def _singular_rows(
     cov: Array, block: AffineMatrix, size: Array | None, share: float
 ) -> tuple[set[int], set[int]]:
-    """Return the rows with a zero variance, and those involved in a singular correlation matrix."""
+    """Return the rows with a zero variance, and the rows involved in a singular correlation matrix."""
     free = np.zeros(block.shape[0], bool)
     free[block.rows] = True
     if size is None:
@@ -88,10 +88,11 @@ def reduced_rank_cov(
     model: Scored, layout: ParameterLayout, params: Array, key: str, others: IntArray, steps: Array
 ) -> Array | None:
     """
-    Return the covariance of the other estimates where an unstructured block is singular.
+    Return the covariance of the other estimates if an unstructured block is singular.
 
-    The block is W = G G' with as many columns as its rank, and the likelihood is regular in G (up to its
-    rotations, which a pseudo-inverse leaves out). To hold W fixed instead would understate the others.
+    The block is W = G G', where G has as many columns as the rank of W. The likelihood is regular in G, up to
+    rotations of G, which a pseudo-inverse excludes. With W fixed, the other standard errors would be too
+    small.
 
     Parameters
     ----------
@@ -104,14 +105,14 @@ def reduced_rank_cov(
     key : str
         The singular covariance block.
     others : ndarray of int
-        Places of the other free parameters, none of them at a boundary.
+        Positions of the other free parameters, none of which is at a boundary.
     steps : ndarray
-        Steps of the differences, by parameter.
+        Step sizes of the differences, by parameter.
 
     Returns
     -------
     ndarray or None
-        None where the block is not unstructured, or the information is not positive definite.
+        The covariance; None if the block is not unstructured, or the information is not positive definite.
     """
     block = layout.blocks[key]
     if not isinstance(layout.structures.get(key), Unstructured) or np.any(block.fixed):

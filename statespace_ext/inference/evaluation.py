@@ -1,4 +1,4 @@
-"""Tests of forecasts against each other."""
+"""Tests that compare forecasts."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from ..numerics.linear_algebra import Array
 
 def diebold_mariano(loss: Array, horizon: int = 1) -> tuple[float, float]:
     """
-    Return the t-statistic of a mean loss difference, and its two-sided p-value.
+    Return the t-statistic of a mean loss difference and its two-sided p-value.
 
-    The long-run variance has ``horizon - 1`` autocovariances (Diebold & Mariano 1995, equation 1; with
-    Bartlett weights where the plain sum is not positive), and the statistic the correction for small
-    samples of Harvey, Leybourne & Newbold (1997, equation 9).
+    The long-run variance has ``horizon - 1`` autocovariances (Diebold & Mariano 1995, equation 1). It uses
+    Bartlett weights if the unweighted sum is not positive. The statistic has the small-sample correction of
+    Harvey, Leybourne & Newbold (1997, equation 9).
 
     Parameters
     ----------
     loss : ndarray
-        Loss of one method less that of another, NaN where missing.
+        Loss of one method minus the loss of another. NaN marks missing values.
     horizon : int
-        Periods ahead.
+        Number of periods ahead.
     """
     loss = loss[~np.isnan(loss)]
     n = len(loss)

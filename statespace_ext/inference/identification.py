@@ -1,10 +1,11 @@
 """
-Which directions of the parameter space the data can see.
+Local identification of the parameters.
 
-Two parameter vectors with the same mean and covariance of y_1, ..., y_h cannot be told apart. The rank
-of the derivative of these moments, at a point in general position near the one given, is the number of
-identified directions (Rothenberg 1971); its null space is spanned by what can be changed freely: the
-rotation and scale of the factors, a mean beside a free intercept.
+The data cannot distinguish two parameter vectors with the same mean and covariance of y_1, ..., y_h. The
+number of identified directions is the rank of the derivative of these moments, at a generic point near the
+given one (Rothenberg 1971). The null space of the derivative contains the directions along which the
+parameters can change freely, such as rotation and scale of the factors, or a mean together with a free
+intercept.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ from .similar_systems import block_sizes, flat_by_system
 
 _RANK_TOLERANCE = 1e-8
 _LEAST = 1e-3
-"""Least move of a parameter, relative to the largest of its block: a variance may stand at zero."""
+"""Smallest change of a parameter, relative to the largest of its block, since a variance may be zero."""
 _WINDOWS = 12
 _LARGEST_PROBLEM = 3e7
-"""Parameters times squared series; above it the check is left out, and the result says so."""
+"""Limit of parameters times squared series. For larger problems the check is skipped, with a message."""
 
 
 class Identifiable(Protocol):
-    """The part of a model that the check uses."""
+    """Interface of a model for the check."""
 
     layout: ParameterLayout
     endog: Array
@@ -55,13 +56,13 @@ class Identification(Displayed):
     Attributes
     ----------
     free : ndarray of int
-        Places of the free parameters in the full vector.
+        Positions of the free parameters in the full vector.
     flat : ndarray, (m, q)
-        Orthonormal directions, among the free parameters, along which the likelihood is flat.
+        Orthonormal directions of the free parameters along which the likelihood is flat.
     names : list of str
-        Parameters that these directions move.
+        Parameters that change along these directions.
     message : str
-        What is not identified, empty where everything is.
+        Description of the parameters that are not identified. Empty if all parameters are identified.
     """
 
     free: IntArray
@@ -71,22 +72,22 @@ class Identification(Displayed):
 
     @property
     def n_flat(self) -> int:
-        """Number of flat directions."""
+        """The number of flat directions."""
         return int(self.flat.shape[1])
 
 
 def identify(model: Identifiable, params: Array, fixed: Mapping[str, float]) -> Identification:
     """
-    Return the identification of a model near a full parameter vector.
+    Check the identification of a model near a full parameter vector.
 
     Parameters
     ----------
     model : Identifiable
         The model.
     params : ndarray
-        Full parameter vector; the check is made at a random point near it.
+        Full parameter vector. The check uses a random point near it.
     fixed : mapping of str to float
-        Parameters held fixed.
+        Values of the fixed parameters by name.
     """
     layout = model.layout
     free = layout.positions([name for name in layout.names if name not in fixed])
@@ -105,14 +106,14 @@ def identify(model: Identifiable, params: Array, fixed: Mapping[str, float]) -> 
 
 def identify_by_system(model: Any, params: Array, fixed: Mapping[str, float]) -> Identification:
     """
-    Return the identification of any model near a full parameter vector, from its system matrices.
+    Check the identification of any model near a full parameter vector, from its system matrices.
 
-    Where the matrices vary over time all parameters count as identified.
+    If the matrices vary over time, all parameters count as identified.
     """
     layout = model.layout
     free = layout.positions([name for name in layout.names if name not in fixed])
     found, sizes = None, block_sizes(layout, params)
-    if len(free):  # along flat parameters, and of variances at zero, standard errors do not measure sizes
+    if len(free):  # standard errors are not valid scales of flat parameters or of variances at zero
         most = np.where(sizes > 0, sizes, np.inf)
         errors = np.clip(model.difference_steps(params, 1.0), _LEAST * sizes, most)
         found = flat_by_system(model, _near(model, params, free, errors), free, errors)
@@ -124,20 +125,20 @@ def identify_by_system(model: Any, params: Array, fixed: Mapping[str, float]) ->
 def _along(
     layout: ParameterLayout, free: IntArray, null: Array, scale: Array, reasons: bool
 ) -> Identification:
-    """Return what directions, one a row, leave: they are in units of the parameters."""
+    """Return the identification for given flat directions, one per row, in units of the parameters."""
     null = _apart(np.where(np.abs(null) > 1e-12, null, 0.0), scale)
     flat = _orthonormal((null * scale).T / np.linalg.norm(null * scale, axis=1))
-    moved = np.linalg.norm(_orthonormal(null.T), axis=1) > 1e-6  # whatever the units
+    moved = np.linalg.norm(_orthonormal(null.T), axis=1) > 1e-6  # for any units
     names = [layout.names[free[i]] for i in np.flatnonzero(moved)]
     return Identification(free, flat, names, _message(layout, names, flat.shape[1], reasons))
 
 
 def _apart(null: Array, scale: Array) -> Array:
     """
-    Return a basis of directions, one a row, each with a parameter of large scale that the others do not move.
+    Return a basis of directions, one per row, in which each has a pivot that the others do not change.
 
-    Directions in small parameters alone are then not lost beside those in large ones, whatever the scale, and
-    rounding of the large parts is none of theirs.
+    The pivots are parameters with a large scale. Directions that change only parameters with a small scale
+    are then kept, and rounding errors of parameters with a large scale do not affect them.
     """
     rows = _orthonormal(null.T).T
     out, order = np.zeros((0, rows.shape[1])), np.argsort(-scale, kind="stable")
@@ -154,9 +155,9 @@ def _apart(null: Array, scale: Array) -> Array:
 
 
 def _near(model: Any, params: Array, free: IntArray, errors: Array) -> Array:
-    """Return a random point near the parameters at which the model has a system."""
+    """Return a random point near the parameters at which the system matrices exist."""
     z = model.layout.unconstrain(params)
-    covariances = z != params  # and bounded coefficients
+    covariances = z != params  # also bounded coefficients
     sizes = np.where(
         covariances, np.abs(z) + 0.1 * block_sizes(model.layout, np.where(covariances, z, 0.0)), errors
     )
@@ -170,7 +171,7 @@ def _near(model: Any, params: Array, free: IntArray, errors: Array) -> Array:
 
 
 def _by_realization(model: Identifiable, point: Array, free: IntArray) -> tuple[Array, Array] | None:
-    """Return flat directions and their units by `flat_directions`, None where moments have to decide."""
+    """Return flat directions and their units by `flat_directions`, or None if moments are needed."""
     layout = model.layout
     varying = any(block.time_varying for block in layout.blocks.values())
     if varying or model.current_initialization in ("diffuse", "approximate_diffuse"):
@@ -197,14 +198,14 @@ def _by_moments(model: Identifiable, point: Array, free: IntArray) -> tuple[Arra
 
 
 def _sizes(data: Array | None) -> Array:
-    """Return the standard deviation of each series, one where it has none; no series: an empty array."""
+    """Return the standard deviation of each series, or one if it is zero; empty without series."""
     seen = [] if data is None else [series[~np.isnan(series)] for series in data.T]
     size = np.array([np.std(series) if len(series) else 0.0 for series in seen])
     return np.where(size > 0, size, 1.0)
 
 
 def _triangular(groups: list[Array]) -> Array:
-    """Return a triangular factor with the same Gram matrix as rows in groups."""
+    """Return a triangular factor with the same Gram matrix as groups of rows."""
     return np.asarray(np.linalg.qr(np.concatenate(groups), mode="r"))
 
 
@@ -240,7 +241,7 @@ def _reasons(touched: list[str]) -> list[str]:
 
 
 def _general_position(model: Identifiable, params: Array, free: IntArray) -> Array:
-    """Return a random point near the parameters, at which no covariance is singular and the start exists."""
+    """Return a random nearby point with nonsingular covariance matrices at which the start exists."""
     z = model.layout.unconstrain(params)
     for point in _points(model.layout, z, free, np.abs(z) + 0.1 * np.sqrt(np.mean(z**2)) + 1e-3):
         if _root(model, point) < STABILITY_LIMIT or model.current_initialization != "stationary":
@@ -249,7 +250,7 @@ def _general_position(model: Identifiable, params: Array, free: IntArray) -> Arr
 
 
 def _points(layout: ParameterLayout, z: Array, free: IntArray, size: Array) -> Iterator[Array]:
-    """Yield random points near unconstrained parameters, ever nearer."""
+    """Yield random points near unconstrained parameters, at decreasing distances."""
     rng = np.random.default_rng(20240229)
     for spread in (0.3, 0.1, 0.03, 0.01):
         moved = np.array(z)
@@ -264,9 +265,9 @@ def _root(model: Identifiable, params: Array) -> float:
 
 class _MomentDerivatives:
     """
-    Derivatives of the mean and covariance of y_1..y_h by every parameter (and by a diffuse x_1).
+    Derivatives of the mean and covariance of y_1..y_h with respect to the parameters and a diffuse x_1.
 
-    Each series is in units of its standard deviation, so that none is lost beside a larger one.
+    Each series is in units of its standard deviation, so that all series have the same weight.
     """
 
     def __init__(self, model: Identifiable, params: Array) -> None:
@@ -284,7 +285,7 @@ class _MomentDerivatives:
         self.n = len(self.layout) + (self.size if self.diffuse else 0)
 
     def _block(self, key: str) -> Array:
-        """D block / d parameter, (n, rows, columns)."""
+        """Return d block / d parameter, (n, rows, columns)."""
         if key not in self.blocks:
             block, index = self.layout.tangent(key, self.params)
             out = np.zeros((self.n, *block.shape))
@@ -297,11 +298,11 @@ class _MomentDerivatives:
         return value if value.ndim == 2 else value[:, :, min(t, value.shape[2] - 1)]
 
     def _transition(self, t: int) -> tuple[Array, Array]:
-        """T, and the derivative of its top rows, which alone has elements that are not zero."""
+        """Return T, and the derivative of its top rows. The derivative of other rows is zero."""
         return companion(self._slice("transition", t)), self._block("transition")
 
     def _intercepts(self, t: int, exog: Array, state_exog: Array) -> tuple[Array, Array, Array, Array]:
-        """c_t, dc_t, d_t, dd_t at random regressors."""
+        """Return c_t, dc_t, d_t and dd_t at random regressors."""
         k, mean = self.k, self.at["state_mean"][:, 0]
         A = self._slice("transition", t)
         dA = self._block("transition")
@@ -320,7 +321,7 @@ class _MomentDerivatives:
         return c, dc, d, dd
 
     def _start(self) -> tuple[Array, Array, Array, Array]:
-        """a_1, da_1, P_1, dP_1."""
+        """Return a_1, da_1, P_1 and dP_1."""
         size = self.size
         if self.diffuse:
             da = np.zeros((self.n, size))
@@ -342,11 +343,11 @@ class _MomentDerivatives:
         return a, np.linalg.solve(level, dc.T).T, P, dP
 
     def _moved(self, T: Array, M: Array) -> Array:
-        """Return T M for a companion matrix: its lower rows shift those of M."""
+        """Return T M for a companion matrix T, whose lower rows shift those of M."""
         return np.concatenate([T[: self.k] @ M, M[..., : -self.k, :]], axis=-2) if self.lagged else T @ M
 
     def _spread(self, top: Array) -> Array:
-        """Return a derivative of which only the top rows, those of the newest lag, are not zero."""
+        """Return a derivative that is zero apart from the top rows, which belong to the first lag."""
         out = np.zeros((self.n, self.size, top.shape[-1]))
         out[:, : self.k] = top
         return out
@@ -358,15 +359,15 @@ class _MomentDerivatives:
         return W, dW
 
     def _design(self, t: int) -> tuple[Array, Array]:
-        """Z, dZ: of the newest lag, the others are not observed."""
+        """Return Z and dZ for the first lag. The other lags are not observed."""
         return self._slice("design", t), self._block("design")
 
     def _windows(self) -> list[int]:
         """
-        Return the periods s from which covariances with later ones are taken.
+        Return the periods s whose covariances with later periods are used.
 
-        The first ones, where the matrices are constant; else also some spread over the sample, since
-        matrices that vary may be constant at first.
+        These are the first periods. If matrices vary over time, they also include periods spread over the
+        sample, since the matrices may be constant at the beginning.
         """
         first = list(range(self.horizon))
         if not self.varying:
@@ -399,11 +400,11 @@ class _MomentDerivatives:
                 P = T @ P @ T.T + W
 
     def _covariances(self, s: int, P: Array, dP: Array) -> Iterator[Array]:
-        """Yield d Cov(y_t, y_s), t = s..h, seen through random directions."""
+        """Yield d Cov(y_t, y_s), t = s..h, projected on random directions."""
         Zs, dZs = self._design(s)
         p = len(Zs)
         width = min(p, int(np.ceil(p * np.sqrt(2.0 / self.horizon))) + 2)
-        X, dX = P[:, : self.k], dP[:, :, : self.k]  # Cov(x_t, x_s): of x_s the newest lag alone is observed
+        X, dX = P[:, : self.k], dP[:, :, : self.k]  # Cov(x_t, x_s); only the first lag of x_s is observed
         for t in range(s, max(self.horizon, min(s + 2, self.model.nobs))):
             Z, dZ = self._design(t)
             left = self._directions(p, width)
@@ -418,12 +419,12 @@ class _MomentDerivatives:
             X, dX = T @ X, self._moved(T, dX) + self._spread(dA @ X)
 
     def _directions(self, p: int, width: int) -> Array:
-        """Return (p, width) directions, at random where not all are looked at."""
+        """Return (p, width) directions, which are random if ``width`` is below p."""
         inner = np.eye(p) if width == p else self.rng.standard_normal((p, width))
         return self.unit[:, None] * inner
 
     def reduced_rows(self) -> Array:
-        """Return a triangular factor with the same Gram matrix as all rows, each group at its own size."""
+        """Return a triangular factor with the same Gram matrix as all rows, with each group rescaled."""
         waiting: list[Array] = []
         for group in self.rows():
             size = np.max(np.abs(group), initial=0.0)

@@ -1,15 +1,15 @@
 """
-Information matrices, the covariance estimates of the parameters from them, and the delta method.
+Information matrices, covariance estimators of the parameters, and the delta method.
 
-With l_t the log-likelihood of period t given its past, v_t and F_t the errors of the forecasts of what was
-observed and their covariance, and s_t = dl_t / dparams:
+Let l_t be the log-likelihood of period t given its past, v_t and F_t the forecast errors of the observed
+values and their covariance, and s_t = dl_t / dparams:
 
     A = -sum_t d2 l_t          the observed information         "oim", "approx": A^{-1}
     B = sum_t s_t s_t'         the outer products of scores     "opg": B^{-1};  "robust": A^{-1} B A^{-1}
     C_ij = sum_t 1/2 tr(F^{-1} dF_i F^{-1} dF_j) + dv_i' F^{-1} dv_j      "harvey": C^{-1}
 
-E[A] = E[B] = E[C] in a model that is right. B needs the periods' own scores: the terms by period of the
-smoothed score have the same sum and other products.
+If the model is correct, E[A] = E[B] = E[C]. B needs the scores of l_t. The terms of the smoothed score by
+period have the same sum, but different products.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ..numerics.linear_algebra import Array, quiet, symmetrize
 
 
 class Scored(Protocol):
-    """A model with an exact score; ``exact_information`` is optional."""
+    """A model with an exact score. ``exact_information`` is optional."""
 
     def loglike_and_score(self, params: Array) -> tuple[float, Array]:
         """Return the log-likelihood and its gradient."""
@@ -41,9 +41,9 @@ def observed_information(
     """
     Return minus the second derivatives of the log-likelihood.
 
-    They are exact where the model has ``exact_information`` and it applies, and central differences of the
-    exact score elsewhere. Both are right with missing data, unlike Harvey's (1989) formula as statsmodels
-    sums it.
+    They are exact if the model has ``exact_information`` and it is available. Otherwise they are central
+    differences of the exact score. Both are valid with missing data, unlike the implementation of Harvey's
+    (1989) formula in statsmodels.
 
     Parameters
     ----------
@@ -52,9 +52,9 @@ def observed_information(
     params : ndarray
         A full parameter vector.
     index : ndarray of int, optional
-        The parameters to differentiate by; all of them by default.
+        Positions of the parameters. By default all parameters.
     steps : ndarray, optional
-        Steps of the differences, one for each element of the full vector.
+        Step sizes of the differences, one for each element of the full vector.
     """
     places = np.arange(len(params)) if index is None else np.asarray(index)
     exact = model.exact_information(params, places) if hasattr(model, "exact_information") else None
@@ -71,12 +71,12 @@ def observed_information(
 
 
 _INDEFINITE = 1e-12
-"""Reciprocal of the largest variance in units of unit information from which the information is singular."""
+"""If the inverse of the largest variance, with unit information, is smaller, the information is singular."""
 
 
 @dataclass(frozen=True)
 class ParamsCov:
-    """Covariance of the estimates (NaN where not available), and notes on it."""
+    """Covariance of the estimates, with NaN where it is not available, and notes on it."""
 
     cov: Array
     rank: int
@@ -84,7 +84,7 @@ class ParamsCov:
 
 
 def without_errors(n_params: int, *notes: str) -> ParamsCov:
-    """Return a covariance of NaN alone, which takes no memory, and what there is to say of it."""
+    """Return a covariance of NaN, which does not take memory, with notes."""
     return ParamsCov(np.broadcast_to(np.nan, (n_params, n_params)), 0, list(notes))
 
 
@@ -99,14 +99,14 @@ def params_covariance(
     information : ndarray, (m, m)
         Information of the parameters ``free``.
     free : ndarray of int
-        Their places in the full vector.
+        Positions of these parameters in the full vector.
     flat : ndarray, (m, q)
-        Orthonormal directions in which the likelihood is flat. A parameter that no such direction
-        moves has a standard error; the others have NaN.
+        Orthonormal directions along which the likelihood is flat. Parameters that change along such a
+        direction have NaN as their standard error.
     n_params : int
         Length of the full vector.
     middle : ndarray, (m, m), optional
-        Put between two inverses of the information: the sandwich A^{-1} B A^{-1}.
+        B in the sandwich A^{-1} B A^{-1}, where A is the information.
 
     Returns
     -------
@@ -116,7 +116,7 @@ def params_covariance(
     if m == 0:
         return without_errors(n_params)
     diagonal = np.diag(information)
-    # in units in which the information of each parameter is one, whatever the units of the data
+    # in units in which the information of each parameter is one, for any units of the data
     scale = np.where(diagonal > 0, 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0)), 1.0)
     basis = _orthonormal(flat / scale[:, None])
     found, note = _inverse_beside(_scaled(information, scale), basis)
@@ -149,7 +149,7 @@ def _orthonormal(directions: Array) -> Array:
 
 
 def _projected(matrix: Array, basis: Array) -> Array:
-    """Return (I - B B') M (I - B B') in the memory of M."""
+    """Return (I - B B') M (I - B B'), computed in place."""
     if basis.shape[1]:
         left = basis.T @ matrix
         matrix -= basis @ left
@@ -158,7 +158,7 @@ def _projected(matrix: Array, basis: Array) -> Array:
 
 
 def _inverse_beside(information: Array, basis: Array) -> tuple[Array, str]:
-    """Return the inverse on the complement of a basis, in the same memory, or why it does not exist."""
+    """Return the inverse on the complement of a basis, in place, or the reason why it does not exist."""
     if not np.all(np.isfinite(np.diag(information))) or not np.isfinite(information.sum()):
         note = "Second derivatives of the log-likelihood do not exist at the estimates: no standard errors."
         return information, note
@@ -180,23 +180,23 @@ def _inverse_beside(information: Array, basis: Array) -> tuple[Array, str]:
 
 
 MOST = 12_000
-"""Number of parameters up to which their covariance is computed: 1.1 GiB, and minutes for the inverse."""
+"""Largest number of parameters whose covariance is computed. It takes 1.1 GiB, and minutes to invert."""
 _NEAR = 1e-7
-"""Residual of the conjugate gradients over the right-hand side; its square is the error of a variance."""
+"""Relative residual of the conjugate gradients. The relative error of a variance is its square."""
 _SHARE = 1e-4
-"""Share of a standard error that is a step of the differences along a vector."""
+"""Step of the differences along a vector, as a share of a standard error."""
 
 
 def inverse_columns(model: Any, params: Array, index: Array, flat: Array, wanted: Array) -> Array:
     r"""
-    Return columns of the inverse of the observed information, without the information.
+    Return columns of the inverse of the observed information, without forming the information.
 
     .. math::
 
         A v \approx -\frac{s(\theta + h v) - s(\theta - h v)}{2 h}
 
-    is a product with the information A, from two exact scores s. Conjugate gradients solve A x = e_j, in
-    units of the standard errors that complete data would give, beside the flat directions.
+    is a product with the information A from two exact scores s. Conjugate gradients solve A x = e_j in units
+    of complete-data standard errors, orthogonally to the flat directions.
 
     Parameters
     ----------
@@ -205,16 +205,17 @@ def inverse_columns(model: Any, params: Array, index: Array, flat: Array, wanted
     params : ndarray
         A full parameter vector.
     index : ndarray of int, (m,)
-        The places of the free parameters.
+        Positions of the free parameters.
     flat : ndarray, (m, q)
-        Directions in which the likelihood is flat.
+        Directions along which the likelihood is flat.
     wanted : ndarray of int
-        The columns, as places in ``index``.
+        The columns, as positions in ``index``.
 
     Returns
     -------
     ndarray, (m, len(wanted))
-        NaN in the column of a parameter that a flat direction moves, and where A is not positive definite.
+        The columns. A column is NaN if its parameter changes along a flat direction, or if A is not positive
+        definite.
     """
     scale = model.difference_steps(params, _SHARE)[index] / _SHARE
     basis = _orthonormal(flat / scale[:, None])
@@ -242,7 +243,7 @@ def _away_from(basis: Array, vector: Array) -> Array:
 
 
 def _conjugate_gradients(product: Callable[[Array], Array], right: Array) -> Array:
-    """Solve A x = b for a positive definite A; NaN where it is not, or where the residual stays large."""
+    """Solve A x = b; return NaN if A is not positive definite or the residual stays large."""
     x, residual = np.zeros(len(right)), right.copy()
     direction, size = residual.copy(), residual @ residual
     least = _NEAR**2 * size
@@ -263,19 +264,20 @@ def _conjugate_gradients(product: Callable[[Array], Array], right: Array) -> Arr
 @dataclass(frozen=True)
 class CovType:
     """
-    An estimator of the covariance of the parameters, named or passed as ``cov_type``.
+    An estimator of the covariance of the parameters, selected by name or passed as ``cov_type``.
 
     Attributes
     ----------
     name : str
-        Its name.
+        Name of the estimator.
     description : str
         Text in the summary.
     parts : callable or None
-        From a model, a full parameter vector, the places to differentiate by and steps: the matrix to invert,
-        and the one between its inverses (None: there is only one). None computes nothing.
+        Function of a model, a full parameter vector, the positions of parameters, and step sizes. It returns
+        the matrix to invert, and the middle matrix of a sandwich or None. If ``parts`` is None, the
+        covariance is not computed.
     share : float
-        Step, as a share of a standard error (`difference_steps`).
+        Step size as a share of a standard error (`difference_steps`).
     """
 
     name: str
@@ -284,7 +286,7 @@ class CovType:
     share: float = 1e-4
 
     def information(self, model: Any, params: Array, index: Array) -> tuple[Array, Array | None, Array]:
-        """Return the parts and the steps; the model is left as it was."""
+        """Return the parts and the step sizes. The state of the model does not change."""
         if self.parts is None:
             raise SpecificationError(f"cov_type={self.name!r} has no standard errors")
         with model.preserved(), quiet():
@@ -293,7 +295,7 @@ class CovType:
 
 
 _COARSE = 0.02
-"""Share of a standard error that is a step of differences of the log-likelihood."""
+"""Step of differences of the log-likelihood, as a share of a standard error."""
 
 
 def _observed(model: Any, params: Array, index: Array, steps: Array) -> tuple[Array, None]:
@@ -342,12 +344,12 @@ COV_TYPES = tuple(each.name for each in _MENU)
 
 def cov_type_of(value: object) -> CovType:
     """
-    Return an estimate by its name, or one of the caller's own as it is.
+    Return the estimator with a given name. A `CovType` is returned unchanged.
 
     Raises
     ------
     SpecificationError
-        If it is unknown.
+        If the name is unknown.
     """
     if isinstance(value, CovType):
         return value
@@ -360,7 +362,8 @@ def period_scores(model: Any, params: Array, index: Array) -> Array:
     """
     Return the derivatives of the log-likelihood of each period given its past, (n, m).
 
-    Central differences of the filter's terms, of fourth order; NaN where a step has no likelihood.
+    They are central differences of fourth order of the terms of the filter. A derivative is NaN if the
+    likelihood does not exist at a step.
     """
 
     def terms(at: Array) -> Array:
@@ -373,7 +376,7 @@ def period_scores(model: Any, params: Array, index: Array) -> Array:
 
 
 def scores_along(model: Any, params: Array, index: Array, vector: Array) -> float:
-    """Return (x' B x)^{1/2}: the size of the derivatives of the log-likelihoods of the periods along x."""
+    """Return (x' B x)^{1/2}, the norm of the derivatives of the log-likelihood terms along x."""
     if not np.all(np.isfinite(vector)):
         return np.nan
     change = np.zeros(len(params))
@@ -391,10 +394,10 @@ def scores_along(model: Any, params: Array, index: Array, vector: Array) -> floa
 
 def innovations_information(model: Any, params: Array, index: Array) -> Array:
     """
-    Return Harvey's (1989, section 3.4.5) information, as statsmodels has it, over what was observed.
+    Return the information of Harvey (1989, section 3.4.5) from the observed values.
 
-    Missing elements are left out of v_t and F_t (statsmodels counts them); the periods of an exact-diffuse
-    start too, as there.
+    The formula is that of statsmodels, but v_t and F_t exclude missing values, which statsmodels includes. As
+    in statsmodels, the periods of an exact-diffuse start are excluded.
     """
     n, p = np.shape(model.endog)
 
@@ -428,14 +431,14 @@ def delta_method(
     Parameters
     ----------
     function : callable
-        From a parameter vector to a vector.
+        Function of a parameter vector that returns a vector.
     params : ndarray
-        Estimates.
+        The estimates.
     cov : ndarray
-        Their covariance, NaN where not available: a value that depends on such a parameter has NaN, and so
-        has a value that is NaN one step from the estimates.
+        Covariance of the estimates, with NaN where it is not available. The standard error of a value is NaN
+        if it depends on a parameter without a covariance, or if the value is NaN one step from the estimates.
     steps : ndarray, optional
-        Steps of the differences; by default a small share of each parameter.
+        Step sizes of the differences. By default a small share of each parameter.
     """
     value = np.asarray(function(params))
     steps = step_sizes(params) if steps is None else steps
@@ -445,12 +448,12 @@ def delta_method(
 
 def delta_errors(slopes: Array, cov: Array) -> Array:
     """
-    Return standard errors by the delta method from the derivatives.
+    Return standard errors by the delta method from given derivatives.
 
     Parameters
     ----------
     slopes : ndarray, (m, q)
-        Derivatives of the values by the parameters; NaN makes NaN.
+        Derivatives of the values with respect to the parameters. NaN gives a standard error of NaN.
     cov : ndarray, (q, q)
         As in `delta_method`.
     """
@@ -465,19 +468,19 @@ def delta_errors(slopes: Array, cov: Array) -> Array:
 
 def delta_covariance(slopes: Array, cov: Array, moves: Array, least: Array) -> Array:
     r"""
-    Return the covariances J Sigma J' that the uncertainty of parameters gives to values (delta method).
+    Return the covariances J Sigma J' of values due to parameter uncertainty (delta method).
 
     Parameters
     ----------
     slopes : ndarray, (..., m, q)
-        J: derivatives of the values by the parameters.
+        J, the derivatives of the values with respect to the parameters.
     cov : ndarray, (q, q)
-        Sigma; NaN in the row and the column of a parameter that has no standard error. A value that depends
-        on one has NaN in its own row and column.
+        Sigma, with NaN in the row and column of a parameter without a standard error. If a value depends on
+        such a parameter, its row and column in the result are NaN.
     moves : ndarray, (q,)
-        Moves of the parameters.
+        Changes of the parameters.
     least : ndarray, (..., m)
-        A value that such a move changes by no more does not depend on the parameter.
+        A value does not depend on a parameter if such a change affects it by at most ``least``.
 
     Returns
     -------
@@ -496,14 +499,14 @@ def correlation_table(
     matrix: Callable[[Array], Array], params: Array, cov: Array, labels: list[str]
 ) -> pd.DataFrame:
     """
-    Return standard deviations and correlations of a covariance matrix, with delta-method errors.
+    Return the standard deviations and correlations of a covariance matrix, with delta-method errors.
 
     Parameters
     ----------
     matrix : callable
-        From a parameter vector to the covariance matrix.
+        Function of a parameter vector that returns the covariance matrix.
     params, cov : ndarray
-        Estimates and their covariance.
+        The estimates and their covariance.
     labels : list of str
         Names of the rows.
     """

@@ -1,4 +1,4 @@
-"""Repeated work and many fits: seeds, processes, failures; records that are streamed and can be resumed."""
+"""Repeated work and many fits: seeds, processes, failures, and records with checkpoints."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ T = TypeVar("T")
 _CHUNKS = 32
 _FEWEST = 2
 FAILURES: tuple[type[Exception], ...] = (StateSpaceError, np.linalg.LinAlgError)
-"""What one of many fits may raise without stopping the others; anything else is a fault of the code."""
+"""Exceptions of a single fit that do not stop the other fits. Any other exception is a bug."""
 
 
 @dataclass(frozen=True)
 class Failure:
     """
-    What a call raised.
+    A call that raised an exception.
 
     Attributes
     ----------
@@ -54,16 +54,16 @@ def attempt(
     function: Callable[..., T], *args: Any, catch: tuple[type[Exception], ...] = FAILURES
 ) -> T | Failure:
     """
-    Return what a function returns, or its failure.
+    Call a function and return its value or a `Failure`.
 
     Parameters
     ----------
     function : callable
         The function.
     *args
-        Its arguments.
+        Arguments of the function.
     catch : tuple of exception types
-        Those that count as failures; others are raised.
+        Exceptions that count as failures. Others are raised.
     """
     try:
         return function(*args)
@@ -73,7 +73,7 @@ def attempt(
 
 def report_failures(failures: Sequence[Failure | str], total: int, what: str) -> None:
     """
-    Warn of failures with their count.
+    Issue a warning with the number of failures.
 
     Parameters
     ----------
@@ -82,13 +82,12 @@ def report_failures(failures: Sequence[Failure | str], total: int, what: str) ->
     total : int
         Number of calls.
     what : str
-        What the calls were, in the plural.
+        Description of the calls, in the plural.
 
     Raises
     ------
     EstimationError
-        If fewer than two calls succeeded, of two or more, or the only one failed; its cause is the first
-        failure.
+        If fewer than two of several calls succeeded, or a single call failed. Its cause is the first failure.
     """
     if not failures:
         return
@@ -103,7 +102,7 @@ def report_failures(failures: Sequence[Failure | str], total: int, what: str) ->
 
 
 def successes(outcomes: Sequence[T | Failure], what: str) -> list[T]:
-    """Return the outcomes without failures, after `report_failures` for these."""
+    """Report the failures by `report_failures`, and return the other outcomes."""
     failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
     report_failures(failures, len(outcomes), what)
     return [outcome for outcome in outcomes if not isinstance(outcome, Failure)]
@@ -116,9 +115,9 @@ def spawn(rng: object, count: int) -> list[np.random.SeedSequence]:
     Parameters
     ----------
     rng : numpy.random.Generator, int or None
-        Source: the same integer (or a Generator in the same state) gives the same seeds.
+        Source of the seeds. The same integer, or a Generator in the same state, gives the same seeds.
     count : int
-        Their number.
+        Number of seeds.
     """
     words = random_generator(rng).integers(0, 2**32, size=4)
     return np.random.SeedSequence([int(word) for word in words]).spawn(count)
@@ -128,14 +127,14 @@ def run_simulations(
     one: Callable[[np.random.Generator], T], seeds: list[np.random.SeedSequence], n_jobs: int | None = None
 ) -> list[T]:
     """
-    Return a function's results at one random generator for each seed, in their order.
+    Call a function with one random generator per seed, and return the results in the order of the seeds.
 
     Parameters
     ----------
     one : callable
-        From a generator to a result; it can be pickled if there are several processes.
+        Function of a generator. It must be picklable if there are several processes.
     seeds : list of SeedSequence
-        Of `spawn`.
+        Seeds from `spawn`.
     n_jobs : int, optional
         As in `stream`.
     """
@@ -295,9 +294,9 @@ def fits_by_name(models: Any, fit_options: Mapping[str, Any] | None, **options: 
 
 def applied(function: Callable[..., T], records: list[FitRecord], *beside: Sequence[Any]) -> list[T | None]:
     """
-    Return a function's values at the records of fits, and at what stands beside each; None without a fit.
+    Apply a function to the records of fits, with further arguments per record; None without a fit.
 
-    A record has the error of a call that fails from then on.
+    If a call fails, its error is stored in the record.
     """
     out: list[T | None] = []
     for place, (record, *more) in enumerate(zip(records, *beside, strict=True)):
@@ -309,7 +308,7 @@ def applied(function: Callable[..., T], records: list[FitRecord], *beside: Seque
 
 
 def of_parameters(records: Iterable[FitRecord], names: list[str]) -> list[FitRecord]:
-    """Return records with an error where a fit ended in a model with other parameters."""
+    """Return the records, with an error if a fit changed the model to one with other parameters."""
     fault = EstimationError(
         "The fit went on with other parameters, which those of other windows do not compare with",
         remedy="Declare the model that the default fit of the whole sample returns (`res.model`).",
@@ -323,12 +322,12 @@ def of_parameters(records: Iterable[FitRecord], names: list[str]) -> list[FitRec
 
 
 def outcome_of(record: FitRecord) -> dict[str, Any]:
-    """Return what a table of fits says of one."""
+    """Return the columns of a table of fits for one record."""
     return {name: getattr(record, name) for name in ("nobs", "llf", "converged", "error")}
 
 
 def _named(pair: Any) -> tuple[Any, Any]:
-    """Return a name, text or an integer, and a model."""
+    """Return a name, which is a string or an integer, and a model."""
     name, model = pair if isinstance(pair, tuple) and len(pair) == 2 else (None, pair)
     if not isinstance(name, (str, int, np.integer)) or not isinstance(model, MLEModel):
         raise SpecificationError("Each entry of models must be a model with a name", got=repr(pair))
@@ -336,7 +335,7 @@ def _named(pair: Any) -> tuple[Any, Any]:
 
 
 def _path(checkpoint: object) -> Path | None:
-    """Return the path of the checkpoint; refuse folders, and values that do not name a file."""
+    """Return the path of the checkpoint; raise an error for a folder or an invalid path."""
     if checkpoint is None:
         return None
     if not isinstance(checkpoint, (str, Path)) or not str(checkpoint) or Path(checkpoint).is_dir():
@@ -362,7 +361,7 @@ def fingerprint(model: Any, exact: bool = False) -> str:
 
 
 def _absorb(digest: Any, value: Any) -> None:
-    """Add a value to a hash: arrays and labels by what is in them, the rest as it is written."""
+    """Add a value to a hash: arrays and labels by their contents, and other values by their repr."""
     value = _content(value)
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         digest.update(repr((value.dtype.str, value.shape)).encode() + value.tobytes())
@@ -375,7 +374,7 @@ def _absorb(digest: Any, value: Any) -> None:
 
 
 def _content(value: Any) -> Any:
-    """Return what a table, an index, a mapping or an initialization holds, in arrays and lists."""
+    """Return the contents of a table, an index, a mapping or an initialization as arrays and lists."""
     if isinstance(value, (pd.Series, pd.DataFrame)):
         return [*value.axes, value.to_numpy()]
     if isinstance(value, pd.Index):
@@ -412,7 +411,7 @@ def _fit_one(
 
 
 _Fitted = tuple[dict[str, float], dict[str, float], float, float, float, int, int, bool]
-"""What a `FitRecord` has of a fit: params, bse, llf, aic, bic, nobs, df_model, converged."""
+"""The fields of a `FitRecord` from a fit: params, bse, llf, aic, bic, nobs, df_model, converged."""
 
 
 def _fitted(
@@ -422,7 +421,7 @@ def _fitted(
     if not is_ours(model):
         own = {"disp": False} if "disp" in inspect.signature(model.fit).parameters else {}
     with warnings.catch_warnings(record=True) as shown, model.fix_params(fixed) if fixed else nullcontext():
-        warnings.simplefilter("always")  # whether it converged is in the record
+        warnings.simplefilter("always")  # the record contains the convergence status
         res = model.fit(**{**own, **options})
     names = list(res.model.param_names)
     params = dict(zip(names, np.asarray(res.params, dtype=float).tolist(), strict=True))
@@ -430,7 +429,7 @@ def _fitted(
     values = (float(res.llf), float(res.aic), float(res.bic), int(res.nobs), int(res.df_model))
     if is_ours(model):
         converged = res.converged
-    else:  # not every optimiser of statsmodels says so, but each warns
+    else:  # not every optimiser of statsmodels returns the status, but each issues a warning
         converged = not any(issubclass(each.category, StatsmodelsConvergenceWarning) for each in shown)
     return params, bse, *values, bool(converged)
 
@@ -444,7 +443,7 @@ def _standard_errors(res: Any) -> Array:
 
 
 def report_records(records: Iterable[FitRecord], what: str) -> None:
-    """Warn of the fits that failed with their count, or raise as `report_failures`."""
+    """Issue a warning with the number of failed fits, or raise an error as `report_failures`."""
     every = list(records)
     report_failures([one.error for one in every if one.error], len(every), what)
 
@@ -452,7 +451,7 @@ def report_records(records: Iterable[FitRecord], what: str) -> None:
 def _opened(
     path: Path, options: dict[str, Any], words: list[int], seeded: bool
 ) -> tuple[list[int], dict[str, FitRecord]]:
-    """Return the seed and the records of a checkpoint; start it where it does not exist."""
+    """Return the seed and the records of a checkpoint; create the file if it does not exist."""
     header = {"fit_options": repr(sorted(options.items())), "seed": words}
     lines = _read(path) if path.exists() else []
     if not lines:
@@ -471,11 +470,11 @@ def _opened(
 
 _RECORD = {field.name for field in fields(FitRecord)}
 _REQUIRED = {field.name for field in fields(FitRecord) if field.default is MISSING}
-"""What each record of a checkpoint has. A field that a later version adds has a default."""
+"""The fields that each record of a checkpoint must have. Fields that later versions add have defaults."""
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a checkpoint as data; drop one that was being written when the run stopped."""
+    """Return the parsed lines of a checkpoint; drop an incomplete last line of an interrupted run."""
     content = path.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
     lines = _lines(whole)
@@ -492,7 +491,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 
 def _lines(content: bytes) -> list[dict[str, Any]] | None:
-    """Return lines of JSON, None where they are not a header and records."""
+    """Return parsed lines of JSON, or None if they are not a header and records."""
     try:
         lines = [json.loads(line) for line in content.decode("utf-8").splitlines()]
         keys = [line.keys() for line in lines]
@@ -503,7 +502,7 @@ def _lines(content: bytes) -> list[dict[str, Any]] | None:
 
 
 _HEADER = b'{"fit_options": '
-"""How a checkpoint begins."""
+"""The beginning of a checkpoint."""
 
 
 def _append(path: Path, record: dict[str, Any]) -> None:
@@ -513,7 +512,7 @@ def _append(path: Path, record: dict[str, Any]) -> None:
 
 def model_on(model: Any, endog: Array, rows: slice = slice(None), **changed: Any) -> Any:
     """
-    Return the model for other data of some of its periods, with the start that it has now.
+    Return the model for other data on some of its periods, with its current initialization.
 
     Parameters
     ----------
@@ -522,25 +521,25 @@ def model_on(model: Any, endog: Array, rows: slice = slice(None), **changed: Any
     endog : ndarray, (periods, p)
         The data.
     rows : slice
-        Their periods.
+        The periods of the data.
     **changed
-        Arguments of the constructor to change.
+        Constructor arguments to change.
 
     Raises
     ------
     UnsupportedError
-        If a start was set on ``ssm`` and the other model has another number of states.
+        If an initialization was set on ``ssm`` and the new model has a different number of states.
     """
     return _with_start(_copy(model, endog, rows, changed), model.user_initialization)
 
 
 def data_of(model: Any) -> Array:
-    """Return the series as given (nobs, p): a likelihood given the first date hides that in ``endog``."""
+    """Return the original series (nobs, p). ``endog`` lacks the first date if the likelihood is given it."""
     return np.asarray(model.data.endog, dtype=float).reshape(model.nobs, -1)
 
 
 def model_of(results: Any) -> Any:
-    """Return the model of results, a copy of it where it has another start now than their pass had."""
+    """Return the model of results, or a copy if an initialization was set on ``ssm``."""
     results = getattr(results, "_results", results)
     model, start = require_model(results.model), results.user_initialization
     if start is None and model.user_initialization is None:
@@ -549,7 +548,7 @@ def model_of(results: Any) -> Any:
 
 
 def _with_start(model: Any, start: Any) -> Any:
-    """Return the model, with a start that was set on ``ssm`` where there is one."""
+    """Set an initialization on ``ssm`` if there is one, and return the model."""
     if start is None:
         return model
     if start.k_states != model.k_states:
@@ -563,7 +562,7 @@ def _with_start(model: Any, start: Any) -> Any:
 
 
 def _copy(model: Any, endog: Array, rows: slice, changed: dict[str, Any]) -> Any:
-    """Return the model for other data, as its constructor makes it."""
+    """Return the model for other data, with the initialization of the constructor."""
     index, names = model._index[rows], model.regressor_names
     data = pd.DataFrame(endog, index=index, columns=list(np.atleast_1d(model.endog_names)))
     given = model.arguments_of_periods(rows)
@@ -575,18 +574,18 @@ def _copy(model: Any, endog: Array, rows: slice, changed: dict[str, Any]) -> Any
 
 
 def is_ours(model: Any) -> bool:
-    """Tell whether a model is one of this package, not another state-space model of statsmodels."""
+    """Return whether a model belongs to this package, rather than to statsmodels."""
     return hasattr(model, "hashed_arguments")
 
 
 def require_model(model: Any) -> Any:
     """
-    Return a model of this package.
+    Return a model after a check that it belongs to this package.
 
     Raises
     ------
     SpecificationError
-        If it is something else.
+        If it does not belong to this package.
     """
     if not is_ours(model):
         raise SpecificationError(

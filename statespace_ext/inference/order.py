@@ -1,4 +1,4 @@
-"""Information criteria, and the number of factors and of lags by them."""
+"""Information criteria, and selection of the numbers of factors and lags."""
 
 from __future__ import annotations
 
@@ -37,17 +37,18 @@ _SAME = 1e-4
 @dataclass(frozen=True, repr=False)
 class OrderSelection(Displayed):
     """
-    Candidates and their criteria.
+    Candidate models and their information criteria.
 
     Attributes
     ----------
     table : DataFrame
-        One row a candidate, indexed by its values: llf, n_params (identified parameters and exact-diffuse
-        states), aic, aicc, bic, hqic, aicb where asked for, converged, status.
+        One row per candidate, indexed by ``k_factors`` and ``lags``. Columns: "llf", "n_params" (identified
+        parameters plus exact-diffuse states), "aic", "aicc", "bic", "hqic", "aicb" (if requested),
+        "converged" and "status".
     ic : str
-        The criterion.
+        The criterion that selects.
     models, records : dict
-        The candidates that could be built, and the fits of all (`FitRecord`), by their values.
+        The candidates that could be built, and the fits (`FitRecord`) of all candidates, by their values.
     """
 
     table: pd.DataFrame
@@ -64,7 +65,7 @@ class OrderSelection(Displayed):
 
     @cached_property
     def best(self) -> Any:
-        """Results of that candidate, fitted again from its estimates."""
+        """The results of the selected candidate, fitted again from its estimates."""
         key = tuple(self.selected.values())
         return self.models[key].fit(list(self.records[key].params.values()), method="lbfgs")
 
@@ -94,22 +95,23 @@ def select_order(
         AIC = -2\ell + 2m, \quad AICc = -2\ell + 2m\,\frac{N}{N - m - 1}, \quad
         BIC = -2\ell + m\log n, \quad HQIC = -2\ell + 2m\log\log n
 
-    with m identified parameters, N observed values and n periods with at least one. All candidates have the
-    same observations.
+    with m identified parameters, N observed values and n periods with at least one observed value. All
+    candidates use the same observations.
 
     Parameters
     ----------
     model : model or callable
-        A model, to be built again with other ``k_factors`` and ``lags`` (the portfolios of an `ATSM`: the
-        principal components); or a function of these (of those given) that returns a model.
+        A model, which is rebuilt with other values of ``k_factors`` and ``lags``. For an `ATSM`, the rebuilt
+        models have principal components as portfolios. Alternatively, a function of the given ones of
+        ``k_factors`` and ``lags`` that returns a model.
     k_factors, lags : iterable of int, optional
-        The values to try; those left out stay as they are in the model.
+        The values to try. An omitted argument keeps the value of the model.
     ic : {"aic", "aicc", "bic", "hqic", "aicb"}
         The criterion that selects.
     fit_options : mapping, optional
         Arguments of `fit`, as in `fit_many`.
     n_boot : int
-        Samples of the bootstrap behind AICb (Cavanaugh & Shumway 1997); zero: no AICb.
+        Number of bootstrap samples for AICb (Cavanaugh & Shumway 1997). With zero, AICb is not computed.
     rng, n_jobs, checkpoint : optional
         As in `fit_many`.
 
@@ -120,17 +122,18 @@ def select_order(
     Raises
     ------
     SpecificationError
-        If there is nothing to choose from, the criterion is unknown, the likelihoods do not compare, or no
+        If there are no candidates, the criterion is unknown, the likelihoods are not comparable, or no
         candidate has a fit.
     EstimationError
-        If only one of several candidates that can be built has a fit.
+        If fewer than two fits succeed although several candidates could be built.
 
     Notes
     -----
-    A candidate that cannot be built, such as more factors than series, has NaN in its row and the error in
-    ``status``. So has a fit that fails, and a warning counts such fits. A fit below a smaller one that it
-    contains did not find its maximum; ``status`` says so: give ``fit_options={"n_starts": ...}``. For small
-    samples of state-space models BIC tends to choose too few factors, AIC too many.
+    If a candidate cannot be built, for example with more factors than series, its row is NaN and ``status``
+    has the error. The same holds for a fit that fails, and a warning reports the number of such fits. If the
+    log-likelihood of a candidate is below that of a smaller candidate that it contains, its fit did not reach
+    the global maximum. ``status`` then says so; pass ``fit_options={"n_starts": ...}``. In small samples of
+    state-space models, BIC tends to select too few factors and AIC too many.
 
     Examples
     --------
@@ -161,14 +164,14 @@ def select_order(
 
 
 def _require_fits(records: dict[Any, FitRecord]) -> None:
-    """Refuse candidates of which none has a fit."""
+    """Raise an error if no candidate has a fit."""
     errors = [record.error for record in records.values()]
     if all(errors):
         raise SpecificationError("No candidate has a fit", got=shown(errors))
 
 
 def _samples(n_boot: int, ic: str) -> int:
-    """Return the number of samples of the bootstrap; refuse one, and none where the criterion needs them."""
+    """Return the number of bootstrap samples; reject one sample, and zero if the criterion is AICb."""
     n_boot = whole_number(n_boot, "n_boot", 0)
     if n_boot == 1:
         raise SpecificationError("n_boot must not be 1", got=n_boot, expected="0, 2, 3, ...")
@@ -198,7 +201,7 @@ def _label(values: Mapping[str, Any], key: tuple[int, ...]) -> str:
 
 
 def _candidates(model: Any, values: dict[str, list[int]]) -> tuple[dict[Any, Any], dict[Any, FitRecord]]:
-    """Return the models that can be built, and a record of each combination: a failure until a fit."""
+    """Return the models that can be built, and an initial record of failure for each combination."""
     make: Callable[..., Any] = model if callable(model) else _rebuilder(require_model(model), list(values))
 
     def build(key: tuple[int, ...]) -> Any:
@@ -216,7 +219,7 @@ def _candidates(model: Any, values: dict[str, list[int]]) -> tuple[dict[Any, Any
 
 
 def _require_comparable(models: dict[Any, Any], values: dict[str, list[int]]) -> None:
-    """Refuse candidates whose likelihoods do not compare."""
+    """Raise an error if the likelihoods of the candidates are not comparable."""
     first = next(iter(models.values()), cast(Any, None))
     for key, other in models.items():
         if not np.array_equal(first.endog, other.endog, equal_nan=True):
@@ -232,7 +235,7 @@ def _require_comparable(models: dict[Any, Any], values: dict[str, list[int]]) ->
 
 
 def _rebuilder(model: Any, names: list[str]) -> Callable[..., Any]:
-    """Return a function that builds a model again with other values."""
+    """Return a function that rebuilds a model with other values."""
     unknown = [name for name in names if name not in model._given]
     if unknown:
         raise SpecificationError(
@@ -244,7 +247,7 @@ def _rebuilder(model: Any, names: list[str]) -> Callable[..., Any]:
 
 
 def _diffuse_states(model: Any) -> int:
-    """Return the number of states without a proper start."""
+    """Return the number of states with a diffuse start."""
     if model.current_initialization not in ("diffuse", "approximate_diffuse"):
         return 0
     if hasattr(model, "starts") and model.user_initialization is None:
@@ -268,7 +271,7 @@ def _row(model: Any, record: FitRecord) -> dict[str, Any]:
 
 
 def _note_local_maxima(keys: list[tuple[int, ...]], rows: list[dict[str, Any]]) -> None:
-    """Say where a smaller model, which a candidate contains, has the higher likelihood."""
+    """Add a note to candidates whose likelihood is below that of a smaller model that they contain."""
     for key, row in zip(keys, rows, strict=True):
         inside = [
             other for other, small in zip(keys, rows, strict=True)
@@ -284,7 +287,7 @@ def _note_local_maxima(keys: list[tuple[int, ...]], rows: list[dict[str, Any]]) 
 def _aicb(
     models: dict[Any, Any], records: dict[Any, FitRecord], n_boot: int, rng: object, n_jobs: int | None
 ) -> list[float]:
-    """Return AICb by candidate, NaN where the fit failed."""
+    """Return AICb by candidate, with NaN for failed fits."""
     out = []
     for (key, record), seed in zip(records.items(), spawn(rng, len(records)), strict=True):
         if record.error:
@@ -296,7 +299,7 @@ def _aicb(
 
 
 def observed(seen: Array) -> tuple[int, int]:
-    """Return the number of observed values, and of periods with one, from their places (nobs, p)."""
+    """Return the number of observed values, and of periods with such a value, from a mask (nobs, p)."""
     return int(seen.sum()), int(seen.any(axis=1).sum())
 
 
@@ -309,7 +312,8 @@ def criteria(llf: float, n_params: int, values: int, periods: int) -> dict[str, 
         AIC = -2\ell + 2m, \quad AICc = -2\ell + 2m\,\frac{N}{N - m - 1}, \quad
         BIC = -2\ell + m\log n, \quad HQIC = -2\ell + 2m\log\log n
 
-    with m parameters, N observed values and n periods with at least one. AICc is infinite for N <= m + 1.
+    with m parameters, N observed values and n periods with at least one observed value. AICc is infinite if
+    N <= m + 1.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Profile likelihood of one parameter, and the interval that it gives."""
+"""Profile likelihood of one parameter and its confidence interval."""
 
 from __future__ import annotations
 
@@ -35,30 +35,31 @@ _END = 1.0 - 1e-6
 @dataclass(frozen=True, repr=False)
 class Profile(Displayed):
     """
-    Profile likelihood of a parameter.
+    Profile likelihood of a parameter and its confidence interval.
 
     Attributes
     ----------
     param : str
         The parameter.
     estimate, llf : float
-        Its estimate, and the log-likelihood there.
+        The estimate, and its log-likelihood.
     level : float
-        Coverage of the interval.
+        Coverage probability of the interval.
     lower, upper : float
-        Ends of the interval: where the likelihood ratio is the quantile of chi-squared(1).
+        Limits of the interval, at which the likelihood ratio equals the quantile of chi-squared(1).
     ends : dict of str to str
-        Why "lower" or "upper" is not such a point: "limit of the parameter" (the ratio stays below the
-        quantile up to a variance of zero, or a coefficient of -1 or 1), "open" (it stays below it as far
-        as was searched: the end is infinite), "no fit beyond" (the last value with a likelihood).
+        The reason why "lower" or "upper" is not such a point. "limit of the parameter": the ratio stays below
+        the quantile up to a variance of zero, or a coefficient of -1 or 1. "open": the ratio stays below the
+        quantile in the whole range of the search, and the limit is infinite. "no fit beyond": the limit is
+        the last value with a likelihood.
     at_boundary : bool
-        Whether the parameter is at its limit (the interval is then one-sided, and covers more than
-        ``level``), or of another covariance matrix that is singular at the estimates: chi-squared(1) is not
-        exact there.
+        Whether the parameter is at its limit, or belongs to a covariance matrix that is singular at the
+        estimates. In the first case the interval is one-sided, and its coverage exceeds ``level``. In the
+        second case, chi-squared(1) is not exact.
     table : DataFrame
-        By value: llf, the likelihood ratio, converged.
+        Log-likelihood, likelihood ratio and convergence, by value of the parameter.
     params : DataFrame
-        By value: all parameters at the constrained maximum.
+        All parameters at the constrained maximum, by value of the parameter.
     """
 
     param: str
@@ -74,7 +75,7 @@ class Profile(Displayed):
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The ends of the interval."""
+        """The limits of the interval."""
         return self.lower, self.upper
 
     @property
@@ -96,7 +97,7 @@ class Profile(Displayed):
 
     def plot(self, fig: Any = None, figsize: tuple[float, float] | None = None) -> Any:
         """
-        Plot the likelihood ratio by value, with the quantile and the interval.
+        Plot the likelihood ratio by value of the parameter, with the quantile and the interval.
 
         Parameters
         ----------
@@ -123,28 +124,29 @@ def profile(
     n_jobs: int | None = None,
 ) -> Profile:
     r"""
-    Return the profile likelihood of a parameter, and its interval.
+    Compute the profile likelihood of a parameter and its confidence interval.
 
     .. math::
 
         \ell_p(v) = \max_{\theta:\,\theta_j = v} \ell(\theta), \qquad
         \{v : 2(\hat\ell - \ell_p(v)) \le \chi^2_{1,\mathrm{level}}\}
 
-    The search goes outward from the estimate, to the first value at the quantile on each side. Every fit
-    starts from the nearest earlier fit. If the sign of a loading is free, its interval has both signs or one.
+    The search moves outward from the estimate to the first value at the quantile on each side. Every fit
+    starts from the nearest earlier fit. If the sign of a loading is not identified, its interval may contain
+    one sign or both.
 
     Parameters
     ----------
     res : StateSpaceResults
-        A fit.
+        Results of a fit.
     param : str
         Name of a free parameter.
     grid : array_like, optional
-        Values of the table in addition to the estimate and the ends; by default four on each side.
+        Values in the table in addition to the estimate and the limits. By default four on each side.
     level : float
-        Coverage.
+        Coverage probability of the interval.
     n_jobs : int, optional
-        As in `fit_many`; there are two sides.
+        Number of processes for the two sides, as in `fit_many`.
 
     Returns
     -------
@@ -153,10 +155,10 @@ def profile(
     Raises
     ------
     ParameterError, SpecificationError
-        If the parameter is unknown or held fixed, or the level or the grid do not consist of numbers.
+        If the parameter is unknown or fixed, or ``level`` or ``grid`` are invalid.
     EstimationError
-        If fewer than two values of the parameter have a fit; a warning counts those of ``grid`` that have
-        none.
+        If fewer than two values of the parameter have a fit. A warning reports the number of values in
+        ``grid`` without a fit.
     """
     res = getattr(res, "_results", res)
     model, names = model_of(res), list(res.model.param_names)
@@ -184,7 +186,7 @@ def profile(
 def _tables(
     points: dict[float, tuple[float, bool, Array]], llf: float, param: str, names: list[str]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return likelihoods and parameters by value."""
+    """Return the tables of likelihoods and of parameters by value."""
     index = pd.Index(sorted(points), name=param)
     rows = [(points[v][0], 2.0 * (llf - points[v][0]), points[v][1]) for v in index]
     table = pd.DataFrame(rows, index=index, columns=["llf", "lr", "converged"])
@@ -192,7 +194,7 @@ def _tables(
 
 
 def _values_of(grid: object) -> Array | None:
-    """Return the values of a grid, None for none."""
+    """Return the values of a grid, or None without a grid."""
     if grid is None:
         return None
     values = np.atleast_1d(real_array(grid, "The values of the grid"))
@@ -202,7 +204,7 @@ def _values_of(grid: object) -> Array | None:
 
 
 def limits_of(layout: Any, param: str) -> tuple[float, float]:
-    """Return the smallest and largest value that a parameter may have, whatever the others are."""
+    """Return the smallest and largest admissible value of a parameter, for any values of the others."""
     if param in layout.bounded:
         return -_END, _END
     for key in layout.covariances & set(layout.blocks):
@@ -213,7 +215,7 @@ def limits_of(layout: Any, param: str) -> tuple[float, float]:
 
 
 def _variances(block: Any, param: str) -> Any:
-    """Return the rows of a covariance block whose variance is a parameter."""
+    """Return the rows of a covariance block in which a parameter is the variance."""
     if isinstance(block, CurvedMatrix):
         return np.zeros(0, dtype=int)
     own = (np.array(block.names) == param) & (block.rows == block.columns)
@@ -221,7 +223,7 @@ def _variances(block: Any, param: str) -> Any:
 
 
 def _first_step(res: Any, param: str) -> float:
-    """Return a standard error, or a substitute where it is not available."""
+    """Return the standard error, or a substitute if it is not available."""
     model, params = res.model, np.asarray(res.params, dtype=float)
     place = list(model.param_names).index(param)
     error = float(np.asarray(res.bse)[place])
@@ -236,7 +238,7 @@ def _first_step(res: Any, param: str) -> float:
 
 @dataclass
 class _Side:
-    """One side of the estimate, walked outward; what pickles for another process."""
+    """The outward search on one side of the estimate, in a picklable form for other processes."""
 
     model: Any
     param: str
@@ -253,7 +255,7 @@ class _Side:
         self.failures: dict[float, Failure] = {}
 
     def ratio(self, value: float) -> float:
-        """Return 2 (llf - profile), NaN where there is no fit; remember the fit."""
+        """Return 2 (llf - profile), or NaN without a fit, and store the fit."""
         if value == self.estimate:
             return 0.0
         if value in self.failures:
@@ -267,7 +269,7 @@ class _Side:
         return 2.0 * (self.llf - self.points[value][0])
 
     def _fit(self, value: float) -> tuple[float, bool, Array] | Failure:
-        """Return the constrained maximum from the nearest point, from default start values if that fails."""
+        """Return the constrained maximum, from the nearest point or else from default start values."""
         known = {self.estimate: self.params, **{v: point[2] for v, point in self.points.items()}}
         nearest = known[min(known, key=lambda v: abs(v - value))]
         held = {**self.fixed, self.param: value}
@@ -283,16 +285,16 @@ class _Side:
         return sorted((v for v in here if self.within(v) == v), key=lambda v: abs(v - self.estimate))
 
     def within(self, value: float) -> float:
-        """Return the value, or the limit where that is passed."""
+        """Return the value, or the limit if the value is beyond it."""
         return max(value, self.limit) if self.sign < 0 else min(value, self.limit)
 
 
 def _moved(layout: Any, param: str, params: Array, value: float) -> list[Array]:
     """
-    Return start values with a parameter moved.
+    Return start values with a new value of one parameter.
 
-    The covariances of a variance move with it, so that correlations stay; where a covariance moves, a
-    second start has larger variances in its block.
+    If the parameter is a variance, its covariances change so that the correlations are constant. If it is a
+    covariance, a second start has larger variances in its block.
     """
     place = layout.positions([param])[0]
     plain = np.array(params)
@@ -318,7 +320,7 @@ def _moved(layout: Any, param: str, params: Array, value: float) -> list[Array]:
 def _walk(
     sign: int, side: _Side, level: float, step: float, grid: Array | None
 ) -> tuple[int, float, str, dict[float, tuple[float, bool, Array]], _Tried]:
-    """Return the side, its end of the interval, why it is not at the cut, the points, the fits."""
+    """Return the side, its limit of the interval, the reason if not at the cut, the points and the fits."""
     cut = float(chi2.ppf(level, 1))
     end, why = _end(side, cut, step * np.sqrt(cut))
     reach = end - side.estimate if np.isfinite(end) else sign * step * np.sqrt(cut)
@@ -331,7 +333,7 @@ def _walk(
 
 @dataclass(frozen=True)
 class _Tried:
-    """Fits and failures of one side: of the values that were asked for, and of all that the search tried."""
+    """Fits and failures on one side, for the requested values and for all values of the search."""
 
     found: int
     lost: list[Failure]
@@ -340,7 +342,7 @@ class _Tried:
 
 
 def _report(*sides: _Tried) -> None:
-    """Warn of values without a fit that were asked for; raise where nearly every fit failed."""
+    """Issue a warning for requested values without a fit; raise an error if nearly all fits failed."""
     what = "fits with the parameter held"
     failures, fits = [one for side in sides for one in side.failures], sum(side.fits for side in sides)
     if fits < 2:
@@ -350,7 +352,7 @@ def _report(*sides: _Tried) -> None:
 
 
 def _end(side: _Side, cut: float, step: float) -> tuple[float, str]:
-    """Return where the likelihood ratio reaches the cut, or what there is in its place, and why."""
+    """Return the value at which the likelihood ratio reaches the cut, or its substitute and the reason."""
     room = abs(side.limit - side.estimate)
     if side.sign * (side.limit - side.estimate) <= 0:
         return side.limit, LIMIT
@@ -372,13 +374,13 @@ def _end(side: _Side, cut: float, step: float) -> tuple[float, str]:
 
 
 def _distance(side: _Side, cut: float, value: float) -> float:
-    """Return the root of the likelihood ratio, nearly linear in the value, less that of the cut."""
+    """Return sqrt(likelihood ratio) - sqrt(cut), which is nearly linear in the value."""
     lr = side.ratio(value)
     return np.inf if np.isnan(lr) else float(np.sqrt(max(lr, 0.0)) - np.sqrt(cut))
 
 
 def _last_fit(side: _Side, inner: float, outer: float) -> float:
-    """Return a value between two, next to those without a fit."""
+    """Return the last value with a fit between two values, by bisection."""
     for _ in range(2 * _STEPS):
         middle = 0.5 * (inner + outer)
         if np.isnan(side.ratio(middle)):
@@ -399,22 +401,22 @@ def plot_profile(
     figsize: tuple[float, float] | None = None,
 ) -> Any:
     """
-    Plot likelihood ratios by the value of a parameter, with the cut and the interval.
+    Plot likelihood ratios by value of a parameter, with the cut and the interval.
 
     Parameters
     ----------
     name : str
-        The parameter.
+        Name of the parameter.
     ratios : Series
-        Likelihood ratios, indexed by the values.
+        Likelihood ratios, indexed by the values of the parameter.
     estimate : float
         The estimate.
     interval : (float, float)
-        Ends, which may be infinite.
+        Limits of the interval, which may be infinite.
     cut : float
-        The ratio at the ends.
+        The likelihood ratio at the limits.
     fig : matplotlib.figure.Figure, optional
-        Figure to draw in; it keeps its size and layout.
+        Figure to draw in. Its size and layout do not change.
     figsize : (float, float), optional
         Size of a new figure.
 

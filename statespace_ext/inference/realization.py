@@ -1,8 +1,8 @@
 r"""
 Flat directions of a model with constant matrices and a proper start, without derivatives of moments.
 
-Two minimal models with the same moments of y are tied by a similarity x -> (I + X) x + m of the state and by
-a change dP of the state covariance that the data do not see. To first order, for a stationary start,
+Two minimal models with the same moments of y are related by a similarity x -> (I + X) x + m of the state and
+by a change dP of the state covariance that does not affect the data. To first order, for a stationary start,
 
 .. math::
 
@@ -12,11 +12,12 @@ a change dP of the state covariance that the data do not see. To first order, fo
 
 For a given start, da_1 = X a_1 + m, dP_1 = X P_1 + P_1 X' + dP and dW = X W + W X' + E. With D_1 = dP and
 D_{t+1} = T D_t T' + E, the conditions are T D_t Z' = 0 and Z (D_t - D_1) Z' = 0. A direction of the
-parameters is flat where its change of the matrices is one of these.
+parameters is flat if it changes the matrices in one of these ways.
 
-The unknowns are X, m, dP and the parameters of the state equation. A parameter of the observation equation is
-eliminated with the elements that it moves, so that the work is linear in the number of series. The lower rows
-of a companion form give X_{j-1} = X_j T by blocks of rows, and for a stationary start dP is block Toeplitz.
+The unknowns are X, m, dP and the parameters of the state equation. Each parameter of the observation equation
+is eliminated together with the elements that depend on it, so that the cost is linear in the number of
+series. The lower rows of a companion form imply X_{j-1} = X_j T by blocks of rows. For a stationary start, dP
+is block Toeplitz.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ from ..params.affine import Elements, IntArray
 from ..params.layout import ParameterLayout
 
 _NULL = 1e-11
-"""Singular value, relative to the largest, of a flat direction: those seen are 1e-16."""
+"""Relative singular value below which a direction is flat. Flat directions in tests have 1e-16."""
 _NOT_MINIMAL = 1e-6
-"""Smallest singular value of the rank tests of a minimal model, in standard units."""
+"""Smallest singular value of a minimal model in the rank tests, in standard units."""
 _MORE_SKETCHES = 8
 _OBSERVATION = ("design", "obs_intercept", "obs_coef")
 _STATE = (
@@ -50,7 +51,7 @@ _STATE = (
 @dataclass(frozen=True)
 class Point:
     """
-    A point in general position, with the units in which its system is looked at.
+    A generic point of the parameter space, with the units of its system.
 
     Attributes
     ----------
@@ -61,13 +62,13 @@ class Point:
     at : dict of str to ndarray
         The blocks at the point.
     k, lags : int
-        Factors and lags; the state has ``k * lags`` elements.
+        Numbers of factors and lags. The state has ``k * lags`` elements.
     stationary : bool
-        Whether the start is stationary; else it is given by "initial_state" and "initial_state_cov".
+        Whether the start is stationary. Otherwise "initial_state" and "initial_state_cov" specify it.
     column : ndarray of int
-        By parameter its place among the free ones, -1 where it is fixed.
+        Position of each parameter among the free parameters, or -1 if it is fixed.
     endog_units, exog_units, state_exog_units : ndarray
-        Sizes of the series and of the regressors.
+        Scales of the series and of the regressors.
     """
 
     layout: ParameterLayout
@@ -89,24 +90,25 @@ def flat_directions(point: Point) -> tuple[Array, Array] | None:
     Parameters
     ----------
     point : Point
-        The model at a point in general position.
+        The model at a generic point.
 
     Returns
     -------
     null : ndarray, (q, m)
-        Directions in units of the parameters, orthonormal up to the changes that move no parameter.
+        Directions in units of the parameters. They are orthonormal apart from changes that do not affect any
+        parameter.
     units : ndarray, (m,)
         A direction of the parameters themselves is ``null * units``.
 
-    None is returned where the model is not minimal at the point, or a structure of the observation covariance
-    has elements that are sums of parameters: the moments have to decide there.
+    The result is None if the model is not minimal at the point, or if elements of the observation covariance
+    are sums of parameters. The check then needs the moments of the data.
     """
     realization = _Realization(point)
     return realization.directions() if realization.is_minimal() else None
 
 
 class _Realization:
-    """The equations between a similarity of the state and the parameters."""
+    """The equations that relate a similarity of the state to changes of the parameters."""
 
     def __init__(self, point: Point) -> None:
         self.point, self.k, self.s = point, point.k, point.k * point.lags
@@ -159,17 +161,17 @@ class _Realization:
         self.a1 = (
             np.linalg.solve(np.eye(s) - self.T, self.c) if point.stationary else scaled["initial_state"][:, 0]
         )
-        # R sees of the state what Z does, in at most k rows
+        # R observes the same part of the state as Z, with at most k rows
         self.R = np.asarray(np.linalg.qr(self.Z, mode="r"))
 
     def _elements(self, key: str) -> Elements:
-        """Return the derivative of a block by the free parameters, in standard units."""
+        """Return the derivative of a block with respect to the free parameters, in standard units."""
         point, (rows, columns) = self.point, self.units[key]
         each = point.layout.derivative(key, point.column, point.params)
         return replace(each, values=each.values * rows[each.rows] * columns[each.columns])
 
     def is_minimal(self) -> bool:
-        """Tell whether the state is observable and reachable (Hautus's test at each root)."""
+        """Return whether the state is observable and reachable (Hautus test at each root)."""
         s, k = self.s, self.k
         if len(self.R) == 0:
             return False
@@ -215,7 +217,7 @@ class _Realization:
             self.dP = self._dense("initial_state_cov") - XP - np.swapaxes(XP, 1, 2)
 
     def _dense(self, key: str) -> Array:
-        """Return the derivative of a block by the unknowns, (unknowns, rows, columns)."""
+        """Return the derivative of a block with respect to the unknowns, (unknowns, rows, columns)."""
         each = self.elements[key]
         out = np.zeros((self.n_unknowns, *self.point.layout.blocks[key].shape))
         np.add.at(out, (self.first_param + self.place[each.params], each.rows, each.columns), each.values)
@@ -251,7 +253,7 @@ class _Realization:
                 yield self.R @ (change - self.dP)[:, :k, :k] @ self.R.T
 
     def directions(self) -> tuple[Array, Array] | None:
-        """Return the directions of the free parameters and their units; None where moments have to decide."""
+        """Return the directions of the free parameters and their units, or None if moments are needed."""
         observation, noise = _Coefficients(self), _Noise(self)
         if not noise.separable:
             return None
@@ -298,7 +300,7 @@ class _Coefficients:
         self.groups = list(self._groups())
 
     def _groups(self) -> Iterator[tuple[IntArray, IntArray, Array]]:
-        """Yield rows, parameters and derivative of elements and parameters that hang together."""
+        """Yield the rows, parameters and derivative of each connected set of elements and parameters."""
         row, param, value = self.row[~self.own], self.param[~self.own], self.value[~self.own]
         if not len(row):
             return
@@ -316,7 +318,7 @@ class _Coefficients:
             yield rows[which_rows], params[which_params], derivative
 
     def change(self, rows: IntArray, X: Array, m: Array) -> Array:
-        """Return what a similarity does to elements, (rows, number of similarities)."""
+        """Return the changes of elements by similarities, (rows, number of similarities)."""
         Z, k = self.whole.Z, self.whole.k
         out = np.zeros((len(rows), len(X)))
         design = rows < self.n_design
@@ -333,7 +335,7 @@ class _Coefficients:
         return self.change(rows, self.whole.X, self.whole.m) - self.of_state[rows].toarray()
 
     def constraints(self) -> Array:
-        """Return the equations that are left once the parameters of the observations are eliminated."""
+        """Return the equations after elimination of the parameters of the observation equation."""
         out = [self._less_state(self.unmoved)]
         for rows, _, derivative in self.groups:
             basis = scipy.linalg.orth(derivative)
@@ -342,7 +344,7 @@ class _Coefficients:
         return np.concatenate(out)
 
     def recover(self, unknowns: Array, null: Array) -> None:
-        """Fill in the parameters of the observations along solutions (q, unknowns)."""
+        """Fill in the parameters of the observation equation along solutions (q, unknowns)."""
         X, m = np.tensordot(unknowns, self.whole.X, 1), unknowns @ self.whole.m
         rows, params = self.row[self.own], self.param[self.own]
         change = self.change(rows, X, m) - self.of_state[rows] @ unknowns.T
@@ -356,8 +358,8 @@ class _Noise:
     """
     The observation covariance: dH = -Z dP Z'.
 
-    Its p^2 equations are replaced by random combinations w'(.)v of them, from which the parameters of H are
-    projected out; as many as dP has elements that Z sees, and some more.
+    Random combinations w'(.)v replace its p^2 equations. The parameters of H are projected out. The number of
+    combinations slightly exceeds the number of elements of dP that Z observes.
     """
 
     def __init__(self, whole: _Realization) -> None:
@@ -402,7 +404,7 @@ class _Noise:
 
 
 def _full_rank(transition: Array, inputs: Array) -> bool:
-    """Tell whether [T - z I, B] has full row rank at each eigenvalue z of T."""
+    """Return whether [T - z I, B] has full row rank at each eigenvalue z of T."""
     if not np.all(np.isfinite(transition)):
         return False
     size = len(transition)

@@ -1,15 +1,16 @@
 r"""
 Flat directions of any model with constant matrices, from its system at a parameter vector.
 
-Two systems give the data one distribution where the states of one are :math:`G x_t + g` of the other
-(Komunjer & Ng 2011, Econometrica 79, 1995-2032). To first order, with :math:`G = I + E` and W = R Q R',
+Two systems imply the same distribution of the data if the states of one are :math:`G x_t + g`, where x_t are
+the states of the other (Komunjer & Ng 2011, Econometrica 79, 1995-2032). To first order, with
+:math:`G = I + E` and W = R Q R',
 
 .. math::
 
     dZ = -Z E, \quad dd = -Z g, \quad dT = E T - T E, \quad dc = E c + (I - T) g, \quad dW = E W + W E', \quad
     dH = 0, \quad da_1 = E a_1 + g, \quad dP_1 = E P_1 + P_1 E'.
 
-A direction of the parameters that changes the matrices in this way, or not at all, is flat.
+A direction of the parameters is flat if it changes the matrices in this way, or does not change them.
 """
 
 from __future__ import annotations
@@ -27,23 +28,23 @@ from ..params.affine import IntArray
 from ..params.layout import ParameterLayout
 
 _SHARE = 1e-2
-"""Steps of differences, in standard errors of complete data; largest relative change of the matrices."""
+"""Step of differences in complete-data standard errors, and largest relative change of the matrices."""
 _SHORTER = 16
-"""Number of steps that are tried, each a tenth of the one before."""
+"""Number of trial steps, each a tenth of the step before."""
 _LONGER = 16
-"""Number of steps that are tried where one changes little, each ten times the one before."""
+"""Number of trial steps after a small change, each ten times the step before."""
 _SEEN = 1e-4
-"""Relative change of the matrices beside which the rounding of differences is below the tolerances."""
+"""Relative change of the matrices for which rounding errors of differences are below the tolerances."""
 _NOTHING = 1e-11
-"""Change of the matrices by a step, relative to them, that is rounding."""
+"""A relative change of the matrices below this size is rounding error."""
 _NOISE = 1e-9
-"""Part of a change in a flat combination that is rounding."""
+"""A share of a change in a flat combination below this size is rounding error."""
 _RANK_TOLERANCE = 1e-7
-"""Singular value, relative to the largest, that differences leave in place of zero."""
+"""Relative singular value below which a value from differences counts as zero."""
 
 
 class Systematic(Protocol):
-    """The part of a model that is used."""
+    """Interface of a model for the check."""
 
     endog: Array
 
@@ -55,9 +56,9 @@ def flat_by_system(
     model: Systematic, params: Array, free: IntArray, errors: Array
 ) -> tuple[Array, Array] | None:
     """
-    Return flat directions, one a row, in steps of the free parameters, and these steps.
+    Return flat directions, one per row, in units of steps of the free parameters, and these steps.
 
-    None where matrices vary over time, or no system is near.
+    The result is None if matrices vary over time, or if a system does not exist at nearby parameters.
     """
     system = model.initialized_system(params)
     if _varies(system) or system.initialization is not None:
@@ -73,12 +74,12 @@ def flat_by_system(
 
 
 def _varies(system: System) -> bool:
-    """Tell whether a matrix varies over time."""
+    """Return whether a matrix varies over time."""
     return any(getattr(system, name).ndim > (1 if name.endswith("intercept") else 2) for name in MATRICES)
 
 
 def block_sizes(layout: ParameterLayout, params: Array) -> Array:
-    """Return, for each parameter, the largest one of its block."""
+    """Return, for each parameter, the largest parameter of its block."""
     out = np.zeros(len(params))
     for block in layout.blocks.values():
         places = layout.positions(list(block.names))
@@ -87,17 +88,18 @@ def block_sizes(layout: ParameterLayout, params: Array) -> Array:
 
 
 Step = tuple[Array, float]
-"""Change of the matrices, and the step of a parameter."""
+"""Change of the matrices, and step of a parameter."""
 
 
 def _change(
     model: Systematic, params: Array, place: int, step: float, scale: tuple[Units, float]
 ) -> Step | None:
     """
-    Return the change of the matrices by a step, to first order, and the step: central, extrapolated once.
+    Return the first-order change of the matrices by a step, and the step.
 
-    A step that has no system, or changes much, is shortened: where a parameter is flat, that is long. One
-    that changes little, as that of a parameter near zero, is lengthened: its change is rounding in part.
+    The change is a central difference with one extrapolation. A step is shortened if the system does not
+    exist or changes too much, since the initial step of a flat parameter is long. It is lengthened if the
+    change is small, as for a parameter near zero, since rounding errors would then matter.
     """
     units, whole = scale
 
@@ -124,9 +126,10 @@ def _change(
 
 def _lengthened(best: Step, found: Callable[[float], Step | None], whole: float, longest: float) -> Step:
     """
-    Return the change by a step that is long enough to be seen; what is no derivative stays as it is.
+    Return the change by a step that is long enough to exceed rounding errors.
 
-    No step is longer than the largest parameter: rounding grows with the step too.
+    A longer step is used only if the change is proportional to it. Steps do not exceed the largest parameter,
+    since rounding errors also grow with the step.
     """
     last, trusted = best, best
     for _ in range(_LONGER):
@@ -142,7 +145,7 @@ def _lengthened(best: Step, found: Callable[[float], Step | None], whole: float,
 
 
 def _null(changes: Array, coordinates: Array, whole: float) -> Array:
-    """Return the combinations of changes by parameters that changes of coordinates undo."""
+    """Return the combinations of parameter changes that are equivalent to changes of coordinates."""
     rows = np.concatenate([changes, coordinates])
     size = np.linalg.norm(rows, axis=1)
     nothing = size <= _NOTHING * whole
@@ -156,7 +159,7 @@ def _null(changes: Array, coordinates: Array, whole: float) -> Array:
 
 
 Units = tuple[Array, Array, dict[str, float]]
-"""Sizes of the series, of the states (that which moves a series by its size), and of covariance matrices."""
+"""Scales of the series, of the states (which change a series by its scale) and of covariance matrices."""
 
 
 def _units(endog: Array, system: System) -> Units:
@@ -174,7 +177,7 @@ def _units(endog: Array, system: System) -> Units:
 
 
 def _scaled(system: System, units: Units) -> dict[str, Array]:
-    """Return the matrices in these units; of the start, what is not computed from the others."""
+    """Return the matrices in these units, with the start unless the other matrices determine it."""
     y, x, sizes = units
     out = {
         "Z": system.design * x / y[:, None],

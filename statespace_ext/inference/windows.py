@@ -1,4 +1,4 @@
-"""A model estimated again on windows of its sample: the parameters over time."""
+"""Estimates of a model on windows of its sample."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ class RollingFit(Displayed):
     Attributes
     ----------
     params, bse : DataFrame
-        Estimates and standard errors, one row per window; NaN if the fit failed.
+        Estimates and standard errors, one row per window. A row is NaN if the fit failed.
     fits : DataFrame
-        One row per window: first (its first period), nobs, llf, converged, error.
+        One row per window, with columns "first" (its first period), "nobs", "llf", "converged" and "error".
     forecasts : DataFrame
-        Forecasts of the period after each window, labelled by that period: columns (mean, series),
+        Forecasts of the period after each window, labelled by that period. The columns are (mean, series),
         (se, series) and (error, series). The error is the observation minus the mean.
     full_sample : Series or None
-        Estimates on the whole sample, if they are known.
+        Estimates on the whole sample, if available.
     expanding : bool
-        Whether every window begins with the first period of the sample.
+        Whether every window starts at the beginning of the sample.
     """
 
     params: pd.DataFrame
@@ -80,18 +80,18 @@ class RollingFit(Displayed):
         alpha: float = 0.05,
     ) -> Any:
         """
-        Plot the estimates with bands, and the estimate on the whole sample beside them.
+        Plot the estimates with confidence bands, and the estimates on the whole sample.
 
         Parameters
         ----------
         names : list of str, optional
-            Parameters to show; by default all.
+            Parameters to show. By default all parameters.
         fig : matplotlib.figure.Figure, optional
             Figure to draw in.
         figsize : (float, float), optional
             Size of a new figure.
         alpha : float
-            The bands have coverage 1 - alpha, window by window.
+            The bands have pointwise coverage 1 - alpha.
 
         Returns
         -------
@@ -116,8 +116,8 @@ def rolling_fit(
     """
     Fit a model to windows of its sample.
 
-    Window i = 0, 1, ... ends with period ``window + i step`` and begins with period ``1 + i step``; with
-    ``expanding`` it begins with period 1.
+    Window i = 0, 1, ... starts with period ``1 + i step`` and ends with period ``window + i step``. With
+    ``expanding``, every window starts with period 1.
 
     Parameters
     ----------
@@ -125,13 +125,13 @@ def rolling_fit(
         The model. If you pass results, fits start from the estimates and keep fixed parameters. Otherwise
         fits start from default start values.
     window : int
-        Number of periods of the first window.
+        Number of periods in the first window.
     step : int
-        Periods from one window to the next.
+        Number of periods from one window to the next.
     expanding : bool
-        Whether every window begins with the sample.
+        Whether every window starts at the beginning of the sample.
     fit_options : mapping, optional
-        Arguments of `fit`, as in `fit_many`; by default ``method="lbfgs"``, and the start as above.
+        Arguments of `fit`, as in `fit_many`. By default ``method="lbfgs"`` and the start values above.
     rng, n_jobs, checkpoint : optional
         As in `fit_many`.
 
@@ -142,14 +142,15 @@ def rolling_fit(
     Raises
     ------
     SpecificationError
-        If window or step do not fit the sample, or the model has a known start.
+        If ``window`` or ``step`` are invalid for the sample, or the model has a known initial state and
+        ``expanding`` is False.
     EstimationError
-        If fewer than two windows have a fit (of a single window: if it has none).
+        If fewer than two of several windows have a fit, or a single window has no fit.
 
     Notes
     -----
-    A fit that fails does not stop the others: a warning counts such fits, and ``fits`` says why.
-    Standard errors are of each window alone: estimates on overlapping windows are dependent.
+    A failed fit does not stop the others. A warning reports the number of failed fits, and ``fits`` has their
+    errors. Standard errors refer to each window separately. Estimates on overlapping windows are dependent.
 
     Examples
     --------
@@ -172,14 +173,14 @@ def rolling_fit(
 
 
 def fixed_of(model_or_results: Any) -> dict[str, float]:
-    """Return the values of the parameters held fixed."""
+    """Return the values of the fixed parameters."""
     return dict(model_or_results._fixed_params) if model_or_results._has_fixed_params else {}
 
 
 def fit_windows(
     model: Any, windows: list[slice], options: Mapping[str, Any], fixed: Mapping[str, float], **kwargs: Any
 ) -> list[FitRecord]:
-    """Fit a model on windows of its sample, by default with lbfgs; return the records in their order."""
+    """Fit a model to windows of its sample, by default with lbfgs; return the records in their order."""
     y = data_of(model)
     models = ((f"{rows.start}:{rows.stop}", model_on(model, y[rows], rows)) for rows in windows)
     records = fits_by_name(models, {"method": "lbfgs", **options}, fixed=fixed, **kwargs)
@@ -187,7 +188,7 @@ def fit_windows(
 
 
 def windows_of(model: Any, window: int, step: int, expanding: bool, step_name: str = "step") -> list[slice]:
-    """Return the windows; refuse impossible ones."""
+    """Return the windows; raise an error if they are invalid."""
     window, step = positive_integer(window, "window"), positive_integer(step, step_name)
     expanding = truth(expanding, "expanding")
     if window > model.nobs:
@@ -209,7 +210,7 @@ def windows_of(model: Any, window: int, step: int, expanding: bool, step_name: s
 def _collected(
     model: Any, windows: list[slice], records: list[FitRecord], found: pd.Series | None, expanding: bool
 ) -> RollingFit:
-    """Return labelled frames."""
+    """Collect the records in labelled DataFrames."""
     names, index = list(model.param_names), model._index
     ends = index[[rows.stop - 1 for rows in windows]]
     followed = np.array([rows.stop for rows in windows if rows.stop < model.nobs], dtype=int)
@@ -235,7 +236,7 @@ def _collected(
 
 
 def _forecast(model: Any, record: FitRecord, rows: slice) -> Array | None:
-    """Return means, standard errors and errors of the forecasts of the period after a window, if any."""
+    """Return the means, standard errors and errors of the forecasts of the period after a window, or None."""
     if rows.stop >= model.nobs:
         return None
     longer = slice(rows.start, rows.stop + 1)
@@ -260,20 +261,20 @@ def plot_windows(
     alpha: float = 0.05,
 ) -> Any:
     """
-    Plot estimates by the end of their window, one panel a parameter, with bands.
+    Plot estimates with confidence bands by the last period of their window, one panel per parameter.
 
     Parameters
     ----------
     params, bse : DataFrame
-        Estimates and standard errors, one row a window.
+        Estimates and standard errors, one row per window.
     lines : mapping of str to float
-        Estimates on the whole sample, where they are known.
+        Estimates on the whole sample, if available.
     fig : matplotlib.figure.Figure, optional
-        Figure to draw in; it keeps its size and layout.
+        Figure to draw in. Its size and layout do not change.
     figsize : (float, float), optional
         Size of a new figure.
     alpha : float
-        One minus the coverage of the bands.
+        The bands have pointwise coverage 1 - alpha.
 
     Returns
     -------
@@ -292,7 +293,7 @@ def plot_windows(
         few_dates(axis)
     for axis in axes[len(names) :]:
         axis.set_visible(False)
-    for axis in axes[max(0, len(names) - columns) : len(names)]:  # the lowest of each column
+    for axis in axes[max(0, len(names) - columns) : len(names)]:  # the lowest panel of each column
         axis.tick_params(labelbottom=True)
     handles, labels = axes[0].get_legend_handles_labels()
     legend_above(fig, handles, labels, 3)

@@ -1,7 +1,7 @@
 """
-Components of structural time-series models: added with ``+``, they give the matrices of an `LGSSM`.
+Components of structural time-series models. A sum of components defines the matrices of an `LGSSM`.
 
-Trend, seasonal and cycle are those of Harvey (1989) and of statsmodels' `UnobservedComponents`.
+`trend`, `seasonal` and `cycle` are as in Harvey (1989) and in statsmodels' `UnobservedComponents`.
 """
 
 from __future__ import annotations
@@ -33,32 +33,32 @@ _TRENDS = {  # level with noise, a slope, slope with noise
     "smooth": (False, True, True),
 }
 _SAME_ROOT = 1e-7
-"""Largest distance of two roots of unit modulus that no sample of a realistic length tells apart."""
+"""Largest distance between two unit roots that samples of a realistic length cannot distinguish."""
 
 
 @dataclass(frozen=True)
 class _Part:
-    """One component: for one series, or common to several by ``loadings``."""
+    """One component. It belongs to one series or, with ``loadings``, is common to several."""
 
     kind: str
     states: tuple[str, ...]
     transition: np.ndarray
-    """(m, m) of numbers and expressions."""
+    """Numbers and expressions, (m, m)."""
     design: np.ndarray
-    """(m,) of numbers and expressions."""
+    """Numbers and expressions, (m,)."""
     noise: np.ndarray
-    """(m,) diagonal of Q: zero, NaN (a variance of its own) or a name."""
+    """Diagonal of Q, (m,): zero, NaN (a separate variance) or a name."""
     diffuse: bool
     loadings: object = None
     exog: object = None
-    """Regressors; of a ``moving`` one they are in the design over time."""
+    """Regressors. If the coefficients are ``moving``, they enter the time-varying design."""
     moving: bool = False
 
 
 @dataclass(frozen=True, repr=False)
 class Components(Displayed):
     """
-    A sum of components, from `trend`, `seasonal`, `cycle`, `arma` and `regression`.
+    A sum of components from `trend`, `seasonal`, `cycle`, `arma` and `regression`.
 
     Attributes
     ----------
@@ -91,19 +91,19 @@ class Components(Displayed):
 
     def arguments(self, endog: object) -> dict[str, Any]:
         """
-        Return the arguments of `LGSSM` for some series, ``endog`` aside.
+        Return the arguments of `LGSSM` for given series, apart from ``endog``.
 
         Parameters
         ----------
         endog : array_like, (nobs, p)
-            The series. Every component without ``loadings`` is there once for each of them.
+            The series. Each series has its own copy of every component without ``loadings``.
 
         Raises
         ------
         SpecificationError
-            If loadings do not fit the series, or the states of two components cannot be told apart.
+            If the number of loadings is wrong, or the states of two components cannot be distinguished.
         DataError
-            If the regressors do not fit the series.
+            If the regressors and the series have different periods.
         """
         data: Any = endog_frame(endog)
         names = _series_names(data)
@@ -125,32 +125,32 @@ class Components(Displayed):
 
     def lgssm(self, endog: object, **arguments: Any) -> LGSSM:
         """
-        Return the `LGSSM` of the components.
+        Build the `LGSSM` of the components.
 
         Parameters
         ----------
         endog : array_like, (nobs, p)
             The series.
         **arguments
-            Further arguments of `LGSSM`, or others in place of those of the components: ``obs_cov`` is by
-            default "diagonal", ``obs_intercept`` zero, but for free offsets from a common trend.
+            Further arguments of `LGSSM`, which override those of the components. By default ``obs_cov`` is
+            "diagonal". ``obs_intercept`` is zero, apart from free offsets from a common trend.
         """
         return LGSSM(endog, **{**self.arguments(endog), **arguments})
 
     def _intercept(self, names: list[str]) -> Any:
-        """Free offsets of the other series from a common trend; zero elsewhere."""
+        """Return free offsets of all but the first series of a common trend, and zero elsewhere."""
         trends = [part for part in self.parts if part.kind == "trend"]
         if not trends or any(part.loadings is None for part in trends):
             return "zero"
         return [0.0, *[np.nan] * (len(names) - 1)]
 
 
-# -- the components ------------------------------------------------------------------------------------------
+# -- the components ----------------------------------------------------------------------------------------
 
 
 def trend(kind: str = "local_linear", *, loadings: object = None, name: str = "") -> Components:
     r"""
-    Return a level, with or without a slope.
+    Specify a trend: a level, with or without a slope.
 
     .. math::
 
@@ -159,13 +159,13 @@ def trend(kind: str = "local_linear", *, loadings: object = None, name: str = ""
     Parameters
     ----------
     kind : {"constant", "local_level", "linear", "drift", "local_linear", "smooth"}
-        "local_level": a random walk. "drift": with a constant slope. "local_linear": with a slope that is a
-        random walk. "smooth": the same without noise of the level. "constant" and "linear": without noise.
+        "local_level" is a random walk. "drift" adds a constant slope, and "local_linear" a slope that is a
+        random walk. "smooth" is "local_linear" without level noise. "constant" and "linear" have no noise.
     loadings : array_like, (p,), optional
-        Loadings of the series on one common trend: numbers, NaN for a free one, or names. A common trend with
-        free loadings starts with the variance 1e6; all others start diffuse.
+        Loadings of the series on one common trend: numbers, NaN for a free loading, or names. The initial
+        variance of a common trend with free loadings is 1e6. All other trends start diffuse.
     name : str
-        Put before the names of states, to have several of a kind.
+        Prefix of the state names, which distinguishes several components of one kind.
 
     Returns
     -------
@@ -193,26 +193,26 @@ def seasonal(
     name: str = "",
 ) -> Components:
     r"""
-    Return a pattern that repeats, apart from its noise, and adds up to zero over a period.
+    Specify a seasonal component, which sums to zero over a period apart from its noise.
 
     .. math::
 
         \text{dummy: } \gamma_{t+1} = -\sum_{j=0}^{s-2} \gamma_{t-j} + \omega_t, \qquad
         \text{trigonometric: } \gamma_t = \sum_{j=1}^{h} \gamma_{j,t}
 
-    with each :math:`\gamma_{j,t}` an undamped `cycle` of the period s / j; all have one variance.
+    where each :math:`\gamma_{j,t}` is an undamped `cycle` with the period s / j. All have the same variance.
 
     Parameters
     ----------
     period : int
-        Number s of periods after which it repeats.
+        Number s of periods in a seasonal cycle.
     kind : {"dummy", "trigonometric"}
-        The form.
+        The form of the component.
     harmonics : int, optional
-        Number h of cycles, by default s // 2. The cycle of the period 2 has one state (that of
-        `UnobservedComponents` has a second one, which no observation sees).
+        Number h of cycles, by default s // 2. The cycle with the period 2 has one state. In
+        `UnobservedComponents` it has a second state, which does not affect the observations.
     stochastic : bool
-        Whether it has noise.
+        Whether the component has noise.
     loadings, name : optional
         As in `trend`.
 
@@ -223,7 +223,7 @@ def seasonal(
     Raises
     ------
     SpecificationError
-        If the period or the harmonics are no such numbers, or the kind is unknown.
+        If the period or the number of harmonics is invalid, or the kind is unknown.
     """
     period = whole_number(period, "period", 2)
     stem, variance = f"seasonal{period}", f"seasonal{period}_var" if truth(stochastic, "stochastic") else 0.0
@@ -259,7 +259,7 @@ def cycle(
     name: str = "",
 ) -> Components:
     r"""
-    Return a cycle, with its period known or estimated.
+    Specify a cycle with a known or an estimated period.
 
     .. math::
 
@@ -270,13 +270,13 @@ def cycle(
     Parameters
     ----------
     period : float, optional
-        2 pi / lambda, above 2. Without it, the parameters are rho cos(lambda), ``cycle_cos``, and
-        rho sin(lambda), ``cycle_sin``, of which rho is the norm and lambda the angle.
+        2 pi / lambda, which must be above 2. Without a period, the parameters are ``cycle_cos``, which is rho
+        cos(lambda), and ``cycle_sin``, which is rho sin(lambda).
     damped : bool
-        Whether rho (``cycle_damping``) is below one: the cycle then starts from its stationary distribution.
-        One that is not damped needs a period, and starts diffuse.
+        Whether rho (``cycle_damping``) is below one. A damped cycle starts from its stationary distribution.
+        An undamped cycle needs a period, and starts diffuse.
     stochastic : bool
-        Whether it has noise; a damped one needs it.
+        Whether the cycle has noise. A damped cycle must have noise.
     loadings, name : optional
         As in `trend`.
 
@@ -287,7 +287,7 @@ def cycle(
     Raises
     ------
     SpecificationError
-        If an undamped cycle has no period, a damped one no noise, or the period is not above 2.
+        If an undamped cycle has no period, a damped cycle has no noise, or the period is not above 2.
     """
     damped, stochastic = truth(damped, "damped"), truth(stochastic, "stochastic")
     if damped and not stochastic:
@@ -312,7 +312,7 @@ def cycle(
 
 def arma(p: int = 1, q: int = 0, *, loadings: object = None, name: str = "") -> Components:
     r"""
-    Return a stationary autoregression, with or without a moving average.
+    Specify a stationary autoregression, with or without a moving average.
 
     .. math::
 
@@ -322,9 +322,9 @@ def arma(p: int = 1, q: int = 0, *, loadings: object = None, name: str = "") -> 
     Parameters
     ----------
     p, q : int
-        Orders; p is at least one.
+        Orders. p must be at least one.
     loadings, name : optional
-        As in `trend`; with a moving average, loadings are numbers.
+        As in `trend`. With a moving average, the loadings must be numbers.
 
     Returns
     -------
@@ -333,7 +333,7 @@ def arma(p: int = 1, q: int = 0, *, loadings: object = None, name: str = "") -> 
     Raises
     ------
     SpecificationError
-        If the orders are no such numbers.
+        If an order is invalid.
     """
     p, q = positive_integer(p, "p"), whole_number(q, "q", 0)
     size = max(p, q + 1)
@@ -347,7 +347,7 @@ def arma(p: int = 1, q: int = 0, *, loadings: object = None, name: str = "") -> 
 
 def regression(exog: object, *, moving: bool = False, name: str = "") -> Components:
     r"""
-    Return regressors of the observations, with constant or moving coefficients of each series.
+    Specify regressors of the observations, with constant or time-varying coefficients of each series.
 
     .. math::
 
@@ -356,12 +356,12 @@ def regression(exog: object, *, moving: bool = False, name: str = "") -> Compone
     Parameters
     ----------
     exog : array_like, (nobs, r)
-        Regressors. Forecasts take ``exog`` of later periods; with moving coefficients the ``design`` of them.
+        Regressors. Forecasts need ``exog`` of later periods, or their ``design`` if coefficients vary.
     moving : bool
-        Whether the coefficients are random walks, which are states and start diffuse; else they are the
-        parameters ``obs_coef``.
+        Whether the coefficients are random walks. They are then states, and start diffuse. Otherwise they
+        are the parameters ``obs_coef``.
     name : str
-        Put before the names of states.
+        Prefix of the state names.
 
     Returns
     -------
@@ -389,7 +389,7 @@ def _component(
     loadings: object,
     name: str,
 ) -> Components:
-    """Return one component; its name stands before those of states and parameters."""
+    """Return one component; its name is a prefix of the names of states and parameters."""
     if not isinstance(name, str) or (name and not name.isidentifier()):
         raise SpecificationError(
             "name is no name", got=repr(name), expected="letters, digits and underscores"
@@ -407,7 +407,7 @@ def _component(
 
 
 def _renamed(part: _Part, before: str, after: str) -> _Part:
-    """Return a part with other names of its parameters."""
+    """Return a component with renamed parameters."""
 
     def new(item: Any) -> Any:
         if not isinstance(item, str):
@@ -432,26 +432,26 @@ def _rotation(angle: float) -> Array:
 
 
 def _free(noisy: Array) -> np.ndarray:
-    """Return NaN, a variance of its own, where there is noise."""
+    """Return NaN, which marks a separate variance, where there is noise."""
     return np.where(noisy, np.nan, 0.0).astype(object)
 
 
-# -- for some series -----------------------------------------------------------------------------------------
+# -- components of given series ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Block:
-    """One component of a model: its rows of the states, for one series or all."""
+    """One component of a model, with the rows of its states, for one series or all."""
 
     kind: str
     states: list[str]
     transition: np.ndarray
     design: np.ndarray
-    """(p, m)."""
+    """The design, (p, m)."""
     noise: np.ndarray
     start: str
     exog: Array | None = None
-    """(nobs, m), by which the columns of the design are multiplied."""
+    """Regressors, (nobs, m), which multiply the columns of the design."""
 
 
 def _series_names(data: Any) -> list[str]:
@@ -462,7 +462,7 @@ def _series_names(data: Any) -> list[str]:
 
 
 def _blocks(part: _Part, names: list[str], data: Any) -> Iterator[_Block]:
-    """Yield the blocks of a part: one for each series, or a common one."""
+    """Yield the blocks of a component: one per series, or one common block."""
     exog = regressor_frame(part.exog, len(data), getattr(data, "index", None), "exog")
     exog = None if exog is None else np.asarray(exog)
     if not part.states:
@@ -488,7 +488,7 @@ def _blocks(part: _Part, names: list[str], data: Any) -> Iterator[_Block]:
 
 
 def _product(loading: Any, element: Any, kind: str) -> Any:
-    """Return a loading times an element of the design, of which one may be free."""
+    """Return the product of a loading and an element of the design, one of which may be free."""
     loading = loading if isinstance(loading, str) else float(loading)
     if isinstance(element, str):
         if isinstance(loading, str) or np.isnan(loading):
@@ -512,12 +512,12 @@ def _block_diagonal(matrices: list[np.ndarray]) -> np.ndarray:
 
 
 def _plain(matrix: np.ndarray) -> np.ndarray:
-    """Return a matrix without strings as numbers."""
+    """Return a matrix as numbers if it has no strings."""
     return matrix if any(isinstance(item, str) for item in matrix.flat) else matrix.astype(float)
 
 
 def _joined_designs(blocks: list[_Block], n: int) -> np.ndarray:
-    """Return the design, with an axis over time where coefficients move."""
+    """Return the design, with a time axis if coefficients vary."""
     design = _plain(np.concatenate([block.design for block in blocks], axis=1))
     if all(block.exog is None for block in blocks):
         return design
@@ -531,11 +531,11 @@ def _joined_designs(blocks: list[_Block], n: int) -> np.ndarray:
     return design[:, :, None] * np.concatenate(over, axis=1).T[None]
 
 
-# -- states that cannot be told apart ----------------------------------------------------------------------
+# -- states that cannot be distinguished -------------------------------------------------------------------
 
 
 def _check_constants(parts: tuple[_Part, ...]) -> None:
-    """Refuse a constant regressor beside a level."""
+    """Raise `SpecificationError` if a model has both a level and a constant regressor."""
     if not any(part.kind == "trend" for part in parts):
         return
     for part in parts:
@@ -547,7 +547,7 @@ def _check_constants(parts: tuple[_Part, ...]) -> None:
 
 
 def _check_observable(blocks: list[_Block]) -> None:
-    """Refuse components with a common root that no observation tells apart (the test of Popov and Hautus)."""
+    """Raise an error if components with a common root are not observable (Popov-Hautus test)."""
     known = [block for block in blocks if block.start != "stationary" and block.exog is None]
     rng = np.random.default_rng(0)
     roots = [np.linalg.eigvals(block.transition.astype(float)) for block in known]

@@ -1,4 +1,4 @@
-"""From the arguments of `LGSSM` to the layout of its parameters."""
+"""Conversion of the arguments of `LGSSM` to the layout of its parameters."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ STARTS = ("stationary", "known", "estimated", "diffuse", "approximate_diffuse")
 APPROXIMATE_DIFFUSE_VARIANCE = 1e6
 _MOST_STATES = 10_000
 BY_FACTOR = ("stationary", "known", "diffuse", "approximate_diffuse")
-"""Starts that may differ by factor."""
+"""Initializations that may differ between factors."""
 IDENTIFICATIONS = ("triangular", "unit")
 MARSS_ARGUMENTS = {
     "Z": "design", "A": "obs_intercept", "D": "obs_coef", "d": "exog", "R": "obs_cov", "B": "transition",
     "U": "state_intercept", "C": "state_coef", "c": "state_exog", "Q": "state_cov", "x0": "initial_state",
     "V0": "initial_state_cov",
 }  # fmt: skip
-"""MARSS's letters of the arguments."""
+"""The names of the arguments in the notation of MARSS."""
 
 
 @dataclass(frozen=True)
 class Labels:
-    """Names of series, factors, states (factors and their lags) and regressors."""
+    """Names of the series, factors, states (factors and their lags) and regressors."""
 
     endog: list[str]
     factors: list[str]
@@ -50,12 +50,12 @@ class Labels:
 
 def names_of_factors(value: object, k_factors: int) -> list[str]:
     """
-    Return the names of the factors, f1, f2, ... where none are given.
+    Return the names of the factors, by default f1, f2, ...
 
     Raises
     ------
     SpecificationError
-        If there is not one name per factor, or two are the same.
+        If the number of names differs from the number of factors, or names repeat.
     """
     if value is None:
         return [f"f{i + 1}" for i in range(k_factors)]
@@ -72,12 +72,12 @@ def names_of_factors(value: object, k_factors: int) -> list[str]:
 
 
 def lagged_names(factors: Sequence[str], lags: int) -> list[str]:
-    """Return factor names, then the names of their lags."""
+    """Return the names of the factors, followed by those of their lags."""
     return [name if lag == 0 else f"{name}.L{lag}" for lag in range(lags) for name in factors]
 
 
 def transition_matrix(value: object, labels: Labels, lags: int, nobs: int) -> AffineMatrix:
-    """Parse ``transition``: one value (an array has the lags side by side), or a list with one per lag."""
+    """Parse ``transition``: one value for all lags (arrays side by side), or a list with one per lag."""
     k = len(labels.factors)
     namers = [matrix_namer(f"L{lag + 1}", labels.factors, labels.factors) for lag in range(lags)]
     if isinstance(value, str) and (value in MATRIX_KEYWORDS or k * lags > 1):
@@ -108,12 +108,12 @@ def _is_block(item: Any, k: int) -> bool:
 
 
 def triangular_design(n_endog: int, k_factors: int) -> np.ndarray:
-    """Return a design that is free on and below the diagonal, zero above it."""
+    """Return a design that is free on and below the diagonal, and zero above it."""
     return np.where(np.tri(n_endog, k_factors, dtype=bool), np.nan, 0.0)
 
 
 def unit_design(n_endog: int, k_factors: int) -> np.ndarray:
-    """Return a design whose first rows are the identity, free below."""
+    """Return a design whose first rows are the identity, and whose other rows are free."""
     out = np.full((n_endog, k_factors), np.nan)
     out[:k_factors] = np.eye(k_factors)
     return out
@@ -121,7 +121,7 @@ def unit_design(n_endog: int, k_factors: int) -> np.ndarray:
 
 def normalised(given: dict[str, object], n_endog: int, k_factors: int) -> dict[str, object]:
     """
-    Return the arguments with ``design`` and ``state_cov`` in the normalisation asked for.
+    Return the arguments with ``design`` and ``state_cov`` in the requested normalisation.
 
     Raises
     ------
@@ -157,17 +157,17 @@ def normalised(given: dict[str, object], n_endog: int, k_factors: int) -> dict[s
 
 
 def loads_on_lags(design: object, k_factors: int, lags: int) -> bool:
-    """Tell whether a design has columns for the lags of the factors too, (p, k * L)."""
+    """Return whether a design also has columns for the lags of the factors, (p, k * L)."""
     if lags == 1 or not isinstance(design, (list, tuple, np.ndarray)):
         return False
     try:
         return np.shape(np.asarray(design, dtype=object))[1:2] == (k_factors * lags,)
-    except ValueError:  # ragged, which `parse_matrix` says
+    except ValueError:  # ragged; `parse_matrix` raises the error
         return False
 
 
 def _lags_as_factors(blocks: dict[str, AffineMatrix], lags: int) -> dict[str, AffineMatrix]:
-    """Return the blocks with lags as factors of their own: fixed rows of the transition, without noise."""
+    """Return the blocks with the lags as separate factors: fixed rows of the transition, without noise."""
     if not blocks["state_mean"].is_fixed or np.any(blocks["state_mean"].fixed):
         raise UnsupportedError(
             "state_mean does not go with a design on lags",
@@ -232,7 +232,7 @@ _NO_MATRICES = ("initialization", "identification", "factor_names")
 
 
 def _check_keywords(given: dict[str, object]) -> None:
-    """Refuse a string that is no keyword, where a 1 x 1 matrix would take it for the name of a parameter."""
+    """Reject a string that is not a keyword. In a 1 x 1 matrix it would become a parameter name."""
     for key, value in given.items():
         known = (*COVARIANCE_KEYWORDS, "free") if key in COVARIANCES else MATRIX_KEYWORDS
         if isinstance(value, str) and key not in _NO_MATRICES and value not in known:
@@ -240,7 +240,7 @@ def _check_keywords(given: dict[str, object]) -> None:
 
 
 def _check_names(given: dict[str, object], blocks: dict[str, AffineMatrix]) -> None:
-    """Refuse names that would make one parameter of two that were not meant to be shared."""
+    """Reject names that would merge two parameters unintentionally."""
     places: dict[str, set[tuple[str, int, int]]] = {}
     for key, block in blocks.items():
         for i, j, name in zip(block.rows.tolist(), block.columns.tolist(), block.names, strict=True):
@@ -320,12 +320,12 @@ def _initial_blocks(given: dict[str, object], labels: Labels) -> dict[str, Affin
 
 def starts_of(value: object, k_factors: int) -> str | tuple[str, ...]:
     """
-    Return the start of all factors, or a tuple with one per factor where they differ.
+    Return the initialization of all factors, or a tuple with one per factor if they differ.
 
     Raises
     ------
     SpecificationError
-        If a start is unknown, or there is not one per factor.
+        If an initialization is unknown, or a list does not have one per factor.
     """
     if isinstance(value, str) and value in STARTS:
         return value
@@ -345,7 +345,7 @@ def starts_of(value: object, k_factors: int) -> str | tuple[str, ...]:
 
 
 def _starts_by_factor(start: tuple[str, ...], blocks: dict[str, AffineMatrix]) -> dict[str, AffineMatrix]:
-    """Return a_1 and P_1 of starts that differ by factor: given for known ones, 1e6 for approximate ones."""
+    """Return a_1 and P_1 by factor: given moments for "known", variance 1e6 for "approximate_diffuse"."""
     size = blocks["initial_state"].shape[0]
     kinds = np.tile(start, size // len(start))
     mean, cov = blocks["initial_state"].fixed, blocks["initial_state_cov"].fixed
@@ -361,7 +361,7 @@ def _starts_by_factor(start: tuple[str, ...], blocks: dict[str, AffineMatrix]) -
 
 
 def _initial_arguments(start: object, state: object, cov: object, size: int) -> tuple[object, object]:
-    """Return the specifications of a_1 and P_1, those that were left out included."""
+    """Return the specifications of a_1 and P_1, with defaults for omitted arguments."""
     if isinstance(start, tuple) and "known" not in start and state is None and cov is None:
         return "zero", "zero"
     if start == "estimated":
@@ -383,7 +383,7 @@ def _initial_arguments(start: object, state: object, cov: object, size: int) -> 
 
 
 def check_size(k_factors: int, lags: int) -> None:
-    """Refuse a state vector for whose covariances no machine has the memory."""
+    """Raise an error if the state vector is too large for its covariances to fit in memory."""
     if k_factors * lags > _MOST_STATES:
         raise SpecificationError(
             "The state vector is too long",
@@ -393,7 +393,7 @@ def check_size(k_factors: int, lags: int) -> None:
 
 
 def check_start(start: object, blocks: Mapping[str, AffineMatrix]) -> None:
-    """Refuse starts that the other arguments contradict, or that leave the likelihood unbounded."""
+    """Reject initializations that contradict other arguments or leave the likelihood unbounded."""
     k, size = blocks["transition"].shape
     kinds = np.tile(start, size // len(start)) if isinstance(start, tuple) else np.full(size, str(start))
     stationary, diffuse = np.flatnonzero(kinds == "stationary"), np.flatnonzero(kinds == "diffuse")
@@ -406,7 +406,7 @@ def check_start(start: object, blocks: Mapping[str, AffineMatrix]) -> None:
 
 
 def _check_stationary(blocks: Mapping[str, AffineMatrix], states: IntArray) -> None:
-    """Refuse a stationary start of some states without a stationary distribution."""
+    """Reject a stationary initialization of states without a stationary distribution."""
     transition = blocks["transition"]
     if transition.time_varying or blocks["state_cov"].time_varying:
         raise SpecificationError(
@@ -436,7 +436,7 @@ def _check_stationary(blocks: Mapping[str, AffineMatrix], states: IntArray) -> N
 
 
 def _check_side_by_side(blocks: Mapping[str, AffineMatrix], kinds: np.ndarray) -> None:
-    """Refuse proper starts that may be correlated across a diffuse one: statsmodels has starts by block."""
+    """Reject proper initial states that may be correlated across a diffuse one; blocks are contiguous."""
     size = len(kinds)
     linked = np.zeros((size, size), bool)
     for key in ("transition", "state_cov", "initial_state_cov"):
@@ -458,7 +458,7 @@ def _check_side_by_side(blocks: Mapping[str, AffineMatrix], kinds: np.ndarray) -
 
 
 def _check_diffuse(blocks: Mapping[str, AffineMatrix], states: IntArray) -> None:
-    """Refuse free elements that scale states with a diffuse start at no cost."""
+    """Reject free elements that rescale diffuse states without an effect on the likelihood."""
     design, transition = blocks["design"], blocks["transition"]
     reason = None
     if np.isin(design.columns, states).any():

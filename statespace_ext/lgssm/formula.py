@@ -1,4 +1,4 @@
-"""Formulas of an `LGSSM`: ``exog`` of the sample and of other periods."""
+"""Formulas for `LGSSM`: ``exog`` of the sample and of other periods."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .results import LGSSMResults
 
 
 class ByFormula(StateSpaceModel[LGSSMResults]):
-    """A model whose ``exog`` may come from a formula."""
+    """A model whose ``exog`` may be built by a formula."""
 
     @classmethod
     def from_formula(cls, formula: str, data: pd.DataFrame, **kwargs: Any) -> Any:
@@ -24,21 +24,21 @@ class ByFormula(StateSpaceModel[LGSSMResults]):
         Parameters
         ----------
         formula : str
-            Series on the left, ``exog`` on the right. The intercept is ``obs_intercept``: with ``- 1`` it is
-            zero, unless it is given.
+            The series on the left and ``exog`` on the right. The intercept is ``obs_intercept``. With
+            ``- 1`` it is zero, unless you pass ``obs_intercept``.
         data : DataFrame
-            The data; rows with missing values on the left are kept.
+            The data. Rows with missing values on the left are kept.
         **kwargs
-            Arguments of the constructor, ``k_factors`` among them.
+            Constructor arguments, including ``k_factors``.
 
         Raises
         ------
         SpecificationError, DataError
-            If the formula or its data cannot be used, or exog is given too.
+            If the formula or its data are invalid, or ``exog`` is also given.
 
         Notes
         -----
-        patsy evaluates the terms of a formula as Python code: take none from a source that you do not trust.
+        patsy evaluates the terms of a formula as Python code. Do not use formulas from untrusted sources.
         """
         if "exog" in kwargs:
             raise SpecificationError("exog is given beside a formula", remedy="Write it into the formula.")
@@ -51,16 +51,16 @@ class ByFormula(StateSpaceModel[LGSSMResults]):
         return model
 
     design_info: FormulaDesign | None = None
-    """Right-hand side of the formula of `from_formula`, for ``exog`` of other periods."""
+    """The right-hand side of the formula of `from_formula`, which builds ``exog`` of other periods."""
 
     def regressors(self, exog: Any) -> Any:
         """
-        Return ``exog`` of other periods, from a frame with the columns of the formula where there is one.
+        Return ``exog`` of other periods. If the model has a formula, build it from the frame.
 
         Raises
         ------
         DataError
-            If the frame lacks columns of the formula, or values are missing.
+            If the frame lacks columns of the formula, or has missing values.
         """
         if self.design_info is None or not isinstance(exog, pd.DataFrame):
             return exog
@@ -68,7 +68,7 @@ class ByFormula(StateSpaceModel[LGSSMResults]):
         return found if found is exog else found.drop(columns="const", errors="ignore")
 
     def future_rows(self, value: Any, name: str) -> Array:
-        """Return future regressors as an array, from a frame with the columns of a formula too."""
+        """Return future regressors as an array. A frame with the columns of the formula is accepted too."""
         return super().future_rows(self.regressors(value) if name == "exog" else value, name)
 
     def clone(self, endog: object, exog: object = None, **kwargs: Any) -> Any:
@@ -78,10 +78,10 @@ class ByFormula(StateSpaceModel[LGSSMResults]):
         Parameters
         ----------
         endog, exog : array_like
-            Data of the new model. A model with ``exog`` (or ``state_exog``) needs new values of them; of a
-            model by a formula, ``exog`` may be a frame with the columns that the formula needs.
+            Data of the new model. A model with ``exog`` or ``state_exog`` needs new values of these. For a
+            model from a formula, ``exog`` may be a frame with the columns of the formula.
         **kwargs
-            Arguments of the constructor to change.
+            Constructor arguments to change.
         """
         model = super().clone(endog, self.regressors(exog), **kwargs)
         model.design_info = self.design_info

@@ -1,4 +1,4 @@
-"""`from_marss`: a model in the letters and words of the R package MARSS, as an `LGSSM`."""
+"""`from_marss` converts a model in the notation of the R package MARSS to an `LGSSM`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DEFAULTS: dict[str, Any] = {
     "Q": "diagonal and unequal", "x0": "unconstrained", "V0": "zero", "tinitx": 0,
 }  # fmt: skip
 _SETTINGS = {"G": "identity", "H": "identity", "L": "identity", "diffuse": False}
-"""What MARSS has beside these, and the one value that is supported."""
+"""Other elements of MARSS models, and the only value of each that is supported."""
 _SQUARE = ("identity", "diagonal and unequal", "diagonal and equal", "equalvarcov")
 _COVARIANCE_WORDS = {**MARSS_COVARIANCES, "identity": "identity", "zero": "zero"}
 _VECTOR_WORDS = ("unconstrained", "unequal", "equal", "zero")
@@ -44,56 +44,58 @@ def from_marss(
     y: object, model: Mapping[str, object] | None = None, c: object = None, d: object = None
 ) -> LGSSM:
     r"""
-    Return the `LGSSM` of a model in the letters and words of the R package MARSS.
+    Build an `LGSSM` from a model in the notation of the R package MARSS.
 
     .. math::
 
         x_t &= B x_{t-1} + U + C c_t + w_t, & w_t &\sim N(0, Q) \\
         y_t &= Z x_t + A + D d_t + v_t, & v_t &\sim N(0, R)
 
-    for t = 1..n, with :math:`x_0 \sim N(x0, V0)` where ``tinitx=0`` and :math:`x_1 \sim N(x0, V0)` where
+    for t = 1..n, with :math:`x_0 \sim N(x0, V0)` if ``tinitx=0`` and :math:`x_1 \sim N(x0, V0)` if
     ``tinitx=1``.
 
     Parameters
     ----------
     y : array_like, (nobs, p)
-        Observations, one series a column (MARSS: a row), NaN where missing.
+        Observations, with one series per column (per row in MARSS). NaN marks missing values.
     model : mapping, optional
         Z (p, m), A (p,), D (p, number of d), R (p, p), B (m, m), U (m,), C (m, number of c), Q (m, m),
-        x0 (m,), V0 (m, m) and tinitx. A matrix is one of MARSS's words, or numbers and strings as in
-        `LGSSM`; a last axis runs over time. Z may be a `pandas.Categorical` with the state of each series
-        (MARSS: a factor). What is left out has MARSS's default: Z "identity", A "scaling", R "diagonal and
-        equal", B "identity", U "unconstrained", Q "diagonal and unequal", x0 "unconstrained", V0 "zero",
-        tinitx 0; C and D "unconstrained" where c and d are given.
+        x0 (m,), V0 (m, m) and tinitx. A matrix is a keyword of MARSS, or has numbers and strings as in
+        `LGSSM`. An additional last axis is time. Z may be a `pandas.Categorical` with the state of each
+        series (a factor in MARSS). Omitted elements have the defaults of MARSS: Z "identity", A "scaling",
+        R "diagonal and equal", B "identity", U "unconstrained", Q "diagonal and unequal", x0 "unconstrained",
+        V0 "zero", tinitx 0. C and D are "unconstrained" if c and d are given.
     c, d : array_like, (nobs, r), optional
-        Inputs of the states and of the observations, one input a column (MARSS: a row).
+        Inputs of the states and of the observations, with one input per column (per row in MARSS).
 
     Returns
     -------
     LGSSM
-        With ``tinitx=0`` the model has an empty row before the data, the period of x_0. Its label is that
-        of the period before the first one; it is 0 where y has no labels.
+        The model. With ``tinitx=0`` it has an empty row before the data, for the period of x_0. The label of
+        this row is that of the preceding period, or 0 if y has no labels.
 
     Raises
     ------
     SpecificationError
-        If a letter or a word is unknown, or matrices contradict each other.
+        If the name of a matrix or a keyword is unknown, or matrices contradict each other.
     DataError
-        If y, c or d are not numbers, have MARSS's orientation, or the inputs are missing somewhere.
+        If y, c or d are not numeric or have the orientation of MARSS, or inputs have missing values.
     UnsupportedError
-        If G, H, L or diffuse have another value than MARSS's default.
+        If G, H, L or diffuse differ from the default of MARSS.
 
     Notes
     -----
-    The parameters of two matrices are different ones in MARSS, also where their names agree. Such names get
-    the letter of the matrix here: "a" in U and in A is ``U_a`` and ``A_a``.
+    In MARSS, two matrices never share a parameter, even if they use the same name. Such a name gets the name
+    of its matrix as a prefix: "a" in U and in A becomes ``U_a`` and ``A_a``.
 
-    U and A may have strings on an axis over time (a trend that changes at a date). Each path of a
-    coefficient becomes an input: a column of ``state_exog`` or of ``exog``, for which forecasts need values.
-    B, U and Q of the last period, where they vary over time, hold for the first period after the sample too.
+    U and A may have strings and a time axis, for example for a trend that changes at a given date. The path
+    of each coefficient becomes an input, which is a column of ``state_exog`` or ``exog``. Forecasts need its
+    future values. If B, U or Q vary over time, their last values also apply to the first period after the
+    sample.
 
-    With R = 0, V0 = 0 and ``tinitx=1``, the first observation has no distribution. If x0 is fixed and
-    explains it exactly, it is set to NaN: a known value adds nothing to the log-likelihood, as in MARSS.
+    With R = 0, V0 = 0 and ``tinitx=1``, the first observation has a degenerate distribution. If x0 is fixed
+    and equals the observation, the observation is set to NaN. As in MARSS, a known value does not add to the
+    log-likelihood.
 
     References
     ----------
@@ -131,11 +133,11 @@ def from_marss(
     return built
 
 
-# -- what was given ------------------------------------------------------------------------------------------
+# -- checks of the arguments -------------------------------------------------------------------------------
 
 
 def _checked(model: Mapping[str, object] | None) -> dict[str, Any]:
-    """Return MARSS's defaults with what is given; refuse unknown letters and settings."""
+    """Return the given elements and the defaults of MARSS; reject unknown names and settings."""
     if model is not None and not isinstance(model, Mapping):
         raise SpecificationError(
             "model is not a mapping", got=type(model).__name__, expected="dict(Z=..., ...)"
@@ -177,7 +179,7 @@ def _one_or_zero(value: Any) -> bool:
 
 
 def _series(y: object, words: dict[str, Any]) -> tuple[pd.DataFrame, bool]:
-    """Return the observations as a frame, and whether they have labels; refuse MARSS's orientation."""
+    """Return the observations as a frame, and whether they have labels; reject the orientation of MARSS."""
     data = endog_frame(y)
     labelled = isinstance(data, (pd.Series, pd.DataFrame))
     if isinstance(data, pd.Series):
@@ -203,7 +205,7 @@ def _length(value: object) -> int:
 
 
 def _inputs(value: object, name: str, series: pd.DataFrame) -> pd.DataFrame | None:
-    """Return inputs as a frame with the labels of the series; refuse MARSS's orientation."""
+    """Return inputs as a frame with the labels of the series; reject the orientation of MARSS."""
     if value is None:
         return None
     shape = getattr(value, "shape", None) or np.shape(_array(value, name))
@@ -220,11 +222,11 @@ def _inputs(value: object, name: str, series: pd.DataFrame) -> pd.DataFrame | No
     return pd.DataFrame(frame, series.index, [f"{name}{i + 1}" for i in range(frame.shape[1])])
 
 
-# -- words -> matrices ---------------------------------------------------------------------------------------
+# -- keywords -> matrices ----------------------------------------------------------------------------------
 
 
 def _states(Z: Any, p: int) -> int:
-    """Return the number of states that Z says."""
+    """Return the number of states from Z."""
     if isinstance(Z, str):
         return 1 if Z == "onestate" else p
     if isinstance(Z, pd.Categorical):
@@ -234,7 +236,7 @@ def _states(Z: Any, p: int) -> int:
 
 
 def _resolved(words: dict[str, Any], p: int, inputs: Mapping[str, pd.DataFrame | None]) -> dict[str, Any]:
-    """Return keywords of `LGSSM` or arrays in place of MARSS's words."""
+    """Replace the keywords of MARSS by keywords of `LGSSM` or arrays."""
     m, values = _states(words["Z"], p), dict(words)
     for coefs, name in (("C", "c"), ("D", "d")):
         given = inputs[name] is not None
@@ -263,7 +265,7 @@ def _resolved(words: dict[str, Any], p: int, inputs: Mapping[str, pd.DataFrame |
 
 
 def _word(key: str, word: str, shape: tuple[int, int]) -> Any:
-    """Return what `LGSSM` takes for a word of MARSS."""
+    """Return the argument of `LGSSM` that corresponds to a keyword of MARSS."""
     if word not in _WORDS[key]:
         raise SpecificationError(
             f"{key} is not one of MARSS's words",
@@ -288,7 +290,7 @@ def _word(key: str, word: str, shape: tuple[int, int]) -> Any:
 
 
 def _array(value: Any, key: str) -> np.ndarray:
-    """Return a matrix of numbers or objects; a Categorical as a matrix of zeros and ones."""
+    """Return a matrix of numbers or objects; convert a Categorical to zeros and ones."""
     if isinstance(value, pd.Categorical):
         labels = np.asarray(value)
         if key != "Z" or pd.isna(labels).any():
@@ -306,7 +308,7 @@ def _array(value: Any, key: str) -> np.ndarray:
 
 
 def _scaling(Z: Any, p: int) -> np.ndarray:
-    """Return MARSS's A "scaling": zero for the first series of each state, free for the others."""
+    """Return A "scaling" of MARSS: zero for the first series of each state, and free for the others."""
     design = np.eye(p) if isinstance(Z, str) and Z == "identity" else Z
     is_design = isinstance(design, np.ndarray) and design.ndim == 2 and design.dtype == float
     if not is_design or not np.all(np.isin(design, (0.0, 1.0))) or np.any(design.sum(axis=1) != 1.0):
@@ -325,7 +327,7 @@ def _has_strings(value: Any) -> bool:
 
 
 def _is_free(value: Any) -> bool:
-    """Tell whether an element of a matrix is a parameter."""
+    """Return whether an element of a matrix is a parameter."""
     if isinstance(value, str):
         return value not in ("zero", "identity")
     return any(np.isnan(constant) or coefs for constant, coefs in map(_parsed, value.flat))
@@ -345,7 +347,7 @@ def _parsed(item: Any) -> tuple[float, dict[str, float]]:
 
 
 def _separate_names(values: dict[str, Any]) -> None:
-    """Put the letter of the matrix before names that stand in several matrices."""
+    """Prefix names that occur in several matrices with the name of their matrix."""
     words = {key: value for key, value in values.items() if _has_strings(value)}
     names = {
         key: {name for item in set(value.flat) for name in _parsed(item)[1]} for key, value in words.items()
@@ -375,7 +377,7 @@ def _pattern_to_inputs(
     keys: tuple[str, str, str],
     index: pd.Index,
 ) -> None:
-    """Replace an intercept with strings over time by its numbers, and by inputs with free coefficients."""
+    """Replace an intercept with time-varying strings by numbers and by inputs with free coefficients."""
     intercept, coefs, name = keys
     pattern, n = values[intercept], len(index)
     if not _has_strings(pattern) or pattern.shape[1:] not in ((n,), (1, n)) or n == 1:
@@ -415,7 +417,7 @@ def _pattern_to_inputs(
 
 
 def _spelled(value: Any, shape: tuple[int, int]) -> np.ndarray:
-    """Return coefficients as objects, NaN where a keyword makes them free."""
+    """Return coefficients as objects, with NaN for free ones."""
     if isinstance(value, str):
         eye = np.eye(*shape, dtype=bool)
         value = {"free": np.full(shape, np.nan), "diagonal": np.where(eye, np.nan, 0.0)}.get(
@@ -425,7 +427,7 @@ def _spelled(value: Any, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _shifted(value: Any, key: str, late: bool, n: int) -> Any:
-    """Return a matrix with an axis over time at the periods in which `LGSSM` has it."""
+    """Shift a matrix with a time axis to the periods of `LGSSM`."""
     if not isinstance(value, np.ndarray) or value.ndim != 3 or value.shape[2] == 1:
         return value
     if key in ("x0", "V0", "C", "D"):
@@ -440,7 +442,7 @@ def _shifted(value: Any, key: str, late: bool, n: int) -> Any:
 
 
 def _with_row_before(index: pd.Index, labelled: bool) -> pd.Index:
-    """Return labels with that of the period before the first; 0, 1, ... where there are none."""
+    """Add the label of the period before the first; return 0, 1, ... without labels."""
     if not labelled:
         return pd.RangeIndex(len(index) + 1)
     calendar = calendar_of(index, len(index))
@@ -458,7 +460,7 @@ def _with_row_before(index: pd.Index, labelled: bool) -> pd.Index:
 
 
 def _timed(inputs: Mapping[str, pd.DataFrame | None], late: bool, index: pd.Index) -> dict[str, Any]:
-    """Return c and d as `LGSSM` has them: row t of ``state_exog`` enters x_{t+1}."""
+    """Return c and d with the timing of `LGSSM`: row t of ``state_exog`` enters x_{t+1}."""
     out = {}
     if (c := inputs["c"]) is not None:
         rows = c.to_numpy(dtype=float)[int(late) :]
@@ -476,12 +478,12 @@ def _timed(inputs: Mapping[str, pd.DataFrame | None], late: bool, index: pd.Inde
 
 def _known_first_row(model: LGSSM) -> Array:
     """
-    Return the series without noise whose first observation the fixed first state explains.
+    Return the noiseless series whose first observation equals its value under the fixed initial state.
 
     Raises
     ------
     SpecificationError
-        If the first state is free there, or does not explain it.
+        If the initial state is free for such a series, or contradicts its first observation.
     """
     blocks, first = model.layout.blocks, model.endog[0]
     rows = without_noise(blocks["obs_cov"])

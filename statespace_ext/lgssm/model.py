@@ -47,12 +47,12 @@ from .formula import ByFormula
 from .results import LGSSMResults
 
 _RANDOM_STARTS = 4
-"""Largest number of random starts, which are tried where the others end at different maxima."""
+"""Largest number of random starts, which are used if the other starts reach different maxima."""
 
 
 class LGSSM(ByFormula):
     r"""
-    Linear Gaussian state-space model with k factors and L lags, by EM and by maximum likelihood.
+    Linear Gaussian state-space model with k factors and L lags, estimated by EM or maximum likelihood.
 
     .. math::
 
@@ -60,65 +60,68 @@ class LGSSM(ByFormula):
         x_{t+1} &= c + (I - \textstyle\sum_l A_l)\mu + A_1 x_t + \dots + A_L x_{t-L+1}
             + G\,\mathrm{state\_exog}_t + \eta_t, & \eta_t &\sim N(0, Q)
 
-    for t = 1..n, with :math:`x_1, x_0, \dots, x_{2-L}` distributed as ``initialization`` says.
+    for t = 1..n. ``initialization`` specifies the distribution of :math:`x_1, x_0, \dots, x_{2-L}`.
 
     Parameters
     ----------
     endog : array_like, (nobs, p)
-        Observations, NaN where missing.
+        Observations. NaN marks missing values.
     k_factors : int
-        Number k of factors x. (The state vector has k * lags elements.)
+        Number k of factors x. The state vector has k * lags elements.
     lags : int
         Number L of lags of the transition.
     exog : array_like, (nobs, r), optional
         Regressors of the observations.
     state_exog : array_like, (nobs, s), optional
-        Regressors of the states: row t enters x_{t+1}. The last row enters no period of the sample and may
-        be NaN. `forecast` and its like take the h rows that enter the h periods: of the last period of the
-        sample and of the h - 1 after it.
+        Regressors of the states. Row t enters x_{t+1}. The last row does not affect the sample, and may be
+        NaN. A forecast of h periods needs the h rows that enter these periods: the row of the last period of
+        the sample, and the h - 1 rows after it.
     obs_intercept, state_intercept : matrix specification
         d (p,) and c (k,).
     design : matrix specification
-        Z (p, k); or (p, k * L), the newest lag first, where series load on lags too. The lags are then
-        factors of their own in tables, and ``state_mean`` is zero.
+        Z (p, k). If series also load on lags, Z is (p, k * L), with the most recent lag first. Tables then
+        show the lags as separate factors, and ``state_mean`` is zero.
     transition : matrix specification, or a list with one per lag
-        A_1..A_L, each (k, k); an array for all lags is (k, k * L), side by side.
+        A_1..A_L, each (k, k). An array for all lags is (k, k * L), with the lags side by side.
     obs_cov, state_cov : covariance specification
         H (p, p) and Q (k, k).
     initialization : {"stationary", "known", "estimated", "diffuse", "approximate_diffuse"}, or a list
-        "stationary": the stationary distribution. "known": ``initial_state`` and ``initial_state_cov``.
-        "estimated": ``initial_state`` (default "free") is estimated, ``initial_state_cov`` is zero, or
-        estimated where "free". "diffuse": exact. "approximate_diffuse": mean zero, variance 1e6. A list has
-        one per factor, for the factor and its lags ("estimated" goes for all factors alone).
+        Distribution of the initial state. "stationary" is the stationary distribution. "known" uses
+        ``initial_state`` and ``initial_state_cov``. "estimated" estimates ``initial_state`` (default "free");
+        ``initial_state_cov`` is zero unless it is "free". "diffuse" is exact diffuse. "approximate_diffuse"
+        has mean zero and variance 1e6. A list has one entry per factor, which also applies to its lags.
+        "estimated" cannot be combined with other kinds.
     initial_state, initial_state_cov : specification, optional
-        a_1 (k * L,) and P_1 (k * L, k * L), the newest lag first.
+        a_1 (k * L,) and P_1 (k * L, k * L), with the most recent lag first.
     dates, freq : optional
-        Labels of the periods, in place of those of the data, and their frequency. Labels of any kind are
-        kept; those of later periods follow the rule in docs/dates.md.
+        Labels of the periods, which replace those of the data, and their frequency. Any type of label is
+        allowed. docs/dates.md describes the labels of later periods.
     state_mean : matrix specification
-        mu (k,): "free" is the other way to say an intercept.
+        mu (k,). A "free" mean is an alternative to a free ``state_intercept``.
     obs_coef, state_coef : matrix specification
         D (p, r) and G (k, s).
     identification : {None, "triangular", "unit"}
-        "triangular": Q = I and a lower triangular design. "unit": the first k rows of the design are the
-        identity. None: as declared; what is not identified is named in a warning.
+        Normalisation of the factors. "triangular" sets Q = I and a lower triangular design. "unit" sets the
+        first k rows of the design to the identity. None adds no restriction; a warning then lists parameters
+        that are not identified.
     factor_names : sequence of str, optional
-        Names of the factors, by default f1, f2, ...
+        Names of the factors. By default f1, f2, ...
 
     Notes
     -----
-    A matrix specification is "free", "zero", "identity" or "diagonal"; an array of numbers with NaN for
-    a free element (a last axis runs over time); or nested lists with strings, each a linear expression
-    of named parameters: a repeated name is a shared parameter. A covariance specification has the
-    keywords "unstructured", "diagonal", "scalar", "equicorrelated", "identity" and "zero".
+    A matrix specification is a keyword ("free", "zero", "identity" or "diagonal"), a numeric array or nested
+    lists. In an array, NaN marks a free element, and an additional last axis is time. Nested lists may
+    contain strings, which are linear expressions in named parameters. A repeated name is a shared parameter.
+    The keywords of a covariance specification are "unstructured", "diagonal", "scalar", "equicorrelated",
+    "identity" and "zero".
 
     Raises
     ------
     SpecificationError
-        If arguments are unknown, of the wrong shape, or contradict each other, or leave the likelihood
+        If arguments are unknown, have the wrong shape, contradict each other, or leave the likelihood
         unbounded.
     DataError
-        If endog or the regressors are not finite numbers of matching shape.
+        If endog or the regressors are not numeric, have infinite values or different lengths.
 
     References
     ----------
@@ -192,7 +195,7 @@ class LGSSM(ByFormula):
             self.regressor_names["state_exog"],
         )
         self.layout: ParameterLayout = build_layout(given, self.labels, lags, self.nobs)
-        if on_lags:  # which are then factors of their own
+        if on_lags:  # the lags are then separate factors
             self.labels = replace(self.labels, factors=self.labels.states)
         whole = companion_structure(self.k_factors, self.lags, stationary=True)
         self.structure = replace(whole, stationary=np.flatnonzero(self.starts == "stationary"))
@@ -200,12 +203,12 @@ class LGSSM(ByFormula):
 
     @property
     def state_names(self) -> list[str]:
-        """Names of the states: the factors, then their lags."""
+        """The names of the states: the factors, followed by their lags."""
         return list(self.labels.states)
 
     @property
     def starts(self) -> np.ndarray:
-        """The start of each state, by name."""
+        """The kind of initialization of each state."""
         start = self._given["initialization"]
         mixed = isinstance(start, tuple)
         return np.tile(start, self.k_states // len(start)) if mixed else np.full(self.k_states, start)
@@ -248,7 +251,7 @@ class LGSSM(ByFormula):
         return system
 
     def _level(self, at: Mapping[str, Array]) -> Array:
-        """I - sum A_l."""
+        """Return I - sum A_l."""
         transition = at["transition"] if at["transition"].ndim == 2 else at["transition"][:, :, 0]
         k = self.k_factors
         return np.eye(k) - transition.reshape(k, self.lags, k).sum(axis=1)
@@ -269,7 +272,7 @@ class LGSSM(ByFormula):
         return out
 
     def input_part(self, params: Array, state_exog: Array) -> Array:
-        """Return G state_exog_t by state and row."""
+        """Return G state_exog_t, by state and row."""
         out = np.zeros((self.k_states, len(state_exog)))
         out[: self.k_factors] = self.layout.matrices(params)["state_coef"] @ state_exog.T
         return out
@@ -289,7 +292,7 @@ class LGSSM(ByFormula):
         return frozenset(needed - {"initial_state", "initial_state_cov"})
 
     def score_by_block(self, score: SystemScore, params: Array) -> dict[str, Array]:
-        """Return the score by element of each free block, from the score by system matrix."""
+        """Return the score of each free block, from the score of the system matrices."""
         at = self.layout.matrices(params)
         k = self.k_factors
         by = score.by_matrix
@@ -320,13 +323,13 @@ class LGSSM(ByFormula):
     # -- estimation ------------------------------------------------------------------------------------
 
     def default_start(self, problem: EstimationProblem) -> Array:
-        """Return start values of the free parameters: principal components, then the M-step on them."""
+        """Return start values of the free parameters from an M-step on principal components."""
         if self.nobs < 2:
             raise DataError("The sample is too short for default start values", got="one period")
         return start_values(problem)
 
     def later_starts(self, problem: EstimationProblem) -> Iterator[Array]:
-        """Yield start values to try after a maximum is found: other components, then random ones."""
+        """Yield start values to try after the first maximum: from other components, then random ones."""
         if not problem.layout.blocks["design"].is_fixed:
             yield start_values(problem, predictable=True)
         elif not isinstance(self._given["initialization"], tuple):
@@ -336,10 +339,10 @@ class LGSSM(ByFormula):
             yield random_start(problem, first, rng)
 
     def mirrored(self, problem: EstimationProblem, params: Array, near: Array) -> Array:
-        """Return parameters with the signs of factors turned so that loadings are nearest to given ones."""
+        """Return parameters with the signs of factors for which the loadings are closest to ``near``."""
         at, layout = self.layout.matrices(problem.full(params)), problem.layout
         loadings = layout.matrix("design", near)
-        on_lags = self.lags != self._given["lags"]  # which turn with their factors
+        on_lags = self.lags != self._given["lags"]  # lags change signs with their factors
         if any(block.time_varying for block in layout.blocks.values()) or on_lags:
             return params
         signs = np.where(np.sum(at["design"] * loadings, axis=0) < 0, -1.0, 1.0)
@@ -352,22 +355,22 @@ class LGSSM(ByFormula):
         return layout.project({key: turned[key] for key in layout.blocks if key in turned}, params)
 
     def stabilised(self, problem: EstimationProblem, params: Array) -> Array:
-        """Return the free parameters with the transition scaled inside the unit circle, where needed."""
+        """Return the free parameters, with the transition rescaled to stationarity if necessary."""
         return stabilised(problem, params)
 
     def variance_sizes(self, params: Array) -> dict[str, Array]:
-        """Return, by covariance block, the size that each variance would have if it explained the data."""
+        """Return, for each covariance block, the variances that would explain the data on their own."""
         design = self.layout.matrices(params)["design"]
         out = super().variance_sizes(params)
         loadings = np.abs(design if design.ndim == 2 else design[:, :, 0])
         tiny = 1e-100
         implied = np.array([np.max(out["obs_cov"]) / max(np.max(column) ** 2, tiny) for column in loadings.T])
-        if self.k_factors == 1:  # with several factors the largest variance is the measure
+        if self.k_factors == 1:  # with several factors, use the largest variance
             out["state_cov"] = implied
         return {**out, "initial_state_cov": np.tile(implied, self.lags)}
 
     def check_sample(self) -> None:
-        """Raise `DataError` where the sample cannot support the model."""
+        """Raise `DataError` if the sample does not suffice to estimate the model."""
         check_series(self.endog, self.labels.endog, self.k_factors, enough=2)
         layout = self.problem().layout
         if not layout.blocks["design"].is_fixed and self.k_states >= self.nobs:
@@ -391,7 +394,7 @@ class LGSSM(ByFormula):
             check_regressors(self.state_exog[:-1], "state_exog", constant)
 
     def _check_noise(self, layout: ParameterLayout) -> None:
-        """Refuse observations whose distribution is singular because variances are fixed at zero."""
+        """Raise an error if variances fixed at zero make the distribution of the observations singular."""
         seen = ~np.isnan(self.endog[:, without_noise(layout.blocks["obs_cov"])])
         if seen.shape[1] and seen.sum(axis=1).max() > self.k_factors:
             raise SpecificationError(
@@ -409,20 +412,20 @@ class LGSSM(ByFormula):
             )
 
     def check_layout(self, layout: ParameterLayout) -> None:
-        """Raise `SpecificationError` where fixed elements contradict each other, or the start."""
+        """Raise `SpecificationError` if fixed elements contradict each other or the initialization."""
         super().check_layout(layout)
         check_start(self._given["initialization"], layout.blocks)
 
     def identification(self, params: object, fixed: Mapping[str, float] | None = None) -> Identification:
         """
-        Return which parameters are identified, from the rank of the moments of the data.
+        Find which parameters are identified, from the rank of the moments of the data.
 
         Parameters
         ----------
         params : array_like
-            A full parameter vector, the fixed parameters included.
+            A full parameter vector, including the fixed parameters.
         fixed : mapping, optional
-            Values of fixed parameters by name; by default those that `fix_params` holds now.
+            Values of fixed parameters by name. By default those of the active `fix_params`.
         """
         if fixed is None:
             fixed = dict(self._fixed_params) if self._has_fixed_params else {}
@@ -430,10 +433,10 @@ class LGSSM(ByFormula):
 
     def exact_information(self, params: Array, index: Array) -> Array | None:
         """
-        Return minus the exact second derivatives of the log-likelihood by some parameters.
+        Return minus the exact second derivatives of the log-likelihood for selected parameters.
 
-        None is returned where the start is diffuse or another one was set on `ssm`, matrices vary over time
-        or are not affine, a covariance is singular, or cells are missing beside an ``obs_cov`` that is not
+        The result is None if the initialization is diffuse or was set on `ssm`, if matrices vary over time or
+        are not affine, if a covariance matrix is singular, or if values are missing and ``obs_cov`` is not
         diagonal.
         """
         if (
@@ -463,12 +466,12 @@ def _vector(block: Array) -> Array:
 
 
 def _column(vector: Array, block: Array) -> Array:
-    """Return a vector that can be added to `_vector` of a block."""
+    """Return a vector in a shape that can be added to `_vector` of a block."""
     return vector if block.ndim == 2 else vector[:, None]
 
 
 def _with_regressors(intercept: Array, coefs: Array, exog: Array | None) -> Array:
-    """Return intercept + coefs @ exog_t over time, or the intercept where there are no regressors."""
+    """Return intercept + coefs @ exog_t over time, or the intercept without regressors."""
     if exog is None or coefs.shape[1] == 0:
         return intercept
     return (intercept if intercept.ndim == 2 else intercept[:, None]) + coefs @ exog.T

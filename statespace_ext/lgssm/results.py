@@ -22,15 +22,15 @@ _ROTATIONS = "varimax, quartimax, equamax, oblimin, quartimin or another that ro
 
 class LGSSMResults(StateSpaceResults):
     """
-    Results of fitting (or of filtering and smoothing) an `LGSSM`.
+    Results from fitting, filtering or smoothing an `LGSSM`.
 
-    Beside what `MLEResults` has: `matrices`, `factors`, `em_trace`, `converged`, `identification`,
-    `boundary`, `rotate`, `plot_factors`.
+    In addition to the attributes of `MLEResults`, the results have `matrices`, `factors`, `em_trace`,
+    `converged`, `identification`, `boundary`, `rotate` and `plot_factors`.
     """
 
     @property
     def matrices(self) -> dict[str, pd.DataFrame]:
-        """The estimated blocks as labelled frames (a transition has one block per lag, side by side)."""
+        """The estimated matrices as labelled DataFrames. A transition has its lags side by side."""
         labels = self.model.labels
         at = self.model.matrices(np.asarray(self.params))
         system = self.model.system(np.asarray(self.params, dtype=float))
@@ -66,7 +66,7 @@ class LGSSMResults(StateSpaceResults):
         return {key: _frame(at[key], *axes[key], self.model._index) for key in axes}
 
     def status_lines(self) -> list[str]:
-        """Return what `summary` says of the fit."""
+        """Return the notes of `summary` on the fit."""
         lines = super().status_lines()
         known = self.model.layout.blocks["initial_state_cov"]
         exact = (
@@ -81,11 +81,11 @@ class LGSSMResults(StateSpaceResults):
         return lines
 
     def append(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Append data; see `MLEResults.append`. ``exog`` is of the new periods, raw data where by formula."""
+        """Append data; see `MLEResults.append`. With a formula, ``exog`` has the raw data of new periods."""
         return super().append(endog, self.model.regressors(exog), *args, **kwargs)
 
     def extend(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Go on with data that follow the sample; see `MLEResults.extend`."""
+        """Continue with new data after the sample; see `MLEResults.extend`."""
         return super().extend(endog, self.model.regressors(exog), *args, **kwargs)
 
     def apply(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
@@ -94,7 +94,7 @@ class LGSSMResults(StateSpaceResults):
 
     @property
     def factors(self) -> Factors:
-        """Smoothed and filtered factors."""
+        """The smoothed, filtered and predicted factors."""
         return factors_of(self, self.model.labels.factors, self.model._index)
 
     def rotate(self, method: str = "varimax", *method_args: Any) -> RotatedFactors:
@@ -104,26 +104,29 @@ class LGSSMResults(StateSpaceResults):
         Parameters
         ----------
         method : str
-            A method of `statsmodels.multivariate.factor_rotation.rotate_factors`, orthogonal or oblique.
+            An orthogonal or oblique method of
+            `statsmodels.multivariate.factor_rotation.rotate_factors`.
         *method_args
-            What that function needs beside it. "oblimin": gamma and "oblique" or "orthogonal", by default 0
-            and "oblique" (quartimin). "orthomax": gamma. "CF": kappa and one of the two words. "target": a
-            target and one of the two words. "partial_target": a target and its weights.
+            Further arguments of that function. "oblimin" takes gamma, and "oblique" or "orthogonal" (by
+            default 0 and "oblique", which is quartimin). "orthomax" takes gamma. "CF" takes kappa, and
+            "oblique" or "orthogonal". "target" takes a target, and "oblique" or "orthogonal".
+            "partial_target" takes a target and its weights.
 
         Returns
         -------
         RotatedFactors
+            The rotated loadings, transition, innovation covariance and smoothed factors.
 
         Raises
         ------
         SpecificationError
-            If the method is unknown, or its arguments are missing or wrong.
+            If the method is unknown, or its arguments are missing or invalid.
         """
         at = self.model.matrices(np.asarray(self.params))
         if at["design"].ndim == 3:
             raise SpecificationError("A design that varies over time cannot be rotated")
         rotation = np.eye(self.model.k_factors)
-        # in units in which the innovations have variance one, so that the factors are on one footing
+        # in units in which the innovations have variance one, so that the factors are comparable
         root = (
             np.linalg.cholesky(at["state_cov"])
             if np.all(np.linalg.eigvalsh(at["state_cov"]) > 0)
@@ -133,7 +136,7 @@ class LGSSMResults(StateSpaceResults):
             more = method_args or _ARGUMENTS.get(method if isinstance(method, str) else "", ())
             try:
                 rotation = np.linalg.inv(rotate_factors(at["design"] @ root, method, *more)[1].T)
-            except (AssertionError, TypeError, ValueError) as error:  # statsmodels asserts what it is given
+            except (AssertionError, TypeError, ValueError) as error:  # statsmodels uses assertions
                 raise SpecificationError(
                     "method is unknown, or its arguments are missing or wrong",
                     got=f"{method!r} with {more}; {error}",
@@ -159,7 +162,7 @@ class LGSSMResults(StateSpaceResults):
         self, fig: Any = None, figsize: tuple[float, float] | None = None, alpha: float = 0.05
     ) -> Any:
         """
-        Plot the smoothed factors with bands of +- the normal quantile times their standard deviation.
+        Plot the smoothed factors with normal confidence bands.
 
         Parameters
         ----------
@@ -168,7 +171,7 @@ class LGSSMResults(StateSpaceResults):
         figsize : (float, float), optional
             Size of a new figure.
         alpha : float
-            The bands have coverage 1 - alpha, given the parameters.
+            The pointwise bands have coverage 1 - alpha, given the parameters.
 
         Returns
         -------
@@ -182,7 +185,7 @@ class LGSSMResults(StateSpaceResults):
         )
 
     def _units(self) -> list[str] | None:
-        """Return the units of the factors, None where the normalisation does not say."""
+        """Return the units of the factors, or None if the normalisation does not determine them."""
         k, names = self.model.k_factors, np.atleast_1d(self.model.endog_names)
         return {
             "unit": [f"units of {name}" for name in names[:k]],
@@ -202,7 +205,7 @@ class RotatedFactors(Displayed):
 
 
 def _frame(values: Array, rows: Any, columns: Any, periods: pd.Index) -> pd.DataFrame:
-    """Return a labelled block; one that varies over time has the periods in the outer level of the rows."""
+    """Return a labelled block. If it varies over time, the outer level of the rows is the period."""
     if values.ndim == 2:
         return pd.DataFrame(values, index=rows, columns=columns)
     stacked = np.moveaxis(values, 2, 0)
