@@ -51,7 +51,7 @@ def _require_free_dynamics(results: Any) -> None:
 
 
 def _bound_dynamics(results: Any) -> str:
-    """Describe the restrictions of the P-dynamics; return "" if there are none."""
+    """Describe the restrictions of the P-dynamics; return "" if all are free."""
     blocks = [results.model.layout.blocks.get(key) for key in ("K_P", "kappa_P")]
     if any(block is None or len(set(block.names)) < np.prod(block.shape) for block in blocks):
         return "restricted P-dynamics or prices of risk"
