@@ -1,4 +1,4 @@
-"""Whether all intercepts of a regression on traded factors are zero."""
+"""Tests that all intercepts of a regression on traded factors are zero."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .structures import obs_kind
 
 
 class SimulatedLaw:
-    """What tests say of p-values that are of simulated samples, or of a chi-squared variable."""
+    """Properties of tests whose p-values come from simulated samples or a chi-squared distribution."""
 
     statistic: float
     df: int
@@ -31,12 +31,12 @@ class SimulatedLaw:
 
     @property
     def pvalue_chi2(self) -> float:
-        """Upper tail of the chi-squared distribution: V and W are taken as known, and it is too small."""
+        """Upper tail of the chi-squared distribution; too small, because it treats V and W as known."""
         return float(stats.chi2.sf(self.statistic, self.df))
 
     @property
     def pvalue_se(self) -> float:
-        """Monte Carlo standard error of the p-value; zero where nothing is simulated."""
+        """Monte Carlo standard error of the p-value; zero if the p-value is not simulated."""
         count = len(self.simulated)
         return float(np.sqrt(self.pvalue * (1.0 - self.pvalue) / count)) if count else 0.0
 
@@ -53,24 +53,25 @@ class WaldTest(SimulatedLaw, Displayed):
     df : int
         Number of series.
     pvalue : float
-        Upper tail of the distribution of the statistic in samples of this length; NaN where there are no
-        more periods than series and other regressors.
+        Upper tail of the distribution of the statistic in samples of this length. It is NaN if the number
+        of periods does not exceed the number of series plus the number of other regressors.
     distribution : str
-        Where ``pvalue`` is from: "F(p, n - p - k)" or "F(1, n - k - 1)" and their like, exact; "sum of F",
-        exact to the simulation (independent series); "chi-squared", exact where no parameter is estimated;
-        "parametric bootstrap", simulated at the estimates with coefficients of zero; "unknown".
+        Distribution used for ``pvalue``. F distributions such as "F(p, n - p - k)" or "F(1, n - k - 1)" are
+        exact. "sum of F" applies to independent series and is exact up to simulation error. "chi-squared"
+        is exact if no parameter is estimated. "parametric bootstrap" is simulated at the estimates, with
+        the coefficients set to zero. Otherwise "unknown".
     regressor : str
-        The regressor.
+        Name of the regressor.
     estimate : Series
-        a, by series.
+        The coefficients a, by series.
     cov : DataFrame
         Var(a).
     simulated : ndarray
-        Simulated values of the statistic, without those of the samples in which the fit failed.
+        Simulated values of the statistic. Samples in which the fit failed are left out.
     n_failed : int
-        Number of those samples.
+        Number of samples in which the fit failed.
     notes : list of str
-        What else to know.
+        Further remarks on the test.
     """
 
     statistic: float
@@ -101,11 +102,11 @@ class GRSTest(Displayed):
     Attributes
     ----------
     statistic : float
-        F.
+        The F statistic.
     df : tuple of int
         Degrees of freedom: p and n - p - k.
     pvalue : float
-        Its upper tail; exact under independent normal errors, given the factors.
+        Upper tail of the F distribution, which is exact for independent normal errors given the factors.
     estimate : Series
         Least-squares intercepts.
     """
@@ -128,44 +129,46 @@ def wald_alpha(
     r"""
     Test that the static coefficients on a regressor are zero for all series.
 
-    The smoothed states of static coefficients are their generalised least-squares estimates, with their
-    joint covariance, at the estimated V and W (Durbin & Koopman 2012, section 6.2.3). V and W are
-    estimated from the same data, so that the statistic is larger than a chi-squared variable. With m
-    regressors, all static, n periods and a diffuse start its distribution is known. It is that of
+    The smoothed states of static coefficients equal their generalised least-squares estimates at the
+    estimated V and W, and the smoother gives their joint covariance (Durbin & Koopman 2012, section 6.2.3).
+    V and W are estimated from the same data, so the statistic tends to exceed a chi-squared variable. Its
+    distribution is known if all m regressors are static and the start is diffuse. With n periods it is
 
-    - :math:`p\,(n - m)/(n - m - p + 1)\,F(p, n - m - p + 1)` for a full V and no row that is partly missing
+    - :math:`p\,(n - m)/(n - m - p + 1)\,F(p, n - m - p + 1)` if V is full and no row is partly missing
       (Hotelling's T squared; on a constant it is the test of Gibbons, Ross & Shanken 1989);
-    - :math:`\sum_i F(1, n_i - m)`, independent, for a diagonal V, with :math:`n_i` observations of series i;
-    - :math:`p\,F(p, \sum_i (n_i - m))` for a V with one variance.
+    - :math:`\sum_i F(1, n_i - m)`, a sum of independent variables, if V is diagonal and series i has
+      :math:`n_i` observations;
+    - :math:`p\,F(p, \sum_i (n_i - m))` if V has one variance.
 
-    These p-values are of the least-squares statistics, which the fit reaches at its maximum. Otherwise
-    samples are drawn at the estimates with zeros for the coefficients, and the model is fitted to each from
-    the estimates.
+    These p-values belong to the least-squares statistics, which the fit attains at its maximum. In all other
+    cases the test draws samples at the estimates with the coefficients set to zero. It fits the model to each
+    sample, starting from the estimates.
 
     Parameters
     ----------
     results : DynamicRegressionResults
-        A fit.
+        Results of a fit.
     regressor : str
         Name of the regressor.
     n_sim : int
-        Number of samples, where the distribution is simulated.
+        Number of samples, if the distribution is simulated.
     rng : numpy.random.Generator or int, optional
-        Source of the samples; each has a seed of its own, whatever ``n_jobs``.
+        Random number generator or seed. Each sample has its own seed, so ``n_jobs`` does not change the
+        result.
     n_jobs : int, optional
         As in `fit_many`.
 
     Returns
     -------
     WaldTest
-        Without a p-value (NaN) where n < p + m.
+        The p-value is NaN if n < p + m.
 
     Raises
     ------
     SpecificationError
-        If the regressor is unknown, its coefficients move, or nothing was smoothed.
+        If the regressor is unknown, its coefficients vary over time, or the results were not smoothed.
     EstimationError
-        If fewer than two of the samples have a fit; a warning counts those that have none.
+        If the fit succeeds in fewer than two samples. If it fails in some, a warning counts them.
     """
     positive_integer(n_sim, "n_sim")
     check_jobs(n_jobs)
@@ -201,7 +204,7 @@ def wald_alpha(
 
 
 def _static_rows(results: Any, regressor: str) -> Array:
-    """Return the states of the coefficients on a regressor; refuse those that move."""
+    """Return the states of the coefficients on a regressor; raise if they vary over time."""
     c = getattr(results.model, "coefficients", None)
     if c is None:
         raise SpecificationError("The test is for dynamic regressions", got=type(results.model).__name__)
@@ -232,7 +235,7 @@ def quadratic_form(estimate: Array, cov: Array) -> float:
 
 @dataclass(frozen=True)
 class Law:
-    """A p-value, the distribution that it is from, of which statistic it is, and what was simulated."""
+    """A p-value with its distribution, its statistic and the simulated values."""
 
     name: str
     pvalue: float
@@ -243,7 +246,7 @@ class Law:
 
 
 def _law(results: Any, statistic: float, place: int, rng: Any) -> Law | None:
-    """Return the exact distribution of the statistic, None where it has to be simulated by fits."""
+    """Return the exact distribution of the statistic, or None if it must be simulated by fits."""
     model = model_of(results)
     y, X = np.asarray(model.endog), np.asarray(model.exog)
     seen = ~np.isnan(y)
@@ -272,11 +275,11 @@ def _law(results: Any, statistic: float, place: int, rng: Any) -> Law | None:
 
 
 DRAWS = 99_999
-"""Samples of a sum of independent F variables: the standard error of a p-value is below .0016."""
+"""Number of draws of a sum of independent F variables; the standard error of a p-value is below .0016."""
 
 
 def _independent_series(y: Array, X: Array, place: int, kind: str, rng: Any) -> Law:
-    """Return the distribution for a diagonal V, or one variance, from least squares by series."""
+    """Return the distribution for a V that is diagonal or has one variance, from least squares by series."""
     freedom, squares, residual = [], [], []
     for column in y.T:
         seen = ~np.isnan(column)
@@ -297,14 +300,14 @@ def _independent_series(y: Array, X: Array, place: int, kind: str, rng: Any) -> 
 
 
 ITERATIONS = 60
-"""Iterations of a fit to a sample from the estimates. Most converge before; with full V and W (10 series, 120
-periods) the statistic then is within two percent of its value at the maximum."""
+"""Maximum number of iterations of a fit to a sample, started at the estimates. Most fits converge earlier.
+With full V and W (10 series, 120 periods) the statistic is then within two percent of its maximum."""
 _ELSEWHERE = 0.01
-"""A statistic this far, relatively, from that at the maximum is of parameters that are not the maximum."""
+"""Relative difference from the statistic at the maximum above which the parameters are not the maximum."""
 
 
 class _Refit:
-    """The statistic of a sample, at what a few iterations from the estimates reach; it can be pickled."""
+    """The statistic of a sample after a few iterations from the estimates; it can be pickled."""
 
     def __init__(self, results: Any, rows: Array) -> None:
         self.model, self.rows = model_of(results), rows
@@ -314,11 +317,11 @@ class _Refit:
         self.sampler.spread[rows] = 0.0
 
     def __call__(self, rng: np.random.Generator) -> float | Failure:
-        """Return the statistic of a sample without effects."""
+        """Return the statistic of a sample drawn under the null hypothesis."""
         return attempt(lambda: self.statistic(model_on(self.model, self.sampler.draw(rng))))
 
     def statistic(self, model: Any) -> float:
-        """Return the statistic of a model's data."""
+        """Return the statistic for the data of a model."""
         with warnings.catch_warnings(), model.fix_params(self.fixed) if self.fixed else nullcontext():
             warnings.simplefilter("ignore")  # few iterations do not converge
             params = model.fit(
@@ -331,7 +334,7 @@ class _Refit:
 
 
 def _bootstrapped(refit: _Refit, seeds: list[np.random.SeedSequence], n_jobs: int | None) -> Law:
-    """Return the distribution of the statistic in samples without effects."""
+    """Return the distribution of the statistic, simulated under the null hypothesis."""
     observed = refit.statistic(model_on(refit.model, np.asarray(refit.model.endog)))
     outcomes = run_simulations(refit, seeds, n_jobs)
     simulated = np.array(successes(outcomes, "fits to samples"))
@@ -342,7 +345,7 @@ def _bootstrapped(refit: _Refit, seeds: list[np.random.SeedSequence], n_jobs: in
 
 def grs(endog: Any, factors: Any) -> GRSTest:
     r"""
-    Test that all intercepts of static regressions on traded factors are zero, exactly.
+    Test that all intercepts of static regressions on traded factors are zero, by an exact F test.
 
     .. math::
 
@@ -357,7 +360,7 @@ def grs(endog: Any, factors: Any) -> GRSTest:
     Parameters
     ----------
     endog : array_like, (nobs, p)
-        Excess returns, none missing.
+        Excess returns, without missing values.
     factors : array_like, (nobs, k)
         Excess returns of the factors, without a constant.
 
@@ -368,7 +371,7 @@ def grs(endog: Any, factors: Any) -> GRSTest:
     Raises
     ------
     DataError
-        If values are missing or infinite, lengths or indexes differ, the factors have a constant or are
+        If values are missing or infinite, lengths or indexes differ, the factors contain a constant or are
         collinear, or there are too few periods.
     """
     names, Y, X = _balanced(endog, factors)
@@ -399,20 +402,20 @@ def grs(endog: Any, factors: Any) -> GRSTest:
 
 def _hotelling(Y: Array, X: Array, place: int) -> tuple[float, Array, Array]:
     """
-    Return a' (cS)^{-1} a, a / sqrt(c) and a: the least-squares coefficients a (p,) on one regressor.
+    Return a' (cS)^{-1} a, a / sqrt(c) and a for the least-squares coefficients a (p,) on one regressor.
 
-    S are the sums of squares and products of the residuals, independent of a, and c is the element of
-    (X'X)^{-1}.
+    S contains the sums of squares and products of the residuals, which are independent of a. c is the element
+    of (X'X)^{-1} for the regressor.
     """
     order = [j for j in range(X.shape[1]) if j != place] + [place]
-    q, r = np.linalg.qr(X[:, order])  # the regressor last, so that c is one over the last pivot squared
+    q, r = np.linalg.qr(X[:, order])  # with the regressor last, c is one over the square of the last pivot
     scaled = q[:, -1] @ Y
     residuals = Y - q @ (q.T @ Y)
     return quadratic_form(scaled, residuals.T @ residuals), scaled, scaled / r[-1, -1]
 
 
 def _balanced(endog: Any, factors: Any) -> tuple[list[str], Array, Array]:
-    """Return names, series and regressors (a constant first) as finite arrays of the same length."""
+    """Return names, series and regressors (with a constant first) as finite arrays of equal length."""
     frames = []
     for name, value in (("endog", endog), ("factors", factors)):
         frame = pd.DataFrame(value)

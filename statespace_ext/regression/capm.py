@@ -1,4 +1,4 @@
-"""The capital asset pricing model with moving betas, and its results."""
+"""The capital asset pricing model with time-varying betas, and its results."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ MARKET = "MKT"
 
 
 def _former(old: str, new: str) -> None:
-    """Warn of a name that goes with the next version."""
+    """Warn that a name will be removed in the next version."""
     warn(f"{old!r} is now called {new!r}; the old name goes with the next version", DeprecationWarning)
 
 
 class CAPMCoefficients(dict[str, Coefficient]):
-    """The coefficients of a `CAPM` by name: "alpha" and the factors; "const" is the former name of alpha."""
+    """The coefficients of a `CAPM` by name ("alpha" and the factors); "const" is the former name of alpha."""
 
     def __missing__(self, key: str) -> Coefficient:
-        """Return alpha by its former name."""
+        """Return alpha when it is requested by its former name."""
         if key != CONSTANT:
             raise KeyError(key)
         _former(CONSTANT, ALPHA)
@@ -45,36 +45,37 @@ class CAPMResults(DynamicRegressionResults):
     """
     Results of fitting (or of filtering and smoothing) a `CAPM`.
 
-    Beside what `DynamicRegressionResults` has: `alpha`, `beta`, `test_alpha`. Methods for other periods
-    (`forecast`, `get_prediction`, `simulate`, `append`, `extend`, `apply`) take raw ``market`` and
-    ``risk_free``, as the constructor, in place of ``exog``.
+    The class extends `DynamicRegressionResults` with `alpha`, `beta` and `test_alpha`. Methods for other
+    periods (`forecast`, `get_prediction`, `simulate`, `append`, `extend`, `apply`) accept raw ``market`` and
+    ``risk_free`` in place of ``exog``, as the constructor does.
     """
 
     @property
     def coefficients(self) -> CAPMCoefficients:
-        """Estimates of the coefficients: "alpha", and the betas by factor."""
+        """Estimates of the coefficients, by name: "alpha" and the factors."""
         return CAPMCoefficients(super().coefficients)
 
     @property
     def alpha(self) -> Coefficient:
-        """Alphas: ``estimate`` and ``se`` where static, ``smoothed`` paths where they move."""
+        """The alphas (`Coefficient`): use ``estimate`` and ``se`` if static, ``smoothed`` if time-varying."""
         return self._coefficient(0)
 
     @property
     def beta(self) -> Any:
-        """Betas (`Coefficient`); a dict by factor where there are several."""
+        """The betas (`Coefficient`); a dict by factor if there are several factors."""
         betas = {name: self._coefficient(j + 1) for j, name in enumerate(self.model.factors)}
         return next(iter(betas.values())) if len(betas) == 1 else betas
 
     def fit_measures(self) -> pd.DataFrame:
         """
-        Return how much of each asset's return the factors explain, and its tracking error.
+        Return how much of each asset's return the factors explain, and the tracking error.
 
         Returns
         -------
         DataFrame
-            As `DynamicRegressionResults.fit_measures`; "tracking_error" is the standard deviation of the
-            return less that of the market (of the first factor), over the periods with a return.
+            The columns of `DynamicRegressionResults.fit_measures`, and "tracking_error". It is the standard
+            deviation of the difference between the return and the market (the first factor), over the
+            periods with a return.
         """
         active = pd.DataFrame(np.asarray(self.model.endog) - self.model.exog[:, [1]])
         return super().fit_measures().assign(tracking_error=active.std().to_numpy())
@@ -88,20 +89,20 @@ class CAPMResults(DynamicRegressionResults):
         Parameters
         ----------
         n_sim : int
-            Number of samples, where the distribution of the Wald statistic is simulated.
+            Number of samples, if the distribution of the Wald statistic is simulated.
         rng : numpy.random.Generator or int, optional
-            Source of the samples.
+            Random number generator or seed.
         n_jobs : int, optional
             As in `fit_many`.
 
         Returns
         -------
         dict
-            "wald": joint Wald test from the smoothed alphas. Its p-value is exact for static betas with a
-            full, diagonal or scalar ``obs_cov`` (see `WaldTest`), from a parametric bootstrap otherwise,
-            and NaN where there are no more periods than assets and factors. "grs": the exact F test of
-            Gibbons, Ross & Shanken (1989) on the static least-squares model, None where a period is partly
-            missing or there are too few periods.
+            "wald" is the joint Wald test from the smoothed alphas. Its p-value is exact for static betas
+            with a full, diagonal or scalar ``obs_cov`` (see `WaldTest`). Otherwise it comes from a
+            parametric bootstrap. It is NaN if the number of periods does not exceed the number of assets and
+            factors. "grs" is the exact F test of Gibbons, Ross & Shanken (1989) on the static least-squares
+            model. It is None if a period is partly missing or there are too few periods.
 
         Raises
         ------
@@ -125,7 +126,7 @@ class CAPMResults(DynamicRegressionResults):
     def get_prediction(
         self, *args: Any, market: Any = None, risk_free: Any = None, exog: Any = None, **kwargs: Any
     ) -> Any:
-        """Return predictions of excess returns; ``market`` and ``risk_free`` of periods after the sample."""
+        """Predict excess returns; ``market`` and ``risk_free`` belong to the periods after the sample."""
         _, exog = self.model.new_periods(None, exog, market, risk_free)
         return super().get_prediction(*args, exog=exog, **kwargs)
 
@@ -138,33 +139,34 @@ class CAPMResults(DynamicRegressionResults):
         exog: Any = None,
         **kwargs: Any,
     ) -> Any:
-        """Simulate excess returns; ``market`` and ``risk_free`` of periods after the sample."""
+        """Simulate excess returns; ``market`` and ``risk_free`` belong to the periods after the sample."""
         _, exog = self.model.new_periods(None, exog, market, risk_free)
         return super().simulate(nsimulations, *args, exog=exog, **kwargs)
 
 
 class CAPM(DynamicRegression):
     r"""
-    Excess returns of several assets on the excess return of the market, with static alphas and moving betas.
+    Capital asset pricing model of several assets, with static alphas and time-varying betas.
 
     .. math::
 
         r_{it} - r_{ft} = \alpha_{it} + \beta_{it}(r_{mt} - r_{ft}) + \varepsilon_{it}
 
-    with full covariance matrices of the observations (V) and of the steps of beta (W) across assets, and
-    an exact diffuse start: a `DynamicRegression` on a constant and the factors.
+    The model is a `DynamicRegression` of the excess returns on a constant and the factors. By default the
+    covariance matrices of the observations (V) and of the innovations of beta (W) are full across assets, and
+    the start is exact diffuse.
 
     Parameters
     ----------
     returns : array_like, (nobs, p)
-        Returns of the assets, NaN where missing; excess returns if ``risk_free`` is None.
+        Returns of the assets; NaN marks a missing value. They are excess returns if ``risk_free`` is None.
     market : array_like, (nobs,) or (nobs, f)
-        Return of the market, or factors with the market first (Fama-French).
+        Return of the market, or several factors with the market first (Fama-French).
     risk_free : array_like, (nobs,), optional
-        Risk-free rate, subtracted from the returns and from the first factor (the others are returns of
-        portfolios that cost nothing).
+        Risk-free rate. It is subtracted from the returns and from the first factor. The other factors are
+        returns of zero-investment portfolios and stay unchanged.
     alpha, beta : {"static", "random_walk", "ar1"}
-        Dynamics; ``beta`` may be a mapping by factor.
+        Dynamics of the coefficients. ``beta`` may be a mapping by factor.
     obs_cov, state_cov, initialization, initial_state, initial_state_cov, obs_scale, dates, freq : optional
         As in `DynamicRegression`.
 
@@ -240,7 +242,7 @@ class CAPM(DynamicRegression):
         return super().handle_params(_with_alpha(params), *args, **kwargs)
 
     def fix_params(self, params: Any) -> Any:
-        """Hold parameters at values, by name; see `MLEModel.fix_params`."""
+        """Fix parameters at given values, by name; see `MLEModel.fix_params`."""
         return super().fix_params(_with_alpha(params))
 
     def clone(
@@ -252,11 +254,11 @@ class CAPM(DynamicRegression):
         Parameters
         ----------
         endog : array_like
-            Returns, as the constructor takes them; with ``exog``, excess returns.
+            Returns, as in the constructor. If ``exog`` is given, they are excess returns.
         exog : array_like, optional
-            The constant and the factors, as ``model.exog``.
+            The constant and the factors, as in ``model.exog``.
         market, risk_free : array_like, optional
-            In place of ``exog``, as the constructor takes them.
+            Market and risk-free rate as in the constructor, in place of ``exog``.
         **kwargs
             Arguments of the constructor to change.
         """
@@ -277,7 +279,7 @@ class CAPM(DynamicRegression):
         return model
 
     def _factors_of(self, exog: Any, endog: Any) -> pd.DataFrame:
-        """Return the factors from regressors, a constant first."""
+        """Return the factors from regressors whose first column is a constant."""
         values = np.asarray(regressor_array(exog, None, None, "exog"))
         columns = [CONSTANT, *self.factors]
         if values.shape[1] != len(columns) or np.any(values[:, 0] != 1.0):
@@ -293,12 +295,12 @@ class CAPM(DynamicRegression):
 
     def new_periods(self, returns: Any, exog: Any, market: Any, risk_free: Any) -> tuple[Any, Any]:
         """
-        Return excess returns and regressors of other periods from raw data; else what is given.
+        Return excess returns and regressors of other periods, computed from raw data where these are given.
 
         Raises
         ------
         DataError
-            If both ``exog`` and raw data are given, or see `excess`.
+            If both ``exog`` and raw data are given, or in the cases listed in `excess`.
         """
         if market is None and risk_free is None:
             return returns, exog
@@ -307,7 +309,7 @@ class CAPM(DynamicRegression):
         return self.excess(returns, market, risk_free)
 
     def more_data(self, endog: Any, exog: Any, options: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
-        """Return excess returns and regressors of other periods, from raw data among the options too."""
+        """Return excess returns and regressors of other periods; the options may contain raw data."""
         left = {key: value for key, value in options.items() if key not in ("market", "risk_free")}
         endog, exog = self.new_periods(endog, exog, options.get("market"), options.get("risk_free"))
         return super().more_data(endog, exog, left)
@@ -319,8 +321,8 @@ class CAPM(DynamicRegression):
         Raises
         ------
         DataError
-            If the market is missing or has other factors, or risk_free is not given exactly if the model
-            was built with it.
+            If the market is missing or has other factors. Also if ``risk_free`` is given and the model was
+            built without it, or the reverse.
         """
         if market is None:
             raise DataError("New periods need the return of the market", expected=f"market={self.factors}")
@@ -335,7 +337,7 @@ class CAPM(DynamicRegression):
         return data, exog.set_axis([CONSTANT, *self.factors], axis=1) if labelled else exog.to_numpy()
 
     def _factor_rows(self, market: Any) -> Any:
-        """Return factors by period, from one period of several too; refuse others than those of the model."""
+        """Return the factors with one row for each period; raise if they are not those of the model."""
         count = len(self.factors)
         market = _as_rows(market, count) if count > 1 else market
         found, names = np.shape(market)[1] if np.ndim(market) == 2 else 1, _column_names(market)
@@ -365,28 +367,27 @@ class CAPM(DynamicRegression):
     @classmethod
     def from_formula(cls, formula: str, data: pd.DataFrame, risk_free: Any = None, **kwargs: Any) -> CAPM:
         """
-        Build the model from a formula, such as ``"IBM + XOM ~ MKT + SMB + HML"``, by patsy.
+        Build the model from a patsy formula, such as ``"IBM + XOM ~ MKT + SMB + HML"``.
 
         Parameters
         ----------
         formula : str
-            Returns on the left, the market and other factors on the right, the market first. Alphas are the
-            intercepts.
+            Returns on the left, factors on the right with the market first. The intercepts are the alphas.
         data : DataFrame
-            The data; rows with missing returns are kept.
+            The data. Rows with missing returns are kept.
         risk_free : str or array_like, optional
-            Risk-free rate, or the name of its column; subtracted as by the constructor.
+            Risk-free rate, or the name of its column. It is subtracted as in the constructor.
         **kwargs
             Arguments of the constructor.
 
         Raises
         ------
         SpecificationError
-            If the formula has no market, leaves the intercept out, or the data have no such column.
+            If the formula has no market or no intercept, or the data lack a column.
 
         Notes
         -----
-        Later periods take ``market`` and ``risk_free``, a column for each term on the right.
+        For later periods pass ``market``, with a column for each term on the right, and ``risk_free``.
         """
         endog, exog, _ = regression_frames(formula, data, depth=1)
         factors = exog.drop(columns=CONSTANT, errors="ignore")
@@ -403,7 +404,7 @@ class CAPM(DynamicRegression):
 
 
 def _with_alpha(value: Any) -> Any:
-    """Return a mapping, Series or frame with former names of alpha replaced, anything else as it is."""
+    """Replace former names of alpha in a mapping, Series or frame; return other objects unchanged."""
     if isinstance(value, (pd.Series, pd.DataFrame)):
         axes = [[_renamed(label) for label in axis] for axis in value.axes]
         return value if axes == [list(axis) for axis in value.axes] else _relabelled(value, axes)
@@ -422,7 +423,7 @@ def _relabelled(value: Any, axes: list[list[Any]]) -> Any:
 
 
 def _renamed(name: Any) -> Any:
-    """Return "alpha.A" for "const.A", and so on in the middle of a name."""
+    """Return "alpha.A" for "const.A", also where it stands in the middle of a name."""
     parts = name.split(".", 2) if isinstance(name, str) else []
     place = 1 if parts[:1] and parts[0] in _STEMS else 0
     if len(parts) <= place or parts[place] != CONSTANT:
@@ -433,18 +434,18 @@ def _renamed(name: Any) -> Any:
 
 
 _STEMS = ("state_var", "state_cov", "ar1", "proportion", *(f"state_factor{j}" for j in range(1, 100)))
-"""How the names of parameters of moving coefficients begin, before the name of the coefficient."""
+"""Prefixes of the names of parameters of time-varying coefficients."""
 
 
 def _as_rows(market: Any, count: int) -> Any:
-    """Return several factors of one period, a Series or a vector of them, as a row."""
+    """Return several factors of one period, given as a Series or vector, as a row."""
     if isinstance(market, pd.Series):
         return market.to_frame().T
     return np.asarray(market)[None] if np.ndim(market) == 1 and len(market) == count else market
 
 
 def _column_names(market: Any) -> list[str]:
-    """Return the names of columns, none where they are only counted."""
+    """Return the names of the columns; the list is empty if they are only numbered."""
     if not isinstance(market, pd.DataFrame) or market.columns.equals(pd.RangeIndex(market.shape[1])):
         return []
     return [str(name) for name in market.columns]
@@ -480,7 +481,7 @@ def excess_data(returns: Any, market: Any, risk_free: Any) -> tuple[Any, pd.Data
 
 
 def _labels_of(*data: Any) -> pd.Index | None:
-    """Return the index of the first that has one."""
+    """Return the index of the first object that has one."""
     return next((each.index for each in data if isinstance(each, (pd.Series, pd.DataFrame))), None)
 
 
@@ -492,7 +493,7 @@ def _less_rate(data: Any, rate: Any) -> Any:
 
 
 def _named(data: Any, names: list[str], index: Any) -> Any:
-    """Return returns with names and labels where they have none."""
+    """Give returns names and labels if they have none."""
     if isinstance(data, (pd.Series, pd.DataFrame)):
         return data
     index = index if index is not None and len(index) == len(data) else None
@@ -502,7 +503,7 @@ def _named(data: Any, names: list[str], index: Any) -> Any:
 
 
 def _factor_frame(market: Any, index: pd.Index | None) -> pd.DataFrame:
-    """Return the factors as a frame; a market without a name is called MKT."""
+    """Return the factors as a frame; a market without a name is named MKT."""
     values = np.array(regressor_array(market, None if index is None else len(index), index, "market", _SHAPE))
     if isinstance(market, pd.DataFrame):
         names = [str(name) for name in market.columns]

@@ -1,4 +1,4 @@
-"""The likelihood of a regression of many series by the axes of their regressors, and where that is valid."""
+"""The likelihood of a regression of many series from the decomposition of their common regressors."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ..numerics.linear_algebra import Array
 from .obs_scale import unscaled
 
 _ROWS, _ROWS_PER_SERIES, _MOST_ROWS = 800, 100, 3000
-"""Periods up to which the decomposition takes less time than it saves a fit, more by series; their limit."""
+"""Periods up to which the decomposition saves a fit more time than it takes: base, per series and maximum."""
 _KEPT_ROWS, _KEPT = 1000, 4
-"""Periods up to which decompositions are kept for models with the same regressors, and how many."""
+"""Periods up to which decompositions are cached for models with the same regressors, and the cache size."""
 
 
 def decomposed(exog: Array, moving: int, periods: Array) -> RegressorAxes | None:
-    """Return the axes of regressors, None where these are linearly dependent."""
+    """Return the axes of the regressors, or None if these are linearly dependent."""
     if len(exog) > _KEPT_ROWS:
         return _decomposed(exog, moving, periods)
     return _kept(exog.tobytes(), exog.shape, moving, periods.tobytes())
@@ -45,13 +45,13 @@ class RegressionSmoother(Smoother):
     """
     A smoother of the coefficients of a dynamic regression.
 
-    Its log-likelihood is that of `CommonRegressors` where one coefficient is a random walk and the others are
-    constants, the start is exact diffuse and no row is partly missing.
+    It uses the log-likelihood of `CommonRegressors` if one coefficient is a random walk, the others are
+    constant, the start is exact diffuse and no row is partly missing.
 
     Parameters
     ----------
     walk : int or None
-        The regressor whose coefficients are random walks, if the others have constant ones.
+        The regressor whose coefficients are random walks, if all other coefficients are constant.
     scale : ndarray, (nobs, p), or None
         Multipliers of the standard deviations of the noise.
     *given
@@ -63,13 +63,13 @@ class RegressionSmoother(Smoother):
         self._walk, self.scale = walk if scale is None else None, scale
 
     def moments(self, system: System) -> Moments:
-        """Return the E-step, whose observations have the noise covariance V in every period."""
+        """Return the moments of the E-step, scaled so that the noise covariance is V in every period."""
         found = super().moments(system)
         return replace(found, observation=unscaled(found.observation, self.scale))
 
     @cached_property
     def common(self) -> CommonRegressors | None:
-        """The decomposed series, None where the likelihood has no such form or is found sooner without."""
+        """The decomposed series, or None if the likelihood has no such form or a filter pass is faster."""
         empty = self.missing.all(axis=1)
         if self._walk is None or np.any(self.missing[~empty]):
             return None
@@ -88,5 +88,5 @@ class RegressionSmoother(Smoother):
         return super().loglike(system)
 
     def common_score(self, obs_cov: Array, state_cov: Array) -> CommonRegressorScore | None:
-        """Return the log-likelihood and its derivatives by V and W, None where they need a pass."""
+        """Return the log-likelihood and its derivatives by V and W, or None if these need a filter pass."""
         return None if self.common is None else self.common.score(obs_cov, state_cov)

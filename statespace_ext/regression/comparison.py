@@ -1,4 +1,4 @@
-"""Covariance structures of the same dynamic regression, side by side, and which of them contain which."""
+"""Comparison of covariance structures of the same dynamic regression, and of their nesting."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ def compare(*results: Any) -> pd.DataFrame:
     Parameters
     ----------
     *results : DynamicRegressionResults
-        Two fits or more, of the same data, regressors and start: exact diffuse likelihoods of different
-        regressors are of different contrasts of the data, and do not compare.
+        At least two fits with the same data, regressors and start. Exact diffuse likelihoods with different
+        regressors cannot be compared, because they are likelihoods of different contrasts of the data.
 
     Returns
     -------
     DataFrame
-        One row a fit, named by the structures of V and W, the highest log-likelihood first:
+        One row for each fit, named by the structures of V and W and sorted by decreasing log-likelihood. The
+        columns are:
 
-        - ``llf``, ``n_params`` (free parameters), ``aic``, ``aicc``, ``bic``, ``hqic`` (which count
-          exact-diffuse states as parameters too);
-        - ``against``: of the other fits whose models contain this one, that with the most parameters;
-          ``lr``, ``df``: likelihood ratio and difference of the number of parameters;
-        - ``pvalue``: of the chi-squared distribution, where this fit is inside the larger model's
-          parameter space; NaN where it is on its edge (a singular W), and ``note`` says so.
+        - ``llf``, ``n_params`` (free parameters), ``aic``, ``aicc``, ``bic``, ``hqic``; the criteria count
+          exact-diffuse states as parameters too;
+        - ``against``: the largest of the other models that nest this one, by number of parameters;
+        - ``lr``, ``df``: likelihood ratio against that model and difference of the number of parameters;
+        - ``pvalue``: upper tail of the chi-squared distribution if this fit lies in the interior of the
+          larger model's parameter space. It is NaN on the boundary (a singular W), and ``note`` explains why.
 
     Raises
     ------
@@ -43,8 +44,8 @@ def compare(*results: Any) -> pd.DataFrame:
 
     Notes
     -----
-    On the edge the ratio is no chi-squared (Self & Liang 1987, JASA 82, 605-610); for W = 0 simulate it:
-    `constancy_test`.
+    On the boundary the ratio does not have a chi-squared distribution (Self & Liang 1987, JASA 82, 605-610).
+    For W = 0, `constancy_test` simulates the distribution.
     """
     if len(results) < 2:
         raise SpecificationError("A comparison needs at least two fits", got=f"{len(results)}")
@@ -64,7 +65,7 @@ def compare(*results: Any) -> pd.DataFrame:
 
 
 def _require_same(first: Any, other: Any, number: int) -> None:
-    """Refuse a fit whose likelihood does not compare with that of the first."""
+    """Raise if the likelihood of a fit cannot be compared with that of the first fit."""
     a, b = first.model, other.model
     checks = {
         "endog": _equal(a.endog, b.endog),
@@ -90,7 +91,7 @@ def _equal(a: Any, b: Any) -> bool:
 
 
 def _same_start(a: Any, b: Any) -> bool:
-    """Tell whether the coefficients that are levels start alike."""
+    """Return whether the levels of two models have the same initial distribution."""
     levels = slice(0, a.model.coefficients.n_levels)
     own = [res.filter_results.model for res in (a, b)]
     first, second = (ssm.initialization(model=ssm) for ssm in own)
@@ -101,7 +102,7 @@ def _same_start(a: Any, b: Any) -> bool:
 
 
 def _row(i: int, results: list[Any], names: list[str]) -> dict[str, Any]:
-    """Return the row of one fit."""
+    """Return the row for one fit."""
     res = results[i]
     row: dict[str, Any] = {
         "llf": float(res.llf),
@@ -144,14 +145,14 @@ def _n_params(res: Any) -> int:
 
 
 def _contains(large: Any, small: Any) -> bool:
-    """Tell whether the model of one fit contains that of another; parameters held fixed: not known."""
+    """Return whether one model nests another; False (unknown) if parameters are fixed."""
     if large._has_fixed_params or small._has_fixed_params:
         return False
     return is_nested(small.model, large.model)
 
 
 def _edge(small: Any, large: Any) -> str:
-    """Say why a fit is on the edge of a larger model, nothing where it is inside."""
+    """Explain why a fit is on the boundary of a larger model; return "" if it is in the interior."""
     rank, p = small.state_cov_rank, large.model.coefficients.p
     moving = large.model.coefficients.moving_names
     still = [name for name in moving if name not in rank]
@@ -165,13 +166,13 @@ def _edge(small: Any, large: Any) -> str:
 
 
 def _other_factors(small: Any, large: Any) -> list[str]:
-    """Return what has factors in a large model, and not as many in a small one."""
+    """Return the blocks that have more factors in the large model than in the small one."""
     own, kinds = ({"V": obs_kind(model), **state_kinds(model)} for model in (small, large))
     return [name for name, kind in kinds.items() if kind.startswith("factor") and own.get(name) != kind]
 
 
 def _singular(res: Any) -> bool:
-    """Tell whether V or W, of all moving coefficients together, is singular."""
+    """Return whether V is singular, or W of all time-varying coefficients together."""
     ranks = res.state_cov_rank
     if res.boundary or any(rank < res.model.coefficients.p for rank in ranks.values()):
         return True
@@ -181,7 +182,7 @@ def _singular(res: Any) -> bool:
 
 
 def _labels(results: list[Any]) -> list[str]:
-    """Return names of the fits that tell them apart."""
+    """Return distinct names for the fits."""
     several = len({tuple(res.model.coefficients.dynamics) for res in results}) > 1
     obs = [obs_kind(res.model) for res in results]
     plain = [f"W {_state_label(res.model, several)}" for res in results]
@@ -194,7 +195,7 @@ def _labels(results: list[Any]) -> list[str]:
 
 
 def _state_label(model: Any, with_dynamics: bool) -> str:
-    """Return the name of the structure of W, by regressor where they differ, and what moves."""
+    """Return the name of the structure of W, by regressor if these differ; optionally with the dynamics."""
     c, W = model.coefficients, state_kinds(model)
     text = ", ".join(f"{name} {kind}" for name, kind in W.items())
     if len(set(W.values())) == 1:
@@ -207,12 +208,13 @@ def _state_label(model: Any, with_dynamics: bool) -> str:
 
 def is_nested(small: Any, large: Any) -> bool:
     """
-    Tell whether every (V, W) of one regression is a (V, W) of another.
+    Return whether every (V, W) of one regression is also a (V, W) of another.
 
-    Exact for structures that are affine in their parameters. "proportional" and "factor:r" contain what
-    is written alike, or is diagonal (factors) or a multiple of V (proportional); where more is contained,
-    and for every `CovarianceFunction`, False. Regressions with "ar1" coefficients on different regressors
-    contain each other in no case.
+    The answer is exact for structures that are affine in their parameters. A "factor:r" structure counts as
+    containing the same structure and diagonal matrices. A "proportional" structure counts as containing the
+    same structure and multiples of V. Other cases of nesting are not detected: the function then returns
+    False, as it does for every `CovarianceFunction`. Regressions with "ar1" coefficients on different
+    regressors are never nested.
     """
     if small.coefficients.autoregressive != large.coefficients.autoregressive:
         return False
@@ -227,11 +229,11 @@ def is_nested(small: Any, large: Any) -> bool:
 
 class _Hull:
     """
-    A point and spanning directions of the smallest affine set with all (vec V, vec W) of a model.
+    A point and spanning directions of the smallest affine set that contains all (vec V, vec W) of a model.
 
-    W has the coefficients on all regressors here, zero where they do not move. The sums of diagonal
-    matrices and products of loadings span all symmetric matrices; the set of (V, q V) spans the product
-    of the set of V and of all its multiples.
+    W covers the coefficients on all regressors, with zeros for constant coefficients. The sums of diagonal
+    matrices and products of loadings span all symmetric matrices. The set of (V, q V) spans the product of
+    the set of V and the set of its multiples.
     """
 
     def __init__(self, model: Any) -> None:
@@ -250,18 +252,18 @@ class _Hull:
         self.span = np.column_stack([span, *self._factor_directions(), *self._multiples(span)])
 
     def rows_of(self, levels: IntArray) -> IntArray:
-        """Return where the elements of W for some levels stand."""
+        """Return the positions of the elements of W for some levels."""
         return np.asarray(self.p**2 + (levels[:, None] * self.size + levels[None, :]).ravel())
 
     def block(self, regressor: int | None) -> Array:
-        """Return point and directions of one block, V for None."""
+        """Return the point and the directions of one block; None selects V."""
         both = np.column_stack([self.span, self.fixed])
         if regressor is None:
             return both[: self.p**2]
         return both[self.rows_of(self.model.coefficients.level(regressor))]
 
     def inside(self, other: _Hull) -> bool:
-        """Tell whether all points are points of another set."""
+        """Return whether this set is a subset of another."""
         rank = np.linalg.matrix_rank(other.span)
         joined = np.column_stack([other.span, self.span, self.fixed - other.fixed])
         return bool(np.linalg.matrix_rank(joined) == rank)
@@ -293,7 +295,7 @@ class _Hull:
 
 
 def _multiples_of_obs_cov(hull: _Hull, regressor: int) -> bool:
-    """Tell whether W of a regressor is q V in every (V, W)."""
+    """Return whether W of a regressor equals q V in every (V, W)."""
     c = hull.model.coefficients
     if regressor not in c.moving or c.moving.index(regressor) in hull.model.proportional:
         return True
@@ -302,7 +304,7 @@ def _multiples_of_obs_cov(hull: _Hull, regressor: int) -> bool:
 
 
 def _factors_inside(hull: _Hull, large: Any) -> bool:
-    """Tell whether the blocks that are of the form "factor:r" in a large model hold those of a small one."""
+    """Return whether the "factor:r" blocks of a large model contain the same blocks of a small one."""
     c, small = large.coefficients, hull.model
     diagonal = np.eye(c.p, dtype=bool).ravel()
     kinds = [(None, obs_kind(large), obs_kind(small))]

@@ -1,17 +1,18 @@
 r"""
-Whether the coefficients of a dynamic regression are constant: the likelihood ratio, and Nyblom's test.
+Tests that the coefficients of a dynamic regression are constant: likelihood ratio and Nyblom's test.
 
-In a regression with least-squares residuals :math:`e_t` (a row of p series), for the regressors x whose
-coefficients are tested (the columns of X), let :math:`G_t = \sum_{s \le t} x_s e_s'` and
+Consider a regression with least-squares residuals :math:`e_t` (a row of p series). The columns of X are the
+regressors x whose coefficients are tested. Let :math:`G_t = \sum_{s \le t} x_s e_s'` and
 :math:`\hat\Sigma = \sum_t e_t e_t' / n`. The statistic
 
 .. math:: L = \frac{1}{n} \sum_t tr[ (X'X)^{-1} G_t \hat\Sigma^{-1} G_t' ]
 
-is the locally best invariant one against random walks whose steps have a covariance proportional to
-:math:`(X'X)^{-1} \otimes \Sigma` (Nyblom 1989, JASA 84, 223-230, with the information of the normal
-regression; Hansen 1992, Journal of Policy Modeling 14, 517-533, has :math:`\sum x_t^2 e_t^2` in place of
-:math:`\hat\Sigma X'X`). Given the regressors, its distribution under normal errors has no parameters, so it
-is simulated; for many periods it is that of a sum of integrated squared Brownian bridges, one a coefficient.
+gives the locally best invariant test against random walks whose innovations have a covariance proportional
+to :math:`(X'X)^{-1} \otimes \Sigma` (Nyblom 1989, JASA 84, 223-230). It uses the information matrix of the
+normal regression, while Hansen (1992, Journal of Policy Modeling 14, 517-533) uses :math:`\sum x_t^2 e_t^2`
+in place of :math:`\hat\Sigma X'X`. Given the regressors, the distribution under normal errors depends on no
+unknown parameters, so it can be simulated. As the number of periods grows it tends to that of a sum of
+integrated squared Brownian bridges, one for each coefficient.
 """
 
 from __future__ import annotations
@@ -33,24 +34,24 @@ from .starts import series_by_series
 from .structures import state_kinds
 
 ZERO = 1e-6
-"""A likelihood ratio below this counts as zero (W = 0 is the maximum)."""
+"""Likelihood ratio below which the ratio counts as zero, with the maximum at W = 0."""
 LEVELS = (0.10, 0.05, 0.01)
 
 
 @dataclass(frozen=True)
 class SimulatedRatio:
     """
-    A likelihood ratio and its values in samples under the null hypothesis.
+    A likelihood ratio and its simulated values under the null hypothesis.
 
     Attributes
     ----------
     statistic : float
         The likelihood ratio.
     simulated : ndarray
-        Its values in the samples, without those in which the fit failed.
+        Its values in the samples. Samples in which the fit failed are left out.
     n_sim, n_failed, n_unconverged : int
-        Samples; samples in which the fit failed; samples, of the others, in which it did not converge
-        (their values are too small, if anything).
+        Number of samples, number of samples in which the fit failed, and number of the remaining samples in
+        which the fit did not converge. The values of unconverged samples can only be too small.
     """
 
     statistic: float
@@ -66,7 +67,7 @@ class SimulatedRatio:
 
     @property
     def pvalue_upper(self) -> float:
-        """The same with each failed sample counted as not below the statistic."""
+        """The p-value when each failed sample counts as a value not below the statistic."""
         return self._pvalue(self.n_failed)
 
     def _pvalue(self, more: int) -> float:
@@ -99,18 +100,19 @@ class ConstancyTest(SimulatedRatio, Displayed):
     Attributes
     ----------
     distribution : str
-        "pivotal" (no unknown parameters under the null hypothesis: exact to the simulation) or
-        "parametric bootstrap" (simulated at the null fit).
+        "pivotal" or "parametric bootstrap". A pivotal distribution has no unknown parameters under the null
+        hypothesis, so the test is exact up to simulation error. The parametric bootstrap simulates at the
+        null fit.
     llf, llf_null : float
-        Log-likelihoods.
+        Log-likelihoods of the fit and of the null hypothesis.
     regressors : list of str
-        Those whose coefficients move.
+        The regressors with random-walk coefficients.
     per_series : DataFrame or None
-        The test for each series alone, with Holm's correction.
+        The test for each series separately, with Holm's correction.
     nyblom : DataFrame
         Nyblom's statistics.
     notes : list of str
-        What else to know.
+        Further remarks on the test.
     """
 
     distribution: str
@@ -150,28 +152,31 @@ def constancy_test(
     results: Any, n_sim: int = 999, rng: Any = None, n_jobs: int | None = None, per_series: bool = False
 ) -> ConstancyTest:
     r"""
-    Test W = 0 in a dynamic regression by the likelihood ratio, whose distribution is simulated.
+    Test W = 0 in a dynamic regression by a likelihood ratio with a simulated distribution.
 
-    W = 0 is on the boundary of the parameter space, and the ratio is not a 50:50 mixture of chi-squares:
-    for one series it is zero in some 65 % of the samples (Crainiceanu & Ruppert 2004, JRSS B 66, 165-185).
-    The exact diffuse likelihoods of both hypotheses are those of the same contrasts of the data, so their
-    ratio does not depend on the constant coefficients; where a change of basis of the series takes any V
-    to I and keeps the structure of W (W proportional to V; V and W unstructured; both diagonal; one
-    series) and no row is partly missing, it does not depend on V, and samples are drawn with V = I and
-    zero coefficients. Otherwise they are drawn at the null fit.
+    W = 0 is on the boundary of the parameter space, and the ratio is not a 50:50 mixture of chi-squared
+    variables. For one series it is zero in about 65 % of the samples (Crainiceanu & Ruppert 2004, JRSS B 66,
+    165-185). The exact diffuse likelihoods of both hypotheses use the same contrasts of the data, so their
+    ratio does not depend on the constant coefficients.
+
+    The ratio does not depend on V either if no row is partly missing and a change of basis of the series
+    transforms any V to I and preserves the structure of W. This holds if W is proportional to V, if V and W
+    are both unstructured or both diagonal, or if there is one series. Samples are then drawn with V = I and
+    zero coefficients. In all other cases they are drawn at the null fit.
 
     Parameters
     ----------
     results : DynamicRegressionResults
-        A fit with "random_walk" (and static) coefficients.
+        Results of a fit with "random_walk" coefficients; others may be "static".
     n_sim : int
         Number of samples.
     rng : numpy.random.Generator or int, optional
-        Source of the samples; each has a seed of its own, whatever ``n_jobs``.
+        Random number generator or seed. Each sample has its own seed, so ``n_jobs`` does not change the
+        result.
     n_jobs : int, optional
         As in `fit_many`.
     per_series : bool
-        Whether to test each series alone too, with Holm's (1979) correction.
+        Whether to test each series separately too, with Holm's (1979) correction.
 
     Returns
     -------
@@ -180,11 +185,11 @@ def constancy_test(
     Raises
     ------
     SpecificationError
-        If nothing moves, a coefficient is "ar1", or W = 0 is not a special case of the model.
+        If all coefficients are static, a coefficient is "ar1", or W = 0 is not a special case of the model.
     UnsupportedError
-        If parameters are held fixed, or joblib is needed and absent.
+        If parameters are fixed, or joblib is needed and not installed.
     EstimationError
-        If fewer than two of the samples have a fit; a warning counts those that have none.
+        If the fit succeeds in fewer than two samples. If it fails in some, a warning counts them.
 
     References
     ----------
@@ -213,7 +218,7 @@ def constancy_test(
 
 
 def _check(results: Any, n_sim: int) -> None:
-    """Refuse models of which W = 0 is not a testable special case."""
+    """Raise if W = 0 is not a testable special case of the model."""
     if getattr(results.model, "obs_scale", None) is not None:
         raise UnsupportedError(
             "test_constancy takes the variance of the errors to be constant", got="a model with obs_scale"
@@ -256,7 +261,7 @@ def _check(results: Any, n_sim: int) -> None:
 
 
 def _observed(results: Any, ratio: ModelRatio) -> tuple[float, float, bool]:
-    """Return log-likelihoods with W free and W = 0; the first is at least that of the results."""
+    """Return the log-likelihoods with W free (at least that of the results) and with W = 0."""
     llf, llf_null, converged = ratio.observed(np.asarray(results.params, dtype=float))
     if float(results.llf) >= llf - 1e-6:
         return max(llf, float(results.llf)), llf_null, converged or bool(results.converged)
@@ -277,7 +282,7 @@ def _notes(results: Any, llf: float, converged: bool) -> list[str]:
 
 @dataclass(frozen=True)
 class _One:
-    """The likelihood ratio of one sample; what pickles for other processes."""
+    """The likelihood ratio of one sample; it can be pickled for other processes."""
 
     ratio: Ratio
 
@@ -294,7 +299,7 @@ class _One:
 def _simulated(
     statistic: float, ratio: Ratio, seeds: list[np.random.SeedSequence], n_jobs: int | None
 ) -> SimulatedRatio:
-    """Return a likelihood ratio with its simulated values."""
+    """Return a likelihood ratio together with its simulated values."""
     found = successes(run_simulations(_One(ratio), seeds, n_jobs), "fits to samples")
     values, done = np.array([value for value, _ in found]), [converged for _, converged in found]
     return SimulatedRatio(statistic, values, len(seeds), len(seeds) - len(values), done.count(False))
@@ -304,7 +309,7 @@ _COLUMNS = ("statistic", "pvalue", "pvalue_se", "fraction_zero", "n_failed", "n_
 
 
 def _per_series(model: Any, seeds: list[np.random.SeedSequence], n_jobs: int | None) -> pd.DataFrame:
-    """Return the tests of each series alone; series with the same rows share the simulated values."""
+    """Test each series separately; series that are observed in the same rows share the simulated values."""
     rows: list[dict[str, float]] = []
     failures: list[Failure] = []
     known: dict[bytes, tuple[Ratio, SimulatedRatio]] = {}
@@ -329,12 +334,12 @@ def _per_series(model: Any, seeds: list[np.random.SeedSequence], n_jobs: int | N
 
 def holm(pvalues: Array) -> Array:
     """
-    Return p-values with Holm's (1979) correction, valid whatever their dependence.
+    Return p-values with Holm's (1979) correction, which is valid under any dependence.
 
     Parameters
     ----------
     pvalues : ndarray
-        One p-value a hypothesis.
+        One p-value for each hypothesis.
 
     References
     ----------
@@ -357,7 +362,7 @@ class _Statistics:
 
 
 def _nyblom(model: Any, seeds: list[np.random.SeedSequence]) -> pd.DataFrame:
-    """Return Nyblom's statistics; normal errors with V = I serve, whatever V."""
+    """Return Nyblom's statistics; their distribution does not depend on V, so errors are drawn with V = I."""
     c = model.coefficients
     endog = np.asarray(model.endog)
     cases = nyblom_cases(endog, np.asarray(model.exog), c.moving, c.labels, c.endog)
@@ -379,17 +384,17 @@ ASYMPTOTIC_5_PERCENT = dict(
     )
 )  # fmt: skip
 """
-95 % points of the sum of k integrated squared Brownian bridges, by inversion of its characteristic
-function (table 1 of Hansen 1992 has simulated ones: 0.470, 0.749, 1.01, ...).
+95 % points of the sum of k integrated squared Brownian bridges, from inversion of its characteristic
+function. Table 1 of Hansen (1992) lists simulated values: 0.470, 0.749, 1.01, ...
 """
 
 ALL = "(joint)"
-"""Label of the tests of all series, or of all moving regressors, together."""
+"""Label of joint tests of all series, or of all regressors with time-varying coefficients."""
 
 
 @dataclass(frozen=True)
 class NyblomCase:
-    """One statistic: the rows, the series and the tested regressors that it uses."""
+    """The rows, series and tested regressors that one statistic uses."""
 
     regressor: str
     series: str
@@ -404,7 +409,7 @@ class NyblomCase:
         return len(self.tested) * len(self.columns)
 
     def statistic(self, errors: Array) -> float:
-        """Return L for data (nobs, p), of which the regression is taken."""
+        """Return L for residuals or data (nobs, p); the function runs the regression itself."""
         chosen = errors[self.rows][:, self.columns]
         X = self.exog[self.rows]
         residuals = np.zeros((len(errors), len(self.columns)))
@@ -423,18 +428,18 @@ def nyblom_cases(
     endog: Array, exog: Array, moving: list[int], regressors: list[str], series: list[str]
 ) -> list[NyblomCase]:
     """
-    Return the statistics of a regression: each series, and all together on the rows that are complete.
+    Return the cases of a regression: each series alone, and all series jointly on the complete rows.
 
     Parameters
     ----------
     endog : ndarray, (nobs, p)
-        Series, NaN where missing.
+        Series; NaN marks a missing value.
     exog : ndarray, (nobs, m)
         Regressors.
     moving : list of int
-        The regressors to test, each and (where there are several) all.
+        The regressors to test. Each is tested separately; several are tested jointly too.
     regressors, series : list of str
-        Names.
+        Names of the regressors and series.
     """
     seen, out = ~np.isnan(endog), []
     tested = [(regressors[j], [j]) for j in moving]
@@ -451,16 +456,16 @@ def nyblom_cases(
 
 def nyblom_table(endog: Array, cases: list[NyblomCase], simulated: Array) -> pd.DataFrame:
     """
-    Return statistics and p-values.
+    Return a table of statistics and p-values.
 
     Parameters
     ----------
     endog : ndarray, (nobs, p)
         Series.
     cases : list of NyblomCase
-        The statistics.
+        The cases to compute.
     simulated : ndarray, (n_sim, cases)
-        Their values in samples under constant coefficients.
+        Values of the statistics in samples with constant coefficients.
     """
     values = np.array([case.statistic(residual_data(endog, case.exog)) for case in cases])
     exceed = np.sum(simulated >= values, axis=0)
@@ -479,5 +484,5 @@ def nyblom_table(endog: Array, cases: list[NyblomCase], simulated: Array) -> pd.
 
 
 def residual_data(endog: Array, exog: Array) -> Array:
-    """Return least-squares residuals by series: the statistic does not change, rounding does."""
+    """Return least-squares residuals by series; they leave the statistic unchanged but reduce rounding."""
     return series_by_series(endog, exog)[1]

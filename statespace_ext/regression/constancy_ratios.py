@@ -1,16 +1,17 @@
 r"""
-How the likelihood ratio of W = 0 is computed and drawn: by independent contrasts, or by fitting again.
+Computation and simulation of the likelihood ratio of W = 0, from independent contrasts or from repeated fits.
 
-One regressor, whose coefficients are random walks, makes a regression of independent rows.
+If one regressor has random-walk coefficients, the data can be transformed to independent rows.
 
-With rows of Y either complete or missing, and flat coefficients at the start, let the columns of U span what
-is orthogonal to the regressors, rotated so that :math:`U' D K D U` is diagonal with roots :math:`\lambda_i`
-(:math:`D = diag(x_j)`, :math:`K_{st} = \min(s, t) - 1`). The rows of :math:`Z = U'Y` are independent,
+Let the rows of Y be either complete or missing, and let the start be diffuse. The columns of U span the
+orthogonal complement of the regressors. They are rotated so that :math:`U' D K D U` is diagonal with roots
+:math:`\lambda_i`, where :math:`D = diag(x_j)` and :math:`K_{st} = \min(s, t) - 1`. The rows of
+:math:`Z = U'Y` are independent,
 
 .. math:: z_i \sim N(0, V + \lambda_i W), \qquad i = 1, \ldots, n - m,
 
-and their likelihood is the exact diffuse one, to a constant. For W = q V and V unstructured, V is
-concentrated out and one dimension is left (Crainiceanu & Ruppert 2004, JRSS B 66, 165-185, section 3, for
+and their likelihood equals the exact diffuse one up to a constant. If W = q V and V is unstructured, V can be
+concentrated out, which leaves one dimension (Crainiceanu & Ruppert 2004, JRSS B 66, 165-185, section 3, for
 p = 1):
 
 .. math:: LR(q) = (n - m) (\log|S(0)| - \log|S(q)|) - p \sum_i \log(1 + q \lambda_i),
@@ -37,26 +38,26 @@ from ..numerics.linear_algebra import Array
 from .structures import factor_analysis_steps, is_equivariant, obs_kind, state_kinds
 
 SMALL, MODERATE = 1.0, 30.0
-"""Sizes of W at the starts of a maximisation: times V over the largest root."""
+"""Sizes of W at the starts of a maximisation, as multiples of V over the largest root."""
 _OFF_ZERO = 0.05
-"""Smallest specific variance at a start, as a share: at zero its square root has no slope."""
+"""Smallest specific variance at a start, as a share. At zero the gradient by its square root vanishes."""
 CONVERGED = 1e-3
-"""Largest scaled score at a maximum."""
+"""Largest scaled score that counts as converged."""
 LONGEST = 4000
-"""Periods up to which an eigenvalue decomposition of their contrasts is taken."""
+"""Number of periods up to which the eigenvalue decomposition of the contrasts is computed."""
 OPTIONS = {"maxiter": 500, "maxfun": 5000, "maxcor": 20, "ftol": 1e-13, "gtol": 1e-5}
-"""Of L-BFGS-B."""
+"""Options of L-BFGS-B."""
 
 
 @dataclass(frozen=True)
 class Contrasts:
     """
-    What turns the rows of a regression into independent ones.
+    The transformation of a regression to independent rows.
 
     Attributes
     ----------
     basis : ndarray, (n, n - m)
-        U, for the rows that are observed.
+        U, for the observed rows.
     roots : ndarray, (n - m,)
         The lambda_i.
     log_det : float
@@ -82,14 +83,14 @@ def contrasts(exog: Array, moving: int, seen: Array) -> Contrasts:
     exog : ndarray, (nobs, m)
         Regressors of all periods.
     moving : int
-        The column whose coefficients move.
+        The column with random-walk coefficients.
     seen : ndarray of bool, (nobs,)
-        The periods that are observed.
+        True for observed periods.
     """
     X, m = exog[seen], exog.shape[1]
     q, r = np.linalg.qr(X, mode="complete")
     rest = q[:, m:]
-    before = np.tril(np.ones((len(exog),) * 2), -1)[seen]  # row t: the steps 1..t-1 that theta_t has taken
+    before = np.tril(np.ones((len(exog),) * 2), -1)[seen]  # row t: theta_t is the sum of innovations 1..t-1
     factor = rest.T @ (X[:, [moving]] * before)
     roots, vectors = np.linalg.eigh(factor @ factor.T)
     log_det = 2.0 * float(np.sum(np.log(np.abs(np.diag(r)[:m]))))
@@ -97,7 +98,7 @@ def contrasts(exog: Array, moving: int, seen: Array) -> Contrasts:
 
 
 def largest_root(exog: Array, moving: int, seen: Array) -> float:
-    """Return the largest root of the contrasts; for long samples, that of a regressor of constant size."""
+    """Return the largest root of the contrasts; long samples use that of a regressor of constant size."""
     if seen.sum() <= LONGEST // 4:
         return contrasts(exog, moving, seen).largest
     return float(np.mean(exog[seen, moving] ** 2)) * (len(exog) / np.pi) ** 2
@@ -105,7 +106,7 @@ def largest_root(exog: Array, moving: int, seen: Array) -> float:
 
 class ProfileRatio:
     """
-    Likelihood ratios of W = 0 against W = q V by the profile likelihood of q.
+    Likelihood ratios of W = 0 against W = q V, from the profile likelihood of q.
 
     Parameters
     ----------
@@ -129,7 +130,7 @@ class ProfileRatio:
         return rng.standard_normal((len(self.roots), self.p))
 
     def ratio(self, rows: Array) -> tuple[float, bool]:
-        """Return the likelihood ratio of the best q, and that it was found."""
+        """Return the likelihood ratio at the best q, and True for convergence."""
         products = self._products(rows)
         base = self._log_det(products.sum(axis=0)[None])[0]
         n = len(rows)
@@ -163,16 +164,16 @@ class ProfileRatio:
 
 class ContrastRatio:
     """
-    Likelihood ratios of W = 0 against any structures of V and W, by L-BFGS on the independent rows.
+    Likelihood ratios of W = 0 against any structures of V and W, by L-BFGS-B on the independent rows.
 
     Parameters
     ----------
     model : DynamicRegression
-        Its layout, `matrices` and `score_by_block` are used, not its data.
+        The model. Its layout, `matrices` and `score_by_block` are used, but not its data.
     found : Contrasts
         The contrasts.
     null : ndarray
-        Parameters with W = 0, and the V under which rows are drawn.
+        Parameters with W = 0. Rows are drawn with the V of these parameters.
     """
 
     def __init__(self, model: Any, found: Contrasts, null: Array) -> None:
@@ -191,14 +192,14 @@ class ContrastRatio:
         return rng.standard_normal((len(self.roots), self.p)) @ self._factor.T
 
     def start(self, null: Array, size: float) -> Array:
-        """Return parameters with the V of others, and a W that is a share of its diagonal."""
+        """Return parameters with the V of ``null``, and a W that is a share of the diagonal of V."""
         return start_params(self.model, null, [self.found.largest], size)
 
     def ratio(self, rows: Array, also: Array | None = None) -> tuple[float, bool]:
         """
         Return the likelihood ratio and whether a maximum was found.
 
-        ``also`` are parameters of one more start.
+        ``also`` contains the parameters of one additional start.
         """
         value_null, null, found_null = self.null(rows)
         starts = [self.start(null, size) for size in (SMALL, MODERATE)]
@@ -210,7 +211,7 @@ class ContrastRatio:
         return max(0.0, 2.0 * (best - value_null)), found_null and done
 
     def null(self, rows: Array) -> tuple[float, Array, bool]:
-        """Return the log-likelihood with W = 0, its parameters and whether a maximum was found."""
+        """Return the log-likelihood with W = 0, the parameters and whether a maximum was found."""
         target = rows.T @ rows / len(rows)
         params = null_params(self.layout, target)
         if params is not None:
@@ -251,7 +252,7 @@ class ContrastRatio:
         return value, self.layout.gradient(blocks, params)
 
     def _spectrum(self, obs_cov: Array, state_cov: Array) -> tuple[Array, Array]:
-        """Return B with B'(V + lambda_i W)B diagonal, and these diagonals (N, p); raises outside the cone."""
+        """Return B with B'(V + lambda_i W)B diagonal, and the diagonals (N, p); raise if not positive."""
         typical = self.found.largest
         shares, basis = scipy.linalg.eigh(obs_cov, obs_cov + typical * state_cov)
         if shares[0] < -1e-10 or shares[-1] > 1.0 + 1e-10:
@@ -263,7 +264,7 @@ class ContrastRatio:
         return basis, variances
 
     def _scales(self, z: Array) -> Array:
-        """Return one over the root of the expected information, by unconstrained parameter."""
+        """Return one over the square root of the expected information, by unconstrained parameter."""
 
         def both(z: Array) -> Array:
             at = self.model.matrices(self.layout.constrain(z))
@@ -281,7 +282,7 @@ class ContrastRatio:
         return out
 
     def _maximise(self, rows: Array, start: Array, places: Array) -> tuple[float, Array, bool]:
-        """Return value, parameters and whether the score vanishes, moving some unconstrained parameters."""
+        """Maximise over some unconstrained parameters; return value, parameters and convergence."""
         scale, last = self._scale[places], [np.inf]
 
         def objective(w: Array) -> tuple[float, Array]:
@@ -304,7 +305,7 @@ class ContrastRatio:
 
 
 def null_params(layout: Any, target: Array) -> Array | None:
-    """Return the parameters with W = 0 that fit a mean residual matrix best; None without a closed form."""
+    """Return the best parameters with W = 0 for a mean residual matrix, or None without a closed form."""
     block, params = layout.blocks["obs_cov"], np.zeros(len(layout))
     if _loadings(layout, "obs_loading"):
         return None
@@ -318,7 +319,7 @@ def null_params(layout: Any, target: Array) -> Array | None:
 
 
 def null_start(layout: Any, target: Array) -> Array:
-    """Return parameters with W = 0 and a V near a mean residual matrix."""
+    """Return parameters with W = 0 and a V close to a mean residual matrix."""
     rank = _loadings(layout, "obs_loading")
     if not rank:
         return np.asarray(layout.project({"obs_cov": np.diag(np.diag(target))}, np.zeros(len(layout))))
@@ -331,16 +332,16 @@ def null_start(layout: Any, target: Array) -> Array:
 
 def start_params(model: Any, null: Array, largest: list[float], size: float) -> Array:
     """
-    Return parameters with the V of others, and each W a share of its diagonal over the largest root.
+    Return start parameters: the V of ``null``, and each W as a share of diag(V) over the largest root.
 
     Parameters
     ----------
     model : DynamicRegression
         The model.
     null : ndarray
-        Parameters with the V.
+        Parameters that contain V.
     largest : list of float
-        Largest root of the contrasts, by moving regressor.
+        Largest root of the contrasts, by regressor with time-varying coefficients.
     size : float
         The share.
     """
@@ -365,12 +366,12 @@ def start_params(model: Any, null: Array, largest: list[float], size: float) -> 
 
 
 def _loadings(layout: Any, key: str) -> int:
-    """Return the number of factors in a block of the layout, zero where there is no such block."""
+    """Return the number of factors in a block of the layout; zero if the block does not exist."""
     return int(layout.blocks[key].shape[1]) if key in layout.blocks else 0
 
 
 class Ratio(Protocol):
-    """A likelihood ratio of W = 0."""
+    """A likelihood ratio of W = 0 that can be simulated."""
 
     def draw(self, rng: np.random.Generator) -> Any:
         """Return a sample under W = 0."""
@@ -380,21 +381,21 @@ class Ratio(Protocol):
 
 
 class ModelRatio(Ratio, Protocol):
-    """A likelihood ratio of W = 0 of a model with data."""
+    """A likelihood ratio of W = 0 for a model with data."""
 
     pivotal: bool
 
     def observed(self, params: Array | None) -> tuple[float, float, bool]:
-        """Return both log-likelihoods of the data, and whether the fit converged; ``params`` are a start."""
+        """Return both log-likelihoods of the data and whether the fit converged; ``params`` is a start."""
 
 
 def ratio_of(model: Any) -> ModelRatio:
     """
-    Return the fastest exact way to the likelihood ratio of a model.
+    Return the fastest exact computation of the likelihood ratio of a model.
 
-    One moving regressor, an exact diffuse start and rows that are complete or missing: independent
-    contrasts (and if W = q V, or with one series, the profile likelihood of q). Otherwise: fits by the
-    Kalman filter.
+    Independent contrasts are used if one regressor has time-varying coefficients, the start is exact diffuse
+    and each row is complete or missing. If also W = q V or there is one series, the profile likelihood of q
+    is used. All other models are fitted by the Kalman filter.
     """
     missing = np.isnan(model.endog)
     whole = bool(np.all(missing.all(axis=1) == missing.any(axis=1)))
@@ -407,9 +408,10 @@ def ratio_of(model: Any) -> ModelRatio:
 
 class ContrastedRatio:
     """
-    By independent contrasts: the profile likelihood of q where W = q V, any other structures by L-BFGS.
+    Likelihood ratio from independent contrasts.
 
-    Samples are drawn with V = I if the distribution is pivotal, else with the V of the null fit.
+    If W = q V, it uses the profile likelihood of q. Other structures are maximised by L-BFGS-B. Samples are
+    drawn with V = I if the distribution is pivotal, and otherwise with the V of the null fit.
     """
 
     def __init__(self, model: Any, pivotal: bool) -> None:
@@ -429,17 +431,17 @@ class ContrastedRatio:
             self._drawn = self._in_data_units()
 
     def _in_data_units(self) -> ContrastRatio:
-        """Return the ratio scaled to the data: at the V of the fit with constant coefficients."""
+        """Return the ratio in the units of the data, at the V of the fit with constant coefficients."""
         model, rows = self._model, self.rows
         first = null_start(model.layout, rows.T @ rows / len(rows))
         return ContrastRatio(model, self.found, ContrastRatio(model, self.found, first).null(rows)[1])
 
     def draw(self, rng: np.random.Generator) -> Array:
-        """Return rows."""
+        """Return simulated rows."""
         return self._drawn.draw(rng)
 
     def ratio(self, sample: Array) -> tuple[float, bool]:
-        """Return the ratio."""
+        """Return the likelihood ratio of a sample and whether the fit converged."""
         return self._drawn.ratio(sample)
 
     def observed(self, params: Array | None) -> tuple[float, float, bool]:
@@ -452,7 +454,7 @@ class ContrastedRatio:
 
 
 class FittedRatio:
-    """Anything else: the model is fitted to each sample, from two starts."""
+    """Likelihood ratio from fits of the model to each sample, from two starts."""
 
     def __init__(self, model: Any, pivotal: bool) -> None:
         self.model, self.pivotal = model, pivotal
@@ -471,7 +473,7 @@ class FittedRatio:
         return self._fit_null(self.model)
 
     def _null_moments(self) -> tuple[Array, Array]:
-        """Return means and the factor of V under which samples are drawn."""
+        """Return the means and the factor of V with which samples are drawn."""
         p, zero = self._endog.shape[1], np.zeros_like(self._endog)
         if self.pivotal and not self.model.layout.blocks["obs_cov"].is_fixed:
             return zero, np.eye(p)
@@ -479,17 +481,17 @@ class FittedRatio:
         factor = np.linalg.cholesky(np.asarray(self.model.matrices(params)["obs_cov"]))
         if self.pivotal or self.model.current_initialization == "diffuse":
             return zero, factor
-        # these likelihoods do depend on the coefficients
+        # without an exact diffuse start the likelihoods depend on the coefficients
         states = np.asarray(self.model.smooth(params, cov_type="none").smoothed_state)[:, -1]
         return self._exog @ states[: self._exog.shape[1] * p].reshape(-1, p), factor
 
     def draw(self, rng: np.random.Generator) -> Array:
-        """Return data, missing where the data are."""
+        """Return simulated data with the missing values of the observed data."""
         noise = rng.standard_normal(self._endog.shape) @ self._factor.T
         return np.where(self._seen, self._mean + noise, np.nan)
 
     def ratio(self, sample: Array) -> tuple[float, bool]:
-        """Return the ratio of a sample."""
+        """Return the likelihood ratio of a sample and whether the fits converged."""
         model = model_on(self.model, sample)
         llf_null, null, done_null = self._fit_null(model)
         llf, done = self._fit(model, null, None)
@@ -502,13 +504,13 @@ class FittedRatio:
         return max(llf, llf_null), llf_null, done and done_null
 
     def _fit_null(self, model: Any) -> tuple[float, Array, bool]:
-        """Return log-likelihood and parameters with constant coefficients, and whether the fit converged."""
+        """Return log-likelihood, parameters and convergence of the fit with constant coefficients."""
         with _quiet():
             found = model.maximum(None, dict.fromkeys(self._state, 0.0))
         return found.llf, found.params, found.converged
 
     def _fit(self, model: Any, null: Array, params: Array | None) -> tuple[float, bool]:
-        """Return the highest log-likelihood of a few starts, and whether a fit reached it."""
+        """Return the highest log-likelihood over a few starts, and whether a fit converged to it."""
         starts = [start_params(model, null, self._largest, size) for size in (SMALL, MODERATE)]
         starts += [] if params is None else [params]
         with _quiet():
@@ -519,7 +521,7 @@ class FittedRatio:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the warnings of fits that are counted instead."""
+    """Silence the warnings of fits, whose failures are counted instead."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -527,7 +529,9 @@ def _quiet() -> Iterator[None]:
 
 class SeriesRatio:
     """
-    One series with independent random walks, from its own rows: by a profile likelihood, or by fits.
+    Likelihood ratio of one series with independent random walks, from its observed rows.
+
+    It uses a profile likelihood or fits of the model.
 
     Parameters
     ----------
@@ -548,11 +552,11 @@ class SeriesRatio:
             self._fitted = FittedRatio(model._of_series(place), pivotal=True)
 
     def draw(self, rng: np.random.Generator) -> Array:
-        """Return a series."""
+        """Return a simulated series."""
         return np.where(self._seen, rng.standard_normal(len(self._seen)), np.nan)
 
     def ratio(self, sample: Array) -> tuple[float, bool]:
-        """Return the likelihood ratio of a series."""
+        """Return the likelihood ratio of a series and whether the fit converged."""
         if self._profile is None:
             return self._fitted.ratio(sample[:, None])
         return self._profile.ratio(self._basis.T @ sample[self._seen, None])

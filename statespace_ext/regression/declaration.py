@@ -1,4 +1,4 @@
-"""From the arguments of `DynamicRegression` to states and blocks."""
+"""Conversion of the arguments of `DynamicRegression` to states and parameter blocks."""
 
 from __future__ import annotations
 
@@ -35,17 +35,18 @@ class Coefficients:
     """
     The states of a dynamic regression of p series on m regressors.
 
-    The levels come first, regressor by regressor: the coefficients themselves where static or random
-    walks, their means where "ar1". The deviations of the "ar1" coefficients follow.
+    The levels come first, regressor by regressor. The level of a static or random-walk coefficient is the
+    coefficient itself. The level of an "ar1" coefficient is its mean. The deviations of the "ar1"
+    coefficients from their means follow.
 
     Attributes
     ----------
     endog, regressors : list of str
-        Names.
+        Names of the series and of the regressors.
     dynamics : list of str
-        By regressor.
+        Dynamics, by regressor.
     readable : dict of str to str
-        Names of coefficients that are not those of their regressors.
+        Names of coefficients that differ from the names of their regressors.
     """
 
     endog: list[str]
@@ -65,12 +66,12 @@ class Coefficients:
 
     @property
     def moving(self) -> list[int]:
-        """The regressors whose coefficients move, in the order of the disturbances."""
+        """The regressors with time-varying coefficients, in the order of the disturbances."""
         return [j for j, kind in enumerate(self.dynamics) if kind != "static"]
 
     @property
     def moving_names(self) -> list[str]:
-        """Names of their coefficients."""
+        """Names of the time-varying coefficients."""
         return [self.labels[j] for j in self.moving]
 
     @property
@@ -100,14 +101,14 @@ class Coefficients:
     @property
     def noise_rows(self) -> IntArray:
         """The state that each disturbance enters."""
-        if not self.moving:  # statsmodels needs a disturbance: that of the first level, with variance zero
+        if not self.moving:  # statsmodels needs a disturbance; the first level gets one with variance zero
             return self.level(0)
         rows = [self.deviation(j) if self.dynamics[j] == "ar1" else self.level(j) for j in self.moving]
         return np.concatenate(rows)
 
     @property
     def noisy_levels(self) -> IntArray:
-        """The level that each disturbance moves, or deviates from."""
+        """The level to which each disturbance belongs."""
         return np.concatenate([self.level(j) for j in self.moving or [0]])
 
     @property
@@ -123,7 +124,7 @@ class Coefficients:
         return [f"{self.labels[j]}.{asset}" for j in self.moving for asset in self.endog]
 
     def design(self, exog: Array) -> Array:
-        """Return Z_t = x_t' kron I_p, (p, k_states, nobs), the deviations beside the levels."""
+        """Return Z_t = x_t' kron I_p, (p, k_states, nobs), with columns for levels and deviations."""
         columns = list(range(len(self.regressors))) + self.autoregressive
         out = np.zeros((self.p, self.k_states, len(exog)), order="F")
         for place, j in enumerate(columns):
@@ -134,12 +135,12 @@ class Coefficients:
 
 def parse_dynamics(dynamics: Mapping[str, str] | None, regressors: list[str]) -> list[str]:
     """
-    Return the dynamics by regressor; static where not named.
+    Return the dynamics by regressor; regressors that are not named have static coefficients.
 
     Raises
     ------
     SpecificationError
-        If a name or a kind is unknown.
+        If the name of a regressor or of the dynamics is unknown.
     """
     if not isinstance(dynamics, (Mapping, type(None))):
         raise SpecificationError(
@@ -165,7 +166,7 @@ def regression_layout(
     coefficients: Coefficients, obs_cov: object, state_cov: object
 ) -> tuple[ParameterLayout, list[int]]:
     """
-    Return the layout, and the places among the moving regressors whose W is proportional to V.
+    Return the layout, and the positions of the time-varying regressors whose W is proportional to V.
 
     Raises
     ------
@@ -208,7 +209,7 @@ def regression_layout(
 
 
 def _check_keywords(where: str, values: list[object], *more: str) -> None:
-    """Refuse a string that is no keyword, where a 1 x 1 matrix would take it for the name of a parameter."""
+    """Raise for an unknown string, which a 1 x 1 matrix would otherwise read as a parameter name."""
     known = (*COVARIANCE_KEYWORDS, "factor:r", *more)
     for value in values:
         if isinstance(value, str) and value not in (*known, "free") and not value.startswith("factor:"):
@@ -217,12 +218,12 @@ def _check_keywords(where: str, values: list[object], *more: str) -> None:
 
 def factor_rank(value: object, p: int, where: str) -> int:
     """
-    Return r of "factor:r", zero for another specification.
+    Return r of "factor:r"; zero for any other specification.
 
     Raises
     ------
     SpecificationError
-        If r is not a number of factors that p series can have.
+        If p series cannot have r factors.
     """
     if not isinstance(value, str) or not value.startswith("factor:"):
         return 0
@@ -237,7 +238,7 @@ def factor_rank(value: object, p: int, where: str) -> int:
 
 
 def _loadings(rows: int, ranks: list[int], endog: list[str], stems: list[str]) -> AffineMatrix:
-    """Return lower triangular loadings, block-diagonal by stem, ``stem_factor1.IBM``."""
+    """Return lower triangular loadings, block-diagonal by stem, with names like ``stem_factor1.IBM``."""
     elements, first = [], 0
     p = len(endog)
     for place, (rank, stem) in enumerate(zip(ranks, stems, strict=True)):
@@ -253,7 +254,7 @@ def _loadings(rows: int, ranks: list[int], endog: list[str], stems: list[str]) -
 
 
 def _transition(coefficients: Coefficients) -> AffineMatrix:
-    """Return the rows of T that have noise: ones for random walks, phi for deviations."""
+    """Return the rows of T with disturbances: ones for random walks, phi for deviations."""
     rows = coefficients.noise_rows
     fixed = np.zeros((len(rows), coefficients.k_states))
     elements = []
@@ -270,7 +271,7 @@ def _transition(coefficients: Coefficients) -> AffineMatrix:
 
 
 def _by_regressor(state_cov: object, coefficients: Coefficients) -> list[object]:
-    """Return one covariance specification for each moving regressor."""
+    """Return one covariance specification for each regressor with time-varying coefficients."""
     if not coefficients.moving and not isinstance(state_cov, (str, Mapping)):
         raise SpecificationError(
             "state_cov is given, but no coefficient moves",
@@ -290,7 +291,7 @@ def _by_regressor(state_cov: object, coefficients: Coefficients) -> list[object]
 
 
 def _is_joint(state_cov: object, coefficients: Coefficients) -> bool:
-    """Tell whether a specification is for all disturbances together."""
+    """Return whether a specification is for the joint covariance of all disturbances."""
     if isinstance(state_cov, str):
         return state_cov == "joint"
     count = len(coefficients.moving)
@@ -298,7 +299,7 @@ def _is_joint(state_cov: object, coefficients: Coefficients) -> bool:
 
 
 def _state_cov(state_cov: object, structures: list[object], coefficients: Coefficients) -> AffineMatrix:
-    """Return Q: block-diagonal by moving regressor, or joint."""
+    """Return Q, which is block-diagonal by regressor or joint."""
     p, q = coefficients.p, len(coefficients.noise_rows)
     if not coefficients.moving:
         if isinstance(state_cov, str) and state_cov not in ("joint", "proportional"):
@@ -314,7 +315,7 @@ def _state_cov(state_cov: object, structures: list[object], coefficients: Coeffi
 
 
 def _block_diagonal(blocks: list[AffineMatrix]) -> AffineMatrix:
-    """Return a matrix of blocks of the same size."""
+    """Return a block-diagonal matrix from blocks of equal size."""
     if len(blocks) == 1:
         return blocks[0]
     if any(isinstance(block, CurvedMatrix) for block in blocks):
@@ -332,7 +333,7 @@ def _block_diagonal(blocks: list[AffineMatrix]) -> AffineMatrix:
 
 
 def _own_block(value: object, place: int, coefficients: Coefficients) -> AffineMatrix:
-    """Return W of a moving regressor, zero where it is proportional to V, without its factors."""
+    """Return W of a regressor without its factors; zero if W is proportional to V."""
     p, regressor = coefficients.p, coefficients.labels[coefficients.moving[place]]
     if _is_keyword(value, "proportional"):
         return affine_matrix(np.zeros((p, p)), [])
@@ -342,7 +343,7 @@ def _own_block(value: object, place: int, coefficients: Coefficients) -> AffineM
 
 
 def _affine_part(value: object, p: int) -> object:
-    """Return the specification of the part that is not of factors."""
+    """Return the specification of the part of a covariance matrix without factors."""
     return "diagonal" if factor_rank(value, p, "state_cov") else value
 
 
@@ -351,7 +352,7 @@ def _is_keyword(value: object, keyword: str) -> bool:
 
 
 def series_names(data: Any) -> list[str]:
-    """Return the names of the series, as statsmodels would have them."""
+    """Return the names of the series as statsmodels would assign them."""
     if isinstance(data, pd.DataFrame):
         return [str(name) for name in data.columns]
     if isinstance(data, pd.Series):
@@ -361,12 +362,12 @@ def series_names(data: Any) -> list[str]:
 
 def parse_start(kind: str, mean: Any, cov: Any, names: list[str]) -> tuple[str, Array, Array]:
     """
-    Return the kind of start, and mean and covariance of the levels.
+    Return the kind of initialization, and the mean and covariance of the levels.
 
     Raises
     ------
     SpecificationError
-        If the kind is unknown, or mean and covariance are absent, superfluous, or no such things.
+        If the kind is unknown, or mean and covariance are missing, not needed, or invalid.
     """
     if not isinstance(kind, str) or kind not in STARTS:
         raise SpecificationError("initialization is unknown", got=repr(kind), expected=f"one of {STARTS}")
@@ -385,7 +386,7 @@ def parse_start(kind: str, mean: Any, cov: Any, names: list[str]) -> tuple[str, 
 
 
 def _known(value: Any, shape: tuple[int, ...], name: str, labels: list[str]) -> Array:
-    """Return a mean or a covariance as finite numbers, in the order of the levels where it has labels."""
+    """Return a mean or covariance as finite numbers; labelled input is put in the order of the levels."""
     try:
         array = np.asarray(_in_order(value, labels))
         if np.iscomplexobj(array):
@@ -406,7 +407,7 @@ def _known(value: Any, shape: tuple[int, ...], name: str, labels: list[str]) -> 
 
 
 def _in_order(value: Any, labels: list[str]) -> Any:
-    """Return a Series or frame by level in the order of the levels, anything else as it is."""
+    """Sort a labelled Series or frame in the order of the levels; return other objects unchanged."""
     if not isinstance(value, (pd.Series, pd.DataFrame)):
         return value
     axes = [[str(label) for label in axis] for axis in value.axes]
@@ -416,7 +417,7 @@ def _in_order(value: Any, labels: list[str]) -> Any:
 
 
 def partly_diffuse(n_levels: int, cov: Array) -> Initialization:
-    """Return the start: levels diffuse, deviations stationary."""
+    """Return an initialization with diffuse levels and stationary deviations."""
     k = len(cov)
     out = Initialization(k)
     out.set((0, n_levels), "diffuse")

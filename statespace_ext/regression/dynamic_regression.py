@@ -1,4 +1,4 @@
-"""Regressions whose coefficients move."""
+"""Regressions with time-varying coefficients."""
 
 from __future__ import annotations
 
@@ -45,54 +45,57 @@ from .structures import FactorUpdates, ProportionalUpdates
 
 class DynamicRegression(ScaledNoise, StateSpaceModel[DynamicRegressionResults]):
     r"""
-    Several series on the same regressors, with constant, random-walk or autoregressive coefficients.
+    Regression of several series on common regressors, with constant or time-varying coefficients.
 
     .. math::
 
         y_t &= (x_t' \otimes I_p)\,\theta_t + \varepsilon_t, & \varepsilon_t &\sim N(0, V) \\
         \theta_{j,t+1} &= \theta_{j,t} + \eta_{j,t}, & \eta_t &\sim N(0, W)
 
-    for p series and m regressors; :math:`\theta_{j,t}` are the p coefficients on regressor j. A "static"
-    coefficient has no noise; an "ar1" one is a constant plus a stationary deviation,
-    :math:`\delta_{ij,t+1} = \phi_{ij}\delta_{ij,t} + \eta_{ij,t}`.
+    for p series and m regressors. The vector :math:`\theta_{j,t}` contains the p coefficients on regressor j.
+    A "static" coefficient has no disturbance. An "ar1" coefficient is the sum of a constant and a stationary
+    deviation :math:`\delta_{ij,t+1} = \phi_{ij}\delta_{ij,t} + \eta_{ij,t}`.
 
     Parameters
     ----------
     endog : array_like, (nobs, p)
-        Observations, NaN where missing.
+        Observations; NaN marks a missing value.
     exog : array_like, (nobs, m)
-        Regressors. No constant is added.
+        Regressors. The model does not add a constant.
     dynamics : mapping, optional
-        By name of a regressor: "static" (the default), "random_walk" or "ar1".
+        Dynamics by name of a regressor: "static" (the default), "random_walk" or "ar1".
     obs_cov : specification
-        V: "unstructured", "diagonal", "scalar", "equicorrelated", "factor:r" (r factors and specific
-        variances), an array (NaN for a free element), nested lists with strings, or a structure of one's own
-        (`statespace_ext.params.curved.CovarianceFunction`).
+        Structure of V: "unstructured", "diagonal", "scalar", "equicorrelated" or "factor:r" (r factors and
+        specific variances). You can also pass an array (NaN marks a free element), nested lists with strings,
+        or your own structure (`statespace_ext.params.curved.CovarianceFunction`).
     state_cov : specification
-        W, block-diagonal by moving regressor: one specification for all, or a dict with one for each. As
-        ``obs_cov``, or "proportional" (W_j = q_j V). "joint", or an array of all moving coefficients, is
+        Structure of W, which is block-diagonal by regressor with time-varying coefficients. Pass one
+        specification for all regressors, or a dict with one for each. The values are those of ``obs_cov``,
+        and "proportional" (W_j = q_j V). With "joint", or an array over all time-varying coefficients, W is
         not block-diagonal.
     initialization : {"diffuse", "approximate_diffuse", "known"}
-        Start of the levels: exact diffuse; variance 1e6; or ``initial_state`` and ``initial_state_cov``.
+        Initial distribution of the levels. "diffuse" is exact diffuse, "approximate_diffuse" uses a variance
+        of 1e6, and "known" uses ``initial_state`` and ``initial_state_cov``.
     initial_state, initial_state_cov : array_like, optional
-        Mean (p * m,) and covariance of the levels at the first period.
+        Mean (p * m,) and covariance of the levels in the first period.
     obs_scale : array_like, (nobs,) or (nobs, p), optional
-        Known multipliers s_t of the standard deviations of the noise, positive: eps_t ~ N(0, S_t V S_t) with
-        S_t = diag(s_t). GARCH volatilities, or weights of outliers. Later periods need theirs.
+        Known positive multipliers s_t of the standard deviations of the noise: eps_t ~ N(0, S_t V S_t) with
+        S_t = diag(s_t). Examples are GARCH volatilities and weights of outliers. Methods for later periods
+        need the multipliers of those periods.
     dates, freq : optional
         Labels of the periods, in place of those of the data, and their frequency. Labels of any kind are
-        kept; those of later periods follow the rule in docs/dates.md.
+        kept. Labels of later periods follow the rule in docs/dates.md.
 
     Notes
     -----
-    The states are ordered regressor by regressor, the deviations of "ar1" coefficients last.
+    The states are ordered regressor by regressor. The deviations of "ar1" coefficients come last.
 
     Raises
     ------
     SpecificationError
-        If arguments are unknown, of the wrong shape, or contradict each other.
+        If arguments are unknown, have the wrong shape, or contradict each other.
     DataError
-        If the data are not finite numbers of matching shape and index.
+        If the data are not finite numbers with matching shapes and indexes.
 
     References
     ----------
@@ -159,20 +162,20 @@ class DynamicRegression(ScaledNoise, StateSpaceModel[DynamicRegressionResults]):
     @classmethod
     def from_formula(cls, formula: str, data: pd.DataFrame, **kwargs: Any) -> DynamicRegression:
         """
-        Build the model from a formula, such as ``"IBM + XOM ~ MKT"``, by patsy.
+        Build the model from a patsy formula, such as ``"IBM + XOM ~ MKT"``.
 
         Parameters
         ----------
         formula : str
-            Series on the left, regressors on the right; patsy's intercept is named "const" too.
+            Series on the left, regressors on the right. The intercept of patsy is renamed to "const".
         data : DataFrame
-            The data; rows with missing values on the left are kept.
+            The data. Rows with missing values on the left are kept.
         **kwargs
             Arguments of the constructor.
 
         Notes
         -----
-        patsy evaluates the terms of a formula as Python code: take none from a source that you do not trust.
+        patsy evaluates the terms of a formula as Python code. Do not use formulas from untrusted sources.
         """
         endog, exog, design_info = regression_frames(formula, data, depth=1)
         for key in {"dynamics", "state_cov"} & set(kwargs):
@@ -182,22 +185,22 @@ class DynamicRegression(ScaledNoise, StateSpaceModel[DynamicRegressionResults]):
         return model
 
     design_info: FormulaDesign | None = None
-    """Right-hand side of the formula of `from_formula`, for regressors out of sample."""
+    """Right-hand side of the formula of `from_formula`, used to build regressors out of sample."""
 
     def regressors(self, exog: Any) -> Any:
         """
-        Return regressors of other periods, from a frame with the columns of the formula where there is one.
+        Return regressors of other periods; a model with a formula accepts a frame with its variables.
 
         Raises
         ------
         DataError
-            If a frame has neither the columns of the model nor those of its formula.
+            If a frame has neither the columns of the model nor the variables of its formula.
         """
         labelled = isinstance(self.data.orig_exog, (pd.Series, pd.DataFrame))
         return named_regressors(exog, self.coefficients.regressors, labelled, self.design_info)
 
     def more_data(self, endog: Any, exog: Any, options: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
-        """Return series and regressors of other periods, and what is left of the options."""
+        """Return the series and regressors of other periods, and the remaining options."""
         return endog, self.regressors(exog), options
 
     def clone(self, endog: Any, exog: Any = None, **kwargs: Any) -> DynamicRegression:
@@ -211,7 +214,7 @@ class DynamicRegression(ScaledNoise, StateSpaceModel[DynamicRegressionResults]):
         return model
 
     def _of_series(self, place: int) -> DynamicRegression:
-        """Return the regression of one series, whose moving coefficients are independent of each other."""
+        """Return the regression of one series, with independent time-varying coefficients."""
         c, index = self.coefficients, self._index
         return DynamicRegression(
             pd.Series(self.endog[:, place], index, name=c.endog[place]),
@@ -228,18 +231,18 @@ class DynamicRegression(ScaledNoise, StateSpaceModel[DynamicRegressionResults]):
 
     @property
     def shock_names(self) -> list[str]:
-        """Names of the disturbances: the coefficient that each moves."""
+        """Names of the disturbances, which are those of their coefficients."""
         return self.coefficients.disturbance_names or super().shock_names
 
     # -- params -> matrices ----------------------------------------------------------------------------
 
     def matrices(self, params: Any) -> dict[str, Array]:
-        """Return V ("obs_cov"), W ("state_cov") and the rows of T with noise ("transition") at a vector."""
+        """Return V ("obs_cov"), W ("state_cov") and the rows of T with disturbances ("transition")."""
         at = self._blocks(self.layout.vector(params))
         return {key: at[key] for key in ("obs_cov", "state_cov", "transition")}
 
     def _blocks(self, params: Array) -> dict[str, Array]:
-        """Return the blocks of the layout, V and W with their factors, W with its multiples of V."""
+        """Return the blocks of the layout; V and W include their factors, and W its multiples of V."""
         at, p = self.layout.matrices(params), self.coefficients.p
         for key in ("obs", "state"):
             if at[f"{key}_loading"].size:
@@ -306,7 +309,7 @@ class DynamicRegression(ScaledNoise, StateSpaceModel[DynamicRegressionResults]):
 
     @property
     def private_smoother(self) -> RegressionSmoother:
-        """A smoother of the model's data that shares no state with the model, nor with another thread."""
+        """A smoother of the model's data that shares no state with the model or with other threads."""
         if not hasattr(self._private, "smoother"):
             c = self.coefficients
             walks = c.moving if not c.autoregressive and len(c.moving) == 1 else [None]
@@ -315,7 +318,7 @@ class DynamicRegression(ScaledNoise, StateSpaceModel[DynamicRegressionResults]):
         return cast(RegressionSmoother, self._private.smoother)
 
     def loglike_and_score(self, params: Array) -> tuple[float, Array]:
-        """Return the log-likelihood and its gradient, without a pass where V and W have common axes."""
+        """Return the log-likelihood and its gradient, without a filter pass if the data were decomposed."""
         at = self._blocks(params)
         diffuse = self.current_initialization == "diffuse"
         found = self.private_smoother.common_score(at["obs_cov"], at["state_cov"]) if diffuse else None
@@ -329,7 +332,7 @@ class DynamicRegression(ScaledNoise, StateSpaceModel[DynamicRegressionResults]):
     # -- estimation ------------------------------------------------------------------------------------
 
     def updates(self, layout: ParameterLayout) -> LinearGaussianUpdates:
-        """Return the updates of EM for a layout of the free parameters."""
+        """Return the EM updates for a layout of the free parameters."""
         if self.has_factors:
             return FactorUpdates(layout, self.initialized_structure)
         kind = ProportionalUpdates if self.proportional else LinearGaussianUpdates
@@ -341,15 +344,15 @@ class DynamicRegression(ScaledNoise, StateSpaceModel[DynamicRegressionResults]):
         return any(self.layout.blocks[f"{key}_loading"].shape[1] for key in ("obs", "state"))
 
     def default_start(self, problem: EstimationProblem) -> Array:
-        """Return start values of the free parameters: least squares, and the best of a few sizes of W."""
+        """Return start values of the free parameters from least squares and the best of a few sizes of W."""
         return regression_start(problem, self.exog, self.coefficients.noisy_levels)
 
     def other_starts(self, problem: EstimationProblem) -> list[Array]:
-        """Return further start values, where the likelihood tends to have several maxima."""
+        """Return further start values if the likelihood tends to have several maxima."""
         return large_starts(problem, self.exog, self.coefficients.noisy_levels)
 
     def other_local_maxima(self, problem: EstimationProblem, params: Array) -> list[Array]:
-        """Return points from which a higher maximum than one at hand may be reached."""
+        """Return points from which an optimizer may reach a higher maximum."""
         return autoregressive_local_maxima(problem, params, self.exog, self.coefficients.noisy_levels)
 
     def stabilised(self, problem: EstimationProblem, params: Array) -> Array:
@@ -402,7 +405,7 @@ class DynamicRegression(ScaledNoise, StateSpaceModel[DynamicRegressionResults]):
         obs_scale: Any = None,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """Return the design, and the covariance of scaled noise, of the periods after the sample."""
+        """Return the design and the covariance of scaled noise for the periods after the sample."""
         rows = self._future(self.regressors(exog), self.k_exog, out_of_sample, "exog")
         out = {"design": self.coefficients.design(np.asarray(rows)), **kwargs}
         scale = self.future_scale(obs_scale, out_of_sample)

@@ -1,4 +1,4 @@
-"""Linear hypotheses about the coefficients of a regression, across series and regressors."""
+"""Tests of linear hypotheses about the coefficients of a regression, across series and regressors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .structures import obs_kind
 @dataclass(frozen=True, repr=False)
 class CoefficientTest(SimulatedLaw, Displayed):
     """
-    Wald test of linear hypotheses R theta_t = q about coefficients.
+    Wald test of linear hypotheses R theta_t = q about the coefficients.
 
     Attributes
     ----------
@@ -37,25 +37,26 @@ class CoefficientTest(SimulatedLaw, Displayed):
     df : int
         Number of hypotheses.
     pvalue : float
-        Upper tail of the distribution of the statistic in samples of this length; NaN where there are too
+        Upper tail of the distribution of the statistic in samples of this length. It is NaN if there are too
         few periods.
     distribution : str
-        Where ``pvalue`` is from: "F(r, d)", exact; "sum of F" or "Lawley-Hotelling", exact to the
-        simulation; "chi-squared", exact where no parameter is estimated; "parametric bootstrap"; "unknown".
+        Distribution used for ``pvalue``. "F(r, d)" is exact. "sum of F" and "Lawley-Hotelling" are exact up
+        to simulation error. "chi-squared" is exact if no parameter is estimated. The other values are
+        "parametric bootstrap" and "unknown".
     date : object
-        The period of the coefficients that move; None where none does.
+        The period of time-varying coefficients; None if all coefficients in the hypotheses are constant.
     estimate : Series
         R theta, by hypothesis.
     value : Series
-        q.
+        The values q, by hypothesis.
     cov : DataFrame
         R P R'.
     simulated : ndarray
-        Simulated values of the statistic, without those of the samples in which the fit failed.
+        Simulated values of the statistic. Samples in which the fit failed are left out.
     n_failed : int
-        Number of those samples.
+        Number of samples in which the fit failed.
     notes : list of str
-        What else to know.
+        Further remarks on the test.
     """
 
     statistic: float
@@ -123,7 +124,7 @@ def coefficient_test(
 
 
 def former_names(c: Any) -> dict[str, str]:
-    """Return the names that states had as those of their regressors, with their names."""
+    """Return the current names of states by their former names, which used those of the regressors."""
     pairs = [(old, new) for old, new in zip(c.regressors, c.labels, strict=True) if old != new]
     return {f"{old}.{name}": f"{new}.{name}" for old, new in pairs for name in c.endog}
 
@@ -132,21 +133,21 @@ def restrictions(
     hypotheses: Any, names: list[str], former: Mapping[str, str] | None = None
 ) -> tuple[Array, Array, list[str]]:
     """
-    Return R (r, k), q (r,) and a label for each of linear hypotheses about named numbers.
+    Return R (r, k), q (r,) and a label for each linear hypothesis about named numbers.
 
     Parameters
     ----------
     hypotheses : str, list of str, mapping or (R, q)
-        As `patsy.DesignInfo.linear_constraint` takes them: ``"a = b, c = 0"``.
+        Hypotheses in the form of `patsy.DesignInfo.linear_constraint`, such as ``"a = b, c = 0"``.
     names : list of str
-        The names.
+        Names of the numbers.
     former : mapping, optional
-        Names that they had, which still serve with a warning.
+        Current names by former name. Former names still work, with a warning.
 
     Raises
     ------
     SpecificationError
-        If a hypothesis is not linear in these names, or hypotheses contradict or repeat each other.
+        If a hypothesis is not linear in the named numbers, or hypotheses contradict or repeat each other.
     """
     try:
         with np.errstate(all="ignore"):
@@ -185,7 +186,7 @@ def restrictions(
 
 
 def _padded(hypotheses: Any, former: Mapping[str, str] | None) -> Any:
-    """Return a matrix R, or (R, q), with columns for former names."""
+    """Add columns for former names to a matrix R, or to R in (R, q)."""
     if not former or isinstance(hypotheses, (str, list, Mapping)):
         return hypotheses
     R, *q = hypotheses if isinstance(hypotheses, tuple) else (hypotheses,)
@@ -195,7 +196,7 @@ def _padded(hypotheses: Any, former: Mapping[str, str] | None) -> Any:
 
 
 def _without(coefs: Array, names: list[str], former: Mapping[str, str]) -> Array:
-    """Return the coefficients by name, those by former names among them."""
+    """Return the coefficients of a hypothesis, with those on former names moved to the current names."""
     out = np.array(coefs[:, : len(names)])
     for column, (old, new) in zip(coefs.T[len(names) :], former.items(), strict=True):
         if np.any(column):
@@ -207,13 +208,13 @@ def _without(coefs: Array, names: list[str], former: Mapping[str, str]) -> Array
 
 
 def _label(row: Array, value: float, names: list[str]) -> str:
-    """Write an equation."""
+    """Return a hypothesis as an equation."""
     terms = [f"{coef:+g}*{name}" for name, coef in zip(names, row, strict=True) if coef]
     return f"{' '.join(terms) or '0'} = {value:g}"
 
 
 def _levels(c: Any) -> Array:
-    """Return the coefficients by level as a function of the states: "ar1" ones with their deviations."""
+    """Return the matrix from states to coefficients; "ar1" coefficients include their deviations."""
     out = np.eye(c.n_levels, c.k_states)
     for j in c.autoregressive:
         out[c.level(j), c.deviation(j)] = 1.0
@@ -221,7 +222,7 @@ def _levels(c: Any) -> Array:
 
 
 def _period_of(results: Any, R: Array, date: Any) -> int:
-    """Return the period of a hypothesis, -1 where its coefficients are constant."""
+    """Return the period of a hypothesis, or -1 if its coefficients are constant."""
     c, calendar = results.model.coefficients, results.model.calendar
     used = np.any(R != 0, axis=0).reshape(len(c.regressors), c.p).any(axis=1)
     moving = [
@@ -241,7 +242,7 @@ def _period_of(results: Any, R: Array, date: Any) -> int:
 
 @dataclass(frozen=True)
 class _Restrictions:
-    """R x_t = q of the states of a period t."""
+    """The hypothesis R x_t = q about the states of period t."""
 
     loading: Array
     value: Array
@@ -252,7 +253,7 @@ class _Restrictions:
         return self.loading @ states[:, self.t], self.loading @ covs[:, :, self.t] @ self.loading.T
 
     def statistic(self, estimate: Array, cov: Array, truth: Array | None = None) -> float:
-        """Return the Wald statistic of the hypothesis, or of what is true in a sample."""
+        """Return the Wald statistic of the hypothesis, or of the true values in a simulated sample."""
         error = estimate - (self.value if truth is None else truth)
         scale = np.sqrt(np.clip(np.diag(cov), 0.0, None))
         if not np.all(scale > 0) or np.linalg.cond(cov / np.outer(scale, scale)) > _SINGULAR:
@@ -265,14 +266,14 @@ class _Restrictions:
 
 
 _SINGULAR = 1e12
-"""Condition number of a correlation matrix from which its inverse has no digits that count."""
+"""Condition number of a correlation matrix from which its inverse has no reliable digits."""
 
 
 # -- exact distributions -----------------------------------------------------------------------------------
 
 
 def _law(results: Any, R: Array, q: Array, statistic: float, rng: Any) -> Law | None:
-    """Return the exact distribution of the statistic, None where it has to be simulated by fits."""
+    """Return the exact distribution of the statistic, or None if it must be simulated by fits."""
     model = model_of(results)
     if set(model.layout.names) <= set(results._fixed):
         return Law("chi-squared", float(stats.chi2.sf(statistic, len(q))), statistic)
@@ -296,14 +297,14 @@ def _law(results: Any, R: Array, q: Array, statistic: float, rng: Any) -> Law | 
 
 
 def _f_law(value: float, r: int, freedom: int) -> Law:
-    """Return the law of a statistic that is r F(r, freedom)."""
+    """Return the distribution of a statistic that follows r F(r, freedom)."""
     if freedom < 1:
         return Law("unknown", np.nan, value, notes=["No p-value: there are too few periods"])
     return Law(f"F({r}, {freedom})", float(stats.f.sf(value / r, r, freedom)), value)
 
 
 def _pooled(y: Array, X: Array, M: Array, q: Array) -> tuple[float, int, int]:
-    """Return the least-squares statistic with one variance of all series, r and the degrees of freedom."""
+    """Return the least-squares statistic with one variance for all series, r and the degrees of freedom."""
     error, cov, squares, freedom = -q, np.zeros((len(q),) * 2), 0.0, 0
     for i, column in enumerate(y.T):
         seen = ~np.isnan(column)
@@ -318,7 +319,7 @@ def _pooled(y: Array, X: Array, M: Array, q: Array) -> tuple[float, int, int]:
 
 
 def _by_series(y: Array, X: Array, M: Array, q: Array, rng: Any) -> Law | None:
-    """Return the law for a diagonal V, None where one hypothesis is about several series."""
+    """Return the distribution for a diagonal V, or None if a hypothesis is about several series."""
     owns = np.any(M != 0, axis=1)
     if np.any(owns.sum(axis=1) > 1):
         return None
@@ -334,11 +335,11 @@ def _by_series(y: Array, X: Array, M: Array, q: Array, rng: Any) -> Law | None:
 
 def _multivariate(y: Array, X: Array, M: Array, q: Array, rng: Any) -> Law | None:
     """
-    Return the law for a full V, where the hypotheses are those of C B W = D for the coefficients B (m, p).
+    Return the distribution for a full V, if the hypotheses have the form C B W = D for coefficients B (m, p).
 
-    With g rows of C, h columns of W and f = n - m the statistic is f tr(H E^{-1}), H ~ Wishart_h(g) and
-    E ~ Wishart_h(f) independent: g F(g, f) for h = 1, Hotelling's T squared for g = 1, the trace of Lawley
-    and Hotelling otherwise (Anderson 2003, sections 5.2 and 8.6).
+    With g rows of C, h columns of W and f = n - m the statistic is f tr(H E^{-1}), where H ~ Wishart_h(g) and
+    E ~ Wishart_h(f) are independent. This is g F(g, f) for h = 1, Hotelling's T squared for g = 1, and the
+    Lawley-Hotelling trace otherwise (Anderson 2003, sections 5.2 and 8.6).
     """
     (r, m, p), freedom = M.shape, len(y) - X.shape[1]
     g = int(np.linalg.matrix_rank(np.moveaxis(M, 1, 0).reshape(m, -1)))
@@ -364,7 +365,7 @@ def _multivariate(y: Array, X: Array, M: Array, q: Array, rng: Any) -> Law | Non
 
 
 def _lawley_hotelling(g: int, h: int, freedom: int, rng: np.random.Generator) -> Array:
-    """Draw f tr(H E^{-1}), E by Bartlett's decomposition."""
+    """Draw f tr(H E^{-1}), with E from Bartlett's decomposition."""
     count = DRAWS // (g * h)
     root = np.tril(rng.standard_normal((count, h, h)), -1)
     root[:, range(h), range(h)] = np.sqrt(rng.chisquare(freedom - np.arange(h), size=(count, h)))
@@ -381,7 +382,7 @@ def _tail(draws: Array, value: float) -> float:
 
 
 class _Refit:
-    """The statistic of what is true in a sample, at what a few iterations from the estimates reach."""
+    """The statistic of the true values in a sample, after a few iterations from the estimates."""
 
     def __init__(self, results: Any, test: _Restrictions) -> None:
         self.model, self.test = model_of(results), test
@@ -389,7 +390,7 @@ class _Refit:
         self.sampler = Parametric(self.model, self.params)
 
     def __call__(self, rng: np.random.Generator) -> float | Failure:
-        """Return the statistic of a sample."""
+        """Return the statistic of a simulated sample."""
 
         def found() -> float:
             sample, states = self.sampler.path(rng)
@@ -398,7 +399,7 @@ class _Refit:
         return attempt(found)
 
     def statistic(self, model: Any, truth: Array | None = None) -> float:
-        """Return the statistic of a model's data."""
+        """Return the statistic for the data of a model."""
         with warnings.catch_warnings(), model.fix_params(self.fixed) if self.fixed else nullcontext():
             warnings.simplefilter("ignore")  # few iterations do not converge
             params = model.fit(
@@ -410,7 +411,7 @@ class _Refit:
 
 
 def _bootstrapped(refit: _Refit, seeds: list[np.random.SeedSequence], n_jobs: int | None) -> Law:
-    """Return the distribution of the statistic of the true coefficients of simulated samples."""
+    """Return the distribution of the statistic of the true coefficients in simulated samples."""
     observed = refit.statistic(model_on(refit.model, np.asarray(refit.model.endog)))
     simulated = np.array(successes(run_simulations(refit, seeds, n_jobs), "fits to samples"))
     return Law(

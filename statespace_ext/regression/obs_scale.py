@@ -1,4 +1,4 @@
-"""Standard deviations of the observation noise that are known up to V: H_t = S_t V S_t."""
+"""Known multipliers of the standard deviations of the observation noise: H_t = S_t V S_t."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ NAME = "obs_scale"
 
 def parse_scale(value: Any, nobs: int, index: Any, series: list[str]) -> Array | None:
     """
-    Return multipliers of standard deviations, (nobs, p), None for None.
+    Return the multipliers of standard deviations, (nobs, p); None for None.
 
     Parameters
     ----------
     value : array_like, (nobs,) or (nobs, p)
-        One multiplier a period for all series, or one for each.
+        One multiplier for each period, or one for each period and series.
     nobs : int
         Number of periods.
     index : Index or None
@@ -34,7 +34,8 @@ def parse_scale(value: Any, nobs: int, index: Any, series: list[str]) -> Array |
     Raises
     ------
     DataError
-        If they are not positive finite numbers, one a period, or have other labels or columns.
+        If the multipliers are not positive finite numbers, do not have one row for each period, or have
+        labels or columns that differ from those of the data.
     """
     if value is None:
         return None
@@ -50,7 +51,7 @@ def parse_scale(value: Any, nobs: int, index: Any, series: list[str]) -> Array |
 
 
 def _refuse(value: Any, bad: Any, what: str, remedy: str) -> None:
-    """Raise where numbers are bad; what is no number is left to other checks."""
+    """Raise if numbers are invalid; other checks handle values that are not numbers."""
     try:
         rows = np.asarray(value, dtype=float)
         rows = rows.reshape(len(rows), -1)
@@ -68,7 +69,7 @@ def _refuse(value: Any, bad: Any, what: str, remedy: str) -> None:
 
 
 class ScaledNoise:
-    """What a model with known scales of its noise needs for other periods; mixed into the models."""
+    """Mixin for models with known scales of the noise, which other periods need too."""
 
     added_arguments = frozenset({"obs_scale"})
     obs_scale: Array | None
@@ -76,22 +77,22 @@ class ScaledNoise:
     coefficients: Any
 
     def require_scale(self, kwargs: dict[str, Any]) -> None:
-        """Refuse other data without a scale of theirs, where the model has one."""
+        """Raise if other data come without a scale and the model has one."""
         if self.obs_scale is not None and "obs_scale" not in kwargs:
             raise DataError("A model with obs_scale needs that of the new data", expected="obs_scale=...")
 
     def arguments_of_periods(self, rows: slice) -> dict[str, Any]:
-        """Return the arguments of the constructor that have one row a period, for some periods."""
+        """Return the constructor arguments with one row for each period, restricted to some periods."""
         return {} if self.obs_scale is None else {"obs_scale": self.obs_scale[rows]}
 
     def future_scale(self, value: Any, steps: int) -> Array | None:
         """
-        Return the multipliers of periods after the sample, (steps, p), None for a model without a scale.
+        Return the multipliers of periods after the sample, (steps, p); None for a model without a scale.
 
         Raises
         ------
         DataError
-            If they are absent, or given to a model that has none, or see `parse_scale`.
+            If the multipliers are missing, the model has no scale, or in the cases listed in `parse_scale`.
         """
         if self.obs_scale is None:
             if value is not None:
@@ -110,17 +111,17 @@ class ScaledNoise:
 
 
 def scaled_cov(cov: Array, scale: Array | None) -> Array:
-    """Return S_t V S_t, (p, p, nobs); V itself without a scale."""
+    """Return S_t V S_t, (p, p, nobs), or V if there is no scale."""
     return cov if scale is None else np.einsum("ti,ij,tj->ijt", scale, cov, scale)
 
 
 def by_cov(score: Array, scale: Array | None) -> Array:
-    """Return derivatives by V from those by S_t V S_t."""
+    """Return the derivatives by V, given those by S_t V S_t."""
     return score if scale is None else np.einsum("ti,ijt,tj->ij", scale, score, scale)
 
 
 def unscaled(regression: Regression, scale: Array | None) -> Regression:
-    """Return the sums of S_t^{-1} e_t, which share V, from those of e_t by period."""
+    """Return the sums for S_t^{-1} e_t, which has the covariance V, from those for e_t by period."""
     if scale is None:
         return regression
     over = 1.0 / scale

@@ -1,4 +1,4 @@
-"""Pictures of the coefficients of a regression."""
+"""Plots of the coefficients of a regression."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def plot_coefficients(
     filtered: Mapping[str, pd.DataFrame] | None = None,
 ) -> Any:
     """
-    Plot smoothed coefficients, one panel each, with pointwise bands and the constant coefficient beside them.
+    Plot smoothed coefficients with pointwise bands and the constant coefficient, one panel for each.
 
     Parameters
     ----------
     paths : mapping of str to (DataFrame, DataFrame)
-        By regressor, means and standard deviations, (nobs, p).
+        Means and standard deviations, (nobs, p), by regressor.
     lines : mapping of str to mapping of str to float
-        By regressor and series, the least-squares coefficient.
+        Least-squares coefficients, by regressor and series.
     fig : matplotlib.figure.Figure, optional
         Figure to draw in; it keeps its size and layout.
     figsize : (float, float), optional
@@ -39,8 +39,8 @@ def plot_coefficients(
     alpha : float
         One minus the coverage of the bands.
     filtered : mapping of str to DataFrame, optional
-        By regressor, filtered means to draw beside, NaN where there are none. They do not widen the scale,
-        since the first ones rest on a few periods.
+        Filtered means, by regressor; NaN marks periods without one. They do not extend the vertical axis,
+        because the first values rest on few periods.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def plot_coefficients(
 
 
 def _beside(axis: Any, mean: pd.Series) -> None:
-    """Draw a filtered path, thin and dotted, inside the scale of the smoothed one."""
+    """Draw a filtered path as a thin dotted line, within the axis limits of the smoothed path."""
     limits, places = axis.get_ylim(), axis.get_lines()[-1].get_xdata(orig=True)
     axis.plot(
         places, mean.to_numpy(), color="0.25", linewidth=1.0, linestyle=":", label="filtered coefficient"
@@ -83,13 +83,13 @@ def _beside(axis: Any, mean: pd.Series) -> None:
 
 
 def _constant(axis: Any, value: float) -> None:
-    """Draw the constant coefficient, in dashes: colour alone does not tell it from the path."""
+    """Draw the constant coefficient as a dashed line, so that it differs from the path without colour."""
     axis.axhline(value, color=CONSTANT, linewidth=1.2, linestyle=(0, (5, 3)), label="least squares, constant")
     axis.tick_params(labelsize="small")
 
 
 def _share_scale(panels: Any, columns: int) -> None:
-    """Give the panels of one regressor the same vertical scale, so that movements compare, and mark zero."""
+    """Give the panels of one regressor the same vertical scale, so that paths compare, and mark zero."""
     low, high = (f(axis.get_ylim()[i] for axis in panels) for i, f in enumerate((min, max)))
     for place, axis in enumerate(panels):
         axis.set_ylim(low, high)
@@ -100,7 +100,7 @@ def _share_scale(panels: Any, columns: int) -> None:
 
 
 def _finish(fig: Any, axes: Any, count: int, columns: int, deep: int, label: str) -> None:
-    """Label the time axis under the last panel of each column, and explain the lines once."""
+    """Label the time axis under the last panel of each column, and add one legend."""
     last = {}
     for row in range(len(axes)):
         for column in range(columns):
@@ -123,14 +123,14 @@ def plot_lead(
     figsize: tuple[float, float] | None = None,
 ) -> Any:
     """
-    Plot how far predictions are ahead of others, added up over time, one panel a series.
+    Plot the cumulative lead of predictions over those of other methods, one panel for each series.
 
     Parameters
     ----------
     leads : mapping of str to DataFrame
-        By method, the lead over it, (periods, p).
+        Lead over each method by period, (periods, p).
     what : str
-        What is added up, for the label.
+        Quantity that is cumulated, for the axis label.
     fig : matplotlib.figure.Figure, optional
         Figure to draw in; it keeps its size and layout.
     figsize : (float, float), optional

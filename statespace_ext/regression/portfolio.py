@@ -21,12 +21,12 @@ class Portfolio(Displayed):
     Attributes
     ----------
     weights : DataFrame, (p, r)
-        The weights, a row for each series and a column for each portfolio.
+        The weights, with a row for each series and a column for each portfolio.
     coefficients : dict of str to Coefficient
-        Smoothed, filtered and predicted paths with their standard errors, by regressor; a column for each
-        portfolio. The dynamics are those of the series.
+        Smoothed, filtered and predicted paths with their standard errors, by regressor. Each path has a
+        column for each portfolio. The dynamics are those of the series.
     constant : str or None
-        Name of the coefficient on the constant, None without one.
+        Name of the coefficient on the constant; None if the regression has no constant.
     """
 
     weights: pd.DataFrame
@@ -35,7 +35,7 @@ class Portfolio(Displayed):
 
     @property
     def alpha(self) -> Any:
-        """The coefficients on the constant; raises where the regression has none."""
+        """The coefficients on the constant; raises if the regression has no constant."""
         if self.constant is None:
             raise SpecificationError(
                 "The regression has no constant",
@@ -47,7 +47,7 @@ class Portfolio(Displayed):
 
     @property
     def beta(self) -> Any:
-        """The coefficients on the other regressors; a dict by regressor where there are several."""
+        """The coefficients on the other regressors; a dict by regressor if there are several."""
         betas = {name: found for name, found in self.coefficients.items() if name != self.constant}
         return next(iter(betas.values())) if len(betas) == 1 else betas
 
@@ -59,7 +59,7 @@ def portfolio_weights(weights: Any, series: list[str]) -> pd.DataFrame:
     Parameters
     ----------
     weights : mapping, Series or DataFrame
-        Weights by name of a series; a column of a frame for each portfolio. A series without a weight has
+        Weights by name of a series. A frame has a column for each portfolio. Series that are not named have
         weight zero.
     series : list of str
         Names of the series.
@@ -67,9 +67,9 @@ def portfolio_weights(weights: Any, series: list[str]) -> pd.DataFrame:
     Raises
     ------
     SpecificationError
-        If the weights have no names, or names that are no series.
+        If the weights have no names, or names that do not belong to a series.
     DataError
-        If weights are not finite numbers, or a name or a portfolio stands twice.
+        If weights are not finite numbers, or the name of a series or portfolio occurs twice.
     """
     if not isinstance(weights, (Mapping, pd.Series, pd.DataFrame)) or len(weights) == 0:
         raise SpecificationError(

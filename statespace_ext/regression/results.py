@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 _RANK_TOLERANCE = 1e-7
 _FULL = ("unstructured", "patterned")
-"""Structures of W that a diagonal one, or one of factors, can stand in for."""
+"""Structures of W that a diagonal or factor structure can replace."""
 
 
 @dataclass(frozen=True, repr=False)
 class Coefficient(Displayed):
     """
-    Estimates of the coefficients on one regressor, labelled by series (or by portfolio).
+    Estimates of the coefficients on one regressor, labelled by series or by portfolio.
 
     Attributes
     ----------
@@ -40,13 +40,14 @@ class Coefficient(Displayed):
     smoothed, filtered : DataFrame, (nobs, p)
         E[. | all data] and E[. | data up to t].
     predicted : DataFrame, (nobs + 1, p)
-        E[. | data up to t - 1]; the last row is of the period after the sample.
+        E[. | data up to t - 1]. The last row belongs to the period after the sample.
     smoothed_se, filtered_se, predicted_se : DataFrame
-        Their standard errors, given the parameters.
+        Standard errors of these means, given the parameters.
 
     Notes
     -----
-    A coefficient that the data up to t (up to t - 1 where predicted) do not determine is NaN.
+    Filtered coefficients are NaN if the data up to t do not determine them. Predicted coefficients are NaN if
+    the data up to t - 1 do not determine them.
     """
 
     dynamics: str
@@ -59,13 +60,13 @@ class Coefficient(Displayed):
 
     @property
     def estimate(self) -> pd.Series:
-        """The constant coefficient of each series; raises where it moves."""
+        """The constant coefficient of each series; raises if the coefficients vary over time."""
         self._require_static()
         return self.smoothed.iloc[-1].rename("estimate")
 
     @property
     def se(self) -> pd.Series:
-        """Its standard error, given the covariance matrices; raises where it moves."""
+        """Standard error of ``estimate`` given V; raises if the coefficients vary over time."""
         self._require_static()
         return self.smoothed_se.iloc[-1].rename("se")
 
@@ -82,14 +83,14 @@ class DynamicRegressionResults(StateSpaceResults):
     """
     Results of fitting (or of filtering and smoothing) a `DynamicRegression`.
 
-    Beside what `MLEResults` has: `matrices`, `coefficients`, `portfolio`, `fit_measures`, `correlations`,
-    `state_cov_rank`, `test_constancy`, `test_coefficients`, `compare`, `rolling_evaluation`,
-    `plot_coefficients`, `converged`, `em_trace`, `boundary`.
+    The class extends `MLEResults` with `matrices`, `coefficients`, `portfolio`, `fit_measures`,
+    `correlations`, `state_cov_rank`, `test_constancy`, `test_coefficients`, `compare`, `rolling_evaluation`,
+    `plot_coefficients`, `converged`, `em_trace` and `boundary`.
     """
 
     @property
     def matrices(self) -> dict[str, pd.DataFrame]:
-        """V ("obs_cov") and W of the moving coefficients ("state_cov") as labelled frames."""
+        """V ("obs_cov") and W of the time-varying coefficients ("state_cov"), as labelled frames."""
         at = self.model.matrices(np.asarray(self.params))
         c = self.model.coefficients
         names = c.disturbance_names
@@ -108,7 +109,7 @@ class DynamicRegressionResults(StateSpaceResults):
         return {name: self._coefficient(j) for j, name in enumerate(self.model.coefficients.labels)}
 
     def _coefficient(self, j: int, weights: pd.DataFrame | None = None) -> Coefficient:
-        """Return the coefficients on a regressor, of all series or of portfolios of them."""
+        """Return the coefficients on a regressor, for all series or for portfolios of them."""
         if self.smoothed_state is None:
             raise SpecificationError(
                 "The coefficients were not computed",
@@ -135,31 +136,31 @@ class DynamicRegressionResults(StateSpaceResults):
 
     def portfolio(self, weights: Any) -> Portfolio:
         r"""
-        Return the coefficients of portfolios of the series.
+        Return the coefficients of portfolios of the series, with standard errors.
 
         .. math::
 
             w'\theta_{j,t|s}, \qquad \mathrm{se} = (w' P_{j,t|s}\, w)^{1/2}
 
-        with the joint covariance :math:`P_{j,t|s}` (p, p) of the coefficients on regressor j across series,
-        given the parameters.
+        where :math:`P_{j,t|s}` (p, p) is the joint covariance of the coefficients on regressor j across
+        series, given the parameters.
 
         Parameters
         ----------
         weights : mapping, Series or DataFrame
-            Constant weights by name of a series; a column of a frame for each portfolio. A series that is
-            not named has weight zero. Weights need not add up to one.
+            Constant weights by name of a series. A frame has a column for each portfolio. Series that are
+            not named have weight zero. The weights do not need to sum to one.
 
         Returns
         -------
         Portfolio
-            `Portfolio.alpha`, `Portfolio.beta` and `Portfolio.coefficients` are smoothed, filtered and
-            predicted paths with standard errors, as those of the series.
+            `Portfolio.alpha`, `Portfolio.beta` and `Portfolio.coefficients` contain smoothed, filtered and
+            predicted paths with standard errors, as for the series.
 
         Raises
         ------
         SpecificationError
-            If the weights do not name the series, or nothing was smoothed.
+            If the weights do not name series of the model, or the results were not smoothed.
         DataError
             If the weights are not finite numbers.
         """
@@ -182,15 +183,16 @@ class DynamicRegressionResults(StateSpaceResults):
         Returns
         -------
         DataFrame
-            A row for each series. "r2" is that of the smoothed coefficients, which look ahead; of static ones
-            with complete data it is that of least squares. "r2_predicted" is that of the
-            coefficients predicted from the periods before, over the periods in which these are determined;
-            it may be negative. "idiosyncratic_vol" is the standard deviation of the noise in a period.
+            One row for each series. "r2" uses the smoothed coefficients, which depend on later data too. With
+            static coefficients and complete data it equals the R squared of least squares. "r2_predicted"
+            uses the coefficients predicted from earlier periods, over the periods in which these are
+            determined. It can be negative. "idiosyncratic_vol" is the standard deviation of the noise in one
+            period.
 
         Raises
         ------
         SpecificationError
-            If nothing was smoothed.
+            If the results were not smoothed.
         """
         model, found = self.model, list(self.coefficients.values())
         y, X, names = np.asarray(model.endog), np.asarray(model.exog), model.coefficients.endog
@@ -207,7 +209,7 @@ class DynamicRegressionResults(StateSpaceResults):
         return pd.DataFrame(out, index=pd.Index(names, name="series"))
 
     def _rows(self) -> pd.DataFrame:
-        """Return the rows of `tidy` without tests, the constant coefficients first."""
+        """Return the rows of `tidy` without tests; the constant coefficients come first."""
         c, rows = self.model.coefficients, super()._rows()
         constant = [j for j in range(len(c.regressors)) if c.dynamics[j] == "static"]
         if self.smoothed_state is None or not constant:
@@ -226,7 +228,8 @@ class DynamicRegressionResults(StateSpaceResults):
         """
         Append data; see `MLEResults.append`.
 
-        ``exog`` and ``obs_scale`` are those of the new periods, ``exog`` raw data where by formula.
+        ``exog`` and ``obs_scale`` contain the values of the new periods. If the model was built from a
+        formula, ``exog`` contains raw data.
         """
         endog, exog, kwargs = self.model.more_data(endog, exog, kwargs)
         if self.model.obs_scale is not None and kwargs.get("obs_scale") is not None:
@@ -236,7 +239,7 @@ class DynamicRegressionResults(StateSpaceResults):
         return super().append(endog, exog, *args, **kwargs)
 
     def extend(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Go on with data that follow the sample; see `MLEResults.extend`."""
+        """Filter data that follow the sample; see `MLEResults.extend`."""
         endog, exog, kwargs = self.model.more_data(endog, exog, kwargs)
         return super().extend(endog, exog, *args, **kwargs)
 
@@ -247,7 +250,7 @@ class DynamicRegressionResults(StateSpaceResults):
 
     @property
     def state_cov_rank(self) -> dict[str, int]:
-        """Numerical rank of W by moving regressor, and as "joint" of the whole where blocks covary."""
+        """Numerical rank of W by regressor; "joint" is the rank of the whole W if blocks are correlated."""
         c = self.model.coefficients
         W, p = self.model.matrices(np.asarray(self.params))["state_cov"], c.p
         sizes = self.model.variance_sizes(np.asarray(self.params))["state_cov"]
@@ -262,7 +265,7 @@ class DynamicRegressionResults(StateSpaceResults):
 
     def correlations(self, which: str = "obs_cov") -> pd.DataFrame:
         """
-        Return standard deviations and correlations of V or W with delta-method errors.
+        Return standard deviations and correlations of V or W with delta-method standard errors.
 
         Parameters
         ----------
@@ -272,7 +275,8 @@ class DynamicRegressionResults(StateSpaceResults):
         Returns
         -------
         DataFrame
-            Rows (quantity, series), columns "estimate" and "se"; NaN where the parameters have none.
+            Rows (quantity, series), columns "estimate" and "se". A standard error is NaN if the parameters
+            have none.
         """
         one_of(which, ("obs_cov", "state_cov"), "which")
         c = self.model.coefficients
@@ -284,7 +288,7 @@ class DynamicRegressionResults(StateSpaceResults):
         return correlation_table(matrix, np.asarray(self.params), self.cov_params_default, labels)
 
     def status_lines(self) -> list[str]:
-        """Return what `summary` says of the fit, with the rank of W."""
+        """Return the lines of `summary` about the fit, including the rank of W."""
         lines = super().status_lines()
         c, kinds = self.model.coefficients, state_kinds(self.model)
         for name, rank in self.state_cov_rank.items():
@@ -307,17 +311,17 @@ class DynamicRegressionResults(StateSpaceResults):
         n_sim : int
             Number of simulated samples.
         rng : numpy.random.Generator or int, optional
-            Source of the samples.
+            Random number generator or seed.
         n_jobs : int, optional
-            Number of processes; None: what `joblib.parallel_config` says.
+            Number of processes. None uses the setting of `joblib.parallel_config`.
         per_series : bool
             Whether to test each series by a univariate fit too, with Holm's correction.
 
         Returns
         -------
         ConstancyTest
-            Statistic, p-value with its Monte Carlo error, whether its distribution is free of parameters
-            ("pivotal") or a parametric bootstrap, and Nyblom's statistics.
+            The statistic, the p-value with its Monte Carlo error, the kind of distribution ("pivotal" if it
+            does not depend on parameters, otherwise "parametric bootstrap"), and Nyblom's statistics.
         """
         from .constancy import constancy_test
 
@@ -332,7 +336,7 @@ class DynamicRegressionResults(StateSpaceResults):
         n_jobs: int | None = None,
     ) -> CoefficientTest:
         r"""
-        Test linear hypotheses about coefficients, across series and regressors.
+        Test linear hypotheses about the coefficients, across series and regressors.
 
         .. math::
 
@@ -340,35 +344,35 @@ class DynamicRegressionResults(StateSpaceResults):
             \qquad H_0: R\,\theta_t = q
 
         with the smoothed coefficients and their joint covariance at the estimated V and W. V and W are
-        estimated from the same data, so that W is larger than a chi-squared variable. Where all coefficients
-        are static and the start is diffuse its distribution is known, with r hypotheses, m regressors and n
-        periods (n_i of series i):
+        estimated from the same data, so the statistic tends to exceed a chi-squared variable. Its
+        distribution is known if all coefficients are static and the start is diffuse. With r hypotheses, m
+        regressors and n periods (n_i for series i) it is:
 
-        - V with one variance: r F(r, sum of n_i - m);
-        - a diagonal V, no hypothesis about two series: the sum of independent r_i F(r_i, n_i - m);
-        - a full V, no row partly missing, and the equations are those of C B W = D for the coefficients
-          B (m, p): r F(r, n - m) for one combination of series, Hotelling's T squared for one combination of
-          regressors, the trace of Lawley and Hotelling otherwise.
+        - r F(r, sum of n_i - m), if V has one variance;
+        - the sum of independent r_i F(r_i, n_i - m), if V is diagonal and no hypothesis involves two series;
+        - for a full V, if no row is partly missing and the hypotheses have the form C B W = D for the
+          coefficients B (m, p): r F(r, n - m) for one combination of series, Hotelling's T squared for one
+          combination of regressors, and the Lawley-Hotelling trace otherwise.
 
-        Otherwise samples are drawn at the estimates, the model is fitted to each from the estimates, and the
-        statistic is that of the coefficients that are true in the sample.
+        In all other cases the test draws samples at the estimates and fits the model to each of them,
+        starting from the estimates. In each sample the statistic tests the true coefficients of that sample.
 
-        A hypothesis about coefficients that move is about a date. Seen from that date, the coefficients of a
-        random walk with a diffuse start are unknown constants, and the smoothed ones are their generalised
-        least-squares estimates: the statistic is chi-squared given V and W, as for static coefficients, and
-        its distribution is free of the coefficients. That of a mean over the sample is not a hypothesis about
-        constants.
+        A hypothesis about time-varying coefficients refers to a date. Conditional on that date, random-walk
+        coefficients with a diffuse start are unknown constants, and the smoothed coefficients are their
+        generalised least-squares estimates. The statistic is then chi-squared given V and W, as for static
+        coefficients, and its distribution does not depend on the coefficients. This does not hold for a mean
+        of the coefficients over the sample.
 
         Parameters
         ----------
         hypotheses : str, list of str, mapping or (R, q)
-            Such as ``"MKT.A = MKT.B, MKT.A = 1"``, with the names of the states.
+            Hypotheses such as ``"MKT.A = MKT.B, MKT.A = 1"``, with the names of the states.
         date : optional
-            The period of the coefficients that move.
+            The period of time-varying coefficients.
         n_sim : int
-            Number of samples, where the distribution is simulated by fits.
+            Number of samples, if the distribution is simulated by fits.
         rng : numpy.random.Generator or int, optional
-            Source of the samples.
+            Random number generator or seed.
         n_jobs : int, optional
             As in `fit_many`.
 
@@ -380,9 +384,9 @@ class DynamicRegressionResults(StateSpaceResults):
         ------
         SpecificationError
             If a hypothesis is not linear in the coefficients, hypotheses contradict or repeat each other,
-            coefficients move and there is no date, or nothing was smoothed.
+            coefficients vary over time and ``date`` is missing, or the results were not smoothed.
         EstimationError
-            If fewer than two of the samples have a fit; a warning counts those that have none.
+            If the fit succeeds in fewer than two samples. If it fails in some, a warning counts them.
 
         References
         ----------
@@ -406,7 +410,7 @@ class DynamicRegressionResults(StateSpaceResults):
         expanding: bool = True,
         fit_options: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Evaluate predictions beside static and rolling OLS; see `inference.rolling.rolling_evaluation`."""
+        """Compare predictions with static and rolling OLS; see `inference.rolling.rolling_evaluation`."""
         from .rolling import rolling_evaluation
 
         return rolling_evaluation(self, window, horizon, refit_every, expanding, fit_options)
@@ -420,12 +424,12 @@ class DynamicRegressionResults(StateSpaceResults):
         filtered: bool = False,
     ) -> Any:
         """
-        Plot smoothed coefficients with bands, and the least-squares line of constant coefficients.
+        Plot smoothed coefficients with bands, and the constant least-squares coefficients.
 
         Parameters
         ----------
         regressors : list of str, optional
-            Regressors to show; by default those whose coefficients move (all, where none does).
+            Regressors to show. By default those with time-varying coefficients, or all if none vary.
         fig : matplotlib.figure.Figure, optional
             Figure to draw in.
         figsize : (float, float), optional
@@ -433,7 +437,7 @@ class DynamicRegressionResults(StateSpaceResults):
         alpha : float
             The bands have coverage 1 - alpha, given the parameters.
         filtered : bool
-            Whether to draw the filtered coefficients too. The smoothed ones look ahead, these do not.
+            Whether to draw the filtered coefficients too. Unlike the smoothed ones, they use no later data.
 
         Returns
         -------
@@ -454,7 +458,7 @@ class DynamicRegressionResults(StateSpaceResults):
 
 
 def _explained(y: Array, fitted: Array) -> Array:
-    """Return 1 - sum (y - fitted)^2 / sum (y - mean)^2 by series, over what is in both."""
+    """Return 1 - sum (y - fitted)^2 / sum (y - mean)^2 by series, over cells where both are present."""
     y = np.where(np.isnan(fitted), np.nan, y)
     with np.errstate(invalid="ignore", divide="ignore"):
         count = np.sum(~np.isnan(y), axis=0)
@@ -463,7 +467,7 @@ def _explained(y: Array, fitted: Array) -> Array:
 
 
 def _rank(cov: Array, size: Array) -> int:
-    """Return the number of directions with a variance that is not negligible."""
+    """Return the number of directions with non-negligible variance."""
     scale = np.sqrt(np.maximum(np.diag(cov), _RANK_TOLERANCE * size))
     values = np.linalg.eigvalsh(cov / scale[:, None] / scale)
     return int(np.sum(values > _RANK_TOLERANCE**0.5 * 1e-2))

@@ -1,4 +1,4 @@
-"""How well a dynamic regression predicts out of sample, beside regressions with constant coefficients."""
+"""Out-of-sample evaluation of a dynamic regression against regressions with constant coefficients."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ _LOSSES = {"log_score": "log score ahead", "squared_error": "squared error saved
 @dataclass(frozen=True, repr=False)
 class RollingEvaluation(Displayed):
     """
-    Predictions of each method at each target period, and what became of them.
+    Predictions of each method for each target period, with their errors and scores.
 
-    Frames have one row a target period and columns (method, series); NaN where there is no prediction or
-    no observation.
+    Frames have one row for each target period and columns (method, series). NaN marks a missing prediction
+    or observation.
 
     Attributes
     ----------
     predictions, variances : DataFrame
         Mean and variance of the predictive normal distribution.
     errors : DataFrame
-        Observations less predictions.
+        Observations minus predictions.
     log_scores : DataFrame
-        Log densities of the observations.
+        Log predictive densities of the observations.
     refits : DataFrame
-        One row a fit of the dynamic regression: first origin, periods used, llf, converged, error.
-        Predictions of a fit that failed are NaN.
+        One row for each fit of the dynamic regression: first origin, periods used, llf, converged, error.
+        Predictions of a failed fit are NaN.
     horizon : int
-        Periods from the origin to the target.
+        Number of periods from the origin to the target.
     """
 
     predictions: pd.DataFrame
@@ -64,9 +64,10 @@ class RollingEvaluation(Displayed):
         Returns
         -------
         DataFrame
-            Rows (series, method). ``n`` predictions, ``rmse``, mean ``log_score``; ``dm_rmse`` and
-            ``dm_log_score``: Diebold-Mariano t-statistics of the losses of the method less those of the
-            dynamic regression (positive: the dynamic regression is better), with p-values.
+            Rows (series, method). The columns are the number ``n`` of predictions, ``rmse`` and the mean
+            ``log_score``. ``dm_rmse`` and ``dm_log_score`` are Diebold-Mariano t-statistics of the losses of
+            the method minus those of the dynamic regression, with p-values. Positive values favour the
+            dynamic regression.
         """
         rows = {}
         for name in self.errors[DYNAMIC].columns:
@@ -96,13 +97,14 @@ class RollingEvaluation(Displayed):
         figsize: tuple[float, float] | None = None,
     ) -> Any:
         """
-        Plot by how much the dynamic regression is ahead, added up over time, one panel a series.
+        Plot the cumulative lead of the dynamic regression over the other methods, one panel for each series.
 
         Parameters
         ----------
         loss : {"log_score", "squared_error"}
-            Log densities of the dynamic regression less those of the other method, or squared errors of the
-            other less those of the dynamic regression. A line that rises: the dynamic regression is better.
+            "log_score" cumulates the log densities of the dynamic regression minus those of the other method.
+            "squared_error" cumulates the squared errors of the other method minus those of the dynamic
+            regression. A rising line favours the dynamic regression.
         fig : matplotlib.figure.Figure, optional
             Figure to draw in.
         figsize : (float, float), optional
@@ -144,26 +146,27 @@ def rolling_evaluation(
     """
     Evaluate predictions of a dynamic regression out of sample, given the realised regressors.
 
-    At each origin the parameters are those of the last refit, the coefficients are filtered with the data
-    up to the origin, and the target is the period ``horizon`` later. Beside it: least squares on all data
-    up to the origin ("static OLS") and on the last ``window`` periods ("rolling OLS"), series by series.
-    Nothing after the origin enters, but for the regressors of the target.
+    At each origin the parameters come from the last refit and the coefficients are filtered with the data up
+    to the origin. The target is the period ``horizon`` later. The predictions are compared with those of
+    least squares for each series, on all data up to the origin ("static OLS") and on the last ``window``
+    periods ("rolling OLS"). Apart from the regressors of the target, no data after the origin are used.
 
     Parameters
     ----------
     model_or_results : DynamicRegression or DynamicRegressionResults
-        The model; estimates on the whole sample are not used.
+        The model. Estimates from the whole sample are not used.
     window : int, optional
-        Periods before the first origin, and length of rolling windows. By default half of the sample.
+        Number of periods before the first origin, and length of the rolling windows. By default half of the
+        sample.
     horizon : int
-        Periods ahead.
+        Number of periods ahead.
     refit_every : int
-        The dynamic regression is estimated again after so many origins.
+        Number of origins after which the dynamic regression is estimated again.
     expanding : bool
-        Whether the dynamic regression has all data up to the origin, or those from ``window`` periods
-        before its last refit on.
+        If True, the dynamic regression uses all data up to the origin. Otherwise its data start ``window``
+        periods before its last refit.
     fit_options : mapping, optional
-        Arguments of `fit`; by default ``method="lbfgs"``.
+        Arguments of `fit`. The default is ``method="lbfgs"``.
 
     Returns
     -------
@@ -174,14 +177,14 @@ def rolling_evaluation(
     SpecificationError
         If window, horizon or refit_every do not fit the sample.
     DataError
-        If a window has data that the model cannot have.
+        If the model cannot be used with the data of a window.
     EstimationError
-        If fewer than two windows have a fit; a warning counts those that have none.
+        If the fit succeeds in fewer than two windows. If it fails in some, a warning counts them.
 
     Notes
     -----
-    Predictive distributions are normal. Those of least squares have variance s^2 (1 + x'(X'X)^{-1}x); those
-    of the dynamic regression contain the uncertainty about the coefficients too, given V and W.
+    Predictive distributions are normal. For least squares the variance is s^2 (1 + x'(X'X)^{-1}x). For the
+    dynamic regression it includes the uncertainty about the coefficients too, given V and W.
 
     References
     ----------
@@ -217,7 +220,7 @@ def rolling_evaluation(
 
 
 def _checked_window(model: Any, window: int | None, horizon: int) -> int:
-    """Return the periods before the first origin; refuse windows too short or too long, and other models."""
+    """Return the number of periods before the first origin; raise if window or model is not suitable."""
     if not hasattr(model, "coefficients"):
         raise SpecificationError("The evaluation is of dynamic regressions", got=type(model).__name__)
     window = positive_integer(model.nobs // 2 if window is None else window, "window")
@@ -232,7 +235,7 @@ def _checked_window(model: Any, window: int | None, horizon: int) -> int:
 
 
 def _dynamic(model: Any, params: Array, begin: int, origins: Array, horizon: int) -> tuple[Array, Array]:
-    """Return predictive means and variances, (origins, p), from the data up to each origin."""
+    """Return predictive means and variances, (origins, p), given the data up to each origin."""
     end = int(origins[-1])
     rows = slice(begin, end)
     clone = model_on(model, np.asarray(model.endog)[rows], rows)
@@ -259,7 +262,7 @@ def _dynamic(model: Any, params: Array, begin: int, origins: Array, horizon: int
 
 
 def _static(endog: Array, exog: Array, origins: Array, window: int, horizon: int) -> tuple[Array, Array]:
-    """Return means and variances of least squares on all data and on a window, (origins, 2, p)."""
+    """Return predictive means and variances of static and rolling least squares, (origins, 2, p)."""
     means, variances = np.empty((2, len(origins), 2, endog.shape[1]))
     for i, origin in enumerate(origins):
         x = exog[origin + horizon - 1]
@@ -270,7 +273,7 @@ def _static(endog: Array, exog: Array, origins: Array, window: int, horizon: int
 
 
 def _least_squares(endog: Array, exog: Array, x: Array) -> tuple[Array, Array]:
-    """Return predictive means and variances of least squares, each series on the rows it has."""
+    """Return predictive means and variances of least squares, for each series on its observed rows."""
     p, m = endog.shape[1], len(x)
     mean, variance = np.full(p, np.nan), np.full(p, np.nan)
     for i in range(p):
@@ -289,7 +292,7 @@ def _least_squares(endog: Array, exog: Array, x: Array) -> tuple[Array, Array]:
 def _collected(
     model: Any, targets: Array, means: Array, variances: Array, refits: pd.DataFrame, horizon: int
 ) -> RollingEvaluation:
-    """Return labelled frames."""
+    """Collect the predictions in labelled frames."""
     names = model.coefficients.endog
     columns = pd.MultiIndex.from_product([METHODS, names], names=["method", "series"])
     index = model._index[targets]

@@ -1,4 +1,4 @@
-"""Start values of a dynamic regression: least squares, sizes of W, and what lies beside a maximum."""
+"""Start values of a dynamic regression from least squares, trial sizes of W and other local maxima."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..params.cholesky import Chordal, Unstructured
 
 _SIZES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 _LARGE, _MANY = 100.0, 28
-"""A W that is much too large, and the number of parameters (seven series) from which on it is tried too."""
+"""Size of a W that is much too large, and the number of parameters from which it is tried (seven series)."""
 _AR1 = (0.5, 0.9, 0.98)
 _LARGE_AR1, _AR1_FROM_LARGE = 10.0, (0.0, 0.3, 0.6, 0.9)
 
@@ -23,17 +23,18 @@ def regression_start(problem: EstimationProblem, exog: Array, noisy: IntArray) -
     """
     Return start values of the free parameters.
 
-    V is that of least squares. Each W is diagonal, a share of the squared standard errors of the
-    coefficients; of a few shares, the one with the highest log-likelihood.
+    V is the residual covariance of least squares. Each W is diagonal and a multiple of the squared standard
+    errors of the coefficients. The function tries a few multiples and keeps the one with the highest
+    log-likelihood.
 
     Parameters
     ----------
     problem : EstimationProblem
-        The problem.
+        The estimation problem.
     exog : ndarray, (nobs, m)
         Regressors.
     noisy : ndarray of int, (q,)
-        The level (regressor by regressor, series by series) that each disturbance moves.
+        Level (regressor by regressor, series by series) to which each disturbance belongs.
     """
     if len(problem.layout) == 0:
         return np.zeros(0)
@@ -44,10 +45,11 @@ def regression_start(problem: EstimationProblem, exog: Array, noisy: IntArray) -
 
 def large_starts(problem: EstimationProblem, exog: Array, noisy: IntArray) -> list[Array]:
     """
-    Return starts of large W, for autoregressive coefficients, a W with zeros or of many series; else none.
+    Return start values with a large W if the likelihood tends to have several maxima.
 
-    Such likelihoods have several maxima. Coming from a W that is too large, more of the directions in which
-    W may stay away from zero are still open. (A barrier comes from there anyway.)
+    This happens with autoregressive coefficients, with a W that has zeros, and with many series; otherwise
+    the list is empty. From a W that is too large, an optimizer can still reach more of the maxima at which W
+    is not singular. (The barrier method already starts from a large W.)
     """
     moving = len(problem.layout.block_params("transition")) > 0
     structure = problem.layout.structures.get("state_cov")
@@ -67,7 +69,7 @@ def _trials(
     sizes: tuple[float, ...],
     phis: tuple[float, ...],
 ) -> list[Array]:
-    """Return a start for each size of W and each autoregressive coefficient."""
+    """Return one start for each size of W and each autoregressive coefficient."""
     layout = problem.layout
     residual_cov, squared_se = _least_squares(
         problem.smoother.endog, exog, getattr(problem.smoother, "scale", None)
@@ -89,7 +91,7 @@ def _trials(
 
 
 def _with_factors(problem: EstimationProblem, key: str, params: Array, cov: Array) -> Array:
-    """Return parameters with loadings that explain half of a covariance matrix, and the rest specific."""
+    """Return parameters whose factors explain half of a covariance matrix; the rest is specific variance."""
     block = problem.layout.blocks[f"{key}_loading"]
     if block.is_fixed:
         return params
@@ -109,9 +111,9 @@ def squared_errors(endog: Array, exog: Array) -> Array:
 
 def _least_squares(endog: Array, exog: Array, scale: Array | None = None) -> tuple[Array, Array]:
     """
-    Return the residual covariance and the squared standard errors (m, p), each series on its own rows.
+    Return the residual covariance and the squared standard errors (m, p), for each series on its rows.
 
-    The covariance is that of residuals divided by a scale.
+    Residuals are divided by ``scale`` for the covariance.
     """
     n, p = endog.shape
     residuals, squared = np.full((n, p), np.nan), np.zeros((exog.shape[1], p))
@@ -133,7 +135,7 @@ def _least_squares(endog: Array, exog: Array, scale: Array | None = None) -> tup
 
 
 def shrunk_autoregression(problem: EstimationProblem, params: Array) -> Array:
-    """Return parameters with autoregressive coefficients inside the unit circle."""
+    """Return parameters with the autoregressive coefficients moved inside the unit circle."""
     block = problem.layout.blocks["transition"]
     if block.is_fixed:
         return params
@@ -145,31 +147,32 @@ def shrunk_autoregression(problem: EstimationProblem, params: Array) -> Array:
 _PHI = np.array([-0.999, -0.95, -0.8, -0.5, -0.2, 0.2, 0.5, 0.8, 0.95, 0.999])
 _SIZE = np.array([0.01, 0.1, 1.0, 10.0, 100.0])
 _WITHIN = 6.0
-"""A peak that is lower than the maximum by more than this, all else as it is, is not followed."""
+"""A local maximum is ignored if it is lower than the maximum by more than this, other parameters equal."""
 
 
 def autoregressive_local_maxima(
     problem: EstimationProblem, params: Array, exog: Array, noisy: IntArray
 ) -> list[Array]:
     """
-    Return points from which a gradient method may reach a higher maximum, those of high likelihood first.
+    Return points from which a gradient method may reach a higher maximum, by decreasing likelihood.
 
     For b_t = phi b_{t-1} + e_t with Var(e_t) = w, the likelihood tends to have several maxima over phi and
-    the stationary variance w / (1 - phi^2): noise, slow movement and alternation may each explain a series.
-    The points are the peaks on a grid of the two, for each coefficient in turn: its e_t uncorrelated with the
-    others, since a correlation that suits one phi hides another, and all else held.
+    the stationary variance w / (1 - phi^2), because noise, slow movement and alternation may each explain a
+    series. The points are the local maxima on a grid of these two numbers, for each coefficient in turn. The
+    e_t of the coefficient is taken as uncorrelated with the others, because a correlation that suits one phi
+    can hide another. All other parameters are held constant.
 
     Parameters
     ----------
     problem : EstimationProblem
-        The problem, of a model with a diagonal "transition" whose rows are those of "state_cov".
+        The estimation problem. The model has a diagonal "transition" with the same rows as "state_cov".
     params : ndarray
         Free parameters at a maximum.
     exog : ndarray, (nobs, m)
         Regressors.
     noisy : ndarray of int, (q,)
-        The level that each disturbance moves; the squared standard error of a static one is the unit of
-        stationary variances.
+        Level to which each disturbance belongs. The squared standard error of the static coefficient is the
+        unit of stationary variances.
     """
     unit = squared_errors(problem.smoother.endog, exog)[noisy]
     layout, found = problem.layout, []
@@ -192,7 +195,7 @@ def autoregressive_local_maxima(
 def _moved(
     problem: EstimationProblem, params: Array, place: int, rows: IntArray, phi: float, variances: Array
 ) -> Array:
-    """Return parameters with a coefficient and the stationary variances of its rows, without correlations."""
+    """Return parameters with a new coefficient and stationary variances of its rows, without correlations."""
     cov = problem.layout.matrices(params)["state_cov"]
     cov[rows, :] = cov[:, rows] = 0.0
     cov[rows, rows] = variances * (1.0 - phi**2)
@@ -203,12 +206,12 @@ def _moved(
 
 def series_by_series(endog: Array, exog: Array) -> tuple[Array, Array]:
     """
-    Return least-squares coefficients (m, p) and residuals (n, p), each series on the rows it has.
+    Return least-squares coefficients (m, p) and residuals (n, p), for each series on its observed rows.
 
     Parameters
     ----------
     endog : ndarray, (n, p)
-        Series, NaN where missing.
+        Series; NaN marks a missing value.
     exog : ndarray, (n, m)
         Regressors.
     """

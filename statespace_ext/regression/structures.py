@@ -1,4 +1,4 @@
-"""Covariance structures of a dynamic regression: their names, and EM for those that are not affine."""
+"""Names of the covariance structures of a dynamic regression, and EM updates for non-affine structures."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ _CLOSED = {
     "equicorrelated": {"unstructured", "equicorrelated", "proportional"},
     "scalar": {"unstructured", "diagonal", "equicorrelated", "scalar", "factor", "proportional", "patterned"},
 }
-"""By structure of V: the structures of W that A W A' keeps, for each A with A A' = V."""
+"""Structures of W that A W A' preserves for each A with A A' = V, by structure of V."""
 
 
 def covariance_kind(block: AffineMatrix, rows: IntArray | None = None) -> str:
     """
-    Return the name of the structure of a covariance matrix, whatever it was written as.
+    Return the name of the structure of a covariance matrix, independent of how it was specified.
 
     Parameters
     ----------
     block : AffineMatrix
         The matrix.
     rows : ndarray of int, optional
-        Rows and columns to look at; all by default.
+        Rows and columns to consider; all by default.
 
     Returns
     -------
     str
         "unstructured", "diagonal", "scalar", "equicorrelated", "zero", "fixed", the class of a
-        `CovarianceFunction`, or "patterned" for anything else. One by one: "scalar".
+        `CovarianceFunction`, or "patterned" for any other structure. A free 1 x 1 matrix is "scalar".
     """
     if isinstance(block, CurvedMatrix):
         return type(block.function).__name__
@@ -54,7 +54,7 @@ def covariance_kind(block: AffineMatrix, rows: IntArray | None = None) -> str:
 
 
 def _free_kind(part: AffineMatrix) -> str:
-    """Return the name of the structure of a matrix with parameters."""
+    """Return the name of the structure of a matrix with free parameters."""
     structure, p, count = structure_of(part), part.shape[0], len(part.param_names)
     if len(np.unique(part.rows)) < p:
         return "patterned"
@@ -67,7 +67,7 @@ def _free_kind(part: AffineMatrix) -> str:
 
 
 def _part(block: AffineMatrix, rows: IntArray) -> AffineMatrix:
-    """Return some rows and columns of a matrix."""
+    """Return selected rows and columns of a matrix."""
     place = np.full(block.shape[0], -1)
     place[rows] = np.arange(len(rows))
     inside = zip(place[block.rows], place[block.columns], block.names, block.coefs, strict=True)
@@ -83,10 +83,10 @@ def obs_kind(model: Any) -> str:
 
 def state_kinds(model: Any) -> dict[str, str]:
     """
-    Return the names of the structures of W by moving regressor.
+    Return the names of the structures of W, by regressor with time-varying coefficients.
 
-    A W that is not block-diagonal by regressor is one entry, under the names of all moving regressors
-    joined by "+".
+    A W that is not block-diagonal by regressor has one entry. Its key joins the names of all these regressors
+    with "+".
     """
     c, block = model.coefficients, model.layout.blocks["state_cov"]
     names = c.moving_names
@@ -106,7 +106,7 @@ def state_kinds(model: Any) -> dict[str, str]:
 
 
 def factors_of(model: Any, key: str, rows: IntArray) -> int:
-    """Return the number of factors that load on some rows."""
+    """Return the number of factors that load on the given rows."""
     if key not in model.layout.blocks:
         return 0
     block = model.layout.blocks[key]
@@ -119,11 +119,11 @@ def _same_block(count: int, p: int) -> Array:
 
 def is_equivariant(obs: str, state: list[str]) -> bool:
     """
-    Tell whether a change of basis of the series takes any V to I and keeps every structure of W.
+    Return whether a change of basis of the series transforms any V to I and preserves each structure of W.
 
-    Then the distribution of the likelihood ratio of W = 0 is free of parameters. Such a change is A with
-    V = A A', from the group that keeps the structure of V: all matrices, the diagonal ones, those that
-    treat all series alike, or the multiples of I. A fixed V leaves nothing unknown.
+    If so, the distribution of the likelihood ratio of W = 0 does not depend on parameters. The change of
+    basis is a matrix A with V = A A' from the group that preserves the structure of V: all matrices, diagonal
+    matrices, matrices that treat all series alike, or multiples of I. A fixed V contains no unknowns.
     """
     if obs == "fixed":
         return True
@@ -138,19 +138,19 @@ def factor_analysis_steps(
     target: Array, loading: Array, specific: Array, steps: int = _STEPS
 ) -> tuple[Array, Array]:
     """
-    Return loadings and specific variances nearer to the maximum of -log|S| - tr(S^{-1} target).
+    Return loadings and specific variances that increase -log|S| - tr(S^{-1} target), S = G G' + diag(u).
 
-    EM steps of factor analysis (Rubin & Thayer 1982), S = G G' + diag(u), each of which raises it; the
-    loadings are rotated to lower triangular form, which leaves S unchanged.
+    The function takes EM steps of factor analysis (Rubin & Thayer 1982), each of which increases the
+    objective. It rotates the loadings to lower triangular form, which leaves S unchanged.
 
     Parameters
     ----------
     target : ndarray, (p, p)
         The mean residual matrix.
     loading : ndarray, (p, r)
-        G.
+        The loadings G.
     specific : ndarray, (p,)
-        u, positive.
+        The specific variances u, which must be positive.
     steps : int
         Number of steps.
     """
@@ -167,7 +167,7 @@ def factor_analysis_steps(
 
 @dataclass(frozen=True)
 class FactorUpdates(LinearGaussianUpdates):
-    """Updates of V = diag + G G' and of W, by moving regressor, in the same form."""
+    """Updates of V = diag + G G', and of W in the same form by regressor."""
 
     def cycles(self) -> list[list[NamedUpdate]]:
         """Return the updates."""
@@ -178,7 +178,7 @@ class FactorUpdates(LinearGaussianUpdates):
         return [[(name, update) for name, update in named if free[name]]]
 
     def unsupported_reason(self) -> str | None:
-        """Say why EM cannot estimate this specification, None where it can."""
+        """Return the reason why EM cannot estimate this specification, or None if it can."""
         if not self.layout.blocks["transition"].is_fixed:
             return '"factor:r" with "ar1" coefficients'
         if self.layout.blocks["proportion"].shape[0]:
@@ -197,12 +197,12 @@ class FactorUpdates(LinearGaussianUpdates):
         return self.layout.blocks[key].shape[1] > 0
 
     def obs_factors(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
-        """G and diag of V."""
+        """Update G and the diagonal part of V."""
         rows = np.arange(self.layout.blocks["obs_cov"].shape[0])
         return self._factors("obs", rows, moments.observation, params), moments
 
     def state_factors(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
-        """G and diag of W, one moving regressor after the other."""
+        """Update G and the diagonal part of W, one regressor after the other."""
         p = self.layout.blocks["obs_cov"].shape[0]
         for first in range(0, self.layout.blocks["state_cov"].shape[0], p):
             params = self._factors("state", np.arange(first, first + p), moments.state, params)
@@ -230,10 +230,11 @@ def _touched(block: AffineMatrix) -> Array:
 @dataclass(frozen=True)
 class ProportionalUpdates(LinearGaussianUpdates):
     """
-    Updates of V and q_j, the coefficients being random walks or constants.
+    Updates of V and q_j for coefficients that are random walks or constants.
 
-    The expected log-likelihood of eps ~ N(0, V) and eta_j ~ N(0, q_j V) is maximised in turn over V (its
-    structure's update, the sums of eta_j scaled by 1 / q_j), then over q_j = tr(V^{-1} E eta eta') / (p n).
+    The expected log-likelihood of eps ~ N(0, V) and eta_j ~ N(0, q_j V) is maximised in turn over V and over
+    q_j. The update of V is that of its structure, with the sums of eta_j scaled by 1 / q_j. The update of q_j
+    is tr(V^{-1} E eta eta') / (p n).
     """
 
     def cycles(self) -> list[list[NamedUpdate]]:
@@ -241,7 +242,7 @@ class ProportionalUpdates(LinearGaussianUpdates):
         return [[("obs_cov and proportion", self.obs_cov_and_proportion)]]
 
     def unsupported_reason(self) -> str | None:
-        """Say why EM cannot estimate this specification, None where it can."""
+        """Return the reason why EM cannot estimate this specification, or None if it can."""
         if len(self.structure.stationary):
             return 'state_cov="proportional" with "ar1" coefficients'
         if not self.layout.blocks["state_cov"].is_fixed or np.any(self.layout.blocks["state_cov"].fixed):
@@ -255,7 +256,7 @@ class ProportionalUpdates(LinearGaussianUpdates):
         return self.layout.blocks["obs_cov"].shape[0]
 
     def obs_cov_and_proportion(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
-        """V, then q_j."""
+        """Update V, then q_j."""
         observation, state, p = moments.observation, moments.state, self._p
         q = np.diag(self.layout.matrices(params)["proportion"])
         scaled, count = observation.ee[0], float(observation.n[0])

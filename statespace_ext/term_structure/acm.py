@@ -1,4 +1,4 @@
-"""The term structure by three regressions (Adrian, Crump & Moench 2013)."""
+"""Term structure model estimated by three regressions (Adrian, Crump & Moench 2013)."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from .period_curves import PeriodCurves, whole_periods
 from .rates import years
 
 _FACTOR_STEP, _RETURN_STEP = 0.25, 0.5
-"""Years between the maturities of the principal components, and of the excess returns."""
+"""Default spacing in years of the maturities of the principal components and of the excess returns."""
 Values = dict[str, Array]
 
 
 class ACM:
     r"""
-    Gaussian affine term structure by three regressions (Adrian, Crump & Moench 2013).
+    Gaussian affine term structure model, estimated by three regressions (Adrian, Crump & Moench 2013).
 
     .. math::
 
@@ -35,44 +35,47 @@ class ACM:
         \lambda_1 &= (\beta\beta')^{-1}\beta c, \qquad
         \lambda_0 = (\beta\beta')^{-1}\beta \left(a + \tfrac12 [\beta_i' S \beta_i + s^2]_i\right)
 
-    X are standardised principal components of the yields, rx excess log returns of one period over the
-    one-period rate. Yields between the given maturities are those of a cubic spline. There is no likelihood.
+    X contains standardised principal components of the yields. rx contains excess log returns over one
+    period, relative to the one-period rate. A cubic spline interpolates the yields between the given
+    maturities. The model has no likelihood.
 
     Parameters
     ----------
     yields : array_like, (nobs, p), or `datasets.YieldPanel`
-        Zero-coupon yields, continuously compounded, one column a maturity, complete, at regular dates.
+        Continuously compounded zero-coupon yields, with one column for each maturity. They must be complete
+        and have regular dates.
     maturities : array_like, (p,), optional
-        Maturities in years, one a column; from a panel or from labels by default. The shortest is at most
-        one period.
+        Maturities in years, one for each column. By default they come from the panel or from the labels of
+        the columns. The shortest must be at most one period.
     k_factors : int
         Number of principal components (5).
     dt : "infer" or float
-        Years of a period, as in `ATSM`; one number.
+        Length of a period in years, as in `ATSM`. It must be one number.
     units : {"decimal", "percent"}, optional
         Units of the yields.
     factor_maturities : array_like, optional
-        Maturities in years of the principal components; by default each quarter up to the longest.
+        Maturities in years of the yields for the principal components. By default one for each quarter up to
+        the longest maturity.
     return_maturities : array_like, optional
-        Maturities in years of the bonds whose returns are regressed, at least two periods; by default each
-        half year up to the longest.
+        Maturities in years of the bonds for the return regressions, at least two periods. By default one for
+        each half year up to the longest maturity.
     dates, freq : optional
         Labels of the periods and their frequency, as in `ATSM`.
 
     Raises
     ------
     SpecificationError
-        If arguments cannot be used.
+        If arguments are invalid.
     DataError
-        If yields are missing, too few, or do not reach down to one period.
+        If yields are missing, there are too few, or the shortest maturity is longer than one period.
     UnsupportedError
         If dates are irregular.
 
     Notes
     -----
-    The estimates depend much on the sample. The premium of 10 years that the Federal Reserve Bank of New York
-    publishes rests on the yields of 1961 until today; the same regressions on 1990 to 2018 alone give one
-    that is 58 basis points away in the mean.
+    The estimates depend strongly on the sample. The Federal Reserve Bank of New York publishes a 10-year
+    premium that uses yields from 1961 until today. The same regressions on 1990 to 2018 alone give a premium
+    that differs from it by 58 basis points on average.
 
     References
     ----------
@@ -144,7 +147,7 @@ class ACM:
         return [f"{key}.{name}".rstrip(".") for key, part in names.items() for name in part]
 
     def _check_sample(self) -> None:
-        """Refuse irregular dates, missing yields and samples that are too short."""
+        """Raise for irregular dates, missing yields and samples that are too short."""
         if self.panel.steps.ndim:
             raise UnsupportedError(
                 "The regressions need periods of equal length",
@@ -169,7 +172,7 @@ class ACM:
             )
 
     def _interpolated(self) -> tuple[tuple[int, int], CubicSpline]:
-        """Return the first and the last whole period of the curve, and its spline in log prices a year."""
+        """Return the first and last whole period of the curve, and the spline of its log prices."""
         order = np.argsort(self.panel.maturities)
         tau = self.panel.maturities[order] / self.dt
         if not tau[0] < 1.0 + 1e-2:
@@ -183,7 +186,7 @@ class ACM:
         return (1, int(np.floor(tau[-1] + 1e-2))), spline
 
     def _periods(self, given: Any, name: str, step: float, least: int) -> Array:
-        """Return maturities as periods, by default every ``step`` years."""
+        """Return maturities in periods; by default one for every ``step`` years."""
         last = self.curve_periods[1]
         if given is None:
             each = max(1, round(step / self.dt))
@@ -201,7 +204,7 @@ class ACM:
         return found
 
     def curve(self, periods: Array) -> Array:
-        """Return decimal yields of whole periods (nobs, m), by the spline."""
+        """Return decimal yields at whole periods (nobs, m) from the spline."""
         return np.asarray(self._spline(periods))
 
     def clone(self, yields: Any, **kwargs: Any) -> ACM:
@@ -211,7 +214,7 @@ class ACM:
         Parameters
         ----------
         yields : array_like, (nobs, p)
-            In the columns of the model.
+            Yields with the columns of the model.
         **kwargs
             Arguments of the constructor to change.
         """
@@ -222,17 +225,17 @@ class ACM:
 
     def followed_by(self, yields: Any) -> ACM:
         """
-        Return the model for the sample and yields of the periods after it.
+        Return the model for the sample extended by yields of later periods.
 
         Parameters
         ----------
         yields : array_like, (m, p)
-            In the columns of the model.
+            Yields with the columns of the model.
 
         Raises
         ------
         DataError
-            If columns or dates do not go on as those of the sample.
+            If columns or dates do not continue those of the sample.
         """
         check_same_columns(yields, list(self.panel.labels), "The new yields")
         new = np.asarray(endog_frame(yields), dtype=float).reshape(-1, self.endog.shape[1])
@@ -259,7 +262,7 @@ class ACM:
         return centre, weights / (centred @ weights).std(axis=0)
 
     def factors(self, components: tuple[Array, Array]) -> Array:
-        """Return the principal components (nobs, k) with the means and weights of some sample."""
+        """Return the principal components (nobs, k) for given means and weights."""
         centre, weights = components
         return np.asarray((self.curve(self.factor_periods) - centre) @ weights)
 
@@ -270,9 +273,9 @@ class ACM:
         Returns
         -------
         ACMResults
-            With asymptotic standard errors: the regressions are by least squares with homoscedastic errors
-            that are independent over time; the errors of the returns may be correlated across maturities. The
-            factors count as observed.
+            The results have asymptotic standard errors. These assume homoscedastic errors that are
+            independent over time. The errors of the returns may be correlated across maturities. The factors
+            are treated as observed.
         """
         components = self.components()
         X = self.factors(components)
@@ -295,14 +298,14 @@ class ACM:
         return ACMResults(self, params, symmetrize(cov), components)
 
     def _excess_returns(self, short: Array) -> Array:
-        """Return rx (nobs - 1, m): log returns of one period less the one-period rate."""
+        """Return rx (nobs - 1, m), the log returns over one period minus the one-period rate."""
         n = self.return_periods
         after = -self.curve(n - 1) * ((n - 1) * self.dt)
         before = -self.curve(n) * (n * self.dt)
         return np.asarray(after[1:] - before[:-1] - short[:-1, None])
 
     def matrices(self, params: Any) -> Values:
-        """Return Phi, state_cov, lambda_0, lambda_1, return_var, delta_0 and delta_1 at parameters."""
+        """Return Phi, state_cov, lambda_0, lambda_1, return_var, delta_0 and delta_1 at given parameters."""
         values, k = np.asarray(params, dtype=float), self.k_factors
         sizes = np.cumsum([k * k, k * (k + 1) // 2, k, k * k, 1, 1])
         Phi, lower, lambda_0, lambda_1, variance, delta_0, delta_1 = np.split(values, sizes)
@@ -315,7 +318,7 @@ class ACM:
         }  # fmt: skip
 
     def curves(self, params: Any) -> PeriodCurves:
-        """Return the curves at parameters."""
+        """Return the curves at given parameters."""
         at: Mapping[str, Array] = self.matrices(params)
         return PeriodCurves(
             at["Phi"], at["state_cov"], at["lambda_0"], at["lambda_1"], float(at["return_var"][0]),
@@ -325,9 +328,9 @@ class ACM:
 
 # -- the regressions ---------------------------------------------------------------------------------------
 #
-# Their estimates are one vector: Phi, the lower triangle of S, (a, beta', g) by column of rx, s^2, delta.
-# With g = c - beta'Phi the second regression is one on (1, X_{t+1}, X_t), without generated regressors, and
-# the blocks are asymptotically independent.
+# One vector contains all estimates: Phi, the lower triangle of S, (a, beta', g) by column of rx, s^2, delta.
+# With g = c - beta'Phi the second regression is on (1, X_{t+1}, X_t). It then has no generated regressors,
+# and the blocks are asymptotically independent.
 
 
 def _regressions(X: Array, rx: Array, short: Array) -> Values:
@@ -357,7 +360,7 @@ def _regressions(X: Array, rx: Array, short: Array) -> Values:
 
 
 def _place(key: str, k: int, m: int) -> int:
-    """Return where a block of the estimates begins."""
+    """Return the position at which a block of the estimates begins."""
     sizes = {
         "Phi": k * k, "state_cov": k * (k + 1) // 2, "returns": (2 * k + 1) * m, "return_var": 1,
         "delta": k + 1,

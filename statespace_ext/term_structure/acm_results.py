@@ -33,7 +33,7 @@ _TITLES = {
 
 
 _EXPLOSIVE, _POOR_FIT = 0.02, 100.0
-"""A root under Q that much above one spoils yields of ten years; basis points of a bad pricing error."""
+"""Excess of a Q-root over one that makes ten-year yields unreliable; a large pricing error (basis points)."""
 
 
 _INSTEAD = {
@@ -48,17 +48,17 @@ _INSTEAD = {
 
 
 class AbsentError(UnsupportedError, AttributeError):
-    """Results have no such attribute (an `AttributeError`, so that `hasattr` answers)."""
+    """The results do not have an attribute. The error is an `AttributeError`, so that `hasattr` works."""
 
 
 class ACMResults(Pictures):
     """
-    Results of `ACM`: parameters with asymptotic standard errors, curves, premia, forecasts, pictures.
+    Results of `ACM`: parameters with asymptotic standard errors, curves, premia, forecasts and plots.
 
-    They have the names of `ATSMResults`, and the same units: maturities in years, rates in the units of the
-    yields a year. Maturities and horizons are whole periods. The factors are observed, so that standard
-    deviations of rates are those that the parameters cause. A term premium is by default the yield less the
-    risk-neutral yield, as the authors define it. There is no log-likelihood.
+    Methods and attributes have the names of `ATSMResults` and the same units. Maturities are in years and
+    rates are annual, in the units of the yields. Maturities and horizons must be whole periods. The factors
+    are observed, so standard deviations of rates only contain the uncertainty of the parameters. By default
+    the term premium is the yield minus the risk-neutral yield, as in the paper. There is no log-likelihood.
 
     Parameters
     ----------
@@ -67,13 +67,13 @@ class ACMResults(Pictures):
     params : ndarray
         The estimates, in the order of ``model.param_names``.
     cov : ndarray
-        Their covariance.
+        Covariance of the estimates.
     components : (ndarray, ndarray)
-        Means of the yields and weights of the principal components, of the sample of the estimates.
+        Means of the yields and weights of the principal components in the estimation sample.
     correction : str
-        What the summary says of a correction of the P-dynamics.
+        Line of the summary about a correction of the P-dynamics.
     sample : int, optional
-        Number of periods of the estimates; by default all of the model.
+        Number of periods in the estimation sample. By default all periods of the model.
     """
 
     _definition = "risk-neutral"
@@ -88,7 +88,7 @@ class ACMResults(Pictures):
         self._factors, self._sample = model.factors(components), sample or model.nobs
 
     def __getattr__(self, name: str) -> Any:
-        """Say what results without a likelihood do not have, of what those of `ATSM` have."""
+        """Explain why attributes of `ATSMResults` that need a likelihood do not exist."""
         from .results import ATSMResults
 
         if name.startswith("_") or not hasattr(ATSMResults, name):
@@ -118,12 +118,12 @@ class ACMResults(Pictures):
         return pd.Series(np.sqrt(np.diag(self._cov)), index=self.params.index, name="bse")
 
     def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Return intervals of the parameters of coverage 1 - alpha."""
+        """Return confidence intervals of the parameters with coverage 1 - alpha."""
         half = normal_quantile(alpha) * self.bse
         return pd.DataFrame({"lower": self.params - half, "upper": self.params + half})
 
     def tidy(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Return matrix, term, estimate, std_error, statistic, p_value and interval, one row a parameter."""
+        """Return matrix, term, estimate, std_error, statistic, p_value and interval for each parameter."""
         names = list(self.params.index)
         rows = pd.DataFrame({"matrix": [name.split(".")[0] for name in names], "term": names})
         rows["estimate"], rows["std_error"] = self.params.to_numpy(), self.bse.to_numpy()
@@ -132,10 +132,10 @@ class ACMResults(Pictures):
     @property
     def matrices(self) -> dict[str, Any]:
         """
-        Phi, state_cov, lambda_0, lambda_1, delta_0 and delta_1, labelled; of a period, decimal.
+        Phi, state_cov, lambda_0, lambda_1, delta_0 and delta_1 with labels, for one period in decimal units.
 
-        Under Q, X_{t+1} = -lambda_0 + (Phi - lambda_1) X_t + v: in the signs and units of the authors, in
-        which lambda contains Sigma. `price_of_risk` has the prices of one unit of each shock.
+        Under Q, X_{t+1} = -lambda_0 + (Phi - lambda_1) X_t + v. Signs and units are those of the paper, where
+        lambda contains Sigma. `price_of_risk` returns the prices of one unit of each shock.
         """
         at, names = self.model.matrices(self.params), self.model.factor_names
         out: dict[str, Any] = {}
@@ -154,7 +154,7 @@ class ACMResults(Pictures):
 
     @property
     def mean_reversion(self) -> pd.DataFrame:
-        """Roots of Phi (P) and of Phi - lambda_1 (Q), half-lives and periods in years, the slowest first."""
+        """Roots of Phi (P) and Phi - lambda_1 (Q) from the slowest, with half-lives and periods in years."""
         Phi, rows = self.model.matrices(self.params)["Phi"], {}
         for measure, transition in (("P", Phi), ("Q", self._risk_neutral_transition())):
             roots = np.linalg.eigvals(transition)
@@ -173,25 +173,26 @@ class ACMResults(Pictures):
         self, method: str = "analytic", *, n_boot: int = 1000, rng: object = None
     ) -> ACMResults:
         """
-        Return results whose Phi is corrected for the bias of least squares; as `ATSMResults.bias_corrected`.
+        Correct Phi for the bias of least squares; see `ATSMResults.bias_corrected`.
 
-        Phi - lambda_1, and so every fitted yield, is as it was.
+        Phi - lambda_1 does not change, so the fitted yields stay the same.
 
         Parameters
         ----------
         method : {"analytic", "bootstrap"}
-            The bias by the formula of Pope (1990), or the mean error of least squares in ``n_boot`` samples.
+            "analytic" uses the bias formula of Pope (1990). "bootstrap" uses the mean error of least squares
+            in ``n_boot`` samples.
         n_boot : int
             Number of bootstrap samples.
         rng : numpy.random.Generator or int, optional
-            Source of the samples.
+            Random number generator or seed.
 
         Raises
         ------
         DataError
             If there are too few periods.
         SpecificationError
-            If these results are corrected already.
+            If these results are already corrected.
         """
         if self._correction:
             raise SpecificationError("The P-dynamics are corrected already", remedy="Use the estimates.")
@@ -208,33 +209,33 @@ class ACMResults(Pictures):
 
     def append(self, yields: Any, refit: bool = False) -> ACMResults:
         """
-        Return results of the sample and of yields of the periods after it.
+        Return results for the sample extended by yields of later periods.
 
         Parameters
         ----------
         yields : array_like, (m, p)
-            In the columns of the model.
+            Yields with the columns of the model.
         refit : bool
-            Whether to estimate again. Otherwise parameters, and the weights of the principal components, are
-            those of these results.
+            Whether to estimate again. If False, the parameters and the weights of the principal components
+            are those of these results.
 
         Raises
         ------
         DataError
-            If columns or dates do not go on as those of the sample.
+            If columns or dates do not continue those of the sample.
         """
         return self._of(self.model.followed_by(yields), refit)
 
     def apply(self, yields: Any, refit: bool = False) -> ACMResults:
         """
-        Return results of other yields; as `append`.
+        Return results for other yields.
 
         Parameters
         ----------
         yields : array_like, (m, p)
-            In the columns of the model.
+            Yields with the columns of the model.
         refit : bool
-            Whether to estimate again.
+            Whether to estimate again, as in `append`.
         """
         return self._of(self.model.clone(yields), refit)
 
@@ -248,7 +249,7 @@ class ACMResults(Pictures):
 
     @property
     def factors(self) -> Factors:
-        """The principal components, as factors that are known; "predicted" is by the autoregression."""
+        """The principal components, as observed factors; "predicted" uses the autoregression."""
         names, k, labels = self.model.factor_names, self.model.k_factors, self._dates
         after = self.model.calendar.between(0, self.nobs)
         known = pd.DataFrame(self._factors, index=labels, columns=names)
@@ -285,7 +286,7 @@ class ACMResults(Pictures):
 
     @property
     def pricing_errors(self) -> pd.DataFrame:
-        """Yields less fitted yields, in basis points, by date and maturity."""
+        """Yields minus fitted yields, in basis points, by date and maturity."""
         return (self._yields - self.fitted_yields) * (tables.BASIS_POINTS / self.model.panel.scale)
 
     def pricing_error_summary(self, by: str = "maturity") -> pd.DataFrame:
@@ -295,7 +296,7 @@ class ACMResults(Pictures):
         Parameters
         ----------
         by : {"maturity", "date"}
-            What the rows are.
+            Whether rows are maturities or dates.
         """
         return tables.error_summary(self.pricing_errors, one_of(by, ("maturity", "date"), "by"))
 
@@ -310,18 +311,19 @@ class ACMResults(Pictures):
         extrapolate: bool = False,
     ) -> Rates:
         """
-        Forecast yields from the end of the sample; as `ATSMResults.forecast_yields`.
+        Forecast yields from the end of the sample; see `ATSMResults.forecast_yields`.
 
         Parameters
         ----------
         steps, horizons, dates : optional
-            Number of periods (1), or years, or dates: whole periods.
+            Number of periods (1), years or dates. They must be whole periods.
         maturities : float or array_like, optional
-            Of the curve, without pricing errors. By default the yields of the panel, with them.
+            Maturities of the model curve, which has no pricing errors. By default the yields of the panel are
+            forecast, including pricing errors.
         param_uncertainty : bool
             Whether standard deviations include the uncertainty of the parameters (delta method).
         extrapolate : bool
-            Whether horizons and maturities may be beyond twice the longest maturity of the panel.
+            Whether horizons and maturities may exceed twice the longest maturity of the panel.
         """
         h, index = forecast_horizons(self, steps, horizons, dates, extrapolate)
         return self._forecast(h, index, maturities, param_uncertainty, extrapolate)
@@ -329,7 +331,7 @@ class ACMResults(Pictures):
     # -- the summary -----------------------------------------------------------------------------------
 
     def status_lines(self) -> list[str]:
-        """Return what `summary` says of the estimates."""
+        """Return the lines of `summary` about the estimates."""
         largest = float(np.abs(np.linalg.eigvals(self.model.matrices(self.params)["Phi"])).max())
         sample = describe_sample(self.model.endog, self._dates)
         lines = [
@@ -355,12 +357,12 @@ class ACMResults(Pictures):
 
     def summary(self, alpha: float = 0.05) -> FitSummary:
         """
-        Return the summary: the estimates by matrix, and below them what they are.
+        Return a summary with the estimates by matrix and lines about the fit.
 
         Parameters
         ----------
         alpha : float
-            The intervals have coverage 1 - alpha.
+            One minus the coverage of the confidence intervals.
         """
         rows = self.tidy()[["matrix", "term", "estimate", "std_error"]]
         title = rows["matrix"].map(_TITLES)

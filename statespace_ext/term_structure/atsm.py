@@ -47,12 +47,12 @@ from .starts import candidates, exchanges, variants
 from .surveys import survey_vjp
 
 _HIGHER = 1e-3
-"""Log points by which pairs of Q-roots must be better than equal real ones."""
+"""Log-likelihood gain that pairs of Q-roots need over equal real roots."""
 
 
 class ATSM(StateSpaceModel[ATSMResults]):
     r"""
-    Gaussian affine term structure model, exact, under the physical (P) and the pricing (Q) measure.
+    Gaussian affine term structure model under the physical (P) and the pricing (Q) measure.
 
     .. math::
 
@@ -61,14 +61,14 @@ class ATSM(StateSpaceModel[ATSMResults]):
         y_t(\tau) &= A(\tau) + B(\tau)' X_t + \varepsilon_t(\tau), & \varepsilon_t &\sim N(0, H)
 
     with :math:`y = -(a + b'X)/\tau`, :math:`b' = -K_Q'b - \delta_1` and
-    :math:`a' = \kappa_Q'b + b'\Sigma\Sigma'b/2 - \delta_0`. Both the loadings and the discrete-time
-    transition are exact. The price of risk is :math:`\Lambda_t = \lambda_0 + \lambda_1 X_t`, with
+    :math:`a' = \kappa_Q'b + b'\Sigma\Sigma'b/2 - \delta_0`. The loadings and the transition between dates
+    are exact. The price of risk is :math:`\Lambda_t = \lambda_0 + \lambda_1 X_t`, with
     :math:`dW_Q = dW_P + \Lambda_t dt`: :math:`K_Q = K_P + \Sigma\lambda_1` and
     :math:`\kappa_Q = \kappa_P - \Sigma\lambda_0` (Duffee 2002). Sigma is lower triangular.
 
-    With ``macro``, X is (portfolios or latent factors, macro factors): bonds are priced by the former alone,
-    which move and are forecast together with the latter (Joslin, Priebsch & Singleton 2014). Macro factors
-    are observed without error; cells may be missing.
+    With ``macro``, X consists of portfolios or latent factors, followed by macro factors. Only the former
+    price bonds, but the P-dynamics are joint (Joslin, Priebsch & Singleton 2014). Macro factors are observed
+    without error. Cells may be missing.
 
     With ``time="discrete"`` a period has the length h = dt, and the model is
 
@@ -76,73 +76,76 @@ class ATSM(StateSpaceModel[ATSMResults]):
 
         X_{t+h} = X_t + (\kappa_P - K_P X_t) h + \Sigma \sqrt h\,\varepsilon_t,
 
-    likewise under Q, with the rate r of one period: K_P is (I - Phi) / h of the autoregression, and a root of
-    that under Q is 1 - h root_Q. Maturities and horizons are whole numbers of periods.
+    and likewise under Q, with the rate r of one period. K_P is then (I - Phi) / h, where Phi is the matrix of
+    the autoregression under P. The autoregression under Q has the roots 1 - h root_Q. Maturities and horizons
+    must be whole numbers of periods.
 
-    Dynamics that turn half round or more from one date to the next are ruled out (their eigenvalues have
-    imaginary parts beyond pi / dt): the data cannot tell them from slower ones.
+    The model excludes dynamics that rotate by half a turn or more between two dates, where eigenvalues have
+    imaginary parts beyond pi / dt. The data cannot distinguish them from slower dynamics.
 
     Parameters
     ----------
     yields : array_like, (nobs, p)
-        Continuously compounded zero-coupon yields, a year, NaN where missing. (Par yields are not zero-coupon
-        yields; nothing in the numbers tells them apart.) Or a panel that has its maturities and units, as
-        `datasets.load_yields` returns.
+        Continuously compounded annual zero-coupon yields; NaN marks a missing value. Do not pass par yields,
+        which the model cannot detect. You can also pass a panel with maturities and units, as returned by
+        `datasets.load_yields`.
     maturities : array_like, (p,), optional
-        In years, in the order of the columns. By default those of the panel, or those that the labels of the
-        columns tell: "3m", "m3", "3 months", "10y", "y10", "10-year"; 0.25, 1.0 where one is not whole.
+        Maturities in years, in the order of the columns. By default they come from the panel or from the
+        labels of the columns, such as "3m", "m3", "3 months", "10y", "y10" or "10-year". Labels without a
+        unit are years if at least one is not whole, such as 0.25 and 1.0.
     k_factors : int
         Number k of factors.
     identification : str or Normalisation
-        "jsz": the factors are ``portfolio_weights`` @ yields; real Q-roots (Joslin, Singleton & Zhu 2011).
-        "jsz-pairs": as "jsz", with Q-roots that are real, equal or complex.
-        "dai-singleton": Sigma = I, K_Q lower triangular with an increasing diagonal, kappa_Q = 0,
-        delta_1 >= 0. "dai-singleton-pairs": likewise, with blocks [[s, b], [c, s]] on the diagonal of K_Q,
-        whose roots may be complex. "afns": level, slope and curvature with the adjustment of Christensen,
-        Diebold & Rudebusch (2011); "dns": without it, and without prices of risk (Diebold & Li 2006). Or one
-        of your own: an instance of a subclass of `Normalisation`.
+        "jsz" has the factors ``portfolio_weights`` @ yields and real Q-roots (Joslin, Singleton & Zhu 2011).
+        "jsz-pairs" is "jsz" with Q-roots that may be real, equal or complex. "dai-singleton" has Sigma = I,
+        K_Q lower triangular with an increasing diagonal, kappa_Q = 0 and delta_1 >= 0. "dai-singleton-pairs"
+        replaces the diagonal of K_Q by blocks [[s, b], [c, s]], whose roots may be complex. "afns" has level,
+        slope and curvature with the yield adjustment of Christensen, Diebold & Rudebusch (2011). "dns" has
+        neither the adjustment nor prices of risk (Diebold & Li 2006). You can also pass an instance of your
+        own subclass of `Normalisation`.
     p_dynamics : {"unrestricted", "diagonal", "triangular"} or array_like, (k + m, k + m)
-        K_P; an array has NaN for a free element. m is the number of macro factors.
+        Structure of K_P. NaN marks a free element of an array. m is the number of macro factors.
     state_cov : {"unstructured", "diagonal"} or array_like, (k + m, k + m)
-        Sigma Sigma' a year; an array has NaN for a free element.
+        Structure of Sigma Sigma' per year. NaN marks a free element of an array.
     obs_cov : {"diagonal", "scalar", "exact-portfolios"}
-        H. "exact-portfolios": the portfolios are priced without error, what is orthogonal to them with one
-        variance.
+        Structure of H. With "exact-portfolios" the portfolios are priced without error, and the directions
+        orthogonal to them have one common variance.
     dt : "infer", float or array_like, (nobs - 1,)
-        Years between dates. "infer": 1/12, 1/4, 1/52, 1/252, ... for regular dates, else
-        actual days / 365.25.
+        Years between dates. "infer" gives 1/12, 1/4, 1/52, 1/252, ... for regular dates and actual
+        days / 365.25 for others.
     units : {"decimal", "percent"}, optional
-        Of the yields; by default those of the panel, or "decimal". Parameters are in the units of the yields.
+        Units of the yields and of the parameters. The default is that of the panel, or "decimal".
     risk_prices : dict, optional
-        Restrictions on the prices of risk: "lambda_0" (k,) and "lambda_1" (k, k + m), NaN for a free element,
-        of the factors that are returned. The P-dynamics of the factors that price bonds follow from them.
+        Restrictions on the prices of risk of the factors: "lambda_0" (k,) and "lambda_1" (k, k + m). NaN
+        marks a free element. They determine the P-dynamics of the factors that price bonds.
     factors : array_like, (nobs, k), optional
-        Observed factors, instead of latent ones; "jsz" then leaves all Q-parameters free.
+        Observed factors, instead of latent ones. "jsz" then leaves all Q-parameters free.
     initialization : {"stationary", "diffuse", "estimated", "conditional"}, optional
-        Of the first factors: their stationary P-distribution; exact diffuse (unit roots); unknown constants.
-        Of portfolios that are priced without error, "diffuse" is: the likelihood is conditional on the first.
-        "conditional": on all of the first date, pricing errors included; the default with ``macro`` and
-        exact portfolios. "stationary" otherwise.
+        Initial distribution of the factors. "stationary" is their stationary P-distribution, "diffuse" is
+        exact diffuse (for unit roots), and "estimated" treats the first factors as unknown constants. If
+        portfolios are priced without error, "diffuse" conditions the likelihood on the first portfolios.
+        "conditional" conditions on all data of the first date, including pricing errors. The default is
+        "conditional" with ``macro`` and exact portfolios, and "stationary" otherwise.
     portfolio_weights : array_like, (k, p), optional
-        W of "jsz" and of "exact-portfolios"; principal components of the yields by default.
+        Weights W for "jsz" and "exact-portfolios". The default is the principal components of the yields.
     macro : array_like, (nobs, m), optional
-        Macro factors that yields do not span. NaN where missing, but not with exact portfolios.
+        Macro factors that yields do not span. NaN marks a missing value, which exact portfolios do not allow.
     time : {"continuous", "discrete"}
-        Whether the factors move between the dates of the sample.
+        Whether the factors also move between the dates of the sample ("continuous").
     surveys : DataFrame, optional
-        Average short rates that are expected over the next years, in the units of the yields: horizons in
-        years as columns, dates of the yields as rows, NaN where there is no survey. Each measures the average
-        that P expects, with an error of its own variance by horizon.
+        Survey expectations of average short rates over the next years, in the units of the yields. Columns
+        are horizons in years and rows are dates of the yields. NaN marks a missing survey. Each survey
+        measures the average short rate expected under P, with an error variance for each horizon.
     dates, freq : optional
-        Labels of the periods, in place of those of the yields, and their frequency. Text that is ISO dates
-        (2001-01-31) is read.
+        Labels of the periods, in place of those of the yields, and their frequency. Strings with ISO dates
+        (2001-01-31) are converted.
 
     Raises
     ------
     SpecificationError
-        If arguments are unknown, of the wrong shape, or contradict each other.
+        If arguments are unknown, have the wrong shape, or contradict each other.
     DataError
-        If yields or factors cannot be used.
+        If yields or factors are invalid.
 
     References
     ----------
@@ -219,7 +222,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
         self._warm_starts: list[Array] | None = None
 
     def _condition_on_first(self) -> bool:
-        """Take away the density of the first date, which is the start; return whether all states are seen."""
+        """Drop the density of the first date, which is the start; return whether all states are observed."""
         self.endog = np.array(self.endog)
         self.endog[0] = np.nan
         self.ssm.bind(self.endog)
@@ -228,7 +231,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
 
     @property
     def factor_names(self) -> list[str]:
-        """Names of the factors, those of macro factors last."""
+        """Names of the factors; macro factors come last."""
         return [*self.norm.factors, *self.panel.macro_names]
 
     @property
@@ -243,10 +246,10 @@ class ATSM(StateSpaceModel[ATSMResults]):
         Parameters
         ----------
         endog : array_like
-            Yields; where factors are observed, these beside them in front, or in ``factors``. Macro factors
-            likewise, or in ``macro``.
+            Yields. Observed factors stand in front of the yields, or are passed as ``factors``. The same
+            holds for macro factors and ``macro``.
         exog : None
-            There are none.
+            The model has no regressors.
         **kwargs
             Arguments of the constructor to change.
         """
@@ -257,7 +260,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
         return self._rebuilt(frame, kwargs)
 
     def _split(self, endog: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """Return yields, and arguments with the factors and surveys that are in front of them."""
+        """Split data into yields and arguments with the factors and surveys in front of the yields."""
         frame: Any = endog_frame(endog)
         panel, names = self.panel, list(np.atleast_1d(self.endog_names))
         seen, m = panel.n_seen, panel.n_observed
@@ -343,7 +346,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
         )
 
     def loglike_and_score(self, params: Array) -> tuple[float, Array]:
-        """Return the log-likelihood and its gradient; of known states without a smoother pass."""
+        """Return the log-likelihood and its gradient, without a smoother pass if the states are known."""
         if not self._known_states or self.user_initialization is not None:
             return super().loglike_and_score(params)
         score, _ = score_given_first(self, self.system(params))
@@ -351,11 +354,11 @@ class ATSM(StateSpaceModel[ATSMResults]):
 
     def loglike_parts(self, params: Any) -> tuple[float, float]:
         """
-        Return (llP, llQ) of portfolios without errors, given the first date.
+        Return (llP, llQ) for portfolios without errors, given the first date.
 
-        llP is the log-density of portfolios and macro factors, llQ that of the pricing errors in p - k
-        orthonormal directions (Joslin, Priebsch & Singleton 2014). With n transitions the log-likelihood is
-        llP + llQ + n log|W W'| / 2.
+        llP is the log-density of portfolios and macro factors. llQ is the log-density of the pricing errors
+        in p - k orthonormal directions (Joslin, Priebsch & Singleton 2014). With n transitions the
+        log-likelihood is llP + llQ + n log|W W'| / 2.
 
         Parameters
         ----------
@@ -380,7 +383,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
         return self.score_at(score, self.layout.matrices(params))
 
     def score_at(self, score: SystemScore, at: Values) -> Values:
-        """Return derivatives by element of each block, given those by system matrix."""
+        """Return the derivatives by element of each block, given those by system matrix."""
         both, m, by = self.dynamics_at(at), self.panel.n_observed, score.by_matrix
         out: Values = {"obs_cov": by["obs_cov"][m:, m:]}
         if self.initialization_kind == "estimated":
@@ -418,7 +421,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
         return {**out, "state_cov": cov, **found}
 
     def _physical_vjp(self, both: Dynamics, score: SystemScore) -> tuple[Array, Array, Array]:
-        """Return the derivatives by K_P, kappa_P and cov through the transition and a stationary start."""
+        """Return derivatives by K_P, kappa_P and cov through the transition and the stationary start."""
         steps, by = self.panel.steps, score.by_matrix
         intercept = by["state_intercept"]
         if not steps.ndim:
@@ -435,7 +438,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
     # -- estimation ------------------------------------------------------------------------------------
 
     def estimate(self, request: FitRequest) -> FitResult:
-        """Check the sample and run a fit; the model is left as it was."""
+        """Check the sample and run a fit, without changing the model."""
         self.check_sample()
         with self.preserved(), quiet():
             return estimate_term_structure(self, request)
@@ -447,21 +450,21 @@ class ATSM(StateSpaceModel[ATSMResults]):
         Parameters
         ----------
         start_params, *args, **kwargs
-            As for `LGSSM.fit`, except for ``method``:
+            Arguments of `LGSSM.fit`, except for ``method``:
 
-            - "auto" (default): several starts from the cross-section, those that fall behind dropped, then
-              the exact Kalman likelihood with its exact score. ``n_starts`` adds random starts.
-            - "mle": the same from one start.
-            - "em": monotone EM, whose M-step maximises the expected log-likelihood over all parameters but
-              those of ``obs_cov`` numerically, and over these in closed form.
-            - "two-step": least squares, Q from the cross-section and then P from a regression of the factors
-              that it implies. A start, a quick answer: not the maximum of the likelihood.
-            - "jsz": the likelihood concentrated as by Joslin, Singleton & Zhu, for
-              ``obs_cov="exact-portfolios"``, and steps on the Kalman likelihood from its maximum.
+            - "auto" (default) maximises the exact Kalman likelihood with its exact score, from several starts
+              based on the cross-section. Starts that fall behind are dropped. ``n_starts`` adds random ones.
+            - "mle" does the same from one start.
+            - "em" is monotone EM. Its M-step maximises the expected log-likelihood in closed form over
+              ``obs_cov`` and numerically over all other parameters.
+            - "two-step" is least squares. It estimates Q from the cross-section, and then P from a regression
+              of the implied factors. It is fast, but does not maximise the likelihood.
+            - "jsz" maximises the concentrated likelihood of Joslin, Singleton & Zhu for
+              ``obs_cov="exact-portfolios"``. From its maximum it takes steps on the Kalman likelihood.
 
-        Where the default fit of "jsz" or "dai-singleton" ends with two equal Q-roots, it goes on with pairs
-        of roots. The results are those of the same model with ``identification="jsz-pairs"`` (or
-        "dai-singleton-pairs") if these reach higher.
+        If the default fit of "jsz" or "dai-singleton" ends with two equal Q-roots, it continues with pairs of
+        roots. If these reach a higher likelihood, the results are those of the same model with
+        ``identification="jsz-pairs"`` (or "dai-singleton-pairs").
 
         Returns
         -------
@@ -470,7 +473,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
         Raises
         ------
         UnsupportedError
-            If the method does not serve the model.
+            If the method does not support the model.
         """
         res = super().fit(start_params, *args, **kwargs)
         plain = start_params is None and not args and kwargs.get("method", "auto") == "auto"
@@ -483,7 +486,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
         return pairs if pairs.llf > res.llf + _HIGHER else res
 
     def normalised(self, params: Array) -> Array:
-        """Return the vector of the same model with the order and signs that the normalisation names."""
+        """Return the equivalent parameters with the order and signs of the normalisation."""
         at = self.norm.normalised(self.layout.matrices(params))
         out = self.layout.project(at, params)
         found = self.layout.matrices(out)
@@ -499,12 +502,12 @@ class ATSM(StateSpaceModel[ATSMResults]):
         return found
 
     def updates(self, layout: ParameterLayout) -> NumericalUpdates:
-        """Return the updates of EM for a layout of the free parameters."""
+        """Return the EM updates for a layout of the free parameters."""
         states = np.arange(self.k_states)
         return NumericalUpdates(layout, StateStructure(np.eye(len(states)), states, states[:0]), self)
 
     def _candidates(self, more: bool = False) -> list[Array]:
-        """Return start values: maxima with exact portfolios where these have a form, or of cross-sections."""
+        """Return start values from exact portfolios if available, or from fits of the cross-section."""
         with quiet():
             if self._warm_starts is None:
                 self._warm_starts = warm_starts(self)
@@ -524,11 +527,11 @@ class ATSM(StateSpaceModel[ATSMResults]):
         return problem.reduced(found[0])
 
     def other_starts(self, problem: EstimationProblem) -> list[Array]:
-        """Return further start values: other candidates, and factors that revert fast."""
+        """Return further start values: other candidates, and candidates with fast mean reversion."""
         return [problem.reduced(start) for start in self._candidates(more=True)[1:]]
 
     def other_local_maxima(self, problem: EstimationProblem, params: Array) -> list[Array]:
-        """Return points at which other maturities are priced without error."""
+        """Return starts at which other maturities are priced without error."""
         return exchanges(self, problem, params)
 
     def variance_sizes(self, params: Array) -> dict[str, Array]:
@@ -544,5 +547,5 @@ class ATSM(StateSpaceModel[ATSMResults]):
 
 
 def time_last(value: Array, ndim: int) -> Array:
-    """Return an array whose leading axis over time, where it has one, comes last."""
+    """Move the leading time axis of an array, if it has one, to the end."""
     return value if value.ndim == ndim else np.moveaxis(value, 0, -1)

@@ -1,4 +1,4 @@
-"""Autoregressions without the bias of least squares (Pope 1990; Kilian 1998; Bauer, Rudebusch & Wu 2012)."""
+"""Bias correction of estimated autoregressions (Pope 1990; Kilian 1998; Bauer, Rudebusch & Wu 2012)."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ..numerics.lyapunov import stationary_moments
 
 METHODS = ("analytic", "bootstrap")
 _PERIODS_PER_FACTOR = 10
-"""The bias is the first term of a series in factors over periods, which has to be a small one."""
+"""Minimum number of periods per factor. The bias formula is the first term of a series in their inverse."""
 _SHRINK = 0.01
-"""What the share of the correction loses in each step of Kilian's (1998) shrinkage."""
+"""Decrease of the share of the correction in each step of Kilian's (1998) shrinkage."""
 
 
 @dataclass(frozen=True, repr=False)
 class BiasCorrection(Displayed):
     """
-    A transition without its bias.
+    A transition matrix after bias correction.
 
     Attributes
     ----------
@@ -31,9 +31,10 @@ class BiasCorrection(Displayed):
     bias : ndarray, (k, k)
         Estimate of E[Phi-hat] - Phi.
     share : float
-        Share of the bias that is taken off: below one where all of it would leave the unit circle.
+        Share of the bias that is subtracted. It is below one if the full correction would leave the unit
+        circle.
     before, after : float
-        Modulus of the slowest root.
+        Modulus of the slowest root before and after the correction.
     method : str
         "analytic" or "bootstrap".
     """
@@ -47,7 +48,7 @@ class BiasCorrection(Displayed):
 
     @property
     def line(self) -> str:
-        """What the summary says."""
+        """Line of the summary about the correction."""
         how = {"analytic": "Pope 1990", "bootstrap": "bootstrap"}[self.method]
         text = (
             f"P-dynamics corrected for the bias of least squares ({how}): slowest root of a period "
@@ -68,14 +69,14 @@ def analytic_bias(Phi: Array, cov: Array, periods: int) -> Array:
         E[\hat\Phi] - \Phi = -\frac{S}{n}\Big[(I - \Phi')^{-1} + \Phi'(I - \Phi'^2)^{-1}
         + \sum_i \lambda_i (I - \lambda_i\Phi')^{-1}\Big]\Gamma^{-1} + O(n^{-3/2})
 
-    with the roots lambda of Phi and Gamma the variance of X (Pope 1990).
+    where lambda are the roots of Phi and Gamma is the variance of X (Pope 1990).
 
     Parameters
     ----------
     Phi, cov : ndarray, (k, k)
-        Phi, with roots inside the unit circle, and S.
+        The transition Phi, with roots inside the unit circle, and the covariance S of v.
     periods : int
-        n, the number of transitions.
+        Number n of transitions.
     """
     identity, turned = np.eye(len(Phi)), Phi.T
     gamma = stationary_moments(Phi, np.zeros(len(Phi)), cov)[1]
@@ -86,7 +87,7 @@ def analytic_bias(Phi: Array, cov: Array, periods: int) -> Array:
 
 
 def bootstrap_bias(Phi: Array, cov: Array, periods: int, n_boot: int, rng: object) -> Array:
-    """Return the mean error of least squares with a constant in samples from the autoregression."""
+    """Return the mean error of least squares (with a constant) in samples from the autoregression."""
     generator, k = random_generator(rng), len(Phi)
     gamma = stationary_moments(Phi, np.zeros(len(Phi)), cov)[1]
     paths = np.empty((periods + 1, n_boot, k))
@@ -103,10 +104,10 @@ def bias_corrected(
     Phi: Array, cov: Array, nobs: int, method: object, n_boot: object = 1000, rng: object = None
 ) -> BiasCorrection:
     """
-    Return the transition of a first-order autoregression without its bias.
+    Correct the transition of a first-order autoregression for bias.
 
-    Where Phi less the bias leaves the unit circle, the bias is shrunk until it does not (Kilian 1998). Where
-    Phi is outside, there is no correction.
+    If Phi minus the bias leaves the unit circle, the bias is shrunk until it does not (Kilian 1998). If Phi
+    itself is outside the unit circle, it is not corrected.
 
     Parameters
     ----------
@@ -115,11 +116,11 @@ def bias_corrected(
     nobs : int
         Number of periods.
     method : {"analytic", "bootstrap"}
-        `analytic_bias` or `bootstrap_bias`.
+        Whether to use `analytic_bias` or `bootstrap_bias`.
     n_boot : int
         Number of bootstrap samples.
     rng : numpy.random.Generator or int, optional
-        Source of the samples.
+        Random number generator or seed.
 
     Raises
     ------

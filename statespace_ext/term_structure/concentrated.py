@@ -1,4 +1,4 @@
-"""The likelihood of portfolios priced without error, concentrated (Joslin, Singleton & Zhu 2011)."""
+"""The concentrated likelihood of portfolios priced without error (Joslin, Singleton & Zhu 2011)."""
 
 from __future__ import annotations
 
@@ -24,19 +24,20 @@ from .starts import bounded_roots, cross_section, in_structure
 
 _WALL = 1e10
 _SAME = 0.01
-"""Log points within which two searches have found the same maximum."""
+"""Difference of the log-likelihood below which two searches have found the same maximum."""
 
 
 def concentrated_starts(model: Any) -> list[Array]:
     """
-    Return full parameter vectors at the maxima of the concentrated likelihood, the highest first.
+    Return the full parameter vectors at maxima of the concentrated likelihood, the highest first.
 
     Raises
     ------
     UnsupportedError
-        If the model is not that of unrestricted P-dynamics and exact portfolios on complete, regular data.
+        If the model does not have unrestricted P-dynamics and exact portfolios, or the data are incomplete or
+        irregular.
     EstimationError
-        If the regression of the portfolios is not that of a continuous-time process.
+        If no continuous-time process has the estimated regression of the portfolios.
     """
     require_concentrated(model)
     objective = Concentrated(model)
@@ -50,10 +51,11 @@ def concentrated_starts(model: Any) -> list[Array]:
 
 def warm_starts(model: Any) -> list[Array]:
     """
-    Return start values at or near maxima: those for portfolios without errors, given the first date.
+    Return start values from the maxima for portfolios without errors, given the first date.
 
-    Where yields have errors they are of data whose gaps are filled, and the errors follow. Empty for models
-    without macro factors and with another start, and where those maxima have no closed form.
+    If the yields have errors, the maxima are computed from data with filled gaps and the error variances are
+    added. The list is empty if the model has no macro factors and a different start, or if the likelihood
+    cannot be concentrated.
     """
     conditional = model.initialization_kind == "conditional"
     if len(model.panel.horizons) or not (
@@ -66,7 +68,7 @@ def warm_starts(model: Any) -> list[Array]:
 
 
 def _with_errors(model: Any) -> list[Array]:
-    """Return the full parameter vectors, with errors, of a model whose portfolios have none."""
+    """Return the full parameter vectors with error variances, given a model of portfolios without errors."""
     data = fill_missing(model.endog)
     frame = pd.DataFrame(data, index=model.calendar.labels, columns=np.atleast_1d(model.endog_names))
     twin = model.clone(frame, obs_cov="exact-portfolios", initialization=None)
@@ -88,7 +90,7 @@ def _with_errors(model: Any) -> list[Array]:
 
 
 def unsupported_reason(model: Any) -> tuple[str, str] | None:
-    """Return what keeps the likelihood of a model from being concentrated, and what is expected there."""
+    """Return the reason why the likelihood of a model cannot be concentrated, and the expected value."""
     given = model._given
     faults = [
         (not isinstance(model.norm, Portfolios), "identification", 'identification="jsz"'),
@@ -105,7 +107,7 @@ def unsupported_reason(model: Any) -> tuple[str, str] | None:
 
 
 def require_concentrated(model: Any) -> None:
-    """Refuse a model whose likelihood cannot be concentrated."""
+    """Raise if the likelihood of a model cannot be concentrated."""
     fault = unsupported_reason(model)
     if fault is not None:
         what, expected = fault
@@ -118,12 +120,12 @@ def require_concentrated(model: Any) -> None:
 
 
 def _without_first(model: Any) -> Array:
-    """Return the data whose density counts: not the first date where it is conditioned on."""
+    """Return the data that enter the likelihood, without the first date if it is conditioned on."""
     return np.asarray(model.endog[1:] if model.initialization_kind == "conditional" else model.endog)
 
 
 def known_states(model: Any) -> tuple[Array, Array]:
-    """Return portfolios and macro factors of all dates, and the yields of those whose density counts."""
+    """Return portfolios and macro factors of all dates, and the yields that enter the likelihood."""
     data, m = _without_first(model), model.panel.n_observed
     y = data[:, m:]
     states = np.column_stack([y @ model.panel.weights.T, data[:, :m]])
@@ -134,14 +136,15 @@ def known_states(model: Any) -> tuple[Array, Array]:
 
 def score_given_first(model: Any, system: System) -> tuple[SystemScore, tuple[float, float]]:
     """
-    Return score and log-likelihood of portfolios without errors and macro factors, given the first date.
+    Return score and log-likelihood for portfolios without errors and macro factors, given the first date.
 
-    All states are seen, so that they are those of a regression of states on states, and of errors. With N
-    orthonormal and W N' = 0,
+    All states are observed, so the likelihood is that of a regression of states on lagged states and that of
+    the errors. With N orthonormal and W N' = 0,
 
         llP = sum_{t>1} log N(x_t; c + T x_{t-1}, Q),    llQ = sum_{t>1} log N(N e_t; 0, s^2 I),
 
-    and the log-likelihood of the yields is llP + llQ + (n - 1) log|W W'| / 2. Both parts are returned too.
+    and the log-likelihood of the yields is llP + llQ + (n - 1) log|W W'| / 2. The function returns both parts
+    too.
     """
     x, y = known_states(model)
     W, (n, p), m = model.panel.weights, y.shape, model.panel.n_observed
@@ -171,24 +174,24 @@ def score_given_first(model: Any, system: System) -> tuple[SystemScore, tuple[fl
 
 class Concentrated:
     """
-    Minus the likelihood of portfolios priced without error, concentrated, by Q-roots and covariance a year.
+    Minus the concentrated likelihood of portfolios priced without error, by Q-roots and annual covariance.
 
-    Given these, everything else has a closed form (Joslin, Singleton & Zhu 2011): the P-dynamics are the
-    regression of Z_{t+1} on Z_t, with Z the portfolios and macro factors; k_inf is a least-squares
-    coefficient of the mean yields; the variance of the errors is the mean square of what is left; the
-    covariance of macro factors given portfolios is that of the regression. What is concentrated out of
+    Given these arguments, all other parameters have a closed form (Joslin, Singleton & Zhu 2011). The
+    P-dynamics are the regression of Z_{t+1} on Z_t, where Z contains the portfolios and macro factors. k_inf
+    is a least-squares coefficient of the mean yields. The variance of the errors is the mean square of the
+    residuals. The covariance of macro factors given portfolios is that of the regression. The objective
 
         -(n - 1)/2 [log|Omega| + tr(Omega^{-1} Omega_hat)] - m (p - k)/2 log(sum of squared errors)
 
-    leaves k + k (k + 1)/2 parameters; m is the number of dates whose errors count. Z_1 is conditioned on. In
-    discrete time that is the maximum. In continuous time the covariance a year, which prices convexity, and
-    that of a step, which the regression has, differ by K_P, so that the maximum is a little beside it: steps
-    on the likelihood find it.
+    has k + k (k + 1)/2 parameters, where m is the number of dates whose errors enter. It is conditional on
+    Z_1. In discrete time its maximum is that of the likelihood. In continuous time the maxima differ
+    slightly: convexity depends on the annual covariance, the regression on the covariance of a step, and K_P
+    enters the relation between them. A few steps on the likelihood then find its maximum.
 
     Parameters
     ----------
     model : ATSM
-        A model for which `unsupported_reason` finds nothing.
+        A model for which `unsupported_reason` returns None.
     """
 
     def __init__(self, model: Any) -> None:
@@ -211,7 +214,7 @@ class Concentrated:
             ) from error
 
     def maximum(self, roots: Array) -> tuple[float, Values]:
-        """Return minus the maximum from some Q-roots on, and all blocks there."""
+        """Minimise from given Q-roots; return the value and all blocks at the minimum."""
         k = len(roots)
         lower = np.tril_indices(k)
         scale = np.concatenate([0.1 + np.abs(roots), np.full(len(lower[0]), 0.1)])
@@ -229,7 +232,7 @@ class Concentrated:
         return float(fit.fun), self.values(*at(fit.x))
 
     def values(self, roots: Array, cov: Array) -> Values:
-        """Return all blocks at the maximum given roots and covariance of the portfolios."""
+        """Return all blocks at the maximum, given the roots and the covariance of the portfolios."""
         at = self._fitted(roots, cov)
         errors = self._errors(at)
         p, k = self.y.shape[1], len(roots)
@@ -243,7 +246,7 @@ class Concentrated:
         return {**at, self.norm.drift: self.norm.mean_fit(at, self.y, self.P)}
 
     def _with_macro(self, cov: Array) -> Array:
-        """Return Sigma Sigma' of all states: that of macro factors given portfolios is of the regression."""
+        """Return Sigma Sigma' of all states, with the regression of macro factors on portfolios."""
         k = len(cov)
         root = np.array(self.root)
         root[:k, :k] = np.linalg.cholesky(cov)
@@ -255,7 +258,7 @@ class Concentrated:
         return np.asarray(self.y - A - self.P @ B.T)
 
     def __call__(self, roots: Array, cov: Array) -> float:
-        """Return the value, a wall where it does not exist."""
+        """Return the value, or a large constant where it does not exist."""
         try:
             at = self._fitted(roots, cov)
             errors = self._errors(at)

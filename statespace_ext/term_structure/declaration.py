@@ -1,4 +1,4 @@
-"""From the arguments of `ATSM` to the layout of its parameters."""
+"""Conversion of the arguments of `ATSM` to the layout of its parameters."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ COVARIANCES = frozenset({"obs_cov", "state_cov", "survey_cov"})
 
 
 def check_choice(value: Any, name: str, choices: tuple[str, ...]) -> None:
-    """Refuse a string that is none of the choices."""
+    """Raise for a string that is not one of the choices."""
     if not isinstance(value, str) or value not in choices:
         raise SpecificationError(f"{name} is unknown", got=repr(value), expected=f"one of {choices}")
 
 
 def start_of(initialization: Any, macro: Any, obs_cov: Any) -> Any:
-    """Return the kind of start: by default that of a vector autoregression where all states are seen."""
+    """Return the initialization; the default is "conditional" if all states are observed."""
     if initialization is not None:
         return initialization
     seen = macro is not None and is_word(obs_cov, "exact-portfolios")
@@ -52,12 +52,12 @@ def start_of(initialization: Any, macro: Any, obs_cov: Any) -> Any:
 
 def normalisation_of(identification: Any, panel: Panel) -> Normalisation:
     """
-    Return the normalisation of an identification: an instance as it is, or what a name stands for.
+    Return the normalisation for an identification, which is a name or an instance.
 
     Raises
     ------
     SpecificationError
-        If it is none, or does not go with the number of factors.
+        If the identification is invalid or does not fit the number of factors.
     """
     k, names = panel.k_factors, panel.factor_names
     word = identification if isinstance(identification, str) else ""
@@ -87,7 +87,7 @@ def normalisation_of(identification: Any, panel: Panel) -> Normalisation:
 
 
 def spelled(identification: Any) -> str:
-    """Return an identification as a message has it."""
+    """Return an identification as text for messages."""
     return (
         f'identification="{identification}"'
         if isinstance(identification, str)
@@ -97,12 +97,12 @@ def spelled(identification: Any) -> str:
 
 def build_layout(given: Mapping[str, Any], norm: Normalisation, panel: Panel) -> ParameterLayout:
     """
-    Return the layout of all blocks: Q-parameters, P-dynamics or prices of risk, covariances, start.
+    Return the layout of all blocks: Q-parameters, P-dynamics or prices of risk, covariances and start.
 
     Raises
     ------
     SpecificationError
-        If an argument is unknown, or contradicts another.
+        If an argument is unknown or contradicts another.
     """
     own, factors = norm.factors, [*norm.factors, *panel.macro_names]
     n = len(factors)
@@ -128,7 +128,7 @@ def build_layout(given: Mapping[str, Any], norm: Normalisation, panel: Panel) ->
 
 
 def _free(key: str, rows: list[str], columns: list[str] | None = None) -> AffineMatrix:
-    """Return a block of free elements, a vector where there are no columns."""
+    """Return a block of free elements, which is a vector if there are no columns."""
     shape = len(rows), 1 if columns is None else len(columns)
     stem = [f"{key}.{row}" for row in rows]
     return parse_matrix(
@@ -137,7 +137,7 @@ def _free(key: str, rows: list[str], columns: list[str] | None = None) -> Affine
 
 
 def _block(value: Any, key: str, factors: list[str]) -> AffineMatrix:
-    """Return a block of a normalisation as the layout has it."""
+    """Convert a block of a normalisation to the form used by the layout."""
     if key in _OTHERS:
         raise SpecificationError(
             "A block of a normalisation has the name of a block of the model", got=key, remedy="Rename it."
@@ -169,7 +169,7 @@ def _physical(value: Any, factors: list[str]) -> AffineMatrix:
 
 
 def _risk_prices(value: Any, own: list[str], factors: list[str]) -> dict[str, AffineMatrix]:
-    """Return the prices of risk of the factors that price bonds, and the P-dynamics of the others."""
+    """Return the prices of risk of the factors that price bonds, and the P-dynamics of other factors."""
     k, n = len(own), len(factors)
     if not isinstance(value, Mapping) or set(value) - {"lambda_0", "lambda_1"} or not value:
         raise SpecificationError(
@@ -208,7 +208,7 @@ def _measurement(value: Any, labels: list[str], W: Array) -> AffineMatrix:
 
 
 def check_contradictions(given: Mapping[str, Any], norm: Normalisation, sets_sigma: bool) -> None:
-    """Refuse arguments that contradict each other."""
+    """Raise for arguments that contradict each other."""
     check_choice(given["initialization"], "initialization", STARTS)
     if isinstance(given["state_cov"], str):
         check_choice(given["state_cov"], "state_cov", STATE_COVS)
@@ -234,7 +234,7 @@ def check_contradictions(given: Mapping[str, Any], norm: Normalisation, sets_sig
 def _against_normalisation(
     given: Mapping[str, Any], norm: Normalisation, sets_sigma: bool
 ) -> Iterator[tuple[str, str]]:
-    """Yield why a normalisation excludes an argument, and the argument."""
+    """Yield each argument that a normalisation excludes, preceded by the reason."""
     if sets_sigma and not is_word(given["state_cov"], "unstructured"):
         yield "sets state_cov itself", "state_cov"
     if norm.scaled and given["initialization"] == "diffuse":
@@ -249,7 +249,7 @@ def _against_normalisation(
 
 
 def _against_portfolios(given: Mapping[str, Any], norm: Normalisation) -> Iterator[tuple[str, str]]:
-    """Yield why portfolios, absent or priced without error, exclude an argument, and the argument."""
+    """Yield each argument that is excluded with or without exact portfolios, preceded by the reason."""
     exact = is_word(given["obs_cov"], "exact-portfolios")
     if given["initialization"] == "conditional" and not (exact and norm.portfolios):
         yield (
@@ -265,7 +265,7 @@ def _against_portfolios(given: Mapping[str, Any], norm: Normalisation) -> Iterat
 
 
 def _against_start(given: Mapping[str, Any], norm: Normalisation) -> Iterator[tuple[str, str]]:
-    """Yield why portfolios without error, or their absence, exclude a start."""
+    """Yield the reasons why an initialization is excluded with or without exact portfolios."""
     start, exact = given["initialization"], is_word(given["obs_cov"], "exact-portfolios")
     if start == "conditional" and not (exact and norm.portfolios):
         yield (

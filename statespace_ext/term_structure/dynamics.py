@@ -1,8 +1,8 @@
 """
-The dynamics under P and Q, and what they imply: rates as affine functions of the factors.
+The dynamics under P and Q, and the implied rates as affine functions of the factors.
 
-Every rate here is A + B x: yields, forward rates, expected short rates, risk-neutral yields. With x ~ N(m, V)
-it is N(A + B m, B V B'), so that one class computes all of them and their differences, the premia.
+Yields, forward rates, expected short rates and risk-neutral yields all have the form A + B x. If x ~ N(m, V),
+a rate is N(A + B m, B V B'), so one class computes all rates and their differences, the premia.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..params.cholesky import semidefinite_cholesky
 Values = dict[str, Array]
 """Blocks of parameters by name."""
 SINGULAR = 1e-10
-"""A matrix whose smallest singular value is below this share of the largest counts as singular."""
+"""Ratio of the smallest to the largest singular value below which a matrix counts as singular."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -31,7 +31,7 @@ class Pricing(Displayed):
     """
     The Q-dynamics dX = (kappa - K X) dt + Sigma dW and the short rate r = delta_0 + delta_1'X.
 
-    As a gradient, each attribute is the derivative by it.
+    If the object is a gradient, each attribute contains the derivative by that quantity.
 
     Attributes
     ----------
@@ -52,7 +52,8 @@ class Dynamics:
     """
     The dynamics under both measures: K_P, kappa_P, cov = Sigma Sigma', and `Pricing`.
 
-    The first states are the factors that price bonds. The others, macro factors, have P-dynamics alone.
+    The first states are the factors that price bonds. The other states are macro factors, which only have
+    P-dynamics.
 
     Attributes
     ----------
@@ -60,31 +61,31 @@ class Dynamics:
     kappa_P : ndarray, (n,)
     cov : ndarray, (n, n)
     pricing : Pricing
-        Of the k <= n first states.
+        Q-dynamics of the first k <= n states.
     period : float or None
         Length of a period of discrete time; None in continuous time.
     """
 
     K_P: Array
-    kappa_P: Array  # noqa: N815 - as the papers have it
+    kappa_P: Array  # noqa: N815 - notation of the papers
     cov: Array
     pricing: Pricing
     period: float | None = None
 
 
 def padded(matrix: Array, columns: int) -> Array:
-    """Return a vector or matrix with zeros for the states that do not enter it."""
+    """Add zeros to a vector or matrix for the states that do not enter it."""
     missing = columns - matrix.shape[-1]
     return np.pad(matrix, [(0, 0)] * (matrix.ndim - 1) + [(0, missing)]) if missing else matrix
 
 
 def require_no_aliasing(K: Array, dt: float) -> None:
     """
-    Refuse dynamics that turn half round or more within a step.
+    Raise for dynamics that rotate by half a turn or more within a step.
 
-    exp(-K dt) is the same for eigenvalues whose imaginary parts differ by 2 pi / dt: observed every dt years,
-    a process cannot be told from faster ones, up to what the prices say of Sigma. Only the slowest is
-    admitted.
+    exp(-K dt) is equal for eigenvalues whose imaginary parts differ by 2 pi / dt. Data at intervals of dt
+    years therefore cannot distinguish a process from faster ones, apart from the information on Sigma in
+    prices. Only the slowest process is admitted.
     """
     turns = float(np.max(np.abs(np.linalg.eigvals(K).imag)))
     if not turns * dt < np.pi:
@@ -101,8 +102,8 @@ def risk_neutral_to_physical(
     """
     Return K_P = K_Q - Sigma lambda_1 and kappa_P = kappa_Q + Sigma lambda_0 of the factors that price bonds.
 
-    Sigma is the Cholesky factor of their covariance; lambda_1 is by all states, on which K_Q is zero
-    beyond them.
+    Sigma is the Cholesky factor of their covariance. lambda_1 has a column for each state. K_Q is zero in the
+    columns of states that do not price bonds.
     """
     root = semidefinite_cholesky(cov)
     return padded(pricing.K, lambda_1.shape[1]) - root @ lambda_1, pricing.kappa + root @ lambda_0
@@ -129,8 +130,8 @@ def prices_of_risk(pricing: Pricing, cov: Array, K_P: Array, kappa_P: Array) -> 
     """
     Return lambda_0 = Sigma^{-1}(kappa_P - kappa_Q) and lambda_1 = Sigma^{-1}(K_Q - K_P).
 
-    Lambda_t = lambda_0 + lambda_1 X_t is the price of risk of dW_Q = dW_P + Lambda dt (Duffee 2002): that of
-    the k factors that price bonds, by all n states.
+    Lambda_t = lambda_0 + lambda_1 X_t is the price of risk in dW_Q = dW_P + Lambda dt (Duffee 2002). It has a
+    row for each of the k factors that price bonds, and lambda_1 has a column for each of the n states.
     """
     k, n = len(pricing.K), len(K_P)
     root = semidefinite_cholesky(cov[:k, :k])
@@ -158,7 +159,7 @@ class Affine:
         return Affine(self.intercept - other.intercept, self.slope - other.slope)
 
     def __mul__(self, factor: Array) -> Affine:
-        """Return each rate times its factor (m,)."""
+        """Return each rate multiplied by its factor (m,)."""
         return Affine(self.intercept * factor, self.slope * factor[:, None])
 
     def mean(self, states: Array) -> Array:
@@ -171,7 +172,7 @@ class Affine:
 
 
 class Premia:
-    """What premia have in common, in continuous and in discrete time; mixed into curves."""
+    """Mixin for curves that computes premia in continuous and in discrete time."""
 
     yields: Callable[[Array], Affine]
     forwards: Callable[[Array], Affine]
@@ -181,11 +182,11 @@ class Premia:
     short_rate_ahead: Callable[[Array], Affine]
 
     def term_premium(self, tau: Array, risk_neutral: bool) -> Affine:
-        """Return yields less the average expected short rate, or less risk-neutral yields."""
+        """Return yields minus the average expected short rate, or minus risk-neutral yields."""
         return self.yields(tau) - (self.risk_neutral_yields if risk_neutral else self.average_short_rate)(tau)
 
     def forward_premium(self, tau: Array, risk_neutral: bool) -> Affine:
-        """Return forward rates less the expected short rate then, or less risk-neutral forward rates."""
+        """Return forward rates minus the expected short rate, or minus risk-neutral forward rates."""
         base = self.risk_neutral_forwards if risk_neutral else self.short_rate_ahead
         return self.forwards(tau) - base(tau)
 
@@ -198,23 +199,24 @@ class Curves(Premia):
     Attributes
     ----------
     dynamics : Dynamics
-        Under both measures.
+        Dynamics under both measures.
     convexity : float
-        The convexity term uses cov times this: one over the size of one in the units of the yields, or zero.
+        Multiplier of cov in the convexity term. It is one over the size of one (100 percent) in the units of
+        the yields, or zero.
     """
 
     dynamics: Dynamics
     convexity: float
 
     def _priced(self, of: Callable[..., tuple[Array, Array]], tau: Array) -> Affine:
-        """Return what bonds are priced at, under Q."""
+        """Return rates priced under Q."""
         at, q, k = self.dynamics, self.dynamics.pricing, len(self.dynamics.pricing.K)
         cov = at.cov[:k, :k] * self.convexity
         intercept, slope = of(q.K, q.kappa, cov, q.delta_0, q.delta_1, tau, at.period)
         return Affine(intercept, padded(slope, len(at.cov)))
 
     def _expected(self, of: Callable[..., tuple[Array, Array]], tau: Array, convexity: float) -> Affine:
-        """Return what bonds priced with the drift of P would imply."""
+        """Return rates that are priced with the drift under P."""
         at, q = self.dynamics, self.dynamics.pricing
         delta_1 = padded(q.delta_1, len(at.cov))
         return Affine(*of(at.K_P, at.kappa_P, at.cov * convexity, q.delta_0, delta_1, tau, at.period))
@@ -228,7 +230,7 @@ class Curves(Premia):
         return self._priced(forward_loadings, tau)
 
     def risk_neutral_yields(self, tau: Array) -> Affine:
-        """Return the yields if the price of risk were zero: priced with (K_P, kappa_P)."""
+        """Return the yields if the price of risk were zero, priced with (K_P, kappa_P)."""
         return self._expected(loadings, tau, self.convexity)
 
     def risk_neutral_forwards(self, tau: Array) -> Affine:
@@ -249,7 +251,7 @@ class Curves(Premia):
         return discretise(at.K_P, at.kappa_P, at.cov, horizon, at.period)
 
     def price_of_risk(self) -> Affine:
-        """Return lambda_0 + lambda_1 x; NaN where Sigma is singular."""
+        """Return lambda_0 + lambda_1 x; NaN if Sigma is singular."""
         found = structural_matrices(self.dynamics, True)
         return Affine(found["lambda_0"], found["lambda_1"])
 
@@ -267,12 +269,12 @@ def states_ahead(dynamics: Dynamics, mean: Array, cov: Array, horizons: Array) -
 
 
 def long_run_mean(K: Array, kappa: Array) -> Array:
-    """Return theta with K theta = kappa, NaN where K is singular."""
+    """Return theta with K theta = kappa; NaN if K is singular."""
     return np.full(len(K), np.nan) if is_singular(K) else np.linalg.solve(K, kappa)
 
 
 def is_singular(K: Array) -> bool:
-    """Tell whether a matrix is singular, to rounding."""
+    """Return whether a matrix is singular up to rounding."""
     values = np.linalg.svd(K, compute_uv=False)
     return not bool(values[-1] > SINGULAR * values[0])
 
@@ -281,8 +283,9 @@ def structural_matrices(dynamics: Dynamics, prices: bool) -> dict[str, Array]:
     """
     Return K, kappa and theta under P and Q, Sigma, lambda_0, lambda_1, delta_0, delta_1.
 
-    theta is NaN where K is singular; the prices of risk are where there are none, or Sigma is singular;
-    Sigma is where its square is not positive semidefinite, as one step from a singular one may be.
+    theta is NaN if K is singular. The prices of risk are NaN if the model has none or Sigma is singular.
+    Sigma is NaN if Sigma Sigma' is not positive semidefinite, which can happen one step away from a singular
+    matrix.
 
     Parameters
     ----------
@@ -320,11 +323,11 @@ def _cholesky(cov: Array) -> Array:
 
 def mean_reversion(K: Array, step: float | None = None) -> Array:
     """
-    Return one row an eigenvalue of K, the slowest first: real part, imaginary part, half-life, period.
+    Return one row for each eigenvalue of K: real part, imaginary part, half-life and period.
 
-    The half-life log(2) / Re is infinite at a unit root and NaN where the process explodes; the period of
-    a cycle 2 pi / |Im| is NaN for a real root. In discrete time with steps h, an eigenvalue z enters both as
-    -log(1 - h z) / h, whose exponential is the root 1 - h z of the transition.
+    The slowest comes first. The half-life log(2) / Re is infinite at a unit root and NaN for an explosive
+    process. The period 2 pi / |Im| of a cycle is NaN for a real root. In discrete time with steps h, both use
+    -log(1 - h z) / h in place of an eigenvalue z, because the root of the transition is 1 - h z.
     """
     roots = np.linalg.eigvals(K)
     roots = roots[np.lexsort((roots.imag, roots.real))]
@@ -340,10 +343,10 @@ def mean_reversion(K: Array, step: float | None = None) -> Array:
 
 def weakest_direction(cov: Array) -> tuple[float, Array]:
     """
-    Return the least information along any direction, and that direction.
+    Return the smallest information along any direction, and that direction.
 
-    Both are in units in which the information on each parameter alone is one: a value near zero is a ridge
-    of the likelihood.
+    Parameters are scaled so that the information on each of them alone is one. A value near zero means that
+    the likelihood has a ridge.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ from .maximal import DaiSingleton
 OWN = ("mle", "two-step", "jsz")
 METHODS = ("auto", *OWN, "em", "lbfgs", "bfgs", "newton", "cg", "nm", "powell")
 _MAXITER_EM = 500
-"""An M-step is a search of its own here, and EM is slow where the measurement errors are small."""
+"""Maximum number of EM iterations. Each M-step is a search; EM is slow if measurement errors are small."""
 
 
 def estimate_term_structure(model: Any, request: FitRequest) -> FitResult:
@@ -29,7 +29,7 @@ def estimate_term_structure(model: Any, request: FitRequest) -> FitResult:
     Raises
     ------
     SpecificationError, UnsupportedError
-        If the method is unknown, or does not serve the model.
+        If the method is unknown or does not support the model.
     """
     one_of(request.method, METHODS, "method")
     check_request(replace(request, method="auto") if request.method in OWN else request)
@@ -39,12 +39,12 @@ def estimate_term_structure(model: Any, request: FitRequest) -> FitResult:
     except KeyboardInterrupt:
         out = best_so_far(problem, request)
     if problem.layout is not model.layout and len(problem.layout) < len(model.layout):
-        return out  # with parameters held fixed, a factor cannot be renamed
+        return out  # with fixed parameters, factors cannot be reordered
     return replace(out, params=model.normalised(out.params))
 
 
 def _estimate(model: Any, problem: Any, request: FitRequest) -> FitResult:
-    """Run a fit: the model's own methods differ in their starts."""
+    """Run a fit; the methods of the model differ in their starts."""
     method, start, most = request.method, request.start, request.maxiter
     if method == "two-step":
         return _two_step(problem, model.start_params if start is None else start, request)
@@ -60,7 +60,7 @@ def _estimate(model: Any, problem: Any, request: FitRequest) -> FitResult:
 
 
 def _has_twin(model: Any) -> bool:
-    """Tell whether a model of Dai & Singleton is, but for a rotation, one of Joslin, Singleton & Zhu."""
+    """Return whether a Dai-Singleton model is a rotation of a Joslin-Singleton-Zhu model."""
     given, rotates = model._given, isinstance(model.norm, DaiSingleton)
     free = isinstance(given["p_dynamics"], str) and given["p_dynamics"] == "unrestricted"
     plain = given["risk_prices"] is None and not model._has_fixed_params and model.user_initialization is None
@@ -69,9 +69,9 @@ def _has_twin(model: Any) -> bool:
 
 def _by_portfolios(model: Any, problem: Any, request: FitRequest) -> FitResult:
     """
-    Return a fit of the normalisation of Dai & Singleton by way of the model for portfolios, rotated.
+    Fit the Dai-Singleton normalisation by fitting the model for portfolios and rotating the result.
 
-    In latent factors the likelihood has long curved ridges; in portfolios it has not.
+    With latent factors the likelihood has long curved ridges; with portfolios it does not.
     """
     twin = model.clone(model.panel.endog, identification=model.norm.twin, portfolio_weights=None)
     found = estimate_term_structure(twin, request)
@@ -91,7 +91,7 @@ def _by_portfolios(model: Any, problem: Any, request: FitRequest) -> FitResult:
 
 
 def _two_step(problem: Any, params: Array, request: FitRequest) -> FitResult:
-    """Return estimates by least squares, with the likelihood that they have."""
+    """Return least-squares estimates with their likelihood."""
     free = problem.reduced(params)
     llf, at = problem.value(free), verdict_at(problem, free)
     status = "least squares in two steps, not maximum likelihood"

@@ -1,4 +1,4 @@
-"""Forecasts of yields out of sample, beside those of a benchmark."""
+"""Out-of-sample evaluation of yield forecasts against a benchmark."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ MODEL, RANDOM_WALK, OTHER = "model", "random walk", "other model"
 @dataclass(frozen=True, repr=False)
 class YieldEvaluation(Displayed):
     """
-    Errors of forecasts of yields, of a model and of a benchmark.
+    Errors of the yield forecasts of a model and of a benchmark.
 
     Attributes
     ----------
     errors : DataFrame
-        Yields less forecasts in the units of the yields, one row an origin (the last period that a forecast
-        knows), columns (method, step, yield); NaN where the yield or the forecast is missing.
+        Yields minus forecasts, in the units of the yields. Rows are origins, the last period that a forecast
+        uses. Columns are (method, step, yield). NaN marks a missing yield or forecast.
     refits : DataFrame
-        One row a fit of the model: first origin, periods used, llf, converged, error.
+        One row for each fit of the model: first origin, periods used, llf, converged, error.
     maturities : ndarray
-        Maturities in years of the yields.
+        Maturities of the yields in years.
     benchmark : str
         Name of the benchmark among the methods.
     """
@@ -56,20 +56,20 @@ class YieldEvaluation(Displayed):
 
     @property
     def steps(self) -> list[int]:
-        """Steps ahead."""
+        """Numbers of steps ahead."""
         return [int(step) for step in dict.fromkeys(self.errors.columns.get_level_values("step"))]
 
     def summary(self) -> pd.DataFrame:
         """
-        Return root mean square errors by step and yield, and tests that the methods forecast equally well.
+        Return root mean square errors by step and yield, and tests of equal forecast accuracy.
 
         Returns
         -------
         DataFrame
-            Rows (step, yield). ``n`` origins; ``rmse`` and ``rmse_benchmark`` in the units of the yields and
-            their ``ratio``; ``dm``, the Diebold-Mariano t-statistic of the squared errors of the benchmark
-            less those of the model (positive: the model is better), with the correction for small samples
-            of Harvey, Leybourne & Newbold (1997), and ``p_value``.
+            Rows (step, yield). The columns are the number ``n`` of origins, ``rmse`` and ``rmse_benchmark``
+            in the units of the yields, their ``ratio``, ``dm`` and ``p_value``. ``dm`` is the Diebold-Mariano
+            t-statistic of the squared errors of the benchmark minus those of the model, with the small-sample
+            correction of Harvey, Leybourne & Newbold (1997). Positive values favour the model.
         """
         rows = {}
         for step in self.steps:
@@ -86,7 +86,7 @@ class YieldEvaluation(Displayed):
 
     def plot(self, fig: Any = None, figsize: tuple[float, float] | None = None) -> Any:
         """
-        Plot root mean square errors by maturity, one panel a number of steps.
+        Plot root mean square errors by maturity, with one panel for each number of steps.
 
         Parameters
         ----------
@@ -166,7 +166,7 @@ def evaluate(
 
 
 def _places(model: Any, maturities: Any) -> Array:
-    """Return the columns of maturities that the panel has."""
+    """Return the columns of the panel for the given maturities."""
     own = model.panel.maturities
     if maturities is None:
         return np.arange(len(own))
@@ -183,7 +183,7 @@ def _places(model: Any, maturities: Any) -> Array:
 
 
 def _checked(benchmark: Any, model: Any) -> Any:
-    """Return results of another model of the same panel, or None for the random walk."""
+    """Return the results of a benchmark model of the same panel, or None for the random walk."""
     if isinstance(benchmark, str) and benchmark == RANDOM_WALK:
         return None
     other: Any = getattr(benchmark, "model", None)
@@ -207,10 +207,10 @@ def _forecasts(
     places: Array,
     fit_options: Mapping[str, Any] | None,
 ) -> tuple[Array, pd.DataFrame]:
-    """Return forecasts (origins, steps, yields) from estimates on windows, and a table of the fits."""
+    """Return forecasts (origins, steps, yields) from fits on windows, and a table of the fits."""
     model = model_of(results)
     y, h = data_of(model), float(model.panel.steps) * np.array(ahead)
-    # weights that the constructor computed are computed again, from what each window knows
+    # weights that the constructor computed are computed again from the data of each window
     changed = {"portfolio_weights": None} if "portfolio_weights" in model._computed else {}
     models = ((f"{rows.stop}", model_on(model, y[rows], rows, **changed)) for rows in blocks)
     options = {"method": "mle", "cov_type": "none", **options_of(fit_options, "fit_options")}

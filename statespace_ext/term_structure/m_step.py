@@ -1,14 +1,14 @@
 """
-The M-step where system matrices are smooth functions of the parameters, whatever these are.
+The M-step for system matrices that are arbitrary smooth functions of the parameters.
 
 The expected log-likelihood of the complete data at new matrices is a function of the sums of the E-step,
 
     -1/2 [n log|H| + tr(H^{-1} E sum e e')] - 1/2 sum_g [n_g log|W_g| + tr(W_g^{-1} E sum u u')]
     -1/2 [log|P_1| + tr(P_1^{-1} E (x_1 - a_1)(x_1 - a_1)')],
 
-with the residuals e and u at the new coefficients. It has no filter pass in it. All parameters but those of
-H are found together by a gradient method, which starts where the E-step was and is kept only if it rises;
-H follows in closed form. So the log-likelihood cannot fall.
+with the residuals e and u at the new coefficients. It needs no filter pass. A gradient method finds all
+parameters except those of H. It starts at the parameters of the E-step, and its result is kept only if it
+increases the function. H follows in closed form. The log-likelihood therefore cannot decrease.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ _STEP, _LEAST_SIZE = 1e-6, 1e-4
 @dataclass(frozen=True)
 class NumericalUpdates(LinearGaussianUpdates):
     """
-    The updates of EM of a model whose M-step has no closed form but for obs_cov and an unknown first state.
+    EM updates for a model whose M-step has a closed form only for obs_cov and an unknown first state.
 
     Attributes
     ----------
     layout : ParameterLayout
         Layout of the free parameters.
     structure : StateStructure
-        Every state has noise.
+        Structure of the states, all of which have noise.
     model : ATSM
         The model.
     """
@@ -52,7 +52,7 @@ class NumericalUpdates(LinearGaussianUpdates):
     initial_state = LinearGaussianUpdates.initial_state_newton
 
     def cycles(self) -> list[list[NamedUpdate]]:
-        """Return the updates, grouped by the E-step that they share."""
+        """Return the updates; those in one group share an E-step."""
         main: list[NamedUpdate] = [("dynamics", self.dynamics)]
         if not self.layout.blocks["obs_cov"].is_fixed:
             main.append(("obs_cov", self.obs_cov))
@@ -61,7 +61,7 @@ class NumericalUpdates(LinearGaussianUpdates):
         return [[("initial_state", self.initial_state)], main]
 
     def unsupported_reason(self) -> str | None:
-        """Say why EM cannot estimate this specification, None where it can."""
+        """Return the reason why EM cannot estimate this specification, or None if it can."""
         block = self.layout.blocks["obs_cov"]
         if len(self.model.panel.horizons):
             return "surveys measure expectations, which have no part in its M-step"
@@ -70,7 +70,7 @@ class NumericalUpdates(LinearGaussianUpdates):
         return None
 
     def dynamics(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
-        """All parameters but those of obs_cov, by L-BFGS on the expected log-likelihood."""
+        """Update all parameters except those of obs_cov, by L-BFGS on the expected log-likelihood."""
         expected = ExpectedLoglike(self, params, moments)
         moving = np.ones(len(params), bool)
         for key in ("obs_cov", "initial_state"):
@@ -104,7 +104,7 @@ class NumericalUpdates(LinearGaussianUpdates):
         )
 
     def obs_cov(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
-        """H = E sum eps eps' / n, in its structure; observed factors have no noise."""
+        """Update H = E sum eps eps' / n within its structure; observed factors have no noise."""
         yields = self.of_yields(moments.observation)
         return update_covariance([self._term("obs_cov", yields)], params), moments
 
@@ -113,7 +113,7 @@ class NumericalUpdates(LinearGaussianUpdates):
         return observation.rows(np.arange(self.model.panel.n_observed, observation.ee.shape[1]))
 
     def information(self, params: Array, moments: Moments) -> Array:
-        """Return the diagonal of the complete-data information, zero where nothing is known of it."""
+        """Return the diagonal of the complete-data information; zero where it is not known."""
         expected = ExpectedLoglike(self, params, moments)
         out, here = np.zeros(len(params)), expected.value_and_gradient(params)[1]
         for i, step in enumerate(_STEP * self._sizes(params)):
@@ -129,7 +129,7 @@ class NumericalUpdates(LinearGaussianUpdates):
         return out
 
     def _sizes(self, params: Array) -> Array:
-        """Return the size of each parameter; that of a covariance is the product of standard deviations."""
+        """Return the size of each parameter; for a covariance, the product of standard deviations."""
         out = np.maximum(np.abs(params), _LEAST_SIZE)
         at = self.layout.matrices(params)
         for key in self.layout.covariances & set(at):
@@ -138,7 +138,7 @@ class NumericalUpdates(LinearGaussianUpdates):
         return np.where(out > 0, out, _LEAST_SIZE)
 
     def _scale(self, expected: ExpectedLoglike, params: Array) -> Array:
-        """Return a scale by unconstrained parameter: one over the root of its information."""
+        """Return one over the square root of the information, by unconstrained parameter."""
         information = self.information(params, expected.moments)
         z = self.layout.unconstrain(params)
         out = np.array(information)
@@ -158,9 +158,9 @@ class ExpectedLoglike:
     updates : NumericalUpdates
         The model and the layout of its free parameters.
     params : ndarray
-        Free parameters of the E-step.
+        Free parameters at the E-step.
     moments : Moments
-        Its sums.
+        Sums of the E-step.
     """
 
     def __init__(self, updates: NumericalUpdates, params: Array, moments: Moments) -> None:
@@ -168,13 +168,13 @@ class ExpectedLoglike:
         self._base = updates.model.system_at(updates.layout.matrices(params))
 
     def observation(self, system: System) -> Regression:
-        """Return the sums of the observation residuals at other matrices."""
+        """Return the sums of the observation residuals at new matrices."""
         intercept = system.obs_intercept - self._base.obs_intercept
         change = np.column_stack([system.design - self._base.design, intercept])
         return self.moments.observation.shifted(change)
 
     def state(self, system: System) -> Regression:
-        """Return the sums of the state residuals at other matrices, one group or one a period."""
+        """Return the sums of the state residuals at new matrices, in one group or one for each period."""
         T, c = system.transition - self._base.transition, system.state_intercept - self._base.state_intercept
         if T.ndim == 2:
             return self.moments.state.shifted(np.column_stack([T, c]))
@@ -193,7 +193,7 @@ class ExpectedLoglike:
         )
         more, by_W, by_T = gaussian(by_group(system.state_cov)[: len(state.n)], state)
         first, by_mean, by_cov = self._initial(system)
-        above = np.zeros((m, k + 1))  # derivatives by rows without noise, which nothing reads
+        above = np.zeros((m, k + 1))  # derivatives by rows without noise, which are not used
         by_Z = np.concatenate([above, by_Z[0]])
         by_matrix = {
             "design": by_Z[:, :k],
@@ -229,7 +229,7 @@ def gaussian(covs: Array, sums: Regression) -> tuple[float, Array, Array]:
 
 
 def _like(matrix: Array, by_group_first: Array) -> Array:
-    """Return derivatives by group as those of a matrix, with zeros for the last period where it varies."""
+    """Convert derivatives by group to those of a matrix; the last period of a varying matrix gets zeros."""
     if matrix.ndim == 2:
         return by_group_first.sum(axis=0)
     moved = np.moveaxis(by_group_first, 0, 2)

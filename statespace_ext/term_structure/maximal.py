@@ -1,7 +1,7 @@
 """
-The maximal Gaussian model in three coordinates: portfolios with real Q-roots or pairs of them, and Sigma = I.
+Normalisations of the maximal Gaussian model: portfolios with real or paired Q-roots, and Sigma = I.
 
-All have the same likelihood where the Q-roots are real and different.
+They have the same likelihood if the Q-roots are real and distinct.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from .starts import CrossSection, Start
 _ROOTS = ((0.01, 0.3, 1.0), (0.02, 0.5, 2.5), (0.05, 0.6, 0.7), (0.002, 0.1, 0.5), (0.03, 1.0, 6.0))
 _PAIR = ("mean", "square")
 _REAL = 1e-9
-"""Imaginary part of a root, relative to the largest root, that is rounding."""
+"""Imaginary part of a root, relative to the largest root, that counts as rounding."""
 _EQUAL = 1e-5
-"""Distance of roots, relative to their size, below which a search has let them meet."""
+"""Distance of roots, relative to their size, below which they count as equal."""
 _LARGEST_ROOT = 20.0
-"""A Q-root a year that start values keep to."""
+"""Largest annual Q-root of start values."""
 _NO_SLOPE = 1e-10
-"""Derivative of the yields' means by k_inf, relative to maturity, that is rounding."""
+"""Derivative of the mean yields by k_inf, relative to maturity, that counts as rounding."""
 
 
 _MEETING = (
@@ -35,17 +35,17 @@ _EQUAL_PAIR = "The Q-roots of pair {} are equal: they have no standard errors, m
 
 
 def meet(roots: Array) -> bool:
-    """Tell whether two roots are equal, to what a search can tell."""
+    """Return whether two roots are equal, to the precision of a search."""
     return bool(np.any(np.diff(np.sort(roots)) < _EQUAL * np.max(np.abs(roots))))
 
 
 class Portfolios(Normalisation):
     """
-    Joslin, Singleton & Zhu (2011): the factors are portfolios W y of yields, priced without error.
+    Normalisation of Joslin, Singleton & Zhu (2011), whose factors are portfolios W y of model yields.
 
-    In latent factors x, with r = x_1 and dx = (k_inf e_1 - K x) dt + ... under Q, K has the Q-roots on its
-    diagonal and -1 above it. For distinct roots this is a rotation of the authors' diagonal form, k_inf the
-    same; it stays smooth where roots meet. The portfolios P = A_W + B_W x have
+    For latent factors x, with r = x_1 and dx = (k_inf e_1 - K x) dt + ... under Q, K has the Q-roots on its
+    diagonal and -1 above it. For distinct roots this is a rotation of the diagonal form in the paper, with
+    the same k_inf. It remains smooth where roots coincide. The portfolios P = A_W + B_W x have
 
         K_Q = B_W K B_W^{-1},     kappa_Q = k_inf B_W e_1 + K_Q A_W,
         delta_1 = B_W^{-T} e_1,   delta_0 = -delta_1' A_W.
@@ -53,11 +53,11 @@ class Portfolios(Normalisation):
     Parameters
     ----------
     weights : ndarray, (k, p)
-        W.
+        Portfolio weights W.
     tau : ndarray, (p,)
         Maturities in years.
     convexity : float
-        The convexity term uses cov times this (one over the size of one in the units of the yields).
+        Multiplier of cov in the convexity term (one over the size of 100 percent in the units of the yields).
     factors : list of str
         Names of the portfolios.
     period : float, optional
@@ -67,7 +67,7 @@ class Portfolios(Normalisation):
     portfolios = True
     drift = "k_inf"
     beyond = "jsz-pairs"
-    """The model with complex roots, which the fit goes on with where two roots meet."""
+    """The model with complex roots, with which the fit continues if two roots become equal."""
 
     def __init__(
         self, weights: Array, tau: Array, convexity: float, factors: list[str], period: float | None = None
@@ -92,14 +92,14 @@ class Portfolios(Normalisation):
         return K, at["k_inf"][0, 0] * self._first
 
     def _portfolio(self, at: Values) -> tuple[Array, Array, Array, Array, Array]:
-        """Return K and kappa of x, B_W, its inverse, and the covariance of x in the convexity term."""
+        """Return K and kappa of x, B_W, its inverse, and the covariance of x for the convexity term."""
         K, kappa = self._latent(at)
         B = self.weights @ self._of_latent(K, kappa, np.zeros_like(K))[1]
         inverse = np.linalg.inv(B)
         return K, kappa, B, inverse, inverse @ self._cov(at) @ inverse.T * self.convexity
 
     def _cov(self, at: Values) -> Array:
-        """Return Sigma Sigma' of the portfolios, the first states."""
+        """Return Sigma Sigma' of the portfolios, which are the first states."""
         return at["state_cov"][: len(self.weights), : len(self.weights)]
 
     def _of_latent(self, K: Array, kappa: Array, cov: Array) -> tuple[Array, Array]:
@@ -138,20 +138,20 @@ class Portfolios(Normalisation):
         return {"roots_Q": np.diag(by_K)[:, None], "k_inf": by_kappa[:1, None]}
 
     def from_roots(self, roots: Array) -> Values:
-        """Return the blocks of real Q-roots, or of what a search has in their place; no drift."""
+        """Return the blocks, without drift, for real Q-roots or for the search parameters of a subclass."""
         return {"roots_Q": roots[:, None], "k_inf": np.zeros((1, 1))}
 
     def searched(self, at: Values) -> Array:
-        """Return what `from_roots` takes: the Q-roots, or what a search has in their place."""
+        """Return the argument of `from_roots`: the Q-roots, or the search parameters of a subclass."""
         return np.concatenate([at[key].ravel() for key in ("roots_Q", "pairs_Q") if key in at])
 
     def _searches(self) -> list[Array]:
-        """Return where searches for the Q-roots begin."""
+        """Return the starts of searches for the Q-roots."""
         k = len(self.weights)
         return [np.resize(np.array(start), k) * (1.0 + np.arange(k) // 3) for start in _ROOTS]
 
     def starts(self, sample: CrossSection) -> list[Start]:
-        """Return the roots at which yields given the portfolios are fitted best, from several searches."""
+        """Return the roots that fit the yields best given the portfolios, from several searches."""
         y = sample.yields
         P = y @ self.weights.T
         cov = sample.autoregression(P)[2]
@@ -177,7 +177,7 @@ class Portfolios(Normalisation):
         return out
 
     def _yield_loadings(self, roots: Array) -> Array | None:
-        """Return B of the yields on the portfolios, None where it does not exist."""
+        """Return the loadings B of the yields on the portfolios, or None if they do not exist."""
         K, kappa = self._latent(self.from_roots(roots))
         real = np.linalg.eigvals(K).real
         if np.min(real) < -1.0 or np.max(real) > _LARGEST_ROOT:
@@ -189,14 +189,14 @@ class Portfolios(Normalisation):
             return None
 
     def yields_on_portfolios(self, at: Values) -> tuple[Array, Array]:
-        """Return the loadings of the yields on the portfolios, from those on the latent factors."""
+        """Return the loadings of the yields on the portfolios, computed from those on the latent factors."""
         K, kappa, _, inverse, cov = self._portfolio(at)
         A, B = self._of_latent(K, kappa, cov)
         slopes = B @ inverse
         return A - slopes @ (self.weights @ A), slopes
 
     def mean_fit(self, at: Values, y: Array, P: Array) -> Array:
-        """Return the drift that fits the mean yields best: A is affine in it."""
+        """Return the drift that fits the mean yields best; A is affine in the drift."""
 
         def intercept(drift: float) -> Array:
             A, B = self.yields_on_portfolios({**at, self.drift: np.array([[drift]])})
@@ -206,7 +206,7 @@ class Portfolios(Normalisation):
         base = intercept(0.0)
         slope = (intercept(unit) - base) / unit
         size = float(slope @ slope)
-        if size <= (_NO_SLOPE * float(np.max(self.tau))) ** 2:  # as many maturities as factors
+        if size <= (_NO_SLOPE * float(np.max(self.tau))) ** 2:  # the panel has as many maturities as factors
             return np.zeros((1, 1))
         return np.array([[-float(slope @ base) / size]])
 
@@ -214,15 +214,15 @@ class Portfolios(Normalisation):
         return np.sort(roots)
 
     def remarks(self, at: Values) -> list[str]:
-        """Return whether two roots are equal, beyond which they are complex."""
+        """Report if two roots are equal, so that the likelihood may increase with complex roots."""
         return [_MEETING.format(self.beyond)] if self.roots_meet(at) else []
 
     def roots_meet(self, at: Values) -> bool:
-        """Tell whether two Q-roots are equal, to what a search can tell."""
+        """Return whether two Q-roots are equal, to the precision of a search."""
         return meet(at["roots_Q"][:, 0])
 
     def normalised(self, at: Values) -> Values:
-        """Return the roots in increasing order; the long-run Q-mean of r, k_inf / root_Q.1, stays."""
+        """Sort the roots in increasing order and keep the long-run Q-mean of r, k_inf / root_Q.1."""
         roots = np.sort(at["roots_Q"], axis=0)
         first, before = roots[0, 0], at["roots_Q"][0, 0]
         k_inf = at["k_inf"] if first == before else at["k_inf"] * first / before
@@ -231,14 +231,15 @@ class Portfolios(Normalisation):
 
 class RootPairs(Portfolios):
     """
-    As `Portfolios`, with Q-roots that are real, equal or complex: one smooth family of pairs.
+    As `Portfolios`, with pairs of Q-roots that may be real, equal or complex.
 
-    In the chain of latent factors a pair is s on the diagonal, -1 above it and -d below. Its roots are
-    s + sqrt(d) and s - sqrt(d), complex for d < 0 and equal for d = 0. An odd number of factors begins with a
-    single root. The drift is that of the last latent factor, c e_N: p(d/dt) r = c in the mean under Q, where
-    -p(-.) is the characteristic polynomial of K, whatever the order of the roots.
+    In the matrix K of the latent factors a pair has s on the diagonal, -1 above it and -d below. Its roots
+    are s + sqrt(d) and s - sqrt(d), which are complex for d < 0 and equal for d = 0. An odd number of factors
+    begins with a single root. The drift c e_N is that of the last latent factor. Under Q the mean of r
+    satisfies p(d/dt) r = c, where -p(-.) is the characteristic polynomial of K, for any order of the roots.
 
-    The family is not smooth where the single root meets one of a pair: `normalised` pairs the nearest.
+    The family is smooth, except where the single root equals one of a pair. `normalised` pairs the nearest
+    roots.
     """
 
     drift, beyond = "drift_Q", ""
@@ -256,7 +257,7 @@ class RootPairs(Portfolios):
 
     @property
     def _seconds(self) -> Array:
-        """Places in the chain of the second root of each pair."""
+        """Positions of the second root of each pair."""
         k = len(self.weights)
         return np.arange(1 + k % 2, k, 2)
 
@@ -275,7 +276,7 @@ class RootPairs(Portfolios):
         return {**single, "pairs_Q": pairs, "drift_Q": by_kappa[-1:, None]}
 
     def from_roots(self, roots: Array) -> Values:
-        """Return the blocks of a single root and of pairs; no drift."""
+        """Return the blocks of a single root and of pairs, without drift."""
         odd = len(roots) % 2
         single = {"roots_Q": roots[:1, None]} if odd else {}
         return {**single, "pairs_Q": roots[odd:].reshape(-1, 2), "drift_Q": np.zeros((1, 1))}
@@ -283,7 +284,7 @@ class RootPairs(Portfolios):
     def _searches(self) -> list[Array]:
         real = [paired(np.sort(start).astype(complex)) for start in super()._searches()]
         turned = [np.array(start) for start in real]
-        for start in turned:  # from complex roots too
+        for start in turned:  # include complex roots
             start[len(start) % 2 + 1 :: 2] = -0.25 * start[len(start) % 2 :: 2] ** 2
         return [*real, *turned] if len(self.weights) > 1 else real
 
@@ -291,7 +292,7 @@ class RootPairs(Portfolios):
         return paired(np.linalg.eigvals(self._latent(self.from_roots(roots))[0]))
 
     def derived(self, at: Values) -> dict[str, float]:
-        """Return k_inf of Joslin, Singleton & Zhu, where the slowest root is real: drift_Q over the rest."""
+        """Return k_inf of Joslin, Singleton & Zhu, drift_Q over the other roots, for a real slowest root."""
         roots = np.linalg.eigvals(self._latent(at)[0])
         first = int(np.argmin(roots.real))
         if abs(roots[first].imag) > _REAL * np.max(np.abs(roots)):
@@ -299,26 +300,26 @@ class RootPairs(Portfolios):
         return {"k_inf": float(at["drift_Q"][0, 0] / np.prod(np.delete(roots, first)).real)}
 
     def remarks(self, at: Values) -> list[str]:
-        """Return which pairs are equal to rounding: their roots have no derivative, mean and square have."""
+        """Report pairs that are equal up to rounding; their roots have no derivative, unlike s and d."""
         mean, square = at["pairs_Q"].T
         return [_EQUAL_PAIR.format(i + 1) for i in np.flatnonzero(np.abs(square) < (_EQUAL * mean) ** 2)]
 
     def roots_meet(self, at: Values) -> bool:
-        """Return False: beyond equal roots the model goes on."""
+        """Return False, because the model includes complex roots."""
         return False
 
     def normalised(self, at: Values) -> Values:
-        """Return the blocks with the nearest roots as pairs, the slowest first."""
+        """Return the blocks with the nearest roots as pairs, sorted from the slowest."""
         roots = paired(np.linalg.eigvals(self._latent(at)[0]))
         return {**at, **self.from_roots(roots), "drift_Q": at["drift_Q"]}
 
 
 def paired(roots: Array) -> Array:
     """
-    Return roots as the single one of an odd number, then s and d of each pair s +- sqrt(d).
+    Return the single root of an odd number of roots, then s and d of each pair s +- sqrt(d).
 
-    Complex roots are pairs with their conjugates, real ones with their neighbours; the single one is that
-    which leaves the nearest neighbours.
+    Complex roots are paired with their conjugates and real roots with their neighbours. The single root is
+    chosen so that the remaining neighbours are closest.
     """
     size = np.max(np.abs(roots), initial=0.0)
     real = np.sort(roots[np.abs(roots.imag) <= _REAL * size].real)
@@ -336,14 +337,14 @@ class DaiSingleton(Normalisation):
     """
     The maximal A_0(N) model of Dai & Singleton (2000): Sigma = I, K_Q lower triangular, kappa_Q = 0.
 
-    The diagonal of K_Q increases and delta_1 >= 0; delta_0, delta_1 and the P-dynamics are free.
+    The diagonal of K_Q is increasing and delta_1 >= 0. delta_0, delta_1 and the P-dynamics are free.
     """
 
     latent = scaled = True
     twin = "jsz"
-    """The same model in portfolios."""
+    """The same model with portfolios as factors."""
     beyond = "dai-singleton-pairs"
-    """The model with complex roots, which the fit goes on with where two roots meet."""
+    """The model with complex roots, with which the fit continues if two roots become equal."""
     _portfolios = Portfolios
 
     def __init__(self, k_factors: int) -> None:
@@ -370,7 +371,7 @@ class DaiSingleton(Normalisation):
         return {"K_Q": by.K, "delta_0": np.array([[by.delta_0]]), "delta_1": by.delta_1[:, None]}
 
     def starts(self, sample: CrossSection) -> list[Start]:
-        """Return the start values of `Portfolios`, rotated."""
+        """Return the rotated start values of `Portfolios`."""
         latent = self._portfolios.of(sample.weights, sample.maturities, sample.convexity, sample.period)
         out: list[Start] = []
         for values, factors in latent.starts(sample):
@@ -381,7 +382,7 @@ class DaiSingleton(Normalisation):
         return out
 
     def normalised(self, at: Values) -> Values:
-        """Return the blocks after the orthogonal rotation that sorts the Q-roots and the signs."""
+        """Return the blocks after the orthogonal rotation that gives Q-roots and signs the standard order."""
         rotation = self._sorting(at["K_Q"])
         delta = rotation @ at["delta_1"]
         rotation = rotation * np.where(delta < 0, -1.0, 1.0)
@@ -399,8 +400,8 @@ class DaiSingleton(Normalisation):
         """
         Return the Q-parameters of the same model in this normalisation.
 
-        The factors are Z = O Sigma^{-1} (X - c), with c the long-run mean of X under Q and O the rotation
-        after which K_Q has the form of the class. No unit root is supposed.
+        The factors are Z = O Sigma^{-1} (X - c), where c is the long-run mean of X under Q. O is the rotation
+        that gives K_Q the form of the class. The method assumes that there is no unit root.
 
         Parameters
         ----------
@@ -414,9 +415,9 @@ class DaiSingleton(Normalisation):
         values : dict
             "K_Q", "delta_0" and "delta_1".
         turn : ndarray, (k, k)
-            O Sigma^{-1}.
+            The matrix O Sigma^{-1}.
         centre : ndarray, (k,)
-            c.
+            The mean c.
         """
         root = np.linalg.cholesky(cov)
         inner = np.linalg.solve(root, pricing.K @ root)
@@ -432,43 +433,43 @@ class DaiSingleton(Normalisation):
         return values, np.linalg.solve(root.T, rotation.T).T, centre
 
     def _rotation(self, K: Array) -> Array:
-        """Return O with O K O' of the form of the class: its Schur form, in the order of the roots."""
+        """Return O for which O K O' has the form of the class, a Schur form with sorted roots."""
         roots, vectors = np.linalg.eig(K.T)
         return np.asarray(np.linalg.qr(np.real(vectors[:, np.argsort(roots.real)]))[0].T)
 
     def _sorting(self, K: Array) -> Array:
-        """Return the rotation that sorts the roots of a matrix that has the form."""
+        """Return the rotation that sorts the roots of a matrix in this form."""
         roots = np.diag(K)
         apart = np.diff(np.sort(roots)) > 1e-8 * np.max(np.abs(roots))
         return self._rotation(K) if np.any(np.diff(roots) < 0) and np.all(apart) else np.eye(len(K))
 
     def _cleaned(self, K: Array) -> Array:
-        """Return a matrix of the form without rounding."""
+        """Remove rounding errors from a matrix in this form."""
         return np.tril(K)
 
     def remarks(self, at: Values) -> list[str]:
-        """Return whether two roots are equal, beyond which they are complex."""
+        """Report if two roots are equal, so that the likelihood may increase with complex roots."""
         return [_MEETING.format(self.beyond)] if self.roots_meet(at) else []
 
     def roots_meet(self, at: Values) -> bool:
-        """Tell whether two Q-roots are equal, to what a search can tell."""
+        """Return whether two Q-roots are equal, to the precision of a search."""
         return meet(np.diag(at["K_Q"]))
 
 
 class DaiSingletonPairs(DaiSingleton):
     """
-    As `DaiSingleton`, with Q-roots that are real, equal or complex: K_Q is lower block triangular.
+    As `DaiSingleton`, with K_Q lower block triangular and Q-roots that may be real, equal or complex.
 
-    A pair of factors has the block [[s, b], [c, s]] with |b| <= |c| and the roots s + sqrt(b c) and
-    s - sqrt(b c), complex for b c < 0 and equal for b = 0. An odd number of factors begins with a single
-    root.
+    A pair of factors has the block [[s, b], [c, s]] with |b| <= |c|. Its roots are s + sqrt(b c) and
+    s - sqrt(b c), which are complex for b c < 0 and equal for b = 0. An odd number of factors begins with a
+    single root.
     """
 
     twin, beyond, _portfolios = "jsz-pairs", "", RootPairs
 
     @property
     def _seconds(self) -> Array:
-        """Places of the second factor of each pair."""
+        """Positions of the second factor of each pair."""
         k = len(self.factors)
         return np.arange(1 + k % 2, k, 2)
 
@@ -476,7 +477,7 @@ class DaiSingletonPairs(DaiSingleton):
         """Return the blocks of K_Q, delta_0 and delta_1."""
         k, names, second = len(self.factors), self.factors, [int(i) for i in self._seconds]
         places = [(i, j) for i in range(k) for j in range(i + 1)] + [(i - 1, i) for i in second]
-        own = {(i, i): (i - 1, i - 1) for i in second}  # the mean of the roots stands twice
+        own = {(i, i): (i - 1, i - 1) for i in second}  # the mean of the roots appears twice
         rows = [(own.get(place, place), place) for place in places]
         elements = [(i, j, f"K_Q.{names[a]}.{names[b]}", 1.0) for (a, b), (i, j) in rows]
         return {**super().blocks(), "K_Q": affine_matrix(np.zeros((k, k)), elements)}
@@ -508,7 +509,7 @@ class DaiSingletonPairs(DaiSingleton):
         return out
 
     def remarks(self, at: Values) -> list[str]:
-        """Return which pairs are equal to rounding: their roots have no derivative."""
+        """Report pairs that are equal up to rounding; their roots have no derivative."""
         K, second = at["K_Q"], self._seconds
         square = np.abs(K[second, second - 1] * K[second - 1, second])
         return [
@@ -516,10 +517,10 @@ class DaiSingletonPairs(DaiSingleton):
         ]
 
     def roots_meet(self, at: Values) -> bool:
-        """Return False: beyond equal roots the model goes on."""
+        """Return False, because the model includes complex roots."""
         return False
 
 
 def _least(M: Array, count: int) -> Array:
-    """Return a basis (k, count) of the space that a matrix maps to the least."""
+    """Return a basis (k, count) of the right singular space of the smallest singular values."""
     return np.asarray(np.linalg.svd(M)[2][len(M) - count :].T)

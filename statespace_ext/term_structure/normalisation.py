@@ -1,9 +1,9 @@
 """
-The normalisations: from the blocks of parameters to the Q-dynamics and the short rate, and back.
+Normalisations, which map parameter blocks to the Q-dynamics and the short rate.
 
-The likelihood is flat along rotations of the factors unless some are ruled out. Each class here is one way to
-rule them out: it names the factors, gives the blocks of its Q-parameters, maps them to `Pricing`, pulls
-derivatives back, and finds start values. The model and the fit know no more of it than `Normalisation` says.
+The likelihood does not change under rotations of the factors, so a normalisation must rule these out. Each
+class here names the factors, defines the blocks of its Q-parameters, maps them to `Pricing`, transforms
+derivatives back, and finds start values. The model and the fit use only the interface of `Normalisation`.
 """
 
 from __future__ import annotations
@@ -26,28 +26,29 @@ _DECAYS = np.exp(np.linspace(np.log(0.08), np.log(4.0), 40))
 
 class Normalisation:
     """
-    What identifies the factors of an `ATSM`; ``identification=`` takes an instance of a subclass.
+    Base class of normalisations, which identify the factors of an `ATSM`.
 
-    A subclass sets ``factors`` and defines `blocks`, `pricing` and `starts`. The other methods have defaults.
-    An instance holds no data of a sample: a model, its clones and its samples of a bootstrap share it.
+    Pass an instance of a subclass as ``identification=``. A subclass sets ``factors`` and defines `blocks`,
+    `pricing` and `starts`. The other methods have defaults. Do not store data in an instance, because a model
+    shares it with its clones and bootstrap samples.
 
     Attributes
     ----------
     factors : list of str
         Names of the factors.
     arbitrage_free : bool
-        Whether yields have their convexity, and the model has prices of risk.
+        Whether yields include the convexity term and the model has prices of risk.
     latent : bool
-        Whether the factors cannot be given, as ``factors=``.
+        Whether the factors are always latent, so that ``factors=`` is not allowed.
     portfolios : bool
         Whether the factors are portfolios of the yields.
     scaled : bool
-        Whether the size of the factors is a parameter of the short rate, so that a diffuse likelihood has no
+        Whether the size of the factors is a parameter of the short rate. A diffuse likelihood then has no
         maximum.
 
     Examples
     --------
-    The dynamics of a Vasicek model whose factor is the short rate itself:
+    This normalisation defines a Vasicek model whose factor is the short rate:
 
     >>> import numpy as np, statespace_ext as sse
     >>> class Vasicek(sse.Normalisation):
@@ -82,32 +83,33 @@ class Normalisation:
 
     def blocks(self) -> Mapping[str, Any]:
         """
-        Return the blocks of the Q-parameters by name, two-dimensional.
+        Return the two-dimensional blocks of the Q-parameters by name.
 
-        In arrays and nested lists a number is fixed, NaN is a free element, named by the block and by what
-        it is of, and a string is a linear expression of named parameters. A block "state_cov" is
-        Sigma Sigma', for a normalisation that sets it.
+        A block is an array or nested list. A number is a fixed element. NaN is a free element, whose name
+        consists of the block and the labels. A string is a linear expression in named parameters. A block
+        "state_cov" sets Sigma Sigma'.
         """
         raise NotImplementedError
 
     def pricing(self, at: Values) -> Pricing:
-        """Return the Q-dynamics and the short rate at the values of all blocks, arrays by name."""
+        """Return the Q-dynamics and the short rate, given the values of all blocks (arrays by name)."""
         raise NotImplementedError
 
     def starts(self, sample: CrossSection) -> list[Start]:
         """
-        Return start values, the best first: blocks of the Q-parameters, and the factors that go with them.
+        Return start values, the best first, as pairs of Q-parameter blocks and the corresponding factors.
 
-        Factors (nobs, k) may be None: then they are found by least squares from the yields, each date on its
-        own. The rest of the model starts from the factors.
+        Factors (nobs, k) may be None. They are then computed from the yields by least squares at each date.
+        The start values of the other parameters follow from the factors.
         """
         raise NotImplementedError
 
     def vjp(self, at: Values, by: Pricing) -> Values:
         """
-        Return derivatives by block, given those by `Pricing`; by "state_cov" too, where `pricing` reads it.
+        Return derivatives by block, given those by `Pricing`.
 
-        By differences of `pricing`, unless a subclass has a formula.
+        They include "state_cov" if `pricing` depends on it. The default uses differences of `pricing`. A
+        subclass may define a formula.
         """
         out = {}
         for key in {**self.blocks(), "state_cov": None}:
@@ -123,15 +125,15 @@ class Normalisation:
         return out
 
     def normalised(self, at: Values) -> Values:
-        """Return all blocks at the one of equal models that has the order and the signs agreed on."""
+        """Return all blocks of the equivalent model that has the standard order and signs."""
         return at
 
     def derived(self, at: Values) -> dict[str, float]:
-        """Return functions of the values of all blocks that `summary` has beside the parameters, by name."""
+        """Return functions of the blocks that `summary` shows in addition to the parameters, by name."""
         return {}
 
     def remarks(self, at: Values) -> list[str]:
-        """Return what the summary says of the values of all blocks."""
+        """Return the lines of the summary about the values of all blocks."""
         return []
 
 
@@ -144,8 +146,9 @@ class NelsonSiegel(Normalisation):
     """
     Level, slope and curvature: K_Q = [[0, 0, 0], [0, l, -l], [0, 0, l]], kappa_Q = 0, r = level + slope.
 
-    With the yield adjustment for convexity: arbitrage-free (Christensen, Diebold & Rudebusch 2011); without:
-    the dynamic Nelson-Siegel model (Diebold & Li 2006), which has no prices of risk.
+    With the yield adjustment for convexity the model is arbitrage-free (Christensen, Diebold & Rudebusch
+    2011). Without it this is the dynamic Nelson-Siegel model (Diebold & Li 2006), which has no prices of
+    risk.
     """
 
     factors = ["level", "slope", "curvature"]
@@ -167,7 +170,7 @@ class NelsonSiegel(Normalisation):
         return {"decay": np.array([[np.sum(by.K * self._UNIT)]])}
 
     def starts(self, sample: CrossSection) -> list[Start]:
-        """Return the decay rates at which least squares fits best: the local minima, the best first."""
+        """Return the decay rates at local minima of the least-squares criterion, the best first."""
         if sample.factors is not None:
             B, bounds = sample.regression()[1], (np.log(0.05), np.log(5.0))
             return [self._start(lambda at: float(np.sum((self._loadings(at, sample) - B) ** 2)), bounds)]
@@ -196,7 +199,7 @@ class NelsonSiegel(Normalisation):
 
 
 class Observed(Normalisation):
-    """Factors that are observed: nothing can be rotated, so K_Q, kappa_Q, delta_0 and delta_1 are free."""
+    """Observed factors, which cannot be rotated, so that K_Q, kappa_Q, delta_0 and delta_1 are free."""
 
     def __init__(self, factors: list[str]) -> None:
         self.factors = factors
@@ -226,7 +229,7 @@ class Observed(Normalisation):
         }
 
     def starts(self, sample: CrossSection) -> list[Start]:
-        """Return least squares of the yields on the factors, then a fit of their slopes."""
+        """Return start values from a regression of the yields on the factors and a fit of its slopes."""
         X, tau, k = np.asarray(sample.factors), sample.maturities, len(self.factors)
         A, B = sample.regression()
         K, size, zero = sample.autoregression(X)[0], np.std(X, axis=0), np.zeros((k, k))

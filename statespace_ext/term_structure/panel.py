@@ -1,4 +1,4 @@
-"""A panel of yields as the model takes it: maturities, units, time between dates, portfolio weights."""
+"""Panels of yields with maturities, units, time between dates and portfolio weights."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ TIMES = ("continuous", "discrete")
 UNITS = {"decimal": 1.0, "percent": 100.0}
 _MONTHS = {1: 1.0 / 12.0, 3: 0.25, 6: 0.5, 12: 1.0}
 _LONG, _MONTHLY = 3.0, 0.1
-"""Years: a shortest maturity above the first is doubtful where dates are nearer than the second."""
+"""Years. A shortest maturity above the first value is doubtful if dates are closer than the second value."""
 _NEAR = 0.05
-"""A maturity that differs relatively less from its label is the same with another count of days."""
+"""Relative difference of a maturity from its label that a different day count can explain."""
 _LONGEST_NAMED = 50.0
-"""Years; labels y3, y12, ..., y120 are of months."""
+"""Longest maturity in years that labels may name; labels y3, y12, ..., y120 are months."""
 _IMPLAUSIBLE_DECIMAL, _IMPOSSIBLE_DECIMAL, _IMPLAUSIBLE_PERCENT = 0.5, 30.0, 0.2
 _MEANT = {"decimal": 'is units="percent" meant?', "percent": "are these basis points? Divide by 100."}
 _WORDS = {
@@ -48,9 +48,9 @@ def parse_maturities(maturities: Any, columns: list[str], k_factors: int) -> Arr
     Raises
     ------
     SpecificationError
-        If they are not different positive numbers, at least as many as factors.
+        If the maturities are not distinct positive numbers, or there are fewer than factors.
     DataError
-        If their number or order is not that of the columns, or they contradict the labels.
+        If their number or order differs from that of the columns, or they contradict the labels.
     """
     try:
         years = np.array(maturities, dtype=float)
@@ -83,16 +83,16 @@ def parse_maturities(maturities: Any, columns: list[str], k_factors: int) -> Arr
 @dataclass(frozen=True)
 class Label:
     """
-    What the label of a column says of a maturity.
+    The maturity in the label of a column.
 
     Attributes
     ----------
     years : float
-        The number in it, in years; a number without a unit as it is.
+        The number in years. A number without a unit is unchanged.
     certain : bool
-        Whether its unit is no name: y12 may be the yield of twelve months.
+        Whether the unit is certain. It is not for a label such as y12, which may mean twelve months.
     told : bool
-        Whether the labels together leave no doubt that these are years.
+        Whether the labels together determine the unit.
     """
 
     years: float
@@ -104,7 +104,7 @@ Part = tuple[float, str, bool]
 
 
 def _parts(label: str) -> Part | None:
-    """Return the number in a label, its unit ("m", "y" or ""), and whether what says so is in front of it."""
+    """Return the number in a label, its unit ("m", "y" or ""), and whether the unit precedes the number."""
     found = _LABEL.match(label.strip())
     if found is None or found["before"].strip() == ".":
         return None
@@ -117,10 +117,10 @@ def _parts(label: str) -> Part | None:
 
 def _read(columns: list[str]) -> list[Label | None]:
     """
-    Return what labels say of maturities, None where one is not one number with or without a unit.
+    Return the maturities in labels; None for a label that is not one number with or without a unit.
 
-    Those of y1, y2, ... (and m1, m2, ...) count the columns. Numbers without a unit are years where one of
-    them is not whole, as 0.25; those of y3, ..., y120 may be months.
+    Labels y1, y2, ... (and m1, m2, ...) number the columns. Numbers without a unit are years if at least one
+    is not whole, such as 0.25. Numbers in labels such as y3, ..., y120 may be months.
     """
     found = _counted([_parts(column) for column in columns])
     parts = [part for part in found if part]
@@ -130,7 +130,7 @@ def _read(columns: list[str]) -> list[Label | None]:
 
 
 def _counted(found: list[Part | None]) -> list[Part | None]:
-    """Return the parts of labels, without units where the labels count the columns."""
+    """Return the parts of labels; units are dropped if the labels number the columns."""
     count = list(range(1, len(found) + 1))
     if [part[0] for part in found if part and part[2]] == count:
         return [(float(number), "", True) for number in count]
@@ -145,14 +145,14 @@ def _label(number: float, unit: str, front: bool, fractional: bool, long: bool) 
 
 def maturities_of(columns: list[str]) -> list[float]:
     """
-    Return the maturities in years that the labels of the columns tell.
+    Return the maturities in years that the labels of the columns contain.
 
-    "3m", "3 months", "m3", "1y", "10-year", "y10" have a unit.
+    Labels with a unit are "3m", "3 months", "m3", "1y", "10-year" and "y10".
 
     Raises
     ------
     SpecificationError
-        If a label tells no maturity, or its unit is not known.
+        If a label has no maturity, or its unit is not known.
     """
     out = []
     for column, label in zip(columns, _read(columns), strict=True):
@@ -168,7 +168,7 @@ def maturities_of(columns: list[str]) -> list[float]:
 
 
 def _check_order(years: Array, columns: list[str]) -> None:
-    """Refuse maturities that are in another order than the labels of the columns, or contradict them."""
+    """Raise if maturities contradict the labels of the columns or have a different order."""
     found = _read(columns)
     told = np.array([label.years if label else np.nan for label in found])
     if len(np.unique(told)) == len(told) and not np.isnan(told).any():
@@ -190,7 +190,7 @@ def _check_order(years: Array, columns: list[str]) -> None:
 
 
 def check_shortest(years: Array, columns: list[str], step: float) -> None:
-    """Warn where the shortest maturity of monthly data is that of a long bond, and no label has a unit."""
+    """Warn if the shortest maturity of monthly data is that of a long bond, and no label has a unit."""
     if step > _MONTHLY or any(label and label.certain for label in _read(columns)):
         return
     shortest = float(np.min(years))
@@ -207,7 +207,7 @@ def check_units(values: Array, units: Any) -> float:
     SpecificationError
         If the units are unknown.
     DataError
-        If yields are impossible; implausible ones are warned of.
+        If yields are impossible. Implausible yields cause a warning.
     """
     if not isinstance(units, str) or units not in UNITS:
         raise SpecificationError("units are unknown", got=repr(units), expected=f"one of {list(UNITS)}")
@@ -234,12 +234,12 @@ def _warn_units(told: str, question: str) -> None:
 
 def time_steps(dt: Any, index: Any, nobs: int) -> Array:
     """
-    Return the time between dates in years: one number, or one a step (nobs - 1).
+    Return the time between dates in years, as one number or one for each step (nobs - 1).
 
     Raises
     ------
     SpecificationError
-        If ``dt`` is neither "infer" nor positive numbers, or there are no dates to infer it from.
+        If ``dt`` is neither "infer" nor positive numbers, or it must be inferred and there are no dates.
     """
     if isinstance(dt, str):
         if dt != "infer":
@@ -259,7 +259,7 @@ def time_steps(dt: Any, index: Any, nobs: int) -> Array:
 
 
 def inferred_steps(index: Any) -> Array:
-    """Return 1/12, 1/4, 1/52, 1/252, ... for regular dates, actual days / 365.25 for others."""
+    """Return 1/12, 1/4, 1/52, 1/252, ... for regular dates, and actual days / 365.25 for others."""
     index = read_dates(index)
     if isinstance(index, pd.PeriodIndex):
         index = index.to_timestamp()
@@ -291,20 +291,20 @@ def _one_if_equal(steps: Array) -> Array:
 @dataclass(frozen=True)
 class Panel:
     """
-    Yields with what is needed to price them.
+    Yields and the information needed to price them.
 
     Attributes
     ----------
     endog : DataFrame or ndarray, (nobs, m + p)
-        Observed or macro factors and surveys (m of them, or none), then yields.
+        Observed or macro factors and surveys (m columns, possibly none), then yields.
     labels : list of str
         Names of the yields.
     maturities : ndarray, (p,)
-        In years.
+        Maturities in years.
     scale : float
         The size of one (100 percent) in the units of the yields.
     steps : ndarray, () or (nobs,)
-        Years from each date to the next; one number where they are all equal.
+        Years from each date to the next; one number if they are all equal.
     k_factors : int
         Number of factors.
     factor_names : list of str or None
@@ -314,11 +314,11 @@ class Panel:
     period : float or None
         Length of a period of discrete time in years; None in continuous time.
     horizons : ndarray, (q,)
-        Of the surveys, in years.
+        Horizons of the surveys in years.
     weights : ndarray, (k, p)
         Portfolio weights.
     given_weights : ndarray or None
-        Those that a model for other data must repeat.
+        Weights that a model for other data must use too.
     """
 
     endog: Any
@@ -346,12 +346,12 @@ class Panel:
 
     @property
     def n_observed(self) -> int:
-        """Number of columns of ``endog`` before the yields: those factors, and surveys."""
+        """Number of columns of ``endog`` before the yields: observed or macro factors, and surveys."""
         return self.n_seen + len(self.horizons)
 
     @property
     def n_states(self) -> int:
-        """Number of factors that price bonds and of macro factors."""
+        """Number of factors that price bonds plus number of macro factors."""
         return self.k_factors + len(self.macro_names)
 
     @property
@@ -362,12 +362,12 @@ class Panel:
 
 def parts_of(yields: Any, maturities: Any, units: Any) -> tuple[Any, Any, Any]:
     """
-    Return yields, their maturities and their units, from a panel that has them or from labels.
+    Return yields, maturities and units, from a panel or from labels.
 
     Raises
     ------
     SpecificationError
-        If what is given contradicts what the panel has, or no maturities are given and labels tell none.
+        If an argument contradicts the panel, or neither the arguments nor the labels contain maturities.
     """
     if not isinstance(yields, (pd.DataFrame, pd.Series)) and hasattr(yields, "yields"):
         maturities = _own(yields, "maturities", maturities)
@@ -387,7 +387,7 @@ def parts_of(yields: Any, maturities: Any, units: Any) -> tuple[Any, Any, Any]:
 
 
 def _own(panel: Any, name: str, given: Any) -> Any:
-    """Return what a panel of yields has, or what is given where it has nothing."""
+    """Return an attribute of a panel of yields, or the given value if the panel has none."""
     has = getattr(panel, name, None)
     if given is not None and has is not None and not np.array_equal(given, has):
         raise SpecificationError(
@@ -406,7 +406,7 @@ def parse_panel(yields: Any, dates: Any, given: Mapping[str, Any]) -> Panel:
     Raises
     ------
     SpecificationError, DataError
-        If they cannot be used.
+        If the arguments are invalid.
     """
     k = positive_integer(given["k_factors"], "k_factors")
     frame: Any = endog_frame(yields)
@@ -432,7 +432,7 @@ def parse_panel(yields: Any, dates: Any, given: Mapping[str, Any]) -> Panel:
 
 
 def _period(time: Any, steps: Array, maturities: Array) -> float | None:
-    """Return the length of a period of discrete time, None in continuous time."""
+    """Return the length of a period of discrete time; None in continuous time."""
     if not isinstance(time, str) or time not in TIMES:
         raise SpecificationError("time is unknown", got=repr(time), expected=f"one of {TIMES}")
     if time == "continuous":
@@ -457,12 +457,12 @@ def _labels(frame: Any, count: int) -> list[str]:
 
 def check_factors(factors: Array) -> None:
     """
-    Refuse observed factors of which one is an exact combination of the others.
+    Raise if an observed factor is an exact linear combination of the others.
 
     Raises
     ------
     DataError
-        If they are collinear.
+        If the factors are collinear.
     """
     seen = factors[~np.isnan(factors).any(axis=1)]
     centred = seen - seen.mean(axis=0) if len(seen) else seen
@@ -477,7 +477,7 @@ def check_factors(factors: Array) -> None:
 
 
 def _weights(given: Any, values: Array, k: int, labels: list[str], uses: bool) -> Array:
-    """Return the portfolio weights: those given, or principal components of the yields."""
+    """Return the given portfolio weights, or those of principal components of the yields."""
     if given is None:
         seen = ~np.isnan(values).all(axis=0)
         if uses and not seen.all():
@@ -501,12 +501,12 @@ def _weights(given: Any, values: Array, k: int, labels: list[str], uses: bool) -
 
 def first_portfolios(endog: Array, panel: Panel, given: Mapping[str, Any]) -> Array | None:
     """
-    Return the first state where portfolios without error determine it and the start is given it, else None.
+    Return the first state if portfolios without error determine it and the start conditions on it.
 
-    Such portfolios P = W y are known from the first yields on. "conditional" starts from them, and takes
-    nothing else from the first date. "diffuse" has P_1 ~ N(W y_1, I), whose density there is a constant, that
-    of statsmodels' exact-diffuse start for orthonormal weights. Its exact-diffuse filter itself can lose all
-    digits with this singular H.
+    In all other cases return None. The yields of the first date give the portfolios P = W y. "conditional"
+    starts from them and uses nothing else of the first date. "diffuse" has P_1 ~ N(W y_1, I), whose density
+    at W y_1 is constant. For orthonormal weights this is equivalent to the exact-diffuse start of
+    statsmodels, whose filter can lose all precision with this singular H.
 
     Raises
     ------
@@ -530,8 +530,8 @@ def years_after(model: ATSM, index: Any) -> Array:
     """
     Return the years from the last date of the sample to later dates.
 
-    Where ``dt="infer"`` found months, weeks or business days, they are counted as they are there; otherwise
-    actual days / 365.25.
+    If ``dt="infer"`` found months, weeks or business days, these are counted. Otherwise the result is actual
+    days / 365.25.
 
     Raises
     ------
@@ -552,7 +552,7 @@ def years_after(model: ATSM, index: Any) -> Array:
 
 
 def _elapsed(last: pd.Timestamp, dates: pd.DatetimeIndex, step: float) -> Array:
-    """Return the years from a date to later ones, in months, weeks or business days if these are the step."""
+    """Return the years from a date to later dates; counts whole steps of months, weeks or business days."""
     days = np.asarray((dates - last) / pd.Timedelta(days=1), dtype=float)
     months = np.asarray((dates.year - last.year) * 12 + dates.month - last.month, dtype=float)
     if step in _MONTHS.values() and np.all(months > 0):
@@ -571,5 +571,5 @@ def _stamps(index: Any) -> pd.DatetimeIndex:
 
 
 def is_word(value: Any, word: str) -> bool:
-    """Tell whether an argument that may be an array is a word."""
+    """Return whether an argument, which may be an array, equals a given string."""
     return isinstance(value, str) and value == word

@@ -1,4 +1,4 @@
-"""Bond prices in discrete time: the curves of a model whose bonds live whole periods."""
+"""Bond prices and curves in discrete time, for maturities of whole periods."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ..numerics.ornstein_uhlenbeck import Discretisation
 from .dynamics import Affine, Premia
 
 _OFF = 0.02
-"""Share of a period by which a maturity in years may miss a whole number of periods."""
+"""Largest difference of a maturity from a whole number of periods, in periods."""
 
 
 def whole_periods(tau: Array, dt: float) -> Array:
     """
-    Return maturities or horizons in years as numbers of periods.
+    Convert maturities or horizons in years to numbers of periods.
 
     Raises
     ------
     SpecificationError
-        If one is no whole number of periods.
+        If a value is not a whole number of periods.
     """
     exact = np.asarray(tau, dtype=float) / dt
     count = np.rint(exact).astype(int)
@@ -46,21 +46,21 @@ class PeriodCurves(Premia):
         B_{n+1} = (Phi - lambda_1)'B_n - delta_1
         A_{n+1} = A_n - B_n'lambda_0 + (B_n'S B_n + s^2) / 2 - delta_0
 
-    (Adrian, Crump & Moench 2013, equations 25 to 28), where s^2, the variance of the return errors, enters
-    from the second period on, and P_{t,0} = 1.
+    The recursions are equations 25 to 28 of Adrian, Crump & Moench (2013). The variance s^2 of the return
+    errors enters from the second period on, and P_{t,0} = 1.
 
     Attributes
     ----------
     Phi, cov : ndarray, (k, k)
-        Phi and S.
+        The matrices Phi and S.
     lambda_0 : ndarray, (k,)
     lambda_1 : ndarray, (k, k)
     return_var : float
-        s^2.
+        The variance s^2.
     delta_0 : float
     delta_1 : ndarray, (k,)
     dt : float
-        Years of a period.
+        Length of a period in years.
     scale : float
         The size of one (100 percent) in the units of the rates.
     """
@@ -87,7 +87,7 @@ class PeriodCurves(Premia):
         return A, B
 
     def _of(self, tau: Array, priced: bool, convex: bool, ahead: int) -> Affine:
-        """Return rates from P_n to P_0 (ahead=0), or of the one period after n (ahead=1)."""
+        """Return rates from P_n to P_0 (ahead=0), or rates of the single period after n (ahead=1)."""
         n = whole_periods(tau, self.dt)
         A, B = self._log_prices(int(n.max()) + ahead, priced, convex)
         far, near, length = n + ahead, n * ahead, np.where(ahead, 1, n)
@@ -99,7 +99,7 @@ class PeriodCurves(Premia):
         return self._of(tau, True, True, 0)
 
     def forwards(self, tau: Array) -> Affine:
-        """Return forward rates of the one period that begins in tau years."""
+        """Return forward rates over the single period that begins in tau years."""
         return self._of(tau, True, True, 1)
 
     def risk_neutral_yields(self, tau: Array) -> Affine:
@@ -107,7 +107,7 @@ class PeriodCurves(Premia):
         return self._of(tau, False, True, 0)
 
     def risk_neutral_forwards(self, tau: Array) -> Affine:
-        """Return the forward rates of one period if lambda_0 and lambda_1 were zero."""
+        """Return the one-period forward rates if lambda_0 and lambda_1 were zero."""
         return self._of(tau, False, True, 1)
 
     def average_short_rate(self, horizon: Array) -> Affine:
@@ -119,12 +119,12 @@ class PeriodCurves(Premia):
         return self._of(horizon, False, False, 1)
 
     def short_rate(self) -> Affine:
-        """Return the rate of one period, a year."""
+        """Return the annualised one-period rate."""
         size = self.scale / self.dt
         return Affine(np.array([self.delta_0 * size]), self.delta_1[None] * size)
 
     def ahead(self, horizon: Array) -> Discretisation:
-        """Return the P-distribution of the factors after horizons (h,), stacked."""
+        """Return the stacked P-distributions of the factors after horizons (h,)."""
         n, k = whole_periods(horizon, self.dt), len(self.delta_1)
         powers, covs = np.tile(np.eye(k), (int(n.max()) + 1, 1, 1)), np.zeros((int(n.max()) + 1, k, k))
         for i in range(int(n.max())):
@@ -133,6 +133,6 @@ class PeriodCurves(Premia):
         return Discretisation(powers[n], np.zeros((len(n), k)), covs[n])
 
     def price_of_risk(self) -> Affine:
-        """Return Sigma^{-1}(lambda_0 + lambda_1 X) / sqrt(dt), Sigma the Cholesky factor of S."""
+        """Return Sigma^{-1}(lambda_0 + lambda_1 X) / sqrt(dt), where Sigma is the Cholesky factor of S."""
         root = np.linalg.cholesky(self.cov) * np.sqrt(self.dt)
         return Affine(np.linalg.solve(root, self.lambda_0), np.linalg.solve(root, self.lambda_1))

@@ -1,4 +1,4 @@
-"""Pictures of yield curves, loadings, fit and term premia."""
+"""Plots of yield curves, loadings, fit and term premia."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ _LINES: tuple[tuple[str, Any], ...] = (
     ("#CC79A7", "-."),
     ("#E69F00", (0, (3, 1, 1, 1))),
 )
-"""Lines that differ in colour and in dashes."""
+"""Line styles that differ in colour and dashes."""
 
 
 def plot_loadings(
     loadings: pd.DataFrame, marks: Any, *, fig: Any = None, figsize: tuple[float, float] | None = None
 ) -> Any:
     """
-    Plot what a unit of each factor adds to the yields, by maturity.
+    Plot the loadings of the yields on the factors, by maturity.
 
     Parameters
     ----------
     loadings : DataFrame, (m, k)
-        B by maturity in years and factor.
+        Loadings B by maturity in years and factor.
     marks : array_like
-        Maturities of the panel, marked on the axis.
+        Maturities of the panel, which are marked on the axis.
     fig : matplotlib.figure.Figure, optional
         Figure to draw in; it keeps its size and layout.
     figsize : (float, float), optional
@@ -84,16 +84,16 @@ def plot_fit(
     figsize: tuple[float, float] | None = None,
 ) -> Any:
     """
-    Plot observed yields and those at the smoothed factors, one panel a maturity.
+    Plot observed yields and yields at the smoothed factors, with one panel for each maturity.
 
     Parameters
     ----------
     observed, fitted : DataFrame, (nobs, p)
-        Yields.
+        Observed and fitted yields.
     scale : float
-        Basis points of a unit of the yields.
+        Number of basis points in one unit of the yields.
     units : {"decimal", "percent"}
-        Of the yields.
+        Units of the yields.
     fig, figsize : optional
         As in `plot_loadings`.
 
@@ -143,18 +143,18 @@ def plot_term_premium(
     figsize: tuple[float, float] | None = None,
 ) -> Any:
     """
-    Plot a yield beside what of it is expected, and the term premium between them with its band.
+    Plot a yield, its expected part, and the term premium with a band.
 
     Parameters
     ----------
     yields, expected, premium, se : Series, (nobs,)
-        The yield, what it would be without the premium, the premium and its standard deviation.
+        The yield, the yield without the premium, the premium and its standard deviation.
     words : (str, str, str)
         Labels of yield, expected part and premium.
     band : str
-        What the band is given, or what it has in it.
+        Description of the uncertainty in the band.
     units : {"decimal", "percent"}
-        Of the yields.
+        Units of the yields.
     alpha : float
         One minus the coverage of the band.
     fig, figsize : optional
@@ -194,20 +194,20 @@ def plot_curve(
     figsize: tuple[float, float] | None = None,
 ) -> Any:
     """
-    Plot the yield curve of a date with its band, and the observed yields.
+    Plot the yield curve of a date with a band, and the observed yields.
 
     Parameters
     ----------
     curve, se : Series, (m,)
         Yields by maturity in years, and their standard deviations.
     observed : Series
-        Observed yields by maturity, NaN where missing.
+        Observed yields by maturity; NaN marks a missing yield.
     title : str
         The date.
     band : str
-        What the band is given, or what it contains.
+        Description of the uncertainty in the band.
     units : {"decimal", "percent"}
-        Of the yields.
+        Units of the yields.
     alpha : float
         One minus the coverage of the band.
     fig, figsize : optional
@@ -231,7 +231,7 @@ def plot_curve(
 
 
 def _rate(what: str, units: str) -> str:
-    """Return the label of an axis with rates."""
+    """Return the label of an axis that shows rates."""
     return f"{what}, {units} a year"
 
 
@@ -243,7 +243,7 @@ def _maturity_axis(axis: Any, label: str) -> None:
 
 
 def _band_words(rates: Rates, param_uncertainty: bool) -> str:
-    """Return what a band contains."""
+    """Describe the uncertainty that a band contains."""
     if not param_uncertainty:
         return "given the parameters"
     if rates.se.isna().to_numpy().all():
@@ -257,7 +257,7 @@ _TEN_YEARS = 10.0
 
 
 class Pictures(ImpliedReturns):
-    """Methods that draw with matplotlib, into ``fig`` where it is given, and return the Figure."""
+    """Methods that plot with matplotlib, into ``fig`` if it is given, and return the Figure."""
 
     def plot_factors(
         self,
@@ -267,7 +267,7 @@ class Pictures(ImpliedReturns):
         *,
         param_uncertainty: bool = True,
     ) -> Any:
-        """Plot the smoothed factors with pointwise bands of coverage 1 - alpha."""
+        """Plot the smoothed factors, with pointwise bands of coverage 1 - alpha."""
         names = self.model.factor_names
         own = Affine(np.zeros(len(names)), np.eye(len(names)))
         paths = self._implied(lambda c: own, names, None, param_uncertainty, "factor")
@@ -290,7 +290,7 @@ class Pictures(ImpliedReturns):
         return plot_loadings(frame, self.model.panel.maturities, fig=fig, figsize=figsize)
 
     def plot_fit(self, *, fig: Any = None, figsize: Size | None = None) -> Any:
-        """Plot observed and fitted yields, one panel a maturity, with the root mean square error."""
+        """Plot observed and fitted yields with the root mean square error, one panel for each maturity."""
         scale = BASIS_POINTS / self.model.panel.scale
         observed, fitted = self._yields, self.fitted_yields
         return plot_fit(observed, fitted, scale, units=self._units, fig=fig, figsize=figsize)
@@ -307,9 +307,9 @@ class Pictures(ImpliedReturns):
         figsize: Size | None = None,
     ) -> Any:
         """
-        Plot the yield of a maturity, its part without the premium, and the premium; as `term_premium`.
+        Plot the yield of a maturity, the yield without the premium, and the premium; see `term_premium`.
 
-        The default is ten years, or the longest maturity of a panel that ends before.
+        The default maturity is ten years, or the longest maturity of the panel if that is shorter.
         """
         neutral = self._neutral(definition)
         maturity = min(_TEN_YEARS, self.model.panel.longest) if maturity is None else maturity
@@ -341,7 +341,7 @@ class Pictures(ImpliedReturns):
         fig: Any = None,
         figsize: Size | None = None,
     ) -> Any:
-        """Plot the yield curve of a date of the sample (the last by default), beside the observed yields."""
+        """Plot the yield curve of a date in the sample (by default the last) and the observed yields."""
         observed = self._yields
         date = observed.index[-1] if date is None else date
         tau = self._grid(maturities, extrapolate)

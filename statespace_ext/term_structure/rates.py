@@ -1,4 +1,4 @@
-"""Rates with their uncertainty, labelled by date and maturity."""
+"""Rates with standard deviations, labelled by date and maturity."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DEFINITIONS = ("expected", "risk-neutral")
 @dataclass(frozen=True, repr=False)
 class Rates(Displayed):
     """
-    Rates a year in the units of the yields, by date (or horizon) and maturity in years.
+    Annual rates in the units of the yields, by date (or horizon) and maturity in years.
 
     Attributes
     ----------
@@ -40,15 +40,15 @@ class Rates(Displayed):
     se: pd.DataFrame
 
     def lower(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Return the lower ends of intervals of coverage 1 - alpha."""
+        """Return the lower bounds of intervals with coverage 1 - alpha."""
         return self.estimate - normal_quantile(alpha) * self.se
 
     def upper(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Return the upper ends of intervals of coverage 1 - alpha."""
+        """Return the upper bounds of intervals with coverage 1 - alpha."""
         return self.estimate + normal_quantile(alpha) * self.se
 
     def tidy(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Return one row a date and maturity: estimate, se, lower, upper."""
+        """Return one row for each date and maturity, with estimate, se, lower and upper."""
         parts: dict[str, pd.DataFrame] = {
             "estimate": self.estimate,
             "se": self.se,
@@ -64,9 +64,9 @@ class Rates(Displayed):
 
 
 _LONGEST = 1000.0
-"""Years; exponentials of roots times much longer ones are no numbers."""
+"""Longest time in years. For much longer ones the exponentials of roots overflow."""
 _FAR = 2.0
-"""Times the longest maturity; a longer one is more likely to be a number of months."""
+"""Multiple of the longest maturity. A longer time is probably a number of months by mistake."""
 
 
 def years(value: Any, name: str, model: Any, extrapolate: bool = False, *, zero: bool = False) -> Array:
@@ -78,18 +78,18 @@ def years(value: Any, name: str, model: Any, extrapolate: bool = False, *, zero:
     value : float or array_like
         The maturities or horizons.
     name : str
-        What they are called.
+        Name of the argument, for messages.
     model : ATSM or ACM
         The model.
     extrapolate : bool
-        Whether they may be longer than twice the longest maturity of the panel.
+        Whether the values may exceed twice the longest maturity of the panel.
     zero : bool
-        Whether they may be zero.
+        Whether the values may be zero.
 
     Raises
     ------
     SpecificationError
-        If they are not positive numbers (or zero, where allowed), or too long.
+        If a value is too long, or is not a positive number (or zero, if allowed).
     """
     try:
         out = np.atleast_1d(np.asarray(value, dtype=float))
@@ -114,12 +114,12 @@ def forecast_horizons(
     results: Any, steps: Any, horizons: Any, dates: Any, extrapolate: bool = False
 ) -> tuple[Array, pd.Index]:
     """
-    Return horizons in years, and what labels them.
+    Return horizons in years and their labels.
 
     Raises
     ------
     SpecificationError
-        If not exactly one of the three is given, or steps have no length.
+        If more than one of the three arguments is given, or ``steps`` is used with irregular dates.
     DataError
         If dates do not follow the sample.
     """
@@ -147,7 +147,7 @@ def forecast_horizons(
 
 
 def check_definition(definition: Any) -> bool:
-    """Return whether the definition of a premium is the risk-neutral one."""
+    """Return whether the definition of a premium is "risk-neutral"."""
     if not isinstance(definition, str) or definition not in DEFINITIONS:
         raise SpecificationError(
             "definition is unknown", got=repr(definition), expected=f"one of {DEFINITIONS}"
@@ -157,12 +157,12 @@ def check_definition(definition: Any) -> bool:
 
 def rows_of(calendar: Calendar, date: Any) -> slice:
     """
-    Return where a date is in the sample; all of it for None.
+    Return the rows of a date in the sample; None selects all rows.
 
     Raises
     ------
     DataError
-        If it is not there.
+        If the sample does not contain the date.
     """
     if date is None:
         return slice(None)
@@ -184,33 +184,33 @@ def rows_of(calendar: Calendar, date: Any) -> slice:
 
 
 INFORMATION = ("smoothed", "filtered")
-"""What estimated factors are given."""
+"""Information sets of estimated factors."""
 
 
 class ImpliedRates:
     """
-    Rates at the estimated factors; mixed into the results of models of the term structure.
+    Mixin for results of term structure models, with rates at the estimated factors.
 
-    Every method returns `Rates`. Their standard deviations contain the uncertainty of the factors and, unless
-    ``param_uncertainty=False``, that of the parameters (delta method; the derivatives of the factors are
-    computed once and kept). ``information_set`` is "smoothed", E[x_t | all data], or "filtered",
-    E[x_t | data up to t]; both are at the estimates from the whole sample. ``date=None`` is all dates.
-    Maturities and horizons are in years; those beyond twice the longest maturity of the panel raise
-    `SpecificationError` unless ``extrapolate=True``.
+    Methods return `Rates`. Standard deviations contain the uncertainty of the factors and, unless
+    ``param_uncertainty=False``, that of the parameters. The latter uses the delta method; the derivatives of
+    the factors are computed once and cached. ``information_set`` is "smoothed", E[x_t | all data], or
+    "filtered", E[x_t | data up to t]. Both use the parameter estimates from the whole sample. ``date=None``
+    selects all dates. Maturities and horizons are in years. Values beyond twice the longest maturity of the
+    panel raise `SpecificationError` unless ``extrapolate=True``.
     """
 
     model: Any
     params: Any
     factors: Any
     _definition = "expected"
-    """The definition of a premium, where none is given."""
+    """Default definition of a premium."""
 
     def _paths(self, information_set: str) -> tuple[Array, Array]:
         """Return means (n, k) and covariances (n, k, k) of the factors."""
         raise NotImplementedError
 
     def _sensitivity(self, information_set: str) -> Sensitivity:
-        """Return how the factors depend on the parameters."""
+        """Return the derivatives of the factors by the parameters."""
         raise NotImplementedError
 
     @property
@@ -239,7 +239,7 @@ class ImpliedRates:
         name: str,
         information_set: str = "smoothed",
     ) -> Rates:
-        """Return rates at the factors, with their standard deviations."""
+        """Return rates at the factors, with standard deviations."""
         known = one_of(information_set, INFORMATION, "information_set")
         rows = rows_of(self.model.calendar, date)
         states, covs = (part[rows] for part in self._paths(known))
@@ -267,7 +267,7 @@ class ImpliedRates:
         Parameters
         ----------
         maturities : float or array_like
-            In years.
+            Maturities in years.
         date : optional
             A date of the sample.
         information_set : {"smoothed", "filtered"}
@@ -292,9 +292,9 @@ class ImpliedRates:
         extrapolate: bool = False,
     ) -> Rates:
         """
-        Return instantaneous forward rates f(tau) = d(tau y(tau))/dtau; as `yield_curve`.
+        Return instantaneous forward rates f(tau) = d(tau y(tau))/dtau; arguments as in `yield_curve`.
 
-        A model in discrete time has forward rates of one period that begins in tau years.
+        In discrete time these are forward rates over one period that begins in tau years.
         """
         tau = years(maturities, "maturities", self.model, extrapolate)
         return self._implied(
@@ -322,11 +322,11 @@ class ImpliedRates:
         Parameters
         ----------
         horizon : float or array_like
-            h, in years.
+            The horizon h, in years.
         date : optional
             A date of the sample.
         average : bool
-            Whether to average over the horizon, or to take its end.
+            Whether to return the average over the horizon, or the value at its end.
         information_set : {"smoothed", "filtered"}
             As in the class.
         param_uncertainty : bool
@@ -350,7 +350,7 @@ class ImpliedRates:
         param_uncertainty: bool = True,
         extrapolate: bool = False,
     ) -> Rates:
-        """Return the yields if the price of risk were zero: priced under P; as `yield_curve`."""
+        """Return the yields if the price of risk were zero; arguments as in `yield_curve`."""
         self._require_prices("risk-neutral yields")
         tau = years(maturities, "maturities", self.model, extrapolate)
         return self._implied(
@@ -373,11 +373,11 @@ class ImpliedRates:
         Parameters
         ----------
         maturity : float or array_like
-            In years.
+            Maturities in years.
         definition : {"expected", "risk-neutral"}, optional
-            "expected": the yield less the average short rate expected over its life under P. "risk-neutral":
-            the yield less the risk-neutral yield, which has the convexity of the yield too. By default
-            "expected", for `ACM` "risk-neutral".
+            "expected" is the yield minus the average short rate expected over its life under P.
+            "risk-neutral" is the yield minus the risk-neutral yield, which includes convexity too. The
+            default is "expected", and "risk-neutral" for `ACM`.
         date : optional
             A date of the sample.
         information_set : {"smoothed", "filtered"}
@@ -411,27 +411,28 @@ class ImpliedRates:
 
             \frac{(m + s)\,TP_t(m + s) - m\,TP_t(m)}{s}
 
-        with TP the term premium, m the maturity and s the tenor: the premium of the rate agreed now for s
-        years from year m on. ``forward_premium(5, tenor=5)`` is that of the five-year rate in five years.
+        where TP is the term premium, m the maturity and s the tenor. This is the premium in the rate agreed
+        now for s years from year m on. ``forward_premium(5, tenor=5)`` is that of the five-year rate in five
+        years.
 
         Parameters
         ----------
         maturity : float or array_like
-            m, in years.
+            The maturity m, in years.
         definition : {"expected", "risk-neutral"}, optional
             As in `term_premium`.
         date : optional
             A date of the sample.
         tenor : float, optional
-            s, in years. By default it goes to zero: f(m) - E_t[r_{t+m}] of instantaneous forward rates, or
-            less the risk-neutral forward rate. Averaged over maturities from zero, that is the term premium.
-            A model in discrete time then has the forward rate of one period.
+            The tenor s, in years. The default is the limit of zero, the instantaneous forward rate f(m) minus
+            E_t[r_{t+m}] or minus the risk-neutral forward rate. Its average over maturities from zero is the
+            term premium. In discrete time the default is the forward rate over one period.
         information_set : {"smoothed", "filtered"}
             As in the class.
         param_uncertainty : bool
             Whether standard deviations include the uncertainty of the parameters.
         extrapolate : bool
-            As in the class; of maturity plus tenor.
+            As in the class. It applies to maturity plus tenor.
         """
         neutral = self._neutral(definition)
         tau = years(maturity, "maturity", self.model, extrapolate)
@@ -448,12 +449,12 @@ class ImpliedRates:
 
     def zero_prices(self, maturities: Any, date: Any = None, *, extrapolate: bool = False) -> pd.DataFrame:
         """
-        Return the prices P(tau) = exp(-tau y(tau)) of zero-coupon bonds that pay one.
+        Return the prices P(tau) = exp(-tau y(tau)) of zero-coupon bonds with face value one.
 
         Parameters
         ----------
         maturities : float or array_like
-            In years.
+            Maturities in years.
         date : optional
             A date of the sample.
         extrapolate : bool
@@ -466,17 +467,17 @@ class ImpliedRates:
         self, horizons: Any, maturities: Any = None, impulse: Any = None, *, extrapolate: bool = False
     ) -> pd.DataFrame:
         """
-        Return responses B(tau) Phi(h) s of the yield curve to moves s of the factors, by shock and horizon.
+        Return responses B(tau) Phi(h) s of the yield curve to impulses s, by shock and horizon.
 
         Parameters
         ----------
         horizons : float or array_like
-            Years after the move, from zero.
+            Years after the impulse; zero is allowed.
         maturities : float or array_like, optional
-            In years; those of the panel by default.
+            Maturities in years; those of the panel by default.
         impulse : array_like, (k,), optional
-            A move of the factors. By default one shock for each factor in turn: the columns of the Cholesky
-            factor of the covariance of a step (the mean step, of irregular dates).
+            Impulse to the factors. By default one shock for each factor in turn, the columns of the Cholesky
+            factor of the covariance of a step. For irregular dates this is the mean step.
         extrapolate : bool
             As in the class.
         """
@@ -504,12 +505,12 @@ class ImpliedRates:
         return neutral
 
     def _require_prices(self, what: str) -> None:
-        """Refuse what needs prices of risk, where the model has none."""
+        """Raise if the model has no prices of risk."""
 
     # -- beyond the sample -----------------------------------------------------------------------------
 
     def _last(self) -> tuple[Array, Array]:
-        """Return mean and covariance of the last factors."""
+        """Return the mean and covariance of the factors at the last date."""
         raise NotImplementedError
 
     def _error_variances(self) -> Array:
@@ -519,7 +520,7 @@ class ImpliedRates:
     def _forecast(
         self, h: Array, index: pd.Index, maturities: Any, param_uncertainty: bool, extrapolate: bool
     ) -> Rates:
-        """Return forecasts of yields: of the panel with measurement errors, or of a curve."""
+        """Return forecasts of the yields of the panel, with measurement errors, or of a curve."""
         model, own = self.model, maturities is None
         tau = model.panel.maturities if own else years(maturities, "maturities", model, extrapolate)
         (last, cov), curves = self._last(), model.curves(np.asarray(self.params, dtype=float))
@@ -527,7 +528,7 @@ class ImpliedRates:
         covs = step.transition @ cov @ np.swapaxes(step.transition, 1, 2) + step.cov
         variance = np.clip(np.einsum("mi,nij,mj->nm", slope, covs, slope), 0.0, None)
         if truth(param_uncertainty, "param_uncertainty"):
-            trials = self._sensitivity("smoothed")  # at the end of the sample the filtered factors are these
+            trials = self._sensitivity("smoothed")  # the last filtered factors equal the smoothed ones
             moved = trials.variance(
                 lambda at: yields_ahead(model.curves(at), tau, h), last[None], trials.by_state[-1:]
             )
@@ -541,7 +542,7 @@ class ImpliedRates:
 
 
 def _impulse(impulse: Any, k: int) -> Array:
-    """Return a move of the factors (k,)."""
+    """Return a checked impulse to the factors (k,)."""
     move = real_array(impulse, "The elements of impulse")
     if move.shape != (k,) or not np.all(np.isfinite(move)):
         raise SpecificationError("impulse cannot be used", got=move.shape, expected=f"{k} numbers")
@@ -549,14 +550,14 @@ def _impulse(impulse: Any, k: int) -> Array:
 
 
 def yields_ahead(curves: Curves, tau: Array, h: Array) -> Affine:
-    """Return E_t[y_{t+h}(tau)] as functions of the factors today, horizon by horizon (h m,)."""
+    """Return E_t[y_{t+h}(tau)] as functions of the factors at t, horizon by horizon (h m,)."""
     rates, step = curves.yields(tau), curves.ahead(h)
     slope = np.einsum("mi,hij->hmj", rates.slope, step.transition)
     return Affine(rates.mean(step.intercept).ravel(), slope.reshape(-1, slope.shape[2]))
 
 
 def _tenor(tenor: Any, tau: Array, model: Any, extrapolate: bool) -> float:
-    """Return a tenor in years; the end of the forward period is a maturity."""
+    """Return a tenor in years; the end of the forward period must be a valid maturity."""
     span = years(tenor, "tenor", model, extrapolate)
     if len(span) > 1:
         raise SpecificationError("tenor is not one number", got=shown(span), expected="years")

@@ -31,7 +31,7 @@ from .sensitivity import Sensitivity, places_without
 
 
 def _require_free_dynamics(results: Any) -> None:
-    """Refuse a bias correction where there is one already, or the P-dynamics are restricted."""
+    """Raise if the results are already corrected for bias, or the P-dynamics are restricted."""
     model = results.model
     if results._correction is not None:
         raise SpecificationError("The P-dynamics are corrected already", remedy="Use the estimates.")
@@ -51,7 +51,7 @@ def _require_free_dynamics(results: Any) -> None:
 
 
 def _bound_dynamics(results: Any) -> str:
-    """Return what of the P-dynamics is not free, nothing where all is."""
+    """Describe the restrictions of the P-dynamics; return "" if all are free."""
     blocks = [results.model.layout.blocks.get(key) for key in ("K_P", "kappa_P")]
     if any(block is None or len(set(block.names)) < np.prod(block.shape) for block in blocks):
         return "restricted P-dynamics or prices of risk"
@@ -60,7 +60,7 @@ def _bound_dynamics(results: Any) -> str:
 
 
 class EstimatedFactors(Pictures, StateSpaceResults):
-    """The factors, and how they depend on the parameters: a part of `ATSMResults`."""
+    """Part of `ATSMResults` with the factors and their derivatives by the parameters."""
 
     @property
     def factors(self) -> Factors:
@@ -71,13 +71,13 @@ class EstimatedFactors(Pictures, StateSpaceResults):
         """Return means (n, k) and covariances (n, k, k) of the factors."""
         if information_set == "smoothed":
             return self.factors.smoothed.to_numpy(), np.moveaxis(self.smoothed_state_cov, 2, 0)
-        self._last()  # which refuses a fit that kept none
+        self._last()  # raises if the fit kept no factors
         names = self.model.factor_names
         found = estimates_of(self, np.eye(len(names)), self.model.calendar.labels, names)
         return found.filtered.to_numpy(), np.moveaxis(self.filtered_state_cov, 2, 0)
 
     def _sensitivity(self, information_set: str) -> Sensitivity:
-        """Return how the factors depend on the parameters; the derivatives are computed once."""
+        """Return the derivatives of the factors by the parameters, which are computed once."""
         model, params = model_of(self), np.asarray(self.params, dtype=float)
         places = places_without(model, [*self.boundary, *self._fixed])
         cov = np.asarray(self.params_cov.cov)[np.ix_(places, places)]
@@ -103,7 +103,7 @@ class EstimatedFactors(Pictures, StateSpaceResults):
         return Sensitivity(params, places, steps, cov, self._cache[key])
 
     def _last(self) -> tuple[Array, Array]:
-        """Return mean and covariance of the last factors."""
+        """Return the mean and covariance of the factors at the last date."""
         if self.filtered_state is None:
             raise SpecificationError(
                 "The factors were not computed",
@@ -119,14 +119,14 @@ class EstimatedFactors(Pictures, StateSpaceResults):
     _correction: BiasCorrection | None = None
 
     def _apply(self, mod: Any, refit: bool = False, fit_kwargs: Any = None) -> Any:
-        """Return results of other data at these parameters, which stay what they are, or estimated again."""
+        """Return results of other data at the same parameters, or with parameters estimated again."""
         out = super()._apply(mod, refit=refit, fit_kwargs=fit_kwargs)
         if not refit:
             getattr(out, "_results", out)._correction = self._correction
         return out
 
     def _at(self, params: Array, description: str) -> Any:
-        """Return results of the same data at other parameters, with the covariance of these."""
+        """Return results of the same data at other parameters, with the covariance of these estimates."""
         known: dict[str, Any] = {"cov_type": "none"}
         if self.cov_type != "none":
             custom = (self.cov_type, np.asarray(self.params_cov.cov), description)
@@ -145,7 +145,7 @@ class EstimatedFactors(Pictures, StateSpaceResults):
 
 
 class NewData(EstimatedFactors):
-    """New data and prediction where statsmodels does not know the dates: a part of `ATSMResults`."""
+    """Part of `ATSMResults` for new data and prediction with dates that statsmodels does not support."""
 
     @property
     def _own_dates(self) -> bool:
@@ -153,7 +153,7 @@ class NewData(EstimatedFactors):
         return bool(self.model.calendar.dated and self.model.calendar.clock is None)
 
     def _continuation(self, endog: Any, exog: Any) -> pd.Index | None:
-        """Return labels of new periods, which irregular steps need as dates."""
+        """Return the labels of new periods; irregular steps need dates."""
         index = getattr(endog, "index", None)
         if self._own_dates and not isinstance(read_dates(index), (pd.DatetimeIndex, pd.PeriodIndex)):
             raise DataError(
@@ -165,13 +165,14 @@ class NewData(EstimatedFactors):
 
     def extend(self, endog: Any, exog: Any = None, fit_kwargs: Any = None, **kwargs: Any) -> Any:
         """
-        Go on with data that follow the sample; see `MLEResults.extend`.
+        Filter data that follow the sample; see `MLEResults.extend`.
 
-        Where dates are irregular, the start is the exact distribution of the factors at the first new date.
+        For irregular dates the filter starts from the exact distribution of the factors at the first new
+        date.
         """
         if (
             self.model.initialization_kind == "conditional"
-        ):  # the start is known, and no date is conditioned on
+        ):  # the start is known, and the likelihood is not conditional on a date
             kwargs.setdefault("initialization", "stationary")
         told = not isinstance(self.model._given["dt"], str)
         if not self.model.panel.steps.ndim and (told or not self._own_dates):
@@ -194,13 +195,13 @@ class NewData(EstimatedFactors):
         return self._apply(model, refit=False, fit_kwargs=fit_kwargs)
 
     def get_prediction(self, start: Any = None, end: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Return predictions, as `MLEResults.get_prediction`; inside the sample where dates are irregular."""
+        """Return predictions; see `MLEResults.get_prediction`. Irregular dates allow only in-sample ones."""
         beyond = isinstance(end, (int, np.integer)) and end >= self.model.nobs
         self._check_inside(int(end) - self.model.nobs + 1 if beyond else 0)
         return super().get_prediction(start, end, *args, **kwargs)
 
     def simulate(self, nsimulations: int, *args: Any, **kwargs: Any) -> Any:
-        """Simulate yields, as `MLEResults.simulate`; over the sample where dates are irregular."""
+        """Simulate yields; see `MLEResults.simulate`. Irregular dates allow only the sample period."""
         count, anchor = positive_integer(nsimulations, "nsimulations"), kwargs.get("anchor")
         after = isinstance(anchor, str) and anchor == "end" or count > self.model.nobs
         self._check_inside(count if after else 0)
@@ -219,15 +220,17 @@ class ATSMResults(NewData):
     """
     Results of fitting (or of filtering and smoothing) an `ATSM`.
 
-    Beside what `MLEResults` has: `matrices`, `matrices_table`, `mean_reversion`, `mean_reversion_table`;
-    `factors`, `fitted_yields`, `pricing_errors`, `pricing_error_summary`; `yield_curve`, `forward_curve`,
-    `short_rate`, `zero_prices`, `expected_short_rate`, `risk_neutral_yields`, `term_premium`,
-    `forward_premium`; `expected_excess_returns`, `sharpe_ratios`, `price_of_risk`,
-    `short_rate_parameters`; `forecast_yields`, `rolling_evaluation`, `curve_responses`; `bias_corrected`;
-    `plot_factors`, `plot_loadings`, `plot_fit`, `plot_term_premium`, `plot_curve`.
-    Standard deviations of rates contain the uncertainty of the parameters unless
-    ``param_uncertainty=False``.
-    Maturities are in years, rates in the units of the yields, pricing errors in basis points.
+    The class extends `MLEResults` with these attributes and methods: `matrices`, `matrices_table`,
+    `mean_reversion`, `mean_reversion_table`; `factors`, `fitted_yields`, `pricing_errors`,
+    `pricing_error_summary`; `yield_curve`, `forward_curve`, `short_rate`, `zero_prices`,
+    `expected_short_rate`, `risk_neutral_yields`, `term_premium`, `forward_premium`;
+    `expected_excess_returns`, `sharpe_ratios`, `price_of_risk`, `short_rate_parameters`; `forecast_yields`,
+    `rolling_evaluation`, `curve_responses`; `bias_corrected`; `plot_factors`, `plot_loadings`, `plot_fit`,
+    `plot_term_premium`, `plot_curve`.
+
+    Standard deviations of rates include the uncertainty of the parameters unless
+    ``param_uncertainty=False``. Maturities are in years, rates in the units of the yields, and pricing errors
+    in basis points.
     """
 
     # -- estimates -------------------------------------------------------------------------------------
@@ -237,29 +240,31 @@ class ATSMResults(NewData):
         """
         K_P, kappa_P, theta_P, K_Q, kappa_Q, theta_Q, Sigma, lambda_0, lambda_1, delta_0, delta_1 and obs_cov.
 
-        Labelled by factor or yield. NaN where a matrix does not exist: `status_lines` says why.
+        The matrices have labels for factors or yields. A matrix that does not exist is NaN, and
+        `status_lines` explains why.
         """
         return tables.labelled(self.model, tables.structural_values(self.model, np.asarray(self.params)))
 
     def matrices_table(self) -> pd.DataFrame:
-        """Return estimate and delta-method se of the elements of `matrices`, by matrix, row and column."""
+        """Return the elements of `matrices` with delta-method standard errors, by matrix, row and column."""
         return tables.matrices_table(self)
 
     @property
     def mean_reversion(self) -> pd.DataFrame:
-        """Eigenvalues of K_P and K_Q, with half-lives and periods in years, the slowest first."""
+        """Eigenvalues of K_P and K_Q from the slowest, with half-lives and periods in years."""
         return tables.mean_reversion_table(self)
 
     def mean_reversion_table(self) -> pd.DataFrame:
         """
         Return `mean_reversion` with delta-method standard errors of real parts and half-lives.
 
-        Multiple roots, which have no derivative, and infinite half-lives have none (NaN).
+        Multiple roots have no derivative, so their standard errors are NaN. So are those of infinite
+        half-lives.
         """
         return tables.mean_reversion_errors(self)
 
     def status_lines(self) -> list[str]:
-        """Return what `summary` says of the fit."""
+        """Return the lines of `summary` about the fit."""
         values = tables.structural_values(self.model, np.asarray(self.params))
         return [
             *([self._correction.line] if self._correction else []),
@@ -271,41 +276,42 @@ class ATSMResults(NewData):
         ]
 
     def _parameter_tables(self, alpha: float) -> list[Any]:
-        """Return the tables of the estimates: P, Q and risk prices, observation."""
+        """Return the tables of estimates: P, Q and risk prices, and the observation equation."""
         return tables.summary_tables(self, alpha)
 
     def bias_corrected(
         self, method: str = "analytic", *, n_boot: int = 1000, rng: object = None
     ) -> StateSpaceResults:
         r"""
-        Return results whose P-dynamics are corrected for the bias of estimates of autoregressions.
+        Correct the P-dynamics for the small-sample bias of estimated autoregressions.
 
         .. math::
 
             \Phi_c = \hat\Phi - \mathrm{bias}(\hat\Phi), \qquad \Phi = e^{-K_P \Delta t}
 
-        (in discrete time, Phi = I - K_P dt), of all factors, macro factors among them.
+        In discrete time, Phi = I - K_P dt. The correction covers all factors, including macro factors.
 
-        Least squares, and maximum likelihood, find factors that revert too fast in samples of a few decades:
-        expected short rates then move too little and term premia too much (Bauer, Rudebusch & Wu 2012). The
-        mean of the factors under P is that of the smoothed factors. Q-dynamics, short rate, Sigma and
-        measurement errors are as they were, and so are the loadings. The likelihood is below its maximum.
+        In samples of a few decades, least squares and maximum likelihood estimate too fast a mean reversion.
+        Expected short rates then vary too little and term premia too much (Bauer, Rudebusch & Wu 2012).
+        The corrected model sets the mean of the factors under P to that of the smoothed factors. Q-dynamics,
+        short rate, Sigma, measurement errors and loadings do not change. The likelihood is below its maximum.
 
         Parameters
         ----------
         method : {"analytic", "bootstrap"}
-            The bias by the formula of Pope (1990), or the mean error of least squares in ``n_boot`` samples
-            of the autoregression of the factors.
+            "analytic" uses the bias formula of Pope (1990). "bootstrap" uses the mean error of least squares
+            in ``n_boot`` samples of the autoregression of the factors.
         n_boot : int
             Number of bootstrap samples.
         rng : numpy.random.Generator or int, optional
-            Source of the samples.
+            Random number generator or seed.
 
         Returns
         -------
         ATSMResults
-            Of the same data. Standard errors are those of the estimates before the correction. Where the
-            whole correction would leave the unit circle, it is shrunk (Kilian 1998); `summary` says so.
+            Results for the same data. Standard errors are those of the estimates before the correction. If
+            the full correction would leave the unit circle, it is shrunk (Kilian 1998) and `summary` reports
+            this.
 
         Raises
         ------
@@ -314,7 +320,7 @@ class ATSMResults(NewData):
         UnsupportedError
             If K_P is restricted or steps are irregular.
         SpecificationError
-            If these results are corrected already.
+            If these results are already corrected.
         ParameterError
             If the corrected transition has no real logarithm.
         """
@@ -331,7 +337,7 @@ class ATSMResults(NewData):
 
     def short_rate_parameters(self) -> pd.DataFrame:
         r"""
-        Return the parameters of Vasicek (one factor) or of G2++ (two factors) that the estimates imply.
+        Return the implied parameters of the Vasicek model (one factor) or the G2++ model (two factors).
 
         .. math::
 
@@ -339,19 +345,20 @@ class ATSMResults(NewData):
             r &= \varphi + x + y, \quad dx = -a x\,dt + \sigma\,dW_1, \quad dy = -b y\,dt + \eta\,dW_2,
             \quad dW_1 dW_2 = \rho\,dt
 
-        One factor: kappa and theta under P and Q, sigma. Two factors, under Q: a < b, sigma, eta, rho, phi.
+        With one factor the parameters are kappa and theta under P and Q, and sigma. With two factors they are
+        a < b, sigma, eta, rho and phi, all under Q.
 
         Returns
         -------
         DataFrame
-            Columns "estimate" and "se" (delta method), in the units of the yields; phi and theta are NaN
-            where K_Q (K_P) is singular.
+            Columns "estimate" and "se" (delta method), in the units of the yields. phi and theta are NaN if
+            K_Q (or K_P) is singular.
 
         Raises
         ------
         UnsupportedError
-            If there are more factors, no pricing under Q ("dns"), or equal or complex roots under Q, which
-            G2++ does not have.
+            If there are more than two factors, the model has no pricing under Q ("dns"), or roots under Q are
+            equal or complex, which G2++ does not allow.
 
         References
         ----------
@@ -364,7 +371,7 @@ class ATSMResults(NewData):
 
     @property
     def pricing_errors(self) -> pd.DataFrame:
-        """Yields less fitted yields, in basis points, by date and maturity."""
+        """Yields minus fitted yields, in basis points, by date and maturity."""
         return (self._yields - self.fitted_yields) * (tables.BASIS_POINTS / self.model.panel.scale)
 
     def pricing_error_summary(self, by: str = "maturity") -> pd.DataFrame:
@@ -374,7 +381,7 @@ class ATSMResults(NewData):
         Parameters
         ----------
         by : {"maturity", "date"}
-            What the rows are.
+            Whether rows are maturities or dates.
         """
         return tables.error_summary(self.pricing_errors, one_of(by, ("maturity", "date"), "by"))
 
@@ -391,22 +398,23 @@ class ATSMResults(NewData):
         extrapolate: bool = False,
     ) -> Rates:
         """
-        Forecast yields from the end of the sample, exactly at any horizon.
+        Forecast yields from the end of the sample; the distribution is exact at any horizon.
 
         Parameters
         ----------
         steps : int, optional
-            Number of periods (1); for regular dates.
+            Number of periods (1). Dates must be regular.
         horizons : float or array_like, optional
-            Years after the last date, instead of steps.
+            Years after the last date, in place of ``steps``.
         dates : array_like of dates, optional
-            Dates after the last one, instead of steps.
+            Dates after the last one, in place of ``steps``.
         maturities : float or array_like, optional
-            Of the curve, without measurement errors. By default the yields of the panel, with them.
+            Maturities of the model curve, without measurement errors. By default the yields of the panel are
+            forecast, including measurement errors.
         param_uncertainty : bool
             Whether standard deviations include the uncertainty of the parameters (delta method).
         extrapolate : bool
-            Whether horizons and maturities may be beyond twice the longest maturity of the panel.
+            Whether horizons and maturities may exceed twice the longest maturity of the panel.
         """
         h, index = forecast_horizons(self, steps, horizons, dates, extrapolate)
         return self._forecast(h, index, maturities, param_uncertainty, extrapolate)
@@ -425,32 +433,35 @@ class ATSMResults(NewData):
         """
         Evaluate forecasts of yields out of sample.
 
-        At each origin the parameters are those of the last refit, the factors are filtered with the data up
-        to the origin, and the targets are the observed yields some steps later. All steps have the same
-        origins: from period ``window`` to the last that all targets follow. Nothing after an origin enters.
+        At each origin the parameters come from the last refit and the factors are filtered with the data up
+        to the origin. The targets are the observed yields some steps later. All steps use the same origins,
+        from period ``window`` to the last one for which all targets are in the sample. No data after the
+        origin are used.
 
         Parameters
         ----------
         steps : int or sequence of int
-            Periods ahead.
+            Number of periods ahead.
         maturities : float or array_like, optional
-            Maturities in years of yields of the panel; all of them by default.
+            Maturities in years of yields in the panel; all of them by default.
         benchmark : "random walk" or ATSMResults
-            What the forecasts are compared with: the yields of the origin, or another model of the panel,
-            estimated again on the same windows.
+            Benchmark forecasts. "random walk" uses the yields at the origin. Results of another model for the
+            panel are estimated again on the same windows.
         window : int, optional
-            Periods up to the first origin, and length of rolling windows. By default half of the sample.
+            Number of periods up to the first origin, and length of rolling windows. By default half of the
+            sample.
         refit_every : int
-            The model is estimated again after so many origins.
+            Number of origins after which the model is estimated again.
         expanding : bool
-            Whether the model has all data up to its last refit, or the last ``window`` periods.
+            If True, the model uses all data up to its last refit. Otherwise it uses the last ``window``
+            periods.
         fit_options : mapping, optional
-            Arguments of `fit`; by default ``method="mle"``.
+            Arguments of `fit`. The default is ``method="mle"``.
 
         Returns
         -------
         YieldEvaluation
-            ``errors``, ``summary()`` with root mean square errors and Diebold-Mariano statistics, ``plot()``.
+            The errors, a summary with root mean square errors and Diebold-Mariano statistics, and a plot.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""What holders of bonds expect to earn: excess returns, Sharpe ratios, prices of risk."""
+"""Expected excess returns and Sharpe ratios of bonds, and prices of risk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .rates import ImpliedRates, Rates, years, yields_ahead
 
 
 def expected_excess_returns(curves: Any, tau: Array, h: float) -> Affine:
-    """Return the expected log return of bonds over h years less that of the bond of h years, a year."""
+    """Return the annual expected log return of bonds over h years, in excess of that of the h-year bond."""
     later = yields_ahead(curves, tau - h, np.array([h]))
     safe = curves.yields(np.array([h]))
     held = curves.yields(tau) * (tau / h) - later * ((tau - h) / h)
@@ -27,7 +27,7 @@ def return_deviations(curves: Any, tau: Array, h: float, scale: float) -> Array:
 
 
 def sharpe_ratios(curves: Any, tau: Array, h: float, scale: float) -> Affine:
-    """Return (E[rx] + Var[rx] / 2) / sd[rx] of log excess returns over h years, over sqrt(h)."""
+    """Return (E[rx] + Var[rx] / 2) / sd[rx] of log excess returns over h years, divided by sqrt(h)."""
     sd, rx = return_deviations(curves, tau, h, scale), expected_excess_returns(curves, tau, h)
     mean = rx * np.full(len(tau), h / scale)
     both = Affine(mean.intercept + 0.5 * sd**2, mean.slope)
@@ -35,7 +35,7 @@ def sharpe_ratios(curves: Any, tau: Array, h: float, scale: float) -> Affine:
 
 
 class ImpliedReturns(ImpliedRates):
-    """Expected returns and prices of risk at the estimated factors; mixed in, as `ImpliedRates`."""
+    """Mixin with expected returns and prices of risk at the estimated factors; see `ImpliedRates`."""
 
     def expected_excess_returns(
         self,
@@ -48,7 +48,7 @@ class ImpliedReturns(ImpliedRates):
         extrapolate: bool = False,
     ) -> Rates:
         r"""
-        Return expected excess log returns of zero-coupon bonds, a year, in the units of the yields.
+        Return annual expected excess log returns of zero-coupon bonds, in the units of the yields.
 
         .. math::
 
@@ -57,9 +57,9 @@ class ImpliedReturns(ImpliedRates):
         Parameters
         ----------
         maturities : float or array_like
-            tau, in years, longer than the holding period.
+            Maturities tau in years, which must exceed the holding period.
         holding_period : float
-            h, in years.
+            Holding period h in years.
         date : optional
             A date of the sample.
         information_set : {"smoothed", "filtered"}
@@ -86,22 +86,22 @@ class ImpliedReturns(ImpliedRates):
         extrapolate: bool = False,
     ) -> Rates:
         r"""
-        Return Sharpe ratios of zero-coupon bonds, a year.
+        Return annual Sharpe ratios of zero-coupon bonds.
 
         .. math::
 
             \frac{E_t[rx] + \tfrac12 Var[rx]}{\sqrt{h\,Var[rx]}}
 
-        with rx the excess log return over the holding period h: the numerator is the logarithm of the
-        expected gross return over the safe one. As h goes to zero, the ratio goes to b'Sigma Lambda over the
-        volatility of the bond.
+        where rx is the excess log return over the holding period h. The numerator is the logarithm of the
+        expected gross return relative to the safe return. As h goes to zero, the ratio converges to
+        b'Sigma Lambda divided by the volatility of the bond.
 
         Parameters
         ----------
         maturities : float or array_like
-            tau, in years, longer than the holding period.
+            Maturities tau in years, which must exceed the holding period.
         holding_period : float
-            h, in years.
+            Holding period h in years.
         date : optional
             A date of the sample.
         information_set : {"smoothed", "filtered"}
@@ -121,15 +121,15 @@ class ImpliedReturns(ImpliedRates):
         self, date: Any = None, *, information_set: str = "smoothed", param_uncertainty: bool = True
     ) -> Rates:
         r"""
-        Return the path of the price of risk, one column a shock.
+        Return the path of the price of risk, with one column for each shock.
 
         .. math::
 
             \Lambda_t = \lambda_0 + \lambda_1 X_t
 
-        of dW_Q = dW_P + Lambda dt: the Sharpe ratio a year of what moves with one shock alone. The shocks are
-        those of the Cholesky factor Sigma, in the order of the factors. Of `ACM`, in discrete time, it is
-        Sigma^{-1}(lambda_0 + lambda_1 X_t) / sqrt(dt).
+        where dW_Q = dW_P + Lambda dt. Each element is the annual Sharpe ratio of an asset that moves with one
+        shock alone. The shocks are defined by the Cholesky factor Sigma, in the order of the factors. For
+        `ACM`, in discrete time, the price of risk is Sigma^{-1}(lambda_0 + lambda_1 X_t) / sqrt(dt).
 
         Parameters
         ----------
@@ -147,7 +147,7 @@ class ImpliedReturns(ImpliedRates):
         )
 
     def _held(self, maturities: Any, holding_period: Any, extrapolate: bool) -> tuple[Array, float]:
-        """Return maturities and a holding period that is shorter than all of them."""
+        """Return maturities and a holding period, which must be shorter than each of them."""
         tau = years(maturities, "maturities", self.model, extrapolate)
         h = years(holding_period, "holding_period", self.model, extrapolate)
         if len(h) > 1:

@@ -1,4 +1,4 @@
-"""How what is estimated depends on the parameters, and what their uncertainty adds to it."""
+"""Derivatives of estimated quantities by the parameters, and the resulting uncertainty."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .dynamics import Affine
 def errors_at(
     results: StateSpaceResults, function: Callable[[Array], Array], held: Iterable[str]
 ) -> tuple[Array, Array]:
-    """Return a function of all parameters, and its delta-method errors with some of them held."""
+    """Return a function of all parameters and its delta-method errors, with some parameters fixed."""
     model, params = model_of(results), np.asarray(results.params, dtype=float)
     free = places_without(model, held)
 
@@ -33,7 +33,7 @@ def errors_at(
 
 
 def places_without(model: Any, held: Iterable[str]) -> Array:
-    """Return the places of the parameters but those that are held."""
+    """Return the positions of the parameters that are not fixed."""
     known = set(held)
     return np.array([i for i, name in enumerate(model.param_names) if name not in known], dtype=int)
 
@@ -41,16 +41,16 @@ def places_without(model: Any, held: Iterable[str]) -> Array:
 @dataclass(frozen=True)
 class Sensitivity:
     """
-    How estimated factors depend on the parameters.
+    Derivatives of estimated factors by the parameters.
 
     Attributes
     ----------
     params : ndarray
-        A full parameter vector: the estimates.
+        The estimates, as a full parameter vector.
     places : ndarray of int, (q,)
-        The free parameters.
+        Positions of the free parameters.
     steps : ndarray
-        Steps of differences, one for each parameter.
+        Steps of finite differences, one for each parameter.
     cov : ndarray, (q, q)
         Covariance of the estimates of the free parameters.
     by_state : ndarray, (n, k, q)
@@ -65,18 +65,18 @@ class Sensitivity:
 
     def variance(self, rate: Callable[[Array], Affine], states: Array, by_state: Array) -> Array:
         """
-        Return what the uncertainty of the parameters adds to the variance of rates A + B x, (n, m).
+        Return the contribution of parameter uncertainty to the variance of rates A + B x, (n, m).
 
-        By the delta method, with d(A + B x) = dA + dB x + B dx.
+        It uses the delta method with d(A + B x) = dA + dB x + B dx.
 
         Parameters
         ----------
         rate : callable
-            From a full parameter vector to A and B.
+            Function that maps a full parameter vector to A and B.
         states : ndarray, (n, k)
-            x.
+            The states x.
         by_state : ndarray, (n, k, q)
-            dx.
+            The derivatives dx.
         """
 
         def joined(at: Array) -> Array:

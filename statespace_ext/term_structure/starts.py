@@ -1,4 +1,4 @@
-"""Start values: Q from the cross-section, P from a regression on the factors that it implies."""
+"""Start values: Q from the cross-section, and P from a regression of the implied factors."""
 
 from __future__ import annotations
 
@@ -22,40 +22,40 @@ if TYPE_CHECKING:
     from .atsm import ATSM
 
 _LEAST_ROOT, _LARGEST_ROOT = 0.02, 20.0
-"""P-roots a year that start values keep to."""
+"""Bounds of the annual P-roots of start values."""
 _FAST_ROOT = 30.0
 _LEAST_ERROR = 1e-5
 _SURVEY = 0.1
-"""Share of the variance of a survey that is error where a search begins."""
+"""Error share of the variance of a survey at the start of a search."""
 _WEIGHT = 100.0
-"""Of a P-root that is too small, beside the distance of K_P from the one wanted."""
+"""Weight of P-roots that are too small, relative to the distance of K_P from its target."""
 _ZERO, _EXACT = 1e-7, 1e-10
-"""Variances of pricing errors, as shares of those of the yields: taken to be zero, and put for zero."""
+"""Variances of pricing errors relative to those of the yields: upper bound of zero, and value for zero."""
 
 
 Start = tuple[Mapping[str, Any], Array | None]
-"""Blocks of the Q-parameters, and the factors (nobs, k) that go with them."""
+"""Blocks of the Q-parameters, and the corresponding factors (nobs, k)."""
 
 
 @dataclass(frozen=True)
 class CrossSection:
     """
-    What start values are found from.
+    The data from which start values are computed.
 
     Attributes
     ----------
     yields : ndarray, (nobs, p)
-        Gaps are filled.
+        Yields, with gaps filled.
     maturities : ndarray, (p,)
-        In years.
+        Maturities in years.
     factors : ndarray, (nobs, k), or None
         Observed factors.
     step : float
         Mean number of years between dates.
     weights : ndarray, (k, p)
-        Of portfolios: principal components of the yields, unless the user gave others.
+        Portfolio weights of the user, or by default those of principal components of the yields.
     convexity : float
-        The convexity of the yields uses Sigma Sigma' times this.
+        Multiplier of Sigma Sigma' in the convexity term.
     macro : ndarray, (nobs, m)
         Macro factors, with gaps filled.
     period : float or None
@@ -77,7 +77,7 @@ class CrossSection:
         return loadings(q.K, q.kappa, cov[:k, :k], q.delta_0, q.delta_1, self.maturities, self.period)
 
     def autoregression(self, X: Array) -> tuple[Array, Array, Array]:
-        """Return K, kappa and cov of factors, as `autoregression`."""
+        """Return K, kappa and cov of factors; see the function `autoregression`."""
         return autoregression(X, self.step, self.period)
 
     def regression(self) -> tuple[Array, Array]:
@@ -88,7 +88,7 @@ class CrossSection:
 
 
 def cross_section(model: ATSM) -> CrossSection:
-    """Return what the start values of a model are found from."""
+    """Return the data from which the start values of a model are computed."""
     panel, m = model.panel, model.panel.n_observed
     y = model.endog if model.initialization_kind != "conditional" else model.endog[1:]
     return CrossSection(
@@ -99,22 +99,22 @@ def cross_section(model: ATSM) -> CrossSection:
 
 
 def candidates(model: ATSM) -> list[Array]:
-    """Return full start vectors, that of the best cross-sectional fit first."""
+    """Return full start vectors, beginning with the best cross-sectional fit."""
     sample = cross_section(model)
     return [_assembled(model, *start, sample) for start in model.norm.starts(sample)]
 
 
 def least_squares_factors(y: Array, B: Array) -> Array:
-    """Return the factors (nobs, k) that fit yields best, each date on its own."""
+    """Return the factors (nobs, k) that fit the yields best at each date."""
     return np.linalg.lstsq(B, y.T, rcond=None)[0].T
 
 
 def variants(model: ATSM, base: list[Array]) -> list[Array]:
     """
-    Return starts that lead to other maxima: the candidates, and each with one factor that reverts fast.
+    Return starts that may lead to other maxima: the candidates, also with one factor that reverts fast.
 
-    Likelihoods of term structure models have several maxima: a factor may follow the persistent moves of the
-    curve, or its short-lived ones. The first factor, the level, does not.
+    Likelihoods of term structure models have several maxima, because a factor may follow persistent or
+    short-lived movements of the curve. This does not apply to the first factor, the level.
     """
     out = list(base)
     for params in base[:2]:
@@ -123,7 +123,7 @@ def variants(model: ATSM, base: list[Array]) -> list[Array]:
 
 
 def _fast(model: ATSM, params: Array, j: int) -> list[Array]:
-    """Return parameters with a P-root of factor j that reverts within a month or two, its variance kept."""
+    """Return parameters with a factor j that reverts within a month or two and keeps its variance."""
     layout = model.layout
     at = layout.matrices(params)
     both = model.dynamics_at(at)
@@ -142,7 +142,7 @@ def _fast(model: ATSM, params: Array, j: int) -> list[Array]:
 
 
 def autoregression(X: Array, dt: float, period: float | None = None) -> tuple[Array, Array, Array]:
-    """Return K, kappa and cov of factors observed every dt years: a VAR(1), its roots kept inside bounds."""
+    """Return K, kappa and cov from a VAR(1) of factors observed every dt years, with bounded roots."""
     before, after = X[:-1], X[1:]
     fit = np.linalg.lstsq(np.column_stack([before, np.ones(len(before))]), after, rcond=None)[0]
     residual = after - before @ fit[:-1] - fit[-1]
@@ -159,7 +159,7 @@ def autoregression(X: Array, dt: float, period: float | None = None) -> tuple[Ar
 
 
 def bounded_roots(K: Array, period: float | None = None) -> Array:
-    """Return a matrix with the real parts of its eigenvalues inside the bounds of start values."""
+    """Move the real parts of the eigenvalues of a matrix inside the bounds of start values."""
     roots, vectors = np.linalg.eig(K)
     largest = _LARGEST_ROOT if period is None else min(_LARGEST_ROOT, 1.0 / period)
     if np.all(roots.real > _LEAST_ROOT) and np.all(roots.real < largest):
@@ -169,7 +169,7 @@ def bounded_roots(K: Array, period: float | None = None) -> Array:
 
 
 def _assembled(model: ATSM, given: Mapping[str, Any], X: Array | None, sample: CrossSection) -> Array:
-    """Return the full start vector: Q as it is, P from the factors, H from the residuals."""
+    """Return the full start vector: Q as given, P from the factors, and H from the residuals."""
     layout, y = model.layout, sample.yields
     values: Values = {key: np.asarray(value, dtype=float) for key, value in given.items()}
     if X is None:
@@ -201,7 +201,7 @@ def _assembled(model: ATSM, given: Mapping[str, Any], X: Array | None, sample: C
 
 
 def in_structure(block: AffineMatrix, target: Array) -> Array:
-    """Return the covariance matrix of a structure nearest to a target."""
+    """Return the covariance matrix with a given structure that is nearest to a target."""
     structure = structure_of(block)
     estimate = structure.estimate(target)
     if estimate is None:
@@ -213,7 +213,7 @@ def in_structure(block: AffineMatrix, target: Array) -> Array:
 
 
 def _physical(model: ATSM, K: Array, mean: Array, cov: Array, pricing: Pricing) -> Values:
-    """Return the P-blocks, with the restrictions of the layout."""
+    """Return the P-blocks under the restrictions of the layout."""
     blocks = model.layout.blocks
     if "K_P" in blocks:
         block = blocks["K_P"]
@@ -233,18 +233,18 @@ def _physical(model: ATSM, K: Array, mean: Array, cov: Array, pricing: Pricing) 
 
 def stable_prices(block: AffineMatrix, pricing: Pricing, cov: Array, K: Array, least: float) -> Array:
     """
-    Return lambda_1 under its restrictions with K_P = K_Q - Sigma lambda_1 near K, and stable if it can be.
+    Return restricted lambda_1 for which K_P = K_Q - Sigma lambda_1 is near K, and stable if possible.
 
     Parameters
     ----------
     block : AffineMatrix
-        lambda_1: what is free and what is fixed.
+        The block lambda_1 with its free and fixed elements.
     pricing : Pricing
         Q-dynamics.
     cov : ndarray, (n, n)
         Sigma Sigma'.
     K : ndarray, (n, n)
-        The K_P that is wanted; its rows of macro factors are kept.
+        Target of K_P. Its rows of macro factors are kept.
     least : float
         Smallest real part of a root.
     """
@@ -281,18 +281,18 @@ def stable_prices(block: AffineMatrix, pricing: Pricing, cov: Array, K: Array, l
 
 def exchanges(model: ATSM, problem: EstimationProblem, params: Array) -> list[Array]:
     """
-    Return starts at which a maturity priced without error gives way to one of its neighbours.
+    Return starts at which a neighbour replaces a maturity that is priced without error.
 
-    The likelihood rises without a slope towards a variance of zero for as many maturities as there are
-    factors, and has a maximum for each choice of them. A search does not leave one for another. (Where the
-    first state is free too it rises without bound, and there is no choice to make.)
+    The likelihood may have maxima at zero variance for as many maturities as there are factors, with one
+    maximum for each choice of maturities. A search does not move from one choice to another. (If the first
+    state is free too, the likelihood is unbounded and there is no choice to make.)
 
     Parameters
     ----------
     model : ATSM
         The model.
     problem : EstimationProblem
-        The problem.
+        The estimation problem.
     params : ndarray
         Free parameters at a maximum.
     """

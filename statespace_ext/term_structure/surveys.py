@@ -1,4 +1,4 @@
-"""Surveys: short rates that people expect, as further measurements of the factors."""
+"""Survey expectations of short rates, as further measurements of the factors."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from ..numerics.ornstein_uhlenbeck import whole_periods
 from .dynamics import Dynamics, padded
 
 _LONGEST = 60.0
-"""Years; a longer horizon is one in months."""
+"""Longest horizon in years. A longer one is probably in months by mistake."""
 
 
 def survey_frame(surveys: Any, nobs: int, index: Any, period: float | None) -> tuple[pd.DataFrame, Array]:
     """
-    Return surveys at the dates of the yields, NaN where there are none, and their horizons in years.
+    Return surveys at the dates of the yields (NaN if there is no survey), and their horizons in years.
 
     Raises
     ------
     SpecificationError
-        If they are no frame by horizon, or a horizon cannot be used.
+        If the surveys are not a DataFrame by horizon, or a horizon is invalid.
     DataError
-        If a date is none of the yields, or there are no values.
+        If a date is not among those of the yields, or there are no values.
     """
     values, horizons = _read(surveys)
     if period is not None:
@@ -46,7 +46,7 @@ def survey_frame(surveys: Any, nobs: int, index: Any, period: float | None) -> t
 
 
 def _read(surveys: Any) -> tuple[pd.DataFrame, Array]:
-    """Return the cells and the horizons of surveys, or say why they cannot be used."""
+    """Return the cells and the horizons of surveys; raise if they are invalid."""
     if not isinstance(surveys, pd.DataFrame):
         raise SpecificationError(
             "surveys are no frame by horizon",
@@ -86,7 +86,7 @@ def survey_vjp(
     ----------
     both : Dynamics
     horizons : ndarray, (q,)
-        In years.
+        Horizons in years.
     by_intercept : ndarray, (q,)
         The gradient by the intercepts.
     by_slope : ndarray, (q, n)

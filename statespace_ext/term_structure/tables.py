@@ -1,4 +1,4 @@
-"""Tables and lines of the summary: matrices with errors, eigenvalues, pricing errors, flat directions."""
+"""Tables and lines of the summary: matrices, eigenvalues, pricing errors and flat directions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 BASIS_POINTS = 1e4
 _MULTIPLE = 1e-4
-"""Eigenvalues nearer than this share of the largest (or of one) are not told apart."""
+"""Distance of eigenvalues, relative to the largest (or to one), below which they count as equal."""
 _VECTORS = ("kappa_P", "theta_P", "kappa_Q", "theta_Q", "lambda_0", "delta_1")
 _Q = ("K_Q", "kappa_Q", "theta_Q", "delta_0", "delta_1")
 BLOCKS = {
@@ -31,17 +31,17 @@ BLOCKS = {
     "Q dynamics and short rate": _Q,
     "Prices of risk": ("lambda_0", "lambda_1"),
 }
-"""The blocks of `summary` but the observation equation."""
+"""The blocks of `summary`, except the observation equation."""
 
 
 def structural_values(model: ATSM, params: Array) -> dict[str, Array]:
-    """Return the matrices at a full parameter vector, obs_cov among them."""
+    """Return the matrices, including obs_cov, at a full parameter vector."""
     out = structural_matrices(model.dynamics(params), model.norm.arbitrage_free)
     return {**out, "obs_cov": model.layout.matrices(params)["obs_cov"]}
 
 
 def labelled(model: ATSM, values: Mapping[str, Array]) -> dict[str, Any]:
-    """Return frames of matrices, series of vectors, delta_0 as a number."""
+    """Return matrices as frames, vectors as series and delta_0 as a number."""
     factors = model.factor_names
     out: dict[str, Any] = {}
     for key, value in values.items():
@@ -56,7 +56,7 @@ def labelled(model: ATSM, values: Mapping[str, Array]) -> dict[str, Any]:
 
 
 def elements(model: ATSM) -> list[tuple[str, str, str, int]]:
-    """Return matrix, row, column and place of the elements that a table shows."""
+    """Return matrix, row, column and position of the elements in a table."""
     labels, block = model.panel.labels, model.layout.blocks["obs_cov"]
     free = np.zeros(block.shape, bool)
     free[block.rows, block.columns] = True
@@ -66,7 +66,7 @@ def elements(model: ATSM) -> list[tuple[str, str, str, int]]:
 
 
 def _places(key: str, model: ATSM) -> list[tuple[str, str, str, int]]:
-    """Return the elements of a matrix: those under Q and the prices of risk are of the pricing factors."""
+    """Return the elements of a matrix; Q-matrices and prices of risk only have rows of pricing factors."""
     if key == "delta_0":
         return [(key, "", "", 0)]
     names, k = model.factor_names, model.k_factors
@@ -79,7 +79,7 @@ def _places(key: str, model: ATSM) -> list[tuple[str, str, str, int]]:
 
 
 def matrices_table(results: StateSpaceResults) -> pd.DataFrame:
-    """Return estimate and delta-method standard error, one row an element."""
+    """Return estimates and delta-method standard errors, with one row for each element."""
     shown = elements(results.model)
 
     def chosen(values: Mapping[str, Array]) -> Array:
@@ -93,7 +93,7 @@ def matrices_table(results: StateSpaceResults) -> pd.DataFrame:
 def with_errors(
     results: StateSpaceResults, function: Callable[[dict[str, Array]], Array]
 ) -> tuple[Array, Array]:
-    """Return a function of the matrices and its standard errors; fixed parameters are known."""
+    """Return a function of the matrices and its standard errors; fixed parameters have no uncertainty."""
     return errors_at(
         results, lambda params: function(structural_values(results.model, params)), results._fixed
     )
@@ -129,7 +129,7 @@ def mean_reversion_errors(results: StateSpaceResults) -> pd.DataFrame:
 
 
 def _repeated(roots: pd.DataFrame) -> Array:
-    """Tell which eigenvalues are multiple, and so have no derivative."""
+    """Return which eigenvalues are multiple and therefore have no derivative."""
     out = []
     for measure in ("P", "Q"):
         z = roots.loc[[measure], ["real", "imag"]].to_numpy() @ np.array([1.0, 1j])
@@ -214,13 +214,13 @@ def summary_tables(results: StateSpaceResults, alpha: float) -> list[SimpleTable
 
 
 def _parameters(results: StateSpaceResults, keys: tuple[str, ...]) -> pd.DataFrame:
-    """Return the parameters of blocks that are no elements of a structural matrix."""
+    """Return the parameters of blocks that are not elements of a structural matrix."""
     rows = results.tidy()
     return rows.loc[rows["matrix"].isin(keys), ["term", "estimate", "std_error"]]
 
 
 def _derived(results: StateSpaceResults) -> pd.DataFrame:
-    """Return what the normalisation derives from its parameters."""
+    """Return the quantities that the normalisation derives from its parameters."""
     norm, layout = results.model.norm, results.model.layout
     names = list(norm.derived(layout.matrices(np.asarray(results.params, dtype=float))))
     if not names:
@@ -245,7 +245,7 @@ def _reversion(results: StateSpaceResults) -> SimpleTable:
 
 
 def _observation(results: StateSpaceResults) -> SimpleTable:
-    """Return the block of the observation equation: standard deviations in basis points."""
+    """Return the block of the observation equation, with standard deviations in basis points."""
     model = results.model
     unit = BASIS_POINTS / model.panel.scale
 
@@ -270,7 +270,7 @@ _RIDGE = 1e-3
 
 
 def matrix_lines(model: ATSM, values: Mapping[str, Array]) -> list[str]:
-    """Return why theta or the prices of risk are NaN, and which maturities are priced without error."""
+    """Explain why theta or the prices of risk are NaN, and list maturities priced without error."""
     lines = []
     for measure in ("P", "Q"):
         if is_singular(values[f"K_{measure}"]):
@@ -283,7 +283,7 @@ def matrix_lines(model: ATSM, values: Mapping[str, Array]) -> list[str]:
 
 
 def exact_line(results: StateSpaceResults) -> list[str]:
-    """Return which maturities are priced without error."""
+    """List the maturities that are priced without error."""
     block, labels = results.model.layout.blocks["obs_cov"], results.model.panel.labels
     zero = [
         labels[i]
@@ -304,7 +304,7 @@ def exact_line(results: StateSpaceResults) -> list[str]:
 
 
 def ridge_lines(results: StateSpaceResults) -> list[str]:
-    """Return what the information at the estimates says of nearly flat directions."""
+    """Describe nearly flat directions of the likelihood, from the information at the estimates."""
     cov = np.asarray(results.params_cov.cov)
     known = np.flatnonzero(np.isfinite(np.diag(cov)))
     if len(known) < 2:

@@ -1,4 +1,4 @@
-"""What is observed beside yields: factors, surveys, and macro factors that yields do not span."""
+"""Observed factors, surveys, and macro factors that yields do not span."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ..numerics.linear_algebra import Array
 from .surveys import survey_frame
 
 _SPANNED = 1e-9
-"""Share of the variance of a macro factor that yields leave unexplained, below which it is rounding."""
+"""Unexplained share of the variance of a macro factor below which yields span the factor up to rounding."""
 
 
 @dataclass(frozen=True)
 class Observed:
     """
-    Yields with what is in front of them.
+    Yields with the observed columns in front of them.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class Observed:
     macro : list of str
         Names of macro factors.
     horizons : ndarray, (q,)
-        Of the surveys, in years.
+        Horizons of the surveys in years.
     """
 
     endog: Any
@@ -45,12 +45,12 @@ def with_observed(
     given: Mapping[str, Any], frame: Any, values: Array, labels: list[str], index: Any, period: float | None
 ) -> Observed:
     """
-    Return yields with the surveys and factors of the arguments of `ATSM`.
+    Return yields with the surveys and factors from the arguments of `ATSM`.
 
     Raises
     ------
     SpecificationError, DataError
-        If they cannot be used.
+        If the arguments are invalid.
     """
     out, nobs = Observed(frame, None, [], np.zeros(0)), len(values)
     rest, columns = values, labels
@@ -71,7 +71,7 @@ def with_observed(
 
 
 def _factors(factors: Any, k: int, nobs: int, index: Any) -> Any:
-    """Return observed factors, one column each."""
+    """Return observed factors, with one column for each."""
     frame = regressor_frame(factors, nobs, index, "factors")
     columns = 1 if np.ndim(frame) == 1 else np.shape(frame)[1]
     if columns != k:
@@ -81,7 +81,7 @@ def _factors(factors: Any, k: int, nobs: int, index: Any) -> Any:
 
 def beside(frame: Any, values: Array, labels: list[str], index: Any, what: str) -> pd.DataFrame:
     """
-    Return observed columns in front of the yields.
+    Put observed columns in front of the yields.
 
     Raises
     ------
@@ -100,12 +100,12 @@ def beside(frame: Any, values: Array, labels: list[str], index: Any, what: str) 
 
 def macro_frame(macro: Any, nobs: int, index: Any) -> Any:
     """
-    Return macro factors as floats, with NaN where they are missing.
+    Return macro factors as floats, with NaN for missing values.
 
     Raises
     ------
     DataError
-        If they do not have the dates of the yields, or are no finite numbers.
+        If the macro factors do not have the dates of the yields, or are not finite numbers.
     """
     frame = macro if isinstance(macro, (pd.Series, pd.DataFrame)) else np.asarray(macro)
     if not isinstance(frame, np.ndarray) and isinstance(index, pd.Index):
@@ -128,12 +128,12 @@ def macro_frame(macro: Any, nobs: int, index: Any) -> Any:
 
 def check_macro(macro: Array, names: list[str], yields: Array, exact: bool) -> None:
     """
-    Refuse macro factors that yields span, and missing cells that exact portfolios do not allow.
+    Raise for macro factors that yields span, and for missing cells with exact portfolios.
 
     Raises
     ------
     DataError
-        If a macro factor is a combination of the yields and the others, or a cell is missing.
+        If a macro factor is a linear combination of the yields and the other factors, or a cell is missing.
     """
     both = np.column_stack([yields, macro])
     empty = np.isnan(both)
@@ -159,7 +159,7 @@ def check_macro(macro: Array, names: list[str], yields: Array, exact: bool) -> N
 
 
 def _require_whole_dates(empty: Array, names: list[str]) -> None:
-    """Refuse dates at which some of the yields and macro factors are missing, but not all."""
+    """Raise if yields and macro factors are partly missing at a date."""
     partly = empty.any(axis=1) & ~empty.all(axis=1)
     if not partly.any():
         return
@@ -173,7 +173,7 @@ def _require_whole_dates(empty: Array, names: list[str]) -> None:
 
 
 def check_with_macro(given: Any, norm: Any, sets_sigma: bool) -> None:
-    """Refuse arguments that macro factors exclude."""
+    """Raise for arguments that are not allowed with macro factors."""
     if given["macro"] is None:
         return
     if given["factors"] is not None:
