@@ -150,7 +150,7 @@ WRONG = {
     "no covariance": (lambda: datasets.simulate_capm(state_cov=[-1.0, 1.0, 1.0]), "not a covariance matrix"),
     "vector": (lambda: datasets.simulate_capm(alpha=[0.0]), "alpha has the wrong shape"),
     "not a matrix": (lambda: datasets.simulate_dynamic_regression(start=[1.0, 2.0]), "start is not a matrix"),
-    "share": (lambda: datasets.simulate_atsm(missing=1.0), "missing is no share"),
+    "share": (lambda: datasets.simulate_atsm(missing=1.0), "missing must be a share"),
     "explosive": (lambda: datasets.simulate_atsm(K_P=-np.eye(3)), "not stationary"),
 }
 

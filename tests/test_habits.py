@@ -269,8 +269,6 @@ ONLY_DOCS = {
     r"\b(?:PASS|FAIL)\b": "a reader does not know the aim of a benchmark",
     r"\baims? (?:is|are) (?:not met|missed)\b|\bmiss(?:es|ed) its aim\b": "say what was measured",
 }
-CLEANED = (".", "em", "engine", "fit", "inference", "numerics", "params", "plots", "regression")
-"""Rooms of the package whose words were gone through."""
 
 
 def prose(path: Path) -> str:
@@ -287,7 +285,7 @@ DOCUMENTS = [
     for pattern in ("README.md", "CONTRIBUTING.md", "docs/*.md", "docs/benchmarks/*.md", "examples/*.ipynb")
     for path in sorted(ROOT.glob(pattern))
 ]
-SOURCES = [path for room in CLEANED for path in sorted((ROOT / "statespace_ext" / room).glob("*.py"))]
+SOURCES = sorted((ROOT / "statespace_ext").rglob("*.py"))
 
 
 @pytest.mark.parametrize("path", DOCUMENTS + SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -202,7 +202,9 @@ class Forecasts:
         chosen = names_among(series, names, "series")
         coverages = sorted({probability(each, "levels") for each in np.ravel(np.asarray(levels)).tolist()})
         if not coverages:
-            raise SpecificationError("levels are none", got=repr(levels), expected="numbers between 0 and 1")
+            raise SpecificationError(
+                "levels must not be empty", got=repr(levels), expected="numbers between 0 and 1"
+            )
         back = None if history is None else positive_integer(history, "history")
         require_covariances(self)
         out = self.get_forecast(steps, param_uncertainty=param_uncertainty, **kwargs)._results

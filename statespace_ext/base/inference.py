@@ -209,7 +209,7 @@ class Derived:
             raise UnsupportedError(
                 "A restriction depends on a parameter that has no standard error",
                 got=f"no standard error of {shown(names)}",
-                remedy="Test other parameters, or pass cov_p; `summary` says why there is none.",
+                remedy="Test other parameters, or pass cov_p; `summary` gives the reason.",
             )
         with arguments_of("wald_test"):
             return super().wald_test(r_matrix, cov_p, invcov, *args, **kwargs)  # type: ignore[misc]

@@ -139,7 +139,7 @@ class FitSummary(Summary):
     def as_latex(self) -> str:
         """Return the tables and the notes as LaTeX (with booktabs)."""
         safe = copy.copy(self)  # statsmodels escapes the tables, but not the notes
-        safe.extra_txt = "".join(_LATEX.get(letter, letter) for letter in self.extra_txt)
+        safe.extra_txt = "".join(_LATEX.get(each, each) for each in self.extra_txt)
         return str(Summary.as_latex(safe))
 
 

@@ -381,7 +381,7 @@ def _observed(
 ) -> pd.DataFrame:
     """Return the observations as a frame, with a share of them set to missing."""
     if not 0.0 <= missing < 1.0:
-        raise SpecificationError("missing is no share", got=missing, expected="0 <= missing < 1")
+        raise SpecificationError("missing must be a share", got=missing, expected="0 <= missing < 1")
     if missing:
         y = np.where(generator.random(y.shape) < missing, np.nan, y)
     return _frame(y, columns or [f"y{i + 1}" for i in range(y.shape[1])])

@@ -392,7 +392,9 @@ def _component(
     """Return one component; its name is a prefix of the names of states and parameters."""
     if not isinstance(name, str) or (name and not name.isidentifier()):
         raise SpecificationError(
-            "name is no name", got=repr(name), expected="letters, digits and underscores"
+            "name must be an identifier",
+            got=repr(name),
+            expected="alphabetic characters, digits and underscores",
         )
     part = _Part(
         kind,

@@ -62,7 +62,7 @@ def names_of_factors(value: object, k_factors: int) -> list[str]:
     names = list(value) if isinstance(value, (list, tuple)) else []
     if len(names) != k_factors or not all(isinstance(name, str) and name for name in names):
         raise SpecificationError(
-            "factor_names are no names", got=repr(value), expected=f"{k_factors} strings"
+            "factor_names must be strings", got=repr(value), expected=f"{k_factors} strings"
         )
     if len(set(names)) < k_factors:
         raise SpecificationError(

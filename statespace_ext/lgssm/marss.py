@@ -163,9 +163,9 @@ def _checked(model: Mapping[str, object] | None) -> dict[str, Any]:
         elif name not in _ARGUMENTS and name != "tinitx":
             known = [*_ARGUMENTS, "tinitx"]
             raise SpecificationError(
-                "model has an unknown letter",
+                "model has an unknown element",
                 got=repr(name),
-                expected=f"letters among {shown(known, 20)}",
+                expected=f"names among {shown(known, 20)}",
                 remedy=nearest(str(name), known),
             )
     return {**_DEFAULTS, **{key: value for key, value in given.items() if key not in _SETTINGS}}

@@ -140,8 +140,8 @@ class LGSSM(ByFormula):
     added_arguments = frozenset({"factor_names"})
     _res_classes = {"fit": (LGSSMResults, StateSpaceResultsWrapper)}
     _elsewhere = {
-        letter: f"MARSS's {letter} is {name} here; from_marss takes MARSS's letters."
-        for letter, name in MARSS_ARGUMENTS.items()
+        each: f"MARSS's {each} is {name} here; from_marss takes MARSS's notation."
+        for each, name in MARSS_ARGUMENTS.items()
     }
 
     def __init__(

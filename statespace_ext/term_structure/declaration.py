@@ -147,7 +147,9 @@ def _block(value: Any, key: str, factors: list[str]) -> AffineMatrix:
     shape = np.shape(np.array(value, dtype=object))
     if len(shape) != 2:
         raise SpecificationError(
-            f"The block {key} of a normalisation is no matrix", got=repr(value)[:80], expected="nested lists"
+            f"The block {key} of a normalisation must be a matrix",
+            got=repr(value)[:80],
+            expected="nested lists",
         )
 
     def namer(i: int, j: int) -> str:

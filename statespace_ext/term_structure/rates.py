@@ -94,7 +94,7 @@ def years(value: Any, name: str, model: Any, extrapolate: bool = False, *, zero:
     try:
         out = np.atleast_1d(np.asarray(value, dtype=float))
     except (TypeError, ValueError) as error:
-        raise SpecificationError(f"{name} is no number of years", got=repr(value)[:80]) from error
+        raise SpecificationError(f"{name} must be a number of years", got=repr(value)[:80]) from error
     if out.ndim != 1 or not len(out) or not np.all((out > 0) | (zero & (out == 0))):
         raise SpecificationError(f"{name} cannot be used", got=repr(value)[:80], expected="positive years")
     if np.any(out > _LONGEST):

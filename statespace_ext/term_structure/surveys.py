@@ -35,13 +35,15 @@ def survey_frame(surveys: Any, nobs: int, index: Any, period: float | None) -> t
     foreign = values.index.difference(index)
     if len(foreign) or values.index.has_duplicates:
         raise DataError(
-            "surveys have dates that are none of the yields, or twice the same",
+            "surveys have dates that the yields do not have, or repeated dates",
             got=foreign[0] if len(foreign) else values.index[values.index.duplicated()][0],
             expected=f"dates of the yields, from {index[0]} to {index[-1]}",
             remedy="Move each survey to the date of the yields that its answers knew.",
         )
     if np.isinf(values.to_numpy()).any():
-        raise DataError("surveys have infinite values", expected="finite numbers, or NaN where there is none")
+        raise DataError(
+            "surveys have infinite values", expected="finite numbers, or NaN where a value is missing"
+        )
     return values.reindex(index).set_axis([f"survey.{h:g}y" for h in horizons], axis=1), horizons
 
 
@@ -49,7 +51,7 @@ def _read(surveys: Any) -> tuple[pd.DataFrame, Array]:
     """Return the cells and the horizons of surveys; raise if they are invalid."""
     if not isinstance(surveys, pd.DataFrame):
         raise SpecificationError(
-            "surveys are no frame by horizon",
+            "surveys must be a DataFrame by horizon",
             got=type(surveys).__name__,
             expected="a DataFrame with years as columns",
         )
@@ -58,7 +60,7 @@ def _read(surveys: Any) -> tuple[pd.DataFrame, Array]:
         values = surveys.astype(float)
     except (TypeError, ValueError) as error:
         raise SpecificationError(
-            "surveys have columns or cells that are no numbers",
+            "surveys have columns or cells that are not numbers",
             got=list(surveys.columns)[:5],
             expected="horizons in years as columns, rates as cells",
         ) from error

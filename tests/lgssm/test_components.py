@@ -212,7 +212,7 @@ REFUSED = {
     "without noise": (lambda: cycle(stochastic=False), "damped cycle without noise is zero"),
     "short": (lambda: cycle(2), "period of a cycle is too short: got 2"),
     "order": (lambda: arma(0), "p is"),
-    "name": (lambda: trend(name="a b"), "name is no name: got 'a b'"),
+    "name": (lambda: trend(name="a b"), "name must be an identifier: got 'a b'"),
     "no regressors": (lambda: regression(None), "regression has no regressors"),
     "loadings": (lambda: trend(loadings=[1, 1]).lgssm(Y), "wrong length: got 2; expected 1"),
     "two free": (lambda: arma(1, 1, loadings=["a"]).lgssm(Y), "Free loadings of arma meet the free"),
@@ -235,8 +235,8 @@ def test_regressors_must_fit_the_series() -> None:
 
 
 FACTOR_NAMES = {
-    "count": (["a"], "factor_names are no names: got .* expected 2 strings"),
-    "type": ([1, 2], "factor_names are no names"),
+    "count": (["a"], "factor_names must be strings: got .* expected 2 strings"),
+    "type": ([1, 2], "factor_names must be strings"),
     "same": (["a", "a"], "Two factors have the same name: got a, a"),
 }
 

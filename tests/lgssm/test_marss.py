@@ -313,7 +313,7 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "length of d": ({"d": np.ones((19, 2))}, sse.DataError, r"d has the wrong shape: got \(19, 2\)"),
     "missing input": ({"c": [*[0.0] * 19, np.nan]}, sse.DataError, "c has missing or infinite values"),
     "inputs in model": ({"model": {"c": 1}}, sse.SpecificationError, r"Pass them beside it: .*c=\.\.\."),
-    "letter": ({"model": {"P": 1}}, sse.SpecificationError, "unknown letter: got 'P'; expected .*Z, A, D"),
+    "letter": ({"model": {"P": 1}}, sse.SpecificationError, "unknown element: got 'P'; expected .*Z, A, D"),
     "no mapping": ({"model": "Z"}, sse.SpecificationError, "model is not a mapping"),
     "word": ({"model": {"Q": "unequal"}}, sse.SpecificationError, "Q is not one of MARSS's words: got 'uneq"),
     "name": ({"model": {"R": "r"}}, sse.SpecificationError, r"1 x 1 matrix is written \[\['r'\]\]"),
@@ -375,5 +375,5 @@ def test_the_constructor_answers_words_of_marss(key: str) -> None:
 
 
 def test_the_constructor_answers_letters_of_marss() -> None:
-    with pytest.raises(TypeError, match="'R'. MARSS's R is obs_cov here; from_marss takes MARSS's letters"):
+    with pytest.raises(TypeError, match="'R'. MARSS's R is obs_cov here; from_marss takes MARSS's notation"):
         sse.LGSSM(Y, 1, R="identity")

@@ -105,17 +105,17 @@ def test_ways_in() -> None:
 DATES = random_panel(np.random.default_rng(3), 40, TAU).index
 RATES = pd.DataFrame({1.0: 0.05, 5.0: 0.05}, index=DATES[::6])
 BAD: dict[str, tuple[Any, dict[str, Any], str]] = {
-    "no frame": (RATES[1.0], {}, "no frame by horizon"),
+    "no frame": (RATES[1.0], {}, "must be a DataFrame by horizon"),
     "months": (RATES.set_axis([12, 120], axis=1), {}, "cannot be used.* Divide months"),
     "not positive": (RATES.set_axis([0, 1], axis=1), {}, "cannot be used"),
     "twice": (RATES.set_axis([1, 1], axis=1), {}, "cannot be used"),
-    "words": (RATES.set_axis(["a", "b"], axis=1), {}, "no numbers"),
+    "words": (RATES.set_axis(["a", "b"], axis=1), {}, "not numbers"),
     "no step reaches": (
         RATES.set_axis([0.04, 1], axis=1),
         {"time": "discrete"},
         "must be whole numbers of periods",
     ),
-    "another date": (RATES.set_axis(RATES.index + pd.Timedelta(days=3)), {}, "none of the yields"),
+    "another date": (RATES.set_axis(RATES.index + pd.Timedelta(days=3)), {}, "the yields do not have"),
     "infinite": (RATES * np.inf, {}, "infinite"),
 }
 
