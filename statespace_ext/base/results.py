@@ -19,6 +19,7 @@ from statsmodels.tsa.statespace.mlemodel import MLEResults, MLEResultsWrapper
 from ..engine.arguments import (
     arguments_of,
     check_keywords,
+    names_among,
     one_of,
     positive_integer,
     positive_integers,
@@ -302,9 +303,13 @@ class StateSpaceResults(
         Raises
         ------
         SpecificationError
-            If the results have different parameters or regressors, or statsmodels rejects the arguments.
+            If the results have different parameters or regressors, ``impacted_variable`` is not a series of
+            the model, or statsmodels rejects the arguments.
         """
         with self._as_it_was(), said_once(), arguments_of("news"):
+            given = signature(MLEResults.news).bind(self, comparison, *args, **kwargs).arguments
+            series = np.atleast_1d(self.model.endog_names).tolist()
+            names_among(given.get("impacted_variable"), series, "impacted_variable")
             return super().news(comparison, *args, **kwargs)
 
     def simulate(self, nsimulations: int, *args: Any, rng: object = None, **kwargs: Any) -> Any:

@@ -223,6 +223,16 @@ class ExactScoreMixin:
     _score_memo: tuple[bytes, ExactScore] | None = None
     _fitting: bool = False
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        order = cls.__mro__
+        if MLEModel in order[: order.index(ExactScoreMixin)]:
+            raise SpecificationError(
+                "ExactScoreMixin has no effect after the class of a model",
+                got=f"class {cls.__name__}({', '.join(base.__name__ for base in cls.__bases__)})",
+                expected="ExactScoreMixin as the first base",
+            )
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take the attributes of a copy; its compiled objects follow no matrices and are made anew."""
         getattr(super(), "__setstate__", vars(self).update)(state)

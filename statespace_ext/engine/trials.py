@@ -73,6 +73,7 @@ class Trials:
     _floor: float = field(default=0.0, repr=False)
     _best: tuple[float, Array] = field(default=(np.inf, np.zeros(0)), repr=False)
     _stuck: bool = field(default=False, repr=False)
+    _moved: bool = field(default=False, repr=False)
     _last: tuple[bytes, float, bool] = field(default=_NOWHERE, repr=False)
 
     def __call__(
@@ -116,6 +117,10 @@ class Trials:
         except (StateSpaceError, *NOT_HERE):
             self._last = _NOWHERE
             away = np.asarray(params) - self._best[1]
+            if not np.any(away):  # the likelihood exists there, so that something else is wrong
+                self._stuck = True
+                if not self._moved:
+                    raise
             return np.asarray((10.0 + abs(self._floor)) * away / max(float(away @ away), 1e-300))
 
     def _hessian(self, hess: Any, params: Array, *args: Any) -> Array:
@@ -184,7 +189,7 @@ class Trials:
             self.outside += 1
             return self._floor + 10.0 + abs(self._floor)
         if value < self._best[0]:
-            self._best = value, np.array(params)
+            self._best, self._moved = (value, np.array(params)), True
         return value
 
     def _ended(

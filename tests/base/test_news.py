@@ -382,3 +382,12 @@ def test_regressors_of_periods_that_nobody_knows() -> None:
     raw = after._results._news_previous_results
     with pytest.raises(sse.SpecificationError, match="matrices of periods after the data.*design"):
         raw(before._results, N - 1, N + 2)
+
+
+@pytest.mark.parametrize("wrong", ["A", ["a", "z"], 3])
+def test_an_unknown_impacted_variable(wrong: object) -> None:
+    before, after = release("a cell")
+    with pytest.raises(
+        sse.SpecificationError, match="impacted_variable are unknown: got .*; expected a, b, c"
+    ):
+        evaluated("LGSSM", after).news(before, impacted_variable=wrong, comparison_type="previous")

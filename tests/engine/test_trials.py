@@ -10,6 +10,7 @@ import statsmodels.api as sm
 from numpy.testing import assert_allclose
 from scipy.optimize import approx_fprime
 from statsmodels.regression.recursive_ls import RecursiveLS
+from statsmodels.tools.sm_exceptions import ConvergenceWarning
 from statsmodels.tsa.statespace.exponential_smoothing import ExponentialSmoothing
 
 import statespace_ext as sse
@@ -108,3 +109,33 @@ def test_a_model_with_a_fit_of_its_own_keeps_it() -> None:
     x = np.column_stack([np.ones(90), Y[:, 1]])
     res, plain = (kind(Y[:, 0], exog=x).fit() for kind in (exact_kind(RecursiveLS), RecursiveLS))
     assert_allclose(res.params, plain.params, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_an_error_of_the_score_at_the_start_is_raised(name: str) -> None:
+    """A misspelt option raises the error of statsmodels; it is no trial without a likelihood."""
+    kind, y, options = SMALL[name]
+    for each in (kind, exact_kind(kind)):
+        with pytest.raises((ValueError, NotImplementedError), match="method"):
+            each(y, **options).fit(disp=False, optim_score="exakt")
+
+
+@pytest.mark.filterwarnings("ignore:Non-")
+def test_an_error_of_the_score_later_is_not_a_maximum() -> None:
+    class Fails(sse.ExactScoreMixin, sm.tsa.SARIMAX):
+        calls = 0
+
+        def score(self, params, *args, **kwargs):
+            self.calls += 1
+            if self.calls > 2:
+                raise ValueError("no score")
+            return super().score(params, *args, **kwargs)
+
+    with pytest.warns(ConvergenceWarning, match="failed to converge"):
+        res = Fails(NOISE[:, 0], order=(1, 0, 1)).fit(disp=False)
+    assert not res.mle_retvals["converged"]
+
+
+def test_the_mixin_comes_first() -> None:
+    with pytest.raises(sse.SpecificationError, match=r"got class Late\(VARMAX, ExactScoreMixin\)"):
+        type("Late", (sm.tsa.VARMAX, sse.ExactScoreMixin), {})
