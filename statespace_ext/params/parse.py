@@ -328,7 +328,7 @@ def check_covariance(matrix: AffineMatrix, where: str) -> AffineMatrix:
 
 
 def _check_symmetry(array: np.ndarray, symmetric: np.ndarray, where: str) -> None:
-    """Refuse a covariance specification with an element that differs from its mirror image."""
+    """Reject a covariance specification with an element that differs from its mirror image."""
     if not np.all(symmetric):
         i, j = (int(index) for index in np.argwhere(~symmetric)[0][:2])
         raise SpecificationError(
