@@ -91,7 +91,7 @@ def kept_away(place: Array, here: Array, roots: NDArray[np.bool_]) -> Array:
     """
     Return a proposal in which no variance shrinks to nothing at once.
 
-    At a variance of zero EM stands still, whatever the score: coefficients move by a multiple of it.
+    At a variance of zero EM stands still, regardless of the score: coefficients move by a multiple of it.
 
     Parameters
     ----------
@@ -190,7 +190,7 @@ class _Run(Run):
         return ended
 
     def _has_converged(self, change: float, llf: float) -> bool:
-        """Tell whether the stopping rule is met, as often in a row as it has to be."""
+        """Return whether the stopping rule is met, as often in a row as it has to be."""
         self.still = self.still + 1 if self.rule.is_small(change, self.moved, llf) else 0
         return self.still >= _STILL and self.rule.is_met(change, self.moved, llf, self.params)
 
@@ -215,7 +215,7 @@ class _Run(Run):
         return llf
 
     def _plain(self) -> float | None:
-        """Take the EM step; return the log-likelihood, None where it fell."""
+        """Take the EM step; return the log-likelihood, or None if it fell."""
         moments = self.expectation(self.em_step)
         if decreased(moments.llf, self.llf):
             return None

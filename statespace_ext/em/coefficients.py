@@ -46,7 +46,7 @@ class StackedCoefficients:
 
     @cached_property
     def _groups(self) -> list[tuple[IntArray, IntArray]] | None:
-        """Rows that have the same free columns, and these; None where rows do not separate."""
+        """Rows that have the same free columns, and these; None if rows do not separate."""
         if self.columns_by_row is None:
             return None
         groups: dict[tuple[int, ...], list[int]] = {}
@@ -61,7 +61,7 @@ class StackedCoefficients:
         return out
 
     def weighted(self, regression: Regression) -> bool:
-        """Tell whether the precision matters: not if all rows of one group have the same free columns."""
+        """Return whether the precision matters: not if all rows of one group have the same free columns."""
         groups = self._groups or []
         same = bool(groups) and len(groups[0][0]) == self.shape[0]
         return not same or len(regression.n) > 1
@@ -78,7 +78,7 @@ class StackedCoefficients:
         regression : Regression
             Sums of g groups.
         precision : ndarray, (g, p, p), or None
-            Pi = Sigma^{-1} by group; None where it does not matter.
+            Pi = Sigma^{-1} by group; None if it does not matter.
         """
         if precision is None:
             return self._step_by_row(regression)

@@ -83,7 +83,7 @@ class CovarianceTerm:
 
 
 def closed_form(term: CovarianceTerm, params: Array) -> Array | None:
-    """Return the parameters with the covariance at its closed-form maximum, None where it does not exist."""
+    """Return the parameters with the covariance at its closed-form maximum, or None if it does not exist."""
     if term.matrix.time_varying:
         return None
     estimate = term.structure.estimate(term.regression.mean)

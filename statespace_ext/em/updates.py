@@ -166,7 +166,7 @@ class Updates(Protocol):
         """Return the updates, grouped by the E-step that they share."""
 
     def unsupported_reason(self) -> str | None:
-        """Return why EM cannot estimate the model, None where it can."""
+        """Return why EM cannot estimate the model, or None if it can."""
 
     def information(self, params: Array, moments: Moments) -> Array:
         """Return the information of complete data about each parameter."""
@@ -215,7 +215,7 @@ class LinearGaussianUpdates:
         return [cycle for cycle in cycles if cycle]
 
     def unsupported_reason(self) -> str | None:
-        """Say why EM cannot estimate this specification, None where it can."""
+        """Return why EM cannot estimate this specification, or None if it can."""
         for keys, cov in ((OBSERVATION, "obs_cov"), (STATE, "state_cov")):
             still = ~_noisy_rows(self.layout.blocks[cov])
             stuck = next((key for key in keys if np.any(still[self.layout.blocks[key].rows])), None)
@@ -446,7 +446,7 @@ class LinearGaussianUpdates:
     def _precision(
         self, key: str, params: Array, stacked: StackedCoefficients, regression: Regression
     ) -> Array | None:
-        """Return the inverse of a covariance matrix by group, None where the coefficients do not need it."""
+        """Return the inverse of a covariance matrix by group, or None if the coefficients do not need it."""
         if not stacked.weighted(regression):
             return None
         return precisions(self.layout.matrix(key, params))[: len(regression.n)]
