@@ -1,4 +1,4 @@
-"""EM in fewer iterations: quasi-Newton steps on the equation "an EM iteration changes nothing"."""
+"""Accelerated EM: quasi-Newton steps on the fixed-point equation of an EM iteration."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .updates import NamedUpdate
 
 _MEMORY = 10
 _SINGULAR = 1e-8
-"""Singular values of dG below this, relative to the largest, are left out."""
+"""Singular values of dG below this, relative to the largest, are dropped."""
 _LEAST_SHARE = 0.3
-"""A root of a variance falls to no less than this share of itself in a step."""
+"""Smallest ratio by which a step may reduce the square root of a variance."""
 _STILL = 2
-"""Quasi-Newton steps in a row that must meet the stopping rule: a single one can be short by accident."""
+"""Consecutive quasi-Newton steps that must meet the stopping rule, because one can be short by chance."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class Coordinates:
     Attributes
     ----------
     unconstrain, constrain : callable
-        From parameters to the coordinates, and back.
+        Maps from parameters to the coordinates, and back.
     feasible : callable
-        Tells whether parameters have a likelihood, as far as can be seen without a filter pass.
+        Returns whether parameters have a likelihood, as far as this is known without a filter pass.
     roots : ndarray of bool
-        Which coordinates are roots of variances, or the diagonal of a Cholesky factor.
+        True for coordinates that are square roots of variances or diagonal elements of a Cholesky factor.
     """
 
     unconstrain: Callable[[Array], Array]
@@ -45,14 +45,14 @@ class Coordinates:
 
 class Secants:
     """
-    The last EM steps g(z) = F(z) - z, and where they were taken.
+    The last EM steps g(z) = F(z) - z, and the points z from which they were taken.
 
     Differences of successive z and g are the columns of dZ and dG. The quasi-Newton step (Anderson 1965; for
     EM, Henderson & Varadhan 2019) is
 
-        z + g - (dZ + dG) c,   c the least-squares solution of dG c = g,
+        z + g - (dZ + dG) c,   c the least-squares solution of dG c = g.
 
-    the root of g if g were linear and dG had as many independent columns as z has elements.
+    It is the root of g if g is linear and dG has as many independent columns as z has elements.
 
     Parameters
     ----------
@@ -69,16 +69,16 @@ class Secants:
         return max(len(self.places) - 1, 0)
 
     def add(self, place: Array, step: Array) -> None:
-        """Remember an EM step."""
+        """Store an EM step."""
         self.places = [*self.places, place][-self.memory - 1 :]
         self.steps = [*self.steps, step][-self.memory - 1 :]
 
     def forget(self) -> None:
-        """Keep the last step alone."""
+        """Drop all steps except the last."""
         self.places, self.steps = self.places[-1:], self.steps[-1:]
 
     def proposal(self) -> Array:
-        """Return where the quasi-Newton step leads: the EM step, while there is nothing to compare."""
+        """Return the end of the quasi-Newton step, or of the EM step if only one step is stored."""
         place, step = self.places[-1], self.steps[-1]
         moves, changes = np.diff(self.places, axis=0).T, np.diff(self.steps, axis=0).T
         size = np.linalg.norm(changes, axis=0)
@@ -89,14 +89,15 @@ class Secants:
 
 def kept_away(place: Array, here: Array, roots: NDArray[np.bool_]) -> Array:
     """
-    Return a proposal in which no variance shrinks to nothing at once.
+    Return a proposal in which no variance falls to zero in one step.
 
-    At a variance of zero EM stands still, whatever the score: coefficients move by a multiple of it.
+    At a variance of zero EM does not move, regardless of the score, because its steps are multiples of the
+    variance.
 
     Parameters
     ----------
     place, here : ndarray
-        The proposal, and where it starts.
+        The proposal and the current point.
     roots : ndarray of bool
         As in `Coordinates`.
     """
@@ -114,11 +115,11 @@ def run_accelerated_em(
     coordinates: Coordinates,
 ) -> EMResult:
     """
-    Run EM from start values, each iteration at where the secants of those before it lead.
+    Run accelerated EM from start values, with proposals from the secants of earlier iterations.
 
-    An iteration is an E-step and an M-step. Where the log-likelihood of a proposal is lower than the one
-    before, or does not exist, the proposal is dropped, the secants are forgotten and the plain EM step is
-    taken: so it never falls. Dropped proposals count as iterations, and have no row in the trace.
+    An iteration is an E-step and an M-step. If the log-likelihood at a proposal is lower than before, or does
+    not exist, the run drops the proposal and the secants and takes the plain EM step. The log-likelihood
+    therefore never decreases. Dropped proposals count as iterations, but have no row in the trace.
 
     Parameters
     ----------
@@ -127,7 +128,7 @@ def run_accelerated_em(
     expectation, loglike, cycles, options
         As for `run_em`.
     coordinates : Coordinates
-        Where to extrapolate.
+        Coordinates for extrapolation.
     """
     return _Run(start, expectation, loglike, cycles, options, coordinates).run()
 
@@ -171,7 +172,7 @@ class _Run(Run):
         return self.end("stopped: the number of iterations reached maxiter")
 
     def _iterate(self) -> EMResult | None:
-        """Go to the next point; return the result where the run ends."""
+        """Move to the next point; return the result if the run ends."""
         before, secants = self.llf, len(self.secants)
         try:
             llf = self._quasi_newton() if secants else self._plain()
@@ -190,12 +191,12 @@ class _Run(Run):
         return ended
 
     def _has_converged(self, change: float, llf: float) -> bool:
-        """Tell whether the stopping rule is met, as often in a row as it has to be."""
+        """Return whether the stopping rule is met in enough consecutive steps."""
         self.still = self.still + 1 if self.rule.is_small(change, self.moved, llf) else 0
         return self.still >= _STILL and self.rule.is_met(change, self.moved, llf, self.params)
 
     def _quasi_newton(self) -> float | None:
-        """Go where the secants lead; return the log-likelihood there, minus infinity if it does not exist."""
+        """Take the quasi-Newton step; return the log-likelihood, or minus infinity if it does not exist."""
         place = kept_away(self.secants.proposal(), self.secants.places[-1], self.coordinates.roots)
         params = self.coordinates.constrain(place)
         if not np.all(np.isfinite(params)) or not self.coordinates.feasible(params):
@@ -215,7 +216,7 @@ class _Run(Run):
         return llf
 
     def _plain(self) -> float | None:
-        """Take the EM step; return the log-likelihood, None where it fell."""
+        """Take the EM step; return the log-likelihood, or None if it fell."""
         moments = self.expectation(self.em_step)
         if decreased(moments.llf, self.llf):
             return None
@@ -234,6 +235,6 @@ class _Run(Run):
         self.em_step, self.moved = em_step, relative_change(em_step, params)
 
     def end(self, status: str, converged: bool = False, dead_end: bool = False) -> EMResult:
-        """Return the result, with the proposals that were dropped among its iterations."""
+        """Return the result, whose number of iterations includes dropped proposals."""
         self.iteration = self.number
         return super().end(status, converged, dead_end)

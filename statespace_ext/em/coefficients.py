@@ -13,12 +13,12 @@ from .moments import Regression
 
 class StackedCoefficients:
     """
-    The free elements of B = [B_1 | B_2 | ...], several matrices of one equation side by side.
+    The free elements of B = [B_1 | B_2 | ...], the joined matrices of one equation.
 
     Parameters
     ----------
     blocks : list of (AffineMatrix, ndarray, int)
-        Each matrix, the places of its parameters in the flat vector, and its first column in B.
+        Each matrix, the positions of its parameters in the flat vector, and its first column in B.
     shape : (int, int)
         Shape of B.
     n_params : int
@@ -37,7 +37,7 @@ class StackedCoefficients:
 
     @cached_property
     def columns_by_row(self) -> dict[int, IntArray] | None:
-        """Free columns of each row, or None where an element is shared, combined or scaled."""
+        """Free columns of each row, or None if an element is shared, combined or scaled."""
         elements = set(zip(self.rows.tolist(), self.columns.tolist(), strict=True))
         plain = len(self.params) == len(self.index) == len(elements) and np.all(self.coefs == 1.0)
         if not plain:
@@ -46,7 +46,7 @@ class StackedCoefficients:
 
     @cached_property
     def _groups(self) -> list[tuple[IntArray, IntArray]] | None:
-        """Rows that have the same free columns, and these; None where rows do not separate."""
+        """Groups of rows with the same free columns, and these columns; None if rows do not separate."""
         if self.columns_by_row is None:
             return None
         groups: dict[tuple[int, ...], list[int]] = {}
@@ -61,7 +61,7 @@ class StackedCoefficients:
         return out
 
     def weighted(self, regression: Regression) -> bool:
-        """Tell whether the precision matters: not if all rows of one group have the same free columns."""
+        """Return whether the step depends on the precision; it does not if all rows share free columns."""
         groups = self._groups or []
         same = bool(groups) and len(groups[0][0]) == self.shape[0]
         return not same or len(regression.n) > 1
@@ -70,15 +70,15 @@ class StackedCoefficients:
         """
         Return the step of the flat vector to the maximum of -1/2 tr(Pi E sum e e').
 
-        It solves D'(sum bb' kron Pi) D step = D' vec(Pi sum e b'). Where every row has the same free
-        columns, or Pi is diagonal, the rows separate: each is a least-squares problem of its own.
+        It solves D'(sum bb' kron Pi) D step = D' vec(Pi sum e b'). If all rows have the same free columns, or
+        Pi is diagonal, the rows separate into independent least-squares problems.
 
         Parameters
         ----------
         regression : Regression
             Sums of g groups.
         precision : ndarray, (g, p, p), or None
-            Pi = Sigma^{-1} by group; None where it does not matter.
+            Pi = Sigma^{-1} by group; None if the step does not depend on it.
         """
         if precision is None:
             return self._step_by_row(regression)

@@ -1,4 +1,4 @@
-"""M-step of a covariance matrix: closed forms where the structure has one, Fisher scoring elsewhere."""
+"""M-step of a covariance matrix, by the closed form of its structure or by Fisher scoring."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _MAX_HALVING = 30
 
 
 def by_group(cov: Array) -> Array:
-    """Return a covariance matrix, (p, p) or (p, p, n), with the group first."""
+    """Return a covariance matrix, (p, p) or (p, p, n), with the group as first axis."""
     return cov[None] if cov.ndim == 2 else np.moveaxis(cov, 2, 0)
 
 
 def precisions(cov: Array) -> Array:
-    """Return the inverse of each group, zero on rows without noise."""
+    """Return the inverse for each group, which is zero on rows without noise."""
     return np.stack([precision_of(sigma) for sigma in by_group(cov)])
 
 
@@ -34,15 +34,15 @@ class CovarianceTerm:
     Attributes
     ----------
     matrix : AffineMatrix
-        Its elements.
+        Elements of the matrix.
     index : ndarray of int
-        The place of the parameter of each nonzero element of D in the flat vector.
+        Position in the flat vector of the parameter of each nonzero element of D.
     regression : Regression
         Residual sums.
     structure : CovarianceStructure
-        What maximises.
+        Structure that computes the maximum.
     places : ndarray of int
-        The places of the parameters of the structure in the flat vector.
+        Positions of the parameters of the structure in the flat vector.
     """
 
     matrix: AffineMatrix
@@ -83,7 +83,7 @@ class CovarianceTerm:
 
 
 def closed_form(term: CovarianceTerm, params: Array) -> Array | None:
-    """Return the parameters with the covariance at its closed-form maximum, None where it does not exist."""
+    """Return the parameters with the covariance at its closed-form maximum, or None if it does not exist."""
     if term.matrix.time_varying:
         return None
     estimate = term.structure.estimate(term.regression.mean)
@@ -109,7 +109,7 @@ def scoring_step(
     params : ndarray
         The flat vector.
     extra : list of ndarray, optional
-        Gradients by element that come on top, one by term.
+        Additional gradients by element, one for each term.
     """
     used = np.unique(np.concatenate([term.index for term in terms]))
     information, score = np.zeros((len(used),) * 2), np.zeros(len(used))
@@ -131,7 +131,7 @@ def scoring_step(
 
 
 def update_covariance(terms: list[CovarianceTerm], params: Array) -> Array:
-    """Return the parameters with one covariance matrix, or several that share parameters, at the maximum."""
+    """Maximise over one covariance matrix, or over several that share parameters; return the parameters."""
     estimate = closed_form(terms[0], params) if len(terms) == 1 else None
     if estimate is not None:
         return estimate
@@ -151,7 +151,7 @@ def _objective(terms: list[CovarianceTerm], params: Array) -> float:
 
 
 def _risen(terms: list[CovarianceTerm], params: Array, value: float) -> tuple[Array, float]:
-    """Return the parameters after a scoring step, halved until the objective is not lower, and its value."""
+    """Take a scoring step, halved until the objective does not fall; return parameters and value."""
     step = scoring_step(terms, params)
     for _ in range(_MAX_HALVING):
         trial = params + step

@@ -12,7 +12,7 @@ from .moments import Expectation
 from .updates import NamedUpdate
 
 _ROUNDING = 1e-9
-"""A fall of the log-likelihood within this much of its size is rounding."""
+"""Relative decrease of the log-likelihood that counts as rounding."""
 _SOONEST, _LATEST = 0.5, 1e-3
 """Shares of the change of the log-likelihood at one verdict, at which the next is asked for."""
 
@@ -20,25 +20,25 @@ _SOONEST, _LATEST = 0.5, 1e-3
 @dataclass(frozen=True)
 class EMOptions:
     """
-    When to stop, and what to tell on the way.
+    Stopping rule and callbacks.
 
     Attributes
     ----------
     maxiter : int
-        Largest number of iterations.
+        Maximum number of iterations.
     tolerance : float
-        Ask for the verdict when the log-likelihood changes by less than this, relative to its size, *and*
-        every parameter changes by less than its square root, relative to its size, in one iteration.
-        Zero: run exactly ``maxiter`` iterations.
+        ``shortfall`` is evaluated when, in one iteration, the log-likelihood changes by less than this
+        relative to its size, *and* every parameter by less than the square root of this relative to its size.
+        With zero, EM runs exactly ``maxiter`` iterations.
     callback : callable, optional
-        Called with the parameters after each iteration.
+        Function that is called with the parameters after each iteration.
     report : callable, optional
-        Called with (iteration, log-likelihood) after each E-step.
+        Function that is called with (iteration, log-likelihood) after each E-step.
     shortfall : callable, optional
-        The verdict: how many times too large the score, or what is left to gain, is at parameters; 1 or less
-        at a maximum. Without it EM stops where the verdict would be asked for.
+        Convergence criterion. It returns the ratio of the score, or of the remaining gain, at parameters to
+        its limit. The ratio is at most 1 at a maximum. Without it EM stops when ``tolerance`` is met.
     watch : callable, optional
-        Called with the parameters after each iteration; it raises `DeadEnd`.
+        Function that is called with the parameters after each iteration and may raise `DeadEnd`.
     """
 
     maxiter: int = 500
@@ -51,12 +51,12 @@ class EMOptions:
 
 class DeadEnd(Exception):  # noqa: N818  (it ends a search and is not an error)
     """
-    A search runs towards what has no maximum.
+    A search moves towards a point without a maximum.
 
     Attributes
     ----------
     reason : str
-        Why the point does not exist, and what to do.
+        Explanation of why there is no maximum, and what to do.
     params : ndarray
         Free parameters at the last point before it.
     """
@@ -69,24 +69,25 @@ class DeadEnd(Exception):  # noqa: N818  (it ends a search and is not an error)
 @dataclass(frozen=True)
 class EMResult:
     """
-    Where EM ended.
+    Result of an EM run.
 
     Attributes
     ----------
     params : ndarray
         The parameters.
     llf : float
-        Their log-likelihood.
+        Log-likelihood at the parameters.
     iterations : int
         Number of M-steps.
     converged : bool
         Whether the stopping rule was met.
     status : str
-        What ended the iteration, in words.
+        Description of why the iteration ended.
     trace : dict of list
-        "iteration", "llf", "change", "params_change", one entry by E-step, the start values first.
+        "iteration", "llf", "change" and "params_change", with one entry for each E-step, beginning with the
+        start values.
     dead_end : bool
-        Whether it ran towards what has no maximum, as ``status`` says.
+        Whether the run moved towards a point without a maximum, which ``status`` describes.
     """
 
     params: Array
@@ -100,7 +101,7 @@ class EMResult:
 
 class Run:
     """
-    A run of EM: the best point so far, and its record.
+    An EM run with the best point so far and its trace.
 
     Attributes
     ----------
@@ -133,7 +134,7 @@ class Run:
         }
 
     def arrive(self, params: Array, llf: float) -> EMResult | None:
-        """Judge and accept a point that plain EM led to; return the result where the run ends."""
+        """Check and accept a point from a plain EM step; return the result if the run ends."""
         first, change = not self.trace["llf"], llf - self.llf
         if first and not np.isfinite(llf):
             self.llf = llf
@@ -154,7 +155,7 @@ class Run:
         return None
 
     def accept(self, params: Array, llf: float, iteration: int) -> float:
-        """Take a point, with a row of the trace; return by how much the parameters changed."""
+        """Accept a point and add a row to the trace; return the change of the parameters."""
         first = not self.trace["llf"]
         moved, change = (np.nan, np.nan) if first else (relative_change(params, self.params), llf - self.llf)
         for key, value in zip(self.trace, (float(iteration), llf, change, moved), strict=True):
@@ -165,7 +166,7 @@ class Run:
         return moved
 
     def watched(self, params: Array, iteration: int) -> EMResult | None:
-        """Show parameters to the callback and to the watch; return the result where this ends the run."""
+        """Call the callback and ``watch`` with the parameters; return the result if this ends the run."""
         if self.options.callback is not None:
             self.options.callback(params)
         try:
@@ -177,7 +178,7 @@ class Run:
         return None
 
     def guilty(self) -> str:
-        """Repeat an iteration one update at a time; name the first that lowers the log-likelihood."""
+        """Repeat an iteration one update at a time; return the first that lowers the log-likelihood."""
         params, value = self.params, self.loglike(self.params)
         moments = self.expectation(params)
         for name, update in self.updates:
@@ -213,7 +214,7 @@ def run_em(
     expectation : callable
         The E-step.
     loglike : callable
-        The log-likelihood, used to find out which update made it fall.
+        The log-likelihood, used to find the update that lowered it.
     cycles : list of list of (str, callable)
         Updates, grouped by the E-step that they share.
     options : EMOptions
@@ -243,7 +244,7 @@ def run_em(
 
 
 def decreased(llf: float, previous: float) -> bool:
-    """Tell whether a log-likelihood does not exist, or is lower than the one before by more than rounding."""
+    """Return whether a log-likelihood does not exist, or fell by more than rounding."""
     return not np.isfinite(llf) or llf - previous < -_ROUNDING * (1.0 + abs(previous))
 
 
@@ -260,7 +261,8 @@ class StoppingRule:
     """
     The stopping rule of `EMOptions`.
 
-    After a verdict that was no, the next is asked for when the change has fallen by what was too large.
+    After an evaluation of ``shortfall`` that was not met, the next one waits until the change of the
+    log-likelihood has decreased in proportion.
 
     Parameters
     ----------
@@ -272,12 +274,12 @@ class StoppingRule:
         self.options, self.largest = options, np.inf
 
     def is_small(self, change: float, moved: float, llf: float) -> bool:
-        """Tell whether a change of the log-likelihood and of the parameters is below the tolerance."""
+        """Return whether a change of the log-likelihood and of the parameters is below the tolerance."""
         tolerance = self.options.tolerance
         return tolerance > 0.0 and abs(change) <= tolerance * (1.0 + abs(llf)) and moved <= np.sqrt(tolerance)
 
     def is_met(self, change: float, moved: float, llf: float, params: Array) -> bool:
-        """Tell whether a change of the log-likelihood and of the parameters, and the verdict, end the run."""
+        """Return whether the changes are small and ``shortfall`` is met, so that the run ends."""
         if not self.is_small(change, moved, llf):
             return False
         if self.options.shortfall is None:

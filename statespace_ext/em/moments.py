@@ -4,9 +4,9 @@ The result of an E-step: expected sums of Gaussian regressions of the complete d
     e = lhs - B b,   e ~ N(0, Sigma)
 
 holds for the observations (lhs = y_t), the states (lhs = the rows of x_{t+1} that have noise) and the
-initial state (lhs = x_1). The sums are kept in deviations from the B at which the smoother ran: the
-residual e itself, not lhs, is what is squared and summed. So fixed, shared and time-varying elements need
-no treatment of their own, nothing large cancels, and the score is read off directly.
+initial state (lhs = x_1). The sums are deviations from the B at which the smoother ran: they contain
+products of the residual e, not of lhs. Fixed, shared and time-varying elements therefore need no special
+treatment, there is no cancellation of large terms, and the sums give the score directly.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Regression:
     n: Array
 
     def shifted(self, change: Array) -> Regression:
-        """Return the sums for the residuals e - change b, at B + change; one change, or one a group."""
+        """Return the sums for residuals e - change b at B + change, with one change or one for each group."""
         moved = change @ self.bb
         cross = (self.eb - 0.5 * moved) @ np.swapaxes(change, -1, -2)
         return Regression(self.ee - (cross + np.swapaxes(cross, 1, 2)), self.eb - moved, self.bb, self.n)
@@ -58,7 +58,7 @@ class Regression:
 
 
 def padded(cov_sum: Array, width: int) -> Array:
-    """Return the covariance of (x_t, 1, exog_t), of which only x_t is random, over leading axes."""
+    """Return the covariance of (x_t, 1, exog_t), where only x_t is random, over leading axes."""
     out = np.zeros((*cov_sum.shape[:-2], width, width))
     k = cov_sum.shape[-1]
     out[..., :k, :k] = cov_sum
@@ -115,20 +115,21 @@ def state_equation(
 @dataclass(frozen=True)
 class Moments:
     """
-    What the M-step needs of the smoother.
+    Output of the smoother that the M-step uses.
 
     Attributes
     ----------
     llf : float
         Log-likelihood at the parameters of the E-step.
     observation : Regression
-        e = y_t - Z_t x_t - d_t over t = 1..n, on b = (x_t, 1, exog_t); a missing y_t is integrated out.
+        Sums of e = y_t - Z_t x_t - d_t over t = 1..n, on b = (x_t, 1, exog_t).
+        A missing y_t is integrated out.
     state : Regression
-        e = the noise R^+ (x_{t+1} - T_t x_t - c_t) over t = 1..n-1, on b = (x_t, 1, state_exog_t).
+        Sums of e = R^+ (x_{t+1} - T_t x_t - c_t) over t = 1..n-1, on b = (x_t, 1, state_exog_t).
     initial_mean, initial_cov : ndarray
         Mean (k,) and covariance (k, k) of x_1 given the data.
     initial_score, initial_information : ndarray
-        r_0 and N_0: derivative of the log-likelihood by a_1, and minus its second derivative.
+        r_0 and N_0, the derivative of the log-likelihood by a_1 and minus its second derivative.
     """
 
     llf: float

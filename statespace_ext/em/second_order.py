@@ -18,7 +18,7 @@ system with the inputs dT xhat_t + dc_t + dW r_t of the state equation, the line
 dh_t - dJ_t xhat_t + dT' r_t of the log-density, and the first state da_1 + dP_1 r_0.
 
 With complete rows a covariance sees a parameter only through (dJ, dT, dW, dP_1). Those directions are
-carried, whatever the number of series. With missing cells and a diagonal H every parameter has its own.
+carried, regardless of the number of series. With missing cells and a diagonal H every parameter has its own.
 """
 
 from __future__ import annotations

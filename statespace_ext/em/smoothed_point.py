@@ -40,7 +40,7 @@ class ConstantModel:
     stationary : bool
         Whether the start is stationary; else it is "initial_state" and "initial_state_cov".
     endog, exog, state_exog : ndarray, (nobs, p), (nobs, r) and (nobs, q)
-        Data, NaN where missing.
+        Data; NaN marks a missing value.
     """
 
     layout: ParameterLayout
@@ -73,7 +73,7 @@ class SmoothedPoint:
         )
 
     def is_supported(self) -> bool:
-        """Tell whether the formulas hold here."""
+        """Return whether the formulas hold here."""
         varying = any(block.time_varying for block in self.problem.layout.blocks.values())
         if varying or not (self.complete or self.diagonal):
             return False
@@ -83,7 +83,7 @@ class SmoothedPoint:
 
     def _keeps_digits(self) -> bool:
         """
-        Tell whether no small difference of large numbers enters.
+        Return whether no small difference of large numbers enters.
 
         These are V_t = P_t - P_t N P_t, (I + P_t J_t)^{-1}, and 1 - z V_t z' / h, the share of its noise that
         the states leave an observation.
@@ -455,7 +455,7 @@ def _change(dJ: Array, mask: Array | None, t: int) -> Array:
 
 
 def _settled(following: Array, value: Array, cov: Array) -> bool:
-    """Tell whether matrices, in units of the variances of another one, are the same as a period before."""
+    """Return whether matrices, in units of the variances of another one, are the same as a period before."""
     size = np.sqrt(np.abs(cov.diagonal()))
     size = np.where(size > 0.0, size, 1.0)
     now, change = (np.abs(each / size[:, None] / size) for each in (following, following - value))
@@ -463,7 +463,7 @@ def _settled(following: Array, value: Array, cov: Array) -> bool:
 
 
 def _is_regular(cov: Array) -> bool:
-    """Tell whether a covariance is positive definite, and not nearly singular."""
+    """Return whether a covariance is positive definite, and not nearly singular."""
     size = np.diag(cov)
     if not np.all(size > 0):
         return False

@@ -296,7 +296,7 @@ def states_by_limit(
     y: Array, Z: Array, weights: Array, T: Array, c: Array, W: Array, a1: Array, P1: Array
 ) -> SmoothedStates | None:
     """
-    Return smoothed states, None where the sample is too short for the limits.
+    Return smoothed states, or None if the sample is too short for the limits.
 
     Parameters
     ----------
@@ -447,7 +447,7 @@ def steady_state(
     state_exog: Array | None = None,
 ) -> SteadyState | None:
     """
-    Return the E-step, None where H is singular or digits would be lost.
+    Return the E-step, or None if H is singular or digits would be lost.
 
     Parameters
     ----------

@@ -4,10 +4,10 @@ The M-step: one named update for each block of a linear Gaussian state-space mod
     y_t     = d + Z x_t + D exog_t + eps_t,              eps_t ~ N(0, H)
     x_{t+1} = c + (I - sum A_l) mu + A_1 x_t + ... + A_L x_{t-L+1} + G state_exog_t + eta_t,   eta_t ~ N(0, Q)
 
-Each update maps (params, moments) to the same pair at the new parameters, so that the next one works with
-the residuals of the coefficients just found (expectation conditional maximisation). The state equation has
-a fixed part: which states have noise, which are identities, and which start from their stationary
-distribution. The initial state is free, known or stationary.
+Each update maps (params, moments) to the same pair at the new parameters, so that the next one uses the
+residuals at the new coefficients (expectation conditional maximisation). The fixed part of the state equation
+determines which states have noise, which are identities, and which start from their stationary distribution.
+The initial state is free, known or stationary.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ from .moments import Moments, Regression
 @dataclass(frozen=True)
 class StateStructure:
     """
-    The fixed part of a state equation x_{t+1} = T x_t + c + R eta_t, R a selection of rows.
+    The fixed part of a state equation x_{t+1} = T x_t + c + R eta_t, where R selects rows.
 
     Attributes
     ----------
     base : ndarray, (k, k)
-        T with its fixed rows; the rows that have noise are replaced by the block "transition".
+        T with its fixed rows. The block "transition" replaces the rows that have noise.
     noise_rows : ndarray of int, (q,)
         The state that each disturbance enters.
     stationary : ndarray of int
-        The states that start from their stationary distribution; T must not lead from others to them.
+        The states that start from their stationary distribution. They must not depend on other states.
     """
 
     base: Array
@@ -59,7 +59,7 @@ class StateStructure:
 
     @property
     def selection(self) -> Array:
-        """R, (k, q)."""
+        """The selection matrix R, (k, q)."""
         return np.eye(len(self.base))[:, self.noise_rows]
 
     def transition(self, rows: Array) -> Array:
@@ -107,7 +107,7 @@ class StationaryTerm:
     cov: Array
 
     def value(self, transition: Array, intercept: Array, selected_cov: Array) -> float:
-        """Return the term without its constant, minus infinity where T is not stable."""
+        """Return the term without its constant, or minus infinity if T is not stable."""
         if not spectral_radius(transition) < STABILITY_LIMIT:
             return -np.inf
         a1, P1 = stationary_moments(transition, intercept, selected_cov)
@@ -144,8 +144,8 @@ def newton_initial_mean(jacobian: Array, score: Array, information: Array) -> Ar
     """
     Return the step of a_1 = f + D m to the maximum of the likelihood, which is quadratic in a_1.
 
-    (D' N_0 D)^+ D' r_0. For x_1 an unknown constant (P_1 = 0), which the EM formula a_1 = E[x_1|Y]
-    never moves.
+    The step is (D' N_0 D)^+ D' r_0. It is used if x_1 is an unknown constant (P_1 = 0), which the EM formula
+    a_1 = E[x_1|Y] never changes.
     """
     return scaled_solve(jacobian.T @ information @ jacobian, jacobian.T @ score)
 
@@ -160,16 +160,16 @@ STATE = ("transition", "state_intercept", "state_coef", "state_mean")
 
 
 class Updates(Protocol):
-    """The updates of a model, as the driver of EM and the optimiser take them."""
+    """Interface of the updates of a model, for the EM driver and the optimiser."""
 
     def cycles(self) -> list[list[NamedUpdate]]:
         """Return the updates, grouped by the E-step that they share."""
 
     def unsupported_reason(self) -> str | None:
-        """Return why EM cannot estimate the model, None where it can."""
+        """Return why EM cannot estimate the model, or None if it can."""
 
     def information(self, params: Array, moments: Moments) -> Array:
-        """Return the information of complete data about each parameter."""
+        """Return the complete-data information about each parameter."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ class LinearGaussianUpdates:
         "state_intercept" (k, 1), "state_mean" (k, 1), "state_coef" (k, s), "obs_cov", "state_cov",
         "initial_state" (k * lags, 1), "initial_state_cov".
     structure : StateStructure
-        The fixed part of the state equation; "transition" has the rows of T that have noise.
+        The fixed part of the state equation. "transition" contains the rows of T that have noise.
     """
 
     layout: ParameterLayout
@@ -192,7 +192,7 @@ class LinearGaussianUpdates:
 
     @property
     def lags(self) -> int:
-        """Number of lags, where the states are factors and their lags."""
+        """Number of lags, if the states are factors and their lags."""
         rows, columns = self.layout.blocks["transition"].shape
         return columns // rows
 
@@ -215,7 +215,7 @@ class LinearGaussianUpdates:
         return [cycle for cycle in cycles if cycle]
 
     def unsupported_reason(self) -> str | None:
-        """Say why EM cannot estimate this specification, None where it can."""
+        """Return why EM cannot estimate this specification, or None if it can."""
         for keys, cov in ((OBSERVATION, "obs_cov"), (STATE, "state_cov")):
             still = ~_noisy_rows(self.layout.blocks[cov])
             stuck = next((key for key in keys if np.any(still[self.layout.blocks[key].rows])), None)
@@ -228,7 +228,7 @@ class LinearGaussianUpdates:
         return self._shared_by_equations()
 
     def _shared_by_equations(self) -> str | None:
-        """Say which parameters enter what two updates move."""
+        """Return a message if two updates share parameters, or None."""
         groups = [self._names(*OBSERVATION), self._names(*STATE), self._names("initial_state")]
         shared = next((first & second for first, second in combinations(groups, 2) if first & second), None)
         if shared is not None:
@@ -278,9 +278,9 @@ class LinearGaussianUpdates:
         """
         A_1..A_L, c, G, mu: regression of x_{t+1} on (x_t, 1, state_exog_t).
 
-        Under a stationary start the distribution of x_1 depends on them too. The regression, corrected
-        by the gradient of that term, is then a proposal: it is halved until the expected log-likelihood
-        rises and the transition is stable.
+        With a stationary start the distribution of x_1 depends on these parameters too. The step of the
+        regression is then corrected by the gradient of that term, and halved until the expected
+        log-likelihood rises and the transition is stable.
         """
         regression = moments.state
         k_states = self.layout.blocks["transition"].shape[1]
@@ -313,7 +313,7 @@ class LinearGaussianUpdates:
         return out
 
     def _state_step(self, params: Array, regression: Regression, precision: Array, extra: Array) -> Array:
-        """Return the step of a regression to whose gradient Pi E sum e b' something is added."""
+        """Return the step of a regression with an addition to its gradient Pi E sum e b'."""
         if not self._with_mean:
             k_states = self.layout.blocks["transition"].shape[1]
             stacked = self._stacked(STATE[:3], (0, k_states, k_states + 1), regression)
@@ -331,7 +331,7 @@ class LinearGaussianUpdates:
         return step
 
     def state_cov(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
-        """Q = E sum eta eta' / (n - 1), in its structure; a proposal, as above, under a stationary start."""
+        """Q = E sum eta eta' / (n - 1), in its structure; halved as above with a stationary start."""
         covariance = self._term("state_cov", moments.state)
         term = self._stationary_term(moments)
         if term is None:
@@ -349,9 +349,9 @@ class LinearGaussianUpdates:
     @staticmethod
     def _covariance_step(term: CovarianceTerm, params: Array, extra: Array) -> Array:
         """
-        Return a scoring step with a gradient that comes on top.
+        Return a scoring step with an additional gradient.
 
-        It moves the sums by 2 Sigma extra Sigma, for which a structure may have a closed form.
+        It adds 2 Sigma extra Sigma to the sums, for which a structure may have a closed form.
         """
         (sigma,) = term.at(params)
         moved = replace(term.regression, ee=term.regression.ee + 2.0 * sigma @ extra @ sigma)
@@ -366,7 +366,7 @@ class LinearGaussianUpdates:
     # -- initial state -------------------------------------------------------------------------------
 
     def initial_state(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
-        """a_1 = E[x_1|Y], weighted by P_1 where elements are shared."""
+        """a_1 = E[x_1|Y], weighted by P_1 if elements are shared."""
         stacked = self._stacked(("initial_state",), (0,), (moments.initial_mean.size, 1))
         regression = self._initial_regression(params, moments)
         precision = self._precision("initial_state_cov", params, stacked, regression)
@@ -378,7 +378,7 @@ class LinearGaussianUpdates:
         return update_covariance([term], params), moments
 
     def initial_state_newton(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
-        """a_1 += (D' N_0 D)^+ D' r_0: x_1 an unknown constant."""
+        """a_1 += (D' N_0 D)^+ D' r_0, for x_1 an unknown constant."""
         block, index = self.layout.blocks["initial_state"], self.layout.index["initial_state"]
         places = np.unique(index)
         jacobian = np.zeros((block.shape[0], len(places)))
@@ -395,7 +395,7 @@ class LinearGaussianUpdates:
     # -- information ---------------------------------------------------------------------------------
 
     def information(self, params: Array, moments: Moments) -> Array:
-        """Return the diagonal of the complete-data information, zero where nothing is known of it."""
+        """Return the diagonal of the complete-data information; zero where it is not known."""
         at = self.layout.matrices(params)
         k_states = moments.initial_mean.size
         out = np.zeros(len(self.layout))
@@ -446,7 +446,7 @@ class LinearGaussianUpdates:
     def _precision(
         self, key: str, params: Array, stacked: StackedCoefficients, regression: Regression
     ) -> Array | None:
-        """Return the inverse of a covariance matrix by group, None where the coefficients do not need it."""
+        """Return the inverse of a covariance matrix by group, or None if the coefficients do not need it."""
         if not stacked.weighted(regression):
             return None
         return precisions(self.layout.matrix(key, params))[: len(regression.n)]
@@ -520,7 +520,7 @@ def _noisy_rows(cov: AffineMatrix) -> NDArray[np.bool_]:
 def _halved(
     objective: Callable[[Array], tuple[float, Regression]], params: Array, step: Array
 ) -> tuple[Array, Regression]:
-    """Return params + step and its sums, halved until the objective rises; params where it never does."""
+    """Halve a step until the objective rises; return parameters and sums (unchanged if it never does)."""
     value, unmoved = objective(params)
     for _ in range(_MAX_HALVING):
         trial = params + step

@@ -1,1 +1,1 @@
-"""What touches statsmodels for any state-space model: smoothing to arrays, E-step, exact score."""
+"""The interface to statsmodels for any state-space model: smoothing to arrays, E-step and exact score."""

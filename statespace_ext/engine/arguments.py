@@ -1,4 +1,4 @@
-"""Checks of single arguments, before anything is computed from them, and of the names of arguments."""
+"""Checks of single arguments before they are used, and of the names of arguments."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def positive_integer(value: object, name: str) -> int:
 
 def whole_number(value: object, name: str, least: int) -> int:
     """
-    Return an integer from ``least`` on.
+    Return an integer that is at least ``least``.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def positive_integers(value: object, name: str) -> list[int]:
 
 
 def _listed(value: object) -> list[object]:
-    """Return a sequence as a list, and a single value as a list of it."""
+    """Return a sequence as a list, and a single value as a list of length one."""
     several = isinstance(value, (list, tuple, range, np.ndarray, pd.Index)) and getattr(value, "ndim", 1) > 0
     return list(value) if several else [value]  # type: ignore[call-overload]
 
@@ -101,7 +101,7 @@ def probability(value: object, name: str) -> float:
 
 def truth(value: object, name: str) -> bool:
     """
-    Return a truth value.
+    Return a boolean.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def truth(value: object, name: str) -> bool:
 
 def one_of(value: object, known: Iterable[str], name: str) -> str:
     """
-    Return one of some words.
+    Return a string that must be one of several choices.
 
     Raises
     ------
@@ -135,12 +135,12 @@ def one_of(value: object, known: Iterable[str], name: str) -> str:
 
 def names_among(value: object, known: Iterable[object], name: str) -> list[str]:
     """
-    Return one name, or a list of names, as a list; all for None.
+    Return one name, or a list of names, as a list; None selects all names.
 
     Raises
     ------
     SpecificationError
-        If one is not among those that are known.
+        If a name is unknown.
     """
     words = [str(word) for word in known]
     if value is None:
@@ -154,7 +154,7 @@ def names_among(value: object, known: Iterable[object], name: str) -> list[str]:
 
 def options_of(value: object, name: str) -> dict[str, Any]:
     """
-    Return a mapping as a new dict, empty for None.
+    Return a mapping as a new dict, which is empty for None.
 
     Raises
     ------
@@ -175,7 +175,7 @@ def random_generator(rng: object) -> np.random.Generator:
     Raises
     ------
     SpecificationError
-        If it is something else.
+        If the value is something else.
     """
     try:
         if isinstance(rng, np.random.RandomState):
@@ -191,9 +191,9 @@ def check_keywords(
     function: str, given: Iterable[str], known: Iterable[str], elsewhere: Mapping[str, str] | None = None
 ) -> None:
     """
-    Refuse keyword arguments that a function does not have, as Python does, with the nearest name.
+    Reject unknown keyword arguments, with a message that contains the nearest name.
 
-    ``elsewhere`` has sentences for names that other packages use.
+    ``elsewhere`` contains explanations for names that other packages use.
 
     Raises
     ------
@@ -210,12 +210,12 @@ def check_keywords(
 @contextmanager
 def arguments_of(method: str) -> Iterator[None]:
     """
-    Turn what statsmodels raises at its own arguments into an error of this package.
+    Convert errors of statsmodels about its arguments to errors of this package.
 
     Raises
     ------
     SpecificationError, UnsupportedError
-        With what statsmodels said.
+        With the message of statsmodels.
     """
     try:
         with quiet():
@@ -227,7 +227,7 @@ def arguments_of(method: str) -> Iterator[None]:
             f"statsmodels does not support these arguments of {method}", got=error
         ) from error
     except (AttributeError, InvalidIndexError, LookupError, PatsyError, TypeError, ValueError) as error:
-        if isinstance(error, TypeError) and "keyword argument" in str(error):  # as Python has it
+        if isinstance(error, TypeError) and "keyword argument" in str(error):  # as Python words it
             raise
         raise SpecificationError(
             f"statsmodels refuses the arguments of {method}", got=f"{type(error).__name__}: {error}"

@@ -1,7 +1,7 @@
 """
-The calendar of a sample: one rule for the labels of its periods, and for those after it.
+The calendar of a sample: one rule for the labels of its periods and of later periods.
 
-A model with `Labelled` answers with it wherever statsmodels asks for an index.
+A model with the mixin `Labelled` uses its calendar wherever statsmodels asks for an index.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ _RANGES: dict[type, Any] = {
 @dataclass(frozen=True, eq=False)
 class Calendar:
     """
-    The labels of the periods of a sample, and the rule by which they go on.
+    The labels of the periods of a sample, and the rule for the labels of later periods.
 
     The rule is the first of these that applies: the frequency of the index; integers in equal steps; a
     frequency inferred from the dates; the labels of new data or of their regressors; steps. Labels of the
-    sample are kept as they are: text and Python dates go on as text and Python dates.
+    sample do not change. Text and Python dates are continued as text and Python dates.
 
     Attributes
     ----------
     labels : Index
-        One label a period; 0, 1, ... where the data have none.
+        One label for each period. They are 0, 1, ... if the data have no labels.
     read : Index
-        The same, with text and Python dates read as dates.
+        The labels, with text and Python dates converted to dates.
     clock : DatetimeIndex, PeriodIndex, TimedeltaIndex, RangeIndex or None
-        The same with a frequency or a step; None where the labels have no rule.
+        The labels with a frequency or a step; None if the labels have no rule.
     given : bool
         Whether the data have labels.
     guessed : bool
-        Whether the frequency is that of weekdays, and only inferred: holidays may follow.
+        Whether the frequency is weekdays and was only inferred, so that holidays may follow.
     """
 
     labels: pd.Index
@@ -69,7 +69,7 @@ class Calendar:
     # -- the labels after the sample -------------------------------------------------------------------
 
     def ahead(self, steps: int) -> pd.Index:
-        """Return the labels of the periods after the sample; steps 1, 2, ... where they have no rule."""
+        """Return the labels of the periods after the sample, or steps 1, 2, ... if there is no rule."""
         if steps <= 0:
             return self.labels[:0]
         clock = self.clock
@@ -86,12 +86,12 @@ class Calendar:
 
     @property
     def _next_step(self) -> int:
-        """The number of the first period after the sample; numbers go on from numbers."""
+        """The number of the first period after the sample, which continues integer labels."""
         last = self.labels[-1]
         return int(np.floor(last)) + 1 if _is_number(last) else 1
 
     def in_kind(self, later: Any) -> pd.Index:
-        """Return dates as labels of the kind that the sample has."""
+        """Convert dates to the kind of labels that the sample has."""
         if self.read is self.labels or self.labels.inferred_type not in ("string", "date"):
             return pd.Index(later)
         if self.labels.inferred_type == "date":
@@ -107,21 +107,21 @@ class Calendar:
 
     def following(self, steps: int, *data: Any, name: str = "endog") -> pd.Index:
         """
-        Return the labels of new periods: by the rule, or those that new data or regressors have.
+        Return the labels of new periods, by the rule or from the labels of new data or regressors.
 
         Parameters
         ----------
         steps : int
             Number of periods.
         *data
-            New data, then regressors; the first that has labels counts.
+            New data, then regressors. The labels of the first object that has labels are used.
         name : str
-            What the data are, for the message.
+            Name of the data, for messages.
 
         Raises
         ------
         DataError
-            If the labels of the data are not those by the rule, or overlap with the sample or go back.
+            If the labels of the data contradict the rule, overlap with the sample or are not increasing.
         """
         index = next((each.index for each in data if labels_of(each, steps) is not None), None)
         if index is None:
@@ -141,15 +141,15 @@ class Calendar:
 
     @property
     def _is_open(self) -> bool:
-        """Whether labels other than those by the rule may follow: the rule is missing, or a guess."""
+        """Whether later labels may differ from the rule, because the rule is missing or inferred."""
         return self.clock is None or self.guessed
 
     def taken(self, index: pd.Index | None) -> pd.Index | None:
-        """Return labels of future regressors where they label the periods after the sample, else None."""
+        """Return the labels of future regressors if they are those of periods after the sample, else None."""
         return index if index is not None and self._is_open and self._same_kind(index) else None
 
     def announced(self, steps: int) -> pd.Index:
-        """Return `ahead`, with a warning where the labels are steps."""
+        """Return `ahead`, with a warning if the labels are steps."""
         if steps > 0 and self.given and self.clock is None:
             warn(
                 f"The labels of the sample have no frequency by which they go on after {self.labels[-1]}: "
@@ -159,19 +159,19 @@ class Calendar:
         return self.ahead(steps)
 
     def precedes(self, index: pd.Index, name: str) -> bool:
-        """Tell whether labels come after those of the sample; refuse duplicates and labels that go back."""
+        """Return whether labels come after the sample; reject duplicates and labels that do not increase."""
         check_index(index, name)
         try:
             first, last = _comparable(read_dates(index)[:1], self.read[-1:])
             return bool(first[0] > last[0])
-        except (TypeError, ValueError):  # another kind, another time zone
+        except (TypeError, ValueError):  # different kinds of labels or time zones
             return False
 
     def check_future(self, index: pd.Index, steps: int, name: str, back: int = 0) -> None:
         """
-        Refuse labels of future regressors that are those of other periods.
+        Reject labels of future regressors that belong to other periods.
 
-        Labels of another kind than those of the sample, and 0, 1, ..., do not count as labels.
+        Labels 0, 1, ... and labels of a different kind than those of the sample are ignored.
 
         Parameters
         ----------
@@ -180,14 +180,14 @@ class Calendar:
         steps : int
             Number of periods.
         name : str
-            What the regressors are, for the message.
+            Name of the regressors, for messages.
         back : int
-            How many periods before the first one after the sample the rows begin.
+            Number of periods between the first row and the first period after the sample.
 
         Raises
         ------
         DataError
-            If they are those of other periods.
+            If the labels belong to other periods.
         """
         if index.equals(pd.RangeIndex(len(index))):
             return
@@ -221,14 +221,14 @@ class Calendar:
 
     def between(self, first: int, last: int, after: pd.Index | None = None) -> pd.Index:
         """
-        Return the labels of the periods from one position to another, which may be after the sample.
+        Return the labels from one position to another; positions may be after the sample.
 
         Parameters
         ----------
         first, last : int
-            Positions, the last one included.
+            Positions of the first and last period, both included.
         after : Index, optional
-            Labels of the periods after the sample, where they are known.
+            Labels of the periods after the sample, if they are known.
         """
         n = len(self.labels)
         inside = self.labels[first : last + 1]
@@ -246,15 +246,16 @@ class Calendar:
 
     def positions(self, start: Any, end: Any = None, numbers_are_labels: bool = True) -> tuple[int, int]:
         """
-        Return the positions of the first and the last period of a range; after the sample they go on.
+        Return the positions of the first and the last period of a range, which may be after the sample.
 
-        An integer is a position, as in statsmodels. Where the labels are integers and exceed the number of
-        periods, as years do, an integer from the first of them on is a label, unless told otherwise.
+        An integer is a position, as in statsmodels. If the labels are integers larger than the number of
+        periods, such as years, an integer from the first label on is a label, unless ``numbers_are_labels``
+        is False.
 
         Raises
         ------
         SpecificationError
-            If a label is not in the sample, and no period after it has it by the rule.
+            If a label is neither in the sample nor, by the rule, after it.
         """
         n = len(self.labels)
         start = 0 if start is None else start
@@ -283,7 +284,7 @@ class Calendar:
             raise self._unknown(key) from error
 
     def _place_of_number(self, number: int, may_be_label: bool) -> int | None:
-        """Return the position that an integer is, or that of a label by the rule; None for another label."""
+        """Return the position for an integer position or label; None if the label does not exist."""
         n = len(self.labels)
         labels = may_be_label and pd.api.types.is_integer_dtype(self.labels.dtype) and self.labels[0] > n
         if not (labels and number >= self.labels[0]):
@@ -298,7 +299,7 @@ class Calendar:
         return int(place)
 
     def _place_of_date(self, key: Any, side: str) -> int:
-        """Return the position of what can be read as a date, by the rule where it is after the sample."""
+        """Return the position of a date, by the rule if it is after the sample."""
         read, date = self.read, None  # type: Any, Any
         if isinstance(read, pd.TimedeltaIndex):
             date = pd.Timedelta(key)
@@ -339,12 +340,12 @@ def calendar_of(labels: Any, nobs: int, freq: Any = None, name: str = "endog") -
     freq : str or offset, optional
         Frequency of the dates.
     name : str
-        What has the labels, for the message.
+        Name of the object with the labels, for messages.
 
     Raises
     ------
     DataError
-        If the labels are not in order, have holes for their frequency, or contradict ``freq``.
+        If the labels are not sorted, have gaps for their frequency, or contradict ``freq``.
     """
     if labels is None:
         if freq is not None:
@@ -366,7 +367,7 @@ def calendar_of(labels: Any, nobs: int, freq: Any = None, name: str = "endog") -
 
 
 def _dated_clock(read: Any, freq: Any, text: bool) -> tuple[Any, bool]:
-    """Return dates with the frequency that they have, and whether it is inferred; None without one."""
+    """Return dates with their frequency (None without one), and whether it was inferred."""
     own = read.freq
     if not (freq is None or own is None or _same_freq(own, freq, read)):
         raise DataError("freq is not that of the dates", got=repr(freq), expected=own.freqstr)
@@ -382,7 +383,7 @@ def _dated_clock(read: Any, freq: Any, text: bool) -> tuple[Any, bool]:
 
 
 def _inferred(read: Any) -> Any:
-    """Return three dates or more with the frequency that pandas infers, or with their one distance."""
+    """Return at least three dates with the frequency that pandas infers, or with their common distance."""
     if len(read) < 3:
         return None
     seconds = (read[1] - read[0]).total_seconds()
@@ -390,7 +391,7 @@ def _inferred(read: Any) -> Any:
         for freq in (pd.infer_freq(read), pd.offsets.Second(int(seconds)) if seconds.is_integer() else None):
             try:
                 found = type(read)(read, freq=freq)
-            except ValueError:  # where clocks change, days of dates are not 24 hours
+            except ValueError:  # at clock changes, days are not 24 hours
                 continue
             if found.freq is not None:
                 return found
@@ -407,7 +408,7 @@ def _same_freq(own: Any, freq: Any, read: Any) -> bool:
 
 
 def _without_holes(read: pd.PeriodIndex, text: bool) -> pd.PeriodIndex | None:
-    """Return periods without a hole; None where text has one, which statsmodels would number as if not."""
+    """Return periods without gaps; None for text with a gap, which statsmodels would ignore."""
     freq: Any = read.freq
     holes = np.flatnonzero(np.diff(read.asi8) != freq.n)
     if not len(holes) or text:
@@ -424,7 +425,7 @@ def _without_holes(read: pd.PeriodIndex, text: bool) -> pd.PeriodIndex | None:
 
 
 def _off_beat(read: Any, freq: Any, error: Exception) -> DataError:
-    """Return what says where dates do not have the frequency that was given."""
+    """Return the error for dates that do not have the given frequency."""
     try:
         expected = _RANGES[type(read)](read[0], read[-1], freq=freq)
     except (TypeError, ValueError):
@@ -453,13 +454,13 @@ def _number_clock(index: pd.Index) -> pd.RangeIndex | None:
 
 
 def labels_of(data: Any, steps: int) -> pd.Index | None:
-    """Return the labels of new data, one a period; None where they have none."""
+    """Return the labels of new data, one for each period; None if they have none."""
     index = getattr(data, "index", None)
     return index if isinstance(index, pd.Index) and len(index) == steps else None
 
 
 def future_labels(value: Any, columns: int) -> pd.Index | None:
-    """Return the labels of regressors of several periods, None where they are 0, 1, ... or have none."""
+    """Return the labels of regressors of several periods, or None if they are 0, 1, ... or have none."""
     index = getattr(value, "index", None)
     one_period = isinstance(value, pd.Series) and columns > 1
     if not isinstance(index, pd.Index) or one_period or index.equals(pd.RangeIndex(len(index))):
@@ -490,7 +491,7 @@ def _place(at: Any, side: str) -> int:
 
 
 def _comparable(index: Any, other: Any) -> tuple[Any, Any]:
-    """Return two indexes, a period and a date of which become periods."""
+    """Return two indexes; if one has periods and the other dates, both become periods."""
     if isinstance(other, pd.PeriodIndex) and isinstance(index, pd.DatetimeIndex):
         return index.to_period(other.freqstr), other
     if isinstance(index, pd.PeriodIndex) and isinstance(other, pd.DatetimeIndex):
@@ -508,7 +509,7 @@ def _equal(index: Any, other: Any) -> bool:
 
 @contextmanager
 def _no_notice() -> Iterator[None]:
-    """Silence what pandas says of its own future: inferred frequencies, periods of business days."""
+    """Silence future warnings of pandas about inferred frequencies and business-day periods."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -516,10 +517,10 @@ def _no_notice() -> Iterator[None]:
 
 class Labelled:
     """
-    Labels of periods by `Calendar`; mixed into the models in front of `MLEModel`.
+    Mixin that labels periods by `Calendar`; it comes before `MLEModel` in the bases of a model.
 
     statsmodels asks a model for the labels of predictions, simulations, news, states and new data by the
-    methods below. Its own rules drop labels without a frequency and cannot go on after them.
+    methods below. Its own rules drop labels without a frequency and cannot continue them.
     """
 
     calendar: Calendar
@@ -529,7 +530,7 @@ class Labelled:
     _private: Any
 
     def _init_dates(self, dates: Any = None, freq: Any = None) -> None:
-        """Make the calendar from the dates, else from the labels of the data."""
+        """Create the calendar from the dates, or from the labels of the data."""
         labels, name = (self.data.row_labels, "endog") if dates is None else (dates, "dates")
         self.calendar = calendar = calendar_of(labels, len(self.endog), freq, name)
         self._index = calendar.labels
@@ -572,7 +573,7 @@ class Labelled:
         return first, last - beyond, beyond, labels
 
     def _prediction_labels(self, first: int, last: int, beyond: int) -> pd.Index | None:
-        """Return the labels of a range of periods; None where the data have none."""
+        """Return the labels of a range of periods; None if the data have none."""
         if not self.calendar.given:
             return None
         after = getattr(self._private, "following", None)
@@ -583,9 +584,9 @@ class Labelled:
     @contextmanager
     def following(self, labels: pd.Index | None, counts: bool = False) -> Iterator[None]:
         """
-        Label the periods after the sample as given, where not None, inside a ``with`` block.
+        Use the given labels (if not None) for the periods after the sample, inside a ``with`` block.
 
-        With ``counts``, statsmodels passes positions there: no integer is a label.
+        With ``counts``, statsmodels passes positions, so integers are never labels.
         """
         private = self._private
         before = getattr(private, "following", None), getattr(private, "counts", False)

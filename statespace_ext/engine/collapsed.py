@@ -72,12 +72,12 @@ def missing_sums(
 
 
 def pays(smoother: Smoother, system: System) -> bool:
-    """Tell whether the collapsed rows are so much shorter that they take less time."""
+    """Return whether the collapsed rows are so much shorter that they take less time."""
     return collapses(smoother.endog.shape[1], system)
 
 
 def collapsed_moments(smoother: Smoother, system: System) -> Moments | None:
-    """Return the E-step by way of the collapsed rows, None where ``obs_cov`` is singular."""
+    """Return the E-step by way of the collapsed rows, or None if ``obs_cov`` is singular."""
     found = collapse(smoother, system)
     if found is None:
         return None
@@ -103,7 +103,7 @@ class Collapsed(NamedTuple):
 
 
 def collapse(smoother: Smoother, system: System) -> Collapsed | None:
-    """Return the collapsed rows, None where ``obs_cov`` is singular."""
+    """Return the collapsed rows, or None if ``obs_cov`` is singular."""
     rows = collapsed_rows(smoother.endog, smoother.missing, smoother.patterns, system)
     return None if rows is None else Collapsed(Smoother(rows.endog, *system.selection.shape), *rows[1:])
 

@@ -29,7 +29,7 @@ _NEARLY_SINGULAR = 1e-6
 
 
 def collapse_unsupported_reason(system: System) -> str | None:
-    """Say why the rows cannot be collapsed, None where they can (for a nonsingular ``obs_cov``)."""
+    """Return why the rows cannot be collapsed, or None if they can (for a nonsingular ``obs_cov``)."""
     varying = [name for name in ("design", "obs_cov") if getattr(system, name).ndim == 3]
     if varying:
         return f"{varying[0]} varies over time"
@@ -39,7 +39,7 @@ def collapse_unsupported_reason(system: System) -> str | None:
 
 
 def collapses(series: int, system: System) -> bool:
-    """Tell whether collapsed rows are so much shorter that they take less time."""
+    """Return whether collapsed rows are so much shorter that they take less time."""
     return collapse_unsupported_reason(system) is None and series >= 2 * system.k_states
 
 
@@ -61,7 +61,7 @@ def collapsed_rows(
     endog: Array, missing: Array, patterns: tuple[Array, Array], system: System
 ) -> Rows | None:
     """
-    Return the collapsed rows, None where ``obs_cov`` is singular.
+    Return the collapsed rows, or None if ``obs_cov`` is singular.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def collapsed_rows(
 
 def standardized_errors(errors: Array, design: Array, obs_cov: Array, covs: Array) -> Array:
     """
-    Return L_t^{-1} v_t with L_t L_t' = Z_o P_t Z_o' + H_oo, (nobs, p), NaN where missing.
+    Return L_t^{-1} v_t with L_t L_t' = Z_o P_t Z_o' + H_oo, (nobs, p); NaN marks a missing value.
 
     The elements of v_t, whitened by H, are taken one after the other, in all periods at once: none of the
     L_t is formed.
@@ -104,7 +104,7 @@ def standardized_errors(errors: Array, design: Array, obs_cov: Array, covs: Arra
     Parameters
     ----------
     errors : ndarray, (nobs, p)
-        v_t, NaN where missing.
+        v_t; NaN marks a missing value.
     design, obs_cov : ndarray
         Z (p, k) and H (p, p).
     covs : ndarray, (nobs, k, k)

@@ -27,13 +27,13 @@ def without_absolute_tolerances(ssm: KalmanFilter) -> None:
 
 
 def univariate_is_wrong() -> bool:
-    """Tell whether the univariate filter is wrong about partly missing rows beside a full ``obs_cov``."""
+    """Return whether the univariate filter is wrong about partly missing rows beside a full ``obs_cov``."""
     return VERSION < (0, 15)
 
 
 def require_factorable(obs_cov: Array) -> None:
     """
-    Refuse a zero pivot of an H that is not diagonal, before statsmodels 0.15.0, with an exact-diffuse start.
+    Reject a zero pivot of an H that is not diagonal, before statsmodels 0.15.0, with an exact-diffuse start.
 
     Its factorisation H = L D L' then divides by zero in compiled code, which can end the process.
 
@@ -60,7 +60,7 @@ def require_factorable(obs_cov: Array) -> None:
 
 
 def _has_zero_pivot(H: Array) -> bool:
-    """Tell whether elimination meets a zero before the last row, in the order of statsmodels."""
+    """Return whether elimination meets a zero before the last row, in the order of statsmodels."""
     rows, pivots = np.array(H), np.zeros(len(H))
     for j in range(len(H)):
         left = rows[j, :j] * pivots[:j]

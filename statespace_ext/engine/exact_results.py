@@ -117,7 +117,7 @@ def with_exact_start(result: SmootherResults, smoother: Smoother, system: System
 
 def require_draws(ssm: KalmanSmoother) -> None:
     """
-    Refuse a simulation smoother that would draw from a wrong distribution.
+    Reject a simulation smoother that would draw from a wrong distribution.
 
     It runs statsmodels' smoother, which is wrong where first rows nearly repeat, and over a diffuse period
     longer than one with a transition that varies over time.
@@ -234,7 +234,7 @@ def _diffuse_periods(path: list[Determined], nobs: int) -> int:
 
 
 def _has_periods(value: Array | None, count: int) -> bool:
-    """Tell whether a pass kept output of all periods; one that conserves memory keeps the last or two."""
+    """Return whether a pass kept output of all periods; one that conserves memory keeps the last or two."""
     return value is not None and value.shape[-1] == count
 
 

@@ -82,8 +82,8 @@ def exact_score(
             = \sum_M \Big\langle G_M, \frac{\partial M}{\partial \psi_j} \Big\rangle
 
     The sum runs over the system matrices M and the initial state. The smoother returns the derivatives G_M
-    with respect to the elements of the matrices, whatever the number of parameters. The derivatives of the
-    matrices with respect to the parameters are central differences of ``update``, which needs no filter
+    with respect to the elements of the matrices, regardless of the number of parameters. The derivatives of
+    the matrices with respect to the parameters are central differences of ``update``, which needs no filter
     pass.
 
     Parameters
@@ -272,7 +272,7 @@ class ExactScoreMixin:
         return res
 
     def _exact_pays(self, options: dict[str, Any]) -> bool:
-        """Tell whether a fit takes the score: by L-BFGS one of its own, or where differences take longer."""
+        """Return whether a fit uses the exact score: by L-BFGS with an own score, or if it is faster."""
         if options["optim_score"] is not None or options.get("approx_grad"):
             return False
         if options["method"] != "lbfgs":
@@ -284,7 +284,7 @@ class ExactScoreMixin:
         return bool(count >= _FROM + _PER_STATE * model.k_states)
 
     def _coordinates(self, params: Array) -> Array | None:
-        """Return what whitens the information at unconstrained start values, None where it is not known."""
+        """Return what whitens the information at unconstrained start values, or None if it is not known."""
         model = cast(MLEModel, self)
         if overrides(model):
             return None
@@ -368,12 +368,12 @@ def _key(params: Any, transformed: bool, includes_fixed: bool) -> bytes:
 
 
 def _own_score(model: Any) -> bool:
-    """Tell whether the score is an override: above the mixin, on the instance, or below the mixin."""
+    """Return whether the score is an override: above the mixin, on the instance, or below the mixin."""
     return getattr(model.score, "__func__", None) is not ExactScoreMixin.score or "score" in overrides(model)
 
 
 def _score_is_below(model: Any, params: Array, options: dict[str, bool]) -> bool:
-    """Tell whether the own score is of a class below the mixin, and nothing above changes the likelihood."""
+    """Return whether a class below the mixin defines the score, and none above changes the likelihood."""
     kinds, changed = type(model).__mro__, overrides(model)
     below = kinds[kinds.index(ExactScoreMixin) + 1 :]
     place = next(i for i, kind in enumerate(below) if "score" in vars(kind))

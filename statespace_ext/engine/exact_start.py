@@ -53,7 +53,7 @@ class Axes:
 
     @staticmethod
     def of(rows: FirstRows) -> Axes | None:
-        """Return the principal axes of x_{m+1} given the first rows, None where they are not needed."""
+        """Return the principal axes of x_{m+1} given the first rows, or None if they are not needed."""
         if rows.solution.inflation < _COLLINEAR:
             return None
         values, vectors = np.linalg.eigh(rows.cov)
@@ -202,7 +202,7 @@ def rows_needed(endog: Array, missing: Array, system: System, start: Start, leas
 
 
 def _never_seen(system: System, directions: Array) -> bool:
-    """Tell whether no later observation depends on the states along some directions."""
+    """Return whether no later observation depends on the states along some directions."""
     if system.design.ndim == 3 or system.transition.ndim == 3:
         return not np.any(directions)
     Z, T = system.design, system.transition

@@ -27,9 +27,9 @@ class EStep:
     Attributes
     ----------
     moments : callable
-        From a smoother, which holds the data, and a system to moments; None where digits would be lost.
+        From a smoother, which holds the data, and a system to moments; None if digits would be lost.
     unsupported_reason : callable
-        From the same to why it is not valid, None where it is.
+        From the same to why it is not valid, or None if it is.
     requires : str
         What it needs, for the message.
     pays : callable
@@ -78,7 +78,7 @@ def expectation(smoother: Smoother, system: System, estep: str = "auto") -> Mome
 
 
 def unsupported_reason(smoother: Smoother, system: System) -> str | None:
-    """Say why the fast E-step is not valid, None where it is (for a nonsingular ``obs_cov``)."""
+    """Return why the fast E-step is not valid, or None if it is (for a nonsingular ``obs_cov``)."""
     varying = [name for name in _CONSTANT if getattr(system, name).ndim == 3]
     if varying:
         return f"{varying[0]} varies over time"
@@ -90,7 +90,7 @@ def unsupported_reason(smoother: Smoother, system: System) -> str | None:
 
 
 def constant_steady_state(smoother: Smoother, system: System) -> SteadyState | None:
-    """Return smoothed means and sums without a loop over time, None where that is not valid or not exact."""
+    """Return smoothed means and sums without a loop over time, or None if that is not valid or not exact."""
     if unsupported_reason(smoother, system) is not None:
         return None
     return steady_state(
@@ -109,7 +109,7 @@ def constant_steady_state(smoother: Smoother, system: System) -> SteadyState | N
 
 
 def steady_moments(smoother: Smoother, system: System) -> Moments | None:
-    """Return the E-step without a loop over time, None where that is not valid or not exact."""
+    """Return the E-step without a loop over time, or None if that is not valid or not exact."""
     found = constant_steady_state(smoother, system)
     if found is None:
         return None

@@ -65,7 +65,7 @@ def chandrasekhar_pass(ssm: KalmanFilter, mean: Array, cov: Array) -> float:
 
 
 def follows_matrices(ssm: KalmanFilter) -> bool:
-    """Tell whether compiled objects hold the memory into which statsmodels writes new matrices."""
+    """Return whether compiled objects hold the memory into which statsmodels writes new matrices."""
     return all(
         np.shares_memory(ssm._representations[prefix]["transition"], compiled.transition)
         for prefix, compiled in ssm._statespaces.items()
@@ -77,7 +77,7 @@ def without_skips(ssm: KalmanFilter) -> Iterator[None]:
     """
     Have the filter factorise the forecast variance of a single series too.
 
-    statsmodels skips a single series with a forecast variance below 1e-12, whatever the units: the
+    statsmodels skips a single series with a forecast variance below 1e-12, regardless of the units: the
     log-likelihood at a variance near zero would be 0.
     """
     own = ssm.inversion_method
@@ -89,7 +89,7 @@ def without_skips(ssm: KalmanFilter) -> Iterator[None]:
 
 
 def has_skipped(ssm: KalmanFilter) -> bool:
-    """Tell whether the last pass for a log-likelihood may have skipped an observation (`without_skips`)."""
+    """Return whether the last pass for a log-likelihood may have skipped an observation (`without_skips`)."""
     if ssm.k_endog > 1 or not ssm.inversion_method & INVERT_UNIVARIATE:
         return False
     compiled = ssm._kalman_filters[ssm.prefix]
@@ -124,7 +124,7 @@ def _known_at_the_end(
 
 def require_smoothed(ssm: KalmanSmoother, results: SmootherResults, requested: int) -> None:
     """
-    Refuse smoothed output that was requested and is zero where it cannot be.
+    Reject smoothed output that was requested and is zero where it cannot be.
 
     statsmodels leaves zeros, without an error, where the smoother meets another filter method than that of
     the filter pass. At t = n the output is known: E[x_n|Y] and Var[x_n|Y] are the filtered ones,
@@ -174,7 +174,7 @@ NOT_STATIONARY = 1e-10
 MOST_DECREASE = 1e6
 """Chandrasekhar's rounding errors keep the size of the first forecast variance."""
 _SMALLEST_VARIANCE = 1e-9
-"""statsmodels' univariate filter skips forecast variances below 1e-10, whatever the units of the data."""
+"""The univariate filter of statsmodels skips forecast variances below 1e-10, regardless of the units."""
 _DIAGONAL = 1e-9
 """Elements of obs_cov below it are zero for statsmodels' univariate filter."""
 _ILL_CONDITIONED = 1e10
@@ -340,7 +340,7 @@ class Conditions:
         return np.real(mean), np.real(cov)
 
     def _start(self) -> Iterator[str]:
-        """Say why P_1 is not the covariance of the stationary distribution."""
+        """Explain why P_1 is not the covariance of the stationary distribution."""
         start = self.ssm.initialization
         if start is None:
             yield "the model has no initial distribution"

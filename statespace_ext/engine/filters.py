@@ -95,7 +95,7 @@ def _fastest(valid: tuple[str, ...], k_endog: int, k_states: int) -> str:
 
 
 def _has_large_state(k_endog: int, k_states: int) -> bool:
-    """Tell whether the Chandrasekhar recursions pay."""
+    """Return whether the Chandrasekhar recursions pay."""
     return k_states > _LARGE_STATE + 2 * k_endog
 
 
@@ -346,7 +346,7 @@ class GuardedFilter(KalmanFilter):
         return results
 
     def _conditions(self, kwargs: dict[str, Any]) -> Conditions | None:
-        """Return what the choice was checked by; None where it is not right, or more is asked for."""
+        """Return what the choice was checked by; None if it is not right, or more is asked for."""
         if not self.chosen_filter or not set(kwargs) <= _OF_DERIVATIVES:
             return None
         if kwargs.get("complex_step"):

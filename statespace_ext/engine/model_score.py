@@ -48,7 +48,7 @@ _START = frozenset({"initial_state", "initial_state_cov"})
 
 def state_information(smoother: Smoother, system: System, jacobian: Mapping[str, Array]) -> Array | None:
     """
-    Return the information (m, m) of the state equation about the parameters; None where it is not the data's.
+    Return the information (m, m) of the state equation about the parameters; None if it is not the data's.
 
     It is the data's where the parameters enter the state equation alone, in rows that have a disturbance, the
     observations have no noise, and are at least 0.8 times as many as the disturbances. What the parameters
@@ -125,7 +125,7 @@ def _regression(root: Array, slopes: Array, smoother: Smoother, system: System) 
 
 
 def _outside(null: Array, slope: Array) -> bool:
-    """Tell whether a derivative has rows outside the range of the covariance matrix."""
+    """Return whether a derivative has rows outside the range of the covariance matrix."""
     left = np.swapaxes(null, 1, 2) @ slope.reshape(*slope.shape[:2], -1)
     return bool(np.max(np.abs(left), initial=0.0) > _ZERO * np.max(np.abs(slope), initial=0.0))
 
@@ -362,7 +362,7 @@ def _require_supported(model: MLEModel) -> None:
 
 
 def _is_stationary(ssm: Any) -> bool:
-    """Tell whether all states have a stationary start, whose derivatives have a closed form."""
+    """Return whether all states have a stationary start, whose derivatives have a closed form."""
     constant = all(getattr(ssm, name).shape[-1] == 1 for name in _TRANSITION)
     return constant and ssm.initialization.initialization_type == "stationary"
 

@@ -1,4 +1,4 @@
-"""What new and revised observations change in predictions of cells, and which observation changes what."""
+"""Effects of new and revised observations on predictions of cells, by observation."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Vintage:
     system : System
         The matrices.
     endog : ndarray, (nobs, p)
-        The data, NaN where missing.
+        The data; NaN marks a missing value.
     periods : int
         Number of periods of interest: ``nobs`` or more.
     states : States, optional
@@ -148,9 +148,9 @@ class Predictions:
     vintage : Vintage
         The data set.
     earlier : Vintage
-        Another: what ``vintage`` observes is predicted from the cells of its row that are observed here.
+        Earlier data set. New cells of ``vintage`` are predicted from the cells of their row observed here.
     start, end : int
-        The periods, without ``end``.
+        The periods from ``start`` to ``end``, which is excluded.
     state_index : ndarray of int, optional
         The states whose changes count in weights; the noise then does not.
     """
@@ -201,28 +201,28 @@ def news(
     state_index: Array | None = None,
 ) -> SimpleNamespace:
     r"""
-    Return how new and revised observations change the predictions of cells.
+    Return the effects of new and revised observations on predictions of cells.
 
     A cell that is missing in both data sets is predicted by E[y|Y]. A cell that is observed in both is
-    predicted by d + Z x, as in statsmodels. A new cell is predicted by d + Z x and by what the cells of its
-    row that were observed before say of its noise; this is E[y|Y] before. The change is a sum of
-    weights times news, and of weights times revisions.
+    predicted by d + Z x, as in statsmodels. The earlier prediction of a new cell is E[y|Y]: the sum of
+    d + Z x and the expected noise, given the cells of its row that were observed before. The change is a sum
+    of weights times news and of weights times revisions.
 
     Parameters
     ----------
     system : System
         The matrices, by period of ``after`` where they vary.
     before, after : ndarray, (nobs, p)
-        The data sets, of which the second is at least as long as the first.
+        The data sets. The second must be at least as long as the first.
     states : (States, States)
-        What a smoother made of each.
+        Smoothed states of each data set.
     start, end : int
-        The periods of the cells, without ``end``.
+        The periods of the cells from ``start`` to ``end``, which is excluded.
     details_start : bool or int
-        The first period whose revisions have weights, from the end of ``before`` where negative. True means
-        all periods, False none.
+        The first period whose revisions have weights, counted from the end of ``before`` if negative. True
+        means all periods, False none.
     state_index : ndarray of int, optional
-        The states whose changes count in weights and in impacts; the noise then does not.
+        The states whose changes enter weights and impacts. If given, the noise does not enter.
 
     Returns
     -------
@@ -274,7 +274,7 @@ def _places(cells: Array) -> list[tuple[int, int]]:
 
 
 def _updates(middle: Vintage, now: Predictions, after: Array, cells: Array) -> dict[str, Any]:
-    """Return the news, their weights and their impacts; None where nothing is new."""
+    """Return the news, their weights and their impacts; None if nothing is new."""
     if not len(cells):
         return dict.fromkeys(_UPDATES)
     realized = after[tuple(cells.T)]
@@ -285,7 +285,7 @@ def _updates(middle: Vintage, now: Predictions, after: Array, cells: Array) -> d
 
 
 def _revisions(known: Array, after: Array, cells: Array) -> tuple[Array | None, ...]:
-    """Return new values, old values and differences; None where nothing is revised."""
+    """Return new values, old values and differences; None if nothing is revised."""
     if not len(cells):
         return (None, None, None)
     place = tuple(cells.T)

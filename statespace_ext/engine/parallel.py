@@ -1,4 +1,4 @@
-"""Work spread over processes by joblib, the same whatever their number."""
+"""Parallel work by joblib, with results that do not depend on the number of processes."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def check_jobs(n_jobs: int | None) -> None:
     Raises
     ------
     SpecificationError
-        If it is zero or not an integer.
+        If the number is zero or not an integer.
     UnsupportedError
-        If it is not one and joblib is not installed.
+        If the number is not one and joblib is not installed.
     """
     if n_jobs is None:
         return
@@ -44,16 +44,16 @@ def stream(
     function: Callable[..., Any], tasks: Iterable[tuple[Any, ...]], n_jobs: int | None = None
 ) -> Iterator[Any]:
     """
-    Yield a function's results as they arrive, in no order; one BLAS thread in each process.
+    Yield the results of a function in the order of completion; each process uses one BLAS thread.
 
     Parameters
     ----------
     function : callable
-        What to call; it can be pickled if there are several processes.
+        The function. It must be picklable if there are several processes.
     tasks : iterable of tuple
-        Its arguments.
+        Arguments of the calls.
     n_jobs : int, optional
-        Number of processes. None: what `joblib.parallel_config` says, else one.
+        Number of processes. None uses the setting of `joblib.parallel_config`, or one process.
     """
     check_jobs(n_jobs)
     try:
@@ -67,7 +67,7 @@ def stream(
 
 
 def _limited(function: Callable[..., Any], *task: Any) -> Any:
-    """Call a function with one BLAS thread, where threadpoolctl can see to that."""
+    """Call a function with one BLAS thread, if threadpoolctl is available."""
     try:
         from threadpoolctl import threadpool_limits
     except ImportError:

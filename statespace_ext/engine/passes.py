@@ -179,7 +179,7 @@ class LazySmoother(SimulationSmoother):
 
 
 def lazy_pass(ssm: LazySmoother, smooths: bool) -> LazyResults | None:
-    """Return a pass that stores no more than it must, None where it is not valid or does not pay."""
+    """Return a pass that stores no more than it must, or None if it is not valid or does not pay."""
     if not _usual(ssm):
         return None
     if ssm.earlier is not None:
@@ -190,7 +190,7 @@ def lazy_pass(ssm: LazySmoother, smooths: bool) -> LazyResults | None:
 
 
 def _usual(ssm: SimulationSmoother) -> bool:
-    """Tell whether the options are those that the package sets."""
+    """Return whether the options are those that the package sets."""
     return bool(
         ssm.filter_method == FILTER_CONVENTIONAL
         and ssm.smooth_method in (0, SMOOTH_CONVENTIONAL)
@@ -303,7 +303,7 @@ _OF_NEXT = ("transition", "state_intercept", "selection", "state_cov")
 
 
 def _continued(ssm: LazySmoother, earlier: SmootherResults, smooths: bool) -> LazyResults | None:
-    """Return a pass that filters the rows after those of an earlier one, None where it does not go on."""
+    """Return a pass that filters the rows after those of an earlier one, or None if it does not go on."""
     n, system = int(earlier.nobs), system_of(ssm)
     full = with_time(system)
     if not _goes_on(ssm, full, earlier):
@@ -330,7 +330,7 @@ def _is_joined(results: FilterResults) -> bool:
 
 
 def _goes_on(ssm: LazySmoother, full: dict[str, Array], earlier: SmootherResults) -> bool:
-    """Tell whether an earlier pass is that over the first rows."""
+    """Return whether an earlier pass is that over the first rows."""
     n = int(earlier.nobs)
     if not max(int(earlier.nobs_diffuse), 1) < n < ssm.nobs or int(earlier.conserve_memory) & _KEPT:
         return False
@@ -353,7 +353,7 @@ def _goes_on(ssm: LazySmoother, full: dict[str, Array], earlier: SmootherResults
 
 
 def _nearly_equal(start: Array, other: Array) -> bool:
-    """Tell whether parts of a start differ by rounding alone: a stationary one is solved for."""
+    """Return whether parts of a start differ by rounding alone: a stationary one is solved for."""
     return np.allclose(start, other, rtol=0.0, atol=1e-12 * np.max(np.abs(other), initial=0.0))
 
 

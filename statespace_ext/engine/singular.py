@@ -21,7 +21,7 @@ def require_density(
     missing: Array, system: System, patterns: Array | None = None, given_start: bool = False
 ) -> None:
     """
-    Refuse series without noise whose distribution is singular, given what came before.
+    Reject series without noise whose distribution is singular, given what came before.
 
     That is so where more of them are seen in one period than the states can move independently, and where
     the states are certain already. Such a row has no density; statsmodels leaves out what it takes for
@@ -59,7 +59,7 @@ def require_density(
 
 
 def _require_independent(missing: Array, Z: Array, certain: Array) -> None:
-    """Refuse more series without noise in a period than the states can move independently."""
+    """Reject more series without noise in a period than the states can move independently."""
     for unseen in np.unique(missing[:, certain], axis=0):
         rows = certain[~unseen]
         size = np.linalg.norm(Z[rows], axis=1, keepdims=True)
@@ -74,7 +74,7 @@ def _require_independent(missing: Array, Z: Array, certain: Array) -> None:
 
 def _require_full_rank(missing: Array, H: Array, Z: Array) -> None:
     """
-    Refuse an H that is singular and not diagonal, where the states do not move its null space.
+    Reject an H that is singular and not diagonal, where the states do not move its null space.
 
     Whether a factorisation of the forecast variance fails there is rounding, and differs between machines.
     """
@@ -101,7 +101,7 @@ def _require_full_rank(missing: Array, H: Array, Z: Array) -> None:
 
 
 def _is_regular(correlation: Array) -> bool:
-    """Tell whether the Cholesky factor of a correlation matrix exists, and has no negligible pivot."""
+    """Return whether the Cholesky factor of a correlation matrix exists, and has no negligible pivot."""
     try:
         pivots = np.diag(np.linalg.cholesky(correlation))
     except np.linalg.LinAlgError:
@@ -110,7 +110,7 @@ def _is_regular(correlation: Array) -> bool:
 
 
 def _require_uncertain_states(missing: Array, system: System, certain: Array) -> None:
-    """Refuse series without noise that the states, known so far, leave no variance."""
+    """Reject series without noise that the states, known so far, leave no variance."""
     R, P, T = system.selection, system.initial_state_cov, system.transition
     W = R @ system.state_cov @ R.T
     reach = np.abs(system.design) @ np.sqrt(np.diag(W) + np.diag(P))

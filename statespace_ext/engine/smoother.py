@@ -43,7 +43,7 @@ class Filtered:
     predicted, predicted_cov : ndarray
         a_t (k, n) and P_t (k, k, n).
     gain, forecast_cov : ndarray or None
-        K_t (k, p, n) and F_t (p, p, n); None where a row is incomplete, or the filter took the series
+        K_t (k, p, n) and F_t (p, p, n); None if a row is incomplete, or the filter took the series
         one by one, so that they are not those of y_t.
     """
 
@@ -122,7 +122,7 @@ class Smoother:
     Parameters
     ----------
     endog : ndarray, (nobs, k_endog)
-        Observations, NaN where missing.
+        Observations; NaN marks a missing value.
     k_states, k_posdef : int
         Number of states and of state disturbances.
     exog, state_exog : ndarray, optional

@@ -96,7 +96,7 @@ def parts_of(initialization: Initialization | None) -> list[Initialization]:
 
 
 def has_part(initialization: Initialization | None, kind: str) -> bool:
-    """Tell whether an initialisation, or one of its blocks, is of a kind ("diffuse", "known", ...)."""
+    """Return whether an initialisation, or one of its blocks, is of a kind ("diffuse", "known", ...)."""
     return any(part.initialization_type == kind for part in parts_of(initialization))
 
 
@@ -128,7 +128,7 @@ def require_stationary(radius: float) -> None:
 
 def require_likelihood(ssm: Representation) -> None:
     """
-    Refuse matrices for which statsmodels' filter computes a number without a likelihood.
+    Reject matrices for which statsmodels' filter computes a number without a likelihood.
 
     The filter ignores the roots of a stationary start, and skips observations of negative variance: the
     log-likelihood of one series is then 0.

@@ -55,7 +55,7 @@ class SteadyScore(NamedTuple):
 
 
 def has_small_noise(smoother: Smoother, system: System) -> bool:
-    """Tell whether the noise of a series is so small that the score by way of its residuals loses digits."""
+    """Return whether the noise of a series is so small that the score from its residuals loses digits."""
     d = system.obs_intercept if system.obs_intercept.ndim == 1 else system.obs_intercept.T
     e = np.where(smoother.missing, 0.0, smoother.endog - d)
     count = np.count_nonzero(~smoother.missing, axis=0)
@@ -65,7 +65,7 @@ def has_small_noise(smoother: Smoother, system: System) -> bool:
 
 
 def steady_score(smoother: Smoother, system: System, needed: frozenset[str]) -> SteadyScore | None:
-    """Return the score, None where it is not valid or digits would be lost."""
+    """Return the score, or None if it is not valid or digits would be lost."""
     if has_small_noise(smoother, system):
         return None
     found = constant_steady_state(smoother, system)
@@ -155,7 +155,7 @@ def system_score(smoother: Smoother, system: System, needed: frozenset[str] = AL
 
 
 def _collapsed_pass(smoother: Smoother, system: System, needed: frozenset[str]) -> SystemScore | None:
-    """Return the score from one pass over collapsed rows, None where ``obs_cov`` is singular or small."""
+    """Return the score from one pass over collapsed rows, or None if ``obs_cov`` is singular or small."""
     found = None if has_small_noise(smoother, system) else collapse(smoother, system)
     if found is None:
         return None

@@ -26,7 +26,7 @@ _FORMATS = (
 
 
 def check_index(index: pd.Index, name: str) -> None:
-    """Refuse an index with missing labels, duplicates, or one that does not increase."""
+    """Reject an index with missing labels, duplicates, or one that does not increase."""
     if not isinstance(index, pd.MultiIndex) and index.hasnans:
         raise DataError(
             f"The index of {name} has missing labels",
@@ -58,7 +58,7 @@ def _own_labels(index: pd.Index) -> pd.Index:
 
 
 def check_dates(dates: Any, nobs: int) -> None:
-    """Refuse dates of the wrong number, with duplicates, or not in order."""
+    """Reject dates of the wrong number, with duplicates, or not in order."""
     if dates is None:
         return
     array = dates if isinstance(dates, pd.Index) else np.asarray(dates)
@@ -99,7 +99,7 @@ def read_dates(labels: Any) -> Any:
 
 
 def _read(index: pd.Index) -> pd.Index | None:
-    """Return labels as dates or periods, None where they are neither; errors where one of them is not."""
+    """Return labels as dates or periods, or None if they are neither; errors where one of them is not."""
     if index.inferred_type in ("date", "datetime"):
         return pd.DatetimeIndex(index)
     first = str(index[0]) if index.inferred_type == "string" else ""
@@ -183,7 +183,7 @@ def _numeric_array(value: object, name: str) -> Array:
 
 
 def _is_number(kind: Any, name: str) -> bool:
-    """Tell whether a pandas type has real numbers; truth values are regressors, but no observations."""
+    """Return whether a pandas type has real numbers; truth values are regressors, but no observations."""
     types = pd.api.types
     if name == "endog" and types.is_bool_dtype(kind):
         return False
@@ -200,7 +200,7 @@ def _not_numbers(name: str, got: str) -> DataError:
 
 
 def _check_columns(columns: pd.Index, name: str) -> None:
-    """Refuse column names that would give two series, or two regressors, the same parameters."""
+    """Reject column names that would give two series, or two regressors, the same parameters."""
     if isinstance(columns, pd.MultiIndex):
         raise DataError(
             f"The columns of {name} have several levels",
@@ -315,7 +315,7 @@ def regressor_names(value: object, stem: str) -> list[str]:
 
 
 def check_same_columns(value: Any, names: list[str], what: str) -> None:
-    """Refuse new data with another number of columns, or with the same ones in another order."""
+    """Reject new data with another number of columns, or with the same ones in another order."""
     columns = [str(name) for name in value.columns] if isinstance(value, pd.DataFrame) else []
     count = 1 if np.ndim(value) < 2 else np.shape(value)[1]
     if count != len(names) or (columns != names and sorted(columns) == sorted(names)):
@@ -329,7 +329,7 @@ def check_same_columns(value: Any, names: list[str], what: str) -> None:
 
 def check_series(endog: Array, names: list[str], k_factors: int, enough: int) -> None:
     """
-    Refuse series from which nothing can be estimated.
+    Reject series from which nothing can be estimated.
 
     Raises
     ------
@@ -367,7 +367,7 @@ def check_series(endog: Array, names: list[str], k_factors: int, enough: int) ->
 
 def check_residuals(endog: Array, exog: Array, names: list[str], joint: bool) -> None:
     """
-    Refuse series that regressors explain exactly, alone or (joint) in a combination: V is then singular.
+    Reject series that regressors explain exactly, alone or (joint) in a combination: V is then singular.
 
     Parameters
     ----------
@@ -406,14 +406,14 @@ def _residual(y: Array, x: Array) -> Array:
 
 
 def _is_explained(y: Array, x: Array, size: float) -> bool:
-    """Tell whether regressors explain a series of some size to rounding, where it is observed."""
+    """Return whether regressors explain a series of some size to rounding, where it is observed."""
     seen = ~np.isnan(y)
     return bool(np.linalg.norm(_residual(y[seen], x[seen])) < _ROUNDING * size)
 
 
 def check_counts(endog: Array, names: list[str], coefficients: list[int], n_params: int) -> None:
     """
-    Refuse more parameters than the sample has values, and series that their own coefficients fit exactly.
+    Reject more parameters than the sample has values, and series that their own coefficients fit exactly.
 
     Parameters
     ----------
@@ -451,7 +451,7 @@ def check_counts(endog: Array, names: list[str], coefficients: list[int], n_para
 
 
 def check_regressors(exog: Array | None, name: str, with_constant: bool) -> None:
-    """Refuse regressors that are collinear, among themselves or with a constant that the model has."""
+    """Reject regressors that are collinear, among themselves or with a constant that the model has."""
     if exog is None:
         return
     columns = np.column_stack([exog, np.ones(len(exog))]) if with_constant else exog

@@ -18,8 +18,8 @@ e_k = (1 + c_k l)^{-1} A Y_k,
     dV = 1/2 A' [sum_k e_k e_k' - diag sum_k 1 / (1 + c_k l)] A,
     dW = 1/2 A' [sum_k c_k e_k e_k' - diag sum_k c_k / (1 + c_k l)] A.
 
-One evaluation takes 6 n p^2 + O(p^3) multiplications, whatever the number of regressors; the decomposition
-takes about 4 n^3 once. Rows without any observation are left out, and count in s and t.
+One evaluation takes 6 n p^2 + O(p^3) multiplications, regardless of the number of regressors. The
+decomposition takes about 4 n^3 once. Rows without any observation are left out, but count in s and t.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class CommonRegressorScore(NamedTuple):
 
 class RegressorAxes:
     """
-    The axes along which periods are independent, whatever the series.
+    The axes along which periods are independent, regardless of the series.
 
     Parameters
     ----------
@@ -115,12 +115,12 @@ class CommonRegressors:
         self._constant = n * p * np.log(2.0 * np.pi) + p * axes.logdet
 
     def loglike(self, obs_cov: Array, state_cov: Array) -> float | None:
-        """Return the log-likelihood, None where V is nearly singular."""
+        """Return the log-likelihood, or None if V is nearly singular."""
         axes = self._axes(obs_cov, state_cov)
         return None if axes is None else self._value(*axes)[0]
 
     def score(self, obs_cov: Array, state_cov: Array) -> CommonRegressorScore | None:
-        """Return the log-likelihood and its derivatives, None where V is nearly singular."""
+        """Return the log-likelihood and its derivatives, or None if V is nearly singular."""
         axes = self._axes(obs_cov, state_cov)
         if axes is None:
             return None
@@ -132,7 +132,7 @@ class CommonRegressors:
         return CommonRegressorScore(llf, 0.5 * A.T @ by_noise @ A, 0.5 * A.T @ by_steps @ A)
 
     def _axes(self, obs_cov: Array, state_cov: Array) -> tuple[Array, Array, float] | None:
-        """Return A, l and log|V|; None where V is nearly singular, or small beside W."""
+        """Return A, l and log|V|; None if V is nearly singular, or small beside W."""
         variances = np.diagonal(obs_cov)
         if not np.all(variances > 0):
             return None

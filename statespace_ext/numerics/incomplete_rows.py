@@ -82,7 +82,7 @@ class Rows:
     Parameters
     ----------
     endog : ndarray, (nobs, p)
-        Observations, NaN where missing.
+        Observations; NaN marks a missing value.
     design, obs_intercept, obs_cov : ndarray
         Z (p, k), d (p,) and H (p, p), or with a last axis over time, which may have length one.
     """

@@ -50,7 +50,7 @@ def _radius(elements: bytes, k: int) -> float:
 
 
 def is_positive_definite(matrix: Array) -> bool:
-    """Tell whether a Cholesky factor of the symmetric matrix exists."""
+    """Return whether a Cholesky factor of the symmetric matrix exists."""
     try:
         np.linalg.cholesky(matrix)
     except np.linalg.LinAlgError:
@@ -59,7 +59,7 @@ def is_positive_definite(matrix: Array) -> bool:
 
 
 def is_diagonal(matrix: Array) -> bool:
-    """Tell whether all elements beside the diagonal are zero."""
+    """Return whether all elements beside the diagonal are zero."""
     return np.count_nonzero(matrix) == np.count_nonzero(matrix.diagonal())
 
 
@@ -69,7 +69,7 @@ def product(square: Array, right: Array) -> Array:
 
 
 def is_positive_semidefinite(matrix: Array, tolerance: float = 1e-10) -> bool:
-    """Tell whether no eigenvalue is negative beyond ``tolerance`` relative to the largest."""
+    """Return whether no eigenvalue is negative beyond ``tolerance`` relative to the largest."""
     if matrix.size == 0:
         return True
     if not np.all(np.isfinite(matrix)):

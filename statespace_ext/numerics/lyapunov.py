@@ -124,7 +124,7 @@ def _of_diagonal(transition: Array, selected_cov: Array) -> Array | None:
 
 
 def _is_left_companion(transition: Array) -> bool:
-    """Tell whether T = [phi, [I; 0]]."""
+    """Return whether T = [phi, [I; 0]]."""
     k = len(transition)
     above = transition[:, 1:]
     return k > 2 and np.count_nonzero(above) == k - 1 and bool(np.all(np.diagonal(transition, 1) == 1.0))
@@ -171,7 +171,7 @@ def _diagonal_sums(matrix: Array) -> Array:
 
 
 def _of_few(transition: Array, selected_cov: Array) -> Array | None:
-    """Solve (I - T kron T) vec P = vec W; None where there are many states, or no solution."""
+    """Solve (I - T kron T) vec P = vec W; None if there are many states, or no solution."""
     k = len(transition)
     if not 0 < k <= _FEW:
         return None

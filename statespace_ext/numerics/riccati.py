@@ -174,7 +174,7 @@ def _doubled(A: Array, C: Array, J: Array, start: Array, length: int) -> Array:
 
 
 def _at_rest(path: Array) -> bool:
-    """Tell whether nothing changed over the last quarter."""
+    """Return whether nothing changed over the last quarter."""
     count = path.shape[1]
     if count < _SHORTEST:
         return False

@@ -23,7 +23,7 @@ class AffineMatrix:
     Attributes
     ----------
     fixed : ndarray, (rows, columns) or (rows, columns, nobs)
-        f; a last axis runs over time.
+        The fixed part f. A third axis runs over time.
     rows, columns : ndarray of int
         Position of each nonzero element of D in the matrix.
     names : tuple of str
@@ -76,11 +76,11 @@ class AffineMatrix:
 
     @cached_property
     def is_distinct(self) -> bool:
-        """Whether no two nonzero elements of D are in one place of the matrix."""
+        """Whether each element of the matrix depends on at most one nonzero element of D."""
         return len(np.unique(self.rows * self.shape[1] + self.columns)) == len(self.names)
 
     def fix(self, values: Mapping[str, float]) -> AffineMatrix:
-        """Return the matrix with parameters held at values: f += D[:, j] v, column j dropped."""
+        """Return the matrix with parameters fixed at values: f += D[:, j] v, and column j is dropped."""
         held = np.array([name in values for name in self.names], dtype=bool)
         if not held.any():
             return self
@@ -98,7 +98,7 @@ class AffineMatrix:
         )
 
     def row_block(self, rows: IntArray) -> AffineMatrix:
-        """Return the matrix of some rows, in their order."""
+        """Return the matrix with the selected rows, in the given order."""
         place = np.full(self.shape[0], -1)
         place[rows] = np.arange(len(rows))
         kept = place[self.rows] >= 0
@@ -109,7 +109,7 @@ class AffineMatrix:
 
 @dataclass(frozen=True)
 class Elements:
-    """Nonzero elements of the derivative of a matrix: row, column, place of the parameter, value."""
+    """Nonzero elements of the derivative of a matrix: row, column, position of the parameter and value."""
 
     rows: IntArray
     columns: IntArray
@@ -130,20 +130,20 @@ class Elements:
 
 class Pattern:
     """
-    Which elements of a covariance matrix are free, by which its structure is recognised.
+    The pattern of free elements of a covariance matrix, which determines its structure.
 
     Attributes
     ----------
     matrix : AffineMatrix
         The matrix.
     free : ndarray of bool, (p, p)
-        Where it has free elements.
+        True for free elements.
     fixed : ndarray, (p, p)
-        Its fixed elements, the largest over time.
+        The fixed elements, with the largest value over time.
     rows : ndarray of int
         The rows with free elements.
     plain : bool
-        Whether each free element is a parameter, and no other element of these rows is fixed at a number.
+        Whether each free element is one parameter, and no other element of these rows has a fixed value.
     """
 
     def __init__(self, matrix: AffineMatrix) -> None:
@@ -167,7 +167,7 @@ class Pattern:
 
     @property
     def is_unshared(self) -> bool:
-        """Whether each free element of a triangle has a parameter of its own."""
+        """Whether each free element of a triangle has its own parameter."""
         return self.plain and int(np.tril(self.free).sum()) == len(self.matrix.param_names)
 
     @cached_property
@@ -188,7 +188,7 @@ def affine_matrix(
     """
     Build an `AffineMatrix` from (row, column, name, coefficient) elements.
 
-    With ``symmetric`` an element below the diagonal is repeated above it.
+    With ``symmetric``, elements below the diagonal are repeated above it.
     """
     if symmetric:
         elements = elements + [(j, i, name, coef) for i, j, name, coef in elements if i != j]
@@ -203,7 +203,7 @@ def affine_matrix(
 
 
 def side_by_side(blocks: Sequence[AffineMatrix]) -> AffineMatrix:
-    """Return matrices of the same rows as one; those that are constant are repeated beside one over time."""
+    """Join matrices with equal rows; constant ones are repeated over time if another varies over time."""
     periods = max((block.fixed.shape[2] for block in blocks if block.time_varying), default=0)
     first = np.cumsum([0, *[block.shape[1] for block in blocks]])
     return AffineMatrix(
@@ -216,5 +216,5 @@ def side_by_side(blocks: Sequence[AffineMatrix]) -> AffineMatrix:
 
 
 def _repeated(fixed: Array, periods: int) -> Array:
-    """Return a constant matrix with an axis over time, where there are periods; another one as it is."""
+    """Add an axis over time to a constant matrix if there are periods; return other matrices unchanged."""
     return np.repeat(fixed[:, :, None], periods, 2) if periods and fixed.ndim == 2 else fixed

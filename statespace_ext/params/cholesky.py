@@ -1,10 +1,10 @@
 """
-Covariance matrices by a Cholesky factor: unstructured ones, and those with a zero pattern that it keeps.
+Covariance matrices with a Cholesky factor: unstructured ones, and those whose zeros the factor preserves.
 
-Take the rows as the vertices of a graph, and the free covariances as its edges. Where the graph is chordal,
-the rows can be ordered so that the later neighbours of each are neighbours of one another. Then Sigma = L L'
-has its zeros exactly where the lower triangle of L has them: L is as free as Sigma, whatever its rank. (The
-smallest graph that is not chordal is a cycle of four.)
+Let the rows be the vertices of a graph, and the free covariances its edges. If the graph is chordal, the rows
+can be ordered so that the later neighbours of each row are neighbours of one another. Then the lower
+triangles of Sigma = L L' and L have the same zeros, and L is as general as Sigma for any rank. The smallest
+graph that is not chordal is a cycle of four.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class Chordal:
     Parameters
     ----------
     matrix : AffineMatrix
-        Each free element has a parameter of its own, with coefficient 1 and nothing fixed.
+        The matrix. Each free element has its own parameter, with coefficient 1 and no fixed part.
     orders : list of list of int
-        The rows of each block in an order as of `elimination_order`.
+        The rows of each block in the order of `elimination_order`.
     """
 
     @classmethod

@@ -1,13 +1,13 @@
 """
 Covariance structures.
 
-A structure knows how the parameters of one covariance matrix behave: how to reach them from an
-unconstrained vector (for gradient methods), and how to estimate them from a mean residual matrix
-(for EM and start values). `structure_of` recognises the structure of any `AffineMatrix`, so that a
-matrix written with strings, or one with a parameter held fixed, is treated as what it is.
+A structure describes the parameters of one covariance matrix. It maps an unconstrained vector to them
+(for gradient methods), and estimates them from a mean residual matrix (for EM and start values).
+`structure_of` recognises the structure of any `AffineMatrix`, including matrices that were specified with
+strings and matrices with fixed parameters.
 
-The transforms are free of signs (Cholesky factors and square roots whose signs do not matter), so
-that they do not stall at a singular covariance matrix.
+The transforms use Cholesky factors and square roots whose signs do not matter, so that they do not stall at
+a singular covariance matrix.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .curved import CurvedMatrix
 
 
 class CovarianceStructure(Protocol):
-    """What the engine and the optimiser ask of a structure; vectors are in the order of ``param_names``."""
+    """Interface of a covariance structure; vectors are in the order of ``param_names``."""
 
     @property
     def param_names(self) -> list[str]:
@@ -44,15 +44,15 @@ class CovarianceStructure(Protocol):
         """
         Return the maximiser of -log|Sigma| - tr(Sigma^{-1} target) in closed form.
 
-        None stands for: there is no closed form (iterate Fisher scoring).
+        None means that there is no closed form, so that Fisher scoring is iterated.
         """
 
 
 class CommonVariance:
     """
-    Variances that may be shared by rows, without covariances: diagonal, scalar, grouped.
+    Variances without covariances, which rows may share (diagonal, scalar or grouped).
 
-    Each row with a free variance has one parameter with coefficient 1 and nothing fixed.
+    Each row with a free variance has one parameter with coefficient 1 and no fixed part.
     """
 
     @classmethod
@@ -123,7 +123,7 @@ class Multiple:
 
 
 class Equicorrelated:
-    """One variance v and one covariance c on all rows: eigenvalues v + (p - 1) c and v - c."""
+    """One variance v and one covariance c for all rows, with eigenvalues v + (p - 1) c and v - c."""
 
     @classmethod
     def of(cls, pattern: Pattern) -> Equicorrelated | None:
@@ -168,11 +168,11 @@ class Equicorrelated:
 
 class General:
     """
-    Any affine covariance matrix: fixed elements, shared or combined parameters, zeros not of a chordal graph.
+    Any other affine covariance matrix, with fixed elements, shared parameters or non-chordal zeros.
 
-    Variances with a parameter of their own are reached through square roots and the covariances
-    between them through correlations; anything else is left as it is. The transform does not
-    guarantee a covariance matrix: the optimiser refuses a step out of the cone.
+    Variances with their own parameter are transformed by square roots, and the covariances between them
+    by correlations. Other parameters are not transformed. The transform does not guarantee a covariance
+    matrix, so the optimiser rejects steps to matrices that are not positive semidefinite.
     """
 
     def __init__(self, matrix: AffineMatrix) -> None:
@@ -247,7 +247,7 @@ STRUCTURES: list[Callable[[Pattern], CovarianceStructure | None]] = [
     Chordal.of,
     Multiple.of,
 ]
-"""What recognises each structure by the free elements of a matrix; the first that does counts."""
+"""Constructors that recognise a structure from the free elements of a matrix; the first match is used."""
 
 
 def structure_of(matrix: AffineMatrix) -> CovarianceStructure:

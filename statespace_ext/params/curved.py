@@ -1,4 +1,4 @@
-"""Covariance matrices that are any function of their parameters: one object says all of a structure."""
+"""Covariance matrices that are arbitrary functions of their parameters, defined by one object."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ _SHARE = 1e-3
 
 class CovarianceFunction(ABC):
     """
-    A covariance structure by a function of its parameters, in place of a keyword such as "diagonal".
+    Base class of your own covariance structures, used in place of a keyword such as "diagonal".
 
-    Vectors are in the order of `parameters`. A subclass may have derivatives and transforms of its own; the
-    defaults are differences, and no transform.
+    Vectors are in the order of `parameters`. A subclass may define derivatives and transforms. By default
+    derivatives are finite differences and parameters are not transformed.
     """
 
     @abstractmethod
     def parameters(self, size: int) -> list[str]:
-        """Return the names of the parameters of a matrix with ``size`` rows; ``"a"`` is named obs_a."""
+        """Return the parameter names of a matrix with ``size`` rows; the model calls ``"a"`` obs_a."""
 
     @abstractmethod
     def matrix(self, values: Array, size: int) -> Array:
-        """Return the matrix at values, positive semidefinite at those that `constrain` returns."""
+        """Return the matrix at given values, positive semidefinite for all values from `constrain`."""
 
     @abstractmethod
     def near(self, target: Array) -> Array:
-        """Return values whose matrix is near a covariance matrix, as start values."""
+        """Return start values, at which the matrix is near a given covariance matrix."""
 
     def __repr__(self) -> str:
-        """Return what tells two structures apart: a checkpoint of `fit_many` keeps a hash of it."""
+        """Return text that identifies the structure; a checkpoint of `fit_many` stores its hash."""
         return f"{type(self).__qualname__}({vars(self)})"
 
     def derivative(self, values: Array, size: int) -> Array:
@@ -57,16 +57,16 @@ class CovarianceFunction(ABC):
 @dataclass(frozen=True)
 class CurvedMatrix(AffineMatrix):
     """
-    A covariance matrix by a function, with the elements that each free parameter moves.
+    A covariance matrix defined by a function, with the elements that depend on each free parameter.
 
     Attributes
     ----------
     function : CovarianceFunction
         The function.
     every : tuple of str
-        Names of all its parameters.
+        Names of all parameters of the function.
     held : mapping of str to float
-        Values of those that are held fixed.
+        Values of fixed parameters.
     """
 
     function: CovarianceFunction

@@ -17,18 +17,18 @@ from .curved import CurvedMatrix
 
 _LIMIT = 1.0 - 1e-7
 """
-Inside what a stationary start accepts, so that a search along the edge of the interval meets no wall.
+Bound of stationary coefficients. A stationary start exists at it, so a search along the bound does not fail.
 
-Nearer to one the variance of a stationary start, 1 / (1 - a^2), costs the score its digits: errors of 1e-3 at
-1 - 1e-9, where L-BFGS finds no descent.
+Closer to one, the variance 1 / (1 - a^2) of a stationary start makes the score inexact. At 1 - 1e-9 its
+errors are 1e-3, and L-BFGS finds no descent direction.
 """
 
 
 class UnitInterval:
     """
-    Parameters in (-1, 1), the ends left out by a hair: limit * sin z.
+    Parameters in (-1, 1), transformed as limit * sin z with a limit just below one.
 
-    An end is reached at a finite z, where the derivative is zero, as a variance of zero is by its root.
+    The limit is reached at a finite z, where the derivative is zero, as for the square root of a variance.
     """
 
     def __init__(self, param_names: list[str]) -> None:
@@ -49,12 +49,12 @@ class UnitInterval:
 
 class ParameterLayout:
     """
-    The blocks of a model and the place of their parameters in the flat vector.
+    The blocks of a model and the positions of their parameters in the flat vector.
 
     Parameters
     ----------
     blocks : mapping of str to AffineMatrix
-        Every matrix of the model. The parameters are ordered by first appearance.
+        All matrices of the model. The parameters are ordered by first appearance.
     covariances : collection of str
         The blocks that are covariance matrices.
     bounded : collection of str
@@ -99,11 +99,11 @@ class ParameterLayout:
             )
 
     def positions(self, names: list[str]) -> IntArray:
-        """Return the place of parameters in the flat vector."""
+        """Return the positions of parameters in the flat vector."""
         return np.array([self._position[name] for name in names], dtype=np.intp)
 
     def block_params(self, key: str) -> IntArray:
-        """Return the places of the distinct parameters of a block."""
+        """Return the positions of the distinct parameters of a block."""
         return self.positions(self.blocks[key].param_names)
 
     @cached_property
@@ -112,7 +112,7 @@ class ParameterLayout:
         return [key for key, block in self.blocks.items() if isinstance(block, CurvedMatrix)]
 
     def tangent(self, key: str, params: Array | None) -> tuple[AffineMatrix, IntArray]:
-        """Return a block, affine at a parameter vector, and the place of the parameter of each element."""
+        """Return the affine approximation of a block at a parameter vector, and its parameter positions."""
         block = self.blocks[key]
         if not isinstance(block, CurvedMatrix):
             return block, self.index[key]
@@ -125,7 +125,7 @@ class ParameterLayout:
         """
         Return the derivative of a block by parameters at a parameter vector.
 
-        ``place`` is the place of each parameter in the derivative, -1 for one held fixed.
+        ``place`` is the position of each parameter in the derivative; -1 marks a fixed parameter.
         """
         block, index = self.tangent(key, at)
         params = place[index]
@@ -145,7 +145,7 @@ class ParameterLayout:
         """
         Return the gradient by parameter at a parameter vector, given the gradient by matrix element.
 
-        Gradients by element are of the shape of the matrix, or have a last axis over time, summed here.
+        Gradients by element have the shape of the matrix, or a last axis over time, which is summed.
         """
         out = np.zeros(len(self))
         for key, gradient in by_matrix.items():
@@ -156,7 +156,7 @@ class ParameterLayout:
         return out
 
     def project(self, matrices: Mapping[str, Array], params: Array) -> Array:
-        """Return ``params`` with the parameters of the given matrices at their least-squares values."""
+        """Set the parameters of the given matrices to their least-squares values; return the vector."""
         out = np.array(params, dtype=float)
         for key, matrix in matrices.items():
             block = self.blocks[key]
@@ -173,32 +173,32 @@ class ParameterLayout:
 
     @cached_property
     def transforms(self) -> list[CovarianceStructure | UnitInterval]:
-        """What reaches parameters from unconstrained values; the others are unconstrained themselves."""
+        """Transforms of constrained parameters; all other parameters are unconstrained."""
         bounded = [name for name in self.names if name in self.bounded]
         curved = [structure for key, structure in self.recognised.items() if key in self.curved]
         return [*self.structures.values(), *curved, *([UnitInterval(bounded)] if bounded else [])]
 
     @cached_property
     def _transformed(self) -> list[tuple[CovarianceStructure | UnitInterval, IntArray]]:
-        """The transforms and where their parameters are in the flat vector."""
+        """The transforms and the positions of their parameters in the flat vector."""
         return [(structure, self.positions(structure.param_names)) for structure in self.transforms]
 
     @cached_property
     def untransformed(self) -> list[str]:
-        """Covariance blocks that can leave the cone of covariance matrices: no transform keeps them in it."""
+        """Covariance blocks without a transform that keeps them positive semidefinite."""
         free = [key for key in sorted(self.covariances & set(self.blocks)) if not self.blocks[key].is_fixed]
         kept = {key for key, structure in self.structures.items() if not isinstance(structure, General)}
         return [key for key in free if key not in kept and key not in self.curved]
 
     @cached_property
     def recognised(self) -> dict[str, CovarianceStructure]:
-        """Structures of the free covariance blocks, those that share parameters with another too."""
+        """Structures of the free covariance blocks, including those that share parameters with another."""
         keys = [key for key in self.covariances if key in self.blocks and not self.blocks[key].is_fixed]
         return {key: structure_of(self.blocks[key]) for key in sorted(keys)}
 
     @cached_property
     def places(self) -> dict[str, IntArray]:
-        """Where the parameters of each recognised structure are in the flat vector."""
+        """Positions of the parameters of each recognised structure in the flat vector."""
         return {key: self.positions(structure.param_names) for key, structure in self.recognised.items()}
 
     @cached_property
@@ -240,7 +240,7 @@ class ParameterLayout:
         return out
 
     def fix(self, values: Mapping[str, float]) -> ParameterLayout:
-        """Return the layout with parameters held at values and dropped from the vector."""
+        """Return the layout with parameters fixed at values and dropped from the vector."""
         unknown = [name for name in values if name not in self._position]
         if unknown:
             raise ParameterError(
@@ -256,7 +256,7 @@ class ParameterLayout:
         Raises
         ------
         ParameterError
-            If the length or the names are not those of the layout, or a value is not finite.
+            If the length or the names differ from those of the layout, or a value is not finite.
         """
         if hasattr(params, "items"):
             params = self._in_order(dict(params.items()))
@@ -292,7 +292,7 @@ def real_array(value: object, what: str) -> Array:
     Raises
     ------
     ParameterError
-        If they are not real numbers, or are ragged.
+        If the values are not real numbers, or are ragged.
     """
     try:
         array = np.asarray(value)
@@ -325,8 +325,7 @@ def _least_squares(block: AffineMatrix, columns: IntArray, target: Array) -> Arr
     """
     Return the parameters m for which D m is nearest to a matrix, given the column of each element of D.
 
-    Where no element of the matrix is a sum of parameters, D'D is diagonal. Only the others are solved for
-    together.
+    D'D is diagonal for parameters that enter no sum. Only the remaining parameters are solved for jointly.
     """
     n, places = int(columns.max()) + 1, block.rows * block.shape[1] + block.columns
     wanted = target.ravel()
@@ -348,9 +347,9 @@ _BEYOND = ("obs_coef", "state_coef", "initial_state", "initial_state_cov")
 
 def coefficients_by_series(layout: ParameterLayout) -> list[int]:
     """
-    Return the number of free coefficients in the equation of each series alone.
+    Return the number of free coefficients that enter the equation of one series only, by series.
 
-    Zero where the variance of the series is fixed.
+    The number is zero if the variance of the series is fixed.
     """
     rows: dict[str, set[int]] = {}
     for key in _OBSERVATION:
@@ -365,10 +364,10 @@ def coefficients_by_series(layout: ParameterLayout) -> list[int]:
 
 def most_identified(layout: ParameterLayout, k_states: int) -> int:
     """
-    Return a number that the identified free parameters do not exceed.
+    Return an upper bound of the number of identified free parameters.
 
     A linear system with m states and p outputs has at most 2 m p + p (p + 1) / 2 + p parameters that its
-    output can tell apart; coefficients of regressors and an initial state come on top.
+    output identifies, in addition to coefficients of regressors and an initial state.
     """
     p = layout.blocks["obs_cov"].shape[0]
     beyond = len({name for key in _BEYOND for name in layout.blocks[key].names})
@@ -378,7 +377,7 @@ def most_identified(layout: ParameterLayout, k_states: int) -> int:
 
 
 def own_columns(block: AffineMatrix, row: int) -> IntArray:
-    """Return the columns of a row whose free element is shared with no other."""
+    """Return the columns of a row whose free elements are not shared."""
     uses = Counter(block.names)
     own = np.array([uses[name] == 1 for name in block.names], dtype=bool)
     return np.unique(block.columns[(block.rows == row) & own])

@@ -1,5 +1,5 @@
 """
-From what a user writes for a matrix (a keyword, numbers, NaN, strings) to an `AffineMatrix`.
+Conversion of matrix specifications (keywords, numbers, NaN, strings) to an `AffineMatrix`.
 
 patsy parses linear expressions of named parameters, such as ``"a + 2*b"``.
 """
@@ -30,7 +30,7 @@ def parse_expression(text: str, where: str) -> tuple[float, dict[str, float]]:
     text : str
         A number or a linear expression in Python identifiers: ``"a"``, ``"a + 2*b"``, ``"1 - a/2"``.
     where : str
-        The place of the element, for messages.
+        Location of the element, for messages.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def covariance_namer(stem: str, labels: Sequence[str], of: str = "") -> Namer:
 
 
 def matrix_namer(stem: str, rows: Sequence[str], columns: Sequence[str] | None = None) -> Namer:
-    """Return names ``stem.column->row``; of a vector, ``stem.row``."""
+    """Return names ``stem.column->row``, or ``stem.row`` for a vector."""
     if columns is None:
         return lambda i, j: f"{stem}.{rows[i]}"
     return lambda i, j: f"{stem}.{columns[j]}->{rows[i]}"
@@ -98,16 +98,16 @@ def parse_matrix(
     Parameters
     ----------
     value : str, array_like or nested list
-        "free", "zero", "identity", "diagonal"; numbers with NaN for a free element; or strings, each
-        a linear expression of named parameters. A last axis of numbers runs over time.
+        "free", "zero", "identity", "diagonal"; numbers, where NaN marks a free element; or strings, each
+        a linear expression of named parameters. A third axis of numbers runs over time.
     shape : (int, int)
-        Rows and columns; one column stands for a vector.
+        Rows and columns. A vector has one column.
     where : str
         Name of the argument, for messages.
     namer : callable
-        Name of the free element in row i and column j.
+        Returns the name of the free element in row i and column j.
     nobs : int, optional
-        The length of a last axis over time.
+        Length of an axis over time.
 
     Raises
     ------
@@ -139,10 +139,11 @@ def parse_covariance(
     """
     Parse the specification of a covariance matrix; see `parse_matrix`.
 
-    ``shared`` are the names of a common variance and covariance; by default the first part of the names.
+    ``shared`` contains the names of a common variance and covariance. By default these are the first part of
+    the names.
 
-    The keywords are "unstructured" (or "free"), "diagonal", "scalar", "equicorrelated", "identity", "zero"; a
-    `CovarianceFunction` describes a structure of the caller's own.
+    The keywords are "unstructured" (or "free"), "diagonal", "scalar", "equicorrelated", "identity" and
+    "zero". A `CovarianceFunction` defines a custom structure.
 
     Raises
     ------
@@ -160,7 +161,7 @@ def parse_covariance(
 
 
 def _symmetric_elements(array: np.ndarray, where: str, namer: Namer) -> tuple[Array, Elements]:
-    """Return what is fixed, and the free elements of the lower triangle, of a symmetric matrix."""
+    """Return the fixed part and the free elements of the lower triangle of a symmetric matrix."""
     size = len(array)
     if array.dtype == object:
         fixed, elements = _parse_strings(array, where, namer)
@@ -217,7 +218,7 @@ def _as_array(value: Any, shape: tuple[int, int], where: str, nobs: int | None) 
 
 
 def _of_kind(value: Any, shape: tuple[int, int], where: str) -> np.ndarray:
-    """Return an array of floats, or of objects where there are strings."""
+    """Return an array of floats, or of objects if there are strings."""
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -286,12 +287,12 @@ def _split_numbers(array: Array, where: str) -> tuple[Array, np.ndarray]:
 
 def check_covariance(matrix: AffineMatrix, where: str) -> AffineMatrix:
     """
-    Return the matrix, if its fixed numbers are those of some covariance matrix.
+    Return the matrix if its fixed numbers allow a covariance matrix.
 
     Raises
     ------
     SpecificationError
-        If they are not.
+        If they do not.
     """
     fixed = matrix.fixed if matrix.time_varying else matrix.fixed[:, :, None]
     touched = np.zeros(matrix.shape, bool)
@@ -328,7 +329,7 @@ def check_covariance(matrix: AffineMatrix, where: str) -> AffineMatrix:
 
 
 def _check_symmetry(array: np.ndarray, symmetric: np.ndarray, where: str) -> None:
-    """Refuse a covariance specification with an element that differs from its mirror image."""
+    """Reject a covariance specification with an element that differs from its mirror image."""
     if not np.all(symmetric):
         i, j = (int(index) for index in np.argwhere(~symmetric)[0][:2])
         raise SpecificationError(
@@ -354,7 +355,7 @@ _MARSS_MATRICES: dict[str, Any] = {
     "onestate": [[1], [1]],
     "scaling": [0, float("nan")],
 }
-"""What this package writes for words of MARSS; a list stands for one of any size."""
+"""Keywords of this package for those of MARSS; a list represents a matrix of any size."""
 
 
 def unknown_keyword(where: str, value: str, keywords: tuple[str, ...]) -> SpecificationError:

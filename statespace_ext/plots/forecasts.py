@@ -1,4 +1,4 @@
-"""Pictures of what comes: fans of forecasts, responses to shocks."""
+"""Plots of forecasts (fan charts) and of responses to shocks."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def plot_forecast(
     figsize: tuple[float, float] | None = None,
 ) -> Any:
     """
-    Plot observations, and forecasts with intervals of several coverages, one panel for each series.
+    Plot observations and forecasts with intervals of several coverages, one panel for each series.
 
     Parameters
     ----------
     observed, mean, se : DataFrame, (n + h, p)
-        Observations, NaN after the sample; forecasts and their standard errors, NaN within.
+        Observations, which are NaN after the sample. Forecasts and standard errors, which are NaN within it.
     levels : sequence of float
         Coverages of the intervals, the smallest first.
     band : str
-        What the intervals contain.
+        Description of the uncertainty in the intervals.
     fig : matplotlib.figure.Figure, optional
         Figure to draw in; it keeps its size and layout.
     figsize : (float, float), optional
@@ -70,7 +70,7 @@ def plot_forecast(
 
 
 def _fan(axis: Any, places: Any, observed: Any, mean: Any, se: Any, levels: Sequence[float]) -> None:
-    """Draw one series; the fan opens at the last period of the sample where that has a value."""
+    """Draw one series; the fan starts at the last period of the sample if that has a value."""
     first = int(np.flatnonzero(np.isfinite(mean))[0]) if np.isfinite(mean).any() else len(mean)
     if first and np.isfinite(observed[first - 1]):
         first, mean = first - 1, mean.copy()
@@ -99,12 +99,12 @@ def plot_responses(
     figsize: tuple[float, float] | None = None,
 ) -> Any:
     """
-    Plot responses to shocks with pointwise intervals: a row for each series, a column for each shock.
+    Plot responses to shocks with pointwise intervals, in rows by series and columns by shock.
 
     Parameters
     ----------
     estimate, se : DataFrame
-        Responses and their standard errors, indexed by shock and step, a column for each series.
+        Responses and their standard errors, indexed by shock and step, with a column for each series.
     alpha : float
         One minus the coverage of the intervals.
     fig : matplotlib.figure.Figure, optional

@@ -1,4 +1,4 @@
-"""What pictures share: colours, the time axis, a path with its band; factors over time."""
+"""Common parts of plots (colours, time axis, paths with bands), and the plot of factors over time."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from ..engine.validation import read_dates
 from ..exceptions import SpecificationError, UnsupportedError
 
 LINE, BAND, CONSTANT, ZERO = "#0072B2", "#56B4E9", "#D55E00", "0.6"
-"""Colours that readers who confuse red and green can tell apart."""
+"""Colours that readers with red-green colour blindness can distinguish."""
 
 
 def new_figure(fig: Any, figsize: Any, default: tuple[float, float]) -> Any:
     """
-    Return the figure given, or a new one.
+    Return the given figure, or a new one.
 
     Raises
     ------
     SpecificationError
-        If fig is not a figure, or figsize is not a pair of positive numbers.
+        If ``fig`` is not a Figure, or ``figsize`` is not a pair of positive numbers.
     UnsupportedError
         If matplotlib is not installed.
     """
@@ -73,15 +73,15 @@ def draw_path(
 
 def time_axis(axis: Any, index: pd.Index) -> tuple[Any, str]:
     """
-    Return where the periods stand on an axis, and its label: the name of the index if it has one.
+    Return the positions of the periods on an axis, and its label, which is the name of the index.
 
-    Labels that are neither dates nor numbers stand one apart, and a few of them are shown.
+    Labels that are neither dates nor numbers have equal distances, and only a few of them are shown.
     """
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     read = read_dates(index)
     if isinstance(read, pd.PeriodIndex):
-        with warnings.catch_warnings():  # periods of business days are on their way out of pandas
+        with warnings.catch_warnings():  # pandas deprecates periods of business days
             warnings.simplefilter("ignore", FutureWarning)
             read = read.to_timestamp()
     if isinstance(read, pd.DatetimeIndex):
@@ -97,7 +97,7 @@ def time_axis(axis: Any, index: pd.Index) -> tuple[Any, str]:
 
 
 def few_dates(axis: Any) -> None:
-    """Thin the dates under a small panel."""
+    """Reduce the number of dates on the axis of a small panel."""
     import matplotlib.dates as mdates
 
     if isinstance(axis.xaxis.get_major_locator(), mdates.AutoDateLocator):
@@ -108,7 +108,7 @@ def few_dates(axis: Any) -> None:
 
 
 def legend_above(fig: Any, handles: list[Any], labels: list[str], columns: int) -> None:
-    """Explain the lines of all panels once, above them."""
+    """Add one legend for all panels above them."""
     constrained = type(fig.get_layout_engine()).__name__ == "ConstrainedLayoutEngine"
     place = "outside upper center" if constrained else "upper center"
     fig.legend(handles, labels, loc=place, ncols=columns, frameon=False, fontsize="small")
@@ -125,7 +125,7 @@ def plot_factors(
     band: str = "given the parameters",
 ) -> Any:
     """
-    Plot smoothed factors, one panel each, with pointwise bands.
+    Plot smoothed factors with pointwise bands, one panel for each factor.
 
     Parameters
     ----------
@@ -138,9 +138,9 @@ def plot_factors(
     alpha : float
         One minus the coverage of the bands.
     units : sequence of str, optional
-        Of each factor; "factor units", which depend on the normalisation, by default.
+        Units of each factor. The default "factor units" depend on the normalisation.
     band : str
-        What the bands are given, or what they contain.
+        Description of the uncertainty in the bands.
 
     Returns
     -------
@@ -153,7 +153,7 @@ def plot_factors(
         axis.axhline(0.0, color=ZERO, linewidth=0.6)
         label = draw_path(axis, smoothed[name], se[name], alpha, "smoothed", band)
         axis.set_ylabel(f"{name} ({unit})")
-    # above the first panel, where it covers no data
+    # above the first panel, so that it does not cover data
     axes[0].legend(
         loc="lower right",
         bbox_to_anchor=(1.0, 1.0),
