@@ -11,7 +11,7 @@ from scipy.interpolate import CubicSpline
 
 from ..engine.calendars import Calendar, calendar_of
 from ..engine.validation import check_same_columns, endog_frame, read_dates
-from ..exceptions import DataError, SpecificationError, UnsupportedError
+from ..exceptions import DataError, SpecificationError, UnsupportedError, warn
 from ..numerics.differences import jacobian, step_sizes
 from ..numerics.linear_algebra import Array, symmetrize
 from .acm_results import ACMResults
@@ -276,6 +276,11 @@ class ACM:
             The results have asymptotic standard errors. These assume homoscedastic errors that are
             independent over time. The errors of the returns may be correlated across maturities. The factors
             are treated as observed.
+
+        Warns
+        -----
+        UserWarning
+            If a root under Q is explosive, so that long yields explode, or the pricing errors are large.
         """
         components = self.components()
         X = self.factors(components)
@@ -295,7 +300,10 @@ class ACM:
             slopes = jacobian(moved, part, step_sizes(part, 1e-4))
             cov += slopes @ block @ slopes.T
         params = _structural(vector, k, len(self.return_periods))
-        return ACMResults(self, params, symmetrize(cov), components)
+        out = ACMResults(self, params, symmetrize(cov), components)
+        for line in out._doubts():
+            warn(line)
+        return out
 
     def _excess_returns(self, short: Array) -> Array:
         """Return rx (nobs - 1, m), the log returns over one period minus the one-period rate."""

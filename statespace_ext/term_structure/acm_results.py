@@ -330,6 +330,21 @@ class ACMResults(Pictures):
 
     # -- the summary -----------------------------------------------------------------------------------
 
+    def _doubts(self) -> list[str]:
+        """Return what speaks against the estimates: an explosive root under Q, large pricing errors."""
+        lines = []
+        explosive = float(np.abs(np.linalg.eigvals(self._risk_neutral_transition())).max())
+        worst = self.pricing_error_summary()["rmse"]
+        if explosive > 1.0 + _EXPLOSIVE:
+            lines.append(
+                f"A root of Phi - lambda_1 has the modulus {explosive:.3f}: long yields explode. Use fewer "
+                "factors, or more maturities."
+            )
+        if worst.max() > _POOR_FIT:
+            size = f"{worst.max():.0f} basis points ({worst.idxmax()})"
+            lines.append(f"Poor fit: root mean square errors of up to {size}.")
+        return lines
+
     def status_lines(self) -> list[str]:
         """Return the lines of `summary` about the estimates."""
         largest = float(np.abs(np.linalg.eigvals(self.model.matrices(self.params)["Phi"])).max())
@@ -341,16 +356,7 @@ class ACMResults(Pictures):
             f"The slowest root of Phi has the modulus {largest:.4f}"
             + ("." if largest < 1.0 else ": the factors do not revert to a mean."),
         ]
-        explosive = float(np.abs(np.linalg.eigvals(self._risk_neutral_transition())).max())
-        worst = self.pricing_error_summary()["rmse"]
-        if explosive > 1.0 + _EXPLOSIVE:
-            lines.append(
-                f"A root of Phi - lambda_1 has the modulus {explosive:.3f}: long yields explode. Use fewer "
-                "factors, or more maturities."
-            )
-        if worst.max() > _POOR_FIT:
-            size = f"{worst.max():.0f} basis points ({worst.idxmax()})"
-            lines.append(f"Poor fit: root mean square errors of up to {size}.")
+        lines += self._doubts()
         if self._sample != self.nobs:
             lines.append(f"Parameters and weights of the factors are estimates from {self._sample} periods.")
         return [*lines, *([self._correction] if self._correction else [])]

@@ -326,3 +326,10 @@ def test_every_name_of_other_results_works_or_is_refused_by_name() -> None:
         assert_allclose(copied.curve_responses(1.0), res.curve_responses(1.0))
     with pytest.raises(sse.SpecificationError, match="a model of this package"):
         sse.rolling_fit(res, 100)
+
+
+def test_a_curve_that_explodes_is_warned_of() -> None:
+    """Five factors on few maturities: the premium would look plausible."""
+    with pytest.warns(UserWarning, match="long yields explode"):
+        res = sse.ACM(sse.datasets.load_yields()).fit()
+    assert any("long yields explode" in line for line in res.status_lines())
