@@ -22,6 +22,7 @@ from .structures import state_kinds
 
 if TYPE_CHECKING:
     from .hypotheses import CoefficientTest
+    from .rolling import RollingEvaluation
 
 _RANK_TOLERANCE = 1e-7
 _FULL = ("unstructured", "patterned")
@@ -409,8 +410,41 @@ class DynamicRegressionResults(StateSpaceResults):
         refit_every: int = 12,
         expanding: bool = True,
         fit_options: Mapping[str, Any] | None = None,
-    ) -> Any:
-        """Compare predictions with static and rolling OLS; see `inference.rolling.rolling_evaluation`."""
+    ) -> RollingEvaluation:
+        """
+        Evaluate predictions out of sample, beside those of static and rolling least squares.
+
+        At each origin the parameters come from the last refit, and the coefficients are filtered with the
+        data up to the origin. The regressors of the target period are taken as known.
+
+        Parameters
+        ----------
+        window : int, optional
+            Number of periods before the first origin, and length of the rolling windows. By default half of
+            the sample.
+        horizon : int
+            Number of periods from the origin to the target.
+        refit_every : int
+            Number of origins after which the model is estimated again.
+        expanding : bool
+            Whether the model uses all data up to the origin. Otherwise its data start ``window`` periods
+            before the last refit.
+        fit_options : mapping, optional
+            Arguments of `fit`.
+
+        Returns
+        -------
+        RollingEvaluation
+            ``summary()`` has the root mean square errors, log scores and Diebold-Mariano statistics, and
+            ``plot()`` the lead over least squares.
+
+        Raises
+        ------
+        SpecificationError
+            If window, horizon or refit_every do not fit the sample.
+        EstimationError
+            If the fit succeeds in fewer than two windows.
+        """
         from .rolling import rolling_evaluation
 
         return rolling_evaluation(self, window, horizon, refit_every, expanding, fit_options)
