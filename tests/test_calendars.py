@@ -248,7 +248,7 @@ def test_labels_of_regressors_label_the_forecasts(kind: str, name: str) -> None:
         assert same(frame.index, index[N:]) and count == 0
     key = "exog" if kind == "DynamicRegression" else "market"
     for wrong in (index[N - 1 : N + 2], index[N - 5 : N - 2]):
-        with pytest.raises(sse.DataError, match="index of (future )?exog"):
+        with pytest.raises(sse.DataError, match=f"index of (future )?{key}"):
             res.forecast(AHEAD, **{key: options[key].set_axis(wrong, axis=0)})
 
 
