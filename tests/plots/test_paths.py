@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -28,12 +27,6 @@ INDEXES = {
     "range": pd.RangeIndex(N),
     "integers": pd.Index(np.arange(100, 100 + N)),
 }
-
-
-@pytest.fixture(autouse=True)
-def _closed_figures() -> Iterator[None]:
-    yield
-    plt.close("all")
 
 
 def frames(k: int, index: pd.Index) -> tuple[pd.DataFrame, pd.DataFrame]:

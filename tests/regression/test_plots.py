@@ -19,12 +19,6 @@ import statespace_ext as sse
 from statespace_ext.regression.plots import plot_coefficients
 
 
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
-
-
 def paths(p: int, names: tuple[str, ...] = ("MKT",), index: Any = None, n: int = 24) -> tuple[dict, dict]:
     rng = np.random.default_rng(0)
     series = [f"A{i}" for i in range(p)]
