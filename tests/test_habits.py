@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 import statespace_ext as sse
-from statespace_ext.fit.request import ARGUMENTS
+from statespace_ext.fit.problem import ARGUMENTS
 
 N, AHEAD = 60, 3
 WHOLE = {

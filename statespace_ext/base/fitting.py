@@ -13,8 +13,7 @@ from ..engine.representation import preserved
 from ..exceptions import IdentificationWarning, ParameterError, SpecificationError, UnsupportedError, warn
 from ..fit.fit import best_so_far, estimate
 from ..fit.outcome import FitResult
-from ..fit.problem import EstimationProblem
-from ..fit.request import FitRequest, check_request
+from ..fit.problem import EstimationProblem, FitRequest, check_request
 from ..inference.identification import Identification, identify_by_system
 from ..inference.information import CovType, cov_type_of
 from ..numerics.linear_algebra import Array, quiet

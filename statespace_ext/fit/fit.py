@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from ..em.driver import DeadEnd
 from ..engine.arguments import random_generator
+from ..engine.parallel import stream
 from ..exceptions import ConvergenceWarning, EstimationError
-from ..numerics.linear_algebra import Array
-from .by_em import by_em
+from ..numerics.linear_algebra import Array, quiet
 from .degenerate import unbounded
 from .objective import Objective
 from .outcome import SAME_MAXIMUM, FitResult
-from .problem import EstimationProblem
-from .request import EM_METHODS, WITHOUT_GRADIENT, FitRequest
-from .search import WHITENED_UP_TO, Search, after, maximise, verdict_at
-from .several import spread
+from .problem import EM_METHODS, WITHOUT_GRADIENT, EstimationProblem, FitRequest
+from .search import WHITENED_UP_TO, Search, after, by_em, maximise, verdict_at
 from .start_values import inside, random_start, singular_blocks
 
 _MAXITER = 2000
@@ -346,3 +345,29 @@ def best_so_far(problem: EstimationProblem, request: FitRequest) -> FitResult:
         len(path), gradient_path=path, starts=[llf], seconds=time.perf_counter() - problem.began,
         warnings=[(f"The fit was {INTERRUPTED}.", ConvergenceWarning)],
     )  # fmt: skip
+
+
+def spread(n_jobs: int | None, count: int) -> Callable[..., Iterable[Any]]:
+    """
+    Return `map`, or an equivalent function that uses worker processes.
+
+    Parameters
+    ----------
+    n_jobs : int or None
+        Number of processes. None uses the setting of `joblib.parallel_config`, or one process. With several
+        processes, the mapped function and its attributes must be picklable.
+    count : int
+        Number of arguments of the mapped function.
+    """
+    return map if n_jobs == 1 or count < 2 else partial(_elsewhere, n_jobs)
+
+
+def _elsewhere(n_jobs: int | None, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+    """Return the values of a function, in the order of its arguments, from worker processes."""
+    found = dict(stream(_at, [(place, function, item) for place, item in enumerate(items)], n_jobs))
+    return [found[place] for place in range(len(items))]
+
+
+def _at(place: int, function: Callable[[Any], Any], item: Any) -> tuple[int, Any]:
+    with quiet():
+        return place, function(item)

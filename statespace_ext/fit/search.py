@@ -1,23 +1,25 @@
-"""Gradient methods with the exact score, from one start value."""
+"""One search from one start value: gradient methods with the exact score, EM, and what they show."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import scipy.optimize
 
-from ..em.driver import DeadEnd
+from ..em.acceleration import Coordinates, run_accelerated_em
+from ..em.driver import DeadEnd, EMOptions, EMResult, run_em
+from ..exceptions import UnsupportedError, shown
 from ..numerics.linear_algebra import Array
 from .degenerate import Watch, lifted
-from .objective import Objective
+from .objective import Objective, parameter_scale
 from .outcome import SCORE_TOLERANCE, FitResult, Verdict, judged, status_of
-from .problem import EstimationProblem
-from .progress import reporter
-from .request import SCIPY_METHODS, WITHOUT_GRADIENT, FitRequest
+from .problem import SCIPY_METHODS, WITHOUT_GRADIENT, EstimationProblem, FitRequest
 
 WHITENED_UP_TO = 80
 """Largest number of parameters for which "auto" uses second derivatives. They need one score each."""
@@ -276,3 +278,114 @@ def verdict_at(problem: EstimationProblem, params: Array) -> Verdict:
     objective.move(np.zeros(len(params)))
     found = judged(objective.score, np.zeros(len(params)), objective.score_here)
     return replace(found, gain=found.gain + objective.shortfall())
+
+
+def by_em(problem: EstimationProblem, request: FitRequest, start: Array, maxiter: int) -> FitResult:
+    """
+    Run EM from one start value until it reaches a maximum. The result has the free parameters only.
+
+    Raises
+    ------
+    UnsupportedError
+        If EM is not available for the specification.
+    """
+    unsupported_reason = problem.updates.unsupported_reason()
+    if unsupported_reason is not None:
+        raise UnsupportedError(
+            f"EM cannot estimate this specification: {unsupported_reason}",
+            remedy='Use method="lbfgs" or "auto".',
+        )
+    verdicts: list[Verdict] = []
+
+    def shortfall(params: Array) -> float:
+        verdicts.append(verdict_at(problem, params))
+        at_zero = verdicts[-1].converged and lifted(problem, params) is not None
+        return np.inf if at_zero else verdicts[-1].shortfall
+
+    callback, watch = request.callback, partial(Watch(problem, start), problem)
+    told = None if callback is None else lambda params: callback(problem.full(params))
+    steps = problem.moments, problem.loglike, problem.updates.cycles()
+    with reporter(request.disp, request.progress, maxiter) as report:
+        options = EMOptions(maxiter, request.tolerance, told, report, shortfall, watch)
+        if request.method == "em":
+            em = run_em(start, *steps, options)
+        else:
+            em = run_accelerated_em(start, *steps, options, _coordinates(problem, start))
+    at = verdicts[-1] if em.converged and verdicts else verdict_at(problem, em.params)
+    status = em.status if em.converged or em.dead_end else _short_of_a_maximum(problem, em, at)
+    return FitResult(
+        em.params, em.llf, request.method, em.converged, status, at.score_norm, at.gain, em.iterations,
+        em.iterations + 1, em.trace, dead_end=em.dead_end,
+    )  # fmt: skip
+
+
+def _short_of_a_maximum(problem: EstimationProblem, em: EMResult, at: Verdict) -> str:
+    """Return the status of an EM run that has not converged."""
+    away = lifted(problem, em.params) if np.isfinite(em.llf) else None
+    if away is None:
+        return f"{em.status}; {at.in_words}"
+    names = shown(problem.layout.names[i] for i in np.flatnonzero(away != em.params))
+    return (
+        f"EM cannot leave a singular covariance, from which the log-likelihood rises ({names}); "
+        'start from positive variances or use method="auto"'
+    )
+
+
+def _coordinates(problem: EstimationProblem, start: Array) -> Coordinates:
+    """Return unconstrained coordinates that do not depend on the units of the data."""
+    scale, layout = parameter_scale(problem, start), problem.layout
+    roots = np.zeros(len(start), dtype=bool)
+    for key in layout.structures:
+        block = layout.blocks[key]
+        roots[layout.index[key][block.rows == block.columns]] = True
+    return Coordinates(
+        lambda params: layout.unconstrain(params) / scale,
+        lambda place: layout.constrain(place * scale),
+        problem.feasible,
+        roots,
+    )
+
+
+@contextmanager
+def reporter(disp: bool, progress: bool, total: int) -> Iterator[Callable[[int, float], None] | None]:
+    """
+    Yield a function of (iteration, log-likelihood), or None without output.
+
+    Parameters
+    ----------
+    disp : bool
+        Whether to print one line per iteration.
+    progress : bool
+        Whether to show a progress bar of tqdm.
+    total : int
+        Length of the bar.
+
+    Raises
+    ------
+    UnsupportedError
+        If a bar is requested and tqdm is not installed.
+    """
+    if not progress:
+        yield _print_line if disp else None
+        return
+    try:
+        from tqdm.auto import tqdm
+    except ImportError as error:
+        raise UnsupportedError(
+            "A progress bar needs tqdm", remedy='Install it: pip install "statespace-ext[progress]".'
+        ) from error
+    with tqdm(total=total, desc="fit") as bar:
+
+        def advance(iteration: int, llf: float) -> None:
+            bar.update(1)
+            bar.set_postfix(llf=f"{llf:.6g}")
+            if disp:
+                _print_line(iteration, llf)
+
+        yield advance
+        bar.total = bar.n  # most fits stop before the maximum number of iterations
+        bar.refresh()
+
+
+def _print_line(iteration: int, llf: float) -> None:
+    print(f"Iteration {iteration:4d}: log-likelihood = {llf:.8g}")

@@ -10,7 +10,7 @@ import numpy as np
 from ..engine.arguments import one_of
 from ..fit.fit import INTERRUPTED, best_so_far, estimate
 from ..fit.outcome import FitResult
-from ..fit.request import EM_METHODS, FitRequest, check_request
+from ..fit.problem import EM_METHODS, FitRequest, check_request
 from ..fit.search import after, verdict_at
 from ..numerics.linear_algebra import Array
 from .concentrated import concentrated_starts

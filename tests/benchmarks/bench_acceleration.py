@@ -28,8 +28,7 @@ import statsmodels.api as sm
 
 import statespace_ext as sse
 from statespace_ext.fit.fit import estimate
-from statespace_ext.fit.problem import EstimationProblem
-from statespace_ext.fit.request import FitRequest
+from statespace_ext.fit.problem import EstimationProblem, FitRequest
 
 CLOSE = 1e-6
 FEWER = 10.0

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from capm import structured_cases
+from edge_data import BUILD, factor_series, lgssm
+from numpy.testing import assert_allclose
 
 import statespace_ext as sse
+from statespace_ext.fit.fit import spread
 from statespace_ext.fit.problem import EstimationProblem
 from statespace_ext.fit.search import Search
 
@@ -88,3 +94,64 @@ def test_a_search_whose_rounds_take_no_iteration_ends(method: str, monkeypatch: 
     y = np.random.default_rng(0).standard_normal((60, 2)).cumsum(axis=0)
     with pytest.warns(sse.ConvergenceWarning):
         sse.LGSSM(y, 1, identification="triangular").fit(method=method, cov_type="none")
+
+
+# -- starts in worker processes: the same fit, computed elsewhere ---------------------------------------------
+
+
+@pytest.fixture
+def parallel() -> Any:
+    pytest.importorskip("joblib", reason="the extra 'parallel' is not installed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of joblib: no semaphores, in some containers
+        yield
+
+
+@pytest.mark.usefixtures("parallel")
+def test_elsewhere_and_in_order() -> None:
+    problem = lgssm(factor_series()).problem()
+
+    def pid_and(item: int) -> tuple[int, int, int]:
+        return os.getpid(), item, len(problem.layout)
+
+    found = [*spread(2, 6)(pid_and, range(6))]
+    assert [item for _, item, _ in found] == [*range(6)]
+    assert os.getpid() not in {pid for pid, _, _ in found}
+    assert {size for _, _, size in found} == {len(problem.layout)}
+    for n_jobs, count in ((1, 6), (2, 1)):
+        assert {pid for pid, _, _ in spread(n_jobs, count)(pid_and, range(count))} == {os.getpid()}
+
+
+@pytest.mark.usefixtures("parallel")
+@pytest.mark.parametrize("kind", ["LGSSM", "CAPM", "ATSM"])
+def test_processes_do_not_change_the_fit(kind: str) -> None:
+    build, sample = BUILD[kind]
+    options = {"n_starts": 3, "rng": 1, "cov_type": "none"}
+    one, two = (build(sample()).fit(n_jobs=jobs, **options)._results for jobs in (1, 2))
+    assert_allclose(
+        two.params, one.params, rtol=1e-7, atol=1e-9
+    )  # rounding differs where memory is laid out anew
+    assert_allclose(two.llf, one.llf, rtol=1e-11)
+    assert len(two._fit.starts) == len(one._fit.starts) >= 3
+    assert_allclose(two._fit.starts, one._fit.starts, rtol=1e-9)
+
+
+@pytest.mark.usefixtures("parallel")
+def test_what_is_held_fixed_is_held_there_too() -> None:
+    model = lgssm(factor_series())
+    with model.fix_params({"obs_var.y1": 0.3}):
+        res = model.fit(n_starts=2, rng=0, n_jobs=2, cov_type="none")
+    assert res.params[model.param_names.index("obs_var.y1")] == 0.3
+    assert np.isfinite(res.llf)
+
+
+@pytest.mark.usefixtures("parallel")
+def test_what_cannot_be_had_from_other_processes(capsys: pytest.CaptureFixture[str]) -> None:
+    model = lgssm(factor_series())
+    with pytest.raises(sse.SpecificationError, match="callback"):
+        model.fit(n_starts=2, n_jobs=2, callback=print)
+    for bad in (0, 1.5, "two", True):
+        with pytest.raises(sse.SpecificationError, match="n_jobs"):
+            model.fit(n_jobs=bad)
+    model.fit(n_starts=2, rng=0, n_jobs=2, disp=True, cov_type="none")
+    assert capsys.readouterr().out == ""

@@ -24,7 +24,7 @@ from conftest import SHARED_DATA
 from yields import jps, panel
 
 import statespace_ext as sse
-from statespace_ext.fit.request import FitRequest
+from statespace_ext.fit.problem import FitRequest
 from statespace_ext.fit.search import maximise
 from statespace_ext.term_structure.starts import candidates
 

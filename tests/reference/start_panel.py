@@ -432,7 +432,7 @@ def _store(stored: dict[str, Any]) -> None:
 def random_starts(entry: dict[str, Any]) -> dict[str, Any]:
     """Return what 20 random starts reach, each gone the whole way."""
     from statespace_ext.fit.fit import estimate
-    from statespace_ext.fit.request import FitRequest
+    from statespace_ext.fit.problem import FitRequest
     from statespace_ext.fit.start_values import random_start
 
     model = model_of(entry)

@@ -1,4 +1,4 @@
-"""What a fit shows while it runs, and what Ctrl-C leaves."""
+"""A search: what it shows while it runs, and what Ctrl-C leaves."""
 
 from __future__ import annotations
 
