@@ -17,7 +17,7 @@ from ..numerics.linear_algebra import (
     is_positive_semidefinite,
     spectral_radius,
 )
-from ..numerics.lyapunov import stationary_moments
+from ..numerics.matrix_equations import stationary_moments
 from ..numerics.ornstein_uhlenbeck import discretise
 
 _START = "2000-01"

@@ -29,7 +29,7 @@ import numpy as np
 import scipy.sparse
 
 from ..numerics.linear_algebra import Array
-from ..numerics.lyapunov import stationary_covariances
+from ..numerics.matrix_equations import stationary_covariances
 from ..params.affine import Elements
 from .smoothed_point import ConstantModel, SmoothedPoint
 

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from ..numerics.linear_algebra import Array, companion, is_positive_definite, symmetrize
-from ..numerics.lyapunov import stationary_covariances, stationary_moments
+from ..numerics.matrix_equations import stationary_covariances, stationary_moments
 from ..params.affine import IntArray
 from ..params.layout import ParameterLayout
 

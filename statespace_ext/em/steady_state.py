@@ -55,8 +55,8 @@ import scipy.linalg
 from scipy.linalg.lapack import dpotri
 
 from ..numerics.linear_algebra import Array, gram, is_diagonal, product, solve_and_log_det, symmetrize
+from ..numerics.matrix_equations import Riccati, geometric_sums, riccati_limit, riccati_paths
 from ..numerics.recursions import LinearRecursion, by_period, constant_recursion
-from ..numerics.riccati import Riccati, geometric_sums, riccati_limit, riccati_paths
 
 _NEARLY_SINGULAR = 1e-10
 """Share of a variance of H that the other series leave unexplained, from which H counts as singular."""

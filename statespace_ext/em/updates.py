@@ -30,7 +30,7 @@ from ..numerics.linear_algebra import (
     solve,
     spectral_radius,
 )
-from ..numerics.lyapunov import stationary_covariance, stationary_moments
+from ..numerics.matrix_equations import stationary_covariance, stationary_moments
 from ..params.affine import AffineMatrix, IntArray
 from ..params.layout import ParameterLayout
 from .coefficients import StackedCoefficients

@@ -32,10 +32,10 @@ from statsmodels.tsa.statespace.kalman_smoother import (
 )
 
 from ..exceptions import EstimationError, ParameterError, UnsupportedError
-from ..numerics.chandrasekhar import chandrasekhar_loglike
 from ..numerics.diffuse_start import SingularRowsError
 from ..numerics.linear_algebra import NOT_HERE, STABILITY_LIMIT, Array, quiet
-from ..numerics.lyapunov import stationarity_error, stationary_moments
+from ..numerics.matrix_equations import stationarity_error, stationary_moments
+from ..numerics.recursions import chandrasekhar_loglike
 from .compat import require_factorable, univariate_is_wrong
 from .exact_start import filter_error
 from .system import MATRICES, axes_of, has_part, stationary_radius

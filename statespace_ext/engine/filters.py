@@ -23,9 +23,9 @@ from statsmodels.tsa.statespace.representation import Representation
 
 from ..display import Displayed
 from ..exceptions import SpecificationError, UnsupportedError
-from ..numerics.chandrasekhar import chandrasekhar_loglike
 from ..numerics.linear_algebra import NOT_HERE, Array
-from ..numerics.lyapunov import stationarity_error
+from ..numerics.matrix_equations import stationarity_error
+from ..numerics.recursions import chandrasekhar_loglike
 from .filter_conditions import (
     FLAGS,
     MOST_DECREASE,

@@ -12,7 +12,7 @@ from statsmodels.tsa.statespace.representation import Representation
 
 from ..exceptions import ParameterError
 from ..numerics.linear_algebra import STABILITY_LIMIT, Array, is_positive_semidefinite, spectral_radius
-from ..numerics.lyapunov import stationary_moments
+from ..numerics.matrix_equations import stationary_moments
 
 MATRICES = (
     "design",

@@ -10,8 +10,13 @@ from ..em.covariances import by_group
 from ..em.moments import Moments
 from ..em.updates import OBSERVATION, STATE, LinearGaussianUpdates, StateStructure
 from ..engine.smoother import observation_sums, state_sums, without_uncertainty
-from ..numerics.linear_algebra import Array, companion, is_positive_definite, spectral_radius
-from ..numerics.rotation import lower_triangular_rotation
+from ..numerics.linear_algebra import (
+    Array,
+    companion,
+    is_positive_definite,
+    lower_triangular_rotation,
+    spectral_radius,
+)
 from ..params.affine import AffineMatrix
 from .degenerate import lifted
 from .problem import EstimationProblem

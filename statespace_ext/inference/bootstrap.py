@@ -16,8 +16,7 @@ from ..display import Displayed
 from ..engine.arguments import one_of, probability, whole_number
 from ..engine.system import MATRICES
 from ..exceptions import DataError, SpecificationError
-from ..numerics.linear_algebra import Array, quiet
-from ..numerics.rotation import rotate_system
+from ..numerics.linear_algebra import Array, quiet, rotate_system
 from .many import (
     FAILURES,
     Failure,

@@ -19,7 +19,7 @@ import numpy as np
 from ..display import Displayed
 from ..exceptions import StateSpaceError
 from ..numerics.linear_algebra import NOT_HERE, STABILITY_LIMIT, Array, companion, spectral_radius
-from ..numerics.lyapunov import stationary_covariance, stationary_covariances
+from ..numerics.matrix_equations import stationary_covariance, stationary_covariances
 from ..params.affine import IntArray
 from ..params.layout import ParameterLayout
 from .realization import Point, flat_directions

@@ -32,7 +32,7 @@ import scipy.sparse
 from scipy.sparse.csgraph import connected_components
 
 from ..numerics.linear_algebra import Array, companion
-from ..numerics.lyapunov import stationary_covariance
+from ..numerics.matrix_equations import stationary_covariance
 from ..params.affine import Elements, IntArray
 from ..params.layout import ParameterLayout
 

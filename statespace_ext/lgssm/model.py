@@ -23,8 +23,7 @@ from ..exceptions import DataError, SpecificationError
 from ..fit.problem import EstimationProblem
 from ..fit.start_values import random_start, stabilised, start_values
 from ..inference.identification import Identification, identify
-from ..numerics.linear_algebra import Array, companion
-from ..numerics.rotation import rotate_system
+from ..numerics.linear_algebra import Array, companion, rotate_system
 from ..params.layout import (
     ParameterLayout,
     coefficients_by_series,

@@ -13,8 +13,7 @@ from ..base.results import StateSpaceResults
 from ..base.states import Factors, factors_of
 from ..display import Displayed
 from ..exceptions import SpecificationError
-from ..numerics.linear_algebra import Array
-from ..numerics.rotation import rotate_system
+from ..numerics.linear_algebra import Array, rotate_system
 
 _ARGUMENTS: dict[str, tuple[Any, ...]] = {"oblimin": (0.0, "oblique")}
 _ROTATIONS = "varimax, quartimax, equamax, oblimin, quartimin or another that rotate_factors knows"

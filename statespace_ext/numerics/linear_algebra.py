@@ -1,4 +1,4 @@
-"""Small dense linear algebra: symmetric matrices, stability."""
+"""Small dense linear algebra: symmetric matrices, stability, rotations."""
 
 from __future__ import annotations
 
@@ -146,4 +146,43 @@ def companion(transition: Array) -> Array:
     out[:k] = transition
     shift = np.eye(width - k)
     out[k:, : width - k] = shift if transition.ndim == 2 else shift[:, :, None]
+    return out
+
+
+def lower_triangular_rotation(loadings: Array) -> Array:
+    """
+    Return the orthogonal G for which ``loadings @ G`` has a lower triangular top block.
+
+    The diagonal of the top block of ``loadings @ G`` is non-negative.
+
+    Parameters
+    ----------
+    loadings : ndarray, (p, k)
+        Loadings, with p >= k.
+    """
+    k = loadings.shape[1]
+    orthogonal, upper = np.linalg.qr(loadings[:k].T)
+    signs = np.where(np.diag(upper) < 0, -1.0, 1.0)
+    return np.asarray(orthogonal * signs)
+
+
+def rotate_system(matrices: dict[str, Array], rotation: Array, lags: int) -> dict[str, Array]:
+    """
+    Return the system matrices of the states G^{-1} x in place of x.
+
+    Parameters
+    ----------
+    matrices : dict of ndarray
+        design (p, k), transition (k, k * lags), state_intercept (k,), state_cov (k, k); others unchanged.
+    rotation : ndarray, (k, k)
+        G, nonsingular: x = G f, where f are the new states.
+    lags : int
+        Number of lags of the transition.
+    """
+    inverse = np.linalg.inv(rotation)
+    out = dict(matrices)
+    out["design"] = matrices["design"] @ rotation
+    out["transition"] = inverse @ matrices["transition"] @ np.kron(np.eye(lags), rotation)
+    out["state_intercept"] = inverse @ matrices["state_intercept"]
+    out["state_cov"] = inverse @ matrices["state_cov"] @ inverse.T
     return out

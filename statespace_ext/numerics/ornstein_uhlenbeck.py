@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..exceptions import ParameterError
 from .linear_algebra import Array, is_positive_semidefinite, symmetrize
-from .lyapunov import stationary_covariance
+from .matrix_equations import stationary_covariance
 
 LARGEST_RATE = 0.5
 """Largest norm of M h over the first step h; the rest is doubling."""

@@ -26,7 +26,7 @@ from ..engine.validation import (
 from ..exceptions import DataError, ParameterError
 from ..fit.problem import EstimationProblem
 from ..numerics.linear_algebra import STABILITY_LIMIT, Array
-from ..numerics.lyapunov import stationary_moments
+from ..numerics.matrix_equations import stationary_moments
 from ..params.layout import ParameterLayout
 from .common_axes import RegressionSmoother
 from .declaration import (

@@ -10,8 +10,7 @@ import numpy as np
 from ..em.covariances import update_covariance
 from ..em.moments import Moments, Regression
 from ..em.updates import LinearGaussianUpdates, NamedUpdate
-from ..numerics.linear_algebra import Array
-from ..numerics.rotation import lower_triangular_rotation
+from ..numerics.linear_algebra import Array, lower_triangular_rotation
 from ..params.affine import AffineMatrix, IntArray, affine_matrix
 from ..params.cholesky import Unstructured
 from ..params.covariance import CommonVariance, Equicorrelated, precision_of, structure_of

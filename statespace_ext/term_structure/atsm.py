@@ -21,7 +21,7 @@ from ..fit.problem import EstimationProblem, FitRequest
 from ..inference.identification import Identification
 from ..numerics.bond_pricing import loadings_vjp
 from ..numerics.linear_algebra import Array, quiet
-from ..numerics.lyapunov import stationary_vjp
+from ..numerics.matrix_equations import stationary_vjp
 from ..numerics.ornstein_uhlenbeck import discretise, discretise_vjp, stationary_moments
 from ..params.layout import ParameterLayout
 from .concentrated import score_given_first, warm_starts

@@ -10,7 +10,7 @@ from ..display import Displayed
 from ..engine.arguments import one_of, positive_integer, random_generator
 from ..exceptions import DataError
 from ..numerics.linear_algebra import Array, spectral_radius
-from ..numerics.lyapunov import stationary_moments
+from ..numerics.matrix_equations import stationary_moments
 
 METHODS = ("analytic", "bootstrap")
 _PERIODS_PER_FACTOR = 10

@@ -15,7 +15,7 @@ from systems import dense_llf, examples, library_system, sampled
 from statespace_ext.em.moments import Moments
 from statespace_ext.engine.smoother import Smoother
 from statespace_ext.lgssm.model import LGSSM
-from statespace_ext.numerics.rotation import rotate_system
+from statespace_ext.numerics.linear_algebra import rotate_system
 
 SUMS = {
     "observation.ee": ("obs_yy", "obs_yy", "obs_yy"),

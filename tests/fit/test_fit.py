@@ -96,7 +96,7 @@ def test_a_search_whose_rounds_take_no_iteration_ends(method: str, monkeypatch: 
         sse.LGSSM(y, 1, identification="triangular").fit(method=method, cov_type="none")
 
 
-# -- starts in worker processes: the same fit, computed elsewhere ---------------------------------------------
+# -- starts in worker processes: the same fit, computed elsewhere -------------------------------------------
 
 
 @pytest.fixture

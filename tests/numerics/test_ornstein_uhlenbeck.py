@@ -15,7 +15,7 @@ from scipy.linalg import expm
 
 from statespace_ext.exceptions import ParameterError
 from statespace_ext.numerics.linear_algebra import symmetrize
-from statespace_ext.numerics.lyapunov import stationary_vjp
+from statespace_ext.numerics.matrix_equations import stationary_vjp
 from statespace_ext.numerics.ornstein_uhlenbeck import (
     AffineFlow,
     continuous,
