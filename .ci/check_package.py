@@ -10,7 +10,7 @@ import tarfile
 import zipfile
 from pathlib import PurePosixPath
 
-WHEEL = {"statespace_ext/__init__.py", "statespace_ext/py.typed", "statespace_ext/datasets/simulators.py"}
+WHEEL = {"statespace_ext/__init__.py", "statespace_ext/py.typed", "statespace_ext/lgssm/model.py"}
 SDIST = {
     "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "noxfile.py",
     "tests/conftest.py", "docs/architecture.md", "examples/quickstart.py", *WHEEL,
