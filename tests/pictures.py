@@ -25,8 +25,7 @@ from matplotlib.figure import Figure
 
 from statespace_ext.inference.profile import plot_profile
 from statespace_ext.inference.windows import plot_windows
-from statespace_ext.plots.forecasts import plot_forecast, plot_responses
-from statespace_ext.plots.paths import plot_factors
+from statespace_ext.plots import plot_factors, plot_forecast, plot_responses
 from statespace_ext.regression.plots import plot_coefficients, plot_lead
 from statespace_ext.term_structure.plots import plot_curve, plot_fit, plot_loadings, plot_term_premium
 

@@ -196,7 +196,7 @@ class Forecasts:
         UnsupportedError
             If the fit kept no covariances (``low_memory=True``).
         """
-        from ..plots.forecasts import plot_forecast
+        from ..plots import plot_forecast
 
         names = np.atleast_1d(self.model.endog_names).tolist()
         chosen = names_among(series, names, "series")

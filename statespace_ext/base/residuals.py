@@ -14,7 +14,7 @@ from ..engine.arguments import arguments_of, one_of, options_of, positive_number
 from ..exceptions import SpecificationError, shown
 from ..numerics.incomplete_rows import at
 from ..numerics.linear_algebra import Array, quiet
-from ..plots.paths import new_figure
+from ..plots import new_figure
 from .forecasts import require_covariances
 from .incomplete_rows import smoothed_output
 

@@ -15,7 +15,7 @@ from ..exceptions import UnsupportedError
 from ..inference.information import delta_covariance
 from ..numerics.incomplete_rows import at
 from ..numerics.linear_algebra import Array, quiet
-from ..params.cholesky import semidefinite_cholesky
+from ..params.covariance import semidefinite_cholesky
 from .forecasts import ROUNDING, require_covariances
 from .incomplete_rows import smoothed_output
 from .reporting import normal_quantile
@@ -61,7 +61,7 @@ class ImpulseResponses(Displayed):
         -------
         matplotlib.figure.Figure
         """
-        from ..plots.forecasts import plot_responses
+        from ..plots import plot_responses
 
         return plot_responses(self.estimate, self.se, alpha=alpha, fig=fig, figsize=figsize)
 

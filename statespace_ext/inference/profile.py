@@ -19,7 +19,7 @@ from ..exceptions import ParameterError, SpecificationError, shown
 from ..numerics.linear_algebra import Array
 from ..params.curved import CurvedMatrix
 from ..params.layout import real_array
-from ..plots.paths import CONSTANT, LINE, ZERO, new_figure
+from ..plots import CONSTANT, LINE, ZERO, new_figure
 from .many import Failure, attempt, model_of, report_failures
 
 LIMIT, OPEN, LAST = "limit of the parameter", "open", "no fit beyond"

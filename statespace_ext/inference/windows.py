@@ -1,4 +1,4 @@
-"""Estimates of a model on windows of its sample."""
+"""Estimates of a model on windows of its sample, and a test that compares forecasts."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from ..display import Displayed
 from ..engine.arguments import names_among, options_of, positive_integer, truth
 from ..engine.system import has_part
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
-from ..plots.paths import CONSTANT, draw_path, few_dates, legend_above, new_figure
+from ..plots import CONSTANT, draw_path, few_dates, legend_above, new_figure
 from .many import (
     FitRecord,
     applied,
@@ -298,3 +299,34 @@ def plot_windows(
     handles, labels = axes[0].get_legend_handles_labels()
     legend_above(fig, handles, labels, 3)
     return fig
+
+
+def diebold_mariano(loss: Array, horizon: int = 1) -> tuple[float, float]:
+    """
+    Return the t-statistic of a mean loss difference and its two-sided p-value.
+
+    The long-run variance has ``horizon - 1`` autocovariances (Diebold & Mariano 1995, equation 1). It uses
+    Bartlett weights if the unweighted sum is not positive. The statistic has the small-sample correction of
+    Harvey, Leybourne & Newbold (1997, equation 9).
+
+    Parameters
+    ----------
+    loss : ndarray
+        Loss of one method minus the loss of another. NaN marks missing values.
+    horizon : int
+        Number of periods ahead.
+    """
+    loss = loss[~np.isnan(loss)]
+    n = len(loss)
+    if n <= horizon + 1:
+        return np.nan, np.nan
+    deviations = loss - loss.mean()
+    autocov = np.array([deviations[lag:] @ deviations[: n - lag] / n for lag in range(horizon)])
+    variance = autocov[0] + 2.0 * np.sum(autocov[1:])
+    if variance <= 0:
+        variance = autocov[0] + 2.0 * np.sum((1.0 - np.arange(1, horizon) / horizon) * autocov[1:])
+    if variance <= 0:
+        return np.nan, np.nan
+    correction = (n + 1.0 - 2.0 * horizon + horizon * (horizon - 1.0) / n) / n
+    statistic = float(np.sqrt(max(correction, 0.0)) * loss.mean() / np.sqrt(variance / n))
+    return statistic, float(2.0 * stats.t.sf(abs(statistic), n - 1))

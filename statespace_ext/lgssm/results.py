@@ -176,7 +176,7 @@ class LGSSMResults(StateSpaceResults):
         -------
         matplotlib.figure.Figure
         """
-        from ..plots.paths import plot_factors
+        from ..plots import plot_factors
 
         factors = self.factors
         return plot_factors(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..plots.paths import CONSTANT, LINE, ZERO, draw_path, few_dates, legend_above, new_figure, time_axis
+from ..plots import CONSTANT, LINE, ZERO, draw_path, few_dates, legend_above, new_figure, time_axis
 
 _MOST_COLUMNS = 4
 _PANEL = (3.0, 2.1)

@@ -12,9 +12,8 @@ import pandas as pd
 from ..display import Displayed
 from ..engine.arguments import one_of, options_of, positive_integer
 from ..exceptions import SpecificationError
-from ..inference.evaluation import diebold_mariano
 from ..inference.many import FitRecord, applied, model_of, model_on, outcome_of, report_records
-from ..inference.windows import fit_windows, fixed_of, windows_of
+from ..inference.windows import diebold_mariano, fit_windows, fixed_of, windows_of
 from ..numerics.linear_algebra import Array
 
 DYNAMIC, STATIC, ROLLING = "dynamic", "static OLS", "rolling OLS"

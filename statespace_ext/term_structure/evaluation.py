@@ -12,7 +12,6 @@ import pandas as pd
 from ..display import Displayed
 from ..engine.arguments import options_of, positive_integers
 from ..exceptions import SpecificationError, UnsupportedError, shown
-from ..inference.evaluation import diebold_mariano
 from ..inference.many import (
     applied,
     data_of,
@@ -23,9 +22,9 @@ from ..inference.many import (
     outcome_of,
     report_records,
 )
-from ..inference.windows import fixed_of, windows_of
+from ..inference.windows import diebold_mariano, fixed_of, windows_of
 from ..numerics.linear_algebra import Array
-from ..plots.paths import CONSTANT, LINE, ZERO, new_figure
+from ..plots import CONSTANT, LINE, ZERO, new_figure
 from .rates import years, yields_ahead
 
 MODEL, RANDOM_WALK, OTHER = "model", "random walk", "other model"

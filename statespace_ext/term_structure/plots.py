@@ -10,7 +10,7 @@ from scipy.stats import norm
 
 from ..engine.arguments import probability
 from ..exceptions import SpecificationError, shown
-from ..plots.paths import (
+from ..plots import (
     BAND,
     CONSTANT,
     LINE,

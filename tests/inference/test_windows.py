@@ -12,10 +12,12 @@ import pandas as pd
 import pytest
 from capm import BETA_MOVES, simulated
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import stats
 from yields import random_panel
 
 import statespace_ext as sse
 from statespace_ext.inference.many import of_parameters
+from statespace_ext.inference.windows import diebold_mariano
 
 Y, X = simulated(np.random.default_rng(31), 48, 2, move=0.4)
 
@@ -180,3 +182,20 @@ def test_a_known_start_cannot_roll() -> None:
     with pytest.raises(sse.SpecificationError, match="known start"):
         sse.rolling_fit(model, 30)
     assert len(sse.rolling_fit(model, 40, 8, expanding=True).params) == 2
+
+
+def test_diebold_mariano() -> None:
+    """With one lag, against the formula; by hand."""
+    loss = np.random.default_rng(0).standard_normal(50) + 0.3
+    t, pvalue = diebold_mariano(loss)
+    assert_allclose(t, loss.mean() / np.sqrt(loss.var() / 49), rtol=1e-12)  # the correction for h = 1
+    assert_allclose(pvalue, 2 * stats.t.sf(abs(t), 49))
+    d = loss - loss.mean()
+    variance = (d @ d + 2 * d[1:] @ d[:-1]) / 50
+    correction = (50 + 1 - 4 + 2 / 50) / 50
+    want = np.sqrt(correction) * loss.mean() / np.sqrt(variance / 50)
+    assert_allclose(diebold_mariano(np.append(loss, np.nan), 2)[0], want)
+    sawtooth = np.tile([1.0, -1.0], 10) + 0.1
+    assert np.isfinite(diebold_mariano(sawtooth, 2)[0])  # the plain sum of autocovariances is negative
+    for degenerate in (np.zeros(20), np.ones(2)):
+        assert np.isnan(diebold_mariano(degenerate)).all()

@@ -15,7 +15,7 @@ from scipy import stats
 from statsmodels.regression.linear_model import OLS
 
 import statespace_ext as sse
-from statespace_ext.inference.evaluation import diebold_mariano
+from statespace_ext.inference.windows import diebold_mariano
 from statespace_ext.regression.capm import CAPM
 from statespace_ext.regression.rolling import (
     DYNAMIC,

@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import norm
 
 import statespace_ext as sse
-from statespace_ext.plots.paths import plot_factors
+from statespace_ext.plots import plot_factors
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")

@@ -1,0 +1,296 @@
+"""Plots that several families share: paths of factors, fan charts of forecasts, responses to shocks."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+
+from .engine.arguments import probability
+from .engine.validation import read_dates
+from .exceptions import SpecificationError, UnsupportedError
+
+LINE, BAND, CONSTANT, ZERO = "#0072B2", "#56B4E9", "#D55E00", "0.6"
+"""Colours that readers with red-green colour blindness can distinguish."""
+
+
+def new_figure(fig: Any, figsize: Any, default: tuple[float, float]) -> Any:
+    """
+    Return the given figure, or a new one.
+
+    Raises
+    ------
+    SpecificationError
+        If ``fig`` is not a Figure, or ``figsize`` is not a pair of positive numbers.
+    UnsupportedError
+        If matplotlib is not installed.
+    """
+    try:
+        import matplotlib.pyplot as plt
+        from matplotlib.figure import FigureBase
+    except ImportError as error:
+        raise UnsupportedError(
+            "Plots need matplotlib, which is not installed",
+            remedy='Install it: pip install "statespace-ext[plot]".',
+        ) from error
+
+    if fig is not None:
+        if not isinstance(fig, FigureBase):
+            raise SpecificationError(
+                "fig must be a matplotlib figure", got=repr(fig), expected="a matplotlib Figure"
+            )
+        return fig
+    size = default if figsize is None else figsize
+    pair = isinstance(size, (tuple, list, np.ndarray)) and len(size) == 2
+    if not pair or not all(isinstance(x, Real) and 0.0 < float(x) < np.inf for x in size):
+        raise SpecificationError(
+            "figsize must be two positive numbers", got=repr(size), expected="(width, height) in inches"
+        )
+    return plt.figure(figsize=size, layout="constrained")
+
+
+def draw_path(
+    axis: Any, mean: pd.Series, se: pd.Series, alpha: float, label: str, band: str = "given the parameters"
+) -> str:
+    """Draw means with a pointwise band of coverage 1 - alpha; return the label of the time axis."""
+    alpha = probability(alpha, "alpha")
+    places, time = time_axis(axis, mean.index)
+    centre, half = mean.to_numpy(), norm.ppf(1.0 - alpha / 2.0) * se.to_numpy()
+    axis.fill_between(
+        places, centre - half, centre + half, color=BAND, alpha=0.4, linewidth=0,
+        label=f"{100 * (1 - alpha):g} % band, {band}",
+    )  # fmt: skip
+    axis.plot(places, centre, color=LINE, linewidth=1.4, label=label)
+    axis.margins(x=0.01)
+    axis.spines[["top", "right"]].set_visible(False)
+    return time
+
+
+def time_axis(axis: Any, index: pd.Index) -> tuple[Any, str]:
+    """
+    Return the positions of the periods on an axis, and its label, which is the name of the index.
+
+    Labels that are neither dates nor numbers have equal distances, and only a few of them are shown.
+    """
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    read = read_dates(index)
+    if isinstance(read, pd.PeriodIndex):
+        with warnings.catch_warnings():  # pandas deprecates periods of business days
+            warnings.simplefilter("ignore", FutureWarning)
+            read = read.to_timestamp()
+    if isinstance(read, pd.DatetimeIndex):
+        return read, str(index.name or "date")
+    if pd.api.types.is_numeric_dtype(read.dtype):
+        return read, str(index.name or "period")
+    labels = [str(label) for label in index]
+    axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axis.xaxis.set_major_formatter(
+        FuncFormatter(lambda at, _: labels[int(at)] if 0 <= at < len(labels) else "")
+    )
+    return np.arange(len(labels)), str(index.name or "period")
+
+
+def few_dates(axis: Any) -> None:
+    """Reduce the number of dates on the axis of a small panel."""
+    import matplotlib.dates as mdates
+
+    if isinstance(axis.xaxis.get_major_locator(), mdates.AutoDateLocator):
+        locator = mdates.AutoDateLocator(minticks=3, maxticks=5)  # type: ignore[no-untyped-call]
+        axis.xaxis.set_major_locator(locator)
+        formatter = mdates.ConciseDateFormatter(locator, show_offset=False)  # type: ignore[no-untyped-call]
+        axis.xaxis.set_major_formatter(formatter)
+
+
+def legend_above(fig: Any, handles: list[Any], labels: list[str], columns: int) -> None:
+    """Add one legend for all panels above them."""
+    constrained = type(fig.get_layout_engine()).__name__ == "ConstrainedLayoutEngine"
+    place = "outside upper center" if constrained else "upper center"
+    fig.legend(handles, labels, loc=place, ncols=columns, frameon=False, fontsize="small")
+
+
+def plot_factors(
+    smoothed: pd.DataFrame,
+    se: pd.DataFrame,
+    *,
+    fig: Any = None,
+    figsize: tuple[float, float] | None = None,
+    alpha: float = 0.05,
+    units: Sequence[str] | None = None,
+    band: str = "given the parameters",
+) -> Any:
+    """
+    Plot smoothed factors with pointwise bands, one panel for each factor.
+
+    Parameters
+    ----------
+    smoothed, se : DataFrame, (nobs, k)
+        Means and standard deviations.
+    fig : matplotlib.figure.Figure, optional
+        Figure to draw in; it keeps its size and layout.
+    figsize : (float, float), optional
+        Size of a new figure.
+    alpha : float
+        One minus the coverage of the bands.
+    units : sequence of str, optional
+        Units of each factor. The default "factor units" depend on the normalisation.
+    band : str
+        Description of the uncertainty in the bands.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    k = smoothed.shape[1]
+    fig = new_figure(fig, figsize, (10, 2.4 * k + 0.9))
+    axes = np.atleast_1d(fig.subplots(k, 1, sharex=True))
+    for axis, name, unit in zip(axes, smoothed.columns, units or ["factor units"] * k, strict=True):
+        axis.axhline(0.0, color=ZERO, linewidth=0.6)
+        label = draw_path(axis, smoothed[name], se[name], alpha, "smoothed", band)
+        axis.set_ylabel(f"{name} ({unit})")
+    # above the first panel, so that it does not cover data
+    axes[0].legend(
+        loc="lower right",
+        bbox_to_anchor=(1.0, 1.0),
+        ncols=2,
+        frameon=False,
+        fontsize="small",
+        borderaxespad=0.2,
+    )
+    axes[-1].set_xlabel(label)
+    return fig
+
+
+_MOST_COLUMNS = 3
+
+
+def plot_forecast(
+    observed: pd.DataFrame,
+    mean: pd.DataFrame,
+    se: pd.DataFrame,
+    *,
+    levels: Sequence[float],
+    band: str,
+    fig: Any = None,
+    figsize: tuple[float, float] | None = None,
+) -> Any:
+    """
+    Plot observations and forecasts with intervals of several coverages, one panel for each series.
+
+    Parameters
+    ----------
+    observed, mean, se : DataFrame, (n + h, p)
+        Observations, which are NaN after the sample. Forecasts and standard errors, which are NaN within it.
+    levels : sequence of float
+        Coverages of the intervals, the smallest first.
+    band : str
+        Description of the uncertainty in the intervals.
+    fig : matplotlib.figure.Figure, optional
+        Figure to draw in; it keeps its size and layout.
+    figsize : (float, float), optional
+        Size of a new figure.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    names = list(observed.columns)
+    columns = min(len(names), _MOST_COLUMNS)
+    rows = -(-len(names) // columns)
+    fig = new_figure(fig, figsize, (max(3.6 * columns, 6.0), 2.4 * rows + 0.9))
+    axes = fig.subplots(rows, columns, squeeze=False)
+    for axis, name in zip(axes.ravel(), names, strict=False):
+        places, label = time_axis(axis, observed.index)
+        _fan(axis, places, observed[name].to_numpy(), mean[name].to_numpy(), se[name].to_numpy(), levels)
+        bare = mean[name].notna().any() and se[name][mean[name].notna()].isna().all()
+        title = f"{name}: a parameter has no standard error" if bare else str(name)
+        axis.set_title(title, fontsize="medium", loc="left")
+        axis.set_xlabel(label, fontsize="small")
+        axis.margins(x=0.01)
+        axis.tick_params(labelsize="small")
+        axis.spines[["top", "right"]].set_visible(False)
+        few_dates(axis)
+    for axis in axes.ravel()[len(names) :]:
+        axis.remove()
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    labels[-1] = f"{labels[-1]}, {band}"
+    legend_above(fig, handles, labels, 2)
+    return fig
+
+
+def _fan(axis: Any, places: Any, observed: Any, mean: Any, se: Any, levels: Sequence[float]) -> None:
+    """Draw one series; the fan starts at the last period of the sample if that has a value."""
+    first = int(np.flatnonzero(np.isfinite(mean))[0]) if np.isfinite(mean).any() else len(mean)
+    if first and np.isfinite(observed[first - 1]):
+        first, mean = first - 1, mean.copy()
+        mean[first] = observed[first]
+    axis.plot(places, observed, color="0.25", linewidth=1.2, label="observed")
+    after = slice(first, None)
+    axis.plot(places[after], mean[after], color=LINE, linewidth=1.4, label="forecast")
+    for i, level in enumerate(levels):
+        half = norm.ppf(0.5 + 0.5 * level) * se
+        axis.fill_between(
+            places[after], (mean - half)[after], (mean + half)[after], color=BAND, linewidth=0,
+            alpha=0.7 * 0.6**i, zorder=1.0 - 0.1 * i,
+        )  # fmt: skip
+    axis.fill_between(
+        places[:0], [], [], color=BAND, alpha=0.6, linewidth=0,
+        label=f"{', '.join(f'{100 * level:g}' for level in levels)} % intervals",
+    )  # fmt: skip
+
+
+def plot_responses(
+    estimate: pd.DataFrame,
+    se: pd.DataFrame,
+    *,
+    alpha: float = 0.05,
+    fig: Any = None,
+    figsize: tuple[float, float] | None = None,
+) -> Any:
+    """
+    Plot responses to shocks with pointwise intervals, in rows by series and columns by shock.
+
+    Parameters
+    ----------
+    estimate, se : DataFrame
+        Responses and their standard errors, indexed by shock and step, with a column for each series.
+    alpha : float
+        One minus the coverage of the intervals.
+    fig : matplotlib.figure.Figure, optional
+        Figure to draw in; it keeps its size and layout.
+    figsize : (float, float), optional
+        Size of a new figure.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    quantile = norm.ppf(1.0 - probability(alpha, "alpha") / 2.0)
+    shocks, series = list(estimate.index.unique(0)), list(estimate.columns)
+    fig = new_figure(fig, figsize, (max(2.6 * len(shocks), 4.0) + 0.4, 1.9 * len(series) + 0.9))
+    axes = fig.subplots(len(series), len(shocks), sharex=True, sharey="row", squeeze=False)
+    for j, shock in enumerate(shocks):
+        for i, name in enumerate(series):
+            axis, centre = axes[i, j], estimate.loc[shock, name]
+            half = quantile * se.loc[shock, name]
+            axis.axhline(0.0, color=ZERO, linewidth=0.6, zorder=0.5)
+            axis.fill_between(
+                centre.index, centre - half, centre + half, color=BAND, alpha=0.4, linewidth=0,
+                label=f"{100 * (1 - alpha):g} % interval, uncertainty of the parameters",
+            )  # fmt: skip
+            axis.plot(centre.index, centre, color=LINE, linewidth=1.4, label="response")
+            axis.margins(x=0.01)
+            axis.tick_params(labelsize="small")
+            axis.spines[["top", "right"]].set_visible(False)
+        axes[0, j].set_title(f"shock {shock}", fontsize="medium", loc="left")
+        axes[-1, j].set_xlabel("periods after the shock", fontsize="small")
+    for i, name in enumerate(series):
+        axes[i, 0].set_ylabel(str(name), fontsize="small")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    legend_above(fig, handles, labels, 1 if len(shocks) == 1 else 2)
+    return fig
