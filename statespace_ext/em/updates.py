@@ -33,8 +33,15 @@ from ..numerics.linear_algebra import (
 from ..numerics.matrix_equations import stationary_covariance, stationary_moments
 from ..params.affine import AffineMatrix, IntArray
 from ..params.layout import ParameterLayout
-from .coefficients import StackedCoefficients
-from .covariances import CovarianceTerm, by_group, closed_form, precisions, scoring_step, update_covariance
+from .m_step import (
+    CovarianceTerm,
+    StackedCoefficients,
+    by_group,
+    closed_form,
+    precisions,
+    scoring_step,
+    update_covariance,
+)
 from .moments import Moments, Regression
 
 

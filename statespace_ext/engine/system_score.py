@@ -33,9 +33,8 @@ import numpy as np
 from ..em.updates import stationary_chain
 from ..numerics.diffuse_start import SmoothedRows
 from ..numerics.linear_algebra import Array, product, symmetrize
-from .collapsed import coefficient_scores, collapse, pays
-from .collapsing import FEWEST
-from .expectation import constant_steady_state
+from .collapsing import FEWEST, collapses
+from .expectation import coefficient_scores, collapse, constant_steady_state
 from .smoother import Filtered, Smoothed, Smoother, over_time
 from .system import System
 
@@ -150,7 +149,11 @@ def system_score(smoother: Smoother, system: System, needed: frozenset[str] = AL
     steady = steady_score(smoother, system, needed) if large else None
     if steady is not None:
         return _with_start(system, steady)
-    collapsed = _collapsed_pass(smoother, system, needed) if large and pays(smoother, system) else None
+    collapsed = (
+        _collapsed_pass(smoother, system, needed)
+        if large and collapses(smoother.endog.shape[1], system)
+        else None
+    )
     return _one_pass(smoother, system, needed) if collapsed is None else collapsed
 
 

@@ -12,8 +12,7 @@ from ..engine.system import System, stationary_start
 from ..exceptions import shown
 from ..numerics.linear_algebra import NOT_HERE, Array
 from ..params.affine import IntArray
-from ..params.cholesky import Chordal, Unstructured
-from ..params.covariance import General
+from ..params.covariance import Chordal, General, Unstructured
 from .problem import EstimationProblem
 
 _ZERO = 1e-6

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..em.covariances import by_group
+from ..em.m_step import by_group
 from ..em.moments import Moments
 from ..em.updates import LinearGaussianUpdates
 from ..engine.arguments import one_of, random_generator

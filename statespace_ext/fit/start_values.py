@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..em.covariances import by_group
+from ..em.m_step import by_group
 from ..em.moments import Moments
 from ..em.updates import OBSERVATION, STATE, LinearGaussianUpdates, StateStructure
 from ..engine.smoother import observation_sums, state_sums, without_uncertainty

@@ -11,8 +11,7 @@ import numpy as np
 from ..exceptions import ParameterError, SpecificationError, UnsupportedError, shown
 from ..numerics.linear_algebra import Array
 from .affine import AffineMatrix, Elements, IntArray
-from .cholesky import Chordal
-from .covariance import CommonVariance, CovarianceStructure, General, structure_of
+from .covariance import Chordal, CommonVariance, CovarianceStructure, General, structure_of
 from .curved import CurvedMatrix
 
 _LIMIT = 1.0 - 1e-7

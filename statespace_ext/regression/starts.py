@@ -10,7 +10,7 @@ from ..fit.problem import EstimationProblem
 from ..fit.start_values import covariance_near
 from ..numerics.linear_algebra import Array
 from ..params.affine import IntArray
-from ..params.cholesky import Chordal, Unstructured
+from ..params.covariance import Chordal, Unstructured
 
 _SIZES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 _LARGE, _MANY = 100.0, 28

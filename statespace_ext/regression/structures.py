@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ..em.covariances import update_covariance
+from ..em.m_step import update_covariance
 from ..em.moments import Moments, Regression
 from ..em.updates import LinearGaussianUpdates, NamedUpdate
 from ..numerics.linear_algebra import Array, lower_triangular_rotation
 from ..params.affine import AffineMatrix, IntArray, affine_matrix
-from ..params.cholesky import Unstructured
-from ..params.covariance import CommonVariance, Equicorrelated, precision_of, structure_of
+from ..params.covariance import CommonVariance, Equicorrelated, Unstructured, precision_of, structure_of
 from ..params.curved import CurvedMatrix
 
 _CLOSED = {

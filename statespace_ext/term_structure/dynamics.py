@@ -18,7 +18,7 @@ from ..exceptions import ParameterError
 from ..numerics.bond_pricing import forward_loadings, loadings
 from ..numerics.linear_algebra import Array, symmetrize
 from ..numerics.ornstein_uhlenbeck import Discretisation, discretise
-from ..params.cholesky import semidefinite_cholesky
+from ..params.covariance import semidefinite_cholesky
 
 Values = dict[str, Array]
 """Blocks of parameters by name."""

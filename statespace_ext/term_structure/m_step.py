@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.optimize
 
-from ..em.covariances import by_group, precisions, update_covariance
+from ..em.m_step import by_group, precisions, update_covariance
 from ..em.moments import Moments, Regression
 from ..em.updates import LinearGaussianUpdates, NamedUpdate
 from ..engine.system import System

@@ -16,7 +16,7 @@ from ..engine.calendars import Calendar
 from ..engine.validation import as_dates
 from ..exceptions import DataError, SpecificationError, shown
 from ..numerics.linear_algebra import Array
-from ..params.cholesky import semidefinite_cholesky
+from ..params.covariance import semidefinite_cholesky
 from ..params.layout import real_array
 from .dynamics import Affine, Curves
 from .panel import years_after

@@ -12,13 +12,15 @@ from systems import examples
 import statespace_ext as sse
 from statespace_ext.params import covariance as covariance_module
 from statespace_ext.params.affine import AffineMatrix, Pattern
-from statespace_ext.params.cholesky import Chordal, Unstructured, semidefinite_cholesky
 from statespace_ext.params.covariance import (
+    Chordal,
     CommonVariance,
     Equicorrelated,
     General,
     Multiple,
+    Unstructured,
     precision_of,
+    semidefinite_cholesky,
     structure_of,
 )
 from statespace_ext.params.parse import parse_covariance

@@ -13,7 +13,7 @@ from capm import BETA_MOVES, structured_cases
 from numpy.testing import assert_allclose
 
 import statespace_ext as sse
-from statespace_ext.params.cholesky import Chordal
+from statespace_ext.params.covariance import Chordal
 from statespace_ext.regression.starts import autoregressive_local_maxima
 
 RANDOM_STARTS = Path(__file__).parents[1] / "reference" / "structured_random_starts.json"
