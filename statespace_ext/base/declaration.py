@@ -13,6 +13,7 @@ import pandas as pd
 from ..display import page
 from ..em.updates import LinearGaussianUpdates, StateStructure, Updates
 from ..engine.arguments import check_keywords, one_of
+from ..engine.representation import Mixin
 from ..engine.system import System, stationary_start
 from ..engine.system_score import ALL, SystemScore, summed
 from ..engine.validation import check_series
@@ -28,7 +29,7 @@ _DATA = ("endog", "exog", "state_exog", "dates", "freq")
 _STARTS = ("stationary", "diffuse")
 
 
-class Declared:
+class Declared(Mixin):
     """
     Mixin of the models with their declaration: layout, matrices, EM updates and start values.
 
@@ -40,15 +41,8 @@ class Declared:
     __signature__: inspect.Signature
     layout: ParameterLayout
     structure: StateStructure
-    initialized_structure: Any
     initialization_kind: str
     endog: Any
-    endog_names: Any
-    state_names: Any
-    ssm: Any
-    nobs: int
-    k_states: int
-    k_endog: int
     _given: dict[str, Any]
     _computed: tuple[str, ...] = ()
     """Arguments in ``_given`` whose values the model computed. Clones use them; the repr omits them."""
@@ -56,7 +50,6 @@ class Declared:
     """Arguments that a later version added. At their defaults, earlier checkpoints stay valid."""
     _elsewhere: Mapping[str, str] = {}
     """Hints for argument names that other packages use."""
-    _index: Any
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Set the signature of the class to that of its constructor, which `__new__` would hide."""

@@ -7,34 +7,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..engine.calendars import Calendar, future_labels
-from ..engine.system import MATRICES, System
+from ..engine.calendars import future_labels
+from ..engine.representation import Mixin
+from ..engine.system import MATRICES
 from ..engine.validation import check_same_columns, regressor_array
 from ..exceptions import DataError, SpecificationError, shown
 from ..numerics.linear_algebra import Array
 
 
-class OutOfSample:
+class OutOfSample(Mixin):
     """Mixin of the models with the intercepts and matrices of periods after the sample."""
-
-    k_exog: int
-    k_state_exog: int
-    regressor_names: dict[str, list[str]]
-    state_exog: Any
-    calendar: Calendar
-    data: Any
-    ssm: Any
-    clone: Any
-    following: Any
-    user_initialization: Any
-
-    def handle_params(self, params: object, transformed: bool = True, includes_fixed: bool = False) -> Any:
-        """Return the full parameter vector."""
-        raise NotImplementedError
-
-    def system(self, params: Array) -> System:
-        """Return the system matrices at a full parameter vector."""
-        raise NotImplementedError
 
     def _get_extension_time_varying_matrices(
         self,
@@ -196,7 +178,7 @@ class OutOfSample:
         model = self.entered(kwargs.get("state_exog"))
         labels = future_labels(kwargs.get("exog"), self.k_exog)
         with model.following(self.calendar.taken(labels), counts=True):
-            return super(OutOfSample, model).simulate(params, nsimulations, *args, **kwargs)  # type: ignore[misc]
+            return super(OutOfSample, model).simulate(params, nsimulations, *args, **kwargs)
 
 
 def _check_one_period(value: Any, names: list[str], name: str) -> None:

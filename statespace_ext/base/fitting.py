@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar, cast
 import numpy as np
 
 from ..engine.model_score import overrides
-from ..engine.representation import preserved
+from ..engine.representation import Mixin, preserved
 from ..exceptions import IdentificationWarning, ParameterError, SpecificationError, UnsupportedError, warn
 from ..fit.fit import best_so_far, estimate
 from ..fit.outcome import FitResult
@@ -24,21 +24,11 @@ R = TypeVar("R", bound=StateSpaceResults)
 """Type of the results of a model."""
 
 
-class Fitting(Generic[R]):
+class Fitting(Generic[R], Mixin):
     """Mixin of the models that estimates them from their layout."""
 
     layout: ParameterLayout
-    ssm: Any
-    default_start: Any
-    handle_params: Any
-    check_sample: Any
-    fix_params: Any
-    filter: Any
-    smooth: Any
     _written_start: Any
-    _lock: Any
-    _has_fixed_params: bool
-    _fixed_params: dict[str, float]
 
     def problem(self, estep: str = "auto") -> EstimationProblem:
         """Return the estimation problem: free parameters, E-step and exact score."""

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..engine.arguments import names_among, positive_integer, probability
+from ..engine.representation import Mixin
 from ..exceptions import SpecificationError, UnsupportedError, shown
 from ..inference.information import delta_covariance
 from ..numerics.linear_algebra import Array
@@ -93,11 +94,8 @@ def starts_from_earlier_data(start: Any) -> Any:
     return start
 
 
-class Forecasts:
+class Forecasts(Mixin):
     """Mixin of the results with forecasts and their plot."""
-
-    model: Any
-    nobs: Any
 
     def get_forecast(
         self, steps: Any = 1, signal_only: bool = False, *, param_uncertainty: bool = False, **kwargs: Any
@@ -146,7 +144,7 @@ class Forecasts:
         """
         steps = int(steps) if isinstance(steps, np.integer) else steps
         kwargs["param_uncertainty"] = param_uncertainty
-        return super().get_forecast(steps, signal_only, **kwargs)  # type: ignore[misc]
+        return super().get_forecast(steps, signal_only, **kwargs)
 
     def plot_forecast(
         self,

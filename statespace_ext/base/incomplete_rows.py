@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..display import Displayed
+from ..engine.representation import Mixin
 from ..engine.smoother import Smoother
 from ..engine.system import System, recorded_system, with_time
 from ..exceptions import SpecificationError, shown
@@ -51,12 +52,8 @@ def completed(prediction: Any) -> Any:
     return prediction
 
 
-class IncompleteRows:
+class IncompleteRows(Mixin):
     """Mixin of the results with imputation and news."""
-
-    model: Any
-    filter_results: Any
-    smoother_results: Any
 
     def impute(self) -> Imputed:
         r"""

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..engine.arguments import arguments_of
+from ..engine.representation import Mixin
 from ..exceptions import SpecificationError, UnsupportedError, shown
 from ..inference.bootstrap import Bootstrap, bootstrap
 from ..inference.information import delta_method
@@ -20,14 +21,8 @@ from ..numerics.linear_algebra import Array
 from .reporting import with_tests
 
 
-class Derived:
+class Derived(Mixin):
     """Mixin of the results with the delta method and tests of linear restrictions."""
-
-    model: Any
-    params: Any
-    params_cov: Any
-    _fixed: Any
-    _as_it_was: Any
 
     def delta_method(self, function: Callable[[pd.Series], Any], alpha: float = 0.05) -> pd.DataFrame:
         r"""
@@ -153,7 +148,7 @@ class Derived:
         """
         with arguments_of("cov_params"):
             if r_matrix is None or cov_p is not None or column is not None:
-                return super().cov_params(r_matrix, column, scale, cov_p, other)  # type: ignore[misc]
+                return super().cov_params(r_matrix, column, scale, cov_p, other)
             left = np.asarray(r_matrix, dtype=float)
             right = left if other is None else np.asarray(other, dtype=float)
             cov = np.array(self.params_cov.cov)
@@ -182,7 +177,7 @@ class Derived:
             The tests. Values are NaN where `cov_params` of a restriction is NaN.
         """
         with arguments_of("t_test"):
-            return super().t_test(r_matrix, *args, **kwargs)  # type: ignore[misc]
+            return super().t_test(r_matrix, *args, **kwargs)
 
     def wald_test(
         self, r_matrix: object, cov_p: object = None, invcov: object = None, *args: Any, **kwargs: Any
@@ -212,12 +207,12 @@ class Derived:
                 remedy="Test other parameters, or pass cov_p; `summary` gives the reason.",
             )
         with arguments_of("wald_test"):
-            return super().wald_test(r_matrix, cov_p, invcov, *args, **kwargs)  # type: ignore[misc]
+            return super().wald_test(r_matrix, cov_p, invcov, *args, **kwargs)
 
     def f_test(self, r_matrix: object, *args: Any, **kwargs: Any) -> Any:
         """Test linear restrictions jointly by an F distribution; see `wald_test`."""
         with arguments_of("f_test"):
-            return super().f_test(r_matrix, *args, **kwargs)  # type: ignore[misc]
+            return super().f_test(r_matrix, *args, **kwargs)
 
     def wald_test_terms(self, *args: Any, **kwargs: Any) -> Any:
         """Raise an error: statsmodels would assume that the first parameters belong to ``exog``."""
@@ -230,7 +225,7 @@ class Derived:
         return self.wald_test_terms()
 
 
-class Refitting:
+class Refitting(Mixin):
     """Mixin of the results with the bootstrap, the profile likelihood and windows of the sample."""
 
     def bootstrap(

@@ -21,6 +21,7 @@ from statsmodels.tsa.statespace.kalman_filter import (
 
 from ..display import page
 from ..engine.arguments import probability
+from ..engine.representation import Mixin
 from ..exceptions import shown
 from ..numerics.incomplete_rows import at
 from ..numerics.linear_algebra import quiet
@@ -220,23 +221,17 @@ _FEW = 50
 """Number of parameters up to which a notebook shows standard errors without being asked."""
 
 
-class Reporting:
+class Reporting(Mixin):
     """Mixin of the results with `summary`, `tidy` and `glance`."""
 
-    model: Any
-    cov_kwds: dict[str, Any]
-    _fit: Any
-
     def __repr__(self) -> str:
-        res: Any = self
-        verdict = "" if res._fit is None else ", converged" if res.converged else ", NOT CONVERGED"
-        return f"<{type(self).__name__}: log-likelihood {res.llf:.6g}{verdict}; {self.model}>"
+        verdict = "" if self._fit is None else ", converged" if self.converged else ", NOT CONVERGED"
+        return f"<{type(self).__name__}: log-likelihood {self.llf:.6g}{verdict}; {self.model}>"
 
     def _repr_html_(self) -> str:
         """Return the line of `repr` and the estimates, with standard errors where they are few."""
-        res: Any = self
-        few = len(res.params) <= _FEW
-        table = self.tidy() if few else pd.Series(res.params, index=self.model.param_names, name="estimate")
+        few = len(self.params) <= _FEW
+        table = self.tidy() if few else pd.Series(self.params, index=self.model.param_names, name="estimate")
         return page(type(self).__name__, repr(self), {"": table})
 
     # -- DataFrames ------------------------------------------------------------------------------------
@@ -274,34 +269,32 @@ class Reporting:
             "iterations", "score_norm" and "n_boundary". Values that describe a fit are missing if the model
             was not fitted.
         """
-        res: Any = self
         fit, endog = self._fit, self.model.endog
         row = {
             "model": type(self.model).__name__,
             "nobs": len(endog),
             "n_series": endog.shape[1],
             "missing": float(np.mean(np.isnan(endog))),
-            "n_observed": res._counts[0],
-            "n_periods": res._counts[1],
-            "n_params": len(self.model.layout) - len(res._fixed),
-            "df_residual": res.df_resid,
-            "log_lik": res.llf,
-            "aic": res.aic,
-            "aicc": res.aicc,
-            "bic": res.bic,
-            "hqic": res.hqic,
+            "n_observed": self._counts[0],
+            "n_periods": self._counts[1],
+            "n_params": len(self.model.layout) - len(self._fixed),
+            "df_residual": self.df_resid,
+            "log_lik": self.llf,
+            "aic": self.aic,
+            "aicc": self.aicc,
+            "bic": self.bic,
+            "hqic": self.hqic,
             "method": None if fit is None else fit.method,
             "converged": None if fit is None else fit.converged,
             "iterations": None if fit is None else fit.iterations,
             "score_norm": np.nan if fit is None else fit.score_norm,
-            "n_boundary": len(res.boundary),
+            "n_boundary": len(self.boundary),
         }
         return pd.DataFrame([row])
 
     def _rows(self) -> pd.DataFrame:
         """Return the rows of `tidy` without the tests and intervals."""
-        res: Any = self
-        return parameter_rows(self.model.layout, res.params, res.bse, res._fixed, res.boundary)
+        return parameter_rows(self.model.layout, self.params, self.bse, self._fixed, self.boundary)
 
     # -- the summary -----------------------------------------------------------------------------------
 
@@ -323,19 +316,18 @@ class Reporting:
         Summary
             A summary with ``as_text()``, ``as_html()`` and ``as_latex()``.
         """
-        res: Any = self
         with quiet():  # criteria and tests may warn in very short samples
             kwargs["display_params"] = False
-            out = super().summary(alpha, *args, **kwargs)  # type: ignore[misc]
+            out = super().summary(alpha, *args, **kwargs)
         tables = out.tables
-        if display_params and len(res.params):
+        if display_params and len(self.params):
             tables[1:1] = self._parameter_tables(alpha)
-        note = self.cov_kwds.get("description", "") if res.params_cov is not None else ""
+        note = self.cov_kwds.get("description", "") if self.params_cov is not None else ""
         endog = self.model.endog
-        sample = sample_line(describe_sample(endog, self.model._index), endog.shape[1], res.filter_results)
+        sample = sample_line(describe_sample(endog, self.model._index), endog.shape[1], self.filter_results)
         counts = (
-            f"AICc {res.aicc:.3f}, of {res._counts[0]} observed values. BIC and HQIC are of the "
-            f"{res._counts[1]} periods with a value."
+            f"AICc {self.aicc:.3f}, of {self._counts[0]} observed values. BIC and HQIC are of the "
+            f"{self._counts[1]} periods with a value."
         )
         return FitSummary(tables, [line for line in (note, sample, counts, *self.status_lines()) if line])
 
@@ -349,9 +341,8 @@ class Reporting:
 
     def status_lines(self) -> list[str]:
         """Return the notes of `summary` on convergence, boundaries and identification."""
-        res: Any = self
-        lines = [*self._convergence(), *self._boundary(), self._dependence(), res.identification.message]
-        return [line for line in lines if line] + list(res.params_cov.notes)
+        lines = [*self._convergence(), *self._boundary(), self._dependence(), self.identification.message]
+        return [line for line in lines if line] + list(self.params_cov.notes)
 
     def _convergence(self) -> list[str]:
         fit = self._fit
@@ -366,9 +357,8 @@ class Reporting:
         ]
 
     def _boundary(self) -> list[str]:
-        res: Any = self
-        ends = [name for name in res.boundary if name in res.model.layout.bounded]
-        singular = [name for name in res.boundary if name not in ends]
+        ends = [name for name in self.boundary if name in self.model.layout.bounded]
+        singular = [name for name in self.boundary if name not in ends]
         return [
             f"{where}: {shown(names)}."
             for where, names in (
@@ -380,9 +370,8 @@ class Reporting:
 
     def _dependence(self) -> str:
         """Name the series that the model forecasts from each other without error, or return ""."""
-        res: Any = self
         complete = np.flatnonzero(~np.isnan(self.model.endog).any(axis=1))
-        out = res.filter_results
+        out = self.filter_results
         if out.memory_no_forecast_cov or out.memory_no_predicted_cov or not len(complete):
             return ""
         Z, P, H = (at(getattr(out, name), complete[-1]) for name in _OF_FORECAST)

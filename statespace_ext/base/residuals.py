@@ -11,6 +11,7 @@ from scipy.stats import chi2
 from statsmodels.tsa.stattools import acf
 
 from ..engine.arguments import arguments_of, one_of, options_of, positive_number, truth
+from ..engine.representation import Mixin
 from ..exceptions import SpecificationError, shown
 from ..numerics.incomplete_rows import at
 from ..numerics.linear_algebra import Array, quiet
@@ -84,10 +85,8 @@ def _places(variable: Any, names: list[str]) -> list[int]:
     return [known[one] for one in given]
 
 
-class Residuals:
+class Residuals(Mixin):
     """Mixin of the results with residuals and diagnostics."""
-
-    model: Any
 
     def residuals(self, kind: str = "innovations", standardize: bool = True) -> pd.DataFrame:
         r"""
@@ -152,10 +151,9 @@ class Residuals:
         return pd.DataFrame(np.concatenate(list(out.values()), axis=1), index=labels, columns=columns)
 
     def _innovations(self, standardize: bool) -> pd.DataFrame:
-        res: Any = self
-        values = res.standardized_forecasts_error if standardize else res.forecasts_error
-        values = np.where(np.isnan(res.model.endog.T), np.nan, values)
-        values[:, : int(res.filter_results.nobs_diffuse)] = np.nan
+        values = self.standardized_forecasts_error if standardize else self.forecasts_error
+        values = np.where(np.isnan(self.model.endog.T), np.nan, values)
+        values[:, : int(self.filter_results.nobs_diffuse)] = np.nan
         names = np.atleast_1d(self.model.endog_names).tolist()
         return pd.DataFrame(values.T, index=self.model.calendar.labels, columns=names)
 
@@ -276,7 +274,7 @@ class Residuals:
         for part, place in zip(parts, chosen, strict=True):
             first = len(part.axes)
             with arguments_of("plot_diagnostics"):
-                super().plot_diagnostics(place, lags, part, acf_kwargs=options, **kwargs)  # type: ignore[misc]
+                super().plot_diagnostics(place, lags, part, acf_kwargs=options, **kwargs)
             if len(names) == 1:  # statsmodels uses the first character of the name of a single series
                 whole, longest = names[0], kwargs.get("truncate_endog_names", 24)
                 short = whole if len(whole) <= longest else f"{whole[: longest - 3]}..."
@@ -300,14 +298,13 @@ class Residuals:
         UnsupportedError
             If the fit kept no covariances (``low_memory=True``).
         """
-        res: Any = self
-        require_covariances(res)
-        variance = np.array(np.diagonal(res.forecasts_error_cov, axis1=0, axis2=1), dtype=float)
-        fitted = np.array(res.forecasts, dtype=float).T
+        require_covariances(self)
+        variance = np.array(np.diagonal(self.forecasts_error_cov, axis1=0, axis2=1), dtype=float)
+        fitted = np.array(self.forecasts, dtype=float).T
         for values in (variance, fitted):
-            values[: int(res.filter_results.nobs_diffuse)] = np.nan
+            values[: int(self.filter_results.nobs_diffuse)] = np.nan
         columns = {
-            "observed": res.model.endog,
+            "observed": self.model.endog,
             "fitted": fitted,
             "std_error": np.sqrt(variance),
             "residual": self._innovations(False).to_numpy(),

@@ -80,6 +80,7 @@ class StateSpaceResults(
     boundary, have NaN as their standard error. `summary` lists these parameters and the reason.
     """
 
+    model: Any
     _fit: Any = None
     _constructed = False
     _cache: dict[str, Any]

@@ -11,6 +11,7 @@ import pandas as pd
 
 from ..display import Displayed
 from ..engine.arguments import arguments_of, names_among, one_of, positive_integer, truth
+from ..engine.representation import Mixin
 from ..exceptions import UnsupportedError
 from ..inference.information import delta_covariance
 from ..numerics.incomplete_rows import at
@@ -66,16 +67,8 @@ class ImpulseResponses(Displayed):
         return plot_responses(self.estimate, self.se, alpha=alpha, fig=fig, figsize=figsize)
 
 
-class Shocks:
+class Shocks(Mixin):
     """Mixin of the results with impulse responses and decompositions."""
-
-    model: Any
-    params: Any
-    nobs: Any
-    filter_results: Any
-    param_slopes: Any
-    get_forecast: Any
-    impute: Any
 
     def irf(
         self,
@@ -122,7 +115,6 @@ class Shocks:
         SpecificationError
             If a shock is unknown, or statsmodels rejects the arguments.
         """
-        res: Any = self
         chosen = names_among(impulse, self.model.shock_names, "impulse")
         given = {
             **kwargs,
@@ -137,7 +129,7 @@ class Shocks:
             return np.stack([np.asarray(one, dtype=float).reshape(len(one), -1) for one in each])
 
         given["includes_fixed"] = True
-        with res._as_it_was():
+        with self._as_it_was():
             values = responses(np.asarray(self.params, dtype=float))
             slopes, cov, moves = self.param_slopes(responses)
         largest = np.abs(values).max(axis=(0, 1), initial=0.0)

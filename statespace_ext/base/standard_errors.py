@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..engine.representation import Mixin
 from ..exceptions import ParameterError, UnsupportedError, shown
 from ..inference.information import (
     MOST,
@@ -29,19 +30,10 @@ from ..params.covariance import Multiple, Unstructured
 from ..params.layout import ParameterLayout
 
 
-class StandardErrors:
+class StandardErrors(Mixin):
     """Mixin of the results with the covariance of the estimates, identification and boundaries."""
 
-    model: Any
-    params: Any
-    nobs_effective: Any
-    cov_type: Any
     _cov: ParamsCov | None = None
-    _constructed: bool
-    _has_fixed_params: bool
-    _fixed_params: Any
-    _as_it_was: Any
-    _dependence: Any
 
     # -- standard errors -------------------------------------------------------------------------------
 
@@ -221,7 +213,7 @@ class StandardErrors:
             If there are too many parameters to compute the covariance.
         """
         self._require_few()
-        return super().cov_params(*args, **kwargs)  # type: ignore[misc]
+        return super().cov_params(*args, **kwargs)
 
     def _require_few(self) -> None:
         if self._too_many:

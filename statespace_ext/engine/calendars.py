@@ -17,6 +17,7 @@ import pandas as pd
 from pandas.errors import InvalidIndexError
 
 from ..exceptions import DataError, SpecificationError, shown, warn
+from .representation import Mixin
 from .validation import QUARTER, check_index, read_dates, text_format
 
 _NOT_FOUND = (KeyError, TypeError, ValueError, OverflowError, InvalidIndexError)
@@ -515,7 +516,7 @@ def _no_notice() -> Iterator[None]:
         yield
 
 
-class Labelled:
+class Labelled(Mixin):
     """
     Mixin that labels periods by `Calendar`; it comes before `MLEModel` in the bases of a model.
 
@@ -524,10 +525,6 @@ class Labelled:
     """
 
     calendar: Calendar
-    data: Any
-    endog: Any
-    nobs: int
-    _private: Any
 
     def _init_dates(self, dates: Any = None, freq: Any = None) -> None:
         """Create the calendar from the dates, or from the labels of the data."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from copy import copy
 from types import MethodType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from statsmodels.tsa.statespace.initialization import Initialization
@@ -20,6 +20,9 @@ from ..numerics.linear_algebra import Array
 from .system import MATRICES, parts_of
 
 T = TypeVar("T")
+
+Mixin: Any = object
+"""Base of the mixins. Type checkers take it for any class, as they take the statsmodels classes beside it."""
 
 COMPILED = ("_representations", "_statespaces", "_kalman_filters", "_kalman_smoothers", "_simulators")
 """Attributes of a representation that hold compiled objects; each is made anew where it is absent."""
@@ -153,20 +156,18 @@ class RemovedDataError(DataError, AttributeError):
     """An attribute went with the data (an `AttributeError`, so that `hasattr` answers)."""
 
 
-class Removable:
+class Removable(Mixin):
     """Names the cause where an attribute is missing since the data were removed; mixed in."""
 
     _removed: bool = False
 
-    if not TYPE_CHECKING:  # with a __getattr__ in sight, mypy would take any name for an attribute
-
-        def __getattr__(self, name: str) -> Any:
-            if vars(self).get("_removed") and not name.startswith("__"):
-                raise RemovedDataError(
-                    f"{name} needs data that `remove_data` removed",
-                    remedy="Build the model again with its data, and call its `smooth` at `params`.",
-                )
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+    def __getattr__(self, name: str) -> Any:
+        if vars(self).get("_removed") and not name.startswith("__"):
+            raise RemovedDataError(
+                f"{name} needs data that `remove_data` removed",
+                remedy="Build the model again with its data, and call its `smooth` at `params`.",
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
 def without(owner: T, names: tuple[str, ...]) -> T:
