@@ -214,7 +214,23 @@ def semidefinite_cholesky(cov: Array) -> Array:
     return lower * np.where(np.diag(lower) < 0, -1.0, 1.0)
 
 
-class CommonVariance:
+class SquareRoots:
+    """Variances, transformed by their square roots."""
+
+    def constrain(self, unconstrained: Array) -> Array:
+        """Return squares."""
+        return unconstrained**2
+
+    def unconstrain(self, params: Array) -> Array:
+        """Return square roots."""
+        return np.sqrt(np.clip(params, 0.0, None))
+
+    def jacobian(self, unconstrained: Array) -> Array:
+        """Return the diagonal matrix of 2 z."""
+        return np.diag(2.0 * unconstrained)
+
+
+class CommonVariance(SquareRoots):
     """
     Variances without covariances, which rows may share (diagonal, scalar or grouped).
 
@@ -233,25 +249,13 @@ class CommonVariance:
         self._index = np.array([position[name] for name in matrix.names], dtype=np.intp)
         self._count = np.bincount(self._index, minlength=len(position))
 
-    def constrain(self, unconstrained: Array) -> Array:
-        """Return squares."""
-        return unconstrained**2
-
-    def unconstrain(self, params: Array) -> Array:
-        """Return square roots."""
-        return np.sqrt(np.clip(params, 0.0, None))
-
-    def jacobian(self, unconstrained: Array) -> Array:
-        """Return the diagonal matrix of 2 z."""
-        return np.diag(2.0 * unconstrained)
-
     def estimate(self, target: Array) -> Array:
         """Return the mean of the diagonal over the rows that share a parameter."""
         sums = np.bincount(self._index, weights=np.diag(target)[self._rows], minlength=len(self._count))
         return np.asarray(sums / self._count)
 
 
-class Multiple:
+class Multiple(SquareRoots):
     """One variance times a fixed positive semidefinite matrix."""
 
     @classmethod
@@ -270,18 +274,6 @@ class Multiple:
         pattern[matrix.rows, matrix.columns] = matrix.coefs
         self._inverse = np.linalg.pinv(pattern, hermitian=True)
         self._rank = np.linalg.matrix_rank(pattern, hermitian=True)
-
-    def constrain(self, unconstrained: Array) -> Array:
-        """Return the square."""
-        return unconstrained**2
-
-    def unconstrain(self, params: Array) -> Array:
-        """Return the square root."""
-        return np.sqrt(np.clip(params, 0.0, None))
-
-    def jacobian(self, unconstrained: Array) -> Array:
-        """Return 2 z."""
-        return np.diag(2.0 * unconstrained)
 
     def estimate(self, target: Array) -> Array:
         """Return tr(M^+ target) / rank M."""
