@@ -54,12 +54,22 @@ class ConstantModel:
 
 
 class SmoothedPoint:
-    """Matrices, smoothed moments and scores by matrix at the point."""
+    """
+    Matrices, smoothed moments and scores by matrix at the point.
+
+    Attributes
+    ----------
+    Z, A, T : ndarray
+        Loadings of the newest lag (p, k), top rows of the transition (k, s), and the transition (s, s).
+    mean : ndarray, (k,)
+        Mean of the factors, mu in c = (I - sum A) mu + the intercept.
+    """
 
     def __init__(self, problem: ConstantModel) -> None:
         self.problem, at = problem, problem.at
         self.n, self.p = problem.endog.shape
-        self.k = at["transition"].shape[0]
+        self.Z, self.A, self.mean = at["design"], at["transition"], at["state_mean"][:, 0]
+        self.k, self.T = len(self.A), companion(self.A)
         self.s = self.k * problem.lags
         place = np.full(len(problem.layout), -1)
         place[problem.index] = np.arange(len(problem.index))
@@ -103,26 +113,6 @@ class SmoothedPoint:
         return bool(np.all(taken[self.seen] <= 1.0 - _LEFT))
 
     # -- the system ------------------------------------------------------------------------------------
-
-    @cached_property
-    def Z(self) -> Array:
-        """Loadings of the newest lag, (p, k)."""
-        return self.problem.at["design"]
-
-    @cached_property
-    def A(self) -> Array:
-        """Top rows of the transition, (k, s)."""
-        return self.problem.at["transition"]
-
-    @cached_property
-    def T(self) -> Array:
-        """Transition, (s, s)."""
-        return companion(self.A)
-
-    @cached_property
-    def mean(self) -> Array:
-        """Mean of the factors, mu in c = (I - sum A) mu + the intercept."""
-        return self.problem.at["state_mean"][:, 0]
 
     @cached_property
     def level(self) -> Array:
