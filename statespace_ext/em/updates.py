@@ -147,16 +147,6 @@ def stationary_chain(
     return 2.0 * adjoint @ transition @ P1 + np.outer(g, a1), g, adjoint
 
 
-def newton_initial_mean(jacobian: Array, score: Array, information: Array) -> Array:
-    """
-    Return the step of a_1 = f + D m to the maximum of the likelihood, which is quadratic in a_1.
-
-    The step is (D' N_0 D)^+ D' r_0. It is used if x_1 is an unknown constant (P_1 = 0), which the EM formula
-    a_1 = E[x_1|Y] never changes.
-    """
-    return scaled_solve(jacobian.T @ information @ jacobian, jacobian.T @ score)
-
-
 _MAX_HALVING = 40
 
 Update = Callable[[Array, Moments], tuple[Array, Moments]]
@@ -385,13 +375,18 @@ class LinearGaussianUpdates:
         return update_covariance([term], params), moments
 
     def initial_state_newton(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
-        """a_1 += (D' N_0 D)^+ D' r_0, for x_1 an unknown constant."""
+        """
+        a_1 += (D' N_0 D)^+ D' r_0, the maximum of a likelihood that is quadratic in a_1.
+
+        It is used if x_1 is an unknown constant (P_1 = 0), which a_1 = E[x_1|Y] never changes.
+        """
         block, index = self.layout.blocks["initial_state"], self.layout.index["initial_state"]
         places = np.unique(index)
         jacobian = np.zeros((block.shape[0], len(places)))
         np.add.at(jacobian, (block.rows, np.searchsorted(places, index)), block.coefs)
         out = np.array(params)
-        out[places] += newton_initial_mean(jacobian, moments.initial_score, moments.initial_information)
+        information = jacobian.T @ moments.initial_information @ jacobian
+        out[places] += scaled_solve(information, jacobian.T @ moments.initial_score)
         return out, moments
 
     def _initial_regression(self, params: Array, moments: Moments) -> Regression:
