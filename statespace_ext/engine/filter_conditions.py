@@ -46,21 +46,9 @@ _ROUNDING = 1e-8
 
 def chandrasekhar_pass(ssm: KalmanFilter, mean: Array, cov: Array) -> float:
     """Return the log-likelihood by the recursions, from a_1 and P_1, where they are valid."""
-
-    def over_time(name: str) -> Array:
-        return np.asarray(ssm[name]).reshape(len(ssm[name]), -1)
-
-    by_period = chandrasekhar_loglike(
-        ssm.endog.T,
-        ssm["design"],
-        over_time("obs_intercept"),
-        ssm["obs_cov"],
-        ssm["transition"],
-        over_time("state_intercept"),
-        mean,
-        cov,
-        ssm.tolerance,
-    )
+    names = ("design", "obs_intercept", "obs_cov", "transition", "state_intercept")
+    given: Any = (*(np.asarray(ssm[name]) for name in names), mean, cov, ssm.tolerance)
+    by_period = chandrasekhar_loglike(ssm.endog.T, *given)
     return float(np.sum(by_period[ssm.loglikelihood_burn :]))
 
 

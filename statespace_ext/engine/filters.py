@@ -213,10 +213,9 @@ def system_recursions(system: System, missing: Array) -> str:
 
 def system_loglike(system: System, endog: Array) -> float:
     """Return the log-likelihood of a system by the recursions of this package, where they are valid."""
-    d, c = (each.reshape(len(each), -1) for each in (system.obs_intercept, system.state_intercept))
-    start = system.initial_state, system.initial_state_cov
-    by_period = chandrasekhar_loglike(endog, system.design, d, system.obs_cov, system.transition, c, *start)
-    return float(np.sum(by_period))
+    names = ("design", "obs_intercept", "obs_cov", "transition", "state_intercept")
+    matrices = (getattr(system, name) for name in (*names, "initial_state", "initial_state_cov"))
+    return float(np.sum(chandrasekhar_loglike(endog, *matrices)))
 
 
 def _report(ssm: KalmanFilter) -> FilterReport:

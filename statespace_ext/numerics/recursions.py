@@ -215,7 +215,7 @@ def chandrasekhar_loglike(
         y, without missing values.
     design, obs_cov, transition : ndarray
         Z (p, k), H (p, p) and T (k, k).
-    obs_intercept, state_intercept : ndarray, (p, 1 or n) and (k, 1 or n)
+    obs_intercept, state_intercept : ndarray, (p,) or (p, n), and (k,) or (k, n)
         d and c.
     mean, cov : ndarray, (k,) and (k, k)
         a_1 and P_1, where P_1 = T P_1 T' + R Q R'.
@@ -233,10 +233,9 @@ def chandrasekhar_loglike(
     Rounding errors keep the size that they have in P_1: where the forecast variances fall from it by many
     digits, the Kalman filter has those digits and this does not.
     """
+    d, c = (each.reshape(len(each), -1) for each in (obs_intercept, state_intercept))
     forecast_covs, gains = _gains(len(endog), design, obs_cov, transition, cov, tolerance)
-    errors = _forecast_errors(
-        endog - obs_intercept.T, design, transition, state_intercept, np.array(mean), gains
-    )
+    errors = _forecast_errors(endog - d.T, design, transition, c, np.array(mean), gains)
     roots = np.linalg.cholesky(np.array(forecast_covs))
     last = len(roots) - 1
     scaled = np.empty_like(errors)
