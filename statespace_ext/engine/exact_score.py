@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -22,13 +21,13 @@ from ..exceptions import (
     SpecificationError,
     UnsupportedError,
 )
-from ..numerics.differences import central_differences
+from ..numerics.differences import central_differences, jacobian, nan_outside
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet, symmetrize
 from ..params.layout import real_array
 from .arguments import truth
 from .filter_conditions import follows_matrices, without_skips
 from .model_score import ModelScore, WhitenedLBFGS, called, overrides, whitening
-from .representation import forget_compiled, own_representation, preserved
+from .representation import Mixin, forget_compiled, own_representation, preserved
 from .system import require_likelihood
 from .trials import Trials
 
@@ -187,7 +186,7 @@ def _differences(model: MLEModel, params: Array, options: dict[str, bool]) -> Ar
     return central_differences(lambda at: _loglike(model, at, options), params, _STEPS[-1])
 
 
-class ExactScoreMixin:
+class ExactScoreMixin(Mixin):
     """
     Give any `MLEModel` the exact score: in `score`, `hessian`, `cov_type="oim"` and in `fit`.
 
@@ -235,17 +234,18 @@ class ExactScoreMixin:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take the attributes of a copy; its compiled objects follow no matrices and are made anew."""
-        getattr(super(), "__setstate__", vars(self).update)(state)
-        forget_compiled(cast(Any, self).ssm)
+        take: Any = getattr(super(), "__setstate__", self.__dict__.update)
+        take(state)
+        forget_compiled(self.ssm)
 
     def _wrap_results(self, params: Any, result: Any, *args: Any, **kwargs: Any) -> Any:
         """Return results that own their representation."""
         result.model = own_representation(result)
-        return super()._wrap_results(params, result, *args, **kwargs)  # type: ignore[misc]
+        return super()._wrap_results(params, result, *args, **kwargs)
 
     def fit(self, start_params: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Fit as the model does, gradient methods with the exact score; see `MLEModel.fit`."""
-        signature = inspect.signature(super().fit)  # type: ignore[misc]
+        signature = inspect.signature(super().fit)
         given = _given(signature, start_params)
         bound = signature.bind_partial(*given, *args, **kwargs)
         limited = "maxiter" in {**bound.arguments, **bound.arguments.get("kwargs", {})}
@@ -253,18 +253,18 @@ class ExactScoreMixin:
         options = {**bound.arguments, **bound.arguments.get("kwargs", {})}
         method = options.get("method")
         if "optim_score" not in signature.parameters or method not in METHODS_OF_FIT:
-            return super().fit(*given, *args, **kwargs)  # type: ignore[misc]
+            return super().fit(*given, *args, **kwargs)
         if self._exact_pays(options):
             args, kwargs = _with_exact_score(args, kwargs)
             if method == "lbfgs" and not limited:
                 kwargs["maxiter"] = int(_ITERATIONS * options["maxiter"])
         exact = "exact" in (kwargs.get("optim_score"), *args[_OPTIM_SCORE : _OPTIM_SCORE + 1])
         minimise = WhitenedLBFGS(self._coordinates) if exact and method == "lbfgs" else METHODS_OF_FIT[method]
-        trials = Trials(cast(MLEModel, self), minimise, movable=start_params is None)
+        trials = Trials(self, minimise, movable=start_params is None)
         kwargs.setdefault("extra_fit_funcs", {method: trials})
         self._fitting = True
         try:
-            res = super().fit(start_params, *args, **kwargs)  # type: ignore[misc]
+            res = super().fit(start_params, *args, **kwargs)
         finally:
             self._fitting, self._score_memo = False, None
         if getattr(res, "cov_type", None) == "oim":
@@ -277,39 +277,36 @@ class ExactScoreMixin:
             return False
         if options["method"] != "lbfgs":
             return options["method"] in GRADIENT_METHODS
-        model = cast(Any, self)
-        if _own_score(model):
+        if _own_score(self):
             return True
-        count = len(model._free_params_index if model._has_fixed_params else model.param_names)
-        return bool(count >= _FROM + _PER_STATE * model.k_states)
+        count = len(self._free_params_index if self._has_fixed_params else self.param_names)
+        return bool(count >= _FROM + _PER_STATE * self.k_states)
 
     def _coordinates(self, params: Array) -> Array | None:
         """Return what whitens the information at unconstrained start values, or None if it is not known."""
-        model = cast(MLEModel, self)
-        if overrides(model):
+        if overrides(self):
             return None
-        with preserved(model), quiet():
+        with preserved(self), quiet():
             try:
-                score = ModelScore(model, transformed=False, includes_fixed=False)
+                score = ModelScore(self, transformed=False, includes_fixed=False)
                 jacobian = score.jacobian(params)
                 llf, gradient = score.chained(params, jacobian)
                 information = score.information(params, jacobian)
             except (UnsupportedError, *NOT_HERE):
                 return None
         self._score_memo = (_key(params, False, False), ExactScore(gradient, llf, "exact", ""))
-        return None if information is None else whitening(information / model.nobs)
+        return None if information is None else whitening(information / self.nobs)
 
     def _exact(self, params: Any, transformed: bool, includes_fixed: bool) -> ExactScore:
         """Return the score of the likelihood at hand, remembered for one parameter vector."""
         key = _key(params, transformed, includes_fixed)
         if self._score_memo is None or self._score_memo[0] != key:
-            model = cast(MLEModel, self)
             vector = np.atleast_1d(real_array(params, "params"))
             options = {"transformed": transformed, "includes_fixed": includes_fixed}
-            with preserved(model):
+            with preserved(self):
                 # an override of score that calls this one would be called again
-                below = super().score if _score_is_below(model, vector, options) else None  # type: ignore[misc]
-                score = _score(model, vector, options, below)
+                below = super().score if _score_is_below(self, vector, options) else None
+                score = _score(self, vector, options, below)
             self._score_memo = (key, score)
         return self._score_memo[1]
 
@@ -318,10 +315,10 @@ class ExactScoreMixin:
         options = _options(args, kwargs)
         if not self._fitting or np.iscomplexobj(params):
             with preserved(self):
-                return cast(float, super().loglike(params, *args, **kwargs))  # type: ignore[misc]
+                return cast(float, super().loglike(params, *args, **kwargs))
         if options.get("score_method") == "exact" and not overrides(self):
             return self._exact(params, options["transformed"], options["includes_fixed"]).llf
-        return cast(float, super().loglike(params, *args, **kwargs))  # type: ignore[misc]
+        return cast(float, super().loglike(params, *args, **kwargs))
 
     def score(self, params: Any, *args: Any, **kwargs: Any) -> Array:
         """Return the gradient of the log-likelihood, exact unless another method is asked for."""
@@ -329,7 +326,7 @@ class ExactScoreMixin:
         method = options.get("score_method") or options.get("method")
         if method not in (None, "exact"):
             with preserved(self):
-                return np.asarray(super().score(params, *args, **kwargs))  # type: ignore[misc]
+                return np.asarray(super().score(params, *args, **kwargs))
         try:
             return self._exact(params, options["transformed"], options["includes_fixed"]).score
         finally:
@@ -342,25 +339,16 @@ class ExactScoreMixin:
         method = options.get("hessian_method") or options.get("method")
         if method not in (None, "oim"):
             with preserved(self):
-                return np.asarray(super().hessian(params, *args, **kwargs))  # type: ignore[misc]
-        transformed, includes_fixed = options["transformed"], options["includes_fixed"]
+                return np.asarray(super().hessian(params, *args, **kwargs))
+        flags = options["transformed"], options["includes_fixed"]
         params = np.array(params, dtype=float, ndmin=1)
-        rows = []
-        for i, value in enumerate(params):
-            move = np.zeros(len(params))
-            move[i] = 1e-5 * max(abs(value), 1e-2)
-            sides: list[tuple[int, Array]] = []
-            for sign in (1, -1, 0):  # the last where one of them leaves the region
-                with suppress(ParameterError):
-                    at = params + sign * move
-                    found = exact_score(cast(MLEModel, self), at, transformed, includes_fixed)
-                    sides.append((sign, found.score))
-                if len(sides) == 2:
-                    break
-            (first, ahead), (second, behind) = sides
-            rows.append((ahead - behind) / ((first - second) * move[i]))
-        ssm = cast(Any, self).ssm
-        return symmetrize(np.array(rows)) / (ssm.nobs - ssm.loglikelihood_burn)
+
+        def gradient(at: Array) -> Array:
+            return exact_score(self, at, *flags).score
+
+        steps = 1e-5 * np.maximum(np.abs(params), 1e-2)
+        second = jacobian(nan_outside(gradient, params.shape), params, steps, one_sided=True)
+        return symmetrize(second) / (self.ssm.nobs - self.ssm.loglikelihood_burn)
 
 
 def _key(params: Any, transformed: bool, includes_fixed: bool) -> bytes:
