@@ -13,7 +13,7 @@ loadings and with unit variance, which are taken out of the likelihood.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -21,6 +21,9 @@ from scipy.linalg import solve_triangular
 from ..em.steady_state import inverse
 from ..numerics.linear_algebra import Array, is_diagonal
 from .system import System
+
+if TYPE_CHECKING:
+    from .smoother import Smoother
 
 FEWEST = 20
 """Number of series from which passes over collapsed rows take the place of those of statsmodels."""
@@ -57,30 +60,25 @@ class Rows(NamedTuple):
     precision: Array
 
 
-def collapsed_rows(
-    endog: Array, missing: Array, patterns: tuple[Array, Array], system: System
-) -> Rows | None:
+def collapsed_rows(smoother: Smoother, system: System) -> Rows | None:
     """
     Return the collapsed rows, or None if ``obs_cov`` is singular.
 
     Parameters
     ----------
-    endog : ndarray, (nobs, p)
-        Observations.
-    missing : ndarray of bool, (nobs, p)
-        Which are missing.
-    patterns : (ndarray, ndarray)
-        The distinct rows of ``missing``, and which of them each period has.
+    smoother : Smoother
+        Holds the data.
     system : System
         The matrices, with a constant design and obs_cov.
     """
+    missing, (patterns, place) = smoother.missing, smoother.patterns
     try:
         precision = _precision(system.obs_cov)
-        whiten, sizes = _whitening(system.obs_cov, patterns[0])
+        whiten, sizes = _whitening(system.obs_cov, patterns)
     except np.linalg.LinAlgError:
         return None
     d = system.obs_intercept if system.obs_intercept.ndim == 1 else system.obs_intercept.T
-    y, place = np.where(missing, 0.0, endog - d), patterns[1]
+    y = np.where(missing, 0.0, smoother.endog - d)
     Z, diagonal = system.design, whiten.shape[2] == 1
     basis, design = np.linalg.qr(whiten * Z if diagonal else whiten @ Z)
     y = y * whiten[place, :, 0] if diagonal else np.squeeze(whiten[place] @ y[:, :, None], 2)

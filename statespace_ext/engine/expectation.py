@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -211,34 +210,13 @@ def missing_sums(
 
 def collapsed_moments(smoother: Smoother, system: System) -> Moments | None:
     """Return the E-step by way of the collapsed rows, or None if ``obs_cov`` is singular."""
-    found = collapse(smoother, system)
+    found = collapsed_rows(smoother, system)
     if found is None:
         return None
-    smoothed = found.smoother.smooth(found.system)
-    return Moments(
-        llf=smoothed.llf - float(found.constant.sum()),
-        observation=missing_sums(smoother, system, smoothed, found.precision)[0],
-        state=state_sums(smoother.state_exog, system, smoothed),
-        initial_mean=np.array(smoothed.mean[:, 0]),
-        initial_cov=symmetrize(smoothed.cov[:, :, 0]),
-        initial_score=np.array(smoothed.first_adjoint),
-        initial_information=symmetrize(smoothed.first_adjoint_cov),
-    )
-
-
-class Collapsed(NamedTuple):
-    """The collapsed rows as a smoother and a system of their own; the rest as of `Rows`."""
-
-    smoother: Smoother
-    system: System
-    constant: Array
-    precision: Array
-
-
-def collapse(smoother: Smoother, system: System) -> Collapsed | None:
-    """Return the collapsed rows, or None if ``obs_cov`` is singular."""
-    rows = collapsed_rows(smoother.endog, smoother.missing, smoother.patterns, system)
-    return None if rows is None else Collapsed(Smoother(rows.endog, *system.selection.shape), *rows[1:])
+    smoothed = Smoother(found.endog, *system.selection.shape).smooth(found.system)
+    observation = missing_sums(smoother, system, smoothed, found.precision)[0]
+    llf = smoothed.llf - float(found.constant.sum())
+    return smoothed.moments(llf, observation, state_sums(smoother.state_exog, system, smoothed))
 
 
 def coefficient_scores(

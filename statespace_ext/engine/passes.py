@@ -213,9 +213,7 @@ def _collapsed(ssm: SimulationSmoother, smooths: bool) -> LazyResults | None:
         return None
     system = system_of(ssm)
     smoother = Smoother(np.asarray(ssm.endog).T, ssm.k_states, ssm.k_posdef)
-    found = None
-    if collapses(ssm.k_endog, system):
-        found = collapsed_rows(smoother.endog, smoother.missing, smoother.patterns, system)
+    found = collapsed_rows(smoother, system) if collapses(ssm.k_endog, system) else None
     if found is None:
         return None
     inner = KalmanSmoother(found.endog.shape[1], ssm.k_states, ssm.k_posdef)

@@ -83,6 +83,18 @@ class Smoothed:
     first_adjoint: Array
     first_adjoint_cov: Array
 
+    def moments(self, llf: float, observation: Regression, state: Regression) -> Moments:
+        """Return the moments of an E-step, given its log-likelihood and the sums of its two regressions."""
+        return Moments(
+            llf,
+            observation,
+            state,
+            initial_mean=np.array(self.mean[:, 0]),
+            initial_cov=symmetrize(self.cov[:, :, 0]),
+            initial_score=np.array(self.first_adjoint),
+            initial_information=symmetrize(self.first_adjoint_cov),
+        )
+
     def along(self, axes: Axes | None) -> Smoothed:
         """Return the output for x, given that for S x."""
         if axes is None:
@@ -177,7 +189,7 @@ class Smoother:
             return rows.llf + float(self._later(rows, system, False).loglike())
         p = self.endog.shape[1]
         if p >= FEWEST and collapses(p, system):
-            found = collapsed_rows(self.endog, self.missing, self.patterns, system)
+            found = collapsed_rows(self, system)
             if found is not None:
                 short = Smoother(found.endog, self._k_states, self._k_posdef)
                 return short.loglike(found.system) - float(found.constant.sum())
@@ -343,15 +355,8 @@ class Smoother:
     def moments(self, system: System) -> Moments:
         """Return the E-step at the matrices of ``system``."""
         smoothed = self.smooth(system)
-        return Moments(
-            llf=smoothed.llf,
-            observation=observation_sums(self.endog, self.exog, system, smoothed),
-            state=state_sums(self.state_exog, system, smoothed),
-            initial_mean=np.array(smoothed.mean[:, 0]),
-            initial_cov=symmetrize(smoothed.cov[:, :, 0]),
-            initial_score=np.array(smoothed.first_adjoint),
-            initial_information=symmetrize(smoothed.first_adjoint_cov),
-        )
+        observation = observation_sums(self.endog, self.exog, system, smoothed)
+        return smoothed.moments(smoothed.llf, observation, state_sums(self.state_exog, system, smoothed))
 
 
 def _joined(first: SmoothedRows, later: Smoothed, lag_cov: bool) -> Smoothed:

@@ -33,8 +33,8 @@ import numpy as np
 from ..em.updates import stationary_chain
 from ..numerics.diffuse_start import SmoothedRows
 from ..numerics.linear_algebra import Array, product, symmetrize
-from .collapsing import FEWEST, collapses
-from .expectation import coefficient_scores, collapse, constant_steady_state
+from .collapsing import FEWEST, collapsed_rows, collapses
+from .expectation import coefficient_scores, constant_steady_state
 from .smoother import Filtered, Smoothed, Smoother, over_time
 from .system import System
 
@@ -159,11 +159,12 @@ def system_score(smoother: Smoother, system: System, needed: frozenset[str] = AL
 
 def _collapsed_pass(smoother: Smoother, system: System, needed: frozenset[str]) -> SystemScore | None:
     """Return the score from one pass over collapsed rows, or None if ``obs_cov`` is singular or small."""
-    found = None if has_small_noise(smoother, system) else collapse(smoother, system)
+    found = None if has_small_noise(smoother, system) else collapsed_rows(smoother, system)
     if found is None:
         return None
-    along = found.smoother.smooth_along(found.system, lag_cov=False)
-    of_states = _one_pass(found.smoother, found.system, needed - _COEFFICIENTS, along)
+    short = Smoother(found.endog, *system.selection.shape)
+    along = short.smooth_along(found.system, lag_cov=False)
+    of_states = _one_pass(short, found.system, needed - _COEFFICIENTS, along)
     out = coefficient_scores(smoother, system, along[1], found.precision) if needed & _COEFFICIENTS else {}
     by_matrix = {**of_states.by_matrix, **{name: out[name] for name in needed & _COEFFICIENTS}}
     return replace(of_states, llf=of_states.llf - float(found.constant.sum()), by_matrix=by_matrix)

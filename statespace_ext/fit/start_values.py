@@ -231,18 +231,9 @@ def _as_observed(problem: EstimationProblem, y: Array, factors: Array, params: A
     """Return moments that treat the factors as observed states."""
     lags, n = problem.updates.lags, len(y)
     states = np.concatenate([factors[np.maximum(np.arange(n) - lag, 0)] for lag in range(lags)], axis=1).T
-    size = len(states)
-    system = problem.system(params)
-    exact = without_uncertainty(states)
-    return Moments(
-        0.0,
-        observation_sums(y, problem.smoother.exog, system, exact),
-        state_sums(problem.smoother.state_exog, system, exact),
-        states[:, 0],
-        np.zeros((size, size)),
-        np.zeros(size),
-        np.zeros((size, size)),
-    )
+    system, exact = problem.system(params), without_uncertainty(states)
+    observation = observation_sums(y, problem.smoother.exog, system, exact)
+    return exact.moments(0.0, observation, state_sums(problem.smoother.state_exog, system, exact))
 
 
 def covariance_near(
