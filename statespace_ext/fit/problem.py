@@ -166,40 +166,37 @@ class EstimationProblem:
         except NOT_HERE as error:
             return reason(error)
 
-    def _raise_at_first(self, error: UnsupportedError) -> None:
-        """Raise an error, unless another point has a likelihood and a trial step was too long."""
-        if self.best is None:
-            raise error
+    def _at(self, function: Callable[[Array], Any], params: Array) -> Any:
+        """
+        Return the value of a function of the parameters, or None if the likelihood does not exist.
+
+        A likelihood that is not available raises an error, unless another point has one and a trial step was
+        too long.
+        """
+        try:
+            return function(params) if self.feasible(params) else None
+        except NOT_HERE:
+            return None
+        except UnsupportedError:
+            if self.best is None:
+                raise
+            return None
 
     def value(self, params: Array) -> float:
         """Return the log-likelihood, or minus infinity if it does not exist."""
-        try:
-            value = self.loglike(params) if self.feasible(params) else -np.inf
-        except NOT_HERE:
-            return -np.inf
-        except UnsupportedError as error:
-            self._raise_at_first(error)
-            return -np.inf
-        if not np.isfinite(value):
+        value = self._at(self.loglike, params)
+        if value is None or not np.isfinite(value):
             return -np.inf
         self.remember(value, params)
-        return value
+        return float(value)
 
     def value_and_score(self, params: Array) -> tuple[float, Array] | None:
         """Return the log-likelihood and its gradient by free parameter, or None if it does not exist."""
-        if not self.feasible(params):
+        found = self._at(lambda at: self.model.loglike_and_score(self.full(at)), params)
+        if found is None or not np.isfinite(found[0]) or not np.all(np.isfinite(found[1])):
             return None
-        try:
-            llf, gradient = self.model.loglike_and_score(self.full(params))
-        except NOT_HERE:
-            return None
-        except UnsupportedError as error:
-            self._raise_at_first(error)
-            return None
-        if not np.isfinite(llf) or not np.all(np.isfinite(gradient)):
-            return None
-        self.remember(llf, params)
-        return llf, gradient[self._free]
+        self.remember(found[0], params)
+        return found[0], found[1][self._free]
 
 
 SCIPY_METHODS = {
