@@ -221,10 +221,3 @@ class FitResult:
                 np.array(self.starts) > max(self.starts, default=0.0) - SAME_MAXIMUM * (1.0 + abs(self.llf))
             )
         )
-
-
-def status_of(verdict: Verdict, message: str, dead_end: str = "") -> tuple[bool, str]:
-    """Return whether a search has converged, and the reason why it stopped."""
-    if dead_end or verdict.converged:
-        return not dead_end, dead_end or "converged"
-    return False, f"{verdict.in_words} ({message})"

@@ -18,7 +18,7 @@ from ..exceptions import UnsupportedError, shown
 from ..numerics.linear_algebra import Array
 from .degenerate import Watch, lifted
 from .objective import Objective, parameter_scale
-from .outcome import SCORE_TOLERANCE, FitResult, Verdict, judged, status_of
+from .outcome import SCORE_TOLERANCE, FitResult, Verdict, judged
 from .problem import SCIPY_METHODS, WITHOUT_GRADIENT, EstimationProblem, FitRequest
 
 WHITENED_UP_TO = 80
@@ -178,11 +178,14 @@ class Search:
             self.judge(None, False)
             self.verdict = replace(self.verdict, gain=np.inf)
         verdict = replace(self.verdict, gain=self.verdict.gain + objective.shortfall())
+        short = f"{verdict.in_words} ({self.message})"
+        status = self.dead_end or ("converged" if verdict.converged else short)
         return FitResult(
             objective.params(),
             -objective.value_here,
             self.request.method,
-            *status_of(verdict, self.message, self.dead_end),
+            verdict.converged and not self.dead_end,
+            status,
             verdict.score_norm,
             verdict.gain,
             len(self.path),
