@@ -12,9 +12,9 @@ import pandas as pd
 from ..engine.arguments import arguments_of
 from ..engine.representation import Mixin
 from ..exceptions import SpecificationError, UnsupportedError, shown
-from ..inference.bootstrap import Bootstrap, bootstrap
+from ..inference.bootstrap import bootstrap as bootstrap_of
 from ..inference.information import delta_method
-from ..inference.profile import Profile, profile
+from ..inference.profile import profile as profile_of
 from ..inference.windows import RollingFit, rolling_fit
 from ..numerics.differences import jacobian, nan_outside
 from ..numerics.linear_algebra import Array
@@ -228,64 +228,8 @@ class Derived(Mixin):
 class Refitting(Mixin):
     """Mixin of the results with the bootstrap, the profile likelihood and windows of the sample."""
 
-    def bootstrap(
-        self, n_boot: int = 199, method: str = "parametric", rng: object = None, n_jobs: int | None = None
-    ) -> Bootstrap:
-        """
-        Re-estimate the model on samples simulated at the estimates; see `inference.bootstrap.bootstrap`.
-
-        Parameters
-        ----------
-        n_boot : int
-            Number of samples.
-        method : {"parametric", "innovations"}
-            "parametric" simulates normal samples. "innovations" resamples the forecast errors with
-            replacement (Stoffer & Wall 1991).
-        rng : numpy.random.Generator or int, optional
-            Random number generator or seed.
-        n_jobs : int, optional
-            Number of processes. None uses the setting of `joblib.parallel_config`.
-
-        Returns
-        -------
-        Bootstrap
-        """
-        return bootstrap(self, n_boot, method, rng, n_jobs)
-
-    def profile(
-        self,
-        param: str,
-        grid: object = None,
-        level: float = 0.95,
-        n_jobs: int | None = None,
-    ) -> Profile:
-        r"""
-        Compute the profile likelihood of a parameter and its confidence interval.
-
-        .. math::
-
-            \ell_p(v) = \max_{\theta:\,\theta_j = v} \ell(\theta), \qquad
-            \{v : 2(\hat\ell - \ell_p(v)) \le \chi^2_{1,\mathrm{level}}\}
-
-        Parameters
-        ----------
-        param : str
-            Name of a free parameter.
-        grid : array_like, optional
-            Values of the parameter in the table, in addition to the estimate and the limits of the interval.
-            By default four more on each side.
-        level : float
-            Coverage probability of the interval.
-        n_jobs : int, optional
-            Number of processes for the two sides. None uses the setting of `joblib.parallel_config`.
-
-        Returns
-        -------
-        Profile
-            The interval, the table and `plot`. At a boundary, such as a variance of zero, the interval is
-            one-sided and flagged.
-        """
-        return profile(self, param, grid, level, n_jobs)
+    bootstrap = bootstrap_of
+    profile = profile_of
 
     def rolling(
         self,

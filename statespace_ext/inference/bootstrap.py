@@ -267,8 +267,6 @@ def bootstrap(
 
     Parameters
     ----------
-    res : StateSpaceResults
-        Results of a fit.
     n_boot : int
         Number of samples.
     method : {"parametric", "innovations"}

@@ -137,8 +137,6 @@ def profile(
 
     Parameters
     ----------
-    res : StateSpaceResults
-        Results of a fit.
     param : str
         Name of a free parameter.
     grid : array_like, optional
