@@ -106,7 +106,8 @@ class LazyResults(ExactStartResults):
         """Return results of a representation as it is now, with some attributes known."""
         ssm._initialize_representation()  # which counts what is missing
         out = cls(ssm)
-        kept = {*FilterResults._model_attributes, *ssm_options(out)} - {"initial_state", "initial_state_cov"}
+        options = {*out._filter_options, *out._smoother_options}
+        kept = {*FilterResults._model_attributes, *options} - {"initial_state", "initial_state_cov"}
         for name in vars(out).keys() - kept:
             delattr(out, name)
         for name, value in {**known, "_pass": source}.items():
@@ -145,11 +146,6 @@ class _Predictions(PredictionResults):
     def forecasts_error_cov(self) -> Array:
         """Z P_t Z' + H."""
         return np.asarray(self._compute_forecasts(self.predicted_state, self.predicted_state_cov)[1])
-
-
-def ssm_options(results: SmootherResults) -> set[str]:
-    """Return the names of the options that results have from their representation."""
-    return {*results._filter_options, *results._smoother_options}
 
 
 class LazySmoother(SimulationSmoother):
@@ -306,7 +302,8 @@ def _continued(ssm: LazySmoother, earlier: SmootherResults, smooths: bool) -> La
     full = with_time(system)
     if not _goes_on(ssm, full, earlier):
         return None
-    pieces = earlier._pass.pieces if _is_joined(earlier) else [earlier]
+    joined = isinstance(earlier, LazyResults) and isinstance(earlier._pass, JoinedPass)
+    pieces = earlier._pass.pieces if joined else [earlier]
     T, c, R, Q = (at(full[name], n - 1) for name in _OF_NEXT)
     state, cov = pieces[-1].filtered_state[:, -1], pieces[-1].filtered_state_cov[:, :, -1]
     start = {"initial_state": T @ state + c, "initial_state_cov": T @ cov @ T.T + R @ Q @ R.T}
@@ -321,10 +318,6 @@ def _continued(ssm: LazySmoother, earlier: SmootherResults, smooths: bool) -> La
     known["llf"] = float(earlier.llf + new.llf)
     known["conserve_memory"] = ssm.conserve_memory | (0 if smooths else MEMORY_NO_SMOOTHING)
     return LazyResults.of(ssm, JoinedPass([*pieces, new], smooths), known)
-
-
-def _is_joined(results: FilterResults) -> bool:
-    return isinstance(results, LazyResults) and isinstance(results._pass, JoinedPass)
 
 
 def _goes_on(ssm: LazySmoother, full: dict[str, Array], earlier: SmootherResults) -> bool:
