@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,23 +131,15 @@ def run_accelerated_em(
     coordinates : Coordinates
         Coordinates for extrapolation.
     """
-    return _Run(start, expectation, loglike, cycles, options, coordinates).run()
+    return _Run(coordinates, start, expectation, loglike, cycles, options).run()
 
 
 class _Run(Run):
     """The state of an accelerated run: the best point, the EM step from there, and the secants."""
 
-    def __init__(
-        self,
-        start: Array,
-        expectation: Expectation,
-        loglike: Callable[[Array], float],
-        cycles: list[list[NamedUpdate]],
-        options: EMOptions,
-        coordinates: Coordinates,
-    ) -> None:
-        super().__init__(start, expectation, loglike, cycles, options)
-        self.coordinates, self.secants = coordinates, Secants(len(start))
+    def __init__(self, coordinates: Coordinates, *run: Any) -> None:
+        super().__init__(*run)
+        self.coordinates, self.secants = coordinates, Secants(len(self.params))
         self.em_step = self.params
         self.moved, self.still, self.number = np.nan, 0, 0
 
