@@ -23,7 +23,7 @@ from ..numerics.matrix_equations import stationary_covariance, stationary_covari
 from ..params.affine import IntArray
 from ..params.layout import ParameterLayout
 from .realization import Point, flat_directions
-from .similar_systems import block_sizes, flat_by_system
+from .similar_systems import block_sizes, flat_by_system, series_sizes
 
 _RANK_TOLERANCE = 1e-8
 _LEAST = 1e-3
@@ -178,7 +178,7 @@ def _by_realization(model: Identifiable, point: Array, free: IntArray) -> tuple[
         return None
     column = np.full(len(layout), -1)
     column[free] = np.arange(len(free))
-    units = [_sizes(data) for data in (model.endog, model.exog, model.state_inputs)]
+    units = [series_sizes(data) for data in (model.endog, model.exog, model.state_inputs)]
     stationary = model.current_initialization == "stationary"
     shape = model.k_factors, model.lags
     return flat_directions(Point(layout, point, layout.matrices(point), *shape, stationary, column, *units))
@@ -195,13 +195,6 @@ def _by_moments(model: Identifiable, point: Array, free: IntArray) -> tuple[Arra
     values = np.concatenate([values, np.zeros(len(columns) - len(values))])
     null = right[values <= _RANK_TOLERANCE * max(values[0], 1e-300)]
     return null[:, : len(free)], scale[: len(free)]
-
-
-def _sizes(data: Array | None) -> Array:
-    """Return the standard deviation of each series, or one if it is zero; empty without series."""
-    seen = [] if data is None else [series[~np.isnan(series)] for series in data.T]
-    size = np.array([np.std(series) if len(series) else 0.0 for series in seen])
-    return np.where(size > 0, size, 1.0)
 
 
 def _triangular(groups: list[Array]) -> Array:
@@ -280,7 +273,7 @@ class _MomentDerivatives:
         self.varying = any(block.time_varying for block in self.layout.blocks.values())
         self.windows = self._windows()
         self.rng = np.random.default_rng(7)
-        self.unit = 1.0 / _sizes(model.endog)
+        self.unit = 1.0 / series_sizes(model.endog)
         self.diffuse = model.current_initialization in ("diffuse", "approximate_diffuse")
         self.n = len(self.layout) + (self.size if self.diffuse else 0)
 

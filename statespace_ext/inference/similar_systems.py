@@ -78,6 +78,13 @@ def _varies(system: System) -> bool:
     return any(getattr(system, name).ndim > (1 if name.endswith("intercept") else 2) for name in MATRICES)
 
 
+def series_sizes(data: Array | None) -> Array:
+    """Return the standard deviation of each series, or one if it is zero; empty without series."""
+    seen = [] if data is None else [series[~np.isnan(series)] for series in data.T]
+    size = np.array([np.std(series) if len(series) else 0.0 for series in seen])
+    return np.where(size > 0, size, 1.0)
+
+
 def block_sizes(layout: ParameterLayout, params: Array) -> Array:
     """Return, for each parameter, the largest parameter of its block."""
     out = np.zeros(len(params))
@@ -163,9 +170,7 @@ Units = tuple[Array, Array, dict[str, float]]
 
 
 def _units(endog: Array, system: System) -> Units:
-    seen = [series[~np.isnan(series)] for series in endog.T]
-    series = np.array([np.std(each) if len(each) else 0.0 for each in seen])
-    series = np.where(series > 0, series, 1.0)
+    series = series_sizes(endog)
     largest = np.max(np.abs(system.design) / series[:, None], axis=0)
     usual = np.max(largest, initial=0.0) or 1.0
     states = 1.0 / np.where(largest > 1e-8 * usual, largest, usual)
