@@ -49,8 +49,8 @@ from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from ..params.layout import ParameterLayout, checked_values
 from ..params.parse import check_covariance
 from .declaration import Declared, NoNames
-from .extension import OutOfSample
 from .fitting import Fitting, R
+from .forecasts import OutOfSample
 from .results import StateSpaceResults, StateSpaceResultsWrapper
 
 _FOR_THE_ENGINE = frozenset(
