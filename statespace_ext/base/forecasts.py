@@ -283,10 +283,7 @@ class OutOfSample(Mixin):
                 expected=f"{steps} rows of {columns} columns",
             )
         rows = self.future_rows(value, name)
-        if rows.shape != (steps, columns):
-            raise DataError(
-                f"Future {name} has the wrong shape", got=rows.shape, expected=f"({steps}, {columns})"
-            )
+        _check_shape(rows, columns, f"Future {name}", steps)
         if name == "state_exog":  # its first row is the last row of the sample, see `entered`
             self._check_first(rows[0])
             rows = np.concatenate([rows[1:], np.zeros((1, columns))])
@@ -320,12 +317,7 @@ class OutOfSample(Mixin):
         if state_exog is None or not unknown.any():
             return self
         rows = self.future_rows(state_exog, "state_exog")
-        if rows.shape[1] != self.k_state_exog:
-            raise DataError(
-                "Future state_exog has the wrong shape",
-                got=rows.shape,
-                expected=f"rows of {self.k_state_exog} columns",
-            )
+        _check_shape(rows, self.k_state_exog, "Future state_exog")
         self._check_first(rows[0])
         return self._with_inputs(np.concatenate([self.state_exog[:-1], rows[:1]]))
 
@@ -367,12 +359,7 @@ class OutOfSample(Mixin):
             row of the sample.
         """
         rows = self.future_rows(value, "state_exog")
-        if rows.shape != (steps, self.k_state_exog):
-            raise DataError(
-                "state_exog of the new periods has the wrong shape",
-                got=rows.shape,
-                expected=f"({steps}, {self.k_state_exog})",
-            )
+        _check_shape(rows, self.k_state_exog, "state_exog of the new periods", steps)
         self._check_first(rows[0])
         return rows[:1], np.concatenate([rows[1:], np.full((1, self.k_state_exog), np.nan)])
 
@@ -396,6 +383,13 @@ class OutOfSample(Mixin):
         labels = future_labels(kwargs.get("exog"), self.k_exog)
         with model.following(self.calendar.taken(labels), counts=True):
             return super(OutOfSample, model).simulate(params, nsimulations, *args, **kwargs)
+
+
+def _check_shape(rows: Array, columns: int, what: str, steps: int | None = None) -> None:
+    """Reject rows of another number of columns or, if it is known, of another number of periods."""
+    if rows.shape[1] != columns or steps not in (None, len(rows)):
+        expected = f"rows of {columns} columns" if steps is None else f"({steps}, {columns})"
+        raise DataError(f"{what} has the wrong shape", got=rows.shape, expected=expected)
 
 
 def _check_one_period(value: Any, names: list[str], name: str) -> None:
