@@ -204,14 +204,11 @@ class ParameterLayout:
     def structures(self) -> dict[str, CovarianceStructure]:
         """Structures of the affine covariance blocks that have a transform, by block."""
         found = {key: each for key, each in self.recognised.items() if key not in self.curved}
-        shared = {key for key in found if self._is_shared(key, list(found))}
+        uses = Counter(name for key in found for name in set(self.blocks[key].names))
+        shared = {key for key in found if any(uses[name] > 1 for name in self.blocks[key].names)}
         if all(isinstance(found[key], CommonVariance) for key in shared):
             return found
         return {key: structure for key, structure in found.items() if key not in shared}
-
-    def _is_shared(self, key: str, keys: list[str]) -> bool:
-        own = set(self.blocks[key].names)
-        return any(own & set(self.blocks[other].names) for other in keys if other != key)
 
     def constrain(self, unconstrained: Array) -> Array:
         """Map an unconstrained vector to parameters."""
