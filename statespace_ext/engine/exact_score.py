@@ -246,7 +246,7 @@ class ExactScoreMixin(Mixin):
     def fit(self, start_params: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Fit as the model does, gradient methods with the exact score; see `MLEModel.fit`."""
         signature = inspect.signature(super().fit)
-        given = _given(signature, start_params)
+        given = () if start_params is None and not signature.parameters else (start_params,)
         bound = signature.bind_partial(*given, *args, **kwargs)
         limited = "maxiter" in {**bound.arguments, **bound.arguments.get("kwargs", {})}
         bound.apply_defaults()
@@ -255,7 +255,10 @@ class ExactScoreMixin(Mixin):
         if "optim_score" not in signature.parameters or method not in METHODS_OF_FIT:
             return super().fit(*given, *args, **kwargs)
         if self._exact_pays(options):
-            args, kwargs = _with_exact_score(args, kwargs)
+            if len(args) > _OPTIM_SCORE:
+                args = (*args[:_OPTIM_SCORE], "exact", *args[_OPTIM_SCORE + 1 :])
+            else:
+                kwargs["optim_score"] = "exact"
             if method == "lbfgs" and not limited:
                 kwargs["maxiter"] = int(_ITERATIONS * options["maxiter"])
         exact = "exact" in (kwargs.get("optim_score"), *args[_OPTIM_SCORE : _OPTIM_SCORE + 1])
@@ -376,20 +379,6 @@ def _score_is_below(model: Any, params: Array, options: dict[str, bool]) -> bool
 
 _OPTIM_SCORE = 10
 """Place of ``optim_score`` among the positional arguments of `MLEModel.fit` after ``start_params``."""
-
-
-def _given(signature: inspect.Signature, start_params: Any) -> tuple[Any, ...]:
-    """Return start values as arguments of a `fit`, which may have none."""
-    return () if start_params is None and not signature.parameters else (start_params,)
-
-
-def _with_exact_score(
-    args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return the arguments of `MLEModel.fit` with the exact score asked for."""
-    if len(args) <= _OPTIM_SCORE:
-        return args, {**kwargs, "optim_score": "exact"}
-    return (*args[:_OPTIM_SCORE], "exact", *args[_OPTIM_SCORE + 1 :]), kwargs
 
 
 def _options(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

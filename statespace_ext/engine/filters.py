@@ -117,7 +117,10 @@ def filter_report(model: MLEModel | Representation, params: ArrayLike | None = N
         Validity, reasons, and the fastest. "univariate collapsed" is the combination of the two.
     """
     with _at(model, params) as ssm:
-        return _report(ssm)
+        conditions = Conditions(ssm)
+        reasons = {name: tuple(conditions.reasons(name)) for name in FLAGS}
+        valid = tuple(name for name in FLAGS if not reasons[name])
+        return FilterReport(reasons, _fastest(valid, ssm.k_endog, ssm.k_states))
 
 
 def use_chandrasekhar(model: MLEModel | Representation, params: ArrayLike | None = None) -> None:
@@ -216,13 +219,6 @@ def system_loglike(system: System, endog: Array) -> float:
     names = ("design", "obs_intercept", "obs_cov", "transition", "state_intercept")
     matrices = (getattr(system, name) for name in (*names, "initial_state", "initial_state_cov"))
     return float(np.sum(chandrasekhar_loglike(endog, *matrices)))
-
-
-def _report(ssm: KalmanFilter) -> FilterReport:
-    conditions = Conditions(ssm)
-    reasons = {name: tuple(conditions.reasons(name)) for name in FLAGS}
-    valid = tuple(name for name in FLAGS if not reasons[name])
-    return FilterReport(reasons, _fastest(valid, ssm.k_endog, ssm.k_states))
 
 
 @contextmanager

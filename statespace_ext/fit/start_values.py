@@ -8,7 +8,7 @@ import numpy as np
 
 from ..em.m_step import by_group
 from ..em.moments import Moments
-from ..em.updates import OBSERVATION, STATE, LinearGaussianUpdates, StateStructure
+from ..em.updates import OBSERVATION, STATE, LinearGaussianUpdates
 from ..engine.smoother import observation_sums, state_sums, without_uncertainty
 from ..numerics.linear_algebra import (
     Array,
@@ -53,7 +53,8 @@ def start_values(problem: EstimationProblem, predictable: bool = False) -> Array
     y = fill_missing(problem.smoother.endog)
     params = _neutral(problem, y)
     factors = _unit_noise(problem, _factors(problem, y, params, predictable))
-    updates = LinearGaussianUpdates(layout, without_start(problem.updates.structure))
+    structure = problem.updates.structure
+    updates = LinearGaussianUpdates(layout, replace(structure, stationary=structure.stationary[:0]))
     moments = _as_observed(problem, y, factors, params)
     if any(not layout.blocks[key].is_fixed for key in OBSERVATION):
         params, moments = updates.observation_coefficients(params, moments)
@@ -93,11 +94,6 @@ def fill_missing(endog: Array) -> Array:
         fit = mean + scale * (values[0] * np.outer(left[:, 0], right[0]))
         filled = np.where(missing, fit, endog)
     return filled
-
-
-def without_start(structure: StateStructure) -> StateStructure:
-    """Return the structure without a stationary start."""
-    return replace(structure, stationary=structure.stationary[:0])
 
 
 def _neutral(problem: EstimationProblem, y: Array) -> Array:

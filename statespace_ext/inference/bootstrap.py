@@ -57,8 +57,11 @@ class Parametric:
             if model.ssm.initialization.initialization_type == "approximate_diffuse":
                 unknown[:] = True
             if unknown.any():
-                smoothed = _smoothed(model, params)[:, 0]
-                mean, cov = np.where(unknown, smoothed, mean), np.where(unknown[:, None] | unknown, 0.0, cov)
+                res = model.smooth(params, includes_fixed=True, cov_type="none")
+                mean, cov = (
+                    np.where(unknown, res.smoothed_state[:, 0], mean),
+                    np.where(unknown[:, None] | unknown, 0.0, cov),
+                )
         self.mean, self.spread = mean, root(cov)
         self.obs_root, self.state_root = ([root(part) for part in self.at[key]] for key in _COVARIANCES)
 
@@ -153,22 +156,15 @@ def root(cov: Array) -> Array:
 
 def _matrices(ssm: Any) -> dict[str, Array]:
     """Return copies of the matrices with time as the first axis, of length one for constant matrices."""
-    return {name: np.moveaxis(np.array(_3d(getattr(ssm, name))), 2, 0) for name in MATRICES}
-
-
-def _3d(value: Array) -> Array:
-    """Return an intercept as a matrix with one column."""
-    return value[:, None, :] if value.ndim == 2 else value
+    values = {name: np.array(getattr(ssm, name)) for name in MATRICES}
+    return {
+        name: np.moveaxis(value[:, None] if value.ndim == 2 else value, 2, 0)
+        for name, value in values.items()
+    }
 
 
 def _period(values: Any, t: int) -> Array:
     return np.asarray(values[t if len(values) > 1 else 0])
-
-
-def _smoothed(model: Any, params: Array) -> Array:
-    """Return the smoothed states, (k, n)."""
-    res = model.smooth(params, includes_fixed=True, cov_type="none")
-    return np.asarray(res.smoothed_state)
 
 
 _METHODS: dict[str, type[Parametric | Innovations]] = {"parametric": Parametric, "innovations": Innovations}

@@ -151,7 +151,9 @@ def select_order(
     named = {_label(values, key): one for key, one in models.items()}
     done = fits_by_name(named, fit_options, rng=rng, n_jobs=n_jobs, checkpoint=checkpoint)
     records = {key: done.get(record.name, record) for key, record in records.items()}
-    _require_fits(records)
+    errors = [record.error for record in records.values()]
+    if all(errors):
+        raise SpecificationError("No candidate has a fit", got=shown(errors))
     report_records([records[key] for key in models], "fits of candidates")
     rows = [_row(models.get(key), record) for key, record in records.items()]
     if not callable(model):
@@ -161,13 +163,6 @@ def select_order(
     if n_boot:
         table.insert(6, "aicb", _aicb(models, records, n_boot, rng, n_jobs))
     return OrderSelection(table, ic, models, records)
-
-
-def _require_fits(records: dict[Any, FitRecord]) -> None:
-    """Raise an error if no candidate has a fit."""
-    errors = [record.error for record in records.values()]
-    if all(errors):
-        raise SpecificationError("No candidate has a fit", got=shown(errors))
 
 
 def _samples(n_boot: int, ic: str) -> int:

@@ -21,7 +21,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ..engine.system import MATRICES, System
+from ..engine.system import MATRICES, System, axes_of
 from ..exceptions import StateSpaceError
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from ..params.affine import IntArray
@@ -61,7 +61,8 @@ def flat_by_system(
     The result is None if matrices vary over time, or if a system does not exist at nearby parameters.
     """
     system = model.initialized_system(params)
-    if _varies(system) or system.initialization is not None:
+    varies = any(getattr(system, name).ndim > axes_of(name) for name in MATRICES)
+    if varies or system.initialization is not None:
         return None
     units = _units(model.endog, system)
     whole = float(np.linalg.norm(_vector(_scaled(system, units))))
@@ -71,11 +72,6 @@ def flat_by_system(
         return None
     null = _null(np.array([change for change, _ in changes]), _coordinates(_scaled(system, units)), whole)
     return null, np.array([step for _, step in changes])
-
-
-def _varies(system: System) -> bool:
-    """Return whether a matrix varies over time."""
-    return any(getattr(system, name).ndim > (1 if name.endswith("intercept") else 2) for name in MATRICES)
 
 
 def series_sizes(data: Array | None) -> Array:
