@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..em.covariances import by_group
 from ..em.driver import DeadEnd
 from ..engine.smoother import over_time
 from ..engine.system import System, stationary_start
 from ..exceptions import shown
-from ..numerics.linear_algebra import NOT_HERE, Array
+from ..numerics.linear_algebra import NOT_HERE, Array, is_diagonal
 from ..params.affine import IntArray
 from ..params.covariance import Chordal, General, Unstructured
 from .problem import EstimationProblem
@@ -145,8 +146,7 @@ def unbounded(problem: EstimationProblem, params: Array) -> str:
     params : ndarray
         Free parameters.
     """
-    smoother = problem.smoother
-    size = _deviations(smoother.endog)
+    size = problem.deviations
     try:
         system = problem.system(params)
         if not _is_singular(system.obs_cov, size):
@@ -156,25 +156,13 @@ def unbounded(problem: EstimationProblem, params: Array) -> str:
         return ""
 
 
-def _deviations(endog: Array) -> Array:
-    """Return the standard deviation of each series, or the magnitude of a constant series."""
-    seen = ~np.isnan(endog)
-    count = np.maximum(seen.sum(axis=0), 1)
-    mean = np.where(seen, endog, 0.0).sum(axis=0) / count
-    squares = np.where(seen, endog - mean, 0.0) ** 2
-    out = np.sqrt(squares.sum(axis=0) / count)
-    out = np.where(out > 1e-12 * np.abs(mean), out, np.abs(mean))
-    return np.where(out > 0, out, 1.0)
-
-
 def _is_singular(cov: Array, size: Array) -> bool:
     """Return whether a variance or an eigenvalue of any covariance matrix is numerically zero."""
-    scaled = over_time(cov, slice(None)) / size[:, None] / size
-    single = np.diagonal(scaled, axis1=1, axis2=2)
-    if np.min(single) <= _NOTHING:
+    if np.min(np.diagonal(cov, axis1=0, axis2=1) / size**2) <= _NOTHING:
         return True
-    if np.array_equal(scaled * np.eye(len(size)), scaled):
+    if all(is_diagonal(each) for each in by_group(cov)):
         return False
+    scaled = over_time(cov, slice(None)) / size[:, None] / size
     return bool(np.min(np.linalg.eigvalsh(scaled)) <= _NOTHING)
 
 

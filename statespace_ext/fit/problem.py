@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from numbers import Real
 from typing import Any, Protocol
 
@@ -110,6 +111,18 @@ class EstimationProblem:
     def smoother(self) -> Smoother:
         """The private smoother of the model."""
         return self.model.private_smoother
+
+    @cached_property
+    def deviations(self) -> Array:
+        """The standard deviation of each series, or the magnitude of a constant series."""
+        endog = self.smoother.endog
+        seen = ~np.isnan(endog)
+        count = np.maximum(seen.sum(axis=0), 1)
+        mean = np.where(seen, endog, 0.0).sum(axis=0) / count
+        squares = np.where(seen, endog - mean, 0.0) ** 2
+        out = np.sqrt(squares.sum(axis=0) / count)
+        out = np.where(out > 1e-12 * np.abs(mean), out, np.abs(mean))
+        return np.where(out > 0, out, 1.0)
 
     def full(self, params: Array) -> Array:
         """Return the full parameter vector."""

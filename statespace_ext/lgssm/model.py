@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..base.results import StateSpaceResultsWrapper
+from ..em.driver import EMOptions, run_em
 from ..em.second_order import second_order_information
 from ..em.smoothed_point import ConstantModel
 from ..em.updates import companion_structure
@@ -21,9 +22,10 @@ from ..engine.validation import (
 )
 from ..exceptions import DataError, SpecificationError
 from ..fit.problem import EstimationProblem
+from ..fit.search import WHITENED_UP_TO
 from ..fit.start_values import random_start, stabilised, start_values
 from ..inference.identification import Identification, identify
-from ..numerics.linear_algebra import Array, companion, rotate_system
+from ..numerics.linear_algebra import NOT_HERE, Array, companion, lower_triangular_rotation, rotate_system
 from ..params.layout import (
     ParameterLayout,
     coefficients_by_series,
@@ -45,6 +47,8 @@ from .declaration import (
 from .formula import ByFormula
 from .results import LGSSMResults
 
+_EXPANDED = 10
+"""Number of iterations of EM without the normalisation."""
 _RANDOM_STARTS = 4
 """Largest number of random starts, which are used if the other starts reach different maxima."""
 
@@ -325,12 +329,43 @@ class LGSSM(ByFormula):
         """Return start values of the free parameters from an M-step on principal components."""
         if self.nobs < 2:
             raise DataError("The sample is too short for default start values", got="one period")
-        return start_values(problem)
+        return self._improved(problem, start_values(problem))
+
+    def _improved(self, problem: EstimationProblem, start: Array) -> Array:
+        """Return the better of some start values and those of `_by_expanded_em`, if it is worth its time."""
+        small = len(problem.layout) <= WHITENED_UP_TO  # second derivatives do the same in fewer passes
+        held = self._given["identification"] is None or len(problem.layout) < len(self.layout)
+        if small or held or any(block.time_varying for block in self.layout.blocks.values()):
+            return start
+        try:
+            expanded = self._by_expanded_em(problem, start)
+        except NOT_HERE:
+            return start
+        return expanded if problem.value(expanded) > problem.value(start) else start
+
+    def _by_expanded_em(self, problem: EstimationProblem, start: Array) -> Array:
+        """
+        Return start values after some iterations of parameter-expanded EM (Liu, Rubin & Wu, 1998).
+
+        EM changes the normalised loadings and the transition in small steps, since the factors of the E-step
+        are already normalised. The iterations run without the normalisation, where this does not happen.
+        Their result is then rotated.
+        """
+        whole = EstimationProblem(self._rebuilt(self.data.orig_endog, {"identification": None}), {})
+        first = whole.layout.project(problem.layout.matrices(start), np.zeros(len(whole.layout)))
+        steps = whole.moments, whole.loglike, whole.updates.cycles()
+        at = whole.layout.matrices(run_em(first, *steps, EMOptions(_EXPANDED, 0.0)).params)
+        if self._given["identification"] == "unit":
+            rotation = np.linalg.inv(at["design"][: self.k_factors])
+        else:
+            root = np.linalg.cholesky(at["state_cov"])
+            rotation = root @ lower_triangular_rotation(at["design"] @ root)
+        return problem.layout.project(rotate_system(at, rotation, self.lags), start)
 
     def later_starts(self, problem: EstimationProblem) -> Iterator[Array]:
         """Yield start values to try after the first maximum: from other components, then random ones."""
         if not problem.layout.blocks["design"].is_fixed:
-            yield start_values(problem, predictable=True)
+            yield self._improved(problem, start_values(problem, predictable=True))
         elif not isinstance(self._given["initialization"], tuple):
             return
         first, rng = start_values(problem), np.random.default_rng(0)
@@ -347,11 +382,7 @@ class LGSSM(ByFormula):
         signs = np.where(np.sum(at["design"] * loadings, axis=0) < 0, -1.0, 1.0)
         if np.all(signs > 0):
             return params
-        turned = rotate_system(at, np.diag(signs), self.lags)
-        for key in ("state_mean", "state_coef"):
-            turned[key] = signs[:, None] * at[key]
-        turned["initial_state"] = np.tile(signs, self.lags)[:, None] * at["initial_state"]
-        return layout.project({key: turned[key] for key in layout.blocks if key in turned}, params)
+        return layout.project(rotate_system(at, np.diag(signs), self.lags), params)
 
     def stabilised(self, problem: EstimationProblem, params: Array) -> Array:
         """Return the free parameters, with the transition rescaled to stationarity if necessary."""

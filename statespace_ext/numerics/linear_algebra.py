@@ -173,7 +173,8 @@ def rotate_system(matrices: dict[str, Array], rotation: Array, lags: int) -> dic
     Parameters
     ----------
     matrices : dict of ndarray
-        design (p, k), transition (k, k * lags), state_intercept (k,), state_cov (k, k); others unchanged.
+        design (p, k), transition (k, k * lags), state_cov (k, k); if present, also state_intercept, state_mean,
+        state_coef and initial_state (k * lags), with a row for each state. Others are unchanged.
     rotation : ndarray, (k, k)
         G, nonsingular: x = G f, where f are the new states.
     lags : int
@@ -183,6 +184,9 @@ def rotate_system(matrices: dict[str, Array], rotation: Array, lags: int) -> dic
     out = dict(matrices)
     out["design"] = matrices["design"] @ rotation
     out["transition"] = inverse @ matrices["transition"] @ np.kron(np.eye(lags), rotation)
-    out["state_intercept"] = inverse @ matrices["state_intercept"]
     out["state_cov"] = inverse @ matrices["state_cov"] @ inverse.T
+    for key in {"state_intercept", "state_mean", "state_coef"} & set(matrices):
+        out[key] = inverse @ matrices[key]
+    if "initial_state" in matrices:
+        out["initial_state"] = np.kron(np.eye(lags), inverse) @ matrices["initial_state"]
     return out

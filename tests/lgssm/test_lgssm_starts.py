@@ -199,3 +199,27 @@ def test_a_root_outside_is_an_error_of_the_parameters() -> None:
     params = np.where(np.array(model.param_names) == "phi", 1.2, params_of(model))
     with pytest.raises(sse.ParameterError, match="largest root 1.2"):
         model.loglike(params)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"identification": "triangular"},
+        {"identification": "unit", "lags": 2},
+        {"identification": "triangular", "state_mean": "free", "obs_intercept": "zero"},
+        {"identification": "unit", "initialization": "approximate_diffuse"},
+    ],
+)
+def test_start_values_of_many_series_are_close_to_the_maximum(options: dict[str, Any]) -> None:
+    """Ten iterations of EM in the normalised coordinates end tens below the maximum."""
+    rng = np.random.default_rng(5)
+    x = np.zeros((100, 3))
+    for t in range(1, 100):
+        x[t] = 0.3 + np.array([0.9, 0.7, 0.4]) * x[t - 1] + rng.standard_normal(3)
+    y = x @ rng.standard_normal((3, 25)) + rng.standard_normal((100, 25))
+    y[rng.random(y.shape) < 0.05] = np.nan
+    model = sse.LGSSM(y, 3, **options)
+    start = model.loglike(model.start_params)
+    res = model.fit(cov_type="none")
+    assert res.converged
+    assert res.llf - 1.0 < start < res.llf
