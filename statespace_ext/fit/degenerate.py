@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..em.covariances import by_group
 from ..em.driver import DeadEnd
+from ..em.m_step import by_group
 from ..engine.smoother import over_time
 from ..engine.system import System, stationary_start
 from ..exceptions import shown

@@ -173,8 +173,8 @@ def rotate_system(matrices: dict[str, Array], rotation: Array, lags: int) -> dic
     Parameters
     ----------
     matrices : dict of ndarray
-        design (p, k), transition (k, k * lags), state_cov (k, k); if present, also state_intercept, state_mean,
-        state_coef and initial_state (k * lags), with a row for each state. Others are unchanged.
+        design (p, k), transition (k, k * lags), state_cov (k, k); if present, also state_intercept,
+        state_mean, state_coef and initial_state (k * lags), with a row for each state. Others are unchanged.
     rotation : ndarray, (k, k)
         G, nonsingular: x = G f, where f are the new states.
     lags : int
