@@ -75,19 +75,24 @@ def _by_portfolios(model: Any, problem: Any, request: FitRequest) -> FitResult:
     """
     twin = model.clone(model.panel.endog, identification=model.norm.twin, portfolio_weights=None)
     found = estimate_term_structure(twin, request)
-    at = twin.layout.matrices(found.params)
+    start = rotated(model, twin, found.params)
+    if found.status == INTERRUPTED:
+        return replace(found, params=start)
+    out = estimate(problem, replace(request, start=start, n_starts=1))
+    reached = [out.llf if llf == max(found.starts) else llf for llf in found.starts]
+    return replace(after(out, found), starts=reached, seconds=found.seconds + out.seconds)
+
+
+def rotated(model: Any, twin: Any, params: Array) -> Array:
+    """Return the parameters of a Dai-Singleton model at those of its twin, whose factors are portfolios."""
+    at = twin.layout.matrices(params)
     both = twin.dynamics_at(at)
     values, turn, centre = model.norm.form(both.pricing, both.cov)
     values["K_P"] = turn @ both.K_P @ np.linalg.inv(turn)
     values["kappa_P"] = (turn @ (both.kappa_P - both.K_P @ centre))[:, None]
     values["obs_cov"] = at["obs_cov"]
     values["initial_state"] = (turn @ (at["initial_state"][:, 0] - centre))[:, None]
-    start = model.layout.project(values, np.zeros(len(model.layout)))
-    if found.status == INTERRUPTED:
-        return replace(found, params=start)
-    out = estimate(problem, replace(request, start=start, n_starts=1))
-    reached = [out.llf if llf == max(found.starts) else llf for llf in found.starts]
-    return replace(after(out, found), starts=reached, seconds=found.seconds + out.seconds)
+    return np.asarray(model.layout.project(values, np.zeros(len(model.layout))))
 
 
 def _two_step(problem: Any, params: Array, request: FitRequest) -> FitResult:
