@@ -15,8 +15,8 @@ from ..exceptions import DataError, SpecificationError, UnsupportedError, warn
 from ..numerics.differences import jacobian, step_sizes
 from ..numerics.linear_algebra import Array, symmetrize
 from .acm_results import ACMResults
+from .dynamics import PeriodCurves, whole_periods
 from .panel import Panel, parse_panel, parts_of
-from .period_curves import PeriodCurves, whole_periods
 from .rates import years
 
 _FACTOR_STEP, _RETURN_STEP = 0.25, 0.5
