@@ -40,11 +40,11 @@ from .estimation import estimate_term_structure
 from .m_step import NumericalUpdates
 from .maximal import DaiSingleton, Portfolios
 from .normalisation import Normalisation
+from .observed import survey_vjp
 from .panel import Panel, check_factors, first_portfolios, parse_panel, parts_of
 from .rates import years
 from .results import ATSMResults
 from .starts import candidates, exchanges, variants
-from .surveys import survey_vjp
 
 _HIGHER = 1e-3
 """Log-likelihood gain that pairs of Q-roots need over equal real roots."""

@@ -14,8 +14,8 @@ from ..params.layout import ParameterLayout
 from ..params.parse import covariance_namer, parse_covariance, parse_matrix
 from .maximal import DaiSingleton, DaiSingletonPairs, Portfolios, RootPairs
 from .normalisation import NelsonSiegel, Normalisation, Observed
+from .observed import check_with_macro
 from .panel import Panel, is_word
-from .unspanned import check_with_macro
 
 IDENTIFICATIONS = ("jsz", "jsz-pairs", "dai-singleton", "dai-singleton-pairs", "afns", "dns")
 P_DYNAMICS = ("unrestricted", "diagonal", "triangular")

@@ -16,7 +16,7 @@ from ..exceptions import DataError, SpecificationError, shown, warn
 from ..fit.start_values import fill_missing
 from ..numerics.linear_algebra import Array
 from ..numerics.ornstein_uhlenbeck import whole_periods
-from .unspanned import with_observed
+from .observed import with_observed
 
 if TYPE_CHECKING:
     from .atsm import ATSM
