@@ -25,7 +25,6 @@ from ..numerics.linear_algebra import Array, quiet
 from ..numerics.lyapunov import stationary_vjp
 from ..numerics.ornstein_uhlenbeck import discretise, discretise_vjp, stationary_moments
 from ..params.layout import ParameterLayout
-from .concentrated import score_given_first, warm_starts
 from .declaration import build_layout, normalisation_of, start_of
 from .dynamics import (
     Curves,
@@ -36,7 +35,7 @@ from .dynamics import (
     risk_neutral_to_physical,
     risk_neutral_to_physical_vjp,
 )
-from .estimation import estimate_term_structure
+from .estimation import estimate_term_structure, score_given_first, warm_starts
 from .m_step import NumericalUpdates
 from .maximal import DaiSingleton, Portfolios
 from .normalisation import Normalisation

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import scipy.optimize
 
+from ..em.moments import Regression
 from ..engine.arguments import one_of
+from ..engine.system import System
+from ..engine.system_score import SystemScore
+from ..exceptions import EstimationError, UnsupportedError
 from ..fit.fit import INTERRUPTED, best_so_far, estimate
 from ..fit.outcome import FitResult
 from ..fit.request import EM_METHODS, FitRequest, check_request
 from ..fit.search import after, verdict_at
-from ..numerics.linear_algebra import Array
-from .concentrated import concentrated_starts
-from .maximal import DaiSingleton
+from ..fit.start_values import fill_missing
+from ..numerics.linear_algebra import NOT_HERE, Array
+from ..numerics.ornstein_uhlenbeck import discretise, from_steps
+from .dynamics import Values
+from .m_step import gaussian
+from .maximal import DaiSingleton, Portfolios
+from .panel import is_word
+from .starts import bounded_roots, cross_section, in_structure
 
 OWN = ("mle", "two-step", "jsz")
 METHODS = ("auto", *OWN, "em", "lbfgs", "bfgs", "newton", "cg", "nm", "powell")
@@ -104,3 +116,253 @@ def _two_step(problem: Any, params: Array, request: FitRequest) -> FitResult:
         problem.full(free), llf, request.method, bool(np.isfinite(llf)), status, at.score_norm, at.gain,
         starts=[llf],
     )  # fmt: skip
+
+
+_WALL = 1e10
+_SAME = 0.01
+"""Difference of the log-likelihood below which two searches have found the same maximum."""
+
+
+def concentrated_starts(model: Any) -> list[Array]:
+    """
+    Return the full parameter vectors at maxima of the concentrated likelihood, the highest first.
+
+    Raises
+    ------
+    UnsupportedError
+        If the model does not have unrestricted P-dynamics and exact portfolios, or the data are incomplete or
+        irregular.
+    EstimationError
+        If no continuous-time process has the estimated regression of the portfolios.
+    """
+    require_concentrated(model)
+    objective = Concentrated(model)
+    found: list[tuple[float, Array]] = []
+    for candidate, _ in model.norm.starts(cross_section(model)):
+        value, at = objective.maximum(model.norm.searched(candidate))
+        if not any(abs(value - other) < _SAME for other, _ in found):
+            found.append((value, np.asarray(model.layout.project(at, np.zeros(len(model.layout))))))
+    return [params for _, params in sorted(found, key=lambda item: item[0])]
+
+
+def warm_starts(model: Any) -> list[Array]:
+    """
+    Return start values from the maxima for portfolios without errors, given the first date.
+
+    If the yields have errors, the maxima are computed from data with filled gaps and the error variances are
+    added. The list is empty if the model has no macro factors and a different start, or if the likelihood
+    cannot be concentrated.
+    """
+    conditional = model.initialization_kind == "conditional"
+    if len(model.panel.horizons) or not (
+        conditional or model.panel.macro_names and isinstance(model.norm, Portfolios)
+    ):
+        return []
+    with suppress(EstimationError, UnsupportedError):
+        return concentrated_starts(model) if conditional else _with_errors(model)
+    return []
+
+
+def _with_errors(model: Any) -> list[Array]:
+    """Return the full parameter vectors with error variances, given a model of portfolios without errors."""
+    data = fill_missing(model.endog)
+    frame = pd.DataFrame(data, index=model.calendar.labels, columns=np.atleast_1d(model.endog_names))
+    twin = model.clone(frame, obs_cov="exact-portfolios", initialization=None)
+    m, block = model.panel.n_observed, model.layout.blocks["obs_cov"]
+    out = []
+    for params in concentrated_starts(twin):
+        at = twin.layout.matrices(params)
+        rates = twin.curves(params).yields(model.panel.maturities)
+        states = np.column_stack([data[:, m:] @ twin.norm.weights.T, data[:, :m]])
+        errors = data[:, m:] - rates.mean(states)
+        K = bounded_roots(at["K_P"], model.panel.period)
+        values = {
+            **at, "K_P": K, "kappa_P": (K @ states.mean(axis=0))[:, None],
+            "obs_cov": in_structure(block, np.diag(np.mean(errors**2, axis=0))),
+            "initial_state": states[:1].T,
+        }  # fmt: skip
+        out.append(np.asarray(model.layout.project(values, np.zeros(len(model.layout)))))
+    return out
+
+
+def unsupported_reason(model: Any) -> tuple[str, str] | None:
+    """Return the reason why the likelihood of a model cannot be concentrated, and the expected value."""
+    given = model._given
+    faults = [
+        (not isinstance(model.norm, Portfolios), "identification", 'identification="jsz"'),
+        (given["obs_cov"] != "exact-portfolios", "obs_cov", 'obs_cov="exact-portfolios"'),
+        (given["risk_prices"] is not None, "risk_prices", "none"),
+        (not is_word(given["p_dynamics"], "unrestricted"), "p_dynamics", "unrestricted P-dynamics"),
+        (not is_word(given["state_cov"], "unstructured"), "state_cov", 'state_cov="unstructured"'),
+        (bool(model._has_fixed_params), "fixed parameters", "none"),
+        (bool(np.isnan(_without_first(model)).any()), "yields", "complete data"),
+        (model.panel.steps.ndim > 0, "dt", "regular dates"),
+        (len(model.panel.horizons) > 0, "surveys", "none"),
+    ]
+    return next(((what, expected) for wrong, what, expected in faults if wrong), None)
+
+
+def require_concentrated(model: Any) -> None:
+    """Raise if the likelihood of a model cannot be concentrated."""
+    fault = unsupported_reason(model)
+    if fault is not None:
+        what, expected = fault
+        raise UnsupportedError(
+            'method="jsz" does not serve this model',
+            got=f"another {what}" if what != "yields" else "missing yields",
+            expected=expected,
+            remedy='Use method="auto".',
+        )
+
+
+def _without_first(model: Any) -> Array:
+    """Return the data that enter the likelihood, without the first date if it is conditioned on."""
+    return np.asarray(model.endog[1:] if model.initialization_kind == "conditional" else model.endog)
+
+
+def known_states(model: Any) -> tuple[Array, Array]:
+    """Return portfolios and macro factors of all dates, and the yields that enter the likelihood."""
+    data, m = _without_first(model), model.panel.n_observed
+    y = data[:, m:]
+    states = np.column_stack([y @ model.panel.weights.T, data[:, :m]])
+    if model.initialization_kind == "conditional":
+        states = np.vstack([model.first_portfolios, states])
+    return states, y
+
+
+def score_given_first(model: Any, system: System) -> tuple[SystemScore, tuple[float, float]]:
+    """
+    Return score and log-likelihood for portfolios without errors and macro factors, given the first date.
+
+    All states are observed, so the likelihood is that of a regression of states on lagged states and that of
+    the errors. With N orthonormal and W N' = 0,
+
+        llP = sum_{t>1} log N(x_t; c + T x_{t-1}, Q),    llQ = sum_{t>1} log N(N e_t; 0, s^2 I),
+
+    and the log-likelihood of the yields is llP + llQ + (n - 1) log|W W'| / 2. The function returns both parts
+    too.
+    """
+    x, y = known_states(model)
+    W, (n, p), m = model.panel.weights, y.shape, model.panel.n_observed
+    now, k, size = x[1:], len(W), x.shape[1]
+    before = np.column_stack([x[:-1], np.ones(n)])
+    moves = now - before @ np.column_stack([system.transition, system.state_intercept]).T
+    ee, eb, bb = (each[None] for each in (moves.T @ moves, moves.T @ before, before.T @ before))
+    sums = Regression(ee, eb, bb, np.full(1, n))
+    llP, by_Q, by_T = gaussian(system.state_cov[None], sums)
+    e = y - system.obs_intercept[m:] - now @ system.design[m:].T
+    variance = float(np.trace(system.obs_cov)) / (p - k)
+    llP -= 0.5 * n * size * np.log(2.0 * np.pi)
+    llQ = -0.5 * (float(np.sum(e**2)) / variance + n * (p - k) * np.log(2.0 * np.pi * variance))
+    by_H = 0.5 * (e.T @ e / variance**2 - n * np.eye(p) / variance)
+    above = [(m, 0), (0, 0)]
+    by = {
+        "design": np.pad(e.T @ now / variance, above),
+        "obs_intercept": np.pad(e.sum(axis=0)[:, None] / variance, above),
+        "obs_cov": np.pad(by_H, (m, 0)),
+        "transition": by_T[0, :, :size],
+        "state_intercept": by_T[0, :, size:],
+        "state_cov": by_Q[0],
+    }
+    none, llf = np.zeros(size), llP + llQ + 0.5 * n * np.linalg.slogdet(W @ W.T)[1]
+    return SystemScore(float(llf), by, none, np.zeros((size, size)), none), (llP, llQ)
+
+
+class Concentrated:
+    """
+    Minus the concentrated likelihood of portfolios priced without error, by Q-roots and annual covariance.
+
+    Given these arguments, all other parameters have a closed form (Joslin, Singleton & Zhu 2011). The
+    P-dynamics are the regression of Z_{t+1} on Z_t, where Z contains the portfolios and macro factors. k_inf
+    is a least-squares coefficient of the mean yields. The variance of the errors is the mean square of the
+    residuals. The covariance of macro factors given portfolios is that of the regression. The objective
+
+        -(n - 1)/2 [log|Omega| + tr(Omega^{-1} Omega_hat)] - m (p - k)/2 log(sum of squared errors)
+
+    has k + k (k + 1)/2 parameters, where m is the number of dates whose errors enter. It is conditional on
+    Z_1. In discrete time its maximum is that of the likelihood. In continuous time the maxima differ
+    slightly: convexity depends on the annual covariance, the regression on the covariance of a step, and K_P
+    enters the relation between them. A few steps on the likelihood then find its maximum.
+
+    Parameters
+    ----------
+    model : ATSM
+        A model for which `unsupported_reason` returns None.
+    """
+
+    def __init__(self, model: Any) -> None:
+        panel, self.norm = model.panel, model.norm
+        self.dt, self.period = float(panel.steps), panel.period
+        states, self.y = known_states(model)
+        self.P = states[-len(self.y) :, : len(self.norm.weights)]
+        before, after = np.column_stack([states[:-1], np.ones(len(states) - 1)]), states[1:]
+        fit = np.linalg.lstsq(before, after, rcond=None)[0]
+        residual = after - before @ fit
+        self.n, self.omega = len(after), residual.T @ residual / len(after)
+        try:
+            self.K, self.kappa, cov = from_steps(fit[:-1].T, fit[-1], self.omega, self.dt, self.period)
+            self.root = np.linalg.cholesky(cov)
+        except NOT_HERE as error:
+            raise EstimationError(
+                "The regression of the portfolios is not that of a continuous-time process",
+                got=error,
+                remedy='Use method="auto", or time="discrete".',
+            ) from error
+
+    def maximum(self, roots: Array) -> tuple[float, Values]:
+        """Minimise from given Q-roots; return the value and all blocks at the minimum."""
+        k = len(roots)
+        lower = np.tril_indices(k)
+        scale = np.concatenate([0.1 + np.abs(roots), np.full(len(lower[0]), 0.1)])
+
+        def at(w: Array) -> tuple[Array, Array]:
+            turn = np.eye(k)
+            turn[lower] += scale[k:] * w[k:]
+            own = self.root[:k, :k] @ turn
+            return roots + scale[:k] * w[:k], own @ own.T
+
+        first = np.zeros(len(scale))
+        fit = scipy.optimize.minimize(  # type: ignore[call-overload]
+            lambda w: self(*at(w)), first, method="BFGS", options={"gtol": 1e-4, "maxiter": 100}
+        )
+        return float(fit.fun), self.values(*at(fit.x))
+
+    def values(self, roots: Array, cov: Array) -> Values:
+        """Return all blocks at the maximum, given the roots and the covariance of the portfolios."""
+        at = self._fitted(roots, cov)
+        errors = self._errors(at)
+        p, k = self.y.shape[1], len(roots)
+        W = self.norm.weights
+        off = np.eye(p) - W.T @ np.linalg.solve(W @ W.T, W)
+        at["obs_cov"] = off * np.sum(errors**2) / (len(errors) * (p - k))
+        return {**at, "K_P": self.K, "kappa_P": self.kappa[:, None]}
+
+    def _fitted(self, roots: Array, cov: Array) -> Values:
+        at: Values = {**self.norm.from_roots(roots), "state_cov": self._with_macro(cov)}
+        return {**at, self.norm.drift: self.norm.mean_fit(at, self.y, self.P)}
+
+    def _with_macro(self, cov: Array) -> Array:
+        """Return Sigma Sigma' of all states, with the regression of macro factors on portfolios."""
+        k = len(cov)
+        root = np.array(self.root)
+        root[:k, :k] = np.linalg.cholesky(cov)
+        root[k:, :k] = np.linalg.solve(self.root[:k, :k].T, self.root[k:, :k].T).T @ root[:k, :k]
+        return np.asarray(root @ root.T)
+
+    def _errors(self, at: Values) -> Array:
+        A, B = self.norm.yields_on_portfolios(at)
+        return np.asarray(self.y - A - self.P @ B.T)
+
+    def __call__(self, roots: Array, cov: Array) -> float:
+        """Return the value, or a large constant where it does not exist."""
+        try:
+            at = self._fitted(roots, cov)
+            errors = self._errors(at)
+            omega = discretise(self.K, self.kappa, at["state_cov"], self.dt, self.period).cov
+            sign, logdet = np.linalg.slogdet(omega)
+            trace = float(np.trace(np.linalg.solve(omega, self.omega)))
+        except NOT_HERE:
+            return _WALL
+        p, k = self.y.shape[1], len(roots)
+        value = 0.5 * self.n * (logdet + trace) + 0.5 * len(errors) * (p - k) * np.log(np.sum(errors**2))
+        return float(value) if sign > 0 and np.isfinite(value) else _WALL
