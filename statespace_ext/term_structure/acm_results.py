@@ -16,7 +16,7 @@ from . import tables
 from .bias import bias_corrected
 from .plots import Pictures
 from .rates import Rates, forecast_horizons
-from .sensitivity import Sensitivity
+from .tables import Sensitivity
 
 if TYPE_CHECKING:
     from .acm import ACM

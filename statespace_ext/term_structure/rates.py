@@ -20,7 +20,7 @@ from ..params.cholesky import semidefinite_cholesky
 from ..params.layout import real_array
 from .dynamics import Affine, Curves
 from .panel import years_after
-from .sensitivity import Sensitivity
+from .tables import Sensitivity
 
 DEFINITIONS = ("expected", "risk-neutral")
 

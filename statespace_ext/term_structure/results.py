@@ -27,7 +27,7 @@ from .evaluation import YieldEvaluation, evaluate
 from .panel import years_after
 from .plots import Pictures
 from .rates import Rates, forecast_horizons
-from .sensitivity import Sensitivity, places_without
+from .tables import Sensitivity, places_without
 
 
 def _require_free_dynamics(results: Any) -> None:
