@@ -215,11 +215,7 @@ def check_contradictions(given: Mapping[str, Any], norm: Normalisation, sets_sig
     if isinstance(given["state_cov"], str):
         check_choice(given["state_cov"], "state_cov", STATE_COVS)
     check_with_macro(given, norm, sets_sigma)
-    for why, key in (
-        *_against_normalisation(given, norm, sets_sigma),
-        *_against_portfolios(given, norm),
-        *_against_start(given, norm),
-    ):
+    for why, key in (*_against_normalisation(given, norm, sets_sigma), *_against_portfolios(given, norm)):
         raise SpecificationError(
             f"{spelled(given['identification'])} {why}",
             got=f"{key}={given[key]!r}"[:80],
@@ -252,11 +248,11 @@ def _against_normalisation(
 
 def _against_portfolios(given: Mapping[str, Any], norm: Normalisation) -> Iterator[tuple[str, str]]:
     """Yield each argument that is excluded with or without exact portfolios, preceded by the reason."""
-    exact = is_word(given["obs_cov"], "exact-portfolios")
-    if given["initialization"] == "conditional" and not (exact and norm.portfolios):
+    start, exact = given["initialization"], is_word(given["obs_cov"], "exact-portfolios")
+    if start == "conditional" and not (exact and norm.portfolios):
         yield (
             "leaves the first factors unknown: they are those of portfolios priced without error",
-            ("initialization"),
+            "initialization",
         )
     if given["portfolio_weights"] is not None and not norm.portfolios and not exact:
         yield "has no portfolios", "portfolio_weights"
@@ -264,18 +260,6 @@ def _against_portfolios(given: Mapping[str, Any], norm: Normalisation) -> Iterat
         return
     if given["factors"] is not None:
         yield "has observed factors, not portfolios", "obs_cov"
-
-
-def _against_start(given: Mapping[str, Any], norm: Normalisation) -> Iterator[tuple[str, str]]:
-    """Yield the reasons why an initialization is excluded with or without exact portfolios."""
-    start, exact = given["initialization"], is_word(given["obs_cov"], "exact-portfolios")
-    if start == "conditional" and not (exact and norm.portfolios):
-        yield (
-            "leaves the first factors unknown: they are those of portfolios priced without error",
-            "initialization",
-        )
-    if not exact:
-        return
     why = "and portfolios without error leave nothing {}: the first factors are known given the parameters"
     if start == "diffuse" and not norm.portfolios:
         yield why.format("diffuse"), "initialization"

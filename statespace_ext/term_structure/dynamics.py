@@ -171,28 +171,8 @@ class Affine:
         return np.einsum("mi,nij,mj->nm", self.slope, covs, self.slope)
 
 
-class Premia:
-    """Mixin for curves that computes premia in continuous and in discrete time."""
-
-    yields: Callable[[Array], Affine]
-    forwards: Callable[[Array], Affine]
-    risk_neutral_yields: Callable[[Array], Affine]
-    risk_neutral_forwards: Callable[[Array], Affine]
-    average_short_rate: Callable[[Array], Affine]
-    short_rate_ahead: Callable[[Array], Affine]
-
-    def term_premium(self, tau: Array, risk_neutral: bool) -> Affine:
-        """Return yields minus the average expected short rate, or minus risk-neutral yields."""
-        return self.yields(tau) - (self.risk_neutral_yields if risk_neutral else self.average_short_rate)(tau)
-
-    def forward_premium(self, tau: Array, risk_neutral: bool) -> Affine:
-        """Return forward rates minus the expected short rate, or minus risk-neutral forward rates."""
-        base = self.risk_neutral_forwards if risk_neutral else self.short_rate_ahead
-        return self.forwards(tau) - base(tau)
-
-
 @dataclass(frozen=True)
-class Curves(Premia):
+class Curves:
     """
     The curves of a model.
 
@@ -245,10 +225,44 @@ class Curves(Premia):
         """Return E_t[r_{t+h}] under P."""
         return self._expected(forward_loadings, horizon, 0.0)
 
+    def term_premium(self, tau: Array, risk_neutral: bool) -> Affine:
+        """Return yields minus the average expected short rate, or minus risk-neutral yields."""
+        return self.yields(tau) - (self.risk_neutral_yields if risk_neutral else self.average_short_rate)(tau)
+
+    def forward_premium(self, tau: Array, risk_neutral: bool) -> Affine:
+        """Return forward rates minus the expected short rate, or minus risk-neutral forward rates."""
+        base = self.risk_neutral_forwards if risk_neutral else self.short_rate_ahead
+        return self.forwards(tau) - base(tau)
+
     def ahead(self, horizon: Array) -> Discretisation:
         """Return the exact P-distribution of the factors after horizons (h,), stacked."""
         at = self.dynamics
         return discretise(at.K_P, at.kappa_P, at.cov, horizon, at.period)
+
+    def states_ahead(self, mean: Array, cov: Array, horizon: Array) -> tuple[Array, Array]:
+        """Return means (h, k) and covariances (h, k, k) of the factors, given their distribution now."""
+        step = self.ahead(horizon)
+        Phi = step.transition
+        return Phi @ mean + step.intercept, Phi @ cov @ np.swapaxes(Phi, 1, 2) + step.cov
+
+    def yields_ahead(self, tau: Array, h: Array) -> Affine:
+        """Return E_t[y_{t+h}(tau)] as functions of the factors at t, horizon by horizon (h m,)."""
+        rates, step = self.yields(tau), self.ahead(h)
+        slope = np.einsum("mi,hij->hmj", rates.slope, step.transition)
+        return Affine(rates.mean(step.intercept).ravel(), slope.reshape(-1, slope.shape[2]))
+
+    def expected_excess_returns(self, tau: Array, h: float) -> Affine:
+        """Return annual expected log returns of bonds over h years, minus that of the h-year bond."""
+        own, later = self.yields(tau) * (tau / h), self.yields_ahead(tau - h, np.array([h]))
+        held, safe = own - later * ((tau - h) / h), self.yields(np.array([h]))
+        return Affine(held.intercept - safe.intercept, held.slope - safe.slope)
+
+    def sharpe_ratios(self, tau: Array, h: float, scale: float) -> Affine:
+        """Return (E[rx] + Var[rx] / 2) / sd[rx] of log excess returns over h years, divided by sqrt(h)."""
+        slope = self.yields(tau - h).slope * ((tau - h) / scale)[:, None]
+        sd = np.sqrt(np.einsum("mi,ij,mj->m", slope, self.ahead(np.array([h])).cov[0], slope))
+        mean = self.expected_excess_returns(tau, h) * np.full(len(tau), h / scale)
+        return Affine(mean.intercept + 0.5 * sd**2, mean.slope) * (1.0 / (sd * np.sqrt(h)))
 
     def price_of_risk(self) -> Affine:
         """Return lambda_0 + lambda_1 x; NaN if Sigma is singular."""
@@ -259,13 +273,6 @@ class Curves(Premia):
         """Return r = delta_0 + delta_1'x."""
         q = self.dynamics.pricing
         return Affine(np.array([q.delta_0]), padded(np.asarray(q.delta_1), len(self.dynamics.cov))[None])
-
-
-def states_ahead(dynamics: Dynamics, mean: Array, cov: Array, horizons: Array) -> tuple[Array, Array]:
-    """Return the exact P-distribution of the factors after times: means (m, k) and covariances (m, k, k)."""
-    step = discretise(dynamics.K_P, dynamics.kappa_P, dynamics.cov, horizons, dynamics.period)
-    Phi = step.transition
-    return Phi @ mean + step.intercept, Phi @ cov @ np.swapaxes(Phi, 1, 2) + step.cov
 
 
 def long_run_mean(K: Array, kappa: Array) -> Array:
@@ -385,102 +392,44 @@ def whole_periods(tau: Array, dt: float) -> Array:
 
 
 @dataclass(frozen=True)
-class PeriodCurves(Premia):
+class PeriodCurves(Curves):
     """
-    The curves of a model in discrete time.
+    The curves of a model in discrete time whose bond returns have errors (Adrian, Crump & Moench 2013).
 
-        X_{t+1} = Phi X_t + v_{t+1},  v ~ N(0, S),     r_t = delta_0 + delta_1'X_t   (of one period)
-        log P_{t,n} = A_n + B_n'X_t
-        B_{n+1} = (Phi - lambda_1)'B_n - delta_1
-        A_{n+1} = A_n - B_n'lambda_0 + (B_n'S B_n + s^2) / 2 - delta_0
-
-    The recursions are equations 25 to 28 of Adrian, Crump & Moench (2013). The variance s^2 of the return
-    errors enters from the second period on, and P_{t,0} = 1.
+    The recursions of log prices A_n + B_n'X are equations 25 to 28 of that paper. The variance s^2 of the
+    return errors is added to that of the return, B_n'S B_n, from the second period on.
 
     Attributes
     ----------
-    Phi, cov : ndarray, (k, k)
-        The matrices Phi and S.
-    lambda_0 : ndarray, (k,)
-    lambda_1 : ndarray, (k, k)
+    dynamics, convexity
+        As in `Curves`.
     return_var : float
-        The variance s^2.
-    delta_0 : float
-    delta_1 : ndarray, (k,)
+        The variance s^2 of log returns over one period.
     dt : float
         Length of a period in years.
-    scale : float
-        The size of one (100 percent) in the units of the rates.
     """
 
-    Phi: Array
-    cov: Array
-    lambda_0: Array
-    lambda_1: Array
     return_var: float
-    delta_0: float
-    delta_1: Array
     dt: float
-    scale: float
 
-    def _log_prices(self, count: int, priced: bool, convex: bool) -> tuple[Array, Array]:
-        """Return A_n (count + 1,) and B_n (count + 1, k), with or without prices of risk and convexity."""
-        k = len(self.delta_1)
-        A, B = np.zeros(count + 1), np.zeros((count + 1, k))
-        shift, turn = -priced * self.lambda_0, (self.Phi - priced * self.lambda_1).T
-        for n in range(count):
-            curved = B[n] @ self.cov @ B[n] + self.return_var * (n > 0)
-            A[n + 1] = A[n] + B[n] @ shift + 0.5 * convex * curved - self.delta_0
-            B[n + 1] = turn @ B[n] - self.delta_1
-        return A, B
+    def _whole(self, tau: Array) -> Array:
+        """Return times without the rounding errors of maturities such as 0.083 years."""
+        return whole_periods(tau, self.dt) * self.dt
 
-    def _of(self, tau: Array, priced: bool, convex: bool, ahead: int) -> Affine:
-        """Return rates from P_n to P_0 (ahead=0), or rates of the single period after n (ahead=1)."""
+    def _priced(self, of: Callable[..., tuple[Array, Array]], tau: Array) -> Affine:
+        return self._with_errors(super()._priced(of, self._whole(tau)), of, tau)
+
+    def _expected(self, of: Callable[..., tuple[Array, Array]], tau: Array, convexity: float) -> Affine:
+        out = super()._expected(of, self._whole(tau), convexity)
+        return self._with_errors(out, of, tau) if convexity else out
+
+    def _with_errors(self, rates: Affine, of: Callable[..., tuple[Array, Array]], tau: Array) -> Affine:
+        """Subtract the convexity of the return errors."""
         n = whole_periods(tau, self.dt)
-        A, B = self._log_prices(int(n.max()) + ahead, priced, convex)
-        far, near, length = n + ahead, n * ahead, np.where(ahead, 1, n)
-        size = self.scale / (length * self.dt)
-        return Affine((A[near] - A[far]) * size, (B[near] - B[far]) * size[:, None])
-
-    def yields(self, tau: Array) -> Affine:
-        """Return zero-coupon yields."""
-        return self._of(tau, True, True, 0)
-
-    def forwards(self, tau: Array) -> Affine:
-        """Return forward rates over the single period that begins in tau years."""
-        return self._of(tau, True, True, 1)
-
-    def risk_neutral_yields(self, tau: Array) -> Affine:
-        """Return the yields if lambda_0 and lambda_1 were zero."""
-        return self._of(tau, False, True, 0)
-
-    def risk_neutral_forwards(self, tau: Array) -> Affine:
-        """Return the one-period forward rates if lambda_0 and lambda_1 were zero."""
-        return self._of(tau, False, True, 1)
-
-    def average_short_rate(self, horizon: Array) -> Affine:
-        """Return the mean of E_t[r_t], ..., E_t[r_{t+n-1}]."""
-        return self._of(horizon, False, False, 0)
-
-    def short_rate_ahead(self, horizon: Array) -> Affine:
-        """Return E_t[r_{t+n}]."""
-        return self._of(horizon, False, False, 1)
-
-    def short_rate(self) -> Affine:
-        """Return the annualised one-period rate."""
-        size = self.scale / self.dt
-        return Affine(np.array([self.delta_0 * size]), self.delta_1[None] * size)
+        share = (n - 1) / n if of is loadings else 1.0
+        size = 0.5 * self.return_var / (self.dt * self.convexity)
+        return Affine(rates.intercept - size * share, rates.slope)
 
     def ahead(self, horizon: Array) -> Discretisation:
         """Return the stacked P-distributions of the factors after horizons (h,)."""
-        n, k = whole_periods(horizon, self.dt), len(self.delta_1)
-        powers, covs = np.tile(np.eye(k), (int(n.max()) + 1, 1, 1)), np.zeros((int(n.max()) + 1, k, k))
-        for i in range(int(n.max())):
-            powers[i + 1] = self.Phi @ powers[i]
-            covs[i + 1] = self.Phi @ covs[i] @ self.Phi.T + self.cov
-        return Discretisation(powers[n], np.zeros((len(n), k)), covs[n])
-
-    def price_of_risk(self) -> Affine:
-        """Return Sigma^{-1}(lambda_0 + lambda_1 X) / sqrt(dt), where Sigma is the Cholesky factor of S."""
-        root = np.linalg.cholesky(self.cov) * np.sqrt(self.dt)
-        return Affine(np.linalg.solve(root, self.lambda_0), np.linalg.solve(root, self.lambda_1))
+        return super().ahead(self._whole(horizon))

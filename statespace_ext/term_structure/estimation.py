@@ -185,34 +185,26 @@ def _with_errors(model: Any) -> list[Array]:
     return out
 
 
-def unsupported_reason(model: Any) -> tuple[str, str] | None:
-    """Return the reason why the likelihood of a model cannot be concentrated, and the expected value."""
-    given = model._given
-    faults = [
-        (not isinstance(model.norm, Portfolios), "identification", 'identification="jsz"'),
-        (given["obs_cov"] != "exact-portfolios", "obs_cov", 'obs_cov="exact-portfolios"'),
-        (given["risk_prices"] is not None, "risk_prices", "none"),
-        (not is_word(given["p_dynamics"], "unrestricted"), "p_dynamics", "unrestricted P-dynamics"),
-        (not is_word(given["state_cov"], "unstructured"), "state_cov", 'state_cov="unstructured"'),
-        (bool(model._has_fixed_params), "fixed parameters", "none"),
-        (bool(np.isnan(_without_first(model)).any()), "yields", "complete data"),
-        (model.panel.steps.ndim > 0, "dt", "regular dates"),
-        (len(model.panel.horizons) > 0, "surveys", "none"),
-    ]
-    return next(((what, expected) for wrong, what, expected in faults if wrong), None)
-
-
 def require_concentrated(model: Any) -> None:
     """Raise if the likelihood of a model cannot be concentrated."""
-    fault = unsupported_reason(model)
-    if fault is not None:
-        what, expected = fault
-        raise UnsupportedError(
-            'method="jsz" does not serve this model',
-            got=f"another {what}" if what != "yields" else "missing yields",
-            expected=expected,
-            remedy='Use method="auto".',
-        )
+    given = model._given
+    faults = [
+        (not isinstance(model.norm, Portfolios), "another identification", 'identification="jsz"'),
+        (given["obs_cov"] != "exact-portfolios", "another obs_cov", 'obs_cov="exact-portfolios"'),
+        (given["risk_prices"] is not None, "risk_prices", "none"),
+        (not is_word(given["p_dynamics"], "unrestricted"), "another p_dynamics", "unrestricted P-dynamics"),
+        (not is_word(given["state_cov"], "unstructured"), "another state_cov", 'state_cov="unstructured"'),
+        (bool(model._has_fixed_params), "fixed parameters", "none"),
+        (bool(np.isnan(_without_first(model)).any()), "missing yields", "complete data"),
+        (model.panel.steps.ndim > 0, "irregular dates", "regular dates"),
+        (len(model.panel.horizons) > 0, "surveys", "none"),
+    ]
+    for wrong, got, expected in faults:
+        if wrong:
+            raise UnsupportedError(
+                'method="jsz" does not serve this model', got=got, expected=expected,
+                remedy='Use method="auto".',
+            )  # fmt: skip
 
 
 def _without_first(model: Any) -> Array:
@@ -287,7 +279,7 @@ class Concentrated:
     Parameters
     ----------
     model : ATSM
-        A model for which `unsupported_reason` returns None.
+        A model that `require_concentrated` accepts.
     """
 
     def __init__(self, model: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -109,56 +108,36 @@ _SPANNED = 1e-9
 """Unexplained share of the variance of a macro factor below which yields span the factor up to rounding."""
 
 
-@dataclass(frozen=True)
-class Observed:
-    """
-    Yields with the observed columns in front of them.
-
-    Attributes
-    ----------
-    endog : DataFrame or ndarray
-        Observed or macro factors, surveys, yields.
-    factors : list of str or None
-        Names of observed factors.
-    macro : list of str
-        Names of macro factors.
-    horizons : ndarray, (q,)
-        Horizons of the surveys in years.
-    """
-
-    endog: Any
-    factors: list[str] | None
-    macro: list[str]
-    horizons: Array
-
-
 def with_observed(
     given: Mapping[str, Any], frame: Any, values: Array, labels: list[str], index: Any, period: float | None
-) -> Observed:
+) -> tuple[Any, list[str] | None, list[str], Array]:
     """
-    Return yields with the surveys and factors from the arguments of `ATSM`.
+    Return yields with the surveys and factors from the arguments of `ATSM` in front of them.
+
+    The other values are the names of observed factors (or None) and of macro factors, and the horizons of the
+    surveys in years.
 
     Raises
     ------
     SpecificationError, DataError
         If the arguments are invalid.
     """
-    out, nobs = Observed(frame, None, [], np.zeros(0)), len(values)
-    rest, columns = values, labels
+    nobs, horizons, rest, columns = len(values), np.zeros(0), values, labels
     if given["surveys"] is not None:
         surveys, horizons = survey_frame(given["surveys"], nobs, index, period)
-        out = replace(out, endog=beside(surveys, values, labels, index, "surveys"), horizons=horizons)
-        rest, columns = out.endog.to_numpy(), [str(name) for name in out.endog]
+        frame = beside(surveys, values, labels, index, "surveys")
+        rest, columns = frame.to_numpy(), [str(name) for name in frame]
     if given["factors"] is not None:
-        seen = _factors(given["factors"], given["k_factors"], nobs, index)
-        endog = beside(seen, rest, columns, index, "factors")
-        return replace(out, endog=endog, factors=[str(name) for name in endog][: -len(columns)])
+        frame = beside(
+            _factors(given["factors"], given["k_factors"], nobs, index), rest, columns, index, "factors"
+        )
+        return frame, [str(name) for name in frame][: -len(columns)], [], horizons
     if given["macro"] is None:
-        return out
-    endog = beside(macro_frame(given["macro"], nobs, index), rest, columns, index, "macro")
-    names = [str(name) for name in endog][: -len(columns)]
-    check_macro(endog[names].to_numpy(), names, values, given["obs_cov"] == "exact-portfolios")
-    return replace(out, endog=endog, macro=names)
+        return frame, None, [], horizons
+    frame = beside(macro_frame(given["macro"], nobs, index), rest, columns, index, "macro")
+    names = [str(name) for name in frame][: -len(columns)]
+    check_macro(frame[names].to_numpy(), names, values, given["obs_cov"] == "exact-portfolios")
+    return frame, None, names, horizons
 
 
 def _factors(factors: Any, k: int, nobs: int, index: Any) -> Any:

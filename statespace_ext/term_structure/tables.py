@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,21 +14,15 @@ from statsmodels.iolib.tableformatting import fmt_params
 from ..base.reporting import parameter_tables
 from ..base.results import StateSpaceResults
 from ..exceptions import UnsupportedError, shown
-from ..numerics.linear_algebra import NOT_HERE, Array, quiet
-from .declaration import spelled
-from .dynamics import is_singular, mean_reversion, structural_matrices, weakest_direction
-
-if TYPE_CHECKING:
-    from .atsm import ATSM
-
-
-from collections.abc import Iterable
-from dataclasses import dataclass
-
 from ..inference.information import delta_errors, delta_method
 from ..inference.many import model_of
 from ..numerics.differences import jacobian
-from .dynamics import Affine
+from ..numerics.linear_algebra import NOT_HERE, Array, quiet
+from .declaration import spelled
+from .dynamics import Affine, is_singular, mean_reversion, structural_matrices, weakest_direction
+
+if TYPE_CHECKING:
+    from .atsm import ATSM
 
 
 def errors_at(
