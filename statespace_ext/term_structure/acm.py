@@ -16,6 +16,7 @@ from ..exceptions import DataError, SpecificationError, UnsupportedError, warn
 from ..numerics.differences import jacobian, step_sizes
 from ..numerics.linear_algebra import Array, symmetrize
 from .acm_results import ACMResults
+from .declaration import explained
 from .dynamics import Dynamics, PeriodCurves, Pricing, Values, whole_periods
 from .panel import Panel, parse_panel, parts_of
 from .rates import years
@@ -24,6 +25,7 @@ _FACTOR_STEP, _RETURN_STEP = 0.25, 0.5
 """Default spacing in years of the maturities of the principal components and of the excess returns."""
 
 
+@explained
 class ACM:
     r"""
     Gaussian affine term structure model, estimated by three regressions (Adrian, Crump & Moench 2013).

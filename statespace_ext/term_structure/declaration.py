@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 
+from ..engine.arguments import check_keywords
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
 from ..params.affine import AffineMatrix, affine_matrix
@@ -34,6 +37,39 @@ _OTHERS = (
     "initial_state",
 )
 COVARIANCES = frozenset({"obs_cov", "state_cov", "survey_cov"})
+
+
+_ELSEWHERE = {"alpha": "Bounds have a coverage: pass alpha to `lower`, `upper` or `tidy` of the result."}
+"""Hints for arguments that other methods have."""
+T = TypeVar("T")
+
+
+def explained(cls: type[T]) -> type[T]:
+    """Make the constructor and the public methods of a class name their arguments if a call is wrong."""
+    for name, member in list(vars(cls).items()):
+        if inspect.isfunction(member) and (name == "__init__" or not name.startswith("_")):
+            setattr(cls, name, _explained(member, cls.__name__ if name == "__init__" else name))
+    return cls
+
+
+def _explained(method: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """Return a function whose errors about its arguments contain its public name and its arguments."""
+    signature = inspect.signature(method)
+    _, *known = signature.parameters
+    several = [each.kind for each in signature.parameters.values()]
+    if inspect.Parameter.VAR_KEYWORD in several or inspect.Parameter.VAR_POSITIONAL in several:
+        return method
+
+    @functools.wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError as error:
+            check_keywords(name, kwargs, known, {} if "alpha" in known else _ELSEWHERE)
+            raise TypeError(f"{name}(): {error}. Its arguments are {', '.join(known)}.") from None
+        return method(*args, **kwargs)
+
+    return call
 
 
 def check_choice(value: Any, name: str, choices: tuple[str, ...]) -> None:

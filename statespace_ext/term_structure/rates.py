@@ -17,12 +17,14 @@ from ..exceptions import DataError, SpecificationError, shown
 from ..numerics.linear_algebra import Array
 from ..params.cholesky import semidefinite_cholesky
 from ..params.layout import real_array
+from .declaration import explained
 from .dynamics import Affine, Curves
 from .tables import BASIS_POINTS, Sensitivity, error_summary
 
 DEFINITIONS = ("expected", "risk-neutral")
 
 
+@explained
 @dataclass(frozen=True, repr=False)
 class Rates(Displayed):
     """
@@ -141,6 +143,7 @@ INFORMATION = ("smoothed", "filtered")
 """Information sets of estimated factors."""
 
 
+@explained
 class ImpliedRates:
     """
     Mixin for results of term structure models, with rates at the estimated factors.
@@ -152,6 +155,11 @@ class ImpliedRates:
     selects all dates. Maturities and horizons are in years. Values beyond twice the longest maturity of the
     panel raise `SpecificationError` unless ``extrapolate=True``.
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Explain wrong arguments of the methods that a class adds."""
+        super().__init_subclass__(**kwargs)
+        explained(cls)
 
     model: Any
     params: Any
