@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..engine.arguments import check_keywords
-from ..exceptions import SpecificationError
+from ..exceptions import ParameterError, SpecificationError, shown
 from ..numerics.linear_algebra import Array
 from ..params.affine import AffineMatrix, affine_matrix
 from ..params.layout import ParameterLayout
@@ -160,7 +160,64 @@ def build_layout(given: Mapping[str, Any], norm: Normalisation, panel: Panel) ->
     blocks["initial_state"] = parse_matrix(
         start, (n, 1), "initial_state", lambda i, j: f"initial_state.{factors[i]}"
     )
-    return ParameterLayout(blocks, COVARIANCES & blocks.keys())
+    layout = ParameterLayout(blocks, COVARIANCES & blocks.keys())
+    if not isinstance(norm, (RootPairs, DaiSingletonPairs)):
+        return layout
+    real = {**given, "identification": norm.real}
+    return PairedLayout(layout, build_layout(real, normalisation_of(norm.real, panel), panel), norm)
+
+
+class PairedLayout(ParameterLayout):
+    """
+    Layout of a model with pairs of roots, which takes parameters of the model with real roots, by name.
+
+    Parameters
+    ----------
+    layout : ParameterLayout
+        Layout of the model.
+    real : ParameterLayout
+        Layout of the model with real roots.
+    norm : RootPairs or DaiSingletonPairs
+        The normalisation.
+    """
+
+    def __init__(
+        self, layout: ParameterLayout, real: ParameterLayout, norm: RootPairs | DaiSingletonPairs
+    ) -> None:
+        super().__init__(layout.blocks, layout.covariances)
+        self.real, self.norm = real, norm
+
+    def own(self, params: Any) -> Any:
+        """
+        Return parameters by name with the names of this model; other forms of parameters are unchanged.
+
+        Raises
+        ------
+        ParameterError
+            If parameters of real roots are given without others that the translation needs.
+        """
+        given = dict(params.items()) if hasattr(params, "items") else {}
+        foreign = set(given) - set(self.names)
+        if not foreign or foreign - set(self.real.names):
+            return params
+        missing = [name for name in self.real.names if name not in given]
+        needed = self.real.blocks["roots_Q"].names if "roots_Q" in self.real.blocks else self.real.names
+        if set(needed) & set(missing):
+            raise ParameterError(
+                "Parameters of real roots are incomplete",
+                got=shown(sorted(foreign)),
+                expected=f"also {shown(name for name in missing if name in needed)}",
+                remedy=f'Pass all of them, or use identification="{self.norm.real}".',
+            )
+        full = self.real.vector({**dict.fromkeys(missing, 0.0), **given})
+        vector = self.project(self.norm.of_real_roots(self.real.matrices(full)), np.zeros(len(self)))
+        left_out = {*missing, *(["drift_Q"] if "k_inf" in missing else [])}
+        out = dict(zip(self.names, vector.tolist(), strict=True))
+        return {name: value for name, value in out.items() if name not in left_out}
+
+    def vector(self, params: object) -> Array:
+        """Return a parameter vector; see `ParameterLayout.vector`."""
+        return super().vector(self.own(params))
 
 
 def _free(key: str, rows: list[str], columns: list[str] | None = None) -> AffineMatrix:

@@ -247,7 +247,14 @@ class RootPairs(Portfolios):
     roots.
     """
 
-    drift, beyond = "drift_Q", ""
+    drift, beyond, real = "drift_Q", "", "jsz"
+
+    def of_real_roots(self, at: Values) -> Values:
+        """Return the blocks of the same model, given those of `Portfolios`."""
+        roots = at["roots_Q"][:, 0]
+        rest = {key: value for key, value in at.items() if key not in ("roots_Q", "k_inf")}
+        drift = at["k_inf"] * np.prod(roots[1:])
+        return {**rest, **self.from_roots(paired(roots.astype(complex))), "drift_Q": drift}
 
     def blocks(self) -> dict[str, AffineMatrix]:
         """Return the blocks of the single root, of the pairs, and of the drift."""
@@ -464,7 +471,11 @@ class DaiSingletonPairs(DaiSingleton):
     single root.
     """
 
-    twin, beyond, _portfolios = "jsz-pairs", "", RootPairs
+    twin, beyond, real, _portfolios = "jsz-pairs", "", "dai-singleton", RootPairs
+
+    def of_real_roots(self, at: Values) -> Values:
+        """Return the blocks of the same model, given those of `DaiSingleton`."""
+        return self.normalised(at)
 
     def blocks(self) -> dict[str, AffineMatrix]:
         """Return the blocks of K_Q, delta_0 and delta_1."""
