@@ -36,8 +36,7 @@ from .dynamics import (
     risk_neutral_to_physical,
     risk_neutral_to_physical_vjp,
 )
-from .estimation import estimate_term_structure, score_given_first, warm_starts
-from .m_step import NumericalUpdates
+from .estimation import NumericalUpdates, estimate_term_structure, score_given_first, warm_starts
 from .maximal import DaiSingleton, Portfolios
 from .normalisation import Normalisation
 from .observed import survey_vjp
