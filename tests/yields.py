@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+import statespace_ext as sse
+
 PANELS = {
     "cdr": ("fama_bliss_unsmoothed_cdr2011_1987_2002.csv", "percent"),
     "dra": ("diebold_li_unsmoothed_fb_1972_2000.csv", "percent"),
@@ -58,3 +60,23 @@ def jps_with_macro(shared_data: Path) -> tuple[pd.DataFrame, pd.DataFrame, np.nd
     weights = pd.read_csv(file.with_name("jps2014_bauer_rudebusch_pca_weights_W.csv"), index_col=0)
     tau = np.array([float(column[1:]) / 12.0 for column in data.columns[:12]])
     return data.iloc[:, :12], data.iloc[:, 12:], tau, weights.to_numpy()[:3]
+
+
+def turning_panel(nobs: int = 300, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return decimal yields simulated with the Q-roots .02 and .45 +- .3i, and the maturities in years."""
+    tau, rng = np.array([0.25, 1.0, 2.0, 3.0, 5.0, 7.0, 10.0]), np.random.default_rng(seed)
+    weights = np.array([np.full(7, 1 / 7), [-1, 0, 0, 0, 0, 0, 1], [-1, 0, 0, 2, 0, 0, -1]])
+    none, options = np.zeros((20, 7)), {"identification": "jsz-pairs", "portfolio_weights": weights}
+    model = sse.ATSM(none, tau, dt=1 / 12, **options)
+    K, mean, sd = np.diag([0.15, 0.4, 1.0]), np.array([0.05, 0.015, 0.0]), np.array([0.008, 0.01, 0.01])
+    at = {
+        "roots_Q": [[0.02]], "pairs_Q": [[0.45, -0.09]], "drift_Q": [[0.000585]], "K_P": K,
+        "kappa_P": (K @ mean)[:, None], "state_cov": np.diag(sd**2), "obs_cov": 0.0005**2 * np.eye(7),
+    }  # fmt: skip
+    step = model.system(model.params_from_matrices({**at, "initial_state": np.zeros((3, 1))}))
+    X = np.tile(mean, (nobs, 1))
+    for t in range(1, nobs):
+        shock = np.linalg.cholesky(step.state_cov) @ rng.standard_normal(3)
+        X[t] = step.state_intercept + step.transition @ X[t - 1] + shock
+    y = step.obs_intercept + X @ step.design.T + 0.0005 * rng.standard_normal((nobs, 7))
+    return pd.DataFrame(y, pd.period_range("1990-01", periods=nobs, freq="M"), [f"y{t:g}" for t in tau]), tau

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.linalg
 from scipy.interpolate import CubicSpline
 
 from ..engine.calendars import Calendar, calendar_of
@@ -15,15 +16,16 @@ from ..exceptions import DataError, SpecificationError, UnsupportedError, warn
 from ..numerics.differences import jacobian, step_sizes
 from ..numerics.linear_algebra import Array, symmetrize
 from .acm_results import ACMResults
+from .declaration import explained
+from .dynamics import Dynamics, PeriodCurves, Pricing, Values, whole_periods
 from .panel import Panel, parse_panel, parts_of
-from .period_curves import PeriodCurves, whole_periods
 from .rates import years
 
 _FACTOR_STEP, _RETURN_STEP = 0.25, 0.5
 """Default spacing in years of the maturities of the principal components and of the excess returns."""
-Values = dict[str, Array]
 
 
+@explained
 class ACM:
     r"""
     Gaussian affine term structure model, estimated by three regressions (Adrian, Crump & Moench 2013).
@@ -285,21 +287,17 @@ class ACM:
         components = self.components()
         X = self.factors(components)
         short = self.curve(np.array([1]))[:, 0] * self.dt
-        regressions = _regressions(X, self._excess_returns(short), short)
-        k, vector = self.k_factors, regressions.pop("vector")
-        cov = np.zeros((len(self.param_names),) * 2)
-        for key, block in regressions.items():
-            first, size = _place(key, k, len(self.return_periods)), len(block)
+        estimates, covs = _regressions(X, self._excess_returns(short), short)
+        sizes = {key: part.size for key, part in estimates.items()}
 
-            def moved(part: Array, first: int = first) -> Array:
-                trial = vector.copy()
-                trial[first : first + len(part)] = part
-                return _structural(trial, k, len(self.return_periods))
+        def structural(vector: Array) -> Array:
+            return _structural(_parts(vector, sizes), self.k_factors)
 
-            part = vector[first : first + size]
-            slopes = jacobian(moved, part, step_sizes(part, 1e-4))
-            cov += slopes @ block @ slopes.T
-        params = _structural(vector, k, len(self.return_periods))
+        vector = np.concatenate([part.ravel() for part in estimates.values()])
+        steps = np.concatenate([step_sizes(part.ravel(), 1e-4) for part in estimates.values()])
+        slopes = jacobian(structural, vector, steps)
+        cov = slopes @ scipy.linalg.block_diag(*covs) @ slopes.T
+        params = structural(vector)
         out = ACMResults(self, params, symmetrize(cov), components)
         for line in out._doubts():
             warn(line)
@@ -314,35 +312,36 @@ class ACM:
 
     def matrices(self, params: Any) -> Values:
         """Return Phi, state_cov, lambda_0, lambda_1, return_var, delta_0 and delta_1 at given parameters."""
-        values, k = np.asarray(params, dtype=float), self.k_factors
-        sizes = np.cumsum([k * k, k * (k + 1) // 2, k, k * k, 1, 1])
-        Phi, lower, lambda_0, lambda_1, variance, delta_0, delta_1 = np.split(values, sizes)
-        cov = np.zeros((k, k))
-        cov[np.tril_indices(k)] = lower
-        return {
-            "Phi": Phi.reshape(k, k), "state_cov": cov + np.tril(cov, -1).T, "lambda_0": lambda_0,
-            "lambda_1": lambda_1.reshape(k, k), "return_var": variance,
-            "delta_0": delta_0, "delta_1": delta_1,
-        }  # fmt: skip
+        k = self.k_factors
+        at = _parts(
+            np.asarray(params, dtype=float),
+            {"Phi": k * k, "state_cov": k * (k + 1) // 2, "lambda_0": k, "lambda_1": k * k, "return_var": 1,
+             "delta_0": 1, "delta_1": k},
+        )  # fmt: skip
+        square = {key: at[key].reshape(k, k) for key in ("Phi", "lambda_1")}
+        return {**at, **square, "state_cov": _symmetric(at["state_cov"], k)}
 
     def curves(self, params: Any) -> PeriodCurves:
         """Return the curves at given parameters."""
-        at: Mapping[str, Array] = self.matrices(params)
-        return PeriodCurves(
-            at["Phi"], at["state_cov"], at["lambda_0"], at["lambda_1"], float(at["return_var"][0]),
-            float(at["delta_0"][0]), at["delta_1"], self.dt, self.panel.scale,
+        at, dt, size = self.matrices(params), self.dt, self.panel.scale / self.dt
+        away = (np.eye(self.k_factors) - at["Phi"]) / dt
+        pricing = Pricing(
+            away + at["lambda_1"] / dt, -at["lambda_0"] / dt, float(at["delta_0"][0]) * size,
+            at["delta_1"] * size,
         )  # fmt: skip
+        both = Dynamics(away, np.zeros(self.k_factors), at["state_cov"] / dt, pricing, dt)
+        return PeriodCurves(both, 1.0 / self.panel.scale, float(at["return_var"][0]), dt)
 
 
 # -- the regressions ---------------------------------------------------------------------------------------
 #
-# One vector contains all estimates: Phi, the lower triangle of S, (a, beta', g) by column of rx, s^2, delta.
-# With g = c - beta'Phi the second regression is on (1, X_{t+1}, X_t). It then has no generated regressors,
-# and the blocks are asymptotically independent.
+# The estimates are Phi, the lower triangle of S, (a, beta', g) by column of rx, s^2 and delta. With
+# g = c - beta'Phi the second regression is on (1, X_{t+1}, X_t). It then has no generated regressors, and the
+# blocks are asymptotically independent.
 
 
-def _regressions(X: Array, rx: Array, short: Array) -> Values:
-    """Return the vector of estimates, and the covariance of each of its independent blocks."""
+def _regressions(X: Array, rx: Array, short: Array) -> tuple[Values, list[Array]]:
+    """Return the estimates by block, and the covariance of each of these independent blocks."""
     k, n, m = X.shape[1], len(rx), rx.shape[1]
     before, after = X[:-1], X[1:]
     gram = np.linalg.inv(before.T @ before)
@@ -357,35 +356,34 @@ def _regressions(X: Array, rx: Array, short: Array) -> Values:
     delta = np.linalg.lstsq(ones, short, rcond=None)[0]
     rest = short - ones @ delta
     i, j = np.tril_indices(k)
-    return {
-        "Phi": np.kron(S, gram),
-        "state_cov": (S[np.ix_(i, i)] * S[np.ix_(j, j)] + S[np.ix_(i, j)] * S[np.ix_(j, i)]) / n,
-        "returns": np.kron(np.linalg.inv(Z.T @ Z), omega),
-        "return_var": np.array([[2.0 * np.sum(omega**2) / (n * m**2)]]),
-        "delta": np.linalg.inv(ones.T @ ones) * (rest @ rest / len(rest)),
-        "vector": np.concatenate([Phi.ravel(), S[i, j], C.ravel(), [np.trace(omega) / m], delta]),
-    }
+    variance = np.array([np.trace(omega) / m])
+    return {"Phi": Phi, "state_cov": S[i, j], "returns": C, "return_var": variance, "delta": delta}, [
+        np.kron(S, gram),
+        (S[np.ix_(i, i)] * S[np.ix_(j, j)] + S[np.ix_(i, j)] * S[np.ix_(j, i)]) / n,
+        np.kron(np.linalg.inv(Z.T @ Z), omega),
+        np.array([[2.0 * np.sum(omega**2) / (n * m**2)]]),
+        np.linalg.inv(ones.T @ ones) * (rest @ rest / len(rest)),
+    ]
 
 
-def _place(key: str, k: int, m: int) -> int:
-    """Return the position at which a block of the estimates begins."""
-    sizes = {
-        "Phi": k * k, "state_cov": k * (k + 1) // 2, "returns": (2 * k + 1) * m, "return_var": 1,
-        "delta": k + 1,
-    }  # fmt: skip
-    order = list(sizes)
-    return sum(sizes[each] for each in order[: order.index(key)])
+def _parts(vector: Array, sizes: Mapping[str, int]) -> Values:
+    """Split a vector into parts by name."""
+    return dict(zip(sizes, np.split(vector, np.cumsum(list(sizes.values()))[:-1]), strict=True))
 
 
-def _structural(vector: Array, k: int, m: int) -> Array:
+def _symmetric(lower: Array, k: int) -> Array:
+    """Return a symmetric matrix (k, k) from its lower triangle."""
+    out = np.zeros((k, k))
+    out[np.tril_indices(k)] = lower
+    return out + np.tril(out, -1).T
+
+
+def _structural(at: Values, k: int) -> Array:
     """Return the parameters of `ACM` from the estimates of the regressions."""
-    ends = [_place(key, k, m) for key in ("state_cov", "returns", "return_var", "delta")]
-    first, lower, returns, variance, delta = np.split(vector, ends)
-    Phi, C = first.reshape(k, k), returns.reshape(2 * k + 1, m)
-    S = np.zeros((k, k))
-    S[np.tril_indices(k)] = lower
-    S = S + np.tril(S, -1).T
+    Phi, C, S = at["Phi"].reshape(k, k), at["returns"].reshape(2 * k + 1, -1), _symmetric(at["state_cov"], k)
     a, beta, c = C[0], C[1 : k + 1], C[k + 1 :].T + C[1 : k + 1].T @ Phi
-    curved = np.einsum("im,ij,jm->m", beta, S, beta) + variance
+    curved = np.einsum("im,ij,jm->m", beta, S, beta) + at["return_var"]
     prices = np.linalg.solve(beta @ beta.T, beta @ np.column_stack([a + 0.5 * curved, c]))
-    return np.concatenate([first, lower, prices[:, 0], prices[:, 1:].ravel(), variance, delta])
+    return np.concatenate(
+        [at["Phi"], at["state_cov"], prices[:, 0], prices[:, 1:].ravel(), at["return_var"], at["delta"]]
+    )

@@ -9,14 +9,12 @@ import pandas as pd
 
 from ..base.reporting import FitSummary, describe_sample, normal_quantile, parameter_tables, with_tests
 from ..base.states import Factors
-from ..engine.arguments import one_of, truth
+from ..engine.arguments import truth
 from ..exceptions import SpecificationError, UnsupportedError
 from ..numerics.linear_algebra import Array
-from . import tables
 from .bias import bias_corrected
 from .plots import Pictures
-from .rates import Rates, forecast_horizons
-from .sensitivity import Sensitivity
+from .tables import Sensitivity
 
 if TYPE_CHECKING:
     from .acm import ACM
@@ -281,52 +279,6 @@ class ACMResults(Pictures):
         if maturities is not None:
             return super()._grid(maturities, extrapolate)
         return np.arange(1, self.model.curve_periods[1] + 1) * self.model.dt
-
-    # -- the fit ---------------------------------------------------------------------------------------
-
-    @property
-    def pricing_errors(self) -> pd.DataFrame:
-        """Yields minus fitted yields, in basis points, by date and maturity."""
-        return (self._yields - self.fitted_yields) * (tables.BASIS_POINTS / self.model.panel.scale)
-
-    def pricing_error_summary(self, by: str = "maturity") -> pd.DataFrame:
-        """
-        Return mean, std, rmse, max_abs (basis points) and number of the pricing errors.
-
-        Parameters
-        ----------
-        by : {"maturity", "date"}
-            Whether rows are maturities or dates.
-        """
-        return tables.error_summary(self.pricing_errors, one_of(by, ("maturity", "date"), "by"))
-
-    def forecast_yields(
-        self,
-        steps: Any = None,
-        *,
-        horizons: Any = None,
-        dates: Any = None,
-        maturities: Any = None,
-        param_uncertainty: bool = True,
-        extrapolate: bool = False,
-    ) -> Rates:
-        """
-        Forecast yields from the end of the sample; see `ATSMResults.forecast_yields`.
-
-        Parameters
-        ----------
-        steps, horizons, dates : optional
-            Number of periods (1), years or dates. They must be whole periods.
-        maturities : float or array_like, optional
-            Maturities of the model curve, which has no pricing errors. By default the yields of the panel are
-            forecast, including pricing errors.
-        param_uncertainty : bool
-            Whether standard deviations include the uncertainty of the parameters (delta method).
-        extrapolate : bool
-            Whether horizons and maturities may exceed twice the longest maturity of the panel.
-        """
-        h, index = forecast_horizons(self, steps, horizons, dates, extrapolate)
-        return self._forecast(h, index, maturities, param_uncertainty, extrapolate)
 
     # -- the summary -----------------------------------------------------------------------------------
 

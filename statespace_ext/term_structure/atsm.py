@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -24,8 +25,7 @@ from ..numerics.linear_algebra import Array, quiet
 from ..numerics.matrix_equations import stationary_vjp
 from ..numerics.ornstein_uhlenbeck import discretise, discretise_vjp, stationary_moments
 from ..params.layout import ParameterLayout
-from .concentrated import score_given_first, warm_starts
-from .declaration import build_layout, normalisation_of, start_of
+from .declaration import PairedLayout, build_layout, normalisation_of, start_of
 from .dynamics import (
     Curves,
     Dynamics,
@@ -35,15 +35,14 @@ from .dynamics import (
     risk_neutral_to_physical,
     risk_neutral_to_physical_vjp,
 )
-from .estimation import estimate_term_structure
-from .m_step import NumericalUpdates
+from .estimation import NumericalUpdates, estimate_term_structure, score_given_first, warm_starts
 from .maximal import DaiSingleton, Portfolios
 from .normalisation import Normalisation
+from .observed import survey_vjp
 from .panel import Panel, check_factors, first_portfolios, parse_panel, parts_of
 from .rates import years
 from .results import ATSMResults
 from .starts import candidates, exchanges, variants
-from .surveys import survey_vjp
 
 _HIGHER = 1e-3
 """Log-likelihood gain that pairs of Q-roots need over equal real roots."""
@@ -499,6 +498,26 @@ class ATSM(StateSpaceModel[ATSMResults]):
             why = "As many maturities as factors say nothing of the dynamics under Q: add maturities."
             found = replace(found, message=f"{found.message} {why}")
         return found
+
+    def _own(self, params: Any) -> Any:
+        """Return parameters by name with the names of this model; see `PairedLayout`."""
+        return self.layout.own(params) if isinstance(self.layout, PairedLayout) else params
+
+    @contextmanager
+    def fix_params(self, params: Any) -> Iterator[None]:
+        """
+        Fix parameters at values, by name, inside a ``with`` block; see `StateSpaceModel.fix_params`.
+
+        A model with pairs of Q-roots also takes all real roots by the names of "jsz".
+        """
+        with super().fix_params(self._own(params)):
+            yield
+
+    def _start_vector(self, start_params: object, transformed: bool, includes_fixed: bool) -> Array | None:
+        start, layout = self._own(start_params), self.layout
+        if isinstance(start, Mapping) and (set(start) & set(layout.names)) - set(layout.blocks):
+            start = pd.Series(start)  # by parameter: names such as "k_inf" are also those of blocks
+        return super()._start_vector(start, transformed, includes_fixed)
 
     def updates(self, layout: ParameterLayout) -> NumericalUpdates:
         """Return the EM updates for a layout of the free parameters."""

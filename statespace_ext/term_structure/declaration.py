@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 
-from ..exceptions import SpecificationError
+from ..engine.arguments import check_keywords
+from ..exceptions import ParameterError, SpecificationError, shown
 from ..numerics.linear_algebra import Array
 from ..params.affine import AffineMatrix, affine_matrix
 from ..params.layout import ParameterLayout
 from ..params.parse import covariance_namer, parse_covariance, parse_matrix
 from .maximal import DaiSingleton, DaiSingletonPairs, Portfolios, RootPairs
 from .normalisation import NelsonSiegel, Normalisation, Observed
+from .observed import check_with_macro
 from .panel import Panel, is_word
-from .unspanned import check_with_macro
 
 IDENTIFICATIONS = ("jsz", "jsz-pairs", "dai-singleton", "dai-singleton-pairs", "afns", "dns")
 P_DYNAMICS = ("unrestricted", "diagonal", "triangular")
@@ -34,6 +37,39 @@ _OTHERS = (
     "initial_state",
 )
 COVARIANCES = frozenset({"obs_cov", "state_cov", "survey_cov"})
+
+
+_ELSEWHERE = {"alpha": "Bounds have a coverage: pass alpha to `lower`, `upper` or `tidy` of the result."}
+"""Hints for arguments that other methods have."""
+T = TypeVar("T")
+
+
+def explained(cls: type[T]) -> type[T]:
+    """Make the constructor and the public methods of a class name their arguments if a call is wrong."""
+    for name, member in list(vars(cls).items()):
+        if inspect.isfunction(member) and (name == "__init__" or not name.startswith("_")):
+            setattr(cls, name, _explained(member, cls.__name__ if name == "__init__" else name))
+    return cls
+
+
+def _explained(method: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """Return a function whose errors about its arguments contain its public name and its arguments."""
+    signature = inspect.signature(method)
+    _, *known = signature.parameters
+    several = [each.kind for each in signature.parameters.values()]
+    if inspect.Parameter.VAR_KEYWORD in several or inspect.Parameter.VAR_POSITIONAL in several:
+        return method
+
+    @functools.wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError as error:
+            check_keywords(name, kwargs, known, {} if "alpha" in known else _ELSEWHERE)
+            raise TypeError(f"{name}(): {error}. Its arguments are {', '.join(known)}.") from None
+        return method(*args, **kwargs)
+
+    return call
 
 
 def check_choice(value: Any, name: str, choices: tuple[str, ...]) -> None:
@@ -124,7 +160,64 @@ def build_layout(given: Mapping[str, Any], norm: Normalisation, panel: Panel) ->
     blocks["initial_state"] = parse_matrix(
         start, (n, 1), "initial_state", lambda i, j: f"initial_state.{factors[i]}"
     )
-    return ParameterLayout(blocks, COVARIANCES & blocks.keys())
+    layout = ParameterLayout(blocks, COVARIANCES & blocks.keys())
+    if not isinstance(norm, (RootPairs, DaiSingletonPairs)):
+        return layout
+    real = {**given, "identification": norm.real}
+    return PairedLayout(layout, build_layout(real, normalisation_of(norm.real, panel), panel), norm)
+
+
+class PairedLayout(ParameterLayout):
+    """
+    Layout of a model with pairs of roots, which takes parameters of the model with real roots, by name.
+
+    Parameters
+    ----------
+    layout : ParameterLayout
+        Layout of the model.
+    real : ParameterLayout
+        Layout of the model with real roots.
+    norm : RootPairs or DaiSingletonPairs
+        The normalisation.
+    """
+
+    def __init__(
+        self, layout: ParameterLayout, real: ParameterLayout, norm: RootPairs | DaiSingletonPairs
+    ) -> None:
+        super().__init__(layout.blocks, layout.covariances)
+        self.real, self.norm = real, norm
+
+    def own(self, params: Any) -> Any:
+        """
+        Return parameters by name with the names of this model; other forms of parameters are unchanged.
+
+        Raises
+        ------
+        ParameterError
+            If parameters of real roots are given without others that the translation needs.
+        """
+        given = dict(params.items()) if hasattr(params, "items") else {}
+        foreign = set(given) - set(self.names)
+        if not foreign or foreign - set(self.real.names):
+            return params
+        missing = [name for name in self.real.names if name not in given]
+        needed = self.real.blocks["roots_Q"].names if "roots_Q" in self.real.blocks else self.real.names
+        if set(needed) & set(missing):
+            raise ParameterError(
+                "Parameters of real roots are incomplete",
+                got=shown(sorted(foreign)),
+                expected=f"also {shown(name for name in missing if name in needed)}",
+                remedy=f'Pass all of them, or use identification="{self.norm.real}".',
+            )
+        full = self.real.vector({**dict.fromkeys(missing, 0.0), **given})
+        vector = self.project(self.norm.of_real_roots(self.real.matrices(full)), np.zeros(len(self)))
+        left_out = {*missing, *(["drift_Q"] if "k_inf" in missing else [])}
+        out = dict(zip(self.names, vector.tolist(), strict=True))
+        return {name: value for name, value in out.items() if name not in left_out}
+
+    def vector(self, params: object) -> Array:
+        """Return a parameter vector; see `ParameterLayout.vector`."""
+        return super().vector(self.own(params))
 
 
 def _free(key: str, rows: list[str], columns: list[str] | None = None) -> AffineMatrix:
@@ -215,11 +308,7 @@ def check_contradictions(given: Mapping[str, Any], norm: Normalisation, sets_sig
     if isinstance(given["state_cov"], str):
         check_choice(given["state_cov"], "state_cov", STATE_COVS)
     check_with_macro(given, norm, sets_sigma)
-    for why, key in (
-        *_against_normalisation(given, norm, sets_sigma),
-        *_against_portfolios(given, norm),
-        *_against_start(given, norm),
-    ):
+    for why, key in (*_against_normalisation(given, norm, sets_sigma), *_against_portfolios(given, norm)):
         raise SpecificationError(
             f"{spelled(given['identification'])} {why}",
             got=f"{key}={given[key]!r}"[:80],
@@ -252,11 +341,11 @@ def _against_normalisation(
 
 def _against_portfolios(given: Mapping[str, Any], norm: Normalisation) -> Iterator[tuple[str, str]]:
     """Yield each argument that is excluded with or without exact portfolios, preceded by the reason."""
-    exact = is_word(given["obs_cov"], "exact-portfolios")
-    if given["initialization"] == "conditional" and not (exact and norm.portfolios):
+    start, exact = given["initialization"], is_word(given["obs_cov"], "exact-portfolios")
+    if start == "conditional" and not (exact and norm.portfolios):
         yield (
             "leaves the first factors unknown: they are those of portfolios priced without error",
-            ("initialization"),
+            "initialization",
         )
     if given["portfolio_weights"] is not None and not norm.portfolios and not exact:
         yield "has no portfolios", "portfolio_weights"
@@ -264,18 +353,6 @@ def _against_portfolios(given: Mapping[str, Any], norm: Normalisation) -> Iterat
         return
     if given["factors"] is not None:
         yield "has observed factors, not portfolios", "obs_cov"
-
-
-def _against_start(given: Mapping[str, Any], norm: Normalisation) -> Iterator[tuple[str, str]]:
-    """Yield the reasons why an initialization is excluded with or without exact portfolios."""
-    start, exact = given["initialization"], is_word(given["obs_cov"], "exact-portfolios")
-    if start == "conditional" and not (exact and norm.portfolios):
-        yield (
-            "leaves the first factors unknown: they are those of portfolios priced without error",
-            "initialization",
-        )
-    if not exact:
-        return
     why = "and portfolios without error leave nothing {}: the first factors are known given the parameters"
     if start == "diffuse" and not norm.portfolios:
         yield why.format("diffuse"), "initialization"

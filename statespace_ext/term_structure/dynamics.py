@@ -14,7 +14,7 @@ import numpy as np
 import scipy.linalg
 
 from ..display import Displayed
-from ..exceptions import ParameterError
+from ..exceptions import ParameterError, SpecificationError
 from ..numerics.bond_pricing import forward_loadings, loadings
 from ..numerics.linear_algebra import Array, symmetrize
 from ..numerics.ornstein_uhlenbeck import Discretisation, discretise
@@ -171,28 +171,8 @@ class Affine:
         return np.einsum("mi,nij,mj->nm", self.slope, covs, self.slope)
 
 
-class Premia:
-    """Mixin for curves that computes premia in continuous and in discrete time."""
-
-    yields: Callable[[Array], Affine]
-    forwards: Callable[[Array], Affine]
-    risk_neutral_yields: Callable[[Array], Affine]
-    risk_neutral_forwards: Callable[[Array], Affine]
-    average_short_rate: Callable[[Array], Affine]
-    short_rate_ahead: Callable[[Array], Affine]
-
-    def term_premium(self, tau: Array, risk_neutral: bool) -> Affine:
-        """Return yields minus the average expected short rate, or minus risk-neutral yields."""
-        return self.yields(tau) - (self.risk_neutral_yields if risk_neutral else self.average_short_rate)(tau)
-
-    def forward_premium(self, tau: Array, risk_neutral: bool) -> Affine:
-        """Return forward rates minus the expected short rate, or minus risk-neutral forward rates."""
-        base = self.risk_neutral_forwards if risk_neutral else self.short_rate_ahead
-        return self.forwards(tau) - base(tau)
-
-
 @dataclass(frozen=True)
-class Curves(Premia):
+class Curves:
     """
     The curves of a model.
 
@@ -245,10 +225,44 @@ class Curves(Premia):
         """Return E_t[r_{t+h}] under P."""
         return self._expected(forward_loadings, horizon, 0.0)
 
+    def term_premium(self, tau: Array, risk_neutral: bool) -> Affine:
+        """Return yields minus the average expected short rate, or minus risk-neutral yields."""
+        return self.yields(tau) - (self.risk_neutral_yields if risk_neutral else self.average_short_rate)(tau)
+
+    def forward_premium(self, tau: Array, risk_neutral: bool) -> Affine:
+        """Return forward rates minus the expected short rate, or minus risk-neutral forward rates."""
+        base = self.risk_neutral_forwards if risk_neutral else self.short_rate_ahead
+        return self.forwards(tau) - base(tau)
+
     def ahead(self, horizon: Array) -> Discretisation:
         """Return the exact P-distribution of the factors after horizons (h,), stacked."""
         at = self.dynamics
         return discretise(at.K_P, at.kappa_P, at.cov, horizon, at.period)
+
+    def states_ahead(self, mean: Array, cov: Array, horizon: Array) -> tuple[Array, Array]:
+        """Return means (h, k) and covariances (h, k, k) of the factors, given their distribution now."""
+        step = self.ahead(horizon)
+        Phi = step.transition
+        return Phi @ mean + step.intercept, Phi @ cov @ np.swapaxes(Phi, 1, 2) + step.cov
+
+    def yields_ahead(self, tau: Array, h: Array) -> Affine:
+        """Return E_t[y_{t+h}(tau)] as functions of the factors at t, horizon by horizon (h m,)."""
+        rates, step = self.yields(tau), self.ahead(h)
+        slope = np.einsum("mi,hij->hmj", rates.slope, step.transition)
+        return Affine(rates.mean(step.intercept).ravel(), slope.reshape(-1, slope.shape[2]))
+
+    def expected_excess_returns(self, tau: Array, h: float) -> Affine:
+        """Return annual expected log returns of bonds over h years, minus that of the h-year bond."""
+        own, later = self.yields(tau) * (tau / h), self.yields_ahead(tau - h, np.array([h]))
+        held, safe = own - later * ((tau - h) / h), self.yields(np.array([h]))
+        return Affine(held.intercept - safe.intercept, held.slope - safe.slope)
+
+    def sharpe_ratios(self, tau: Array, h: float, scale: float) -> Affine:
+        """Return (E[rx] + Var[rx] / 2) / sd[rx] of log excess returns over h years, divided by sqrt(h)."""
+        slope = self.yields(tau - h).slope * ((tau - h) / scale)[:, None]
+        sd = np.sqrt(np.einsum("mi,ij,mj->m", slope, self.ahead(np.array([h])).cov[0], slope))
+        mean = self.expected_excess_returns(tau, h) * np.full(len(tau), h / scale)
+        return Affine(mean.intercept + 0.5 * sd**2, mean.slope) * (1.0 / (sd * np.sqrt(h)))
 
     def price_of_risk(self) -> Affine:
         """Return lambda_0 + lambda_1 x; NaN if Sigma is singular."""
@@ -259,13 +273,6 @@ class Curves(Premia):
         """Return r = delta_0 + delta_1'x."""
         q = self.dynamics.pricing
         return Affine(np.array([q.delta_0]), padded(np.asarray(q.delta_1), len(self.dynamics.cov))[None])
-
-
-def states_ahead(dynamics: Dynamics, mean: Array, cov: Array, horizons: Array) -> tuple[Array, Array]:
-    """Return the exact P-distribution of the factors after times: means (m, k) and covariances (m, k, k)."""
-    step = discretise(dynamics.K_P, dynamics.kappa_P, dynamics.cov, horizons, dynamics.period)
-    Phi = step.transition
-    return Phi @ mean + step.intercept, Phi @ cov @ np.swapaxes(Phi, 1, 2) + step.cov
 
 
 def long_run_mean(K: Array, kappa: Array) -> Array:
@@ -357,3 +364,72 @@ def weakest_direction(cov: Array) -> tuple[float, Array]:
     scale = 1.0 / np.sqrt(np.diag(information))
     values, vectors = np.linalg.eigh(symmetrize(information * scale[:, None] * scale))
     return float(values[0]), vectors[:, 0]
+
+
+_OFF = 0.02
+"""Largest difference of a maturity from a whole number of periods, in periods."""
+
+
+def whole_periods(tau: Array, dt: float) -> Array:
+    """
+    Convert maturities or horizons in years to numbers of periods.
+
+    Raises
+    ------
+    SpecificationError
+        If a value is not a whole number of periods.
+    """
+    exact = np.asarray(tau, dtype=float) / dt
+    count = np.rint(exact).astype(int)
+    off = (np.abs(exact - count) > _OFF) | (count < 1)
+    if np.any(off):
+        raise SpecificationError(
+            "A model in discrete time has maturities and horizons of whole periods",
+            got=f"{np.asarray(tau)[off][0]:g} years, {exact[off][0]:.4g} periods",
+            expected=f"a multiple of {dt:.4g} years",
+        )
+    return count
+
+
+@dataclass(frozen=True)
+class PeriodCurves(Curves):
+    """
+    The curves of a model in discrete time whose bond returns have errors (Adrian, Crump & Moench 2013).
+
+    The recursions of log prices A_n + B_n'X are equations 25 to 28 of that paper. The variance s^2 of the
+    return errors is added to that of the return, B_n'S B_n, from the second period on.
+
+    Attributes
+    ----------
+    dynamics, convexity
+        As in `Curves`.
+    return_var : float
+        The variance s^2 of log returns over one period.
+    dt : float
+        Length of a period in years.
+    """
+
+    return_var: float
+    dt: float
+
+    def _whole(self, tau: Array) -> Array:
+        """Return times without the rounding errors of maturities such as 0.083 years."""
+        return whole_periods(tau, self.dt) * self.dt
+
+    def _priced(self, of: Callable[..., tuple[Array, Array]], tau: Array) -> Affine:
+        return self._with_errors(super()._priced(of, self._whole(tau)), of, tau)
+
+    def _expected(self, of: Callable[..., tuple[Array, Array]], tau: Array, convexity: float) -> Affine:
+        out = super()._expected(of, self._whole(tau), convexity)
+        return self._with_errors(out, of, tau) if convexity else out
+
+    def _with_errors(self, rates: Affine, of: Callable[..., tuple[Array, Array]], tau: Array) -> Affine:
+        """Subtract the convexity of the return errors."""
+        n = whole_periods(tau, self.dt)
+        share = (n - 1) / n if of is loadings else 1.0
+        size = 0.5 * self.return_var / (self.dt * self.convexity)
+        return Affine(rates.intercept - size * share, rates.slope)
+
+    def ahead(self, horizon: Array) -> Discretisation:
+        """Return the stacked P-distributions of the factors after horizons (h,)."""
+        return super().ahead(self._whole(horizon))

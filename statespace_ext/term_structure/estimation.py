@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
+import scipy.optimize
 
+from ..em.m_step import by_group, precisions, update_covariance
+from ..em.moments import Moments, Regression
+from ..em.updates import LinearGaussianUpdates, NamedUpdate
 from ..engine.arguments import one_of
+from ..engine.system import System
+from ..engine.system_score import SystemScore
+from ..exceptions import EstimationError, UnsupportedError
 from ..fit.fit import INTERRUPTED, best_so_far, estimate
 from ..fit.outcome import FitResult
 from ..fit.problem import EM_METHODS, FitRequest, check_request
 from ..fit.search import after, verdict_at
-from ..numerics.linear_algebra import Array
-from .concentrated import concentrated_starts
-from .maximal import DaiSingleton
+from ..fit.start_values import fill_missing
+from ..numerics.linear_algebra import NOT_HERE, Array, gaussian_objective
+from ..numerics.ornstein_uhlenbeck import discretise, from_steps
+from .dynamics import Values
+from .maximal import DaiSingleton, Portfolios
+from .panel import is_word
+from .starts import bounded_roots, cross_section, in_structure
+
+if TYPE_CHECKING:
+    from .atsm import ATSM
 
 OWN = ("mle", "two-step", "jsz")
 METHODS = ("auto", *OWN, "em", "lbfgs", "bfgs", "newton", "cg", "nm", "powell")
@@ -75,19 +91,24 @@ def _by_portfolios(model: Any, problem: Any, request: FitRequest) -> FitResult:
     """
     twin = model.clone(model.panel.endog, identification=model.norm.twin, portfolio_weights=None)
     found = estimate_term_structure(twin, request)
-    at = twin.layout.matrices(found.params)
+    start = rotated(model, twin, found.params)
+    if found.status == INTERRUPTED:
+        return replace(found, params=start)
+    out = estimate(problem, replace(request, start=start, n_starts=1))
+    reached = [out.llf if llf == max(found.starts) else llf for llf in found.starts]
+    return replace(after(out, found), starts=reached, seconds=found.seconds + out.seconds)
+
+
+def rotated(model: Any, twin: Any, params: Array) -> Array:
+    """Return the parameters of a Dai-Singleton model at those of its twin, whose factors are portfolios."""
+    at = twin.layout.matrices(params)
     both = twin.dynamics_at(at)
     values, turn, centre = model.norm.form(both.pricing, both.cov)
     values["K_P"] = turn @ both.K_P @ np.linalg.inv(turn)
     values["kappa_P"] = (turn @ (both.kappa_P - both.K_P @ centre))[:, None]
     values["obs_cov"] = at["obs_cov"]
     values["initial_state"] = (turn @ (at["initial_state"][:, 0] - centre))[:, None]
-    start = model.layout.project(values, np.zeros(len(model.layout)))
-    if found.status == INTERRUPTED:
-        return replace(found, params=start)
-    out = estimate(problem, replace(request, start=start, n_starts=1))
-    reached = [out.llf if llf == max(found.starts) else llf for llf in found.starts]
-    return replace(after(out, found), starts=reached, seconds=found.seconds + out.seconds)
+    return np.asarray(model.layout.project(values, np.zeros(len(model.layout))))
 
 
 def _two_step(problem: Any, params: Array, request: FitRequest) -> FitResult:
@@ -99,3 +120,463 @@ def _two_step(problem: Any, params: Array, request: FitRequest) -> FitResult:
         problem.full(free), llf, request.method, bool(np.isfinite(llf)), status, at.score_norm, at.gain,
         starts=[llf],
     )  # fmt: skip
+
+
+_WALL = 1e10
+_SAME = 0.01
+"""Difference of the log-likelihood below which two searches have found the same maximum."""
+
+
+def concentrated_starts(model: Any) -> list[Array]:
+    """
+    Return the full parameter vectors at maxima of the concentrated likelihood, the highest first.
+
+    Raises
+    ------
+    UnsupportedError
+        If the model does not have unrestricted P-dynamics and exact portfolios, or the data are incomplete or
+        irregular.
+    EstimationError
+        If no continuous-time process has the estimated regression of the portfolios.
+    """
+    require_concentrated(model)
+    objective = Concentrated(model)
+    found: list[tuple[float, Array]] = []
+    for candidate, _ in model.norm.starts(cross_section(model)):
+        value, at = objective.maximum(model.norm.searched(candidate))
+        if not any(abs(value - other) < _SAME for other, _ in found):
+            found.append((value, np.asarray(model.layout.project(at, np.zeros(len(model.layout))))))
+    return [params for _, params in sorted(found, key=lambda item: item[0])]
+
+
+def warm_starts(model: Any) -> list[Array]:
+    """
+    Return start values from the maxima for portfolios without errors, given the first date.
+
+    If the yields have errors, the maxima are computed from data with filled gaps and the error variances are
+    added. The list is empty if the model has no macro factors and a different start, or if the likelihood
+    cannot be concentrated.
+    """
+    conditional = model.initialization_kind == "conditional"
+    if len(model.panel.horizons) or not (
+        conditional or model.panel.macro_names and isinstance(model.norm, Portfolios)
+    ):
+        return []
+    with suppress(EstimationError, UnsupportedError):
+        return concentrated_starts(model) if conditional else _with_errors(model)
+    return []
+
+
+def _with_errors(model: Any) -> list[Array]:
+    """Return the full parameter vectors with error variances, given a model of portfolios without errors."""
+    data = fill_missing(model.endog)
+    frame = pd.DataFrame(data, index=model.calendar.labels, columns=np.atleast_1d(model.endog_names))
+    twin = model.clone(frame, obs_cov="exact-portfolios", initialization=None)
+    m, block = model.panel.n_observed, model.layout.blocks["obs_cov"]
+    out = []
+    for params in concentrated_starts(twin):
+        at = twin.layout.matrices(params)
+        rates = twin.curves(params).yields(model.panel.maturities)
+        states = np.column_stack([data[:, m:] @ twin.norm.weights.T, data[:, :m]])
+        errors = data[:, m:] - rates.mean(states)
+        K = bounded_roots(at["K_P"], model.panel.period)
+        values = {
+            **at, "K_P": K, "kappa_P": (K @ states.mean(axis=0))[:, None],
+            "obs_cov": in_structure(block, np.diag(np.mean(errors**2, axis=0))),
+            "initial_state": states[:1].T,
+        }  # fmt: skip
+        out.append(np.asarray(model.layout.project(values, np.zeros(len(model.layout)))))
+    return out
+
+
+def require_concentrated(model: Any) -> None:
+    """Raise if the likelihood of a model cannot be concentrated."""
+    given = model._given
+    faults = [
+        (not isinstance(model.norm, Portfolios), "another identification", 'identification="jsz"'),
+        (given["obs_cov"] != "exact-portfolios", "another obs_cov", 'obs_cov="exact-portfolios"'),
+        (given["risk_prices"] is not None, "risk_prices", "none"),
+        (not is_word(given["p_dynamics"], "unrestricted"), "another p_dynamics", "unrestricted P-dynamics"),
+        (not is_word(given["state_cov"], "unstructured"), "another state_cov", 'state_cov="unstructured"'),
+        (bool(model._has_fixed_params), "fixed parameters", "none"),
+        (bool(np.isnan(_without_first(model)).any()), "missing yields", "complete data"),
+        (model.panel.steps.ndim > 0, "irregular dates", "regular dates"),
+        (len(model.panel.horizons) > 0, "surveys", "none"),
+    ]
+    for wrong, got, expected in faults:
+        if wrong:
+            raise UnsupportedError(
+                'method="jsz" does not serve this model', got=got, expected=expected,
+                remedy='Use method="auto".',
+            )  # fmt: skip
+
+
+def _without_first(model: Any) -> Array:
+    """Return the data that enter the likelihood, without the first date if it is conditioned on."""
+    return np.asarray(model.endog[1:] if model.initialization_kind == "conditional" else model.endog)
+
+
+def known_states(model: Any) -> tuple[Array, Array]:
+    """Return portfolios and macro factors of all dates, and the yields that enter the likelihood."""
+    data, m = _without_first(model), model.panel.n_observed
+    y = data[:, m:]
+    states = np.column_stack([y @ model.panel.weights.T, data[:, :m]])
+    if model.initialization_kind == "conditional":
+        states = np.vstack([model.first_portfolios, states])
+    return states, y
+
+
+def score_given_first(model: Any, system: System) -> tuple[SystemScore, tuple[float, float]]:
+    """
+    Return score and log-likelihood for portfolios without errors and macro factors, given the first date.
+
+    All states are observed, so the likelihood is that of a regression of states on lagged states and that of
+    the errors. With N orthonormal and W N' = 0,
+
+        llP = sum_{t>1} log N(x_t; c + T x_{t-1}, Q),    llQ = sum_{t>1} log N(N e_t; 0, s^2 I),
+
+    and the log-likelihood of the yields is llP + llQ + (n - 1) log|W W'| / 2. The function returns both parts
+    too.
+    """
+    x, y = known_states(model)
+    W, (n, p), m = model.panel.weights, y.shape, model.panel.n_observed
+    now, k, size = x[1:], len(W), x.shape[1]
+    before = np.column_stack([x[:-1], np.ones(n)])
+    moves = now - before @ np.column_stack([system.transition, system.state_intercept]).T
+    ee, eb, bb = (each[None] for each in (moves.T @ moves, moves.T @ before, before.T @ before))
+    sums = Regression(ee, eb, bb, np.full(1, n))
+    llP, by_Q, by_T = gaussian(system.state_cov[None], sums)
+    e = y - system.obs_intercept[m:] - now @ system.design[m:].T
+    variance = float(np.trace(system.obs_cov)) / (p - k)
+    llP -= 0.5 * n * size * np.log(2.0 * np.pi)
+    llQ = -0.5 * (float(np.sum(e**2)) / variance + n * (p - k) * np.log(2.0 * np.pi * variance))
+    by_H = 0.5 * (e.T @ e / variance**2 - n * np.eye(p) / variance)
+    above = [(m, 0), (0, 0)]
+    by = {
+        "design": np.pad(e.T @ now / variance, above),
+        "obs_intercept": np.pad(e.sum(axis=0)[:, None] / variance, above),
+        "obs_cov": np.pad(by_H, (m, 0)),
+        "transition": by_T[0, :, :size],
+        "state_intercept": by_T[0, :, size:],
+        "state_cov": by_Q[0],
+    }
+    none, llf = np.zeros(size), llP + llQ + 0.5 * n * np.linalg.slogdet(W @ W.T)[1]
+    return SystemScore(float(llf), by, none, np.zeros((size, size)), none), (llP, llQ)
+
+
+class Concentrated:
+    """
+    Minus the concentrated likelihood of portfolios priced without error, by Q-roots and annual covariance.
+
+    Given these arguments, all other parameters have a closed form (Joslin, Singleton & Zhu 2011). The
+    P-dynamics are the regression of Z_{t+1} on Z_t, where Z contains the portfolios and macro factors. k_inf
+    is a least-squares coefficient of the mean yields. The variance of the errors is the mean square of the
+    residuals. The covariance of macro factors given portfolios is that of the regression. The objective
+
+        -(n - 1)/2 [log|Omega| + tr(Omega^{-1} Omega_hat)] - m (p - k)/2 log(sum of squared errors)
+
+    has k + k (k + 1)/2 parameters, where m is the number of dates whose errors enter. It is conditional on
+    Z_1. In discrete time its maximum is that of the likelihood. In continuous time the maxima differ
+    slightly: convexity depends on the annual covariance, the regression on the covariance of a step, and K_P
+    enters the relation between them. A few steps on the likelihood then find its maximum.
+
+    Parameters
+    ----------
+    model : ATSM
+        A model that `require_concentrated` accepts.
+    """
+
+    def __init__(self, model: Any) -> None:
+        panel, self.norm = model.panel, model.norm
+        self.dt, self.period = float(panel.steps), panel.period
+        states, self.y = known_states(model)
+        self.P = states[-len(self.y) :, : len(self.norm.weights)]
+        before, after = np.column_stack([states[:-1], np.ones(len(states) - 1)]), states[1:]
+        fit = np.linalg.lstsq(before, after, rcond=None)[0]
+        residual = after - before @ fit
+        self.n, self.omega = len(after), residual.T @ residual / len(after)
+        try:
+            self.K, self.kappa, cov = from_steps(fit[:-1].T, fit[-1], self.omega, self.dt, self.period)
+            self.root = np.linalg.cholesky(cov)
+        except NOT_HERE as error:
+            raise EstimationError(
+                "The regression of the portfolios is not that of a continuous-time process",
+                got=error,
+                remedy='Use method="auto", or time="discrete".',
+            ) from error
+
+    def maximum(self, roots: Array) -> tuple[float, Values]:
+        """Minimise from given Q-roots; return the value and all blocks at the minimum."""
+        k = len(roots)
+        lower = np.tril_indices(k)
+        scale = np.concatenate([0.1 + np.abs(roots), np.full(len(lower[0]), 0.1)])
+
+        def at(w: Array) -> tuple[Array, Array]:
+            turn = np.eye(k)
+            turn[lower] += scale[k:] * w[k:]
+            own = self.root[:k, :k] @ turn
+            return roots + scale[:k] * w[:k], own @ own.T
+
+        first = np.zeros(len(scale))
+        fit = scipy.optimize.minimize(  # type: ignore[call-overload]
+            lambda w: self(*at(w)), first, method="BFGS", options={"gtol": 1e-4, "maxiter": 100}
+        )
+        return float(fit.fun), self.values(*at(fit.x))
+
+    def values(self, roots: Array, cov: Array) -> Values:
+        """Return all blocks at the maximum, given the roots and the covariance of the portfolios."""
+        at = self._fitted(roots, cov)
+        errors = self._errors(at)
+        p, k = self.y.shape[1], len(roots)
+        W = self.norm.weights
+        off = np.eye(p) - W.T @ np.linalg.solve(W @ W.T, W)
+        at["obs_cov"] = off * np.sum(errors**2) / (len(errors) * (p - k))
+        return {**at, "K_P": self.K, "kappa_P": self.kappa[:, None]}
+
+    def _fitted(self, roots: Array, cov: Array) -> Values:
+        at: Values = {**self.norm.from_roots(roots), "state_cov": self._with_macro(cov)}
+        return {**at, self.norm.drift: self.norm.mean_fit(at, self.y, self.P)}
+
+    def _with_macro(self, cov: Array) -> Array:
+        """Return Sigma Sigma' of all states, with the regression of macro factors on portfolios."""
+        k = len(cov)
+        root = np.array(self.root)
+        root[:k, :k] = np.linalg.cholesky(cov)
+        root[k:, :k] = np.linalg.solve(self.root[:k, :k].T, self.root[k:, :k].T).T @ root[:k, :k]
+        return np.asarray(root @ root.T)
+
+    def _errors(self, at: Values) -> Array:
+        A, B = self.norm.yields_on_portfolios(at)
+        return np.asarray(self.y - A - self.P @ B.T)
+
+    def __call__(self, roots: Array, cov: Array) -> float:
+        """Return the value, or a large constant where it does not exist."""
+        try:
+            at = self._fitted(roots, cov)
+            errors = self._errors(at)
+            omega = discretise(self.K, self.kappa, at["state_cov"], self.dt, self.period).cov
+            sign, logdet = np.linalg.slogdet(omega)
+            trace = float(np.trace(np.linalg.solve(omega, self.omega)))
+        except NOT_HERE:
+            return _WALL
+        p, k = self.y.shape[1], len(roots)
+        value = 0.5 * self.n * (logdet + trace) + 0.5 * len(errors) * (p - k) * np.log(np.sum(errors**2))
+        return float(value) if sign > 0 and np.isfinite(value) else _WALL
+
+
+_ITERATIONS = 30
+_STEP, _LEAST_SIZE = 1e-6, 1e-4
+
+
+@dataclass(frozen=True)
+class NumericalUpdates(LinearGaussianUpdates):
+    """
+    EM updates for system matrices that are arbitrary smooth functions of the parameters.
+
+    obs_cov and an unknown first state have closed forms. A gradient method finds all other parameters. It
+    starts at those of the E-step, and its result is kept only if it increases `ExpectedLoglike`, so that the
+    log-likelihood cannot decrease.
+
+    Attributes
+    ----------
+    layout : ParameterLayout
+        Layout of the free parameters.
+    structure : StateStructure
+        Structure of the states, all of which have noise.
+    model : ATSM
+        The model.
+    """
+
+    model: ATSM
+    initial_state = LinearGaussianUpdates.initial_state_newton
+
+    def cycles(self) -> list[list[NamedUpdate]]:
+        """Return the updates; those in one group share an E-step."""
+        main: list[NamedUpdate] = [("dynamics", self.dynamics)]
+        if not self.layout.blocks["obs_cov"].is_fixed:
+            main.append(("obs_cov", self.obs_cov))
+        if self.layout.blocks["initial_state"].is_fixed:
+            return [main]
+        return [[("initial_state", self.initial_state)], main]
+
+    def unsupported_reason(self) -> str | None:
+        """Return the reason why EM cannot estimate this specification, or None if it can."""
+        block = self.layout.blocks["obs_cov"]
+        if len(self.model.panel.horizons):
+            return "surveys measure expectations, which have no part in its M-step"
+        if np.any((block.rows != block.columns) & (block.coefs != 0)):
+            return "some portfolios are priced without error, so that obs_cov is singular"
+        return None
+
+    def dynamics(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
+        """Update all parameters except those of obs_cov, by L-BFGS on the expected log-likelihood."""
+        expected = ExpectedLoglike(self, params, moments)
+        moving = np.ones(len(params), bool)
+        for key in ("obs_cov", "initial_state"):
+            moving[self.layout.index[key]] = False
+        z = self.layout.unconstrain(params)
+        scale = self._scale(expected, params)[moving]
+        value, _ = expected.value_and_gradient(params)
+
+        def objective(w: Array) -> tuple[float, Array]:
+            at = np.array(z)
+            at[moving] += scale * w
+            trial = self.layout.constrain(at)
+            try:
+                new, gradient = expected.value_and_gradient(trial)
+            except NOT_HERE:
+                return 1e10 + abs(value), np.zeros(len(w))
+            return value - new, -self.layout.vjp(at, gradient)[moving] * scale
+
+        options = {"maxiter": _ITERATIONS, "maxcor": 20, "ftol": 1e-13, "gtol": 1e-8}
+        found = scipy.optimize.minimize(  # type: ignore[call-overload]
+            objective, np.zeros(len(scale)), jac=True, method="L-BFGS-B", options=options
+        )
+        if not found.fun < 0:
+            return params, moments
+        out = np.array(z)
+        out[moving] += scale * found.x
+        new = self.layout.constrain(out)
+        new[~moving] = params[~moving]
+        return new, replace(
+            moments, observation=expected.observation(self.model.system_at(self.layout.matrices(new)))
+        )
+
+    def obs_cov(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
+        """Update H = E sum eps eps' / n within its structure; observed factors have no noise."""
+        yields = self.of_yields(moments.observation)
+        return update_covariance([self._term("obs_cov", yields)], params), moments
+
+    def of_yields(self, observation: Regression) -> Regression:
+        """Return the sums of the yields alone, without those of observed factors."""
+        return observation.rows(np.arange(self.model.panel.n_observed, observation.ee.shape[1]))
+
+    def information(self, params: Array, moments: Moments) -> Array:
+        """Return the diagonal of the complete-data information; zero where it is not known."""
+        expected = ExpectedLoglike(self, params, moments)
+        out, here = np.zeros(len(params)), expected.value_and_gradient(params)[1]
+        for i, step in enumerate(_STEP * self._sizes(params)):
+            move = np.zeros(len(params))
+            move[i] = step
+            try:
+                ahead = expected.value_and_gradient(params + move)[1][i]
+            except NOT_HERE:
+                continue
+            out[i] = max((here[i] - ahead) / step, 0.0)
+        index, rows = self.layout.index["initial_state"], self.layout.blocks["initial_state"].rows
+        out[index] = np.diag(moments.initial_information)[rows]
+        return out
+
+    def _sizes(self, params: Array) -> Array:
+        """Return the size of each parameter; for a covariance, the product of standard deviations."""
+        out = np.maximum(np.abs(params), _LEAST_SIZE)
+        at = self.layout.matrices(params)
+        for key in self.layout.covariances & set(at):
+            block, deviations = self.layout.blocks[key], np.sqrt(np.diag(at[key]))
+            out[self.layout.index[key]] = deviations[block.rows] * deviations[block.columns]
+        return np.where(out > 0, out, _LEAST_SIZE)
+
+    def _scale(self, expected: ExpectedLoglike, params: Array) -> Array:
+        """Return one over the square root of the information, by unconstrained parameter."""
+        information = self.information(params, expected.moments)
+        z = self.layout.unconstrain(params)
+        out = np.array(information)
+        for transform in self.layout.transforms:
+            places = self.layout.positions(transform.param_names)
+            jacobian = transform.jacobian(z[places])
+            out[places] = np.einsum("ij,i,ij->j", jacobian, information[places], jacobian)
+        return np.where(out > 0, 1.0 / np.sqrt(np.where(out > 0, out, 1.0)), np.maximum(np.abs(z), 1e-3))
+
+
+class ExpectedLoglike:
+    """
+    The expected log-likelihood of the complete data, given the sums of an E-step.
+
+    At new matrices it is a function of these sums,
+
+        -1/2 [n log|H| + tr(H^{-1} E sum e e')] - 1/2 sum_g [n_g log|W_g| + tr(W_g^{-1} E sum u u')]
+        -1/2 [log|P_1| + tr(P_1^{-1} E (x_1 - a_1)(x_1 - a_1)')],
+
+    with the residuals e and u at the new coefficients. It needs no filter pass.
+
+    Parameters
+    ----------
+    updates : NumericalUpdates
+        The model and the layout of its free parameters.
+    params : ndarray
+        Free parameters at the E-step.
+    moments : Moments
+        Sums of the E-step.
+    """
+
+    def __init__(self, updates: NumericalUpdates, params: Array, moments: Moments) -> None:
+        self.updates, self.moments = updates, moments
+        self._base = updates.model.system_at(updates.layout.matrices(params))
+
+    def observation(self, system: System) -> Regression:
+        """Return the sums of the observation residuals at new matrices."""
+        intercept = system.obs_intercept - self._base.obs_intercept
+        change = np.column_stack([system.design - self._base.design, intercept])
+        return self.moments.observation.shifted(change)
+
+    def state(self, system: System) -> Regression:
+        """Return the sums of the state residuals at new matrices, in one group or one for each period."""
+        T, c = system.transition - self._base.transition, system.state_intercept - self._base.state_intercept
+        if T.ndim == 2:
+            return self.moments.state.shifted(np.column_stack([T, c]))
+        change = np.concatenate([T, c[:, None, :]], axis=1)[:, :, :-1]
+        return self.moments.state.shifted(np.moveaxis(change, 2, 0))
+
+    def value_and_gradient(self, params: Array) -> tuple[float, Array]:
+        """Return the value and its gradient by free parameter."""
+        updates = self.updates
+        at = updates.layout.matrices(params)
+        system = updates.model.system_at(at)
+        m, k = updates.model.panel.n_observed, system.k_states
+        state = self.state(system)
+        value, by_H, by_Z = gaussian(
+            system.obs_cov[m:, m:][None], updates.of_yields(self.observation(system))
+        )
+        more, by_W, by_T = gaussian(by_group(system.state_cov)[: len(state.n)], state)
+        first, by_mean, by_cov = self._initial(system)
+        above = np.zeros((m, k + 1))  # derivatives by rows without noise, which are not used
+        by_Z = np.concatenate([above, by_Z[0]])
+        by_matrix = {
+            "design": by_Z[:, :k],
+            "obs_intercept": by_Z[:, k:],
+            "obs_cov": np.pad(by_H[0], (m, 0)) if m else by_H[0],
+            "transition": _like(system.transition, by_T[:, :, :k]),
+            "state_intercept": _like(system.state_intercept[:, None], by_T[:, :, k:]).reshape(k, -1),
+            "state_cov": _like(system.state_cov, by_W),
+        }
+        score = SystemScore(value + more + first, by_matrix, by_mean, by_cov, np.zeros(k))
+        return score.llf, updates.layout.gradient(updates.model.score_at(score, at))
+
+    def _initial(self, system: System) -> tuple[float, Array, Array]:
+        """Return the term of the initial state, and its derivatives by a_1 and P_1."""
+        k = system.k_states
+        if system.start == "diffuse" or not np.any(system.initial_state_cov):
+            return 0.0, np.zeros(k), np.zeros((k, k))
+        gap = (self.moments.initial_mean - system.initial_state)[:, None]
+        second = self.moments.initial_cov + gap @ gap.T
+        start = Regression(second[None], gap[None], np.ones((1, 1, 1)), np.ones(1))
+        value, by_cov, by_mean = gaussian(system.initial_state_cov[None], start)
+        return value, by_mean[0, :, 0], by_cov[0]
+
+
+def gaussian(covs: Array, sums: Regression) -> tuple[float, Array, Array]:
+    """Return -1/2 sum_g [n log|S| + tr(S^{-1} ee)], and its derivatives by each S and each coefficient."""
+    value = sum(
+        gaussian_objective(cov, ee, float(n)) for cov, ee, n in zip(covs, sums.ee, sums.n, strict=True)
+    )
+    precision = precisions(np.moveaxis(covs, 0, 2))
+    by_cov = 0.5 * (precision @ sums.ee @ precision - sums.n[:, None, None] * precision)
+    return float(value), by_cov, precision @ sums.eb
+
+
+def _like(matrix: Array, by_group_first: Array) -> Array:
+    """Convert derivatives by group to those of a matrix; the last period of a varying matrix gets zeros."""
+    if matrix.ndim == 2:
+        return by_group_first.sum(axis=0)
+    moved = np.moveaxis(by_group_first, 0, 2)
+    return np.concatenate([moved, np.zeros((*moved.shape[:2], matrix.shape[2] - moved.shape[2]))], axis=2)

@@ -1,4 +1,4 @@
-"""Out-of-sample evaluation of yield forecasts against a benchmark."""
+"""Forecasts of yields, and their out-of-sample evaluation against a benchmark."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from ..display import Displayed
-from ..engine.arguments import options_of, positive_integers
+from ..engine.arguments import options_of, positive_integer, positive_integers, truth
+from ..engine.validation import as_dates
 from ..exceptions import SpecificationError, UnsupportedError, shown
 from ..inference.many import (
     applied,
@@ -25,9 +26,106 @@ from ..inference.many import (
 from ..inference.windows import diebold_mariano, fixed_of, windows_of
 from ..numerics.linear_algebra import Array
 from ..plots import CONSTANT, LINE, ZERO, new_figure
-from .rates import years, yields_ahead
+from .panel import years_after
+from .rates import ImpliedReturns, Rates, years
 
 MODEL, RANDOM_WALK, OTHER = "model", "random walk", "other model"
+
+
+def forecast_horizons(
+    results: Any, steps: Any, horizons: Any, dates: Any, extrapolate: bool = False
+) -> tuple[Array, pd.Index]:
+    """
+    Return horizons in years and their labels.
+
+    Raises
+    ------
+    SpecificationError
+        If more than one of the three arguments is given, or ``steps`` is used with irregular dates.
+    DataError
+        If dates do not follow the sample.
+    """
+    model = results.model
+    if sum(value is not None for value in (steps, horizons, dates)) > 1:
+        raise SpecificationError("steps, horizons and dates are given together", expected="one of them")
+    if horizons is not None:
+        h = years(horizons, "horizons", model, extrapolate)
+        return h, pd.Index(h, name="horizon")
+    if dates is not None:
+        index = as_dates(dates, "dates")
+        return years_after(model, index), index
+    count = positive_integer(1 if steps is None else steps, "steps")
+    if model.panel.steps.ndim:
+        raise SpecificationError(
+            "Steps after irregular dates have no length",
+            got=f"steps={count}",
+            remedy="Pass dates=, or horizons= in years.",
+        )
+    h = float(model.panel.steps) * np.arange(1, count + 1)
+    calendar = model.calendar
+    if calendar.clock is not None and not calendar.labels.equals(pd.RangeIndex(model.nobs)):
+        return h, calendar.ahead(count)
+    return h, pd.Index(h, name="horizon")
+
+
+class Forecasts(ImpliedReturns):
+    """Mixin with forecasts of yields from the end of the sample."""
+
+    def _last(self) -> tuple[Array, Array]:
+        """Return the mean and covariance of the factors at the last date."""
+        raise NotImplementedError
+
+    def _error_variances(self) -> Array:
+        """Return the variances of the measurement errors."""
+        raise NotImplementedError
+
+    def forecast_yields(
+        self,
+        steps: Any = None,
+        *,
+        horizons: Any = None,
+        dates: Any = None,
+        maturities: Any = None,
+        param_uncertainty: bool = True,
+        extrapolate: bool = False,
+    ) -> Rates:
+        """
+        Forecast yields from the end of the sample; the distribution is exact at any horizon.
+
+        Parameters
+        ----------
+        steps : int, optional
+            Number of periods (1). Dates must be regular.
+        horizons : float or array_like, optional
+            Years after the last date, in place of ``steps``. `ACM` needs whole periods.
+        dates : array_like of dates, optional
+            Dates after the last one, in place of ``steps``.
+        maturities : float or array_like, optional
+            Maturities of the model curve, without measurement errors. By default the yields of the panel are
+            forecast, including measurement errors (of `ACM`, pricing errors).
+        param_uncertainty : bool
+            Whether standard deviations include the uncertainty of the parameters (delta method).
+        extrapolate : bool
+            Whether horizons and maturities may exceed twice the longest maturity of the panel.
+        """
+        h, index = forecast_horizons(self, steps, horizons, dates, extrapolate)
+        model, own = self.model, maturities is None
+        tau = model.panel.maturities if own else years(maturities, "maturities", model, extrapolate)
+        (last, cov), curves = self._last(), model.curves(np.asarray(self.params, dtype=float))
+        means, covs = curves.states_ahead(last, cov, h)
+        rates = curves.yields(tau)
+        variance = np.clip(rates.variance(covs), 0.0, None)
+        if truth(param_uncertainty, "param_uncertainty"):
+            trials = self._sensitivity("smoothed")  # the last filtered factors equal the smoothed ones
+            moved = trials.variance(
+                lambda at: model.curves(at).yields_ahead(tau, h), last[None], trials.by_state[-1:]
+            )
+            variance = variance + moved.reshape(variance.shape)
+        labels: Any = {"index": index}
+        labels["columns"] = pd.Index(model.panel.labels if own else tau, name="yield" if own else "maturity")
+        if own:
+            variance = variance + self._error_variances()
+        return Rates(pd.DataFrame(rates.mean(means), **labels), pd.DataFrame(np.sqrt(variance), **labels))
 
 
 @dataclass(frozen=True, repr=False)
@@ -225,7 +323,7 @@ def _forecasts(
         params = np.array(list(record.params.values()))
         states = clone.filter(params, includes_fixed=True, cov_type="none").filtered_state
         own = states[:, rows.stop - rows.start - 1 :].T
-        affine = yields_ahead(clone.curves(params), clone.panel.maturities[places], h)
+        affine = clone.curves(params).yields_ahead(clone.panel.maturities[places], h)
         return affine.mean(own).reshape(len(own), len(ahead), len(places))
 
     out = np.full((len(origins), len(ahead), len(places)), np.nan)

@@ -34,6 +34,11 @@ _MEETING = (
 _EQUAL_PAIR = "The Q-roots of pair {} are equal: they have no standard errors, mean and square have."
 
 
+def seconds(k: int) -> Array:
+    """Return the positions of the second of each pair among k; an odd number begins with a single one."""
+    return np.arange(1 + k % 2, k, 2)
+
+
 def meet(roots: Array) -> bool:
     """Return whether two roots are equal, to the precision of a search."""
     return bool(np.any(np.diff(np.sort(roots)) < _EQUAL * np.max(np.abs(roots))))
@@ -242,7 +247,14 @@ class RootPairs(Portfolios):
     roots.
     """
 
-    drift, beyond = "drift_Q", ""
+    drift, beyond, real = "drift_Q", "", "jsz"
+
+    def of_real_roots(self, at: Values) -> Values:
+        """Return the blocks of the same model, given those of `Portfolios`."""
+        roots = at["roots_Q"][:, 0]
+        rest = {key: value for key, value in at.items() if key not in ("roots_Q", "k_inf")}
+        drift = at["k_inf"] * np.prod(roots[1:])
+        return {**rest, **self.from_roots(paired(roots.astype(complex))), "drift_Q": drift}
 
     def blocks(self) -> dict[str, AffineMatrix]:
         """Return the blocks of the single root, of the pairs, and of the drift."""
@@ -255,14 +267,8 @@ class RootPairs(Portfolios):
             "drift_Q": column(["drift_Q"]),
         }
 
-    @property
-    def _seconds(self) -> Array:
-        """Positions of the second root of each pair."""
-        k = len(self.weights)
-        return np.arange(1 + k % 2, k, 2)
-
     def _latent(self, at: Values) -> tuple[Array, Array]:
-        K, second = np.array(self._superdiagonal), self._seconds
+        K, second = np.array(self._superdiagonal), seconds(len(self.weights))
         if len(K) % 2:
             K[0, 0] = at["roots_Q"][0, 0]
         K[second, second] = K[second - 1, second - 1] = at["pairs_Q"][:, 0]
@@ -270,7 +276,7 @@ class RootPairs(Portfolios):
         return K, at["drift_Q"][0, 0] * np.eye(len(K))[-1]
 
     def _latent_vjp(self, by_K: Array, by_kappa: Array) -> Values:
-        second, on = self._seconds, np.diag(by_K)
+        second, on = seconds(len(by_K)), np.diag(by_K)
         pairs = np.column_stack([on[second] + on[second - 1], -by_K[second, second - 1]])
         single = {"roots_Q": by_K[:1, :1]} if len(by_K) % 2 else {}
         return {**single, "pairs_Q": pairs, "drift_Q": by_kappa[-1:, None]}
@@ -465,17 +471,15 @@ class DaiSingletonPairs(DaiSingleton):
     single root.
     """
 
-    twin, beyond, _portfolios = "jsz-pairs", "", RootPairs
+    twin, beyond, real, _portfolios = "jsz-pairs", "", "dai-singleton", RootPairs
 
-    @property
-    def _seconds(self) -> Array:
-        """Positions of the second factor of each pair."""
-        k = len(self.factors)
-        return np.arange(1 + k % 2, k, 2)
+    def of_real_roots(self, at: Values) -> Values:
+        """Return the blocks of the same model, given those of `DaiSingleton`."""
+        return self.normalised(at)
 
     def blocks(self) -> dict[str, AffineMatrix]:
         """Return the blocks of K_Q, delta_0 and delta_1."""
-        k, names, second = len(self.factors), self.factors, [int(i) for i in self._seconds]
+        k, names, second = len(self.factors), self.factors, seconds(len(self.factors)).tolist()
         places = [(i, j) for i in range(k) for j in range(i + 1)] + [(i - 1, i) for i in second]
         own = {(i, i): (i - 1, i - 1) for i in second}  # the mean of the roots appears twice
         rows = [(own.get(place, place), place) for place in places]
@@ -490,7 +494,7 @@ class DaiSingletonPairs(DaiSingleton):
             spaces.append(_least(moved @ moved - square * np.eye(len(K)), 2))
         rotation = np.linalg.qr(np.column_stack(spaces))[0].T
         form = rotation @ K @ rotation.T
-        for i in self._seconds:
+        for i in seconds(len(K)):
             (a, b), (c, d) = form[i - 1 : i + 1, i - 1 : i + 1]
             angle = 0.5 * np.arctan2(d - a, b + c) + (0.5 * np.pi if b > c else 0.0)
             turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
@@ -501,7 +505,7 @@ class DaiSingletonPairs(DaiSingleton):
         return self._rotation(K)
 
     def _cleaned(self, K: Array) -> Array:
-        out, second = np.tril(K), self._seconds
+        out, second = np.tril(K), seconds(len(K))
         out[second - 1, second] = K[second - 1, second]
         out[second, second] = out[second - 1, second - 1] = 0.5 * (
             np.diag(K)[second] + np.diag(K)[second - 1]
@@ -510,7 +514,7 @@ class DaiSingletonPairs(DaiSingleton):
 
     def remarks(self, at: Values) -> list[str]:
         """Report pairs that are equal up to rounding; their roots have no derivative."""
-        K, second = at["K_Q"], self._seconds
+        K, second = at["K_Q"], seconds(len(at["K_Q"]))
         square = np.abs(K[second, second - 1] * K[second - 1, second])
         return [
             _EQUAL_PAIR.format(i + 1) for i in np.flatnonzero(square < (_EQUAL * np.diag(K)[second]) ** 2)

@@ -76,6 +76,8 @@ class Normalisation:
     latent = False
     portfolios = False
     scaled = False
+    real = ""
+    """The same normalisation with real roots, whose parameters by name a model takes too."""
 
     def __repr__(self) -> str:
         own = ", ".join(f"{key}={value!r}" for key, value in vars(self).items())

@@ -16,7 +16,7 @@ from ..exceptions import DataError, SpecificationError, shown, warn
 from ..fit.start_values import fill_missing
 from ..numerics.linear_algebra import Array
 from ..numerics.ornstein_uhlenbeck import whole_periods
-from .unspanned import with_observed
+from .observed import with_observed
 
 if TYPE_CHECKING:
     from .atsm import ATSM
@@ -422,13 +422,12 @@ def parse_panel(yields: Any, dates: Any, given: Mapping[str, Any]) -> Panel:
     if steps.ndim:
         steps = np.append(steps, steps[-1])
     period = _period(given["time"], steps, maturities)
-    seen = with_observed(given, frame, values, labels, index, period)
-    names = seen.factors
+    endog, names, macro, horizons = with_observed(given, frame, values, labels, index, period)
     chosen = [value for value in (given["identification"], given["obs_cov"]) if isinstance(value, str)]
     uses = chosen[:1] in (["jsz"], ["jsz-pairs"]) and names is None or "exact-portfolios" in chosen
     weights = _weights(given["portfolio_weights"], values, k, labels, uses)
-    own, seen_too = weights if uses else None, (seen.macro, period, seen.horizons)
-    return Panel(seen.endog, labels, maturities, scale, steps, k, names, *seen_too, weights, own)
+    own = weights if uses else None
+    return Panel(endog, labels, maturities, scale, steps, k, names, macro, period, horizons, weights, own)
 
 
 def _period(time: Any, steps: Array, maturities: Array) -> float | None:

@@ -9,7 +9,6 @@ import pandas as pd
 from scipy.stats import norm
 
 from ..engine.arguments import probability
-from ..exceptions import SpecificationError, shown
 from ..plots import (
     BAND,
     CONSTANT,
@@ -22,8 +21,8 @@ from ..plots import (
     plot_factors,
 )
 from .dynamics import Affine
-from .rates import Rates, years
-from .returns import ImpliedReturns
+from .evaluation import Forecasts
+from .rates import Rates, one_time, years
 from .tables import BASIS_POINTS
 
 _COLUMNS = 4
@@ -256,7 +255,7 @@ _GRID = 120
 _TEN_YEARS = 10.0
 
 
-class Pictures(ImpliedReturns):
+class Pictures(Forecasts):
     """Methods that plot with matplotlib, into ``fig`` if it is given, and return the Figure."""
 
     def plot_factors(
@@ -313,16 +312,14 @@ class Pictures(ImpliedReturns):
         """
         neutral = self._neutral(definition)
         maturity = min(_TEN_YEARS, self.model.panel.longest) if maturity is None else maturity
-        tau = years(maturity, "maturity", self.model, extrapolate)
-        if len(tau) > 1:
-            raise SpecificationError("The plot is of one maturity", got=shown(tau), expected="one number")
+        tau = one_time(maturity, "maturity", self.model, extrapolate)
         premium = self.term_premium(
             tau, definition, param_uncertainty=param_uncertainty, extrapolate=extrapolate
         )
         curve = self.yield_curve(tau, param_uncertainty=False, extrapolate=extrapolate)
         own = curve.estimate.iloc[:, 0]
-        rest = "risk-neutral yield" if neutral else f"short rate expected over {tau[0]:g} years"
-        words = (f"yield of {tau[0]:g} years", rest, "term premium")
+        rest = "risk-neutral yield" if neutral else f"short rate expected over {tau:g} years"
+        words = (f"yield of {tau:g} years", rest, "term premium")
         band = _band_words(premium, param_uncertainty)
         path = premium.estimate.iloc[:, 0]
         return plot_term_premium(

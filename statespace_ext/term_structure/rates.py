@@ -11,20 +11,20 @@ import pandas as pd
 
 from ..base.reporting import normal_quantile
 from ..display import Displayed
-from ..engine.arguments import one_of, positive_integer, truth
+from ..engine.arguments import one_of, truth
 from ..engine.calendars import Calendar
-from ..engine.validation import as_dates
 from ..exceptions import DataError, SpecificationError, shown
 from ..numerics.linear_algebra import Array
 from ..params.covariance import semidefinite_cholesky
 from ..params.layout import real_array
+from .declaration import explained
 from .dynamics import Affine, Curves
-from .panel import years_after
-from .sensitivity import Sensitivity
+from .tables import BASIS_POINTS, Sensitivity, error_summary
 
 DEFINITIONS = ("expected", "risk-neutral")
 
 
+@explained
 @dataclass(frozen=True, repr=False)
 class Rates(Displayed):
     """
@@ -49,17 +49,10 @@ class Rates(Displayed):
 
     def tidy(self, alpha: float = 0.05) -> pd.DataFrame:
         """Return one row for each date and maturity, with estimate, se, lower and upper."""
-        parts: dict[str, pd.DataFrame] = {
-            "estimate": self.estimate,
-            "se": self.se,
-            "lower": self.lower(alpha),
-            "upper": self.upper(alpha),
-        }
-        levels: Any = [self.estimate.index, self.estimate.columns]
-        rows: Any = pd.MultiIndex.from_product(
-            levels,
-            names=[self.estimate.index.name or "date", self.estimate.columns.name],
-        )
+        dates, columns = self.estimate.index, self.estimate.columns
+        rows: Any = pd.MultiIndex.from_product([dates, columns], names=[dates.name or "date", columns.name])
+        bounds = {"lower": self.lower(alpha), "upper": self.upper(alpha)}
+        parts = {"estimate": self.estimate, "se": self.se, **bounds}
         return pd.DataFrame({key: part.to_numpy().ravel() for key, part in parts.items()}, index=rows)
 
 
@@ -110,49 +103,12 @@ def years(value: Any, name: str, model: Any, extrapolate: bool = False, *, zero:
     return out
 
 
-def forecast_horizons(
-    results: Any, steps: Any, horizons: Any, dates: Any, extrapolate: bool = False
-) -> tuple[Array, pd.Index]:
-    """
-    Return horizons in years and their labels.
-
-    Raises
-    ------
-    SpecificationError
-        If more than one of the three arguments is given, or ``steps`` is used with irregular dates.
-    DataError
-        If dates do not follow the sample.
-    """
-    model = results.model
-    if sum(value is not None for value in (steps, horizons, dates)) > 1:
-        raise SpecificationError("steps, horizons and dates are given together", expected="one of them")
-    if horizons is not None:
-        h = years(horizons, "horizons", model, extrapolate)
-        return h, pd.Index(h, name="horizon")
-    if dates is not None:
-        index = as_dates(dates, "dates")
-        return years_after(model, index), index
-    count = positive_integer(1 if steps is None else steps, "steps")
-    if model.panel.steps.ndim:
-        raise SpecificationError(
-            "Steps after irregular dates have no length",
-            got=f"steps={count}",
-            remedy="Pass dates=, or horizons= in years.",
-        )
-    h = float(model.panel.steps) * np.arange(1, count + 1)
-    calendar = model.calendar
-    if calendar.clock is not None and not calendar.labels.equals(pd.RangeIndex(model.nobs)):
-        return h, calendar.ahead(count)
-    return h, pd.Index(h, name="horizon")
-
-
-def check_definition(definition: Any) -> bool:
-    """Return whether the definition of a premium is "risk-neutral"."""
-    if not isinstance(definition, str) or definition not in DEFINITIONS:
-        raise SpecificationError(
-            "definition is unknown", got=repr(definition), expected=f"one of {DEFINITIONS}"
-        )
-    return definition == "risk-neutral"
+def one_time(value: Any, name: str, model: Any, extrapolate: bool = False) -> float:
+    """Return one maturity or horizon in years; see `years`."""
+    out = years(value, name, model, extrapolate)
+    if len(out) > 1:
+        raise SpecificationError(f"{name} is not one number", got=shown(out), expected="years")
+    return float(out[0])
 
 
 def rows_of(calendar: Calendar, date: Any) -> slice:
@@ -187,6 +143,7 @@ INFORMATION = ("smoothed", "filtered")
 """Information sets of estimated factors."""
 
 
+@explained
 class ImpliedRates:
     """
     Mixin for results of term structure models, with rates at the estimated factors.
@@ -198,6 +155,11 @@ class ImpliedRates:
     selects all dates. Maturities and horizons are in years. Values beyond twice the longest maturity of the
     panel raise `SpecificationError` unless ``extrapolate=True``.
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Explain wrong arguments of the methods that a class adds."""
+        super().__init_subclass__(**kwargs)
+        explained(cls)
 
     model: Any
     params: Any
@@ -229,6 +191,22 @@ class ImpliedRates:
     def _yields(self) -> pd.DataFrame:
         values = self.model.endog[:, self.model.panel.n_observed :]
         return pd.DataFrame(values, index=self._dates, columns=self.model.panel.labels)
+
+    @property
+    def pricing_errors(self) -> pd.DataFrame:
+        """Yields minus fitted yields, in basis points, by date and maturity."""
+        return (self._yields - self.fitted_yields) * (BASIS_POINTS / self.model.panel.scale)
+
+    def pricing_error_summary(self, by: str = "maturity") -> pd.DataFrame:
+        """
+        Return mean, std, rmse, max_abs (basis points) and number of the pricing errors.
+
+        Parameters
+        ----------
+        by : {"maturity", "date"}
+            Whether rows are maturities or dates.
+        """
+        return error_summary(self.pricing_errors, one_of(by, ("maturity", "date"), "by"))
 
     def _implied(
         self,
@@ -270,11 +248,7 @@ class ImpliedRates:
             Maturities in years.
         date : optional
             A date of the sample.
-        information_set : {"smoothed", "filtered"}
-            As in the class.
-        param_uncertainty : bool
-            Whether standard deviations include the uncertainty of the parameters.
-        extrapolate : bool
+        information_set, param_uncertainty, extrapolate : optional
             As in the class.
         """
         tau = years(maturities, "maturities", self.model, extrapolate)
@@ -327,11 +301,7 @@ class ImpliedRates:
             A date of the sample.
         average : bool
             Whether to return the average over the horizon, or the value at its end.
-        information_set : {"smoothed", "filtered"}
-            As in the class.
-        param_uncertainty : bool
-            Whether standard deviations include the uncertainty of the parameters.
-        extrapolate : bool
+        information_set, param_uncertainty, extrapolate : optional
             As in the class.
         """
         h = years(horizon, "horizon", self.model, extrapolate)
@@ -380,11 +350,7 @@ class ImpliedRates:
             default is "expected", and "risk-neutral" for `ACM`.
         date : optional
             A date of the sample.
-        information_set : {"smoothed", "filtered"}
-            As in the class.
-        param_uncertainty : bool
-            Whether standard deviations include the uncertainty of the parameters.
-        extrapolate : bool
+        information_set, param_uncertainty, extrapolate : optional
             As in the class.
         """
         neutral = self._neutral(definition)
@@ -427,21 +393,17 @@ class ImpliedRates:
             The tenor s, in years. The default is the limit of zero, the instantaneous forward rate f(m) minus
             E_t[r_{t+m}] or minus the risk-neutral forward rate. Its average over maturities from zero is the
             term premium. In discrete time the default is the forward rate over one period.
-        information_set : {"smoothed", "filtered"}
+        information_set, param_uncertainty, extrapolate : optional
             As in the class.
-        param_uncertainty : bool
-            Whether standard deviations include the uncertainty of the parameters.
-        extrapolate : bool
-            As in the class. It applies to maturity plus tenor.
         """
         neutral = self._neutral(definition)
         tau = years(maturity, "maturity", self.model, extrapolate)
-        span = None if tenor is None else _tenor(tenor, tau, self.model, extrapolate)
+        span = None if tenor is None else one_time(tenor, "tenor", self.model, extrapolate)
+        end = None if span is None else years(tau + span, "maturity + tenor", self.model, extrapolate)
 
         def premium(curves: Curves) -> Affine:
-            if span is None:
+            if span is None or end is None:
                 return curves.forward_premium(tau, neutral)
-            end = tau + span
             near, far = curves.term_premium(tau, neutral), curves.term_premium(end, neutral)
             return (far * (end / span)) - (near * (tau / span))
 
@@ -490,7 +452,12 @@ class ImpliedRates:
             step = np.array([float(np.mean(model.panel.steps))])
             shocks = semidefinite_cholesky(curves.ahead(step).cov[0])
         else:
-            shocks, names = _impulse(impulse, len(names))[:, None], ["impulse"]
+            move = real_array(impulse, "The elements of impulse")
+            if move.shape != (len(names),) or not np.all(np.isfinite(move)):
+                raise SpecificationError(
+                    "impulse cannot be used", got=move.shape, expected=f"{len(names)} numbers"
+                )
+            shocks, names = move[:, None], ["impulse"]
         Phi = np.tile(np.eye(len(shocks)), (len(h), 1, 1))
         if np.any(h > 0):
             Phi[h > 0] = curves.ahead(h[h > 0]).transition
@@ -499,67 +466,126 @@ class ImpliedRates:
         return pd.DataFrame(values.reshape(-1, len(tau)), index=index, columns=pd.Index(tau, name="maturity"))
 
     def _neutral(self, definition: str | None) -> bool:
-        neutral = check_definition(self._definition if definition is None else definition)
-        if neutral:
-            self._require_prices("risk-neutral premia")
-        return neutral
+        word = self._definition if definition is None else definition
+        if one_of(word, DEFINITIONS, "definition") == "expected":
+            return False
+        self._require_prices("risk-neutral premia")
+        return True
 
     def _require_prices(self, what: str) -> None:
         """Raise if the model has no prices of risk."""
 
-    # -- beyond the sample -----------------------------------------------------------------------------
 
-    def _last(self) -> tuple[Array, Array]:
-        """Return the mean and covariance of the factors at the last date."""
-        raise NotImplementedError
+class ImpliedReturns(ImpliedRates):
+    """Mixin with expected returns and prices of risk at the estimated factors; see `ImpliedRates`."""
 
-    def _error_variances(self) -> Array:
-        """Return the variances of the measurement errors."""
-        raise NotImplementedError
-
-    def _forecast(
-        self, h: Array, index: pd.Index, maturities: Any, param_uncertainty: bool, extrapolate: bool
+    def expected_excess_returns(
+        self,
+        maturities: Any,
+        holding_period: float = 1.0,
+        date: Any = None,
+        *,
+        information_set: str = "smoothed",
+        param_uncertainty: bool = True,
+        extrapolate: bool = False,
     ) -> Rates:
-        """Return forecasts of the yields of the panel, with measurement errors, or of a curve."""
-        model, own = self.model, maturities is None
-        tau = model.panel.maturities if own else years(maturities, "maturities", model, extrapolate)
-        (last, cov), curves = self._last(), model.curves(np.asarray(self.params, dtype=float))
-        slope, step, shape = curves.yields(tau).slope, curves.ahead(h), (len(h), len(tau))
-        covs = step.transition @ cov @ np.swapaxes(step.transition, 1, 2) + step.cov
-        variance = np.clip(np.einsum("mi,nij,mj->nm", slope, covs, slope), 0.0, None)
-        if truth(param_uncertainty, "param_uncertainty"):
-            trials = self._sensitivity("smoothed")  # the last filtered factors equal the smoothed ones
-            moved = trials.variance(
-                lambda at: yields_ahead(model.curves(at), tau, h), last[None], trials.by_state[-1:]
+        r"""
+        Return annual expected excess log returns of zero-coupon bonds, in the units of the yields.
+
+        .. math::
+
+            \frac{1}{h}\Big(\tau y_t(\tau) - (\tau - h)\,E_t[y_{t+h}(\tau - h)]\Big) - y_t(h)
+
+        Parameters
+        ----------
+        maturities : float or array_like
+            Maturities tau in years, which must exceed the holding period.
+        holding_period : float
+            Holding period h in years.
+        date : optional
+            A date of the sample.
+        information_set, param_uncertainty, extrapolate : optional
+            As in the class.
+        """
+        tau, h = self._held(maturities, holding_period, extrapolate)
+        return self._implied(
+            lambda c: c.expected_excess_returns(tau, h),
+            tau, date, param_uncertainty, "maturity", information_set,
+        )  # fmt: skip
+
+    def sharpe_ratios(
+        self,
+        maturities: Any,
+        holding_period: float = 1.0,
+        date: Any = None,
+        *,
+        information_set: str = "smoothed",
+        param_uncertainty: bool = True,
+        extrapolate: bool = False,
+    ) -> Rates:
+        r"""
+        Return annual Sharpe ratios of zero-coupon bonds.
+
+        .. math::
+
+            \frac{E_t[rx] + \tfrac12 Var[rx]}{\sqrt{h\,Var[rx]}}
+
+        where rx is the excess log return over the holding period h. The numerator is the logarithm of the
+        expected gross return relative to the safe return. As h goes to zero, the ratio converges to
+        b'Sigma Lambda divided by the volatility of the bond.
+
+        Parameters
+        ----------
+        maturities : float or array_like
+            Maturities tau in years, which must exceed the holding period.
+        holding_period : float
+            Holding period h in years.
+        date : optional
+            A date of the sample.
+        information_set, param_uncertainty, extrapolate : optional
+            As in the class.
+        """
+        (tau, h), scale = self._held(maturities, holding_period, extrapolate), self.model.panel.scale
+        return self._implied(
+            lambda c: c.sharpe_ratios(tau, h, scale),
+            tau, date, param_uncertainty, "maturity", information_set,
+        )  # fmt: skip
+
+    def price_of_risk(
+        self, date: Any = None, *, information_set: str = "smoothed", param_uncertainty: bool = True
+    ) -> Rates:
+        r"""
+        Return the path of the price of risk, with one column for each shock.
+
+        .. math::
+
+            \Lambda_t = \lambda_0 + \lambda_1 X_t
+
+        where dW_Q = dW_P + Lambda dt. Each element is the annual Sharpe ratio of an asset that moves with one
+        shock alone. The shocks are defined by the Cholesky factor Sigma, in the order of the factors. For
+        `ACM`, in discrete time, the price of risk is Sigma^{-1}(lambda_0 + lambda_1 X_t) / sqrt(dt).
+
+        Parameters
+        ----------
+        date : optional
+            A date of the sample.
+        information_set, param_uncertainty : optional
+            As in the class.
+        """
+        self._require_prices("prices of risk")
+        shocks = self.model.factor_names[: self.model.k_factors]
+        return self._implied(
+            lambda c: c.price_of_risk(), shocks, date, param_uncertainty, "shock", information_set
+        )
+
+    def _held(self, maturities: Any, holding_period: Any, extrapolate: bool) -> tuple[Array, float]:
+        """Return maturities and a holding period, which must be shorter than each of them."""
+        tau = years(maturities, "maturities", self.model, extrapolate)
+        h = one_time(holding_period, "holding_period", self.model, extrapolate)
+        if not np.all(tau > h):
+            raise SpecificationError(
+                "A bond must outlive the holding period",
+                got=f"{tau.min():g} years, held for {h:g}",
+                expected="maturities longer than holding_period",
             )
-            variance = variance + moved.reshape(shape)
-        mean = yields_ahead(curves, tau, h).mean(last[None]).reshape(shape)
-        labels: Any = {"index": index}
-        labels["columns"] = pd.Index(model.panel.labels if own else tau, name="yield" if own else "maturity")
-        if own:
-            variance = variance + self._error_variances()
-        return Rates(pd.DataFrame(mean, **labels), pd.DataFrame(np.sqrt(variance), **labels))
-
-
-def _impulse(impulse: Any, k: int) -> Array:
-    """Return a checked impulse to the factors (k,)."""
-    move = real_array(impulse, "The elements of impulse")
-    if move.shape != (k,) or not np.all(np.isfinite(move)):
-        raise SpecificationError("impulse cannot be used", got=move.shape, expected=f"{k} numbers")
-    return move
-
-
-def yields_ahead(curves: Curves, tau: Array, h: Array) -> Affine:
-    """Return E_t[y_{t+h}(tau)] as functions of the factors at t, horizon by horizon (h m,)."""
-    rates, step = curves.yields(tau), curves.ahead(h)
-    slope = np.einsum("mi,hij->hmj", rates.slope, step.transition)
-    return Affine(rates.mean(step.intercept).ravel(), slope.reshape(-1, slope.shape[2]))
-
-
-def _tenor(tenor: Any, tau: Array, model: Any, extrapolate: bool) -> float:
-    """Return a tenor in years; the end of the forward period must be a valid maturity."""
-    span = years(tenor, "tenor", model, extrapolate)
-    if len(span) > 1:
-        raise SpecificationError("tenor is not one number", got=shown(span), expected="years")
-    years(tau + span, "maturity + tenor", model, extrapolate)
-    return float(span[0])
+        return tau, h

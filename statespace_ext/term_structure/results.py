@@ -12,7 +12,7 @@ from statsmodels.tsa.statespace.initialization import Initialization
 from ..base.forecasts import starts_from_earlier_data
 from ..base.results import StateSpaceResults
 from ..base.states import Factors, estimates_of, factors_of
-from ..engine.arguments import one_of, positive_integer
+from ..engine.arguments import positive_integer
 from ..engine.validation import read_dates
 from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
 from ..inference.many import model_of
@@ -22,12 +22,10 @@ from ..numerics.ornstein_uhlenbeck import drift_of
 from . import tables
 from .bias import BiasCorrection, bias_corrected
 from .declaration import spelled
-from .dynamics import states_ahead
 from .evaluation import YieldEvaluation, evaluate
 from .panel import years_after
 from .plots import Pictures
-from .rates import Rates, forecast_horizons
-from .sensitivity import Sensitivity, places_without
+from .tables import Sensitivity, places_without
 
 
 def _require_free_dynamics(results: Any) -> None:
@@ -188,8 +186,7 @@ class NewData(EstimatedFactors):
         if self.model.panel.steps.ndim and len(index) == 1:
             kwargs.setdefault("dt", float(gap[0]))
         model = self.model.clone(endog, **kwargs)
-        at = self.model.dynamics(np.asarray(self.params, dtype=float))
-        mean, cov = states_ahead(at, self.filtered_state[:, -1], self.filtered_state_cov[:, :, -1], gap)
+        mean, cov = self.model.curves(np.asarray(self.params)).states_ahead(*self._last(), gap)
         start = Initialization(model.k_states, "known", constant=mean[0], stationary_cov=cov[0])
         model.ssm.initialization = starts_from_earlier_data(start)
         return self._apply(model, refit=False, fit_kwargs=fit_kwargs)
@@ -367,57 +364,7 @@ class ATSMResults(NewData):
         """
         return tables.short_rate_parameters(self)
 
-    # -- fit -------------------------------------------------------------------------------------------
-
-    @property
-    def pricing_errors(self) -> pd.DataFrame:
-        """Yields minus fitted yields, in basis points, by date and maturity."""
-        return (self._yields - self.fitted_yields) * (tables.BASIS_POINTS / self.model.panel.scale)
-
-    def pricing_error_summary(self, by: str = "maturity") -> pd.DataFrame:
-        """
-        Return mean, std, rmse, max_abs (basis points) and number of the pricing errors.
-
-        Parameters
-        ----------
-        by : {"maturity", "date"}
-            Whether rows are maturities or dates.
-        """
-        return tables.error_summary(self.pricing_errors, one_of(by, ("maturity", "date"), "by"))
-
     # -- beyond the sample -----------------------------------------------------------------------------
-
-    def forecast_yields(
-        self,
-        steps: Any = None,
-        *,
-        horizons: Any = None,
-        dates: Any = None,
-        maturities: Any = None,
-        param_uncertainty: bool = True,
-        extrapolate: bool = False,
-    ) -> Rates:
-        """
-        Forecast yields from the end of the sample; the distribution is exact at any horizon.
-
-        Parameters
-        ----------
-        steps : int, optional
-            Number of periods (1). Dates must be regular.
-        horizons : float or array_like, optional
-            Years after the last date, in place of ``steps``.
-        dates : array_like of dates, optional
-            Dates after the last one, in place of ``steps``.
-        maturities : float or array_like, optional
-            Maturities of the model curve, without measurement errors. By default the yields of the panel are
-            forecast, including measurement errors.
-        param_uncertainty : bool
-            Whether standard deviations include the uncertainty of the parameters (delta method).
-        extrapolate : bool
-            Whether horizons and maturities may exceed twice the longest maturity of the panel.
-        """
-        h, index = forecast_horizons(self, steps, horizons, dates, extrapolate)
-        return self._forecast(h, index, maturities, param_uncertainty, extrapolate)
 
     def rolling_evaluation(
         self,

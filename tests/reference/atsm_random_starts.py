@@ -1,11 +1,13 @@
 """
 Maxima of `ATSM` on the panels of the papers from random starts: makes atsm_random_starts/*.json.
 
-    python tests/reference/atsm_random_starts.py [COUNT] [PANEL.SPECIFICATION ...]
+    python tests/reference/atsm_random_starts.py [COUNT | MINUTESm] [PANEL.SPECIFICATION ...]
 
 The starts are scattered around the first cross-sectional candidate: roots and decay rates by factors of
 exp(N(0, 0.7^2)), P-coefficients by as much as their size, standard deviations by exp(N(0, 0.7^2)),
-correlations anew. Needs the reference data beside the project.
+correlations anew. Pairs of Q-roots m +- sqrt(d) have m scattered likewise and d = m^2 N(0, 1), so that half
+of them are complex. Starts with unit noise are those of portfolios, rotated. MINUTES of processor time stop a
+search for which 200 starts would take hours. Needs the reference data beside the project.
 """
 
 from __future__ import annotations
@@ -21,11 +23,12 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).res
 
 import numpy as np
 from conftest import SHARED_DATA
-from yields import jps, panel
+from yields import jps, panel, turning_panel
 
 import statespace_ext as sse
 from statespace_ext.fit.problem import FitRequest
 from statespace_ext.fit.search import maximise
+from statespace_ext.term_structure.estimation import rotated
 from statespace_ext.term_structure.starts import candidates
 
 OUTPUT = Path(__file__).with_suffix("")
@@ -34,16 +37,24 @@ SPECIFICATIONS: dict[str, dict[str, Any]] = {
     "afns": {"identification": "afns"},
     "jsz": {},
 }
+PAIRS = ("jsz-pairs", "dai-singleton-pairs")
 PANELS = ("cdr", "jsz", "jps", "gsw", "dra")
+
+
+def yields_of(source: str) -> tuple[Any, np.ndarray]:
+    """Return the decimal yields of a panel, and the maturities."""
+    if source == "turning":
+        return turning_panel()
+    return jps(SHARED_DATA) if source == "jps" else panel(SHARED_DATA, source, "decimal")
 
 
 def model(name: str) -> sse.ATSM:
     """Return the model of PANEL.SPECIFICATION, on decimal yields."""
-    source, specification = name.split(".")
-    yields, tau = jps(SHARED_DATA) if source == "jps" else panel(SHARED_DATA, source, "decimal")
+    source, kind = name.split(".")
+    options = {"identification": kind} if kind in PAIRS else SPECIFICATIONS[kind]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return sse.ATSM(yields, tau, **SPECIFICATIONS[specification])
+        return sse.ATSM(*yields_of(source), **options)
 
 
 def scattered(fitted: sse.ATSM, centre: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
@@ -55,6 +66,11 @@ def scattered(fitted: sse.ATSM, centre: np.ndarray, rng: np.random.Generator) ->
         for key in ("decay", "roots_Q"):
             if key in at:
                 at[key] = np.sort(np.abs(at[key]) * np.exp(0.7 * draw[key]), axis=0)
+        if "pairs_Q" in at:
+            before = np.linalg.det(fitted.norm._latent(at)[0])
+            mean = at["pairs_Q"][:, :1] * np.exp(0.7 * draw["pairs_Q"][:, :1])
+            at["pairs_Q"] = np.column_stack([mean, mean**2 * draw["pairs_Q"][:, 1:]])
+            at["drift_Q"] = at["drift_Q"] * np.linalg.det(fitted.norm._latent(at)[0]) / before
         at["K_P"] = at["K_P"] + draw["K_P"] * np.sqrt(np.mean(np.diag(at["K_P"]) ** 2)) * (at["K_P"] != 0)
         mean = np.linalg.solve(layout.matrices(centre)["K_P"], at["kappa_P"])
         at["kappa_P"] = at["K_P"] @ (mean * np.exp(0.3 * draw["kappa_P"]))
@@ -72,20 +88,22 @@ def scattered(fitted: sse.ATSM, centre: np.ndarray, rng: np.random.Generator) ->
 
 def main(argv: list[str]) -> None:
     """Run the starts of each panel and specification, and store what they reached."""
-    count = int(argv[0]) if argv else 200
+    first = argv[0] if argv else "200"
+    count, limit = (10**6, 60.0 * float(first[:-1])) if first.endswith("m") else (int(first), np.inf)
     names = argv[1:] or [f"{source}.{kind}" for source in PANELS for kind in SPECIFICATIONS]
     OUTPUT.mkdir(exist_ok=True)
     for name in names:
-        began = time.time()
+        began = time.process_time()
         fitted = model(name)
-        problem, centre = fitted.problem(), candidates(fitted)[0]
+        twin = fitted if "dai" not in name else model(name.replace("dai-singleton", "jsz"))
+        problem, centre = fitted.problem(), candidates(twin)[0]
         rng = np.random.default_rng(20261125)
         reached, best = [], (-np.inf, centre)
-        for _ in range(count):
-            start = scattered(fitted, centre, rng)
+        while len(reached) < count and time.process_time() - began < limit:
+            start = scattered(twin, centre, rng)
             if start is None:
                 continue
-            found = maximise(problem, FitRequest(), start, 300)
+            found = maximise(problem, FitRequest(), _turned(fitted, twin, start), 300)
             reached.append(found.llf)
             best = max(best, (found.llf, found.params), key=lambda item: item[0])
         ordered = np.sort(reached)[::-1]
@@ -97,14 +115,13 @@ def main(argv: list[str]) -> None:
             "params": dict(zip(fitted.param_names, best[1].tolist(), strict=True)),
         }
         (OUTPUT / f"{name}.json").write_text(json.dumps(stored, indent=1) + "\n")
-        print(
-            name,
-            best[0],
-            stored["within 0.01 of the best"],
-            len(reached),
-            f"{time.time() - began:.0f} s",
-            flush=True,
-        )
+        took = f"{time.process_time() - began:.0f} s"
+        print(name, best[0], stored["within 0.01 of the best"], len(reached), took, flush=True)
+
+
+def _turned(fitted: sse.ATSM, twin: sse.ATSM, params: np.ndarray) -> np.ndarray:
+    """Return the parameters of the twin in portfolios as those of the model."""
+    return params if fitted is twin else rotated(fitted, twin, params)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from scipy.stats import multivariate_normal, norm
 from yields import panel, random_panel
 
 import statespace_ext as sse
-from statespace_ext.term_structure.concentrated import concentrated_starts
+from statespace_ext.term_structure.estimation import concentrated_starts
 
 TAU = np.array([0.25, 1.0, 3.0, 7.0, 10.0])
 INDEPENDENT = {"identification": "afns", "p_dynamics": "diagonal", "state_cov": "diagonal"}

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from oracle import richardson_gradient
 
 import statespace_ext as sse
-from statespace_ext.term_structure.m_step import ExpectedLoglike
+from statespace_ext.term_structure.estimation import ExpectedLoglike
 
 
 def irregular() -> sse.ATSM:

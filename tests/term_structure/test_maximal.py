@@ -299,3 +299,56 @@ def test_k_inf_beside_the_drift() -> None:
     assert "k_inf" in summary and "Mean reversion (eigenvalues of K a year" in summary
     turning, at_them = model_at(ROOTS["two"])
     assert turning.norm.derived(turning.matrices(at_them)) == {}
+
+
+# -- parameters of real roots by name ----------------------------------------------------------------------
+
+
+def as_real(model: sse.ATSM, params: np.ndarray, name: str) -> tuple[sse.ATSM, sse.ATSM, Any]:
+    """Return the models with real roots and with pairs of a normalisation, and parameters of the first."""
+    real = sse.ATSM(model.endog, TAU, model.k_factors, dt=1 / 12)
+    at = model.matrices(params)
+    roots = np.sort(np.linalg.eigvals(model.dynamics(params).pricing.K).real)
+    values = {key: at[key] for key in ("K_P", "kappa_P", "state_cov", "obs_cov")}
+    values.update(roots_Q=roots[::-1, None], k_inf=at["drift_Q"] / np.prod(roots[:-1]))  # in another order
+    vector = real.layout.project(values, np.zeros(len(real.layout)))
+    pairs = real.clone(real.panel.endog, identification="jsz-pairs")
+    if name == "dai-singleton":
+        real, vector = with_unit_noise(real, real.normalised(vector), name)
+        pairs = real.clone(real.panel.endog, identification="dai-singleton-pairs")
+    return real, pairs, dict(zip(real.param_names, vector, strict=True))
+
+
+@pytest.mark.parametrize("name", ["jsz", "dai-singleton"])
+@pytest.mark.parametrize("roots", [[0.02, 0.4, 0.9], [0.1, 0.5]])
+def test_parameters_of_real_roots_by_name(name: str, roots: list[complex]) -> None:
+    real, pairs, given = as_real(*model_at(roots), name)
+    assert_allclose(pairs.loglike(given), real.loglike(given), rtol=1e-9)
+    assert_allclose(pairs.loglike(pairs.smooth(given).params), real.loglike(given), rtol=1e-9)
+    for model in (real, pairs):  # names such as "k_inf" and "delta_0" are also those of matrices
+        started = model.fit(given, method="two-step", return_params=True)
+        assert_allclose(model.loglike(started), real.loglike(given), rtol=1e-9)
+    found = np.linalg.eigvals(pairs.dynamics(given).pricing.K)
+    assert_allclose(np.sort(found.real), roots, rtol=1e-7)
+    with pytest.raises(sse.ParameterError, match="Parameter names do not match"):
+        pairs.loglike({**given, "other": 1.0})
+
+
+def test_real_roots_can_be_fixed_in_pairs() -> None:
+    real, pairs, given = as_real(*model_at(ROOTS["real"]), "jsz")
+    held = {key: value for key, value in given.items() if key.startswith("root_Q")}
+    with pairs.fix_params(held):
+        assert sorted(pairs._fixed_params) == ["pair_Q.1.mean", "pair_Q.1.square", "root_Q.1"]
+        own = pairs.smooth(given, includes_fixed=True)
+        start = pairs.fit(given, method="two-step", return_params=True)
+    assert_allclose(own.llf, real.loglike(given), rtol=1e-9)
+    assert_allclose(start, own.params, rtol=1e-9)
+    with pairs.fix_params({**held, "k_inf": given["k_inf"]}):
+        assert_allclose(pairs._fixed_params["drift_Q"], own.params[3])
+    with pytest.raises(sse.ParameterError, match=r"incomplete: got root_Q.2; expected also root_Q.1, root_Q"):
+        with pairs.fix_params({"root_Q.2": 0.4}):
+            pass
+    latent = as_real(*model_at(ROOTS["real"]), "dai-singleton")
+    with pytest.raises(sse.ParameterError, match="incomplete"):
+        with latent[1].fix_params({"K_Q.f3.f3": latent[2]["K_Q.f3.f3"]}):
+            pass

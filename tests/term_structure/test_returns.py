@@ -79,9 +79,7 @@ def test_without_prices_of_risk_excess_returns_are_convexity() -> None:
         {**at, "K_P": dynamics.pricing.K, "kappa_P": dynamics.pricing.kappa[:, None]}, np.asarray(res.params)
     )
     curves = res.model.curves(params)
-    from statespace_ext.term_structure.returns import sharpe_ratios
-
-    short = sharpe_ratios(curves, np.array([3.0, 10.0]), 1e-4, 1.0)
+    short = curves.sharpe_ratios(np.array([3.0, 10.0]), 1e-4, 1.0)
     assert_allclose(short.intercept, 0.0, atol=1e-3)
     assert_allclose(short.slope, 0.0, atol=1e-3 * np.abs(dynamics.pricing.delta_1).max())
     assert_allclose(curves.price_of_risk().slope, 0.0, atol=1e-10)

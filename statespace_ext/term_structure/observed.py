@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,63 +10,134 @@ import pandas as pd
 
 from ..engine.validation import regressor_frame
 from ..exceptions import DataError, SpecificationError
+from ..numerics.bond_pricing import loadings_vjp
 from ..numerics.linear_algebra import Array
-from .surveys import survey_frame
+from ..numerics.ornstein_uhlenbeck import whole_periods
+from .dynamics import Dynamics, padded
+
+_LONGEST = 60.0
+"""Longest horizon in years. A longer one is probably in months by mistake."""
+
+
+def survey_frame(surveys: Any, nobs: int, index: Any, period: float | None) -> tuple[pd.DataFrame, Array]:
+    """
+    Return surveys at the dates of the yields (NaN if there is no survey), and their horizons in years.
+
+    Raises
+    ------
+    SpecificationError
+        If the surveys are not a DataFrame by horizon, or a horizon is invalid.
+    DataError
+        If a date is not among those of the yields, or there are no values.
+    """
+    values, horizons = _read(surveys)
+    if period is not None:
+        whole_periods(horizons, period)
+    index = pd.RangeIndex(nobs) if index is None else index
+    foreign = values.index.difference(index)
+    if len(foreign) or values.index.has_duplicates:
+        raise DataError(
+            "surveys have dates that the yields do not have, or repeated dates",
+            got=foreign[0] if len(foreign) else values.index[values.index.duplicated()][0],
+            expected=f"dates of the yields, from {index[0]} to {index[-1]}",
+            remedy="Move each survey to the date of the yields that its answers knew.",
+        )
+    if np.isinf(values.to_numpy()).any():
+        raise DataError(
+            "surveys have infinite values", expected="finite numbers, or NaN where a value is missing"
+        )
+    return values.reindex(index).set_axis([f"survey.{h:g}y" for h in horizons], axis=1), horizons
+
+
+def _read(surveys: Any) -> tuple[pd.DataFrame, Array]:
+    """Return the cells and the horizons of surveys; raise if they are invalid."""
+    if not isinstance(surveys, pd.DataFrame):
+        raise SpecificationError(
+            "surveys must be a DataFrame by horizon",
+            got=type(surveys).__name__,
+            expected="a DataFrame with years as columns",
+        )
+    try:
+        horizons = np.array([float(column) for column in surveys.columns])
+        values = surveys.astype(float)
+    except (TypeError, ValueError) as error:
+        raise SpecificationError(
+            "surveys have columns or cells that are not numbers",
+            got=list(surveys.columns)[:5],
+            expected="horizons in years as columns, rates as cells",
+        ) from error
+    if (
+        not len(horizons)
+        or not np.all((horizons > 0) & (horizons <= _LONGEST))
+        or len(set(horizons)) < len(horizons)
+    ):
+        raise SpecificationError(
+            "A horizon of the surveys cannot be used",
+            got=horizons.tolist(),
+            expected=f"different years above 0, up to {_LONGEST:g}",
+            remedy="Divide months by 12.",
+        )
+    return values, horizons
+
+
+def survey_vjp(
+    both: Dynamics, horizons: Array, by_intercept: Array, by_slope: Array
+) -> tuple[Array, Array, float, Array]:
+    """
+    Return the gradient by (K_P, kappa_P, delta_0, delta_1) of a function of expected average short rates.
+
+    Parameters
+    ----------
+    both : Dynamics
+    horizons : ndarray, (q,)
+        Horizons in years.
+    by_intercept : ndarray, (q,)
+        The gradient by the intercepts.
+    by_slope : ndarray, (q, n)
+        The gradient by the slopes.
+    """
+    q, n = both.pricing, len(both.K_P)
+    K, kappa, _, delta_0, delta_1 = loadings_vjp(
+        both.K_P, both.kappa_P, np.zeros((n, n)), q.delta_0, padded(q.delta_1, n), horizons,
+        by_intercept, by_slope, both.period,
+    )  # fmt: skip
+    return K, kappa, delta_0, delta_1[: len(q.K)]
+
 
 _SPANNED = 1e-9
 """Unexplained share of the variance of a macro factor below which yields span the factor up to rounding."""
 
 
-@dataclass(frozen=True)
-class Observed:
-    """
-    Yields with the observed columns in front of them.
-
-    Attributes
-    ----------
-    endog : DataFrame or ndarray
-        Observed or macro factors, surveys, yields.
-    factors : list of str or None
-        Names of observed factors.
-    macro : list of str
-        Names of macro factors.
-    horizons : ndarray, (q,)
-        Horizons of the surveys in years.
-    """
-
-    endog: Any
-    factors: list[str] | None
-    macro: list[str]
-    horizons: Array
-
-
 def with_observed(
     given: Mapping[str, Any], frame: Any, values: Array, labels: list[str], index: Any, period: float | None
-) -> Observed:
+) -> tuple[Any, list[str] | None, list[str], Array]:
     """
-    Return yields with the surveys and factors from the arguments of `ATSM`.
+    Return yields with the surveys and factors from the arguments of `ATSM` in front of them.
+
+    The other values are the names of observed factors (or None) and of macro factors, and the horizons of the
+    surveys in years.
 
     Raises
     ------
     SpecificationError, DataError
         If the arguments are invalid.
     """
-    out, nobs = Observed(frame, None, [], np.zeros(0)), len(values)
-    rest, columns = values, labels
+    nobs, horizons, rest, columns = len(values), np.zeros(0), values, labels
     if given["surveys"] is not None:
         surveys, horizons = survey_frame(given["surveys"], nobs, index, period)
-        out = replace(out, endog=beside(surveys, values, labels, index, "surveys"), horizons=horizons)
-        rest, columns = out.endog.to_numpy(), [str(name) for name in out.endog]
+        frame = beside(surveys, values, labels, index, "surveys")
+        rest, columns = frame.to_numpy(), [str(name) for name in frame]
     if given["factors"] is not None:
-        seen = _factors(given["factors"], given["k_factors"], nobs, index)
-        endog = beside(seen, rest, columns, index, "factors")
-        return replace(out, endog=endog, factors=[str(name) for name in endog][: -len(columns)])
+        frame = beside(
+            _factors(given["factors"], given["k_factors"], nobs, index), rest, columns, index, "factors"
+        )
+        return frame, [str(name) for name in frame][: -len(columns)], [], horizons
     if given["macro"] is None:
-        return out
-    endog = beside(macro_frame(given["macro"], nobs, index), rest, columns, index, "macro")
-    names = [str(name) for name in endog][: -len(columns)]
-    check_macro(endog[names].to_numpy(), names, values, given["obs_cov"] == "exact-portfolios")
-    return replace(out, endog=endog, macro=names)
+        return frame, None, [], horizons
+    frame = beside(macro_frame(given["macro"], nobs, index), rest, columns, index, "macro")
+    names = [str(name) for name in frame][: -len(columns)]
+    check_macro(frame[names].to_numpy(), names, values, given["obs_cov"] == "exact-portfolios")
+    return frame, None, names, horizons
 
 
 def _factors(factors: Any, k: int, nobs: int, index: Any) -> Any:
