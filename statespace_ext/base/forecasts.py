@@ -12,7 +12,7 @@ import pandas as pd
 from ..engine.arguments import names_among, positive_integer, probability
 from ..engine.calendars import future_labels
 from ..engine.representation import Mixin
-from ..engine.system import MATRICES
+from ..engine.system import MATRICES, axes_of
 from ..engine.validation import check_same_columns, regressor_array
 from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
 from ..inference.information import delta_covariance
@@ -255,8 +255,7 @@ class OutOfSample(Mixin):
         system = self.system(vector)
         for name in MATRICES:
             value = getattr(system, name)
-            constant = value.ndim == (1 if name.endswith("intercept") else 2)
-            if name in kwargs or constant:
+            if name in kwargs or value.ndim == axes_of(name):
                 continue
             regressors = future.get(name)
             if regressors is None:

@@ -3,7 +3,7 @@ Filter and smoother passes that compute what they need not keep when it is asked
 
 statsmodels stores some six arrays of n p^2 numbers in a pass. Two kinds of passes store none:
 
-- Rows of many series are collapsed (`collapsed`). All that belongs to the states is that of the collapsed
+- Rows of many series are collapsed (`collapsing`). All that belongs to the states is that of the collapsed
   rows, and what belongs to the observations follows from it: F_t = Z P_t Z' + H, for example.
 - A pass over data whose first rows were filtered before, at the same matrices, filters the rows after them
   alone: the output of both is joined. Smoothed output comes from a pass over all rows.

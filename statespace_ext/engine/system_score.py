@@ -26,7 +26,6 @@ and with adjoints, for any Q,
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 
@@ -44,15 +43,6 @@ _LARGE_OF_MANY = 1e9
 """The same where a pass over all series is dear; up to here ten digits of the score are left."""
 
 
-class SteadyScore(NamedTuple):
-    """Log-likelihood, derivatives by matrix without what comes through the start, r_0 and N_0."""
-
-    llf: float
-    by_matrix: dict[str, Array]
-    first_adjoint: Array
-    first_adjoint_cov: Array
-
-
 def has_small_noise(smoother: Smoother, system: System) -> bool:
     """Return whether the noise of a series is so small that the score from its residuals loses digits."""
     d = system.obs_intercept if system.obs_intercept.ndim == 1 else system.obs_intercept.T
@@ -63,7 +53,7 @@ def has_small_noise(smoother: Smoother, system: System) -> bool:
     return bool(np.any(np.einsum("ti,ti->i", e, e) > large * count * variances))
 
 
-def steady_score(smoother: Smoother, system: System, needed: frozenset[str]) -> SteadyScore | None:
+def steady_score(smoother: Smoother, system: System, needed: frozenset[str]) -> SystemScore | None:
     """Return the score, or None if it is not valid or digits would be lost."""
     if has_small_noise(smoother, system):
         return None
@@ -86,12 +76,9 @@ def steady_score(smoother: Smoother, system: System, needed: frozenset[str]) -> 
     out["transition"] = sums.rs[:, :k] - lag_sum
     out["state_intercept"] = np.concatenate([found.states.adjoint[1:], np.zeros((1, k))]).T
     out["state_cov"], out["selection"] = 0.5 * R.T @ noise @ R, noise @ R @ system.state_cov
-    return SteadyScore(
-        found.llf,
-        {name: out[name] for name in needed if name in out},
-        found.states.adjoint[0],
-        found.states.first_adjoint_cov,
-    )
+    by_matrix = {name: out[name] for name in needed if name in out}
+    states = found.states
+    return _with_start(system, found.llf, by_matrix, states.adjoint[0], states.first_adjoint_cov)
 
 
 ALL = frozenset(
@@ -148,7 +135,7 @@ def system_score(smoother: Smoother, system: System, needed: frozenset[str] = AL
     large = smoother.endog.size > _SMALL
     steady = steady_score(smoother, system, needed) if large else None
     if steady is not None:
-        return _with_start(system, steady)
+        return steady
     collapsed = (
         _collapsed_pass(smoother, system, needed)
         if large and collapses(smoother.endog.shape[1], system)
@@ -193,12 +180,11 @@ def _one_pass(
     if axes is not None:
         out = {name: axes.score(name, value) for name, value in out.items()}
         first = axes.forward.T @ first[0], axes.forward.T @ first[1] @ axes.forward
-    return _with_start(given, SteadyScore(later.llf, out, *first))
+    return _with_start(given, later.llf, out, *first)
 
 
-def _with_start(system: System, score: SteadyScore) -> SystemScore:
+def _with_start(system: System, llf: float, out: dict[str, Array], r0: Array, N0: Array) -> SystemScore:
     """Return the score with the derivatives by the start, put into the matrices of a stationary one."""
-    llf, out, r0, N0 = score
     k = system.k_states
     by_start = 0.5 * (np.outer(r0, r0) - N0)
     start_intercept = np.zeros(k)
