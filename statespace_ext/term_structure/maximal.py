@@ -470,7 +470,8 @@ class DaiSingletonPairs(DaiSingleton):
 
     def blocks(self) -> dict[str, AffineMatrix]:
         """Return the blocks of K_Q, delta_0 and delta_1."""
-        k, names, second = len(self.factors), self.factors, seconds(len(self.factors)).tolist()
+        k, names = len(self.factors), self.factors
+        second = [int(i) for i in seconds(k)]
         places = [(i, j) for i in range(k) for j in range(i + 1)] + [(i - 1, i) for i in second]
         own = {(i, i): (i - 1, i - 1) for i in second}  # the mean of the roots appears twice
         rows = [(own.get(place, place), place) for place in places]
