@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..engine.arguments import check_keywords
+from ..engine.arguments import check_keywords, one_of
 from ..exceptions import ParameterError, SpecificationError, shown
 from ..numerics.linear_algebra import Array
 from ..params.affine import AffineMatrix, affine_matrix
@@ -72,12 +72,6 @@ def _explained(method: Callable[..., Any], name: str) -> Callable[..., Any]:
     return call
 
 
-def check_choice(value: Any, name: str, choices: tuple[str, ...]) -> None:
-    """Raise for a string that is not one of the choices."""
-    if not isinstance(value, str) or value not in choices:
-        raise SpecificationError(f"{name} is unknown", got=repr(value), expected=f"one of {choices}")
-
-
 def start_of(initialization: Any, macro: Any, obs_cov: Any) -> Any:
     """Return the initialization; the default is "conditional" if all states are observed."""
     if initialization is not None:
@@ -106,7 +100,7 @@ def normalisation_of(identification: Any, panel: Panel) -> Normalisation:
     elif word in ("jsz", "jsz-pairs") and names is not None:
         found = Observed(names)
     elif word in ("jsz", "jsz-pairs"):
-        found = (Portfolios if word == "jsz" else RootPairs).of(
+        found = (Portfolios if word == "jsz" else RootPairs)(
             panel.weights, panel.maturities, 1.0 / panel.scale, panel.period
         )
     else:
@@ -257,7 +251,7 @@ def _block(value: Any, key: str, factors: list[str]) -> AffineMatrix:
 def _physical(value: Any, factors: list[str]) -> AffineMatrix:
     k = len(factors)
     if isinstance(value, str):
-        check_choice(value, "p_dynamics", P_DYNAMICS)
+        one_of(value, P_DYNAMICS, "p_dynamics")
         masks = {"unrestricted": np.ones((k, k)), "diagonal": np.eye(k), "triangular": np.tri(k)}
         value = np.where(masks[value] > 0, np.nan, 0.0)
     return parse_matrix(value, (k, k), "p_dynamics", lambda i, j: f"K_P.{factors[i]}.{factors[j]}")
@@ -288,7 +282,7 @@ def _risk_prices(value: Any, own: list[str], factors: list[str]) -> dict[str, Af
 
 
 def _measurement(value: Any, labels: list[str], W: Array) -> AffineMatrix:
-    check_choice(value, "obs_cov", OBS_COVS)
+    one_of(value, OBS_COVS, "obs_cov")
     namer = covariance_namer("obs", labels)
     if value != "exact-portfolios":
         return parse_covariance(value, len(labels), "obs_cov", namer)
@@ -304,9 +298,9 @@ def _measurement(value: Any, labels: list[str], W: Array) -> AffineMatrix:
 
 def check_contradictions(given: Mapping[str, Any], norm: Normalisation, sets_sigma: bool) -> None:
     """Raise for arguments that contradict each other."""
-    check_choice(given["initialization"], "initialization", STARTS)
+    one_of(given["initialization"], STARTS, "initialization")
     if isinstance(given["state_cov"], str):
-        check_choice(given["state_cov"], "state_cov", STATE_COVS)
+        one_of(given["state_cov"], STATE_COVS, "state_cov")
     check_with_macro(given, norm, sets_sigma)
     for why, key in (*_against_normalisation(given, norm, sets_sigma), *_against_portfolios(given, norm)):
         raise SpecificationError(

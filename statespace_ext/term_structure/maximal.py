@@ -63,8 +63,6 @@ class Portfolios(Normalisation):
         Maturities in years.
     convexity : float
         Multiplier of cov in the convexity term (one over the size of 100 percent in the units of the yields).
-    factors : list of str
-        Names of the portfolios.
     period : float, optional
         Length of a period of discrete time; continuous time by default.
     """
@@ -74,18 +72,11 @@ class Portfolios(Normalisation):
     beyond = "jsz-pairs"
     """The model with complex roots, with which the fit continues if two roots become equal."""
 
-    def __init__(
-        self, weights: Array, tau: Array, convexity: float, factors: list[str], period: float | None = None
-    ) -> None:
-        self.weights, self.tau, self.convexity, self.factors = weights, tau, convexity, factors
-        self.period = period
+    def __init__(self, weights: Array, tau: Array, convexity: float, period: float | None = None) -> None:
+        self.weights, self.tau, self.convexity, self.period = weights, tau, convexity, period
+        self.factors = [f"P{i + 1}" for i in range(len(weights))]
         self._first = np.eye(len(weights))[0]
         self._superdiagonal = -np.eye(len(weights), k=1)
-
-    @classmethod
-    def of(cls, weights: Array, tau: Array, convexity: float, period: float | None = None) -> Portfolios:
-        """Return the normalisation with the names P1, P2, ..."""
-        return cls(weights, tau, convexity, [f"P{i + 1}" for i in range(len(weights))], period)
 
     def blocks(self) -> dict[str, AffineMatrix]:
         """Return the blocks of the Q-roots and of k_inf."""
@@ -378,7 +369,7 @@ class DaiSingleton(Normalisation):
 
     def starts(self, sample: CrossSection) -> list[Start]:
         """Return the rotated start values of `Portfolios`."""
-        latent = self._portfolios.of(sample.weights, sample.maturities, sample.convexity, sample.period)
+        latent = self._portfolios(sample.weights, sample.maturities, sample.convexity, sample.period)
         out: list[Start] = []
         for values, factors in latent.starts(sample):
             P = np.asarray(factors)
@@ -479,7 +470,8 @@ class DaiSingletonPairs(DaiSingleton):
 
     def blocks(self) -> dict[str, AffineMatrix]:
         """Return the blocks of K_Q, delta_0 and delta_1."""
-        k, names, second = len(self.factors), self.factors, seconds(len(self.factors)).tolist()
+        k, names = len(self.factors), self.factors
+        second = [int(i) for i in seconds(k)]
         places = [(i, j) for i in range(k) for j in range(i + 1)] + [(i - 1, i) for i in second]
         own = {(i, i): (i - 1, i - 1) for i in second}  # the mean of the roots appears twice
         rows = [(own.get(place, place), place) for place in places]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..engine.arguments import positive_integer
+from ..engine.arguments import one_of, positive_integer
 from ..engine.validation import DAYS_IN_A_YEAR, check_dates, endog_frame, read_dates
 from ..exceptions import DataError, SpecificationError, shown, warn
 from ..fit.start_values import fill_missing
@@ -222,14 +222,10 @@ def check_units(values: Array, units: Any) -> float:
             remedy="Pass the units of the yields, and annual rates.",
         )
     if share > _IMPLAUSIBLE_DECIMAL:
-        _warn_units(f"a median yield of {100 * share:.4g} percent a year", _MEANT[units])
+        warn(f"The units say a median yield of {100 * share:.4g} percent a year: {_MEANT[units]}")
     if units == "percent" and middle < _IMPLAUSIBLE_PERCENT and np.max(np.abs(seen)) < 1.0:
-        _warn_units(f"a median yield of {middle:.4g} percent a year", 'is units="decimal" meant?')
+        warn(f'The units say a median yield of {middle:.4g} percent a year: is units="decimal" meant?')
     return UNITS[units]
-
-
-def _warn_units(told: str, question: str) -> None:
-    warn(f"The units say {told}: {question}")
 
 
 def time_steps(dt: Any, index: Any, nobs: int) -> Array:
@@ -432,9 +428,7 @@ def parse_panel(yields: Any, dates: Any, given: Mapping[str, Any]) -> Panel:
 
 def _period(time: Any, steps: Array, maturities: Array) -> float | None:
     """Return the length of a period of discrete time; None in continuous time."""
-    if not isinstance(time, str) or time not in TIMES:
-        raise SpecificationError("time is unknown", got=repr(time), expected=f"one of {TIMES}")
-    if time == "continuous":
+    if one_of(time, TIMES, "time") == "continuous":
         return None
     if steps.ndim:
         raise SpecificationError(

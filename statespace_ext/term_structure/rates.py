@@ -49,8 +49,9 @@ class Rates(Displayed):
 
     def tidy(self, alpha: float = 0.05) -> pd.DataFrame:
         """Return one row for each date and maturity, with estimate, se, lower and upper."""
-        dates, columns = self.estimate.index, self.estimate.columns
-        rows: Any = pd.MultiIndex.from_product([dates, columns], names=[dates.name or "date", columns.name])
+        levels: Any = [self.estimate.index, self.estimate.columns]
+        names = [levels[0].name or "date", levels[1].name]
+        rows: Any = pd.MultiIndex.from_product(levels, names=names)
         bounds = {"lower": self.lower(alpha), "upper": self.upper(alpha)}
         parts = {"estimate": self.estimate, "se": self.se, **bounds}
         return pd.DataFrame({key: part.to_numpy().ravel() for key, part in parts.items()}, index=rows)

@@ -39,22 +39,17 @@ def _require_free_dynamics(results: Any) -> None:
             got="irregular dates",
             remedy="Take the yields of month ends.",
         )
-    bound = _bound_dynamics(results)
+    blocks = [model.layout.blocks.get(key) for key in ("K_P", "kappa_P")]
+    held = [name for block in blocks if block is not None for name in block.names if name in results._fixed]
+    bound = f"fixed: {shown(held)}" if held else ""
+    if any(block is None or len(set(block.names)) < np.prod(block.shape) for block in blocks):
+        bound = "restricted P-dynamics or prices of risk"
     if bound:
         raise UnsupportedError(
             "A bias correction needs free P-dynamics: it moves all elements of K_P",
             got=bound,
             expected='p_dynamics="unrestricted" and no restriction of the prices of risk',
         )
-
-
-def _bound_dynamics(results: Any) -> str:
-    """Describe the restrictions of the P-dynamics; return "" if all are free."""
-    blocks = [results.model.layout.blocks.get(key) for key in ("K_P", "kappa_P")]
-    if any(block is None or len(set(block.names)) < np.prod(block.shape) for block in blocks):
-        return "restricted P-dynamics or prices of risk"
-    held = [name for block in blocks if block is not None for name in block.names if name in results._fixed]
-    return f"fixed: {shown(held)}" if held else ""
 
 
 class EstimatedFactors(Pictures, StateSpaceResults):
