@@ -82,6 +82,13 @@ _._chandrasekhar
 __getattr__
 _.__class__
 
+# Types of what statsmodels defines; users read them.
+_.tvalues
+_.zvalues
+_.fittedvalues
+_.resid
+dynamic
+
 # Fields of tuples that are unpacked.
 _.filtered_cov
 _.closing

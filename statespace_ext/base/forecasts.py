@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,9 @@ from ..engine.arguments import names_among, positive_integer, probability
 from ..exceptions import SpecificationError, UnsupportedError, shown
 from ..inference.information import delta_covariance
 from ..numerics.linear_algebra import Array
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 ROUNDING = 1e-12
 """Relative changes below this size are rounding errors: the value does not depend on the parameter."""
@@ -159,7 +162,7 @@ class Forecasts:
         fig: Any = None,
         figsize: tuple[float, float] | None = None,
         **kwargs: Any,
-    ) -> Any:
+    ) -> Figure:
         """
         Plot forecasts as a fan of intervals after the last observations, one panel per series.
 

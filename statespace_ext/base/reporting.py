@@ -305,7 +305,9 @@ class Reporting:
 
     # -- the summary -----------------------------------------------------------------------------------
 
-    def summary(self, alpha: float = 0.05, *args: Any, display_params: bool = True, **kwargs: Any) -> Any:
+    def summary(
+        self, alpha: float = 0.05, *args: Any, display_params: bool = True, **kwargs: Any
+    ) -> FitSummary:
         """
         Summarise the estimates by system matrix, and the status of the fit.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,9 @@ from ..params.curved import CurvedMatrix
 from ..params.layout import real_array
 from ..plots.paths import CONSTANT, LINE, ZERO, new_figure
 from .many import Failure, attempt, model_of, report_failures
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LIMIT, OPEN, LAST = "limit of the parameter", "open", "no fit beyond"
 _GRID = (0.25, 0.5, 0.75, 1.0, 1.25)
@@ -95,7 +98,7 @@ class Profile(Displayed):
             notes.append(f"the estimates are not the maximum: {self.table['llf'].max():.6f} was found")
         return "\n".join([text, *notes])
 
-    def plot(self, fig: Any = None, figsize: tuple[float, float] | None = None) -> Any:
+    def plot(self, fig: Any = None, figsize: tuple[float, float] | None = None) -> Figure:
         """
         Plot the likelihood ratio by value of the parameter, with the quantile and the interval.
 
@@ -399,7 +402,7 @@ def plot_profile(
     *,
     fig: Any = None,
     figsize: tuple[float, float] | None = None,
-) -> Any:
+) -> Figure:
     """
     Plot likelihood ratios by value of a parameter, with the cut and the interval.
 

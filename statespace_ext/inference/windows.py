@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,9 @@ from .many import (
     report_records,
     require_model,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, repr=False)
@@ -78,7 +81,7 @@ class RollingFit(Displayed):
         fig: Any = None,
         figsize: tuple[float, float] | None = None,
         alpha: float = 0.05,
-    ) -> Any:
+    ) -> Figure:
         """
         Plot the estimates with confidence bands, and the estimates on the whole sample.
 
@@ -259,7 +262,7 @@ def plot_windows(
     fig: Any = None,
     figsize: tuple[float, float] | None = None,
     alpha: float = 0.05,
-) -> Any:
+) -> Figure:
     """
     Plot estimates with confidence bands by the last period of their window, one panel per parameter.
 

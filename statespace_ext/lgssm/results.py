@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,11 @@ from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
 from ..numerics.rotation import rotate_system
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from .model import LGSSM
+
 _ARGUMENTS: dict[str, tuple[Any, ...]] = {"oblimin": (0.0, "oblique")}
 _ROTATIONS = "varimax, quartimax, equamax, oblimin, quartimin or another that rotate_factors knows"
 
@@ -27,6 +32,8 @@ class LGSSMResults(StateSpaceResults):
     In addition to the attributes of `MLEResults`, the results have `matrices`, `factors`, `em_trace`,
     `converged`, `identification`, `boundary`, `rotate` and `plot_factors`.
     """
+
+    model: LGSSM
 
     @property
     def matrices(self) -> dict[str, pd.DataFrame]:
@@ -160,7 +167,7 @@ class LGSSMResults(StateSpaceResults):
 
     def plot_factors(
         self, fig: Any = None, figsize: tuple[float, float] | None = None, alpha: float = 0.05
-    ) -> Any:
+    ) -> Figure:
         """
         Plot the smoothed factors with normal confidence bands.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,9 @@ from scipy.stats import norm
 
 from ..engine.arguments import probability
 from .paths import BAND, LINE, ZERO, few_dates, legend_above, new_figure, time_axis
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _MOST_COLUMNS = 3
 
@@ -24,7 +27,7 @@ def plot_forecast(
     band: str,
     fig: Any = None,
     figsize: tuple[float, float] | None = None,
-) -> Any:
+) -> Figure:
     """
     Plot observations and forecasts with intervals of several coverages, one panel for each series.
 
@@ -97,7 +100,7 @@ def plot_responses(
     alpha: float = 0.05,
     fig: Any = None,
     figsize: tuple[float, float] | None = None,
-) -> Any:
+) -> Figure:
     """
     Plot responses to shocks with pointwise intervals, in rows by series and columns by shock.
 

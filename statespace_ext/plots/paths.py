@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,9 @@ from scipy.stats import norm
 from ..engine.arguments import probability
 from ..engine.validation import read_dates
 from ..exceptions import SpecificationError, UnsupportedError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LINE, BAND, CONSTANT, ZERO = "#0072B2", "#56B4E9", "#D55E00", "0.6"
 """Colours that readers with red-green colour blindness can distinguish."""
@@ -123,7 +126,7 @@ def plot_factors(
     alpha: float = 0.05,
     units: Sequence[str] | None = None,
     band: str = "given the parameters",
-) -> Any:
+) -> Figure:
     """
     Plot smoothed factors with pointwise bands, one panel for each factor.
 

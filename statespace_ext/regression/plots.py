@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from ..plots.paths import CONSTANT, LINE, ZERO, draw_path, few_dates, legend_above, new_figure, time_axis
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _MOST_COLUMNS = 4
 _PANEL = (3.0, 2.1)
@@ -22,7 +25,7 @@ def plot_coefficients(
     figsize: tuple[float, float] | None = None,
     alpha: float = 0.05,
     filtered: Mapping[str, pd.DataFrame] | None = None,
-) -> Any:
+) -> Figure:
     """
     Plot smoothed coefficients with pointwise bands and the constant coefficient, one panel for each.
 
@@ -121,7 +124,7 @@ def plot_lead(
     *,
     fig: Any = None,
     figsize: tuple[float, float] | None = None,
-) -> Any:
+) -> Figure:
     """
     Plot the cumulative lead of predictions over those of other methods, one panel for each series.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,9 @@ from ..inference.evaluation import diebold_mariano
 from ..inference.many import FitRecord, applied, model_of, model_on, outcome_of, report_records
 from ..inference.windows import fit_windows, fixed_of, windows_of
 from ..numerics.linear_algebra import Array
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DYNAMIC, STATIC, ROLLING = "dynamic", "static OLS", "rolling OLS"
 METHODS = (DYNAMIC, STATIC, ROLLING)
@@ -95,7 +98,7 @@ class RollingEvaluation(Displayed):
         loss: str = "log_score",
         fig: Any = None,
         figsize: tuple[float, float] | None = None,
-    ) -> Any:
+    ) -> Figure:
         """
         Plot the cumulative lead of the dynamic regression over the other methods, one panel for each series.
 

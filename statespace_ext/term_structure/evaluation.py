@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,9 @@ from ..inference.windows import fixed_of, windows_of
 from ..numerics.linear_algebra import Array
 from ..plots.paths import CONSTANT, LINE, ZERO, new_figure
 from .rates import years, yields_ahead
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MODEL, RANDOM_WALK, OTHER = "model", "random walk", "other model"
 
@@ -84,7 +87,7 @@ class YieldEvaluation(Displayed):
         columns = ["n", "rmse", "rmse_benchmark", "ratio", "dm", "p_value"]
         return pd.DataFrame(list(rows.values()), index, columns)
 
-    def plot(self, fig: Any = None, figsize: tuple[float, float] | None = None) -> Any:
+    def plot(self, fig: Any = None, figsize: tuple[float, float] | None = None) -> Figure:
         """
         Plot root mean square errors by maturity, with one panel for each number of steps.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,9 @@ from .rates import Rates, years
 from .returns import ImpliedReturns
 from .tables import BASIS_POINTS
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 _COLUMNS = 4
 _PANEL = (2.9, 2.0)
 _LINES: tuple[tuple[str, Any], ...] = (
@@ -40,7 +43,7 @@ _LINES: tuple[tuple[str, Any], ...] = (
 
 def plot_loadings(
     loadings: pd.DataFrame, marks: Any, *, fig: Any = None, figsize: tuple[float, float] | None = None
-) -> Any:
+) -> Figure:
     """
     Plot the loadings of the yields on the factors, by maturity.
 
@@ -82,7 +85,7 @@ def plot_fit(
     units: str = "decimal",
     fig: Any = None,
     figsize: tuple[float, float] | None = None,
-) -> Any:
+) -> Figure:
     """
     Plot observed yields and yields at the smoothed factors, with one panel for each maturity.
 
@@ -141,7 +144,7 @@ def plot_term_premium(
     alpha: float = 0.05,
     fig: Any = None,
     figsize: tuple[float, float] | None = None,
-) -> Any:
+) -> Figure:
     """
     Plot a yield, its expected part, and the term premium with a band.
 
@@ -192,7 +195,7 @@ def plot_curve(
     alpha: float = 0.05,
     fig: Any = None,
     figsize: tuple[float, float] | None = None,
-) -> Any:
+) -> Figure:
     """
     Plot the yield curve of a date with a band, and the observed yields.
 
@@ -266,7 +269,7 @@ class Pictures(ImpliedReturns):
         alpha: float = 0.05,
         *,
         param_uncertainty: bool = True,
-    ) -> Any:
+    ) -> Figure:
         """Plot the smoothed factors, with pointwise bands of coverage 1 - alpha."""
         names = self.model.factor_names
         own = Affine(np.zeros(len(names)), np.eye(len(names)))
@@ -281,7 +284,7 @@ class Pictures(ImpliedReturns):
         extrapolate: bool = False,
         fig: Any = None,
         figsize: Size | None = None,
-    ) -> Any:
+    ) -> Figure:
         """Plot the loadings B(tau) of the yields on the factors, by maturity in years (0 to the longest)."""
         tau = self._grid(maturities, extrapolate)
         k = self.model.k_factors
@@ -289,7 +292,7 @@ class Pictures(ImpliedReturns):
         frame = pd.DataFrame(B, index=tau, columns=self.model.factor_names[:k])
         return plot_loadings(frame, self.model.panel.maturities, fig=fig, figsize=figsize)
 
-    def plot_fit(self, *, fig: Any = None, figsize: Size | None = None) -> Any:
+    def plot_fit(self, *, fig: Any = None, figsize: Size | None = None) -> Figure:
         """Plot observed and fitted yields with the root mean square error, one panel for each maturity."""
         scale = BASIS_POINTS / self.model.panel.scale
         observed, fitted = self._yields, self.fitted_yields
@@ -305,7 +308,7 @@ class Pictures(ImpliedReturns):
         alpha: float = 0.05,
         fig: Any = None,
         figsize: Size | None = None,
-    ) -> Any:
+    ) -> Figure:
         """
         Plot the yield of a maturity, the yield without the premium, and the premium; see `term_premium`.
 
@@ -340,7 +343,7 @@ class Pictures(ImpliedReturns):
         alpha: float = 0.05,
         fig: Any = None,
         figsize: Size | None = None,
-    ) -> Any:
+    ) -> Figure:
         """Plot the yield curve of a date in the sample (by default the last) and the observed yields."""
         observed = self._yields
         date = observed.index[-1] if date is None else date

@@ -200,7 +200,7 @@ class ImpliedRates:
     """
 
     model: Any
-    params: Any
+    params: pd.Series[float]
     factors: Any
     _definition = "expected"
     """Default definition of a premium."""
