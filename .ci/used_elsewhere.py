@@ -5,6 +5,7 @@ _.declare
 _.impute
 _.lgssm
 _.residuals
+_.as_latex
 _.outliers
 _.augment
 _.plot_diagnostics

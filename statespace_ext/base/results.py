@@ -44,11 +44,12 @@ from .forecasts import Forecasts, starts_from_earlier_data, with_param_uncertain
 from .incomplete_rows import IncompleteRows, completed
 from .inference import Derived, Refitting
 from .inherited import Inherited
-from .reporting import Reporting, normal_quantile
+from .reporting import Reporting
 from .residuals import Residuals, portmanteau
 from .shocks import Shocks
 from .standard_errors import StandardErrors
 from .states import LazyOutput, frames_of_states
+from .summaries import normal_quantile
 
 
 class _Wrapped(type):

@@ -18,7 +18,7 @@ from ..numerics.linear_algebra import Array, quiet
 from ..params.cholesky import semidefinite_cholesky
 from .forecasts import ROUNDING, require_covariances
 from .incomplete_rows import smoothed_output
-from .reporting import normal_quantile
+from .summaries import normal_quantile
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
