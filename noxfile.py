@@ -47,13 +47,14 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(python=NEWEST)
 def package(session: nox.Session) -> None:
-    """Build the sdist and from it the wheel, and look at what is in them."""
+    """Build the sdist and from it the wheel, and look at what is in them; render the conda recipe."""
     shutil.rmtree(DIST, ignore_errors=True)
-    session.install("build", "twine")
+    session.install("build", "twine", "py-rattler-build")
     session.run("python", "-m", "build", "--outdir", str(DIST))
     files = [str(path) for path in sorted(DIST.iterdir())]
     session.run("twine", "check", "--strict", *files)
     session.run("python", ".ci/check_package.py", *files)
+    session.run("python", ".ci/check_recipe.py")
 
 
 @nox.session(python=NEWEST, requires=["package"])
