@@ -1,5 +1,6 @@
-"""Fail when a built sdist or wheel lacks a file that users need, the wheel holds one that they do not, or the long
-description has relative links, which lead nowhere on PyPI.
+"""Fail when a built sdist or wheel lacks a file that users need, or the wheel holds one that they do not.
+
+The long description must not have relative links, which lead nowhere on PyPI.
 
 python .ci/check_package.py FILE...
 """

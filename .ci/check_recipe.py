@@ -1,4 +1,4 @@
-"""Render the conda recipe, which fails on errors in it: `python .ci/check_recipe.py` (needs py-rattler-build)."""
+"""Render the conda recipe; an error in it is raised: `python .ci/check_recipe.py` (py-rattler-build)."""
 
 from __future__ import annotations
 
