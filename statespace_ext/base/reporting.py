@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from inspect import signature
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,11 +16,14 @@ from statsmodels.tsa.statespace.kalman_filter import (
 from statsmodels.tsa.statespace.mlemodel import MLEResults
 
 from ..display import page
-from ..exceptions import shown
+from ..exceptions import UnsupportedError, shown
 from ..numerics.incomplete_rows import at
 from ..numerics.linear_algebra import quiet
 from ..params.layout import ParameterLayout
 from .summaries import FitSummary, coefficient_table, diagnostics_table, parameter_tables, with_tests
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def matrix_of(layout: ParameterLayout) -> dict[str, str]:
@@ -202,6 +205,35 @@ class Reporting:
         """Return the rows of `tidy` without the tests and intervals."""
         res: Any = self
         return parameter_rows(self.model.layout, res.params, res.bse, res._fixed, res.boundary)
+
+    def plot_em_trace(self, fig: Any = None, figsize: tuple[float, float] | None = None) -> Figure:
+        """
+        Plot the trace of the fit: how far the log-likelihood is below its best value, by iteration.
+
+        Parameters
+        ----------
+        fig : matplotlib.figure.Figure, optional
+            Figure to draw in.
+        figsize : (float, float), optional
+            Size of a new figure.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        UnsupportedError
+            If the results do not come from a fit.
+        """
+        from ..plots.paths import plot_em_trace
+
+        res: Any = self
+        if not len(res.em_trace):
+            raise UnsupportedError(
+                "The results have no trace, because they do not come from a fit", remedy="Call `fit`."
+            )
+        return plot_em_trace(res.em_trace, fig=fig, figsize=figsize)
 
     # -- the summary -----------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from ..exceptions import ParameterError, SpecificationError, shown
 from ..numerics.linear_algebra import Array
 from ..params.curved import CurvedMatrix
 from ..params.layout import real_array
-from ..plots.paths import CONSTANT, LINE, ZERO, new_figure
+from ..plots.paths import CONSTANT, LINE, ZERO, entries, legend_above, new_figure
 from .many import Failure, attempt, model_of, report_failures
 
 if TYPE_CHECKING:
@@ -427,15 +427,20 @@ def plot_profile(
     -------
     matplotlib.figure.Figure
     """
-    fig = new_figure(fig, figsize, (5.0, 3.2))
+    fig = new_figure(fig, figsize, (5.4, 3.6))
     axis = fig.subplots()
-    axis.plot(ratios.index, ratios.to_numpy(), color=LINE, marker="o", markersize=3, linewidth=1.2)
-    axis.axhline(cut, color=CONSTANT, linewidth=1.0, linestyle="--")
-    for end in interval:
-        if np.isfinite(end):
-            axis.axvline(end, color=CONSTANT, linewidth=0.8)
-    axis.axvline(estimate, color=ZERO, linewidth=0.8)
+    axis.plot(
+        ratios.index, ratios.to_numpy(), color=LINE, marker="o", markersize=3, linewidth=1.2,
+        label="likelihood ratio",
+    )  # fmt: skip
+    axis.axhline(cut, color=CONSTANT, linewidth=1.0, linestyle="--", label=f"critical value {cut:.2f}")
+    ends = [end for end in interval if np.isfinite(end)]
+    for i, end in enumerate(ends):
+        label = "_nolegend_" if i else "interval" if len(ends) == 2 else "end of the interval"
+        axis.axvline(end, color=CONSTANT, linewidth=0.8, label=label)
+    axis.axvline(estimate, color=ZERO, linewidth=0.8, label="estimate")
     axis.set_xlabel(name)
     axis.set_ylabel("likelihood ratio")
     axis.spines[["top", "right"]].set_visible(False)
+    legend_above(fig, *entries(axis), 2)
     return fig

@@ -16,7 +16,7 @@ from ..engine.arguments import names_among, options_of, positive_integer, truth
 from ..engine.system import has_part
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
-from ..plots.paths import CONSTANT, draw_path, few_dates, legend_above, new_figure
+from ..plots.paths import CONSTANT, draw_path, entries, few_dates, legend_above, new_figure
 from .many import (
     FitRecord,
     applied,
@@ -298,6 +298,6 @@ def plot_windows(
         axis.set_visible(False)
     for axis in axes[max(0, len(names) - columns) : len(names)]:  # the lowest panel of each column
         axis.tick_params(labelbottom=True)
-    handles, labels = axes[0].get_legend_handles_labels()
+    handles, labels = entries(axes)
     legend_above(fig, handles, labels, 3)
     return fig

@@ -186,14 +186,23 @@ class LGSSMResults(StateSpaceResults):
         """
         from ..plots.paths import plot_factors
 
-        factors = self.factors
-        return plot_factors(
-            factors.smoothed, factors.smoothed_se, fig=fig, figsize=figsize, alpha=alpha, units=self._units()
-        )
+        factors, names = self.factors, np.atleast_1d(self.model.endog_names)
+        smoothed, se = factors.smoothed, factors.smoothed_se
+        units = self._units()
+        if self._are_series() and self.model._given["factor_names"] is None:
+            smoothed, se = (frame.set_axis(names, axis=1) for frame in (smoothed, se))
+        return plot_factors(smoothed, se, fig=fig, figsize=figsize, alpha=alpha, units=units)
+
+    def _are_series(self) -> bool:
+        """Return whether each factor is the signal of one series: the design is the identity."""
+        design = self.model.layout.blocks["design"]
+        return bool(design.is_fixed and np.array_equal(design.fixed, np.eye(self.model.k_endog)))
 
     def _units(self) -> list[str] | None:
         """Return the units of the factors, or None if the normalisation does not determine them."""
         k, names = self.model.k_factors, np.atleast_1d(self.model.endog_names)
+        if self._are_series():
+            return ["units of the series"] * k
         return {
             "unit": [f"units of {name}" for name in names[:k]],
             "triangular": ["s.d. of its innovation"] * k,

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from ..engine.arguments import probability
-from .paths import BAND, LINE, ZERO, few_dates, legend_above, new_figure, time_axis
+from .paths import BAND, LINE, ZERO, band_label, entries, few_dates, legend_above, new_figure, time_axis
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,8 +66,8 @@ def plot_forecast(
         few_dates(axis)
     for axis in axes.ravel()[len(names) :]:
         axis.remove()
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    labels[-1] = f"{labels[-1]}, {band}"
+    handles, labels = entries(axes)
+    labels = [f"{text}, {band}" if text.endswith("intervals") else text for text in labels]
     legend_above(fig, handles, labels, 2)
     return fig
 
@@ -87,10 +87,9 @@ def _fan(axis: Any, places: Any, observed: Any, mean: Any, se: Any, levels: Sequ
             places[after], (mean - half)[after], (mean + half)[after], color=BAND, linewidth=0,
             alpha=0.7 * 0.6**i, zorder=1.0 - 0.1 * i,
         )  # fmt: skip
-    axis.fill_between(
-        places[:0], [], [], color=BAND, alpha=0.6, linewidth=0,
-        label=f"{', '.join(f'{100 * level:g}' for level in levels)} % intervals",
-    )  # fmt: skip
+    words = f"{', '.join(f'{100 * level:g}' for level in levels)} % intervals"
+    label = band_label(words, mean[after], norm.ppf(0.5 + 0.5 * max(levels)) * se[after])
+    axis.fill_between(places[:0], [], [], color=BAND, alpha=0.6, linewidth=0, label=label)
 
 
 def plot_responses(
@@ -127,12 +126,13 @@ def plot_responses(
         for i, name in enumerate(series):
             axis, centre = axes[i, j], estimate.loc[shock, name]
             half = quantile * se.loc[shock, name]
-            axis.axhline(0.0, color=ZERO, linewidth=0.6, zorder=0.5)
+            words = f"{100 * (1 - alpha):g} % interval, uncertainty of the parameters"
             axis.fill_between(
                 centre.index, centre - half, centre + half, color=BAND, alpha=0.4, linewidth=0,
-                label=f"{100 * (1 - alpha):g} % interval, uncertainty of the parameters",
+                label=band_label(words, centre, half),
             )  # fmt: skip
             axis.plot(centre.index, centre, color=LINE, linewidth=1.4, label="response")
+            axis.axhline(0.0, color=ZERO, linewidth=0.6, zorder=0.5)
             axis.margins(x=0.01)
             axis.tick_params(labelsize="small")
             axis.spines[["top", "right"]].set_visible(False)
@@ -140,6 +140,6 @@ def plot_responses(
         axes[-1, j].set_xlabel("periods after the shock", fontsize="small")
     for i, name in enumerate(series):
         axes[i, 0].set_ylabel(str(name), fontsize="small")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
+    handles, labels = entries(axes)
     legend_above(fig, handles, labels, 1 if len(shocks) == 1 else 2)
     return fig

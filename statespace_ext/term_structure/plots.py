@@ -15,9 +15,12 @@ from ..plots.paths import (
     CONSTANT,
     LINE,
     ZERO,
+    band_label,
     draw_path,
+    entries,
     few_dates,
     legend_above,
+    line_label,
     new_figure,
     plot_factors,
 )
@@ -126,9 +129,8 @@ def plot_fit(
         few_dates(last)
     for row in axes[:, 0]:
         row.set_ylabel(_rate("yield", units), fontsize="small")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    shown = [i for i, text in enumerate(labels) if not text.endswith("parameters")]
-    legend_above(fig, [handles[i] for i in shown], [labels[i] for i in shown], len(shown))
+    handles, labels = entries(axes)
+    legend_above(fig, handles, labels, len(labels))
     return fig
 
 
@@ -223,9 +225,10 @@ def plot_curve(
     axis = new_figure(fig, figsize, (7.0, 4.0)).subplots()
     tau, centre = curve.index.to_numpy(), curve.to_numpy()
     half = norm.ppf(1.0 - probability(alpha, "alpha") / 2.0) * se.to_numpy()
-    label = f"{100 * (1 - alpha):g} % band, {band}"
+    label = band_label(f"{100 * (1 - alpha):g} % band, {band}", centre, half)
     axis.fill_between(tau, centre - half, centre + half, color=BAND, alpha=0.4, linewidth=0, label=label)
-    axis.plot(tau, centre, color=LINE, linewidth=1.6, label="at the smoothed factors")
+    label = line_label("at the smoothed factors", band, half)
+    axis.plot(tau, centre, color=LINE, linewidth=1.6, label=label)
     axis.plot(observed.index, observed.to_numpy(), "o", color="0.2", markersize=4, label="observed")
     _maturity_axis(axis, _rate("yield", units))
     axis.set_title(title, loc="left", fontsize="medium")
