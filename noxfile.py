@@ -79,6 +79,14 @@ def tests(session: nox.Session, versions: str) -> None:
 
 
 @nox.session(python=NEWEST)
+def arviz(session: nox.Session) -> None:
+    """Run the tests with ArviZ, which the other sessions do not install."""
+    session.install(".[arviz]", "pytest>=8", "hypothesis")
+    session.posargs[:] = ["tests/inference/test_arviz.py"]
+    run_tests(session)
+
+
+@nox.session(python=NEWEST)
 def examples(session: nox.Session) -> None:
     """Run every script and notebook in examples/."""
     session.install(".[examples]")

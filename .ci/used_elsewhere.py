@@ -6,6 +6,8 @@ _.impute
 _.lgssm
 _.residuals
 _.as_latex
+_.plot_em_trace
+_.to_arviz
 _.outliers
 _.augment
 _.plot_diagnostics

@@ -15,7 +15,7 @@ from scipy.optimize import linear_sum_assignment
 from ..display import Displayed
 from ..engine.arguments import names_among, one_of, probability, whole_number
 from ..engine.system import MATRICES
-from ..exceptions import DataError, SpecificationError
+from ..exceptions import DataError, SpecificationError, UnsupportedError
 from ..numerics.linear_algebra import Array, quiet
 from ..numerics.rotation import rotate_system
 from ..plots.paths import BAND, CONSTANT, LINE, entries, legend_above, new_figure
@@ -263,6 +263,36 @@ class Bootstrap(Displayed):
         """Return a table of estimates, bias, standard errors and confidence intervals."""
         table = pd.DataFrame({"estimate": self.estimates, "bias": self.bias, "se": self.bse})
         return table.join(self.conf_int(alpha))
+
+    def to_arviz(self) -> Any:
+        """
+        Return the estimates of the samples as data of ArviZ, for its plots and summaries.
+
+        Returns
+        -------
+        DataTree
+            The group "bootstrap" has a variable for each parameter, with the dimensions "chain" (of one) and
+            "draw". Samples whose fit failed are left out; "draw" has the numbers of the others.
+
+        Raises
+        ------
+        UnsupportedError
+            If ArviZ is not installed.
+        """
+        try:
+            from arviz_base import from_dict
+        except ImportError as error:
+            raise UnsupportedError(
+                "The data of ArviZ need ArviZ, which is not installed",
+                remedy='Install it: pip install "statespace-ext[arviz]".',
+            ) from error
+        draws = self.params.dropna()
+        return from_dict(
+            {"bootstrap": {str(name): values.to_numpy()[None] for name, values in draws.items()}},
+            sample_dims=["chain", "draw"],
+            coords={"draw": draws.index.to_numpy()},
+            attrs={"bootstrap": {"method": self.method, "failed": len(self.failures)}},
+        )
 
     def plot(
         self,
