@@ -47,13 +47,14 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(python=NEWEST)
 def package(session: nox.Session) -> None:
-    """Build the sdist and from it the wheel, and look at what is in them."""
+    """Build the sdist and from it the wheel, and look at what is in them; render the conda recipe."""
     shutil.rmtree(DIST, ignore_errors=True)
-    session.install("build", "twine")
+    session.install("build", "twine", "py-rattler-build")
     session.run("python", "-m", "build", "--outdir", str(DIST))
     files = [str(path) for path in sorted(DIST.iterdir())]
     session.run("twine", "check", "--strict", *files)
     session.run("python", ".ci/check_package.py", *files)
+    session.run("python", ".ci/check_recipe.py")
 
 
 @nox.session(python=NEWEST, requires=["package"])
@@ -75,6 +76,14 @@ def tests(session: nox.Session, versions: str) -> None:
     """Run the tests with a set of versions."""
     session.install("-c", f".ci/{versions}.txt", ".[test]", *ALSO.get(versions, []))
     run_tests(session, versions)
+
+
+@nox.session(python=NEWEST)
+def arviz(session: nox.Session) -> None:
+    """Run the tests with ArviZ, which the other sessions do not install."""
+    session.install(".[arviz]", "pytest>=8", "hypothesis")
+    session.posargs[:] = ["tests/inference/test_arviz.py"]
+    run_tests(session)
 
 
 @nox.session(python=NEWEST)

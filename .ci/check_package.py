@@ -1,10 +1,13 @@
 """Fail when a built sdist or wheel lacks a file that users need, or the wheel holds one that they do not.
 
+The long description must not have relative links, which lead nowhere on PyPI.
+
 python .ci/check_package.py FILE...
 """
 
 from __future__ import annotations
 
+import re
 import sys
 import tarfile
 import zipfile
@@ -27,6 +30,14 @@ def names(path: str) -> tuple[set[str], set[str]]:
         return {str(PurePosixPath(*member.parts[1:])) for member in members}, SDIST
 
 
+def relative_links(path: str) -> list[str]:
+    """Return the relative links of the long description of a wheel."""
+    with zipfile.ZipFile(path) as wheel:
+        (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+        text = wheel.read(name).decode("utf-8")
+    return re.findall(r"\]\(((?!https?:|#)[^)]*)\)", text)
+
+
 def faults(path: str) -> list[str]:
     """Return what is wrong with an archive."""
     found, expected = names(path)
@@ -37,6 +48,7 @@ def faults(path: str) -> list[str]:
         out += [f"{path}: holds {root}" for root in extra]
         if not any(name.endswith("LICENSE") for name in found):
             out.append(f"{path}: lacks the licence")
+        out += [f"{path}: the long description has the relative link {link}" for link in relative_links(path)]
     return out
 
 

@@ -5,6 +5,9 @@ _.declare
 _.impute
 _.lgssm
 _.residuals
+_.as_latex
+_.plot_em_trace
+_.to_arviz
 _.outliers
 _.augment
 _.plot_diagnostics
@@ -81,6 +84,13 @@ _._chandrasekhar
 # Python calls or reads these: names of the package on first use (PEP 562), the type of a representation.
 __getattr__
 _.__class__
+
+# Types of what statsmodels defines; users read them.
+_.tvalues
+_.zvalues
+_.fittedvalues
+_.resid
+dynamic
 
 # Fields of tuples that are unpacked.
 _.filtered_cov

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,8 +15,13 @@ from .engine.arguments import probability
 from .engine.validation import read_dates
 from .exceptions import SpecificationError, UnsupportedError
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 LINE, BAND, CONSTANT, ZERO = "#0072B2", "#56B4E9", "#D55E00", "0.6"
 """Colours that readers with red-green colour blindness can distinguish."""
+_FIRST_YEAR, _LAST_YEAR = 1500, 2200
+"""Whole numbers in this range count as years on an axis."""
 
 
 def new_figure(fig: Any, figsize: Any, default: tuple[float, float]) -> Any:
@@ -54,21 +59,45 @@ def new_figure(fig: Any, figsize: Any, default: tuple[float, float]) -> Any:
     return plt.figure(figsize=size, layout="constrained")
 
 
-def draw_path(
-    axis: Any, mean: pd.Series, se: pd.Series, alpha: float, label: str, band: str = "given the parameters"
-) -> str:
-    """Draw means with a pointwise band of coverage 1 - alpha; return the label of the time axis."""
+_GIVEN = "given the parameters"
+_SEEN = 0.004
+"""Width of a band, as a share of the height of the panel, below which it hides behind its line."""
+
+
+def draw_path(axis: Any, mean: pd.Series, se: pd.Series, alpha: float, label: str, band: str = _GIVEN) -> str:
+    """
+    Draw means with a pointwise band of coverage 1 - alpha; return the label of the time axis.
+
+    A band that cannot be seen has no entry in the legend.
+    """
     alpha = probability(alpha, "alpha")
     places, time = time_axis(axis, mean.index)
     centre, half = mean.to_numpy(), norm.ppf(1.0 - alpha / 2.0) * se.to_numpy()
-    axis.fill_between(
-        places, centre - half, centre + half, color=BAND, alpha=0.4, linewidth=0,
-        label=f"{100 * (1 - alpha):g} % band, {band}",
-    )  # fmt: skip
-    axis.plot(places, centre, color=LINE, linewidth=1.4, label=label)
+    words = band_label(f"{100 * (1 - alpha):g} % band, {band}", centre, half)
+    axis.fill_between(places, centre - half, centre + half, color=BAND, alpha=0.4, linewidth=0, label=words)
+    axis.plot(places, centre, color=LINE, linewidth=1.4, label=line_label(label, band, half))
     axis.margins(x=0.01)
     axis.spines[["top", "right"]].set_visible(False)
     return time
+
+
+def band_label(words: str, centre: Any, half: Any) -> str:
+    """Return the entry of a band in the legend, which matplotlib leaves out if the band cannot be seen."""
+    ends = np.concatenate([np.ravel(centre - half), np.ravel(centre + half)])
+    ends = ends[np.isfinite(ends)]
+    return words if ends.size and 2.0 * np.nanmax(half) > _SEEN * np.ptp(ends) else "_nolegend_"
+
+
+def line_label(label: str, band: str, half: Any) -> str:
+    """Return the entry of a line in the legend, with the reason why it has no band."""
+    return f"{label} (band {band})" if band != _GIVEN and np.isnan(half).all() else label
+
+
+def mark_zero(axis: Any) -> None:
+    """Draw a line at zero if zero is within the limits of the vertical axis."""
+    low, high = axis.get_ylim()
+    if low < 0.0 < high:
+        axis.axhline(0.0, color=ZERO, linewidth=0.6, zorder=0.5)
 
 
 def time_axis(axis: Any, index: pd.Index) -> tuple[Any, str]:
@@ -87,7 +116,12 @@ def time_axis(axis: Any, index: pd.Index) -> tuple[Any, str]:
     if isinstance(read, pd.DatetimeIndex):
         return read, str(index.name or "date")
     if pd.api.types.is_numeric_dtype(read.dtype):
-        return read, str(index.name or "period")
+        whole = pd.api.types.is_integer_dtype(read.dtype)
+        if whole:  # years, say: no ticks at 1962.5
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axis.ticklabel_format(axis="x", useOffset=False)
+        years = whole and len(read) and _FIRST_YEAR <= read.min() and read.max() <= _LAST_YEAR
+        return read, str(index.name or ("year" if years else "period"))
     labels = [str(label) for label in index]
     axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axis.xaxis.set_major_formatter(
@@ -107,6 +141,15 @@ def few_dates(axis: Any) -> None:
         axis.xaxis.set_major_formatter(formatter)
 
 
+def entries(axes: Any) -> tuple[list[Any], list[str]]:
+    """Return the entries of one legend for several panels: each label once."""
+    found: dict[str, Any] = {}
+    for axis in np.ravel(axes):
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    return list(found.values()), list(found)
+
+
 def legend_above(fig: Any, handles: list[Any], labels: list[str], columns: int) -> None:
     """Add one legend for all panels above them."""
     constrained = type(fig.get_layout_engine()).__name__ == "ConstrainedLayoutEngine"
@@ -122,8 +165,8 @@ def plot_factors(
     figsize: tuple[float, float] | None = None,
     alpha: float = 0.05,
     units: Sequence[str] | None = None,
-    band: str = "given the parameters",
-) -> Any:
+    band: str = _GIVEN,
+) -> Figure:
     """
     Plot smoothed factors with pointwise bands, one panel for each factor.
 
@@ -150,11 +193,12 @@ def plot_factors(
     fig = new_figure(fig, figsize, (10, 2.4 * k + 0.9))
     axes = np.atleast_1d(fig.subplots(k, 1, sharex=True))
     for axis, name, unit in zip(axes, smoothed.columns, units or ["factor units"] * k, strict=True):
-        axis.axhline(0.0, color=ZERO, linewidth=0.6)
         label = draw_path(axis, smoothed[name], se[name], alpha, "smoothed", band)
+        mark_zero(axis)
         axis.set_ylabel(f"{name} ({unit})")
     # above the first panel, so that it does not cover data
     axes[0].legend(
+        *entries(axes),
         loc="lower right",
         bbox_to_anchor=(1.0, 1.0),
         ncols=2,
@@ -163,6 +207,44 @@ def plot_factors(
         borderaxespad=0.2,
     )
     axes[-1].set_xlabel(label)
+    return fig
+
+
+def plot_em_trace(
+    trace: pd.DataFrame, *, fig: Any = None, figsize: tuple[float, float] | None = None
+) -> Figure:
+    """
+    Plot how far the log-likelihood is below its best value, by iteration, on a logarithmic axis.
+
+    Parameters
+    ----------
+    trace : DataFrame
+        Columns "iteration" and "llf".
+    fig : matplotlib.figure.Figure, optional
+        Figure to draw in; it keeps its size and layout.
+    figsize : (float, float), optional
+        Size of a new figure.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    fig = new_figure(fig, figsize, (6.0, 3.4))
+    axis = fig.subplots()
+    best = trace["llf"].max()
+    gap = (best - trace["llf"]).to_numpy()
+    axis.plot(
+        trace["iteration"], np.where(gap > 0.0, gap, np.nan), color=LINE, marker="o", markersize=3,
+        linewidth=1.2,
+    )  # fmt: skip
+    axis.set_yscale("log")
+    axis.set_xlabel("iteration")
+    axis.set_ylabel("log points below the best")
+    axis.set_title(f"best log-likelihood {best:.6g}", fontsize="medium", loc="left")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.spines[["top", "right"]].set_visible(False)
     return fig
 
 
@@ -178,7 +260,7 @@ def plot_forecast(
     band: str,
     fig: Any = None,
     figsize: tuple[float, float] | None = None,
-) -> Any:
+) -> Figure:
     """
     Plot observations and forecasts with intervals of several coverages, one panel for each series.
 
@@ -217,8 +299,8 @@ def plot_forecast(
         few_dates(axis)
     for axis in axes.ravel()[len(names) :]:
         axis.remove()
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    labels[-1] = f"{labels[-1]}, {band}"
+    handles, labels = entries(axes)
+    labels = [f"{text}, {band}" if text.endswith("intervals") else text for text in labels]
     legend_above(fig, handles, labels, 2)
     return fig
 
@@ -238,10 +320,9 @@ def _fan(axis: Any, places: Any, observed: Any, mean: Any, se: Any, levels: Sequ
             places[after], (mean - half)[after], (mean + half)[after], color=BAND, linewidth=0,
             alpha=0.7 * 0.6**i, zorder=1.0 - 0.1 * i,
         )  # fmt: skip
-    axis.fill_between(
-        places[:0], [], [], color=BAND, alpha=0.6, linewidth=0,
-        label=f"{', '.join(f'{100 * level:g}' for level in levels)} % intervals",
-    )  # fmt: skip
+    words = f"{', '.join(f'{100 * level:g}' for level in levels)} % intervals"
+    label = band_label(words, mean[after], norm.ppf(0.5 + 0.5 * max(levels)) * se[after])
+    axis.fill_between(places[:0], [], [], color=BAND, alpha=0.6, linewidth=0, label=label)
 
 
 def plot_responses(
@@ -251,7 +332,7 @@ def plot_responses(
     alpha: float = 0.05,
     fig: Any = None,
     figsize: tuple[float, float] | None = None,
-) -> Any:
+) -> Figure:
     """
     Plot responses to shocks with pointwise intervals, in rows by series and columns by shock.
 
@@ -278,12 +359,13 @@ def plot_responses(
         for i, name in enumerate(series):
             axis, centre = axes[i, j], estimate.loc[shock, name]
             half = quantile * se.loc[shock, name]
-            axis.axhline(0.0, color=ZERO, linewidth=0.6, zorder=0.5)
+            words = f"{100 * (1 - alpha):g} % interval, uncertainty of the parameters"
             axis.fill_between(
                 centre.index, centre - half, centre + half, color=BAND, alpha=0.4, linewidth=0,
-                label=f"{100 * (1 - alpha):g} % interval, uncertainty of the parameters",
+                label=band_label(words, centre, half),
             )  # fmt: skip
             axis.plot(centre.index, centre, color=LINE, linewidth=1.4, label="response")
+            axis.axhline(0.0, color=ZERO, linewidth=0.6, zorder=0.5)
             axis.margins(x=0.01)
             axis.tick_params(labelsize="small")
             axis.spines[["top", "right"]].set_visible(False)
@@ -291,6 +373,6 @@ def plot_responses(
         axes[-1, j].set_xlabel("periods after the shock", fontsize="small")
     for i, name in enumerate(series):
         axes[i, 0].set_ylabel(str(name), fontsize="small")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
+    handles, labels = entries(axes)
     legend_above(fig, handles, labels, 1 if len(shocks) == 1 else 2)
     return fig

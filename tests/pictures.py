@@ -23,9 +23,10 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from statespace_ext.inference.bootstrap import plot_bootstrap
 from statespace_ext.inference.profile import plot_profile
 from statespace_ext.inference.windows import plot_windows
-from statespace_ext.plots import plot_factors, plot_forecast, plot_responses
+from statespace_ext.plots import plot_em_trace, plot_factors, plot_forecast, plot_responses
 from statespace_ext.regression.plots import plot_coefficients, plot_lead
 from statespace_ext.term_structure.plots import plot_curve, plot_fit, plot_loadings, plot_term_premium
 
@@ -54,8 +55,8 @@ def spread(paths: pd.DataFrame, size: float) -> pd.DataFrame:
 
 
 def factors(shift: float = 0.0) -> Figure:
-    """Two factors."""
-    paths = waves(QUARTERS, ["f1", "f2"])
+    """Two factors, one of them far from zero."""
+    paths = waves(QUARTERS, ["f1", "f2"]) + [0.0, 64.0]
     return plot_factors(paths + shift, spread(paths, 0.4))
 
 
@@ -163,6 +164,23 @@ def lead(shift: float = 0.0) -> Figure:
     return plot_lead({"least squares": paths + shift, "the mean": -0.5 * paths}, "log score")
 
 
+def bootstrap(shift: float = 0.0) -> Figure:
+    """Five parameters: the last row of panels is not full."""
+    names = ["loading.f1->b", "L1.f1->f1", "obs_var.a", "obs_var.b", "state_var.f1"]
+    grid = np.linspace(-0.995, 0.995, 200)[:, None]
+    samples = pd.DataFrame(np.arctanh(grid) + 0.4 * grid**2 * np.arange(5.0), columns=names)
+    ends = samples.quantile([0.025, 0.975]).T.set_axis(["lower", "upper"], axis=1)
+    return plot_bootstrap(samples + 2 * shift, samples.mean(), ends, "95 % interval")
+
+
+def em_trace(shift: float = 0.0) -> Figure:
+    """Thirty iterations, the last without a change."""
+    gap = 80 * 0.6 ** np.arange(30.0)
+    gap[-1] = 0.0
+    gap *= 1 + 2 * shift * np.arange(30)
+    return plot_em_trace(pd.DataFrame({"iteration": np.arange(30), "llf": -512.25 - gap}))
+
+
 PICTURES: dict[str, Callable[..., Figure]] = {
     draw.__name__: draw
     for draw in (
@@ -177,6 +195,8 @@ PICTURES: dict[str, Callable[..., Figure]] = {
         forecast,
         responses,
         lead,
+        bootstrap,
+        em_trace,
     )
 }
 

@@ -21,9 +21,43 @@ def pins(name: str) -> dict[str, str]:
     return dict(line.split("==") for line in lines if "==" in line)
 
 
-def test_citation_has_the_version() -> None:
+def test_citation_has_the_version_and_the_date() -> None:
     text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert f"\nversion: {sse.__version__}\n" in text
+    (date,) = re.findall(r"^date-released: (\d{4}-\d{2}-\d{2})$", text, re.MULTILINE)
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    dated = re.findall(rf"^## \[{re.escape(sse.__version__)}\] - (\S+)$", changes, re.MULTILINE)
+    assert dated in ([], [date])
+
+
+def dependencies() -> dict[str, str]:
+    """The lower bound of each dependency in pyproject.toml."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    line = re.search(r"^dependencies = \[(.*?)\]$", text, re.MULTILINE | re.DOTALL)
+    assert line
+    return dict(each.split(">=") for each in re.findall(r'"([^"]+)"', line[1]))
+
+
+def test_lower_bounds_are_the_oldest_tested_set() -> None:
+    assert dependencies() == pins("oldest")
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    nox = (ROOT / "noxfile.py").read_text(encoding="utf-8")
+    (oldest,) = re.findall(r'"oldest": "([\d.]+)"', nox)
+    assert f'requires-python = ">={oldest}"' in text
+    tested = set(re.findall(r'"\w+": "(3\.\d+)"', nox))
+    assert set(re.findall(r"Python :: (3\.\d+)", text)) == tested
+
+
+def test_conda_recipe_has_the_version_and_the_bounds() -> None:
+    recipe = (ROOT / ".ci" / "recipe" / "recipe.yaml").read_text(encoding="utf-8")
+    assert f'version: "{sse.__version__}"' in recipe
+    run = recipe.split("\n  run:\n")[1].split("\n\n")[0]
+    found = dict(re.findall(r"^    - (\w+) >=([\d.]+)$", run, re.MULTILINE))
+    assert found == dependencies()
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    (built,) = re.findall(r"^requires = \[(.*)\]$", text, re.MULTILINE)
+    for name, bound in re.findall(r'"([\w-]+)>=([\d.]+)"', built):
+        assert f"- {name} >={bound}\n" in recipe
 
 
 def test_sets_of_versions_are_those_of_the_table() -> None:

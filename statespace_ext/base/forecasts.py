@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,9 @@ from ..engine.validation import check_same_columns, regressor_array
 from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
 from ..inference.information import delta_covariance
 from ..numerics.linear_algebra import Array
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 ROUNDING = 1e-12
 """Relative changes below this size are rounding errors: the value does not depend on the parameter."""
@@ -160,7 +163,7 @@ class Forecasts(Mixin):
         fig: Any = None,
         figsize: tuple[float, float] | None = None,
         **kwargs: Any,
-    ) -> Any:
+    ) -> Figure:
         """
         Plot forecasts as a fan of intervals after the last observations, one panel per series.
 

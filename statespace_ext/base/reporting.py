@@ -2,42 +2,29 @@
 
 from __future__ import annotations
 
-import copy
-import html
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from inspect import signature
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
-from statsmodels.iolib.summary import Summary
-from statsmodels.iolib.table import SimpleTable
-from statsmodels.iolib.tableformatting import fmt_params
 from statsmodels.tsa.statespace.kalman_filter import (
     FILTER_CHANDRASEKHAR,
     FILTER_COLLAPSED,
     FILTER_UNIVARIATE,
 )
+from statsmodels.tsa.statespace.mlemodel import MLEResults
 
 from ..display import page
-from ..engine.arguments import probability
 from ..engine.representation import Mixin
-from ..exceptions import shown
+from ..exceptions import UnsupportedError, shown
 from ..numerics.incomplete_rows import at
 from ..numerics.linear_algebra import quiet
 from ..params.layout import ParameterLayout
+from .summaries import FitSummary, coefficient_table, diagnostics_table, parameter_tables, with_tests
 
-
-def normal_quantile(alpha: float) -> float:
-    """
-    Return the quantile of a two-sided interval with coverage 1 - alpha.
-
-    Raises
-    ------
-    SpecificationError
-        If alpha is not between 0 and 1.
-    """
-    return float(norm.ppf(1.0 - probability(alpha, "alpha") / 2.0))
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def matrix_of(layout: ParameterLayout) -> dict[str, str]:
@@ -47,19 +34,6 @@ def matrix_of(layout: ParameterLayout) -> dict[str, str]:
         for name in block.names:
             out.setdefault(name, key)
     return {name: out[name] for name in layout.names}
-
-
-def with_tests(rows: pd.DataFrame, alpha: float) -> pd.DataFrame:
-    """Add the test that each estimate is zero, and its interval, to rows with estimates."""
-    quantile = normal_quantile(alpha)
-    error = rows["std_error"].where(rows["std_error"] > 0)
-    statistic = rows["estimate"] / error
-    return rows.assign(
-        statistic=statistic,
-        p_value=2.0 * norm.sf(np.abs(statistic)),
-        conf_low=rows["estimate"] - quantile * rows["std_error"],
-        conf_high=rows["estimate"] + quantile * rows["std_error"],
-    )
 
 
 def parameter_rows(
@@ -104,79 +78,6 @@ _FILTERS = {
     FILTER_COLLAPSED: "collapsed",
     FILTER_CHANDRASEKHAR: "Chandrasekhar",
 }
-_LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
-    "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$",
-}  # fmt: skip
-
-
-class FitSummary(Summary):
-    """
-    A statsmodels summary that escapes the special characters of HTML and LaTeX in names and notes.
-
-    Parameters
-    ----------
-    tables : iterable of SimpleTable
-        The tables.
-    lines : iterable of str
-        Notes below the tables.
-    """
-
-    def __init__(self, tables: Iterable[SimpleTable], lines: Iterable[str]) -> None:
-        super().__init__()
-        self.tables = list(tables)
-        self.add_extra_txt([f"[{i + 1}] {line}" for i, line in enumerate(lines)])
-
-    def as_html(self) -> str:
-        """Return the tables and the notes as HTML."""
-        safe = copy.deepcopy(self)
-        safe.extra_txt = html.escape(self.extra_txt, quote=False)
-        for table in safe.tables:
-            table.title = html.escape(table.title, quote=False) if table.title else table.title
-            for cell in (cell for row in table for cell in row):
-                cell.data = html.escape(str(cell.data), quote=False)
-        return str(Summary.as_html(safe))
-
-    def as_latex(self) -> str:
-        """Return the tables and the notes as LaTeX (with booktabs)."""
-        safe = copy.copy(self)  # statsmodels escapes the tables, but not the notes
-        safe.extra_txt = "".join(_LATEX.get(each, each) for each in self.extra_txt)
-        return str(Summary.as_latex(safe))
-
-
-def parameter_tables(blocks: Iterable[tuple[str, pd.DataFrame]], alpha: float) -> list[SimpleTable]:
-    """
-    Return one table per block, all of the same width.
-
-    Parameters
-    ----------
-    blocks : iterable of (str, DataFrame)
-        Titles, and rows with "term", "estimate" and "std_error".
-    alpha : float
-        The intervals have coverage 1 - alpha.
-    """
-    blocks = [(title, with_tests(rows, alpha)) for title, rows in blocks if len(rows)]
-    width = max((len(text) for title, rows in blocks for text in (title, *rows["term"])), default=0)
-    header = ["coef", "std err", "z", "P>|z|", f"[{alpha / 2:g}", f"{1 - alpha / 2:g}]"]
-    out = []
-    for title, rows in blocks:
-        numbers = rows[["estimate", "std_error", "statistic", "p_value", "conf_low", "conf_high"]].to_numpy()
-        cells = [[_number(value, i) for i, value in enumerate(row)] for row in numbers]
-        table = SimpleTable(
-            cells, [f"{name:>9}" for name in header], [str(term).ljust(width) for term in rows["term"]],
-            txt_fmt=fmt_params,
-        )  # fmt: skip
-        corner = table[0][0]
-        corner.data, corner.datatype = title.ljust(width), "stub"
-        out.append(table)
-    return out
-
-
-def _number(value: float, column: int) -> str:
-    if np.isnan(value):
-        return " " * 9
-    text = f"{value:.3f}" if column in (2, 3) else f"{value:#.4g}".rstrip(".")
-    return f"{text:>9}"
 
 
 def describe_sample(endog: Any, index: Any) -> str:
@@ -217,6 +118,8 @@ _DEPENDENT = 1e-10
 """A correlation matrix with an eigenvalue below this limit counts as singular."""
 
 
+_MOST_SERIES = 3
+"""Number of series up to which a summary has the diagnostics side by side."""
 _FEW = 50
 """Number of parameters up to which a notebook shows standard errors without being asked."""
 
@@ -296,9 +199,39 @@ class Reporting(Mixin):
         """Return the rows of `tidy` without the tests and intervals."""
         return parameter_rows(self.model.layout, self.params, self.bse, self._fixed, self.boundary)
 
+    def plot_em_trace(self, fig: Any = None, figsize: tuple[float, float] | None = None) -> Figure:
+        """
+        Plot the trace of the fit: how far the log-likelihood is below its best value, by iteration.
+
+        Parameters
+        ----------
+        fig : matplotlib.figure.Figure, optional
+            Figure to draw in.
+        figsize : (float, float), optional
+            Size of a new figure.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        UnsupportedError
+            If the results do not come from a fit.
+        """
+        from ..plots import plot_em_trace
+
+        if not len(self.em_trace):
+            raise UnsupportedError(
+                "The results have no trace, because they do not come from a fit", remedy="Call `fit`."
+            )
+        return plot_em_trace(self.em_trace, fig=fig, figsize=figsize)
+
     # -- the summary -----------------------------------------------------------------------------------
 
-    def summary(self, alpha: float = 0.05, *args: Any, display_params: bool = True, **kwargs: Any) -> Any:
+    def summary(
+        self, alpha: float = 0.05, *args: Any, display_params: bool = True, **kwargs: Any
+    ) -> FitSummary:
         """
         Summarise the estimates by system matrix, and the status of the fit.
 
@@ -309,19 +242,29 @@ class Reporting(Mixin):
         display_params : bool
             Whether to show the estimates.
         *args, **kwargs
-            As in `MLEResults.summary`.
+            As in `MLEResults.summary`. By default, the diagnostics of more than three series are in a table
+            with one row for each series.
 
         Returns
         -------
-        Summary
-            A summary with ``as_text()``, ``as_html()`` and ``as_latex()``.
+        FitSummary
+            A summary with ``as_text()``, ``as_html()`` and ``as_latex()``. Its ``tables[1]`` has all
+            coefficients, as in statsmodels. The text shows them by system matrix.
         """
+        given = signature(MLEResults.summary).bind_partial(self, alpha, *args, **kwargs).arguments
+        names = [str(name) for name in np.atleast_1d(self.model.endog_names)]
+        many = "display_max_endog" not in given and len(names) > _MOST_SERIES
+        if many:
+            kwargs["display_max_endog"] = _MOST_SERIES
         with quiet():  # criteria and tests may warn in very short samples
             kwargs["display_params"] = False
             out = super().summary(alpha, *args, **kwargs)
-        tables = out.tables
+        tables, blocks = out.tables, []
+        if many and given.get("display_diagnostics", True):
+            tables[-1] = diagnostics_table(tables[-1], names)
         if display_params and len(self.params):
-            tables[1:1] = self._parameter_tables(alpha)
+            tables[1:1] = [coefficient_table(self._named_rows(), alpha)]
+            blocks = self._parameter_tables(alpha)
         note = self.cov_kwds.get("description", "") if self.params_cov is not None else ""
         endog = self.model.endog
         sample = sample_line(describe_sample(endog, self.model._index), endog.shape[1], self.filter_results)
@@ -329,12 +272,17 @@ class Reporting(Mixin):
             f"AICc {self.aicc:.3f}, of {self._counts[0]} observed values. BIC and HQIC are of the "
             f"{self._counts[1]} periods with a value."
         )
-        return FitSummary(tables, [line for line in (note, sample, counts, *self.status_lines()) if line])
+        lines = [line for line in (note, sample, counts, *self.status_lines()) if line]
+        return FitSummary(tables, lines, blocks)
+
+    def _named_rows(self) -> pd.DataFrame:
+        """Return the rows of `tidy` with a mark on the names of fixed parameters."""
+        rows = self._rows()
+        return rows.assign(term=rows["term"] + np.where(rows["status"] == "fixed", " (fixed)", ""))
 
     def _parameter_tables(self, alpha: float) -> list[Any]:
         """Return the tables of the estimates."""
-        rows = self._rows()
-        rows["term"] += np.where(rows["status"] == "fixed", " (fixed)", "")
+        rows = self._named_rows()
         keys = rows["matrix"].unique()
         blocks = [(TITLES.get(key, key), rows[rows["matrix"] == key]) for key in keys]
         return parameter_tables(blocks, alpha)

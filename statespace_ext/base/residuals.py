@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,9 @@ from ..numerics.linear_algebra import Array, quiet
 from ..plots import new_figure
 from .forecasts import require_covariances
 from .incomplete_rows import smoothed_output
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _NOTHING = 1e-12
 """Relative to the variance of the disturbance, a variance of a residual below this size is rounding error."""
@@ -238,7 +241,7 @@ class Residuals(Mixin):
         fig: Any = None,
         figsize: tuple[float, float] | None = None,
         **kwargs: Any,
-    ) -> Any:
+    ) -> Figure:
         """
         Plot four diagnostics of the standardized innovations of each series.
 

@@ -43,11 +43,13 @@ from ..numerics.linear_algebra import Array
 from .forecasts import Forecasts, starts_from_earlier_data, with_param_uncertainty
 from .incomplete_rows import IncompleteRows, completed
 from .inference import Derived, Refitting
-from .reporting import Reporting, normal_quantile
+from .inherited import Inherited
+from .reporting import Reporting
 from .residuals import Residuals, portmanteau
 from .shocks import Shocks
 from .standard_errors import StandardErrors
 from .states import LazyOutput, frames_of_states
+from .summaries import normal_quantile
 
 
 class _Wrapped(type):
@@ -60,6 +62,7 @@ class _Wrapped(type):
 
 
 class StateSpaceResults(
+    Inherited,
     Reporting,
     Residuals,
     Forecasts,
@@ -160,9 +163,20 @@ class StateSpaceResults(
     def _criteria(self) -> dict[str, float]:
         return criteria(self.llf, self.df_model, *self._counts)
 
-    aicc = property(lambda self: self._criteria["aicc"], doc="AICc; n counts observed values.")
-    bic = property(lambda self: self._criteria["bic"], doc="BIC; n counts periods with data.")
-    hqic = property(lambda self: self._criteria["hqic"], doc="HQIC; n counts periods with data.")
+    @property
+    def aicc(self) -> float:
+        """AICc; n counts observed values."""
+        return self._criteria["aicc"]
+
+    @property
+    def bic(self) -> float:
+        """BIC; n counts periods with data."""
+        return self._criteria["bic"]
+
+    @property
+    def hqic(self) -> float:
+        """HQIC; n counts periods with data."""
+        return self._criteria["hqic"]
 
     def info_criteria(self, criteria: str, method: str = "standard") -> float:
         """Return an information criterion, as `MLEResults.info_criteria`. Its n is the number of periods."""

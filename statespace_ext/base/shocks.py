@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,10 @@ from ..numerics.linear_algebra import Array, quiet
 from ..params.covariance import semidefinite_cholesky
 from .forecasts import ROUNDING, require_covariances
 from .incomplete_rows import smoothed_output
-from .reporting import normal_quantile
+from .summaries import normal_quantile
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, repr=False)
@@ -45,7 +48,9 @@ class ImpulseResponses(Displayed):
         out = pd.concat(ends, axis=1).swaplevel(axis=1)
         return out[[(name, end) for name in self.estimate.columns for end in ends]]
 
-    def plot(self, fig: Any = None, figsize: tuple[float, float] | None = None, alpha: float = 0.05) -> Any:
+    def plot(
+        self, fig: Any = None, figsize: tuple[float, float] | None = None, alpha: float = 0.05
+    ) -> Figure:
         """
         Plot the responses with pointwise intervals; one row per series and one column per shock.
 

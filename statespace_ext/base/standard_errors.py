@@ -87,10 +87,11 @@ class StandardErrors(Mixin):
         return self._cov is None and len(self.params) - len(self._fixed) > MOST
 
     @property
-    def bse(self) -> Array:
+    def bse(self) -> pd.Series[float]:
         """The standard errors of the estimates. NaN marks parameters without a standard error."""
         with quiet():
-            return np.sqrt(np.diagonal(self.params_cov.cov))
+            errors: Any = np.sqrt(np.diagonal(self.params_cov.cov))
+        return errors  # the wrapper of statsmodels adds the names
 
     def bse_of(self, params: Any, cov_type: str | None = None) -> pd.Series:
         r"""

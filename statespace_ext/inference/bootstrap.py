@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
 from ..display import Displayed
-from ..engine.arguments import one_of, probability, whole_number
+from ..engine.arguments import names_among, one_of, probability, whole_number
 from ..engine.system import MATRICES
-from ..exceptions import DataError, SpecificationError
+from ..exceptions import DataError, SpecificationError, UnsupportedError
 from ..numerics.linear_algebra import Array, quiet, rotate_system
+from ..plots import BAND, CONSTANT, LINE, entries, legend_above, new_figure
 from .many import (
     FAILURES,
     Failure,
@@ -28,6 +29,9 @@ from .many import (
     run_simulations,
     spawn,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _MEANS = ("obs_intercept", "design", "state_intercept", "transition")
 _COVARIANCES = ("obs_cov", "state_cov")
@@ -169,6 +173,7 @@ def _period(values: Any, t: int) -> Array:
 
 _METHODS: dict[str, type[Parametric | Innovations]] = {"parametric": Parametric, "innovations": Innovations}
 _FEWEST = 2
+_MOST_PANELS, _MOST_COLUMNS = 12, 4
 _TINY = 1e-300
 
 
@@ -253,6 +258,69 @@ class Bootstrap(Displayed):
         """Return a table of estimates, bias, standard errors and confidence intervals."""
         table = pd.DataFrame({"estimate": self.estimates, "bias": self.bias, "se": self.bse})
         return table.join(self.conf_int(alpha))
+
+    def to_arviz(self) -> Any:
+        """
+        Return the estimates of the samples as data of ArviZ, for its plots and summaries.
+
+        Returns
+        -------
+        DataTree
+            The group "bootstrap" has a variable for each parameter, with the dimensions "chain" (of one) and
+            "draw". Samples whose fit failed are left out; "draw" has the numbers of the others.
+
+        Raises
+        ------
+        UnsupportedError
+            If ArviZ is not installed.
+        """
+        try:
+            from arviz_base import from_dict
+        except ImportError as error:
+            raise UnsupportedError(
+                "The data of ArviZ need ArviZ, which is not installed",
+                remedy='Install it: pip install "statespace-ext[arviz]".',
+            ) from error
+        draws = self.params.dropna()
+        return from_dict(
+            {"bootstrap": {str(name): values.to_numpy()[None] for name, values in draws.items()}},
+            sample_dims=["chain", "draw"],
+            coords={"draw": draws.index.to_numpy()},
+            attrs={"bootstrap": {"method": self.method, "failed": len(self.failures)}},
+        )
+
+    def plot(
+        self,
+        params: str | Sequence[str] | None = None,
+        fig: Any = None,
+        figsize: tuple[float, float] | None = None,
+        *,
+        alpha: float = 0.05,
+        method: str = "basic",
+    ) -> Figure:
+        """
+        Plot histograms of the estimates over the samples, with the estimate and its interval.
+
+        Parameters
+        ----------
+        params : str or sequence of str, optional
+            Names of the parameters. By default the first twelve.
+        fig : matplotlib.figure.Figure, optional
+            Figure to draw in.
+        figsize : (float, float), optional
+            Size of a new figure.
+        alpha, method : optional
+            As in `conf_int`.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        everything = list(self.params.columns)
+        names = everything[:_MOST_PANELS] if params is None else names_among(params, everything, "params")
+        ends = self.conf_int(alpha, method)[["lower", "upper"]]
+        coverage = f"{100 * (1 - alpha):g} % interval"
+        return plot_bootstrap(self.params[names], self.estimates, ends, coverage, fig=fig, figsize=figsize)
 
 
 def bootstrap(
@@ -386,3 +454,57 @@ def _rotations(loadings: Array, goal: Array) -> Iterator[Array]:
     for G in (np.linalg.lstsq(loadings, goal, rcond=None)[0], left @ right, exchange, signs):
         if np.linalg.matrix_rank(G) == len(G):
             yield G
+
+
+def plot_bootstrap(
+    params: pd.DataFrame,
+    estimates: pd.Series,
+    intervals: pd.DataFrame,
+    coverage: str,
+    *,
+    fig: Any = None,
+    figsize: tuple[float, float] | None = None,
+) -> Figure:
+    """
+    Plot histograms of estimates over samples, one panel for each parameter.
+
+    Parameters
+    ----------
+    params : DataFrame
+        One row per sample; rows of NaN are left out.
+    estimates : Series
+        The estimates from the data.
+    intervals : DataFrame
+        Columns "lower" and "upper".
+    coverage : str
+        Description of the intervals.
+    fig : matplotlib.figure.Figure, optional
+        Figure to draw in; it keeps its size and layout.
+    figsize : (float, float), optional
+        Size of a new figure.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    names: list[Any] = list(params)
+    columns = min(len(names), _MOST_COLUMNS)
+    rows = -(-len(names) // columns)
+    fig = new_figure(fig, figsize, (max(2.9 * columns, 4.5), 2.1 * rows + 0.6))
+    axes = fig.subplots(rows, columns, squeeze=False)
+    for axis, name in zip(axes.ravel(), names, strict=False):
+        values = params[name].dropna().to_numpy()
+        bins = min(40, max(8, int(2 * len(values) ** (1 / 3))))
+        axis.hist(values, bins=bins, color=BAND, alpha=0.6, label="estimates from samples")
+        axis.axvline(estimates[name], color=LINE, linewidth=1.4, label="estimate from the data")
+        for i, end in enumerate(intervals.loc[name, ["lower", "upper"]]):
+            label = "_nolegend_" if i else coverage
+            axis.axvline(end, color=CONSTANT, linewidth=1.0, linestyle="--", label=label)
+        axis.set_title(str(name), fontsize="small", loc="left")
+        axis.set_yticks([])
+        axis.tick_params(labelsize="small")
+        axis.spines[["top", "right", "left"]].set_visible(False)
+    for axis in axes.ravel()[len(names) :]:
+        axis.remove()
+    legend_above(fig, *entries(axes), 3 if columns > 1 else 1)
+    return fig

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,8 +19,11 @@ from ..exceptions import ParameterError, SpecificationError, shown
 from ..numerics.linear_algebra import Array
 from ..params.curved import CurvedMatrix
 from ..params.layout import real_array
-from ..plots import CONSTANT, LINE, ZERO, new_figure
+from ..plots import CONSTANT, LINE, ZERO, entries, legend_above, new_figure
 from .many import Failure, attempt, model_of, report_failures
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LIMIT, OPEN, LAST = "limit of the parameter", "open", "no fit beyond"
 _GRID = (0.25, 0.5, 0.75, 1.0, 1.25)
@@ -95,7 +98,7 @@ class Profile(Displayed):
             notes.append(f"the estimates are not the maximum: {self.table['llf'].max():.6f} was found")
         return "\n".join([text, *notes])
 
-    def plot(self, fig: Any = None, figsize: tuple[float, float] | None = None) -> Any:
+    def plot(self, fig: Any = None, figsize: tuple[float, float] | None = None) -> Figure:
         """
         Plot the likelihood ratio by value of the parameter, with the quantile and the interval.
 
@@ -397,7 +400,7 @@ def plot_profile(
     *,
     fig: Any = None,
     figsize: tuple[float, float] | None = None,
-) -> Any:
+) -> Figure:
     """
     Plot likelihood ratios by value of a parameter, with the cut and the interval.
 
@@ -422,15 +425,20 @@ def plot_profile(
     -------
     matplotlib.figure.Figure
     """
-    fig = new_figure(fig, figsize, (5.0, 3.2))
+    fig = new_figure(fig, figsize, (5.4, 3.6))
     axis = fig.subplots()
-    axis.plot(ratios.index, ratios.to_numpy(), color=LINE, marker="o", markersize=3, linewidth=1.2)
-    axis.axhline(cut, color=CONSTANT, linewidth=1.0, linestyle="--")
-    for end in interval:
-        if np.isfinite(end):
-            axis.axvline(end, color=CONSTANT, linewidth=0.8)
-    axis.axvline(estimate, color=ZERO, linewidth=0.8)
+    axis.plot(
+        ratios.index, ratios.to_numpy(), color=LINE, marker="o", markersize=3, linewidth=1.2,
+        label="likelihood ratio",
+    )  # fmt: skip
+    axis.axhline(cut, color=CONSTANT, linewidth=1.0, linestyle="--", label=f"critical value {cut:.2f}")
+    ends = [end for end in interval if np.isfinite(end)]
+    for i, end in enumerate(ends):
+        label = "_nolegend_" if i else "interval" if len(ends) == 2 else "end of the interval"
+        axis.axvline(end, color=CONSTANT, linewidth=0.8, label=label)
+    axis.axvline(estimate, color=ZERO, linewidth=0.8, label="estimate")
     axis.set_xlabel(name)
     axis.set_ylabel("likelihood ratio")
     axis.spines[["top", "right"]].set_visible(False)
+    legend_above(fig, *entries(axis), 2)
     return fig

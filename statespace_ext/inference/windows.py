@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from ..engine.arguments import names_among, options_of, positive_integer, truth
 from ..engine.system import has_part
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
-from ..plots import CONSTANT, draw_path, few_dates, legend_above, new_figure
+from ..plots import CONSTANT, draw_path, entries, few_dates, legend_above, new_figure
 from .many import (
     FitRecord,
     applied,
@@ -30,6 +30,9 @@ from .many import (
     report_records,
     require_model,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, repr=False)
@@ -79,7 +82,7 @@ class RollingFit(Displayed):
         fig: Any = None,
         figsize: tuple[float, float] | None = None,
         alpha: float = 0.05,
-    ) -> Any:
+    ) -> Figure:
         """
         Plot the estimates with confidence bands, and the estimates on the whole sample.
 
@@ -260,7 +263,7 @@ def plot_windows(
     fig: Any = None,
     figsize: tuple[float, float] | None = None,
     alpha: float = 0.05,
-) -> Any:
+) -> Figure:
     """
     Plot estimates with confidence bands by the last period of their window, one panel per parameter.
 
@@ -296,7 +299,7 @@ def plot_windows(
         axis.set_visible(False)
     for axis in axes[max(0, len(names) - columns) : len(names)]:  # the lowest panel of each column
         axis.tick_params(labelbottom=True)
-    handles, labels = axes[0].get_legend_handles_labels()
+    handles, labels = entries(axes)
     legend_above(fig, handles, labels, 3)
     return fig
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,11 @@ from ..base.states import Factors, factors_of
 from ..display import Displayed
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array, rotate_system
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from .model import LGSSM
 
 _ARGUMENTS: dict[str, tuple[Any, ...]] = {"oblimin": (0.0, "oblique")}
 _ROTATIONS = "varimax, quartimax, equamax, oblimin, quartimin or another that rotate_factors knows"
@@ -26,6 +31,8 @@ class LGSSMResults(StateSpaceResults):
     In addition to the attributes of `MLEResults`, the results have `matrices`, `factors`, `em_trace`,
     `converged`, `identification`, `boundary`, `rotate` and `plot_factors`.
     """
+
+    model: LGSSM
 
     @property
     def matrices(self) -> dict[str, pd.DataFrame]:
@@ -159,7 +166,7 @@ class LGSSMResults(StateSpaceResults):
 
     def plot_factors(
         self, fig: Any = None, figsize: tuple[float, float] | None = None, alpha: float = 0.05
-    ) -> Any:
+    ) -> Figure:
         """
         Plot the smoothed factors with normal confidence bands.
 
@@ -178,14 +185,23 @@ class LGSSMResults(StateSpaceResults):
         """
         from ..plots import plot_factors
 
-        factors = self.factors
-        return plot_factors(
-            factors.smoothed, factors.smoothed_se, fig=fig, figsize=figsize, alpha=alpha, units=self._units()
-        )
+        factors, names = self.factors, np.atleast_1d(self.model.endog_names)
+        smoothed, se = factors.smoothed, factors.smoothed_se
+        units = self._units()
+        if self._are_series() and self.model._given["factor_names"] is None:
+            smoothed, se = (frame.set_axis(names, axis=1) for frame in (smoothed, se))
+        return plot_factors(smoothed, se, fig=fig, figsize=figsize, alpha=alpha, units=units)
+
+    def _are_series(self) -> bool:
+        """Return whether each factor is the signal of one series: the design is the identity."""
+        design = self.model.layout.blocks["design"]
+        return bool(design.is_fixed and np.array_equal(design.fixed, np.eye(self.model.k_endog)))
 
     def _units(self) -> list[str] | None:
         """Return the units of the factors, or None if the normalisation does not determine them."""
         k, names = self.model.k_factors, np.atleast_1d(self.model.endog_names)
+        if self._are_series():
+            return ["units of the series"] * k
         return {
             "unit": [f"units of {name}" for name in names[:k]],
             "triangular": ["s.d. of its innovation"] * k,

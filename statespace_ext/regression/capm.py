@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -189,6 +189,20 @@ class CAPM(DynamicRegression):
     _res_classes = {"fit": (CAPMResults, StateSpaceResultsWrapper)}
     _readable: Mapping[str, str] = {CONSTANT: ALPHA}  # noqa: RUF012
     _regressors_are = "market"
+
+    if TYPE_CHECKING:
+
+        def fit(self, start_params: object = None, *args: Any, **kwargs: Any) -> CAPMResults:
+            """Estimate the parameters; see `DynamicRegression.fit`."""
+            ...
+
+        def filter(self, params: Any, *args: Any, **kwargs: Any) -> CAPMResults:
+            """Return filtered results; see `MLEModel.filter`."""
+            ...
+
+        def smooth(self, params: Any, *args: Any, **kwargs: Any) -> CAPMResults:
+            """Return smoothed results; see `MLEModel.smooth`."""
+            ...
 
     def __init__(
         self,

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from ..plots import CONSTANT, LINE, ZERO, draw_path, few_dates, legend_above, new_figure, time_axis
+from ..plots import (
+    CONSTANT,
+    LINE,
+    ZERO,
+    draw_path,
+    entries,
+    few_dates,
+    legend_above,
+    mark_zero,
+    new_figure,
+    time_axis,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _MOST_COLUMNS = 4
 _PANEL = (3.0, 2.1)
@@ -22,7 +36,7 @@ def plot_coefficients(
     figsize: tuple[float, float] | None = None,
     alpha: float = 0.05,
     filtered: Mapping[str, pd.DataFrame] | None = None,
-) -> Any:
+) -> Figure:
     """
     Plot smoothed coefficients with pointwise bands and the constant coefficient, one panel for each.
 
@@ -93,8 +107,7 @@ def _share_scale(panels: Any, columns: int) -> None:
     low, high = (f(axis.get_ylim()[i] for axis in panels) for i, f in enumerate((min, max)))
     for place, axis in enumerate(panels):
         axis.set_ylim(low, high)
-        if low < 0.0 < high:
-            axis.axhline(0.0, color=ZERO, linewidth=0.6, zorder=0.5)
+        mark_zero(axis)
         if place % columns:
             axis.tick_params(labelleft=False)
 
@@ -110,7 +123,7 @@ def _finish(fig: Any, axes: Any, count: int, columns: int, deep: int, label: str
         axis.set_xlabel(label, fontsize="small")
         axis.tick_params(labelbottom=True)
         few_dates(axis)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
+    handles, labels = entries(axes)
     order = np.argsort([text.endswith("parameters") for text in labels], kind="stable")
     legend_above(fig, [handles[i] for i in order], [labels[i] for i in order], 3 if columns > 1 else 1)
 
@@ -121,7 +134,7 @@ def plot_lead(
     *,
     fig: Any = None,
     figsize: tuple[float, float] | None = None,
-) -> Any:
+) -> Figure:
     """
     Plot the cumulative lead of predictions over those of other methods, one panel for each series.
 

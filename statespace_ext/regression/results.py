@@ -21,6 +21,9 @@ from .portfolio import Portfolio, portfolio_weights
 from .structures import state_kinds
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from .dynamic_regression import DynamicRegression
     from .hypotheses import CoefficientTest
     from .rolling import RollingEvaluation
 
@@ -88,6 +91,8 @@ class DynamicRegressionResults(StateSpaceResults):
     `correlations`, `state_cov_rank`, `test_constancy`, `test_coefficients`, `compare`, `rolling_evaluation`,
     `plot_coefficients`, `converged`, `em_trace` and `boundary`.
     """
+
+    model: DynamicRegression
 
     @property
     def matrices(self) -> dict[str, pd.DataFrame]:
@@ -456,7 +461,7 @@ class DynamicRegressionResults(StateSpaceResults):
         figsize: tuple[float, float] | None = None,
         alpha: float = 0.05,
         filtered: bool = False,
-    ) -> Any:
+    ) -> Figure:
         """
         Plot smoothed coefficients with bands, and the constant least-squares coefficients.
 

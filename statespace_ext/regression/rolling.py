@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,9 @@ from ..exceptions import SpecificationError
 from ..inference.many import FitRecord, applied, model_of, model_on, outcome_of, report_records
 from ..inference.windows import diebold_mariano, fit_windows, fixed_of, windows_of
 from ..numerics.linear_algebra import Array
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DYNAMIC, STATIC, ROLLING = "dynamic", "static OLS", "rolling OLS"
 METHODS = (DYNAMIC, STATIC, ROLLING)
@@ -94,7 +97,7 @@ class RollingEvaluation(Displayed):
         loss: str = "log_score",
         fig: Any = None,
         figsize: tuple[float, float] | None = None,
-    ) -> Any:
+    ) -> Figure:
         """
         Plot the cumulative lead of the dynamic regression over the other methods, one panel for each series.
 

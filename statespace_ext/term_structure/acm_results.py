@@ -6,9 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from statsmodels.iolib.table import SimpleTable
+from statsmodels.iolib.tableformatting import fmt_params
 
-from ..base.reporting import FitSummary, describe_sample, normal_quantile, parameter_tables, with_tests
+from ..base.reporting import describe_sample
 from ..base.states import Factors
+from ..base.summaries import (
+    FitSummary,
+    coefficient_table,
+    normal_quantile,
+    parameter_tables,
+    with_tests,
+)
 from ..engine.arguments import truth
 from ..exceptions import SpecificationError, UnsupportedError
 from ..numerics.linear_algebra import Array
@@ -325,4 +334,14 @@ class ACMResults(Pictures):
         rows = self.tidy()[["matrix", "term", "estimate", "std_error"]]
         title = rows["matrix"].map(_TITLES)
         blocks = [(name, rows[title == name]) for name in dict.fromkeys(title)]
-        return FitSummary(parameter_tables(blocks, alpha), self.status_lines())
+        tables = [_top(self), coefficient_table(rows, alpha)]
+        return FitSummary(tables, self.status_lines(), parameter_tables(blocks, alpha))
+
+
+def _top(res: ACMResults) -> SimpleTable:
+    """Return the first table of the summary."""
+    model = res.model
+    cells = [["ACM", "No. Observations:", res.nobs]]
+    cells += [[len(model.panel.labels), "Factors:", len(model.factor_names)]]
+    title = "Term Structure Results"
+    return SimpleTable(cells, stubs=["Model:", "Maturities:"], title=title, txt_fmt=fmt_params)

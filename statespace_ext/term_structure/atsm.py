@@ -441,7 +441,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
         with self.preserved(), quiet():
             return estimate_term_structure(self, request)
 
-    def fit(self, start_params: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def fit(self, start_params: Any = None, *args: Any, **kwargs: Any) -> ATSMResults:
         """
         Estimate the parameters.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,9 @@ from ..numerics.linear_algebra import Array
 from ..plots import CONSTANT, LINE, ZERO, new_figure
 from .panel import years_after
 from .rates import ImpliedReturns, Rates, years
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MODEL, RANDOM_WALK, OTHER = "model", "random walk", "other model"
 
@@ -181,7 +184,7 @@ class YieldEvaluation(Displayed):
         columns = ["n", "rmse", "rmse_benchmark", "ratio", "dm", "p_value"]
         return pd.DataFrame(list(rows.values()), index, columns)
 
-    def plot(self, fig: Any = None, figsize: tuple[float, float] | None = None) -> Any:
+    def plot(self, fig: Any = None, figsize: tuple[float, float] | None = None) -> Figure:
         """
         Plot root mean square errors by maturity, with one panel for each number of steps.
 

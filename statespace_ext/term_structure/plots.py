@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,9 +14,12 @@ from ..plots import (
     CONSTANT,
     LINE,
     ZERO,
+    band_label,
     draw_path,
+    entries,
     few_dates,
     legend_above,
+    line_label,
     new_figure,
     plot_factors,
 )
@@ -24,6 +27,9 @@ from .dynamics import Affine
 from .evaluation import Forecasts
 from .rates import Rates, one_time, years
 from .tables import BASIS_POINTS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _COLUMNS = 4
 _PANEL = (2.9, 2.0)
@@ -39,7 +45,7 @@ _LINES: tuple[tuple[str, Any], ...] = (
 
 def plot_loadings(
     loadings: pd.DataFrame, marks: Any, *, fig: Any = None, figsize: tuple[float, float] | None = None
-) -> Any:
+) -> Figure:
     """
     Plot the loadings of the yields on the factors, by maturity.
 
@@ -81,7 +87,7 @@ def plot_fit(
     units: str = "decimal",
     fig: Any = None,
     figsize: tuple[float, float] | None = None,
-) -> Any:
+) -> Figure:
     """
     Plot observed yields and yields at the smoothed factors, with one panel for each maturity.
 
@@ -122,9 +128,8 @@ def plot_fit(
         few_dates(last)
     for row in axes[:, 0]:
         row.set_ylabel(_rate("yield", units), fontsize="small")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    shown = [i for i, text in enumerate(labels) if not text.endswith("parameters")]
-    legend_above(fig, [handles[i] for i in shown], [labels[i] for i in shown], len(shown))
+    handles, labels = entries(axes)
+    legend_above(fig, handles, labels, len(labels))
     return fig
 
 
@@ -140,7 +145,7 @@ def plot_term_premium(
     alpha: float = 0.05,
     fig: Any = None,
     figsize: tuple[float, float] | None = None,
-) -> Any:
+) -> Figure:
     """
     Plot a yield, its expected part, and the term premium with a band.
 
@@ -191,7 +196,7 @@ def plot_curve(
     alpha: float = 0.05,
     fig: Any = None,
     figsize: tuple[float, float] | None = None,
-) -> Any:
+) -> Figure:
     """
     Plot the yield curve of a date with a band, and the observed yields.
 
@@ -219,9 +224,10 @@ def plot_curve(
     axis = new_figure(fig, figsize, (7.0, 4.0)).subplots()
     tau, centre = curve.index.to_numpy(), curve.to_numpy()
     half = norm.ppf(1.0 - probability(alpha, "alpha") / 2.0) * se.to_numpy()
-    label = f"{100 * (1 - alpha):g} % band, {band}"
+    label = band_label(f"{100 * (1 - alpha):g} % band, {band}", centre, half)
     axis.fill_between(tau, centre - half, centre + half, color=BAND, alpha=0.4, linewidth=0, label=label)
-    axis.plot(tau, centre, color=LINE, linewidth=1.6, label="at the smoothed factors")
+    label = line_label("at the smoothed factors", band, half)
+    axis.plot(tau, centre, color=LINE, linewidth=1.6, label=label)
     axis.plot(observed.index, observed.to_numpy(), "o", color="0.2", markersize=4, label="observed")
     _maturity_axis(axis, _rate("yield", units))
     axis.set_title(title, loc="left", fontsize="medium")
@@ -265,7 +271,7 @@ class Pictures(Forecasts):
         alpha: float = 0.05,
         *,
         param_uncertainty: bool = True,
-    ) -> Any:
+    ) -> Figure:
         """Plot the smoothed factors, with pointwise bands of coverage 1 - alpha."""
         names = self.model.factor_names
         own = Affine(np.zeros(len(names)), np.eye(len(names)))
@@ -280,7 +286,7 @@ class Pictures(Forecasts):
         extrapolate: bool = False,
         fig: Any = None,
         figsize: Size | None = None,
-    ) -> Any:
+    ) -> Figure:
         """Plot the loadings B(tau) of the yields on the factors, by maturity in years (0 to the longest)."""
         tau = self._grid(maturities, extrapolate)
         k = self.model.k_factors
@@ -288,7 +294,7 @@ class Pictures(Forecasts):
         frame = pd.DataFrame(B, index=tau, columns=self.model.factor_names[:k])
         return plot_loadings(frame, self.model.panel.maturities, fig=fig, figsize=figsize)
 
-    def plot_fit(self, *, fig: Any = None, figsize: Size | None = None) -> Any:
+    def plot_fit(self, *, fig: Any = None, figsize: Size | None = None) -> Figure:
         """Plot observed and fitted yields with the root mean square error, one panel for each maturity."""
         scale = BASIS_POINTS / self.model.panel.scale
         observed, fitted = self._yields, self.fitted_yields
@@ -304,7 +310,7 @@ class Pictures(Forecasts):
         alpha: float = 0.05,
         fig: Any = None,
         figsize: Size | None = None,
-    ) -> Any:
+    ) -> Figure:
         """
         Plot the yield of a maturity, the yield without the premium, and the premium; see `term_premium`.
 
@@ -337,7 +343,7 @@ class Pictures(Forecasts):
         alpha: float = 0.05,
         fig: Any = None,
         figsize: Size | None = None,
-    ) -> Any:
+    ) -> Figure:
         """Plot the yield curve of a date in the sample (by default the last) and the observed yields."""
         observed = self._yields
         date = observed.index[-1] if date is None else date

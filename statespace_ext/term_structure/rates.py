@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..base.reporting import normal_quantile
+from ..base.summaries import normal_quantile
 from ..display import Displayed
 from ..engine.arguments import one_of, truth
 from ..engine.calendars import Calendar
@@ -163,7 +163,7 @@ class ImpliedRates:
         explained(cls)
 
     model: Any
-    params: Any
+    params: pd.Series[float]
     factors: Any
     _definition = "expected"
     """Default definition of a premium."""

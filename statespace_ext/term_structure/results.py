@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,9 @@ from .evaluation import YieldEvaluation, evaluate
 from .panel import years_after
 from .plots import Pictures
 from .tables import Sensitivity, places_without
+
+if TYPE_CHECKING:
+    from .atsm import ATSM
 
 
 def _require_free_dynamics(results: Any) -> None:
@@ -224,6 +227,8 @@ class ATSMResults(NewData):
     ``param_uncertainty=False``. Maturities are in years, rates in the units of the yields, and pricing errors
     in basis points.
     """
+
+    model: ATSM
 
     # -- estimates -------------------------------------------------------------------------------------
 

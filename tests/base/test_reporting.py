@@ -156,12 +156,12 @@ def test_summary_in_latex_escapes_names_and_lines(res: Any, tmp_path: Path) -> N
     latex = res.summary().as_latex()
     body = latex.replace(r"\_", "").replace(r"\%", "").replace(r"\#", "")
     assert "_" not in body and "#" not in body
-    lines = latex.split(r"\end{center}")[1]
+    lines = latex.split("\\raggedright\n")[-1]
     assert not re.search(r"(?<!\\)[&%#_]", lines)
     assert "Sample: 3 series, 80 periods" in lines
     compiler = shutil.which("pdflatex")
     if compiler:
-        preamble = r"\documentclass{article}\usepackage{booktabs}\begin{document}"
+        preamble = r"\documentclass{article}\usepackage{booktabs,longtable}\begin{document}"
         document = preamble + latex + r"\end{document}"
         (tmp_path / "a.tex").write_text(document, encoding="utf-8")
         subprocess.run([compiler, "-halt-on-error", "a.tex"], cwd=tmp_path, check=True, capture_output=True)

@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from capm import BETA_MOVES, simulated
 from numpy.testing import assert_allclose, assert_array_equal
@@ -13,7 +14,7 @@ from oracle import joint
 from systems import dense_system, sampled
 
 import statespace_ext as sse
-from statespace_ext.inference.bootstrap import Innovations, Parametric, aligned, bootstrap
+from statespace_ext.inference.bootstrap import Bootstrap, Innovations, Parametric, aligned, bootstrap
 
 
 def white_noise(n: int = 50) -> Any:
@@ -188,3 +189,22 @@ def test_factors_that_cannot_be_aligned_stay_as_they_are() -> None:
     none = np.array(params)
     none[loadings] = 0.0
     assert_allclose(aligned(model, none, params), none, rtol=0, atol=1e-15)
+
+
+def test_plot_of_the_samples() -> None:
+    plt = pytest.importorskip("matplotlib.pyplot")
+    names = [f"p{i}" for i in range(14)]
+    draws = pd.DataFrame(np.random.default_rng(0).normal(size=(99, 14)), columns=names)
+    draws.iloc[7] = np.nan  # a fit that failed
+    found = Bootstrap(draws, draws.mean(), 0.0, np.zeros(99), [], {7: "failed"}, "parametric")
+    fig = found.plot(["p3", "p0"], alpha=0.1, method="percentile")
+    assert [axis.get_title(loc="left") for axis in fig.axes] == ["p3", "p0"]
+    axis = fig.axes[0]
+    assert sum(patch.get_height() for patch in axis.patches) == 98
+    places = [line.get_xdata()[0] for line in axis.lines]
+    ends = found.conf_int(0.1, "percentile").loc["p3", ["lower", "upper"]]
+    assert_allclose(places, [found.estimates["p3"], *ends])
+    assert [text.get_text() for text in fig.legends[0].get_texts()][-1] == "90 % interval"
+    assert len(found.plot(fig=plt.figure()).axes) == 12
+    with pytest.raises(sse.SpecificationError, match="p99"):
+        found.plot("p99")

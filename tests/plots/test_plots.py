@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import numpy as np
@@ -171,3 +172,68 @@ def test_diagnostics_of_each_series(results: sse.LGSSMResults, variable: int) ->
     seen = ~np.isnan(results.model.endog[:, variable])
     np.testing.assert_allclose(np.asarray(shown)[-30:], residuals[-30:])
     assert np.all(np.isfinite(residuals[seen]))
+
+
+# -- what is drawn where it can be seen ----------------------------------------------------------------------
+
+
+def flat_lines(axis: plt.Axes) -> list[float]:
+    """Heights of the horizontal lines through a whole panel."""
+    return [line.get_ydata()[0] for line in axis.lines if list(line.get_xdata()) == [0, 1]]
+
+
+@pytest.mark.parametrize(("level", "lines"), [(0.0, [0.0]), (64.0, []), (-9.0, [])])
+def test_a_line_at_zero_does_not_extend_the_axis(level: float, lines: list[float]) -> None:
+    mean, se = frames(1, INDEXES["range"])
+    (axis,) = plot_factors(mean + level, 0.1 * se).axes
+    assert flat_lines(axis) == lines
+    low, high = axis.get_ylim()
+    assert high - low < 1.3 * float((mean + 0.4 * se).max().item() - (mean - 0.4 * se).min().item())
+
+
+@pytest.mark.parametrize(("size", "shown"), [(0.0, False), (1e-4, False), (np.nan, False), (1.0, True)])
+def test_a_band_that_cannot_be_seen_is_not_in_the_legend(size: float, shown: bool) -> None:
+    mean, se = frames(2, INDEXES["periods"])
+    fig = plot_factors(mean, size * se)
+    texts = [text.get_text() for text in fig.axes[0].get_legend().get_texts()]
+    assert texts == ["95 % band, given the parameters"] * shown + ["smoothed"]
+
+
+def test_a_band_of_one_panel_alone_is_in_the_legend() -> None:
+    mean, se = frames(2, INDEXES["periods"])
+    fig = plot_factors(mean, se.assign(f1=0.0))
+    assert len(fig.axes[0].get_legend().get_texts()) == 2
+
+
+@pytest.mark.parametrize("index", [pd.RangeIndex(1961, 1969), pd.period_range("1961", periods=8, freq="Y")])
+def test_years_are_shown_as_years(index: pd.Index) -> None:
+    mean, se = frames(1, index)
+    fig = plot_factors(mean, se)
+    fig.canvas.draw()
+    ticks = [text.get_text() for text in fig.axes[0].get_xticklabels() if text.get_text()]
+    assert len(ticks) >= 3 and all(re.fullmatch(r"19[67]\d", tick) for tick in ticks)
+    assert len(set(ticks)) == len(ticks)
+    assert fig.axes[0].get_xlabel() == ("date" if isinstance(index, pd.PeriodIndex) else "year")
+
+
+def test_states_of_an_identity_design_have_the_names_of_the_series() -> None:
+    y = pd.DataFrame(np.random.default_rng(0).normal(size=(40, 2)).cumsum(axis=0), columns=["hare", "lynx"])
+    for arguments, names in (({}, ["hare", "lynx"]), ({"factor_names": ["p", "q"]}, ["p", "q"])):
+        model = sse.LGSSM(y, 2, design="identity", obs_intercept="zero", **arguments)
+        fig = model.smooth(model.start_params).plot_factors()
+        assert [axis.get_ylabel() for axis in fig.axes] == [f"{name} (units of the series)" for name in names]
+    model = sse.LGSSM(y, 2, design=[[1, 0], [1, 1]], obs_intercept="zero")
+    labels = [axis.get_ylabel() for axis in model.smooth(model.start_params).plot_factors().axes]
+    assert labels == ["f1 (factor units)", "f2 (factor units)"]
+
+
+def test_the_trace_of_a_fit(results: sse.LGSSMResults) -> None:
+    with pytest.raises(sse.UnsupportedError, match="do not come from a fit"):
+        results.plot_em_trace()
+    with pytest.warns(sse.ConvergenceWarning):
+        res = results.model.fit(method="em", maxiter=4)
+    (axis,) = res.plot_em_trace().axes
+    (line,) = axis.lines
+    llf = res.em_trace["llf"].to_numpy()
+    np.testing.assert_allclose(np.asarray(line.get_ydata())[:-1], llf.max() - llf[:-1])
+    assert axis.get_yscale() == "log"
