@@ -34,7 +34,7 @@ class CovarianceTerm:
     Attributes
     ----------
     matrix : AffineMatrix
-        Elements of the matrix.
+        Elements of the matrix. An axis over time has one period for each group of ``regression``.
     index : ndarray of int
         Position in the flat vector of the parameter of each nonzero element of D.
     regression : Regression
@@ -60,7 +60,8 @@ class CovarianceTerm:
 
     def at(self, params: Array) -> Array:
         """Return the matrix by group."""
-        return by_group(self.matrix.at(params[self.index]))[: len(self.regression.n)]
+        covs = by_group(self.matrix.at(params[self.index]))
+        return np.broadcast_to(covs, (len(self.regression.n), *covs.shape[1:]))
 
     def objective(self, params: Array) -> float:
         """Return -1/2 sum [n log|Sigma| + tr(Sigma^{-1} E sum e e')] over the rows that have noise."""
@@ -116,15 +117,16 @@ def scoring_step(
     for i, term in enumerate(terms):
         matrix, index = term.tangent(params)
         places = np.searchsorted(used, index)
-        rows, columns, coefs = matrix.rows, matrix.columns, matrix.coefs
-        total = np.zeros(term.matrix.shape) if extra is None or extra[i] is None else np.array(extra[i])
-        for precision, gradient, n in term.element_score(params):
+        rows, columns = matrix.rows, matrix.columns
+        for g, (precision, gradient, n) in enumerate(term.element_score(params)):
+            coefs = matrix.coefs[:, g] if matrix.moves else matrix.coefs
             pairs = precision[np.ix_(rows, rows)] * precision[np.ix_(columns, columns)]
             np.add.at(
                 information, (places[:, None], places[None, :]), 0.5 * n * pairs * coefs[:, None] * coefs
             )
-            total += gradient
-        score += np.bincount(places, weights=coefs * total[rows, columns], minlength=len(used))
+            if g == 0 and extra is not None and extra[i] is not None:
+                gradient = gradient + extra[i]
+            score += np.bincount(places, weights=coefs * gradient[rows, columns], minlength=len(used))
     step = np.zeros(len(params))
     step[used] = scaled_solve(information, score)
     return step

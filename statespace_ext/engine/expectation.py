@@ -82,6 +82,8 @@ def unsupported_reason(smoother: Smoother, system: System) -> str | None:
     varying = [name for name in _CONSTANT if getattr(system, name).ndim == 3]
     if varying:
         return f"{varying[0]} varies over time"
+    if system.groups:
+        return "free elements vary over time"
     if smoother.incomplete:
         return "observations are missing"
     if system.diffuse or system.initialization is not None:
@@ -149,6 +151,13 @@ def _rows(intercept: Array) -> Array:
     return intercept[None] if intercept.ndim == 1 else intercept.T
 
 
+def _not_collapsed(system: System) -> str | None:
+    """Return why collapsed rows do not give the sums, or None if they do."""
+    if "observation" in system.groups:
+        return "free elements of the observation equation vary over time"
+    return collapse_unsupported_reason(system)
+
+
 ESTEPS = {
     "fast": EStep(
         steady_moments,
@@ -158,9 +167,9 @@ ESTEPS = {
     ),
     "collapsed": EStep(
         collapsed_moments,
-        lambda smoother, system: collapse_unsupported_reason(system),
+        lambda smoother, system: _not_collapsed(system),
         "a constant design and obs_cov, nonsingular, and a proper start",
-        pays,
+        lambda smoother, system: _not_collapsed(system) is None and pays(smoother, system),
     ),
     "statsmodels": EStep(
         lambda smoother, system: smoother.moments(system),

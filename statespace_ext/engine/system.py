@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from statsmodels.tsa.statespace.initialization import Initialization
@@ -60,6 +60,8 @@ class System:
     """A statsmodels initialisation to use as it is, with ``start="custom"``."""
     stationary: Array | None = None
     """The states that start from their stationary distribution; all of them with ``start="stationary"``."""
+    groups: Mapping[str, Array] = field(default_factory=dict)
+    """The group of each period, for equations ("observation", "state") whose sums are needed by group."""
 
     @property
     def stationary_states(self) -> Array:

@@ -223,9 +223,22 @@ def build_layout(given: dict[str, object], labels: Labels, lags: int, nobs: int)
     }
     check_start(given["initialization"], blocks)
     _check_names(given, blocks)
+    _check_mean(blocks)
     if blocks["design"].shape[1] > len(labels.factors):
         blocks = _lags_as_factors(blocks, lags)
     return ParameterLayout(blocks, COVARIANCES)
+
+
+def _check_mean(blocks: Mapping[str, AffineMatrix]) -> None:
+    """Reject a mean of factors whose transition has free elements that vary over time."""
+    mean = blocks["state_mean"]
+    if blocks["transition"].moves and (not mean.is_fixed or np.any(mean.fixed)):
+        raise SpecificationError(
+            "state_mean does not go with free elements of transition that vary over time",
+            got="a mean",
+            expected='"zero": such factors have no constant mean',
+            remedy="Use state_intercept, or free elements of obs_intercept.",
+        )
 
 
 _NO_MATRICES = ("initialization", "identification", "factor_names")

@@ -238,6 +238,7 @@ class LGSSM(ByFormula):
             start=self.initialization_kind,
             initial_state=at["initial_state"][:, 0],
             initial_state_cov=at["initial_state_cov"],
+            groups=self.layout.groups,
         )
         if self.initialization_kind == "stationary":
             mean, cov = stationary_start(system)
@@ -300,21 +301,23 @@ class LGSSM(ByFormula):
         if "design" in by:
             out["design"] = by["design"][:, :k]
         if "obs_intercept" in by:
-            out["obs_intercept"] = by["obs_intercept"].sum(axis=1)[:, None]
+            out["obs_intercept"] = by["obs_intercept"][:, None, :]
             if self.exog is not None:
                 out["obs_coef"] = by["obs_intercept"] @ self.exog
         if "transition" in by:
-            out["transition"] = summed(by["transition"])[:k]
+            moves = self.layout.blocks["transition"].moves
+            out["transition"] = (by["transition"] if moves else summed(by["transition"]))[:k]
         if "state_intercept" in by:
-            each = by["state_intercept"][:k]
-            total = each.sum(axis=1) + score.start_intercept[:k]
-            out["state_intercept"] = total[:, None]
+            each = np.array(by["state_intercept"][:k])
+            inputs = None if self.state_exog is None else each @ self.state_inputs
+            each[:, 0] += score.start_intercept[:k]  # a stationary start has the first intercept
+            out["state_intercept"], total = each[:, None, :], each.sum(axis=1)
             out["state_mean"] = (self._level(at).T @ total)[:, None]
-            if "transition" in out:
+            if "transition" in out and np.any(at["state_mean"]):
                 shift = np.outer(total, at["state_mean"][:, 0])
                 out["transition"] = out["transition"] - np.tile(shift, self.lags)
-            if self.state_exog is not None:
-                out["state_coef"] = each @ self.state_inputs
+            if inputs is not None:
+                out["state_coef"] = inputs
         if self.initialization_kind == "known":
             out["initial_state"] = score.initial_state[:, None]
             out["initial_state_cov"] = score.initial_state_cov
