@@ -356,6 +356,8 @@ def singular_blocks(problem: EstimationProblem, params: Array) -> list[str]:
 
 def _is_singular(block: AffineMatrix, cov: Array, size: Array | None) -> bool:
     for one, sigma in block.by_regime(cov):
+        if one.is_fixed:
+            continue
         rows = np.unique(one.rows)
         variance = np.diag(sigma)[rows]
         if np.any(variance <= _ZERO * (size[rows] if size is not None else np.max(variance))):

@@ -35,22 +35,23 @@ from ..params.layout import (
 from .declaration import (
     MARSS_ARGUMENTS,
     Labels,
-    build_layout,
     check_size,
     check_start,
+    declared_blocks,
     lagged_names,
+    layout_of,
     loads_on_lags,
     names_of_factors,
     starts_of,
 )
-from .formula import ByFormula
+from .over_time import OverTime
 from .results import LGSSMResults
 
 _RANDOM_STARTS = 4
 """Largest number of random starts, which are used if the other starts reach different maxima."""
 
 
-class LGSSM(ByFormula):
+class LGSSM(OverTime):
     r"""
     Linear Gaussian state-space model with k factors and L lags, estimated by EM or maximum likelihood.
 
@@ -194,7 +195,9 @@ class LGSSM(ByFormula):
             self.regressor_names["exog"],
             self.regressor_names["state_exog"],
         )
-        self.layout: ParameterLayout = build_layout(given, self.labels, lags, self.nobs)
+        blocks = declared_blocks(given, self.labels, lags, self.nobs)
+        self.declare_timed(blocks, self.labels)
+        self.layout: ParameterLayout = layout_of(blocks, self.labels, lags)
         if on_lags:  # the lags are then separate factors
             self.labels = replace(self.labels, factors=self.labels.states)
         whole = companion_structure(self.k_factors, self.lags, stationary=True)
@@ -259,11 +262,6 @@ class LGSSM(ByFormula):
 
     def future_intercept(self, name: str, exog: Array, params: Array) -> Array:
         """Return the intercepts of the observations or the states for future regressors."""
-        if self.layout.blocks[name].time_varying:
-            raise SpecificationError(
-                f"{name} varies over time beside regressors: its future values are needed",
-                remedy=f"Pass {name}=array over the future periods, the part of the regressors included.",
-            )
         at = self.layout.matrices(params)
         if name == "obs_intercept":
             return _with_regressors(_vector(at["obs_intercept"]), at["obs_coef"], exog)
@@ -383,6 +381,7 @@ class LGSSM(ByFormula):
                 expected=f"fewer states than the {self.nobs} periods",
             )
         self._check_noise(layout)
+        self.check_patterns(layout)
         n_params = most_identified(layout, self.k_states)
         check_counts(self.endog, self.labels.endog, coefficients_by_series(layout), n_params)
         for i, name in enumerate(self.labels.endog):

@@ -17,6 +17,7 @@ from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array, is_positive_semidefinite
 from .affine import AffineMatrix, IntArray, affine_matrix
 from .curved import CovarianceFunction, CurvedMatrix
+from .regimes import Regimes
 
 _NAME = re.compile(r"(?<![\w.])[^\W\d]\w*")
 
@@ -115,6 +116,12 @@ def parse_matrix(
     SpecificationError
         If the value has the wrong shape, an unknown keyword, or elements that are not finite.
     """
+    if isinstance(value, Regimes):
+        return value.matrix(
+            nobs, where, lambda each, suffix: parse_matrix(each, shape, where, suffixed(namer, suffix))
+        )
+    if isinstance(value, AffineMatrix):
+        return _checked_shape(value, shape, where, nobs)
     if isinstance(value, str) and value in MATRIX_KEYWORDS:
         if value == "identity" and shape[0] != shape[1]:
             raise SpecificationError(f'{where}="identity" needs a square matrix', got=f"shape {shape}")
@@ -151,6 +158,15 @@ def parse_covariance(
     SpecificationError
         Also if the specification is not symmetric, or fixed numbers in it rule out a covariance matrix.
     """
+    if isinstance(value, Regimes):
+        common = shared or tuple(namer(i, 0).split(".")[0] for i in (0, min(1, size - 1)))
+        return value.matrix(
+            nobs,
+            where,
+            lambda each, suffix: _regime(each, size, where, suffixed(namer, suffix), common, suffix),
+        )
+    if isinstance(value, AffineMatrix):
+        return _checked_shape(value, (size, size), where, nobs)
     if isinstance(value, CovarianceFunction):
         return CurvedMatrix.of(value, size, shared[0] if shared else namer(0, 0).split(".")[0])
     if isinstance(value, str) and (value in COVARIANCE_KEYWORDS or value == "free"):
@@ -159,6 +175,36 @@ def parse_covariance(
         raise unknown_keyword(where, value, COVARIANCE_KEYWORDS)
     fixed, lower = _symmetric_elements(_as_array(value, (size, size), where, nobs), where, namer)
     return check_covariance(affine_matrix(fixed, lower, symmetric=True), where)
+
+
+def suffixed(namer: Namer, suffix: str) -> Namer:
+    """Return names with a suffix."""
+    return lambda i, j: namer(i, j) + suffix
+
+
+def _regime(
+    value: Any, size: int, where: str, namer: Namer, shared: tuple[str, str], suffix: str
+) -> AffineMatrix:
+    """Return the covariance matrix of one regime."""
+    if isinstance(value, CovarianceFunction):
+        raise SpecificationError(
+            f"{where} is a CovarianceFunction in a regime",
+            got=repr(value)[:80],
+            expected="a keyword or an array",
+        )
+    common = tuple(name + suffix.replace(".", "_", 1) for name in shared)
+    return parse_covariance(value, size, where, namer, None, (common[0], common[1]))
+
+
+def _checked_shape(
+    matrix: AffineMatrix, shape: tuple[int, int], where: str, nobs: int | None
+) -> AffineMatrix:
+    """Return a matrix that was parsed before if it has the right shape."""
+    if matrix.shape != shape or matrix.fixed.shape[2:] not in ((), (nobs,)):
+        raise SpecificationError(
+            f"{where} has the wrong shape", got=matrix.fixed.shape, expected=(*shape, nobs)
+        )
+    return matrix
 
 
 def _symmetric_elements(array: np.ndarray, where: str, namer: Namer) -> tuple[Array, Elements]:
