@@ -56,6 +56,8 @@ class Declared:
     """Arguments that a later version added. At their defaults, earlier checkpoints stay valid."""
     _elsewhere: Mapping[str, str] = {}
     """Hints for argument names that other packages use."""
+    elsewhere_ahead: Mapping[str, str] = {}
+    """The same for the arguments of predictions."""
     _index: Any
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

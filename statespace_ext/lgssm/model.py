@@ -44,7 +44,7 @@ from .declaration import (
     names_of_factors,
     starts_of,
 )
-from .over_time import OverTime
+from .over_time import TIMED, OverTime
 from .results import LGSSMResults
 
 _RANDOM_STARTS = 4
@@ -144,6 +144,10 @@ class LGSSM(OverTime):
         each: f"MARSS's {each} is {name} here; from_marss takes MARSS's notation."
         for each, name in MARSS_ARGUMENTS.items()
     }
+    elsewhere_ahead = {
+        each: f"The future {each} of MARSS is {MARSS_ARGUMENTS[each]} here, with one row per new period."
+        for each in ("c", "d")
+    } | {each: f"MARSS's {each} is {name} here." for each, name in MARSS_ARGUMENTS.items() if name in TIMED}
 
     def __init__(
         self,

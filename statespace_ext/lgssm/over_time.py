@@ -119,7 +119,7 @@ class OverTime(ByFormula):
         for key in self.timed:
             value = kwargs.get(key)
             if value is None and not self._is_held(key):
-                raise self._unknown(key, out_of_sample)
+                raise self._unknown(key, out_of_sample, "future values")
             if value is None or self._labels_of(key, value, out_of_sample) is not None or _is_pattern(value):
                 inputs = {"obs_intercept": exog, "state_intercept": kwargs.get("state_exog")}.get(key)
                 kwargs[key] = self._future_matrix(key, value, out_of_sample, vector, inputs)
@@ -187,14 +187,14 @@ class OverTime(ByFormula):
         given = {**self._given, **others, key: value}
         return declared_blocks(given, self.declared, self._given["lags"], periods)[key]
 
-    def _unknown(self, key: str, steps: int) -> SpecificationError:
+    def _unknown(self, key: str, steps: int, what: str = "values over the new periods") -> SpecificationError:
         """Return the error for a matrix whose new values are not given."""
         labelled = isinstance(self._given[key], Regimes)
-        what = "the labels of these periods" if labelled else "array with these periods on the last axis"
+        given = "the labels of these periods" if labelled else "array with these periods on the last axis"
         return SpecificationError(
-            f"{key} varies over time: its values over the new periods are needed",
+            f"{key} varies over time: its {what} are needed",
             got=f"none for {steps} periods",
-            remedy=f'Pass {key}={what}; {key}="{HOLD}" repeats the last period of the sample after it. '
+            remedy=f'Pass {key}={given}; {key}="{HOLD}" repeats the last period of the sample after it. '
             "Numbers contain the part of regressors, patterns do not.",
         )
 
