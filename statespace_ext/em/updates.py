@@ -435,13 +435,16 @@ class LinearGaussianUpdates:
     def _stacked(
         self, keys: tuple[str, ...], first: tuple[int, ...], like: Regression | tuple[int, int]
     ) -> StackedCoefficients:
-        given = isinstance(like, tuple)
-        shape = like if given else (like.eb.shape[1], like.eb.shape[2])
-        groups = b"" if given or like.periods is None else like.periods.tobytes()
+        if isinstance(like, tuple):
+            shape, groups, regression = like, b"", None
+        else:
+            shape, regression = (like.eb.shape[1], like.eb.shape[2]), like
+            groups = b"" if like.periods is None else like.periods.tobytes()
         known = self._stacks.get((keys, shape, groups))
         if known is None:
             matrices = [self.layout.blocks[key] for key in keys]
-            matrices = matrices if given else [like.of_groups(matrix) for matrix in matrices]
+            if regression is not None:
+                matrices = [regression.of_groups(matrix) for matrix in matrices]
             indices = [self.layout.index[key] for key in keys]
             blocks = list(zip(matrices, indices, first, strict=True))
             known = StackedCoefficients(blocks, shape, len(self.layout))

@@ -82,7 +82,7 @@ def unsupported_reason(smoother: Smoother, system: System) -> str | None:
     varying = [name for name in _CONSTANT if getattr(system, name).ndim == 3]
     if varying:
         return f"{varying[0]} varies over time"
-    if system.groups:
+    if system.observation_groups is not None or system.state_groups is not None:
         return "free elements vary over time"
     if smoother.incomplete:
         return "observations are missing"
@@ -153,7 +153,7 @@ def _rows(intercept: Array) -> Array:
 
 def _not_collapsed(system: System) -> str | None:
     """Return why collapsed rows do not give the sums, or None if they do."""
-    if "observation" in system.groups:
+    if system.observation_groups is not None:
         return "free elements of the observation equation vary over time"
     return collapse_unsupported_reason(system)
 

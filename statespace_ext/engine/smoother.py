@@ -419,7 +419,7 @@ def observation_sums(endog: Array, exog: Array, system: System, smoothed: Smooth
     fitted = Z @ smoothed.mean if Z.ndim == 2 else np.einsum("ikt,kt->it", Z, smoothed.mean)
     e = endog.T - d - fitted
     missing = np.isnan(endog)
-    groups = system.groups.get("observation")
+    groups = system.observation_groups
     grouped = system.obs_cov.ndim == 3 or groups is not None
     seen = ~missing.all(axis=1)
     by_period = (missing.any(axis=1) & seen) | (Z.ndim == 3) | grouped
@@ -499,7 +499,7 @@ def state_sums(state_exog: Array, system: System, smoothed: Smoothed) -> Regress
     """Return the sums of e = R^+ (x_{t+1} - c_t - T_t x_t) over t = 1..n-1."""
     n, k = smoothed.mean.shape[1] - 1, system.k_states
     left = np.linalg.pinv(system.selection)
-    T, c, groups = system.transition, system.state_intercept, system.groups.get("state")
+    T, c, groups = system.transition, system.state_intercept, system.state_groups
     c = c[:, :-1] if c.ndim == 2 else c[:, None]
     start, end = smoothed.mean[:, :-1], smoothed.mean[:, 1:]
     fitted = T @ start if T.ndim == 2 else np.einsum("ikt,kt->it", T[:, :, :-1], start)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from statsmodels.tsa.statespace.initialization import Initialization
@@ -60,8 +60,10 @@ class System:
     """A statsmodels initialisation to use as it is, with ``start="custom"``."""
     stationary: Array | None = None
     """The states that start from their stationary distribution; all of them with ``start="stationary"``."""
-    groups: Mapping[str, Array] = field(default_factory=dict)
-    """The group of each period, for equations ("observation", "state") whose sums are needed by group."""
+    observation_groups: Array | None = None
+    """The group of each period, if the sums of the observation equation are needed by group."""
+    state_groups: Array | None = None
+    """The same for the state equation."""
 
     @property
     def stationary_states(self) -> Array:

@@ -111,8 +111,9 @@ class LGSSM(OverTime):
     Notes
     -----
     A matrix specification is a keyword ("free", "zero", "identity" or "diagonal"), a numeric array or nested
-    lists. In an array, NaN marks a free element, and an additional last axis is time. Nested lists may
-    contain strings, which are linear expressions in named parameters. A repeated name is a shared parameter.
+    lists. In an array, NaN marks a free element, and an additional last axis is time. Nested lists and arrays
+    may contain strings, which are linear expressions in named parameters. A repeated name is a shared
+    parameter. `Regimes` specifies a matrix that changes between regimes.
     The keywords of a covariance specification are "unstructured", "diagonal", "scalar", "equicorrelated",
     "identity" and "zero".
 
@@ -245,7 +246,8 @@ class LGSSM(OverTime):
             start=self.initialization_kind,
             initial_state=at["initial_state"][:, 0],
             initial_state_cov=at["initial_state_cov"],
-            groups=self.layout.groups,
+            observation_groups=self.layout.groups.get("observation"),
+            state_groups=self.layout.groups.get("state"),
         )
         if self.initialization_kind == "stationary":
             mean, cov = stationary_start(system)

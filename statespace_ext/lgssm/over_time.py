@@ -25,16 +25,16 @@ HOLD = "hold"
 class OverTime(ByFormula):
     """A model whose matrices may vary over time."""
 
-    timed: dict[str, AffineMatrix]
+    _timed: dict[str, AffineMatrix]
     """The arguments that vary over time, as they are declared."""
-    declared: Labels
+    _declared: Labels
     """The names with which they are declared."""
 
     def declare_timed(self, blocks: Mapping[str, AffineMatrix], labels: Labels) -> None:
         """Keep the blocks that vary over time, and check the labels of `Regimes`."""
-        self.declared = labels
-        self.timed = {key: blocks[key] for key in TIMED if blocks[key].time_varying}
-        for key in self.timed:
+        self._declared = labels
+        self._timed = {key: blocks[key] for key in TIMED if blocks[key].time_varying}
+        for key in self._timed:
             given = self._given[key]
             index = getattr(given.labels, "index", None) if isinstance(given, Regimes) else None
             own = self.data.row_labels
@@ -60,7 +60,7 @@ class OverTime(ByFormula):
             are among them.
         """
         count = len(endog) if hasattr(endog, "__len__") else self.nobs
-        absent = [key for key in self.timed if key not in kwargs]
+        absent = [key for key in self._timed if key not in kwargs]
         if absent and count != self.nobs:
             raise self._unknown(absent[0], count)
         return super().clone(endog, exog, **kwargs)
@@ -68,7 +68,7 @@ class OverTime(ByFormula):
     def arguments_of_periods(self, rows: slice) -> dict[str, Any]:
         """Return the constructor arguments that vary over time, restricted to some periods."""
         out: dict[str, Any] = {}
-        for key, block in self.timed.items():
+        for key, block in self._timed.items():
             given = self._given[key]
             out[key] = given.over(given.label_list[rows]) if isinstance(given, Regimes) else block.over(rows)
         return out
@@ -87,8 +87,9 @@ class OverTime(ByFormula):
             Whether the new periods follow the sample, and whether the new model contains the sample.
         """
         out = dict(kwargs)
-        for key, block in self.timed.items():
-            given, value = self._given[key], kwargs.get(key)
+        for key, block in self._timed.items():
+            given = self._given[key]
+            value: Any = kwargs.get(key)
             if value is None and kind == "apply" and steps == self.nobs:
                 continue
             if value is None and (kind == "apply" or not self._is_held(key)):
@@ -116,7 +117,7 @@ class OverTime(ByFormula):
     ) -> dict[str, Any]:
         """Return the matrices of periods after the sample; patterns become numbers."""
         vector = self.handle_params(params, transformed, includes_fixed)
-        for key in self.timed:
+        for key in self._timed:
             value = kwargs.get(key)
             if value is None and not self._is_held(key):
                 raise self._unknown(key, out_of_sample, "future values")
@@ -171,7 +172,7 @@ class OverTime(ByFormula):
         if labels is not None:
             value = self._given[key].over(labels)
         elif isinstance(value, str) and value == HOLD:
-            return self.timed[key].over(np.full(steps, self.nobs - 1))
+            return self._timed[key].over(np.full(steps, self.nobs - 1))
         found = repeated(self._parsed(key, value, steps), steps)
         new = sorted(set(found.names) - set(self.layout.names))
         if new:
@@ -183,9 +184,9 @@ class OverTime(ByFormula):
         return found
 
     def _parsed(self, key: str, value: Any, periods: int) -> AffineMatrix:
-        others = {name: block.over(np.zeros(periods, dtype=np.intp)) for name, block in self.timed.items()}
+        others = {name: block.over(np.zeros(periods, dtype=np.intp)) for name, block in self._timed.items()}
         given = {**self._given, **others, key: value}
-        return declared_blocks(given, self.declared, self._given["lags"], periods)[key]
+        return declared_blocks(given, self._declared, self._given["lags"], periods)[key]
 
     def _unknown(self, key: str, steps: int, what: str = "values over the new periods") -> SpecificationError:
         """Return the error for a matrix whose new values are not given."""

@@ -159,7 +159,7 @@ def parse_covariance(
         Also if the specification is not symmetric, or fixed numbers in it rule out a covariance matrix.
     """
     if isinstance(value, Regimes):
-        common = shared or tuple(namer(i, 0).split(".")[0] for i in (0, min(1, size - 1)))
+        common = shared or (namer(0, 0).split(".")[0], namer(min(1, size - 1), 0).split(".")[0])
         return value.matrix(
             nobs,
             where,
