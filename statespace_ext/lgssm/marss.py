@@ -15,6 +15,7 @@ from ..exceptions import DataError, SpecificationError, UnsupportedError, neares
 from ..numerics.linear_algebra import Array
 from ..params.layout import without_noise
 from ..params.parse import MARSS_COVARIANCES, parse_expression
+from ..params.regimes import Regimes
 from .declaration import MARSS_ARGUMENTS
 from .model import LGSSM
 
@@ -312,6 +313,13 @@ def _array(value: Any, key: str) -> np.ndarray:
         if key != "Z" or pd.isna(labels).any():
             raise SpecificationError(f"{key} is a Categorical", expected="Z alone, without missing states")
         return (labels[:, None] == pd.unique(labels)[None, :]).astype(float)
+    if isinstance(value, Regimes):
+        raise SpecificationError(
+            f"{key} is a Regimes",
+            got=repr(value),
+            expected="an array of numbers and strings with a last axis over time",
+            remedy="LGSSM takes Regimes.",
+        )
     try:
         array = np.asarray(value)
     except ValueError as error:

@@ -98,7 +98,7 @@ class OverTime(ByFormula):
             if labels is not None:
                 out[key] = given.over([*given.label_list, *labels] if kind == "append" else labels)
                 continue
-            if kind == "append" and np.shape(value)[2:] == (self.nobs + steps,):  # of all periods
+            if kind == "append" and np.ndim(value) > 1 and np.shape(value)[-1] == self.nobs + steps:
                 later = self._parsed(key, value, self.nobs + steps).over(slice(self.nobs, None))
             else:
                 later = self._pattern(key, value, steps)

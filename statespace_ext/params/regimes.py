@@ -13,7 +13,7 @@ from ..numerics.linear_algebra import Array
 from .affine import AffineMatrix, affine_matrix
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Regimes:
     """
     A matrix that changes over time between regimes, as an argument of `LGSSM`.
@@ -75,6 +75,9 @@ class Regimes:
                 expected=f"labels among {shown(map(repr, dict.fromkeys(labels)))}",
                 remedy="Drop the pattern, or correct the labels.",
             )
+
+    def __repr__(self) -> str:
+        return f"Regimes({len(self.label_list)} periods: {shown(map(repr, self.patterns))})"
 
     def over(self, labels: Any) -> Regimes:
         """Return the patterns for other periods, of which none need have a certain regime."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.testing import assert_allclose
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 import statespace_ext as sse
+from statespace_ext.inference.many import fingerprint
 
 N, M, H = 60, 25, 6
 WHEN = np.where(np.arange(N) < M, "before", "after")
@@ -117,6 +119,18 @@ def test_append_extend_and_apply_have_the_parameters_of_the_sample(way: str) -> 
     )  # fmt: skip
 
 
+def test_a_held_regime_lasts_after_new_data() -> None:
+    ours = model(**WAYS["held"][0])
+    res = ours.smooth(params(ours))
+    for longer in (
+        getattr(res, how)(data(N + H).iloc[N:], design=SEASON[N:]) for how in ("append", "extend")
+    ):
+        ahead = longer.get_forecast(1, design=[0])
+        assert_allclose(
+            ahead.se_mean, longer.get_forecast(1, design=[0], obs_cov=["after"]).se_mean, rtol=1e-12
+        )
+
+
 def test_simulations_after_the_sample_have_the_future_noise() -> None:
     ours = model(obs_intercept="zero")
     labels = [*WHEN, *["before"] * (H - 1), "after"]
@@ -218,21 +232,138 @@ def test_windows_without_a_parameter_fail_by_name_and_others_fit() -> None:
     assert_allclose(found.fits["llf"].iloc[0], first.fit(method="lbfgs").llf, atol=1e-6)
 
 
-def test_bootstrap_standard_errors_and_boundary() -> None:
-    level = {"design": [[1]], "transition": [[0.5]], "obs_intercept": "zero", "state_cov": [[1.0]]}
-    y = np.random.default_rng(8).normal(size=N) * np.where(WHEN == "before", 1, 3)
-    ours = sse.LGSSM(y, 1, obs_cov=sse.Regimes(WHEN, {"before": [["r"]], "after": [["s"]]}), **level)
-    res = ours.fit()
-    assert not res.identification.n_flat
-    hessian = np.array([
-        [(ours.score(res.params + h)[j] - ours.score(res.params - h)[j]) / 2e-4 for j in range(2)]
-        for h in 1e-4 * np.eye(2)
-    ])  # fmt: skip
-    if not res.boundary:
-        assert_allclose(res.bse, np.sqrt(np.diag(np.linalg.inv(-hessian))), rtol=1e-4)
-    else:  # the variance of the quiet regime is zero
-        assert res.boundary == ["r"]
-        assert_allclose(res.bse[1], np.sqrt(-1 / hessian[1, 1]), rtol=1e-3)
+# -- inference ---------------------------------------------------------------------------------------------
+
+LEVEL: dict[str, Any] = {
+    "design": [[1]],
+    "transition": [[0.5]],
+    "obs_intercept": "zero",
+    "state_cov": [[1.0]],
+}
+TWO = sse.Regimes(WHEN, {"before": [["r"]], "after": [["s"]]})
+
+
+def noisy(n: int = N) -> np.ndarray:
+    """Return white noise around an AR(1), with another variance after the break."""
+    rng, x = np.random.default_rng(8), np.zeros(n)
+    for t in range(1, n):
+        x[t] = 0.5 * x[t - 1] + rng.normal()
+    return x + rng.normal(size=n) * np.where(np.arange(n) < M, 1, 3)
+
+
+def hessian(ours: sse.LGSSM, params: np.ndarray) -> np.ndarray:
+    steps = 1e-4 * np.eye(len(params))
+    return np.array([(ours.score(params + h) - ours.score(params - h)) / 2e-4 for h in steps])
+
+
+def test_standard_errors_are_those_of_differences() -> None:
+    res = sse.LGSSM(noisy(), 1, obs_cov=TWO, **LEVEL).fit()
+    assert res.converged
+    assert not res.boundary
+    assert res.identification.n_flat == 0
+    wanted = np.sqrt(np.diag(np.linalg.inv(-hessian(res.model, np.asarray(res.params)))))
+    assert_allclose(res.bse, wanted, rtol=1e-5)
+    assert np.all(np.isfinite(sse.LGSSM(noisy(), 1, obs_cov=TWO, **LEVEL).fit(cov_type="robust").bse))
+
+
+def test_a_variance_that_vanishes_in_a_regime_is_at_the_boundary() -> None:
+    y = np.where(WHEN == "before", 1.0, 5.0) * np.random.default_rng(1).normal(size=N)
+    res = sse.LGSSM(y, 1, obs_cov=TWO, **{**LEVEL, "state_cov": [[4.0]]}).fit()
+    assert res.converged
+    assert res.boundary == ["r"]
+    assert np.isnan(res.bse[0])
+    second = hessian(res.model, np.array([1e-3, res.params[1]]))[1, 1]
+    assert_allclose(res.bse[1], np.sqrt(-1 / second), rtol=1e-2)
+
+
+def test_identification_looks_at_every_regime() -> None:
+    when = np.where(np.arange(N) == N - 8, "odd", WHEN)
+    three = {"before": [["r"]], "after": [["s"]], "odd": [["o"]]}
+    ours = sse.LGSSM(noisy(), 1, obs_cov=sse.Regimes(when, three), **LEVEL)
+    assert ours.identification([1.0, 2.0, 3.0]).n_flat == 0
+    free = sse.Regimes(WHEN, {"before": [["a"]], "after": [["b"]]})
+    flat = sse.LGSSM(noisy(), 1, **{**LEVEL, "design": free, "state_cov": [["q"]]})
+    found = flat.identification({"a": 1.0, "b": 0.6, "q": 1.0, "obs_var.y": 0.5})
+    assert found.n_flat == 1
+    assert set(found.names) == {"a", "b", "q"}
+
+
+def test_fixed_parameters_are_numbers_over_time() -> None:
+    ours = sse.LGSSM(noisy(), 1, obs_cov=TWO, **LEVEL)
+    with ours.fix_params({"r": 0.8}):
+        res = ours.fit()
+        by_em = ours.fit(method="em", maxiter=200)
+    names = np.full(N, "s", dtype=object)
+    names[:M] = 0.8
+    other = sse.LGSSM(noisy(), 1, obs_cov=names[None, None], **LEVEL).fit()
+    assert_allclose(res.llf, other.llf, rtol=1e-9)
+    assert_allclose(res.params, [0.8, other.params[0]], rtol=1e-4)
+    assert_allclose(by_em.llf, res.llf, atol=1e-4)
+    assert_allclose(ours.fit_constrained({"r": 0.8}).llf, res.llf, rtol=1e-9)
+
+
+def test_bootstrap_and_forecasts_with_the_uncertainty_of_parameters() -> None:
+    res = sse.LGSSM(noisy(), 1, obs_cov=TWO, **LEVEL).fit()
+    boot = res.bootstrap(3, rng=0)
+    assert boot.params.shape == (3, 2)
+    ahead = {"obs_cov": ["after", "before"]}
+    plain, whole = (res.get_forecast(2, param_uncertainty=each, **ahead) for each in (False, True))
+    assert np.all(whole.se_mean >= plain.se_mean)
+    again = pickle.loads(pickle.dumps(res))
+    assert_allclose(again.forecast(2, **ahead), plain.predicted_mean, rtol=1e-12)
+
+
+def test_models_of_other_labels_have_other_fingerprints() -> None:
+    y, when = np.random.default_rng(1).normal(size=3000), np.arange(3000) < 1500
+    patterns = {True: [["r"]], False: [["s"]]}
+    marks = set()
+    for at in (1500, 1501):
+        when = np.arange(3000) < at
+        marks.add(fingerprint(sse.LGSSM(y, 1, obs_cov=sse.Regimes(when, patterns), **LEVEL)))
+        marks.add(
+            fingerprint(sse.LGSSM(y, 1, obs_cov=np.where(when, "r", "s").astype(object)[None, None], **LEVEL))
+        )
+    assert len(marks) == 4
+
+
+def test_many_series_with_intercepts_over_time() -> None:
+    """Collapsed rows serve the score, and not the sums by group."""
+    p, n = 24, 40
+    y = np.random.default_rng(4).normal(size=(n, p)) + np.linspace(0, 1, n)[:, None]
+    y[3, 5] = np.nan
+    when = np.where(np.arange(n) < 20, "before", "after")
+    level = sse.Regimes(when, {"before": "free", "after": "free"})
+    shift = sse.Regimes(when, {"before": [["u"]], "after": [[0]]})
+    ours = sse.LGSSM(y, 1, obs_intercept=level, state_intercept=shift, obs_cov="scalar", state_cov="identity",
+        initialization="known", initial_state=[0], initial_state_cov=[[1]])  # fmt: skip
+    at = ours.start_params
+    found = ours.score(at)
+    for name in ("u", "obs_intercept.y6.before", "obs_intercept.y6.after", "loading.f1->y2", "obs_var"):
+        h = 1e-5 * np.eye(len(at))[ours.param_names.index(name)]
+        assert_allclose(
+            found[ours.param_names.index(name)],
+            (ours.loglike(at + h) - ours.loglike(at - h)) / 2e-5,
+            rtol=1e-6,
+            atol=1e-6,
+        )
+    by_em = ours.fit(at, method="em", maxiter=1, tolerance=0)
+    slow = ours.fit(at, method="em", maxiter=1, tolerance=0, estep="statsmodels")
+    assert_allclose(by_em.params, slow.params, rtol=1e-10)
+    with pytest.raises(sse.UnsupportedError, match="vary over time"):
+        ours.fit(at, method="em", maxiter=1, estep="collapsed")
+
+
+def test_one_matrix_per_lag_over_time() -> None:
+    first = np.where(np.arange(N) % 2, "p", "q").astype(object)[None, None]
+    known = {"initialization": "known", "initial_state": [0, 0], "initial_state_cov": np.eye(2)}
+    ours = sse.LGSSM(data()["u"], 1, lags=2, transition=[first, [["m"]]], design=[[1]], **known)
+    assert ours.param_names[1:4] == ["q", "p", "m"] or set(ours.param_names) >= {"p", "q", "m"}
+    at = dict.fromkeys(ours.param_names, 0.3) | {"p": 0.6, "q": -0.2}
+    T = ours.matrices(at)["transition"]
+    assert_allclose(T[0], [np.where(np.arange(N) % 2, 0.6, -0.2), np.full(N, 0.3)])
+
+
+# -- what is refused ---------------------------------------------------------------------------------------
 
 
 def regimes(*args: Any, **kwargs: Any) -> Any:

@@ -267,6 +267,13 @@ def test_strings_over_time_in_every_matrix_are_their_numbers(tinitx: int) -> Non
     assert np.all(np.isfinite(model.smooth(params).forecast(2, **held)))
 
 
+def test_regimes_are_for_the_constructor() -> None:
+    y = np.random.default_rng(19).normal(size=(20, 1))
+    noise = sse.Regimes(np.arange(20) < 9, {True: [["r"]], False: [["s"]]})
+    with pytest.raises(sse.SpecificationError, match="R is a Regimes.*LGSSM takes Regimes"):
+        sse.from_marss(y, {"R": noise})
+
+
 def test_states_have_the_names_of_marss_or_of_the_user() -> None:
     y = np.random.default_rng(18).normal(size=(20, 3))
     assert sse.from_marss(y).state_names == ["X1", "X2", "X3"]
