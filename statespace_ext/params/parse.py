@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -51,15 +52,22 @@ def parse_expression(text: str, where: str) -> tuple[float, dict[str, float]]:
     if not names or "=" in text or "," in text:
         raise problem
     try:
-        with np.errstate(all="ignore"):  # "a/0": refused below, as not finite
-            constraint = DesignInfo(names).linear_constraint(text)
+        constant, values = _by_patsy(text, tuple(names))
     except PatsyError as error:
         raise problem from error
-    constant = -float(np.asarray(constraint.constants).item())
-    coefficients = dict(zip(names, np.asarray(constraint.coefs, dtype=float)[0], strict=True))
+    coefficients = dict(zip(names, values, strict=True))
     if not np.isfinite(constant) or not np.all(np.isfinite(list(coefficients.values()))):
         raise problem
     return constant, {name: float(value) for name, value in coefficients.items() if value != 0.0}
+
+
+@lru_cache(maxsize=1 << 14)  # a clone reads the elements of all periods again
+def _by_patsy(text: str, names: tuple[str, ...]) -> tuple[float, tuple[float, ...]]:
+    """Return the constant and the coefficients of a linear expression."""
+    with np.errstate(all="ignore"):  # "a/0", which is refused as not finite
+        constraint = DesignInfo(list(names)).linear_constraint(text)
+    constant = -float(np.asarray(constraint.constants).item())
+    return constant, tuple(np.asarray(constraint.coefs, dtype=float)[0].tolist())
 
 
 Namer = Callable[[int, int], str]
