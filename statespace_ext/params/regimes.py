@@ -86,12 +86,14 @@ class Regimes:
     @property
     def label_list(self) -> list[Hashable]:
         """The regime of each period."""
-        labels = np.asarray(self.labels)
-        if labels.ndim != 1:
+        labels = self.labels
+        if np.ndim(labels) != 1:
             raise SpecificationError(
-                "labels is not one-dimensional", got=f"shape {labels.shape}", expected="one label a period"
+                "labels is not one-dimensional",
+                got=f"shape {np.shape(labels)}",
+                expected="one label a period",
             )
-        return list(labels.tolist())
+        return list(labels.tolist() if hasattr(labels, "tolist") else labels)
 
     def matrix(self, nobs: int | None, where: str, parse: Callable[[Any, str], AffineMatrix]) -> AffineMatrix:
         """

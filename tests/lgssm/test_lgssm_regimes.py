@@ -165,6 +165,19 @@ def test_regimes_equal_an_array_of_strings() -> None:
     assert_allclose(ours.loglike(params(ours)), other.loglike(params(other)), rtol=1e-14)
 
 
+@pytest.mark.parametrize("kind", [list, tuple, np.array, pd.Index, pd.Series, pd.Categorical])
+def test_labels_of_any_kind(kind: Any) -> None:
+    for keys in ((1, 2), ("a", "b"), (pd.Timestamp("2001"), pd.Timestamp("2002")), (True, False)):
+        if kind is np.array and isinstance(keys[0], pd.Timestamp):
+            continue  # numpy has no Timestamp
+        labels = kind([keys[t >= M] for t in range(N)])
+        patterns = dict(zip(keys, PATTERNS.values(), strict=True))
+        ours = model(
+            obs_cov=sse.Regimes(labels.set_axis(INDEX[:N]) if kind is pd.Series else labels, patterns)
+        )
+        assert_allclose(ours.loglike(params(ours)), model().loglike(params(ours)), rtol=1e-14)
+
+
 def test_lags_and_loadings_on_lags() -> None:
     lagged = sse.Regimes(WHEN, {"before": [["p", 0.1]], "after": [["p", "g"]]})
     known = {"initialization": "known", "initial_state": [0, 0], "initial_state_cov": np.eye(2)}
