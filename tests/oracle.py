@@ -316,6 +316,18 @@ def expected_sums(y: ArrayLike, system: System, diffuse: ArrayLike | None = None
     -------
     ExpectedSums
     """
+    obs, state, first = expected_terms(y, system, diffuse)
+    sums = [sum(terms) for moments in (obs, state) for terms in zip(*moments, strict=True)]
+    return ExpectedSums(*sums, first[:, 0], first[:, 1:] @ first[:, 1:].T)
+
+
+Terms = list[tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+
+def expected_terms(
+    y: ArrayLike, system: System, diffuse: ArrayLike | None = None
+) -> tuple[Terms, Terms, np.ndarray]:
+    """Terms of `expected_sums` by period, of y_t and of x_{t+1}, and x_1 as (mean, factor)."""
     posterior = _posterior(y, system, diffuse)[1]
     both = np.column_stack([posterior.mean, posterior.factor])  # E u v' = both_u @ both_v.T for linear u, v
     n, p = np.asarray(y).shape
@@ -332,8 +344,7 @@ def expected_sums(y: ArrayLike, system: System, diffuse: ArrayLike | None = None
             noise = states[t + 1] - np.column_stack([m["transition"], m["state_intercept"]]) @ b
             eta = np.linalg.pinv(m["selection"]) @ noise
             state.append((eta @ eta.T, eta @ b.T, b @ b.T))
-    sums = [sum(terms) for moments in (obs, state) for terms in zip(*moments, strict=True)]
-    return ExpectedSums(*sums, states[0, :, 0], states[0, :, 1:] @ states[0, :, 1:].T)
+    return obs, state, states[0]
 
 
 def random_system(

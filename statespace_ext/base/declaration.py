@@ -50,6 +50,8 @@ class Declared(Mixin):
     """Arguments that a later version added. At their defaults, earlier checkpoints stay valid."""
     _elsewhere: Mapping[str, str] = {}
     """Hints for argument names that other packages use."""
+    elsewhere_ahead: Mapping[str, str] = {}
+    """The same for the arguments of predictions."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Set the signature of the class to that of its constructor, which `__new__` would hide."""

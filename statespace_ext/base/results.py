@@ -279,7 +279,8 @@ class StateSpaceResults(
         uncertain = truth(param_uncertainty, "param_uncertainty")
         known = [*signature(MLEResults.get_prediction).parameters, "exog", "state_exog", *MATRICES]
         known += ["param_uncertainty", *self.model.arguments_of_periods(slice(None))]
-        check_keywords("get_prediction", kwargs, [name for name in known if name not in ("self", "kwargs")])
+        known = [name for name in known if name not in ("self", "kwargs")]
+        check_keywords("get_prediction", kwargs, known, self.model.elsewhere_ahead)
         for name, count, value in (
             ("exog", self.model.k_exog, exog),
             ("state_exog", self.model.k_state_exog, kwargs.get("state_exog")),

@@ -315,18 +315,19 @@ def boundary_params(layout: ParameterLayout, params: Array, sizes: Mapping[str, 
     matrices = layout.matrices(params)
     values = dict(zip(layout.names, params.tolist(), strict=True))
     for key, structure in layout.recognised.items():
-        block = layout.blocks[key]
-        if block.time_varying:
+        whole = layout.blocks[key]
+        if whole.time_varying and not whole.moves:
             continue
         share = _RELATIVE_INSIDE if key in layout.untransformed else _RELATIVE
-        zero, dependent = _singular_rows(matrices[key], block, sizes.get(key), share)
-        if isinstance(structure, Multiple):
-            dependent = set()
-        for i, j, name in zip(block.rows.tolist(), block.columns.tolist(), block.names, strict=True):
-            if {i, j} & zero:
-                out[name] = 0.0
-            elif {i, j} & dependent:
-                out.setdefault(name, values[name])
+        for block, cov in whole.by_regime(matrices[key]):
+            zero, dependent = _singular_rows(cov, block, sizes.get(key), share)
+            if isinstance(structure, Multiple):
+                dependent = set()
+            for i, j, name in zip(block.rows.tolist(), block.columns.tolist(), block.names, strict=True):
+                if {i, j} & zero:
+                    out[name] = 0.0
+                elif {i, j} & dependent:
+                    out.setdefault(name, values[name])
     return {**out, **{name: value for name, value in values.items() if _at_end(layout, name, value)}}
 
 

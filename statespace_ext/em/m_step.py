@@ -26,7 +26,8 @@ class StackedCoefficients:
     Parameters
     ----------
     blocks : list of (AffineMatrix, ndarray, int)
-        Each matrix, the positions of its parameters in the flat vector, and its first column in B.
+        Each matrix, the positions of its parameters in the flat vector, and its first column in B. If free
+        elements vary over time, the axis over time has one period for each group of the regression.
     shape : (int, int)
         Shape of B.
     n_params : int
@@ -40,12 +41,14 @@ class StackedCoefficients:
         self.rows = np.concatenate([block.rows for block, _, _ in blocks])
         self.columns = np.concatenate([block.columns + first for block, _, first in blocks])
         self.index = np.concatenate([index for _, index, _ in blocks])
-        self.coefs = np.concatenate([block.coefs for block, _, _ in blocks])
+        self.coefs = np.concatenate(_coefs([block for block, _, _ in blocks]))
         self.params = np.unique(self.index)
 
     @cached_property
     def columns_by_row(self) -> dict[int, IntArray] | None:
-        """Free columns of each row, or None if an element is shared, combined or scaled."""
+        """Free columns of each row, or None if an element is shared, combined, scaled or varies over time."""
+        if self.coefs.ndim == 2:
+            return None
         elements = set(zip(self.rows.tolist(), self.columns.tolist(), strict=True))
         plain = len(self.params) == len(self.index) == len(elements) and np.all(self.coefs == 1.0)
         if not plain:
@@ -63,10 +66,10 @@ class StackedCoefficients:
         return [(np.array(rows), np.array(columns)) for columns, rows in groups.items()]
 
     def change(self, step: Array) -> Array:
-        """Return the change of B for a change of the flat vector."""
-        out = np.zeros(self.shape)
-        np.add.at(out, (self.rows, self.columns), self.coefs * step[self.index])
-        return out
+        """Return the change of B, or of B by group, for a change of the flat vector."""
+        out = np.zeros((*self.shape, *self.coefs.shape[1:]))
+        np.add.at(out, (self.rows, self.columns), (self.coefs.T * step[self.index]).T)
+        return np.moveaxis(out, 2, 0) if out.ndim == 3 else out
 
     def weighted(self, regression: Regression) -> bool:
         """Return whether the step depends on the precision; it does not if all rows share free columns."""
@@ -86,7 +89,7 @@ class StackedCoefficients:
         regression : Regression
             Sums of g groups.
         precision : ndarray, (g, p, p), or None
-            Pi = Sigma^{-1} by group; None if the step does not depend on it.
+            Pi = Sigma^{-1} by group, or one for all; None if the step does not depend on it.
         """
         if precision is None:
             return self._step_by_row(regression)
@@ -114,15 +117,26 @@ class StackedCoefficients:
         places = np.searchsorted(self.params, self.index)
         size = len(self.params)
         information, score = np.zeros((size, size)), np.zeros(size)
-        weights = self.coefs[:, None] * self.coefs
-        for pi, eb, bb in zip(precision, regression.eb, regression.bb, strict=True):
-            elements = weights * pi[np.ix_(self.rows, self.rows)] * bb[np.ix_(self.columns, self.columns)]
-            np.add.at(information, (places[:, None], places[None, :]), elements)
-            right = self.coefs * (pi @ eb)[self.rows, self.columns]
-            score += np.bincount(places, weights=right, minlength=size)
+        groups = len(regression.n)
+        precision = np.broadcast_to(precision, (groups, *precision.shape[1:]))
+        every = self.coefs.T if self.coefs.ndim == 2 else np.broadcast_to(self.coefs, (groups, len(places)))
+        for coefs, pi, eb, bb in zip(every, precision, regression.eb, regression.bb, strict=True):
+            here = np.flatnonzero(coefs)
+            rows, columns, coefs, at = self.rows[here], self.columns[here], coefs[here], places[here]
+            elements = coefs[:, None] * coefs * pi[np.ix_(rows, rows)] * bb[np.ix_(columns, columns)]
+            np.add.at(information, (at[:, None], at[None, :]), elements)
+            score += np.bincount(at, weights=coefs * (pi @ eb)[rows, columns], minlength=size)
         out = np.zeros(self.n_params)
         out[self.params] = scaled_solve(information, score)
         return out
+
+
+def _coefs(blocks: list[AffineMatrix]) -> list[Array]:
+    """Return the coefficients of each block, by group if those of one block vary over time."""
+    groups = next((block.coefs.shape[1] for block in blocks if block.moves), 0)
+    if not groups:
+        return [block.coefs for block in blocks]
+    return [block.coefs if block.moves else np.repeat(block.coefs[:, None], groups, 1) for block in blocks]
 
 
 _MAX_SCORING = 50
@@ -147,7 +161,7 @@ class CovarianceTerm:
     Attributes
     ----------
     matrix : AffineMatrix
-        Elements of the matrix.
+        Elements of the matrix. An axis over time has one period for each group of ``regression``.
     index : ndarray of int
         Position in the flat vector of the parameter of each nonzero element of D.
     regression : Regression
@@ -173,7 +187,8 @@ class CovarianceTerm:
 
     def at(self, params: Array) -> Array:
         """Return the matrix by group."""
-        return by_group(self.matrix.at(params[self.index]))[: len(self.regression.n)]
+        covs = by_group(self.matrix.at(params[self.index]))
+        return np.broadcast_to(covs, (len(self.regression.n), *covs.shape[1:]))
 
     def objective(self, params: Array) -> float:
         """Return -1/2 sum [n log|Sigma| + tr(Sigma^{-1} E sum e e')] over the rows that have noise."""
@@ -229,15 +244,16 @@ def scoring_step(
     for i, term in enumerate(terms):
         matrix, index = term.tangent(params)
         places = np.searchsorted(used, index)
-        rows, columns, coefs = matrix.rows, matrix.columns, matrix.coefs
-        total = np.zeros(term.matrix.shape) if extra is None or extra[i] is None else np.array(extra[i])
-        for precision, gradient, n in term.element_score(params):
+        rows, columns = matrix.rows, matrix.columns
+        for g, (precision, gradient, n) in enumerate(term.element_score(params)):
+            coefs = matrix.coefs[:, g] if matrix.moves else matrix.coefs
             pairs = precision[np.ix_(rows, rows)] * precision[np.ix_(columns, columns)]
             np.add.at(
                 information, (places[:, None], places[None, :]), 0.5 * n * pairs * coefs[:, None] * coefs
             )
-            total += gradient
-        score += np.bincount(places, weights=coefs * total[rows, columns], minlength=len(used))
+            if g == 0 and extra is not None and extra[i] is not None:
+                gradient = gradient + extra[i]
+            score += np.bincount(places, weights=coefs * gradient[rows, columns], minlength=len(used))
     step = np.zeros(len(params))
     step[used] = scaled_solve(information, score)
     return step

@@ -12,11 +12,12 @@ treatment, there is no cancellation of large terms, and the sums give the score 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..numerics.linear_algebra import Array, symmetrize
+from ..params.affine import AffineMatrix, IntArray
 
 
 @dataclass(frozen=True)
@@ -34,22 +35,30 @@ class Regression:
         E sum b b'.
     n : ndarray, (g,)
         Number of periods.
+    periods : ndarray of int, (g,), optional
+        A period of each group, at which the matrices are those of the group. By default the first g periods.
     """
 
     ee: Array
     eb: Array
     bb: Array
     n: Array
+    periods: IntArray | None = None
+
+    def of_groups(self, matrix: AffineMatrix) -> AffineMatrix:
+        """Return a matrix with one period for each group; a constant one is returned unchanged."""
+        return matrix.over(slice(len(self.n)) if self.periods is None else self.periods)
 
     def shifted(self, change: Array) -> Regression:
         """Return the sums for residuals e - change b at B + change, with one change or one for each group."""
         moved = change @ self.bb
         cross = (self.eb - 0.5 * moved) @ np.swapaxes(change, -1, -2)
-        return Regression(self.ee - (cross + np.swapaxes(cross, 1, 2)), self.eb - moved, self.bb, self.n)
+        ee = self.ee - (cross + np.swapaxes(cross, 1, 2))
+        return replace(self, ee=ee, eb=self.eb - moved)
 
     def rows(self, active: Array) -> Regression:
         """Return the sums for some rows of e."""
-        return Regression(self.ee[:, active][:, :, active], self.eb[:, active], self.bb, self.n)
+        return replace(self, ee=self.ee[:, active][:, :, active], eb=self.eb[:, active])
 
     @property
     def mean(self) -> Array:

@@ -213,13 +213,18 @@ class LinearGaussianUpdates:
 
     def unsupported_reason(self) -> str | None:
         """Return why EM cannot estimate this specification, or None if it can."""
+        blocks = self.layout.blocks
         for keys, cov in ((OBSERVATION, "obs_cov"), (STATE, "state_cov")):
-            still = ~_noisy_rows(self.layout.blocks[cov])
-            stuck = next((key for key in keys if np.any(still[self.layout.blocks[key].rows])), None)
+            still = ~_noisy_rows(blocks[cov])
+            stuck = next((key for key in keys if np.any(still[blocks[key].rows] & _acts(blocks[key]))), None)
             if stuck is not None:
                 return (
                     f"{stuck} has free elements in a row where {cov} is fixed at zero, which EM cannot move"
                 )
+        moving = next((key for key in STATE if blocks[key].moves), None)
+        if moving is not None and (self._stationary or self._with_mean):
+            why = "under a stationary start" if self._stationary else "beside a mean of the states"
+            return f"{moving} has free elements that vary over time, {why}"
         if self._shared_covariances and self._stationary:
             return "obs_cov and state_cov share parameters under a stationary start"
         return self._shared_by_equations()
@@ -285,7 +290,7 @@ class LinearGaussianUpdates:
             stacked = self._stacked(STATE[:3], (0, k_states, k_states + 1), regression)
             step = stacked.step(regression, self._precision("state_cov", params, stacked, regression))
             return params + step, replace(moments, state=regression.shifted(stacked.change(step)))
-        precision = precisions(self.layout.matrix("state_cov", params))[: len(regression.n)]
+        precision = self._precisions("state_cov", params, regression)
         base, term = self._state_matrix(params), self._stationary_term(moments)
 
         def objective(trial: Array) -> tuple[float, Regression]:
@@ -405,15 +410,16 @@ class LinearGaussianUpdates:
             (OBSERVATION, "obs_cov", moments.observation),
             (STATE[:3], "state_cov", moments.state),
         ):
-            precision = precisions(at[cov])[: len(regression.n)]
+            precision = self._precisions(cov, params, regression)
+            variances = np.diagonal(precision, axis1=1, axis2=2)
             stacked = self._stacked(keys, (0, k_states, k_states + 1), regression)
-            weight = np.einsum("gii,gjj->ij", precision, regression.bb)[stacked.rows, stacked.columns]
-            out += np.bincount(stacked.index, weights=stacked.coefs**2 * weight, minlength=len(out))
+            squares = np.diagonal(regression.bb, axis1=1, axis2=2)
+            weight = variances[:, stacked.rows] * squares[:, stacked.columns]
+            out += np.bincount(stacked.index, _squared(stacked.coefs, weight), minlength=len(out))
             block, index = self.layout.tangent(cov, params)
-            variance = np.einsum("g,gii,gjj->ij", regression.n, precision, precision)[
-                block.rows, block.columns
-            ]
-            out += np.bincount(index, weights=0.5 * block.coefs**2 * variance, minlength=len(out))
+            weight = regression.n[:, None] * variances[:, block.rows] * variances[:, block.columns]
+            coefs = regression.of_groups(block).coefs
+            out += np.bincount(index, 0.5 * _squared(coefs, weight), minlength=len(out))
             if cov == "state_cov" and self._free("state_mean"):
                 level = np.eye(len(at["state_mean"])) - self._state_matrix(params)[:, :k_states].reshape(
                     len(at["state_mean"]), self.lags, -1
@@ -431,19 +437,31 @@ class LinearGaussianUpdates:
     def _stacked(
         self, keys: tuple[str, ...], first: tuple[int, ...], like: Regression | tuple[int, int]
     ) -> StackedCoefficients:
-        shape = like if isinstance(like, tuple) else (like.eb.shape[1], like.eb.shape[2])
-        known = self._stacks.get((keys, shape))
+        if isinstance(like, tuple):
+            shape, groups, regression = like, b"", None
+        else:
+            shape, regression = (like.eb.shape[1], like.eb.shape[2]), like
+            groups = b"" if like.periods is None else like.periods.tobytes()
+        known = self._stacks.get((keys, shape, groups))
         if known is None:
-            blocks = [
-                (self.layout.blocks[key], self.layout.index[key], column)
-                for key, column in zip(keys, first, strict=True)
-            ]
-            known = self._stacks[keys, shape] = StackedCoefficients(blocks, shape, len(self.layout))
+            matrices = [self.layout.blocks[key] for key in keys]
+            if regression is not None:
+                matrices = [regression.of_groups(matrix) for matrix in matrices]
+            indices = [self.layout.index[key] for key in keys]
+            blocks = list(zip(matrices, indices, first, strict=True))
+            known = StackedCoefficients(blocks, shape, len(self.layout))
+            self._stacks[keys, shape, groups] = known
         return known
 
     @cached_property
-    def _stacks(self) -> dict[tuple[tuple[str, ...], tuple[int, int]], StackedCoefficients]:
+    def _stacks(self) -> dict[tuple[tuple[str, ...], tuple[int, int], bytes], StackedCoefficients]:
         return {}
+
+    def _precisions(self, key: str, params: Array, regression: Regression) -> Array:
+        """Return the inverse of a covariance matrix by group."""
+        matrix = regression.of_groups(self.layout.blocks[key])
+        found = precisions(matrix.at(params[self.layout.index[key]]))
+        return np.broadcast_to(found, (len(regression.n), *found.shape[1:]))
 
     def _precision(
         self, key: str, params: Array, stacked: StackedCoefficients, regression: Regression
@@ -451,12 +469,13 @@ class LinearGaussianUpdates:
         """Return the inverse of a covariance matrix by group, or None if the coefficients do not need it."""
         if not stacked.weighted(regression):
             return None
-        return precisions(self.layout.matrix(key, params))[: len(regression.n)]
+        return self._precisions(key, params, regression)
 
     def _term(self, key: str, regression: Regression) -> CovarianceTerm:
         layout = self.layout
+        matrix = regression.of_groups(layout.blocks[key])
         return CovarianceTerm(
-            layout.blocks[key], layout.index[key], regression, layout.recognised[key], layout.places[key]
+            matrix, layout.index[key], regression, layout.recognised[key], layout.places[key]
         )
 
     @property
@@ -512,11 +531,20 @@ class LinearGaussianUpdates:
 
 
 def _noisy_rows(cov: AffineMatrix) -> NDArray[np.bool_]:
-    """Tell which rows of a covariance matrix have a variance that is free, or not zero in some period."""
-    fixed = np.diagonal(cov.fixed)
-    out = np.any(fixed != 0, axis=tuple(range(fixed.ndim - 1)))
-    out[cov.rows] = True
+    """Tell which rows have a variance that is free or not zero, (rows, periods) or (rows, 1)."""
+    out = np.atleast_2d(np.diagonal(cov.fixed)).T != 0
+    np.logical_or.at(out, cov.rows, _acts(cov))
     return np.asarray(out)
+
+
+def _acts(block: AffineMatrix) -> NDArray[np.bool_]:
+    """Tell in which periods the elements of a block are free, (elements, periods) or (elements, 1)."""
+    return (block.coefs if block.moves else block.coefs[:, None]) != 0
+
+
+def _squared(coefs: Array, weight: Array) -> Array:
+    """Return the sum over groups of squared coefficients times weights, (groups, elements)."""
+    return np.asarray(np.einsum("ge,ge->e", np.broadcast_to(coefs.T**2, weight.shape), weight))
 
 
 def _halved(

@@ -95,6 +95,8 @@ def unsupported_reason(smoother: Smoother, system: System) -> str | None:
     varying = [name for name in _CONSTANT if getattr(system, name).ndim == 3]
     if varying:
         return f"{varying[0]} varies over time"
+    if system.observation_groups is not None or system.state_groups is not None:
+        return "free elements vary over time"
     if smoother.incomplete:
         return "observations are missing"
     if system.diffuse or system.initialization is not None:
@@ -232,6 +234,13 @@ def coefficient_scores(
     }
 
 
+def _not_collapsed(system: System) -> str | None:
+    """Return why collapsed rows do not give the sums, or None if they do."""
+    if system.observation_groups is not None:
+        return "free elements of the observation equation vary over time"
+    return collapse_unsupported_reason(system)
+
+
 ESTEPS = {
     "fast": EStep(
         steady_moments,
@@ -241,9 +250,11 @@ ESTEPS = {
     ),
     "collapsed": EStep(
         collapsed_moments,
-        lambda smoother, system: collapse_unsupported_reason(system),
+        lambda smoother, system: _not_collapsed(system),
         "a constant design and obs_cov, nonsingular, and a proper start",
-        lambda smoother, system: collapses(smoother.endog.shape[1], system),
+        lambda smoother, system: (
+            _not_collapsed(system) is None and collapses(smoother.endog.shape[1], system)
+        ),
     ),
     "statsmodels": EStep(
         lambda smoother, system: smoother.moments(system),

@@ -387,15 +387,28 @@ def _regressors(mean: Array, exog: Array) -> Array:
     return np.concatenate([mean, np.ones((1, mean.shape[1])), exog.T], axis=0)
 
 
-def _gather(parts: list[Regression], grouped: bool) -> Regression:
-    """Join sums by period: kept apart where the covariance matrix changes over time, added up otherwise."""
-    ee, eb, bb, n = (
-        np.concatenate([getattr(part, name) for part in parts]) for name in ("ee", "eb", "bb", "n")
-    )
-    if not grouped:
-        ee, eb, bb = (array.sum(axis=0, keepdims=True) for array in (ee, eb, bb))
-        n = np.array([n.sum()])
-    return Regression(symmetrize(ee), eb, symmetrize(bb), n)
+def _gather(parts: list[Regression], grouped: bool, groups: Array | None) -> Regression:
+    """
+    Join sums by period: added up, or by group.
+
+    If the covariance matrix changes over time, each period is a group of its own unless groups are given.
+    """
+    sums = [np.concatenate([getattr(part, name) for part in parts]) for name in ("ee", "eb", "bb", "n")]
+    first = None
+    if groups is not None:
+        _, first, place = np.unique(groups[: len(sums[3])], return_index=True, return_inverse=True)
+        sums = [_by_group(array, np.ravel(place), len(first)) for array in sums]
+    elif not grouped:
+        sums = [array.sum(axis=0, keepdims=True) for array in sums]
+    ee, eb, bb, n = sums
+    return Regression(symmetrize(ee), eb, symmetrize(bb), n, first)
+
+
+def _by_group(array: Array, place: Array, count: int) -> Array:
+    """Add up an array over its first axis by group."""
+    out = np.zeros((count, *array.shape[1:]))
+    np.add.at(out, place, array)
+    return out
 
 
 def observation_sums(endog: Array, exog: Array, system: System, smoothed: Smoothed) -> Regression:
@@ -411,7 +424,8 @@ def observation_sums(endog: Array, exog: Array, system: System, smoothed: Smooth
     fitted = Z @ smoothed.mean if Z.ndim == 2 else np.einsum("ikt,kt->it", Z, smoothed.mean)
     e = endog.T - d - fitted
     missing = np.isnan(endog)
-    grouped = system.obs_cov.ndim == 3
+    groups = system.observation_groups
+    grouped = system.obs_cov.ndim == 3 or groups is not None
     seen = ~missing.all(axis=1)
     by_period = (missing.any(axis=1) & seen) | (Z.ndim == 3) | grouped
     parts = []
@@ -423,7 +437,7 @@ def observation_sums(endog: Array, exog: Array, system: System, smoothed: Smooth
         parts.append(observation_equation(e0 @ e0.T, e0 @ b0.T, b0 @ b0.T, e0.shape[1], cov, Z))
     if len(apart) or not parts:
         parts.append(_observation_by_period(e, b, missing, system, smoothed.cov, apart))
-    return _gather(parts, grouped)
+    return _gather(parts, grouped, groups)
 
 
 def _observation_by_period(
@@ -490,13 +504,13 @@ def state_sums(state_exog: Array, system: System, smoothed: Smoothed) -> Regress
     """Return the sums of e = R^+ (x_{t+1} - c_t - T_t x_t) over t = 1..n-1."""
     n, k = smoothed.mean.shape[1] - 1, system.k_states
     left = np.linalg.pinv(system.selection)
-    T, c = system.transition, system.state_intercept
+    T, c, groups = system.transition, system.state_intercept, system.state_groups
     c = c[:, :-1] if c.ndim == 2 else c[:, None]
     start, end = smoothed.mean[:, :-1], smoothed.mean[:, 1:]
     fitted = T @ start if T.ndim == 2 else np.einsum("ikt,kt->it", T[:, :, :-1], start)
     e = left @ (end - c - fitted)
     b = _regressors(start, state_exog[:-1])
-    if T.ndim == 2 and system.state_cov.ndim == 2:
+    if T.ndim == 2 and system.state_cov.ndim == 2 and groups is None:
         cov_from, cov_to = smoothed.cov[:, :, :-1].sum(axis=2), smoothed.cov[:, :, 1:].sum(axis=2)
         lag = smoothed.lag_cov.sum(axis=2)
         return state_equation(e @ e.T, e @ b.T, b @ b.T, n, cov_from, cov_to, lag, T, left)
@@ -516,4 +530,4 @@ def state_sums(state_exog: Array, system: System, smoothed: Smoothed) -> Regress
         b0 @ np.swapaxes(b0, 1, 2) + padded(cov_from, len(b)),
         np.ones(n),
     )
-    return _gather([part], system.state_cov.ndim == 3)
+    return _gather([part], system.state_cov.ndim == 3, groups)

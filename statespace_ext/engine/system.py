@@ -60,6 +60,10 @@ class System:
     """A statsmodels initialisation to use as it is, with ``start="custom"``."""
     stationary: Array | None = None
     """The states that start from their stationary distribution; all of them with ``start="stationary"``."""
+    observation_groups: Array | None = None
+    """The group of each period, if the sums of the observation equation are needed by group."""
+    state_groups: Array | None = None
+    """The same for the state equation."""
 
     @property
     def stationary_states(self) -> Array:

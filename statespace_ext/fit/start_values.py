@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..em.m_step import by_group
 from ..em.moments import Moments
 from ..em.updates import OBSERVATION, STATE, LinearGaussianUpdates
 from ..engine.smoother import observation_sums, state_sums, without_uncertainty
@@ -240,22 +239,28 @@ def covariance_near(
     if block.is_fixed:
         return params
     goal = target + np.diag(np.maximum(least - np.diag(target), 0.0))
-    estimate = problem.layout.recognised[key].estimate(goal)
+    estimate = None if block.moves else problem.layout.recognised[key].estimate(goal)
     if estimate is not None:
         out = np.array(params)
         out[problem.layout.block_params(key)] = estimate
         return out
     out = problem.layout.project({key: np.diag(np.diag(goal))}, params)
-    at = block.at(out[problem.layout.index[key]])
-    active = np.diag(at if at.ndim == 2 else at[:, :, 0]) != 0
-    matrix = (at if at.ndim == 2 else at[:, :, 0])[np.ix_(active, active)]
     size = float(np.max(np.abs(np.diag(goal)), initial=1.0))
-    while not is_positive_definite(matrix) and size < 1e12 * (1.0 + np.max(np.abs(goal))):
+    while not _all_regular(block, problem.layout.matrix(key, out)) and size < 1e12 * (
+        1.0 + np.max(np.abs(goal))
+    ):
         size *= 2.0
         out = problem.layout.project({key: size * np.eye(len(goal))}, out)
-        at = block.at(out[problem.layout.index[key]])
-        matrix = (at if at.ndim == 2 else at[:, :, 0])[np.ix_(active, active)]
     return out
+
+
+def _all_regular(block: AffineMatrix, values: Array) -> bool:
+    """Return whether the covariance matrices of all regimes are positive definite where they are not zero."""
+    for _, cov in block.by_regime(values):
+        active = np.diag(cov) != 0
+        if not is_positive_definite(cov[np.ix_(active, active)]):
+            return False
+    return True
 
 
 def stabilised(problem: EstimationProblem, params: Array) -> Array:
@@ -342,8 +347,10 @@ def singular_blocks(problem: EstimationProblem, params: Array) -> list[str]:
 
 
 def _is_singular(block: AffineMatrix, cov: Array, size: Array | None) -> bool:
-    rows = np.unique(block.rows)
-    for sigma in by_group(cov):
+    for one, sigma in block.by_regime(cov):
+        if one.is_fixed:
+            continue
+        rows = np.unique(one.rows)
         variance = np.diag(sigma)[rows]
         if np.any(variance <= _ZERO * (size[rows] if size is not None else np.max(variance))):
             return True

@@ -267,7 +267,7 @@ class _MomentDerivatives:
         self.model, self.layout = model, model.layout
         self.params, self.at = params, self.layout.matrices(params)
         self.k, self.size = model.k_factors, model.k_factors * model.lags
-        self.blocks: dict[str, Array] = {}
+        self.blocks: dict[tuple[str, int], Array] = {}
         self.lagged = self.size > self.k
         self.horizon = 2 * self.size + 2
         self.varying = any(block.time_varying for block in self.layout.blocks.values())
@@ -277,14 +277,19 @@ class _MomentDerivatives:
         self.diffuse = model.current_initialization in ("diffuse", "approximate_diffuse")
         self.n = len(self.layout) + (self.size if self.diffuse else 0)
 
-    def _block(self, key: str) -> Array:
-        """Return d block / d parameter, (n, rows, columns)."""
-        if key not in self.blocks:
-            block, index = self.layout.tangent(key, self.params)
+    def _block(self, key: str, t: int = 0) -> Array:
+        """Return d block / d parameter at a period, (n, rows, columns)."""
+        block, index = self.layout.tangent(key, self.params)
+        t = min(t, block.coefs.shape[1] - 1) if block.moves else 0
+        if (key, t) not in self.blocks:
             out = np.zeros((self.n, *block.shape))
-            np.add.at(out, (index, block.rows, block.columns), block.coefs)
-            self.blocks[key] = np.asarray(out)
-        return self.blocks[key]
+            np.add.at(
+                out, (index, block.rows, block.columns), block.coefs[:, t] if block.moves else block.coefs
+            )
+            if block.moves:
+                return out
+            self.blocks[key, t] = out
+        return self.blocks[key, t]
 
     def _slice(self, key: str, t: int) -> Array:
         value = self.at[key]
@@ -292,25 +297,25 @@ class _MomentDerivatives:
 
     def _transition(self, t: int) -> tuple[Array, Array]:
         """Return T, and the derivative of its top rows. The derivative of other rows is zero."""
-        return companion(self._slice("transition", t)), self._block("transition")
+        return companion(self._slice("transition", t)), self._block("transition", t)
 
     def _intercepts(self, t: int, exog: Array, state_exog: Array) -> tuple[Array, Array, Array, Array]:
         """Return c_t, dc_t, d_t and dd_t at random regressors."""
         k, mean = self.k, self.at["state_mean"][:, 0]
         A = self._slice("transition", t)
-        dA = self._block("transition")
+        dA = self._block("transition", t)
         level = np.eye(k) - A.reshape(k, self.model.lags, k).sum(axis=1)
         dlevel = -dA.reshape(self.n, k, self.model.lags, k).sum(axis=2)
         c, dc = np.zeros(self.size), np.zeros((self.n, self.size))
         c[:k] = self._slice("state_intercept", t)[:, 0] + level @ mean + self.at["state_coef"] @ state_exog
         dc[:, :k] = (
-            self._block("state_intercept")[:, :, 0]
+            self._block("state_intercept", t)[:, :, 0]
             + dlevel @ mean
             + self._block("state_mean")[:, :, 0] @ level.T
             + self._block("state_coef") @ state_exog
         )
         d = self._slice("obs_intercept", t)[:, 0] + self.at["obs_coef"] @ exog
-        dd = self._block("obs_intercept")[:, :, 0] + self._block("obs_coef") @ exog
+        dd = self._block("obs_intercept", t)[:, :, 0] + self._block("obs_coef") @ exog
         return c, dc, d, dd
 
     def _start(self) -> tuple[Array, Array, Array, Array]:
@@ -348,25 +353,32 @@ class _MomentDerivatives:
     def _noise(self, t: int) -> tuple[Array, Array]:
         W, dW = np.zeros((self.size, self.size)), np.zeros((self.n, self.size, self.size))
         W[: self.k, : self.k] = self._slice("state_cov", t)
-        dW[:, : self.k, : self.k] = self._block("state_cov")
+        dW[:, : self.k, : self.k] = self._block("state_cov", t)
         return W, dW
 
     def _design(self, t: int) -> tuple[Array, Array]:
         """Return Z and dZ for the first lag. The other lags are not observed."""
-        return self._slice("design", t), self._block("design")
+        return self._slice("design", t), self._block("design", t)
 
     def _windows(self) -> list[int]:
         """
         Return the periods s whose covariances with later periods are used.
 
         These are the first periods. If matrices vary over time, they also include periods spread over the
-        sample, since the matrices may be constant at the beginning.
+        sample, since the matrices may be constant at the beginning, and periods in which each free element
+        that varies over time enters the observations.
         """
         first = list(range(self.horizon))
         if not self.varying:
             return first
         spread = np.linspace(self.horizon, max(self.model.nobs - 1, self.horizon), _WINDOWS)
-        return sorted({*first, *spread.astype(int).tolist()})
+        chosen = {*first, *spread.astype(int).tolist()}
+        for block in self.layout.blocks.values():
+            for path in block.coefs if block.moves else ():
+                (stands,) = np.nonzero(path)
+                ends = {*stands[:1], *stands[len(stands) // 2 :][:1], *stands[-1:]}
+                chosen |= {min(int(t) + ahead, self.model.nobs - 1) for t in ends for ahead in (0, 1)}
+        return sorted(chosen)
 
     def rows(self) -> Iterator[Array]:
         """Yield rows of the derivative, (number, n)."""
@@ -406,7 +418,7 @@ class _MomentDerivatives:
             change = dZ @ seen @ Zs.T + Z @ dseen @ Zs.T + Z @ seen @ np.swapaxes(dZs, 1, 2)
             change = left.T @ change @ right
             if t == s:
-                change = change + left.T @ self._block("obs_cov") @ right
+                change = change + left.T @ self._block("obs_cov", s) @ right
             yield change.reshape(self.n, -1).T
             T, dA = self._transition(t)
             X, dX = T @ X, self._moved(T, dX) + self._spread(dA @ X)

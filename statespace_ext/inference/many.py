@@ -9,7 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -381,6 +381,8 @@ def _content(value: Any) -> Any:
         return hash_pandas_object(value, index=False).to_numpy()
     if isinstance(value, Mapping):
         return list(value.items())
+    if is_dataclass(value):
+        return [getattr(value, each.name) for each in fields(value)]
     if isinstance(value, Initialization):
         names = (
             "initialization_type",

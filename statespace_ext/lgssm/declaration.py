@@ -22,6 +22,7 @@ from ..params.parse import (
     parse_matrix,
     unknown_keyword,
 )
+from ..params.regimes import Regimes
 
 STARTS = ("stationary", "known", "estimated", "diffuse", "approximate_diffuse")
 APPROXIMATE_DIFFUSE_VARIANCE = 1e6
@@ -98,6 +99,8 @@ def transition_matrix(value: object, labels: Labels, lags: int, nobs: int) -> Af
 def _is_block(item: Any, k: int) -> bool:
     if isinstance(item, str):
         return item in MATRIX_KEYWORDS or k == 1
+    if isinstance(item, Regimes):
+        return True
     try:
         shape = (
             np.shape(np.asarray(item, dtype=object)) if isinstance(item, (list, tuple)) else np.shape(item)
@@ -188,9 +191,18 @@ def _lags_as_factors(blocks: dict[str, AffineMatrix], lags: int) -> dict[str, Af
     return out
 
 
-def build_layout(given: dict[str, object], labels: Labels, lags: int, nobs: int) -> ParameterLayout:
+def layout_of(blocks: dict[str, AffineMatrix], labels: Labels, lags: int) -> ParameterLayout:
+    """Return the layout of all blocks."""
+    if blocks["design"].shape[1] > len(labels.factors):
+        blocks = _lags_as_factors(blocks, lags)
+    return ParameterLayout(blocks, COVARIANCES)
+
+
+def declared_blocks(
+    given: dict[str, object], labels: Labels, lags: int, nobs: int
+) -> dict[str, AffineMatrix]:
     """
-    Return the layout of all blocks.
+    Return all blocks as they are declared.
 
     Raises
     ------
@@ -223,9 +235,20 @@ def build_layout(given: dict[str, object], labels: Labels, lags: int, nobs: int)
     }
     check_start(given["initialization"], blocks)
     _check_names(given, blocks)
-    if blocks["design"].shape[1] > len(labels.factors):
-        blocks = _lags_as_factors(blocks, lags)
-    return ParameterLayout(blocks, COVARIANCES)
+    _check_mean(blocks)
+    return blocks
+
+
+def _check_mean(blocks: Mapping[str, AffineMatrix]) -> None:
+    """Reject a mean of factors whose transition has free elements that vary over time."""
+    mean = blocks["state_mean"]
+    if blocks["transition"].moves and (not mean.is_fixed or np.any(mean.fixed)):
+        raise SpecificationError(
+            "state_mean does not go with free elements of transition that vary over time",
+            got="a mean",
+            expected='"zero": such factors have no constant mean',
+            remedy="Use state_intercept, or free elements of obs_intercept.",
+        )
 
 
 _NO_MATRICES = ("initialization", "identification", "factor_names")

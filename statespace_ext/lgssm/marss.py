@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from ..exceptions import DataError, SpecificationError, UnsupportedError, neares
 from ..numerics.linear_algebra import Array
 from ..params.layout import without_noise
 from ..params.parse import MARSS_COVARIANCES, parse_expression
+from ..params.regimes import Regimes
 from .declaration import MARSS_ARGUMENTS
 from .model import LGSSM
 
@@ -41,7 +42,12 @@ _WORDS: dict[str, tuple[str, ...]] = {
 
 
 def from_marss(
-    y: object, model: Mapping[str, object] | None = None, c: object = None, d: object = None
+    y: object,
+    model: Mapping[str, object] | None = None,
+    c: object = None,
+    d: object = None,
+    *,
+    state_names: Sequence[str] | None = None,
 ) -> LGSSM:
     r"""
     Build an `LGSSM` from a model in the notation of the R package MARSS.
@@ -67,6 +73,8 @@ def from_marss(
         V0 "zero", tinitx 0. C and D are "unconstrained" if c and d are given.
     c, d : array_like, (nobs, r), optional
         Inputs of the states and of the observations, with one input per column (per row in MARSS).
+    state_names : sequence of str, optional
+        Names of the states. By default the categories of a Categorical Z, otherwise X1, X2, ... as in MARSS.
 
     Returns
     -------
@@ -90,8 +98,9 @@ def from_marss(
 
     U and A may have strings and a time axis, for example for a trend that changes at a given date. The path
     of each coefficient becomes an input, which is a column of ``state_exog`` or ``exog``. Forecasts need its
-    future values. If B, U or Q vary over time, their last values also apply to the first period after the
-    sample.
+    future values. Other matrices with strings and a time axis vary over time as those of `LGSSM`. Forecasts
+    need their future values under the names of `LGSSM`: ``forecast(2, obs_cov="hold")`` repeats the last R.
+    If B, U or Q vary over time, their last values also apply to the first period after the sample.
 
     With R = 0, V0 = 0 and ``tinitx=1``, the first observation has a degenerate distribution. If x0 is fixed
     and equals the observation, the observation is set to NaN. As in MARSS, a known value does not add to the
@@ -107,7 +116,7 @@ def from_marss(
     >>> import statespace_ext as sse
     >>> y = np.cumsum(np.random.default_rng(0).normal(size=(80, 2)), axis=0)
     >>> sse.from_marss(y, dict(R="zero", Q="equalvarcov", U="zero")).param_names
-    ['state_var', 'state_cov', 'initial_state.f1', 'initial_state.f2']
+    ['state_var', 'state_cov', 'initial_state.X1', 'initial_state.X2']
     """
     words = _checked(model)
     series, labelled = _series(y, words)
@@ -124,7 +133,8 @@ def from_marss(
     arguments |= _timed(inputs, late, index)
     free = any(_is_free(values[key]) for key in ("x0", "V0"))
     arguments |= {"initialization": "estimated" if free else "known"}
-    arguments |= {"k_factors": _states(words["Z"], series.shape[1])}
+    arguments |= {"k_factors": (m := _states(words["Z"], series.shape[1]))}
+    arguments |= {"factor_names": _names_of_states(words["Z"], m) if state_names is None else state_names}
     built = LGSSM(endog, **arguments)
     known = _known_first_row(built) if late else np.zeros(0, dtype=np.intp)
     if len(known):
@@ -235,6 +245,13 @@ def _states(Z: Any, p: int) -> int:
     return shape[1] if len(shape) > 1 else 1
 
 
+def _names_of_states(Z: Any, m: int) -> list[str]:
+    """Return the names of the states in MARSS."""
+    if isinstance(Z, pd.Categorical):
+        return [str(name) for name in pd.unique(np.asarray(Z))]
+    return [f"X{i + 1}" for i in range(m)]
+
+
 def _resolved(words: dict[str, Any], p: int, inputs: Mapping[str, pd.DataFrame | None]) -> dict[str, Any]:
     """Replace the keywords of MARSS by keywords of `LGSSM` or arrays."""
     m, values = _states(words["Z"], p), dict(words)
@@ -296,6 +313,13 @@ def _array(value: Any, key: str) -> np.ndarray:
         if key != "Z" or pd.isna(labels).any():
             raise SpecificationError(f"{key} is a Categorical", expected="Z alone, without missing states")
         return (labels[:, None] == pd.unique(labels)[None, :]).astype(float)
+    if isinstance(value, Regimes):
+        raise SpecificationError(
+            f"{key} is a Regimes",
+            got=repr(value),
+            expected="an array of numbers and strings with a last axis over time",
+            remedy="LGSSM takes Regimes.",
+        )
     try:
         array = np.asarray(value)
     except ValueError as error:

@@ -36,15 +36,16 @@ from ..params.layout import (
 from .declaration import (
     MARSS_ARGUMENTS,
     Labels,
-    build_layout,
     check_size,
     check_start,
+    declared_blocks,
     lagged_names,
+    layout_of,
     loads_on_lags,
     names_of_factors,
     starts_of,
 )
-from .formula import ByFormula
+from .over_time import TIMED, OverTime
 from .results import LGSSMResults
 
 _EXPANDED = 10
@@ -53,7 +54,7 @@ _RANDOM_STARTS = 4
 """Largest number of random starts, which are used if the other starts reach different maxima."""
 
 
-class LGSSM(ByFormula):
+class LGSSM(OverTime):
     r"""
     Linear Gaussian state-space model with k factors and L lags, estimated by EM or maximum likelihood.
 
@@ -113,8 +114,9 @@ class LGSSM(ByFormula):
     Notes
     -----
     A matrix specification is a keyword ("free", "zero", "identity" or "diagonal"), a numeric array or nested
-    lists. In an array, NaN marks a free element, and an additional last axis is time. Nested lists may
-    contain strings, which are linear expressions in named parameters. A repeated name is a shared parameter.
+    lists. In an array, NaN marks a free element, and an additional last axis is time. Nested lists and arrays
+    may contain strings, which are linear expressions in named parameters. A repeated name is a shared
+    parameter. `Regimes` specifies a matrix that changes between regimes.
     The keywords of a covariance specification are "unstructured", "diagonal", "scalar", "equicorrelated",
     "identity" and "zero".
 
@@ -146,6 +148,10 @@ class LGSSM(ByFormula):
         each: f"MARSS's {each} is {name} here; from_marss takes MARSS's notation."
         for each, name in MARSS_ARGUMENTS.items()
     }
+    elsewhere_ahead = {
+        each: f"The future {each} of MARSS is {MARSS_ARGUMENTS[each]} here, with one row per new period."
+        for each in ("c", "d")
+    } | {each: f"MARSS's {each} is {name} here." for each, name in MARSS_ARGUMENTS.items() if name in TIMED}
 
     def __init__(
         self,
@@ -197,7 +203,9 @@ class LGSSM(ByFormula):
             self.regressor_names["exog"],
             self.regressor_names["state_exog"],
         )
-        self.layout: ParameterLayout = build_layout(given, self.labels, lags, self.nobs)
+        blocks = declared_blocks(given, self.labels, lags, self.nobs)
+        self.declare_timed(blocks, self.labels)
+        self.layout: ParameterLayout = layout_of(blocks, self.labels, lags)
         if on_lags:  # the lags are then separate factors
             self.labels = replace(self.labels, factors=self.labels.states)
         whole = companion_structure(self.k_factors, self.lags, stationary=True)
@@ -241,6 +249,8 @@ class LGSSM(ByFormula):
             start=self.initialization_kind,
             initial_state=at["initial_state"][:, 0],
             initial_state_cov=at["initial_state_cov"],
+            observation_groups=self.layout.groups.get("observation"),
+            state_groups=self.layout.groups.get("state"),
         )
         if self.initialization_kind == "stationary":
             mean, cov = stationary_start(system)
@@ -261,11 +271,6 @@ class LGSSM(ByFormula):
 
     def future_intercept(self, name: str, exog: Array, params: Array) -> Array:
         """Return the intercepts of the observations or the states for future regressors."""
-        if self.layout.blocks[name].time_varying:
-            raise SpecificationError(
-                f"{name} varies over time beside regressors: its future values are needed",
-                remedy=f"Pass {name}=array over the future periods, the part of the regressors included.",
-            )
         at = self.layout.matrices(params)
         if name == "obs_intercept":
             return _with_regressors(_vector(at["obs_intercept"]), at["obs_coef"], exog)
@@ -303,21 +308,23 @@ class LGSSM(ByFormula):
         if "design" in by:
             out["design"] = by["design"][:, :k]
         if "obs_intercept" in by:
-            out["obs_intercept"] = by["obs_intercept"].sum(axis=1)[:, None]
+            out["obs_intercept"] = by["obs_intercept"][:, None, :]
             if self.exog is not None:
                 out["obs_coef"] = by["obs_intercept"] @ self.exog
         if "transition" in by:
-            out["transition"] = summed(by["transition"])[:k]
+            moves = self.layout.blocks["transition"].moves
+            out["transition"] = (by["transition"] if moves else summed(by["transition"]))[:k]
         if "state_intercept" in by:
-            each = by["state_intercept"][:k]
-            total = each.sum(axis=1) + score.start_intercept[:k]
-            out["state_intercept"] = total[:, None]
+            each = np.array(by["state_intercept"][:k])
+            inputs = None if self.state_exog is None else each @ self.state_inputs
+            each[:, 0] += score.start_intercept[:k]  # a stationary start has the first intercept
+            out["state_intercept"], total = each[:, None, :], each.sum(axis=1)
             out["state_mean"] = (self._level(at).T @ total)[:, None]
-            if "transition" in out:
+            if "transition" in out and np.any(at["state_mean"]):
                 shift = np.outer(total, at["state_mean"][:, 0])
                 out["transition"] = out["transition"] - np.tile(shift, self.lags)
-            if self.state_exog is not None:
-                out["state_coef"] = each @ self.state_inputs
+            if inputs is not None:
+                out["state_coef"] = inputs
         if self.initialization_kind == "known":
             out["initial_state"] = score.initial_state[:, None]
             out["initial_state_cov"] = score.initial_state_cov
@@ -410,6 +417,7 @@ class LGSSM(ByFormula):
                 expected=f"fewer states than the {self.nobs} periods",
             )
         self._check_noise(layout)
+        self.check_patterns(layout)
         n_params = most_identified(layout, self.k_states)
         check_counts(self.endog, self.labels.endog, coefficients_by_series(layout), n_params)
         for i, name in enumerate(self.labels.endog):

@@ -87,15 +87,22 @@ class LGSSMResults(StateSpaceResults):
         return lines
 
     def append(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Append data; see `MLEResults.append`. With a formula, ``exog`` has the raw data of new periods."""
+        """
+        Append data; see `MLEResults.append`. With a formula, ``exog`` has the raw data of new periods.
+
+        Matrices that vary over time are passed for the new periods, as in `forecast`.
+        """
+        kwargs = self.model.later_arguments(kwargs, len(endog), "append")
         return super().append(endog, self.model.regressors(exog), *args, **kwargs)
 
     def extend(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Continue with new data after the sample; see `MLEResults.extend`."""
+        """Continue with new data after the sample; see `MLEResults.extend`, and `append`."""
+        kwargs = self.model.later_arguments(kwargs, len(endog), "extend")
         return super().extend(endog, self.model.regressors(exog), *args, **kwargs)
 
     def apply(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Apply the parameters to other data; see `MLEResults.apply`."""
+        """Apply the parameters to other data; see `MLEResults.apply`, and `append`."""
+        kwargs = self.model.later_arguments(kwargs, len(endog), "apply")
         return super().apply(endog, self.model.regressors(exog), *args, **kwargs)
 
     @property
@@ -129,8 +136,9 @@ class LGSSMResults(StateSpaceResults):
             If the method is unknown, or its arguments are missing or invalid.
         """
         at = self.model.matrices(np.asarray(self.params))
-        if at["design"].ndim == 3:
-            raise SpecificationError("A design that varies over time cannot be rotated")
+        varying = [key for key in ("design", "transition", "state_cov") if at[key].ndim == 3]
+        if varying:
+            raise SpecificationError(f"A {varying[0]} that varies over time cannot be rotated")
         rotation = np.eye(self.model.k_factors)
         # in units in which the innovations have variance one, so that the factors are comparable
         root = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -28,8 +28,9 @@ class AffineMatrix:
         Position of each nonzero element of D in the matrix.
     names : tuple of str
         The parameter of each nonzero element.
-    coefs : ndarray of float
-        The value of each nonzero element.
+    coefs : ndarray of float, (elements,) or (elements, nobs)
+        The value of each nonzero element. With an axis over time, D varies over time, and ``fixed`` has that
+        axis too.
     """
 
     fixed: Array
@@ -49,6 +50,11 @@ class AffineMatrix:
         return self.fixed.ndim == 3
 
     @property
+    def moves(self) -> bool:
+        """Whether D varies over time."""
+        return self.coefs.ndim == 2
+
+    @property
     def param_names(self) -> list[str]:
         """Distinct parameter names, in order of first appearance by column."""
         return list(dict.fromkeys(self.names))
@@ -65,14 +71,19 @@ class AffineMatrix:
     def at(self, element_values: Array) -> Array:
         """Return the matrix, given the parameter value behind each nonzero element of D."""
         out = np.array(self.fixed, order="F")
-        terms = self.coefs * element_values
-        if out.ndim == 3:
-            terms = terms[:, None]
+        terms = self._terms(element_values)
         if self.is_distinct:
             out[self.rows, self.columns] += terms
         else:
             np.add.at(out, (self.rows, self.columns), terms)
         return out
+
+    def _terms(self, element_values: Array) -> Array:
+        """Return coefficient times value, with an axis over time if the matrix has one."""
+        if self.moves:
+            return self.coefs * element_values[:, None]
+        terms = self.coefs * element_values
+        return terms[:, None] if self.time_varying else terms
 
     @cached_property
     def is_distinct(self) -> bool:
@@ -85,9 +96,8 @@ class AffineMatrix:
         if not held.any():
             return self
         fixed = np.array(self.fixed)
-        terms = np.array([values.get(name, 0.0) for name in self.names]) * self.coefs
-        rows, columns = self.rows[held], self.columns[held]
-        np.add.at(fixed, (rows, columns), terms[held][:, None] if fixed.ndim == 3 else terms[held])
+        terms = self._terms(np.array([values.get(name, 0.0) for name in self.names]))
+        np.add.at(fixed, (self.rows[held], self.columns[held]), terms[held])
         keep = ~held
         return AffineMatrix(
             fixed,
@@ -105,6 +115,49 @@ class AffineMatrix:
         names = tuple(name for name, keep in zip(self.names, kept, strict=True) if keep)
         at = place[self.rows[kept]].astype(np.intp)
         return AffineMatrix(self.fixed[rows], at, self.columns[kept], names, self.coefs[kept])
+
+    # -- matrices that vary over time --------------------------------------------------------------------
+
+    def over(self, periods: IntArray | slice) -> AffineMatrix:
+        """Return the matrix over some periods; a constant one is returned unchanged."""
+        if not self.time_varying:
+            return self
+        coefs = self.coefs[:, periods] if self.moves else self.coefs
+        return AffineMatrix(self.fixed[:, :, periods], self.rows, self.columns, self.names, coefs)
+
+    @cached_property
+    def regimes(self) -> IntArray:
+        """The first period of each distinct pair (f_t, D_t); 0 for a constant matrix."""
+        return periods_alike([self], [self])[0] if self.time_varying else np.zeros(1, dtype=np.intp)
+
+    def at_period(self, t: int) -> AffineMatrix:
+        """Return the constant matrix of a period, with the elements that are free in it."""
+        if not self.time_varying:
+            return self
+        coefs = self.coefs[:, t] if self.moves else self.coefs
+        here = coefs != 0.0
+        names = tuple(name for name, stands in zip(self.names, here, strict=True) if stands)
+        return AffineMatrix(self.fixed[:, :, t], self.rows[here], self.columns[here], names, coefs[here])
+
+    def by_regime(self, values: Array) -> Iterator[tuple[AffineMatrix, Array]]:
+        """Yield the constant matrix of each regime, with its values."""
+        for t in self.regimes.tolist():
+            yield self.at_period(t), values[:, :, t] if values.ndim == 3 else values
+
+    def joined(self, diagonal: bool) -> AffineMatrix:
+        """Return the matrices of all `regimes` as one constant matrix: block-diagonal, or side by side."""
+        each, (m, n) = [self.at_period(t) for t in self.regimes.tolist()], self.shape
+        down = m if diagonal else 0
+        fixed = np.zeros((down * (len(each) - 1) + m, n * len(each)))
+        for g, one in enumerate(each):
+            fixed[down * g : down * g + m, n * g : n * (g + 1)] = one.fixed
+        return AffineMatrix(
+            fixed,
+            np.concatenate([one.rows + down * g for g, one in enumerate(each)]),
+            np.concatenate([one.columns + n * g for g, one in enumerate(each)]),
+            tuple(name for one in each for name in one.names),
+            np.concatenate([one.coefs for one in each]),
+        )
 
 
 @dataclass(frozen=True)
@@ -182,16 +235,37 @@ class Pattern:
         return all(self.free[np.ix_(block, block)].all() for block in self.blocks)
 
 
+def periods_alike(
+    free: Sequence[AffineMatrix], whole: Sequence[AffineMatrix] = ()
+) -> tuple[IntArray, IntArray]:
+    """
+    Return the first period of each group of alike periods, and the group of each period.
+
+    Parameters
+    ----------
+    free : sequence of AffineMatrix
+        Matrices whose D_t is the same in the periods of a group. One at least varies over time.
+    whole : sequence of AffineMatrix
+        Matrices whose f_t is the same in the periods of a group.
+    """
+    parts = [matrix.coefs for matrix in free if matrix.moves]
+    parts += [matrix.fixed.reshape(-1, matrix.fixed.shape[2]) for matrix in whole if matrix.time_varying]
+    _, first, group = np.unique(np.concatenate(parts).T, axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(first)  # groups in the order in which they begin
+    return first[order], np.argsort(order)[np.ravel(group)]
+
+
 def affine_matrix(
-    fixed: Array, elements: list[tuple[int, int, str, float]], symmetric: bool = False
+    fixed: Array, elements: Sequence[tuple[int, int, str, float | Array]], symmetric: bool = False
 ) -> AffineMatrix:
     """
     Build an `AffineMatrix` from (row, column, name, coefficient) elements.
 
-    With ``symmetric``, elements below the diagonal are repeated above it.
+    A coefficient may be an array over time. With ``symmetric``, elements below the diagonal are repeated
+    above it.
     """
     if symmetric:
-        elements = elements + [(j, i, name, coef) for i, j, name, coef in elements if i != j]
+        elements = [*elements, *((j, i, name, coef) for i, j, name, coef in elements if i != j)]
     elements = sorted(elements, key=lambda element: (element[1], element[0]))
     return AffineMatrix(
         np.array(fixed, dtype=float),
@@ -206,12 +280,15 @@ def side_by_side(blocks: Sequence[AffineMatrix]) -> AffineMatrix:
     """Join matrices with equal rows; constant ones are repeated over time if another varies over time."""
     periods = max((block.fixed.shape[2] for block in blocks if block.time_varying), default=0)
     first = np.cumsum([0, *[block.shape[1] for block in blocks]])
+    coefs = [block.coefs for block in blocks]
+    if any(block.moves for block in blocks):
+        coefs = [each if each.ndim == 2 else np.repeat(each[:, None], periods, 1) for each in coefs]
     return AffineMatrix(
         np.concatenate([_repeated(block.fixed, periods) for block in blocks], axis=1),
         np.concatenate([block.rows for block in blocks]),
         np.concatenate([block.columns + start for block, start in zip(blocks, first[:-1], strict=True)]),
         tuple(name for block in blocks for name in block.names),
-        np.concatenate([block.coefs for block in blocks]),
+        np.concatenate(coefs),
     )
 
 

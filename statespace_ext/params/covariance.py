@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -280,6 +281,40 @@ class Multiple(SquareRoots):
         return np.array([np.sum(self._inverse * target) / self._rank])
 
 
+class ScaledVariances:
+    """Variances that are positive multiples of parameters, which rows may share, without covariances."""
+
+    @classmethod
+    def of(cls, pattern: Pattern) -> ScaledVariances | None:
+        """Return the structure of a pattern that is this one, else None."""
+        matrix = pattern.matrix
+        scaled = matrix.is_distinct and not pattern.covariances and np.all(matrix.coefs > 0.0)
+        return cls(matrix) if scaled and not np.any(pattern.fixed[pattern.rows]) else None
+
+    def __init__(self, matrix: AffineMatrix) -> None:
+        self.param_names = matrix.param_names
+        position = {name: i for i, name in enumerate(self.param_names)}
+        self._rows, self._coefs = matrix.rows, matrix.coefs
+        self._index = np.array([position[name] for name in matrix.names], dtype=np.intp)
+
+    def constrain(self, unconstrained: Array) -> Array:
+        """Return squares."""
+        return unconstrained**2
+
+    def unconstrain(self, params: Array) -> Array:
+        """Return square roots."""
+        return np.sqrt(np.clip(params, 0.0, None))
+
+    def jacobian(self, unconstrained: Array) -> Array:
+        """Return the diagonal matrix of 2 z."""
+        return np.diag(2.0 * unconstrained)
+
+    def estimate(self, target: Array) -> Array:
+        """Return the mean of the diagonal over its multiples, for the rows that share a parameter."""
+        sums = np.bincount(self._index, weights=np.diag(target)[self._rows] / self._coefs)
+        return np.asarray(sums / np.bincount(self._index))
+
+
 class Equicorrelated:
     """One variance v and one covariance c for all rows, with eigenvalues v + (p - 1) c and v - c."""
 
@@ -404,17 +439,34 @@ STRUCTURES: list[Callable[[Pattern], CovarianceStructure | None]] = [
     Unstructured.of,
     Chordal.of,
     Multiple.of,
+    ScaledVariances.of,
 ]
 """Constructors that recognise a structure from the free elements of a matrix; the first match is used."""
 
 
 def structure_of(matrix: AffineMatrix) -> CovarianceStructure:
-    """Recognise the structure of a covariance matrix."""
+    """
+    Recognise the structure of a covariance matrix.
+
+    If its free elements vary over time, the structure is that of the block-diagonal matrix of all regimes. It
+    has the transforms of the parameters. Its estimate refers to that matrix.
+    """
     if isinstance(matrix, CurvedMatrix):
         return matrix
+    if matrix.moves:
+        matrix = _without_scale(matrix).joined(diagonal=True)
     pattern = Pattern(matrix)
     found = (recognise(pattern) for recognise in STRUCTURES)
     return next((structure for structure in found if structure is not None), General(matrix))
+
+
+def _without_scale(matrix: AffineMatrix) -> AffineMatrix:
+    """Return a matrix over time whose regimes differ in more than their scale, which needs no transform."""
+    if np.any(matrix.fixed[matrix.rows]):
+        return matrix
+    size = np.abs(matrix.coefs).max(axis=0)
+    coefs = matrix.coefs / np.where(size > 0.0, size, 1.0)
+    return replace(matrix, fixed=np.zeros_like(matrix.fixed), coefs=np.round(coefs, 12))
 
 
 def precision_of(cov: Array) -> Array:

@@ -10,8 +10,15 @@ import numpy as np
 
 from ..exceptions import ParameterError, SpecificationError, UnsupportedError, shown
 from ..numerics.linear_algebra import Array
-from .affine import AffineMatrix, Elements, IntArray
-from .covariance import Chordal, CommonVariance, CovarianceStructure, General, structure_of
+from .affine import AffineMatrix, Elements, IntArray, periods_alike
+from .covariance import (
+    Chordal,
+    CommonVariance,
+    CovarianceStructure,
+    General,
+    ScaledVariances,
+    structure_of,
+)
 from .curved import CurvedMatrix
 
 _LIMIT = 1.0 - 1e-7
@@ -106,6 +113,20 @@ class ParameterLayout:
         return self.positions(self.blocks[key].param_names)
 
     @cached_property
+    def groups(self) -> dict[str, IntArray]:
+        """
+        The group of each period, for the equations ("observation", "state") with free elements over time.
+
+        The periods of a group have the same D_t of every block, and the same fixed part of the covariance.
+        """
+        out = {}
+        for equation, (keys, cov) in _EQUATIONS.items():
+            blocks = [self.blocks[key] for key in (*keys, cov) if key in self.blocks]
+            if any(block.moves for block in blocks):
+                out[equation] = periods_alike(blocks, [self.blocks[cov]])[1]
+        return out
+
+    @cached_property
     def curved(self) -> list[str]:
         """The blocks that are not affine in their parameters."""
         return [key for key, block in self.blocks.items() if isinstance(block, CurvedMatrix)]
@@ -149,8 +170,9 @@ class ParameterLayout:
         out = np.zeros(len(self))
         for key, gradient in by_matrix.items():
             block, index = self.tangent(key, params)
-            total = gradient.sum(axis=2) if gradient.ndim == 3 else gradient
+            total = gradient.sum(axis=2) if gradient.ndim == 3 and not block.moves else gradient
             weights = block.coefs * total[block.rows, block.columns]
+            weights = weights.sum(axis=1) if block.moves else weights
             out += np.bincount(index, weights=weights, minlength=len(self))
         return out
 
@@ -164,10 +186,15 @@ class ParameterLayout:
             if isinstance(block, CurvedMatrix):
                 out[self.block_params(key)] = block.near(np.asarray(matrix))
                 continue
+            target, index = np.asarray(matrix), self.index[key]
+            if block.moves:
+                each = [_at_period(target, t) for t in block.regimes.tolist()]
+                block, target = block.joined(diagonal=False), np.concatenate(each, axis=1)
+                index = self.positions(list(block.names))
             fixed = block.fixed.mean(axis=2) if block.time_varying else block.fixed
-            target = np.asarray(matrix).reshape(block.shape) - fixed
-            places = np.unique(self.index[key])
-            out[places] = _least_squares(block, np.searchsorted(places, self.index[key]), target)
+            places = np.unique(index)
+            target = target.reshape(block.shape) - fixed
+            out[places] = _least_squares(block, np.searchsorted(places, index), target)
         return out
 
     @cached_property
@@ -206,7 +233,7 @@ class ParameterLayout:
         found = {key: each for key, each in self.recognised.items() if key not in self.curved}
         uses = Counter(name for key in found for name in set(self.blocks[key].names))
         shared = {key for key in found if any(uses[name] > 1 for name in self.blocks[key].names)}
-        if all(isinstance(found[key], CommonVariance) for key in shared):
+        if all(isinstance(found[key], (CommonVariance, ScaledVariances)) for key in shared):
             return found
         return {key: structure for key, structure in found.items() if key not in shared}
 
@@ -317,6 +344,11 @@ def checked_values(values: Mapping[str, object]) -> dict[str, float]:
     return out
 
 
+def _at_period(matrix: Array, t: int) -> Array:
+    """Return a matrix at a period."""
+    return matrix[:, :, t] if matrix.ndim == 3 else matrix
+
+
 def _least_squares(block: AffineMatrix, columns: IntArray, target: Array) -> Array:
     """
     Return the parameters m for which D m is nearest to a matrix, given the column of each element of D.
@@ -338,6 +370,10 @@ def _least_squares(block: AffineMatrix, columns: IntArray, target: Array) -> Arr
 
 
 _OBSERVATION = ("design", "obs_intercept", "obs_coef")
+_EQUATIONS = {
+    "observation": (_OBSERVATION, "obs_cov"),
+    "state": (("transition", "state_intercept", "state_coef", "state_mean"), "state_cov"),
+}
 _BEYOND = ("obs_coef", "state_coef", "initial_state", "initial_state_cov")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ from patsy import DesignInfo, PatsyError
 
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array, is_positive_semidefinite
-from .affine import AffineMatrix, affine_matrix
+from .affine import AffineMatrix, IntArray, affine_matrix
 from .curved import CovarianceFunction, CurvedMatrix
+from .regimes import Regimes
 
 _NAME = re.compile(r"(?<![\w.])[^\W\d]\w*")
 
@@ -50,19 +52,27 @@ def parse_expression(text: str, where: str) -> tuple[float, dict[str, float]]:
     if not names or "=" in text or "," in text:
         raise problem
     try:
-        with np.errstate(all="ignore"):  # "a/0": refused below, as not finite
-            constraint = DesignInfo(names).linear_constraint(text)
+        constant, values = _by_patsy(text, tuple(names))
     except PatsyError as error:
         raise problem from error
-    constant = -float(np.asarray(constraint.constants).item())
-    coefficients = dict(zip(names, np.asarray(constraint.coefs, dtype=float)[0], strict=True))
+    coefficients = dict(zip(names, values, strict=True))
     if not np.isfinite(constant) or not np.all(np.isfinite(list(coefficients.values()))):
         raise problem
     return constant, {name: float(value) for name, value in coefficients.items() if value != 0.0}
 
 
+@lru_cache(maxsize=1 << 14)  # a clone reads the elements of all periods again
+def _by_patsy(text: str, names: tuple[str, ...]) -> tuple[float, tuple[float, ...]]:
+    """Return the constant and the coefficients of a linear expression."""
+    with np.errstate(all="ignore"):  # "a/0", which is refused as not finite
+        constraint = DesignInfo(list(names)).linear_constraint(text)
+    constant = -float(np.asarray(constraint.constants).item())
+    return constant, tuple(np.asarray(constraint.coefs, dtype=float)[0].tolist())
+
+
 Namer = Callable[[int, int], str]
-Elements = list[tuple[int, int, str, float]]
+Elements = list[tuple[int, int, str, Any]]
+"""Row, column, parameter and coefficient (an array over time if the elements are not constant)."""
 
 MATRIX_KEYWORDS = ("free", "zero", "identity", "diagonal")
 COVARIANCES = frozenset({"obs_cov", "state_cov", "initial_state_cov"})
@@ -99,7 +109,7 @@ def parse_matrix(
     ----------
     value : str, array_like or nested list
         "free", "zero", "identity", "diagonal"; numbers, where NaN marks a free element; or strings, each
-        a linear expression of named parameters. A third axis of numbers runs over time.
+        a linear expression of named parameters. A third axis runs over time.
     shape : (int, int)
         Rows and columns. A vector has one column.
     where : str
@@ -114,6 +124,12 @@ def parse_matrix(
     SpecificationError
         If the value has the wrong shape, an unknown keyword, or elements that are not finite.
     """
+    if isinstance(value, Regimes):
+        return value.matrix(
+            nobs, where, lambda each, suffix: parse_matrix(each, shape, where, suffixed(namer, suffix))
+        )
+    if isinstance(value, AffineMatrix):
+        return _checked_shape(value, shape, where, nobs)
     if isinstance(value, str) and value in MATRIX_KEYWORDS:
         if value == "identity" and shape[0] != shape[1]:
             raise SpecificationError(f'{where}="identity" needs a square matrix', got=f"shape {shape}")
@@ -150,6 +166,15 @@ def parse_covariance(
     SpecificationError
         Also if the specification is not symmetric, or fixed numbers in it rule out a covariance matrix.
     """
+    if isinstance(value, Regimes):
+        common = shared or (namer(0, 0).split(".")[0], namer(min(1, size - 1), 0).split(".")[0])
+        return value.matrix(
+            nobs,
+            where,
+            lambda each, suffix: _regime(each, size, where, suffixed(namer, suffix), common, suffix),
+        )
+    if isinstance(value, AffineMatrix):
+        return _checked_shape(value, (size, size), where, nobs)
     if isinstance(value, CovarianceFunction):
         return CurvedMatrix.of(value, size, shared[0] if shared else namer(0, 0).split(".")[0])
     if isinstance(value, str) and (value in COVARIANCE_KEYWORDS or value == "free"):
@@ -160,16 +185,46 @@ def parse_covariance(
     return check_covariance(affine_matrix(fixed, lower, symmetric=True), where)
 
 
+def suffixed(namer: Namer, suffix: str) -> Namer:
+    """Return names with a suffix."""
+    return lambda i, j: namer(i, j) + suffix
+
+
+def _regime(
+    value: Any, size: int, where: str, namer: Namer, shared: tuple[str, str], suffix: str
+) -> AffineMatrix:
+    """Return the covariance matrix of one regime."""
+    if isinstance(value, CovarianceFunction):
+        raise SpecificationError(
+            f"{where} is a CovarianceFunction in a regime",
+            got=repr(value)[:80],
+            expected="a keyword or an array",
+        )
+    common = tuple(name + suffix.replace(".", "_", 1) for name in shared)
+    return parse_covariance(value, size, where, namer, None, (common[0], common[1]))
+
+
+def _checked_shape(
+    matrix: AffineMatrix, shape: tuple[int, int], where: str, nobs: int | None
+) -> AffineMatrix:
+    """Return a matrix that was parsed before if it has the right shape."""
+    if matrix.shape != shape or matrix.fixed.shape[2:] not in ((), (nobs,)):
+        raise SpecificationError(
+            f"{where} has the wrong shape", got=matrix.fixed.shape, expected=(*shape, nobs)
+        )
+    return matrix
+
+
 def _symmetric_elements(array: np.ndarray, where: str, namer: Namer) -> tuple[Array, Elements]:
     """Return the fixed part and the free elements of the lower triangle of a symmetric matrix."""
-    size = len(array)
     if array.dtype == object:
         fixed, elements = _parse_strings(array, where, namer)
         symmetric = _mirrored(fixed, elements)
     else:
         fixed, free = _split_numbers(array, where)
         close = np.isclose(fixed, np.swapaxes(fixed, 0, 1), rtol=1e-12, atol=0)
-        symmetric = (free == free.T) & np.all(close.reshape(size, size, -1), axis=2)
+        same = free == free.T
+        symmetric = close & (same[:, :, None] if close.ndim == 3 else same)
         elements = _elements(np.tril(free), namer)
     _check_symmetry(array, symmetric, where)
     return fixed, [element for element in elements if element[0] >= element[1]]
@@ -177,9 +232,11 @@ def _symmetric_elements(array: np.ndarray, where: str, namer: Namer) -> tuple[Ar
 
 def _mirrored(fixed: Array, elements: Elements) -> Array:
     """Tell which elements of a matrix equal those on the other side of the diagonal."""
-    out = fixed == fixed.T
-    for i, j, *_ in {(j, i, name, coef) for i, j, name, coef in elements} ^ set(elements):
-        out[i, j] = False
+    out = fixed == np.swapaxes(fixed, 0, 1)
+    coefs = {(i, j, name): coef for i, j, name, coef in elements}
+    for (i, j, name), coef in coefs.items():
+        same = np.equal(coef, coefs.get((j, i, name), 0.0))
+        out[i, j], out[j, i] = out[i, j] & same, out[j, i] & same
     return np.asarray(out)
 
 
@@ -212,8 +269,6 @@ def _as_array(value: Any, shape: tuple[int, int], where: str, nobs: int | None) 
         raise SpecificationError(f"{where} has the wrong shape", got=np.shape(value), expected=expected)
     if array.shape[2:] == (1,) and nobs != 1:
         array = array[:, :, 0]
-    if array.ndim == 3 and array.dtype == object:
-        raise SpecificationError(f"{where} mixes strings with an axis over time", expected="numbers and NaN")
     return array
 
 
@@ -243,29 +298,60 @@ def _of_shape(array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _parse_strings(array: np.ndarray, where: str, namer: Namer) -> tuple[Array, Elements]:
-    fixed, elements = np.zeros(array.shape), []
-    for (i, j), item in np.ndenumerate(array):
-        place = f"{where}[{i}][{j}]"
+    """Return the fixed part and the free elements of an array of numbers and strings."""
+    fixed = np.zeros(array.shape)
+    found: dict[tuple[int, int, str], dict[tuple[int, ...], float]] = {}
+    read: dict[str, tuple[float, dict[str, float]]] = {}
+    for at, item in np.ndenumerate(array):
+        place = where + "".join(f"[{index}]" for index in at)
         if isinstance(item, str):
-            fixed[i, j], coefs = parse_expression(item, place)
+            if item not in read:
+                read[item] = parse_expression(item, place)
+            fixed[at], coefs = read[item]
         else:
             try:
-                fixed[i, j], coefs = float(item), {}
+                fixed[at], coefs = float(item), {}
             except (TypeError, ValueError) as error:
                 raise SpecificationError(
                     f"{place} is neither a number nor a string", got=repr(item)
                 ) from error
-        if np.isnan(fixed[i, j]):
-            fixed[i, j], coefs = (
-                0.0,
-                {namer(max(i, j), min(i, j)) if where.endswith("cov") else namer(i, j): 1.0},
-            )
-        if np.isinf(fixed[i, j]):
+        i, j, *period = at
+        if np.isinf(fixed[at]):
             raise SpecificationError(
                 f"{place} is infinite", got=item, expected="a finite number or NaN (free)"
             )
-        elements += [(i, j, name, coef) for name, coef in coefs.items()]
-    return fixed, elements
+        if np.isnan(fixed[at]):
+            _check_free_always(array[i, j], where)
+            name = namer(max(i, j), min(i, j)) if where.endswith("cov") else namer(i, j)
+            fixed[at], coefs = 0.0, {name: 1.0}
+        for name, coef in coefs.items():
+            found.setdefault((i, j, name), {})[tuple(period)] = coef
+    return _constant_if_equal(fixed, found)
+
+
+def _check_free_always(path: Any, where: str) -> None:
+    """Reject an element that is NaN in some periods only, which may be a missing number."""
+    if isinstance(path, np.ndarray) and not all(str(item).strip().lower() == "nan" for item in path):
+        raise SpecificationError(
+            f"{where} is NaN (free) in some periods and something else in others",
+            expected="an element that is NaN in all periods or in none",
+            remedy="Name the parameter: a string in the periods where it is free.",
+        )
+
+
+def _constant_if_equal(
+    fixed: Array, found: dict[tuple[int, int, str], dict[tuple[int, ...], float]]
+) -> tuple[Array, Elements]:
+    """Return the fixed part and the elements, with paths over time unless all coefficients are constant."""
+    paths = {place: np.zeros(fixed.shape[2:]) for place in found}
+    for place, coefs in found.items():
+        for period, coef in coefs.items():
+            paths[place][period] = coef
+    if fixed.ndim == 3 and all(np.ptp(path) == 0.0 for path in paths.values()):
+        paths = {place: path[0] for place, path in paths.items()}
+        if not np.any(np.ptp(fixed, axis=2)):
+            fixed = fixed[:, :, 0]
+    return fixed, [(*place, path if path.ndim else float(path)) for place, path in paths.items()]
 
 
 def _split_numbers(array: Array, where: str) -> tuple[Array, np.ndarray]:
@@ -294,47 +380,53 @@ def check_covariance(matrix: AffineMatrix, where: str) -> AffineMatrix:
     SpecificationError
         If they do not.
     """
-    fixed = matrix.fixed if matrix.time_varying else matrix.fixed[:, :, None]
-    touched = np.zeros(matrix.shape, bool)
-    touched[matrix.rows, matrix.columns] = True
-    known = ~np.diag(touched)
-    complete = known & ~touched.any(axis=0)
-    for t in range(fixed.shape[2]):
-        at = f"{where}[:, :, {t}]" if matrix.time_varying else where
-        diagonal = np.diag(fixed[:, :, t])
-        negative = np.flatnonzero(known & (diagonal < 0))
-        if len(negative):
-            i = int(negative[0])
-            raise SpecificationError(
-                f"{at} has a negative variance", got=f"{diagonal[i]} in row {i}", expected="zero or more"
-            )
-        pairs = known[:, None] & known & ~touched
-        beyond = pairs & (fixed[:, :, t] ** 2 > (1 + 1e-10) * diagonal[:, None] * diagonal)
-        if beyond.any() or not is_positive_semidefinite(fixed[complete][:, complete, t]):
-            raise SpecificationError(
-                f"{at} is not positive semidefinite",
-                got=fixed[:, :, t].tolist(),
-                expected="a covariance matrix",
-                remedy="Check the fixed elements.",
-            )
-        zero = known & (diagonal == 0)
-        if np.any(fixed[zero, :, t]) or np.any(touched[zero]):
-            row = int(np.flatnonzero(zero & (np.any(fixed[:, :, t], axis=1) | touched.any(axis=1)))[0])
-            raise SpecificationError(
-                f"{at} has a variance fixed at zero beside a covariance that is not zero",
-                got=f"row {row}",
-                remedy="Fix the covariances of that row at zero too.",
-            )
+    if not matrix.time_varying:
+        _check_fixed(matrix.fixed, matrix.rows, matrix.columns, where)
+    for t in matrix.regimes.tolist() if matrix.time_varying else ():
+        here = matrix.coefs[:, t] != 0.0 if matrix.moves else slice(None)
+        _check_fixed(matrix.fixed[:, :, t], matrix.rows[here], matrix.columns[here], f"{where}[:, :, {t}]")
     return matrix
+
+
+def _check_fixed(fixed: Array, rows: IntArray, columns: IntArray, where: str) -> None:
+    """Check the fixed numbers of a covariance matrix, given the places of its free elements."""
+    touched = np.zeros(fixed.shape, bool)
+    touched[rows, columns] = True
+    diagonal, known = np.diag(fixed), ~np.diag(touched)
+    complete = known & ~touched.any(axis=0)
+    negative = np.flatnonzero(known & (diagonal < 0))
+    if len(negative):
+        i = int(negative[0])
+        raise SpecificationError(
+            f"{where} has a negative variance", got=f"{diagonal[i]} in row {i}", expected="zero or more"
+        )
+    pairs = known[:, None] & known & ~touched
+    beyond = pairs & (fixed**2 > (1 + 1e-10) * diagonal[:, None] * diagonal)
+    if beyond.any() or not is_positive_semidefinite(fixed[complete][:, complete]):
+        raise SpecificationError(
+            f"{where} is not positive semidefinite",
+            got=fixed.tolist(),
+            expected="a covariance matrix",
+            remedy="Check the fixed elements.",
+        )
+    zero = known & (diagonal == 0)
+    if np.any(fixed[zero]) or np.any(touched[zero]):
+        row = int(np.flatnonzero(zero & (np.any(fixed, axis=1) | touched.any(axis=1)))[0])
+        raise SpecificationError(
+            f"{where} has a variance fixed at zero beside a covariance that is not zero",
+            got=f"row {row}",
+            remedy="Fix the covariances of that row at zero too.",
+        )
 
 
 def _check_symmetry(array: np.ndarray, symmetric: np.ndarray, where: str) -> None:
     """Reject a covariance specification with an element that differs from its mirror image."""
     if not np.all(symmetric):
-        i, j = (int(index) for index in np.argwhere(~symmetric)[0][:2])
+        i, j, *period = np.argwhere(~symmetric)[0].tolist()
+        one, other = (array[(*place, *period)] for place in ((i, j), (j, i)))
         raise SpecificationError(
-            f"{where} is not symmetric",
-            got=f"{array[i, j]!s:.60} in [{i}][{j}], {array[j, i]!s:.60} in [{j}][{i}]",
+            f"{where} is not symmetric" + "".join(f" in period {t}" for t in period),
+            got=f"{one!s:.60} in [{i}][{j}], {other!s:.60} in [{j}][{i}]",
             expected="the same above and below the diagonal",
         )
 

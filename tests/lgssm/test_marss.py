@@ -225,17 +225,70 @@ def test_strings_over_time_go_on_from_inputs_and_forecast_with_their_values() ->
     model = sse.from_marss(y, {"U": U, "A": "zero", "R": "zero"}, c=c)
     assert model.regressor_names["state_exog"] == ["c1", "early", "late"]
     res = model.smooth(
-        {"state_coef.c1->f1": 0.5, "early": 1.0, "late": 2.0, "state_var.f1": 1.0, "initial_state.f1": 0.0}
+        {"state_coef.c1->X1": 0.5, "early": 1.0, "late": 2.0, "state_var.X1": 1.0, "initial_state.X1": 0.0}
     )
     ahead = res.forecast(2, state_exog=[[4.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
     assert_allclose(ahead, y[-1, 0] + np.array([4.0, 5.0]), rtol=1e-12)
+    with pytest.raises(
+        TypeError, match="'c'. The future c of MARSS is state_exog here, with one row per new"
+    ):
+        res.forecast(2, c=[[4.0], [0.0]])
+
+
+def written(items: np.ndarray, values: dict[str, float]) -> np.ndarray:
+    """Return the numbers of an array of names and numbers."""
+    return np.array([values.get(item, item) for item in items.flat], dtype=float).reshape(items.shape)
+
+
+@pytest.mark.parametrize("tinitx", [0, 1])
+def test_strings_over_time_in_every_matrix_are_their_numbers(tinitx: int) -> None:
+    """Z, B, R and Q by season or before and after a date, against the dense Gaussian of `dense_loglike`."""
+    rng = np.random.default_rng(17)
+    when, y = np.arange(N), rng.normal(size=(N, P))
+    values = {"r": 0.7, "s": 1.4, "k": 0.2, "b": 0.6, "g": -0.3, "q": 0.5, "w": 1.1, "z": 0.8, "v": -0.6}
+    R = np.zeros((P, P, N), dtype=object)
+    R[range(P), range(P)] = np.where(when < N // 2, "r", "s").astype(object)
+    R[0, 1, : N // 2] = R[1, 0, : N // 2] = "k"
+    B = np.zeros((M, M, N), dtype=object)
+    B[range(M), range(M)] = np.where(when % 2, "b", "g").astype(object)
+    Q = np.zeros((M, M, N), dtype=object)
+    Q[range(M), range(M)] = np.where(when % 3, "q", "w").astype(object)
+    Z = rng.normal(size=(P, M, N)).astype(object)
+    Z[0, 0] = np.where(when % 2, "z", "v").astype(object)
+    fixed = {"x0": rng.normal(size=M), "V0": np.eye(M), "A": np.zeros((P, N)), "U": np.zeros((M, N))}
+    words = {"Z": Z, "B": B, "R": R, "Q": Q, "x0": fixed["x0"], "V0": fixed["V0"], "A": "zero", "U": "zero"}
+    model = sse.from_marss(y, {**words, "tinitx": tinitx})
+    assert set(model.param_names) == set(values)
+    at = {key: written(words[key], values) for key in "ZBRQ"} | fixed
+    none = {"C": np.zeros((M, 1)), "D": np.zeros((P, 1)), "c": np.zeros((N, 1)), "d": np.zeros((N, 1))}
+    params = np.array([values[name] for name in model.param_names])
+    assert_allclose(model.loglike(params), dense_loglike(y, {**at, **none}, tinitx), rtol=1e-11)
+    held = dict.fromkeys(("design", "transition", "obs_cov", "state_cov"), "hold")
+    assert np.all(np.isfinite(model.smooth(params).forecast(2, **held)))
+
+
+def test_regimes_are_for_the_constructor() -> None:
+    y = np.random.default_rng(19).normal(size=(20, 1))
+    noise = sse.Regimes(np.arange(20) < 9, {True: [["r"]], False: [["s"]]})
+    with pytest.raises(sse.SpecificationError, match="R is a Regimes.*LGSSM takes Regimes"):
+        sse.from_marss(y, {"R": noise})
+
+
+def test_states_have_the_names_of_marss_or_of_the_user() -> None:
+    y = np.random.default_rng(18).normal(size=(20, 3))
+    assert sse.from_marss(y).state_names == ["X1", "X2", "X3"]
+    assert sse.from_marss(y, {"Z": pd.Categorical(["n", "s", "n"])}).state_names == ["n", "s"]
+    named = sse.from_marss(y, {"Z": "onestate", "A": "zero"}, state_names=["level"])
+    assert named.state_names == ["level"] and "state_var.level" in named.param_names
+    with pytest.raises(sse.SpecificationError, match="2 strings|1 strings"):
+        sse.from_marss(y, {"Z": "onestate", "A": "zero"}, state_names=["a", "b"])
 
 
 def test_names_of_two_matrices_are_two_parameters() -> None:
     y = RNG.normal(size=(20, 2))
     words = {"Z": [["a"], ["b"]], "U": [["a - 2*ab"]], "A": "zero", "Q": [["ab"]], "R": "identity"}
     names = sse.from_marss(y, words).param_names
-    assert names[:2] == ["Z_a", "b"] and set(names[2:]) == {"U_a", "U_ab", "Q_ab", "initial_state.f1"}
+    assert names[:2] == ["Z_a", "b"] and set(names[2:]) == {"U_a", "U_ab", "Q_ab", "initial_state.X1"}
     with pytest.raises(sse.SpecificationError, match="'a' stands in several matrices: got 'Z_a' too"):
         sse.from_marss(y, {**words, "R": [["Z_a", 0], [0, 1]]})
 

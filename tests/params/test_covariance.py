@@ -18,6 +18,7 @@ from statespace_ext.params.covariance import (
     Equicorrelated,
     General,
     Multiple,
+    ScaledVariances,
     Unstructured,
     precision_of,
     semidefinite_cholesky,
@@ -47,6 +48,7 @@ SPECIFICATIONS = {
     "diagonal": (3, "diagonal", CommonVariance),
     "scalar": (3, "scalar", CommonVariance),
     "grouped": (3, [["v", 0, 0], [0, "w", 0], [0, 0, "v"]], CommonVariance),
+    "multiples": (3, [["v", 0, 0], [0, "2*v", 0], [0, 0, "w"]], ScaledVariances),
     "diagonal, one fixed": (3, np.diag([NAN, 2, NAN]), CommonVariance),
     "diagonal, one zero": (3, np.diag([NAN, 0, NAN]), CommonVariance),
     "equicorrelated": (3, "equicorrelated", Equicorrelated),
@@ -369,3 +371,31 @@ def test_a_structure_is_added_in_one_place(monkeypatch: pytest.MonkeyPatch) -> N
     name, own = fitted()
     assert name == "Circulant"
     assert_allclose(own, general, rtol=1e-7, atol=1e-8)
+
+
+FULL, OTHER = [["a", "b"], ["b", "c"]], [["d", "e"], ["e", "f"]]
+OVER_TIME = {
+    "unshared": ([FULL, OTHER], Unstructured),
+    "unshared, one diagonal": ([FULL, [["d", 0], [0, "e"]]], Unstructured),
+    "scales of one": ([FULL, [["3*a", "3*b"], ["3*b", "3*c"]]], Unstructured),
+    "variances": ([[["a", 0], [0, "b"]], [["c", 0], [0, "b"]]], CommonVariance),
+    "multiples": ([[["a", 0], [0, "b"]], [["2*a", 0], [0, "b"]]], ScaledVariances),
+    "shared": ([FULL, [["a", 0], [0, "d"]]], General),
+}
+
+
+@pytest.mark.parametrize("case", OVER_TIME)
+def test_structures_of_regimes(case: str) -> None:
+    """The transform gives covariance matrices in all regimes, and any of them."""
+    patterns, kind = OVER_TIME[case]
+    value = sse.Regimes([0, 1, 1, 0], dict(enumerate(patterns)))
+    matrix = parse_covariance(value, 2, "obs_cov", lambda i, j: "", 4)
+    structure = structure_of(matrix)
+    assert type(structure) is kind
+    assert set(structure.param_names) == set(matrix.param_names)
+    z = np.random.default_rng(2).normal(size=len(structure.param_names))
+    values = dict(zip(structure.param_names, structure.constrain(z), strict=True))
+    if kind is not General:
+        assert np.all(np.linalg.eigvalsh(np.moveaxis(matrix.values(values), 2, 0)) > -1e-12)
+    again = structure.constrain(structure.unconstrain(structure.constrain(z)))
+    assert_allclose(again, structure.constrain(z), rtol=1e-9)

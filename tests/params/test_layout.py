@@ -403,3 +403,23 @@ def test_project_is_the_dense_least_squares(seed: int) -> None:
     fixed = layout.blocks["M"].fixed
     expected = np.linalg.lstsq(jacobian, (target - fixed).ravel(), rcond=None)[0]
     assert_allclose(layout.project({"M": target}, np.zeros(len(layout))), expected, rtol=1e-9, atol=1e-12)
+
+
+def test_projection_on_free_elements_over_time() -> None:
+    value = np.array([["a", 1.0], ["b", 0.0]], dtype=object)[..., None].repeat(4, 2)
+    value[0, 1, 2:], value[1, 1] = "a + b", ["c", "2*c", "c", "2*c"]
+    layout = ParameterLayout({"Z": parse_matrix(value, (2, 2), "Z", lambda i, j: "", 4)}, frozenset())
+    params = np.array([0.7, -0.3, 1.2])
+    assert_allclose(layout.project({"Z": layout.matrix("Z", params)}, np.zeros(3)), params, rtol=1e-12)
+    both = layout.project({"Z": np.zeros((2, 2))}, np.ones(3))  # one target of all periods
+    assert_allclose(both, [0.0, 0.0, 0.0], atol=1e-12)
+    assert layout.groups == {}
+
+
+def test_gradient_by_period_is_that_of_free_elements_over_time() -> None:
+    value = np.array([["a", 1.0], ["b", 0.0]], dtype=object)[..., None].repeat(4, 2)
+    value[0, 1, 2:], value[1, 1] = "a + b", ["c", "2*c", "c", "2*c"]
+    layout = ParameterLayout({"Z": parse_matrix(value, (2, 2), "Z", lambda i, j: "", 4)}, frozenset())
+    weights, params = np.random.default_rng(1).normal(size=(2, 2, 4)), np.array([0.7, -0.3, 1.2])
+    wanted = richardson_gradient(lambda at: float(np.sum(weights * layout.matrix("Z", at))), params)
+    assert_allclose(layout.gradient({"Z": weights}, params), wanted, rtol=1e-9)

@@ -118,6 +118,26 @@ def test_a_last_axis_over_time() -> None:
     assert_array_equal(parsed.values({"m.0.1": -1.0})[0, 1], [-1, -1, -1])
 
 
+def test_strings_over_time() -> None:
+    value = np.full((2, 2, 3), 0.0, dtype=object)
+    value[0, 1], value[1, 0, 2], value[1, 1] = "a", "2*a + b - 1", NAN
+    parsed = matrix(value, nobs=3)
+    assert parsed.moves
+    assert set(parsed.param_names) == {"a", "b", "m.1.1"}
+    at = parsed.values({"a": 3.0, "b": 5.0, "m.1.1": 7.0})
+    assert_array_equal(at[..., 0], [[0, 3], [0, 7]])
+    assert_array_equal(at[..., 2], [[0, 3], [10, 7]])
+
+
+def test_strings_that_do_not_vary_have_no_axis_over_time() -> None:
+    value = np.full((2, 2, 3), "a", dtype=object)
+    assert not matrix(value, nobs=3).time_varying
+    value[1, 1] = [1.0, 2.0, 3.0]
+    varying = matrix(value, nobs=3)
+    assert varying.time_varying
+    assert not varying.moves
+
+
 def test_an_axis_of_length_one_is_no_time() -> None:
     parsed = matrix(np.ones((2, 2, 1)), nobs=3)
     assert not parsed.time_varying
@@ -155,7 +175,12 @@ REFUSED = {
     "nothing": (None, "design", ()),
     "no time axis": (np.ones((2, 2, 4)), "wrong shape", ("(2, 2, 4)", "(2, 2, 5)")),
     "NaN at times": (np.where(np.arange(5) > 2, NAN, np.ones((2, 2, 5))), "some periods", ()),
-    "strings over time": (np.full((2, 2, 5), "a"), "axis over time", ()),
+    "NaN beside strings": (
+        np.where(np.arange(5) > 2, "a", np.full((2, 2, 5), NAN, dtype=object)), "some periods", ("string",),
+    ),
+    "not linear at times": (
+        np.where(np.arange(5) > 2, "a*b", np.full((2, 2, 5), 1, dtype=object)), r"\[0\]\[0\]\[3\] is not", (),
+    ),
 }  # fmt: skip
 
 
@@ -224,6 +249,9 @@ def test_covariances_over_time() -> None:
 REFUSED_COVARIANCES = {
     "unknown keyword": ("full", "not a known keyword", COVARIANCE_KEYWORDS),
     "numbers not symmetric": ([[1, 0.5], [0.2, 1]], "not symmetric", ("0.2",)),
+    "strings not symmetric at times": (
+        np.dstack([np.eye(2).astype(object), [["v", "c"], ["d", "v"]]]), "symmetric in period 1", ("d in",),
+    ),
     "NaN not symmetric": ([[1, NAN], [0, 1]], "not symmetric", ()),
     "strings not symmetric": ([["v", "c"], [0, "v"]], "not symmetric", ("c",)),
     "expressions not symmetric": ([["v", "2*c"], ["c", "v"]], "not symmetric", ()),

@@ -1,0 +1,226 @@
+"""Matrices of an `LGSSM` that vary over time, in other periods than those of the sample."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..exceptions import DataError, SpecificationError, shown
+from ..numerics.linear_algebra import Array, companion
+from ..params.affine import AffineMatrix
+from ..params.layout import ParameterLayout
+from ..params.regimes import Regimes, continued, repeated
+from .declaration import Labels, declared_blocks
+from .formula import ByFormula
+
+TIMED = ("design", "obs_intercept", "transition", "state_intercept", "obs_cov", "state_cov")
+"""The arguments that may have an axis over time."""
+HOLD = "hold"
+"""The value of such an argument in new periods that stands for the matrix of the last period."""
+
+
+class OverTime(ByFormula):
+    """A model whose matrices may vary over time."""
+
+    _timed: dict[str, AffineMatrix]
+    """The arguments that vary over time, as they are declared."""
+    _declared: Labels
+    """The names with which they are declared."""
+
+    def declare_timed(self, blocks: Mapping[str, AffineMatrix], labels: Labels) -> None:
+        """Keep the blocks that vary over time, and check the labels of `Regimes`."""
+        self._declared = labels
+        self._timed = {key: blocks[key] for key in TIMED if blocks[key].time_varying}
+        for key in self._timed:
+            given = self._given[key]
+            index = getattr(given.labels, "index", None) if isinstance(given, Regimes) else None
+            own = self.data.row_labels
+            if isinstance(index, pd.Index) and own is not None and not index.equals(own):
+                raise DataError(
+                    f"The labels of {key} have another index than endog",
+                    got=shown(index, 3),
+                    expected=shown(own, 3),
+                    remedy="Reindex them, or pass them without an index.",
+                )
+
+    def clone(self, endog: object, exog: object = None, **kwargs: Any) -> Any:
+        """
+        Return the same model for other data.
+
+        Parameters
+        ----------
+        endog, exog : array_like
+            Data of the new model. A model with ``exog`` or ``state_exog`` needs new values of these. For a
+            model from a formula, ``exog`` may be a frame with the columns of the formula.
+        **kwargs
+            Constructor arguments to change. If the number of periods changes, matrices that vary over time
+            are among them.
+        """
+        count = len(endog) if hasattr(endog, "__len__") else self.nobs
+        absent = [key for key in self._timed if key not in kwargs]
+        if absent and count != self.nobs:
+            raise self._unknown(absent[0], count)
+        return super().clone(endog, exog, **kwargs)
+
+    def arguments_of_periods(self, rows: slice) -> dict[str, Any]:
+        """Return the constructor arguments that vary over time, restricted to some periods."""
+        out: dict[str, Any] = {}
+        for key, block in self._timed.items():
+            given = self._given[key]
+            out[key] = given.over(given.label_list[rows]) if isinstance(given, Regimes) else block.over(rows)
+        return out
+
+    def later_arguments(self, kwargs: dict[str, Any], steps: int, kind: str) -> dict[str, Any]:
+        """
+        Return arguments of a model of new data, with the parameters of this one.
+
+        Parameters
+        ----------
+        kwargs : dict
+            The arguments of the user: of the new periods.
+        steps : int
+            Number of new periods.
+        kind : {"append", "extend", "apply"}
+            Whether the new periods follow the sample, and whether the new model contains the sample.
+        """
+        out = dict(kwargs)
+        for key, block in self._timed.items():
+            given = self._given[key]
+            value: Any = kwargs.get(key)
+            if value is None and kind == "apply" and steps == self.nobs:
+                continue
+            if value is None and (kind == "apply" or not self._is_held(key)):
+                raise self._unknown(key, steps)
+            labels = self._labels_of(key, value, steps)
+            if labels is not None:
+                out[key] = given.over([*given.label_list, *labels] if kind == "append" else labels)
+                continue
+            if kind == "append" and np.ndim(value) > 1 and np.shape(value)[-1] == self.nobs + steps:
+                later = self._parsed(key, value, self.nobs + steps).over(slice(self.nobs, None))
+            else:
+                later = self._pattern(key, value, steps)
+            out[key] = continued(block, later, kind == "append", key)
+        return out
+
+    def _get_extension_time_varying_matrices(
+        self,
+        params: object,
+        exog: object,
+        out_of_sample: int,
+        extend_kwargs: dict[str, Any] | None = None,
+        transformed: bool = True,
+        includes_fixed: bool = False,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Return the matrices of periods after the sample; patterns become numbers."""
+        vector = self.handle_params(params, transformed, includes_fixed)
+        for key in self._timed:
+            value = kwargs.get(key)
+            if value is None and not self._is_held(key):
+                raise self._unknown(key, out_of_sample, "future values")
+            if value is None or self._labels_of(key, value, out_of_sample) is not None or _is_pattern(value):
+                inputs = {"obs_intercept": exog, "state_intercept": kwargs.get("state_exog")}.get(key)
+                kwargs[key] = self._future_matrix(key, value, out_of_sample, vector, inputs)
+        return super()._get_extension_time_varying_matrices(
+            params, exog, out_of_sample, extend_kwargs, transformed, includes_fixed, **kwargs
+        )
+
+    def _future_matrix(self, key: str, value: Any, steps: int, params: Array, inputs: object) -> Array:
+        """Return a system matrix of periods after the sample, the part of regressors included."""
+        block = self._pattern(key, value, steps)
+        at = block.at(params[self.layout.positions(list(block.names))])
+        if key == "transition":
+            return companion(at)
+        out = np.zeros((*self.ssm[key].shape[:-1], steps))
+        if not key.endswith("intercept"):
+            out[: at.shape[0], : at.shape[1]] = at
+            return out
+        name, coefs = ("exog", "obs_coef") if key == "obs_intercept" else ("state_exog", "state_coef")
+        out[: len(at)] = at[:, 0]
+        rows = self._future(inputs, len(self.regressor_names[name]), steps, name)
+        matrices = self.layout.matrices(params)
+        if key == "state_intercept":
+            out[: self.k_factors] += (self._level(matrices) @ matrices["state_mean"][:, 0])[:, None]
+        if rows is not None:
+            coef = matrices[coefs]
+            out[: len(coef)] += coef @ rows.T
+        return out
+
+    def _is_held(self, key: str) -> bool:
+        given = self._given[key]
+        return isinstance(given, Regimes) and given.hold
+
+    def _labels_of(self, key: str, value: Any, steps: int) -> list[Any] | None:
+        """Return the labels of new periods; None if the value is a pattern or numbers."""
+        given = self._given[key]
+        if not isinstance(given, Regimes):
+            return None
+        if value is None or isinstance(value, str) and value == HOLD:
+            return [given.label_list[-1]] * steps
+        if isinstance(value, Regimes) or np.ndim(value) != 1:
+            return None
+        if isinstance(value, pd.Series) and self.data.row_labels is not None:
+            self.calendar.check_future(value.index, steps, key)
+        return list(np.asarray(value).tolist())
+
+    def _pattern(self, key: str, value: Any, steps: int) -> AffineMatrix:
+        """Return the declared block over new periods."""
+        labels = self._labels_of(key, value, steps)
+        if labels is not None:
+            value = self._given[key].over(labels)
+        elif isinstance(value, str) and value == HOLD:
+            return self._timed[key].over(np.full(steps, self.nobs - 1))
+        found = repeated(self._parsed(key, value, steps), steps)
+        new = sorted(set(found.names) - set(self.layout.names))
+        if new:
+            raise SpecificationError(
+                f"{key} has parameters in the new periods that the model does not have",
+                got=shown(new),
+                expected=f"names among {shown(self.layout.names)}",
+            )
+        return found
+
+    def _parsed(self, key: str, value: Any, periods: int) -> AffineMatrix:
+        others = {name: block.over(np.zeros(periods, dtype=np.intp)) for name, block in self._timed.items()}
+        given = {**self._given, **others, key: value}
+        return declared_blocks(given, self._declared, self._given["lags"], periods)[key]
+
+    def _unknown(self, key: str, steps: int, what: str = "values over the new periods") -> SpecificationError:
+        """Return the error for a matrix whose new values are not given."""
+        labelled = isinstance(self._given[key], Regimes)
+        given = "the labels of these periods" if labelled else "array with these periods on the last axis"
+        return SpecificationError(
+            f"{key} varies over time: its {what} are needed",
+            got=f"none for {steps} periods",
+            remedy=f'Pass {key}={given}; {key}="{HOLD}" repeats the last period of the sample after it. '
+            "Numbers contain the part of regressors, patterns do not.",
+        )
+
+    def check_patterns(self, layout: ParameterLayout) -> None:
+        """Raise `SpecificationError` if a free parameter stands in no period with data."""
+        seen, standing = ~np.isnan(self.endog), set()
+        for key, block in layout.blocks.items():
+            stands = np.ones(len(block.names), dtype=bool)
+            if block.moves and key in ("transition", "state_intercept", "state_cov"):
+                stands = np.any(block.coefs[:, :-1] != 0.0, axis=1)
+            elif block.moves:
+                both = seen.T[block.rows] & (seen.T[block.columns] if key == "obs_cov" else True)
+                stands = np.any((block.coefs != 0.0) & both, axis=1)
+            standing |= {name for name, here in zip(block.names, stands, strict=True) if here}
+        nowhere = [name for name in layout.names if name not in standing]
+        if nowhere:
+            raise SpecificationError(
+                "A parameter stands in no period with data",
+                got=shown(nowhere),
+                expected="each parameter in a period of the sample; the last period of transition, "
+                "state_intercept and state_cov enters the period after it",
+                remedy="Change the pattern, or fix the parameter with `fix_params`.",
+            )
+
+
+def _is_pattern(value: Any) -> bool:
+    """Return whether a value needs parsing: it has strings, or is not an array of numbers."""
+    return isinstance(value, (str, Regimes, AffineMatrix)) or np.asarray(value).dtype.kind in "OUS"
