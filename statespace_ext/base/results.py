@@ -263,7 +263,7 @@ class StateSpaceResults(
         """
         uncertain = truth(param_uncertainty, "param_uncertainty")
         known = [*signature(MLEResults.get_prediction).parameters, "exog", "state_exog", *MATRICES]
-        known += ["param_uncertainty", *self.model.arguments_of_periods(slice(None))]
+        known += ["param_uncertainty", *self.model.period_arguments]
         check_keywords("get_prediction", kwargs, [name for name in known if name not in ("self", "kwargs")])
         for name, count, value in (
             ("exog", self.model.k_exog, exog),

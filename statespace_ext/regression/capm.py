@@ -165,10 +165,12 @@ class CAPM(DynamicRegression):
     risk_free : array_like, (nobs,), optional
         Risk-free rate. It is subtracted from the returns and from the first factor. The other factors are
         returns of zero-investment portfolios and stay unchanged.
-    alpha, beta : {"static", "random_walk", "ar1"}
+    alpha, beta : {"static", "random_walk", "ar1", "local_linear"}
         Dynamics of the coefficients. ``beta`` may be a mapping by factor.
-    obs_cov, state_cov, initialization, initial_state, initial_state_cov, obs_scale, dates, freq : optional
+    obs_cov, state_cov, initialization, initial_state, initial_state_cov, obs_scale : optional
         As in `DynamicRegression`.
+    constraints, dates, freq : optional
+        As in `DynamicRegression`. The constant is named "alpha": ``constraints="alpha = 0"``.
 
     Raises
     ------
@@ -204,6 +206,7 @@ class CAPM(DynamicRegression):
         initial_state: Any = None,
         initial_state_cov: Any = None,
         obs_scale: Any = None,
+        constraints: Any = None,
         dates: Any = None,
         freq: Any = None,
     ) -> None:
@@ -225,6 +228,7 @@ class CAPM(DynamicRegression):
             initial_state=_with_alpha(initial_state),
             initial_state_cov=_with_alpha(initial_state_cov),
             obs_scale=obs_scale,
+            constraints=constraints,
             dates=dates,
             freq=freq,
         )

@@ -19,7 +19,7 @@ _AR1 = (0.5, 0.9, 0.98)
 _LARGE_AR1, _AR1_FROM_LARGE = 10.0, (0.0, 0.3, 0.6, 0.9)
 
 
-def regression_start(problem: EstimationProblem, exog: Array, noisy: IntArray) -> Array:
+def regression_start(problem: EstimationProblem, residual_cov: Array, unit: Array) -> Array:
     """
     Return start values of the free parameters.
 
@@ -31,19 +31,19 @@ def regression_start(problem: EstimationProblem, exog: Array, noisy: IntArray) -
     ----------
     problem : EstimationProblem
         The estimation problem.
-    exog : ndarray, (nobs, m)
-        Regressors.
-    noisy : ndarray of int, (q,)
-        Level (regressor by regressor, series by series) to which each disturbance belongs.
+    residual_cov : ndarray, (p, p)
+        Residual covariance of least squares.
+    unit : ndarray, (q,)
+        Squared standard error of the static coefficient to which each disturbance belongs.
     """
     if len(problem.layout) == 0:
         return np.zeros(0)
     phis = _AR1 if len(problem.layout.block_params("transition")) else (0.0,)
-    trials = _trials(problem, exog, noisy, _SIZES, phis)
+    trials = _trials(problem, residual_cov, unit, _SIZES, phis)
     return max(trials, key=problem.value)
 
 
-def large_starts(problem: EstimationProblem, exog: Array, noisy: IntArray) -> list[Array]:
+def large_starts(problem: EstimationProblem, residual_cov: Array, unit: Array) -> list[Array]:
     """
     Return start values with a large W if the likelihood tends to have several maxima.
 
@@ -56,30 +56,27 @@ def large_starts(problem: EstimationProblem, exog: Array, noisy: IntArray) -> li
     patterned = isinstance(structure, Chordal) and not isinstance(structure, Unstructured)
     if not (moving or patterned):
         many = isinstance(structure, Unstructured) and len(structure.param_names) >= _MANY
-        return _trials(problem, exog, noisy, (_LARGE,), (0.0,)) if many else []
+        return _trials(problem, residual_cov, unit, (_LARGE,), (0.0,)) if many else []
     if moving:
-        return _trials(problem, exog, noisy, (_LARGE_AR1,), _AR1_FROM_LARGE)
-    return _trials(problem, exog, noisy, (_SIZES[-1],), (0.0,))
+        return _trials(problem, residual_cov, unit, (_LARGE_AR1,), _AR1_FROM_LARGE)
+    return _trials(problem, residual_cov, unit, (_SIZES[-1],), (0.0,))
 
 
 def _trials(
     problem: EstimationProblem,
-    exog: Array,
-    noisy: IntArray,
+    residual_cov: Array,
+    unit: Array,
     sizes: tuple[float, ...],
     phis: tuple[float, ...],
 ) -> list[Array]:
     """Return one start for each size of W and each autoregressive coefficient."""
     layout = problem.layout
-    residual_cov, squared_se = _least_squares(
-        problem.smoother.endog, exog, getattr(problem.smoother, "scale", None)
-    )
     variances = np.diag(residual_cov)
     params = covariance_near(problem, "obs_cov", np.zeros(len(layout)), residual_cov, 0.1 * variances)
     params = _with_factors(problem, "obs", params, residual_cov)
     trials = []
     for size, phi in itertools.product(sizes, phis):
-        steps = size * squared_se.ravel()[noisy]
+        steps = size * unit
         trial = covariance_near(problem, "state_cov", params, np.diag(steps), steps)
         trial = _with_factors(problem, "state", trial, np.diag(steps) + np.sqrt(np.outer(steps, steps)))
         trial[layout.block_params("transition")] = phi
@@ -104,24 +101,28 @@ def _with_factors(problem: EstimationProblem, key: str, params: Array, cov: Arra
     return problem.layout.project({f"{key}_loading": loading, f"{key}_cov": np.diag(half)}, params)
 
 
-def squared_errors(endog: Array, exog: Array) -> Array:
-    """Return the squared standard errors of static coefficients, regressor by regressor, (m * p,)."""
-    return _least_squares(endog, exog)[1].ravel()
-
-
-def _least_squares(endog: Array, exog: Array, scale: Array | None = None) -> tuple[Array, Array]:
+def least_squares(endog: Array, regressors: Array, scale: Array | None = None) -> tuple[Array, Array]:
     """
     Return the residual covariance and the squared standard errors (m, p), for each series on its rows.
 
-    Residuals are divided by ``scale`` for the covariance.
+    Parameters
+    ----------
+    endog : ndarray, (n, p)
+        Series; NaN marks a missing value.
+    regressors : ndarray, (p, n, m)
+        Regressors by series. Those of zeros do not count.
+    scale : ndarray, (n, p), optional
+        Residuals are divided by it for the covariance.
     """
     n, p = endog.shape
-    residuals, squared = np.full((n, p), np.nan), np.zeros((exog.shape[1], p))
-    for i in range(p):
+    residuals, squared = np.full((n, p), np.nan), np.zeros((regressors.shape[2], p))
+    for i, rows in enumerate(regressors):
         seen = ~np.isnan(endog[:, i])
-        inverse = np.linalg.pinv(exog[seen].T @ exog[seen])
-        residuals[seen, i] = endog[seen, i] - exog[seen] @ (inverse @ exog[seen].T @ endog[seen, i])
-        variance = np.sum(residuals[seen, i] ** 2) / max(seen.sum() - exog.shape[1], 1)
+        X, y = rows[seen], endog[seen, i]
+        inverse = np.linalg.pinv(X.T @ X)
+        residuals[seen, i] = y - X @ (inverse @ X.T @ y)
+        freedom = seen.sum() - int(X.any(axis=0).sum())
+        variance = np.sum(residuals[seen, i] ** 2) / max(freedom, 1)
         squared[:, i] = variance * np.diag(inverse)
     residuals = residuals if scale is None else residuals / scale
     filled = np.where(np.isnan(residuals), 0.0, residuals)
@@ -150,9 +151,7 @@ _WITHIN = 6.0
 """A local maximum is ignored if it is lower than the maximum by more than this, other parameters equal."""
 
 
-def autoregressive_local_maxima(
-    problem: EstimationProblem, params: Array, exog: Array, noisy: IntArray
-) -> list[Array]:
+def autoregressive_local_maxima(problem: EstimationProblem, params: Array, unit: Array) -> list[Array]:
     """
     Return points from which a gradient method may reach a higher maximum, by decreasing likelihood.
 
@@ -168,13 +167,10 @@ def autoregressive_local_maxima(
         The estimation problem. The model has a diagonal "transition" with the same rows as "state_cov".
     params : ndarray
         Free parameters at a maximum.
-    exog : ndarray, (nobs, m)
-        Regressors.
-    noisy : ndarray of int, (q,)
-        Level to which each disturbance belongs. The squared standard error of the static coefficient is the
-        unit of stationary variances.
+    unit : ndarray, (q,)
+        Squared standard error of the static coefficient to which each disturbance belongs, the unit of
+        stationary variances.
     """
-    unit = squared_errors(problem.smoother.endog, exog)[noisy]
     layout, found = problem.layout, []
     lowest = problem.value(params) - _WITHIN
     size = _SIZE if len(layout.block_params("state_cov")) else np.ones(1)
@@ -204,7 +200,7 @@ def _moved(
     return out
 
 
-def series_by_series(endog: Array, exog: Array) -> tuple[Array, Array]:
+def series_by_series(endog: Array, regressors: Array) -> tuple[Array, Array]:
     """
     Return least-squares coefficients (m, p) and residuals (n, p), for each series on its observed rows.
 
@@ -212,13 +208,13 @@ def series_by_series(endog: Array, exog: Array) -> tuple[Array, Array]:
     ----------
     endog : ndarray, (n, p)
         Series; NaN marks a missing value.
-    exog : ndarray, (n, m)
-        Regressors.
+    regressors : ndarray, (n, m) or (p, n, m)
+        Regressors, common or by series.
     """
-    coefficients = np.empty((exog.shape[1], endog.shape[1]))
+    coefficients = np.empty((regressors.shape[-1], endog.shape[1]))
     residuals = np.full(endog.shape, np.nan)
     for i in range(endog.shape[1]):
-        seen = ~np.isnan(endog[:, i])
-        coefficients[:, i] = np.linalg.lstsq(exog[seen], endog[seen, i], rcond=None)[0]
-        residuals[seen, i] = endog[seen, i] - exog[seen] @ coefficients[:, i]
+        seen, X = ~np.isnan(endog[:, i]), regressors if regressors.ndim == 2 else regressors[i]
+        coefficients[:, i] = np.linalg.lstsq(X[seen], endog[seen, i], rcond=None)[0]
+        residuals[seen, i] = endog[seen, i] - X[seen] @ coefficients[:, i]
     return coefficients, residuals

@@ -89,15 +89,14 @@ def state_kinds(model: Any) -> dict[str, str]:
     with "+".
     """
     c, block = model.coefficients, model.layout.blocks["state_cov"]
-    names = c.moving_names
-    p = c.p
-    if len(names) > 1 and (
-        np.any(block.rows // p != block.columns // p) or np.any(block.fixed * ~_same_block(len(names), p))
+    group = np.repeat(np.arange(len(c.noise)), [len(each.rows) for each in c.noise])
+    if len(c.noise) > 1 and (
+        np.any(group[block.rows] != group[block.columns]) or np.any(block.fixed * (group[:, None] != group))
     ):
-        return {"+".join(names): covariance_kind(block)}
+        return {"+".join(c.moving_names): covariance_kind(block)}
     out = {}
-    for place, name in enumerate(names):
-        rows = np.arange(place * p, (place + 1) * p)
+    for place, name in enumerate(c.moving_names):
+        rows = c.noise_places(place)
         rank = factors_of(model, "state_loading", rows)
         out[name] = f"factor:{rank}" if rank else covariance_kind(block, rows)
         if place in model.proportional:
@@ -111,10 +110,6 @@ def factors_of(model: Any, key: str, rows: IntArray) -> int:
         return 0
     block = model.layout.blocks[key]
     return len(set(block.columns[np.isin(block.rows, rows)].tolist()))
-
-
-def _same_block(count: int, p: int) -> Array:
-    return np.kron(np.eye(count, dtype=bool), np.ones((p, p), dtype=bool))
 
 
 def is_equivariant(obs: str, state: list[str]) -> bool:
