@@ -18,7 +18,6 @@ from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
 from ..plots.paths import CONSTANT, draw_path, few_dates, legend_above, new_figure
 from .many import (
-    FitRecord,
     applied,
     data_of,
     fits_by_name,
@@ -29,6 +28,7 @@ from .many import (
     report_records,
     require_model,
 )
+from .records import FitRecord
 
 
 @dataclass(frozen=True, repr=False)

@@ -114,7 +114,7 @@ def equation_label(row: Array, value: float, names: Sequence[str]) -> str:
 
 def require_independent(R: Array, q: Array, labels: Sequence[str], what: str = "hypotheses") -> None:
     """
-    Raise if linear equations R b = q contradict or repeat each other, or there are none.
+    Raise if linear equations R b = q contradict or repeat each other, or the list is empty.
 
     Raises
     ------

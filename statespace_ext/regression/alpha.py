@@ -18,8 +18,8 @@ from ..exceptions import DataError, SpecificationError, UnsupportedError
 from ..inference.bootstrap import Parametric
 from ..inference.many import Failure, attempt, model_of, model_on, run_simulations, spawn, successes
 from ..numerics.linear_algebra import Array
+from .declaration import obs_kind
 from .estimates import require_smoothed
-from .structures import obs_kind
 
 
 class SimulatedLaw:

@@ -18,7 +18,8 @@ from ..exceptions import DataError, SpecificationError, shown, warn
 from .alpha import GRSTest, WaldTest, grs, wald_alpha
 from .declaration import series_names
 from .dynamic_regression import DynamicRegression
-from .results import Coefficient, DynamicRegressionResults
+from .estimates import Coefficient
+from .results import DynamicRegressionResults
 
 _SHAPE = "(nobs,), or (nobs, factors) with the market first"
 CONSTANT, ALPHA = "const", "alpha"

@@ -367,7 +367,8 @@ def by_series_frame(
     frames = _frames(exog, series, nobs, index, names or {})
     first = frames[series[0]]
     regressors = list(dict.fromkeys(name for each in frames.values() for name in each.columns))
-    columns, parts = np.full((len(series), len(regressors)), -1), []
+    columns = np.full((len(series), len(regressors)), -1)
+    parts: list[pd.Series] = []
     for j, regressor in enumerate(regressors):
         for i, name in enumerate(series):
             if regressor in frames[name]:

@@ -11,7 +11,7 @@ from scipy import stats
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
 from ..params.affine import IntArray
-from .structures import factors_of, obs_kind, state_kinds
+from .declaration import factors_of, obs_kind, state_kinds
 
 
 def compare(*results: Any) -> pd.DataFrame:

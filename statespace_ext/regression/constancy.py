@@ -30,8 +30,8 @@ from ..exceptions import EstimationError, SpecificationError, UnsupportedError
 from ..inference.many import Failure, attempt, model_of, report_failures, run_simulations, spawn, successes
 from ..numerics.linear_algebra import Array
 from .constancy_ratios import ModelRatio, Ratio, SeriesRatio, ratio_of
-from .starts import series_by_series
-from .structures import state_kinds
+from .declaration import state_kinds
+from .estimation import series_by_series
 
 ZERO = 1e-6
 """Likelihood ratio below which the ratio counts as zero, with the maximum at W = 0."""

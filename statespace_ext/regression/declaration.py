@@ -1,4 +1,4 @@
-"""Conversion of the arguments of `DynamicRegression` to states and parameter blocks."""
+"""Conversion of the arguments of `DynamicRegression` to parameter blocks, and names of their structures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from statsmodels.tsa.statespace.initialization import Initialization
 
 from ..exceptions import SpecificationError, UnsupportedError
 from ..numerics.linear_algebra import Array
-from ..params.affine import AffineMatrix, affine_matrix
+from ..params.affine import AffineMatrix, IntArray, affine_matrix
+from ..params.cholesky import Unstructured
+from ..params.covariance import CommonVariance, Equicorrelated, structure_of
 from ..params.curved import CurvedMatrix
 from ..params.layout import ParameterLayout
 from ..params.parse import (
@@ -339,3 +341,115 @@ def partly_diffuse(n_levels: int, cov: Array) -> Initialization:
     inner = np.ascontiguousarray(cov[n_levels:, n_levels:])
     out.set((n_levels, k), "known", constant=np.zeros(k - n_levels), stationary_cov=inner)
     return out
+
+
+# -- names of structures ----------------------------------------------------------------------------------
+
+
+_CLOSED = {
+    "unstructured": {"unstructured", "proportional"},
+    "diagonal": {"unstructured", "diagonal", "factor", "proportional"},
+    "equicorrelated": {"unstructured", "equicorrelated", "proportional"},
+    "scalar": {"unstructured", "diagonal", "equicorrelated", "scalar", "factor", "proportional", "patterned"},
+}
+"""Structures of W that A W A' preserves for each A with A A' = V, by structure of V."""
+
+
+def covariance_kind(block: AffineMatrix, rows: IntArray | None = None) -> str:
+    """
+    Return the name of the structure of a covariance matrix, independent of how it was specified.
+
+    Parameters
+    ----------
+    block : AffineMatrix
+        The matrix.
+    rows : ndarray of int, optional
+        Rows and columns to consider; all by default.
+
+    Returns
+    -------
+    str
+        "unstructured", "diagonal", "scalar", "equicorrelated", "zero", "fixed", the class of a
+        `CovarianceFunction`, or "patterned" for any other structure. A free 1 x 1 matrix is "scalar".
+    """
+    if isinstance(block, CurvedMatrix):
+        return type(block.function).__name__
+    if block.time_varying:
+        return "patterned"
+    part = block if rows is None else _part(block, rows)
+    if part.is_fixed:
+        return "fixed" if np.any(part.fixed) else "zero"
+    return _free_kind(part)
+
+
+def _free_kind(part: AffineMatrix) -> str:
+    """Return the name of the structure of a matrix with free parameters."""
+    structure, p, count = structure_of(part), part.shape[0], len(part.param_names)
+    if len(np.unique(part.rows)) < p:
+        return "patterned"
+    if isinstance(structure, CommonVariance) and count in (1, p):
+        return "scalar" if count == 1 else "diagonal"
+    if isinstance(structure, Equicorrelated):
+        return "equicorrelated"
+    whole = isinstance(structure, Unstructured) and 2 * count == p * (p + 1)
+    return "unstructured" if whole else "patterned"
+
+
+def _part(block: AffineMatrix, rows: IntArray) -> AffineMatrix:
+    """Return selected rows and columns of a matrix."""
+    place = np.full(block.shape[0], -1)
+    place[rows] = np.arange(len(rows))
+    inside = zip(place[block.rows], place[block.columns], block.names, block.coefs, strict=True)
+    elements = [(int(i), int(j), name, float(coef)) for i, j, name, coef in inside if min(i, j) >= 0]
+    return affine_matrix(block.fixed[np.ix_(rows, rows)], elements)
+
+
+def obs_kind(model: Any) -> str:
+    """Return the name of the structure of V."""
+    rank = factors_of(model, "obs_loading", np.arange(model.coefficients.p))
+    return f"factor:{rank}" if rank else covariance_kind(model.layout.blocks["obs_cov"])
+
+
+def state_kinds(model: Any) -> dict[str, str]:
+    """
+    Return the names of the structures of W, by regressor with time-varying coefficients.
+
+    A W that is not block-diagonal by regressor has one entry. Its key joins the names of all these regressors
+    with "+".
+    """
+    c, block = model.coefficients, model.layout.blocks["state_cov"]
+    group = np.repeat(np.arange(len(c.noise)), [len(each.rows) for each in c.noise])
+    if len(c.noise) > 1 and (
+        np.any(group[block.rows] != group[block.columns]) or np.any(block.fixed * (group[:, None] != group))
+    ):
+        return {"+".join(c.moving_names): covariance_kind(block)}
+    out = {}
+    for place, name in enumerate(c.moving_names):
+        rows = c.noise_places(place)
+        rank = factors_of(model, "state_loading", rows)
+        out[name] = f"factor:{rank}" if rank else covariance_kind(block, rows)
+        if place in model.proportional:
+            out[name] = "proportional"
+    return out
+
+
+def factors_of(model: Any, key: str, rows: IntArray) -> int:
+    """Return the number of factors that load on the given rows."""
+    if key not in model.layout.blocks:
+        return 0
+    block = model.layout.blocks[key]
+    return len(set(block.columns[np.isin(block.rows, rows)].tolist()))
+
+
+def is_equivariant(obs: str, state: list[str]) -> bool:
+    """
+    Return whether a change of basis of the series transforms any V to I and preserves each structure of W.
+
+    If so, the distribution of the likelihood ratio of W = 0 does not depend on parameters. The change of
+    basis is a matrix A with V = A A' from the group that preserves the structure of V: all matrices, diagonal
+    matrices, matrices that treat all series alike, or multiples of I. A fixed V contains no unknowns.
+    """
+    if obs == "fixed":
+        return True
+    kinds = [kind.split(":")[0] for kind in state]
+    return obs in _CLOSED and all(kind == "zero" or kind in _CLOSED[obs] for kind in kinds)

@@ -12,24 +12,19 @@ import pandas as pd
 from ..base.formula import FormulaDesign, labelled_as, named_regressors, regression_frames, with_const
 from ..base.model import StateSpaceModel
 from ..base.results import StateSpaceResultsWrapper
-from ..em.updates import LinearGaussianUpdates, StateStructure
+from ..em.updates import StateStructure
 from ..engine.system import System
 from ..engine.system_score import SystemScore
 from ..engine.validation import (
-    check_regressors,
-    check_residuals,
-    check_series,
     endog_frame,
     regressor_array,
     regressor_names,
 )
 from ..exceptions import DataError, ParameterError
-from ..fit.problem import EstimationProblem
 from ..numerics.linear_algebra import STABILITY_LIMIT, Array
 from ..numerics.lyapunov import stationary_moments
 from ..params.layout import ParameterLayout
 from .coefficients import Coefficients, by_series_frame, is_by_series
-from .common_axes import RegressionSmoother
 from .declaration import (
     parse_dynamics,
     parse_start,
@@ -37,22 +32,12 @@ from .declaration import (
     regression_layout,
     series_names,
 )
+from .estimation import RegressionEstimation, RegressionSmoother
 from .obs_scale import ScaledNoise, by_cov, parse_scale, scaled_cov, with_scale
 from .results import DynamicRegressionResults
-from .starts import (
-    autoregressive_local_maxima,
-    large_starts,
-    least_squares,
-    regression_start,
-    shrunk_autoregression,
-)
-from .structures import FactorUpdates, ProportionalUpdates
-
-_COLLINEAR = 1e14
-"""Condition number of the cross products of scaled regressors from which they are linearly dependent."""
 
 
-class DynamicRegression(ScaledNoise, StateSpaceModel[DynamicRegressionResults]):
+class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResults]):
     r"""
     Regression of several series on common regressors, with constant or time-varying coefficients.
 
@@ -86,10 +71,6 @@ class DynamicRegression(ScaledNoise, StateSpaceModel[DynamicRegressionResults]):
         and "proportional" (W_j = q_j V). With "joint", or an array over all time-varying coefficients, W is
         not block-diagonal. The disturbances of slopes have a block too, named "MKT.slope". In a dict, it is
         that of "MKT" by default.
-    constraints : str, list of str or mapping, optional
-        Linear equations among the coefficients that hold in every period, such as ``"SMB + HML = 1"`` for
-        each series, or ``"MKT.A = MKT.B"``. Each equation determines its first coefficient from the others,
-        which are the states. W is the covariance of the coefficients that remain.
     initialization : {"diffuse", "approximate_diffuse", "known"}
         Initial distribution of the levels. "diffuse" is exact diffuse, "approximate_diffuse" uses a variance
         of 1e6, and "known" uses ``initial_state`` and ``initial_state_cov``.
@@ -100,6 +81,10 @@ class DynamicRegression(ScaledNoise, StateSpaceModel[DynamicRegressionResults]):
         Known positive multipliers s_t of the standard deviations of the noise: eps_t ~ N(0, S_t V S_t) with
         S_t = diag(s_t). Examples are GARCH volatilities and weights of outliers. Methods for later periods
         need the multipliers of those periods.
+    constraints : str, list of str or mapping, optional
+        Linear equations among the coefficients that hold in every period, such as ``"SMB + HML = 1"`` for
+        each series, or ``"MKT.A = MKT.B"``. Each equation determines its first coefficient from the others,
+        which are the states. W is the covariance of the coefficients that remain.
     dates, freq : optional
         Labels of the periods, in place of those of the data, and their frequency. Labels of any kind are
         kept. Labels of later periods follow the rule in docs/dates.md.
@@ -372,101 +357,6 @@ class DynamicRegression(ScaledNoise, StateSpaceModel[DynamicRegressionResults]):
         nothing = np.zeros(0)
         score = SystemScore(found.llf, by_matrix, nothing, nothing, nothing)
         return found.llf, self.layout.gradient(self.score_by_block(score, params), params)
-
-    # -- estimation ------------------------------------------------------------------------------------
-
-    def updates(self, layout: ParameterLayout) -> LinearGaussianUpdates:
-        """Return the EM updates for a layout of the free parameters."""
-        if self.has_factors:
-            return FactorUpdates(layout, self.initialized_structure)
-        kind = ProportionalUpdates if self.proportional else LinearGaussianUpdates
-        return kind(layout, self.initialized_structure)
-
-    @property
-    def has_factors(self) -> bool:
-        """Whether V or W has the form "factor:r"."""
-        return any(self.layout.blocks[f"{key}_loading"].shape[1] for key in ("obs", "state"))
-
-    def _least_squares(self) -> tuple[Array, Array]:
-        """Return the residual covariance of least squares and a unit of the variance of each disturbance."""
-        c = self.coefficients
-        cov, squared = least_squares(self.endog, c.by_series(self.exog), self.obs_scale)
-        return cov, squared.ravel()[c.noisy] * c.noise_sizes(self.nobs)
-
-    def default_start(self, problem: EstimationProblem) -> Array:
-        """Return start values of the free parameters from least squares and the best of a few sizes of W."""
-        return regression_start(problem, *self._least_squares())
-
-    def other_starts(self, problem: EstimationProblem) -> list[Array]:
-        """Return further start values if the likelihood tends to have several maxima."""
-        return large_starts(problem, *self._least_squares())
-
-    def other_local_maxima(self, problem: EstimationProblem, params: Array) -> list[Array]:
-        """Return points from which an optimizer may reach a higher maximum."""
-        return autoregressive_local_maxima(problem, params, self._least_squares()[1])
-
-    def stabilised(self, problem: EstimationProblem, params: Array) -> Array:
-        """Return the free parameters with autoregressive coefficients inside the unit circle."""
-        return shrunk_autoregression(problem, params)
-
-    def variance_sizes(self, params: Array) -> dict[str, Array]:
-        """Return, by covariance block, the size that each variance would have if it explained the data."""
-        out, c = super().variance_sizes(params), self.coefficients
-        least = np.finfo(float).tiny
-        squares = np.maximum(np.mean(c.by_series(self.exog) ** 2, axis=1), least).T.ravel()[c.noisy]
-        out["state_cov"] = out["obs_cov"][c.noisy % c.p] / squares * c.noise_sizes(self.nobs)
-        if self.obs_scale is not None:
-            out["obs_cov"] = np.nanvar(self.endog / self.obs_scale, axis=0)
-        first = [c.noise_places(place)[0] for place in self.proportional]
-        out["proportion"] = 1.0 / squares[np.array(first, dtype=np.intp)]
-        return out
-
-    def check_sample(self) -> None:
-        """Raise `DataError` where the sample cannot support the model."""
-        c, X = self.coefficients, self.coefficients.by_series(self.exog)
-        counts = c.present.reshape(-1, c.p).sum(axis=0).tolist()
-        m = max(counts)
-        check_series(self.endog, c.endog, m, enough=m + 1)
-        self._check_rank(X)
-        seen = ~np.isnan(self.endog)
-        short = [name for name, n, most in zip(c.endog, seen.sum(axis=0), counts, strict=True) if n <= most]
-        if short:
-            raise DataError(
-                f"Series {short} have too few observations", expected=f"more than {m}, one a regressor"
-            )
-        free_cov = len(self.layout.block_params("obs_cov"))
-        if free_cov > c.p and seen.any(axis=1).sum() - m < c.p:
-            raise DataError(
-                "There are more assets than the sample supports",
-                got=f"{c.p} series, {int(seen.any(axis=1).sum())} periods, {m} regressors",
-                expected="at least as many periods less regressors as series",
-                remedy='Use obs_cov="diagonal" or fewer series.',
-            )
-        joint = free_cov == c.p * (c.p + 1) // 2
-        if c.columns is None:
-            check_residuals(self.endog, self.exog, c.endog, joint=joint)
-        else:
-            for i, name in enumerate(c.endog):
-                check_residuals(self.endog[:, [i]], X[i], [name], joint=False)
-
-    def _check_rank(self, regressors: Array) -> None:
-        """Raise `DataError` if the regressors, with the constraints, do not determine the coefficients."""
-        c = self.coefficients
-        if c.is_plain:
-            check_regressors(self.exog, self._regressors_are, False)
-        elif c.constraints is None:
-            for name, rows in zip(c.endog, regressors, strict=True):
-                check_regressors(rows[:, rows.any(axis=0)], f"exog[{name!r}]", False)
-        else:
-            levels = self._design[:, : len(c.free)]
-            scale = np.sqrt(np.sum(levels**2, axis=(0, 2)))
-            gram = np.einsum("ikt,ilt->kl", levels, levels) / np.outer(scale, scale)
-            if not np.linalg.cond(gram) < _COLLINEAR:
-                raise DataError(
-                    f"{self._regressors_are} is collinear, also with the constraints",
-                    expected="data that determine every coefficient",
-                    remedy="Drop a column, or add a constraint.",
-                )
 
     # -- out of sample ---------------------------------------------------------------------------------
 

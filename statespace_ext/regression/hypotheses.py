@@ -21,8 +21,8 @@ from ..inference.many import Failure, attempt, model_of, model_on, run_simulatio
 from ..numerics.linear_algebra import Array
 from ..params.parse import equation_label, parse_equations, require_independent
 from .alpha import DRAWS, ITERATIONS, Law, SimulatedLaw, quadratic_form
+from .declaration import obs_kind
 from .estimates import require_smoothed
-from .structures import obs_kind
 
 
 @dataclass(frozen=True, repr=False)

@@ -14,9 +14,9 @@ from ..engine.arguments import names_among, one_of, truth
 from ..exceptions import UnsupportedError, shown
 from ..inference.information import correlation_table
 from ..numerics.linear_algebra import Array
+from .declaration import state_kinds
 from .estimates import Coefficient, Portfolio, portfolio_weights, require_smoothed
 from .obs_scale import parse_scale, taken, with_scale
-from .structures import state_kinds
 
 if TYPE_CHECKING:
     from .hypotheses import CoefficientTest
@@ -442,8 +442,8 @@ class DynamicRegressionResults(StateSpaceResults):
         -------
         matplotlib.figure.Figure
         """
+        from .estimation import series_by_series
         from .plots import plot_coefficients
-        from .starts import series_by_series
 
         c = self.model.coefficients
         moving = [c.labels[j] for j in c.moving]

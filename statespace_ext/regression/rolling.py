@@ -13,7 +13,8 @@ from ..display import Displayed
 from ..engine.arguments import one_of, options_of, positive_integer
 from ..exceptions import SpecificationError
 from ..inference.evaluation import diebold_mariano
-from ..inference.many import FitRecord, applied, model_of, model_on, outcome_of, report_records
+from ..inference.many import applied, model_of, model_on, outcome_of, report_records
+from ..inference.records import FitRecord
 from ..inference.windows import fit_windows, fixed_of, windows_of
 from ..numerics.linear_algebra import Array
 

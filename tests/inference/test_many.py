@@ -610,7 +610,7 @@ def test_a_checkpoint_of_an_earlier_version_is_read_and_not_fitted_again(
     assert path.read_bytes() == stored.read_bytes()
 
 
-# -- coefficients that records keep ---------------------------------------------------------------------------
+# -- coefficients that records keep ---------------------------------------------------------------------
 
 
 def regressions(index: Any = None) -> dict[str, Any]:
