@@ -251,6 +251,11 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
         ),
     )
 
+    def hashed_arguments(self, exact: bool) -> dict[str, Any]:
+        """Return the arguments that identify a model in a checkpoint; names matter to constraints."""
+        c = self.coefficients
+        return {**super().hashed_arguments(exact), **({} if c.is_plain else {"exog": c.exog_names})}
+
     @property
     def state_names(self) -> list[str]:
         """Names of the states."""

@@ -275,7 +275,7 @@ USE_IT: dict[str, Any] = {
     "predict": lambda r, **k: r.predict(15, CUT + 2, **LATER, **k),
     "simulate": lambda r, **k: r.simulate(3, anchor="end", rng=0, **LATER, **k),
     "simulate from the start": lambda r, **k: r.simulate(CUT + 3, rng=0, **LATER, **k),
-    "model.simulate": lambda r, **k: r.model.simulate(r.params, CUT + 3, rng=0, **LATER, **k),
+    "model.simulate": lambda r, **k: r.model.simulate(r.params, CUT + 3, **LATER, **k),
     "fevd": lambda r, **k: r.fevd(3, shares=False, **LATER, **k),
 }
 ADD_DATA: dict[str, Any] = {
@@ -343,8 +343,6 @@ def test_methods_without_later_periods_refuse_a_scale(method: str, scaled: bool)
     call(res)
     with pytest.raises(DataError, match="no use for obs_scale"):
         call(res, obs_scale=data()[2][CUT : CUT + 3])
-    with pytest.raises((TypeError, SpecificationError)):  # other unknown names stay errors of arguments
-        call(res, obs_scales=1.0) if method not in ("news", "simulation_smoother") else res.simulate()
 
 
 def test_a_model_without_a_scale_had_ones_before() -> None:
@@ -363,7 +361,7 @@ def test_simulations_of_the_sample_have_its_scale() -> None:
         sse.DynamicRegression(y, x, dynamics=BETA_MOVES, obs_scale=each) for each in (common, None)
     )
     start = {"initial_state": np.zeros(4), "state_shocks": np.zeros((N, 2)), "rng": 0}
-    noise = [model.simulate(params_of(model), N, **start) for model in (scaled, plain)]
+    noise = [model.smooth(params_of(model)).simulate(N, **start) for model in (scaled, plain)]
     assert_allclose(noise[0], noise[1].mul(common, axis=0), rtol=1e-8)
     responses = [model.impulse_responses(params_of(model), 4, anchor=3) for model in (scaled, plain)]
     assert_allclose(*responses)

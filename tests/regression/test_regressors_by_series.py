@@ -14,6 +14,7 @@ from pandas.testing import assert_frame_equal
 
 import statespace_ext as sse
 from statespace_ext.exceptions import DataError, SpecificationError, UnsupportedError
+from statespace_ext.inference.many import fingerprint
 
 N = 24
 V = np.array([[2.0, 0.3], [0.3, 1.0]])
@@ -155,6 +156,19 @@ def test_later_periods_and_copies() -> None:
     records = list(sse.fit_many({"one": part}, {"method": "lbfgs", "cov_type": "none"}))
     assert records[0].error == ""
     assert len(part.fit(method="lbfgs").bootstrap(n_boot=2, rng=0).params) == 2
+
+
+def test_a_checkpoint_tells_whose_regressors_they_are() -> None:
+    y, x = data()
+    third, one = x["A"][["size"]], x["B"]
+    models = [
+        sse.DynamicRegression(y, each)
+        for each in ({"A": one.join(third), "B": one}, {"A": one, "B": one.join(third)})
+    ]
+    assert np.array_equal(*(model.exog for model in models))
+    renamed = one.rename(columns={"const": "MKT", "MKT": "const"})
+    models += [sse.DynamicRegression(y, each, constraints="MKT = 0") for each in (one, renamed)]
+    assert len({fingerprint(model) for model in models}) == 4
 
 
 def test_rolling_and_hypotheses() -> None:
