@@ -467,6 +467,13 @@ def excess_data(returns: Any, market: Any, risk_free: Any) -> tuple[Any, pd.Data
     """
     if market is None:
         raise DataError("The return of the market is missing", got="market=None")
+    if isinstance(market, Mapping):
+        raise DataError(
+            "The factors of a CAPM are common to the assets",
+            got=f"a mapping of {shown(market)}",
+            expected=_SHAPE,
+            remedy="Use DynamicRegression for regressors that differ by series.",
+        )
     if np.ndim(market) == 0:
         raise DataError("The return of the market is one number", got=repr(market), expected="(nobs,)")
     size = len(market)

@@ -225,3 +225,9 @@ def test_later_regressors_must_be_those_of_the_model() -> None:
         res.forecast(1, exog={"A": np.ones((1, 2)), "B": np.ones((1, 2))})
     with pytest.raises(DataError, match="none for B"):
         res.forecast(1, exog={"A": np.ones((1, 3))})
+
+
+def test_the_factors_of_a_capm_are_common() -> None:
+    y, x = data()
+    with pytest.raises(DataError, match="Use DynamicRegression"):
+        sse.CAPM(y, {name: each["MKT"] for name, each in x.items()})
