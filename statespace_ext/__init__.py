@@ -34,9 +34,10 @@ if TYPE_CHECKING:
         StateSpaceError as StateSpaceError,
         UnsupportedError as UnsupportedError,
     )
-    from .inference.many import FitRecord as FitRecord, fit_many as fit_many
+    from .inference.many import fit_many as fit_many
     from .inference.order import OrderSelection as OrderSelection, select_order as select_order
     from .inference.profile import Profile as Profile
+    from .inference.records import FitRecord as FitRecord
     from .inference.windows import RollingFit as RollingFit, rolling_fit as rolling_fit
     from .lgssm import components as components
     from .lgssm.marss import from_marss as from_marss
@@ -68,7 +69,7 @@ _HOMES = {
     "ExactScore": "engine.exact_score",
     "ExactScoreMixin": "engine.exact_score",
     "FilterReport": "engine.filters",
-    "FitRecord": "inference.many",
+    "FitRecord": "inference.records",
     "IdentificationWarning": "exceptions",
     "LGSSM": "lgssm.model",
     "LGSSMResults": "lgssm.results",

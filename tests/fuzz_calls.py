@@ -67,8 +67,8 @@ SPECS = {
     "state_cov initialization initial_state initial_state_cov state_mean obs_coef state_coef identification "
     "dates freq",
     "DynamicRegression": "dynamics obs_cov state_cov initialization initial_state initial_state_cov "
-    "obs_scale",
-    "CAPM": "risk_free alpha beta obs_cov state_cov initialization initial_state_cov",
+    "obs_scale constraints",
+    "CAPM": "risk_free alpha beta obs_cov state_cov initialization initial_state_cov constraints",
     "ATSM": "maturities k_factors identification p_dynamics state_cov obs_cov dt units risk_prices factors "
     "initialization portfolio_weights",
 }

@@ -111,18 +111,24 @@ def regression_params(rng: np.random.Generator, model: Any) -> np.ndarray:
     return np.array(values)
 
 
+DYNAMICS = ("static", "random_walk", "ar1", "local_linear")
+
+
 @st.composite
 def regression_cases(draw: Any, capm: bool = False) -> Case:
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     n, p = draw(st.integers(10, 20)), draw(st.integers(1, 3))
-    dynamics = draw(st.lists(st.sampled_from(["static", "random_walk", "ar1"]), min_size=2, max_size=2))
+    dynamics = draw(st.lists(st.sampled_from(DYNAMICS), min_size=2, max_size=2))
     obs_cov = draw(st.sampled_from(["diagonal", "unstructured", "scalar", "equicorrelated"]))
     spec: dict[str, Any] = {"obs_cov": obs_cov}
     moving = [kind for kind in dynamics if kind != "static"]
     if moving:
         spec["state_cov"] = draw(st.sampled_from(["diagonal", "unstructured", "proportional", "joint"]))
+    tied = not capm and len(set(dynamics)) == 1 and draw(st.booleans())
+    if tied:
+        spec["constraints"] = "MKT + 2*other = 0"
     if draw(st.booleans()):
-        size = 2 * p
+        size = p * sum(1 + (kind == "local_linear") for kind in dynamics[: 1 if tied else 2])
         spec |= {"initialization": "known", "initial_state": rng.standard_normal(size)}
         spec |= {"initial_state_cov": np.diag(rng.uniform(0.5, 2.0, size))}
     share = draw(st.sampled_from([0.0, 0.2]))

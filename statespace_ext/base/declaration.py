@@ -48,6 +48,8 @@ class Declared(Mixin):
     """Arguments in ``_given`` whose values the model computed. Clones use them; the repr omits them."""
     added_arguments: frozenset[str] = frozenset()
     """Arguments that a later version added. At their defaults, earlier checkpoints stay valid."""
+    period_arguments: frozenset[str] = frozenset()
+    """Arguments of predictions, apart from regressors, that have one row for each later period."""
     _elsewhere: Mapping[str, str] = {}
     """Hints for argument names that other packages use."""
     elsewhere_ahead: Mapping[str, str] = {}

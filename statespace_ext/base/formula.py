@@ -248,7 +248,7 @@ def named_regressors(value: Any, names: list[str], labelled: bool, design: Formu
 
 def labelled_as(model: Any, endog: Any, exog: Any) -> tuple[Any, Any]:
     """Return data of other periods; unnamed columns get the names of the model's series and regressors."""
-    names = model.coefficients.regressors
+    names = model.regressor_names["exog"]
     if isinstance(exog, (pd.Series, pd.DataFrame)) or not isinstance(model.data.orig_exog, pd.DataFrame):
         return endog, exog
     rows = regressor_array(exog, None, None, "exog")

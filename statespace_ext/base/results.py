@@ -278,7 +278,8 @@ class StateSpaceResults(
         """
         uncertain = truth(param_uncertainty, "param_uncertainty")
         known = [*signature(MLEResults.get_prediction).parameters, "exog", "state_exog", *MATRICES]
-        known += ["param_uncertainty", *self.model.arguments_of_periods(slice(None))]
+        known += ["param_uncertainty", *self.model.period_arguments]
+        known += self.model.arguments_of_periods(slice(None))
         known = [name for name in known if name not in ("self", "kwargs")]
         check_keywords("get_prediction", kwargs, known, self.model.elsewhere_ahead)
         for name, count, value in (

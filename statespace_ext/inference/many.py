@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import json
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,11 +19,11 @@ from statsmodels.tools.sm_exceptions import ConvergenceWarning as StatsmodelsCon
 from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
-from ..display import Displayed
-from ..engine.arguments import options_of, random_generator
+from ..engine.arguments import one_of, options_of, random_generator
 from ..engine.parallel import check_jobs, stream
 from ..exceptions import EstimationError, SpecificationError, StateSpaceError, UnsupportedError, warn
 from ..numerics.linear_algebra import Array
+from .records import FitRecord, append_line, checkpoint_path, coefficient_frames, opened, record_line
 
 T = TypeVar("T")
 _CHUNKS = 32
@@ -150,46 +149,6 @@ def _simulated(
     return place, [one(np.random.default_rng(seed)) for seed in seeds]
 
 
-@dataclass(frozen=True, repr=False)
-class FitRecord(Displayed):
-    """
-    Outcome of one fit of `fit_many`.
-
-    Attributes
-    ----------
-    name : str
-        Name of the model.
-    params, bse : dict of str to float
-        Estimates and standard errors; empty if the fit failed. Standard errors that are not available are
-        NaN.
-    llf, aic, bic : float
-        Log-likelihood and information criteria; NaN if the fit failed.
-    nobs, df_model : int
-        Number of periods, and number of identified free parameters plus exact-diffuse states.
-    converged : bool
-        Whether the fit met its criteria.
-    error : str
-        The error message; empty if the fit succeeded.
-    seconds : float
-        Process time of the fit.
-    fingerprint : str
-        Hash of the class, the specification and the data of the model.
-    """
-
-    name: str
-    params: dict[str, float]
-    bse: dict[str, float]
-    llf: float
-    aic: float
-    bic: float
-    nobs: int
-    df_model: int
-    converged: bool
-    error: str
-    seconds: float
-    fingerprint: str
-
-
 def fit_many(
     models: Mapping[str, Any] | Iterable[tuple[str, Any]],
     fit_options: Mapping[str, Any] | None = None,
@@ -198,6 +157,7 @@ def fit_many(
     rng: object = None,
     n_jobs: int | None = None,
     checkpoint: str | Path | None = None,
+    keep: str | None = None,
 ) -> Iterator[FitRecord]:
     """
     Fit many models and yield each outcome as it arrives.
@@ -223,6 +183,9 @@ def fit_many(
     checkpoint : path, optional
         A file of JSON lines to which each record is added. If it exists, its fits (of the same name,
         specification and data) are yielded first and not repeated. Reading the file does not execute code.
+    keep : {None, "coefficients"}
+        What the records keep beside the parameters. "coefficients" keeps the time-varying and constant
+        coefficients of regressions, without the model.
 
     Yields
     ------
@@ -231,11 +194,11 @@ def fit_many(
     Raises
     ------
     SpecificationError
-        If two models have the same name, or the file is not a checkpoint of the same options.
+        If two models have the same name, the file is not a checkpoint of the same options, or a model has
+        no coefficients to keep.
     """
-    yield from repeated_fits(
-        models, fit_options, fixed=fixed, rng=rng, n_jobs=n_jobs, checkpoint=checkpoint, catch=(Exception,)
-    )
+    options: dict[str, Any] = {"fixed": fixed, "rng": rng, "n_jobs": n_jobs, "checkpoint": checkpoint}
+    yield from repeated_fits(models, fit_options, keep=keep, catch=(Exception,), **options)
 
 
 def repeated_fits(
@@ -246,11 +209,13 @@ def repeated_fits(
     rng: object = None,
     n_jobs: int | None = None,
     checkpoint: str | Path | None = None,
+    keep: str | None = None,
     catch: tuple[type[Exception], ...] = FAILURES,
 ) -> Iterator[FitRecord]:
     """Yield the records of `fit_many`; only some exceptions are recorded, and others are raised."""
     check_jobs(n_jobs)
     options, held = options_of(fit_options, "fit_options"), options_of(fixed, "fixed")
+    kept_by_name = {} if keep is None else {"keep": one_of(keep, ("coefficients",), "keep")}
     words = [int(word) for word in random_generator(rng).integers(0, 2**32, size=4)]
     done: dict[str, FitRecord] = {}
     pairs = models.items() if isinstance(models, Mapping) else models
@@ -258,15 +223,15 @@ def repeated_fits(
         raise SpecificationError(
             "models must be a mapping or a sequence", got=repr(models), expected="models by name"
         )
-    path = _path(checkpoint)
+    path = checkpoint_path(checkpoint)
     if path is not None:
-        words, done = _opened(path, {**options, "fixed": held}, words, rng is not None)
+        words, done = opened(path, {**options, "fixed": held, **kept_by_name}, words, rng is not None)
     kept: list[FitRecord] = []
 
     def tasks() -> Iterator[tuple[Any, ...]]:
         names: set[str] = set()
         for place, pair in enumerate(pairs):
-            name, model = _named(pair)
+            name, model = _named(pair, keep)
             if name in names:
                 raise SpecificationError("Two models have one name", got=repr(name))
             names.add(name)
@@ -274,15 +239,15 @@ def repeated_fits(
             if name in done and done[name].fingerprint in (mark, fingerprint(model, exact=True)):
                 kept.append(done[name])
             else:
-                yield name, model, options, held, np.random.SeedSequence([*words, place]), mark, catch
+                yield name, model, options, held, np.random.SeedSequence([*words, place]), mark, catch, keep
 
     yielded = 0
     for record in stream(_fit_one, tasks(), n_jobs):
         if path is not None:
-            _append(path, asdict(record))
-        while yielded < len(kept):
-            yield kept[yielded]
-            yielded += 1
+            append_line(path, record_line(record))
+        ready = kept[yielded:]
+        yield from ready
+        yielded += len(ready)
         yield record
     yield from kept[yielded:]
 
@@ -326,21 +291,18 @@ def outcome_of(record: FitRecord) -> dict[str, Any]:
     return {name: getattr(record, name) for name in ("nobs", "llf", "converged", "error")}
 
 
-def _named(pair: Any) -> tuple[Any, Any]:
-    """Return a name, which is a string or an integer, and a model."""
+def _named(pair: Any, keep: str | None) -> tuple[Any, Any]:
+    """Return a name, which is a string or an integer, and a model with the output to keep."""
     name, model = pair if isinstance(pair, tuple) and len(pair) == 2 else (None, pair)
     if not isinstance(name, (str, int, np.integer)) or not isinstance(model, MLEModel):
         raise SpecificationError("Each entry of models must be a model with a name", got=repr(pair))
+    if keep and not hasattr(model, "coefficients"):
+        raise SpecificationError(
+            f"keep={keep!r} is for dynamic regressions",
+            got=f"{type(model).__name__} {name!r}",
+            remedy="Leave keep out.",
+        )
     return int(name) if isinstance(name, np.integer) else name, model
-
-
-def _path(checkpoint: object) -> Path | None:
-    """Return the path of the checkpoint; raise an error for a folder or an invalid path."""
-    if checkpoint is None:
-        return None
-    if not isinstance(checkpoint, (str, Path)) or not str(checkpoint) or Path(checkpoint).is_dir():
-        raise SpecificationError("checkpoint must name a file", got=repr(checkpoint))
-    return Path(checkpoint)
 
 
 def fingerprint(model: Any, exact: bool = False) -> str:
@@ -403,13 +365,14 @@ def _fit_one(
     seed: np.random.SeedSequence,
     mark: str,
     catch: tuple[type[Exception], ...],
+    keep: str | None,
 ) -> FitRecord:
     began = time.process_time()
-    found = attempt(_fitted, model, options, fixed, seed, catch=catch)
+    found = attempt(_fitted, model, options, fixed, seed, keep, catch=catch)
     error = str(found) if isinstance(found, Failure) else ""
     if isinstance(found, Failure):
-        found = ({}, {}, np.nan, np.nan, np.nan, int(model.nobs), 0, False)
-    return FitRecord(name, *found, error, time.process_time() - began, mark)
+        found = ({}, {}, np.nan, np.nan, np.nan, int(model.nobs), 0, False), None
+    return FitRecord(name, *found[0], error, time.process_time() - began, mark, found[1])
 
 
 _Fitted = tuple[dict[str, float], dict[str, float], float, float, float, int, int, bool]
@@ -417,14 +380,19 @@ _Fitted = tuple[dict[str, float], dict[str, float], float, float, float, int, in
 
 
 def _fitted(
-    model: Any, options: dict[str, Any], fixed: dict[str, float], seed: np.random.SeedSequence
-) -> _Fitted:
+    model: Any,
+    options: dict[str, Any],
+    fixed: dict[str, float],
+    seed: np.random.SeedSequence,
+    keep: str | None,
+) -> tuple[_Fitted, dict[str, pd.DataFrame] | None]:
     own: dict[str, Any] = {"rng": np.random.default_rng(seed)}
     if not is_ours(model):
         own = {"disp": False} if "disp" in inspect.signature(model.fit).parameters else {}
     with warnings.catch_warnings(record=True) as shown, model.fix_params(fixed) if fixed else nullcontext():
         warnings.simplefilter("always")  # the record contains the convergence status
         res = model.fit(**{**own, **options})
+        frames = coefficient_frames(res) if keep else None
     names = list(res.model.param_names)
     params = dict(zip(names, np.asarray(res.params, dtype=float).tolist(), strict=True))
     bse = dict(zip(names, _standard_errors(res).tolist(), strict=True))
@@ -433,7 +401,7 @@ def _fitted(
         converged = res.converged
     else:  # not every optimiser of statsmodels returns the status, but each issues a warning
         converged = not any(issubclass(each.category, StatsmodelsConvergenceWarning) for each in shown)
-    return params, bse, *values, bool(converged)
+    return (params, bse, *values, bool(converged)), frames
 
 
 def _standard_errors(res: Any) -> Array:
@@ -448,68 +416,6 @@ def report_records(records: Iterable[FitRecord], what: str) -> None:
     """Issue a warning with the number of failed fits, or raise an error as `report_failures`."""
     every = list(records)
     report_failures([one.error for one in every if one.error], len(every), what)
-
-
-def _opened(
-    path: Path, options: dict[str, Any], words: list[int], seeded: bool
-) -> tuple[list[int], dict[str, FitRecord]]:
-    """Return the seed and the records of a checkpoint; create the file if it does not exist."""
-    header = {"fit_options": repr(sorted(options.items())), "seed": words}
-    lines = _read(path) if path.exists() else []
-    if not lines:
-        _append(path, header)
-        return words, {}
-    first = lines[0]
-    if first.get("fit_options") != header["fit_options"] or (seeded and first.get("seed") != words):
-        raise SpecificationError(
-            "The checkpoint is of a run with other options or another seed",
-            got=f"{path}: {first}",
-            expected=str(header),
-            remedy="Give the same fit_options and rng, or another file.",
-        )
-    return first["seed"], {line["name"]: FitRecord(**line) for line in lines[1:]}
-
-
-_RECORD = {field.name for field in fields(FitRecord)}
-_REQUIRED = {field.name for field in fields(FitRecord) if field.default is MISSING}
-"""The fields that each record of a checkpoint must have. Fields that later versions add have defaults."""
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    """Return the parsed lines of a checkpoint; drop an incomplete last line of an interrupted run."""
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    lines = _lines(whole)
-    if lines is None or not (whole or _HEADER.startswith(content[: len(_HEADER)])):
-        raise SpecificationError(
-            "The file is not a checkpoint of fit_many",
-            got=str(path),
-            expected="lines of JSON: the options and the seed, then a record each",
-            remedy="Name a file that does not exist yet.",
-        )
-    if whole != content:
-        path.write_bytes(whole)
-    return lines
-
-
-def _lines(content: bytes) -> list[dict[str, Any]] | None:
-    """Return parsed lines of JSON, or None if they are not a header and records."""
-    try:
-        lines = [json.loads(line) for line in content.decode("utf-8").splitlines()]
-        keys = [line.keys() for line in lines]
-    except (ValueError, AttributeError):
-        return None
-    right = all(_REQUIRED <= key <= _RECORD for key in keys[1:]) and all("seed" in key for key in keys[:1])
-    return lines if right else None
-
-
-_HEADER = b'{"fit_options": '
-"""The beginning of a checkpoint."""
-
-
-def _append(path: Path, record: dict[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
 
 
 def model_on(model: Any, endog: Array, rows: slice = slice(None), **changed: Any) -> Any:

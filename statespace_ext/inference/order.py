@@ -20,7 +20,6 @@ from ..numerics.linear_algebra import Array, quiet
 from .bootstrap import bootstrap
 from .many import (
     Failure,
-    FitRecord,
     attempt,
     data_of,
     fits_by_name,
@@ -29,6 +28,7 @@ from .many import (
     require_model,
     spawn,
 )
+from .records import FitRecord
 
 CRITERIA = ("aic", "aicc", "bic", "hqic", "aicb")
 _SAME = 1e-4

@@ -19,7 +19,6 @@ from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
 from ..plots import CONSTANT, draw_path, entries, few_dates, legend_above, new_figure
 from .many import (
-    FitRecord,
     applied,
     data_of,
     fits_by_name,
@@ -30,6 +29,7 @@ from .many import (
     report_records,
     require_model,
 )
+from .records import FitRecord
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from patsy import DesignInfo, PatsyError
 
-from ..exceptions import SpecificationError
+from ..exceptions import SpecificationError, shown
 from ..numerics.linear_algebra import Array, is_positive_semidefinite
 from .affine import AffineMatrix, IntArray, affine_matrix
 from .curved import CovarianceFunction, CurvedMatrix
@@ -68,6 +68,80 @@ def _by_patsy(text: str, names: tuple[str, ...]) -> tuple[float, tuple[float, ..
         constraint = DesignInfo(list(names)).linear_constraint(text)
     constant = -float(np.asarray(constraint.constants).item())
     return constant, tuple(np.asarray(constraint.coefs, dtype=float)[0].tolist())
+
+
+def parse_equations(
+    value: Any, names: Sequence[str], what: str = "hypotheses"
+) -> tuple[Array, Array, list[str] | None]:
+    """
+    Return R (r, k), q (r,) and the texts of linear equations R b = q of named numbers.
+
+    Parameters
+    ----------
+    value : str, list of str, mapping or (R, q)
+        Equations in the form of `patsy.DesignInfo.linear_constraint`, such as ``"a = b, c = 0"``.
+    names : sequence of str
+        Names of the numbers.
+    what : str
+        Description of the equations, in the plural.
+
+    Returns
+    -------
+    tuple
+        R, q, and one text for each equation; None in place of the texts if they are not separate strings.
+
+    Raises
+    ------
+    SpecificationError
+        If an equation is not linear in the named numbers, or has coefficients that are not finite.
+    """
+    try:
+        with np.errstate(all="ignore"):
+            found = DesignInfo(names).linear_constraint(value)
+        R, q = np.asarray(found.coefs, dtype=float), np.ravel(np.asarray(found.constants, dtype=float))
+    except (LookupError, PatsyError, TypeError, ValueError) as error:
+        raise SpecificationError(
+            f"The {what} are not linear equations of coefficients",
+            got=repr(value),
+            expected=f'such as "{names[0]} = {names[-1]}", with names among {shown(names)}',
+            remedy=str(error).splitlines()[0] if str(error) else None,
+        ) from error
+    if not (np.isfinite(R).all() and np.isfinite(q).all()):
+        raise SpecificationError(f"The {what} have numbers that are not finite", got=repr(value))
+    texts = [value] if isinstance(value, str) else value
+    if not (isinstance(texts, list) and all(isinstance(text, str) for text in texts)):
+        return R, q, None
+    parts = [part.strip() for text in texts for part in text.split(",")]
+    return R, q, parts if len(parts) == len(R) else None
+
+
+def equation_label(row: Array, value: float, names: Sequence[str]) -> str:
+    """Return a linear equation as a text."""
+    terms = [f"{coef:+g}*{name}" for name, coef in zip(names, row, strict=True) if coef]
+    return f"{' '.join(terms) or '0'} = {value:g}"
+
+
+def require_independent(R: Array, q: Array, labels: Sequence[str], what: str = "hypotheses") -> None:
+    """
+    Raise if linear equations R b = q contradict or repeat each other, or the list is empty.
+
+    Raises
+    ------
+    SpecificationError
+        In these cases.
+    """
+    scale = np.linalg.norm(R, axis=1, keepdims=True)
+    scale = np.where(scale > 0, scale, 1.0)
+    rank = np.linalg.matrix_rank(R / scale) if R.size else 0
+    if len(R) and rank == len(R):
+        return
+    clash = len(R) and np.linalg.matrix_rank(np.column_stack([R, q]) / scale) > rank
+    raise SpecificationError(
+        f"The {what} contradict each other" if clash else f"One of the {what} says nothing beside the others",
+        got=shown(labels),
+        expected="linearly independent equations",
+        remedy="Leave one of them out.",
+    )
 
 
 Namer = Callable[[int, int], str]

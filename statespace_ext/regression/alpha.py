@@ -14,11 +14,12 @@ from scipy import stats
 from ..display import Displayed
 from ..engine.arguments import positive_integer
 from ..engine.parallel import check_jobs
-from ..exceptions import DataError, SpecificationError
+from ..exceptions import DataError, SpecificationError, UnsupportedError
 from ..inference.bootstrap import Parametric
 from ..inference.many import Failure, attempt, model_of, model_on, run_simulations, spawn, successes
 from ..numerics.linear_algebra import Array
-from .structures import obs_kind
+from .declaration import obs_kind
+from .estimates import require_smoothed
 
 
 class SimulatedLaw:
@@ -208,6 +209,12 @@ def _static_rows(results: Any, regressor: str) -> Array:
     c = getattr(results.model, "coefficients", None)
     if c is None:
         raise SpecificationError("The test is for dynamic regressions", got=type(results.model).__name__)
+    if not c.is_plain:
+        raise UnsupportedError(
+            "The test of zero coefficients is for common regressors without constraints",
+            got="a model with constraints" if c.columns is None else "regressors that differ by series",
+            remedy=f'Use test_coefficients("{regressor}.{c.endog[0]} = 0").',
+        )
     if regressor not in c.labels:
         raise SpecificationError(
             "The model has no such regressor", got=repr(regressor), expected=f"one of {c.labels}"
@@ -219,12 +226,7 @@ def _static_rows(results: Any, regressor: str) -> Array:
             got=repr(c.dynamics[place]),
             remedy='Declare them "static", or look at the smoothed paths.',
         )
-    if results.smoothed_state is None:
-        raise SpecificationError(
-            "The coefficients were not computed",
-            got="a fit with low_memory=True",
-            remedy="Call `model.smooth(res.params)`.",
-        )
+    require_smoothed(results)
     return np.asarray(c.level(place))
 
 

@@ -18,7 +18,8 @@ from ..exceptions import DataError, SpecificationError, shown, warn
 from .alpha import GRSTest, WaldTest, grs, wald_alpha
 from .declaration import series_names
 from .dynamic_regression import DynamicRegression
-from .results import Coefficient, DynamicRegressionResults
+from .estimates import Coefficient
+from .results import DynamicRegressionResults
 
 _SHAPE = "(nobs,), or (nobs, factors) with the market first"
 CONSTANT, ALPHA = "const", "alpha"
@@ -165,10 +166,12 @@ class CAPM(DynamicRegression):
     risk_free : array_like, (nobs,), optional
         Risk-free rate. It is subtracted from the returns and from the first factor. The other factors are
         returns of zero-investment portfolios and stay unchanged.
-    alpha, beta : {"static", "random_walk", "ar1"}
+    alpha, beta : {"static", "random_walk", "ar1", "local_linear"}
         Dynamics of the coefficients. ``beta`` may be a mapping by factor.
-    obs_cov, state_cov, initialization, initial_state, initial_state_cov, obs_scale, dates, freq : optional
+    obs_cov, state_cov, initialization, initial_state, initial_state_cov, obs_scale : optional
         As in `DynamicRegression`.
+    constraints, dates, freq : optional
+        As in `DynamicRegression`. The constant is named "alpha": ``constraints="alpha = 0"``.
 
     Raises
     ------
@@ -218,6 +221,7 @@ class CAPM(DynamicRegression):
         initial_state: Any = None,
         initial_state_cov: Any = None,
         obs_scale: Any = None,
+        constraints: Any = None,
         dates: Any = None,
         freq: Any = None,
     ) -> None:
@@ -239,6 +243,7 @@ class CAPM(DynamicRegression):
             initial_state=_with_alpha(initial_state),
             initial_state_cov=_with_alpha(initial_state_cov),
             obs_scale=obs_scale,
+            constraints=constraints,
             dates=dates,
             freq=freq,
         )
@@ -476,6 +481,13 @@ def excess_data(returns: Any, market: Any, risk_free: Any) -> tuple[Any, pd.Data
     """
     if market is None:
         raise DataError("The return of the market is missing", got="market=None")
+    if isinstance(market, Mapping):
+        raise DataError(
+            "The factors of a CAPM are common to the assets",
+            got=f"a mapping of {shown(market)}",
+            expected=_SHAPE,
+            remedy="Use DynamicRegression for regressors that differ by series.",
+        )
     if np.ndim(market) == 0:
         raise DataError("The return of the market is one number", got=repr(market), expected="(nobs,)")
     size = len(market)

@@ -11,7 +11,7 @@ from scipy import stats
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
 from ..params.affine import IntArray
-from .structures import factors_of, obs_kind, state_kinds
+from .declaration import factors_of, obs_kind, state_kinds
 
 
 def compare(*results: Any) -> pd.DataFrame:
@@ -72,6 +72,7 @@ def _require_same(first: Any, other: Any, number: int) -> None:
         "names of the series": a.coefficients.endog == b.coefficients.endog,
         "names of the regressors": a.coefficients.regressors == b.coefficients.regressors,
         "exog": _equal(a.exog, b.exog),
+        "constraints": _same_coefficients(a.coefficients, b.coefficients),
         "initialization": _same_start(first, other),
         "number of exact-diffuse periods": int(first.nobs_diffuse) == int(other.nobs_diffuse),
         "periods left out of the log-likelihood": int(first.loglikelihood_burn)
@@ -88,6 +89,13 @@ def _require_same(first: Any, other: Any, number: int) -> None:
 
 def _equal(a: Any, b: Any) -> bool:
     return np.shape(a) == np.shape(b) and bool(np.array_equal(a, b, equal_nan=True))
+
+
+def _same_coefficients(a: Any, b: Any) -> bool:
+    """Return whether the same coefficients are free, and determine the others in the same way."""
+    size = len(a.free)
+    same = _equal(a.free, b.free) and _equal(a.offset, b.offset)
+    return same and _equal(a.loading[:, :size], b.loading[:, :size])
 
 
 def _same_start(a: Any, b: Any) -> bool:
@@ -153,12 +161,12 @@ def _contains(large: Any, small: Any) -> bool:
 
 def _edge(small: Any, large: Any) -> str:
     """Explain why a fit is on the boundary of a larger model; return "" if it is in the interior."""
-    rank, p = small.state_cov_rank, large.model.coefficients.p
-    moving = large.model.coefficients.moving_names
+    rank, sizes = small.state_cov_rank, large.model.coefficients.group_sizes
+    moving = list(sizes)
     still = [name for name in moving if name not in rank]
     if still:
         return f"on the edge of the larger model: no W of {', '.join(still)}; use test_constancy"
-    singular = [name for name in moving if rank[name] < p]
+    singular = [name for name in moving if rank[name] < sizes[name]]
     if singular or _singular(small):
         return f"on the edge of the larger model: singular W of {', '.join(singular or moving)}"
     missing = _other_factors(small.model, large.model)
@@ -173,8 +181,8 @@ def _other_factors(small: Any, large: Any) -> list[str]:
 
 def _singular(res: Any) -> bool:
     """Return whether V is singular, or W of all time-varying coefficients together."""
-    ranks = res.state_cov_rank
-    if res.boundary or any(rank < res.model.coefficients.p for rank in ranks.values()):
+    ranks, c = res.state_cov_rank, res.model.coefficients
+    if res.boundary or any(rank < c.group_sizes.get(name, c.p) for name, rank in ranks.items()):
         return True
     W: Array = np.asarray(res.model.matrices(np.asarray(res.params))["state_cov"])
     scale = np.sqrt(np.diag(W))
@@ -202,8 +210,11 @@ def _state_label(model: Any, with_dynamics: bool) -> str:
         text = next(iter(W.values()))
     if not with_dynamics:
         return text
-    moving = [c.labels[j] + (" (ar1)" if c.dynamics[j] == "ar1" else "") for j in c.moving]
+    moving = [c.labels[j] + _MARKS.get(c.dynamics[j], "") for j in c.moving]
     return f"{text} on {', '.join(moving)}" if moving else "none (static)"
+
+
+_MARKS = {"ar1": " (ar1)", "local_linear": " (trend)"}
 
 
 def is_nested(small: Any, large: Any) -> bool:
@@ -221,8 +232,8 @@ def is_nested(small: Any, large: Any) -> bool:
     if small.layout.curved or large.layout.curved:
         return False
     hull = _Hull(small)
-    for place, j in enumerate(large.coefficients.moving):
-        if place in large.proportional and not _multiples_of_obs_cov(hull, j):
+    for place, name in enumerate(large.coefficients.moving_names):
+        if place in large.proportional and not _multiples_of_obs_cov(hull, name):
             return False
     return _factors_inside(hull, large) and hull.inside(_Hull(large))
 
@@ -239,7 +250,8 @@ class _Hull:
     def __init__(self, model: Any) -> None:
         c, layout = model.coefficients, model.layout
         self.model, self.p, self.size = model, c.p, c.n_levels
-        self.places = np.array([i for j in c.moving for i in c.level(j)], dtype=np.intp)
+        self.levels = {each.label: each.levels for each in c.noise}
+        self.places = np.array([i for rows in self.levels.values() for i in rows], dtype=np.intp)
         obs, state = layout.blocks["obs_cov"], layout.blocks["state_cov"]
         self.fixed = np.zeros(self.p**2 + self.size**2)
         span = np.zeros((len(self.fixed), len(layout)))
@@ -255,12 +267,10 @@ class _Hull:
         """Return the positions of the elements of W for some levels."""
         return np.asarray(self.p**2 + (levels[:, None] * self.size + levels[None, :]).ravel())
 
-    def block(self, regressor: int | None) -> Array:
-        """Return the point and the directions of one block; None selects V."""
+    def block(self, name: str | None) -> Array:
+        """Return the point and the directions of one block of W by name; None selects V."""
         both = np.column_stack([self.span, self.fixed])
-        if regressor is None:
-            return both[: self.p**2]
-        return both[self.rows_of(self.model.coefficients.level(regressor))]
+        return both[: self.p**2] if name is None else both[self.rows_of(self.levels[name])]
 
     def inside(self, other: _Hull) -> bool:
         """Return whether this set is a subset of another."""
@@ -270,12 +280,11 @@ class _Hull:
 
     def _factor_directions(self) -> list[Array]:
         c, out = self.model.coefficients, []
-        where = [(None, "obs_loading", np.arange(self.p))] + [
-            (j, "state_loading", np.arange(i * self.p, (i + 1) * self.p)) for i, j in enumerate(c.moving)
-        ]
-        for regressor, key, rows in where:
+        where: list[tuple[str | None, str, IntArray]] = [(None, "obs_loading", np.arange(self.p))]
+        where += [(name, "state_loading", c.noise_places(i)) for i, name in enumerate(self.levels)]
+        for name, key, rows in where:
             if factors_of(self.model, key, rows):
-                places = np.arange(self.p**2) if regressor is None else self.rows_of(c.level(regressor))
+                places = np.arange(self.p**2) if name is None else self.rows_of(self.levels[name])
                 directions = np.zeros((len(self.fixed), self.p**2))
                 pairs = np.eye(self.p**2).reshape(self.p**2, self.p, self.p)
                 directions[places] = (pairs + np.swapaxes(pairs, 1, 2)).reshape(self.p**2, -1).T
@@ -289,17 +298,17 @@ class _Hull:
         out = []
         for place in self.model.proportional:
             column = np.zeros((len(self.fixed), multiples.shape[1]))
-            column[self.rows_of(self.places[place * self.p : (place + 1) * self.p])] = multiples
+            column[self.rows_of(list(self.levels.values())[place])] = multiples
             out.append(column)
         return out
 
 
-def _multiples_of_obs_cov(hull: _Hull, regressor: int) -> bool:
+def _multiples_of_obs_cov(hull: _Hull, name: str) -> bool:
     """Return whether W of a regressor equals q V in every (V, W)."""
-    c = hull.model.coefficients
-    if regressor not in c.moving or c.moving.index(regressor) in hull.model.proportional:
+    names = list(hull.levels)
+    if name not in names or names.index(name) in hull.model.proportional:
         return True
-    own = hull.block(regressor)
+    own = hull.block(name)
     return not np.any(own) or bool(np.linalg.matrix_rank(np.column_stack([hull.block(None), own])) <= 1)
 
 
@@ -307,14 +316,14 @@ def _factors_inside(hull: _Hull, large: Any) -> bool:
     """Return whether the "factor:r" blocks of a large model contain the same blocks of a small one."""
     c, small = large.coefficients, hull.model
     diagonal = np.eye(c.p, dtype=bool).ravel()
-    kinds = [(None, obs_kind(large), obs_kind(small))]
+    kinds: list[tuple[str | None, str, str]] = [(None, obs_kind(large), obs_kind(small))]
     moving, of_small = state_kinds(large), state_kinds(small)
-    kinds += [(j, moving.get(c.labels[j], ""), of_small.get(c.labels[j], "zero")) for j in c.moving]
-    for regressor, kind, own in kinds:
+    kinds += [(name, moving.get(name, ""), of_small.get(name, "zero")) for name in c.moving_names]
+    for name, kind, own in kinds:
         if not kind.startswith("factor"):
             continue
         if own.startswith("factor") and int(own.split(":")[1]) <= int(kind.split(":")[1]):
             continue
-        if np.any(hull.block(regressor)[~diagonal]):
+        if np.any(hull.block(name)[~diagonal]):
             return False
     return True

@@ -30,8 +30,8 @@ from ..exceptions import EstimationError, SpecificationError, UnsupportedError
 from ..inference.many import Failure, attempt, model_of, report_failures, run_simulations, spawn, successes
 from ..numerics.linear_algebra import Array
 from .constancy_ratios import ModelRatio, Ratio, SeriesRatio, ratio_of
-from .starts import series_by_series
-from .structures import state_kinds
+from .declaration import state_kinds
+from .estimation import series_by_series
 
 ZERO = 1e-6
 """Likelihood ratio below which the ratio counts as zero, with the maximum at W = 0."""
@@ -228,10 +228,15 @@ def _check(results: Any, n_sim: int) -> None:
     if c is None:
         raise SpecificationError("The test of constancy is for dynamic regressions", got=type(model).__name__)
     positive_integer(n_sim, "n_sim")
-    if c.autoregressive:
+    if not c.is_plain:
+        raise UnsupportedError(
+            "test_constancy is for common regressors without constraints",
+            got="a model with constraints" if c.columns is None else "regressors that differ by series",
+        )
+    if c.autoregressive or c.trending:
         raise SpecificationError(
             'The test of constancy is for "random_walk" coefficients',
-            got=f'"ar1" for {[c.labels[j] for j in c.autoregressive]}',
+            got=f"other dynamics for {[c.labels[j] for j in c.autoregressive + c.trending]}",
             remedy='Fit the model with "random_walk" or "static" in its place.',
         )
     state = model.layout.blocks["state_cov"]

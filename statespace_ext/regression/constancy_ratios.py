@@ -35,7 +35,8 @@ from ..engine.system_score import SystemScore
 from ..inference.many import model_on
 from ..numerics.differences import jacobian
 from ..numerics.linear_algebra import Array
-from .structures import factor_analysis_steps, is_equivariant, obs_kind, state_kinds
+from .declaration import is_equivariant, obs_kind, state_kinds
+from .estimation import factor_analysis_steps
 
 SMALL, MODERATE = 1.0, 30.0
 """Sizes of W at the starts of a maximisation, as multiples of V over the largest root."""

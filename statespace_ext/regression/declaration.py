@@ -1,9 +1,8 @@
-"""Conversion of the arguments of `DynamicRegression` to states and parameter blocks."""
+"""Conversion of the arguments of `DynamicRegression` to parameter blocks, and names of their structures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from statsmodels.tsa.statespace.initialization import Initialization
 from ..exceptions import SpecificationError, UnsupportedError
 from ..numerics.linear_algebra import Array
 from ..params.affine import AffineMatrix, IntArray, affine_matrix
+from ..params.covariance import CommonVariance, Equicorrelated, Unstructured, structure_of
 from ..params.curved import CurvedMatrix
 from ..params.layout import ParameterLayout
 from ..params.parse import (
@@ -23,114 +23,11 @@ from ..params.parse import (
     parse_matrix,
     unknown_keyword,
 )
+from .coefficients import DYNAMICS, Coefficients
 
-DYNAMICS = ("static", "random_walk", "ar1")
 COVARIANCES = frozenset({"obs_cov", "state_cov", "proportion", "initial_state_cov"})
 STARTS = ("diffuse", "approximate_diffuse", "known")
 _APPROXIMATE_VARIANCE = 1e6
-
-
-@dataclass(frozen=True)
-class Coefficients:
-    """
-    The states of a dynamic regression of p series on m regressors.
-
-    The levels come first, regressor by regressor. The level of a static or random-walk coefficient is the
-    coefficient itself. The level of an "ar1" coefficient is its mean. The deviations of the "ar1"
-    coefficients from their means follow.
-
-    Attributes
-    ----------
-    endog, regressors : list of str
-        Names of the series and of the regressors.
-    dynamics : list of str
-        Dynamics, by regressor.
-    readable : dict of str to str
-        Names of coefficients that differ from the names of their regressors.
-    """
-
-    endog: list[str]
-    regressors: list[str]
-    dynamics: list[str]
-    readable: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def labels(self) -> list[str]:
-        """Names of the coefficients, by regressor."""
-        return [self.readable.get(name, name) for name in self.regressors]
-
-    @property
-    def p(self) -> int:
-        """Number of series."""
-        return len(self.endog)
-
-    @property
-    def moving(self) -> list[int]:
-        """The regressors with time-varying coefficients, in the order of the disturbances."""
-        return [j for j, kind in enumerate(self.dynamics) if kind != "static"]
-
-    @property
-    def moving_names(self) -> list[str]:
-        """Names of the time-varying coefficients."""
-        return [self.labels[j] for j in self.moving]
-
-    @property
-    def autoregressive(self) -> list[int]:
-        """The regressors with "ar1" coefficients."""
-        return [j for j, kind in enumerate(self.dynamics) if kind == "ar1"]
-
-    @property
-    def n_levels(self) -> int:
-        """Number of level states."""
-        return self.p * len(self.regressors)
-
-    @property
-    def k_states(self) -> int:
-        """Number of states."""
-        return self.n_levels + self.p * len(self.autoregressive)
-
-    def level(self, j: int) -> IntArray:
-        """Return the level states of a regressor."""
-        return np.arange(j * self.p, (j + 1) * self.p)
-
-    def deviation(self, j: int) -> IntArray:
-        """Return the deviation states of an "ar1" regressor."""
-        first = self.n_levels + self.autoregressive.index(j) * self.p
-        return np.arange(first, first + self.p)
-
-    @property
-    def noise_rows(self) -> IntArray:
-        """The state that each disturbance enters."""
-        if not self.moving:  # statsmodels needs a disturbance; the first level gets one with variance zero
-            return self.level(0)
-        rows = [self.deviation(j) if self.dynamics[j] == "ar1" else self.level(j) for j in self.moving]
-        return np.concatenate(rows)
-
-    @property
-    def noisy_levels(self) -> IntArray:
-        """The level to which each disturbance belongs."""
-        return np.concatenate([self.level(j) for j in self.moving or [0]])
-
-    @property
-    def state_names(self) -> list[str]:
-        """Names of the states."""
-        levels = [f"{name}.{asset}" for name in self.labels for asset in self.endog]
-        deviations = [f"{self.labels[j]}.dev.{asset}" for j in self.autoregressive for asset in self.endog]
-        return levels + deviations
-
-    @property
-    def disturbance_names(self) -> list[str]:
-        """Names of the disturbances."""
-        return [f"{self.labels[j]}.{asset}" for j in self.moving for asset in self.endog]
-
-    def design(self, exog: Array) -> Array:
-        """Return Z_t = x_t' kron I_p, (p, k_states, nobs), with columns for levels and deviations."""
-        columns = list(range(len(self.regressors))) + self.autoregressive
-        out = np.zeros((self.p, self.k_states, len(exog)), order="F")
-        for place, j in enumerate(columns):
-            for i in range(self.p):
-                out[i, place * self.p + i] = exog[:, j]
-        return out
 
 
 def parse_dynamics(dynamics: Mapping[str, str] | None, regressors: list[str]) -> list[str]:
@@ -181,7 +78,14 @@ def regression_layout(
     none = np.zeros((p, 0))
     obs_rank = factor_rank(obs_cov, p, "obs_cov")
     ranks = [factor_rank(value, p, "state_cov") for value in structures]
-    names = [f"proportion.{coefficients.labels[coefficients.moving[i]]}" for i in proportional]
+    names = [f"proportion.{coefficients.noise[i].label}" for i in proportional]
+    for value, each in zip(structures, coefficients.noise, strict=True):
+        if len(each.rows) < p and (factor_rank(value, p, "state_cov") or _is_keyword(value, "proportional")):
+            raise SpecificationError(
+                f"state_cov of {each.label} needs coefficients of all series",
+                got=f"{value!r} with {len(each.rows)} free coefficients of {p} series",
+                expected='"diagonal", "scalar", "unstructured" or an array',
+            )
     blocks = {
         "design": affine_matrix(np.zeros((p, k)), []),
         "obs_intercept": parse_matrix(np.zeros((p, 1)), (p, 1), "obs_intercept", lambda i, j: ""),
@@ -193,10 +97,14 @@ def regression_layout(
         "obs_cov": parse_covariance(
             "diagonal" if obs_rank else obs_cov, p, "obs_cov", covariance_namer("obs", coefficients.endog)
         ),
-        "obs_loading": _loadings(p, [obs_rank], coefficients.endog, ["obs"]),
+        "obs_loading": _loadings(p, [obs_rank], coefficients.endog, ["obs"], [0]),
         "state_cov": _state_cov(state_cov, structures, coefficients),
         "state_loading": _loadings(
-            q, ranks, coefficients.endog, [f"state.{coefficients.labels[j]}" for j in coefficients.moving]
+            q,
+            ranks,
+            coefficients.endog,
+            [f"state.{each.label}" for each in coefficients.noise],
+            [int(coefficients.noise_places(i)[0]) for i in range(len(ranks))],
         ),
         "proportion": affine_matrix(
             np.zeros((len(names),) * 2), [(i, i, name, 1.0) for i, name in enumerate(names)]
@@ -237,15 +145,17 @@ def factor_rank(value: object, p: int, where: str) -> int:
     return int(text)
 
 
-def _loadings(rows: int, ranks: list[int], endog: list[str], stems: list[str]) -> AffineMatrix:
+def _loadings(
+    rows: int, ranks: list[int], endog: list[str], stems: list[str], begins: list[int]
+) -> AffineMatrix:
     """Return lower triangular loadings, block-diagonal by stem, with names like ``stem_factor1.IBM``."""
     elements, first = [], 0
     p = len(endog)
-    for place, (rank, stem) in enumerate(zip(ranks, stems, strict=True)):
+    for begin, rank, stem in zip(begins, ranks, stems, strict=True):
         kind, _, regressor = stem.partition(".")
         middle = f".{regressor}" if regressor else ""
         elements += [
-            (place * p + i, first + j, f"{kind}_factor{j + 1}{middle}.{endog[i]}", 1.0)
+            (begin + i, first + j, f"{kind}_factor{j + 1}{middle}.{endog[i]}", 1.0)
             for j in range(rank)
             for i in range(j, p)
         ]
@@ -254,19 +164,17 @@ def _loadings(rows: int, ranks: list[int], endog: list[str], stems: list[str]) -
 
 
 def _transition(coefficients: Coefficients) -> AffineMatrix:
-    """Return the rows of T with disturbances: ones for random walks, phi for deviations."""
-    rows = coefficients.noise_rows
-    fixed = np.zeros((len(rows), coefficients.k_states))
-    elements = []
-    p = coefficients.p
-    for place, j in enumerate(coefficients.moving or [0]):
-        for i in range(p):
-            row = place * p + i
-            if coefficients.dynamics[j] == "ar1":
-                name = f"ar1.{coefficients.labels[j]}.{coefficients.endog[i]}"
-                elements.append((row, int(rows[row]), name, 1.0))
-            else:
-                fixed[row, rows[row]] = 1.0
+    """Return the rows of T with disturbances: ones for levels and slopes, phi for deviations."""
+    c, rows = coefficients, coefficients.noise_rows
+    fixed, elements = np.zeros((len(rows), c.k_states)), []
+    for place, (row, i) in enumerate(zip(rows, c.noisy, strict=True)):
+        if row >= c.n_levels:
+            elements.append((place, int(row), f"ar1.{c.names[i]}", 1.0))
+        else:
+            fixed[place, row] = 1.0
+    for j in c.trending:
+        places = np.flatnonzero(np.isin(rows, c.level(j)))
+        fixed[places, c.slope(j)] = 1.0
     return affine_matrix(fixed, elements)
 
 
@@ -278,13 +186,16 @@ def _by_regressor(state_cov: object, coefficients: Coefficients) -> list[object]
             got=repr(state_cov),
             remedy="Name the moving regressors in dynamics, or leave state_cov out.",
         )
-    names = coefficients.moving_names
+    names, noise = coefficients.moving_names, coefficients.noise
     if isinstance(state_cov, Mapping):
-        if set(state_cov) != set(names):
+        regressors = [coefficients.labels[each.regressor] for each in noise]
+        if not set(regressors) <= set(state_cov) <= set(names):
             raise SpecificationError(
                 "state_cov does not name the moving regressors", got=list(state_cov), expected=names
             )
-        return [state_cov[name] for name in names]
+        return [
+            state_cov.get(each.label, state_cov[name]) for each, name in zip(noise, regressors, strict=True)
+        ]
     if _is_joint(state_cov, coefficients):
         return ["joint"] * len(names)
     return [state_cov] * len(names)
@@ -294,8 +205,8 @@ def _is_joint(state_cov: object, coefficients: Coefficients) -> bool:
     """Return whether a specification is for the joint covariance of all disturbances."""
     if isinstance(state_cov, str):
         return state_cov == "joint"
-    count = len(coefficients.moving)
-    return count > 1 and np.shape(np.asarray(state_cov, dtype=object))[:1] == (coefficients.p * count,)
+    count = len(coefficients.noise)
+    return count > 1 and np.shape(np.asarray(state_cov, dtype=object))[:1] == (len(coefficients.noise_rows),)
 
 
 def _state_cov(state_cov: object, structures: list[object], coefficients: Coefficients) -> AffineMatrix:
@@ -315,7 +226,7 @@ def _state_cov(state_cov: object, structures: list[object], coefficients: Coeffi
 
 
 def _block_diagonal(blocks: list[AffineMatrix]) -> AffineMatrix:
-    """Return a block-diagonal matrix from blocks of equal size."""
+    """Return a block-diagonal matrix."""
     if len(blocks) == 1:
         return blocks[0]
     if any(isinstance(block, CurvedMatrix) for block in blocks):
@@ -324,9 +235,10 @@ def _block_diagonal(blocks: list[AffineMatrix]) -> AffineMatrix:
             got=f"{len(blocks)} moving regressors",
             remedy="Use one of the keywords.",
         )
+    begins = np.cumsum([0, *(len(block.fixed) for block in blocks)])
     elements = [
-        (int(i) + place * len(each.fixed), int(j) + place * len(each.fixed), name, float(coef))
-        for place, each in enumerate(blocks)
+        (int(i + begin), int(j + begin), name, float(coef))
+        for begin, each in zip(begins, blocks, strict=False)
         for i, j, name, coef in zip(each.rows, each.columns, each.names, each.coefs, strict=True)
     ]
     return affine_matrix(scipy.linalg.block_diag(*(block.fixed for block in blocks)), elements)
@@ -334,12 +246,16 @@ def _block_diagonal(blocks: list[AffineMatrix]) -> AffineMatrix:
 
 def _own_block(value: object, place: int, coefficients: Coefficients) -> AffineMatrix:
     """Return W of a regressor without its factors; zero if W is proportional to V."""
-    p, regressor = coefficients.p, coefficients.labels[coefficients.moving[place]]
+    group = coefficients.noise[place]
+    size = len(group.rows)
     if _is_keyword(value, "proportional"):
-        return affine_matrix(np.zeros((p, p)), [])
-    namer = covariance_namer("state", coefficients.endog, f".{regressor}")
-    shared = (f"state_var.{regressor}", f"state_cov.{regressor}")
-    return parse_covariance(_affine_part(value, p), p, "state_cov", namer, shared=shared)
+        return affine_matrix(np.zeros((size, size)), [])
+    series = [
+        coefficients.endog[i % coefficients.p] for i in coefficients.free[coefficients.level(group.regressor)]
+    ]
+    namer = covariance_namer("state", series, f".{group.label}")
+    shared = (f"state_var.{group.label}", f"state_cov.{group.label}")
+    return parse_covariance(_affine_part(value, coefficients.p), size, "state_cov", namer, shared=shared)
 
 
 def _affine_part(value: object, p: int) -> object:
@@ -424,3 +340,115 @@ def partly_diffuse(n_levels: int, cov: Array) -> Initialization:
     inner = np.ascontiguousarray(cov[n_levels:, n_levels:])
     out.set((n_levels, k), "known", constant=np.zeros(k - n_levels), stationary_cov=inner)
     return out
+
+
+# -- names of structures ----------------------------------------------------------------------------------
+
+
+_CLOSED = {
+    "unstructured": {"unstructured", "proportional"},
+    "diagonal": {"unstructured", "diagonal", "factor", "proportional"},
+    "equicorrelated": {"unstructured", "equicorrelated", "proportional"},
+    "scalar": {"unstructured", "diagonal", "equicorrelated", "scalar", "factor", "proportional", "patterned"},
+}
+"""Structures of W that A W A' preserves for each A with A A' = V, by structure of V."""
+
+
+def covariance_kind(block: AffineMatrix, rows: IntArray | None = None) -> str:
+    """
+    Return the name of the structure of a covariance matrix, independent of how it was specified.
+
+    Parameters
+    ----------
+    block : AffineMatrix
+        The matrix.
+    rows : ndarray of int, optional
+        Rows and columns to consider; all by default.
+
+    Returns
+    -------
+    str
+        "unstructured", "diagonal", "scalar", "equicorrelated", "zero", "fixed", the class of a
+        `CovarianceFunction`, or "patterned" for any other structure. A free 1 x 1 matrix is "scalar".
+    """
+    if isinstance(block, CurvedMatrix):
+        return type(block.function).__name__
+    if block.time_varying:
+        return "patterned"
+    part = block if rows is None else _part(block, rows)
+    if part.is_fixed:
+        return "fixed" if np.any(part.fixed) else "zero"
+    return _free_kind(part)
+
+
+def _free_kind(part: AffineMatrix) -> str:
+    """Return the name of the structure of a matrix with free parameters."""
+    structure, p, count = structure_of(part), part.shape[0], len(part.param_names)
+    if len(np.unique(part.rows)) < p:
+        return "patterned"
+    if isinstance(structure, CommonVariance) and count in (1, p):
+        return "scalar" if count == 1 else "diagonal"
+    if isinstance(structure, Equicorrelated):
+        return "equicorrelated"
+    whole = isinstance(structure, Unstructured) and 2 * count == p * (p + 1)
+    return "unstructured" if whole else "patterned"
+
+
+def _part(block: AffineMatrix, rows: IntArray) -> AffineMatrix:
+    """Return selected rows and columns of a matrix."""
+    place = np.full(block.shape[0], -1)
+    place[rows] = np.arange(len(rows))
+    inside = zip(place[block.rows], place[block.columns], block.names, block.coefs, strict=True)
+    elements = [(int(i), int(j), name, float(coef)) for i, j, name, coef in inside if min(i, j) >= 0]
+    return affine_matrix(block.fixed[np.ix_(rows, rows)], elements)
+
+
+def obs_kind(model: Any) -> str:
+    """Return the name of the structure of V."""
+    rank = factors_of(model, "obs_loading", np.arange(model.coefficients.p))
+    return f"factor:{rank}" if rank else covariance_kind(model.layout.blocks["obs_cov"])
+
+
+def state_kinds(model: Any) -> dict[str, str]:
+    """
+    Return the names of the structures of W, by regressor with time-varying coefficients.
+
+    A W that is not block-diagonal by regressor has one entry. Its key joins the names of all these regressors
+    with "+".
+    """
+    c, block = model.coefficients, model.layout.blocks["state_cov"]
+    group = np.repeat(np.arange(len(c.noise)), [len(each.rows) for each in c.noise])
+    if len(c.noise) > 1 and (
+        np.any(group[block.rows] != group[block.columns]) or np.any(block.fixed * (group[:, None] != group))
+    ):
+        return {"+".join(c.moving_names): covariance_kind(block)}
+    out = {}
+    for place, name in enumerate(c.moving_names):
+        rows = c.noise_places(place)
+        rank = factors_of(model, "state_loading", rows)
+        out[name] = f"factor:{rank}" if rank else covariance_kind(block, rows)
+        if place in model.proportional:
+            out[name] = "proportional"
+    return out
+
+
+def factors_of(model: Any, key: str, rows: IntArray) -> int:
+    """Return the number of factors that load on the given rows."""
+    if key not in model.layout.blocks:
+        return 0
+    block = model.layout.blocks[key]
+    return len(set(block.columns[np.isin(block.rows, rows)].tolist()))
+
+
+def is_equivariant(obs: str, state: list[str]) -> bool:
+    """
+    Return whether a change of basis of the series transforms any V to I and preserves each structure of W.
+
+    If so, the distribution of the likelihood ratio of W = 0 does not depend on parameters. The change of
+    basis is a matrix A with V = A A' from the group that preserves the structure of V: all matrices, diagonal
+    matrices, matrices that treat all series alike, or multiples of I. A fixed V contains no unknowns.
+    """
+    if obs == "fixed":
+        return True
+    kinds = [kind.split(":")[0] for kind in state]
+    return obs in _CLOSED and all(kind == "zero" or kind in _CLOSED[obs] for kind in kinds)

@@ -12,38 +12,32 @@ import pandas as pd
 from ..base.formula import FormulaDesign, labelled_as, named_regressors, regression_frames, with_const
 from ..base.model import StateSpaceModel
 from ..base.results import StateSpaceResultsWrapper
-from ..em.updates import LinearGaussianUpdates, StateStructure
+from ..em.updates import StateStructure
 from ..engine.system import System
 from ..engine.system_score import SystemScore
 from ..engine.validation import (
-    check_regressors,
-    check_residuals,
-    check_series,
     endog_frame,
     regressor_array,
     regressor_names,
 )
 from ..exceptions import DataError, ParameterError
-from ..fit.problem import EstimationProblem
 from ..numerics.linear_algebra import STABILITY_LIMIT, Array
 from ..numerics.matrix_equations import stationary_moments
 from ..params.layout import ParameterLayout
-from .common_axes import RegressionSmoother
+from .coefficients import Coefficients, by_series_frame, is_by_series
 from .declaration import (
-    Coefficients,
     parse_dynamics,
     parse_start,
     partly_diffuse,
     regression_layout,
     series_names,
 )
-from .obs_scale import ScaledNoise, by_cov, parse_scale, scaled_cov
+from .estimation import RegressionEstimation, RegressionSmoother
+from .obs_scale import ScaledNoise, by_cov, parse_scale, scaled_cov, with_scale
 from .results import DynamicRegressionResults
-from .starts import autoregressive_local_maxima, large_starts, regression_start, shrunk_autoregression
-from .structures import FactorUpdates, ProportionalUpdates
 
 
-class DynamicRegression(ScaledNoise, StateSpaceModel[DynamicRegressionResults]):
+class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResults]):
     r"""
     Regression of several series on common regressors, with constant or time-varying coefficients.
 
@@ -54,16 +48,19 @@ class DynamicRegression(ScaledNoise, StateSpaceModel[DynamicRegressionResults]):
 
     for p series and m regressors. The vector :math:`\theta_{j,t}` contains the p coefficients on regressor j.
     A "static" coefficient has no disturbance. An "ar1" coefficient is the sum of a constant and a stationary
-    deviation :math:`\delta_{ij,t+1} = \phi_{ij}\delta_{ij,t} + \eta_{ij,t}`.
+    deviation :math:`\delta_{ij,t+1} = \phi_{ij}\delta_{ij,t} + \eta_{ij,t}`. A "local_linear" coefficient is
+    a trend, :math:`\theta_{ij,t+1} = \theta_{ij,t} + s_{ij,t} + \eta_{ij,t}`. Its slope :math:`s_{ij,t}` is a
+    random walk.
 
     Parameters
     ----------
     endog : array_like, (nobs, p)
         Observations; NaN marks a missing value.
-    exog : array_like, (nobs, m)
-        Regressors. The model does not add a constant.
+    exog : array_like, (nobs, m), or mapping
+        Regressors. The model does not add a constant. Regressors that differ by series are a dict by name of
+        a series, or a frame with columns (series, regressor).
     dynamics : mapping, optional
-        Dynamics by name of a regressor: "static" (the default), "random_walk" or "ar1".
+        Dynamics by name of a regressor: "static" (the default), "random_walk", "ar1" or "local_linear".
     obs_cov : specification
         Structure of V: "unstructured", "diagonal", "scalar", "equicorrelated" or "factor:r" (r factors and
         specific variances). You can also pass an array (NaN marks a free element), nested lists with strings,
@@ -72,23 +69,30 @@ class DynamicRegression(ScaledNoise, StateSpaceModel[DynamicRegressionResults]):
         Structure of W, which is block-diagonal by regressor with time-varying coefficients. Pass one
         specification for all regressors, or a dict with one for each. The values are those of ``obs_cov``,
         and "proportional" (W_j = q_j V). With "joint", or an array over all time-varying coefficients, W is
-        not block-diagonal.
+        not block-diagonal. The disturbances of slopes have a block too, named "MKT.slope". In a dict, it is
+        that of "MKT" by default.
     initialization : {"diffuse", "approximate_diffuse", "known"}
         Initial distribution of the levels. "diffuse" is exact diffuse, "approximate_diffuse" uses a variance
         of 1e6, and "known" uses ``initial_state`` and ``initial_state_cov``.
     initial_state, initial_state_cov : array_like, optional
-        Mean (p * m,) and covariance of the levels in the first period.
+        Mean (p * m,) and covariance of the levels in the first period. With constraints, these are the free
+        coefficients. Slopes follow the levels.
     obs_scale : array_like, (nobs,) or (nobs, p), optional
         Known positive multipliers s_t of the standard deviations of the noise: eps_t ~ N(0, S_t V S_t) with
         S_t = diag(s_t). Examples are GARCH volatilities and weights of outliers. Methods for later periods
         need the multipliers of those periods.
+    constraints : str, list of str or mapping, optional
+        Linear equations among the coefficients that hold in every period, such as ``"SMB + HML = 1"`` for
+        each series, or ``"MKT.A = MKT.B"``. Each equation determines its first coefficient from the others,
+        which are the states. W is the covariance of the coefficients that remain.
     dates, freq : optional
         Labels of the periods, in place of those of the data, and their frequency. Labels of any kind are
         kept. Labels of later periods follow the rule in docs/dates.md.
 
     Notes
     -----
-    The states are ordered regressor by regressor. The deviations of "ar1" coefficients come last.
+    The states are ordered regressor by regressor. The slopes of "local_linear" coefficients follow, and the
+    deviations of "ar1" coefficients come last.
 
     Raises
     ------
@@ -129,30 +133,38 @@ class DynamicRegression(ScaledNoise, StateSpaceModel[DynamicRegressionResults]):
         initial_state: Any = None,
         initial_state_cov: Any = None,
         obs_scale: Any = None,
+        constraints: Any = None,
         dates: Any = None,
         freq: Any = None,
     ) -> None:
         given = {
             "dynamics": dynamics, "obs_cov": obs_cov, "state_cov": state_cov,
             "initialization": initialization, "initial_state": initial_state,
-            "initial_state_cov": initial_state_cov, "obs_scale": obs_scale,
+            "initial_state_cov": initial_state_cov, "obs_scale": obs_scale, "constraints": constraints,
         }  # fmt: skip
         given = deepcopy(given)
         data: Any = endog_frame(endog)
         if exog is None:
             raise DataError("A regression needs exog", got="None")
-        regressor_array(exog, len(data), getattr(data, "index", None), "exog")
-        names = regressor_names(exog, "x")
+        index, series = getattr(data, "index", None), series_names(data)
+        columns = None
+        if is_by_series(exog):
+            exog, names, columns = by_series_frame(exog, series, len(data), index)
+        else:
+            regressor_array(exog, len(data), index, "exog")
+            names = regressor_names(exog, "x")
         kinds = parse_dynamics(dynamics, names)
-        c = self.coefficients = Coefficients(series_names(data), names, kinds, self._readable)
-        self.obs_scale = parse_scale(obs_scale, len(data), getattr(data, "index", None), c.endog)
+        c = self.coefficients = Coefficients(
+            series, names, kinds, self._readable, columns, given["constraints"]
+        )
+        self.obs_scale = parse_scale(obs_scale, len(data), index, c.endog)
         layout, self.proportional = regression_layout(self.coefficients, obs_cov, state_cov)
         levels = c.state_names[: c.n_levels]
         start = parse_start(initialization, initial_state, initial_state_cov, levels)
         super().__init__(data, c.k_states, len(c.noise_rows), given, exog, None, dates, freq)
         self.layout: ParameterLayout = layout
         self.initialization_kind, self._level_mean, self._level_cov = start
-        self._design = self.coefficients.design(self.exog)
+        self._design, self._intercept = c.design(self.exog), c.intercept(self.exog)
         base = np.diag((np.arange(c.k_states) < c.n_levels).astype(float))
         self.structure = StateStructure(base, c.noise_rows, stationary=np.arange(c.n_levels, c.k_states))
         self._selection = self.structure.selection
@@ -197,7 +209,8 @@ class DynamicRegression(ScaledNoise, StateSpaceModel[DynamicRegressionResults]):
             If a frame has neither the columns of the model nor the variables of its formula.
         """
         labelled = isinstance(self.data.orig_exog, (pd.Series, pd.DataFrame))
-        return named_regressors(exog, self.coefficients.regressors, labelled, self.design_info)
+        exog = self.coefficients.flat(exog)
+        return named_regressors(exog, self.coefficients.exog_names, labelled, self.design_info)
 
     def more_data(self, endog: Any, exog: Any, options: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
         """Return the series and regressors of other periods, and the remaining options."""
@@ -205,9 +218,12 @@ class DynamicRegression(ScaledNoise, StateSpaceModel[DynamicRegressionResults]):
 
     def clone(self, endog: Any, exog: Any = None, **kwargs: Any) -> DynamicRegression:
         """Return the same model for other data; see `LGSSM.clone`."""
-        if self.design_info is not None:
+        own = self.coefficients.columns is not None
+        if self.design_info is not None or own:
             exog = self.regressors(exog)
         endog, exog = labelled_as(self, endog, exog)
+        if own and isinstance(exog, pd.DataFrame):
+            exog = self.coefficients.two_level(exog)
         self.require_scale(kwargs)
         model: DynamicRegression = super().clone(endog, exog, **kwargs)
         model.design_info = self.design_info
@@ -223,6 +239,22 @@ class DynamicRegression(ScaledNoise, StateSpaceModel[DynamicRegressionResults]):
             obs_cov="scalar",
             state_cov="scalar",
         )
+
+    filter, smooth, simulate, impulse_responses, simulation_smoother = map(
+        with_scale,
+        (
+            StateSpaceModel.filter,
+            StateSpaceModel.smooth,
+            StateSpaceModel.simulate,
+            StateSpaceModel.impulse_responses,
+            StateSpaceModel.simulation_smoother,
+        ),
+    )
+
+    def hashed_arguments(self, exact: bool) -> dict[str, Any]:
+        """Return the arguments that identify a model in a checkpoint; names matter to constraints."""
+        c = self.coefficients
+        return {**super().hashed_arguments(exact), **({} if c.is_plain else {"exog": c.exog_names})}
 
     @property
     def state_names(self) -> list[str]:
@@ -243,13 +275,13 @@ class DynamicRegression(ScaledNoise, StateSpaceModel[DynamicRegressionResults]):
 
     def _blocks(self, params: Array) -> dict[str, Array]:
         """Return the blocks of the layout; V and W include their factors, and W its multiples of V."""
-        at, p = self.layout.matrices(params), self.coefficients.p
+        at = self.layout.matrices(params)
         for key in ("obs", "state"):
             if at[f"{key}_loading"].size:
                 at[f"{key}_cov"] += at[f"{key}_loading"] @ at[f"{key}_loading"].T
         for share, place in zip(np.diag(at["proportion"]), self.proportional, strict=True):
-            rows = slice(place * p, (place + 1) * p)
-            at["state_cov"][rows, rows] = share * at["obs_cov"]
+            rows = self.coefficients.noise_places(place)
+            at["state_cov"][np.ix_(rows, rows)] = share * at["obs_cov"]
         return at
 
     def system(self, params: Array) -> System:
@@ -276,7 +308,7 @@ class DynamicRegression(ScaledNoise, StateSpaceModel[DynamicRegressionResults]):
             if start == "diffuse":
                 start, initialization = "custom", partly_diffuse(c.n_levels, cov)
         return System(
-            design=self._design, obs_intercept=np.zeros(c.p), transition=transition,
+            design=self._design, obs_intercept=self._intercept, transition=transition,
             obs_cov=scaled_cov(at["obs_cov"], self.obs_scale),
             state_intercept=np.zeros(c.k_states), selection=self._selection, state_cov=state_cov,
             start=start, initial_state=mean, initial_state_cov=cov, initialization=initialization,
@@ -291,12 +323,12 @@ class DynamicRegression(ScaledNoise, StateSpaceModel[DynamicRegressionResults]):
 
     def score_by_block(self, score: SystemScore, params: Array) -> dict[str, Array]:
         """Return the score by element of each free block."""
-        by, p = score.by_matrix, self.coefficients.p
+        by = score.by_matrix
         by_obs_cov, by_share = by_cov(by["obs_cov"], self.obs_scale), np.zeros((len(self.proportional),) * 2)
         at = self._blocks(params) if self.proportional or self.has_factors else {}
         for i, place in enumerate(self.proportional):
-            rows = slice(place * p, (place + 1) * p)
-            inner = by["state_cov"][rows, rows]
+            rows = self.coefficients.noise_places(place)
+            inner = by["state_cov"][np.ix_(rows, rows)]
             by_share[i, i] = np.sum(inner * at["obs_cov"])
             by_obs_cov = by_obs_cov + at["proportion"][i, i] * inner
         out = {"obs_cov": by_obs_cov, "state_cov": by["state_cov"], "proportion": by_share}
@@ -312,9 +344,11 @@ class DynamicRegression(ScaledNoise, StateSpaceModel[DynamicRegressionResults]):
         """A smoother of the model's data that shares no state with the model or with other threads."""
         if not hasattr(self._private, "smoother"):
             c = self.coefficients
-            walks = c.moving if not c.autoregressive and len(c.moving) == 1 else [None]
+            one = c.is_plain and len(c.noise) == 1 and not c.autoregressive
             given = self.endog, c.k_states, self.ssm.k_posdef, self.exog, self.state_inputs, self._given_start
-            self._private.smoother = RegressionSmoother(*given, walk=walks[0], scale=self.obs_scale)
+            self._private.smoother = RegressionSmoother(
+                *given, walk=c.moving[0] if one else None, scale=self.obs_scale
+            )
         return cast(RegressionSmoother, self._private.smoother)
 
     def loglike_and_score(self, params: Array) -> tuple[float, Array]:
@@ -328,69 +362,6 @@ class DynamicRegression(ScaledNoise, StateSpaceModel[DynamicRegressionResults]):
         nothing = np.zeros(0)
         score = SystemScore(found.llf, by_matrix, nothing, nothing, nothing)
         return found.llf, self.layout.gradient(self.score_by_block(score, params), params)
-
-    # -- estimation ------------------------------------------------------------------------------------
-
-    def updates(self, layout: ParameterLayout) -> LinearGaussianUpdates:
-        """Return the EM updates for a layout of the free parameters."""
-        if self.has_factors:
-            return FactorUpdates(layout, self.initialized_structure)
-        kind = ProportionalUpdates if self.proportional else LinearGaussianUpdates
-        return kind(layout, self.initialized_structure)
-
-    @property
-    def has_factors(self) -> bool:
-        """Whether V or W has the form "factor:r"."""
-        return any(self.layout.blocks[f"{key}_loading"].shape[1] for key in ("obs", "state"))
-
-    def default_start(self, problem: EstimationProblem) -> Array:
-        """Return start values of the free parameters from least squares and the best of a few sizes of W."""
-        return regression_start(problem, self.exog, self.coefficients.noisy_levels)
-
-    def other_starts(self, problem: EstimationProblem) -> list[Array]:
-        """Return further start values if the likelihood tends to have several maxima."""
-        return large_starts(problem, self.exog, self.coefficients.noisy_levels)
-
-    def other_local_maxima(self, problem: EstimationProblem, params: Array) -> list[Array]:
-        """Return points from which an optimizer may reach a higher maximum."""
-        return autoregressive_local_maxima(problem, params, self.exog, self.coefficients.noisy_levels)
-
-    def stabilised(self, problem: EstimationProblem, params: Array) -> Array:
-        """Return the free parameters with autoregressive coefficients inside the unit circle."""
-        return shrunk_autoregression(problem, params)
-
-    def variance_sizes(self, params: Array) -> dict[str, Array]:
-        """Return, by covariance block, the size that each variance would have if it explained the data."""
-        out, c = super().variance_sizes(params), self.coefficients
-        squares = np.maximum(np.mean(self.exog**2, axis=0), np.finfo(float).tiny)
-        moving = c.moving or [0]
-        out["state_cov"] = np.concatenate([out["obs_cov"] / squares[j] for j in moving])
-        if self.obs_scale is not None:
-            out["obs_cov"] = np.nanvar(self.endog / self.obs_scale, axis=0)
-        out["proportion"] = np.array([1.0 / squares[moving[place]] for place in self.proportional])
-        return out
-
-    def check_sample(self) -> None:
-        """Raise `DataError` where the sample cannot support the model."""
-        c = self.coefficients
-        m = len(c.regressors)
-        check_series(self.endog, c.endog, m, enough=m + 1)
-        check_regressors(self.exog, self._regressors_are, False)
-        seen = ~np.isnan(self.endog)
-        short = [name for name, count in zip(c.endog, seen.sum(axis=0), strict=True) if count <= m]
-        if short:
-            raise DataError(
-                f"Series {short} have too few observations", expected=f"more than {m}, one a regressor"
-            )
-        free_cov = len(self.layout.block_params("obs_cov"))
-        if free_cov > c.p and seen.any(axis=1).sum() - m < c.p:
-            raise DataError(
-                "There are more assets than the sample supports",
-                got=f"{c.p} series, {int(seen.any(axis=1).sum())} periods, {m} regressors",
-                expected="at least as many periods less regressors as series",
-                remedy='Use obs_cov="diagonal" or fewer series.',
-            )
-        check_residuals(self.endog, self.exog, c.endog, joint=free_cov == c.p * (c.p + 1) // 2)
 
     # -- out of sample ---------------------------------------------------------------------------------
 
@@ -406,8 +377,10 @@ class DynamicRegression(ScaledNoise, StateSpaceModel[DynamicRegressionResults]):
         **kwargs: Any,
     ) -> dict[str, Any]:
         """Return the design and the covariance of scaled noise for the periods after the sample."""
-        rows = self._future(self.regressors(exog), self.k_exog, out_of_sample, "exog")
-        out = {"design": self.coefficients.design(np.asarray(rows)), **kwargs}
+        rows = np.asarray(self._future(self.regressors(exog), self.k_exog, out_of_sample, "exog"))
+        out = {"design": self.coefficients.design(rows), **kwargs}
+        if self._intercept.ndim > 1:
+            out["obs_intercept"] = self.coefficients.intercept(rows)
         scale = self.future_scale(obs_scale, out_of_sample)
         if scale is not None:
             vector = self.handle_params(params, transformed, includes_fixed)

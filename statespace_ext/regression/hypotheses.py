@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from patsy import DesignInfo, PatsyError
 from scipy import stats
 
 from ..display import Displayed
@@ -20,8 +19,10 @@ from ..exceptions import SpecificationError, shown, warn
 from ..inference.bootstrap import Parametric
 from ..inference.many import Failure, attempt, model_of, model_on, run_simulations, spawn, successes
 from ..numerics.linear_algebra import Array
+from ..params.parse import equation_label, parse_equations, require_independent
 from .alpha import DRAWS, ITERATIONS, Law, SimulatedLaw, quadratic_form
-from .structures import obs_kind
+from .declaration import obs_kind
+from .estimates import require_smoothed
 
 
 @dataclass(frozen=True, repr=False)
@@ -91,15 +92,13 @@ def coefficient_test(
     positive_integer(n_sim, "n_sim")
     check_jobs(n_jobs)
     c = results.model.coefficients
-    if results.smoothed_state is None:
-        raise SpecificationError(
-            "The coefficients were not computed",
-            got="a fit with low_memory=True",
-            remedy="Call `model.smooth(res.params)`.",
-        )
-    R, q, labels = restrictions(hypotheses, c.state_names[: c.n_levels], former_names(c))
+    require_smoothed(results)
+    there = np.flatnonzero(c.present)
+    some, q, labels = restrictions(hypotheses, [c.names[i] for i in there], former_names(c))
+    R = np.zeros((len(q), len(c.present)))
+    R[:, there] = some
     t = _period_of(results, R, date)
-    test = _Restrictions(np.asarray(R @ _levels(c)), q, t)
+    test = _Restrictions(R @ c.loading, q, t, R @ c.offset)
     at = test.at(np.asarray(results.smoothed_state), np.asarray(results.smoothed_state_cov))
     statistic = test.statistic(*at)
     law = _law(results, R, q, statistic, rng)
@@ -149,39 +148,10 @@ def restrictions(
     SpecificationError
         If a hypothesis is not linear in the named numbers, or hypotheses contradict or repeat each other.
     """
-    try:
-        with np.errstate(all="ignore"):
-            found = DesignInfo([*names, *(former or {})]).linear_constraint(_padded(hypotheses, former))
-        R, q = (
-            _without(np.asarray(found.coefs, dtype=float), names, former or {}),
-            np.ravel(np.asarray(found.constants, dtype=float)),
-        )
-    except (LookupError, PatsyError, TypeError, ValueError) as error:
-        raise SpecificationError(
-            "The hypotheses are not linear equations of coefficients",
-            got=repr(hypotheses),
-            expected=f'such as "{names[0]} = {names[-1]}", with names among {shown(names)}',
-            remedy=str(error).splitlines()[0] if str(error) else None,
-        ) from error
-    if not (np.isfinite(R).all() and np.isfinite(q).all()):
-        raise SpecificationError("The hypotheses have numbers that are not finite", got=repr(hypotheses))
-    texts = [hypotheses] if isinstance(hypotheses, str) else hypotheses
-    parts = [part.strip() for text in texts for part in str(text).split(",")] if len(R) else []
-    own = isinstance(texts, list) and all(isinstance(text, str) for text in texts) and len(parts) == len(R)
-    labels = parts if own else [_label(row, value, names) for row, value in zip(R, q, strict=True)]
-    scale = np.linalg.norm(R, axis=1, keepdims=True)
-    rank = np.linalg.matrix_rank(R / np.where(scale > 0, scale, 1.0)) if R.size else 0
-    if rank < len(R) or not len(R):
-        both = np.column_stack([R, q]) / np.where(scale > 0, scale, 1.0)
-        clash = len(R) and np.linalg.matrix_rank(both) > rank
-        raise SpecificationError(
-            "The hypotheses contradict each other"
-            if clash
-            else "A hypothesis says nothing beside the others",
-            got=shown(labels),
-            expected="linearly independent equations",
-            remedy="Leave one of them out.",
-        )
+    R, q, texts = parse_equations(_padded(hypotheses, former), [*names, *(former or {})])
+    R = _without(R, names, former or {})
+    labels = texts or [equation_label(row, value, names) for row, value in zip(R, q, strict=True)]
+    require_independent(R, q, labels)
     return R, q, labels
 
 
@@ -190,8 +160,11 @@ def _padded(hypotheses: Any, former: Mapping[str, str] | None) -> Any:
     if not former or isinstance(hypotheses, (str, list, Mapping)):
         return hypotheses
     R, *q = hypotheses if isinstance(hypotheses, tuple) else (hypotheses,)
-    R = np.atleast_2d(np.asarray(R, dtype=float))
-    R = np.hstack([R, np.zeros((len(R), len(former)))])
+    try:
+        R = np.atleast_2d(np.asarray(R, dtype=float))
+        R = np.hstack([R, np.zeros((len(R), len(former)))])
+    except (TypeError, ValueError):  # the parser refuses them
+        return hypotheses
     return (R, *q) if q else R
 
 
@@ -204,20 +177,6 @@ def _without(coefs: Array, names: list[str], former: Mapping[str, str]) -> Array
                 f"{old!r} is now called {new!r}; the old name goes with the next version", DeprecationWarning
             )
         out[:, names.index(new)] += column
-    return out
-
-
-def _label(row: Array, value: float, names: list[str]) -> str:
-    """Return a hypothesis as an equation."""
-    terms = [f"{coef:+g}*{name}" for name, coef in zip(names, row, strict=True) if coef]
-    return f"{' '.join(terms) or '0'} = {value:g}"
-
-
-def _levels(c: Any) -> Array:
-    """Return the matrix from states to coefficients; "ar1" coefficients include their deviations."""
-    out = np.eye(c.n_levels, c.k_states)
-    for j in c.autoregressive:
-        out[c.level(j), c.deviation(j)] = 1.0
     return out
 
 
@@ -242,15 +201,20 @@ def _period_of(results: Any, R: Array, date: Any) -> int:
 
 @dataclass(frozen=True)
 class _Restrictions:
-    """The hypothesis R x_t = q about the states of period t."""
+    """The hypothesis R x_t + r = q about the states of period t."""
 
     loading: Array
     value: Array
     t: int
+    offset: Array | float = 0.0
+
+    def of(self, states: Array) -> Array:
+        """Return R x + r."""
+        return np.asarray(self.loading @ states[:, self.t] + self.offset)
 
     def at(self, states: Array, covs: Array) -> tuple[Array, Array]:
-        """Return R x and R P R' from smoothed states and their covariances."""
-        return self.loading @ states[:, self.t], self.loading @ covs[:, :, self.t] @ self.loading.T
+        """Return R x + r and R P R' from smoothed states and their covariances."""
+        return self.of(states), self.loading @ covs[:, :, self.t] @ self.loading.T
 
     def statistic(self, estimate: Array, cov: Array, truth: Array | None = None) -> float:
         """Return the Wald statistic of the hypothesis, or of the true values in a simulated sample."""
@@ -280,7 +244,7 @@ def _law(results: Any, R: Array, q: Array, statistic: float, rng: Any) -> Law | 
     static = set(model.coefficients.dynamics) == {"static"}
     if model.current_initialization != "diffuse" or results._fixed or not static:
         return None
-    if model.obs_scale is not None:
+    if model.obs_scale is not None or not model.coefficients.is_plain:
         return None
     y, X = np.asarray(model.endog), np.asarray(model.exog)
     M = R.reshape(len(R), X.shape[1], y.shape[1])
@@ -394,7 +358,7 @@ class _Refit:
 
         def found() -> float:
             sample, states = self.sampler.path(rng)
-            return self.statistic(model_on(self.model, sample), self.test.loading @ states[self.test.t])
+            return self.statistic(model_on(self.model, sample), self.test.of(states.T))
 
         return attempt(found)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -14,6 +17,7 @@ from ..exceptions import DataError
 from ..numerics.linear_algebra import Array
 
 NAME = "obs_scale"
+M = TypeVar("M", bound=Callable[..., Any])
 
 
 def parse_scale(value: Any, nobs: int, index: Any, series: list[str]) -> Array | None:
@@ -68,10 +72,66 @@ def _refuse(value: Any, bad: Any, what: str, remedy: str) -> None:
         )
 
 
+class _Given:
+    """A scale that a caller gave, and whether a period after the sample needed it."""
+
+    def __init__(self, value: Any) -> None:
+        self.value, self.used = value, False
+
+
+def taken(value: Any) -> Any:
+    """Return the scale that a caller gave, and note that it is needed."""
+    if isinstance(value, _Given):
+        value.used, value = True, value.value
+    return value
+
+
+@contextmanager
+def scale_used(method: str, kwargs: dict[str, Any]) -> Iterator[None]:
+    """
+    Raise an error after a call that had no use for the scale among its arguments.
+
+    Raises
+    ------
+    DataError
+        If ``obs_scale`` is given, and no period after the sample needs it.
+    """
+    value = kwargs.pop(NAME, None)
+    if value is None:
+        yield
+        return
+    given = kwargs[NAME] = value if isinstance(value, _Given) else _Given(value)
+    try:
+        yield
+        reason = None
+    except TypeError as error:  # of statsmodels, about an unknown argument
+        if given.used:
+            raise
+        reason = error
+    if not given.used:
+        raise DataError(
+            f"{method} has no use for {NAME}, which belongs to periods after the sample",
+            got=f"{NAME} without such a period",
+            remedy="Leave it out: the model has the scale of its sample.",
+        ) from reason
+
+
+def with_scale(method: M) -> M:
+    """Return a method that refuses a scale for which it has no use."""
+
+    @wraps(method)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with scale_used(method.__name__, kwargs):
+            return method(self, *args, **kwargs)
+
+    return cast(M, call)
+
+
 class ScaledNoise:
     """Mixin for models with known scales of the noise, which other periods need too."""
 
-    added_arguments = frozenset({"obs_scale"})
+    added_arguments = frozenset({"obs_scale", "constraints"})
+    period_arguments = frozenset({NAME})
     obs_scale: Array | None
     calendar: Calendar
     coefficients: Any
@@ -94,6 +154,7 @@ class ScaledNoise:
         DataError
             If the multipliers are missing, the model has no scale, or in the cases listed in `parse_scale`.
         """
+        value = taken(value)
         if self.obs_scale is None:
             if value is not None:
                 raise DataError(f"The model has no {NAME}", got=f"future {NAME}", remedy="Leave it out.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,14 +10,13 @@ import pandas as pd
 
 from ..base.results import StateSpaceResults
 from ..base.states import estimates_of, quadratic
-from ..display import Displayed
 from ..engine.arguments import names_among, one_of, truth
-from ..exceptions import SpecificationError
+from ..exceptions import UnsupportedError, shown
 from ..inference.information import correlation_table
 from ..numerics.linear_algebra import Array
-from .obs_scale import parse_scale
-from .portfolio import Portfolio, portfolio_weights
-from .structures import state_kinds
+from .declaration import state_kinds
+from .estimates import Coefficient, Portfolio, portfolio_weights, require_smoothed
+from .obs_scale import parse_scale, taken, with_scale
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,57 +28,6 @@ if TYPE_CHECKING:
 _RANK_TOLERANCE = 1e-7
 _FULL = ("unstructured", "patterned")
 """Structures of W that a diagonal or factor structure can replace."""
-
-
-@dataclass(frozen=True, repr=False)
-class Coefficient(Displayed):
-    """
-    Estimates of the coefficients on one regressor, labelled by series or by portfolio.
-
-    Attributes
-    ----------
-    dynamics : str
-        "static", "random_walk" or "ar1".
-    smoothed, filtered : DataFrame, (nobs, p)
-        E[. | all data] and E[. | data up to t].
-    predicted : DataFrame, (nobs + 1, p)
-        E[. | data up to t - 1]. The last row belongs to the period after the sample.
-    smoothed_se, filtered_se, predicted_se : DataFrame
-        Standard errors of these means, given the parameters.
-
-    Notes
-    -----
-    Filtered coefficients are NaN if the data up to t do not determine them. Predicted coefficients are NaN if
-    the data up to t - 1 do not determine them.
-    """
-
-    dynamics: str
-    smoothed: pd.DataFrame
-    filtered: pd.DataFrame
-    smoothed_se: pd.DataFrame
-    filtered_se: pd.DataFrame
-    predicted: pd.DataFrame
-    predicted_se: pd.DataFrame
-
-    @property
-    def estimate(self) -> pd.Series:
-        """The constant coefficient of each series; raises if the coefficients vary over time."""
-        self._require_static()
-        return self.smoothed.iloc[-1].rename("estimate")
-
-    @property
-    def se(self) -> pd.Series:
-        """Standard error of ``estimate`` given V; raises if the coefficients vary over time."""
-        self._require_static()
-        return self.smoothed_se.iloc[-1].rename("se")
-
-    def _require_static(self) -> None:
-        if self.dynamics != "static":
-            raise SpecificationError(
-                "A coefficient that moves has no single estimate",
-                got=self.dynamics,
-                remedy="Use `smoothed` and `smoothed_se`.",
-            )
 
 
 class DynamicRegressionResults(StateSpaceResults):
@@ -104,39 +51,41 @@ class DynamicRegressionResults(StateSpaceResults):
         if names:
             out["state_cov"] = pd.DataFrame(at["state_cov"], index=names, columns=names)
         if c.autoregressive:
-            phi = np.diag(self.model.system(np.asarray(self.params)).transition)[c.n_levels :]
+            phi = np.full(len(c.names), np.nan)
+            found = np.diag(self.model.system(np.asarray(self.params)).transition)[c.n_levels :]
+            phi[np.concatenate([c.free[c.level(j)] for j in c.autoregressive])] = found
             labels = [c.labels[j] for j in c.autoregressive]
-            out["ar1"] = pd.DataFrame(phi.reshape(len(labels), -1), index=labels, columns=c.endog)
+            values = phi.reshape(-1, c.p)[c.autoregressive]
+            out["ar1"] = pd.DataFrame(values, index=labels, columns=c.endog)
         return out
 
     @property
     def coefficients(self) -> dict[str, Coefficient]:
-        """Estimates of the coefficients, by regressor."""
-        return {name: self._coefficient(j) for j, name in enumerate(self.model.coefficients.labels)}
+        """Estimates of the coefficients, by regressor; those of slopes are named "MKT.slope"."""
+        c = self.model.coefficients
+        out = {name: self._coefficient(j) for j, name in enumerate(c.labels)}
+        return out | {name: self._coefficient(j, slope=True) for name, j in c.slopes.items()}
 
-    def _coefficient(self, j: int, weights: pd.DataFrame | None = None) -> Coefficient:
-        """Return the coefficients on a regressor, for all series or for portfolios of them."""
-        if self.smoothed_state is None:
-            raise SpecificationError(
-                "The coefficients were not computed",
-                got="a fit with low_memory=True",
-                remedy="Call `model.smooth(res.params)`.",
-            )
-        c, index = self.model.coefficients, self.model._index
-        rows = [c.level(j)] + ([c.deviation(j)] if c.dynamics[j] == "ar1" else [])
-        loading = np.asarray(sum(np.eye(c.k_states)[r] for r in rows))
-        names = c.endog
+    def _coefficient(self, j: int, weights: pd.DataFrame | None = None, slope: bool = False) -> Coefficient:
+        """Return the coefficients on a regressor, or their slopes, for series or for portfolios of them."""
+        require_smoothed(self)
+        c, index, places = self.model.coefficients, self.model._index, self.model.coefficients.series_with(j)
+        rows = c.of(j)[places]
+        loading = (c.slope_loading if slope else c.loading)[rows]
+        offset = np.zeros(len(rows)) if slope else c.offset[rows]
+        names = [c.endog[i] for i in places]
         if weights is not None:
-            loading, names = weights.to_numpy().T @ loading, list(weights.columns)
+            W = weights.loc[names].to_numpy().T
+            loading, offset, names = W @ loading, W @ offset, list(weights.columns)
         found = estimates_of(self, loading, index, names)
         variance = np.clip(quadratic(loading, self.smoothed_state_cov), 0.0, None)
         return Coefficient(
             c.dynamics[j],
-            pd.DataFrame((loading @ self.smoothed_state).T, index=index, columns=names),
-            found.filtered,
+            pd.DataFrame((loading @ self.smoothed_state).T + offset, index=index, columns=names),
+            found.filtered + offset,
             pd.DataFrame(np.sqrt(variance).T, index=index, columns=names),
             found.filtered_se,
-            found.predicted,
+            found.predicted + offset,
             found.predicted_se,
         )
 
@@ -169,11 +118,20 @@ class DynamicRegressionResults(StateSpaceResults):
             If the weights do not name series of the model, or the results were not smoothed.
         DataError
             If the weights are not finite numbers.
+        UnsupportedError
+            If the regressors differ by series.
         """
         c = self.model.coefficients
+        if c.columns is not None:
+            raise UnsupportedError(
+                "A portfolio has no coefficients on regressors that differ by series",
+                got=f"regressors {shown(c.exog_names)}",
+                remedy="Use `coefficients` of the series.",
+            )
         frame = portfolio_weights(weights, c.endog)
         constant = dict(zip(c.regressors, c.labels, strict=True)).get("const")
         found = {name: self._coefficient(j, frame) for j, name in enumerate(c.labels)}
+        found |= {name: self._coefficient(j, frame, slope=True) for name, j in c.slopes.items()}
         return Portfolio(frame, found, constant)
 
     def fit_measures(self) -> pd.DataFrame:
@@ -200,19 +158,18 @@ class DynamicRegressionResults(StateSpaceResults):
         SpecificationError
             If the results were not smoothed.
         """
-        model, found = self.model, list(self.coefficients.values())
-        y, X, names = np.asarray(model.endog), np.asarray(model.exog), model.coefficients.endog
-        paths = {
-            "r2": [each.smoothed.to_numpy() for each in found],
-            "r2_predicted": [each.predicted.to_numpy()[:-1] for each in found],
-        }
-        out = {
-            name: _explained(y, sum(X[:, [j]] * b for j, b in enumerate(by))) for name, by in paths.items()
-        }
+        model, c = self.model, self.model.coefficients
+        y, X = np.asarray(model.endog), c.by_series(np.asarray(model.exog))
+        fitted = {"r2": np.zeros_like(y), "r2_predicted": np.zeros_like(y)}
+        for j in range(len(c.regressors)):
+            found, own = self._coefficient(j), c.series_with(j)
+            fitted["r2"][:, own] += X[own, :, j].T * found.smoothed.to_numpy()
+            fitted["r2_predicted"][:, own] += X[own, :, j].T * found.predicted.to_numpy()[:-1]
+        out = {name: _explained(y, values) for name, values in fitted.items()}
         noise = np.diag(model.matrices(np.asarray(self.params))["obs_cov"])
         scale = np.ones_like(y) if model.obs_scale is None else model.obs_scale
         out["idiosyncratic_vol"] = np.sqrt(noise * np.mean(scale**2, axis=0))
-        return pd.DataFrame(out, index=pd.Index(names, name="series"))
+        return pd.DataFrame(out, index=pd.Index(c.endog, name="series"))
 
     def _rows(self) -> pd.DataFrame:
         """Return the rows of `tidy` without tests; the constant coefficients come first."""
@@ -221,27 +178,34 @@ class DynamicRegressionResults(StateSpaceResults):
         if self.smoothed_state is None or not constant:
             return rows
         found = [(c.labels[j], self._coefficient(j)) for j in constant]
+        errors = np.concatenate([each.se for _, each in found])
+        known = ~np.concatenate([c.loading[c.of(j)[c.series_with(j)]].any(axis=1) for j in constant])
         extra = {
             "matrix": "coefficients",
-            "term": [f"{name}.{series}" for name, _ in found for series in c.endog],
+            "term": [f"{name}.{series}" for name, each in found for series in each.smoothed],
             "estimate": np.concatenate([each.estimate for _, each in found]),
-            "std_error": np.concatenate([each.se for _, each in found]),
-            "status": "coefficient",
+            "std_error": np.where(known, np.nan, errors),
+            "status": np.where(known, "fixed", "coefficient"),
         }
         return pd.concat([pd.DataFrame(extra), rows], ignore_index=True)
+
+    get_prediction = with_scale(StateSpaceResults.get_prediction)
+    news = with_scale(StateSpaceResults.news)
 
     def append(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
         """
         Append data; see `MLEResults.append`.
 
         ``exog`` and ``obs_scale`` contain the values of the new periods. If the model was built from a
-        formula, ``exog`` contains raw data.
+        formula, ``exog`` contains raw data. In a model without ``obs_scale``, the earlier periods have the
+        scale one.
         """
         endog, exog, kwargs = self.model.more_data(endog, exog, kwargs)
-        if self.model.obs_scale is not None and kwargs.get("obs_scale") is not None:
-            names, index = self.model.coefficients.endog, getattr(endog, "index", None)
-            new = parse_scale(kwargs["obs_scale"], len(endog), index, names)
-            kwargs["obs_scale"] = np.concatenate([self.model.obs_scale, np.asarray(new)])
+        if kwargs.get("obs_scale") is not None:
+            y, names = self.model.endog, self.model.coefficients.endog
+            new = parse_scale(taken(kwargs["obs_scale"]), len(endog), getattr(endog, "index", None), names)
+            earlier = np.ones_like(y) if self.model.obs_scale is None else self.model.obs_scale
+            kwargs["obs_scale"] = np.concatenate([earlier, np.asarray(new)])
         return super().append(endog, exog, *args, **kwargs)
 
     def extend(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
@@ -258,14 +222,15 @@ class DynamicRegressionResults(StateSpaceResults):
     def state_cov_rank(self) -> dict[str, int]:
         """Numerical rank of W by regressor; "joint" is the rank of the whole W if blocks are correlated."""
         c = self.model.coefficients
-        W, p = self.model.matrices(np.asarray(self.params))["state_cov"], c.p
+        W = self.model.matrices(np.asarray(self.params))["state_cov"]
         sizes = self.model.variance_sizes(np.asarray(self.params))["state_cov"]
-        out = {}
-        for place, j in enumerate(c.moving):
-            block = W[place * p : (place + 1) * p, place * p : (place + 1) * p]
-            out[c.labels[j]] = _rank(block, sizes[place * p : (place + 1) * p])
+        group, out = np.zeros(len(W), dtype=int), {}
+        for place, each in enumerate(c.noise):
+            rows = c.noise_places(place)
+            group[rows] = place
+            out[each.label] = _rank(W[np.ix_(rows, rows)], sizes[rows])
         elements = self.model.layout.blocks["state_cov"]
-        if np.any(elements.rows // p != elements.columns // p):
+        if np.any(group[elements.rows] != group[elements.columns]):
             out["joint"] = _rank(W, sizes)
         return out
 
@@ -298,8 +263,8 @@ class DynamicRegressionResults(StateSpaceResults):
         lines = super().status_lines()
         c, kinds = self.model.coefficients, state_kinds(self.model)
         for name, rank in self.state_cov_rank.items():
-            single = name in c.labels
-            what, full = (f" of {name}", c.p) if single else ("", len(c.disturbance_names))
+            sizes = c.group_sizes
+            what, full = (f" of {name}", sizes[name]) if name in sizes else ("", len(c.disturbance_names))
             if rank < full:
                 lines.append(f"state_cov{what} is singular: rank {rank} of {full}.")
                 if full > 1 and kinds.get(name, "unstructured") in _FULL:
@@ -482,14 +447,14 @@ class DynamicRegressionResults(StateSpaceResults):
         -------
         matplotlib.figure.Figure
         """
+        from .estimation import series_by_series
         from .plots import plot_coefficients
-        from .starts import series_by_series
 
         c = self.model.coefficients
-        moving = c.moving_names
+        moving = [c.labels[j] for j in c.moving]
         names = names_among(moving or None if regressors is None else regressors, c.labels, "regressors")
         found = self.coefficients
-        constant = series_by_series(self.model.endog, self.model.exog)[0]
+        constant = series_by_series(self.model.endog, c.by_series(self.model.exog))[0]
         lines = {name: dict(zip(c.endog, constant[c.labels.index(name)], strict=True)) for name in names}
         paths = {name: (found[name].smoothed, found[name].smoothed_se) for name in names}
         beside = {name: found[name].filtered for name in names} if truth(filtered, "filtered") else None

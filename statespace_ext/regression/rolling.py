@@ -12,7 +12,8 @@ import pandas as pd
 from ..display import Displayed
 from ..engine.arguments import one_of, options_of, positive_integer
 from ..exceptions import SpecificationError
-from ..inference.many import FitRecord, applied, model_of, model_on, outcome_of, report_records
+from ..inference.many import applied, model_of, model_on, outcome_of, report_records
+from ..inference.records import FitRecord
 from ..inference.windows import diebold_mariano, fit_windows, fixed_of, windows_of
 from ..numerics.linear_algebra import Array
 
@@ -202,7 +203,7 @@ def rolling_evaluation(
     options = {"low_memory": True, "cov_type": "none", **options_of(fit_options, "fit_options")}
     records = fit_windows(model, blocks, options, fixed_of(model_or_results))
     origins = np.arange(window, model.nobs - horizon + 1)
-    endog, exog = np.asarray(model.endog), np.asarray(model.exog)
+    endog, exog = np.asarray(model.endog), model.coefficients.by_series(np.asarray(model.exog))
     shape = (len(origins), len(METHODS), endog.shape[1])
     means, variances = np.full(shape, np.nan), np.full(shape, np.nan)
     parts = [slice(first, first + refit_every) for first in range(0, len(origins), refit_every)]
@@ -245,6 +246,8 @@ def _dynamic(model: Any, params: Array, begin: int, origins: Array, horizon: int
     system = clone.system(params)
     T, noise = system.transition, system.selection @ system.state_cov @ system.selection.T
     design = model.coefficients.design(np.asarray(model.exog))
+    intercept = np.zeros((len(design), model.nobs))
+    intercept += model.coefficients.intercept(np.asarray(model.exog)).reshape(len(design), -1)
     noise_of = np.diag(clone.matrices(params)["obs_cov"]) * np.ones((model.nobs, 1))
     noise_of = noise_of if model.obs_scale is None else noise_of * model.obs_scale**2
     means, variances = [], []
@@ -255,10 +258,11 @@ def _dynamic(model: Any, params: Array, begin: int, origins: Array, horizon: int
         unknown = np.zeros_like(cov) if diffuse is None else diffuse[:, :, t]
         for _ in range(horizon - 1):
             state, cov, unknown = T @ state, T @ cov @ T.T + noise, T @ unknown @ T.T
-        Z = design[:, :, int(origin) + horizon - 1]
+        target = int(origin) + horizon - 1
+        Z = design[:, :, target]
         known = np.einsum("ik,kl,il->i", Z, unknown, Z) <= 1e-8
-        variance = np.einsum("ik,kl,il->i", Z, cov, Z) + noise_of[int(origin) + horizon - 1]
-        means.append(np.where(known, Z @ state, np.nan))
+        variance = np.einsum("ik,kl,il->i", Z, cov, Z) + noise_of[target]
+        means.append(np.where(known, intercept[:, target] + Z @ state, np.nan))
         variances.append(np.where(known, variance, np.nan))
     return np.array(means), np.array(variances)
 
@@ -267,26 +271,26 @@ def _static(endog: Array, exog: Array, origins: Array, window: int, horizon: int
     """Return predictive means and variances of static and rolling least squares, (origins, 2, p)."""
     means, variances = np.empty((2, len(origins), 2, endog.shape[1]))
     for i, origin in enumerate(origins):
-        x = exog[origin + horizon - 1]
+        x = exog[:, origin + horizon - 1]
         for place, begin in enumerate((0, origin - window)):
             rows = slice(begin, origin)
-            means[i, place], variances[i, place] = _least_squares(endog[rows], exog[rows], x)
+            means[i, place], variances[i, place] = _least_squares(endog[rows], exog[:, rows], x)
     return means, variances
 
 
 def _least_squares(endog: Array, exog: Array, x: Array) -> tuple[Array, Array]:
     """Return predictive means and variances of least squares, for each series on its observed rows."""
-    p, m = endog.shape[1], len(x)
+    p = endog.shape[1]
     mean, variance = np.full(p, np.nan), np.full(p, np.nan)
     for i in range(p):
-        seen = ~np.isnan(endog[:, i])
-        X, y = exog[seen], endog[seen, i]
+        seen, own = ~np.isnan(endog[:, i]), exog[i].any(axis=0) | (x[i] != 0)
+        X, y, m = exog[i][np.ix_(seen, own)], endog[seen, i], int(own.sum())
         if len(y) <= m or np.linalg.matrix_rank(X) < m:
             continue
         q, r = np.linalg.qr(X)
         coefs = np.linalg.solve(r, q.T @ y)
-        leverage = np.sum(np.linalg.solve(r.T, x) ** 2)
-        mean[i] = x @ coefs
+        leverage = np.sum(np.linalg.solve(r.T, x[i, own]) ** 2)
+        mean[i] = x[i, own] @ coefs
         variance[i] = np.sum((y - X @ coefs) ** 2) / (len(y) - m) * (1.0 + leverage)
     return mean, variance
 

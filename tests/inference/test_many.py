@@ -27,7 +27,8 @@ from numpy.testing import assert_array_equal
 
 import statespace_ext as sse
 from statespace_ext.engine.parallel import stream
-from statespace_ext.inference import many
+from statespace_ext.exceptions import SpecificationError
+from statespace_ext.inference import records
 from statespace_ext.inference.many import (
     Failure,
     attempt,
@@ -191,9 +192,11 @@ def test_a_later_version_may_add_a_field(tmp_path: Path, monkeypatch: pytest.Mon
     file = tmp_path / "run.jsonl"
     given = {"a": plain_models()["SARIMAX"]}
     (before,) = sse.fit_many(given, checkpoint=file)
-    later = dataclasses.make_dataclass("Later", [("note", str, "none")], bases=(many.FitRecord,), frozen=True)
-    monkeypatch.setattr(many, "FitRecord", later)
-    monkeypatch.setattr(many, "_RECORD", {field.name for field in dataclasses.fields(later)})
+    later = dataclasses.make_dataclass(
+        "Later", [("note", str, "none")], bases=(records.FitRecord,), frozen=True
+    )
+    monkeypatch.setattr(records, "FitRecord", later)
+    monkeypatch.setattr(records, "_RECORD", {field.name for field in dataclasses.fields(later)})
     (kept,) = sse.fit_many(given, checkpoint=file)
     assert kept.llf == before.llf and kept.seconds == before.seconds and kept.note == "none"
 
@@ -605,3 +608,62 @@ def test_a_checkpoint_of_an_earlier_version_is_read_and_not_fitted_again(
     for line in lines:
         assert {key: getattr(records[line["name"]], key) for key in line} == line
     assert path.read_bytes() == stored.read_bytes()
+
+
+# -- coefficients that records keep ---------------------------------------------------------------------
+
+
+def regressions(index: Any = None) -> dict[str, Any]:
+    """Return two regressions with a random walk, on periods with labels of a kind."""
+    rng = np.random.default_rng(8)
+    index = pd.period_range("2001-01", periods=30, freq="M") if index is None else index
+    x = pd.DataFrame({"const": 1.0, "MKT": rng.standard_normal(30)}, index)
+    y = pd.DataFrame(x[["MKT"]].to_numpy() @ [[1.0, 0.6]] + rng.standard_normal((30, 2)), index, ["A", "B"])
+    options = {"dynamics": {"MKT": "random_walk"}, "obs_cov": "diagonal", "state_cov": "scalar"}
+    return {
+        "both": sse.DynamicRegression(y, x, **options),
+        "trend": sse.DynamicRegression(y[["A"]], x, dynamics={"MKT": "local_linear"}, obs_cov=[[1.0]],
+                                       state_cov={"MKT": [[0.1]], "MKT.slope": [[0.01]]}),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        pd.period_range("2001-01", periods=30, freq="M"),
+        pd.date_range("2001-01-01", periods=30, freq="D"),
+        pd.RangeIndex(30),
+        pd.Index([f"w{i:02d}" for i in range(30)]),
+    ],
+    ids=["periods", "dates", "numbers", "texts"],
+)
+def test_records_keep_the_coefficients_also_in_a_checkpoint(index: Any, tmp_path: Path) -> None:
+    file, options = tmp_path / "run.jsonl", {"cov_type": "none", "low_memory": True}
+    given = regressions(index)
+    first = {r.name: r for r in sse.fit_many(given, options, rng=0, checkpoint=file, keep="coefficients")}
+    again = {r.name: r for r in sse.fit_many(given, options, rng=0, checkpoint=file, keep="coefficients")}
+    assert list(first["trend"].coefficients) == ["const", "MKT", "MKT.slope"]
+    for name, model in given.items():
+        res = model.smooth(list(first[name].params.values()))
+        for label, found in res.coefficients.items():
+            for record in (first[name], again[name]):
+                frame = record.coefficients[label]
+                for kind in ("smoothed", "smoothed_se", "filtered", "filtered_se"):
+                    pd.testing.assert_frame_equal(frame[kind], getattr(found, kind), check_freq=False)
+    assert (
+        pickle.loads(pickle.dumps(first["both"]))
+        .coefficients["MKT"]
+        .equals(first["both"].coefficients["MKT"])
+    )
+    with pytest.raises(SpecificationError, match="other options"):
+        list(sse.fit_many(given, options, rng=0, checkpoint=file))
+
+
+def test_coefficients_are_kept_of_regressions_only_and_on_request() -> None:
+    given = regressions()
+    options = {"cov_type": "none"}
+    assert all(record.coefficients is None for record in sse.fit_many(given, options))
+    with pytest.raises(SpecificationError, match="dynamic regressions"):
+        list(sse.fit_many(plain_models(), keep="coefficients"))
+    with pytest.raises(SpecificationError, match="keep"):
+        list(sse.fit_many(given, keep="betas"))

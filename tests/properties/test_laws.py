@@ -105,7 +105,7 @@ def test_the_order_of_the_series_does_not_matter(kind: str, data: Any) -> None:
         spec["design"] = spec["design"][order]
     if "initial_state" in spec and kind != "LGSSM":
         p = len(order)
-        places = [j * p + i for j in range(2) for i in order]
+        places = [j * p + i for j in range(len(spec["initial_state"]) // p) for i in order]
         spec["initial_state"] = spec["initial_state"][places]
         spec["initial_state_cov"] = spec["initial_state_cov"][np.ix_(places, places)]
     other = case.changed(endog=case.endog.iloc[:, order], spec=spec)

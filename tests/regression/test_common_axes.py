@@ -13,8 +13,8 @@ from capm import BETA_MOVES, BOTH_MOVE, simulated
 from numpy.testing import assert_allclose
 
 import statespace_ext as sse
-from statespace_ext.regression import common_axes
-from statespace_ext.regression.common_axes import RegressionSmoother
+from statespace_ext.regression import estimation
+from statespace_ext.regression.estimation import RegressionSmoother
 
 CASES: dict[str, dict[str, Any]] = {
     "unstructured": {},
@@ -47,7 +47,7 @@ def model(name: str, missing: str) -> sse.DynamicRegression:
 def by_a_pass(given: sse.DynamicRegression, params: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return log-likelihood, score and log-likelihood alone from passes."""
     with monkeypatch.context() as patch:
-        patch.setattr(common_axes, "_MOST_ROWS", -1)
+        patch.setattr(estimation, "_MOST_ROWS", -1)
         other = given.clone(given.data.orig_endog, given.data.orig_exog)
         llf, score = other.loglike_and_score(params)
         assert other.private_smoother.common is None
@@ -129,7 +129,7 @@ def test_a_fit_ends_where_one_by_passes_does(monkeypatch: pytest.MonkeyPatch) ->
     for name in ("unstructured", "diagonal", "proportional", "factor"):
         fast = model(name, "rows").fit(cov_type="none")
         with monkeypatch.context() as patch:
-            patch.setattr(common_axes, "_MOST_ROWS", -1)
+            patch.setattr(estimation, "_MOST_ROWS", -1)
             slow = model(name, "rows").fit(cov_type="none")
         assert fast.converged and slow.converged
         assert_allclose(fast.llf, slow.llf, rtol=0, atol=1e-6)

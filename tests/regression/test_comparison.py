@@ -12,7 +12,7 @@ from scipy import stats
 
 import statespace_ext as sse
 from statespace_ext.regression.comparison import compare, is_nested
-from statespace_ext.regression.structures import covariance_kind, obs_kind, state_kinds
+from statespace_ext.regression.declaration import covariance_kind, obs_kind, state_kinds
 
 NAN = np.nan
 Y, X = simulated(np.random.default_rng(21), 70, 3, move=0.5)

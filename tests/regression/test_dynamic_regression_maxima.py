@@ -14,7 +14,6 @@ from numpy.testing import assert_allclose
 
 import statespace_ext as sse
 from statespace_ext.params.covariance import Chordal
-from statespace_ext.regression.starts import autoregressive_local_maxima
 
 RANDOM_STARTS = Path(__file__).parents[1] / "reference" / "structured_random_starts.json"
 KNOWN: dict[str, float] = json.loads(RANDOM_STARTS.read_text(encoding="utf-8"))["best_llf"]
@@ -109,7 +108,7 @@ def test_peaks_seen_from_a_lower_maximum() -> None:
     with model.fix_params(held):
         low = model.fit(cov_type="none")
     problem = model.problem()
-    points = autoregressive_local_maxima(problem, np.asarray(low.params), model.exog, np.array([1]))
+    points = model.other_local_maxima(problem, np.asarray(low.params))
     phi = [point[model.param_names.index("ar1.x2.y")] for point in points]
     assert min(phi) < -0.5
     values = [problem.value(point) for point in points]

@@ -176,8 +176,8 @@ def test_forecasts_have_the_scale_that_is_given(res: Any) -> None:
     with pytest.raises(DataError, match="positive"):
         start.forecast(2, exog=x[20:22], obs_scale=[1.0, 0.0])
     plain = sse.DynamicRegression(y, x).smooth(np.ravel(V)[[0, 1, 3]])
-    with pytest.raises((DataError, TypeError), match="obs_scale"):
-        plain.forecast(1, exog=x[-1:], obs_scale=[1.0])
+    with pytest.raises(DataError, match="no obs_scale"):
+        plain.forecast(1, exog=x[-1:].to_numpy(), obs_scale=[1.0])
 
 
 def test_refits_have_the_scale_of_their_periods() -> None:
@@ -258,3 +258,130 @@ def test_what_is_no_scale(change: Any, match: str) -> None:
     y, x, scale = data()
     with pytest.raises((DataError, SpecificationError), match=match):
         sse.DynamicRegression(y, x, obs_scale=change(scale))
+
+
+# -- the rule: a method uses the scale that is given, or says that it cannot ---------------------------------
+
+
+CUT = 20
+LATER = {"exog": data()[1][CUT : CUT + 3]}
+USE_IT: dict[str, Any] = {
+    "forecast": lambda r, **k: r.forecast(3, **LATER, **k),
+    "get_forecast": lambda r, **k: r.get_forecast(3, **LATER, **k).se_mean,
+    "get_forecast, parameters": lambda r, **k: (
+        r.get_forecast(3, param_uncertainty=True, **LATER, **k).se_mean
+    ),
+    "get_prediction": lambda r, **k: r.get_prediction(15, CUT + 2, **LATER, **k).se_mean,
+    "predict": lambda r, **k: r.predict(15, CUT + 2, **LATER, **k),
+    "simulate": lambda r, **k: r.simulate(3, anchor="end", rng=0, **LATER, **k),
+    "simulate from the start": lambda r, **k: r.simulate(CUT + 3, rng=0, **LATER, **k),
+    "model.simulate": lambda r, **k: r.model.simulate(r.params, CUT + 3, **LATER, **k),
+    "fevd": lambda r, **k: r.fevd(3, shares=False, **LATER, **k),
+}
+ADD_DATA: dict[str, Any] = {
+    "append": lambda r, **k: r.append(data()[0][CUT : CUT + 3], **LATER, **k).llf,
+    "extend": lambda r, **k: r.extend(data()[0][CUT : CUT + 3], **LATER, **k).llf,
+    "apply": lambda r, **k: r.apply(data()[0][CUT : CUT + 3], **LATER, **k).llf,
+    "clone": lambda r, **k: r.model.clone(data()[0][CUT : CUT + 3], **LATER, **k).obs_scale,
+}
+HAVE_NO_USE: dict[str, Any] = {
+    "simulate": lambda r, **k: r.simulate(10, rng=0, **k),
+    "get_prediction": lambda r, **k: r.get_prediction(2, 5, **k).se_mean,
+    "predict": lambda r, **k: r.predict(2, 5, **k),
+    "impulse_responses": lambda r, **k: r.impulse_responses(3, **k),
+    "model.impulse_responses": lambda r, **k: r.model.impulse_responses(r.params, 3, **k),
+    "irf": lambda r, **k: r.irf(3, **k).estimate,
+    "news": lambda r, **k: r.news(shorter(r), **k).total_impacts,
+    "smooth": lambda r, **k: r.model.smooth(r.params, **k).llf,
+    "filter": lambda r, **k: r.model.filter(r.params, **k).llf,
+    "simulation_smoother": lambda r, **k: r.model.simulation_smoother(**k),
+}
+
+
+def part(scaled: bool = True) -> Any:
+    """Return results on the first periods, with or without a scale."""
+    y, x, scale = data()
+    model = sse.DynamicRegression(
+        y[:CUT], x[:CUT], dynamics=BETA_MOVES, obs_scale=scale[:CUT] if scaled else None
+    )
+    return model.smooth(params_of(model))
+
+
+def shorter(res: Any) -> Any:
+    model, rows = res.model, slice(CUT - 1)
+    return model.clone(*(each[rows] for each in data()[:2]), **model.arguments_of_periods(rows)).smooth(
+        res.params
+    )
+
+
+def differ(one: Any, other: Any) -> bool:
+    return not np.allclose(np.asarray(one, dtype=float), np.asarray(other, dtype=float), equal_nan=True)
+
+
+@pytest.mark.parametrize("method", [*USE_IT, *ADD_DATA])
+def test_methods_for_later_periods_use_the_scale_or_refuse_it(method: str) -> None:
+    call, res, scale = {**USE_IT, **ADD_DATA}[method], part(), data()[2][CUT : CUT + 3]
+    found = call(res, obs_scale=scale)
+    assert method in ("forecast", "predict") or differ(found, call(res, obs_scale=2.0 * scale))
+    with pytest.raises(DataError, match="obs_scale"):
+        call(res)
+    with pytest.raises(DataError, match="obs_scale has the wrong shape"):
+        call(res, obs_scale=scale[:2])
+    with pytest.raises(DataError, match="obs_scale has values that are not positive"):
+        call(res, obs_scale=-scale)
+    if method in USE_IT:
+        with pytest.raises(DataError, match="no obs_scale"):
+            call(part(False), obs_scale=scale)
+    else:
+        assert differ(call(part(False), obs_scale=scale), call(part(False), obs_scale=2.0 * scale))
+
+
+@pytest.mark.parametrize("method", HAVE_NO_USE)
+@pytest.mark.parametrize("scaled", [True, False], ids=["with a scale", "without"])
+def test_methods_without_later_periods_refuse_a_scale(method: str, scaled: bool) -> None:
+    call, res = HAVE_NO_USE[method], part(scaled)
+    call(res)
+    with pytest.raises(DataError, match="no use for obs_scale"):
+        call(res, obs_scale=data()[2][CUT : CUT + 3])
+
+
+def test_a_model_without_a_scale_had_ones_before() -> None:
+    y, x, scale = data()
+    both = np.concatenate([np.ones((CUT, 2)), scale[CUT:]])
+    whole = sse.DynamicRegression(y, x, dynamics=BETA_MOVES, obs_scale=both)
+    res, rows = part(False), {"exog": x[CUT:], "obs_scale": scale[CUT:]}
+    assert_allclose(res.append(y[CUT:], **rows).llf, whole.loglike(res.params), rtol=1e-10)
+    assert_allclose(res.llf + res.extend(y[CUT:], **rows).llf, whole.loglike(res.params), rtol=1e-10)
+
+
+def test_simulations_of_the_sample_have_its_scale() -> None:
+    y, x, scale = data()
+    common = scale["A1"]
+    scaled, plain = (
+        sse.DynamicRegression(y, x, dynamics=BETA_MOVES, obs_scale=each) for each in (common, None)
+    )
+    start = {"initial_state": np.zeros(4), "state_shocks": np.zeros((N, 2)), "rng": 0}
+    noise = [model.smooth(params_of(model)).simulate(N, **start) for model in (scaled, plain)]
+    assert_allclose(noise[0], noise[1].mul(common, axis=0), rtol=1e-8)
+    responses = [model.impulse_responses(params_of(model), 4, anchor=3) for model in (scaled, plain)]
+    assert_allclose(*responses)
+
+
+def test_news_after_the_sample_use_the_scale() -> None:
+    y, x, scale = data()
+    res = part()
+    rows = {"exog": x[CUT : CUT + 1], "obs_scale": scale[CUT : CUT + 1]}
+    found = res.news(shorter(res), start=y.index[CUT], end=y.index[CUT], **rows).total_impacts
+    before = shorter(res).forecast(2, exog=x[CUT - 1 : CUT + 1], obs_scale=scale[CUT - 1 : CUT + 1])
+    assert_allclose(found, res.forecast(1, **rows).to_numpy() - before[1:].to_numpy(), rtol=1e-6)
+    with pytest.raises(DataError, match="obs_scale"):
+        res.news(shorter(res), start=y.index[CUT], end=y.index[CUT], exog=x[CUT : CUT + 1])
+
+
+def test_rolling_fits_have_the_scale_of_their_windows() -> None:
+    y, x, scale = data(False)
+    options = {"dynamics": BETA_MOVES, "obs_cov": "diagonal", "state_cov": "scalar"}
+    model = sse.DynamicRegression(y, x, obs_scale=scale, **options)
+    found = sse.rolling_fit(model, window=20, step=10, fit_options={"method": "lbfgs"})
+    part = sse.DynamicRegression(y[10:], x[10:], obs_scale=scale[10:], **options).fit(method="lbfgs")
+    assert_allclose(found.params.iloc[-1], part.params, rtol=1e-3)

@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 from oracle import richardson_gradient
 
 import statespace_ext as sse
-from statespace_ext.regression.structures import factor_analysis_steps
+from statespace_ext.regression.estimation import factor_analysis_steps
 
 
 def objective(target: np.ndarray, loading: np.ndarray, specific: np.ndarray) -> float:

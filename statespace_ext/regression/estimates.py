@@ -1,4 +1,4 @@
-"""Coefficients of portfolios of the series."""
+"""Estimated coefficients of the series and of portfolios of them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,68 @@ import pandas as pd
 
 from ..display import Displayed
 from ..exceptions import DataError, SpecificationError, nearest, shown
+from .coefficients import SLOPE
+
+
+def require_smoothed(results: Any) -> None:
+    """Raise `SpecificationError` if the results do not contain the coefficients."""
+    if results.smoothed_state is None:
+        raise SpecificationError(
+            "The coefficients were not computed",
+            got="a fit with low_memory=True",
+            remedy="Call `model.smooth(res.params)`.",
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class Coefficient(Displayed):
+    """
+    Estimates of the coefficients on one regressor, labelled by series or by portfolio.
+
+    Attributes
+    ----------
+    dynamics : str
+        "static", "random_walk", "ar1" or "local_linear".
+    smoothed, filtered : DataFrame, (nobs, p)
+        E[. | all data] and E[. | data up to t].
+    predicted : DataFrame, (nobs + 1, p)
+        E[. | data up to t - 1]. The last row belongs to the period after the sample.
+    smoothed_se, filtered_se, predicted_se : DataFrame
+        Standard errors of these means, given the parameters.
+
+    Notes
+    -----
+    Filtered coefficients are NaN if the data up to t do not determine them. Predicted coefficients are NaN if
+    the data up to t - 1 do not determine them.
+    """
+
+    dynamics: str
+    smoothed: pd.DataFrame
+    filtered: pd.DataFrame
+    smoothed_se: pd.DataFrame
+    filtered_se: pd.DataFrame
+    predicted: pd.DataFrame
+    predicted_se: pd.DataFrame
+
+    @property
+    def estimate(self) -> pd.Series:
+        """The constant coefficient of each series; raises if the coefficients vary over time."""
+        self._require_static()
+        return self.smoothed.iloc[-1].rename("estimate")
+
+    @property
+    def se(self) -> pd.Series:
+        """Standard error of ``estimate`` given V; raises if the coefficients vary over time."""
+        self._require_static()
+        return self.smoothed_se.iloc[-1].rename("se")
+
+    def _require_static(self) -> None:
+        if self.dynamics != "static":
+            raise SpecificationError(
+                "A coefficient that moves has no single estimate",
+                got=self.dynamics,
+                remedy="Use `smoothed` and `smoothed_se`.",
+            )
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,7 +110,8 @@ class Portfolio(Displayed):
     @property
     def beta(self) -> Any:
         """The coefficients on the other regressors; a dict by regressor if there are several."""
-        betas = {name: found for name, found in self.coefficients.items() if name != self.constant}
+        own = {key: found for key, found in self.coefficients.items() if not key.endswith(f".{SLOPE}")}
+        betas = {name: found for name, found in own.items() if name != self.constant}
         return next(iter(betas.values())) if len(betas) == 1 else betas
 
 
