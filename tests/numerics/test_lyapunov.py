@@ -17,6 +17,7 @@ from statsmodels.tsa.arima_process import ArmaProcess
 from statespace_ext.numerics import lyapunov
 from statespace_ext.numerics.linear_algebra import symmetrize
 from statespace_ext.numerics.lyapunov import (
+    continuous_covariance,
     stationarity_error,
     stationary_covariance,
     stationary_covariances,
@@ -170,7 +171,25 @@ def moments(K: np.ndarray, kappa: np.ndarray, cov: np.ndarray) -> tuple[np.ndarr
     return np.linalg.solve(K, kappa), P.reshape(K.shape)
 
 
-@pytest.mark.parametrize("name", ["one factor", "stable", "repeated", "defective", "complex", "stiff"])
+STABLE = ["one factor", "stable", "repeated", "defective", "complex", "stiff"]
+
+
+@pytest.mark.parametrize("name", STABLE)
+@pytest.mark.parametrize("turn", [1.0, 1.0 + 0.3j])
+def test_continuous_time_against_one_linear_system(name: str, turn: complex) -> None:
+    K = DRIFTS[name] * (turn if turn.imag else 1.0)
+    cov = some_cov(np.random.default_rng(2), len(K), len(K))
+    want = scipy.linalg.solve_continuous_lyapunov(K, cov) if turn.imag else moments(K, K[0], cov)[1]
+    assert_allclose(continuous_covariance(K, cov), symmetrize(want), rtol=1e-9, atol=1e-9 * np.abs(want).max())
+
+
+def test_continuous_time_without_numbers_is_the_error_of_scipy() -> None:
+    for K, cov in ((np.full((2, 2), np.nan), np.eye(2)), (np.eye(2), np.full((2, 2), np.inf))):
+        with pytest.raises(ValueError, match="infs or NaNs"):
+            continuous_covariance(K, cov)
+
+
+@pytest.mark.parametrize("name", STABLE)
 def test_vjp(name: str) -> None:
     K, rng = DRIFTS[name], np.random.default_rng(2)
     k = len(K)
