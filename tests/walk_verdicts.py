@@ -133,9 +133,7 @@ RESULTS: dict[str, Verdict] = {
             "conf_int": lambda c: c.res.conf_int(),
             "t_test": lambda c: c.res.t_test(_contrast(c)) if len(_contrast(c)) else None,
             "f_test": lambda c: c.res.f_test(_contrast(c)) if len(_contrast(c)) else None,
-            "wald_test": lambda c: (
-                c.res.wald_test(_contrast(c), scalar=True) if len(_contrast(c)) else None
-            ),
+            "wald_test": lambda c: c.res.wald_test(_contrast(c), scalar=True) if len(_contrast(c)) else None,
         }.items()
     },
     "t_test_pairwise": needs("a design with terms of a formula: statsmodels has it for regressions alone"),
