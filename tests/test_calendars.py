@@ -108,7 +108,7 @@ def results(kind: str, name: str) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             model = MODELS[kind](panel(CALENDARS[name][:N]))
-            _RESULTS[key] = model.smooth(params(kind))
+            _RESULTS[key] = model.smooth(params(kind), cov_type="none")
     return _RESULTS[key]
 
 

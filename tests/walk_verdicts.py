@@ -31,7 +31,7 @@ class Verdict:
     holds: bool = False
     writes: bool = False
     attribute: bool = False
-    """Whether the call does no more than to read an attribute, so that several share one result."""
+    """Whether the call only reads what results or a model have, so that several share one result."""
     skip: tuple[str, ...] = ()
     """Subjects for which ``why`` holds; for all where it is empty and ``why`` is not."""
 
@@ -114,25 +114,28 @@ RESULTS: dict[str, Verdict] = {
             "normalized_cov_params pvalues tvalues zvalues"
         ).split()
     },
-    "aic": own(IDENTIFIED, lambda c: c.res.aic, skip=OURS),
-    "df_model": own(IDENTIFIED, lambda c: c.res.df_model),
-    "df_resid": own(IDENTIFIED, lambda c: c.res.df_resid),
-    "standardized_forecasts_error": own(UNSEEN, lambda c: c.res.standardized_forecasts_error, skip=OURS),
+    "aic": own(IDENTIFIED, lambda c: c.res.aic, attribute=True, skip=OURS),
+    "df_model": own(IDENTIFIED, lambda c: c.res.df_model, attribute=True),
+    "df_resid": own(IDENTIFIED, lambda c: c.res.df_resid, attribute=True),
+    "standardized_forecasts_error": own(
+        UNSEEN, lambda c: c.res.standardized_forecasts_error, attribute=True, skip=OURS
+    ),
     **{
-        name: own(COUNTED, lambda c, name=name: getattr(c.res, name), skip=OURS)
+        name: own(COUNTED, lambda c, name=name: getattr(c.res, name), attribute=True, skip=OURS)
         for name in ("aicc", "bic", "hqic")
     },
-    "data": same(lambda c: c.res.data.endog),
-    "model": same(lambda c: c.res.model.endog),
-    "cov_params": own(COVARIANCE, lambda c: c.res.cov_params(), rtol=1e-6),
-    "conf_int": own(COVARIANCE, lambda c: c.res.conf_int(), rtol=1e-6),
-    "t_test": own(COVARIANCE, lambda c: c.res.t_test(_contrast(c)) if len(_contrast(c)) else None, rtol=1e-6),
-    "f_test": own(COVARIANCE, lambda c: c.res.f_test(_contrast(c)) if len(_contrast(c)) else None, rtol=1e-6),
-    "wald_test": own(
-        COVARIANCE,
-        lambda c: c.res.wald_test(_contrast(c), scalar=True) if len(_contrast(c)) else None,
-        rtol=1e-6,
-    ),
+    "data": same(lambda c: c.res.data.endog, attribute=True),
+    "model": same(lambda c: c.res.model.endog, attribute=True),
+    **{
+        name: own(COVARIANCE, call, rtol=1e-6, attribute=True)
+        for name, call in {
+            "cov_params": lambda c: c.res.cov_params(),
+            "conf_int": lambda c: c.res.conf_int(),
+            "t_test": lambda c: c.res.t_test(_contrast(c)) if len(_contrast(c)) else None,
+            "f_test": lambda c: c.res.f_test(_contrast(c)) if len(_contrast(c)) else None,
+            "wald_test": lambda c: c.res.wald_test(_contrast(c), scalar=True) if len(_contrast(c)) else None,
+        }.items()
+    },
     "t_test_pairwise": needs("a design with terms of a formula: statsmodels has it for regressions alone"),
     "wald_test_terms": needs("a design with terms of a formula: statsmodels has it for regressions alone"),
     "initialize": needs("other params: it is the second half of the constructor"),
@@ -158,7 +161,10 @@ RESULTS: dict[str, Verdict] = {
         lambda c: [c.res.impulse_responses(3, i, True) for i in (0, c.model.ssm.k_posdef - 1)]
     ),
     "info_criteria": own(
-        IDENTIFIED, lambda c: [c.res.info_criteria(kind) for kind in ("aic", "bic", "hqic")], skip=OURS
+        IDENTIFIED,
+        lambda c: [c.res.info_criteria(kind) for kind in ("aic", "bic", "hqic")],
+        attribute=True,
+        skip=OURS,
     ),
     "news": own(
         "statsmodels before 0.15 has weights of zero in diffuse periods: tests/base/test_news.py",
@@ -231,7 +237,7 @@ SMOOTHER: dict[str, Verdict] = {
         RESULTS["standardized_forecasts_error"],
         call=lambda c: c.res.smoother_results.standardized_forecasts_error,
     ),
-    "model": same(lambda c: c.res.smoother_results.model),
+    "model": same(lambda c: c.res.smoother_results.model, attribute=True),
     "news": same(lambda c: c.raw_news()),
     "get_smoothed_decomposition": same(lambda c: c.res.smoother_results.get_smoothed_decomposition()),
     "predict": same(lambda c: c.past_the_sample()),
@@ -269,7 +275,7 @@ MODEL: dict[str, Verdict] = {
     "initialization": same(lambda c: c.start_of(c.model.ssm), holds=True),
     "ssm": same(lambda c: [*c.passes(c.model.ssm), c.model["transition"], c.model["obs_cov"]], holds=True),
     "simulation_smoother": same(lambda c: c.simulation_smoothers(c.model), holds=True),
-    "data": same(lambda c: c.model.data.endog),
+    "data": same(lambda c: c.model.data.endog, attribute=True),
     "start_params": own("start values of our own", lambda c: c.model.start_params),
     "clone": same(
         lambda c: c.model.clone(c.subject.longer(), **c.subject.longer_regressors()).smooth(c.params)

@@ -107,7 +107,7 @@ def loadings_vjp(
     by_integral[:k, :k] = 0.5 * cov
     by_integral[:k, k] = by_integral[k, :k] = 0.5 * kappa
     bar_generator, _ = flow.vjp(bar_increment, weights[:, None, None] * by_integral)
-    integral = np.tensordot(weights, flow.integral, axes=1)
+    integral = np.einsum("t,tij->ij", weights, flow.integral)
     bar_K, bar_delta_1 = -bar_generator[:k, :k].T, -bar_generator[:k, k]
     return bar_K, integral[:k, k], 0.5 * integral[:k, :k], np.sum(bar_A), bar_delta_1
 
@@ -116,7 +116,7 @@ def convexity_vjp(K: Array, delta_1: Array, tau: Array, bar_A: Array, period: fl
     """Return the gradient by Sigma Sigma' alone of a function of A; as `loadings_vjp` does."""
     k = len(K)
     integral = _flow(K, delta_1, tau, period).integral[:, :k, :k]
-    return np.asarray(-0.5 * np.tensordot(np.asarray(bar_A) / tau, integral, axes=1))
+    return np.asarray(-0.5 * np.einsum("t,tij->ij", np.asarray(bar_A) / tau, integral))
 
 
 def intercept_parts(
@@ -216,5 +216,5 @@ def _parts(flow: Flow, kappa: Array, cov: Array, tau: Array) -> tuple[tuple[Arra
     """Return drift and convexity, and the loadings of the state."""
     k = len(kappa)
     drift = -(flow.integral[:, :k, k] @ kappa) / tau
-    convexity = -0.5 * np.tensordot(flow.integral[:, :k, :k], cov, axes=2) / tau
+    convexity = -0.5 * np.einsum("tij,ij->t", flow.integral[:, :k, :k], cov) / tau
     return (drift, convexity), -flow.increment[:, :k, k] / tau[:, None]

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
+from scipy.linalg.lapack import dgees, dtrsyl
 
 from .linear_algebra import Array, quiet, solve, solve_and_log_det, symmetrize
 
@@ -53,6 +54,26 @@ def stationary_covariance(transition: Array, selected_cov: Array) -> Array:
             if cov is not None and _fits(cov, transition, selected_cov):
                 return cov
     return symmetrize(scipy.linalg.solve_discrete_lyapunov(transition, selected_cov))
+
+
+def continuous_covariance(K: Array, cov: Array) -> Array:
+    """
+    Solve K P + P K' = W.
+
+    These are the steps of `scipy.linalg.solve_continuous_lyapunov`. With few states, its checks take most of
+    the time. If a step fails, scipy solves the equation or raises the error.
+
+    Parameters
+    ----------
+    K, cov : ndarray, (k, k)
+        K and W.
+    """
+    if np.isrealobj(K) and np.isrealobj(cov) and np.all(np.isfinite(cov)):
+        T, _, _, _, Z, _, failed = dgees(lambda *_: 0, K, sort_t=0)
+        P, scale, wrong = dtrsyl(T, T, Z.T @ cov @ Z, tranb="T")
+        if not failed and not wrong and scale == 1.0 and np.all(np.isfinite(P)):
+            return symmetrize(Z @ P @ Z.T)
+    return symmetrize(scipy.linalg.solve_continuous_lyapunov(K, cov))
 
 
 def stationary_moments(transition: Array, intercept: Array, selected_cov: Array) -> tuple[Array, Array]:
@@ -251,8 +272,7 @@ def stationary_vjp(
         P = stationary_covariance(Phi, period * cov)
         bar_cov = period * stationary_covariance(Phi.T, symmetrize(bar_P))
         return -np.outer(bar_kappa, mean) - 2.0 * bar_cov @ Phi @ P, bar_kappa, bar_cov
-    P = symmetrize(scipy.linalg.solve_continuous_lyapunov(K, cov))
-    bar_cov = symmetrize(scipy.linalg.solve_continuous_lyapunov(K.T, symmetrize(bar_P)))
+    P, bar_cov = continuous_covariance(K, cov), continuous_covariance(K.T, symmetrize(bar_P))
     return -np.outer(bar_kappa, mean) - 2.0 * bar_cov @ P, bar_kappa, bar_cov
 
 

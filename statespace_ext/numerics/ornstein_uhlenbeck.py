@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..exceptions import ParameterError
 from .linear_algebra import Array, is_positive_semidefinite, symmetrize
-from .matrix_equations import stationary_covariance
+from .matrix_equations import continuous_covariance, stationary_covariance
 
 LARGEST_RATE = 0.5
 """Largest norm of M h over the first step h; the rest is doubling."""
@@ -434,7 +434,7 @@ def stationary_moments(
             expected="all real parts above 0",
             remedy="Use a start other than the stationary one, or parameters at which the process reverts.",
         )
-    return np.linalg.solve(K, kappa), symmetrize(scipy.linalg.solve_continuous_lyapunov(K, cov))
+    return np.linalg.solve(K, kappa), continuous_covariance(K, cov)
 
 
 def _stationary_in_steps(K: Array, kappa: Array, cov: Array, period: float) -> tuple[Array, Array]:

@@ -328,12 +328,17 @@ def pairwise(*factors: list[Any]) -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_choice_changes_no_number(name: str) -> None:
-    """Each pair of a valid choice, way and option; likelihood, filter, smoother, simulation, forecasts."""
+    """
+    Likelihood, filter, smoother, simulation, forecasts, for each pair of a valid choice, way and option.
+
+    A model takes every third row of its design: each pair occurs with about a third of the models.
+    """
     model = MODELS[name]()
     model.at = params_of(name)
     named = {choice: choose for choice, choose in CHOICES.items() if choice != "fastest"}  # is one of them
     valid = [choice for choice, choose in named.items() if choose(copy.deepcopy(model))] or ["fastest"]
-    for choice, way, option, late in pairwise(valid, list(WAYS), list(OPTIONS), [False, True]):
+    rows = pairwise(valid, list(WAYS), list(OPTIONS), [False, True])
+    for choice, way, option, late in rows[list(MODELS).index(name) % 3 :: 3]:
         found = differences(name, choice, way, option, late)
         assert not found, (choice, way, option, late, found)
 

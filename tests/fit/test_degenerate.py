@@ -93,8 +93,14 @@ DEPENDENT = {
 }
 
 
-@pytest.mark.parametrize("name", DEPENDENT)
-@pytest.mark.parametrize("method", ["auto", "lbfgs", "bfgs", "em"])
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        pytest.param(name, method, marks=pytest.mark.slow if "," in name and method == "bfgs" else ())
+        for name in DEPENDENT
+        for method in ("auto", "lbfgs", "bfgs", "em")
+    ],
+)
 def test_dependent_series(name: str, method: str) -> None:
     build, names = DEPENDENT[name]
     model = build()

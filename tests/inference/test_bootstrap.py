@@ -76,7 +76,7 @@ def test_both_agree_with_the_information() -> None:
     model, params = sampled(np.random.default_rng(12), 300, 2, 1, identification="triangular", root=0.7)
     res = model.fit(params, method="lbfgs")
     for method in ("parametric", "innovations"):
-        boot = bootstrap(res, 60, method, rng=1)
+        boot = bootstrap(res, 20, method, rng=1)
         assert not boot.failures
         assert np.all(np.abs(np.log(boot.bse / res.bse)) < 0.5), method
 

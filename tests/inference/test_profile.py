@@ -51,7 +51,6 @@ def by_scipy(model: Any, name: str, value: float, start: np.ndarray, variances: 
     z[variances] = np.log(np.maximum(z[variances], 0.3))
     z = z[others]
     z = minimize(loss, z, method="BFGS", options={"gtol": 1e-7}).x
-    z = minimize(loss, z, method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-9}).x
     return -loss(z)
 
 

@@ -1095,7 +1095,7 @@ PERFECT: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("spec", PERFECT.values(), ids=PERFECT.keys())
 def test_data_without_noise(spec: dict[str, Any], method: str) -> None:
     given = dict(spec)
-    maxiter = 60 if method == "em" else 300  # EM does not end: its variances fall without limit
+    maxiter = 30 if method == "em" else 300  # EM does not end: its variances fall without limit
     res = sse.LGSSM(given.pop("endog"), 1, design=[[1.0]], **given).fit(method=method, maxiter=maxiter)
     sound(res)
     if res.model.initialization_kind == "stationary":

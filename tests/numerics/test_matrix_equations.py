@@ -14,6 +14,7 @@ from statespace_ext.numerics import matrix_equations
 from statespace_ext.numerics.linear_algebra import symmetrize
 from statespace_ext.numerics.matrix_equations import (
     Riccati,
+    continuous_covariance,
     geometric_sums,
     riccati_limit,
     riccati_paths,
@@ -170,7 +171,33 @@ def moments(K: np.ndarray, kappa: np.ndarray, cov: np.ndarray) -> tuple[np.ndarr
     return np.linalg.solve(K, kappa), P.reshape(K.shape)
 
 
-@pytest.mark.parametrize("name", ["one factor", "stable", "repeated", "defective", "complex", "stiff"])
+STABLE = ["one factor", "stable", "repeated", "defective", "complex", "stiff"]
+
+
+@pytest.mark.parametrize("name", STABLE)
+def test_continuous_time_against_one_linear_system(name: str) -> None:
+    K = DRIFTS[name]
+    cov = some_cov(np.random.default_rng(2), len(K), len(K))
+    want = moments(K, K[0], cov)[1]
+    found = continuous_covariance(K, cov)
+    assert_allclose(found, want, rtol=1e-9, atol=1e-9 * np.abs(want).max())
+    theirs = symmetrize(scipy.linalg.solve_continuous_lyapunov(K, cov))
+    assert_allclose(found, theirs, rtol=1e-12, atol=1e-12 * np.abs(want).max())
+
+
+def test_continuous_time_of_complex_matrices_is_left_to_scipy() -> None:
+    K = DRIFTS["stable"] * (1.0 + 0.3j)
+    want = symmetrize(scipy.linalg.solve_continuous_lyapunov(K, np.eye(3)))
+    assert_array_equal(continuous_covariance(K, np.eye(3)), want)
+
+
+def test_continuous_time_without_numbers_is_the_error_of_scipy() -> None:
+    for K, cov in ((np.full((2, 2), np.nan), np.eye(2)), (np.eye(2), np.full((2, 2), np.inf))):
+        with pytest.raises(ValueError, match="infs or NaNs"):
+            continuous_covariance(K, cov)
+
+
+@pytest.mark.parametrize("name", STABLE)
 def test_vjp(name: str) -> None:
     K, rng = DRIFTS[name], np.random.default_rng(2)
     k = len(K)

@@ -7,6 +7,7 @@ periods, and against the dense joint Gaussian.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -58,8 +59,12 @@ def model_of(spec: str, known: bool = True, n: int = N, labelled: bool = False) 
     return sse.LGSSM(y, 1, exog=x, state_exog=u, identification="unit", **SPECS[spec])
 
 
+@cache
 def params_of(spec: str) -> Any:
-    return model_of(spec).start_params
+    """Return the start values, once for all tests."""
+    params = model_of(spec).start_params
+    params.flags.writeable = False
+    return params
 
 
 def results(spec: str, known: bool = True, n: int = N, labelled: bool = False) -> Any:
@@ -96,6 +101,7 @@ def matrices(spec: str, n: int) -> dict[str, Any]:
     return {**out, "state_intercept": c, "obs_intercept": d}
 
 
+@cache
 def reference(spec: str, h: int, n: int = N) -> tuple[np.ndarray, np.ndarray, float]:
     """Mean and standard errors of the h periods after the first n, by both oracles; the log-likelihood."""
     y = np.concatenate([Y[:n], np.full((h, P), np.nan)])
@@ -106,7 +112,9 @@ def reference(spec: str, h: int, n: int = N) -> tuple[np.ndarray, np.ndarray, fl
     ours = joint.smoothed_state[n:] @ at["design"].T + at["obs_intercept"][:, n:].T
     assert_allclose(mean, ours, rtol=1e-8, atol=1e-9)
     assert_allclose(found.llf, joint.llf, rtol=1e-9)
-    return mean, np.sqrt(np.diagonal(cov)).reshape(h, P), found.llf
+    se = np.sqrt(np.diagonal(cov)).reshape(h, P)
+    mean.flags.writeable = se.flags.writeable = False
+    return mean, se, found.llf
 
 
 def rows(h: int, n: int = N) -> dict[str, np.ndarray]:

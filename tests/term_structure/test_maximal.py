@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +20,21 @@ from statespace_ext.term_structure.maximal import paired
 
 TAU = np.array([0.25, 1.0, 2.0, 3.0, 5.0, 7.0, 10.0])
 GSW = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0])
-ROOTS: dict[str, list[complex]] = {
-    "real": [0.02, 0.4, 0.9],
-    "equal": [0.02, 0.5, 0.5],
-    "complex": [0.02, 0.45 + 0.3j, 0.45 - 0.3j],
-    "a pair at zero": [0.3, 0.0, 0.0],
-    "all equal": [0.3, 0.3, 0.3],
-    "two": [0.1 + 0.2j, 0.1 - 0.2j],
-    "four": [0.02, 0.7, 0.45 + 0.3j, 0.45 - 0.3j],
-    "five": [0.01, 0.2 + 0.5j, 0.2 - 0.5j, 0.6, 0.6],
+ROOTS: dict[str, tuple[complex, ...]] = {
+    "real": (0.02, 0.4, 0.9),
+    "equal": (0.02, 0.5, 0.5),
+    "complex": (0.02, 0.45 + 0.3j, 0.45 - 0.3j),
+    "a pair at zero": (0.3, 0.0, 0.0),
+    "all equal": (0.3, 0.3, 0.3),
+    "two": (0.1 + 0.2j, 0.1 - 0.2j),
+    "four": (0.02, 0.7, 0.45 + 0.3j, 0.45 - 0.3j),
+    "five": (0.01, 0.2 + 0.5j, 0.2 - 0.5j, 0.6, 0.6),
 }
 
 
-def model_at(roots: list[complex], **options: Any) -> tuple[sse.ATSM, np.ndarray]:
-    """Return a model of decimal yields, and parameters with these Q-roots."""
+@cache
+def model_at(roots: tuple[complex, ...], **options: Any) -> tuple[sse.ATSM, np.ndarray]:
+    """Return a model of decimal yields, and parameters with these Q-roots, once for all tests."""
     k = len(roots)
     y = random_panel(np.random.default_rng(3), 40, TAU)
     y += 0.002 * np.random.default_rng(4).standard_normal(y.shape)
@@ -41,7 +43,9 @@ def model_at(roots: list[complex], **options: Any) -> tuple[sse.ATSM, np.ndarray
     at = {"pairs_Q": values[k % 2 :].reshape(-1, 2), "drift_Q": [[0.004 * np.prod(np.abs(roots) + 0.1)]]}
     if k % 2:
         at["roots_Q"] = values[:1, None]
-    return model, model.layout.project({key: np.asarray(v) for key, v in at.items()}, model.start_params)
+    params = model.layout.project({key: np.asarray(v) for key, v in at.items()}, model.start_params)
+    params.flags.writeable = False
+    return model, params
 
 
 def prices(K: np.ndarray, kappa: np.ndarray, cov: np.ndarray, tau: float) -> tuple[float, np.ndarray]:
@@ -200,7 +204,7 @@ def test_what_else_a_model_does() -> None:
 def test_afns_is_a_special_case() -> None:
     """A single root of zero, a pair of equal ones, no drift: its yields, given portfolios of them."""
     decay, S = 0.6, np.diag([0.006, 0.01, 0.02]) ** 2
-    model, params = model_at([0.0, decay, decay])
+    model, params = model_at((0.0, decay, decay))
     afns = sse.ATSM(model.endog, TAU, identification="afns", dt=1 / 12)
     theirs = afns.params_from_matrices(
         {**afns.matrices(afns.start_params), "decay": np.array([[decay]]), "state_cov": S}

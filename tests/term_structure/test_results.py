@@ -23,8 +23,9 @@ from statespace_ext.term_structure import tables
 TAU = np.array([0.25, 1.0, 3.0, 7.0, 10.0])
 
 
+@functools.cache
 def smoothed(units: str = "decimal", irregular: bool = False, n: int = 60, **options: Any) -> Any:
-    """Return results at the start values of a random panel, without a fit."""
+    """Return results at the start values of a random panel, without a fit, once for all tests."""
     y = random_panel(np.random.default_rng(3), n, TAU, irregular=irregular)
     y = 100.0 * y if units == "percent" else y
     model = sse.ATSM(y, TAU, units=units, **options)
