@@ -1,4 +1,4 @@
-"""A default fit against the best of 200 stored random starts (tests/reference/atsm_random_starts.py)."""
+"""A default fit against the best of stored random starts (tests/reference/atsm_random_starts.py)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from yields import jps, panel
+from yields import jps, panel, turning_panel
 
 import statespace_ext as sse
 
@@ -16,15 +16,30 @@ SPECIFICATIONS = {
     "afns": {"identification": "afns"},
     "jsz": {},
 }
+PAIRS = ("jsz-pairs", "dai-singleton-pairs")
+"""One model in two coordinates, with complex Q-roots. 200 starts would take hours: there are 7 to 107."""
+
+
+MISSED = {
+    f"gsw.{kind}": pytest.mark.xfail(strict=True, reason="it ends at a local maximum") for kind in PAIRS
+}
+NAMES = sorted(file.stem for file in STORED.glob("*.json"))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(file.stem for file in STORED.glob("*.json")))
+@pytest.mark.parametrize("name", [pytest.param(name, marks=MISSED.get(name, ())) for name in NAMES])
 def test_default_fit_reaches_the_best_of_random_starts(name: str, shared_data: Path) -> None:
     source, specification = name.split(".")
-    yields, tau = jps(shared_data) if source == "jps" else panel(shared_data, source, "decimal")
-    res = sse.ATSM(yields, tau, **SPECIFICATIONS[specification]).fit()
-    stored = json.loads((STORED / f"{name}.json").read_text())
-    assert stored["starts"] == 200
-    assert res.llf > stored["best"] - 0.01
+    names = [f"{source}.{each}" for each in PAIRS] if specification in PAIRS else [name]
+    stored = [json.loads((STORED / f"{each}.json").read_text()) for each in names]
+    assert all(each["starts"] >= (5 if specification in PAIRS else 200) for each in stored)
+    if source == "turning":
+        yields, tau = turning_panel()
+    else:
+        yields, tau = jps(shared_data) if source == "jps" else panel(shared_data, source, "decimal")
+    options = SPECIFICATIONS.get(specification, {"identification": specification})
+    res = sse.ATSM(yields, tau, **options).fit()
+    assert res.llf > max(each["best"] for each in stored) - 0.01
     assert res.converged
+    if source == "turning":
+        assert res.mean_reversion.loc["Q", "period"].notna().sum() == 2
