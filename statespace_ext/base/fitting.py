@@ -10,7 +10,7 @@ import numpy as np
 
 from ..engine.model_score import overrides
 from ..engine.representation import Mixin, preserved
-from ..exceptions import IdentificationWarning, ParameterError, SpecificationError, UnsupportedError, warn
+from ..exceptions import ParameterError, SpecificationError, UnsupportedError, warn
 from ..fit.fit import best_so_far, estimate
 from ..fit.outcome import FitResult
 from ..fit.problem import EstimationProblem, FitRequest, check_request
@@ -205,6 +205,7 @@ class Fitting(Generic[R], Mixin):
             Estimator of the covariance of the estimates. "oim" (default) uses the second derivatives of the
             log-likelihood, "opg" the scores of the periods, "robust" both, "harvey" the derivatives of the
             forecast errors, and "approx" differences of the log-likelihood. You can also pass a `CovType`.
+            With "none", identification is not checked before it is needed.
         cov_kwds : dict, optional
             Must be empty, since ``cov_type`` has no options.
         method : {"auto", "em", "accelerated-em", "lbfgs", "bfgs", "cg", "newton", "nm", "powell"}
@@ -293,8 +294,8 @@ class Fitting(Generic[R], Mixin):
             outcome.params, includes_fixed=True, cov_type=cov_type or "oim", cov_kwds=cov_kwds, **options
         )
         res._results.attach(outcome, full_output)
-        if res.identification.message:
-            warn(res.identification.message, IdentificationWarning)
+        if cov_type != "none":
+            _ = res.identification  # it warns of parameters that are not identified
         return cast(R, res)
 
 

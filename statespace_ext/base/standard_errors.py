@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..engine.representation import Mixin
-from ..exceptions import ParameterError, UnsupportedError, shown
+from ..exceptions import IdentificationWarning, ParameterError, UnsupportedError, shown, warn
 from ..inference.information import (
     MOST,
     CovType,
@@ -243,10 +243,12 @@ class StandardErrors(Mixin):
 
     @property
     def identification(self) -> Any:
-        """The flat directions of the likelihood (`Identification`)."""
+        """The flat directions of the likelihood (`Identification`). After `fit`, the first use warns."""
         if not hasattr(self, "_identification"):
             with self._as_it_was():
                 self._identification = self.model.identification(np.asarray(self.params), self._fixed)
+            if self._fit is not None and self._identification.message:
+                warn(self._identification.message, IdentificationWarning)
         return self._identification
 
     @property

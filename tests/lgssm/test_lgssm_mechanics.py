@@ -1209,6 +1209,23 @@ def test_identification_warns_once_and_says_it_in_the_summary() -> None:
     assert res.bic == pytest.approx(-2.0 * res.llf + np.log(79) * 15.0)  # one of 80 periods is empty
 
 
+@pytest.mark.parametrize("use", ["identification", "df_model", "aic", "summary"])
+def test_without_standard_errors_identification_is_checked_at_its_first_use(use: str) -> None:
+    """Without standard errors, the check would be most of a short re-estimation."""
+    model = build({}, panel(80))
+    calls: list[Any] = []
+    check = model.identification
+    model.identification = lambda *args: calls.append(args) or check(*args)  # type: ignore[method-assign]
+    res = model.fit(cov_type="none")  # warnings are errors here
+    assert not calls
+    with pytest.warns(sse.IdentificationWarning, match="flat along 4 directions"):
+        found = getattr(res, use)
+        if callable(found):
+            found()
+    assert res.aic == pytest.approx(-2.0 * res.llf + 2.0 * 15.0)  # the second use does not warn
+    assert len(calls) == 1
+
+
 def test_a_mean_beside_a_free_intercept() -> None:
     y = ar1()
     with pytest.warns(sse.IdentificationWarning, match="1 direction.*mean") as caught:
