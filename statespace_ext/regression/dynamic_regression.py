@@ -240,6 +240,7 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
             state_cov="scalar",
         )
 
+    likelihood_neutral = ("filter", "smooth")
     filter, smooth, simulate, impulse_responses, simulation_smoother = map(
         with_scale,
         (

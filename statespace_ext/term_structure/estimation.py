@@ -65,7 +65,10 @@ def _estimate(model: Any, problem: Any, request: FitRequest) -> FitResult:
     if method == "two-step":
         return _two_step(problem, model.start_params if start is None else start, request)
     if method == "auto" and start is None and _has_twin(model):
-        return _by_portfolios(model, problem, request)
+        try:
+            return _by_portfolios(model, problem, request)
+        except np.linalg.LinAlgError:  # a singular state_cov of the portfolios has no such form
+            start = model.start_params
     if method != "auto" and start is None:
         start = concentrated_starts(model)[0] if method == "jsz" else model.start_params
     if method in EM_METHODS and most is None:

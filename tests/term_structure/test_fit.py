@@ -282,3 +282,27 @@ def test_convergence_at_variances_of_zero(shared_data: Path) -> None:
     res = sse.ATSM(yields, tau, **INDEPENDENT).fit(cov_type="none")
     assert res.converged
     assert_allclose(res.llf, 27582.788424, atol=1e-5)  # the best of 200 random starts
+
+
+@pytest.mark.slow
+def test_a_singular_covariance_of_the_portfolios_has_no_dai_singleton_form() -> None:
+    """The fit then starts from the default values of the model, and no factorisation fails."""
+    yields = random_panel(np.random.default_rng(1), 40, TAU, 3)
+    twin = sse.ATSM(yields, TAU, 3, identification="jsz").fit(cov_type="none")
+    assert "state_var.P1" in twin.boundary
+    with pytest.warns(sse.ConvergenceWarning):
+        res = sse.ATSM(yields, TAU, 3, identification="dai-singleton").fit(cov_type="none")
+    assert np.isfinite(res.llf) and res.llf <= twin.llf + 1e-6
+
+
+def test_without_a_dai_singleton_form_the_fit_has_its_own_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_form(*_: object) -> None:
+        np.linalg.cholesky(np.zeros((2, 2)))
+
+    monkeypatch.setattr("statespace_ext.term_structure.estimation.rotated", no_form)
+    model = sse.ATSM(
+        random_panel(np.random.default_rng(1), 40, TAU, 2), TAU, 2, identification="dai-singleton"
+    )
+    with pytest.warns(sse.ConvergenceWarning):
+        res = model.fit(cov_type="none", maxiter=2)
+    assert res.llf > model.loglike(model.start_params)
