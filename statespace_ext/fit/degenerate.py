@@ -232,13 +232,14 @@ def _exact(names: list[str]) -> str:
     )
 
 
-def towards_singular(problem: EstimationProblem, params: Array) -> str:
+def towards_singular(problem: EstimationProblem, params: Array, ahead: float = _NEARLY) -> str:
     """
     Return a message if the supremum has a singular state_cov that the model excludes, or an empty string.
 
     With Q = I and free loadings, a factor without innovations has infinite coefficients. In units of the
     variances P of the factors, the trial sets the direction with the smallest innovations to zero. If the
     log-likelihood is slightly higher there, the search would not end, and would gain only this difference.
+    At the end of a search, the point is no maximum however much higher it is there.
 
     Parameters
     ----------
@@ -246,6 +247,8 @@ def towards_singular(problem: EstimationProblem, params: Array) -> str:
         The model.
     params : ndarray
         Free parameters.
+    ahead : float
+        Largest difference of the log-likelihood.
     """
     blocks = problem.layout.blocks
     held = "state_cov" in blocks and blocks["state_cov"].is_fixed
@@ -268,7 +271,7 @@ def towards_singular(problem: EstimationProblem, params: Array) -> str:
         if system.start == "stationary":
             mean, cov = stationary_start(limit)
             limit = replace(limit, initial_state=mean, initial_state_cov=cov)
-        if not 0.0 <= problem.smoother.loglike(limit) - problem.loglike(params) < _NEARLY:
+        if not 0.0 <= problem.smoother.loglike(limit) - problem.loglike(params) < ahead:
             return ""
     except NOT_HERE:
         return ""

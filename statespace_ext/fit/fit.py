@@ -15,7 +15,7 @@ from ..engine.arguments import random_generator
 from ..engine.parallel import stream
 from ..exceptions import ConvergenceWarning, EstimationError
 from ..numerics.linear_algebra import Array, quiet
-from .degenerate import unbounded
+from .degenerate import towards_singular, unbounded
 from .objective import Objective
 from .outcome import SAME_MAXIMUM, FitResult
 from .problem import EM_METHODS, WITHOUT_GRADIENT, EstimationProblem, FitRequest
@@ -78,7 +78,8 @@ def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
         race.until_starts_agree()
         race.to_the_highest_maximum()
     best = race.best
-    if not best.dead_end and (reason := unbounded(problem, best.params)):
+    reason = unbounded(problem, best.params) or towards_singular(problem, best.params, np.inf)
+    if not best.dead_end and reason:
         best = replace(best, converged=False, status=reason, dead_end=True)
     notes: list[tuple[str, type[Warning]]] = []
     if not best.converged and request.tolerance > 0:

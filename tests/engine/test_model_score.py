@@ -230,10 +230,15 @@ def dense_llf(model: MLEModel, params: np.ndarray) -> float:
     return dense(y, system).llf - (dense(y[:burn], system).llf if burn else 0.0)
 
 
+def is_vague(model: MLEModel) -> bool:
+    """Return whether the start has a large variance, such as 1e6, which costs a filter that many digits."""
+    return bool(np.max(model.ssm.initialization(model=model.ssm)[2]) >= 1e4)
+
+
 def log_likelihood(model: MLEModel) -> Callable[[np.ndarray], float]:
     """Return what is to be differenced: the oracle where statsmodels has few digits, else its own."""
-    _, diffuse, cov = model.ssm.initialization(model=model.ssm)
-    if model.ssm.filter_concentrated or (not np.any(diffuse) and np.max(cov) < 1e4):
+    diffuse = np.any(model.ssm.initialization(model=model.ssm)[1])
+    if model.ssm.filter_concentrated or not (diffuse or is_vague(model)):
         return model.loglike
     return lambda params: dense_llf(model, params)
 
@@ -254,7 +259,8 @@ def test_score_against_differences(name: str, missing: bool) -> None:
     llf = log_likelihood(model)
     assert_allclose(result.llf, llf(params), rtol=1e-7)  # the filter's digits at a variance of 1e6
     want = richardson_gradient(llf, params, step=steps(model, params))
-    assert_allclose(result.score, want, rtol=0, atol=1e-7 * np.abs(want).max())
+    digits = 3e-7 if is_vague(model) else 1e-7  # 1.1e-7 with the smoother of statsmodels 0.14.0
+    assert_allclose(result.score, want, rtol=0, atol=digits * np.abs(want).max())
 
 
 @every_model
