@@ -115,16 +115,17 @@ DYNAMICS = ("static", "random_walk", "ar1", "local_linear")
 
 
 @st.composite
-def regression_cases(draw: Any, capm: bool = False) -> Case:
+def regression_cases(draw: Any, capm: bool = False, plain: bool = False) -> Case:
+    """Draw a regression; a plain one has a state for each coefficient, or two for an "ar1" one."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     n, p = draw(st.integers(10, 20)), draw(st.integers(1, 3))
-    dynamics = draw(st.lists(st.sampled_from(DYNAMICS), min_size=2, max_size=2))
+    dynamics = draw(st.lists(st.sampled_from(DYNAMICS[:3] if plain else DYNAMICS), min_size=2, max_size=2))
     obs_cov = draw(st.sampled_from(["diagonal", "unstructured", "scalar", "equicorrelated"]))
     spec: dict[str, Any] = {"obs_cov": obs_cov}
     moving = [kind for kind in dynamics if kind != "static"]
     if moving:
         spec["state_cov"] = draw(st.sampled_from(["diagonal", "unstructured", "proportional", "joint"]))
-    tied = not capm and len(set(dynamics)) == 1 and draw(st.booleans())
+    tied = not (capm or plain) and len(set(dynamics)) == 1 and draw(st.booleans())
     if tied:
         spec["constraints"] = "MKT + 2*other = 0"
     if draw(st.booleans()):
