@@ -41,6 +41,11 @@ def warn(message: str | Warning, category: type[Warning] = UserWarning) -> None:
     warnings.warn(message, category, stacklevel=level)
 
 
+def warn_renamed(old: str, new: str) -> None:
+    """Warn that a name will be removed in the next version."""
+    warn(f"{old!r} is now called {new!r}; the old name goes with the next version", DeprecationWarning)
+
+
 def shown(items: Iterable[object], most: int = 8) -> str:
     """Return the first items of a list as text for a message."""
     names = [str(item) for item in items]

@@ -98,7 +98,7 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
     """
 
     _res_classes: dict[str, tuple[type, type]] = {"fit": (StateSpaceResults, StateSpaceResultsWrapper)}
-    likelihood_neutral = ("loglike", "loglikeobs", "score", "score_obs", "filter", "smooth")
+    likelihood_neutral: tuple[str, ...] = ("loglike", "loglikeobs", "score", "score_obs", "filter", "smooth")
 
     def __init__(
         self,

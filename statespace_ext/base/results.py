@@ -277,11 +277,7 @@ class StateSpaceResults(
             correlated. The prediction of an observed value is d + Z x.
         """
         uncertain = truth(param_uncertainty, "param_uncertainty")
-        known = [*signature(MLEResults.get_prediction).parameters, "exog", "state_exog", *MATRICES]
-        known += ["param_uncertainty", *self.model.period_arguments]
-        known += self.model.arguments_of_periods(slice(None))
-        known = [name for name in known if name not in ("self", "kwargs")]
-        check_keywords("get_prediction", kwargs, known, self.model.elsewhere_ahead)
+        self._check_keywords("get_prediction", kwargs, "param_uncertainty")
         for name, count, value in (
             ("exog", self.model.k_exog, exog),
             ("state_exog", self.model.k_state_exog, kwargs.get("state_exog")),
@@ -331,11 +327,20 @@ class StateSpaceResults(
 
     def simulate(self, nsimulations: int, *args: Any, rng: object = None, **kwargs: Any) -> Any:
         """Simulate at the estimates, as `MLEResults.simulate`. ``rng`` is a Generator or a seed."""
+        self._check_keywords("simulate", kwargs, "rng", "random_state")
         count = positive_integer(nsimulations, "nsimulations")
         generator = None if rng is None else random_generator(rng)
         res = self._entered(kwargs.get("state_exog"))
         with res._as_it_was(), arguments_of("simulate"), simulation_seed(generator) as seed:
             return super(StateSpaceResults, res).simulate(count, *args, **seed, **kwargs)
+
+    def _check_keywords(self, method: str, given: Mapping[str, Any], *more: str) -> None:
+        """Reject arguments that neither the method of statsmodels nor the periods after the sample take."""
+        model = self.model
+        known = [*signature(getattr(MLEResults, method)).parameters, *more, "exog", "state_exog", *MATRICES]
+        known += [*model.period_arguments, *model.arguments_of_periods(slice(None))]
+        known = [name for name in known if name not in ("self", "kwargs")]
+        check_keywords(method, given, known, model.elsewhere_ahead)
 
     def _entered(self, state_exog: object) -> StateSpaceResults:
         """Return results in which the last row of ``state_exog`` is the first of the given rows."""

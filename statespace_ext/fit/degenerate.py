@@ -239,7 +239,7 @@ def towards_singular(problem: EstimationProblem, params: Array, ahead: float = _
     With Q = I and free loadings, a factor without innovations has infinite coefficients. In units of the
     variances P of the factors, the trial sets the direction with the smallest innovations to zero. If the
     log-likelihood is slightly higher there, the search would not end, and would gain only this difference.
-    At the end of a search, the point is no maximum however much higher it is there.
+    At the end of a search, any higher value there shows that the point is not a maximum.
 
     Parameters
     ----------

@@ -336,43 +336,12 @@ class LGSSM(OverTime):
         """Return start values of the free parameters from an M-step on principal components."""
         if self.nobs < 2:
             raise DataError("The sample is too short for default start values", got="one period")
-        return self._improved(problem, start_values(problem))
-
-    def _improved(self, problem: EstimationProblem, start: Array) -> Array:
-        """Return the better of some start values and those of `_by_expanded_em`, if it is worth its time."""
-        small = len(problem.layout) <= WHITENED_UP_TO  # second derivatives do the same in fewer passes
-        held = self._given["identification"] is None or len(problem.layout) < len(self.layout)
-        if small or held or any(block.time_varying for block in self.layout.blocks.values()):
-            return start
-        try:
-            expanded = self._by_expanded_em(problem, start)
-        except NOT_HERE:
-            return start
-        return expanded if problem.value(expanded) > problem.value(start) else start
-
-    def _by_expanded_em(self, problem: EstimationProblem, start: Array) -> Array:
-        """
-        Return start values after some iterations of parameter-expanded EM (Liu, Rubin & Wu, 1998).
-
-        EM changes the normalised loadings and the transition in small steps, since the factors of the E-step
-        are already normalised. The iterations run without the normalisation, where this does not happen.
-        Their result is then rotated.
-        """
-        whole = EstimationProblem(self._rebuilt(self.data.orig_endog, {"identification": None}), {})
-        first = whole.layout.project(problem.layout.matrices(start), np.zeros(len(whole.layout)))
-        steps = whole.moments, whole.loglike, whole.updates.cycles()
-        at = whole.layout.matrices(run_em(first, *steps, EMOptions(_EXPANDED, 0.0)).params)
-        if self._given["identification"] == "unit":
-            rotation = np.linalg.inv(at["design"][: self.k_factors])
-        else:
-            root = np.linalg.cholesky(at["state_cov"])
-            rotation = root @ lower_triangular_rotation(at["design"] @ root)
-        return problem.layout.project(rotate_system(at, rotation, self.lags), start)
+        return _improved(self, problem, start_values(problem))
 
     def later_starts(self, problem: EstimationProblem) -> Iterator[Array]:
         """Yield start values to try after the first maximum: from other components, then random ones."""
         if not problem.layout.blocks["design"].is_fixed:
-            yield self._improved(problem, start_values(problem, predictable=True))
+            yield _improved(self, problem, start_values(problem, predictable=True))
         elif not isinstance(self._given["initialization"], tuple):
             return
         first, rng = start_values(problem), np.random.default_rng(0)
@@ -496,6 +465,39 @@ class LGSSM(OverTime):
                 nothing if self.state_inputs is None else self.state_inputs,
             )
         )
+
+
+def _improved(model: LGSSM, problem: EstimationProblem, start: Array) -> Array:
+    """Return the better of some start values and those of `_by_expanded_em`, if it is worth its time."""
+    small = len(problem.layout) <= WHITENED_UP_TO  # second derivatives do the same in fewer passes
+    held = model._given["identification"] is None or len(problem.layout) < len(model.layout)
+    if small or held or any(block.time_varying for block in model.layout.blocks.values()):
+        return start
+    try:
+        expanded = _by_expanded_em(model, problem, start)
+    except NOT_HERE:
+        return start
+    return expanded if problem.value(expanded) > problem.value(start) else start
+
+
+def _by_expanded_em(model: LGSSM, problem: EstimationProblem, start: Array) -> Array:
+    """
+    Return start values after some iterations of parameter-expanded EM (Liu, Rubin & Wu, 1998).
+
+    EM changes the normalised loadings and the transition in small steps, since the factors of the E-step are
+    already normalised. The iterations run without the normalisation, where this does not happen. Their result
+    is then rotated.
+    """
+    whole = EstimationProblem(model._rebuilt(model.data.orig_endog, {"identification": None}), {})
+    first = whole.layout.project(problem.layout.matrices(start), np.zeros(len(whole.layout)))
+    steps = whole.moments, whole.loglike, whole.updates.cycles()
+    at = whole.layout.matrices(run_em(first, *steps, EMOptions(_EXPANDED, 0.0)).params)
+    if model._given["identification"] == "unit":
+        rotation = np.linalg.inv(at["design"][: model.k_factors])
+    else:
+        root = np.linalg.cholesky(at["state_cov"])
+        rotation = root @ lower_triangular_rotation(at["design"] @ root)
+    return problem.layout.project(rotate_system(at, rotation, model.lags), start)
 
 
 def _vector(block: Array) -> Array:

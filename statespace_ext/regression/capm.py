@@ -14,7 +14,7 @@ from ..base.results import StateSpaceResultsWrapper
 from ..engine.arguments import one_of
 from ..engine.calendars import future_labels
 from ..engine.validation import check_same_columns, endog_frame, regressor_array
-from ..exceptions import DataError, SpecificationError, shown, warn
+from ..exceptions import DataError, SpecificationError, shown, warn_renamed
 from .alpha import GRSTest, WaldTest, grs, wald_alpha
 from .declaration import series_names
 from .dynamic_regression import DynamicRegression
@@ -26,11 +26,6 @@ CONSTANT, ALPHA = "const", "alpha"
 MARKET = "MKT"
 
 
-def _former(old: str, new: str) -> None:
-    """Warn that a name will be removed in the next version."""
-    warn(f"{old!r} is now called {new!r}; the old name goes with the next version", DeprecationWarning)
-
-
 class CAPMCoefficients(dict[str, Coefficient]):
     """The coefficients of a `CAPM` by name ("alpha" and the factors); "const" is the former name of alpha."""
 
@@ -38,7 +33,7 @@ class CAPMCoefficients(dict[str, Coefficient]):
         """Return alpha when it is requested by its former name."""
         if key != CONSTANT:
             raise KeyError(key)
-        _former(CONSTANT, ALPHA)
+        warn_renamed(CONSTANT, ALPHA)
         return self[ALPHA]
 
 
@@ -448,7 +443,7 @@ def _renamed(name: Any) -> Any:
     if len(parts) <= place or parts[place] != CONSTANT:
         return name
     new = ".".join([*parts[:place], ALPHA, *parts[place + 1 :]])
-    _former(name, new)
+    warn_renamed(name, new)
     return new
 
 

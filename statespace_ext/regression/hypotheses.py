@@ -15,7 +15,7 @@ from scipy import stats
 from ..display import Displayed
 from ..engine.arguments import positive_integer
 from ..engine.parallel import check_jobs
-from ..exceptions import SpecificationError, shown, warn
+from ..exceptions import SpecificationError, shown, warn_renamed
 from ..inference.bootstrap import Parametric
 from ..inference.many import Failure, attempt, model_of, model_on, run_simulations, spawn, successes
 from ..numerics.linear_algebra import Array
@@ -173,9 +173,7 @@ def _without(coefs: Array, names: list[str], former: Mapping[str, str]) -> Array
     out = np.array(coefs[:, : len(names)])
     for column, (old, new) in zip(coefs.T[len(names) :], former.items(), strict=True):
         if np.any(column):
-            warn(
-                f"{old!r} is now called {new!r}; the old name goes with the next version", DeprecationWarning
-            )
+            warn_renamed(old, new)
         out[:, names.index(new)] += column
     return out
 

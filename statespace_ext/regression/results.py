@@ -11,7 +11,7 @@ import pandas as pd
 from ..base.results import StateSpaceResults
 from ..base.states import estimates_of, quadratic
 from ..engine.arguments import names_among, one_of, truth
-from ..exceptions import UnsupportedError, shown
+from ..exceptions import UnsupportedError, shown, warn_renamed
 from ..inference.information import correlation_table
 from ..numerics.linear_algebra import Array
 from .declaration import state_kinds
@@ -376,10 +376,11 @@ class DynamicRegressionResults(StateSpaceResults):
     def rolling_evaluation(
         self,
         window: int | None = None,
-        horizon: int = 1,
+        steps: int = 1,
         refit_every: int = 12,
         expanding: bool = True,
         fit_options: Mapping[str, Any] | None = None,
+        horizon: int | None = None,
     ) -> RollingEvaluation:
         """
         Evaluate predictions out of sample, beside those of static and rolling least squares.
@@ -392,7 +393,7 @@ class DynamicRegressionResults(StateSpaceResults):
         window : int, optional
             Number of periods before the first origin, and length of the rolling windows. By default half of
             the sample.
-        horizon : int
+        steps : int
             Number of periods from the origin to the target.
         refit_every : int
             Number of origins after which the model is estimated again.
@@ -401,6 +402,8 @@ class DynamicRegressionResults(StateSpaceResults):
             before the last refit.
         fit_options : mapping, optional
             Arguments of `fit`.
+        horizon : int, optional
+            The former name of ``steps``, which will be removed in the next version.
 
         Returns
         -------
@@ -411,13 +414,16 @@ class DynamicRegressionResults(StateSpaceResults):
         Raises
         ------
         SpecificationError
-            If window, horizon or refit_every do not fit the sample.
+            If window, steps or refit_every do not fit the sample.
         EstimationError
             If the fit succeeds in fewer than two windows.
         """
         from .rolling import rolling_evaluation
 
-        return rolling_evaluation(self, window, horizon, refit_every, expanding, fit_options)
+        if horizon is not None:
+            warn_renamed("horizon", "steps")
+            steps = horizon
+        return rolling_evaluation(self, window, steps, refit_every, expanding, fit_options)
 
     def plot_coefficients(
         self,

@@ -44,7 +44,7 @@ class RollingEvaluation(Displayed):
     refits : DataFrame
         One row for each fit of the dynamic regression: first origin, periods used, llf, converged, error.
         Predictions of a failed fit are NaN.
-    horizon : int
+    steps : int
         Number of periods from the origin to the target.
     """
 
@@ -53,7 +53,7 @@ class RollingEvaluation(Displayed):
     errors: pd.DataFrame
     log_scores: pd.DataFrame
     refits: pd.DataFrame
-    horizon: int
+    steps: int
 
     @property
     def squared_errors(self) -> pd.DataFrame:
@@ -85,7 +85,7 @@ class RollingEvaluation(Displayed):
                 densities = self.log_scores[DYNAMIC][name] - scores
                 for label, loss in (("rmse", squares), ("log_score", densities)):
                     found = (
-                        diebold_mariano(loss.to_numpy(), self.horizon) if method != DYNAMIC else (np.nan,) * 2
+                        diebold_mariano(loss.to_numpy(), self.steps) if method != DYNAMIC else (np.nan,) * 2
                     )
                     row[f"dm_{label}"], row[f"pvalue_{label}"] = found
                 rows[name, method] = row
@@ -129,7 +129,7 @@ class RollingEvaluation(Displayed):
         failed = int((self.refits["error"] != "").sum())
         bad = int((~self.refits["converged"]).sum()) - failed
         lines = [
-            f"Predictions {self.horizon} ahead of {len(self.errors)} periods, "
+            f"Predictions {self.steps} ahead of {len(self.errors)} periods, "
             f"{self.errors.index[0]} to {self.errors.index[-1]}; {len(self.refits)} fits"
             + (f", {bad} of which did not converge" if bad else "")
             + (f", {failed} of which failed" if failed else ""),
@@ -141,7 +141,7 @@ class RollingEvaluation(Displayed):
 def rolling_evaluation(
     model_or_results: Any,
     window: int | None = None,
-    horizon: int = 1,
+    steps: int = 1,
     refit_every: int = 12,
     expanding: bool = True,
     fit_options: Mapping[str, Any] | None = None,
@@ -150,7 +150,7 @@ def rolling_evaluation(
     Evaluate predictions of a dynamic regression out of sample, given the realised regressors.
 
     At each origin the parameters come from the last refit and the coefficients are filtered with the data up
-    to the origin. The target is the period ``horizon`` later. The predictions are compared with those of
+    to the origin. The target is the period ``steps`` later. The predictions are compared with those of
     least squares for each series, on all data up to the origin ("static OLS") and on the last ``window``
     periods ("rolling OLS"). Apart from the regressors of the target, no data after the origin are used.
 
@@ -161,7 +161,7 @@ def rolling_evaluation(
     window : int, optional
         Number of periods before the first origin, and length of the rolling windows. By default half of the
         sample.
-    horizon : int
+    steps : int
         Number of periods ahead.
     refit_every : int
         Number of origins after which the dynamic regression is estimated again.
@@ -178,7 +178,7 @@ def rolling_evaluation(
     Raises
     ------
     SpecificationError
-        If window, horizon or refit_every do not fit the sample.
+        If window, steps or refit_every do not fit the sample.
     DataError
         If the model cannot be used with the data of a window.
     EstimationError
@@ -195,49 +195,49 @@ def rolling_evaluation(
     Newbold (1997), International Journal of Forecasting 13, 281-291.
     """
     model = getattr(model_or_results, "model", model_or_results)
-    horizon = positive_integer(horizon, "horizon")
-    window = _checked_window(model, window, horizon)
+    steps = positive_integer(steps, "steps")
+    window = _checked_window(model, window, steps)
     model = model if model is model_or_results else model_of(model_or_results)
     blocks = windows_of(model, window, refit_every, expanding, "refit_every")
-    blocks = [rows for rows in blocks if rows.stop <= model.nobs - horizon]
+    blocks = [rows for rows in blocks if rows.stop <= model.nobs - steps]
     options = {"low_memory": True, "cov_type": "none", **options_of(fit_options, "fit_options")}
     records = fit_windows(model, blocks, options, fixed_of(model_or_results))
-    origins = np.arange(window, model.nobs - horizon + 1)
+    origins = np.arange(window, model.nobs - steps + 1)
     endog, exog = np.asarray(model.endog), model.coefficients.by_series(np.asarray(model.exog))
     shape = (len(origins), len(METHODS), endog.shape[1])
     means, variances = np.full(shape, np.nan), np.full(shape, np.nan)
     parts = [slice(first, first + refit_every) for first in range(0, len(origins), refit_every)]
 
     def predicted(record: FitRecord, rows: slice, own: Array) -> tuple[Array, Array]:
-        return _dynamic(model, np.array(list(record.params.values())), rows.start, own, horizon)
+        return _dynamic(model, np.array(list(record.params.values())), rows.start, own, steps)
 
     made = applied(predicted, records, blocks, [origins[part] for part in parts])
     for part, found in zip(parts, made, strict=True):
         if found is not None:
             means[part, 0], variances[part, 0] = found
     report_records(records, "windows")
-    means[:, 1:], variances[:, 1:] = _static(endog, exog, origins, window, horizon)
+    means[:, 1:], variances[:, 1:] = _static(endog, exog, origins, window, steps)
     refits = pd.DataFrame([outcome_of(record) for record in records])
     refits.insert(0, "origin", model._index[[rows.stop - 1 for rows in blocks]])
-    return _collected(model, origins + horizon - 1, means, variances, refits, horizon)
+    return _collected(model, origins + steps - 1, means, variances, refits, steps)
 
 
-def _checked_window(model: Any, window: int | None, horizon: int) -> int:
+def _checked_window(model: Any, window: int | None, steps: int) -> int:
     """Return the number of periods before the first origin; raise if window or model is not suitable."""
     if not hasattr(model, "coefficients"):
         raise SpecificationError("The evaluation is of dynamic regressions", got=type(model).__name__)
     window = positive_integer(model.nobs // 2 if window is None else window, "window")
-    least, most = len(model.coefficients.regressors) + 1, model.nobs - horizon
+    least, most = len(model.coefficients.regressors) + 1, model.nobs - steps
     if not least <= window <= most:
         raise SpecificationError(
             "window leaves nothing to estimate with or to predict",
-            got=f"window={window}, horizon={horizon}, {model.nobs} periods",
+            got=f"window={window}, steps={steps}, {model.nobs} periods",
             expected=f"a window from {least} to {most}",
         )
     return window
 
 
-def _dynamic(model: Any, params: Array, begin: int, origins: Array, horizon: int) -> tuple[Array, Array]:
+def _dynamic(model: Any, params: Array, begin: int, origins: Array, steps: int) -> tuple[Array, Array]:
     """Return predictive means and variances, (origins, p), given the data up to each origin."""
     end = int(origins[-1])
     rows = slice(begin, end)
@@ -256,9 +256,9 @@ def _dynamic(model: Any, params: Array, begin: int, origins: Array, horizon: int
         state, cov = filtered.predicted_state[:, t], filtered.predicted_state_cov[:, :, t]
         diffuse = filtered.predicted_diffuse_state_cov
         unknown = np.zeros_like(cov) if diffuse is None else diffuse[:, :, t]
-        for _ in range(horizon - 1):
+        for _ in range(steps - 1):
             state, cov, unknown = T @ state, T @ cov @ T.T + noise, T @ unknown @ T.T
-        target = int(origin) + horizon - 1
+        target = int(origin) + steps - 1
         Z = design[:, :, target]
         known = np.einsum("ik,kl,il->i", Z, unknown, Z) <= 1e-8
         variance = np.einsum("ik,kl,il->i", Z, cov, Z) + noise_of[target]
@@ -267,11 +267,11 @@ def _dynamic(model: Any, params: Array, begin: int, origins: Array, horizon: int
     return np.array(means), np.array(variances)
 
 
-def _static(endog: Array, exog: Array, origins: Array, window: int, horizon: int) -> tuple[Array, Array]:
+def _static(endog: Array, exog: Array, origins: Array, window: int, steps: int) -> tuple[Array, Array]:
     """Return predictive means and variances of static and rolling least squares, (origins, 2, p)."""
     means, variances = np.empty((2, len(origins), 2, endog.shape[1]))
     for i, origin in enumerate(origins):
-        x = exog[:, origin + horizon - 1]
+        x = exog[:, origin + steps - 1]
         for place, begin in enumerate((0, origin - window)):
             rows = slice(begin, origin)
             means[i, place], variances[i, place] = _least_squares(endog[rows], exog[:, rows], x)
@@ -296,7 +296,7 @@ def _least_squares(endog: Array, exog: Array, x: Array) -> tuple[Array, Array]:
 
 
 def _collected(
-    model: Any, targets: Array, means: Array, variances: Array, refits: pd.DataFrame, horizon: int
+    model: Any, targets: Array, means: Array, variances: Array, refits: pd.DataFrame, steps: int
 ) -> RollingEvaluation:
     """Collect the predictions in labelled frames."""
     names = model.coefficients.endog
@@ -308,4 +308,4 @@ def _collected(
 
     errors = np.asarray(model.endog)[targets][:, None, :] - means
     scores = -0.5 * (np.log(2.0 * np.pi * variances) + errors**2 / variances)
-    return RollingEvaluation(frame(means), frame(variances), frame(errors), frame(scores), refits, horizon)
+    return RollingEvaluation(frame(means), frame(variances), frame(errors), frame(scores), refits, steps)

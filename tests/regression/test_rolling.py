@@ -33,19 +33,19 @@ def model_of(y: Any = Y, x: Any = X, **options: Any) -> Any:
     return sse.DynamicRegression(y, x, **{"dynamics": BETA_MOVES, "state_cov": "scalar", **options})
 
 
-@pytest.mark.parametrize("horizon", [1, 3])
-def test_dynamic_predictions_are_those_of_the_results(horizon: int) -> None:
+@pytest.mark.parametrize("steps", [1, 3])
+def test_dynamic_predictions_are_those_of_the_results(steps: int) -> None:
     """Fits up to each refit, `append` of what comes until the origin, `get_forecast` with exog."""
-    found = rolling_evaluation(model_of(), window=24, horizon=horizon, refit_every=5)
-    assert list(found.refits["origin"]) == [Y.index[i] for i in range(23, 36 - horizon, 5)]
+    found = rolling_evaluation(model_of(), window=24, steps=steps, refit_every=5)
+    assert list(found.refits["origin"]) == [Y.index[i] for i in range(23, 36 - steps, 5)]
     assert found.refits["converged"].all()
-    for place, origin in enumerate(range(24, 36 - horizon + 1)):
+    for place, origin in enumerate(range(24, 36 - steps + 1)):
         refit = 24 + 5 * ((origin - 24) // 5)
         res = model_of(Y.iloc[:refit], X.iloc[:refit]).fit(method="lbfgs", cov_type="none")
         if origin > refit:
             res = res.append(Y.iloc[refit:origin], exog=X.iloc[refit:origin])
-        forecast = res.get_forecast(horizon, exog=X.iloc[origin : origin + horizon])
-        target = Y.index[origin + horizon - 1]
+        forecast = res.get_forecast(steps, exog=X.iloc[origin : origin + steps])
+        target = Y.index[origin + steps - 1]
         assert found.predictions.index[place] == target
         assert_allclose(found.predictions.loc[target, DYNAMIC], forecast.predicted_mean.iloc[-1], rtol=1e-6)
         assert_allclose(
@@ -71,7 +71,7 @@ def test_rolling_windows() -> None:
 def test_least_squares_predictions() -> None:
     y = Y.copy()
     y.iloc[10:14, 0] = np.nan
-    found = rolling_evaluation(model_of(y), window=20, horizon=2, refit_every=100)
+    found = rolling_evaluation(model_of(y), window=20, steps=2, refit_every=100)
     for target in (21, 30, 35):
         origin = target - 1
         for method, begin in ((STATIC, 0), (ROLLING, origin - 20)):
@@ -172,7 +172,7 @@ def test_on_the_data_of_the_question(shared_data: Path) -> None:
 
 
 def test_as_a_method_of_the_results() -> None:
-    options = {"window": 30, "horizon": 2, "refit_every": 5, "expanding": False}
+    options = {"window": 30, "steps": 2, "refit_every": 5, "expanding": False}
     model = model_of()
     found = model.smooth(model.start_params).rolling_evaluation(**options)
     assert_frame_equal(found.predictions, rolling_evaluation(model, **options).predictions)
@@ -184,10 +184,10 @@ def test_half_of_the_sample_by_default() -> None:
 
 def test_refusals() -> None:
     model = model_of()
-    for bad in ({"window": 2}, {"window": 36}, {"window": 30, "horizon": 7}, {"window": 0}, {"window": 2.5}):
+    for bad in ({"window": 2}, {"window": 36}, {"window": 30, "steps": 7}, {"window": 0}, {"window": 2.5}):
         with pytest.raises(sse.SpecificationError, match="window"):
             rolling_evaluation(model, **bad)
-    for name in ("horizon", "refit_every"):
+    for name in ("steps", "refit_every"):
         with pytest.raises(sse.SpecificationError, match=name):
             rolling_evaluation(model, 20, **{name: 0})
     known = model_of(initialization="known", initial_state=np.zeros(4), initial_state_cov=np.eye(4))
@@ -245,3 +245,11 @@ def test_the_plot_adds_up_the_lead(loss: str) -> None:
     plt.close("all")
     with pytest.raises(sse.SpecificationError, match="loss"):
         found.plot("rmse")
+
+
+def test_the_former_name_of_steps() -> None:
+    res = model_of().smooth(model_of().start_params, cov_type="none")
+    with pytest.warns(DeprecationWarning, match="'horizon' is now called 'steps'"):
+        former = res.rolling_evaluation(window=24, horizon=2, refit_every=100)
+    now = res.rolling_evaluation(window=24, steps=2, refit_every=100)
+    assert_frame_equal(former.errors, now.errors)
