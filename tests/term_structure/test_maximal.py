@@ -324,8 +324,8 @@ def as_real(model: sse.ATSM, params: np.ndarray, name: str) -> tuple[sse.ATSM, s
 
 
 @pytest.mark.parametrize("name", ["jsz", "dai-singleton"])
-@pytest.mark.parametrize("roots", [[0.02, 0.4, 0.9], [0.1, 0.5]])
-def test_parameters_of_real_roots_by_name(name: str, roots: list[complex]) -> None:
+@pytest.mark.parametrize("roots", [(0.02, 0.4, 0.9), (0.1, 0.5)])
+def test_parameters_of_real_roots_by_name(name: str, roots: tuple[complex, ...]) -> None:
     real, pairs, given = as_real(*model_at(roots), name)
     assert_allclose(pairs.loglike(given), real.loglike(given), rtol=1e-9)
     assert_allclose(pairs.loglike(pairs.smooth(given).params), real.loglike(given), rtol=1e-9)
