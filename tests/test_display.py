@@ -115,4 +115,5 @@ def test_every_record_on_the_api_page_is_displayed() -> None:
         if isinstance(value, type) and is_dataclass(value) and value.__name__ in listed
     }
     assert len(records) > 10
-    assert [each.__name__ for each in records if not issubclass(each, Displayed)] == []
+    arguments = {sse.Regimes}  # not returned by a method
+    assert [each.__name__ for each in records - arguments if not issubclass(each, Displayed)] == []

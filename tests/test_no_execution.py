@@ -79,7 +79,6 @@ def test_only_the_formula_module_gives_patsy_an_environment() -> None:
     users = {module for module, callee in calls() if callee.startswith("patsy.") or callee == "DesignInfo"}
     linear = {
         "params/parse.py",
-        "regression/hypotheses.py",
     }  # patsy only parses linear equations
     assert users == {"base/formula.py", *linear}
 
