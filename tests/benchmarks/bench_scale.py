@@ -29,7 +29,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 N, K, MISSING = 400, 4, 0.1
-SIZES = (10, 30, 100, 300, 1000)
+SIZES = (10, 30, 100, 300)
 BESIDE = 100
 """Largest number of series with which DynamicFactorMQ runs."""
 SHARE, THIRD = 0.05, 1 / 3
@@ -119,7 +119,7 @@ def table(missing: float, sizes: tuple[int, ...]) -> int:
 
 def main(quick: bool) -> int:
     """Print the tables."""
-    sizes = SIZES[:-2] if quick else SIZES
+    sizes = SIZES[:-1] if quick else SIZES
     broken = sum(table(missing, sizes) for missing in (0.0, MISSING))
     print(f"limits broken: {broken}: {'PASS' if not broken else 'FAIL'}", file=sys.stderr)
     return int(broken > 0)
