@@ -31,7 +31,7 @@ _MOST_DOUBLINGS = 50
 _FEW = 4
 """Number of states up to which one linear system for all elements is faster than doubling."""
 _DIVERGED = 1e100
-"""Element of a power of the transition from which there is no hope."""
+"""If an element of a power of the transition is larger, doubling has diverged and stops."""
 
 
 def stationary_covariance(transition: Array, selected_cov: Array) -> Array:
