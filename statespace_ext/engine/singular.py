@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from ..exceptions import ParameterError, StateSpaceError, shown
-from ..numerics.linear_algebra import Array, symmetrize
+from ..numerics.linear_algebra import Array, is_diagonal, symmetrize
 from .system import System
 
 _DEPENDENT = 1e-10
@@ -47,9 +47,12 @@ def require_density(
     H, Z = system.obs_cov, system.design
     if H.ndim == 3 or Z.ndim == 3:
         return
+    variances = H.diagonal()
+    if np.all(variances > 0.0) and is_diagonal(H):
+        return
     patterns = missing if patterns is None else patterns
     _require_full_rank(patterns, H, Z)
-    certain = np.flatnonzero(np.diag(H) == 0.0)
+    certain = np.flatnonzero(variances == 0.0)
     if not len(certain):
         return
     _require_independent(patterns, Z, certain)
