@@ -326,8 +326,16 @@ class StateSpaceResults(
             return super().news(comparison, *args, **kwargs)
 
     def simulate(self, nsimulations: int, *args: Any, rng: object = None, **kwargs: Any) -> Any:
-        """Simulate at the estimates, as `MLEResults.simulate`. ``rng`` is a Generator or a seed."""
+        """
+        Simulate at the estimates, as `MLEResults.simulate`.
+
+        ``rng`` is a Generator or a seed. ``random_state`` is its name before statsmodels 0.15.
+        """
         self._check_keywords("simulate", kwargs, "rng", "random_state")
+        earlier = kwargs.pop("random_state", None)
+        if rng is not None and earlier is not None:
+            raise SpecificationError("rng and random_state are both given", remedy="Give rng only.")
+        rng = earlier if rng is None else rng
         count = positive_integer(nsimulations, "nsimulations")
         generator = None if rng is None else random_generator(rng)
         res = self._entered(kwargs.get("state_exog"))

@@ -71,6 +71,14 @@ def test_an_unknown_keyword_is_a_type_error(res: Any) -> None:
         (lambda: None)(zzz=1)  # type: ignore[call-arg]
 
 
+def test_the_seed_of_simulate_under_its_name_before_statsmodels_0_15(res: Any) -> None:
+    """statsmodels 0.15.0 itself refuses ``random_state`` here: it says that rng is given too."""
+    wanted = res.simulate(4, anchor="start", rng=5)
+    assert_allclose(res.simulate(4, anchor="start", random_state=5), wanted, rtol=1e-14)
+    with pytest.raises(sse.SpecificationError, match="rng and random_state are both given"):
+        res.simulate(4, anchor="start", rng=5, random_state=5)
+
+
 @pytest.mark.parametrize("alpha", [0.0, 1.0, 1.5, -1.0, np.nan])
 def test_intervals_of_no_coverage(res: Any, alpha: float) -> None:
     """statsmodels returns intervals that end before they begin, or NaN."""
