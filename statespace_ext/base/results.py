@@ -40,7 +40,7 @@ from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
 from ..inference.information import ParamsCov
 from ..inference.order import criteria, observed
 from ..numerics.linear_algebra import Array
-from .forecasts import Forecasts, starts_from_earlier_data, with_param_uncertainty
+from .forecasts import Forecasts, Predictions, starts_from_earlier_data, with_param_uncertainty
 from .incomplete_rows import IncompleteRows, completed
 from .inference import Derived, Refitting
 from .inherited import Inherited
@@ -288,6 +288,7 @@ class StateSpaceResults(
         after = self.model.calendar.taken(future_labels(exog, self.model.k_exog))
         with res._as_it_was(), arguments_of("get_prediction"), res.model.following(after):
             out = completed(super(StateSpaceResults, res).get_prediction(*args, exog=exog, **kwargs))
+        out._results.__class__ = Predictions
         if uncertain:
             plain = StateSpaceResults.get_prediction  # subclasses have already set exog
             with_param_uncertainty(self, out, lambda at: plain(at, *args, exog=exog, **kwargs))

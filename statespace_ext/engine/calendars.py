@@ -271,10 +271,10 @@ class Calendar:
     def position(self, key: Any, numbers_are_labels: bool = True, side: str = "first") -> int:
         """Return the position of a label or of an integer position; see `positions`."""
         if isinstance(key, (float, np.floating)) and isinstance(self.clock, pd.RangeIndex):
-            place, rest = divmod(float(key) - self.clock.start, self.clock.step)
-            if rest or place < 0:
+            steps = (float(key) - self.clock.start) / self.clock.step
+            if steps < 0 or not steps.is_integer():
                 raise self._unknown(key)
-            return int(place)
+            return int(steps)
         if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
             place = self._place_of_number(int(key), numbers_are_labels)
             if place is not None:

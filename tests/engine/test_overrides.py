@@ -212,14 +212,14 @@ def test_each_method_counts_wherever_it_is(name: str) -> None:
 
 
 class Shifted(AR1):
-    """The first parameter is phi - 0.1; `handle_params` says so, and is called twice, here and in `update`."""
+    """`handle_params` adds 0.1 to phi; it is called twice, by the log-likelihood and by `update`."""
 
     def handle_params(self, params: Any, *args: Any, **kwargs: Any) -> Any:
         return super().handle_params(params, *args, **kwargs) + np.array([0.1, 0.0])
 
 
 class MovesData(AR1):
-    """The mean is in the data, which `update` moves; without the last lines, statsmodels keeps the old data."""
+    """`update` takes the mean from the data; without its last lines, statsmodels keeps the old data."""
 
     start_params = np.array([0.3, 0.5, 1.0])
     param_names = ["mean", "phi", "variance"]
