@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..numerics.linear_algebra import NOT_HERE, Array
 from .driver import EMOptions, EMResult, Run, decreased, relative_change
-from .moments import Expectation, Moments
+from .regressions import Expectation, Moments
 from .updates import NamedUpdate
 
 _MEMORY = 10

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..numerics.linear_algebra import NOT_HERE, Array
-from .moments import Expectation
+from .regressions import Expectation
 from .updates import NamedUpdate
 
 _ROUNDING = 1e-9

@@ -15,7 +15,7 @@ from statsmodels.tsa.statespace.kalman_smoother import (
     KalmanSmoother,
 )
 
-from ..em.moments import Moments, Regression, observation_equation, padded, state_equation
+from ..em.regressions import Moments, Regression, observation_equation, padded, state_equation
 from ..numerics.diffuse_start import FirstRows, SmoothedRows
 from ..numerics.linear_algebra import NOT_HERE, Array, symmetrize
 from .collapsing import FEWEST, collapsed_rows, collapses

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..em.m_step import by_group
+from ..em.regressions import by_group
 from ..numerics.differences import jacobian
 from ..numerics.linear_algebra import NOT_HERE, Array
 from ..params.covariance import precision_of

@@ -12,8 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..em.m_step import by_group
-from ..em.moments import Moments
+from ..em.regressions import Moments, by_group
 from ..em.updates import LinearGaussianUpdates
 from ..engine.arguments import one_of, random_generator
 from ..engine.expectation import ESTEPS, expectation

@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 import scipy.optimize
 
-from ..em.m_step import by_group, precisions, update_covariance
-from ..em.moments import Moments, Regression
+from ..em.regressions import Moments, Regression, by_group, precisions, update_covariance
 from ..em.updates import LinearGaussianUpdates, NamedUpdate
 from ..engine.arguments import one_of
 from ..engine.system import System
