@@ -10,9 +10,8 @@ import pandas as pd
 
 from ..exceptions import DataError, SpecificationError, shown
 from ..numerics.linear_algebra import Array, companion
-from ..params.affine import AffineMatrix
+from ..params.affine import AffineMatrix, Regimes, continued, repeated
 from ..params.layout import ParameterLayout
-from ..params.regimes import Regimes, continued, repeated
 from .declaration import Labels, declared_blocks
 from .formula import ByFormula
 
