@@ -22,8 +22,7 @@ from .collapsing import FEWEST, collapsed_rows, collapses
 from .compat import without_absolute_tolerances
 from .exact_start import LEAST_KEPT, Axes, Start, after, begun, directions_of, kept_share, rows_needed
 from .filters import system_loglike, system_recursions
-from .singular import require_density
-from .system import System, write
+from .system import System, require_density, write
 
 _WITHOUT_LAG = SMOOTHER_STATE | SMOOTHER_STATE_COV
 _WITH_LAG = _WITHOUT_LAG | SMOOTHER_STATE_AUTOCOV

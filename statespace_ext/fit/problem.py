@@ -17,9 +17,8 @@ from ..em.updates import LinearGaussianUpdates
 from ..engine.arguments import one_of, random_generator
 from ..engine.expectation import ESTEPS, expectation
 from ..engine.parallel import check_jobs
-from ..engine.singular import reason
 from ..engine.smoother import Smoother
-from ..engine.system import System
+from ..engine.system import System, reason
 from ..exceptions import SpecificationError, UnsupportedError, nearest, shown
 from ..numerics.linear_algebra import NOT_HERE, Array, is_positive_semidefinite
 from ..params.layout import ParameterLayout
