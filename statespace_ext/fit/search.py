@@ -17,8 +17,7 @@ from ..em.driver import DeadEnd, EMOptions, EMResult, run_em
 from ..exceptions import UnsupportedError, shown
 from ..numerics.linear_algebra import Array
 from .degenerate import Watch, lifted
-from .objective import Objective, parameter_scale
-from .outcome import SCORE_TOLERANCE, FitResult, Verdict, judged
+from .objective import SCORE_TOLERANCE, FitResult, Objective, Verdict, judged, parameter_scale
 from .problem import SCIPY_METHODS, WITHOUT_GRADIENT, EstimationProblem, FitRequest
 
 WHITENED_UP_TO = 80

@@ -17,7 +17,7 @@ from ..engine.system import System
 from ..engine.system_score import ALL, SystemScore
 from ..engine.validation import check_same_columns, check_series, endog_frame, read_dates
 from ..exceptions import DataError, UnsupportedError
-from ..fit.outcome import FitResult
+from ..fit.objective import FitResult
 from ..fit.problem import EstimationProblem, FitRequest
 from ..inference.identification import Identification
 from ..numerics.bond_pricing import loadings_vjp

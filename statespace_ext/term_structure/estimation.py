@@ -17,7 +17,7 @@ from ..engine.system import System
 from ..engine.system_score import SystemScore
 from ..exceptions import EstimationError, UnsupportedError
 from ..fit.fit import INTERRUPTED, best_so_far, estimate
-from ..fit.outcome import FitResult
+from ..fit.objective import FitResult
 from ..fit.problem import EM_METHODS, FitRequest, check_request
 from ..fit.search import after, verdict_at
 from ..fit.start_values import fill_missing
