@@ -21,7 +21,7 @@ from ..base.summaries import (
 from ..engine.arguments import truth
 from ..exceptions import SpecificationError, UnsupportedError
 from ..numerics.linear_algebra import Array
-from .bias import bias_corrected
+from .dynamics import bias_corrected
 from .plots import Pictures
 from .tables import Sensitivity
 
