@@ -37,12 +37,11 @@ from .dynamics import (
 )
 from .estimation import NumericalUpdates, estimate_term_structure, score_given_first, warm_starts
 from .maximal import DaiSingleton, Portfolios
-from .normalisation import Normalisation
+from .normalisation import Normalisation, candidates, exchanges, variants
 from .observed import survey_vjp
 from .panel import Panel, check_factors, first_portfolios, parse_panel, parts_of
 from .rates import years
 from .results import ATSMResults
-from .starts import candidates, exchanges, variants
 
 _HIGHER = 1e-3
 """Log-likelihood gain that pairs of Q-roots need over equal real roots."""

@@ -25,8 +25,8 @@ from ..numerics.linear_algebra import NOT_HERE, Array, gaussian_objective
 from ..numerics.ornstein_uhlenbeck import discretise, from_steps
 from .dynamics import Values
 from .maximal import DaiSingleton, Portfolios
+from .normalisation import bounded_roots, cross_section, in_structure
 from .panel import is_word
-from .starts import bounded_roots, cross_section, in_structure
 
 if TYPE_CHECKING:
     from .atsm import ATSM
