@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import scipy.optimize
 
-from ..em.acceleration import Coordinates, run_accelerated_em
-from ..em.driver import DeadEnd, EMOptions, EMResult, run_em
+from ..em.driver import Coordinates, DeadEnd, EMOptions, EMResult, run_accelerated_em, run_em
 from ..exceptions import UnsupportedError, shown
 from ..numerics.linear_algebra import Array
 from .degenerate import Watch, lifted
