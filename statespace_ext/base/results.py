@@ -43,12 +43,11 @@ from ..numerics.linear_algebra import Array
 from .forecasts import Forecasts, starts_from_earlier_data, with_param_uncertainty
 from .incomplete_rows import IncompleteRows, completed
 from .inference import Derived, Refitting
-from .reporting import Reporting
+from .reporting import Reporting, normal_quantile
 from .residuals import Residuals, portmanteau
 from .shocks import Shocks
 from .standard_errors import StandardErrors
 from .states import LazyOutput, frames_of_states
-from .summaries import normal_quantile
 
 
 class Inherited:
