@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..em.driver import DeadEnd
-from ..engine.arguments import random_generator
-from ..engine.parallel import stream
+from ..engine.arguments import random_generator, stream
 from ..exceptions import ConvergenceWarning, EstimationError
 from ..numerics.linear_algebra import Array, quiet
 from .degenerate import towards_singular, unbounded

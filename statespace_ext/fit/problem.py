@@ -14,9 +14,8 @@ import numpy as np
 
 from ..em.regressions import Moments, by_group
 from ..em.updates import LinearGaussianUpdates
-from ..engine.arguments import one_of, random_generator
+from ..engine.arguments import check_jobs, one_of, random_generator
 from ..engine.expectation import ESTEPS, expectation
-from ..engine.parallel import check_jobs
 from ..engine.smoother import Smoother
 from ..engine.system import System, reason
 from ..exceptions import SpecificationError, UnsupportedError, nearest, shown
