@@ -23,11 +23,12 @@ from ..engine.compat import require_factorable, without_absolute_tolerances
 from ..engine.exact_results import ExactStartResults, require_draws, with_exact_start
 from ..engine.passes import LazyResults, LazySmoother
 from ..engine.representation import Removable, forget_compiled, own_representation
-from ..engine.singular import named_singularity, require_density
 from ..engine.smoother import Smoother
 from ..engine.system import (
     System,
     has_part,
+    named_singularity,
+    require_density,
     require_stationary,
     stationary_radius,
     stationary_start,

@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from inspect import signature
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -43,13 +43,55 @@ from ..numerics.linear_algebra import Array
 from .forecasts import Forecasts, Predictions, starts_from_earlier_data, with_param_uncertainty
 from .incomplete_rows import IncompleteRows, completed
 from .inference import Derived, Refitting
-from .inherited import Inherited
-from .reporting import Reporting
+from .reporting import Reporting, normal_quantile
 from .residuals import Residuals, portmanteau
 from .shocks import Shocks
 from .standard_errors import StandardErrors
 from .states import LazyOutput, frames_of_states
-from .summaries import normal_quantile
+
+
+class Inherited:
+    """Mixin of the results without code, for type checkers and for editors that complete names."""
+
+    params: pd.Series[float]
+    tvalues: pd.Series[float]
+    zvalues: pd.Series[float]
+    pvalues: pd.Series[float]
+    fittedvalues: pd.DataFrame | pd.Series[float]
+    resid: pd.DataFrame | pd.Series[float]
+    llf: float
+    aic: float
+    nobs: int
+    mle_retvals: dict[str, Any] | None
+    mle_settings: dict[str, Any]
+    cov_type: str
+    llf_obs: Array
+    smoothed_state: Array
+    smoothed_state_cov: Array
+    filtered_state: Array
+    filtered_state_cov: Array
+    predicted_state: Array
+    predicted_state_cov: Array
+    forecasts: Array
+    forecasts_error: Array
+    forecasts_error_cov: Array
+    standardized_forecasts_error: Array
+
+    if TYPE_CHECKING:
+
+        def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
+            """Return intervals of the estimates; see `MLEResults.conf_int`."""
+            ...
+
+        def forecast(self, steps: Any = 1, **kwargs: Any) -> pd.DataFrame | pd.Series[float]:
+            """Return forecasts; see `MLEResults.forecast`."""
+            ...
+
+        def predict(
+            self, start: Any = None, end: Any = None, dynamic: Any = False, **kwargs: Any
+        ) -> pd.DataFrame | pd.Series[float]:
+            """Return predictions; see `MLEResults.predict`."""
+            ...
 
 
 class _Wrapped(type):
