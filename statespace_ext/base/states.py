@@ -160,7 +160,8 @@ class _Output:
     """
     Descriptor for output of the filter or smoother. If the pass is lazy, reading it runs the pass.
 
-    While `MLEResults` is constructed, there is none: it would make frames, which `states` makes when asked.
+    During the construction of `MLEResults` it is None. Otherwise statsmodels would make frames of it, which
+    `states` makes when it is read.
     """
 
     def __init__(self, name: str) -> None:

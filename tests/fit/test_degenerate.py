@@ -14,6 +14,7 @@ from yields import random_panel
 
 import statespace_ext as sse
 from statespace_ext.engine.system import MATRICES
+from statespace_ext.fit.degenerate import Watch
 
 
 def estimated_start(first: float | None, seed: int) -> sse.LGSSM:
@@ -190,3 +191,16 @@ def test_with_two_shocks_there_is_a_maximum() -> None:
             f[t] = 0.8 * f[t - 1] + rng.standard_normal(2)
         y = f @ rng.standard_normal((5, 2)).T + 0.7 * rng.standard_normal((100, 5))
         assert fitted(sse.LGSSM(y, 2, identification="triangular")).converged
+
+
+def test_an_iteration_with_a_regular_obs_cov_builds_no_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The block is then the matrix. With factors in obs_cov it is not, and the system is looked at."""
+    rng = np.random.default_rng(0)
+    y, x = rng.standard_normal((60, 3)), rng.standard_normal(60)
+    problem = sse.LGSSM(y, 1, identification="unit").problem()
+    start = problem.model.default_start(problem)
+    watch = Watch(problem, start)
+    monkeypatch.setattr(problem, "system", lambda *_: pytest.fail("a system was built"))
+    watch(problem, start)
+    factors = sse.CAPM(y + x[:, None], x, obs_cov="factor:1").problem()
+    assert watch.by_block and not Watch(factors, factors.model.default_start(factors)).by_block
