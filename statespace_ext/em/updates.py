@@ -215,13 +215,10 @@ class LinearGaussianUpdates:
     def unsupported_reason(self) -> str | None:
         """Return why EM cannot estimate this specification, or None if it can."""
         blocks = self.layout.blocks
-        for keys, cov in ((OBSERVATION, "obs_cov"), (STATE, "state_cov")):
-            still = ~_noisy_rows(blocks[cov])
-            stuck = next((key for key in keys if np.any(still[blocks[key].rows] & _acts(blocks[key]))), None)
-            if stuck is not None:
-                return (
-                    f"{stuck} has free elements in a row where {cov} is fixed at zero, which EM cannot move"
-                )
+        covs = dict.fromkeys(OBSERVATION, "obs_cov") | dict.fromkeys(STATE, "state_cov")
+        for key, cov in covs.items():
+            if np.any(~_noisy_rows(blocks[cov])[blocks[key].rows] & _acts(blocks[key])):
+                return f"{key} has free elements in a row where {cov} is fixed at zero, which EM cannot move"
         moving = next((key for key in STATE if blocks[key].moves), None)
         if moving is not None and (self._stationary or self._with_mean):
             why = "under a stationary start" if self._stationary else "beside a mean of the states"

@@ -228,13 +228,13 @@ def begun(
         return None
     objective = search.objective
     far = earlier.far if earlier else 0.0
-    if maxima:
-        far = far or _distance(problem, objective, maxima[0])
+    if maxima and not far:
+        far = _distance(problem, objective, maxima[0])
     try:
         for steps in _SCREENING:
             search.round(steps)
             for maximum in maxima:
-                radius = _NEARER * far if maximum is maxima[0] else 0.0
+                radius = _NEARER * far * (maximum is maxima[0])
                 if _leads_to(problem, objective, maximum, radius):
                     return Begun(objective.params(), maximum.llf, objective.scale, far, arrives=True)
     except DeadEnd as end:
@@ -283,8 +283,8 @@ def _leads_to(problem: EstimationProblem, objective: Objective, maximum: FitResu
     slope = objective.slope(way)
     if not near and not (0.0 < rise < _LOWEST and abs(slope - 2.0 * rise) < _SLOPE * 2.0 * rise):
         return False
-    on_the_way = (problem.layout.constrain(objective.origin + share * way) for share in _ON_THE_WAY)
-    at = np.array([problem.value(params) for params in on_the_way])
+    constrain = problem.layout.constrain
+    at = np.array([problem.value(constrain(objective.origin + share * way)) for share in _ON_THE_WAY])
     if near and np.all(np.diff([level, *at, maximum.llf]) > -_LEVEL):
         return True
     return bool(rise > 0.0 and np.all(np.abs((at - level) / rise - _PARABOLA) < _LIKE_IT))

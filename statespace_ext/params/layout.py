@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 
@@ -104,8 +105,13 @@ class ParameterLayout:
                 remedy="Give them different names.",
             )
 
-    def positions(self, names: list[str]) -> IntArray:
-        """Return the positions of parameters in the flat vector."""
+    def positions(self, names: Sequence[str]) -> IntArray:
+        """Return the positions of parameters in the flat vector; raise `ParameterError` if one is unknown."""
+        unknown = [name for name in names if not (isinstance(name, str) and name in self._position)]
+        if unknown:
+            raise ParameterError(
+                "Unknown parameter", got=shown(unknown), expected=f"names among {shown(self.names)}"
+            )
         return np.array([self._position[name] for name in names], dtype=np.intp)
 
     def block_params(self, key: str) -> IntArray:
@@ -231,8 +237,9 @@ class ParameterLayout:
     def structures(self) -> dict[str, CovarianceStructure]:
         """Structures of the affine covariance blocks that have a transform, by block."""
         found = {key: each for key, each in self.recognised.items() if key not in self.curved}
-        uses = Counter(name for key in found for name in set(self.blocks[key].names))
-        shared = {key for key in found if any(uses[name] > 1 for name in self.blocks[key].names)}
+        names = {key: self.blocks[key].param_names for key in found}
+        uses = Counter(chain.from_iterable(names.values()))
+        shared = {key for key in found if max(map(uses.__getitem__, names[key]), default=0) > 1}
         if all(isinstance(found[key], (CommonVariance, ScaledVariances)) for key in shared):
             return found
         return {key: structure for key, structure in found.items() if key not in shared}
@@ -264,11 +271,7 @@ class ParameterLayout:
 
     def fix(self, values: Mapping[str, float]) -> ParameterLayout:
         """Return the layout with parameters fixed at values and dropped from the vector."""
-        unknown = [name for name in values if name not in self._position]
-        if unknown:
-            raise ParameterError(
-                "Unknown parameter", got=shown(unknown), expected=f"names among {shown(self.names)}"
-            )
+        self.positions(list(values))
         blocks = {key: block.fix(values) for key, block in self.blocks.items()}
         return ParameterLayout(blocks, self.covariances, self.bounded - set(values))
 

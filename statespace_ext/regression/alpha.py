@@ -246,6 +246,13 @@ class Law:
     notes: list[str] = field(default_factory=list)
 
 
+def is_static(results: Any) -> bool:
+    """Return whether a model is a plain regression: constant coefficients, with no prior and none held."""
+    model = results.model
+    free = model.current_initialization == "diffuse" and not results._fixed
+    return free and model.obs_scale is None and set(model.coefficients.dynamics) == {"static"}
+
+
 def _law(results: Any, statistic: float, place: int, rng: Any) -> Law | None:
     """Return the exact distribution of the statistic, or None if it must be simulated by fits."""
     model = model_of(results)
@@ -257,12 +264,7 @@ def _law(results: Any, statistic: float, place: int, rng: Any) -> Law | None:
     if n < p + m:
         note = f"No p-value: {n} periods for {p} series and {m} regressors (at least {p + m} are needed)"
         return Law("unknown", np.nan, statistic, notes=[note])
-    if (
-        model.current_initialization != "diffuse"
-        or model.obs_scale is not None
-        or results._fixed
-        or set(model.coefficients.dynamics) != {"static"}
-    ):
+    if not is_static(results):
         return None
     kind = "scalar" if p == 1 else obs_kind(model)
     if kind == "unstructured" and np.all(seen.all(axis=1) == seen.any(axis=1)):

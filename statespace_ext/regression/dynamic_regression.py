@@ -19,6 +19,7 @@ from ..engine.validation import (
     endog_frame,
     regressor_array,
     regressor_names,
+    series_names,
 )
 from ..exceptions import DataError, ParameterError
 from ..numerics.linear_algebra import STABILITY_LIMIT, Array
@@ -30,7 +31,6 @@ from .declaration import (
     parse_start,
     partly_diffuse,
     regression_layout,
-    series_names,
 )
 from .estimation import RegressionEstimation, RegressionSmoother
 from .obs_scale import ScaledNoise, by_cov, parse_scale, scaled_cov, with_scale

@@ -19,7 +19,7 @@ from ..inference.bootstrap import Parametric
 from ..inference.many import Failure, attempt, model_of, model_on, run_simulations, spawn, successes
 from ..numerics.linear_algebra import Array
 from ..params.parse import equation_label, parse_equations, require_independent
-from .alpha import DRAWS, ITERATIONS, Law, SimulatedLaw, quadratic_form
+from .alpha import DRAWS, ITERATIONS, Law, SimulatedLaw, is_static, quadratic_form
 from .declaration import obs_kind
 from .estimates import require_smoothed
 
@@ -238,10 +238,7 @@ def _law(results: Any, R: Array, q: Array, statistic: float, rng: Any) -> Law | 
     model = model_of(results)
     if set(model.layout.names) <= set(results._fixed):
         return Law("chi-squared", float(stats.chi2.sf(statistic, len(q))), statistic)
-    static = set(model.coefficients.dynamics) == {"static"}
-    if model.current_initialization != "diffuse" or results._fixed or not static:
-        return None
-    if model.obs_scale is not None or not model.coefficients.is_plain:
+    if not is_static(results) or not model.coefficients.is_plain:
         return None
     y, X = np.asarray(model.endog), np.asarray(model.exog)
     M = R.reshape(len(R), X.shape[1], y.shape[1])
