@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from ..numerics.linear_algebra import (
     STABILITY_LIMIT,
     Array,
+    at_period,
     companion,
     gaussian_objective,
     scaled_solve,
@@ -493,7 +494,7 @@ class LinearGaussianUpdates:
 
     def _state_matrix(self, params: Array) -> Array:
         """[A_1..A_L | c + (I - sum A) mu | G], time-varying parts at their first period."""
-        at = {key: _first(self.layout.matrix(key, params)) for key in STATE}
+        at = {key: at_period(self.layout.matrix(key, params)) for key in STATE}
         k = at["transition"].shape[0]
         intercept = at["state_intercept"]
         if self._with_mean:
@@ -514,7 +515,7 @@ class LinearGaussianUpdates:
             return out.reshape(k * width, len(self.layout))
         block, mean = blocks["transition"], at["state_mean"][:, 0]
         np.add.at(out[:, k_states], (block.rows, index["transition"]), -block.coefs * mean[block.columns % k])
-        transition = at["transition"] if at["transition"].ndim == 2 else at["transition"][:, :, 0]
+        transition = at_period(at["transition"])
         level = np.eye(k) - transition.reshape(k, self.lags, k).sum(axis=1)
         block = blocks["state_mean"]
         for row, coef, place in zip(block.rows, block.coefs, index["state_mean"], strict=True):
@@ -557,8 +558,3 @@ def _halved(
             return trial, sums
         step = 0.5 * step
     return params, unmoved
-
-
-def _first(matrix: Array) -> Array:
-    """Return a matrix at the first period."""
-    return matrix[..., 0] if matrix.ndim == 3 else matrix

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..exceptions import SpecificationError, UnsupportedError, shown
-from ..numerics.linear_algebra import STABILITY_LIMIT, companion, spectral_radius
+from ..numerics.linear_algebra import STABILITY_LIMIT, at_period, companion, spectral_radius
 from ..params.affine import AffineMatrix, IntArray, Regimes, affine_matrix, side_by_side
 from ..params.layout import ParameterLayout
 from ..params.parse import (
@@ -495,7 +495,7 @@ def _check_diffuse(blocks: Mapping[str, AffineMatrix], states: IntArray) -> None
     if np.isin(design.columns, states).any():
         reason = "design"
     elif np.isin(transition.columns, states).any():
-        fixed = design.fixed if design.fixed.ndim == 2 else design.fixed[:, :, 0]
+        fixed = at_period(design.fixed)
         if np.linalg.matrix_rank(fixed[:, states[states < fixed.shape[1]]]) < len(states):
             reason = "transition"
     if reason is not None:

@@ -13,7 +13,7 @@ import pandas as pd
 from ..engine.calendars import calendar_of
 from ..engine.validation import endog_frame, regressor_frame, series_names
 from ..exceptions import DataError, SpecificationError, UnsupportedError, nearest, shown
-from ..numerics.linear_algebra import Array
+from ..numerics.linear_algebra import Array, at_period
 from ..params.affine import Regimes
 from ..params.layout import without_noise
 from ..params.parse import MARSS_COVARIANCES, parse_expression
@@ -527,7 +527,7 @@ def _known_first_row(model: LGSSM) -> Array:
             got=f"free elements of {shown(free)}",
             remedy=remedy,
         )
-    design, intercept, coefs, state = (_first(blocks[key].fixed) for key in keys)
+    design, intercept, coefs, state = (at_period(blocks[key].fixed) for key in keys)
     inputs = np.zeros(0) if model.exog is None else model.exog[0]
     implied = (design @ state[:, 0] + intercept[:, 0] + coefs @ inputs)[rows]
     if not np.allclose(implied, first[rows], rtol=1e-8, atol=1e-12):
@@ -537,7 +537,3 @@ def _known_first_row(model: LGSSM) -> Array:
             remedy=remedy,
         )
     return rows
-
-
-def _first(matrix: Array) -> Array:
-    return matrix if matrix.ndim == 2 else matrix[:, :, 0]

@@ -25,7 +25,14 @@ from ..fit.problem import EstimationProblem
 from ..fit.search import WHITENED_UP_TO
 from ..fit.start_values import random_start, stabilised, start_values
 from ..inference.identification import Identification, identify
-from ..numerics.linear_algebra import NOT_HERE, Array, companion, lower_triangular_rotation, rotate_system
+from ..numerics.linear_algebra import (
+    NOT_HERE,
+    Array,
+    at_period,
+    companion,
+    lower_triangular_rotation,
+    rotate_system,
+)
 from ..params.layout import (
     ParameterLayout,
     coefficients_by_series,
@@ -265,7 +272,7 @@ class LGSSM(OverTime):
 
     def _level(self, at: Mapping[str, Array]) -> Array:
         """Return I - sum A_l."""
-        transition = at["transition"] if at["transition"].ndim == 2 else at["transition"][:, :, 0]
+        transition = at_period(at["transition"])
         k = self.k_factors
         return np.eye(k) - transition.reshape(k, self.lags, k).sum(axis=1)
 
@@ -368,7 +375,7 @@ class LGSSM(OverTime):
         """Return, for each covariance block, the variances that would explain the data on their own."""
         design = self.layout.matrices(params)["design"]
         out = super().variance_sizes(params)
-        loadings = np.abs(design if design.ndim == 2 else design[:, :, 0])
+        loadings = np.abs(at_period(design))
         tiny = 1e-100
         implied = np.array([np.max(out["obs_cov"]) / max(np.max(column) ** 2, tiny) for column in loadings.T])
         if self.k_factors == 1:  # with several factors, use the largest variance

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
 from ..exceptions import SpecificationError, shown
-from ..numerics.linear_algebra import Array
+from ..numerics.linear_algebra import Array, at_period
 
 IntArray = NDArray[np.intp]
 
@@ -145,7 +145,7 @@ class AffineMatrix:
     def by_regime(self, values: Array) -> Iterator[tuple[AffineMatrix, Array]]:
         """Yield the constant matrix of each regime, with its values."""
         for t in self.regimes.tolist():
-            yield self.at_period(t), values[:, :, t] if values.ndim == 3 else values
+            yield self.at_period(t), at_period(values, t)
 
     def joined(self, diagonal: bool) -> AffineMatrix:
         """Return the matrices of all `regimes` as one constant matrix: block-diagonal, or side by side."""

@@ -10,7 +10,7 @@ from itertools import chain
 import numpy as np
 
 from ..exceptions import ParameterError, SpecificationError, UnsupportedError, shown
-from ..numerics.linear_algebra import Array
+from ..numerics.linear_algebra import Array, at_period
 from .affine import AffineMatrix, Elements, IntArray, periods_alike
 from .covariance import (
     Chordal,
@@ -194,7 +194,7 @@ class ParameterLayout:
                 continue
             target, index = np.asarray(matrix), self.index[key]
             if block.moves:
-                each = [_at_period(target, t) for t in block.regimes.tolist()]
+                each = [at_period(target, t) for t in block.regimes.tolist()]
                 block, target = block.joined(diagonal=False), np.concatenate(each, axis=1)
                 index = self.positions(list(block.names))
             fixed = block.fixed.mean(axis=2) if block.time_varying else block.fixed
@@ -345,11 +345,6 @@ def checked_values(values: Mapping[str, object]) -> dict[str, float]:
             raise ParameterError(f"The value of {name} is not a finite number", got=repr(value)[:80])
         out[name] = float(array)
     return out
-
-
-def _at_period(matrix: Array, t: int) -> Array:
-    """Return a matrix at a period."""
-    return matrix[:, :, t] if matrix.ndim == 3 else matrix
 
 
 def _least_squares(block: AffineMatrix, columns: IntArray, target: Array) -> Array:
