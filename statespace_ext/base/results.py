@@ -40,7 +40,7 @@ from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
 from ..inference.information import ParamsCov
 from ..inference.order import criteria, observed
 from ..numerics.linear_algebra import Array
-from .forecasts import Forecasts, starts_from_earlier_data, with_param_uncertainty
+from .forecasts import Forecasts, Predictions, starts_from_earlier_data, with_param_uncertainty
 from .incomplete_rows import IncompleteRows, completed
 from .inference import Derived, Refitting
 from .reporting import Reporting, normal_quantile
@@ -330,6 +330,7 @@ class StateSpaceResults(
         after = self.model.calendar.taken(future_labels(exog, self.model.k_exog))
         with res._as_it_was(), arguments_of("get_prediction"), res.model.following(after):
             out = completed(super(StateSpaceResults, res).get_prediction(*args, exog=exog, **kwargs))
+        out._results.__class__ = Predictions
         if uncertain:
             plain = StateSpaceResults.get_prediction  # subclasses have already set exog
             with_param_uncertainty(self, out, lambda at: plain(at, *args, exog=exog, **kwargs))
@@ -368,8 +369,16 @@ class StateSpaceResults(
             return super().news(comparison, *args, **kwargs)
 
     def simulate(self, nsimulations: int, *args: Any, rng: object = None, **kwargs: Any) -> Any:
-        """Simulate at the estimates, as `MLEResults.simulate`. ``rng`` is a Generator or a seed."""
+        """
+        Simulate at the estimates, as `MLEResults.simulate`.
+
+        ``rng`` is a Generator or a seed. ``random_state`` is its name before statsmodels 0.15.
+        """
         self._check_keywords("simulate", kwargs, "rng", "random_state")
+        earlier = kwargs.pop("random_state", None)
+        if rng is not None and earlier is not None:
+            raise SpecificationError("rng and random_state are both given", remedy="Give rng only.")
+        rng = earlier if rng is None else rng
         count = positive_integer(nsimulations, "nsimulations")
         generator = None if rng is None else random_generator(rng)
         res = self._entered(kwargs.get("state_exog"))
