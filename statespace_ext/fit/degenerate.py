@@ -119,11 +119,12 @@ class Watch:
     def __init__(self, problem: EstimationProblem, start: Array) -> None:
         self.count = self.trials = 0
         self.last = None if unbounded(problem, start) else np.array(start)
+        self.by_block = _is_block(problem, start)
 
     def __call__(self, problem: EstimationProblem, params: Array) -> None:
         """Check the parameters of an iteration."""
         self.count += 1
-        reason = unbounded(problem, params)
+        reason = unbounded(problem, params, self.by_block)
         if reason and self.last is not None:
             raise DeadEnd(f"{reason}; the estimates are those of the last iteration before that", self.last)
         if not reason:
@@ -135,7 +136,15 @@ class Watch:
                 raise DeadEnd(f"{reason}; the estimates are those of one iteration", np.array(params))
 
 
-def unbounded(problem: EstimationProblem, params: Array) -> str:
+def _is_block(problem: EstimationProblem, params: Array) -> bool:
+    """Return whether ``obs_cov`` of the system is the block of that name, without factors or scale."""
+    try:
+        return np.array_equal(problem.system(params).obs_cov, problem.layout.matrix("obs_cov", params))
+    except NOT_HERE:
+        return False
+
+
+def unbounded(problem: EstimationProblem, params: Array, by_block: bool = False) -> str:
     """
     Return a message if the model fits the data without error, and an empty string otherwise.
 
@@ -150,9 +159,13 @@ def unbounded(problem: EstimationProblem, params: Array) -> str:
         The model.
     params : ndarray
         Free parameters.
+    by_block : bool
+        Whether ``obs_cov`` is the block of that name. If this is regular, no system is needed.
     """
     size = problem.deviations
     try:
+        if by_block and not _is_singular(problem.layout.matrix("obs_cov", params), size):
+            return ""
         system = problem.system(params)
         if not _is_singular(system.obs_cov, size):
             return ""
@@ -165,7 +178,7 @@ def _is_singular(cov: Array, size: Array) -> bool:
     """Return whether a variance or an eigenvalue of any covariance matrix is numerically zero."""
     if np.min(np.diagonal(cov, axis1=0, axis2=1) / size**2) <= _NOTHING:
         return True
-    if all(is_diagonal(each) for each in by_group(cov)):
+    if cov.ndim == 2 and is_diagonal(cov) or all(is_diagonal(each) for each in by_group(cov)):
         return False
     scaled = over_time(cov, slice(None)) / size[:, None] / size
     return bool(np.min(np.linalg.eigvalsh(scaled)) <= _NOTHING)

@@ -286,10 +286,10 @@ class Objective:
         """Return the parameters at w, or at the origin."""
         return self.problem.layout.constrain(self.origin if w is None else self.unconstrained(w))
 
-    def slope(self, way: Array) -> float:
-        """Return the slope of the log-likelihood at the origin along a vector of unconstrained parameters."""
+    def slope(self, way: Array, gradient: Array) -> float:
+        """Return the slope of the log-likelihood along a vector of unconstrained parameters."""
         w = way / self.basis if self.basis.ndim == 1 else np.linalg.solve(self.basis, way)
-        return np.nan if self.score_here is None else float(self.score_here @ w)
+        return -float(gradient @ w)
 
     def evaluate(self, w: Array) -> tuple[float, Array] | None:
         """Return the value and the gradient, or None if the likelihood does not exist."""

@@ -146,7 +146,7 @@ class OverTime(ByFormula[LGSSMResults]):
         rows = self._future(inputs, len(self.regressor_names[name]), steps, name)
         matrices = self.layout.matrices(params)
         if key == "state_intercept":
-            out[: self.k_factors] += (self._level(matrices) @ matrices["state_mean"][:, 0])[:, None]
+            out[: self.k_factors] += (self._level(matrices["transition"]) @ matrices["state_mean"][:, 0])[:, None]
         if rows is not None:
             coef = matrices[coefs]
             out[: len(coef)] += coef @ rows.T
