@@ -74,11 +74,24 @@ def dense(model: sse.DynamicRegression, params: np.ndarray) -> tuple[np.ndarray,
 def test_it_is_that_of_the_joint_density(name: str, missing: bool) -> None:
     model = built(name, missing)
     params = model.start_params * np.linspace(0.9, 1.1, len(model.start_params))
+    compare(model, params)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_a_singular_noise_covariance(missing: bool) -> None:
+    """The series a + b has no noise, as at many maxima; its moving coefficients explain it."""
+    model = built("two walks", missing)
+    root = np.array([[1.0, 0.0], [-1.0, 0.0], [0.3, 0.7]])
+    compare(model, model.layout.project({"obs_cov": root @ root.T}, model.start_params))
+
+
+def compare(model: sse.DynamicRegression, params: np.ndarray) -> None:
+    """Compare the average information with that of the joint density."""
     seen = ~np.isnan(model.endog.ravel())
     inside = np.ix_(seen, seen)
     Sigma, X, mean = dense(model, params)
     X = X[seen]
-    inverse = np.linalg.inv(Sigma[inside])
+    inverse = np.linalg.inv(Sigma[inside] + X @ X.T)  # X X' does not change the projection
     P_ = inverse - inverse @ X @ np.linalg.pinv(X.T @ inverse @ X) @ X.T @ inverse
     u = P_ @ (model.endog.ravel() - mean)[seen]
     steps = np.eye(len(params))  # Sigma is affine
