@@ -78,6 +78,15 @@ class Fitting(Generic[R], Mixin):
         """Return the sign-equivalent parameters closest to ``near``; by default ``params`` itself."""
         return params
 
+    @property
+    def has_average_information(self) -> bool:
+        """Whether `average_information` exists, and takes less time than differences of the score."""
+        return False
+
+    def average_information(self, params: Array) -> Array:
+        """Return the average of the observed and the expected information at a full parameter vector."""
+        raise NotImplementedError
+
     def estimate(self, request: FitRequest) -> FitResult:
         """Check the sample and run a fit. The state of the model does not change."""
         check_request(request)

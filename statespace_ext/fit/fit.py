@@ -17,7 +17,7 @@ from ..numerics.linear_algebra import Array, quiet
 from .degenerate import towards_singular, unbounded
 from .objective import SAME_MAXIMUM, FitResult, Objective
 from .problem import EM_METHODS, WITHOUT_GRADIENT, EstimationProblem, FitRequest
-from .search import WHITENED_UP_TO, Search, after, by_em, maximise, verdict_at
+from .search import Search, after, by_em, maximise, verdict_at
 from .start_values import inside, random_start, singular_blocks
 
 _MAXITER = 2000
@@ -255,7 +255,7 @@ def _poised(problem: EstimationProblem, start: Array, scale: Array | None) -> Se
     weight = _BARRIER if problem.layout.untransformed else 0.0  # the first weight of a complete fit
     search = Search(problem, start, FitRequest(method="lbfgs"), weight=weight, scale=scale)
     search.objective.move(np.zeros(len(start)))
-    whitens = scale is not None and len(start) <= WHITENED_UP_TO
+    whitens = scale is not None and problem.whitens
     exists = search.objective.score_here is not None and (not whitens or search.objective.whiten())
     return search if exists else None
 

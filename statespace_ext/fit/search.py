@@ -19,8 +19,6 @@ from .degenerate import Watch, lifted
 from .objective import SCORE_TOLERANCE, FitResult, Objective, Verdict, judged, parameter_scale
 from .problem import SCIPY_METHODS, WITHOUT_GRADIENT, EstimationProblem, FitRequest
 
-WHITENED_UP_TO = 80
-"""Largest number of parameters for which "auto" uses second derivatives. They need one score each."""
 _ROUND = 40
 """Number of iterations between two computations of second derivatives."""
 _LONGEST_MEMORY, _MEMORY_OF_MANY, _MANY = 200, 50, 300
@@ -155,7 +153,7 @@ class Search:
         # near the boundary, the curvature of the barrier changes too fast for a quasi-Newton method
         able = request.method == "auto" or request.method == "lbfgs" and weight > 0
         newton = request.method == "newton"
-        self.whitens = newton or able and len(start) <= WHITENED_UP_TO
+        self.whitens = newton or able and problem.whitens
         self.turns = newton or self.whitens and scale is not None
         self.longest = 1 if newton else _ROUND if self.whitens else sys.maxsize
         # a few more iterations, for at most the price of second derivatives, may do without these

@@ -21,8 +21,7 @@ from ..engine.validation import (
     check_series,
 )
 from ..exceptions import DataError, SpecificationError
-from ..fit.problem import EstimationProblem
-from ..fit.search import WHITENED_UP_TO
+from ..fit.problem import WHITENED_UP_TO, EstimationProblem
 from ..fit.start_values import random_start, stabilised, start_values
 from ..inference.identification import Identification, identify
 from ..numerics.linear_algebra import (

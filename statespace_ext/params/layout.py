@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 
 import numpy as np
 
 from ..exceptions import ParameterError, SpecificationError, UnsupportedError, shown
+from ..numerics.differences import jacobian
 from ..numerics.linear_algebra import Array, at_period
 from .affine import AffineMatrix, Elements, IntArray, periods_alike
 from .covariance import (
@@ -29,6 +30,9 @@ Bound of stationary coefficients. A stationary start exists at it, so a search a
 Closer to one, the variance 1 / (1 - a^2) of a stationary start makes the score inexact. At 1 - 1e-9 its
 errors are 1e-3, and L-BFGS finds no descent direction.
 """
+
+_CURVATURE_STEP = 1e-4
+"""Step of differences of the derivatives of transforms, most of which are linear or quadratic."""
 
 
 class UnitInterval:
@@ -266,8 +270,32 @@ class ParameterLayout:
             if isinstance(structure, Chordal):  # whose derivatives are p^4 elements
                 out[places] = structure.vjp(at, slope)
             else:
-                out[places] = structure.jacobian(at).T @ slope
+                out[places] = _turned(structure, slope, at)
         return out
+
+    def information(self, unconstrained: Array, information: Array, gradient: Array) -> Array:
+        """
+        Return the information about unconstrained elements, given the information about parameters.
+
+        Parameters
+        ----------
+        unconstrained : ndarray
+            Where.
+        information : ndarray
+            Minus the second derivatives of a function by parameters, or an approximation.
+        gradient : ndarray
+            The gradient of the function by parameters.
+        """
+        slopes, out = np.eye(len(self)), np.zeros((len(self), len(self)))
+        for structure, places in self._transformed:
+            at, slope, inner = unconstrained[places], gradient[places], np.ix_(places, places)
+            slopes[inner] = structure.jacobian(at)
+            if isinstance(structure, Chordal):
+                out[inner] = -structure.curvature(slope)
+            else:
+                turned = partial(_turned, structure, slope)
+                out[inner] = -jacobian(turned, at, np.full(len(at), _CURVATURE_STEP))
+        return out + slopes.T @ information @ slopes
 
     def fix(self, values: Mapping[str, float]) -> ParameterLayout:
         """Return the layout with parameters fixed at values and dropped from the vector."""
@@ -309,6 +337,11 @@ class ParameterLayout:
                 expected=shown(self.names),
             )
         return [given[name] for name in self.names]
+
+
+def _turned(structure: CovarianceStructure | UnitInterval, gradient: Array, unconstrained: Array) -> Array:
+    """Return the gradient by unconstrained element, given that by parameter."""
+    return np.asarray(structure.jacobian(unconstrained).T @ gradient)
 
 
 def real_array(value: object, what: str) -> Array:
