@@ -12,7 +12,14 @@ from functools import cached_property
 
 import numpy as np
 
-from ..numerics.linear_algebra import Array, gaussian_objective, scaled_solve
+from ..numerics.linear_algebra import (
+    Array,
+    by_diagonal,
+    diagonal_matrix,
+    gaussian_objective,
+    is_diagonal,
+    scaled_solve,
+)
 from ..params.affine import AffineMatrix, IntArray
 from ..params.covariance import CovarianceStructure, precision_of
 from ..params.curved import CurvedMatrix
@@ -93,9 +100,7 @@ class StackedCoefficients:
         """
         if precision is None:
             return self._step_by_row(regression)
-        diagonal = len(precision) == 1 and np.count_nonzero(precision) == np.count_nonzero(
-            np.diag(precision[0])
-        )
+        diagonal = len(precision) == 1 and is_diagonal(precision[0])
         if self._groups is not None and (diagonal or not self.weighted(regression)):
             return self._step_by_row(regression)
         return self._general_step(regression, precision)
@@ -150,6 +155,8 @@ def by_group(cov: Array) -> Array:
 
 def precisions(cov: Array) -> Array:
     """Return the inverse for each group, which is zero on rows without noise."""
+    if by_diagonal(cov):
+        return precision_of(cov)[None]
     return np.stack([precision_of(sigma) for sigma in by_group(cov)])
 
 
@@ -187,7 +194,10 @@ class CovarianceTerm:
 
     def at(self, params: Array) -> Array:
         """Return the matrix by group."""
-        covs = by_group(self.matrix.at(params[self.index]))
+        values = params[self.index]
+        if by_diagonal(self.regression.ee) and self.matrix.is_diagonal:
+            return self.matrix.diagonal_at(values)[None]
+        covs = by_group(self.matrix.at(values))
         return np.broadcast_to(covs, (len(self.regression.n), *covs.shape[1:]))
 
     def objective(self, params: Array) -> float:
@@ -196,8 +206,7 @@ class CovarianceTerm:
         for sigma, ee, n in zip(self.at(params), self.regression.ee, self.regression.n, strict=True):
             active = sigma.diagonal() != 0
             if not active.all():
-                inner = np.ix_(active, active)
-                sigma, ee = sigma[inner], ee[inner]
+                sigma, ee = (_inner(each, active) for each in (sigma, ee))
             total += gaussian_objective(sigma, ee, float(n))
         return total
 
@@ -208,6 +217,13 @@ class CovarianceTerm:
             precision = precision_of(sigma)
             out.append((precision, 0.5 * precision @ (ee - n * sigma) @ precision, float(n)))
         return out
+
+
+def _inner(matrix: Array, active: Array) -> Array:
+    """Return the rows and columns that are active."""
+    if by_diagonal(matrix):
+        return diagonal_matrix(matrix.diagonal()[active])
+    return matrix[np.ix_(active, active)]
 
 
 def closed_form(term: CovarianceTerm, params: Array) -> Array | None:

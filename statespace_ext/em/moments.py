@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..numerics.linear_algebra import Array, symmetrize
+from ..numerics.linear_algebra import Array, by_diagonal, diagonal_matrix, symmetrize
 from ..params.affine import AffineMatrix, IntArray
 
 
@@ -28,7 +28,8 @@ class Regression:
     Attributes
     ----------
     ee : ndarray, (g, p, p)
-        E sum e e'.
+        E sum e e'. Stored by its diagonal (`diagonal_matrix`) where Sigma is; the other elements are then
+        not needed, and not computed.
     eb : ndarray, (g, p, r)
         E sum e b'.
     bb : ndarray, (g, r, r)
@@ -52,18 +53,29 @@ class Regression:
     def shifted(self, change: Array) -> Regression:
         """Return the sums for residuals e - change b at B + change, with one change or one for each group."""
         moved = change @ self.bb
+        if by_diagonal(self.ee):
+            squares = np.einsum("gij,...ij->gi", self.eb - 0.5 * moved, change)
+            return replace(self, ee=self.ee - diagonal_matrix(2.0 * squares), eb=self.eb - moved)
         cross = (self.eb - 0.5 * moved) @ np.swapaxes(change, -1, -2)
         ee = self.ee - (cross + np.swapaxes(cross, 1, 2))
         return replace(self, ee=ee, eb=self.eb - moved)
 
     def rows(self, active: Array) -> Regression:
         """Return the sums for some rows of e."""
-        return replace(self, ee=self.ee[:, active][:, :, active], eb=self.eb[:, active])
+        ee = np.diagonal(self.ee, axis1=1, axis2=2)[:, active] if by_diagonal(self.ee) else None
+        kept = self.ee[:, active][:, :, active] if ee is None else diagonal_matrix(ee)
+        return replace(self, ee=kept, eb=self.eb[:, active])
 
     @property
     def mean(self) -> Array:
         """The mean residual matrix over all groups, (p, p)."""
-        return np.asarray(self.ee.sum(axis=0) / self.n.sum())
+        mean: Array = self.ee.sum(axis=0) / self.n.sum()
+        return mean
+
+
+def row_products(left: Array, right: Array, like: Array) -> Array:
+    """Return L R', or its diagonal alone where ``like`` is stored by its diagonal."""
+    return diagonal_matrix(np.einsum("ij,ij->i", left, right)) if by_diagonal(like) else left @ right.T
 
 
 def padded(cov_sum: Array, width: int) -> Array:
@@ -92,7 +104,7 @@ def observation_equation(ee: Array, eb: Array, bb: Array, n: int, cov: Array, Z:
     weighted = Z @ cov
     eb = eb.copy()
     eb[:, : len(cov)] -= weighted
-    ee, bb = ee + weighted @ Z.T, bb + padded(cov, len(bb))
+    ee, bb = ee + row_products(weighted, Z, ee), bb + padded(cov, len(bb))
     return Regression(symmetrize(ee)[None], eb[None], symmetrize(bb)[None], np.array([float(n)]))
 
 

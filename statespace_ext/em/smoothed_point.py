@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ..numerics.linear_algebra import Array, companion, is_positive_definite, symmetrize
+from ..numerics.linear_algebra import Array, companion, is_diagonal, is_positive_definite, symmetrize
 from ..numerics.matrix_equations import stationary_covariances, stationary_moments
 from ..params.affine import IntArray
 from ..params.layout import ParameterLayout
@@ -78,9 +78,7 @@ class SmoothedPoint:
         self.complete = bool(self.seen.all())
         obs_cov = problem.layout.blocks["obs_cov"]
         self.H, self.W = at["obs_cov"], at["state_cov"]
-        self.diagonal = bool(np.all(obs_cov.rows == obs_cov.columns)) and not np.any(
-            self.H[~np.eye(self.p, dtype=bool)]
-        )
+        self.diagonal = bool(np.all(obs_cov.rows == obs_cov.columns)) and is_diagonal(self.H)
 
     def is_supported(self) -> bool:
         """Return whether the formulas hold here."""

@@ -11,7 +11,7 @@ from ..em.m_step import by_group
 from ..engine.smoother import over_time
 from ..engine.system import System, stationary_start
 from ..exceptions import shown
-from ..numerics.linear_algebra import NOT_HERE, Array, is_diagonal
+from ..numerics.linear_algebra import NOT_HERE, Array, by_diagonal, diagonal_matrix, is_diagonal
 from ..params.affine import IntArray
 from ..params.covariance import Chordal, General, Unstructured
 from .problem import EstimationProblem
@@ -52,8 +52,18 @@ def lifted(problem: EstimationProblem, params: Array) -> Array | None:
         block = layout.blocks[key]
         if isinstance(structure, General) or block.time_varying:
             continue
-        cov, gradient = layout.matrix(key, params), np.zeros(block.shape)
+        cov = layout.matrix(key, params)
         count = np.bincount(layout.index[key], minlength=len(layout))[layout.index[key]]
+        if by_diagonal(cov):
+            slopes = np.bincount(block.rows, found[1][layout.index[key]] / count, minlength=len(cov))
+            variances = sizes.get(key, np.full(len(cov), np.max(cov.diagonal())))
+            near_zero = (slopes != 0.0) & (cov.diagonal() < _ZERO * variances)
+            slopes = np.where(near_zero, slopes * variances, -np.inf)
+            if slopes.max() > _RISING:
+                more = _LIFT * variances * (np.arange(len(cov)) == slopes.argmax())
+                out, moved = layout.project({key: cov + diagonal_matrix(more)}, out), True
+            continue
+        gradient = np.zeros(block.shape)
         np.add.at(gradient, (block.rows, block.columns), found[1][layout.index[key]] / count)
         root = np.sqrt(sizes.get(key, np.full(len(cov), np.max(np.diag(cov)))))
         if isinstance(structure, Chordal) and not isinstance(structure, Unstructured):
