@@ -506,7 +506,11 @@ def steady_state(
         len(Z),
         by_diagonal(H),
     )
-    fit = trace_of_product(precision, sums.ee) + np.vdot(W, sums.rr) + states.adjoint[0] @ P1 @ states.adjoint[0]
+    fit = (
+        trace_of_product(precision, sums.ee)
+        + np.vdot(W, sums.rr)
+        + states.adjoint[0] @ P1 @ states.adjoint[0]
+    )
     size = y.size * np.log(2.0 * np.pi) + 2.0 * n * np.log(factor.diagonal()).sum() + states.log_det
     llf = -0.5 * float(size + fit)
     return SteadyState(llf, states, sums, residual, precision) if np.isfinite(llf) else None
@@ -539,7 +543,6 @@ def _smoothed(
 def _residual(y: Array, Z: Array, factor: Array, states: SmoothedStates) -> Callable[[slice], Array]:
     """Return a function that computes e_t over a slice of periods."""
     if states.noise is None:
-
 
         def of_means(rows: slice) -> Array:
             out = states.mean[rows] @ Z.T

@@ -101,8 +101,8 @@ def _by_products(smoother: Smoother, system: System, precision: Array) -> Rows |
     """
     Return the collapsed rows from products over series, for a diagonal ``obs_cov``.
 
-    J_t = Z_o' H_oo^{-1} Z_o has the factor D_t' D_t, and w_t = D_t^{-T} Z_o' H_oo^{-1} (y_o - d_o). The result
-    is None if a J_t is so near to a singular matrix that an orthogonal basis keeps more digits.
+    J_t = Z_o' H_oo^{-1} Z_o equals D_t' D_t, and w_t = D_t^{-T} Z_o' H_oo^{-1} (y_o - d_o). The result is
+    None if a J_t is so near to a singular matrix that an orthogonal basis keeps more digits.
     """
     used = np.flatnonzero(np.any(system.design != 0.0, axis=0))
     Z, weights, seen, m = system.design[:, used], precision.diagonal(), smoother.seen, len(used)

@@ -29,7 +29,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..em.moments import row_products
+from ..em.regressions import row_products
 from ..em.updates import stationary_chain
 from ..numerics.diffuse_start import SmoothedRows
 from ..numerics.linear_algebra import Array, product
@@ -103,8 +103,8 @@ class SystemScore:
     Derivatives of the log-likelihood by element of the system matrices.
 
     A matrix that is constant over time has the sum of the derivatives over time (intercepts: by period
-    always, unless the sum of a constant one is known alone); one that varies has them on a last axis. A symmetric matrix has the derivative tr(G dM), so
-    a free covariance collects G_ij and G_ji.
+    always, unless the sum of a constant one is known alone); one that varies has them on a last axis. A
+    symmetric matrix has the derivative tr(G dM), so a free covariance collects G_ij and G_ji.
 
     Attributes
     ----------

@@ -12,13 +12,11 @@ from typing import Any
 import numpy as np
 import scipy.optimize
 
-from ..em.acceleration import Coordinates, run_accelerated_em
-from ..em.driver import DeadEnd, EMOptions, EMResult, run_em
+from ..em.driver import Coordinates, DeadEnd, EMOptions, EMResult, run_accelerated_em, run_em
 from ..exceptions import UnsupportedError, shown
 from ..numerics.linear_algebra import Array
 from .degenerate import Watch, lifted
-from .objective import Objective, parameter_scale
-from .outcome import SCORE_TOLERANCE, FitResult, Verdict, judged
+from .objective import SCORE_TOLERANCE, FitResult, Objective, Verdict, judged, parameter_scale
 from .problem import SCIPY_METHODS, WITHOUT_GRADIENT, EstimationProblem, FitRequest
 
 WHITENED_UP_TO = 80
@@ -127,7 +125,8 @@ class Search:
     A SciPy method takes all its steps in one round, in units of complete data. For "auto", a round of L-BFGS
     takes about as long as second derivatives. If a round does not end at a maximum, the second derivatives
     are computed from differences of the score. The next round uses coordinates in which they are 1 or -1,
-    which removes long curved ridges. With many parameters, L-BFGS goes on from there. "newton" starts with second derivatives, and a round has one step.
+    which removes long curved ridges. With many parameters, L-BFGS goes on from there.
+    "newton" starts with second derivatives, and a round has one step.
 
     Parameters
     ----------

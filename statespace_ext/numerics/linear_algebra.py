@@ -87,7 +87,14 @@ class _Diagonal(np.lib.mixins.NDArrayOperatorsMixin):
                 return _matmul(inputs, entries)
             both = all(isinstance(each, _Diagonal) for each in inputs)
             last, first = (isinstance(each, (int, float, np.number)) for each in (inputs[-1], inputs[0]))
-            if both and ufunc in _OF_ELEMENTS or last and ufunc in _BY_NUMBERS or first and ufunc is np.multiply:
+            if (
+                both
+                and ufunc in _OF_ELEMENTS
+                or last
+                and ufunc in _BY_NUMBERS
+                or first
+                and ufunc is np.multiply
+            ):
                 return _Diagonal(ufunc(*entries))
         return getattr(ufunc, method)(*map(_dense, inputs), **kwargs)
 
