@@ -24,7 +24,7 @@ from ..inference.information import (
     without_errors,
 )
 from ..numerics.differences import jacobian
-from ..numerics.linear_algebra import NOT_HERE, Array, quiet, symmetrize
+from ..numerics.linear_algebra import NOT_HERE, Array, is_diagonal, quiet, symmetrize
 from ..params.affine import AffineMatrix, IntArray
 from ..params.covariance import Multiple, Unstructured
 from ..params.layout import ParameterLayout
@@ -343,7 +343,7 @@ def _singular_rows(
     zero = free & (np.diag(cov) <= share * size)
     rest = np.flatnonzero(free & ~zero)
     dependent: set[int] = set()
-    if len(rest) > 1:
+    if len(rest) > 1 and not is_diagonal(cov):
         root = 1.0 / np.sqrt(np.diag(cov)[rest])
         values, vectors = np.linalg.eigh(cov[np.ix_(rest, rest)] * root[:, None] * root)
         involved = np.abs(vectors[:, values <= share]).max(axis=1, initial=0.0) > 1e-4

@@ -194,7 +194,7 @@ def layout_of(blocks: dict[str, AffineMatrix], labels: Labels, lags: int) -> Par
     """Return the layout of all blocks."""
     if blocks["design"].shape[1] > len(labels.factors):
         blocks = _lags_as_factors(blocks, lags)
-    return ParameterLayout(blocks, COVARIANCES)
+    return ParameterLayout(blocks, COVARIANCES, lean=frozenset({"obs_cov"}))
 
 
 def declared_blocks(

@@ -146,7 +146,8 @@ class OverTime(ByFormula[LGSSMResults]):
         rows = self._future(inputs, len(self.regressor_names[name]), steps, name)
         matrices = self.layout.matrices(params)
         if key == "state_intercept":
-            out[: self.k_factors] += (self._level(matrices["transition"]) @ matrices["state_mean"][:, 0])[:, None]
+            mean = matrices["state_mean"][:, 0]
+            out[: self.k_factors] += (self._level(matrices["transition"]) @ mean)[:, None]
         if rows is not None:
             coef = matrices[coefs]
             out[: len(coef)] += coef @ rows.T
