@@ -15,6 +15,7 @@ from ..numerics.linear_algebra import (
     is_positive_definite,
     lower_triangular_rotation,
     spectral_radius,
+    typical,
 )
 from ..params.affine import AffineMatrix
 from .degenerate import lifted
@@ -120,7 +121,7 @@ def _factors(problem: EstimationProblem, y: Array, params: Array, predictable: b
     layout = problem.layout
     block = layout.blocks["design"]
     p, k = block.shape
-    fixed = block.fixed if block.fixed.ndim == 2 else block.fixed[:, :, 0]
+    fixed = typical(block.fixed)
     if block.is_fixed:
         intercept = layout.matrices(params)["obs_intercept"]
         centred = y - (intercept[:, 0] if intercept.ndim == 2 else intercept[:, 0].T)
@@ -213,9 +214,9 @@ def _unit_noise(problem: EstimationProblem, factors: Array) -> Array:
     cov, design = problem.layout.blocks["state_cov"], problem.layout.blocks["design"]
     if design.is_fixed or len(factors) < 2:
         return factors
-    fixed = np.diag(cov.fixed if cov.fixed.ndim == 2 else cov.fixed[:, :, 0])
+    fixed = np.diag(typical(cov.fixed))
     held = (fixed > 0) & ~np.isin(np.arange(len(fixed)), cov.rows)
-    held &= ~np.any(design.fixed if design.fixed.ndim == 2 else design.fixed[:, :, 0], axis=0)
+    held &= ~np.any(typical(design.fixed), axis=0)
     fit = np.linalg.lstsq(factors[:-1], factors[1:], rcond=None)[0]
     noise = np.var(factors[1:] - factors[:-1] @ fit, axis=0)
     good = (noise > 0) & held

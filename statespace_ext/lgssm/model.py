@@ -25,7 +25,14 @@ from ..fit.problem import EstimationProblem
 from ..fit.search import WHITENED_UP_TO
 from ..fit.start_values import random_start, stabilised, start_values
 from ..inference.identification import Identification, identify
-from ..numerics.linear_algebra import NOT_HERE, Array, companion, lower_triangular_rotation, rotate_system
+from ..numerics.linear_algebra import (
+    NOT_HERE,
+    Array,
+    companion,
+    lower_triangular_rotation,
+    rotate_system,
+    typical,
+)
 from ..params.layout import (
     ParameterLayout,
     coefficients_by_series,
@@ -368,7 +375,7 @@ class LGSSM(OverTime):
         """Return, for each covariance block, the variances that would explain the data on their own."""
         design = self.layout.matrices(params)["design"]
         out = super().variance_sizes(params)
-        loadings = np.abs(design if design.ndim == 2 else design[:, :, 0])
+        loadings = np.abs(typical(design))
         tiny = 1e-100
         implied = np.array([np.max(out["obs_cov"]) / max(np.max(column) ** 2, tiny) for column in loadings.T])
         if self.k_factors == 1:  # with several factors, use the largest variance

@@ -223,3 +223,30 @@ def test_start_values_of_many_series_are_close_to_the_maximum(options: dict[str,
     res = model.fit(cov_type="none")
     assert res.converged
     assert res.llf - 1.0 < start < res.llf
+
+
+# -- a design that is zero at first --------------------------------------------------------------------------
+
+
+def moving_coefficients(first: float, n: int = 80, **options: Any) -> sse.LGSSM:
+    """Return y_t = Z_t x_t + eps_t with random walks x_t; the first row has no data and a design of its own."""
+    rng = np.random.default_rng(8)
+    Z = np.stack([np.ones(n), rng.standard_normal(n)])[None]
+    x = np.cumsum(0.5 * rng.standard_normal((n, 2)), axis=0)
+    y = np.einsum("ikt,tk->ti", Z, x) + rng.standard_normal((n, 1))
+    y[0], Z[..., 0] = np.nan, first
+    given = {
+        "obs_intercept": "zero",
+        "transition": "identity",
+        "state_cov": "diagonal",
+        "initialization": "diffuse",
+    }
+    return sse.LGSSM(y, 2, design=Z, **{**given, **options})
+
+
+@pytest.mark.parametrize("initialization", ["diffuse", "estimated"])
+def test_a_design_of_an_empty_row_does_not_matter(initialization: str) -> None:
+    models = [moving_coefficients(first, initialization=initialization) for first in (0.0, 1.0, -3.0)]
+    fits = [model.fit(cov_type="none") for model in models]
+    assert all(res.converged for res in fits)
+    assert_allclose([res.llf for res in fits], fits[1].llf, rtol=1e-6)
