@@ -57,12 +57,16 @@ class OverTime(ByFormula):
             model from a formula, ``exog`` may be a frame with the columns of the formula.
         **kwargs
             Constructor arguments to change. If the number of periods changes, matrices that vary over time
-            are among them.
+            are among them. The labels of the periods stand for `Regimes` with the same patterns.
         """
         count = len(endog) if hasattr(endog, "__len__") else self.nobs
         absent = [key for key in self._timed if key not in kwargs]
         if absent and count != self.nobs:
             raise self._unknown(absent[0], count)
+        for key in self._timed.keys() & kwargs.keys():
+            given, value = self._given[key], kwargs[key]
+            if isinstance(given, Regimes) and not isinstance(value, (str, Regimes)) and np.ndim(value) == 1:
+                kwargs[key] = given.over(value)
         return super().clone(endog, exog, **kwargs)
 
     def arguments_of_periods(self, rows: slice) -> dict[str, Any]:

@@ -229,7 +229,7 @@ def test_start_values_of_many_series_are_close_to_the_maximum(options: dict[str,
 
 
 def moving_coefficients(first: float, n: int = 80, **options: Any) -> sse.LGSSM:
-    """Return y_t = Z_t x_t + eps_t with random walks x_t; the first row has no data and a design of its own."""
+    """Return y_t = Z_t x_t + eps_t with random walks x_t; the first row has no data, and another design."""
     rng = np.random.default_rng(8)
     Z = np.stack([np.ones(n), rng.standard_normal(n)])[None]
     x = np.cumsum(0.5 * rng.standard_normal((n, 2)), axis=0)
