@@ -11,8 +11,7 @@ import scipy.linalg
 from scipy import stats
 
 from ..display import Displayed
-from ..engine.arguments import positive_integer
-from ..engine.parallel import check_jobs
+from ..engine.arguments import check_jobs, positive_integer
 from ..exceptions import DataError, SpecificationError, shown
 from ..inference.many import model_of, spawn
 from ..numerics.linear_algebra import Array
