@@ -154,7 +154,7 @@ class LGSSM(OverTime):
     _elsewhere = {
         each: f"MARSS's {each} is {name} here; from_marss takes MARSS's notation."
         for each, name in MARSS_ARGUMENTS.items()
-    }
+    } | {"tinitx": "tinitx belongs to from_marss, which takes MARSS's notation."}
     elsewhere_ahead = {
         each: f"The future {each} of MARSS is {MARSS_ARGUMENTS[each]} here, with one row per new period."
         for each in ("c", "d")

@@ -66,9 +66,10 @@ class WaldTest(SimulatedLaw, Displayed):
 
     def __str__(self) -> str:
         law = self.distribution + (f", {len(self.simulated)} samples" if len(self.simulated) else "")
+        count = f"{self.df} series" if self.df == len(self.estimate) else f"df = {self.df}"
         lines = [
             f"Wald test that all coefficients on {self.regressor} are zero: {self.statistic:.4f}, "
-            f"{self.df} series, p = {self.pvalue:.4f} ({law})"
+            f"{count}, p = {self.pvalue:.4f} ({law})"
         ]
         return "\n".join([*lines, *self.notes])
 

@@ -143,12 +143,11 @@ def coefficient_test(
     check_jobs(n_jobs)
     c = results.model.coefficients
     require_smoothed(results)
-    there = np.flatnonzero(c.present)
-    some, q, labels = restrictions(hypotheses, [c.names[i] for i in there], former_names(c))
-    R = np.zeros((len(q), len(c.present)))
-    R[:, there] = some
-    t = _period_of(results, R, date)
-    test = Restrictions(R @ c.loading, q, t, R @ c.offset)
+    rows, offset, moves = _named(c)
+    R, q, labels = restrictions(hypotheses, list(rows), former_names(c))
+    moving = [name for name, on in zip(moves, R.any(axis=0), strict=True) if on and name]
+    t = _period_of(results, moving, date)
+    test = Restrictions(R @ np.array(list(rows.values())), q, t, R @ offset)
     at = test.at(np.asarray(results.smoothed_state), np.asarray(results.smoothed_state_cov))
     statistic = test.statistic(*at)
     law = exact_law(results, test, statistic, rng)
@@ -225,20 +224,31 @@ def _without(coefs: Array, names: list[str], former: Mapping[str, str]) -> Array
     return out
 
 
-def _period_of(results: Any, R: Array, date: Any) -> int:
+def _named(c: Any) -> tuple[dict[str, Array], Array, list[str]]:
+    """
+    Return M and b_0 of coefficients M x + b_0 and of slopes, and what each moves with.
+
+    The rows of M are by name. A constant coefficient moves with nothing, "".
+    """
+    there = np.flatnonzero(c.present)
+    rows = {c.names[i]: c.loading[i] for i in there}
+    moves = ["" if c.dynamics[i // c.p] == "static" else c.labels[i // c.p] for i in there]
+    for name, j in c.slopes.items():
+        for i in c.series_with(j):
+            rows[f"{name}.{c.endog[i]}"] = c.slope_loading[c.of(j)[i]]
+            moves.append(name)
+    return rows, np.pad(c.offset[there], (0, len(rows) - len(there))), moves
+
+
+def _period_of(results: Any, moving: list[str], date: Any) -> int:
     """Return the period of a hypothesis, or -1 if its coefficients are constant."""
-    c, calendar = results.model.coefficients, results.model.calendar
-    used = np.any(R != 0, axis=0).reshape(len(c.regressors), c.p).any(axis=1)
-    moving = [
-        name for name, kind, on in zip(c.labels, c.dynamics, used, strict=True) if on and kind != "static"
-    ]
     if date is None and moving:
         raise SpecificationError(
-            f"The coefficients on {shown(moving)} move: a hypothesis about them is about a date",
+            f"The coefficients on {shown(sorted(set(moving)))} move: a hypothesis about them is about a date",
             got="date=None",
             remedy=f"Pass a date of the sample, such as date={str(results.model._index[-1])!r}.",
         )
-    t = -1 if date is None else calendar.position(date)
+    t = -1 if date is None else results.model.calendar.position(date)
     if date is not None and not 0 <= t < results.model.nobs:
         raise SpecificationError("The date is not in the sample", got=repr(date))
     return int(t) if moving else -1

@@ -346,7 +346,8 @@ class DynamicRegressionResults(StateSpaceResults):
         Parameters
         ----------
         hypotheses : str, list of str, mapping or (R, q)
-            Hypotheses such as ``"MKT.A = MKT.B, MKT.A = 1"``, with the names of the states.
+            Hypotheses such as ``"MKT.A = MKT.B, MKT.A = 1"``, with the names of coefficients and of slopes
+            (``"MKT.slope.A = 0"``).
         date : optional
             The period of time-varying coefficients.
         n_sim : int
@@ -448,7 +449,8 @@ class DynamicRegressionResults(StateSpaceResults):
         Parameters
         ----------
         regressors : list of str, optional
-            Regressors to show. By default those with time-varying coefficients, or all if none vary.
+            Regressors to show, or slopes such as "MKT.slope". By default the regressors with time-varying
+            coefficients, or all if none vary.
         fig : matplotlib.figure.Figure, optional
             Figure to draw in.
         figsize : (float, float), optional
@@ -467,10 +469,13 @@ class DynamicRegressionResults(StateSpaceResults):
 
         c = self.model.coefficients
         moving = [c.labels[j] for j in c.moving]
-        names = names_among(moving or None if regressors is None else regressors, c.labels, "regressors")
         found = self.coefficients
+        chosen = (moving or c.labels) if regressors is None else regressors
+        names = names_among(chosen, list(found), "regressors")
         constant = series_by_series(self.model.endog, c.by_series(self.model.exog))[0]
-        lines = {name: dict(zip(c.endog, constant[c.labels.index(name)], strict=True)) for name in names}
+        lines = {
+            name: dict(zip(c.endog, row, strict=True)) for name, row in zip(c.labels, constant, strict=True)
+        }
         paths = {name: (found[name].smoothed, found[name].smoothed_se) for name in names}
         beside = {name: found[name].filtered for name in names} if truth(filtered, "filtered") else None
         return plot_coefficients(paths, lines, fig=fig, figsize=figsize, alpha=alpha, filtered=beside)

@@ -334,7 +334,9 @@ def test_rolling_and_hypotheses() -> None:
         res.test_coefficients("size.B = 0")
     with pytest.raises(SpecificationError, match="nothing to test"):
         res.test_constancy()
-    assert len(res.plot_coefficients(["size"]).axes) == 1
+    for names, count in ((["size"], 1), (["const", "size"], 3), (["size", "const"], 3)):
+        titles = [axis.get_title(loc="left") for axis in res.plot_coefficients(names, filtered=True).axes]
+        assert len(titles) == count and any(title.startswith("A") for title in titles)
 
 
 def test_constraints_hold_for_the_series_with_all_regressors() -> None:
