@@ -42,7 +42,7 @@ class Coefficient(Displayed):
     Notes
     -----
     Filtered coefficients are NaN if the data up to t do not determine them. Predicted coefficients are NaN if
-    the data up to t - 1 do not determine them.
+    the data up to t - 1 do not determine them. Smoothed coefficients are NaN if no data determine them.
     """
 
     dynamics: str

@@ -145,7 +145,7 @@ def coefficient_test(
     require_smoothed(results)
     rows, offset, moves = _named(c)
     R, q, labels = restrictions(hypotheses, list(rows), former_names(c))
-    moving = [name for name, on in zip(moves, R.any(axis=0), strict=True) if on and name]
+    moving = [name for name, on in zip(moves, np.any(R != 0, axis=0).tolist(), strict=True) if on and name]
     t = _period_of(results, moving, date)
     test = Restrictions(R @ np.array(list(rows.values())), q, t, R @ offset)
     at = test.at(np.asarray(results.smoothed_state), np.asarray(results.smoothed_state_cov))

@@ -114,7 +114,7 @@ def _share_scale(panels: Any, columns: int) -> None:
 
 
 def _finish(fig: Any, axes: Any, counts: list[int], columns: int, deep: int, label: str) -> None:
-    """Label the time axis under the last panel of each column, and add one legend."""
+    """Label the time axis under the last panel of each column, and add one legend; counts are by block."""
     last = {}
     for row in range(len(axes)):
         for column in range(columns):
@@ -173,5 +173,5 @@ def plot_lead(
         axis.remove()
     for row in axes:
         row[0].set_ylabel(what, fontsize="small")
-    _finish(fig, axes, len(series), columns, rows, time)
+    _finish(fig, axes, [len(series)], columns, rows, time)
     return fig

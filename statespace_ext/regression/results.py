@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..base.results import StateSpaceResults
-from ..base.states import estimates_of, quadratic
+from ..base.states import estimates_of, quadratic, undetermined
 from ..engine.arguments import names_among, one_of, truth
 from ..exceptions import warn_renamed
 from ..inference.information import correlation_table
@@ -83,9 +83,13 @@ class DynamicRegressionResults(StateSpaceResults):
             loading, offset, names = W @ loading, W @ offset, list(weights.columns)
         found = estimates_of(self, loading, index, names)
         variance = np.clip(quadratic(loading, self.smoothed_state_cov), 0.0, None)
+        unknown = undetermined(self, loading)
+        if unknown is not None:
+            variance[unknown] = np.nan
+        smoothed = (loading @ self.smoothed_state).T + np.where(np.isnan(variance.T), np.nan, offset)
         return Coefficient(
             c.dynamics[j],
-            pd.DataFrame((loading @ self.smoothed_state).T + offset, index=index, columns=names),
+            pd.DataFrame(smoothed, index=index, columns=names),
             found.filtered + offset,
             pd.DataFrame(np.sqrt(variance).T, index=index, columns=names),
             found.filtered_se,
