@@ -12,13 +12,13 @@ from ..em.updates import OBSERVATION, STATE, LinearGaussianUpdates
 from ..engine.smoother import observation_sums, state_sums, without_uncertainty
 from ..numerics.linear_algebra import (
     Array,
-    at_period,
     by_diagonal,
     companion,
     diagonal_matrix,
     is_positive_definite,
     lower_triangular_rotation,
     spectral_radius,
+    typical,
 )
 from ..params.affine import AffineMatrix
 from .degenerate import lifted
@@ -133,7 +133,7 @@ def _factors(problem: EstimationProblem, y: Array, params: Array, predictable: b
     layout = problem.layout
     block = layout.blocks["design"]
     p, k = block.shape
-    fixed = at_period(block.fixed)
+    fixed = typical(block.fixed)
     if block.is_fixed:
         intercept = layout.matrices(params)["obs_intercept"]
         centred = y - (intercept[:, 0] if intercept.ndim == 2 else intercept[:, 0].T)
@@ -229,9 +229,9 @@ def _unit_noise(problem: EstimationProblem, factors: Array) -> Array:
     cov, design = problem.layout.blocks["state_cov"], problem.layout.blocks["design"]
     if design.is_fixed or len(factors) < 2:
         return factors
-    fixed = np.diag(at_period(cov.fixed))
+    fixed = np.diag(typical(cov.fixed))
     held = (fixed > 0) & ~np.isin(np.arange(len(fixed)), cov.rows)
-    held &= ~np.any(at_period(design.fixed), axis=0)
+    held &= ~np.any(typical(design.fixed), axis=0)
     fit = np.linalg.lstsq(factors[:-1], factors[1:], rcond=None)[0]
     noise = np.var(factors[1:] - factors[:-1] @ fit, axis=0)
     good = (noise > 0) & held
@@ -318,15 +318,15 @@ def random_start(problem: EstimationProblem, around: Array, rng: np.random.Gener
     in_cov = np.zeros(len(centre), bool)
     for structure in layout.structures.values():
         in_cov[layout.positions(structure.param_names)] = True
-    typical = np.abs(centre).copy()
+    level = np.abs(centre).copy()
     for key, block in layout.blocks.items():
         if key not in layout.covariances and not block.is_fixed:
             places = layout.block_params(key)
-            typical[places] = np.maximum(typical[places], np.sqrt(np.mean(centre[places] ** 2)) + 1e-3)
+            level[places] = np.maximum(level[places], np.sqrt(np.mean(centre[places] ** 2)) + 1e-3)
     spread = 1.0
     for _ in range(_TRIES):
         draw = rng.standard_normal(len(centre))
-        moved = np.where(in_cov, centre * np.exp(0.5 * spread * draw), centre + spread * typical * draw)
+        moved = np.where(in_cov, centre * np.exp(0.5 * spread * draw), centre + spread * level * draw)
         trial = problem.model.stabilised(problem, layout.constrain(moved))
         if np.isfinite(problem.value(trial)):
             return trial

@@ -31,6 +31,7 @@ from ..numerics.linear_algebra import (
     companion,
     lower_triangular_rotation,
     rotate_system,
+    typical,
 )
 from ..params.layout import (
     ParameterLayout,
@@ -153,7 +154,7 @@ class LGSSM(OverTime):
     _elsewhere = {
         each: f"MARSS's {each} is {name} here; from_marss takes MARSS's notation."
         for each, name in MARSS_ARGUMENTS.items()
-    }
+    } | {"tinitx": "tinitx belongs to from_marss, which takes MARSS's notation."}
     elsewhere_ahead = {
         each: f"The future {each} of MARSS is {MARSS_ARGUMENTS[each]} here, with one row per new period."
         for each in ("c", "d")
@@ -374,7 +375,7 @@ class LGSSM(OverTime):
         """Return, for each covariance block, the variances that would explain the data on their own."""
         design = self.layout.matrices(params)["design"]
         out = super().variance_sizes(params)
-        loadings = np.abs(at_period(design))
+        loadings = np.abs(typical(design))
         tiny = 1e-100
         implied = np.array([np.max(out["obs_cov"]) / max(np.max(column) ** 2, tiny) for column in loadings.T])
         if self.k_factors == 1:  # with several factors, use the largest variance

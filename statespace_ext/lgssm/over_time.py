@@ -57,12 +57,16 @@ class OverTime(ByFormula[LGSSMResults]):
             model from a formula, ``exog`` may be a frame with the columns of the formula.
         **kwargs
             Constructor arguments to change. If the number of periods changes, matrices that vary over time
-            are among them.
+            are among them. The labels of the periods stand for `Regimes` with the same patterns.
         """
         count = len(endog) if hasattr(endog, "__len__") else self.nobs
         absent = [key for key in self._timed if key not in kwargs]
         if absent and count != self.nobs:
             raise self._unknown(absent[0], count)
+        for key in self._timed.keys() & kwargs.keys():
+            given = self._given[key]
+            if isinstance(given, Regimes) and _is_labels(kwargs[key]):
+                kwargs[key] = given.over(kwargs[key])
         return super().clone(endog, exog, **kwargs)
 
     def arguments_of_periods(self, rows: slice) -> dict[str, Any]:
@@ -94,6 +98,9 @@ class OverTime(ByFormula[LGSSMResults]):
                 continue
             if value is None and (kind == "apply" or not self._is_held(key)):
                 raise self._unknown(key, steps)
+            if kind == "apply" and isinstance(given, Regimes) and _is_labels(value):
+                out[key] = given.over(value)  # of the new data, which need not follow the sample
+                continue
             labels = self._labels_of(key, value, steps)
             if labels is not None:
                 out[key] = given.over([*given.label_list, *labels] if kind == "append" else labels)
@@ -164,7 +171,7 @@ class OverTime(ByFormula[LGSSMResults]):
             return None
         if value is None or isinstance(value, str) and value == HOLD:
             return [given.label_list[-1]] * steps
-        if isinstance(value, Regimes) or np.ndim(value) != 1:
+        if not _is_labels(value):
             return None
         if isinstance(value, pd.Series) and self.data.row_labels is not None:
             self.calendar.check_future(value.index, steps, key)
@@ -225,6 +232,11 @@ class OverTime(ByFormula[LGSSMResults]):
                 "state_intercept and state_cov enters the period after it",
                 remedy="Change the pattern, or fix the parameter with `fix_params`.",
             )
+
+
+def _is_labels(value: Any) -> bool:
+    """Return whether a value has one label a period."""
+    return not isinstance(value, Regimes) and np.ndim(value) == 1
 
 
 def _is_pattern(value: Any) -> bool:

@@ -159,6 +159,17 @@ def symmetrize(matrix: Array) -> Array:
     return np.asarray(0.5 * (matrix + matrix.swapaxes(-1, -2)))
 
 
+def typical(matrix: Array) -> Array:
+    """
+    Return a constant matrix, or the size of each element over time, with the sign of its mean.
+
+    The size is the root mean square over the last axis. A single period may have zeros.
+    """
+    if matrix.ndim == 2:
+        return matrix
+    return np.asarray(np.sqrt(np.mean(matrix**2, axis=2)) * np.where(matrix.mean(axis=2) < 0, -1.0, 1.0))
+
+
 def spectral_radius(transition: Array) -> float:
     """Return the largest modulus of an eigenvalue, infinity where an element is not finite."""
     return _radius(np.array(transition, dtype=float).tobytes(), len(transition))

@@ -388,7 +388,10 @@ class Regimes:
 
     def over(self, labels: Any) -> Regimes:
         """Return the patterns for other periods, of which none need have a certain regime."""
-        return replace(self, labels=np.array(labels, dtype=object), partial=True)
+        own = (
+            labels if hasattr(labels, "iloc") else np.array(labels, dtype=object)
+        )  # a Series keeps its index
+        return replace(self, labels=own, partial=True)
 
     @property
     def label_list(self) -> list[Hashable]:

@@ -97,12 +97,12 @@ class CAPMResults(DynamicRegressionResults):
             with a full, diagonal or scalar ``obs_cov`` (see `WaldTest`). Otherwise it comes from a
             parametric bootstrap. It is NaN if the number of periods does not exceed the number of assets and
             factors. "grs" is the exact F test of Gibbons, Ross & Shanken (1989) on the static least-squares
-            model. It is None if a period is partly missing or there are too few periods.
+            model without constraints. It is None if a period is partly missing or there are too few periods.
 
         Raises
         ------
         SpecificationError
-            If alpha is not static.
+            If alpha is not static, or constraints decide whether the alphas are zero.
         """
         if self.model.coefficients.dynamics[0] != "static":
             raise SpecificationError(

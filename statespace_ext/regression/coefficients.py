@@ -215,6 +215,27 @@ class Coefficients:
         """Return the name of a coefficient with a word before that of the series."""
         return f"{self.labels[i // self.p]}.{middle}.{self.endog[i % self.p]}"
 
+    # -- series ----------------------------------------------------------------------------------------
+
+    @cached_property
+    def used(self) -> Array:
+        """Whether the coefficients of a series depend on each level, (p, levels)."""
+        levels = self.loading[:, : len(self.free)].reshape(len(self.regressors), self.p, -1)
+        return np.asarray(levels.any(axis=0))
+
+    @property
+    def separate(self) -> Array:
+        """Whether each series shares no level with another, (p,)."""
+        return np.asarray([np.all(self.used[:, own].sum(axis=0) == 1) for own in self.used])
+
+    @cached_property
+    def alike(self) -> Array | None:
+        """N (m, r) if all series have the regressors X N, after constraints; None if they differ."""
+        levels = self.loading[:, : len(self.free)]
+        N = levels[:: self.p, :: self.p]
+        same = self.columns is None and np.array_equal(np.kron(N, np.eye(self.p)), levels)
+        return N if same else None
+
     # -- disturbances ----------------------------------------------------------------------------------
 
     @cached_property
@@ -281,6 +302,12 @@ class Coefficients:
             return np.broadcast_to(exog, (self.p, *exog.shape))
         there = (self.columns >= 0)[:, None, :]
         return np.where(there, np.moveaxis(exog[:, self.columns], 0, 1), 0.0)
+
+    def common(self, exog: Array) -> list[bool]:
+        """Return whether the series that have a regressor have the same values of it, by regressor."""
+        by, each = self.by_series(exog), range(len(self.regressors))
+        own = [by[self.series_with(j), :, j] for j in each]
+        return [self.columns is None or bool(np.all(rows == rows[0])) for rows in own]
 
     def design(self, exog: Array) -> Array:
         """Return Z_t = X_t M, (p, k_states, nobs), where y_t = X_t b_t + eps_t."""
