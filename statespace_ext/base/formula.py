@@ -123,7 +123,7 @@ def regression_frames(
     categories = [each.factor.name() for each in infos if each.type == "categorical"]
     if categories:
         raise DataError(
-            "Series on the left of the formula are not numbers",
+            "The series on the left of the formula must be numeric",
             got=shown(categories),
             remedy="Convert them with `astype(float)`.",
         )
@@ -147,9 +147,9 @@ def regressors_out_of_sample(design: FormulaDesign, data: pd.DataFrame) -> pd.Da
     absent = [name for name in design.columns if name not in data.columns]
     if absent:
         raise DataError(
-            f"The data lack columns of the formula {design.formula!r}",
+            f"The data do not have all columns of the formula {design.formula!r}",
             got=f"columns {shown(data.columns)}",
-            expected=f"{shown(absent)} too",
+            expected=f"also {shown(absent)}",
         )
     try:
         (matrix,) = patsy.build_design_matrices(

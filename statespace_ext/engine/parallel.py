@@ -26,7 +26,7 @@ def check_jobs(n_jobs: int | None) -> None:
         return
     if isinstance(n_jobs, bool) or not isinstance(n_jobs, (int, np.integer)) or n_jobs == 0:
         raise SpecificationError(
-            "n_jobs is not a number of processes", got=repr(n_jobs), expected="1, 2, ... or -1 (all)"
+            "n_jobs must be a number of processes", got=repr(n_jobs), expected="1, 2, ... or -1 (all)"
         )
     if n_jobs == 1:
         return

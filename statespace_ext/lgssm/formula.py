@@ -41,7 +41,9 @@ class ByFormula(StateSpaceModel[LGSSMResults]):
         patsy evaluates the terms of a formula as Python code. Do not use formulas from untrusted sources.
         """
         if "exog" in kwargs:
-            raise SpecificationError("exog is given beside a formula", remedy="Write it into the formula.")
+            raise SpecificationError(
+                "exog and a formula cannot be combined", remedy="Put the regressors into the formula."
+            )
         endog, exog, design_info = regression_frames(formula, data, depth=1, constant=False)
         if "const" not in exog:
             kwargs.setdefault("obs_intercept", "zero")

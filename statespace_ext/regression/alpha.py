@@ -208,10 +208,12 @@ def _static_rows(results: Any, regressor: str) -> Array:
     """Return the states of the coefficients on a regressor; raise if they vary over time."""
     c = getattr(results.model, "coefficients", None)
     if c is None:
-        raise SpecificationError("The test is for dynamic regressions", got=type(results.model).__name__)
+        raise SpecificationError(
+            "The test needs results of a dynamic regression", got=type(results.model).__name__
+        )
     if not c.is_plain:
         raise UnsupportedError(
-            "The test of zero coefficients is for common regressors without constraints",
+            "The test needs common regressors and no constraints",
             got="a model with constraints" if c.columns is None else "regressors that differ by series",
             remedy=f'Use test_coefficients("{regressor}.{c.endog[0]} = 0").',
         )
@@ -387,7 +389,7 @@ def grs(endog: Any, factors: Any) -> GRSTest:
     if np.linalg.matrix_rank(X / np.linalg.norm(X, axis=0)) <= k:
         raise DataError(
             "The factors and a constant are collinear",
-            remedy="Leave the constant and doubles out of factors.",
+            remedy="Leave the constant and repeated columns out of factors.",
         )
     try:
         length, _, alpha = _hotelling(Y, X, 0)

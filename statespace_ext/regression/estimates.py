@@ -69,7 +69,7 @@ class Coefficient(Displayed):
     def _require_static(self) -> None:
         if self.dynamics != "static":
             raise SpecificationError(
-                "A coefficient that moves has no single estimate",
+                "A coefficient that varies over time has no single estimate",
                 got=self.dynamics,
                 remedy="Use `smoothed` and `smoothed_se`.",
             )
@@ -136,7 +136,7 @@ def portfolio_weights(weights: Any, series: list[str]) -> pd.DataFrame:
     """
     if not isinstance(weights, (Mapping, pd.Series, pd.DataFrame)) or len(weights) == 0:
         raise SpecificationError(
-            "weights do not name the series",
+            "weights must be given by series",
             got=repr(weights),
             expected=f"a dict, Series or DataFrame by {shown(series)}",
         )
@@ -154,7 +154,7 @@ def portfolio_weights(weights: Any, series: list[str]) -> pd.DataFrame:
         )
     for names in (rows, columns):
         if len(set(names)) < len(names):
-            raise DataError("weights have a name twice", got=shown(names), expected="each name once")
+            raise DataError("weights have a repeated name", got=shown(names), expected="each name once")
     try:
         values = given.to_numpy(dtype=float)
     except (TypeError, ValueError) as error:

@@ -187,7 +187,7 @@ def _period_of(results: Any, R: Array, date: Any) -> int:
     ]
     if date is None and moving:
         raise SpecificationError(
-            f"The coefficients on {shown(moving)} move: a hypothesis about them is about a date",
+            f"The coefficients on {shown(moving)} vary over time, so a hypothesis about them needs a date",
             got="date=None",
             remedy=f"Pass a date of the sample, such as date={str(results.model._index[-1])!r}.",
         )

@@ -124,8 +124,8 @@ class DynamicRegressionResults(StateSpaceResults):
         c = self.model.coefficients
         if c.columns is not None:
             raise UnsupportedError(
-                "A portfolio has no coefficients on regressors that differ by series",
-                got=f"regressors {shown(c.exog_names)}",
+                "A portfolio needs regressors that are common to the series",
+                got=f"regressors that differ by series: {shown(c.exog_names)}",
                 remedy="Use `coefficients` of the series.",
             )
         frame = portfolio_weights(weights, c.endog)

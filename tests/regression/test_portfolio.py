@@ -134,10 +134,10 @@ def test_a_regression_without_a_constant_has_no_alpha() -> None:
 @pytest.mark.parametrize(
     ("weights", "error", "match"),
     [
-        ([0.5, 0.5, 0.0], SpecificationError, "do not name"),
-        (np.eye(3), SpecificationError, "do not name"),
-        ({}, SpecificationError, "do not name"),
-        (None, SpecificationError, "do not name"),
+        ([0.5, 0.5, 0.0], SpecificationError, "must be given by series"),
+        (np.eye(3), SpecificationError, "must be given by series"),
+        ({}, SpecificationError, "must be given by series"),
+        (None, SpecificationError, "must be given by series"),
         ({"A1": 1.0, "A9": 1.0}, SpecificationError, "A9"),
         (pd.Series([0.5, 0.5, 0.0]), SpecificationError, "names among A1, A2, A3"),
         (WEIGHTS.T, SpecificationError, "long"),
