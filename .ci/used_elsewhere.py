@@ -39,6 +39,9 @@ _.curve_responses
 _.remove_data
 _.bse_of
 _.loglike_parts
+_.score_obs
+_.observed_information_matrix
+_.opg_information_matrix
 _.cov_params_approx
 _.cov_params_oim
 _.cov_params_opg
@@ -75,6 +78,16 @@ _._smoothed_forecasts
 _._smoothed_forecasts_error
 _._smoothed_forecasts_error_cov
 _.smoothed_measurement_disturbance_cov
+
+# sktime calls these.
+_._fit
+_._update
+_._predict
+_._predict_var
+_._predict_quantiles
+_._get_fitted_params
+_.get_test_params
+parameter_set
 
 # Conditions of the filters, each looked up by the name of its filter.
 _._conventional

@@ -20,7 +20,7 @@ def _base() -> type:
         from sktime.forecasting.base import BaseForecaster
     except ImportError:
         return object
-    return BaseForecaster  # type: ignore[no-any-return]
+    return BaseForecaster
 
 
 _Base: Any = _base()
@@ -118,8 +118,9 @@ class LGSSMForecaster(_Base):
     def _update(self, y: pd.DataFrame, X: pd.DataFrame | None = None, update_params: bool = True) -> Any:
         """Add data, which replace earlier values of the same periods."""
         y_so_far, X_so_far = self._data
-        both = X is not None and X_so_far is not None
-        self._data = y.combine_first(y_so_far), X.combine_first(X_so_far) if both else X_so_far
+        if X is not None and X_so_far is not None:
+            X_so_far = X.combine_first(X_so_far)
+        self._data = y.combine_first(y_so_far), X_so_far
         if update_params:
             return self._fit(*self._data, None)
         self.results_ = self._model().smooth(self.results_.params)

@@ -17,7 +17,7 @@ from ..engine.system import System
 from ..engine.system_score import ALL, SystemScore
 from ..engine.validation import check_same_columns, check_series, endog_frame, read_dates
 from ..exceptions import DataError, UnsupportedError
-from ..fit.outcome import FitResult
+from ..fit.objective import FitResult
 from ..fit.problem import EstimationProblem, FitRequest
 from ..inference.identification import Identification
 from ..numerics.bond_pricing import loadings_vjp
@@ -37,12 +37,11 @@ from .dynamics import (
 )
 from .estimation import NumericalUpdates, estimate_term_structure, score_given_first, warm_starts
 from .maximal import DaiSingleton, Portfolios
-from .normalisation import Normalisation
+from .normalisation import Normalisation, candidates, exchanges, variants
 from .observed import survey_vjp
 from .panel import Panel, check_factors, first_portfolios, parse_panel, parts_of
 from .rates import years
 from .results import ATSMResults
-from .starts import candidates, exchanges, variants
 
 _HIGHER = 1e-3
 """Log-likelihood gain that pairs of Q-roots need over equal real roots."""

@@ -393,8 +393,8 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "moving V0": (
         {"model": {"V0": np.ones((3, 3, 20))}}, sse.SpecificationError, "V0 must be constant over time",
     ),
-    "NaN over time": (
-        {"model": {"U": np.full((3, 1, 20), np.nan, dtype=object)}}, sse.SpecificationError, "not contain NaN",
+    "NaN": (
+        {"model": {"U": np.full((3, 1, 20), np.nan, dtype=object)}}, sse.SpecificationError, "contain NaN",
     ),
     "parameter of a period that nothing enters": (
         {"y": Y[:, 0], "model": {"U": [["a", *["b"] * 19]], "tinitx": 1}},
