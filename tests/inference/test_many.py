@@ -286,7 +286,7 @@ def test_fingerprints_see_labels_numbers_and_their_order() -> None:
 
 def test_names_are_different() -> None:
     model = models(1)["m0"]
-    with pytest.raises(sse.SpecificationError, match="one name"):
+    with pytest.raises(sse.SpecificationError, match="same name"):
         list(sse.fit_many([("a", model), ("a", model)], OPTIONS, n_jobs=1))
 
 

@@ -192,7 +192,7 @@ def test_former_names_of_alpha_serve_with_a_warning(sample: Raw, res: Any) -> No
         assert moving.loglike(at.set_axis(names)) == moving.loglike(at)
     with OLD, moving.fix_params({"state_var.const.A1": 0.1}):
         assert moving._fixed_params == {"state_var.alpha.A1": 0.1}
-    with OLD, pytest.raises(SpecificationError, match="twice"):
+    with OLD, pytest.raises(SpecificationError, match="two names"):
         moving.clone(
             sample.returns,
             market=sample.market,

@@ -250,7 +250,7 @@ def test_what_is_no_hypothesis(moving: Any, hypotheses: Any, match: str) -> None
 
 
 def test_a_hypothesis_about_what_moves_needs_a_date_of_the_sample(moving: Any) -> None:
-    with pytest.raises(SpecificationError, match="on MKT move"):
+    with pytest.raises(SpecificationError, match="on MKT vary"):
         moving.test_coefficients(BOTH)
     for date in ("1990-01", "2050-01", 25, "soon"):
         with pytest.raises(SpecificationError):

@@ -341,7 +341,7 @@ def test_methods_for_later_periods_use_the_scale_or_refuse_it(method: str) -> No
 def test_methods_without_later_periods_refuse_a_scale(method: str, scaled: bool) -> None:
     call, res = HAVE_NO_USE[method], part(scaled)
     call(res)
-    with pytest.raises(DataError, match="no use for obs_scale"):
+    with pytest.raises(DataError, match="uses obs_scale only for periods after the sample"):
         call(res, obs_scale=data()[2][CUT : CUT + 3])
 
 

@@ -144,8 +144,8 @@ def test_a_regression_without_a_constant_has_no_alpha() -> None:
         ({"A1": np.nan}, DataError, "missing or infinite"),
         ({"A1": np.inf}, DataError, "missing or infinite"),
         ({"A1": "much"}, DataError, "not numeric"),
-        (pd.Series([1.0, 2.0], index=["A1", "A1"]), DataError, "twice"),
-        (WEIGHTS.set_axis(["a", "a"], axis=1), DataError, "twice"),
+        (pd.Series([1.0, 2.0], index=["A1", "A1"]), DataError, "repeated name"),
+        (WEIGHTS.set_axis(["a", "a"], axis=1), DataError, "repeated name"),
         (WEIGHTS[[]], DataError, "missing"),
     ],
 )

@@ -395,7 +395,7 @@ def test_bad_arguments() -> None:
         res.term_premium(10, "neutral")
     with pytest.raises(sse.DataError, match="not in the sample"):
         res.yield_curve(10, "2050-01-31")
-    with pytest.raises(sse.SpecificationError, match="together"):
+    with pytest.raises(sse.SpecificationError, match="Only one of steps"):
         res.forecast_yields(3, horizons=1.0)
     with pytest.raises(sse.DataError, match="in order and after the sample"):
         res.forecast_yields(dates=["1980-01-31"])
