@@ -213,10 +213,10 @@ class StandardErrors(Mixin):
     def _require_few(self) -> None:
         if self._too_many:
             raise UnsupportedError(
-                "The covariance of all parameters would take minutes, or more memory than there is",
+                "The covariance of all parameters would need minutes or too much memory",
                 got=f"{len(self.params)} parameters",
                 expected=f"at most {MOST}",
-                remedy="Use `bse_of(names)` for the standard errors of some.",
+                remedy="Use `bse_of(names)` for the standard errors of a few parameters.",
             )
 
     cov_params_oim = property(lambda self: self.cov_params_of("oim"), doc="See `cov_params_of`.")

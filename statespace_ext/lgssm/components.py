@@ -83,7 +83,7 @@ class Components(Displayed):
                     raise SpecificationError(
                         f"Two components have the same states: {first.kind} and {second.kind}",
                         got=shown(both) if both else "two sets of regressors with constant coefficients",
-                        remedy="Give one of them another name=."
+                        remedy="Pass another name= for one of them."
                         if both
                         else "Pass all regressors in one frame.",
                     )
@@ -229,7 +229,7 @@ def seasonal(
     stem, variance = f"seasonal{period}", f"seasonal{period}_var" if truth(stochastic, "stochastic") else 0.0
     if one_of(kind, ("dummy", "trigonometric"), "kind") == "dummy":
         if harmonics is not None:
-            raise SpecificationError('harmonics belong to kind="trigonometric"', got=harmonics)
+            raise SpecificationError('harmonics can be given only with kind="trigonometric"', got=harmonics)
         transition = np.eye(period - 1, k=-1)
         transition[0] = -1.0
         noise = np.zeros(period - 1, dtype=object)
@@ -369,7 +369,9 @@ def regression(exog: object, *, moving: bool = False, name: str = "") -> Compone
     """
     frame = regressor_frame(exog, None, None, "exog")
     if frame is None:
-        raise SpecificationError("regression has no regressors", got=None, expected="(nobs, r) numbers")
+        raise SpecificationError(
+            "A regression component needs regressors", got=None, expected="(nobs, r) numbers"
+        )
     if not truth(moving, "moving"):
         fixed = _component("regression", (), np.zeros((0, 0)), [], [], True, None, name)
         return Components((replace(fixed.parts[0], exog=exog),))
@@ -481,7 +483,9 @@ def _blocks(part: _Part, names: list[str], data: Any) -> Iterator[_Block]:
     loadings = np.asarray(part.loadings, dtype=object).ravel()
     if len(loadings) != p:
         raise SpecificationError(
-            f"loadings of {part.kind} have the wrong length", got=len(loadings), expected=f"{p}, one a series"
+            f"The loadings of {part.kind} have the wrong length",
+            got=len(loadings),
+            expected=f"{p}, one per series",
         )
     design = np.array([[_product(a, b, part.kind) for b in part.design] for a in loadings], dtype=object)
     if part.diffuse and any(isinstance(a, str) or np.isnan(float(a)) for a in loadings):
@@ -495,7 +499,7 @@ def _product(loading: Any, element: Any, kind: str) -> Any:
     if isinstance(element, str):
         if isinstance(loading, str) or np.isnan(loading):
             raise SpecificationError(
-                f"Free loadings of {kind} meet the free coefficients of its moving average",
+                f"Free loadings of {kind} would be multiplied by free coefficients of its moving average",
                 got=f"{loading} times {element}",
                 expected="numbers as loadings",
             )
@@ -525,9 +529,9 @@ def _joined_designs(blocks: list[_Block], n: int) -> np.ndarray:
         return design
     if design.dtype == object:
         raise SpecificationError(
-            "Moving coefficients do not go with names in the design",
+            "Time-varying coefficients cannot be combined with named elements of the design",
             got="a moving average, or loadings with names",
-            remedy="Write free loadings as NaN; leave the moving average out.",
+            remedy="Write free loadings as NaN, and leave out the moving average.",
         )
     over = [np.ones((n, len(block.states))) if block.exog is None else block.exog for block in blocks]
     return design[:, :, None] * np.concatenate(over, axis=1).T[None]
@@ -543,7 +547,7 @@ def _check_constants(parts: tuple[_Part, ...]) -> None:
     for part in parts:
         if part.kind == "regression" and np.any(np.ptp(np.asarray(part.exog, dtype=float), axis=0) == 0):
             raise SpecificationError(
-                "The states of trend and regression collide: a constant regressor is a level",
+                "A constant regressor repeats the level of the trend",
                 remedy="Leave the constant out.",
             )
 

@@ -365,7 +365,7 @@ class Regimes:
         labels = self.label_list
         if not isinstance(self.patterns, Mapping) or not self.patterns:
             raise SpecificationError(
-                "patterns is not a mapping", got=repr(self.patterns)[:80], expected="{label: matrix, ...}"
+                "patterns must be a mapping", got=repr(self.patterns)[:80], expected="{label: matrix, ...}"
             )
         unknown = [label for label in dict.fromkeys(labels) if label not in self.patterns]
         if unknown:
@@ -377,7 +377,7 @@ class Regimes:
         nowhere = [label for label in self.patterns if label not in labels]
         if nowhere and not self.partial:
             raise SpecificationError(
-                "A pattern stands in no period, so that its parameters stand nowhere",
+                "A pattern is used in no period, so its parameters enter nowhere",
                 got=shown(map(repr, nowhere)),
                 expected=f"labels among {shown(map(repr, dict.fromkeys(labels)))}",
                 remedy="Drop the pattern, or correct the labels.",
@@ -399,9 +399,9 @@ class Regimes:
         labels = self.labels
         if np.ndim(labels) != 1:
             raise SpecificationError(
-                "labels is not one-dimensional",
+                "labels must be one-dimensional",
                 got=f"shape {np.shape(labels)}",
-                expected="one label a period",
+                expected="one label per period",
             )
         return list(labels.tolist() if hasattr(labels, "tolist") else labels)
 

@@ -374,7 +374,7 @@ def real_array(value: object, what: str) -> Array:
             raise TypeError(f"type {array.dtype}")
         return np.array(array, dtype=float)
     except (TypeError, ValueError) as error:
-        raise ParameterError(f"{what} are not real numbers", got=repr(value)[:80]) from error
+        raise ParameterError(f"{what} must be real numbers", got=repr(value)[:80]) from error
 
 
 def checked_values(values: Mapping[str, object]) -> dict[str, float]:

@@ -369,7 +369,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
         """
         if not self._known_states:
             raise UnsupportedError(
-                "The log-likelihood has no parts",
+                "The log-likelihood cannot be split into parts",
                 got=f'initialization="{self.initialization_kind}"',
                 expected='obs_cov="exact-portfolios", initialization="conditional", complete data',
             )

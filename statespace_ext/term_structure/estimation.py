@@ -208,7 +208,7 @@ def require_concentrated(model: Any) -> None:
     for wrong, got, expected in faults:
         if wrong:
             raise UnsupportedError(
-                'method="jsz" does not serve this model', got=got, expected=expected,
+                'method="jsz" cannot estimate this model', got=got, expected=expected,
                 remedy='Use method="auto".',
             )  # fmt: skip
 
@@ -302,7 +302,7 @@ class Concentrated:
             self.root = np.linalg.cholesky(cov)
         except NOT_HERE as error:
             raise EstimationError(
-                "The regression of the portfolios is not that of a continuous-time process",
+                "No continuous-time process has the estimated regression of the portfolios",
                 got=error,
                 remedy='Use method="auto", or time="discrete".',
             ) from error
