@@ -76,6 +76,8 @@ class Normalisation:
     latent = False
     portfolios = False
     scaled = False
+    drift = ""
+    """The block that moves all mean yields, where it is free."""
     real = ""
     """The same normalisation with real roots, whose parameters by name a model takes too."""
 
@@ -129,6 +131,10 @@ class Normalisation:
     def normalised(self, at: Values) -> Values:
         """Return all blocks of the equivalent model that has the standard order and signs."""
         return at
+
+    def slopes(self, at: Values, sample: CrossSection) -> Array:
+        """Return the slopes (p, k) of the yields on the factors, in any rotation."""
+        return sample.loadings(self.pricing(at), np.zeros((len(self.factors),) * 2))[1]
 
     def derived(self, at: Values) -> dict[str, float]:
         """Return functions of the blocks that `summary` shows in addition to the parameters, by name."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
+from math import comb
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +33,11 @@ _WEIGHT = 100.0
 """Weight of P-roots that are too small, relative to the distance of K_P from its target."""
 _ZERO, _EXACT = 1e-7, 1e-10
 """Variances of pricing errors relative to those of the yields: upper bound of zero, and value for zero."""
+_SETS = 3000
+"""Largest number of sets of maturities that are compared; of more maturities, evenly spread ones are used."""
+_LEAST_SIZE, _SHORT, _WALL = 0.01, 1e-3, 1e10
+_CHOSEN, _BEHIND = 4, 120.0
+"""Number of other sets that a maximum is compared with, and how much lower their likelihood may be there."""
 
 
 Start = tuple[Mapping[str, Any], Array | None]
@@ -104,6 +111,161 @@ def candidates(model: ATSM) -> list[Array]:
     return [_assembled(model, *start, sample) for start in model.norm.starts(sample)]
 
 
+class ExactYields:
+    """
+    The log-likelihood of each set of k maturities whose yields have no error, given slopes on k factors.
+
+    The yields of a set are then the factors. Their P-dynamics are a regression. The errors of the other
+    yields have the variances about their means, each its own. Only second moments of the yields enter.
+
+    Parameters
+    ----------
+    y : ndarray, (n, p)
+        Yields.
+    centre : ndarray, (p,), optional
+        Intercepts of the yields, if they are known. By default errors have mean zero.
+    """
+
+    def __init__(self, y: Array, centre: Array | None = None) -> None:
+        self.n, self.p = y.shape
+        self.joint = np.cov(np.column_stack([y[:-1], y[1:]]), rowvar=False, bias=True)
+        away = y.mean(axis=0) - (y.mean(axis=0) if centre is None else centre)
+        self.cov = np.cov(y, rowvar=False, bias=True) + np.outer(away, away)
+
+    def loglike(self, B: Array, sets: Array) -> Array:
+        """Return the values for slopes (p, k), in any rotation of the factors, and sets (m, k)."""
+        rows, columns = sets[:, :, None], sets[:, None, :]
+        moved, between = self.joint[rows + self.p, columns], self.cov[rows, columns]
+        past = np.linalg.solve(self.joint[rows, columns], np.swapaxes(moved, 1, 2))
+        moves = np.linalg.slogdet(self.joint[rows + self.p, columns + self.p] - moved @ past)[1]
+        all_slopes = np.broadcast_to(B.T, (len(sets), *B.T.shape))
+        slopes = np.linalg.solve(np.swapaxes(B[sets], 1, 2), all_slopes)  # (m, k, p)
+        own = np.sum((between @ slopes - 2.0 * self.cov[sets]) * slopes, axis=1)
+        sizes = np.diag(self.cov)
+        errors = np.maximum(sizes + own, _EXACT**2 * sizes)
+        np.put_along_axis(errors, sets, 1.0, axis=1)
+        out = moves + np.sum(np.log(errors), axis=1) + self.p * (1.0 + np.log(2.0 * np.pi))
+        return np.where(np.isfinite(out), -0.5 * self.n * out, -np.inf)
+
+
+def _sets(p: int, k: int) -> Array:
+    """Return the sets of k of p maturities, or of as many as give a limited number of sets."""
+    most = p
+    while comb(most, k) > _SETS:
+        most -= 1
+    places = np.unique(np.round(np.linspace(0, p - 1, most)).astype(int))
+    return np.array(list(combinations(places, k)))
+
+
+def errors_may_vanish(model: ATSM) -> bool:
+    """Return whether a maximum may have as many maturities without errors as there are latent factors."""
+    layout, panel = model.layout, model.panel
+    own, start = layout.blocks["obs_cov"], layout.blocks["initial_state"]
+    plain = not panel.n_observed and start.is_fixed and model.nobs > 3 * model.k_factors
+    apart = np.all(own.rows == own.columns) and len(set(layout.index["obs_cov"])) == len(panel.maturities)
+    return bool(plain and apart and len(panel.maturities) > model.k_factors)
+
+
+def without_error(model: ATSM, params: Array, behind: float = 0.0, known: Array | None = None) -> list[Array]:
+    """
+    Return starts at which k maturities are priced without error, the best first.
+
+    The likelihood may have a maximum for each set of such maturities, and a search does not move from one set
+    to another. Given the slopes of the yields, the likelihoods of all sets are compared at once.
+
+    Parameters
+    ----------
+    model : ATSM
+        A model for which `errors_may_vanish`.
+    params : ndarray
+        Full parameters, from whose Q-dynamics the slopes are.
+    behind : float
+        How much lower than that of the best set the likelihood of further sets may be.
+    known : ndarray, (p,), optional
+        Whether each maturity is in the set of a maximum, if ``params`` are one. This set is left out.
+    """
+    sample = cross_section(model)
+    exact, sets = ExactYields(sample.yields), _sets(len(sample.maturities), model.k_factors)
+    try:
+        at = model.layout.matrices(params)
+        A, B = sample.loadings(model.norm.pricing(at), at["state_cov"])
+        values = (exact if known is None else ExactYields(sample.yields, A)).loglike(B, sets)
+        order = [i for i in np.argsort(-values)[:_CHOSEN] if values[i] >= np.max(values) - behind]
+        if known is not None:
+            order = [i for i in order if not known[sets[i]].all()]
+        return [_priced_exactly(model, params, sets[i], sample, exact) for i in order]
+    except NOT_HERE:
+        return []
+
+
+def _priced_exactly(
+    model: ATSM, params: Array, chosen: Array, sample: CrossSection, exact: ExactYields
+) -> Array:
+    """Return a start at which a set of maturities has no errors, with the best Q-dynamics for this set."""
+    layout, norm, y = model.layout, model.norm, sample.yields
+    index = np.concatenate([layout.index[key] for key in norm.blocks() if key != norm.drift])
+    size = np.maximum(np.abs(params[index]), _LEAST_SIZE)
+
+    def blocks(w: Array) -> Values:
+        near = np.array(params)
+        near[index] = w * size
+        return layout.matrices(near)
+
+    def loss(w: Array) -> float:
+        try:
+            return -float(exact.loglike(norm.slopes(blocks(w), sample), chosen[None])[0]) / len(y)
+        except NOT_HERE:
+            return _WALL
+
+    def factors(at: Values) -> Array:
+        A, B = sample.loadings(norm.pricing(at), at["state_cov"])
+        return np.linalg.solve(B[chosen], (y[:, chosen] - A[chosen]).T).T
+
+    options: Any = {"gtol": 1e-3, "maxiter": 30}
+    at = blocks(scipy.optimize.minimize(loss, params[index] / size, method="BFGS", options=options).x)
+    cov = in_structure(layout.blocks["state_cov"], sample.autoregression(factors(at))[2])
+    at = _mean_fitted(model, {**at, "state_cov": cov}, chosen, sample)
+    given = {key: at[key] for key in (*norm.blocks(), "state_cov")}
+    return _assembled(model, given, factors(at), sample, _EXACT * np.var(y, axis=0))
+
+
+def _mean_fitted(model: ATSM, at: Values, chosen: Array, sample: CrossSection) -> Values:
+    """
+    Return blocks with the drift and the covariance that fit mean yields, given yields without errors.
+
+    The errors of the other yields may be so small that convexity determines the covariance together with the
+    moves of the factors. The step minimises the squares of the mean errors, in standard deviations, plus
+    |E|^2 / 2, the loss of likelihood of the moves for the covariance root (I + E) root'.
+    """
+    norm, y, block = model.norm, sample.yields, model.layout.blocks["state_cov"]
+    root, k = np.linalg.cholesky(at["state_cov"]), model.k_factors
+    full = len(set(block.names)) == k * (k + 1) // 2
+    free = [] if block.is_fixed else [(i, j) for i in range(k) for j in range(i + 1) if full or i == j]
+    unit = np.std(y) + np.abs(np.mean(y))
+
+    def moved(x: Array) -> Values:
+        E = np.zeros((k, k))
+        E[tuple(np.array(free, dtype=int).reshape(-1, 2).T)] = x[1:]
+        out = {**at, "state_cov": in_structure(block, root @ (np.eye(k) + E + np.tril(E, -1).T) @ root.T)}
+        return {**out, norm.drift: at[norm.drift] + x[0] * unit} if norm.drift else out
+
+    def gaps(x: Array) -> Array:
+        now = moved(x)
+        A, B = sample.loadings(norm.pricing(now), now["state_cov"])
+        slopes = np.linalg.solve(B[chosen].T, B.T).T
+        errors = y - A - (y[:, chosen] - A[chosen]) @ slopes.T
+        return np.delete(errors.mean(axis=0) / (np.std(errors, axis=0) + _EXACT * np.std(y, axis=0)), chosen)
+
+    zero = np.zeros(1 + len(free))
+    base = gaps(zero)
+    jacobian = np.column_stack(
+        [(gaps(_SHORT * unit_vector) - base) / _SHORT for unit_vector in np.eye(len(zero))]
+    )
+    weights = np.sqrt([0.0, *(0.5 if i == j else 1.0 for i, j in free)])
+    design = np.vstack([jacobian, np.diag(weights)])
+    return moved(np.linalg.lstsq(design, np.concatenate([-base, zero]), rcond=None)[0])
+
+
 def least_squares_factors(y: Array, B: Array) -> Array:
     """Return the factors (nobs, k) that fit the yields best at each date."""
     return np.linalg.lstsq(B, y.T, rcond=None)[0].T
@@ -168,7 +330,9 @@ def bounded_roots(K: Array, period: float | None = None) -> Array:
     return np.asarray(np.real(vectors @ np.diag(inside) @ np.linalg.inv(vectors)))
 
 
-def _assembled(model: ATSM, given: Mapping[str, Any], X: Array | None, sample: CrossSection) -> Array:
+def _assembled(
+    model: ATSM, given: Mapping[str, Any], X: Array | None, sample: CrossSection, least: Array | None = None
+) -> Array:
     """Return the full start vector: Q as given, P from the factors, and H from the residuals."""
     layout, y = model.layout, sample.yields
     values: Values = {key: np.asarray(value, dtype=float) for key, value in given.items()}
@@ -181,7 +345,7 @@ def _assembled(model: ATSM, given: Mapping[str, Any], X: Array | None, sample: C
     states = np.column_stack([X, sample.macro])
     K, _, cov = sample.autoregression(states)
     if not layout.blocks["state_cov"].is_fixed:
-        cov = in_structure(layout.blocks["state_cov"], cov)
+        cov = in_structure(layout.blocks["state_cov"], values.get("state_cov", cov))
         values["state_cov"] = cov
     else:
         cov = layout.blocks["state_cov"].fixed
@@ -189,7 +353,8 @@ def _assembled(model: ATSM, given: Mapping[str, Any], X: Array | None, sample: C
     values.update(_physical(model, K, states.mean(axis=0), cov, pricing))
     A, B = sample.loadings(pricing, cov)
     errors = y - A - X @ B.T
-    variance = np.maximum(np.mean(errors**2, axis=0), (_LEAST_ERROR * model.panel.scale) ** 2)
+    least = np.full(len(y.T), (_LEAST_ERROR * model.panel.scale) ** 2) if least is None else least
+    variance = np.maximum(np.mean(errors**2, axis=0), least)
     values["obs_cov"] = in_structure(layout.blocks["obs_cov"], np.diag(variance))
     if "survey_cov" in layout.blocks:
         panel = model.panel
@@ -305,6 +470,9 @@ def exchanges(model: ATSM, problem: EstimationProblem, params: Array) -> list[Ar
     zero = params[places] < _ZERO * sizes
     if not zero.any() or zero.all():
         return []
+    if np.sum(zero) == model.k_factors and errors_may_vanish(model):
+        others = without_error(model, problem.full(params), _BEHIND, zero)
+        return [problem.reduced(other) for other in others]
     order = np.argsort(model.panel.maturities[block.rows], kind="stable")
     typical = float(np.median(params[places][~zero]))
     out = []
