@@ -39,6 +39,9 @@ _.curve_responses
 _.remove_data
 _.bse_of
 _.loglike_parts
+_.score_obs
+_.observed_information_matrix
+_.opg_information_matrix
 _.cov_params_approx
 _.cov_params_oim
 _.cov_params_opg

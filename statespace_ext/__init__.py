@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from .lgssm.marss import from_marss as from_marss
     from .lgssm.model import LGSSM as LGSSM
     from .lgssm.results import LGSSMResults as LGSSMResults
-    from .params.regimes import Regimes as Regimes
+    from .params.affine import Regimes as Regimes
     from .regression.capm import CAPM as CAPM, CAPMResults as CAPMResults
     from .regression.dynamic_regression import DynamicRegression as DynamicRegression
     from .regression.results import DynamicRegressionResults as DynamicRegressionResults
@@ -78,7 +78,7 @@ _HOMES = {
     "ParameterError": "exceptions",
     "Pricing": "term_structure.dynamics",
     "Profile": "inference.profile",
-    "Regimes": "params.regimes",
+    "Regimes": "params.affine",
     "RollingFit": "inference.windows",
     "SpecificationError": "exceptions",
     "StateSpaceError": "exceptions",

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 from oracle import System as DenseSystem, condition, dense, dense_diffuse, joint, richardson_gradient
 from scipy.optimize import minimize
 
-from statespace_ext.em.moments import Moments
+from statespace_ext.em.regressions import Moments
 from statespace_ext.engine.system import MATRICES, System
 from statespace_ext.lgssm.model import LGSSM
 from statespace_ext.numerics.linear_algebra import companion

@@ -40,6 +40,9 @@ BY_RULE: dict[str, pd.Index] = {
     "text of months": pd.Index(MONTHS.strftime("%Y-%m").tolist(), name="month"),
     "text of days": pd.Index(MONTHS.strftime("%Y-%m-%d").tolist()),
     "text of quarters": pd.Index(pd.period_range("1990Q1", periods=ALL, freq="Q").astype(str).tolist()),
+    "the 15th of each month": MONTHS.to_period("M").to_timestamp() + pd.Timedelta(days=14),
+    "whole years in decimals": pd.Index(np.arange(1950.0, 1950.0 + ALL)),
+    "years as 16-bit integers": pd.Index(np.arange(1950, 1950 + ALL, dtype="int16")),
     "hours since": pd.timedelta_range("1h", periods=ALL, freq="h"),
 }
 WITHOUT_RULE: dict[str, pd.Index] = {

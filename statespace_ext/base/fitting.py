@@ -12,7 +12,7 @@ from ..engine.model_score import overrides
 from ..engine.representation import Mixin, preserved
 from ..exceptions import ParameterError, SpecificationError, UnsupportedError, warn
 from ..fit.fit import best_so_far, estimate
-from ..fit.outcome import FitResult
+from ..fit.objective import FitResult
 from ..fit.problem import EstimationProblem, FitRequest, check_request
 from ..inference.identification import Identification, identify_by_system
 from ..inference.information import CovType, cov_type_of

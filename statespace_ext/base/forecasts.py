@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from statsmodels.tsa.statespace.mlemodel import PredictionResults
 
 from ..engine.arguments import names_among, positive_integer, probability
 from ..engine.calendars import future_labels
@@ -23,6 +24,54 @@ if TYPE_CHECKING:
 
 ROUNDING = 1e-12
 """Relative changes below this size are rounding errors: the value does not depend on the parameter."""
+
+
+class Predictions(PredictionResults):
+    """Predictions of statsmodels that check their arguments, and take a series by its name."""
+
+    def conf_int(self, method: str = "endpoint", alpha: float = 0.05, **kwds: Any) -> pd.DataFrame:
+        """
+        Return intervals with coverage 1 - alpha, the lower and upper ends of each series.
+
+        Raises
+        ------
+        SpecificationError
+            If ``alpha`` is not between 0 and 1, or is given where statsmodels expects ``method``.
+        """
+        if method != "endpoint":
+            raise SpecificationError(
+                "method is not known",
+                got=repr(method),
+                expected="'endpoint'",
+                remedy="Write conf_int(alpha=0.1).",
+            )
+        return super().conf_int(method, probability(alpha, "alpha"), **kwds)
+
+    def summary_frame(self, endog: int | str = 0, alpha: float = 0.05) -> pd.DataFrame:
+        """
+        Return predictions, standard errors and intervals of one series.
+
+        Parameters
+        ----------
+        endog : int or str
+            Position or name of the series.
+        alpha : float
+            The intervals have coverage 1 - alpha.
+
+        Raises
+        ------
+        SpecificationError
+            If there is no such series, or ``alpha`` is not between 0 and 1.
+        """
+        names = np.atleast_1d(self.model.data.ynames).tolist()
+        if isinstance(endog, str):
+            names_among([endog], names, "endog")
+            endog = names.index(endog)
+        if isinstance(endog, bool) or not isinstance(endog, (int, np.integer)) or not 0 <= endog < len(names):
+            raise SpecificationError(
+                "There is no such series", got=repr(endog), expected=f"a name or a position: {shown(names)}"
+            )
+        return super().summary_frame(int(endog), probability(alpha, "alpha"))
 
 
 def with_param_uncertainty(results: Any, prediction: Any, again: Callable[[Any], Any]) -> None:

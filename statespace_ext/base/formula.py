@@ -12,6 +12,9 @@ import patsy
 
 from ..engine.validation import endog_frame, regressor_array
 from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
+from ..numerics.linear_algebra import Array
+from .fitting import R
+from .model import StateSpaceModel
 
 _NAMESPACE = {"np": np, "numpy": np, "pd": pd, "pandas": pd}
 """Names that the formula of an unpickled model may use, besides its data and the functions of patsy."""
@@ -259,3 +262,78 @@ def labelled_as(model: Any, endog: Any, exog: Any) -> tuple[Any, Any]:
     if index is None and np.ndim(endog) == 2 and np.shape(endog)[1] == len(model.coefficients.endog):
         endog = pd.DataFrame(np.asarray(endog_frame(endog)), columns=model.coefficients.endog)
     return endog, pd.DataFrame(rows, index=index, columns=names)
+
+
+class ByFormula(StateSpaceModel[R]):
+    """A model whose ``exog`` may be built by a formula."""
+
+    @classmethod
+    def from_formula(cls, formula: str, data: pd.DataFrame, **kwargs: Any) -> Any:
+        """
+        Build the model from a formula, such as ``"IBM + XOM ~ MKT"``, by patsy.
+
+        Parameters
+        ----------
+        formula : str
+            The series on the left and ``exog`` on the right. The intercept is ``obs_intercept``. With
+            ``- 1`` it is zero, unless you pass ``obs_intercept``.
+        data : DataFrame
+            The data. Rows with missing values on the left are kept.
+        **kwargs
+            Constructor arguments, including ``k_factors``.
+
+        Raises
+        ------
+        SpecificationError, DataError
+            If the formula or its data are invalid, or ``exog`` is also given.
+
+        Notes
+        -----
+        patsy evaluates the terms of a formula as Python code. Do not use formulas from untrusted sources.
+        """
+        if "exog" in kwargs:
+            raise SpecificationError("exog is given beside a formula", remedy="Write it into the formula.")
+        endog, exog, design_info = regression_frames(formula, data, depth=1, constant=False)
+        if "const" not in exog:
+            kwargs.setdefault("obs_intercept", "zero")
+        exog = exog.drop(columns="const", errors="ignore")
+        model: Any = cls(endog, exog=exog if exog.shape[1] else None, **kwargs)
+        model.design_info = design_info if exog.shape[1] else None
+        return model
+
+    design_info: FormulaDesign | None = None
+    """The right-hand side of the formula of `from_formula`, which builds ``exog`` of other periods."""
+
+    def regressors(self, exog: Any) -> Any:
+        """
+        Return ``exog`` of other periods. If the model has a formula, build it from the frame.
+
+        Raises
+        ------
+        DataError
+            If the frame lacks columns of the formula, or has missing values.
+        """
+        if self.design_info is None or not isinstance(exog, pd.DataFrame):
+            return exog
+        found = named_regressors(exog, self.regressor_names["exog"], False, self.design_info)
+        return found if found is exog else found.drop(columns="const", errors="ignore")
+
+    def future_rows(self, value: Any, name: str) -> Array:
+        """Return future regressors as an array. A frame with the columns of the formula is accepted too."""
+        return super().future_rows(self.regressors(value) if name == "exog" else value, name)
+
+    def clone(self, endog: object, exog: object = None, **kwargs: Any) -> Any:
+        """
+        Return the same model for other data.
+
+        Parameters
+        ----------
+        endog, exog : array_like
+            Data of the new model. A model with ``exog`` or ``state_exog`` needs new values of these. For a
+            model from a formula, ``exog`` may be a frame with the columns of the formula.
+        **kwargs
+            Constructor arguments to change.
+        """
+        model = super().clone(endog, self.regressors(exog), **kwargs)
+        model.design_info = self.design_info
+        return model

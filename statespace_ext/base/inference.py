@@ -18,7 +18,7 @@ from ..inference.profile import profile as profile_of
 from ..inference.windows import RollingFit, rolling_fit
 from ..numerics.differences import jacobian, nan_outside
 from ..numerics.linear_algebra import Array
-from .summaries import with_tests
+from .reporting import with_tests
 
 
 class Derived(Mixin):

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
+from inspect import signature
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -22,11 +23,12 @@ from ..engine.compat import require_factorable, without_absolute_tolerances
 from ..engine.exact_results import ExactStartResults, require_draws, with_exact_start
 from ..engine.passes import LazyResults, LazySmoother
 from ..engine.representation import Removable, forget_compiled, own_representation
-from ..engine.singular import named_singularity, require_density
 from ..engine.smoother import Smoother
 from ..engine.system import (
     System,
     has_part,
+    named_singularity,
+    require_density,
     require_stationary,
     stationary_radius,
     stationary_start,
@@ -43,7 +45,7 @@ from ..engine.validation import (
 )
 from ..exceptions import DataError, ParameterError, StateSpaceError, UnsupportedError
 from ..fit.problem import EstimationProblem
-from ..inference.information import observed_information
+from ..inference.information import innovations_information, observed_information, period_scores
 from ..numerics.differences import central_differences, step_sizes
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from ..params.layout import ParameterLayout, checked_values
@@ -374,19 +376,48 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
             return np.asarray(super().loglikeobs(params, *args, **kwargs))
 
     def score_obs(self, params: Any, *args: Any, **kwargs: Any) -> Array:
-        """Return the score of each period; see `MLEModel.score_obs`. The model does not change."""
+        """
+        Return the score of each period, (nobs, free parameters); see `MLEModel.score_obs`.
+
+        The derivatives are central differences of fourth order for any ``method``, with steps in proportion
+        to the standard errors: the steps of statsmodels are larger than small variances.
+        """
+        vector, free = self._arguments_of("score_obs", params, args, kwargs)
         with self.preserved():
-            return np.asarray(super().score_obs(params, *args, **kwargs))
+            return period_scores(self, vector, free)
 
     def observed_information_matrix(self, params: Any, *args: Any, **kwargs: Any) -> Array:
         """Return Harvey's information matrix per period; see `MLEModel.observed_information_matrix`."""
-        with self.preserved():
-            return np.asarray(super().observed_information_matrix(params, *args, **kwargs))
+        vector, free = self._arguments_of("observed_information_matrix", params, args, kwargs)
+        with self.preserved(), quiet():
+            return innovations_information(self, vector, free) / (self.nobs - self.ssm.loglikelihood_burn)
 
     def opg_information_matrix(self, params: Any, *args: Any, **kwargs: Any) -> Array:
-        """Return the mean outer product of the scores; see `MLEModel.opg_information_matrix`."""
+        """Return the mean outer product of `score_obs`; see `MLEModel.opg_information_matrix`."""
+        vector, free = self._arguments_of("opg_information_matrix", params, args, kwargs)
         with self.preserved():
-            return np.asarray(super().opg_information_matrix(params, *args, **kwargs))
+            scores = period_scores(self, vector, free)
+        return np.asarray(scores.T @ scores / (self.nobs - self.ssm.loglikelihood_burn))
+
+    def _vector_and_free(
+        self, params: Any, transformed: bool = True, includes_fixed: bool = False
+    ) -> tuple[Array, Array]:
+        """Return the full parameter vector, and the positions of the parameters that are given."""
+        vector = self.handle_params(params, transformed, includes_fixed)
+        if not self._has_fixed_params or includes_fixed:
+            return vector, np.arange(len(vector))
+        return vector, np.asarray(self.layout.positions(self.layout.fix(self._fixed_params).names))
+
+    def _arguments_of(self, name: str, params: Any, args: Any, kwargs: Any) -> tuple[Array, Array]:
+        """Return `_vector_and_free` for the arguments of a method of `MLEModel`; reject complex steps."""
+        given = signature(getattr(MLEModel, name)).bind(self, params, *args, **kwargs).arguments
+        if given.get("approx_complex_step"):
+            raise UnsupportedError(
+                "Complex-step derivatives are not supported", remedy="Leave approx_complex_step out."
+            )
+        return self._vector_and_free(
+            params, given.get("transformed", True), given.get("includes_fixed", False)
+        )
 
     @property
     def private_smoother(self) -> Smoother:
@@ -463,12 +494,10 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
 
     def score(self, params: object, *args: Any, **kwargs: Any) -> Array:
         """Return the exact gradient of the log-likelihood from one smoother pass."""
-        options = _only(kwargs, "transformed", "includes_fixed")
-        vector = self.handle_params(params, *args[:2], **options)
-        gradient = self.loglike_and_score(vector)[1]
-        if self._has_fixed_params and not options.get("includes_fixed", False):
-            return gradient[self.layout.positions(self.layout.fix(self._fixed_params).names)]
-        return gradient
+        vector, free = self._vector_and_free(
+            params, *args[:2], **_only(kwargs, "transformed", "includes_fixed")
+        )
+        return self.loglike_and_score(vector)[1][free]
 
     def loglike_and_score(self, params: Array) -> tuple[float, Array]:
         """
@@ -535,8 +564,10 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
 
     def hessian(self, params: object, *args: Any, **kwargs: Any) -> Array:
         """Return the Hessian per period, exact or from differences of the exact score."""
-        vector = self.handle_params(params, *args[:2], **_only(kwargs, "transformed", "includes_fixed"))
-        return -observed_information(self, vector, steps=self.difference_steps(vector)) / self.nobs
+        vector, free = self._vector_and_free(
+            params, *args[:2], **_only(kwargs, "transformed", "includes_fixed")
+        )
+        return -observed_information(self, vector, free, self.difference_steps(vector)) / self.nobs
 
     def difference_steps(self, params: Array, share: float = 1e-4) -> Array:
         """

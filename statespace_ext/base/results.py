@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from inspect import signature
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -40,16 +40,58 @@ from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
 from ..inference.information import ParamsCov
 from ..inference.order import criteria, observed
 from ..numerics.linear_algebra import Array
-from .forecasts import Forecasts, starts_from_earlier_data, with_param_uncertainty
+from .forecasts import Forecasts, Predictions, starts_from_earlier_data, with_param_uncertainty
 from .incomplete_rows import IncompleteRows, completed
 from .inference import Derived, Refitting
-from .inherited import Inherited
-from .reporting import Reporting
+from .reporting import Reporting, normal_quantile
 from .residuals import Residuals, portmanteau
 from .shocks import Shocks
 from .standard_errors import StandardErrors
 from .states import LazyOutput, frames_of_states
-from .summaries import normal_quantile
+
+
+class Inherited:
+    """Mixin of the results without code, for type checkers and for editors that complete names."""
+
+    params: pd.Series[float]
+    tvalues: pd.Series[float]
+    zvalues: pd.Series[float]
+    pvalues: pd.Series[float]
+    fittedvalues: pd.DataFrame | pd.Series[float]
+    resid: pd.DataFrame | pd.Series[float]
+    llf: float
+    aic: float
+    nobs: int
+    mle_retvals: dict[str, Any] | None
+    mle_settings: dict[str, Any]
+    cov_type: str
+    llf_obs: Array
+    smoothed_state: Array
+    smoothed_state_cov: Array
+    filtered_state: Array
+    filtered_state_cov: Array
+    predicted_state: Array
+    predicted_state_cov: Array
+    forecasts: Array
+    forecasts_error: Array
+    forecasts_error_cov: Array
+    standardized_forecasts_error: Array
+
+    if TYPE_CHECKING:
+
+        def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
+            """Return intervals of the estimates; see `MLEResults.conf_int`."""
+            ...
+
+        def forecast(self, steps: Any = 1, **kwargs: Any) -> pd.DataFrame | pd.Series[float]:
+            """Return forecasts; see `MLEResults.forecast`."""
+            ...
+
+        def predict(
+            self, start: Any = None, end: Any = None, dynamic: Any = False, **kwargs: Any
+        ) -> pd.DataFrame | pd.Series[float]:
+            """Return predictions; see `MLEResults.predict`."""
+            ...
 
 
 class _Wrapped(type):
@@ -288,6 +330,7 @@ class StateSpaceResults(
         after = self.model.calendar.taken(future_labels(exog, self.model.k_exog))
         with res._as_it_was(), arguments_of("get_prediction"), res.model.following(after):
             out = completed(super(StateSpaceResults, res).get_prediction(*args, exog=exog, **kwargs))
+        out._results.__class__ = Predictions
         if uncertain:
             plain = StateSpaceResults.get_prediction  # subclasses have already set exog
             with_param_uncertainty(self, out, lambda at: plain(at, *args, exog=exog, **kwargs))
@@ -326,8 +369,16 @@ class StateSpaceResults(
             return super().news(comparison, *args, **kwargs)
 
     def simulate(self, nsimulations: int, *args: Any, rng: object = None, **kwargs: Any) -> Any:
-        """Simulate at the estimates, as `MLEResults.simulate`. ``rng`` is a Generator or a seed."""
+        """
+        Simulate at the estimates, as `MLEResults.simulate`.
+
+        ``rng`` is a Generator or a seed. ``random_state`` is its name before statsmodels 0.15.
+        """
         self._check_keywords("simulate", kwargs, "rng", "random_state")
+        earlier = kwargs.pop("random_state", None)
+        if rng is not None and earlier is not None:
+            raise SpecificationError("rng and random_state are both given", remedy="Give rng only.")
+        rng = earlier if rng is None else rng
         count = positive_integer(nsimulations, "nsimulations")
         generator = None if rng is None else random_generator(rng)
         res = self._entered(kwargs.get("state_exog"))

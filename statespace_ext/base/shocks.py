@@ -19,7 +19,7 @@ from ..numerics.linear_algebra import Array, quiet
 from ..params.covariance import semidefinite_cholesky
 from .forecasts import ROUNDING, require_covariances
 from .incomplete_rows import smoothed_output
-from .summaries import normal_quantile
+from .reporting import normal_quantile
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -33,8 +33,10 @@ from ..numerics.linear_algebra import (
 from ..numerics.matrix_equations import stationary_covariance, stationary_moments
 from ..params.affine import AffineMatrix, IntArray
 from ..params.layout import ParameterLayout
-from .m_step import (
+from .regressions import (
     CovarianceTerm,
+    Moments,
+    Regression,
     StackedCoefficients,
     by_group,
     closed_form,
@@ -42,7 +44,6 @@ from .m_step import (
     scoring_step,
     update_covariance,
 )
-from .moments import Moments, Regression
 
 
 @dataclass(frozen=True)

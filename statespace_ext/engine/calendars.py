@@ -33,7 +33,7 @@ class Calendar:
     """
     The labels of the periods of a sample, and the rule for the labels of later periods.
 
-    The rule is the first of these that applies: the frequency of the index; integers in equal steps; a
+    The rule is the first of these that applies: the frequency of the index; whole numbers in equal steps; a
     frequency inferred from the dates; the labels of new data or of their regressors; steps. Labels of the
     sample do not change. Text and Python dates are continued as text and Python dates.
 
@@ -75,7 +75,9 @@ class Calendar:
             return self.labels[:0]
         clock = self.clock
         if isinstance(clock, pd.RangeIndex):
-            return pd.RangeIndex(clock.stop, clock.stop + steps * clock.step, clock.step, name=clock.name)
+            later = pd.RangeIndex(clock.stop, clock.stop + steps * clock.step, clock.step, name=clock.name)
+            kept = later.astype(self.labels.dtype)
+            return later if kept.dtype == later.dtype or np.any(kept != later) else kept
         if clock is None:
             first = self._next_step
             return pd.RangeIndex(first, first + steps, name="step")
@@ -268,6 +270,11 @@ class Calendar:
 
     def position(self, key: Any, numbers_are_labels: bool = True, side: str = "first") -> int:
         """Return the position of a label or of an integer position; see `positions`."""
+        if isinstance(key, (float, np.floating)) and isinstance(self.clock, pd.RangeIndex):
+            steps = (float(key) - self.clock.start) / self.clock.step
+            if steps < 0 or not steps.is_integer():
+                raise self._unknown(key)
+            return int(steps)
         if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
             place = self._place_of_number(int(key), numbers_are_labels)
             if place is not None:
@@ -287,7 +294,7 @@ class Calendar:
     def _place_of_number(self, number: int, may_be_label: bool) -> int | None:
         """Return the position for an integer position or label; None if the label does not exist."""
         n = len(self.labels)
-        labels = may_be_label and pd.api.types.is_integer_dtype(self.labels.dtype) and self.labels[0] > n
+        labels = may_be_label and pd.api.types.is_numeric_dtype(self.labels.dtype) and self.labels[0] > n
         if not (labels and number >= self.labels[0]):
             if number < -n:
                 raise self._unknown(number)
@@ -388,8 +395,12 @@ def _inferred(read: Any) -> Any:
     if len(read) < 3:
         return None
     seconds = (read[1] - read[0]).total_seconds()
+    found: Any = [pd.offsets.Second(int(seconds))] if seconds.is_integer() else []
+    if isinstance(read, pd.DatetimeIndex):
+        months = 12 * (read[1].year - read[0].year) + read[1].month - read[0].month
+        found += [pd.DateOffset(months=months)] if months > 0 else []
     with _no_notice():
-        for freq in (pd.infer_freq(read), pd.offsets.Second(int(seconds)) if seconds.is_integer() else None):
+        for freq in (pd.infer_freq(read), *found):
             try:
                 found = type(read)(read, freq=freq)
             except ValueError:  # at clock changes, days are not 24 hours
@@ -441,10 +452,12 @@ def _off_beat(read: Any, freq: Any, error: Exception) -> DataError:
 
 
 def _number_clock(index: pd.Index) -> pd.RangeIndex | None:
-    """Return integers in equal steps as a range, None for anything else."""
+    """Return whole numbers in equal steps as a range, None for anything else."""
     if isinstance(index, pd.RangeIndex):
         return index
-    if isinstance(index, pd.MultiIndex) or not pd.api.types.is_integer_dtype(index.dtype):
+    if isinstance(index, pd.MultiIndex) or not pd.api.types.is_numeric_dtype(index.dtype):
+        return None
+    if _is_float(index) and not np.all(np.mod(index.to_numpy(), 1.0) == 0.0):
         return None
     values = index.to_numpy(dtype=np.int64)
     steps = np.diff(values) if len(values) > 1 else np.ones(1, dtype=np.int64)
@@ -477,6 +490,10 @@ def said_once() -> Iterator[None]:
         yield
     for each in {(entry.category, str(entry.message)): entry for entry in found}.values():
         warn(each.message, each.category)
+
+
+def _is_float(index: pd.Index) -> bool:
+    return bool(pd.api.types.is_float_dtype(index.dtype))
 
 
 def _is_number(label: Any) -> bool:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..em.moments import Moments, Regression, observation_equation, padded, state_equation
+from ..em.regressions import Moments, Regression, observation_equation, padded, state_equation
 from ..em.steady_state import SteadyState, steady_state
 from ..exceptions import UnsupportedError
 from ..numerics.linear_algebra import Array, gram, product, symmetrize

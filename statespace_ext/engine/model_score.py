@@ -197,6 +197,8 @@ class WhitenedLBFGS:
 
 
 METHODS = ("loglike", "loglikeobs", "score", "score_obs", "filter", "smooth")
+_STAGES = ("_initialize_filter", "_initialize_smoother", "_initialize_state", "_filter", "_smooth")
+"""Further methods of the representation that make its likelihood."""
 NEUTRAL = "likelihood_neutral"
 """The class attribute that names the methods of the class which leave the likelihood as it is."""
 _PLAIN = (MLEModel, SimulationSmoother, KalmanSmoother, KalmanFilter, Representation)
@@ -217,17 +219,18 @@ def overrides(model: MLEModel) -> dict[str, str]:
     dict
         By method, whose it is. Methods of the representation are called "ssm.loglike" and so on.
     """
-    found = dict(_replaced(model, "the model"))
-    return {**found, **{f"ssm.{name}": where for name, where in _replaced(model.ssm, "its ssm")}}
+    found = dict(_replaced(model, "the model", METHODS))
+    of_ssm = _replaced(model.ssm, "its ssm", METHODS + _STAGES)
+    return {**found, **{f"ssm.{name}": where for name, where in of_ssm}}
 
 
-def _replaced(owner: Any, whose: str) -> Iterator[tuple[str, str]]:
+def _replaced(owner: Any, whose: str, methods: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     """Yield method and class, the first class of the resolution order last."""
     above = list(takewhile(lambda kind: kind not in _PLAIN, type(owner).__mro__))
     for kind in reversed(above):
         neutral = _neutral(kind, owner)
-        yield from ((name, kind.__name__) for name in METHODS if name in vars(kind) and name not in neutral)
-    yield from ((name, whose) for name in METHODS if name in vars(owner))
+        yield from ((name, kind.__name__) for name in methods if name in vars(kind) and name not in neutral)
+    yield from ((name, whose) for name in methods if name in vars(owner))
 
 
 def _neutral(kind: type, owner: Any) -> tuple[str, ...]:
@@ -291,12 +294,15 @@ class ModelScore:
     def jacobian(self, params: Array) -> dict[str, Array]:
         """Return the derivatives of the matrices that depend on the parameters, those on the last axis."""
         shapes = {name: part.shape for name, part in self._parts(params).items()}
+        data = np.array(self.model.ssm.endog)
         columns = []
         for i, value in enumerate(params):
             step = _STEP * max(abs(value), 1e-2)
             ahead, behind = np.array(params), np.array(params)
             ahead[i], behind[i] = value + step, value - step
             columns.append((self._elements(ahead) - self._elements(behind)) / (ahead[i] - behind[i]))
+            if not np.array_equal(self.model.ssm.endog, data, equal_nan=True):
+                raise UnsupportedError("The exact score needs data that do not depend on the parameters")
         flat = np.nan_to_num(np.array(columns)).T  # VARMAX: NaN after the sample
         out, first = {}, 0
         for name, shape in shapes.items():
@@ -321,7 +327,8 @@ class ModelScore:
     def _parts(self, params: Array) -> dict[str, Array]:
         """Return the matrices and the mean and finite covariance of the initial state: views, not copies."""
         model, ssm = self.model, self.model.ssm
-        model.update(params, **self.options)
+        values = model.handle_params(params, **self.options)
+        model.update(values, transformed=True, includes_fixed=True)
         out = {name: getattr(ssm, name) for name in MATRICES}
         if _is_stationary(ssm):
             return out

@@ -15,15 +15,14 @@ from statsmodels.tsa.statespace.kalman_smoother import (
     KalmanSmoother,
 )
 
-from ..em.moments import Moments, Regression, observation_equation, padded, state_equation
+from ..em.regressions import Moments, Regression, observation_equation, padded, state_equation
 from ..numerics.diffuse_start import FirstRows, SmoothedRows
 from ..numerics.linear_algebra import NOT_HERE, Array, symmetrize
 from .collapsing import FEWEST, collapsed_rows, collapses
 from .compat import without_absolute_tolerances
 from .exact_start import LEAST_KEPT, Axes, Start, after, begun, directions_of, kept_share, rows_needed
 from .filters import system_loglike, system_recursions
-from .singular import require_density
-from .system import System, write
+from .system import System, require_density, write
 
 _WITHOUT_LAG = SMOOTHER_STATE | SMOOTHER_STATE_COV
 _WITH_LAG = _WITHOUT_LAG | SMOOTHER_STATE_AUTOCOV

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..em.driver import DeadEnd
-from ..em.m_step import by_group
+from ..em.regressions import by_group
 from ..engine.smoother import over_time
 from ..engine.system import System, stationary_start
 from ..exceptions import shown

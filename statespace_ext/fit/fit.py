@@ -11,13 +11,11 @@ from typing import Any
 import numpy as np
 
 from ..em.driver import DeadEnd
-from ..engine.arguments import random_generator
-from ..engine.parallel import stream
+from ..engine.arguments import random_generator, stream
 from ..exceptions import ConvergenceWarning, EstimationError
 from ..numerics.linear_algebra import Array, quiet
 from .degenerate import towards_singular, unbounded
-from .objective import Objective
-from .outcome import SAME_MAXIMUM, FitResult
+from .objective import SAME_MAXIMUM, FitResult, Objective
 from .problem import EM_METHODS, WITHOUT_GRADIENT, EstimationProblem, FitRequest
 from .search import WHITENED_UP_TO, Search, after, by_em, maximise, verdict_at
 from .start_values import inside, random_start, singular_blocks

@@ -12,15 +12,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..em.m_step import by_group
-from ..em.moments import Moments
+from ..em.regressions import Moments, by_group
 from ..em.updates import LinearGaussianUpdates
-from ..engine.arguments import one_of, random_generator
+from ..engine.arguments import check_jobs, one_of, random_generator
 from ..engine.expectation import ESTEPS, expectation
-from ..engine.parallel import check_jobs
-from ..engine.singular import reason
 from ..engine.smoother import Smoother
-from ..engine.system import System
+from ..engine.system import System, reason
 from ..exceptions import SpecificationError, UnsupportedError, nearest, shown
 from ..numerics.linear_algebra import NOT_HERE, Array, is_positive_semidefinite
 from ..params.layout import ParameterLayout

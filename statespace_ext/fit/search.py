@@ -12,13 +12,11 @@ from typing import Any
 import numpy as np
 import scipy.optimize
 
-from ..em.acceleration import Coordinates, run_accelerated_em
-from ..em.driver import DeadEnd, EMOptions, EMResult, run_em
+from ..em.driver import Coordinates, DeadEnd, EMOptions, EMResult, run_accelerated_em, run_em
 from ..exceptions import UnsupportedError, shown
 from ..numerics.linear_algebra import Array
 from .degenerate import Watch, lifted
-from .objective import Objective, parameter_scale
-from .outcome import SCORE_TOLERANCE, FitResult, Verdict, judged
+from .objective import SCORE_TOLERANCE, FitResult, Objective, Verdict, judged, parameter_scale
 from .problem import SCIPY_METHODS, WITHOUT_GRADIENT, EstimationProblem, FitRequest
 
 WHITENED_UP_TO = 80

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..em.moments import Moments
+from ..em.regressions import Moments
 from ..em.updates import OBSERVATION, STATE, LinearGaussianUpdates
 from ..engine.smoother import observation_sums, state_sums, without_uncertainty
 from ..numerics.linear_algebra import (

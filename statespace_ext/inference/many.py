@@ -19,8 +19,7 @@ from statsmodels.tools.sm_exceptions import ConvergenceWarning as StatsmodelsCon
 from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
-from ..engine.arguments import one_of, options_of, random_generator
-from ..engine.parallel import check_jobs, stream
+from ..engine.arguments import check_jobs, one_of, options_of, random_generator, stream
 from ..exceptions import EstimationError, SpecificationError, StateSpaceError, UnsupportedError, warn
 from ..numerics.linear_algebra import Array
 from .records import FitRecord, append_line, checkpoint_path, coefficient_frames, opened, record_line

@@ -13,8 +13,7 @@ from scipy.optimize import brentq
 from scipy.stats import chi2
 
 from ..display import Displayed
-from ..engine.arguments import probability
-from ..engine.parallel import stream
+from ..engine.arguments import probability, stream
 from ..exceptions import ParameterError, SpecificationError, shown
 from ..numerics.linear_algebra import Array
 from ..params.curved import CurvedMatrix

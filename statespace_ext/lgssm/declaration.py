@@ -10,7 +10,7 @@ import numpy as np
 
 from ..exceptions import SpecificationError, UnsupportedError, shown
 from ..numerics.linear_algebra import STABILITY_LIMIT, companion, spectral_radius
-from ..params.affine import AffineMatrix, IntArray, affine_matrix, side_by_side
+from ..params.affine import AffineMatrix, IntArray, Regimes, affine_matrix, side_by_side
 from ..params.layout import ParameterLayout
 from ..params.parse import (
     COVARIANCE_KEYWORDS,
@@ -22,7 +22,6 @@ from ..params.parse import (
     parse_matrix,
     unknown_keyword,
 )
-from ..params.regimes import Regimes
 
 STARTS = ("stationary", "known", "estimated", "diffuse", "approximate_diffuse")
 APPROXIMATE_DIFFUSE_VARIANCE = 1e6

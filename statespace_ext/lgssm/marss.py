@@ -13,9 +13,9 @@ from ..engine.calendars import calendar_of
 from ..engine.validation import endog_frame, regressor_frame
 from ..exceptions import DataError, SpecificationError, UnsupportedError, nearest, shown
 from ..numerics.linear_algebra import Array
+from ..params.affine import Regimes
 from ..params.layout import without_noise
 from ..params.parse import MARSS_COVARIANCES, parse_expression
-from ..params.regimes import Regimes
 from .declaration import MARSS_ARGUMENTS
 from .model import LGSSM
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..base.formula import ByFormula
 from ..exceptions import DataError, SpecificationError, shown
 from ..numerics.linear_algebra import Array, companion
-from ..params.affine import AffineMatrix
+from ..params.affine import AffineMatrix, Regimes, continued, repeated
 from ..params.layout import ParameterLayout
-from ..params.regimes import Regimes, continued, repeated
 from .declaration import Labels, declared_blocks
-from .formula import ByFormula
+from .results import LGSSMResults
 
 TIMED = ("design", "obs_intercept", "transition", "state_intercept", "obs_cov", "state_cov")
 """The arguments that may have an axis over time."""
@@ -22,7 +22,7 @@ HOLD = "hold"
 """The value of such an argument in new periods that stands for the matrix of the last period."""
 
 
-class OverTime(ByFormula):
+class OverTime(ByFormula[LGSSMResults]):
     """A model whose matrices may vary over time."""
 
     _timed: dict[str, AffineMatrix]

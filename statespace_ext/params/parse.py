@@ -16,9 +16,8 @@ from patsy import DesignInfo, PatsyError
 
 from ..exceptions import SpecificationError, shown
 from ..numerics.linear_algebra import Array, is_positive_semidefinite
-from .affine import AffineMatrix, IntArray, affine_matrix
+from .affine import AffineMatrix, IntArray, Regimes, affine_matrix
 from .curved import CovarianceFunction, CurvedMatrix
-from .regimes import Regimes
 
 _NAME = re.compile(r"(?<![\w.])[^\W\d]\w*")
 

@@ -24,8 +24,7 @@ import numpy as np
 import pandas as pd
 
 from ..display import Displayed
-from ..engine.arguments import positive_integer, truth
-from ..engine.parallel import check_jobs
+from ..engine.arguments import check_jobs, positive_integer, truth
 from ..exceptions import EstimationError, SpecificationError, UnsupportedError
 from ..inference.many import Failure, attempt, model_of, report_failures, run_simulations, spawn, successes
 from ..numerics.linear_algebra import Array

@@ -11,8 +11,7 @@ import numpy as np
 
 from ..base.fitting import R
 from ..base.model import StateSpaceModel
-from ..em.m_step import update_covariance
-from ..em.moments import Moments, Regression
+from ..em.regressions import Moments, Regression, update_covariance
 from ..em.updates import LinearGaussianUpdates, NamedUpdate
 from ..engine.smoother import Smoother
 from ..engine.system import System

@@ -13,8 +13,7 @@ import pandas as pd
 from scipy import stats
 
 from ..display import Displayed
-from ..engine.arguments import positive_integer
-from ..engine.parallel import check_jobs
+from ..engine.arguments import check_jobs, positive_integer
 from ..exceptions import SpecificationError, shown, warn_renamed
 from ..inference.bootstrap import Parametric
 from ..inference.many import Failure, attempt, model_of, model_on, run_simulations, spawn, successes

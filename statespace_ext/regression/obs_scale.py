@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 import pandas as pd
 
-from ..em.moments import Regression
+from ..em.regressions import Regression
 from ..engine.calendars import Calendar, future_labels
 from ..engine.validation import check_same_columns, regressor_array
 from ..exceptions import DataError

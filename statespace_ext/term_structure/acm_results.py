@@ -9,19 +9,19 @@ import pandas as pd
 from statsmodels.iolib.table import SimpleTable
 from statsmodels.iolib.tableformatting import fmt_params
 
-from ..base.reporting import describe_sample
-from ..base.states import Factors
-from ..base.summaries import (
+from ..base.reporting import (
     FitSummary,
     coefficient_table,
+    describe_sample,
     normal_quantile,
     parameter_tables,
     with_tests,
 )
+from ..base.states import Factors
 from ..engine.arguments import truth
 from ..exceptions import SpecificationError, UnsupportedError
 from ..numerics.linear_algebra import Array
-from .bias import bias_corrected
+from .dynamics import bias_corrected
 from .plots import Pictures
 from .tables import Sensitivity
 

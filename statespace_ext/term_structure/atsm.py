@@ -17,7 +17,7 @@ from ..engine.system import System
 from ..engine.system_score import ALL, SystemScore
 from ..engine.validation import check_same_columns, check_series, endog_frame, read_dates
 from ..exceptions import DataError, UnsupportedError
-from ..fit.outcome import FitResult
+from ..fit.objective import FitResult
 from ..fit.problem import EstimationProblem, FitRequest
 from ..inference.identification import Identification
 from ..numerics.bond_pricing import loadings_vjp
@@ -36,13 +36,13 @@ from .dynamics import (
     risk_neutral_to_physical_vjp,
 )
 from .estimation import NumericalUpdates, estimate_term_structure, score_given_first, warm_starts
+from .maxima import errors_may_vanish, exchanges, variants, without_error
 from .maximal import DaiSingleton, Portfolios
-from .normalisation import Normalisation
+from .normalisation import Normalisation, candidates
 from .observed import survey_vjp
 from .panel import Panel, check_factors, first_portfolios, parse_panel, parts_of
 from .rates import years
 from .results import ATSMResults
-from .starts import candidates, errors_may_vanish, exchanges, variants, without_error
 
 _IMPROVED = 2
 """Number of candidates of which some maturities may be priced without error."""

@@ -10,15 +10,14 @@ import numpy as np
 import pandas as pd
 import scipy.optimize
 
-from ..em.m_step import by_group, precisions, update_covariance
-from ..em.moments import Moments, Regression
+from ..em.regressions import Moments, Regression, by_group, precisions, update_covariance
 from ..em.updates import LinearGaussianUpdates, NamedUpdate
 from ..engine.arguments import one_of
 from ..engine.system import System
 from ..engine.system_score import SystemScore
 from ..exceptions import EstimationError, UnsupportedError
 from ..fit.fit import INTERRUPTED, best_so_far, estimate
-from ..fit.outcome import FitResult
+from ..fit.objective import FitResult
 from ..fit.problem import EM_METHODS, FitRequest, check_request
 from ..fit.search import after, verdict_at
 from ..fit.start_values import fill_missing
@@ -26,8 +25,8 @@ from ..numerics.linear_algebra import NOT_HERE, Array, gaussian_objective
 from ..numerics.ornstein_uhlenbeck import discretise, from_steps
 from .dynamics import Values
 from .maximal import DaiSingleton, Portfolios
+from .normalisation import bounded_roots, cross_section, in_structure
 from .panel import is_word
-from .starts import bounded_roots, cross_section, in_structure
 
 if TYPE_CHECKING:
     from .atsm import ATSM

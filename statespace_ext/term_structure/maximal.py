@@ -13,8 +13,7 @@ from ..numerics.bond_pricing import convexity_vjp, loadings, loadings_vjp
 from ..numerics.linear_algebra import Array, symmetrize
 from ..params.affine import AffineMatrix, affine_matrix
 from .dynamics import Pricing, Values
-from .normalisation import Normalisation, column
-from .starts import CrossSection, Start
+from .normalisation import CrossSection, Normalisation, Start, column
 
 _ROOTS = ((0.01, 0.3, 1.0), (0.02, 0.5, 2.5), (0.05, 0.6, 0.7), (0.002, 0.1, 0.5), (0.03, 1.0, 6.0))
 _PAIR = ("mean", "square")

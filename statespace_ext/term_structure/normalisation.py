@@ -3,23 +3,257 @@ Normalisations, which map parameter blocks to the Q-dynamics and the short rate.
 
 The likelihood does not change under rotations of the factors, so a normalisation must rule these out. Each
 class here names the factors, defines the blocks of its Q-parameters, maps them to `Pricing`, transforms
-derivatives back, and finds start values. The model and the fit use only the interface of `Normalisation`.
+derivatives back, and finds start values: Q from the cross-section of yields, and P from a regression of the
+implied factors. The model and the fit use only the interface of `Normalisation`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.optimize
 
+from ..fit.start_values import fill_missing
 from ..numerics.bond_pricing import loadings
 from ..numerics.differences import central_differences
-from ..numerics.linear_algebra import Array, symmetrize
+from ..numerics.linear_algebra import NOT_HERE, Array, symmetrize
+from ..numerics.ornstein_uhlenbeck import from_steps
 from ..params.affine import AffineMatrix, affine_matrix
-from .dynamics import Pricing, Values
-from .starts import CrossSection, Start, least_squares_factors
+from ..params.covariance import structure_of
+from .dynamics import Pricing, Values, prices_of_risk, risk_neutral_to_physical
+
+if TYPE_CHECKING:
+    from .atsm import ATSM
+
+
+_LEAST_ROOT, _LARGEST_ROOT = 0.02, 20.0
+"""Bounds of the annual P-roots of start values."""
+_LEAST_ERROR = 1e-5
+_SURVEY = 0.1
+"""Error share of the variance of a survey at the start of a search."""
+_WEIGHT = 100.0
+"""Weight of P-roots that are too small, relative to the distance of K_P from its target."""
+
+
+Start = tuple[Mapping[str, Any], Array | None]
+"""Blocks of the Q-parameters, and the corresponding factors (nobs, k)."""
+
+
+@dataclass(frozen=True)
+class CrossSection:
+    """
+    The data from which start values are computed.
+
+    Attributes
+    ----------
+    yields : ndarray, (nobs, p)
+        Yields, with gaps filled.
+    maturities : ndarray, (p,)
+        Maturities in years.
+    factors : ndarray, (nobs, k), or None
+        Observed factors.
+    step : float
+        Mean number of years between dates.
+    weights : ndarray, (k, p)
+        Portfolio weights of the user, or by default those of principal components of the yields.
+    convexity : float
+        Multiplier of Sigma Sigma' in the convexity term.
+    macro : ndarray, (nobs, m)
+        Macro factors, with gaps filled.
+    period : float or None
+        Length of a period of discrete time; None in continuous time.
+    """
+
+    yields: Array
+    maturities: Array
+    factors: Array | None
+    step: float
+    weights: Array
+    convexity: float
+    macro: Array
+    period: float | None
+
+    def loadings(self, q: Pricing, cov: Array) -> tuple[Array, Array]:
+        """Return intercepts (p,) and slopes (p, k) of the yields, given Sigma Sigma'."""
+        k, cov = len(q.K), cov * self.convexity
+        return loadings(q.K, q.kappa, cov[:k, :k], q.delta_0, q.delta_1, self.maturities, self.period)
+
+    def autoregression(self, X: Array) -> tuple[Array, Array, Array]:
+        """Return K, kappa and cov of factors; see the function `autoregression`."""
+        return autoregression(X, self.step, self.period)
+
+    def regression(self) -> tuple[Array, Array]:
+        """Return intercepts (p,) and slopes (p, k) of the yields on the observed factors."""
+        design = np.column_stack([np.ones(len(self.yields)), np.asarray(self.factors)])
+        coefficients = np.linalg.lstsq(design, self.yields, rcond=None)[0]
+        return coefficients[0], coefficients[1:].T
+
+
+def cross_section(model: ATSM) -> CrossSection:
+    """Return the data from which the start values of a model are computed."""
+    panel, m = model.panel, model.panel.n_observed
+    y = model.endog if model.initialization_kind != "conditional" else model.endog[1:]
+    return CrossSection(
+        fill_missing(y[:, m:]), panel.maturities, y[:, : panel.n_seen] if panel.factor_names else None,
+        float(np.mean(panel.steps)), panel.weights, model.convexity,
+        fill_missing(y[:, : len(panel.macro_names)]), panel.period,
+    )  # fmt: skip
+
+
+def candidates(model: ATSM) -> list[Array]:
+    """Return full start vectors, beginning with the best cross-sectional fit."""
+    sample = cross_section(model)
+    return [assembled(model, *start, sample) for start in model.norm.starts(sample)]
+
+
+def least_squares_factors(y: Array, B: Array) -> Array:
+    """Return the factors (nobs, k) that fit the yields best at each date."""
+    return np.linalg.lstsq(B, y.T, rcond=None)[0].T
+
+
+def autoregression(X: Array, dt: float, period: float | None = None) -> tuple[Array, Array, Array]:
+    """Return K, kappa and cov from a VAR(1) of factors observed every dt years, with bounded roots."""
+    before, after = X[:-1], X[1:]
+    fit = np.linalg.lstsq(np.column_stack([before, np.ones(len(before))]), after, rcond=None)[0]
+    residual = after - before @ fit[:-1] - fit[-1]
+    omega = residual.T @ residual / len(residual)
+    scale = np.sqrt(np.diag(omega))
+    try:
+        K, _, cov = from_steps(fit[:-1].T, fit[-1], omega, dt, period)
+        if np.min(np.linalg.eigvalsh(cov / scale[:, None] / scale * dt)) < 1e-3:
+            cov = omega / dt
+    except NOT_HERE:
+        K, cov = (np.eye(len(scale)) - fit[:-1].T) / dt, omega / dt
+    K = bounded_roots(K, period)
+    return K, K @ X.mean(axis=0), symmetrize(cov)
+
+
+def bounded_roots(K: Array, period: float | None = None) -> Array:
+    """Move the real parts of the eigenvalues of a matrix inside the bounds of start values."""
+    roots, vectors = np.linalg.eig(K)
+    largest = _LARGEST_ROOT if period is None else min(_LARGEST_ROOT, 1.0 / period)
+    if np.all(roots.real > _LEAST_ROOT) and np.all(roots.real < largest):
+        return K
+    inside = np.clip(roots.real, _LEAST_ROOT, largest) + 1j * roots.imag
+    return np.asarray(np.real(vectors @ np.diag(inside) @ np.linalg.inv(vectors)))
+
+
+def assembled(
+    model: ATSM, given: Mapping[str, Any], X: Array | None, sample: CrossSection, least: Array | None = None
+) -> Array:
+    """Return the full start vector: Q as given, P from the factors, and H from the residuals."""
+    layout, y = model.layout, sample.yields
+    values: Values = {key: np.asarray(value, dtype=float) for key, value in given.items()}
+    if X is None:
+        X = sample.factors
+    if X is None:
+        none = np.zeros((model.k_states, model.k_states))
+        A, B = sample.loadings(model.norm.pricing({**values, "state_cov": none}), none)
+        X = least_squares_factors(y - A, B)
+    states = np.column_stack([X, sample.macro])
+    K, _, cov = sample.autoregression(states)
+    if not layout.blocks["state_cov"].is_fixed:
+        cov = in_structure(layout.blocks["state_cov"], values.get("state_cov", cov))
+        values["state_cov"] = cov
+    else:
+        cov = layout.blocks["state_cov"].fixed
+    pricing = model.norm.pricing({**values, "state_cov": cov})
+    values.update(physical(model, K, states.mean(axis=0), cov, pricing))
+    A, B = sample.loadings(pricing, cov)
+    errors = y - A - X @ B.T
+    least = np.full(len(y.T), (_LEAST_ERROR * model.panel.scale) ** 2) if least is None else least
+    variance = np.maximum(np.mean(errors**2, axis=0), least)
+    values["obs_cov"] = in_structure(layout.blocks["obs_cov"], np.diag(variance))
+    if "survey_cov" in layout.blocks:
+        panel = model.panel
+        seen = model.endog[:, panel.n_seen : panel.n_observed]
+        values["survey_cov"] = np.diag(_SURVEY * np.nanvar(seen, axis=0) + (_LEAST_ERROR * panel.scale) ** 2)
+    if not layout.blocks["initial_state"].is_fixed:
+        values["initial_state"] = states[:1].T
+    return np.asarray(layout.project(values, np.zeros(len(layout))))
+
+
+def in_structure(block: AffineMatrix, target: Array) -> Array:
+    """Return the covariance matrix with a given structure that is nearest to a target."""
+    structure = structure_of(block)
+    estimate = structure.estimate(target)
+    if estimate is None:
+        free = np.zeros(block.shape, bool)
+        free[block.rows, block.columns] = True
+        return np.where(free, np.diag(np.diag(target)), block.fixed)
+    places = {name: value for name, value in zip(structure.param_names, estimate, strict=True)}
+    return np.asarray(block.values(places))
+
+
+def physical(model: ATSM, K: Array, mean: Array, cov: Array, pricing: Pricing) -> Values:
+    """Return the P-blocks under the restrictions of the layout."""
+    blocks = model.layout.blocks
+    if "K_P" in blocks:
+        block = blocks["K_P"]
+        free = np.zeros(block.shape, bool)
+        free[block.rows, block.columns] = True
+        K = np.where(free, K, block.fixed)
+        if np.min(np.linalg.eigvals(K).real) < _LEAST_ROOT:
+            K = np.where(free, np.diag(np.maximum(np.diag(K), 2.0 * _LEAST_ROOT)), block.fixed)
+        return {"K_P": K, "kappa_P": (K @ mean)[:, None]}
+    k = len(pricing.K)
+    lambda_1 = stable_prices(blocks["lambda_1"], pricing, cov, K, _LEAST_ROOT)
+    K = np.concatenate([risk_neutral_to_physical(pricing, cov[:k, :k], np.zeros(k), lambda_1)[0], K[k:]])
+    kappa = K @ mean
+    out = {"lambda_0": prices_of_risk(pricing, cov, K, kappa)[0][:, None], "lambda_1": lambda_1}
+    return {**out, "K_macro": K[k:], "kappa_macro": kappa[k:, None]} if len(K) > k else out
+
+
+def stable_prices(block: AffineMatrix, pricing: Pricing, cov: Array, K: Array, least: float) -> Array:
+    """
+    Return restricted lambda_1 for which K_P = K_Q - Sigma lambda_1 is near K, and stable if possible.
+
+    Parameters
+    ----------
+    block : AffineMatrix
+        The block lambda_1 with its free and fixed elements.
+    pricing : Pricing
+        Q-dynamics.
+    cov : ndarray, (n, n)
+        Sigma Sigma'.
+    K : ndarray, (n, n)
+        Target of K_P. Its rows of macro factors are kept.
+    least : float
+        Smallest real part of a root.
+    """
+    k, names = len(pricing.K), list(block.param_names)
+    own, zero = cov[:k, :k], np.zeros(k)
+
+    def prices(x: Array) -> Array:
+        return block.values(dict(zip(names, x.tolist(), strict=True)))
+
+    def distance(x: Array) -> Array:
+        away = np.zeros(K.shape)
+        away[:k] = risk_neutral_to_physical(pricing, own, zero, prices(x))[0] - K[:k]
+        return away
+
+    if not names:
+        return prices(np.zeros(0))
+    base = distance(np.zeros(len(names)))
+    jacobian = np.column_stack([(distance(unit) - base).ravel() for unit in np.eye(len(names))])
+    nearest = np.linalg.lstsq(jacobian, -base.ravel(), rcond=None)[0]
+    size = float(np.linalg.norm(K)) + least
+
+    def loss(x: Array) -> float:
+        away = distance(x)
+        short = np.maximum(0.0, 2.0 * least - np.linalg.eigvals(away + K).real) / least
+        return float(np.sum((away / size) ** 2) + _WEIGHT * np.sum(short**2))
+
+    if np.min(np.linalg.eigvals(distance(nearest) + K).real) >= least:
+        return prices(nearest)
+    scale = np.maximum(np.abs(nearest), 0.1 * size / np.sqrt(np.max(np.diag(cov))))
+    simplex = nearest + np.vstack([np.zeros(len(names)), 0.2 * np.diag(scale)])
+    options: Any = {"maxiter": 4000, "maxfev": 4000, "initial_simplex": simplex, "xatol": 1e-8, "fatol": 1e-8}
+    return prices(scipy.optimize.minimize(loss, nearest, method="Nelder-Mead", options=options).x)
+
 
 _DECAYS = np.exp(np.linspace(np.log(0.08), np.log(4.0), 40))
 

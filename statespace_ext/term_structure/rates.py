@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..base.summaries import normal_quantile
+from ..base.reporting import normal_quantile
 from ..display import Displayed
 from ..engine.arguments import one_of, truth
 from ..engine.calendars import Calendar

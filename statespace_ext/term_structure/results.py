@@ -20,8 +20,8 @@ from ..numerics.differences import jacobian
 from ..numerics.linear_algebra import Array
 from ..numerics.ornstein_uhlenbeck import drift_of
 from . import tables
-from .bias import BiasCorrection, bias_corrected
 from .declaration import spelled
+from .dynamics import BiasCorrection, bias_corrected
 from .evaluation import YieldEvaluation, evaluate
 from .panel import years_after
 from .plots import Pictures

@@ -11,8 +11,8 @@ import pandas as pd
 from statsmodels.iolib.table import SimpleTable
 from statsmodels.iolib.tableformatting import fmt_params
 
+from ..base.reporting import parameter_tables
 from ..base.results import StateSpaceResults
-from ..base.summaries import parameter_tables
 from ..exceptions import UnsupportedError, shown
 from ..inference.information import delta_errors, delta_method
 from ..inference.many import model_of

@@ -71,6 +71,68 @@ def test_an_unknown_keyword_is_a_type_error(res: Any) -> None:
         (lambda: None)(zzz=1)  # type: ignore[call-arg]
 
 
+def test_the_seed_of_simulate_under_its_name_before_statsmodels_0_15(res: Any) -> None:
+    """statsmodels 0.15.0 itself refuses ``random_state`` here: it says that rng is given too."""
+    wanted = res.simulate(4, anchor="start", rng=5)
+    assert_allclose(res.simulate(4, anchor="start", random_state=5), wanted, rtol=1e-14)
+    with pytest.raises(sse.SpecificationError, match="rng and random_state are both given"):
+        res.simulate(4, anchor="start", rng=5, random_state=5)
+
+
+def test_derivatives_by_period_without_options(res: Any) -> None:
+    """statsmodels takes complex steps by default, which these models refuse."""
+    model, at = res.model, res.params
+    for name in ("score_obs", "observed_information_matrix", "opg_information_matrix"):
+        with pytest.raises(sse.UnsupportedError, match="Complex-step derivatives are not supported"):
+            getattr(model, name)(at, approx_complex_step=True)
+    score, by_period = model.score(at), model.score_obs(at)
+    unit = np.sqrt(np.sum(by_period**2, axis=0))
+    assert_allclose(by_period.sum(axis=0) / unit, score / unit, atol=1e-5)
+    assert_allclose(model.opg_information_matrix(at), by_period.T @ by_period / model.nobs, rtol=1e-10)
+    assert np.all(np.isfinite(model.observed_information_matrix(at)))
+
+
+def test_derivatives_with_fixed_parameters() -> None:
+    y = pd.DataFrame(returns(), columns=["a", "b", "c"])
+    model = regression(y)
+    at, name = model.start_params, model.param_names[-1]
+    everything = model.score(at), model.score_obs(at), model.hessian(at), model.opg_information_matrix(at)
+    with model.fix_params({name: at[-1]}):
+        for given, options in ((at[:-1], {}), (at, {"includes_fixed": True})):
+            keep = slice(len(given))
+            assert_allclose(model.score(given, **options), everything[0][keep], rtol=1e-9)
+            assert_allclose(model.score_obs(given, **options), everything[1][:, keep], rtol=1e-9)
+            assert_allclose(model.hessian(given, **options), everything[2][keep, keep], rtol=1e-6)
+            assert_allclose(
+                model.opg_information_matrix(given, **options), everything[3][keep, keep], rtol=1e-9
+            )
+        assert_allclose(model.score(at, True, True), everything[0], rtol=1e-9)
+
+
+def test_predictions_of_a_series_by_name(res: Any) -> None:
+    found, names = res.get_prediction(2, 6), np.atleast_1d(res.model.endog_names)
+    for place, name in enumerate(names):
+        pd.testing.assert_frame_equal(found.summary_frame(endog=str(name)), found.summary_frame(endog=place))
+    for wrong in ("nonsense", len(names), -1, 0.5, None, True):
+        with pytest.raises(sse.SpecificationError, match="endog are unknown|no such series"):
+            found.summary_frame(endog=wrong)
+
+
+def test_intervals_of_predictions(res: Any) -> None:
+    """In statsmodels, `conf_int(0.1)` has coverage 95 %: the first argument is the method."""
+    found = res.get_prediction(2, 6)
+    mean, se = np.asarray(found.predicted_mean), np.asarray(found.se_mean)
+    wanted = np.column_stack([mean - 1.6448536269514722 * se, mean + 1.6448536269514722 * se])
+    assert_allclose(found.conf_int(alpha=0.1), wanted, rtol=1e-9)
+    with pytest.raises(sse.SpecificationError, match="method is not known"):
+        found.conf_int(0.1)
+    for alpha in (0.0, 1.2, np.nan):
+        with pytest.raises(sse.SpecificationError, match="alpha must be between 0 and 1"):
+            found.conf_int(alpha=alpha)
+        with pytest.raises(sse.SpecificationError, match="alpha must be between 0 and 1"):
+            found.summary_frame(alpha=alpha)
+
+
 @pytest.mark.parametrize("alpha", [0.0, 1.0, 1.5, -1.0, np.nan])
 def test_intervals_of_no_coverage(res: Any, alpha: float) -> None:
     """statsmodels returns intervals that end before they begin, or NaN."""

@@ -13,8 +13,15 @@ from numpy.testing import assert_allclose, assert_array_equal
 from systems import sampled
 
 import statespace_ext as sse
-from statespace_ext.em.acceleration import Coordinates, Secants, kept_away, run_accelerated_em
-from statespace_ext.em.driver import EMOptions, EMResult, run_em
+from statespace_ext.em.driver import (
+    Coordinates,
+    EMOptions,
+    EMResult,
+    Secants,
+    kept_away,
+    run_accelerated_em,
+    run_em,
+)
 
 TARGET = np.array([1.0, -2.0, 0.5])
 START = np.array([3.0, 2.0, 1.0])

@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from systems import sampled
 
 from statespace_ext.em.driver import EMOptions, EMResult, Run, decreased, run_em
-from statespace_ext.em.moments import Moments
+from statespace_ext.em.regressions import Moments
 
 TARGET = np.array([1.0, -2.0])
 START = np.array([3.0, 2.0])

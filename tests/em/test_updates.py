@@ -13,7 +13,7 @@ from oracle import dense, expected_sums, richardson_gradient
 from systems import ExpectedLikelihood, dense_llf, dense_system, draw_params, examples, maximise, sampled
 
 from statespace_ext.em.driver import EMOptions, run_em
-from statespace_ext.em.moments import Moments
+from statespace_ext.em.regressions import Moments
 from statespace_ext.em.updates import companion_structure
 from statespace_ext.fit.problem import EstimationProblem
 from statespace_ext.lgssm.model import LGSSM

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 from oracle import condition, dense, expected_sums, joint, random_system
 from systems import close, compare_moments, dense_system, library_system, sampled
 
-from statespace_ext.em.moments import Moments, Regression
+from statespace_ext.em.regressions import Moments, Regression
 from statespace_ext.engine.collapsing import collapses
 from statespace_ext.engine.expectation import ESTEPS, EStep, expectation, unsupported_reason
 from statespace_ext.engine.smoother import Smoother

@@ -211,6 +211,64 @@ def test_each_method_counts_wherever_it_is(name: str) -> None:
         assert overrides(model) == {f"ssm.{name}": "its ssm"}
 
 
+class Shifted(AR1):
+    """`handle_params` adds 0.1 to phi; it is called twice, by the log-likelihood and by `update`."""
+
+    def handle_params(self, params: Any, *args: Any, **kwargs: Any) -> Any:
+        return super().handle_params(params, *args, **kwargs) + np.array([0.1, 0.0])
+
+
+class MovesData(AR1):
+    """`update` takes the mean from the data; without its last lines, statsmodels keeps the old data."""
+
+    start_params = np.array([0.3, 0.5, 1.0])
+    param_names = ["mean", "phi", "variance"]
+
+    def update(self, params: Any, **kwargs: Any) -> Any:
+        super().update(params[1:], **kwargs)
+        self.ssm.endog[...] = (Y - params[0])[None]
+        for compiled in (self.ssm._representations, self.ssm._statespaces, self.ssm._kalman_filters):
+            compiled.clear()
+
+
+class BindsData(MovesData):
+    def update(self, params: Any, **kwargs: Any) -> Any:
+        AR1.update(self, params[1:], **kwargs)
+        self.ssm.bind(np.asfortranarray((Y - params[0])[None]))
+
+
+class OwnStart(type(AR1(Y).ssm)):  # type: ignore[misc]
+    """A representation that sets the first state itself."""
+
+    def _initialize_state(self, *args: Any, **kwargs: Any) -> Any:
+        return super()._initialize_state(*args, **kwargs)
+
+
+def test_parameters_are_handled_as_the_log_likelihood_does() -> None:
+    at = np.array([0.2, 0.7])
+    for model in (Shifted(Y), type("Exact", (sse.ExactScoreMixin, Shifted), {})(Y)):
+        result = sse.exact_score(model, at)
+        assert result.method == "exact"
+        assert_allclose(result.llf, model.loglike(at), rtol=1e-12)
+        assert_allclose(result.score, richardson_gradient(model.loglike, at), rtol=1e-7)
+
+
+@pytest.mark.parametrize("kind", [MovesData, BindsData])
+def test_data_that_depend_on_the_parameters(kind: type[AR1]) -> None:
+    at = np.array([0.3, 0.4, 0.7])
+    result = sse.exact_score(kind(Y), at)
+    assert result.method == "numerical" and "data that do not depend on the parameters" in result.reason
+    if kind is MovesData:
+        assert_allclose(result.score, richardson_gradient(lambda v: density(v[1:], Y - v[0]), at), rtol=1e-6)
+
+
+def test_stages_of_the_filter_that_are_replaced_count() -> None:
+    model = AR1(Y)
+    model.ssm.__class__ = OwnStart
+    assert overrides(model) == {"ssm._initialize_state": "OwnStart"}
+    assert sse.exact_score(model, np.array([0.4, 0.7])).method == "numerical"
+
+
 # -- a score of its own ------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from oracle import ExpectedSums, at, dense, dense_diffuse, expected_sums, random_system, richardson_gradient
 from systems import dense_llf, examples, library_system, sampled
 
-from statespace_ext.em.moments import Moments
+from statespace_ext.em.regressions import Moments
 from statespace_ext.engine.smoother import Smoother
 from statespace_ext.lgssm.model import LGSSM
 from statespace_ext.numerics.linear_algebra import rotate_system

@@ -11,7 +11,7 @@ from reference import start_panel
 
 import statespace_ext as sse
 from statespace_ext.fit.fit import ahead
-from statespace_ext.fit.outcome import FitResult
+from statespace_ext.fit.objective import FitResult
 from statespace_ext.fit.start_values import _lags_of_states
 
 WEIGHTS = [1, 2, 3, 2, 1]

@@ -26,7 +26,7 @@ from edge_data import atsm, factor_series, yields
 from numpy.testing import assert_array_equal
 
 import statespace_ext as sse
-from statespace_ext.engine.parallel import stream
+from statespace_ext.engine.arguments import stream
 from statespace_ext.exceptions import SpecificationError
 from statespace_ext.inference import records
 from statespace_ext.inference.many import (

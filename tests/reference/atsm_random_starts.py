@@ -29,7 +29,7 @@ import statespace_ext as sse
 from statespace_ext.fit.problem import FitRequest
 from statespace_ext.fit.search import maximise
 from statespace_ext.term_structure.estimation import rotated
-from statespace_ext.term_structure.starts import candidates
+from statespace_ext.term_structure.normalisation import candidates
 
 OUTPUT = Path(__file__).with_suffix("")
 SPECIFICATIONS: dict[str, dict[str, Any]] = {

@@ -15,8 +15,7 @@ from yields import random_panel
 import statespace_ext as sse
 from statespace_ext.inference.many import fingerprint
 from statespace_ext.term_structure.dynamics import Values
-from statespace_ext.term_structure.normalisation import Normalisation
-from statespace_ext.term_structure.starts import CrossSection
+from statespace_ext.term_structure.normalisation import CrossSection, Normalisation
 
 TAU = np.array([0.25, 1.0, 3.0, 7.0, 10.0])
 

@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 from yields import random_panel
 
 import statespace_ext as sse
-from statespace_ext.term_structure.bias import bias_corrected
+from statespace_ext.term_structure.dynamics import bias_corrected
 
 TAU = np.array([0.25, 1.0, 3.0, 7.0, 10.0])
 HELD: dict[str, Any] = {"param_uncertainty": False}

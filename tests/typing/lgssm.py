@@ -8,8 +8,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import statespace_ext as sse
+from statespace_ext.base.reporting import FitSummary
 from statespace_ext.base.states import Factors
-from statespace_ext.base.summaries import FitSummary
 from statespace_ext.inference.bootstrap import Bootstrap
 
 model = sse.LGSSM(sse.datasets.load_macro(), k_factors=1, lags=2, identification="unit")

@@ -15,7 +15,7 @@ from numpy.testing import assert_allclose
 from yields import random_panel
 
 import statespace_ext as sse
-from statespace_ext.term_structure.bias import analytic_bias, bias_corrected, bootstrap_bias
+from statespace_ext.term_structure.dynamics import analytic_bias, bias_corrected, bootstrap_bias
 
 TAU = np.array([0.25, 1.0, 3.0, 5.0, 10.0])
 PHI, COV = np.array([[0.95, 0.05], [0.0, 0.7]]), np.array([[1.0, 0.3], [0.3, 0.5]])

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import statespace_ext as sse
-from statespace_ext.base.inherited import Inherited
+from statespace_ext.base.results import Inherited
 
 NAMES = {"pd.Series[float]": pd.Series, "pd.DataFrame": pd.DataFrame, "Array": np.ndarray, "None": type(None)}
 BUILT_IN = {"float": float, "int": int, "str": str, "dict[str, Any]": dict}

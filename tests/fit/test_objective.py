@@ -14,8 +14,7 @@ from numpy.testing import assert_allclose
 from yields import random_panel
 
 import statespace_ext as sse
-from statespace_ext.fit.objective import Objective, parameter_scale
-from statespace_ext.fit.outcome import FLAT, GAIN_TOLERANCE, judged
+from statespace_ext.fit.objective import FLAT, GAIN_TOLERANCE, Objective, judged, parameter_scale
 from statespace_ext.fit.search import verdict_at
 
 METHODS = ["auto", "em", "accelerated-em", "lbfgs", "bfgs", "cg", "newton", "nm", "powell"]

@@ -1,4 +1,4 @@
-"""Start values at which some maturities are priced without error."""
+"""Starts at which some maturities are priced without error."""
 
 from __future__ import annotations
 
@@ -12,13 +12,8 @@ from statsmodels.tsa.api import VAR
 from yields import random_panel, turning_panel
 
 import statespace_ext as sse
-from statespace_ext.term_structure.starts import (
-    ExactYields,
-    candidates,
-    cross_section,
-    errors_may_vanish,
-    without_error,
-)
+from statespace_ext.term_structure.maxima import ExactYields, errors_may_vanish, without_error
+from statespace_ext.term_structure.normalisation import candidates, cross_section
 
 TAU = np.array([0.25, 1.0, 2.0, 3.0, 5.0, 7.0, 10.0])
 

@@ -1,14 +1,13 @@
-"""The M-step of one equation: coefficients against a dense kron, and scoring steps of covariances."""
+"""Expected sums against sums over data; the M-step against a dense kron, and scoring steps of covariances."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import scipy.optimize
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
-from statespace_ext.em.m_step import CovarianceTerm, StackedCoefficients, update_covariance
-from statespace_ext.em.moments import Regression
+from statespace_ext.em.regressions import CovarianceTerm, Regression, StackedCoefficients, update_covariance
 from statespace_ext.params.layout import ParameterLayout
 from statespace_ext.params.parse import parse_matrix
 
@@ -129,3 +128,43 @@ def test_every_start_leads_to_the_numerical_maximum(matrices: tuple) -> None:
         params = update_covariance(terms, start)
         assert_allclose(sum(term.objective(params) for term in terms), -found.fun, rtol=1e-10)
         assert_allclose(params, found.x, rtol=1e-4)
+
+
+_RNG = np.random.default_rng(90)
+ERRORS, REGRESSORS = _RNG.standard_normal((12, 2)), _RNG.standard_normal((12, 3))
+
+
+def sums(errors: np.ndarray, regressors: np.ndarray, grouped: bool = False) -> Regression:
+    """The sums of data that are known, in one group or one by period."""
+    parts = [
+        np.einsum("ti,tj->tij", a, b)
+        for a, b in ((errors, errors), (errors, regressors), (regressors, regressors))
+    ]
+    if grouped:
+        return Regression(*parts, np.ones(len(errors)))
+    return Regression(*(part.sum(axis=0, keepdims=True) for part in parts), np.array([float(len(errors))]))
+
+
+def assert_same(found: Regression, want: Regression) -> None:
+    for name in ("ee", "eb", "bb", "n"):
+        assert_allclose(getattr(found, name), getattr(want, name), atol=1e-12)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_shifted(grouped: bool) -> None:
+    change = _RNG.standard_normal((2, 3))
+    start = sums(ERRORS, REGRESSORS, grouped)
+    assert_same(start.shifted(change), sums(ERRORS - REGRESSORS @ change.T, REGRESSORS, grouped))
+    assert_same(start.shifted(change).shifted(-change), start)
+    assert_array_equal(start.ee, sums(ERRORS, REGRESSORS, grouped).ee)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_rows(grouped: bool) -> None:
+    start = sums(ERRORS, REGRESSORS, grouped)
+    assert_same(start.rows(np.array([1])), sums(ERRORS[:, [1]], REGRESSORS, grouped))
+
+
+def test_mean() -> None:
+    for grouped in (False, True):
+        assert_allclose(sums(ERRORS, REGRESSORS, grouped).mean, ERRORS.T @ ERRORS / 12)
