@@ -244,8 +244,8 @@ def _period_of(results: Any, moving: list[str], date: Any) -> int:
     """Return the period of a hypothesis, or -1 if its coefficients are constant."""
     if date is None and moving:
         raise SpecificationError(
-            f"The coefficients on {shown(sorted(set(moving)))} vary over time, so a hypothesis about them needs "
-            "a date",
+            f"The coefficients on {shown(sorted(set(moving)))} vary over time, so a hypothesis about them "
+            "needs a date",
             got="date=None",
             remedy=f"Pass a date of the sample, such as date={str(results.model._index[-1])!r}.",
         )

@@ -73,7 +73,8 @@ def _estimate(model: Any, problem: Any, request: FitRequest) -> FitResult:
     if method in EM_METHODS and request.maxiter is None:
         request = replace(request, maxiter=_MAXITER_EM)
     common = "auto" if method in OWN else method
-    found = estimate(problem, replace(request, method=common, start=start))
+    first = model.ranked_starts(problem)[0] if method == "auto" and start is None else None
+    found = estimate(problem, replace(request, method=common, start=start), first)
     return replace(found, method=method)
 
 
