@@ -79,6 +79,16 @@ _._smoothed_forecasts_error
 _._smoothed_forecasts_error_cov
 _.smoothed_measurement_disturbance_cov
 
+# sktime calls these.
+_._fit
+_._update
+_._predict
+_._predict_var
+_._predict_quantiles
+_._get_fitted_params
+_.get_test_params
+parameter_set
+
 # Conditions of the filters, each looked up by the name of its filter.
 _._conventional
 _._univariate_collapsed
@@ -98,11 +108,6 @@ dynamic
 # Fields of tuples that are unpacked.
 _.filtered_cov
 _.closing
-
-# The tests read the two small parts of an intercept, which a difference of intercepts would round away, and
-# the loadings of expected rates, which the curves have as those of prices without convexity.
-intercept_parts
-expected_rate_loadings
 
 # numpy writes into the array that is iterated over.
 equation

@@ -17,7 +17,7 @@ from ..numerics.linear_algebra import Array, quiet
 from .degenerate import towards_singular, unbounded
 from .objective import SAME_MAXIMUM, FitResult, Objective
 from .problem import EM_METHODS, WITHOUT_GRADIENT, EstimationProblem, FitRequest
-from .search import WHITENED_UP_TO, Search, after, by_em, maximise, verdict_at
+from .search import Search, after, by_em, maximise, verdict_at
 from .start_values import inside, random_start, singular_blocks
 
 _MAXITER = 2000
@@ -44,7 +44,7 @@ _LEVEL, _HIGHER = 1e-6, 1e-6
 """A decrease in the log-likelihood below this size is ignored."""
 
 
-def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
+def estimate(problem: EstimationProblem, request: FitRequest, first: Array | None = None) -> FitResult:
     """
     Run the requested starts, and those that the model adds, and return the best fit.
 
@@ -54,12 +54,22 @@ def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
     if starts have disagreed, or if a covariance matrix is singular at the maximum, since such likelihoods
     often have several maxima.
 
+    Parameters
+    ----------
+    problem : EstimationProblem
+        The problem.
+    request : FitRequest
+        Options of the fit.
+    first : ndarray, optional
+        Free parameters to begin with instead of the default start, without being a start that the user gave.
+
     Raises
     ------
     EstimationError
         If the likelihood does not exist at any start value.
     """
-    first, generator = _first_start(problem, request), random_generator(request.rng)
+    first = _first_start(problem, request) if first is None else first
+    generator = random_generator(request.rng)
     race = Race(problem, request)
     chooses = _chooses_starts(request)
     race.whole([first])
@@ -255,7 +265,7 @@ def _poised(problem: EstimationProblem, start: Array, scale: Array | None) -> Se
     weight = _BARRIER if problem.layout.untransformed else 0.0  # the first weight of a complete fit
     search = Search(problem, start, FitRequest(method="lbfgs"), weight=weight, scale=scale)
     search.objective.move(np.zeros(len(start)))
-    whitens = scale is not None and len(start) <= WHITENED_UP_TO
+    whitens = scale is not None and problem.whitens
     exists = search.objective.score_here is not None and (not whitens or search.objective.whiten())
     return search if exists else None
 

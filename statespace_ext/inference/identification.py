@@ -18,7 +18,7 @@ import numpy as np
 
 from ..display import Displayed
 from ..exceptions import StateSpaceError
-from ..numerics.linear_algebra import NOT_HERE, STABILITY_LIMIT, Array, companion, spectral_radius
+from ..numerics.linear_algebra import NOT_HERE, STABILITY_LIMIT, Array, at_period, companion, spectral_radius
 from ..numerics.matrix_equations import stationary_covariance, stationary_covariances
 from ..params.affine import IntArray
 from ..params.layout import ParameterLayout
@@ -254,7 +254,7 @@ def _points(layout: ParameterLayout, z: Array, free: IntArray, size: Array) -> I
 
 def _root(model: Identifiable, params: Array) -> float:
     transition = model.layout.matrices(params)["transition"]
-    return spectral_radius(companion(transition if transition.ndim == 2 else transition[:, :, 0]))
+    return spectral_radius(companion(at_period(transition)))
 
 
 class _MomentDerivatives:

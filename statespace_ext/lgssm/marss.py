@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from ..engine.calendars import calendar_of
-from ..engine.validation import endog_frame, regressor_frame
+from ..engine.validation import endog_frame, regressor_frame, series_names
 from ..exceptions import DataError, SpecificationError, UnsupportedError, nearest, shown
-from ..numerics.linear_algebra import Array
+from ..numerics.linear_algebra import Array, at_period
 from ..params.affine import Regimes
 from ..params.layout import without_noise
 from ..params.parse import MARSS_COVARIANCES, parse_expression
@@ -136,7 +137,7 @@ def from_marss(
     arguments |= {"k_factors": (m := _states(words["Z"], series.shape[1]))}
     arguments |= {"factor_names": _names_of_states(words["Z"], m) if state_names is None else state_names}
     built = LGSSM(endog, **arguments)
-    known = _known_first_row(built) if late else np.zeros(0, dtype=np.intp)
+    known = _known_first_row(built)
     if len(known):
         endog.iloc[0, known] = np.nan
         built = LGSSM(endog, **arguments)
@@ -150,28 +151,19 @@ def _checked(model: Mapping[str, object] | None) -> dict[str, Any]:
     """Return the given elements and the defaults of MARSS; reject unknown names and settings."""
     if model is not None and not isinstance(model, Mapping):
         raise SpecificationError(
-            "model is not a mapping", got=type(model).__name__, expected="dict(Z=..., ...)"
+            "model must be a mapping", got=type(model).__name__, expected="dict(Z=..., ...)"
         )
     given = {} if model is None else dict(model)
-    for name in given:
+    known = [*_ARGUMENTS, "tinitx"]
+    for name, value in given.items():
         if name in ("c", "d"):
             raise SpecificationError(
-                f"model has the inputs {name}",
-                remedy=f"Pass them beside it: from_marss(y, model, {name}=...).",
+                f"The inputs {name} must not be elements of model",
+                remedy=f"Pass them as an argument: from_marss(y, model, {name}=...).",
             )
         if name in _SETTINGS:
-            value = given[name]
-            if not (isinstance(value, (str, bool)) and value == _SETTINGS[name]):
-                raise UnsupportedError(
-                    f"{name} has another value than MARSS's default",
-                    got=repr(value),
-                    expected=repr(_SETTINGS[name]),
-                    remedy='Use LGSSM(..., initialization="diffuse").'
-                    if name == "diffuse"
-                    else f"Write the product into {dict(G='Q', H='R', L='V0')[name]}.",
-                )
-        elif name not in _ARGUMENTS and name != "tinitx":
-            known = [*_ARGUMENTS, "tinitx"]
+            _require_default(name, value)
+        elif name not in known:
             raise SpecificationError(
                 "model has an unknown element",
                 got=repr(name),
@@ -179,6 +171,19 @@ def _checked(model: Mapping[str, object] | None) -> dict[str, Any]:
                 remedy=nearest(str(name), known),
             )
     return {**_DEFAULTS, **{key: value for key, value in given.items() if key not in _SETTINGS}}
+
+
+def _require_default(name: str, value: object) -> None:
+    """Raise `UnsupportedError` if a setting of MARSS differs from its default."""
+    if isinstance(value, (str, bool)) and value == _SETTINGS[name]:
+        return
+    matrix = {"G": "Q", "H": "R", "L": "V0"}.get(name)
+    raise UnsupportedError(
+        f"{name} must have the default value of MARSS",
+        got=repr(value),
+        expected=repr(_SETTINGS[name]),
+        remedy=f"Write the product into {matrix}." if matrix else 'Use LGSSM(..., initialization="diffuse").',
+    )
 
 
 def _one_or_zero(value: Any) -> bool:
@@ -200,14 +205,13 @@ def _series(y: object, words: dict[str, Any]) -> tuple[pd.DataFrame, bool]:
     told = {_length(words[key]) for key in "ZAR" if not isinstance(words[key], str)}
     if (n in told and p not in told) if told else p > n:
         raise DataError(
-            "y has one series a row, as in MARSS",
+            "y must have one column per series; it has one row per series, as in MARSS",
             got=(n, p),
-            expected="one series a column: (nobs, series)",
+            expected="shape (nobs, series)",
             remedy="Pass y.T." if told else "Pass y.T; if series outnumber periods, give Z as a matrix.",
         )
-    if isinstance(data, pd.DataFrame):
-        return data, True
-    return pd.DataFrame(values, columns=["y"] if p == 1 else [f"y{i + 1}" for i in range(p)]), labelled
+    frame = data if isinstance(data, pd.DataFrame) else pd.DataFrame(values, columns=series_names(values))
+    return frame, labelled
 
 
 def _length(value: object) -> int:
@@ -221,7 +225,7 @@ def _inputs(value: object, name: str, series: pd.DataFrame) -> pd.DataFrame | No
     shape = getattr(value, "shape", None) or np.shape(_array(value, name))
     if len(shape) == 2 and shape[0] != len(series) == shape[1]:
         raise DataError(
-            f"{name} has one input a row, as in MARSS",
+            f"{name} must have one column per input; it has one row per input, as in MARSS",
             got=shape,
             expected=f"({len(series)}, number of inputs)",
             remedy=f"Pass {name}.T.",
@@ -255,22 +259,17 @@ def _names_of_states(Z: Any, m: int) -> list[str]:
 def _resolved(words: dict[str, Any], p: int, inputs: Mapping[str, pd.DataFrame | None]) -> dict[str, Any]:
     """Replace the keywords of MARSS by keywords of `LGSSM` or arrays."""
     m, values = _states(words["Z"], p), dict(words)
-    for coefs, name in (("C", "c"), ("D", "d")):
-        given = inputs[name] is not None
-        if not given and not (
-            isinstance(values.get(coefs, "zero"), str) and values.get(coefs, "zero") == "zero"
-        ):
-            raise SpecificationError(
-                f"{coefs} is given without {name}", got=values[coefs], remedy=f"Pass {name} too."
-            )
-        values.pop(coefs, None)
-        if given:
-            values[coefs] = words.get(coefs, "unconstrained")
     rows = {"Z": p, "A": p, "D": p, "R": p}
     columns = {"Z": m, "B": m, "Q": m, "V0": m, "R": p}
-    columns |= {
-        key: frame.shape[1] for key, frame in (("C", inputs["c"]), ("D", inputs["d"])) if frame is not None
-    }
+    for coefs, name in (("C", "c"), ("D", "d")):
+        frame, word = inputs[name], values.pop(coefs, None)
+        if frame is not None:
+            values[coefs] = "unconstrained" if word is None else word
+            columns[coefs] = frame.shape[1]
+        elif not (word is None or isinstance(word, str) and word == "zero"):
+            raise SpecificationError(
+                f"{coefs} needs {name}, which is missing", got=word, remedy=f"Pass {name} as well."
+            )
     for key, value in values.items():
         shape = rows.get(key, m), columns.get(key, 1)
         values[key] = _word(key, value, shape) if isinstance(value, str) else _array(value, key)
@@ -285,7 +284,7 @@ def _word(key: str, word: str, shape: tuple[int, int]) -> Any:
     """Return the argument of `LGSSM` that corresponds to a keyword of MARSS."""
     if word not in _WORDS[key]:
         raise SpecificationError(
-            f"{key} is not one of MARSS's words",
+            f"{key} is not a keyword of MARSS",
             got=repr(word),
             expected=f"one of {shown(_WORDS[key])}; or a matrix of numbers and strings",
             remedy=nearest(word, _WORDS[key]) or f"A parameter of a 1 x 1 matrix is written [[{word!r}]].",
@@ -311,19 +310,24 @@ def _array(value: Any, key: str) -> np.ndarray:
     if isinstance(value, pd.Categorical):
         labels = np.asarray(value)
         if key != "Z" or pd.isna(labels).any():
-            raise SpecificationError(f"{key} is a Categorical", expected="Z alone, without missing states")
+            raise SpecificationError(
+                f"Only Z can be a Categorical; {key} is one",
+                expected="a Categorical Z without missing states",
+            )
         return (labels[:, None] == pd.unique(labels)[None, :]).astype(float)
     if isinstance(value, Regimes):
         raise SpecificationError(
-            f"{key} is a Regimes",
+            f"{key} must not be a Regimes object",
             got=repr(value),
             expected="an array of numbers and strings with a last axis over time",
-            remedy="LGSSM takes Regimes.",
+            remedy="Use LGSSM, which accepts Regimes.",
         )
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise SpecificationError(f"{key} is ragged", got=repr(value), expected="a matrix") from error
+        raise SpecificationError(
+            f"{key} has rows of different lengths", got=repr(value), expected="a matrix"
+        ) from error
     if array.dtype.kind in "OUS":
         return array.astype(object)
     if array.dtype.kind in "biuf":
@@ -337,9 +341,9 @@ def _scaling(Z: Any, p: int) -> np.ndarray:
     is_design = isinstance(design, np.ndarray) and design.ndim == 2 and design.dtype == float
     if not is_design or not np.all(np.isin(design, (0.0, 1.0))) or np.any(design.sum(axis=1) != 1.0):
         raise SpecificationError(
-            'A="scaling", the default, needs a Z of zeros and ones with one 1 a row',
+            'A="scaling", the default, needs a Z of zeros and ones with a single 1 in each row',
             got="another Z",
-            remedy='Write A: "zero", "unconstrained", or a vector.',
+            remedy='Set A to "zero", "unconstrained", or a vector.',
         )
     out = np.full(p, np.nan)
     out[[int(np.argmax(column)) for column in design.T if column.any()]] = 0.0
@@ -372,27 +376,44 @@ def _parsed(item: Any) -> tuple[float, dict[str, float]]:
 
 def _separate_names(values: dict[str, Any]) -> None:
     """Prefix names that occur in several matrices with the name of their matrix."""
-    words = {key: value for key, value in values.items() if _has_strings(value)}
-    names = {
-        key: {name for item in set(value.flat) for name in _parsed(item)[1]} for key, value in words.items()
-    }
-    every = [name for found in names.values() for name in found]
+    names = {key: _names_in(value) for key, value in values.items() if _has_strings(value)}
+    uses = Counter(name for found in names.values() for name in found)
     for key, found in names.items():
-        for name in sorted(name for name in found if every.count(name) > 1):
+        for name in sorted(name for name in found if uses[name] > 1):
             new = f"{key}_{name}"
-            if new in every:
+            if new in uses:
                 raise SpecificationError(
-                    f"{name!r} stands in several matrices", got=f"{new!r} too", remedy="Rename one of them."
+                    f"{name!r} is the name of parameters in several matrices",
+                    got=f"{new!r} too",
+                    remedy="Rename one of them.",
                 )
-            whole = re.compile(rf"(?<![\w.]){re.escape(name)}(?!\w)")
-            flat = [whole.sub(new, item) if isinstance(item, str) else item for item in values[key].flat]
-            values[key] = _objects(flat, values[key].shape)
+            values[key] = _renamed(values[key], name, new)
+
+
+def _names_in(matrix: np.ndarray) -> set[str]:
+    return {name for item in set(matrix.flat) for name in _parsed(item)[1]}
+
+
+def _renamed(matrix: np.ndarray, name: str, new: str) -> np.ndarray:
+    """Return a matrix of strings with another name of a parameter."""
+    whole = re.compile(rf"(?<![\w.]){re.escape(name)}(?!\w)")
+    flat = [whole.sub(new, item) if isinstance(item, str) else item for item in matrix.flat]
+    return _objects(flat, matrix.shape)
 
 
 def _objects(items: list[Any], shape: tuple[int, ...]) -> np.ndarray:
     out = np.empty(len(items), dtype=object)
     out[:] = items
     return out.reshape(shape)
+
+
+def _paths(pattern: np.ndarray) -> tuple[Array, list[str], Array]:
+    """Return the constants over time, the parameters, and their coefficients (row, parameter, period)."""
+    read = {item: _parsed(item) for item in set(pattern.flat)}
+    numbers = np.array([[read[item][0] for item in row] for row in pattern])
+    params = list(dict.fromkeys(key for item in pattern.flat for key in read[item][1]))
+    paths = [[read[item][1].get(param, 0.0) for item in row] for row in pattern for param in params]
+    return numbers, params, np.reshape(paths, (len(pattern), len(params), pattern.shape[1]))
 
 
 def _pattern_to_inputs(
@@ -406,36 +427,27 @@ def _pattern_to_inputs(
     pattern, n = values[intercept], len(index)
     if not _has_strings(pattern) or pattern.shape[1:] not in ((n,), (1, n)) or n == 1:
         return
-    pattern = pattern.reshape(len(pattern), n)
-    read = {item: _parsed(item) for item in set(pattern.flat)}
-    numbers = np.array([[read[item][0] for item in row] for row in pattern])
+    numbers, params, paths = _paths(pattern.reshape(len(pattern), n))
     if np.isnan(numbers).any():
         raise SpecificationError(
-            f"{intercept} has NaN beside an axis over time", expected="names of parameters"
+            f"{intercept} must not contain NaN if it varies over time", expected="names of parameters"
         )
-    params = list(dict.fromkeys(key for item in pattern.flat for key in read[item][1]))
     columns: dict[tuple[str, bytes], Array] = {}
-    places: list[tuple[int, tuple[str, bytes]]] = []
-    for i, row in enumerate(pattern):
-        for param in params:
-            path = np.array([read[item][1].get(param, 0.0) for item in row])
-            if path.any():
-                places.append((i, (param, path.tobytes())))
-                columns.setdefault(places[-1][1], path)
-    order = {key: j for j, key in enumerate(columns)}
-    added = _objects([0.0] * (len(pattern) * len(order)), (len(pattern), len(order)))
-    for i, key in places:
-        added[i, order[key]] = key[0]
-    labels = [
-        f"{param}.{j}" if [key for key, _ in order].count(param) > 1 else param
-        for (param, _), j in order.items()
-    ]
+    added = np.full((len(pattern), 0), 0.0, dtype=object)
+    for i, j in zip(*np.nonzero(paths.any(axis=2)), strict=True):
+        key = params[j], paths[i, j].tobytes()
+        if key not in columns:
+            columns[key] = paths[i, j]
+            added = np.pad(added, ((0, 0), (0, 1)), constant_values=0.0)
+        added[i, list(columns).index(key)] = params[j]
+    uses = Counter(param for param, _ in columns)
+    labels = [f"{param}.{j}" if uses[param] > 1 else param for j, (param, _) in enumerate(columns)]
     frame = pd.DataFrame(dict(zip(labels, columns.values(), strict=True)), index=index)
     given = inputs[name]
-    inputs[name] = frame if given is None else pd.concat([given, frame], axis=1)
     if given is not None:
+        frame = pd.concat([given, frame], axis=1)
         added = np.concatenate([_spelled(values[coefs], (len(pattern), given.shape[1])), added], axis=1)
-    values[coefs] = added
+    inputs[name], values[coefs] = frame, added
     constant = np.ptp(numbers, axis=1).max() == 0
     values[intercept] = numbers[:, 0] if constant else numbers[:, None, :]
 
@@ -456,7 +468,7 @@ def _shifted(value: Any, key: str, late: bool, n: int) -> Any:
         return value
     if key in ("x0", "V0", "C", "D"):
         raise SpecificationError(
-            f"{key} has an axis over time", got=value.shape, expected="a constant matrix"
+            f"{key} must be constant over time", got=value.shape, expected="a constant matrix"
         )
     if value.shape[2] != n:
         raise SpecificationError(f"{key} has the wrong length", got=value.shape[2], expected=f"{n} periods")
@@ -473,7 +485,7 @@ def _with_row_before(index: pd.Index, labelled: bool) -> pd.Index:
     clock = calendar.clock
     if clock is None:
         raise DataError(
-            "The labels of y do not say which period comes before the first, that of x_0",
+            "The period of x_0, one before the first of y, cannot be inferred from the labels of y",
             got=shown(index, 3),
             expected="labels with a frequency, or integers in equal steps",
             remedy="Set a frequency (`asfreq`), or put an empty (NaN) row first and use tinitx=1.",
@@ -490,7 +502,11 @@ def _timed(inputs: Mapping[str, pd.DataFrame | None], late: bool, index: pd.Inde
         rows = c.to_numpy(dtype=float)[int(late) :]
         nowhere = c.columns[~np.any(rows, axis=0)]
         if len(nowhere):
-            raise DataError("c is zero in every period that it enters", got=shown(nowhere), remedy="Drop it.")
+            raise DataError(
+                "An input in c is zero in every period in which it enters",
+                got=shown(nowhere),
+                remedy="Drop it.",
+            )
         rows = np.concatenate([rows, np.full((1, rows.shape[1]), np.nan)])
         out["state_exog"] = pd.DataFrame(rows, index=index, columns=c.columns)
     if (d := inputs["d"]) is not None:
@@ -515,19 +531,16 @@ def _known_first_row(model: LGSSM) -> Array:
     keys = ("design", "obs_intercept", "obs_coef", "initial_state")
     if not len(rows) or not blocks["initial_state_cov"].is_fixed or np.any(blocks["initial_state_cov"].fixed):
         return rows[:0]
-    free = [
-        key
-        for key in keys
-        if np.isin(blocks[key].rows, rows).any() or key == keys[3] and not blocks[key].is_fixed
-    ]
+    places = {**dict.fromkeys(keys, rows), "initial_state": blocks["initial_state"].rows}
+    free = [key for key, own in places.items() if np.isin(blocks[key].rows, own).any()]
     remedy = "Fix x0 so that Z x0 + A + D d_1 is that observation, or use tinitx=0."
     if free:
         raise SpecificationError(
-            "R = 0, V0 = 0 and tinitx = 1 leave the first observation without a distribution",
+            "R = 0, V0 = 0 and tinitx = 1 give the first observation no distribution",
             got=f"free elements of {shown(free)}",
             remedy=remedy,
         )
-    design, intercept, coefs, state = (_first(blocks[key].fixed) for key in keys)
+    design, intercept, coefs, state = (at_period(blocks[key].fixed) for key in keys)
     inputs = np.zeros(0) if model.exog is None else model.exog[0]
     implied = (design @ state[:, 0] + intercept[:, 0] + coefs @ inputs)[rows]
     if not np.allclose(implied, first[rows], rtol=1e-8, atol=1e-12):
@@ -537,7 +550,3 @@ def _known_first_row(model: LGSSM) -> Array:
             remedy=remedy,
         )
     return rows
-
-
-def _first(matrix: Array) -> Array:
-    return matrix if matrix.ndim == 2 else matrix[:, :, 0]

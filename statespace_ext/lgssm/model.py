@@ -21,11 +21,18 @@ from ..engine.validation import (
     check_series,
 )
 from ..exceptions import DataError, SpecificationError
-from ..fit.problem import EstimationProblem
-from ..fit.search import WHITENED_UP_TO
+from ..fit.problem import WHITENED_UP_TO, EstimationProblem
 from ..fit.start_values import random_start, stabilised, start_values
 from ..inference.identification import Identification, identify
-from ..numerics.linear_algebra import NOT_HERE, Array, companion, lower_triangular_rotation, rotate_system
+from ..numerics.linear_algebra import (
+    NOT_HERE,
+    Array,
+    at_period,
+    companion,
+    lower_triangular_rotation,
+    rotate_system,
+    typical,
+)
 from ..params.layout import (
     ParameterLayout,
     coefficients_by_series,
@@ -147,7 +154,7 @@ class LGSSM(OverTime):
     _elsewhere = {
         each: f"MARSS's {each} is {name} here; from_marss takes MARSS's notation."
         for each, name in MARSS_ARGUMENTS.items()
-    }
+    } | {"tinitx": "tinitx belongs to from_marss, which takes MARSS's notation."}
     elsewhere_ahead = {
         each: f"The future {each} of MARSS is {MARSS_ARGUMENTS[each]} here, with one row per new period."
         for each in ("c", "d")
@@ -265,7 +272,7 @@ class LGSSM(OverTime):
 
     def _level(self, transition: Array) -> Array:
         """Return I - sum A_l."""
-        transition = transition if transition.ndim == 2 else transition[:, :, 0]
+        transition = at_period(transition)
         k = self.k_factors
         return np.eye(k) - transition.reshape(k, self.lags, k).sum(axis=1)
 
@@ -368,7 +375,7 @@ class LGSSM(OverTime):
         """Return, for each covariance block, the variances that would explain the data on their own."""
         design = self.layout.matrices(params)["design"]
         out = super().variance_sizes(params)
-        loadings = np.abs(design if design.ndim == 2 else design[:, :, 0])
+        loadings = np.abs(typical(design))
         tiny = 1e-100
         implied = np.array([np.max(out["obs_cov"]) / max(np.max(column) ** 2, tiny) for column in loadings.T])
         if self.k_factors == 1:  # with several factors, use the largest variance

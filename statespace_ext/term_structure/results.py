@@ -35,18 +35,22 @@ def _require_free_dynamics(results: Any) -> None:
     """Raise if the results are already corrected for bias, or the P-dynamics are restricted."""
     model = results.model
     if results._correction is not None:
-        raise SpecificationError("The P-dynamics are corrected already", remedy="Use the estimates.")
+        raise SpecificationError(
+            "These estimates are already corrected for bias", remedy="Use them as they are."
+        )
     if model.panel.steps.ndim:
         raise UnsupportedError(
             "A bias correction needs steps of equal length",
             got="irregular dates",
-            remedy="Take the yields of month ends.",
+            remedy="Use yields at regular dates, such as month ends.",
         )
-    blocks = [model.layout.blocks.get(key) for key in ("K_P", "kappa_P")]
-    held = [name for block in blocks if block is not None for name in block.names if name in results._fixed]
-    bound = f"fixed: {shown(held)}" if held else ""
-    if any(block is None or len(set(block.names)) < np.prod(block.shape) for block in blocks):
-        bound = "restricted P-dynamics or prices of risk"
+    bound = ""
+    for key in ("K_P", "kappa_P"):
+        block = model.layout.blocks.get(key)
+        if block is None or len(block.param_names) < np.prod(block.shape):
+            bound = "restricted P-dynamics or prices of risk"
+        elif not bound and not results._fixed.keys().isdisjoint(block.names):
+            bound = f"fixed: {shown(filter(results._fixed.__contains__, block.names))}"
     if bound:
         raise UnsupportedError(
             "A bias correction needs free P-dynamics: it moves all elements of K_P",
@@ -134,7 +138,7 @@ class EstimatedFactors(Pictures, StateSpaceResults):
     def _require_prices(self, what: str) -> None:
         if not self.model.norm.arbitrage_free:
             raise SpecificationError(
-                f"There are no {what}: the model has no prices of risk",
+                f"The model has no {what}, because it has no prices of risk",
                 got=spelled(self.model._given["identification"]),
                 remedy='Use identification="afns", or definition="expected".',
             )
@@ -205,7 +209,7 @@ class NewData(EstimatedFactors):
     def _check_inside(self, outside: int) -> None:
         if outside and self.model.panel.steps.ndim:
             raise UnsupportedError(
-                "Periods after irregular dates have no length",
+                "The length of a period after irregular dates is unknown",
                 got=f"{outside} periods",
                 remedy="Use `forecast_yields` with dates= or horizons=.",
             )
