@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
-from inspect import signature
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -44,16 +43,15 @@ from ..engine.validation import (
     regressor_names,
 )
 from ..exceptions import DataError, ParameterError, StateSpaceError, UnsupportedError
-from ..fit.problem import EstimationProblem
-from ..inference.information import innovations_information, observed_information, period_scores
-from ..numerics.differences import central_differences, step_sizes
-from ..numerics.linear_algebra import NOT_HERE, Array, quiet
+from ..numerics.differences import central_differences
+from ..numerics.linear_algebra import Array
 from ..params.layout import ParameterLayout, checked_values
 from ..params.parse import check_covariance
 from .declaration import Declared, NoNames
 from .fitting import Fitting, R
 from .forecasts import OutOfSample
 from .results import StateSpaceResults, StateSpaceResultsWrapper
+from .standard_errors import Derivatives
 
 _FOR_THE_ENGINE = frozenset(
     """
@@ -73,7 +71,7 @@ _FOR_THE_ENGINE = frozenset(
 M = TypeVar("M", bound="StateSpaceModel[Any]")
 
 
-class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, MLEModel):
+class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, Removable, MLEModel):
     """
     Base class of the models. A subclass only declares its matrices.
 
@@ -381,50 +379,6 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
         with self.preserved(), named_singularity():
             return np.asarray(super().loglikeobs(params, *args, **kwargs))
 
-    def score_obs(self, params: Any, *args: Any, **kwargs: Any) -> Array:
-        """
-        Return the score of each period, (nobs, free parameters); see `MLEModel.score_obs`.
-
-        The derivatives are central differences of fourth order for any ``method``, with steps in proportion
-        to the standard errors: the steps of statsmodels are larger than small variances.
-        """
-        vector, free = self._arguments_of("score_obs", params, args, kwargs)
-        with self.preserved():
-            return period_scores(self, vector, free)
-
-    def observed_information_matrix(self, params: Any, *args: Any, **kwargs: Any) -> Array:
-        """Return Harvey's information matrix per period; see `MLEModel.observed_information_matrix`."""
-        vector, free = self._arguments_of("observed_information_matrix", params, args, kwargs)
-        with self.preserved(), quiet():
-            return innovations_information(self, vector, free) / (self.nobs - self.ssm.loglikelihood_burn)
-
-    def opg_information_matrix(self, params: Any, *args: Any, **kwargs: Any) -> Array:
-        """Return the mean outer product of `score_obs`; see `MLEModel.opg_information_matrix`."""
-        vector, free = self._arguments_of("opg_information_matrix", params, args, kwargs)
-        with self.preserved():
-            scores = period_scores(self, vector, free)
-        return np.asarray(scores.T @ scores / (self.nobs - self.ssm.loglikelihood_burn))
-
-    def _vector_and_free(
-        self, params: Any, transformed: bool = True, includes_fixed: bool = False
-    ) -> tuple[Array, Array]:
-        """Return the full parameter vector, and the positions of the parameters that are given."""
-        vector = self.handle_params(params, transformed, includes_fixed)
-        if not self._has_fixed_params or includes_fixed:
-            return vector, np.arange(len(vector))
-        return vector, np.asarray(self.layout.positions(self.layout.fix(self._fixed_params).names))
-
-    def _arguments_of(self, name: str, params: Any, args: Any, kwargs: Any) -> tuple[Array, Array]:
-        """Return `_vector_and_free` for the arguments of a method of `MLEModel`; reject complex steps."""
-        given = signature(getattr(MLEModel, name)).bind(self, params, *args, **kwargs).arguments
-        if given.get("approx_complex_step"):
-            raise UnsupportedError(
-                "Complex-step derivatives are not supported", remedy="Leave approx_complex_step out."
-            )
-        return self._vector_and_free(
-            params, given.get("transformed", True), given.get("includes_fixed", False)
-        )
-
     @property
     def private_smoother(self) -> Smoother:
         """A smoother for the data of the model. It shares no state with the model or with other threads."""
@@ -569,31 +523,6 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
             impulse = int(impulse)
         with self.preserved():
             return super().impulse_responses(params, steps, impulse, *args, **kwargs)
-
-    def hessian(self, params: object, *args: Any, **kwargs: Any) -> Array:
-        """Return the Hessian per period, exact or from differences of the exact score."""
-        vector, free = self._vector_and_free(
-            params, *args[:2], **_only(kwargs, "transformed", "includes_fixed")
-        )
-        return -observed_information(self, vector, free, self.difference_steps(vector)) / self.nobs
-
-    def difference_steps(self, params: Array, share: float = 1e-4) -> Array:
-        """
-        Return step sizes for numerical differences at a full parameter vector.
-
-        A step is a share of the standard error with complete data, or of a tenth of the parameter if that is
-        larger. Without noise, the standard error is zero. The steps scale with the units of the data.
-        """
-        problem = EstimationProblem(self, {})
-        try:
-            with quiet():
-                information = problem.updates.information(params, problem.moments(params))
-        except NOT_HERE:
-            information = np.zeros(len(params))
-        known = np.isfinite(information) & (information > 0)
-        errors = np.where(known, 1.0 / np.sqrt(np.where(known, information, 1.0)), 0.0)
-        size = np.maximum(errors, 0.1 * np.abs(params))
-        return np.where(size > 0, share * size, step_sizes(params, 0.1 * share))
 
 
 _FOREIGN = Initialization(1, "diffuse")

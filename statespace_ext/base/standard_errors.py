@@ -5,29 +5,107 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
+from inspect import signature
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 from ..engine.representation import Mixin
 from ..exceptions import IdentificationWarning, UnsupportedError, shown, warn
+from ..fit.problem import EstimationProblem
 from ..inference.information import (
     MOST,
     CovType,
     ParamsCov,
     Scored,
     cov_type_of,
+    innovations_information,
     inverse_columns,
+    observed_information,
     params_covariance,
+    period_scores,
     scores_along,
     without_errors,
 )
-from ..numerics.differences import jacobian
+from ..numerics.differences import jacobian, step_sizes
 from ..numerics.linear_algebra import NOT_HERE, Array, is_diagonal, quiet, symmetrize
 from ..params.affine import AffineMatrix, IntArray
 from ..params.covariance import Multiple, Unstructured
 from ..params.layout import ParameterLayout
+
+
+class Derivatives(Mixin):
+    """Mixin of the models with derivatives by period and second derivatives."""
+
+    def score_obs(self, params: Any, *args: Any, **kwargs: Any) -> Array:
+        """
+        Return the score of each period, (nobs, free parameters); see `MLEModel.score_obs`.
+
+        The derivatives are central differences of fourth order for any ``method``, with steps in proportion
+        to the standard errors: the steps of statsmodels are larger than small variances.
+        """
+        vector, free = self._arguments_of("score_obs", params, args, kwargs)
+        with self.preserved():
+            return period_scores(self, vector, free)
+
+    def observed_information_matrix(self, params: Any, *args: Any, **kwargs: Any) -> Array:
+        """Return Harvey's information matrix per period; see `MLEModel.observed_information_matrix`."""
+        vector, free = self._arguments_of("observed_information_matrix", params, args, kwargs)
+        with self.preserved(), quiet():
+            return innovations_information(self, vector, free) / (self.nobs - self.ssm.loglikelihood_burn)
+
+    def opg_information_matrix(self, params: Any, *args: Any, **kwargs: Any) -> Array:
+        """Return the mean outer product of `score_obs`; see `MLEModel.opg_information_matrix`."""
+        vector, free = self._arguments_of("opg_information_matrix", params, args, kwargs)
+        with self.preserved():
+            scores = period_scores(self, vector, free)
+        return np.asarray(scores.T @ scores / (self.nobs - self.ssm.loglikelihood_burn))
+
+    def _vector_and_free(
+        self, params: Any, transformed: bool = True, includes_fixed: bool = False
+    ) -> tuple[Array, Array]:
+        """Return the full parameter vector, and the positions of the parameters that are given."""
+        vector = self.handle_params(params, transformed, includes_fixed)
+        if not self._has_fixed_params or includes_fixed:
+            return vector, np.arange(len(vector))
+        return vector, np.asarray(self.layout.positions(self.layout.fix(self._fixed_params).names))
+
+    def _arguments_of(self, name: str, params: Any, args: Any, kwargs: Any) -> tuple[Array, Array]:
+        """Return `_vector_and_free` for the arguments of a method of `MLEModel`; reject complex steps."""
+        given = signature(getattr(MLEModel, name)).bind(self, params, *args, **kwargs).arguments
+        if given.get("approx_complex_step"):
+            raise UnsupportedError(
+                "Complex-step derivatives are not supported", remedy="Leave approx_complex_step out."
+            )
+        return self._vector_and_free(
+            params, given.get("transformed", True), given.get("includes_fixed", False)
+        )
+
+    def hessian(self, params: object, *args: Any, **kwargs: Any) -> Array:
+        """Return the Hessian per period, exact or from differences of the exact score."""
+        options = {key: value for key, value in kwargs.items() if key in ("transformed", "includes_fixed")}
+        vector, free = self._vector_and_free(params, *args[:2], **options)
+        return -observed_information(self, vector, free, self.difference_steps(vector)) / self.nobs
+
+    def difference_steps(self, params: Array, share: float = 1e-4) -> Array:
+        """
+        Return step sizes for numerical differences at a full parameter vector.
+
+        A step is a share of the standard error with complete data, or of a tenth of the parameter if that is
+        larger. Without noise, the standard error is zero. The steps scale with the units of the data.
+        """
+        problem = EstimationProblem(self, {})
+        try:
+            with quiet():
+                information = problem.updates.information(params, problem.moments(params))
+        except NOT_HERE:
+            information = np.zeros(len(params))
+        known = np.isfinite(information) & (information > 0)
+        errors = np.where(known, 1.0 / np.sqrt(np.where(known, information, 1.0)), 0.0)
+        size = np.maximum(errors, 0.1 * np.abs(params))
+        return np.where(size > 0, share * size, step_sizes(params, 0.1 * share))
 
 
 class StandardErrors(Mixin):
