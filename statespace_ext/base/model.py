@@ -222,9 +222,7 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
             ("state_exog", self.k_state_exog, kwargs.get("state_exog")),
         ):
             if count and value is None:
-                raise DataError(
-                    f"The model has {name}, so new periods need values of it", expected=f"{count} columns"
-                )
+                raise DataError(f"New periods need values of {name}", expected=f"{count} columns")
         endog = endog_frame(endog)
         check_same_columns(endog, np.atleast_1d(self.endog_names).tolist(), "The new endog")
         return self._rebuilt(endog, kwargs if exog is None else {"exog": exog, **kwargs})
@@ -281,9 +279,7 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
         """
         if not hasattr(params, "items"):
             raise ParameterError(
-                "Fixed parameters must be given by name",
-                got=repr(params),
-                expected="a dict with names as keys",
+                "Fixed parameters must be given by name", got=repr(params), expected="a dict"
             )
         values = checked_values(params)
         outside = [name for name in values if name in self.layout.bounded and not abs(values[name]) < 1.0]
@@ -321,9 +317,7 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
     ) -> Array:
         """Write the matrices at a parameter vector into the state-space representation."""
         if complex_step or np.iscomplexobj(np.asarray(params)):
-            raise UnsupportedError(
-                "Complex-step derivatives are not supported", remedy="Use `score`, which is exact."
-            )
+            raise UnsupportedError("Complex-step derivatives are not supported", remedy="Use `score`.")
         vector = self.handle_params(params, transformed, includes_fixed)
         system = self.system(vector)
         require_density(np.isnan(self.endog), system, given_start=self._given_start)
@@ -418,9 +412,7 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
         """Return `_vector_and_free` for the arguments of a method of `MLEModel`; reject complex steps."""
         given = signature(getattr(MLEModel, name)).bind(self, params, *args, **kwargs).arguments
         if given.get("approx_complex_step"):
-            raise UnsupportedError(
-                "Complex-step derivatives are not supported", remedy="Leave approx_complex_step out."
-            )
+            raise UnsupportedError("Complex-step derivatives are not supported", remedy="Leave it out.")
         return self._vector_and_free(
             params, given.get("transformed", True), given.get("includes_fixed", False)
         )
@@ -479,9 +471,7 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
                 return replace(system, start="stationary", initialization=None, stationary=None, **given)
             mean, diffuse, cov = start(model=self.ssm)
         if np.any(diffuse) or has_part(start, "stationary"):
-            raise UnsupportedError(
-                "A model with a partly diffuse or stationary start that was set on `ssm` cannot be estimated"
-            )
+            raise UnsupportedError("A partly diffuse or stationary start of `ssm` cannot be estimated")
         given = {"initial_state": mean, "initial_state_cov": cov}
         return replace(system, start="known", initialization=None, stationary=None, **given)
 
