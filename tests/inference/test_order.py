@@ -147,7 +147,7 @@ def test_refusals() -> None:
     y = cycle(60)
     model = sse.LGSSM(y, 1, identification="triangular")
     cases = {
-        "nothing to choose": ((model,), {}),
+        "needs candidates": ((model,), {}),
         "ic is unknown": ((model, [1]), {"ic": "dic"}),
         "needs a bootstrap": ((model, [1]), {"ic": "aicb"}),
         "has no lags": ((sse.DynamicRegression(*simulated(np.random.default_rng(0), 30, 1)),), {"lags": [1]}),
