@@ -11,10 +11,9 @@ import pandas as pd
 from statsmodels.tsa.statespace.mlemodel import PredictionResults
 
 from ..engine.arguments import names_among, positive_integer, probability
-from ..engine.calendars import future_labels
 from ..engine.representation import Mixin
 from ..engine.system import MATRICES, axes_of
-from ..engine.validation import check_same_columns, regressor_array
+from ..engine.validation import check_same_columns, future_labels, regressor_array
 from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
 from ..inference.information import delta_covariance
 from ..numerics.linear_algebra import Array

@@ -26,7 +26,7 @@ from ..engine.arguments import (
     random_generator,
     truth,
 )
-from ..engine.calendars import future_labels, said_once
+from ..engine.calendars import said_once
 from ..engine.compat import simulation_seed
 from ..engine.passes import LazyResults
 from ..engine.representation import Removable, without_data
@@ -34,6 +34,7 @@ from ..engine.system import MATRICES
 from ..engine.validation import (
     check_same_columns,
     endog_frame,
+    future_labels,
     regressor_frame,
 )
 from ..exceptions import DataError, SpecificationError, UnsupportedError, shown

@@ -18,7 +18,7 @@ from pandas.errors import InvalidIndexError
 
 from ..exceptions import DataError, SpecificationError, shown, warn
 from .representation import Mixin
-from .validation import QUARTER, check_index, read_dates, text_format
+from .validation import QUARTER, check_index, labels_of, read_dates, text_format
 
 _NOT_FOUND = (KeyError, TypeError, ValueError, OverflowError, InvalidIndexError)
 _RANGES: dict[type, Any] = {
@@ -465,21 +465,6 @@ def _number_clock(index: pd.Index) -> pd.RangeIndex | None:
         return None
     step = int(steps[0])
     return pd.RangeIndex(int(values[0]), int(values[-1]) + step, step, name=index.name)
-
-
-def labels_of(data: Any, steps: int) -> pd.Index | None:
-    """Return the labels of new data, one for each period; None if they have none."""
-    index = getattr(data, "index", None)
-    return index if isinstance(index, pd.Index) and len(index) == steps else None
-
-
-def future_labels(value: Any, columns: int) -> pd.Index | None:
-    """Return the labels of regressors of several periods, or None if they are 0, 1, ... or have none."""
-    index = getattr(value, "index", None)
-    one_period = isinstance(value, pd.Series) and columns > 1
-    if not isinstance(index, pd.Index) or one_period or index.equals(pd.RangeIndex(len(index))):
-        return None
-    return index
 
 
 @contextmanager

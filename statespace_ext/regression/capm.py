@@ -12,8 +12,7 @@ from statsmodels.tsa.statespace.initialization import Initialization
 from ..base.formula import regression_frames
 from ..base.results import StateSpaceResultsWrapper
 from ..engine.arguments import one_of
-from ..engine.calendars import future_labels
-from ..engine.validation import check_same_columns, endog_frame, regressor_array, series_names
+from ..engine.validation import check_same_columns, endog_frame, future_labels, regressor_array, series_names
 from ..exceptions import DataError, SpecificationError, shown, warn_renamed
 from .alpha import GRSTest, WaldTest, grs, wald_alpha
 from .dynamic_regression import DynamicRegression

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from ..em.regressions import Regression
-from ..engine.calendars import Calendar, future_labels
-from ..engine.validation import check_same_columns, regressor_array
+from ..engine.calendars import Calendar
+from ..engine.validation import check_same_columns, future_labels, regressor_array
 from ..exceptions import DataError
 from ..numerics.linear_algebra import Array
 
