@@ -17,7 +17,7 @@ import pandas as pd
 from .display import Displayed
 from .exceptions import SpecificationError, UnsupportedError
 from .numerics.bond_pricing import loadings
-from .numerics.linear_algebra import Array, companion, is_positive_semidefinite, spectral_radius
+from .numerics.linear_algebra import Array, companion, is_positive_semidefinite, spectral_radius, square_root
 from .numerics.matrix_equations import stationary_moments
 from .numerics.ornstein_uhlenbeck import discretise
 
@@ -551,9 +551,7 @@ def _covariance(value: Any, size: int, name: str) -> Array:
 
 def _draws(generator: np.random.Generator, cov: Array, count: int) -> Array:
     """Return draws from N(0, cov), one per row. ``cov`` may be singular."""
-    values, vectors = np.linalg.eigh(cov)
-    root = vectors * np.sqrt(np.clip(values, 0.0, None))
-    return generator.standard_normal((count, len(cov))) @ root.T
+    return generator.standard_normal((count, len(cov))) @ square_root(cov).T
 
 
 def _observed(

@@ -123,7 +123,7 @@ class Fitting(Generic[R], Mixin):
             Values of the fixed parameters by name.
         """
         with self.fix_params(fixed):
-            return self.estimate(FitRequest(start=start, method="lbfgs"))
+            return self.estimate(FitRequest(start_params=start, method="lbfgs"))
 
     @contextmanager
     def preserved(self) -> Iterator[None]:
@@ -279,7 +279,7 @@ class Fitting(Generic[R], Mixin):
         _check_cov_type(cov_type, cov_kwds)
         shows = n_jobs == 1
         request = FitRequest(
-            start=self._start_vector(start_params, transformed, includes_fixed),
+            start_params=self._start_vector(start_params, transformed, includes_fixed),
             method=method, maxiter=maxiter, tolerance=tolerance, n_starts=n_starts, rng=rng,
             disp=shows and bool(disp), progress=shows and progress, callback=callback, estep=estep,
             n_jobs=n_jobs, options=kwargs,

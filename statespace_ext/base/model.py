@@ -41,6 +41,7 @@ from ..engine.validation import (
     read_dates,
     regressor_frame,
     regressor_names,
+    relabelled,
 )
 from ..exceptions import DataError, ParameterError, StateSpaceError, UnsupportedError
 from ..numerics.differences import central_differences
@@ -123,7 +124,7 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         if dates is not None:
             read, labels = read_dates(dates), pd.Index(cast(Any, dates))
             labels = read if isinstance(read, pd.DatetimeIndex) else labels
-            endog, exog, state_exog = (_relabelled(each, labels) for each in (endog, exog, state_exog))
+            endog, exog, state_exog = (relabelled(each, labels) for each in (endog, exog, state_exog))
             dates = labels
         elif index is None:
             dates = getattr(state_exog, "index", None)
@@ -527,11 +528,6 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
 
 _FOREIGN = Initialization(1, "diffuse")
 """Marks that the initialization of the representation does not come from the model."""
-
-
-def _relabelled(data: Any, labels: pd.Index) -> Any:
-    """Return pandas data with other labels, and arrays unchanged."""
-    return data.set_axis(labels, axis=0) if isinstance(data, (pd.Series, pd.DataFrame)) else data
 
 
 def _only(kwargs: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -422,8 +422,8 @@ def _singular_rows(
     rest = np.flatnonzero(free & ~zero)
     dependent: set[int] = set()
     if len(rest) > 1 and not is_diagonal(cov):
-        root = 1.0 / np.sqrt(np.diag(cov)[rest])
-        values, vectors = np.linalg.eigh(cov[np.ix_(rest, rest)] * root[:, None] * root)
+        weight = 1.0 / np.sqrt(np.diag(cov)[rest])
+        values, vectors = np.linalg.eigh(cov[np.ix_(rest, rest)] * weight[:, None] * weight)
         involved = np.abs(vectors[:, values <= share]).max(axis=1, initial=0.0) > 1e-4
         dependent = set(rest[involved].tolist())
     return set(np.flatnonzero(zero).tolist()), dependent
@@ -486,10 +486,10 @@ def reduced_rank_cov(
     point = np.concatenate([params[others], loading.ravel()])
     size = np.concatenate([steps[others], 1e-4 * np.repeat(scale, loading.shape[1])])
     information = -symmetrize(jacobian(score, point, size))
-    root = 1.0 / np.sqrt(np.clip(np.diag(information), np.finfo(float).tiny, None))
-    scaled = information * root[:, None] * root
+    weight = 1.0 / np.sqrt(np.clip(np.diag(information), np.finfo(float).tiny, None))
+    scaled = information * weight[:, None] * weight
     values = np.linalg.eigvalsh(scaled)
     if not np.all(np.isfinite(values)) or values[0] < -1e-4 or np.any(np.diag(information) <= 0):
         return None
-    inverse = np.linalg.pinv(scaled, rcond=1e-6, hermitian=True) * root[:, None] * root
+    inverse = np.linalg.pinv(scaled, rcond=1e-6, hermitian=True) * weight[:, None] * weight
     return np.asarray(inverse[:m, :m])

@@ -117,14 +117,14 @@ class Run:
 
     def __init__(
         self,
-        start: Array,
+        start_params: Array,
         expectation: Expectation,
         loglike: Callable[[Array], float],
         cycles: list[list[NamedUpdate]],
         options: EMOptions,
     ) -> None:
         self.expectation, self.loglike, self.options = expectation, loglike, options
-        self.params, self.llf, self.iteration = np.array(start, dtype=float), -np.inf, 0
+        self.params, self.llf, self.iteration = np.array(start_params, dtype=float), -np.inf, 0
         self.updates: list[NamedUpdate] = []
         for cycle in cycles:
             if self.updates:
@@ -200,7 +200,7 @@ class Run:
 
 
 def run_em(
-    start: Array,
+    start_params: Array,
     expectation: Expectation,
     loglike: Callable[[Array], float],
     cycles: list[list[NamedUpdate]],
@@ -211,7 +211,7 @@ def run_em(
 
     Parameters
     ----------
-    start : ndarray
+    start_params : ndarray
         Start values.
     expectation : callable
         The E-step.
@@ -222,7 +222,7 @@ def run_em(
     options : EMOptions
         When to stop.
     """
-    run = Run(start, expectation, loglike, cycles, options)
+    run = Run(start_params, expectation, loglike, cycles, options)
     params, number = run.params, 0
     while True:
         try:
@@ -390,7 +390,7 @@ def kept_away(place: Array, here: Array, roots: NDArray[np.bool_]) -> Array:
 
 
 def run_accelerated_em(
-    start: Array,
+    start_params: Array,
     expectation: Expectation,
     loglike: Callable[[Array], float],
     cycles: list[list[NamedUpdate]],
@@ -406,14 +406,14 @@ def run_accelerated_em(
 
     Parameters
     ----------
-    start : ndarray
+    start_params : ndarray
         Start values.
     expectation, loglike, cycles, options
         As for `run_em`.
     coordinates : Coordinates
         Coordinates for extrapolation.
     """
-    return _Run(coordinates, start, expectation, loglike, cycles, options).run()
+    return _Run(coordinates, start_params, expectation, loglike, cycles, options).run()
 
 
 class _Run(Run):

@@ -18,7 +18,7 @@ _CANCELS = 1e6
 """Prior over smoothed variance of a state up to which its square leaves digits of the state equation."""
 _LEFT = 3e-2
 """Share of the noise of an observation that the states leave: its fourth power costs up to six digits."""
-_SETTLED = 4e-15
+_CONVERGED = 4e-15
 """Change over a period, relative to the largest element, of what no longer changes."""
 
 
@@ -168,7 +168,7 @@ class SmoothedPoint:
         out = {name: np.empty((n, s, s)) for name in ("P", "M", "F", "TK", "N", "V")}
         P, W = self.start[1], np.zeros((s, s))
         W[: self.k, : self.k] = self.W
-        settled = n
+        converged = n
         for t in range(n):
             J = self._information(t)
             out["P"][t] = P
@@ -176,22 +176,22 @@ class SmoothedPoint:
             F = symmetrize(out["M"][t] @ P)
             out["F"][t], out["TK"][t] = F, T @ out["M"][t]
             following = symmetrize(T @ F @ T.T + W)
-            if self.complete and _settled(following, P, P):
-                settled = t
+            if self.complete and _converged(following, P, P):
+                converged = t
                 for name in ("P", "M", "F", "TK"):
                     out[name][t:] = out[name][t]
                 break
             P = following
-        out["first"] = self._backward(out, settled)
+        out["first"] = self._backward(out, converged)
         return out
 
-    def _backward(self, out: dict[str, Array], settled: int) -> Array:
+    def _backward(self, out: dict[str, Array], converged: int) -> Array:
         """Fill in N_t and V_t, given the rest, which is constant from a period on; return N_0."""
         N, t = np.zeros((self.s, self.s)), self.n - 1
         while t >= 0:
             F, TK = out["F"][t], out["TK"][t]
             following = symmetrize(self._information(t) @ out["M"][t] + TK.T @ N @ TK)
-            start = settled if t > settled and _settled(following, N, following) else t
+            start = converged if t > converged and _converged(following, N, following) else t
             out["N"][start : t + 1] = N
             out["V"][start : t + 1] = symmetrize(F - F @ (self.T.T @ N @ self.T) @ F)
             N, t = following, start - 1
@@ -281,7 +281,7 @@ class SmoothedPoint:
             over t > 1 "after" and "lag" of Cov(x_{t+1}, x_t|Y); "first" is dN_0.
         """
         n, k, T, by = self.n, self.k, self.T, self.paths
-        forward, settled = self._forward(dJ, mask, dT, dW, dP)
+        forward, converged = self._forward(dJ, mask, dT, dW, dP)
         V = np.zeros((n if mask is not None else 1, len(dJ), k, k))
         before, after, lag, dN = np.zeros((4, *dJ.shape))
         t, identity = n - 1, np.eye(self.s)
@@ -299,8 +299,8 @@ class SmoothedPoint:
             N_before = by["N"][t - 1] if t else by["first"]
             side = dF @ (A @ F)
             dV = dF - side - np.swapaxes(side, 1, 2) - F @ dA @ F
-            rests = settled < t < n - 1 and np.array_equal(N, N_before) and _settled(dN, dN_after, N)
-            count = t - settled if rests else 1  # periods that have the same terms
+            rests = converged < t < n - 1 and np.array_equal(N, N_before) and _converged(dN, dN_after, N)
+            count = t - converged if rests else 1  # periods that have the same terms
             V[t if mask is not None else 0] += count * dV[:, :k, :k]
             if t < n - 1:
                 before += count * dV
@@ -322,7 +322,7 @@ class SmoothedPoint:
             out[1, t] = M @ dP @ M.T - F @ change @ F
             side = dT @ (F @ T.T)
             following = T @ out[1, t] @ T.T + side + np.swapaxes(side, 1, 2) + dW
-            if mask is None and np.array_equal(P, by["P"][-1]) and _settled(following, dP, P):
+            if mask is None and np.array_equal(P, by["P"][-1]) and _converged(following, dP, P):
                 out[:, t:] = out[:, t, None]
                 return out, t
             dP = following
@@ -444,12 +444,12 @@ def _change(dJ: Array, mask: Array | None, t: int) -> Array:
     return dJ if mask is None else dJ * mask[t][:, None, None]
 
 
-def _settled(following: Array, value: Array, cov: Array) -> bool:
+def _converged(following: Array, value: Array, cov: Array) -> bool:
     """Return whether matrices, in units of the variances of another one, are the same as a period before."""
     size = np.sqrt(np.abs(cov.diagonal()))
     size = np.where(size > 0.0, size, 1.0)
     now, change = (np.abs(each / size[:, None] / size) for each in (following, following - value))
-    return bool(np.all(change.max(axis=(-2, -1)) <= _SETTLED * now.max(axis=(-2, -1))))
+    return bool(np.all(change.max(axis=(-2, -1)) <= _CONVERGED * now.max(axis=(-2, -1))))
 
 
 def _is_regular(cov: Array) -> bool:
@@ -457,6 +457,6 @@ def _is_regular(cov: Array) -> bool:
     size = np.diag(cov)
     if not np.all(size > 0):
         return False
-    root = 1.0 / np.sqrt(size)
-    correlation = cov * root[:, None] * root
+    weight = 1.0 / np.sqrt(size)
+    correlation = cov * weight[:, None] * weight
     return is_positive_definite(correlation - _NEARLY_SINGULAR * np.eye(len(cov)))

@@ -26,7 +26,7 @@ _LARGEST_ERROR = 1e-6
 _LEFT = ("smoothed_state", "filtered_state", "predicted_state", "_kalman_gain", "tmp1", "M")
 """Output that S^-1 takes from the coordinates S x to x, on the left."""
 _BOTH = ("smoothed_state_cov", "smoothed_state_autocov", "filtered_state_cov", "predicted_state_cov")
-_COSTATES = ("scaled_smoothed_estimator", "scaled_smoothed_estimator_cov")
+_ADJOINTS = ("scaled_smoothed_estimator", "scaled_smoothed_estimator_cov")
 _MORE = (
     "tmp2",
     "tmp3",
@@ -166,7 +166,7 @@ def _later(
 
 def _put_later(result: SmootherResults, later: SmootherResults, axes: Axes | None, m: int) -> None:
     """Copy the output of the rows after the first."""
-    for name in (*_LEFT, *_BOTH, *_COSTATES, *_AS_THEY_ARE):
+    for name in (*_LEFT, *_BOTH, *_ADJOINTS, *_AS_THEY_ARE):
         old, new = vars(result).get(name), vars(later).get(name)
         if not isinstance(old, np.ndarray) or not isinstance(new, np.ndarray) or not old.size:
             continue
@@ -183,7 +183,7 @@ def _turned(name: str, value: Array, axes: Axes) -> Array:
     left = right = None
     if name in _LEFT or name in _BOTH:
         left, right = axes.back, axes.back if name in _BOTH else None
-    elif name in _COSTATES:
+    elif name in _ADJOINTS:
         left, right = axes.forward.T, axes.forward.T if name.endswith("_cov") else None
     elif name == "tmp3":
         right = axes.forward.T

@@ -21,7 +21,7 @@ from ..numerics.diffuse_start import (
     SingularRowsError,
     first_rows,
 )
-from ..numerics.linear_algebra import Array
+from ..numerics.linear_algebra import Array, square_root
 from .system import MATRICES, System, axes_of, without_time, write
 
 LEAST_KEPT = 1e-3
@@ -56,9 +56,7 @@ class Axes:
         """Return the principal axes of x_{m+1} given the first rows, or None if they are not needed."""
         if rows.solution.inflation < _COLLINEAR:
             return None
-        values, vectors = np.linalg.eigh(rows.cov)
-        root = vectors * np.sqrt(np.clip(values, 0.0, None))
-        half = np.concatenate([rows.states[:, :-1] @ rows.solution.root, root], axis=1)
+        half = np.concatenate([rows.states[:, :-1] @ rows.solution.chol, square_root(rows.cov)], axis=1)
         size = np.linalg.norm(half, axis=1)
         size[size == 0.0] = 1.0
         axes, widths, _ = np.linalg.svd(half / size[:, None], full_matrices=False)

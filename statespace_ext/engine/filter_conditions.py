@@ -313,9 +313,9 @@ class Conditions:
         if wrong_start:
             return
         Z, cov = self._first("design"), self.moments[1]
-        fall = largest_decrease(Z @ cov @ Z.T + self._first("obs_cov"), self._least_forecast_cov)
-        if not fall < MOST_DECREASE:
-            yield f"the forecast variances may fall by a factor of {fall:.2g} after the first period"
+        decrease = largest_decrease(Z @ cov @ Z.T + self._first("obs_cov"), self._least_forecast_cov)
+        if not decrease < MOST_DECREASE:
+            yield f"the forecast variances may fall by a factor of {decrease:.2g} after the first period"
 
     @cached_property
     def moments(self) -> tuple[Array, Array]:

@@ -33,7 +33,7 @@ from statsmodels.tsa.statespace.representation import Representation
 from statsmodels.tsa.statespace.simulation_smoother import SimulationSmoother
 
 from ..exceptions import UnsupportedError
-from ..numerics.linear_algebra import Array, symmetrize
+from ..numerics.linear_algebra import Array, square_root, symmetrize
 from .smoother import Smoother, over_time
 from .system import MATRICES, System, require_likelihood, require_stationary, stationary_radius, without_time
 from .system_score import SystemScore, system_score
@@ -76,13 +76,13 @@ def state_information(smoother: Smoother, system: System, jacobian: Mapping[str,
     noisy = (values > _ZERO * np.maximum(values[:, -1:], np.finfo(float).tiny))[:, None, :]
     if np.sum(~smoother.missing) < (1.0 - _MOST_MISSING) * n * np.mean(np.sum(noisy, axis=2)):
         return None
-    root = vectors * np.where(noisy, 1.0 / np.sqrt(np.where(noisy, values[:, None, :], 1.0)), 0.0)
+    whitening = vectors * np.where(noisy, 1.0 / np.sqrt(np.where(noisy, values[:, None, :], 1.0)), 0.0)
     slopes, noises = _coefficients(jacobian, system.k_states), _selected(jacobian, R, Q)
     if _outside(vectors * ~noisy, slopes) or _outside(vectors * ~noisy, noises):
         return None
-    root, slopes, noises = root[: n - 1], slopes[: n - 1], noises[: n - 1]
-    half = _between(root, noises, root)
-    return _regression(root, slopes, smoother, system) + 0.5 * (n - 1) / len(half) * _gram(half)
+    whitening, slopes, noises = whitening[: n - 1], slopes[: n - 1], noises[: n - 1]
+    half = _between(whitening, noises, whitening)
+    return _regression(whitening, slopes, smoother, system) + 0.5 * (n - 1) / len(half) * _gram(half)
 
 
 def _coefficients(jacobian: Mapping[str, Array], k: int) -> Array:
@@ -112,16 +112,15 @@ def _selected(jacobian: Mapping[str, Array], R: Array, Q: Array) -> Array:
     return out
 
 
-def _regression(root: Array, slopes: Array, smoother: Smoother, system: System) -> Array:
+def _regression(whitening: Array, slopes: Array, smoother: Smoother, system: System) -> Array:
     """Return sum_t tr(W_t^+ dB_i S_t dB_j')."""
     smoothed = smoother.smooth(system, lag_cov=False)
     x = np.concatenate([smoothed.mean, np.ones((1, smoothed.mean.shape[1]))]).T[:-1]
     moments = x[:, :, None] * x[:, None, :]
     moments[:, :-1, :-1] += np.moveaxis(smoothed.cov[:, :, :-1], 2, 0)
-    if len(root) == len(slopes) == 1:
+    if len(whitening) == len(slopes) == 1:
         moments = moments.sum(axis=0, keepdims=True)
-    values, vectors = np.linalg.eigh(moments)
-    return _gram(_between(root, slopes, vectors * np.sqrt(np.clip(values, 0.0, None))[:, None, :]))
+    return _gram(_between(whitening, slopes, square_root(moments)))
 
 
 def _outside(null: Array, slope: Array) -> bool:

@@ -341,10 +341,10 @@ def inverses(covs: Array) -> Array:
     if np.any(np.abs(covs[len(covs) // 2] - covs[-1]) > rounding):
         return np.linalg.inv(covs)
     differs = np.flatnonzero(np.any(np.abs(covs - covs[-1]) > rounding, axis=(1, 2)))
-    settled = differs.max(initial=-1) + 1
+    converged = differs.max(initial=-1) + 1
     out = np.empty_like(covs)
-    out[:settled] = np.linalg.inv(covs[:settled])
-    out[settled:] = np.linalg.inv(covs[-1])
+    out[:converged] = np.linalg.inv(covs[:converged])
+    out[converged:] = np.linalg.inv(covs[-1])
     return out
 
 

@@ -7,7 +7,6 @@ Text and Python dates are read as dates.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -324,6 +323,26 @@ def series_names(endog: object) -> list[str]:
     return names if named or len(names) > 1 else ["y"]
 
 
+def labels_of(data: Any, steps: int) -> pd.Index | None:
+    """Return the labels of new data, one for each period; None if they have none."""
+    index = getattr(data, "index", None)
+    return index if isinstance(index, pd.Index) and len(index) == steps else None
+
+
+def future_labels(value: Any, columns: int) -> pd.Index | None:
+    """Return the labels of regressors of several periods, or None if they are 0, 1, ... or have none."""
+    index = getattr(value, "index", None)
+    one_period = isinstance(value, pd.Series) and columns > 1
+    if not isinstance(index, pd.Index) or one_period or index.equals(pd.RangeIndex(len(index))):
+        return None
+    return index
+
+
+def relabelled(data: Any, labels: pd.Index) -> Any:
+    """Return pandas data with other labels, and arrays unchanged."""
+    return data.set_axis(labels, axis=0) if isinstance(data, (pd.Series, pd.DataFrame)) else data
+
+
 def check_same_columns(value: Any, names: list[str], what: str) -> None:
     """Reject new data with another number of columns, in another order, or of which only some are known."""
     columns = [str(name) for name in value.columns] if isinstance(value, pd.DataFrame) else []
@@ -476,21 +495,3 @@ def check_regressors(exog: Array | None, name: str, with_constant: bool) -> None
             expected=f"rank {columns.shape[1]}",
             remedy="Drop a column, or fix the intercept at zero." if with_constant else "Drop a column.",
         )
-
-
-def labels_of(data: Any, steps: int) -> pd.Index | None:
-    """Return the labels of new data, one for each period; None if they have none."""
-    index = getattr(data, "index", None)
-    return index if isinstance(index, pd.Index) and len(index) == steps else None
-
-
-def future_labels(value: Any, columns: int) -> pd.Index | None:
-    """Return the labels of regressors, or of the first by series; None if they are 0, 1, ... or have none."""
-    if isinstance(value, Mapping):
-        labelled = (each for each in value.values() if isinstance(each, (pd.Series, pd.DataFrame)))
-        value, columns = next(labelled, None), 1
-    index = getattr(value, "index", None)
-    one_period = isinstance(value, pd.Series) and columns > 1
-    if not isinstance(index, pd.Index) or one_period or index.equals(pd.RangeIndex(len(index))):
-        return None
-    return index

@@ -95,19 +95,19 @@ def _steepest(layout: ParameterLayout, key: str, score: Array, cov: Array, sds: 
     return max(rises, key=lambda pair: pair[0])
 
 
-def _null_space(cov: Array, root: Array, rows: IntArray) -> Array:
-    """Return an orthonormal basis of the null directions of Sigma / (root root') on given rows."""
-    scale = root[rows]
+def _null_space(cov: Array, sds: Array, rows: IntArray) -> Array:
+    """Return an orthonormal basis of the null directions of Sigma / (sds sds') on given rows."""
+    scale = sds[rows]
     values, vectors = np.linalg.eigh(cov[np.ix_(rows, rows)] / scale[:, None] / scale)
     return np.eye(len(cov))[:, rows] @ vectors[:, values < _ZERO]
 
 
-def _rising(gradient: Array, root: Array, basis: Array) -> tuple[float, Array]:
+def _rising(gradient: Array, sds: Array, basis: Array) -> tuple[float, Array]:
     """Return the largest slope v' (d log L / d Sigma) v for v / root in the span of a basis, and v."""
     if not basis.shape[1]:
-        return 0.0, root
-    slopes, directions = np.linalg.eigh(basis.T @ (gradient * root[:, None] * root) @ basis)
-    return float(slopes[-1]), root * (basis @ directions[:, -1])
+        return 0.0, sds
+    slopes, directions = np.linalg.eigh(basis.T @ (gradient * sds[:, None] * sds) @ basis)
+    return float(slopes[-1]), sds * (basis @ directions[:, -1])
 
 
 _NOTHING = 1e-10
@@ -131,14 +131,14 @@ class Watch:
     ----------
     problem : EstimationProblem
         The problem.
-    start : ndarray
+    start_params : ndarray
         Free parameters at which the search starts.
     """
 
-    def __init__(self, problem: EstimationProblem, start: Array) -> None:
+    def __init__(self, problem: EstimationProblem, start_params: Array) -> None:
         self.count = self.trials = 0
-        self.last = None if unbounded(problem, start) else np.array(start)
-        self.by_block = _is_block(problem, start)
+        self.last = None if unbounded(problem, start_params) else np.array(start_params)
+        self.by_block = _is_block(problem, start_params)
 
     def __call__(self, problem: EstimationProblem, params: Array) -> None:
         """Check the parameters of an iteration."""

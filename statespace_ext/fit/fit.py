@@ -126,8 +126,8 @@ class Race:
         limit, scaled = self.most, {} if scale is None else {"scale": scale}
         if self.reached:
             limit = min(limit, max(_LEAST, _LONGER * self.best.iterations))
-        exist = np.isfinite([self.problem.value(start) for start in starts])
-        able = [start for start, exists in zip(starts, exist, strict=True) if exists]
+        exist = np.isfinite([self.problem.value(start_params) for start_params in starts])
+        able = [start_params for start_params, exists in zip(starts, exist, strict=True) if exists]
         fits = iter(
             [*spread(self.request.n_jobs, len(able))(partial(self.run, maxiter=limit, **scaled), able)]
         )
@@ -173,9 +173,9 @@ class Race:
     def until_starts_agree(self) -> None:
         """Run further starts of the model until they agree with the best."""
         agreed, needed = 0, 2 if singular_blocks(self.problem, self.best.params) else 1
-        for start in self.problem.model.later_starts(self.problem):
+        for start_params in self.problem.model.later_starts(self.problem):
             before = self.best.llf
-            reached = self.screened([start])
+            reached = self.screened([start_params])
             gain = max(reached, default=np.nan) - before
             same = abs(gain) < SAME_MAXIMUM * (1.0 + abs(before))
             needed = needed if same else 2
@@ -217,7 +217,7 @@ class Begun:
 
 
 def begun(
-    problem: EstimationProblem, maxima: Sequence[FitResult], start: Array, earlier: Begun | None = None
+    problem: EstimationProblem, maxima: Sequence[FitResult], start_params: Array, earlier: Begun | None = None
 ) -> Begun | None:
     """
     Take a few steps of L-BFGS from a start. Return None if the start has no likelihood.
@@ -228,15 +228,15 @@ def begun(
         The problem.
     maxima : sequence of FitResult
         The known maxima, the highest first.
-    start : ndarray
+    start_params : ndarray
         Free parameters.
     earlier : Begun, optional
         The steps that led to the start. The new steps use coordinates scaled by second derivatives.
     """
-    search = _poised(problem, start, earlier.scale if earlier else None)
+    search = _poised(problem, start_params, earlier.scale if earlier else None)
     if search is None:
         return None
-    objective, zero = search.objective, np.zeros(len(start))
+    objective, zero = search.objective, np.zeros(len(start_params))
     far = earlier.far if earlier else 0.0
     if maxima and not far:
         far = float(np.linalg.norm(_way(problem, objective, maxima[0], zero) / objective.scale))
@@ -258,13 +258,13 @@ def begun(
     return Begun(objective.params(), -objective.value_here, objective.scale, far)
 
 
-def _poised(problem: EstimationProblem, start: Array, scale: Array | None) -> Search | None:
+def _poised(problem: EstimationProblem, start_params: Array, scale: Array | None) -> Search | None:
     """Return a search at a start; None without a likelihood or, with a scale, without second derivatives."""
-    if not problem.feasible(start):
+    if not problem.feasible(start_params):
         return None
     weight = _BARRIER if problem.layout.untransformed else 0.0  # the first weight of a complete fit
-    search = Search(problem, start, FitRequest(method="lbfgs"), weight=weight, scale=scale)
-    search.objective.move(np.zeros(len(start)))
+    search = Search(problem, start_params, FitRequest(method="lbfgs"), weight=weight, scale=scale)
+    search.objective.move(np.zeros(len(start_params)))
     whitens = scale is not None and problem.whitens
     exists = search.objective.score_here is not None and (not whitens or search.objective.whiten())
     return search if exists else None
@@ -319,17 +319,18 @@ def ahead(llf: Mapping[int, float], keep: int) -> list[int]:
 def _chooses_starts(request: FitRequest) -> bool:
     """Return whether a fit adds starts: the user gave no start, and ``maxiter`` is large enough."""
     short = request.maxiter is not None and request.maxiter <= _SCREENING
-    return request.start is None and request.method not in (*EM_METHODS, *WITHOUT_GRADIENT) and not short
+    plain = request.method in (*EM_METHODS, *WITHOUT_GRADIENT)
+    return request.start_params is None and not plain and not short
 
 
 def _first_start(problem: EstimationProblem, request: FitRequest) -> Array:
     """Return the given start values, or the default ones."""
-    if request.start is None:
+    if request.start_params is None:
         return problem.model.default_start(problem)
-    start = problem.reduced(request.start)
-    if request.method in EM_METHODS or request.maxiter == 0 or not np.isfinite(problem.value(start)):
-        return start
-    return inside(problem, start)
+    start_params = problem.reduced(request.start_params)
+    if request.method in EM_METHODS or request.maxiter == 0 or not np.isfinite(problem.value(start_params)):
+        return start_params
+    return inside(problem, start_params)
 
 
 INTERRUPTED = "interrupted: the best parameters so far"

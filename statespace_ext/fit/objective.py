@@ -425,8 +425,8 @@ class Objective:
         matrices, lost = self.problem.layout.matrices(self.params()), 0
         for key in self.problem.layout.untransformed:
             for sigma in by_group(matrices[key]):
-                root = np.sqrt(np.where(np.diag(sigma) > 0, np.diag(sigma), 1.0))
-                lost += int(np.sum(np.linalg.eigvalsh(sigma / root[:, None] / root) < _NEAR_EDGE))
+                sds = np.sqrt(np.where(np.diag(sigma) > 0, np.diag(sigma), 1.0))
+                lost += int(np.sum(np.linalg.eigvalsh(sigma / sds[:, None] / sds) < _NEAR_EDGE))
         return self.weight * lost
 
 
@@ -488,9 +488,9 @@ def _smallest_scale(problem: EstimationProblem, params: Array) -> Array:
     nobs = len(problem.smoother.endog)
     for key in layout.structures:
         if key in sizes and key not in layout.untransformed:
-            root = np.sqrt(np.minimum(sizes[key], 1e100) / nobs)
+            sds = np.sqrt(np.minimum(sizes[key], 1e100) / nobs)
             rows = np.maximum(layout.blocks[key].rows, layout.blocks[key].columns)
-            np.maximum.at(out, layout.index[key], _LEAST_SHARE * root[rows])
+            np.maximum.at(out, layout.index[key], _LEAST_SHARE * sds[rows])
     return out
 
 

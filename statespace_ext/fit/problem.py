@@ -264,7 +264,7 @@ ARGUMENTS = (
 class FitRequest:
     """The options of `fit`."""
 
-    start: Array | None = None
+    start_params: Array | None = None
     method: str = "auto"
     maxiter: int | None = None
     tolerance: float = 1e-6

@@ -37,7 +37,11 @@ Report = Callable[[int, float], object]
 
 
 def maximise(
-    problem: EstimationProblem, request: FitRequest, start: Array, maxiter: int, scale: Array | None = None
+    problem: EstimationProblem,
+    request: FitRequest,
+    start_params: Array,
+    maxiter: int,
+    scale: Array | None = None,
 ) -> FitResult:
     """
     Maximise the log-likelihood by a gradient method; leave singular matrices that are not at a maximum.
@@ -48,7 +52,7 @@ def maximise(
         The problem.
     request : FitRequest
         The method and its options.
-    start : ndarray
+    start_params : ndarray
         Free parameters.
     maxiter : int
         Maximum number of iterations.
@@ -61,10 +65,10 @@ def maximise(
         The result, with the free parameters only.
     """
     with reporter(request.disp, request.progress, maxiter) as report:
-        out = _ascended(problem, start, request, maxiter, report, scale)
+        out = _ascended(problem, start_params, request, maxiter, report, scale)
         for _ in range(_ESCAPES):
             left = maxiter - out.iterations
-            away = None if left <= 0 or not len(start) or out.dead_end else lifted(problem, out.params)
+            away = None if left <= 0 or not len(start_params) or out.dead_end else lifted(problem, out.params)
             if away is None:
                 break
             again = _ascended(problem, away, request, left, report)
@@ -87,7 +91,7 @@ def after(fit: FitResult, *earlier: FitResult) -> FitResult:
 
 def _ascended(
     problem: EstimationProblem,
-    start: Array,
+    start_params: Array,
     request: FitRequest,
     maxiter: int,
     report: Report | None,
@@ -95,15 +99,15 @@ def _ascended(
 ) -> FitResult:
     """Maximise. With a barrier, reduce its weight in stages, each of which starts from the last point."""
     if not problem.layout.untransformed or request.method in WITHOUT_GRADIENT:
-        return Search(problem, start, request, report, scale=scale).run(maxiter)
+        return Search(problem, start_params, request, report, scale=scale).run(maxiter)
     stages: list[FitResult] = []
     for weight in _BARRIER_WEIGHTS:
-        stage = Search(problem, start, request, report, weight).run(min(maxiter, _ITERATIONS_INSIDE))
+        stage = Search(problem, start_params, request, report, weight).run(min(maxiter, _ITERATIONS_INSIDE))
         stage = replace(stage, llf=problem.value(stage.params))
         if not np.isfinite(stage.llf):
             break
         stages.append(stage)
-        start = stage.params
+        start_params = stage.params
         if stage.dead_end:
             break
     return _of_stages(stages)
@@ -111,8 +115,8 @@ def _ascended(
 
 def _of_stages(stages: list[FitResult]) -> FitResult:
     """Return the last converged stage, or the highest, with the counts of all stages."""
-    settled = [stage for stage in stages if stage.dead_end or stage.score_norm < SCORE_TOLERANCE]
-    best = settled[-1] if settled else max(stages, key=lambda stage: stage.llf)
+    converged = [stage for stage in stages if stage.dead_end or stage.score_norm < SCORE_TOLERANCE]
+    best = converged[-1] if converged else max(stages, key=lambda stage: stage.llf)
     return after(best, *(stage for stage in stages if stage is not best))
 
 
@@ -139,15 +143,15 @@ class Search:
     def __init__(
         self,
         problem: EstimationProblem,
-        start: Array,
+        start_params: Array,
         request: FitRequest,
         report: Report | None = None,
         weight: float = 0.0,
         scale: Array | None = None,
     ) -> None:
         self.problem, self.request, self.report = problem, request, report
-        self.objective = Objective(problem, start, weight, scale)
-        self.watch = Watch(problem, start)
+        self.objective = Objective(problem, start_params, weight, scale)
+        self.watch = Watch(problem, start_params)
         self.path: list[float] = []
         self.message, self.dead_end = "maxiter reached", ""
         self.verdict = Verdict(np.nan, np.nan, np.zeros(0))
@@ -159,7 +163,7 @@ class Search:
         self.turns = newton or self.whitens and scale is not None
         self.longest = 1 if newton else _ROUND if self.whitens else sys.maxsize
         # a few more iterations, for at most the price of second derivatives, may do without these
-        self.first = self.longest + len(start) if self.longest == _ROUND else self.longest
+        self.first = self.longest + len(start_params) if self.longest == _ROUND else self.longest
 
     def run(self, maxiter: int) -> FitResult:
         """Run rounds until convergence or ``maxiter`` iterations, and return the result."""
@@ -199,7 +203,7 @@ class Search:
         objective, left, stalled = self.objective, maxiter, 0
         objective.move(np.zeros(len(objective.origin)))
         # default start values need other steps before second derivatives pay
-        given = self.request.start is not None or 0.0 < objective.weight < _BARRIER_WEIGHTS[0]
+        given = self.request.start_params is not None or 0.0 < objective.weight < _BARRIER_WEIGHTS[0]
         self.turns = self.turns or self.whitens and given and self._scaled_score() < _NEAR
         while left > 0:
             if self.turns and self._turned():
@@ -307,7 +311,7 @@ def verdict_at(problem: EstimationProblem, params: Array) -> Verdict:
     return replace(found, gain=found.gain + objective.shortfall())
 
 
-def by_em(problem: EstimationProblem, request: FitRequest, start: Array, maxiter: int) -> FitResult:
+def by_em(problem: EstimationProblem, request: FitRequest, start_params: Array, maxiter: int) -> FitResult:
     """
     Run EM from one start value until it reaches a maximum. The result has the free parameters only.
 
@@ -329,15 +333,15 @@ def by_em(problem: EstimationProblem, request: FitRequest, start: Array, maxiter
         at_zero = verdicts[-1].converged and lifted(problem, params) is not None
         return np.inf if at_zero else verdicts[-1].shortfall
 
-    callback, watch = request.callback, partial(Watch(problem, start), problem)
+    callback, watch = request.callback, partial(Watch(problem, start_params), problem)
     told = None if callback is None else lambda params: callback(problem.full(params))
     steps = problem.moments, problem.loglike, problem.updates.cycles()
     with reporter(request.disp, request.progress, maxiter) as report:
         options = EMOptions(maxiter, request.tolerance, told, report, shortfall, watch)
         if request.method == "em":
-            em = run_em(start, *steps, options)
+            em = run_em(start_params, *steps, options)
         else:
-            em = run_accelerated_em(start, *steps, options, _coordinates(problem, start))
+            em = run_accelerated_em(start_params, *steps, options, _coordinates(problem, start_params))
     at = verdicts[-1] if em.converged and verdicts else verdict_at(problem, em.params)
     status = em.status if em.converged or em.dead_end else _short_of_a_maximum(problem, em, at)
     return FitResult(
@@ -358,10 +362,10 @@ def _short_of_a_maximum(problem: EstimationProblem, em: EMResult, at: Verdict) -
     )
 
 
-def _coordinates(problem: EstimationProblem, start: Array) -> Coordinates:
+def _coordinates(problem: EstimationProblem, start_params: Array) -> Coordinates:
     """Return unconstrained coordinates that do not depend on the units of the data."""
-    scale, layout = parameter_scale(problem, start), problem.layout
-    roots = np.zeros(len(start), dtype=bool)
+    scale, layout = parameter_scale(problem, start_params), problem.layout
+    roots = np.zeros(len(start_params), dtype=bool)
     for key in layout.structures:
         block = layout.blocks[key]
         roots[layout.index[key][block.rows == block.columns]] = True

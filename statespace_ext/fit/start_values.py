@@ -334,7 +334,7 @@ def random_start(problem: EstimationProblem, around: Array, rng: np.random.Gener
     return around
 
 
-def inside(problem: EstimationProblem, start: Array) -> Array:
+def inside(problem: EstimationProblem, start_params: Array) -> Array:
     """
     Return start values with nonsingular free covariance matrices.
 
@@ -342,15 +342,15 @@ def inside(problem: EstimationProblem, start: Array) -> Array:
     unconstrained parameters is zero. If the likelihood increases away from it, one tenth of it is replaced by
     the default start values.
     """
-    layout, out = problem.layout, np.array(start)
-    singular = singular_blocks(problem, start)
-    if not singular or lifted(problem, start) is None:
+    layout, out = problem.layout, np.array(start_params)
+    singular = singular_blocks(problem, start_params)
+    if not singular or lifted(problem, start_params) is None:
         return out
     default = problem.model.default_start(problem)
     for key in singular:
         places = layout.block_params(key)
         out[places] = (1.0 - _INSIDE) * out[places] + _INSIDE * default[places]
-    return out if np.isfinite(problem.value(out)) else start
+    return out if np.isfinite(problem.value(out)) else start_params
 
 
 def singular_blocks(problem: EstimationProblem, params: Array) -> list[str]:

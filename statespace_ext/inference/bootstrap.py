@@ -66,8 +66,10 @@ class Parametric:
                     np.where(unknown, res.smoothed_state[:, 0], mean),
                     np.where(unknown[:, None] | unknown, 0.0, cov),
                 )
-        self.mean, self.spread = mean, root(cov)
-        self.obs_root, self.state_root = ([root(part) for part in self.at[key]] for key in _COVARIANCES)
+        self.mean, self.spread = mean, symmetric_square_root(cov)
+        self.obs_factor, self.state_factor = (
+            [symmetric_square_root(part) for part in self.at[key]] for key in _COVARIANCES
+        )
 
     def draw(self, rng: np.random.Generator) -> Array:
         """Return a sample."""
@@ -81,7 +83,7 @@ class Parametric:
         for t in range(n):
             states[t] = state
             d, Z, c, T, R = (_period(self.at[key], t) for key in (*_MEANS, "selection"))
-            H, Q = _period(self.obs_root, t), _period(self.state_root, t)
+            H, Q = _period(self.obs_factor, t), _period(self.state_factor, t)
             out[t] = d[:, 0] + Z @ state + H @ rng.standard_normal(p)
             state = c[:, 0] + T @ state + R @ (Q @ rng.standard_normal(len(Q)))
         return np.where(np.isnan(self.like), np.nan, out), states
@@ -131,7 +133,7 @@ class Innovations:
             )
         self.start = np.array(found.predicted_state[:, 0])
         self.gain = np.array(found.kalman_gain)
-        self.roots = [root(found.forecasts_error_cov[:, :, t]) for t in range(len(y))]
+        self.roots = [symmetric_square_root(found.forecasts_error_cov[:, :, t]) for t in range(len(y))]
         errors = np.array(
             [np.linalg.pinv(self.roots[t]) @ found.forecasts_error[:, t] for t in range(len(y))]
         )
@@ -152,7 +154,7 @@ class Innovations:
         return out
 
 
-def root(cov: Array) -> Array:
+def symmetric_square_root(cov: Array) -> Array:
     """Return the symmetric square root of a covariance matrix, which may be singular."""
     values, vectors = np.linalg.eigh(cov)
     return (vectors * np.sqrt(np.clip(values, 0.0, None))) @ vectors.T

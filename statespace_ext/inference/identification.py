@@ -384,7 +384,7 @@ class _MomentDerivatives:
     def rows(self) -> Iterator[Array]:
         """Yield rows of the derivative, (number, n)."""
         a, da, P, dP = self._start()
-        settled = self.model.current_initialization == "stationary" and not self.varying
+        converged = self.model.current_initialization == "stationary" and not self.varying
         k = self.k
         for s in range(self.windows[-1] + 1):
             exog = self.rng.standard_normal(self.model.k_exog)
@@ -392,13 +392,13 @@ class _MomentDerivatives:
             c, dc, _, dd = self._intercepts(s, exog, state_exog)
             Z, dZ = self._design(s)
             yield self.unit[:, None] * (dd + dZ @ a[:k] + da[:, :k] @ Z.T).T
-            if s in self.windows and (s == 0 or not settled):
+            if s in self.windows and (s == 0 or not converged):
                 yield from self._covariances(s, P, dP)
             T, dA = self._transition(s)
             dc[:, :k] += dA @ a
             da = dc + da @ T.T
             a = c + T @ a
-            if not settled:
+            if not converged:
                 W, dW = self._noise(s)
                 side = self._spread(dA @ P @ T.T)
                 half = np.swapaxes(self._moved(T, dP), 1, 2)

@@ -137,8 +137,8 @@ class _Realization:
         for _ in range(0 if point.stationary else s + 1):
             P = T @ P @ T.T + self.W
             variance = np.maximum(variance, np.diag(P))
-        root = np.sqrt(np.max(variance.reshape(point.lags, k), axis=0))
-        factor = np.where(root > 0, root, 1.0)
+        sds = np.sqrt(np.max(variance.reshape(point.lags, k), axis=0))
+        factor = np.where(sds > 0, sds, 1.0)
         state, one = np.tile(factor, point.lags), np.ones(1)
         series = 1.0 / point.endog_units
         self.units = {  # of a row, and of a column, by block

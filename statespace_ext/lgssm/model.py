@@ -502,8 +502,8 @@ def _by_expanded_em(model: LGSSM, problem: EstimationProblem, start: Array) -> A
     if model._given["identification"] == "unit":
         rotation = np.linalg.inv(at["design"][: model.k_factors])
     else:
-        root = np.linalg.cholesky(at["state_cov"])
-        rotation = root @ lower_triangular_rotation(at["design"] @ root)
+        square_root = np.linalg.cholesky(at["state_cov"])
+        rotation = square_root @ lower_triangular_rotation(at["design"] @ square_root)
     return problem.layout.project(rotate_system(at, rotation, model.lags), start)
 
 

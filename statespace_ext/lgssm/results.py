@@ -141,7 +141,7 @@ class LGSSMResults(StateSpaceResults):
             raise SpecificationError(f"The factors cannot be rotated, because {varying[0]} varies over time")
         rotation = np.eye(self.model.k_factors)
         # in units in which the innovations have variance one, so that the factors are comparable
-        root = (
+        square_root = (
             np.linalg.cholesky(at["state_cov"])
             if np.all(np.linalg.eigvalsh(at["state_cov"]) > 0)
             else rotation
@@ -149,7 +149,7 @@ class LGSSMResults(StateSpaceResults):
         if self.model.k_factors > 1:
             more = method_args or _ARGUMENTS.get(method if isinstance(method, str) else "", ())
             try:
-                rotation = np.linalg.inv(rotate_factors(at["design"] @ root, method, *more)[1].T)
+                rotation = np.linalg.inv(rotate_factors(at["design"] @ square_root, method, *more)[1].T)
             except (AssertionError, TypeError, ValueError) as error:  # statsmodels uses assertions
                 raise SpecificationError(
                     "method is unknown, or its arguments are missing or wrong",
@@ -157,7 +157,7 @@ class LGSSMResults(StateSpaceResults):
                     expected=_ROTATIONS,
                 ) from error
         plain = {**at, "state_intercept": at["state_intercept"][:, 0]}
-        whole = root @ rotation
+        whole = square_root @ rotation
         rotated = rotate_system(plain, whole, self.model.lags)
         labels = self.model.labels
         factors = self.factors

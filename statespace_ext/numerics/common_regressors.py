@@ -137,13 +137,13 @@ class CommonRegressors:
         if not np.all(variances > 0):
             return None
         try:
-            root = np.linalg.cholesky(obs_cov)
+            square_root = np.linalg.cholesky(obs_cov)
         except np.linalg.LinAlgError:
             return None
-        pivots = np.diagonal(root)
+        pivots = np.diagonal(square_root)
         if not np.all(pivots > _LEAST_PIVOT * np.sqrt(variances)):
             return None
-        inverse = dtrtri(root, lower=1)[0]
+        inverse = dtrtri(square_root, lower=1)[0]
         values, vectors = np.linalg.eigh(inverse @ state_cov @ inverse.T)
         if not values[-1] * self.sizes.max() < _MOST_STEPS:
             return None

@@ -65,7 +65,7 @@ class _Step(NamedTuple):
     period: Period
     states: Array
     cov: Array
-    root: Array
+    chol: Array
     variances: Array
     errors: Array
     gain: Array
@@ -82,7 +82,7 @@ class Solution(NamedTuple):
 
     Attributes
     ----------
-    mean, root : ndarray
+    mean, chol : ndarray
         E[delta|y] (q,) and M (q, rank) with Var[delta|y] = M M'.
     null : ndarray, (q, q - rank)
         Orthonormal directions of delta that are not determined.
@@ -95,7 +95,7 @@ class Solution(NamedTuple):
     """
 
     mean: Array
-    root: Array
+    chol: Array
     null: Array
     logdet: float
     ssr: float
@@ -175,8 +175,8 @@ class FirstRows:
         after = [*[(step.states, step.cov) for step in self.steps[1:]], (self.states, self.cov)]
         for step, later in zip(self.steps, after, strict=True):
             rows = np.concatenate([rows, step.errors])
-            logdet += 2.0 * float(np.sum(np.log(step.root.diagonal())))
-            count += len(step.root)
+            logdet += 2.0 * float(np.sum(np.log(step.chol.diagonal())))
+            count += len(step.chol)
             solution = solve(rows)
             total = _loglike(count, logdet, solution)
             filtered = _determined(*step.filtered, solution)
@@ -195,7 +195,7 @@ def _loglike(count: int, logdet: float, solution: Solution) -> float:
 
 def _at(states: Array, cov: Array, solution: Solution) -> tuple[Array, Array]:
     """Return mean and covariance of [A, a] (delta, 1) + N(0, P)."""
-    half = states[:, :-1] @ solution.root
+    half = states[:, :-1] @ solution.chol
     return states[:, :-1] @ solution.mean + states[:, -1], cov + half @ half.T
 
 
@@ -233,7 +233,7 @@ def first_rows(
     for period in periods:
         step, states, cov = _step(period, states, cov)
         steps.append(step)
-    pivots = np.concatenate([step.root.diagonal() for step in steps]) ** 2
+    pivots = np.concatenate([step.chol.diagonal() for step in steps]) ** 2
     variances = np.concatenate([step.variances for step in steps])
     if not np.all(pivots > SINGULAR_PIVOT * variances):  # False where an element is NaN
         raise SingularRowsError(_SINGULAR)
@@ -249,13 +249,13 @@ def _step(period: Period, states: Array, cov: Array) -> tuple[_Step, Array, Arra
     if len(Z):
         ZP = Z @ cov
         F = ZP @ Z.T + period.obs_cov
-        root, failed = dpotrf(F, lower=1, clean=1)
+        chol, failed = dpotrf(F, lower=1, clean=1)
         if failed:
             raise SingularRowsError(_SINGULAR)
         both = np.concatenate([Z @ -states, ZP], axis=1)
         both[:, wide - 1] += period.endog
-        both = dtrtrs(root, both, lower=1)[0]
-        step = _Step(period, states, cov, root, F.diagonal(), both[:, :wide], both[:, wide:])
+        both = dtrtrs(chol, both, lower=1)[0]
+        step = _Step(period, states, cov, chol, F.diagonal(), both[:, :wide], both[:, wide:])
         states, cov = step.filtered
     else:
         empty, nothing = np.zeros((0, wide)), np.zeros((0, len(cov)))
@@ -329,12 +329,12 @@ class SmoothedRows:
 
     def __init__(self, rows: FirstRows, adjoint: Array, adjoint_cov: Array) -> None:
         self._rows, self._after, self._after_cov = rows, adjoint, adjoint_cov
-        self._root, self._delta = rows.solution.root, rows.solution.mean
-        self._ahead = rows.states[:, :-1] @ self._root
+        self._chol, self._delta = rows.solution.chol, rows.solution.mean
+        self._ahead = rows.states[:, :-1] @ self._chol
         steps = rows.steps
         self._T = np.array([step.period.transition for step in steps])
         self._gain = self._padded([step.gain for step in steps])
-        inverses = [dtrtri(step.root, lower=1)[0] if len(step.root) else step.root for step in steps]
+        inverses = [dtrtri(step.chol, lower=1)[0] if len(step.chol) else step.chol for step in steps]
         design = [inverse @ step.period.design for inverse, step in zip(inverses, steps, strict=True)]
         self._whiten = self._padded(inverses, square=True)
         self._columns, self._covs, self._errors = self._backward(self._padded(design))
@@ -359,7 +359,7 @@ class SmoothedRows:
         """Return E[q_t|Y], q_t M for delta - E[delta] = M e, and c_t, from the columns of q_t."""
         q = len(self._delta)
         by_delta = columns[..., :q]
-        b = by_delta @ self._root
+        b = by_delta @ self._chol
         c = b @ self._ahead.T + columns[..., q + 1 :]
         return columns[..., q] + by_delta @ self._delta + c @ self._after, b, c
 

@@ -280,6 +280,12 @@ def at_period(matrix: Array, t: int = 0) -> Array:
     return matrix if matrix.ndim == 2 else matrix[:, :, t]
 
 
+def square_root(cov: Array) -> Array:
+    """Return S with S S' = cov for a positive semidefinite matrix, over leading axes."""
+    values, vectors = np.linalg.eigh(cov)
+    return np.asarray(vectors * np.sqrt(np.clip(values, 0.0, None))[..., None, :])
+
+
 def companion(transition: Array) -> Array:
     """
     Return the companion matrix of x_t = A_1 x_{t-1} + ... + A_L x_{t-L}.

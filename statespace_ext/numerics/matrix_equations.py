@@ -276,7 +276,7 @@ def stationary_vjp(
     return -np.outer(bar_kappa, mean) - 2.0 * bar_cov @ P, bar_kappa, bar_cov
 
 
-_SETTLED = 1e-14
+_CONVERGED = 1e-14
 """Change of an element, relative to the roots of its diagonal ones, below which it has converged."""
 _LARGE_START = 1e3
 """Start (in units of the noise that damps it) from which the first steps are taken one by one."""
@@ -285,7 +285,7 @@ CONSISTENT = 1e-12
 POLISHES = 6
 """Largest number of such steps to make the path consistent, which wear off what rounding did to it."""
 _SHORTEST = 8
-"""Length of the path from which it is worth looking whether it has settled."""
+"""Length of the path from which it is worth looking whether it has converged."""
 
 
 class RiccatiPath(NamedTuple):
@@ -297,11 +297,11 @@ class RiccatiPath(NamedTuple):
     values : ndarray, (s, k, k)
         X_t.
     innovations : ndarray, (s, m, m)
-        G_t = I + root X_t root'.
+        G_t = I + S X_t S'.
     weights : ndarray, (s, m, k)
-        G_t^{-1} root X_t.
+        G_t^{-1} S X_t.
     damped : ndarray, (s, k, k)
-        X_t - X_t root' G_t^{-1} root X_t = X_t (I + J X_t)^{-1}, of which A(.)A' + C is X_{t+1}.
+        X_t - X_t S' G_t^{-1} S X_t = X_t (I + J X_t)^{-1}, of which A(.)A' + C is X_{t+1}.
     """
 
     values: Array
@@ -318,15 +318,15 @@ class Riccati(NamedTuple):
     ----------
     A, C : ndarray, (k, k)
         The recursion; C is positive semidefinite.
-    root : ndarray, (m, k)
-        J = root' root.
+    square_root : ndarray, (m, k)
+        J = S'S, with S = square_root.
     start : ndarray, (k, k)
         X_1.
     """
 
     A: Array
     C: Array
-    root: Array
+    square_root: Array
     start: Array
 
 
@@ -355,7 +355,7 @@ def riccati_paths(recursions: list[Riccati], length: int) -> list[RiccatiPath]:
     paths = _doubled(
         np.array([recursion.A for recursion in recursions]),
         np.array([recursion.C for recursion in recursions]),
-        np.array([recursion.root.T @ recursion.root for recursion in recursions]),
+        np.array([recursion.square_root.T @ recursion.square_root for recursion in recursions]),
         np.array([steps[-1] for steps in first]),
         length,
     )
@@ -367,18 +367,18 @@ def riccati_paths(recursions: list[Riccati], length: int) -> list[RiccatiPath]:
 
 def _first_steps(recursion: Riccati, length: int) -> Array:
     """Return X_1 and, where it is large, the values until it has come down."""
-    A, C, root, start = recursion
+    A, C, square_root, start = recursion
     out = start[None]
-    while len(out) < min(length, len(A) + 2) and _signal(root, out[-1]) > _LARGE_START:
-        out = np.concatenate([out, symmetrize(A @ _step(out[-1:], root).damped @ A.T + C)])
+    while len(out) < min(length, len(A) + 2) and _signal(square_root, out[-1]) > _LARGE_START:
+        out = np.concatenate([out, symmetrize(A @ _step(out[-1:], square_root).damped @ A.T + C)])
     return out
 
 
 def _consistent(recursion: Riccati, path: Array) -> RiccatiPath:
     """Return the path, improved by steps of the recursion from each value until these change nothing."""
-    A, C, root, _ = recursion
+    A, C, square_root, _ = recursion
     for _ in range(POLISHES):
-        found = _step(path, root)
+        found = _step(path, square_root)
         following = symmetrize(A @ found.damped[:-1] @ A.T + C)
         if np.all(np.abs(following - path[1:]) <= relative_to(following, CONSISTENT)):
             return found
@@ -386,13 +386,13 @@ def _consistent(recursion: Riccati, path: Array) -> RiccatiPath:
     raise np.linalg.LinAlgError("the Riccati recursion cannot be doubled at these matrices")
 
 
-def _signal(root: Array, X: Array) -> float:
-    return float(np.max(np.sum((root @ X) * root, axis=1)))
+def _signal(square_root: Array, X: Array) -> float:
+    return float(np.max(np.sum((square_root @ X) * square_root, axis=1)))
 
 
-def _step(X: Array, root: Array) -> RiccatiPath:
-    half = root @ X
-    innovations = np.eye(len(root)) + half @ root.T
+def _step(X: Array, square_root: Array) -> RiccatiPath:
+    half = square_root @ X
+    innovations = np.eye(len(square_root)) + half @ square_root.T
     weights = np.linalg.solve(innovations, half)
     return RiccatiPath(X, innovations, weights, X - np.swapaxes(half, 1, 2) @ weights)
 
@@ -405,7 +405,7 @@ def relative_to(X: Array, tolerance: float) -> Array:
 
 def _converged_after(path: Array) -> int:
     """Return the number of values up to the first of those that equal the last."""
-    apart = np.any(np.abs(path - path[-1]) > relative_to(path[-1], _SETTLED), axis=(1, 2))
+    apart = np.any(np.abs(path - path[-1]) > relative_to(path[-1], _CONVERGED), axis=(1, 2))
     return int(np.max(np.flatnonzero(apart), initial=-1)) + 2
 
 
@@ -436,9 +436,9 @@ def _at_rest(path: Array) -> bool:
     if count < _SHORTEST:
         return False
     late = np.abs(path[:, (3 * count) // 4 :: max(count // 8, 1)] - path[:, -1:])
-    if late.max() > _SETTLED * np.abs(path[:, -1]).max():  # beyond the largest of the limits
+    if late.max() > _CONVERGED * np.abs(path[:, -1]).max():  # beyond the largest of the limits
         return False
-    return bool(np.all(late <= relative_to(path[:, -1:], _SETTLED)))
+    return bool(np.all(late <= relative_to(path[:, -1:], _CONVERGED)))
 
 
 _GROWN = 1e-15

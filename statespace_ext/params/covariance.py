@@ -28,6 +28,7 @@ from ..numerics.linear_algebra import (
     diagonal_like,
     diagonal_matrix,
     is_positive_semidefinite,
+    square_root,
 )
 from .affine import AffineMatrix, Pattern
 from .curved import CurvedMatrix
@@ -122,10 +123,10 @@ class Chordal:
         out = np.empty(len(self.param_names))
         for order, rows, columns, index in self._blocks:
             lower = self._factor(params, rows, columns, index, len(order))
-            out[index] = self._root(lower + np.tril(lower, -1).T)[rows, columns]
+            out[index] = self._square_root(lower + np.tril(lower, -1).T)[rows, columns]
         return out
 
-    def _root(self, cov: Array) -> Array:
+    def _square_root(self, cov: Array) -> Array:
         return sparse_cholesky(cov)
 
     def jacobian(self, unconstrained: Array) -> Array:
@@ -173,7 +174,7 @@ class Unstructured(Chordal):
         whole = pattern.is_unshared and pattern.has_full_blocks
         return cls(pattern.matrix, pattern.blocks) if whole else None
 
-    def _root(self, cov: Array) -> Array:
+    def _square_root(self, cov: Array) -> Array:
         return semidefinite_cholesky(cov)
 
     def estimate(self, target: Array) -> Array:
@@ -222,9 +223,7 @@ def semidefinite_cholesky(cov: Array) -> Array:
         if not is_positive_semidefinite(cov, 1e-8):
             raise
     size = len(cov)
-    values, vectors = np.linalg.eigh(cov)
-    root = vectors * np.sqrt(np.clip(values, 0.0, None))
-    upper: Array = np.asarray(np.linalg.qr(root.T, mode="r"))
+    upper: Array = np.asarray(np.linalg.qr(square_root(cov).T, mode="r"))
     lower = np.zeros((size, size))
     lower[:, : upper.shape[0]] = upper.T
     return lower * np.where(np.diag(lower) < 0, -1.0, 1.0)

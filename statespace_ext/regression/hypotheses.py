@@ -390,10 +390,10 @@ def _multivariate(y: Array, X: Array, M: Array, q: Array, rng: Any) -> Law | Non
 def _lawley_hotelling(g: int, h: int, freedom: int, rng: np.random.Generator) -> Array:
     """Draw f tr(H E^{-1}), with E from Bartlett's decomposition."""
     count = DRAWS // (g * h)
-    root = np.tril(rng.standard_normal((count, h, h)), -1)
-    root[:, range(h), range(h)] = np.sqrt(rng.chisquare(freedom - np.arange(h), size=(count, h)))
+    square_root = np.tril(rng.standard_normal((count, h, h)), -1)
+    square_root[:, range(h), range(h)] = np.sqrt(rng.chisquare(freedom - np.arange(h), size=(count, h)))
     return np.asarray(
-        freedom * np.sum(np.linalg.solve(root, rng.standard_normal((count, h, g))) ** 2, axis=(1, 2))
+        freedom * np.sum(np.linalg.solve(square_root, rng.standard_normal((count, h, g))) ** 2, axis=(1, 2))
     )
 
 

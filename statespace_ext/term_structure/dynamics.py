@@ -110,25 +110,25 @@ def risk_neutral_to_physical(
     Sigma is the Cholesky factor of their covariance. lambda_1 has a column for each state. K_Q is zero in the
     columns of states that do not price bonds.
     """
-    root = semidefinite_cholesky(cov)
-    return padded(pricing.K, lambda_1.shape[1]) - root @ lambda_1, pricing.kappa + root @ lambda_0
+    chol = semidefinite_cholesky(cov)
+    return padded(pricing.K, lambda_1.shape[1]) - chol @ lambda_1, pricing.kappa + chol @ lambda_0
 
 
 def risk_neutral_to_physical_vjp(
     cov: Array, lambda_0: Array, lambda_1: Array, by_K: Array, by_kappa: Array
 ) -> tuple[Array, Array, Array]:
     """Return the derivatives by cov, lambda_0 and lambda_1 (those by K_Q and kappa_Q are the same)."""
-    root = semidefinite_cholesky(cov)
-    by_root = np.outer(by_kappa, lambda_0) - by_K @ lambda_1.T
-    return cholesky_vjp(root, by_root), root.T @ by_kappa, -root.T @ by_K
+    chol = semidefinite_cholesky(cov)
+    by_chol = np.outer(by_kappa, lambda_0) - by_K @ lambda_1.T
+    return cholesky_vjp(chol, by_chol), chol.T @ by_kappa, -chol.T @ by_K
 
 
-def cholesky_vjp(root: Array, by_root: Array) -> Array:
-    """Return G with dL = tr(G d cov), given the derivatives by the lower triangular root of cov."""
-    inner = np.tril(root.T @ np.tril(by_root))
+def cholesky_vjp(chol: Array, by_chol: Array) -> Array:
+    """Return G with dL = tr(G d cov), given the derivatives by the Cholesky factor of cov."""
+    inner = np.tril(chol.T @ np.tril(by_chol))
     inner[np.diag_indices_from(inner)] *= 0.5
-    half = scipy.linalg.solve_triangular(root, inner, lower=True, trans="T")
-    return symmetrize(scipy.linalg.solve_triangular(root, half.T, lower=True, trans="T").T)
+    half = scipy.linalg.solve_triangular(chol, inner, lower=True, trans="T")
+    return symmetrize(scipy.linalg.solve_triangular(chol, half.T, lower=True, trans="T").T)
 
 
 def prices_of_risk(pricing: Pricing, cov: Array, K_P: Array, kappa_P: Array) -> tuple[Array, Array]:
@@ -139,9 +139,9 @@ def prices_of_risk(pricing: Pricing, cov: Array, K_P: Array, kappa_P: Array) -> 
     row for each of the k factors that price bonds, and lambda_1 has a column for each of the n states.
     """
     k, n = len(pricing.K), len(K_P)
-    root = semidefinite_cholesky(cov[:k, :k])
+    chol = semidefinite_cholesky(cov[:k, :k])
     both = np.column_stack([kappa_P[:k] - pricing.kappa, padded(pricing.K, n) - K_P[:k]])
-    solved = scipy.linalg.solve_triangular(root, both, lower=True)
+    solved = scipy.linalg.solve_triangular(chol, both, lower=True)
     return solved[:, 0], solved[:, 1:]
 
 
@@ -306,10 +306,10 @@ def structural_matrices(dynamics: Dynamics, prices: bool) -> dict[str, Array]:
         Whether the model has prices of risk.
     """
     at, q = dynamics, dynamics.pricing
-    root = _cholesky(at.cov)
+    chol = _cholesky(at.cov)
     k = len(q.K)
-    lambda_0, lambda_1 = np.full(k, np.nan), np.full((k, len(root)), np.nan)
-    if prices and np.all(np.diag(root)[:k] ** 2 > SINGULAR * np.diag(at.cov)[:k]):
+    lambda_0, lambda_1 = np.full(k, np.nan), np.full((k, len(chol)), np.nan)
+    if prices and np.all(np.diag(chol)[:k] ** 2 > SINGULAR * np.diag(at.cov)[:k]):
         lambda_0, lambda_1 = prices_of_risk(q, at.cov, at.K_P, at.kappa_P)
     return {
         "K_P": at.K_P,
@@ -318,7 +318,7 @@ def structural_matrices(dynamics: Dynamics, prices: bool) -> dict[str, Array]:
         "K_Q": q.K,
         "kappa_Q": q.kappa,
         "theta_Q": long_run_mean(q.K, q.kappa),
-        "Sigma": root,
+        "Sigma": chol,
         "lambda_0": lambda_0,
         "lambda_1": lambda_1,
         "delta_0": np.array([q.delta_0]),

@@ -60,21 +60,21 @@ def estimate_term_structure(model: Any, request: FitRequest) -> FitResult:
 
 def _estimate(model: Any, problem: Any, request: FitRequest) -> FitResult:
     """Run a fit; the methods of the model differ in their starts."""
-    method, start = request.method, request.start
-    if method == "auto" and start is None and _has_twin(model):
+    method, start_params = request.method, request.start_params
+    if method == "auto" and start_params is None and _has_twin(model):
         try:
             return _by_portfolios(model, problem, request)
         except np.linalg.LinAlgError:  # a singular state_cov of the portfolios has no such form
-            start = model.start_params
-    elif method != "auto" and start is None:
-        start = concentrated_starts(model)[0] if method == "jsz" else model.start_params
-    if method == "two-step" and start is not None:
-        return _two_step(problem, start, request)
+            start_params = model.start_params
+    elif method != "auto" and start_params is None:
+        start_params = concentrated_starts(model)[0] if method == "jsz" else model.start_params
+    if method == "two-step" and start_params is not None:
+        return _two_step(problem, start_params, request)
     if method in EM_METHODS and request.maxiter is None:
         request = replace(request, maxiter=_MAXITER_EM)
     common = "auto" if method in OWN else method
-    first = model.ranked_starts(problem)[0] if method == "auto" and start is None else None
-    found = estimate(problem, replace(request, method=common, start=start), first)
+    first = model.ranked_starts(problem)[0] if method == "auto" and start_params is None else None
+    found = estimate(problem, replace(request, method=common, start_params=start_params), first)
     return replace(found, method=method)
 
 
@@ -94,10 +94,10 @@ def _by_portfolios(model: Any, problem: Any, request: FitRequest) -> FitResult:
     """
     twin = model.clone(model.panel.endog, identification=model.norm.twin, portfolio_weights=None)
     found = estimate_term_structure(twin, request)
-    start = rotated(model, twin, found.params)
+    start_params = rotated(model, twin, found.params)
     if found.status == INTERRUPTED:
-        return replace(found, params=start)
-    out = estimate(problem, replace(request, start=start, n_starts=1))
+        return replace(found, params=start_params)
+    out = estimate(problem, replace(request, start_params=start_params, n_starts=1))
     reached = [out.llf if llf == max(found.starts) else llf for llf in found.starts]
     return replace(after(out, found), starts=reached, seconds=found.seconds + out.seconds)
 
@@ -300,7 +300,7 @@ class Concentrated:
         self.n, self.omega = len(after), residual.T @ residual / len(after)
         try:
             self.K, self.kappa, cov = from_steps(fit[:-1].T, fit[-1], self.omega, self.dt, self.period)
-            self.root = np.linalg.cholesky(cov)
+            self.chol = np.linalg.cholesky(cov)
         except NOT_HERE as error:
             raise EstimationError(
                 "No continuous-time process has the estimated regression of the portfolios",
@@ -317,7 +317,7 @@ class Concentrated:
         def at(w: Array) -> tuple[Array, Array]:
             turn = np.eye(k)
             turn[lower] += scale[k:] * w[k:]
-            own = self.root[:k, :k] @ turn
+            own = self.chol[:k, :k] @ turn
             return roots + scale[:k] * w[:k], own @ own.T
 
         first = np.zeros(len(scale))
@@ -343,10 +343,10 @@ class Concentrated:
     def _with_macro(self, cov: Array) -> Array:
         """Return Sigma Sigma' of all states, with the regression of macro factors on portfolios."""
         k = len(cov)
-        root = np.array(self.root)
-        root[:k, :k] = np.linalg.cholesky(cov)
-        root[k:, :k] = np.linalg.solve(self.root[:k, :k].T, self.root[k:, :k].T).T @ root[:k, :k]
-        return np.asarray(root @ root.T)
+        chol = np.array(self.chol)
+        chol[:k, :k] = np.linalg.cholesky(cov)
+        chol[k:, :k] = np.linalg.solve(self.chol[:k, :k].T, self.chol[k:, :k].T).T @ chol[:k, :k]
+        return np.asarray(chol @ chol.T)
 
     def _errors(self, at: Values) -> Array:
         A, B = self.norm.yields_on_portfolios(at)

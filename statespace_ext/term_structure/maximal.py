@@ -421,10 +421,10 @@ class DaiSingleton(Normalisation):
         centre : ndarray, (k,)
             The mean c.
         """
-        root = np.linalg.cholesky(cov)
-        inner = np.linalg.solve(root, pricing.K @ root)
+        square_root = np.linalg.cholesky(cov)
+        inner = np.linalg.solve(square_root, pricing.K @ square_root)
         rotation = self._rotation(inner)
-        delta_1 = rotation @ root.T @ pricing.delta_1
+        delta_1 = rotation @ square_root.T @ pricing.delta_1
         rotation = rotation * np.where(delta_1 < 0, -1.0, 1.0)[:, None]
         centre = np.linalg.lstsq(pricing.K, pricing.kappa, rcond=None)[0]
         values = {
@@ -432,7 +432,7 @@ class DaiSingleton(Normalisation):
             "delta_0": np.array([[pricing.delta_0 + pricing.delta_1 @ centre]]),
             "delta_1": np.abs(delta_1)[:, None],
         }
-        return values, np.linalg.solve(root.T, rotation.T).T, centre
+        return values, np.linalg.solve(square_root.T, rotation.T).T, centre
 
     def _rotation(self, K: Array) -> Array:
         """Return O for which O K O' has the form of the class, a Schur form with sorted roots."""

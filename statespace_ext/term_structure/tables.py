@@ -262,8 +262,8 @@ def _g2(at: Mapping[str, Array]) -> dict[str, float]:
             "G2++ needs two different real roots under Q", got=f"roots {shown(roots)} of K_Q"
         )
     order = np.argsort(roots)
-    root = np.linalg.solve(vectors[:, order], at["Sigma"]) * (at["delta_1"] @ vectors[:, order])[:, None]
-    cov = root @ root.T
+    loading = np.linalg.solve(vectors[:, order], at["Sigma"]) * (at["delta_1"] @ vectors[:, order])[:, None]
+    cov = loading @ loading.T
     sigma, eta = np.sqrt(np.diag(cov))
     mean = float(at["delta_0"][0] + at["delta_1"] @ at["theta_Q"])
     return {

@@ -96,7 +96,7 @@ def path(model: sse.LGSSM, method: str) -> CountedProblem:
     tolerance = 0.0 if method == "auto" else 1e-15
     start = problem.full(model.default_start(problem))
     problem.passes.clear()
-    estimate(problem, FitRequest(start=start, method=method, maxiter=maxiter, tolerance=tolerance))
+    estimate(problem, FitRequest(start_params=start, method=method, maxiter=maxiter, tolerance=tolerance))
     return problem
 
 

@@ -94,7 +94,7 @@ def test_settled_covariances_of_a_long_sample(name: str, obs_cov: str, monkeypat
     want = by_differences(model, params)
     size = np.sqrt(np.abs(np.diag(want)))
     assert_allclose(found / size[:, None] / size, want / size[:, None] / size, atol=2e-7)
-    monkeypatch.setattr(smoothed_point, "_SETTLED", -1.0)
+    monkeypatch.setattr(smoothed_point, "_CONVERGED", -1.0)
     assert_allclose(found, model.exact_information(params, index), rtol=0, atol=1e-11 * np.abs(found).max())
 
 

@@ -43,8 +43,8 @@ def refits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[np.ndarray, np.ndarray
 
     def estimate(self: Any, request: Any) -> Any:
         with self.preserved():
-            if request.start is not None:
-                self.update(request.start, includes_fixed=True)
+            if request.start_params is not None:
+                self.update(request.start_params, includes_fixed=True)
             elif self.ssm.initialization is None:
                 self.update(self.start_params)
             mean, diffuse, cov = self.ssm.initialization(model=self.ssm)

@@ -276,7 +276,7 @@ def test_units_do_not_matter() -> None:
     one = recursion(np.random.default_rng(4), 2, 2, 0.97, 1.0)
     (want,) = riccati_paths([one], 500)
     for size in (1e-8, 1e6):
-        scaled = Riccati(one.A, size**2 * one.C, one.root / size, size**2 * one.start)
+        scaled = Riccati(one.A, size**2 * one.C, one.square_root / size, size**2 * one.start)
         (found,) = riccati_paths([scaled], 500)
         assert len(found.values) == pytest.approx(len(want.values), abs=2)
         shortest = min(len(found.values), len(want.values))

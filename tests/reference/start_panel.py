@@ -443,7 +443,7 @@ def random_starts(entry: dict[str, Any]) -> dict[str, Any]:
     for i in range(STARTS):
         start = random_start(problem, centres[i % 2], rng)
         try:
-            fit = estimate(problem, FitRequest(start=start, maxiter=MAXITER))
+            fit = estimate(problem, FitRequest(start_params=start, maxiter=MAXITER))
         except sse.StateSpaceError:
             continue
         best = max(best, fit.llf)
