@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
+from scipy.linalg.blas import dgemm
 from scipy.linalg.lapack import dpotrf, dpotri
 
 from ..exceptions import SpecificationError
@@ -137,7 +138,8 @@ def params_covariance(
 
 
 def _scaled(matrix: Array, scale: Array) -> Array:
-    out = np.array(matrix * scale, order="F")
+    out = np.array(matrix, order="F")
+    out *= scale
     out *= scale[:, None]
     return out
 
@@ -150,11 +152,15 @@ def _orthonormal(directions: Array) -> Array:
 
 def _projected(matrix: Array, basis: Array) -> Array:
     """Return (I - B B') M (I - B B'), computed in place."""
-    if basis.shape[1]:
-        left = basis.T @ matrix
-        matrix -= basis @ left
-        matrix -= (matrix @ basis) @ basis.T
-    return matrix
+    matrix = _with_product(matrix, -1.0, basis, basis.T @ matrix)
+    return _with_product(matrix, -1.0, matrix @ basis, basis.T)
+
+
+def _with_product(matrix: Array, factor: float, left: Array, right: Array) -> Array:
+    """Return M + factor L R in the memory of M, which is in Fortran's order."""
+    if not left.shape[1]:
+        return matrix
+    return np.asarray(dgemm(factor, left, right, beta=1.0, c=matrix, overwrite_c=1))
 
 
 def _inverse_beside(information: Array, basis: Array) -> tuple[Array, str]:
@@ -162,8 +168,7 @@ def _inverse_beside(information: Array, basis: Array) -> tuple[Array, str]:
     if not np.all(np.isfinite(np.diag(information))) or not np.isfinite(information.sum()):
         note = "Second derivatives of the log-likelihood do not exist at the estimates: no standard errors."
         return information, note
-    inverse = _projected(information, basis)
-    inverse += basis @ basis.T
+    inverse = _with_product(_projected(information, basis), 1.0, basis, basis.T)
     inverse, failed = dpotrf(inverse, lower=1, clean=0, overwrite_a=1)
     if not failed:
         inverse, failed = dpotri(inverse, lower=1, overwrite_c=1)
@@ -175,8 +180,7 @@ def _inverse_beside(information: Array, basis: Array) -> tuple[Array, str]:
         return inverse, note
     for column in range(1, len(inverse)):
         inverse[:column, column] = inverse[column, :column]
-    inverse -= basis @ basis.T
-    return inverse, ""
+    return _with_product(inverse, -1.0, basis, basis.T), ""
 
 
 MOST = 12_000

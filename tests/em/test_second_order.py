@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 from systems import draw_params, sampled
 
 from statespace_ext.em import smoothed_point
-from statespace_ext.inference.information import observed_information
+from statespace_ext.inference.information import observed_information, params_covariance
 from statespace_ext.lgssm.model import LGSSM
 
 NAN = np.nan
@@ -162,6 +162,21 @@ def test_a_start_set_by_the_user_is_not_taken_for_the_models_own() -> None:
     model, params = sampled(np.random.default_rng(8), 30, 3, 1)
     model.ssm.initialize_known(np.ones(1), np.eye(1))
     assert model.exact_information(params, np.arange(len(params))) is None
+
+
+@pytest.mark.parametrize("directions", [0, 1])
+def test_the_inverse_takes_one_matrix_beside_the_information(directions: int) -> None:
+    rng = np.random.default_rng(10)
+    root, flat = rng.standard_normal((500, 600)), rng.standard_normal((500, directions))
+    away = root - flat @ np.linalg.lstsq(flat, root, rcond=None)[0]
+    information = away @ away.T
+    tracemalloc.start()
+    found = params_covariance(information, np.arange(500), flat, 500)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.2 * information.nbytes
+    if not directions:
+        assert_allclose(found.cov, np.linalg.inv(information), rtol=1e-8, atol=1e-12)
 
 
 @pytest.mark.parametrize("missing", [0.0, 0.1])
