@@ -202,7 +202,8 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
         params : array_like, Series or dict
             All parameters, including the fixed ones.
         """
-        return self.layout.matrices(self.layout.vector(params))
+        at = self.layout.matrices(self.layout.vector(params))
+        return {key: np.asarray(matrix) for key, matrix in at.items()}
 
     def clone(self: M, endog: object, exog: object = None, **kwargs: Any) -> M:
         """

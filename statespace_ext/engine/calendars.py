@@ -7,7 +7,7 @@ A model with the mixin `Labelled` uses its calendar wherever statsmodels asks fo
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -474,7 +474,10 @@ def labels_of(data: Any, steps: int) -> pd.Index | None:
 
 
 def future_labels(value: Any, columns: int) -> pd.Index | None:
-    """Return the labels of regressors of several periods, or None if they are 0, 1, ... or have none."""
+    """Return the labels of regressors, or of the first by series; None if they are 0, 1, ... or have none."""
+    if isinstance(value, Mapping):
+        labelled = (each for each in value.values() if isinstance(each, (pd.Series, pd.DataFrame)))
+        value, columns = next(labelled, None), 1
     index = getattr(value, "index", None)
     one_period = isinstance(value, pd.Series) and columns > 1
     if not isinstance(index, pd.Index) or one_period or index.equals(pd.RangeIndex(len(index))):

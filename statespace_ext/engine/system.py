@@ -15,6 +15,8 @@ from ..exceptions import ParameterError, StateSpaceError, shown
 from ..numerics.linear_algebra import (
     STABILITY_LIMIT,
     Array,
+    by_diagonal,
+    is_diagonal,
     is_positive_semidefinite,
     spectral_radius,
     symmetrize,
@@ -304,9 +306,12 @@ def require_density(
     H, Z = system.obs_cov, system.design
     if H.ndim == 3 or Z.ndim == 3:
         return
+    variances = H.diagonal()
+    if np.all(variances > 0.0) and is_diagonal(H):
+        return
     patterns = missing if patterns is None else patterns
     _require_full_rank(patterns, H, Z)
-    certain = np.flatnonzero(np.diag(H) == 0.0)
+    certain = np.flatnonzero(variances == 0.0)
     if not len(certain):
         return
     _require_independent(patterns, Z, certain)
@@ -335,6 +340,8 @@ def _require_full_rank(missing: Array, H: Array, Z: Array) -> None:
 
     Whether a factorisation of the forecast variance fails there is rounding, and differs between machines.
     """
+    if by_diagonal(H):
+        return
     noisy = np.flatnonzero(np.diag(H) > 0.0)
     size = np.sqrt(np.diag(H)[noisy])
     correlation = H[np.ix_(noisy, noisy)] / size[:, None] / size

@@ -287,10 +287,10 @@ class Objective:
         """Return the parameters at w, or at the origin."""
         return self.problem.layout.constrain(self.origin if w is None else self.unconstrained(w))
 
-    def slope(self, way: Array) -> float:
-        """Return the slope of the log-likelihood at the origin along a vector of unconstrained parameters."""
+    def slope(self, way: Array, gradient: Array) -> float:
+        """Return the slope of the log-likelihood along a vector of unconstrained parameters."""
         w = way / self.basis if self.basis.ndim == 1 else np.linalg.solve(self.basis, way)
-        return np.nan if self.score_here is None else float(self.score_here @ w)
+        return -float(gradient @ w)
 
     def evaluate(self, w: Array) -> tuple[float, Array] | None:
         """Return the value and the gradient, or None if the likelihood does not exist."""
@@ -463,7 +463,7 @@ def parameter_scale(problem: EstimationProblem, params: Array) -> Array:
     for transform in problem.layout.transforms:
         places = problem.layout.positions(transform.param_names)
         slope = transform.jacobian(z[places])
-        out[places] = np.einsum("ij,i,ij->j", slope, information[places], slope)
+        out[places] = np.square(slope).T @ information[places]
     good = np.isfinite(out) & (out > 0)
     scale = np.where(good, 1.0 / np.sqrt(np.where(good, out, 1.0)), fallback)
     ends = problem.layout.positions(sorted(problem.layout.bounded))

@@ -553,28 +553,37 @@ def _check_observable(blocks: list[_Block]) -> None:
     known = [block for block in blocks if block.start != "stationary" and block.exog is None]
     rng = np.random.default_rng(0)
     roots = [np.linalg.eigvals(block.transition.astype(float)) for block in known]
-    for first, second in combinations(range(len(known)), 2):
-        for root in roots[first]:
-            if np.min(np.abs(roots[second] - root)) > _SAME_ROOT:
-                continue
-            pair = known[first], known[second]
-            transition = block_diag(*(block.transition.astype(float) for block in pair))
-            design = np.concatenate([block.design for block in pair], axis=1)
-            free = np.array([[isinstance(item, str) or np.isnan(item) for item in row] for row in design])
-            design = np.where(free, rng.uniform(0.5, 1.5, design.shape), np.where(free, 0.0, design)).astype(
-                float
-            )
-            tested = np.concatenate([transition - root * np.eye(len(transition)), design])
-            if np.linalg.matrix_rank(tested, tol=_SAME_ROOT) < len(transition):
-                raise _collision(pair, root)
+    done: list[complex] = []
+    for root in np.concatenate(roots) if roots else ():
+        if any(abs(root - other) <= _SAME_ROOT for other in done):
+            continue
+        done.append(root)
+        pairs = zip(known, roots, strict=True)
+        near = tuple(block for block, own in pairs if np.min(np.abs(own - root)) <= _SAME_ROOT)
+        if len(near) > 1 and _hidden(near, root, rng):
+            two = (pair for pair in combinations(near, 2) if _hidden(pair, root, rng))
+            raise _collision(next(two, near), root)
 
 
-def _collision(pair: tuple[_Block, _Block], root: complex) -> SpecificationError:
+def _hidden(blocks: tuple[_Block, ...], root: complex, rng: np.random.Generator) -> bool:
+    """Return whether a movement of the states with a root leaves no trace in the observations."""
+    transition = block_diag(*(block.transition.astype(float) for block in blocks))
+    design = np.concatenate([block.design for block in blocks], axis=1)
+    free = np.array([[isinstance(item, str) or np.isnan(item) for item in row] for row in design])
+    design = np.where(free, rng.uniform(0.5, 1.5, design.shape), np.where(free, 0.0, design)).astype(float)
+    tested = np.concatenate([transition - root * np.eye(len(transition)), design])
+    return bool(np.linalg.matrix_rank(tested, tol=_SAME_ROOT) < len(transition))
+
+
+def _collision(blocks: tuple[_Block, ...], root: complex) -> SpecificationError:
     angle = abs(np.angle(root))
     what = f"move with the period {2.0 * np.pi / angle:.6g}" if angle > _SAME_ROOT else "hold a level"
+    kinds = (
+        " and ".join(block.kind for block in blocks) if len(blocks) == 2 else shown(b.kind for b in blocks)
+    )
     return SpecificationError(
-        f"The states of {pair[0].kind} and {pair[1].kind} collide: both {what}",
-        got=f"{pair[0].states[0]} and {pair[1].states[0]}",
+        f"The states of {kinds} collide: {'both' if len(blocks) == 2 else 'all'} {what}",
+        got=" and ".join(block.states[0] for block in blocks),
         expected="components that the observations tell apart",
-        remedy="Leave one out, or give one fewer harmonics, another period, or damping.",
+        remedy="Leave one out, or give one fewer harmonics, another period, damping, or loadings.",
     )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
+from itertools import chain
 
 import numpy as np
 
 from ..exceptions import ParameterError, SpecificationError, UnsupportedError, shown
 from ..numerics.differences import jacobian
-from ..numerics.linear_algebra import Array
+from ..numerics.linear_algebra import Array, at_period, by_diagonal
 from .affine import AffineMatrix, Elements, IntArray, periods_alike
 from .covariance import (
     Chordal,
@@ -69,6 +70,9 @@ class ParameterLayout:
         The blocks that are covariance matrices.
     bounded : collection of str
         Parameters in (-1, 1).
+    lean : collection of str
+        The covariance matrices that are stored by their diagonals (`diagonal_matrix`) if they have nothing
+        else at all parameter values.
 
     Raises
     ------
@@ -81,10 +85,12 @@ class ParameterLayout:
         blocks: Mapping[str, AffineMatrix],
         covariances: frozenset[str],
         bounded: frozenset[str] = frozenset(),
+        lean: frozenset[str] = frozenset(),
     ) -> None:
         self.blocks = dict(blocks)
         self.covariances = covariances
         self.bounded = bounded
+        self.lean = lean
         self.names = list(dict.fromkeys(name for block in self.blocks.values() for name in block.names))
         self._position = {name: i for i, name in enumerate(self.names)}
         self.index: dict[str, IntArray] = {
@@ -108,8 +114,13 @@ class ParameterLayout:
                 remedy="Give them different names.",
             )
 
-    def positions(self, names: list[str]) -> IntArray:
-        """Return the positions of parameters in the flat vector."""
+    def positions(self, names: Sequence[str]) -> IntArray:
+        """Return the positions of parameters in the flat vector; raise `ParameterError` if one is unknown."""
+        unknown = [name for name in names if not (isinstance(name, str) and name in self._position)]
+        if unknown:
+            raise ParameterError(
+                "Unknown parameter", got=shown(unknown), expected=f"names among {shown(self.names)}"
+            )
         return np.array([self._position[name] for name in names], dtype=np.intp)
 
     def block_params(self, key: str) -> IntArray:
@@ -163,7 +174,14 @@ class ParameterLayout:
     def matrix(self, key: str, params: Array) -> Array:
         """Return one block at a parameter vector."""
         block = self.blocks[key]
+        if key in self._by_diagonal:
+            return block.diagonal_at(params[self.index[key]])
         return np.array(block.fixed) if block.is_fixed else block.at(params[self.index[key]])
+
+    @cached_property
+    def _by_diagonal(self) -> set[str]:
+        found = self.lean & set(self.blocks)
+        return {key for key in found - set(self.curved) if self.blocks[key].is_diagonal}
 
     def gradient(self, by_matrix: Mapping[str, Array], params: Array | None = None) -> Array:
         """
@@ -190,9 +208,12 @@ class ParameterLayout:
             if isinstance(block, CurvedMatrix):
                 out[self.block_params(key)] = block.near(np.asarray(matrix))
                 continue
-            target, index = np.asarray(matrix), self.index[key]
+            target, index = matrix, self.index[key]
+            if by_diagonal(target) and block.is_diagonal:
+                block, target = block.along_diagonal, target.diagonal()[:, None]
+            target = np.asarray(target)
             if block.moves:
-                each = [_at_period(target, t) for t in block.regimes.tolist()]
+                each = [at_period(target, t) for t in block.regimes.tolist()]
                 block, target = block.joined(diagonal=False), np.concatenate(each, axis=1)
                 index = self.positions(list(block.names))
             fixed = block.fixed.mean(axis=2) if block.time_varying else block.fixed
@@ -235,8 +256,9 @@ class ParameterLayout:
     def structures(self) -> dict[str, CovarianceStructure]:
         """Structures of the affine covariance blocks that have a transform, by block."""
         found = {key: each for key, each in self.recognised.items() if key not in self.curved}
-        uses = Counter(name for key in found for name in set(self.blocks[key].names))
-        shared = {key for key in found if any(uses[name] > 1 for name in self.blocks[key].names)}
+        names = {key: self.blocks[key].param_names for key in found}
+        uses = Counter(chain.from_iterable(names.values()))
+        shared = {key for key in found if max(map(uses.__getitem__, names[key]), default=0) > 1}
         if all(isinstance(found[key], (CommonVariance, ScaledVariances)) for key in shared):
             return found
         return {key: structure for key, structure in found.items() if key not in shared}
@@ -292,13 +314,9 @@ class ParameterLayout:
 
     def fix(self, values: Mapping[str, float]) -> ParameterLayout:
         """Return the layout with parameters fixed at values and dropped from the vector."""
-        unknown = [name for name in values if name not in self._position]
-        if unknown:
-            raise ParameterError(
-                "Unknown parameter", got=shown(unknown), expected=f"names among {shown(self.names)}"
-            )
+        self.positions(list(values))
         blocks = {key: block.fix(values) for key, block in self.blocks.items()}
-        return ParameterLayout(blocks, self.covariances, self.bounded - set(values))
+        return ParameterLayout(blocks, self.covariances, self.bounded - set(values), self.lean)
 
     def vector(self, params: object) -> Array:
         """
@@ -375,11 +393,6 @@ def checked_values(values: Mapping[str, object]) -> dict[str, float]:
             raise ParameterError(f"The value of {name} is not a finite number", got=repr(value)[:80])
         out[name] = float(array)
     return out
-
-
-def _at_period(matrix: Array, t: int) -> Array:
-    """Return a matrix at a period."""
-    return matrix[:, :, t] if matrix.ndim == 3 else matrix
 
 
 def _least_squares(block: AffineMatrix, columns: IntArray, target: Array) -> Array:

@@ -13,10 +13,9 @@ from ..base.formula import regression_frames
 from ..base.results import StateSpaceResultsWrapper
 from ..engine.arguments import one_of
 from ..engine.calendars import future_labels
-from ..engine.validation import check_same_columns, endog_frame, regressor_array
+from ..engine.validation import check_same_columns, endog_frame, regressor_array, series_names
 from ..exceptions import DataError, SpecificationError, shown, warn_renamed
 from .alpha import GRSTest, WaldTest, grs, wald_alpha
-from .declaration import series_names
 from .dynamic_regression import DynamicRegression
 from .estimates import Coefficient
 from .results import DynamicRegressionResults
@@ -98,12 +97,12 @@ class CAPMResults(DynamicRegressionResults):
             with a full, diagonal or scalar ``obs_cov`` (see `WaldTest`). Otherwise it comes from a
             parametric bootstrap. It is NaN if the number of periods does not exceed the number of assets and
             factors. "grs" is the exact F test of Gibbons, Ross & Shanken (1989) on the static least-squares
-            model. It is None if a period is partly missing or there are too few periods.
+            model without constraints. It is None if a period is partly missing or there are too few periods.
 
         Raises
         ------
         SpecificationError
-            If alpha is not static.
+            If alpha is not static, or constraints decide whether the alphas are zero.
         """
         if self.model.coefficients.dynamics[0] != "static":
             raise SpecificationError(

@@ -215,6 +215,27 @@ class Coefficients:
         """Return the name of a coefficient with a word before that of the series."""
         return f"{self.labels[i // self.p]}.{middle}.{self.endog[i % self.p]}"
 
+    # -- series ----------------------------------------------------------------------------------------
+
+    @cached_property
+    def used(self) -> Array:
+        """Whether the coefficients of a series depend on each level, (p, levels)."""
+        levels = self.loading[:, : len(self.free)].reshape(len(self.regressors), self.p, -1)
+        return np.asarray(levels.any(axis=0))
+
+    @property
+    def separate(self) -> Array:
+        """Whether each series shares no level with another, (p,)."""
+        return np.asarray([np.all(self.used[:, own].sum(axis=0) == 1) for own in self.used])
+
+    @cached_property
+    def alike(self) -> Array | None:
+        """N (m, r) if all series have the regressors X N, after constraints; None if they differ."""
+        levels = self.loading[:, : len(self.free)]
+        N = levels[:: self.p, :: self.p]
+        same = self.columns is None and np.array_equal(np.kron(N, np.eye(self.p)), levels)
+        return N if same else None
+
     # -- disturbances ----------------------------------------------------------------------------------
 
     @cached_property
@@ -281,6 +302,12 @@ class Coefficients:
             return np.broadcast_to(exog, (self.p, *exog.shape))
         there = (self.columns >= 0)[:, None, :]
         return np.where(there, np.moveaxis(exog[:, self.columns], 0, 1), 0.0)
+
+    def common(self, exog: Array) -> list[bool]:
+        """Return whether the series that have a regressor have the same values of it, by regressor."""
+        by, each = self.by_series(exog), range(len(self.regressors))
+        own = [by[self.series_with(j), :, j] for j in each]
+        return [self.columns is None or bool(np.all(rows == rows[0])) for rows in own]
 
     def design(self, exog: Array) -> Array:
         """Return Z_t = X_t M, (p, k_states, nobs), where y_t = X_t b_t + eps_t."""
@@ -394,18 +421,20 @@ def _frames(
             expected=f"one entry for each of {shown(series)}",
             remedy=nearest(unknown[0], series) if unknown else None,
         )
-    frames = {}
-    for name in series:
-        rows = regressor_frame(given[name], nobs, index, f"exog[{name!r}]")
-        if rows is None:
-            raise DataError(f"exog[{name!r}] is missing", got="None")
-        own = regressor_names(given[name], "x")
-        if not hasattr(rows, "columns") and len(own) == len(names.get(name, [])):
-            own = names[name]
-        if len(set(own)) < len(own):
-            raise DataError(f"exog[{name!r}] has two columns of one name", got=shown(own))
-        frames[name] = pd.DataFrame(np.asarray(rows), getattr(rows, "index", index), own)
-    return frames
+    return {name: _frame(given[name], name, nobs, index, names.get(name, [])) for name in series}
+
+
+def _frame(exog: Any, name: str, nobs: int | None, index: Any, names: list[str]) -> pd.DataFrame:
+    """Return the regressors of one series as a frame; columns without names get those of the sample."""
+    rows = regressor_frame(exog, nobs, index, f"exog[{name!r}]")
+    if rows is None:
+        raise DataError(f"exog[{name!r}] is missing", got="None")
+    own = regressor_names(exog, "x")
+    if not hasattr(rows, "columns") and len(own) == len(names):
+        own = names
+    if len(set(own)) < len(own):
+        raise DataError(f"exog[{name!r}] has two columns of one name", got=shown(own))
+    return pd.DataFrame(np.asarray(rows), getattr(rows, "index", index), own)
 
 
 # -- constraints ---------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from ..engine.validation import (
     endog_frame,
     regressor_array,
     regressor_names,
+    series_names,
 )
 from ..exceptions import DataError, ParameterError
 from ..numerics.linear_algebra import STABILITY_LIMIT, Array
@@ -32,7 +33,6 @@ from .declaration import (
     parse_start,
     partly_diffuse,
     regression_layout,
-    series_names,
 )
 from .estimation import RegressionEstimation, RegressionSmoother
 from .obs_scale import ScaledNoise, by_cov, parse_scale, scaled_cov, with_scale
@@ -86,7 +86,8 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
     constraints : str, list of str or mapping, optional
         Linear equations among the coefficients that hold in every period, such as ``"SMB + HML = 1"`` for
         each series, or ``"MKT.A = MKT.B"``. Each equation determines its first coefficient from the others,
-        which are the states. W is the covariance of the coefficients that remain.
+        which are the states. W is the covariance of the coefficients that remain. docs/dynamic_regression.md
+        names forms of W that do not depend on the order of the coefficients.
     dates, freq : optional
         Labels of the periods, in place of those of the data, and their frequency. Labels of any kind are
         kept. Labels of later periods follow the rule in docs/dates.md.
@@ -232,12 +233,15 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
         return model
 
     def _of_series(self, place: int) -> DynamicRegression:
-        """Return the regression of one series, with independent time-varying coefficients."""
+        """Return the regression of one series on what moves its free coefficients, with independent noise."""
         c, index = self.coefficients, self._index
+        own = np.flatnonzero(c.used[place])
+        regressors = c.free[own] // c.p
+        names = [c.regressors[j] for j in regressors]
         return DynamicRegression(
-            pd.Series(self.endog[:, place], index, name=c.endog[place]),
-            pd.DataFrame(self.exog, index, c.regressors),
-            dynamics=dict(zip(c.regressors, c.dynamics, strict=True)),
+            pd.Series(self.endog[:, place] - self._intercept[place], index, name=c.endog[place]),
+            pd.DataFrame(self._design[place, own].T, index, names),
+            dynamics={c.regressors[j]: c.dynamics[j] for j in regressors},
             obs_cov="scalar",
             state_cov="scalar",
         )

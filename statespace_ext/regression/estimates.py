@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,6 @@ import pandas as pd
 
 from ..display import Displayed
 from ..exceptions import DataError, SpecificationError, nearest, shown
-from .coefficients import SLOPE
 
 
 def require_smoothed(results: Any) -> None:
@@ -43,7 +42,7 @@ class Coefficient(Displayed):
     Notes
     -----
     Filtered coefficients are NaN if the data up to t do not determine them. Predicted coefficients are NaN if
-    the data up to t - 1 do not determine them.
+    the data up to t - 1 do not determine them. Smoothed coefficients are NaN if no data determine them.
     """
 
     dynamics: str
@@ -86,14 +85,18 @@ class Portfolio(Displayed):
         The weights, with a row for each series and a column for each portfolio.
     coefficients : dict of str to Coefficient
         Smoothed, filtered and predicted paths with their standard errors, by regressor. Each path has a
-        column for each portfolio. The dynamics are those of the series.
+        column for each portfolio. The dynamics are those of the series. A regressor that differs by series
+        has a key for each of them, such as "size.A".
     constant : str or None
         Name of the coefficient on the constant; None if the regression has no constant.
+    slopes : list of str
+        Names of the slopes of "local_linear" coefficients among ``coefficients``.
     """
 
     weights: pd.DataFrame
     coefficients: dict[str, Any]
     constant: str | None
+    slopes: list[str] = field(default_factory=list)
 
     @property
     def alpha(self) -> Any:
@@ -110,8 +113,8 @@ class Portfolio(Displayed):
     @property
     def beta(self) -> Any:
         """The coefficients on the other regressors; a dict by regressor if there are several."""
-        own = {key: found for key, found in self.coefficients.items() if not key.endswith(f".{SLOPE}")}
-        betas = {name: found for name, found in own.items() if name != self.constant}
+        others = {self.constant, *self.slopes}
+        betas = {name: found for name, found in self.coefficients.items() if name not in others}
         return next(iter(betas.values())) if len(betas) == 1 else betas
 
 
@@ -143,8 +146,8 @@ def portfolio_weights(weights: Any, series: list[str]) -> pd.DataFrame:
     given: Any = weights if isinstance(weights, (pd.Series, pd.DataFrame)) else pd.Series(dict(weights))
     if isinstance(given, pd.Series):
         given = given.to_frame("portfolio" if given.name is None else given.name)
-    rows, columns = ([str(name) for name in axis] for axis in given.axes)
-    unknown = [name for name in rows if name not in series]
+    given = given.rename(index=str, columns=str)
+    unknown = given.index.difference(series, sort=False).tolist()
     if unknown:
         raise SpecificationError(
             "weights name series that the model does not have",
@@ -152,14 +155,20 @@ def portfolio_weights(weights: Any, series: list[str]) -> pd.DataFrame:
             expected=f"names among {shown(series)}",
             remedy=nearest(unknown[0], series),
         )
-    for names in (rows, columns):
-        if len(set(names)) < len(names):
+    for names in given.axes:
+        if not names.is_unique:
             raise DataError("weights have a name twice", got=shown(names), expected="each name once")
+    return _finite(given, repr(weights)).reindex(series, fill_value=0.0)
+
+
+def _finite(frame: pd.DataFrame, shown_as: str) -> pd.DataFrame:
+    """Return weights as floats; raise `DataError` if they are none, not numbers or not finite."""
     try:
-        values = given.to_numpy(dtype=float)
+        values = frame.astype(float)
     except (TypeError, ValueError) as error:
-        raise DataError("weights are not numeric", got=repr(weights)) from error
+        raise DataError("weights are not numeric", got=shown_as) from error
     if not values.size or not np.all(np.isfinite(values)):
-        raise DataError("weights have missing or infinite values", got=values.tolist(), expected="numbers")
-    frame = pd.DataFrame(values, index=rows, columns=columns)
-    return frame.reindex(series, fill_value=0.0)
+        raise DataError(
+            "weights have missing or infinite values", got=values.to_numpy().tolist(), expected="numbers"
+        )
+    return values

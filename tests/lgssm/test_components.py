@@ -201,6 +201,10 @@ def test_what_several_series_tell_apart_does_not_collide() -> None:
     assert np.isfinite(both.lgssm(two).loglike([0.5] * 5))
     with pytest.raises(sse.SpecificationError, match="collide: both hold a level"):
         (trend("local_level", loadings=[1, 1]) + trend("local_level", loadings=[2, 2], name="own")).lgssm(two)
+    with pytest.raises(
+        sse.SpecificationError, match="trend, trend, trend collide: all hold a level: got common"
+    ):
+        (trend("local_level", loadings=[1, 1], name="common") + trend("local_level")).lgssm(two)
 
 
 REFUSED = {

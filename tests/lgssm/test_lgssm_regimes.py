@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 import statespace_ext as sse
+from statespace_ext.exceptions import DataError
 from statespace_ext.inference.many import fingerprint
 
 N, M, H = 60, 25, 6
@@ -117,6 +118,18 @@ def test_append_extend_and_apply_have_the_parameters_of_the_sample(way: str) -> 
         extended.forecast(2, obs_cov="hold", design="hold"),
         longer.forecast(2, obs_cov="hold", design="hold"),
     )  # fmt: skip
+
+
+def test_labels_of_other_data_are_those_of_its_periods() -> None:
+    ours = model(obs_intercept="zero")
+    res, part, future = ours.smooth(params(ours)), slice(20, 32), {"design": SEASON[20:32]}
+    labels, y = pd.Series(WHEN, INDEX[:N]), data()
+    want = res.apply(y[part], obs_cov=list(WHEN[part]), **future).llf
+    assert_allclose(res.apply(y[part], obs_cov=labels[part], **future).llf, want, rtol=1e-12)
+    again = ours.clone(y[part], obs_cov=labels[part], **future)
+    assert_allclose(again.loglike(params(ours)), want, rtol=1e-12)
+    with pytest.raises(DataError, match="another index than endog"):
+        res.apply(y[part], obs_cov=labels[4:16], **future)
 
 
 def test_a_held_regime_lasts_after_new_data() -> None:

@@ -223,3 +223,58 @@ def test_start_values_of_many_series_are_close_to_the_maximum(options: dict[str,
     res = model.fit(cov_type="none")
     assert res.converged
     assert res.llf - 1.0 < start < res.llf
+
+
+# -- a design that is zero at first --------------------------------------------------------------------------
+
+
+def moving_coefficients(first: float, n: int = 80, **options: Any) -> sse.LGSSM:
+    """Return y_t = Z_t x_t + eps_t with random walks x_t; the first row has no data, and another design."""
+    rng = np.random.default_rng(8)
+    Z = np.stack([np.ones(n), rng.standard_normal(n)])[None]
+    x = np.cumsum(0.5 * rng.standard_normal((n, 2)), axis=0)
+    y = np.einsum("ikt,tk->ti", Z, x) + rng.standard_normal((n, 1))
+    y[0], Z[..., 0] = np.nan, first
+    given = {
+        "obs_intercept": "zero",
+        "transition": "identity",
+        "state_cov": "diagonal",
+        "initialization": "diffuse",
+    }
+    return sse.LGSSM(y, 2, design=Z, **{**given, **options})
+
+
+@pytest.mark.parametrize("initialization", ["diffuse", "estimated"])
+def test_a_design_of_an_empty_row_does_not_matter(initialization: str) -> None:
+    models = [moving_coefficients(first, initialization=initialization) for first in (0.0, 1.0, -3.0)]
+    fits = [model.fit(cov_type="none") for model in models]
+    assert all(res.converged for res in fits)
+    assert_allclose([res.llf for res in fits], fits[1].llf, rtol=1e-6)
+
+
+# -- states that the data never determine --------------------------------------------------------------------
+
+
+def test_states_that_the_data_never_determine_have_no_estimate() -> None:
+    """Of two levels of one series only the sum is known; the other series is as in a model of its own."""
+    y = np.cumsum(np.random.default_rng(1).standard_normal((30, 2)), axis=0)
+    given = {
+        "transition": "identity",
+        "obs_intercept": "zero",
+        "state_cov": "diagonal",
+        "initialization": "diffuse",
+    }
+    three = sse.LGSSM(y, 3, design=[[1, 1, 0], [0, 0, 1]], obs_cov=np.eye(2), **given)
+    res = three.smooth([0.4, 0.3, 0.5])
+    alone = sse.LGSSM(y[:, 1], 1, design=[[1]], obs_cov=[[1.0]], **given).smooth([0.5])
+    found, want = res.factors, alone.factors
+    assert found.smoothed.iloc[:, :2].isna().all(axis=None) and found.smoothed_se.iloc[:, :2].isna().all(
+        axis=None
+    )
+    assert_allclose(found.smoothed["f3"], want.smoothed["f1"], rtol=1e-8)
+    assert_allclose(found.smoothed_se["f3"], want.smoothed_se["f1"], rtol=1e-8)
+    x = np.column_stack([np.ones(30), np.ones(30), np.arange(30.0)])
+    twice = sse.DynamicRegression(y[:, 0], x).smooth([1.0])
+    assert twice.coefficients["x1"].smoothed.isna().all(axis=None)
+    assert twice.coefficients["x1"].smoothed_se.isna().all(axis=None)
+    assert twice.coefficients["x3"].smoothed.notna().all(axis=None)

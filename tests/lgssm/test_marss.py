@@ -430,3 +430,5 @@ def test_the_constructor_answers_words_of_marss(key: str) -> None:
 def test_the_constructor_answers_letters_of_marss() -> None:
     with pytest.raises(TypeError, match="'R'. MARSS's R is obs_cov here; from_marss takes MARSS's notation"):
         sse.LGSSM(Y, 1, R="identity")
+    with pytest.raises(TypeError, match="tinitx belongs to from_marss"):
+        sse.LGSSM(Y, 1, tinitx=0)

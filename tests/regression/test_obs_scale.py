@@ -249,6 +249,7 @@ def test_a_capm_takes_it_too() -> None:
         (lambda s: s.shift(1, freq="M"), "index"),
         (lambda s: s[["A2", "A1"]], "columns"),
         (lambda s: s.assign(A3=1.0), "columns"),
+        (lambda s: s.rename(columns={"A2": "A9"}), "got A1, A9; expected 2: A1, A2"),
         (lambda s: s.to_numpy().T, "shape"),
         (lambda s: s.astype(str), "not numeric"),
         (lambda s: 2.0, "shape|not"),
