@@ -7,6 +7,7 @@ Text and Python dates are read as dates.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -330,7 +331,10 @@ def labels_of(data: Any, steps: int) -> pd.Index | None:
 
 
 def future_labels(value: Any, columns: int) -> pd.Index | None:
-    """Return the labels of regressors of several periods, or None if they are 0, 1, ... or have none."""
+    """Return the labels of regressors, or of the first by series; None if they are 0, 1, ... or have none."""
+    if isinstance(value, Mapping):
+        labelled = (each for each in value.values() if isinstance(each, (pd.Series, pd.DataFrame)))
+        value, columns = next(labelled, None), 1
     index = getattr(value, "index", None)
     one_period = isinstance(value, pd.Series) and columns > 1
     if not isinstance(index, pd.Index) or one_period or index.equals(pd.RangeIndex(len(index))):

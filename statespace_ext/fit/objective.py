@@ -388,9 +388,9 @@ class Objective:
         """
         Use coordinates in which second derivatives are 1 or -1. Return False if they do not exist.
 
-        Second derivatives are those of an average information. If there is none, or with order two, they are
-        differences of the score. ``order`` is the order of their error in the step. (Many parameters keep
-        their scale if the average does not exist here.)
+        Second derivatives are those of an average information. If a model has no such matrix, or with order
+        two, they are differences of the score. ``order`` is the order of their error in the step. (Many
+        parameters keep their scale if the average does not exist here.)
         """
         zero = np.zeros(len(self.scale))
         self.basis, self._recent = self.scale, (np.zeros(0), None)

@@ -163,7 +163,9 @@ class Search:
         self.turns = newton or self.whitens and scale is not None
         self.longest = 1 if newton else _ROUND if self.whitens else sys.maxsize
         # a few more iterations, for at most the price of second derivatives, may do without these
-        self.first = self.longest + len(start_params) if self.longest == _ROUND else self.longest
+        self.cheap = problem.model.has_average_information
+        more = 0 if self.cheap else len(start_params)
+        self.first = self.longest + more if self.longest == _ROUND else self.longest
 
     def run(self, maxiter: int) -> FitResult:
         """Run rounds until convergence or ``maxiter`` iterations, and return the result."""
@@ -202,8 +204,9 @@ class Search:
         """Run rounds until convergence or ``maxiter`` iterations."""
         objective, left, stalled = self.objective, maxiter, 0
         objective.move(np.zeros(len(objective.origin)))
-        # default start values need other steps before second derivatives pay
-        given = self.request.start_params is not None or 0.0 < objective.weight < _BARRIER_WEIGHTS[0]
+        # default start values need other steps before second derivatives pay, unless these are cheap
+        given = self.request.start_params is not None or self.cheap
+        given = given or 0.0 < objective.weight < _BARRIER_WEIGHTS[0]
         self.turns = self.turns or self.whitens and given and self._scaled_score() < _NEAR
         while left > 0:
             if self.turns and self._turned():
