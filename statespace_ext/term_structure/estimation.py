@@ -97,7 +97,8 @@ def _by_portfolios(model: Any, problem: Any, request: FitRequest) -> FitResult:
     start = rotated(model, twin, found.params)
     if found.status == INTERRUPTED:
         return replace(found, params=start)
-    out = estimate(problem, replace(request, start=start, n_starts=1))
+    # from the maximum itself: zero variances of this start are not replaced
+    out = estimate(problem, replace(request, start=start, n_starts=1), problem.reduced(start))
     reached = [out.llf if llf == max(found.starts) else llf for llf in found.starts]
     return replace(after(out, found), starts=reached, seconds=found.seconds + out.seconds)
 
