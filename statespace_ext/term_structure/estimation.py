@@ -97,7 +97,9 @@ def _by_portfolios(model: Any, problem: Any, request: FitRequest) -> FitResult:
     start_params = rotated(model, twin, found.params)
     if found.status == INTERRUPTED:
         return replace(found, params=start_params)
-    out = estimate(problem, replace(request, start_params=start_params, n_starts=1))
+    # from the maximum itself: zero variances of this start are not replaced
+    request = replace(request, start_params=start_params, n_starts=1)
+    out = estimate(problem, request, problem.reduced(start_params))
     reached = [out.llf if llf == max(found.starts) else llf for llf in found.starts]
     return replace(after(out, found), starts=reached, seconds=found.seconds + out.seconds)
 
