@@ -99,10 +99,5 @@ dynamic
 _.filtered_cov
 _.closing
 
-# The tests read the two small parts of an intercept, which a difference of intercepts would round away, and
-# the loadings of expected rates, which the curves have as those of prices without convexity.
-intercept_parts
-expected_rate_loadings
-
 # numpy writes into the array that is iterated over.
 equation

@@ -115,13 +115,13 @@ def time_axis(axis: Any, index: pd.Index) -> tuple[Any, str]:
             read = read.to_timestamp()
     if isinstance(read, pd.DatetimeIndex):
         return read, str(index.name or "date")
-    if pd.api.types.is_numeric_dtype(read.dtype):
-        whole = pd.api.types.is_integer_dtype(read.dtype)
-        if whole:  # years, say: no ticks at 1962.5
-            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-            axis.ticklabel_format(axis="x", useOffset=False)
-        years = whole and len(read) and _FIRST_YEAR <= read.min() and read.max() <= _LAST_YEAR
+    if pd.api.types.is_integer_dtype(read.dtype):  # years, say: no ticks at 1962.5
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.ticklabel_format(axis="x", useOffset=False)
+        years = len(read) and np.all((read >= _FIRST_YEAR) & (read <= _LAST_YEAR))
         return read, str(index.name or ("year" if years else "period"))
+    if pd.api.types.is_numeric_dtype(read.dtype):
+        return read, str(index.name or "period")
     labels = [str(label) for label in index]
     axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axis.xaxis.set_major_formatter(

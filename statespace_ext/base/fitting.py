@@ -78,6 +78,15 @@ class Fitting(Generic[R], Mixin):
         """Return the sign-equivalent parameters closest to ``near``; by default ``params`` itself."""
         return params
 
+    @property
+    def has_average_information(self) -> bool:
+        """Whether `average_information` exists, and takes less time than differences of the score."""
+        return False
+
+    def average_information(self, params: Array) -> Array:
+        """Return the average of the observed and the expected information at a full parameter vector."""
+        raise NotImplementedError
+
     def estimate(self, request: FitRequest) -> FitResult:
         """Check the sample and run a fit. The state of the model does not change."""
         check_request(request)
@@ -142,16 +151,9 @@ class Fitting(Generic[R], Mixin):
             raise ParameterError(
                 "Unknown matrices", got=unknown, expected=f"names among {list(self.layout.blocks)}"
             )
-        arrays = {}
-        for key, value in matrices.items():
-            shape = self.layout.blocks[key].shape
-            array = real_array(value, key)
-            flat = shape[1] == 1 and array.shape == shape[:1] or shape == (1, 1) and array.ndim == 0
-            if not (flat or array.shape == shape):
-                raise ParameterError(f"{key} has the wrong shape", got=array.shape, expected=shape)
-            if not np.all(np.isfinite(array)):
-                raise ParameterError(f"{key} has start values that are not finite", got=array)
-            arrays[key] = array.reshape(shape)
+        arrays = {
+            key: _in_shape(value, key, self.layout.blocks[key].shape) for key, value in matrices.items()
+        }
         covered = {name for key in arrays for name in self.layout.blocks[key].names}
         base = np.zeros(len(self.layout)) if covered == set(self.layout.names) else self.start_params
         return self.layout.project(arrays, base)
@@ -305,3 +307,14 @@ def _check_cov_type(cov_type: object, cov_kwds: object) -> None:
         cov_type_of(cov_type)
     if not (cov_kwds is None or isinstance(cov_kwds, Mapping) and not cov_kwds):
         raise SpecificationError("cov_kwds are not used", got=repr(cov_kwds), remedy="Leave them out.")
+
+
+def _in_shape(value: object, key: str, shape: tuple[int, int]) -> Array:
+    """Return the start values of a matrix in its shape; a vector may be flat."""
+    array = real_array(value, key)
+    flat = shape[1] == 1 and array.shape == shape[:1] or shape == (1, 1) and array.ndim == 0
+    if not (flat or array.shape == shape):
+        raise ParameterError(f"{key} has the wrong shape", got=array.shape, expected=shape)
+    if not np.all(np.isfinite(array)):
+        raise ParameterError(f"{key} has start values that are not finite", got=array)
+    return array.reshape(shape)

@@ -57,9 +57,10 @@ from .results import StateSpaceResults, StateSpaceResultsWrapper
 
 _FOR_THE_ENGINE = frozenset(
     """
-    added_arguments arguments_of_periods calendar check_layout check_patterns check_sample
+    added_arguments arguments_of_periods average_information calendar check_layout check_patterns check_sample
     current_initialization declare declare_timed default_start difference_steps elsewhere_ahead entered
-    estimate exact_information expand following future_intercept future_rows future_scale hashed_arguments
+    estimate exact_information expand following future_intercept future_rows future_scale
+    has_average_information hashed_arguments
     initialization_kind initialized_structure initialized_system input_part inputs_on later_arguments
     later_starts likelihood_neutral loglike_and_score mirrored more_data new_periods other_local_maxima
     other_starts period_arguments preserved private_smoother problem require_scale score_at score_by_block

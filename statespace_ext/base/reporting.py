@@ -196,31 +196,33 @@ def _alike(tables: list[SimpleTable]) -> Iterator[list[SimpleTable]]:
 
 def _longtable(tables: list[SimpleTable], caption: bool) -> str:
     """Return tables of the same columns as one LaTeX table, in which the widest column takes what is left."""
-    rows = [[str(cell.data).strip() for cell in row] for table in tables for row in table]
-    heads = [row[1].datatype == "header" for table in tables for row in table]
-    columns = [[row[j] for row in rows] for j in range(len(rows[0]))]
+    lines = [row for table in tables for row in table]
+    rows = [[str(cell.data).strip() for cell in row] for row in lines]
+    heads = [row[1].datatype == "header" for row in lines]
+    kinds, wide = _columns(rows, heads[0])
+    out = [f"\\begin{{longtable}}{{@{{}}{''.join(kinds)}@{{}}}}"]
+    if tables[0].title:
+        title = _escaped(tables[0].title)
+        box = f"\\multicolumn{{{len(kinds)}}}{{@{{}}l@{{}}}}{{\\parbox{{\\linewidth}}{{{title}}}}}\\\\"
+        out.append(f"\\caption{{{title}}}\\\\" if caption else box)
+    for i, (row, head) in enumerate(zip(rows, heads, strict=True)):
+        cells = list(map(_header if head else _escaped, row))
+        cells[wide] = rf"\raggedright\hangindent=1em {_breakable(row[wide])}"
+        above = [r"\midrule" if i else r"\toprule"] if head or not i else []
+        out += [*above, " & ".join(cells) + r" \tabularnewline", *([r"\midrule"] if head else [])]
+    return "\n".join([*out, r"\bottomrule", r"\end{longtable}"])
+
+
+def _columns(rows: list[list[str]], titled: bool) -> tuple[list[str], int]:
+    """Return the kinds of the columns of a LaTeX table, and which column takes what is left of the line."""
+    columns = list(zip(*rows, strict=True))
     widths = [max(map(text_width, column)) for column in columns]
-    wide = 0 if heads[0] else int(np.argmax(widths))
+    wide = 0 if titled else int(np.argmax(widths))
     rest = sum(widths) - widths[wide] + 2.0 * _SEPARATION * (len(columns) - 1)
-    first = [next((text for text in column[heads[0] :] if text), "") for column in columns]
+    first = [next(filter(None, column[titled:]), "") for column in columns]
     kinds = ["l" if text[:1].isalpha() else "r" for text in first]
     kinds[wide] = f"p{{\\dimexpr\\linewidth-{rest:.0f}pt\\relax}}"
-    out = [f"\\begin{{longtable}}{{@{{}}{''.join(kinds)}@{{}}}}"]
-    title = tables[0].title
-    if title and caption:
-        out.append(f"\\caption{{{_escaped(title)}}}\\\\")
-    elif title:
-        box = f"\\parbox{{\\linewidth}}{{{_escaped(title)}}}"
-        out.append(f"\\multicolumn{{{len(columns)}}}{{@{{}}l@{{}}}}{{{box}}}\\\\")
-    for i, (row, head) in enumerate(zip(rows, heads, strict=True)):
-        if head or not i:
-            out.append(r"\midrule" if i else r"\toprule")
-        cells = [_header(text) if head else _escaped(text) for text in row]
-        cells[wide] = rf"\raggedright\hangindent=1em {_breakable(row[wide])}"
-        out.append(" & ".join(cells) + r" \tabularnewline")
-        if head:
-            out.append(r"\midrule")
-    return "\n".join([*out, r"\bottomrule", r"\end{longtable}"])
+    return kinds, wide
 
 
 _WIDTHS = {"-": 6.7, "+": 6.7, ".": 2.4, ",": 2.4, ":": 2.4, " ": 2.9, "m": 7.1, "w": 6.2, "W": 8.8, "M": 7.8}
@@ -503,8 +505,7 @@ class Reporting(Mixin):
             f"AICc {self.aicc:.3f}, of {self._counts[0]} observed values. BIC and HQIC are of the "
             f"{self._counts[1]} periods with a value."
         )
-        lines = [line for line in (note, sample, counts, *self.status_lines()) if line]
-        return FitSummary(tables, lines, blocks)
+        return FitSummary(tables, filter(None, (note, sample, counts, *self.status_lines())), blocks)
 
     def _named_rows(self) -> pd.DataFrame:
         """Return the rows of `tidy` with a mark on the names of fixed parameters."""

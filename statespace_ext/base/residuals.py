@@ -73,19 +73,26 @@ def _places(variable: Any, names: list[str]) -> list[int]:
     SpecificationError
         If a series is unknown, or the selection is empty.
     """
-    several = isinstance(variable, (list, tuple, np.ndarray, pd.Index))
-    given = range(len(names)) if variable is None else list(variable) if several else [variable]
-    known: dict[Any, int] = {i: i % len(names) for i in range(-len(names), len(names))}
-    known.update({name: i for i, name in enumerate(names)})
-    usable = [isinstance(one, (str, int, np.integer)) and not isinstance(one, bool) for one in given]
-    unknown = [one for one, fine in zip(given, usable, strict=True) if not fine or one not in known]
-    if unknown or not given:
+    if variable is None:
+        return list(range(len(names)))
+    given = list(variable) if isinstance(variable, (list, tuple, np.ndarray, pd.Index)) else [variable]
+    places = {i: place for i, one in enumerate(given) if (place := _place(one, names)) is not None}
+    if len(places) < len(given) or not given:
+        unknown = [repr(one) for i, one in enumerate(given) if i not in places]
         raise SpecificationError(
             "variable is unknown",
-            got=shown(map(repr, unknown)) or "none",
+            got=shown(unknown) or "none",
             expected=f"a number below {len(names)}, or a name among {shown(names)}",
         )
-    return [known[one] for one in given]
+    return list(places.values())
+
+
+def _place(one: Any, names: list[str]) -> int | None:
+    """Return the position of a series given by its number or name, or None."""
+    if isinstance(one, str):
+        return names.index(one) if one in names else None
+    whole = isinstance(one, (int, np.integer)) and not isinstance(one, bool)
+    return range(len(names))[one] if whole and -len(names) <= one < len(names) else None
 
 
 class Residuals(Mixin):

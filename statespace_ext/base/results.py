@@ -147,8 +147,7 @@ class StateSpaceResults(
         self._own_start = model.user_initialization is None
         with results.held_back() if lazy else nullcontext():
             super().__init__(model, params, results, cov_type or "oim", *args, **kwargs)
-        if lazy:
-            self._states: Any = None
+        self._states: Any = None
         self._constructed = True
 
     @property

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..engine.representation import Mixin
-from ..exceptions import IdentificationWarning, ParameterError, UnsupportedError, shown, warn
+from ..exceptions import IdentificationWarning, UnsupportedError, shown, warn
 from ..inference.information import (
     MOST,
     CovType,
@@ -125,12 +125,6 @@ class StandardErrors(Mixin):
             If the type needs the full covariance, and there are too many parameters to compute it.
         """
         names = list(params) if np.iterable(params) and not isinstance(params, str) else [params]
-        known = list(self.model.layout.names)
-        unknown = [name for name in names if not (isinstance(name, str) and name in known)]
-        if unknown:
-            raise ParameterError(
-                "Unknown parameters", got=shown(unknown), expected=f"names among {shown(known)}"
-            )
         places = self.model.layout.positions(names)
         kind = self._cov_type if cov_type is None else cov_type_of(cov_type)
         if self._cov is not None and kind is self._cov_type:
@@ -318,19 +312,20 @@ def boundary_params(layout: ParameterLayout, params: Array, sizes: Mapping[str, 
     values = dict(zip(layout.names, params.tolist(), strict=True))
     for key, structure in layout.recognised.items():
         whole = layout.blocks[key]
-        if whole.time_varying and not whole.moves:
-            continue
         share = _RELATIVE_INSIDE if key in layout.untransformed else _RELATIVE
-        for block, cov in whole.by_regime(matrices[key]):
+        for block, cov in whole.by_regime(matrices[key]) if whole.moves or not whole.time_varying else ():
             zero, dependent = _singular_rows(cov, block, sizes.get(key), share)
-            if isinstance(structure, Multiple):
-                dependent = set()
-            for i, j, name in zip(block.rows.tolist(), block.columns.tolist(), block.names, strict=True):
-                if {i, j} & zero:
-                    out[name] = 0.0
-                elif {i, j} & dependent:
-                    out.setdefault(name, values[name])
+            dependent = set() if isinstance(structure, Multiple) else dependent
+            out |= dict.fromkeys(_in_rows(block, zero), 0.0)
+            for name in _in_rows(block, dependent):
+                out.setdefault(name, values[name])
     return {**out, **{name: value for name, value in values.items() if _at_end(layout, name, value)}}
+
+
+def _in_rows(block: AffineMatrix, rows: set[int]) -> list[str]:
+    """Return the names of the elements in given rows or columns."""
+    inside = np.isin(block.rows, list(rows)) | np.isin(block.columns, list(rows))
+    return [block.names[i] for i in np.flatnonzero(inside)]
 
 
 def _at_end(layout: ParameterLayout, name: str, value: float) -> bool:

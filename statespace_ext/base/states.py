@@ -187,7 +187,11 @@ def frames_of_states(results: Any) -> SimpleNamespace:
 
 
 class _Output:
-    """Descriptor for output of the filter or smoother. If the pass is lazy, reading it runs the pass."""
+    """
+    Descriptor for output of the filter or smoother. If the pass is lazy, reading it runs the pass.
+
+    While `MLEResults` is constructed, there is none: it would make frames, which `states` makes when asked.
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -197,6 +201,8 @@ class _Output:
             return self
         if self._name not in vars(results):
             raise AttributeError(self._name)
+        if not results._constructed:
+            return None
         value, source = vars(results)[self._name], vars(results).get("filter_results")
         if value is None and isinstance(source, LazyResults) and not source.is_held_back:
             return getattr(source, self._name)

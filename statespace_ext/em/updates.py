@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from ..numerics.linear_algebra import (
     STABILITY_LIMIT,
     Array,
+    at_period,
     companion,
     gaussian_objective,
     scaled_solve,
@@ -215,13 +216,10 @@ class LinearGaussianUpdates:
     def unsupported_reason(self) -> str | None:
         """Return why EM cannot estimate this specification, or None if it can."""
         blocks = self.layout.blocks
-        for keys, cov in ((OBSERVATION, "obs_cov"), (STATE, "state_cov")):
-            still = ~_noisy_rows(blocks[cov])
-            stuck = next((key for key in keys if np.any(still[blocks[key].rows] & _acts(blocks[key]))), None)
-            if stuck is not None:
-                return (
-                    f"{stuck} has free elements in a row where {cov} is fixed at zero, which EM cannot move"
-                )
+        covs = dict.fromkeys(OBSERVATION, "obs_cov") | dict.fromkeys(STATE, "state_cov")
+        for key, cov in covs.items():
+            if np.any(~_noisy_rows(blocks[cov])[blocks[key].rows] & _acts(blocks[key])):
+                return f"{key} has free elements in a row where {cov} is fixed at zero, which EM cannot move"
         moving = next((key for key in STATE if blocks[key].moves), None)
         if moving is not None and (self._stationary or self._with_mean):
             why = "under a stationary start" if self._stationary else "beside a mean of the states"
@@ -496,7 +494,7 @@ class LinearGaussianUpdates:
 
     def _state_matrix(self, params: Array) -> Array:
         """[A_1..A_L | c + (I - sum A) mu | G], time-varying parts at their first period."""
-        at = {key: _first(self.layout.matrix(key, params)) for key in STATE}
+        at = {key: at_period(self.layout.matrix(key, params)) for key in STATE}
         k = at["transition"].shape[0]
         intercept = at["state_intercept"]
         if self._with_mean:
@@ -517,7 +515,7 @@ class LinearGaussianUpdates:
             return out.reshape(k * width, len(self.layout))
         block, mean = blocks["transition"], at["state_mean"][:, 0]
         np.add.at(out[:, k_states], (block.rows, index["transition"]), -block.coefs * mean[block.columns % k])
-        transition = at["transition"] if at["transition"].ndim == 2 else at["transition"][:, :, 0]
+        transition = at_period(at["transition"])
         level = np.eye(k) - transition.reshape(k, self.lags, k).sum(axis=1)
         block = blocks["state_mean"]
         for row, coef, place in zip(block.rows, block.coefs, index["state_mean"], strict=True):
@@ -560,8 +558,3 @@ def _halved(
             return trial, sums
         step = 0.5 * step
     return params, unmoved
-
-
-def _first(matrix: Array) -> Array:
-    """Return a matrix at the first period."""
-    return matrix[..., 0] if matrix.ndim == 3 else matrix

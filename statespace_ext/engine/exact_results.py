@@ -15,7 +15,7 @@ from statsmodels.tsa.statespace.kalman_smoother import KalmanSmoother, SmootherR
 
 from ..exceptions import UnsupportedError
 from ..numerics.diffuse_start import Determined, FirstRows
-from ..numerics.linear_algebra import Array
+from ..numerics.linear_algebra import Array, at_period
 from .compat import without_absolute_tolerances
 from .exact_start import Axes, after, system_of
 from .smoother import Smoothed, Smoother
@@ -241,13 +241,8 @@ def _has_periods(value: Array | None, count: int) -> bool:
 def _carry(unknown: Array, system: System, m: int) -> None:
     """Carry what no observation depends on through the transition."""
     for t in range(m + 1, unknown.shape[-1]):
-        T = _at(system.transition, t - 1)
+        T = at_period(system.transition, t - 1)
         unknown[:, :, t] = T @ unknown[:, :, t - 1] @ T.T
-
-
-def _at(matrix: Array, t: int) -> Array:
-    """Return a matrix in a period."""
-    return matrix if matrix.ndim == 2 else matrix[:, :, t]
 
 
 def _put_forecasts(result: SmootherResults, smoother: Smoother, system: System, m: int) -> None:
@@ -256,13 +251,13 @@ def _put_forecasts(result: SmootherResults, smoother: Smoother, system: System, 
     if not (_has_periods(states, n + 1) and _has_periods(result.forecasts, n)):
         return
     d = system.obs_intercept if system.obs_intercept.ndim == 2 else system.obs_intercept[:, None]
-    mean = np.stack([_at(system.design, t) @ states[:, t] for t in range(m)], axis=1) + d[:, :m]
+    mean = np.stack([at_period(system.design, t) @ states[:, t] for t in range(m)], axis=1) + d[:, :m]
     result.forecasts[:, :m], result.forecasts_error[:, :m] = mean, smoother.endog[:m].T - mean
     if not (_has_periods(result.predicted_state_cov, n + 1) and _has_periods(result.forecasts_error_cov, n)):
         return
     for t in range(m):
-        Z, P = _at(system.design, t), result.predicted_state_cov[:, :, t]
-        result.forecasts_error_cov[:, :, t] = Z @ P @ Z.T + _at(system.obs_cov, t)
+        Z, P = at_period(system.design, t), result.predicted_state_cov[:, :, t]
+        result.forecasts_error_cov[:, :, t] = Z @ P @ Z.T + at_period(system.obs_cov, t)
         if t >= result.nobs_diffuse and not smoother.missing[t].all():
             _put_standardized(result, system, t, ~smoother.missing[t])
 
@@ -275,9 +270,9 @@ def _put_standardized(result: SmootherResults, system: System, t: int, seen: Arr
     F = result.forecasts_error_cov[:, :, t][np.ix_(seen, seen)]
     standardized[seen, t] = np.linalg.solve(np.linalg.cholesky(F), result.forecasts_error[seen, t])
     if _has_periods(gain, result.forecasts.shape[-1]):
-        inner = np.linalg.solve(F, _at(system.design, t)[seen] @ result.predicted_state_cov[:, :, t])
+        inner = np.linalg.solve(F, at_period(system.design, t)[seen] @ result.predicted_state_cov[:, :, t])
         gain[:, :, t] = 0.0
-        gain[:, seen, t] = _at(system.transition, t) @ inner.T
+        gain[:, seen, t] = at_period(system.transition, t) @ inner.T
 
 
 def _put_smoothed(
@@ -322,7 +317,7 @@ def _put_disturbances(
         after_rows = later.scaled_smoothed_estimator_presample, later.scaled_smoothed_estimator_cov_presample
     errors, covs = rows.smoothed(*after_rows).errors
     for t in range(len(rows.steps)):
-        H, R, Q = (_at(value, t) for value in (system.obs_cov, system.selection, system.state_cov))
+        H, R, Q = (at_period(value, t) for value in (system.obs_cov, system.selection, system.state_cov))
         r, N = smoothed.adjoint[:, t], smoothed.adjoint_cov[:, :, t]
         values = {
             "smoothing_error": errors[t],

@@ -33,7 +33,7 @@ from statsmodels.tsa.statespace.kalman_smoother import (
 
 from ..exceptions import EstimationError, ParameterError, UnsupportedError
 from ..numerics.diffuse_start import SingularRowsError
-from ..numerics.linear_algebra import NOT_HERE, STABILITY_LIMIT, Array, quiet
+from ..numerics.linear_algebra import NOT_HERE, STABILITY_LIMIT, Array, at_period, quiet
 from ..numerics.matrix_equations import stationarity_error, stationary_moments
 from ..numerics.recursions import chandrasekhar_loglike
 from .compat import require_factorable, univariate_is_wrong
@@ -357,8 +357,7 @@ class Conditions:
             each = ((0, missing) for missing in np.unique(self.missing, axis=0))
         for t, missing in each:
             if np.sum(~missing) > self.ssm.k_states:
-                Z = design[:, :, t] if design.ndim == 3 else design
-                H = obs_cov[:, :, t] if obs_cov.ndim == 3 else obs_cov
+                Z, H = at_period(design, t), at_period(obs_cov, t)
                 yield Z[~missing], H[np.ix_(~missing, ~missing)]
 
 

@@ -15,6 +15,7 @@ from ..exceptions import ParameterError, StateSpaceError, shown
 from ..numerics.linear_algebra import (
     STABILITY_LIMIT,
     Array,
+    is_diagonal,
     is_positive_semidefinite,
     spectral_radius,
     symmetrize,
@@ -304,9 +305,12 @@ def require_density(
     H, Z = system.obs_cov, system.design
     if H.ndim == 3 or Z.ndim == 3:
         return
+    variances = H.diagonal()
+    if np.all(variances > 0.0) and is_diagonal(H):
+        return
     patterns = missing if patterns is None else patterns
     _require_full_rank(patterns, H, Z)
-    certain = np.flatnonzero(np.diag(H) == 0.0)
+    certain = np.flatnonzero(variances == 0.0)
     if not len(certain):
         return
     _require_independent(patterns, Z, certain)

@@ -314,6 +314,13 @@ def regressor_names(value: object, stem: str) -> list[str]:
     return [f"{stem}{i + 1}" for i in range(1 if array.ndim == 1 else array.shape[1])]
 
 
+def series_names(endog: object) -> list[str]:
+    """Return the names of series as statsmodels would assign them."""
+    named = isinstance(endog, pd.DataFrame) or getattr(endog, "name", None) is not None
+    names = regressor_names(endog, "y")
+    return names if named or len(names) > 1 else ["y"]
+
+
 def check_same_columns(value: Any, names: list[str], what: str) -> None:
     """Reject new data with another number of columns, in another order, or of which only some are known."""
     columns = [str(name) for name in value.columns] if isinstance(value, pd.DataFrame) else []

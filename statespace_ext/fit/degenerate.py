@@ -14,6 +14,7 @@ from ..exceptions import shown
 from ..numerics.linear_algebra import NOT_HERE, Array, is_diagonal
 from ..params.affine import IntArray
 from ..params.covariance import Chordal, General, Unstructured
+from ..params.layout import ParameterLayout
 from .problem import EstimationProblem
 
 _ZERO = 1e-6
@@ -47,28 +48,32 @@ def lifted(problem: EstimationProblem, params: Array) -> Array | None:
     if found is None:
         return None
     sizes = problem.model.variance_sizes(problem.full(params))
-    out, moved = np.array(params), False
+    out = np.array(params)
     for key, structure in layout.structures.items():
-        block = layout.blocks[key]
-        if isinstance(structure, General) or block.time_varying:
+        if isinstance(structure, General) or layout.blocks[key].time_varying:
             continue
-        cov, gradient = layout.matrix(key, params), np.zeros(block.shape)
-        count = np.bincount(layout.index[key], minlength=len(layout))[layout.index[key]]
-        np.add.at(gradient, (block.rows, block.columns), found[1][layout.index[key]] / count)
-        root = np.sqrt(sizes.get(key, np.full(len(cov), np.max(np.diag(cov)))))
-        if isinstance(structure, Chordal) and not isinstance(structure, Unstructured):
-            rises = [_rising(gradient, root, np.eye(len(cov))[:, clique]) for clique in structure.cliques]
-        else:
-            rises = [_rising(gradient, root, _null_space(cov, root, np.unique(block.rows)))]
-        slope, v = max(rises, key=lambda pair: pair[0])
+        cov = layout.matrix(key, params)
+        sds = np.sqrt(sizes.get(key, np.full(len(cov), np.max(np.diag(cov)))))
+        slope, v = _steepest(layout, key, found[1], cov, sds)
         if slope > _RISING:
-            out, moved = layout.project({key: cov + _LIFT * np.outer(v, v)}, out), True
+            out = layout.project({key: cov + _LIFT * np.outer(v, v)}, out)
     ends = layout.positions(sorted(layout.bounded))
     inwards = -np.sign(params[ends]) * found[1][ends] * _LIFT
     leaving = ends[(np.abs(params[ends]) > _END) & (inwards > _RISING)]
     out[leaving] *= 1.0 - _LIFT
-    moved = moved or bool(len(leaving))
-    return out if moved and np.isfinite(problem.value(out)) else None
+    return None if np.array_equal(out, params) or not np.isfinite(problem.value(out)) else out
+
+
+def _steepest(layout: ParameterLayout, key: str, score: Array, cov: Array, sds: Array) -> tuple[float, Array]:
+    """Return the largest slope along a null direction v that the pattern of a block permits, and v."""
+    block, structure = layout.blocks[key], layout.structures[key]
+    gradient = np.zeros(block.shape)
+    count = np.bincount(layout.index[key], minlength=len(layout))[layout.index[key]]
+    np.add.at(gradient, (block.rows, block.columns), score[layout.index[key]] / count)
+    if not isinstance(structure, Chordal) or isinstance(structure, Unstructured):
+        return _rising(gradient, sds, _null_space(cov, sds, np.unique(block.rows)))
+    rises = [_rising(gradient, sds, np.eye(len(cov))[:, clique]) for clique in structure.cliques]
+    return max(rises, key=lambda pair: pair[0])
 
 
 def _null_space(cov: Array, root: Array, rows: IntArray) -> Array:
@@ -114,11 +119,12 @@ class Watch:
     def __init__(self, problem: EstimationProblem, start: Array) -> None:
         self.count = self.trials = 0
         self.last = None if unbounded(problem, start) else np.array(start)
+        self.by_block = _is_block(problem, start)
 
     def __call__(self, problem: EstimationProblem, params: Array) -> None:
         """Check the parameters of an iteration."""
         self.count += 1
-        reason = unbounded(problem, params)
+        reason = unbounded(problem, params, self.by_block)
         if reason and self.last is not None:
             raise DeadEnd(f"{reason}; the estimates are those of the last iteration before that", self.last)
         if not reason:
@@ -130,7 +136,15 @@ class Watch:
                 raise DeadEnd(f"{reason}; the estimates are those of one iteration", np.array(params))
 
 
-def unbounded(problem: EstimationProblem, params: Array) -> str:
+def _is_block(problem: EstimationProblem, params: Array) -> bool:
+    """Return whether ``obs_cov`` of the system is the block of that name, without factors or scale."""
+    try:
+        return np.array_equal(problem.system(params).obs_cov, problem.layout.matrix("obs_cov", params))
+    except NOT_HERE:
+        return False
+
+
+def unbounded(problem: EstimationProblem, params: Array, by_block: bool = False) -> str:
     """
     Return a message if the model fits the data without error, and an empty string otherwise.
 
@@ -145,9 +159,13 @@ def unbounded(problem: EstimationProblem, params: Array) -> str:
         The model.
     params : ndarray
         Free parameters.
+    by_block : bool
+        Whether ``obs_cov`` is the block of that name. If this is regular, no system is needed.
     """
     size = problem.deviations
     try:
+        if by_block and not _is_singular(problem.layout.matrix("obs_cov", params), size):
+            return ""
         system = problem.system(params)
         if not _is_singular(system.obs_cov, size):
             return ""
@@ -160,7 +178,7 @@ def _is_singular(cov: Array, size: Array) -> bool:
     """Return whether a variance or an eigenvalue of any covariance matrix is numerically zero."""
     if np.min(np.diagonal(cov, axis1=0, axis2=1) / size**2) <= _NOTHING:
         return True
-    if all(is_diagonal(each) for each in by_group(cov)):
+    if cov.ndim == 2 and is_diagonal(cov) or all(is_diagonal(each) for each in by_group(cov)):
         return False
     scaled = over_time(cov, slice(None)) / size[:, None] / size
     return bool(np.min(np.linalg.eigvalsh(scaled)) <= _NOTHING)
@@ -256,27 +274,32 @@ def towards_singular(problem: EstimationProblem, params: Array, ahead: float = _
     if not (held and free):
         return ""
     try:
-        system = problem.system(params)
-        if any(m.ndim == 3 for m in (system.transition, system.state_cov, system.selection)):
-            return ""
-        mean, cov = stationary_start(system)
-        R = system.selection
-        root = np.linalg.cholesky(R.T @ cov @ R)
-        inner = np.linalg.solve(root, np.linalg.solve(root, system.state_cov).T)
-        values, vectors = np.linalg.eigh(inner)
-        if values[0] > _LITTLE_NEW:
-            return ""
-        direction = root @ vectors[:, 0]
-        limit = replace(system, state_cov=system.state_cov - values[0] * np.outer(direction, direction))
-        if system.start == "stationary":
-            mean, cov = stationary_start(limit)
-            limit = replace(limit, initial_state=mean, initial_state_cov=cov)
-        if not 0.0 <= problem.smoother.loglike(limit) - problem.loglike(params) < ahead:
-            return ""
+        limit = _without_a_direction(problem.system(params))
+        gain = -1.0 if limit is None else problem.smoother.loglike(limit) - problem.loglike(params)
     except NOT_HERE:
+        return ""
+    if not 0.0 <= gain < ahead:
         return ""
     return (
         "the log-likelihood rises towards a singular state_cov (a factor without innovations of its own), "
         "which a fixed state_cov cannot be: the coefficients grow without limit; "
         'use identification="unit", whose state_cov is free, or fewer factors'
     )
+
+
+def _without_a_direction(system: System) -> System | None:
+    """Return the system without the smallest innovations; None if none are small, or matrices vary."""
+    if any(m.ndim == 3 for m in (system.transition, system.state_cov, system.selection)):
+        return None
+    R, (mean, cov) = system.selection, stationary_start(system)
+    factor = np.linalg.cholesky(R.T @ cov @ R)
+    inner = np.linalg.solve(factor, np.linalg.solve(factor, system.state_cov).T)
+    values, vectors = np.linalg.eigh(inner)
+    if values[0] > _LITTLE_NEW:
+        return None
+    direction = factor @ vectors[:, 0]
+    limit = replace(system, state_cov=system.state_cov - values[0] * np.outer(direction, direction))
+    if system.start != "stationary":
+        return limit
+    mean, cov = stationary_start(limit)
+    return replace(limit, initial_state=mean, initial_state_cov=cov)

@@ -22,6 +22,11 @@ from ..exceptions import SpecificationError, UnsupportedError, nearest, shown
 from ..numerics.linear_algebra import NOT_HERE, Array, is_positive_semidefinite
 from ..params.layout import ParameterLayout
 
+WHITENED_UP_TO = 80
+"""Largest number of parameters for which "auto" uses second derivatives. They need one score each."""
+_AVERAGED_UP_TO = 1500
+"""The same for second derivatives from an average information, which take about three scores."""
+
 
 class Model(Protocol):
     """Interface of a model for estimation."""
@@ -62,6 +67,13 @@ class Model(Protocol):
 
     def loglike_and_score(self, params: Array) -> tuple[float, Array]:
         """Return the log-likelihood and its gradient at a full parameter vector."""
+
+    @property
+    def has_average_information(self) -> bool:
+        """Whether `average_information` exists, and takes less time than differences of the score."""
+
+    def average_information(self, params: Array) -> Array:
+        """Return the average of the observed and the expected information at a full parameter vector."""
 
 
 class EstimationProblem:
@@ -207,6 +219,19 @@ class EstimationProblem:
             return None
         self.remember(found[0], params)
         return found[0], found[1][self._free]
+
+    @cached_property
+    def whitens(self) -> bool:
+        """Whether second derivatives are worth their time."""
+        most = _AVERAGED_UP_TO if self.model.has_average_information else WHITENED_UP_TO
+        return len(self.layout) <= most
+
+    def average_information(self, params: Array) -> Array | None:
+        """Return the average information; None if the model has none or it does not exist here."""
+        if not self.model.has_average_information:
+            return None
+        found = self._at(lambda at: self.model.average_information(self.full(at)), params)
+        return None if found is None else found[np.ix_(self._free, self._free)]
 
 
 SCIPY_METHODS = {

@@ -177,12 +177,11 @@ def _lags_of_states(problem: EstimationProblem) -> tuple[Array, Array]:
     source, lag = np.arange(k), np.zeros(k, dtype=np.intp)
     if transition.time_varying or cov.time_varying:
         return source, lag
-    moving = np.concatenate([transition.rows, cov.rows, np.flatnonzero(np.any(cov.fixed, axis=1))])
-    before = {
-        i: int(np.argmax(row))
-        for i, row in enumerate(transition.fixed)
-        if i not in moving and np.count_nonzero(row) == 1 and np.max(row[:k]) == 1.0 and row[i] == 0.0
-    }
+    still = ~np.any(cov.fixed, axis=1)
+    still[np.concatenate([transition.rows, cov.rows])] = False
+    T = transition.fixed
+    copies = still & (np.count_nonzero(T, axis=1) == 1) & (T[:, :k].max(axis=1) == 1.0) & (np.diag(T) == 0.0)
+    before = {int(i): int(np.argmax(T[i])) for i in np.flatnonzero(copies)}
     for i in before:
         at, steps = i, 0
         while at in before and steps <= k:

@@ -18,12 +18,12 @@ import numpy as np
 
 from ..display import Displayed
 from ..exceptions import StateSpaceError
-from ..numerics.linear_algebra import NOT_HERE, STABILITY_LIMIT, Array, companion, spectral_radius
+from ..numerics.linear_algebra import NOT_HERE, STABILITY_LIMIT, Array, at_period, companion, spectral_radius
 from ..numerics.matrix_equations import stationary_covariance, stationary_covariances
 from ..params.affine import IntArray
 from ..params.layout import ParameterLayout
 from .realization import Point, flat_directions
-from .similar_systems import block_sizes, flat_by_system, series_sizes
+from .similar_systems import block_sizes, flat_by_system, series_sizes, varies
 
 _RANK_TOLERANCE = 1e-8
 _LEAST = 1e-3
@@ -113,7 +113,8 @@ def identify_by_system(model: Any, params: Array, fixed: Mapping[str, float]) ->
     layout = model.layout
     free = layout.positions([name for name in layout.names if name not in fixed])
     found, sizes = None, block_sizes(layout, params)
-    if len(free):  # standard errors are not valid scales of flat parameters or of variances at zero
+    if len(free) and not varies(model.initialized_system(params)):
+        # standard errors are not valid scales of flat parameters or of variances at zero
         most = np.where(sizes > 0, sizes, np.inf)
         errors = np.clip(model.difference_steps(params, 1.0), _LEAST * sizes, most)
         found = flat_by_system(model, _near(model, params, free, errors), free, errors)
@@ -253,7 +254,7 @@ def _points(layout: ParameterLayout, z: Array, free: IntArray, size: Array) -> I
 
 def _root(model: Identifiable, params: Array) -> float:
     transition = model.layout.matrices(params)["transition"]
-    return spectral_radius(companion(transition if transition.ndim == 2 else transition[:, :, 0]))
+    return spectral_radius(companion(at_period(transition)))
 
 
 class _MomentDerivatives:

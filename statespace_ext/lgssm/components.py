@@ -12,12 +12,11 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy.linalg import block_diag
 
 from ..display import Displayed
 from ..engine.arguments import one_of, positive_integer, positive_number, truth, whole_number
-from ..engine.validation import endog_frame, regressor_frame, regressor_names
+from ..engine.validation import endog_frame, regressor_frame, regressor_names, series_names
 from ..exceptions import SpecificationError, shown
 from ..numerics.linear_algebra import Array
 from .model import LGSSM
@@ -106,7 +105,7 @@ class Components(Displayed):
             If the regressors and the series have different periods.
         """
         data: Any = endog_frame(endog)
-        names = _series_names(data)
+        names = series_names(data)
         _check_constants(self.parts)
         blocks = [block for part in self.parts for block in _blocks(part, names, data)]
         _check_observable(blocks)
@@ -456,13 +455,6 @@ class _Block:
     """Regressors, (nobs, m), which multiply the columns of the design."""
 
 
-def _series_names(data: Any) -> list[str]:
-    if isinstance(data, pd.DataFrame):
-        return [str(column) for column in data.columns]
-    p = 1 if np.ndim(data) == 1 else np.shape(data)[1]
-    return ["y"] if p == 1 else [f"y{i + 1}" for i in range(p)]
-
-
 def _blocks(part: _Part, names: list[str], data: Any) -> Iterator[_Block]:
     """Yield the blocks of a component: one per series, or one common block."""
     exog = regressor_frame(part.exog, len(data), getattr(data, "index", None), "exog")
@@ -472,10 +464,12 @@ def _blocks(part: _Part, names: list[str], data: Any) -> Iterator[_Block]:
     p, start = len(names), "diffuse" if part.diffuse else "stationary"
     if part.loadings is None:
         for i, series in enumerate(names):
-            own = _renamed(part, "", f"_{series if series.isidentifier() else i + 1}") if p > 1 else part
-            design = np.zeros((p, len(part.states)), dtype=object)
+            own, states = part, list(part.states)
+            if p > 1:
+                own = _renamed(part, "", f"_{series if series.isidentifier() else i + 1}")
+                states = [f"{state}.{series}" for state in states]
+            design = np.zeros((p, len(states)), dtype=object)
             design[i] = own.design
-            states = [f"{state}.{series}" if p > 1 else state for state in part.states]
             yield _Block(part.kind, states, own.transition, design, own.noise, start, exog)
         return
     loadings = np.asarray(part.loadings, dtype=object).ravel()
@@ -484,7 +478,7 @@ def _blocks(part: _Part, names: list[str], data: Any) -> Iterator[_Block]:
             f"loadings of {part.kind} have the wrong length", got=len(loadings), expected=f"{p}, one a series"
         )
     design = np.array([[_product(a, b, part.kind) for b in part.design] for a in loadings], dtype=object)
-    if part.diffuse and any(isinstance(a, str) or np.isnan(float(a)) for a in loadings):
+    if part.diffuse and any(map(_is_free, loadings)):
         start = "approximate_diffuse"
     yield _Block(part.kind, list(part.states), part.transition, design, part.noise, start)
 
@@ -569,10 +563,20 @@ def _hidden(blocks: tuple[_Block, ...], root: complex, rng: np.random.Generator)
     """Return whether a movement of the states with a root leaves no trace in the observations."""
     transition = block_diag(*(block.transition.astype(float) for block in blocks))
     design = np.concatenate([block.design for block in blocks], axis=1)
-    free = np.array([[isinstance(item, str) or np.isnan(item) for item in row] for row in design])
-    design = np.where(free, rng.uniform(0.5, 1.5, design.shape), np.where(free, 0.0, design)).astype(float)
-    tested = np.concatenate([transition - root * np.eye(len(transition)), design])
+    tested = np.concatenate([transition - root * np.eye(len(transition)), _with_values(design, rng)])
     return bool(np.linalg.matrix_rank(tested, tol=_SAME_ROOT) < len(transition))
+
+
+def _is_free(item: Any) -> bool:
+    """Return whether an element of a design is estimated."""
+    return isinstance(item, str) or bool(np.isnan(float(item)))
+
+
+def _with_values(design: Array, rng: np.random.Generator) -> Array:
+    """Return a design with random numbers in place of free elements."""
+    values = rng.uniform(0.5, 1.5, design.shape)
+    flat = [x if _is_free(item) else float(item) for item, x in zip(design.flat, values.flat, strict=True)]
+    return np.reshape(flat, design.shape)
 
 
 def _collision(blocks: tuple[_Block, ...], root: complex) -> SpecificationError:

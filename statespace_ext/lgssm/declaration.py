@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..exceptions import SpecificationError, UnsupportedError, shown
-from ..numerics.linear_algebra import STABILITY_LIMIT, companion, spectral_radius
+from ..numerics.linear_algebra import STABILITY_LIMIT, at_period, companion, spectral_radius
 from ..params.affine import AffineMatrix, IntArray, Regimes, affine_matrix, side_by_side
 from ..params.layout import ParameterLayout
 from ..params.parse import (
@@ -261,13 +261,19 @@ def _check_keywords(given: dict[str, object]) -> None:
             raise unknown_keyword(key, value, known)
 
 
-def _check_names(given: dict[str, object], blocks: dict[str, AffineMatrix]) -> None:
-    """Reject names that would merge two parameters unintentionally."""
+def _places(blocks: dict[str, AffineMatrix]) -> dict[str, set[tuple[str, int, int]]]:
+    """Return the elements that each name stands for: block, row and column."""
     places: dict[str, set[tuple[str, int, int]]] = {}
     for key, block in blocks.items():
         for i, j, name in zip(block.rows.tolist(), block.columns.tolist(), block.names, strict=True):
             place = (key, max(i, j), min(i, j)) if key in COVARIANCES else (key, i, j)
             places.setdefault(name, set()).add(place)
+    return places
+
+
+def _check_names(given: dict[str, object], blocks: dict[str, AffineMatrix]) -> None:
+    """Reject names that would merge two parameters unintentionally."""
+    places = _places(blocks)
     for name, where in places.items():
         if "." in name and len(where) > 1:
             raise SpecificationError(
@@ -277,9 +283,9 @@ def _check_names(given: dict[str, object], blocks: dict[str, AffineMatrix]) -> N
                 remedy="Rename columns that have dots or arrows in their names.",
             )
     for key in COVARIANCES:
-        if not (isinstance(given[key], str) and given[key] in ("scalar", "equicorrelated")):
-            continue
-        taken = [name for name in blocks[key].param_names if {place[0] for place in places[name]} != {key}]
+        word = given[key] if isinstance(given[key], str) else ""
+        own = blocks[key].param_names if word in ("scalar", "equicorrelated") else []
+        taken = [name for name in own if any(place[0] != key for place in places[name])]
         if taken:
             raise SpecificationError(
                 f"A named parameter has the name that {key}={given[key]!r} gives",
@@ -384,24 +390,27 @@ def _starts_by_factor(start: tuple[str, ...], blocks: dict[str, AffineMatrix]) -
 
 def _initial_arguments(start: object, state: object, cov: object, size: int) -> tuple[object, object]:
     """Return the specifications of a_1 and P_1, with defaults for omitted arguments."""
-    if isinstance(start, tuple) and "known" not in start and state is None and cov is None:
-        return "zero", "zero"
     if start == "estimated":
         return "free" if state is None else state, "zero" if cov is None else cov
+    absent = [name for name, value in zip(_FIRST_STATE, (state, cov), strict=True) if value is None]
+    if isinstance(start, tuple) and "known" not in start and len(absent) == 2:
+        return "zero", "zero"
     if start == "known" or isinstance(start, tuple):
-        if state is None or cov is None:
-            absent = "initial_state" if state is None else "initial_state_cov"
+        if absent:
             raise SpecificationError(
-                f"initialization={start!r} needs initial_state and initial_state_cov", got=f"no {absent}"
+                f"initialization={start!r} needs initial_state and initial_state_cov", got=f"no {absent[0]}"
             )
         return state, cov
-    if state is not None or cov is not None:
+    if len(absent) < 2:
         raise SpecificationError(
             f'initial_state and initial_state_cov do not go with initialization="{start}"',
             remedy='Use initialization="known" or "estimated".',
         )
     known = start == "approximate_diffuse"
     return "zero", APPROXIMATE_DIFFUSE_VARIANCE * np.eye(size) if known else "zero"
+
+
+_FIRST_STATE = ("initial_state", "initial_state_cov")
 
 
 def check_size(k_factors: int, lags: int) -> None:
@@ -486,7 +495,7 @@ def _check_diffuse(blocks: Mapping[str, AffineMatrix], states: IntArray) -> None
     if np.isin(design.columns, states).any():
         reason = "design"
     elif np.isin(transition.columns, states).any():
-        fixed = design.fixed if design.fixed.ndim == 2 else design.fixed[:, :, 0]
+        fixed = at_period(design.fixed)
         if np.linalg.matrix_rank(fixed[:, states[states < fixed.shape[1]]]) < len(states):
             reason = "transition"
     if reason is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from ..engine.calendars import calendar_of
-from ..engine.validation import endog_frame, regressor_frame
+from ..engine.validation import endog_frame, regressor_frame, series_names
 from ..exceptions import DataError, SpecificationError, UnsupportedError, nearest, shown
-from ..numerics.linear_algebra import Array
+from ..numerics.linear_algebra import Array, at_period
 from ..params.affine import Regimes
 from ..params.layout import without_noise
 from ..params.parse import MARSS_COVARIANCES, parse_expression
@@ -136,7 +137,7 @@ def from_marss(
     arguments |= {"k_factors": (m := _states(words["Z"], series.shape[1]))}
     arguments |= {"factor_names": _names_of_states(words["Z"], m) if state_names is None else state_names}
     built = LGSSM(endog, **arguments)
-    known = _known_first_row(built) if late else np.zeros(0, dtype=np.intp)
+    known = _known_first_row(built)
     if len(known):
         endog.iloc[0, known] = np.nan
         built = LGSSM(endog, **arguments)
@@ -153,25 +154,16 @@ def _checked(model: Mapping[str, object] | None) -> dict[str, Any]:
             "model is not a mapping", got=type(model).__name__, expected="dict(Z=..., ...)"
         )
     given = {} if model is None else dict(model)
-    for name in given:
+    known = [*_ARGUMENTS, "tinitx"]
+    for name, value in given.items():
         if name in ("c", "d"):
             raise SpecificationError(
                 f"model has the inputs {name}",
                 remedy=f"Pass them beside it: from_marss(y, model, {name}=...).",
             )
         if name in _SETTINGS:
-            value = given[name]
-            if not (isinstance(value, (str, bool)) and value == _SETTINGS[name]):
-                raise UnsupportedError(
-                    f"{name} has another value than MARSS's default",
-                    got=repr(value),
-                    expected=repr(_SETTINGS[name]),
-                    remedy='Use LGSSM(..., initialization="diffuse").'
-                    if name == "diffuse"
-                    else f"Write the product into {dict(G='Q', H='R', L='V0')[name]}.",
-                )
-        elif name not in _ARGUMENTS and name != "tinitx":
-            known = [*_ARGUMENTS, "tinitx"]
+            _require_default(name, value)
+        elif name not in known:
             raise SpecificationError(
                 "model has an unknown element",
                 got=repr(name),
@@ -179,6 +171,19 @@ def _checked(model: Mapping[str, object] | None) -> dict[str, Any]:
                 remedy=nearest(str(name), known),
             )
     return {**_DEFAULTS, **{key: value for key, value in given.items() if key not in _SETTINGS}}
+
+
+def _require_default(name: str, value: object) -> None:
+    """Raise `UnsupportedError` if a setting of MARSS differs from its default."""
+    if isinstance(value, (str, bool)) and value == _SETTINGS[name]:
+        return
+    matrix = {"G": "Q", "H": "R", "L": "V0"}.get(name)
+    raise UnsupportedError(
+        f"{name} has another value than MARSS's default",
+        got=repr(value),
+        expected=repr(_SETTINGS[name]),
+        remedy=f"Write the product into {matrix}." if matrix else 'Use LGSSM(..., initialization="diffuse").',
+    )
 
 
 def _one_or_zero(value: Any) -> bool:
@@ -205,9 +210,8 @@ def _series(y: object, words: dict[str, Any]) -> tuple[pd.DataFrame, bool]:
             expected="one series a column: (nobs, series)",
             remedy="Pass y.T." if told else "Pass y.T; if series outnumber periods, give Z as a matrix.",
         )
-    if isinstance(data, pd.DataFrame):
-        return data, True
-    return pd.DataFrame(values, columns=["y"] if p == 1 else [f"y{i + 1}" for i in range(p)]), labelled
+    frame = data if isinstance(data, pd.DataFrame) else pd.DataFrame(values, columns=series_names(values))
+    return frame, labelled
 
 
 def _length(value: object) -> int:
@@ -255,22 +259,15 @@ def _names_of_states(Z: Any, m: int) -> list[str]:
 def _resolved(words: dict[str, Any], p: int, inputs: Mapping[str, pd.DataFrame | None]) -> dict[str, Any]:
     """Replace the keywords of MARSS by keywords of `LGSSM` or arrays."""
     m, values = _states(words["Z"], p), dict(words)
-    for coefs, name in (("C", "c"), ("D", "d")):
-        given = inputs[name] is not None
-        if not given and not (
-            isinstance(values.get(coefs, "zero"), str) and values.get(coefs, "zero") == "zero"
-        ):
-            raise SpecificationError(
-                f"{coefs} is given without {name}", got=values[coefs], remedy=f"Pass {name} too."
-            )
-        values.pop(coefs, None)
-        if given:
-            values[coefs] = words.get(coefs, "unconstrained")
     rows = {"Z": p, "A": p, "D": p, "R": p}
     columns = {"Z": m, "B": m, "Q": m, "V0": m, "R": p}
-    columns |= {
-        key: frame.shape[1] for key, frame in (("C", inputs["c"]), ("D", inputs["d"])) if frame is not None
-    }
+    for coefs, name in (("C", "c"), ("D", "d")):
+        frame, word = inputs[name], values.pop(coefs, None)
+        if frame is not None:
+            values[coefs] = "unconstrained" if word is None else word
+            columns[coefs] = frame.shape[1]
+        elif not (word is None or isinstance(word, str) and word == "zero"):
+            raise SpecificationError(f"{coefs} is given without {name}", got=word, remedy=f"Pass {name} too.")
     for key, value in values.items():
         shape = rows.get(key, m), columns.get(key, 1)
         values[key] = _word(key, value, shape) if isinstance(value, str) else _array(value, key)
@@ -372,27 +369,42 @@ def _parsed(item: Any) -> tuple[float, dict[str, float]]:
 
 def _separate_names(values: dict[str, Any]) -> None:
     """Prefix names that occur in several matrices with the name of their matrix."""
-    words = {key: value for key, value in values.items() if _has_strings(value)}
-    names = {
-        key: {name for item in set(value.flat) for name in _parsed(item)[1]} for key, value in words.items()
-    }
-    every = [name for found in names.values() for name in found]
+    names = {key: _names_in(value) for key, value in values.items() if _has_strings(value)}
+    uses = Counter(name for found in names.values() for name in found)
     for key, found in names.items():
-        for name in sorted(name for name in found if every.count(name) > 1):
+        for name in sorted(name for name in found if uses[name] > 1):
             new = f"{key}_{name}"
-            if new in every:
+            if new in uses:
                 raise SpecificationError(
                     f"{name!r} stands in several matrices", got=f"{new!r} too", remedy="Rename one of them."
                 )
-            whole = re.compile(rf"(?<![\w.]){re.escape(name)}(?!\w)")
-            flat = [whole.sub(new, item) if isinstance(item, str) else item for item in values[key].flat]
-            values[key] = _objects(flat, values[key].shape)
+            values[key] = _renamed(values[key], name, new)
+
+
+def _names_in(matrix: np.ndarray) -> set[str]:
+    return {name for item in set(matrix.flat) for name in _parsed(item)[1]}
+
+
+def _renamed(matrix: np.ndarray, name: str, new: str) -> np.ndarray:
+    """Return a matrix of strings with another name of a parameter."""
+    whole = re.compile(rf"(?<![\w.]){re.escape(name)}(?!\w)")
+    flat = [whole.sub(new, item) if isinstance(item, str) else item for item in matrix.flat]
+    return _objects(flat, matrix.shape)
 
 
 def _objects(items: list[Any], shape: tuple[int, ...]) -> np.ndarray:
     out = np.empty(len(items), dtype=object)
     out[:] = items
     return out.reshape(shape)
+
+
+def _paths(pattern: np.ndarray) -> tuple[Array, list[str], Array]:
+    """Return the constants over time, the parameters, and their coefficients (row, parameter, period)."""
+    read = {item: _parsed(item) for item in set(pattern.flat)}
+    numbers = np.array([[read[item][0] for item in row] for row in pattern])
+    params = list(dict.fromkeys(key for item in pattern.flat for key in read[item][1]))
+    paths = [[read[item][1].get(param, 0.0) for item in row] for row in pattern for param in params]
+    return numbers, params, np.reshape(paths, (len(pattern), len(params), pattern.shape[1]))
 
 
 def _pattern_to_inputs(
@@ -406,36 +418,27 @@ def _pattern_to_inputs(
     pattern, n = values[intercept], len(index)
     if not _has_strings(pattern) or pattern.shape[1:] not in ((n,), (1, n)) or n == 1:
         return
-    pattern = pattern.reshape(len(pattern), n)
-    read = {item: _parsed(item) for item in set(pattern.flat)}
-    numbers = np.array([[read[item][0] for item in row] for row in pattern])
+    numbers, params, paths = _paths(pattern.reshape(len(pattern), n))
     if np.isnan(numbers).any():
         raise SpecificationError(
             f"{intercept} has NaN beside an axis over time", expected="names of parameters"
         )
-    params = list(dict.fromkeys(key for item in pattern.flat for key in read[item][1]))
     columns: dict[tuple[str, bytes], Array] = {}
-    places: list[tuple[int, tuple[str, bytes]]] = []
-    for i, row in enumerate(pattern):
-        for param in params:
-            path = np.array([read[item][1].get(param, 0.0) for item in row])
-            if path.any():
-                places.append((i, (param, path.tobytes())))
-                columns.setdefault(places[-1][1], path)
-    order = {key: j for j, key in enumerate(columns)}
-    added = _objects([0.0] * (len(pattern) * len(order)), (len(pattern), len(order)))
-    for i, key in places:
-        added[i, order[key]] = key[0]
-    labels = [
-        f"{param}.{j}" if [key for key, _ in order].count(param) > 1 else param
-        for (param, _), j in order.items()
-    ]
+    added = np.full((len(pattern), 0), 0.0, dtype=object)
+    for i, j in zip(*np.nonzero(paths.any(axis=2)), strict=True):
+        key = params[j], paths[i, j].tobytes()
+        if key not in columns:
+            columns[key] = paths[i, j]
+            added = np.pad(added, ((0, 0), (0, 1)), constant_values=0.0)
+        added[i, list(columns).index(key)] = params[j]
+    uses = Counter(param for param, _ in columns)
+    labels = [f"{param}.{j}" if uses[param] > 1 else param for j, (param, _) in enumerate(columns)]
     frame = pd.DataFrame(dict(zip(labels, columns.values(), strict=True)), index=index)
     given = inputs[name]
-    inputs[name] = frame if given is None else pd.concat([given, frame], axis=1)
     if given is not None:
+        frame = pd.concat([given, frame], axis=1)
         added = np.concatenate([_spelled(values[coefs], (len(pattern), given.shape[1])), added], axis=1)
-    values[coefs] = added
+    inputs[name], values[coefs] = frame, added
     constant = np.ptp(numbers, axis=1).max() == 0
     values[intercept] = numbers[:, 0] if constant else numbers[:, None, :]
 
@@ -515,11 +518,8 @@ def _known_first_row(model: LGSSM) -> Array:
     keys = ("design", "obs_intercept", "obs_coef", "initial_state")
     if not len(rows) or not blocks["initial_state_cov"].is_fixed or np.any(blocks["initial_state_cov"].fixed):
         return rows[:0]
-    free = [
-        key
-        for key in keys
-        if np.isin(blocks[key].rows, rows).any() or key == keys[3] and not blocks[key].is_fixed
-    ]
+    places = {**dict.fromkeys(keys, rows), "initial_state": blocks["initial_state"].rows}
+    free = [key for key, own in places.items() if np.isin(blocks[key].rows, own).any()]
     remedy = "Fix x0 so that Z x0 + A + D d_1 is that observation, or use tinitx=0."
     if free:
         raise SpecificationError(
@@ -527,7 +527,7 @@ def _known_first_row(model: LGSSM) -> Array:
             got=f"free elements of {shown(free)}",
             remedy=remedy,
         )
-    design, intercept, coefs, state = (_first(blocks[key].fixed) for key in keys)
+    design, intercept, coefs, state = (at_period(blocks[key].fixed) for key in keys)
     inputs = np.zeros(0) if model.exog is None else model.exog[0]
     implied = (design @ state[:, 0] + intercept[:, 0] + coefs @ inputs)[rows]
     if not np.allclose(implied, first[rows], rtol=1e-8, atol=1e-12):
@@ -537,7 +537,3 @@ def _known_first_row(model: LGSSM) -> Array:
             remedy=remedy,
         )
     return rows
-
-
-def _first(matrix: Array) -> Array:
-    return matrix if matrix.ndim == 2 else matrix[:, :, 0]

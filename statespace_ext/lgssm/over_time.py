@@ -104,13 +104,16 @@ class OverTime(ByFormula[LGSSMResults]):
             labels = self._labels_of(key, value, steps)
             if labels is not None:
                 out[key] = given.over([*given.label_list, *labels] if kind == "append" else labels)
-                continue
-            if kind == "append" and np.ndim(value) > 1 and np.shape(value)[-1] == self.nobs + steps:
-                later = self._parsed(key, value, self.nobs + steps).over(slice(self.nobs, None))
             else:
-                later = self._pattern(key, value, steps)
-            out[key] = continued(block, later, kind == "append", key)
+                later = self._later(key, value, steps, kind == "append")
+                out[key] = continued(block, later, kind == "append", key)
         return out
+
+    def _later(self, key: str, value: Any, steps: int, appended: bool) -> AffineMatrix:
+        """Return the matrix of new periods from an argument, which may be of all periods if they follow."""
+        if appended and np.ndim(value) > 1 and np.shape(value)[-1] == self.nobs + steps:
+            return self._parsed(key, value, self.nobs + steps).over(slice(self.nobs, None))
+        return self._pattern(key, value, steps)
 
     def _get_extension_time_varying_matrices(
         self,
@@ -150,7 +153,8 @@ class OverTime(ByFormula[LGSSMResults]):
         rows = self._future(inputs, len(self.regressor_names[name]), steps, name)
         matrices = self.layout.matrices(params)
         if key == "state_intercept":
-            out[: self.k_factors] += (self._level(matrices) @ matrices["state_mean"][:, 0])[:, None]
+            mean = self._level(matrices["transition"]) @ matrices["state_mean"][:, 0]
+            out[: self.k_factors] += mean[:, None]
         if rows is not None:
             coef = matrices[coefs]
             out[: len(coef)] += coef @ rows.T
@@ -208,15 +212,17 @@ class OverTime(ByFormula[LGSSMResults]):
 
     def check_patterns(self, layout: ParameterLayout) -> None:
         """Raise `SpecificationError` if a free parameter stands in no period with data."""
-        seen, standing = ~np.isnan(self.endog), set()
+        seen, standing = ~np.isnan(self.endog).T, set[str]()
         for key, block in layout.blocks.items():
-            stands = np.ones(len(block.names), dtype=bool)
-            if block.moves and key in ("transition", "state_intercept", "state_cov"):
-                stands = np.any(block.coefs[:, :-1] != 0.0, axis=1)
-            elif block.moves:
-                both = seen.T[block.rows] & (seen.T[block.columns] if key == "obs_cov" else True)
-                stands = np.any((block.coefs != 0.0) & both, axis=1)
-            standing |= {name for name, here in zip(block.names, stands, strict=True) if here}
+            if not block.moves:
+                standing.update(block.names)
+                continue
+            stands = block.coefs != 0.0
+            if key in ("transition", "state_intercept", "state_cov"):
+                stands = stands[:, :-1]
+            else:
+                stands = stands & seen[block.rows] & (seen[block.columns] if key == "obs_cov" else True)
+            standing.update(np.compress(stands.any(axis=1), block.names).tolist())
         nowhere = [name for name in layout.names if name not in standing]
         if nowhere:
             raise SpecificationError(

@@ -119,32 +119,6 @@ def convexity_vjp(K: Array, delta_1: Array, tau: Array, bar_A: Array, period: fl
     return np.asarray(-0.5 * np.einsum("t,tij->ij", np.asarray(bar_A) / tau, integral))
 
 
-def intercept_parts(
-    K: Array,
-    kappa: Array,
-    cov: Array,
-    delta_0: float,
-    delta_1: Array,
-    tau: Array,
-    period: float | None = None,
-) -> tuple[Array, Array]:
-    """
-    Return the parts of A = delta_0 + drift + convexity.
-
-        drift = -(1/tau) kappa' int_0^tau b,    convexity = -(1/(2 tau)) int_0^tau b' Sigma Sigma' b
-
-    Parameters
-    ----------
-    K, kappa, cov, delta_0, delta_1, tau, period
-        As in `loadings`.
-
-    Returns
-    -------
-    drift, convexity : ndarray, (m,)
-    """
-    return _parts(_flow(K, delta_1, tau, period), kappa, cov, tau)[0]
-
-
 def forward_loadings(
     K: Array,
     kappa: Array,
@@ -176,30 +150,6 @@ def forward_loadings(
     b = increment[:, :k, k]
     A = delta_0 - b @ kappa - 0.5 * np.sum((b @ cov) * b, axis=1)
     return A, delta_1 + increment[:, :k, :k] @ delta_1
-
-
-def expected_rate_loadings(
-    K: Array, kappa: Array, delta_0: float, delta_1: Array, tau: Array, period: float | None = None
-) -> tuple[Array, Array]:
-    """
-    Return (A, B) of the average short rate that is expected over the next tau.
-
-        (1/tau) int_0^tau E[r_s | X_0 = x] ds = A + B x
-
-    the yields without convexity. Under (K, kappa) of the physical measure, what a yield exceeds this by is
-    its term premium.
-
-    Parameters
-    ----------
-    K, kappa, delta_0, delta_1, tau, period
-        As in `loadings`.
-
-    Returns
-    -------
-    A : ndarray, (m,)
-    B : ndarray, (m, k)
-    """
-    return loadings(K, kappa, np.zeros((len(K), len(K))), delta_0, delta_1, tau, period)
 
 
 def _flow(K: Array, delta_1: Array, tau: Array, period: float | None) -> Flow:

@@ -141,6 +141,11 @@ def scaled_solve(matrix: Array, rhs: Array) -> Array:
     return np.asarray((solution.T * scale).T)
 
 
+def at_period(matrix: Array, t: int = 0) -> Array:
+    """Return a matrix at a period, by default the first; one without an axis over time is unchanged."""
+    return matrix if matrix.ndim == 2 else matrix[:, :, t]
+
+
 def companion(transition: Array) -> Array:
     """
     Return the companion matrix of x_t = A_1 x_{t-1} + ... + A_L x_{t-L}.

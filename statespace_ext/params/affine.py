@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
 from ..exceptions import SpecificationError, shown
-from ..numerics.linear_algebra import Array
+from ..numerics.linear_algebra import Array, at_period
 
 IntArray = NDArray[np.intp]
 
@@ -144,7 +145,7 @@ class AffineMatrix:
     def by_regime(self, values: Array) -> Iterator[tuple[AffineMatrix, Array]]:
         """Yield the constant matrix of each regime, with its values."""
         for t in self.regimes.tolist():
-            yield self.at_period(t), values[:, :, t] if values.ndim == 3 else values
+            yield self.at_period(t), at_period(values, t)
 
     def joined(self, diagonal: bool) -> AffineMatrix:
         """Return the matrices of all `regimes` as one constant matrix: block-diagonal, or side by side."""
@@ -281,22 +282,20 @@ def affine_matrix(
 def side_by_side(blocks: Sequence[AffineMatrix]) -> AffineMatrix:
     """Join matrices with equal rows; constant ones are repeated over time if another varies over time."""
     periods = max((block.fixed.shape[2] for block in blocks if block.time_varying), default=0)
+    moves = any(block.moves for block in blocks)
     first = np.cumsum([0, *[block.shape[1] for block in blocks]])
-    coefs = [block.coefs for block in blocks]
-    if any(block.moves for block in blocks):
-        coefs = [each if each.ndim == 2 else np.repeat(each[:, None], periods, 1) for each in coefs]
     return AffineMatrix(
-        np.concatenate([_fixed_over(block.fixed, periods) for block in blocks], axis=1),
+        np.concatenate([_with_time(block.fixed, periods, 3) for block in blocks], axis=1),
         np.concatenate([block.rows for block in blocks]),
-        np.concatenate([block.columns + start for block, start in zip(blocks, first[:-1], strict=True)]),
-        tuple(name for block in blocks for name in block.names),
-        np.concatenate(coefs),
+        np.concatenate([block.columns + start for block, start in zip(blocks, first, strict=False)]),
+        tuple(chain.from_iterable(block.names for block in blocks)),
+        np.concatenate([_with_time(block.coefs, periods * moves, 2) for block in blocks]),
     )
 
 
-def _fixed_over(fixed: Array, periods: int) -> Array:
-    """Add an axis over time to a constant matrix if there are periods; return other matrices unchanged."""
-    return np.repeat(fixed[:, :, None], periods, 2) if periods and fixed.ndim == 2 else fixed
+def _with_time(values: Array, periods: int, axes: int) -> Array:
+    """Return values with an axis over time, the last of so many axes, if there are periods."""
+    return np.repeat(values[..., None], periods, -1) if periods and values.ndim < axes else values
 
 
 @dataclass(frozen=True, repr=False)
@@ -441,18 +440,17 @@ def continued(earlier: AffineMatrix, later: AffineMatrix, both: bool, where: str
     counts = earlier.fixed.shape[2], later.fixed.shape[2]
     elements: dict[tuple[int, int, str], list[Array]] = {}  # those of earlier periods first, for their order
     for k, matrix in enumerate((earlier, later)):
-        coefs = matrix.coefs if matrix.moves else np.repeat(matrix.coefs[:, None], counts[k], 1)
-        for i, j, name, path in zip(
-            matrix.rows.tolist(), matrix.columns.tolist(), matrix.names, coefs, strict=True
-        ):
-            elements.setdefault((i, j, name), [np.zeros(count) for count in counts])[k] = path
+        places = zip(matrix.rows.tolist(), matrix.columns.tolist(), matrix.names, strict=True)
+        for place, path in zip(places, _with_time(matrix.coefs, counts[k], 2), strict=True):
+            elements.setdefault(place, [np.zeros(count) for count in counts])[k] = path
     first = 0 if both else 1
     fixed = np.concatenate([earlier.fixed, later.fixed][first:], axis=2)
     coefs = np.array([np.concatenate(paths[first:]) for paths in elements.values()])
-    if not len(coefs) or not np.any(np.ptp(coefs, axis=1)):
-        coefs = coefs[:, 0] if len(coefs) else np.zeros(0)
-    rows, columns = (np.array([key[axis] for key in elements], dtype=np.intp) for axis in (0, 1))
-    return AffineMatrix(fixed, rows, columns, tuple(name for _, _, name in elements), coefs)
+    coefs = coefs.reshape(len(elements), fixed.shape[2])
+    if not np.any(np.ptp(coefs, axis=1)):
+        coefs = coefs[:, 0]
+    rows, columns, names = zip(*elements, strict=True) if elements else ((), (), ())
+    return AffineMatrix(fixed, np.array(rows, np.intp), np.array(columns, np.intp), names, coefs)
 
 
 def repeated(matrix: AffineMatrix, periods: int) -> AffineMatrix:

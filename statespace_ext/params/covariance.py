@@ -144,6 +144,15 @@ class Chordal:
             out[index] = ((slope + slope.T) @ factor)[rows, columns]
         return out
 
+    def curvature(self, gradient: Array) -> Array:
+        """Return the derivatives of `vjp` by L, the same at every L."""
+        out = np.zeros((len(self.param_names),) * 2)
+        for order, rows, columns, index in self._blocks:
+            slope = self._factor(gradient, rows, columns, index, len(order))
+            same_column = columns[:, None] == columns[None, :]
+            out[np.ix_(index, index)] = same_column * (slope + slope.T)[rows][:, rows]
+        return out
+
     def estimate(self, target: Array) -> Array | None:
         """Return None: there is no closed form."""
         return None

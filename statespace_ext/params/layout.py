@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from functools import cached_property, partial
+from itertools import chain
 
 import numpy as np
 
 from ..exceptions import ParameterError, SpecificationError, UnsupportedError, shown
-from ..numerics.linear_algebra import Array
+from ..numerics.differences import jacobian
+from ..numerics.linear_algebra import Array, at_period
 from .affine import AffineMatrix, Elements, IntArray, periods_alike
 from .covariance import (
     Chordal,
@@ -28,6 +30,9 @@ Bound of stationary coefficients. A stationary start exists at it, so a search a
 Closer to one, the variance 1 / (1 - a^2) of a stationary start makes the score inexact. At 1 - 1e-9 its
 errors are 1e-3, and L-BFGS finds no descent direction.
 """
+
+_CURVATURE_STEP = 1e-4
+"""Step of differences of the derivatives of transforms, most of which are linear or quadratic."""
 
 
 class UnitInterval:
@@ -104,8 +109,13 @@ class ParameterLayout:
                 remedy="Give them different names.",
             )
 
-    def positions(self, names: list[str]) -> IntArray:
-        """Return the positions of parameters in the flat vector."""
+    def positions(self, names: Sequence[str]) -> IntArray:
+        """Return the positions of parameters in the flat vector; raise `ParameterError` if one is unknown."""
+        unknown = [name for name in names if not (isinstance(name, str) and name in self._position)]
+        if unknown:
+            raise ParameterError(
+                "Unknown parameter", got=shown(unknown), expected=f"names among {shown(self.names)}"
+            )
         return np.array([self._position[name] for name in names], dtype=np.intp)
 
     def block_params(self, key: str) -> IntArray:
@@ -188,7 +198,7 @@ class ParameterLayout:
                 continue
             target, index = np.asarray(matrix), self.index[key]
             if block.moves:
-                each = [_at_period(target, t) for t in block.regimes.tolist()]
+                each = [at_period(target, t) for t in block.regimes.tolist()]
                 block, target = block.joined(diagonal=False), np.concatenate(each, axis=1)
                 index = self.positions(list(block.names))
             fixed = block.fixed.mean(axis=2) if block.time_varying else block.fixed
@@ -231,8 +241,9 @@ class ParameterLayout:
     def structures(self) -> dict[str, CovarianceStructure]:
         """Structures of the affine covariance blocks that have a transform, by block."""
         found = {key: each for key, each in self.recognised.items() if key not in self.curved}
-        uses = Counter(name for key in found for name in set(self.blocks[key].names))
-        shared = {key for key in found if any(uses[name] > 1 for name in self.blocks[key].names)}
+        names = {key: self.blocks[key].param_names for key in found}
+        uses = Counter(chain.from_iterable(names.values()))
+        shared = {key for key in found if max(map(uses.__getitem__, names[key]), default=0) > 1}
         if all(isinstance(found[key], (CommonVariance, ScaledVariances)) for key in shared):
             return found
         return {key: structure for key, structure in found.items() if key not in shared}
@@ -259,16 +270,36 @@ class ParameterLayout:
             if isinstance(structure, Chordal):  # whose derivatives are p^4 elements
                 out[places] = structure.vjp(at, slope)
             else:
-                out[places] = structure.jacobian(at).T @ slope
+                out[places] = _turned(structure, slope, at)
         return out
+
+    def information(self, unconstrained: Array, information: Array, gradient: Array) -> Array:
+        """
+        Return the information about unconstrained elements, given the information about parameters.
+
+        Parameters
+        ----------
+        unconstrained : ndarray
+            Where.
+        information : ndarray
+            Minus the second derivatives of a function by parameters, or an approximation.
+        gradient : ndarray
+            The gradient of the function by parameters.
+        """
+        slopes, out = np.eye(len(self)), np.zeros((len(self), len(self)))
+        for structure, places in self._transformed:
+            at, slope, inner = unconstrained[places], gradient[places], np.ix_(places, places)
+            slopes[inner] = structure.jacobian(at)
+            if isinstance(structure, Chordal):
+                out[inner] = -structure.curvature(slope)
+            else:
+                turned = partial(_turned, structure, slope)
+                out[inner] = -jacobian(turned, at, np.full(len(at), _CURVATURE_STEP))
+        return out + slopes.T @ information @ slopes
 
     def fix(self, values: Mapping[str, float]) -> ParameterLayout:
         """Return the layout with parameters fixed at values and dropped from the vector."""
-        unknown = [name for name in values if name not in self._position]
-        if unknown:
-            raise ParameterError(
-                "Unknown parameter", got=shown(unknown), expected=f"names among {shown(self.names)}"
-            )
+        self.positions(list(values))
         blocks = {key: block.fix(values) for key, block in self.blocks.items()}
         return ParameterLayout(blocks, self.covariances, self.bounded - set(values))
 
@@ -308,6 +339,11 @@ class ParameterLayout:
         return [given[name] for name in self.names]
 
 
+def _turned(structure: CovarianceStructure | UnitInterval, gradient: Array, unconstrained: Array) -> Array:
+    """Return the gradient by unconstrained element, given that by parameter."""
+    return np.asarray(structure.jacobian(unconstrained).T @ gradient)
+
+
 def real_array(value: object, what: str) -> Array:
     """
     Return a new array of floats from numbers.
@@ -342,11 +378,6 @@ def checked_values(values: Mapping[str, object]) -> dict[str, float]:
             raise ParameterError(f"The value of {name} is not a finite number", got=repr(value)[:80])
         out[name] = float(array)
     return out
-
-
-def _at_period(matrix: Array, t: int) -> Array:
-    """Return a matrix at a period."""
-    return matrix[:, :, t] if matrix.ndim == 3 else matrix
 
 
 def _least_squares(block: AffineMatrix, columns: IntArray, target: Array) -> Array:

@@ -103,14 +103,14 @@ def parse_equations(
             f"The {what} are not linear equations of coefficients",
             got=repr(value),
             expected=f'such as "{names[0]} = {names[-1]}", with names among {shown(names)}',
-            remedy=str(error).splitlines()[0] if str(error) else None,
+            remedy=next(iter(str(error).splitlines()), None),
         ) from error
     if not (np.isfinite(R).all() and np.isfinite(q).all()):
         raise SpecificationError(f"The {what} have numbers that are not finite", got=repr(value))
     texts = [value] if isinstance(value, str) else value
     if not (isinstance(texts, list) and all(isinstance(text, str) for text in texts)):
         return R, q, None
-    parts = [part.strip() for text in texts for part in text.split(",")]
+    parts = [part.strip() for part in ",".join(texts).split(",")]
     return R, q, parts if len(parts) == len(R) else None
 
 
@@ -424,7 +424,7 @@ def _constant_if_equal(
         paths = {place: path[0] for place, path in paths.items()}
         if not np.any(np.ptp(fixed, axis=2)):
             fixed = fixed[:, :, 0]
-    return fixed, [(*place, path if path.ndim else float(path)) for place, path in paths.items()]
+    return fixed, [(*place, path[()]) for place, path in paths.items()]
 
 
 def _split_numbers(array: Array, where: str) -> tuple[Array, np.ndarray]:

@@ -13,10 +13,9 @@ from ..base.formula import regression_frames
 from ..base.results import StateSpaceResultsWrapper
 from ..engine.arguments import one_of
 from ..engine.calendars import future_labels
-from ..engine.validation import check_same_columns, endog_frame, regressor_array
+from ..engine.validation import check_same_columns, endog_frame, regressor_array, series_names
 from ..exceptions import DataError, SpecificationError, shown, warn_renamed
 from .alpha import GRSTest, WaldTest, grs, wald_alpha
-from .declaration import series_names
 from .dynamic_regression import DynamicRegression
 from .estimates import Coefficient
 from .results import DynamicRegressionResults

@@ -421,18 +421,20 @@ def _frames(
             expected=f"one entry for each of {shown(series)}",
             remedy=nearest(unknown[0], series) if unknown else None,
         )
-    frames = {}
-    for name in series:
-        rows = regressor_frame(given[name], nobs, index, f"exog[{name!r}]")
-        if rows is None:
-            raise DataError(f"exog[{name!r}] is missing", got="None")
-        own = regressor_names(given[name], "x")
-        if not hasattr(rows, "columns") and len(own) == len(names.get(name, [])):
-            own = names[name]
-        if len(set(own)) < len(own):
-            raise DataError(f"exog[{name!r}] has two columns of one name", got=shown(own))
-        frames[name] = pd.DataFrame(np.asarray(rows), getattr(rows, "index", index), own)
-    return frames
+    return {name: _frame(given[name], name, nobs, index, names.get(name, [])) for name in series}
+
+
+def _frame(exog: Any, name: str, nobs: int | None, index: Any, names: list[str]) -> pd.DataFrame:
+    """Return the regressors of one series as a frame; columns without names get those of the sample."""
+    rows = regressor_frame(exog, nobs, index, f"exog[{name!r}]")
+    if rows is None:
+        raise DataError(f"exog[{name!r}] is missing", got="None")
+    own = regressor_names(exog, "x")
+    if not hasattr(rows, "columns") and len(own) == len(names):
+        own = names
+    if len(set(own)) < len(own):
+        raise DataError(f"exog[{name!r}] has two columns of one name", got=shown(own))
+    return pd.DataFrame(np.asarray(rows), getattr(rows, "index", index), own)
 
 
 # -- constraints ---------------------------------------------------------------------------------------------

@@ -59,6 +59,17 @@ def parse_dynamics(dynamics: Mapping[str, str] | None, regressors: list[str]) ->
     return [given.get(name, "static") for name in regressors]
 
 
+def _check_complete(structures: list[Any], ranks: list[int], coefficients: Coefficients) -> None:
+    """Raise if a structure over series is given for a regressor that some series do not have."""
+    for value, rank, each in zip(structures, ranks, coefficients.noise, strict=True):
+        if len(each.rows) < coefficients.p and (rank or _is_keyword(value, "proportional")):
+            raise SpecificationError(
+                f"state_cov of {each.label} needs coefficients of all series",
+                got=f"{value!r} with {len(each.rows)} free coefficients of {coefficients.p} series",
+                expected='"diagonal", "scalar", "unstructured" or an array',
+            )
+
+
 def regression_layout(
     coefficients: Coefficients, obs_cov: object, state_cov: object
 ) -> tuple[ParameterLayout, list[int]]:
@@ -79,13 +90,7 @@ def regression_layout(
     obs_rank = factor_rank(obs_cov, p, "obs_cov")
     ranks = [factor_rank(value, p, "state_cov") for value in structures]
     names = [f"proportion.{coefficients.noise[i].label}" for i in proportional]
-    for value, each in zip(structures, coefficients.noise, strict=True):
-        if len(each.rows) < p and (factor_rank(value, p, "state_cov") or _is_keyword(value, "proportional")):
-            raise SpecificationError(
-                f"state_cov of {each.label} needs coefficients of all series",
-                got=f"{value!r} with {len(each.rows)} free coefficients of {p} series",
-                expected='"diagonal", "scalar", "unstructured" or an array',
-            )
+    _check_complete(structures, ranks, coefficients)
     blocks = {
         "design": affine_matrix(np.zeros((p, k)), []),
         "obs_intercept": parse_matrix(np.zeros((p, 1)), (p, 1), "obs_intercept", lambda i, j: ""),
@@ -265,15 +270,6 @@ def _affine_part(value: object, p: int) -> object:
 
 def _is_keyword(value: object, keyword: str) -> bool:
     return isinstance(value, str) and value == keyword
-
-
-def series_names(data: Any) -> list[str]:
-    """Return the names of the series as statsmodels would assign them."""
-    if isinstance(data, pd.DataFrame):
-        return [str(name) for name in data.columns]
-    if isinstance(data, pd.Series):
-        return [str(data.name) if data.name is not None else "y"]
-    return ["y"] if np.ndim(data) == 1 or data.shape[1] == 1 else [f"y{i + 1}" for i in range(data.shape[1])]
 
 
 def parse_start(kind: str, mean: Any, cov: Any, names: list[str]) -> tuple[str, Array, Array]:

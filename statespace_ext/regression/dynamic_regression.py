@@ -12,6 +12,7 @@ import pandas as pd
 from ..base.formula import FormulaDesign, labelled_as, named_regressors, regression_frames, with_const
 from ..base.model import StateSpaceModel
 from ..base.results import StateSpaceResultsWrapper
+from ..em.average_information import AverageInformation
 from ..em.updates import StateStructure
 from ..engine.system import System
 from ..engine.system_score import SystemScore
@@ -19,10 +20,12 @@ from ..engine.validation import (
     endog_frame,
     regressor_array,
     regressor_names,
+    series_names,
 )
 from ..exceptions import DataError, ParameterError
 from ..numerics.linear_algebra import STABILITY_LIMIT, Array
 from ..numerics.matrix_equations import stationary_moments
+from ..params.affine import Elements
 from ..params.layout import ParameterLayout
 from .coefficients import Coefficients, by_series_frame, is_by_series
 from .declaration import (
@@ -30,7 +33,6 @@ from .declaration import (
     parse_start,
     partly_diffuse,
     regression_layout,
-    series_names,
 )
 from .estimation import RegressionEstimation, RegressionSmoother
 from .obs_scale import ScaledNoise, by_cov, parse_scale, scaled_cov, with_scale
@@ -367,6 +369,27 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
         nothing = np.zeros(0)
         score = SystemScore(found.llf, by_matrix, nothing, nothing, nothing)
         return found.llf, self.layout.gradient(self.score_by_block(score, params), params)
+
+    @property
+    def has_average_information(self) -> bool:
+        """Whether V and W are affine in the parameters, and the log-likelihood takes passes of the filter."""
+        affine = not (self.has_factors or self.proportional or self.layout.curved)
+        return affine and not self.coefficients.autoregressive and self.private_smoother.common is None
+
+    def average_information(self, params: Array) -> Array:
+        """Return the average of the observed and the expected information at a full parameter vector."""
+        system, V = self.initialized_system(params), self._blocks(params)["obs_cov"]
+        mean, directions, cov = self.private_smoother.start_of(system)
+        scale = np.ones(self.endog.shape) if self.obs_scale is None else self.obs_scale
+        intercept, R = system.obs_intercept, system.selection
+        endog = (self.endog - (intercept if intercept.ndim == 1 else intercept.T)) / scale
+        design = np.moveaxis(system.design, 2, 0) / scale[:, :, None]
+        noise = R @ system.state_cov @ R.T
+        found = AverageInformation(endog, design, V, system.transition, noise, mean, cov, directions)
+        every, rows = np.arange(len(self.layout)), self.coefficients.noise_rows
+        by = self.layout.derivative("state_cov", every)
+        by_noise = Elements(rows[by.rows], rows[by.columns], by.params, by.values)
+        return found.by(self.layout.derivative("obs_cov", every), by_noise, len(every))
 
     # -- out of sample ---------------------------------------------------------------------------------
 

@@ -146,8 +146,8 @@ def portfolio_weights(weights: Any, series: list[str]) -> pd.DataFrame:
     given: Any = weights if isinstance(weights, (pd.Series, pd.DataFrame)) else pd.Series(dict(weights))
     if isinstance(given, pd.Series):
         given = given.to_frame("portfolio" if given.name is None else given.name)
-    rows, columns = ([str(name) for name in axis] for axis in given.axes)
-    unknown = [name for name in rows if name not in series]
+    given = given.rename(index=str, columns=str)
+    unknown = given.index.difference(series, sort=False).tolist()
     if unknown:
         raise SpecificationError(
             "weights name series that the model does not have",
@@ -155,14 +155,20 @@ def portfolio_weights(weights: Any, series: list[str]) -> pd.DataFrame:
             expected=f"names among {shown(series)}",
             remedy=nearest(unknown[0], series),
         )
-    for names in (rows, columns):
-        if len(set(names)) < len(names):
+    for names in given.axes:
+        if not names.is_unique:
             raise DataError("weights have a name twice", got=shown(names), expected="each name once")
+    return _finite(given, repr(weights)).reindex(series, fill_value=0.0)
+
+
+def _finite(frame: pd.DataFrame, shown_as: str) -> pd.DataFrame:
+    """Return weights as floats; raise `DataError` if they are none, not numbers or not finite."""
     try:
-        values = given.to_numpy(dtype=float)
+        values = frame.astype(float)
     except (TypeError, ValueError) as error:
-        raise DataError("weights are not numeric", got=repr(weights)) from error
+        raise DataError("weights are not numeric", got=shown_as) from error
     if not values.size or not np.all(np.isfinite(values)):
-        raise DataError("weights have missing or infinite values", got=values.tolist(), expected="numbers")
-    frame = pd.DataFrame(values, index=rows, columns=columns)
-    return frame.reindex(series, fill_value=0.0)
+        raise DataError(
+            "weights have missing or infinite values", got=values.to_numpy().tolist(), expected="numbers"
+        )
+    return values

@@ -187,7 +187,7 @@ class DynamicRegressionResults(StateSpaceResults):
     def _rows(self) -> pd.DataFrame:
         """Return the rows of `tidy` without tests; the constant coefficients come first."""
         c, rows = self.model.coefficients, super()._rows()
-        constant = [j for j in range(len(c.regressors)) if c.dynamics[j] == "static"]
+        constant = np.flatnonzero(np.array(c.dynamics) == "static").tolist()
         if self.smoothed_state is None or not constant:
             return rows
         found = [(c.labels[j], self._coefficient(j)) for j in constant]

@@ -80,6 +80,10 @@ def start_of(initialization: Any, macro: Any, obs_cov: Any) -> Any:
     return "conditional" if seen else "stationary"
 
 
+_MAXIMAL = {"dai-singleton": DaiSingleton, "dai-singleton-pairs": DaiSingletonPairs}
+_PORTFOLIOS = {"jsz": Portfolios, "jsz-pairs": RootPairs}
+
+
 def normalisation_of(identification: Any, panel: Panel) -> Normalisation:
     """
     Return the normalisation for an identification, which is a name or an instance.
@@ -95,14 +99,12 @@ def normalisation_of(identification: Any, panel: Panel) -> Normalisation:
         found = identification
     elif word in ("afns", "dns"):
         found = NelsonSiegel(word == "afns")
-    elif word in ("dai-singleton", "dai-singleton-pairs"):
-        found = (DaiSingleton if word == "dai-singleton" else DaiSingletonPairs)(k)
-    elif word in ("jsz", "jsz-pairs") and names is not None:
+    elif word in _MAXIMAL:
+        found = _MAXIMAL[word](k)
+    elif word in _PORTFOLIOS and names is not None:
         found = Observed(names)
-    elif word in ("jsz", "jsz-pairs"):
-        found = (Portfolios if word == "jsz" else RootPairs)(
-            panel.weights, panel.maturities, 1.0 / panel.scale, panel.period
-        )
+    elif word in _PORTFOLIOS:
+        found = _PORTFOLIOS[word](panel.weights, panel.maturities, 1.0 / panel.scale, panel.period)
     else:
         raise SpecificationError(
             "identification is unknown",

@@ -60,20 +60,20 @@ def estimate_term_structure(model: Any, request: FitRequest) -> FitResult:
 
 def _estimate(model: Any, problem: Any, request: FitRequest) -> FitResult:
     """Run a fit; the methods of the model differ in their starts."""
-    method, start, most = request.method, request.start, request.maxiter
-    if method == "two-step":
-        return _two_step(problem, model.start_params if start is None else start, request)
+    method, start = request.method, request.start
     if method == "auto" and start is None and _has_twin(model):
         try:
             return _by_portfolios(model, problem, request)
         except np.linalg.LinAlgError:  # a singular state_cov of the portfolios has no such form
             start = model.start_params
-    if method != "auto" and start is None:
+    elif method != "auto" and start is None:
         start = concentrated_starts(model)[0] if method == "jsz" else model.start_params
-    if method in EM_METHODS and most is None:
-        most = _MAXITER_EM
+    if method == "two-step" and start is not None:
+        return _two_step(problem, start, request)
+    if method in EM_METHODS and request.maxiter is None:
+        request = replace(request, maxiter=_MAXITER_EM)
     common = "auto" if method in OWN else method
-    found = estimate(problem, replace(request, method=common, start=start, maxiter=most))
+    found = estimate(problem, replace(request, method=common, start=start))
     return replace(found, method=method)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..engine.arguments import one_of, positive_integer
-from ..engine.validation import DAYS_IN_A_YEAR, check_dates, endog_frame, read_dates
+from ..engine.validation import DAYS_IN_A_YEAR, check_dates, endog_frame, read_dates, series_names
 from ..exceptions import DataError, SpecificationError, shown, warn
 from ..fit.start_values import fill_missing
 from ..numerics.linear_algebra import Array
@@ -378,7 +378,7 @@ def parts_of(yields: Any, maturities: Any, units: Any) -> tuple[Any, Any, Any]:
                 got=type(yields).__name__,
                 remedy="Pass maturities, in years.",
             )
-        maturities = maturities_of(_labels(frame, 1))
+        maturities = maturities_of(series_names(frame))
     return yields, maturities, "decimal" if units is None else units
 
 
@@ -408,7 +408,7 @@ def parse_panel(yields: Any, dates: Any, given: Mapping[str, Any]) -> Panel:
     frame: Any = endog_frame(yields)
     values = np.asarray(frame, dtype=float)
     values = values[:, None] if values.ndim == 1 else values
-    labels = _labels(frame, values.shape[1])
+    labels = series_names(frame)
     maturities = parse_maturities(given["maturities"], labels, k)
     scale = check_units(values, given["units"])
     check_dates(dates, len(values))
@@ -438,14 +438,6 @@ def _period(time: Any, steps: Array, maturities: Array) -> float | None:
         )
     whole_periods(maturities, float(steps))
     return float(steps)
-
-
-def _labels(frame: Any, count: int) -> list[str]:
-    if isinstance(frame, pd.DataFrame):
-        return [str(name) for name in frame.columns]
-    if isinstance(frame, pd.Series):
-        return [str(frame.name) if frame.name is not None else "y"]
-    return ["y"] if count == 1 else [f"y{i + 1}" for i in range(count)]
 
 
 def check_factors(factors: Array) -> None:

@@ -42,11 +42,13 @@ def _require_free_dynamics(results: Any) -> None:
             got="irregular dates",
             remedy="Take the yields of month ends.",
         )
-    blocks = [model.layout.blocks.get(key) for key in ("K_P", "kappa_P")]
-    held = [name for block in blocks if block is not None for name in block.names if name in results._fixed]
-    bound = f"fixed: {shown(held)}" if held else ""
-    if any(block is None or len(set(block.names)) < np.prod(block.shape) for block in blocks):
-        bound = "restricted P-dynamics or prices of risk"
+    bound = ""
+    for key in ("K_P", "kappa_P"):
+        block = model.layout.blocks.get(key)
+        if block is None or len(block.param_names) < np.prod(block.shape):
+            bound = "restricted P-dynamics or prices of risk"
+        elif not bound and not results._fixed.keys().isdisjoint(block.names):
+            bound = f"fixed: {shown(filter(results._fixed.__contains__, block.names))}"
     if bound:
         raise UnsupportedError(
             "A bias correction needs free P-dynamics: it moves all elements of K_P",

@@ -16,14 +16,21 @@ from scipy.integrate import solve_ivp
 
 from statespace_ext.exceptions import ParameterError
 from statespace_ext.numerics.bond_pricing import (
-    expected_rate_loadings,
+    _flow,
+    _parts,
     forward_loadings,
-    intercept_parts,
     loadings,
     loadings_vjp,
 )
 from statespace_ext.numerics.linear_algebra import symmetrize
 from statespace_ext.numerics.ornstein_uhlenbeck import discretise
+
+
+def intercept_parts(at: tuple, tau: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Drift and convexity of the intercept, which a difference of intercepts would round away."""
+    K, kappa, cov, _, delta_1 = at
+    return _parts(_flow(K, delta_1, tau, None), kappa, cov, tau)[0]
+
 
 TAU = np.array([0.25, 0.5, 1, 2, 3, 5, 7, 10, 15, 20, 30.0])
 
@@ -163,7 +170,7 @@ def test_long_maturities() -> None:
 def test_short_maturities(name: str) -> None:
     K, kappa, cov, delta_0, delta_1 = at = pricing(DRIFTS[name])
     tau = np.array([1e-12, 1e-9, 1e-6, 30.0])  # beside a long one, which sets the first step
-    drift, convexity = intercept_parts(*at, tau)
+    drift, convexity = intercept_parts(at, tau)
     A, B = loadings(*at, tau)
     t = tau[:3]
     assert_allclose(A[:3] - delta_0, drift[:3] + convexity[:3], rtol=1e-3, atol=1e-17)
@@ -178,7 +185,7 @@ def test_composition_over_time(name: str) -> None:
     """The expected rate over tau + s: that over s, and that over tau at the expected state after s."""
     K, kappa, cov, delta_0, delta_1 = pricing(DRIFTS[name])
     tau, s = 3.0, 1.7
-    A, B = expected_rate_loadings(K, kappa, delta_0, delta_1, np.array([tau, s, tau + s]))
+    A, B = loadings(K, kappa, np.zeros_like(cov), delta_0, delta_1, np.array([tau, s, tau + s]))
     a, b = A * [tau, s, tau + s], B * np.array([[tau], [s], [tau + s]])
     step = discretise(K, kappa, cov, s)
     assert_allclose(b[2], b[1] + b[0] @ step.transition, rtol=1e-12, atol=1e-13)
@@ -198,10 +205,10 @@ def test_rotation_leaves_yields(name: str) -> None:
 
 def test_parts_of_the_intercept() -> None:
     K, kappa, cov, delta_0, delta_1 = at = pricing(DRIFTS["stable"])
-    drift, convexity = intercept_parts(*at, TAU)
+    drift, convexity = intercept_parts(at, TAU)
     assert_allclose(delta_0 + drift + convexity, loadings(*at, TAU)[0], rtol=1e-14)
     assert np.all(convexity < 0)
-    A, B = expected_rate_loadings(K, kappa, delta_0, delta_1, TAU)
+    A, B = loadings(K, kappa, np.zeros_like(cov), delta_0, delta_1, TAU)
     assert_allclose(A, delta_0 + drift, rtol=1e-14)
     assert_allclose(B, loadings(*at, TAU)[1], rtol=1e-14)
 
