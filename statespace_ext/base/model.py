@@ -142,7 +142,7 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
         except StateSpaceError:
             raise
         except (ValueError, TypeError) as error:
-            raise DataError("statsmodels refuses the data or their dates", got=error) from error
+            raise DataError("statsmodels rejects the data or their dates", got=error) from error
         self.regressor_names = {
             "exog": regressor_names(exog, "x"),
             "state_exog": regressor_names(state_exog, "u"),
@@ -203,7 +203,8 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
         params : array_like, Series or dict
             All parameters, including the fixed ones.
         """
-        return self.layout.matrices(self.layout.vector(params))
+        at = self.layout.matrices(self.layout.vector(params))
+        return {key: np.asarray(matrix) for key, matrix in at.items()}
 
     def clone(self: M, endog: object, exog: object = None, **kwargs: Any) -> M:
         """
@@ -221,7 +222,9 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
             ("state_exog", self.k_state_exog, kwargs.get("state_exog")),
         ):
             if count and value is None:
-                raise DataError(f"A model with {name} needs new values of it", expected=f"{count} columns")
+                raise DataError(
+                    f"The model has {name}, so new periods need values of it", expected=f"{count} columns"
+                )
         endog = endog_frame(endog)
         check_same_columns(endog, np.atleast_1d(self.endog_names).tolist(), "The new endog")
         return self._rebuilt(endog, kwargs if exog is None else {"exog": exog, **kwargs})
@@ -278,7 +281,9 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
         """
         if not hasattr(params, "items"):
             raise ParameterError(
-                "Fixed parameters have no names", got=repr(params), expected="a dict by name"
+                "Fixed parameters must be given by name",
+                got=repr(params),
+                expected="a dict with names as keys",
             )
         values = checked_values(params)
         outside = [name for name in values if name in self.layout.bounded and not abs(values[name]) < 1.0]
@@ -317,7 +322,7 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
         """Write the matrices at a parameter vector into the state-space representation."""
         if complex_step or np.iscomplexobj(np.asarray(params)):
             raise UnsupportedError(
-                "Complex-step derivatives are not supported", remedy="The exact score is: use `score`."
+                "Complex-step derivatives are not supported", remedy="Use `score`, which is exact."
             )
         vector = self.handle_params(params, transformed, includes_fixed)
         system = self.system(vector)
@@ -474,7 +479,9 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
                 return replace(system, start="stationary", initialization=None, stationary=None, **given)
             mean, diffuse, cov = start(model=self.ssm)
         if np.any(diffuse) or has_part(start, "stationary"):
-            raise UnsupportedError("A partly diffuse or stationary start set on `ssm` cannot be estimated")
+            raise UnsupportedError(
+                "A model with a partly diffuse or stationary start that was set on `ssm` cannot be estimated"
+            )
         given = {"initial_state": mean, "initial_state_cov": cov}
         return replace(system, start="known", initialization=None, stationary=None, **given)
 

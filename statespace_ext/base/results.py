@@ -279,7 +279,9 @@ class StateSpaceResults(
         model_df = max(0, self.df_model - self.k_diffuse_states - 1) if truth(df_adjust, "df_adjust") else 0
         errors = self.filter_results.standardized_forecasts_error
         if errors is None:
-            raise UnsupportedError("The fit kept no residuals", remedy="Fit without low_memory=True.")
+            raise UnsupportedError(
+                "The fit did not store the residuals", remedy="Fit without low_memory=True."
+            )
         first = max(self.loglikelihood_burn, self.nobs_diffuse)
         residuals = [series[~np.isnan(series)] for series in errors[:, first:]]
         longest = positive_integers(
@@ -288,7 +290,9 @@ class StateSpaceResults(
         fewest = min(map(len, residuals))
         if max(longest) >= fewest:
             raise SpecificationError(
-                "lags are more than the residuals allow", got=shown(longest), expected=f"less than {fewest}"
+                "lags must be smaller than the number of residuals",
+                got=shown(longest),
+                expected=f"fewer than {fewest}",
             )
         given = np.asarray(longest) if np.ndim(lags) else np.arange(1, longest[0] + 1)
         return np.array([portmanteau(series, given, box_pierce, model_df) for series in residuals])

@@ -29,11 +29,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..em.regressions import row_products
 from ..em.updates import stationary_chain
 from ..numerics.diffuse_start import SmoothedRows
-from ..numerics.linear_algebra import Array, product, symmetrize
+from ..numerics.linear_algebra import Array, product
 from .collapsing import FEWEST, collapsed_rows, collapses
-from .expectation import coefficient_scores, constant_steady_state
+from .expectation import by_noise, coefficient_scores, constant_steady_state, sums_suffice
 from .smoother import Filtered, Smoothed, Smoother, over_time
 from .system import System
 
@@ -45,12 +46,15 @@ _LARGE_OF_MANY = 1e9
 
 def has_small_noise(smoother: Smoother, system: System) -> bool:
     """Return whether the noise of a series is so small that the score from its residuals loses digits."""
-    d = system.obs_intercept if system.obs_intercept.ndim == 1 else system.obs_intercept.T
-    e = np.where(smoother.missing, 0.0, smoother.endog - d)
-    count = np.count_nonzero(~smoother.missing, axis=0)
-    variances = np.ravel(np.diagonal(system.obs_cov))[: e.shape[1]]
-    large = _LARGE if e.shape[1] < FEWEST else _LARGE_OF_MANY
-    return bool(np.any(np.einsum("ti,ti->i", e, e) > large * count * variances))
+    count, mean, squares = smoother.spread
+    if system.obs_intercept.ndim == 1:
+        squares = squares + count * (mean - system.obs_intercept) ** 2
+    else:
+        e = smoother.filled - smoother.seen * system.obs_intercept.T
+        squares = np.einsum("ti,ti->i", e, e)
+    variances = np.ravel(np.diagonal(system.obs_cov))[: len(count)]
+    large = _LARGE if len(count) < FEWEST else _LARGE_OF_MANY
+    return bool(np.any(squares > large * count * variances))
 
 
 def steady_score(smoother: Smoother, system: System, needed: frozenset[str]) -> SystemScore | None:
@@ -64,12 +68,14 @@ def steady_score(smoother: Smoother, system: System, needed: frozenset[str]) -> 
     k, sums = system.k_states, found.sums
     if needed & {"design", "obs_intercept", "obs_cov"}:
         Z, precision = system.design, found.precision
-        e = found.residual(slice(None))
         ZV = Z @ found.states.cov_sum
-        out["obs_intercept"] = product(precision, e.T)
+        if sums_suffice(system):
+            out["obs_intercept"] = product(precision, sums.eb[:, k : k + 1])
+        else:
+            out["obs_intercept"] = product(precision, found.residual(slice(None)).T)
         out["design"] = product(precision, sums.eb[:, :k] - ZV)
-        residual = sums.ee + ZV @ Z.T - len(e) * system.obs_cov
-        out["obs_cov"] = 0.5 * product(precision, product(precision, symmetrize(residual)).T)
+        residual = sums.ee + row_products(ZV, Z, sums.ee) - len(smoother.endog) * system.obs_cov
+        out["obs_cov"] = by_noise(residual, precision)
     cov_sum, lag_sum = found.states.adjoint_sums()
     noise = sums.rr - cov_sum
     R = system.selection
@@ -97,8 +103,8 @@ class SystemScore:
     Derivatives of the log-likelihood by element of the system matrices.
 
     A matrix that is constant over time has the sum of the derivatives over time (intercepts: by period
-    always); one that varies has them on a last axis. A symmetric matrix has the derivative tr(G dM), so
-    a free covariance collects G_ij and G_ji.
+    always, unless the sum of a constant one is known alone); one that varies has them on a last axis. A
+    symmetric matrix has the derivative tr(G dM), so a free covariance collects G_ij and G_ji.
 
     Attributes
     ----------

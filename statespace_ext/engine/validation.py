@@ -37,11 +37,11 @@ def check_index(index: pd.Index, name: str) -> None:
         raise DataError(
             f"The index of {name} has duplicates",
             got=index[index.duplicated()][0],
-            remedy="Keep one row a period.",
+            remedy="Keep one row per period.",
         )
     if not index.is_monotonic_increasing and not read_dates(_own_labels(index)).is_monotonic_increasing:
         raise DataError(
-            f"The index of {name} is not in increasing order",
+            f"The index of {name} must be in increasing order",
             got=f"{index[0]} first, {index[-1]} last",
             remedy="Sort it with `sort_index()`.",
         )
@@ -63,10 +63,12 @@ def check_dates(dates: Any, nobs: int) -> None:
         return
     array = dates if isinstance(dates, pd.Index) else np.asarray(dates)
     if array.ndim != 1:
-        raise DataError("dates must be a sequence", got=repr(dates), expected=f"{nobs}, one a row of endog")
+        raise DataError("dates must be a sequence", got=repr(dates), expected=f"{nobs}, one per row of endog")
     index = pd.Index(array)
     if len(index) != nobs:
-        raise DataError("dates have the wrong length", got=len(index), expected=f"{nobs}, one a row of endog")
+        raise DataError(
+            "dates have the wrong length", got=len(index), expected=f"{nobs}, one per row of endog"
+        )
     if isinstance(index, (pd.DatetimeIndex, pd.PeriodIndex)) or index.has_duplicates:
         check_index(index, "dates")
 
@@ -176,7 +178,7 @@ def _numeric_array(value: object, name: str) -> Array:
     try:
         array: Any = value if isinstance(value, np.ma.MaskedArray) else np.asarray(value)
     except ValueError as error:
-        raise _not_numbers(name, "a ragged sequence") from error
+        raise _not_numbers(name, "a sequence with rows of different lengths") from error
     if array.dtype.kind not in ("iuf" if name == "endog" else "biuf"):
         raise _not_numbers(name, f"type {array.dtype}")
     return np.array(np.ma.filled(array.astype(float), np.nan))
@@ -261,7 +263,7 @@ def regressor_frame(
     _check_regressor_values(array, nobs, name, last_may_miss, shape)
     if isinstance(row_labels, pd.Index) and not value.index.equals(row_labels):
         raise DataError(
-            f"The index of {name} is not that of endog",
+            f"The index of {name} must equal the index of endog",
             got=value.index[:3].tolist(),
             expected=row_labels[:3].tolist(),
             remedy=f"Align it: `{name}.reindex(endog.index)`.",
@@ -347,18 +349,20 @@ def check_series(endog: Array, names: list[str], k_factors: int, enough: int) ->
     for j, name in enumerate(names):
         seen = endog[:, j][~np.isnan(endog[:, j])]
         if len(seen) == 0:
-            raise DataError(f"Series {name!r} is all missing", expected="observations", remedy="Drop it.")
+            raise DataError(
+                f"Series {name!r} has no observations", expected="observations", remedy="Drop it."
+            )
         largest = float(np.max(np.abs(seen)))
         if len(seen) > 1 and np.ptp(seen) <= _ROUNDING * largest:
             raise DataError(
                 f"Series {name!r} is constant",
-                got=f"{seen[0]} in all {len(seen)} periods" + (", to rounding" if np.ptp(seen) else ""),
+                got=f"{seen[0]} in all {len(seen)} periods" + (", up to rounding" if np.ptp(seen) else ""),
                 expected="values that vary",
                 remedy="Drop it, or subtract its level.",
             )
         if largest > _LARGEST or (len(seen) > 1 and np.ptp(seen) < _SMALLEST):
             raise DataError(
-                f"Series {name!r} is too large or too small to square",
+                f"Series {name!r} has values whose squares overflow or underflow",
                 got=f"values up to {largest:.3g}, a range of {np.ptp(seen):.3g}",
                 expected=f"magnitudes between {_SMALLEST:g} and {_LARGEST:g}",
                 remedy="Change its unit.",
@@ -402,7 +406,7 @@ def check_residuals(endog: Array, exog: Array, names: list[str], joint: bool) ->
     places = np.flatnonzero(np.abs(direction) > 1e-6)
     if _is_explained(y[:, places] @ direction[places], exog, 1.0):
         raise DataError(
-            f"Beside the regressors, {shown([names[j] for j in places])} are linearly dependent",
+            f"Given the regressors, {shown([names[j] for j in places])} are linearly dependent",
             remedy='Drop one of them, or use obs_cov="diagonal".',
         )
 

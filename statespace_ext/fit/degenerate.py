@@ -11,7 +11,7 @@ from ..em.regressions import by_group
 from ..engine.smoother import over_time
 from ..engine.system import System, stationary_start
 from ..exceptions import shown
-from ..numerics.linear_algebra import NOT_HERE, Array, is_diagonal
+from ..numerics.linear_algebra import NOT_HERE, Array, by_diagonal, diagonal_matrix, is_diagonal
 from ..params.affine import IntArray
 from ..params.covariance import Chordal, General, Unstructured
 from ..params.layout import ParameterLayout
@@ -53,8 +53,12 @@ def lifted(problem: EstimationProblem, params: Array) -> Array | None:
         if isinstance(structure, General) or layout.blocks[key].time_varying:
             continue
         cov = layout.matrix(key, params)
-        sds = np.sqrt(sizes.get(key, np.full(len(cov), np.max(np.diag(cov)))))
-        slope, v = _steepest(layout, key, found[1], cov, sds)
+        size = sizes.get(key, np.full(len(cov), np.max(cov.diagonal())))
+        if by_diagonal(cov):
+            rise = _rise_of_diagonal(layout, key, found[1], cov, size)
+            out = layout.project({key: cov + diagonal_matrix(rise)}, out) if np.any(rise) else out
+            continue
+        slope, v = _steepest(layout, key, found[1], cov, np.sqrt(size))
         if slope > _RISING:
             out = layout.project({key: cov + _LIFT * np.outer(v, v)}, out)
     ends = layout.positions(sorted(layout.bounded))
@@ -64,12 +68,27 @@ def lifted(problem: EstimationProblem, params: Array) -> Array | None:
     return None if np.array_equal(out, params) or not np.isfinite(problem.value(out)) else out
 
 
+def _shares(layout: ParameterLayout, key: str, score: Array) -> Array:
+    """Return the score by element of a block: a parameter that stands in several has equal shares."""
+    index = layout.index[key]
+    return np.asarray(score[index] / np.bincount(index, minlength=len(layout))[index])
+
+
+def _rise_of_diagonal(layout: ParameterLayout, key: str, score: Array, cov: Array, size: Array) -> Array:
+    """Return an increase of that variance near zero which has the largest slope, and zeros elsewhere."""
+    block = layout.blocks[key]
+    slopes = np.bincount(block.rows, _shares(layout, key, score), minlength=len(cov))
+    near_zero = (slopes != 0.0) & (cov.diagonal() < _ZERO * size)
+    slopes = np.where(near_zero, slopes * size, -np.inf)
+    rises = (slopes > _RISING) & (np.arange(len(cov)) == slopes.argmax())
+    return np.asarray(_LIFT * size * rises)
+
+
 def _steepest(layout: ParameterLayout, key: str, score: Array, cov: Array, sds: Array) -> tuple[float, Array]:
     """Return the largest slope along a null direction v that the pattern of a block permits, and v."""
     block, structure = layout.blocks[key], layout.structures[key]
     gradient = np.zeros(block.shape)
-    count = np.bincount(layout.index[key], minlength=len(layout))[layout.index[key]]
-    np.add.at(gradient, (block.rows, block.columns), score[layout.index[key]] / count)
+    np.add.at(gradient, (block.rows, block.columns), _shares(layout, key, score))
     if not isinstance(structure, Chordal) or isinstance(structure, Unstructured):
         return _rising(gradient, sds, _null_space(cov, sds, np.unique(block.rows)))
     rises = [_rising(gradient, sds, np.eye(len(cov))[:, clique]) for clique in structure.cliques]

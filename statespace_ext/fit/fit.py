@@ -44,7 +44,7 @@ _LEVEL, _HIGHER = 1e-6, 1e-6
 """A decrease in the log-likelihood below this size is ignored."""
 
 
-def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
+def estimate(problem: EstimationProblem, request: FitRequest, first: Array | None = None) -> FitResult:
     """
     Run the requested starts, and those that the model adds, and return the best fit.
 
@@ -54,12 +54,22 @@ def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
     if starts have disagreed, or if a covariance matrix is singular at the maximum, since such likelihoods
     often have several maxima.
 
+    Parameters
+    ----------
+    problem : EstimationProblem
+        The problem.
+    request : FitRequest
+        Options of the fit.
+    first : ndarray, optional
+        Free parameters to begin with instead of the default start, without being a start that the user gave.
+
     Raises
     ------
     EstimationError
         If the likelihood does not exist at any start value.
     """
-    first, generator = _first_start(problem, request), random_generator(request.rng)
+    first = _first_start(problem, request) if first is None else first
+    generator = random_generator(request.rng)
     race = Race(problem, request)
     chooses = _chooses_starts(request)
     race.whole([first])

@@ -463,7 +463,7 @@ def parameter_scale(problem: EstimationProblem, params: Array) -> Array:
     for transform in problem.layout.transforms:
         places = problem.layout.positions(transform.param_names)
         slope = transform.jacobian(z[places])
-        out[places] = np.einsum("ij,i,ij->j", slope, information[places], slope)
+        out[places] = np.square(slope).T @ information[places]
     good = np.isfinite(out) & (out > 0)
     scale = np.where(good, 1.0 / np.sqrt(np.where(good, out, 1.0)), fallback)
     ends = problem.layout.positions(sorted(problem.layout.bounded))

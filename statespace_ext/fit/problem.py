@@ -298,7 +298,7 @@ def check_request(request: FitRequest) -> None:
         )
     if request.callback is not None and not callable(request.callback):
         raise SpecificationError(
-            "callback cannot be called", got=repr(request.callback), expected="a function of the parameters"
+            "callback must be callable", got=repr(request.callback), expected="a function of the parameters"
         )
     random_generator(request.rng)
     check_jobs(request.n_jobs)
@@ -316,14 +316,14 @@ def _check_options(request: FitRequest) -> None:
     unknown = [name for name in request.options if name not in allowed]
     if unknown:
         raise SpecificationError(
-            f'method="{request.method}" takes no such options',
+            f'method="{request.method}" does not accept these options',
             got=shown(unknown),
             expected=f"options among {shown(allowed)}" if allowed else "no options",
             remedy=nearest(unknown[0], [*allowed, *ARGUMENTS]),
         )
     for name, value in request.options.items():
         if not _is_real(value) or value < 0:
-            raise SpecificationError(f"{name} is not a number of zero or more", got=repr(value))
+            raise SpecificationError(f"{name} must be a number of at least 0", got=repr(value))
 
 
 def _is_real(value: Any) -> bool:
@@ -333,5 +333,5 @@ def _is_real(value: Any) -> bool:
 def _check_whole(value: Any, name: str, least: int) -> None:
     if not _is_real(value) or value != int(value) or value < least:
         raise SpecificationError(
-            f"{name} is not a whole number", got=repr(value), expected=f"{least} or more"
+            f"{name} must be a whole number", got=repr(value), expected=f"{least} or more"
         )

@@ -123,7 +123,8 @@ class Search:
     A SciPy method takes all its steps in one round, in units of complete data. For "auto", a round of L-BFGS
     takes longer than second derivatives. If a round does not end at a maximum, the second derivatives
     are computed from differences of the score. The next round uses coordinates in which they are 1 or -1,
-    which removes long curved ridges. "newton" starts with second derivatives, and a round has one step.
+    which removes long curved ridges. With many parameters, L-BFGS goes on from there.
+    "newton" starts with second derivatives, and a round has one step.
 
     Parameters
     ----------
@@ -154,6 +155,7 @@ class Search:
         able = request.method == "auto" or request.method == "lbfgs" and weight > 0
         newton = request.method == "newton"
         self.whitens = newton or able and problem.whitens
+        self.resumes = request.method == "auto" and not self.whitens and not weight
         self.turns = newton or self.whitens and scale is not None
         self.longest = 1 if newton else _ROUND if self.whitens else sys.maxsize
         # a few more iterations, for at most the price of second derivatives, may do without these
@@ -212,9 +214,9 @@ class Search:
             # a round without iterations has moved only by the steps of the verdict
             small = before - objective.value_here < _NO_GAIN * (1.0 + abs(before)) or len(self.path) == done
             stalled = (stalled + 1) * small
-            if not self.whitens or stalled == _MOST_STALLED:
+            if stalled == _MOST_STALLED or not (self.whitens or self.resumes):
                 break
-            self.turns = True
+            self.turns = self.whitens
         self.judge(None, False)
 
     def _turned(self) -> bool:
@@ -237,7 +239,9 @@ class Search:
         self.verdict = self.objective.finish(inverse, goes_on)
         # another Newton step approximately squares the remaining gain
         limit = _LITTLE_TO_GAIN**2 if self.request.method == "newton" else _LITTLE_TO_GAIN
-        return not self.whitens or self.verdict.converged and self.verdict.gain < limit
+        if not self.whitens:
+            return self.verdict.converged or not self.resumes
+        return self.verdict.converged and self.verdict.gain < limit
 
     def round(
         self, steps: int, stops: Callable[[Array], bool] | None = None

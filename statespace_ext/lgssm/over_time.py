@@ -40,7 +40,7 @@ class OverTime(ByFormula[LGSSMResults]):
             own = self.data.row_labels
             if isinstance(index, pd.Index) and own is not None and not index.equals(own):
                 raise DataError(
-                    f"The labels of {key} have another index than endog",
+                    f"The labels of {key} must have the index of endog",
                     got=shown(index, 3),
                     expected=shown(own, 3),
                     remedy="Reindex them, or pass them without an index.",
@@ -153,8 +153,8 @@ class OverTime(ByFormula[LGSSMResults]):
         rows = self._future(inputs, len(self.regressor_names[name]), steps, name)
         matrices = self.layout.matrices(params)
         if key == "state_intercept":
-            mean = self._level(matrices["transition"]) @ matrices["state_mean"][:, 0]
-            out[: self.k_factors] += mean[:, None]
+            mean = matrices["state_mean"][:, 0]
+            out[: self.k_factors] += (self._level(matrices["transition"]) @ mean)[:, None]
         if rows is not None:
             coef = matrices[coefs]
             out[: len(coef)] += coef @ rows.T
@@ -226,7 +226,7 @@ class OverTime(ByFormula[LGSSMResults]):
         nowhere = [name for name in layout.names if name not in standing]
         if nowhere:
             raise SpecificationError(
-                "A parameter stands in no period with data",
+                "A parameter enters no period with data",
                 got=shown(nowhere),
                 expected="each parameter in a period of the sample; the last period of transition, "
                 "state_intercept and state_cov enters the period after it",

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..exceptions import ParameterError, SpecificationError, UnsupportedError, shown
 from ..numerics.differences import jacobian
-from ..numerics.linear_algebra import Array, at_period
+from ..numerics.linear_algebra import Array, at_period, by_diagonal
 from .affine import AffineMatrix, Elements, IntArray, periods_alike
 from .covariance import (
     Chordal,
@@ -70,6 +70,9 @@ class ParameterLayout:
         The blocks that are covariance matrices.
     bounded : collection of str
         Parameters in (-1, 1).
+    lean : collection of str
+        The covariance matrices that are stored by their diagonals (`diagonal_matrix`) if they have nothing
+        else at all parameter values.
 
     Raises
     ------
@@ -82,10 +85,12 @@ class ParameterLayout:
         blocks: Mapping[str, AffineMatrix],
         covariances: frozenset[str],
         bounded: frozenset[str] = frozenset(),
+        lean: frozenset[str] = frozenset(),
     ) -> None:
         self.blocks = dict(blocks)
         self.covariances = covariances
         self.bounded = bounded
+        self.lean = lean
         self.names = list(dict.fromkeys(name for block in self.blocks.values() for name in block.names))
         self._position = {name: i for i, name in enumerate(self.names)}
         self.index: dict[str, IntArray] = {
@@ -169,7 +174,14 @@ class ParameterLayout:
     def matrix(self, key: str, params: Array) -> Array:
         """Return one block at a parameter vector."""
         block = self.blocks[key]
+        if key in self._by_diagonal:
+            return block.diagonal_at(params[self.index[key]])
         return np.array(block.fixed) if block.is_fixed else block.at(params[self.index[key]])
+
+    @cached_property
+    def _by_diagonal(self) -> set[str]:
+        found = self.lean & set(self.blocks)
+        return {key for key in found - set(self.curved) if self.blocks[key].is_diagonal}
 
     def gradient(self, by_matrix: Mapping[str, Array], params: Array | None = None) -> Array:
         """
@@ -196,7 +208,10 @@ class ParameterLayout:
             if isinstance(block, CurvedMatrix):
                 out[self.block_params(key)] = block.near(np.asarray(matrix))
                 continue
-            target, index = np.asarray(matrix), self.index[key]
+            target, index = matrix, self.index[key]
+            if by_diagonal(target) and block.is_diagonal:
+                block, target = block.along_diagonal, target.diagonal()[:, None]
+            target = np.asarray(target)
             if block.moves:
                 each = [at_period(target, t) for t in block.regimes.tolist()]
                 block, target = block.joined(diagonal=False), np.concatenate(each, axis=1)
@@ -301,7 +316,7 @@ class ParameterLayout:
         """Return the layout with parameters fixed at values and dropped from the vector."""
         self.positions(list(values))
         blocks = {key: block.fix(values) for key, block in self.blocks.items()}
-        return ParameterLayout(blocks, self.covariances, self.bounded - set(values))
+        return ParameterLayout(blocks, self.covariances, self.bounded - set(values), self.lean)
 
     def vector(self, params: object) -> Array:
         """
@@ -359,7 +374,7 @@ def real_array(value: object, what: str) -> Array:
             raise TypeError(f"type {array.dtype}")
         return np.array(array, dtype=float)
     except (TypeError, ValueError) as error:
-        raise ParameterError(f"{what} are not real numbers", got=repr(value)[:80]) from error
+        raise ParameterError(f"{what} must be real numbers", got=repr(value)[:80]) from error
 
 
 def checked_values(values: Mapping[str, object]) -> dict[str, float]:

@@ -188,7 +188,9 @@ def _zero(results: Any, regressor: str) -> tuple[Any, Array, Restrictions]:
     """Return the coefficients on a regressor, and the independent restrictions that set them to zero."""
     c = getattr(results.model, "coefficients", None)
     if c is None:
-        raise SpecificationError("The test is for dynamic regressions", got=type(results.model).__name__)
+        raise SpecificationError(
+            "The test needs results of a dynamic regression", got=type(results.model).__name__
+        )
     if regressor not in c.labels:
         raise SpecificationError(
             "The model has no such regressor", got=repr(regressor), expected=f"one of {c.labels}"
@@ -279,7 +281,7 @@ def grs(endog: Any, factors: Any) -> GRSTest:
     if np.linalg.matrix_rank(X / np.linalg.norm(X, axis=0)) <= k:
         raise DataError(
             "The factors and a constant are collinear",
-            remedy="Leave the constant and doubles out of factors.",
+            remedy="Leave the constant and repeated columns out of factors.",
         )
     try:
         length, _, alpha = _hotelling(Y, X, 0)

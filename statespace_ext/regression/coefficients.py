@@ -344,7 +344,7 @@ class Coefficients:
         frame = by_series_frame(exog, self.endog, None, None, names)[0]
         if sorted(frame.columns) != sorted(self.exog_names):
             raise DataError(
-                "The regressors by series are not those of the model",
+                "The regressors by series must be those of the model",
                 got=shown(frame.columns),
                 expected=shown(self.exog_names),
             )
@@ -400,7 +400,7 @@ def by_series_frame(
         for i, name in enumerate(series):
             if regressor in frames[name]:
                 if not frames[name].index.equals(first.index):
-                    raise DataError(f"exog[{name!r}] has other periods than exog[{series[0]!r}]")
+                    raise DataError(f"exog[{name!r}] must have the same periods as exog[{series[0]!r}]")
                 columns[i, j] = len(parts)
                 parts.append(frames[name][regressor].rename(f"{regressor}.{name}"))
     return pd.concat(parts, axis=1), regressors, columns
@@ -416,9 +416,9 @@ def _frames(
     unknown, missing = ([n for n in a if n not in b] for a, b in ((given, series), (series, given)))
     if unknown or missing:
         raise DataError(
-            "exog by series does not name the series",
+            "exog by series must have one entry for each series",
             got=f"unknown {shown(unknown)}" if unknown else f"none for {shown(missing)}",
-            expected=f"one entry for each of {shown(series)}",
+            expected=f"the names {shown(series)}",
             remedy=nearest(unknown[0], series) if unknown else None,
         )
     return {name: _frame(given[name], name, nobs, index, names.get(name, [])) for name in series}
@@ -433,7 +433,7 @@ def _frame(exog: Any, name: str, nobs: int | None, index: Any, names: list[str])
     if not hasattr(rows, "columns") and len(own) == len(names):
         own = names
     if len(set(own)) < len(own):
-        raise DataError(f"exog[{name!r}] has two columns of one name", got=shown(own))
+        raise DataError(f"exog[{name!r}] has two columns with the same name", got=shown(own))
     return pd.DataFrame(np.asarray(rows), getattr(rows, "index", index), own)
 
 
@@ -495,7 +495,9 @@ def _by_series(
             out.append((row, f"{text} ({name})"))
     if not out:
         raise SpecificationError(
-            "A constraint belongs to no series", got=text, expected="regressors that a series has together"
+            "A constraint names regressors that no series has together",
+            got=text,
+            expected="regressors of the same series",
         )
     return out
 
@@ -544,7 +546,7 @@ def _require_same_dynamics(c: Coefficients, i: int, others: IntArray) -> None:
     if len(set(kinds)) > 1:
         names = [c.names[k] for k in [i, *others]]
         raise SpecificationError(
-            "A constraint joins coefficients with different dynamics, and cannot hold at every date",
+            "A constraint between coefficients with different dynamics cannot hold at every date",
             got=shown(f"{name} {kind}" for name, kind in zip(names, kinds, strict=True)),
             expected="the same dynamics for all of them",
         )

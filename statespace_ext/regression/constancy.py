@@ -225,23 +225,25 @@ def _check(results: Any, n_sim: int) -> None:
     """Raise if W = 0 is not a testable special case of the model."""
     if getattr(results.model, "obs_scale", None) is not None:
         raise UnsupportedError(
-            "test_constancy takes the variance of the errors to be constant", got="a model with obs_scale"
+            "test_constancy needs a constant variance of the errors", got="a model with obs_scale"
         )
     model = results.model
     c = getattr(model, "coefficients", None)
     if c is None:
-        raise SpecificationError("The test of constancy is for dynamic regressions", got=type(model).__name__)
+        raise SpecificationError(
+            "The test of constancy needs results of a dynamic regression", got=type(model).__name__
+        )
     positive_integer(n_sim, "n_sim")
     if c.autoregressive or c.trending:
         raise SpecificationError(
-            'The test of constancy is for "random_walk" coefficients',
+            'The test of constancy needs "random_walk" coefficients',
             got=f"other dynamics for {[c.labels[j] for j in c.autoregressive + c.trending]}",
             remedy='Fit the model with "random_walk" or "static" in its place.',
         )
     state = model.layout.blocks["state_cov"]
     if not c.moving or set(state_kinds(model).values()) <= {"zero"}:
         raise SpecificationError(
-            "No coefficient moves: there is nothing to test",
+            "No coefficient varies over time, so there is nothing to test",
             got=f"dynamics {c.dynamics}",
             remedy='Fit the model with dynamics={...: "random_walk"}.',
         )
@@ -258,7 +260,7 @@ def _check(results: Any, n_sim: int) -> None:
         )
     if results._has_fixed_params:
         raise UnsupportedError(
-            "The test of constancy does not work with parameters held fixed",
+            "The test of constancy needs a fit without fixed parameters",
             got=sorted(results._fixed_params),
             remedy="Fit without fix_params; give obs_cov as an array to fix it.",
         )

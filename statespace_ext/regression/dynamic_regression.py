@@ -148,7 +148,7 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
         given = deepcopy(given)
         data: Any = endog_frame(endog)
         if exog is None:
-            raise DataError("A regression needs exog", got="None")
+            raise DataError("A regression needs regressors (exog)", got="None")
         index, series = getattr(data, "index", None), series_names(data)
         columns = None
         if is_by_series(exog):

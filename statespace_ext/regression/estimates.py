@@ -68,7 +68,7 @@ class Coefficient(Displayed):
     def _require_static(self) -> None:
         if self.dynamics != "static":
             raise SpecificationError(
-                "A coefficient that moves has no single estimate",
+                "A coefficient that varies over time has no single estimate",
                 got=self.dynamics,
                 remedy="Use `smoothed` and `smoothed_se`.",
             )
@@ -139,7 +139,7 @@ def portfolio_weights(weights: Any, series: list[str]) -> pd.DataFrame:
     """
     if not isinstance(weights, (Mapping, pd.Series, pd.DataFrame)) or len(weights) == 0:
         raise SpecificationError(
-            "weights do not name the series",
+            "weights must be given by series",
             got=repr(weights),
             expected=f"a dict, Series or DataFrame by {shown(series)}",
         )
@@ -157,7 +157,7 @@ def portfolio_weights(weights: Any, series: list[str]) -> pd.DataFrame:
         )
     for names in given.axes:
         if not names.is_unique:
-            raise DataError("weights have a name twice", got=shown(names), expected="each name once")
+            raise DataError("weights have a repeated name", got=shown(names), expected="each name once")
     return _finite(given, repr(weights)).reindex(series, fill_value=0.0)
 
 

@@ -244,7 +244,8 @@ def _period_of(results: Any, moving: list[str], date: Any) -> int:
     """Return the period of a hypothesis, or -1 if its coefficients are constant."""
     if date is None and moving:
         raise SpecificationError(
-            f"The coefficients on {shown(sorted(set(moving)))} move: a hypothesis about them is about a date",
+            f"The coefficients on {shown(sorted(set(moving)))} vary over time, so a hypothesis about them "
+            "needs a date",
             got="date=None",
             remedy=f"Pass a date of the sample, such as date={str(results.model._index[-1])!r}.",
         )
@@ -291,13 +292,6 @@ _SINGULAR = 1e12
 # -- exact distributions -----------------------------------------------------------------------------------
 
 
-def is_static(results: Any) -> bool:
-    """Return whether a model is a plain regression: constant coefficients, with no prior and none held."""
-    model = results.model
-    free = model.current_initialization == "diffuse" and not results._fixed
-    return free and model.obs_scale is None and set(model.coefficients.dynamics) == {"static"}
-
-
 def exact_law(results: Any, test: Restrictions, statistic: float, rng: Any) -> Law | None:
     """Return the exact distribution of the statistic, or None if it must be simulated by fits."""
     model = model_of(results)
@@ -305,7 +299,9 @@ def exact_law(results: Any, test: Restrictions, statistic: float, rng: Any) -> L
     L, q = test.loading, np.asarray(test.value - test.offset)
     if set(model.layout.names) <= set(results._fixed):
         return Law("chi-squared", float(stats.chi2.sf(statistic, len(q))), statistic)
-    if not is_static(results):
+    if model.current_initialization != "diffuse" or results._fixed or set(c.dynamics) != {"static"}:
+        return None
+    if model.obs_scale is not None:
         return None
     y, Z = model.endog - model.coefficients.intercept(model.exog).T, c.design(model.exog)
     kind = "scalar" if c.p == 1 else obs_kind(model)

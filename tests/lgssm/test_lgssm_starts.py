@@ -152,7 +152,7 @@ def test_orders_compare_by_the_number_of_diffuse_states() -> None:
 
 
 def test_rolling_windows_leave_a_known_start_behind() -> None:
-    with pytest.raises(sse.SpecificationError, match="A known start is that of the first period"):
+    with pytest.raises(sse.SpecificationError, match="A known start applies to the first period"):
         sse.rolling_fit(model_of("all four"), 30, expanding=False)
 
 
@@ -161,24 +161,24 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "length": ({"initialization": ["diffuse"] * 3}, "wrong length: got 3; expected 2, one per factor"),
     "no list": ({"initialization": {"f1": "diffuse"}}, "initialization is unknown"),
     "dependence": (
-        {"transition": [[1, 0], ["a", "phi"]]}, "stationary start depends on one with another start",
+        {"transition": [[1, 0], ["a", "phi"]]}, "must not depend on a factor with another start",
     ),
     "lags": (
         {"lags": 2, "transition": [[["a", 0], [0, 1]], [["b", 0], [0, 0]]], "state_intercept": "zero",
-         "initialization": ["stationary", "diffuse"]}, "correlated across one whose start is",
+         "initialization": ["stationary", "diffuse"]}, "have a factor with a diffuse start",
     ),
     "apart": (
         {"k_factors": 3, "initialization": ["stationary", "diffuse", "stationary"],
          "transition": [["a", 0, 0], [0, 1, 0], ["b", 0, "c"]], "state_cov": "diagonal",
          "state_intercept": "zero",
-         "design": [[1, 1, 1]] * 2}, "correlated across one whose start is: got stationary, diffuse, stat",
+         "design": [[1, 1, 1]] * 2}, "start between them: got stationary, diffuse, stat",
     ),
     "root": ({"transition": [[1, 0], [0, 1.0]]}, "not stationary: got largest root 1"),
     "loadings": ({"design": [[1, 1], ["z", 1]]}, "unbounded: free elements of design scale states"),
     "known without its state": ({"initialization": ["diffuse", "known"]}, "needs initial_state and initial"),
     "a state that is not known": (
         {"initialization": ["diffuse", "known"], "initial_state": [1, 1], "initial_state_cov": "zero"},
-        "not zero for a state whose start is not known: got starts diffuse, known",
+        'must be zero for a state whose initialization is not "known": got starts diffuse, known',
     ),
     "free": (
         {"initialization": ["diffuse", "known"], "initial_state": [0, "a"], "initial_state_cov": "zero"},

@@ -264,7 +264,7 @@ def test_wald_refusals() -> None:
     with pytest.raises(sse.SpecificationError, match="low_memory"):
         wald_alpha(model.fit(method="lbfgs", low_memory=True))
     factor = sse.LGSSM(y, 1)
-    with pytest.raises(sse.SpecificationError, match="dynamic regressions"):
+    with pytest.raises(sse.SpecificationError, match="dynamic regression"):
         wald_alpha(factor.smooth(factor.start_params))
 
 

@@ -424,8 +424,8 @@ def test_constancy_with_coefficients_in_common_is_the_ratio_of_two_fits() -> Non
     [
         ("SMB + MOM = 1", "MOM"),
         ("SMB = 1, SMB = 2", "contradict"),
-        ("SMB = 1, 2*SMB = 2", "nothing beside"),
-        ("SMB = HML, SMB.A = HML.A", "nothing beside"),
+        ("SMB = 1, 2*SMB = 2", "is redundant"),
+        ("SMB = HML, SMB.A = HML.A", "is redundant"),
         ("SMB * HML = 1", "not linear"),
         ("0*SMB = 1", "no variables"),
         ("SMB = HML, SMB.A - HML.A = 1", "contradict"),

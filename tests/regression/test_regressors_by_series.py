@@ -371,7 +371,7 @@ def test_what_are_no_regressors_by_series(change: Any, match: str) -> None:
 def test_later_regressors_must_be_those_of_the_model() -> None:
     model = model_of()
     res = model.smooth(params_of(model))
-    with pytest.raises(DataError, match="not those of the model"):
+    with pytest.raises(DataError, match="must be those of the model"):
         res.forecast(1, exog={"A": np.ones((1, 2)), "B": np.ones((1, 2))})
     with pytest.raises(DataError, match="none for B"):
         res.forecast(1, exog={"A": np.ones((1, 3))})
