@@ -178,7 +178,7 @@ def test_hypotheses_and_pictures_of_slopes() -> None:
     series = name.removeprefix("MKT.slope.")
     want = (slopes.smoothed.loc[date, series] - 0.1) / slopes.smoothed_se.loc[date, series]
     assert_allclose(test.statistic, want**2, rtol=1e-8)
-    with pytest.raises(SpecificationError, match=r"on MKT\.slope move"):
+    with pytest.raises(SpecificationError, match=r"on MKT\.slope vary over time"):
         res.test_coefficients(f"{name} = 0.1")
     both = res.test_coefficients(f"{name} = 0, MKT.{series} = 1", date=date, n_sim=2, rng=0)
     assert_allclose(both.estimate.iloc[1], res.coefficients["MKT"].smoothed.loc[date, series], rtol=1e-10)
