@@ -86,6 +86,14 @@ def arviz(session: nox.Session) -> None:
     run_tests(session)
 
 
+@nox.session(python=SETS["recent"])
+def sktime(session: nox.Session) -> None:
+    """Run the tests of the forecaster, and sktime's own checks of it: it needs pandas before 3.1."""
+    session.install("-c", ".ci/recent.txt", ".[sktime]", "pytest>=8", "hypothesis")
+    session.posargs[:] = ["tests/test_sktime.py"]
+    run_tests(session, None, "-m", "slow or not slow")
+
+
 @nox.session(python=NEWEST)
 def examples(session: nox.Session) -> None:
     """Run every script and notebook in examples/."""

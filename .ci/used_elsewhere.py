@@ -79,6 +79,16 @@ _._smoothed_forecasts_error
 _._smoothed_forecasts_error_cov
 _.smoothed_measurement_disturbance_cov
 
+# sktime calls these.
+_._fit
+_._update
+_._predict
+_._predict_var
+_._predict_quantiles
+_._get_fitted_params
+_.get_test_params
+parameter_set
+
 # Conditions of the filters, each looked up by the name of its filter.
 _._conventional
 _._univariate_collapsed

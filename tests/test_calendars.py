@@ -277,10 +277,10 @@ def test_more_data_are_labelled(kind: str, name: str) -> None:
     for wrong in (index[N - 1 : N + 2], index[:AHEAD]):
         for method in (res.append, res.extend):
             given = {key: value.set_axis(wrong, axis=0) for key, value in options.items()}
-            with pytest.raises(sse.DataError, match=r"does not continue|do not follow"):
+            with pytest.raises(sse.DataError, match=r"must continue|must be in order"):
                 method(new.set_axis(wrong, axis=0), **given)
     back = new.iloc[::-1]
-    with pytest.raises(sse.DataError, match=r"not in increasing order|does not continue|do not follow"):
+    with pytest.raises(sse.DataError, match=r"must be in increasing order|must continue|must be in order"):
         res.append(back, **{key: value.iloc[::-1] for key, value in options.items()})
 
 
@@ -415,7 +415,7 @@ def holes(index: pd.PeriodIndex, place: int) -> pd.PeriodIndex:
 @pytest.mark.parametrize("kind", ["LGSSM", "CAPM", "ATSM"])
 def test_periods_with_holes(kind: str, freq: str) -> None:
     whole = pd.period_range("2001-01-01", periods=N + 2, freq=freq)
-    with pytest.raises(sse.DataError, match=f"have a hole: got no {whole[11]} after {whole[10]}"):
+    with pytest.raises(sse.DataError, match=f"has missing periods: got no {whole[11]} after {whole[10]}"):
         MODELS[kind](panel(holes(whole, 11)))
 
 
@@ -423,11 +423,11 @@ def test_dates_that_do_not_have_the_frequency_given() -> None:
     y = panel(TRADING[:N])
     with pytest.raises(sse.DataError, match=f"do not have the frequency.*got no {WEEKDAYS[9]}"):
         MODELS["LGSSM"](y, freq="B")
-    with pytest.raises(sse.DataError, match="freq is not that of the dates"):
+    with pytest.raises(sse.DataError, match="freq differs from the frequency of the dates"):
         MODELS["LGSSM"](panel(MONTHS[:N]), freq="D")
     with pytest.raises(sse.DataError, match="freq needs labels that are dates"):
         MODELS["LGSSM"](panel(pd.RangeIndex(3, N + 3)), freq="D")
-    with pytest.raises(sse.DataError, match="freq is given without dates"):
+    with pytest.raises(sse.DataError, match="freq needs dates"):
         sse.LGSSM(y.to_numpy(), 1, identification="unit", freq="D")
     with pytest.raises(sse.DataError, match="freq cannot be used"):
         MODELS["LGSSM"](y, freq="NONSENSE")
@@ -437,7 +437,7 @@ def test_dates_that_do_not_have_the_frequency_given() -> None:
 def test_labels_that_go_back(name: str) -> None:
     index = CALENDARS[name][:N]
     for wrong in (index[::-1], index[[0, 0, *range(2, N)]]):
-        with pytest.raises(sse.DataError, match=r"not in increasing order|duplicates"):
+        with pytest.raises(sse.DataError, match=r"must be in increasing order|duplicates"):
             MODELS["LGSSM"](panel(wrong))
 
 

@@ -41,7 +41,8 @@ def run_examples(test: doctest.DocTest) -> str:
 
 def modules() -> list[str]:
     found = pkgutil.walk_packages([str(Path(statespace_ext.__path__[0]))], f"{statespace_ext.__name__}.")
-    return [statespace_ext.__name__, *(item.name for item in found)]
+    absent = () if find_spec("sktime") else ("statespace_ext.sktime",)
+    return [statespace_ext.__name__, *(item.name for item in found if item.name not in absent)]
 
 
 def test_the_page_of_checks_names_files_that_exist() -> None:
@@ -65,8 +66,9 @@ def test_code_blocks_of_a_page(page: Path) -> None:
     for match in BLOCK.finditer(text):
         line = text.count("\n", 0, match.start(1))
         source = match.group(1)
-        if "dynamax" in source:  # not in the extra "test", and full of warnings: run where it is installed
-            if find_spec("dynamax") is None:
+        extras = [name for name in ("dynamax", "sktime") if name in source]
+        if extras:  # not in the extra "test", and full of warnings: run where they are installed
+            if None in map(find_spec, extras):
                 continue
             warnings.simplefilter("ignore")
         if ">>>" not in source:
@@ -83,6 +85,13 @@ def test_examples_in_docstrings(name: str) -> None:
     for test in doctest.DocTestFinder(exclude_empty=True).find(importlib.import_module(name)):
         report = run_examples(test)
         assert not report, report
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_code_fits_a_page_of_1280_pixels(page: Path) -> None:
+    """By docs/static/site.css, 110 characters fit; a line that is longer has to be scrolled."""
+    blocks = re.findall(r"^```.*?^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert [line for block in blocks for line in block.splitlines() if len(line) > 110] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=relative)

@@ -78,6 +78,15 @@ class Fitting(Generic[R], Mixin):
         """Return the sign-equivalent parameters closest to ``near``; by default ``params`` itself."""
         return params
 
+    @property
+    def has_average_information(self) -> bool:
+        """Whether `average_information` exists, and takes less time than differences of the score."""
+        return False
+
+    def average_information(self, params: Array) -> Array:
+        """Return the average of the observed and the expected information at a full parameter vector."""
+        raise NotImplementedError
+
     def estimate(self, request: FitRequest) -> FitResult:
         """Check the sample and run a fit. The state of the model does not change."""
         check_request(request)
@@ -96,10 +105,10 @@ class Fitting(Generic[R], Mixin):
         names = [name for name in ("loglike", "score", "ssm.loglike") if name in found]
         if names:
             raise UnsupportedError(
-                "`fit` maximises the log-likelihood of the declared matrices, and would not see an override",
+                "`fit` maximises the log-likelihood of the declared matrices and would ignore an override",
                 got=f"{names[0]} of {found[names[0]]}",
-                remedy="Subclass `MLEModel` with `ExactScoreMixin` for a likelihood of your own; where the "
-                'override changes no value, say so by the class attribute likelihood_neutral = ("loglike",).',
+                remedy="Subclass `MLEModel` with `ExactScoreMixin` for a likelihood of your own. If the "
+                'override changes no value, set the class attribute likelihood_neutral = ("loglike",).',
             )
 
     def maximum(self, start: Array | None, fixed: Mapping[str, float]) -> FitResult:
@@ -297,7 +306,9 @@ def _check_cov_type(cov_type: object, cov_kwds: object) -> None:
     if cov_type is not None:
         cov_type_of(cov_type)
     if not (cov_kwds is None or isinstance(cov_kwds, Mapping) and not cov_kwds):
-        raise SpecificationError("cov_kwds are not used", got=repr(cov_kwds), remedy="Leave them out.")
+        raise SpecificationError(
+            "Covariance options (cov_kwds) are not supported", got=repr(cov_kwds), remedy="Leave them out."
+        )
 
 
 def _in_shape(value: object, key: str, shape: tuple[int, int]) -> Array:

@@ -96,7 +96,7 @@ def with_param_uncertainty(results: Any, prediction: Any, again: Callable[[Any],
         raise UnsupportedError(
             "The uncertainty of the parameters is not known after `extend`: the first state depends on them "
             "through the earlier data",
-            remedy="Use `append` in place of `extend`, which keeps the earlier data.",
+            remedy="Use `append` instead, which keeps the earlier data.",
         )
     require_covariances(results)
     out = prediction._results
@@ -136,9 +136,9 @@ def require_covariances(results: Any) -> None:
     past = results.filter_results
     if past.memory_no_filtered_cov or past.memory_no_predicted_cov or past.memory_no_forecast_cov:
         raise UnsupportedError(
-            "The fit kept no covariances of the states",
+            "The fit did not store the covariances of the states",
             got="low_memory=True",
-            remedy="Call `model.smooth(res.params)`, and use its results.",
+            remedy="Call `model.smooth(res.params)`, and use the results that it returns.",
         )
 
 
@@ -311,7 +311,7 @@ class OutOfSample(Mixin):
             regressors = future.get(name)
             if regressors is None:
                 raise SpecificationError(
-                    f"{name} varies over time: its future values are needed",
+                    f"{name} varies over time, so a forecast needs its future values",
                     remedy=f"Pass {name}=array with {out_of_sample} periods on the last axis.",
                 )
             kwargs[name] = self.future_intercept(name, regressors, vector)
@@ -456,7 +456,7 @@ def _check_one_period(value: Any, names: list[str], name: str) -> None:
         if index.equals(pd.RangeIndex(len(index))) or [str(each) for each in index] == names:
             return
         raise DataError(
-            f"The index of {name}, a row, has not the names of the regressors",
+            f"The labels of {name}, a single row, must be the names of the regressors",
             got=shown(index),
             expected=shown(names),
         )

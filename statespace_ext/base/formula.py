@@ -126,7 +126,7 @@ def regression_frames(
     categories = [each.factor.name() for each in infos if each.type == "categorical"]
     if categories:
         raise DataError(
-            "Series on the left of the formula are not numbers",
+            "The series on the left of the formula must be numeric",
             got=shown(categories),
             remedy="Convert them with `astype(float)`.",
         )
@@ -150,9 +150,9 @@ def regressors_out_of_sample(design: FormulaDesign, data: pd.DataFrame) -> pd.Da
     absent = [name for name in design.columns if name not in data.columns]
     if absent:
         raise DataError(
-            f"The data lack columns of the formula {design.formula!r}",
+            f"The data do not have all columns of the formula {design.formula!r}",
             got=f"columns {shown(data.columns)}",
-            expected=f"{shown(absent)} too",
+            expected=f"also {shown(absent)}",
         )
     try:
         (matrix,) = patsy.build_design_matrices(
@@ -292,7 +292,9 @@ class ByFormula(StateSpaceModel[R]):
         patsy evaluates the terms of a formula as Python code. Do not use formulas from untrusted sources.
         """
         if "exog" in kwargs:
-            raise SpecificationError("exog is given beside a formula", remedy="Write it into the formula.")
+            raise SpecificationError(
+                "exog and a formula cannot be combined", remedy="Put the regressors into the formula."
+            )
         endog, exog, design_info = regression_frames(formula, data, depth=1, constant=False)
         if "const" not in exog:
             kwargs.setdefault("obs_intercept", "zero")

@@ -114,7 +114,7 @@ class IncompleteRows(Mixin):
             )
         if not 0 <= start < end:
             raise SpecificationError(
-                "The impacts must be of periods of the sample, or later", got=f"{start} to {end - 1}"
+                "The impact dates must be periods of the sample or later", got=f"{start} to {end - 1}"
             )
         return news(
             system, before.endog.T, now.endog.T, (_states(before), _states(now)),
@@ -133,7 +133,8 @@ def smoothed_output(results: Any) -> Any:
     out = results.smoother_results
     if out is None or out.smoothed_state is None:
         raise SpecificationError(
-            "The states were not smoothed", remedy="Call `model.smooth(res.params)`, and use its results."
+            "The states were not smoothed",
+            remedy="Call `model.smooth(res.params)`, and use the results that it returns.",
         )
     return out
 
@@ -161,9 +162,9 @@ def _require_same(system: System, before: System, nobs: int, later: int) -> None
             different.append(name)
     if different:
         raise SpecificationError(
-            "News are the effect of data: both results must have the same parameters, regressors and start",
-            got=f"other values of {shown(different)}",
-            remedy="Take `updated.apply(previous_data)` or `previous.append(new_data)`.",
+            "Both results must have the same parameters, regressors and initial distribution",
+            got=f"different {shown(different)}",
+            remedy="Make one from the other: `updated.apply(previous_data)` or `previous.append(new_data)`.",
         )
 
 

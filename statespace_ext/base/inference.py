@@ -57,7 +57,7 @@ class Derived(Mixin):
             If ``function`` is not callable, or does not return finite numbers at the estimates.
         """
         if not callable(function):
-            raise SpecificationError("function cannot be called", got=repr(function), expected="a function")
+            raise SpecificationError("function must be callable", got=repr(function), expected="a function")
         names = list(self.model.param_names)
         params, free = np.asarray(self.params, dtype=float), self._free_places
 
@@ -76,7 +76,7 @@ class Derived(Mixin):
             finite = False
         if not finite:
             raise SpecificationError(
-                "The function does not return finite numbers at the estimates",
+                "The function must return finite numbers at the estimates",
                 got=repr(first)[:200],
                 expected="a number, or an array or Series of numbers",
             )
@@ -217,7 +217,8 @@ class Derived(Mixin):
     def wald_test_terms(self, *args: Any, **kwargs: Any) -> Any:
         """Raise an error: statsmodels would assume that the first parameters belong to ``exog``."""
         raise UnsupportedError(
-            "The parameters are not those of the terms of a formula", remedy="Name parameters in `wald_test`."
+            "The parameters are not terms of a formula, so `wald_test_terms` cannot group them",
+            remedy="Name parameters in `wald_test`.",
         )
 
     def t_test_pairwise(self, *args: Any, **kwargs: Any) -> Any:

@@ -17,7 +17,7 @@ from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 from ..em.updates import StateStructure
-from ..engine.arguments import one_of
+from ..engine.arguments import one_of, only
 from ..engine.calendars import Labelled
 from ..engine.compat import require_factorable, without_absolute_tolerances
 from ..engine.exact_results import ExactStartResults, require_draws, with_exact_start
@@ -58,9 +58,10 @@ from .results import StateSpaceResults, StateSpaceResultsWrapper
 
 _FOR_THE_ENGINE = frozenset(
     """
-    added_arguments arguments_of_periods calendar check_layout check_patterns check_sample
+    added_arguments arguments_of_periods average_information calendar check_layout check_patterns check_sample
     current_initialization declare declare_timed default_start difference_steps elsewhere_ahead entered
-    estimate exact_information expand following future_intercept future_rows future_scale hashed_arguments
+    estimate exact_information expand following future_intercept future_rows future_scale
+    has_average_information hashed_arguments
     initialization_kind initialized_structure initialized_system input_part inputs_on later_arguments
     later_starts likelihood_neutral loglike_and_score mirrored more_data new_periods other_local_maxima
     other_starts period_arguments preserved private_smoother problem require_scale score_at score_by_block
@@ -142,7 +143,7 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
         except StateSpaceError:
             raise
         except (ValueError, TypeError) as error:
-            raise DataError("statsmodels refuses the data or their dates", got=error) from error
+            raise DataError("statsmodels rejects the data or their dates", got=error) from error
         self.regressor_names = {
             "exog": regressor_names(exog, "x"),
             "state_exog": regressor_names(state_exog, "u"),
@@ -203,7 +204,8 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
         params : array_like, Series or dict
             All parameters, including the fixed ones.
         """
-        return self.layout.matrices(self.layout.vector(params))
+        at = self.layout.matrices(self.layout.vector(params))
+        return {key: np.asarray(matrix) for key, matrix in at.items()}
 
     def clone(self: M, endog: object, exog: object = None, **kwargs: Any) -> M:
         """
@@ -221,7 +223,9 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
             ("state_exog", self.k_state_exog, kwargs.get("state_exog")),
         ):
             if count and value is None:
-                raise DataError(f"A model with {name} needs new values of it", expected=f"{count} columns")
+                raise DataError(
+                    f"The model has {name}, so new periods need values of it", expected=f"{count} columns"
+                )
         endog = endog_frame(endog)
         check_same_columns(endog, np.atleast_1d(self.endog_names).tolist(), "The new endog")
         return self._rebuilt(endog, kwargs if exog is None else {"exog": exog, **kwargs})
@@ -278,7 +282,9 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
         """
         if not hasattr(params, "items"):
             raise ParameterError(
-                "Fixed parameters have no names", got=repr(params), expected="a dict by name"
+                "Fixed parameters must be given by name",
+                got=repr(params),
+                expected="a dict with names as keys",
             )
         values = checked_values(params)
         outside = [name for name in values if name in self.layout.bounded and not abs(values[name]) < 1.0]
@@ -317,7 +323,7 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
         """Write the matrices at a parameter vector into the state-space representation."""
         if complex_step or np.iscomplexobj(np.asarray(params)):
             raise UnsupportedError(
-                "Complex-step derivatives are not supported", remedy="The exact score is: use `score`."
+                "Complex-step derivatives are not supported", remedy="Use `score`, which is exact."
             )
         vector = self.handle_params(params, transformed, includes_fixed)
         system = self.system(vector)
@@ -474,7 +480,9 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
                 return replace(system, start="stationary", initialization=None, stationary=None, **given)
             mean, diffuse, cov = start(model=self.ssm)
         if np.any(diffuse) or has_part(start, "stationary"):
-            raise UnsupportedError("A partly diffuse or stationary start set on `ssm` cannot be estimated")
+            raise UnsupportedError(
+                "A model with a partly diffuse or stationary start that was set on `ssm` cannot be estimated"
+            )
         given = {"initial_state": mean, "initial_state_cov": cov}
         return replace(system, start="known", initialization=None, stationary=None, **given)
 
@@ -489,15 +497,14 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
         transformed, includes_fixed : bool
             As in `MLEModel.loglike`.
         """
-        vector = self.handle_params(params, *args[:2], **_only(kwargs, "transformed", "includes_fixed"))
+        vector = self.handle_params(params, *args[:2], **only(kwargs, "transformed", "includes_fixed"))
         with named_singularity():
             return self.private_smoother.loglike(self.initialized_system(vector))
 
     def score(self, params: object, *args: Any, **kwargs: Any) -> Array:
         """Return the exact gradient of the log-likelihood from one smoother pass."""
-        vector, free = self._vector_and_free(
-            params, *args[:2], **_only(kwargs, "transformed", "includes_fixed")
-        )
+        given = only(kwargs, "transformed", "includes_fixed")
+        vector, free = self._vector_and_free(params, *args[:2], **given)
         return self.loglike_and_score(vector)[1][free]
 
     def loglike_and_score(self, params: Array) -> tuple[float, Array]:
@@ -566,7 +573,7 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
     def hessian(self, params: object, *args: Any, **kwargs: Any) -> Array:
         """Return the Hessian per period, exact or from differences of the exact score."""
         vector, free = self._vector_and_free(
-            params, *args[:2], **_only(kwargs, "transformed", "includes_fixed")
+            params, *args[:2], **only(kwargs, "transformed", "includes_fixed")
         )
         return -observed_information(self, vector, free, self.difference_steps(vector)) / self.nobs
 
@@ -591,7 +598,3 @@ class StateSpaceModel(Declared, Fitting[R], OutOfSample, Labelled, Removable, ML
 
 _FOREIGN = Initialization(1, "diffuse")
 """Marks that the initialization of the representation does not come from the model."""
-
-
-def _only(kwargs: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {key: value for key, value in kwargs.items() if key in names}

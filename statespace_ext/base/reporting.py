@@ -106,7 +106,9 @@ class FitSummary(Summary):
         groups = _alike(self._shown())
         notes = [f"\\noindent {_escaped(line)}\\par" for line in self.extra_txt.split("\n") if line]
         body = "\n".join(_longtable(tables, caption=i == 0) for i, tables in enumerate(groups))
-        begin = f"\\begingroup\\footnotesize\\setlength{{\\tabcolsep}}{{{_SEPARATION:g}pt}}"
+        begin = (
+            f"\\begingroup\\fontsize{{8}}{{9.5}}\\selectfont\\setlength{{\\tabcolsep}}{{{_SEPARATION:g}pt}}"
+        )
         return "\n".join([begin, body, r"\raggedright", *notes, r"\endgroup"])
 
 

@@ -148,8 +148,7 @@ class StateSpaceResults(
         self._own_start = model.user_initialization is None
         with results.held_back() if lazy else nullcontext():
             super().__init__(model, params, results, cov_type or "oim", *args, **kwargs)
-        if lazy:
-            self._states: Any = None
+        self._states: Any = None
         self._constructed = True
 
     @property
@@ -281,7 +280,9 @@ class StateSpaceResults(
         model_df = max(0, self.df_model - self.k_diffuse_states - 1) if truth(df_adjust, "df_adjust") else 0
         errors = self.filter_results.standardized_forecasts_error
         if errors is None:
-            raise UnsupportedError("The fit kept no residuals", remedy="Fit without low_memory=True.")
+            raise UnsupportedError(
+                "The fit did not store the residuals", remedy="Fit without low_memory=True."
+            )
         first = max(self.loglikelihood_burn, self.nobs_diffuse)
         residuals = [series[~np.isnan(series)] for series in errors[:, first:]]
         longest = positive_integers(
@@ -290,7 +291,9 @@ class StateSpaceResults(
         fewest = min(map(len, residuals))
         if max(longest) >= fewest:
             raise SpecificationError(
-                "lags are more than the residuals allow", got=shown(longest), expected=f"less than {fewest}"
+                "lags must be smaller than the number of residuals",
+                got=shown(longest),
+                expected=f"fewer than {fewest}",
             )
         given = np.asarray(longest) if np.ndim(lags) else np.arange(1, longest[0] + 1)
         return np.array([portmanteau(series, given, box_pierce, model_df) for series in residuals])

@@ -24,7 +24,7 @@ from ..inference.information import (
     without_errors,
 )
 from ..numerics.differences import jacobian
-from ..numerics.linear_algebra import NOT_HERE, Array, quiet, symmetrize
+from ..numerics.linear_algebra import NOT_HERE, Array, is_diagonal, quiet, symmetrize
 from ..params.affine import AffineMatrix, IntArray
 from ..params.covariance import Multiple, Unstructured
 from ..params.layout import ParameterLayout
@@ -213,10 +213,10 @@ class StandardErrors(Mixin):
     def _require_few(self) -> None:
         if self._too_many:
             raise UnsupportedError(
-                "The covariance of all parameters would take minutes, or more memory than there is",
+                "The covariance of all parameters would need minutes or too much memory",
                 got=f"{len(self.params)} parameters",
                 expected=f"at most {MOST}",
-                remedy="Use `bse_of(names)` for the standard errors of some.",
+                remedy="Use `bse_of(names)` for the standard errors of a few parameters.",
             )
 
     cov_params_oim = property(lambda self: self.cov_params_of("oim"), doc="See `cov_params_of`.")
@@ -343,7 +343,7 @@ def _singular_rows(
     zero = free & (np.diag(cov) <= share * size)
     rest = np.flatnonzero(free & ~zero)
     dependent: set[int] = set()
-    if len(rest) > 1:
+    if len(rest) > 1 and not is_diagonal(cov):
         weight = 1.0 / np.sqrt(np.diag(cov)[rest])
         values, vectors = np.linalg.eigh(cov[np.ix_(rest, rest)] * weight[:, None] * weight)
         involved = np.abs(vectors[:, values <= share]).max(axis=1, initial=0.0) > 1e-4

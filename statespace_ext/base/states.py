@@ -13,7 +13,11 @@ from statsmodels.base.data import PandasData
 from ..display import Displayed
 from ..engine.passes import OUTPUT, LazyResults
 from ..exceptions import SpecificationError
+from ..numerics.incomplete_rows import at
 from ..numerics.linear_algebra import Array
+
+_NOTHING = 1e-9
+"""Size of a direction, relative to the largest, that counts as rounding."""
 
 
 class Estimates(NamedTuple):
@@ -67,6 +71,27 @@ def estimates_of(results: Any, loading: Array, index: pd.Index, names: list[str]
     return Estimates(*frames)
 
 
+def undetermined(results: Any, loading: Array) -> Array | None:
+    """
+    Return which elements of L x_t no data of the sample determine, (r, nobs); None if all are determined.
+
+    x_t = A_t delta + ..., with the unknown delta of an exact-diffuse start. The data determine Z_t A_t delta.
+    """
+    output = results.filter_results
+    if int(output.nobs_diffuse) < results.nobs:
+        return None
+    values, vectors = np.linalg.eigh(output.initial_diffuse_state_cov)
+    A, paths, seen = vectors[:, values > 0.0], [], ~np.isnan(results.model.endog)
+    rows = []
+    for t in range(results.nobs):
+        paths.append(loading @ A)
+        rows.append(at(output.design, t)[seen[t]] @ A)
+        A = at(output.transition, t) @ A
+    _, sizes, right = np.linalg.svd(np.concatenate([*rows, np.zeros((A.shape[1], A.shape[1]))]))
+    hidden = right[sizes <= _NOTHING * sizes[0]].T
+    return np.abs(np.array(paths) @ hidden).max(axis=2, initial=0.0).T > _NOTHING
+
+
 def quadratic(loading: Array, covs: Array) -> Array:
     """Return the diagonals of L V_t L', (r, n)."""
     return np.einsum("ri,ijt,rj->rt", loading, covs, loading, optimize=True)
@@ -91,7 +116,7 @@ class Factors(Displayed):
     Notes
     -----
     A filtered factor is NaN if the data up to t do not determine it. A predicted factor is NaN if the data up
-    to t - 1 do not determine it.
+    to t - 1 do not determine it. A smoothed factor is NaN if no data determine it.
     """
 
     smoothed: pd.DataFrame
@@ -128,9 +153,14 @@ def factors_of(results: Any, names: list[str], index: Any) -> Factors:
     k = len(names)
     cov = np.transpose(results.smoothed_state_cov[:k, :k], (2, 0, 1)).reshape(-1, k)
     rows = pd.MultiIndex.from_product([index, names])
-    found = estimates_of(results, np.eye(k, len(results.smoothed_state)), index, names)
+    loading = np.eye(k, len(results.smoothed_state))
+    found, mean = estimates_of(results, loading, index, names), np.array(results.smoothed_state[:k].T)
+    unknown = undetermined(results, loading)
+    if unknown is not None:
+        mean[unknown.T], cov = np.nan, np.array(cov)
+        cov[unknown.T.ravel()] = cov[np.repeat(unknown.T, k, axis=0)] = np.nan
     return Factors(
-        pd.DataFrame(results.smoothed_state[:k].T, index=index, columns=names),
+        pd.DataFrame(mean, index=index, columns=names),
         found.filtered,
         pd.DataFrame(cov, index=rows, columns=names),
         found.filtered_se,
@@ -157,7 +187,11 @@ def frames_of_states(results: Any) -> SimpleNamespace:
 
 
 class _Output:
-    """Descriptor for output of the filter or smoother. If the pass is lazy, reading it runs the pass."""
+    """
+    Descriptor for output of the filter or smoother. If the pass is lazy, reading it runs the pass.
+
+    While `MLEResults` is constructed, there is none: it would make frames, which `states` makes when asked.
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -167,6 +201,8 @@ class _Output:
             return self
         if self._name not in vars(results):
             raise AttributeError(self._name)
+        if not results._constructed:
+            return None
         value, source = vars(results)[self._name], vars(results).get("filter_results")
         if value is None and isinstance(source, LazyResults) and not source.is_held_back:
             return getattr(source, self._name)

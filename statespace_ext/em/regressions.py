@@ -23,7 +23,15 @@ from functools import cached_property
 
 import numpy as np
 
-from ..numerics.linear_algebra import Array, gaussian_objective, scaled_solve, symmetrize
+from ..numerics.linear_algebra import (
+    Array,
+    by_diagonal,
+    diagonal_matrix,
+    gaussian_objective,
+    is_diagonal,
+    scaled_solve,
+    symmetrize,
+)
 from ..params.affine import AffineMatrix, IntArray
 from ..params.covariance import CovarianceStructure, precision_of
 from ..params.curved import CurvedMatrix
@@ -37,7 +45,8 @@ class Regression:
     Attributes
     ----------
     ee : ndarray, (g, p, p)
-        E sum e e'.
+        E sum e e'. Stored by its diagonal (`diagonal_matrix`) where Sigma is; the other elements are then
+        not needed, and not computed.
     eb : ndarray, (g, p, r)
         E sum e b'.
     bb : ndarray, (g, r, r)
@@ -61,18 +70,29 @@ class Regression:
     def shifted(self, change: Array) -> Regression:
         """Return the sums for residuals e - change b at B + change, with one change or one for each group."""
         moved = change @ self.bb
+        if by_diagonal(self.ee):
+            squares = np.einsum("gij,...ij->gi", self.eb - 0.5 * moved, change)
+            return replace(self, ee=self.ee - diagonal_matrix(2.0 * squares), eb=self.eb - moved)
         cross = (self.eb - 0.5 * moved) @ np.swapaxes(change, -1, -2)
         ee = self.ee - (cross + np.swapaxes(cross, 1, 2))
         return replace(self, ee=ee, eb=self.eb - moved)
 
     def rows(self, active: Array) -> Regression:
         """Return the sums for some rows of e."""
-        return replace(self, ee=self.ee[:, active][:, :, active], eb=self.eb[:, active])
+        ee = np.diagonal(self.ee, axis1=1, axis2=2)[:, active] if by_diagonal(self.ee) else None
+        kept = self.ee[:, active][:, :, active] if ee is None else diagonal_matrix(ee)
+        return replace(self, ee=kept, eb=self.eb[:, active])
 
     @property
     def mean(self) -> Array:
         """The mean residual matrix over all groups, (p, p)."""
-        return np.asarray(self.ee.sum(axis=0) / self.n.sum())
+        mean: Array = self.ee.sum(axis=0) / self.n.sum()
+        return mean
+
+
+def row_products(left: Array, right: Array, like: Array) -> Array:
+    """Return L R', or its diagonal alone where ``like`` is stored by its diagonal."""
+    return diagonal_matrix(np.einsum("ij,ij->i", left, right)) if by_diagonal(like) else left @ right.T
 
 
 def padded(cov_sum: Array, width: int) -> Array:
@@ -101,7 +121,7 @@ def observation_equation(ee: Array, eb: Array, bb: Array, n: int, cov: Array, Z:
     weighted = Z @ cov
     eb = eb.copy()
     eb[:, : len(cov)] -= weighted
-    ee, bb = ee + weighted @ Z.T, bb + padded(cov, len(bb))
+    ee, bb = ee + row_products(weighted, Z, ee), bb + padded(cov, len(bb))
     return Regression(symmetrize(ee)[None], eb[None], symmetrize(bb)[None], np.array([float(n)]))
 
 
@@ -237,9 +257,7 @@ class StackedCoefficients:
         """
         if precision is None:
             return self._step_by_row(regression)
-        diagonal = len(precision) == 1 and np.count_nonzero(precision) == np.count_nonzero(
-            np.diag(precision[0])
-        )
+        diagonal = len(precision) == 1 and is_diagonal(precision[0])
         if self._groups is not None and (diagonal or not self.weighted(regression)):
             return self._step_by_row(regression)
         return self._general_step(regression, precision)
@@ -294,6 +312,8 @@ def by_group(cov: Array) -> Array:
 
 def precisions(cov: Array) -> Array:
     """Return the inverse for each group, which is zero on rows without noise."""
+    if by_diagonal(cov):
+        return precision_of(cov)[None]
     return np.stack([precision_of(sigma) for sigma in by_group(cov)])
 
 
@@ -331,7 +351,10 @@ class CovarianceTerm:
 
     def at(self, params: Array) -> Array:
         """Return the matrix by group."""
-        covs = by_group(self.matrix.at(params[self.index]))
+        values = params[self.index]
+        if by_diagonal(self.regression.ee) and self.matrix.is_diagonal:
+            return self.matrix.diagonal_at(values)[None]
+        covs = by_group(self.matrix.at(values))
         return np.broadcast_to(covs, (len(self.regression.n), *covs.shape[1:]))
 
     def objective(self, params: Array) -> float:
@@ -340,8 +363,7 @@ class CovarianceTerm:
         for sigma, ee, n in zip(self.at(params), self.regression.ee, self.regression.n, strict=True):
             active = sigma.diagonal() != 0
             if not active.all():
-                inner = np.ix_(active, active)
-                sigma, ee = sigma[inner], ee[inner]
+                sigma, ee = (_inner(each, active) for each in (sigma, ee))
             total += gaussian_objective(sigma, ee, float(n))
         return total
 
@@ -352,6 +374,13 @@ class CovarianceTerm:
             precision = precision_of(sigma)
             out.append((precision, 0.5 * precision @ (ee - n * sigma) @ precision, float(n)))
         return out
+
+
+def _inner(matrix: Array, active: Array) -> Array:
+    """Return the rows and columns that are active."""
+    if by_diagonal(matrix):
+        return diagonal_matrix(matrix.diagonal()[active])
+    return matrix[np.ix_(active, active)]
 
 
 def closed_form(term: CovarianceTerm, params: Array) -> Array | None:

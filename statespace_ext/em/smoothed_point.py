@@ -7,15 +7,15 @@ from functools import cached_property
 
 import numpy as np
 
-from ..numerics.linear_algebra import Array, companion, is_positive_definite, symmetrize
+from ..numerics.linear_algebra import Array, companion, is_diagonal, is_positive_definite, symmetrize
 from ..numerics.matrix_equations import stationary_covariances, stationary_moments
 from ..params.affine import IntArray
 from ..params.layout import ParameterLayout
 
 _NEARLY_SINGULAR = 1e-9
 """Smallest eigenvalue of a covariance, relative to the diagonal, for which its inverse is used."""
-_CANCELS = 1e4
-"""Prior over smoothed variance of a state from which squares of it would cost half of the digits."""
+_CANCELS = 1e6
+"""Prior over smoothed variance of a state up to which its square leaves digits of the state equation."""
 _LEFT = 3e-2
 """Share of the noise of an observation that the states leave: its fourth power costs up to six digits."""
 _CONVERGED = 4e-15
@@ -78,9 +78,7 @@ class SmoothedPoint:
         self.complete = bool(self.seen.all())
         obs_cov = problem.layout.blocks["obs_cov"]
         self.H, self.W = at["obs_cov"], at["state_cov"]
-        self.diagonal = bool(np.all(obs_cov.rows == obs_cov.columns)) and not np.any(
-            self.H[~np.eye(self.p, dtype=bool)]
-        )
+        self.diagonal = bool(np.all(obs_cov.rows == obs_cov.columns)) and is_diagonal(self.H)
 
     def is_supported(self) -> bool:
         """Return whether the formulas hold here."""
@@ -176,7 +174,7 @@ class SmoothedPoint:
             out["P"][t] = P
             out["M"][t] = np.linalg.inv(np.eye(s) + P @ J)
             F = symmetrize(out["M"][t] @ P)
-            out["F"][t], out["TK"][t] = F, T - T @ F @ J
+            out["F"][t], out["TK"][t] = F, T @ out["M"][t]
             following = symmetrize(T @ F @ T.T + W)
             if self.complete and _converged(following, P, P):
                 converged = t
@@ -191,11 +189,11 @@ class SmoothedPoint:
         """Fill in N_t and V_t, given the rest, which is constant from a period on; return N_0."""
         N, t = np.zeros((self.s, self.s)), self.n - 1
         while t >= 0:
-            J, P, TK = self._information(t), out["P"][t], out["TK"][t]
-            following = symmetrize(J - J @ out["F"][t] @ J + TK.T @ N @ TK)
+            F, TK = out["F"][t], out["TK"][t]
+            following = symmetrize(self._information(t) @ out["M"][t] + TK.T @ N @ TK)
             start = converged if t > converged and _converged(following, N, following) else t
             out["N"][start : t + 1] = N
-            out["V"][start : t + 1] = symmetrize(P - P @ following @ P)
+            out["V"][start : t + 1] = symmetrize(F - F @ (self.T.T @ N @ self.T) @ F)
             N, t = following, start - 1
         return N
 
@@ -213,21 +211,19 @@ class SmoothedPoint:
             Mean of x_1.
         """
         n, T, by = self.n, self.T, self.paths
-        filtered, predicted = np.empty_like(linear), np.empty_like(linear)
+        news, mean = np.empty_like(linear), np.empty_like(linear)
         a = first
         for t in range(n):
-            J = self._information(t)
-            predicted[t] = a
-            filtered[t] = a + (linear[t] - a @ J) @ by["F"][t]
-            a = filtered[t] @ T.T + inputs[t]
+            news[t] = linear[t] - a @ self._information(t)
+            mean[t] = a + news[t] @ by["F"][t]
+            a = mean[t] @ T.T + inputs[t]
         adjoint = np.empty_like(linear)
         r = np.zeros_like(first)
         for t in range(n - 1, -1, -1):
-            J = self._information(t)
             adjoint[t] = r
-            r = linear[t] - filtered[t] @ J + r @ by["TK"][t]
-            predicted[t] += r @ by["P"][t]
-        return predicted, adjoint, r
+            mean[t] += r @ (T @ by["F"][t])
+            r = news[t] @ by["M"][t] + r @ by["TK"][t]
+        return mean, adjoint, r
 
     @cached_property
     def states(self) -> tuple[Array, Array, Array]:
@@ -288,29 +284,31 @@ class SmoothedPoint:
         forward, converged = self._forward(dJ, mask, dT, dW, dP)
         V = np.zeros((n if mask is not None else 1, len(dJ), k, k))
         before, after, lag, dN = np.zeros((4, *dJ.shape))
-        t = n - 1
+        t, identity = n - 1, np.eye(self.s)
+        after_U = after_dU = np.zeros((self.s, self.s))  # I - P N of the next period, and its derivative
         while t >= 0:
             J, change = self._information(t), _change(dJ, mask, t)
-            P, F, N, TK = (by[name][t] for name in ("P", "F", "N", "TK"))
+            F, M, N, TK = (by[name][t] for name in ("F", "M", "N", "TK"))
             dP, dF = forward[:, t]
-            dK = -(dF @ J + F @ change)
-            dTK = dT - dT @ F @ J + T @ dK
-            side = np.swapaxes(dTK, 1, 2) @ (N @ TK)
-            new = symmetrize(change - change @ F @ J + J @ dK) + side + np.swapaxes(side, 1, 2)
+            B, side = J @ M, np.swapaxes(dT, 1, 2) @ (N @ T)
+            A, dA = T.T @ N @ T, side + np.swapaxes(side, 1, 2) + T.T @ dN @ T
+            dM = -(M @ dP @ B + F @ change @ M)
+            side = np.swapaxes(dT @ M + T @ dM, 1, 2) @ (N @ TK)
+            new = symmetrize(M.T @ change @ M - B @ dP @ B) + side + np.swapaxes(side, 1, 2)
             dN_after, dN = dN, new + TK.T @ dN @ TK
             N_before = by["N"][t - 1] if t else by["first"]
-            side = dP @ (N_before @ P)
-            dV = dP - side - np.swapaxes(side, 1, 2) - P @ dN @ P
+            side = dF @ (A @ F)
+            dV = dF - side - np.swapaxes(side, 1, 2) - F @ dA @ F
             rests = converged < t < n - 1 and np.array_equal(N, N_before) and _converged(dN, dN_after, N)
             count = t - converged if rests else 1  # periods that have the same terms
             V[t if mask is not None else 0] += count * dV[:, :k, :k]
             if t < n - 1:
                 before += count * dV
-                P1, dP1 = by["P"][t + 1], forward[0, t + 1]
-                left = np.eye(self.s) - P1 @ N
-                lag += count * (left @ (dT @ F + T @ dF) - (dP1 @ N + P1 @ dN_after) @ (T @ F))
+                lag += count * (after_U @ (dT @ F + T @ dF) + after_dU @ (T @ F))
             if t > 0:
                 after += count * dV
+            after_U = M - F @ A @ M
+            after_dU = (identity - F @ A) @ dM - (dF @ A + F @ dA) @ M
             t -= count
         return {"V": V, "before": before, "after": after, "lag": lag, "first": dN}
 
@@ -416,9 +414,11 @@ class SmoothedPoint:
     def state_sums(self) -> tuple[Array, Array, Array]:
         """E sum of eta b', of b b' and of eta eta' of the state equation."""
         k, s, n, V = self.k, self.s, self.n, self.paths["V"]
-        F, P, N = (self.paths[name] for name in ("F", "P", "N"))
+        F, M, N = (self.paths[name] for name in ("F", "M", "N"))
         lag = (
-            np.sum((np.eye(s) - P[1:] @ N[:-1]) @ self.T @ F[:-1], axis=0)[:k] if n > 1 else np.zeros((k, s))
+            np.sum((M[1:] - F[1:] @ self.T.T @ N[1:] @ self.T @ M[1:]) @ self.T @ F[:-1], axis=0)[:k]
+            if n > 1
+            else np.zeros((k, s))
         )
         before, after = V[:-1].sum(axis=0), V[1:, :k, :k].sum(axis=0)
         b, eta = self.state_regressors, self.disturbances

@@ -54,7 +54,18 @@ import numpy as np
 import scipy.linalg
 from scipy.linalg.lapack import dpotri
 
-from ..numerics.linear_algebra import Array, gram, is_diagonal, product, solve_and_log_det, symmetrize
+from ..numerics.linear_algebra import (
+    Array,
+    by_diagonal,
+    diagonal_like,
+    diagonal_matrix,
+    gram,
+    is_diagonal,
+    product,
+    solve_and_log_det,
+    symmetrize,
+    trace_of_product,
+)
 from ..numerics.matrix_equations import Riccati, geometric_sums, riccati_limit, riccati_paths
 from ..numerics.recursions import LinearRecursion, by_period, constant_recursion
 
@@ -67,7 +78,7 @@ def cholesky_factor(H: Array) -> Array:
     if is_diagonal(H):
         if not np.all(H.diagonal() > 0.0):
             raise np.linalg.LinAlgError("obs_cov is singular")
-        return np.diag(np.sqrt(H.diagonal()))
+        return diagonal_like(H, np.sqrt(H.diagonal()))
     factor = np.linalg.cholesky(H)
     if np.any(np.diag(factor) ** 2 < _NEARLY_SINGULAR * np.diag(H)):
         raise np.linalg.LinAlgError("obs_cov is nearly singular")
@@ -77,8 +88,8 @@ def cholesky_factor(H: Array) -> Array:
 def inverse(factor: Array) -> Array:
     """Return H^{-1} from its Cholesky factor."""
     diagonal = factor.diagonal()
-    if np.count_nonzero(factor) == len(factor):
-        return np.diag(1.0 / diagonal**2)
+    if is_diagonal(factor):
+        return diagonal_like(factor, 1.0 / diagonal**2)
     lower, failed = dpotri(factor, lower=1)
     if failed:
         raise np.linalg.LinAlgError("obs_cov is singular")
@@ -99,20 +110,23 @@ def collapsed(y: Array, Z: Array, factor: Array) -> tuple[Array, Array]:
 
 def _divided(matrix: Array, factor: Array, transposed: bool = False) -> Array:
     """Return L^{-1} M, or L^{-T} M."""
-    if np.count_nonzero(factor) == len(factor):
-        return matrix / np.diag(factor)[:, None]
+    if is_diagonal(factor):
+        return np.asarray(matrix / factor.diagonal()[:, None])
     triangle = factor.T if transposed else factor
     return np.asarray(scipy.linalg.solve_triangular(triangle, matrix, lower=not transposed))
 
 
 _PERIODS = 2**13
 """Number of periods of a block."""
+_ELEMENTS = 2**16
+"""Number of observations of a block, which then stay in the cache."""
 
 
-def blocks(n: int) -> Iterator[slice]:
-    """Yield slices of periods, in order, that cover a sample."""
-    for start in range(0, n, _PERIODS):
-        yield slice(start, min(start + _PERIODS, n))
+def blocks(n: int, p: int = 1) -> Iterator[slice]:
+    """Yield slices of periods, in order, that cover a sample of p series."""
+    length = min(_PERIODS, max(_ELEMENTS // p, 1))
+    for start in range(0, n, length):
+        yield slice(start, min(start + length, n))
 
 
 class SteadySums(NamedTuple):
@@ -136,7 +150,13 @@ class SteadySums(NamedTuple):
 
 
 def steady_sums(
-    residual: Callable[[slice], Array], mean: Array, adjoint: Array, exog: Array, state_exog: Array
+    residual: Callable[[slice], Array],
+    mean: Array,
+    adjoint: Array,
+    exog: Array,
+    state_exog: Array,
+    series: int,
+    squares: bool,
 ) -> SteadySums:
     """
     Return the sums.
@@ -149,15 +169,20 @@ def steady_sums(
         E[x_t|Y], and r_0, ..., r_{n-1}.
     exog, state_exog : ndarray, (n, j) and (n, i)
         Regressors of the two equations.
+    series : int
+        Number of series.
+    squares : bool
+        Whether the diagonal of the sum of e_t e_t' suffices.
     """
     apart = exog.shape[1] + state_exog.shape[1] > 0
     totals: list[Array] = []
-    for rows in blocks(len(mean)):
+    for rows in blocks(len(mean), series):
         e, b = residual(rows), _regressors(mean[rows], exog[rows])
         s = _regressors(mean[rows], state_exog[rows]) if apart else b
         r = adjoint[rows.start + 1 : rows.stop + 1]
         bb = gram(b)
-        parts = [gram(e), e.T @ b, bb, gram(r), r.T @ s[: len(r)], gram(s) if apart else bb]
+        ee = diagonal_matrix(np.einsum("ti,ti->i", e, e)) if squares else gram(e)
+        parts = [ee, e.T @ b, bb, gram(r), r.T @ s[: len(r)], gram(s) if apart else bb]
         totals = [total + part for total, part in zip(totals, parts, strict=True)] if totals else parts
     ee, eb, bb, rr, rs, ss = totals
     return SteadySums(ee, eb, bb, rr, rs, ss - np.outer(s[-1], s[-1]))
@@ -478,8 +503,14 @@ def steady_state(
         states.adjoint,
         none if exog is None else exog,
         none if state_exog is None else state_exog,
+        len(Z),
+        by_diagonal(H),
     )
-    fit = np.vdot(precision, sums.ee) + np.vdot(W, sums.rr) + states.adjoint[0] @ P1 @ states.adjoint[0]
+    fit = (
+        trace_of_product(precision, sums.ee)
+        + np.vdot(W, sums.rr)
+        + states.adjoint[0] @ P1 @ states.adjoint[0]
+    )
     size = y.size * np.log(2.0 * np.pi) + 2.0 * n * np.log(factor.diagonal()).sum() + states.log_det
     llf = -0.5 * float(size + fit)
     return SteadyState(llf, states, sums, residual, precision) if np.isfinite(llf) else None
@@ -512,7 +543,12 @@ def _smoothed(
 def _residual(y: Array, Z: Array, factor: Array, states: SmoothedStates) -> Callable[[slice], Array]:
     """Return a function that computes e_t over a slice of periods."""
     if states.noise is None:
-        return lambda rows: y[rows] - states.mean[rows] @ Z.T
+
+        def of_means(rows: slice) -> Array:
+            out = states.mean[rows] @ Z.T
+            return np.subtract(y[rows], out, out=out)
+
+        return of_means
     out = product(factor, states.noise().T).T  # H u_t keeps digits where H is small
     return lambda rows: out[rows]
 

@@ -26,7 +26,7 @@ def positive_integer(value: object, name: str) -> int:
         If the value is something else.
     """
     if not _is_integer(value) or value < 1:
-        raise SpecificationError(f"{name} is not a positive integer", got=repr(value), expected="1, 2, ...")
+        raise SpecificationError(f"{name} must be a positive integer", got=repr(value), expected="1, 2, ...")
     return int(value)
 
 
@@ -41,7 +41,7 @@ def whole_number(value: object, name: str, least: int) -> int:
     """
     if not _is_integer(value) or value < least:
         raise SpecificationError(
-            f"{name} is not a whole number", got=repr(value), expected=f"{least} or more"
+            f"{name} must be a whole number", got=repr(value), expected=f"{least} or more"
         )
     return int(value)
 
@@ -230,8 +230,13 @@ def arguments_of(method: str) -> Iterator[None]:
         if isinstance(error, TypeError) and "keyword argument" in str(error):  # as Python words it
             raise
         raise SpecificationError(
-            f"statsmodels refuses the arguments of {method}", got=f"{type(error).__name__}: {error}"
+            f"statsmodels rejects the arguments of {method}", got=f"{type(error).__name__}: {error}"
         ) from error
+
+
+def only(kwargs: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Return the given keyword arguments with some names."""
+    return {key: value for key, value in kwargs.items() if key in names}
 
 
 def check_jobs(n_jobs: int | None) -> None:
@@ -249,7 +254,7 @@ def check_jobs(n_jobs: int | None) -> None:
         return
     if isinstance(n_jobs, bool) or not isinstance(n_jobs, (int, np.integer)) or n_jobs == 0:
         raise SpecificationError(
-            "n_jobs is not a number of processes", got=repr(n_jobs), expected="1, 2, ... or -1 (all)"
+            "n_jobs must be a number of processes", got=repr(n_jobs), expected="1, 2, ... or -1 (all)"
         )
     if n_jobs == 1:
         return

@@ -135,7 +135,7 @@ class Calendar:
         if self._is_open and self.precedes(index, f"the new {name}"):
             return pd.Index(index)
         raise DataError(
-            f"The index of the new {name} does not continue that of the sample",
+            f"The index of the new {name} must continue the index of the sample",
             got=f"{index[0]} to {index[-1]}",
             expected=f"{expected[0]} to {expected[-1]}"
             if len(expected)
@@ -208,7 +208,7 @@ class Calendar:
         word, remedy = ("from", first_row) if back else ("after", None)
         after = f"{word} {self.labels[-1]}"
         raise DataError(
-            f"The index of future {name} is not of the periods after the sample",
+            f"The index of future {name} must hold the periods after the sample",
             got=f"{index[0]} to {index[-1]}",
             expected=after if self.clock is None else f"{expected[0]} to {expected[-1]}",
             remedy=remedy,
@@ -357,7 +357,7 @@ def calendar_of(labels: Any, nobs: int, freq: Any = None, name: str = "endog") -
     """
     if labels is None:
         if freq is not None:
-            raise DataError("freq is given without dates", got=repr(freq))
+            raise DataError("freq needs dates", got=repr(freq))
         steps = pd.RangeIndex(nobs)
         return Calendar(steps, steps, steps, given=False)
     index = labels if isinstance(labels, pd.Index) else pd.Index(labels)
@@ -378,7 +378,7 @@ def _dated_clock(read: Any, freq: Any, text: bool) -> tuple[Any, bool]:
     """Return dates with their frequency (None without one), and whether it was inferred."""
     own = read.freq
     if not (freq is None or own is None or _same_freq(own, freq, read)):
-        raise DataError("freq is not that of the dates", got=repr(freq), expected=own.freqstr)
+        raise DataError("freq differs from the frequency of the dates", got=repr(freq), expected=own.freqstr)
     freq = freq if own is None else own
     if isinstance(read, pd.PeriodIndex):
         return _without_holes(read, text), False
@@ -429,7 +429,7 @@ def _without_holes(read: pd.PeriodIndex, text: bool) -> pd.PeriodIndex | None:
     with _no_notice():
         missing = before + 1
     raise DataError(
-        "The periods of the index have a hole",
+        "The index has missing periods",
         got=f"no {missing} after {before}",
         expected=f"every period of frequency {read.freqstr}",
         remedy="Insert a row of NaN there, or use `index.to_timestamp()`: dates may be irregular.",

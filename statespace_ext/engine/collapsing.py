@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from ..em.steady_state import inverse
-from ..numerics.linear_algebra import Array, is_diagonal
+from ..em.steady_state import blocks, inverse
+from ..numerics.linear_algebra import Array, by_diagonal, diagonal_like, is_diagonal
 from .system import System
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 FEWEST = 20
 """Number of series from which passes over collapsed rows take the place of those of statsmodels."""
+_DEPENDENT = 1e-5
+"""Determinant of the correlations in Z_o' H_oo^{-1} Z_o up to which its factor costs digits."""
 _NEARLY_SINGULAR = 1e-6
 """Share of a variance of H that the other series leave unexplained, from which H counts as singular."""
 
@@ -74,6 +76,9 @@ def collapsed_rows(smoother: Smoother, system: System) -> Rows | None:
     missing, (patterns, place) = smoother.missing, smoother.patterns
     try:
         precision = _precision(system.obs_cov)
+        fast = _by_products(smoother, system, precision) if by_diagonal(precision) else None
+        if fast is not None:
+            return fast
         whiten, sizes = _whitening(system.obs_cov, patterns)
     except np.linalg.LinAlgError:
         return None
@@ -90,6 +95,49 @@ def collapsed_rows(smoother: Smoother, system: System) -> Rows | None:
     design = design[0] if one else np.moveaxis(design[place], 0, 2)
     small = replace(system, design=design, obs_intercept=np.zeros(m), obs_cov=np.eye(m))
     return Rows(rows, small, 0.5 * constant, precision)
+
+
+def _by_products(smoother: Smoother, system: System, precision: Array) -> Rows | None:
+    """
+    Return the collapsed rows from products over series, for a diagonal ``obs_cov``.
+
+    J_t = Z_o' H_oo^{-1} Z_o equals D_t' D_t, and w_t = D_t^{-T} Z_o' H_oo^{-1} (y_o - d_o). The result is
+    None if a J_t is so near to a singular matrix that an orthogonal basis keeps more digits.
+    """
+    used = np.flatnonzero(np.any(system.design != 0.0, axis=0))
+    Z, weights, seen, m = system.design[:, used], precision.diagonal(), smoother.seen, len(used)
+    if not 0 < m <= len(Z):
+        return None
+    weighted = Z * weights[:, None]
+    pattern = seen if smoother.incomplete else seen[:1]
+    J = (pattern @ (Z[:, :, None] * weighted[:, None, :]).reshape(len(Z), m * m)).reshape(-1, m, m)
+    size = np.sqrt(np.diagonal(J, axis1=1, axis2=2))
+    if not np.all(size > 0.0):
+        return None
+    correlation = J / (size[:, :, None] * size[:, None, :])
+    if not np.all(np.linalg.det(correlation) > _DEPENDENT):
+        return None
+    lower = size[:, :, None] * np.linalg.cholesky(correlation)
+    d = system.obs_intercept if system.obs_intercept.ndim == 1 else system.obs_intercept.T
+    moved = (seen * d) @ weighted if d.ndim == 2 else seen @ (d[:, None] * weighted)
+    rows = np.linalg.solve(lower, (smoother.filled @ weighted - moved)[:, :, None])
+    nearest = np.squeeze(np.linalg.solve(np.swapaxes(lower, 1, 2), rows), 2)
+    constant = seen @ (np.log(2.0 * np.pi) - np.log(weights)) - m * np.log(2.0 * np.pi)
+    for some in blocks(len(seen), len(Z)):
+        e = nearest[some] @ Z.T
+        e += d if d.ndim == 1 else d[some]
+        e *= seen[some]
+        np.subtract(smoother.filled[some], e, out=e)
+        constant[some] += np.square(e, out=e) @ weights
+    design = np.zeros((m, system.k_states, len(lower)))
+    design[:, used] = np.moveaxis(lower, 0, 2).swapaxes(0, 1)
+    small = replace(
+        system,
+        design=design if smoother.incomplete else design[:, :, 0],
+        obs_intercept=np.zeros(m),
+        obs_cov=np.eye(m),
+    )
+    return Rows(np.squeeze(rows, 2), small, 0.5 * constant, precision)
 
 
 def standardized_errors(errors: Array, design: Array, obs_cov: Array, covs: Array) -> Array:
@@ -141,7 +189,7 @@ def _precision(cov: Array) -> Array:
     if is_diagonal(cov):
         if not np.all(np.diag(cov) > 0.0):
             raise np.linalg.LinAlgError("obs_cov is singular")
-        return np.diag(1.0 / np.diag(cov))
+        return diagonal_like(cov, 1.0 / np.diag(cov))
     precision = inverse(np.linalg.cholesky(cov))
     if np.any(_NEARLY_SINGULAR * np.diag(cov) * np.diag(precision) > 1.0):
         raise np.linalg.LinAlgError("obs_cov is nearly singular")

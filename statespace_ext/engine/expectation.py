@@ -22,9 +22,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..em.regressions import Moments, Regression, observation_equation, padded, state_equation
-from ..em.steady_state import SteadyState, steady_state
+from ..em.steady_state import SteadyState, blocks, steady_state
 from ..exceptions import UnsupportedError
-from ..numerics.linear_algebra import Array, gram, product, symmetrize
+from ..numerics.linear_algebra import Array, by_diagonal, diagonal_matrix, gram, product, symmetrize
 from .collapsing import collapse_unsupported_reason, collapsed_rows, collapses
 from .smoother import Smoothed, Smoother, over_time, state_sums
 from .system import System
@@ -179,6 +179,8 @@ def missing_sums(
     precision : ndarray, (p, p)
         P.
     """
+    if by_diagonal(precision):
+        return _missing_by_series(smoother, system, smoothed)
     missing = smoother.missing
     some = ~missing.all(axis=1)
     holes, Z, PZ = missing[some], system.design, product(precision, system.design)
@@ -210,6 +212,42 @@ def missing_sums(
     return sums, residuals
 
 
+def sums_suffice(system: System) -> bool:
+    """Return whether derivatives by the intercepts of the observations need no residual by period."""
+    return system.obs_intercept.ndim == 1 and by_diagonal(system.obs_cov)
+
+
+def _missing_by_series(smoother: Smoother, system: System, smoothed: Smoothed) -> tuple[Regression, Array]:
+    """
+    Return `missing_sums` where ``obs_cov`` is stored by its diagonal: a missing e_it is noise alone.
+
+    The residuals have no rows where `sums_suffice`.
+    """
+    Z, d, series = system.design, _rows(system.obs_intercept), len(system.design)
+    mean, k, n = smoothed.mean.T, system.k_states, len(smoother.endog)
+    cov = np.moveaxis(smoothed.cov, 2, 0).reshape(n, k * k)
+    some = (~smoother.missing.all(axis=1)).astype(float)
+    b = np.concatenate([mean, np.ones((n, 1)), smoother.exog], axis=1)
+    seen_sums = (smoother.seen.T @ cov).reshape(series, k, k)
+    kept = np.squeeze(Z[:, None, :] @ seen_sums, 1)
+    eb, squares = np.zeros((series, b.shape[1])), np.einsum("ij,ij->i", kept, Z)
+    eb[:, :k] -= kept
+    residuals = np.zeros((0 if sums_suffice(system) else n, series))
+    for rows in blocks(n, series):
+        e = mean[rows] @ Z.T
+        e += d if len(d) == 1 else d[rows]
+        e *= smoother.seen[rows]
+        np.subtract(smoother.filled[rows], e, out=e)
+        eb += e.T @ b[rows]
+        squares += np.einsum("ti,ti->i", e, e)
+        if len(residuals):
+            residuals[rows] = e
+    squares += (some.sum() - smoother.spread[0]) * system.obs_cov.diagonal()
+    bb = gram(b * some[:, None]) + padded((some @ cov).reshape(k, k), b.shape[1])
+    sums = Regression(diagonal_matrix(squares)[None], eb[None], symmetrize(bb)[None], np.array([some.sum()]))
+    return sums, residuals
+
+
 def collapsed_moments(smoother: Smoother, system: System) -> Moments | None:
     """Return the E-step by way of the collapsed rows, or None if ``obs_cov`` is singular."""
     found = collapsed_rows(smoother, system)
@@ -226,12 +264,20 @@ def coefficient_scores(
 ) -> dict[str, Array]:
     """Return the derivatives by Z, d_t and H from the sums over incomplete rows (Fisher's identity)."""
     sums, residuals = missing_sums(smoother, system, smoothed, precision)
-    inner = product(precision, product(precision, sums.ee[0]).T) - sums.n[0] * precision
+    k = system.k_states
+    by_intercept = sums.eb[0][:, k : k + 1] if sums_suffice(system) else residuals.T
     return {
-        "design": product(precision, sums.eb[0][:, : system.k_states]),
-        "obs_intercept": product(precision, residuals.T),
-        "obs_cov": 0.5 * symmetrize(inner),
+        "design": product(precision, sums.eb[0][:, :k]),
+        "obs_intercept": product(precision, by_intercept),
+        "obs_cov": by_noise(sums.ee[0] - sums.n[0] * system.obs_cov, precision),
     }
+
+
+def by_noise(residual: Array, precision: Array) -> Array:
+    """Return 1/2 H^{-1} M H^{-1}, the derivative by H with M = E sum e e' - n H."""
+    if by_diagonal(residual):
+        return 0.5 * precision @ residual @ precision
+    return 0.5 * product(precision, product(precision, symmetrize(residual)).T)
 
 
 def _not_collapsed(system: System) -> str | None:

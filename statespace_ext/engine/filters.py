@@ -178,7 +178,7 @@ def use_fastest_filter(model: MLEModel | Representation, params: ArrayLike | Non
     """
     report = filter_report(model, params)
     if not report.valid:
-        raise UnsupportedError("No filter gives the right likelihood", got=str(report))
+        raise UnsupportedError("No filter computes the correct likelihood", got=str(report))
     _guard(model, report, report.fastest)
     return report.fastest
 
@@ -230,7 +230,7 @@ def _at(model: MLEModel | Representation, params: ArrayLike | None) -> Iterator[
             "model must be a state-space model", got=repr(model), expected="an MLEModel or its Representation"
         )
     if ssm.endog is None:
-        raise UnsupportedError("The representation has no data", remedy="Bind them: `ssm.bind(endog)`.")
+        raise UnsupportedError("The representation needs data", remedy="Call `ssm.bind(endog)`.")
     if params is None and ssm is not model:
         try:
             params = model.start_params

@@ -360,7 +360,7 @@ def _require_supported(model: MLEModel) -> None:
     if ssm._complex_endog:
         raise UnsupportedError("The exact score needs real data")
     if ssm.timing_init_filtered:
-        raise UnsupportedError("The exact score needs the initial state to be that of the first period")
+        raise UnsupportedError("The exact score needs the distribution of the state of the first period")
     if ssm.initialization is None:
         model.update(model.start_params, includes_fixed=True)
     if ssm.filter_method & FILTER_CONCENTRATED and ssm.initialization.initialization_type == "diffuse":

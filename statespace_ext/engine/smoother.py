@@ -17,7 +17,7 @@ from statsmodels.tsa.statespace.kalman_smoother import (
 
 from ..em.regressions import Moments, Regression, observation_equation, padded, state_equation
 from ..numerics.diffuse_start import FirstRows, SmoothedRows
-from ..numerics.linear_algebra import NOT_HERE, Array, symmetrize
+from ..numerics.linear_algebra import NOT_HERE, Array, by_diagonal, diagonal_matrix, symmetrize
 from .collapsing import FEWEST, collapsed_rows, collapses
 from .compat import without_absolute_tolerances
 from .exact_start import LEAST_KEPT, Axes, Start, after, begun, directions_of, kept_share, rows_needed
@@ -161,6 +161,24 @@ class Smoother:
         self._k_states, self._k_posdef = k_states, k_posdef
         self._ssm: dict[tuple[int, bool], KalmanSmoother] = {}
         self._chosen: dict[bytes, tuple[int, float, Axes | None]] = {}
+
+    @cached_property
+    def seen(self) -> Array:
+        """One for each observed element, zero for a missing one, as floats (nobs, k_endog)."""
+        return np.asarray((~self.missing).astype(float))
+
+    @cached_property
+    def filled(self) -> Array:
+        """The observations, zero where they are missing."""
+        return np.where(self.missing, 0.0, self.endog) if self.incomplete else self.endog
+
+    @cached_property
+    def spread(self) -> tuple[Array, Array, Array]:
+        """Of each series, the number of observations, their mean, and the sum of squares about it."""
+        count = self.seen.sum(axis=0)
+        mean = self.filled.sum(axis=0) / np.maximum(count, 1.0)
+        e = self.filled - self.seen * mean
+        return count, mean, np.einsum("ti,ti->i", e, e)
 
     @cached_property
     def patterns(self) -> tuple[Array, Array]:
@@ -386,11 +404,12 @@ def _regressors(mean: Array, exog: Array) -> Array:
     return np.concatenate([mean, np.ones((1, mean.shape[1])), exog.T], axis=0)
 
 
-def _gather(parts: list[Regression], grouped: bool, groups: Array | None) -> Regression:
+def _gather(parts: list[Regression], grouped: bool, groups: Array | None, lean: bool = False) -> Regression:
     """
     Join sums by period: added up, or by group.
 
     If the covariance matrix changes over time, each period is a group of its own unless groups are given.
+    With ``lean``, the sums of e e' are stored by their diagonals.
     """
     sums = [np.concatenate([getattr(part, name) for part in parts]) for name in ("ee", "eb", "bb", "n")]
     first = None
@@ -400,6 +419,8 @@ def _gather(parts: list[Regression], grouped: bool, groups: Array | None) -> Reg
     elif not grouped:
         sums = [array.sum(axis=0, keepdims=True) for array in sums]
     ee, eb, bb, n = sums
+    if lean:
+        ee = diagonal_matrix(np.diagonal(ee, axis1=1, axis2=2).copy())
     return Regression(symmetrize(ee), eb, symmetrize(bb), n, first)
 
 
@@ -436,7 +457,7 @@ def observation_sums(endog: Array, exog: Array, system: System, smoothed: Smooth
         parts.append(observation_equation(e0 @ e0.T, e0 @ b0.T, b0 @ b0.T, e0.shape[1], cov, Z))
     if len(apart) or not parts:
         parts.append(_observation_by_period(e, b, missing, system, smoothed.cov, apart))
-    return _gather(parts, grouped, groups)
+    return _gather(parts, grouped, groups, by_diagonal(system.obs_cov))
 
 
 def _observation_by_period(

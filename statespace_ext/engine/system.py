@@ -15,6 +15,8 @@ from ..exceptions import ParameterError, StateSpaceError, shown
 from ..numerics.linear_algebra import (
     STABILITY_LIMIT,
     Array,
+    by_diagonal,
+    is_diagonal,
     is_positive_semidefinite,
     spectral_radius,
     symmetrize,
@@ -304,9 +306,12 @@ def require_density(
     H, Z = system.obs_cov, system.design
     if H.ndim == 3 or Z.ndim == 3:
         return
+    variances = H.diagonal()
+    if np.all(variances > 0.0) and is_diagonal(H):
+        return
     patterns = missing if patterns is None else patterns
     _require_full_rank(patterns, H, Z)
-    certain = np.flatnonzero(np.diag(H) == 0.0)
+    certain = np.flatnonzero(variances == 0.0)
     if not len(certain):
         return
     _require_independent(patterns, Z, certain)
@@ -335,6 +340,8 @@ def _require_full_rank(missing: Array, H: Array, Z: Array) -> None:
 
     Whether a factorisation of the forecast variance fails there is rounding, and differs between machines.
     """
+    if by_diagonal(H):
+        return
     noisy = np.flatnonzero(np.diag(H) > 0.0)
     size = np.sqrt(np.diag(H)[noisy])
     correlation = H[np.ix_(noisy, noisy)] / size[:, None] / size
@@ -381,10 +388,10 @@ def _require_uncertain_states(missing: Array, system: System, certain: Array) ->
             scale = np.where(reach[rows] > 0.0, reach[rows], 1.0)
             if np.min(np.linalg.eigvalsh(cov / scale[:, None] / scale)) <= _CERTAIN:
                 raise ParameterError(
-                    "Series without noise are certain before they are seen: they have no density",
+                    "Series without noise are known before they are observed, so they have no density",
                     got=f"obs_cov of zero for series {shown(i + 1 for i in rows)}, in period {t + 1}",
-                    expected="states of positive variance behind them",
-                    remedy="Give the states behind them noise, or an uncertain start.",
+                    expected="states with a positive variance",
+                    remedy="Add noise to the states that they load on, or use an uncertain start.",
                 )
             P = symmetrize(P - half @ np.linalg.solve(cov, half.T))
         P = T @ P @ T.T + W

@@ -29,11 +29,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..em.regressions import row_products
 from ..em.updates import stationary_chain
 from ..numerics.diffuse_start import SmoothedRows
-from ..numerics.linear_algebra import Array, product, symmetrize
+from ..numerics.linear_algebra import Array, product
 from .collapsing import FEWEST, collapsed_rows, collapses
-from .expectation import coefficient_scores, constant_steady_state
+from .expectation import by_noise, coefficient_scores, constant_steady_state, sums_suffice
 from .smoother import Filtered, Smoothed, Smoother, over_time
 from .system import System
 
@@ -45,12 +46,15 @@ _LARGE_OF_MANY = 1e9
 
 def has_small_noise(smoother: Smoother, system: System) -> bool:
     """Return whether the noise of a series is so small that the score from its residuals loses digits."""
-    d = system.obs_intercept if system.obs_intercept.ndim == 1 else system.obs_intercept.T
-    e = np.where(smoother.missing, 0.0, smoother.endog - d)
-    count = np.count_nonzero(~smoother.missing, axis=0)
-    variances = np.ravel(np.diagonal(system.obs_cov))[: e.shape[1]]
-    large = _LARGE if e.shape[1] < FEWEST else _LARGE_OF_MANY
-    return bool(np.any(np.einsum("ti,ti->i", e, e) > large * count * variances))
+    count, mean, squares = smoother.spread
+    if system.obs_intercept.ndim == 1:
+        squares = squares + count * (mean - system.obs_intercept) ** 2
+    else:
+        e = smoother.filled - smoother.seen * system.obs_intercept.T
+        squares = np.einsum("ti,ti->i", e, e)
+    variances = np.ravel(np.diagonal(system.obs_cov))[: len(count)]
+    large = _LARGE if len(count) < FEWEST else _LARGE_OF_MANY
+    return bool(np.any(squares > large * count * variances))
 
 
 def steady_score(smoother: Smoother, system: System, needed: frozenset[str]) -> SystemScore | None:
@@ -64,12 +68,14 @@ def steady_score(smoother: Smoother, system: System, needed: frozenset[str]) -> 
     k, sums = system.k_states, found.sums
     if needed & {"design", "obs_intercept", "obs_cov"}:
         Z, precision = system.design, found.precision
-        e = found.residual(slice(None))
         ZV = Z @ found.states.cov_sum
-        out["obs_intercept"] = product(precision, e.T)
+        if sums_suffice(system):
+            out["obs_intercept"] = product(precision, sums.eb[:, k : k + 1])
+        else:
+            out["obs_intercept"] = product(precision, found.residual(slice(None)).T)
         out["design"] = product(precision, sums.eb[:, :k] - ZV)
-        residual = sums.ee + ZV @ Z.T - len(e) * system.obs_cov
-        out["obs_cov"] = 0.5 * product(precision, product(precision, symmetrize(residual)).T)
+        residual = sums.ee + row_products(ZV, Z, sums.ee) - len(smoother.endog) * system.obs_cov
+        out["obs_cov"] = by_noise(residual, precision)
     cov_sum, lag_sum = found.states.adjoint_sums()
     noise = sums.rr - cov_sum
     R = system.selection
@@ -97,8 +103,8 @@ class SystemScore:
     Derivatives of the log-likelihood by element of the system matrices.
 
     A matrix that is constant over time has the sum of the derivatives over time (intercepts: by period
-    always); one that varies has them on a last axis. A symmetric matrix has the derivative tr(G dM), so
-    a free covariance collects G_ij and G_ji.
+    always, unless the sum of a constant one is known alone); one that varies has them on a last axis. A
+    symmetric matrix has the derivative tr(G dM), so a free covariance collects G_ij and G_ji.
 
     Attributes
     ----------
@@ -166,14 +172,14 @@ def _one_pass(
     """Return the score from one pass, or from what a pass along its axes returned."""
     early, later, filtered = smoother.smooth_along(given, lag_cov=False) if along is None else along
     system, axes = filtered.system, filtered.axes
-    r, N = np.array(later.adjoint.T), np.moveaxis(later.adjoint_cov, 2, 0)
+    r, N = np.array(later.adjoint.T), later.adjoint_cov.transpose(2, 0, 1)
     out: dict[str, Array] = {}
     if needed & _OBSERVED:
         out.update(_observed(smoother, system, (early, later), filtered, needed))
     begun = later if early is None else early
     first = np.array(begun.first_adjoint), np.array(begun.first_adjoint_cov)
     if early is not None:
-        r, N = np.concatenate([early.adjoint.T, r]), np.concatenate([np.moveaxis(early.adjoint_cov, 2, 0), N])
+        r, N = np.concatenate([early.adjoint.T, r]), np.concatenate([early.adjoint_cov.transpose(2, 0, 1), N])
     if "state_intercept" in needed:
         out["state_intercept"] = r.T
     out.update(_state_noise(system, r, N, needed))
@@ -269,50 +275,61 @@ def _outer(left: Array, right: Array) -> Array:
     return left[:, :, None] * right[:, None, :]
 
 
+def _total(left: Array, right: Array) -> Array:
+    """Return the sum over time of A_t B_t, as one product."""
+    return np.asarray(left.transpose(1, 0, 2).reshape(left.shape[1], -1) @ right.reshape(-1, right.shape[2]))
+
+
 def _later_periods(
     smoother: Smoother, system: System, smoothed: Smoothed, filtered: Filtered, needed: frozenset[str]
 ) -> dict[str, Array]:
-    """Return derivatives by period, time first, of the rows after the first ones of a diffuse start."""
-    r, N = np.array(smoothed.adjoint.T), np.moveaxis(smoothed.adjoint_cov, 2, 0)
+    """
+    Return derivatives of the rows after the first ones of a diffuse start, time first.
+
+    Those by a constant matrix have one element over time, their sum.
+    """
+    r, N = np.array(smoothed.adjoint.T), smoothed.adjoint_cov.transpose(2, 0, 1)
     index = slice(len(smoother.endog) - len(r), None)
-    P = np.moveaxis(filtered.predicted_cov, 2, 0)
+    P = filtered.predicted_cov.transpose(2, 0, 1)
     Z, T = over_time(system.design, index), over_time(system.transition, index)
+    constant = {
+        name: getattr(system, name).ndim == 2 for name in needed & {"design", "transition", "obs_cov"}
+    }
     v = (
         smoother.endog[index]
         - _by_rows(system.obs_intercept, index)
         - np.squeeze(Z @ filtered.predicted.T[:, :, None], 2)
     )
     if filtered.gain is not None and filtered.forecast_cov is not None:
-        K = np.moveaxis(filtered.gain, 2, 0)
-        inverse = inverses(np.moveaxis(filtered.forecast_cov, 2, 0))
-        scaled = inverse @ v[:, :, None]
-        gain = inverse @ (Z @ P) if "design" in needed else scaled  # not used without it
+        K = filtered.gain.transpose(2, 0, 1)
+        inverse = inverses(filtered.forecast_cov.transpose(2, 0, 1))
+        scaled, ZP, gain = inverse @ v[:, :, None], Z @ P, None
     else:
         missing = smoother.missing[index]
         v, Z = np.where(missing, 0.0, v), Z * ~missing[:, :, None]
-        inverse, scaled, gain = _solved(P, Z, over_time(system.obs_cov, index), v[:, :, None], missing)
+        ZP = Z @ P
+        H = over_time(system.obs_cov, index)
+        inverse, scaled, gain = _solved(ZP, Z, H, v[:, :, None], missing)
         K = _led(T, np.swapaxes(gain, 1, 2))
     u = np.squeeze(scaled - np.swapaxes(K, 1, 2) @ r[:, :, None], 2)
     xhat = smoothed.mean.T
     out: dict[str, Array] = {"obs_intercept": u} if "obs_intercept" in needed else {}
     KN = np.swapaxes(K, 1, 2) @ N if needed & {"obs_cov", "design"} else K
     if "obs_cov" in needed:
-        out["obs_cov"] = _by_noise(u, inverse, K, KN, varies=system.obs_cov.ndim == 3)
-    LP = _led(T, P) - K @ (Z @ P) if needed & {"design", "transition"} else P
-    if "design" in needed:
-        out["design"] = _outer(u, xhat) - gain + KN @ LP
+        if constant["obs_cov"]:
+            out["obs_cov"] = 0.5 * (u.T @ u - inverse.sum(axis=0) - _total(KN, K))[None]
+        else:
+            out["obs_cov"] = 0.5 * (_outer(u, u) - inverse - KN @ K)
+    LP = _led(T, P) - K @ ZP if needed & {"design", "transition"} else P
+    if "design" in needed and constant["design"]:
+        known = _total(inverse, ZP) if gain is None else gain.sum(axis=0)
+        out["design"] = (u.T @ xhat - known + _total(KN, LP))[None]
+    elif "design" in needed:
+        out["design"] = _outer(u, xhat) - (inverse @ ZP if gain is None else gain) + KN @ LP
     if "transition" in needed:
-        out["transition"] = _outer(r, xhat) - N @ LP
+        sums = constant["transition"]
+        out["transition"] = (r.T @ xhat - _total(N, LP))[None] if sums else _outer(r, xhat) - N @ LP
     return out
-
-
-def _by_noise(u: Array, inverse: Array, K: Array, KN: Array, varies: bool) -> Array:
-    """Return the derivative by H_t, or by a constant H in one piece."""
-    if varies:
-        return np.asarray(0.5 * (_outer(u, u) - inverse - KN @ K))
-    # one product for all periods
-    inner = np.moveaxis(KN, 1, 0).reshape(KN.shape[1], -1) @ K.reshape(-1, K.shape[2])
-    return np.asarray(0.5 * (u.T @ u - inverse.sum(axis=0) - inner)[None])
 
 
 def inverses(covs: Array) -> Array:
@@ -331,7 +348,7 @@ def inverses(covs: Array) -> Array:
     return out
 
 
-def _solved(P: Array, Z: Array, H: Array, v: Array, missing: Array) -> tuple[Array, Array, Array]:
+def _solved(ZP: Array, Z: Array, H: Array, v: Array, missing: Array) -> tuple[Array, Array, Array]:
     """
     Return F_t^{-1}, F_t^{-1} v_t and F_t^{-1} Z_t P_t, zero in rows of missing elements, as those of Z_t are.
 
@@ -339,7 +356,6 @@ def _solved(P: Array, Z: Array, H: Array, v: Array, missing: Array) -> tuple[Arr
     """
     seen = ~missing
     both = seen[:, :, None] & seen[:, None, :]
-    ZP = Z @ P
     F = ZP @ np.swapaxes(Z, 1, 2) + np.where(both, H, 0.0)
     diagonal = np.arange(F.shape[1])
     F[:, diagonal, diagonal] += missing

@@ -7,6 +7,7 @@ Text and Python dates are read as dates.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -37,11 +38,11 @@ def check_index(index: pd.Index, name: str) -> None:
         raise DataError(
             f"The index of {name} has duplicates",
             got=index[index.duplicated()][0],
-            remedy="Keep one row a period.",
+            remedy="Keep one row per period.",
         )
     if not index.is_monotonic_increasing and not read_dates(_own_labels(index)).is_monotonic_increasing:
         raise DataError(
-            f"The index of {name} is not in increasing order",
+            f"The index of {name} must be in increasing order",
             got=f"{index[0]} first, {index[-1]} last",
             remedy="Sort it with `sort_index()`.",
         )
@@ -63,10 +64,12 @@ def check_dates(dates: Any, nobs: int) -> None:
         return
     array = dates if isinstance(dates, pd.Index) else np.asarray(dates)
     if array.ndim != 1:
-        raise DataError("dates must be a sequence", got=repr(dates), expected=f"{nobs}, one a row of endog")
+        raise DataError("dates must be a sequence", got=repr(dates), expected=f"{nobs}, one per row of endog")
     index = pd.Index(array)
     if len(index) != nobs:
-        raise DataError("dates have the wrong length", got=len(index), expected=f"{nobs}, one a row of endog")
+        raise DataError(
+            "dates have the wrong length", got=len(index), expected=f"{nobs}, one per row of endog"
+        )
     if isinstance(index, (pd.DatetimeIndex, pd.PeriodIndex)) or index.has_duplicates:
         check_index(index, "dates")
 
@@ -176,7 +179,7 @@ def _numeric_array(value: object, name: str) -> Array:
     try:
         array: Any = value if isinstance(value, np.ma.MaskedArray) else np.asarray(value)
     except ValueError as error:
-        raise _not_numbers(name, "a ragged sequence") from error
+        raise _not_numbers(name, "a sequence with rows of different lengths") from error
     if array.dtype.kind not in ("iuf" if name == "endog" else "biuf"):
         raise _not_numbers(name, f"type {array.dtype}")
     return np.array(np.ma.filled(array.astype(float), np.nan))
@@ -261,7 +264,7 @@ def regressor_frame(
     _check_regressor_values(array, nobs, name, last_may_miss, shape)
     if isinstance(row_labels, pd.Index) and not value.index.equals(row_labels):
         raise DataError(
-            f"The index of {name} is not that of endog",
+            f"The index of {name} must equal the index of endog",
             got=value.index[:3].tolist(),
             expected=row_labels[:3].tolist(),
             remedy=f"Align it: `{name}.reindex(endog.index)`.",
@@ -328,7 +331,10 @@ def labels_of(data: Any, steps: int) -> pd.Index | None:
 
 
 def future_labels(value: Any, columns: int) -> pd.Index | None:
-    """Return the labels of regressors of several periods, or None if they are 0, 1, ... or have none."""
+    """Return the labels of regressors, or of the first by series; None if they are 0, 1, ... or have none."""
+    if isinstance(value, Mapping):
+        labelled = (each for each in value.values() if isinstance(each, (pd.Series, pd.DataFrame)))
+        value, columns = next(labelled, None), 1
     index = getattr(value, "index", None)
     one_period = isinstance(value, pd.Series) and columns > 1
     if not isinstance(index, pd.Index) or one_period or index.equals(pd.RangeIndex(len(index))):
@@ -342,10 +348,10 @@ def relabelled(data: Any, labels: pd.Index) -> Any:
 
 
 def check_same_columns(value: Any, names: list[str], what: str) -> None:
-    """Reject new data with another number of columns, or with the same ones in another order."""
+    """Reject new data with another number of columns, in another order, or of which only some are known."""
     columns = [str(name) for name in value.columns] if isinstance(value, pd.DataFrame) else []
     count = 1 if np.ndim(value) < 2 else np.shape(value)[1]
-    if count != len(names) or (columns != names and sorted(columns) == sorted(names)):
+    if count != len(names) or (columns != names and set(columns) & set(names)):
         raise DataError(
             f"{what} does not have the columns of the model",
             got=shown(columns) if columns else f"{count} columns",
@@ -367,18 +373,20 @@ def check_series(endog: Array, names: list[str], k_factors: int, enough: int) ->
     for j, name in enumerate(names):
         seen = endog[:, j][~np.isnan(endog[:, j])]
         if len(seen) == 0:
-            raise DataError(f"Series {name!r} is all missing", expected="observations", remedy="Drop it.")
+            raise DataError(
+                f"Series {name!r} has no observations", expected="observations", remedy="Drop it."
+            )
         largest = float(np.max(np.abs(seen)))
         if len(seen) > 1 and np.ptp(seen) <= _ROUNDING * largest:
             raise DataError(
                 f"Series {name!r} is constant",
-                got=f"{seen[0]} in all {len(seen)} periods" + (", to rounding" if np.ptp(seen) else ""),
+                got=f"{seen[0]} in all {len(seen)} periods" + (", up to rounding" if np.ptp(seen) else ""),
                 expected="values that vary",
                 remedy="Drop it, or subtract its level.",
             )
         if largest > _LARGEST or (len(seen) > 1 and np.ptp(seen) < _SMALLEST):
             raise DataError(
-                f"Series {name!r} is too large or too small to square",
+                f"Series {name!r} has values whose squares overflow or underflow",
                 got=f"values up to {largest:.3g}, a range of {np.ptp(seen):.3g}",
                 expected=f"magnitudes between {_SMALLEST:g} and {_LARGEST:g}",
                 remedy="Change its unit.",
@@ -422,7 +430,7 @@ def check_residuals(endog: Array, exog: Array, names: list[str], joint: bool) ->
     places = np.flatnonzero(np.abs(direction) > 1e-6)
     if _is_explained(y[:, places] @ direction[places], exog, 1.0):
         raise DataError(
-            f"Beside the regressors, {shown([names[j] for j in places])} are linearly dependent",
+            f"Given the regressors, {shown([names[j] for j in places])} are linearly dependent",
             remedy='Drop one of them, or use obs_cov="diagonal".',
         )
 

@@ -11,7 +11,7 @@ from ..em.regressions import by_group
 from ..engine.smoother import over_time
 from ..engine.system import System, stationary_start
 from ..exceptions import shown
-from ..numerics.linear_algebra import NOT_HERE, Array, is_diagonal
+from ..numerics.linear_algebra import NOT_HERE, Array, by_diagonal, diagonal_matrix, is_diagonal
 from ..params.affine import IntArray
 from ..params.covariance import Chordal, General, Unstructured
 from ..params.layout import ParameterLayout
@@ -53,8 +53,12 @@ def lifted(problem: EstimationProblem, params: Array) -> Array | None:
         if isinstance(structure, General) or layout.blocks[key].time_varying:
             continue
         cov = layout.matrix(key, params)
-        sds = np.sqrt(sizes.get(key, np.full(len(cov), np.max(np.diag(cov)))))
-        slope, v = _steepest(layout, key, found[1], cov, sds)
+        size = sizes.get(key, np.full(len(cov), np.max(cov.diagonal())))
+        if by_diagonal(cov):
+            rise = _rise_of_diagonal(layout, key, found[1], cov, size)
+            out = layout.project({key: cov + diagonal_matrix(rise)}, out) if np.any(rise) else out
+            continue
+        slope, v = _steepest(layout, key, found[1], cov, np.sqrt(size))
         if slope > _RISING:
             out = layout.project({key: cov + _LIFT * np.outer(v, v)}, out)
     ends = layout.positions(sorted(layout.bounded))
@@ -64,12 +68,27 @@ def lifted(problem: EstimationProblem, params: Array) -> Array | None:
     return None if np.array_equal(out, params) or not np.isfinite(problem.value(out)) else out
 
 
+def _shares(layout: ParameterLayout, key: str, score: Array) -> Array:
+    """Return the score by element of a block: a parameter that stands in several has equal shares."""
+    index = layout.index[key]
+    return np.asarray(score[index] / np.bincount(index, minlength=len(layout))[index])
+
+
+def _rise_of_diagonal(layout: ParameterLayout, key: str, score: Array, cov: Array, size: Array) -> Array:
+    """Return an increase of that variance near zero which has the largest slope, and zeros elsewhere."""
+    block = layout.blocks[key]
+    slopes = np.bincount(block.rows, _shares(layout, key, score), minlength=len(cov))
+    near_zero = (slopes != 0.0) & (cov.diagonal() < _ZERO * size)
+    slopes = np.where(near_zero, slopes * size, -np.inf)
+    rises = (slopes > _RISING) & (np.arange(len(cov)) == slopes.argmax())
+    return np.asarray(_LIFT * size * rises)
+
+
 def _steepest(layout: ParameterLayout, key: str, score: Array, cov: Array, sds: Array) -> tuple[float, Array]:
     """Return the largest slope along a null direction v that the pattern of a block permits, and v."""
     block, structure = layout.blocks[key], layout.structures[key]
     gradient = np.zeros(block.shape)
-    count = np.bincount(layout.index[key], minlength=len(layout))[layout.index[key]]
-    np.add.at(gradient, (block.rows, block.columns), score[layout.index[key]] / count)
+    np.add.at(gradient, (block.rows, block.columns), _shares(layout, key, score))
     if not isinstance(structure, Chordal) or isinstance(structure, Unstructured):
         return _rising(gradient, sds, _null_space(cov, sds, np.unique(block.rows)))
     rises = [_rising(gradient, sds, np.eye(len(cov))[:, clique]) for clique in structure.cliques]
@@ -119,11 +138,12 @@ class Watch:
     def __init__(self, problem: EstimationProblem, start_params: Array) -> None:
         self.count = self.trials = 0
         self.last = None if unbounded(problem, start_params) else np.array(start_params)
+        self.by_block = _is_block(problem, start_params)
 
     def __call__(self, problem: EstimationProblem, params: Array) -> None:
         """Check the parameters of an iteration."""
         self.count += 1
-        reason = unbounded(problem, params)
+        reason = unbounded(problem, params, self.by_block)
         if reason and self.last is not None:
             raise DeadEnd(f"{reason}; the estimates are those of the last iteration before that", self.last)
         if not reason:
@@ -135,7 +155,15 @@ class Watch:
                 raise DeadEnd(f"{reason}; the estimates are those of one iteration", np.array(params))
 
 
-def unbounded(problem: EstimationProblem, params: Array) -> str:
+def _is_block(problem: EstimationProblem, params: Array) -> bool:
+    """Return whether ``obs_cov`` of the system is the block of that name, without factors or scale."""
+    try:
+        return np.array_equal(problem.system(params).obs_cov, problem.layout.matrix("obs_cov", params))
+    except NOT_HERE:
+        return False
+
+
+def unbounded(problem: EstimationProblem, params: Array, by_block: bool = False) -> str:
     """
     Return a message if the model fits the data without error, and an empty string otherwise.
 
@@ -150,9 +178,13 @@ def unbounded(problem: EstimationProblem, params: Array) -> str:
         The model.
     params : ndarray
         Free parameters.
+    by_block : bool
+        Whether ``obs_cov`` is the block of that name. If this is regular, no system is needed.
     """
     size = problem.deviations
     try:
+        if by_block and not _is_singular(problem.layout.matrix("obs_cov", params), size):
+            return ""
         system = problem.system(params)
         if not _is_singular(system.obs_cov, size):
             return ""
@@ -165,7 +197,7 @@ def _is_singular(cov: Array, size: Array) -> bool:
     """Return whether a variance or an eigenvalue of any covariance matrix is numerically zero."""
     if np.min(np.diagonal(cov, axis1=0, axis2=1) / size**2) <= _NOTHING:
         return True
-    if all(is_diagonal(each) for each in by_group(cov)):
+    if cov.ndim == 2 and is_diagonal(cov) or all(is_diagonal(each) for each in by_group(cov)):
         return False
     scaled = over_time(cov, slice(None)) / size[:, None] / size
     return bool(np.min(np.linalg.eigvalsh(scaled)) <= _NOTHING)

@@ -17,12 +17,12 @@ from ..numerics.linear_algebra import Array, quiet
 from .degenerate import towards_singular, unbounded
 from .objective import SAME_MAXIMUM, FitResult, Objective
 from .problem import EM_METHODS, WITHOUT_GRADIENT, EstimationProblem, FitRequest
-from .search import WHITENED_UP_TO, Search, after, by_em, maximise, verdict_at
+from .search import Search, after, by_em, maximise, verdict_at
 from .start_values import inside, random_start, singular_blocks
 
 _MAXITER = 2000
-_SCREENING = (4, 8, 28)
-"""Iterations after which a start is compared with the known maxima, and last with the other starts."""
+_SCREENING, _EVERY = 40, 4
+"""Iterations after which a start is compared with the other starts, and with the known maxima."""
 _KEPT = 3
 _LAPS = 4
 """Number of laps, each as long as the screening, of a start that is behind the best."""
@@ -39,12 +39,12 @@ _PARABOLA, _LIKE_IT, _LOWEST = 1.0 - (1.0 - _ON_THE_WAY) ** 2, 0.05, 5.0
 """Values of a parabola with its vertex at the maximum, as shares of the increase; the largest difference from
 it; and the largest increase to which the comparison applies."""
 _SLOPE = 0.15
-"""Largest relative difference from the slope of the parabola at the origin, which is twice the increase."""
+"""Largest relative difference from the slope of the parabola at the point, which is twice the increase."""
 _LEVEL, _HIGHER = 1e-6, 1e-6
 """A decrease in the log-likelihood below this size is ignored."""
 
 
-def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
+def estimate(problem: EstimationProblem, request: FitRequest, first: Array | None = None) -> FitResult:
     """
     Run the requested starts, and those that the model adds, and return the best fit.
 
@@ -54,12 +54,22 @@ def estimate(problem: EstimationProblem, request: FitRequest) -> FitResult:
     if starts have disagreed, or if a covariance matrix is singular at the maximum, since such likelihoods
     often have several maxima.
 
+    Parameters
+    ----------
+    problem : EstimationProblem
+        The problem.
+    request : FitRequest
+        Options of the fit.
+    first : ndarray, optional
+        Free parameters to begin with instead of the default start, without being a start that the user gave.
+
     Raises
     ------
     EstimationError
         If the likelihood does not exist at any start value.
     """
-    first, generator = _first_start(problem, request), random_generator(request.rng)
+    first = _first_start(problem, request) if first is None else first
+    generator = random_generator(request.rng)
     race = Race(problem, request)
     chooses = _chooses_starts(request)
     race.whole([first])
@@ -226,17 +236,23 @@ def begun(
     search = _poised(problem, start_params, earlier.scale if earlier else None)
     if search is None:
         return None
-    objective = search.objective
+    objective, zero = search.objective, np.zeros(len(start_params))
     far = earlier.far if earlier else 0.0
     if maxima and not far:
-        far = _distance(problem, objective, maxima[0])
+        far = float(np.linalg.norm(_way(problem, objective, maxima[0], zero) / objective.scale))
+    goal: list[FitResult] = []
+
+    def arrives(w: Array) -> bool:
+        for maximum in maxima:
+            radius = _NEARER * far if maximum is maxima[0] else 0.0
+            if not goal and _leads_to(problem, objective, maximum, radius, w):
+                goal.append(maximum)
+        return bool(goal)
+
     try:
-        for steps in _SCREENING:
-            search.round(steps)
-            for maximum in maxima:
-                radius = _NEARER * far * (maximum is maxima[0])
-                if _leads_to(problem, objective, maximum, radius):
-                    return Begun(objective.params(), maximum.llf, objective.scale, far, arrives=True)
+        search.round(_SCREENING, lambda w: len(search.path) % _EVERY == 0 and arrives(w))
+        if goal or arrives(zero):
+            return Begun(objective.params(), goal[0].llf, objective.scale, far, arrives=True)
     except DeadEnd as end:
         return Begun(end.params, problem.value(end.params), objective.scale, far)
     return Begun(objective.params(), -objective.value_here, objective.scale, far)
@@ -249,42 +265,43 @@ def _poised(problem: EstimationProblem, start_params: Array, scale: Array | None
     weight = _BARRIER if problem.layout.untransformed else 0.0  # the first weight of a complete fit
     search = Search(problem, start_params, FitRequest(method="lbfgs"), weight=weight, scale=scale)
     search.objective.move(np.zeros(len(start_params)))
-    whitens = scale is not None and len(start_params) <= WHITENED_UP_TO
+    whitens = scale is not None and problem.whitens
     exists = search.objective.score_here is not None and (not whitens or search.objective.whiten())
     return search if exists else None
 
 
-def _way(problem: EstimationProblem, objective: Objective, maximum: FitResult) -> Array:
-    """Return the vector from the origin to a maximum or its mirror image, in unconstrained parameters."""
-    mirror = problem.model.mirrored(problem, maximum.params, objective.params())
-    return np.asarray(problem.layout.unconstrain(mirror) - objective.origin)
+def _way(problem: EstimationProblem, objective: Objective, maximum: FitResult, w: Array) -> Array:
+    """Return the vector from w to a maximum or its mirror image, in unconstrained parameters."""
+    mirror = problem.model.mirrored(problem, maximum.params, objective.params(w))
+    return np.asarray(problem.layout.unconstrain(mirror) - objective.unconstrained(w))
 
 
-def _distance(problem: EstimationProblem, objective: Objective, maximum: FitResult) -> float:
-    return float(np.linalg.norm(_way(problem, objective, maximum) / objective.scale))
-
-
-def _leads_to(problem: EstimationProblem, objective: Objective, maximum: FitResult, radius: float) -> bool:
+def _leads_to(
+    problem: EstimationProblem, objective: Objective, maximum: FitResult, radius: float, w: Array
+) -> bool:
     """
-    Return whether the origin is on the slope of a maximum.
+    Return whether w is on the slope of a maximum.
 
-    This holds if the origin is as high as the maximum. It also holds if the origin is within a radius and the
-    log-likelihood increases along the straight line to the maximum. (Without the radius, this would be true
-    of any sufficiently high maximum.) Finally, it holds if the origin is slightly lower and the
-    log-likelihood along the line is a parabola with its vertex at the maximum. With a zero radius, only this
-    last case counts.
+    This holds if w is as high as the maximum. It also holds if w is within a radius and the log-likelihood
+    increases along the straight line to the maximum. (Without the radius, this would be true of any
+    sufficiently high maximum.) Finally, it holds if w is slightly lower and the log-likelihood along the line
+    is a parabola with its vertex at the maximum. With a zero radius, only this last case counts.
     """
-    level = -objective.value_here
+    found = objective.evaluate(w)
+    if found is None:
+        return False
+    level = -found[0]
     rise = maximum.llf - level
     if radius and abs(rise) < _SAME:
         return True
-    way = _way(problem, objective, maximum)
+    way = _way(problem, objective, maximum, w)
     near = np.linalg.norm(way / objective.scale) <= radius
-    slope = objective.slope(way)
+    slope = objective.slope(way, found[1])
     if not near and not (0.0 < rise < _LOWEST and abs(slope - 2.0 * rise) < _SLOPE * 2.0 * rise):
         return False
-    constrain = problem.layout.constrain
-    at = np.array([problem.value(constrain(objective.origin + share * way)) for share in _ON_THE_WAY])
+    origin = objective.unconstrained(w)
+    on_the_way = (problem.layout.constrain(origin + share * way) for share in _ON_THE_WAY)
+    at = np.array([problem.value(params) for params in on_the_way])
     if near and np.all(np.diff([level, *at, maximum.llf]) > -_LEVEL):
         return True
     return bool(rise > 0.0 and np.all(np.abs((at - level) / rise - _PARABOLA) < _LIKE_IT))
@@ -301,7 +318,7 @@ def ahead(llf: Mapping[int, float], keep: int) -> list[int]:
 
 def _chooses_starts(request: FitRequest) -> bool:
     """Return whether a fit adds starts: the user gave no start, and ``maxiter`` is large enough."""
-    short = request.maxiter is not None and request.maxiter <= sum(_SCREENING)
+    short = request.maxiter is not None and request.maxiter <= _SCREENING
     return (
         request.start_params is None and request.method not in (*EM_METHODS, *WITHOUT_GRADIENT) and not short
     )

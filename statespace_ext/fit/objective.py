@@ -12,7 +12,7 @@ from ..numerics.differences import jacobian
 from ..numerics.linear_algebra import NOT_HERE, Array
 from ..params.covariance import precision_of
 from ..params.layout import ParameterLayout
-from .problem import EstimationProblem
+from .problem import WHITENED_UP_TO, EstimationProblem
 
 SCORE_TOLERANCE = 1e-3
 """Largest scaled score at a maximum."""
@@ -277,6 +277,7 @@ class Objective:
         self.score_here: Array | None = None
         self._best: tuple[float, Array, Array | None] = (np.inf, np.zeros(len(params)), None)
         self._recent: tuple[Array, tuple[float, Array] | None] = (np.zeros(0), None)
+        self._slope: Array | None = None  # the gradient by parameter of the last evaluation
 
     def unconstrained(self, w: Array) -> Array:
         """Return the unconstrained parameters at w."""
@@ -286,10 +287,10 @@ class Objective:
         """Return the parameters at w, or at the origin."""
         return self.problem.layout.constrain(self.origin if w is None else self.unconstrained(w))
 
-    def slope(self, way: Array) -> float:
-        """Return the slope of the log-likelihood at the origin along a vector of unconstrained parameters."""
+    def slope(self, way: Array, gradient: Array) -> float:
+        """Return the slope of the log-likelihood along a vector of unconstrained parameters."""
         w = way / self.basis if self.basis.ndim == 1 else np.linalg.solve(self.basis, way)
-        return np.nan if self.score_here is None else float(self.score_here @ w)
+        return -float(gradient @ w)
 
     def evaluate(self, w: Array) -> tuple[float, Array] | None:
         """Return the value and the gradient, or None if the likelihood does not exist."""
@@ -300,6 +301,7 @@ class Objective:
 
     def _evaluate(self, w: Array) -> tuple[float, Array] | None:
         self.evaluations += 1
+        self._slope = None
         z, layout = self.unconstrained(w), self.problem.layout
         found = self.problem.value_and_score(layout.constrain(z))
         if found is None:
@@ -310,6 +312,7 @@ class Objective:
             llf, slope = llf + self.weight * inside, slope + self.weight * more
         back = -layout.vjp(z, slope)
         gradient = self.basis * back if self.basis.ndim == 1 else self.basis.T @ back
+        self._slope = slope
         self._keep(-llf, w, gradient)
         return -llf, gradient
 
@@ -385,12 +388,18 @@ class Objective:
         """
         Use coordinates in which second derivatives are 1 or -1. Return False if they do not exist.
 
-        Second derivatives are differences of the score. ``order`` is the order of their error in the step.
+        Second derivatives are those of an average information. If there is none, or with order two, they are
+        differences of the score. ``order`` is the order of their error in the step. (Many parameters keep
+        their scale if the average does not exist here.)
         """
         zero = np.zeros(len(self.scale))
         self.basis, self._recent = self.scale, (np.zeros(0), None)
         self._here(self(zero)[1])
-        information = -jacobian(self._score_or_nan, zero, np.full(len(zero), _DIFFERENCE), order)
+        information = self._average_information() if order == 1 else None
+        if information is None and order == 1 and len(zero) > WHITENED_UP_TO:
+            return True
+        if information is None:
+            information = -jacobian(self._score_or_nan, zero, np.full(len(zero), _DIFFERENCE), order)
         if not np.all(np.isfinite(information)):
             return False
         values, vectors = np.linalg.eigh(0.5 * (information + information.T))
@@ -399,6 +408,15 @@ class Objective:
         self.basis = self.scale[:, None] * turn
         self._here(-turn.T @ self.score_here)
         return True
+
+    def _average_information(self) -> Array | None:
+        """Return the average information in units of the scale, or None."""
+        slope = self._slope
+        found = None if self.weight else self.problem.average_information(self.params())
+        if found is None or slope is None:
+            return None
+        information = self.problem.layout.information(self.origin, found, slope)
+        return np.asarray(self.scale[:, None] * information * self.scale)
 
     def shortfall(self) -> float:
         """Return how far the barrier lowers a maximum with a singular covariance matrix."""
@@ -445,7 +463,7 @@ def parameter_scale(problem: EstimationProblem, params: Array) -> Array:
     for transform in problem.layout.transforms:
         places = problem.layout.positions(transform.param_names)
         slope = transform.jacobian(z[places])
-        out[places] = np.einsum("ij,i,ij->j", slope, information[places], slope)
+        out[places] = np.square(slope).T @ information[places]
     good = np.isfinite(out) & (out > 0)
     scale = np.where(good, 1.0 / np.sqrt(np.where(good, out, 1.0)), fallback)
     ends = problem.layout.positions(sorted(problem.layout.bounded))

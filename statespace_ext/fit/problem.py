@@ -22,6 +22,11 @@ from ..exceptions import SpecificationError, UnsupportedError, nearest, shown
 from ..numerics.linear_algebra import NOT_HERE, Array, is_positive_semidefinite
 from ..params.layout import ParameterLayout
 
+WHITENED_UP_TO = 80
+"""Largest number of parameters for which "auto" uses second derivatives. They need one score each."""
+_AVERAGED_UP_TO = 1500
+"""The same for second derivatives from an average information, which take about three scores."""
+
 
 class Model(Protocol):
     """Interface of a model for estimation."""
@@ -62,6 +67,13 @@ class Model(Protocol):
 
     def loglike_and_score(self, params: Array) -> tuple[float, Array]:
         """Return the log-likelihood and its gradient at a full parameter vector."""
+
+    @property
+    def has_average_information(self) -> bool:
+        """Whether `average_information` exists, and takes less time than differences of the score."""
+
+    def average_information(self, params: Array) -> Array:
+        """Return the average of the observed and the expected information at a full parameter vector."""
 
 
 class EstimationProblem:
@@ -208,6 +220,19 @@ class EstimationProblem:
         self.remember(found[0], params)
         return found[0], found[1][self._free]
 
+    @cached_property
+    def whitens(self) -> bool:
+        """Whether second derivatives are worth their time."""
+        most = _AVERAGED_UP_TO if self.model.has_average_information else WHITENED_UP_TO
+        return len(self.layout) <= most
+
+    def average_information(self, params: Array) -> Array | None:
+        """Return the average information; None if the model has none or it does not exist here."""
+        if not self.model.has_average_information:
+            return None
+        found = self._at(lambda at: self.model.average_information(self.full(at)), params)
+        return None if found is None else found[np.ix_(self._free, self._free)]
+
 
 SCIPY_METHODS = {
     "lbfgs": "L-BFGS-B",
@@ -273,7 +298,7 @@ def check_request(request: FitRequest) -> None:
         )
     if request.callback is not None and not callable(request.callback):
         raise SpecificationError(
-            "callback cannot be called", got=repr(request.callback), expected="a function of the parameters"
+            "callback must be callable", got=repr(request.callback), expected="a function of the parameters"
         )
     random_generator(request.rng)
     check_jobs(request.n_jobs)
@@ -291,14 +316,14 @@ def _check_options(request: FitRequest) -> None:
     unknown = [name for name in request.options if name not in allowed]
     if unknown:
         raise SpecificationError(
-            f'method="{request.method}" takes no such options',
+            f'method="{request.method}" does not accept these options',
             got=shown(unknown),
             expected=f"options among {shown(allowed)}" if allowed else "no options",
             remedy=nearest(unknown[0], [*allowed, *ARGUMENTS]),
         )
     for name, value in request.options.items():
         if not _is_real(value) or value < 0:
-            raise SpecificationError(f"{name} is not a number of zero or more", got=repr(value))
+            raise SpecificationError(f"{name} must be a number of at least 0", got=repr(value))
 
 
 def _is_real(value: Any) -> bool:
@@ -308,5 +333,5 @@ def _is_real(value: Any) -> bool:
 def _check_whole(value: Any, name: str, least: int) -> None:
     if not _is_real(value) or value != int(value) or value < least:
         raise SpecificationError(
-            f"{name} is not a whole number", got=repr(value), expected=f"{least} or more"
+            f"{name} must be a whole number", got=repr(value), expected=f"{least} or more"
         )

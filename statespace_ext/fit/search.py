@@ -19,14 +19,12 @@ from .degenerate import Watch, lifted
 from .objective import SCORE_TOLERANCE, FitResult, Objective, Verdict, judged, parameter_scale
 from .problem import SCIPY_METHODS, WITHOUT_GRADIENT, EstimationProblem, FitRequest
 
-WHITENED_UP_TO = 80
-"""Largest number of parameters for which "auto" uses second derivatives. They need one score each."""
 _ROUND = 40
 """Number of iterations between two computations of second derivatives."""
 _LONGEST_MEMORY, _MEMORY_OF_MANY, _MANY = 200, 50, 300
 """Largest memory of L-BFGS, and the memory above a number of parameters at which it dominates the cost."""
 _NEAR = 3.0
-"""Second derivatives come first if the scaled score is smaller, as at estimates from one period less."""
+"""Second derivatives come first if the scaled score at given start values is smaller, as one period later."""
 _LITTLE_TO_GAIN = 1e-7
 """If the predicted gain is smaller, further iterations would not change reported values."""
 _NO_GAIN, _MOST_STALLED = 1e-12, 2
@@ -127,9 +125,10 @@ class Search:
     One search, which consists of rounds.
 
     A SciPy method takes all its steps in one round, in units of complete data. For "auto", a round of L-BFGS
-    takes about as long as second derivatives. If a round does not end at a maximum, the second derivatives
+    takes longer than second derivatives. If a round does not end at a maximum, the second derivatives
     are computed from differences of the score. The next round uses coordinates in which they are 1 or -1,
-    which removes long curved ridges. "newton" starts with second derivatives, and a round has one step.
+    which removes long curved ridges. With many parameters, L-BFGS goes on from there.
+    "newton" starts with second derivatives, and a round has one step.
 
     Parameters
     ----------
@@ -159,9 +158,12 @@ class Search:
         # near the boundary, the curvature of the barrier changes too fast for a quasi-Newton method
         able = request.method == "auto" or request.method == "lbfgs" and weight > 0
         newton = request.method == "newton"
-        self.whitens = newton or able and len(start_params) <= WHITENED_UP_TO
+        self.whitens = newton or able and problem.whitens
+        self.resumes = request.method == "auto" and not self.whitens and not weight
         self.turns = newton or self.whitens and scale is not None
         self.longest = 1 if newton else _ROUND if self.whitens else sys.maxsize
+        # a few more iterations, for at most the price of second derivatives, may do without these
+        self.first = self.longest + len(start_params) if self.longest == _ROUND else self.longest
 
     def run(self, maxiter: int) -> FitResult:
         """Run rounds until convergence or ``maxiter`` iterations, and return the result."""
@@ -200,22 +202,25 @@ class Search:
         """Run rounds until convergence or ``maxiter`` iterations."""
         objective, left, stalled = self.objective, maxiter, 0
         objective.move(np.zeros(len(objective.origin)))
-        near = objective.score_here is not None and np.max(np.abs(objective.score_here)) < _NEAR
-        self.turns = self.turns or self.whitens and bool(near)
+        # default start values need other steps before second derivatives pay
+        given = self.request.start_params is not None or 0.0 < objective.weight < _BARRIER_WEIGHTS[0]
+        self.turns = self.turns or self.whitens and given and self._scaled_score() < _NEAR
         while left > 0:
             if self.turns and self._turned():
                 return
-            before, done, steps = objective.value_here, len(self.path), min(self.longest, left)
+            longest = self.longest if self.turns else self.first
+            before, done, steps = objective.value_here, len(self.path), min(longest, left)
             inverse = self.round(steps)
             ended, left = left - steps < maxiter - len(self.path), maxiter - len(self.path)
-            if (ended or not self.whitens) and self.judge(inverse, left > 0):
+            settled = steps > 1 and self._scaled_score() < SCORE_TOLERANCE
+            if (ended or settled or not self.whitens) and self.judge(inverse, left > 0):
                 return
             # a round without iterations has moved only by the steps of the verdict
             small = before - objective.value_here < _NO_GAIN * (1.0 + abs(before)) or len(self.path) == done
             stalled = (stalled + 1) * small
-            if not self.whitens or stalled == _MOST_STALLED:
+            if stalled == _MOST_STALLED or not (self.whitens or self.resumes):
                 break
-            self.turns = True
+            self.turns = self.whitens
         self.judge(None, False)
 
     def _turned(self) -> bool:
@@ -223,7 +228,14 @@ class Search:
         exist = self.objective.whiten(2 if self.request.method == "newton" else 1)
         if not exist:
             self.message = "second derivatives do not exist here"
+        elif self._scaled_score() > SCORE_TOLERANCE:
+            return False
         return self.judge(None, False) or not exist
+
+    def _scaled_score(self) -> float:
+        """Return the largest element of the score at the origin, or infinity without a score."""
+        score = self.objective.score_here
+        return np.inf if score is None else float(np.max(np.abs(score), initial=0.0))
 
     def judge(self, inverse: Callable[[Array], Array] | None, goes_on: bool) -> bool:
         """Set the verdict on the origin, and return whether the search has ended."""
@@ -231,11 +243,25 @@ class Search:
         self.verdict = self.objective.finish(inverse, goes_on)
         # another Newton step approximately squares the remaining gain
         limit = _LITTLE_TO_GAIN**2 if self.request.method == "newton" else _LITTLE_TO_GAIN
-        return not self.whitens or self.verdict.converged and self.verdict.gain < limit
+        if not self.whitens:
+            return self.verdict.converged or not self.resumes
+        return self.verdict.converged and self.verdict.gain < limit
 
-    def round(self, steps: int) -> Callable[[Array], Array] | None:
-        """Take steps from the origin, move it, and return the method's approximation of I^{-1}."""
+    def round(
+        self, steps: int, stops: Callable[[Array], bool] | None = None
+    ) -> Callable[[Array], Array] | None:
+        """
+        Take steps from the origin, move it, and return the method's approximation of I^{-1}.
+
+        ``stops`` tells after an iteration at w whether it is the last.
+        """
         objective, method = self.objective, self.request.method
+
+        def after_each(w: Array, *_: object) -> None:
+            self._after(w)
+            if stops is not None and stops(w):
+                raise StopIteration
+
         gradient = method not in WITHOUT_GRADIENT
         options = {**_defaults(method, steps, len(objective.origin)), **self.request.options}
         result = scipy.optimize.minimize(  # type: ignore[call-overload]
@@ -243,7 +269,7 @@ class Search:
             np.zeros(len(objective.origin)),
             jac=gradient or None,
             method=SCIPY_METHODS.get(method, "L-BFGS-B"),
-            callback=self._after,
+            callback=after_each,
             options=options,
         )
         objective.move(np.asarray(result.x))
@@ -252,7 +278,7 @@ class Search:
         memory = result.get("hess_inv")
         return None if memory is None else memory.dot
 
-    def _after(self, w: Array, *_: object) -> None:
+    def _after(self, w: Array) -> None:
         """Check and report an iteration."""
         self.path.append(-self.objective.best)
         if self.report is not None:

@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import scipy.sparse.linalg
 
 from ..em.regressions import Moments
 from ..em.updates import OBSERVATION, STATE, LinearGaussianUpdates
 from ..engine.smoother import observation_sums, state_sums, without_uncertainty
 from ..numerics.linear_algebra import (
     Array,
-    at_period,
+    by_diagonal,
     companion,
+    diagonal_matrix,
     is_positive_definite,
     lower_triangular_rotation,
     spectral_radius,
+    typical,
 )
 from ..params.affine import AffineMatrix
 from .degenerate import lifted
@@ -90,10 +93,19 @@ def fill_missing(endog: Array) -> Array:
     for _ in range(_FILLING_ROUNDS):
         mean, scale = filled.mean(axis=0), filled.std(axis=0) + 1e-300
         standard = (filled - mean) / scale
-        left, values, right = np.linalg.svd(standard, full_matrices=False)
-        fit = mean + scale * (values[0] * np.outer(left[:, 0], right[0]))
+        left = _leading(standard, 1)
+        fit = mean + scale * (left @ (left.T @ standard))
         filled = np.where(missing, fit, endog)
     return filled
+
+
+def _leading(matrix: Array, count: int) -> Array:
+    """Return the first left singular vectors of a matrix; of a large one, by Lanczos iterations."""
+    if count < min(matrix.shape) / 10:
+        first = np.ones(min(matrix.shape))
+        left: Array = scipy.sparse.linalg.svds(matrix, count, v0=first)[0]
+        return left[:, ::-1]
+    return np.linalg.svd(matrix, full_matrices=False)[0][:, :count]
 
 
 def _neutral(problem: EstimationProblem, y: Array) -> Array:
@@ -107,7 +119,7 @@ def _neutral(problem: EstimationProblem, y: Array) -> Array:
     }
     params = np.zeros(len(layout))
     for key, size in sizes.items():
-        params = covariance_near(problem, key, params, np.diag(size), size)
+        params = covariance_near(problem, key, params, diagonal_matrix(size), size)
     return params
 
 
@@ -121,7 +133,7 @@ def _factors(problem: EstimationProblem, y: Array, params: Array, predictable: b
     layout = problem.layout
     block = layout.blocks["design"]
     p, k = block.shape
-    fixed = at_period(block.fixed)
+    fixed = typical(block.fixed)
     if block.is_fixed:
         intercept = layout.matrices(params)["obs_intercept"]
         centred = y - (intercept[:, 0] if intercept.ndim == 2 else intercept[:, 0].T)
@@ -155,17 +167,21 @@ def _components(y: Array, count: int, predictable: bool) -> Array:
     scale = np.std(y, axis=0)
     standard = (y - y.mean(axis=0)) / np.where(scale > 0, scale, 1.0)
     if predictable and count < y.shape[1] and len(y) > _AUTOCOVARIANCES:
-        each = [standard[lag:].T @ standard[:-lag] for lag in range(1, _AUTOCOVARIANCES + 1)]
+        lags = range(1, _AUTOCOVARIANCES + 1)
+        # the vectors are in the span of the rows, whose number may be smaller than that of the series
+        basis = np.linalg.qr(standard.T)[0] if y.shape[1] > len(y) else None
+        rows = standard if basis is None else standard @ basis
+        each = [rows[lag:].T @ rows[:-lag] for lag in lags]
         vectors = np.linalg.eigh(sum(C @ C.T for C in each))[1]
-        return standard @ vectors[:, : -count - 1 : -1]
+        return rows @ vectors[:, : -count - 1 : -1]
     stacked = [standard]
     while sum(part.shape[1] for part in stacked) < count:
         lagged = np.roll(stacked[-1], 1, axis=0)
         lagged[0] = lagged[min(1, len(lagged) - 1)]
         stacked.append(lagged)
-    left, _, _ = np.linalg.svd(np.concatenate(stacked, axis=1), full_matrices=False)
+    left = _leading(np.concatenate(stacked, axis=1), count)
     out = np.zeros((len(y), count))
-    out[:, : left.shape[1]] = left[:, :count] * np.sqrt(len(y))
+    out[:, : left.shape[1]] = left * np.sqrt(len(y))
     return out
 
 
@@ -213,9 +229,9 @@ def _unit_noise(problem: EstimationProblem, factors: Array) -> Array:
     cov, design = problem.layout.blocks["state_cov"], problem.layout.blocks["design"]
     if design.is_fixed or len(factors) < 2:
         return factors
-    fixed = np.diag(at_period(cov.fixed))
+    fixed = np.diag(typical(cov.fixed))
     held = (fixed > 0) & ~np.isin(np.arange(len(fixed)), cov.rows)
-    held &= ~np.any(at_period(design.fixed), axis=0)
+    held &= ~np.any(typical(design.fixed), axis=0)
     fit = np.linalg.lstsq(factors[:-1], factors[1:], rcond=None)[0]
     noise = np.var(factors[1:] - factors[:-1] @ fit, axis=0)
     good = (noise > 0) & held
@@ -238,7 +254,7 @@ def covariance_near(
     block = problem.layout.blocks[key]
     if block.is_fixed:
         return params
-    goal = target + np.diag(np.maximum(least - np.diag(target), 0.0))
+    goal = target + diagonal_matrix(np.maximum(least - np.diag(target), 0.0))
     estimate = None if block.moves else problem.layout.recognised[key].estimate(goal)
     if estimate is not None:
         out = np.array(params)
@@ -302,15 +318,15 @@ def random_start(problem: EstimationProblem, around: Array, rng: np.random.Gener
     in_cov = np.zeros(len(centre), bool)
     for structure in layout.structures.values():
         in_cov[layout.positions(structure.param_names)] = True
-    typical = np.abs(centre).copy()
+    level = np.abs(centre).copy()
     for key, block in layout.blocks.items():
         if key not in layout.covariances and not block.is_fixed:
             places = layout.block_params(key)
-            typical[places] = np.maximum(typical[places], np.sqrt(np.mean(centre[places] ** 2)) + 1e-3)
+            level[places] = np.maximum(level[places], np.sqrt(np.mean(centre[places] ** 2)) + 1e-3)
     spread = 1.0
     for _ in range(_TRIES):
         draw = rng.standard_normal(len(centre))
-        moved = np.where(in_cov, centre * np.exp(0.5 * spread * draw), centre + spread * typical * draw)
+        moved = np.where(in_cov, centre * np.exp(0.5 * spread * draw), centre + spread * level * draw)
         trial = problem.model.stabilised(problem, layout.constrain(moved))
         if np.isfinite(problem.value(trial)):
             return trial
@@ -355,6 +371,8 @@ def _is_singular(block: AffineMatrix, cov: Array, size: Array | None) -> bool:
         if np.any(variance <= _ZERO * (size[rows] if size is not None else np.max(variance))):
             return True
         scale = np.sqrt(variance)
+        if by_diagonal(sigma):
+            continue
         if np.linalg.eigvalsh(sigma[np.ix_(rows, rows)] / scale[:, None] / scale)[0] < _ZERO:
             return True
     return False

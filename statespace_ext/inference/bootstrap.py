@@ -280,7 +280,7 @@ class Bootstrap(Displayed):
             from arviz_base import from_dict
         except ImportError as error:
             raise UnsupportedError(
-                "The data of ArviZ need ArviZ, which is not installed",
+                "`to_arviz` needs ArviZ, which is not installed",
                 remedy='Install it: pip install "statespace-ext[arviz]".',
             ) from error
         draws = self.params.dropna()

@@ -23,7 +23,7 @@ from ..numerics.matrix_equations import stationary_covariance, stationary_covari
 from ..params.affine import IntArray
 from ..params.layout import ParameterLayout
 from .realization import Point, flat_directions
-from .similar_systems import block_sizes, flat_by_system, series_sizes
+from .similar_systems import block_sizes, flat_by_system, series_sizes, varies
 
 _RANK_TOLERANCE = 1e-8
 _LEAST = 1e-3
@@ -113,7 +113,8 @@ def identify_by_system(model: Any, params: Array, fixed: Mapping[str, float]) ->
     layout = model.layout
     free = layout.positions([name for name in layout.names if name not in fixed])
     found, sizes = None, block_sizes(layout, params)
-    if len(free):  # standard errors are not valid scales of flat parameters or of variances at zero
+    if len(free) and not varies(model.initialized_system(params)):
+        # standard errors are not valid scales of flat parameters or of variances at zero
         most = np.where(sizes > 0, sizes, np.inf)
         errors = np.clip(model.difference_steps(params, 1.0), _LEAST * sizes, most)
         found = flat_by_system(model, _near(model, params, free, errors), free, errors)

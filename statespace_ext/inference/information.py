@@ -288,7 +288,7 @@ class CovType:
     def information(self, model: Any, params: Array, index: Array) -> tuple[Array, Array | None, Array]:
         """Return the parts and the step sizes. The state of the model does not change."""
         if self.parts is None:
-            raise SpecificationError(f"cov_type={self.name!r} has no standard errors")
+            raise SpecificationError(f"cov_type={self.name!r} gives no standard errors")
         with model.preserved(), quiet():
             steps = model.difference_steps(params, self.share)
             return (*self.parts(model, params, index, steps), steps)

@@ -232,7 +232,7 @@ def repeated_fits(
         for place, pair in enumerate(pairs):
             name, model = _named(pair, keep)
             if name in names:
-                raise SpecificationError("Two models have one name", got=repr(name))
+                raise SpecificationError("Two models have the same name", got=repr(name))
             names.add(name)
             mark = fingerprint(model)
             if name in done and done[name].fingerprint in (mark, fingerprint(model, exact=True)):
@@ -460,7 +460,7 @@ def _with_start(model: Any, start: Any) -> Any:
         return model
     if start.k_states != model.k_states:
         raise UnsupportedError(
-            "A start that was set on `ssm` is that of another number of states",
+            "The start that was set on `ssm` has another number of states than the model",
             got=f"{start.k_states} states, for a model of {model.k_states}",
             remedy="Declare the start in the constructor.",
         )

@@ -153,7 +153,7 @@ def select_order(
     records = {key: done.get(record.name, record) for key, record in records.items()}
     errors = [record.error for record in records.values()]
     if all(errors):
-        raise SpecificationError("No candidate has a fit", got=shown(errors))
+        raise SpecificationError("No candidate could be fitted", got=shown(errors))
     report_records([records[key] for key in models], "fits of candidates")
     rows = [_row(models.get(key), record) for key, record in records.items()]
     if not callable(model):
@@ -171,7 +171,7 @@ def _samples(n_boot: int, ic: str) -> int:
     if n_boot == 1:
         raise SpecificationError("n_boot must not be 1", got=n_boot, expected="0, 2, 3, ...")
     if one_of(ic, CRITERIA, "ic") == "aicb" and not n_boot:
-        raise SpecificationError('ic="aicb" needs a bootstrap', got="n_boot=0", remedy="Give n_boot.")
+        raise SpecificationError('ic="aicb" needs a bootstrap', got="n_boot=0", remedy="Pass n_boot.")
     return n_boot
 
 
@@ -187,7 +187,7 @@ def _tried(**given: Any) -> dict[str, list[int]]:
             )
         values[name] = [whole_number(one, name, 0) for one in value]
     if not values or not all(values.values()):
-        raise SpecificationError("There is nothing to choose from", expected="k_factors, lags, or both")
+        raise SpecificationError("The selection needs candidates", expected="k_factors, lags, or both")
     return values
 
 
@@ -223,7 +223,7 @@ def _require_comparable(models: dict[Any, Any], values: dict[str, list[int]]) ->
             )
         if _diffuse_states(first) != _diffuse_states(other):
             raise SpecificationError(
-                "Likelihoods with different numbers of diffuse states do not compare",
+                "Likelihoods with different numbers of diffuse states cannot be compared",
                 got=f"{_diffuse_states(other)} for {_label(values, key)}, {_diffuse_states(first)} before",
                 remedy='Use initialization="stationary".',
             )

@@ -164,7 +164,7 @@ def profile(
     model, names = model_of(res), list(res.model.param_names)
     free = [name for name in names if name not in res._fixed]
     if not isinstance(param, str) or param not in free:
-        raise ParameterError("No free parameter of this name", got=repr(param), expected=shown(free))
+        raise ParameterError("No free parameter has this name", got=repr(param), expected=shown(free))
     level, values = probability(level, "level"), _values_of(grid)
     params = np.asarray(res.params, dtype=float)
     llf, at_boundary = float(model.loglike(params, includes_fixed=True)), param in res.boundary

@@ -149,7 +149,8 @@ class _Realization:
             "state_coef": (1 / factor, point.state_exog_units),
             "initial_state": (1 / state, one), "initial_state_cov": (1 / state, 1 / state),
         }  # fmt: skip
-        scaled = {key: at[key] * rows[:, None] * columns for key, (rows, columns) in self.units.items()}
+        scaled = {key: at[key] * rows[:, None] * columns for key, (rows, columns) in self.units.items()
+                  if key != "obs_cov"}  # fmt: skip
         self.Z, self.A = scaled["design"], scaled["transition"]
         self.T, self.W = companion(self.A), self.W / np.outer(state, state)
         self.start_cov = start_cov / np.outer(state, state)

@@ -80,7 +80,7 @@ def opened(
     first = lines[0]
     if first.get("fit_options") != header["fit_options"] or (seeded and first.get("seed") != words):
         raise SpecificationError(
-            "The checkpoint is of a run with other options or another seed",
+            "The checkpoint belongs to a run with other options or another seed",
             got=f"{path}: {first}",
             expected=str(header),
             remedy="Give the same fit_options and rng, or another file.",

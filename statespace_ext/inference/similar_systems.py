@@ -61,8 +61,7 @@ def flat_by_system(
     The result is None if matrices vary over time, or if a system does not exist at nearby parameters.
     """
     system = model.initialized_system(params)
-    varies = any(getattr(system, name).ndim > axes_of(name) for name in MATRICES)
-    if varies or system.initialization is not None:
+    if varies(system):
         return None
     units = _units(model.endog, system)
     whole = float(np.linalg.norm(_vector(_scaled(system, units))))
@@ -72,6 +71,12 @@ def flat_by_system(
         return None
     null = _null(np.array([change for change, _ in changes]), _coordinates(_scaled(system, units)), whole)
     return null, np.array([step for _, step in changes])
+
+
+def varies(system: System) -> bool:
+    """Return whether matrices vary over time, or the start is one that no other system describes."""
+    over_time = any(getattr(system, name).ndim > axes_of(name) for name in MATRICES)
+    return over_time or system.initialization is not None
 
 
 def series_sizes(data: Array | None) -> Array:

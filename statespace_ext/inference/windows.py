@@ -203,7 +203,7 @@ def windows_of(model: Any, window: int, step: int, expanding: bool, step_name: s
         known if model.user_initialization is None else has_part(model.user_initialization, "known")
     ):
         raise SpecificationError(
-            "A known start is that of the first period, which rolling windows leave behind",
+            "A known start applies to the first period only, which a rolling window leaves",
             got="a known start, expanding=False",
             remedy="Use expanding=True, or another initialization.",
         )

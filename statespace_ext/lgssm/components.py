@@ -12,11 +12,12 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.linalg import block_diag
 
 from ..display import Displayed
 from ..engine.arguments import one_of, positive_integer, positive_number, truth, whole_number
-from ..engine.validation import endog_frame, regressor_frame, regressor_names, series_names
+from ..engine.validation import endog_frame, regressor_frame, regressor_names
 from ..exceptions import SpecificationError, shown
 from ..numerics.linear_algebra import Array
 from .model import LGSSM
@@ -82,7 +83,7 @@ class Components(Displayed):
                     raise SpecificationError(
                         f"Two components have the same states: {first.kind} and {second.kind}",
                         got=shown(both) if both else "two sets of regressors with constant coefficients",
-                        remedy="Give one of them another name=."
+                        remedy="Pass another name= for one of them."
                         if both
                         else "Pass all regressors in one frame.",
                     )
@@ -105,7 +106,7 @@ class Components(Displayed):
             If the regressors and the series have different periods.
         """
         data: Any = endog_frame(endog)
-        names = series_names(data)
+        names = _series_names(data)
         _check_constants(self.parts)
         blocks = [block for part in self.parts for block in _blocks(part, names, data)]
         _check_observable(blocks)
@@ -228,7 +229,7 @@ def seasonal(
     stem, variance = f"seasonal{period}", f"seasonal{period}_var" if truth(stochastic, "stochastic") else 0.0
     if one_of(kind, ("dummy", "trigonometric"), "kind") == "dummy":
         if harmonics is not None:
-            raise SpecificationError('harmonics belong to kind="trigonometric"', got=harmonics)
+            raise SpecificationError('harmonics can be given only with kind="trigonometric"', got=harmonics)
         transition = np.eye(period - 1, k=-1)
         transition[0] = -1.0
         noise = np.zeros(period - 1, dtype=object)
@@ -368,7 +369,9 @@ def regression(exog: object, *, moving: bool = False, name: str = "") -> Compone
     """
     frame = regressor_frame(exog, None, None, "exog")
     if frame is None:
-        raise SpecificationError("regression has no regressors", got=None, expected="(nobs, r) numbers")
+        raise SpecificationError(
+            "A regression component needs regressors", got=None, expected="(nobs, r) numbers"
+        )
     if not truth(moving, "moving"):
         fixed = _component("regression", (), np.zeros((0, 0)), [], [], True, None, name)
         return Components((replace(fixed.parts[0], exog=exog),))
@@ -455,6 +458,13 @@ class _Block:
     """Regressors, (nobs, m), which multiply the columns of the design."""
 
 
+def _series_names(data: Any) -> list[str]:
+    if isinstance(data, pd.DataFrame):
+        return [str(column) for column in data.columns]
+    p = 1 if np.ndim(data) == 1 else np.shape(data)[1]
+    return ["y"] if p == 1 else [f"y{i + 1}" for i in range(p)]
+
+
 def _blocks(part: _Part, names: list[str], data: Any) -> Iterator[_Block]:
     """Yield the blocks of a component: one per series, or one common block."""
     exog = regressor_frame(part.exog, len(data), getattr(data, "index", None), "exog")
@@ -464,21 +474,21 @@ def _blocks(part: _Part, names: list[str], data: Any) -> Iterator[_Block]:
     p, start = len(names), "diffuse" if part.diffuse else "stationary"
     if part.loadings is None:
         for i, series in enumerate(names):
-            own, states = part, list(part.states)
-            if p > 1:
-                own = _renamed(part, "", f"_{series if series.isidentifier() else i + 1}")
-                states = [f"{state}.{series}" for state in states]
-            design = np.zeros((p, len(states)), dtype=object)
+            own = _renamed(part, "", f"_{series if series.isidentifier() else i + 1}") if p > 1 else part
+            design = np.zeros((p, len(part.states)), dtype=object)
             design[i] = own.design
+            states = [f"{state}.{series}" if p > 1 else state for state in part.states]
             yield _Block(part.kind, states, own.transition, design, own.noise, start, exog)
         return
     loadings = np.asarray(part.loadings, dtype=object).ravel()
     if len(loadings) != p:
         raise SpecificationError(
-            f"loadings of {part.kind} have the wrong length", got=len(loadings), expected=f"{p}, one a series"
+            f"The loadings of {part.kind} have the wrong length",
+            got=len(loadings),
+            expected=f"{p}, one per series",
         )
     design = np.array([[_product(a, b, part.kind) for b in part.design] for a in loadings], dtype=object)
-    if part.diffuse and any(map(_is_free, loadings)):
+    if part.diffuse and any(isinstance(a, str) or np.isnan(float(a)) for a in loadings):
         start = "approximate_diffuse"
     yield _Block(part.kind, list(part.states), part.transition, design, part.noise, start)
 
@@ -489,7 +499,7 @@ def _product(loading: Any, element: Any, kind: str) -> Any:
     if isinstance(element, str):
         if isinstance(loading, str) or np.isnan(loading):
             raise SpecificationError(
-                f"Free loadings of {kind} meet the free coefficients of its moving average",
+                f"Free loadings of {kind} would be multiplied by free coefficients of its moving average",
                 got=f"{loading} times {element}",
                 expected="numbers as loadings",
             )
@@ -519,9 +529,9 @@ def _joined_designs(blocks: list[_Block], n: int) -> np.ndarray:
         return design
     if design.dtype == object:
         raise SpecificationError(
-            "Moving coefficients do not go with names in the design",
+            "Time-varying coefficients cannot be combined with named elements of the design",
             got="a moving average, or loadings with names",
-            remedy="Write free loadings as NaN; leave the moving average out.",
+            remedy="Write free loadings as NaN, and leave out the moving average.",
         )
     over = [np.ones((n, len(block.states))) if block.exog is None else block.exog for block in blocks]
     return design[:, :, None] * np.concatenate(over, axis=1).T[None]
@@ -537,7 +547,7 @@ def _check_constants(parts: tuple[_Part, ...]) -> None:
     for part in parts:
         if part.kind == "regression" and np.any(np.ptp(np.asarray(part.exog, dtype=float), axis=0) == 0):
             raise SpecificationError(
-                "The states of trend and regression collide: a constant regressor is a level",
+                "A constant regressor repeats the level of the trend",
                 remedy="Leave the constant out.",
             )
 
@@ -546,36 +556,38 @@ def _check_observable(blocks: list[_Block]) -> None:
     """Raise an error if components with a common root are not observable (Popov-Hautus test)."""
     known = [block for block in blocks if block.start != "stationary" and block.exog is None]
     rng = np.random.default_rng(0)
-    for pair in combinations(known, 2):
-        transitions = [block.transition.astype(float) for block in pair]
-        roots, others = map(np.linalg.eigvals, transitions)
-        transition = block_diag(*transitions)
-        design = _with_values(np.concatenate([block.design for block in pair], axis=1), rng)
-        for root in roots:
-            tested = np.concatenate([transition - root * np.eye(len(transition)), design])
-            common = np.min(np.abs(others - root)) <= _SAME_ROOT
-            if common and np.linalg.matrix_rank(tested, tol=_SAME_ROOT) < len(transition):
-                raise _collision(pair, root)
+    roots = [np.linalg.eigvals(block.transition.astype(float)) for block in known]
+    done: list[complex] = []
+    for root in np.concatenate(roots) if roots else ():
+        if any(abs(root - other) <= _SAME_ROOT for other in done):
+            continue
+        done.append(root)
+        pairs = zip(known, roots, strict=True)
+        near = tuple(block for block, own in pairs if np.min(np.abs(own - root)) <= _SAME_ROOT)
+        if len(near) > 1 and _hidden(near, root, rng):
+            two = (pair for pair in combinations(near, 2) if _hidden(pair, root, rng))
+            raise _collision(next(two, near), root)
 
 
-def _is_free(item: Any) -> bool:
-    """Return whether an element of a design is estimated."""
-    return isinstance(item, str) or bool(np.isnan(float(item)))
+def _hidden(blocks: tuple[_Block, ...], root: complex, rng: np.random.Generator) -> bool:
+    """Return whether a movement of the states with a root leaves no trace in the observations."""
+    transition = block_diag(*(block.transition.astype(float) for block in blocks))
+    design = np.concatenate([block.design for block in blocks], axis=1)
+    free = np.array([[isinstance(item, str) or np.isnan(item) for item in row] for row in design])
+    design = np.where(free, rng.uniform(0.5, 1.5, design.shape), np.where(free, 0.0, design)).astype(float)
+    tested = np.concatenate([transition - root * np.eye(len(transition)), design])
+    return bool(np.linalg.matrix_rank(tested, tol=_SAME_ROOT) < len(transition))
 
 
-def _with_values(design: Array, rng: np.random.Generator) -> Array:
-    """Return a design with random numbers in place of free elements."""
-    values = rng.uniform(0.5, 1.5, design.shape)
-    flat = [x if _is_free(item) else float(item) for item, x in zip(design.flat, values.flat, strict=True)]
-    return np.reshape(flat, design.shape)
-
-
-def _collision(pair: tuple[_Block, _Block], root: complex) -> SpecificationError:
+def _collision(blocks: tuple[_Block, ...], root: complex) -> SpecificationError:
     angle = abs(np.angle(root))
     what = f"move with the period {2.0 * np.pi / angle:.6g}" if angle > _SAME_ROOT else "hold a level"
+    kinds = (
+        " and ".join(block.kind for block in blocks) if len(blocks) == 2 else shown(b.kind for b in blocks)
+    )
     return SpecificationError(
-        f"The states of {pair[0].kind} and {pair[1].kind} collide: both {what}",
-        got=f"{pair[0].states[0]} and {pair[1].states[0]}",
+        f"The states of {kinds} collide: {'both' if len(blocks) == 2 else 'all'} {what}",
+        got=" and ".join(block.states[0] for block in blocks),
         expected="components that the observations tell apart",
-        remedy="Leave one out, or give one fewer harmonics, another period, or damping.",
+        remedy="Leave one out, or give one fewer harmonics, another period, damping, or loadings.",
     )

@@ -172,7 +172,7 @@ def _lags_as_factors(blocks: dict[str, AffineMatrix], lags: int) -> dict[str, Af
     """Return the blocks with the lags as separate factors: fixed rows of the transition, without noise."""
     if not blocks["state_mean"].is_fixed or np.any(blocks["state_mean"].fixed):
         raise UnsupportedError(
-            "state_mean does not go with a design on lags",
+            "state_mean cannot be combined with a design on lags",
             got="a mean",
             expected='"zero"',
             remedy="Use state_intercept, or free elements of obs_intercept.",
@@ -194,7 +194,7 @@ def layout_of(blocks: dict[str, AffineMatrix], labels: Labels, lags: int) -> Par
     """Return the layout of all blocks."""
     if blocks["design"].shape[1] > len(labels.factors):
         blocks = _lags_as_factors(blocks, lags)
-    return ParameterLayout(blocks, COVARIANCES)
+    return ParameterLayout(blocks, COVARIANCES, lean=frozenset({"obs_cov"}))
 
 
 def declared_blocks(
@@ -216,7 +216,7 @@ def declared_blocks(
     ):
         if not names and not (isinstance(given[key], str) and given[key] == "free"):
             raise SpecificationError(
-                f"{key} is given without {source}", got=given[key], remedy=f"Pass {source} too."
+                f"{key} needs {source}, which is missing", got=given[key], remedy=f"Pass {source} as well."
             )
     blocks = {
         **_coefficient_blocks(given, labels, lags, nobs),
@@ -243,7 +243,7 @@ def _check_mean(blocks: Mapping[str, AffineMatrix]) -> None:
     mean = blocks["state_mean"]
     if blocks["transition"].moves and (not mean.is_fixed or np.any(mean.fixed)):
         raise SpecificationError(
-            "state_mean does not go with free elements of transition that vary over time",
+            "state_mean cannot be combined with free elements of transition that vary over time",
             got="a mean",
             expected='"zero": such factors have no constant mean',
             remedy="Use state_intercept, or free elements of obs_intercept.",
@@ -380,7 +380,7 @@ def _starts_by_factor(start: tuple[str, ...], blocks: dict[str, AffineMatrix]) -
     others = kinds != "known"
     if np.any(mean[others]) or np.any(cov[others]):
         raise SpecificationError(
-            "initial_state or initial_state_cov is not zero for a state whose start is not known",
+            'initial_state or initial_state_cov must be zero for a state whose initialization is not "known"',
             got=f"starts {shown(kinds)}",
             remedy='Use "known" for these states, or put zeros there.',
         )
@@ -403,7 +403,7 @@ def _initial_arguments(start: object, state: object, cov: object, size: int) -> 
         return state, cov
     if len(absent) < 2:
         raise SpecificationError(
-            f'initial_state and initial_state_cov do not go with initialization="{start}"',
+            f'initial_state and initial_state_cov cannot be combined with initialization="{start}"',
             remedy='Use initialization="known" or "estimated".',
         )
     known = start == "approximate_diffuse"
@@ -451,10 +451,10 @@ def _check_stationary(blocks: Mapping[str, AffineMatrix], states: IntArray) -> N
     moves[transition.rows, transition.columns] = True
     if np.any(moves[kept[:k]][:, ~kept]):
         raise SpecificationError(
-            "A factor with a stationary start depends on one with another start",
-            got="a transition from the second to the first",
+            "A factor with a stationary start must not depend on a factor with another start",
+            got="a nonzero transition from the second to the first",
             expected="zeros there",
-            remedy="Give both the same start.",
+            remedy="Give both factors the same start.",
         )
     inner = companion(transition.fixed)[np.ix_(states, states)]
     if not np.any(kept[transition.rows]) and spectral_radius(inner) >= STABILITY_LIMIT:
@@ -481,9 +481,9 @@ def _check_side_by_side(blocks: Mapping[str, AffineMatrix], kinds: np.ndarray) -
     apart = (group[:, None] != group) & (group[:, None] >= 0) & (group >= 0)
     if np.any(linked & apart):
         raise SpecificationError(
-            "Factors whose start is not diffuse are correlated across one whose start is",
+            "Factors with a proper start are correlated and have a factor with a diffuse start between them",
             got=shown(kinds),
-            expected="factors that belong together side by side, and no lags beside a diffuse start",
+            expected="correlated factors next to each other, and no lags beside a diffuse start",
             remedy="Reorder the factors; write lags as factors with fixed rows of transition.",
         )
 

@@ -151,15 +151,15 @@ def _checked(model: Mapping[str, object] | None) -> dict[str, Any]:
     """Return the given elements and the defaults of MARSS; reject unknown names and settings."""
     if model is not None and not isinstance(model, Mapping):
         raise SpecificationError(
-            "model is not a mapping", got=type(model).__name__, expected="dict(Z=..., ...)"
+            "model must be a mapping", got=type(model).__name__, expected="dict(Z=..., ...)"
         )
     given = {} if model is None else dict(model)
     known = [*_ARGUMENTS, "tinitx"]
     for name, value in given.items():
         if name in ("c", "d"):
             raise SpecificationError(
-                f"model has the inputs {name}",
-                remedy=f"Pass them beside it: from_marss(y, model, {name}=...).",
+                f"The inputs {name} must not be elements of model",
+                remedy=f"Pass them as an argument: from_marss(y, model, {name}=...).",
             )
         if name in _SETTINGS:
             _require_default(name, value)
@@ -179,7 +179,7 @@ def _require_default(name: str, value: object) -> None:
         return
     matrix = {"G": "Q", "H": "R", "L": "V0"}.get(name)
     raise UnsupportedError(
-        f"{name} has another value than MARSS's default",
+        f"{name} must have the default value of MARSS",
         got=repr(value),
         expected=repr(_SETTINGS[name]),
         remedy=f"Write the product into {matrix}." if matrix else 'Use LGSSM(..., initialization="diffuse").',
@@ -205,9 +205,9 @@ def _series(y: object, words: dict[str, Any]) -> tuple[pd.DataFrame, bool]:
     told = {_length(words[key]) for key in "ZAR" if not isinstance(words[key], str)}
     if (n in told and p not in told) if told else p > n:
         raise DataError(
-            "y has one series a row, as in MARSS",
+            "y must have one column per series; it has one row per series, as in MARSS",
             got=(n, p),
-            expected="one series a column: (nobs, series)",
+            expected="shape (nobs, series)",
             remedy="Pass y.T." if told else "Pass y.T; if series outnumber periods, give Z as a matrix.",
         )
     frame = data if isinstance(data, pd.DataFrame) else pd.DataFrame(values, columns=series_names(values))
@@ -225,7 +225,7 @@ def _inputs(value: object, name: str, series: pd.DataFrame) -> pd.DataFrame | No
     shape = getattr(value, "shape", None) or np.shape(_array(value, name))
     if len(shape) == 2 and shape[0] != len(series) == shape[1]:
         raise DataError(
-            f"{name} has one input a row, as in MARSS",
+            f"{name} must have one column per input; it has one row per input, as in MARSS",
             got=shape,
             expected=f"({len(series)}, number of inputs)",
             remedy=f"Pass {name}.T.",
@@ -267,7 +267,9 @@ def _resolved(words: dict[str, Any], p: int, inputs: Mapping[str, pd.DataFrame |
             values[coefs] = "unconstrained" if word is None else word
             columns[coefs] = frame.shape[1]
         elif not (word is None or isinstance(word, str) and word == "zero"):
-            raise SpecificationError(f"{coefs} is given without {name}", got=word, remedy=f"Pass {name} too.")
+            raise SpecificationError(
+                f"{coefs} needs {name}, which is missing", got=word, remedy=f"Pass {name} as well."
+            )
     for key, value in values.items():
         shape = rows.get(key, m), columns.get(key, 1)
         values[key] = _word(key, value, shape) if isinstance(value, str) else _array(value, key)
@@ -282,7 +284,7 @@ def _word(key: str, word: str, shape: tuple[int, int]) -> Any:
     """Return the argument of `LGSSM` that corresponds to a keyword of MARSS."""
     if word not in _WORDS[key]:
         raise SpecificationError(
-            f"{key} is not one of MARSS's words",
+            f"{key} is not a keyword of MARSS",
             got=repr(word),
             expected=f"one of {shown(_WORDS[key])}; or a matrix of numbers and strings",
             remedy=nearest(word, _WORDS[key]) or f"A parameter of a 1 x 1 matrix is written [[{word!r}]].",
@@ -308,19 +310,24 @@ def _array(value: Any, key: str) -> np.ndarray:
     if isinstance(value, pd.Categorical):
         labels = np.asarray(value)
         if key != "Z" or pd.isna(labels).any():
-            raise SpecificationError(f"{key} is a Categorical", expected="Z alone, without missing states")
+            raise SpecificationError(
+                f"Only Z can be a Categorical; {key} is one",
+                expected="a Categorical Z without missing states",
+            )
         return (labels[:, None] == pd.unique(labels)[None, :]).astype(float)
     if isinstance(value, Regimes):
         raise SpecificationError(
-            f"{key} is a Regimes",
+            f"{key} must not be a Regimes object",
             got=repr(value),
             expected="an array of numbers and strings with a last axis over time",
-            remedy="LGSSM takes Regimes.",
+            remedy="Use LGSSM, which accepts Regimes.",
         )
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise SpecificationError(f"{key} is ragged", got=repr(value), expected="a matrix") from error
+        raise SpecificationError(
+            f"{key} has rows of different lengths", got=repr(value), expected="a matrix"
+        ) from error
     if array.dtype.kind in "OUS":
         return array.astype(object)
     if array.dtype.kind in "biuf":
@@ -334,9 +341,9 @@ def _scaling(Z: Any, p: int) -> np.ndarray:
     is_design = isinstance(design, np.ndarray) and design.ndim == 2 and design.dtype == float
     if not is_design or not np.all(np.isin(design, (0.0, 1.0))) or np.any(design.sum(axis=1) != 1.0):
         raise SpecificationError(
-            'A="scaling", the default, needs a Z of zeros and ones with one 1 a row',
+            'A="scaling", the default, needs a Z of zeros and ones with a single 1 in each row',
             got="another Z",
-            remedy='Write A: "zero", "unconstrained", or a vector.',
+            remedy='Set A to "zero", "unconstrained", or a vector.',
         )
     out = np.full(p, np.nan)
     out[[int(np.argmax(column)) for column in design.T if column.any()]] = 0.0
@@ -376,7 +383,9 @@ def _separate_names(values: dict[str, Any]) -> None:
             new = f"{key}_{name}"
             if new in uses:
                 raise SpecificationError(
-                    f"{name!r} stands in several matrices", got=f"{new!r} too", remedy="Rename one of them."
+                    f"{name!r} is the name of parameters in several matrices",
+                    got=f"{new!r} too",
+                    remedy="Rename one of them.",
                 )
             values[key] = _renamed(values[key], name, new)
 
@@ -421,7 +430,7 @@ def _pattern_to_inputs(
     numbers, params, paths = _paths(pattern.reshape(len(pattern), n))
     if np.isnan(numbers).any():
         raise SpecificationError(
-            f"{intercept} has NaN beside an axis over time", expected="names of parameters"
+            f"{intercept} must not contain NaN if it varies over time", expected="names of parameters"
         )
     columns: dict[tuple[str, bytes], Array] = {}
     added = np.full((len(pattern), 0), 0.0, dtype=object)
@@ -459,7 +468,7 @@ def _shifted(value: Any, key: str, late: bool, n: int) -> Any:
         return value
     if key in ("x0", "V0", "C", "D"):
         raise SpecificationError(
-            f"{key} has an axis over time", got=value.shape, expected="a constant matrix"
+            f"{key} must be constant over time", got=value.shape, expected="a constant matrix"
         )
     if value.shape[2] != n:
         raise SpecificationError(f"{key} has the wrong length", got=value.shape[2], expected=f"{n} periods")
@@ -476,7 +485,7 @@ def _with_row_before(index: pd.Index, labelled: bool) -> pd.Index:
     clock = calendar.clock
     if clock is None:
         raise DataError(
-            "The labels of y do not say which period comes before the first, that of x_0",
+            "The period of x_0, one before the first of y, cannot be inferred from the labels of y",
             got=shown(index, 3),
             expected="labels with a frequency, or integers in equal steps",
             remedy="Set a frequency (`asfreq`), or put an empty (NaN) row first and use tinitx=1.",
@@ -493,7 +502,11 @@ def _timed(inputs: Mapping[str, pd.DataFrame | None], late: bool, index: pd.Inde
         rows = c.to_numpy(dtype=float)[int(late) :]
         nowhere = c.columns[~np.any(rows, axis=0)]
         if len(nowhere):
-            raise DataError("c is zero in every period that it enters", got=shown(nowhere), remedy="Drop it.")
+            raise DataError(
+                "An input in c is zero in every period in which it enters",
+                got=shown(nowhere),
+                remedy="Drop it.",
+            )
         rows = np.concatenate([rows, np.full((1, rows.shape[1]), np.nan)])
         out["state_exog"] = pd.DataFrame(rows, index=index, columns=c.columns)
     if (d := inputs["d"]) is not None:
@@ -523,7 +536,7 @@ def _known_first_row(model: LGSSM) -> Array:
     remedy = "Fix x0 so that Z x0 + A + D d_1 is that observation, or use tinitx=0."
     if free:
         raise SpecificationError(
-            "R = 0, V0 = 0 and tinitx = 1 leave the first observation without a distribution",
+            "R = 0, V0 = 0 and tinitx = 1 give the first observation no distribution",
             got=f"free elements of {shown(free)}",
             remedy=remedy,
         )

@@ -21,8 +21,7 @@ from ..engine.validation import (
     check_series,
 )
 from ..exceptions import DataError, SpecificationError
-from ..fit.problem import EstimationProblem
-from ..fit.search import WHITENED_UP_TO
+from ..fit.problem import WHITENED_UP_TO, EstimationProblem
 from ..fit.start_values import random_start, stabilised, start_values
 from ..inference.identification import Identification, identify
 from ..numerics.linear_algebra import (
@@ -32,6 +31,7 @@ from ..numerics.linear_algebra import (
     companion,
     lower_triangular_rotation,
     rotate_system,
+    typical,
 )
 from ..params.layout import (
     ParameterLayout,
@@ -154,7 +154,7 @@ class LGSSM(OverTime):
     _elsewhere = {
         each: f"MARSS's {each} is {name} here; from_marss takes MARSS's notation."
         for each, name in MARSS_ARGUMENTS.items()
-    }
+    } | {"tinitx": "tinitx belongs to from_marss, which takes MARSS's notation."}
     elsewhere_ahead = {
         each: f"The future {each} of MARSS is {MARSS_ARGUMENTS[each]} here, with one row per new period."
         for each in ("c", "d")
@@ -240,7 +240,7 @@ class LGSSM(OverTime):
         design = np.zeros((p, size, *at["design"].shape[2:]))
         design[:, :k] = at["design"]
         constant = _vector(at["state_intercept"]) + _column(
-            self._level(at) @ at["state_mean"][:, 0], at["state_intercept"]
+            self._level(at["transition"]) @ at["state_mean"][:, 0], at["state_intercept"]
         )
         obs_intercept = _with_regressors(_vector(at["obs_intercept"]), at["obs_coef"], self.exog)
         intercept = np.zeros((size, *constant.shape[1:]))
@@ -270,9 +270,9 @@ class LGSSM(OverTime):
             system = replace(system, state_intercept=_with_regressors(intercept, full, self.state_inputs))
         return system
 
-    def _level(self, at: Mapping[str, Array]) -> Array:
+    def _level(self, transition: Array) -> Array:
         """Return I - sum A_l."""
-        transition = at_period(at["transition"])
+        transition = at_period(transition)
         k = self.k_factors
         return np.eye(k) - transition.reshape(k, self.lags, k).sum(axis=1)
 
@@ -282,7 +282,7 @@ class LGSSM(OverTime):
         if name == "obs_intercept":
             return _with_regressors(_vector(at["obs_intercept"]), at["obs_coef"], exog)
         out = np.zeros((self.k_states, len(exog)))
-        constant = at["state_intercept"][:, 0] + self._level(at) @ at["state_mean"][:, 0]
+        constant = at["state_intercept"][:, 0] + self._level(at["transition"]) @ at["state_mean"][:, 0]
         out[: self.k_factors] = _with_regressors(constant, at["state_coef"], exog)
         return out
 
@@ -308,7 +308,6 @@ class LGSSM(OverTime):
 
     def score_by_block(self, score: SystemScore, params: Array) -> dict[str, Array]:
         """Return the score of each free block, from the score of the system matrices."""
-        at = self.layout.matrices(params)
         k = self.k_factors
         by = score.by_matrix
         out: dict[str, Array] = {name: by[name] for name in ("obs_cov", "state_cov") if name in by}
@@ -326,9 +325,10 @@ class LGSSM(OverTime):
             inputs = None if self.state_exog is None else each @ self.state_inputs
             each[:, 0] += score.start_intercept[:k]  # a stationary start has the first intercept
             out["state_intercept"], total = each[:, None, :], each.sum(axis=1)
-            out["state_mean"] = (self._level(at).T @ total)[:, None]
-            if "transition" in out and np.any(at["state_mean"]):
-                shift = np.outer(total, at["state_mean"][:, 0])
+            out["state_mean"] = (self._level(self.layout.matrix("transition", params)).T @ total)[:, None]
+            mean = self.layout.matrix("state_mean", params)[:, 0]
+            if "transition" in out and np.any(mean):
+                shift = np.outer(total, mean)
                 out["transition"] = out["transition"] - np.tile(shift, self.lags)
             if inputs is not None:
                 out["state_coef"] = inputs
@@ -375,7 +375,7 @@ class LGSSM(OverTime):
         """Return, for each covariance block, the variances that would explain the data on their own."""
         design = self.layout.matrices(params)["design"]
         out = super().variance_sizes(params)
-        loadings = np.abs(at_period(design))
+        loadings = np.abs(typical(design))
         tiny = 1e-100
         implied = np.array([np.max(out["obs_cov"]) / max(np.max(column) ** 2, tiny) for column in loadings.T])
         if self.k_factors == 1:  # with several factors, use the largest variance

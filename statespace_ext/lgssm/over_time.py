@@ -40,7 +40,7 @@ class OverTime(ByFormula[LGSSMResults]):
             own = self.data.row_labels
             if isinstance(index, pd.Index) and own is not None and not index.equals(own):
                 raise DataError(
-                    f"The labels of {key} have another index than endog",
+                    f"The labels of {key} must have the index of endog",
                     got=shown(index, 3),
                     expected=shown(own, 3),
                     remedy="Reindex them, or pass them without an index.",
@@ -57,12 +57,16 @@ class OverTime(ByFormula[LGSSMResults]):
             model from a formula, ``exog`` may be a frame with the columns of the formula.
         **kwargs
             Constructor arguments to change. If the number of periods changes, matrices that vary over time
-            are among them.
+            are among them. The labels of the periods stand for `Regimes` with the same patterns.
         """
         count = len(endog) if hasattr(endog, "__len__") else self.nobs
         absent = [key for key in self._timed if key not in kwargs]
         if absent and count != self.nobs:
             raise self._unknown(absent[0], count)
+        for key in self._timed.keys() & kwargs.keys():
+            given = self._given[key]
+            if isinstance(given, Regimes) and _is_labels(kwargs[key]):
+                kwargs[key] = given.over(kwargs[key])
         return super().clone(endog, exog, **kwargs)
 
     def arguments_of_periods(self, rows: slice) -> dict[str, Any]:
@@ -94,6 +98,9 @@ class OverTime(ByFormula[LGSSMResults]):
                 continue
             if value is None and (kind == "apply" or not self._is_held(key)):
                 raise self._unknown(key, steps)
+            if kind == "apply" and isinstance(given, Regimes) and _is_labels(value):
+                out[key] = given.over(value)  # of the new data, which need not follow the sample
+                continue
             labels = self._labels_of(key, value, steps)
             if labels is not None:
                 out[key] = given.over([*given.label_list, *labels] if kind == "append" else labels)
@@ -146,7 +153,8 @@ class OverTime(ByFormula[LGSSMResults]):
         rows = self._future(inputs, len(self.regressor_names[name]), steps, name)
         matrices = self.layout.matrices(params)
         if key == "state_intercept":
-            out[: self.k_factors] += (self._level(matrices) @ matrices["state_mean"][:, 0])[:, None]
+            mean = matrices["state_mean"][:, 0]
+            out[: self.k_factors] += (self._level(matrices["transition"]) @ mean)[:, None]
         if rows is not None:
             coef = matrices[coefs]
             out[: len(coef)] += coef @ rows.T
@@ -163,7 +171,7 @@ class OverTime(ByFormula[LGSSMResults]):
             return None
         if value is None or isinstance(value, str) and value == HOLD:
             return [given.label_list[-1]] * steps
-        if isinstance(value, Regimes) or np.ndim(value) != 1:
+        if not _is_labels(value):
             return None
         if isinstance(value, pd.Series) and self.data.row_labels is not None:
             self.calendar.check_future(value.index, steps, key)
@@ -218,12 +226,17 @@ class OverTime(ByFormula[LGSSMResults]):
         nowhere = [name for name in layout.names if name not in standing]
         if nowhere:
             raise SpecificationError(
-                "A parameter stands in no period with data",
+                "A parameter enters no period with data",
                 got=shown(nowhere),
                 expected="each parameter in a period of the sample; the last period of transition, "
                 "state_intercept and state_cov enters the period after it",
                 remedy="Change the pattern, or fix the parameter with `fix_params`.",
             )
+
+
+def _is_labels(value: Any) -> bool:
+    """Return whether a value has one label a period."""
+    return not isinstance(value, Regimes) and np.ndim(value) == 1
 
 
 def _is_pattern(value: Any) -> bool:

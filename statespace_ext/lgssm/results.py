@@ -138,7 +138,7 @@ class LGSSMResults(StateSpaceResults):
         at = self.model.matrices(np.asarray(self.params))
         varying = [key for key in ("design", "transition", "state_cov") if at[key].ndim == 3]
         if varying:
-            raise SpecificationError(f"A {varying[0]} that varies over time cannot be rotated")
+            raise SpecificationError(f"The factors cannot be rotated, because {varying[0]} varies over time")
         rotation = np.eye(self.model.k_factors)
         # in units in which the innovations have variance one, so that the factors are comparable
         square_root = (

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import scipy.linalg
@@ -30,9 +31,143 @@ def quiet() -> np.errstate:
     return np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
+class _Diagonal(np.lib.mixins.NDArrayOperatorsMixin):
+    """Diagonal matrices (..., p, p) of which only the diagonals are stored; see `diagonal_matrix`."""
+
+    def __init__(self, entries: Array) -> None:
+        self._entries = entries
+        self.shape, self.ndim = (*entries.shape, entries.shape[-1]), entries.ndim + 1
+
+    @property
+    def T(self) -> _Diagonal:
+        return self
+
+    def diagonal(self, *args: Any, **kwargs: Any) -> Array:
+        last = not kwargs if self.ndim == 2 else sorted(axis % self.ndim for axis in kwargs.values()) == [
+            self.ndim - 2, self.ndim - 1]  # fmt: skip
+        last = last or sorted(kwargs.items()) == [("axis1", 0), ("axis2", 1)] and self.ndim == 2
+        return self._entries if last and not args else self.__array__().diagonal(*args, **kwargs)
+
+    def swapaxes(self, first: int, second: int) -> Any:
+        last = {first % self.ndim, second % self.ndim} == {self.ndim - 2, self.ndim - 1}
+        return self if last else self.__array__().swapaxes(first, second)
+
+    def sum(self, axis: int | None = None, **kwargs: Any) -> Any:
+        if axis == 0 and self.ndim == 3:
+            return _Diagonal(self._entries.sum(axis=0))
+        return self.__array__().sum(axis=axis, **kwargs)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> Any:
+        if key is None or self.ndim == 3 and isinstance(key, (int, np.integer)):
+            return _Diagonal(self._entries[key])
+        if isinstance(key, tuple) and len(key) == 2 and self.ndim == 2:
+            rows, columns = key
+            if all(isinstance(each, np.ndarray) and each.ndim == 1 for each in key):
+                return np.where(rows == columns, self._entries[rows], 0.0)
+        return self.__array__()[key]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        p = self.shape[-1]
+        out = np.zeros(self.shape, dtype=dtype or self._entries.dtype)
+        out[..., np.arange(p), np.arange(p)] = self._entries
+        return out
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self.__array__(), name)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if method == "__call__" and not kwargs:
+            entries = [each._entries if isinstance(each, _Diagonal) else each for each in inputs]
+            if ufunc is np.matmul:
+                return _matmul(inputs, entries)
+            both = all(isinstance(each, _Diagonal) for each in inputs)
+            last, first = (isinstance(each, (int, float, np.number)) for each in (inputs[-1], inputs[0]))
+            if (
+                both
+                and ufunc in _OF_ELEMENTS
+                or last
+                and ufunc in _BY_NUMBERS
+                or first
+                and ufunc is np.multiply
+            ):
+                return _Diagonal(ufunc(*entries))
+        return getattr(ufunc, method)(*map(_dense, inputs), **kwargs)
+
+    def __array_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Any:
+        if func is np.diag and self.ndim == 2 and not kwargs and len(args) == 1:
+            return self._entries
+        if func is np.diagonal and len(args) == 1:
+            return self.diagonal(**kwargs)
+        return func(*map(_dense, args), **{name: _dense(value) for name, value in kwargs.items()})
+
+
+_OF_ELEMENTS = (np.negative, np.square, np.multiply, np.add, np.subtract)
+_BY_NUMBERS = (np.multiply, np.true_divide)
+"""Functions of one or two diagonal matrices, or of one and a number, that keep zeros."""
+
+
+def _matmul(inputs: tuple[Any, ...], entries: list[Any]) -> Any:
+    """Return the product of two matrices, of which one or both are diagonal."""
+    left, right = (isinstance(each, _Diagonal) for each in inputs)
+    if left and right:
+        return _Diagonal(entries[0] * entries[1])
+    if left:
+        return entries[0] * entries[1] if entries[1].ndim == 1 else entries[0][..., None] * entries[1]
+    return entries[0] * (entries[1] if entries[0].ndim == 1 else entries[1][..., None, :])
+
+
+def _dense(value: Any) -> Any:
+    """Return an array in place of a matrix stored by its diagonal, also within a list."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(_dense(each) for each in value)
+    return value.__array__() if isinstance(value, _Diagonal) else value
+
+
+def diagonal_matrix(entries: Array) -> Array:
+    """
+    Return diagonal matrices that store their diagonals (..., p) alone.
+
+    Sums, products with numbers and matrix products keep that form or use it. numpy converts it to an array
+    for anything else, so that no caller needs to know.
+    """
+    return cast(Array, _Diagonal(entries))
+
+
+def by_diagonal(matrix: Array) -> bool:
+    """Return whether a matrix is one of `diagonal_matrix`."""
+    return isinstance(matrix, _Diagonal)
+
+
+def trace_of_product(left: Array, right: Array) -> float:
+    """Return tr(A B) of symmetric matrices."""
+    if by_diagonal(left):
+        return float(left.diagonal() @ right.diagonal())
+    return float(np.vdot(left, right))
+
+
 def symmetrize(matrix: Array) -> Array:
     """Return ``(M + M') / 2`` over the last two axes."""
+    if by_diagonal(matrix):
+        return matrix
     return np.asarray(0.5 * (matrix + matrix.swapaxes(-1, -2)))
+
+
+def typical(matrix: Array) -> Array:
+    """
+    Return a constant matrix, or the size of each element over time, with the sign of its mean.
+
+    The size is the root mean square over the last axis. A single period may have zeros.
+    """
+    if matrix.ndim == 2:
+        return matrix
+    return np.asarray(np.sqrt(np.mean(matrix**2, axis=2)) * np.where(matrix.mean(axis=2) < 0, -1.0, 1.0))
 
 
 def spectral_radius(transition: Array) -> float:
@@ -60,7 +195,7 @@ def is_positive_definite(matrix: Array) -> bool:
 
 def is_diagonal(matrix: Array) -> bool:
     """Return whether all elements beside the diagonal are zero."""
-    return np.count_nonzero(matrix) == np.count_nonzero(matrix.diagonal())
+    return by_diagonal(matrix) or np.count_nonzero(matrix) == np.count_nonzero(matrix.diagonal())
 
 
 def product(square: Array, right: Array) -> Array:
@@ -68,11 +203,16 @@ def product(square: Array, right: Array) -> Array:
     return square.diagonal()[:, None] * right if is_diagonal(square) else square @ right
 
 
+def diagonal_like(matrix: Array, entries: Array) -> Array:
+    """Return the diagonal matrix with given entries, stored as ``matrix`` is."""
+    return diagonal_matrix(entries) if by_diagonal(matrix) else np.diag(entries)
+
+
 def is_positive_semidefinite(matrix: Array, tolerance: float = 1e-10) -> bool:
     """Return whether no eigenvalue is negative beyond ``tolerance`` relative to the largest."""
-    if matrix.size == 0:
+    if 0 in matrix.shape:
         return True
-    if not np.all(np.isfinite(matrix)):
+    if not np.all(np.isfinite(matrix.diagonal() if by_diagonal(matrix) else matrix)):
         return False
     eigenvalues = np.sort(matrix.diagonal()) if is_diagonal(matrix) else np.linalg.eigvalsh(matrix)
     return bool(eigenvalues[0] >= -tolerance * max(abs(eigenvalues[-1]), np.finfo(float).tiny))
@@ -80,8 +220,13 @@ def is_positive_semidefinite(matrix: Array, tolerance: float = 1e-10) -> bool:
 
 def gaussian_objective(cov: Array, second_moment: Array, n: float = 1.0) -> float:
     """Return -1/2 [n log|cov| + tr(cov^{-1} M)], minus infinity where cov is not positive definite."""
-    if cov.size == 0:
+    if 0 in cov.shape:
         return 0.0
+    if by_diagonal(cov):
+        variances = cov.diagonal()
+        if not np.all(variances > 0.0) or not np.isfinite(variances).all():
+            return -np.inf
+        return float(-0.5 * (n * np.log(variances).sum() + np.sum(second_moment.diagonal() / variances)))
     factor, solved, failed = dposv(cov, second_moment, lower=1)
     if failed or not np.isfinite(factor.diagonal()).all():
         return -np.inf

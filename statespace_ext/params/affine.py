@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
 from ..exceptions import SpecificationError, shown
-from ..numerics.linear_algebra import Array, at_period
+from ..numerics.linear_algebra import Array, at_period, diagonal_matrix
 
 IntArray = NDArray[np.intp]
 
@@ -80,6 +80,28 @@ class AffineMatrix:
         else:
             np.add.at(out, (self.rows, self.columns), terms)
         return out
+
+    def diagonal_at(self, element_values: Array) -> Array:
+        """Return the matrix, which `is_diagonal`, stored by its diagonal."""
+        terms = np.bincount(self.rows, self.coefs * element_values, minlength=len(self.fixed))
+        return diagonal_matrix(self._fixed_diagonal + terms)
+
+    @cached_property
+    def _fixed_diagonal(self) -> Array:
+        return np.array(np.diag(self.fixed), dtype=float)
+
+    @cached_property
+    def is_diagonal(self) -> bool:
+        """Whether the matrix is constant over time, and diagonal at all parameter values."""
+        square = self.fixed.ndim == 2 and self.shape[0] == self.shape[1]
+        inside = square and np.array_equal(self.rows, self.columns)
+        return bool(inside) and np.count_nonzero(self.fixed) == np.count_nonzero(self._fixed_diagonal)
+
+    @property
+    def along_diagonal(self) -> AffineMatrix:
+        """The diagonal, as a matrix with one column, of a matrix that `is_diagonal`."""
+        zero = np.zeros_like(self.columns)
+        return AffineMatrix(self._fixed_diagonal[:, None], self.rows, zero, self.names, self.coefs)
 
     def _terms(self, element_values: Array) -> Array:
         """Return coefficient times value, with an axis over time if the matrix has one."""
@@ -343,7 +365,7 @@ class Regimes:
         labels = self.label_list
         if not isinstance(self.patterns, Mapping) or not self.patterns:
             raise SpecificationError(
-                "patterns is not a mapping", got=repr(self.patterns)[:80], expected="{label: matrix, ...}"
+                "patterns must be a mapping", got=repr(self.patterns)[:80], expected="{label: matrix, ...}"
             )
         unknown = [label for label in dict.fromkeys(labels) if label not in self.patterns]
         if unknown:
@@ -355,7 +377,7 @@ class Regimes:
         nowhere = [label for label in self.patterns if label not in labels]
         if nowhere and not self.partial:
             raise SpecificationError(
-                "A pattern stands in no period, so that its parameters stand nowhere",
+                "A pattern is used in no period, so its parameters enter nowhere",
                 got=shown(map(repr, nowhere)),
                 expected=f"labels among {shown(map(repr, dict.fromkeys(labels)))}",
                 remedy="Drop the pattern, or correct the labels.",
@@ -366,7 +388,10 @@ class Regimes:
 
     def over(self, labels: Any) -> Regimes:
         """Return the patterns for other periods, of which none need have a certain regime."""
-        return replace(self, labels=np.array(labels, dtype=object), partial=True)
+        own = (
+            labels if hasattr(labels, "iloc") else np.array(labels, dtype=object)
+        )  # a Series keeps its index
+        return replace(self, labels=own, partial=True)
 
     @property
     def label_list(self) -> list[Hashable]:
@@ -374,9 +399,9 @@ class Regimes:
         labels = self.labels
         if np.ndim(labels) != 1:
             raise SpecificationError(
-                "labels is not one-dimensional",
+                "labels must be one-dimensional",
                 got=f"shape {np.shape(labels)}",
-                expected="one label a period",
+                expected="one label per period",
             )
         return list(labels.tolist() if hasattr(labels, "tolist") else labels)
 

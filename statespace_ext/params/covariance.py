@@ -22,7 +22,14 @@ from typing import Protocol
 
 import numpy as np
 
-from ..numerics.linear_algebra import Array, is_positive_semidefinite, square_root
+from ..numerics.linear_algebra import (
+    Array,
+    by_diagonal,
+    diagonal_like,
+    diagonal_matrix,
+    is_positive_semidefinite,
+    square_root,
+)
 from .affine import AffineMatrix, Pattern
 from .curved import CurvedMatrix
 
@@ -144,6 +151,15 @@ class Chordal:
             out[index] = ((slope + slope.T) @ factor)[rows, columns]
         return out
 
+    def curvature(self, gradient: Array) -> Array:
+        """Return the derivatives of `vjp` by L, the same at every L."""
+        out = np.zeros((len(self.param_names),) * 2)
+        for order, rows, columns, index in self._blocks:
+            slope = self._factor(gradient, rows, columns, index, len(order))
+            same_column = columns[:, None] == columns[None, :]
+            out[np.ix_(index, index)] = same_column * (slope + slope.T)[rows][:, rows]
+        return out
+
     def estimate(self, target: Array) -> Array | None:
         """Return None: there is no closed form."""
         return None
@@ -226,7 +242,7 @@ class SquareRoots:
 
     def jacobian(self, unconstrained: Array) -> Array:
         """Return the diagonal matrix of 2 z."""
-        return np.diag(2.0 * unconstrained)
+        return diagonal_matrix(2.0 * unconstrained)
 
 
 class CommonVariance(SquareRoots):
@@ -279,7 +295,7 @@ class Multiple(SquareRoots):
         return np.array([np.sum(self._inverse * target) / self._rank])
 
 
-class ScaledVariances:
+class ScaledVariances(SquareRoots):
     """Variances that are positive multiples of parameters, which rows may share, without covariances."""
 
     @classmethod
@@ -294,18 +310,6 @@ class ScaledVariances:
         position = {name: i for i, name in enumerate(self.param_names)}
         self._rows, self._coefs = matrix.rows, matrix.coefs
         self._index = np.array([position[name] for name in matrix.names], dtype=np.intp)
-
-    def constrain(self, unconstrained: Array) -> Array:
-        """Return squares."""
-        return unconstrained**2
-
-    def unconstrain(self, params: Array) -> Array:
-        """Return square roots."""
-        return np.sqrt(np.clip(params, 0.0, None))
-
-    def jacobian(self, unconstrained: Array) -> Array:
-        """Return the diagonal matrix of 2 z."""
-        return np.diag(2.0 * unconstrained)
 
     def estimate(self, target: Array) -> Array:
         """Return the mean of the diagonal over its multiples, for the rows that share a parameter."""
@@ -471,8 +475,8 @@ def precision_of(cov: Array) -> Array:
     """Return the inverse on the rows whose variance is not zero (the pseudo-inverse of a singular one)."""
     variances = np.diag(cov)
     active = variances > 0
-    if np.count_nonzero(cov) == np.count_nonzero(active):
-        return np.diag(np.divide(1.0, variances, out=np.zeros(len(cov)), where=active))
+    if by_diagonal(cov) or np.count_nonzero(cov) == np.count_nonzero(active):
+        return diagonal_like(cov, np.divide(1.0, variances, out=np.zeros(len(cov)), where=active))
     if not active.all():
         out = np.zeros_like(cov)
         if active.any():

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 
 import numpy as np
 
 from ..exceptions import ParameterError, SpecificationError, UnsupportedError, shown
-from ..numerics.linear_algebra import Array, at_period
+from ..numerics.differences import jacobian
+from ..numerics.linear_algebra import Array, at_period, by_diagonal
 from .affine import AffineMatrix, Elements, IntArray, periods_alike
 from .covariance import (
     Chordal,
@@ -29,6 +30,9 @@ Bound of stationary coefficients. A stationary start exists at it, so a search a
 Closer to one, the variance 1 / (1 - a^2) of a stationary start makes the score inexact. At 1 - 1e-9 its
 errors are 1e-3, and L-BFGS finds no descent direction.
 """
+
+_CURVATURE_STEP = 1e-4
+"""Step of differences of the derivatives of transforms, most of which are linear or quadratic."""
 
 
 class UnitInterval:
@@ -66,6 +70,9 @@ class ParameterLayout:
         The blocks that are covariance matrices.
     bounded : collection of str
         Parameters in (-1, 1).
+    lean : collection of str
+        The covariance matrices that are stored by their diagonals (`diagonal_matrix`) if they have nothing
+        else at all parameter values.
 
     Raises
     ------
@@ -78,10 +85,12 @@ class ParameterLayout:
         blocks: Mapping[str, AffineMatrix],
         covariances: frozenset[str],
         bounded: frozenset[str] = frozenset(),
+        lean: frozenset[str] = frozenset(),
     ) -> None:
         self.blocks = dict(blocks)
         self.covariances = covariances
         self.bounded = bounded
+        self.lean = lean
         self.names = list(dict.fromkeys(name for block in self.blocks.values() for name in block.names))
         self._position = {name: i for i, name in enumerate(self.names)}
         self.index: dict[str, IntArray] = {
@@ -165,7 +174,14 @@ class ParameterLayout:
     def matrix(self, key: str, params: Array) -> Array:
         """Return one block at a parameter vector."""
         block = self.blocks[key]
+        if key in self._by_diagonal:
+            return block.diagonal_at(params[self.index[key]])
         return np.array(block.fixed) if block.is_fixed else block.at(params[self.index[key]])
+
+    @cached_property
+    def _by_diagonal(self) -> set[str]:
+        found = self.lean & set(self.blocks)
+        return {key for key in found - set(self.curved) if self.blocks[key].is_diagonal}
 
     def gradient(self, by_matrix: Mapping[str, Array], params: Array | None = None) -> Array:
         """
@@ -192,7 +208,10 @@ class ParameterLayout:
             if isinstance(block, CurvedMatrix):
                 out[self.block_params(key)] = block.near(np.asarray(matrix))
                 continue
-            target, index = np.asarray(matrix), self.index[key]
+            target, index = matrix, self.index[key]
+            if by_diagonal(target) and block.is_diagonal:
+                block, target = block.along_diagonal, target.diagonal()[:, None]
+            target = np.asarray(target)
             if block.moves:
                 each = [at_period(target, t) for t in block.regimes.tolist()]
                 block, target = block.joined(diagonal=False), np.concatenate(each, axis=1)
@@ -266,14 +285,38 @@ class ParameterLayout:
             if isinstance(structure, Chordal):  # whose derivatives are p^4 elements
                 out[places] = structure.vjp(at, slope)
             else:
-                out[places] = structure.jacobian(at).T @ slope
+                out[places] = _turned(structure, slope, at)
         return out
+
+    def information(self, unconstrained: Array, information: Array, gradient: Array) -> Array:
+        """
+        Return the information about unconstrained elements, given the information about parameters.
+
+        Parameters
+        ----------
+        unconstrained : ndarray
+            Where.
+        information : ndarray
+            Minus the second derivatives of a function by parameters, or an approximation.
+        gradient : ndarray
+            The gradient of the function by parameters.
+        """
+        slopes, out = np.eye(len(self)), np.zeros((len(self), len(self)))
+        for structure, places in self._transformed:
+            at, slope, inner = unconstrained[places], gradient[places], np.ix_(places, places)
+            slopes[inner] = structure.jacobian(at)
+            if isinstance(structure, Chordal):
+                out[inner] = -structure.curvature(slope)
+            else:
+                turned = partial(_turned, structure, slope)
+                out[inner] = -jacobian(turned, at, np.full(len(at), _CURVATURE_STEP))
+        return out + slopes.T @ information @ slopes
 
     def fix(self, values: Mapping[str, float]) -> ParameterLayout:
         """Return the layout with parameters fixed at values and dropped from the vector."""
         self.positions(list(values))
         blocks = {key: block.fix(values) for key, block in self.blocks.items()}
-        return ParameterLayout(blocks, self.covariances, self.bounded - set(values))
+        return ParameterLayout(blocks, self.covariances, self.bounded - set(values), self.lean)
 
     def vector(self, params: object) -> Array:
         """
@@ -311,6 +354,11 @@ class ParameterLayout:
         return [given[name] for name in self.names]
 
 
+def _turned(structure: CovarianceStructure | UnitInterval, gradient: Array, unconstrained: Array) -> Array:
+    """Return the gradient by unconstrained element, given that by parameter."""
+    return np.asarray(structure.jacobian(unconstrained).T @ gradient)
+
+
 def real_array(value: object, what: str) -> Array:
     """
     Return a new array of floats from numbers.
@@ -326,7 +374,7 @@ def real_array(value: object, what: str) -> Array:
             raise TypeError(f"type {array.dtype}")
         return np.array(array, dtype=float)
     except (TypeError, ValueError) as error:
-        raise ParameterError(f"{what} are not real numbers", got=repr(value)[:80]) from error
+        raise ParameterError(f"{what} must be real numbers", got=repr(value)[:80]) from error
 
 
 def checked_values(values: Mapping[str, object]) -> dict[str, float]:

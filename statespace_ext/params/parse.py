@@ -136,7 +136,7 @@ def require_independent(R: Array, q: Array, labels: Sequence[str], what: str = "
         return
     clash = len(R) and np.linalg.matrix_rank(np.column_stack([R, q]) / scale) > rank
     raise SpecificationError(
-        f"The {what} contradict each other" if clash else f"One of the {what} says nothing beside the others",
+        f"The {what} contradict each other" if clash else f"One of the {what} is redundant",
         got=shown(labels),
         expected="linearly independent equations",
         remedy="Leave one of them out.",
@@ -269,7 +269,7 @@ def _regime(
     """Return the covariance matrix of one regime."""
     if isinstance(value, CovarianceFunction):
         raise SpecificationError(
-            f"{where} is a CovarianceFunction in a regime",
+            f"{where} must not be a CovarianceFunction in a regime",
             got=repr(value)[:80],
             expected="a keyword or an array",
         )
@@ -350,7 +350,9 @@ def _of_kind(value: Any, shape: tuple[int, int], where: str) -> np.ndarray:
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise SpecificationError(f"{where} is ragged", got=repr(value), expected=f"shape {shape}") from error
+        raise SpecificationError(
+            f"{where} has rows of different lengths", got=repr(value), expected=f"shape {shape}"
+        ) from error
     if array.dtype.kind in "OUS":
         return array.astype(object)
     if array.dtype.kind in "biuf":
@@ -406,7 +408,7 @@ def _check_free_always(path: Any, where: str) -> None:
     """Reject an element that is NaN in some periods only, which may be a missing number."""
     if isinstance(path, np.ndarray) and not all(str(item).strip().lower() == "nan" for item in path):
         raise SpecificationError(
-            f"{where} is NaN (free) in some periods and something else in others",
+            f"{where} is NaN (free) in some periods but not in others",
             expected="an element that is NaN in all periods or in none",
             remedy="Name the parameter: a string in the periods where it is free.",
         )
@@ -437,7 +439,7 @@ def _split_numbers(array: Array, where: str) -> tuple[Array, np.ndarray]:
         always = free.all(axis=2)
         if not np.array_equal(always, free.any(axis=2)):
             raise SpecificationError(
-                f"{where} is NaN (free) in some periods and a number in others",
+                f"{where} is NaN (free) in some periods but a number in others",
                 expected="an element that is free in all periods or in none",
             )
         return np.where(free, 0.0, array), np.asarray(always)
@@ -486,7 +488,7 @@ def _check_fixed(fixed: Array, rows: IntArray, columns: IntArray, where: str) ->
     if np.any(fixed[zero]) or np.any(touched[zero]):
         row = int(np.flatnonzero(zero & (np.any(fixed, axis=1) | touched.any(axis=1)))[0])
         raise SpecificationError(
-            f"{where} has a variance fixed at zero beside a covariance that is not zero",
+            f"{where} has a variance fixed at zero but a covariance that is not zero",
             got=f"row {row}",
             remedy="Fix the covariances of that row at zero too.",
         )

@@ -2,43 +2,21 @@
 
 from __future__ import annotations
 
-import warnings
-from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.linalg
 from scipy import stats
 
 from ..display import Displayed
 from ..engine.arguments import check_jobs, positive_integer
-from ..exceptions import DataError, SpecificationError, UnsupportedError
-from ..inference.bootstrap import Parametric
-from ..inference.many import Failure, attempt, model_of, model_on, run_simulations, spawn, successes
+from ..exceptions import DataError, SpecificationError, shown
+from ..inference.many import model_of, spawn
 from ..numerics.linear_algebra import Array
-from .declaration import obs_kind
 from .estimates import require_smoothed
-
-
-class SimulatedLaw:
-    """Properties of tests whose p-values come from simulated samples or a chi-squared distribution."""
-
-    statistic: float
-    df: int
-    pvalue: float
-    simulated: Array
-
-    @property
-    def pvalue_chi2(self) -> float:
-        """Upper tail of the chi-squared distribution; too small, because it treats V and W as known."""
-        return float(stats.chi2.sf(self.statistic, self.df))
-
-    @property
-    def pvalue_se(self) -> float:
-        """Monte Carlo standard error of the p-value; zero if the p-value is not simulated."""
-        count = len(self.simulated)
-        return float(np.sqrt(self.pvalue * (1.0 - self.pvalue) / count)) if count else 0.0
+from .hypotheses import Law, Refit, Restrictions, SimulatedLaw, bootstrapped, exact_law, quadratic_form
 
 
 @dataclass(frozen=True, repr=False)
@@ -49,9 +27,10 @@ class WaldTest(SimulatedLaw, Displayed):
     Attributes
     ----------
     statistic : float
-        a' Var(a)^{-1} a, given the estimated V and W.
+        a' Var(a)^{-1} a, given the estimated V and W. If constraints tie some of the coefficients to others,
+        it is that of the others.
     df : int
-        Number of series.
+        Number of series, or of coefficients that the constraints leave free.
     pvalue : float
         Upper tail of the distribution of the statistic in samples of this length. It is NaN if the number
         of periods does not exceed the number of series plus the number of other regressors.
@@ -87,9 +66,10 @@ class WaldTest(SimulatedLaw, Displayed):
 
     def __str__(self) -> str:
         law = self.distribution + (f", {len(self.simulated)} samples" if len(self.simulated) else "")
+        count = f"{self.df} series" if self.df == len(self.estimate) else f"df = {self.df}"
         lines = [
             f"Wald test that all coefficients on {self.regressor} are zero: {self.statistic:.4f}, "
-            f"{self.df} series, p = {self.pvalue:.4f} ({law})"
+            f"{count}, p = {self.pvalue:.4f} ({law})"
         ]
         return "\n".join([*lines, *self.notes])
 
@@ -140,6 +120,10 @@ def wald_alpha(
       :math:`n_i` observations;
     - :math:`p\,F(p, \sum_i (n_i - m))` if V has one variance.
 
+    With constraints, or regressors that differ by series, m counts the free coefficients of a series, and the
+    degrees of freedom those of the least-squares regressions of the series. The first distribution needs the
+    same regressors and constraints for all series, the second series without common coefficients.
+
     These p-values belong to the least-squares statistics, which the fit attains at its maximum. In all other
     cases the test draws samples at the estimates with the coefficients set to zero. It fits the model to each
     sample, starting from the estimates.
@@ -166,53 +150,46 @@ def wald_alpha(
     Raises
     ------
     SpecificationError
-        If the regressor is unknown, its coefficients vary over time, or the results were not smoothed.
+        If the regressor is unknown, its coefficients vary over time, the constraints decide the hypothesis,
+        or the results were not smoothed.
     EstimationError
         If the fit succeeds in fewer than two samples. If it fails in some, a warning counts them.
     """
     positive_integer(n_sim, "n_sim")
     check_jobs(n_jobs)
-    rows = _static_rows(results, regressor)
-    model = model_of(results)
-    c = model.coefficients
-    estimate = np.asarray(results.smoothed_state)[rows, -1]
-    cov = np.asarray(results.smoothed_state_cov)[np.ix_(rows, rows)][:, :, -1]
-    try:
-        statistic = quadratic_form(estimate, cov)
-    except np.linalg.LinAlgError as error:
-        raise SpecificationError(
-            "The covariance of the coefficients is singular", got=f"V of rank below {len(rows)}"
-        ) from error
-    law = _law(results, statistic, c.labels.index(regressor), rng)
+    c, rows, test = _zero(results, regressor)
+    estimate, cov = _last(results, c.loading[rows], c.offset[rows])
+    statistic = test.statistic(*_last(results, test.loading, test.offset))
+    law = _law(results, test, statistic, rng)
     if law is None:
-        law = _bootstrapped(_Refit(results, rows), spawn(rng, n_sim), n_jobs)
-    notes = list(law.notes)
-    if abs(law.at - statistic) > _ELSEWHERE * abs(law.at):
-        notes.append(f"The p-value is that of {law.at:.4f}, the statistic at the maximum of the likelihood")
+        law = bootstrapped(Refit(results, test, null=True), spawn(rng, n_sim), n_jobs)
+    names = [c.endog[i % c.p] for i in rows]
     return WaldTest(
         statistic,
-        len(rows),
+        len(test.value),
         law.pvalue,
         law.name,
         regressor,
-        pd.Series(estimate, index=c.endog, name="estimate"),
-        pd.DataFrame(cov, index=c.endog, columns=c.endog),
+        pd.Series(estimate, index=names, name="estimate"),
+        pd.DataFrame(cov, index=names, columns=names),
         law.simulated,
         law.n_failed,
-        notes,
+        law.remarks(statistic),
     )
 
 
-def _static_rows(results: Any, regressor: str) -> Array:
-    """Return the states of the coefficients on a regressor; raise if they vary over time."""
+def _last(results: Any, loading: Array, offset: Any) -> tuple[Array, Array]:
+    """Return constant coefficients and their covariance."""
+    test = Restrictions(loading, np.zeros(len(loading)), -1, offset)
+    return test.at(np.asarray(results.smoothed_state), np.asarray(results.smoothed_state_cov))
+
+
+def _zero(results: Any, regressor: str) -> tuple[Any, Array, Restrictions]:
+    """Return the coefficients on a regressor, and the independent restrictions that set them to zero."""
     c = getattr(results.model, "coefficients", None)
     if c is None:
-        raise SpecificationError("The test is for dynamic regressions", got=type(results.model).__name__)
-    if not c.is_plain:
-        raise UnsupportedError(
-            "The test of zero coefficients is for common regressors without constraints",
-            got="a model with constraints" if c.columns is None else "regressors that differ by series",
-            remedy=f'Use test_coefficients("{regressor}.{c.endog[0]} = 0").',
+        raise SpecificationError(
+            "The test needs results of a dynamic regression", got=type(results.model).__name__
         )
     if regressor not in c.labels:
         raise SpecificationError(
@@ -226,124 +203,40 @@ def _static_rows(results: Any, regressor: str) -> Array:
             remedy='Declare them "static", or look at the smoothed paths.',
         )
     require_smoothed(results)
-    return np.asarray(c.level(place))
+    rows = c.of(place)[c.series_with(place)]
+    L, offset = c.loading[rows], c.offset[rows]
+    _, upper, order = scipy.linalg.qr(L.T, pivoting=True)
+    size = np.abs(np.diag(upper))
+    chosen = np.sort(order[: int(np.sum(size > _RANK * max(size[0], 1.0)))])
+    nearest = np.linalg.lstsq(L, -offset, rcond=None)[0]
+    if np.max(np.abs(L @ nearest + offset)) > _RANK * np.max(np.abs(offset), initial=1.0):
+        raise SpecificationError(
+            f"The constraints exclude that all coefficients on {regressor} are zero",
+            got=shown([c.constraints] if isinstance(c.constraints, str) else c.constraints),
+            remedy="Test single coefficients with test_coefficients.",
+        )
+    if not len(chosen):
+        raise SpecificationError(
+            f"The constraints set all coefficients on {regressor} to zero: there is nothing to test",
+            got=shown([c.constraints] if isinstance(c.constraints, str) else c.constraints),
+            remedy="Fit the model without these constraints.",
+        )
+    return c, rows, Restrictions(L[chosen], np.zeros(len(chosen)), -1, offset[chosen])
 
 
-def quadratic_form(estimate: Array, cov: Array) -> float:
-    """Return a' C^{-1} a."""
-    return float(estimate @ np.linalg.solve(cov, estimate))
+_RANK = 1e-9
+"""Size of a pivot or residual below which coefficients that constraints tie count as dependent."""
 
 
-@dataclass(frozen=True)
-class Law:
-    """A p-value with its distribution, its statistic and the simulated values."""
-
-    name: str
-    pvalue: float
-    at: float
-    simulated: Array = field(default_factory=lambda: np.empty(0))
-    n_failed: int = 0
-    notes: list[str] = field(default_factory=list)
-
-
-def is_static(results: Any) -> bool:
-    """Return whether a model is a plain regression: constant coefficients, with no prior and none held."""
-    model = results.model
-    free = model.current_initialization == "diffuse" and not results._fixed
-    return free and model.obs_scale is None and set(model.coefficients.dynamics) == {"static"}
-
-
-def _law(results: Any, statistic: float, place: int, rng: Any) -> Law | None:
+def _law(results: Any, test: Restrictions, statistic: float, rng: Any) -> Law | None:
     """Return the exact distribution of the statistic, or None if it must be simulated by fits."""
     model = model_of(results)
-    y, X = np.asarray(model.endog), np.asarray(model.exog)
-    seen = ~np.isnan(y)
-    (p, m), n = (y.shape[1], X.shape[1]), int(seen.any(axis=1).sum())
-    if set(model.layout.names) <= set(results._fixed):
-        return Law("chi-squared", float(stats.chi2.sf(statistic, p)), statistic)
-    if n < p + m:
+    p, m = model.k_endog, int(model.coefficients.used.sum(axis=1).max())
+    n = int((~np.isnan(model.endog)).any(axis=1).sum())
+    if n < p + m and not set(model.layout.names) <= set(results._fixed):
         note = f"No p-value: {n} periods for {p} series and {m} regressors (at least {p + m} are needed)"
         return Law("unknown", np.nan, statistic, notes=[note])
-    if not is_static(results):
-        return None
-    kind = "scalar" if p == 1 else obs_kind(model)
-    if kind == "unstructured" and np.all(seen.all(axis=1) == seen.any(axis=1)):
-        rows = seen.all(axis=1)
-        df = (p, n - m - p + 1)
-        length = _hotelling(y[rows], X[rows], place)[0]
-        return Law(f"F({df[0]}, {df[1]})", float(stats.f.sf(df[1] / p * length, *df)), (n - m) * length)
-    if kind not in ("diagonal", "scalar"):
-        return None
-    return _independent_series(y, X, place, kind, rng)
-
-
-DRAWS = 99_999
-"""Number of draws of a sum of independent F variables; the standard error of a p-value is below .0016."""
-
-
-def _independent_series(y: Array, X: Array, place: int, kind: str, rng: Any) -> Law:
-    """Return the distribution for a V that is diagonal or has one variance, from least squares by series."""
-    freedom, squares, residual = [], [], []
-    for column in y.T:
-        seen = ~np.isnan(column)
-        length, scaled, _ = _hotelling(column[seen, None], X[seen], place)
-        freedom.append(int(seen.sum()) - X.shape[1])
-        squares.append(float(scaled[0] ** 2))
-        residual.append(squares[-1] / length)
-    p = len(freedom)
-    if kind == "scalar":
-        df = (p, sum(freedom))
-        value = sum(squares) / p / (sum(residual) / df[1])
-        return Law(f"F({df[0]}, {df[1]})", float(stats.f.sf(value, *df)), p * value)
-    value = sum(f * s / r for f, s, r in zip(freedom, squares, residual, strict=True))
-    generator = np.random.default_rng(spawn(rng, 1)[0])
-    draws = sum(generator.f(1, f, size=DRAWS) for f in freedom)
-    pvalue = (1.0 + float(np.sum(draws >= value))) / (1.0 + DRAWS)
-    return Law("sum of F", pvalue, value, np.asarray(draws))
-
-
-ITERATIONS = 60
-"""Maximum number of iterations of a fit to a sample, started at the estimates. Most fits converge earlier.
-With full V and W (10 series, 120 periods) the statistic is then within two percent of its maximum."""
-_ELSEWHERE = 0.01
-"""Relative difference from the statistic at the maximum above which the parameters are not the maximum."""
-
-
-class _Refit:
-    """The statistic of a sample after a few iterations from the estimates; it can be pickled."""
-
-    def __init__(self, results: Any, rows: Array) -> None:
-        self.model, self.rows = model_of(results), rows
-        self.fixed, self.params = dict(results._fixed), np.asarray(results.params, dtype=float)
-        self.sampler = Parametric(self.model, self.params)
-        self.sampler.mean[rows] = 0.0
-        self.sampler.spread[rows] = 0.0
-
-    def __call__(self, rng: np.random.Generator) -> float | Failure:
-        """Return the statistic of a sample drawn under the null hypothesis."""
-        return attempt(lambda: self.statistic(model_on(self.model, self.sampler.draw(rng))))
-
-    def statistic(self, model: Any) -> float:
-        """Return the statistic for the data of a model."""
-        with warnings.catch_warnings(), model.fix_params(self.fixed) if self.fixed else nullcontext():
-            warnings.simplefilter("ignore")  # few iterations do not converge
-            params = model.fit(
-                self.params, includes_fixed=True, method="lbfgs", maxiter=ITERATIONS, return_params=True
-            )
-            out = model.filter(params, includes_fixed=True, cov_type="none").filter_results
-        # of a constant state, the last filtered mean and covariance are the smoothed ones
-        cov = out.filtered_state_cov[np.ix_(self.rows, self.rows)][:, :, -1]
-        return quadratic_form(out.filtered_state[self.rows, -1], cov)
-
-
-def _bootstrapped(refit: _Refit, seeds: list[np.random.SeedSequence], n_jobs: int | None) -> Law:
-    """Return the distribution of the statistic, simulated under the null hypothesis."""
-    observed = refit.statistic(model_on(refit.model, np.asarray(refit.model.endog)))
-    outcomes = run_simulations(refit, seeds, n_jobs)
-    simulated = np.array(successes(outcomes, "fits to samples"))
-    exceed = int(np.sum(simulated >= observed))
-    pvalue = (1.0 + exceed) / (1.0 + len(simulated))
-    return Law("parametric bootstrap", pvalue, observed, simulated, len(seeds) - len(simulated))
+    return exact_law(results, test, statistic, rng)
 
 
 def grs(endog: Any, factors: Any) -> GRSTest:
@@ -388,7 +281,7 @@ def grs(endog: Any, factors: Any) -> GRSTest:
     if np.linalg.matrix_rank(X / np.linalg.norm(X, axis=0)) <= k:
         raise DataError(
             "The factors and a constant are collinear",
-            remedy="Leave the constant and doubles out of factors.",
+            remedy="Leave the constant and repeated columns out of factors.",
         )
     try:
         length, _, alpha = _hotelling(Y, X, 0)
@@ -430,7 +323,7 @@ def _balanced(endog: Any, factors: Any) -> tuple[list[str], Array, Array]:
             raise DataError(
                 f"The test needs balanced data, but {name} has missing or infinite values",
                 got=f"{int(np.sum(~np.isfinite(array)))} values",
-                remedy="Restrict series and periods, or use wald_alpha on a fitted model.",
+                remedy="Restrict series and periods, or use test_alpha of a fitted CAPM.",
             )
         frames.append(frame)
     series, regressors = frames

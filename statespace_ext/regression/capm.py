@@ -96,12 +96,12 @@ class CAPMResults(DynamicRegressionResults):
             with a full, diagonal or scalar ``obs_cov`` (see `WaldTest`). Otherwise it comes from a
             parametric bootstrap. It is NaN if the number of periods does not exceed the number of assets and
             factors. "grs" is the exact F test of Gibbons, Ross & Shanken (1989) on the static least-squares
-            model. It is None if a period is partly missing or there are too few periods.
+            model without constraints. It is None if a period is partly missing or there are too few periods.
 
         Raises
         ------
         SpecificationError
-            If alpha is not static.
+            If alpha is not static, or constraints decide whether the alphas are zero.
         """
         if self.model.coefficients.dynamics[0] != "static":
             raise SpecificationError(
@@ -219,13 +219,15 @@ class CAPM(DynamicRegression):
         freq: Any = None,
     ) -> None:
         if returns is None:
-            raise DataError("The returns are missing", got="returns=None")
+            raise DataError("A CAPM needs returns", got="returns=None")
         endog, exog = excess_data(returns, market, risk_free)
         endog = _named(endog, series_names(endog), exog.index)
         factors = [str(name) for name in exog.columns[1:]]
         betas = dict(beta) if isinstance(beta, Mapping) else dict.fromkeys(factors, beta)
         if CONSTANT in betas:
-            raise SpecificationError("beta names the constant", got=repr(beta), remedy="Use alpha=...")
+            raise SpecificationError(
+                "beta must not name the constant", got=repr(beta), remedy="Use alpha=..."
+            )
         super().__init__(
             endog,
             exog,
@@ -296,7 +298,7 @@ class CAPM(DynamicRegression):
         columns = [CONSTANT, *self.factors]
         if values.shape[1] != len(columns) or np.any(values[:, 0] != 1.0):
             raise DataError(
-                "exog is not a constant of ones and the factors",
+                "exog must hold a constant of ones and the factors",
                 got=f"shape {values.shape}",
                 expected=f"columns {shown(columns)}",
                 remedy="Pass market= (and risk_free=) instead.",
@@ -317,7 +319,7 @@ class CAPM(DynamicRegression):
         if market is None and risk_free is None:
             return returns, exog
         if exog is not None:
-            raise DataError("exog has the excess return of the market: market and risk_free go without it")
+            raise DataError("Pass either exog, or market and risk_free, but not both")
         return self.excess(returns, market, risk_free)
 
     def more_data(self, endog: Any, exog: Any, options: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
@@ -405,9 +407,9 @@ class CAPM(DynamicRegression):
         factors = exog.drop(columns=CONSTANT, errors="ignore")
         if CONSTANT not in exog or factors.shape[1] == 0:
             raise SpecificationError(
-                "The formula is not that of a CAPM",
+                "The formula does not describe a CAPM",
                 got=repr(formula),
-                expected='a market on the right, and the intercept, such as "IBM ~ MKT + SMB"',
+                expected='an intercept and the market on the right, such as "IBM ~ MKT + SMB"',
                 remedy="Use DynamicRegression.from_formula for other regressions.",
             )
         if isinstance(risk_free, str):
@@ -424,7 +426,7 @@ def _with_alpha(value: Any) -> Any:
         return value
     out = {_renamed(key): item for key, item in value.items()}
     if len(out) < len(value):
-        raise SpecificationError("Alpha is named twice", got=shown(value), expected=f"{ALPHA!r} alone")
+        raise SpecificationError("The constant has two names", got=shown(value), expected=f"{ALPHA!r} alone")
     return out
 
 
@@ -473,16 +475,18 @@ def excess_data(returns: Any, market: Any, risk_free: Any) -> tuple[Any, pd.Data
         If lengths or indexes do not match, or the market or the risk-free rate is missing somewhere.
     """
     if market is None:
-        raise DataError("The return of the market is missing", got="market=None")
+        raise DataError("A CAPM needs the return of the market", got="market=None")
     if isinstance(market, Mapping):
         raise DataError(
-            "The factors of a CAPM are common to the assets",
+            "The factors of a CAPM must be the same for all assets",
             got=f"a mapping of {shown(market)}",
             expected=_SHAPE,
             remedy="Use DynamicRegression for regressors that differ by series.",
         )
     if np.ndim(market) == 0:
-        raise DataError("The return of the market is one number", got=repr(market), expected="(nobs,)")
+        raise DataError(
+            "The return of the market must have one value per period", got=repr(market), expected="(nobs,)"
+        )
     size = len(market)
     data: Any = None if returns is None else endog_frame(returns)
     if data is not None and len(data) != size:
@@ -492,7 +496,7 @@ def excess_data(returns: Any, market: Any, risk_free: Any) -> tuple[Any, pd.Data
     rate = regressor_array(risk_free, size, index, "risk_free", f"({size},): one rate a period")
     if rate is not None:
         if rate.shape[1] != 1:
-            raise DataError("risk_free has several columns", got=rate.shape, expected=f"({size},)")
+            raise DataError("risk_free must be one column", got=rate.shape, expected=f"({size},)")
         factors.iloc[:, 0] = factors.iloc[:, 0].to_numpy() - rate[:, 0]
         data = _less_rate(data, rate)
     factors.insert(0, CONSTANT, 1.0)

@@ -215,6 +215,27 @@ class Coefficients:
         """Return the name of a coefficient with a word before that of the series."""
         return f"{self.labels[i // self.p]}.{middle}.{self.endog[i % self.p]}"
 
+    # -- series ----------------------------------------------------------------------------------------
+
+    @cached_property
+    def used(self) -> Array:
+        """Whether the coefficients of a series depend on each level, (p, levels)."""
+        levels = self.loading[:, : len(self.free)].reshape(len(self.regressors), self.p, -1)
+        return np.asarray(levels.any(axis=0))
+
+    @property
+    def separate(self) -> Array:
+        """Whether each series shares no level with another, (p,)."""
+        return np.asarray([np.all(self.used[:, own].sum(axis=0) == 1) for own in self.used])
+
+    @cached_property
+    def alike(self) -> Array | None:
+        """N (m, r) if all series have the regressors X N, after constraints; None if they differ."""
+        levels = self.loading[:, : len(self.free)]
+        N = levels[:: self.p, :: self.p]
+        same = self.columns is None and np.array_equal(np.kron(N, np.eye(self.p)), levels)
+        return N if same else None
+
     # -- disturbances ----------------------------------------------------------------------------------
 
     @cached_property
@@ -282,6 +303,12 @@ class Coefficients:
         there = (self.columns >= 0)[:, None, :]
         return np.where(there, np.moveaxis(exog[:, self.columns], 0, 1), 0.0)
 
+    def common(self, exog: Array) -> list[bool]:
+        """Return whether the series that have a regressor have the same values of it, by regressor."""
+        by, each = self.by_series(exog), range(len(self.regressors))
+        own = [by[self.series_with(j), :, j] for j in each]
+        return [self.columns is None or bool(np.all(rows == rows[0])) for rows in own]
+
     def design(self, exog: Array) -> Array:
         """Return Z_t = X_t M, (p, k_states, nobs), where y_t = X_t b_t + eps_t."""
         out = np.zeros((self.p, self.k_states, len(exog)), order="F")
@@ -317,7 +344,7 @@ class Coefficients:
         frame = by_series_frame(exog, self.endog, None, None, names)[0]
         if sorted(frame.columns) != sorted(self.exog_names):
             raise DataError(
-                "The regressors by series are not those of the model",
+                "The regressors by series must be those of the model",
                 got=shown(frame.columns),
                 expected=shown(self.exog_names),
             )
@@ -373,7 +400,7 @@ def by_series_frame(
         for i, name in enumerate(series):
             if regressor in frames[name]:
                 if not frames[name].index.equals(first.index):
-                    raise DataError(f"exog[{name!r}] has other periods than exog[{series[0]!r}]")
+                    raise DataError(f"exog[{name!r}] must have the same periods as exog[{series[0]!r}]")
                 columns[i, j] = len(parts)
                 parts.append(frames[name][regressor].rename(f"{regressor}.{name}"))
     return pd.concat(parts, axis=1), regressors, columns
@@ -389,9 +416,9 @@ def _frames(
     unknown, missing = ([n for n in a if n not in b] for a, b in ((given, series), (series, given)))
     if unknown or missing:
         raise DataError(
-            "exog by series does not name the series",
+            "exog by series must have one entry for each series",
             got=f"unknown {shown(unknown)}" if unknown else f"none for {shown(missing)}",
-            expected=f"one entry for each of {shown(series)}",
+            expected=f"the names {shown(series)}",
             remedy=nearest(unknown[0], series) if unknown else None,
         )
     return {name: _frame(given[name], name, nobs, index, names.get(name, [])) for name in series}
@@ -406,7 +433,7 @@ def _frame(exog: Any, name: str, nobs: int | None, index: Any, names: list[str])
     if not hasattr(rows, "columns") and len(own) == len(names):
         own = names
     if len(set(own)) < len(own):
-        raise DataError(f"exog[{name!r}] has two columns of one name", got=shown(own))
+        raise DataError(f"exog[{name!r}] has two columns with the same name", got=shown(own))
     return pd.DataFrame(np.asarray(rows), getattr(rows, "index", index), own)
 
 
@@ -468,7 +495,9 @@ def _by_series(
             out.append((row, f"{text} ({name})"))
     if not out:
         raise SpecificationError(
-            "A constraint belongs to no series", got=text, expected="regressors that a series has together"
+            "A constraint names regressors that no series has together",
+            got=text,
+            expected="regressors of the same series",
         )
     return out
 
@@ -517,7 +546,7 @@ def _require_same_dynamics(c: Coefficients, i: int, others: IntArray) -> None:
     if len(set(kinds)) > 1:
         names = [c.names[k] for k in [i, *others]]
         raise SpecificationError(
-            "A constraint joins coefficients with different dynamics, and cannot hold at every date",
+            "A constraint between coefficients with different dynamics cannot hold at every date",
             got=shown(f"{name} {kind}" for name, kind in zip(names, kinds, strict=True)),
             expected="the same dynamics for all of them",
         )

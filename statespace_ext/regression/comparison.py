@@ -53,7 +53,7 @@ def compare(*results: Any) -> pd.DataFrame:
         model = getattr(res, "model", res)
         if not hasattr(model, "coefficients") or model is res:
             raise SpecificationError(
-                "A comparison is of fits of dynamic regressions",
+                "A comparison needs fits of dynamic regressions",
                 got=f"{type(model).__name__} (fit {number + 1})",
             )
         if number:
@@ -81,7 +81,7 @@ def _require_same(first: Any, other: Any, number: int) -> None:
     different = [name for name, same in checks.items() if not same]
     if different:
         raise SpecificationError(
-            "The log-likelihoods of the fits do not compare",
+            "The log-likelihoods of the fits cannot be compared",
             got=f"fit {number} differs from fit 1 in {', '.join(different)}",
             expected="the same data, regressors and start",
         )

@@ -25,10 +25,10 @@ import pandas as pd
 
 from ..display import Displayed
 from ..engine.arguments import check_jobs, positive_integer, truth
-from ..exceptions import EstimationError, SpecificationError, UnsupportedError
+from ..exceptions import EstimationError, SpecificationError, UnsupportedError, shown
 from ..inference.many import Failure, attempt, model_of, report_failures, run_simulations, spawn, successes
 from ..numerics.linear_algebra import Array
-from .constancy_ratios import ModelRatio, Ratio, SeriesRatio, ratio_of
+from .constancy_ratios import ModelRatio, Ratio, SeriesRatio, common_regression, ratio_of
 from .declaration import state_kinds
 from .estimation import series_by_series
 
@@ -143,7 +143,8 @@ class ConstancyTest(SimulatedRatio, Displayed):
         lines += self.notes
         if self.per_series is not None:
             lines += ["", "Each series alone (univariate likelihood ratios)", _shown(self.per_series)]
-        lines += ["", "Nyblom (1989), simulated p-values", _shown(self.nyblom)]
+        if len(self.nyblom):
+            lines += ["", "Nyblom (1989), simulated p-values", _shown(self.nyblom)]
         return "\n".join(lines)
 
 
@@ -156,7 +157,7 @@ def constancy_test(
     W = 0 is on the boundary of the parameter space, and the ratio is not a 50:50 mixture of chi-squared
     variables. For one series it is zero in about 65 % of the samples (Crainiceanu & Ruppert 2004, JRSS B 66,
     165-185). The exact diffuse likelihoods of both hypotheses use the same contrasts of the data, so their
-    ratio does not depend on the constant coefficients.
+    ratio does not depend on the constant coefficients. Constraints hold under both hypotheses.
 
     The ratio does not depend on V either if no row is partly missing and a change of basis of the series
     transforms any V to I and preserves the structure of W. This holds if W is proportional to V, if V and W
@@ -186,7 +187,8 @@ def constancy_test(
     SpecificationError
         If all coefficients are static, a coefficient is "ar1", or W = 0 is not a special case of the model.
     UnsupportedError
-        If parameters are fixed, or joblib is needed and not installed.
+        If parameters are fixed, ``per_series`` is asked for series that share coefficients, or joblib is
+        needed and not installed.
     EstimationError
         If the fit succeeds in fewer than two samples. If it fails in some, a warning counts them.
 
@@ -204,6 +206,9 @@ def constancy_test(
     notes = _notes(results, llf, converged)
     simulated = _simulated(max(0.0, 2.0 * (llf - llf_null)), ratio, main, n_jobs)
     table = _per_series(model, others, n_jobs) if truth(per_series, "per_series") else None
+    statistics = _nyblom(model, nyblom)
+    if not len(statistics):
+        notes.append("Nyblom's statistics do not exist: constraints join the coefficients of several series")
     return ConstancyTest(
         **vars(simulated),
         distribution="pivotal" if ratio.pivotal else "parametric bootstrap",
@@ -211,7 +216,7 @@ def constancy_test(
         llf_null=llf_null,
         regressors=c.moving_names,
         per_series=table,
-        nyblom=_nyblom(model, nyblom),
+        nyblom=statistics,
         notes=notes,
     )
 
@@ -220,28 +225,25 @@ def _check(results: Any, n_sim: int) -> None:
     """Raise if W = 0 is not a testable special case of the model."""
     if getattr(results.model, "obs_scale", None) is not None:
         raise UnsupportedError(
-            "test_constancy takes the variance of the errors to be constant", got="a model with obs_scale"
+            "test_constancy needs a constant variance of the errors", got="a model with obs_scale"
         )
     model = results.model
     c = getattr(model, "coefficients", None)
     if c is None:
-        raise SpecificationError("The test of constancy is for dynamic regressions", got=type(model).__name__)
-    positive_integer(n_sim, "n_sim")
-    if not c.is_plain:
-        raise UnsupportedError(
-            "test_constancy is for common regressors without constraints",
-            got="a model with constraints" if c.columns is None else "regressors that differ by series",
+        raise SpecificationError(
+            "The test of constancy needs results of a dynamic regression", got=type(model).__name__
         )
+    positive_integer(n_sim, "n_sim")
     if c.autoregressive or c.trending:
         raise SpecificationError(
-            'The test of constancy is for "random_walk" coefficients',
+            'The test of constancy needs "random_walk" coefficients',
             got=f"other dynamics for {[c.labels[j] for j in c.autoregressive + c.trending]}",
             remedy='Fit the model with "random_walk" or "static" in its place.',
         )
     state = model.layout.blocks["state_cov"]
     if not c.moving or set(state_kinds(model).values()) <= {"zero"}:
         raise SpecificationError(
-            "No coefficient moves: there is nothing to test",
+            "No coefficient varies over time, so there is nothing to test",
             got=f"dynamics {c.dynamics}",
             remedy='Fit the model with dynamics={...: "random_walk"}.',
         )
@@ -258,7 +260,7 @@ def _check(results: Any, n_sim: int) -> None:
         )
     if results._has_fixed_params:
         raise UnsupportedError(
-            "The test of constancy does not work with parameters held fixed",
+            "The test of constancy needs a fit without fixed parameters",
             got=sorted(results._fixed_params),
             remedy="Fit without fix_params; give obs_cov as an array to fix it.",
         )
@@ -313,25 +315,35 @@ _COLUMNS = ("statistic", "pvalue", "pvalue_se", "fraction_zero", "n_failed", "n_
 
 
 def _per_series(model: Any, seeds: list[np.random.SeedSequence], n_jobs: int | None) -> pd.DataFrame:
-    """Test each series separately; series that are observed in the same rows share the simulated values."""
-    rows: list[dict[str, float]] = []
+    """Test each series separately; series with the same rows and regressors share the simulated values."""
+    c = model.coefficients
+    if not c.separate.all():
+        raise UnsupportedError(
+            "per_series needs series without common coefficients",
+            got=f"constraints that join {shown(c.endog[i] for i in np.flatnonzero(~c.separate))}",
+            remedy="Leave per_series out, or fit the series without these constraints.",
+        )
+    rows: dict[str, dict[str, float]] = {}
     failures: list[Failure] = []
     known: dict[bytes, tuple[Ratio, SimulatedRatio]] = {}
-    for place, column in enumerate(np.asarray(model.endog).T):
-        key = np.isnan(column).tobytes()
+    for name, alone in zip(c.endog, map(model._of_series, range(c.p)), strict=True):
+        if not alone.coefficients.moving:
+            continue
+        column = np.asarray(alone.endog)[:, 0]
+        key = np.isnan(column).tobytes() + alone.exog.tobytes()
         if key not in known:
-            fresh = SeriesRatio(model, place)
+            fresh = SeriesRatio(alone)
             known[key] = fresh, _simulated(0.0, fresh, seeds, n_jobs)
         ratio, simulated = known[key]
         value = attempt(ratio.ratio, column)
         if isinstance(value, Failure):
             failures.append(value)
-            rows.append(dict.fromkeys(_COLUMNS, np.nan))
+            rows[name] = dict.fromkeys(_COLUMNS, np.nan)
         else:
             found = replace(simulated, statistic=value[0])
-            rows.append({name: getattr(found, name) for name in _COLUMNS})
+            rows[name] = {key: getattr(found, key) for key in _COLUMNS}
     report_failures(failures, len(rows), "tests of one series")
-    table = pd.DataFrame(rows, index=pd.Index(model.coefficients.endog, name="series"))
+    table = pd.DataFrame(list(rows.values()), index=pd.Index(list(rows), name="series"))
     table.insert(3, "pvalue_holm", holm(table["pvalue"].to_numpy()))
     return table
 
@@ -367,11 +379,24 @@ class _Statistics:
 
 def _nyblom(model: Any, seeds: list[np.random.SeedSequence]) -> pd.DataFrame:
     """Return Nyblom's statistics; their distribution does not depend on V, so errors are drawn with V = I."""
-    c = model.coefficients
-    endog = np.asarray(model.endog)
-    cases = nyblom_cases(endog, np.asarray(model.exog), c.moving, c.labels, c.endog)
+    endog, cases = model.endog - model.coefficients.intercept(model.exog).T, _cases(model)
     simulated = run_simulations(_Statistics(cases, endog.shape), seeds, 1)
     return nyblom_table(endog, cases, np.array(simulated))
+
+
+def _cases(model: Any) -> list[NyblomCase]:
+    """Return the cases of Nyblom's test: of all series, or of each series with coefficients of its own."""
+    c, common = model.coefficients, common_regression(model)
+    if common is not None:
+        endog, exog, moving = common
+        return nyblom_cases(endog, exog, moving, [c.labels[i // c.p] for i in c.free[:: c.p]], c.endog)
+    out = []
+    for i in np.flatnonzero(c.separate):
+        alone = model._of_series(i)
+        labels = [c.labels[c.regressors.index(name)] for name in alone.coefficients.regressors]
+        found = nyblom_cases(alone.endog, alone.exog, alone.coefficients.moving, labels, [c.endog[i]])
+        out += [replace(case, columns=[int(i)]) for case in found]
+    return out
 
 
 def _shown(table: pd.DataFrame) -> str:
@@ -473,8 +498,8 @@ def nyblom_table(endog: Array, cases: list[NyblomCase], simulated: Array) -> pd.
     """
     values = np.array([case.statistic(residual_data(endog, case.exog)) for case in cases])
     exceed = np.sum(simulated >= values, axis=0)
-    index = pd.MultiIndex.from_tuples(
-        [(case.regressor, case.series) for case in cases], names=["regressor", "series"]
+    index = pd.MultiIndex.from_arrays(
+        [[case.regressor for case in cases], [case.series for case in cases]], names=["regressor", "series"]
     )
     return pd.DataFrame(
         {

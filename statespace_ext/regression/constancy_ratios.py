@@ -105,6 +105,31 @@ def largest_root(exog: Array, moving: int, seen: Array) -> float:
     return float(np.mean(exog[seen, moving] ** 2)) * (len(exog) / np.pi) ** 2
 
 
+def common_regression(model: Any) -> tuple[Array, Array, list[int]] | None:
+    """
+    Return series, regressors and moving columns of the regression without constraints that a model is.
+
+    If all series have the same regressors and constraints, b = b_0 + N g gives Y - X b_0 = (X N) g + eps.
+    Otherwise the result is None.
+    """
+    c = model.coefficients
+    if c.alike is None:
+        return None
+    moving = [place for place, j in enumerate(c.free[:: c.p] // c.p) if c.dynamics[j] != "static"]
+    return model.endog - c.intercept(model.exog).T, model.exog @ c.alike, moving
+
+
+def change_of_basis_preserves(model: Any) -> bool:
+    """
+    Return whether a change of basis of the series that turns any V into I preserves W and the regression.
+
+    Coefficients that series share, and regressors that differ by series, allow fewer changes of basis.
+    """
+    c, obs = model.coefficients, obs_kind(model)
+    preserved = c.alike is not None or obs in ("scalar", "fixed") or (obs == "diagonal" and c.separate.all())
+    return bool(preserved) and is_equivariant(obs, list(state_kinds(model).values()))
+
+
 class ProfileRatio:
     """
     Likelihood ratios of W = 0 against W = q V, from the profile likelihood of q.
@@ -194,7 +219,7 @@ class ContrastRatio:
 
     def start(self, null: Array, size: float) -> Array:
         """Return parameters with the V of ``null``, and a W that is a share of the diagonal of V."""
-        return start_params(self.model, null, [self.found.largest], size)
+        return start_params(self.model, null, np.array(self.found.largest), size)
 
     def ratio(self, rows: Array, also: Array | None = None) -> tuple[float, bool]:
         """
@@ -331,7 +356,7 @@ def null_start(layout: Any, target: Array) -> Array:
     return np.asarray(layout.project(matrices, np.zeros(len(layout))))
 
 
-def start_params(model: Any, null: Array, largest: list[float], size: float) -> Array:
+def start_params(model: Any, null: Array, largest: Array, size: float) -> Array:
     """
     Return start parameters: the V of ``null``, and each W as a share of diag(V) over the largest root.
 
@@ -341,22 +366,23 @@ def start_params(model: Any, null: Array, largest: list[float], size: float) -> 
         The model.
     null : ndarray
         Parameters that contain V.
-    largest : list of float
-        Largest root of the contrasts, by regressor with time-varying coefficients.
+    largest : ndarray
+        Largest root of the contrasts, common or by disturbance.
     size : float
         The share.
     """
-    layout = model.layout
+    layout, c = model.layout, model.coefficients
     variances = np.diag(model.matrices(null)["obs_cov"])
     if _loadings(layout, "obs_loading"):
         specific = np.diag(layout.matrices(null)["obs_cov"])
         off_zero = np.diag(np.maximum(specific, _OFF_ZERO * variances))
         null = layout.project({"obs_cov": off_zero}, null)
-    p, shares = len(variances), size / np.array(largest)
-    steps = np.kron(shares, variances)
-    for place in model.proportional:
-        steps[place * p : (place + 1) * p] = 0.0
-    proportion = np.diag(shares[np.array(model.proportional, dtype=int)])
+    shares = np.broadcast_to(size / largest, c.noisy.shape)
+    steps = shares * variances[c.noisy % c.p]
+    places = [c.noise_places(place) for place in model.proportional]
+    proportion = np.diag([shares[rows[0]] for rows in places])
+    for rows in places:
+        steps[rows] = 0.0
     matrices = {"state_cov": np.diag(steps), "proportion": proportion}
     if _loadings(layout, "state_loading"):
         block = layout.blocks["state_loading"]
@@ -394,16 +420,18 @@ def ratio_of(model: Any) -> ModelRatio:
     """
     Return the fastest exact computation of the likelihood ratio of a model.
 
-    Independent contrasts are used if one regressor has time-varying coefficients, the start is exact diffuse
-    and each row is complete or missing. If also W = q V or there is one series, the profile likelihood of q
-    is used. All other models are fitted by the Kalman filter.
+    Independent contrasts are used if one regressor has time-varying coefficients, all series have the same
+    regressors and constraints, the start is exact diffuse and each row is complete or missing. If also
+    W = q V or there is one series, the profile likelihood of q is used. All other models are fitted by the
+    Kalman filter.
     """
     missing = np.isnan(model.endog)
     whole = bool(np.all(missing.all(axis=1) == missing.any(axis=1)))
     diffuse = model.current_initialization == "diffuse"
-    pivotal = diffuse and whole and is_equivariant(obs_kind(model), list(state_kinds(model).values()))
-    if diffuse and whole and len(model.coefficients.moving) == 1 and model.nobs <= LONGEST:
-        return ContrastedRatio(model, pivotal)
+    pivotal = diffuse and whole and change_of_basis_preserves(model)
+    common = common_regression(model)
+    if diffuse and whole and common is not None and len(common[2]) == 1 and model.nobs <= LONGEST:
+        return ContrastedRatio(model, pivotal, common)
     return FittedRatio(model, pivotal)
 
 
@@ -415,11 +443,11 @@ class ContrastedRatio:
     drawn with V = I if the distribution is pivotal, and otherwise with the V of the null fit.
     """
 
-    def __init__(self, model: Any, pivotal: bool) -> None:
-        seen = ~np.isnan(model.endog).any(axis=1)
+    def __init__(self, model: Any, pivotal: bool, common: tuple[Array, Array, list[int]]) -> None:
+        (endog, exog, moving), seen = common, ~np.isnan(model.endog).any(axis=1)
         self.pivotal, self._model = pivotal, model
-        self.found = contrasts(np.asarray(model.exog), model.coefficients.moving[0], seen)
-        self.rows = self.found.basis.T @ np.asarray(model.endog)[seen]
+        self.found = contrasts(exog, moving[0], seen)
+        self.rows = self.found.basis.T @ endog[seen]
         obs, state = obs_kind(model), list(state_kinds(model).values())
         multiple = state == ["proportional"] or (model.k_endog == 1 and state == ["scalar"])
         self._drawn: ProfileRatio | ContrastRatio
@@ -461,13 +489,21 @@ class FittedRatio:
         self.model, self.pivotal = model, pivotal
         c = model.coefficients
         self._endog = np.array(model.endog)
-        self._exog = np.array(model.exog)
         self._seen = ~np.isnan(self._endog)
-        any_seen = self._seen.any(axis=1)
-        self._largest = [largest_root(self._exog, j, any_seen) for j in c.moving]
+        self._design, self._intercept = c.design(model.exog), c.intercept(model.exog).T
+        self._largest = self._roots()
         keys = [key for key in ("state_cov", "state_loading", "proportion") if key in model.layout.blocks]
         self._state = [name for key in keys for name in model.layout.blocks[key].param_names]
         self._mean, self._factor = self._null_moments()
+
+    def _roots(self) -> Array:
+        """Return the largest root of the contrasts, or its size, by disturbance."""
+        common, any_seen = common_regression(self.model), self._seen.any(axis=1)
+        if common is None:
+            rows = self._design[:, self.model.coefficients.noise_rows][..., any_seen]
+            return np.asarray(np.mean(rows**2, axis=2).sum(axis=0) * (len(any_seen) / np.pi) ** 2)
+        roots = [largest_root(common[1], j, any_seen) for j in common[2]]
+        return np.repeat(roots, self.model.coefficients.p)
 
     @cached_property
     def _null(self) -> tuple[float, Array, bool]:
@@ -475,7 +511,7 @@ class FittedRatio:
 
     def _null_moments(self) -> tuple[Array, Array]:
         """Return the means and the factor of V with which samples are drawn."""
-        p, zero = self._endog.shape[1], np.zeros_like(self._endog)
+        p, zero = self._endog.shape[1], np.broadcast_to(self._intercept, self._endog.shape)
         if self.pivotal and not self.model.layout.blocks["obs_cov"].is_fixed:
             return zero, np.eye(p)
         params = self._null[1]
@@ -484,7 +520,7 @@ class FittedRatio:
             return zero, factor
         # without an exact diffuse start the likelihoods depend on the coefficients
         states = np.asarray(self.model.smooth(params, cov_type="none").smoothed_state)[:, -1]
-        return self._exog @ states[: self._exog.shape[1] * p].reshape(-1, p), factor
+        return np.einsum("ikt,k->ti", self._design, states) + zero, factor
 
     def draw(self, rng: np.random.Generator) -> Array:
         """Return simulated data with the missing values of the observed data."""
@@ -537,20 +573,18 @@ class SeriesRatio:
     Parameters
     ----------
     model : DynamicRegression
-        The regression.
-    place : int
-        The series.
+        The regression of the series, without constraints.
     """
 
-    def __init__(self, model: Any, place: int) -> None:
-        self._seen = ~np.isnan(model.endog[:, place])
+    def __init__(self, model: Any) -> None:
+        self._seen = ~np.isnan(model.endog[:, 0])
         self._profile: ProfileRatio | None = None
         moving = model.coefficients.moving
         if len(moving) == 1 and self._seen.sum() <= LONGEST:
             found = contrasts(np.asarray(model.exog), moving[0], self._seen)
             self._basis, self._profile = found.basis, ProfileRatio(found, "scalar", 1)
         else:
-            self._fitted = FittedRatio(model._of_series(place), pivotal=True)
+            self._fitted = FittedRatio(model, pivotal=True)
 
     def draw(self, rng: np.random.Generator) -> Array:
         """Return a simulated series."""

@@ -41,7 +41,7 @@ def parse_dynamics(dynamics: Mapping[str, str] | None, regressors: list[str]) ->
     """
     if not isinstance(dynamics, (Mapping, type(None))):
         raise SpecificationError(
-            "dynamics is not by name of a regressor",
+            "dynamics must be a mapping from names of regressors",
             got=repr(dynamics),
             expected='a dict such as {"MKT": "random_walk"}',
         )
@@ -49,7 +49,7 @@ def parse_dynamics(dynamics: Mapping[str, str] | None, regressors: list[str]) ->
     unknown = sorted(given.keys() - set(regressors), key=str)
     if unknown:
         raise SpecificationError(
-            "dynamics names regressors that exog does not have",
+            "dynamics has names that are not regressors",
             got=unknown,
             expected=f"names among {regressors}",
         )
@@ -143,7 +143,7 @@ def factor_rank(value: object, p: int, where: str) -> int:
     text = value.removeprefix("factor:")
     if not text.isdigit() or not 0 < int(text) < p:
         raise SpecificationError(
-            f"{where} has an impossible number of factors",
+            f"{where} has an invalid number of factors",
             got=repr(value),
             expected=f"factor:1 to factor:{p - 1}" if p > 1 else "two series or more",
         )
@@ -187,16 +187,18 @@ def _by_regressor(state_cov: object, coefficients: Coefficients) -> list[object]
     """Return one covariance specification for each regressor with time-varying coefficients."""
     if not coefficients.moving and not isinstance(state_cov, (str, Mapping)):
         raise SpecificationError(
-            "state_cov is given, but no coefficient moves",
+            "state_cov is given, but no coefficient varies over time",
             got=repr(state_cov),
-            remedy="Name the moving regressors in dynamics, or leave state_cov out.",
+            remedy='Set the dynamics of a regressor to "random_walk", or leave out state_cov.',
         )
     names, noise = coefficients.moving_names, coefficients.noise
     if isinstance(state_cov, Mapping):
         regressors = [coefficients.labels[each.regressor] for each in noise]
         if not set(regressors) <= set(state_cov) <= set(names):
             raise SpecificationError(
-                "state_cov does not name the moving regressors", got=list(state_cov), expected=names
+                "state_cov must have one entry per regressor with a time-varying coefficient",
+                got=list(state_cov),
+                expected=names,
             )
         return [
             state_cov.get(each.label, state_cov[name]) for each, name in zip(noise, regressors, strict=True)
@@ -236,8 +238,8 @@ def _block_diagonal(blocks: list[AffineMatrix]) -> AffineMatrix:
         return blocks[0]
     if any(isinstance(block, CurvedMatrix) for block in blocks):
         raise UnsupportedError(
-            "A CovarianceFunction in state_cov goes with one moving regressor",
-            got=f"{len(blocks)} moving regressors",
+            "A CovarianceFunction in state_cov needs exactly one regressor with a time-varying coefficient",
+            got=f"{len(blocks)} such regressors",
             remedy="Use one of the keywords.",
         )
     begins = np.cumsum([0, *(len(block.fixed) for block in blocks)])
@@ -286,7 +288,7 @@ def parse_start(kind: str, mean: Any, cov: Any, names: list[str]) -> tuple[str, 
     given, size = [value is not None for value in (mean, cov)], len(names)
     if given != [kind == "known"] * 2:
         raise SpecificationError(
-            'initial_state and initial_state_cov go with initialization="known", both of them',
+            'initialization="known" and both initial_state and initial_state_cov must be given together',
             got=f"initialization={kind!r}, initial_state {'given' if given[0] else 'missing'}, "
             f"initial_state_cov {'given' if given[1] else 'missing'}",
         )

@@ -12,6 +12,7 @@ import pandas as pd
 from ..base.formula import FormulaDesign, labelled_as, named_regressors, regression_frames, with_const
 from ..base.model import StateSpaceModel
 from ..base.results import StateSpaceResultsWrapper
+from ..em.second_order import AverageInformation
 from ..em.updates import StateStructure
 from ..engine.system import System
 from ..engine.system_score import SystemScore
@@ -24,6 +25,7 @@ from ..engine.validation import (
 from ..exceptions import DataError, ParameterError
 from ..numerics.linear_algebra import STABILITY_LIMIT, Array
 from ..numerics.matrix_equations import stationary_moments
+from ..params.affine import Elements
 from ..params.layout import ParameterLayout
 from .coefficients import Coefficients, by_series_frame, is_by_series
 from .declaration import (
@@ -84,7 +86,8 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
     constraints : str, list of str or mapping, optional
         Linear equations among the coefficients that hold in every period, such as ``"SMB + HML = 1"`` for
         each series, or ``"MKT.A = MKT.B"``. Each equation determines its first coefficient from the others,
-        which are the states. W is the covariance of the coefficients that remain.
+        which are the states. W is the covariance of the coefficients that remain. docs/dynamic_regression.md
+        names forms of W that do not depend on the order of the coefficients.
     dates, freq : optional
         Labels of the periods, in place of those of the data, and their frequency. Labels of any kind are
         kept. Labels of later periods follow the rule in docs/dates.md.
@@ -145,7 +148,7 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
         given = deepcopy(given)
         data: Any = endog_frame(endog)
         if exog is None:
-            raise DataError("A regression needs exog", got="None")
+            raise DataError("A regression needs regressors (exog)", got="None")
         index, series = getattr(data, "index", None), series_names(data)
         columns = None
         if is_by_series(exog):
@@ -230,12 +233,15 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
         return model
 
     def _of_series(self, place: int) -> DynamicRegression:
-        """Return the regression of one series, with independent time-varying coefficients."""
+        """Return the regression of one series on what moves its free coefficients, with independent noise."""
         c, index = self.coefficients, self._index
+        own = np.flatnonzero(c.used[place])
+        regressors = c.free[own] // c.p
+        names = [c.regressors[j] for j in regressors]
         return DynamicRegression(
-            pd.Series(self.endog[:, place], index, name=c.endog[place]),
-            pd.DataFrame(self.exog, index, c.regressors),
-            dynamics=dict(zip(c.regressors, c.dynamics, strict=True)),
+            pd.Series(self.endog[:, place] - self._intercept[place], index, name=c.endog[place]),
+            pd.DataFrame(self._design[place, own].T, index, names),
+            dynamics={c.regressors[j]: c.dynamics[j] for j in regressors},
             obs_cov="scalar",
             state_cov="scalar",
         )
@@ -363,6 +369,27 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
         nothing = np.zeros(0)
         score = SystemScore(found.llf, by_matrix, nothing, nothing, nothing)
         return found.llf, self.layout.gradient(self.score_by_block(score, params), params)
+
+    @property
+    def has_average_information(self) -> bool:
+        """Whether V and W are affine in the parameters, and the log-likelihood takes passes of the filter."""
+        affine = not (self.has_factors or self.proportional or self.layout.curved)
+        return affine and not self.coefficients.autoregressive and self.private_smoother.common is None
+
+    def average_information(self, params: Array) -> Array:
+        """Return the average of the observed and the expected information at a full parameter vector."""
+        system, V = self.initialized_system(params), self._blocks(params)["obs_cov"]
+        mean, directions, cov = self.private_smoother.start_of(system)
+        scale = np.ones(self.endog.shape) if self.obs_scale is None else self.obs_scale
+        intercept, R = system.obs_intercept, system.selection
+        endog = (self.endog - (intercept if intercept.ndim == 1 else intercept.T)) / scale
+        design = np.moveaxis(system.design, 2, 0) / scale[:, :, None]
+        noise = R @ system.state_cov @ R.T
+        found = AverageInformation(endog, design, V, system.transition, noise, mean, cov, directions)
+        every, rows = np.arange(len(self.layout)), self.coefficients.noise_rows
+        by = self.layout.derivative("state_cov", every)
+        by_noise = Elements(rows[by.rows], rows[by.columns], by.params, by.values)
+        return found.by(self.layout.derivative("obs_cov", every), by_noise, len(every))
 
     # -- out of sample ---------------------------------------------------------------------------------
 

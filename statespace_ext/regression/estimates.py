@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,6 @@ import pandas as pd
 
 from ..display import Displayed
 from ..exceptions import DataError, SpecificationError, nearest, shown
-from .coefficients import SLOPE
 
 
 def require_smoothed(results: Any) -> None:
@@ -43,7 +42,7 @@ class Coefficient(Displayed):
     Notes
     -----
     Filtered coefficients are NaN if the data up to t do not determine them. Predicted coefficients are NaN if
-    the data up to t - 1 do not determine them.
+    the data up to t - 1 do not determine them. Smoothed coefficients are NaN if no data determine them.
     """
 
     dynamics: str
@@ -69,7 +68,7 @@ class Coefficient(Displayed):
     def _require_static(self) -> None:
         if self.dynamics != "static":
             raise SpecificationError(
-                "A coefficient that moves has no single estimate",
+                "A coefficient that varies over time has no single estimate",
                 got=self.dynamics,
                 remedy="Use `smoothed` and `smoothed_se`.",
             )
@@ -86,14 +85,18 @@ class Portfolio(Displayed):
         The weights, with a row for each series and a column for each portfolio.
     coefficients : dict of str to Coefficient
         Smoothed, filtered and predicted paths with their standard errors, by regressor. Each path has a
-        column for each portfolio. The dynamics are those of the series.
+        column for each portfolio. The dynamics are those of the series. A regressor that differs by series
+        has a key for each of them, such as "size.A".
     constant : str or None
         Name of the coefficient on the constant; None if the regression has no constant.
+    slopes : list of str
+        Names of the slopes of "local_linear" coefficients among ``coefficients``.
     """
 
     weights: pd.DataFrame
     coefficients: dict[str, Any]
     constant: str | None
+    slopes: list[str] = field(default_factory=list)
 
     @property
     def alpha(self) -> Any:
@@ -110,8 +113,8 @@ class Portfolio(Displayed):
     @property
     def beta(self) -> Any:
         """The coefficients on the other regressors; a dict by regressor if there are several."""
-        own = {key: found for key, found in self.coefficients.items() if not key.endswith(f".{SLOPE}")}
-        betas = {name: found for name, found in own.items() if name != self.constant}
+        others = {self.constant, *self.slopes}
+        betas = {name: found for name, found in self.coefficients.items() if name not in others}
         return next(iter(betas.values())) if len(betas) == 1 else betas
 
 
@@ -136,7 +139,7 @@ def portfolio_weights(weights: Any, series: list[str]) -> pd.DataFrame:
     """
     if not isinstance(weights, (Mapping, pd.Series, pd.DataFrame)) or len(weights) == 0:
         raise SpecificationError(
-            "weights do not name the series",
+            "weights must be given by series",
             got=repr(weights),
             expected=f"a dict, Series or DataFrame by {shown(series)}",
         )
@@ -154,7 +157,7 @@ def portfolio_weights(weights: Any, series: list[str]) -> pd.DataFrame:
         )
     for names in given.axes:
         if not names.is_unique:
-            raise DataError("weights have a name twice", got=shown(names), expected="each name once")
+            raise DataError("weights have a repeated name", got=shown(names), expected="each name once")
     return _finite(given, repr(weights)).reindex(series, fill_value=0.0)
 
 

@@ -535,12 +535,13 @@ class RegressionEstimation(StateSpaceModel[R]):
         short = [name for name, n, most in zip(c.endog, seen.sum(axis=0), counts, strict=True) if n <= most]
         if short:
             raise DataError(
-                f"Series {short} have too few observations", expected=f"more than {m}, one a regressor"
+                f"Series {short} have too few observations",
+                expected=f"more than {m}, the number of regressors",
             )
         free_cov = len(self.layout.block_params("obs_cov"))
         if free_cov > c.p and seen.any(axis=1).sum() - m < c.p:
             raise DataError(
-                "There are more assets than the sample supports",
+                "There are too many assets for the sample",
                 got=f"{c.p} series, {int(seen.any(axis=1).sum())} periods, {m} regressors",
                 expected="at least as many periods less regressors as series",
                 remedy='Use obs_cov="diagonal" or fewer series.',

@@ -110,7 +110,7 @@ def scale_used(method: str, kwargs: dict[str, Any]) -> Iterator[None]:
         reason = error
     if not given.used:
         raise DataError(
-            f"{method} has no use for {NAME}, which belongs to periods after the sample",
+            f"{method} uses {NAME} only for periods after the sample",
             got=f"{NAME} without such a period",
             remedy="Leave it out: the model has the scale of its sample.",
         ) from reason
@@ -139,7 +139,9 @@ class ScaledNoise:
     def require_scale(self, kwargs: dict[str, Any]) -> None:
         """Raise if other data come without a scale and the model has one."""
         if self.obs_scale is not None and "obs_scale" not in kwargs:
-            raise DataError("A model with obs_scale needs that of the new data", expected="obs_scale=...")
+            raise DataError(
+                "A model with obs_scale needs the obs_scale of the new data", expected="obs_scale=..."
+            )
 
     def arguments_of_periods(self, rows: slice) -> dict[str, Any]:
         """Return the constructor arguments with one row for each period, restricted to some periods."""
@@ -161,8 +163,8 @@ class ScaledNoise:
             return None
         if value is None:
             raise DataError(
-                f"Periods after the sample need {NAME}: the last one is not held",
-                expected=f"{steps} rows, for all series or each",
+                f"Periods after the sample need {NAME}; the last value is not carried forward",
+                expected=f"{steps} rows, one column for all series or one per series",
                 remedy=f"Pass {NAME}=np.ones({steps}) for the noise of V itself.",
             )
         labels = future_labels(value, 1)

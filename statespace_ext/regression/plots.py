@@ -45,7 +45,7 @@ def plot_coefficients(
     paths : mapping of str to (DataFrame, DataFrame)
         Means and standard deviations, (nobs, p), by regressor.
     lines : mapping of str to mapping of str to float
-        Least-squares coefficients, by regressor and series.
+        Least-squares coefficients, by regressor and series. Slopes have none.
     fig : matplotlib.figure.Figure, optional
         Figure to draw in; it keeps its size and layout.
     figsize : (float, float), optional
@@ -60,21 +60,22 @@ def plot_coefficients(
     -------
     matplotlib.figure.Figure
     """
-    series = list(next(iter(paths.values()))[0].columns)
-    deep = -(-len(series) // _MOST_COLUMNS)
-    columns = -(-len(series) // deep)
+    counts = [mean.shape[1] for mean, _ in paths.values()]
+    deep = -(-max(counts) // _MOST_COLUMNS)
+    columns = -(-max(counts) // deep)
     rows = deep * len(paths)
     size = (max(_PANEL[0] * columns, 4.5) + 0.6, _PANEL[1] * rows + 0.9)
     fig = new_figure(fig, figsize, size)
     axes = fig.subplots(rows, columns, sharex=True, squeeze=False)
     label = ""
     for block, (name, (mean, se)) in enumerate(paths.items()):
-        panels = axes[block * deep : (block + 1) * deep].ravel()
+        panels, series = axes[block * deep : (block + 1) * deep].ravel(), list(mean.columns)
         for axis, asset in zip(panels, series, strict=False):
             label = draw_path(axis, mean[asset], se[asset], alpha, "smoothed coefficient")
             if filtered is not None:
                 _beside(axis, filtered[name][asset])
-            _constant(axis, lines[name][asset])
+            if name in lines:
+                _constant(axis, lines[name][asset])
             axis.set_title(
                 str(asset) if len(paths) == 1 else f"{asset}: {name}", fontsize="medium", loc="left"
             )
@@ -83,7 +84,7 @@ def plot_coefficients(
             axis.remove()
         for row in range(deep):
             axes[block * deep + row, 0].set_ylabel(f"coefficient on {name}", fontsize="small")
-    _finish(fig, axes, len(series), columns, deep, label)
+    _finish(fig, axes, counts, columns, deep, label)
     return fig
 
 
@@ -112,12 +113,12 @@ def _share_scale(panels: Any, columns: int) -> None:
             axis.tick_params(labelleft=False)
 
 
-def _finish(fig: Any, axes: Any, count: int, columns: int, deep: int, label: str) -> None:
-    """Label the time axis under the last panel of each column, and add one legend."""
+def _finish(fig: Any, axes: Any, counts: list[int], columns: int, deep: int, label: str) -> None:
+    """Label the time axis under the last panel of each column, and add one legend; counts are by block."""
     last = {}
     for row in range(len(axes)):
         for column in range(columns):
-            if (row % deep) * columns + column < count:
+            if (row % deep) * columns + column < counts[row // deep]:
                 last[column] = axes[row, column]
     for axis in last.values():
         axis.set_xlabel(label, fontsize="small")
@@ -172,5 +173,5 @@ def plot_lead(
         axis.remove()
     for row in axes:
         row[0].set_ylabel(what, fontsize="small")
-    _finish(fig, axes, len(series), columns, rows, time)
+    _finish(fig, axes, [len(series)], columns, rows, time)
     return fig

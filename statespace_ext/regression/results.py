@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 
 from ..base.results import StateSpaceResults
-from ..base.states import estimates_of, quadratic
+from ..base.states import estimates_of, quadratic, undetermined
 from ..engine.arguments import names_among, one_of, truth
-from ..exceptions import UnsupportedError, shown, warn_renamed
+from ..exceptions import warn_renamed
 from ..inference.information import correlation_table
 from ..numerics.linear_algebra import Array
+from .coefficients import SLOPE
 from .declaration import state_kinds
 from .estimates import Coefficient, Portfolio, portfolio_weights, require_smoothed
 from .obs_scale import parse_scale, taken, with_scale
@@ -66,10 +67,13 @@ class DynamicRegressionResults(StateSpaceResults):
         out = {name: self._coefficient(j) for j, name in enumerate(c.labels)}
         return out | {name: self._coefficient(j, slope=True) for name, j in c.slopes.items()}
 
-    def _coefficient(self, j: int, weights: pd.DataFrame | None = None, slope: bool = False) -> Coefficient:
+    def _coefficient(
+        self, j: int, weights: pd.DataFrame | None = None, slope: bool = False, only: int | None = None
+    ) -> Coefficient:
         """Return the coefficients on a regressor, or their slopes, for series or for portfolios of them."""
         require_smoothed(self)
-        c, index, places = self.model.coefficients, self.model._index, self.model.coefficients.series_with(j)
+        c, index = self.model.coefficients, self.model._index
+        places = c.series_with(j) if only is None else np.array([only])
         rows = c.of(j)[places]
         loading = (c.slope_loading if slope else c.loading)[rows]
         offset = np.zeros(len(rows)) if slope else c.offset[rows]
@@ -79,9 +83,13 @@ class DynamicRegressionResults(StateSpaceResults):
             loading, offset, names = W @ loading, W @ offset, list(weights.columns)
         found = estimates_of(self, loading, index, names)
         variance = np.clip(quadratic(loading, self.smoothed_state_cov), 0.0, None)
+        unknown = undetermined(self, loading)
+        if unknown is not None:
+            variance[unknown] = np.nan
+        smoothed = (loading @ self.smoothed_state).T + np.where(np.isnan(variance.T), np.nan, offset)
         return Coefficient(
             c.dynamics[j],
-            pd.DataFrame((loading @ self.smoothed_state).T + offset, index=index, columns=names),
+            pd.DataFrame(smoothed, index=index, columns=names),
             found.filtered + offset,
             pd.DataFrame(np.sqrt(variance).T, index=index, columns=names),
             found.filtered_se,
@@ -99,6 +107,11 @@ class DynamicRegressionResults(StateSpaceResults):
 
         where :math:`P_{j,t|s}` (p, p) is the joint covariance of the coefficients on regressor j across
         series, given the parameters.
+
+        If regressors differ by series, a portfolio has one coefficient on a regressor with the same values
+        for all series that have it. On other regressors it has one coefficient for each series,
+        :math:`w_i\theta_{ij}`, named "size.A". The sum of regressors times coefficients is in all cases the
+        mean of the portfolio.
 
         Parameters
         ----------
@@ -118,21 +131,21 @@ class DynamicRegressionResults(StateSpaceResults):
             If the weights do not name series of the model, or the results were not smoothed.
         DataError
             If the weights are not finite numbers.
-        UnsupportedError
-            If the regressors differ by series.
         """
         c = self.model.coefficients
-        if c.columns is not None:
-            raise UnsupportedError(
-                "A portfolio has no coefficients on regressors that differ by series",
-                got=f"regressors {shown(c.exog_names)}",
-                remedy="Use `coefficients` of the series.",
-            )
         frame = portfolio_weights(weights, c.endog)
-        constant = dict(zip(c.regressors, c.labels, strict=True)).get("const")
-        found = {name: self._coefficient(j, frame) for j, name in enumerate(c.labels)}
-        found |= {name: self._coefficient(j, frame, slope=True) for name, j in c.slopes.items()}
-        return Portfolio(frame, found, constant)
+        common = c.common(np.asarray(self.model.exog))
+        constant = next((j for j, name in enumerate(c.regressors) if name == "const" and common[j]), None)
+        found, slopes = {}, {}
+        for j, name in enumerate(c.labels):
+            for i in [None] if common[j] else c.series_with(j):
+                own = "" if i is None else f".{c.endog[i]}"
+                found[name + own] = self._coefficient(j, frame, only=i)
+                if c.dynamics[j] == "local_linear":
+                    slopes[f"{name}.{SLOPE}{own}"] = self._coefficient(j, frame, slope=True, only=i)
+        return Portfolio(
+            frame, found | slopes, None if constant is None else c.labels[constant], list(slopes)
+        )
 
     def fit_measures(self) -> pd.DataFrame:
         r"""
@@ -337,7 +350,8 @@ class DynamicRegressionResults(StateSpaceResults):
         Parameters
         ----------
         hypotheses : str, list of str, mapping or (R, q)
-            Hypotheses such as ``"MKT.A = MKT.B, MKT.A = 1"``, with the names of the states.
+            Hypotheses such as ``"MKT.A = MKT.B, MKT.A = 1"``, with the names of coefficients and of slopes
+            (``"MKT.slope.A = 0"``).
         date : optional
             The period of time-varying coefficients.
         n_sim : int
@@ -439,7 +453,8 @@ class DynamicRegressionResults(StateSpaceResults):
         Parameters
         ----------
         regressors : list of str, optional
-            Regressors to show. By default those with time-varying coefficients, or all if none vary.
+            Regressors to show, or slopes such as "MKT.slope". By default the regressors with time-varying
+            coefficients, or all if none vary.
         fig : matplotlib.figure.Figure, optional
             Figure to draw in.
         figsize : (float, float), optional
@@ -458,10 +473,13 @@ class DynamicRegressionResults(StateSpaceResults):
 
         c = self.model.coefficients
         moving = [c.labels[j] for j in c.moving]
-        names = names_among(moving or None if regressors is None else regressors, c.labels, "regressors")
         found = self.coefficients
+        chosen = (moving or c.labels) if regressors is None else regressors
+        names = names_among(chosen, list(found), "regressors")
         constant = series_by_series(self.model.endog, c.by_series(self.model.exog))[0]
-        lines = {name: dict(zip(c.endog, constant[c.labels.index(name)], strict=True)) for name in names}
+        lines = {
+            name: dict(zip(c.endog, row, strict=True)) for name, row in zip(c.labels, constant, strict=True)
+        }
         paths = {name: (found[name].smoothed, found[name].smoothed_se) for name in names}
         beside = {name: found[name].filtered for name in names} if truth(filtered, "filtered") else None
         return plot_coefficients(paths, lines, fig=fig, figsize=figsize, alpha=alpha, filtered=beside)

@@ -225,7 +225,9 @@ def rolling_evaluation(
 def _checked_window(model: Any, window: int | None, steps: int) -> int:
     """Return the number of periods before the first origin; raise if window or model is not suitable."""
     if not hasattr(model, "coefficients"):
-        raise SpecificationError("The evaluation is of dynamic regressions", got=type(model).__name__)
+        raise SpecificationError(
+            "The evaluation needs results of a dynamic regression", got=type(model).__name__
+        )
     window = positive_integer(model.nobs // 2 if window is None else window, "window")
     least, most = len(model.coefficients.regressors) + 1, model.nobs - steps
     if not least <= window <= most:

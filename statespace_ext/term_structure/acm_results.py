@@ -202,7 +202,9 @@ class ACMResults(Pictures):
             If these results are already corrected.
         """
         if self._correction:
-            raise SpecificationError("The P-dynamics are corrected already", remedy="Use the estimates.")
+            raise SpecificationError(
+                "These estimates are already corrected for bias", remedy="Use them as they are."
+            )
         at = self.model.matrices(self.params)
         found = bias_corrected(at["Phi"], at["state_cov"], self._sample, method, n_boot, rng)
         params, moved = self.params.copy(), (found.transition - at["Phi"]).ravel()

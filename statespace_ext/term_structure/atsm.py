@@ -36,13 +36,16 @@ from .dynamics import (
     risk_neutral_to_physical_vjp,
 )
 from .estimation import NumericalUpdates, estimate_term_structure, score_given_first, warm_starts
+from .maxima import errors_may_vanish, exchanges, variants, without_error
 from .maximal import DaiSingleton, Portfolios
-from .normalisation import Normalisation, candidates, exchanges, variants
+from .normalisation import Normalisation, candidates
 from .observed import survey_vjp
 from .panel import Panel, check_factors, first_portfolios, parse_panel, parts_of
 from .rates import years
 from .results import ATSMResults
 
+_IMPROVED = 2
+"""Number of candidates of which some maturities may be priced without error."""
 _HIGHER = 1e-3
 """Log-likelihood gain that pairs of Q-roots need over equal real roots."""
 
@@ -369,7 +372,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
         """
         if not self._known_states:
             raise UnsupportedError(
-                "The log-likelihood has no parts",
+                "The log-likelihood cannot be split into parts",
                 got=f'initialization="{self.initialization_kind}"',
                 expected='obs_cov="exact-portfolios", initialization="conditional", complete data',
             )
@@ -533,6 +536,28 @@ class ATSM(StateSpaceModel[ATSMResults]):
             found = candidates(self)
             return variants(self, found) if more else found
 
+    def ranked_starts(self, problem: EstimationProblem) -> list[Array]:
+        """
+        Return all start values, the highest likelihood first.
+
+        Starts at which some maturities are priced without error stand for those with similar Q-dynamics and a
+        lower likelihood. Starts that are lower than the best by more than one for each yield are left out.
+        """
+
+        def level(start: Array) -> float:
+            return problem.value(problem.reduced(start))
+
+        with quiet():
+            starts = self._candidates(more=True)
+            if not self._warm_starts and errors_may_vanish(self):
+                some = len(self._candidates()[:_IMPROVED])
+                better = [max([start, *without_error(self, start)], key=level) for start in starts[:some]]
+                starts = [*better, *starts[some:]]
+            levels = np.array([level(start) for start in starts])
+            least = np.max(levels) - self.endog.size
+            order = [i for i in np.argsort(-levels, kind="stable") if levels[i] >= least]
+            return [problem.reduced(starts[i]) for i in order or range(len(starts))]
+
     def default_start(self, problem: EstimationProblem) -> Array:
         """Return start values of the free parameters."""
         found = self._candidates()
@@ -545,7 +570,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
 
     def other_starts(self, problem: EstimationProblem) -> list[Array]:
         """Return further start values: other candidates, and candidates with fast mean reversion."""
-        return [problem.reduced(start) for start in self._candidates(more=True)[1:]]
+        return self.ranked_starts(problem)[1:]
 
     def other_local_maxima(self, problem: EstimationProblem, params: Array) -> list[Array]:
         """Return starts at which other maturities are priced without error."""

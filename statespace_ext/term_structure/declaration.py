@@ -229,7 +229,9 @@ def _block(value: Any, key: str, factors: list[str]) -> AffineMatrix:
     """Convert a block of a normalisation to the form used by the layout."""
     if key in _OTHERS:
         raise SpecificationError(
-            "A block of a normalisation has the name of a block of the model", got=key, remedy="Rename it."
+            "A block of a normalisation must not have the name of a block of the model",
+            got=key,
+            remedy="Rename it.",
         )
     if isinstance(value, AffineMatrix):
         return value
@@ -264,7 +266,7 @@ def _risk_prices(value: Any, own: list[str], factors: list[str]) -> dict[str, Af
     k, n = len(own), len(factors)
     if not isinstance(value, Mapping) or set(value) - {"lambda_0", "lambda_1"} or not value:
         raise SpecificationError(
-            "risk_prices is not understood",
+            "risk_prices is invalid",
             got=repr(value)[:80],
             expected='a dict with "lambda_0", "lambda_1" or both: arrays with NaN for a free element',
         )

@@ -95,7 +95,7 @@ def require_no_aliasing(K: Array, dt: float) -> None:
     turns = float(np.max(np.abs(np.linalg.eigvals(K).imag)))
     if not turns * dt < np.pi:
         raise ParameterError(
-            "The P-dynamics turn half round or more between dates",
+            "The P-dynamics rotate by half a turn or more between dates",
             got=f"an eigenvalue of K_P with imaginary part {turns:.4g}",
             expected=f"less than pi / dt = {np.pi / dt:.4g}",
         )
@@ -389,7 +389,7 @@ def whole_periods(tau: Array, dt: float) -> Array:
     off = (np.abs(exact - count) > _OFF) | (count < 1)
     if np.any(off):
         raise SpecificationError(
-            "A model in discrete time has maturities and horizons of whole periods",
+            "A model in discrete time needs maturities and horizons that are whole numbers of periods",
             got=f"{np.asarray(tau)[off][0]:g} years, {exact[off][0]:.4g} periods",
             expected=f"a multiple of {dt:.4g} years",
         )

@@ -73,7 +73,8 @@ def _estimate(model: Any, problem: Any, request: FitRequest) -> FitResult:
     if method in EM_METHODS and request.maxiter is None:
         request = replace(request, maxiter=_MAXITER_EM)
     common = "auto" if method in OWN else method
-    found = estimate(problem, replace(request, method=common, start_params=start_params))
+    first = model.ranked_starts(problem)[0] if method == "auto" and start_params is None else None
+    found = estimate(problem, replace(request, method=common, start_params=start_params), first)
     return replace(found, method=method)
 
 
@@ -208,7 +209,7 @@ def require_concentrated(model: Any) -> None:
     for wrong, got, expected in faults:
         if wrong:
             raise UnsupportedError(
-                'method="jsz" does not serve this model', got=got, expected=expected,
+                'method="jsz" cannot estimate this model', got=got, expected=expected,
                 remedy='Use method="auto".',
             )  # fmt: skip
 
@@ -302,7 +303,7 @@ class Concentrated:
             self.chol = np.linalg.cholesky(cov)
         except NOT_HERE as error:
             raise EstimationError(
-                "The regression of the portfolios is not that of a continuous-time process",
+                "No continuous-time process has the estimated regression of the portfolios",
                 got=error,
                 remedy='Use method="auto", or time="discrete".',
             ) from error

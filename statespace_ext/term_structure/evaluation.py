@@ -50,7 +50,7 @@ def forecast_horizons(
     """
     model = results.model
     if sum(value is not None for value in (steps, horizons, dates)) > 1:
-        raise SpecificationError("steps, horizons and dates are given together", expected="one of them")
+        raise SpecificationError("Only one of steps, horizons and dates can be given", expected="one of them")
     if horizons is not None:
         h = years(horizons, "horizons", model, extrapolate)
         return h, pd.Index(h, name="horizon")
@@ -60,7 +60,7 @@ def forecast_horizons(
     count = positive_integer(1 if steps is None else steps, "steps")
     if model.panel.steps.ndim:
         raise SpecificationError(
-            "Steps after irregular dates have no length",
+            "The length of a step after irregular dates is unknown",
             got=f"steps={count}",
             remedy="Pass dates=, or horizons= in years.",
         )
@@ -232,9 +232,9 @@ def evaluate(
     model, ahead = model_of(results), positive_integers(steps, "steps")
     if model.panel.steps.ndim:
         raise UnsupportedError(
-            "Steps after irregular dates have no length",
+            "The length of a step after irregular dates is unknown",
             got="irregular dates",
-            remedy="Take the yields of month ends.",
+            remedy="Use yields at regular dates, such as month ends.",
         )
     places = _places(model, maturities)
     last = model.nobs - max(ahead)
@@ -275,7 +275,7 @@ def _places(model: Any, maturities: Any) -> Array:
     absent = apart.min(axis=1) > 1e-3 * tau
     if np.any(absent):
         raise SpecificationError(
-            "Forecasts are compared with yields of the panel",
+            "Forecasts can be compared only with yields of the panel",
             got=f"{shown(tau[absent])} years",
             expected=f"maturities among {shown(own)} years",
         )
@@ -295,7 +295,9 @@ def _checked(benchmark: Any, model: Any) -> Any:
         )
     same = np.array_equal(other.panel.maturities, model.panel.maturities) and other.nobs == model.nobs
     if not same or not np.array_equal(other.panel.steps, model.panel.steps):
-        raise SpecificationError("benchmark is of another panel", expected="the same dates and maturities")
+        raise SpecificationError(
+            "benchmark must be a fit to the same panel", expected="the same dates and maturities"
+        )
     return benchmark
 
 

@@ -101,6 +101,11 @@ class Portfolios(Normalisation):
         """Return the loadings of the yields on the latent factors."""
         return loadings(K, kappa, cov, 0.0, self._first, self.tau, self.period)
 
+    def slopes(self, at: Values, sample: CrossSection) -> Array:
+        """Return the slopes of the yields on the latent factors, which need no rotation."""
+        K, kappa = self._latent(at)
+        return self._of_latent(K, kappa, np.zeros_like(K))[1]
+
     def pricing(self, at: Values) -> Pricing:
         """Return the Q-dynamics of the portfolios."""
         K, kappa, B, inverse, cov = self._portfolio(at)
@@ -337,6 +342,7 @@ class DaiSingleton(Normalisation):
     """
 
     latent = scaled = True
+    drift = "delta_0"
     twin = "jsz"
     """The same model with portfolios as factors."""
     beyond = "dai-singleton-pairs"

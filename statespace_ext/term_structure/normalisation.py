@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.optimize
 
-from ..fit.problem import EstimationProblem
 from ..fit.start_values import fill_missing
 from ..numerics.bond_pricing import loadings
 from ..numerics.differences import central_differences
@@ -32,14 +31,11 @@ if TYPE_CHECKING:
 
 _LEAST_ROOT, _LARGEST_ROOT = 0.02, 20.0
 """Bounds of the annual P-roots of start values."""
-_FAST_ROOT = 30.0
 _LEAST_ERROR = 1e-5
 _SURVEY = 0.1
 """Error share of the variance of a survey at the start of a search."""
 _WEIGHT = 100.0
 """Weight of P-roots that are too small, relative to the distance of K_P from its target."""
-_ZERO, _EXACT = 1e-7, 1e-10
-"""Variances of pricing errors relative to those of the yields: upper bound of zero, and value for zero."""
 
 
 Start = tuple[Mapping[str, Any], Array | None]
@@ -110,44 +106,12 @@ def cross_section(model: ATSM) -> CrossSection:
 def candidates(model: ATSM) -> list[Array]:
     """Return full start vectors, beginning with the best cross-sectional fit."""
     sample = cross_section(model)
-    return [_assembled(model, *start, sample) for start in model.norm.starts(sample)]
+    return [assembled(model, *start, sample) for start in model.norm.starts(sample)]
 
 
 def least_squares_factors(y: Array, B: Array) -> Array:
     """Return the factors (nobs, k) that fit the yields best at each date."""
     return np.linalg.lstsq(B, y.T, rcond=None)[0].T
-
-
-def variants(model: ATSM, base: list[Array]) -> list[Array]:
-    """
-    Return starts that may lead to other maxima: the candidates, also with one factor that reverts fast.
-
-    Likelihoods of term structure models have several maxima, because a factor may follow persistent or
-    short-lived movements of the curve. This does not apply to the first factor, the level.
-    """
-    out = list(base)
-    for params in base[:2]:
-        out += [fast for j in range(1, model.k_factors) for fast in _fast(model, params, j)]
-    return out
-
-
-def _fast(model: ATSM, params: Array, j: int) -> list[Array]:
-    """Return parameters with a factor j that reverts within a month or two and keeps its variance."""
-    layout = model.layout
-    at = layout.matrices(params)
-    both = model.dynamics_at(at)
-    K, cov = np.array(both.K_P), np.array(both.cov)
-    mean = np.linalg.lstsq(K, both.kappa_P, rcond=None)[0]
-    root = _FAST_ROOT / np.sqrt(max(K[j, j], 1e-3) / _FAST_ROOT + 1.0)
-    if both.period is not None:
-        root = -np.expm1(-root * both.period) / both.period
-    if not layout.blocks["state_cov"].is_fixed:
-        cov[j] *= np.sqrt(root / max(K[j, j], 1e-3))
-        cov[:, j] *= np.sqrt(root / max(K[j, j], 1e-3))
-    K[j, j] = root
-    at = {**at, "state_cov": cov}
-    at.update(_physical(model, K, mean, cov, model.norm.pricing(at)))
-    return [layout.project(at, params)]
 
 
 def autoregression(X: Array, dt: float, period: float | None = None) -> tuple[Array, Array, Array]:
@@ -177,7 +141,9 @@ def bounded_roots(K: Array, period: float | None = None) -> Array:
     return np.asarray(np.real(vectors @ np.diag(inside) @ np.linalg.inv(vectors)))
 
 
-def _assembled(model: ATSM, given: Mapping[str, Any], X: Array | None, sample: CrossSection) -> Array:
+def assembled(
+    model: ATSM, given: Mapping[str, Any], X: Array | None, sample: CrossSection, least: Array | None = None
+) -> Array:
     """Return the full start vector: Q as given, P from the factors, and H from the residuals."""
     layout, y = model.layout, sample.yields
     values: Values = {key: np.asarray(value, dtype=float) for key, value in given.items()}
@@ -190,15 +156,16 @@ def _assembled(model: ATSM, given: Mapping[str, Any], X: Array | None, sample: C
     states = np.column_stack([X, sample.macro])
     K, _, cov = sample.autoregression(states)
     if not layout.blocks["state_cov"].is_fixed:
-        cov = in_structure(layout.blocks["state_cov"], cov)
+        cov = in_structure(layout.blocks["state_cov"], values.get("state_cov", cov))
         values["state_cov"] = cov
     else:
         cov = layout.blocks["state_cov"].fixed
     pricing = model.norm.pricing({**values, "state_cov": cov})
-    values.update(_physical(model, K, states.mean(axis=0), cov, pricing))
+    values.update(physical(model, K, states.mean(axis=0), cov, pricing))
     A, B = sample.loadings(pricing, cov)
     errors = y - A - X @ B.T
-    variance = np.maximum(np.mean(errors**2, axis=0), (_LEAST_ERROR * model.panel.scale) ** 2)
+    least = np.full(len(y.T), (_LEAST_ERROR * model.panel.scale) ** 2) if least is None else least
+    variance = np.maximum(np.mean(errors**2, axis=0), least)
     values["obs_cov"] = in_structure(layout.blocks["obs_cov"], np.diag(variance))
     if "survey_cov" in layout.blocks:
         panel = model.panel
@@ -221,7 +188,7 @@ def in_structure(block: AffineMatrix, target: Array) -> Array:
     return np.asarray(block.values(places))
 
 
-def _physical(model: ATSM, K: Array, mean: Array, cov: Array, pricing: Pricing) -> Values:
+def physical(model: ATSM, K: Array, mean: Array, cov: Array, pricing: Pricing) -> Values:
     """Return the P-blocks under the restrictions of the layout."""
     blocks = model.layout.blocks
     if "K_P" in blocks:
@@ -288,44 +255,6 @@ def stable_prices(block: AffineMatrix, pricing: Pricing, cov: Array, K: Array, l
     return prices(scipy.optimize.minimize(loss, nearest, method="Nelder-Mead", options=options).x)
 
 
-def exchanges(model: ATSM, problem: EstimationProblem, params: Array) -> list[Array]:
-    """
-    Return starts at which a neighbour replaces a maturity that is priced without error.
-
-    The likelihood may have maxima at zero variance for as many maturities as there are factors, with one
-    maximum for each choice of maturities. A search does not move from one choice to another. (If the first
-    state is free too, the likelihood is unbounded and there is no choice to make.)
-
-    Parameters
-    ----------
-    model : ATSM
-        The model.
-    problem : EstimationProblem
-        The estimation problem.
-    params : ndarray
-        Free parameters at a maximum.
-    """
-    layout = problem.layout
-    block, places = layout.blocks["obs_cov"], layout.index["obs_cov"]
-    unbounded = not layout.blocks["initial_state"].is_fixed
-    if unbounded or len(set(places)) < 2 or np.any(block.rows != block.columns):
-        return []
-    sizes = model.variance_sizes(problem.full(params))["obs_cov"][block.rows]
-    zero = params[places] < _ZERO * sizes
-    if not zero.any() or zero.all():
-        return []
-    order = np.argsort(model.panel.maturities[block.rows], kind="stable")
-    typical = float(np.median(params[places][~zero]))
-    out = []
-    for rank, i in enumerate(order):
-        near = order[max(rank - 1, 0) : rank + 2]
-        for j in near[~zero[near]] if zero[i] else ():
-            trial = np.array(params)
-            trial[places[i]], trial[places[j]] = typical, _EXACT * sizes[j]
-            out.append(trial)
-    return out
-
-
 _DECAYS = np.exp(np.linspace(np.log(0.08), np.log(4.0), 40))
 
 
@@ -381,6 +310,8 @@ class Normalisation:
     latent = False
     portfolios = False
     scaled = False
+    drift = ""
+    """The block that moves all mean yields, where it is free."""
     real = ""
     """The same normalisation with real roots, whose parameters by name a model takes too."""
 
@@ -434,6 +365,10 @@ class Normalisation:
     def normalised(self, at: Values) -> Values:
         """Return all blocks of the equivalent model that has the standard order and signs."""
         return at
+
+    def slopes(self, at: Values, sample: CrossSection) -> Array:
+        """Return the slopes (p, k) of the yields on the factors, in any rotation."""
+        return sample.loadings(self.pricing(at), np.zeros((len(self.factors),) * 2))[1]
 
     def derived(self, at: Values) -> dict[str, float]:
         """Return functions of the blocks that `summary` shows in addition to the parameters, by name."""

@@ -40,7 +40,7 @@ def survey_frame(surveys: Any, nobs: int, index: Any, period: float | None) -> t
             "surveys have dates that the yields do not have, or repeated dates",
             got=foreign[0] if len(foreign) else values.index[values.index.duplicated()][0],
             expected=f"dates of the yields, from {index[0]} to {index[-1]}",
-            remedy="Move each survey to the date of the yields that its answers knew.",
+            remedy="Give each survey the date of the last yields that the respondents knew.",
         )
     if np.isinf(values.to_numpy()).any():
         raise DataError(
@@ -222,7 +222,7 @@ def check_macro(macro: Array, names: list[str], yields: Array, exact: bool) -> N
         if size[p + j] > 0 and np.mean(rest**2) < _SPANNED**2:
             raise DataError(
                 f"The macro factor {name!r} is a combination of the yields and of the other macro factors",
-                got="no variance beside them",
+                got="no variance of its own",
                 expected="a factor that yields do not span",
                 remedy="Leave it out: the portfolios of the yields are factors already.",
             )
@@ -248,13 +248,13 @@ def check_with_macro(given: Any, norm: Any, sets_sigma: bool) -> None:
         return
     if given["factors"] is not None:
         raise SpecificationError(
-            "factors and macro are given together",
+            "factors and macro cannot be combined",
             expected="factors that price bonds, or macro factors that do not",
             remedy="Leave one of them out.",
         )
     if sets_sigma:
         raise SpecificationError(
-            "A normalisation that sets state_cov does not go with macro factors",
+            "A normalisation that sets state_cov cannot be combined with macro factors",
             got=type(norm).__name__,
             remedy='Use identification="jsz" or "afns".',
         )

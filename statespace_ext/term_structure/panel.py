@@ -56,17 +56,17 @@ def parse_maturities(maturities: Any, columns: list[str], k_factors: int) -> Arr
         years = np.array(maturities, dtype=float)
     except (TypeError, ValueError) as error:
         raise SpecificationError(
-            "maturities are not numbers", got=repr(maturities)[:80], expected="years, one a column"
+            "maturities must be numbers", got=repr(maturities)[:80], expected="years, one per column"
         ) from error
     if years.ndim != 1 or len(years) != len(columns):
         raise DataError(
             "maturities do not match the columns of yields",
             got=f"{years.size} maturities, {len(columns)} columns",
-            expected="one maturity a column, in the order of the columns",
+            expected="one maturity per column, in the order of the columns",
         )
     if not np.all(np.isfinite(years)) or np.any(years <= 0):
         bad = years[~(np.isfinite(years) & (years > 0))]
-        raise SpecificationError("maturities are not positive", got=bad[0], expected="years, above zero")
+        raise SpecificationError("maturities must be positive", got=bad[0], expected="years above 0")
     values, counts = np.unique(years, return_counts=True)
     if np.any(counts > 1):
         raise SpecificationError("A maturity is repeated", got=values[counts > 1][0], remedy="Drop a column.")
@@ -158,9 +158,9 @@ def maturities_of(columns: list[str]) -> list[float]:
     for column, label in zip(columns, _read(columns), strict=True):
         if label is None or not label.told:
             raise SpecificationError(
-                "The labels of the yields do not tell their maturities",
+                "The maturities cannot be read from the labels of the yields",
                 got=f"{column!r}" if label is None else f"{column!r}, which may be months or years",
-                expected='labels with a unit, as "3m", "10y" or "120 months"',
+                expected='labels with a unit, such as "3m", "10y" or "120 months"',
                 remedy="Pass maturities, in years.",
             )
         out.append(label.years)
@@ -175,7 +175,7 @@ def _check_order(years: Array, columns: list[str]) -> None:
         wrong = np.flatnonzero(np.argsort(np.argsort(told)) != np.argsort(np.argsort(years)))
         for place in wrong[:1]:
             raise DataError(
-                "maturities are not in the order of the columns",
+                "maturities must be in the order of the columns",
                 got=f"{years[place]:g} years for column {columns[place]!r}",
                 expected="the maturities of the columns, in their order",
             )
@@ -205,12 +205,12 @@ def check_units(values: Array, units: Any) -> float:
     Raises
     ------
     SpecificationError
-        If the units are unknown.
+        If the unit is unknown.
     DataError
         If yields are impossible. Implausible yields cause a warning.
     """
     if not isinstance(units, str) or units not in UNITS:
-        raise SpecificationError("units are unknown", got=repr(units), expected=f"one of {list(UNITS)}")
+        raise SpecificationError("units is unknown", got=repr(units), expected=f"one of {list(UNITS)}")
     seen = values[~np.isnan(values)]
     middle = float(np.median(np.abs(seen))) if len(seen) else np.nan
     share = middle / UNITS[units]
@@ -244,13 +244,13 @@ def time_steps(dt: Any, index: Any, nobs: int) -> Array:
     try:
         steps = np.array(dt, dtype=float)
     except (TypeError, ValueError) as error:
-        raise SpecificationError("dt is not a number of years", got=repr(dt)[:80]) from error
+        raise SpecificationError("dt must be a number of years", got=repr(dt)[:80]) from error
     if steps.ndim > 1 or (steps.ndim == 1 and len(steps) != nobs - 1):
         raise SpecificationError(
             "dt has the wrong shape", got=steps.shape, expected=f"a number, or {nobs - 1} steps"
         )
     if not np.all(np.isfinite(steps)) or np.any(steps <= 0):
-        raise SpecificationError("dt is not positive", got=shown(steps[~(steps > 0)].ravel()) or dt)
+        raise SpecificationError("dt must be positive", got=shown(steps[~(steps > 0)].ravel()) or dt)
     return _one_if_equal(steps)
 
 
@@ -374,7 +374,7 @@ def parts_of(yields: Any, maturities: Any, units: Any) -> tuple[Any, Any, Any]:
         labels = getattr(frame, "columns", [getattr(frame, "name", None)])
         if len(labels) == 1 and labels[0] is None:
             raise SpecificationError(
-                "Yields without labels do not tell their maturities",
+                "Yields without labels need maturities",
                 got=type(yields).__name__,
                 remedy="Pass maturities, in years.",
             )
@@ -387,7 +387,7 @@ def _own(panel: Any, name: str, given: Any) -> Any:
     has = getattr(panel, name, None)
     if given is not None and has is not None and not np.array_equal(given, has):
         raise SpecificationError(
-            f"{name} contradict the panel of yields",
+            f"{name} contradict those of the panel",
             got=repr(given)[:80],
             expected=has,
             remedy=f"Leave {name} out.",
@@ -466,7 +466,9 @@ def _weights(given: Any, values: Array, k: int, labels: list[str], uses: bool) -
     if given is None:
         seen = ~np.isnan(values).all(axis=0)
         if uses and not seen.all():
-            raise DataError("A maturity is all missing", got=labels[int(np.argmin(seen))], remedy="Drop it.")
+            raise DataError(
+                "A maturity has no observations", got=labels[int(np.argmin(seen))], remedy="Drop it."
+            )
         filled = np.zeros(values.shape)
         filled[:, seen] = fill_missing(values[:, seen])
         vectors = np.linalg.svd(filled - filled.mean(axis=0), full_matrices=False)[2][:k]
@@ -475,7 +477,7 @@ def _weights(given: Any, values: Array, k: int, labels: list[str], uses: bool) -
     try:
         weights = np.array(given, dtype=float)
     except (TypeError, ValueError) as error:
-        raise SpecificationError("portfolio_weights are not numbers", got=repr(given)[:80]) from error
+        raise SpecificationError("portfolio_weights must be numbers", got=repr(given)[:80]) from error
     shape = (k, values.shape[1])
     if weights.shape != shape or not np.all(np.isfinite(weights)):
         raise SpecificationError("portfolio_weights have the wrong shape", got=weights.shape, expected=shape)
@@ -528,7 +530,7 @@ def years_after(model: ATSM, index: Any) -> Array:
     last, dates = _stamps(model.calendar.read[-1:])[0], _stamps(read_dates(index))
     if len(dates) == 0 or not bool(np.all(dates > last)) or not dates.is_monotonic_increasing:
         raise DataError(
-            "Dates do not follow the sample in order",
+            "Dates must be in order and after the sample",
             got=f"{dates[0]} first" if len(dates) else "no dates",
             expected=f"dates after {last}",
         )

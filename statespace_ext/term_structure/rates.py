@@ -96,7 +96,7 @@ def years(value: Any, name: str, model: Any, extrapolate: bool = False, *, zero:
     limit = _FAR * model.panel.longest
     if not truth(extrapolate, "extrapolate") and np.any(out > limit):
         raise SpecificationError(
-            f"{name} must not be far beyond the data",
+            f"{name} is far beyond the maturities of the data",
             got=f"{out.max():g} years",
             expected=f"at most {limit:g} years, twice the longest maturity of the panel",
             remedy="Divide months by 12, or pass extrapolate=True.",
@@ -108,7 +108,7 @@ def one_time(value: Any, name: str, model: Any, extrapolate: bool = False) -> fl
     """Return one maturity or horizon in years; see `years`."""
     out = years(value, name, model, extrapolate)
     if len(out) > 1:
-        raise SpecificationError(f"{name} is not one number", got=shown(out), expected="years")
+        raise SpecificationError(f"{name} must be one number", got=shown(out), expected="years")
     return float(out[0])
 
 
@@ -585,7 +585,7 @@ class ImpliedReturns(ImpliedRates):
         h = one_time(holding_period, "holding_period", self.model, extrapolate)
         if not np.all(tau > h):
             raise SpecificationError(
-                "A bond must outlive the holding period",
+                "A maturity must be longer than the holding period",
                 got=f"{tau.min():g} years, held for {h:g}",
                 expected="maturities longer than holding_period",
             )

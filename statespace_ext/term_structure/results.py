@@ -35,12 +35,14 @@ def _require_free_dynamics(results: Any) -> None:
     """Raise if the results are already corrected for bias, or the P-dynamics are restricted."""
     model = results.model
     if results._correction is not None:
-        raise SpecificationError("The P-dynamics are corrected already", remedy="Use the estimates.")
+        raise SpecificationError(
+            "These estimates are already corrected for bias", remedy="Use them as they are."
+        )
     if model.panel.steps.ndim:
         raise UnsupportedError(
             "A bias correction needs steps of equal length",
             got="irregular dates",
-            remedy="Take the yields of month ends.",
+            remedy="Use yields at regular dates, such as month ends.",
         )
     bound = ""
     for key in ("K_P", "kappa_P"):
@@ -136,7 +138,7 @@ class EstimatedFactors(Pictures, StateSpaceResults):
     def _require_prices(self, what: str) -> None:
         if not self.model.norm.arbitrage_free:
             raise SpecificationError(
-                f"There are no {what}: the model has no prices of risk",
+                f"The model has no {what}, because it has no prices of risk",
                 got=spelled(self.model._given["identification"]),
                 remedy='Use identification="afns", or definition="expected".',
             )
@@ -207,7 +209,7 @@ class NewData(EstimatedFactors):
     def _check_inside(self, outside: int) -> None:
         if outside and self.model.panel.steps.ndim:
             raise UnsupportedError(
-                "Periods after irregular dates have no length",
+                "The length of a period after irregular dates is unknown",
                 got=f"{outside} periods",
                 remedy="Use `forecast_yields` with dates= or horizons=.",
             )

@@ -239,7 +239,7 @@ def short_rate_parameters(results: StateSpaceResults) -> pd.DataFrame:
     alone = k in of and len(model.factor_names) == k and model.panel.period is None
     if not alone or not model.norm.arbitrage_free:
         raise UnsupportedError(
-            "Vasicek has one factor and G2++ has two, priced without arbitrage in continuous time",
+            "The table needs an arbitrage-free model of one or two factors in continuous time",
             got=f"{spelled(model._given['identification'])}, {len(model.factor_names)} factors, "
             f"time={model._given['time']!r}",
         )
@@ -259,7 +259,7 @@ def _g2(at: Mapping[str, Array]) -> dict[str, float]:
     roots, vectors = np.linalg.eig(at["K_Q"])
     if np.iscomplexobj(roots) or abs(roots[1] - roots[0]) < _MULTIPLE * np.abs(roots).max():
         raise UnsupportedError(
-            "G2++ has two different real roots under Q", got=f"roots {shown(roots)} of K_Q"
+            "G2++ needs two different real roots under Q", got=f"roots {shown(roots)} of K_Q"
         )
     order = np.argsort(roots)
     loading = np.linalg.solve(vectors[:, order], at["Sigma"]) * (at["delta_1"] @ vectors[:, order])[:, None]

@@ -86,10 +86,10 @@ def test_other_models(kind: str) -> None:
 
 @pytest.mark.parametrize("returned", [np.nan, "text", [[1.0], [2.0, 3.0]], None, np.inf])
 def test_what_is_no_number(res: Any, returned: object) -> None:
-    with pytest.raises(sse.SpecificationError, match="does not return finite numbers"):
+    with pytest.raises(sse.SpecificationError, match="must return finite numbers"):
         res.delta_method(lambda _: returned)
 
 
 def test_no_function(res: Any) -> None:
-    with pytest.raises(sse.SpecificationError, match="function cannot be called: got 'L1'"):
+    with pytest.raises(sse.SpecificationError, match="function must be callable: got 'L1'"):
         res.delta_method("L1")

@@ -268,13 +268,13 @@ def test_pictures(name: str) -> None:
 def test_bad_input() -> None:
     res = with_errors("LGSSM")
     for call, match in (
-        (lambda: res.irf(0), "steps is not a positive integer"),
+        (lambda: res.irf(0), "steps must be a positive integer"),
         (lambda: res.irf(3, "zz"), "impulse are unknown"),
         (lambda: res.irf(3, orthogonalized=1), "orthogonalized must be true or false"),
         (lambda: res.irf(3, anchor="3000"), "impulse_responses"),
         (lambda: res.irf(3).conf_int(2.0), "alpha"),
         (lambda: res.irf(3).plot(alpha=0.0), "alpha"),
-        (lambda: res.fevd(2.5), "steps is not a positive integer"),
+        (lambda: res.fevd(2.5), "steps must be a positive integer"),
         (lambda: res.fevd(2, shares="yes"), "shares must be true or false"),
         (lambda: res.historical_decomposition("shocks"), "of is unknown"),
         (lambda: res.historical_decomposition(orthogonalized=None), "orthogonalized must be true or false"),

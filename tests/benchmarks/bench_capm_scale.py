@@ -5,8 +5,8 @@ Fits of regressions of many assets on one market, against the aims. Not collecte
 
 Default fits (``fit(cov_type="none")``) on simulated returns, in processor time of one thread. "score" is the
 time of one log-likelihood with its gradient, "pass" that of the same by a pass of the smoother. "flops" is
-how many of its 6 n p^2 + 20 p^3 multiplications a score does in a second. --quick leaves out 49 assets and
-"fit_many".
+how many of its 6 n p^2 + 20 p^3 multiplications a score does in a second. --quick leaves out 49 assets,
+"fit_many" and most windows of the industries.
 """
 
 from __future__ import annotations
@@ -93,6 +93,37 @@ def shared_regressors(quick: bool) -> int:
     return failed
 
 
+def several_walks(quick: bool) -> int:
+    """Print the rows of 12 industries on several factors, whose fits need passes of the smoother."""
+    data = sse.datasets.load_industries()
+    excess = data.returns.sub(data.risk_free, axis=0)
+    print(
+        f"\n{'12 industries, 120 months':<32}{'n':>5}{'p':>4}{'params':>8}{'fit':>8}{'score':>9}{'scores':>9}"
+    )
+    failed = 0
+    for factors, first in ((3, 0), (3, 400), (4, 0), (4, 400))[: 1 if quick else None]:
+        rows = slice(first, first + 120)
+        given = sse.CAPM(excess.iloc[rows], data.factors.iloc[rows, :factors])
+        score, count = given.loglike_and_score, [0]
+
+        def counted(params: np.ndarray, score: Any = score, count: list[int] = count) -> Any:
+            count[0] += 1
+            return score(params)
+
+        given.loglike_and_score = counted
+        taken, res = fitted(given)
+        scores = count[0]
+        one = seconds(lambda given=given, res=res: given.loglike_and_score(np.asarray(res.params)), 11)
+        failed += not res.converged
+        name = f"{factors} factors, from {excess.index[first]:%Y-%m}"
+        print(
+            f"{name:<32}{120:>5}{12:>4}{len(res.params):>8}{taken:>7.1f}s{1e3 * one:>7.1f}ms{scores:>9}"
+            f"{'PASS' if res.converged else 'FAIL':>15}",
+            flush=True,
+        )
+    return failed
+
+
 def autoregressive() -> int:
     """Print the rows of autoregressive coefficients."""
     print(f"\n{'beta ar1':<32}{'n':>5}{'p':>4}{'params':>8}{'fit':>8}{'limit':>17}")
@@ -129,7 +160,7 @@ def one_by_one() -> int:
 
 def main(quick: bool) -> int:
     """Print the tables."""
-    failed = shared_regressors(quick) + autoregressive()
+    failed = shared_regressors(quick) + several_walks(quick) + autoregressive()
     return int(failed + (0 if quick else one_by_one()) > 0)
 
 

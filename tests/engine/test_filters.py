@@ -512,9 +512,9 @@ def test_what_is_kept_is_of_the_series() -> None:
 
 
 def test_no_valid_filter_is_an_error() -> None:
-    with pytest.raises(UnsupportedError, match="No filter gives the right likelihood"):
+    with pytest.raises(UnsupportedError, match="No filter computes the correct likelihood"):
         sse.use_fastest_filter(too_small()[0])
-    with pytest.raises(UnsupportedError, match="no data"):
+    with pytest.raises(UnsupportedError, match="needs data"):
         sse.filter_report(KalmanSmoother(1, 1))
 
 

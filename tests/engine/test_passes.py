@@ -253,3 +253,28 @@ def test_data_that_differ_before_they_go_on_are_filtered_anew():
     again = res.apply(y)
     assert not isinstance(again.filter_results, passes.LazyResults)
     np.testing.assert_allclose(again.llf, again.model.loglike(res.params), rtol=1e-10)
+
+
+@pytest.mark.parametrize("initialization", ["stationary", "diffuse"])
+def test_frames_of_states_are_made_when_they_are_asked_for(initialization, monkeypatch):
+    """statsmodels makes six frames with each result; results of one pass are as its own, and wait."""
+    y = pd.DataFrame(np.random.default_rng(0).standard_normal((40, 2)), columns=["a", "b"])
+    options = {"transition": "identity"} if initialization == "diffuse" else {}
+    model = sse.LGSSM(y, 1, design=[[1.0], [1.0]], initialization=initialization, **options)
+    params = model.start_params
+    made = []
+    inner = pd.MultiIndex.from_product
+    monkeypatch.setattr(pd.MultiIndex, "from_product", lambda *args: made.append(1) or inner(*args))
+    res = model.smooth(params)
+    assert not made
+    filtered = model.filter(params)
+    assert not made and filtered.states.smoothed is None and filtered.states.smoothed_cov is None
+    names, later = model.state_names, pd.RangeIndex(41)
+    for kind, index in (("predicted", later), ("filtered", y.index), ("smoothed", y.index)):
+        mean, cov = getattr(res, f"{kind}_state"), getattr(res, f"{kind}_state_cov")
+        expected = pd.DataFrame(mean.T, index=index, columns=names)
+        pd.testing.assert_frame_equal(getattr(res.states, kind), expected, check_index_type=False)
+        stacked = np.concatenate(np.moveaxis(cov, 2, 0))
+        pairs = inner([index, names]).swaplevel()
+        expected = pd.DataFrame(stacked, index=pairs, columns=names)
+        pd.testing.assert_frame_equal(getattr(res.states, f"{kind}_cov"), expected, check_index_type=False)

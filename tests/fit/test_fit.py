@@ -16,8 +16,9 @@ from numpy.testing import assert_allclose
 
 import statespace_ext as sse
 from statespace_ext.fit.fit import spread
-from statespace_ext.fit.problem import EstimationProblem
-from statespace_ext.fit.search import Search
+from statespace_ext.fit.objective import Objective
+from statespace_ext.fit.problem import EstimationProblem, FitRequest
+from statespace_ext.fit.search import Search, maximise
 
 STORED = Path(__file__).resolve().parents[1] / "reference" / "structured_random_starts.json"
 
@@ -71,7 +72,7 @@ def test_starts_that_agree_take_few_scores(name: str, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(EstimationProblem, "value_and_score", counted)
     model = MODELS[name]()
-    one = model.fit(model.start_params, cov_type="none")
+    one = maximise(model.problem(), FitRequest(), model.start_params, 2000)
     alone = len(calls)
     calls.clear()
     res = model.fit(cov_type="none")
@@ -79,12 +80,24 @@ def test_starts_that_agree_take_few_scores(name: str, monkeypatch: pytest.Monkey
     assert len(calls) <= 1.5 * alone
 
 
+def test_second_derivatives_are_for_searches_that_need_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take a score for each parameter. A fit that converges without them does not compute them."""
+    turned: list[int] = []
+    inner = Objective.whiten
+    monkeypatch.setattr(Objective, "whiten", lambda self, *order: turned.append(1) or inner(self, *order))
+    model = factor_model(1, 4, 1)
+    res = model.fit(cov_type="none")
+    assert res.converged and not turned
+    again = model.fit(res.params * 1.001, cov_type="none")  # near a maximum they come first
+    assert turned and again.llf == pytest.approx(res.llf, abs=1e-6)
+
+
 @pytest.mark.parametrize("method", ["auto", "newton"])
 def test_a_search_whose_rounds_take_no_iteration_ends(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each round of a method that cannot step is followed by Newton steps that gain a little, for ever."""
     rounds: list[int] = []
 
-    def round_without_iterations(self: Search, steps: int) -> None:
+    def round_without_iterations(self: Search, steps: int, stops: object = None) -> None:
         rounds.append(steps)
         assert len(rounds) < 50, "the search does not end"
         self.objective.value_here -= 1e-3

@@ -160,7 +160,7 @@ def test_refusals() -> None:
     with pytest.raises(sse.SpecificationError, match="n_boot must not be 1"):
         sse.select_order(model, [1], n_boot=1)
     empty = sse.LGSSM(pd.DataFrame(y[:3]), 3, 2)
-    with pytest.raises(sse.SpecificationError, match="No candidate has a fit"):
+    with pytest.raises(sse.SpecificationError, match="No candidate could be fitted"):
         sse.select_order(empty, [3])
 
 

@@ -282,7 +282,7 @@ def test_refusals() -> None:
     for level in (95, "high"):
         with pytest.raises(sse.SpecificationError, match="level"):
             res.profile("obs_var.y", level=level)
-    with pytest.raises(sse.ParameterError, match="not real numbers"):
+    with pytest.raises(sse.ParameterError, match="must be real numbers"):
         res.profile("obs_var.y", ["a"])
     with pytest.raises(sse.SpecificationError, match="finite"):
         res.profile("obs_var.y", [np.nan])

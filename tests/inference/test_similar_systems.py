@@ -182,3 +182,13 @@ def test_directions_in_small_units_stand_beside_those_in_large_ones(small: float
     moved = moved / np.linalg.norm(moved, axis=1)[:, None]
     want = np.array([[0.6, 0.8, 0.0, 0.0], [0.0, 0.0, 0.6, -0.8]])
     assert_allclose(np.abs(moved @ want.T) @ [1.0, 1.0], [1.0, 1.0], atol=1e-6)
+
+
+def test_matrices_that_vary_take_no_pass_of_the_smoother(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their parameters count as identified, whatever the step sizes, which need the smoother."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(60)
+    model = sse.CAPM(x[:, None] * [1.0, 0.7] + rng.standard_normal((60, 2)), x)
+    monkeypatch.setattr(type(model), "difference_steps", lambda *_: pytest.fail("a pass of the smoother"))
+    found = identify_by_system(model, np.asarray(model.start_params), {})
+    assert found.n_flat == 0 and found.message == "" and len(found.free) == len(model.param_names)

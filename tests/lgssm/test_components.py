@@ -173,7 +173,7 @@ def test_fits_and_forecasts() -> None:
 # -- what is refused -----------------------------------------------------------------------------------------
 
 COLLISIONS = {
-    "same": (lambda: trend() + trend("local_level"), "same states: trend and trend: got level. Give one of"),
+    "same": (lambda: trend() + trend("local_level"), "same states: trend and trend: got level. Pass another"),
     "regressors": (lambda: regression(X) + regression(X), "two sets of regressors.*in one frame"),
     "two levels": (
         lambda: (trend() + trend("local_level", name="other")).lgssm(Y), "hold a level: got level and other",
@@ -184,7 +184,7 @@ COLLISIONS = {
     "cycle and season": (
         lambda: (seasonal(12, "trigonometric") + cycle(6, damped=False)).lgssm(Y), "with the period 6",
     ),
-    "a constant": (lambda: (trend() + regression(np.ones(N))).lgssm(Y), "a constant regressor is a level"),
+    "a constant": (lambda: (trend() + regression(np.ones(N))).lgssm(Y), "repeats the level"),
 }  # fmt: skip
 
 
@@ -201,22 +201,26 @@ def test_what_several_series_tell_apart_does_not_collide() -> None:
     assert np.isfinite(both.lgssm(two).loglike([0.5] * 5))
     with pytest.raises(sse.SpecificationError, match="collide: both hold a level"):
         (trend("local_level", loadings=[1, 1]) + trend("local_level", loadings=[2, 2], name="own")).lgssm(two)
+    with pytest.raises(
+        sse.SpecificationError, match="trend, trend, trend collide: all hold a level: got common"
+    ):
+        (trend("local_level", loadings=[1, 1], name="common") + trend("local_level")).lgssm(two)
 
 
 REFUSED = {
     "kind": (lambda: trend("rw"), "kind is"),
     "period": (lambda: seasonal(1), "period"),
     "harmonics": (lambda: seasonal(7, "trigonometric", harmonics=4), "got 4; expected at most 3"),
-    "harmonics of dummies": (lambda: seasonal(7, harmonics=2), 'harmonics belong to kind="trigonometric"'),
+    "harmonics of dummies": (lambda: seasonal(7, harmonics=2), "harmonics can be given only with kind="),
     "undamped": (lambda: cycle(damped=False), "undamped cycle of unknown period"),
     "without noise": (lambda: cycle(stochastic=False), "damped cycle without noise is zero"),
     "short": (lambda: cycle(2), "period of a cycle is too short: got 2"),
-    "order": (lambda: arma(0), "p is"),
+    "order": (lambda: arma(0), "p must be a positive integer"),
     "name": (lambda: trend(name="a b"), "name must be an identifier: got 'a b'"),
-    "no regressors": (lambda: regression(None), "regression has no regressors"),
+    "no regressors": (lambda: regression(None), "A regression component needs regressors"),
     "loadings": (lambda: trend(loadings=[1, 1]).lgssm(Y), "wrong length: got 2; expected 1"),
-    "two free": (lambda: arma(1, 1, loadings=["a"]).lgssm(Y), "Free loadings of arma meet the free"),
-    "names over time": (lambda: (arma(1, 1) + regression(X, moving=True)).lgssm(Y), "do not go with names"),
+    "two free": (lambda: arma(1, 1, loadings=["a"]).lgssm(Y), "Free loadings of arma would be multiplied"),
+    "names over time": (lambda: (arma(1, 1) + regression(X, moving=True)).lgssm(Y), "combined with named"),
 }  # fmt: skip
 
 

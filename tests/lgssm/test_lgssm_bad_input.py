@@ -86,7 +86,7 @@ ENDOG: dict[str, tuple[object, str]] = {
     "complex": (Y + 0j, "not numeric: got type complex128"),
     "dates": (np.array(["2000", "2001"], dtype="M8[Y]"), "not numeric"),
     "records": (FRAME.reset_index(drop=True).to_records(index=False), "not numeric"),
-    "ragged": ([[1.0, 2.0], [3.0]], "ragged"),
+    "ragged": ([[1.0, 2.0], [3.0]], "different lengths"),
     "a frame with strings": (FRAME.assign(b="x"), "not numeric: got columns b of type"),
     "a frame of objects": (FRAME.astype(object), "not numeric: got columns a, b, c of type object"),
     "a frame with dates": (FRAME.assign(a=pd.Timestamp("2000")), "columns a of type"),
@@ -103,8 +103,8 @@ ENDOG: dict[str, tuple[object, str]] = {
     "a frame without rows": (FRAME.iloc[:0], "empty"),
     "an index with duplicates": (FRAME.iloc[[0, 0, *range(2, N)]], "duplicates: got 2000-01"),
     "a series with duplicates": (FRAME["a"].iloc[[0, 0, *range(2, N)]], "duplicates"),
-    "a reversed index": (FRAME.iloc[::-1], r"not in increasing order.*sort_index"),
-    "a shuffled index": (FRAME.sample(frac=1.0, random_state=1), "not in increasing order"),
+    "a reversed index": (FRAME.iloc[::-1], r"must be in increasing order.*sort_index"),
+    "a shuffled index": (FRAME.sample(frac=1.0, random_state=1), "must be in increasing order"),
     "an index with NaT": (
         FRAME.set_axis(pd.DatetimeIndex([pd.NaT, *pd.date_range("2000", periods=N - 1)])),
         "missing labels: got NaT at position 0",
@@ -126,7 +126,7 @@ def test_endog(endog: object, words: str) -> None:
 
 DATES: dict[str, tuple[dict[str, object], str]] = {
     "too short": ({"dates": pd.date_range("2000", periods=10)}, "wrong length: got 10; expected 60"),
-    "reversed": ({"dates": pd.date_range("2000", periods=N)[::-1]}, "dates is not in increasing order"),
+    "reversed": ({"dates": pd.date_range("2000", periods=N)[::-1]}, "dates must be in increasing order"),
     "duplicates": ({"dates": pd.DatetimeIndex(["2000"] * N)}, "dates has duplicates"),
     "no dates": ({"dates": [f"row {i}" for i in range(N)]}, "(?i)date"),
     "unknown freq": ({"dates": pd.date_range("2000", periods=N), "freq": "zzz"}, "(?i)freq"),
@@ -148,11 +148,11 @@ def missing_but(rows: list[int]) -> np.ndarray:
 
 
 SAMPLE: dict[str, Refusal] = {
-    "all missing": (lambda: sse.LGSSM(np.full((N, 2), NAN), 1).fit(), DataError, "'y1' is all missing"),
+    "all missing": (lambda: sse.LGSSM(np.full((N, 2), NAN), 1).fit(), DataError, "'y1' has no observations"),
     "one series all missing": (
         lambda: sse.LGSSM(FRAME.assign(b=NAN), 1).fit(),
         DataError,
-        "Series 'b' is all missing.*Drop",
+        "Series 'b' has no observations.*Drop",
     ),
     "constant": (lambda: sse.LGSSM(changed(3.0, slice(None), 1), 1).fit(), DataError, "'y2' is constant"),
     "constant where seen": (
@@ -161,8 +161,8 @@ SAMPLE: dict[str, Refusal] = {
         "'b' is constant: got 3.0 in all 30 periods",
     ),
     "constant to rounding": (lambda: sse.LGSSM(Y + 1e14, 1).fit(), DataError, "constant.*to rounding"),
-    "squares overflow": (lambda: sse.LGSSM(1e100 * Y, 1).fit(), DataError, "too large or too small"),
-    "squares vanish": (lambda: sse.LGSSM(1e-100 * Y, 1).fit(), DataError, "too small.*Change its unit"),
+    "squares overflow": (lambda: sse.LGSSM(1e100 * Y, 1).fit(), DataError, "overflow or underflow"),
+    "squares vanish": (lambda: sse.LGSSM(1e-100 * Y, 1).fit(), DataError, "underflow.*Change its unit"),
     "one value in a series": (
         lambda: sse.LGSSM(missing_but([7]), 1).fit(),
         DataError,
@@ -235,7 +235,7 @@ NO_COUNT = {"zero": 0, "negative": -1, "float": 1.0, "bool": True, "text": "1", 
 @pytest.mark.parametrize("name", ["k_factors", "lags"])
 def test_counts(name: str, value: object) -> None:
     counts: dict[str, Any] = {"k_factors": 1, "lags": 1, name: value}
-    refused(lambda: sse.LGSSM(Y, **counts), SpecificationError, f"{name} is not a positive integer: got ")
+    refused(lambda: sse.LGSSM(Y, **counts), SpecificationError, f"{name} must be a positive integer: got ")
 
 
 def test_unknown_argument() -> None:
@@ -253,7 +253,7 @@ SPECIFICATIONS: dict[str, tuple[dict[str, object], str]] = {
     "design, other periods": ({"design": np.ones((3, 1, 7))}, r"or \(3, 1, 60\) with a last axis over time"),
     "design, scalar": ({"design": 3.0}, "design has the wrong shape"),
     "design, None": ({"design": None}, "design has the wrong shape"),
-    "design, ragged": ({"design": [["a"], ["b"], ["c", "d"]]}, "design is ragged"),
+    "design, ragged": ({"design": [["a"], ["b"], ["c", "d"]]}, "design has rows of different lengths"),
     "design, dict": ({"design": {"a": 1}}, "design has the wrong shape"),
     "design, not square": ({"design": "identity"}, "identity.*square"),
     "obs_intercept": ({"obs_intercept": np.ones(2)}, "obs_intercept has the wrong shape"),
@@ -331,7 +331,7 @@ SPECIFICATIONS: dict[str, tuple[dict[str, object], str]] = {
     ),
     "covariance of a variance of zero": (
         {"obs_cov": [[1, NAN, 0], [NAN, 0, 0], [0, 0, 1]]},
-        "variance fixed at zero beside a covariance that is not zero: got row 1",
+        "variance fixed at zero but a covariance that is not zero: got row 1",
     ),
     "infinite covariance": ({"obs_cov": np.full((3, 3), INF)}, "obs_cov has infinite elements"),
     "initial covariance": (
@@ -370,9 +370,18 @@ SPECIFICATIONS: dict[str, tuple[dict[str, object], str]] = {
     ),
     "known but free": ({**KNOWN, "initial_state": "free"}, 'free elements in initial_state.*"estimated"'),
     "estimated but fixed": ({"initialization": "estimated", "initial_state": [0.0]}, "nothing to estimate"),
-    "stationary with values": ({"initial_state": [0.0]}, 'do not go with initialization="stationary"'),
-    "obs_coef without exog": ({"obs_coef": np.ones((3, 1))}, "obs_coef is given without exog.*Pass exog"),
-    "state_coef without state_exog": ({"state_coef": [[1.0]]}, "state_coef is given without state_exog"),
+    "stationary with values": (
+        {"initial_state": [0.0]},
+        'cannot be combined with initialization="stationary"',
+    ),
+    "obs_coef without exog": (
+        {"obs_coef": np.ones((3, 1))},
+        "obs_coef needs exog, which is missing.*Pass exog",
+    ),
+    "state_coef without state_exog": (
+        {"state_coef": [[1.0]]},
+        "state_coef needs state_exog, which is missing",
+    ),
     # names
     "coefficient and covariance": (
         {"design": [["a"], [1], ["b"]], "state_cov": [["a"]]},
@@ -476,10 +485,10 @@ def test_no_stationary_start(call: Callable) -> None:
 
 
 STARTS: dict[str, tuple[object, str]] = {
-    "text": ("abc", "not real numbers: got 'abc'"),
-    "numbers as text": (["0.1"] * 10, "not real numbers"),
-    "an object": (object(), "not real numbers"),
-    "complex": (np.full(10, 1j), "not real numbers"),
+    "text": ("abc", "must be real numbers: got 'abc'"),
+    "numbers as text": (["0.1"] * 10, "must be real numbers"),
+    "an object": (object(), "must be real numbers"),
+    "complex": (np.full(10, 1j), "must be real numbers"),
     "scalar": (3.0, "wrong shape"),
     "a matrix": (np.zeros((10, 1)), r"wrong shape: got \(10, 1\)"),
     "unknown name": ({"foo": 1.0}, "names do not match: got unknown: foo, missing: loading"),
@@ -488,7 +497,7 @@ STARTS: dict[str, tuple[object, str]] = {
     "unknown matrix": ({"design": np.ones((3, 1)), "foo": 1}, r"Unknown matrices: got \['foo'\]"),
     "matrix of the wrong shape": ({"design": np.ones((1, 3))}, "design has the wrong shape"),
     "matrix over time": ({"obs_cov": np.eye(3)[:, :, None]}, "obs_cov has the wrong shape"),
-    "matrix of text": ({"design": "x"}, "design are not real numbers|design has the wrong"),
+    "matrix of text": ({"design": "x"}, "design must be real numbers|design has the wrong"),
     "matrix of NaN": ({"design": np.full((3, 1), NAN)}, "design has start values that are not finite"),
 }
 
@@ -531,10 +540,10 @@ OPTIONS: dict[str, tuple[dict[str, object], str]] = {
     "method in a list": ({"method": ["em"]}, "method is unknown"),
     "cov_type": ({"cov_type": "white"}, "cov_type is unknown: got 'white'; expected one of"),
     "cov_type number": ({"cov_type": 3}, "cov_type is unknown: got 3"),
-    "cov_kwds": ({"cov_kwds": {"maxlags": 3}}, "cov_kwds are not used: got {'maxlags': 3}"),
-    "maxiter negative": ({"maxiter": -1}, "maxiter is not a whole number: got -1; expected 0 or more"),
+    "cov_kwds": ({"cov_kwds": {"maxlags": 3}}, "cov_kwds.* are not supported: got {'maxlags': 3}"),
+    "maxiter negative": ({"maxiter": -1}, "maxiter must be a whole number: got -1; expected 0 or more"),
     "maxiter fraction": ({"maxiter": 1.5}, "maxiter"),
-    "maxiter text": ({"maxiter": "x"}, "maxiter is not a whole number: got 'x'"),
+    "maxiter text": ({"maxiter": "x"}, "maxiter must be a whole number: got 'x'"),
     "maxiter bool": ({"maxiter": True}, "maxiter"),
     "maxiter NaN": ({"maxiter": NAN}, "maxiter"),
     "maxiter infinite": ({"maxiter": INF}, "maxiter"),
@@ -543,7 +552,7 @@ OPTIONS: dict[str, tuple[dict[str, object], str]] = {
     "tolerance text": ({"tolerance": "x"}, "tolerance"),
     "tolerance None": ({"tolerance": None}, "tolerance"),
     "tolerance NaN": ({"tolerance": NAN}, "tolerance"),
-    "n_starts zero": ({"n_starts": 0}, "n_starts is not a whole number: got 0; expected 1 or more"),
+    "n_starts zero": ({"n_starts": 0}, "n_starts must be a whole number: got 0; expected 1 or more"),
     "n_starts fraction": ({"n_starts": 1.5}, "n_starts"),
     "n_starts text": ({"n_starts": "x"}, "n_starts"),
     "n_starts None": ({"n_starts": None}, "n_starts"),
@@ -552,14 +561,17 @@ OPTIONS: dict[str, tuple[dict[str, object], str]] = {
     "rng negative": ({"rng": -1}, "rng cannot be used"),
     "rng fraction": ({"rng": 1.5}, "rng cannot be used"),
     "rng RandomState": ({"rng": np.random.RandomState(0)}, "rng cannot be used"),
-    "callback": ({"callback": 3}, "callback cannot be called: got 3"),
-    "unknown option": ({"foo": 3}, 'method="auto" takes no such options: got foo; expected options among'),
+    "callback": ({"callback": 3}, "callback must be callable: got 3"),
+    "unknown option": (
+        {"foo": 3},
+        'method="auto" does not accept these options: got foo; expected options among',
+    ),
     "unknown option of lbfgs": ({"foo": 3, "method": "lbfgs"}, "got foo; expected options among maxcor"),
     "option of another method": ({"xatol": 1e-3, "method": "bfgs"}, "got xatol"),
-    "option of EM": ({"gtol": 1e-3, "method": "em"}, 'method="em" takes no such options: got gtol'),
-    "option of statsmodels": ({"optim_score": "approx"}, "takes no such options: got optim_score"),
-    "value of an option": ({"gtol": "x"}, "gtol is not a number"),
-    "negative option": ({"maxfun": -3}, "maxfun is not a number of zero or more"),
+    "option of EM": ({"gtol": 1e-3, "method": "em"}, 'method="em" does not accept these options: got gtol'),
+    "option of statsmodels": ({"optim_score": "approx"}, "does not accept these options: got optim_score"),
+    "value of an option": ({"gtol": "x"}, "gtol must be a number"),
+    "negative option": ({"maxfun": -3}, "maxfun must be a number of at least 0"),
 }
 
 
@@ -578,8 +590,8 @@ def test_options_are_checked_before_any_work() -> None:
 
 FIXED: dict[str, tuple[object, type[Exception], str]] = {
     "unknown": ({"foo": 1.0}, ParameterError, "Unknown parameter: got foo; expected names among loading"),
-    "no names": (3, ParameterError, "have no names: got 3; expected a dict"),
-    "text": ({"obs_var.y1": "x"}, ParameterError, "Values of obs_var.y1 are not real numbers"),
+    "no names": (3, ParameterError, "must be given by name: got 3; expected a dict"),
+    "text": ({"obs_var.y1": "x"}, ParameterError, "Values of obs_var.y1 must be real numbers"),
     "NaN": ({"obs_var.y1": NAN}, ParameterError, "value of obs_var.y1 is not a finite number: got nan"),
     "infinite": ({"obs_var.y1": INF}, ParameterError, "not a finite number"),
     "array": ({"obs_var.y1": np.ones(2)}, ParameterError, "not a finite number"),
@@ -626,8 +638,8 @@ BAD_REGRESSORS: dict[str, tuple[object, str]] = {
         "missing or infinite values: got nan in row 1, column 1",
     ),
     "duplicate columns": (REGRESSORS.set_axis(["u", "u"], axis=1), "duplicate names: got 'u'"),
-    "shuffled index": (FROM_FRAME[0], "not in increasing order"),
-    "another index": (FROM_FRAME[1], r"index of \w+ is not that of endog: got \[0, 1, 2\].*reindex"),
+    "shuffled index": (FROM_FRAME[0], "must be in increasing order"),
+    "another index": (FROM_FRAME[1], r"index of \w+ must equal the index of endog: got \[0, 1, 2\].*reindex"),
     "duplicate index": (REGRESSORS.set_axis([MONTHS[0]] * N), "duplicates"),
 }
 which = pytest.mark.parametrize("name", ["exog", "state_exog"])
@@ -642,7 +654,7 @@ def test_regressors(name: str, value: object, words: str) -> None:
 
 @which
 def test_a_shuffled_index_beside_an_array(name: str) -> None:
-    refused(lambda: sse.LGSSM(Y, 1, **{name: FROM_FRAME[0]}), DataError, "not in increasing order")
+    refused(lambda: sse.LGSSM(Y, 1, **{name: FROM_FRAME[0]}), DataError, "must be in increasing order")
 
 
 last_only = np.zeros((N, 1))
@@ -707,7 +719,7 @@ BAD_FUTURES: dict[str, tuple[object, str]] = {
     "columns in another order": (FUTURE[["v", "u"]], "columns of the model: got v, u; expected 2: u, v"),
     "periods of the sample": (
         FUTURE.set_axis(MONTHS[:3]),
-        "not of the periods after the sample: got 2000-01",
+        "must hold the periods after the sample: got 2000-01",
     ),
 }
 
@@ -742,12 +754,12 @@ def test_regressors_that_the_model_has_not(name: str, fitted: dict[str, Any]) ->
 @which
 def test_new_data_need_new_regressors(name: str, fitted: dict[str, Any]) -> None:
     res = fitted[name]
-    words = f"model with {name} needs new values of it: expected 2 columns"
+    words = f"model has {name}, so new periods need values of it: expected 2 columns"
     for call in (res.append, res.extend, res.apply, res.model.clone):
         refused(lambda call=call: call(NEXT), DataError, words)
     refused(lambda: res.append(NEXT, **{name: X[:2]}), DataError, r"wrong shape: got \(2, 2\); expected \(3,")
     refused(lambda: res.append(NEXT, **{name: FUTURE[["v", "u"]]}), DataError, "columns of the model")
-    words = "not that of endog" if name == "exog" else "not of the periods after the sample"
+    words = "must equal the index of endog" if name == "exog" else "must hold the periods after the sample"
     refused(lambda: res.append(NEXT, **{name: FUTURE.set_axis(MONTHS[:3])}), DataError, words)
     frame = FUTURE if name == "exog" else ENTERING
     for value in (frame.to_numpy(), frame):
@@ -758,9 +770,9 @@ NEW_DATA: dict[str, tuple[str, object, str]] = {
     "append, overlap": (
         "append",
         FRAME.iloc[:3],
-        "does not continue.*got 2000-01 to 2000-03; expected 2005-01",
+        "must continue.*got 2000-01 to 2000-03; expected 2005-01",
     ),
-    "append, gap": ("append", NEXT.set_axis(NEXT.index + 1), "does not continue"),
+    "append, gap": ("append", NEXT.set_axis(NEXT.index + 1), "must continue"),
     "append, fewer series": (
         "append",
         NEXT[["a", "b"]],
@@ -769,7 +781,7 @@ NEW_DATA: dict[str, tuple[str, object, str]] = {
     "append, another order": ("append", NEXT[["b", "a", "c"]], "columns of the model: got b, a, c"),
     "append, infinite": ("append", NEXT + INF, "not finite"),
     "append, text": ("append", NEXT.astype(str), "not numeric"),
-    "extend, overlap": ("extend", FRAME.iloc[:3], "does not continue"),
+    "extend, overlap": ("extend", FRAME.iloc[:3], "must continue"),
     "extend, fewer series": ("extend", NEXT[["a", "b"]], "columns of the model"),
     "apply, fewer series": ("apply", NEXT[["a", "b"]], "columns of the model"),
     "apply, another order": ("apply", NEXT[["c", "b", "a"]], "columns of the model"),
@@ -788,7 +800,7 @@ def test_simulations(fitted: dict[str, Any]) -> None:
         refused(
             lambda count=count: res.simulate(count),
             SpecificationError,
-            "nsimulations is not a positive integer",
+            "nsimulations must be a positive integer",
         )
     refused(lambda: res.simulate(3, rng="x"), SpecificationError, "rng cannot be used: got 'x'")
 

@@ -50,7 +50,7 @@ def test_raw_data_serve_wherever_regressors_do() -> None:
         assert longer.model.design_info is res.model.design_info
         assert_allclose(res.extend(new, exog=later).llf, expected.extend(new, exog=PARTS[N:]).llf, rtol=1e-12)
         assert_allclose(res.apply(SERIES, exog=DATA).llf, by_hand(slice(None)).loglike(params), rtol=1e-12)
-        with pytest.raises(sse.DataError, match="lack columns of the formula.*season"):
+        with pytest.raises(sse.DataError, match="do not have all columns of the formula.*season"):
             res.forecast(3, exog=later.drop(columns="season"))
 
 
@@ -65,7 +65,7 @@ def test_the_intercept_is_that_of_the_observations() -> None:
 
 
 def test_refused() -> None:
-    with pytest.raises(sse.SpecificationError, match="exog is given beside a formula"):
+    with pytest.raises(sse.SpecificationError, match="exog and a formula cannot be combined"):
         by_formula(exog=PARTS[:N])
     with pytest.raises(sse.SpecificationError, match="no series on the left"):
         by_formula("~ x")

@@ -136,7 +136,7 @@ def test_a_fit_finds_loadings_on_the_lag() -> None:
 
 
 def test_what_is_refused() -> None:
-    with pytest.raises(sse.UnsupportedError, match="state_mean does not go with a design on lags"):
+    with pytest.raises(sse.UnsupportedError, match="state_mean cannot be combined with a design on lags"):
         model_of("one factor", state_mean="free")
     with pytest.raises(sse.SpecificationError, match="design has the wrong shape"):
         model_of("one factor", design=np.ones((3, 3)))

@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 import statespace_ext as sse
+from statespace_ext.exceptions import DataError
 from statespace_ext.inference.many import fingerprint
 
 N, M, H = 60, 25, 6
@@ -117,6 +118,18 @@ def test_append_extend_and_apply_have_the_parameters_of_the_sample(way: str) -> 
         extended.forecast(2, obs_cov="hold", design="hold"),
         longer.forecast(2, obs_cov="hold", design="hold"),
     )  # fmt: skip
+
+
+def test_labels_of_other_data_are_those_of_its_periods() -> None:
+    ours = model(obs_intercept="zero")
+    res, part, future = ours.smooth(params(ours)), slice(20, 32), {"design": SEASON[20:32]}
+    labels, y = pd.Series(WHEN, INDEX[:N]), data()
+    want = res.apply(y[part], obs_cov=list(WHEN[part]), **future).llf
+    assert_allclose(res.apply(y[part], obs_cov=labels[part], **future).llf, want, rtol=1e-12)
+    again = ours.clone(y[part], obs_cov=labels[part], **future)
+    assert_allclose(again.loglike(params(ours)), want, rtol=1e-12)
+    with pytest.raises(DataError, match="another index than endog"):
+        res.apply(y[part], obs_cov=labels[4:16], **future)
 
 
 def test_a_held_regime_lasts_after_new_data() -> None:
@@ -234,7 +247,7 @@ def test_windows_without_a_parameter_fail_by_name_and_others_fit() -> None:
         np.cumsum(rng.normal(size=N)) + rng.normal(size=N) * np.where(WHEN == "before", 1, 3), INDEX[:N]
     )
     ours = sse.LGSSM(y, 1, obs_cov=sse.Regimes(WHEN, {"before": [["r"]], "after": [["s"]]}), **level)
-    with pytest.warns(UserWarning, match="stands in no period with data"):
+    with pytest.warns(UserWarning, match="enters no period with data"):
         found = sse.rolling_fit(ours, 30, 15)
     assert found.params.shape == (3, 3)
     assert found.params.notna().all(axis=1).tolist() == [True, True, False]
@@ -413,16 +426,16 @@ REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
     "label without pattern": (regimes(WHEN, {"before": "zero"}), sse.SpecificationError, "no pattern.*after"),
     "pattern without label": (
         regimes(WHEN, {"before": "zero", "after": "zero", "later": [["x"]]}),
-        sse.SpecificationError, "stands in no period.*later",
+        sse.SpecificationError, "is used in no period.*later",
     ),
-    "patterns no mapping": (regimes(WHEN, ["zero"]), sse.SpecificationError, "not a mapping"),
+    "patterns no mapping": (regimes(WHEN, ["zero"]), sse.SpecificationError, "must be a mapping"),
     "labels of two axes": (regimes(WHEN[None], PATTERNS), sse.SpecificationError, "one-dimensional"),
     "labels too short": (
         arguments(obs_cov=sse.Regimes(WHEN[1:], PATTERNS)), sse.SpecificationError, "obs_cov.*59.*60",
     ),
     "labels elsewhere": (
         arguments(obs_cov=sse.Regimes(pd.Series(WHEN, INDEX[1 : N + 1]), PATTERNS)),
-        sse.DataError, "obs_cov.*another index",
+        sse.DataError, "obs_cov must have the index of endog",
     ),
     "array too short": (arguments(obs_cov=SHORT), sse.SpecificationError, r"obs_cov.*\(2, 2, 59\).*60"),
     "not symmetric": (arguments(obs_cov=ODD), sse.SpecificationError, "obs_cov is not symmetric in period 0"),
@@ -432,7 +445,7 @@ REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
     ),
     "a mean": (
         arguments(transition=MOVING, state_mean="free", initialization="estimated"),
-        sse.SpecificationError, "state_mean does not go with",
+        sse.SpecificationError, "state_mean cannot be combined with",
     ),
     "stationary": (
         arguments(transition=MOVING),

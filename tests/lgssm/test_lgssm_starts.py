@@ -152,7 +152,7 @@ def test_orders_compare_by_the_number_of_diffuse_states() -> None:
 
 
 def test_rolling_windows_leave_a_known_start_behind() -> None:
-    with pytest.raises(sse.SpecificationError, match="A known start is that of the first period"):
+    with pytest.raises(sse.SpecificationError, match="A known start applies to the first period"):
         sse.rolling_fit(model_of("all four"), 30, expanding=False)
 
 
@@ -161,24 +161,24 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "length": ({"initialization": ["diffuse"] * 3}, "wrong length: got 3; expected 2, one per factor"),
     "no list": ({"initialization": {"f1": "diffuse"}}, "initialization is unknown"),
     "dependence": (
-        {"transition": [[1, 0], ["a", "phi"]]}, "stationary start depends on one with another start",
+        {"transition": [[1, 0], ["a", "phi"]]}, "must not depend on a factor with another start",
     ),
     "lags": (
         {"lags": 2, "transition": [[["a", 0], [0, 1]], [["b", 0], [0, 0]]], "state_intercept": "zero",
-         "initialization": ["stationary", "diffuse"]}, "correlated across one whose start is",
+         "initialization": ["stationary", "diffuse"]}, "have a factor with a diffuse start",
     ),
     "apart": (
         {"k_factors": 3, "initialization": ["stationary", "diffuse", "stationary"],
          "transition": [["a", 0, 0], [0, 1, 0], ["b", 0, "c"]], "state_cov": "diagonal",
          "state_intercept": "zero",
-         "design": [[1, 1, 1]] * 2}, "correlated across one whose start is: got stationary, diffuse, stat",
+         "design": [[1, 1, 1]] * 2}, "start between them: got stationary, diffuse, stat",
     ),
     "root": ({"transition": [[1, 0], [0, 1.0]]}, "not stationary: got largest root 1"),
     "loadings": ({"design": [[1, 1], ["z", 1]]}, "unbounded: free elements of design scale states"),
     "known without its state": ({"initialization": ["diffuse", "known"]}, "needs initial_state and initial"),
     "a state that is not known": (
         {"initialization": ["diffuse", "known"], "initial_state": [1, 1], "initial_state_cov": "zero"},
-        "not zero for a state whose start is not known: got starts diffuse, known",
+        'must be zero for a state whose initialization is not "known": got starts diffuse, known',
     ),
     "free": (
         {"initialization": ["diffuse", "known"], "initial_state": [0, "a"], "initial_state_cov": "zero"},
@@ -223,3 +223,58 @@ def test_start_values_of_many_series_are_close_to_the_maximum(options: dict[str,
     res = model.fit(cov_type="none")
     assert res.converged
     assert res.llf - 1.0 < start < res.llf
+
+
+# -- a design that is zero at first --------------------------------------------------------------------------
+
+
+def moving_coefficients(first: float, n: int = 80, **options: Any) -> sse.LGSSM:
+    """Return y_t = Z_t x_t + eps_t with random walks x_t; the first row has no data, and another design."""
+    rng = np.random.default_rng(8)
+    Z = np.stack([np.ones(n), rng.standard_normal(n)])[None]
+    x = np.cumsum(0.5 * rng.standard_normal((n, 2)), axis=0)
+    y = np.einsum("ikt,tk->ti", Z, x) + rng.standard_normal((n, 1))
+    y[0], Z[..., 0] = np.nan, first
+    given = {
+        "obs_intercept": "zero",
+        "transition": "identity",
+        "state_cov": "diagonal",
+        "initialization": "diffuse",
+    }
+    return sse.LGSSM(y, 2, design=Z, **{**given, **options})
+
+
+@pytest.mark.parametrize("initialization", ["diffuse", "estimated"])
+def test_a_design_of_an_empty_row_does_not_matter(initialization: str) -> None:
+    models = [moving_coefficients(first, initialization=initialization) for first in (0.0, 1.0, -3.0)]
+    fits = [model.fit(cov_type="none") for model in models]
+    assert all(res.converged for res in fits)
+    assert_allclose([res.llf for res in fits], fits[1].llf, rtol=1e-6)
+
+
+# -- states that the data never determine --------------------------------------------------------------------
+
+
+def test_states_that_the_data_never_determine_have_no_estimate() -> None:
+    """Of two levels of one series only the sum is known; the other series is as in a model of its own."""
+    y = np.cumsum(np.random.default_rng(1).standard_normal((30, 2)), axis=0)
+    given = {
+        "transition": "identity",
+        "obs_intercept": "zero",
+        "state_cov": "diagonal",
+        "initialization": "diffuse",
+    }
+    three = sse.LGSSM(y, 3, design=[[1, 1, 0], [0, 0, 1]], obs_cov=np.eye(2), **given)
+    res = three.smooth([0.4, 0.3, 0.5])
+    alone = sse.LGSSM(y[:, 1], 1, design=[[1]], obs_cov=[[1.0]], **given).smooth([0.5])
+    found, want = res.factors, alone.factors
+    assert found.smoothed.iloc[:, :2].isna().all(axis=None) and found.smoothed_se.iloc[:, :2].isna().all(
+        axis=None
+    )
+    assert_allclose(found.smoothed["f3"], want.smoothed["f1"], rtol=1e-8)
+    assert_allclose(found.smoothed_se["f3"], want.smoothed_se["f1"], rtol=1e-8)
+    x = np.column_stack([np.ones(30), np.ones(30), np.arange(30.0)])
+    twice = sse.DynamicRegression(y[:, 0], x).smooth([1.0])
+    assert twice.coefficients["x1"].smoothed.isna().all(axis=None)
+    assert twice.coefficients["x1"].smoothed_se.isna().all(axis=None)
+    assert twice.coefficients["x3"].smoothed.notna().all(axis=None)

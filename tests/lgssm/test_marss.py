@@ -270,7 +270,7 @@ def test_strings_over_time_in_every_matrix_are_their_numbers(tinitx: int) -> Non
 def test_regimes_are_for_the_constructor() -> None:
     y = np.random.default_rng(19).normal(size=(20, 1))
     noise = sse.Regimes(np.arange(20) < 9, {True: [["r"]], False: [["s"]]})
-    with pytest.raises(sse.SpecificationError, match="R is a Regimes.*LGSSM takes Regimes"):
+    with pytest.raises(sse.SpecificationError, match="R must not be a Regimes object.*Use LGSSM"):
         sse.from_marss(y, {"R": noise})
 
 
@@ -289,7 +289,9 @@ def test_names_of_two_matrices_are_two_parameters() -> None:
     words = {"Z": [["a"], ["b"]], "U": [["a - 2*ab"]], "A": "zero", "Q": [["ab"]], "R": "identity"}
     names = sse.from_marss(y, words).param_names
     assert names[:2] == ["Z_a", "b"] and set(names[2:]) == {"U_a", "U_ab", "Q_ab", "initial_state.X1"}
-    with pytest.raises(sse.SpecificationError, match="'a' stands in several matrices: got 'Z_a' too"):
+    with pytest.raises(
+        sse.SpecificationError, match="'a' is the name of parameters in several matrices: got 'Z_a' too"
+    ):
         sse.from_marss(y, {**words, "R": [["Z_a", 0], [0, 1]]})
 
 
@@ -320,7 +322,9 @@ def test_a_first_state_that_contradicts_or_is_free_is_refused() -> None:
     y = RNG.normal(size=20)
     with pytest.raises(sse.SpecificationError, match=r"contradict the first observation: got .* Fix x0"):
         autoregression(y, x0=[0.0, 0.0])
-    with pytest.raises(sse.SpecificationError, match="without a distribution: got free elements"):
+    with pytest.raises(
+        sse.SpecificationError, match="give the first observation no distribution: got free elements"
+    ):
         autoregression(y, x0="unconstrained")
     assert not np.isnan(autoregression(y, x0=[0.0, 0.0], V0="identity").endog).any()
 
@@ -352,49 +356,49 @@ def test_arrays_have_the_periods_of_marss() -> None:
 
 def test_labels_without_a_rule_have_no_period_before() -> None:
     y = pd.Series(RNG.normal(size=4), index=list("abcd"))
-    with pytest.raises(sse.DataError, match="do not say which period comes before"):
+    with pytest.raises(sse.DataError, match="cannot be inferred from the labels of y"):
         sse.from_marss(y)
 
 
 Y = RNG.normal(size=(20, 3))
 REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
-    "orientation": ({"y": Y.T}, sse.DataError, "one series a row, as in MARSS: got .3, 20.; .* Pass y.T"),
+    "orientation": ({"y": Y.T}, sse.DataError, "one row per series, as in MARSS: got .3, 20.; .* Pass y.T"),
     "orientation told by R": (
         {"model": {"R": np.eye(20)}}, sse.DataError, r"Pass y\.T\.",
     ),
-    "orientation of c": ({"c": np.ones((2, 20))}, sse.DataError, "c has one input a row.* Pass c.T"),
+    "orientation of c": ({"c": np.ones((2, 20))}, sse.DataError, "c must have one column per .* Pass c.T"),
     "length of d": ({"d": np.ones((19, 2))}, sse.DataError, r"d has the wrong shape: got \(19, 2\)"),
     "missing input": ({"c": [*[0.0] * 19, np.nan]}, sse.DataError, "c has missing or infinite values"),
-    "inputs in model": ({"model": {"c": 1}}, sse.SpecificationError, r"Pass them beside it: .*c=\.\.\."),
+    "inputs in model": ({"model": {"c": 1}}, sse.SpecificationError, r"Pass them as an argument: .*c=\.\.\."),
     "letter": ({"model": {"P": 1}}, sse.SpecificationError, "unknown element: got 'P'; expected .*Z, A, D"),
-    "no mapping": ({"model": "Z"}, sse.SpecificationError, "model is not a mapping"),
-    "word": ({"model": {"Q": "unequal"}}, sse.SpecificationError, "Q is not one of MARSS's words: got 'uneq"),
+    "no mapping": ({"model": "Z"}, sse.SpecificationError, "model must be a mapping"),
+    "word": ({"model": {"Q": "unequal"}}, sse.SpecificationError, "Q is not a keyword of MARSS: got 'uneq"),
     "name": ({"model": {"R": "r"}}, sse.SpecificationError, r"1 x 1 matrix is written \[\['r'\]\]"),
     "tinitx": ({"model": {"tinitx": 2}}, sse.SpecificationError, "tinitx is unknown: got 2; expected 0 or 1"),
     "diffuse": ({"model": {"diffuse": True}}, sse.UnsupportedError, 'LGSSM.*initialization="diffuse"'),
-    "G": ({"model": {"G": np.eye(3)}}, sse.UnsupportedError, "G has another value .* product into Q"),
-    "C without c": ({"model": {"C": "unconstrained"}}, sse.SpecificationError, "C is given without c"),
+    "G": ({"model": {"G": np.eye(3)}}, sse.UnsupportedError, "G must have the default .* product into Q"),
+    "C without c": ({"model": {"C": "unconstrained"}}, sse.SpecificationError, "C needs c, which is missing"),
     "scaling": ({"model": {"Z": "unconstrained"}}, sse.SpecificationError, 'A="scaling", the default, needs'),
     "diagonal C": (
         {"model": {"C": "diagonal and equal"}, "c": Y[:, :2]}, sse.SpecificationError, "needs a square",
     ),
-    "ragged": ({"model": {"B": [[1], [1, 2]]}}, sse.SpecificationError, "B is ragged"),
+    "ragged": ({"model": {"B": [[1], [1, 2]]}}, sse.SpecificationError, "B has rows of different lengths"),
     "type": ({"model": {"B": 1j * np.eye(3)}}, sse.SpecificationError, "B has the wrong type"),
     "element": ({"model": {"B": [[None] * 3] * 3}}, sse.SpecificationError, "neither a number nor a string"),
-    "categories": ({"model": {"Q": pd.Categorical(list("aab"))}}, sse.SpecificationError, "Z alone"),
+    "categories": ({"model": {"Q": pd.Categorical(list("aab"))}}, sse.SpecificationError, "Only Z can be"),
     "rows": ({"model": {"Q": np.eye(2)}}, sse.SpecificationError, r"Q has the wrong shape: got \(2, 2\)"),
     "periods": (
         {"model": {"B": np.ones((3, 3, 7))}}, sse.SpecificationError, "B has the wrong length: got 7",
     ),
     "moving V0": (
-        {"model": {"V0": np.ones((3, 3, 20))}}, sse.SpecificationError, "V0 has an axis over time",
+        {"model": {"V0": np.ones((3, 3, 20))}}, sse.SpecificationError, "V0 must be constant over time",
     ),
-    "NaN over time": (
-        {"model": {"U": np.full((3, 1, 20), np.nan, dtype=object)}}, sse.SpecificationError, "U has NaN",
+    "NaN": (
+        {"model": {"U": np.full((3, 1, 20), np.nan, dtype=object)}}, sse.SpecificationError, "contain NaN",
     ),
     "parameter of a period that nothing enters": (
         {"y": Y[:, 0], "model": {"U": [["a", *["b"] * 19]], "tinitx": 1}},
-        sse.DataError, "c is zero in every period that it enters: got a",
+        sse.DataError, "An input in c is zero in every period in which it enters: got a",
     ),
 }  # fmt: skip
 
@@ -430,3 +434,5 @@ def test_the_constructor_answers_words_of_marss(key: str) -> None:
 def test_the_constructor_answers_letters_of_marss() -> None:
     with pytest.raises(TypeError, match="'R'. MARSS's R is obs_cov here; from_marss takes MARSS's notation"):
         sse.LGSSM(Y, 1, R="identity")
+    with pytest.raises(TypeError, match="tinitx belongs to from_marss"):
+        sse.LGSSM(Y, 1, tinitx=0)

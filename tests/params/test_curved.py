@@ -195,7 +195,7 @@ def test_regressions_compare_and_test_constancy() -> None:
 
 
 def test_several_moving_regressors_are_refused() -> None:
-    with pytest.raises(sse.UnsupportedError, match="one moving regressor"):
+    with pytest.raises(sse.UnsupportedError, match="one regressor with a time-varying coefficient"):
         regression(dynamics={"const": "random_walk", "MKT": "random_walk"}, state_cov=Decaying())
 
 

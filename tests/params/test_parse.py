@@ -165,7 +165,7 @@ REFUSED = {
     "wrong shape": (np.ones((2, 3)), "wrong shape", ("(2, 3)", "(2, 2)")),
     "wrong shape of strings": ([["a", "b"]], "wrong shape", ("(1, 2)",)),
     "vector for a matrix": ([1, 2], "wrong shape", ("(2,)",)),
-    "ragged": ([[1, 2], [3]], "ragged|shape", ("(2, 2)",)),
+    "ragged": ([[1, 2], [3]], "different lengths|shape", ("(2, 2)",)),
     "infinite": ([[1, np.inf], [0, 1]], "infinite", ()),
     "infinite string": ([["a", "inf"], [0, 1]], r"design\[0\]\[1\] is infinite", ()),
     "not linear": ([["a*b", 0], [0, 1]], r"design\[0\]\[0\] is not a linear", ("'a*b'",)),

@@ -205,7 +205,7 @@ def test_a_series_without_noise_needs_an_uncertain_state(start: float, noise: fl
         assert_allclose(found, expected, rtol=1e-9)
         return
     for call in (model.loglike, model.score):
-        with pytest.raises(sse.ParameterError, match=f"certain before they are seen.*period {period}"):
+        with pytest.raises(sse.ParameterError, match=f"known before they are observed.*period {period}"):
             call(params)
 
 

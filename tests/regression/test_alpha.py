@@ -19,7 +19,12 @@ from statsmodels.regression.linear_model import OLS
 
 import statespace_ext as sse
 from statespace_ext.inference.many import model_on, spawn
-from statespace_ext.regression.alpha import _bootstrapped, _Refit, grs, wald_alpha
+from statespace_ext.regression.alpha import _zero, grs, wald_alpha
+from statespace_ext.regression.hypotheses import Refit, bootstrapped
+
+
+def refit_of(res: Any, regressor: str = "alpha") -> Refit:
+    return Refit(res, _zero(res, regressor)[2], null=True)
 
 
 def data(seed: int = 4, n: int = 60, p: int = 3, factors: int = 2) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -174,7 +179,7 @@ def test_the_bootstrap_has_the_exact_distribution_where_there_is_one() -> None:
     """Static betas, drawn and fitted again as if the distribution were not known."""
     y, f = data(n=16, p=3, factors=1)
     res = sse.CAPM(y, f, beta="static").fit(cov_type="none")._results
-    law = _bootstrapped(_Refit(res, np.arange(3)), spawn(2, 120), 1)
+    law = bootstrapped(refit_of(res), spawn(2, 120), 1)
     scaled = law.simulated * 12 / (3 * 14)
     assert stats.kstest(scaled, stats.f(3, 12).cdf).pvalue > 0.01
     assert stats.kstest(law.simulated, stats.chi2(3).cdf).pvalue < 0.05  # which the test would notice
@@ -205,7 +210,7 @@ def test_samples_have_no_effects_and_are_fitted_near_their_maximum(case: str) ->
     if case == "ar1":
         return  # its likelihood on random walks is so flat that rounding shows
     assert_allclose(test.simulated, res.test_alpha(n_sim=2, rng=0)["wald"].simulated, rtol=1e-6)
-    refit = _Refit(res._results, np.arange(3))
+    refit = refit_of(res._results)
     sample = refit.sampler.draw(np.random.default_rng(spawn(0, 2)[0]))
     whole = model_on(model, sample).fit(np.asarray(res.params), method="lbfgs", cov_type="none")
     assert_allclose(test.simulated[0], wald_alpha(whole, "alpha", n_sim=1).statistic, rtol=0.01)
@@ -216,7 +221,7 @@ def test_parameters_that_are_held_stay_held_in_the_samples() -> None:
     model = sse.CAPM(y, x["MKT"], state_cov="diagonal")
     with model.fix_params({"obs_cov.A1.A2": 0.0}):
         res = model.fit(cov_type="none")
-    refit = _Refit(res._results, np.arange(2))
+    refit = refit_of(res._results)
     assert refit.fixed == {"obs_cov.A1.A2": 0.0}
     assert_allclose(refit.statistic(model), res.test_alpha(n_sim=2)["wald"].statistic, rtol=1e-3)
 
@@ -259,7 +264,7 @@ def test_wald_refusals() -> None:
     with pytest.raises(sse.SpecificationError, match="low_memory"):
         wald_alpha(model.fit(method="lbfgs", low_memory=True))
     factor = sse.LGSSM(y, 1)
-    with pytest.raises(sse.SpecificationError, match="dynamic regressions"):
+    with pytest.raises(sse.SpecificationError, match="dynamic regression"):
         wald_alpha(factor.smooth(factor.start_params))
 
 

@@ -192,7 +192,7 @@ def test_former_names_of_alpha_serve_with_a_warning(sample: Raw, res: Any) -> No
         assert moving.loglike(at.set_axis(names)) == moving.loglike(at)
     with OLD, moving.fix_params({"state_var.const.A1": 0.1}):
         assert moving._fixed_params == {"state_var.alpha.A1": 0.1}
-    with OLD, pytest.raises(SpecificationError, match="twice"):
+    with OLD, pytest.raises(SpecificationError, match="two names"):
         moving.clone(
             sample.returns,
             market=sample.market,
@@ -583,7 +583,7 @@ def test_new_periods_need_market_and_rate(res: Any, future: Raw, method: str) ->
         call(risk_free=d.rate)
     with pytest.raises(DataError, match="risk_free"):
         call(market=d.market)
-    with pytest.raises(DataError, match="market and risk_free go without"):
+    with pytest.raises(DataError, match="either exog, or market and risk_free"):
         call(market=d.market, risk_free=d.rate, exog=d.regressors())
     with pytest.raises(DataError, match="risk_free.*missing"):
         call(market=d.market, risk_free=d.rate.where(d.rate.index != d.rate.index[2]))
@@ -714,7 +714,7 @@ BAD: dict[str, tuple[Callable[[Raw], Any], type[Exception], str]] = {
     "formula without a market": (
         lambda d: sse.CAPM.from_formula("A1 ~ 1", d.returns.join(d.market)),
         SpecificationError,
-        "not that of a CAPM",
+        "does not describe a CAPM",
     ),
     "formula with an unknown rate": (
         lambda d: sse.CAPM.from_formula("A1 ~ MKT", d.returns.join(d.market), "RF"),

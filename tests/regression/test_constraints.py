@@ -14,6 +14,7 @@ from oracle import dense_diffuse, richardson_gradient
 
 import statespace_ext as sse
 from statespace_ext.exceptions import DataError, SpecificationError, UnsupportedError
+from statespace_ext.regression.alpha import grs, wald_alpha
 
 N, NAMES = 16, ["const", "SMB", "HML"]
 V = np.array([[2.0, 0.3], [0.3, 1.0]])
@@ -282,18 +283,137 @@ def test_structures_of_one_constraint_compare() -> None:
         fits[0].compare(other)
 
 
+@pytest.mark.parametrize("W", ["joint", [["2*v", "-v"], ["-v", "2*v"]]])
+def test_forms_of_w_that_do_not_depend_on_the_order(W: Any) -> None:
+    y, x = data(40, missing=False)
+    orders = [["const", "SMB", "HML"], ["SMB", "HML", "const"], ["HML", "const", "SMB"]]
+    found = [
+        sse.DynamicRegression(y["A"], x[order], dynamics=dict.fromkeys(order, "random_walk"), state_cov=W,
+                              constraints="const + SMB + HML = 1").fit(cov_type="none")
+        for order in orders
+    ]  # fmt: skip
+    for res in found[1:]:
+        assert_allclose(res.llf, found[0].llf, rtol=1e-6)
+        for name in NAMES:
+            paths = [each.coefficients[name].smoothed for each in (res, found[0])]
+            assert_allclose(*paths, rtol=0, atol=1e-3)
+
+
 def test_a_capm_names_alpha() -> None:
     y, x = data(40, missing=False)
     res = sse.CAPM(y, x["SMB"].rename("MKT"), constraints="alpha = 0", state_cov="diagonal").fit()
     assert res.model.state_names == ["MKT.A", "MKT.B"]
     assert np.all(res.alpha.estimate == 0.0) and np.all(res.alpha.se == 0.0)
     assert res.alpha.filtered.notna().all().all()
-    with pytest.raises(UnsupportedError, match="test_coefficients"):
+    with pytest.raises(SpecificationError, match="set all coefficients on alpha to zero"):
         res.test_alpha()
-    with pytest.raises(UnsupportedError, match="constraints"):
-        res.test_constancy(n_sim=3)
     again = res.model.clone(y.to_numpy(), market=x["SMB"].to_numpy())
     assert again.state_names == res.model.state_names
+
+
+# -- tests of zero alphas and of constant coefficients -----------------------------------------------------
+
+
+def rewritten(y: pd.DataFrame, x: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the regression in which SMB = 1 - HML."""
+    return y.sub(x["SMB"], axis=0), pd.DataFrame({"const": 1.0, "HML": x["HML"] - x["SMB"]})
+
+
+@pytest.mark.parametrize("obs_cov", ["unstructured", "diagonal", "scalar"])
+def test_zero_alphas_are_those_of_the_regression_rewritten_by_hand(obs_cov: str) -> None:
+    y, x = data(30, missing=False)
+    ours = sse.CAPM(y, x[["SMB", "HML"]], beta="static", obs_cov=obs_cov, constraints=SUM).fit(
+        cov_type="none"
+    )
+    by_hand = sse.DynamicRegression(*rewritten(y, x), obs_cov=obs_cov).fit(cov_type="none")
+    test, want = ours.test_alpha(rng=0)["wald"], wald_alpha(by_hand, "const", rng=0)
+    assert test.distribution == want.distribution != "parametric bootstrap"
+    assert_allclose([test.statistic, test.pvalue], [want.statistic, want.pvalue], rtol=1e-7)
+    if obs_cov == "unstructured":
+        left, right = rewritten(y, x)
+        assert_allclose(test.pvalue, grs(left, right["HML"]).pvalue, rtol=1e-7)
+    joint = [res.test_coefficients(f"{name}.A = 0, HML.B = 0.5", rng=0, n_sim=3)
+             for res, name in ((ours, "alpha"), (by_hand, "const"))]  # fmt: skip
+    assert joint[0].distribution == joint[1].distribution
+    assert_allclose(joint[0].statistic, joint[1].statistic, rtol=1e-6)
+
+
+def test_alphas_that_are_equal_are_one_hypothesis() -> None:
+    """One variance: the F test of least squares on the stacked series."""
+    y, x = data(30, missing=False)
+    res = sse.CAPM(y, x["SMB"], beta="static", obs_cov="scalar", constraints="alpha.A = alpha.B").fit()
+    test = res.test_alpha()["wald"]
+    E2 = np.eye(2)
+    X = np.concatenate([np.column_stack([np.ones(30), np.outer(x["SMB"], E2[i])]) for i in range(2)])
+    want = sm.OLS(np.concatenate([y["A"], y["B"]]), X).fit()
+    assert test.df == 1 and test.distribution == "F(1, 57)" and list(test.estimate.index) == ["A", "B"]
+    assert_allclose(test.pvalue, want.pvalues[0], rtol=1e-7)
+    assert_allclose(test.estimate, want.params[0], rtol=1e-8)
+    assert np.linalg.matrix_rank(test.cov) == 1 and "df = 1" in str(test)
+    full = sse.CAPM(y, x["SMB"], constraints="alpha.A = alpha.B", state_cov="diagonal").fit(cov_type="none")
+    simulated = full.test_alpha(n_sim=2, rng=0)["wald"]
+    assert simulated.distribution == "parametric bootstrap" and simulated.df == 1
+    found = full.alpha
+    assert_allclose(simulated.statistic, (found.estimate["A"] / found.se["A"]) ** 2, rtol=1e-8)
+
+
+def test_samples_of_alphas_satisfy_the_hypothesis() -> None:
+    """Alphas of 100 in the data leave nothing in the samples."""
+    y, x = data(40, missing=False)
+    model = sse.CAPM(y + 100.0, x["SMB"], constraints="alpha.A = alpha.B + 1", state_cov="scalar",
+                     initialization="approximate_diffuse")  # fmt: skip
+    with pytest.raises(SpecificationError, match="exclude that all coefficients on alpha are zero"):
+        model.smooth(model.start_params).test_alpha()
+    model = sse.CAPM(y + 100.0, x["SMB"], constraints="alpha.A = 2*alpha.B", state_cov="scalar")
+    test = model.fit(cov_type="none").test_alpha(n_sim=2, rng=0)["wald"]
+    assert test.statistic > 100.0 and np.all(test.simulated < 60.0)
+
+
+@pytest.mark.parametrize(
+    ("constraints", "match"),
+    [
+        ("alpha.A = 1", "exclude"),
+        ("alpha.A = 0, alpha.B = 0", "nothing to test"),
+        ("alpha.A = alpha.B + 1", "exclude"),
+        ("alpha = 0.5", "exclude"),
+    ],
+)
+def test_constraints_that_decide_about_alpha(constraints: str, match: str) -> None:
+    y, x = data(30, missing=False)
+    res = sse.CAPM(y, x["SMB"], beta="static", constraints=constraints).fit()
+    with pytest.raises(SpecificationError, match=match):
+        res.test_alpha()
+    one = sse.CAPM(y, x["SMB"], beta="static", obs_cov="diagonal", constraints="alpha.A = 0").fit()
+    want = sm.OLS(y["B"], sm.add_constant(x["SMB"])).fit()
+    assert_allclose(one.test_alpha()["wald"].pvalue, want.pvalues["const"], rtol=1e-7)
+
+
+@pytest.mark.parametrize("options", [{}, {"obs_cov": "diagonal", "state_cov": "scalar"}])
+def test_constancy_is_that_of_the_regression_rewritten_by_hand(options: dict[str, str]) -> None:
+    y, x = data(40, missing=False)
+    moves = {"SMB": "random_walk", "HML": "random_walk"}
+    ours = sse.DynamicRegression(y, x, dynamics=moves, constraints=SUM, **options).fit(cov_type="none")
+    by_hand = sse.DynamicRegression(*rewritten(y, x), dynamics={"HML": "random_walk"}, **options)
+    given = {"n_sim": 9, "rng": 0, "per_series": True}
+    test, want = ours.test_constancy(**given), by_hand.fit(cov_type="none").test_constancy(**given)
+    assert test.distribution == want.distribution and test.regressors == ["HML"]
+    assert_allclose([test.llf, test.llf_null], [want.llf, want.llf_null], atol=1e-5)
+    assert_allclose(test.simulated, want.simulated, atol=1e-5)
+    pd.testing.assert_frame_equal(test.nyblom, want.nyblom, rtol=1e-6)
+    pd.testing.assert_frame_equal(test.per_series, want.per_series, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:The fit did not converge")
+def test_constancy_with_coefficients_in_common_is_the_ratio_of_two_fits() -> None:
+    y, x = data(40, missing=False)
+    given = {"constraints": "HML.A = HML.B", "obs_cov": "scalar"}
+    res = sse.DynamicRegression(y, x, dynamics={"HML": "random_walk"}, **given).fit(cov_type="none")
+    test = res.test_constancy(n_sim=3, rng=0)
+    null = sse.DynamicRegression(y, x, **given).fit(cov_type="none")
+    assert_allclose([test.llf, test.llf_null], [res.llf, null.llf], atol=1e-5)
+    assert test.distribution == "pivotal" and not len(test.nyblom) and "join the coefficients" in str(test)
+    with pytest.raises(UnsupportedError, match="join A, B"):
+        res.test_constancy(n_sim=2, per_series=True)
 
 
 # -- constraints that are refused ----------------------------------------------------------------------------
@@ -304,8 +424,8 @@ def test_a_capm_names_alpha() -> None:
     [
         ("SMB + MOM = 1", "MOM"),
         ("SMB = 1, SMB = 2", "contradict"),
-        ("SMB = 1, 2*SMB = 2", "nothing beside"),
-        ("SMB = HML, SMB.A = HML.A", "nothing beside"),
+        ("SMB = 1, 2*SMB = 2", "is redundant"),
+        ("SMB = HML, SMB.A = HML.A", "is redundant"),
         ("SMB * HML = 1", "not linear"),
         ("0*SMB = 1", "no variables"),
         ("SMB = HML, SMB.A - HML.A = 1", "contradict"),

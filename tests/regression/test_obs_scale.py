@@ -169,7 +169,7 @@ def test_forecasts_have_the_scale_that_is_given(res: Any) -> None:
     draws = start.simulate(3, anchor="end", exog=x[20:23], obs_scale=1e-9 * scale[20:23], rng=0)
     assert draws.shape == (3, 2)
     for call in (start.forecast, start.get_forecast):
-        with pytest.raises(DataError, match="obs_scale: the last one is not held"):
+        with pytest.raises(DataError, match="obs_scale; the last value is not carried"):
             call(2, exog=x[20:22])
     with pytest.raises(DataError, match="obs_scale"):
         start.forecast(2, exog=x[20:22], obs_scale=scale[21:23])
@@ -249,6 +249,7 @@ def test_a_capm_takes_it_too() -> None:
         (lambda s: s.shift(1, freq="M"), "index"),
         (lambda s: s[["A2", "A1"]], "columns"),
         (lambda s: s.assign(A3=1.0), "columns"),
+        (lambda s: s.rename(columns={"A2": "A9"}), "got A1, A9; expected 2: A1, A2"),
         (lambda s: s.to_numpy().T, "shape"),
         (lambda s: s.astype(str), "not numeric"),
         (lambda s: 2.0, "shape|not"),
@@ -341,7 +342,7 @@ def test_methods_for_later_periods_use_the_scale_or_refuse_it(method: str) -> No
 def test_methods_without_later_periods_refuse_a_scale(method: str, scaled: bool) -> None:
     call, res = HAVE_NO_USE[method], part(scaled)
     call(res)
-    with pytest.raises(DataError, match="no use for obs_scale"):
+    with pytest.raises(DataError, match="uses obs_scale only for periods after the sample"):
         call(res, obs_scale=data()[2][CUT : CUT + 3])
 
 

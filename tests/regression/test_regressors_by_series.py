@@ -8,13 +8,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.api as sm
 from numpy.testing import assert_allclose
 from oracle import dense_diffuse, richardson_gradient
 from pandas.testing import assert_frame_equal
+from scipy import stats
 
 import statespace_ext as sse
-from statespace_ext.exceptions import DataError, SpecificationError, UnsupportedError
+from statespace_ext.exceptions import DataError, SpecificationError
 from statespace_ext.inference.many import fingerprint
+from statespace_ext.regression.alpha import wald_alpha
+from statespace_ext.regression.constancy_ratios import ratio_of
 
 N = 24
 V = np.array([[2.0, 0.3], [0.3, 1.0]])
@@ -158,6 +162,151 @@ def test_later_periods_and_copies() -> None:
     assert len(part.fit(method="lbfgs").bootstrap(n_boot=2, rng=0).params) == 2
 
 
+# -- portfolios and tests --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["random_walk", "local_linear", "ar1"])
+def test_portfolios_are_those_of_the_dense_gaussian(kind: str) -> None:
+    """A market in common and a size for each: paths and errors are those of the joint distribution."""
+    y, x = data()
+    x["B"] = x["B"].assign(MKT=x["A"]["MKT"], size=x["A"]["size"] ** 2)
+    model = sse.DynamicRegression(y, x, dynamics={"MKT": kind, "size": kind}, state_cov="diagonal")
+    values = {"obs_var.A": 2.0, "obs_cov.A.B": 0.3, "obs_var.B": 1.0}
+    at = [
+        values.get(n, 0.5 if n.startswith("ar1") else 0.1 + 0.01 * i) for i, n in enumerate(model.param_names)
+    ]
+    res = model.smooth(at)
+    system = {
+        key: np.array(model.ssm[key]) for key in ("design", "obs_cov", "transition", "selection", "state_cov")
+    }
+    system |= {"obs_intercept": np.zeros(2), "state_intercept": np.zeros(model.k_states)}
+    start = model.ssm.initialization(model=model.ssm)
+    diffuse = np.diag(start[1]) > 0
+    system |= {"initial_state": start[0], "initial_state_cov": start[2]}
+    want = dense_diffuse(y.to_numpy(), system, diffuse)
+    weights = pd.DataFrame({"half": [0.5, 0.5], "spread": [1.0, -1.0]}, index=["A", "B"])
+    found = res.portfolio(weights)
+    states = model.state_names
+    keys = {"const": ["const"], "MKT": ["MKT"], "size.A": ["size"], "size.B": ["size"]}
+    assert [key for key in found.coefficients if "slope" not in key] == list(
+        keys
+    ) and found.constant == "const"
+    assert list(found.beta) == list(keys)[1:] and found.alpha is found.coefficients["const"]
+    for key, (name,) in keys.items():
+        for column, w in weights.items():
+            own = [key[-1]] if "." in key else ["A", "B"]
+            row = np.zeros(len(states))
+            for series in own:
+                for state in (f"{name}.{series}", f"{name}.dev.{series}"):
+                    if state in states:
+                        row[states.index(state)] = w[series]
+            path = found.coefficients[key]
+            assert_allclose(path.smoothed[column], want.smoothed_state @ row, rtol=0, atol=1e-10)
+            variance = np.einsum("i,tij,j->t", row, want.smoothed_cov, row)
+            assert_allclose(path.smoothed_se[column] ** 2, variance, rtol=0, atol=1e-10)
+    if kind == "local_linear":
+        assert found.slopes == ["MKT.slope", "size.slope.A", "size.slope.B"]
+        row = 0.5 * (np.array(states) == "size.slope.B")
+        assert_allclose(
+            found.coefficients["size.slope.B"].smoothed["half"], want.smoothed_state @ row, atol=1e-10
+        )
+    returns = sum(
+        np.outer(x["A"]["MKT"] if key == "MKT" else x[key[-1]]["size"] if "." in key else np.ones(N), [1, 1])
+        * found.coefficients[key].smoothed.to_numpy()
+        for key in keys
+    )
+    fitted = np.einsum("ikt,tk->ti", system["design"], want.smoothed_state)
+    assert_allclose(returns, fitted @ weights.to_numpy(), rtol=0, atol=1e-9)
+
+
+def test_a_portfolio_of_a_regressor_that_not_all_have() -> None:
+    res = model_of().smooth(params_of(model_of()))
+    found = res.portfolio({"A": 0.4, "B": 0.6})
+    assert list(found.coefficients) == ["const", "MKT.A", "MKT.B", "size"]
+    assert_allclose(
+        found.coefficients["size"].smoothed["portfolio"], 0.4 * res.coefficients["size"].smoothed["A"]
+    )
+    assert_allclose(
+        found.coefficients["MKT.B"].smoothed_se["portfolio"], 0.6 * res.coefficients["MKT"].smoothed_se["B"]
+    )
+
+
+@pytest.mark.parametrize("obs_cov", ["diagonal", "scalar"])
+def test_zero_coefficients_have_the_exact_law(obs_cov: str) -> None:
+    """Least squares of each series: a sum of squared t, or their mean over one variance."""
+    y, x = data()
+    res = sse.DynamicRegression(y, x, obs_cov=obs_cov).fit(cov_type="none")
+    fits = [sm.OLS(y[name], x[name], missing="drop").fit() for name in y]
+    test = wald_alpha(res, "const", rng=0)
+    if obs_cov == "diagonal":
+        want = sum(fit.tvalues["const"] ** 2 for fit in fits)
+        assert test.distribution == "sum of F"
+    else:
+        freedom = sum(fit.df_resid for fit in fits)
+        variance = sum(fit.ssr for fit in fits) / freedom
+        want = sum(fit.params["const"] ** 2 / fit.normalized_cov_params.loc["const", "const"] for fit in fits)
+        want = want / variance
+        assert_allclose(test.pvalue, stats.f.sf(want / 2, 2, freedom), rtol=1e-9)
+    assert_allclose(test.statistic, want, rtol=1e-5)
+    one = wald_alpha(res, "size", rng=0)
+    freedom = fits[0].df_resid if obs_cov == "diagonal" else freedom
+    assert list(one.estimate.index) == ["A"] and one.distribution == f"F(1, {int(freedom)})"
+    again = res.test_coefficients("size.A = 0")
+    assert_allclose([again.statistic, again.pvalue], [one.statistic, one.pvalue], rtol=1e-9)
+
+
+def test_a_full_v_and_own_regressors_are_simulated() -> None:
+    y, x = data()
+    res = model_of().fit(cov_type="none")
+    test = wald_alpha(res, "const", n_sim=3, rng=0)
+    assert test.distribution == "parametric bootstrap" and test.df == 2
+    rows = [res.model.state_names.index(f"const.{name}") for name in y]
+    a, P = res.smoothed_state[rows, -1], res.smoothed_state_cov[np.ix_(rows, rows)][:, :, -1]
+    assert_allclose(test.statistic, a @ np.linalg.solve(P, a), rtol=1e-10)
+
+
+@pytest.mark.filterwarnings("ignore:The fit did not converge")
+def test_constancy_is_the_ratio_of_two_fits() -> None:
+    y, x = data()
+    model = model_of(obs_cov="diagonal")
+    test = model.fit(cov_type="none").test_constancy(n_sim=3, rng=0, per_series=True)
+    null = sse.DynamicRegression(y, x, obs_cov="diagonal").fit(cov_type="none")
+    assert_allclose(test.llf_null, null.llf, atol=1e-6)
+    alone = [
+        sse.DynamicRegression(y[name], x[name], dynamics={"MKT": "random_walk"}).fit(cov_type="none").llf
+        - sse.DynamicRegression(y[name], x[name]).fit(cov_type="none").llf
+        for name in y
+    ]
+    assert_allclose(test.statistic, 2 * sum(alone), atol=1e-5)
+    assert_allclose(test.per_series["statistic"], 2 * np.array(alone), atol=1e-5)
+    assert test.distribution == "parametric bootstrap"  # a value is missing in part of a row
+    for name in y:
+        other = sse.DynamicRegression(y[name], x[name], dynamics={"MKT": "random_walk"}).fit(cov_type="none")
+        want = other.test_constancy(n_sim=2, rng=0).nyblom.loc[("MKT", name), "statistic"]
+        assert_allclose(test.nyblom.loc[("MKT", name), "statistic"], want, rtol=1e-10)
+
+
+def test_what_is_pivotal_with_own_regressors() -> None:
+    y, own = data()
+    pairs = {
+        ("diagonal", "diagonal"),
+        ("scalar", "scalar"),
+        ("diagonal", "scalar"),
+        ("unstructured", "diagonal"),
+    }
+    for V, W in pairs:
+        model = sse.DynamicRegression(
+            y.fillna(0.3), own, dynamics={"MKT": "random_walk"}, obs_cov=V, state_cov=W
+        )
+        ratio = ratio_of(model)
+        assert ratio.pivotal is (V == W), (V, W)
+        if V == W:
+            sample = ratio.draw(np.random.default_rng(0))
+            moved = sample * (np.array([3.0, 0.2]) if V == "diagonal" else 3.0)
+            moved = moved + np.column_stack([own[name] @ np.ones(own[name].shape[1]) for name in y])
+            assert_allclose(ratio.ratio(sample)[0], ratio.ratio(moved)[0], atol=1e-5)
+
+
 def test_a_checkpoint_tells_whose_regressors_they_are() -> None:
     y, x = data()
     third, one = x["A"][["size"]], x["B"]
@@ -183,10 +332,11 @@ def test_rolling_and_hypotheses() -> None:
     assert_allclose(test.estimate.iloc[0], res.coefficients["size"].estimate["A"])
     with pytest.raises(SpecificationError, match=r"size\.B"):
         res.test_coefficients("size.B = 0")
-    for call in (res.test_constancy, lambda: res.portfolio({"A": 1.0})):
-        with pytest.raises((UnsupportedError, SpecificationError), match="differ by series"):
-            call()
-    assert len(res.plot_coefficients(["size"]).axes) == 1
+    with pytest.raises(SpecificationError, match="nothing to test"):
+        res.test_constancy()
+    for names, count in ((["size"], 1), (["const", "size"], 3), (["size", "const"], 3)):
+        titles = [axis.get_title(loc="left") for axis in res.plot_coefficients(names, filtered=True).axes]
+        assert len(titles) == count and any(title.startswith("A") for title in titles)
 
 
 def test_constraints_hold_for_the_series_with_all_regressors() -> None:
@@ -221,7 +371,7 @@ def test_what_are_no_regressors_by_series(change: Any, match: str) -> None:
 def test_later_regressors_must_be_those_of_the_model() -> None:
     model = model_of()
     res = model.smooth(params_of(model))
-    with pytest.raises(DataError, match="not those of the model"):
+    with pytest.raises(DataError, match="must be those of the model"):
         res.forecast(1, exog={"A": np.ones((1, 2)), "B": np.ones((1, 2))})
     with pytest.raises(DataError, match="none for B"):
         res.forecast(1, exog={"A": np.ones((1, 3))})

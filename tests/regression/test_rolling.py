@@ -194,7 +194,7 @@ def test_refusals() -> None:
     with pytest.raises(sse.SpecificationError, match="known start"):
         rolling_evaluation(known, 30, expanding=False)
     assert len(rolling_evaluation(known, 34).errors) == 2
-    with pytest.raises(sse.SpecificationError, match="dynamic regressions"):
+    with pytest.raises(sse.SpecificationError, match="dynamic regression"):
         rolling_evaluation(sse.LGSSM(Y, 1), 20)
 
 

@@ -167,6 +167,24 @@ def test_a_constraint_holds_for_levels_and_slopes() -> None:
     assert_allclose(found["MKT.slope"].smoothed, -2 * found["SMB.slope"].smoothed, rtol=1e-8, atol=1e-12)
 
 
+def test_hypotheses_and_pictures_of_slopes() -> None:
+    y, x = data()
+    model = model_of()
+    res = model.smooth(params_of(model))
+    date, slopes = y.index[9], res.coefficients["MKT.slope"]
+    name = model.state_names[-1]
+    assert name.startswith("MKT.slope.")
+    test = res.test_coefficients(f"{name} = 0.1", date=date, n_sim=2, rng=0)
+    series = name.removeprefix("MKT.slope.")
+    want = (slopes.smoothed.loc[date, series] - 0.1) / slopes.smoothed_se.loc[date, series]
+    assert_allclose(test.statistic, want**2, rtol=1e-8)
+    with pytest.raises(SpecificationError, match=r"on MKT\.slope move"):
+        res.test_coefficients(f"{name} = 0.1")
+    both = res.test_coefficients(f"{name} = 0, MKT.{series} = 1", date=date, n_sim=2, rng=0)
+    assert_allclose(both.estimate.iloc[1], res.coefficients["MKT"].smoothed.loc[date, series], rtol=1e-10)
+    assert len(res.plot_coefficients(["MKT", "MKT.slope"]).axes) == 2 * len(y.columns)
+
+
 def test_a_known_start_has_slopes_too() -> None:
     y, x = data()
     mean, cov = np.arange(6.0) / 10, np.diag(np.arange(1.0, 7.0))

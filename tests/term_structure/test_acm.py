@@ -246,13 +246,13 @@ def test_bad_input() -> None:
         sse.ACM(few, k_factors=6)
     with pytest.raises(sse.SpecificationError, match="return_maturities cannot be used"):
         sse.ACM(few, k_factors=2, return_maturities=[1 / 12, 1, 2])
-    with pytest.raises(sse.SpecificationError, match="whole periods"):
+    with pytest.raises(sse.SpecificationError, match="whole numbers of periods"):
         sse.ACM(few, k_factors=2, factor_maturities=[0.3, 1, 2])
     with pytest.raises(sse.DataError, match="fewer principal components"):
         one = pd.DataFrame(np.outer(np.linspace(0.02, 0.05, 40), np.ones(5)), columns=few.columns)
         sse.ACM(one, k_factors=2, dt=1 / 12).fit()
     res = sse.ACM(few, k_factors=2).fit()
-    with pytest.raises(sse.SpecificationError, match="whole periods.*1.2 periods"):
+    with pytest.raises(sse.SpecificationError, match="whole numbers of periods.*1.2 periods"):
         res.term_premium(0.1)
     with pytest.raises(sse.SpecificationError, match="at most 10 years"):
         res.term_premium(60)
@@ -274,7 +274,7 @@ def test_responses_of_the_curve_are_those_of_the_autoregression() -> None:
     assert list(moved.columns) == list(res.model.panel.maturities)
     with pytest.raises(sse.SpecificationError, match="impulse cannot be used"):
         res.curve_responses(1.0, impulse=[1.0])
-    with pytest.raises(sse.SpecificationError, match="whole periods"):
+    with pytest.raises(sse.SpecificationError, match="whole numbers of periods"):
         res.curve_responses(0.1)
 
 
@@ -302,7 +302,7 @@ def test_yields_that_follow(dated: bool) -> None:
     if dated:
         assert list(res.forecast_yields(1).estimate.index) == [pd.Period("1976-09", "M")]
         for rows in (slice(149, 160), slice(151, 160)):
-            with pytest.raises(sse.DataError, match="does not continue"):
+            with pytest.raises(sse.DataError, match="must continue"):
                 early.append(data[rows])
         with pytest.raises(sse.DataError, match="does not have the columns"):
             early.append(data.iloc[150:, ::-1])

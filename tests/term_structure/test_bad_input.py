@@ -27,16 +27,16 @@ def build(**kwargs: Any) -> sse.ATSM:
     [
         ([0.25, 1.0, 3.0, 7.0], "4 maturities, 5 columns"),
         ([0.25, 1.0, 3.0, 7.0, 7.0], "repeated: got 7"),
-        ([-0.25, 1.0, 3.0, 7.0, 10.0], "not positive: got -0.25"),
-        ([0.0, 1.0, 3.0, 7.0, 10.0], "not positive: got 0"),
+        ([-0.25, 1.0, 3.0, 7.0, 10.0], "must be positive: got -0.25"),
+        ([0.0, 1.0, 3.0, 7.0, 10.0], "must be positive: got 0"),
         (
             [3.0, 12.0, 36.0, 84.0, 120.0],
             "contradict the labels .* got 3 years for column 'y3m'; expected 0.25",
         ),
         ([0.25, 1.0, 3.0, 7.0, 120.0], "got 120 years for column 'y120m'; expected 10 years.* months by 12"),
-        (["a", 1.0, 3.0, 7.0, 10.0], "not numbers"),
-        ([1.0, 0.25, 3.0, 7.0, 10.0], "not in the order of the columns: got 1 years for column 'y3m'"),
-        ([np.nan, 1.0, 3.0, 7.0, 10.0], "not positive: got nan"),
+        (["a", 1.0, 3.0, 7.0, 10.0], "must be numbers"),
+        ([1.0, 0.25, 3.0, 7.0, 10.0], "must be in the order of the columns: got 1 years for column 'y3m'"),
+        ([np.nan, 1.0, 3.0, 7.0, 10.0], "must be positive: got nan"),
     ],
 )
 def test_maturities(maturities: list[Any], message: str) -> None:
@@ -120,7 +120,8 @@ def test_maturities_are_read_from_labels(style: str) -> None:
 def test_labels_that_do_not_tell(labels: list[Any], message: str) -> None:
     yields = random_panel(np.random.default_rng(0), 30, TAU).set_axis(labels, axis=1)
     with pytest.raises(
-        sse.SpecificationError, match=f"do not tell their maturities: {message}.*Pass maturities"
+        sse.SpecificationError,
+        match=f"cannot be read from the labels of the yields: {message}.*Pass maturities",
     ):
         sse.ATSM(yields)
     sse.ATSM(yields, TAU)  # no contradiction
@@ -152,9 +153,9 @@ def test_a_panel_with_units_and_maturities() -> None:
     assert model.panel.scale == 100.0 and list(model.endog_names) == list("abcde")
     assert model.clone(frame.iloc[:20]).panel.scale == 100.0
     assert sse.ATSM(panel, TAU, units="percent").panel.scale == 100.0
-    with pytest.raises(sse.SpecificationError, match="units contradict the panel of yields: got 'decimal'"):
+    with pytest.raises(sse.SpecificationError, match="units contradict those of the panel: got 'decimal'"):
         sse.ATSM(panel, units="decimal")
-    with pytest.raises(sse.SpecificationError, match="maturities contradict the panel of yields"):
+    with pytest.raises(sse.SpecificationError, match="maturities contradict those of the panel"):
         sse.ATSM(panel, [1, 2, 3, 4, 5])
 
 
@@ -178,13 +179,17 @@ def test_percent_said_to_be_decimal() -> None:
         build(yields=1e4 * yields, units="percent")
     with pytest.raises(sse.DataError, match="too large to be percent"):
         build(yields=1e6 * yields, units="percent")
-    with pytest.raises(sse.SpecificationError, match="units are unknown: got 'bp'"):
+    with pytest.raises(sse.SpecificationError, match="units is unknown: got 'bp'"):
         build(units="bp")
 
 
 @pytest.mark.parametrize(
     ("k_factors", "message"),
-    [(0, "not a positive integer: got 0"), (6, "5 maturities, 6 factors"), (2.5, "not a positive integer")],
+    [
+        (0, "must be a positive integer: got 0"),
+        (6, "5 maturities, 6 factors"),
+        (2.5, "must be a positive integer"),
+    ],
 )
 def test_k_factors(k_factors: Any, message: str) -> None:
     with pytest.raises(sse.SpecificationError, match=message):
@@ -193,13 +198,13 @@ def test_k_factors(k_factors: Any, message: str) -> None:
 
 def test_dates() -> None:
     yields = random_panel(np.random.default_rng(0), 30, TAU)
-    with pytest.raises(sse.DataError, match="not in increasing order"):
+    with pytest.raises(sse.DataError, match="must be in increasing order"):
         build(yields=yields.iloc[::-1])
     with pytest.raises(sse.DataError, match="duplicates"):
         build(yields=pd.concat([yields, yields.iloc[-1:]]))
     with pytest.raises(sse.SpecificationError, match=r'dt="infer" needs yields with dates.*dt=1/12'):
         build(yields=yields.to_numpy())
-    with pytest.raises(sse.SpecificationError, match="dt is not positive"):
+    with pytest.raises(sse.SpecificationError, match="dt must be positive"):
         build(dt=0.0)
     with pytest.raises(sse.SpecificationError, match="expected a number, or 29 steps"):
         build(dt=np.ones(30))
@@ -230,9 +235,9 @@ def test_inferred_steps(dates: pd.Index, dt: float | None) -> None:
 def test_missing_maturity() -> None:
     yields = random_panel(np.random.default_rng(0), 30, TAU)
     yields.iloc[:, 2] = np.nan
-    with pytest.raises(sse.DataError, match="A maturity is all missing: got y36m"):
+    with pytest.raises(sse.DataError, match="A maturity has no observations: got y36m"):
         build(yields=yields)
-    with pytest.raises(sse.DataError, match="Series 'y36m' is all missing"):
+    with pytest.raises(sse.DataError, match="Series 'y36m' has no observations"):
         build(yields=yields, identification="afns").fit()
 
 
@@ -259,7 +264,7 @@ def test_missing_maturity() -> None:
         ({"obs_cov": "full"}, "obs_cov is unknown"),
         ({"state_cov": "scalar"}, "state_cov is unknown"),
         ({"initialization": "known"}, "initialization is unknown"),
-        ({"risk_prices": {"lambda": [0]}}, "risk_prices is not understood"),
+        ({"risk_prices": {"lambda": [0]}}, "risk_prices is invalid"),
         ({"portfolio_weights": np.eye(5)[:2]}, "portfolio_weights have the wrong shape"),
         ({"portfolio_weights": np.ones((3, 5))}, "linearly dependent"),
         ({"factors": np.zeros((30, 2))}, "wrong number of columns: got 2"),
@@ -299,9 +304,9 @@ def lacking_the_first() -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"dt": ["a", "b"]}, "dt is not a number of years"),
+        ({"dt": ["a", "b"]}, "dt must be a number of years"),
         ({"yields": random_panel(np.random.default_rng(0), 1, TAU)}, "needs two dates: got 1"),
-        ({"portfolio_weights": [["a"] * 5] * 3}, "portfolio_weights are not numbers"),
+        ({"portfolio_weights": [["a"] * 5] * 3}, "portfolio_weights must be numbers"),
         (
             {"yields": lacking_the_first(), "obs_cov": "exact-portfolios", "initialization": "diffuse"},
             "all yields of the first date .* got column 2 missing",

@@ -134,7 +134,10 @@ def test_bad_arguments(evaluated: tuple[Any, Any]) -> None:
         ({"maturities": 2.0}, "yields of the panel: got 2.0 years"),
         ({"benchmark": "mean"}, "benchmark is unknown"),
         ({"benchmark": 3}, "benchmark is unknown"),
-        ({"benchmark": at_start(random_panel(np.random.default_rng(6), 70, TAU), TAU)}, "another panel"),
+        (
+            {"benchmark": at_start(random_panel(np.random.default_rng(6), 70, TAU), TAU)},
+            "fit to the same panel",
+        ),
         ({"steps": 0}, "steps"),
         ({"window": 78}, "leaves nothing to forecast"),
         ({"window": 200}, "longer than the sample"),

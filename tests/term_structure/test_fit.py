@@ -194,7 +194,7 @@ def test_dai_singleton_is_the_model_for_portfolios_rotated(k: int) -> None:
 )
 def test_concentrated_likelihood_refuses_other_models(options: dict[str, Any]) -> None:
     model = sse.ATSM(random_panel(np.random.default_rng(0), 40, TAU), TAU, **options)
-    with pytest.raises(sse.UnsupportedError, match='method="jsz" does not serve this model'):
+    with pytest.raises(sse.UnsupportedError, match='method="jsz" cannot estimate this model'):
         model.fit(method="jsz")
 
 

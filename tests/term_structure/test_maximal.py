@@ -195,7 +195,7 @@ def test_what_else_a_model_does() -> None:
     res = model.smooth(params)
     assert model.param_names[:4] == ["root_Q.1", "pair_Q.1.mean", "pair_Q.1.square", "drift_Q"]
     assert_allclose(res.append(model.endog[-3:]).llf - res.llf, res.extend(model.endog[-3:]).llf, rtol=1e-6)
-    with pytest.raises(sse.UnsupportedError, match="does not serve this model"):
+    with pytest.raises(sse.UnsupportedError, match="cannot estimate this model"):
         model.fit(method="jsz")
     equal = model_at(ROOTS["equal"])
     assert any("pair 1 are equal" in line for line in equal[0].smooth(equal[1]).status_lines())

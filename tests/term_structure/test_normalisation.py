@@ -231,7 +231,7 @@ class Flat(LevelSlopeCurvature):
     [
         (LevelSlopeCurvature, "identification is unknown: got <class"),
         (np.eye(3), "identification is unknown"),
-        (Taken(), "has the name of a block of the model: got K_P"),
+        (Taken(), "must not have the name of a block of the model: got K_P"),
         (Flat(), "half_life of a normalisation must be a matrix"),
         (UnitNoise(), r"has 1 factors: got k_factors=3"),
     ],

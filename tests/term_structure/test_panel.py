@@ -51,7 +51,7 @@ def test_dates_need_dates() -> None:
         res.forecast_yields(dates=["2020-01-31"])
     dated = results(pd.date_range("2001-01-01", periods=60, freq="MS"))
     for wrong in ([], ["2006-02-01", "2006-01-01"]):
-        with pytest.raises(sse.DataError, match="do not follow the sample"):
+        with pytest.raises(sse.DataError, match="must be in order and after the sample"):
             dated.forecast_yields(dates=pd.DatetimeIndex(wrong))
 
 
@@ -84,7 +84,7 @@ def test_steps_after_irregular_dates_have_no_length() -> None:
     dates.iloc[30] += pd.Timedelta(days=1)
     res = results(pd.DatetimeIndex(dates.to_numpy()))
     assert res.model.panel.steps.ndim == 1
-    with pytest.raises(sse.SpecificationError, match="have no length"):
+    with pytest.raises(sse.SpecificationError, match="is unknown"):
         res.forecast_yields(3)
 
 

@@ -20,14 +20,8 @@ PAIRS = ("jsz-pairs", "dai-singleton-pairs")
 """One model in two coordinates, with complex Q-roots. 200 starts would take hours: there are 7 to 107."""
 
 
-MISSED = {
-    f"gsw.{kind}": pytest.mark.xfail(strict=True, reason="it ends at a local maximum") for kind in PAIRS
-}
-NAMES = sorted(file.stem for file in STORED.glob("*.json"))
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [pytest.param(name, marks=MISSED.get(name, ())) for name in NAMES])
+@pytest.mark.parametrize("name", sorted(file.stem for file in STORED.glob("*.json")))
 def test_default_fit_reaches_the_best_of_random_starts(name: str, shared_data: Path) -> None:
     source, specification = name.split(".")
     names = [f"{source}.{each}" for each in PAIRS] if specification in PAIRS else [name]

@@ -270,7 +270,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "infinite": ({"macro": np.full((40, 1), np.inf)}, "infinite"),
     "missing yields": (with_gap(-1), "row 7: a yield is missing"),
     "missing macro": (with_gap(0), "row 7: GRO is missing"),
-    "factors too": ({"macro": macro().to_numpy(), "factors": np.ones((40, 3))}, "given together"),
+    "factors too": ({"macro": macro().to_numpy(), "factors": np.ones((40, 3))}, "cannot be combined"),
     "sets Sigma": ({"macro": macro().to_numpy(), "identification": "dai-singleton"}, "sets state_cov"),
     "names": ({"macro": macro().set_index(DATES).set_axis(["y3m", "INF"], axis=1)}, "same name"),
     "time": ({"time": "monthly"}, "time is unknown"),
@@ -291,7 +291,7 @@ def test_bad_input(name: str) -> None:
 
 def test_parts_of_a_likelihood_that_has_none() -> None:
     model = built()
-    with pytest.raises(sse.UnsupportedError, match="has no parts"):
+    with pytest.raises(sse.UnsupportedError, match="cannot be split into parts"):
         model.loglike_parts(model.start_params)
 
 
