@@ -16,7 +16,7 @@ from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 from ..em.updates import StateStructure
-from ..engine.arguments import one_of
+from ..engine.arguments import one_of, only
 from ..engine.calendars import Labelled
 from ..engine.compat import require_factorable, without_absolute_tolerances
 from ..engine.exact_results import ExactStartResults, require_draws, with_exact_start
@@ -448,15 +448,14 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         transformed, includes_fixed : bool
             As in `MLEModel.loglike`.
         """
-        vector = self.handle_params(params, *args[:2], **_only(kwargs, "transformed", "includes_fixed"))
+        vector = self.handle_params(params, *args[:2], **only(kwargs, "transformed", "includes_fixed"))
         with named_singularity():
             return self.private_smoother.loglike(self.initialized_system(vector))
 
     def score(self, params: object, *args: Any, **kwargs: Any) -> Array:
         """Return the exact gradient of the log-likelihood from one smoother pass."""
-        vector, free = self._vector_and_free(
-            params, *args[:2], **_only(kwargs, "transformed", "includes_fixed")
-        )
+        given = only(kwargs, "transformed", "includes_fixed")
+        vector, free = self._vector_and_free(params, *args[:2], **given)
         return self.loglike_and_score(vector)[1][free]
 
     def loglike_and_score(self, params: Array) -> tuple[float, Array]:
@@ -525,7 +524,3 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
 
 _FOREIGN = Initialization(1, "diffuse")
 """Marks that the initialization of the representation does not come from the model."""
-
-
-def _only(kwargs: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {key: value for key, value in kwargs.items() if key in names}

@@ -12,7 +12,7 @@ import pandas as pd
 from ..base.formula import FormulaDesign, labelled_as, named_regressors, regression_frames, with_const
 from ..base.model import StateSpaceModel
 from ..base.results import StateSpaceResultsWrapper
-from ..em.average_information import AverageInformation
+from ..em.second_order import AverageInformation
 from ..em.updates import StateStructure
 from ..engine.system import System
 from ..engine.system_score import SystemScore
