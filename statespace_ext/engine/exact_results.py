@@ -8,14 +8,17 @@ the finite part.
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 import numpy as np
 from statsmodels.tsa.statespace.kalman_smoother import KalmanSmoother, SmootherResults
+from statsmodels.tsa.statespace.simulation_smoother import SimulationSmoothResults
 
 from ..exceptions import UnsupportedError
 from ..numerics.diffuse_start import Determined, FirstRows
 from ..numerics.linear_algebra import Array, at_period
+from ..params.covariance import sparse_cholesky
 from .compat import without_absolute_tolerances
 from .exact_start import Axes, after, system_of
 from .smoother import Smoothed, Smoother
@@ -150,6 +153,60 @@ def require_draws(ssm: KalmanSmoother) -> None:
             got=f"smoothed states off by {error:.2g} standard errors",
             remedy='Use initialization="known" with the smoothed first state, or "approximate_diffuse".',
         )
+
+
+class Draws(SimulationSmoothResults):
+    """
+    A simulator and simulation smoother that is right for singular covariance matrices.
+
+    statsmodels multiplies normal variates by LAPACK's Cholesky factor. At the first pivot that is zero,
+    LAPACK stops, and the rest of the factor holds variances in place of standard deviations. Here the draws
+    from a singular matrix are made with a factor whose columns are zero where the pivots are.
+    """
+
+    def simulate(self, *args: Any, **kwargs: Any) -> None:
+        """Draw once; see `SimulationSmoothResults.simulate`."""
+        given = signature(SimulationSmoothResults.simulate).bind(self, *args, **kwargs).arguments
+        given.pop("self")
+        given |= given.pop("kwargs", {})
+        seed = next((given[name] for name in ("rng", "random_state") if given.get(name) is not None), None)
+        generator = self._generator(seed)
+        ssm, n = self.model, self._simulation_smoother.nobs
+        for name, matrix in (("measurement_disturbance", "obs_cov"), ("state_disturbance", "state_cov")):
+            cov = np.moveaxis(np.asarray(ssm[matrix]), 2, 0) if ssm[matrix].ndim == 3 else ssm[matrix][None]
+            variates, done = f"{name}_variates", f"pretransformed_{name}_variates"
+            drawn = given.get(variates)
+            if _is_definite(cov[:n]) or drawn is not None and given.get(done):
+                continue
+            size = (n, cov.shape[1])
+            drawn = generator.standard_normal(size) if drawn is None else np.reshape(drawn, size)
+            given |= {variates: (_factors(cov[:n]) @ drawn[:, :, None])[:, :, 0], done: True}
+        mean, _, cov = ssm.initialization(model=ssm)
+        done = "pretransformed_initial_state_variates"
+        drawn = given.get("initial_state_variates")
+        if not _is_definite(cov[None]) and not (drawn is not None and given.get(done)):
+            drawn = generator.standard_normal(len(cov)) if drawn is None else np.ravel(drawn)
+            given |= {"initial_state_variates": np.asarray(mean) + sparse_cholesky(cov) @ drawn, done: True}
+        super().simulate(**given)
+
+    def _generator(self, seed: Any) -> Any:
+        """Return the generator of a seed, by default that of the simulator."""
+        if seed is None:
+            seed = getattr(self, "rng", None) or getattr(self, "random_state", None)
+        return seed if hasattr(seed, "standard_normal") else np.random.default_rng(seed)
+
+
+def _factors(cov: Array) -> Array:
+    return np.stack([sparse_cholesky(each) for each in cov])
+
+
+def _is_definite(cov: Array) -> bool:
+    """Return whether all matrices (n, p, p) have a Cholesky factor."""
+    try:
+        np.linalg.cholesky(cov)
+    except np.linalg.LinAlgError:
+        return False
+    return True
 
 
 def _later(

@@ -43,7 +43,7 @@ from ..numerics.incomplete_rows import at
 from ..numerics.linear_algebra import Array, is_diagonal
 from .collapsing import FEWEST, collapsed_rows, collapses, standardized_errors
 from .compat import without_absolute_tolerances
-from .exact_results import ExactStartResults, with_exact_start
+from .exact_results import Draws, ExactStartResults, with_exact_start
 from .exact_start import system_of
 from .smoother import Smoother
 from .system import has_part, with_time, write
@@ -160,6 +160,9 @@ class LazySmoother(SimulationSmoother):
 
     earlier: SmootherResults | None = None
     likelihood_neutral = ("filter", "smooth")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"simulation_smooth_results_class": Draws, **kwargs})
 
     def smooth(self, *args: Any, complex_step: bool = False, **kwargs: Any) -> SmootherResults:
         """Return smoothed output; see `KalmanSmoother.smooth`."""
