@@ -39,6 +39,8 @@ from ..params.layout import ParameterLayout
 class Derivatives(Mixin):
     """Mixin of the models with derivatives by period and second derivatives."""
 
+    likelihood_neutral = ("score_obs",)
+
     def score_obs(self, params: Any, *args: Any, **kwargs: Any) -> Array:
         """
         Return the score of each period, (nobs, free parameters); see `MLEModel.score_obs`.

@@ -265,7 +265,7 @@ def test_a_fan_without_intervals_says_so() -> None:
 @pytest.mark.parametrize(
     ("wrong", "match"),
     [({"series": "zz"}, "series are unknown"), ({"levels": 95}, "levels must be between 0 and 1"),
-     ({"levels": []}, "levels must not be empty"), ({"history": 0}, "history is not a positive"),
+     ({"levels": []}, "levels must not be empty"), ({"history": 0}, "history must be a positive"),
      ({"fig": 3}, "fig")],
 )  # fmt: skip
 def test_bad_pictures(wrong: dict[str, Any], match: str) -> None:

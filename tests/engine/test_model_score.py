@@ -711,4 +711,4 @@ def test_another_timing_falls_back_with_a_reason() -> None:
     model = SARIMAX(series(1, False)[:, 0], order=(1, 0, 0))
     model.ssm.timing_init_filtered = True
     found = sse.exact_score(model, [0.4, 1.0])
-    assert found.method == "numerical" and "initial state" in found.reason
+    assert found.method == "numerical" and "state of the first period" in found.reason
