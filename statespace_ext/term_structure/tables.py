@@ -354,7 +354,10 @@ def matrix_lines(model: ATSM, values: Mapping[str, Array]) -> list[str]:
     lines = []
     for measure in ("P", "Q"):
         if is_singular(values[f"K_{measure}"]):
-            lines.append(f"theta_{measure} does not exist: K_{measure} is singular. kappa_{measure} does.")
+            lines.append(
+                f"The mean theta_{measure} does not exist, because K_{measure} is singular. "
+                f"The drift kappa_{measure} exists."
+            )
     if not model.norm.arbitrage_free:
         lines.append("lambda_0 and lambda_1 do not exist: the model has no prices of risk.")
     elif np.any(np.isnan(values["lambda_0"])):
