@@ -71,7 +71,7 @@ class Regression:
         """Return the sums for residuals e - change b at B + change, with one change or one for each group."""
         moved = change @ self.bb
         if by_diagonal(self.ee):
-            squares = np.einsum("gij,...ij->gi", self.eb - 0.5 * moved, change)
+            squares = np.sum((self.eb - 0.5 * moved) * change, axis=-1)
             return replace(self, ee=self.ee - diagonal_matrix(2.0 * squares), eb=self.eb - moved)
         cross = (self.eb - 0.5 * moved) @ np.swapaxes(change, -1, -2)
         ee = self.ee - (cross + np.swapaxes(cross, 1, 2))

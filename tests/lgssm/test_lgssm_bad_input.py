@@ -754,7 +754,7 @@ def test_regressors_that_the_model_has_not(name: str, fitted: dict[str, Any]) ->
 @which
 def test_new_data_need_new_regressors(name: str, fitted: dict[str, Any]) -> None:
     res = fitted[name]
-    words = f"New periods need values of {name}: expected 2 columns"
+    words = f"The model has {name}, so new periods need values of it: expected 2 columns"
     for call in (res.append, res.extend, res.apply, res.model.clone):
         refused(lambda call=call: call(NEXT), DataError, words)
     refused(lambda: res.append(NEXT, **{name: X[:2]}), DataError, r"wrong shape: got \(2, 2\); expected \(3,")

@@ -128,7 +128,7 @@ def test_labels_of_other_data_are_those_of_its_periods() -> None:
     assert_allclose(res.apply(y[part], obs_cov=labels[part], **future).llf, want, rtol=1e-12)
     again = ours.clone(y[part], obs_cov=labels[part], **future)
     assert_allclose(again.loglike(params(ours)), want, rtol=1e-12)
-    with pytest.raises(DataError, match="another index than endog"):
+    with pytest.raises(DataError, match="must have the index of endog"):
         res.apply(y[part], obs_cov=labels[4:16], **future)
 
 
