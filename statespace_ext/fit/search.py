@@ -163,7 +163,7 @@ class Search:
         self.turns = newton or self.whitens and scale is not None
         self.longest = 1 if newton else _ROUND if self.whitens else sys.maxsize
         # a few more iterations, for at most the price of second derivatives, may do without these
-        self.cheap = problem.model.has_average_information
+        self.cheap = problem.model.has_average_information and not weight
         more = 0 if self.cheap else len(start_params)
         self.first = self.longest + more if self.longest == _ROUND else self.longest
 

@@ -92,7 +92,7 @@ def matrices(spec: str, n: int) -> dict[str, Any]:
     model = model_of(spec)
     at, k = model.matrices(params_of(spec)), model.k_states
     found = vars(model.system(params_of(spec))).items()
-    out = {key: value for key, value in found if isinstance(value, np.ndarray) and key != "stationary"}
+    out = {key: np.asarray(value) for key, value in found if hasattr(value, "ndim") and key != "stationary"}
     level = np.eye(1) - at["transition"].reshape(1, -1, 1).sum(axis=1)
     constant = at["state_intercept"][:, 0] + level @ at["state_mean"][:, 0]
     c = np.zeros((k, n))
