@@ -162,7 +162,7 @@ def portfolio_weights(weights: Any, series: list[str]) -> pd.DataFrame:
 
 
 def _finite(frame: pd.DataFrame, shown_as: str) -> pd.DataFrame:
-    """Return weights as floats; raise `DataError` if they are none, not numbers or not finite."""
+    """Return weights as floats; raise `DataError` if a weight is missing, not a number or not finite."""
     try:
         values = frame.astype(float)
     except (TypeError, ValueError) as error:
