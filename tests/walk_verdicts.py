@@ -275,7 +275,13 @@ MODEL: dict[str, Verdict] = {
     "tolerance": own(TOLERANCE, lambda c: c.model.tolerance, attribute=True),
     "initialization": same(lambda c: c.start_of(c.model.ssm), holds=True),
     "ssm": same(lambda c: [*c.passes(c.model.ssm), c.model["transition"], c.model["obs_cov"]], holds=True),
-    "simulation_smoother": same(lambda c: c.simulation_smoothers(c.model), holds=True),
+    "simulation_smoother": own(
+        "statsmodels draws first states with variances in place of standard deviations after a variance of zero: "
+        "tests/engine/test_draws.py",
+        lambda c: c.simulation_smoothers(c.model),
+        holds=True,
+        skip=("DynamicRegression",),
+    ),
     "data": same(lambda c: c.model.data.endog, attribute=True),
     "start_params": own("start values of our own", lambda c: c.model.start_params),
     "clone": same(

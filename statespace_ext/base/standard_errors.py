@@ -39,7 +39,7 @@ from ..params.layout import ParameterLayout
 class Derivatives(Mixin):
     """Mixin of the models with derivatives by period and second derivatives."""
 
-    likelihood_neutral = ("score_obs",)
+    likelihood_neutral: tuple[str, ...] = ("score_obs",)
 
     def score_obs(self, params: Any, *args: Any, **kwargs: Any) -> Array:
         """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 
 import numpy as np
 import statsmodels
@@ -89,7 +90,7 @@ def simulation_seed(rng: object) -> Iterator[dict[str, object]]:
     else:
         generator = np.random.default_rng(rng)  # type: ignore[arg-type]
         state = np.random.get_state()
-        np.random.seed(int(generator.integers(2**32)))
+        np.random.seed(int(deepcopy(generator).integers(2**32)))  # the draws of the generator stay
         try:
             yield {"random_state": generator}
         finally:

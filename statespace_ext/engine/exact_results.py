@@ -12,6 +12,7 @@ from inspect import signature
 from typing import Any
 
 import numpy as np
+from scipy.linalg.lapack import dpotrf
 from statsmodels.tsa.statespace.kalman_smoother import KalmanSmoother, SmootherResults
 from statsmodels.tsa.statespace.simulation_smoother import SimulationSmoothResults
 
@@ -176,7 +177,7 @@ class Draws(SimulationSmoothResults):
             cov = np.moveaxis(np.asarray(ssm[matrix]), 2, 0) if ssm[matrix].ndim == 3 else ssm[matrix][None]
             variates, done = f"{name}_variates", f"pretransformed_{name}_variates"
             drawn = given.get(variates)
-            if _is_definite(cov[:n]) or drawn is not None and given.get(done):
+            if _is_factored(cov[:n]) or drawn is not None and given.get(done):
                 continue
             size = (n, cov.shape[1])
             drawn = generator.standard_normal(size) if drawn is None else np.reshape(drawn, size)
@@ -184,7 +185,7 @@ class Draws(SimulationSmoothResults):
         mean, _, cov = ssm.initialization(model=ssm)
         done = "pretransformed_initial_state_variates"
         drawn = given.get("initial_state_variates")
-        if not _is_definite(cov[None]) and not (drawn is not None and given.get(done)):
+        if not _is_factored(cov[None]) and not (drawn is not None and given.get(done)):
             drawn = generator.standard_normal(len(cov)) if drawn is None else np.ravel(drawn)
             given |= {"initial_state_variates": np.asarray(mean) + sparse_cholesky(cov) @ drawn, done: True}
         super().simulate(**given)
@@ -200,12 +201,12 @@ def _factors(cov: Array) -> Array:
     return np.stack([sparse_cholesky(each) for each in cov])
 
 
-def _is_definite(cov: Array) -> bool:
-    """Return whether all matrices (n, p, p) have a Cholesky factor."""
-    try:
-        np.linalg.cholesky(cov)
-    except np.linalg.LinAlgError:
-        return False
+def _is_factored(cov: Array) -> bool:
+    """Return whether LAPACK's Cholesky factors L of matrices (n, p, p) have L L' = cov, as far as it gets."""
+    for each in cov:
+        lower = np.tril(dpotrf(each, lower=1)[0])
+        if not np.allclose(lower @ lower.T, each, rtol=1e-6, atol=1e-9 * np.max(np.abs(each), initial=0.0)):
+            return False
     return True
 
 

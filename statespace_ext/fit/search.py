@@ -16,7 +16,7 @@ from ..em.driver import Coordinates, DeadEnd, EMOptions, EMResult, run_accelerat
 from ..exceptions import UnsupportedError, shown
 from ..numerics.linear_algebra import Array
 from .degenerate import Watch, lifted
-from .objective import SCORE_TOLERANCE, FitResult, Objective, Verdict, judged, parameter_scale
+from .objective import GAIN_TOLERANCE, SCORE_TOLERANCE, FitResult, Objective, Verdict, judged, parameter_scale
 from .problem import SCIPY_METHODS, WITHOUT_GRADIENT, EstimationProblem, FitRequest
 
 _ROUND = 40
@@ -166,6 +166,7 @@ class Search:
         self.cheap = problem.model.has_average_information and not weight
         more = 0 if self.cheap else len(start_params)
         self.first = self.longest + more if self.longest == _ROUND else self.longest
+        self.passed: tuple[float, Array, Verdict] | None = None
 
     def run(self, maxiter: int) -> FitResult:
         """Run rounds until convergence or ``maxiter`` iterations, and return the result."""
@@ -225,6 +226,16 @@ class Search:
                 break
             self.turns = self.whitens
         self.judge(None, False)
+        self._as_judged_before()
+
+    def _as_judged_before(self) -> None:
+        """Return to an earlier point that passed as a maximum, if the last one is no higher and does not."""
+        # beyond it, rounding in the score of a nearly singular matrix may look like a convex direction
+        if self.passed is None or self.verdict.converged:
+            return
+        value, origin, verdict = self.passed
+        if value - self.objective.value_here < GAIN_TOLERANCE:
+            self.objective.origin, self.objective.value_here, self.verdict = origin, value, verdict
 
     def _turned(self) -> bool:
         """Change to coordinates scaled by second derivatives, and return whether the search has ended."""
@@ -244,6 +255,8 @@ class Search:
         """Set the verdict on the origin, and return whether the search has ended."""
         goes_on = goes_on and self.request.method not in WITHOUT_GRADIENT
         self.verdict = self.objective.finish(inverse, goes_on)
+        if self.verdict.converged:
+            self.passed = self.objective.value_here, self.objective.origin, self.verdict
         # another Newton step approximately squares the remaining gain
         limit = _LITTLE_TO_GAIN**2 if self.request.method == "newton" else _LITTLE_TO_GAIN
         if not self.whitens:
