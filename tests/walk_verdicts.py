@@ -276,8 +276,7 @@ MODEL: dict[str, Verdict] = {
     "initialization": same(lambda c: c.start_of(c.model.ssm), holds=True),
     "ssm": same(lambda c: [*c.passes(c.model.ssm), c.model["transition"], c.model["obs_cov"]], holds=True),
     "simulation_smoother": own(
-        "statsmodels draws first states with variances in place of standard deviations after a variance of zero: "
-        "tests/engine/test_draws.py",
+        "statsmodels' draws are wrong after a variance of zero: tests/engine/test_draws.py",
         lambda c: c.simulation_smoothers(c.model),
         holds=True,
         skip=("DynamicRegression",),
