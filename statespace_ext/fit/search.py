@@ -229,7 +229,7 @@ class Search:
         self._as_judged_before()
 
     def _as_judged_before(self) -> None:
-        """Return to an earlier point that passed as a maximum if the last point is not higher and does not pass."""
+        """Return to an earlier point that passed as a maximum if the last one is not higher and does not."""
         # beyond it, rounding in the score of a nearly singular matrix may look like a convex direction
         if self.passed is None or self.verdict.converged:
             return
