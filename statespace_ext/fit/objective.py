@@ -26,6 +26,8 @@ _DIFFERENCE = 1e-3
 """Step in complete-data standard errors. Scores have errors of 1e-5 at a coefficient near one."""
 _FAR = 10.0
 """Length of a long step, in complete-data standard errors, if the curvature is too small to measure."""
+_LENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+"""Lengths of steps along a convex direction. Near a singular matrix, it may be convex by rounding alone."""
 _ACCURATE = 0.1
 """Relative increase in a gain above its tolerance that justifies another product."""
 
@@ -42,7 +44,8 @@ class Verdict:
     score_norm : float
         Largest element of the score, scaled by complete-data standard errors.
     gain : float
-        Predicted gain s' I^{-1} s / 2. It is infinite if the log-likelihood is convex along a direction.
+        Predicted gain s' I^{-1} s / 2. If the log-likelihood is convex along a direction, it includes the
+        gain of the best step along it.
     step : ndarray
         The Newton step, in the coordinates of the score.
     """
@@ -114,9 +117,11 @@ def _by_products(score: Score, place: Array, s: Array, solve: Callable[[Array], 
             return Verdict(norm, np.nan, step)
         curvature, size = float(d @ product), float(d @ d)
         if curvature <= FLAT * size:
-            convex = curvature < -FLAT * size
-            far = np.inf if convex else _gain_far_along(score, place + step, r, d / np.sqrt(size))
-            return Verdict(norm, gain + far, step)
+            along = d / np.sqrt(size)
+            if curvature < -FLAT * size:
+                more, length = _convex_gain(score, place + step, r, along)
+                return Verdict(norm, gain + more, step + length * along)
+            return Verdict(norm, gain + _gain_far_along(score, place + step, r, along), step)
         alpha, least = rz / curvature, min(least, curvature / size)
         grows = 0.5 * alpha * rz
         gain, step, r = gain + grows, step + alpha * d, r - alpha * product
@@ -139,6 +144,16 @@ def _gain_far_along(score: Score, place: Array, s: Array, d: Array) -> float:
     up = d if s @ d > 0.0 else -d
     there = score(place + _FAR * up)
     return 0.0 if there is None else max(0.5 * _FAR * float((s + there) @ up), 0.0)
+
+
+def _convex_gain(score: Score, place: Array, s: Array, d: Array) -> tuple[float, float]:
+    """Return the largest gain along a direction in which the log-likelihood is convex, and its step."""
+    found = [(0.0, 0.0)]
+    for length in (sign * size for size in _LENGTHS for sign in (1.0, -1.0)):
+        there = score(place + length * d)
+        if there is not None:
+            found.append((0.5 * length * float((s + there) @ d), length))
+    return max(found)
 
 
 def _product(score: Score, place: Array, d: Array) -> Array | None:

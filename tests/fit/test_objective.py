@@ -229,7 +229,15 @@ def test_flat_and_convex_directions() -> None:
     orbit = judged(lambda w: np.array([2e-6 - 1e-5 * w[0] ** 3, -w[1]]), np.zeros(2), np.array([2e-6, 0.0]))
     assert orbit.converged
     convex = judged(lambda w: np.array([1e-4 + w[0], 0.0]), np.zeros(2), np.array([1e-4, 0.0]))
-    assert convex.gain == np.inf and not convex.converged
+    assert convex.gain > 1.0 and not convex.converged and convex.step[0] == 10.0
+    rounding = judged(
+        lambda w: np.array([1e-5 * w[0] - 1e-3 * w[0] ** 3, -w[1]]), np.zeros(2), np.array([0.0, 1e-9])
+    )
+    assert rounding.gain < 1e-6
+    saddle = judged(
+        lambda w: np.array([1e-2 * w[0] - 1e-3 * w[0] ** 3, -w[1]]), np.zeros(2), np.array([1e-5, 0.0])
+    )
+    assert not saddle.converged and abs(saddle.step[0]) >= 1.0
     nowhere = judged(lambda w: None, np.zeros(2), np.array([1e-3, 0.0]))
     assert np.isnan(nowhere.gain) and not nowhere.converged
 
