@@ -60,7 +60,7 @@ class Predictions(PredictionResults):
         Raises
         ------
         SpecificationError
-            If there is no such series, or ``alpha`` is not between 0 and 1.
+            If ``endog`` is not a series of the model, or ``alpha`` is not between 0 and 1.
         """
         names = np.atleast_1d(self.model.data.ynames).tolist()
         if isinstance(endog, str):
@@ -68,7 +68,7 @@ class Predictions(PredictionResults):
             endog = names.index(endog)
         if isinstance(endog, bool) or not isinstance(endog, (int, np.integer)) or not 0 <= endog < len(names):
             raise SpecificationError(
-                "There is no such series", got=repr(endog), expected=f"a name or a position: {shown(names)}"
+                "endog must be the name or the position of a series", got=repr(endog), expected=shown(names)
             )
         return super().summary_frame(int(endog), probability(alpha, "alpha"))
 

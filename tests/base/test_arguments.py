@@ -114,7 +114,7 @@ def test_predictions_of_a_series_by_name(res: Any) -> None:
     for place, name in enumerate(names):
         pd.testing.assert_frame_equal(found.summary_frame(endog=str(name)), found.summary_frame(endog=place))
     for wrong in ("nonsense", len(names), -1, 0.5, None, True):
-        with pytest.raises(sse.SpecificationError, match="endog are unknown|no such series"):
+        with pytest.raises(sse.SpecificationError, match="endog are unknown|endog must be the name"):
             found.summary_frame(endog=wrong)
 
 
