@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+import statespace_ext as sse
+
 ASSETS = ["MOBIL", "IBM", "WEYER", "CITCRP"]
 BETA_MOVES = {"MKT": "random_walk"}
 BOTH_MOVE = {"const": "random_walk", "MKT": "random_walk"}
+N, H = 60, 4
+"""Periods of the samples `Raw` and `returns_with_gaps`, and of the future of `Raw`."""
 
 
 def berndt(shared_data: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -64,6 +70,56 @@ def simulated(
         pd.DataFrame(y, index=index, columns=names),
         pd.DataFrame({"const": 1.0, "MKT": market}, index=index),
     )
+
+
+class Raw(NamedTuple):
+    """Raw returns, factors (the market first) and risk-free rate, H periods longer than the sample."""
+
+    returns: pd.DataFrame
+    factors: pd.DataFrame
+    rate: pd.Series
+
+    def __getitem__(self, rows: Any) -> Raw:  # type: ignore[override]
+        return Raw(self.returns[rows], self.factors[rows], self.rate[rows])
+
+    @property
+    def market(self) -> pd.Series:
+        return self.factors["MKT"]
+
+    @property
+    def excess(self) -> pd.DataFrame:
+        return self.returns.sub(self.rate, axis=0)
+
+    def regressors(self, several: bool = False) -> pd.DataFrame:
+        frame = self.factors.assign(const=1.0, MKT=self.factors["MKT"] - self.rate)
+        return frame[["const", "MKT", *(["SMB", "HML"] if several else [])]]
+
+
+@cache
+def raw_returns() -> Raw:
+    """Return two assets with missing returns, three factors, and a rate that varies much."""
+    n = N + H
+    rng = np.random.default_rng(61)
+    y, x = simulated(rng, n, 2, missing=0.04, move=0.15)
+    rate = pd.Series(0.5 + rng.random(n), index=y.index, name="RF")
+    others = pd.DataFrame(2.0 * rng.standard_normal((n, 2)), index=y.index, columns=["SMB", "HML"])
+    y = y + others.to_numpy() @ np.array([[0.5, -0.3], [0.2, 0.6]])
+    return Raw(y.add(rate, axis=0), others.assign(MKT=x["MKT"] + rate)[["MKT", "SMB", "HML"]], rate)
+
+
+@cache
+def raw_fit() -> sse.CAPMResults:
+    sample = raw_returns()[:N]
+    return sse.CAPM(sample.returns, sample.market, sample.rate).fit()
+
+
+def returns_with_gaps() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return returns with missing values, never more than one series seen of a row with a gap; regressors."""
+    y, x = simulated(np.random.default_rng(51), N, 3, move=0.15)
+    y.iloc[[7, 30], 1] = np.nan
+    y.iloc[12] = np.nan
+    y.iloc[:4, 2] = np.nan
+    return y, x
 
 
 @dataclass(frozen=True)
