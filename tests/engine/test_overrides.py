@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
+from autoregression import AR1, ExactAR1, N, Y, best, density
 from numpy.testing import assert_allclose
 from oracle import richardson_gradient
 from scipy.optimize import minimize
@@ -21,37 +21,6 @@ from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 import statespace_ext as sse
 from statespace_ext.engine.model_score import overrides
-from statespace_ext.engine.system import stationary_radius
-
-N = 60
-Y = np.random.default_rng(5).standard_normal(N).cumsum() * 0.3 + np.random.default_rng(6).standard_normal(N)
-
-
-class AR1(MLEModel):
-    """A user's autoregression: a stationary start, parameters without a transform."""
-
-    start_params = np.array([0.5, 1.0])
-    param_names = ["phi", "variance"]
-
-    def __init__(self, endog: Any, **kwargs: Any) -> None:
-        super().__init__(endog, k_states=1, initialization="stationary", **kwargs)
-        self["design"] = self["selection"] = np.eye(1)
-        self.ssm.tolerance = 0.0
-
-    def update(self, params: Any, **kwargs: Any) -> Any:
-        params = super().update(params, **kwargs)
-        self["transition", 0, 0], self["state_cov", 0, 0] = params
-        return params
-
-
-def density(params: np.ndarray, y: np.ndarray = Y) -> float:
-    """The log-likelihood of a stationary autoregression, by hand."""
-    phi, variance = params
-    if not abs(phi) < 1.0 or not variance > 0.0:
-        return -np.inf
-    errors = y[1:] - phi * y[:-1]
-    total = errors @ errors + (1 - phi**2) * y[0] ** 2
-    return float(-0.5 * (len(y) * np.log(2 * np.pi * variance) - np.log(1 - phi**2) + total / variance))
 
 
 def prior(params: Any) -> Any:
@@ -61,13 +30,6 @@ def prior(params: Any) -> Any:
 
 def posterior(params: np.ndarray) -> float:
     return density(params) + float(prior(params))
-
-
-def best(function: Callable[[np.ndarray], float]) -> np.ndarray:
-    found = minimize(
-        lambda at: -function(at), [0.5, 1.0], method="Nelder-Mead", options={"xatol": 1e-10, "fatol": 1e-12}
-    )
-    return np.asarray(found.x)
 
 
 class Prior:
@@ -113,10 +75,6 @@ def on_ssm(model: MLEModel) -> MLEModel:
     plain = model.ssm.loglike
     model.ssm.loglike = lambda **kwargs: plain(**kwargs) + prior([model["transition", 0, 0]])
     return model
-
-
-class ExactAR1(sse.ExactScoreMixin, AR1):
-    pass
 
 
 MAPS: dict[str, tuple[Callable[[], MLEModel], str]] = {
@@ -448,13 +406,6 @@ def _used(model: MLEModel) -> MLEModel:
     return model
 
 
-# -- no likelihood -----------------------------------------------------------------------------------------
-
-
-def walk(seed: int, n: int = 80, p: int = 1) -> np.ndarray:
-    return np.random.default_rng([seed, 8]).standard_normal((n, p)).cumsum(axis=0)
-
-
 @pytest.mark.parametrize("phi", [1.0, 1.01, -1.2, 30.0])
 def test_no_score_outside_the_region(phi: float) -> None:
     for model in (AR1(Y), Map(Y), ExactAR1(Y), MapBelow(Y)):
@@ -472,106 +423,6 @@ def test_no_finite_likelihood_is_a_named_error() -> None:
     model.loglike = lambda params, *args, **kwargs: -np.inf
     with pytest.raises(sse.exceptions.ParameterError, match="not finite"):
         sse.exact_score(model, [0.5, 1.0])
-
-
-@pytest.mark.parametrize("method", ["lbfgs", "bfgs", "cg", "ncg", "newton", "nm", "powell", "basinhopping"])
-@pytest.mark.parametrize("seed", range(3))
-def test_fit_of_an_autoregression_on_a_random_walk(seed: int, method: str) -> None:
-    y = walk(seed)[:, 0]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", sm.tools.sm_exceptions.ConvergenceWarning)
-        hops = {"niter": 3} if method == "basinhopping" else {}
-        res = ExactAR1(y).fit(disp=False, method=method, maxiter=1000, cov_type="none", **hops)
-    want = best(lambda at: density(at, y))
-    assert abs(res.params[0]) < 1.0
-    assert_allclose(res.llf, density(want, y), atol=1e-4)
-    assert_allclose(res.llf, density(res.params, y), rtol=1e-8)
-
-
-def explosive(growth: float) -> np.ndarray:
-    y = np.random.default_rng(1).standard_normal(80)
-    for t in range(1, 80):
-        y[t] += growth * y[t - 1]
-    return y
-
-
-@pytest.mark.parametrize("method", ["lbfgs", "bfgs", "cg", "ncg", "newton", "nm", "powell"])
-@pytest.mark.parametrize("growth", [1.1, 1.3])
-def test_fit_at_the_border_says_so(growth: float, method: str) -> None:
-    """It ends inside, at the maximum; or it says that it does not."""
-    y = explosive(growth)
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
-        steps = 40 if method == "newton" else 500
-        res = ExactAR1(y).fit(disp=False, method=method, maxiter=steps, cov_type="none")
-    assert abs(res.params[0]) < 1.0 and res.params[1] > 0.0
-    assert res.mle_retvals["trials_without_likelihood"] > 0
-    assert_allclose(res.llf, density(res.params, y), rtol=1e-6)
-    reached = res.llf > density(best(lambda at: density(at, y)), y) - 0.1
-    assert reached or not res.mle_retvals["converged"]
-    border = [each.filename for each in told if "border of the region" in str(each.message)]
-    assert reached or border
-    assert set(border) <= {__file__}
-
-
-@pytest.mark.filterwarnings("ignore:Non-stationary starting")
-def test_newton_takes_unconstrained_parameters() -> None:
-    """statsmodels' own takes derivatives by constrained ones there, and divides by the periods twice."""
-    y = walk(2)[:, 0]
-    res = exact(sm.tsa.SARIMAX, y, order=(1, 0, 0)).fit(disp=False, method="newton", cov_type="none")
-    assert res.mle_retvals["converged"] and res.mle_retvals["iterations"] < 25
-    assert_allclose(res.params, best(lambda at: density(at, y)), rtol=1e-4)
-    model = res.model
-    free = model.untransform_params(res.params)
-    want = -richardson_gradient(lambda at: model.score(at, transformed=False), free, step=1e-3) / len(y)
-    assert_allclose(res.mle_retvals["Hessian"], want, rtol=1e-4, atol=1e-4 * np.abs(want).max())
-
-
-def test_start_values_outside_the_region() -> None:
-    y = walk(1)[:, 0]
-    with pytest.raises(sse.exceptions.ParameterError, match="not stationary"):
-        ExactAR1(y).fit([1.02, 1.0], disp=False)
-    model = ExactAR1(y)
-    model.start_params = np.array([1.02, 1.0])
-    res = model.fit(disp=False, maxiter=500, cov_type="none")
-    assert_allclose(res.llf, density(best(lambda at: density(at, y)), y), atol=1e-4)
-
-
-def exact(kind: type[MLEModel], endog: np.ndarray, **options: Any) -> MLEModel:
-    return type("Exact", (sse.ExactScoreMixin, kind), {})(endog, **options)
-
-
-UC, FREE = sm.tsa.UnobservedComponents, {"enforce_stationarity": False}
-CYCLE = {"cycle": True, "stochastic_cycle": True, "damped_cycle": True, "irregular": True}
-RELATIVES: dict[str, Callable[[int], MLEModel]] = {
-    "SARIMAX": lambda seed: exact(sm.tsa.SARIMAX, walk(seed), order=(2, 0, 0), **FREE),
-    "VARMAX": lambda seed: exact(sm.tsa.VARMAX, walk(seed, p=2), order=(1, 0), trend="n", **FREE),
-    "cycle": lambda seed: exact(UC, walk(seed), **CYCLE),
-    "autoregression of a component": lambda seed: exact(UC, walk(seed), level="llevel", autoregressive=1),
-    "DynamicFactor": lambda seed: exact(
-        sm.tsa.DynamicFactor, walk(seed, p=3), k_factors=1, factor_order=1, **FREE
-    ),
-}
-
-
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # statsmodels' start values of random walks
-@pytest.mark.filterwarnings("ignore::statsmodels.tools.sm_exceptions.EstimationWarning")
-@pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("seed", range(2))
-@pytest.mark.parametrize("name", RELATIVES)
-def test_fits_of_relatives_on_random_walks(name: str, seed: int) -> None:
-    """They end where there is a likelihood, at least as high as statsmodels does where that is inside too."""
-    model = RELATIVES[name](seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        res = model.fit(disp=False, maxiter=300, cov_type="none")
-        plain = type(model).__mro__[2](model.endog, **model._get_init_kwds())
-        theirs = plain.fit(disp=False, maxiter=300, cov_type="none")
-    assert np.isfinite(res.llf) and stationary_radius(model.ssm) < 1.0
-    model.update(res.params)
-    assert_allclose(sse.exact_score(model, res.params).llf, res.llf, rtol=1e-6)
-    if stationary_radius(plain.ssm) < 1.0:
-        assert res.llf > theirs.llf - 1e-2
 
 
 # -- models of this package ----------------------------------------------------------------------------------

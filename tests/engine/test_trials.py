@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import statsmodels.api as sm
+from autoregression import ExactAR1, best, density
 from numpy.testing import assert_allclose
+from oracle import richardson_gradient
 from scipy.optimize import approx_fprime
 from statsmodels.regression.recursive_ls import RecursiveLS
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
 from statsmodels.tsa.statespace.exponential_smoothing import ExponentialSmoothing
+from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 import statespace_ext as sse
+from statespace_ext.engine.system import stationary_radius
 from statespace_ext.engine.trials import Trials
 
 Y = np.random.default_rng(0).normal(size=(90, 3)).cumsum(axis=0)
@@ -139,3 +145,110 @@ def test_an_error_of_the_score_later_is_not_a_maximum() -> None:
 def test_the_mixin_comes_first() -> None:
     with pytest.raises(sse.SpecificationError, match=r"got class Late\(VARMAX, ExactScoreMixin\)"):
         type("Late", (sm.tsa.VARMAX, sse.ExactScoreMixin), {})
+
+
+# -- trials without a likelihood ---------------------------------------------------------------------------
+
+
+def walk(seed: int, n: int = 80, p: int = 1) -> np.ndarray:
+    return np.random.default_rng([seed, 8]).standard_normal((n, p)).cumsum(axis=0)
+
+
+@pytest.mark.parametrize("method", ["lbfgs", "bfgs", "cg", "ncg", "newton", "nm", "powell", "basinhopping"])
+@pytest.mark.parametrize("seed", range(3))
+def test_fit_of_an_autoregression_on_a_random_walk(seed: int, method: str) -> None:
+    y = walk(seed)[:, 0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", sm.tools.sm_exceptions.ConvergenceWarning)
+        hops = {"niter": 3} if method == "basinhopping" else {}
+        res = ExactAR1(y).fit(disp=False, method=method, maxiter=1000, cov_type="none", **hops)
+    want = best(lambda at: density(at, y))
+    assert abs(res.params[0]) < 1.0
+    assert_allclose(res.llf, density(want, y), atol=1e-4)
+    assert_allclose(res.llf, density(res.params, y), rtol=1e-8)
+
+
+def explosive(growth: float) -> np.ndarray:
+    y = np.random.default_rng(1).standard_normal(80)
+    for t in range(1, 80):
+        y[t] += growth * y[t - 1]
+    return y
+
+
+@pytest.mark.parametrize("method", ["lbfgs", "bfgs", "cg", "ncg", "newton", "nm", "powell"])
+@pytest.mark.parametrize("growth", [1.1, 1.3])
+def test_fit_at_the_border_says_so(growth: float, method: str) -> None:
+    """It ends inside, at the maximum; or it says that it does not."""
+    y = explosive(growth)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        steps = 40 if method == "newton" else 500
+        res = ExactAR1(y).fit(disp=False, method=method, maxiter=steps, cov_type="none")
+    assert abs(res.params[0]) < 1.0 and res.params[1] > 0.0
+    assert res.mle_retvals["trials_without_likelihood"] > 0
+    assert_allclose(res.llf, density(res.params, y), rtol=1e-6)
+    reached = res.llf > density(best(lambda at: density(at, y)), y) - 0.1
+    assert reached or not res.mle_retvals["converged"]
+    border = [each.filename for each in told if "border of the region" in str(each.message)]
+    assert reached or border
+    assert set(border) <= {__file__}
+
+
+@pytest.mark.filterwarnings("ignore:Non-stationary starting")
+def test_newton_takes_unconstrained_parameters() -> None:
+    """statsmodels' own takes derivatives by constrained ones there, and divides by the periods twice."""
+    y = walk(2)[:, 0]
+    res = exact(sm.tsa.SARIMAX, y, order=(1, 0, 0)).fit(disp=False, method="newton", cov_type="none")
+    assert res.mle_retvals["converged"] and res.mle_retvals["iterations"] < 25
+    assert_allclose(res.params, best(lambda at: density(at, y)), rtol=1e-4)
+    model = res.model
+    free = model.untransform_params(res.params)
+    want = -richardson_gradient(lambda at: model.score(at, transformed=False), free, step=1e-3) / len(y)
+    assert_allclose(res.mle_retvals["Hessian"], want, rtol=1e-4, atol=1e-4 * np.abs(want).max())
+
+
+def test_start_values_outside_the_region() -> None:
+    y = walk(1)[:, 0]
+    with pytest.raises(sse.exceptions.ParameterError, match="not stationary"):
+        ExactAR1(y).fit([1.02, 1.0], disp=False)
+    model = ExactAR1(y)
+    model.start_params = np.array([1.02, 1.0])
+    res = model.fit(disp=False, maxiter=500, cov_type="none")
+    assert_allclose(res.llf, density(best(lambda at: density(at, y)), y), atol=1e-4)
+
+
+def exact(kind: type[MLEModel], endog: np.ndarray, **options: Any) -> MLEModel:
+    return exact_kind(kind)(endog, **options)
+
+
+UC, FREE = sm.tsa.UnobservedComponents, {"enforce_stationarity": False}
+CYCLE = {"cycle": True, "stochastic_cycle": True, "damped_cycle": True, "irregular": True}
+RELATIVES: dict[str, Callable[[int], MLEModel]] = {
+    "SARIMAX": lambda seed: exact(sm.tsa.SARIMAX, walk(seed), order=(2, 0, 0), **FREE),
+    "VARMAX": lambda seed: exact(sm.tsa.VARMAX, walk(seed, p=2), order=(1, 0), trend="n", **FREE),
+    "cycle": lambda seed: exact(UC, walk(seed), **CYCLE),
+    "autoregression of a component": lambda seed: exact(UC, walk(seed), level="llevel", autoregressive=1),
+    "DynamicFactor": lambda seed: exact(
+        sm.tsa.DynamicFactor, walk(seed, p=3), k_factors=1, factor_order=1, **FREE
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # statsmodels' start values of random walks
+@pytest.mark.filterwarnings("ignore::statsmodels.tools.sm_exceptions.EstimationWarning")
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("name", RELATIVES)
+def test_fits_of_relatives_on_random_walks(name: str, seed: int) -> None:
+    """They end where there is a likelihood, at least as high as statsmodels does where that is inside too."""
+    model = RELATIVES[name](seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        res = model.fit(disp=False, maxiter=300, cov_type="none")
+        plain = type(model).__mro__[2](model.endog, **model._get_init_kwds())
+        theirs = plain.fit(disp=False, maxiter=300, cov_type="none")
+    assert np.isfinite(res.llf) and stationary_radius(model.ssm) < 1.0
+    model.update(res.params)
+    assert_allclose(sse.exact_score(model, res.params).llf, res.llf, rtol=1e-6)
+    if stationary_radius(plain.ssm) < 1.0:
+        assert res.llf > theirs.llf - 1e-2

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
-from walk import SUBJECTS, N
+from walk_subjects import SUBJECTS, N
 
 import statespace_ext as sse
 from statespace_ext.inference.identification import _along, identify_by_system

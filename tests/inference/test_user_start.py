@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from oracle import ridders_gradient
-from walk import SUBJECTS, N
+from walk_subjects import SUBJECTS, N
 
 import statespace_ext as sse
 from statespace_ext.base.fitting import Fitting
