@@ -29,6 +29,7 @@ import statsmodels.api as sm
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[1])]
 
 import walk  # noqa: E402
+import walk_subjects  # noqa: E402
 from precise import precise  # noqa: E402
 from walk_verdicts import GROUPS  # noqa: E402
 
@@ -48,7 +49,7 @@ def pick(rng: np.random.Generator, *options: Any) -> Any:
 def with_gaps(rng: np.random.Generator, y: pd.DataFrame, share: float) -> pd.DataFrame:
     """Return data with missing cells, the first rows and the last ones complete."""
     gaps = rng.random(y.shape) < share
-    gaps[:6] = gaps[walk.N - 2 :] = False
+    gaps[:6] = gaps[walk_subjects.N - 2 :] = False
     return y.mask(gaps)
 
 
@@ -58,7 +59,7 @@ def lgssm(rng: np.random.Generator, regressors: bool) -> tuple[Build, Any, Any]:
     spec["obs_cov"] = pick(rng, "diagonal", "unstructured", "scalar", "equicorrelated")
     spec["initialization"] = pick(rng, "stationary", "stationary", "approximate_diffuse")
     spec |= pick(rng, {}, {"state_mean": "free", "obs_intercept": "zero"}, {"state_intercept": "free"})
-    y = walk._series(p, int(rng.integers(1000)), "abc")
+    y = walk_subjects._series(p, int(rng.integers(1000)), "abc")
     full = spec["obs_cov"] in ("unstructured", "equicorrelated")
     y = with_gaps(rng, y, 0.0 if full else pick(rng, 0.0, 0.15))
     if not regressors:
@@ -69,7 +70,7 @@ def lgssm(rng: np.random.Generator, regressors: bool) -> tuple[Build, Any, Any]:
 
 def regression(rng: np.random.Generator, capm: bool) -> tuple[Build, Any, Any]:
     p = int(rng.integers(1, 4))
-    y = walk._series(p, int(rng.integers(1000)), "abc")
+    y = walk_subjects._series(p, int(rng.integers(1000)), "abc")
     x = pd.DataFrame({"const": 1.0, "MKT": rng.standard_normal(len(y))}, index=y.index)
     y = with_gaps(rng, y + rng.uniform(0.5, 1.5, p) * x[["MKT"]].to_numpy(), pick(rng, 0.0, 0.1))
     spec = {"obs_cov": pick(rng, "diagonal", "scalar"), "state_cov": "diagonal"}
@@ -82,28 +83,28 @@ def regression(rng: np.random.Generator, capm: bool) -> tuple[Build, Any, Any]:
 
 
 def atsm(rng: np.random.Generator) -> tuple[Build, Any, Any]:
-    y = 0.05 + 0.002 * walk._series(4, int(rng.integers(1000)), "wxyz")
+    y = 0.05 + 0.002 * walk_subjects._series(4, int(rng.integers(1000)), "wxyz")
     y = pd.DataFrame(y.to_numpy() + 0.001 * np.arange(4), index=y.index, columns=["1y", "2y", "5y", "10y"])
     k = pick(rng, 1, 2)
     return lambda y, x: sse.ATSM(y, maturities=[1.0, 2.0, 5.0, 10.0], k_factors=k, dt=1 / 12), y, None
 
 
 def of_statsmodels(rng: np.random.Generator, trend: bool) -> tuple[Build, Any, Any, Build]:
-    y = with_gaps(rng, walk._series(1, int(rng.integers(1000)), "y"), pick(rng, 0.0, 0.1))["y"]
+    y = with_gaps(rng, walk_subjects._series(1, int(rng.integers(1000)), "y"), pick(rng, 0.0, 0.1))["y"]
     if trend:
         form = pick(rng, "local level", "local linear trend", "random walk with drift")
         options: dict[str, Any] = {"level": form, "autoregressive": 1}
-        kinds = walk.MixedTrend, sm.tsa.UnobservedComponents
+        kinds = walk_subjects.MixedTrend, sm.tsa.UnobservedComponents
         return (*(lambda y, x: kinds[0](y, **options), y, None), lambda y, x: kinds[1](y, **options))
     options = {"order": pick(rng, (1, 0, 0), (1, 0, 1), (2, 0, 0), (0, 1, 1)), "trend": pick(rng, "n", "c")}
     x = pick(rng, None, pd.DataFrame({"MKT": rng.standard_normal(len(y))}, index=y.index))
-    kinds = walk.MixedSARIMAX, sm.tsa.SARIMAX
+    kinds = walk_subjects.MixedSARIMAX, sm.tsa.SARIMAX
     return lambda y, x: kinds[0](y, exog=x, **options), y, x, lambda y, x: kinds[1](y, exog=x, **options)
 
 
 def smooth_trends(rng: np.random.Generator) -> tuple[Build, Any, Any]:
-    y = with_gaps(rng, walk._series(2, int(rng.integers(1000)), "ab"), 0.1)
-    return lambda y, x: walk.SmoothTrends(y), y, None
+    y = with_gaps(rng, walk_subjects._series(2, int(rng.integers(1000)), "ab"), 0.1)
+    return lambda y, x: walk_subjects.SmoothTrends(y), y, None
 
 
 DRAW: dict[str, Callable[[np.random.Generator], tuple[Any, ...]]] = {
@@ -118,8 +119,8 @@ DRAW: dict[str, Callable[[np.random.Generator], tuple[Any, ...]]] = {
 }  # fmt: skip
 
 
-def plain_of(build: Build, y: Any, x: Any) -> walk.Plain:
-    return walk.Plain(build(y, x))
+def plain_of(build: Build, y: Any, x: Any) -> walk_subjects.Plain:
+    return walk_subjects.Plain(build(y, x))
 
 
 def near(rng: np.random.Generator, model: Any) -> np.ndarray:
@@ -137,24 +138,24 @@ def random_subject(rng: np.random.Generator) -> Iterator[str]:
         kind = pick(rng, *DRAW)
         build, y, x, *beside = DRAW[kind](rng)
         plain = beside[0] if beside else partial(plain_of, build)
-        before = walk.SUBJECTS[kind]
-        subject = walk.Subject(kind, build, plain, y, x, fit=before.fit)
-        with suppress(sse.StateSpaceError, np.linalg.LinAlgError), walk.quietly():
+        before = walk_subjects.SUBJECTS[kind]
+        subject = walk_subjects.Subject(kind, build, plain, y, x, fit=before.fit)
+        with suppress(sse.StateSpaceError, np.linalg.LinAlgError), walk_subjects.quietly():
             model = subject.model()
             if hasattr(model, "layout"):
                 vars(subject).update({name: near(rng, model) for name in ("params", "other")})
             if all(np.isfinite(model.loglike(at)) for at in (subject.params, subject.other)):
                 break
-    walk.SUBJECTS[kind] = subject
+    walk_subjects.SUBJECTS[kind] = subject
     try:
         yield kind
     finally:
-        walk.SUBJECTS[kind] = before
+        walk_subjects.SUBJECTS[kind] = before
         walk._ASKED.clear()
         walk._CASES.clear()
 
 
-def imprecise(subject: walk.Subject) -> str:
+def imprecise(subject: walk_subjects.Subject) -> str:
     """Return how smoothed states and covariances differ from those in 50 digits; nothing where they agree."""
     model = subject.model()
     res = model.smooth(subject.params, cov_type="none")
@@ -175,7 +176,7 @@ def run(calls: int, seed: int, seconds: float = np.inf, first: int = 0) -> tuple
     while done < calls and time.monotonic() - began < seconds:
         rng = np.random.default_rng((seed, done // CALLS_A_MODEL))
         with random_subject(rng) as kind, tempfile.TemporaryDirectory() as folder:
-            subject = walk.SUBJECTS[kind]
+            subject = walk_subjects.SUBJECTS[kind]
             if subject.rounding > ROUNDING and (wrong := imprecise(subject)):
                 found.append(f"seed {seed}, call {done}: {subject.model()!r}, and 50 digits: {wrong}")
             for _ in range(min(CALLS_A_MODEL, calls - done)):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from walk import SUBJECTS, Subject
+from walk_subjects import SUBJECTS, Subject
 
 import statespace_ext as sse
 

@@ -14,7 +14,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-import walk
+import walk_subjects
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 import statespace_ext as sse
@@ -225,7 +225,7 @@ OWN["CAPM"] = OWN["DynamicRegression"] | {"excess", "factors", "has_risk_free"}
 @pytest.mark.parametrize("name", OWN)
 def test_tab_completion_of_a_model_shows_what_is_for_users(name: str) -> None:
     """A new name is looked at: it is for users, or left out by `dir`; what is left out exists."""
-    model = walk.SUBJECTS[name].model()
+    model = walk_subjects.SUBJECTS[name].model()
     plain = set(dir(MLEModel(np.zeros((9, 1)), 1)))
     assert {each for each in dir(model) if each[0] != "_"} - plain == SHOWN | OWN[name]
     classes = {base for cls in (sse.LGSSM, sse.CAPM, sse.ATSM) for base in cls.__mro__}

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-LIBRARY = Path(__file__).resolve().parents[1] / "statespace_ext"
+TESTS = Path(__file__).resolve().parent
+LIBRARY = TESTS.parent / "statespace_ext"
 DEPENDENCIES = {"statsmodels", "numpy", "scipy", "pandas", "patsy", "statespace_ext"}
 LINES_OF_A_FILE, LINES_OF_A_CLASS, METHODS_OF_A_CLASS, LINES_OF_A_FUNCTION = 600, 300, 20, 50
 LARGE_CLASSES = {
@@ -93,6 +94,11 @@ def test_source(path: Path) -> None:
     if path.relative_to(LIBRARY).as_posix() != "engine/compat.py":
         lines = [node.lineno for node in ast.walk(tree) if looks_at_a_version(node)]  # type: ignore[attr-defined]
         assert lines == [], "only engine/compat.py looks at a version"
+
+
+def test_files_of_tests_are_no_longer_than_those_of_the_library() -> None:
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in TESTS.rglob("*.py")}
+    assert {str(path.relative_to(TESTS)): n for path, n in lengths.items() if n > LINES_OF_A_FILE} == {}
 
 
 @pytest.mark.parametrize(

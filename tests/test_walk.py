@@ -19,7 +19,8 @@ import pytest
 import statsmodels
 from statsmodels.tsa.statespace.kalman_smoother import SmootherResults
 from statsmodels.tsa.statespace.mlemodel import MLEModel, MLEResults, MLEResultsWrapper
-from walk import COPIES, DISTURBANCES, SUBJECTS, WAYS, Case, step, values
+from walk import COPIES, DISTURBANCES, WAYS, Case, step, values
+from walk_subjects import SUBJECTS
 from walk_verdicts import COVARIANCE, GROUPS
 
 ROOT = Path(__file__).parents[1]

@@ -1,7 +1,7 @@
 """
 A warning of the package is shown at the line of the user who called it, whatever the way in.
 
-Of fits that fail: inference/test_failures.py; of a fit at the border of its region: test_overrides.py.
+Of fits that fail: inference/test_failures.py; of a fit at the border of its region: engine/test_trials.py.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from walk import SUBJECTS, N
+from walk_subjects import SUBJECTS, N
 
 import statespace_ext as sse
 

@@ -12,7 +12,7 @@ import pytest
 from edge_data import factor_series, frame, lgssm, regression, returns
 from numpy.testing import assert_allclose, assert_array_equal
 from small_subjects import SMALL, derivatives, regressors, with_errors
-from walk import N
+from walk_subjects import N
 
 import statespace_ext as sse
 

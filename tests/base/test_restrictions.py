@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
 from statsmodels.tsa.statespace.mlemodel import MLEResults
-from walk import SUBJECTS
+from walk_subjects import SUBJECTS
 
 import statespace_ext as sse
 

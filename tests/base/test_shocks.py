@@ -14,7 +14,7 @@ from incomplete import MODELS, NAMES, evaluated, lgssm, sample
 from numpy.testing import assert_allclose
 from small_subjects import SMALL, derivatives, with_errors
 from statsmodels.tsa.api import VAR
-from walk import N
+from walk_subjects import N
 
 import statespace_ext as sse
 

@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 from oracle import dense_diffuse, random_system, richardson_gradient
 from precise import precise, precise_score
 from systems import dense_system, library_system
-from walk import SUBJECTS
+from walk_subjects import SUBJECTS
 
 import statespace_ext as sse
 from statespace_ext.engine.exact_start import filter_error

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 from numpy.testing import assert_allclose, assert_array_equal
-from walk import INDEX, SUBJECTS, MixedSARIMAX, N, bytes_of
+from walk import bytes_of
+from walk_subjects import INDEX, SUBJECTS, MixedSARIMAX, N
 from walk_verdicts import GROUPS
 
 import statespace_ext as sse
