@@ -138,7 +138,64 @@ def coefficient_test(
     rng: Any = None,
     n_jobs: int | None = None,
 ) -> CoefficientTest:
-    """Test linear hypotheses; see `DynamicRegressionResults.test_coefficients`."""
+    r"""
+    Test linear hypotheses about the coefficients, across series and regressors.
+
+    .. math::
+
+        W = (R\hat\theta_t - q)'\,(R\,P_{t|n} R')^{-1}(R\hat\theta_t - q),
+        \qquad H_0: R\,\theta_t = q
+
+    with the smoothed coefficients and their joint covariance at the estimated V and W. V and W are
+    estimated from the same data, so the statistic tends to exceed a chi-squared variable. Its
+    distribution is known if all coefficients are static and the start is diffuse. With r hypotheses, m
+    regressors and n periods (n_i for series i) it is:
+
+    - r F(r, sum of n_i - m), if V has one variance;
+    - the sum of independent r_i F(r_i, n_i - m), if V is diagonal and no hypothesis involves two series;
+    - for a full V, if no row is partly missing and the hypotheses have the form C B W = D for the
+      coefficients B (m, p): r F(r, n - m) for one combination of series, Hotelling's T squared for one
+      combination of regressors, and the Lawley-Hotelling trace otherwise.
+
+    In all other cases the test draws samples at the estimates and fits the model to each of them,
+    starting from the estimates. In each sample the statistic tests the true coefficients of that sample.
+
+    A hypothesis about time-varying coefficients refers to a date. Conditional on that date, random-walk
+    coefficients with a diffuse start are unknown constants, and the smoothed coefficients are their
+    generalised least-squares estimates. The statistic is then chi-squared given V and W, as for static
+    coefficients, and its distribution does not depend on the coefficients. This does not hold for a mean
+    of the coefficients over the sample.
+
+    Parameters
+    ----------
+    hypotheses : str, list of str, mapping or (R, q)
+        Hypotheses such as ``"MKT.A = MKT.B, MKT.A = 1"``, with the names of coefficients and of slopes
+        (``"MKT.slope.A = 0"``).
+    date : optional
+        The period of time-varying coefficients.
+    n_sim : int
+        Number of samples, if the distribution is simulated by fits.
+    rng : numpy.random.Generator or int, optional
+        Random number generator or seed.
+    n_jobs : int, optional
+        As in `fit_many`.
+
+    Returns
+    -------
+    CoefficientTest
+
+    Raises
+    ------
+    SpecificationError
+        If a hypothesis is not linear in the coefficients, hypotheses contradict or repeat each other,
+        coefficients vary over time and ``date`` is missing, or the results were not smoothed.
+    EstimationError
+        If the fit succeeds in fewer than two samples. If it fails in some, a warning counts them.
+
+    References
+    ----------
+    Anderson (2003), An Introduction to Multivariate Statistical Analysis, chapters 5 and 8.
+    """
     positive_integer(n_sim, "n_sim")
     check_jobs(n_jobs)
     c = results.model.coefficients

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..display import Displayed
 from ..engine.arguments import one_of, options_of, positive_integer
-from ..exceptions import SpecificationError
+from ..exceptions import SpecificationError, warn_renamed
 from ..inference.many import applied, model_of, model_on, outcome_of, report_records
 from ..inference.records import FitRecord
 from ..inference.windows import diebold_mariano, fit_windows, fixed_of, windows_of
@@ -145,6 +145,7 @@ def rolling_evaluation(
     refit_every: int = 12,
     expanding: bool = True,
     fit_options: Mapping[str, Any] | None = None,
+    horizon: int | None = None,
 ) -> RollingEvaluation:
     """
     Evaluate predictions of a dynamic regression out of sample, given the realised regressors.
@@ -170,10 +171,14 @@ def rolling_evaluation(
         periods before its last refit.
     fit_options : mapping, optional
         Arguments of `fit`. The default is ``method="lbfgs"``.
+    horizon : int, optional
+        The former name of ``steps``, which will be removed in the next version.
 
     Returns
     -------
     RollingEvaluation
+        ``summary()`` has the root mean square errors, log scores and Diebold-Mariano statistics, and
+        ``plot()`` the lead over least squares.
 
     Raises
     ------
@@ -194,6 +199,9 @@ def rolling_evaluation(
     Diebold & Mariano (1995), Journal of Business & Economic Statistics 13, 253-263; Harvey, Leybourne &
     Newbold (1997), International Journal of Forecasting 13, 281-291.
     """
+    if horizon is not None:
+        warn_renamed("horizon", "steps")
+        steps = horizon
     model = getattr(model_or_results, "model", model_or_results)
     steps = positive_integer(steps, "steps")
     window = _checked_window(model, window, steps)
