@@ -384,7 +384,8 @@ def _free_kind(part: AffineMatrix) -> str:
     structure, p, count = structure_of(part), part.shape[0], len(part.param_names)
     if len(np.unique(part.rows)) < p:
         return "patterned"
-    if isinstance(structure, CommonVariance) and count in (1, p):
+    equal = count == 1 and len(np.unique(part.coefs)) == 1
+    if isinstance(structure, CommonVariance) and (equal or count == p):
         return "scalar" if count == 1 else "diagonal"
     if isinstance(structure, Equicorrelated):
         return "equicorrelated"
