@@ -20,7 +20,7 @@ from .hypotheses import Law, Refit, Restrictions, SimulatedLaw, bootstrapped, ex
 
 
 @dataclass(frozen=True, repr=False)
-class WaldTest(SimulatedLaw, Displayed):
+class WaldTest(SimulatedLaw):
     """
     Joint Wald test that the constant coefficients on a regressor are zero for all series.
 
@@ -53,25 +53,11 @@ class WaldTest(SimulatedLaw, Displayed):
         Further remarks on the test.
     """
 
-    statistic: float
-    df: int
-    pvalue: float
-    distribution: str
     regressor: str
-    estimate: pd.Series
-    cov: pd.DataFrame
-    simulated: Array
-    n_failed: int
-    notes: list[str]
 
     def __str__(self) -> str:
-        law = self.distribution + (f", {len(self.simulated)} samples" if len(self.simulated) else "")
         count = f"{self.df} series" if self.df == len(self.estimate) else f"df = {self.df}"
-        lines = [
-            f"Wald test that all coefficients on {self.regressor} are zero: {self.statistic:.4f}, "
-            f"{count}, p = {self.pvalue:.4f} ({law})"
-        ]
-        return "\n".join([*lines, *self.notes])
+        return self._told(f"Wald test that all coefficients on {self.regressor} are zero", count)
 
 
 @dataclass(frozen=True, repr=False)
@@ -165,16 +151,11 @@ def wald_alpha(
         law = bootstrapped(Refit(results, test, null=True), spawn(rng, n_sim), n_jobs)
     names = [c.endog[i % c.p] for i in rows]
     return WaldTest(
-        statistic,
-        len(test.value),
-        law.pvalue,
-        law.name,
-        regressor,
-        pd.Series(estimate, index=names, name="estimate"),
-        pd.DataFrame(cov, index=names, columns=names),
-        law.simulated,
-        law.n_failed,
-        law.remarks(statistic),
+        **law.told(statistic),
+        df=len(test.value),
+        regressor=regressor,
+        estimate=pd.Series(estimate, index=names, name="estimate"),
+        cov=pd.DataFrame(cov, index=names, columns=names),
     )
 
 
@@ -256,7 +237,7 @@ def grs(endog: Any, factors: Any) -> GRSTest:
     Parameters
     ----------
     endog : array_like, (nobs, p)
-        Excess returns, without missing values.
+        Excess returns, without missing values. There must be more periods than series and factors.
     factors : array_like, (nobs, k)
         Excess returns of the factors, without a constant.
 
@@ -267,17 +248,12 @@ def grs(endog: Any, factors: Any) -> GRSTest:
     Raises
     ------
     DataError
-        If values are missing or infinite, lengths or indexes differ, the factors contain a constant or are
-        collinear, or there are too few periods.
+        If the factors contain a constant or are collinear, or the residuals of the series are.
     """
-    names, Y, X = _balanced(endog, factors)
-    n, p, k = len(Y), Y.shape[1], X.shape[1] - 1
-    if n - p - k < 1:
-        raise DataError(
-            "The F test needs more periods than series and factors",
-            got=f"{n} periods, {p} series, {k} factors",
-            expected=f"at least {p + k + 1} periods",
-        )
+    series = pd.DataFrame(endog)
+    Y, n = series.to_numpy(), len(series)
+    X = np.column_stack([np.ones(n), factors])
+    p, k = Y.shape[1], X.shape[1] - 1
     if np.linalg.matrix_rank(X / np.linalg.norm(X, axis=0)) <= k:
         raise DataError(
             "The factors and a constant are collinear",
@@ -292,7 +268,7 @@ def grs(endog: Any, factors: Any) -> GRSTest:
         statistic,
         (p, n - p - k),
         float(stats.f.sf(statistic, p, n - p - k)),
-        pd.Series(alpha, index=names, name="alpha"),
+        pd.Series(alpha, index=series.columns, name="alpha"),
     )
 
 
@@ -308,29 +284,3 @@ def _hotelling(Y: Array, X: Array, place: int) -> tuple[float, Array, Array]:
     scaled = q[:, -1] @ Y
     residuals = Y - q @ (q.T @ Y)
     return quadratic_form(scaled, residuals.T @ residuals), scaled, scaled / r[-1, -1]
-
-
-def _balanced(endog: Any, factors: Any) -> tuple[list[str], Array, Array]:
-    """Return names, series and regressors (with a constant first) as finite arrays of equal length."""
-    frames = []
-    for name, value in (("endog", endog), ("factors", factors)):
-        frame = pd.DataFrame(value)
-        try:
-            array = frame.to_numpy(dtype=float)
-        except (TypeError, ValueError) as error:
-            raise DataError(f"{name} is not numeric") from error
-        if not np.all(np.isfinite(array)):
-            raise DataError(
-                f"The test needs balanced data, but {name} has missing or infinite values",
-                got=f"{int(np.sum(~np.isfinite(array)))} values",
-                remedy="Restrict series and periods, or use test_alpha of a fitted CAPM.",
-            )
-        frames.append(frame)
-    series, regressors = frames
-    labelled = all(isinstance(value, (pd.Series, pd.DataFrame)) for value in (endog, factors))
-    if len(series) != len(regressors) or (labelled and not series.index.equals(regressors.index)):
-        raise DataError(
-            "endog and factors have different periods", got=f"{len(series)} and {len(regressors)} rows"
-        )
-    X = np.column_stack([np.ones(len(regressors)), regressors.to_numpy(dtype=float)])
-    return [str(name) for name in series.columns], series.to_numpy(dtype=float), X

@@ -31,13 +31,19 @@ _ELSEWHERE = 0.01
 """Relative difference from the statistic at the maximum above which the parameters are not the maximum."""
 
 
-class SimulatedLaw:
-    """Properties of tests whose p-values come from simulated samples or a chi-squared distribution."""
+@dataclass(frozen=True, repr=False)
+class SimulatedLaw(Displayed):
+    """A Wald test whose p-value comes from an exact distribution or from simulated samples."""
 
     statistic: float
     df: int
     pvalue: float
+    distribution: str
+    estimate: pd.Series
+    cov: pd.DataFrame
     simulated: Array
+    n_failed: int
+    notes: list[str]
 
     @property
     def pvalue_chi2(self) -> float:
@@ -49,6 +55,12 @@ class SimulatedLaw:
         """Monte Carlo standard error of the p-value; zero if the p-value is not simulated."""
         count = len(self.simulated)
         return float(np.sqrt(self.pvalue * (1.0 - self.pvalue) / count)) if count else 0.0
+
+    def _told(self, hypothesis: str, count: str) -> str:
+        """Return the test as text, given its hypothesis and the number of restrictions."""
+        law = self.distribution + (f", {len(self.simulated)} samples" if len(self.simulated) else "")
+        line = f"{hypothesis}: {self.statistic:.4f}, {count}, p = {self.pvalue:.4f} ({law})"
+        return "\n".join([line, *self.notes])
 
 
 @dataclass(frozen=True)
@@ -69,6 +81,17 @@ class Law:
         other = f"The p-value is that of {self.at:.4f}, the statistic at the maximum of the likelihood"
         return [*self.notes, other]
 
+    def told(self, statistic: float) -> dict[str, Any]:
+        """Return the attributes of a test with a given statistic that describe its distribution."""
+        return {
+            "statistic": statistic,
+            "pvalue": self.pvalue,
+            "distribution": self.name,
+            "simulated": self.simulated,
+            "n_failed": self.n_failed,
+            "notes": self.remarks(statistic),
+        }
+
 
 def quadratic_form(estimate: Array, cov: Array) -> float:
     """Return a' C^{-1} a."""
@@ -76,7 +99,7 @@ def quadratic_form(estimate: Array, cov: Array) -> float:
 
 
 @dataclass(frozen=True, repr=False)
-class CoefficientTest(SimulatedLaw, Displayed):
+class CoefficientTest(SimulatedLaw):
     """
     Wald test of linear hypotheses R theta_t = q about the coefficients.
 
@@ -110,24 +133,12 @@ class CoefficientTest(SimulatedLaw, Displayed):
         Further remarks on the test.
     """
 
-    statistic: float
-    df: int
-    pvalue: float
-    distribution: str
     date: Any
-    estimate: pd.Series
     value: pd.Series
-    cov: pd.DataFrame
-    simulated: Array
-    n_failed: int
-    notes: list[str]
 
     def __str__(self) -> str:
         when = "" if self.date is None else f" in {self.date}"
-        law = self.distribution + (f", {len(self.simulated)} samples" if len(self.simulated) else "")
-        lines = [f"Wald test of {shown(self.estimate.index)}{when}: {self.statistic:.4f}, "
-                 f"df = {self.df}, p = {self.pvalue:.4f} ({law})"]  # fmt: skip
-        return "\n".join([*lines, *self.notes])
+        return self._told(f"Wald test of {shown(self.estimate.index)}{when}", f"df = {self.df}")
 
 
 def coefficient_test(
@@ -211,17 +222,12 @@ def coefficient_test(
     if law is None:
         law = bootstrapped(Refit(results, test), spawn(rng, n_sim), n_jobs)
     return CoefficientTest(
-        statistic,
-        len(q),
-        law.pvalue,
-        law.name,
-        None if t == -1 else results.model._index[t],
-        pd.Series(at[0], index=labels, name="estimate"),
-        pd.Series(q, index=labels, name="value"),
-        pd.DataFrame(at[1], index=labels, columns=labels),
-        law.simulated,
-        law.n_failed,
-        law.remarks(statistic),
+        **law.told(statistic),
+        df=len(q),
+        date=None if t == -1 else results.model._index[t],
+        estimate=pd.Series(at[0], index=labels, name="estimate"),
+        value=pd.Series(q, index=labels, name="value"),
+        cov=pd.DataFrame(at[1], index=labels, columns=labels),
     )
 
 
@@ -232,7 +238,7 @@ def former_names(c: Any) -> dict[str, str]:
 
 
 def restrictions(
-    hypotheses: Any, names: list[str], former: Mapping[str, str] | None = None
+    hypotheses: Any, names: list[str], former: Mapping[str, str]
 ) -> tuple[Array, Array, list[str]]:
     """
     Return R (r, k), q (r,) and a label for each linear hypothesis about named numbers.
@@ -243,42 +249,24 @@ def restrictions(
         Hypotheses in the form of `patsy.DesignInfo.linear_constraint`, such as ``"a = b, c = 0"``.
     names : list of str
         Names of the numbers.
-    former : mapping, optional
-        Current names by former name. Former names still work, with a warning.
+    former : mapping
+        Current names by former name. Former names still work in texts, with a warning.
 
     Raises
     ------
     SpecificationError
         If a hypothesis is not linear in the named numbers, or hypotheses contradict or repeat each other.
     """
-    R, q, texts = parse_equations(_padded(hypotheses, former), [*names, *(former or {})])
-    R = _without(R, names, former or {})
+    old = list(former) if isinstance(hypotheses, (str, list, Mapping)) else []
+    coefs, q, texts = parse_equations(hypotheses, [*names, *old])
+    R = np.array(coefs[:, : len(names)])
+    for column, name in zip(coefs.T[len(names) :], old, strict=True):
+        if np.any(column):
+            warn_renamed(name, former[name])
+        R[:, names.index(former[name])] += column
     labels = texts or [equation_label(row, value, names) for row, value in zip(R, q, strict=True)]
     require_independent(R, q, labels)
     return R, q, labels
-
-
-def _padded(hypotheses: Any, former: Mapping[str, str] | None) -> Any:
-    """Add columns for former names to a matrix R, or to R in (R, q)."""
-    if not former or isinstance(hypotheses, (str, list, Mapping)):
-        return hypotheses
-    R, *q = hypotheses if isinstance(hypotheses, tuple) else (hypotheses,)
-    try:
-        R = np.atleast_2d(np.asarray(R, dtype=float))
-        R = np.hstack([R, np.zeros((len(R), len(former)))])
-    except (TypeError, ValueError):  # the parser refuses them
-        return hypotheses
-    return (R, *q) if q else R
-
-
-def _without(coefs: Array, names: list[str], former: Mapping[str, str]) -> Array:
-    """Return the coefficients of a hypothesis, with those on former names moved to the current names."""
-    out = np.array(coefs[:, : len(names)])
-    for column, (old, new) in zip(coefs.T[len(names) :], former.items(), strict=True):
-        if np.any(column):
-            warn_renamed(old, new)
-        out[:, names.index(new)] += column
-    return out
 
 
 def _named(c: Any) -> tuple[dict[str, Array], Array, list[str]]:
