@@ -11,7 +11,7 @@ import scipy.linalg
 from scipy import stats
 
 from ..display import Displayed
-from ..engine.arguments import check_jobs, positive_integer
+from ..engine.arguments import check_jobs, one_of, positive_integer
 from ..exceptions import DataError, SpecificationError, shown
 from ..inference.many import model_of, spawn
 from ..numerics.linear_algebra import Array
@@ -167,16 +167,8 @@ def _last(results: Any, loading: Array, offset: Any) -> tuple[Array, Array]:
 
 def _zero(results: Any, regressor: str) -> tuple[Any, Array, Restrictions]:
     """Return the coefficients on a regressor, and the independent restrictions that set them to zero."""
-    c = getattr(results.model, "coefficients", None)
-    if c is None:
-        raise SpecificationError(
-            "The test needs results of a dynamic regression", got=type(results.model).__name__
-        )
-    if regressor not in c.labels:
-        raise SpecificationError(
-            "The model has no such regressor", got=repr(regressor), expected=f"one of {c.labels}"
-        )
-    place = c.labels.index(regressor)
+    c = results.model.coefficients
+    place = c.labels.index(one_of(regressor, c.labels, "regressor"))
     if c.dynamics[place] != "static":
         raise SpecificationError(
             f"The test needs static coefficients on {regressor}",

@@ -413,6 +413,12 @@ def _frames(
     if isinstance(exog, pd.DataFrame):
         exog = {name: exog[name] for name in exog.columns.get_level_values(0).unique()}
     given = {str(name): value for name, value in exog.items()}
+    _require_series(given, series)
+    return {name: _frame(given[name], name, nobs, index, names.get(name, [])) for name in series}
+
+
+def _require_series(given: Mapping[str, Any], series: list[str]) -> None:
+    """Raise unless regressors are given for each series, and for no other."""
     unknown, missing = ([n for n in a if n not in b] for a, b in ((given, series), (series, given)))
     if unknown or missing:
         raise DataError(
@@ -421,7 +427,6 @@ def _frames(
             expected=f"the names {shown(series)}",
             remedy=nearest(unknown[0], series) if unknown else None,
         )
-    return {name: _frame(given[name], name, nobs, index, names.get(name, [])) for name in series}
 
 
 def _frame(exog: Any, name: str, nobs: int | None, index: Any, names: list[str]) -> pd.DataFrame:

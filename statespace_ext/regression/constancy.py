@@ -225,15 +225,10 @@ def constancy_test(
 
 def _check(results: Any, n_sim: int) -> None:
     """Raise if W = 0 is not a testable special case of the model."""
-    if getattr(results.model, "obs_scale", None) is not None:
+    model, c = results.model, results.model.coefficients
+    if model.obs_scale is not None:
         raise UnsupportedError(
             "test_constancy needs a constant variance of the errors", got="a model with obs_scale"
-        )
-    model = results.model
-    c = getattr(model, "coefficients", None)
-    if c is None:
-        raise SpecificationError(
-            "The test of constancy needs results of a dynamic regression", got=type(model).__name__
         )
     positive_integer(n_sim, "n_sim")
     if c.autoregressive or c.trending:

@@ -344,21 +344,23 @@ def exact_law(results: Any, test: Restrictions, statistic: float, rng: Any) -> L
     L, q = test.loading, np.asarray(test.value - test.offset)
     if set(model.layout.names) <= set(results._fixed):
         return Law("chi-squared", float(stats.chi2.sf(statistic, len(q))), statistic)
-    if model.current_initialization != "diffuse" or results._fixed or set(c.dynamics) != {"static"}:
+    if results._fixed or not _is_least_squares(model):
         return None
-    if model.obs_scale is not None:
-        return None
-    y, Z = model.endog - model.coefficients.intercept(model.exog).T, c.design(model.exog)
+    y, Z = model.endog - c.intercept(model.exog).T, c.design(model.exog)
     kind = "scalar" if c.p == 1 else obs_kind(model)
     if kind == "scalar":
         return _f_law(*_pooled(y, Z, L, q))
     if kind == "diagonal":
         return _by_series(y, Z, c, L, q, rng)
-    seen = ~np.isnan(y)
-    if kind == "unstructured" and c.alike is not None and np.all(seen.all(axis=1) == seen.any(axis=1)):
-        rows = seen.all(axis=1)
-        return _multivariate(y[rows], (model.exog @ c.alike)[rows], L.reshape(len(L), -1, c.p), q, rng)
-    return None
+    if kind != "unstructured" or c.alike is None:
+        return None
+    return _multivariate(y, model.exog @ c.alike, L.reshape(len(L), -1, c.p), q, rng)
+
+
+def _is_least_squares(model: Any) -> bool:
+    """Return whether all coefficients are constant, with a diffuse start and noise of one covariance."""
+    constant = set(model.coefficients.dynamics) == {"static"}
+    return constant and model.current_initialization == "diffuse" and model.obs_scale is None
 
 
 def _f_law(value: float, r: int, freedom: int) -> Law:
@@ -405,10 +407,17 @@ def _multivariate(y: Array, X: Array, M: Array, q: Array, rng: Any) -> Law | Non
     """
     Return the distribution for a full V, if the hypotheses have the form C B W = D for coefficients B (m, p).
 
+    It is None for other hypotheses, or if a row is partly missing.
+
     With g rows of C, h columns of W and f = n - m the statistic is f tr(H E^{-1}), where H ~ Wishart_h(g) and
     E ~ Wishart_h(f) are independent. This is g F(g, f) for h = 1, Hotelling's T squared for g = 1, and the
     Lawley-Hotelling trace otherwise (Anderson 2003, sections 5.2 and 8.6).
     """
+    seen = ~np.isnan(y)
+    rows = seen.all(axis=1)
+    if np.any(rows != seen.any(axis=1)):
+        return None
+    y, X = y[rows], X[rows]
     (r, m, p), freedom = M.shape, len(y) - X.shape[1]
     g = int(np.linalg.matrix_rank(np.moveaxis(M, 1, 0).reshape(m, -1)))
     h = int(np.linalg.matrix_rank(M.reshape(-1, p)))

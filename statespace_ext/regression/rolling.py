@@ -202,10 +202,9 @@ def rolling_evaluation(
     if horizon is not None:
         warn_renamed("horizon", "steps")
         steps = horizon
-    model = getattr(model_or_results, "model", model_or_results)
+    model = model_of(model_or_results) if hasattr(model_or_results, "model") else model_or_results
     steps = positive_integer(steps, "steps")
     window = _checked_window(model, window, steps)
-    model = model if model is model_or_results else model_of(model_or_results)
     blocks = windows_of(model, window, refit_every, expanding, "refit_every")
     blocks = [rows for rows in blocks if rows.stop <= model.nobs - steps]
     options = {"low_memory": True, "cov_type": "none", **options_of(fit_options, "fit_options")}
@@ -225,17 +224,19 @@ def rolling_evaluation(
             means[part, 0], variances[part, 0] = found
     report_records(records, "windows")
     means[:, 1:], variances[:, 1:] = _static(endog, exog, origins, window, steps)
+    refits = _refits(model, records, blocks)
+    return _collected(model, origins + steps - 1, means, variances, refits, steps)
+
+
+def _refits(model: Any, records: list[FitRecord], blocks: list[slice]) -> pd.DataFrame:
+    """Return one row for each fit, with its first origin."""
     refits = pd.DataFrame([outcome_of(record) for record in records])
     refits.insert(0, "origin", model._index[[rows.stop - 1 for rows in blocks]])
-    return _collected(model, origins + steps - 1, means, variances, refits, steps)
+    return refits
 
 
 def _checked_window(model: Any, window: int | None, steps: int) -> int:
     """Return the number of periods before the first origin; raise if window or model is not suitable."""
-    if not hasattr(model, "coefficients"):
-        raise SpecificationError(
-            "The evaluation needs results of a dynamic regression", got=type(model).__name__
-        )
     window = positive_integer(model.nobs // 2 if window is None else window, "window")
     least, most = len(model.coefficients.regressors) + 1, model.nobs - steps
     if not least <= window <= most:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -197,6 +197,15 @@ class PairedLayout(ParameterLayout):
         if not foreign or foreign - set(self.real.names):
             return params
         missing = [name for name in self.real.names if name not in given]
+        self._require_roots(foreign, missing)
+        full = self.real.vector({**dict.fromkeys(missing, 0.0), **given})
+        vector = self.project(self.norm.of_real_roots(self.real.matrices(full)), np.zeros(len(self)))
+        left_out = {*missing, *(["drift_Q"] if "k_inf" in missing else [])}
+        out = dict(zip(self.names, vector.tolist(), strict=True))
+        return {name: value for name, value in out.items() if name not in left_out}
+
+    def _require_roots(self, foreign: set[str], missing: list[str]) -> None:
+        """Raise if parameters that the translation needs are missing."""
         needed = self.real.blocks["roots_Q"].names if "roots_Q" in self.real.blocks else self.real.names
         if set(needed) & set(missing):
             raise ParameterError(
@@ -205,11 +214,6 @@ class PairedLayout(ParameterLayout):
                 expected=f"also {shown(name for name in missing if name in needed)}",
                 remedy=f'Pass all of them, or use identification="{self.norm.real}".',
             )
-        full = self.real.vector({**dict.fromkeys(missing, 0.0), **given})
-        vector = self.project(self.norm.of_real_roots(self.real.matrices(full)), np.zeros(len(self)))
-        left_out = {*missing, *(["drift_Q"] if "k_inf" in missing else [])}
-        out = dict(zip(self.names, vector.tolist(), strict=True))
-        return {name: value for name, value in out.items() if name not in left_out}
 
     def vector(self, params: object) -> Array:
         """Return a parameter vector; see `ParameterLayout.vector`."""
@@ -306,12 +310,15 @@ def check_contradictions(given: Mapping[str, Any], norm: Normalisation, sets_sig
     if isinstance(given["state_cov"], str):
         one_of(given["state_cov"], STATE_COVS, "state_cov")
     check_with_macro(given, norm, sets_sigma)
-    for why, key in (*_against_normalisation(given, norm, sets_sigma), *_against_portfolios(given, norm)):
-        raise SpecificationError(
-            f"{spelled(given['identification'])} {why}",
-            got=f"{key}={given[key]!r}"[:80],
-            remedy=f"Leave {key} at its default, or choose another identification.",
-        )
+    for excluded, why, key in (
+        *_against_normalisation(given, norm, sets_sigma), *_against_portfolios(given, norm)
+    ):  # fmt: skip
+        if excluded:
+            raise SpecificationError(
+                f"{spelled(given['identification'])} {why}",
+                got=f"{key}={given[key]!r}"[:80],
+                remedy=f"Leave {key} at its default, or choose another identification.",
+            )
     if given["risk_prices"] is not None and not is_word(given["p_dynamics"], "unrestricted"):
         raise SpecificationError(
             "risk_prices and p_dynamics both restrict the P-dynamics",
@@ -320,39 +327,38 @@ def check_contradictions(given: Mapping[str, Any], norm: Normalisation, sets_sig
         )
 
 
+Exclusion = tuple[bool, str, str]
+"""Whether an argument is excluded, the reason, and the argument."""
+
+
 def _against_normalisation(
     given: Mapping[str, Any], norm: Normalisation, sets_sigma: bool
-) -> Iterator[tuple[str, str]]:
-    """Yield each argument that a normalisation excludes, preceded by the reason."""
-    if sets_sigma and not is_word(given["state_cov"], "unstructured"):
-        yield "sets state_cov itself", "state_cov"
-    if norm.scaled and given["initialization"] == "diffuse":
-        yield (
-            "scales the factors by the short rate, so that a diffuse likelihood has no maximum",
-            "initialization",
-        )
-    if given["risk_prices"] is not None and not norm.arbitrage_free:
-        yield "has no prices of risk", "risk_prices"
-    if given["factors"] is not None and norm.latent:
-        yield "is for latent factors", "factors"
+) -> list[Exclusion]:
+    """Return the arguments that a normalisation may exclude."""
+    scaled = "scales the factors by the short rate, so that a diffuse likelihood has no maximum"
+    sigma = not is_word(given["state_cov"], "unstructured")
+    return [
+        (sets_sigma and sigma, "sets state_cov itself", "state_cov"),
+        (norm.scaled and given["initialization"] == "diffuse", scaled, "initialization"),
+        (
+            not norm.arbitrage_free and given["risk_prices"] is not None,
+            "has no prices of risk",
+            "risk_prices",
+        ),
+        (norm.latent and given["factors"] is not None, "is for latent factors", "factors"),
+    ]
 
 
-def _against_portfolios(given: Mapping[str, Any], norm: Normalisation) -> Iterator[tuple[str, str]]:
-    """Yield each argument that is excluded with or without exact portfolios, preceded by the reason."""
+def _against_portfolios(given: Mapping[str, Any], norm: Normalisation) -> list[Exclusion]:
+    """Return the arguments that may be excluded with or without exact portfolios."""
     start, exact = given["initialization"], is_word(given["obs_cov"], "exact-portfolios")
-    if start == "conditional" and not (exact and norm.portfolios):
-        yield (
-            "leaves the first factors unknown: they are those of portfolios priced without error",
-            "initialization",
-        )
-    if given["portfolio_weights"] is not None and not norm.portfolios and not exact:
-        yield "has no portfolios", "portfolio_weights"
-    if not exact:
-        return
-    if given["factors"] is not None:
-        yield "has observed factors, not portfolios", "obs_cov"
+    unknown = "leaves the first factors unknown: they are those of portfolios priced without error"
     why = "and portfolios without error leave nothing {}: the first factors are known given the parameters"
-    if start == "diffuse" and not norm.portfolios:
-        yield why.format("diffuse"), "initialization"
-    if start == "estimated":
-        yield why.format("to estimate"), "initialization"
+    weights, factors = (given[key] is not None for key in ("portfolio_weights", "factors"))
+    return [
+        (start == "conditional" and not (exact and norm.portfolios), unknown, "initialization"),
+        (weights and not norm.portfolios and not exact, "has no portfolios", "portfolio_weights"),
+        (exact and factors, "has observed factors, not portfolios", "obs_cov"),
+        (exact and start == "diffuse" and not norm.portfolios, why.format("diffuse"), "initialization"),
+        (exact and start == "estimated", why.format("to estimate"), "initialization"),
+    ]

@@ -181,9 +181,13 @@ def with_errors(
 
 def roots_table(results: StateSpaceResults) -> pd.DataFrame:
     """Return eigenvalues and half-lives of K under P and Q."""
-    model = results.model
-    values = structural_values(model, np.asarray(results.params, dtype=float))
-    parts = {measure: mean_reversion(values[f"K_{measure}"], model.panel.period) for measure in ("P", "Q")}
+    values = structural_values(results.model, np.asarray(results.params, dtype=float))
+    return roots_of(values["K_P"], values["K_Q"], results.model.panel.period)
+
+
+def roots_of(K_P: Array, K_Q: Array, step: float | None) -> pd.DataFrame:
+    """Return a table of `mean_reversion` of two matrices."""
+    parts = {"P": mean_reversion(K_P, step), "Q": mean_reversion(K_Q, step)}
     index = pd.MultiIndex.from_tuples(
         [(measure, i + 1) for measure, rows in parts.items() for i in range(len(rows))],
         names=["measure", "root"],

@@ -367,9 +367,6 @@ def test_refusals() -> None:
         res = model.fit(method="lbfgs")
     with pytest.raises(sse.UnsupportedError, match="without fixed parameters"):
         res.test_constancy(2)
-    factor = sse.LGSSM(y, 1)
-    with pytest.raises(sse.SpecificationError, match="dynamic regression"):
-        constancy_test(factor.smooth(factor.start_params))
 
 
 def test_the_results_and_the_model_are_left_as_they_were() -> None:
