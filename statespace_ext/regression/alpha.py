@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,10 @@ from ..inference.many import model_of, spawn
 from ..numerics.linear_algebra import Array
 from .estimates import require_smoothed
 from .hypotheses import Law, Refit, Restrictions, SimulatedLaw, bootstrapped, exact_law, quadratic_form
+
+if TYPE_CHECKING:
+    from .coefficients import Coefficients
+    from .results import DynamicRegressionResults
 
 
 @dataclass(frozen=True, repr=False)
@@ -90,7 +94,11 @@ class GRSTest(Displayed):
 
 
 def wald_alpha(
-    results: Any, regressor: str = "const", n_sim: int = 199, rng: Any = None, n_jobs: int | None = None
+    results: DynamicRegressionResults,
+    regressor: str = "const",
+    n_sim: int = 199,
+    rng: Any = None,
+    n_jobs: int | None = None,
 ) -> WaldTest:
     r"""
     Test that the static coefficients on a regressor are zero for all series.
@@ -159,13 +167,13 @@ def wald_alpha(
     )
 
 
-def _last(results: Any, loading: Array, offset: Any) -> tuple[Array, Array]:
+def _last(results: DynamicRegressionResults, loading: Array, offset: Any) -> tuple[Array, Array]:
     """Return constant coefficients and their covariance."""
     test = Restrictions(loading, np.zeros(len(loading)), -1, offset)
     return test.at(np.asarray(results.smoothed_state), np.asarray(results.smoothed_state_cov))
 
 
-def _zero(results: Any, regressor: str) -> tuple[Any, Array, Restrictions]:
+def _zero(results: DynamicRegressionResults, regressor: str) -> tuple[Coefficients, Array, Restrictions]:
     """Return the coefficients on a regressor, and the independent restrictions that set them to zero."""
     c = results.model.coefficients
     place = c.labels.index(one_of(regressor, c.labels, "regressor"))
@@ -201,7 +209,7 @@ _RANK = 1e-9
 """Size of a pivot or residual below which coefficients that constraints tie count as dependent."""
 
 
-def _law(results: Any, test: Restrictions, statistic: float, rng: Any) -> Law | None:
+def _law(results: DynamicRegressionResults, test: Restrictions, statistic: float, rng: Any) -> Law | None:
     """Return the exact distribution of the statistic, or None if it must be simulated by fits."""
     model = model_of(results)
     p, m = model.k_endog, int(model.coefficients.used.sum(axis=1).max())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,11 @@ from scipy import stats
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
 from .declaration import obs_kind, state_kinds
+
+if TYPE_CHECKING:
+    from .coefficients import Coefficients
+    from .dynamic_regression import DynamicRegression
+    from .results import DynamicRegressionResults
 
 
 def compare(*results: Any) -> pd.DataFrame:
@@ -63,7 +68,7 @@ def compare(*results: Any) -> pd.DataFrame:
     return table.sort_values("llf", ascending=False, kind="stable")
 
 
-def _require_same(first: Any, other: Any, number: int) -> None:
+def _require_same(first: DynamicRegressionResults, other: DynamicRegressionResults, number: int) -> None:
     """Raise if the likelihood of a fit cannot be compared with that of the first fit."""
     a, b = first.model, other.model
     checks = {
@@ -90,14 +95,14 @@ def _equal(a: Any, b: Any) -> bool:
     return np.shape(a) == np.shape(b) and bool(np.array_equal(a, b, equal_nan=True))
 
 
-def _same_coefficients(a: Any, b: Any) -> bool:
+def _same_coefficients(a: Coefficients, b: Coefficients) -> bool:
     """Return whether the same coefficients are free, and determine the others in the same way."""
     size = len(a.free)
     same = _equal(a.free, b.free) and _equal(a.offset, b.offset)
     return same and _equal(a.loading[:, :size], b.loading[:, :size])
 
 
-def _same_start(a: Any, b: Any) -> bool:
+def _same_start(a: DynamicRegressionResults, b: DynamicRegressionResults) -> bool:
     """Return whether the levels of two models have the same initial distribution."""
     levels = slice(0, a.model.coefficients.n_levels)
     own = [res.filter_results.model for res in (a, b)]
@@ -108,7 +113,7 @@ def _same_start(a: Any, b: Any) -> bool:
     )
 
 
-def _row(i: int, results: list[Any], names: list[str]) -> dict[str, Any]:
+def _row(i: int, results: list[DynamicRegressionResults], names: list[str]) -> dict[str, Any]:
     """Return the row for one fit."""
     res = results[i]
     row: dict[str, Any] = {
@@ -143,19 +148,19 @@ def _row(i: int, results: list[Any], names: list[str]) -> dict[str, Any]:
     return row
 
 
-def _n_params(res: Any) -> int:
+def _n_params(res: DynamicRegressionResults) -> int:
     fixed = len(res._fixed_params) if res._has_fixed_params else 0
     return len(np.asarray(res.params)) - fixed
 
 
-def _contains(large: Any, small: Any) -> bool:
+def _contains(large: DynamicRegressionResults, small: DynamicRegressionResults) -> bool:
     """Return whether one model nests another; False (unknown) if parameters are fixed."""
     if large._has_fixed_params or small._has_fixed_params:
         return False
     return is_nested(small.model, large.model)
 
 
-def _edge(small: Any, large: Any) -> str:
+def _edge(small: DynamicRegressionResults, large: DynamicRegressionResults) -> str:
     """Explain why a fit is on the boundary of a larger model; return "" if it is in the interior."""
     rank, sizes = small.state_cov_rank, large.model.coefficients.group_sizes
     moving = list(sizes)
@@ -169,13 +174,13 @@ def _edge(small: Any, large: Any) -> str:
     return f"on the edge of the larger model: loadings of {', '.join(missing)} are zero" if missing else ""
 
 
-def _other_factors(small: Any, large: Any) -> list[str]:
+def _other_factors(small: DynamicRegression, large: DynamicRegression) -> list[str]:
     """Return the blocks that have more factors in the large model than in the small one."""
     own, kinds = ({"V": obs_kind(model), **state_kinds(model)} for model in (small, large))
     return [name for name, kind in kinds.items() if kind.startswith("factor") and own.get(name) != kind]
 
 
-def _singular(res: Any) -> bool:
+def _singular(res: DynamicRegressionResults) -> bool:
     """Return whether V is singular, or W of all time-varying coefficients together."""
     ranks, c = res.state_cov_rank, res.model.coefficients
     if res.boundary or any(rank < c.group_sizes.get(name, c.p) for name, rank in ranks.items()):
@@ -185,7 +190,7 @@ def _singular(res: Any) -> bool:
     return bool(np.min(scale) <= 0 or np.linalg.eigvalsh(W / scale[:, None] / scale)[0] < 1e-7)
 
 
-def _labels(results: list[Any]) -> list[str]:
+def _labels(results: list[DynamicRegressionResults]) -> list[str]:
     """Return distinct names for the fits."""
     several = len({tuple(res.model.coefficients.dynamics) for res in results}) > 1
     obs = [obs_kind(res.model) for res in results]
@@ -198,7 +203,7 @@ def _labels(results: list[Any]) -> list[str]:
     ]
 
 
-def _state_label(model: Any, with_dynamics: bool) -> str:
+def _state_label(model: DynamicRegression, with_dynamics: bool) -> str:
     """Return the name of the structure of W, by regressor if these differ; optionally with the dynamics."""
     c, W = model.coefficients, state_kinds(model)
     text = ", ".join(f"{name} {kind}" for name, kind in W.items())
@@ -213,7 +218,7 @@ def _state_label(model: Any, with_dynamics: bool) -> str:
 _MARKS = {"ar1": " (ar1)", "local_linear": " (trend)"}
 
 
-def is_nested(small: Any, large: Any) -> bool:
+def is_nested(small: DynamicRegression, large: DynamicRegression) -> bool:
     """
     Return whether every (V, W) of one regression is also a (V, W) of another.
 
@@ -250,7 +255,7 @@ def _contains_block(kind: str, own: str, block: Array, obs_cov: Array) -> bool:
     return few or not np.any(block[~np.eye(len(block), dtype=bool)])
 
 
-def _reaches(model: Any, wanted: dict[str, Array], affine: dict[str, Array]) -> bool:
+def _reaches(model: DynamicRegression, wanted: dict[str, Array], affine: dict[str, Array]) -> bool:
     """Return whether the marked elements of (V, W) are an affine function of some parameters."""
     layout, every = model.layout, np.arange(len(model.layout))
     slopes, away = [], []
@@ -265,7 +270,7 @@ def _reaches(model: Any, wanted: dict[str, Array], affine: dict[str, Array]) -> 
     return bool(np.allclose(D @ np.linalg.lstsq(D, goal, rcond=None)[0], goal, rtol=0.0, atol=1e-9))
 
 
-def _by_level(model: Any, state_cov: Array) -> Array:
+def _by_level(model: DynamicRegression, state_cov: Array) -> Array:
     """Return W, or matrices of its shape, by level: with zeros for constant coefficients."""
     c = model.coefficients
     out = np.zeros((*state_cov.shape[:-2], c.n_levels, c.n_levels))

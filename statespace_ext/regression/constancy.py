@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,10 @@ from ..numerics.linear_algebra import Array
 from .constancy_ratios import ModelRatio, Ratio, common_regression, ratio_of
 from .declaration import state_kinds
 from .estimation import series_by_series
+
+if TYPE_CHECKING:
+    from .dynamic_regression import DynamicRegression
+    from .results import DynamicRegressionResults
 
 ZERO = 1e-6
 """Likelihood ratio below which the ratio counts as zero, with the maximum at W = 0."""
@@ -151,7 +155,11 @@ class ConstancyTest(SimulatedRatio, Displayed):
 
 
 def constancy_test(
-    results: Any, n_sim: int = 999, rng: Any = None, n_jobs: int | None = None, per_series: bool = False
+    results: DynamicRegressionResults,
+    n_sim: int = 999,
+    rng: Any = None,
+    n_jobs: int | None = None,
+    per_series: bool = False,
 ) -> ConstancyTest:
     r"""
     Test W = 0 in a dynamic regression by a likelihood ratio with a simulated distribution.
@@ -223,7 +231,7 @@ def constancy_test(
     )
 
 
-def _check(results: Any, n_sim: int) -> None:
+def _check(results: DynamicRegressionResults, n_sim: int) -> None:
     """Raise if W = 0 is not a testable special case of the model."""
     model, c = results.model, results.model.coefficients
     if model.obs_scale is not None:
@@ -263,7 +271,7 @@ def _check(results: Any, n_sim: int) -> None:
         )
 
 
-def _observed(results: Any, ratio: ModelRatio) -> tuple[float, float, bool]:
+def _observed(results: DynamicRegressionResults, ratio: ModelRatio) -> tuple[float, float, bool]:
     """Return the log-likelihoods with W free (at least that of the results) and with W = 0."""
     llf, llf_null, converged = ratio.observed(np.asarray(results.params, dtype=float))
     if float(results.llf) >= llf - 1e-6:
@@ -271,7 +279,7 @@ def _observed(results: Any, ratio: ModelRatio) -> tuple[float, float, bool]:
     return llf, llf_null, converged
 
 
-def _notes(results: Any, llf: float, converged: bool) -> list[str]:
+def _notes(results: DynamicRegressionResults, llf: float, converged: bool) -> list[str]:
     notes = []
     if llf > float(results.llf) + 1e-4:
         notes.append(
@@ -307,7 +315,9 @@ def _simulated(
 _COLUMNS = ("statistic", "pvalue", "pvalue_se", "fraction_zero", "n_failed", "n_unconverged")
 
 
-def _per_series(model: Any, seeds: list[np.random.SeedSequence], n_jobs: int | None) -> pd.DataFrame:
+def _per_series(
+    model: DynamicRegression, seeds: list[np.random.SeedSequence], n_jobs: int | None
+) -> pd.DataFrame:
     """Test each series separately; series with the same rows and regressors share the simulated values."""
     c = model.coefficients
     if not c.separate.all():
@@ -346,7 +356,7 @@ def _statistics(cases: list[NyblomCase], shape: tuple[int, ...], rng: np.random.
     return [case.statistic(errors) for case in cases]
 
 
-def _nyblom(model: Any, seeds: list[np.random.SeedSequence]) -> pd.DataFrame:
+def _nyblom(model: DynamicRegression, seeds: list[np.random.SeedSequence]) -> pd.DataFrame:
     """Return Nyblom's statistics; their distribution does not depend on V, so errors are drawn with V = I."""
     endog, cases = model.endog - model.coefficients.intercept(model.exog).T, _cases(model)
     simulated = np.array(run_simulations(partial(_statistics, cases, endog.shape), seeds, 1))
@@ -364,18 +374,18 @@ def _nyblom(model: Any, seeds: list[np.random.SeedSequence]) -> pd.DataFrame:
     )
 
 
-def _cases(model: Any) -> list[NyblomCase]:
+def _cases(model: DynamicRegression) -> list[NyblomCase]:
     """Return the cases of Nyblom's test: of all series, or of each series with coefficients of its own."""
     c, common = model.coefficients, common_regression(model)
     if common is not None:
         endog, exog, moving = common
         return nyblom_cases(endog, exog, moving, [c.labels[i // c.p] for i in c.free[:: c.p]], c.endog)
     out = []
-    for i in np.flatnonzero(c.separate):
+    for i in np.flatnonzero(c.separate).tolist():
         alone = model._of_series(i)
         labels = [c.labels[c.regressors.index(name)] for name in alone.coefficients.regressors]
         found = nyblom_cases(alone.endog, alone.exog, alone.coefficients.moving, labels, [c.endog[i]])
-        out += [replace(case, columns=[int(i)]) for case in found]
+        out += [replace(case, columns=[i]) for case in found]
     return out
 
 

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,11 @@ from ..numerics.linear_algebra import Array
 from ..params.parse import equation_label, parse_equations, require_independent
 from .declaration import obs_kind
 from .estimates import require_smoothed
+
+if TYPE_CHECKING:
+    from .coefficients import Coefficients
+    from .dynamic_regression import DynamicRegression
+    from .results import DynamicRegressionResults
 
 DRAWS = 99_999
 """Number of draws of a sum of independent F variables; the standard error of a p-value is below .0016."""
@@ -142,7 +147,7 @@ class CoefficientTest(SimulatedLaw):
 
 
 def coefficient_test(
-    results: Any,
+    results: DynamicRegressionResults,
     hypotheses: Any,
     date: Any = None,
     n_sim: int = 199,
@@ -231,7 +236,7 @@ def coefficient_test(
     )
 
 
-def former_names(c: Any) -> dict[str, str]:
+def former_names(c: Coefficients) -> dict[str, str]:
     """Return the current names of states by their former names, which used those of the regressors."""
     pairs = [(old, new) for old, new in zip(c.regressors, c.labels, strict=True) if old != new]
     return {f"{old}.{name}": f"{new}.{name}" for old, new in pairs for name in c.endog}
@@ -269,7 +274,7 @@ def restrictions(
     return R, q, labels
 
 
-def _named(c: Any) -> tuple[dict[str, Array], Array, list[str]]:
+def _named(c: Coefficients) -> tuple[dict[str, Array], Array, list[str]]:
     """
     Return M and b_0 of coefficients M x + b_0 and of slopes, and what each moves with.
 
@@ -285,7 +290,7 @@ def _named(c: Any) -> tuple[dict[str, Array], Array, list[str]]:
     return rows, np.pad(c.offset[there], (0, len(rows) - len(there))), moves
 
 
-def _period_of(results: Any, moving: list[str], date: Any) -> int:
+def _period_of(results: DynamicRegressionResults, moving: list[str], date: Any) -> int:
     """Return the period of a hypothesis, or -1 if its coefficients are constant."""
     if date is None and moving:
         raise SpecificationError(
@@ -337,7 +342,9 @@ _SINGULAR = 1e12
 # -- exact distributions -----------------------------------------------------------------------------------
 
 
-def exact_law(results: Any, test: Restrictions, statistic: float, rng: Any) -> Law | None:
+def exact_law(
+    results: DynamicRegressionResults, test: Restrictions, statistic: float, rng: Any
+) -> Law | None:
     """Return the exact distribution of the statistic, or None if it must be simulated by fits."""
     model = model_of(results)
     c = model.coefficients
@@ -357,7 +364,7 @@ def exact_law(results: Any, test: Restrictions, statistic: float, rng: Any) -> L
     return _multivariate(y, model.exog @ c.alike, L.reshape(len(L), -1, c.p), q, rng)
 
 
-def _is_least_squares(model: Any) -> bool:
+def _is_least_squares(model: DynamicRegression) -> bool:
     """Return whether all coefficients are constant, with a diffuse start and noise of one covariance."""
     constant = set(model.coefficients.dynamics) == {"static"}
     return constant and model.current_initialization == "diffuse" and model.obs_scale is None
@@ -386,7 +393,7 @@ def _pooled(y: Array, Z: Array, L: Array, q: Array) -> tuple[float, int, int]:
     return value, len(q), freedom
 
 
-def _by_series(y: Array, Z: Array, c: Any, L: Array, q: Array, rng: Any) -> Law | None:
+def _by_series(y: Array, Z: Array, c: Coefficients, L: Array, q: Array, rng: Any) -> Law | None:
     """Return the distribution for a diagonal V, or None if the hypotheses join series."""
     owns = (L != 0) @ c.used.T
     if np.any(owns.sum(axis=1) > 1) or not np.all(c.separate[owns.any(axis=0)]):
@@ -465,7 +472,7 @@ class Refit:
     With ``null``, samples satisfy the hypothesis about constant coefficients.
     """
 
-    def __init__(self, results: Any, test: Restrictions, null: bool = False) -> None:
+    def __init__(self, results: DynamicRegressionResults, test: Restrictions, null: bool = False) -> None:
         self.model, self.test = model_of(results), test
         self.fixed, self.params = dict(results._fixed), np.asarray(results.params, dtype=float)
         self.sampler = Parametric(self.model, self.params)
@@ -483,7 +490,7 @@ class Refit:
 
         return attempt(found)
 
-    def statistic(self, model: Any, truth: Array | None = None) -> float:
+    def statistic(self, model: DynamicRegression, truth: Array | None = None) -> float:
         """Return the statistic for the data of a model."""
         with warnings.catch_warnings(), model.fix_params(self.fixed) if self.fixed else nullcontext():
             warnings.simplefilter("ignore")  # few iterations do not converge

@@ -20,6 +20,8 @@ from ..numerics.linear_algebra import Array
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from .dynamic_regression import DynamicRegression
+
 DYNAMIC, STATIC, ROLLING = "dynamic", "static OLS", "rolling OLS"
 METHODS = (DYNAMIC, STATIC, ROLLING)
 _LOSSES = {"log_score": "log score ahead", "squared_error": "squared error saved"}
@@ -202,6 +204,7 @@ def rolling_evaluation(
     if horizon is not None:
         warn_renamed("horizon", "steps")
         steps = horizon
+    model: DynamicRegression
     model = model_of(model_or_results) if hasattr(model_or_results, "model") else model_or_results
     steps = positive_integer(steps, "steps")
     window = _checked_window(model, window, steps)
@@ -228,14 +231,14 @@ def rolling_evaluation(
     return _collected(model, origins + steps - 1, means, variances, refits, steps)
 
 
-def _refits(model: Any, records: list[FitRecord], blocks: list[slice]) -> pd.DataFrame:
+def _refits(model: DynamicRegression, records: list[FitRecord], blocks: list[slice]) -> pd.DataFrame:
     """Return one row for each fit, with its first origin."""
     refits = pd.DataFrame([outcome_of(record) for record in records])
     refits.insert(0, "origin", model._index[[rows.stop - 1 for rows in blocks]])
     return refits
 
 
-def _checked_window(model: Any, window: int | None, steps: int) -> int:
+def _checked_window(model: DynamicRegression, window: int | None, steps: int) -> int:
     """Return the number of periods before the first origin; raise if window or model is not suitable."""
     window = positive_integer(model.nobs // 2 if window is None else window, "window")
     least, most = len(model.coefficients.regressors) + 1, model.nobs - steps
@@ -248,7 +251,9 @@ def _checked_window(model: Any, window: int | None, steps: int) -> int:
     return window
 
 
-def _dynamic(model: Any, params: Array, begin: int, origins: Array, steps: int) -> tuple[Array, Array]:
+def _dynamic(
+    model: DynamicRegression, params: Array, begin: int, origins: Array, steps: int
+) -> tuple[Array, Array]:
     """Return predictive means and variances, (origins, p), given the data up to each origin."""
     end = int(origins[-1])
     rows = slice(begin, end)
@@ -307,7 +312,7 @@ def _least_squares(endog: Array, exog: Array, x: Array) -> tuple[Array, Array]:
 
 
 def _collected(
-    model: Any, targets: Array, means: Array, variances: Array, refits: pd.DataFrame, steps: int
+    model: DynamicRegression, targets: Array, means: Array, variances: Array, refits: pd.DataFrame, steps: int
 ) -> RollingEvaluation:
     """Collect the predictions in labelled frames."""
     names = model.coefficients.endog
