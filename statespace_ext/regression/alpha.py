@@ -251,16 +251,18 @@ def grs(endog: Any, factors: Any) -> GRSTest:
         If the factors contain a constant or are collinear, or the residuals of the series are.
     """
     series = pd.DataFrame(endog)
-    Y, n = series.to_numpy(), len(series)
-    X = np.column_stack([np.ones(n), factors])
-    p, k = Y.shape[1], X.shape[1] - 1
+    Y, (n, p) = series.to_numpy(), series.shape
+    X = np.column_stack([factors, np.ones(n)])
+    k = X.shape[1] - 1
     if np.linalg.matrix_rank(X / np.linalg.norm(X, axis=0)) <= k:
         raise DataError(
             "The factors and a constant are collinear",
             remedy="Leave the constant and repeated columns out of factors.",
         )
+    q, r = np.linalg.qr(X)  # the constant is last: 1 / r[-1, -1]^2 is its element of (X'X)^{-1}
+    scaled, residuals = q[:, -1] @ Y, Y - q @ (q.T @ Y)
     try:
-        length, _, alpha = _hotelling(Y, X, 0)
+        length = quadratic_form(scaled, residuals.T @ residuals)
     except np.linalg.LinAlgError as error:
         raise DataError("The residuals of the series are collinear") from error
     statistic = (n - p - k) / p * length
@@ -268,19 +270,5 @@ def grs(endog: Any, factors: Any) -> GRSTest:
         statistic,
         (p, n - p - k),
         float(stats.f.sf(statistic, p, n - p - k)),
-        pd.Series(alpha, index=series.columns, name="alpha"),
+        pd.Series(scaled / r[-1, -1], index=series.columns, name="alpha"),
     )
-
-
-def _hotelling(Y: Array, X: Array, place: int) -> tuple[float, Array, Array]:
-    """
-    Return a' (cS)^{-1} a, a / sqrt(c) and a for the least-squares coefficients a (p,) on one regressor.
-
-    S contains the sums of squares and products of the residuals, which are independent of a. c is the element
-    of (X'X)^{-1} for the regressor.
-    """
-    order = [j for j in range(X.shape[1]) if j != place] + [place]
-    q, r = np.linalg.qr(X[:, order])  # with the regressor last, c is one over the square of the last pivot
-    scaled = q[:, -1] @ Y
-    residuals = Y - q @ (q.T @ Y)
-    return quadratic_form(scaled, residuals.T @ residuals), scaled, scaled / r[-1, -1]

@@ -392,18 +392,16 @@ def by_series_frame(
         If the regressors do not name all series, or are not finite numbers for all periods.
     """
     frames = _frames(exog, series, nobs, index, names or {})
-    first = frames[series[0]]
+    for name, each in frames.items():
+        if not each.index.equals(frames[series[0]].index):
+            raise DataError(f"exog[{name!r}] must have the same periods as exog[{series[0]!r}]")
     regressors = list(dict.fromkeys(name for each in frames.values() for name in each.columns))
+    pairs = [(name, own) for own in regressors for name in series if own in frames[name]]
     columns = np.full((len(series), len(regressors)), -1)
-    parts: list[pd.Series] = []
-    for j, regressor in enumerate(regressors):
-        for i, name in enumerate(series):
-            if regressor in frames[name]:
-                if not frames[name].index.equals(first.index):
-                    raise DataError(f"exog[{name!r}] must have the same periods as exog[{series[0]!r}]")
-                columns[i, j] = len(parts)
-                parts.append(frames[name][regressor].rename(f"{regressor}.{name}"))
-    return pd.concat(parts, axis=1), regressors, columns
+    for place, (name, own) in enumerate(pairs):
+        columns[series.index(name), regressors.index(own)] = place
+    labels = [f"{own}.{name}" for name, own in pairs]
+    return pd.concat(frames, axis=1)[pairs].set_axis(labels, axis=1), regressors, columns
 
 
 def _frames(

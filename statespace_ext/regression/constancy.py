@@ -30,7 +30,7 @@ from ..engine.arguments import check_jobs, positive_integer, truth
 from ..exceptions import EstimationError, SpecificationError, UnsupportedError, shown
 from ..inference.many import Failure, attempt, model_of, report_failures, run_simulations, spawn, successes
 from ..numerics.linear_algebra import Array
-from .constancy_ratios import ModelRatio, Ratio, common_regression, ratio_of
+from .constancy_ratios import ContrastedRatio, FittedRatio, common_regression, ratio_of
 from .declaration import state_kinds
 from .estimation import series_by_series
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 ZERO = 1e-6
 """Likelihood ratio below which the ratio counts as zero, with the maximum at W = 0."""
 LEVELS = (0.10, 0.05, 0.01)
+ModelRatio = ContrastedRatio | FittedRatio
 
 
 @dataclass(frozen=True)
@@ -291,7 +292,7 @@ def _notes(results: DynamicRegressionResults, llf: float, converged: bool) -> li
     return notes
 
 
-def _one(ratio: Ratio, rng: np.random.Generator) -> tuple[float, bool] | Failure:
+def _one(ratio: ModelRatio, rng: np.random.Generator) -> tuple[float, bool] | Failure:
     """Return the likelihood ratio of one sample and whether the fit converged."""
 
     def found() -> tuple[float, bool]:
@@ -304,7 +305,7 @@ def _one(ratio: Ratio, rng: np.random.Generator) -> tuple[float, bool] | Failure
 
 
 def _simulated(
-    statistic: float, ratio: Ratio, seeds: list[np.random.SeedSequence], n_jobs: int | None
+    statistic: float, ratio: ModelRatio, seeds: list[np.random.SeedSequence], n_jobs: int | None
 ) -> SimulatedRatio:
     """Return a likelihood ratio together with its simulated values."""
     found = successes(run_simulations(partial(_one, ratio), seeds, n_jobs), "fits to samples")

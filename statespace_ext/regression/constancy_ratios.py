@@ -24,7 +24,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.linalg
@@ -195,10 +195,6 @@ class ContrastRatio:
         first = self.layout.unconstrain(null_start(self.layout, target))
         return self._maximise(rows, first, self._obs)
 
-    def loglike(self, params: Array, rows: Array) -> float:
-        """Return the exact diffuse log-likelihood of the regression at a full parameter vector."""
-        return self.value_and_score(params, rows)[0] - self._constant
-
     def null_loglike(self, rows: Array) -> float:
         """Return the highest exact diffuse log-likelihood with W = 0."""
         return self.null(rows)[0] - self._constant
@@ -346,29 +342,7 @@ def _loadings(layout: ParameterLayout, key: str) -> int:
     return int(layout.blocks[key].shape[1]) if key in layout.blocks else 0
 
 
-class Ratio(Protocol):
-    """A likelihood ratio of W = 0 that can be simulated."""
-
-    def draw(self, rng: np.random.Generator) -> Any:
-        """Return a sample under W = 0."""
-
-    def ratio(self, sample: Any) -> tuple[float, bool]:
-        """Return the likelihood ratio of a sample and whether the fit converged."""
-
-
-class ModelRatio(Ratio, Protocol):
-    """A likelihood ratio of W = 0 for a model with data."""
-
-    pivotal: bool
-
-    def sample_of(self, endog: Array) -> Array:
-        """Return data in the form of a sample."""
-
-    def observed(self, params: Array | None) -> tuple[float, float, bool]:
-        """Return both log-likelihoods of the data and whether the fit converged; ``params`` is a start."""
-
-
-def ratio_of(model: DynamicRegression) -> ModelRatio:
+def ratio_of(model: DynamicRegression) -> ContrastedRatio | FittedRatio:
     """
     Return the fastest exact computation of the likelihood ratio of a model.
 

@@ -142,7 +142,7 @@ def build_layout(given: Mapping[str, Any], norm: Normalisation, panel: Panel) ->
     check_contradictions(given, norm, "state_cov" in blocks)
     if given["risk_prices"] is None:
         blocks["K_P"] = _physical(given["p_dynamics"], factors)
-        blocks["kappa_P"] = _free("kappa_P", factors)
+        blocks["kappa_P"] = _labelled("kappa_P", factors)
     else:
         blocks.update(_risk_prices(given["risk_prices"], own, factors))
     if "state_cov" not in blocks:
@@ -153,9 +153,7 @@ def build_layout(given: Mapping[str, Any], norm: Normalisation, panel: Panel) ->
         namer = covariance_namer("survey", [f"{h:g}y" for h in panel.horizons])
         blocks["survey_cov"] = parse_covariance("diagonal", len(panel.horizons), "survey_cov", namer)
     start = "free" if given["initialization"] == "estimated" else "zero"
-    blocks["initial_state"] = parse_matrix(
-        start, (n, 1), "initial_state", lambda i, j: f"initial_state.{factors[i]}"
-    )
+    blocks["initial_state"] = _labelled("initial_state", factors, value=start)
     layout = ParameterLayout(blocks, COVARIANCES & blocks.keys())
     if not isinstance(norm, (RootPairs, DaiSingletonPairs)):
         return layout
@@ -220,12 +218,14 @@ class PairedLayout(ParameterLayout):
         return super().vector(self.own(params))
 
 
-def _free(key: str, rows: list[str], columns: list[str] | None = None) -> AffineMatrix:
-    """Return a block of free elements, which is a vector if there are no columns."""
+def _labelled(
+    key: str, rows: list[str], columns: list[str] | None = None, value: Any = "free", where: str = ""
+) -> AffineMatrix:
+    """Return a block with the labels of rows and columns; it is a vector if there are no columns."""
     shape = len(rows), 1 if columns is None else len(columns)
     stem = [f"{key}.{row}" for row in rows]
     return parse_matrix(
-        "free", shape, key, lambda i, j: stem[i] if columns is None else f"{stem[i]}.{columns[j]}"
+        value, shape, where or key, lambda i, j: stem[i] if columns is None else f"{stem[i]}.{columns[j]}"
     )
 
 
@@ -262,7 +262,7 @@ def _physical(value: Any, factors: list[str]) -> AffineMatrix:
         one_of(value, P_DYNAMICS, "p_dynamics")
         masks = {"unrestricted": np.ones((k, k)), "diagonal": np.eye(k), "triangular": np.tri(k)}
         value = np.where(masks[value] > 0, np.nan, 0.0)
-    return parse_matrix(value, (k, k), "p_dynamics", lambda i, j: f"K_P.{factors[i]}.{factors[j]}")
+    return _labelled("K_P", factors, factors, value, "p_dynamics")
 
 
 def _risk_prices(value: Any, own: list[str], factors: list[str]) -> dict[str, AffineMatrix]:
@@ -274,19 +274,14 @@ def _risk_prices(value: Any, own: list[str], factors: list[str]) -> dict[str, Af
             got=repr(value)[:80],
             expected='a dict with "lambda_0", "lambda_1" or both: arrays with NaN for a free element',
         )
-    rest = {"K_macro": _free("K_P", factors[k:], factors), "kappa_macro": _free("kappa_P", factors[k:])}
-    return {
-        "lambda_0": parse_matrix(
-            value.get("lambda_0", "free"), (k, 1), "lambda_0", lambda i, j: f"lambda_0.{factors[i]}"
-        ),
-        "lambda_1": parse_matrix(
-            value.get("lambda_1", "free"),
-            (k, n),
-            "lambda_1",
-            lambda i, j: f"lambda_1.{factors[i]}.{factors[j]}",
-        ),
-        **(rest if n > k else {}),
+    blocks = {
+        "lambda_0": _labelled("lambda_0", own, value=value.get("lambda_0", "free")),
+        "lambda_1": _labelled("lambda_1", own, factors, value.get("lambda_1", "free")),
     }
+    if n > k:
+        blocks["K_macro"] = _labelled("K_P", factors[k:], factors)
+        blocks["kappa_macro"] = _labelled("kappa_P", factors[k:])
+    return blocks
 
 
 def _measurement(value: Any, labels: list[str], W: Array) -> AffineMatrix:
