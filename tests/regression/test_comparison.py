@@ -45,6 +45,8 @@ def fitted(W: Any = "unstructured", V: Any = "unstructured", **options: Any) -> 
         (BAND, "patterned"),
         (GROUPS, "patterned"),
         ([["a", 0, 0], [0, "2*a", 0], [0, 0, "a"]], "patterned"),
+        ([["a", 0, 0], [0, "2*b", 0], [0, 0, "c"]], "diagonal"),
+        ([["2*a", 0, 0], [0, "2*a", 0], [0, 0, "2*a"]], "scalar"),
         (np.where(np.eye(3), NAN, 0.1), "patterned"),
         (np.eye(3), "fixed"),
     ],
