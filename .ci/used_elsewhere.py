@@ -36,6 +36,10 @@ _.zero_prices
 _.pricing_error_summary
 _.forecast_yields
 _.curve_responses
+_.plot_loadings
+_.plot_fit
+_.plot_term_premium
+_.plot_curve
 _.remove_data
 _.bse_of
 _.loglike_parts
@@ -101,6 +105,7 @@ _.__class__
 # Types of what statsmodels defines; users read them.
 _.tvalues
 _.zvalues
+_.pvalues
 _.fittedvalues
 _.resid
 dynamic

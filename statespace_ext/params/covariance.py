@@ -247,27 +247,29 @@ class SquareRoots:
 
 class CommonVariance(SquareRoots):
     """
-    Variances without covariances, which rows may share (diagonal, scalar or grouped).
+    Positive multiples of variances without covariances, which rows may share (diagonal, scalar or grouped).
 
-    Each row with a free variance has one parameter with coefficient 1 and no fixed part.
+    Each row with a free variance has one parameter and no fixed part.
     """
 
     @classmethod
     def of(cls, pattern: Pattern) -> CommonVariance | None:
         """Return the structure of a pattern that is this one, else None."""
-        return cls(pattern.matrix) if pattern.plain and not pattern.covariances else None
+        matrix = pattern.matrix
+        scaled = matrix.is_distinct and not pattern.covariances and np.all(matrix.coefs > 0.0)
+        return cls(matrix) if scaled and not np.any(pattern.fixed[pattern.rows]) else None
 
     def __init__(self, matrix: AffineMatrix) -> None:
         self.param_names = matrix.param_names
         position = {name: i for i, name in enumerate(self.param_names)}
-        self._rows = matrix.rows
+        self._rows, self._coefs = matrix.rows, matrix.coefs
         self._index = np.array([position[name] for name in matrix.names], dtype=np.intp)
         self._count = np.bincount(self._index, minlength=len(position))
 
     def estimate(self, target: Array) -> Array:
-        """Return the mean of the diagonal over the rows that share a parameter."""
-        sums = np.bincount(self._index, weights=np.diag(target)[self._rows], minlength=len(self._count))
-        return np.asarray(sums / self._count)
+        """Return the mean of the diagonal over its multiples, for the rows that share a parameter."""
+        parts = np.diag(target)[self._rows] / self._coefs
+        return np.asarray(np.bincount(self._index, parts, minlength=len(self._count)) / self._count)
 
 
 class Multiple(SquareRoots):
@@ -279,42 +281,19 @@ class Multiple(SquareRoots):
         matrix = pattern.matrix
         if pattern.plain or len(matrix.param_names) != 1 or np.any(pattern.fixed):
             return None
-        multiple = np.zeros(matrix.shape)
-        np.add.at(multiple, (matrix.rows, matrix.columns), matrix.coefs)
-        return cls(matrix) if is_positive_semidefinite(multiple) else None
+        structure = cls(matrix)
+        return structure if is_positive_semidefinite(structure.multiple) else None
 
     def __init__(self, matrix: AffineMatrix) -> None:
         self.param_names = matrix.param_names
-        pattern = np.zeros(matrix.shape)
-        pattern[matrix.rows, matrix.columns] = matrix.coefs
-        self._inverse = np.linalg.pinv(pattern, hermitian=True)
-        self._rank = np.linalg.matrix_rank(pattern, hermitian=True)
+        self.multiple = np.zeros(matrix.shape)
+        np.add.at(self.multiple, (matrix.rows, matrix.columns), matrix.coefs)
+        self._inverse = np.linalg.pinv(self.multiple, hermitian=True)
+        self._rank = np.linalg.matrix_rank(self.multiple, hermitian=True)
 
     def estimate(self, target: Array) -> Array:
         """Return tr(M^+ target) / rank M."""
         return np.array([np.sum(self._inverse * target) / self._rank])
-
-
-class ScaledVariances(SquareRoots):
-    """Variances that are positive multiples of parameters, which rows may share, without covariances."""
-
-    @classmethod
-    def of(cls, pattern: Pattern) -> ScaledVariances | None:
-        """Return the structure of a pattern that is this one, else None."""
-        matrix = pattern.matrix
-        scaled = matrix.is_distinct and not pattern.covariances and np.all(matrix.coefs > 0.0)
-        return cls(matrix) if scaled and not np.any(pattern.fixed[pattern.rows]) else None
-
-    def __init__(self, matrix: AffineMatrix) -> None:
-        self.param_names = matrix.param_names
-        position = {name: i for i, name in enumerate(self.param_names)}
-        self._rows, self._coefs = matrix.rows, matrix.coefs
-        self._index = np.array([position[name] for name in matrix.names], dtype=np.intp)
-
-    def estimate(self, target: Array) -> Array:
-        """Return the mean of the diagonal over its multiples, for the rows that share a parameter."""
-        sums = np.bincount(self._index, weights=np.diag(target)[self._rows] / self._coefs)
-        return np.asarray(sums / np.bincount(self._index))
 
 
 class Equicorrelated:
@@ -441,7 +420,6 @@ STRUCTURES: list[Callable[[Pattern], CovarianceStructure | None]] = [
     Unstructured.of,
     Chordal.of,
     Multiple.of,
-    ScaledVariances.of,
 ]
 """Constructors that recognise a structure from the free elements of a matrix; the first match is used."""
 

@@ -13,14 +13,7 @@ from ..exceptions import ParameterError, SpecificationError, UnsupportedError, s
 from ..numerics.differences import jacobian
 from ..numerics.linear_algebra import Array, at_period, by_diagonal
 from .affine import AffineMatrix, Elements, IntArray, periods_alike
-from .covariance import (
-    Chordal,
-    CommonVariance,
-    CovarianceStructure,
-    General,
-    ScaledVariances,
-    structure_of,
-)
+from .covariance import Chordal, CommonVariance, CovarianceStructure, General, structure_of
 from .curved import CurvedMatrix
 
 _LIMIT = 1.0 - 1e-7
@@ -259,7 +252,7 @@ class ParameterLayout:
         names = {key: self.blocks[key].param_names for key in found}
         uses = Counter(chain.from_iterable(names.values()))
         shared = {key for key in found if max(map(uses.__getitem__, names[key]), default=0) > 1}
-        if all(isinstance(found[key], (CommonVariance, ScaledVariances)) for key in shared):
+        if all(isinstance(found[key], CommonVariance) for key in shared):
             return found
         return {key: structure for key, structure in found.items() if key not in shared}
 

@@ -197,20 +197,18 @@ def parse_matrix(
     SpecificationError
         If the value has the wrong shape, an unknown keyword, or elements that are not finite.
     """
-    if isinstance(value, Regimes):
-        return value.matrix(
-            nobs, where, lambda each, suffix: parse_matrix(each, shape, where, suffixed(namer, suffix))
-        )
-    if isinstance(value, AffineMatrix):
-        return _checked_shape(value, shape, where, nobs)
+    found = _known(
+        value, shape, where, nobs, MATRIX_KEYWORDS,
+        lambda each, suffix: parse_matrix(each, shape, where, suffixed(namer, suffix)),
+    )  # fmt: skip
+    if found is not None:
+        return found
     if isinstance(value, str) and value in MATRIX_KEYWORDS:
         if value == "identity" and shape[0] != shape[1]:
             raise SpecificationError(f'{where}="identity" needs a square matrix', got=f"shape {shape}")
-        free = {"free": np.ones(shape, bool), "diagonal": np.eye(*shape, dtype=bool)}.get(value)
+        free = {"free": np.ones(shape, bool), "diagonal": np.eye(*shape, dtype=bool)}
         fixed = np.eye(*shape) if value == "identity" else np.zeros(shape)
-        return _from_mask(fixed, np.zeros(shape, bool) if free is None else free, namer)
-    if isinstance(value, str) and shape != (1, 1):
-        raise unknown_keyword(where, value, MATRIX_KEYWORDS)
+        return _from_mask(fixed, free.get(value, np.zeros(shape, bool)), namer)
     array = _as_array(value, shape, where, nobs)
     if array.dtype == object:
         return affine_matrix(*_parse_strings(array, where, namer))
@@ -239,21 +237,18 @@ def parse_covariance(
     SpecificationError
         Also if the specification is not symmetric, or fixed numbers in it rule out a covariance matrix.
     """
-    if isinstance(value, Regimes):
-        common = shared or (namer(0, 0).split(".")[0], namer(min(1, size - 1), 0).split(".")[0])
-        return value.matrix(
-            nobs,
-            where,
-            lambda each, suffix: _regime(each, size, where, suffixed(namer, suffix), common, suffix),
-        )
-    if isinstance(value, AffineMatrix):
-        return _checked_shape(value, (size, size), where, nobs)
+    common = shared or (namer(0, 0).split(".")[0], namer(min(1, size - 1), 0).split(".")[0])
+    value = "unstructured" if isinstance(value, str) and value == "free" else value
+    found = _known(
+        value, (size, size), where, nobs, COVARIANCE_KEYWORDS,
+        lambda each, suffix: _regime(each, size, where, suffixed(namer, suffix), common, suffix),
+    )  # fmt: skip
+    if found is not None:
+        return found
     if isinstance(value, CovarianceFunction):
-        return CurvedMatrix.of(value, size, shared[0] if shared else namer(0, 0).split(".")[0])
-    if isinstance(value, str) and (value in COVARIANCE_KEYWORDS or value == "free"):
-        return _covariance_keyword("unstructured" if value == "free" else value, size, namer, shared)
-    if isinstance(value, str) and size != 1:
-        raise unknown_keyword(where, value, COVARIANCE_KEYWORDS)
+        return CurvedMatrix.of(value, size, common[0])
+    if isinstance(value, str) and value in COVARIANCE_KEYWORDS:
+        return _covariance_keyword(value, size, namer, common)
     fixed, lower = _symmetric_elements(_as_array(value, (size, size), where, nobs), where, namer)
     return check_covariance(affine_matrix(fixed, lower, symmetric=True), where)
 
@@ -277,15 +272,26 @@ def _regime(
     return parse_covariance(value, size, where, namer, None, (common[0], common[1]))
 
 
-def _checked_shape(
-    matrix: AffineMatrix, shape: tuple[int, int], where: str, nobs: int | None
-) -> AffineMatrix:
-    """Return a matrix that was parsed before if it has the right shape."""
-    if matrix.shape != shape or matrix.fixed.shape[2:] not in ((), (nobs,)):
-        raise SpecificationError(
-            f"{where} has the wrong shape", got=matrix.fixed.shape, expected=(*shape, nobs)
-        )
-    return matrix
+def _known(
+    value: Any,
+    shape: tuple[int, int],
+    where: str,
+    nobs: int | None,
+    keywords: tuple[str, ...],
+    regime: Callable[[Any, str], AffineMatrix],
+) -> AffineMatrix | None:
+    """Return a matrix of regimes, or one that was parsed before; raise for an unknown keyword."""
+    if isinstance(value, Regimes):
+        return value.matrix(nobs, where, regime)
+    if isinstance(value, AffineMatrix):
+        if value.shape != shape or value.fixed.shape[2:] not in ((), (nobs,)):
+            raise SpecificationError(
+                f"{where} has the wrong shape", got=value.fixed.shape, expected=(*shape, nobs)
+            )
+        return value
+    if isinstance(value, str) and value not in keywords and shape != (1, 1):
+        raise unknown_keyword(where, value, keywords)
+    return None
 
 
 def _symmetric_elements(array: np.ndarray, where: str, namer: Namer) -> tuple[Array, Elements]:
@@ -313,15 +319,13 @@ def _mirrored(fixed: Array, elements: Elements) -> Array:
     return np.asarray(out)
 
 
-def _covariance_keyword(
-    keyword: str, size: int, namer: Namer, shared: tuple[str, str] | None
-) -> AffineMatrix:
+def _covariance_keyword(keyword: str, size: int, namer: Namer, common: tuple[str, str]) -> AffineMatrix:
+    """Return the matrix of a keyword, given the names of a common variance and covariance."""
     fixed = np.eye(size) if keyword == "identity" else np.zeros((size, size))
     diagonals = {"identity": 0, "zero": 0, "diagonal": 1, "scalar": 1}.get(keyword, size)
     places = [(j + d, j) for d in range(diagonals) for j in range(size - d)]
     if keyword in ("unstructured", "diagonal"):
         return affine_matrix(fixed, [(i, j, namer(i, j), 1.0) for i, j in places], symmetric=True)
-    common = shared or tuple(namer(i, 0).split(".")[0] for i in range(min(size, 2)))
     return affine_matrix(fixed, [(i, j, common[int(i > j)], 1.0) for i, j in places], symmetric=True)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,16 +11,20 @@ import scipy.linalg
 from scipy import stats
 
 from ..display import Displayed
-from ..engine.arguments import check_jobs, positive_integer
+from ..engine.arguments import check_jobs, one_of, positive_integer
 from ..exceptions import DataError, SpecificationError, shown
 from ..inference.many import model_of, spawn
 from ..numerics.linear_algebra import Array
 from .estimates import require_smoothed
 from .hypotheses import Law, Refit, Restrictions, SimulatedLaw, bootstrapped, exact_law, quadratic_form
 
+if TYPE_CHECKING:
+    from .coefficients import Coefficients
+    from .results import DynamicRegressionResults
+
 
 @dataclass(frozen=True, repr=False)
-class WaldTest(SimulatedLaw, Displayed):
+class WaldTest(SimulatedLaw):
     """
     Joint Wald test that the constant coefficients on a regressor are zero for all series.
 
@@ -53,25 +57,11 @@ class WaldTest(SimulatedLaw, Displayed):
         Further remarks on the test.
     """
 
-    statistic: float
-    df: int
-    pvalue: float
-    distribution: str
     regressor: str
-    estimate: pd.Series
-    cov: pd.DataFrame
-    simulated: Array
-    n_failed: int
-    notes: list[str]
 
     def __str__(self) -> str:
-        law = self.distribution + (f", {len(self.simulated)} samples" if len(self.simulated) else "")
         count = f"{self.df} series" if self.df == len(self.estimate) else f"df = {self.df}"
-        lines = [
-            f"Wald test that all coefficients on {self.regressor} are zero: {self.statistic:.4f}, "
-            f"{count}, p = {self.pvalue:.4f} ({law})"
-        ]
-        return "\n".join([*lines, *self.notes])
+        return self._told(f"Wald test that all coefficients on {self.regressor} are zero", count)
 
 
 @dataclass(frozen=True, repr=False)
@@ -104,7 +94,11 @@ class GRSTest(Displayed):
 
 
 def wald_alpha(
-    results: Any, regressor: str = "const", n_sim: int = 199, rng: Any = None, n_jobs: int | None = None
+    results: DynamicRegressionResults,
+    regressor: str = "const",
+    n_sim: int = 199,
+    rng: Any = None,
+    n_jobs: int | None = None,
 ) -> WaldTest:
     r"""
     Test that the static coefficients on a regressor are zero for all series.
@@ -165,37 +159,24 @@ def wald_alpha(
         law = bootstrapped(Refit(results, test, null=True), spawn(rng, n_sim), n_jobs)
     names = [c.endog[i % c.p] for i in rows]
     return WaldTest(
-        statistic,
-        len(test.value),
-        law.pvalue,
-        law.name,
-        regressor,
-        pd.Series(estimate, index=names, name="estimate"),
-        pd.DataFrame(cov, index=names, columns=names),
-        law.simulated,
-        law.n_failed,
-        law.remarks(statistic),
+        **law.told(statistic),
+        df=len(test.value),
+        regressor=regressor,
+        estimate=pd.Series(estimate, index=names, name="estimate"),
+        cov=pd.DataFrame(cov, index=names, columns=names),
     )
 
 
-def _last(results: Any, loading: Array, offset: Any) -> tuple[Array, Array]:
+def _last(results: DynamicRegressionResults, loading: Array, offset: Any) -> tuple[Array, Array]:
     """Return constant coefficients and their covariance."""
     test = Restrictions(loading, np.zeros(len(loading)), -1, offset)
     return test.at(np.asarray(results.smoothed_state), np.asarray(results.smoothed_state_cov))
 
 
-def _zero(results: Any, regressor: str) -> tuple[Any, Array, Restrictions]:
+def _zero(results: DynamicRegressionResults, regressor: str) -> tuple[Coefficients, Array, Restrictions]:
     """Return the coefficients on a regressor, and the independent restrictions that set them to zero."""
-    c = getattr(results.model, "coefficients", None)
-    if c is None:
-        raise SpecificationError(
-            "The test needs results of a dynamic regression", got=type(results.model).__name__
-        )
-    if regressor not in c.labels:
-        raise SpecificationError(
-            "The model has no such regressor", got=repr(regressor), expected=f"one of {c.labels}"
-        )
-    place = c.labels.index(regressor)
+    c = results.model.coefficients
+    place = c.labels.index(one_of(regressor, c.labels, "regressor"))
     if c.dynamics[place] != "static":
         raise SpecificationError(
             f"The test needs static coefficients on {regressor}",
@@ -228,7 +209,7 @@ _RANK = 1e-9
 """Size of a pivot or residual below which coefficients that constraints tie count as dependent."""
 
 
-def _law(results: Any, test: Restrictions, statistic: float, rng: Any) -> Law | None:
+def _law(results: DynamicRegressionResults, test: Restrictions, statistic: float, rng: Any) -> Law | None:
     """Return the exact distribution of the statistic, or None if it must be simulated by fits."""
     model = model_of(results)
     p, m = model.k_endog, int(model.coefficients.used.sum(axis=1).max())
@@ -256,7 +237,7 @@ def grs(endog: Any, factors: Any) -> GRSTest:
     Parameters
     ----------
     endog : array_like, (nobs, p)
-        Excess returns, without missing values.
+        Excess returns, without missing values. There must be more periods than series and factors.
     factors : array_like, (nobs, k)
         Excess returns of the factors, without a constant.
 
@@ -267,24 +248,21 @@ def grs(endog: Any, factors: Any) -> GRSTest:
     Raises
     ------
     DataError
-        If values are missing or infinite, lengths or indexes differ, the factors contain a constant or are
-        collinear, or there are too few periods.
+        If the factors contain a constant or are collinear, or the residuals of the series are.
     """
-    names, Y, X = _balanced(endog, factors)
-    n, p, k = len(Y), Y.shape[1], X.shape[1] - 1
-    if n - p - k < 1:
-        raise DataError(
-            "The F test needs more periods than series and factors",
-            got=f"{n} periods, {p} series, {k} factors",
-            expected=f"at least {p + k + 1} periods",
-        )
+    series = pd.DataFrame(endog)
+    Y, (n, p) = series.to_numpy(), series.shape
+    X = np.column_stack([factors, np.ones(n)])
+    k = X.shape[1] - 1
     if np.linalg.matrix_rank(X / np.linalg.norm(X, axis=0)) <= k:
         raise DataError(
             "The factors and a constant are collinear",
             remedy="Leave the constant and repeated columns out of factors.",
         )
+    q, r = np.linalg.qr(X)  # the constant is last: 1 / r[-1, -1]^2 is its element of (X'X)^{-1}
+    scaled, residuals = q[:, -1] @ Y, Y - q @ (q.T @ Y)
     try:
-        length, _, alpha = _hotelling(Y, X, 0)
+        length = quadratic_form(scaled, residuals.T @ residuals)
     except np.linalg.LinAlgError as error:
         raise DataError("The residuals of the series are collinear") from error
     statistic = (n - p - k) / p * length
@@ -292,45 +270,5 @@ def grs(endog: Any, factors: Any) -> GRSTest:
         statistic,
         (p, n - p - k),
         float(stats.f.sf(statistic, p, n - p - k)),
-        pd.Series(alpha, index=names, name="alpha"),
+        pd.Series(scaled / r[-1, -1], index=series.columns, name="alpha"),
     )
-
-
-def _hotelling(Y: Array, X: Array, place: int) -> tuple[float, Array, Array]:
-    """
-    Return a' (cS)^{-1} a, a / sqrt(c) and a for the least-squares coefficients a (p,) on one regressor.
-
-    S contains the sums of squares and products of the residuals, which are independent of a. c is the element
-    of (X'X)^{-1} for the regressor.
-    """
-    order = [j for j in range(X.shape[1]) if j != place] + [place]
-    q, r = np.linalg.qr(X[:, order])  # with the regressor last, c is one over the square of the last pivot
-    scaled = q[:, -1] @ Y
-    residuals = Y - q @ (q.T @ Y)
-    return quadratic_form(scaled, residuals.T @ residuals), scaled, scaled / r[-1, -1]
-
-
-def _balanced(endog: Any, factors: Any) -> tuple[list[str], Array, Array]:
-    """Return names, series and regressors (with a constant first) as finite arrays of equal length."""
-    frames = []
-    for name, value in (("endog", endog), ("factors", factors)):
-        frame = pd.DataFrame(value)
-        try:
-            array = frame.to_numpy(dtype=float)
-        except (TypeError, ValueError) as error:
-            raise DataError(f"{name} is not numeric") from error
-        if not np.all(np.isfinite(array)):
-            raise DataError(
-                f"The test needs balanced data, but {name} has missing or infinite values",
-                got=f"{int(np.sum(~np.isfinite(array)))} values",
-                remedy="Restrict series and periods, or use test_alpha of a fitted CAPM.",
-            )
-        frames.append(frame)
-    series, regressors = frames
-    labelled = all(isinstance(value, (pd.Series, pd.DataFrame)) for value in (endog, factors))
-    if len(series) != len(regressors) or (labelled and not series.index.equals(regressors.index)):
-        raise DataError(
-            "endog and factors have different periods", got=f"{len(series)} and {len(regressors)} rows"
-        )
-    X = np.column_stack([np.ones(len(regressors)), regressors.to_numpy(dtype=float)])
-    return [str(name) for name in series.columns], series.to_numpy(dtype=float), X

@@ -392,18 +392,16 @@ def by_series_frame(
         If the regressors do not name all series, or are not finite numbers for all periods.
     """
     frames = _frames(exog, series, nobs, index, names or {})
-    first = frames[series[0]]
+    for name, each in frames.items():
+        if not each.index.equals(frames[series[0]].index):
+            raise DataError(f"exog[{name!r}] must have the same periods as exog[{series[0]!r}]")
     regressors = list(dict.fromkeys(name for each in frames.values() for name in each.columns))
+    pairs = [(name, own) for own in regressors for name in series if own in frames[name]]
     columns = np.full((len(series), len(regressors)), -1)
-    parts: list[pd.Series] = []
-    for j, regressor in enumerate(regressors):
-        for i, name in enumerate(series):
-            if regressor in frames[name]:
-                if not frames[name].index.equals(first.index):
-                    raise DataError(f"exog[{name!r}] must have the same periods as exog[{series[0]!r}]")
-                columns[i, j] = len(parts)
-                parts.append(frames[name][regressor].rename(f"{regressor}.{name}"))
-    return pd.concat(parts, axis=1), regressors, columns
+    for place, (name, own) in enumerate(pairs):
+        columns[series.index(name), regressors.index(own)] = place
+    labels = [f"{own}.{name}" for name, own in pairs]
+    return pd.concat(frames, axis=1)[pairs].set_axis(labels, axis=1), regressors, columns
 
 
 def _frames(
@@ -413,6 +411,12 @@ def _frames(
     if isinstance(exog, pd.DataFrame):
         exog = {name: exog[name] for name in exog.columns.get_level_values(0).unique()}
     given = {str(name): value for name, value in exog.items()}
+    _require_series(given, series)
+    return {name: _frame(given[name], name, nobs, index, names.get(name, [])) for name in series}
+
+
+def _require_series(given: Mapping[str, Any], series: list[str]) -> None:
+    """Raise unless regressors are given for each series, and for no other."""
     unknown, missing = ([n for n in a if n not in b] for a, b in ((given, series), (series, given)))
     if unknown or missing:
         raise DataError(
@@ -421,7 +425,6 @@ def _frames(
             expected=f"the names {shown(series)}",
             remedy=nearest(unknown[0], series) if unknown else None,
         )
-    return {name: _frame(given[name], name, nobs, index, names.get(name, [])) for name in series}
 
 
 def _frame(exog: Any, name: str, nobs: int | None, index: Any, names: list[str]) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -10,8 +10,12 @@ from scipy import stats
 
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
-from ..params.affine import IntArray
-from .declaration import factors_of, obs_kind, state_kinds
+from .declaration import obs_kind, state_kinds
+
+if TYPE_CHECKING:
+    from .coefficients import Coefficients
+    from .dynamic_regression import DynamicRegression
+    from .results import DynamicRegressionResults
 
 
 def compare(*results: Any) -> pd.DataFrame:
@@ -64,7 +68,7 @@ def compare(*results: Any) -> pd.DataFrame:
     return table.sort_values("llf", ascending=False, kind="stable")
 
 
-def _require_same(first: Any, other: Any, number: int) -> None:
+def _require_same(first: DynamicRegressionResults, other: DynamicRegressionResults, number: int) -> None:
     """Raise if the likelihood of a fit cannot be compared with that of the first fit."""
     a, b = first.model, other.model
     checks = {
@@ -91,14 +95,14 @@ def _equal(a: Any, b: Any) -> bool:
     return np.shape(a) == np.shape(b) and bool(np.array_equal(a, b, equal_nan=True))
 
 
-def _same_coefficients(a: Any, b: Any) -> bool:
+def _same_coefficients(a: Coefficients, b: Coefficients) -> bool:
     """Return whether the same coefficients are free, and determine the others in the same way."""
     size = len(a.free)
     same = _equal(a.free, b.free) and _equal(a.offset, b.offset)
     return same and _equal(a.loading[:, :size], b.loading[:, :size])
 
 
-def _same_start(a: Any, b: Any) -> bool:
+def _same_start(a: DynamicRegressionResults, b: DynamicRegressionResults) -> bool:
     """Return whether the levels of two models have the same initial distribution."""
     levels = slice(0, a.model.coefficients.n_levels)
     own = [res.filter_results.model for res in (a, b)]
@@ -109,16 +113,13 @@ def _same_start(a: Any, b: Any) -> bool:
     )
 
 
-def _row(i: int, results: list[Any], names: list[str]) -> dict[str, Any]:
+def _row(i: int, results: list[DynamicRegressionResults], names: list[str]) -> dict[str, Any]:
     """Return the row for one fit."""
     res = results[i]
     row: dict[str, Any] = {
         "llf": float(res.llf),
         "n_params": _n_params(res),
-        "aic": float(res.aic),
-        "aicc": float(res.aicc),
-        "bic": float(res.bic),
-        "hqic": float(res.hqic),
+        **{name: float(getattr(res, name)) for name in ("aic", "aicc", "bic", "hqic")},
         "against": "",
         "lr": np.nan,
         "df": np.nan,
@@ -147,19 +148,19 @@ def _row(i: int, results: list[Any], names: list[str]) -> dict[str, Any]:
     return row
 
 
-def _n_params(res: Any) -> int:
+def _n_params(res: DynamicRegressionResults) -> int:
     fixed = len(res._fixed_params) if res._has_fixed_params else 0
     return len(np.asarray(res.params)) - fixed
 
 
-def _contains(large: Any, small: Any) -> bool:
+def _contains(large: DynamicRegressionResults, small: DynamicRegressionResults) -> bool:
     """Return whether one model nests another; False (unknown) if parameters are fixed."""
     if large._has_fixed_params or small._has_fixed_params:
         return False
     return is_nested(small.model, large.model)
 
 
-def _edge(small: Any, large: Any) -> str:
+def _edge(small: DynamicRegressionResults, large: DynamicRegressionResults) -> str:
     """Explain why a fit is on the boundary of a larger model; return "" if it is in the interior."""
     rank, sizes = small.state_cov_rank, large.model.coefficients.group_sizes
     moving = list(sizes)
@@ -173,13 +174,13 @@ def _edge(small: Any, large: Any) -> str:
     return f"on the edge of the larger model: loadings of {', '.join(missing)} are zero" if missing else ""
 
 
-def _other_factors(small: Any, large: Any) -> list[str]:
+def _other_factors(small: DynamicRegression, large: DynamicRegression) -> list[str]:
     """Return the blocks that have more factors in the large model than in the small one."""
     own, kinds = ({"V": obs_kind(model), **state_kinds(model)} for model in (small, large))
     return [name for name, kind in kinds.items() if kind.startswith("factor") and own.get(name) != kind]
 
 
-def _singular(res: Any) -> bool:
+def _singular(res: DynamicRegressionResults) -> bool:
     """Return whether V is singular, or W of all time-varying coefficients together."""
     ranks, c = res.state_cov_rank, res.model.coefficients
     if res.boundary or any(rank < c.group_sizes.get(name, c.p) for name, rank in ranks.items()):
@@ -189,7 +190,7 @@ def _singular(res: Any) -> bool:
     return bool(np.min(scale) <= 0 or np.linalg.eigvalsh(W / scale[:, None] / scale)[0] < 1e-7)
 
 
-def _labels(results: list[Any]) -> list[str]:
+def _labels(results: list[DynamicRegressionResults]) -> list[str]:
     """Return distinct names for the fits."""
     several = len({tuple(res.model.coefficients.dynamics) for res in results}) > 1
     obs = [obs_kind(res.model) for res in results]
@@ -202,7 +203,7 @@ def _labels(results: list[Any]) -> list[str]:
     ]
 
 
-def _state_label(model: Any, with_dynamics: bool) -> str:
+def _state_label(model: DynamicRegression, with_dynamics: bool) -> str:
     """Return the name of the structure of W, by regressor if these differ; optionally with the dynamics."""
     c, W = model.coefficients, state_kinds(model)
     text = ", ".join(f"{name} {kind}" for name, kind in W.items())
@@ -217,113 +218,63 @@ def _state_label(model: Any, with_dynamics: bool) -> str:
 _MARKS = {"ar1": " (ar1)", "local_linear": " (trend)"}
 
 
-def is_nested(small: Any, large: Any) -> bool:
+def is_nested(small: DynamicRegression, large: DynamicRegression) -> bool:
     """
     Return whether every (V, W) of one regression is also a (V, W) of another.
 
-    The answer is exact for structures that are affine in their parameters. A "factor:r" structure counts as
-    containing the same structure and diagonal matrices. A "proportional" structure counts as containing the
-    same structure and multiples of V. Other cases of nesting are not detected: the function then returns
-    False, as it does for every `CovarianceFunction`. Regressions with "ar1" coefficients on different
-    regressors are never nested.
+    A random (V, W) of the smaller model decides: if parameters of the larger model reach it, they reach all
+    others with probability one. The answer is exact for structures that are affine in their parameters. A
+    "factor:r" structure counts as containing the same structure and diagonal matrices. A "proportional"
+    structure counts as containing the same structure and multiples of V. Other cases of nesting are not
+    detected: the function then returns False, as it does for every `CovarianceFunction`. Regressions with
+    "ar1" coefficients on different regressors are never nested.
     """
-    if small.coefficients.autoregressive != large.coefficients.autoregressive:
+    c, layout = large.coefficients, large.layout
+    if small.coefficients.autoregressive != c.autoregressive or small.layout.curved or layout.curved:
         return False
-    if small.layout.curved or large.layout.curved:
-        return False
-    hull = _Hull(small)
-    for place, name in enumerate(large.coefficients.moving_names):
-        if place in large.proportional and not _multiples_of_obs_cov(hull, name):
-            return False
-    return _factors_inside(hull, large) and hull.inside(_Hull(large))
+    at = small._blocks(np.random.default_rng(0).uniform(0.5, 1.5, len(small.layout)))
+    wanted = {"obs_cov": at["obs_cov"], "state_cov": _by_level(small, at["state_cov"])}
+    affine = {key: np.ones(target.shape, dtype=bool) for key, target in wanted.items()}
+    own = {"V": obs_kind(small), **state_kinds(small)}
+    places = {"V": np.arange(c.p), **{each.label: each.levels for each in c.noise}}
+    for name, kind in {"V": obs_kind(large), **state_kinds(large)}.items():
+        if kind.startswith(("factor", "proportional")):
+            key, rows = "obs_cov" if name == "V" else "state_cov", np.ix_(places[name], places[name])
+            affine[key][rows] = False
+            if not _contains_block(kind, own.get(name, "zero"), wanted[key][rows], at["obs_cov"]):
+                return False
+    return _reaches(large, wanted, affine)
 
 
-class _Hull:
-    """
-    A point and spanning directions of the smallest affine set that contains all (vec V, vec W) of a model.
-
-    W covers the coefficients on all regressors, with zeros for constant coefficients. The sums of diagonal
-    matrices and products of loadings span all symmetric matrices. The set of (V, q V) spans the product of
-    the set of V and the set of its multiples.
-    """
-
-    def __init__(self, model: Any) -> None:
-        c, layout = model.coefficients, model.layout
-        self.model, self.p, self.size = model, c.p, c.n_levels
-        self.levels = {each.label: each.levels for each in c.noise}
-        self.places = np.array([i for rows in self.levels.values() for i in rows], dtype=np.intp)
-        obs, state = layout.blocks["obs_cov"], layout.blocks["state_cov"]
-        self.fixed = np.zeros(self.p**2 + self.size**2)
-        span = np.zeros((len(self.fixed), len(layout)))
-        self.fixed[: self.p**2] = obs.fixed.ravel()
-        np.add.at(span, (obs.rows * self.p + obs.columns, layout.index["obs_cov"]), obs.coefs)
-        if len(self.places):
-            self.fixed[self.rows_of(self.places)] = state.fixed.ravel()
-            rows = self.p**2 + self.places[state.rows] * self.size + self.places[state.columns]
-            np.add.at(span, (rows, layout.index["state_cov"]), state.coefs)
-        self.span = np.column_stack([span, *self._factor_directions(), *self._multiples(span)])
-
-    def rows_of(self, levels: IntArray) -> IntArray:
-        """Return the positions of the elements of W for some levels."""
-        return np.asarray(self.p**2 + (levels[:, None] * self.size + levels[None, :]).ravel())
-
-    def block(self, name: str | None) -> Array:
-        """Return the point and the directions of one block of W by name; None selects V."""
-        both = np.column_stack([self.span, self.fixed])
-        return both[: self.p**2] if name is None else both[self.rows_of(self.levels[name])]
-
-    def inside(self, other: _Hull) -> bool:
-        """Return whether this set is a subset of another."""
-        rank = np.linalg.matrix_rank(other.span)
-        joined = np.column_stack([other.span, self.span, self.fixed - other.fixed])
-        return bool(np.linalg.matrix_rank(joined) == rank)
-
-    def _factor_directions(self) -> list[Array]:
-        c, out = self.model.coefficients, []
-        where: list[tuple[str | None, str, IntArray]] = [(None, "obs_loading", np.arange(self.p))]
-        where += [(name, "state_loading", c.noise_places(i)) for i, name in enumerate(self.levels)]
-        for name, key, rows in where:
-            if factors_of(self.model, key, rows):
-                places = np.arange(self.p**2) if name is None else self.rows_of(self.levels[name])
-                directions = np.zeros((len(self.fixed), self.p**2))
-                pairs = np.eye(self.p**2).reshape(self.p**2, self.p, self.p)
-                directions[places] = (pairs + np.swapaxes(pairs, 1, 2)).reshape(self.p**2, -1).T
-                out.append(directions)
-        return out
-
-    def _multiples(self, span: Array) -> list[Array]:
-        """Return the directions of W_j = q V."""
-        obs = [*self._factor_directions()[: 1 if obs_kind(self.model).startswith("factor") else 0], span]
-        multiples = np.column_stack([*(part[: self.p**2] for part in obs), self.fixed[: self.p**2]])
-        out = []
-        for place in self.model.proportional:
-            column = np.zeros((len(self.fixed), multiples.shape[1]))
-            column[self.rows_of(list(self.levels.values())[place])] = multiples
-            out.append(column)
-        return out
+def _contains_block(kind: str, own: str, block: Array, obs_cov: Array) -> bool:
+    """Return whether a "factor:r" or "proportional" structure contains a random matrix of another."""
+    if kind == "proportional":
+        share = np.vdot(block, obs_cov) / np.vdot(obs_cov, obs_cov)
+        return bool(np.allclose(block, share * obs_cov))
+    few = own.startswith("factor") and int(own.split(":")[1]) <= int(kind.split(":")[1])
+    return few or not np.any(block[~np.eye(len(block), dtype=bool)])
 
 
-def _multiples_of_obs_cov(hull: _Hull, name: str) -> bool:
-    """Return whether W of a regressor equals q V in every (V, W)."""
-    names = list(hull.levels)
-    if name not in names or names.index(name) in hull.model.proportional:
-        return True
-    own = hull.block(name)
-    return not np.any(own) or bool(np.linalg.matrix_rank(np.column_stack([hull.block(None), own])) <= 1)
+def _reaches(model: DynamicRegression, wanted: dict[str, Array], affine: dict[str, Array]) -> bool:
+    """Return whether the marked elements of (V, W) are an affine function of some parameters."""
+    layout, every = model.layout, np.arange(len(model.layout))
+    slopes, away = [], []
+    for key, target in wanted.items():
+        block = layout.blocks[key]
+        fixed, moved = block.fixed, layout.derivative(key, every).dense(len(every), block.shape)
+        if key == "state_cov":
+            fixed, moved = _by_level(model, fixed), _by_level(model, moved)
+        away.append((target - fixed)[affine[key]])
+        slopes.append(moved[:, affine[key]])
+    D, goal = np.concatenate(slopes, axis=1).T, np.concatenate(away)
+    return bool(np.allclose(D @ np.linalg.lstsq(D, goal, rcond=None)[0], goal, rtol=0.0, atol=1e-9))
 
 
-def _factors_inside(hull: _Hull, large: Any) -> bool:
-    """Return whether the "factor:r" blocks of a large model contain the same blocks of a small one."""
-    c, small = large.coefficients, hull.model
-    diagonal = np.eye(c.p, dtype=bool).ravel()
-    kinds: list[tuple[str | None, str, str]] = [(None, obs_kind(large), obs_kind(small))]
-    moving, of_small = state_kinds(large), state_kinds(small)
-    kinds += [(name, moving.get(name, ""), of_small.get(name, "zero")) for name in c.moving_names]
-    for name, kind, own in kinds:
-        if not kind.startswith("factor"):
-            continue
-        if own.startswith("factor") and int(own.split(":")[1]) <= int(kind.split(":")[1]):
-            continue
-        if np.any(hull.block(name)[~diagonal]):
-            return False
-    return True
+def _by_level(model: DynamicRegression, state_cov: Array) -> Array:
+    """Return W, or matrices of its shape, by level: with zeros for constant coefficients."""
+    c = model.coefficients
+    out = np.zeros((*state_cov.shape[:-2], c.n_levels, c.n_levels))
+    if c.noise:
+        rows = np.concatenate([each.levels for each in c.noise])
+        out[..., rows[:, None], rows] = state_cov
+    return out

@@ -18,23 +18,30 @@ integrated squared Brownian bridges, one for each coefficient.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from statsmodels.stats.multitest import multipletests
 
 from ..display import Displayed
 from ..engine.arguments import check_jobs, positive_integer, truth
 from ..exceptions import EstimationError, SpecificationError, UnsupportedError, shown
 from ..inference.many import Failure, attempt, model_of, report_failures, run_simulations, spawn, successes
 from ..numerics.linear_algebra import Array
-from .constancy_ratios import ModelRatio, Ratio, SeriesRatio, common_regression, ratio_of
+from .constancy_ratios import ContrastedRatio, FittedRatio, common_regression, ratio_of
 from .declaration import state_kinds
 from .estimation import series_by_series
+
+if TYPE_CHECKING:
+    from .dynamic_regression import DynamicRegression
+    from .results import DynamicRegressionResults
 
 ZERO = 1e-6
 """Likelihood ratio below which the ratio counts as zero, with the maximum at W = 0."""
 LEVELS = (0.10, 0.05, 0.01)
+ModelRatio = ContrastedRatio | FittedRatio
 
 
 @dataclass(frozen=True)
@@ -149,7 +156,11 @@ class ConstancyTest(SimulatedRatio, Displayed):
 
 
 def constancy_test(
-    results: Any, n_sim: int = 999, rng: Any = None, n_jobs: int | None = None, per_series: bool = False
+    results: DynamicRegressionResults,
+    n_sim: int = 999,
+    rng: Any = None,
+    n_jobs: int | None = None,
+    per_series: bool = False,
 ) -> ConstancyTest:
     r"""
     Test W = 0 in a dynamic regression by a likelihood ratio with a simulated distribution.
@@ -221,17 +232,12 @@ def constancy_test(
     )
 
 
-def _check(results: Any, n_sim: int) -> None:
+def _check(results: DynamicRegressionResults, n_sim: int) -> None:
     """Raise if W = 0 is not a testable special case of the model."""
-    if getattr(results.model, "obs_scale", None) is not None:
+    model, c = results.model, results.model.coefficients
+    if model.obs_scale is not None:
         raise UnsupportedError(
             "test_constancy needs a constant variance of the errors", got="a model with obs_scale"
-        )
-    model = results.model
-    c = getattr(model, "coefficients", None)
-    if c is None:
-        raise SpecificationError(
-            "The test of constancy needs results of a dynamic regression", got=type(model).__name__
         )
     positive_integer(n_sim, "n_sim")
     if c.autoregressive or c.trending:
@@ -266,7 +272,7 @@ def _check(results: Any, n_sim: int) -> None:
         )
 
 
-def _observed(results: Any, ratio: ModelRatio) -> tuple[float, float, bool]:
+def _observed(results: DynamicRegressionResults, ratio: ModelRatio) -> tuple[float, float, bool]:
     """Return the log-likelihoods with W free (at least that of the results) and with W = 0."""
     llf, llf_null, converged = ratio.observed(np.asarray(results.params, dtype=float))
     if float(results.llf) >= llf - 1e-6:
@@ -274,7 +280,7 @@ def _observed(results: Any, ratio: ModelRatio) -> tuple[float, float, bool]:
     return llf, llf_null, converged
 
 
-def _notes(results: Any, llf: float, converged: bool) -> list[str]:
+def _notes(results: DynamicRegressionResults, llf: float, converged: bool) -> list[str]:
     notes = []
     if llf > float(results.llf) + 1e-4:
         notes.append(
@@ -286,27 +292,23 @@ def _notes(results: Any, llf: float, converged: bool) -> list[str]:
     return notes
 
 
-@dataclass(frozen=True)
-class _One:
-    """The likelihood ratio of one sample; it can be pickled for other processes."""
+def _one(ratio: ModelRatio, rng: np.random.Generator) -> tuple[float, bool] | Failure:
+    """Return the likelihood ratio of one sample and whether the fit converged."""
 
-    ratio: Ratio
-
-    def __call__(self, rng: np.random.Generator) -> tuple[float, bool] | Failure:
-        return attempt(self._of_sample, rng)
-
-    def _of_sample(self, rng: np.random.Generator) -> tuple[float, bool]:
-        value, converged = self.ratio.ratio(self.ratio.draw(rng))
+    def found() -> tuple[float, bool]:
+        value, converged = ratio.ratio(ratio.draw(rng))
         if not np.isfinite(value):
             raise EstimationError("The likelihood ratio of a sample must be finite", got=value)
         return round(value, 9), converged  # rounding may differ between processes by 1e-12
 
+    return attempt(found)
+
 
 def _simulated(
-    statistic: float, ratio: Ratio, seeds: list[np.random.SeedSequence], n_jobs: int | None
+    statistic: float, ratio: ModelRatio, seeds: list[np.random.SeedSequence], n_jobs: int | None
 ) -> SimulatedRatio:
     """Return a likelihood ratio together with its simulated values."""
-    found = successes(run_simulations(_One(ratio), seeds, n_jobs), "fits to samples")
+    found = successes(run_simulations(partial(_one, ratio), seeds, n_jobs), "fits to samples")
     values, done = np.array([value for value, _ in found]), [converged for _, converged in found]
     return SimulatedRatio(statistic, values, len(seeds), len(seeds) - len(values), done.count(False))
 
@@ -314,7 +316,9 @@ def _simulated(
 _COLUMNS = ("statistic", "pvalue", "pvalue_se", "fraction_zero", "n_failed", "n_unconverged")
 
 
-def _per_series(model: Any, seeds: list[np.random.SeedSequence], n_jobs: int | None) -> pd.DataFrame:
+def _per_series(
+    model: DynamicRegression, seeds: list[np.random.SeedSequence], n_jobs: int | None
+) -> pd.DataFrame:
     """Test each series separately; series with the same rows and regressors share the simulated values."""
     c = model.coefficients
     if not c.separate.all():
@@ -325,17 +329,16 @@ def _per_series(model: Any, seeds: list[np.random.SeedSequence], n_jobs: int | N
         )
     rows: dict[str, dict[str, float]] = {}
     failures: list[Failure] = []
-    known: dict[bytes, tuple[Ratio, SimulatedRatio]] = {}
+    known: dict[bytes, tuple[ModelRatio, SimulatedRatio]] = {}
     for name, alone in zip(c.endog, map(model._of_series, range(c.p)), strict=True):
         if not alone.coefficients.moving:
             continue
-        column = np.asarray(alone.endog)[:, 0]
-        key = np.isnan(column).tobytes() + alone.exog.tobytes()
+        key = np.isnan(alone.endog).tobytes() + alone.exog.tobytes()
         if key not in known:
-            fresh = SeriesRatio(alone)
+            fresh = ratio_of(alone)
             known[key] = fresh, _simulated(0.0, fresh, seeds, n_jobs)
         ratio, simulated = known[key]
-        value = attempt(ratio.ratio, column)
+        value = attempt(ratio.ratio, ratio.sample_of(alone.endog))
         if isinstance(value, Failure):
             failures.append(value)
             rows[name] = dict.fromkeys(_COLUMNS, np.nan)
@@ -344,58 +347,46 @@ def _per_series(model: Any, seeds: list[np.random.SeedSequence], n_jobs: int | N
             rows[name] = {key: getattr(found, key) for key in _COLUMNS}
     report_failures(failures, len(rows), "tests of one series")
     table = pd.DataFrame(list(rows.values()), index=pd.Index(list(rows), name="series"))
-    table.insert(3, "pvalue_holm", holm(table["pvalue"].to_numpy()))
+    table.insert(3, "pvalue_holm", multipletests(table["pvalue"], method="holm")[1])
     return table
 
 
-def holm(pvalues: Array) -> Array:
-    """
-    Return p-values with Holm's (1979) correction, which is valid under any dependence.
-
-    Parameters
-    ----------
-    pvalues : ndarray
-        One p-value for each hypothesis.
-
-    References
-    ----------
-    Holm, S. (1979), Scandinavian Journal of Statistics 6, 65-70.
-    """
-    order = np.argsort(pvalues, kind="stable")
-    out = np.empty(len(pvalues))
-    out[order] = np.minimum(1.0, np.maximum.accumulate(pvalues[order] * np.arange(len(pvalues), 0, -1)))
-    return out
+def _statistics(cases: list[NyblomCase], shape: tuple[int, ...], rng: np.random.Generator) -> list[float]:
+    """Return the statistics of one sample."""
+    errors = rng.standard_normal(shape)
+    return [case.statistic(errors) for case in cases]
 
 
-@dataclass(frozen=True)
-class _Statistics:
-    cases: list[NyblomCase]
-    shape: tuple[int, int]
-
-    def __call__(self, rng: np.random.Generator) -> list[float]:
-        errors = rng.standard_normal(self.shape)
-        return [case.statistic(errors) for case in self.cases]
-
-
-def _nyblom(model: Any, seeds: list[np.random.SeedSequence]) -> pd.DataFrame:
+def _nyblom(model: DynamicRegression, seeds: list[np.random.SeedSequence]) -> pd.DataFrame:
     """Return Nyblom's statistics; their distribution does not depend on V, so errors are drawn with V = I."""
     endog, cases = model.endog - model.coefficients.intercept(model.exog).T, _cases(model)
-    simulated = run_simulations(_Statistics(cases, endog.shape), seeds, 1)
-    return nyblom_table(endog, cases, np.array(simulated))
+    simulated = np.array(run_simulations(partial(_statistics, cases, endog.shape), seeds, 1))
+    # residuals leave the statistic unchanged but reduce rounding
+    values = np.array([case.statistic(series_by_series(endog, case.exog)[1]) for case in cases])
+    labels = [[case.regressor for case in cases], [case.series for case in cases]]
+    return pd.DataFrame(
+        {
+            "statistic": values,
+            "pvalue": (1.0 + np.sum(simulated >= values, axis=0)) / (len(simulated) + 1.0),
+            "coefficients": [case.size for case in cases],
+            "asymptotic_5%": [ASYMPTOTIC_5_PERCENT.get(case.size, np.nan) for case in cases],
+        },
+        index=pd.MultiIndex.from_arrays(labels, names=["regressor", "series"]),
+    )
 
 
-def _cases(model: Any) -> list[NyblomCase]:
+def _cases(model: DynamicRegression) -> list[NyblomCase]:
     """Return the cases of Nyblom's test: of all series, or of each series with coefficients of its own."""
     c, common = model.coefficients, common_regression(model)
     if common is not None:
         endog, exog, moving = common
         return nyblom_cases(endog, exog, moving, [c.labels[i // c.p] for i in c.free[:: c.p]], c.endog)
     out = []
-    for i in np.flatnonzero(c.separate):
+    for i in np.flatnonzero(c.separate).tolist():
         alone = model._of_series(i)
         labels = [c.labels[c.regressors.index(name)] for name in alone.coefficients.regressors]
         found = nyblom_cases(alone.endog, alone.exog, alone.coefficients.moving, labels, [c.endog[i]])
-        out += [replace(case, columns=[int(i)]) for case in found]
+        out += [replace(case, columns=[i]) for case in found]
     return out
 
 
@@ -447,10 +438,9 @@ class NyblomCase:
         n = int(self.rows.sum())
         sums = np.cumsum(x[:, :, None] * residuals[:, None, :], axis=0)
         cov = residuals.T @ residuals / n
-        tested = x[self.rows].T @ x[self.rows]
-        weighted = np.linalg.solve(tested, np.moveaxis(sums, 1, 0).reshape(len(self.tested), -1))
-        weighted = np.moveaxis(weighted.reshape(len(self.tested), *residuals.shape), 0, 1)
-        return float(np.einsum("tja,tjb,ba->", sums, weighted, np.linalg.inv(cov)) / n)
+        products = np.tensordot(sums, sums, axes=(0, 0))
+        inner, outer = (np.linalg.inv(part) for part in (x[self.rows].T @ x[self.rows], cov))
+        return float(np.einsum("jakb,jk,ab->", products, inner, outer) / n)
 
 
 def nyblom_cases(
@@ -481,37 +471,3 @@ def nyblom_cases(
         if len(series) > 1 and complete.sum() > exog.shape[1] + len(series):
             out.append(NyblomCase(name, ALL, exog, places, list(range(len(series))), complete))
     return out
-
-
-def nyblom_table(endog: Array, cases: list[NyblomCase], simulated: Array) -> pd.DataFrame:
-    """
-    Return a table of statistics and p-values.
-
-    Parameters
-    ----------
-    endog : ndarray, (nobs, p)
-        Series.
-    cases : list of NyblomCase
-        The cases to compute.
-    simulated : ndarray, (n_sim, cases)
-        Values of the statistics in samples with constant coefficients.
-    """
-    values = np.array([case.statistic(residual_data(endog, case.exog)) for case in cases])
-    exceed = np.sum(simulated >= values, axis=0)
-    index = pd.MultiIndex.from_arrays(
-        [[case.regressor for case in cases], [case.series for case in cases]], names=["regressor", "series"]
-    )
-    return pd.DataFrame(
-        {
-            "statistic": values,
-            "pvalue": (1.0 + exceed) / (len(simulated) + 1.0),
-            "coefficients": [case.size for case in cases],
-            "asymptotic_5%": [ASYMPTOTIC_5_PERCENT.get(case.size, np.nan) for case in cases],
-        },
-        index=index,
-    )
-
-
-def residual_data(endog: Array, exog: Array) -> Array:
-    """Return least-squares residuals by series; they leave the statistic unchanged but reduce rounding."""
-    return series_by_series(endog, exog)[1]

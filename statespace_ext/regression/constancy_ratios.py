@@ -23,9 +23,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.linalg
@@ -33,10 +32,15 @@ import scipy.optimize
 
 from ..engine.system_score import SystemScore
 from ..inference.many import model_on
+from ..numerics.common_regressors import RegressorAxes
 from ..numerics.differences import jacobian
 from ..numerics.linear_algebra import Array
+from ..params.layout import ParameterLayout
 from .declaration import is_equivariant, obs_kind, state_kinds
-from .estimation import factor_analysis_steps
+from .estimation import decomposed, factor_analysis_steps
+
+if TYPE_CHECKING:
+    from .dynamic_regression import DynamicRegression
 
 SMALL, MODERATE = 1.0, 30.0
 """Sizes of W at the starts of a maximisation, as multiples of V over the largest root."""
@@ -50,62 +54,7 @@ OPTIONS = {"maxiter": 500, "maxfun": 5000, "maxcor": 20, "ftol": 1e-13, "gtol": 
 """Options of L-BFGS-B."""
 
 
-@dataclass(frozen=True)
-class Contrasts:
-    """
-    The transformation of a regression to independent rows.
-
-    Attributes
-    ----------
-    basis : ndarray, (n, n - m)
-        U, for the observed rows.
-    roots : ndarray, (n - m,)
-        The lambda_i.
-    log_det : float
-        log |X'X|.
-    """
-
-    basis: Array
-    roots: Array
-    log_det: float
-
-    @property
-    def largest(self) -> float:
-        """The largest root."""
-        return float(np.max(self.roots))
-
-
-def contrasts(exog: Array, moving: int, seen: Array) -> Contrasts:
-    """
-    Return the contrasts for one moving regressor.
-
-    Parameters
-    ----------
-    exog : ndarray, (nobs, m)
-        Regressors of all periods.
-    moving : int
-        The column with random-walk coefficients.
-    seen : ndarray of bool, (nobs,)
-        True for observed periods.
-    """
-    X, m = exog[seen], exog.shape[1]
-    q, r = np.linalg.qr(X, mode="complete")
-    rest = q[:, m:]
-    before = np.tril(np.ones((len(exog),) * 2), -1)[seen]  # row t: theta_t is the sum of innovations 1..t-1
-    factor = rest.T @ (X[:, [moving]] * before)
-    roots, vectors = np.linalg.eigh(factor @ factor.T)
-    log_det = 2.0 * float(np.sum(np.log(np.abs(np.diag(r)[:m]))))
-    return Contrasts(rest @ vectors, np.clip(roots, 0.0, None), log_det)
-
-
-def largest_root(exog: Array, moving: int, seen: Array) -> float:
-    """Return the largest root of the contrasts; long samples use that of a regressor of constant size."""
-    if seen.sum() <= LONGEST // 4:
-        return contrasts(exog, moving, seen).largest
-    return float(np.mean(exog[seen, moving] ** 2)) * (len(exog) / np.pi) ** 2
-
-
-def common_regression(model: Any) -> tuple[Array, Array, list[int]] | None:
+def common_regression(model: DynamicRegression) -> tuple[Array, Array, list[int]] | None:
     """
     Return series, regressors and moving columns of the regression without constraints that a model is.
 
@@ -119,7 +68,7 @@ def common_regression(model: Any) -> tuple[Array, Array, list[int]] | None:
     return model.endog - c.intercept(model.exog).T, model.exog @ c.alike, moving
 
 
-def change_of_basis_preserves(model: Any) -> bool:
+def change_of_basis_preserves(model: DynamicRegression) -> bool:
     """
     Return whether a change of basis of the series that turns any V into I preserves W and the regression.
 
@@ -136,7 +85,7 @@ class ProfileRatio:
 
     Parameters
     ----------
-    found : Contrasts
+    axes : RegressorAxes
         The contrasts.
     obs : {"unstructured", "diagonal", "scalar"}
         Structure of V.
@@ -144,10 +93,11 @@ class ProfileRatio:
         Number of series.
     """
 
-    def __init__(self, found: Contrasts, obs: str, p: int) -> None:
-        self.roots, self.obs, self.p = found.roots, obs, p
-        positive = found.roots[found.roots > 1e-12 * found.largest]
-        self.grid = np.geomspace(1e-3 / found.largest, 1e4 / positive[0], 80)
+    def __init__(self, axes: RegressorAxes, obs: str, p: int) -> None:
+        self.roots, self.obs, self.p = axes.sizes, obs, p
+        largest = self.roots[-1]
+        positive = self.roots[self.roots > 1e-12 * largest]
+        self.grid = np.geomspace(1e-3 / largest, 1e4 / positive[0], 80)
         self._weights = 1.0 / (1.0 + self.grid[:, None] * self.roots)
         self._penalty = p * np.sum(np.log1p(self.grid[:, None] * self.roots), axis=1)
 
@@ -196,15 +146,15 @@ class ContrastRatio:
     ----------
     model : DynamicRegression
         The model. Its layout, `matrices` and `score_by_block` are used, but not its data.
-    found : Contrasts
+    axes : RegressorAxes
         The contrasts.
     null : ndarray
         Parameters with W = 0. Rows are drawn with the V of these parameters.
     """
 
-    def __init__(self, model: Any, found: Contrasts, null: Array) -> None:
-        self.model, self.layout, self.found = model, model.layout, found
-        self.roots = found.roots
+    def __init__(self, model: DynamicRegression, axes: RegressorAxes, null: Array) -> None:
+        self.model, self.layout, self.axes = model, model.layout, axes
+        self.roots = axes.sizes
         obs_cov = model.matrices(null)["obs_cov"]
         self.p = len(obs_cov)
         self._factor = np.linalg.cholesky(obs_cov)
@@ -219,7 +169,7 @@ class ContrastRatio:
 
     def start(self, null: Array, size: float) -> Array:
         """Return parameters with the V of ``null``, and a W that is a share of the diagonal of V."""
-        return start_params(self.model, null, np.array(self.found.largest), size)
+        return start_params(self.model, null, self.roots[-1:], size)
 
     def ratio(self, rows: Array, also: Array | None = None) -> tuple[float, bool]:
         """
@@ -245,18 +195,13 @@ class ContrastRatio:
         first = self.layout.unconstrain(null_start(self.layout, target))
         return self._maximise(rows, first, self._obs)
 
-    def loglike(self, params: Array, rows: Array) -> float:
-        """Return the exact diffuse log-likelihood of the regression at a full parameter vector."""
-        return self.value_and_score(params, rows)[0] - self._constant
-
     def null_loglike(self, rows: Array) -> float:
         """Return the highest exact diffuse log-likelihood with W = 0."""
         return self.null(rows)[0] - self._constant
 
     @property
     def _constant(self) -> float:
-        log_two_pi = len(self.found.basis) * np.log(2.0 * np.pi)
-        return float(0.5 * self.p * (self.found.log_det + log_two_pi))
+        return float(0.5 * self.p * (self.axes.logdet + len(self.axes.vectors) * np.log(2.0 * np.pi)))
 
     def value_and_score(self, params: Array, rows: Array) -> tuple[float, Array]:
         """Return the log-likelihood of the rows (without 2 pi) and its gradient by parameter."""
@@ -279,7 +224,7 @@ class ContrastRatio:
 
     def _spectrum(self, obs_cov: Array, state_cov: Array) -> tuple[Array, Array]:
         """Return B with B'(V + lambda_i W)B diagonal, and the diagonals (N, p); raise if not positive."""
-        typical = self.found.largest
+        typical = self.roots[-1]
         shares, basis = scipy.linalg.eigh(obs_cov, obs_cov + typical * state_cov)
         if shares[0] < -1e-10 or shares[-1] > 1.0 + 1e-10:
             raise np.linalg.LinAlgError("not a covariance matrix")
@@ -330,7 +275,7 @@ class ContrastRatio:
         return -float(out.fun), self.layout.constrain(z), bool(np.max(np.abs(out.jac)) < CONVERGED)
 
 
-def null_params(layout: Any, target: Array) -> Array | None:
+def null_params(layout: ParameterLayout, target: Array) -> Array | None:
     """Return the best parameters with W = 0 for a mean residual matrix, or None without a closed form."""
     block, params = layout.blocks["obs_cov"], np.zeros(len(layout))
     if _loadings(layout, "obs_loading"):
@@ -344,7 +289,7 @@ def null_params(layout: Any, target: Array) -> Array | None:
     return params
 
 
-def null_start(layout: Any, target: Array) -> Array:
+def null_start(layout: ParameterLayout, target: Array) -> Array:
     """Return parameters with W = 0 and a V close to a mean residual matrix."""
     rank = _loadings(layout, "obs_loading")
     if not rank:
@@ -356,7 +301,7 @@ def null_start(layout: Any, target: Array) -> Array:
     return np.asarray(layout.project(matrices, np.zeros(len(layout))))
 
 
-def start_params(model: Any, null: Array, largest: Array, size: float) -> Array:
+def start_params(model: DynamicRegression, null: Array, largest: Array, size: float) -> Array:
     """
     Return start parameters: the V of ``null``, and each W as a share of diag(V) over the largest root.
 
@@ -392,31 +337,12 @@ def start_params(model: Any, null: Array, largest: Array, size: float) -> Array:
     return np.asarray(layout.project(matrices, null))
 
 
-def _loadings(layout: Any, key: str) -> int:
+def _loadings(layout: ParameterLayout, key: str) -> int:
     """Return the number of factors in a block of the layout; zero if the block does not exist."""
     return int(layout.blocks[key].shape[1]) if key in layout.blocks else 0
 
 
-class Ratio(Protocol):
-    """A likelihood ratio of W = 0 that can be simulated."""
-
-    def draw(self, rng: np.random.Generator) -> Any:
-        """Return a sample under W = 0."""
-
-    def ratio(self, sample: Any) -> tuple[float, bool]:
-        """Return the likelihood ratio of a sample and whether the fit converged."""
-
-
-class ModelRatio(Ratio, Protocol):
-    """A likelihood ratio of W = 0 for a model with data."""
-
-    pivotal: bool
-
-    def observed(self, params: Array | None) -> tuple[float, float, bool]:
-        """Return both log-likelihoods of the data and whether the fit converged; ``params`` is a start."""
-
-
-def ratio_of(model: Any) -> ModelRatio:
+def ratio_of(model: DynamicRegression) -> ContrastedRatio | FittedRatio:
     """
     Return the fastest exact computation of the likelihood ratio of a model.
 
@@ -431,7 +357,10 @@ def ratio_of(model: Any) -> ModelRatio:
     pivotal = diffuse and whole and change_of_basis_preserves(model)
     common = common_regression(model)
     if diffuse and whole and common is not None and len(common[2]) == 1 and model.nobs <= LONGEST:
-        return ContrastedRatio(model, pivotal, common)
+        (endog, exog, moving), seen = common, ~missing.any(axis=1)
+        axes = decomposed(np.ascontiguousarray(exog[seen]), moving[0], np.flatnonzero(seen))
+        if axes is not None:
+            return ContrastedRatio(model, pivotal, axes, seen, endog)
     return FittedRatio(model, pivotal)
 
 
@@ -443,19 +372,19 @@ class ContrastedRatio:
     drawn with V = I if the distribution is pivotal, and otherwise with the V of the null fit.
     """
 
-    def __init__(self, model: Any, pivotal: bool, common: tuple[Array, Array, list[int]]) -> None:
-        (endog, exog, moving), seen = common, ~np.isnan(model.endog).any(axis=1)
-        self.pivotal, self._model = pivotal, model
-        self.found = contrasts(exog, moving[0], seen)
-        self.rows = self.found.basis.T @ endog[seen]
+    def __init__(
+        self, model: DynamicRegression, pivotal: bool, axes: RegressorAxes, seen: Array, endog: Array
+    ) -> None:
+        self.pivotal, self._model, self.axes, self._seen = pivotal, model, axes, seen
+        self.rows = self.sample_of(endog)
         obs, state = obs_kind(model), list(state_kinds(model).values())
         multiple = state == ["proportional"] or (model.k_endog == 1 and state == ["scalar"])
         self._drawn: ProfileRatio | ContrastRatio
         if multiple and obs in ("unstructured", "diagonal", "scalar"):
-            self._drawn = ProfileRatio(self.found, obs, model.k_endog)
+            self._drawn = ProfileRatio(axes, obs, model.k_endog)
         elif pivotal:
             null = model.layout.project({"obs_cov": np.eye(model.k_endog)}, np.zeros(len(model.layout)))
-            self._drawn = ContrastRatio(model, self.found, null)
+            self._drawn = ContrastRatio(model, axes, null)
         else:
             self._drawn = self._in_data_units()
 
@@ -463,7 +392,11 @@ class ContrastedRatio:
         """Return the ratio in the units of the data, at the V of the fit with constant coefficients."""
         model, rows = self._model, self.rows
         first = null_start(model.layout, rows.T @ rows / len(rows))
-        return ContrastRatio(model, self.found, ContrastRatio(model, self.found, first).null(rows)[1])
+        return ContrastRatio(model, self.axes, ContrastRatio(model, self.axes, first).null(rows)[1])
+
+    def sample_of(self, endog: Array) -> Array:
+        """Return the rows of data with the regressors and the missing periods of the model."""
+        return np.asarray(self.axes.vectors.T @ endog[self._seen])
 
     def draw(self, rng: np.random.Generator) -> Array:
         """Return simulated rows."""
@@ -485,7 +418,7 @@ class ContrastedRatio:
 class FittedRatio:
     """Likelihood ratio from fits of the model to each sample, from two starts."""
 
-    def __init__(self, model: Any, pivotal: bool) -> None:
+    def __init__(self, model: DynamicRegression, pivotal: bool) -> None:
         self.model, self.pivotal = model, pivotal
         c = model.coefficients
         self._endog = np.array(model.endog)
@@ -497,13 +430,10 @@ class FittedRatio:
         self._mean, self._factor = self._null_moments()
 
     def _roots(self) -> Array:
-        """Return the largest root of the contrasts, or its size, by disturbance."""
-        common, any_seen = common_regression(self.model), self._seen.any(axis=1)
-        if common is None:
-            rows = self._design[:, self.model.coefficients.noise_rows][..., any_seen]
-            return np.asarray(np.mean(rows**2, axis=2).sum(axis=0) * (len(any_seen) / np.pi) ** 2)
-        roots = [largest_root(common[1], j, any_seen) for j in common[2]]
-        return np.repeat(roots, self.model.coefficients.p)
+        """Return the size of the largest root of the contrasts, by disturbance."""
+        seen = self._seen.any(axis=1)
+        rows = self._design[:, self.model.coefficients.noise_rows][..., seen]
+        return np.asarray(np.mean(rows**2, axis=2).sum(axis=0) * (len(seen) / np.pi) ** 2)
 
     @cached_property
     def _null(self) -> tuple[float, Array, bool]:
@@ -521,6 +451,10 @@ class FittedRatio:
         # without an exact diffuse start the likelihoods depend on the coefficients
         states = np.asarray(self.model.smooth(params, cov_type="none").smoothed_state)[:, -1]
         return np.einsum("ikt,k->ti", self._design, states) + zero, factor
+
+    def sample_of(self, endog: Array) -> Array:
+        """Return the data themselves."""
+        return endog
 
     def draw(self, rng: np.random.Generator) -> Array:
         """Return simulated data with the missing values of the observed data."""
@@ -540,13 +474,13 @@ class FittedRatio:
         llf, done = self._fit(self.model, null, params)
         return max(llf, llf_null), llf_null, done and done_null
 
-    def _fit_null(self, model: Any) -> tuple[float, Array, bool]:
+    def _fit_null(self, model: DynamicRegression) -> tuple[float, Array, bool]:
         """Return log-likelihood, parameters and convergence of the fit with constant coefficients."""
         with _quiet():
             found = model.maximum(None, dict.fromkeys(self._state, 0.0))
         return found.llf, found.params, found.converged
 
-    def _fit(self, model: Any, null: Array, params: Array | None) -> tuple[float, bool]:
+    def _fit(self, model: DynamicRegression, null: Array, params: Array | None) -> tuple[float, bool]:
         """Return the highest log-likelihood over a few starts, and whether a fit converged to it."""
         starts = [start_params(model, null, self._largest, size) for size in (SMALL, MODERATE)]
         starts += [] if params is None else [params]
@@ -562,36 +496,3 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-class SeriesRatio:
-    """
-    Likelihood ratio of one series with independent random walks, from its observed rows.
-
-    It uses a profile likelihood or fits of the model.
-
-    Parameters
-    ----------
-    model : DynamicRegression
-        The regression of the series, without constraints.
-    """
-
-    def __init__(self, model: Any) -> None:
-        self._seen = ~np.isnan(model.endog[:, 0])
-        self._profile: ProfileRatio | None = None
-        moving = model.coefficients.moving
-        if len(moving) == 1 and self._seen.sum() <= LONGEST:
-            found = contrasts(np.asarray(model.exog), moving[0], self._seen)
-            self._basis, self._profile = found.basis, ProfileRatio(found, "scalar", 1)
-        else:
-            self._fitted = FittedRatio(model, pivotal=True)
-
-    def draw(self, rng: np.random.Generator) -> Array:
-        """Return a simulated series."""
-        return np.where(self._seen, rng.standard_normal(len(self._seen)), np.nan)
-
-    def ratio(self, sample: Array) -> tuple[float, bool]:
-        """Return the likelihood ratio of a series and whether the fit converged."""
-        if self._profile is None:
-            return self._fitted.ratio(sample[:, None])
-        return self._profile.ratio(self._basis.T @ sample[self._seen, None])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,9 @@ from ..params.parse import (
     unknown_keyword,
 )
 from .coefficients import DYNAMICS, Coefficients
+
+if TYPE_CHECKING:
+    from .dynamic_regression import DynamicRegression
 
 COVARIANCES = frozenset({"obs_cov", "state_cov", "proportion", "initial_state_cov"})
 STARTS = ("diffuse", "approximate_diffuse", "known")
@@ -384,7 +387,8 @@ def _free_kind(part: AffineMatrix) -> str:
     structure, p, count = structure_of(part), part.shape[0], len(part.param_names)
     if len(np.unique(part.rows)) < p:
         return "patterned"
-    if isinstance(structure, CommonVariance) and count in (1, p):
+    equal = count == 1 and len(np.unique(part.coefs)) == 1
+    if isinstance(structure, CommonVariance) and (equal or count == p):
         return "scalar" if count == 1 else "diagonal"
     if isinstance(structure, Equicorrelated):
         return "equicorrelated"
@@ -401,13 +405,13 @@ def _part(block: AffineMatrix, rows: IntArray) -> AffineMatrix:
     return affine_matrix(block.fixed[np.ix_(rows, rows)], elements)
 
 
-def obs_kind(model: Any) -> str:
+def obs_kind(model: DynamicRegression) -> str:
     """Return the name of the structure of V."""
     rank = factors_of(model, "obs_loading", np.arange(model.coefficients.p))
     return f"factor:{rank}" if rank else covariance_kind(model.layout.blocks["obs_cov"])
 
 
-def state_kinds(model: Any) -> dict[str, str]:
+def state_kinds(model: DynamicRegression) -> dict[str, str]:
     """
     Return the names of the structures of W, by regressor with time-varying coefficients.
 
@@ -430,7 +434,7 @@ def state_kinds(model: Any) -> dict[str, str]:
     return out
 
 
-def factors_of(model: Any, key: str, rows: IntArray) -> int:
+def factors_of(model: DynamicRegression, key: str, rows: IntArray) -> int:
     """Return the number of factors that load on the given rows."""
     if key not in model.layout.blocks:
         return 0

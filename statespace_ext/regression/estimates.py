@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,8 +12,11 @@ import pandas as pd
 from ..display import Displayed
 from ..exceptions import DataError, SpecificationError, nearest, shown
 
+if TYPE_CHECKING:
+    from ..base.results import StateSpaceResults
 
-def require_smoothed(results: Any) -> None:
+
+def require_smoothed(results: StateSpaceResults) -> None:
     """Raise `SpecificationError` if the results do not contain the coefficients."""
     if results.smoothed_state is None:
         raise SpecificationError(

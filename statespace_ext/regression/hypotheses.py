@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,11 @@ from ..params.parse import equation_label, parse_equations, require_independent
 from .declaration import obs_kind
 from .estimates import require_smoothed
 
+if TYPE_CHECKING:
+    from .coefficients import Coefficients
+    from .dynamic_regression import DynamicRegression
+    from .results import DynamicRegressionResults
+
 DRAWS = 99_999
 """Number of draws of a sum of independent F variables; the standard error of a p-value is below .0016."""
 ITERATIONS = 60
@@ -31,13 +36,19 @@ _ELSEWHERE = 0.01
 """Relative difference from the statistic at the maximum above which the parameters are not the maximum."""
 
 
-class SimulatedLaw:
-    """Properties of tests whose p-values come from simulated samples or a chi-squared distribution."""
+@dataclass(frozen=True, repr=False)
+class SimulatedLaw(Displayed):
+    """A Wald test whose p-value comes from an exact distribution or from simulated samples."""
 
     statistic: float
     df: int
     pvalue: float
+    distribution: str
+    estimate: pd.Series
+    cov: pd.DataFrame
     simulated: Array
+    n_failed: int
+    notes: list[str]
 
     @property
     def pvalue_chi2(self) -> float:
@@ -49,6 +60,12 @@ class SimulatedLaw:
         """Monte Carlo standard error of the p-value; zero if the p-value is not simulated."""
         count = len(self.simulated)
         return float(np.sqrt(self.pvalue * (1.0 - self.pvalue) / count)) if count else 0.0
+
+    def _told(self, hypothesis: str, count: str) -> str:
+        """Return the test as text, given its hypothesis and the number of restrictions."""
+        law = self.distribution + (f", {len(self.simulated)} samples" if len(self.simulated) else "")
+        line = f"{hypothesis}: {self.statistic:.4f}, {count}, p = {self.pvalue:.4f} ({law})"
+        return "\n".join([line, *self.notes])
 
 
 @dataclass(frozen=True)
@@ -69,6 +86,17 @@ class Law:
         other = f"The p-value is that of {self.at:.4f}, the statistic at the maximum of the likelihood"
         return [*self.notes, other]
 
+    def told(self, statistic: float) -> dict[str, Any]:
+        """Return the attributes of a test with a given statistic that describe its distribution."""
+        return {
+            "statistic": statistic,
+            "pvalue": self.pvalue,
+            "distribution": self.name,
+            "simulated": self.simulated,
+            "n_failed": self.n_failed,
+            "notes": self.remarks(statistic),
+        }
+
 
 def quadratic_form(estimate: Array, cov: Array) -> float:
     """Return a' C^{-1} a."""
@@ -76,7 +104,7 @@ def quadratic_form(estimate: Array, cov: Array) -> float:
 
 
 @dataclass(frozen=True, repr=False)
-class CoefficientTest(SimulatedLaw, Displayed):
+class CoefficientTest(SimulatedLaw):
     """
     Wald test of linear hypotheses R theta_t = q about the coefficients.
 
@@ -110,35 +138,80 @@ class CoefficientTest(SimulatedLaw, Displayed):
         Further remarks on the test.
     """
 
-    statistic: float
-    df: int
-    pvalue: float
-    distribution: str
     date: Any
-    estimate: pd.Series
     value: pd.Series
-    cov: pd.DataFrame
-    simulated: Array
-    n_failed: int
-    notes: list[str]
 
     def __str__(self) -> str:
         when = "" if self.date is None else f" in {self.date}"
-        law = self.distribution + (f", {len(self.simulated)} samples" if len(self.simulated) else "")
-        lines = [f"Wald test of {shown(self.estimate.index)}{when}: {self.statistic:.4f}, "
-                 f"df = {self.df}, p = {self.pvalue:.4f} ({law})"]  # fmt: skip
-        return "\n".join([*lines, *self.notes])
+        return self._told(f"Wald test of {shown(self.estimate.index)}{when}", f"df = {self.df}")
 
 
 def coefficient_test(
-    results: Any,
+    results: DynamicRegressionResults,
     hypotheses: Any,
     date: Any = None,
     n_sim: int = 199,
     rng: Any = None,
     n_jobs: int | None = None,
 ) -> CoefficientTest:
-    """Test linear hypotheses; see `DynamicRegressionResults.test_coefficients`."""
+    r"""
+    Test linear hypotheses about the coefficients, across series and regressors.
+
+    .. math::
+
+        W = (R\hat\theta_t - q)'\,(R\,P_{t|n} R')^{-1}(R\hat\theta_t - q),
+        \qquad H_0: R\,\theta_t = q
+
+    with the smoothed coefficients and their joint covariance at the estimated V and W. V and W are
+    estimated from the same data, so the statistic tends to exceed a chi-squared variable. Its
+    distribution is known if all coefficients are static and the start is diffuse. With r hypotheses, m
+    regressors and n periods (n_i for series i) it is:
+
+    - r F(r, sum of n_i - m), if V has one variance;
+    - the sum of independent r_i F(r_i, n_i - m), if V is diagonal and no hypothesis involves two series;
+    - for a full V, if no row is partly missing and the hypotheses have the form C B W = D for the
+      coefficients B (m, p): r F(r, n - m) for one combination of series, Hotelling's T squared for one
+      combination of regressors, and the Lawley-Hotelling trace otherwise.
+
+    In all other cases the test draws samples at the estimates and fits the model to each of them,
+    starting from the estimates. In each sample the statistic tests the true coefficients of that sample.
+
+    A hypothesis about time-varying coefficients refers to a date. Conditional on that date, random-walk
+    coefficients with a diffuse start are unknown constants, and the smoothed coefficients are their
+    generalised least-squares estimates. The statistic is then chi-squared given V and W, as for static
+    coefficients, and its distribution does not depend on the coefficients. This does not hold for a mean
+    of the coefficients over the sample.
+
+    Parameters
+    ----------
+    hypotheses : str, list of str, mapping or (R, q)
+        Hypotheses such as ``"MKT.A = MKT.B, MKT.A = 1"``, with the names of coefficients and of slopes
+        (``"MKT.slope.A = 0"``).
+    date : optional
+        The period of time-varying coefficients.
+    n_sim : int
+        Number of samples, if the distribution is simulated by fits.
+    rng : numpy.random.Generator or int, optional
+        Random number generator or seed.
+    n_jobs : int, optional
+        As in `fit_many`.
+
+    Returns
+    -------
+    CoefficientTest
+
+    Raises
+    ------
+    SpecificationError
+        If a hypothesis is not linear in the coefficients, hypotheses contradict or repeat each other,
+        coefficients vary over time and ``date`` is missing, or the results were not smoothed.
+    EstimationError
+        If the fit succeeds in fewer than two samples. If it fails in some, a warning counts them.
+
+    References
+    ----------
+    Anderson (2003), An Introduction to Multivariate Statistical Analysis, chapters 5 and 8.
+    """
     positive_integer(n_sim, "n_sim")
     check_jobs(n_jobs)
     c = results.model.coefficients
@@ -154,28 +227,23 @@ def coefficient_test(
     if law is None:
         law = bootstrapped(Refit(results, test), spawn(rng, n_sim), n_jobs)
     return CoefficientTest(
-        statistic,
-        len(q),
-        law.pvalue,
-        law.name,
-        None if t == -1 else results.model._index[t],
-        pd.Series(at[0], index=labels, name="estimate"),
-        pd.Series(q, index=labels, name="value"),
-        pd.DataFrame(at[1], index=labels, columns=labels),
-        law.simulated,
-        law.n_failed,
-        law.remarks(statistic),
+        **law.told(statistic),
+        df=len(q),
+        date=None if t == -1 else results.model._index[t],
+        estimate=pd.Series(at[0], index=labels, name="estimate"),
+        value=pd.Series(q, index=labels, name="value"),
+        cov=pd.DataFrame(at[1], index=labels, columns=labels),
     )
 
 
-def former_names(c: Any) -> dict[str, str]:
+def former_names(c: Coefficients) -> dict[str, str]:
     """Return the current names of states by their former names, which used those of the regressors."""
     pairs = [(old, new) for old, new in zip(c.regressors, c.labels, strict=True) if old != new]
     return {f"{old}.{name}": f"{new}.{name}" for old, new in pairs for name in c.endog}
 
 
 def restrictions(
-    hypotheses: Any, names: list[str], former: Mapping[str, str] | None = None
+    hypotheses: Any, names: list[str], former: Mapping[str, str]
 ) -> tuple[Array, Array, list[str]]:
     """
     Return R (r, k), q (r,) and a label for each linear hypothesis about named numbers.
@@ -186,45 +254,27 @@ def restrictions(
         Hypotheses in the form of `patsy.DesignInfo.linear_constraint`, such as ``"a = b, c = 0"``.
     names : list of str
         Names of the numbers.
-    former : mapping, optional
-        Current names by former name. Former names still work, with a warning.
+    former : mapping
+        Current names by former name. Former names still work in texts, with a warning.
 
     Raises
     ------
     SpecificationError
         If a hypothesis is not linear in the named numbers, or hypotheses contradict or repeat each other.
     """
-    R, q, texts = parse_equations(_padded(hypotheses, former), [*names, *(former or {})])
-    R = _without(R, names, former or {})
+    old = list(former) if isinstance(hypotheses, (str, list, Mapping)) else []
+    coefs, q, texts = parse_equations(hypotheses, [*names, *old])
+    R = np.array(coefs[:, : len(names)])
+    for column, name in zip(coefs.T[len(names) :], old, strict=True):
+        if np.any(column):
+            warn_renamed(name, former[name])
+        R[:, names.index(former[name])] += column
     labels = texts or [equation_label(row, value, names) for row, value in zip(R, q, strict=True)]
     require_independent(R, q, labels)
     return R, q, labels
 
 
-def _padded(hypotheses: Any, former: Mapping[str, str] | None) -> Any:
-    """Add columns for former names to a matrix R, or to R in (R, q)."""
-    if not former or isinstance(hypotheses, (str, list, Mapping)):
-        return hypotheses
-    R, *q = hypotheses if isinstance(hypotheses, tuple) else (hypotheses,)
-    try:
-        R = np.atleast_2d(np.asarray(R, dtype=float))
-        R = np.hstack([R, np.zeros((len(R), len(former)))])
-    except (TypeError, ValueError):  # the parser refuses them
-        return hypotheses
-    return (R, *q) if q else R
-
-
-def _without(coefs: Array, names: list[str], former: Mapping[str, str]) -> Array:
-    """Return the coefficients of a hypothesis, with those on former names moved to the current names."""
-    out = np.array(coefs[:, : len(names)])
-    for column, (old, new) in zip(coefs.T[len(names) :], former.items(), strict=True):
-        if np.any(column):
-            warn_renamed(old, new)
-        out[:, names.index(new)] += column
-    return out
-
-
-def _named(c: Any) -> tuple[dict[str, Array], Array, list[str]]:
+def _named(c: Coefficients) -> tuple[dict[str, Array], Array, list[str]]:
     """
     Return M and b_0 of coefficients M x + b_0 and of slopes, and what each moves with.
 
@@ -240,7 +290,7 @@ def _named(c: Any) -> tuple[dict[str, Array], Array, list[str]]:
     return rows, np.pad(c.offset[there], (0, len(rows) - len(there))), moves
 
 
-def _period_of(results: Any, moving: list[str], date: Any) -> int:
+def _period_of(results: DynamicRegressionResults, moving: list[str], date: Any) -> int:
     """Return the period of a hypothesis, or -1 if its coefficients are constant."""
     if date is None and moving:
         raise SpecificationError(
@@ -292,28 +342,32 @@ _SINGULAR = 1e12
 # -- exact distributions -----------------------------------------------------------------------------------
 
 
-def exact_law(results: Any, test: Restrictions, statistic: float, rng: Any) -> Law | None:
+def exact_law(
+    results: DynamicRegressionResults, test: Restrictions, statistic: float, rng: Any
+) -> Law | None:
     """Return the exact distribution of the statistic, or None if it must be simulated by fits."""
     model = model_of(results)
     c = model.coefficients
     L, q = test.loading, np.asarray(test.value - test.offset)
     if set(model.layout.names) <= set(results._fixed):
         return Law("chi-squared", float(stats.chi2.sf(statistic, len(q))), statistic)
-    if model.current_initialization != "diffuse" or results._fixed or set(c.dynamics) != {"static"}:
+    if results._fixed or not _is_least_squares(model):
         return None
-    if model.obs_scale is not None:
-        return None
-    y, Z = model.endog - model.coefficients.intercept(model.exog).T, c.design(model.exog)
+    y, Z = model.endog - c.intercept(model.exog).T, c.design(model.exog)
     kind = "scalar" if c.p == 1 else obs_kind(model)
     if kind == "scalar":
         return _f_law(*_pooled(y, Z, L, q))
     if kind == "diagonal":
         return _by_series(y, Z, c, L, q, rng)
-    seen = ~np.isnan(y)
-    if kind == "unstructured" and c.alike is not None and np.all(seen.all(axis=1) == seen.any(axis=1)):
-        rows = seen.all(axis=1)
-        return _multivariate(y[rows], (model.exog @ c.alike)[rows], L.reshape(len(L), -1, c.p), q, rng)
-    return None
+    if kind != "unstructured" or c.alike is None:
+        return None
+    return _multivariate(y, model.exog @ c.alike, L.reshape(len(L), -1, c.p), q, rng)
+
+
+def _is_least_squares(model: DynamicRegression) -> bool:
+    """Return whether all coefficients are constant, with a diffuse start and noise of one covariance."""
+    constant = set(model.coefficients.dynamics) == {"static"}
+    return constant and model.current_initialization == "diffuse" and model.obs_scale is None
 
 
 def _f_law(value: float, r: int, freedom: int) -> Law:
@@ -339,7 +393,7 @@ def _pooled(y: Array, Z: Array, L: Array, q: Array) -> tuple[float, int, int]:
     return value, len(q), freedom
 
 
-def _by_series(y: Array, Z: Array, c: Any, L: Array, q: Array, rng: Any) -> Law | None:
+def _by_series(y: Array, Z: Array, c: Coefficients, L: Array, q: Array, rng: Any) -> Law | None:
     """Return the distribution for a diagonal V, or None if the hypotheses join series."""
     owns = (L != 0) @ c.used.T
     if np.any(owns.sum(axis=1) > 1) or not np.all(c.separate[owns.any(axis=0)]):
@@ -360,10 +414,17 @@ def _multivariate(y: Array, X: Array, M: Array, q: Array, rng: Any) -> Law | Non
     """
     Return the distribution for a full V, if the hypotheses have the form C B W = D for coefficients B (m, p).
 
+    It is None for other hypotheses, or if a row is partly missing.
+
     With g rows of C, h columns of W and f = n - m the statistic is f tr(H E^{-1}), where H ~ Wishart_h(g) and
     E ~ Wishart_h(f) are independent. This is g F(g, f) for h = 1, Hotelling's T squared for g = 1, and the
     Lawley-Hotelling trace otherwise (Anderson 2003, sections 5.2 and 8.6).
     """
+    seen = ~np.isnan(y)
+    rows = seen.all(axis=1)
+    if np.any(rows != seen.any(axis=1)):
+        return None
+    y, X = y[rows], X[rows]
     (r, m, p), freedom = M.shape, len(y) - X.shape[1]
     g = int(np.linalg.matrix_rank(np.moveaxis(M, 1, 0).reshape(m, -1)))
     h = int(np.linalg.matrix_rank(M.reshape(-1, p)))
@@ -411,7 +472,7 @@ class Refit:
     With ``null``, samples satisfy the hypothesis about constant coefficients.
     """
 
-    def __init__(self, results: Any, test: Restrictions, null: bool = False) -> None:
+    def __init__(self, results: DynamicRegressionResults, test: Restrictions, null: bool = False) -> None:
         self.model, self.test = model_of(results), test
         self.fixed, self.params = dict(results._fixed), np.asarray(results.params, dtype=float)
         self.sampler = Parametric(self.model, self.params)
@@ -429,7 +490,7 @@ class Refit:
 
         return attempt(found)
 
-    def statistic(self, model: Any, truth: Array | None = None) -> float:
+    def statistic(self, model: DynamicRegression, truth: Array | None = None) -> float:
         """Return the statistic for the data of a model."""
         with warnings.catch_warnings(), model.fix_params(self.fixed) if self.fixed else nullcontext():
             warnings.simplefilter("ignore")  # few iterations do not converge

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +10,9 @@ import pandas as pd
 from ..base.results import StateSpaceResults
 from ..base.states import estimates_of, quadratic, undetermined
 from ..engine.arguments import names_among, one_of, truth
-from ..exceptions import warn_renamed
 from ..inference.information import correlation_table
 from ..numerics.linear_algebra import Array
+from . import comparison, constancy, hypotheses, rolling
 from .coefficients import SLOPE
 from .declaration import state_kinds
 from .estimates import Coefficient, Portfolio, portfolio_weights, require_smoothed
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from .dynamic_regression import DynamicRegression
-    from .hypotheses import CoefficientTest
-    from .rolling import RollingEvaluation
 
 _RANK_TOLERANCE = 1e-7
 _FULL = ("unstructured", "patterned")
@@ -284,160 +281,10 @@ class DynamicRegressionResults(StateSpaceResults):
                     lines.append("state_cov='diagonal' or 'factor:1' gives standard errors.")
         return lines
 
-    def test_constancy(
-        self, n_sim: int = 999, rng: Any = None, n_jobs: int | None = None, per_series: bool = False
-    ) -> Any:
-        """
-        Test that the random-walk coefficients are constant (W = 0) by a simulated likelihood ratio.
-
-        Parameters
-        ----------
-        n_sim : int
-            Number of simulated samples.
-        rng : numpy.random.Generator or int, optional
-            Random number generator or seed.
-        n_jobs : int, optional
-            Number of processes. None uses the setting of `joblib.parallel_config`.
-        per_series : bool
-            Whether to test each series by a univariate fit too, with Holm's correction.
-
-        Returns
-        -------
-        ConstancyTest
-            The statistic, the p-value with its Monte Carlo error, the kind of distribution ("pivotal" if it
-            does not depend on parameters, otherwise "parametric bootstrap"), and Nyblom's statistics.
-        """
-        from .constancy import constancy_test
-
-        return constancy_test(self, n_sim, rng, n_jobs, per_series)
-
-    def test_coefficients(
-        self,
-        hypotheses: Any,
-        date: Any = None,
-        n_sim: int = 199,
-        rng: Any = None,
-        n_jobs: int | None = None,
-    ) -> CoefficientTest:
-        r"""
-        Test linear hypotheses about the coefficients, across series and regressors.
-
-        .. math::
-
-            W = (R\hat\theta_t - q)'\,(R\,P_{t|n} R')^{-1}(R\hat\theta_t - q),
-            \qquad H_0: R\,\theta_t = q
-
-        with the smoothed coefficients and their joint covariance at the estimated V and W. V and W are
-        estimated from the same data, so the statistic tends to exceed a chi-squared variable. Its
-        distribution is known if all coefficients are static and the start is diffuse. With r hypotheses, m
-        regressors and n periods (n_i for series i) it is:
-
-        - r F(r, sum of n_i - m), if V has one variance;
-        - the sum of independent r_i F(r_i, n_i - m), if V is diagonal and no hypothesis involves two series;
-        - for a full V, if no row is partly missing and the hypotheses have the form C B W = D for the
-          coefficients B (m, p): r F(r, n - m) for one combination of series, Hotelling's T squared for one
-          combination of regressors, and the Lawley-Hotelling trace otherwise.
-
-        In all other cases the test draws samples at the estimates and fits the model to each of them,
-        starting from the estimates. In each sample the statistic tests the true coefficients of that sample.
-
-        A hypothesis about time-varying coefficients refers to a date. Conditional on that date, random-walk
-        coefficients with a diffuse start are unknown constants, and the smoothed coefficients are their
-        generalised least-squares estimates. The statistic is then chi-squared given V and W, as for static
-        coefficients, and its distribution does not depend on the coefficients. This does not hold for a mean
-        of the coefficients over the sample.
-
-        Parameters
-        ----------
-        hypotheses : str, list of str, mapping or (R, q)
-            Hypotheses such as ``"MKT.A = MKT.B, MKT.A = 1"``, with the names of coefficients and of slopes
-            (``"MKT.slope.A = 0"``).
-        date : optional
-            The period of time-varying coefficients.
-        n_sim : int
-            Number of samples, if the distribution is simulated by fits.
-        rng : numpy.random.Generator or int, optional
-            Random number generator or seed.
-        n_jobs : int, optional
-            As in `fit_many`.
-
-        Returns
-        -------
-        CoefficientTest
-
-        Raises
-        ------
-        SpecificationError
-            If a hypothesis is not linear in the coefficients, hypotheses contradict or repeat each other,
-            coefficients vary over time and ``date`` is missing, or the results were not smoothed.
-        EstimationError
-            If the fit succeeds in fewer than two samples. If it fails in some, a warning counts them.
-
-        References
-        ----------
-        Anderson (2003), An Introduction to Multivariate Statistical Analysis, chapters 5 and 8.
-        """
-        from .hypotheses import coefficient_test
-
-        return coefficient_test(self, hypotheses, date, n_sim, rng, n_jobs)
-
-    def compare(self, *others: Any) -> pd.DataFrame:
-        """Compare covariance structures of the same regression; see `inference.comparison.compare`."""
-        from .comparison import compare
-
-        return compare(self, *others)
-
-    def rolling_evaluation(
-        self,
-        window: int | None = None,
-        steps: int = 1,
-        refit_every: int = 12,
-        expanding: bool = True,
-        fit_options: Mapping[str, Any] | None = None,
-        horizon: int | None = None,
-    ) -> RollingEvaluation:
-        """
-        Evaluate predictions out of sample, beside those of static and rolling least squares.
-
-        At each origin the parameters come from the last refit, and the coefficients are filtered with the
-        data up to the origin. The regressors of the target period are taken as known.
-
-        Parameters
-        ----------
-        window : int, optional
-            Number of periods before the first origin, and length of the rolling windows. By default half of
-            the sample.
-        steps : int
-            Number of periods from the origin to the target.
-        refit_every : int
-            Number of origins after which the model is estimated again.
-        expanding : bool
-            Whether the model uses all data up to the origin. Otherwise its data start ``window`` periods
-            before the last refit.
-        fit_options : mapping, optional
-            Arguments of `fit`.
-        horizon : int, optional
-            The former name of ``steps``, which will be removed in the next version.
-
-        Returns
-        -------
-        RollingEvaluation
-            ``summary()`` has the root mean square errors, log scores and Diebold-Mariano statistics, and
-            ``plot()`` the lead over least squares.
-
-        Raises
-        ------
-        SpecificationError
-            If window, steps or refit_every do not fit the sample.
-        EstimationError
-            If the fit succeeds in fewer than two windows.
-        """
-        from .rolling import rolling_evaluation
-
-        if horizon is not None:
-            warn_renamed("horizon", "steps")
-            steps = horizon
-        return rolling_evaluation(self, window, steps, refit_every, expanding, fit_options)
+    test_constancy = constancy.constancy_test
+    test_coefficients = hypotheses.coefficient_test
+    compare = comparison.compare
+    rolling_evaluation = rolling.rolling_evaluation
 
     def plot_coefficients(
         self,

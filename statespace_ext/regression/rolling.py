@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..display import Displayed
 from ..engine.arguments import one_of, options_of, positive_integer
-from ..exceptions import SpecificationError
+from ..exceptions import SpecificationError, warn_renamed
 from ..inference.many import applied, model_of, model_on, outcome_of, report_records
 from ..inference.records import FitRecord
 from ..inference.windows import diebold_mariano, fit_windows, fixed_of, windows_of
@@ -19,6 +19,8 @@ from ..numerics.linear_algebra import Array
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from .dynamic_regression import DynamicRegression
 
 DYNAMIC, STATIC, ROLLING = "dynamic", "static OLS", "rolling OLS"
 METHODS = (DYNAMIC, STATIC, ROLLING)
@@ -145,6 +147,7 @@ def rolling_evaluation(
     refit_every: int = 12,
     expanding: bool = True,
     fit_options: Mapping[str, Any] | None = None,
+    horizon: int | None = None,
 ) -> RollingEvaluation:
     """
     Evaluate predictions of a dynamic regression out of sample, given the realised regressors.
@@ -170,10 +173,14 @@ def rolling_evaluation(
         periods before its last refit.
     fit_options : mapping, optional
         Arguments of `fit`. The default is ``method="lbfgs"``.
+    horizon : int, optional
+        The former name of ``steps``, which will be removed in the next version.
 
     Returns
     -------
     RollingEvaluation
+        ``summary()`` has the root mean square errors, log scores and Diebold-Mariano statistics, and
+        ``plot()`` the lead over least squares.
 
     Raises
     ------
@@ -194,10 +201,13 @@ def rolling_evaluation(
     Diebold & Mariano (1995), Journal of Business & Economic Statistics 13, 253-263; Harvey, Leybourne &
     Newbold (1997), International Journal of Forecasting 13, 281-291.
     """
-    model = getattr(model_or_results, "model", model_or_results)
+    if horizon is not None:
+        warn_renamed("horizon", "steps")
+        steps = horizon
+    model: DynamicRegression
+    model = model_of(model_or_results) if hasattr(model_or_results, "model") else model_or_results
     steps = positive_integer(steps, "steps")
     window = _checked_window(model, window, steps)
-    model = model if model is model_or_results else model_of(model_or_results)
     blocks = windows_of(model, window, refit_every, expanding, "refit_every")
     blocks = [rows for rows in blocks if rows.stop <= model.nobs - steps]
     options = {"low_memory": True, "cov_type": "none", **options_of(fit_options, "fit_options")}
@@ -217,17 +227,19 @@ def rolling_evaluation(
             means[part, 0], variances[part, 0] = found
     report_records(records, "windows")
     means[:, 1:], variances[:, 1:] = _static(endog, exog, origins, window, steps)
-    refits = pd.DataFrame([outcome_of(record) for record in records])
-    refits.insert(0, "origin", model._index[[rows.stop - 1 for rows in blocks]])
+    refits = _refits(model, records, blocks)
     return _collected(model, origins + steps - 1, means, variances, refits, steps)
 
 
-def _checked_window(model: Any, window: int | None, steps: int) -> int:
+def _refits(model: DynamicRegression, records: list[FitRecord], blocks: list[slice]) -> pd.DataFrame:
+    """Return one row for each fit, with its first origin."""
+    refits = pd.DataFrame([outcome_of(record) for record in records])
+    refits.insert(0, "origin", model._index[[rows.stop - 1 for rows in blocks]])
+    return refits
+
+
+def _checked_window(model: DynamicRegression, window: int | None, steps: int) -> int:
     """Return the number of periods before the first origin; raise if window or model is not suitable."""
-    if not hasattr(model, "coefficients"):
-        raise SpecificationError(
-            "The evaluation needs results of a dynamic regression", got=type(model).__name__
-        )
     window = positive_integer(model.nobs // 2 if window is None else window, "window")
     least, most = len(model.coefficients.regressors) + 1, model.nobs - steps
     if not least <= window <= most:
@@ -239,7 +251,9 @@ def _checked_window(model: Any, window: int | None, steps: int) -> int:
     return window
 
 
-def _dynamic(model: Any, params: Array, begin: int, origins: Array, steps: int) -> tuple[Array, Array]:
+def _dynamic(
+    model: DynamicRegression, params: Array, begin: int, origins: Array, steps: int
+) -> tuple[Array, Array]:
     """Return predictive means and variances, (origins, p), given the data up to each origin."""
     end = int(origins[-1])
     rows = slice(begin, end)
@@ -298,7 +312,7 @@ def _least_squares(endog: Array, exog: Array, x: Array) -> tuple[Array, Array]:
 
 
 def _collected(
-    model: Any, targets: Array, means: Array, variances: Array, refits: pd.DataFrame, steps: int
+    model: DynamicRegression, targets: Array, means: Array, variances: Array, refits: pd.DataFrame, steps: int
 ) -> RollingEvaluation:
     """Collect the predictions in labelled frames."""
     names = model.coefficients.endog

@@ -23,7 +23,7 @@ from ..exceptions import SpecificationError, UnsupportedError
 from ..numerics.linear_algebra import Array
 from .dynamics import bias_corrected
 from .plots import Pictures
-from .tables import Sensitivity
+from .tables import Sensitivity, roots_of
 
 if TYPE_CHECKING:
     from .acm import ACM
@@ -162,19 +162,9 @@ class ACMResults(Pictures):
     @property
     def mean_reversion(self) -> pd.DataFrame:
         """Roots of Phi (P) and Phi - lambda_1 (Q) from the slowest, with half-lives and periods in years."""
-        Phi, rows = self.model.matrices(self.params)["Phi"], {}
-        for measure, transition in (("P", Phi), ("Q", self._risk_neutral_transition())):
-            roots = np.linalg.eigvals(transition)
-            for i, root in enumerate(roots[np.lexsort((-roots.imag, -np.abs(roots)))]):
-                with np.errstate(divide="ignore"):
-                    decay, turn = (
-                        -np.log(np.abs(root)) / self.model.dt,
-                        np.abs(np.angle(root)) / self.model.dt,
-                    )
-                half = np.log(2.0) / decay if decay > 0 else np.nan
-                rows[measure, i + 1] = (root.real, root.imag, half, 2.0 * np.pi / turn if turn else np.nan)
-        index = pd.MultiIndex.from_tuples(list(rows), names=["measure", "root"])
-        return pd.DataFrame(list(rows.values()), index, ["real", "imag", "half_life", "period"])
+        both, dt = self.model.curves(self.params).dynamics, self.model.dt
+        out = roots_of(both.K_P, both.pricing.K, dt)
+        return out.assign(real=1.0 - dt * out["real"], imag=-dt * out["imag"])
 
     def bias_corrected(
         self, method: str = "analytic", *, n_boot: int = 1000, rng: object = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -142,7 +142,7 @@ def build_layout(given: Mapping[str, Any], norm: Normalisation, panel: Panel) ->
     check_contradictions(given, norm, "state_cov" in blocks)
     if given["risk_prices"] is None:
         blocks["K_P"] = _physical(given["p_dynamics"], factors)
-        blocks["kappa_P"] = _free("kappa_P", factors)
+        blocks["kappa_P"] = _labelled("kappa_P", factors)
     else:
         blocks.update(_risk_prices(given["risk_prices"], own, factors))
     if "state_cov" not in blocks:
@@ -153,9 +153,7 @@ def build_layout(given: Mapping[str, Any], norm: Normalisation, panel: Panel) ->
         namer = covariance_namer("survey", [f"{h:g}y" for h in panel.horizons])
         blocks["survey_cov"] = parse_covariance("diagonal", len(panel.horizons), "survey_cov", namer)
     start = "free" if given["initialization"] == "estimated" else "zero"
-    blocks["initial_state"] = parse_matrix(
-        start, (n, 1), "initial_state", lambda i, j: f"initial_state.{factors[i]}"
-    )
+    blocks["initial_state"] = _labelled("initial_state", factors, value=start)
     layout = ParameterLayout(blocks, COVARIANCES & blocks.keys())
     if not isinstance(norm, (RootPairs, DaiSingletonPairs)):
         return layout
@@ -197,6 +195,15 @@ class PairedLayout(ParameterLayout):
         if not foreign or foreign - set(self.real.names):
             return params
         missing = [name for name in self.real.names if name not in given]
+        self._require_roots(foreign, missing)
+        full = self.real.vector({**dict.fromkeys(missing, 0.0), **given})
+        vector = self.project(self.norm.of_real_roots(self.real.matrices(full)), np.zeros(len(self)))
+        left_out = {*missing, *(["drift_Q"] if "k_inf" in missing else [])}
+        out = dict(zip(self.names, vector.tolist(), strict=True))
+        return {name: value for name, value in out.items() if name not in left_out}
+
+    def _require_roots(self, foreign: set[str], missing: list[str]) -> None:
+        """Raise if parameters that the translation needs are missing."""
         needed = self.real.blocks["roots_Q"].names if "roots_Q" in self.real.blocks else self.real.names
         if set(needed) & set(missing):
             raise ParameterError(
@@ -205,23 +212,20 @@ class PairedLayout(ParameterLayout):
                 expected=f"also {shown(name for name in missing if name in needed)}",
                 remedy=f'Pass all of them, or use identification="{self.norm.real}".',
             )
-        full = self.real.vector({**dict.fromkeys(missing, 0.0), **given})
-        vector = self.project(self.norm.of_real_roots(self.real.matrices(full)), np.zeros(len(self)))
-        left_out = {*missing, *(["drift_Q"] if "k_inf" in missing else [])}
-        out = dict(zip(self.names, vector.tolist(), strict=True))
-        return {name: value for name, value in out.items() if name not in left_out}
 
     def vector(self, params: object) -> Array:
         """Return a parameter vector; see `ParameterLayout.vector`."""
         return super().vector(self.own(params))
 
 
-def _free(key: str, rows: list[str], columns: list[str] | None = None) -> AffineMatrix:
-    """Return a block of free elements, which is a vector if there are no columns."""
+def _labelled(
+    key: str, rows: list[str], columns: list[str] | None = None, value: Any = "free", where: str = ""
+) -> AffineMatrix:
+    """Return a block with the labels of rows and columns; it is a vector if there are no columns."""
     shape = len(rows), 1 if columns is None else len(columns)
     stem = [f"{key}.{row}" for row in rows]
     return parse_matrix(
-        "free", shape, key, lambda i, j: stem[i] if columns is None else f"{stem[i]}.{columns[j]}"
+        value, shape, where or key, lambda i, j: stem[i] if columns is None else f"{stem[i]}.{columns[j]}"
     )
 
 
@@ -258,7 +262,7 @@ def _physical(value: Any, factors: list[str]) -> AffineMatrix:
         one_of(value, P_DYNAMICS, "p_dynamics")
         masks = {"unrestricted": np.ones((k, k)), "diagonal": np.eye(k), "triangular": np.tri(k)}
         value = np.where(masks[value] > 0, np.nan, 0.0)
-    return parse_matrix(value, (k, k), "p_dynamics", lambda i, j: f"K_P.{factors[i]}.{factors[j]}")
+    return _labelled("K_P", factors, factors, value, "p_dynamics")
 
 
 def _risk_prices(value: Any, own: list[str], factors: list[str]) -> dict[str, AffineMatrix]:
@@ -270,19 +274,14 @@ def _risk_prices(value: Any, own: list[str], factors: list[str]) -> dict[str, Af
             got=repr(value)[:80],
             expected='a dict with "lambda_0", "lambda_1" or both: arrays with NaN for a free element',
         )
-    rest = {"K_macro": _free("K_P", factors[k:], factors), "kappa_macro": _free("kappa_P", factors[k:])}
-    return {
-        "lambda_0": parse_matrix(
-            value.get("lambda_0", "free"), (k, 1), "lambda_0", lambda i, j: f"lambda_0.{factors[i]}"
-        ),
-        "lambda_1": parse_matrix(
-            value.get("lambda_1", "free"),
-            (k, n),
-            "lambda_1",
-            lambda i, j: f"lambda_1.{factors[i]}.{factors[j]}",
-        ),
-        **(rest if n > k else {}),
+    blocks = {
+        "lambda_0": _labelled("lambda_0", own, value=value.get("lambda_0", "free")),
+        "lambda_1": _labelled("lambda_1", own, factors, value.get("lambda_1", "free")),
     }
+    if n > k:
+        blocks["K_macro"] = _labelled("K_P", factors[k:], factors)
+        blocks["kappa_macro"] = _labelled("kappa_P", factors[k:])
+    return blocks
 
 
 def _measurement(value: Any, labels: list[str], W: Array) -> AffineMatrix:
@@ -306,12 +305,15 @@ def check_contradictions(given: Mapping[str, Any], norm: Normalisation, sets_sig
     if isinstance(given["state_cov"], str):
         one_of(given["state_cov"], STATE_COVS, "state_cov")
     check_with_macro(given, norm, sets_sigma)
-    for why, key in (*_against_normalisation(given, norm, sets_sigma), *_against_portfolios(given, norm)):
-        raise SpecificationError(
-            f"{spelled(given['identification'])} {why}",
-            got=f"{key}={given[key]!r}"[:80],
-            remedy=f"Leave {key} at its default, or choose another identification.",
-        )
+    for excluded, why, key in (
+        *_against_normalisation(given, norm, sets_sigma), *_against_portfolios(given, norm)
+    ):  # fmt: skip
+        if excluded:
+            raise SpecificationError(
+                f"{spelled(given['identification'])} {why}",
+                got=f"{key}={given[key]!r}"[:80],
+                remedy=f"Leave {key} at its default, or choose another identification.",
+            )
     if given["risk_prices"] is not None and not is_word(given["p_dynamics"], "unrestricted"):
         raise SpecificationError(
             "risk_prices and p_dynamics both restrict the P-dynamics",
@@ -320,39 +322,38 @@ def check_contradictions(given: Mapping[str, Any], norm: Normalisation, sets_sig
         )
 
 
+Exclusion = tuple[bool, str, str]
+"""Whether an argument is excluded, the reason, and the argument."""
+
+
 def _against_normalisation(
     given: Mapping[str, Any], norm: Normalisation, sets_sigma: bool
-) -> Iterator[tuple[str, str]]:
-    """Yield each argument that a normalisation excludes, preceded by the reason."""
-    if sets_sigma and not is_word(given["state_cov"], "unstructured"):
-        yield "sets state_cov itself", "state_cov"
-    if norm.scaled and given["initialization"] == "diffuse":
-        yield (
-            "scales the factors by the short rate, so that a diffuse likelihood has no maximum",
-            "initialization",
-        )
-    if given["risk_prices"] is not None and not norm.arbitrage_free:
-        yield "has no prices of risk", "risk_prices"
-    if given["factors"] is not None and norm.latent:
-        yield "is for latent factors", "factors"
+) -> list[Exclusion]:
+    """Return the arguments that a normalisation may exclude."""
+    scaled = "scales the factors by the short rate, so that a diffuse likelihood has no maximum"
+    sigma = not is_word(given["state_cov"], "unstructured")
+    return [
+        (sets_sigma and sigma, "sets state_cov itself", "state_cov"),
+        (norm.scaled and given["initialization"] == "diffuse", scaled, "initialization"),
+        (
+            not norm.arbitrage_free and given["risk_prices"] is not None,
+            "has no prices of risk",
+            "risk_prices",
+        ),
+        (norm.latent and given["factors"] is not None, "is for latent factors", "factors"),
+    ]
 
 
-def _against_portfolios(given: Mapping[str, Any], norm: Normalisation) -> Iterator[tuple[str, str]]:
-    """Yield each argument that is excluded with or without exact portfolios, preceded by the reason."""
+def _against_portfolios(given: Mapping[str, Any], norm: Normalisation) -> list[Exclusion]:
+    """Return the arguments that may be excluded with or without exact portfolios."""
     start, exact = given["initialization"], is_word(given["obs_cov"], "exact-portfolios")
-    if start == "conditional" and not (exact and norm.portfolios):
-        yield (
-            "leaves the first factors unknown: they are those of portfolios priced without error",
-            "initialization",
-        )
-    if given["portfolio_weights"] is not None and not norm.portfolios and not exact:
-        yield "has no portfolios", "portfolio_weights"
-    if not exact:
-        return
-    if given["factors"] is not None:
-        yield "has observed factors, not portfolios", "obs_cov"
+    unknown = "leaves the first factors unknown: they are those of portfolios priced without error"
     why = "and portfolios without error leave nothing {}: the first factors are known given the parameters"
-    if start == "diffuse" and not norm.portfolios:
-        yield why.format("diffuse"), "initialization"
-    if start == "estimated":
-        yield why.format("to estimate"), "initialization"
+    weights, factors = (given[key] is not None for key in ("portfolio_weights", "factors"))
+    return [
+        (start == "conditional" and not (exact and norm.portfolios), unknown, "initialization"),
+        (weights and not norm.portfolios and not exact, "has no portfolios", "portfolio_weights"),
+        (exact and factors, "has observed factors, not portfolios", "obs_cov"),
+        (exact and start == "diffuse" and not norm.portfolios, why.format("diffuse"), "initialization"),
+        (exact and start == "estimated", why.format("to estimate"), "initialization"),
+    ]

@@ -225,10 +225,61 @@ class YieldEvaluation(Displayed):
 
 
 def evaluate(
-    results: Any, steps: Any, maturities: Any, benchmark: Any, window: Any, refit_every: Any, expanding: Any,
-    fit_options: Any,
-) -> YieldEvaluation:  # fmt: skip
-    """Return errors of forecasts; see `ATSMResults.rolling_evaluation`."""
+    results: Any,
+    steps: Any = (1, 3, 6, 12),
+    maturities: Any = None,
+    benchmark: Any = "random walk",
+    *,
+    window: int | None = None,
+    refit_every: int = 12,
+    expanding: bool = True,
+    fit_options: Mapping[str, Any] | None = None,
+) -> YieldEvaluation:
+    """
+    Evaluate forecasts of yields out of sample.
+
+    At each origin the parameters come from the last refit and the factors are filtered with the data up
+    to the origin. The targets are the observed yields some steps later. All steps use the same origins,
+    from period ``window`` to the last one for which all targets are in the sample. No data after the
+    origin are used.
+
+    Parameters
+    ----------
+    steps : int or sequence of int
+        Number of periods ahead.
+    maturities : float or array_like, optional
+        Maturities in years of yields in the panel; all of them by default.
+    benchmark : "random walk" or ATSMResults
+        Benchmark forecasts. "random walk" uses the yields at the origin. Results of another model for the
+        panel are estimated again on the same windows.
+    window : int, optional
+        Number of periods up to the first origin, and length of rolling windows. By default half of the
+        sample.
+    refit_every : int
+        Number of origins after which the model is estimated again.
+    expanding : bool
+        If True, the model uses all data up to its last refit. Otherwise it uses the last ``window``
+        periods.
+    fit_options : mapping, optional
+        Arguments of `fit`. The default is ``method="mle"``.
+
+    Returns
+    -------
+    YieldEvaluation
+        The errors, a summary with root mean square errors and Diebold-Mariano statistics, and a plot.
+
+    Raises
+    ------
+    SpecificationError
+        If window, steps, maturities or benchmark do not fit the panel.
+    UnsupportedError
+        If dates are irregular.
+
+    References
+    ----------
+    Diebold & Mariano (1995), Journal of Business & Economic Statistics 13; Harvey, Leybourne & Newbold
+    (1997), International Journal of Forecasting 13; Diebold & Li (2006), Journal of Econometrics 130.
+    """
     model, ahead = model_of(results), positive_integers(steps, "steps")
     if model.panel.steps.ndim:
         raise UnsupportedError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,10 +18,9 @@ from ..inference.many import model_of
 from ..numerics.differences import jacobian
 from ..numerics.linear_algebra import Array
 from ..numerics.ornstein_uhlenbeck import drift_of
-from . import tables
+from . import evaluation, tables
 from .declaration import spelled
 from .dynamics import BiasCorrection, bias_corrected
-from .evaluation import YieldEvaluation, evaluate
 from .panel import years_after
 from .plots import Pictures
 from .tables import Sensitivity, places_without
@@ -246,23 +244,13 @@ class ATSMResults(NewData):
         """
         return tables.labelled(self.model, tables.structural_values(self.model, np.asarray(self.params)))
 
-    def matrices_table(self) -> pd.DataFrame:
-        """Return the elements of `matrices` with delta-method standard errors, by matrix, row and column."""
-        return tables.matrices_table(self)
+    matrices_table = tables.matrices_table
+    mean_reversion_table = tables.mean_reversion_table
 
     @property
     def mean_reversion(self) -> pd.DataFrame:
         """Eigenvalues of K_P and K_Q from the slowest, with half-lives and periods in years."""
-        return tables.mean_reversion_table(self)
-
-    def mean_reversion_table(self) -> pd.DataFrame:
-        """
-        Return `mean_reversion` with delta-method standard errors of real parts and half-lives.
-
-        Multiple roots have no derivative, so their standard errors are NaN. So are those of infinite
-        half-lives.
-        """
-        return tables.mean_reversion_errors(self)
+        return tables.roots_table(self)
 
     def status_lines(self) -> list[str]:
         """Return the lines of `summary` about the fit."""
@@ -276,9 +264,7 @@ class ATSMResults(NewData):
             *tables.ridge_lines(self),
         ]
 
-    def _parameter_tables(self, alpha: float) -> list[Any]:
-        """Return the tables of estimates: P, Q and risk prices, and the observation equation."""
-        return tables.summary_tables(self, alpha)
+    _parameter_tables = tables.summary_tables
 
     def bias_corrected(
         self, method: str = "analytic", *, n_boot: int = 1000, rng: object = None
@@ -336,94 +322,8 @@ class ATSMResults(NewData):
         out._results._correction = found
         return out
 
-    def short_rate_parameters(self) -> pd.DataFrame:
-        r"""
-        Return the implied parameters of the Vasicek model (one factor) or the G2++ model (two factors).
-
-        .. math::
-
-            dr &= \kappa(\theta - r)\,dt + \sigma\,dW \\
-            r &= \varphi + x + y, \quad dx = -a x\,dt + \sigma\,dW_1, \quad dy = -b y\,dt + \eta\,dW_2,
-            \quad dW_1 dW_2 = \rho\,dt
-
-        With one factor the parameters are kappa and theta under P and Q, and sigma. With two factors they are
-        a < b, sigma, eta, rho and phi, all under Q.
-
-        Returns
-        -------
-        DataFrame
-            Columns "estimate" and "se" (delta method), in the units of the yields. phi and theta are NaN if
-            K_Q (or K_P) is singular.
-
-        Raises
-        ------
-        UnsupportedError
-            If there are more than two factors, the model has no pricing under Q ("dns"), or roots under Q are
-            equal or complex, which G2++ does not allow.
-
-        References
-        ----------
-        Vasicek (1977), Journal of Financial Economics 5; Brigo & Mercurio (2006), Interest Rate Models,
-        section 4.2.
-        """
-        return tables.short_rate_parameters(self)
+    short_rate_parameters = tables.short_rate_parameters
 
     # -- beyond the sample -----------------------------------------------------------------------------
 
-    def rolling_evaluation(
-        self,
-        steps: Any = (1, 3, 6, 12),
-        maturities: Any = None,
-        benchmark: Any = "random walk",
-        *,
-        window: int | None = None,
-        refit_every: int = 12,
-        expanding: bool = True,
-        fit_options: Mapping[str, Any] | None = None,
-    ) -> YieldEvaluation:
-        """
-        Evaluate forecasts of yields out of sample.
-
-        At each origin the parameters come from the last refit and the factors are filtered with the data up
-        to the origin. The targets are the observed yields some steps later. All steps use the same origins,
-        from period ``window`` to the last one for which all targets are in the sample. No data after the
-        origin are used.
-
-        Parameters
-        ----------
-        steps : int or sequence of int
-            Number of periods ahead.
-        maturities : float or array_like, optional
-            Maturities in years of yields in the panel; all of them by default.
-        benchmark : "random walk" or ATSMResults
-            Benchmark forecasts. "random walk" uses the yields at the origin. Results of another model for the
-            panel are estimated again on the same windows.
-        window : int, optional
-            Number of periods up to the first origin, and length of rolling windows. By default half of the
-            sample.
-        refit_every : int
-            Number of origins after which the model is estimated again.
-        expanding : bool
-            If True, the model uses all data up to its last refit. Otherwise it uses the last ``window``
-            periods.
-        fit_options : mapping, optional
-            Arguments of `fit`. The default is ``method="mle"``.
-
-        Returns
-        -------
-        YieldEvaluation
-            The errors, a summary with root mean square errors and Diebold-Mariano statistics, and a plot.
-
-        Raises
-        ------
-        SpecificationError
-            If window, steps, maturities or benchmark do not fit the panel.
-        UnsupportedError
-            If dates are irregular.
-
-        References
-        ----------
-        Diebold & Mariano (1995), Journal of Business & Economic Statistics 13; Harvey, Leybourne & Newbold
-        (1997), International Journal of Forecasting 13; Diebold & Li (2006), Journal of Econometrics 130.
-        """
-        return evaluate(self, steps, maturities, benchmark, window, refit_every, expanding, fit_options)
+    rolling_evaluation = evaluation.evaluate

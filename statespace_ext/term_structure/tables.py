@@ -159,7 +159,7 @@ def _places(key: str, model: ATSM) -> list[tuple[str, str, str, int]]:
 
 
 def matrices_table(results: StateSpaceResults) -> pd.DataFrame:
-    """Return estimates and delta-method standard errors, with one row for each element."""
+    """Return the elements of `matrices` with delta-method standard errors, by matrix, row and column."""
     shown = elements(results.model)
 
     def chosen(values: Mapping[str, Array]) -> Array:
@@ -179,11 +179,15 @@ def with_errors(
     )
 
 
-def mean_reversion_table(results: StateSpaceResults) -> pd.DataFrame:
+def roots_table(results: StateSpaceResults) -> pd.DataFrame:
     """Return eigenvalues and half-lives of K under P and Q."""
-    model = results.model
-    values = structural_values(model, np.asarray(results.params, dtype=float))
-    parts = {measure: mean_reversion(values[f"K_{measure}"], model.panel.period) for measure in ("P", "Q")}
+    values = structural_values(results.model, np.asarray(results.params, dtype=float))
+    return roots_of(values["K_P"], values["K_Q"], results.model.panel.period)
+
+
+def roots_of(K_P: Array, K_Q: Array, step: float | None) -> pd.DataFrame:
+    """Return a table of `mean_reversion` of two matrices."""
+    parts = {"P": mean_reversion(K_P, step), "Q": mean_reversion(K_Q, step)}
     index = pd.MultiIndex.from_tuples(
         [(measure, i + 1) for measure, rows in parts.items() for i in range(len(rows))],
         names=["measure", "root"],
@@ -192,9 +196,13 @@ def mean_reversion_table(results: StateSpaceResults) -> pd.DataFrame:
     return pd.DataFrame(np.concatenate(list(parts.values())), index=index, columns=columns)
 
 
-def mean_reversion_errors(results: StateSpaceResults) -> pd.DataFrame:
-    """Return `mean_reversion_table` with delta-method standard errors of real parts and half-lives."""
-    out, step = mean_reversion_table(results), results.model.panel.period
+def mean_reversion_table(results: StateSpaceResults) -> pd.DataFrame:
+    """
+    Return `mean_reversion` with delta-method standard errors of real parts and half-lives.
+
+    Multiple roots have no derivative, so their standard errors are NaN. So are those of infinite half-lives.
+    """
+    out, step = roots_table(results), results.model.panel.period
 
     def real_and_half(values: Mapping[str, Array]) -> Array:
         both = [mean_reversion(values[f"K_{measure}"], step)[:, [0, 2]] for measure in "PQ"]
@@ -233,7 +241,35 @@ def error_summary(errors: pd.DataFrame, by: str) -> pd.DataFrame:
 
 
 def short_rate_parameters(results: StateSpaceResults) -> pd.DataFrame:
-    """Return the parameters of Vasicek or G2++; see `ATSMResults.short_rate_parameters`."""
+    r"""
+    Return the implied parameters of the Vasicek model (one factor) or the G2++ model (two factors).
+
+    .. math::
+
+        dr &= \kappa(\theta - r)\,dt + \sigma\,dW \\
+        r &= \varphi + x + y, \quad dx = -a x\,dt + \sigma\,dW_1, \quad dy = -b y\,dt + \eta\,dW_2,
+        \quad dW_1 dW_2 = \rho\,dt
+
+    With one factor the parameters are kappa and theta under P and Q, and sigma. With two factors they are
+    a < b, sigma, eta, rho and phi, all under Q.
+
+    Returns
+    -------
+    DataFrame
+        Columns "estimate" and "se" (delta method), in the units of the yields. phi and theta are NaN if
+        K_Q (or K_P) is singular.
+
+    Raises
+    ------
+    UnsupportedError
+        If there are more than two factors, the model has no pricing under Q ("dns"), or roots under Q are
+        equal or complex, which G2++ does not allow.
+
+    References
+    ----------
+    Vasicek (1977), Journal of Financial Economics 5; Brigo & Mercurio (2006), Interest Rate Models,
+    section 4.2.
+    """
     model = results.model
     k, of = model.k_factors, {1: _vasicek, 2: _g2}
     alone = k in of and len(model.factor_names) == k and model.panel.period is None

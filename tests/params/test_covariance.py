@@ -18,7 +18,6 @@ from statespace_ext.params.covariance import (
     Equicorrelated,
     General,
     Multiple,
-    ScaledVariances,
     Unstructured,
     precision_of,
     semidefinite_cholesky,
@@ -48,7 +47,7 @@ SPECIFICATIONS = {
     "diagonal": (3, "diagonal", CommonVariance),
     "scalar": (3, "scalar", CommonVariance),
     "grouped": (3, [["v", 0, 0], [0, "w", 0], [0, 0, "v"]], CommonVariance),
-    "multiples": (3, [["v", 0, 0], [0, "2*v", 0], [0, 0, "w"]], ScaledVariances),
+    "multiples": (3, [["v", 0, 0], [0, "2*v", 0], [0, 0, "w"]], CommonVariance),
     "diagonal, one fixed": (3, np.diag([NAN, 2, NAN]), CommonVariance),
     "diagonal, one zero": (3, np.diag([NAN, 0, NAN]), CommonVariance),
     "equicorrelated": (3, "equicorrelated", Equicorrelated),
@@ -379,7 +378,7 @@ OVER_TIME = {
     "unshared, one diagonal": ([FULL, [["d", 0], [0, "e"]]], Unstructured),
     "scales of one": ([FULL, [["3*a", "3*b"], ["3*b", "3*c"]]], Unstructured),
     "variances": ([[["a", 0], [0, "b"]], [["c", 0], [0, "b"]]], CommonVariance),
-    "multiples": ([[["a", 0], [0, "b"]], [["2*a", 0], [0, "b"]]], ScaledVariances),
+    "multiples": ([[["a", 0], [0, "b"]], [["2*a", 0], [0, "b"]]], CommonVariance),
     "shared": ([FULL, [["a", 0], [0, "d"]]], General),
 }
 

@@ -45,6 +45,8 @@ def fitted(W: Any = "unstructured", V: Any = "unstructured", **options: Any) -> 
         (BAND, "patterned"),
         (GROUPS, "patterned"),
         ([["a", 0, 0], [0, "2*a", 0], [0, 0, "a"]], "patterned"),
+        ([["a", 0, 0], [0, "2*b", 0], [0, 0, "c"]], "diagonal"),
+        ([["2*a", 0, 0], [0, "2*a", 0], [0, 0, "2*a"]], "scalar"),
         (np.where(np.eye(3), NAN, 0.1), "patterned"),
         (np.eye(3), "fixed"),
     ],
@@ -127,6 +129,8 @@ def test_dynamics() -> None:
     assert is_nested(static, model_of("proportional"))
     assert not is_nested(both, one) and not is_nested(joint, both) and not is_nested(one, static)
     assert not is_nested(model_of(dynamics={"const": "random_walk"}), one)
+    factors = model_of("factor:1", dynamics=BOTH_MOVE)
+    assert is_nested(one, factors) and not is_nested(model_of("unstructured"), factors)
     ar1 = model_of("diagonal", dynamics={"MKT": "ar1"})
     assert is_nested(ar1, model_of(dynamics={"MKT": "ar1"}))
     assert not is_nested(one, ar1) and not is_nested(ar1, one)

@@ -11,7 +11,8 @@ from capm import BETA_MOVES, simulated
 from numpy.testing import assert_allclose
 
 import statespace_ext as sse
-from statespace_ext.regression.constancy_ratios import ContrastRatio, contrasts, null_start
+from statespace_ext.numerics.common_regressors import RegressorAxes
+from statespace_ext.regression.constancy_ratios import ContrastRatio, null_start
 
 STRUCTURES = ["unstructured", "diagonal", "scalar", "equicorrelated", "factor:1"]
 PAIRS = [(V, W) for V in STRUCTURES for W in [*STRUCTURES, "proportional"]]
@@ -32,11 +33,13 @@ def test_contrasts_have_the_diffuse_likelihood(V: str, W: str) -> None:
     y.iloc[[0, 7, 39]] = np.nan
     model = model_of(y, x, W, V)
     seen = y.notna().all(axis=1).to_numpy()
-    found = contrasts(model.exog, 1, seen)
-    rows = found.basis.T @ model.endog[seen]
+    found = RegressorAxes(model.exog[seen], 1, np.flatnonzero(seen))
+    rows = found.vectors.T @ model.endog[seen]
     params = model.start_params * np.random.default_rng(3).uniform(0.8, 1.2, len(model.layout))
     ratio = ContrastRatio(model, found, null_start(model.layout, rows.T @ rows / len(rows)))
-    assert_allclose(ratio.loglike(params, rows), model.loglike(params), rtol=1e-12)
+    assert_allclose(
+        ratio.value_and_score(params, rows)[0] - ratio._constant, model.loglike(params), rtol=1e-12
+    )
     score = model.score(params)
     assert_allclose(ratio.value_and_score(params, rows)[1], score, rtol=1e-8, atol=1e-8 * abs(score).max())
 
@@ -46,21 +49,23 @@ def test_contrasts_are_independent_rows() -> None:
     _, x = sample()
     seen = np.ones(40, bool)
     seen[[3, 20]] = False
-    found = contrasts(x.to_numpy(), 1, seen)
+    found = RegressorAxes(x.to_numpy()[seen], 1, np.flatnonzero(seen))
     walk = np.minimum.outer(np.arange(40), np.arange(40)) * np.outer(x["MKT"], x["MKT"])
-    assert_allclose(found.basis.T @ x[seen], 0, atol=1e-12)
-    inner = found.basis.T @ walk[np.ix_(seen, seen)] @ found.basis
-    assert_allclose(inner, np.diag(found.roots), atol=1e-10 * found.largest)
+    assert_allclose(found.vectors.T @ x[seen], 0, atol=1e-12)
+    inner = found.vectors.T @ walk[np.ix_(seen, seen)] @ found.vectors
+    assert_allclose(inner, np.diag(found.sizes), atol=1e-10 * found.sizes.max())
 
 
 def test_a_singular_obs_cov_is_no_obstacle() -> None:
     y, x = sample()
     model = model_of(y, x)
-    found = contrasts(model.exog, 1, np.ones(40, bool))
-    rows = found.basis.T @ model.endog
+    found = RegressorAxes(model.exog, 1, np.arange(40))
+    rows = found.vectors.T @ model.endog
     loading = np.array([1.0, 0.5, 2.0])
     params = model.layout.project(
         {"obs_cov": np.outer(loading, loading), "state_cov": np.eye(3)}, np.zeros(len(model.layout))
     )
     ratio = ContrastRatio(model, found, null_start(model.layout, np.eye(3)))
-    assert_allclose(ratio.loglike(params, rows), model.loglike(params), rtol=1e-9)
+    assert_allclose(
+        ratio.value_and_score(params, rows)[0] - ratio._constant, model.loglike(params), rtol=1e-9
+    )

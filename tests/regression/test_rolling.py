@@ -194,8 +194,6 @@ def test_refusals() -> None:
     with pytest.raises(sse.SpecificationError, match="known start"):
         rolling_evaluation(known, 30, expanding=False)
     assert len(rolling_evaluation(known, 34).errors) == 2
-    with pytest.raises(sse.SpecificationError, match="dynamic regression"):
-        rolling_evaluation(sse.LGSSM(Y, 1), 20)
 
 
 def test_a_fit_that_fails_does_not_stop_the_others() -> None:
