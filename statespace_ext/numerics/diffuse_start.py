@@ -208,7 +208,12 @@ def _determined(states: Array, cov: Array, solution: Solution) -> tuple[Array, A
 
 
 def first_rows(
-    periods: Iterable[Period], mean: Array, cov: Array, directions: Array, k_endog: int
+    periods: Iterable[Period],
+    mean: Array,
+    cov: Array,
+    directions: Array,
+    k_endog: int,
+    least: float = SINGULAR_PIVOT,
 ) -> FirstRows:
     """
     Run the filter given delta.
@@ -223,6 +228,8 @@ def first_rows(
         D.
     k_endog : int
         Number of series.
+    least : float
+        Share of the diagonal of F_t below which one of its pivots counts as zero.
 
     Raises
     ------
@@ -235,7 +242,7 @@ def first_rows(
         steps.append(step)
     pivots = np.concatenate([step.chol.diagonal() for step in steps]) ** 2
     variances = np.concatenate([step.variances for step in steps])
-    if not np.all(pivots > SINGULAR_PIVOT * variances):  # False where an element is NaN
+    if not np.all(pivots > least * variances):  # False where an element is NaN
         raise SingularRowsError(_SINGULAR)
     return FirstRows(steps, states, cov, float(np.sum(np.log(pivots))), len(pivots), k_endog)
 

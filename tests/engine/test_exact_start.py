@@ -94,6 +94,14 @@ def test_spacings(case: str, spacing: float, moving: bool) -> None:
     check(y, given)
 
 
+@pytest.mark.parametrize("share", [1e-12, 1e-9, 1e-6, 1e-3])
+def test_an_obs_cov_that_is_nearly_singular(share: float) -> None:
+    """Given the diffuse states the first row is nearly certain; the states take that direction up."""
+    y, given = regression(np.random.default_rng(13), 6, 2, 1.0)
+    given["obs_cov"] = np.array([[1.0, 0.8], [0.8, 0.64 + share]])
+    check(y, given, {"obs_cov": (1, 1), "state_cov": (-1, -1)})
+
+
 def test_rows_within_the_spacing_until_late() -> None:
     check(*regression(np.random.default_rng(2), 14, 1, 1e-5, near=11), {"state_cov": (1, 1)})
 
