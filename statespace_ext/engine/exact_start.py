@@ -80,7 +80,7 @@ class Axes:
         Z, R = system.design, system.selection
         return replace(
             system,
-            design=Z @ back if Z.ndim == 2 else np.einsum("ijt,jk->ikt", Z, back),
+            design=Z @ back if Z.ndim == 2 else np.tensordot(back, Z, (0, 1)).swapaxes(0, 1),
             transition=T,
             state_intercept=S @ system.state_intercept,
             selection=S @ R if R.ndim == 2 else np.einsum("ij,jkt->ikt", S, R),
@@ -164,7 +164,7 @@ def _sizes(system: System, directions: Array) -> Array:
         for value in (system.design, system.obs_cov, system.selection, system.state_cov)
     )
     half = Z @ R
-    variances = np.diagonal(H, axis1=1, axis2=2) + np.einsum("tij,tjk,tik->ti", half, Q, half)
+    variances = np.diagonal(H, axis1=1, axis2=2) + np.sum((half @ Q) * half, axis=2)
     noise = float(np.mean(variances)) or 1.0
     largest = np.max(np.sum((Z @ directions) ** 2, axis=1), axis=0)
     return noise / np.where(largest > 0.0, largest, 1.0)
