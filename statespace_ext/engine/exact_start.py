@@ -16,6 +16,7 @@ from statsmodels.tsa.statespace.representation import Representation
 from ..exceptions import UnsupportedError
 from ..numerics.diffuse_start import (
     MOST_INFLATION,
+    SINGULAR_PIVOT,
     FirstRows,
     Period,
     SingularRowsError,
@@ -148,13 +149,17 @@ def begun(
         Those of the states of ``system``; ``start`` is that of x.
     """
     mean, directions, finite = start if axes is None else axes.start(start)
-    p = endog.shape[1]
+
+    def rows(cov: Array, least: float) -> FirstRows:
+        every = periods(endog, missing, system, slice(count))
+        return first_rows(every, mean, cov, directions, endog.shape[1], least)
+
     try:
-        return first_rows(periods(endog, missing, system, slice(count)), mean, finite, directions, p, _REGULAR)
+        return rows(finite, _REGULAR)
     except SingularRowsError:
-        # with little noise, delta would be known too well; a proper part of x_1 beside a flat one changes nothing
-        cov = finite + directions @ np.diag(_sizes(system, directions)) @ directions.T
-        return first_rows(periods(endog, missing, system, slice(count)), mean, cov, directions, p)
+        # with little noise, delta would be known too well; a proper part beside the flat one changes nothing
+        sizes = np.diag(_sizes(system, directions))
+        return rows(finite + directions @ sizes @ directions.T, SINGULAR_PIVOT)
 
 
 def _sizes(system: System, directions: Array) -> Array:

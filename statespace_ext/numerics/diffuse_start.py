@@ -212,7 +212,7 @@ def first_rows(
     cov: Array,
     directions: Array,
     k_endog: int,
-    least: float = SINGULAR_PIVOT,
+    least: float,
 ) -> FirstRows:
     """
     Run the filter given delta.
