@@ -393,7 +393,7 @@ def test_covariances_between_periods_and_errors_of_diffuse_periods(name: str) ->
 
 
 WINDOWS = {1: range(0, 700, 4), 3: range(4, 700, 24), 4: [*range(40, 700, 64), 200, 208]}
-"""First rows by number of factors: every fourth with the market, a sample with more (10 to 35 s a fit)."""
+"""First rows by number of factors: every fourth with the market, a sample with more (4 to 35 s a fit)."""
 
 
 @pytest.mark.slow
@@ -402,8 +402,8 @@ def test_windows_of_the_industries(factors: int, first: int) -> None:
     """
     120 months each; a few of these were refused, since their first returns of the market are alike.
 
-    At many maxima V is singular. The fits from 532 on three factors and from 168, 200 and 208 on four stopped
-    before one, since rounding in the score was above its tolerance.
+    At many maxima V is singular. The score near those from 532 on three factors and from 168, 200 and 208 on
+    four had rounding errors up to 6e-3, and a fit from one of these rows could stop before its maximum.
     """
     pytest.importorskip("linearmodels")
     data = sse.datasets.load_industries()
