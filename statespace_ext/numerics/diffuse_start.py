@@ -60,13 +60,12 @@ class Period(NamedTuple):
 
 
 class _Step(NamedTuple):
-    """One period given delta: [A_t, a_t], P_t, F_t^{1/2}, diag(F_t), F_t^{-1/2} [-Z_t A_t, v_t, Z_t P_t]."""
+    """One period given delta: [A_t, a_t], P_t, F_t^{1/2}, F_t^{-1/2} [-Z_t A_t, v_t, Z_t P_t]."""
 
     period: Period
     states: Array
     cov: Array
     chol: Array
-    variances: Array
     errors: Array
     gain: Array
 
@@ -208,7 +207,12 @@ def _determined(states: Array, cov: Array, solution: Solution) -> tuple[Array, A
 
 
 def first_rows(
-    periods: Iterable[Period], mean: Array, cov: Array, directions: Array, k_endog: int
+    periods: Iterable[Period],
+    mean: Array,
+    cov: Array,
+    directions: Array,
+    k_endog: int,
+    least: float,
 ) -> FirstRows:
     """
     Run the filter given delta.
@@ -223,6 +227,8 @@ def first_rows(
         D.
     k_endog : int
         Number of series.
+    least : float
+        Share of the diagonal of F_t below which one of its pivots counts as zero.
 
     Raises
     ------
@@ -231,35 +237,29 @@ def first_rows(
     """
     states, steps = np.column_stack([directions, mean]), []
     for period in periods:
-        step, states, cov = _step(period, states, cov)
+        step, states, cov = _step(period, states, cov, least)
         steps.append(step)
     pivots = np.concatenate([step.chol.diagonal() for step in steps]) ** 2
-    variances = np.concatenate([step.variances for step in steps])
-    if not np.all(pivots > SINGULAR_PIVOT * variances):  # False where an element is NaN
-        raise SingularRowsError(_SINGULAR)
     return FirstRows(steps, states, cov, float(np.sum(np.log(pivots))), len(pivots), k_endog)
 
 
-_SINGULAR = "The covariance of a row is singular"
-
-
-def _step(period: Period, states: Array, cov: Array) -> tuple[_Step, Array, Array]:
+def _step(period: Period, states: Array, cov: Array, least: float) -> tuple[_Step, Array, Array]:
     """Return one period, [A_{t+1}, a_{t+1}] and P_{t+1}."""
     Z, T, wide = period.design, period.transition, states.shape[1]
     if len(Z):
         ZP = Z @ cov
         F = ZP @ Z.T + period.obs_cov
         chol, failed = dpotrf(F, lower=1, clean=1)
-        if failed:
-            raise SingularRowsError(_SINGULAR)
+        if failed or not np.all(chol.diagonal() ** 2 > least * F.diagonal()):  # False where one is NaN
+            raise SingularRowsError("The covariance of a row is singular")
         both = np.concatenate([Z @ -states, ZP], axis=1)
         both[:, wide - 1] += period.endog
         both = dtrtrs(chol, both, lower=1)[0]
-        step = _Step(period, states, cov, chol, F.diagonal(), both[:, :wide], both[:, wide:])
+        step = _Step(period, states, cov, chol, both[:, :wide], both[:, wide:])
         states, cov = step.filtered
     else:
         empty, nothing = np.zeros((0, wide)), np.zeros((0, len(cov)))
-        step = _Step(period, states, cov, np.zeros((0, 0)), np.zeros(0), empty, nothing)
+        step = _Step(period, states, cov, np.zeros((0, 0)), empty, nothing)
     states = T @ states
     states[:, -1] += period.intercept
     return step, states, T @ cov @ T.T + period.noise
