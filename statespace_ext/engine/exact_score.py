@@ -16,11 +16,7 @@ from statsmodels.base import optimizer
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 from ..display import Displayed
-from ..exceptions import (
-    ParameterError,
-    SpecificationError,
-    UnsupportedError,
-)
+from ..exceptions import ParameterError, SpecificationError, UnsupportedError
 from ..numerics.differences import central_differences, jacobian, nan_outside
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet, symmetrize
 from ..params.layout import real_array
@@ -250,24 +246,21 @@ class ExactScoreMixin(Mixin):
         bound = signature.bind_partial(*given, *args, **kwargs)
         limited = "maxiter" in {**bound.arguments, **bound.arguments.get("kwargs", {})}
         bound.apply_defaults()
-        options = {**bound.arguments, **bound.arguments.get("kwargs", {})}
+        more = bound.arguments.pop("kwargs", {})
+        options = {**bound.arguments, **more}
         method = options.get("method")
         if "optim_score" not in signature.parameters or method not in METHODS_OF_FIT:
             return super().fit(*given, *args, **kwargs)
         if self._exact_pays(options):
-            if len(args) > _OPTIM_SCORE:
-                args = (*args[:_OPTIM_SCORE], "exact", *args[_OPTIM_SCORE + 1 :])
-            else:
-                kwargs["optim_score"] = "exact"
+            options["optim_score"] = "exact"
             if method == "lbfgs" and not limited:
-                kwargs["maxiter"] = int(_ITERATIONS * options["maxiter"])
-        exact = "exact" in (kwargs.get("optim_score"), *args[_OPTIM_SCORE : _OPTIM_SCORE + 1])
-        minimise = WhitenedLBFGS(self._coordinates) if exact and method == "lbfgs" else METHODS_OF_FIT[method]
+                options["maxiter"] = int(_ITERATIONS * options["maxiter"])
+        whitened = options["optim_score"] == "exact" and method == "lbfgs"
+        minimise = WhitenedLBFGS(self._coordinates) if whitened else METHODS_OF_FIT[method]
         trials = Trials(self, minimise, movable=start_params is None)
-        kwargs.setdefault("extra_fit_funcs", {method: trials})
         self._fitting = True
         try:
-            res = super().fit(start_params, *args, **kwargs)
+            res = super().fit(**{"extra_fit_funcs": {method: trials}, **options})
         finally:
             self._fitting, self._score_memo = False, None
         if getattr(res, "cov_type", None) == "oim":
@@ -375,10 +368,6 @@ def _score_is_below(model: Any, params: Array, options: dict[str, bool]) -> bool
     except TypeError:  # of the constrained parameters alone
         return False
     return True
-
-
-_OPTIM_SCORE = 10
-"""Place of ``optim_score`` among the positional arguments of `MLEModel.fit` after ``start_params``."""
 
 
 def _options(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
