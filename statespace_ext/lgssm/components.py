@@ -12,12 +12,11 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy.linalg import block_diag
 
 from ..display import Displayed
 from ..engine.arguments import one_of, positive_integer, positive_number, truth, whole_number
-from ..engine.validation import endog_frame, regressor_frame, regressor_names
+from ..engine.validation import endog_frame, regressor_frame, regressor_names, series_names
 from ..exceptions import SpecificationError, shown
 from ..numerics.linear_algebra import Array
 from .model import LGSSM
@@ -54,6 +53,11 @@ class _Part:
     """Regressors. If the coefficients are ``moving``, they enter the time-varying design."""
     moving: bool = False
 
+    @property
+    def is_fixed_regression(self) -> bool:
+        """Whether the component has regressors with constant coefficients, and no states."""
+        return self.kind == "regression" and not self.moving
+
 
 @dataclass(frozen=True, repr=False)
 class Components(Displayed):
@@ -76,17 +80,7 @@ class Components(Displayed):
             return NotImplemented
         for first in self.parts:
             for second in other.parts:
-                both = sorted(set(first.states) & set(second.states))
-                if both or (
-                    first.kind == second.kind == "regression" and not first.moving and not second.moving
-                ):
-                    raise SpecificationError(
-                        f"Two components have the same states: {first.kind} and {second.kind}",
-                        got=shown(both) if both else "two sets of regressors with constant coefficients",
-                        remedy="Pass another name= for one of them."
-                        if both
-                        else "Pass all regressors in one frame.",
-                    )
+                _require_apart(first, second)
         return Components((*self.parts, *other.parts))
 
     def arguments(self, endog: object) -> dict[str, Any]:
@@ -106,7 +100,7 @@ class Components(Displayed):
             If the regressors and the series have different periods.
         """
         data: Any = endog_frame(endog)
-        names = _series_names(data)
+        names = series_names(data)
         _check_constants(self.parts)
         blocks = [block for part in self.parts for block in _blocks(part, names, data)]
         _check_observable(blocks)
@@ -115,12 +109,12 @@ class Components(Displayed):
             "k_factors": len(states),
             "factor_names": states,
             "design": _joined_designs(blocks, len(data)),
-            "transition": _plain(_block_diagonal([block.transition for block in blocks])),
-            "state_cov": _plain(_block_diagonal([np.diag(block.noise) for block in blocks])),
+            "transition": _plain(block_diag(*(block.transition for block in blocks))),
+            "state_cov": _plain(block_diag(*(np.diag(block.noise) for block in blocks))),
             "obs_intercept": self._intercept(names),
             "initialization": [block.start for block in blocks for _ in block.states],
         }
-        fixed = [part.exog for part in self.parts if part.kind == "regression" and not part.moving]
+        fixed = [part.exog for part in self.parts if part.is_fixed_regression]
         return {**arguments, "exog": fixed[0]} if fixed else arguments
 
     def lgssm(self, endog: object, **arguments: Any) -> LGSSM:
@@ -143,6 +137,18 @@ class Components(Displayed):
         if not trends or any(part.loadings is None for part in trends):
             return "zero"
         return [0.0, *[np.nan] * (len(names) - 1)]
+
+
+def _require_apart(first: _Part, second: _Part) -> None:
+    """Raise `SpecificationError` if two components have the same states or coefficients."""
+    both = sorted(set(first.states) & set(second.states))
+    got, remedy = shown(both), "Pass another name= for one of them."
+    if not both and first.is_fixed_regression and second.is_fixed_regression:
+        got, remedy = "two sets of regressors with constant coefficients", "Pass all regressors in one frame."
+    if got:
+        raise SpecificationError(
+            f"Two components have the same states: {first.kind} and {second.kind}", got=got, remedy=remedy
+        )
 
 
 # -- the components ----------------------------------------------------------------------------------------
@@ -458,13 +464,6 @@ class _Block:
     """Regressors, (nobs, m), which multiply the columns of the design."""
 
 
-def _series_names(data: Any) -> list[str]:
-    if isinstance(data, pd.DataFrame):
-        return [str(column) for column in data.columns]
-    p = 1 if np.ndim(data) == 1 else np.shape(data)[1]
-    return ["y"] if p == 1 else [f"y{i + 1}" for i in range(p)]
-
-
 def _blocks(part: _Part, names: list[str], data: Any) -> Iterator[_Block]:
     """Yield the blocks of a component: one per series, or one common block."""
     exog = regressor_frame(part.exog, len(data), getattr(data, "index", None), "exog")
@@ -505,16 +504,6 @@ def _product(loading: Any, element: Any, kind: str) -> Any:
             )
         return f"{loading!r}*{element}" if loading else 0.0
     return loading if element == 1 else 0.0
-
-
-def _block_diagonal(matrices: list[np.ndarray]) -> np.ndarray:
-    size = sum(len(matrix) for matrix in matrices)
-    out, first = np.zeros((size, size), dtype=object), 0
-    for matrix in matrices:
-        last = first + len(matrix)
-        out[first:last, first:last] = matrix
-        first = last
-    return out
 
 
 def _plain(matrix: np.ndarray) -> np.ndarray:
@@ -574,7 +563,7 @@ def _hidden(blocks: tuple[_Block, ...], root: complex, rng: np.random.Generator)
     transition = block_diag(*(block.transition.astype(float) for block in blocks))
     design = np.concatenate([block.design for block in blocks], axis=1)
     free = np.array([[isinstance(item, str) or np.isnan(item) for item in row] for row in design])
-    design = np.where(free, rng.uniform(0.5, 1.5, design.shape), np.where(free, 0.0, design)).astype(float)
+    design = np.where(free, rng.uniform(0.5, 1.5, design.shape), design).astype(float)
     tested = np.concatenate([transition - root * np.eye(len(transition)), design])
     return bool(np.linalg.matrix_rank(tested, tol=_SAME_ROOT) < len(transition))
 
@@ -582,11 +571,10 @@ def _hidden(blocks: tuple[_Block, ...], root: complex, rng: np.random.Generator)
 def _collision(blocks: tuple[_Block, ...], root: complex) -> SpecificationError:
     angle = abs(np.angle(root))
     what = f"move with the period {2.0 * np.pi / angle:.6g}" if angle > _SAME_ROOT else "hold a level"
-    kinds = (
-        " and ".join(block.kind for block in blocks) if len(blocks) == 2 else shown(b.kind for b in blocks)
-    )
+    kinds = [block.kind for block in blocks]
+    which, who = ("both", " and ".join(kinds)) if len(blocks) == 2 else ("all", shown(kinds))
     return SpecificationError(
-        f"The states of {kinds} collide: {'both' if len(blocks) == 2 else 'all'} {what}",
+        f"The states of {who} collide: {which} {what}",
         got=" and ".join(block.states[0] for block in blocks),
         expected="components that the observations tell apart",
         remedy="Leave one out, or give one fewer harmonics, another period, damping, or loadings.",
