@@ -31,16 +31,9 @@ _LEFT = ("smoothed_state", "filtered_state", "predicted_state", "_kalman_gain", 
 """Output that S^-1 takes from the coordinates S x to x, on the left."""
 _BOTH = ("smoothed_state_cov", "smoothed_state_autocov", "filtered_state_cov", "predicted_state_cov")
 _ADJOINTS = ("scaled_smoothed_estimator", "scaled_smoothed_estimator_cov")
-_MORE = (
-    "tmp2",
-    "tmp3",
-    "tmp4",
-    "_standardized_forecasts_error",
-    "missing_forecasts",
-    "missing_forecasts_error",
-)
 _AS_THEY_ARE = (
-    *("forecasts", "forecasts_error", "forecasts_error_cov", "llf_obs", "smoothing_error", *_MORE),
+    *("forecasts", "forecasts_error", "forecasts_error_cov", "llf_obs", "smoothing_error", "tmp2", "tmp3"),
+    *("tmp4", "_standardized_forecasts_error", "missing_forecasts", "missing_forecasts_error"),
     *("smoothed_measurement_disturbance", "smoothed_measurement_disturbance_cov"),
     *("smoothed_state_disturbance", "smoothed_state_disturbance_cov", "missing_forecasts_error_cov"),
 )
@@ -173,21 +166,20 @@ class Draws(SimulationSmoothResults):
         seed = next((given[name] for name in ("rng", "random_state") if given.get(name) is not None), None)
         generator = self._generator(seed)
         ssm, n = self.model, self._simulation_smoother.nobs
-        for name, matrix in (("measurement_disturbance", "obs_cov"), ("state_disturbance", "state_cov")):
-            cov = np.moveaxis(np.asarray(ssm[matrix]), 2, 0) if ssm[matrix].ndim == 3 else ssm[matrix][None]
+        mean, _, first = ssm.initialization(model=ssm)
+        for name, cov, rows in (
+            ("measurement_disturbance", _first_periods(ssm["obs_cov"], n), n),
+            ("state_disturbance", _first_periods(ssm["state_cov"], n), n),
+            ("initial_state", first[None], 1),
+        ):
             variates, done = f"{name}_variates", f"pretransformed_{name}_variates"
             drawn = given.get(variates)
-            if _is_factored(cov[:n]) or drawn is not None and given.get(done):
+            if _is_factored(cov) or drawn is not None and given.get(done):
                 continue
-            size = (n, cov.shape[1])
+            size = (rows, cov.shape[1])
             drawn = generator.standard_normal(size) if drawn is None else np.reshape(drawn, size)
-            given |= {variates: (_factors(cov[:n]) @ drawn[:, :, None])[:, :, 0], done: True}
-        mean, _, cov = ssm.initialization(model=ssm)
-        done = "pretransformed_initial_state_variates"
-        drawn = given.get("initial_state_variates")
-        if not _is_factored(cov[None]) and not (drawn is not None and given.get(done)):
-            drawn = generator.standard_normal(len(cov)) if drawn is None else np.ravel(drawn)
-            given |= {"initial_state_variates": np.asarray(mean) + sparse_cholesky(cov) @ drawn, done: True}
+            made = (_factors(cov) @ drawn[:, :, None])[:, :, 0]
+            given |= {variates: mean + made[0] if name == "initial_state" else made, done: True}
         super().simulate(**given)
 
     def _generator(self, seed: Any) -> Any:
@@ -195,6 +187,11 @@ class Draws(SimulationSmoothResults):
         if seed is None:
             seed = getattr(self, "rng", None) or getattr(self, "random_state", None)
         return seed if hasattr(seed, "standard_normal") else np.random.default_rng(seed)
+
+
+def _first_periods(cov: Array, nobs: int) -> Array:
+    """Return a matrix with time as the first axis, of length one if it is constant."""
+    return cov[None] if cov.ndim == 2 else np.moveaxis(cov, 2, 0)[:nobs]
 
 
 def _factors(cov: Array) -> Array:
@@ -263,10 +260,7 @@ def _put_filtered(
     if result.llf_obs is not None and len(result.llf_obs) == n:
         result.llf_obs[:m] = [each.llf for each in path]
     for name, source in _OF_PATH.items():
-        first, out = (
-            int(name.startswith("predicted")),
-            getattr(result, name),
-        )  # predicted: of the period after
+        first, out = int(name.startswith("predicted")), getattr(result, name)  # of the period after
         if _has_periods(out, n + first):
             out[..., first : m + first] = _along(path, source, back)
     unknown = result.predicted_diffuse_state_cov
