@@ -271,10 +271,7 @@ class Calendar:
     def position(self, key: Any, numbers_are_labels: bool = True, side: str = "first") -> int:
         """Return the position of a label or of an integer position; see `positions`."""
         if isinstance(key, (float, np.floating)) and isinstance(self.clock, pd.RangeIndex):
-            steps = (float(key) - self.clock.start) / self.clock.step
-            if steps < 0 or not steps.is_integer():
-                raise self._unknown(key)
-            return int(steps)
+            return self._place_of_float(float(key))
         if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
             place = self._place_of_number(int(key), numbers_are_labels)
             if place is not None:
@@ -290,6 +287,13 @@ class Calendar:
             return self._place_of_date(key, side)
         except _NOT_FOUND as error:
             raise self._unknown(key) from error
+
+    def _place_of_float(self, key: float) -> int:
+        """Return the position of a label that is a float, by the rule of the labels."""
+        steps = (key - self.clock.start) / self.clock.step
+        if steps < 0 or not steps.is_integer():
+            raise self._unknown(key)
+        return int(steps)
 
     def _place_of_number(self, number: int, may_be_label: bool) -> int | None:
         """Return the position for an integer position or label; None if the label does not exist."""

@@ -255,9 +255,7 @@ class ExactScoreMixin(Mixin):
             options["optim_score"] = "exact"
             if method == "lbfgs" and not limited:
                 options["maxiter"] = int(_ITERATIONS * options["maxiter"])
-        whitened = options["optim_score"] == "exact" and method == "lbfgs"
-        minimise = WhitenedLBFGS(self._coordinates) if whitened else METHODS_OF_FIT[method]
-        trials = Trials(self, minimise, movable=start_params is None)
+        trials = Trials(self, self._minimiser(options), movable=start_params is None)
         self._fitting = True
         try:
             res = super().fit(**{"extra_fit_funcs": {method: trials}, **options})
@@ -266,6 +264,12 @@ class ExactScoreMixin(Mixin):
         if getattr(res, "cov_type", None) == "oim":
             res.cov_kwds["description"] = "Covariance matrix from differences of the exact score."
         return res
+
+    def _minimiser(self, options: dict[str, Any]) -> Callable[..., Any]:
+        """Return the optimiser of statsmodels, or the one with better coordinates for the exact score."""
+        if options["optim_score"] == "exact" and options["method"] == "lbfgs":
+            return WhitenedLBFGS(self._coordinates)
+        return METHODS_OF_FIT[options["method"]]
 
     def _exact_pays(self, options: dict[str, Any]) -> bool:
         """Return whether a fit uses the exact score: by L-BFGS with an own score, or if it is faster."""

@@ -315,8 +315,7 @@ def require_density(
     if not len(certain):
         return
     _require_independent(patterns, Z, certain)
-    known = given_start and not system.diffuse and system.initialization is None
-    if known and all(getattr(system, name).ndim == 2 for name in ("transition", "selection", "state_cov")):
+    if given_start and not system.diffuse and system.initialization is None:
         _require_uncertain_states(missing, system, certain)
 
 
@@ -374,9 +373,11 @@ def _is_regular(correlation: Array) -> bool:
 
 
 def _require_uncertain_states(missing: Array, system: System, certain: Array) -> None:
-    """Reject series without noise that the states, known so far, leave no variance."""
-    R, P, T = system.selection, system.initial_state_cov, system.transition
-    W = R @ system.state_cov @ R.T
+    """Reject series without noise that the states, known so far, leave no variance; matrices are constant."""
+    R, P, T, Q = system.selection, system.initial_state_cov, system.transition, system.state_cov
+    if not R.ndim == T.ndim == Q.ndim == 2:
+        return
+    W = R @ Q @ R.T
     reach = np.abs(system.design) @ np.sqrt(np.diag(W) + np.diag(P))
     Z = system.design[certain]
     moved = np.linalg.matrix_rank(Z @ W @ Z.T, tol=_DEPENDENT * np.max(np.abs(Z @ W @ Z.T))) == len(certain)
