@@ -6,7 +6,7 @@ Components of structural time-series models. A sum of components defines the mat
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -104,16 +104,7 @@ class Components(Displayed):
         _check_constants(self.parts)
         blocks = [block for part in self.parts for block in _blocks(part, names, data)]
         _check_observable(blocks)
-        states = [state for block in blocks for state in block.states]
-        arguments: dict[str, Any] = {
-            "k_factors": len(states),
-            "factor_names": states,
-            "design": _joined_designs(blocks, len(data)),
-            "transition": _plain(block_diag(*(block.transition for block in blocks))),
-            "state_cov": _plain(block_diag(*(np.diag(block.noise) for block in blocks))),
-            "obs_intercept": self._intercept(names),
-            "initialization": [block.start for block in blocks for _ in block.states],
-        }
+        arguments = {**_matrices_of(blocks, len(data)), "obs_intercept": self._intercept(names)}
         fixed = [part.exog for part in self.parts if part.is_fixed_regression]
         return {**arguments, "exog": fixed[0]} if fixed else arguments
 
@@ -470,15 +461,22 @@ def _blocks(part: _Part, names: list[str], data: Any) -> Iterator[_Block]:
     exog = None if exog is None else np.asarray(exog)
     if not part.states:
         return
-    p, start = len(names), "diffuse" if part.diffuse else "stationary"
-    if part.loadings is None:
-        for i, series in enumerate(names):
-            own = _renamed(part, "", f"_{series if series.isidentifier() else i + 1}") if p > 1 else part
-            design = np.zeros((p, len(part.states)), dtype=object)
-            design[i] = own.design
-            states = [f"{state}.{series}" if p > 1 else state for state in part.states]
-            yield _Block(part.kind, states, own.transition, design, own.noise, start, exog)
+    start = "diffuse" if part.diffuse else "stationary"
+    if part.loadings is not None:
+        yield _common_block(part, len(names), start)
         return
+    for i, series in enumerate(names):
+        own, states = part, list(part.states)
+        if len(names) > 1:
+            own = _renamed(part, "", f"_{series if series.isidentifier() else i + 1}")
+            states = [f"{state}.{series}" for state in part.states]
+        design = np.zeros((len(names), len(states)), dtype=object)
+        design[i] = own.design
+        yield _Block(part.kind, states, own.transition, design, own.noise, start, exog)
+
+
+def _common_block(part: _Part, p: int, start: str) -> _Block:
+    """Return a component that is common to p series."""
     loadings = np.asarray(part.loadings, dtype=object).ravel()
     if len(loadings) != p:
         raise SpecificationError(
@@ -487,16 +485,21 @@ def _blocks(part: _Part, names: list[str], data: Any) -> Iterator[_Block]:
             expected=f"{p}, one per series",
         )
     design = np.array([[_product(a, b, part.kind) for b in part.design] for a in loadings], dtype=object)
-    if part.diffuse and any(isinstance(a, str) or np.isnan(float(a)) for a in loadings):
+    if part.diffuse and any(map(_is_free, loadings)):
         start = "approximate_diffuse"
-    yield _Block(part.kind, list(part.states), part.transition, design, part.noise, start)
+    return _Block(part.kind, list(part.states), part.transition, design, part.noise, start)
+
+
+def _is_free(item: Any) -> bool:
+    """Return whether an element of a matrix is a parameter: a name, or NaN."""
+    return isinstance(item, str) or bool(np.isnan(float(item)))
 
 
 def _product(loading: Any, element: Any, kind: str) -> Any:
     """Return the product of a loading and an element of the design, one of which may be free."""
     loading = loading if isinstance(loading, str) else float(loading)
     if isinstance(element, str):
-        if isinstance(loading, str) or np.isnan(loading):
+        if _is_free(loading):
             raise SpecificationError(
                 f"Free loadings of {kind} would be multiplied by free coefficients of its moving average",
                 got=f"{loading} times {element}",
@@ -509,6 +512,19 @@ def _product(loading: Any, element: Any, kind: str) -> Any:
 def _plain(matrix: np.ndarray) -> np.ndarray:
     """Return a matrix as numbers if it has no strings."""
     return matrix if any(isinstance(item, str) for item in matrix.flat) else matrix.astype(float)
+
+
+def _matrices_of(blocks: list[_Block], n: int) -> dict[str, Any]:
+    """Return the arguments of `LGSSM` that follow from the states."""
+    states = [state for block in blocks for state in block.states]
+    return {
+        "k_factors": len(states),
+        "factor_names": states,
+        "design": _joined_designs(blocks, n),
+        "transition": _plain(block_diag(*(block.transition for block in blocks))),
+        "state_cov": _plain(block_diag(*(np.diag(block.noise) for block in blocks))),
+        "initialization": [block.start for block in blocks for _ in block.states],
+    }
 
 
 def _joined_designs(blocks: list[_Block], n: int) -> np.ndarray:
@@ -545,30 +561,36 @@ def _check_observable(blocks: list[_Block]) -> None:
     """Raise an error if components with a common root are not observable (Popov-Hautus test)."""
     known = [block for block in blocks if block.start != "stationary" and block.exog is None]
     rng = np.random.default_rng(0)
-    roots = [np.linalg.eigvals(block.transition.astype(float)) for block in known]
-    done: list[complex] = []
-    for root in np.concatenate(roots) if roots else ():
-        if any(abs(root - other) <= _SAME_ROOT for other in done):
-            continue
-        done.append(root)
-        pairs = zip(known, roots, strict=True)
-        near = tuple(block for block, own in pairs if np.min(np.abs(own - root)) <= _SAME_ROOT)
+    for root, near in _by_root(known):
         if len(near) > 1 and _hidden(near, root, rng):
             two = (pair for pair in combinations(near, 2) if _hidden(pair, root, rng))
             raise _collision(next(two, near), root)
 
 
-def _hidden(blocks: tuple[_Block, ...], root: complex, rng: np.random.Generator) -> bool:
+def _by_root(blocks: list[_Block]) -> list[tuple[complex, list[_Block]]]:
+    """Return the roots of the transitions, each with the blocks that have it."""
+    groups: list[tuple[complex, list[_Block]]] = []
+    for block in blocks:
+        for root in np.linalg.eigvals(block.transition.astype(float)):
+            near = next((found for other, found in groups if abs(root - other) <= _SAME_ROOT), None)
+            if near is None:
+                groups.append((root, [block]))
+            elif near[-1] is not block:
+                near.append(block)
+    return groups
+
+
+def _hidden(blocks: Sequence[_Block], root: complex, rng: np.random.Generator) -> bool:
     """Return whether a movement of the states with a root leaves no trace in the observations."""
     transition = block_diag(*(block.transition.astype(float) for block in blocks))
     design = np.concatenate([block.design for block in blocks], axis=1)
-    free = np.array([[isinstance(item, str) or np.isnan(item) for item in row] for row in design])
+    free = np.array([[_is_free(item) for item in row] for row in design])
     design = np.where(free, rng.uniform(0.5, 1.5, design.shape), design).astype(float)
     tested = np.concatenate([transition - root * np.eye(len(transition)), design])
     return bool(np.linalg.matrix_rank(tested, tol=_SAME_ROOT) < len(transition))
 
 
-def _collision(blocks: tuple[_Block, ...], root: complex) -> SpecificationError:
+def _collision(blocks: Sequence[_Block], root: complex) -> SpecificationError:
     angle = abs(np.angle(root))
     what = f"move with the period {2.0 * np.pi / angle:.6g}" if angle > _SAME_ROOT else "hold a level"
     kinds = [block.kind for block in blocks]

@@ -15,11 +15,7 @@ from ..em.updates import companion_structure
 from ..engine.arguments import positive_integer
 from ..engine.system import System, mixed_start, stationary_start
 from ..engine.system_score import SystemScore, summed
-from ..engine.validation import (
-    check_counts,
-    check_regressors,
-    check_series,
-)
+from ..engine.validation import check_counts, check_regressors, check_series
 from ..exceptions import DataError, SpecificationError
 from ..fit.problem import WHITENED_UP_TO, EstimationProblem
 from ..fit.start_values import random_start, stabilised, start_values
@@ -321,20 +317,25 @@ class LGSSM(OverTime):
             moves = self.layout.blocks["transition"].moves
             out["transition"] = (by["transition"] if moves else summed(by["transition"]))[:k]
         if "state_intercept" in by:
-            each = np.array(by["state_intercept"][:k])
-            inputs = None if self.state_exog is None else each @ self.state_inputs
-            each[:, 0] += score.start_intercept[:k]  # a stationary start has the first intercept
-            out["state_intercept"], total = each[:, None, :], each.sum(axis=1)
-            out["state_mean"] = (self._level(self.layout.matrix("transition", params)).T @ total)[:, None]
-            mean = self.layout.matrix("state_mean", params)[:, 0]
-            if "transition" in out and np.any(mean):
-                shift = np.outer(total, mean)
-                out["transition"] = out["transition"] - np.tile(shift, self.lags)
-            if inputs is not None:
-                out["state_coef"] = inputs
+            out |= self._scores_of_intercepts(score, params, out.get("transition"))
         if self.initialization_kind == "known":
             out["initial_state"] = score.initial_state[:, None]
             out["initial_state_cov"] = score.initial_state_cov
+        return out
+
+    def _scores_of_intercepts(
+        self, score: SystemScore, params: Array, by_transition: Array | None
+    ) -> dict[str, Array]:
+        """Return the scores of what the intercepts of the states consist of."""
+        each = np.array(score.by_matrix["state_intercept"][: self.k_factors])
+        out = {} if self.state_exog is None else {"state_coef": each @ self.state_inputs}
+        each[:, 0] += score.start_intercept[: self.k_factors]  # a stationary start has the first intercept
+        total = each.sum(axis=1)
+        out["state_intercept"] = each[:, None, :]
+        out["state_mean"] = (self._level(self.layout.matrix("transition", params)).T @ total)[:, None]
+        mean = self.layout.matrix("state_mean", params)[:, 0]
+        if by_transition is not None and np.any(mean):
+            out["transition"] = by_transition - np.tile(np.outer(total, mean), self.lags)
         return out
 
     # -- estimation ------------------------------------------------------------------------------------

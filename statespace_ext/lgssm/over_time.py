@@ -91,23 +91,23 @@ class OverTime(ByFormula[LGSSMResults]):
             Whether the new periods follow the sample, and whether the new model contains the sample.
         """
         out = dict(kwargs)
-        for key, block in self._timed.items():
-            given = self._given[key]
-            value: Any = kwargs.get(key)
-            if value is None and kind == "apply" and steps == self.nobs:
-                continue
-            if value is None and (kind == "apply" or not self._is_held(key)):
-                raise self._unknown(key, steps)
-            if kind == "apply" and isinstance(given, Regimes) and _is_labels(value):
-                out[key] = given.over(value)  # of the new data, which need not follow the sample
-                continue
-            labels = self._labels_of(key, value, steps)
-            if labels is not None:
-                out[key] = given.over([*given.label_list, *labels] if kind == "append" else labels)
-            else:
-                later = self._later(key, value, steps, kind == "append")
-                out[key] = continued(block, later, kind == "append", key)
+        for key in self._timed:
+            value = kwargs.get(key)
+            if value is not None or kind != "apply" or steps != self.nobs:
+                out[key] = self._later_argument(key, value, steps, kind)
         return out
+
+    def _later_argument(self, key: str, value: Any, steps: int, kind: str) -> Any:
+        """Return one of the `later_arguments`."""
+        if value is None and (kind == "apply" or not self._is_held(key)):
+            raise self._unknown(key, steps)
+        given, appended = self._given[key], kind == "append"
+        if kind == "apply" and isinstance(given, Regimes) and _is_labels(value):
+            return given.over(value)  # of the new data, which need not follow the sample
+        labels = self._labels_of(key, value, steps)
+        if labels is not None:
+            return given.over([*given.label_list, *labels] if appended else labels)
+        return continued(self._timed[key], self._later(key, value, steps, appended), appended, key)
 
     def _later(self, key: str, value: Any, steps: int, appended: bool) -> AffineMatrix:
         """Return the matrix of new periods from an argument, which may be of all periods if they follow."""

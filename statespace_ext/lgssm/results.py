@@ -173,7 +173,7 @@ class LGSSMResults(StateSpaceResults):
         )
 
     def plot_factors(
-        self, fig: Any = None, figsize: tuple[float, float] | None = None, alpha: float = 0.05
+        self, fig: Figure | None = None, figsize: tuple[float, float] | None = None, alpha: float = 0.05
     ) -> Figure:
         """
         Plot the smoothed factors with normal confidence bands.
