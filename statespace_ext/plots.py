@@ -161,7 +161,7 @@ def plot_factors(
     smoothed: pd.DataFrame,
     se: pd.DataFrame,
     *,
-    fig: Any = None,
+    fig: Figure | None = None,
     figsize: tuple[float, float] | None = None,
     alpha: float = 0.05,
     units: Sequence[str] | None = None,
@@ -211,7 +211,7 @@ def plot_factors(
 
 
 def plot_em_trace(
-    trace: pd.DataFrame, *, fig: Any = None, figsize: tuple[float, float] | None = None
+    trace: pd.DataFrame, *, fig: Figure | None = None, figsize: tuple[float, float] | None = None
 ) -> Figure:
     """
     Plot how far the log-likelihood is below its best value, by iteration, on a logarithmic axis.
@@ -258,7 +258,7 @@ def plot_forecast(
     *,
     levels: Sequence[float],
     band: str,
-    fig: Any = None,
+    fig: Figure | None = None,
     figsize: tuple[float, float] | None = None,
 ) -> Figure:
     """
@@ -330,7 +330,7 @@ def plot_responses(
     se: pd.DataFrame,
     *,
     alpha: float = 0.05,
-    fig: Any = None,
+    fig: Figure | None = None,
     figsize: tuple[float, float] | None = None,
 ) -> Figure:
     """

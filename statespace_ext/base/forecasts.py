@@ -208,7 +208,7 @@ class Forecasts(Mixin):
         levels: float | Sequence[float] = (0.5, 0.8, 0.95),
         history: int | None = None,
         param_uncertainty: bool = False,
-        fig: Any = None,
+        fig: Figure | None = None,
         figsize: tuple[float, float] | None = None,
         **kwargs: Any,
     ) -> Figure:

@@ -105,23 +105,7 @@ def regression_frames(
             "The formula is not a string", got=repr(formula), expected='"IBM + XOM ~ MKT"'
         )
     data = _plain_frame(data)
-    keep = patsy.NAAction(NA_types=[])
-    try:
-        desc = patsy.ModelDesc.from_formula(formula)
-        sides = [patsy.ModelDesc([], terms) for terms in (desc.lhs_termlist, desc.rhs_termlist)]
-        if not desc.lhs_termlist:
-            raise SpecificationError("The formula has no series on the left", got=repr(formula))
-        if not desc.rhs_termlist and constant:
-            raise SpecificationError("The formula has no regressors on the right", got=repr(formula))
-        left = patsy.dmatrix(sides[0], data, environment, NA_action=keep, return_type="dataframe")
-        right = patsy.dmatrix(sides[1], data, environment, NA_action="drop", return_type="dataframe")
-    except patsy.PatsyError as error:
-        raise SpecificationError(
-            "The formula cannot be evaluated",
-            got=repr(formula),
-            expected=f"columns among {list(data.columns)}",
-            remedy=_first_line(error),
-        ) from error
+    left, right = _sides(formula, data, environment, constant)
     infos = left.design_info.factor_infos.values()
     categories = [each.factor.name() for each in infos if each.type == "categorical"]
     if categories:
@@ -135,6 +119,31 @@ def regression_frames(
         raise SpecificationError("The formula has no series on the left", got=repr(formula))
     design = FormulaDesign(formula, data, right.design_info)
     return pd.DataFrame(series.astype(float)), _complete(right, data, formula), design
+
+
+def _sides(formula: str, data: pd.DataFrame, environment: Any, constant: bool) -> tuple[Any, Any]:
+    """Return the sides of a formula as frames of patsy: rows of NaN stay on the left and go on the right."""
+    try:
+        desc = patsy.ModelDesc.from_formula(formula)
+        if not desc.lhs_termlist:
+            raise SpecificationError("The formula has no series on the left", got=repr(formula))
+        if not desc.rhs_termlist and constant:
+            raise SpecificationError("The formula has no regressors on the right", got=repr(formula))
+        keep = patsy.NAAction(NA_types=[])
+        left, right = (
+            patsy.dmatrix(
+                patsy.ModelDesc([], terms), data, environment, NA_action=to, return_type="dataframe"
+            )
+            for terms, to in ((desc.lhs_termlist, keep), (desc.rhs_termlist, "drop"))
+        )
+    except patsy.PatsyError as error:
+        raise SpecificationError(
+            "The formula cannot be evaluated",
+            got=repr(formula),
+            expected=f"columns among {list(data.columns)}",
+            remedy=_first_line(error),
+        ) from error
+    return left, right
 
 
 def regressors_out_of_sample(design: FormulaDesign, data: pd.DataFrame) -> pd.DataFrame:

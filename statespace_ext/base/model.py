@@ -111,20 +111,7 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         freq: object = None,
     ) -> None:
         self._given = deepcopy(self._given) if given is None else given
-        endog = endog_frame(endog)
-        nobs = len(endog)  # type: ignore[arg-type]
-        check_dates(dates, nobs)
-        index = getattr(endog, "index", None)
-        exog = regressor_frame(exog, nobs, index, "exog")
-        index = getattr(exog, "index", None) if index is None else index
-        state_exog = regressor_frame(state_exog, nobs, index, "state_exog", last_may_miss=True)
-        if dates is not None:
-            read, labels = read_dates(dates), pd.Index(cast(Any, dates))
-            labels = read if isinstance(read, pd.DatetimeIndex) else labels
-            endog, exog, state_exog = (relabelled(each, labels) for each in (endog, exog, state_exog))
-            dates = labels
-        elif index is None:
-            dates = getattr(state_exog, "index", None)
+        endog, exog, state_exog, dates = _checked_data(endog, exog, state_exog, dates)
         try:
             super().__init__(
                 endog,
@@ -520,6 +507,21 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
             impulse = int(impulse)
         with self.preserved():
             return super().impulse_responses(params, steps, impulse, *args, **kwargs)
+
+
+def _checked_data(endog: object, exog: object, state_exog: object, dates: object) -> tuple[Any, ...]:
+    """Return the data as floats with the same labels, and the labels that are not those of ``endog``."""
+    data: Any = endog_frame(endog)
+    nobs, index = len(data), getattr(data, "index", None)
+    check_dates(dates, nobs)
+    outer = regressor_frame(exog, nobs, index, "exog")
+    index = getattr(outer, "index", None) if index is None else index
+    inner = regressor_frame(state_exog, nobs, index, "state_exog", last_may_miss=True)
+    if dates is None:
+        return data, outer, inner, getattr(inner, "index", None) if index is None else None
+    read, labels = read_dates(dates), pd.Index(cast(Any, dates))
+    labels = read if isinstance(read, pd.DatetimeIndex) else labels
+    return (*(relabelled(each, labels) for each in (data, outer, inner)), labels)
 
 
 _FOREIGN = Initialization(1, "diffuse")

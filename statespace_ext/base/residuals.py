@@ -245,7 +245,7 @@ class Residuals(Mixin):
         self,
         variable: Any = None,
         lags: int = 10,
-        fig: Any = None,
+        fig: Figure | None = None,
         figsize: tuple[float, float] | None = None,
         **kwargs: Any,
     ) -> Figure:

@@ -281,7 +281,7 @@ class Bootstrap(Displayed):
     def plot(
         self,
         params: str | Sequence[str] | None = None,
-        fig: Any = None,
+        fig: Figure | None = None,
         figsize: tuple[float, float] | None = None,
         *,
         alpha: float = 0.05,
@@ -451,7 +451,7 @@ def plot_bootstrap(
     intervals: pd.DataFrame,
     coverage: str,
     *,
-    fig: Any = None,
+    fig: Figure | None = None,
     figsize: tuple[float, float] | None = None,
 ) -> Figure:
     """

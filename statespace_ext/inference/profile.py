@@ -97,7 +97,7 @@ class Profile(Displayed):
             notes.append(f"the estimates are not the maximum: {self.table['llf'].max():.6f} was found")
         return "\n".join([text, *notes])
 
-    def plot(self, fig: Any = None, figsize: tuple[float, float] | None = None) -> Figure:
+    def plot(self, fig: Figure | None = None, figsize: tuple[float, float] | None = None) -> Figure:
         """
         Plot the likelihood ratio by value of the parameter, with the quantile and the interval.
 
@@ -397,7 +397,7 @@ def plot_profile(
     interval: tuple[float, float],
     cut: float,
     *,
-    fig: Any = None,
+    fig: Figure | None = None,
     figsize: tuple[float, float] | None = None,
 ) -> Figure:
     """
