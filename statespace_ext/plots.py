@@ -16,6 +16,7 @@ from .engine.validation import read_dates
 from .exceptions import SpecificationError, UnsupportedError
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 LINE, BAND, CONSTANT, ZERO = "#0072B2", "#56B4E9", "#D55E00", "0.6"
@@ -24,7 +25,7 @@ _FIRST_YEAR, _LAST_YEAR = 1500, 2200
 """Whole numbers in this range count as years on an axis."""
 
 
-def new_figure(fig: Any, figsize: Any, default: tuple[float, float]) -> Any:
+def new_figure(fig: Figure | None, figsize: tuple[float, float] | None, default: tuple[float, float]) -> Any:
     """
     Return the given figure, or a new one.
 
@@ -64,7 +65,9 @@ _SEEN = 0.004
 """Width of a band, as a share of the height of the panel, below which it hides behind its line."""
 
 
-def draw_path(axis: Any, mean: pd.Series, se: pd.Series, alpha: float, label: str, band: str = _GIVEN) -> str:
+def draw_path(
+    axis: Axes, mean: pd.Series, se: pd.Series, alpha: float, label: str, band: str = _GIVEN
+) -> str:
     """
     Draw means with a pointwise band of coverage 1 - alpha; return the label of the time axis.
 
@@ -93,14 +96,14 @@ def line_label(label: str, band: str, half: Any) -> str:
     return f"{label} (band {band})" if band != _GIVEN and np.isnan(half).all() else label
 
 
-def mark_zero(axis: Any) -> None:
+def mark_zero(axis: Axes) -> None:
     """Draw a line at zero if zero is within the limits of the vertical axis."""
     low, high = axis.get_ylim()
     if low < 0.0 < high:
         axis.axhline(0.0, color=ZERO, linewidth=0.6, zorder=0.5)
 
 
-def time_axis(axis: Any, index: pd.Index) -> tuple[Any, str]:
+def time_axis(axis: Axes, index: pd.Index) -> tuple[Any, str]:
     """
     Return the positions of the periods on an axis, and its label, which is the name of the index.
 
@@ -130,7 +133,7 @@ def time_axis(axis: Any, index: pd.Index) -> tuple[Any, str]:
     return np.arange(len(labels)), str(index.name or "period")
 
 
-def few_dates(axis: Any) -> None:
+def few_dates(axis: Axes) -> None:
     """Reduce the number of dates on the axis of a small panel."""
     import matplotlib.dates as mdates
 
@@ -150,10 +153,10 @@ def entries(axes: Any) -> tuple[list[Any], list[str]]:
     return list(found.values()), list(found)
 
 
-def legend_above(fig: Any, handles: list[Any], labels: list[str], columns: int) -> None:
+def legend_above(fig: Figure, handles: list[Any], labels: list[str], columns: int) -> None:
     """Add one legend for all panels above them."""
     constrained = type(fig.get_layout_engine()).__name__ == "ConstrainedLayoutEngine"
-    place = "outside upper center" if constrained else "upper center"
+    place: Any = "outside upper center" if constrained else "upper center"
     fig.legend(handles, labels, loc=place, ncols=columns, frameon=False, fontsize="small")
 
 
@@ -305,7 +308,7 @@ def plot_forecast(
     return fig
 
 
-def _fan(axis: Any, places: Any, observed: Any, mean: Any, se: Any, levels: Sequence[float]) -> None:
+def _fan(axis: Axes, places: Any, observed: Any, mean: Any, se: Any, levels: Sequence[float]) -> None:
     """Draw one series; the fan starts at the last period of the sample if that has a value."""
     first = int(np.flatnonzero(np.isfinite(mean))[0]) if np.isfinite(mean).any() else len(mean)
     if first and np.isfinite(observed[first - 1]):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.mlemodel import PredictionResults
 
 from ..engine.arguments import names_among, positive_integer, probability
@@ -20,6 +21,8 @@ from ..numerics.linear_algebra import Array
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from .results import StateSpaceResults
 
 ROUNDING = 1e-12
 """Relative changes below this size are rounding errors: the value does not depend on the parameter."""
@@ -73,7 +76,7 @@ class Predictions(PredictionResults):
         return super().summary_frame(int(endog), probability(alpha, "alpha"))
 
 
-def with_param_uncertainty(results: Any, prediction: Any, again: Callable[[Any], Any]) -> None:
+def with_param_uncertainty(results: StateSpaceResults, prediction: Any, again: Callable[[Any], Any]) -> None:
     r"""
     Add the contribution of parameter uncertainty to the covariances of predictions, in place.
 
@@ -131,7 +134,7 @@ def with_param_uncertainty(results: Any, prediction: Any, again: Callable[[Any],
     out._var_pred_mean = total if several else total[:, 0, 0]
 
 
-def require_covariances(results: Any) -> None:
+def require_covariances(results: StateSpaceResults) -> None:
     """Raise `UnsupportedError` if the filter kept no covariances of the states."""
     past = results.filter_results
     if past.memory_no_filtered_cov or past.memory_no_predicted_cov or past.memory_no_forecast_cov:
@@ -142,7 +145,7 @@ def require_covariances(results: Any) -> None:
         )
 
 
-def starts_from_earlier_data(start: Any) -> Any:
+def starts_from_earlier_data(start: Initialization) -> Initialization:
     """Mark an initialization whose moments come from earlier data at the estimates, and return it."""
     start.from_earlier_data = True
     return start
@@ -297,8 +300,9 @@ class OutOfSample(Mixin):
         **kwargs: Any,
     ) -> dict[str, Any]:
         """Return the matrices of periods after the sample, for prediction and simulation."""
-        state_exog = kwargs.pop("state_exog", None)
         vector = self.handle_params(params, transformed, includes_fixed)
+        kwargs = self.patterns_ahead(vector, exog, out_of_sample, kwargs)
+        state_exog = kwargs.pop("state_exog", None)
         future = {
             "obs_intercept": self._future(exog, self.k_exog, out_of_sample, "exog"),
             "state_intercept": self._future(state_exog, self.k_state_exog, out_of_sample, "state_exog"),
@@ -316,6 +320,12 @@ class OutOfSample(Mixin):
                 )
             kwargs[name] = self.future_intercept(name, regressors, vector)
         return kwargs
+
+    def patterns_ahead(
+        self, params: Array, exog: object, steps: int, given: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Return the arguments of a prediction, with numbers in place of patterns of matrices."""
+        return given
 
     def future_intercept(self, name: str, exog: Array, params: Array) -> Array:
         """Return "obs_intercept" or "state_intercept" for future regressors."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from statsmodels.tsa.statespace.kalman_smoother import SmootherResults
 
 from ..display import Displayed
 from ..engine.representation import Mixin
@@ -17,6 +18,9 @@ from ..engine.system import System, recorded_system, with_time
 from ..exceptions import SpecificationError, shown
 from ..numerics.incomplete_rows import Row, Rows, at
 from ..numerics.linear_algebra import Array, scaled_solve, symmetrize
+
+if TYPE_CHECKING:
+    from .results import StateSpaceResults
 
 
 @dataclass(frozen=True, repr=False)
@@ -128,7 +132,7 @@ class IncompleteRows(Mixin):
         return frame.iloc[:, 0] if isinstance(self.model.data.orig_endog, pd.Series) else frame
 
 
-def smoothed_output(results: Any) -> Any:
+def smoothed_output(results: StateSpaceResults) -> SmootherResults:
     """Return the output of the smoother; raise an error without smoothed states."""
     out = results.smoother_results
     if out is None or out.smoothed_state is None:
@@ -139,7 +143,7 @@ def smoothed_output(results: Any) -> Any:
     return out
 
 
-def _states(results: Any) -> States:
+def _states(results: SmootherResults) -> States:
     """Return the smoothed states with the moments that the news need."""
     return States(results.smoothed_state, results.predicted_state_cov, int(results.nobs_diffuse))
 

@@ -60,8 +60,8 @@ _FOR_THE_ENGINE = frozenset(
     entered estimate exact_information expand following future_intercept future_rows future_scale
     has_average_information hashed_arguments initialization_kind initialized_structure initialized_system
     input_part inputs_on later_arguments later_starts likelihood_neutral loglike_and_score mirrored more_data
-    new_periods other_local_maxima other_starts period_arguments preserved private_smoother problem
-    ranked_starts require_scale score_at score_by_block score_matrices stabilised starts state_inputs
+    new_periods other_local_maxima other_starts patterns_ahead period_arguments preserved private_smoother
+    problem ranked_starts require_scale score_at score_by_block score_matrices stabilised starts state_inputs
     structure system_at unknown_next updates user_initialization variance_sizes""".split()
 )
 """Attributes for the engine and for subclasses. `dir` omits them."""

@@ -20,6 +20,7 @@ from statsmodels.tsa.statespace.kalman_filter import (
     FILTER_CHANDRASEKHAR,
     FILTER_COLLAPSED,
     FILTER_UNIVARIATE,
+    FilterResults,
 )
 from statsmodels.tsa.statespace.mlemodel import MLEResults
 
@@ -332,7 +333,7 @@ def describe_sample(endog: Any, index: Any) -> str:
     return out + (f", {100.0 * missing:.2g} % missing" if missing else "")
 
 
-def sample_line(sample: str, series: int, filter_results: Any) -> str:
+def sample_line(sample: str, series: int, filter_results: FilterResults) -> str:
     """
     Return the line of a summary that describes the sample, the filter and the initialization.
 

@@ -38,6 +38,7 @@ from ..engine.validation import (
     regressor_frame,
 )
 from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
+from ..fit.objective import FitResult
 from ..inference.information import ParamsCov
 from ..inference.order import criteria, observed
 from ..numerics.linear_algebra import Array
@@ -127,7 +128,7 @@ class StateSpaceResults(
     """
 
     model: Any
-    _fit: Any = None
+    _fit: FitResult | None = None
     _constructed = False
     _cache: dict[str, Any]
     _cov: ParamsCov | None = None
@@ -229,7 +230,7 @@ class StateSpaceResults(
 
     # -- the fit ---------------------------------------------------------------------------------------
 
-    def attach(self, fit: Any, full_output: bool = True) -> None:
+    def attach(self, fit: FitResult, full_output: bool = True) -> None:
         """Attach the outcome of an estimation to the results."""
         self._fit = fit
         self.mlefit = SimpleNamespace(params=np.asarray(self.params), mle_retvals=None, mle_settings=None)

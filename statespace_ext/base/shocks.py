@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from statsmodels.tsa.statespace.kalman_smoother import SmootherResults
 
 from ..display import Displayed
 from ..engine.arguments import arguments_of, names_among, one_of, positive_integer, truth
@@ -279,7 +280,7 @@ class Shocks(Mixin):
         )
         return pd.DataFrame(paths.reshape(res.nobs, -1), index=self.model.calendar.labels, columns=columns)
 
-    def _of_series(self, res: Any, paths: Array, exog: list[Array]) -> Array:
+    def _of_series(self, res: SmootherResults, paths: Array, exog: list[Array]) -> Array:
         """Return the contributions to the series, with the noise last, from those to the states."""
         out = np.zeros((res.nobs, self.model.k_endog, paths.shape[2] + 1))
         signal = np.empty(out.shape[:2])
@@ -313,7 +314,7 @@ class Shocks(Mixin):
         return found[0], found[1]
 
 
-def _shock_paths(res: Any, turned: bool) -> Array:
+def _shock_paths(res: SmootherResults, turned: bool) -> Array:
     """Return what each shock adds to the states of each period, (nobs, k, q)."""
     out = np.zeros((res.nobs, *res.selection.shape[:2]))
     for t in range(res.nobs - 1):
@@ -325,7 +326,7 @@ def _shock_paths(res: Any, turned: bool) -> Array:
     return out
 
 
-def _propagated(res: Any, added: Array, inputs: Array | None, first: int) -> Array:
+def _propagated(res: SmootherResults, added: Array, inputs: Array | None, first: int) -> Array:
     """Return the contributions to the states; the first is that of x_1, and inputs come before the shocks."""
     added[0, :, 0] = res.smoothed_state[:, 0]
     for t in range(res.nobs - 1):

@@ -355,12 +355,12 @@ def _key(params: Any, transformed: bool, includes_fixed: bool) -> bytes:
     return np.asarray(params, dtype=float).tobytes() + bytes([transformed, includes_fixed])
 
 
-def _own_score(model: Any) -> bool:
+def _own_score(model: MLEModel) -> bool:
     """Return whether the score is an override: above the mixin, on the instance, or below the mixin."""
     return getattr(model.score, "__func__", None) is not ExactScoreMixin.score or "score" in overrides(model)
 
 
-def _score_is_below(model: Any, params: Array, options: dict[str, bool]) -> bool:
+def _score_is_below(model: MLEModel, params: Array, options: dict[str, bool]) -> bool:
     """Return whether a class below the mixin defines the score, and none above changes the likelihood."""
     kinds, changed = type(model).__mro__, overrides(model)
     below = kinds[kinds.index(ExactScoreMixin) + 1 :]

@@ -93,7 +93,6 @@ ALL = frozenset(
 )
 _SMALL = 1000
 """Number of observations up to which a loop over time is not slower than what goes without."""
-_ROUNDING = 16.0 * np.finfo(float).eps
 _COEFFICIENTS = frozenset({"design", "obs_intercept", "obs_cov"})
 _OBSERVED = frozenset({"design", "obs_intercept", "obs_cov", "transition"})
 
@@ -338,29 +337,13 @@ def _gains(smoother: Smoother, system: System, filtered: Filtered, index: slice)
     forecast = np.squeeze(Z @ filtered.predicted.T[:, :, None], 2)
     v = smoother.endog[index] - _by_rows(system.obs_intercept, index) - forecast
     if filtered.gain is not None and filtered.forecast_cov is not None:
-        inverse = inverses(filtered.forecast_cov.transpose(2, 0, 1))
+        inverse = np.linalg.inv(filtered.forecast_cov.transpose(2, 0, 1))
         return _Gains(inverse, inverse @ v[:, :, None], filtered.gain.transpose(2, 0, 1), Z @ P, None)
     missing = smoother.missing[index]
     v, Z = np.where(missing, 0.0, v), Z * ~missing[:, :, None]
     ZP = Z @ P
     inverse, scaled, weighted = _solved(ZP, Z, over_time(system.obs_cov, index), v[:, :, None], missing)
     return _Gains(inverse, scaled, _led(T, np.swapaxes(weighted, 1, 2)), ZP, weighted)
-
-
-def inverses(covs: Array) -> Array:
-    """Return the inverse of each matrix; one serves all that equal the last to rounding, if half do."""
-    if not len(covs):
-        return covs
-    size = np.sqrt(np.diag(covs[-1]))
-    rounding = _ROUNDING * np.outer(size, size)
-    if np.any(np.abs(covs[len(covs) // 2] - covs[-1]) > rounding):
-        return np.linalg.inv(covs)
-    differs = np.flatnonzero(np.any(np.abs(covs - covs[-1]) > rounding, axis=(1, 2)))
-    converged = differs.max(initial=-1) + 1
-    out = np.empty_like(covs)
-    out[:converged] = np.linalg.inv(covs[:converged])
-    out[converged:] = np.linalg.inv(covs[-1])
-    return out
 
 
 def _solved(ZP: Array, Z: Array, H: Array, v: Array, missing: Array) -> tuple[Array, Array, Array]:

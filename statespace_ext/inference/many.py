@@ -456,7 +456,7 @@ def model_of(results: Any) -> Any:
     return _with_start(_copy(model, data_of(model), slice(None), {}), start)
 
 
-def _with_start(model: Any, start: Any) -> Any:
+def _with_start(model: Any, start: Initialization | None) -> Any:
     """Set an initialization on ``ssm`` if there is one, and return the model."""
     if start is None:
         return model

@@ -115,28 +115,19 @@ class OverTime(ByFormula[LGSSMResults]):
             return self._parsed(key, value, self.nobs + steps).over(slice(self.nobs, None))
         return self._pattern(key, value, steps)
 
-    def _get_extension_time_varying_matrices(
-        self,
-        params: object,
-        exog: object,
-        out_of_sample: int,
-        extend_kwargs: dict[str, Any] | None = None,
-        transformed: bool = True,
-        includes_fixed: bool = False,
-        **kwargs: Any,
+    def patterns_ahead(
+        self, params: Array, exog: object, steps: int, given: dict[str, Any]
     ) -> dict[str, Any]:
-        """Return the matrices of periods after the sample; patterns become numbers."""
-        vector = self.handle_params(params, transformed, includes_fixed)
+        """Return the arguments of a prediction; patterns, "hold" and labels of `Regimes` become numbers."""
+        out = dict(given)
         for key in self._timed:
-            value = kwargs.get(key)
+            value = given.get(key)
             if value is None and not self._is_held(key):
-                raise self._unknown(key, out_of_sample, "future values")
-            if value is None or self._labels_of(key, value, out_of_sample) is not None or _is_pattern(value):
-                inputs = {"obs_intercept": exog, "state_intercept": kwargs.get("state_exog")}.get(key)
-                kwargs[key] = self._future_matrix(key, value, out_of_sample, vector, inputs)
-        return super()._get_extension_time_varying_matrices(
-            params, exog, out_of_sample, extend_kwargs, transformed, includes_fixed, **kwargs
-        )
+                raise self._unknown(key, steps, "future values")
+            if value is None or self._labels_of(key, value, steps) is not None or _is_pattern(value):
+                inputs = {"obs_intercept": exog, "state_intercept": given.get("state_exog")}.get(key)
+                out[key] = self._future_matrix(key, value, steps, params, inputs)
+        return out
 
     def _future_matrix(self, key: str, value: Any, steps: int, params: Array, inputs: object) -> Array:
         """Return a system matrix of periods after the sample, the part of regressors included."""
