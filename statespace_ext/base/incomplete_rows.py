@@ -12,9 +12,10 @@ import pandas as pd
 from statsmodels.tsa.statespace.kalman_smoother import SmootherResults
 
 from ..display import Displayed
+from ..engine.exact_start import system_of
 from ..engine.representation import Mixin
 from ..engine.smoother import Smoother
-from ..engine.system import System, recorded_system, with_time
+from ..engine.system import System, with_time
 from ..exceptions import SpecificationError, shown
 from ..numerics.incomplete_rows import Row, Rows, at
 from ..numerics.linear_algebra import Array, scaled_solve, symmetrize
@@ -101,8 +102,8 @@ class IncompleteRows(Mixin):
     ) -> Any:
         """Return the news relative to earlier results, for `MLEResults.news`. ``end`` is exclusive."""
         now, before = smoothed_output(self), smoothed_output(previous)
-        system = recorded_system(now)
-        _require_same(system, recorded_system(before), before.nobs, now.nobs)
+        system = system_of(now.model)
+        _require_same(system, system_of(before.model), before.nobs, now.nobs)
         index, earlier = self.model._index, previous.model._index
         if not index[: before.nobs].equals(earlier):
             raise SpecificationError(

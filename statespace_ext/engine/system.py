@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from statsmodels.tsa.statespace.initialization import Initialization
-from statsmodels.tsa.statespace.kalman_filter import FilterResults
 from statsmodels.tsa.statespace.representation import Representation
 
 from ..exceptions import ParameterError, StateSpaceError, shown
@@ -234,16 +233,6 @@ def with_time(system: System) -> dict[str, Array]:
 def without_time(matrices: Mapping[str, Array]) -> dict[str, Array]:
     """Return matrices with time on the last axis without that axis where they are constant."""
     return {name: value[..., 0] if value.shape[-1] == 1 else value for name, value in matrices.items()}
-
-
-def recorded_system(results: FilterResults) -> System:
-    """Return the matrices and the start that a filter pass had."""
-    matrices = without_time({name: np.asarray(getattr(results, name)) for name in MATRICES})
-    mean, cov = np.array(results.initial_state), np.array(results.initial_state_cov)
-    start = Initialization.from_components(
-        len(mean), a=mean, Pstar=cov, Pinf=results.initial_diffuse_state_cov
-    )
-    return System(**matrices, start="custom", initial_state=mean, initial_state_cov=cov, initialization=start)
 
 
 def write(ssm: Representation, system: System, *, start: bool = True, solved: bool = False) -> None:
