@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from ..display import page
 from ..em.updates import LinearGaussianUpdates, StateStructure, Updates
 from ..engine.arguments import check_keywords, one_of
 from ..engine.representation import Mixin
-from ..engine.system import System, stationary_start
+from ..engine.system import System, with_stationary_start
 from ..engine.system_score import ALL, SystemScore, summed
 from ..engine.validation import check_series
 from ..exceptions import SpecificationError, shown
@@ -174,10 +173,7 @@ class Declared(Mixin):
             initial_state=at["initial_state"][:, 0],
             initial_state_cov=at["initial_state_cov"],
         )
-        if self.initialization_kind != "stationary":
-            return system
-        mean, cov = stationary_start(system)
-        return replace(system, initial_state=mean, initial_state_cov=cov)
+        return with_stationary_start(system) if self.initialization_kind == "stationary" else system
 
     def updates(self, layout: ParameterLayout) -> Updates:
         """Return the EM updates for a layout of the free parameters."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -30,7 +31,7 @@ from ..engine.system import (
     require_density,
     require_stationary,
     stationary_radius,
-    stationary_start,
+    with_stationary_start,
     write,
 )
 from ..engine.system_score import system_score
@@ -410,19 +411,17 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
             start = self.user_initialization
             if start is None:
                 return system
+            plain = partial(replace, system, initialization=None, stationary=None)
             if start.initialization_type == "diffuse":
-                return replace(system, start="diffuse", initialization=None, stationary=None)
+                return plain(start="diffuse")
             if start.initialization_type == "stationary":
-                mean, cov = stationary_start(system)
-                given = {"initial_state": mean, "initial_state_cov": cov}
-                return replace(system, start="stationary", initialization=None, stationary=None, **given)
+                return with_stationary_start(plain(start="stationary"))
             mean, diffuse, cov = start(model=self.ssm)
         if np.any(diffuse) or has_part(start, "stationary"):
             raise UnsupportedError(
                 "A model with a partly diffuse or stationary start that was set on `ssm` cannot be estimated"
             )
-        given = {"initial_state": mean, "initial_state_cov": cov}
-        return replace(system, start="known", initialization=None, stationary=None, **given)
+        return plain(start="known", initial_state=mean, initial_state_cov=cov)
 
     def loglike(self, params: object, *args: Any, **kwargs: Any) -> float:
         """

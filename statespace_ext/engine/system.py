@@ -172,6 +172,12 @@ def stationary_start(system: System) -> tuple[Array, Array]:
     return found.initial_state, found.initial_state_cov
 
 
+def with_stationary_start(system: System) -> System:
+    """Return the system with `stationary_start` as a_1 and P_1."""
+    mean, cov = stationary_start(system)
+    return replace(system, initial_state=mean, initial_state_cov=cov)
+
+
 def mixed_start(system: System, stationary: Array, diffuse: Array) -> System:
     """
     Return the system with a start that differs by state: given for the states that are neither.

@@ -13,7 +13,7 @@ from ..em.second_order import second_order_information
 from ..em.smoothed_point import ConstantModel
 from ..em.updates import companion_structure
 from ..engine.arguments import positive_integer
-from ..engine.system import System, mixed_start, stationary_start
+from ..engine.system import System, mixed_start, with_stationary_start
 from ..engine.system_score import SystemScore, summed
 from ..engine.validation import check_counts, check_regressors, check_series
 from ..exceptions import DataError, SpecificationError
@@ -256,8 +256,7 @@ class LGSSM(OverTime):
             state_groups=self.layout.groups.get("state"),
         )
         if self.initialization_kind == "stationary":
-            mean, cov = stationary_start(system)
-            system = replace(system, initial_state=mean, initial_state_cov=cov)
+            system = with_stationary_start(system)
         elif isinstance(self._given["initialization"], tuple):
             system = mixed_start(system, self.structure.stationary, self.starts == "diffuse")
         if self.k_state_exog:
