@@ -22,7 +22,7 @@ from ..numerics.linear_algebra import Array, at_period
 from ..params.covariance import sparse_cholesky
 from .compat import without_absolute_tolerances
 from .exact_start import Axes, after, system_of
-from .smoother import Smoothed, Smoother
+from .smoother import Smoother
 from .system import System, has_part, write
 
 _LARGEST_ERROR = 1e-6
@@ -108,7 +108,7 @@ def with_exact_start(result: SmootherResults, smoother: Smoother, system: System
         _put_later(result, later, axes, m)
     _put_filtered(result, rows, smoother, system, axes)
     if smooths:
-        _put_smoothed(result, rows, smoother, system, axes, later)
+        _put_smoothed(result, rows, smoother, system, later)
     result.llf = float(rows.llf + (0.0 if later is None else later.llf))
 
 
@@ -332,7 +332,6 @@ def _put_smoothed(
     rows: FirstRows,
     smoother: Smoother,
     system: System,
-    axes: Axes | None,
     later: SmootherResults | None,
 ) -> None:
     """Put smoothed output of the first rows."""
@@ -351,24 +350,12 @@ def _put_smoothed(
             out[..., :count] = value[..., :count]
     result.scaled_smoothed_estimator_presample = np.array(smoothed.first_adjoint)
     result.scaled_smoothed_estimator_cov_presample = np.array(smoothed.first_adjoint_cov)
-    _put_disturbances(result, rows, smoothed, system, axes, later)
-
-
-def _put_disturbances(
-    result: SmootherResults,
-    rows: FirstRows,
-    smoothed: Smoothed,
-    system: System,
-    axes: Axes | None,
-    later: SmootherResults | None,
-) -> None:
-    """Put smoothed disturbances of the first rows."""
     k = system.k_states
     after_rows = (np.zeros(k), np.zeros((k, k)))
     if later is not None:
         after_rows = later.scaled_smoothed_estimator_presample, later.scaled_smoothed_estimator_cov_presample
     errors, covs = rows.smoothed(*after_rows).errors
-    for t in range(len(rows.steps)):
+    for t in range(m):
         H, R, Q = (at_period(value, t) for value in (system.obs_cov, system.selection, system.state_cov))
         r, N = smoothed.adjoint[:, t], smoothed.adjoint_cov[:, :, t]
         values = {
