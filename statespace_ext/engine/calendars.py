@@ -461,7 +461,7 @@ def _number_clock(index: pd.Index) -> pd.RangeIndex | None:
         return index
     if isinstance(index, pd.MultiIndex) or not pd.api.types.is_numeric_dtype(index.dtype):
         return None
-    if _is_float(index) and not np.all(np.mod(index.to_numpy(), 1.0) == 0.0):
+    if pd.api.types.is_float_dtype(index.dtype) and not np.all(np.mod(index.to_numpy(), 1.0) == 0.0):
         return None
     values = index.to_numpy(dtype=np.int64)
     steps = np.diff(values) if len(values) > 1 else np.ones(1, dtype=np.int64)
@@ -479,10 +479,6 @@ def said_once() -> Iterator[None]:
         yield
     for each in {(entry.category, str(entry.message)): entry for entry in found}.values():
         warn(each.message, each.category)
-
-
-def _is_float(index: pd.Index) -> bool:
-    return bool(pd.api.types.is_float_dtype(index.dtype))
 
 
 def _is_number(label: Any) -> bool:

@@ -178,7 +178,8 @@ class Draws(SimulationSmoothResults):
                 continue
             size = (rows, cov.shape[1])
             drawn = generator.standard_normal(size) if drawn is None else np.reshape(drawn, size)
-            made = (_factors(cov) @ drawn[:, :, None])[:, :, 0]
+            factors = np.stack([sparse_cholesky(each) for each in cov])
+            made = (factors @ drawn[:, :, None])[:, :, 0]
             given |= {variates: mean + made[0] if name == "initial_state" else made, done: True}
         super().simulate(**given)
 
@@ -192,10 +193,6 @@ class Draws(SimulationSmoothResults):
 def _first_periods(cov: Array, nobs: int) -> Array:
     """Return a matrix with time as the first axis, of length one if it is constant."""
     return cov[None] if cov.ndim == 2 else np.moveaxis(cov, 2, 0)[:nobs]
-
-
-def _factors(cov: Array) -> Array:
-    return np.stack([sparse_cholesky(each) for each in cov])
 
 
 def _is_factored(cov: Array) -> bool:

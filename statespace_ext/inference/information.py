@@ -244,7 +244,9 @@ def inverse_columns(model: Differentiated, params: Array, index: Array, flat: Ar
     """
     scale = model.difference_steps(params, _SHARE)[index] / _SHARE
     basis = _orthonormal(flat / scale[:, None])
-    away = partial(_away_from, basis)
+
+    def away(vector: Array) -> Array:
+        return np.asarray(vector - basis @ (basis.T @ vector))
 
     def product(vector: Array) -> Array:
         step, ends = np.zeros(len(params)), []
@@ -261,10 +263,6 @@ def inverse_columns(model: Differentiated, params: Array, index: Array, flat: Ar
         if np.linalg.norm(basis[place]) <= 1e-6:
             out[:, column] = scale * _conjugate_gradients(product, away(unit)) * scale[place]
     return out
-
-
-def _away_from(basis: Array, vector: Array) -> Array:
-    return np.asarray(vector - basis @ (basis.T @ vector))
 
 
 def _conjugate_gradients(product: Callable[[Array], Array], right: Array) -> Array:

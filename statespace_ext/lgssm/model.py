@@ -235,9 +235,9 @@ class LGSSM(OverTime):
         p, k, size = self.k_endog, self.k_factors, self.k_states
         design = np.zeros((p, size, *at["design"].shape[2:]))
         design[:, :k] = at["design"]
-        constant = _vector(at["state_intercept"]) + _column(
-            self._level(at["transition"]) @ at["state_mean"][:, 0], at["state_intercept"]
-        )
+        constant = _vector(at["state_intercept"])
+        from_mean = self._level(at["transition"]) @ at["state_mean"][:, 0]
+        constant = constant + (from_mean if constant.ndim == 1 else from_mean[:, None])
         obs_intercept = _with_regressors(_vector(at["obs_intercept"]), at["obs_coef"], self.exog)
         intercept = np.zeros((size, *constant.shape[1:]))
         intercept[:k] = constant
@@ -510,11 +510,6 @@ def _by_expanded_em(model: LGSSM, problem: EstimationProblem, start: Array) -> A
 def _vector(block: Array) -> Array:
     """Return a one-column block as (rows,) or (rows, nobs)."""
     return block[:, 0]
-
-
-def _column(vector: Array, block: Array) -> Array:
-    """Return a vector in a shape that can be added to `_vector` of a block."""
-    return vector if block.ndim == 2 else vector[:, None]
 
 
 def _with_regressors(intercept: Array, coefs: Array, exog: Array | None) -> Array:
