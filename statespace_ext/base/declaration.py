@@ -41,7 +41,7 @@ class Declared(Mixin):
     layout: ParameterLayout
     structure: StateStructure
     initialization_kind: str
-    endog: Any
+    endog: Array
     _given: dict[str, Any]
     _computed: tuple[str, ...] = ()
     """Arguments in ``_given`` whose values the model computed. Clones use them; the repr omits them."""
@@ -264,7 +264,7 @@ def _vector(key: str, value: object, names: Sequence[str]) -> AffineMatrix:
     return parse_matrix(value, (len(names), 1), key, matrix_namer(key, names))
 
 
-def _brief(value: Any) -> str:
+def _brief(value: object) -> str:
     if isinstance(value, (np.ndarray, pd.Series, pd.DataFrame)):
         return f"array {np.shape(value)}"
     text = repr(value)

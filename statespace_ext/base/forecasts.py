@@ -331,7 +331,7 @@ class OutOfSample(Mixin):
         """Return "obs_intercept" or "state_intercept" for future regressors."""
         raise NotImplementedError
 
-    def _future(self, value: Any, columns: int, steps: int, name: str) -> Array | None:
+    def _future(self, value: object, columns: int, steps: int, name: str) -> Array | None:
         """Return the rows of future regressors that affect periods after the sample; None without any."""
         if not columns:
             if value is not None:
@@ -406,7 +406,7 @@ class OutOfSample(Mixin):
         )
         return self.clone(self.data.orig_endog, self.data.orig_exog, state_exog=rows, **changed)
 
-    def inputs_on(self, value: Any, steps: int) -> tuple[Array, Array]:
+    def inputs_on(self, value: object, steps: int) -> tuple[Array, Array]:
         """
         Return the row of ``state_exog`` that enters the first new period, and the rows of the new periods.
 
@@ -437,7 +437,7 @@ class OutOfSample(Mixin):
         """Return the contribution of rows of ``state_exog`` to the state intercept, (k_states, rows)."""
         raise NotImplementedError
 
-    def simulate(self, params: Any, nsimulations: int, *args: Any, **kwargs: Any) -> Any:
+    def simulate(self, params: object, nsimulations: int, *args: Any, **kwargs: Any) -> Any:
         """Simulate, as `MLEModel.simulate`. ``state_exog`` after the sample is given as in `forecast`."""
         model = self.entered(kwargs.get("state_exog"))
         labels = future_labels(kwargs.get("exog"), self.k_exog)
@@ -452,7 +452,7 @@ def _check_shape(rows: Array, columns: int, what: str, steps: int | None = None)
         raise DataError(f"{what} has the wrong shape", got=rows.shape, expected=expected)
 
 
-def _check_one_period(value: Any, names: list[str], name: str) -> None:
+def _check_one_period(value: object, names: list[str], name: str) -> None:
     """
     Reject a Series with one period of several regressors if its index lacks their names.
 

@@ -187,7 +187,7 @@ def _complete(matrix: pd.DataFrame, data: pd.DataFrame, formula: str) -> pd.Data
     return pd.DataFrame(exog)
 
 
-def with_const(value: Any, what: str) -> Any:
+def with_const(value: object, what: str) -> Any:
     """Return an argument by regressor, with patsy's "Intercept" renamed to "const"."""
     if not isinstance(value, Mapping) or "Intercept" not in value:
         return value
@@ -220,7 +220,7 @@ def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0] + "."
 
 
-def named_regressors(value: Any, names: list[str], labelled: bool, design: FormulaDesign | None) -> Any:
+def named_regressors(value: object, names: list[str], labelled: bool, design: FormulaDesign | None) -> Any:
     """
     Return the regressors of other periods, built by a formula or checked by name.
 
@@ -315,7 +315,7 @@ class ByFormula(StateSpaceModel[R]):
     design_info: FormulaDesign | None = None
     """The right-hand side of the formula of `from_formula`, which builds ``exog`` of other periods."""
 
-    def regressors(self, exog: Any) -> Any:
+    def regressors(self, exog: object) -> Any:
         """
         Return ``exog`` of other periods. If the model has a formula, build it from the frame.
 
@@ -329,7 +329,7 @@ class ByFormula(StateSpaceModel[R]):
         found = named_regressors(exog, self.regressor_names["exog"], False, self.design_info)
         return found if found is exog else found.drop(columns="const", errors="ignore")
 
-    def future_rows(self, value: Any, name: str) -> Array:
+    def future_rows(self, value: object, name: str) -> Array:
         """Return future regressors as an array. A frame with the columns of the formula is accepted too."""
         return super().future_rows(self.regressors(value) if name == "exog" else value, name)
 

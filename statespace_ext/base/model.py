@@ -322,12 +322,12 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
                 require_stationary(stationary_radius(self.ssm))
         return vector
 
-    def filter(self, params: Any, *args: Any, **kwargs: Any) -> R:
+    def filter(self, params: object, *args: Any, **kwargs: Any) -> R:
         """Return filtered results; see `MLEModel.filter`."""
         with self._lock, named_singularity():
             return cast(R, super().filter(params, *args, **kwargs))
 
-    def smooth(self, params: Any, *args: Any, **kwargs: Any) -> R:
+    def smooth(self, params: object, *args: Any, **kwargs: Any) -> R:
         """Return smoothed results; see `MLEModel.smooth`."""
         with self._lock, named_singularity(), warnings.catch_warnings():
             # for exact-diffuse starts: the covariance of the measurement disturbances, which is not used here
@@ -341,7 +341,7 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
             require_draws(self.ssm)
         return super().simulation_smoother(*args, **kwargs)
 
-    def _wrap_results(self, params: Any, result: Any, *args: Any, **kwargs: Any) -> Any:
+    def _wrap_results(self, params: object, result: Any, *args: Any, **kwargs: Any) -> Any:
         """Return the results of a pass, with the exact-diffuse initialization of this package."""
         start = self.ssm.initialization
         if has_part(start, "diffuse") and not isinstance(result, LazyResults):
@@ -355,12 +355,12 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
 
     # -- methods that write the matrices at their parameters, and restore the representation -----------
 
-    def simulate(self, params: Any, nsimulations: int, *args: Any, **kwargs: Any) -> Any:
+    def simulate(self, params: object, nsimulations: int, *args: Any, **kwargs: Any) -> Any:
         """Simulate a series; see `MLEModel.simulate`. The state of the model does not change."""
         with self.preserved():
             return super().simulate(params, nsimulations, *args, **kwargs)
 
-    def loglikeobs(self, params: Any, *args: Any, **kwargs: Any) -> Array:
+    def loglikeobs(self, params: object, *args: Any, **kwargs: Any) -> Array:
         """Return the log-likelihood of each period; see `MLEModel.loglikeobs`."""
         with self.preserved(), named_singularity():
             return np.asarray(super().loglikeobs(params, *args, **kwargs))
@@ -477,7 +477,7 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         ]
 
     def impulse_responses(
-        self, params: Any, steps: int = 1, impulse: Any = 0, *args: Any, **kwargs: Any
+        self, params: object, steps: int = 1, impulse: Any = 0, *args: Any, **kwargs: Any
     ) -> Any:
         """
         Return the responses of the observations to an impulse. The state of the model does not change.

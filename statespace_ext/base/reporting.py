@@ -278,7 +278,7 @@ def matrix_of(layout: ParameterLayout) -> dict[str, str]:
 
 
 def parameter_rows(
-    layout: ParameterLayout, params: Any, errors: Any, fixed: Mapping[str, float], boundary: list[str]
+    layout: ParameterLayout, params: object, errors: Any, fixed: Mapping[str, float], boundary: list[str]
 ) -> pd.DataFrame:
     """Return the matrix, term, estimate, std_error and status of the parameters, by block of the layout."""
     place = matrix_of(layout)

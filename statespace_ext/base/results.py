@@ -134,7 +134,7 @@ class StateSpaceResults(
     _cov: ParamsCov | None = None
 
     def __init__(
-        self, model: Any, params: Any, results: Any, cov_type: str | None = None, *args: Any, **kwargs: Any
+        self, model: Any, params: object, results: Any, cov_type: str | None = None, *args: Any, **kwargs: Any
     ) -> None:
         lazy = isinstance(results, LazyResults)
         errors = None if results.memory_no_forecast or lazy else results.standardized_forecasts_error

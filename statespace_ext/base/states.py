@@ -212,7 +212,7 @@ class _Output:
             return getattr(source, self._name)
         return value
 
-    def __set__(self, results: Any, value: Any) -> None:
+    def __set__(self, results: Any, value: object) -> None:
         vars(results)[self._name] = value
 
     def __delete__(self, results: Any) -> None:

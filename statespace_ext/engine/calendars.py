@@ -268,7 +268,7 @@ class Calendar:
         ahead = isinstance(start, (int, np.integer)) and start == n  # as `forecast` counts
         return first, self.position(end, numbers_are_labels and not ahead, side="last")
 
-    def position(self, key: Any, numbers_are_labels: bool = True, side: str = "first") -> int:
+    def position(self, key: object, numbers_are_labels: bool = True, side: str = "first") -> int:
         """Return the position of a label or of an integer position; see `positions`."""
         if isinstance(key, (float, np.floating)) and isinstance(self.clock, pd.RangeIndex):
             return self._place_of_float(float(key))
@@ -330,7 +330,7 @@ class Calendar:
             later = _RANGES[type(self.clock)](start=self.clock[-1], end=date, freq=self.clock.freq)
         return len(read) - 2 + len(later) + int(later[-1] != date)
 
-    def _unknown(self, key: Any) -> SpecificationError:
+    def _unknown(self, key: object) -> SpecificationError:
         return SpecificationError(
             "A period is not in the sample, and no rule says where it is after it",
             got=repr(key),
@@ -339,7 +339,7 @@ class Calendar:
         )
 
 
-def calendar_of(labels: Any, nobs: int, freq: Any = None, name: str = "endog") -> Calendar:
+def calendar_of(labels: Any, nobs: int, freq: object = None, name: str = "endog") -> Calendar:
     """
     Return the calendar of a sample.
 
@@ -378,7 +378,7 @@ def calendar_of(labels: Any, nobs: int, freq: Any = None, name: str = "endog") -
     return Calendar(kept, read if kept is index else kept, clock, guessed=guessed)
 
 
-def _dated_clock(read: Any, freq: Any, text: bool) -> tuple[Any, bool]:
+def _dated_clock(read: Any, freq: object, text: bool) -> tuple[Any, bool]:
     """Return dates with their frequency (None without one), and whether it was inferred."""
     own = read.freq
     if not (freq is None or own is None or _same_freq(own, freq, read)):
@@ -440,7 +440,7 @@ def _without_holes(read: pd.PeriodIndex, text: bool) -> pd.PeriodIndex | None:
     )
 
 
-def _off_beat(read: Any, freq: Any, error: Exception) -> DataError:
+def _off_beat(read: Any, freq: object, error: Exception) -> DataError:
     """Return the error for dates that do not have the given frequency."""
     try:
         expected = _RANGES[type(read)](read[0], read[-1], freq=freq)
@@ -528,7 +528,7 @@ class Labelled(Mixin):
 
     calendar: Calendar
 
-    def _init_dates(self, dates: Any = None, freq: Any = None) -> None:
+    def _init_dates(self, dates: object = None, freq: object = None) -> None:
         """Create the calendar from the dates, or from the labels of the data."""
         labels, name = (self.data.row_labels, "endog") if dates is None else (dates, "dates")
         self.calendar = calendar = calendar_of(labels, len(self.endog), freq, name)
@@ -544,7 +544,7 @@ class Labelled(Mixin):
     def _get_index_with_final_state(self) -> pd.Index:
         return self.calendar.between(0, len(self.calendar.labels))
 
-    def _get_index_loc(self, key: Any, base_index: Any = None) -> tuple[int, pd.Index, bool]:
+    def _get_index_loc(self, key: object, base_index: Any = None) -> tuple[int, pd.Index, bool]:
         place = self.calendar.position(key)
         return place, self.calendar.between(0, place), place >= len(self.calendar.labels)
 

@@ -66,7 +66,7 @@ class ExactScore(Displayed):
 
 
 def exact_score(
-    model: MLEModel, params: Any, transformed: bool = True, includes_fixed: bool = False
+    model: MLEModel, params: object, transformed: bool = True, includes_fixed: bool = False
 ) -> ExactScore:
     r"""
     Return the gradient of the log-likelihood of any `MLEModel`, from one smoother pass.
@@ -234,7 +234,7 @@ class ExactScoreMixin(Mixin):
         take(state)
         forget_compiled(self.ssm)
 
-    def _wrap_results(self, params: Any, result: Any, *args: Any, **kwargs: Any) -> Any:
+    def _wrap_results(self, params: object, result: Any, *args: Any, **kwargs: Any) -> Any:
         """Return results that own their representation."""
         result.model = own_representation(result)
         return super()._wrap_results(params, result, *args, **kwargs)
@@ -297,7 +297,7 @@ class ExactScoreMixin(Mixin):
         self._score_memo = (_key(params, False, False), ExactScore(gradient, llf, "exact", ""))
         return None if information is None else whitening(information / self.nobs)
 
-    def _exact(self, params: Any, transformed: bool, includes_fixed: bool) -> ExactScore:
+    def _exact(self, params: object, transformed: bool, includes_fixed: bool) -> ExactScore:
         """Return the score of the likelihood at hand, remembered for one parameter vector."""
         key = _key(params, transformed, includes_fixed)
         if self._score_memo is None or self._score_memo[0] != key:
@@ -320,7 +320,7 @@ class ExactScoreMixin(Mixin):
             return self._exact(params, options["transformed"], options["includes_fixed"]).llf
         return cast(float, super().loglike(params, *args, **kwargs))
 
-    def score(self, params: Any, *args: Any, **kwargs: Any) -> Array:
+    def score(self, params: object, *args: Any, **kwargs: Any) -> Array:
         """Return the gradient of the log-likelihood, exact unless another method is asked for."""
         options = _options(args, kwargs)
         method = options.get("score_method") or options.get("method")
@@ -333,7 +333,7 @@ class ExactScoreMixin(Mixin):
             if not self._fitting:
                 self._score_memo = None
 
-    def hessian(self, params: Any, *args: Any, **kwargs: Any) -> Array:
+    def hessian(self, params: object, *args: Any, **kwargs: Any) -> Array:
         """Return second derivatives, divided by the number of periods as in statsmodels."""
         options = _options(args, kwargs)
         method = options.get("hessian_method") or options.get("method")
@@ -351,7 +351,7 @@ class ExactScoreMixin(Mixin):
         return symmetrize(second) / (self.ssm.nobs - self.ssm.loglikelihood_burn)
 
 
-def _key(params: Any, transformed: bool, includes_fixed: bool) -> bytes:
+def _key(params: object, transformed: bool, includes_fixed: bool) -> bytes:
     return np.asarray(params, dtype=float).tobytes() + bytes([transformed, includes_fixed])
 
 

@@ -241,7 +241,7 @@ def _neutral(kind: type, owner: Any) -> tuple[str, ...]:
     return tuple(vars(kind).get(NEUTRAL, ()))
 
 
-def called(method: Callable[..., Any], model: MLEModel, params: Any, options: dict[str, bool]) -> Any:
+def called(method: Callable[..., Any], model: MLEModel, params: object, options: dict[str, bool]) -> Any:
     """Call a method of parameters, with the options of `MLEModel.loglike` or, where it has none, without."""
     try:
         inspect.signature(method).bind(params, **options)

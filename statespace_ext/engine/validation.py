@@ -58,7 +58,7 @@ def _own_labels(index: pd.Index) -> pd.Index:
     return index
 
 
-def check_dates(dates: Any, nobs: int) -> None:
+def check_dates(dates: object, nobs: int) -> None:
     """Reject dates of the wrong number, with duplicates, or not in order."""
     if dates is None:
         return
@@ -329,7 +329,7 @@ def labels_of(data: Any, steps: int) -> pd.Index | None:
     return index if isinstance(index, pd.Index) and len(index) == steps else None
 
 
-def future_labels(value: Any, columns: int) -> pd.Index | None:
+def future_labels(value: object, columns: int) -> pd.Index | None:
     """Return the labels of regressors, or of the first by series; None if they are 0, 1, ... or have none."""
     if isinstance(value, Mapping):
         labelled = (each for each in value.values() if isinstance(each, (pd.Series, pd.DataFrame)))

@@ -323,7 +323,7 @@ def fingerprint(model: Any, exact: bool = False) -> str:
     return digest.hexdigest()
 
 
-def _absorb(digest: Any, value: Any) -> None:
+def _absorb(digest: Any, value: object) -> None:
     """Add a value to a hash: arrays and labels by their contents, and other values by their repr."""
     value = _content(value)
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
@@ -336,7 +336,7 @@ def _absorb(digest: Any, value: Any) -> None:
         digest.update(repr(value).encode())
 
 
-def _content(value: Any) -> Any:
+def _content(value: object) -> Any:
     """Return the contents of a table, an index, a mapping or an initialization as arrays and lists."""
     if isinstance(value, (pd.Series, pd.DataFrame)):
         return [*value.axes, value.to_numpy()]

@@ -479,11 +479,9 @@ def _common_block(part: _Part, p: int, start: str) -> _Block:
     """Return a component that is common to p series."""
     loadings = np.asarray(part.loadings, dtype=object).ravel()
     if len(loadings) != p:
-        raise SpecificationError(
-            f"The loadings of {part.kind} have the wrong length",
-            got=len(loadings),
-            expected=f"{p}, one per series",
-        )
+        expected = f"{p}, one per series"
+        what = f"The loadings of {part.kind} have the wrong length"
+        raise SpecificationError(what, got=len(loadings), expected=expected)
     design = np.array([[_product(a, b, part.kind) for b in part.design] for a in loadings], dtype=object)
     if part.diffuse and any(map(_is_free, loadings)):
         start = "approximate_diffuse"
@@ -552,8 +550,7 @@ def _check_constants(parts: tuple[_Part, ...]) -> None:
     for part in parts:
         if part.kind == "regression" and np.any(np.ptp(np.asarray(part.exog, dtype=float), axis=0) == 0):
             raise SpecificationError(
-                "A constant regressor repeats the level of the trend",
-                remedy="Leave the constant out.",
+                "A constant regressor repeats the level of the trend", remedy="Leave the constant out."
             )
 
 

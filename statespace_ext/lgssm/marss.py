@@ -186,7 +186,7 @@ def _require_default(name: str, value: object) -> None:
     )
 
 
-def _one_or_zero(value: Any) -> bool:
+def _one_or_zero(value: object) -> bool:
     """Return whether tinitx is 1."""
     if isinstance(value, (int, float, np.integer, np.floating)) and value in (0, 1):
         return bool(value)
@@ -309,7 +309,7 @@ def _word(key: str, word: str, shape: tuple[int, int]) -> Any:
     return value if isinstance(value, str) else _array(value, key)
 
 
-def _array(value: Any, key: str) -> np.ndarray:
+def _array(value: object, key: str) -> np.ndarray:
     """Return a matrix of numbers or objects; convert a Categorical to zeros and ones."""
     if isinstance(value, pd.Categorical):
         labels = np.asarray(value)
@@ -354,7 +354,7 @@ def _scaling(Z: Any, p: int) -> np.ndarray:
     return out
 
 
-def _has_strings(value: Any) -> bool:
+def _has_strings(value: object) -> bool:
     return isinstance(value, np.ndarray) and value.dtype.kind == "O"
 
 
@@ -472,7 +472,7 @@ def _spelled(value: Any, shape: tuple[int, int]) -> np.ndarray:
     return _objects(list(value.flat), shape)
 
 
-def _shifted(value: Any, key: str, late: bool, n: int) -> Any:
+def _shifted(value: object, key: str, late: bool, n: int) -> Any:
     """Shift a matrix with a time axis to the periods of `LGSSM`."""
     if not isinstance(value, np.ndarray) or value.ndim != 3 or value.shape[2] == 1:
         return value

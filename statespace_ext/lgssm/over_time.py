@@ -97,7 +97,7 @@ class OverTime(ByFormula[LGSSMResults]):
                 out[key] = self._later_argument(key, value, steps, kind)
         return out
 
-    def _later_argument(self, key: str, value: Any, steps: int, kind: str) -> Any:
+    def _later_argument(self, key: str, value: object, steps: int, kind: str) -> Any:
         """Return one of the `later_arguments`."""
         if value is None and (kind == "apply" or not self._is_held(key)):
             raise self._unknown(key, steps)
@@ -129,7 +129,7 @@ class OverTime(ByFormula[LGSSMResults]):
                 out[key] = self._future_matrix(key, value, steps, params, inputs)
         return out
 
-    def _future_matrix(self, key: str, value: Any, steps: int, params: Array, inputs: object) -> Array:
+    def _future_matrix(self, key: str, value: object, steps: int, params: Array, inputs: object) -> Array:
         """Return a system matrix of periods after the sample, the part of regressors included."""
         block = self._pattern(key, value, steps)
         at = block.at(params[self.layout.positions(list(block.names))])
@@ -155,7 +155,7 @@ class OverTime(ByFormula[LGSSMResults]):
         given = self._given[key]
         return isinstance(given, Regimes) and given.hold
 
-    def _labels_of(self, key: str, value: Any, steps: int) -> list[Any] | None:
+    def _labels_of(self, key: str, value: object, steps: int) -> list[Any] | None:
         """Return the labels of new periods; None if the value is a pattern or numbers."""
         given = self._given[key]
         if not isinstance(given, Regimes):
@@ -168,7 +168,7 @@ class OverTime(ByFormula[LGSSMResults]):
             self.calendar.check_future(value.index, steps, key)
         return list(np.asarray(value).tolist())
 
-    def _pattern(self, key: str, value: Any, steps: int) -> AffineMatrix:
+    def _pattern(self, key: str, value: object, steps: int) -> AffineMatrix:
         """Return the declared block over new periods."""
         labels = self._labels_of(key, value, steps)
         if labels is not None:
@@ -185,7 +185,7 @@ class OverTime(ByFormula[LGSSMResults]):
             )
         return found
 
-    def _parsed(self, key: str, value: Any, periods: int) -> AffineMatrix:
+    def _parsed(self, key: str, value: object, periods: int) -> AffineMatrix:
         others = {name: block.over(np.zeros(periods, dtype=np.intp)) for name, block in self._timed.items()}
         given = {**self._given, **others, key: value}
         return declared_blocks(given, self._declared, self._given["lags"], periods)[key]
@@ -230,6 +230,6 @@ def _is_labels(value: Any) -> bool:
     return not isinstance(value, Regimes) and np.ndim(value) == 1
 
 
-def _is_pattern(value: Any) -> bool:
+def _is_pattern(value: object) -> bool:
     """Return whether a value needs parsing: it has strings, or is not an array of numbers."""
     return isinstance(value, (str, Regimes, AffineMatrix)) or np.asarray(value).dtype.kind in "OUS"
