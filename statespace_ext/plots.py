@@ -118,19 +118,25 @@ def time_axis(axis: Axes, index: pd.Index) -> tuple[Any, str]:
             read = read.to_timestamp()
     if isinstance(read, pd.DatetimeIndex):
         return read, str(index.name or "date")
-    if pd.api.types.is_integer_dtype(read.dtype):  # years, say: no ticks at 1962.5
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axis.ticklabel_format(axis="x", useOffset=False)
-        years = len(read) and np.all((read >= _FIRST_YEAR) & (read <= _LAST_YEAR))
-        return read, str(index.name or ("year" if years else "period"))
     if pd.api.types.is_numeric_dtype(read.dtype):
-        return read, str(index.name or "period")
+        what = _whole_numbers(axis, read) if pd.api.types.is_integer_dtype(read.dtype) else "period"
+        return read, str(index.name or what)
     labels = [str(label) for label in index]
     axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axis.xaxis.set_major_formatter(
         FuncFormatter(lambda at, _: labels[int(at)] if 0 <= at < len(labels) else "")
     )
     return np.arange(len(labels)), str(index.name or "period")
+
+
+def _whole_numbers(axis: Axes, numbers: pd.Index) -> str:
+    """Put ticks at whole numbers only (years, say: none at 1962.5), and return what the numbers are."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.ticklabel_format(axis="x", useOffset=False)
+    years = len(numbers) and np.all((numbers >= _FIRST_YEAR) & (numbers <= _LAST_YEAR))
+    return "year" if years else "period"
 
 
 def few_dates(axis: Axes) -> None:
