@@ -54,49 +54,35 @@ if TYPE_CHECKING:
     from .term_structure.normalisation import Normalisation as Normalisation
     from .term_structure.results import ATSMResults as ATSMResults
 
-_HOMES = {
-    "ACM": "term_structure.acm",
-    "ACMResults": "term_structure.acm_results",
-    "ATSM": "term_structure.atsm",
-    "ATSMResults": "term_structure.results",
-    "CAPM": "regression.capm",
-    "CAPMResults": "regression.capm",
-    "ConvergenceWarning": "exceptions",
-    "DataError": "exceptions",
-    "DynamicRegression": "regression.dynamic_regression",
-    "DynamicRegressionResults": "regression.results",
-    "EstimationError": "exceptions",
-    "ExactScore": "engine.exact_score",
-    "ExactScoreMixin": "engine.exact_score",
-    "FilterReport": "engine.filters",
-    "FitRecord": "inference.records",
-    "IdentificationWarning": "exceptions",
-    "LGSSM": "lgssm.model",
-    "LGSSMResults": "lgssm.results",
-    "Normalisation": "term_structure.normalisation",
-    "OrderSelection": "inference.order",
-    "ParameterError": "exceptions",
-    "Pricing": "term_structure.dynamics",
-    "Profile": "inference.profile",
-    "Regimes": "params.affine",
-    "RollingFit": "inference.windows",
-    "SpecificationError": "exceptions",
-    "StateSpaceError": "exceptions",
-    "UnsupportedError": "exceptions",
-    "components": "lgssm",
+_NAMES = {
     "datasets": "datasets",
-    "exact_score": "engine.exact_score",
-    "filter_report": "engine.filters",
-    "fit_many": "inference.many",
-    "from_marss": "lgssm.marss",
-    "rolling_fit": "inference.windows",
-    "select_order": "inference.order",
-    "use_chandrasekhar": "engine.filters",
-    "use_fastest_filter": "engine.filters",
+    "engine.exact_score": "ExactScore ExactScoreMixin exact_score",
+    "engine.filters": "FilterReport filter_report use_chandrasekhar use_fastest_filter",
+    "exceptions": "ConvergenceWarning DataError EstimationError IdentificationWarning ParameterError "
+    "SpecificationError StateSpaceError UnsupportedError",
+    "inference.many": "fit_many",
+    "inference.order": "OrderSelection select_order",
+    "inference.profile": "Profile",
+    "inference.records": "FitRecord",
+    "inference.windows": "RollingFit rolling_fit",
+    "lgssm.components": "components",
+    "lgssm.marss": "from_marss",
+    "lgssm.model": "LGSSM",
+    "lgssm.results": "LGSSMResults",
+    "params.affine": "Regimes",
+    "regression.capm": "CAPM CAPMResults",
+    "regression.dynamic_regression": "DynamicRegression",
+    "regression.results": "DynamicRegressionResults",
+    "term_structure.acm": "ACM",
+    "term_structure.acm_results": "ACMResults",
+    "term_structure.atsm": "ATSM",
+    "term_structure.dynamics": "Pricing",
+    "term_structure.normalisation": "Normalisation",
+    "term_structure.results": "ATSMResults",
 }
+"""The public names of each module. Two of them are the module itself."""
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 """The module that each public name comes from."""
-_MODULES = ("components", "datasets")
-"""The public names that are modules."""
 
 __all__ = [*_HOMES, "__version__"]
 
@@ -106,12 +92,8 @@ if not TYPE_CHECKING:  # if mypy saw __getattr__, it would accept any name as an
         """Import a public name when it is first used (PEP 562)."""
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        home = f".{_HOMES[name]}"
-        if name in _MODULES:
-            value = import_module(home if home == f".{name}" else f"{home}.{name}", __name__)
-        else:
-            value = getattr(import_module(home, __name__), name)
-        globals()[name] = value
+        module = import_module(f".{_HOMES[name]}", __name__)
+        globals()[name] = value = getattr(module, name, module)
         return value
 
 

@@ -16,6 +16,7 @@ from .engine.validation import read_dates
 from .exceptions import SpecificationError, UnsupportedError
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 LINE, BAND, CONSTANT, ZERO = "#0072B2", "#56B4E9", "#D55E00", "0.6"
@@ -24,7 +25,7 @@ _FIRST_YEAR, _LAST_YEAR = 1500, 2200
 """Whole numbers in this range count as years on an axis."""
 
 
-def new_figure(fig: Any, figsize: Any, default: tuple[float, float]) -> Any:
+def new_figure(fig: Figure | None, figsize: tuple[float, float] | None, default: tuple[float, float]) -> Any:
     """
     Return the given figure, or a new one.
 
@@ -64,7 +65,9 @@ _SEEN = 0.004
 """Width of a band, as a share of the height of the panel, below which it hides behind its line."""
 
 
-def draw_path(axis: Any, mean: pd.Series, se: pd.Series, alpha: float, label: str, band: str = _GIVEN) -> str:
+def draw_path(
+    axis: Axes, mean: pd.Series, se: pd.Series, alpha: float, label: str, band: str = _GIVEN
+) -> str:
     """
     Draw means with a pointwise band of coverage 1 - alpha; return the label of the time axis.
 
@@ -93,14 +96,14 @@ def line_label(label: str, band: str, half: Any) -> str:
     return f"{label} (band {band})" if band != _GIVEN and np.isnan(half).all() else label
 
 
-def mark_zero(axis: Any) -> None:
+def mark_zero(axis: Axes) -> None:
     """Draw a line at zero if zero is within the limits of the vertical axis."""
     low, high = axis.get_ylim()
     if low < 0.0 < high:
         axis.axhline(0.0, color=ZERO, linewidth=0.6, zorder=0.5)
 
 
-def time_axis(axis: Any, index: pd.Index) -> tuple[Any, str]:
+def time_axis(axis: Axes, index: pd.Index) -> tuple[Any, str]:
     """
     Return the positions of the periods on an axis, and its label, which is the name of the index.
 
@@ -115,13 +118,9 @@ def time_axis(axis: Any, index: pd.Index) -> tuple[Any, str]:
             read = read.to_timestamp()
     if isinstance(read, pd.DatetimeIndex):
         return read, str(index.name or "date")
-    if pd.api.types.is_integer_dtype(read.dtype):  # years, say: no ticks at 1962.5
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axis.ticklabel_format(axis="x", useOffset=False)
-        years = len(read) and np.all((read >= _FIRST_YEAR) & (read <= _LAST_YEAR))
-        return read, str(index.name or ("year" if years else "period"))
     if pd.api.types.is_numeric_dtype(read.dtype):
-        return read, str(index.name or "period")
+        what = _whole_numbers(axis, read) if pd.api.types.is_integer_dtype(read.dtype) else "period"
+        return read, str(index.name or what)
     labels = [str(label) for label in index]
     axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axis.xaxis.set_major_formatter(
@@ -130,7 +129,17 @@ def time_axis(axis: Any, index: pd.Index) -> tuple[Any, str]:
     return np.arange(len(labels)), str(index.name or "period")
 
 
-def few_dates(axis: Any) -> None:
+def _whole_numbers(axis: Axes, numbers: pd.Index) -> str:
+    """Put ticks at whole numbers only (years, say: none at 1962.5), and return what the numbers are."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.ticklabel_format(axis="x", useOffset=False)
+    years = len(numbers) and np.all((numbers >= _FIRST_YEAR) & (numbers <= _LAST_YEAR))
+    return "year" if years else "period"
+
+
+def few_dates(axis: Axes) -> None:
     """Reduce the number of dates on the axis of a small panel."""
     import matplotlib.dates as mdates
 
@@ -150,10 +159,10 @@ def entries(axes: Any) -> tuple[list[Any], list[str]]:
     return list(found.values()), list(found)
 
 
-def legend_above(fig: Any, handles: list[Any], labels: list[str], columns: int) -> None:
+def legend_above(fig: Figure, handles: list[Any], labels: list[str], columns: int) -> None:
     """Add one legend for all panels above them."""
     constrained = type(fig.get_layout_engine()).__name__ == "ConstrainedLayoutEngine"
-    place = "outside upper center" if constrained else "upper center"
+    place: Any = "outside upper center" if constrained else "upper center"
     fig.legend(handles, labels, loc=place, ncols=columns, frameon=False, fontsize="small")
 
 
@@ -161,7 +170,7 @@ def plot_factors(
     smoothed: pd.DataFrame,
     se: pd.DataFrame,
     *,
-    fig: Any = None,
+    fig: Figure | None = None,
     figsize: tuple[float, float] | None = None,
     alpha: float = 0.05,
     units: Sequence[str] | None = None,
@@ -211,7 +220,7 @@ def plot_factors(
 
 
 def plot_em_trace(
-    trace: pd.DataFrame, *, fig: Any = None, figsize: tuple[float, float] | None = None
+    trace: pd.DataFrame, *, fig: Figure | None = None, figsize: tuple[float, float] | None = None
 ) -> Figure:
     """
     Plot how far the log-likelihood is below its best value, by iteration, on a logarithmic axis.
@@ -258,7 +267,7 @@ def plot_forecast(
     *,
     levels: Sequence[float],
     band: str,
-    fig: Any = None,
+    fig: Figure | None = None,
     figsize: tuple[float, float] | None = None,
 ) -> Figure:
     """
@@ -305,7 +314,7 @@ def plot_forecast(
     return fig
 
 
-def _fan(axis: Any, places: Any, observed: Any, mean: Any, se: Any, levels: Sequence[float]) -> None:
+def _fan(axis: Axes, places: Any, observed: Any, mean: Any, se: Any, levels: Sequence[float]) -> None:
     """Draw one series; the fan starts at the last period of the sample if that has a value."""
     first = int(np.flatnonzero(np.isfinite(mean))[0]) if np.isfinite(mean).any() else len(mean)
     if first and np.isfinite(observed[first - 1]):
@@ -330,7 +339,7 @@ def plot_responses(
     se: pd.DataFrame,
     *,
     alpha: float = 0.05,
-    fig: Any = None,
+    fig: Figure | None = None,
     figsize: tuple[float, float] | None = None,
 ) -> Figure:
     """

@@ -92,7 +92,7 @@ def test_lazy_names_are_those_that_type_checkers_see() -> None:
     tree = ast.parse(Path(sse.__file__).read_text(encoding="utf-8"))
     guarded = next(node for node in tree.body if isinstance(node, ast.If))
     seen = {
-        alias.name: node.module or alias.name
+        alias.name: f"{node.module or ''}.{alias.name}".strip(".") if alias.name in MODULES else node.module
         for node in guarded.body
         if isinstance(node, ast.ImportFrom)
         for alias in node.names

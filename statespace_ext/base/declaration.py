@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from ..display import page
 from ..em.updates import LinearGaussianUpdates, StateStructure, Updates
 from ..engine.arguments import check_keywords, one_of
 from ..engine.representation import Mixin
-from ..engine.system import System, stationary_start
+from ..engine.system import System, with_stationary_start
 from ..engine.system_score import ALL, SystemScore, summed
 from ..engine.validation import check_series
 from ..exceptions import SpecificationError, shown
@@ -42,7 +41,7 @@ class Declared(Mixin):
     layout: ParameterLayout
     structure: StateStructure
     initialization_kind: str
-    endog: Any
+    endog: Array
     _given: dict[str, Any]
     _computed: tuple[str, ...] = ()
     """Arguments in ``_given`` whose values the model computed. Clones use them; the repr omits them."""
@@ -174,10 +173,7 @@ class Declared(Mixin):
             initial_state=at["initial_state"][:, 0],
             initial_state_cov=at["initial_state_cov"],
         )
-        if self.initialization_kind != "stationary":
-            return system
-        mean, cov = stationary_start(system)
-        return replace(system, initial_state=mean, initial_state_cov=cov)
+        return with_stationary_start(system) if self.initialization_kind == "stationary" else system
 
     def updates(self, layout: ParameterLayout) -> Updates:
         """Return the EM updates for a layout of the free parameters."""
@@ -268,7 +264,7 @@ def _vector(key: str, value: object, names: Sequence[str]) -> AffineMatrix:
     return parse_matrix(value, (len(names), 1), key, matrix_namer(key, names))
 
 
-def _brief(value: Any) -> str:
+def _brief(value: object) -> str:
     if isinstance(value, (np.ndarray, pd.Series, pd.DataFrame)):
         return f"array {np.shape(value)}"
     text = repr(value)

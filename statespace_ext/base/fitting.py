@@ -44,7 +44,7 @@ class Fitting(Generic[R], Mixin):
         """Return nearby free parameters at which the likelihood exists; by default ``params`` itself."""
         return params
 
-    def identification(self, params: Any, fixed: Mapping[str, float] | None = None) -> Identification:
+    def identification(self, params: object, fixed: Mapping[str, float] | None = None) -> Identification:
         """
         Find which parameters are identified, from the system matrices.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.mlemodel import PredictionResults
 
 from ..engine.arguments import names_among, positive_integer, probability
@@ -20,6 +21,8 @@ from ..numerics.linear_algebra import Array
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from .results import StateSpaceResults
 
 ROUNDING = 1e-12
 """Relative changes below this size are rounding errors: the value does not depend on the parameter."""
@@ -73,7 +76,7 @@ class Predictions(PredictionResults):
         return super().summary_frame(int(endog), probability(alpha, "alpha"))
 
 
-def with_param_uncertainty(results: Any, prediction: Any, again: Callable[[Any], Any]) -> None:
+def with_param_uncertainty(results: StateSpaceResults, prediction: Any, again: Callable[[Any], Any]) -> None:
     r"""
     Add the contribution of parameter uncertainty to the covariances of predictions, in place.
 
@@ -131,7 +134,7 @@ def with_param_uncertainty(results: Any, prediction: Any, again: Callable[[Any],
     out._var_pred_mean = total if several else total[:, 0, 0]
 
 
-def require_covariances(results: Any) -> None:
+def require_covariances(results: StateSpaceResults) -> None:
     """Raise `UnsupportedError` if the filter kept no covariances of the states."""
     past = results.filter_results
     if past.memory_no_filtered_cov or past.memory_no_predicted_cov or past.memory_no_forecast_cov:
@@ -142,7 +145,7 @@ def require_covariances(results: Any) -> None:
         )
 
 
-def starts_from_earlier_data(start: Any) -> Any:
+def starts_from_earlier_data(start: Initialization) -> Initialization:
     """Mark an initialization whose moments come from earlier data at the estimates, and return it."""
     start.from_earlier_data = True
     return start
@@ -208,7 +211,7 @@ class Forecasts(Mixin):
         levels: float | Sequence[float] = (0.5, 0.8, 0.95),
         history: int | None = None,
         param_uncertainty: bool = False,
-        fig: Any = None,
+        fig: Figure | None = None,
         figsize: tuple[float, float] | None = None,
         **kwargs: Any,
     ) -> Figure:
@@ -297,8 +300,9 @@ class OutOfSample(Mixin):
         **kwargs: Any,
     ) -> dict[str, Any]:
         """Return the matrices of periods after the sample, for prediction and simulation."""
-        state_exog = kwargs.pop("state_exog", None)
         vector = self.handle_params(params, transformed, includes_fixed)
+        kwargs = self.patterns_ahead(vector, exog, out_of_sample, kwargs)
+        state_exog = kwargs.pop("state_exog", None)
         future = {
             "obs_intercept": self._future(exog, self.k_exog, out_of_sample, "exog"),
             "state_intercept": self._future(state_exog, self.k_state_exog, out_of_sample, "state_exog"),
@@ -317,11 +321,17 @@ class OutOfSample(Mixin):
             kwargs[name] = self.future_intercept(name, regressors, vector)
         return kwargs
 
+    def patterns_ahead(
+        self, params: Array, exog: object, steps: int, given: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Return the arguments of a prediction, with numbers in place of patterns of matrices."""
+        return given
+
     def future_intercept(self, name: str, exog: Array, params: Array) -> Array:
         """Return "obs_intercept" or "state_intercept" for future regressors."""
         raise NotImplementedError
 
-    def _future(self, value: Any, columns: int, steps: int, name: str) -> Array | None:
+    def _future(self, value: object, columns: int, steps: int, name: str) -> Array | None:
         """Return the rows of future regressors that affect periods after the sample; None without any."""
         if not columns:
             if value is not None:
@@ -396,7 +406,7 @@ class OutOfSample(Mixin):
         )
         return self.clone(self.data.orig_endog, self.data.orig_exog, state_exog=rows, **changed)
 
-    def inputs_on(self, value: Any, steps: int) -> tuple[Array, Array]:
+    def inputs_on(self, value: object, steps: int) -> tuple[Array, Array]:
         """
         Return the row of ``state_exog`` that enters the first new period, and the rows of the new periods.
 
@@ -427,7 +437,7 @@ class OutOfSample(Mixin):
         """Return the contribution of rows of ``state_exog`` to the state intercept, (k_states, rows)."""
         raise NotImplementedError
 
-    def simulate(self, params: Any, nsimulations: int, *args: Any, **kwargs: Any) -> Any:
+    def simulate(self, params: object, nsimulations: int, *args: Any, **kwargs: Any) -> Any:
         """Simulate, as `MLEModel.simulate`. ``state_exog`` after the sample is given as in `forecast`."""
         model = self.entered(kwargs.get("state_exog"))
         labels = future_labels(kwargs.get("exog"), self.k_exog)
@@ -442,7 +452,7 @@ def _check_shape(rows: Array, columns: int, what: str, steps: int | None = None)
         raise DataError(f"{what} has the wrong shape", got=rows.shape, expected=expected)
 
 
-def _check_one_period(value: Any, names: list[str], name: str) -> None:
+def _check_one_period(value: object, names: list[str], name: str) -> None:
     """
     Reject a Series with one period of several regressors if its index lacks their names.
 

@@ -105,23 +105,7 @@ def regression_frames(
             "The formula is not a string", got=repr(formula), expected='"IBM + XOM ~ MKT"'
         )
     data = _plain_frame(data)
-    keep = patsy.NAAction(NA_types=[])
-    try:
-        desc = patsy.ModelDesc.from_formula(formula)
-        sides = [patsy.ModelDesc([], terms) for terms in (desc.lhs_termlist, desc.rhs_termlist)]
-        if not desc.lhs_termlist:
-            raise SpecificationError("The formula has no series on the left", got=repr(formula))
-        if not desc.rhs_termlist and constant:
-            raise SpecificationError("The formula has no regressors on the right", got=repr(formula))
-        left = patsy.dmatrix(sides[0], data, environment, NA_action=keep, return_type="dataframe")
-        right = patsy.dmatrix(sides[1], data, environment, NA_action="drop", return_type="dataframe")
-    except patsy.PatsyError as error:
-        raise SpecificationError(
-            "The formula cannot be evaluated",
-            got=repr(formula),
-            expected=f"columns among {list(data.columns)}",
-            remedy=_first_line(error),
-        ) from error
+    left, right = _sides(formula, data, environment, constant)
     infos = left.design_info.factor_infos.values()
     categories = [each.factor.name() for each in infos if each.type == "categorical"]
     if categories:
@@ -135,6 +119,31 @@ def regression_frames(
         raise SpecificationError("The formula has no series on the left", got=repr(formula))
     design = FormulaDesign(formula, data, right.design_info)
     return pd.DataFrame(series.astype(float)), _complete(right, data, formula), design
+
+
+def _sides(formula: str, data: pd.DataFrame, environment: Any, constant: bool) -> tuple[Any, Any]:
+    """Return the sides of a formula as frames of patsy: rows of NaN stay on the left and go on the right."""
+    try:
+        desc = patsy.ModelDesc.from_formula(formula)
+        if not desc.lhs_termlist:
+            raise SpecificationError("The formula has no series on the left", got=repr(formula))
+        if not desc.rhs_termlist and constant:
+            raise SpecificationError("The formula has no regressors on the right", got=repr(formula))
+        keep = patsy.NAAction(NA_types=[])
+        left, right = (
+            patsy.dmatrix(
+                patsy.ModelDesc([], terms), data, environment, NA_action=to, return_type="dataframe"
+            )
+            for terms, to in ((desc.lhs_termlist, keep), (desc.rhs_termlist, "drop"))
+        )
+    except patsy.PatsyError as error:
+        raise SpecificationError(
+            "The formula cannot be evaluated",
+            got=repr(formula),
+            expected=f"columns among {list(data.columns)}",
+            remedy=_first_line(error),
+        ) from error
+    return left, right
 
 
 def regressors_out_of_sample(design: FormulaDesign, data: pd.DataFrame) -> pd.DataFrame:
@@ -178,7 +187,7 @@ def _complete(matrix: pd.DataFrame, data: pd.DataFrame, formula: str) -> pd.Data
     return pd.DataFrame(exog)
 
 
-def with_const(value: Any, what: str) -> Any:
+def with_const(value: object, what: str) -> Any:
     """Return an argument by regressor, with patsy's "Intercept" renamed to "const"."""
     if not isinstance(value, Mapping) or "Intercept" not in value:
         return value
@@ -211,7 +220,7 @@ def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0] + "."
 
 
-def named_regressors(value: Any, names: list[str], labelled: bool, design: FormulaDesign | None) -> Any:
+def named_regressors(value: object, names: list[str], labelled: bool, design: FormulaDesign | None) -> Any:
     """
     Return the regressors of other periods, built by a formula or checked by name.
 
@@ -306,7 +315,7 @@ class ByFormula(StateSpaceModel[R]):
     design_info: FormulaDesign | None = None
     """The right-hand side of the formula of `from_formula`, which builds ``exog`` of other periods."""
 
-    def regressors(self, exog: Any) -> Any:
+    def regressors(self, exog: object) -> Any:
         """
         Return ``exog`` of other periods. If the model has a formula, build it from the frame.
 
@@ -320,7 +329,7 @@ class ByFormula(StateSpaceModel[R]):
         found = named_regressors(exog, self.regressor_names["exog"], False, self.design_info)
         return found if found is exog else found.drop(columns="const", errors="ignore")
 
-    def future_rows(self, value: Any, name: str) -> Array:
+    def future_rows(self, value: object, name: str) -> Array:
         """Return future regressors as an array. A frame with the columns of the formula is accepted too."""
         return super().future_rows(self.regressors(value) if name == "exog" else value, name)
 

@@ -5,18 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from statsmodels.tsa.statespace.kalman_smoother import SmootherResults
 
 from ..display import Displayed
+from ..engine.exact_start import system_of
 from ..engine.representation import Mixin
 from ..engine.smoother import Smoother
-from ..engine.system import System, recorded_system, with_time
+from ..engine.system import System, with_time
 from ..exceptions import SpecificationError, shown
 from ..numerics.incomplete_rows import Row, Rows, at
 from ..numerics.linear_algebra import Array, scaled_solve, symmetrize
+
+if TYPE_CHECKING:
+    from .results import StateSpaceResults
 
 
 @dataclass(frozen=True, repr=False)
@@ -97,8 +102,8 @@ class IncompleteRows(Mixin):
     ) -> Any:
         """Return the news relative to earlier results, for `MLEResults.news`. ``end`` is exclusive."""
         now, before = smoothed_output(self), smoothed_output(previous)
-        system = recorded_system(now)
-        _require_same(system, recorded_system(before), before.nobs, now.nobs)
+        system = system_of(now.model)
+        _require_same(system, system_of(before.model), before.nobs, now.nobs)
         index, earlier = self.model._index, previous.model._index
         if not index[: before.nobs].equals(earlier):
             raise SpecificationError(
@@ -128,7 +133,7 @@ class IncompleteRows(Mixin):
         return frame.iloc[:, 0] if isinstance(self.model.data.orig_endog, pd.Series) else frame
 
 
-def smoothed_output(results: Any) -> Any:
+def smoothed_output(results: StateSpaceResults) -> SmootherResults:
     """Return the output of the smoother; raise an error without smoothed states."""
     out = results.smoother_results
     if out is None or out.smoothed_state is None:
@@ -139,7 +144,7 @@ def smoothed_output(results: Any) -> Any:
     return out
 
 
-def _states(results: Any) -> States:
+def _states(results: SmootherResults) -> States:
     """Return the smoothed states with the moments that the news need."""
     return States(results.smoothed_state, results.predicted_state_cov, int(results.nobs_diffuse))
 

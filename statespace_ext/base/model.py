@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -30,7 +31,7 @@ from ..engine.system import (
     require_density,
     require_stationary,
     stationary_radius,
-    stationary_start,
+    with_stationary_start,
     write,
 )
 from ..engine.system_score import system_score
@@ -60,8 +61,8 @@ _FOR_THE_ENGINE = frozenset(
     entered estimate exact_information expand following future_intercept future_rows future_scale
     has_average_information hashed_arguments initialization_kind initialized_structure initialized_system
     input_part inputs_on later_arguments later_starts likelihood_neutral loglike_and_score mirrored more_data
-    new_periods other_local_maxima other_starts period_arguments preserved private_smoother problem
-    ranked_starts require_scale score_at score_by_block score_matrices stabilised starts state_inputs
+    new_periods other_local_maxima other_starts patterns_ahead period_arguments preserved private_smoother
+    problem ranked_starts require_scale score_at score_by_block score_matrices stabilised starts state_inputs
     structure system_at unknown_next updates user_initialization variance_sizes""".split()
 )
 """Attributes for the engine and for subclasses. `dir` omits them."""
@@ -111,20 +112,7 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         freq: object = None,
     ) -> None:
         self._given = deepcopy(self._given) if given is None else given
-        endog = endog_frame(endog)
-        nobs = len(endog)  # type: ignore[arg-type]
-        check_dates(dates, nobs)
-        index = getattr(endog, "index", None)
-        exog = regressor_frame(exog, nobs, index, "exog")
-        index = getattr(exog, "index", None) if index is None else index
-        state_exog = regressor_frame(state_exog, nobs, index, "state_exog", last_may_miss=True)
-        if dates is not None:
-            read, labels = read_dates(dates), pd.Index(cast(Any, dates))
-            labels = read if isinstance(read, pd.DatetimeIndex) else labels
-            endog, exog, state_exog = (relabelled(each, labels) for each in (endog, exog, state_exog))
-            dates = labels
-        elif index is None:
-            dates = getattr(state_exog, "index", None)
+        endog, exog, state_exog, dates = _checked_data(endog, exog, state_exog, dates)
         try:
             super().__init__(
                 endog,
@@ -334,12 +322,12 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
                 require_stationary(stationary_radius(self.ssm))
         return vector
 
-    def filter(self, params: Any, *args: Any, **kwargs: Any) -> R:
+    def filter(self, params: object, *args: Any, **kwargs: Any) -> R:
         """Return filtered results; see `MLEModel.filter`."""
         with self._lock, named_singularity():
             return cast(R, super().filter(params, *args, **kwargs))
 
-    def smooth(self, params: Any, *args: Any, **kwargs: Any) -> R:
+    def smooth(self, params: object, *args: Any, **kwargs: Any) -> R:
         """Return smoothed results; see `MLEModel.smooth`."""
         with self._lock, named_singularity(), warnings.catch_warnings():
             # for exact-diffuse starts: the covariance of the measurement disturbances, which is not used here
@@ -353,7 +341,7 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
             require_draws(self.ssm)
         return super().simulation_smoother(*args, **kwargs)
 
-    def _wrap_results(self, params: Any, result: Any, *args: Any, **kwargs: Any) -> Any:
+    def _wrap_results(self, params: object, result: Any, *args: Any, **kwargs: Any) -> Any:
         """Return the results of a pass, with the exact-diffuse initialization of this package."""
         start = self.ssm.initialization
         if has_part(start, "diffuse") and not isinstance(result, LazyResults):
@@ -367,12 +355,12 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
 
     # -- methods that write the matrices at their parameters, and restore the representation -----------
 
-    def simulate(self, params: Any, nsimulations: int, *args: Any, **kwargs: Any) -> Any:
+    def simulate(self, params: object, nsimulations: int, *args: Any, **kwargs: Any) -> Any:
         """Simulate a series; see `MLEModel.simulate`. The state of the model does not change."""
         with self.preserved():
             return super().simulate(params, nsimulations, *args, **kwargs)
 
-    def loglikeobs(self, params: Any, *args: Any, **kwargs: Any) -> Array:
+    def loglikeobs(self, params: object, *args: Any, **kwargs: Any) -> Array:
         """Return the log-likelihood of each period; see `MLEModel.loglikeobs`."""
         with self.preserved(), named_singularity():
             return np.asarray(super().loglikeobs(params, *args, **kwargs))
@@ -423,19 +411,17 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
             start = self.user_initialization
             if start is None:
                 return system
+            plain = partial(replace, system, initialization=None, stationary=None)
             if start.initialization_type == "diffuse":
-                return replace(system, start="diffuse", initialization=None, stationary=None)
+                return plain(start="diffuse")
             if start.initialization_type == "stationary":
-                mean, cov = stationary_start(system)
-                given = {"initial_state": mean, "initial_state_cov": cov}
-                return replace(system, start="stationary", initialization=None, stationary=None, **given)
+                return with_stationary_start(plain(start="stationary"))
             mean, diffuse, cov = start(model=self.ssm)
         if np.any(diffuse) or has_part(start, "stationary"):
             raise UnsupportedError(
                 "A model with a partly diffuse or stationary start that was set on `ssm` cannot be estimated"
             )
-        given = {"initial_state": mean, "initial_state_cov": cov}
-        return replace(system, start="known", initialization=None, stationary=None, **given)
+        return plain(start="known", initial_state=mean, initial_state_cov=cov)
 
     def loglike(self, params: object, *args: Any, **kwargs: Any) -> float:
         """
@@ -491,7 +477,7 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         ]
 
     def impulse_responses(
-        self, params: Any, steps: int = 1, impulse: Any = 0, *args: Any, **kwargs: Any
+        self, params: object, steps: int = 1, impulse: Any = 0, *args: Any, **kwargs: Any
     ) -> Any:
         """
         Return the responses of the observations to an impulse. The state of the model does not change.
@@ -520,6 +506,21 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
             impulse = int(impulse)
         with self.preserved():
             return super().impulse_responses(params, steps, impulse, *args, **kwargs)
+
+
+def _checked_data(endog: object, exog: object, state_exog: object, dates: object) -> tuple[Any, ...]:
+    """Return the data as floats with the same labels, and the labels that are not those of ``endog``."""
+    data: Any = endog_frame(endog)
+    nobs, index = len(data), getattr(data, "index", None)
+    check_dates(dates, nobs)
+    outer = regressor_frame(exog, nobs, index, "exog")
+    index = getattr(outer, "index", None) if index is None else index
+    inner = regressor_frame(state_exog, nobs, index, "state_exog", last_may_miss=True)
+    if dates is None:
+        return data, outer, inner, getattr(inner, "index", None) if index is None else None
+    read, labels = read_dates(dates), pd.Index(cast(Any, dates))
+    labels = read if isinstance(read, pd.DatetimeIndex) else labels
+    return (*(relabelled(each, labels) for each in (data, outer, inner)), labels)
 
 
 _FOREIGN = Initialization(1, "diffuse")

@@ -20,6 +20,7 @@ from statsmodels.tsa.statespace.kalman_filter import (
     FILTER_CHANDRASEKHAR,
     FILTER_COLLAPSED,
     FILTER_UNIVARIATE,
+    FilterResults,
 )
 from statsmodels.tsa.statespace.mlemodel import MLEResults
 
@@ -207,12 +208,17 @@ def _longtable(tables: list[SimpleTable], caption: bool) -> str:
         title = _escaped(tables[0].title)
         box = f"\\multicolumn{{{len(kinds)}}}{{@{{}}l@{{}}}}{{\\parbox{{\\linewidth}}{{{title}}}}}\\\\"
         out.append(f"\\caption{{{title}}}\\\\" if caption else box)
-    for i, (row, head) in enumerate(zip(rows, heads, strict=True)):
-        cells = list(map(_header if head else _escaped, row))
-        cells[wide] = rf"\raggedright\hangindent=1em {_breakable(row[wide])}"
-        above = [r"\midrule" if i else r"\toprule"] if head or not i else []
-        out += [*above, " & ".join(cells) + r" \tabularnewline", *([r"\midrule"] if head else [])]
-    return "\n".join([*out, r"\bottomrule", r"\end{longtable}"])
+    body = "\n".join(_row(row, head, wide) for row, head in zip(rows, heads, strict=True))
+    body = body.removeprefix("\\midrule\n")
+    return "\n".join([*out, r"\toprule", body, r"\bottomrule", r"\end{longtable}"])
+
+
+def _row(cells: list[str], head: bool, wide: int) -> str:
+    """Return a row of a LaTeX table; a row of titles is between lines."""
+    out = list(map(_header if head else _escaped, cells))
+    out[wide] = rf"\raggedright\hangindent=1em {_breakable(cells[wide])}"
+    line = " & ".join(out) + r" \tabularnewline"
+    return f"\\midrule\n{line}\n\\midrule" if head else line
 
 
 def _columns(rows: list[list[str]], titled: bool) -> tuple[list[str], int]:
@@ -272,7 +278,7 @@ def matrix_of(layout: ParameterLayout) -> dict[str, str]:
 
 
 def parameter_rows(
-    layout: ParameterLayout, params: Any, errors: Any, fixed: Mapping[str, float], boundary: list[str]
+    layout: ParameterLayout, params: object, errors: Any, fixed: Mapping[str, float], boundary: list[str]
 ) -> pd.DataFrame:
     """Return the matrix, term, estimate, std_error and status of the parameters, by block of the layout."""
     place = matrix_of(layout)
@@ -327,7 +333,7 @@ def describe_sample(endog: Any, index: Any) -> str:
     return out + (f", {100.0 * missing:.2g} % missing" if missing else "")
 
 
-def sample_line(sample: str, series: int, filter_results: Any) -> str:
+def sample_line(sample: str, series: int, filter_results: FilterResults) -> str:
     """
     Return the line of a summary that describes the sample, the filter and the initialization.
 
@@ -434,7 +440,7 @@ class Reporting(Mixin):
         """Return the rows of `tidy` without the tests and intervals."""
         return parameter_rows(self.model.layout, self.params, self.bse, self._fixed, self.boundary)
 
-    def plot_em_trace(self, fig: Any = None, figsize: tuple[float, float] | None = None) -> Figure:
+    def plot_em_trace(self, fig: Figure | None = None, figsize: tuple[float, float] | None = None) -> Figure:
         """
         Plot the trace of the fit: how far the log-likelihood is below its best value, by iteration.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from scipy.stats import chi2
+from statsmodels.tsa.statespace.kalman_smoother import SmootherResults
 from statsmodels.tsa.stattools import acf
 
 from ..engine.arguments import arguments_of, one_of, options_of, positive_number, truth
@@ -32,7 +33,7 @@ def _ratio(value: Array, variance: Array, of: Array) -> Array:
         return np.where(variance > _NOTHING * of, value / np.sqrt(variance), np.nan)
 
 
-def _disturbances(res: Any) -> Iterator[tuple[str, Array, Array, Array, Array]]:
+def _disturbances(res: SmootherResults) -> Iterator[tuple[str, Array, Array, Array, Array]]:
     """
     Yield the equation, estimates e, Var[e], covariance of the disturbance, and its positions, by period.
 
@@ -245,7 +246,7 @@ class Residuals(Mixin):
         self,
         variable: Any = None,
         lags: int = 10,
-        fig: Any = None,
+        fig: Figure | None = None,
         figsize: tuple[float, float] | None = None,
         **kwargs: Any,
     ) -> Figure:
@@ -279,7 +280,7 @@ class Residuals(Mixin):
         names = [str(name) for name in np.atleast_1d(self.model.endog_names)]
         chosen = _places(variable, names)
         fig = new_figure(fig, figsize, (10, 6.0 * len(chosen)))
-        parts = [fig] if len(chosen) == 1 else fig.subfigures(len(chosen), 1)
+        parts: Any = [fig] if len(chosen) == 1 else fig.subfigures(len(chosen), 1)
         options = {"missing": "conservative", **options_of(kwargs.pop("acf_kwargs", None), "acf_kwargs")}
         for part, place in zip(parts, chosen, strict=True):
             first = len(part.axes)

@@ -38,6 +38,7 @@ from ..engine.validation import (
     regressor_frame,
 )
 from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
+from ..fit.objective import FitResult
 from ..inference.information import ParamsCov
 from ..inference.order import criteria, observed
 from ..numerics.linear_algebra import Array
@@ -127,13 +128,13 @@ class StateSpaceResults(
     """
 
     model: Any
-    _fit: Any = None
+    _fit: FitResult | None = None
     _constructed = False
     _cache: dict[str, Any]
     _cov: ParamsCov | None = None
 
     def __init__(
-        self, model: Any, params: Any, results: Any, cov_type: str | None = None, *args: Any, **kwargs: Any
+        self, model: Any, params: object, results: Any, cov_type: str | None = None, *args: Any, **kwargs: Any
     ) -> None:
         lazy = isinstance(results, LazyResults)
         errors = None if results.memory_no_forecast or lazy else results.standardized_forecasts_error
@@ -229,7 +230,7 @@ class StateSpaceResults(
 
     # -- the fit ---------------------------------------------------------------------------------------
 
-    def attach(self, fit: Any, full_output: bool = True) -> None:
+    def attach(self, fit: FitResult, full_output: bool = True) -> None:
         """Attach the outcome of an estimation to the results."""
         self._fit = fit
         self.mlefit = SimpleNamespace(params=np.asarray(self.params), mle_retvals=None, mle_settings=None)

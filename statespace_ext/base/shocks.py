@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from statsmodels.tsa.statespace.kalman_smoother import SmootherResults
 
 from ..display import Displayed
 from ..engine.arguments import arguments_of, names_among, one_of, positive_integer, truth
@@ -49,7 +50,7 @@ class ImpulseResponses(Displayed):
         return out[[(name, end) for name in self.estimate.columns for end in ends]]
 
     def plot(
-        self, fig: Any = None, figsize: tuple[float, float] | None = None, alpha: float = 0.05
+        self, fig: Figure | None = None, figsize: tuple[float, float] | None = None, alpha: float = 0.05
     ) -> Figure:
         """
         Plot the responses with pointwise intervals; one row per series and one column per shock.
@@ -264,22 +265,11 @@ class Shocks(Mixin):
         exog, state_exog = self._regressor_parts()
         sources = [("start", "first state"), ("intercept", "intercept")]
         sources += [("exog", name) for name in exog] + [("state_exog", name) for name in state_exog]
-        first = len(sources)
-        sources += [("shock", name) for name in self.model.shock_names]
         paths = np.zeros((res.nobs, self.model.k_states, len(sources)))
-        paths[0, :, 0] = res.smoothed_state[:, 0]
-        inputs = np.stack(list(state_exog.values()), axis=2) if state_exog else None
-        for t in range(res.nobs - 1):
-            paths[t + 1] = at(res.transition, t) @ paths[t]
-            paths[t + 1, :, 1] += at(res.state_intercept, t)
-            if inputs is not None:
-                paths[t + 1, :, first - len(state_exog) : first] += inputs[t]
-                paths[t + 1, :, 1] -= inputs[t].sum(axis=1)
-            shock, R = res.smoothed_state_disturbance[:, t], at(res.selection, t)
-            if turned and len(shock):
-                L = semidefinite_cholesky(at(res.state_cov, t))
-                R, shock = R @ L, np.linalg.lstsq(L, shock, rcond=None)[0]
-            paths[t + 1, :, first:] += R * shock
+        inputs = list(state_exog.values())
+        paths = np.concatenate([paths, _shock_paths(res, turned)], axis=2)
+        paths = _propagated(res, paths, np.stack(inputs, axis=2) if inputs else None, len(sources))
+        sources += [("shock", name) for name in self.model.shock_names]
         names = list(self.model.state_names)
         if kind == "series":
             names = np.atleast_1d(self.model.endog_names).tolist()
@@ -290,7 +280,7 @@ class Shocks(Mixin):
         )
         return pd.DataFrame(paths.reshape(res.nobs, -1), index=self.model.calendar.labels, columns=columns)
 
-    def _of_series(self, res: Any, paths: Array, exog: list[Array]) -> Array:
+    def _of_series(self, res: SmootherResults, paths: Array, exog: list[Array]) -> Array:
         """Return the contributions to the series, with the noise last, from those to the states."""
         out = np.zeros((res.nobs, self.model.k_endog, paths.shape[2] + 1))
         signal = np.empty(out.shape[:2])
@@ -322,6 +312,30 @@ class Shocks(Mixin):
             rows[: len(coef)] = coef
             found.append({label: np.outer(data[:, j], rows[:, j]) for j, label in enumerate(labels)})
         return found[0], found[1]
+
+
+def _shock_paths(res: SmootherResults, turned: bool) -> Array:
+    """Return what each shock adds to the states of each period, (nobs, k, q)."""
+    out = np.zeros((res.nobs, *res.selection.shape[:2]))
+    for t in range(res.nobs - 1):
+        shock, R = res.smoothed_state_disturbance[:, t], at(res.selection, t)
+        if turned and len(shock):
+            L = semidefinite_cholesky(at(res.state_cov, t))
+            R, shock = R @ L, np.linalg.lstsq(L, shock, rcond=None)[0]
+        out[t + 1] = R * shock
+    return out
+
+
+def _propagated(res: SmootherResults, added: Array, inputs: Array | None, first: int) -> Array:
+    """Return the contributions to the states; the first is that of x_1, and inputs come before the shocks."""
+    added[0, :, 0] = res.smoothed_state[:, 0]
+    for t in range(res.nobs - 1):
+        added[t + 1] += at(res.transition, t) @ added[t]
+        added[t + 1, :, 1] += at(res.state_intercept, t)
+        if inputs is not None:
+            added[t + 1, :, first - inputs.shape[2] : first] += inputs[t]
+            added[t + 1, :, 1] -= inputs[t].sum(axis=1)
+    return added
 
 
 def _shock_parts(selection: Array, state_cov: Array) -> Array:

@@ -41,7 +41,7 @@ class Derivatives(Mixin):
 
     likelihood_neutral: tuple[str, ...] = ("score_obs",)
 
-    def score_obs(self, params: Any, *args: Any, **kwargs: Any) -> Array:
+    def score_obs(self, params: object, *args: Any, **kwargs: Any) -> Array:
         """
         Return the score of each period, (nobs, free parameters); see `MLEModel.score_obs`.
 
@@ -52,13 +52,13 @@ class Derivatives(Mixin):
         with self.preserved():
             return period_scores(self, vector, free)
 
-    def observed_information_matrix(self, params: Any, *args: Any, **kwargs: Any) -> Array:
+    def observed_information_matrix(self, params: object, *args: Any, **kwargs: Any) -> Array:
         """Return Harvey's information matrix per period; see `MLEModel.observed_information_matrix`."""
         vector, free = self._arguments_of("observed_information_matrix", params, args, kwargs)
         with self.preserved(), quiet():
             return innovations_information(self, vector, free) / (self.nobs - self.ssm.loglikelihood_burn)
 
-    def opg_information_matrix(self, params: Any, *args: Any, **kwargs: Any) -> Array:
+    def opg_information_matrix(self, params: object, *args: Any, **kwargs: Any) -> Array:
         """Return the mean outer product of `score_obs`; see `MLEModel.opg_information_matrix`."""
         vector, free = self._arguments_of("opg_information_matrix", params, args, kwargs)
         with self.preserved():
@@ -66,7 +66,7 @@ class Derivatives(Mixin):
         return np.asarray(scores.T @ scores / (self.nobs - self.ssm.loglikelihood_burn))
 
     def _vector_and_free(
-        self, params: Any, transformed: bool = True, includes_fixed: bool = False
+        self, params: object, transformed: bool = True, includes_fixed: bool = False
     ) -> tuple[Array, Array]:
         """Return the full parameter vector, and the positions of the parameters that are given."""
         vector = self.handle_params(params, transformed, includes_fixed)
@@ -74,7 +74,7 @@ class Derivatives(Mixin):
             return vector, np.arange(len(vector))
         return vector, np.asarray(self.layout.positions(self.layout.fix(self._fixed_params).names))
 
-    def _arguments_of(self, name: str, params: Any, args: Any, kwargs: Any) -> tuple[Array, Array]:
+    def _arguments_of(self, name: str, params: object, args: Any, kwargs: Any) -> tuple[Array, Array]:
         """Return `_vector_and_free` for the arguments of a method of `MLEModel`; reject complex steps."""
         given = signature(getattr(MLEModel, name)).bind(self, params, *args, **kwargs).arguments
         if given.get("approx_complex_step"):
@@ -173,7 +173,7 @@ class StandardErrors(Mixin):
             errors: Any = np.sqrt(np.diagonal(self.params_cov.cov))
         return errors  # the wrapper of statsmodels adds the names
 
-    def bse_of(self, params: Any, cov_type: str | None = None) -> pd.Series:
+    def bse_of(self, params: object, cov_type: str | None = None) -> pd.Series:
         r"""
         Return standard errors of selected parameters, without the covariance of all parameters.
 

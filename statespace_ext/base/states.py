@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,9 @@ from ..engine.passes import OUTPUT, LazyResults
 from ..exceptions import SpecificationError
 from ..numerics.incomplete_rows import at
 from ..numerics.linear_algebra import Array
+
+if TYPE_CHECKING:
+    from .results import StateSpaceResults
 
 _NOTHING = 1e-9
 """Size of a direction, relative to the largest, that counts as rounding."""
@@ -38,7 +41,7 @@ class Estimates(NamedTuple):
     predicted_se: pd.DataFrame
 
 
-def estimates_of(results: Any, loading: Array, index: pd.Index, names: list[str]) -> Estimates:
+def estimates_of(results: StateSpaceResults, loading: Array, index: pd.Index, names: list[str]) -> Estimates:
     """
     Return filtered and predicted estimates of L x_t.
 
@@ -71,7 +74,7 @@ def estimates_of(results: Any, loading: Array, index: pd.Index, names: list[str]
     return Estimates(*frames)
 
 
-def undetermined(results: Any, loading: Array) -> Array | None:
+def undetermined(results: StateSpaceResults, loading: Array) -> Array | None:
     """
     Return which elements of L x_t no data of the sample determine, (r, nobs); None if all are determined.
 
@@ -135,7 +138,7 @@ class Factors(Displayed):
         return pd.DataFrame(se, index=self.smoothed.index, columns=self.smoothed.columns)
 
 
-def factors_of(results: Any, names: list[str], index: Any) -> Factors:
+def factors_of(results: StateSpaceResults, names: list[str], index: Any) -> Factors:
     """
     Return the factors of results in which they are the first states.
 
@@ -169,7 +172,7 @@ def factors_of(results: Any, names: list[str], index: Any) -> Factors:
     )
 
 
-def frames_of_states(results: Any) -> SimpleNamespace:
+def frames_of_states(results: StateSpaceResults) -> SimpleNamespace:
     """Return the DataFrames of ``MLEResults.states``: means and covariances of the states, by kind."""
     out, model = SimpleNamespace(), results.model
     for kind in ("predicted", "filtered", "smoothed"):
@@ -209,7 +212,7 @@ class _Output:
             return getattr(source, self._name)
         return value
 
-    def __set__(self, results: Any, value: Any) -> None:
+    def __set__(self, results: Any, value: object) -> None:
         vars(results)[self._name] = value
 
     def __delete__(self, results: Any) -> None:

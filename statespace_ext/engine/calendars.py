@@ -268,13 +268,10 @@ class Calendar:
         ahead = isinstance(start, (int, np.integer)) and start == n  # as `forecast` counts
         return first, self.position(end, numbers_are_labels and not ahead, side="last")
 
-    def position(self, key: Any, numbers_are_labels: bool = True, side: str = "first") -> int:
+    def position(self, key: object, numbers_are_labels: bool = True, side: str = "first") -> int:
         """Return the position of a label or of an integer position; see `positions`."""
         if isinstance(key, (float, np.floating)) and isinstance(self.clock, pd.RangeIndex):
-            steps = (float(key) - self.clock.start) / self.clock.step
-            if steps < 0 or not steps.is_integer():
-                raise self._unknown(key)
-            return int(steps)
+            return self._place_of_float(float(key))
         if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
             place = self._place_of_number(int(key), numbers_are_labels)
             if place is not None:
@@ -290,6 +287,13 @@ class Calendar:
             return self._place_of_date(key, side)
         except _NOT_FOUND as error:
             raise self._unknown(key) from error
+
+    def _place_of_float(self, key: float) -> int:
+        """Return the position of a label that is a float, by the rule of the labels."""
+        steps = (key - self.clock.start) / self.clock.step
+        if steps < 0 or not steps.is_integer():
+            raise self._unknown(key)
+        return int(steps)
 
     def _place_of_number(self, number: int, may_be_label: bool) -> int | None:
         """Return the position for an integer position or label; None if the label does not exist."""
@@ -326,7 +330,7 @@ class Calendar:
             later = _RANGES[type(self.clock)](start=self.clock[-1], end=date, freq=self.clock.freq)
         return len(read) - 2 + len(later) + int(later[-1] != date)
 
-    def _unknown(self, key: Any) -> SpecificationError:
+    def _unknown(self, key: object) -> SpecificationError:
         return SpecificationError(
             "A period is not in the sample, and no rule says where it is after it",
             got=repr(key),
@@ -335,7 +339,7 @@ class Calendar:
         )
 
 
-def calendar_of(labels: Any, nobs: int, freq: Any = None, name: str = "endog") -> Calendar:
+def calendar_of(labels: Any, nobs: int, freq: object = None, name: str = "endog") -> Calendar:
     """
     Return the calendar of a sample.
 
@@ -374,7 +378,7 @@ def calendar_of(labels: Any, nobs: int, freq: Any = None, name: str = "endog") -
     return Calendar(kept, read if kept is index else kept, clock, guessed=guessed)
 
 
-def _dated_clock(read: Any, freq: Any, text: bool) -> tuple[Any, bool]:
+def _dated_clock(read: Any, freq: object, text: bool) -> tuple[Any, bool]:
     """Return dates with their frequency (None without one), and whether it was inferred."""
     own = read.freq
     if not (freq is None or own is None or _same_freq(own, freq, read)):
@@ -436,7 +440,7 @@ def _without_holes(read: pd.PeriodIndex, text: bool) -> pd.PeriodIndex | None:
     )
 
 
-def _off_beat(read: Any, freq: Any, error: Exception) -> DataError:
+def _off_beat(read: Any, freq: object, error: Exception) -> DataError:
     """Return the error for dates that do not have the given frequency."""
     try:
         expected = _RANGES[type(read)](read[0], read[-1], freq=freq)
@@ -457,7 +461,7 @@ def _number_clock(index: pd.Index) -> pd.RangeIndex | None:
         return index
     if isinstance(index, pd.MultiIndex) or not pd.api.types.is_numeric_dtype(index.dtype):
         return None
-    if _is_float(index) and not np.all(np.mod(index.to_numpy(), 1.0) == 0.0):
+    if pd.api.types.is_float_dtype(index.dtype) and not np.all(np.mod(index.to_numpy(), 1.0) == 0.0):
         return None
     values = index.to_numpy(dtype=np.int64)
     steps = np.diff(values) if len(values) > 1 else np.ones(1, dtype=np.int64)
@@ -475,10 +479,6 @@ def said_once() -> Iterator[None]:
         yield
     for each in {(entry.category, str(entry.message)): entry for entry in found}.values():
         warn(each.message, each.category)
-
-
-def _is_float(index: pd.Index) -> bool:
-    return bool(pd.api.types.is_float_dtype(index.dtype))
 
 
 def _is_number(label: Any) -> bool:
@@ -528,7 +528,7 @@ class Labelled(Mixin):
 
     calendar: Calendar
 
-    def _init_dates(self, dates: Any = None, freq: Any = None) -> None:
+    def _init_dates(self, dates: object = None, freq: object = None) -> None:
         """Create the calendar from the dates, or from the labels of the data."""
         labels, name = (self.data.row_labels, "endog") if dates is None else (dates, "dates")
         self.calendar = calendar = calendar_of(labels, len(self.endog), freq, name)
@@ -544,7 +544,7 @@ class Labelled(Mixin):
     def _get_index_with_final_state(self) -> pd.Index:
         return self.calendar.between(0, len(self.calendar.labels))
 
-    def _get_index_loc(self, key: Any, base_index: Any = None) -> tuple[int, pd.Index, bool]:
+    def _get_index_loc(self, key: object, base_index: Any = None) -> tuple[int, pd.Index, bool]:
         place = self.calendar.position(key)
         return place, self.calendar.between(0, place), place >= len(self.calendar.labels)
 

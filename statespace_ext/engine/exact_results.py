@@ -22,7 +22,7 @@ from ..numerics.linear_algebra import Array, at_period
 from ..params.covariance import sparse_cholesky
 from .compat import without_absolute_tolerances
 from .exact_start import Axes, after, system_of
-from .smoother import Smoothed, Smoother
+from .smoother import Smoother
 from .system import System, has_part, write
 
 _LARGEST_ERROR = 1e-6
@@ -31,16 +31,9 @@ _LEFT = ("smoothed_state", "filtered_state", "predicted_state", "_kalman_gain", 
 """Output that S^-1 takes from the coordinates S x to x, on the left."""
 _BOTH = ("smoothed_state_cov", "smoothed_state_autocov", "filtered_state_cov", "predicted_state_cov")
 _ADJOINTS = ("scaled_smoothed_estimator", "scaled_smoothed_estimator_cov")
-_MORE = (
-    "tmp2",
-    "tmp3",
-    "tmp4",
-    "_standardized_forecasts_error",
-    "missing_forecasts",
-    "missing_forecasts_error",
-)
 _AS_THEY_ARE = (
-    *("forecasts", "forecasts_error", "forecasts_error_cov", "llf_obs", "smoothing_error", *_MORE),
+    *("forecasts", "forecasts_error", "forecasts_error_cov", "llf_obs", "smoothing_error", "tmp2", "tmp3"),
+    *("tmp4", "_standardized_forecasts_error", "missing_forecasts", "missing_forecasts_error"),
     *("smoothed_measurement_disturbance", "smoothed_measurement_disturbance_cov"),
     *("smoothed_state_disturbance", "smoothed_state_disturbance_cov", "missing_forecasts_error_cov"),
 )
@@ -115,7 +108,7 @@ def with_exact_start(result: SmootherResults, smoother: Smoother, system: System
         _put_later(result, later, axes, m)
     _put_filtered(result, rows, smoother, system, axes)
     if smooths:
-        _put_smoothed(result, rows, smoother, system, axes, later)
+        _put_smoothed(result, rows, smoother, system, later)
     result.llf = float(rows.llf + (0.0 if later is None else later.llf))
 
 
@@ -173,21 +166,21 @@ class Draws(SimulationSmoothResults):
         seed = next((given[name] for name in ("rng", "random_state") if given.get(name) is not None), None)
         generator = self._generator(seed)
         ssm, n = self.model, self._simulation_smoother.nobs
-        for name, matrix in (("measurement_disturbance", "obs_cov"), ("state_disturbance", "state_cov")):
-            cov = np.moveaxis(np.asarray(ssm[matrix]), 2, 0) if ssm[matrix].ndim == 3 else ssm[matrix][None]
+        mean, _, first = ssm.initialization(model=ssm)
+        for name, cov, rows in (
+            ("measurement_disturbance", _first_periods(ssm["obs_cov"], n), n),
+            ("state_disturbance", _first_periods(ssm["state_cov"], n), n),
+            ("initial_state", first[None], 1),
+        ):
             variates, done = f"{name}_variates", f"pretransformed_{name}_variates"
             drawn = given.get(variates)
-            if _is_factored(cov[:n]) or drawn is not None and given.get(done):
+            if _is_factored(cov) or drawn is not None and given.get(done):
                 continue
-            size = (n, cov.shape[1])
+            size = (rows, cov.shape[1])
             drawn = generator.standard_normal(size) if drawn is None else np.reshape(drawn, size)
-            given |= {variates: (_factors(cov[:n]) @ drawn[:, :, None])[:, :, 0], done: True}
-        mean, _, cov = ssm.initialization(model=ssm)
-        done = "pretransformed_initial_state_variates"
-        drawn = given.get("initial_state_variates")
-        if not _is_factored(cov[None]) and not (drawn is not None and given.get(done)):
-            drawn = generator.standard_normal(len(cov)) if drawn is None else np.ravel(drawn)
-            given |= {"initial_state_variates": np.asarray(mean) + sparse_cholesky(cov) @ drawn, done: True}
+            factors = np.stack([sparse_cholesky(each) for each in cov])
+            made = (factors @ drawn[:, :, None])[:, :, 0]
+            given |= {variates: mean + made[0] if name == "initial_state" else made, done: True}
         super().simulate(**given)
 
     def _generator(self, seed: Any) -> Any:
@@ -197,8 +190,9 @@ class Draws(SimulationSmoothResults):
         return seed if hasattr(seed, "standard_normal") else np.random.default_rng(seed)
 
 
-def _factors(cov: Array) -> Array:
-    return np.stack([sparse_cholesky(each) for each in cov])
+def _first_periods(cov: Array, nobs: int) -> Array:
+    """Return a matrix with time as the first axis, of length one if it is constant."""
+    return cov[None] if cov.ndim == 2 else np.moveaxis(cov, 2, 0)[:nobs]
 
 
 def _is_factored(cov: Array) -> bool:
@@ -263,10 +257,7 @@ def _put_filtered(
     if result.llf_obs is not None and len(result.llf_obs) == n:
         result.llf_obs[:m] = [each.llf for each in path]
     for name, source in _OF_PATH.items():
-        first, out = (
-            int(name.startswith("predicted")),
-            getattr(result, name),
-        )  # predicted: of the period after
+        first, out = int(name.startswith("predicted")), getattr(result, name)  # of the period after
         if _has_periods(out, n + first):
             out[..., first : m + first] = _along(path, source, back)
     unknown = result.predicted_diffuse_state_cov
@@ -338,7 +329,6 @@ def _put_smoothed(
     rows: FirstRows,
     smoother: Smoother,
     system: System,
-    axes: Axes | None,
     later: SmootherResults | None,
 ) -> None:
     """Put smoothed output of the first rows."""
@@ -357,24 +347,12 @@ def _put_smoothed(
             out[..., :count] = value[..., :count]
     result.scaled_smoothed_estimator_presample = np.array(smoothed.first_adjoint)
     result.scaled_smoothed_estimator_cov_presample = np.array(smoothed.first_adjoint_cov)
-    _put_disturbances(result, rows, smoothed, system, axes, later)
-
-
-def _put_disturbances(
-    result: SmootherResults,
-    rows: FirstRows,
-    smoothed: Smoothed,
-    system: System,
-    axes: Axes | None,
-    later: SmootherResults | None,
-) -> None:
-    """Put smoothed disturbances of the first rows."""
     k = system.k_states
     after_rows = (np.zeros(k), np.zeros((k, k)))
     if later is not None:
         after_rows = later.scaled_smoothed_estimator_presample, later.scaled_smoothed_estimator_cov_presample
     errors, covs = rows.smoothed(*after_rows).errors
-    for t in range(len(rows.steps)):
+    for t in range(m):
         H, R, Q = (at_period(value, t) for value in (system.obs_cov, system.selection, system.state_cov))
         r, N = smoothed.adjoint[:, t], smoothed.adjoint_cov[:, :, t]
         values = {

@@ -16,11 +16,7 @@ from statsmodels.base import optimizer
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 from ..display import Displayed
-from ..exceptions import (
-    ParameterError,
-    SpecificationError,
-    UnsupportedError,
-)
+from ..exceptions import ParameterError, SpecificationError, UnsupportedError
 from ..numerics.differences import central_differences, jacobian, nan_outside
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet, symmetrize
 from ..params.layout import real_array
@@ -70,7 +66,7 @@ class ExactScore(Displayed):
 
 
 def exact_score(
-    model: MLEModel, params: Any, transformed: bool = True, includes_fixed: bool = False
+    model: MLEModel, params: object, transformed: bool = True, includes_fixed: bool = False
 ) -> ExactScore:
     r"""
     Return the gradient of the log-likelihood of any `MLEModel`, from one smoother pass.
@@ -238,7 +234,7 @@ class ExactScoreMixin(Mixin):
         take(state)
         forget_compiled(self.ssm)
 
-    def _wrap_results(self, params: Any, result: Any, *args: Any, **kwargs: Any) -> Any:
+    def _wrap_results(self, params: object, result: Any, *args: Any, **kwargs: Any) -> Any:
         """Return results that own their representation."""
         result.model = own_representation(result)
         return super()._wrap_results(params, result, *args, **kwargs)
@@ -250,29 +246,30 @@ class ExactScoreMixin(Mixin):
         bound = signature.bind_partial(*given, *args, **kwargs)
         limited = "maxiter" in {**bound.arguments, **bound.arguments.get("kwargs", {})}
         bound.apply_defaults()
-        options = {**bound.arguments, **bound.arguments.get("kwargs", {})}
+        more = bound.arguments.pop("kwargs", {})
+        options = {**bound.arguments, **more}
         method = options.get("method")
         if "optim_score" not in signature.parameters or method not in METHODS_OF_FIT:
             return super().fit(*given, *args, **kwargs)
         if self._exact_pays(options):
-            if len(args) > _OPTIM_SCORE:
-                args = (*args[:_OPTIM_SCORE], "exact", *args[_OPTIM_SCORE + 1 :])
-            else:
-                kwargs["optim_score"] = "exact"
+            options["optim_score"] = "exact"
             if method == "lbfgs" and not limited:
-                kwargs["maxiter"] = int(_ITERATIONS * options["maxiter"])
-        exact = "exact" in (kwargs.get("optim_score"), *args[_OPTIM_SCORE : _OPTIM_SCORE + 1])
-        minimise = WhitenedLBFGS(self._coordinates) if exact and method == "lbfgs" else METHODS_OF_FIT[method]
-        trials = Trials(self, minimise, movable=start_params is None)
-        kwargs.setdefault("extra_fit_funcs", {method: trials})
+                options["maxiter"] = int(_ITERATIONS * options["maxiter"])
+        trials = Trials(self, self._minimiser(options), movable=start_params is None)
         self._fitting = True
         try:
-            res = super().fit(start_params, *args, **kwargs)
+            res = super().fit(**{"extra_fit_funcs": {method: trials}, **options})
         finally:
             self._fitting, self._score_memo = False, None
         if getattr(res, "cov_type", None) == "oim":
             res.cov_kwds["description"] = "Covariance matrix from differences of the exact score."
         return res
+
+    def _minimiser(self, options: dict[str, Any]) -> Callable[..., Any]:
+        """Return the optimiser of statsmodels, or the one with better coordinates for the exact score."""
+        if options["optim_score"] == "exact" and options["method"] == "lbfgs":
+            return WhitenedLBFGS(self._coordinates)
+        return METHODS_OF_FIT[options["method"]]
 
     def _exact_pays(self, options: dict[str, Any]) -> bool:
         """Return whether a fit uses the exact score: by L-BFGS with an own score, or if it is faster."""
@@ -300,7 +297,7 @@ class ExactScoreMixin(Mixin):
         self._score_memo = (_key(params, False, False), ExactScore(gradient, llf, "exact", ""))
         return None if information is None else whitening(information / self.nobs)
 
-    def _exact(self, params: Any, transformed: bool, includes_fixed: bool) -> ExactScore:
+    def _exact(self, params: object, transformed: bool, includes_fixed: bool) -> ExactScore:
         """Return the score of the likelihood at hand, remembered for one parameter vector."""
         key = _key(params, transformed, includes_fixed)
         if self._score_memo is None or self._score_memo[0] != key:
@@ -323,7 +320,7 @@ class ExactScoreMixin(Mixin):
             return self._exact(params, options["transformed"], options["includes_fixed"]).llf
         return cast(float, super().loglike(params, *args, **kwargs))
 
-    def score(self, params: Any, *args: Any, **kwargs: Any) -> Array:
+    def score(self, params: object, *args: Any, **kwargs: Any) -> Array:
         """Return the gradient of the log-likelihood, exact unless another method is asked for."""
         options = _options(args, kwargs)
         method = options.get("score_method") or options.get("method")
@@ -336,7 +333,7 @@ class ExactScoreMixin(Mixin):
             if not self._fitting:
                 self._score_memo = None
 
-    def hessian(self, params: Any, *args: Any, **kwargs: Any) -> Array:
+    def hessian(self, params: object, *args: Any, **kwargs: Any) -> Array:
         """Return second derivatives, divided by the number of periods as in statsmodels."""
         options = _options(args, kwargs)
         method = options.get("hessian_method") or options.get("method")
@@ -354,16 +351,16 @@ class ExactScoreMixin(Mixin):
         return symmetrize(second) / (self.ssm.nobs - self.ssm.loglikelihood_burn)
 
 
-def _key(params: Any, transformed: bool, includes_fixed: bool) -> bytes:
+def _key(params: object, transformed: bool, includes_fixed: bool) -> bytes:
     return np.asarray(params, dtype=float).tobytes() + bytes([transformed, includes_fixed])
 
 
-def _own_score(model: Any) -> bool:
+def _own_score(model: MLEModel) -> bool:
     """Return whether the score is an override: above the mixin, on the instance, or below the mixin."""
     return getattr(model.score, "__func__", None) is not ExactScoreMixin.score or "score" in overrides(model)
 
 
-def _score_is_below(model: Any, params: Array, options: dict[str, bool]) -> bool:
+def _score_is_below(model: MLEModel, params: Array, options: dict[str, bool]) -> bool:
     """Return whether a class below the mixin defines the score, and none above changes the likelihood."""
     kinds, changed = type(model).__mro__, overrides(model)
     below = kinds[kinds.index(ExactScoreMixin) + 1 :]
@@ -375,10 +372,6 @@ def _score_is_below(model: Any, params: Array, options: dict[str, bool]) -> bool
     except TypeError:  # of the constrained parameters alone
         return False
     return True
-
-
-_OPTIM_SCORE = 10
-"""Place of ``optim_score`` among the positional arguments of `MLEModel.fit` after ``start_params``."""
 
 
 def _options(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

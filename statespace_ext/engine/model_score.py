@@ -241,7 +241,7 @@ def _neutral(kind: type, owner: Any) -> tuple[str, ...]:
     return tuple(vars(kind).get(NEUTRAL, ()))
 
 
-def called(method: Callable[..., Any], model: MLEModel, params: Any, options: dict[str, bool]) -> Any:
+def called(method: Callable[..., Any], model: MLEModel, params: object, options: dict[str, bool]) -> Any:
     """Call a method of parameters, with the options of `MLEModel.loglike` or, where it has none, without."""
     try:
         inspect.signature(method).bind(params, **options)
@@ -367,7 +367,7 @@ def _require_supported(model: MLEModel) -> None:
         raise UnsupportedError("The exact score does not cover a concentrated scale with a diffuse start")
 
 
-def _is_stationary(ssm: Any) -> bool:
+def _is_stationary(ssm: KalmanFilter) -> bool:
     """Return whether all states have a stationary start, whose derivatives have a closed form."""
     constant = all(getattr(ssm, name).shape[-1] == 1 for name in _TRANSITION)
     return constant and ssm.initialization.initialization_type == "stationary"
@@ -376,7 +376,7 @@ def _is_stationary(ssm: Any) -> bool:
 _TRANSITION = ("transition", "selection", "state_cov", "state_intercept")
 
 
-def _as_system(ssm: Any, base: dict[str, Array], scale: float) -> System:
+def _as_system(ssm: KalmanFilter, base: dict[str, Array], scale: float) -> System:
     """Return the matrices as a `System`, covariances multiplied by a concentrated scale."""
     values = without_time({name: base[name] for name in MATRICES})
     values["obs_cov"], values["state_cov"] = scale * values["obs_cov"], scale * values["state_cov"]

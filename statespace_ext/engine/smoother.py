@@ -280,9 +280,13 @@ class Smoother:
         The filter and the smoother are read where they stand: the results objects of statsmodels copy every
         array twice.
         """
+        return self._whole(system, lag_cov)[0]
+
+    def _whole(self, system: System, lag_cov: bool) -> tuple[Smoothed, Filtered]:
+        """Return the output for all rows, and what the filter left."""
         first, later, filtered = self.smooth_along(system, lag_cov=lag_cov)
         smoothed = later if first is None else _joined(first, later, lag_cov)
-        return smoothed.along(filtered.axes)
+        return smoothed.along(filtered.axes), filtered
 
     def states(self, system: System) -> tuple[Array, Array, int]:
         """
@@ -290,14 +294,13 @@ class Smoother:
 
         P_t is zero in those rows.
         """
-        first, later, filtered = self.smooth_along(system, lag_cov=False)
-        smoothed = later if first is None else _joined(first, later, False)
+        smoothed, filtered = self._whole(system, False)
         axes, k, n = filtered.axes, system.k_states, len(self.endog)
         covs = np.moveaxis(filtered.predicted_cov, 2, 0)
         count = n - len(covs)
         out = np.zeros((k, k, n))
         out[:, :, count:] = np.moveaxis(covs if axes is None else axes.back @ covs @ axes.back.T, 0, 2)
-        return np.array(smoothed.along(axes).mean), out, count
+        return np.array(smoothed.mean), out, count
 
     def smooth_along(
         self, system: System, *, lag_cov: bool = True

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from statsmodels.tsa.statespace.initialization import Initialization
-from statsmodels.tsa.statespace.kalman_filter import FilterResults
 from statsmodels.tsa.statespace.representation import Representation
 
 from ..exceptions import ParameterError, StateSpaceError, shown
@@ -173,6 +172,12 @@ def stationary_start(system: System) -> tuple[Array, Array]:
     return found.initial_state, found.initial_state_cov
 
 
+def with_stationary_start(system: System) -> System:
+    """Return the system with `stationary_start` as a_1 and P_1."""
+    mean, cov = stationary_start(system)
+    return replace(system, initial_state=mean, initial_state_cov=cov)
+
+
 def mixed_start(system: System, stationary: Array, diffuse: Array) -> System:
     """
     Return the system with a start that differs by state: given for the states that are neither.
@@ -234,16 +239,6 @@ def with_time(system: System) -> dict[str, Array]:
 def without_time(matrices: Mapping[str, Array]) -> dict[str, Array]:
     """Return matrices with time on the last axis without that axis where they are constant."""
     return {name: value[..., 0] if value.shape[-1] == 1 else value for name, value in matrices.items()}
-
-
-def recorded_system(results: FilterResults) -> System:
-    """Return the matrices and the start that a filter pass had."""
-    matrices = without_time({name: np.asarray(getattr(results, name)) for name in MATRICES})
-    mean, cov = np.array(results.initial_state), np.array(results.initial_state_cov)
-    start = Initialization.from_components(
-        len(mean), a=mean, Pstar=cov, Pinf=results.initial_diffuse_state_cov
-    )
-    return System(**matrices, start="custom", initial_state=mean, initial_state_cov=cov, initialization=start)
 
 
 def write(ssm: Representation, system: System, *, start: bool = True, solved: bool = False) -> None:
@@ -315,8 +310,7 @@ def require_density(
     if not len(certain):
         return
     _require_independent(patterns, Z, certain)
-    known = given_start and not system.diffuse and system.initialization is None
-    if known and all(getattr(system, name).ndim == 2 for name in ("transition", "selection", "state_cov")):
+    if given_start and not system.diffuse and system.initialization is None:
         _require_uncertain_states(missing, system, certain)
 
 
@@ -374,9 +368,11 @@ def _is_regular(correlation: Array) -> bool:
 
 
 def _require_uncertain_states(missing: Array, system: System, certain: Array) -> None:
-    """Reject series without noise that the states, known so far, leave no variance."""
-    R, P, T = system.selection, system.initial_state_cov, system.transition
-    W = R @ system.state_cov @ R.T
+    """Reject series without noise that the states, known so far, leave no variance; matrices are constant."""
+    R, P, T, Q = system.selection, system.initial_state_cov, system.transition, system.state_cov
+    if not R.ndim == T.ndim == Q.ndim == 2:
+        return
+    W = R @ Q @ R.T
     reach = np.abs(system.design) @ np.sqrt(np.diag(W) + np.diag(P))
     Z = system.design[certain]
     moved = np.linalg.matrix_rank(Z @ W @ Z.T, tol=_DEPENDENT * np.max(np.abs(Z @ W @ Z.T))) == len(certain)

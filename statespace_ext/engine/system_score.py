@@ -26,6 +26,7 @@ and with adjoints, for any Q,
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -92,7 +93,6 @@ ALL = frozenset(
 )
 _SMALL = 1000
 """Number of observations up to which a loop over time is not slower than what goes without."""
-_ROUNDING = 16.0 * np.finfo(float).eps
 _COEFFICIENTS = frozenset({"design", "obs_intercept", "obs_cov"})
 _OBSERVED = frozenset({"design", "obs_intercept", "obs_cov", "transition"})
 
@@ -271,13 +271,21 @@ def _by_rows(intercept: Array, index: slice) -> Array:
     return intercept if intercept.ndim == 1 else intercept.T[index]
 
 
-def _outer(left: Array, right: Array) -> Array:
-    return left[:, :, None] * right[:, None, :]
+def _moment(left: Array, right: Array, whole: bool) -> Array:
+    """Return a_t b_t' by period or, as one, their sum over time."""
+    return (left.T @ right)[None] if whole else left[:, :, None] * right[:, None, :]
 
 
-def _total(left: Array, right: Array) -> Array:
-    """Return the sum over time of A_t B_t, as one product."""
-    return np.asarray(left.transpose(1, 0, 2).reshape(left.shape[1], -1) @ right.reshape(-1, right.shape[2]))
+def _chain(left: Array, right: Array, whole: bool) -> Array:
+    """Return A_t B_t by period or, as one, their sum over time, which is one product."""
+    if not whole:
+        return left @ right
+    flat = left.transpose(1, 0, 2).reshape(left.shape[1], -1)
+    return np.asarray(flat @ right.reshape(-1, right.shape[2]))[None]
+
+
+def _each(matrices: Array, whole: bool) -> Array:
+    return matrices.sum(axis=0, keepdims=True) if whole else matrices
 
 
 def _later_periods(
@@ -290,62 +298,52 @@ def _later_periods(
     """
     r, N = np.array(smoothed.adjoint.T), smoothed.adjoint_cov.transpose(2, 0, 1)
     index = slice(len(smoother.endog) - len(r), None)
+    inverse, scaled, K, ZP, weighted = _gains(smoother, system, filtered, index)
+    Kt, xhat = np.swapaxes(K, 1, 2), smoothed.mean.T
+    u = np.squeeze(scaled - Kt @ r[:, :, None], 2)
+    KN = Kt @ N if needed & {"obs_cov", "design"} else K
+    LP = K
+    if needed & {"design", "transition"}:
+        P = filtered.predicted_cov.transpose(2, 0, 1)
+        LP = _led(over_time(system.transition, index), P) - K @ ZP
+    out: dict[str, Array] = {"obs_intercept": u} if "obs_intercept" in needed else {}
+    if "obs_cov" in needed:
+        whole = system.obs_cov.ndim == 2
+        out["obs_cov"] = 0.5 * (_moment(u, u, whole) - _each(inverse, whole) - _chain(KN, K, whole))
+    if "design" in needed:
+        whole = system.design.ndim == 2
+        known = _chain(inverse, ZP, whole) if weighted is None else _each(weighted, whole)
+        out["design"] = _moment(u, xhat, whole) - known + _chain(KN, LP, whole)
+    if "transition" in needed:
+        whole = system.transition.ndim == 2
+        out["transition"] = _moment(r, xhat, whole) - _chain(N, LP, whole)
+    return out
+
+
+class _Gains(NamedTuple):
+    """F_t^{-1}, F_t^{-1} v_t, K_t, Z_t P_t and F_t^{-1} Z_t P_t (None where it is their product)."""
+
+    inverse: Array
+    scaled: Array
+    gain: Array
+    moved: Array
+    weighted: Array | None
+
+
+def _gains(smoother: Smoother, system: System, filtered: Filtered, index: slice) -> _Gains:
+    """Return what the filter made of some rows, zero for missing elements."""
     P = filtered.predicted_cov.transpose(2, 0, 1)
     Z, T = over_time(system.design, index), over_time(system.transition, index)
-    constant = {
-        name: getattr(system, name).ndim == 2 for name in needed & {"design", "transition", "obs_cov"}
-    }
-    v = (
-        smoother.endog[index]
-        - _by_rows(system.obs_intercept, index)
-        - np.squeeze(Z @ filtered.predicted.T[:, :, None], 2)
-    )
+    forecast = np.squeeze(Z @ filtered.predicted.T[:, :, None], 2)
+    v = smoother.endog[index] - _by_rows(system.obs_intercept, index) - forecast
     if filtered.gain is not None and filtered.forecast_cov is not None:
-        K = filtered.gain.transpose(2, 0, 1)
-        inverse = inverses(filtered.forecast_cov.transpose(2, 0, 1))
-        scaled, ZP, gain = inverse @ v[:, :, None], Z @ P, None
-    else:
-        missing = smoother.missing[index]
-        v, Z = np.where(missing, 0.0, v), Z * ~missing[:, :, None]
-        ZP = Z @ P
-        H = over_time(system.obs_cov, index)
-        inverse, scaled, gain = _solved(ZP, Z, H, v[:, :, None], missing)
-        K = _led(T, np.swapaxes(gain, 1, 2))
-    u = np.squeeze(scaled - np.swapaxes(K, 1, 2) @ r[:, :, None], 2)
-    xhat = smoothed.mean.T
-    out: dict[str, Array] = {"obs_intercept": u} if "obs_intercept" in needed else {}
-    KN = np.swapaxes(K, 1, 2) @ N if needed & {"obs_cov", "design"} else K
-    if "obs_cov" in needed:
-        if constant["obs_cov"]:
-            out["obs_cov"] = 0.5 * (u.T @ u - inverse.sum(axis=0) - _total(KN, K))[None]
-        else:
-            out["obs_cov"] = 0.5 * (_outer(u, u) - inverse - KN @ K)
-    LP = _led(T, P) - K @ ZP if needed & {"design", "transition"} else P
-    if "design" in needed and constant["design"]:
-        known = _total(inverse, ZP) if gain is None else gain.sum(axis=0)
-        out["design"] = (u.T @ xhat - known + _total(KN, LP))[None]
-    elif "design" in needed:
-        out["design"] = _outer(u, xhat) - (inverse @ ZP if gain is None else gain) + KN @ LP
-    if "transition" in needed:
-        sums = constant["transition"]
-        out["transition"] = (r.T @ xhat - _total(N, LP))[None] if sums else _outer(r, xhat) - N @ LP
-    return out
-
-
-def inverses(covs: Array) -> Array:
-    """Return the inverse of each matrix; one serves all that equal the last to rounding, if half do."""
-    if not len(covs):
-        return covs
-    size = np.sqrt(np.diag(covs[-1]))
-    rounding = _ROUNDING * np.outer(size, size)
-    if np.any(np.abs(covs[len(covs) // 2] - covs[-1]) > rounding):
-        return np.linalg.inv(covs)
-    differs = np.flatnonzero(np.any(np.abs(covs - covs[-1]) > rounding, axis=(1, 2)))
-    converged = differs.max(initial=-1) + 1
-    out = np.empty_like(covs)
-    out[:converged] = np.linalg.inv(covs[:converged])
-    out[converged:] = np.linalg.inv(covs[-1])
-    return out
+        inverse = np.linalg.inv(filtered.forecast_cov.transpose(2, 0, 1))
+        return _Gains(inverse, inverse @ v[:, :, None], filtered.gain.transpose(2, 0, 1), Z @ P, None)
+    missing = smoother.missing[index]
+    v, Z = np.where(missing, 0.0, v), Z * ~missing[:, :, None]
+    ZP = Z @ P
+    inverse, scaled, weighted = _solved(ZP, Z, over_time(system.obs_cov, index), v[:, :, None], missing)
+    return _Gains(inverse, scaled, _led(T, np.swapaxes(weighted, 1, 2)), ZP, weighted)
 
 
 def _solved(ZP: Array, Z: Array, H: Array, v: Array, missing: Array) -> tuple[Array, Array, Array]:

@@ -58,7 +58,7 @@ def _own_labels(index: pd.Index) -> pd.Index:
     return index
 
 
-def check_dates(dates: Any, nobs: int) -> None:
+def check_dates(dates: object, nobs: int) -> None:
     """Reject dates of the wrong number, with duplicates, or not in order."""
     if dates is None:
         return
@@ -234,7 +234,7 @@ def _check_values(values: Array) -> None:
 
 
 def regressor_frame(
-    value: object,
+    value: Any,
     nobs: int | None,
     row_labels: object,
     name: str,
@@ -253,15 +253,14 @@ def regressor_frame(
     """
     if value is None:
         return None
-    if not isinstance(value, (pd.Series, pd.DataFrame)):
-        array = _numeric_array(value, name)
-        array = array[:, None] if array.ndim == 1 else array
-        _check_regressor_values(array, nobs, name, last_may_miss, shape)
-        return array
-    if nobs is not None:
+    labelled = isinstance(value, (pd.Series, pd.DataFrame))
+    if labelled and nobs is not None:
         check_index(value.index, name)
-    array = _frame_values(value, name)
+    array = _frame_values(value, name) if labelled else _numeric_array(value, name)
+    array = array[:, None] if array.ndim == 1 else array
     _check_regressor_values(array, nobs, name, last_may_miss, shape)
+    if not labelled:
+        return array
     if isinstance(row_labels, pd.Index) and not value.index.equals(row_labels):
         raise DataError(
             f"The index of {name} must equal the index of endog",
@@ -330,7 +329,7 @@ def labels_of(data: Any, steps: int) -> pd.Index | None:
     return index if isinstance(index, pd.Index) and len(index) == steps else None
 
 
-def future_labels(value: Any, columns: int) -> pd.Index | None:
+def future_labels(value: object, columns: int) -> pd.Index | None:
     """Return the labels of regressors, or of the first by series; None if they are 0, 1, ... or have none."""
     if isinstance(value, Mapping):
         labelled = (each for each in value.values() if isinstance(each, (pd.Series, pd.DataFrame)))

@@ -16,6 +16,7 @@ from ..display import Displayed
 from ..engine.arguments import names_among, one_of, probability, whole_number
 from ..engine.system import MATRICES
 from ..exceptions import DataError, SpecificationError, UnsupportedError
+from ..numerics.incomplete_rows import at
 from ..numerics.linear_algebra import Array, quiet, rotate_system
 from ..plots import BAND, CONSTANT, LINE, entries, legend_above, new_figure
 from .many import (
@@ -55,7 +56,7 @@ class Parametric:
         self.like = data_of(model)
         with model.preserved(), quiet():
             model.update(params, transformed=True, includes_fixed=True)
-            self.at = _matrices(model.ssm)
+            self.at = {name: np.array(getattr(model.ssm, name)) for name in MATRICES}
             mean, diffuse, cov = (np.array(part) for part in model.ssm.initialization(model=model.ssm))
             unknown = np.diag(diffuse) > 0
             if model.ssm.initialization.initialization_type == "approximate_diffuse":
@@ -66,10 +67,8 @@ class Parametric:
                     np.where(unknown, res.smoothed_state[:, 0], mean),
                     np.where(unknown[:, None] | unknown, 0.0, cov),
                 )
-        self.mean, self.spread = mean, symmetric_square_root(cov)
-        self.obs_factor, self.state_factor = (
-            [symmetric_square_root(part) for part in self.at[key]] for key in _COVARIANCES
-        )
+        self.mean, self.spread = mean, symmetric_square_root(cov[:, :, None])[:, :, 0]
+        self.obs_factor, self.state_factor = (symmetric_square_root(self.at[key]) for key in _COVARIANCES)
 
     def draw(self, rng: np.random.Generator) -> Array:
         """Return a sample."""
@@ -82,10 +81,10 @@ class Parametric:
         out, states = np.empty((n, p)), np.empty((n, len(state)))
         for t in range(n):
             states[t] = state
-            d, Z, c, T, R = (_period(self.at[key], t) for key in (*_MEANS, "selection"))
-            H, Q = _period(self.obs_factor, t), _period(self.state_factor, t)
-            out[t] = d[:, 0] + Z @ state + H @ rng.standard_normal(p)
-            state = c[:, 0] + T @ state + R @ (Q @ rng.standard_normal(len(Q)))
+            d, Z, c, T, R = (at(self.at[key], t) for key in (*_MEANS, "selection"))
+            H, Q = at(self.obs_factor, t), at(self.state_factor, t)
+            out[t] = d + Z @ state + H @ rng.standard_normal(p)
+            state = c + T @ state + R @ (Q @ rng.standard_normal(len(Q)))
         return np.where(np.isnan(self.like), np.nan, out), states
 
 
@@ -121,7 +120,7 @@ class Innovations:
             )
         with model.preserved(), quiet():
             model.update(params, transformed=True, includes_fixed=True)
-            self.at = _matrices(model.ssm)
+            self.at = {name: np.array(getattr(model.ssm, name)) for name in MATRICES}
             kind = model.ssm.initialization.initialization_type
             diffuse = np.any(model.ssm.initialization(model=model.ssm)[1])
             found = model.ssm.filter()
@@ -133,9 +132,9 @@ class Innovations:
             )
         self.start = np.array(found.predicted_state[:, 0])
         self.gain = np.array(found.kalman_gain)
-        self.roots = [symmetric_square_root(found.forecasts_error_cov[:, :, t]) for t in range(len(y))]
+        self.roots = symmetric_square_root(found.forecasts_error_cov)
         errors = np.array(
-            [np.linalg.pinv(self.roots[t]) @ found.forecasts_error[:, t] for t in range(len(y))]
+            [np.linalg.pinv(self.roots[:, :, t]) @ found.forecasts_error[:, t] for t in range(len(y))]
         )
         self.errors = errors - errors.mean(axis=0)
 
@@ -147,30 +146,18 @@ class Innovations:
         """Return the sample with given standardised errors."""
         state, out = self.start, np.empty_like(errors)
         for t, e in enumerate(errors):
-            v = self.roots[t] @ e
-            d, Z, c, T = (_period(self.at[key], t) for key in _MEANS)
-            out[t] = d[:, 0] + Z @ state + v
-            state = c[:, 0] + T @ state + self.gain[:, :, t] @ v
+            v = self.roots[:, :, t] @ e
+            d, Z, c, T = (at(self.at[key], t) for key in _MEANS)
+            out[t] = d + Z @ state + v
+            state = c + T @ state + self.gain[:, :, t] @ v
         return out
 
 
-def symmetric_square_root(cov: Array) -> Array:
-    """Return the symmetric square root of a covariance matrix, which may be singular."""
-    values, vectors = np.linalg.eigh(cov)
-    return (vectors * np.sqrt(np.clip(values, 0.0, None))) @ vectors.T
-
-
-def _matrices(ssm: Any) -> dict[str, Array]:
-    """Return copies of the matrices with time as the first axis, of length one for constant matrices."""
-    values = {name: np.array(getattr(ssm, name)) for name in MATRICES}
-    return {
-        name: np.moveaxis(value[:, None] if value.ndim == 2 else value, 2, 0)
-        for name, value in values.items()
-    }
-
-
-def _period(values: Any, t: int) -> Array:
-    return np.asarray(values[t if len(values) > 1 else 0])
+def symmetric_square_root(covs: Array) -> Array:
+    """Return the symmetric square roots of covariance matrices (p, p, n), which may be singular."""
+    values, vectors = np.linalg.eigh(np.moveaxis(covs, 2, 0))
+    half = vectors * np.sqrt(np.clip(values, 0.0, None))[:, None, :]
+    return np.moveaxis(half @ np.swapaxes(vectors, 1, 2), 0, 2)
 
 
 _METHODS: dict[str, type[Parametric | Innovations]] = {"parametric": Parametric, "innovations": Innovations}
@@ -294,7 +281,7 @@ class Bootstrap(Displayed):
     def plot(
         self,
         params: str | Sequence[str] | None = None,
-        fig: Any = None,
+        fig: Figure | None = None,
         figsize: tuple[float, float] | None = None,
         *,
         alpha: float = 0.05,
@@ -464,7 +451,7 @@ def plot_bootstrap(
     intervals: pd.DataFrame,
     coverage: str,
     *,
-    fig: Any = None,
+    fig: Figure | None = None,
     figsize: tuple[float, float] | None = None,
 ) -> Figure:
     """

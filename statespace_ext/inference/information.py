@@ -15,6 +15,7 @@ period have the same sum, but different products.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -23,6 +24,7 @@ import numpy as np
 import pandas as pd
 from scipy.linalg.blas import dgemm
 from scipy.linalg.lapack import dpotrf, dpotri
+from statsmodels.tsa.statespace.kalman_filter import KalmanFilter
 
 from ..exceptions import SpecificationError
 from ..numerics.differences import jacobian, nan_outside, second_differences, step_sizes
@@ -34,6 +36,25 @@ class Scored(Protocol):
 
     def loglike_and_score(self, params: Array) -> tuple[float, Array]:
         """Return the log-likelihood and its gradient."""
+
+
+class Differentiated(Scored, Protocol):
+    """A model with the terms of its log-likelihood by period, and steps for differences of them."""
+
+    endog: Array
+    ssm: KalmanFilter
+
+    def difference_steps(self, params: Array, share: float = 1e-4) -> Array:
+        """Return steps, as a share of the standard errors with complete data."""
+
+    def loglike(self, params: object, *args: Any, **kwargs: Any) -> float:
+        """Return the log-likelihood."""
+
+    def update(self, params: object, transformed: bool = True, includes_fixed: bool = False) -> Array:
+        """Write the matrices at parameters into ``ssm``."""
+
+    def preserved(self) -> AbstractContextManager[None]:
+        """Restore ``ssm`` on exit."""
 
 
 def observed_information(
@@ -191,7 +212,7 @@ _SHARE = 1e-4
 """Step of the differences along a vector, as a share of a standard error."""
 
 
-def inverse_columns(model: Any, params: Array, index: Array, flat: Array, wanted: Array) -> Array:
+def inverse_columns(model: Differentiated, params: Array, index: Array, flat: Array, wanted: Array) -> Array:
     r"""
     Return columns of the inverse of the observed information, without forming the information.
 
@@ -223,7 +244,9 @@ def inverse_columns(model: Any, params: Array, index: Array, flat: Array, wanted
     """
     scale = model.difference_steps(params, _SHARE)[index] / _SHARE
     basis = _orthonormal(flat / scale[:, None])
-    away = partial(_away_from, basis)
+
+    def away(vector: Array) -> Array:
+        return np.asarray(vector - basis @ (basis.T @ vector))
 
     def product(vector: Array) -> Array:
         step, ends = np.zeros(len(params)), []
@@ -240,10 +263,6 @@ def inverse_columns(model: Any, params: Array, index: Array, flat: Array, wanted
         if np.linalg.norm(basis[place]) <= 1e-6:
             out[:, column] = scale * _conjugate_gradients(product, away(unit)) * scale[place]
     return out
-
-
-def _away_from(basis: Array, vector: Array) -> Array:
-    return np.asarray(vector - basis @ (basis.T @ vector))
 
 
 def _conjugate_gradients(product: Callable[[Array], Array], right: Array) -> Array:
@@ -286,10 +305,12 @@ class CovType:
 
     name: str
     description: str
-    parts: Callable[[Any, Array, Array, Array], tuple[Array, Array | None]] | None
+    parts: Callable[[Differentiated, Array, Array, Array], tuple[Array, Array | None]] | None
     share: float = 1e-4
 
-    def information(self, model: Any, params: Array, index: Array) -> tuple[Array, Array | None, Array]:
+    def information(
+        self, model: Differentiated, params: Array, index: Array
+    ) -> tuple[Array, Array | None, Array]:
         """Return the parts and the step sizes. The state of the model does not change."""
         if self.parts is None:
             raise SpecificationError(f"cov_type={self.name!r} gives no standard errors")
@@ -302,25 +323,25 @@ _COARSE = 0.02
 """Step of differences of the log-likelihood, as a share of a standard error."""
 
 
-def _observed(model: Any, params: Array, index: Array, steps: Array) -> tuple[Array, None]:
+def _observed(model: Differentiated, params: Array, index: Array, steps: Array) -> tuple[Array, None]:
     return observed_information(model, params, index, steps), None
 
 
-def _outer(model: Any, params: Array, index: Array, steps: Array) -> tuple[Array, None]:
+def _outer(model: Differentiated, params: Array, index: Array, steps: Array) -> tuple[Array, None]:
     scores = period_scores(model, params, index)
     return scores.T @ scores, None
 
 
-def _robust(model: Any, params: Array, index: Array, steps: Array) -> tuple[Array, Array]:
+def _robust(model: Differentiated, params: Array, index: Array, steps: Array) -> tuple[Array, Array]:
     outer = _outer(model, params, index, steps)[0]
     return observed_information(model, params, index, steps), outer
 
 
-def _harvey(model: Any, params: Array, index: Array, steps: Array) -> tuple[Array, None]:
+def _harvey(model: Differentiated, params: Array, index: Array, steps: Array) -> tuple[Array, None]:
     return innovations_information(model, params, index), None
 
 
-def _by_values(model: Any, params: Array, index: Array, steps: Array) -> tuple[Array, None]:
+def _by_values(model: Differentiated, params: Array, index: Array, steps: Array) -> tuple[Array, None]:
     loglike = nan_outside(partial(model.loglike, includes_fixed=True))
     return -second_differences(loglike, params, steps, index), None
 
@@ -362,7 +383,7 @@ def cov_type_of(value: object) -> CovType:
     return _MENU[COV_TYPES.index(value)]
 
 
-def period_scores(model: Any, params: Array, index: Array) -> Array:
+def period_scores(model: Differentiated, params: Array, index: Array) -> Array:
     """
     Return the derivatives of the log-likelihood of each period given its past, (n, m).
 
@@ -379,7 +400,7 @@ def period_scores(model: Any, params: Array, index: Array) -> Array:
     )
 
 
-def scores_along(model: Any, params: Array, index: Array, vector: Array) -> float:
+def scores_along(model: Differentiated, params: Array, index: Array, vector: Array) -> float:
     """Return (x' B x)^{1/2}, the norm of the derivatives of the log-likelihood terms along x."""
     if not np.all(np.isfinite(vector)):
         return np.nan
@@ -396,7 +417,7 @@ def scores_along(model: Any, params: Array, index: Array, vector: Array) -> floa
     return float(np.linalg.norm(by_period))
 
 
-def innovations_information(model: Any, params: Array, index: Array) -> Array:
+def innovations_information(model: Differentiated, params: Array, index: Array) -> Array:
     """
     Return the information of Harvey (1989, section 3.4.5) from the observed values.
 

@@ -117,8 +117,12 @@ def spawn(rng: object, count: int) -> list[np.random.SeedSequence]:
     count : int
         Number of seeds.
     """
-    words = random_generator(rng).integers(0, 2**32, size=4)
-    return np.random.SeedSequence([int(word) for word in words]).spawn(count)
+    return np.random.SeedSequence(_words(rng)).spawn(count)
+
+
+def _words(rng: object) -> list[int]:
+    """Return the entropy of seeds."""
+    return [int(word) for word in random_generator(rng).integers(0, 2**32, size=4)]
 
 
 def run_simulations(
@@ -196,18 +200,16 @@ def fit_many(
         If two models have the same name, the file is not a checkpoint of the same options, or a model has
         no coefficients to keep.
     """
-    options: dict[str, Any] = {"fixed": fixed, "rng": rng, "n_jobs": n_jobs, "checkpoint": checkpoint}
-    yield from repeated_fits(models, fit_options, keep=keep, catch=(Exception,), **options)
+    yield from _repeated_fits(models, fit_options, fixed, rng, n_jobs, checkpoint, keep, (Exception,))
 
 
-def repeated_fits(
-    models: Mapping[str, Any] | Iterable[tuple[str, Any]],
-    fit_options: Mapping[str, Any] | None = None,
-    *,
-    fixed: Mapping[str, float] | None = None,
+def _repeated_fits(
+    models: Any,
+    fit_options: Any,
+    fixed: Any = None,
     rng: object = None,
     n_jobs: int | None = None,
-    checkpoint: str | Path | None = None,
+    checkpoint: object = None,
     keep: str | None = None,
     catch: tuple[type[Exception], ...] = FAILURES,
 ) -> Iterator[FitRecord]:
@@ -215,7 +217,7 @@ def repeated_fits(
     check_jobs(n_jobs)
     options, held = options_of(fit_options, "fit_options"), options_of(fixed, "fixed")
     kept_by_name = {} if keep is None else {"keep": one_of(keep, ("coefficients",), "keep")}
-    words = [int(word) for word in random_generator(rng).integers(0, 2**32, size=4)]
+    words = _words(rng)
     done: dict[str, FitRecord] = {}
     pairs = models.items() if isinstance(models, Mapping) else models
     if not isinstance(pairs, Iterable):
@@ -252,8 +254,8 @@ def repeated_fits(
 
 
 def fits_by_name(models: Any, fit_options: Mapping[str, Any] | None, **options: Any) -> dict[Any, FitRecord]:
-    """Return the records of `repeated_fits` by name."""
-    return {record.name: record for record in repeated_fits(models, fit_options, **options)}
+    """Return the records of `fit_many` by name; an exception that is a bug is raised."""
+    return {record.name: record for record in _repeated_fits(models, fit_options, **options)}
 
 
 def applied(function: Callable[..., T], records: list[FitRecord], *beside: Sequence[Any]) -> list[T | None]:
@@ -321,7 +323,7 @@ def fingerprint(model: Any, exact: bool = False) -> str:
     return digest.hexdigest()
 
 
-def _absorb(digest: Any, value: Any) -> None:
+def _absorb(digest: Any, value: object) -> None:
     """Add a value to a hash: arrays and labels by their contents, and other values by their repr."""
     value = _content(value)
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
@@ -334,7 +336,7 @@ def _absorb(digest: Any, value: Any) -> None:
         digest.update(repr(value).encode())
 
 
-def _content(value: Any) -> Any:
+def _content(value: object) -> Any:
     """Return the contents of a table, an index, a mapping or an initialization as arrays and lists."""
     if isinstance(value, (pd.Series, pd.DataFrame)):
         return [*value.axes, value.to_numpy()]
@@ -368,14 +370,13 @@ def _fit_one(
 ) -> FitRecord:
     began = time.process_time()
     found = attempt(_fitted, model, options, fixed, seed, keep, catch=catch)
-    error = str(found) if isinstance(found, Failure) else ""
-    if isinstance(found, Failure):
-        found = ({}, {}, np.nan, np.nan, np.nan, int(model.nobs), 0, False), None
-    return FitRecord(name, *found[0], error, time.process_time() - began, mark, found[1])
+    outcome = failed_record(str(found), int(model.nobs)) if isinstance(found, Failure) else found
+    return replace(outcome, name=name, seconds=time.process_time() - began, fingerprint=mark)
 
 
-_Fitted = tuple[dict[str, float], dict[str, float], float, float, float, int, int, bool]
-"""The fields of a `FitRecord` from a fit: params, bse, llf, aic, bic, nobs, df_model, converged."""
+def failed_record(error: str, nobs: int = 0) -> FitRecord:
+    """Return the record of a model without a fit, which lacks its name."""
+    return FitRecord("", {}, {}, np.nan, np.nan, np.nan, nobs, 0, False, error, 0.0, "")
 
 
 def _fitted(
@@ -384,7 +385,8 @@ def _fitted(
     fixed: dict[str, float],
     seed: np.random.SeedSequence,
     keep: str | None,
-) -> tuple[_Fitted, dict[str, pd.DataFrame] | None]:
+) -> FitRecord:
+    """Return the record of a fit, which lacks its name, its time and its fingerprint."""
     own: dict[str, Any] = {"rng": np.random.default_rng(seed)}
     if not is_ours(model):
         own = {"disp": False} if "disp" in inspect.signature(model.fit).parameters else {}
@@ -400,7 +402,7 @@ def _fitted(
         converged = res.converged
     else:  # not every optimiser of statsmodels returns the status, but each issues a warning
         converged = not any(issubclass(each.category, StatsmodelsConvergenceWarning) for each in shown)
-    return (params, bse, *values, bool(converged)), frames
+    return FitRecord("", params, bse, *values, bool(converged), "", 0.0, "", frames)
 
 
 def _standard_errors(res: Any) -> Array:
@@ -454,7 +456,7 @@ def model_of(results: Any) -> Any:
     return _with_start(_copy(model, data_of(model), slice(None), {}), start)
 
 
-def _with_start(model: Any, start: Any) -> Any:
+def _with_start(model: Any, start: Initialization | None) -> Any:
     """Set an initialization on ``ssm`` if there is one, and return the model."""
     if start is None:
         return model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -22,6 +22,7 @@ from .many import (
     Failure,
     attempt,
     data_of,
+    failed_record,
     fits_by_name,
     model_on,
     report_records,
@@ -208,8 +209,7 @@ def _candidates(model: Any, values: dict[str, list[int]]) -> tuple[dict[Any, Any
         error = str(built) if isinstance(built, Failure) else ""
         if not error:
             models[key] = built
-        label = _label(values, key)
-        records[key] = FitRecord(label, {}, {}, np.nan, np.nan, np.nan, 0, 0, False, error, 0.0, "")
+        records[key] = replace(failed_record(error), name=_label(values, key))
     return models, records
 
 

@@ -16,8 +16,9 @@ from ..display import Displayed
 from ..engine.arguments import probability, stream
 from ..exceptions import ParameterError, SpecificationError, shown
 from ..numerics.linear_algebra import Array
+from ..params.affine import AffineMatrix, IntArray
 from ..params.curved import CurvedMatrix
-from ..params.layout import real_array
+from ..params.layout import ParameterLayout, real_array
 from ..plots import CONSTANT, LINE, ZERO, entries, legend_above, new_figure
 from .many import Failure, attempt, model_of, report_failures
 
@@ -97,7 +98,7 @@ class Profile(Displayed):
             notes.append(f"the estimates are not the maximum: {self.table['llf'].max():.6f} was found")
         return "\n".join([text, *notes])
 
-    def plot(self, fig: Any = None, figsize: tuple[float, float] | None = None) -> Figure:
+    def plot(self, fig: Figure | None = None, figsize: tuple[float, float] | None = None) -> Figure:
         """
         Plot the likelihood ratio by value of the parameter, with the quantile and the interval.
 
@@ -203,7 +204,7 @@ def _values_of(grid: object) -> Array | None:
     return values
 
 
-def limits_of(layout: Any, param: str) -> tuple[float, float]:
+def limits_of(layout: ParameterLayout, param: str) -> tuple[float, float]:
     """Return the smallest and largest admissible value of a parameter, for any values of the others."""
     if param in layout.bounded:
         return -_END, _END
@@ -214,7 +215,7 @@ def limits_of(layout: Any, param: str) -> tuple[float, float]:
     return -np.inf, np.inf
 
 
-def _variances(block: Any, param: str) -> Any:
+def _variances(block: AffineMatrix | CurvedMatrix, param: str) -> IntArray:
     """Return the rows of a covariance block in which a parameter is the variance."""
     if isinstance(block, CurvedMatrix):
         return np.zeros(0, dtype=int)
@@ -289,7 +290,7 @@ class _Side:
         return max(value, self.limit) if self.sign < 0 else min(value, self.limit)
 
 
-def _moved(layout: Any, param: str, params: Array, value: float) -> list[Array]:
+def _moved(layout: ParameterLayout, param: str, params: Array, value: float) -> list[Array]:
     """
     Return start values with a new value of one parameter.
 
@@ -397,7 +398,7 @@ def plot_profile(
     interval: tuple[float, float],
     cut: float,
     *,
-    fig: Any = None,
+    fig: Figure | None = None,
     figsize: tuple[float, float] | None = None,
 ) -> Figure:
     """

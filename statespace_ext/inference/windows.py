@@ -79,7 +79,7 @@ class RollingFit(Displayed):
     def plot(
         self,
         names: list[str] | None = None,
-        fig: Any = None,
+        fig: Figure | None = None,
         figsize: tuple[float, float] | None = None,
         alpha: float = 0.05,
     ) -> Figure:
@@ -260,7 +260,7 @@ def plot_windows(
     bse: pd.DataFrame,
     lines: Mapping[str, float],
     *,
-    fig: Any = None,
+    fig: Figure | None = None,
     figsize: tuple[float, float] | None = None,
     alpha: float = 0.05,
 ) -> Figure:

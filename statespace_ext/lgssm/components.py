@@ -6,18 +6,17 @@ Components of structural time-series models. A sum of components defines the mat
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy.linalg import block_diag
 
 from ..display import Displayed
 from ..engine.arguments import one_of, positive_integer, positive_number, truth, whole_number
-from ..engine.validation import endog_frame, regressor_frame, regressor_names
+from ..engine.validation import endog_frame, regressor_frame, regressor_names, series_names
 from ..exceptions import SpecificationError, shown
 from ..numerics.linear_algebra import Array
 from .model import LGSSM
@@ -54,6 +53,11 @@ class _Part:
     """Regressors. If the coefficients are ``moving``, they enter the time-varying design."""
     moving: bool = False
 
+    @property
+    def is_fixed_regression(self) -> bool:
+        """Whether the component has regressors with constant coefficients, and no states."""
+        return self.kind == "regression" and not self.moving
+
 
 @dataclass(frozen=True, repr=False)
 class Components(Displayed):
@@ -76,17 +80,7 @@ class Components(Displayed):
             return NotImplemented
         for first in self.parts:
             for second in other.parts:
-                both = sorted(set(first.states) & set(second.states))
-                if both or (
-                    first.kind == second.kind == "regression" and not first.moving and not second.moving
-                ):
-                    raise SpecificationError(
-                        f"Two components have the same states: {first.kind} and {second.kind}",
-                        got=shown(both) if both else "two sets of regressors with constant coefficients",
-                        remedy="Pass another name= for one of them."
-                        if both
-                        else "Pass all regressors in one frame.",
-                    )
+                _require_apart(first, second)
         return Components((*self.parts, *other.parts))
 
     def arguments(self, endog: object) -> dict[str, Any]:
@@ -106,21 +100,12 @@ class Components(Displayed):
             If the regressors and the series have different periods.
         """
         data: Any = endog_frame(endog)
-        names = _series_names(data)
+        names = series_names(data)
         _check_constants(self.parts)
         blocks = [block for part in self.parts for block in _blocks(part, names, data)]
         _check_observable(blocks)
-        states = [state for block in blocks for state in block.states]
-        arguments: dict[str, Any] = {
-            "k_factors": len(states),
-            "factor_names": states,
-            "design": _joined_designs(blocks, len(data)),
-            "transition": _plain(_block_diagonal([block.transition for block in blocks])),
-            "state_cov": _plain(_block_diagonal([np.diag(block.noise) for block in blocks])),
-            "obs_intercept": self._intercept(names),
-            "initialization": [block.start for block in blocks for _ in block.states],
-        }
-        fixed = [part.exog for part in self.parts if part.kind == "regression" and not part.moving]
+        arguments = {**_matrices_of(blocks, len(data)), "obs_intercept": self._intercept(names)}
+        fixed = [part.exog for part in self.parts if part.is_fixed_regression]
         return {**arguments, "exog": fixed[0]} if fixed else arguments
 
     def lgssm(self, endog: object, **arguments: Any) -> LGSSM:
@@ -143,6 +128,18 @@ class Components(Displayed):
         if not trends or any(part.loadings is None for part in trends):
             return "zero"
         return [0.0, *[np.nan] * (len(names) - 1)]
+
+
+def _require_apart(first: _Part, second: _Part) -> None:
+    """Raise `SpecificationError` if two components have the same states or coefficients."""
+    both = sorted(set(first.states) & set(second.states))
+    got, remedy = shown(both), "Pass another name= for one of them."
+    if not both and first.is_fixed_regression and second.is_fixed_regression:
+        got, remedy = "two sets of regressors with constant coefficients", "Pass all regressors in one frame."
+    if got:
+        raise SpecificationError(
+            f"Two components have the same states: {first.kind} and {second.kind}", got=got, remedy=remedy
+        )
 
 
 # -- the components ----------------------------------------------------------------------------------------
@@ -458,46 +455,49 @@ class _Block:
     """Regressors, (nobs, m), which multiply the columns of the design."""
 
 
-def _series_names(data: Any) -> list[str]:
-    if isinstance(data, pd.DataFrame):
-        return [str(column) for column in data.columns]
-    p = 1 if np.ndim(data) == 1 else np.shape(data)[1]
-    return ["y"] if p == 1 else [f"y{i + 1}" for i in range(p)]
-
-
 def _blocks(part: _Part, names: list[str], data: Any) -> Iterator[_Block]:
     """Yield the blocks of a component: one per series, or one common block."""
     exog = regressor_frame(part.exog, len(data), getattr(data, "index", None), "exog")
     exog = None if exog is None else np.asarray(exog)
     if not part.states:
         return
-    p, start = len(names), "diffuse" if part.diffuse else "stationary"
-    if part.loadings is None:
-        for i, series in enumerate(names):
-            own = _renamed(part, "", f"_{series if series.isidentifier() else i + 1}") if p > 1 else part
-            design = np.zeros((p, len(part.states)), dtype=object)
-            design[i] = own.design
-            states = [f"{state}.{series}" if p > 1 else state for state in part.states]
-            yield _Block(part.kind, states, own.transition, design, own.noise, start, exog)
+    start = "diffuse" if part.diffuse else "stationary"
+    if part.loadings is not None:
+        yield _common_block(part, len(names), start)
         return
+    for i, series in enumerate(names):
+        own, states = part, list(part.states)
+        if len(names) > 1:
+            own = _renamed(part, "", f"_{series if series.isidentifier() else i + 1}")
+            states = [f"{state}.{series}" for state in part.states]
+        design = np.zeros((len(names), len(states)), dtype=object)
+        design[i] = own.design
+        yield _Block(part.kind, states, own.transition, design, own.noise, start, exog)
+
+
+def _common_block(part: _Part, p: int, start: str) -> _Block:
+    """Return a component that is common to p series."""
     loadings = np.asarray(part.loadings, dtype=object).ravel()
     if len(loadings) != p:
-        raise SpecificationError(
-            f"The loadings of {part.kind} have the wrong length",
-            got=len(loadings),
-            expected=f"{p}, one per series",
-        )
+        expected = f"{p}, one per series"
+        what = f"The loadings of {part.kind} have the wrong length"
+        raise SpecificationError(what, got=len(loadings), expected=expected)
     design = np.array([[_product(a, b, part.kind) for b in part.design] for a in loadings], dtype=object)
-    if part.diffuse and any(isinstance(a, str) or np.isnan(float(a)) for a in loadings):
+    if part.diffuse and any(map(_is_free, loadings)):
         start = "approximate_diffuse"
-    yield _Block(part.kind, list(part.states), part.transition, design, part.noise, start)
+    return _Block(part.kind, list(part.states), part.transition, design, part.noise, start)
+
+
+def _is_free(item: Any) -> bool:
+    """Return whether an element of a matrix is a parameter: a name, or NaN."""
+    return isinstance(item, str) or bool(np.isnan(float(item)))
 
 
 def _product(loading: Any, element: Any, kind: str) -> Any:
     """Return the product of a loading and an element of the design, one of which may be free."""
     loading = loading if isinstance(loading, str) else float(loading)
     if isinstance(element, str):
-        if isinstance(loading, str) or np.isnan(loading):
+        if _is_free(loading):
             raise SpecificationError(
                 f"Free loadings of {kind} would be multiplied by free coefficients of its moving average",
                 got=f"{loading} times {element}",
@@ -507,19 +507,22 @@ def _product(loading: Any, element: Any, kind: str) -> Any:
     return loading if element == 1 else 0.0
 
 
-def _block_diagonal(matrices: list[np.ndarray]) -> np.ndarray:
-    size = sum(len(matrix) for matrix in matrices)
-    out, first = np.zeros((size, size), dtype=object), 0
-    for matrix in matrices:
-        last = first + len(matrix)
-        out[first:last, first:last] = matrix
-        first = last
-    return out
-
-
 def _plain(matrix: np.ndarray) -> np.ndarray:
     """Return a matrix as numbers if it has no strings."""
     return matrix if any(isinstance(item, str) for item in matrix.flat) else matrix.astype(float)
+
+
+def _matrices_of(blocks: list[_Block], n: int) -> dict[str, Any]:
+    """Return the arguments of `LGSSM` that follow from the states."""
+    states = [state for block in blocks for state in block.states]
+    return {
+        "k_factors": len(states),
+        "factor_names": states,
+        "design": _joined_designs(blocks, n),
+        "transition": _plain(block_diag(*(block.transition for block in blocks))),
+        "state_cov": _plain(block_diag(*(np.diag(block.noise) for block in blocks))),
+        "initialization": [block.start for block in blocks for _ in block.states],
+    }
 
 
 def _joined_designs(blocks: list[_Block], n: int) -> np.ndarray:
@@ -547,8 +550,7 @@ def _check_constants(parts: tuple[_Part, ...]) -> None:
     for part in parts:
         if part.kind == "regression" and np.any(np.ptp(np.asarray(part.exog, dtype=float), axis=0) == 0):
             raise SpecificationError(
-                "A constant regressor repeats the level of the trend",
-                remedy="Leave the constant out.",
+                "A constant regressor repeats the level of the trend", remedy="Leave the constant out."
             )
 
 
@@ -556,37 +558,42 @@ def _check_observable(blocks: list[_Block]) -> None:
     """Raise an error if components with a common root are not observable (Popov-Hautus test)."""
     known = [block for block in blocks if block.start != "stationary" and block.exog is None]
     rng = np.random.default_rng(0)
-    roots = [np.linalg.eigvals(block.transition.astype(float)) for block in known]
-    done: list[complex] = []
-    for root in np.concatenate(roots) if roots else ():
-        if any(abs(root - other) <= _SAME_ROOT for other in done):
-            continue
-        done.append(root)
-        pairs = zip(known, roots, strict=True)
-        near = tuple(block for block, own in pairs if np.min(np.abs(own - root)) <= _SAME_ROOT)
+    for root, near in _by_root(known):
         if len(near) > 1 and _hidden(near, root, rng):
             two = (pair for pair in combinations(near, 2) if _hidden(pair, root, rng))
             raise _collision(next(two, near), root)
 
 
-def _hidden(blocks: tuple[_Block, ...], root: complex, rng: np.random.Generator) -> bool:
+def _by_root(blocks: list[_Block]) -> list[tuple[complex, list[_Block]]]:
+    """Return the roots of the transitions, each with the blocks that have it."""
+    groups: list[tuple[complex, list[_Block]]] = []
+    for block in blocks:
+        for root in np.linalg.eigvals(block.transition.astype(float)):
+            near = next((found for other, found in groups if abs(root - other) <= _SAME_ROOT), None)
+            if near is None:
+                groups.append((root, [block]))
+            elif near[-1] is not block:
+                near.append(block)
+    return groups
+
+
+def _hidden(blocks: Sequence[_Block], root: complex, rng: np.random.Generator) -> bool:
     """Return whether a movement of the states with a root leaves no trace in the observations."""
     transition = block_diag(*(block.transition.astype(float) for block in blocks))
     design = np.concatenate([block.design for block in blocks], axis=1)
-    free = np.array([[isinstance(item, str) or np.isnan(item) for item in row] for row in design])
-    design = np.where(free, rng.uniform(0.5, 1.5, design.shape), np.where(free, 0.0, design)).astype(float)
+    free = np.array([[_is_free(item) for item in row] for row in design])
+    design = np.where(free, rng.uniform(0.5, 1.5, design.shape), design).astype(float)
     tested = np.concatenate([transition - root * np.eye(len(transition)), design])
     return bool(np.linalg.matrix_rank(tested, tol=_SAME_ROOT) < len(transition))
 
 
-def _collision(blocks: tuple[_Block, ...], root: complex) -> SpecificationError:
+def _collision(blocks: Sequence[_Block], root: complex) -> SpecificationError:
     angle = abs(np.angle(root))
     what = f"move with the period {2.0 * np.pi / angle:.6g}" if angle > _SAME_ROOT else "hold a level"
-    kinds = (
-        " and ".join(block.kind for block in blocks) if len(blocks) == 2 else shown(b.kind for b in blocks)
-    )
+    kinds = [block.kind for block in blocks]
+    which, who = ("both", " and ".join(kinds)) if len(blocks) == 2 else ("all", shown(kinds))
     return SpecificationError(
-        f"The states of {kinds} collide: {'both' if len(blocks) == 2 else 'all'} {what}",
+        f"The states of {who} collide: {which} {what}",
         got=" and ".join(block.states[0] for block in blocks),
         expected="components that the observations tell apart",
         remedy="Leave one out, or give one fewer harmonics, another period, damping, or loadings.",

@@ -144,16 +144,16 @@ def normalised(given: dict[str, object], n_endog: int, k_factors: int) -> dict[s
             f'identification="{identification}" needs at least as many series as factors',
             got=f"{n_endog} series, {k_factors} factors",
         )
-    wanted = {"triangular": ("free", "unstructured"), "unit": ("free", None)}[identification]
-    for key, default in zip(("design", "state_cov"), wanted, strict=True):
+    triangular = identification == "triangular"
+    for key, default in {"design": "free", **({"state_cov": "unstructured"} if triangular else {})}.items():
         value = given[key]
-        if default is not None and not (isinstance(value, str) and value == default):
+        if not (isinstance(value, str) and value == default):
             raise SpecificationError(
                 f'identification="{identification}" sets {key} itself',
                 got=f"{key}={value!r}",
                 remedy=f"Leave {key} at its default, or restrict it without `identification`.",
             )
-    if identification == "triangular":
+    if triangular:
         return {**given, "design": triangular_design(n_endog, k_factors), "state_cov": "identity"}
     return {**given, "design": unit_design(n_endog, k_factors)}
 
@@ -274,6 +274,22 @@ def _places(blocks: dict[str, AffineMatrix]) -> dict[str, set[tuple[str, int, in
 def _check_names(given: dict[str, object], blocks: dict[str, AffineMatrix]) -> None:
     """Reject names that would merge two parameters unintentionally."""
     places = _places(blocks)
+    _check_joined_names(places)
+    for key in COVARIANCES:
+        shares = isinstance(given[key], str) and given[key] in ("scalar", "equicorrelated")
+        own = blocks[key].param_names if shares else []
+        taken = [name for name in own if {place[0] for place in places[name]} != {key}]
+        if taken:
+            raise SpecificationError(
+                f"A named parameter has the name that {key}={given[key]!r} gives",
+                got=repr(taken[0]),
+                expected="another name",
+                remedy=f"Rename it, or write {key} as nested lists to share the parameter.",
+            )
+
+
+def _check_joined_names(places: dict[str, set[tuple[str, int, int]]]) -> None:
+    """Reject names of columns that give two elements the same name."""
     for name, where in places.items():
         if "." in name and len(where) > 1:
             raise SpecificationError(
@@ -281,17 +297,6 @@ def _check_names(given: dict[str, object], blocks: dict[str, AffineMatrix]) -> N
                 got=name,
                 expected="series and regressors whose joined names differ",
                 remedy="Rename columns that have dots or arrows in their names.",
-            )
-    for key in COVARIANCES:
-        word = given[key] if isinstance(given[key], str) else ""
-        own = blocks[key].param_names if word in ("scalar", "equicorrelated") else []
-        taken = [name for name in own if any(place[0] != key for place in places[name])]
-        if taken:
-            raise SpecificationError(
-                f"A named parameter has the name that {key}={given[key]!r} gives",
-                got=repr(taken[0]),
-                expected="another name",
-                remedy=f"Rename it, or write {key} as nested lists to share the parameter.",
             )
 
 
@@ -390,27 +395,28 @@ def _starts_by_factor(start: tuple[str, ...], blocks: dict[str, AffineMatrix]) -
 
 def _initial_arguments(start: object, state: object, cov: object, size: int) -> tuple[object, object]:
     """Return the specifications of a_1 and P_1, with defaults for omitted arguments."""
+    absent = (state is None) + (cov is None)
     if start == "estimated":
-        return "free" if state is None else state, "zero" if cov is None else cov
-    absent = [name for name, value in zip(_FIRST_STATE, (state, cov), strict=True) if value is None]
-    if isinstance(start, tuple) and "known" not in start and len(absent) == 2:
-        return "zero", "zero"
-    if start == "known" or isinstance(start, tuple):
+        return _or_default(state, "free"), _or_default(cov, "zero")
+    mixed = isinstance(start, tuple) and ("known" in start or absent < 2)
+    if start == "known" or mixed:
         if absent:
             raise SpecificationError(
-                f"initialization={start!r} needs initial_state and initial_state_cov", got=f"no {absent[0]}"
+                f"initialization={start!r} needs initial_state and initial_state_cov",
+                got=f"no {'initial_state' if state is None else 'initial_state_cov'}",
             )
         return state, cov
-    if len(absent) < 2:
+    if absent < 2:
         raise SpecificationError(
             f'initial_state and initial_state_cov cannot be combined with initialization="{start}"',
             remedy='Use initialization="known" or "estimated".',
         )
-    known = start == "approximate_diffuse"
-    return "zero", APPROXIMATE_DIFFUSE_VARIANCE * np.eye(size) if known else "zero"
+    vague = APPROXIMATE_DIFFUSE_VARIANCE * np.eye(size) if start == "approximate_diffuse" else None
+    return "zero", _or_default(vague, "zero")
 
 
-_FIRST_STATE = ("initial_state", "initial_state_cov")
+def _or_default(value: object, default: str) -> object:
+    return default if value is None else value
 
 
 def check_size(k_factors: int, lags: int) -> None:

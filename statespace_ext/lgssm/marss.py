@@ -186,7 +186,7 @@ def _require_default(name: str, value: object) -> None:
     )
 
 
-def _one_or_zero(value: Any) -> bool:
+def _one_or_zero(value: object) -> bool:
     """Return whether tinitx is 1."""
     if isinstance(value, (int, float, np.integer, np.floating)) and value in (0, 1):
         return bool(value)
@@ -262,14 +262,9 @@ def _resolved(words: dict[str, Any], p: int, inputs: Mapping[str, pd.DataFrame |
     rows = {"Z": p, "A": p, "D": p, "R": p}
     columns = {"Z": m, "B": m, "Q": m, "V0": m, "R": p}
     for coefs, name in (("C", "c"), ("D", "d")):
-        frame, word = inputs[name], values.pop(coefs, None)
-        if frame is not None:
-            values[coefs] = "unconstrained" if word is None else word
-            columns[coefs] = frame.shape[1]
-        elif not (word is None or isinstance(word, str) and word == "zero"):
-            raise SpecificationError(
-                f"{coefs} needs {name}, which is missing", got=word, remedy=f"Pass {name} as well."
-            )
+        word = _word_of_inputs(values.pop(coefs, None), inputs[name], coefs, name)
+        if (frame := inputs[name]) is not None:
+            values[coefs], columns[coefs] = word, frame.shape[1]
     for key, value in values.items():
         shape = rows.get(key, m), columns.get(key, 1)
         values[key] = _word(key, value, shape) if isinstance(value, str) else _array(value, key)
@@ -278,6 +273,15 @@ def _resolved(words: dict[str, Any], p: int, inputs: Mapping[str, pd.DataFrame |
     if isinstance(values["A"], str) and values["A"] == "scaling":
         values["A"] = _scaling(values["Z"], p)
     return values
+
+
+def _word_of_inputs(word: Any, frame: pd.DataFrame | None, coefs: str, name: str) -> Any:
+    """Return the coefficients of inputs, which are free by default; reject those without inputs."""
+    if frame is None and not (word is None or isinstance(word, str) and word == "zero"):
+        raise SpecificationError(
+            f"{coefs} needs {name}, which is missing", got=word, remedy=f"Pass {name} as well."
+        )
+    return "unconstrained" if word is None else word
 
 
 def _word(key: str, word: str, shape: tuple[int, int]) -> Any:
@@ -305,7 +309,7 @@ def _word(key: str, word: str, shape: tuple[int, int]) -> Any:
     return value if isinstance(value, str) else _array(value, key)
 
 
-def _array(value: Any, key: str) -> np.ndarray:
+def _array(value: object, key: str) -> np.ndarray:
     """Return a matrix of numbers or objects; convert a Categorical to zeros and ones."""
     if isinstance(value, pd.Categorical):
         labels = np.asarray(value)
@@ -350,7 +354,7 @@ def _scaling(Z: Any, p: int) -> np.ndarray:
     return out
 
 
-def _has_strings(value: Any) -> bool:
+def _has_strings(value: object) -> bool:
     return isinstance(value, np.ndarray) and value.dtype.kind == "O"
 
 
@@ -432,17 +436,7 @@ def _pattern_to_inputs(
         raise SpecificationError(
             f"{intercept} must not contain NaN if it varies over time", expected="names of parameters"
         )
-    columns: dict[tuple[str, bytes], Array] = {}
-    added = np.full((len(pattern), 0), 0.0, dtype=object)
-    for i, j in zip(*np.nonzero(paths.any(axis=2)), strict=True):
-        key = params[j], paths[i, j].tobytes()
-        if key not in columns:
-            columns[key] = paths[i, j]
-            added = np.pad(added, ((0, 0), (0, 1)), constant_values=0.0)
-        added[i, list(columns).index(key)] = params[j]
-    uses = Counter(param for param, _ in columns)
-    labels = [f"{param}.{j}" if uses[param] > 1 else param for j, (param, _) in enumerate(columns)]
-    frame = pd.DataFrame(dict(zip(labels, columns.values(), strict=True)), index=index)
+    frame, added = _input_columns(params, paths, index)
     given = inputs[name]
     if given is not None:
         frame = pd.concat([given, frame], axis=1)
@@ -450,6 +444,22 @@ def _pattern_to_inputs(
     inputs[name], values[coefs] = frame, added
     constant = np.ptp(numbers, axis=1).max() == 0
     values[intercept] = numbers[:, 0] if constant else numbers[:, None, :]
+
+
+def _input_columns(params: list[str], paths: Array, index: pd.Index) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return an input for each path of a coefficient, and the parameters that multiply the inputs, by row."""
+    columns: dict[tuple[str, bytes], Array] = {}
+    places: dict[tuple[str, bytes], list[int]] = {}
+    for i, j in zip(*np.nonzero(paths.any(axis=2)), strict=True):
+        key = params[j], paths[i, j].tobytes()
+        columns[key] = paths[i, j]
+        places.setdefault(key, []).append(i)
+    added = np.full((len(paths), len(columns)), 0.0, dtype=object)
+    for j, ((param, _), own) in enumerate(places.items()):
+        added[own, j] = param
+    uses = Counter(param for param, _ in columns)
+    labels = [f"{param}.{j}" if uses[param] > 1 else param for j, (param, _) in enumerate(columns)]
+    return pd.DataFrame(dict(zip(labels, columns.values(), strict=True)), index=index), added
 
 
 def _spelled(value: Any, shape: tuple[int, int]) -> np.ndarray:
@@ -462,7 +472,7 @@ def _spelled(value: Any, shape: tuple[int, int]) -> np.ndarray:
     return _objects(list(value.flat), shape)
 
 
-def _shifted(value: Any, key: str, late: bool, n: int) -> Any:
+def _shifted(value: object, key: str, late: bool, n: int) -> Any:
     """Shift a matrix with a time axis to the periods of `LGSSM`."""
     if not isinstance(value, np.ndarray) or value.ndim != 3 or value.shape[2] == 1:
         return value

@@ -13,13 +13,9 @@ from ..em.second_order import second_order_information
 from ..em.smoothed_point import ConstantModel
 from ..em.updates import companion_structure
 from ..engine.arguments import positive_integer
-from ..engine.system import System, mixed_start, stationary_start
+from ..engine.system import System, mixed_start, with_stationary_start
 from ..engine.system_score import SystemScore, summed
-from ..engine.validation import (
-    check_counts,
-    check_regressors,
-    check_series,
-)
+from ..engine.validation import check_counts, check_regressors, check_series
 from ..exceptions import DataError, SpecificationError
 from ..fit.problem import WHITENED_UP_TO, EstimationProblem
 from ..fit.start_values import random_start, stabilised, start_values
@@ -239,9 +235,9 @@ class LGSSM(OverTime):
         p, k, size = self.k_endog, self.k_factors, self.k_states
         design = np.zeros((p, size, *at["design"].shape[2:]))
         design[:, :k] = at["design"]
-        constant = _vector(at["state_intercept"]) + _column(
-            self._level(at["transition"]) @ at["state_mean"][:, 0], at["state_intercept"]
-        )
+        constant = _vector(at["state_intercept"])
+        from_mean = self._level(at["transition"]) @ at["state_mean"][:, 0]
+        constant = constant + (from_mean if constant.ndim == 1 else from_mean[:, None])
         obs_intercept = _with_regressors(_vector(at["obs_intercept"]), at["obs_coef"], self.exog)
         intercept = np.zeros((size, *constant.shape[1:]))
         intercept[:k] = constant
@@ -260,8 +256,7 @@ class LGSSM(OverTime):
             state_groups=self.layout.groups.get("state"),
         )
         if self.initialization_kind == "stationary":
-            mean, cov = stationary_start(system)
-            system = replace(system, initial_state=mean, initial_state_cov=cov)
+            system = with_stationary_start(system)
         elif isinstance(self._given["initialization"], tuple):
             system = mixed_start(system, self.structure.stationary, self.starts == "diffuse")
         if self.k_state_exog:
@@ -321,20 +316,25 @@ class LGSSM(OverTime):
             moves = self.layout.blocks["transition"].moves
             out["transition"] = (by["transition"] if moves else summed(by["transition"]))[:k]
         if "state_intercept" in by:
-            each = np.array(by["state_intercept"][:k])
-            inputs = None if self.state_exog is None else each @ self.state_inputs
-            each[:, 0] += score.start_intercept[:k]  # a stationary start has the first intercept
-            out["state_intercept"], total = each[:, None, :], each.sum(axis=1)
-            out["state_mean"] = (self._level(self.layout.matrix("transition", params)).T @ total)[:, None]
-            mean = self.layout.matrix("state_mean", params)[:, 0]
-            if "transition" in out and np.any(mean):
-                shift = np.outer(total, mean)
-                out["transition"] = out["transition"] - np.tile(shift, self.lags)
-            if inputs is not None:
-                out["state_coef"] = inputs
+            out |= self._scores_of_intercepts(score, params, out.get("transition"))
         if self.initialization_kind == "known":
             out["initial_state"] = score.initial_state[:, None]
             out["initial_state_cov"] = score.initial_state_cov
+        return out
+
+    def _scores_of_intercepts(
+        self, score: SystemScore, params: Array, by_transition: Array | None
+    ) -> dict[str, Array]:
+        """Return the scores of what the intercepts of the states consist of."""
+        each = np.array(score.by_matrix["state_intercept"][: self.k_factors])
+        out = {} if self.state_exog is None else {"state_coef": each @ self.state_inputs}
+        each[:, 0] += score.start_intercept[: self.k_factors]  # a stationary start has the first intercept
+        total = each.sum(axis=1)
+        out["state_intercept"] = each[:, None, :]
+        out["state_mean"] = (self._level(self.layout.matrix("transition", params)).T @ total)[:, None]
+        mean = self.layout.matrix("state_mean", params)[:, 0]
+        if by_transition is not None and np.any(mean):
+            out["transition"] = by_transition - np.tile(np.outer(total, mean), self.lags)
         return out
 
     # -- estimation ------------------------------------------------------------------------------------
@@ -510,11 +510,6 @@ def _by_expanded_em(model: LGSSM, problem: EstimationProblem, start: Array) -> A
 def _vector(block: Array) -> Array:
     """Return a one-column block as (rows,) or (rows, nobs)."""
     return block[:, 0]
-
-
-def _column(vector: Array, block: Array) -> Array:
-    """Return a vector in a shape that can be added to `_vector` of a block."""
-    return vector if block.ndim == 2 else vector[:, None]
 
 
 def _with_regressors(intercept: Array, coefs: Array, exog: Array | None) -> Array:

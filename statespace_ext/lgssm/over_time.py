@@ -91,23 +91,23 @@ class OverTime(ByFormula[LGSSMResults]):
             Whether the new periods follow the sample, and whether the new model contains the sample.
         """
         out = dict(kwargs)
-        for key, block in self._timed.items():
-            given = self._given[key]
-            value: Any = kwargs.get(key)
-            if value is None and kind == "apply" and steps == self.nobs:
-                continue
-            if value is None and (kind == "apply" or not self._is_held(key)):
-                raise self._unknown(key, steps)
-            if kind == "apply" and isinstance(given, Regimes) and _is_labels(value):
-                out[key] = given.over(value)  # of the new data, which need not follow the sample
-                continue
-            labels = self._labels_of(key, value, steps)
-            if labels is not None:
-                out[key] = given.over([*given.label_list, *labels] if kind == "append" else labels)
-            else:
-                later = self._later(key, value, steps, kind == "append")
-                out[key] = continued(block, later, kind == "append", key)
+        for key in self._timed:
+            value = kwargs.get(key)
+            if value is not None or kind != "apply" or steps != self.nobs:
+                out[key] = self._later_argument(key, value, steps, kind)
         return out
+
+    def _later_argument(self, key: str, value: object, steps: int, kind: str) -> Any:
+        """Return one of the `later_arguments`."""
+        if value is None and (kind == "apply" or not self._is_held(key)):
+            raise self._unknown(key, steps)
+        given, appended = self._given[key], kind == "append"
+        if kind == "apply" and isinstance(given, Regimes) and _is_labels(value):
+            return given.over(value)  # of the new data, which need not follow the sample
+        labels = self._labels_of(key, value, steps)
+        if labels is not None:
+            return given.over([*given.label_list, *labels] if appended else labels)
+        return continued(self._timed[key], self._later(key, value, steps, appended), appended, key)
 
     def _later(self, key: str, value: Any, steps: int, appended: bool) -> AffineMatrix:
         """Return the matrix of new periods from an argument, which may be of all periods if they follow."""
@@ -115,30 +115,21 @@ class OverTime(ByFormula[LGSSMResults]):
             return self._parsed(key, value, self.nobs + steps).over(slice(self.nobs, None))
         return self._pattern(key, value, steps)
 
-    def _get_extension_time_varying_matrices(
-        self,
-        params: object,
-        exog: object,
-        out_of_sample: int,
-        extend_kwargs: dict[str, Any] | None = None,
-        transformed: bool = True,
-        includes_fixed: bool = False,
-        **kwargs: Any,
+    def patterns_ahead(
+        self, params: Array, exog: object, steps: int, given: dict[str, Any]
     ) -> dict[str, Any]:
-        """Return the matrices of periods after the sample; patterns become numbers."""
-        vector = self.handle_params(params, transformed, includes_fixed)
+        """Return the arguments of a prediction; patterns, "hold" and labels of `Regimes` become numbers."""
+        out = dict(given)
         for key in self._timed:
-            value = kwargs.get(key)
+            value = given.get(key)
             if value is None and not self._is_held(key):
-                raise self._unknown(key, out_of_sample, "future values")
-            if value is None or self._labels_of(key, value, out_of_sample) is not None or _is_pattern(value):
-                inputs = {"obs_intercept": exog, "state_intercept": kwargs.get("state_exog")}.get(key)
-                kwargs[key] = self._future_matrix(key, value, out_of_sample, vector, inputs)
-        return super()._get_extension_time_varying_matrices(
-            params, exog, out_of_sample, extend_kwargs, transformed, includes_fixed, **kwargs
-        )
+                raise self._unknown(key, steps, "future values")
+            if value is None or self._labels_of(key, value, steps) is not None or _is_pattern(value):
+                inputs = {"obs_intercept": exog, "state_intercept": given.get("state_exog")}.get(key)
+                out[key] = self._future_matrix(key, value, steps, params, inputs)
+        return out
 
-    def _future_matrix(self, key: str, value: Any, steps: int, params: Array, inputs: object) -> Array:
+    def _future_matrix(self, key: str, value: object, steps: int, params: Array, inputs: object) -> Array:
         """Return a system matrix of periods after the sample, the part of regressors included."""
         block = self._pattern(key, value, steps)
         at = block.at(params[self.layout.positions(list(block.names))])
@@ -164,7 +155,7 @@ class OverTime(ByFormula[LGSSMResults]):
         given = self._given[key]
         return isinstance(given, Regimes) and given.hold
 
-    def _labels_of(self, key: str, value: Any, steps: int) -> list[Any] | None:
+    def _labels_of(self, key: str, value: object, steps: int) -> list[Any] | None:
         """Return the labels of new periods; None if the value is a pattern or numbers."""
         given = self._given[key]
         if not isinstance(given, Regimes):
@@ -177,7 +168,7 @@ class OverTime(ByFormula[LGSSMResults]):
             self.calendar.check_future(value.index, steps, key)
         return list(np.asarray(value).tolist())
 
-    def _pattern(self, key: str, value: Any, steps: int) -> AffineMatrix:
+    def _pattern(self, key: str, value: object, steps: int) -> AffineMatrix:
         """Return the declared block over new periods."""
         labels = self._labels_of(key, value, steps)
         if labels is not None:
@@ -194,7 +185,7 @@ class OverTime(ByFormula[LGSSMResults]):
             )
         return found
 
-    def _parsed(self, key: str, value: Any, periods: int) -> AffineMatrix:
+    def _parsed(self, key: str, value: object, periods: int) -> AffineMatrix:
         others = {name: block.over(np.zeros(periods, dtype=np.intp)) for name, block in self._timed.items()}
         given = {**self._given, **others, key: value}
         return declared_blocks(given, self._declared, self._given["lags"], periods)[key]
@@ -239,6 +230,6 @@ def _is_labels(value: Any) -> bool:
     return not isinstance(value, Regimes) and np.ndim(value) == 1
 
 
-def _is_pattern(value: Any) -> bool:
+def _is_pattern(value: object) -> bool:
     """Return whether a value needs parsing: it has strings, or is not an array of numbers."""
     return isinstance(value, (str, Regimes, AffineMatrix)) or np.asarray(value).dtype.kind in "OUS"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -159,21 +160,19 @@ class LGSSMResults(StateSpaceResults):
         plain = {**at, "state_intercept": at["state_intercept"][:, 0]}
         whole = square_root @ rotation
         rotated = rotate_system(plain, whole, self.model.lags)
-        labels = self.model.labels
-        factors = self.factors
-        inverse = np.linalg.inv(whole)
+        names = self.model.labels.factors
+        square = partial(pd.DataFrame, index=names, columns=names)
+        lagged = self.matrices["transition"].columns
         return RotatedFactors(
-            pd.DataFrame(rotated["design"], index=labels.endog, columns=labels.factors),
-            pd.DataFrame(
-                rotated["transition"], index=labels.factors, columns=self.matrices["transition"].columns
-            ),
-            pd.DataFrame(rotated["state_cov"], index=labels.factors, columns=labels.factors),
-            factors.smoothed @ pd.DataFrame(inverse.T, index=labels.factors, columns=labels.factors),
-            pd.DataFrame(whole, index=labels.factors, columns=labels.factors),
+            pd.DataFrame(rotated["design"], index=self.model.labels.endog, columns=names),
+            pd.DataFrame(rotated["transition"], index=names, columns=lagged),
+            square(rotated["state_cov"]),
+            self.factors.smoothed @ square(np.linalg.inv(whole).T),
+            square(whole),
         )
 
     def plot_factors(
-        self, fig: Any = None, figsize: tuple[float, float] | None = None, alpha: float = 0.05
+        self, fig: Figure | None = None, figsize: tuple[float, float] | None = None, alpha: float = 0.05
     ) -> Figure:
         """
         Plot the smoothed factors with normal confidence bands.

@@ -59,8 +59,10 @@ def loadings(
     A : ndarray, (m,)
     B : ndarray, (m, k)
     """
-    (drift, convexity), B = _parts(_flow(K, delta_1, tau, period), kappa, cov, tau)
-    return delta_0 + drift + convexity, B
+    k, flow = len(K), _flow(K, delta_1, tau, period)
+    drift = -(flow.integral[:, :k, k] @ kappa) / tau
+    convexity = -0.5 * np.einsum("tij,ij->t", flow.integral[:, :k, :k], cov) / tau
+    return delta_0 + drift + convexity, -flow.increment[:, :k, k] / tau[:, None]
 
 
 def loadings_vjp(
@@ -160,11 +162,3 @@ def _flow(K: Array, delta_1: Array, tau: Array, period: float | None) -> Flow:
     source = np.zeros((k + 1, k + 1))
     source[k, k] = 1.0
     return affine_flow(generator, source, tau, period)
-
-
-def _parts(flow: Flow, kappa: Array, cov: Array, tau: Array) -> tuple[tuple[Array, Array], Array]:
-    """Return drift and convexity, and the loadings of the state."""
-    k = len(kappa)
-    drift = -(flow.integral[:, :k, k] @ kappa) / tau
-    convexity = -0.5 * np.einsum("tij,ij->t", flow.integral[:, :k, :k], cov) / tau
-    return (drift, convexity), -flow.increment[:, :k, k] / tau[:, None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -45,28 +45,38 @@ def jacobian(
         Whether to take the difference from ``x`` itself where the function is not finite on one side; with
         order two.
     """
-
-    def at(place: int, move: float) -> Array:
-        trial = np.array(x, dtype=float)
-        trial[place] += move
-        return np.array(function(trial))
-
-    columns, here = [], np.array(function(np.array(x, dtype=float))) if order == 1 else None
-    for i in range(len(x)) if places is None else places:
-        h = steps[i]
-        if here is not None:
-            ahead = at(i, h)
-            columns.append((ahead - here) / h if np.all(np.isfinite(ahead)) else (here - at(i, -h)) / h)
-            continue
-        ahead, behind, width = at(i, h), at(i, -h), 2.0 * h
-        sides = [bool(np.all(np.isfinite(side))) for side in (ahead, behind)]
-        if one_sided and sides[0] != sides[1]:
-            ahead, behind, width = (ahead, at(i, 0.0), h) if sides[0] else (at(i, 0.0), behind, h)
-        change = ahead - behind
-        if order == 4:
-            change = (8.0 * change - (at(i, 2.0 * h) - at(i, -2.0 * h))) / 6.0
-        columns.append(change / width)
+    here = np.array(function(np.array(x, dtype=float))) if order == 1 else None
+    every = range(len(x)) if places is None else places
+    columns = [_slope(_Along(function, x, i), steps[i], order, here, one_sided) for i in every]
     return np.stack(columns, axis=-1) if columns else np.empty((*np.shape(function(x)), 0))
+
+
+class _Along(NamedTuple):
+    """A function of one element of its argument."""
+
+    function: Callable[[Array], Array | float]
+    x: Array
+    place: int
+
+    def __call__(self, move: float) -> Array:
+        trial = np.array(self.x, dtype=float)
+        trial[self.place] += move
+        return np.array(self.function(trial))
+
+
+def _slope(at: _Along, h: float, order: int, here: Array | None, one_sided: bool) -> Array:
+    """Return the derivative along one element; see `jacobian`."""
+    ahead = at(h)
+    if here is not None:
+        return (ahead - here) / h if np.all(np.isfinite(ahead)) else (here - at(-h)) / h
+    behind, width = at(-h), 2.0 * h
+    sides = [bool(np.all(np.isfinite(side))) for side in (ahead, behind)]
+    if one_sided and sides[0] != sides[1]:
+        ahead, behind, width = (ahead, at(0.0), h) if sides[0] else (at(0.0), behind, h)
+    change = ahead - behind
+    if order == 4:
+        change = (8.0 * change - (at(2.0 * h) - at(-2.0 * h))) / 6.0
+    return np.asarray(change / width)
 
 
 def central_differences(function: Callable[[Array], float], params: Array, relative: float = 1e-3) -> Array:

@@ -85,16 +85,7 @@ class _Diagonal(np.lib.mixins.NDArrayOperatorsMixin):
             entries = [each._entries if isinstance(each, _Diagonal) else each for each in inputs]
             if ufunc is np.matmul:
                 return _matmul(inputs, entries)
-            both = all(isinstance(each, _Diagonal) for each in inputs)
-            last, first = (isinstance(each, (int, float, np.number)) for each in (inputs[-1], inputs[0]))
-            if (
-                both
-                and ufunc in _OF_ELEMENTS
-                or last
-                and ufunc in _BY_NUMBERS
-                or first
-                and ufunc is np.multiply
-            ):
+            if _keeps_zeros(ufunc, inputs):
                 return _Diagonal(ufunc(*entries))
         return getattr(ufunc, method)(*map(_dense, inputs), **kwargs)
 
@@ -111,6 +102,14 @@ class _Diagonal(np.lib.mixins.NDArrayOperatorsMixin):
 _OF_ELEMENTS = (np.negative, np.square, np.multiply, np.add, np.subtract)
 _BY_NUMBERS = (np.multiply, np.true_divide)
 """Functions of one or two diagonal matrices, or of one and a number, that keep zeros."""
+
+
+def _keeps_zeros(ufunc: np.ufunc, inputs: tuple[Any, ...]) -> bool:
+    """Return whether a function of diagonal matrices and numbers has a diagonal matrix as its value."""
+    if all(isinstance(each, _Diagonal) for each in inputs):
+        return ufunc in _OF_ELEMENTS
+    last, first = (isinstance(each, (int, float, np.number)) for each in (inputs[-1], inputs[0]))
+    return last and ufunc in _BY_NUMBERS or first and ufunc is np.multiply
 
 
 def _matmul(inputs: tuple[Any, ...], entries: list[Any]) -> Any:

@@ -1,8 +1,8 @@
 """
 Lyapunov and Riccati equations: moments of a stationary distribution, paths of recursions and their limits.
 
-In discrete time, moments take a linear system for companion matrices and for few states, and doubling steps
-otherwise: all are faster than a Schur form. In continuous time derivatives are carried back through them.
+In discrete time, moments take a linear system for few states, and doubling steps otherwise: both are faster
+than a Schur form. In continuous time derivatives are carried back through them.
 
 With f(X) = A X (I + J X)^{-1} A' + C and its dual g(Y) = A' Y (I + C Y)^{-1} A + J, 2^m steps of f are one
 step of the same form, at matrices that double:
@@ -38,10 +38,9 @@ def stationary_covariance(transition: Array, selected_cov: Array) -> Array:
     """
     Solve P = T P T' + W.
 
-    For a diagonal T each element of P has its own equation. A left companion matrix (of ARMA models in
-    Harvey's form) takes one k x k linear system and O(k^2) operations beside; a few states take one linear
-    system; another stable matrix takes some doublings. Each solution is put into the equation. Where it does
-    not fit to rounding, as for a transition that is not stable, scipy solves it.
+    For a diagonal T each element of P has its own equation. A few states take one linear system, and another
+    stable matrix takes some doublings. Each solution is put into the equation. Where it does not fit to
+    rounding, as for a transition that is not stable, scipy solves it.
 
     Parameters
     ----------
@@ -49,7 +48,7 @@ def stationary_covariance(transition: Array, selected_cov: Array) -> Array:
         T and W = R Q R'.
     """
     with quiet():
-        for solution in (_of_diagonal, _of_companion, _of_few, _by_doubling):
+        for solution in (_of_diagonal, _of_few, _by_doubling):
             cov = solution(transition, selected_cov)
             if cov is not None and _fits(cov, transition, selected_cov):
                 return cov
@@ -130,13 +129,8 @@ def stationary_covariances(transition: Array, selected_covs: Array) -> Array:
 
 def stationarity_error(cov: Array, transition: Array, selected_cov: Array) -> float:
     """Return the largest element of T P T' + W - P, relative to P; infinity where that is not a number."""
-    if _is_left_companion(transition):
-        half = _times_companion(transition[:, 0], cov)
-        moved = _times_companion(transition[:, 0], half.T).T
-    else:
-        moved = transition @ cov @ transition.T
     size = np.max(np.abs(cov), initial=0.0)
-    error = np.max(np.abs(moved + selected_cov - cov), initial=0.0)
+    error = np.max(np.abs(transition @ cov @ transition.T + selected_cov - cov), initial=0.0)
     if error == 0.0:
         return 0.0
     return float(error / size) if size > 0.0 and np.isfinite(error) else np.inf
@@ -152,53 +146,6 @@ def _of_diagonal(transition: Array, selected_cov: Array) -> Array | None:
     if np.count_nonzero(transition) != np.count_nonzero(phi):
         return None
     return symmetrize(selected_cov / (1.0 - np.outer(phi, phi)))
-
-
-def _is_left_companion(transition: Array) -> bool:
-    """Return whether T = [phi, [I; 0]]."""
-    k = len(transition)
-    above = transition[:, 1:]
-    return k > 2 and np.count_nonzero(above) == k - 1 and bool(np.all(np.diagonal(transition, 1) == 1.0))
-
-
-def _times_companion(phi: Array, matrix: Array) -> Array:
-    """Return [phi, [I; 0]] M."""
-    out = np.outer(phi, matrix[0])
-    out[:-1] += matrix[1:]
-    return out
-
-
-def _of_companion(transition: Array, selected_cov: Array) -> Array | None:
-    """
-    Solve P = T P T' + W for T = [phi, [I; 0]].
-
-    With p = P[:, 0], and p_k = 0, the equation reads P_ij = P_{i+1, j+1} + C_ij, where
-    C_ij = W_ij + phi_i phi_j p_0 + phi_i p_{j+1} + phi_j p_{i+1}: P sums C along its diagonals, downwards,
-    and in the first column that is a linear system for p.
-    """
-    if not _is_left_companion(transition):
-        return None
-    phi = transition[:, 0]
-    k = len(phi)
-    shifted = scipy.linalg.hankel(phi)
-    system = np.eye(k + 1)[:k]
-    system[:, 1:] -= shifted + np.triu(scipy.linalg.toeplitz(phi))
-    system[:, 0] -= shifted @ phi
-    try:
-        first = np.linalg.solve(system[:, :k], _diagonal_sums(selected_cov)[:, 0])
-    except np.linalg.LinAlgError:
-        return None
-    cross = np.outer(phi, np.append(first[1:], 0.0))
-    return symmetrize(_diagonal_sums(selected_cov + np.outer(phi * first[0], phi) + cross + cross.T))
-
-
-def _diagonal_sums(matrix: Array) -> Array:
-    """Return S with S_ij = sum over m >= 0 of M_{i+m, j+m}: in rows one longer, diagonals are columns."""
-    k = len(matrix)
-    flat = np.zeros(k * (2 * k + 1))
-    flat[: 2 * k * k].reshape(k, 2 * k)[:, :k] = matrix
-    sums = np.cumsum(flat.reshape(k, 2 * k + 1)[::-1], axis=0)[::-1]
-    return sums.reshape(-1)[: 2 * k * k].reshape(k, 2 * k)[:, :k]
 
 
 def _of_few(transition: Array, selected_cov: Array) -> Array | None:

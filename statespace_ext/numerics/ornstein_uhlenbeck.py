@@ -424,31 +424,22 @@ def stationary_moments(
     ParameterError
         If there is no stationary distribution.
     """
-    if period is not None:
-        return _stationary_in_steps(K, kappa, cov, period)
-    smallest = float(np.min(np.linalg.eigvals(K).real))
-    if not smallest > 0:
+    if period is None:
+        worst, inside = float(np.min(np.linalg.eigvals(K).real)), "all real parts above 0"
+        why, reverts = "an eigenvalue of K has no positive real part", worst > 0.0
+    else:
+        Phi = np.eye(len(K)) - period * K
+        worst, inside = float(np.max(np.abs(np.linalg.eigvals(Phi)))), "all moduli below 1"
+        why, reverts = "an eigenvalue of I - h K is not inside the unit circle", worst < 1.0
+    if not reverts:
         raise ParameterError(
-            "The process has no stationary distribution: an eigenvalue of K has no positive real part",
-            got=smallest,
-            expected="all real parts above 0",
+            f"The process has no stationary distribution: {why}",
+            got=worst,
+            expected=inside,
             remedy="Use a start other than the stationary one, or parameters at which the process reverts.",
         )
-    return np.linalg.solve(K, kappa), continuous_covariance(K, cov)
-
-
-def _stationary_in_steps(K: Array, kappa: Array, cov: Array, period: float) -> tuple[Array, Array]:
-    Phi = np.eye(len(K)) - period * K
-    largest = float(np.max(np.abs(np.linalg.eigvals(Phi))))
-    if not largest < 1.0:
-        raise ParameterError(
-            "The process has no stationary distribution: an eigenvalue of I - h K is not inside the unit "
-            "circle",
-            got=largest,
-            expected="all moduli below 1",
-            remedy="Use a start other than the stationary one, or parameters at which the process reverts.",
-        )
-    return np.linalg.solve(K, kappa), stationary_covariance(Phi, period * cov)
+    P = continuous_covariance(K, cov) if period is None else stationary_covariance(Phi, period * cov)
+    return np.linalg.solve(K, kappa), P
 
 
 def from_steps(

@@ -20,7 +20,7 @@ from systems import dense_llf, draw_params, examples, library_system, sampled
 from statespace_ext.engine import system_score as module
 from statespace_ext.engine.smoother import Smoother
 from statespace_ext.engine.system import MATRICES, System, stationary_start
-from statespace_ext.engine.system_score import ALL, SystemScore, inverses, steady_score, system_score
+from statespace_ext.engine.system_score import ALL, SystemScore, steady_score, system_score
 from statespace_ext.exceptions import UnsupportedError
 from statespace_ext.lgssm.model import LGSSM
 
@@ -319,22 +319,6 @@ def test_score_away_from_the_data_generating_parameters() -> None:
     model, _ = sampled(np.random.default_rng(24), 30, 3, 2, missing=0.2, lags=2)
     for seed in range(3):
         compare_score(model, draw_params(np.random.default_rng(seed), model))
-
-
-@pytest.mark.parametrize("settles", [3, 20, 39])
-@pytest.mark.parametrize("jitter", [0.0, 1e-15, 1e-12])
-def test_inverses_of_matrices_that_settle(settles: int, jitter: float) -> None:
-    """Forecast covariances stay where they are, to rounding: the inverse of one serves all that do."""
-    rng = np.random.default_rng(settles)
-    units = np.array([1e-4, 1.0, 1e3])
-    draws = rng.standard_normal((40, 3, 12))
-    covs = draws @ np.swapaxes(draws, 1, 2) / 12.0
-    noise = jitter * rng.standard_normal(covs.shape)
-    covs[settles:] = covs[settles] + (noise + np.swapaxes(noise, 1, 2))[settles:]
-    covs = covs * np.outer(units, units)
-    expected = np.linalg.inv(covs) * np.outer(units, units)
-    assert_allclose(inverses(covs) * np.outer(units, units), expected, rtol=1e-13, atol=1e-13)
-    assert inverses(covs[:0]).shape == (0, 3, 3)
 
 
 NAMES = ("llf", "initial_state", "initial_state_cov", "start_intercept")
