@@ -310,11 +310,16 @@ def by_group(cov: Array) -> Array:
     return cov[None] if cov.ndim == 2 else np.moveaxis(cov, 2, 0)
 
 
+def repeated(covs: Array, groups: int) -> Array:
+    """Return one matrix by group, given one by group or one for all."""
+    return covs if len(covs) == groups else np.broadcast_to(covs, (groups, *covs.shape[1:]))
+
+
 def precisions(cov: Array) -> Array:
     """Return the inverse for each group, which is zero on rows without noise."""
     if by_diagonal(cov):
         return precision_of(cov)[None]
-    return np.stack([precision_of(sigma) for sigma in by_group(cov)])
+    return np.array([precision_of(sigma) for sigma in by_group(cov)])
 
 
 @dataclass(frozen=True)
@@ -354,15 +359,14 @@ class CovarianceTerm:
         values = params[self.index]
         if by_diagonal(self.regression.ee) and self.matrix.is_diagonal:
             return self.matrix.diagonal_at(values)[None]
-        covs = by_group(self.matrix.at(values))
-        return np.broadcast_to(covs, (len(self.regression.n), *covs.shape[1:]))
+        return repeated(by_group(self.matrix.at(values)), len(self.regression.n))
 
     def objective(self, params: Array) -> float:
         """Return -1/2 sum [n log|Sigma| + tr(Sigma^{-1} E sum e e')] over the rows that have noise."""
         total = 0.0
         for sigma, ee, n in zip(self.at(params), self.regression.ee, self.regression.n, strict=True):
             active = sigma.diagonal() != 0
-            if not active.all():
+            if np.count_nonzero(active) < len(sigma):
                 sigma, ee = (_inner(each, active) for each in (sigma, ee))
             total += gaussian_objective(sigma, ee, float(n))
         return total

@@ -46,13 +46,14 @@ with E[x_t|Y] = a_t + P_t r_{t-1} and e_t = G_t^{-1} (y_t - Z a_t) - K_t' r_t.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.linalg
-from scipy.linalg.lapack import dpotri
+from scipy.linalg.lapack import dpotrf, dpotri
 
 from ..numerics.linear_algebra import (
     Array,
@@ -60,6 +61,7 @@ from ..numerics.linear_algebra import (
     diagonal_like,
     diagonal_matrix,
     gram,
+    identity,
     is_diagonal,
     product,
     solve_and_log_det,
@@ -185,11 +187,14 @@ def steady_sums(
         parts = [ee, e.T @ b, bb, gram(r), r.T @ s[: len(r)], gram(s) if apart else bb]
         totals = [total + part for total, part in zip(totals, parts, strict=True)] if totals else parts
     ee, eb, bb, rr, rs, ss = totals
-    return SteadySums(ee, eb, bb, rr, rs, ss - np.outer(s[-1], s[-1]))
+    return SteadySums(ee, eb, bb, rr, rs, ss - s[-1][:, None] * s[-1])
 
 
 def _regressors(mean: Array, exog: Array) -> Array:
-    return np.concatenate([mean, np.ones((len(mean), 1)), exog], axis=1)
+    n, k = mean.shape
+    out = np.empty((n, k + 1 + exog.shape[1]))
+    out[:, :k], out[:, k], out[:, k + 1 :] = mean, 1.0, exog
+    return out
 
 
 _ILL_CONDITIONED = 1e10
@@ -341,16 +346,16 @@ def states_by_limit(
     LinAlgError
         Where digits would be lost.
     """
-    n, k = len(y), len(T)
+    n = len(y)
     J = symmetrize(Z.T @ weights)
     limit = riccati_limit(T, W, J, n)
     if limit is None:
         return None
     P, information, D, F, log_det = limit
-    M, shift, identity = T @ D, P1 - P, np.eye(k)
-    known, begun = identity + P @ information, identity + information @ P1
-    C, known_log_det = solve_and_log_det(known, identity)
-    first, begun_log_det = solve_and_log_det(begun, identity)
+    M, shift, one = T @ D, P1 - P, identity(len(T))
+    known, begun = one + P @ information, one + information @ P1
+    C, known_log_det = solve_and_log_det(known, one)
+    first, begun_log_det = solve_and_log_det(begun, one)
     N, to_first = symmetrize(information @ C), first @ known.T
     scale = np.sqrt(P.diagonal() + P1.diagonal())
     _require_digits(known, C, to_first, scale)
@@ -414,9 +419,9 @@ def _require_digits(known: Array, C: Array, to_first: Array, scale: Array) -> No
     """Raise LinAlgError where scales differ much, I + P Lam is ill-conditioned, or the shift is large."""
     size = np.where(scale > 0.0, scale, scale.max())
     ratio = size / size[:, None]
-    condition = np.abs(known * ratio).max() * np.abs(C * ratio).max()
-    shift = np.abs(to_first / ratio).max()
-    if not (condition < _ILL_CONDITIONED_LIMIT and shift < _LARGE_SHIFT and ratio.max() < _APART):
+    largest = np.abs([known * ratio, C * ratio, to_first / ratio]).max(axis=(1, 2)).tolist()
+    well_conditioned = largest[0] * largest[1] < _ILL_CONDITIONED_LIMIT
+    if not (well_conditioned and largest[2] < _LARGE_SHIFT and ratio.max() < _APART):
         raise np.linalg.LinAlgError("digits would be lost")
 
 
@@ -511,9 +516,9 @@ def steady_state(
         + np.vdot(W, sums.rr)
         + states.adjoint[0] @ P1 @ states.adjoint[0]
     )
-    size = y.size * np.log(2.0 * np.pi) + 2.0 * n * np.log(factor.diagonal()).sum() + states.log_det
+    size = y.size * math.log(2.0 * math.pi) + 2.0 * n * np.log(factor.diagonal()).sum() + states.log_det
     llf = -0.5 * float(size + fit)
-    return SteadyState(llf, states, sums, residual, precision) if np.isfinite(llf) else None
+    return SteadyState(llf, states, sums, residual, precision) if math.isfinite(llf) else None
 
 
 def _smoothed(
@@ -555,10 +560,10 @@ def _residual(y: Array, Z: Array, factor: Array, states: SmoothedStates) -> Call
 
 def _root(cov: Array) -> Array:
     """Return S with S S' equal to a positive semidefinite matrix."""
-    try:
-        return np.linalg.cholesky(cov)
-    except np.linalg.LinAlgError:
-        values, vectors = np.linalg.eigh(cov)
+    factor, failed = dpotrf(cov, lower=1)
+    if not failed:
+        return np.asarray(factor)
+    values, vectors = np.linalg.eigh(cov)
     if np.min(values, initial=0.0) < -_NEGATIVE * np.max(values, initial=0.0):
         raise np.linalg.LinAlgError("state_cov is not positive semidefinite")
     return np.asarray(vectors * np.sqrt(np.clip(values, 0.0, None)))
