@@ -70,12 +70,12 @@ class Regression:
     def shifted(self, change: Array) -> Regression:
         """Return the sums for residuals e - change b at B + change, with one change or one for each group."""
         moved = change @ self.bb
+        left = self.eb - moved
         if by_diagonal(self.ee):
-            squares = np.sum((self.eb - 0.5 * moved) * change, axis=-1)
-            return replace(self, ee=self.ee - diagonal_matrix(2.0 * squares), eb=self.eb - moved)
-        cross = (self.eb - 0.5 * moved) @ np.swapaxes(change, -1, -2)
-        ee = self.ee - (cross + np.swapaxes(cross, 1, 2))
-        return replace(self, ee=ee, eb=self.eb - moved)
+            squares = ((self.eb + left) * change).sum(axis=-1)
+            return Regression(self.ee - diagonal_matrix(squares), left, self.bb, self.n, self.periods)
+        cross = (self.eb + left) @ change.swapaxes(-1, -2)
+        return Regression(self.ee - symmetrize(cross), left, self.bb, self.n, self.periods)
 
     def rows(self, active: Array) -> Regression:
         """Return the sums for some rows of e."""
@@ -118,10 +118,11 @@ def observation_equation(ee: Array, eb: Array, bb: Array, n: int, cov: Array, Z:
     Z : ndarray, (p, k)
         Design.
     """
-    weighted = Z @ cov
-    eb = eb.copy()
-    eb[:, : len(cov)] -= weighted
-    ee, bb = ee + row_products(weighted, Z, ee), bb + padded(cov, len(bb))
+    weighted, k = Z @ cov, len(cov)
+    eb, bb = eb.copy(), bb.copy()
+    eb[:, :k] -= weighted
+    bb[:k, :k] += cov
+    ee = ee + row_products(weighted, Z, ee)
     return Regression(symmetrize(ee)[None], eb[None], symmetrize(bb)[None], np.array([float(n)]))
 
 
@@ -142,11 +143,11 @@ def state_equation(
     T, left : ndarray
         Transition (k, k) and R^+ (q, k).
     """
-    cross = lag @ T.T
-    ee = ee + left @ (cov_to - cross - cross.T + T @ cov_from @ T.T) @ left.T
-    eb = eb.copy()
-    eb[:, : len(T)] += left @ (lag - T @ cov_from)
-    bb = bb + padded(cov_from, len(bb))
+    ahead, k = lag - T @ cov_from, len(T)
+    ee = ee + left @ (cov_to - ahead @ T.T - T @ lag.T) @ left.T
+    eb, bb = eb.copy(), bb.copy()
+    eb[:, :k] += left @ ahead
+    bb[:k, :k] += cov_from
     return Regression(symmetrize(ee)[None], eb[None], symmetrize(bb)[None], np.array([float(n)]))
 
 
@@ -269,8 +270,8 @@ class StackedCoefficients:
             if len(keep) == self.shape[1]:
                 change[rows] = scaled_solve(regression.bb[0], regression.eb[0][rows].T).T
                 continue
-            normal, right = regression.bb[0][keep][:, keep], regression.eb[0][rows][:, keep]
-            change[rows[:, None], keep] = scaled_solve(normal, right.T).T
+            at = rows[:, None], keep
+            change[at] = scaled_solve(regression.bb[0][keep[:, None], keep], regression.eb[0][at].T).T
         out = np.zeros(self.n_params)
         out[self.index] = change[self.rows, self.columns]
         return out
@@ -387,11 +388,16 @@ def _inner(matrix: Array, active: Array) -> Array:
     return matrix[np.ix_(active, active)]
 
 
-def closed_form(term: CovarianceTerm, params: Array) -> Array | None:
-    """Return the parameters with the covariance at its closed-form maximum, or None if it does not exist."""
+def closed_form(term: CovarianceTerm, params: Array, more: Array | None = None) -> Array | None:
+    """
+    Return the parameters with the covariance at its closed-form maximum, or None if it does not exist.
+
+    ``more`` is added to the sums of squares.
+    """
     if term.matrix.time_varying:
         return None
-    estimate = term.structure.estimate(term.regression.mean)
+    target = term.regression.mean if more is None else term.regression.mean + more / term.regression.n.sum()
+    estimate = term.structure.estimate(target)
     if estimate is None:
         return None
     out = np.array(params)

@@ -21,7 +21,7 @@ Under x_1 ~ N(a_1, P) the filter is constant from the first period, and
 up to terms of M^n, which are taken for zero. What x_1 ~ N(a_1, P_1) is more than that, is a shift delta ~
 N(0, P_1 - P) of a_1. Given the data its mean is (P_1 - P) r_0 and its covariance S,
 
-    r_0 = (I + Lam P_1)^{-1} (I + Lam P) r_0*,     S = (P_1 - P) (I + Lam P_1)^{-1} (I + Lam P),
+    r_0 = (I + N (P_1 - P))^{-1} r_0*,     S = (P_1 - P) (I + N (P_1 - P))^{-1},
 
 where r_0* is that of the constant filter; a shift delta moves E[x_t|Y] by C M^{t-1} delta and r_{t-1} by -N
 M^{t-1} delta. Sums over time are sums of M^i S M'^i and M'^i N M^i.
@@ -64,6 +64,7 @@ from ..numerics.linear_algebra import (
     identity,
     is_diagonal,
     product,
+    solve,
     solve_and_log_det,
     symmetrize,
     trace_of_product,
@@ -353,10 +354,10 @@ def states_by_limit(
         return None
     P, information, D, F, log_det = limit
     M, shift, one = T @ D, P1 - P, identity(len(T))
-    known, begun = one + P @ information, one + information @ P1
-    C, known_log_det = solve_and_log_det(known, one)
-    first, begun_log_det = solve_and_log_det(begun, one)
-    N, to_first = symmetrize(information @ C), first @ known.T
+    known = one + P @ information
+    C = solve(known, one)
+    N = symmetrize(information @ C)
+    to_first, shift_log_det = solve_and_log_det(one + N @ shift, one)
     scale = np.sqrt(P.diagonal() + P1.diagonal())
     _require_digits(known, C, to_first, scale)
     sums = geometric_sums(M, symmetrize(shift @ to_first), N, scale, n)
@@ -368,7 +369,7 @@ def states_by_limit(
     adjoint[: len(moved)] -= moved @ N
     for rows in blocks(n):
         mean[rows] += adjoint[rows] @ P
-    CV, MP = M @ sums.forward, M @ P
+    CV, MP, first = M @ sums.forward, M @ P, to_first @ C.T
     late = M.T @ sums.backward @ M  # from the second term on
     CVC, late_MP = CV @ C.T, late @ MP
 
@@ -379,7 +380,7 @@ def states_by_limit(
     return SmoothedStates(
         mean=mean,
         adjoint=adjoint,
-        log_det=n * log_det + begun_log_det - known_log_det,
+        log_det=n * log_det + shift_log_det,
         cov_sum=symmetrize(n * (C @ P) + P @ late @ P + C @ sums.forward @ C.T),
         lag_sum=C @ ((n - 1) * MP + CVC) + P @ late_MP,
         first_cov=symmetrize(P1 @ first),

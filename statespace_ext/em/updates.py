@@ -30,9 +30,10 @@ from ..numerics.linear_algebra import (
     is_stable,
     scaled_solve,
     solve,
+    solve_and_log_det,
 )
 from ..numerics.matrix_equations import stationary_covariance, stationary_moments
-from ..params.affine import AffineMatrix, IntArray
+from ..params.affine import AffineMatrix, IntArray, side_by_side
 from ..params.layout import ParameterLayout
 from .regressions import (
     CovarianceTerm,
@@ -84,13 +85,23 @@ class StateStructure:
         """Rows of R and of the identity for the states with a stationary start."""
         return self.selection[self.stationary], np.eye(len(self.base))[self.stationary]
 
+    @cached_property
+    def _whole(self) -> bool:
+        """Whether all states have noise and a stationary start, in the order of the states."""
+        every = np.arange(len(self.base))
+        return np.array_equal(self.noise_rows, every) and np.array_equal(self.stationary, every)
+
     def stationary_equation(self, rows: Array, intercept: Array, cov: Array) -> tuple[Array, Array, Array]:
         """Return T, c and R Q R' of the states with a stationary start."""
+        if self._whole:
+            return rows, intercept, cov
         keep, (entry, _) = self.stationary, self._entry
         return self.transition(rows)[keep[:, None], keep], entry @ intercept, entry @ cov @ entry.T
 
     def rows_of(self, by_transition: Array, by_intercept: Array, by_cov: Array) -> tuple[Array, Array, Array]:
         """Return derivatives by the rows that have noise, given those by `stationary_equation`."""
+        if self._whole:
+            return by_transition, by_intercept, by_cov
         entry, kept = self._entry
         return entry.T @ by_transition @ kept, by_intercept @ entry, entry.T @ by_cov @ entry
 
@@ -133,10 +144,10 @@ class StationaryTerm:
         """Return the term and its derivatives by T, c and W, where T is stable."""
         a1, P1 = stationary_moments(transition, intercept, selected_cov)
         second = self._second_moment(a1)
-        precision = solve(P1, identity(len(P1)))
+        precision, log_det = solve_and_log_det(P1, identity(len(P1)))
         by_cov = 0.5 * (precision @ second @ precision - precision)
         gradient = stationary_chain(transition, a1, P1, precision @ (self.mean - a1), by_cov)
-        return gaussian_objective(P1, second), gradient
+        return -0.5 * (log_det + float(np.vdot(precision, second))), gradient
 
 
 def stationary_chain(
@@ -306,7 +317,7 @@ class LinearGaussianUpdates:
             return value if term is None else value + term.value(*self._start_equation(matrix, cov)), shifted
 
         value = start - 0.5 * float(np.vdot(precision, regression.ee))
-        step = self._state_step(params, regression, precision, extra)
+        step = self._state_step(params, regression, precision, cov, extra)
         accepted, shifted = _halved(objective, (value, regression), params, step)
         return accepted, replace(moments, state=shifted)
 
@@ -317,12 +328,14 @@ class LinearGaussianUpdates:
         value, gradient = term.value_and_gradient(*self._start_equation(matrix, cov))
         return value, self.structure.rows_of(*gradient)
 
-    def _state_step(self, params: Array, regression: Regression, precision: Array, extra: Array) -> Array:
+    def _state_step(
+        self, params: Array, regression: Regression, precision: Array, cov: Array, extra: Array
+    ) -> Array:
         """Return the step of a regression with an addition to its gradient Pi E sum e b'."""
         if not self._with_mean:
             k_states = self.layout.blocks["transition"].shape[1]
             stacked = self._stacked(STATE[:3], (0, k_states, k_states + 1), regression)
-            cov = by_group(self.layout.matrix("state_cov", params))[0]
+            cov = by_group(cov)[0]
             return stacked.step(replace(regression, eb=regression.eb + cov @ extra), precision)
         jacobian = self._state_jacobian(params)
         used = np.flatnonzero(jacobian.any(axis=0))
@@ -361,8 +374,7 @@ class LinearGaussianUpdates:
         It adds 2 Sigma extra Sigma to the sums, for which a structure may have a closed form.
         """
         (sigma,) = term.at(params)
-        moved = replace(term.regression, ee=term.regression.ee + 2.0 * sigma @ extra @ sigma)
-        target = closed_form(replace(term, regression=moved), params)
+        target = closed_form(term, params, 2.0 * (sigma @ extra @ sigma))
         return scoring_step([term], params, [extra]) if target is None else target - params
 
     def shared_covariances(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
@@ -495,17 +507,24 @@ class LinearGaussianUpdates:
         if not self._stationary:
             return None
         keep = self.structure.stationary
-        return StationaryTerm(moments.initial_mean[keep], moments.initial_cov[np.ix_(keep, keep)])
+        return StationaryTerm(moments.initial_mean[keep], moments.initial_cov[keep[:, None], keep])
 
     def _state_matrix(self, params: Array) -> Array:
         """[A_1..A_L | c + (I - sum A) mu | G], time-varying parts at their first period."""
-        at = {key: at_period(self.layout.matrix(key, params)) for key in STATE}
-        k = at["transition"].shape[0]
-        intercept = at["state_intercept"]
+        block, index = self._state_block
+        out = block.at(params[index])
         if self._with_mean:
-            total = at["transition"].reshape(k, self.lags, k).sum(axis=1)
-            intercept = intercept + (np.eye(k) - total) @ at["state_mean"]
-        return np.concatenate([at["transition"], intercept, at["state_coef"]], axis=1)
+            k, k_states = self.layout.blocks["transition"].shape
+            total = out[:, :k_states].reshape(k, self.lags, k).sum(axis=1)
+            mean = at_period(self.layout.matrix("state_mean", params))[:, 0]
+            out[:, k_states] += (identity(k) - total) @ mean
+        return out
+
+    @cached_property
+    def _state_block(self) -> tuple[AffineMatrix, IntArray]:
+        """[A_1..A_L | c | G] as one matrix, and the positions of its parameters."""
+        block = side_by_side([self.layout.blocks[key].at_period(0) for key in STATE[:3]])
+        return block, self.layout.positions(list(block.names))
 
     def _state_jacobian(self, params: Array) -> Array:
         """Return the derivative of the row-stacked `_state_matrix` by the flat vector."""

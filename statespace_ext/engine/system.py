@@ -169,10 +169,10 @@ def stationary_start(system: System) -> tuple[Array, Array]:
     ParameterError
         If there is no such distribution.
     """
-    return _stationary_moments(system.transition, system.state_intercept, system.selection, system.state_cov)
+    return start_moments(system.transition, system.state_intercept, system.selection, system.state_cov)
 
 
-def _stationary_moments(T: Array, intercept: Array, R: Array, Q: Array) -> tuple[Array, Array]:
+def start_moments(T: Array, intercept: Array, R: Array, Q: Array) -> tuple[Array, Array]:
     """Return the moments of the stationary distribution, with the intercept of the first period."""
     if not is_stable(T):
         require_stationary(spectral_radius(T))
@@ -201,7 +201,7 @@ def mixed_start(system: System, stationary: Array, diffuse: Array) -> System:
     if len(stationary):
         inner, R = np.ix_(stationary, stationary), system.selection[stationary]
         T, intercept = system.transition[inner], system.state_intercept[stationary]
-        mean[stationary], cov[inner] = _stationary_moments(T, intercept, R, system.state_cov)
+        mean[stationary], cov[inner] = start_moments(T, intercept, R, system.state_cov)
     start, found = "known", None
     if diffuse.any():
         infinite = np.diag(diffuse.astype(float))

@@ -38,11 +38,11 @@ def stationary_covariance(transition: Array, selected_cov: Array, adjoint: bool 
     """
     Solve P = T P T' + W, or the adjoint equation P = T' P T + W.
 
-    For a diagonal T each element of P has its own equation. A left companion matrix (of ARMA models in
-    Harvey's form) takes one k x k linear system and O(k^2) operations beside; a few states take one linear
-    system; another stable matrix takes some doublings. Each solution is put into the equation. Where it does
-    not fit to rounding, as for a transition that is not stable, scipy solves it. The factors of the linear
-    system, and the powers of doubling, are computed once for both equations at a T.
+    A few states take one linear system for all elements. For a diagonal T each element of P has its own
+    equation. A left companion matrix (of ARMA models in Harvey's form) takes one k x k linear system and
+    O(k^2) operations beside; another stable matrix takes some doublings. Each solution is put into the
+    equation. Where it does not fit to rounding, as for a transition that is not stable, scipy solves it. The
+    factors of the linear system, and the powers of doubling, are computed once for both equations at a T.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def stationary_covariance(transition: Array, selected_cov: Array, adjoint: bool 
     """
     step = transition.T if adjoint else transition
     with quiet():
-        for solution in (_of_diagonal, _of_companion, _of_few, _by_doubling):
+        for solution in (_of_few, _of_diagonal, _of_companion, _by_doubling):
             cov = solution(transition, selected_cov, adjoint)
             if cov is not None and _fits(cov, step, selected_cov):
                 return cov
