@@ -239,9 +239,9 @@ class LGSSM(OverTime):
         p, k, size = self.k_endog, self.k_factors, self.k_states
         design = np.zeros((p, size, *at["design"].shape[2:]))
         design[:, :k] = at["design"]
-        constant = _vector(at["state_intercept"]) + _column(
-            self._level(at["transition"]) @ at["state_mean"][:, 0], at["state_intercept"]
-        )
+        constant, mean = _vector(at["state_intercept"]), at["state_mean"][:, 0]
+        if mean.any():
+            constant = constant + _column(self._level(at["transition"]) @ mean, at["state_intercept"])
         obs_intercept = _with_regressors(_vector(at["obs_intercept"]), at["obs_coef"], self.exog)
         intercept = np.zeros((size, *constant.shape[1:]))
         intercept[:k] = constant

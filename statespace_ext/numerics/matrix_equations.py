@@ -30,8 +30,11 @@ _ROUNDING = 1e-12
 _MOST_DOUBLINGS = 50
 _FEW = 4
 """Number of states up to which one linear system for all elements is faster than doubling."""
-_DIVERGED = 1e100
-"""If an element of a power of the transition is larger, doubling has diverged and stops."""
+_LARGE = 16.0
+"""Squared norm of T up to which the solution of that system fits the equation to rounding."""
+_DIVERGED = 1e200
+"""If the squared norm of a power of the transition is larger, doubling has diverged and stops."""
+_EPS = float(np.finfo(float).eps)
 
 
 def stationary_covariance(transition: Array, selected_cov: Array, adjoint: bool = False) -> Array:
@@ -40,9 +43,9 @@ def stationary_covariance(transition: Array, selected_cov: Array, adjoint: bool 
 
     A few states take one linear system for all elements. For a diagonal T each element of P has its own
     equation. A left companion matrix (of ARMA models in Harvey's form) takes one k x k linear system and
-    O(k^2) operations beside; another stable matrix takes some doublings. Each solution is put into the
-    equation. Where it does not fit to rounding, as for a transition that is not stable, scipy solves it. The
-    factors of the linear system, and the powers of doubling, are computed once for both equations at a T.
+    O(k^2) operations beside; another stable matrix takes some doublings. The last three solutions are put
+    into the equation. Where one does not fit to rounding, as for a transition that is not stable, scipy
+    solves it. The factors of the linear system, and the powers of doubling, are computed once for both equations at a T.
 
     Parameters
     ----------
@@ -51,9 +54,12 @@ def stationary_covariance(transition: Array, selected_cov: Array, adjoint: bool 
     adjoint : bool
         Whether to solve the adjoint equation.
     """
+    few = _of_few(transition, selected_cov, adjoint)
+    if few is not None:
+        return few
     step = transition.T if adjoint else transition
     with quiet():
-        for solution in (_of_few, _of_diagonal, _of_companion, _by_doubling):
+        for solution in (_of_diagonal, _of_companion, _by_doubling):
             cov = solution(transition, selected_cov, adjoint)
             if cov is not None and _fits(cov, step, selected_cov):
                 return cov
@@ -206,10 +212,14 @@ def _diagonal_sums(matrix: Array) -> Array:
 
 
 def _of_few(transition: Array, selected_cov: Array, adjoint: bool = False) -> Array | None:
-    """Solve (I - T kron T) vec P = vec W; None if there are many states, or no solution."""
+    """
+    Solve (I - T kron T) vec P = vec W; None if there are many states, no solution, or large elements.
+
+    The residual of the solution is rounding relative to (1 + |T|^2) |P|.
+    """
     k = len(transition)
     factors = _kronecker_factors(transition.tobytes(), transition.dtype.char, k) if 0 < k <= _FEW else None
-    if factors is None:
+    if factors is None or np.iscomplexobj(selected_cov):
         return None
     solution, _ = dgetrs(*factors, selected_cov.reshape(-1, 1), trans=int(adjoint))
     return symmetrize(solution.reshape(k, k))
@@ -217,8 +227,10 @@ def _of_few(transition: Array, selected_cov: Array, adjoint: bool = False) -> Ar
 
 @lru_cache(maxsize=2)
 def _kronecker_factors(elements: bytes, dtype: str, k: int) -> tuple[Array, Array] | None:
-    """Return the LU factors of I - T kron T; None if it is singular."""
+    """Return the LU factors of I - T kron T; None if it is singular, or T large."""
     T = np.frombuffer(elements, dtype).reshape(k, k)
+    if np.iscomplexobj(T) or not np.vdot(T, T) <= _LARGE:
+        return None
     system = -(T[:, None, :, None] * T[:, None]).reshape(k * k, k * k)
     system.flat[:: k * k + 1] += 1.0
     factors, pivots, failed = dgetrf(system)
@@ -242,10 +254,10 @@ def _powers(elements: bytes, dtype: str, k: int) -> list[Array] | None:
     powers = [np.frombuffer(elements, dtype).reshape(k, k)]
     for _ in range(_MOST_DOUBLINGS):
         power = powers[-1] @ powers[-1]
-        size = float(np.abs(power).max(initial=0.0))
+        size = np.vdot(power, power).real  # bounds the terms to come, relative to the sum
         if not size < _DIVERGED:
             return None
-        if (k * size) ** 2 <= np.finfo(float).eps:  # bounds the terms to come, relative to the sum
+        if size <= _EPS:
             return powers
         powers.append(power)
     return None
