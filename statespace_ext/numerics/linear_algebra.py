@@ -200,7 +200,11 @@ _SQUARINGS = 4
 
 
 def is_stable(transition: Array) -> bool:
-    """Return whether the spectral radius is below `STABILITY_LIMIT`, which is so if T^2^m has a norm below 1/2."""
+    """
+    Return whether the spectral radius is below `STABILITY_LIMIT`.
+
+    It is if a power of T has a small norm. Otherwise the eigenvalues decide.
+    """
     power = transition
     for _ in range(_SQUARINGS):
         if np.vdot(power, power) < 0.25:

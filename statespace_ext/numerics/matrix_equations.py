@@ -45,7 +45,8 @@ def stationary_covariance(transition: Array, selected_cov: Array, adjoint: bool 
     equation. A left companion matrix (of ARMA models in Harvey's form) takes one k x k linear system and
     O(k^2) operations beside; another stable matrix takes some doublings. The last three solutions are put
     into the equation. Where one does not fit to rounding, as for a transition that is not stable, scipy
-    solves it. The factors of the linear system, and the powers of doubling, are computed once for both equations at a T.
+    solves it. The factors of the linear system, and the powers of doubling, are computed once for both
+    equations at a T.
 
     Parameters
     ----------

@@ -379,7 +379,8 @@ def test_fixed_parameters_are_held_and_the_rest_is_restricted_least_squares() ->
 @pytest.mark.parametrize("k", [1, 3, 6])
 def test_the_term_of_a_stationary_start_is_a_normal_density_with_its_derivatives(k: int) -> None:
     rng = np.random.default_rng(k)
-    T, (W, V) = rng.standard_normal((k, k)), (each @ each.T + np.eye(k) for each in rng.normal(size=(2, k, k)))
+    T = rng.standard_normal((k, k))
+    W, V = (each @ each.T + np.eye(k) for each in rng.standard_normal((2, k, k)))
     T *= 0.9 / np.abs(np.linalg.eigvals(T)).max()
     c, term = rng.standard_normal(k), StationaryTerm(rng.standard_normal(k), V)
 
