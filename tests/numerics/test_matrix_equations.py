@@ -127,6 +127,7 @@ def test_error_is_that_of_the_equation(companion: bool) -> None:
     assert stationarity_error(np.zeros((4, 4)), transition, np.zeros((4, 4))) == 0.0
     assert stationarity_error(np.full((4, 4), np.nan), transition, noise) == np.inf
 
+
 @pytest.mark.parametrize("k", [1, 2, 4, 5, 12])
 @pytest.mark.parametrize("radius", [0.3, 0.95, 1.0 - 1e-6])
 def test_the_adjoint_equation_has_the_factors_of_its_transition(k: int, radius: float) -> None:
