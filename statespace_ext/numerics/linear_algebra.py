@@ -195,7 +195,7 @@ def _radius(elements: bytes, k: int) -> float:
     return float(np.max(np.abs(np.linalg.eigvals(transition)), initial=0.0))
 
 
-_SQUARINGS = 4
+_SQUARINGS = 8
 """Number of squarings up to which the norm of a power costs less than the eigenvalues."""
 
 
@@ -205,12 +205,20 @@ def is_stable(transition: Array) -> bool:
 
     It is if a power of T has a small norm. Otherwise the eigenvalues decide.
     """
-    power = transition
+    return _has_small_power(np.array(transition, dtype=float).tobytes(), len(transition)) or (
+        spectral_radius(transition) < STABILITY_LIMIT
+    )
+
+
+@lru_cache(maxsize=8)
+def _has_small_power(elements: bytes, k: int) -> bool:
+    """Return whether the norm of a power of T is below 1/2; an M-step asks it of the same matrix."""
+    power = np.frombuffer(elements).reshape(k, k)
     for _ in range(_SQUARINGS):
         if np.vdot(power, power) < 0.25:
             return True
         power = power @ power
-    return spectral_radius(transition) < STABILITY_LIMIT
+    return False
 
 
 def is_positive_definite(matrix: Array) -> bool:
