@@ -70,12 +70,12 @@ class Regression:
     def shifted(self, change: Array) -> Regression:
         """Return the sums for residuals e - change b at B + change, with one change or one for each group."""
         moved = change @ self.bb
+        left = self.eb - moved
         if by_diagonal(self.ee):
-            squares = np.sum((self.eb - 0.5 * moved) * change, axis=-1)
-            return replace(self, ee=self.ee - diagonal_matrix(2.0 * squares), eb=self.eb - moved)
-        cross = (self.eb - 0.5 * moved) @ np.swapaxes(change, -1, -2)
-        ee = self.ee - (cross + np.swapaxes(cross, 1, 2))
-        return replace(self, ee=ee, eb=self.eb - moved)
+            squares = ((self.eb + left) * change).sum(axis=-1)
+            return Regression(self.ee - diagonal_matrix(squares), left, self.bb, self.n, self.periods)
+        cross = (self.eb + left) @ change.swapaxes(-1, -2)
+        return Regression(self.ee - symmetrize(cross), left, self.bb, self.n, self.periods)
 
     def rows(self, active: Array) -> Regression:
         """Return the sums for some rows of e."""
@@ -118,10 +118,11 @@ def observation_equation(ee: Array, eb: Array, bb: Array, n: int, cov: Array, Z:
     Z : ndarray, (p, k)
         Design.
     """
-    weighted = Z @ cov
-    eb = eb.copy()
-    eb[:, : len(cov)] -= weighted
-    ee, bb = ee + row_products(weighted, Z, ee), bb + padded(cov, len(bb))
+    weighted, k = Z @ cov, len(cov)
+    eb, bb = eb.copy(), bb.copy()
+    eb[:, :k] -= weighted
+    bb[:k, :k] += cov
+    ee = ee + row_products(weighted, Z, ee)
     return Regression(symmetrize(ee)[None], eb[None], symmetrize(bb)[None], np.array([float(n)]))
 
 
@@ -142,11 +143,11 @@ def state_equation(
     T, left : ndarray
         Transition (k, k) and R^+ (q, k).
     """
-    cross = lag @ T.T
-    ee = ee + left @ (cov_to - cross - cross.T + T @ cov_from @ T.T) @ left.T
-    eb = eb.copy()
-    eb[:, : len(T)] += left @ (lag - T @ cov_from)
-    bb = bb + padded(cov_from, len(bb))
+    ahead, k = lag - T @ cov_from, len(T)
+    ee = ee + left @ (cov_to - ahead @ T.T - T @ lag.T) @ left.T
+    eb, bb = eb.copy(), bb.copy()
+    eb[:, :k] += left @ ahead
+    bb[:k, :k] += cov_from
     return Regression(symmetrize(ee)[None], eb[None], symmetrize(bb)[None], np.array([float(n)]))
 
 
@@ -269,8 +270,8 @@ class StackedCoefficients:
             if len(keep) == self.shape[1]:
                 change[rows] = scaled_solve(regression.bb[0], regression.eb[0][rows].T).T
                 continue
-            normal, right = regression.bb[0][keep][:, keep], regression.eb[0][rows][:, keep]
-            change[rows[:, None], keep] = scaled_solve(normal, right.T).T
+            at = rows[:, None], keep
+            change[at] = scaled_solve(regression.bb[0][keep[:, None], keep], regression.eb[0][at].T).T
         out = np.zeros(self.n_params)
         out[self.index] = change[self.rows, self.columns]
         return out
@@ -310,11 +311,16 @@ def by_group(cov: Array) -> Array:
     return cov[None] if cov.ndim == 2 else np.moveaxis(cov, 2, 0)
 
 
+def repeated(covs: Array, groups: int) -> Array:
+    """Return one matrix by group, given one by group or one for all."""
+    return covs if len(covs) == groups else np.broadcast_to(covs, (groups, *covs.shape[1:]))
+
+
 def precisions(cov: Array) -> Array:
     """Return the inverse for each group, which is zero on rows without noise."""
     if by_diagonal(cov):
         return precision_of(cov)[None]
-    return np.stack([precision_of(sigma) for sigma in by_group(cov)])
+    return np.array([precision_of(sigma) for sigma in by_group(cov)])
 
 
 @dataclass(frozen=True)
@@ -354,15 +360,14 @@ class CovarianceTerm:
         values = params[self.index]
         if by_diagonal(self.regression.ee) and self.matrix.is_diagonal:
             return self.matrix.diagonal_at(values)[None]
-        covs = by_group(self.matrix.at(values))
-        return np.broadcast_to(covs, (len(self.regression.n), *covs.shape[1:]))
+        return repeated(by_group(self.matrix.at(values)), len(self.regression.n))
 
     def objective(self, params: Array) -> float:
         """Return -1/2 sum [n log|Sigma| + tr(Sigma^{-1} E sum e e')] over the rows that have noise."""
         total = 0.0
         for sigma, ee, n in zip(self.at(params), self.regression.ee, self.regression.n, strict=True):
             active = sigma.diagonal() != 0
-            if not active.all():
+            if np.count_nonzero(active) < len(sigma):
                 sigma, ee = (_inner(each, active) for each in (sigma, ee))
             total += gaussian_objective(sigma, ee, float(n))
         return total
@@ -383,11 +388,16 @@ def _inner(matrix: Array, active: Array) -> Array:
     return matrix[np.ix_(active, active)]
 
 
-def closed_form(term: CovarianceTerm, params: Array) -> Array | None:
-    """Return the parameters with the covariance at its closed-form maximum, or None if it does not exist."""
+def closed_form(term: CovarianceTerm, params: Array, more: Array | None = None) -> Array | None:
+    """
+    Return the parameters with the covariance at its closed-form maximum, or None if it does not exist.
+
+    ``more`` is added to the sums of squares.
+    """
     if term.matrix.time_varying:
         return None
-    estimate = term.structure.estimate(term.regression.mean)
+    target = term.regression.mean if more is None else term.regression.mean + more / term.regression.n.sum()
+    estimate = term.structure.estimate(target)
     if estimate is None:
         return None
     out = np.array(params)

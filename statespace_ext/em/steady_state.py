@@ -21,7 +21,7 @@ Under x_1 ~ N(a_1, P) the filter is constant from the first period, and
 up to terms of M^n, which are taken for zero. What x_1 ~ N(a_1, P_1) is more than that, is a shift delta ~
 N(0, P_1 - P) of a_1. Given the data its mean is (P_1 - P) r_0 and its covariance S,
 
-    r_0 = (I + Lam P_1)^{-1} (I + Lam P) r_0*,     S = (P_1 - P) (I + Lam P_1)^{-1} (I + Lam P),
+    r_0 = (I + N (P_1 - P))^{-1} r_0*,     S = (P_1 - P) (I + N (P_1 - P))^{-1},
 
 where r_0* is that of the constant filter; a shift delta moves E[x_t|Y] by C M^{t-1} delta and r_{t-1} by -N
 M^{t-1} delta. Sums over time are sums of M^i S M'^i and M'^i N M^i.
@@ -46,13 +46,14 @@ with E[x_t|Y] = a_t + P_t r_{t-1} and e_t = G_t^{-1} (y_t - Z a_t) - K_t' r_t.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.linalg
-from scipy.linalg.lapack import dpotri
+from scipy.linalg.lapack import dpotrf, dpotri
 
 from ..numerics.linear_algebra import (
     Array,
@@ -60,8 +61,10 @@ from ..numerics.linear_algebra import (
     diagonal_like,
     diagonal_matrix,
     gram,
+    identity,
     is_diagonal,
     product,
+    solve,
     solve_and_log_det,
     symmetrize,
     trace_of_product,
@@ -185,11 +188,14 @@ def steady_sums(
         parts = [ee, e.T @ b, bb, gram(r), r.T @ s[: len(r)], gram(s) if apart else bb]
         totals = [total + part for total, part in zip(totals, parts, strict=True)] if totals else parts
     ee, eb, bb, rr, rs, ss = totals
-    return SteadySums(ee, eb, bb, rr, rs, ss - np.outer(s[-1], s[-1]))
+    return SteadySums(ee, eb, bb, rr, rs, ss - s[-1][:, None] * s[-1])
 
 
 def _regressors(mean: Array, exog: Array) -> Array:
-    return np.concatenate([mean, np.ones((len(mean), 1)), exog], axis=1)
+    n, k = mean.shape
+    out = np.empty((n, k + 1 + exog.shape[1]))
+    out[:, :k], out[:, k], out[:, k + 1 :] = mean, 1.0, exog
+    return out
 
 
 _ILL_CONDITIONED = 1e10
@@ -341,17 +347,17 @@ def states_by_limit(
     LinAlgError
         Where digits would be lost.
     """
-    n, k = len(y), len(T)
+    n = len(y)
     J = symmetrize(Z.T @ weights)
     limit = riccati_limit(T, W, J, n)
     if limit is None:
         return None
     P, information, D, F, log_det = limit
-    M, shift, identity = T @ D, P1 - P, np.eye(k)
-    known, begun = identity + P @ information, identity + information @ P1
-    C, known_log_det = solve_and_log_det(known, identity)
-    first, begun_log_det = solve_and_log_det(begun, identity)
-    N, to_first = symmetrize(information @ C), first @ known.T
+    M, shift, one = T @ D, P1 - P, identity(len(T))
+    known = one + P @ information
+    C = solve(known, one)
+    N = symmetrize(information @ C)
+    to_first, shift_log_det = solve_and_log_det(one + N @ shift, one)
     scale = np.sqrt(P.diagonal() + P1.diagonal())
     _require_digits(known, C, to_first, scale)
     sums = geometric_sums(M, symmetrize(shift @ to_first), N, scale, n)
@@ -363,7 +369,7 @@ def states_by_limit(
     adjoint[: len(moved)] -= moved @ N
     for rows in blocks(n):
         mean[rows] += adjoint[rows] @ P
-    CV, MP = M @ sums.forward, M @ P
+    CV, MP, first = M @ sums.forward, M @ P, to_first @ C.T
     late = M.T @ sums.backward @ M  # from the second term on
     CVC, late_MP = CV @ C.T, late @ MP
 
@@ -374,7 +380,7 @@ def states_by_limit(
     return SmoothedStates(
         mean=mean,
         adjoint=adjoint,
-        log_det=n * log_det + begun_log_det - known_log_det,
+        log_det=n * log_det + shift_log_det,
         cov_sum=symmetrize(n * (C @ P) + P @ late @ P + C @ sums.forward @ C.T),
         lag_sum=C @ ((n - 1) * MP + CVC) + P @ late_MP,
         first_cov=symmetrize(P1 @ first),
@@ -414,9 +420,9 @@ def _require_digits(known: Array, C: Array, to_first: Array, scale: Array) -> No
     """Raise LinAlgError where scales differ much, I + P Lam is ill-conditioned, or the shift is large."""
     size = np.where(scale > 0.0, scale, scale.max())
     ratio = size / size[:, None]
-    condition = np.abs(known * ratio).max() * np.abs(C * ratio).max()
-    shift = np.abs(to_first / ratio).max()
-    if not (condition < _ILL_CONDITIONED_LIMIT and shift < _LARGE_SHIFT and ratio.max() < _APART):
+    largest = np.abs([known * ratio, C * ratio, to_first / ratio]).max(axis=(1, 2)).tolist()
+    well_conditioned = largest[0] * largest[1] < _ILL_CONDITIONED_LIMIT
+    if not (well_conditioned and largest[2] < _LARGE_SHIFT and ratio.max() < _APART):
         raise np.linalg.LinAlgError("digits would be lost")
 
 
@@ -511,9 +517,9 @@ def steady_state(
         + np.vdot(W, sums.rr)
         + states.adjoint[0] @ P1 @ states.adjoint[0]
     )
-    size = y.size * np.log(2.0 * np.pi) + 2.0 * n * np.log(factor.diagonal()).sum() + states.log_det
+    size = y.size * math.log(2.0 * math.pi) + 2.0 * n * np.log(factor.diagonal()).sum() + states.log_det
     llf = -0.5 * float(size + fit)
-    return SteadyState(llf, states, sums, residual, precision) if np.isfinite(llf) else None
+    return SteadyState(llf, states, sums, residual, precision) if math.isfinite(llf) else None
 
 
 def _smoothed(
@@ -555,10 +561,10 @@ def _residual(y: Array, Z: Array, factor: Array, states: SmoothedStates) -> Call
 
 def _root(cov: Array) -> Array:
     """Return S with S S' equal to a positive semidefinite matrix."""
-    try:
-        return np.linalg.cholesky(cov)
-    except np.linalg.LinAlgError:
-        values, vectors = np.linalg.eigh(cov)
+    factor, failed = dpotrf(cov, lower=1)
+    if not failed:
+        return np.asarray(factor)
+    values, vectors = np.linalg.eigh(cov)
     if np.min(values, initial=0.0) < -_NEGATIVE * np.max(values, initial=0.0):
         raise np.linalg.LinAlgError("state_cov is not positive semidefinite")
     return np.asarray(vectors * np.sqrt(np.clip(values, 0.0, None)))

@@ -22,17 +22,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..numerics.linear_algebra import (
-    STABILITY_LIMIT,
     Array,
     at_period,
     companion,
     gaussian_objective,
+    identity,
+    is_stable,
     scaled_solve,
     solve,
-    spectral_radius,
+    solve_and_log_det,
 )
 from ..numerics.matrix_equations import stationary_covariance, stationary_moments
-from ..params.affine import AffineMatrix, IntArray
+from ..params.affine import AffineMatrix, IntArray, side_by_side
 from ..params.layout import ParameterLayout
 from .regressions import (
     CovarianceTerm,
@@ -42,6 +43,7 @@ from .regressions import (
     by_group,
     closed_form,
     precisions,
+    repeated,
     scoring_step,
     update_covariance,
 )
@@ -83,13 +85,23 @@ class StateStructure:
         """Rows of R and of the identity for the states with a stationary start."""
         return self.selection[self.stationary], np.eye(len(self.base))[self.stationary]
 
+    @cached_property
+    def _whole(self) -> bool:
+        """Whether all states have noise and a stationary start, in the order of the states."""
+        every = np.arange(len(self.base))
+        return np.array_equal(self.noise_rows, every) and np.array_equal(self.stationary, every)
+
     def stationary_equation(self, rows: Array, intercept: Array, cov: Array) -> tuple[Array, Array, Array]:
         """Return T, c and R Q R' of the states with a stationary start."""
+        if self._whole:
+            return rows, intercept, cov
         keep, (entry, _) = self.stationary, self._entry
         return self.transition(rows)[keep[:, None], keep], entry @ intercept, entry @ cov @ entry.T
 
     def rows_of(self, by_transition: Array, by_intercept: Array, by_cov: Array) -> tuple[Array, Array, Array]:
         """Return derivatives by the rows that have noise, given those by `stationary_equation`."""
+        if self._whole:
+            return by_transition, by_intercept, by_cov
         entry, kept = self._entry
         return entry.T @ by_transition @ kept, by_intercept @ entry, entry.T @ by_cov @ entry
 
@@ -117,23 +129,25 @@ class StationaryTerm:
 
     def value(self, transition: Array, intercept: Array, selected_cov: Array) -> float:
         """Return the term without its constant, or minus infinity if T is not stable."""
-        if not spectral_radius(transition) < STABILITY_LIMIT:
+        if not is_stable(transition):
             return -np.inf
         a1, P1 = stationary_moments(transition, intercept, selected_cov)
         return gaussian_objective(P1, self._second_moment(a1))
 
     def _second_moment(self, a1: Array) -> Array:
         gap = self.mean - a1
-        return self.cov + np.outer(gap, gap)
+        return self.cov + gap[:, None] * gap
 
-    def gradient(
+    def value_and_gradient(
         self, transition: Array, intercept: Array, selected_cov: Array
-    ) -> tuple[Array, Array, Array]:
-        """Return the derivatives by T, c and W."""
+    ) -> tuple[float, tuple[Array, Array, Array]]:
+        """Return the term and its derivatives by T, c and W, where T is stable."""
         a1, P1 = stationary_moments(transition, intercept, selected_cov)
-        precision = solve(P1, np.eye(len(P1)))
-        by_cov = 0.5 * (precision @ self._second_moment(a1) @ precision - precision)
-        return stationary_chain(transition, a1, P1, precision @ (self.mean - a1), by_cov)
+        second = self._second_moment(a1)
+        precision, log_det = solve_and_log_det(P1, identity(len(P1)))
+        by_cov = 0.5 * (precision @ second @ precision - precision)
+        gradient = stationary_chain(transition, a1, P1, precision @ (self.mean - a1), by_cov)
+        return -0.5 * (log_det + float(np.vdot(precision, second))), gradient
 
 
 def stationary_chain(
@@ -144,9 +158,9 @@ def stationary_chain(
 
     With Lam = T' Lam T + dP_1 and g = (I - T')^{-1} da_1: dT = 2 Lam T P_1 + g a_1', dc = g, dW = Lam.
     """
-    adjoint = stationary_covariance(transition.T, by_cov)
-    g = solve(np.eye(len(transition)) - transition.T, by_mean[:, None])[:, 0]
-    return 2.0 * adjoint @ transition @ P1 + np.outer(g, a1), g, adjoint
+    adjoint = stationary_covariance(transition, by_cov, adjoint=True)
+    g = solve(identity(len(transition)) - transition.T, by_mean[:, None])[:, 0]
+    return 2.0 * (adjoint @ transition @ P1) + g[:, None] * a1, g, adjoint
 
 
 _MAX_HALVING = 40
@@ -291,34 +305,37 @@ class LinearGaussianUpdates:
             return params + step, replace(moments, state=regression.shifted(stacked.change(step)))
         precision = self._precisions("state_cov", params, regression)
         base, term = self._state_matrix(params), self._stationary_term(moments)
+        cov, start, extra = self.layout.matrix("state_cov", params), 0.0, np.zeros_like(base)
+        if term is not None:
+            start, (by_transition, by_intercept, _) = self._start(term, base, cov)
+            extra[:, :k_states], extra[:, k_states] = by_transition, by_intercept
 
         def objective(trial: Array) -> tuple[float, Regression]:
             matrix = self._state_matrix(trial)
             shifted = regression.shifted(matrix - base)
-            fit = -0.5 * float(np.vdot(precision, shifted.ee))
-            return fit if term is None else fit + term.value(*self._start_equation(matrix, trial)), shifted
+            value = -0.5 * float(np.vdot(precision, shifted.ee))
+            return value if term is None else value + term.value(*self._start_equation(matrix, cov)), shifted
 
-        gradient = np.zeros_like(base) if term is None else self._start_gradient(term, params, base)
-        step = self._state_step(params, regression, precision, gradient)
-        accepted, shifted = _halved(objective, params, step)
+        value = start - 0.5 * float(np.vdot(precision, regression.ee))
+        step = self._state_step(params, regression, precision, cov, extra)
+        accepted, shifted = _halved(objective, (value, regression), params, step)
         return accepted, replace(moments, state=shifted)
 
-    def _start_gradient(self, term: StationaryTerm, params: Array, matrix: Array) -> Array:
-        """Return the derivative of a stationary start's term by `_state_matrix`."""
-        by_transition, by_intercept, _ = self.structure.rows_of(
-            *term.gradient(*self._start_equation(matrix, params))
-        )
-        k_states = by_transition.shape[1]
-        out = np.zeros_like(matrix)
-        out[:, :k_states], out[:, k_states] = by_transition, by_intercept
-        return out
+    def _start(
+        self, term: StationaryTerm, matrix: Array, cov: Array
+    ) -> tuple[float, tuple[Array, Array, Array]]:
+        """Return a stationary start's term, and its derivatives by the rows of A, c and Q."""
+        value, gradient = term.value_and_gradient(*self._start_equation(matrix, cov))
+        return value, self.structure.rows_of(*gradient)
 
-    def _state_step(self, params: Array, regression: Regression, precision: Array, extra: Array) -> Array:
+    def _state_step(
+        self, params: Array, regression: Regression, precision: Array, cov: Array, extra: Array
+    ) -> Array:
         """Return the step of a regression with an addition to its gradient Pi E sum e b'."""
         if not self._with_mean:
             k_states = self.layout.blocks["transition"].shape[1]
             stacked = self._stacked(STATE[:3], (0, k_states, k_states + 1), regression)
-            cov = by_group(self.layout.matrix("state_cov", params))[0]
+            cov = by_group(cov)[0]
             return stacked.step(replace(regression, eb=regression.eb + cov @ extra), precision)
         jacobian = self._state_jacobian(params)
         used = np.flatnonzero(jacobian.any(axis=0))
@@ -339,13 +356,15 @@ class LinearGaussianUpdates:
             return update_covariance([covariance], params), moments
 
         matrix = self._state_matrix(params)
+        start, (_, _, extra) = self._start(term, matrix, self.layout.matrix("state_cov", params))
 
         def objective(trial: Array) -> tuple[float, Regression]:
-            value = covariance.objective(trial) + term.value(*self._start_equation(matrix, trial))
+            cov = self.layout.matrix("state_cov", trial)
+            value = covariance.objective(trial) + term.value(*self._start_equation(matrix, cov))
             return value, moments.state
 
-        extra = self.structure.rows_of(*term.gradient(*self._start_equation(matrix, params)))[2]
-        return _halved(objective, params, self._covariance_step(covariance, params, extra))[0], moments
+        here = (covariance.objective(params) + start, moments.state)
+        return _halved(objective, here, params, self._covariance_step(covariance, params, extra))[0], moments
 
     @staticmethod
     def _covariance_step(term: CovarianceTerm, params: Array, extra: Array) -> Array:
@@ -355,8 +374,7 @@ class LinearGaussianUpdates:
         It adds 2 Sigma extra Sigma to the sums, for which a structure may have a closed form.
         """
         (sigma,) = term.at(params)
-        moved = replace(term.regression, ee=term.regression.ee + 2.0 * sigma @ extra @ sigma)
-        target = closed_form(replace(term, regression=moved), params)
+        target = closed_form(term, params, 2.0 * (sigma @ extra @ sigma))
         return scoring_step([term], params, [extra]) if target is None else target - params
 
     def shared_covariances(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
@@ -459,8 +477,7 @@ class LinearGaussianUpdates:
     def _precisions(self, key: str, params: Array, regression: Regression) -> Array:
         """Return the inverse of a covariance matrix by group."""
         matrix = regression.of_groups(self.layout.blocks[key])
-        found = precisions(matrix.at(params[self.layout.index[key]]))
-        return np.broadcast_to(found, (len(regression.n), *found.shape[1:]))
+        return repeated(precisions(matrix.at(params[self.layout.index[key]])), len(regression.n))
 
     def _precision(
         self, key: str, params: Array, stacked: StackedCoefficients, regression: Regression
@@ -490,17 +507,24 @@ class LinearGaussianUpdates:
         if not self._stationary:
             return None
         keep = self.structure.stationary
-        return StationaryTerm(moments.initial_mean[keep], moments.initial_cov[np.ix_(keep, keep)])
+        return StationaryTerm(moments.initial_mean[keep], moments.initial_cov[keep[:, None], keep])
 
     def _state_matrix(self, params: Array) -> Array:
         """[A_1..A_L | c + (I - sum A) mu | G], time-varying parts at their first period."""
-        at = {key: at_period(self.layout.matrix(key, params)) for key in STATE}
-        k = at["transition"].shape[0]
-        intercept = at["state_intercept"]
+        block, index = self._state_block
+        out = block.at(params[index])
         if self._with_mean:
-            total = at["transition"].reshape(k, self.lags, k).sum(axis=1)
-            intercept = intercept + (np.eye(k) - total) @ at["state_mean"]
-        return np.concatenate([at["transition"], intercept, at["state_coef"]], axis=1)
+            k, k_states = self.layout.blocks["transition"].shape
+            total = out[:, :k_states].reshape(k, self.lags, k).sum(axis=1)
+            mean = at_period(self.layout.matrix("state_mean", params))[:, 0]
+            out[:, k_states] += (identity(k) - total) @ mean
+        return out
+
+    @cached_property
+    def _state_block(self) -> tuple[AffineMatrix, IntArray]:
+        """[A_1..A_L | c | G] as one matrix, and the positions of its parameters."""
+        block = side_by_side([self.layout.blocks[key].at_period(0) for key in STATE[:3]])
+        return block, self.layout.positions(list(block.names))
 
     def _state_jacobian(self, params: Array) -> Array:
         """Return the derivative of the row-stacked `_state_matrix` by the flat vector."""
@@ -522,10 +546,9 @@ class LinearGaussianUpdates:
             out[:, k_states, place] += coef * level[:, row]
         return out.reshape(k * width, len(self.layout))
 
-    def _start_equation(self, matrix: Array, params: Array) -> tuple[Array, Array, Array]:
-        """Return T, c and R Q R' of the states with a stationary start, given `_state_matrix`."""
+    def _start_equation(self, matrix: Array, cov: Array) -> tuple[Array, Array, Array]:
+        """Return T, c and R Q R' of the states with a stationary start, given `_state_matrix` and Q."""
         k_states = self.layout.blocks["transition"].shape[1]
-        cov = self.layout.matrix("state_cov", params)
         return self.structure.stationary_equation(matrix[:, :k_states], matrix[:, k_states], cov)
 
 
@@ -547,10 +570,17 @@ def _squared(coefs: Array, weight: Array) -> Array:
 
 
 def _halved(
-    objective: Callable[[Array], tuple[float, Regression]], params: Array, step: Array
+    objective: Callable[[Array], tuple[float, Regression]],
+    here: tuple[float, Regression],
+    params: Array,
+    step: Array,
 ) -> tuple[Array, Regression]:
-    """Halve a step until the objective rises; return parameters and sums (unchanged if it never does)."""
-    value, unmoved = objective(params)
+    """
+    Halve a step until the objective rises; return parameters and sums (unchanged if it never does).
+
+    ``here`` is the objective at ``params``, and the sums.
+    """
+    value, unmoved = here
     for _ in range(_MAX_HALVING):
         trial = params + step
         new, sums = objective(trial)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -130,7 +131,7 @@ def steady_moments(smoother: Smoother, system: System) -> Moments | None:
         return None
     states, sums, n = found.states, found.sums, len(found.states.mean)
     observation = observation_equation(sums.ee, sums.eb, sums.bb, n, states.cov_sum, system.design)
-    left = _left_inverse(system.selection)
+    left = _left_inverse(system.selection.tobytes(), system.selection.shape)
     gain = left @ system.selection @ system.state_cov @ system.selection.T
     state = state_equation(
         gain @ sums.rr @ gain.T,
@@ -154,8 +155,11 @@ def steady_moments(smoother: Smoother, system: System) -> Moments | None:
     )
 
 
-def _left_inverse(selection: Array) -> Array:
-    orthonormal = np.array_equal(selection.T @ selection, np.eye(selection.shape[1]))
+@lru_cache(maxsize=8)
+def _left_inverse(elements: bytes, shape: tuple[int, int]) -> Array:
+    """Return R^+, the same in every iteration."""
+    selection = np.frombuffer(elements).reshape(shape)
+    orthonormal = np.array_equal(selection.T @ selection, np.eye(shape[1]))
     return selection.T if orthonormal else np.linalg.pinv(selection)
 
 

@@ -17,6 +17,7 @@ from ..numerics.linear_algebra import (
     by_diagonal,
     is_diagonal,
     is_positive_semidefinite,
+    is_stable,
     spectral_radius,
     symmetrize,
 )
@@ -167,9 +168,14 @@ def stationary_start(system: System) -> tuple[Array, Array]:
     ParameterError
         If there is no such distribution.
     """
-    every = np.arange(system.k_states)
-    found = mixed_start(system, every, np.zeros(len(every), bool))
-    return found.initial_state, found.initial_state_cov
+    return start_moments(system.transition, system.state_intercept, system.selection, system.state_cov)
+
+
+def start_moments(T: Array, intercept: Array, R: Array, Q: Array) -> tuple[Array, Array]:
+    """Return the moments of the stationary distribution, with the intercept of the first period."""
+    if not is_stable(T):
+        require_stationary(spectral_radius(T))
+    return stationary_moments(T, intercept if intercept.ndim == 1 else intercept[:, 0], R @ Q @ R.T)
 
 
 def with_stationary_start(system: System) -> System:
@@ -200,9 +206,7 @@ def mixed_start(system: System, stationary: Array, diffuse: Array) -> System:
     if len(stationary):
         inner, R = np.ix_(stationary, stationary), system.selection[stationary]
         T, intercept = system.transition[inner], system.state_intercept[stationary]
-        require_stationary(spectral_radius(T))
-        intercept = intercept if intercept.ndim == 1 else intercept[:, 0]
-        mean[stationary], cov[inner] = stationary_moments(T, intercept, R @ system.state_cov @ R.T)
+        mean[stationary], cov[inner] = start_moments(T, intercept, R, system.state_cov)
     start, found = "known", None
     if diffuse.any():
         infinite = np.diag(diffuse.astype(float))

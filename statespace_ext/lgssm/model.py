@@ -13,7 +13,7 @@ from ..em.second_order import second_order_information
 from ..em.smoothed_point import ConstantModel
 from ..em.updates import companion_structure
 from ..engine.arguments import positive_integer
-from ..engine.system import System, mixed_start, with_stationary_start
+from ..engine.system import System, mixed_start, start_moments
 from ..engine.system_score import SystemScore, summed
 from ..engine.validation import check_counts, check_regressors, check_series
 from ..exceptions import DataError, SpecificationError
@@ -235,29 +235,32 @@ class LGSSM(OverTime):
         p, k, size = self.k_endog, self.k_factors, self.k_states
         design = np.zeros((p, size, *at["design"].shape[2:]))
         design[:, :k] = at["design"]
-        constant = _vector(at["state_intercept"])
-        from_mean = self._level(at["transition"]) @ at["state_mean"][:, 0]
-        constant = constant + (from_mean if constant.ndim == 1 else from_mean[:, None])
+        constant, mean = _vector(at["state_intercept"]), at["state_mean"][:, 0]
+        if mean.any():
+            from_mean = self._level(at["transition"]) @ mean
+            constant = constant + (from_mean if constant.ndim == 1 else from_mean[:, None])
         obs_intercept = _with_regressors(_vector(at["obs_intercept"]), at["obs_coef"], self.exog)
         intercept = np.zeros((size, *constant.shape[1:]))
         intercept[:k] = constant
+        transition, selection = companion(at["transition"]), np.eye(size, k)
+        first, first_cov = at["initial_state"][:, 0], at["initial_state_cov"]
+        if self.initialization_kind == "stationary":
+            first, first_cov = start_moments(transition, intercept, selection, at["state_cov"])
         system = System(
             design=design,
             obs_intercept=obs_intercept,
             obs_cov=at["obs_cov"],
-            transition=companion(at["transition"]),
+            transition=transition,
             state_intercept=intercept,
-            selection=np.eye(size, k),
+            selection=selection,
             state_cov=at["state_cov"],
             start=self.initialization_kind,
-            initial_state=at["initial_state"][:, 0],
-            initial_state_cov=at["initial_state_cov"],
+            initial_state=first,
+            initial_state_cov=first_cov,
             observation_groups=self.layout.groups.get("observation"),
             state_groups=self.layout.groups.get("state"),
         )
-        if self.initialization_kind == "stationary":
-            system = with_stationary_start(system)
-        elif isinstance(self._given["initialization"], tuple):
+        if isinstance(self._given["initialization"], tuple):
             system = mixed_start(system, self.structure.stationary, self.starts == "diffuse")
         if self.k_state_exog:
             full = np.zeros((size, self.k_state_exog))

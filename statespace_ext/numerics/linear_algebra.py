@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, cast
@@ -155,7 +156,17 @@ def symmetrize(matrix: Array) -> Array:
     """Return ``(M + M') / 2`` over the last two axes."""
     if by_diagonal(matrix):
         return matrix
-    return np.asarray(0.5 * (matrix + matrix.swapaxes(-1, -2)))
+    total = matrix + (matrix.T if matrix.ndim == 2 else matrix.swapaxes(-1, -2))
+    total *= 0.5
+    return total
+
+
+@lru_cache(maxsize=32)
+def identity(k: int) -> Array:
+    """Return the identity matrix, which is not to be written into."""
+    out = np.eye(k)
+    out.flags.writeable = False
+    return out
 
 
 def typical(matrix: Array) -> Array:
@@ -181,6 +192,32 @@ def _radius(elements: bytes, k: int) -> float:
     if not np.isfinite(transition).all():
         return np.inf
     return float(np.max(np.abs(np.linalg.eigvals(transition)), initial=0.0))
+
+
+_SQUARINGS = 8
+"""Number of squarings up to which the norm of a power costs less than the eigenvalues."""
+
+
+def is_stable(transition: Array) -> bool:
+    """
+    Return whether the spectral radius is below `STABILITY_LIMIT`.
+
+    It is if a power of T has a small norm. Otherwise the eigenvalues decide.
+    """
+    return _has_small_power(np.array(transition, dtype=float).tobytes(), len(transition)) or (
+        spectral_radius(transition) < STABILITY_LIMIT
+    )
+
+
+@lru_cache(maxsize=8)
+def _has_small_power(elements: bytes, k: int) -> bool:
+    """Return whether the norm of a power of T is below 1/2; an M-step asks it of the same matrix."""
+    power = np.frombuffer(elements).reshape(k, k)
+    for _ in range(_SQUARINGS):
+        if np.vdot(power, power) < 0.25:
+            return True
+        power = power @ power
+    return False
 
 
 def is_positive_definite(matrix: Array) -> bool:
@@ -227,9 +264,10 @@ def gaussian_objective(cov: Array, second_moment: Array, n: float = 1.0) -> floa
             return -np.inf
         return float(-0.5 * (n * np.log(variances).sum() + np.sum(second_moment.diagonal() / variances)))
     factor, solved, failed = dposv(cov, second_moment, lower=1)
-    if failed or not np.isfinite(factor.diagonal()).all():
+    log_det = -np.inf if failed else 2.0 * sum(math.log(pivot) for pivot in factor.diagonal().tolist())
+    if not math.isfinite(log_det):
         return -np.inf
-    return float(-0.5 * (2.0 * n * np.log(factor.diagonal()).sum() + np.trace(solved)))
+    return -0.5 * (n * log_det + sum(solved.diagonal().tolist()))
 
 
 def gram(rows: Array) -> Array:
@@ -252,7 +290,7 @@ def solve_and_log_det(matrix: Array, rhs: Array) -> tuple[Array, float]:
     factors, _, solution, failed = dgesv(matrix, rhs)
     if failed:
         raise np.linalg.LinAlgError("Singular matrix")
-    return solution, float(np.log(np.abs(factors.diagonal())).sum())
+    return solution, sum(math.log(abs(pivot)) for pivot in factors.diagonal().tolist())
 
 
 def scaled_solve(matrix: Array, rhs: Array) -> Array:
@@ -262,13 +300,12 @@ def scaled_solve(matrix: Array, rhs: Array) -> Array:
     Directions without information (to rounding) are left where they are: the minimum-norm
     solution in the scaled coordinates is returned.
     """
-    diagonal = np.sqrt(np.clip(np.diag(matrix), 0.0, None))
-    scale = np.where(diagonal > 0, 1.0 / np.where(diagonal > 0, diagonal, 1.0), 0.0)
-    scaled = matrix * scale[:, None] * scale
+    scale = np.array([1.0 / math.sqrt(each) if each > 0.0 else 0.0 for each in matrix.diagonal().tolist()])
+    scaled = matrix * (scale[:, None] * scale)
     right = (rhs.T * scale).T
     if len(scaled) and right.size:
         factor, solution, failed = dposv(scaled, right, lower=1)
-        if not failed and np.diagonal(factor).min() > 1e-7:
+        if not failed and min(factor.diagonal().tolist()) > 1e-7:
             return np.asarray((solution.T * scale).T)
     solution = scipy.linalg.lstsq(scaled, right, cond=1e-13)[0]
     return np.asarray((solution.T * scale).T)

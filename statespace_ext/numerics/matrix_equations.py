@@ -21,38 +21,48 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
-from scipy.linalg.lapack import dgees, dtrsyl
+from scipy.linalg.lapack import dgees, dgetrf, dgetrs, dtrsyl
 
-from .linear_algebra import Array, quiet, solve, solve_and_log_det, symmetrize
+from .linear_algebra import Array, identity, quiet, solve, solve_and_log_det, symmetrize
 
 _ROUNDING = 1e-12
 """Largest residual of the Lyapunov equation, relative to its solution, that passes for rounding."""
 _MOST_DOUBLINGS = 50
 _FEW = 4
 """Number of states up to which one linear system for all elements is faster than doubling."""
-_DIVERGED = 1e100
-"""If an element of a power of the transition is larger, doubling has diverged and stops."""
+_LARGE = 16.0
+"""Squared norm of T up to which the solution of that system fits the equation to rounding."""
+_DIVERGED = 1e200
+"""If the squared norm of a power of the transition is larger, doubling has diverged and stops."""
+_EPS = float(np.finfo(float).eps)
 
 
-def stationary_covariance(transition: Array, selected_cov: Array) -> Array:
+def stationary_covariance(transition: Array, selected_cov: Array, adjoint: bool = False) -> Array:
     """
-    Solve P = T P T' + W.
+    Solve P = T P T' + W, or the adjoint equation P = T' P T + W.
 
-    For a diagonal T each element of P has its own equation. A few states take one linear system, and another
-    stable matrix takes some doublings. Each solution is put into the equation. Where it does not fit to
-    rounding, as for a transition that is not stable, scipy solves it.
+    A few states take one linear system for all elements. For a diagonal T each element of P has its own
+    equation. Another stable matrix takes some doublings. The last two solutions are put into the equation.
+    Where one does not fit to rounding, as for a transition that is not stable, scipy solves it. The factors
+    of the linear system, and the powers of doubling, are computed once for both equations at a T.
 
     Parameters
     ----------
     transition, selected_cov : ndarray, (k, k)
         T and W = R Q R'.
+    adjoint : bool
+        Whether to solve the adjoint equation.
     """
+    few = _of_few(transition, selected_cov, adjoint)
+    if few is not None:
+        return few
+    step = transition.T if adjoint else transition
     with quiet():
-        for solution in (_of_diagonal, _of_few, _by_doubling):
-            cov = solution(transition, selected_cov)
-            if cov is not None and _fits(cov, transition, selected_cov):
+        for solution in (_of_diagonal, _by_doubling):
+            cov = solution(transition, selected_cov, adjoint)
+            if cov is not None and _fits(cov, step, selected_cov):
                 return cov
-    return symmetrize(scipy.linalg.solve_discrete_lyapunov(transition, selected_cov))
+    return symmetrize(scipy.linalg.solve_discrete_lyapunov(step, selected_cov))
 
 
 def continuous_covariance(K: Array, cov: Array) -> Array:
@@ -129,8 +139,8 @@ def stationary_covariances(transition: Array, selected_covs: Array) -> Array:
 
 def stationarity_error(cov: Array, transition: Array, selected_cov: Array) -> float:
     """Return the largest element of T P T' + W - P, relative to P; infinity where that is not a number."""
-    size = np.max(np.abs(cov), initial=0.0)
-    error = np.max(np.abs(transition @ cov @ transition.T + selected_cov - cov), initial=0.0)
+    size = np.abs(cov).max(initial=0.0)
+    error = np.abs(transition @ cov @ transition.T + selected_cov - cov).max(initial=0.0)
     if error == 0.0:
         return 0.0
     return float(error / size) if size > 0.0 and np.isfinite(error) else np.inf
@@ -140,37 +150,63 @@ def _fits(cov: Array, transition: Array, selected_cov: Array) -> bool:
     return stationarity_error(cov, transition, selected_cov) <= _ROUNDING
 
 
-def _of_diagonal(transition: Array, selected_cov: Array) -> Array | None:
-    """Solve P = T P T' + W for a diagonal T."""
+def _of_diagonal(transition: Array, selected_cov: Array, adjoint: bool = False) -> Array | None:
+    """Solve P = T P T' + W for a diagonal T, which is its own adjoint."""
     phi = transition.diagonal()
     if np.count_nonzero(transition) != np.count_nonzero(phi):
         return None
     return symmetrize(selected_cov / (1.0 - np.outer(phi, phi)))
 
 
-def _of_few(transition: Array, selected_cov: Array) -> Array | None:
-    """Solve (I - T kron T) vec P = vec W; None if there are many states, or no solution."""
+def _of_few(transition: Array, selected_cov: Array, adjoint: bool = False) -> Array | None:
+    """
+    Solve (I - T kron T) vec P = vec W; None if there are many states, no solution, or large elements.
+
+    The residual of the solution is rounding relative to (1 + |T|^2) |P|.
+    """
     k = len(transition)
-    if not 0 < k <= _FEW:
+    factors = _kronecker_factors(transition.tobytes(), transition.dtype.char, k) if 0 < k <= _FEW else None
+    if factors is None or np.iscomplexobj(selected_cov):
         return None
-    system = np.eye(k * k) - (transition[:, None, :, None] * transition[:, None]).reshape(k * k, k * k)
-    try:
-        return symmetrize(solve(system, selected_cov.reshape(-1, 1)).reshape(k, k))
-    except np.linalg.LinAlgError:
-        return None
+    solution, _ = dgetrs(*factors, selected_cov.reshape(-1, 1), trans=int(adjoint))
+    return symmetrize(solution.reshape(k, k))
 
 
-def _by_doubling(transition: Array, selected_cov: Array) -> Array | None:
+@lru_cache(maxsize=2)
+def _kronecker_factors(elements: bytes, dtype: str, k: int) -> tuple[Array, Array] | None:
+    """Return the LU factors of I - T kron T; None if it is singular, or T large."""
+    T = np.frombuffer(elements, dtype).reshape(k, k)
+    if np.iscomplexobj(T) or not np.vdot(T, T) <= _LARGE:
+        return None
+    system = -(T[:, None, :, None] * T[:, None]).reshape(k * k, k * k)
+    system.flat[:: k * k + 1] += 1.0
+    factors, pivots, failed = dgetrf(system)
+    return None if failed else (factors, pivots)
+
+
+def _by_doubling(transition: Array, selected_cov: Array, adjoint: bool = False) -> Array | None:
     """Return W + T W T' + T^2 W T^2' + ..., twice as many terms at each step; W is one matrix or a stack."""
-    cov, power = selected_cov, transition
+    powers = _powers(transition.tobytes(), transition.dtype.char, len(transition))
+    if powers is None:
+        return None
+    cov = selected_cov
+    for power in powers:
+        cov = cov + (power.T @ cov @ power if adjoint else power @ cov @ power.T)
+    return symmetrize(cov) if np.isfinite(cov).all() else None
+
+
+@lru_cache(maxsize=2)
+def _powers(elements: bytes, dtype: str, k: int) -> list[Array] | None:
+    """Return T, T^2, T^4, ... up to the last that counts in a sum of T^i W T'^i; None if there is no last."""
+    powers = [np.frombuffer(elements, dtype).reshape(k, k)]
     for _ in range(_MOST_DOUBLINGS):
-        cov = cov + power @ cov @ power.T
-        power = power @ power
-        size = float(np.abs(power).max(initial=0.0))
+        power = powers[-1] @ powers[-1]
+        size = np.vdot(power, power).real  # bounds the terms to come, relative to the sum
         if not size < _DIVERGED:
             return None
-        if (len(power) * size) ** 2 <= np.finfo(float).eps:  # bounds the terms to come, relative to cov
-            return symmetrize(cov) if np.all(np.isfinite(cov)) else None
+        if size <= _EPS:
+            return powers
+        powers.append(power)
     return None
 
 
@@ -217,7 +253,7 @@ def stationary_vjp(
     if period is not None:
         Phi = np.eye(len(K)) - period * K
         P = stationary_covariance(Phi, period * cov)
-        bar_cov = period * stationary_covariance(Phi.T, symmetrize(bar_P))
+        bar_cov = period * stationary_covariance(Phi, symmetrize(bar_P), adjoint=True)
         return -np.outer(bar_kappa, mean) - 2.0 * bar_cov @ Phi @ P, bar_kappa, bar_cov
     P, bar_cov = continuous_covariance(K, cov), continuous_covariance(K.T, symmetrize(bar_P))
     return -np.outer(bar_kappa, mean) - 2.0 * bar_cov @ P, bar_kappa, bar_cov
@@ -362,10 +398,10 @@ def _doubled(A: Array, C: Array, J: Array, start: Array, length: int) -> Array:
 
     C is what the steps make of zero: it is carried in front of each path.
     """
-    path, identity = np.stack([C, start], axis=1), np.eye(start.shape[-1])
+    path, one = np.stack([C, start], axis=1), identity(start.shape[-1])
     while True:
         half = path[:, : 1 + length - (path.shape[1] - 1)]
-        ahead = identity + half @ J[:, None]
+        ahead = one + half @ J[:, None]
         transposed = np.swapaxes(A, 1, 2)
         following = A[:, None] @ np.linalg.solve(ahead, half) @ transposed[:, None]
         following = symmetrize(following) + path[:, :1]
@@ -427,33 +463,42 @@ def riccati_limit(A: Array, C: Array, J: Array, length: int) -> RiccatiLimit | N
         Where rounding spoils the doubling, which is compared with the recursion.
     """
     value, dual, power, steps = C, J, A, 1
-    k, identity = len(A), np.eye(len(A))
+    k, one = len(A), identity(len(A))
     while steps < length:
-        solved = solve(identity + value @ dual, np.concatenate([power, value @ power.T], axis=1))
-        ahead = solved[:, :k]
-        more, dual_more = power @ solved[:, k:], power.T @ (dual @ ahead)
-        value, dual, power, steps = value + more, dual + dual_more, power @ ahead, 2 * steps
+        solved = solve(one + value @ dual, np.concatenate([power, value @ power.T], axis=1))
+        ahead = power @ solved
+        more, dual_more = ahead[:, k:], power.T @ (dual @ solved[:, :k])
+        value, dual, power, steps = value + more, dual + dual_more, ahead[:, :k], 2 * steps
         if _small(more, value) and _small(dual_more, dual):
             return _polished(A, C, J, symmetrize(value), dual)
     return None
 
 
 def _small(more: Array, total: Array) -> bool:
-    return bool((more.diagonal() <= _GROWN * total.diagonal()).all())
+    pairs = zip(more.diagonal().tolist(), total.diagonal().tolist(), strict=True)
+    return all(grown <= _GROWN * size for grown, size in pairs)
 
 
 def _polished(A: Array, C: Array, J: Array, value: Array, dual: Array) -> RiccatiLimit:
     """Return limits that a step leaves where they are, near those given."""
-    k, identity = len(A), np.eye(len(A))
-    dual = symmetrize(A.T @ dual @ solve(identity + C @ dual, A) + J)
+    k, one = len(A), identity(len(A))
+    dual = symmetrize(A.T @ dual @ solve(one + C @ dual, A) + J)
     for _ in range(POLISHES):
-        both, log_det = solve_and_log_det(identity + value @ J, np.concatenate([identity, value], axis=1))
+        both, log_det = solve_and_log_det(one + value @ J, np.concatenate([one, value], axis=1))
         damped = symmetrize(both[:, k:])
         following = symmetrize(A @ damped @ A.T + C)
         if (np.abs(following - value) <= relative_to(following, CONSISTENT)).all():
             return RiccatiLimit(value, dual, both[:, :k], damped, log_det)
         value = following
     raise np.linalg.LinAlgError("the Riccati recursion has no limit that rounding allows to find")
+
+
+_NO_SIZE = 1e-200
+"""Stands for the size of an element that is certain: no other one may move it."""
+
+
+def _negligible(power: Array) -> bool:
+    return bool(np.vdot(power, power) <= _NEGLIGIBLE**2)
 
 
 class GeometricSums(NamedTuple):
@@ -486,13 +531,15 @@ def geometric_sums(M: Array, X: Array, Y: Array, scale: Array, length: int) -> G
     length : int
         Largest power.
     """
-    powers, steps = [M], 1
-    least = _NEGLIGIBLE * scale[:, None]
-    while not (np.abs(powers[-1]) * scale <= least).all():
+    powers, steps = [np.asarray(M)], 1
+    sums, both = np.array([X, Y]), np.array([M, M.T])
+    size = scale.tolist()
+    weight = np.array([[column / (row or _NO_SIZE) for column in size] for row in size])
+    while not _negligible(both[0] * weight):
         if 2 * steps > length:
             return None
-        power = powers[-1]
-        X, Y = X + power @ X @ power.T, Y + power.T @ Y @ power
-        powers.append(power @ power)
+        sums = sums + both @ sums @ both[::-1]
+        both = both @ both
+        powers.append(both[0])
         steps *= 2
-    return GeometricSums(X, Y, powers)
+    return GeometricSums(sums[0], sums[1], powers)

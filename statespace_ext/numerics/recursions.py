@@ -18,6 +18,8 @@ from .linear_algebra import Array
 
 _BAND_SIZE = 2**14
 """Elements of one banded matrix: longer samples take it several times."""
+_TRANSPOSED_IN_PLACE = 2**12
+"""Elements of a banded matrix up to which a copy of its transpose costs more than it saves."""
 
 
 def by_period(rows: Array, matrices: Array) -> Array:
@@ -76,6 +78,10 @@ class LinearRecursion:
         for start, end, band in self._chunks[::-1]:
             if end < n:
                 u[end - 1] += u[end] @ M[min(end, len(M)) - 1]
+            if band.size <= _TRANSPOSED_IN_PLACE:
+                out = dtbsv(2 * k - 1, band, u[start:end].ravel(), lower=1, diag=1, trans=1, overwrite_x=1)
+                u[start:end] = out.reshape(-1, k)
+                continue
             if start < len(M) - 1:
                 upper = _transposed(band)
             else:

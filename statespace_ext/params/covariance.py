@@ -27,7 +27,9 @@ from ..numerics.linear_algebra import (
     by_diagonal,
     diagonal_like,
     diagonal_matrix,
+    identity,
     is_positive_semidefinite,
+    solve,
     square_root,
 )
 from .affine import AffineMatrix, Pattern
@@ -451,16 +453,17 @@ def _without_scale(matrix: AffineMatrix) -> AffineMatrix:
 
 def precision_of(cov: Array) -> Array:
     """Return the inverse on the rows whose variance is not zero (the pseudo-inverse of a singular one)."""
-    variances = np.diag(cov)
+    variances = cov.diagonal()
     active = variances > 0
-    if by_diagonal(cov) or np.count_nonzero(cov) == np.count_nonzero(active):
+    noisy = np.count_nonzero(active)
+    if by_diagonal(cov) or np.count_nonzero(cov) == noisy:
         return diagonal_like(cov, np.divide(1.0, variances, out=np.zeros(len(cov)), where=active))
-    if not active.all():
+    if noisy < len(cov):
         out = np.zeros_like(cov)
-        if active.any():
+        if noisy:
             out[np.ix_(active, active)] = precision_of(cov[np.ix_(active, active)])
         return out
     try:
-        return np.linalg.inv(cov)
+        return solve(cov, identity(len(cov)))
     except np.linalg.LinAlgError:
         return np.linalg.pinv(cov, hermitian=True)

@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from oracle import dense, expected_sums, richardson_gradient
 from systems import ExpectedLikelihood, dense_llf, dense_system, draw_params, maximise, sampled
 
+from statespace_ext.em.updates import StationaryTerm
 from statespace_ext.lgssm.model import LGSSM
 
 
@@ -277,6 +278,28 @@ def test_fixed_parameters_are_held_and_the_rest_is_restricted_least_squares() ->
     assert_array_equal(last[places_held], params[places_held])
     changed = np.delete(np.arange(len(params)), places_held)
     assert np.all(last[changed] != params[changed])
+
+
+@pytest.mark.parametrize("k", [1, 3, 6])
+def test_the_term_of_a_stationary_start_is_a_normal_density_with_its_derivatives(k: int) -> None:
+    rng = np.random.default_rng(k)
+    T = rng.standard_normal((k, k))
+    W, V = (each @ each.T + np.eye(k) for each in rng.standard_normal((2, k, k)))
+    T *= 0.9 / np.abs(np.linalg.eigvals(T)).max()
+    c, term = rng.standard_normal(k), StationaryTerm(rng.standard_normal(k), V)
+
+    def value(vector: np.ndarray) -> float:
+        T, c, W = vector[: k * k].reshape(k, k), vector[k * k : -k * k], vector[-k * k :].reshape(k, k)
+        gap = term.mean - np.linalg.solve(np.eye(k) - T, c)
+        P1 = np.linalg.solve(np.eye(k * k) - np.kron(T, T), W.ravel()).reshape(k, k)
+        return -0.5 * (np.linalg.slogdet(P1)[1] + np.trace(np.linalg.solve(P1, V + np.outer(gap, gap))))
+
+    at = np.concatenate([T.ravel(), c, W.ravel()])
+    found, gradient = term.value_and_gradient(T, c, W)
+    assert_allclose([found, term.value(T, c, W)], value(at), rtol=1e-10)
+    expected = richardson_gradient(value, at)
+    assert_allclose(np.concatenate([each.ravel() for each in gradient]), expected, rtol=1e-7, atol=1e-7)
+    assert term.value(1.2 * T, c, W) == -np.inf
 
 
 def test_state_mean_under_a_stationary_start() -> None:

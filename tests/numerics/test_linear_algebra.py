@@ -10,10 +10,12 @@ from scipy.stats import multivariate_normal
 from systems import sampled
 
 from statespace_ext.numerics.linear_algebra import (
+    STABILITY_LIMIT,
     companion,
     gaussian_objective,
     is_positive_definite,
     is_positive_semidefinite,
+    is_stable,
     lower_triangular_rotation,
     rotate_system,
     scaled_solve,
@@ -28,6 +30,17 @@ def test_symmetrize() -> None:
     found = symmetrize(stacked)
     assert_array_equal(found, 0.5 * (stacked + stacked.transpose(0, 2, 1)))
     assert_array_equal(symmetrize(found), found)
+
+
+@pytest.mark.parametrize("radius", [0.1, 0.7, 0.99, 1.0 - 1e-9, 1.0 - 1e-11, 1.0, 1.5])
+@pytest.mark.parametrize("k", [1, 2, 5, 20])
+def test_stability_is_that_of_the_eigenvalues(k: int, radius: float) -> None:
+    rng = np.random.default_rng(k)
+    T = rng.standard_normal((k, k)) * np.exp(rng.standard_normal(k))
+    T = np.diag(np.linspace(-radius, 0.0, k)) if radius > 0.999 else T * (radius / spectral_radius(T))
+    assert is_stable(T) == (spectral_radius(T) < STABILITY_LIMIT)
+    T[0, 0] = np.nan
+    assert not is_stable(T)
 
 
 @pytest.mark.parametrize(

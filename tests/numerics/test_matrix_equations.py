@@ -11,7 +11,7 @@ from oracle import richardson_gradient
 from statsmodels.tsa.arima_process import ArmaProcess
 
 from statespace_ext.numerics import matrix_equations
-from statespace_ext.numerics.linear_algebra import symmetrize
+from statespace_ext.numerics.linear_algebra import spectral_radius, symmetrize
 from statespace_ext.numerics.matrix_equations import (
     Riccati,
     continuous_covariance,
@@ -118,6 +118,21 @@ def test_error_is_that_of_the_equation(companion: bool) -> None:
     assert stationarity_error(cov, transition, noise) == pytest.approx(expected, rel=1e-12)
     assert stationarity_error(np.zeros((4, 4)), transition, np.zeros((4, 4))) == 0.0
     assert stationarity_error(np.full((4, 4), np.nan), transition, noise) == np.inf
+
+
+@pytest.mark.parametrize("k", [1, 2, 4, 5, 12])
+@pytest.mark.parametrize("radius", [0.3, 0.95, 1.0 - 1e-6])
+def test_the_adjoint_equation_has_the_factors_of_its_transition(k: int, radius: float) -> None:
+    """Equal to the equation of T', to the Kronecker system, and adjoint: <G, P(W)> = <L(G), W>."""
+    rng = np.random.default_rng(k)
+    T = rng.standard_normal((k, k))
+    T *= radius / spectral_radius(T)
+    W, G = (each @ each.T for each in rng.standard_normal((2, k, k)))
+    adjoint = stationary_covariance(T, G, adjoint=True)
+    dense = np.linalg.solve(np.eye(k * k) - np.kron(T.T, T.T), G.ravel()).reshape(k, k)
+    for other in (stationary_covariance(T.T.copy(), G), dense):
+        assert_allclose(adjoint, other, rtol=1e-8, atol=1e-8 * np.abs(adjoint).max())
+    assert_allclose(np.vdot(G, stationary_covariance(T, W)), np.vdot(adjoint, W), rtol=1e-8)
 
 
 def test_moments_are_new_arrays_and_follow_their_matrices() -> None:
