@@ -168,9 +168,13 @@ def stationary_start(system: System) -> tuple[Array, Array]:
     ParameterError
         If there is no such distribution.
     """
-    every = np.arange(system.k_states)
-    found = mixed_start(system, every, np.zeros(len(every), bool))
-    return found.initial_state, found.initial_state_cov
+    require_stationary(spectral_radius(system.transition))
+    return _moments_of(system.transition, system.state_intercept, system.selection, system.state_cov)
+
+
+def _moments_of(T: Array, intercept: Array, R: Array, Q: Array) -> tuple[Array, Array]:
+    """Return the stationary mean and covariance; of an intercept over time, the first one counts."""
+    return stationary_moments(T, intercept if intercept.ndim == 1 else intercept[:, 0], R @ Q @ R.T)
 
 
 def mixed_start(system: System, stationary: Array, diffuse: Array) -> System:
@@ -196,8 +200,7 @@ def mixed_start(system: System, stationary: Array, diffuse: Array) -> System:
         inner, R = np.ix_(stationary, stationary), system.selection[stationary]
         T, intercept = system.transition[inner], system.state_intercept[stationary]
         require_stationary(spectral_radius(T))
-        intercept = intercept if intercept.ndim == 1 else intercept[:, 0]
-        mean[stationary], cov[inner] = stationary_moments(T, intercept, R @ system.state_cov @ R.T)
+        mean[stationary], cov[inner] = _moments_of(T, intercept, R, system.state_cov)
     start, found = "known", None
     if diffuse.any():
         infinite = np.diag(diffuse.astype(float))
