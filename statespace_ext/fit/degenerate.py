@@ -137,13 +137,14 @@ class Watch:
 
     def __init__(self, problem: EstimationProblem, start_params: Array) -> None:
         self.count = self.trials = 0
-        self.by = _blocks_of_noise(problem, start_params)
-        self.last = None if unbounded(problem, start_params, *self.by) else np.array(start_params)
+        self.by_block, self.by_noise = _blocks_of_noise(problem, start_params)
+        reason = unbounded(problem, start_params, self.by_block, self.by_noise)
+        self.last = None if reason else np.array(start_params)
 
     def __call__(self, problem: EstimationProblem, params: Array) -> None:
         """Check the parameters of an iteration."""
         self.count += 1
-        reason = unbounded(problem, params, *self.by)
+        reason = unbounded(problem, params, self.by_block, self.by_noise)
         if reason and self.last is not None:
             raise DeadEnd(f"{reason}; the estimates are those of the last iteration before that", self.last)
         if not reason:
