@@ -113,7 +113,7 @@ def periods(endog: Array, missing: Array, system: System, rows: slice) -> Iterat
     every = np.arange(endog.shape[1])
     noise_varies = varies["selection"] or varies["state_cov"]
     noise, at = None, values
-    incomplete = missing.any(axis=1)
+    incomplete = np.asarray(missing.any(axis=1))
     for t in range(*rows.indices(len(endog))):
         if any(varies.values()):
             at = {name: value[..., t] if varies[name] else value for name, value in values.items()}

@@ -290,7 +290,12 @@ def _way(problem: EstimationProblem, objective: Objective, maximum: FitResult, w
 
 
 def _leads_to(
-    problem: EstimationProblem, objective: Objective, maximum: FitResult, radius: float, close: float, w: Array
+    problem: EstimationProblem,
+    objective: Objective,
+    maximum: FitResult,
+    radius: float,
+    close: float,
+    w: Array,
 ) -> bool:
     """
     Return whether w is on the slope of a maximum.
