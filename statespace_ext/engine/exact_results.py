@@ -8,6 +8,7 @@ the finite part.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from inspect import signature
 from typing import Any
 
@@ -99,6 +100,8 @@ def with_exact_start(result: SmootherResults, smoother: Smoother, system: System
     system : System
         The matrices, with an exact-diffuse start.
     """
+    if system.obs_cov.ndim == 2:
+        system = replace(system, obs_cov=np.asarray(system.obs_cov))  # every period adds it to a full matrix
     rows, along, axes = smoother.begin(system)
     m, n = len(rows.steps), len(smoother.endog)
     smooths = getattr(result, "smoothed_state", None) is not None

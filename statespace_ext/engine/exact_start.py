@@ -116,16 +116,20 @@ def periods(endog: Array, missing: Array, system: System, rows: slice) -> Iterat
     """
     values = {name: getattr(system, name) for name in MATRICES}
     varies = {name: value.ndim > axes_of(name) for name, value in values.items()}
+    if not varies["obs_cov"]:
+        values["obs_cov"] = np.asarray(values["obs_cov"])  # every period adds it to a full matrix
     every = np.arange(endog.shape[1])
     noise_varies = varies["selection"] or varies["state_cov"]
-    noise = None
+    noise, at = None, values
+    incomplete = np.asarray(missing.any(axis=1))
     for t in range(*rows.indices(len(endog))):
-        at = {name: value[..., t] if varies[name] else value for name, value in values.items()}
+        if any(varies.values()):
+            at = {name: value[..., t] if varies[name] else value for name, value in values.items()}
         if noise is None or noise_varies:
             noise = at["selection"] @ at["state_cov"] @ at["selection"].T
         y, Z, H = endog[t] - at["obs_intercept"], at["design"], at["obs_cov"]
         seen = every
-        if missing[t].any():
+        if incomplete[t]:
             seen = np.flatnonzero(~missing[t])
             y, Z, H = y[seen], Z[seen], H[np.ix_(seen, seen)]
         yield Period(seen, y, Z, H, at["transition"], at["state_intercept"], noise)

@@ -313,9 +313,25 @@ def require_density(
     certain = np.flatnonzero(variances == 0.0)
     if not len(certain):
         return
-    _require_independent(patterns, Z, certain)
-    if given_start and not system.diffuse and system.initialization is None:
-        _require_uncertain_states(missing, system, certain)
+    moved = _moved_apart(system, certain)
+    if not moved:
+        _require_independent(patterns, Z, certain)
+    known = given_start and not system.diffuse and system.initialization is None
+    if known and all(getattr(system, name).ndim == 2 for name in ("transition", "selection", "state_cov")):
+        _require_uncertain_states(missing, system, certain, moved)
+
+
+def _moved_apart(system: System, certain: Array) -> bool:
+    """Return whether Z R Q R' Z' of the series without noise is regular: constant matrices only."""
+    if system.selection.ndim == 3 or system.state_cov.ndim == 3:
+        return False
+    half = system.design[certain] @ system.selection
+    cov = half @ system.state_cov @ half.T
+    variances = cov.diagonal()
+    if not np.min(variances) > _DEPENDENT * np.max(variances):  # also where an element is NaN
+        return False
+    size = np.sqrt(variances)
+    return _is_regular(cov / size[:, None] / size)
 
 
 def _require_independent(missing: Array, Z: Array, certain: Array) -> None:
@@ -371,15 +387,11 @@ def _is_regular(correlation: Array) -> bool:
     return bool(np.min(pivots, initial=1.0) ** 2 > _DEPENDENT)
 
 
-def _require_uncertain_states(missing: Array, system: System, certain: Array) -> None:
-    """Reject series without noise that the states, known so far, leave no variance; matrices are constant."""
-    R, P, T, Q = system.selection, system.initial_state_cov, system.transition, system.state_cov
-    if not R.ndim == T.ndim == Q.ndim == 2:
-        return
-    W = R @ Q @ R.T
+def _require_uncertain_states(missing: Array, system: System, certain: Array, moved: bool) -> None:
+    """Reject series without noise that the states, known so far, leave no variance."""
+    R, P, T = system.selection, system.initial_state_cov, system.transition
+    W = R @ system.state_cov @ R.T
     reach = np.abs(system.design) @ np.sqrt(np.diag(W) + np.diag(P))
-    Z = system.design[certain]
-    moved = np.linalg.matrix_rank(Z @ W @ Z.T, tol=_DEPENDENT * np.max(np.abs(Z @ W @ Z.T))) == len(certain)
     for t in range(1 if moved else min(len(missing), len(T) + 1)):
         rows = certain[~missing[t, certain]]
         if len(rows):

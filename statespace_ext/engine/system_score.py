@@ -196,7 +196,7 @@ def _with_start(system: System, llf: float, out: dict[str, Array], r0: Array, N0
     start_intercept = np.zeros(k)
     keep = system.stationary_states
     if len(keep):
-        inner = np.ix_(keep, keep)
+        inner = np.ix_(keep, keep) if len(keep) < k else (slice(None), slice(None))
         by_T, by_W = np.zeros((k, k)), np.zeros((k, k))
         by_T[inner], start_intercept[keep], by_W[inner] = stationary_chain(
             system.transition[inner],
@@ -205,8 +205,10 @@ def _with_start(system: System, llf: float, out: dict[str, Array], r0: Array, N0
             r0[keep],
             by_start[inner],
         )
-        extra = {"transition": by_T, "state_cov": system.selection.T @ by_W @ system.selection}
-        extra["selection"] = 2.0 * by_W @ system.selection @ system.state_cov
+        R, Q = system.selection, system.state_cov
+        extra = {"transition": by_T}
+        if out.keys() & {"state_cov", "selection"}:
+            extra |= {"state_cov": R.T @ by_W @ R, "selection": 2.0 * by_W @ R @ Q}
         out.update({name: out[name] + extra[name] for name in extra if name in out})
     return SystemScore(llf, out, np.array(r0), by_start, start_intercept)
 

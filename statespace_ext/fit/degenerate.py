@@ -137,13 +137,14 @@ class Watch:
 
     def __init__(self, problem: EstimationProblem, start_params: Array) -> None:
         self.count = self.trials = 0
-        self.last = None if unbounded(problem, start_params) else np.array(start_params)
-        self.by_block = _is_block(problem, start_params)
+        self.by_block, self.by_noise = _blocks_of_noise(problem, start_params)
+        reason = unbounded(problem, start_params, self.by_block, self.by_noise)
+        self.last = None if reason else np.array(start_params)
 
     def __call__(self, problem: EstimationProblem, params: Array) -> None:
         """Check the parameters of an iteration."""
         self.count += 1
-        reason = unbounded(problem, params, self.by_block)
+        reason = unbounded(problem, params, self.by_block, self.by_noise)
         if reason and self.last is not None:
             raise DeadEnd(f"{reason}; the estimates are those of the last iteration before that", self.last)
         if not reason:
@@ -155,15 +156,43 @@ class Watch:
                 raise DeadEnd(f"{reason}; the estimates are those of one iteration", np.array(params))
 
 
-def _is_block(problem: EstimationProblem, params: Array) -> bool:
-    """Return whether ``obs_cov`` of the system is the block of that name, without factors or scale."""
+def _blocks_of_noise(problem: EstimationProblem, params: Array) -> tuple[bool, bool]:
+    """
+    Return whether H of the system is the block ``obs_cov``, and whether Z R Q R' Z' + H consists of blocks.
+
+    The second is False if the blocks vary over time, or if a free x_1 may fit the first row exactly.
+    """
+    layout = problem.layout
     try:
-        return np.array_equal(problem.system(params).obs_cov, problem.layout.matrix("obs_cov", params))
+        system = problem.system(params)
     except NOT_HERE:
-        return False
+        return False, False
+    by_block = np.array_equal(system.obs_cov, layout.matrix("obs_cov", params))
+    start, needed = layout.blocks.get("initial_state"), ("design", "state_cov", "obs_cov")
+    if not by_block or not layout.blocks.keys() >= set(needed) or start is not None and not start.is_fixed:
+        return by_block, False
+    if system.design.ndim == 3 or any(layout.blocks[key].time_varying for key in needed):
+        return by_block, False
+    Z, (size, k) = layout.matrix("design", params), system.selection.shape[:2]
+    of_blocks = (
+        Z.shape[1] == k
+        and np.array_equal(system.design, np.pad(Z, [(0, 0), (0, size - k)]))
+        and np.array_equal(system.selection, np.eye(size, k))
+        and np.array_equal(system.state_cov, layout.matrix("state_cov", params))
+    )
+    return by_block, of_blocks
 
 
-def unbounded(problem: EstimationProblem, params: Array, by_block: bool = False) -> str:
+def _noise_is_regular(problem: EstimationProblem, params: Array) -> bool:
+    """Return whether Z Q Z' + H of the blocks is regular, and with it the covariance of every forecast."""
+    Z, Q, H = (problem.layout.matrix(key, params) for key in ("design", "state_cov", "obs_cov"))
+    scaled = (Z @ Q @ Z.T + H) / problem.deviations[:, None] / problem.deviations
+    return bool(np.linalg.eigvalsh(scaled)[0] > _NOTHING)
+
+
+def unbounded(
+    problem: EstimationProblem, params: Array, by_block: bool = False, by_noise: bool = False
+) -> str:
     """
     Return a message if the model fits the data without error, and an empty string otherwise.
 
@@ -180,10 +209,14 @@ def unbounded(problem: EstimationProblem, params: Array, by_block: bool = False)
         Free parameters.
     by_block : bool
         Whether ``obs_cov`` is the block of that name. If this is regular, no system is needed.
+    by_noise : bool
+        The same for Z R Q R' Z' + H.
     """
     size = problem.deviations
     try:
         if by_block and not _is_singular(problem.layout.matrix("obs_cov", params), size):
+            return ""
+        if by_noise and _noise_is_regular(problem, params):
             return ""
         system = problem.system(params)
         if not _is_singular(system.obs_cov, size):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,8 +17,8 @@ from edge_data import BUILD, factor_series, lgssm
 from numpy.testing import assert_allclose
 
 import statespace_ext as sse
-from statespace_ext.fit.fit import spread
-from statespace_ext.fit.objective import Objective
+from statespace_ext.fit.fit import _leads_to, spread
+from statespace_ext.fit.objective import FitResult, Objective
 from statespace_ext.fit.problem import EstimationProblem, FitRequest
 from statespace_ext.fit.search import Search, maximise
 
@@ -35,6 +37,37 @@ def test_a_start_that_comes_near_a_lower_maximum_does_not_end_there(
     res, best = model.fit(cov_type="none"), json.loads(STORED.read_text())["best_llf"][name]
     assert res.llf > best - 1e-4
     assert best - model.fit(model.start_params, cov_type="none").llf == pytest.approx(above, abs=0.01)
+
+
+def leads_to_zero(llf: Callable[[float], float], at: float, close: float) -> bool:
+    """Return whether a point counts as on the slope of the maximum at zero, for a function of one number."""
+    slope = (llf(at + 1e-6) - llf(at - 1e-6)) / 2e-6
+    same = SimpleNamespace(constrain=lambda z: z, unconstrain=lambda params: params)
+    model: Any = SimpleNamespace(mirrored=lambda problem, params, near: params)
+    problem: Any = SimpleNamespace(model=model, layout=same, value=lambda params: llf(float(params[0])))
+    objective: Any = SimpleNamespace(
+        evaluate=lambda w: (-llf(at), np.array([-slope])),
+        params=lambda w: w,
+        unconstrained=lambda w: w,
+        scale=np.ones(1),
+        slope=lambda way, gradient: -float(gradient @ way),
+    )
+    maximum = FitResult(np.zeros(1), llf(0.0), "auto", True, "converged")
+    return _leads_to(problem, objective, maximum, 0.1, close, np.array([at]))
+
+
+def test_a_start_close_below_the_maximum_ends_if_the_line_between_them_is_concave() -> None:
+    def quartic(x: float) -> float:
+        return -(x**4)
+
+    def with_a_dip(x: float) -> float:
+        return -0.5 * x**2 + 0.4 * np.cos(6.0 * x)
+
+    assert leads_to_zero(quartic, 0.9, 1.0)
+    assert not leads_to_zero(quartic, 0.9, 0.0)  # it is no parabola
+    assert not leads_to_zero(quartic, 1.1, 1.0)  # it is lower by more
+    assert not leads_to_zero(with_a_dip, 0.95, 1.0)
+    assert not leads_to_zero(lambda x: -np.sqrt(abs(x)), 0.5, 1.0)  # convex
 
 
 def factor_model(seed: int, p: int, k: int) -> sse.LGSSM:
