@@ -28,7 +28,7 @@ def by_turns(names: str, *factors: Iterable[Any]) -> Any:
     """
     Parametrize by a product of which every other cell is slow.
 
-    With three factors or more, each pair of values of two of them occurs in the cells that are not.
+    Each value occurs in the others; with three factors or more, so does each pair of values of two of them.
     """
     values = [list(factor) for factor in factors]
     cells = [
