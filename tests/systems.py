@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import product
+from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import settings
 from numpy.testing import assert_allclose
 from oracle import System as DenseSystem, condition, dense, dense_diffuse, joint, richardson_gradient
@@ -19,6 +22,22 @@ from statespace_ext.numerics.linear_algebra import companion
 def examples(count: int) -> settings:
     """Hypothesis without a clock and the same every time: a failure is a fault, not an accident."""
     return settings(max_examples=count, deadline=None, derandomize=True)
+
+
+def by_turns(names: str, *factors: Iterable[Any]) -> Any:
+    """
+    Parametrize by a product of which every other cell is slow.
+
+    Each value occurs in the others; with three factors or more, so does each pair of values of two of them.
+    """
+    values = [list(factor) for factor in factors]
+    cells = [
+        pytest.param(
+            *(each[i] for each, i in zip(values, at, strict=True)), marks=[pytest.mark.slow] * (sum(at) % 2)
+        )
+        for at in product(*(range(len(each)) for each in values))
+    ]
+    return pytest.mark.parametrize(names, cells)
 
 
 def library_system(system: DenseSystem, start: str = "known") -> System:

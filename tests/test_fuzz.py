@@ -15,7 +15,7 @@ import statespace_ext as sse
 
 
 def test_random_calls_with_hostile_arguments() -> None:
-    report = fuzz.run(calls=200, seconds=30.0, seed=0)
+    report = fuzz.run(calls=200, seconds=300.0, seed=0)
     assert not report.failures, "\n\n".join(report.failures)
     assert report.outcomes["answered"] > 30 and report.outcomes["SpecificationError"] > 30
     assert len(report.called) > 20  # methods and functions, not constructors alone

@@ -1,5 +1,7 @@
 """Standard errors of some parameters, and of models with too many for all."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from statespace_ext.base import standard_errors
 from statespace_ext.exceptions import IdentificationWarning, ParameterError, UnsupportedError
 
 
+@cache
 def fitted(missing, **kwargs):
     """Return a fit of two factors to six series."""
     rng = np.random.default_rng(4)

@@ -126,9 +126,17 @@ def test_whitening() -> None:
     assert unknown.sum() == 1 and abs(M[3, unknown][0]) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("gaps", [0.0, 0.05])
-@pytest.mark.parametrize("options", [{"order": (2, 0)}, {"order": (1, 0), "trend": "ct"}], ids=str)
-def test_fit_takes_few_evaluations(gaps: float, options: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("options", "gaps"),
+    [
+        ({"order": (2, 0)}, 0.0),
+        ({"order": (1, 0), "trend": "ct"}, 0.05),
+        pytest.param({"order": (2, 0)}, 0.05, marks=pytest.mark.slow),
+        pytest.param({"order": (1, 0), "trend": "ct"}, 0.0, marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+def test_fit_takes_few_evaluations(options: dict[str, Any], gaps: float) -> None:
     y = growth(gaps)[:, :3]
     res = ExactVARMAX(y, **options).fit(disp=False, maxiter=500, cov_type="none")
     assert res.mle_retvals["converged"] and res.mle_retvals["fcalls"] <= (10 if gaps == 0 else 25)

@@ -20,6 +20,10 @@ SMALL = 1e-4
 ZEROS = SMALL * np.diag([1.0, 0.0, 1.0])
 ALIKE = SMALL * np.array([[1.0, 1.0, 0.5], [1.0, 1.0, 0.5], [0.5, 0.5, 1.0]])  # two equal, then another
 N = 4000
+alike_or_zeros = pytest.mark.parametrize(
+    "cov", [pytest.param(ZEROS, marks=pytest.mark.slow), ALIKE], ids=["zeros", "alike"]
+)
+"""For tests that draw one path at a time: 4,000 take seconds."""
 
 
 def representation(kind: type, obs_cov: Any, state_cov: Any, initial: Any, y: Any) -> Any:
@@ -45,7 +49,7 @@ def test_simulated_series(cov: np.ndarray, varies: bool) -> None:
         assert_allclose(np.cov(drawn.T), cov, atol=0.08 * SMALL)
 
 
-@pytest.mark.parametrize("cov", [ZEROS, ALIKE], ids=["zeros", "alike"])
+@alike_or_zeros
 def test_simulated_first_states(cov: np.ndarray) -> None:
     ssm = representation(LazySmoother, np.zeros((3, 3)), np.zeros((3, 3)), cov, np.full((3, 2), np.nan))
     with simulation_seed(3) as seed:
@@ -58,7 +62,7 @@ def test_simulated_first_states(cov: np.ndarray) -> None:
     assert_allclose(np.cov(np.transpose(drawn)), cov, atol=0.08 * SMALL)
 
 
-@pytest.mark.parametrize("cov", [ZEROS, ALIKE], ids=["zeros", "alike"])
+@alike_or_zeros
 def test_draws_of_the_smoothed_state(cov: np.ndarray) -> None:
     """Their mean and covariance are those of the smoother."""
     rng = np.random.default_rng(1)

@@ -188,8 +188,15 @@ def numerical_hessian(model: MLEModel, params: np.ndarray) -> np.ndarray:
     return richardson_gradient(gradient, params, step=steps, levels=3)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3])
-@pytest.mark.parametrize("name", ["SARIMAX", "VARMAX"])
+@pytest.mark.parametrize(
+    ("name", "share"),
+    [
+        ("SARIMAX", 0.0),
+        ("SARIMAX", 0.3),
+        ("VARMAX", 0.3),
+        pytest.param("VARMAX", 0.0, marks=pytest.mark.slow),
+    ],
+)
 def test_standard_errors_with_missing_data(name: str, share: float) -> None:
     """statsmodels' "oim" counts missing rows, and its errors are too small; ours are those of differences."""
     _, exact, _, options = FITS[name]

@@ -175,7 +175,6 @@ MODELS: dict[str, Callable[[bool], MLEModel]] = {
 }  # fmt: skip
 
 every_model = pytest.mark.parametrize("name", MODELS)
-with_missing = pytest.mark.parametrize("missing", [False, True], ids=["complete", "missing"])
 
 
 def monthly_factors(missing: bool) -> MLEModel:
@@ -247,8 +246,14 @@ def steps(model: MLEModel, params: np.ndarray) -> np.ndarray:
     return 0.004 * np.maximum(np.abs(params), 0.02)
 
 
-@with_missing
-@every_model
+@pytest.mark.parametrize(
+    ("name", "missing"),
+    [
+        pytest.param(name, missing, marks=[pytest.mark.slow] * (i % 2 and not missing))
+        for i, name in enumerate(MODELS)
+        for missing in (False, True)
+    ],
+)
 def test_score_against_differences(name: str, missing: bool) -> None:
     model, params = built(name, missing), params_of(name)
     model.update(params)

@@ -55,7 +55,8 @@ def test_further_fits_and_inference_leave_the_model_as_it_was(name: str) -> None
     assert res.model.matrices(subject.params).keys() and bytes_of(res.model) == before
 
 
-FITS = "attach bootstrap estimate fit preserved profile rolling rolling_evaluation test_constancy".split()
+FITS = "attach bootstrap estimate fit preserved profile rolling rolling_evaluation".split()
+FITS += ["test_alpha", "test_constancy"]  # of simulated samples, by hundreds
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from hypothesis import given, strategies as st
 from numpy.testing import assert_allclose
 from oracle import dense, random_system, richardson_gradient
 from precise import precise_score
-from systems import dense_llf, draw_params, examples, library_system, sampled
+from systems import by_turns, dense_llf, draw_params, examples, library_system, sampled
 
 from statespace_ext.engine import system_score as module
 from statespace_ext.engine.smoother import Smoother
@@ -60,10 +60,9 @@ def compare_by_matrix(y: np.ndarray, system: System, score: SystemScore, names: 
         assert_allclose(found, want, rtol=0, atol=1e-7 * max(np.abs(want).max(), 1e-3), err_msg=name)
 
 
-@pytest.mark.parametrize("missing", [0.0, 0.4])
-@pytest.mark.parametrize("lags", [1, 2])
-@pytest.mark.parametrize("start", ["known", "stationary", "zero"])
-@pytest.mark.parametrize("singular", [False, True])
+@by_turns(
+    "start, lags, missing, singular", ["known", "stationary", "zero"], [1, 2], [0.0, 0.4], [False, True]
+)
 def test_score_by_matrix(start: str, lags: int, missing: float, singular: bool) -> None:
     rng = np.random.default_rng([lags, singular])
     y, given = random_system(
@@ -278,7 +277,7 @@ def test_score_of_an_approximate_diffuse_start(spec: dict, missing: float) -> No
     assert_allclose(model.score(params), want, rtol=0, atol=1e-5 * np.abs(want).max())
 
 
-@examples(30)
+@examples(15)
 @given(
     seed=st.integers(0, 2**32 - 1),
     n=st.integers(3, 12),

@@ -181,7 +181,7 @@ def test_em_from_a_variance_of_zero_says_what_holds_it() -> None:
     start = np.array(best.params)
     place = model.param_names.index("state_var.MKT.y2")
     start[place] = 0.0
-    res = fitted(model, "em", start_params=start)
+    res = fitted(model, "em", start_params=start, maxiter=200)
     assert best.llf - res.llf > 0.1 and not res.converged
     assert "EM cannot leave a singular covariance" in res.mle_retvals["task"]
     assert "state_var.MKT.y2" in res.mle_retvals["task"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from reference import start_panel
 
-SAMPLE = start_panel.entries("develop")[2::6]
+SAMPLE = start_panel.entries("develop")[2::12]
 
 
 @pytest.mark.parametrize("half", start_panel.HALVES)

@@ -68,11 +68,16 @@ CALLS: dict[str, Callable[[Any], Any]] = {
 """What fits again, from results."""
 ALL = [(subject, name) for subject in OURS for name in ("bootstrap", "profile", "rolling", "rolling_fit")]
 ALL += [("CAPM", "test_alpha"), ("CAPM", "test_constancy"), ("CAPM", "rolling_evaluation")]
+BY_TURNS = [
+    pytest.param(*pair, since, marks=[pytest.mark.slow] * (i % 3 != j))
+    for i, pair in enumerate(ALL)
+    for j, since in enumerate(["left alone", "another start", "the start of the constructor"])
+]
+"""One of the three for each pair, so that each occurs with all subjects and calls; the others are slow."""
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("since", ["left alone", "another start", "the start of the constructor"])
-@pytest.mark.parametrize(("subject", "name"), ALL)
+@pytest.mark.parametrize(("subject", "name", "since"), BY_TURNS)
 def test_fits_from_results_have_the_start_of_their_pass(
     subject: str, name: str, since: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

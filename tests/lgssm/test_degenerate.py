@@ -10,6 +10,7 @@ import pytest
 import statsmodels.api as sm
 from numpy.testing import assert_allclose
 from refusals import NAN, N, Y, changed, model, not_converged, unidentified
+from systems import by_turns
 
 import statespace_ext as sse
 
@@ -118,9 +119,9 @@ TWICE: dict[str, tuple[np.ndarray, int, dict[str, Any]]] = {
 
 
 @not_converged
-@methods
-@pytest.mark.parametrize(("endog", "k", "spec"), TWICE.values(), ids=TWICE.keys())
-def test_dependent_series_have_no_maximum(endog: np.ndarray, k: int, spec: dict, method: str) -> None:
+@by_turns("name, method", TWICE, ["auto", "lbfgs", "em"])
+def test_dependent_series_have_no_maximum(name: str, method: str) -> None:
+    endog, k, spec = TWICE[name]
     res = sse.LGSSM(endog, k, identification="triangular", **spec).fit(method=method)
     text = sound(res)
     stopped = "stopped: the filter failed" in text  # the first M-step is singular: EM cannot go on
@@ -161,10 +162,9 @@ PERFECT: dict[str, dict[str, Any]] = {
 
 
 @not_converged
-@methods
-@pytest.mark.parametrize("spec", PERFECT.values(), ids=PERFECT.keys())
-def test_data_without_noise(spec: dict[str, Any], method: str) -> None:
-    given = dict(spec)
+@by_turns("name, method", PERFECT, ["auto", "lbfgs", "em"])
+def test_data_without_noise(name: str, method: str) -> None:
+    given = dict(PERFECT[name])
     maxiter = 30 if method == "em" else 300  # EM does not end: its variances fall without limit
     res = sse.LGSSM(given.pop("endog"), 1, design=[[1.0]], **given).fit(method=method, maxiter=maxiter)
     sound(res)
@@ -205,9 +205,9 @@ def test_nearly_everything_missing(method: str) -> None:
 
 @not_converged
 @unidentified
-@gradient
-@pytest.mark.parametrize(("n", "k", "p"), [(4, 1, 3), (6, 1, 3), (12, 2, 3), (5, 1, 1), (12, 4, 2)])
-def test_short_samples(n: int, k: int, p: int, method: str) -> None:
+@by_turns("sizes, method", [(4, 1, 3), (6, 1, 3), (12, 2, 3), (5, 1, 1), (12, 4, 2)], ["auto", "lbfgs"])
+def test_short_samples(sizes: tuple[int, int, int], method: str) -> None:
+    n, k, p = sizes
     sound(sse.LGSSM(Y[:n, :p], k).fit(method=method))
 
 

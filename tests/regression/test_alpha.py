@@ -175,8 +175,13 @@ def test_known_covariances_have_the_chi_squared_distribution() -> None:
     assert test.distribution == "chi-squared" and test.pvalue == test.pvalue_chi2
 
 
+@pytest.mark.slow
 def test_the_bootstrap_has_the_exact_distribution_where_there_is_one() -> None:
-    """Static betas, drawn and fitted again as if the distribution were not known."""
+    """
+    Static betas, drawn and fitted again as if the distribution were not known.
+
+    `test_the_bootstrap_of_static_coefficients_is_the_exact_law` does so for one coefficient, in 20 samples.
+    """
     y, f = data(n=16, p=3, factors=1)
     res = sse.CAPM(y, f, beta="static").fit(cov_type="none")._results
     law = bootstrapped(refit_of(res), spawn(2, 120), 1)
@@ -209,7 +214,8 @@ def test_samples_have_no_effects_and_are_fitted_near_their_maximum(case: str) ->
     assert np.all(test.simulated < 60.0)
     if case == "ar1":
         return  # its likelihood on random walks is so flat that rounding shows
-    assert_allclose(test.simulated, res.test_alpha(n_sim=2, rng=0)["wald"].simulated, rtol=1e-6)
+    if case == "W = q V":
+        assert_allclose(test.simulated, res.test_alpha(n_sim=2, rng=0)["wald"].simulated, rtol=1e-6)
     refit = refit_of(res._results)
     sample = refit.sampler.draw(np.random.default_rng(spawn(0, 2)[0]))
     whole = model_on(model, sample).fit(np.asarray(res.params), method="lbfgs", cov_type="none")

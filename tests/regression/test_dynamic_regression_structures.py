@@ -126,6 +126,14 @@ CASES: dict[str, tuple[dict[str, Any], Check]] = {
 # W with zeros between and within regressors, which no Cholesky factor keeps: slow, so a test of its own
 JOINT_WITH_ZEROS = {"dynamics": BOTH_MOVE, "state_cov": JOINT_PATTERN}
 every_case = pytest.mark.parametrize("name", CASES)
+even_cases, odd_cases = (
+    pytest.mark.parametrize(
+        "name",
+        [pytest.param(name, marks=[pytest.mark.slow] * (i % 2 != rest)) for i, name in enumerate(CASES)],
+    )
+    for rest in (0, 1)
+)
+"""Of the two longest tests each case takes one; the other is slow."""
 
 
 def sample(n: int = 60, p: int = 3) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -179,13 +187,13 @@ def test_fit(name: str) -> None:
     assert_allclose(other.matrices["obs_cov"], V, rtol=0, atol=0.02)
 
 
-@every_case
+@even_cases
 def test_fit_from_another_start(name: str) -> None:
     model, best = build(name), fitted(name).llf
     assert_allclose(model.fit(interior(model)).llf, best, rtol=0, atol=1e-5)
 
 
-@every_case
+@odd_cases
 @pytest.mark.filterwarnings("ignore::statespace_ext.ConvergenceWarning")
 def test_em_rises(name: str) -> None:
     model, best = build(name), fitted(name).llf
