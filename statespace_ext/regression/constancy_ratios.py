@@ -351,7 +351,7 @@ def ratio_of(model: DynamicRegression) -> ContrastedRatio | FittedRatio:
     W = q V or there is one series, the profile likelihood of q is used. All other models are fitted by the
     Kalman filter.
     """
-    missing = np.isnan(model.endog)
+    missing: Array = np.isnan(model.endog)
     whole = bool(np.all(missing.all(axis=1) == missing.any(axis=1)))
     diffuse = model.current_initialization == "diffuse"
     pivotal = diffuse and whole and change_of_basis_preserves(model)
