@@ -219,7 +219,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
         self.first_portfolios = first_portfolios(self.endog, panel, given)
         self.ssm["selection"] = np.eye(panel.n_states)
         self._known_states = initialization == "conditional" and self._condition_on_first()
-        self._warm_starts: list[Array] | None = None
+        self._base_starts: tuple[list[Array], bool] | None = None
 
     def _condition_on_first(self) -> bool:
         """Drop the density of the first date, which is the start; return whether all states are observed."""
@@ -526,15 +526,13 @@ class ATSM(StateSpaceModel[ATSMResults]):
         states = np.arange(self.k_states)
         return NumericalUpdates(layout, StateStructure(np.eye(len(states)), states, states[:0]), self)
 
-    def _candidates(self, more: bool = False) -> list[Array]:
-        """Return start values from exact portfolios if available, or from fits of the cross-section."""
-        with quiet():
-            if self._warm_starts is None:
-                self._warm_starts = warm_starts(self)
-            if self._warm_starts:
-                return self._warm_starts
-            found = candidates(self)
-            return variants(self, found) if more else found
+    def _candidates(self) -> tuple[list[Array], bool]:
+        """Return start values from exact portfolios or else from the cross-section, and whether the former."""
+        if self._base_starts is None:
+            with quiet():
+                warm = warm_starts(self)
+                self._base_starts = warm or candidates(self), bool(warm)
+        return self._base_starts
 
     def ranked_starts(self, problem: EstimationProblem) -> list[Array]:
         """
@@ -548,9 +546,10 @@ class ATSM(StateSpaceModel[ATSMResults]):
             return problem.value(problem.reduced(start))
 
         with quiet():
-            starts = self._candidates(more=True)
-            if not self._warm_starts and errors_may_vanish(self):
-                some = len(self._candidates()[:_IMPROVED])
+            base, warm = self._candidates()
+            starts = base if warm else variants(self, base)
+            if not warm and errors_may_vanish(self):
+                some = len(base[:_IMPROVED])
                 better = [max([start, *without_error(self, start)], key=level) for start in starts[:some]]
                 starts = [*better, *starts[some:]]
             levels = np.array([level(start) for start in starts])
@@ -560,17 +559,13 @@ class ATSM(StateSpaceModel[ATSMResults]):
 
     def default_start(self, problem: EstimationProblem) -> Array:
         """Return start values of the free parameters."""
-        found = self._candidates()
+        found, _ = self._candidates()
         if not found:
             raise DataError(
                 "The sample is too short for default start values",
                 got=f"{self.nobs} periods, {self.k_factors} factors",
             )
         return problem.reduced(found[0])
-
-    def other_starts(self, problem: EstimationProblem) -> list[Array]:
-        """Return further start values: other candidates, and candidates with fast mean reversion."""
-        return self.ranked_starts(problem)[1:]
 
     def other_local_maxima(self, problem: EstimationProblem, params: Array) -> list[Array]:
         """Return starts at which other maturities are priced without error."""

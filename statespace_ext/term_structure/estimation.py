@@ -73,8 +73,8 @@ def _estimate(model: Any, problem: Any, request: FitRequest) -> FitResult:
     if method in EM_METHODS and request.maxiter is None:
         request = replace(request, maxiter=_MAXITER_EM)
     common = "auto" if method in OWN else method
-    first = model.ranked_starts(problem)[0] if method == "auto" and start_params is None else None
-    found = estimate(problem, replace(request, method=common, start_params=start_params), first)
+    ranked = model.ranked_starts(problem) if method == "auto" and start_params is None else None
+    found = estimate(problem, replace(request, method=common, start_params=start_params), ranked)
     return replace(found, method=method)
 
 
@@ -99,7 +99,7 @@ def _by_portfolios(model: Any, problem: Any, request: FitRequest) -> FitResult:
         return replace(found, params=start_params)
     # from the maximum itself: zero variances of this start are not replaced
     request = replace(request, start_params=start_params, n_starts=1)
-    out = estimate(problem, request, problem.reduced(start_params))
+    out = estimate(problem, request, [problem.reduced(start_params)])
     reached = [out.llf if llf == max(found.starts) else llf for llf in found.starts]
     return replace(after(out, found), starts=reached, seconds=found.seconds + out.seconds)
 
@@ -460,11 +460,15 @@ class NumericalUpdates(LinearGaussianUpdates):
         """Return the diagonal of the complete-data information; zero where it is not known."""
         expected = ExpectedLoglike(self, params, moments)
         out, here = np.zeros(len(params)), expected.value_and_gradient(params)[1]
+        noise = set(self.layout.index["obs_cov"].tolist())
         for i, step in enumerate(_STEP * self._sizes(params)):
             move = np.zeros(len(params))
             move[i] = step
             try:
-                ahead = expected.value_and_gradient(params + move)[1][i]
+                if i in noise:
+                    ahead = expected.gradient_of_noise(params + move)[i]
+                else:
+                    ahead = expected.value_and_gradient(params + move)[1][i]
             except NOT_HERE:
                 continue
             out[i] = max((here[i] - ahead) / step, 0.0)
@@ -556,6 +560,12 @@ class ExpectedLoglike:
         }
         score = SystemScore(value + more + first, by_matrix, by_mean, by_cov, np.zeros(k))
         return score.llf, updates.layout.gradient(updates.model.score_at(score, at))
+
+    def gradient_of_noise(self, params: Array) -> Array:
+        """Return the gradient by parameters of obs_cov, if the other parameters are those of the E-step."""
+        layout = self.updates.layout
+        sums = self.updates.of_yields(self.moments.observation)
+        return layout.gradient({"obs_cov": gaussian(layout.matrix("obs_cov", params)[None], sums)[1][0]})
 
     def _initial(self, system: System) -> tuple[float, Array, Array]:
         """Return the term of the initial state, and its derivatives by a_1 and P_1."""
