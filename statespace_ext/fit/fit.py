@@ -44,9 +44,7 @@ _LEVEL, _HIGHER = 1e-6, 1e-6
 """A decrease in the log-likelihood below this size is ignored."""
 
 
-def estimate(
-    problem: EstimationProblem, request: FitRequest, ranked: Sequence[Array] | None = None
-) -> FitResult:
+def estimate(problem: EstimationProblem, request: FitRequest, first: Array | None = None) -> FitResult:
     """
     Run the requested starts, and those that the model adds, and return the best fit.
 
@@ -62,21 +60,21 @@ def estimate(
         The problem.
     request : FitRequest
         Options of the fit.
-    ranked : sequence of ndarray, optional
-        Starts that take the place of those of the model, the first one first. The user did not give them.
+    first : ndarray, optional
+        Free parameters to begin with instead of the default start, without being a start that the user gave.
 
     Raises
     ------
     EstimationError
         If the likelihood does not exist at any start value.
     """
-    first = ranked[0] if ranked else _first_start(problem, request)
+    first = _first_start(problem, request) if first is None else first
     generator = random_generator(request.rng)
     race = Race(problem, request)
     chooses = _chooses_starts(request)
     race.whole([first])
     if chooses:
-        race.screened(ranked[1:] if ranked else problem.model.other_starts(problem))
+        race.screened(problem.model.other_starts(problem))
     race.whole([random_start(problem, first, generator) for _ in range(int(request.n_starts) - 1)])
     if not np.isfinite(race.best.llf):
         raise EstimationError(

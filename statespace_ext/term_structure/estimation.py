@@ -35,6 +35,8 @@ OWN = ("mle", "two-step", "jsz")
 METHODS = ("auto", *OWN, "em", "lbfgs", "bfgs", "newton", "cg", "nm", "powell")
 _MAXITER_EM = 500
 """Maximum number of EM iterations. Each M-step is a search; EM is slow if measurement errors are small."""
+_MAXITER = 4000
+"""The same for the default search: four factors on smooth curves take more than 2,000 on a curved ridge."""
 
 
 def estimate_term_structure(model: Any, request: FitRequest) -> FitResult:
@@ -72,9 +74,11 @@ def _estimate(model: Any, problem: Any, request: FitRequest) -> FitResult:
         return _two_step(problem, start_params, request)
     if method in EM_METHODS and request.maxiter is None:
         request = replace(request, maxiter=_MAXITER_EM)
+    if method == "auto" and request.maxiter is None:
+        request = replace(request, maxiter=_MAXITER)
     common = "auto" if method in OWN else method
-    ranked = model.ranked_starts(problem) if method == "auto" and start_params is None else None
-    found = estimate(problem, replace(request, method=common, start_params=start_params), ranked)
+    first = model.ranked_starts(problem)[0] if method == "auto" and start_params is None else None
+    found = estimate(problem, replace(request, method=common, start_params=start_params), first)
     return replace(found, method=method)
 
 
@@ -99,7 +103,7 @@ def _by_portfolios(model: Any, problem: Any, request: FitRequest) -> FitResult:
         return replace(found, params=start_params)
     # from the maximum itself: zero variances of this start are not replaced
     request = replace(request, start_params=start_params, n_starts=1)
-    out = estimate(problem, request, [problem.reduced(start_params)])
+    out = estimate(problem, request, problem.reduced(start_params))
     reached = [out.llf if llf == max(found.starts) else llf for llf in found.starts]
     return replace(after(out, found), starts=reached, seconds=found.seconds + out.seconds)
 
@@ -563,8 +567,7 @@ class ExpectedLoglike:
 
     def gradient_of_noise(self, params: Array) -> Array:
         """Return the gradient by parameters of obs_cov, if the other parameters are those of the E-step."""
-        layout = self.updates.layout
-        sums = self.updates.of_yields(self.moments.observation)
+        layout, sums = self.updates.layout, self.updates.of_yields(self.moments.observation)
         return layout.gradient({"obs_cov": gaussian(layout.matrix("obs_cov", params)[None], sums)[1][0]})
 
     def _initial(self, system: System) -> tuple[float, Array, Array]:
