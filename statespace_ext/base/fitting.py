@@ -215,7 +215,7 @@ class Fitting(Generic[R], Mixin):
             coordinates scaled by the second derivatives. "em" is plain EM. "accelerated-em" adds quasi-Newton
             steps to EM, and rejects steps that decrease the log-likelihood.
         maxiter : int, optional
-            Maximum number of iterations (2000; for an `ATSM` 4000 by default, and 500 for EM).
+            Maximum number of iterations (2000; 500 for EM of an `ATSM`).
         full_output : bool
             Whether to set ``mle_retvals``.
         disp : bool

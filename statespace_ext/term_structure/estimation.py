@@ -35,8 +35,6 @@ OWN = ("mle", "two-step", "jsz")
 METHODS = ("auto", *OWN, "em", "lbfgs", "bfgs", "newton", "cg", "nm", "powell")
 _MAXITER_EM = 500
 """Maximum number of EM iterations. Each M-step is a search; EM is slow if measurement errors are small."""
-_MAXITER = 4000
-"""The same for the default search: four factors on smooth curves take more than 2,000 on a curved ridge."""
 
 
 def estimate_term_structure(model: Any, request: FitRequest) -> FitResult:
@@ -74,8 +72,6 @@ def _estimate(model: Any, problem: Any, request: FitRequest) -> FitResult:
         return _two_step(problem, start_params, request)
     if method in EM_METHODS and request.maxiter is None:
         request = replace(request, maxiter=_MAXITER_EM)
-    if method == "auto" and request.maxiter is None:
-        request = replace(request, maxiter=_MAXITER)
     common = "auto" if method in OWN else method
     first = model.ranked_starts(problem)[0] if method == "auto" and start_params is None else None
     found = estimate(problem, replace(request, method=common, start_params=start_params), first)
