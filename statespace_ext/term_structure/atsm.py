@@ -38,7 +38,6 @@ from .dynamics import (
 )
 from .estimation import NumericalUpdates, estimate_term_structure, score_given_first, warm_starts
 from .maxima import exchanges, ranked_starts
-from .maximal import DaiSingleton, Portfolios
 from .normalisation import Normalisation, candidates
 from .observed import survey_vjp
 from .panel import Panel, check_factors, first_portfolios, parse_panel, parts_of
@@ -481,16 +480,15 @@ class ATSM(StateSpaceModel[ATSMResults]):
         """
         res = super().fit(start_params, *args, **kwargs)
         plain = start_params is None and not args and kwargs.get("method", "auto") == "auto"
-        if not (plain and self._goes_on(res.params)):
+        if not (plain and self._goes_on(np.asarray(res.params, dtype=float))):
             return res
         pairs = self.clone(self.panel.endog, identification=self.norm.beyond).fit(**kwargs)
         return pairs if pairs.llf > res.llf + _HIGHER else res
 
     def _goes_on(self, params: Array) -> bool:
         """Return whether a default fit that ends here continues with pairs of Q-roots."""
-        free, norm = not self._has_fixed_params and self.user_initialization is None, self.norm
-        real = free and isinstance(norm, (Portfolios, DaiSingleton))
-        return real and norm.roots_meet(self.layout.matrices(np.asarray(params, dtype=float)))
+        free = not self._has_fixed_params and self.user_initialization is None
+        return free and self.norm.roots_meet(self.layout.matrices(params))
 
     def normalised(self, params: Array) -> Array:
         """Return the equivalent parameters with the order and signs of the normalisation."""
