@@ -21,6 +21,10 @@ for a nonsingular H): with e_t = y_t - Z x_t - d_t,
 and with adjoints, for any Q,
 
     dT = sum (r_t xhat_t' - N_t M_t P_t), dc_t = r_t, dW = 1/2 sum (r_t r_t' - N_t).
+
+If H is nearly singular, these sums lose digits. The formulas above do not, and they need no loop over time
+either: P_t and N_t settle after a few periods, from the start and from the end, and a_t and r_t are linear
+recursions.
 """
 
 from __future__ import annotations
@@ -33,9 +37,17 @@ import numpy as np
 from ..em.regressions import row_products
 from ..em.updates import stationary_chain
 from ..numerics.diffuse_start import SmoothedRows
-from ..numerics.linear_algebra import Array, product
+from ..numerics.linear_algebra import Array, product, symmetrize
+from ..numerics.matrix_equations import relative_to
+from ..numerics.recursions import LinearRecursion, by_period
 from .collapsing import FEWEST, collapsed_rows, collapses
-from .expectation import by_noise, coefficient_scores, constant_steady_state, sums_suffice
+from .expectation import (
+    by_noise,
+    coefficient_scores,
+    constant_steady_state,
+    sums_suffice,
+    unsupported_reason,
+)
 from .smoother import Filtered, Smoothed, Smoother, over_time
 from .system import System
 
@@ -86,6 +98,105 @@ def steady_score(smoother: Smoother, system: System, needed: frozenset[str]) -> 
     by_matrix = {name: out[name] for name in needed if name in out}
     states = found.states
     return _with_start(system, found.llf, by_matrix, states.adjoint[0], states.first_adjoint_cov)
+
+
+_SETTLED = 1e-14
+"""Change of P_t or N_t, relative to the roots of its diagonal elements, below which it has settled."""
+_MOST_UNSETTLED = 60
+"""Largest number of periods before P_t, or N_t, has settled. With more, a pass over time is as fast."""
+
+
+def settled_score(smoother: Smoother, system: System, needed: frozenset[str]) -> SystemScore | None:
+    """Return the score for any H; None if matrices vary, data are missing, or P_t or N_t do not settle."""
+    if unsupported_reason(smoother, system) is not None:
+        return None
+    try:
+        path = _settling(system, len(smoother.endog))
+    except np.linalg.LinAlgError:
+        return None
+    if path is None:
+        return None
+    P, K, L, inverse, log_det = path
+    n, k, Z = len(smoother.endog), system.k_states, system.design
+    recursion, inputs = LinearRecursion(L, n), np.empty((n, k))
+    y = smoother.endog - _by_rows(system.obs_intercept, slice(None))
+    inputs[0], inputs[1:] = system.initial_state, by_period(y, np.swapaxes(K, 1, 2))[:-1]
+    inputs[1:] += _by_rows(system.state_intercept, slice(n - 1))
+    predicted = recursion.forward(inputs)
+    v = y - predicted @ Z.T
+    u = by_period(v, inverse)
+    llf = -0.5 * float(y.size * np.log(2.0 * np.pi) + log_det + np.vdot(v, u))
+    r = np.concatenate([recursion.backward(u @ Z), np.zeros((1, k))])
+    xhat = predicted + by_period(r[:-1], P)
+    u -= by_period(r[1:], K)
+    N = _settled_adjoints(Z.T @ inverse @ Z, L, n)
+    if N is None or not np.isfinite(llf):
+        return None
+    first, N = N[0], N[1:]
+    count = np.ones(len(P))
+    count[-1] = n - len(P) + 1
+    Kt, NLP = np.swapaxes(K, 1, 2), N @ L @ P
+    out = {
+        "design": u.T @ xhat - np.tensordot(count, inverse @ Z @ P, 1) + _chain(Kt, NLP, True)[0],
+        "obs_intercept": u.T,
+        "obs_cov": 0.5 * (u.T @ u - np.tensordot(count, inverse, 1) - _chain(Kt, N @ K, True)[0]),
+        "transition": r[1:].T @ xhat - NLP.sum(axis=0),
+        "state_intercept": r[1:].T,
+        **_state_noise(system, r[1:], N, needed),
+    }
+    return _with_start(system, llf, {name: out[name] for name in needed}, r[0], first)
+
+
+def _settling(system: System, n: int) -> tuple[Array, Array, Array, Array, float] | None:
+    """
+    Return P_t, K_t, L_t and F_t^{-1} until they are constant, and the sum of log|F_t| over n periods.
+
+    The result is None if they are not constant after `_MOST_UNSETTLED` periods.
+    """
+    Z, T, H = system.design, system.transition, system.obs_cov
+    W, P = system.selection @ system.state_cov @ system.selection.T, system.initial_state_cov
+    parts: list[tuple[Array, Array, Array]] = []
+    for _ in range(min(_MOST_UNSETTLED, n)):
+        PZ = P @ Z.T
+        F = Z @ PZ + H
+        inverse = np.linalg.inv(F)
+        gain = PZ @ inverse
+        parts.append((P, T @ gain, inverse))
+        left = T - T @ gain @ Z
+        following = symmetrize(left @ P @ left.T + T @ gain @ H @ gain.T @ T.T) + W  # keeps digits
+        if np.all(np.abs(following - P) <= relative_to(P, _SETTLED)):
+            covs, gains, precisions = (np.array(part) for part in zip(*parts, strict=True))
+            dets = np.linalg.slogdet(Z @ covs @ Z.T + H)
+            if np.any(dets[0] <= 0.0):
+                return None
+            log_det = float(dets[1].sum() + (n - len(parts)) * dets[1][-1])
+            return covs, gains, T - gains @ Z, precisions, log_det
+        P = following
+    return None
+
+
+def _settled_adjoints(information: Array, L: Array, n: int) -> Array | None:
+    """
+    Return N_0, N_1, ..., one for each of the first values of L_t, where the last is the sum of all later N_t.
+
+    ``information`` is Z' F_t^{-1} Z. The result is None if N_t does not settle.
+    """
+    first = len(L) - 1
+    N, total = np.zeros_like(L[0]), np.zeros_like(L[0])
+    for left in range(n - first, 0, -1):  # the number of periods with the last L_t that are still to come
+        total = total + N
+        following = symmetrize(information[-1] + L[-1].T @ N @ L[-1])
+        if np.all(np.abs(following - N) <= relative_to(following, _SETTLED)):
+            total, N = total + (left - 1) * following, following
+            break
+        if n - first - left > _MOST_UNSETTLED:
+            return None
+        N = following
+    out = [total]
+    for t in range(first - 1, -1, -1):
+        out.append(N)
+        N = symmetrize(information[t] + L[t].T @ N @ L[t])
+    return np.array([N, *out[::-1]])
 
 
 ALL = frozenset(
@@ -140,6 +251,8 @@ def system_score(smoother: Smoother, system: System, needed: frozenset[str] = AL
     """
     large = smoother.endog.size > _SMALL
     steady = steady_score(smoother, system, needed) if large else None
+    if steady is None and large and smoother.endog.shape[1] < FEWEST:
+        steady = settled_score(smoother, system, needed)
     if steady is not None:
         return steady
     collapsed = (

@@ -97,6 +97,8 @@ class EstimationProblem:
         The log-likelihoods that were higher than all earlier ones.
     began : float
         Time at which the problem was created, by `time.perf_counter`.
+    memory : dict
+        What the model keeps from one proposal of start values to the next.
     """
 
     def __init__(self, model: Model, fixed: Mapping[str, float], estep: str = "auto") -> None:
@@ -109,6 +111,7 @@ class EstimationProblem:
         self.best: tuple[float, Array] | None = None
         self.path: list[float] = []
         self.began = time.perf_counter()
+        self.memory: dict[str, Any] = {}
 
     def remember(self, llf: float, params: Array) -> None:
         """Store parameters and their log-likelihood if it is the highest so far."""

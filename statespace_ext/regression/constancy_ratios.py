@@ -351,14 +351,14 @@ def ratio_of(model: DynamicRegression) -> ContrastedRatio | FittedRatio:
     W = q V or there is one series, the profile likelihood of q is used. All other models are fitted by the
     Kalman filter.
     """
-    missing: Array = np.isnan(model.endog)
+    missing = np.isnan(model.endog)
     whole = bool(np.all(missing.all(axis=1) == missing.any(axis=1)))
     diffuse = model.current_initialization == "diffuse"
     pivotal = diffuse and whole and change_of_basis_preserves(model)
     common = common_regression(model)
     if diffuse and whole and common is not None and len(common[2]) == 1 and model.nobs <= LONGEST:
-        (endog, exog, moving), seen = common, ~missing.any(axis=1)
-        axes = decomposed(np.ascontiguousarray(exog[seen]), moving[0], np.flatnonzero(seen))
+        (endog, exog, moving), seen = common, np.flatnonzero(~missing.any(axis=1))
+        axes = decomposed(np.ascontiguousarray(exog[seen]), moving[0], seen)
         if axes is not None:
             return ContrastedRatio(model, pivotal, axes, seen, endog)
     return FittedRatio(model, pivotal)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -36,16 +37,13 @@ from .dynamics import (
     risk_neutral_to_physical_vjp,
 )
 from .estimation import NumericalUpdates, estimate_term_structure, score_given_first, warm_starts
-from .maxima import errors_may_vanish, exchanges, variants, without_error
-from .maximal import DaiSingleton, Portfolios
+from .maxima import exchanges, ranked_starts
 from .normalisation import Normalisation, candidates
 from .observed import survey_vjp
 from .panel import Panel, check_factors, first_portfolios, parse_panel, parts_of
 from .rates import years
 from .results import ATSMResults
 
-_IMPROVED = 2
-"""Number of candidates of which some maturities may be priced without error."""
 _HIGHER = 1e-3
 """Log-likelihood gain that pairs of Q-roots need over equal real roots."""
 
@@ -219,7 +217,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
         self.first_portfolios = first_portfolios(self.endog, panel, given)
         self.ssm["selection"] = np.eye(panel.n_states)
         self._known_states = initialization == "conditional" and self._condition_on_first()
-        self._warm_starts: list[Array] | None = None
+        self._base_starts: tuple[list[Array], bool] | None = None
 
     def _condition_on_first(self) -> bool:
         """Drop the density of the first date, which is the start; return whether all states are observed."""
@@ -228,6 +226,11 @@ class ATSM(StateSpaceModel[ATSMResults]):
         self.ssm.bind(self.endog)
         plain = not self.panel.steps.ndim and not len(self.panel.horizons)
         return plain and not np.isnan(self.endog[1:]).any()
+
+    @property
+    def _noise(self) -> list[str]:
+        """The blocks of error variances."""
+        return [key for key in ("obs_cov", "survey_cov") if key in self.layout.blocks]
 
     @property
     def factor_names(self) -> list[str]:
@@ -477,13 +480,15 @@ class ATSM(StateSpaceModel[ATSMResults]):
         """
         res = super().fit(start_params, *args, **kwargs)
         plain = start_params is None and not args and kwargs.get("method", "auto") == "auto"
-        free, norm = not self._has_fixed_params and self.user_initialization is None, self.norm
-        if not (plain and free and isinstance(norm, (Portfolios, DaiSingleton))):
+        if not (plain and self._goes_on(np.asarray(res.params, dtype=float))):
             return res
-        if not norm.roots_meet(self.matrices(res.params)):
-            return res
-        pairs = self.clone(self.panel.endog, identification=norm.beyond).fit(**kwargs)
+        pairs = self.clone(self.panel.endog, identification=self.norm.beyond).fit(**kwargs)
         return pairs if pairs.llf > res.llf + _HIGHER else res
+
+    def _goes_on(self, params: Array) -> bool:
+        """Return whether a default fit that ends here continues with pairs of Q-roots."""
+        free = not self._has_fixed_params and self.user_initialization is None
+        return free and self.norm.roots_meet(self.layout.matrices(params))
 
     def normalised(self, params: Array) -> Array:
         """Return the equivalent parameters with the order and signs of the normalisation."""
@@ -495,7 +500,15 @@ class ATSM(StateSpaceModel[ATSMResults]):
 
     def identification(self, params: object, fixed: Mapping[str, float] | None = None) -> Identification:
         """Return which parameters are identified; see `StateSpaceModel.identification`."""
-        found = super().identification(params, fixed)
+        if fixed is None:
+            fixed = dict(self._fixed_params) if self._has_fixed_params else {}
+        # each variance of errors has matrix elements of its own, so that no flat direction changes it
+        noise = dict.fromkeys(chain.from_iterable(self.layout.blocks[key].names for key in self._noise), 0.0)
+        found = super().identification(params, {**noise, **fixed})
+        free = self.layout.positions([name for name in self.layout.names if name not in fixed])
+        flat = np.zeros((len(free), found.n_flat))
+        flat[np.isin(free, found.free)] = found.flat
+        found = replace(found, free=free, flat=flat)
         if found.n_flat and self.panel.n_seen == 0 and len(self.panel.maturities) <= self.k_factors:
             why = "As many maturities as factors say nothing of the dynamics under Q: add maturities."
             found = replace(found, message=f"{found.message} {why}")
@@ -526,41 +539,23 @@ class ATSM(StateSpaceModel[ATSMResults]):
         states = np.arange(self.k_states)
         return NumericalUpdates(layout, StateStructure(np.eye(len(states)), states, states[:0]), self)
 
-    def _candidates(self, more: bool = False) -> list[Array]:
-        """Return start values from exact portfolios if available, or from fits of the cross-section."""
-        with quiet():
-            if self._warm_starts is None:
-                self._warm_starts = warm_starts(self)
-            if self._warm_starts:
-                return self._warm_starts
-            found = candidates(self)
-            return variants(self, found) if more else found
+    def _candidates(self) -> tuple[list[Array], bool]:
+        """Return start values, and whether they come from exact portfolios (or else the cross-section)."""
+        if self._base_starts is None:
+            with quiet():
+                warm = warm_starts(self)
+                self._base_starts = warm or candidates(self), bool(warm)
+        return self._base_starts
 
     def ranked_starts(self, problem: EstimationProblem) -> list[Array]:
-        """
-        Return all start values, the highest likelihood first.
-
-        Starts at which some maturities are priced without error stand for those with similar Q-dynamics and a
-        lower likelihood. Starts that are lower than the best by more than one for each yield are left out.
-        """
-
-        def level(start: Array) -> float:
-            return problem.value(problem.reduced(start))
-
+        """Return all start values, the highest likelihood first; see the function `ranked_starts`."""
         with quiet():
-            starts = self._candidates(more=True)
-            if not self._warm_starts and errors_may_vanish(self):
-                some = len(self._candidates()[:_IMPROVED])
-                better = [max([start, *without_error(self, start)], key=level) for start in starts[:some]]
-                starts = [*better, *starts[some:]]
-            levels = np.array([level(start) for start in starts])
-            least = np.max(levels) - self.endog.size
-            order = [i for i in np.argsort(-levels, kind="stable") if levels[i] >= least]
-            return [problem.reduced(starts[i]) for i in order or range(len(starts))]
+            problem.memory["ranked"] = ranked_starts(self, problem, *self._candidates())
+        return list(problem.memory["ranked"])
 
     def default_start(self, problem: EstimationProblem) -> Array:
         """Return start values of the free parameters."""
-        found = self._candidates()
+        found, _ = self._candidates()
         if not found:
             raise DataError(
                 "The sample is too short for default start values",
@@ -569,12 +564,14 @@ class ATSM(StateSpaceModel[ATSMResults]):
         return problem.reduced(found[0])
 
     def other_starts(self, problem: EstimationProblem) -> list[Array]:
-        """Return further start values: other candidates, and candidates with fast mean reversion."""
-        return self.ranked_starts(problem)[1:]
+        """Return further start values, unless a model with pairs of Q-roots will search from them."""
+        if problem.best is not None and self._goes_on(problem.full(problem.best[1])):
+            return []
+        return problem.memory.get("ranked", [])[1:]
 
     def other_local_maxima(self, problem: EstimationProblem, params: Array) -> list[Array]:
-        """Return starts at which other maturities are priced without error."""
-        return exchanges(self, problem, params)
+        """Return starts at which other maturities are priced without error, under the same condition."""
+        return [] if self._goes_on(problem.full(params)) else exchanges(self, problem, params)
 
     def variance_sizes(self, params: Array) -> dict[str, Array]:
         """Return the size that each variance would have if it explained the data; factors have none."""

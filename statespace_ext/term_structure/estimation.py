@@ -460,11 +460,15 @@ class NumericalUpdates(LinearGaussianUpdates):
         """Return the diagonal of the complete-data information; zero where it is not known."""
         expected = ExpectedLoglike(self, params, moments)
         out, here = np.zeros(len(params)), expected.value_and_gradient(params)[1]
+        noise = set(self.layout.index["obs_cov"].tolist())
         for i, step in enumerate(_STEP * self._sizes(params)):
             move = np.zeros(len(params))
             move[i] = step
             try:
-                ahead = expected.value_and_gradient(params + move)[1][i]
+                if i in noise:
+                    ahead = expected.gradient_of_noise(params + move)[i]
+                else:
+                    ahead = expected.value_and_gradient(params + move)[1][i]
             except NOT_HERE:
                 continue
             out[i] = max((here[i] - ahead) / step, 0.0)
@@ -556,6 +560,11 @@ class ExpectedLoglike:
         }
         score = SystemScore(value + more + first, by_matrix, by_mean, by_cov, np.zeros(k))
         return score.llf, updates.layout.gradient(updates.model.score_at(score, at))
+
+    def gradient_of_noise(self, params: Array) -> Array:
+        """Return the gradient by parameters of obs_cov, if the other parameters are those of the E-step."""
+        layout, sums = self.updates.layout, self.updates.of_yields(self.moments.observation)
+        return layout.gradient({"obs_cov": gaussian(layout.matrix("obs_cov", params)[None], sums)[1][0]})
 
     def _initial(self, system: System) -> tuple[float, Array, Array]:
         """Return the term of the initial state, and its derivatives by a_1 and P_1."""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _FAST_ROOT = 30.0
 _ZERO, _EXACT = 1e-7, 1e-10
 """Variances of pricing errors relative to those of the yields: upper bound of zero, and value for zero."""
+_IMPROVED = 2
+"""Number of candidates of which some maturities may be priced without error."""
 _SETS = 3000
 """Largest number of sets of maturities that are compared; of more maturities, evenly spread ones are used."""
 _CHOSEN, _BEHIND = 4, 120.0
@@ -114,7 +116,9 @@ def errors_may_vanish(model: ATSM) -> bool:
     return bool(plain and apart and len(panel.maturities) > model.k_factors)
 
 
-def without_error(model: ATSM, params: Array, behind: float = 0.0, known: Array | None = None) -> list[Array]:
+def without_error(
+    model: ATSM, params: Array, behind: float = 0.0, known: set[tuple[int, ...]] | None = None
+) -> list[Array]:
     """
     Return starts at which k maturities are priced without error, the best first.
 
@@ -129,8 +133,9 @@ def without_error(model: ATSM, params: Array, behind: float = 0.0, known: Array 
         Full parameters, from whose Q-dynamics the slopes are.
     behind : float
         How much lower than that of the best set the likelihood of further sets may be.
-    known : ndarray, (p,), optional
-        Whether each maturity is in the set of a maximum, if ``params`` are one. This set is left out.
+    known : set of tuple of int, optional
+        Sets to leave out, if ``params`` are a maximum: its own and those that were tried before. The function
+        adds the sets of the starts that it returns.
     """
     sample = cross_section(model)
     exact, sets = ExactYields(sample.yields), _sets(len(sample.maturities), model.k_factors)
@@ -140,7 +145,8 @@ def without_error(model: ATSM, params: Array, behind: float = 0.0, known: Array 
         values = (exact if known is None else ExactYields(sample.yields, A)).loglike(B, sets)
         order = [i for i in np.argsort(-values)[:_CHOSEN] if values[i] >= np.max(values) - behind]
         if known is not None:
-            order = [i for i in order if not known[sets[i]].all()]
+            order = [i for i in order if tuple(sets[i].tolist()) not in known]
+            known.update(tuple(sets[i].tolist()) for i in order)
         return [_priced_exactly(model, params, sets[i], sample, exact) for i in order]
     except NOT_HERE:
         return []
@@ -214,6 +220,39 @@ def _mean_fitted(model: ATSM, at: Values, chosen: Array, sample: CrossSection) -
     return moved(np.linalg.lstsq(design, np.concatenate([-base, zero]), rcond=None)[0])
 
 
+def ranked_starts(model: ATSM, problem: EstimationProblem, base: list[Array], warm: bool) -> list[Array]:
+    """
+    Return all start values, reduced to free parameters, the highest likelihood first.
+
+    Starts at which some maturities are priced without error stand for those with similar Q-dynamics and a
+    lower likelihood. Starts that are lower than the best by more than one for each yield are left out.
+
+    Parameters
+    ----------
+    model : ATSM
+        The model.
+    problem : EstimationProblem
+        The estimation problem.
+    base : list of ndarray
+        Full start values.
+    warm : bool
+        Whether these are maxima for exact portfolios, which need no variants.
+    """
+
+    def level(start: Array) -> float:
+        return problem.value(problem.reduced(start))
+
+    starts = base if warm else variants(model, base)
+    if not warm and errors_may_vanish(model):
+        some = len(base[:_IMPROVED])
+        better = [max([start, *without_error(model, start)], key=level) for start in starts[:some]]
+        starts = [*better, *starts[some:]]
+    levels = np.array([level(start) for start in starts])
+    least = np.max(levels) - model.endog.size
+    order = [i for i in np.argsort(-levels, kind="stable") if levels[i] >= least]
+    return [problem.reduced(starts[i]) for i in order or range(len(starts))]
+
+
 def exchanges(model: ATSM, problem: EstimationProblem, params: Array) -> list[Array]:
     """
     Return starts at which a neighbour replaces a maturity that is priced without error.
@@ -241,7 +280,9 @@ def exchanges(model: ATSM, problem: EstimationProblem, params: Array) -> list[Ar
     if not zero.any() or zero.all():
         return []
     if np.sum(zero) == model.k_factors and errors_may_vanish(model):
-        others = without_error(model, problem.full(params), _BEHIND, zero)
+        tried = problem.memory.setdefault("priced without error", set())
+        tried.add(tuple(np.unique(block.rows[zero]).tolist()))
+        others = without_error(model, problem.full(params), _BEHIND, tried)
         return [problem.reduced(other) for other in others]
     order = np.argsort(model.panel.maturities[block.rows], kind="stable")
     typical = float(np.median(params[places][~zero]))

@@ -314,6 +314,8 @@ class Normalisation:
     """The block that moves all mean yields, where it is free."""
     real = ""
     """The same normalisation with real roots, whose parameters by name a model takes too."""
+    beyond = ""
+    """The same normalisation with complex roots, with which a fit goes on where `roots_meet`."""
 
     def __repr__(self) -> str:
         own = ", ".join(f"{key}={value!r}" for key, value in vars(self).items())
@@ -377,6 +379,10 @@ class Normalisation:
     def remarks(self, at: Values) -> list[str]:
         """Return the lines of the summary about the values of all blocks."""
         return []
+
+    def roots_meet(self, at: Values) -> bool:
+        """Return whether real Q-roots are equal where complex ones may have a higher likelihood."""
+        return False
 
 
 def column(names: list[str]) -> AffineMatrix:

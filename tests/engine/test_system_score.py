@@ -20,7 +20,7 @@ from systems import by_turns, dense_llf, draw_params, examples, library_system, 
 from statespace_ext.engine import system_score as module
 from statespace_ext.engine.smoother import Smoother
 from statespace_ext.engine.system import MATRICES, System, stationary_start
-from statespace_ext.engine.system_score import ALL, SystemScore, steady_score, system_score
+from statespace_ext.engine.system_score import ALL, SystemScore, settled_score, steady_score, system_score
 from statespace_ext.exceptions import UnsupportedError
 from statespace_ext.lgssm.model import LGSSM
 
@@ -401,3 +401,50 @@ def test_stands_back() -> None:
         (y, replace(at, start="diffuse")),
     ):
         assert steady_score(Smoother(data, 2, 2), trial, ALL) is None
+
+
+@pytest.mark.parametrize("lags", [1, 2])
+@pytest.mark.parametrize(
+    ("initialization", "exponent"),
+    [*product(["known", "stationary", "zero"], [0, 4, 8, 12]), ("known", np.inf), ("stationary", np.inf)],
+)
+def test_settled_score_equals_that_of_a_pass_for_any_noise(
+    initialization: str, exponent: float, lags: int
+) -> None:
+    y, system = random_system(np.random.default_rng(1), 80, 2, 3, lags=lags, initialization=initialization)
+    small = np.diag([10.0**-exponent, 10.0**-exponent, 1.0]) ** 0.5
+    system["obs_cov"] = small @ system["obs_cov"] @ small
+    at = library_system(system, "stationary" if initialization == "stationary" else "known")
+    smoother = Smoother(y, 2 * lags, 2)
+    found, wanted = settled_score(smoother, at, ALL), module._one_pass(smoother, at, ALL)
+    assert found is not None
+    assert_allclose(found.llf, wanted.llf, rtol=1e-12)
+    pairs = [(found.by_matrix[name], wanted.by_matrix[name]) for name in ALL]
+    starts = ("initial_state", "initial_state_cov", "start_intercept")
+    pairs += [(getattr(found, name), getattr(wanted, name)) for name in starts]
+    for one, other in pairs:
+        assert_allclose(one, other, atol=1e-9 * np.abs(other).max())
+
+
+@pytest.mark.parametrize("name", ["obs_cov", "design", "transition", "state_cov"])
+def test_settled_score_keeps_digits(name: str) -> None:
+    """Two of three series have almost no noise; differences of a log-likelihood of 50 digits are right."""
+    y, system = random_system(np.random.default_rng(1), 12, 2, 3)
+    system["obs_cov"] = np.diag([1e-14, 1e-13, 0.5])
+    found = settled_score(Smoother(y, 2, 2), library_system(system), ALL)
+    assert found is not None
+    given, none = {key: value for key, value in system.items() if key != "initialization"}, np.zeros(2, bool)
+    for place in ((0, 0), (1, 1)):
+        wanted = precise_score(y, given, none, name, place)
+        assert_allclose(found.by_matrix[name][place], wanted, rtol=1e-9)
+
+
+def test_settled_score_stands_back() -> None:
+    y, system = random_system(np.random.default_rng(2), 200, 2, 3)
+    at = library_system(system)
+    holes = np.array(y)
+    holes[3, 1] = np.nan
+    varying = replace(at, transition=np.repeat(at.transition[:, :, None], 200, axis=2))
+    slow = replace(at, transition=0.999 * np.eye(2), state_cov=1e-9 * np.eye(2))
+    for data, trial in ((holes, at), (y, varying), (y, slow), (y, replace(at, start="diffuse"))):
+        assert settled_score(Smoother(data, 2, 2), trial, ALL) is None

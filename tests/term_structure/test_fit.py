@@ -12,11 +12,14 @@ import pytest
 import scipy.linalg
 from numpy.testing import assert_allclose
 from scipy.stats import multivariate_normal, norm
-from yields import panel, random_panel
+from yields import panel, random_panel, turning_panel as complex_panel
 
 import statespace_ext as sse
+from statespace_ext.base.model import StateSpaceModel
+from statespace_ext.fit.problem import FitRequest
 from statespace_ext.numerics.bond_pricing import loadings
-from statespace_ext.term_structure.estimation import concentrated_starts
+from statespace_ext.term_structure.estimation import ExpectedLoglike, concentrated_starts
+from statespace_ext.term_structure.maximal import Portfolios
 
 TAU = np.array([0.25, 1.0, 3.0, 7.0, 10.0])
 INDEPENDENT = {"identification": "afns", "p_dynamics": "diagonal", "state_cov": "diagonal"}
@@ -306,3 +309,51 @@ def test_without_a_dai_singleton_form_the_fit_has_its_own_start(monkeypatch: pyt
     with pytest.warns(sse.ConvergenceWarning):
         res = model.fit(cov_type="none", maxiter=2)
     assert res.llf > model.loglike(model.start_params)
+
+
+def test_start_values_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default start, the other starts and the ranking share the fits of the cross-section."""
+    calls: list[object] = []
+    plain = Portfolios.starts
+    monkeypatch.setattr(Portfolios, "starts", lambda self, sample: calls.append(self) or plain(self, sample))
+    model = sse.ATSM(random_panel(np.random.default_rng(1), 60, TAU, k=1), TAU, k_factors=1)
+    model.fit(cov_type="none")
+    assert len(calls) == 1
+    assert len(model.start_params) == len(model.param_names)
+    assert len(calls) == 1
+
+
+def test_real_roots_that_meet_leave_other_starts_to_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = sse.ATSM(*complex_panel())
+    assert model.estimate(FitRequest()).starts != []
+    monkeypatch.setattr(Portfolios, "roots_meet", lambda self, at: True)
+    found = sse.ATSM(*complex_panel()).estimate(FitRequest())
+    assert len(found.starts) == 1 and found.converged
+
+
+@pytest.mark.parametrize("name", ["jsz", "afns", "estimated start"])
+def test_scale_of_variances_needs_no_system(name: str) -> None:
+    """The second derivatives by measurement variances are those of the whole expected log-likelihood."""
+    model = sse.ATSM(random_panel(np.random.default_rng(1), 60, TAU), TAU, **SPECIFICATIONS[name])
+    params, problem = np.asarray(model.start_params), model.problem()
+    expected = ExpectedLoglike(problem.updates, params, problem.moments(params))
+    assert_allclose(
+        expected.gradient_of_noise(params)[model.layout.index["obs_cov"]],
+        expected.value_and_gradient(params)[1][model.layout.index["obs_cov"]],
+        rtol=1e-10,
+    )
+
+
+@pytest.mark.parametrize("tau", [TAU, TAU[:2]], ids=["identified", "flat"])
+def test_identification_without_error_variances_is_that_of_all_parameters(tau: np.ndarray) -> None:
+    """Two maturities of two factors leave flat directions; none of them moves an error variance."""
+    model = sse.ATSM(random_panel(np.random.default_rng(1), 60, tau, k=2), tau, k_factors=2)
+    params = np.asarray(model.start_params)
+    found, whole = model.identification(params), StateSpaceModel.identification(model, params)
+    assert found.n_flat == whole.n_flat and (whole.n_flat > 0) == (len(tau) == 2)
+    assert found.names == whole.names and found.message.startswith(whole.message)
+    assert_allclose(found.flat @ found.flat.T, whole.flat @ whole.flat.T, atol=1e-4)
+    assert list(found.free) == list(whole.free) and found.flat.shape == whole.flat.shape
+    name = model.layout.blocks["obs_cov"].names[0]
+    fixed = {name: params[model.param_names.index(name)]}
+    assert len(model.identification(params, fixed).free) == len(params) - 1
