@@ -28,6 +28,7 @@ from ..numerics.matrix_equations import stationary_moments
 from ..params.affine import Elements
 from ..params.layout import ParameterLayout
 from .coefficients import Coefficients, by_series_frame, is_by_series
+from .deviations import Deviations
 from .declaration import (
     parse_dynamics,
     parse_start,
@@ -354,18 +355,49 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
             one = c.is_plain and len(c.noise) == 1 and not c.autoregressive
             given = self.endog, c.k_states, self.ssm.k_posdef, self.exog, self.state_inputs, self._given_start
             self._private.smoother = RegressionSmoother(
-                *given, walk=c.moving[0] if one else None, scale=self.obs_scale
+                *given,
+                walk=c.moving[0] if one else None,
+                scale=self.obs_scale,
+                deviations=self._deviations() if self._is_stationary else None,
             )
         return cast(RegressionSmoother, self._private.smoother)
 
+    @property
+    def _is_stationary(self) -> bool:
+        """Whether the coefficients are constants with a diffuse start and stationary deviations."""
+        c = self.coefficients
+        return bool(c.autoregressive) and c.moving == c.autoregressive and self.initialization_kind == "diffuse"
+
+    def _deviations(self) -> Deviations:
+        """Return the likelihood with the deviations as the only states."""
+        known = self._intercept if self._intercept.ndim == 1 else self._intercept.T
+        levels = self.coefficients.n_levels
+        return Deviations(self.endog - known, self._design[:, :levels], self._design[:, levels:])
+
     def loglike_and_score(self, params: Array) -> tuple[float, Array]:
-        """Return the log-likelihood and its gradient, without a filter pass if the data were decomposed."""
+        """Return the log-likelihood and its gradient, from fewer states or no filter pass where possible."""
+        if self._is_stationary and self.user_initialization is None:
+            return self._deviation_score(params)
         at = self._blocks(params)
         diffuse = self.current_initialization == "diffuse"
         found = self.private_smoother.common_score(at["obs_cov"], at["state_cov"]) if diffuse else None
         if found is None:
             return super().loglike_and_score(params)
         by_matrix = {"obs_cov": found.obs_cov, "state_cov": found.state_cov}
+        nothing = np.zeros(0)
+        score = SystemScore(found.llf, by_matrix, nothing, nothing, nothing)
+        return found.llf, self.layout.gradient(self.score_by_block(score, params), params)
+
+    def _deviation_score(self, params: Array) -> tuple[float, Array]:
+        at, c = self._blocks(params), self.coefficients
+        phi = at["transition"][np.arange(len(c.noise_rows)), c.noise_rows]
+        obs_cov = scaled_cov(at["obs_cov"], self.obs_scale)
+        found = self.private_smoother.deviation_score(obs_cov, at["state_cov"], phi)
+        if found is None:
+            return super().loglike_and_score(params)
+        by_transition = np.zeros((c.k_states, c.k_states))
+        by_transition[c.noise_rows, c.noise_rows] = found.phi
+        by_matrix = {"obs_cov": found.obs_cov, "state_cov": found.state_cov, "transition": by_transition}
         nothing = np.zeros(0)
         score = SystemScore(found.llf, by_matrix, nothing, nothing, nothing)
         return found.llf, self.layout.gradient(self.score_by_block(score, params), params)

@@ -25,6 +25,7 @@ from ..params.affine import AffineMatrix, IntArray
 from ..params.covariance import Chordal, Unstructured, precision_of
 from ..params.layout import ParameterLayout
 from .coefficients import Coefficients
+from .deviations import Deviations, DeviationScore
 from .obs_scale import unscaled
 
 # -- start values -----------------------------------------------------------------------------------------
@@ -271,7 +272,8 @@ class RegressionSmoother(Smoother):
     A smoother of the coefficients of a dynamic regression.
 
     It uses the log-likelihood of `CommonRegressors` if one coefficient is a random walk, the others are
-    constant, the start is exact diffuse and no row is partly missing.
+    constant, the start is exact diffuse and no row is partly missing. If the coefficients are constants and
+    stationary deviations, it uses that of `Deviations`.
 
     Parameters
     ----------
@@ -279,13 +281,22 @@ class RegressionSmoother(Smoother):
         The regressor whose coefficients are random walks, if all other coefficients are constant.
     scale : ndarray, (nobs, p), or None
         Multipliers of the standard deviations of the noise.
+    deviations : Deviations or None
+        The likelihood with the deviations as the only states.
     *given
         The arguments of `Smoother`.
     """
 
-    def __init__(self, *given: Any, walk: int | None, scale: Array | None = None) -> None:
+    def __init__(
+        self,
+        *given: Any,
+        walk: int | None,
+        scale: Array | None = None,
+        deviations: Deviations | None = None,
+    ) -> None:
         super().__init__(*given)
         self._walk, self.scale = walk if scale is None else None, scale
+        self._deviations = deviations
 
     def moments(self, system: System) -> Moments:
         """Return the moments of the E-step, scaled so that the noise covariance is V in every period."""
@@ -310,11 +321,20 @@ class RegressionSmoother(Smoother):
             found = self.common.loglike(system.obs_cov, system.state_cov)
             if found is not None:
                 return found
+        if system.start == "custom" and self._deviations is not None:
+            phi = system.transition.diagonal()[-len(system.state_cov) :]
+            found = self._deviations.loglike(system.obs_cov, system.state_cov, phi)
+            if found is not None:
+                return found
         return super().loglike(system)
 
     def common_score(self, obs_cov: Array, state_cov: Array) -> CommonRegressorScore | None:
         """Return the log-likelihood and its derivatives by V and W, or None if these need a filter pass."""
         return None if self.common is None else self.common.score(obs_cov, state_cov)
+
+    def deviation_score(self, obs_cov: Array, state_cov: Array, phi: Array) -> DeviationScore | None:
+        """Return the log-likelihood and its derivatives, or None if they need a pass with all states."""
+        return None if self._deviations is None else self._deviations.score(obs_cov, state_cov, phi)
 
 
 # -- updates of structures that are not affine ------------------------------------------------------------

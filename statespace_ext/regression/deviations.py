@@ -1,0 +1,214 @@
+r"""
+The likelihood of regressions whose coefficients are constants plus stationary deviations.
+
+With y_t = X_t b + Z_t d_t + eps_t, eps_t ~ N(0, H_t), d_{t+1} = diag(phi) d_t + eta_t, eta_t ~ N(0, W), a
+stationary d_1 and a flat prior of b, the data given b have a covariance S whose Kalman filter has the q
+states d_t alone. Its gains turn y and the columns of X into whitened errors e and E, by one triangular banded
+system for all columns. With E = Q R,
+
+    log L = -1/2 [N log 2 pi + log|S| + 2 log|R| + e'(I - Q Q')e],
+
+which is the log-likelihood with an exact-diffuse start of b, and for each parameter
+
+    d log L = 1/2 sum_c c' dS c - 1/2 tr(S^{-1} dS)
+
+with c = S^{-1/2}' [(I - Q Q')e, Q], from one smoother pass with the q states.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg.lapack import dtbtrs
+from statsmodels.tsa.statespace.initialization import Initialization
+from statsmodels.tsa.statespace.kalman_smoother import SMOOTHER_DISTURBANCE_COV
+
+from ..engine.smoother import Smoother
+from ..engine.system import System, write
+from ..numerics.linear_algebra import STABILITY_LIMIT, Array
+from ..numerics.recursions import unit_band
+
+_LEAST_PIVOT = 1e-10
+"""Least pivot of a forecast covariance, as a share of its diagonal, at which no digits that matter are lost."""
+_LEAST_RANK = 1e-6
+"""The same for the columns of the whitened regressors."""
+
+
+@dataclass(frozen=True)
+class DeviationScore:
+    """The log-likelihood and its derivatives by H (summed over time if V is constant), W and phi."""
+
+    llf: float
+    obs_cov: Array
+    state_cov: Array
+    phi: Array
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """
+    One pass of the filter, time first.
+
+    Attributes
+    ----------
+    llf : float
+        The log-likelihood.
+    start, cov : ndarray
+        P_1 (q, q) and P_t (n, q, q).
+    whiten, gain : ndarray
+        F_t^{-1/2} (n, p, p) and K_t (n, q, p).
+    steps : ndarray
+        M_t = diag(phi) - K_t Z_t, (n, q, q).
+    states : ndarray, (n, q, 1 + c)
+        Predicted states of y and of the columns of X.
+    rotation : ndarray, (1 + c, 1 + c)
+        The matrix from the whitened columns to [(I - Q Q')e, Q].
+    errors : ndarray, (n, p, 1 + c)
+        [(I - Q Q')e, Q].
+    """
+
+    llf: float
+    start: Array
+    cov: Array
+    whiten: Array
+    gain: Array
+    steps: Array
+    states: Array
+    rotation: Array
+    errors: Array
+
+
+class Deviations:
+    """
+    The likelihood of one data set as a function of H, W and phi.
+
+    Parameters
+    ----------
+    endog : ndarray, (n, p)
+        Series less known intercepts; NaN marks a missing value.
+    constant, moving : ndarray, (p, c, n), (p, q, n)
+        X_t and Z_t.
+    """
+
+    def __init__(self, endog: Array, constant: Array, moving: Array) -> None:
+        (n, p), q = endog.shape, moving.shape[1]
+        missing = np.isnan(endog)
+        self._n, self._q, self._count = n, q, int(np.sum(~missing))
+        self._both = (~missing)[:, :, None] & (~missing)[:, None, :]
+        self._missing = missing.astype(float) if missing.any() else None
+        columns = np.concatenate([endog[:, :, None], np.moveaxis(constant, 2, 0)], axis=2)
+        self._columns = np.where(missing[:, :, None], 0.0, columns)
+        self._design = np.where(missing[:, :, None], 0.0, np.moveaxis(moving, 2, 0))
+        self._ssm = Smoother(endog, q, q)._smoother(0, True)
+        zero, one = np.zeros((q, q)), np.eye(q)
+        nothing = np.zeros(p), np.eye(p), zero, np.zeros(q), one, zero
+        write(self._ssm, System(moving, *nothing, start="known", initial_state=zero[0], initial_state_cov=zero))
+
+    def loglike(self, obs_cov: Array, state_cov: Array, phi: Array) -> float | None:
+        """Return the log-likelihood, or None if it needs a pass with all states."""
+        found = self._pass(obs_cov, state_cov, phi)
+        return None if found is None else found.llf
+
+    def score(self, obs_cov: Array, state_cov: Array, phi: Array) -> DeviationScore | None:
+        """Return the log-likelihood and its derivatives, or None if they need a pass with all states."""
+        found = self._pass(obs_cov, state_cov, phi)
+        if found is None:
+            return None
+        adjoint_cov = np.asarray(self._ssm._smooth(SMOOTHER_DISTURBANCE_COV).scaled_smoothed_estimator_cov)
+        N = adjoint_cov.transpose(2, 0, 1)
+        turned = np.swapaxes(found.whiten, 1, 2)
+        smoothed = turned @ found.errors
+        right = np.swapaxes(self._design, 1, 2) @ smoothed
+        adjoint = self._solved(found.steps, right, "T")
+        r = np.concatenate([adjoint[1:], np.zeros((1, *adjoint.shape[1:]))])
+        back, NK = np.swapaxes(found.gain, 1, 2), N[1:] @ found.gain
+        by_start = 0.5 * (adjoint[0] @ adjoint[0].T - N[0]) / (1.0 - np.multiply.outer(phi, phi))
+        by_noise = 0.5 * (_squares(r, True) - N[1:].sum(axis=0)) + by_start
+        ahead = found.states @ found.rotation + found.cov @ adjoint
+        by_phi = np.einsum("tic,tic->i", r, ahead)
+        by_phi -= np.einsum("tij,tij->i", N[1:] @ found.steps, found.cov)
+        by_phi += 2.0 * (by_start * found.start) @ phi
+        u, constant = smoothed - back @ r, obs_cov.ndim == 2
+        by_errors = _squares(u, constant) - _known(turned @ found.whiten, self._missing, constant)
+        by_errors -= _total(back, NK) if constant else back @ NK
+        by_errors = 0.5 * (by_errors if constant else np.moveaxis(by_errors, 0, 2))
+        return DeviationScore(found.llf, by_errors, by_noise, by_phi)
+
+    def _pass(self, obs_cov: Array, state_cov: Array, phi: Array) -> _Pass | None:
+        """Run the filter; return None if digits would be lost."""
+        if not np.max(np.abs(phi)) < STABILITY_LIMIT:
+            return None
+        start = state_cov / (1.0 - np.multiply.outer(phi, phi))
+        try:
+            cov = self._predicted_cov(obs_cov, state_cov, phi, start)
+            half = self._design @ cov
+            F = half @ np.swapaxes(self._design, 1, 2)
+            F += np.where(self._both, obs_cov if obs_cov.ndim == 2 else np.moveaxis(obs_cov, 2, 0), 0.0)
+            diagonal = np.einsum("tii->ti", F)
+            if self._missing is not None:
+                diagonal += self._missing
+            root = np.linalg.cholesky(F)
+        except (np.linalg.LinAlgError, ArithmeticError):
+            return None
+        pivots = np.einsum("tii->ti", root)
+        if not np.all(pivots**2 > _LEAST_PIVOT * diagonal):
+            return None
+        whiten = np.linalg.inv(root)
+        gain = phi[:, None] * np.swapaxes(half, 1, 2) @ np.swapaxes(whiten, 1, 2) @ whiten
+        steps = np.diag(phi) - gain @ self._design
+        moves = np.zeros((self._n, self._q, self._columns.shape[2]))
+        np.matmul(gain[:-1], self._columns[:-1], out=moves[1:])
+        states = self._solved(steps, moves, "N")
+        errors = whiten @ (self._columns - self._design @ states)
+        logdet = 2.0 * float(np.sum(np.log(pivots)))
+        return self._projected(logdet, errors, (start, cov, whiten, gain, steps, states))
+
+    def _projected(self, logdet: float, errors: Array, output: tuple[Array, ...]) -> _Pass | None:
+        """Return the pass with the errors less what the constants explain; None if these are collinear."""
+        flat = errors.reshape(-1, errors.shape[2])
+        Q, R = np.linalg.qr(flat[:, 1:])
+        scale = np.abs(np.diagonal(R))
+        if not np.all(scale > _LEAST_RANK * np.linalg.norm(R, axis=0)):
+            return None
+        explained = Q.T @ flat[:, 0]
+        left = flat[:, 0] - Q @ explained
+        llf = self._count * np.log(2.0 * np.pi) + logdet + 2.0 * float(np.sum(np.log(scale))) + left @ left
+        rotation = np.zeros((len(scale) + 1, len(scale) + 1))
+        rotation[0, 0] = 1.0
+        rotation[1:, 1:] = np.linalg.inv(R)
+        rotation[1:, 0] = -rotation[1:, 1:] @ explained
+        projected = np.column_stack([left, Q]).reshape(errors.shape)
+        return _Pass(-0.5 * float(llf), *output, rotation, projected)
+
+    def _predicted_cov(self, obs_cov: Array, state_cov: Array, phi: Array, start: Array) -> Array:
+        """Return P_t, time first."""
+        ssm = self._ssm
+        ssm["obs_cov"] = np.asfortranarray(obs_cov)
+        ssm["transition"], ssm["state_cov"] = np.diag(phi), state_cov
+        ssm.initialization = Initialization(self._q, "known", stationary_cov=start)
+        return np.asarray(ssm._filter().predicted_state_cov)[:, :, :-1].transpose(2, 0, 1)
+
+    def _solved(self, steps: Array, right: Array, trans: str) -> Array:
+        """Solve a_{t+1} = u_{t+1} + M_t a_t, or its transpose, for several columns."""
+        band = unit_band(steps, self._n)
+        flat = dtbtrs(band, right.reshape(self._n * self._q, -1), uplo="L", trans=trans, diag="U")[0]
+        return np.asarray(flat).reshape(right.shape)
+
+
+def _total(left: Array, right: Array) -> Array:
+    """Return the sum over time of A_t B_t, as one product."""
+    return np.asarray(left.transpose(1, 0, 2).reshape(left.shape[1], -1) @ right.reshape(-1, right.shape[2]))
+
+
+def _squares(columns: Array, summed: bool) -> Array:
+    """Return u_t u_t', summed over time or not."""
+    turned = np.swapaxes(columns, 1, 2)
+    return _total(columns, turned) if summed else columns @ turned
+
+
+def _known(precision: Array, missing: Array | None, summed: bool) -> Array:
+    """Return F_t^{-1} with zeros for missing elements, summed over time or not."""
+    if missing is not None:
+        np.einsum("tii->ti", precision)[...] -= missing
+    return precision.sum(axis=0) if summed else precision
