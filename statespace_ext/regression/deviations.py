@@ -12,7 +12,8 @@ which is the log-likelihood with an exact-diffuse start of b, and for each param
 
     d log L = 1/2 sum_c c' dS c - 1/2 tr(S^{-1} dS)
 
-with c = S^{-1/2}' [(I - Q Q')e, Q], from one smoother pass with the q states.
+with c = S^{-1/2}' [(I - Q Q')e, Q], from one smoother pass with the q states. The average information
+1/2 u'S_i P S_j u, u = P y, takes the whitened columns S_i u, by the same banded system.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg.lapack import dtbtrs
+from scipy.signal import lfilter
 from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.kalman_smoother import SMOOTHER_DISTURBANCE_COV
 
@@ -28,6 +30,7 @@ from ..engine.smoother import Smoother
 from ..engine.system import System, write
 from ..numerics.linear_algebra import STABILITY_LIMIT, Array
 from ..numerics.recursions import unit_band
+from ..params.affine import Elements
 
 _LEAST_PIVOT = 1e-10
 """Least pivot of a forecast covariance, as a share of its diagonal, at which no digits that matter are lost."""
@@ -89,12 +92,16 @@ class Deviations:
         Series less known intercepts; NaN marks a missing value.
     constant, moving : ndarray, (p, c, n), (p, q, n)
         X_t and Z_t.
+    scale : ndarray, (n, p), optional
+        Multipliers of the standard deviations of the noise.
     """
 
-    def __init__(self, endog: Array, constant: Array, moving: Array) -> None:
+    def __init__(self, endog: Array, constant: Array, moving: Array, scale: Array | None = None) -> None:
         (n, p), q = endog.shape, moving.shape[1]
         missing = np.isnan(endog)
         self._n, self._q, self._count = n, q, int(np.sum(~missing))
+        self._scale = np.ones((n, p)) if scale is None else scale
+        self._seen = (~missing).astype(float)
         self._both = (~missing)[:, :, None] & (~missing)[:, None, :]
         self._missing = missing.astype(float) if missing.any() else None
         columns = np.concatenate([endog[:, :, None], np.moveaxis(constant, 2, 0)], axis=2)
@@ -117,11 +124,7 @@ class Deviations:
             return None
         adjoint_cov = np.asarray(self._ssm._smooth(SMOOTHER_DISTURBANCE_COV).scaled_smoothed_estimator_cov)
         N = adjoint_cov.transpose(2, 0, 1)
-        turned = np.swapaxes(found.whiten, 1, 2)
-        smoothed = turned @ found.errors
-        right = np.swapaxes(self._design, 1, 2) @ smoothed
-        adjoint = self._solved(found.steps, right, "T")
-        r = np.concatenate([adjoint[1:], np.zeros((1, *adjoint.shape[1:]))])
+        adjoint, r, u = self._backward(found, found.errors)
         back, NK = np.swapaxes(found.gain, 1, 2), N[1:] @ found.gain
         by_start = 0.5 * (adjoint[0] @ adjoint[0].T - N[0]) / (1.0 - np.multiply.outer(phi, phi))
         by_noise = 0.5 * (_squares(r, True) - N[1:].sum(axis=0)) + by_start
@@ -129,11 +132,75 @@ class Deviations:
         by_phi = np.einsum("tic,tic->i", r, ahead)
         by_phi -= np.einsum("tij,tij->i", N[1:] @ found.steps, found.cov)
         by_phi += 2.0 * (by_start * found.start) @ phi
-        u, constant = smoothed - back @ r, obs_cov.ndim == 2
-        by_errors = _squares(u, constant) - _known(turned @ found.whiten, self._missing, constant)
+        constant = obs_cov.ndim == 2
+        precision = np.swapaxes(found.whiten, 1, 2) @ found.whiten
+        by_errors = _squares(u, constant) - _known(precision, self._missing, constant)
         by_errors -= _total(back, NK) if constant else back @ NK
         by_errors = 0.5 * (by_errors if constant else np.moveaxis(by_errors, 0, 2))
         return DeviationScore(found.llf, by_errors, by_noise, by_phi)
+
+    def information(
+        self, obs_cov: Array, state_cov: Array, phi: Array, by: tuple[Elements, Elements, Elements], m: int
+    ) -> Array | None:
+        """
+        Return the average of the observed and the expected information, or None as `loglike`.
+
+        Parameters
+        ----------
+        obs_cov, state_cov, phi : ndarray
+            H, W and phi.
+        by : tuple of Elements
+            Derivatives of V, W and phi by m parameters. V has the multipliers of H.
+        """
+        found = self._pass(obs_cov, state_cov, phi)
+        if found is None:
+            return None
+        adjoint, r, u = (each[:, :, 0] for each in self._backward(found, found.errors[:, :, :1]))
+        noise, shares = self._inputs(found, (adjoint, r), (state_cov, phi), by[1:], m)
+        errors = np.zeros((*u.shape, m))
+        for i, j, param, value in zip(by[0].rows, by[0].columns, by[0].params, by[0].values, strict=True):
+            errors[:, i, param] += value * self._scale[:, i] * self._scale[:, j] * u[:, j]
+        errors *= self._seen[:, :, None]
+        moves = np.concatenate([shares[None], noise[:-1] - found.gain[:-1] @ errors[:-1]])
+        errors = found.whiten @ (errors + self._design @ self._solved(found.steps, moves, "N"))
+        flat, Q = errors.reshape(-1, m), found.errors[:, :, 1:].reshape(errors.shape[0] * errors.shape[1], -1)
+        along = Q.T @ flat
+        return np.asarray(0.5 * (flat.T @ flat - along.T @ along))
+
+    def _inputs(
+        self,
+        found: _Pass,
+        adjoints: tuple[Array, Array],
+        at: tuple[Array, Array],
+        by: tuple[Elements, Elements],
+        m: int,
+    ) -> tuple[Array, Array]:
+        """Return what the derivatives of the covariance of the states add to d_{t+1} and to d_1."""
+        (adjoint, r), (W, phi), (by_noise, by_phi) = adjoints, at, by
+        stationary = 1.0 - np.multiply.outer(phi, phi)
+        noise, first = np.zeros((*r.shape, m)), np.zeros((self._q, m))
+        for i, j, param, value in zip(
+            by_noise.rows, by_noise.columns, by_noise.params, by_noise.values, strict=True
+        ):
+            noise[:, i, param] += value * r[:, j]
+            first[i, param] += value * adjoint[0, j] / stationary[i, j]
+        states = (found.states @ found.rotation[:, :1])[:, :, 0] + (found.cov @ adjoint[:, :, None])[:, :, 0]
+        for i, param, value in zip(by_phi.rows, by_phi.params, by_phi.values, strict=True):
+            delayed = lfilter([1.0], [1.0, -phi[i]], adjoint[::-1, i])[::-1]  # sum of phi^s r_{t+s}
+            later = np.concatenate([delayed[2:], np.zeros(2)])
+            noise[:, i, param] += value * states[:, i]
+            noise[:, :, param] += value * np.multiply.outer(later, W[:, i])
+            slope = found.start[i] * phi / stationary[i]
+            first[:, param] += value * (found.start[:, i] * delayed[1] + slope * adjoint[0, i])
+            first[i, param] += value * (slope @ adjoint[0])
+        return noise, first
+
+    def _backward(self, found: _Pass, errors: Array) -> tuple[Array, Array, Array]:
+        """Return the adjoints r_{t-1} and r_t, and the smoothing errors u_t, of whitened columns."""
+        smoothed = np.swapaxes(found.whiten, 1, 2) @ errors
+        adjoint = self._solved(found.steps, np.swapaxes(self._design, 1, 2) @ smoothed, "T")
+        r = np.concatenate([adjoint[1:], np.zeros((1, *adjoint.shape[1:]))])
+        return adjoint, r, smoothed - np.swapaxes(found.gain, 1, 2) @ r
 
     def _pass(self, obs_cov: Array, state_cov: Array, phi: Array) -> _Pass | None:
         """Run the filter; return None if digits would be lost."""

@@ -372,7 +372,9 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
         """Return the likelihood with the deviations as the only states."""
         known = self._intercept if self._intercept.ndim == 1 else self._intercept.T
         levels = self.coefficients.n_levels
-        return Deviations(self.endog - known, self._design[:, :levels], self._design[:, levels:])
+        return Deviations(
+            self.endog - known, self._design[:, :levels], self._design[:, levels:], self.obs_scale
+        )
 
     def loglike_and_score(self, params: Array) -> tuple[float, Array]:
         """Return the log-likelihood and its gradient, from fewer states or no filter pass where possible."""
@@ -388,11 +390,15 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
         score = SystemScore(found.llf, by_matrix, nothing, nothing, nothing)
         return found.llf, self.layout.gradient(self.score_by_block(score, params), params)
 
+    def _deviation_arguments(self, params: Array) -> tuple[Array, Array, Array]:
+        """Return H, W and the autoregressive coefficients."""
+        at, rows = self._blocks(params), self.coefficients.noise_rows
+        phi = at["transition"][np.arange(len(rows)), rows]
+        return scaled_cov(at["obs_cov"], self.obs_scale), at["state_cov"], phi
+
     def _deviation_score(self, params: Array) -> tuple[float, Array]:
-        at, c = self._blocks(params), self.coefficients
-        phi = at["transition"][np.arange(len(c.noise_rows)), c.noise_rows]
-        obs_cov = scaled_cov(at["obs_cov"], self.obs_scale)
-        found = self.private_smoother.deviation_score(obs_cov, at["state_cov"], phi)
+        c = self.coefficients
+        found = self.private_smoother.deviation_score(*self._deviation_arguments(params))
         if found is None:
             return super().loglike_and_score(params)
         by_transition = np.zeros((c.k_states, c.k_states))
@@ -406,10 +412,24 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
     def has_average_information(self) -> bool:
         """Whether V and W are affine in the parameters, and the log-likelihood takes passes of the filter."""
         affine = not (self.has_factors or self.proportional or self.layout.curved)
-        return affine and not self.coefficients.autoregressive and self.private_smoother.common is None
+        if self.coefficients.autoregressive:
+            return affine and self._is_stationary and self.user_initialization is None
+        return affine and self.private_smoother.common is None
+
+    def _deviation_information(self, params: Array) -> Array:
+        every, deviations = np.arange(len(self.layout)), self.private_smoother.deviations
+        by = tuple(self.layout.derivative(key, every) for key in ("obs_cov", "state_cov", "transition"))
+        found = None
+        if deviations is not None:
+            found = deviations.information(*self._deviation_arguments(params), by, len(every))
+        if found is None:
+            raise np.linalg.LinAlgError("The covariance of a row is singular")
+        return found
 
     def average_information(self, params: Array) -> Array:
         """Return the average of the observed and the expected information at a full parameter vector."""
+        if self.coefficients.autoregressive:
+            return self._deviation_information(params)
         system, V = self.initialized_system(params), self._blocks(params)["obs_cov"]
         mean, directions, cov = self.private_smoother.start_of(system)
         scale = np.ones(self.endog.shape) if self.obs_scale is None else self.obs_scale

@@ -296,7 +296,7 @@ class RegressionSmoother(Smoother):
     ) -> None:
         super().__init__(*given)
         self._walk, self.scale = walk if scale is None else None, scale
-        self._deviations = deviations
+        self.deviations = deviations
 
     def moments(self, system: System) -> Moments:
         """Return the moments of the E-step, scaled so that the noise covariance is V in every period."""
@@ -321,9 +321,9 @@ class RegressionSmoother(Smoother):
             found = self.common.loglike(system.obs_cov, system.state_cov)
             if found is not None:
                 return found
-        if system.start == "custom" and self._deviations is not None:
+        if system.start == "custom" and self.deviations is not None:
             phi = system.transition.diagonal()[-len(system.state_cov) :]
-            found = self._deviations.loglike(system.obs_cov, system.state_cov, phi)
+            found = self.deviations.loglike(system.obs_cov, system.state_cov, phi)
             if found is not None:
                 return found
         return super().loglike(system)
@@ -334,7 +334,7 @@ class RegressionSmoother(Smoother):
 
     def deviation_score(self, obs_cov: Array, state_cov: Array, phi: Array) -> DeviationScore | None:
         """Return the log-likelihood and its derivatives, or None if they need a pass with all states."""
-        return None if self._deviations is None else self._deviations.score(obs_cov, state_cov, phi)
+        return None if self.deviations is None else self.deviations.score(obs_cov, state_cov, phi)
 
 
 # -- updates of structures that are not affine ------------------------------------------------------------
