@@ -28,7 +28,6 @@ from ..numerics.matrix_equations import stationary_moments
 from ..params.affine import Elements
 from ..params.layout import ParameterLayout
 from .coefficients import Coefficients, by_series_frame, is_by_series
-from .deviations import Deviations
 from .declaration import (
     parse_dynamics,
     parse_start,
@@ -36,11 +35,12 @@ from .declaration import (
     regression_layout,
 )
 from .estimation import RegressionEstimation, RegressionSmoother
+from .deviation_score import DeviationScores
 from .obs_scale import ScaledNoise, by_cov, parse_scale, scaled_cov, with_scale
 from .results import DynamicRegressionResults
 
 
-class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResults]):
+class DynamicRegression(DeviationScores, ScaledNoise, RegressionEstimation[DynamicRegressionResults]):
     r"""
     Regression of several series on common regressors, with constant or time-varying coefficients.
 
@@ -358,78 +358,44 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
                 *given,
                 walk=c.moving[0] if one else None,
                 scale=self.obs_scale,
-                deviations=self._deviations() if self._is_stationary else None,
+                deviations=self.new_deviations(),
             )
         return cast(RegressionSmoother, self._private.smoother)
 
-    @property
-    def _is_stationary(self) -> bool:
-        """Whether the coefficients are constants with a diffuse start and stationary deviations."""
-        c = self.coefficients
-        return bool(c.autoregressive) and c.moving == c.autoregressive and self.initialization_kind == "diffuse"
-
-    def _deviations(self) -> Deviations:
-        """Return the likelihood with the deviations as the only states."""
-        known = self._intercept if self._intercept.ndim == 1 else self._intercept.T
-        levels = self.coefficients.n_levels
-        return Deviations(
-            self.endog - known, self._design[:, :levels], self._design[:, levels:], self.obs_scale
-        )
-
     def loglike_and_score(self, params: Array) -> tuple[float, Array]:
         """Return the log-likelihood and its gradient, from fewer states or no filter pass where possible."""
-        if self._is_stationary and self.user_initialization is None:
-            return self._deviation_score(params)
+        score = self.deviation_score(params) if self.is_stationary else self._common_score(params)
+        if score is None:
+            return super().loglike_and_score(params)
+        return score.llf, self.layout.gradient(self.score_by_block(score, params), params)
+
+    def _common_score(self, params: Array) -> SystemScore | None:
+        """Return the score from decomposed data, or None if it needs a filter pass."""
         at = self._blocks(params)
         diffuse = self.current_initialization == "diffuse"
         found = self.private_smoother.common_score(at["obs_cov"], at["state_cov"]) if diffuse else None
         if found is None:
-            return super().loglike_and_score(params)
+            return None
+        nothing = np.zeros(0)
         by_matrix = {"obs_cov": found.obs_cov, "state_cov": found.state_cov}
-        nothing = np.zeros(0)
-        score = SystemScore(found.llf, by_matrix, nothing, nothing, nothing)
-        return found.llf, self.layout.gradient(self.score_by_block(score, params), params)
-
-    def _deviation_arguments(self, params: Array) -> tuple[Array, Array, Array]:
-        """Return H, W and the autoregressive coefficients."""
-        at, rows = self._blocks(params), self.coefficients.noise_rows
-        phi = at["transition"][np.arange(len(rows)), rows]
-        return scaled_cov(at["obs_cov"], self.obs_scale), at["state_cov"], phi
-
-    def _deviation_score(self, params: Array) -> tuple[float, Array]:
-        c = self.coefficients
-        found = self.private_smoother.deviation_score(*self._deviation_arguments(params))
-        if found is None:
-            return super().loglike_and_score(params)
-        by_transition = np.zeros((c.k_states, c.k_states))
-        by_transition[c.noise_rows, c.noise_rows] = found.phi
-        by_matrix = {"obs_cov": found.obs_cov, "state_cov": found.state_cov, "transition": by_transition}
-        nothing = np.zeros(0)
-        score = SystemScore(found.llf, by_matrix, nothing, nothing, nothing)
-        return found.llf, self.layout.gradient(self.score_by_block(score, params), params)
+        return SystemScore(found.llf, by_matrix, nothing, nothing, nothing)
 
     @property
     def has_average_information(self) -> bool:
-        """Whether V and W are affine in the parameters, and the log-likelihood takes passes of the filter."""
-        affine = not (self.has_factors or self.proportional or self.layout.curved)
-        if self.coefficients.autoregressive:
-            return affine and self._is_stationary and self.user_initialization is None
-        return affine and self.private_smoother.common is None
+        """
+        Whether the derivatives of V and W are known, and the log-likelihood takes passes of the filter.
 
-    def _deviation_information(self, params: Array) -> Array:
-        every, deviations = np.arange(len(self.layout)), self.private_smoother.deviations
-        by = tuple(self.layout.derivative(key, every) for key in ("obs_cov", "state_cov", "transition"))
-        found = None
-        if deviations is not None:
-            found = deviations.information(*self._deviation_arguments(params), by, len(every))
-        if found is None:
-            raise np.linalg.LinAlgError("The covariance of a row is singular")
-        return found
+        With ar1 coefficients the derivatives by factors and proportions are known too.
+        """
+        if self.coefficients.autoregressive:
+            return not self.layout.curved and self.deviations is not None
+        affine = not (self.has_factors or self.proportional or self.layout.curved)
+        return affine and self.private_smoother.common is None
 
     def average_information(self, params: Array) -> Array:
         """Return the average of the observed and the expected information at a full parameter vector."""
         if self.coefficients.autoregressive:
-            return self._deviation_information(params)
+            return self.deviation_information(params)
         system, V = self.initialized_system(params), self._blocks(params)["obs_cov"]
         mean, directions, cov = self.private_smoother.start_of(system)
         scale = np.ones(self.endog.shape) if self.obs_scale is None else self.obs_scale

@@ -25,7 +25,7 @@ from ..params.affine import AffineMatrix, IntArray
 from ..params.covariance import Chordal, Unstructured, precision_of
 from ..params.layout import ParameterLayout
 from .coefficients import Coefficients
-from .deviations import Deviations, DeviationScore
+from .deviations import Deviations
 from .obs_scale import unscaled
 
 # -- start values -----------------------------------------------------------------------------------------
@@ -331,10 +331,6 @@ class RegressionSmoother(Smoother):
     def common_score(self, obs_cov: Array, state_cov: Array) -> CommonRegressorScore | None:
         """Return the log-likelihood and its derivatives by V and W, or None if these need a filter pass."""
         return None if self.common is None else self.common.score(obs_cov, state_cov)
-
-    def deviation_score(self, obs_cov: Array, state_cov: Array, phi: Array) -> DeviationScore | None:
-        """Return the log-likelihood and its derivatives, or None if they need a pass with all states."""
-        return None if self.deviations is None else self.deviations.score(obs_cov, state_cov, phi)
 
 
 # -- updates of structures that are not affine ------------------------------------------------------------
