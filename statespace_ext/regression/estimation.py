@@ -210,10 +210,11 @@ def _moved(
     problem: EstimationProblem, params: Array, place: int, rows: IntArray, phi: float, variances: Array
 ) -> Array:
     """Return parameters with a new coefficient and stationary variances of its rows, without correlations."""
-    cov = problem.layout.matrices(params)["state_cov"]
-    cov[rows, :] = cov[:, rows] = 0.0
+    at = problem.layout.matrices(params)
+    cov, loading = at["state_cov"], at["state_loading"]
+    cov[rows, :] = cov[:, rows] = loading[rows] = 0.0
     cov[rows, rows] = variances * (1.0 - phi**2)
-    out = problem.layout.project({"state_cov": cov}, params)
+    out = problem.layout.project({"state_cov": cov, "state_loading": loading}, params)
     out[place] = phi
     return out
 
