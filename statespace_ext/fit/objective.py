@@ -491,7 +491,7 @@ def parameter_scale(problem: EstimationProblem, params: Array) -> Array:
 
 def _smallest_scale(problem: EstimationProblem, params: Array) -> Array:
     """
-    Return the smallest scale of square roots, Cholesky factors and parameters in (-1, 1), and zero for others.
+    Return the smallest scale of square roots, Cholesky factors and parameters in (-1, 1); zero for others.
 
     Near zero, complete data determine a variance much more precisely than the observed data. The smallest
     scale of a row is the square root of the variance that would explain the data on its own, divided by the

@@ -8,13 +8,16 @@ import numpy as np
 
 from ..engine.representation import Mixin
 from ..engine.system_score import SystemScore
+from ..fit.problem import EstimationProblem
 from ..numerics.linear_algebra import Array
 from ..params.affine import Elements
 from ..params.layout import ParameterLayout
 from .coefficients import Coefficients
 from .deviations import Deviations
-from .estimation import RegressionSmoother
 from .obs_scale import scaled_cov
+
+_SEVERAL = 4
+"""Number of points from which one loop for all of them is faster than a compiled filter for each."""
 
 
 class DeviationScores(Mixin):
@@ -27,7 +30,6 @@ class DeviationScores(Mixin):
     layout: ParameterLayout
     coefficients: Coefficients
     obs_scale: Array | None
-    private_smoother: RegressionSmoother
     proportional: list[int]
     initialization_kind: str
     _design: Array
@@ -36,13 +38,14 @@ class DeviationScores(Mixin):
     @property
     def is_stationary(self) -> bool:
         """Whether the coefficients are diffuse constants plus stationary deviations."""
-        c = self.coefficients
-        return bool(c.autoregressive) and c.moving == c.autoregressive and self.initialization_kind == "diffuse"
+        c, diffuse = self.coefficients, self.initialization_kind == "diffuse"
+        return diffuse and bool(c.autoregressive) and c.moving == c.autoregressive
 
     @property
     def deviations(self) -> Deviations | None:
         """The likelihood by the deviations, unless the user set another initialization."""
-        return self.private_smoother.deviations if self.user_initialization is None else None
+        found: Deviations | None = self.private_smoother.deviations
+        return found if self.user_initialization is None else None
 
     def new_deviations(self) -> Deviations | None:
         """Return the likelihood by the deviations, or None if the coefficients have other dynamics."""
@@ -135,13 +138,16 @@ class DeviationScores(Mixin):
                 np.add.at(out, np.ix_(index, index), same * weights * slopes[np.ix_(block.rows, block.rows)])
         return out
 
-    def values(self, points: Sequence[Array]) -> Array:
-        """Return the log-likelihoods at several full parameter vectors, minus infinity where there is none."""
-        deviations = self.deviations
-        if deviations is None or not points:
-            return None
-        V, W, phi = (np.array(each) for each in zip(*map(self._moves, points), strict=True))
-        return deviations.loglikes(V, W, phi)
+    def values(self, problem: EstimationProblem, points: Sequence[Array]) -> Array:
+        """Return the log-likelihoods at several points, from one loop over time for all of them."""
+        deviations, found = self.deviations, None
+        if deviations is not None and len(points) >= _SEVERAL:
+            moves = [self._moves(problem.full(point)) for point in points]
+            found = deviations.loglikes(*(np.array(each) for each in zip(*moves, strict=True)))
+        if found is None:
+            return super().values(problem, points)
+        exist = np.isfinite(found) & np.array([problem.feasible(point) for point in points])
+        return np.where(exist, found, -np.inf)
 
 
 def _joined(parts: Sequence[Elements]) -> Elements:

@@ -33,9 +33,12 @@ from ..numerics.recursions import unit_band
 from ..params.affine import Elements
 
 _LEAST_PIVOT = 1e-10
-"""Least pivot of a forecast covariance, as a share of its diagonal, at which no digits that matter are lost."""
+"""Least pivot of a forecast covariance, as a share of its diagonal, at which the score keeps its digits."""
 _LEAST_RANK = 1e-6
 """The same for the columns of the whitened regressors."""
+
+_AT_ONCE = 2**15
+"""Elements of the states of several points that are filtered at once."""
 
 
 @dataclass(frozen=True)
@@ -110,12 +113,59 @@ class Deviations:
         self._ssm = Smoother(endog, q, q)._smoother(0, True)
         zero, one = np.zeros((q, q)), np.eye(q)
         nothing = np.zeros(p), np.eye(p), zero, np.zeros(q), one, zero
-        write(self._ssm, System(moving, *nothing, start="known", initial_state=zero[0], initial_state_cov=zero))
+        write(
+            self._ssm, System(moving, *nothing, start="known", initial_state=zero[0], initial_state_cov=zero)
+        )
 
     def loglike(self, obs_cov: Array, state_cov: Array, phi: Array) -> float | None:
         """Return the log-likelihood, or None if it needs a pass with all states."""
         found = self._pass(obs_cov, state_cov, phi)
         return None if found is None else found.llf
+
+    def loglikes(self, covs: Array, state_covs: Array, phis: Array) -> Array | None:
+        """
+        Return the log-likelihoods at several points, or None if one of them has a singular row.
+
+        Parameters
+        ----------
+        covs, state_covs, phis : ndarray, (b, p, p), (b, q, q), (b, q)
+            V, W and phi of each point.
+
+        Notes
+        -----
+        The normal equations of the constants lose more digits than `loglike`.
+        """
+        size = max(_AT_ONCE // (self._q * (self._q + self._columns.shape[2])), 1)
+        try:
+            parts = [
+                self._loglikes(covs[i : i + size], state_covs[i : i + size], phis[i : i + size])
+                for i in range(0, len(phis), size)
+            ]
+        except np.linalg.LinAlgError:
+            return None
+        return np.concatenate(parts)
+
+    def _loglikes(self, covs: Array, state_covs: Array, phis: Array) -> Array:
+        """Return the log-likelihoods at several points, from one loop over time for all of them."""
+        shares = phis[:, :, None] * phis[:, None, :]
+        P, wide = state_covs / (1.0 - shares), self._columns.shape[2]
+        states, total = np.zeros((len(P), self._q, wide)), np.zeros(len(P))
+        sums = np.zeros((len(P), wide, wide))
+        for t, (Z, columns) in enumerate(zip(self._design, self._columns, strict=True)):
+            half = Z @ P
+            noise = covs * np.where(self._both[t], np.multiply.outer(self._scale[t], self._scale[t]), 0.0)
+            root = np.linalg.cholesky(half @ Z.T + noise + np.diag(1.0 - self._seen[t]))
+            right = np.concatenate([half, columns - Z @ states], axis=2)
+            gain, errors = np.split(np.linalg.inv(root) @ right, [self._q], axis=2)
+            back = np.swapaxes(gain, 1, 2)
+            total += 2.0 * np.log(np.einsum("bii->bi", root)).sum(axis=1)
+            sums += np.swapaxes(errors, 1, 2) @ errors
+            states = phis[:, :, None] * (states + back @ errors)
+            P = shares * (P - back @ gain) + state_covs
+        by_constants, cross = sums[:, 1:, 1:], sums[:, 1:, :1]
+        explained = (np.swapaxes(cross, 1, 2) @ np.linalg.solve(by_constants, cross))[:, 0, 0]
+        total += np.linalg.slogdet(by_constants)[1] + sums[:, 0, 0] - explained
+        return np.asarray(-0.5 * (self._count * np.log(2.0 * np.pi) + total))
 
     def score(self, obs_cov: Array, state_cov: Array, phi: Array) -> DeviationScore | None:
         """Return the log-likelihood and its derivatives, or None if they need a pass with all states."""
@@ -231,7 +281,9 @@ class Deviations:
         logdet = 2.0 * float(np.sum(np.log(pivots)))
         return self._projected(logdet, errors, (start, cov, whiten, gain, steps, states))
 
-    def _projected(self, logdet: float, errors: Array, output: tuple[Array, ...]) -> _Pass | None:
+    def _projected(
+        self, logdet: float, errors: Array, output: tuple[Array, Array, Array, Array, Array, Array]
+    ) -> _Pass | None:
         """Return the pass with the errors less what the constants explain; None if these are collinear."""
         flat = errors.reshape(-1, errors.shape[2])
         Q, R = np.linalg.qr(flat[:, 1:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -37,7 +38,11 @@ _AR1 = (0.5, 0.9, 0.98)
 _LARGE_AR1, _AR1_FROM_LARGE = 10.0, (0.0, 0.3, 0.6, 0.9)
 
 
-def regression_start(problem: EstimationProblem, residual_cov: Array, unit: Array) -> Array:
+Values = Callable[[EstimationProblem, Sequence[Array]], Array]
+"""Log-likelihoods at several points."""
+
+
+def regression_start(problem: EstimationProblem, residual_cov: Array, unit: Array, values: Values) -> Array:
     """
     Return start values of the free parameters.
 
@@ -53,12 +58,14 @@ def regression_start(problem: EstimationProblem, residual_cov: Array, unit: Arra
         Residual covariance of least squares.
     unit : ndarray, (q,)
         Squared standard error of the static coefficient to which each disturbance belongs.
+    values : callable
+        Function that returns the log-likelihoods at several points.
     """
     if len(problem.layout) == 0:
         return np.zeros(0)
     phis = _AR1 if len(problem.layout.block_params("transition")) else (0.0,)
     trials = _trials(problem, residual_cov, unit, _SIZES, phis)
-    return max(trials, key=problem.value)
+    return trials[int(np.argmax(values(problem, trials)))]
 
 
 def large_starts(problem: EstimationProblem, residual_cov: Array, unit: Array) -> list[Array]:
@@ -169,7 +176,9 @@ _WITHIN = 6.0
 """A local maximum is ignored if it is lower than the maximum by more than this, other parameters equal."""
 
 
-def autoregressive_local_maxima(problem: EstimationProblem, params: Array, unit: Array) -> list[Array]:
+def autoregressive_local_maxima(
+    problem: EstimationProblem, params: Array, unit: Array, values: Values
+) -> list[Array]:
     """
     Return points from which a gradient method may reach a higher maximum, by decreasing likelihood.
 
@@ -188,6 +197,8 @@ def autoregressive_local_maxima(problem: EstimationProblem, params: Array, unit:
     unit : ndarray, (q,)
         Squared standard error of the static coefficient to which each disturbance belongs, the unit of
         stationary variances.
+    values : callable
+        Function that returns the log-likelihoods at several points.
     """
     layout, found = problem.layout, []
     lowest = problem.value(params) - _WITHIN
@@ -198,11 +209,11 @@ def autoregressive_local_maxima(problem: EstimationProblem, params: Array, unit:
             _moved(problem, params, place, rows, phi, variance * unit[rows])
             for phi, variance in itertools.product(_PHI, size)
         ]
-        values = np.array([problem.value(point) for point in points]).reshape(len(_PHI), len(size))
+        at = values(problem, points).reshape(len(_PHI), len(size))
         for i, j in itertools.product(range(len(_PHI)), range(len(size))):
-            around = values[max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2]
-            if values[i, j] == around.max() and values[i, j] > lowest:
-                found.append((values[i, j], points[i * len(size) + j]))
+            around = at[max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2]
+            if at[i, j] == around.max() and at[i, j] > lowest:
+                found.append((at[i, j], points[i * len(size) + j]))
     return [point for _, point in sorted(found, key=lambda pair: -pair[0])]
 
 
@@ -515,7 +526,11 @@ class RegressionEstimation(StateSpaceModel[R]):
 
     def default_start(self, problem: EstimationProblem) -> Array:
         """Return start values of the free parameters from least squares and the best of a few sizes of W."""
-        return regression_start(problem, *self._least_squares())
+        return regression_start(problem, *self._least_squares(), self.values)
+
+    def values(self, problem: EstimationProblem, points: Sequence[Array]) -> Array:
+        """Return the log-likelihoods at several points, minus infinity where there is none."""
+        return np.array([problem.value(point) for point in points])
 
     def other_starts(self, problem: EstimationProblem) -> list[Array]:
         """Return further start values if the likelihood tends to have several maxima."""
@@ -523,7 +538,7 @@ class RegressionEstimation(StateSpaceModel[R]):
 
     def other_local_maxima(self, problem: EstimationProblem, params: Array) -> list[Array]:
         """Return points from which an optimizer may reach a higher maximum."""
-        return autoregressive_local_maxima(problem, params, self._least_squares()[1])
+        return autoregressive_local_maxima(problem, params, self._least_squares()[1], self.values)
 
     def stabilised(self, problem: EstimationProblem, params: Array) -> Array:
         """Return the free parameters with autoregressive coefficients inside the unit circle."""
