@@ -85,6 +85,10 @@ class _Pass:
     errors: Array
 
 
+_Output = tuple[Array, Array, Array, Array, Array, Array]
+"""The fields of `_Pass` from ``start`` to ``states``."""
+
+
 class Deviations:
     """
     The likelihood of one data set as a function of H, W and phi.
@@ -281,9 +285,7 @@ class Deviations:
         logdet = 2.0 * float(np.sum(np.log(pivots)))
         return self._projected(logdet, errors, (start, cov, whiten, gain, steps, states))
 
-    def _projected(
-        self, logdet: float, errors: Array, output: tuple[Array, Array, Array, Array, Array, Array]
-    ) -> _Pass | None:
+    def _projected(self, logdet: float, errors: Array, output: _Output) -> _Pass | None:
         """Return the pass with the errors less what the constants explain; None if these are collinear."""
         flat = errors.reshape(-1, errors.shape[2])
         Q, R = np.linalg.qr(flat[:, 1:])
