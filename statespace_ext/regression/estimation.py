@@ -300,11 +300,7 @@ class RegressionSmoother(Smoother):
     """
 
     def __init__(
-        self,
-        *given: Any,
-        walk: int | None,
-        scale: Array | None = None,
-        deviations: Deviations | None = None,
+        self, *given: Any, walk: int | None, scale: Array | None = None, deviations: Deviations | None = None
     ) -> None:
         super().__init__(*given)
         self._walk, self.scale = walk if scale is None else None, scale
@@ -329,16 +325,13 @@ class RegressionSmoother(Smoother):
 
     def loglike(self, system: System) -> float:
         """Return the log-likelihood."""
+        found = None
         if system.start == "diffuse" and self.common is not None:
             found = self.common.loglike(system.obs_cov, system.state_cov)
-            if found is not None:
-                return found
-        if system.start == "custom" and self.deviations is not None:
+        elif system.start == "custom" and self.deviations is not None:
             phi = system.transition.diagonal()[-len(system.state_cov) :]
             found = self.deviations.loglike(system.obs_cov, system.state_cov, phi)
-            if found is not None:
-                return found
-        return super().loglike(system)
+        return super().loglike(system) if found is None else found
 
     def common_score(self, obs_cov: Array, state_cov: Array) -> CommonRegressorScore | None:
         """Return the log-likelihood and its derivatives by V and W, or None if these need a filter pass."""
