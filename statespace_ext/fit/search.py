@@ -208,7 +208,9 @@ class Search:
         objective, left, stalled = self.objective, maxiter, 0
         objective.move(np.zeros(len(objective.origin)))
         # default start values need other steps before second derivatives pay, unless these are cheap
-        given = self.request.start_params is not None or self.cheap
+        # (nor if autoregressive coefficients give several maxima: the higher is reached by the other steps)
+        several = bool(self.problem.layout.bounded)
+        given = self.request.start_params is not None or self.cheap and not several
         given = given or 0.0 < objective.weight < _BARRIER_WEIGHTS[0]
         self.turns = self.turns or self.whitens and given and self._scaled_score() < _NEAR
         while left > 0:
