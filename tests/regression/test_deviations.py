@@ -149,7 +149,7 @@ def test_the_first_rows_do_not_depend_on_earlier_matrices() -> None:
 
 @pytest.mark.parametrize("kind", ["unstructured", "diagonal", "factor:1"])
 def test_a_fit_takes_few_scores(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four assets over 90 months took 600 to 820 scores by L-BFGS in coordinates of complete data, to these maxima."""
+    """Four assets over 90 months took 600 to 820 scores by L-BFGS in coordinates of complete data."""
     y, x = simulated(np.random.default_rng(4), 90, 4)
     model = sse.CAPM(y, x["MKT"], beta="ar1", state_cov=kind)
     count, score = [0], sse.CAPM.loglike_and_score
