@@ -116,7 +116,10 @@ class Smoothed:
 
 
 _WORSE = 10.0
-"""Growth of the inflation, since the number of first rows was chosen, at which it is chosen anew."""
+"""
+Growth of the inflation, since the number of first rows was chosen, at which it is chosen anew. Axes are
+chosen anew at a decrease too: those of a nearly singular distribution lose all digits of another.
+"""
 
 
 def without_uncertainty(states: Array) -> Smoothed:
@@ -234,7 +237,8 @@ class Smoother:
             count, most, axes = self._chosen[key]
             along = system if axes is None else axes.system(system)
             rows = begun(self.endog, self.missing, along, start, count, axes)
-            if rows.solution.inflation <= most:
+            inflation = rows.solution.inflation
+            if inflation <= most and (axes is None or inflation * _WORSE**2 >= most):
                 return rows, along, axes
         return self._choose(system, start, key)
 

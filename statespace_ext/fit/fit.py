@@ -171,6 +171,8 @@ class Race:
         for _ in range(_LAPS):
             if runner.llf > self.best.llf:
                 break
+            if runner.most < self.best.llf:
+                return runner.llf
             lap = begun(self.problem, self.maxima, runner.params, runner, close)
             if lap is None or lap.arrives or 2.0 * lap.llf - runner.llf < self.best.llf:
                 return runner.llf if lap is None else lap.llf
@@ -214,6 +216,8 @@ class Begun:
         Distance from the start to the highest maximum.
     arrives : bool
         Whether the last point is on the slope of a maximum.
+    most : float
+        The highest log-likelihood that further steps can reach by a generous prediction.
     """
 
     params: Array
@@ -221,6 +225,7 @@ class Begun:
     scale: Array
     far: float
     arrives: bool = False
+    most: float = np.inf
 
 
 def begun(
@@ -263,12 +268,15 @@ def begun(
         return bool(goal)
 
     try:
-        search.round(_SCREENING, lambda w: len(search.path) % _EVERY == 0 and arrives(w))
+        for steps in search.screening(_SCREENING):
+            search.round(steps, lambda w: len(search.path) % _EVERY == 0 and arrives(w))
+            if goal or arrives(zero) or not search.moves_on(maxima[0].llf if maxima else -np.inf):
+                break
         if goal or arrives(zero):
             return Begun(objective.params(), goal[0].llf, objective.scale, far, arrives=True)
     except DeadEnd as end:
         return Begun(end.params, problem.value(end.params), objective.scale, far)
-    return Begun(objective.params(), -objective.value_here, objective.scale, far)
+    return Begun(objective.params(), -objective.value_here, objective.scale, far, most=search.most())
 
 
 def _poised(problem: EstimationProblem, start_params: Array, scale: Array | None) -> Search | None:
@@ -278,7 +286,7 @@ def _poised(problem: EstimationProblem, start_params: Array, scale: Array | None
     weight = _BARRIER if problem.layout.untransformed else 0.0  # the first weight of a complete fit
     search = Search(problem, start_params, FitRequest(method="lbfgs"), weight=weight, scale=scale)
     search.objective.move(np.zeros(len(start_params)))
-    whitens = scale is not None and problem.whitens
+    whitens = (scale is not None or search.cheap) and problem.whitens
     exists = search.objective.score_here is not None and (not whitens or search.objective.whiten())
     return search if exists else None
 

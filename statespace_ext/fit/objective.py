@@ -491,11 +491,11 @@ def parameter_scale(problem: EstimationProblem, params: Array) -> Array:
 
 def _smallest_scale(problem: EstimationProblem, params: Array) -> Array:
     """
-    Return the smallest scale of square roots and Cholesky factors, and zero for other parameters.
+    Return the smallest scale of square roots, Cholesky factors and parameters in (-1, 1); zero for others.
 
     Near zero, complete data determine a variance much more precisely than the observed data. The smallest
     scale of a row is the square root of the variance that would explain the data on its own, divided by the
-    number of periods.
+    number of periods. The complete data of a process without noise determine its autoregression exactly.
     """
     layout = problem.layout
     out = np.zeros(len(layout))
@@ -506,6 +506,7 @@ def _smallest_scale(problem: EstimationProblem, params: Array) -> Array:
             sds = np.sqrt(np.minimum(sizes[key], 1e100) / nobs)
             rows = np.maximum(layout.blocks[key].rows, layout.blocks[key].columns)
             np.maximum.at(out, layout.index[key], _LEAST_SHARE * sds[rows])
+    out[layout.positions(sorted(layout.bounded))] = _LEAST_SHARE / np.sqrt(nobs)
     return out
 
 

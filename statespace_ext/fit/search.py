@@ -19,8 +19,10 @@ from .degenerate import Watch, lifted
 from .objective import GAIN_TOLERANCE, SCORE_TOLERANCE, FitResult, Objective, Verdict, judged, parameter_scale
 from .problem import SCIPY_METHODS, WITHOUT_GRADIENT, EstimationProblem, FitRequest
 
-_ROUND = 40
-"""Number of iterations between two computations of second derivatives."""
+_ROUND, _SHORT_ROUND = 40, 10
+"""Number of iterations between two computations of second derivatives; if they are cheap, in a screening."""
+_GENEROUS = 10.0
+"""A start that is behind the best stops if this multiple of its predicted gain does not reach the best."""
 _LONGEST_MEMORY, _MEMORY_OF_MANY, _MANY = 200, 50, 300
 """Largest memory of L-BFGS, and the memory above a number of parameters at which it dominates the cost."""
 _NEAR = 3.0
@@ -206,7 +208,9 @@ class Search:
         objective, left, stalled = self.objective, maxiter, 0
         objective.move(np.zeros(len(objective.origin)))
         # default start values need other steps before second derivatives pay, unless these are cheap
-        given = self.request.start_params is not None or self.cheap
+        # (nor if autoregressive coefficients give several maxima: the higher is reached by the other steps)
+        several = bool(self.problem.layout.bounded)
+        given = self.request.start_params is not None or self.cheap and not several
         given = given or 0.0 < objective.weight < _BARRIER_WEIGHTS[0]
         self.turns = self.turns or self.whitens and given and self._scaled_score() < _NEAR
         while left > 0:
@@ -250,6 +254,28 @@ class Search:
         """Return the largest element of the score at the origin, or infinity without a score."""
         score = self.objective.score_here
         return np.inf if score is None else float(np.max(np.abs(score), initial=0.0))
+
+    def screening(self, most: int) -> list[int]:
+        """Return the number of steps of each round of a search that stops early."""
+        return [_SHORT_ROUND] * (most // _SHORT_ROUND) if self.cheap else [most]
+
+    def moves_on(self, best: float) -> bool:
+        """Turn to coordinates scaled by second derivatives if these are cheap, and return whether it pays."""
+        if not self.cheap or self._scaled_score() < SCORE_TOLERANCE:
+            return False
+        return self.objective.whiten() and self.most() > best
+
+    def most(self) -> float:
+        """
+        Return the highest log-likelihood that the search can reach by a generous prediction.
+
+        It is several times the predicted gain, in coordinates scaled by second derivatives. In others it is
+        infinite.
+        """
+        score = self.objective.score_here
+        if score is None or self.objective.basis.ndim == 1:
+            return np.inf
+        return -self.objective.value_here + _GENEROUS * max(0.5 * float(score @ score), GAIN_TOLERANCE)
 
     def judge(self, inverse: Callable[[Array], Array] | None, goes_on: bool) -> bool:
         """Set the verdict on the origin, and return whether the search has ended."""

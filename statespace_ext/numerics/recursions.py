@@ -54,9 +54,9 @@ class LinearRecursion:
             changing = len(M) - 1 - start
             end = min(start + (min(count, changing) if changing > 0 else count), n)
             if changing > 0:
-                band = _band(M[start:end], end - start)
+                band = unit_band(M[start:end], end - start)
             else:
-                constant = _band(M[-1:], end - start) if constant is None else constant
+                constant = unit_band(M[-1:], end - start) if constant is None else constant
                 band = constant[:, : (end - start) * k]
             self._chunks.append((start, end, band))
             start = end
@@ -94,7 +94,7 @@ class LinearRecursion:
         return u
 
 
-def _band(M: Array, count: int) -> Array:
+def unit_band(M: Array, count: int) -> Array:
     """Return the unit lower triangular matrix with -M_t below the diagonal, in LAPACK's band storage."""
     s, k = M.shape[:2]
     out = np.zeros((count, k, 2 * k))

@@ -34,12 +34,13 @@ from .declaration import (
     partly_diffuse,
     regression_layout,
 )
+from .deviation_score import DeviationScores
 from .estimation import RegressionEstimation, RegressionSmoother
 from .obs_scale import ScaledNoise, by_cov, parse_scale, scaled_cov, with_scale
 from .results import DynamicRegressionResults
 
 
-class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResults]):
+class DynamicRegression(DeviationScores, ScaledNoise, RegressionEstimation[DynamicRegressionResults]):
     r"""
     Regression of several series on common regressors, with constant or time-varying coefficients.
 
@@ -354,30 +355,47 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
             one = c.is_plain and len(c.noise) == 1 and not c.autoregressive
             given = self.endog, c.k_states, self.ssm.k_posdef, self.exog, self.state_inputs, self._given_start
             self._private.smoother = RegressionSmoother(
-                *given, walk=c.moving[0] if one else None, scale=self.obs_scale
+                *given,
+                walk=c.moving[0] if one else None,
+                scale=self.obs_scale,
+                deviations=self.new_deviations(),
             )
         return cast(RegressionSmoother, self._private.smoother)
 
     def loglike_and_score(self, params: Array) -> tuple[float, Array]:
-        """Return the log-likelihood and its gradient, without a filter pass if the data were decomposed."""
+        """Return the log-likelihood and its gradient, from fewer states or no filter pass where possible."""
+        score = self.deviation_score(params) if self.is_stationary else self._common_score(params)
+        if score is None:
+            return super().loglike_and_score(params)
+        return score.llf, self.layout.gradient(self.score_by_block(score, params), params)
+
+    def _common_score(self, params: Array) -> SystemScore | None:
+        """Return the score from decomposed data, or None if it needs a filter pass."""
         at = self._blocks(params)
         diffuse = self.current_initialization == "diffuse"
         found = self.private_smoother.common_score(at["obs_cov"], at["state_cov"]) if diffuse else None
         if found is None:
-            return super().loglike_and_score(params)
-        by_matrix = {"obs_cov": found.obs_cov, "state_cov": found.state_cov}
+            return None
         nothing = np.zeros(0)
-        score = SystemScore(found.llf, by_matrix, nothing, nothing, nothing)
-        return found.llf, self.layout.gradient(self.score_by_block(score, params), params)
+        by_matrix = {"obs_cov": found.obs_cov, "state_cov": found.state_cov}
+        return SystemScore(found.llf, by_matrix, nothing, nothing, nothing)
 
     @property
     def has_average_information(self) -> bool:
-        """Whether V and W are affine in the parameters, and the log-likelihood takes passes of the filter."""
+        """
+        Whether the derivatives of V and W are known, and the log-likelihood takes passes of the filter.
+
+        With ar1 coefficients the derivatives by factors and proportions are known too.
+        """
+        if self.coefficients.autoregressive:
+            return not self.layout.curved and self.deviations is not None
         affine = not (self.has_factors or self.proportional or self.layout.curved)
-        return affine and not self.coefficients.autoregressive and self.private_smoother.common is None
+        return affine and self.private_smoother.common is None
 
     def average_information(self, params: Array) -> Array:
         """Return the average of the observed and the expected information at a full parameter vector."""
+        if self.coefficients.autoregressive:
+            return self.deviation_information(params)
         system, V = self.initialized_system(params), self._blocks(params)["obs_cov"]
         mean, directions, cov = self.private_smoother.start_of(system)
         scale = np.ones(self.endog.shape) if self.obs_scale is None else self.obs_scale

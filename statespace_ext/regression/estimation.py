@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -25,6 +26,7 @@ from ..params.affine import AffineMatrix, IntArray
 from ..params.covariance import Chordal, Unstructured, precision_of
 from ..params.layout import ParameterLayout
 from .coefficients import Coefficients
+from .deviations import Deviations
 from .obs_scale import unscaled
 
 # -- start values -----------------------------------------------------------------------------------------
@@ -36,7 +38,11 @@ _AR1 = (0.5, 0.9, 0.98)
 _LARGE_AR1, _AR1_FROM_LARGE = 10.0, (0.0, 0.3, 0.6, 0.9)
 
 
-def regression_start(problem: EstimationProblem, residual_cov: Array, unit: Array) -> Array:
+Values = Callable[[EstimationProblem, Sequence[Array]], Array]
+"""Log-likelihoods at several points."""
+
+
+def regression_start(problem: EstimationProblem, residual_cov: Array, unit: Array, values: Values) -> Array:
     """
     Return start values of the free parameters.
 
@@ -52,12 +58,14 @@ def regression_start(problem: EstimationProblem, residual_cov: Array, unit: Arra
         Residual covariance of least squares.
     unit : ndarray, (q,)
         Squared standard error of the static coefficient to which each disturbance belongs.
+    values : callable
+        Function that returns the log-likelihoods at several points.
     """
     if len(problem.layout) == 0:
         return np.zeros(0)
     phis = _AR1 if len(problem.layout.block_params("transition")) else (0.0,)
     trials = _trials(problem, residual_cov, unit, _SIZES, phis)
-    return max(trials, key=problem.value)
+    return trials[int(np.argmax(values(problem, trials)))]
 
 
 def large_starts(problem: EstimationProblem, residual_cov: Array, unit: Array) -> list[Array]:
@@ -168,7 +176,9 @@ _WITHIN = 6.0
 """A local maximum is ignored if it is lower than the maximum by more than this, other parameters equal."""
 
 
-def autoregressive_local_maxima(problem: EstimationProblem, params: Array, unit: Array) -> list[Array]:
+def autoregressive_local_maxima(
+    problem: EstimationProblem, params: Array, unit: Array, values: Values
+) -> list[Array]:
     """
     Return points from which a gradient method may reach a higher maximum, by decreasing likelihood.
 
@@ -187,6 +197,8 @@ def autoregressive_local_maxima(problem: EstimationProblem, params: Array, unit:
     unit : ndarray, (q,)
         Squared standard error of the static coefficient to which each disturbance belongs, the unit of
         stationary variances.
+    values : callable
+        Function that returns the log-likelihoods at several points.
     """
     layout, found = problem.layout, []
     lowest = problem.value(params) - _WITHIN
@@ -197,11 +209,11 @@ def autoregressive_local_maxima(problem: EstimationProblem, params: Array, unit:
             _moved(problem, params, place, rows, phi, variance * unit[rows])
             for phi, variance in itertools.product(_PHI, size)
         ]
-        values = np.array([problem.value(point) for point in points]).reshape(len(_PHI), len(size))
+        at = values(problem, points).reshape(len(_PHI), len(size))
         for i, j in itertools.product(range(len(_PHI)), range(len(size))):
-            around = values[max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2]
-            if values[i, j] == around.max() and values[i, j] > lowest:
-                found.append((values[i, j], points[i * len(size) + j]))
+            around = at[max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2]
+            if at[i, j] == around.max() and at[i, j] > lowest:
+                found.append((at[i, j], points[i * len(size) + j]))
     return [point for _, point in sorted(found, key=lambda pair: -pair[0])]
 
 
@@ -209,10 +221,11 @@ def _moved(
     problem: EstimationProblem, params: Array, place: int, rows: IntArray, phi: float, variances: Array
 ) -> Array:
     """Return parameters with a new coefficient and stationary variances of its rows, without correlations."""
-    cov = problem.layout.matrices(params)["state_cov"]
-    cov[rows, :] = cov[:, rows] = 0.0
+    at = problem.layout.matrices(params)
+    cov, loading = at["state_cov"], at["state_loading"]
+    cov[rows, :] = cov[:, rows] = loading[rows] = 0.0
     cov[rows, rows] = variances * (1.0 - phi**2)
-    out = problem.layout.project({"state_cov": cov}, params)
+    out = problem.layout.project({"state_cov": cov, "state_loading": loading}, params)
     out[place] = phi
     return out
 
@@ -271,7 +284,8 @@ class RegressionSmoother(Smoother):
     A smoother of the coefficients of a dynamic regression.
 
     It uses the log-likelihood of `CommonRegressors` if one coefficient is a random walk, the others are
-    constant, the start is exact diffuse and no row is partly missing.
+    constant, the start is exact diffuse and no row is partly missing. If the coefficients are constants and
+    stationary deviations, it uses that of `Deviations`.
 
     Parameters
     ----------
@@ -279,13 +293,18 @@ class RegressionSmoother(Smoother):
         The regressor whose coefficients are random walks, if all other coefficients are constant.
     scale : ndarray, (nobs, p), or None
         Multipliers of the standard deviations of the noise.
+    deviations : Deviations or None
+        The likelihood with the deviations as the only states.
     *given
         The arguments of `Smoother`.
     """
 
-    def __init__(self, *given: Any, walk: int | None, scale: Array | None = None) -> None:
+    def __init__(
+        self, *given: Any, walk: int | None, scale: Array | None = None, deviations: Deviations | None = None
+    ) -> None:
         super().__init__(*given)
         self._walk, self.scale = walk if scale is None else None, scale
+        self.deviations = deviations
 
     def moments(self, system: System) -> Moments:
         """Return the moments of the E-step, scaled so that the noise covariance is V in every period."""
@@ -306,11 +325,13 @@ class RegressionSmoother(Smoother):
 
     def loglike(self, system: System) -> float:
         """Return the log-likelihood."""
+        found = None
         if system.start == "diffuse" and self.common is not None:
             found = self.common.loglike(system.obs_cov, system.state_cov)
-            if found is not None:
-                return found
-        return super().loglike(system)
+        elif system.start == "custom" and self.deviations is not None:
+            phi = system.transition.diagonal()[-len(system.state_cov) :]
+            found = self.deviations.loglike(system.obs_cov, system.state_cov, phi)
+        return super().loglike(system) if found is None else found
 
     def common_score(self, obs_cov: Array, state_cov: Array) -> CommonRegressorScore | None:
         """Return the log-likelihood and its derivatives by V and W, or None if these need a filter pass."""
@@ -498,7 +519,11 @@ class RegressionEstimation(StateSpaceModel[R]):
 
     def default_start(self, problem: EstimationProblem) -> Array:
         """Return start values of the free parameters from least squares and the best of a few sizes of W."""
-        return regression_start(problem, *self._least_squares())
+        return regression_start(problem, *self._least_squares(), self.values)
+
+    def values(self, problem: EstimationProblem, points: Sequence[Array]) -> Array:
+        """Return the log-likelihoods at several points, minus infinity where there is none."""
+        return np.array([problem.value(point) for point in points])
 
     def other_starts(self, problem: EstimationProblem) -> list[Array]:
         """Return further start values if the likelihood tends to have several maxima."""
@@ -506,7 +531,7 @@ class RegressionEstimation(StateSpaceModel[R]):
 
     def other_local_maxima(self, problem: EstimationProblem, params: Array) -> list[Array]:
         """Return points from which an optimizer may reach a higher maximum."""
-        return autoregressive_local_maxima(problem, params, self._least_squares()[1])
+        return autoregressive_local_maxima(problem, params, self._least_squares()[1], self.values)
 
     def stabilised(self, problem: EstimationProblem, params: Array) -> Array:
         """Return the free parameters with autoregressive coefficients inside the unit circle."""

@@ -126,7 +126,7 @@ def test_models_without_it() -> None:
         {"dynamics": {"MKT": "random_walk"}},
         {"dynamics": WALKS, "state_cov": "factor:1"},
         {"dynamics": WALKS, "state_cov": "proportional"},
-        {"dynamics": {"MKT": "ar1"}},
+        {"dynamics": {"MKT": "ar1", "SMB": "random_walk"}},
     ):
         data = built("two walks", False).data
         model = sse.DynamicRegression(data.orig_endog, data.orig_exog, **options)

@@ -1,0 +1,335 @@
+r"""
+The likelihood of regressions whose coefficients are constants plus stationary deviations.
+
+With y_t = X_t b + Z_t d_t + eps_t, eps_t ~ N(0, H_t), d_{t+1} = diag(phi) d_t + eta_t, eta_t ~ N(0, W), a
+stationary d_1 and a flat prior of b, the data given b have a covariance S whose Kalman filter has the q
+states d_t alone. Its gains turn y and the columns of X into whitened errors e and E, by one triangular banded
+system for all columns. With E = Q R,
+
+    log L = -1/2 [N log 2 pi + log|S| + 2 log|R| + e'(I - Q Q')e],
+
+which is the log-likelihood with an exact-diffuse start of b, and for each parameter
+
+    d log L = 1/2 sum_c c' dS c - 1/2 tr(S^{-1} dS)
+
+with c = S^{-1/2}' [(I - Q Q')e, Q], from one smoother pass with the q states. The average information
+1/2 u'S_i P S_j u, u = P y, takes the whitened columns S_i u, by the same banded system.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg.lapack import dtbtrs
+from scipy.signal import lfilter
+from statsmodels.tsa.statespace.initialization import Initialization
+from statsmodels.tsa.statespace.kalman_smoother import SMOOTHER_DISTURBANCE_COV
+
+from ..engine.smoother import Smoother
+from ..engine.system import System, write
+from ..numerics.linear_algebra import STABILITY_LIMIT, Array
+from ..numerics.recursions import unit_band
+from ..params.affine import Elements
+
+_LEAST_PIVOT = 1e-10
+"""Least pivot of a forecast covariance, as a share of its diagonal, at which the score keeps its digits."""
+_LEAST_RANK = 1e-6
+"""The same for the columns of the whitened regressors."""
+
+_AT_ONCE = 2**15
+"""Elements of the states of several points that are filtered at once."""
+
+
+@dataclass(frozen=True)
+class DeviationScore:
+    """The log-likelihood and its derivatives by H (summed over time if V is constant), W and phi."""
+
+    llf: float
+    obs_cov: Array
+    state_cov: Array
+    phi: Array
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """
+    One pass of the filter, time first.
+
+    Attributes
+    ----------
+    llf : float
+        The log-likelihood.
+    start, cov : ndarray
+        P_1 (q, q) and P_t (n, q, q).
+    whiten, gain : ndarray
+        F_t^{-1/2} (n, p, p) and K_t (n, q, p).
+    steps : ndarray
+        M_t = diag(phi) - K_t Z_t, (n, q, q).
+    states : ndarray, (n, q, 1 + c)
+        Predicted states of y and of the columns of X.
+    rotation : ndarray, (1 + c, 1 + c)
+        The matrix from the whitened columns to [(I - Q Q')e, Q].
+    errors : ndarray, (n, p, 1 + c)
+        [(I - Q Q')e, Q].
+    """
+
+    llf: float
+    start: Array
+    cov: Array
+    whiten: Array
+    gain: Array
+    steps: Array
+    states: Array
+    rotation: Array
+    errors: Array
+
+
+_Output = tuple[Array, Array, Array, Array, Array, Array]
+"""The fields of `_Pass` from ``start`` to ``states``."""
+
+
+class Deviations:
+    """
+    The likelihood of one data set as a function of H, W and phi.
+
+    Parameters
+    ----------
+    endog : ndarray, (n, p)
+        Series less known intercepts; NaN marks a missing value.
+    constant, moving : ndarray, (p, c, n), (p, q, n)
+        X_t and Z_t.
+    scale : ndarray, (n, p), optional
+        Multipliers of the standard deviations of the noise.
+    """
+
+    def __init__(self, endog: Array, constant: Array, moving: Array, scale: Array | None = None) -> None:
+        (n, p), q = endog.shape, moving.shape[1]
+        missing = np.isnan(endog)
+        self._n, self._q, self._count = n, q, int(np.sum(~missing))
+        self._scale = np.ones((n, p)) if scale is None else scale
+        self._seen = (~missing).astype(float)
+        self._both = (~missing)[:, :, None] & (~missing)[:, None, :]
+        self._missing = missing.astype(float) if missing.any() else None
+        columns = np.concatenate([endog[:, :, None], np.moveaxis(constant, 2, 0)], axis=2)
+        self._columns = np.where(missing[:, :, None], 0.0, columns)
+        self._design = np.where(missing[:, :, None], 0.0, np.moveaxis(moving, 2, 0))
+        self._ssm = Smoother(endog, q, q)._smoother(0, True)
+        zero, one = np.zeros((q, q)), np.eye(q)
+        nothing = np.zeros(p), np.eye(p), zero, np.zeros(q), one, zero
+        write(
+            self._ssm, System(moving, *nothing, start="known", initial_state=zero[0], initial_state_cov=zero)
+        )
+
+    def loglike(self, obs_cov: Array, state_cov: Array, phi: Array) -> float | None:
+        """Return the log-likelihood, or None if it needs a pass with all states."""
+        found = self._pass(obs_cov, state_cov, phi)
+        return None if found is None else found.llf
+
+    def loglikes(self, covs: Array, state_covs: Array, phis: Array) -> Array | None:
+        """
+        Return the log-likelihoods at several points, or None if one of them has a singular row.
+
+        Parameters
+        ----------
+        covs, state_covs, phis : ndarray, (b, p, p), (b, q, q), (b, q)
+            V, W and phi of each point.
+
+        Notes
+        -----
+        The normal equations of the constants lose more digits than `loglike`.
+        """
+        size = max(_AT_ONCE // (self._q * (self._q + self._columns.shape[2])), 1)
+        try:
+            parts = [
+                self._loglikes(covs[i : i + size], state_covs[i : i + size], phis[i : i + size])
+                for i in range(0, len(phis), size)
+            ]
+        except np.linalg.LinAlgError:
+            return None
+        return np.concatenate(parts)
+
+    def _loglikes(self, covs: Array, state_covs: Array, phis: Array) -> Array:
+        """Return the log-likelihoods at several points, from one loop over time for all of them."""
+        shares = phis[:, :, None] * phis[:, None, :]
+        P, wide = state_covs / (1.0 - shares), self._columns.shape[2]
+        states, total = np.zeros((len(P), self._q, wide)), np.zeros(len(P))
+        sums = np.zeros((len(P), wide, wide))
+        for t, (Z, columns) in enumerate(zip(self._design, self._columns, strict=True)):
+            half = Z @ P
+            noise = covs * np.where(self._both[t], np.multiply.outer(self._scale[t], self._scale[t]), 0.0)
+            root = np.linalg.cholesky(half @ Z.T + noise + np.diag(1.0 - self._seen[t]))
+            right = np.concatenate([half, columns - Z @ states], axis=2)
+            gain, errors = np.split(np.linalg.inv(root) @ right, [self._q], axis=2)
+            back = np.swapaxes(gain, 1, 2)
+            total += 2.0 * np.log(np.einsum("bii->bi", root)).sum(axis=1)
+            sums += np.swapaxes(errors, 1, 2) @ errors
+            states = phis[:, :, None] * (states + back @ errors)
+            P = shares * (P - back @ gain) + state_covs
+        by_constants, cross = sums[:, 1:, 1:], sums[:, 1:, :1]
+        explained = (np.swapaxes(cross, 1, 2) @ np.linalg.solve(by_constants, cross))[:, 0, 0]
+        total += np.linalg.slogdet(by_constants)[1] + sums[:, 0, 0] - explained
+        return np.asarray(-0.5 * (self._count * np.log(2.0 * np.pi) + total))
+
+    def score(self, obs_cov: Array, state_cov: Array, phi: Array) -> DeviationScore | None:
+        """Return the log-likelihood and its derivatives, or None if they need a pass with all states."""
+        found = self._pass(obs_cov, state_cov, phi)
+        if found is None:
+            return None
+        adjoint_cov = np.asarray(self._ssm._smooth(SMOOTHER_DISTURBANCE_COV).scaled_smoothed_estimator_cov)
+        N = adjoint_cov.transpose(2, 0, 1)
+        adjoint, r, u = self._backward(found, found.errors)
+        back, NK = np.swapaxes(found.gain, 1, 2), N[1:] @ found.gain
+        by_start = 0.5 * (adjoint[0] @ adjoint[0].T - N[0]) / (1.0 - np.multiply.outer(phi, phi))
+        by_noise = 0.5 * (_squares(r, True) - N[1:].sum(axis=0)) + by_start
+        ahead = found.states @ found.rotation + found.cov @ adjoint
+        by_phi = np.einsum("tic,tic->i", r, ahead)
+        by_phi -= np.einsum("tij,tij->i", N[1:] @ found.steps, found.cov)
+        by_phi += 2.0 * (by_start * found.start) @ phi
+        constant = obs_cov.ndim == 2
+        precision = np.swapaxes(found.whiten, 1, 2) @ found.whiten
+        by_errors = _squares(u, constant) - _known(precision, self._missing, constant)
+        by_errors -= _total(back, NK) if constant else back @ NK
+        by_errors = 0.5 * (by_errors if constant else np.moveaxis(by_errors, 0, 2))
+        return DeviationScore(found.llf, by_errors, by_noise, by_phi)
+
+    def information(
+        self, obs_cov: Array, state_cov: Array, phi: Array, by: tuple[Elements, Elements, Elements], m: int
+    ) -> Array | None:
+        """
+        Return the average of the observed and the expected information, or None as `loglike`.
+
+        Parameters
+        ----------
+        obs_cov, state_cov, phi : ndarray
+            H, W and phi.
+        by : tuple of Elements
+            Derivatives of V, W and phi by m parameters. V has the multipliers of H.
+        """
+        found = self._pass(obs_cov, state_cov, phi)
+        if found is None:
+            return None
+        adjoint, r, u = (each[:, :, 0] for each in self._backward(found, found.errors[:, :, :1]))
+        noise, shares = self._inputs(found, (adjoint, r), (state_cov, phi), by[1:], m)
+        errors = np.zeros((*u.shape, m))
+        for i, j, param, value in zip(by[0].rows, by[0].columns, by[0].params, by[0].values, strict=True):
+            errors[:, i, param] += value * self._scale[:, i] * self._scale[:, j] * u[:, j]
+        errors *= self._seen[:, :, None]
+        moves = np.concatenate([shares[None], noise[:-1] - found.gain[:-1] @ errors[:-1]])
+        errors = found.whiten @ (errors + self._design @ self._solved(found.steps, moves, "N"))
+        flat, Q = errors.reshape(-1, m), found.errors[:, :, 1:].reshape(errors.shape[0] * errors.shape[1], -1)
+        along = Q.T @ flat
+        return np.asarray(0.5 * (flat.T @ flat - along.T @ along))
+
+    def _inputs(
+        self,
+        found: _Pass,
+        adjoints: tuple[Array, Array],
+        at: tuple[Array, Array],
+        by: tuple[Elements, Elements],
+        m: int,
+    ) -> tuple[Array, Array]:
+        """Return what the derivatives of the covariance of the states add to d_{t+1} and to d_1."""
+        (adjoint, r), (W, phi), (by_noise, by_phi) = adjoints, at, by
+        stationary = 1.0 - np.multiply.outer(phi, phi)
+        noise, first = np.zeros((*r.shape, m)), np.zeros((self._q, m))
+        for i, j, param, value in zip(
+            by_noise.rows, by_noise.columns, by_noise.params, by_noise.values, strict=True
+        ):
+            noise[:, i, param] += value * r[:, j]
+            first[i, param] += value * adjoint[0, j] / stationary[i, j]
+        states = (found.states @ found.rotation[:, :1])[:, :, 0] + (found.cov @ adjoint[:, :, None])[:, :, 0]
+        for i, param, value in zip(by_phi.rows, by_phi.params, by_phi.values, strict=True):
+            delayed = lfilter([1.0], [1.0, -phi[i]], adjoint[::-1, i])[::-1]  # sum of phi^s r_{t+s}
+            later = np.concatenate([delayed[2:], np.zeros(2)])
+            noise[:, i, param] += value * states[:, i]
+            noise[:, :, param] += value * np.multiply.outer(later, W[:, i])
+            slope = found.start[i] * phi / stationary[i]
+            first[:, param] += value * (found.start[:, i] * delayed[1] + slope * adjoint[0, i])
+            first[i, param] += value * (slope @ adjoint[0])
+        return noise, first
+
+    def _backward(self, found: _Pass, errors: Array) -> tuple[Array, Array, Array]:
+        """Return the adjoints r_{t-1} and r_t, and the smoothing errors u_t, of whitened columns."""
+        smoothed = np.swapaxes(found.whiten, 1, 2) @ errors
+        adjoint = self._solved(found.steps, np.swapaxes(self._design, 1, 2) @ smoothed, "T")
+        r = np.concatenate([adjoint[1:], np.zeros((1, *adjoint.shape[1:]))])
+        return adjoint, r, smoothed - np.swapaxes(found.gain, 1, 2) @ r
+
+    def _pass(self, obs_cov: Array, state_cov: Array, phi: Array) -> _Pass | None:
+        """Run the filter; return None if digits would be lost."""
+        if not np.max(np.abs(phi)) < STABILITY_LIMIT:
+            return None
+        start = state_cov / (1.0 - np.multiply.outer(phi, phi))
+        try:
+            cov = self._predicted_cov(obs_cov, state_cov, phi, start)
+            half = self._design @ cov
+            F = half @ np.swapaxes(self._design, 1, 2)
+            F += np.where(self._both, obs_cov if obs_cov.ndim == 2 else np.moveaxis(obs_cov, 2, 0), 0.0)
+            diagonal = np.einsum("tii->ti", F)
+            if self._missing is not None:
+                diagonal += self._missing
+            root = np.linalg.cholesky(F)
+        except (np.linalg.LinAlgError, ArithmeticError):
+            return None
+        pivots = np.einsum("tii->ti", root)
+        if not np.all(pivots**2 > _LEAST_PIVOT * diagonal):
+            return None
+        whiten = np.linalg.inv(root)
+        gain = phi[:, None] * np.swapaxes(half, 1, 2) @ np.swapaxes(whiten, 1, 2) @ whiten
+        steps = np.diag(phi) - gain @ self._design
+        moves = np.zeros((self._n, self._q, self._columns.shape[2]))
+        np.matmul(gain[:-1], self._columns[:-1], out=moves[1:])
+        states = self._solved(steps, moves, "N")
+        errors = whiten @ (self._columns - self._design @ states)
+        logdet = 2.0 * float(np.sum(np.log(pivots)))
+        return self._projected(logdet, errors, (start, cov, whiten, gain, steps, states))
+
+    def _projected(self, logdet: float, errors: Array, output: _Output) -> _Pass | None:
+        """Return the pass with the errors less what the constants explain; None if these are collinear."""
+        flat = errors.reshape(-1, errors.shape[2])
+        Q, R = np.linalg.qr(flat[:, 1:])
+        scale = np.abs(np.diagonal(R))
+        if not np.all(scale > _LEAST_RANK * np.linalg.norm(R, axis=0)):
+            return None
+        explained = Q.T @ flat[:, 0]
+        left = flat[:, 0] - Q @ explained
+        llf = self._count * np.log(2.0 * np.pi) + logdet + 2.0 * float(np.sum(np.log(scale))) + left @ left
+        rotation = np.zeros((len(scale) + 1, len(scale) + 1))
+        rotation[0, 0] = 1.0
+        rotation[1:, 1:] = np.linalg.inv(R)
+        rotation[1:, 0] = -rotation[1:, 1:] @ explained
+        projected = np.column_stack([left, Q]).reshape(errors.shape)
+        return _Pass(-0.5 * float(llf), *output, rotation, projected)
+
+    def _predicted_cov(self, obs_cov: Array, state_cov: Array, phi: Array, start: Array) -> Array:
+        """Return P_t, time first."""
+        ssm = self._ssm
+        ssm["obs_cov"] = np.asfortranarray(obs_cov)
+        ssm["transition"], ssm["state_cov"] = np.diag(phi), state_cov
+        ssm.initialization = Initialization(self._q, "known", stationary_cov=start)
+        return np.asarray(ssm._filter().predicted_state_cov)[:, :, :-1].transpose(2, 0, 1)
+
+    def _solved(self, steps: Array, right: Array, trans: str) -> Array:
+        """Solve a_{t+1} = u_{t+1} + M_t a_t, or its transpose, for several columns."""
+        band = unit_band(steps, self._n)
+        flat = dtbtrs(band, right.reshape(self._n * self._q, -1), uplo="L", trans=trans, diag="U")[0]
+        return np.asarray(flat).reshape(right.shape)
+
+
+def _total(left: Array, right: Array) -> Array:
+    """Return the sum over time of A_t B_t, as one product."""
+    return np.asarray(left.transpose(1, 0, 2).reshape(left.shape[1], -1) @ right.reshape(-1, right.shape[2]))
+
+
+def _squares(columns: Array, summed: bool) -> Array:
+    """Return u_t u_t', summed over time or not."""
+    turned = np.swapaxes(columns, 1, 2)
+    return _total(columns, turned) if summed else columns @ turned
+
+
+def _known(precision: Array, missing: Array | None, summed: bool) -> Array:
+    """Return F_t^{-1} with zeros for missing elements, summed over time or not."""
+    if missing is not None:
+        np.einsum("tii->ti", precision)[...] -= missing
+    return precision.sum(axis=0) if summed else precision
