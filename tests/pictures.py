@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import matplotlib
@@ -28,7 +29,7 @@ from statespace_ext.inference.profile import plot_profile
 from statespace_ext.inference.windows import plot_windows
 from statespace_ext.plots import plot_em_trace, plot_factors, plot_forecast, plot_responses
 from statespace_ext.regression.plots import plot_coefficients, plot_lead
-from statespace_ext.term_structure.plots import plot_curve, plot_fit, plot_loadings, plot_term_premium
+from statespace_ext.term_structure.plots import Pictures
 
 ROOT = Path(__file__).parents[1]
 START_PAGE, START_DPI = ROOT / "docs" / "pictures" / "start.png", 70
@@ -82,9 +83,33 @@ def nelson_siegel(tau: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(columns, index=pd.Index(tau, name="maturity"))
 
 
+class TermStructure(Pictures):
+    """What the plots of a term structure read, given instead of fitted; each model has these maturities."""
+
+    _yields, fitted_yields = pd.DataFrame(), pd.DataFrame()
+
+    def __init__(self, **given: Any) -> None:
+        panel = SimpleNamespace(maturities=TAU, longest=TAU[-1])
+        self.model, self.params = SimpleNamespace(_given={"units": "decimal"}, panel=panel, k_factors=3), []
+        for name, value in given.items():
+            setattr(self, name, value)
+
+
+def rates(estimate: pd.Series | pd.DataFrame, se: float | pd.DataFrame) -> SimpleNamespace:
+    """Return rates with their standard errors."""
+    frame = pd.DataFrame(estimate)
+    return SimpleNamespace(estimate=frame, se=frame * 0.0 + se)
+
+
 def loadings(shift: float = 0.0) -> Figure:
     """Three loadings."""
-    return plot_loadings(nelson_siegel(np.linspace(0.1, 10, 100)) + 0.5 * shift, TAU)
+    tau = np.linspace(0.1, 10, 100)
+    frame = nelson_siegel(tau) + 0.5 * shift
+    results = TermStructure(_grid=lambda *given: tau)
+    results.model.factor_names = list(frame)
+    lines = SimpleNamespace(yields=lambda tau: SimpleNamespace(slope=frame.to_numpy()))
+    results.model.curves = lambda params: lines
+    return results.plot_loadings()
 
 
 def yields(shift: float = 0.0) -> pd.DataFrame:
@@ -98,31 +123,38 @@ def fit(shift: float = 0.0) -> Figure:
     """Seven maturities, with errors, a gap in one."""
     observed = yields() + 0.002 * np.sin(np.arange(len(MONTHS)) * 2.3)[:, None]
     observed.iloc[30:50, 2] = np.nan
-    return plot_fit(observed, yields(shift), 1e4)
+    rmse = 1e4 * ((observed - yields(shift)) ** 2).mean() ** 0.5
+    results = TermStructure(
+        _yields=observed, fitted_yields=yields(shift), pricing_error_summary=lambda: {"rmse": rmse}
+    )
+    return results.plot_fit()
 
 
 def term_premium(shift: float = 0.0) -> Figure:
     """Ten years."""
     long, expected = yields()["y10"], 0.6 * yields()["y10"] + 0.01 * shift
-    words = ("yield of 10 years", "short rate expected over 10 years", "term premium of 10 years")
     premium = long - expected
-    se = spread(premium.to_frame(), 0.002).iloc[:, 0]
-    return plot_term_premium(long, expected, premium, se, words, "given the parameters")
+    results = TermStructure(
+        _neutral=lambda definition: False,
+        term_premium=lambda *given, **options: rates(premium, spread(premium.to_frame(), 0.002).to_numpy()),
+        yield_curve=lambda *given, **options: rates(long, 0.0),
+    )
+    return results.plot_term_premium(10.0, param_uncertainty=False)
 
 
 def curve(shift: float = 0.0) -> Figure:
     """One date, a maturity missing."""
     tau = np.linspace(0.25, 10, 50)
-    centre = pd.Series(nelson_siegel(tau) @ [0.06, -0.03, 0.02], index=tau)
-    observed = pd.Series(nelson_siegel(TAU) @ [0.06, -0.03, 0.02], index=TAU) + 0.0007 * np.cos(5 * TAU)
+    centre = nelson_siegel(tau) @ [0.06, -0.03, 0.02] + 0.01 * shift
+    observed = nelson_siegel(TAU) @ [0.06, -0.03, 0.02] + 0.0007 * np.cos(5 * TAU)
     observed.iloc[3] = np.nan
-    return plot_curve(
-        centre + 0.01 * shift,
-        pd.Series(0.001, index=tau),
-        observed,
-        "2003-05-31",
-        "uncertainty of the parameters included",
+    date = [pd.Timestamp("2003-05-31")]
+    results = TermStructure(
+        _yields=observed.to_frame().T.set_axis(date),
+        _grid=lambda *given: tau,
+        yield_curve=lambda *given, **options: rates(centre.to_frame().T.set_axis(date), 0.001),
     )
+    return results.plot_curve()
 
 
 def windows(shift: float = 0.0) -> Figure:

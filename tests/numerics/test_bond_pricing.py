@@ -16,8 +16,6 @@ from scipy.integrate import solve_ivp
 
 from statespace_ext.exceptions import ParameterError
 from statespace_ext.numerics.bond_pricing import (
-    _flow,
-    _parts,
     forward_loadings,
     loadings,
     loadings_vjp,
@@ -29,7 +27,9 @@ from statespace_ext.numerics.ornstein_uhlenbeck import discretise
 def intercept_parts(at: tuple, tau: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Drift and convexity of the intercept, which a difference of intercepts would round away."""
     K, kappa, cov, _, delta_1 = at
-    return _parts(_flow(K, delta_1, tau, None), kappa, cov, tau)[0]
+    drift, _ = loadings(K, kappa, np.zeros_like(cov), 0.0, delta_1, tau)
+    convexity, _ = loadings(K, np.zeros_like(kappa), cov, 0.0, delta_1, tau)
+    return drift, convexity
 
 
 TAU = np.array([0.25, 0.5, 1, 2, 3, 5, 7, 10, 15, 20, 30.0])

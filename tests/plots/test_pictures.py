@@ -37,7 +37,8 @@ def test_every_plot_has_a_picture() -> None:
         import_module(each.name)
         for each in pkgutil.walk_packages(statespace_ext.__path__, f"{statespace_ext.__name__}.")
     ]
-    plots = {name for module in modules for name, _ in inspect.getmembers(module, inspect.isfunction)}
+    places = [*modules, pictures.Pictures]
+    plots = {name for place in places for name, _ in inspect.getmembers(place, inspect.isfunction)}
     assert {name for name in plots if name.startswith("plot_")} == {
         f"plot_{name}" for name in pictures.PICTURES
     }
