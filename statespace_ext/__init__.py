@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from ._version import __version__
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from . import datasets as datasets

@@ -34,7 +34,7 @@ from .declaration import (
     partly_diffuse,
     regression_layout,
 )
-from .deviation_score import DeviationScores
+from .deviations import DeviationScores
 from .estimation import RegressionEstimation, RegressionSmoother
 from .obs_scale import ScaledNoise, by_cov, parse_scale, scaled_cov, with_scale
 from .results import DynamicRegressionResults
