@@ -360,20 +360,20 @@ class DeviationScores(Mixin):
     _intercept: Array
 
     @property
-    def is_stationary(self) -> bool:
+    def _is_stationary(self) -> bool:
         """Whether the coefficients are diffuse constants plus stationary deviations."""
         c, diffuse = self.coefficients, self.initialization_kind == "diffuse"
         return diffuse and bool(c.autoregressive) and c.moving == c.autoregressive
 
     @property
-    def deviations(self) -> Deviations | None:
+    def _deviations(self) -> Deviations | None:
         """The likelihood by the deviations, unless the user set another initialization."""
         found: Deviations | None = self.private_smoother.deviations
         return found if self.user_initialization is None else None
 
-    def new_deviations(self) -> Deviations | None:
+    def _new_deviations(self) -> Deviations | None:
         """Return the likelihood by the deviations, or None if the coefficients have other dynamics."""
-        if not self.is_stationary:
+        if not self._is_stationary:
             return None
         known = self._intercept if self._intercept.ndim == 1 else self._intercept.T
         constant, moving = np.split(self._design, [self.coefficients.n_levels], axis=1)
@@ -384,9 +384,9 @@ class DeviationScores(Mixin):
         at, rows = self._blocks(params), self.coefficients.noise_rows
         return at["obs_cov"], at["state_cov"], at["transition"][np.arange(len(rows)), rows]
 
-    def deviation_score(self, params: Array) -> SystemScore | None:
+    def _deviation_score(self, params: Array) -> SystemScore | None:
         """Return the score by system matrix, or None if it needs a pass with all states."""
-        deviations, rows = self.deviations, self.coefficients.noise_rows
+        deviations, rows = self._deviations, self.coefficients.noise_rows
         if deviations is None:
             return None
         V, W, phi = self._moves(params)
@@ -399,7 +399,7 @@ class DeviationScores(Mixin):
         nothing = np.zeros(0)
         return SystemScore(found.llf, by_matrix, nothing, nothing, nothing)
 
-    def deviation_information(self, params: Array) -> Array:
+    def _deviation_information(self, params: Array) -> Array:
         """
         Return the average of the observed and the expected information at a full parameter vector.
 
@@ -410,7 +410,7 @@ class DeviationScores(Mixin):
         numpy.linalg.LinAlgError
             If a matrix is too close to a singular one.
         """
-        deviations, every = self.deviations, np.arange(len(self.layout))
+        deviations, every = self._deviations, np.arange(len(self.layout))
         if deviations is not None:
             V, W, phi = self._moves(params)
             by_obs, by_state = self._elements("obs", params), self._elements("state", params)
@@ -451,7 +451,7 @@ class DeviationScores(Mixin):
         out = np.zeros((len(self.layout),) * 2)
         if not self.has_factors:
             return out
-        score = self.deviation_score(params)
+        score = self._deviation_score(params)
         by = {} if score is None else self.score_by_block(score, params)
         for key in ("obs", "state"):
             block, index = self.layout.blocks[f"{key}_loading"], self.layout.index[f"{key}_loading"]
@@ -462,14 +462,14 @@ class DeviationScores(Mixin):
                 np.add.at(out, np.ix_(index, index), same * weights * slopes[np.ix_(block.rows, block.rows)])
         return out
 
-    def values(self, problem: EstimationProblem, points: Sequence[Array]) -> Array:
+    def _values(self, problem: EstimationProblem, points: Sequence[Array]) -> Array:
         """Return the log-likelihoods at several points, from one loop over time for all of them."""
-        deviations, found = self.deviations, None
+        deviations, found = self._deviations, None
         if deviations is not None and len(points) >= _SEVERAL:
             moves = [self._moves(problem.full(point)) for point in points]
             found = deviations.loglikes(*(np.array(each) for each in zip(*moves, strict=True)))
         if found is None:
-            return super().values(problem, points)
+            return super()._values(problem, points)
         exist = np.isfinite(found) & np.array([problem.feasible(point) for point in points])
         return np.where(exist, found, -np.inf)
 

@@ -358,13 +358,13 @@ class DynamicRegression(DeviationScores, ScaledNoise, RegressionEstimation[Dynam
                 *given,
                 walk=c.moving[0] if one else None,
                 scale=self.obs_scale,
-                deviations=self.new_deviations(),
+                deviations=self._new_deviations(),
             )
         return cast(RegressionSmoother, self._private.smoother)
 
     def loglike_and_score(self, params: Array) -> tuple[float, Array]:
         """Return the log-likelihood and its gradient, from fewer states or no filter pass where possible."""
-        score = self.deviation_score(params) if self.is_stationary else self._common_score(params)
+        score = self._deviation_score(params) if self._is_stationary else self._common_score(params)
         if score is None:
             return super().loglike_and_score(params)
         return score.llf, self.layout.gradient(self.score_by_block(score, params), params)
@@ -388,14 +388,14 @@ class DynamicRegression(DeviationScores, ScaledNoise, RegressionEstimation[Dynam
         With ar1 coefficients the derivatives by factors and proportions are known too.
         """
         if self.coefficients.autoregressive:
-            return not self.layout.curved and self.deviations is not None
+            return not self.layout.curved and self._deviations is not None
         affine = not (self.has_factors or self.proportional or self.layout.curved)
         return affine and self.private_smoother.common is None
 
     def average_information(self, params: Array) -> Array:
         """Return the average of the observed and the expected information at a full parameter vector."""
         if self.coefficients.autoregressive:
-            return self.deviation_information(params)
+            return self._deviation_information(params)
         system, V = self.initialized_system(params), self._blocks(params)["obs_cov"]
         mean, directions, cov = self.private_smoother.start_of(system)
         scale = np.ones(self.endog.shape) if self.obs_scale is None else self.obs_scale

@@ -519,9 +519,9 @@ class RegressionEstimation(StateSpaceModel[R]):
 
     def default_start(self, problem: EstimationProblem) -> Array:
         """Return start values of the free parameters from least squares and the best of a few sizes of W."""
-        return regression_start(problem, *self._least_squares(), self.values)
+        return regression_start(problem, *self._least_squares(), self._values)
 
-    def values(self, problem: EstimationProblem, points: Sequence[Array]) -> Array:
+    def _values(self, problem: EstimationProblem, points: Sequence[Array]) -> Array:
         """Return the log-likelihoods at several points, minus infinity where there is none."""
         return np.array([problem.value(point) for point in points])
 
@@ -531,7 +531,7 @@ class RegressionEstimation(StateSpaceModel[R]):
 
     def other_local_maxima(self, problem: EstimationProblem, params: Array) -> list[Array]:
         """Return points from which an optimizer may reach a higher maximum."""
-        return autoregressive_local_maxima(problem, params, self._least_squares()[1], self.values)
+        return autoregressive_local_maxima(problem, params, self._least_squares()[1], self._values)
 
     def stabilised(self, problem: EstimationProblem, params: Array) -> Array:
         """Return the free parameters with autoregressive coefficients inside the unit circle."""

@@ -64,7 +64,7 @@ def dense(model: sse.CAPM, params: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
 @pytest.mark.parametrize("name", MODELS)
 def test_likelihood_and_score(name: str, missing: bool) -> None:
     model, params = built(name, missing)
-    assert model.deviations is not None
+    assert model._deviations is not None
     llf, score = model.loglike_and_score(params)
     Sigma, X, y = dense(model, params)
     inverse = np.linalg.inv(Sigma)
@@ -118,19 +118,19 @@ def test_several_points_at_once(name: str, missing: bool) -> None:
     problem = model.problem()
     points = [params * scale for scale in (1.0, 0.9, 0.7, 0.5, 0.2)]
     one_by_one = np.array([problem.value(point) for point in points])
-    assert_allclose(model.values(problem, points), one_by_one, rtol=1e-9)
+    assert_allclose(model._values(problem, points), one_by_one, rtol=1e-9)
     negative = model.layout.project({"obs_cov": -np.eye(P)}, params)
-    assert model.values(problem, [*points, negative])[-1] == -np.inf
+    assert model._values(problem, [*points, negative])[-1] == -np.inf
 
 
 def test_other_starts_use_all_states() -> None:
     """A start that the user sets, and rows that are singular."""
     model, params = built("unstructured", False)
     singular = model.layout.project({"obs_cov": np.ones((P, P)), "state_cov": np.zeros((P, P))}, params)
-    assert model.deviation_score(singular) is None
+    assert model._deviation_score(singular) is None
     k = model.k_states
     model.ssm.initialization = Initialization(k, "known", constant=np.zeros(k), stationary_cov=np.eye(k))
-    assert model.deviations is None
+    assert model._deviations is None
     want = StateSpaceModel.loglike_and_score(model, params)
     assert_allclose(model.loglike_and_score(params)[0], want[0])
     assert_allclose(model.loglike(params), want[0])
