@@ -244,21 +244,25 @@ class ExactScoreMixin(Mixin):
         signature = inspect.signature(super().fit)
         given = () if start_params is None and not signature.parameters else (start_params,)
         bound = signature.bind_partial(*given, *args, **kwargs)
-        limited = "maxiter" in {**bound.arguments, **bound.arguments.get("kwargs", {})}
+        further = [name for name, each in signature.parameters.items() if each.kind is each.VAR_KEYWORD]
+        limited = "maxiter" in bound.arguments or "maxiter" in kwargs
         bound.apply_defaults()
-        more = bound.arguments.pop("kwargs", {})
+        more = bound.arguments[further[0]] if further else {}
         options = {**bound.arguments, **more}
         method = options.get("method")
-        if "optim_score" not in signature.parameters or method not in METHODS_OF_FIT:
+        if "optim_score" not in signature.parameters or not further or method not in METHODS_OF_FIT:
             return super().fit(*given, *args, **kwargs)
         if self._exact_pays(options):
             options["optim_score"] = "exact"
             if method == "lbfgs" and not limited:
                 options["maxiter"] = int(_ITERATIONS * options["maxiter"])
         trials = Trials(self, self._minimiser(options), movable=start_params is None)
+        more.setdefault("extra_fit_funcs", {method: trials})
+        for name in ("optim_score", "maxiter"):
+            (bound.arguments if name in bound.arguments else more)[name] = options[name]
         self._fitting = True
         try:
-            res = super().fit(**{"extra_fit_funcs": {method: trials}, **options})
+            res = super().fit(*bound.args, **bound.kwargs)
         finally:
             self._fitting, self._score_memo = False, None
         if getattr(res, "cov_type", None) == "oim":

@@ -167,16 +167,18 @@ def begun(
 
 
 def _sizes(system: System, directions: Array) -> Array:
-    """Return variances of delta that move observations as much as the noise of the model does."""
+    """Return variances of delta that move no series more than the noise of the model does."""
     Z, H, R, Q = (
         np.moveaxis(value.reshape(*value.shape[:2], -1), 2, 0)[:100]
         for value in (system.design, system.obs_cov, system.selection, system.state_cov)
     )
     half = Z @ R
     variances = np.diagonal(H, axis1=1, axis2=2) + np.sum((half @ Q) * half, axis=2)
-    noise = float(np.mean(variances)) or 1.0
-    largest = np.max(np.sum((Z @ directions) ** 2, axis=1), axis=0)
-    return noise / np.where(largest > 0.0, largest, 1.0)
+    noise = np.mean(variances, axis=0)
+    noise = np.where(noise > 0.0, noise, np.min(noise, where=noise > 0.0, initial=np.inf))
+    noise = np.where(np.isfinite(noise), noise, 1.0)
+    largest = np.max(np.max((Z @ directions) ** 2, axis=0) / noise[:, None], axis=0)
+    return np.asarray(1.0 / np.where(largest > 0.0, largest, 1.0))
 
 
 def directions_of(diffuse: Array) -> Array:

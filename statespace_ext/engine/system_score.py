@@ -33,6 +33,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg.lapack import dtrtri
 
 from ..em.regressions import row_products
 from ..em.updates import stationary_chain
@@ -104,6 +105,11 @@ _SETTLED = 1e-14
 """Change of P_t or N_t, relative to the roots of its diagonal elements, below which it has settled."""
 _MOST_UNSETTLED = 60
 """Largest number of periods before P_t, or N_t, has settled. With more, a pass over time is as fast."""
+_LARGEST_PRECISION = 1e8
+"""
+Largest element of F_t^{-1}, for forecast errors of variance one. The error of the score grows with it, as the
+error of a pass does.
+"""
 
 
 def settled_score(smoother: Smoother, system: System, needed: frozenset[str]) -> SystemScore | None:
@@ -116,7 +122,7 @@ def settled_score(smoother: Smoother, system: System, needed: frozenset[str]) ->
         return None
     if path is None:
         return None
-    P, K, L, inverse, log_det = path
+    P, K, L, whiten, log_det = path
     n, k, Z = len(smoother.endog), system.k_states, system.design
     recursion, inputs = LinearRecursion(L, n), np.empty((n, k))
     y = smoother.endog - _by_rows(system.obs_intercept, slice(None))
@@ -124,22 +130,22 @@ def settled_score(smoother: Smoother, system: System, needed: frozenset[str]) ->
     inputs[1:] += _by_rows(system.state_intercept, slice(n - 1))
     predicted = recursion.forward(inputs)
     v = y - predicted @ Z.T
-    u = by_period(v, inverse)
-    llf = -0.5 * float(y.size * np.log(2.0 * np.pi) + log_det + np.vdot(v, u))
-    r = np.concatenate([recursion.backward(u @ Z), np.zeros((1, k))])
+    errors, loadings = by_period(v, np.swapaxes(whiten, 1, 2)), whiten @ Z
+    llf = -0.5 * float(y.size * np.log(2.0 * np.pi) + log_det + np.vdot(errors, errors))
+    r = np.concatenate([recursion.backward(by_period(errors, loadings)), np.zeros((1, k))])
     xhat = predicted + by_period(r[:-1], P)
-    u -= by_period(r[1:], K)
-    N = _settled_adjoints(Z.T @ inverse @ Z, L, n)
+    u = by_period(errors, whiten) - by_period(r[1:], K)
+    N = _settled_adjoints(np.swapaxes(loadings, 1, 2) @ loadings, L, n)
     if N is None or not np.isfinite(llf):
         return None
     first, N = N[0], N[1:]
     count = np.ones(len(P))
     count[-1] = n - len(P) + 1
-    Kt, NLP = np.swapaxes(K, 1, 2), N @ L @ P
+    Kt, NLP, back = np.swapaxes(K, 1, 2), N @ L @ P, np.swapaxes(whiten, 1, 2)
     out = {
-        "design": u.T @ xhat - np.tensordot(count, inverse @ Z @ P, 1) + _chain(Kt, NLP, True)[0],
+        "design": u.T @ xhat - np.tensordot(count, back @ (loadings @ P), 1) + _chain(Kt, NLP, True)[0],
         "obs_intercept": u.T,
-        "obs_cov": 0.5 * (u.T @ u - np.tensordot(count, inverse, 1) - _chain(Kt, N @ K, True)[0]),
+        "obs_cov": 0.5 * (u.T @ u - np.tensordot(count, back @ whiten, 1) - _chain(Kt, N @ K, True)[0]),
         "transition": r[1:].T @ xhat - NLP.sum(axis=0),
         "state_intercept": r[1:].T,
         **_state_noise(system, r[1:], N, needed),
@@ -149,28 +155,26 @@ def settled_score(smoother: Smoother, system: System, needed: frozenset[str]) ->
 
 def _settling(system: System, n: int) -> tuple[Array, Array, Array, Array, float] | None:
     """
-    Return P_t, K_t, L_t and F_t^{-1} until they are constant, and the sum of log|F_t| over n periods.
+    Return P_t, K_t, L_t and F_t^{-1/2} until they are constant, and the sum of log|F_t| over n periods.
 
-    The result is None if they are not constant after `_MOST_UNSETTLED` periods.
+    The result is None if they are not constant after `_MOST_UNSETTLED` periods, or an F_t is nearly singular.
     """
     Z, T, H = system.design, system.transition, system.obs_cov
     W, P = system.selection @ system.state_cov @ system.selection.T, system.initial_state_cov
-    parts: list[tuple[Array, Array, Array]] = []
+    parts: list[tuple[Array, ...]] = []
     for _ in range(min(_MOST_UNSETTLED, n)):
-        PZ = P @ Z.T
-        F = Z @ PZ + H
-        inverse = np.linalg.inv(F)
-        gain = PZ @ inverse
-        parts.append((P, T @ gain, inverse))
-        left = T - T @ gain @ Z
-        following = symmetrize(left @ P @ left.T + T @ gain @ H @ gain.T @ T.T) + W  # keeps digits
+        F = Z @ P @ Z.T + H
+        whiten = dtrtri(np.linalg.cholesky(F), lower=1)[0]
+        if not np.max(np.linalg.norm(whiten, axis=0) ** 2 * F.diagonal()) < _LARGEST_PRECISION:
+            return None
+        loadings = whiten @ Z
+        gain, left = T @ P @ loadings.T @ whiten, T - T @ P @ (loadings.T @ loadings)
+        parts.append((P, gain, left, whiten))
+        following = symmetrize(left @ P @ left.T + gain @ H @ gain.T) + W  # keeps digits
         if np.all(np.abs(following - P) <= relative_to(P, _SETTLED)):
-            covs, gains, precisions = (np.array(part) for part in zip(*parts, strict=True))
-            dets = np.linalg.slogdet(Z @ covs @ Z.T + H)
-            if np.any(dets[0] <= 0.0):
-                return None
-            log_det = float(dets[1].sum() + (n - len(parts)) * dets[1][-1])
-            return covs, gains, T - gains @ Z, precisions, log_det
+            P, K, L, whiten = (np.array(part) for part in zip(*parts, strict=True))
+            dets = -2.0 * np.log(np.diagonal(whiten, axis1=1, axis2=2)).sum(axis=1)
+            return P, K, L, whiten, float(dets.sum() + (n - len(parts)) * dets[-1])
         P = following
     return None
 

@@ -196,6 +196,8 @@ def _radius(elements: bytes, k: int) -> float:
 
 _SQUARINGS = 8
 """Number of squarings up to which the norm of a power costs less than the eigenvalues."""
+_DIVERGED = 1e100
+"""Squared norm of a power of a matrix above which the next one may overflow."""
 
 
 def is_stable(transition: Array) -> bool:
@@ -214,8 +216,9 @@ def _has_small_power(elements: bytes, k: int) -> bool:
     """Return whether the norm of a power of T is below 1/2; an M-step asks it of the same matrix."""
     power = np.frombuffer(elements).reshape(k, k)
     for _ in range(_SQUARINGS):
-        if np.vdot(power, power) < 0.25:
-            return True
+        size = np.vdot(power, power)
+        if size < 0.25 or not size < _DIVERGED:
+            return bool(size < 0.25)
         power = power @ power
     return False
 

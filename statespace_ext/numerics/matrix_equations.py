@@ -178,6 +178,7 @@ def _kronecker_factors(elements: bytes, dtype: str, k: int) -> tuple[Array, Arra
     T = np.frombuffer(elements, dtype).reshape(k, k)
     if np.iscomplexobj(T) or not np.vdot(T, T) <= _LARGE:
         return None
+    T = T.astype(float)
     system = -(T[:, None, :, None] * T[:, None]).reshape(k * k, k * k)
     system.flat[:: k * k + 1] += 1.0
     factors, pivots, failed = dgetrf(system)

@@ -258,7 +258,7 @@ def _contains_block(kind: str, own: str, block: Array, obs_cov: Array) -> bool:
 def _reaches(model: DynamicRegression, wanted: dict[str, Array], affine: dict[str, Array]) -> bool:
     """Return whether the marked elements of (V, W) are an affine function of some parameters."""
     layout, every = model.layout, np.arange(len(model.layout))
-    slopes, away = [], []
+    slopes, away, sizes = [], [], []
     for key, target in wanted.items():
         block = layout.blocks[key]
         fixed, moved = block.fixed, layout.derivative(key, every).dense(len(every), block.shape)
@@ -266,7 +266,10 @@ def _reaches(model: DynamicRegression, wanted: dict[str, Array], affine: dict[st
             fixed, moved = _by_level(model, fixed), _by_level(model, moved)
         away.append((target - fixed)[affine[key]])
         slopes.append(moved[:, affine[key]])
-    D, goal = np.concatenate(slopes, axis=1).T, np.concatenate(away)
+        sizes.append(np.max(np.abs([target, fixed, *moved]), axis=0)[affine[key]])
+    size = np.concatenate(sizes)
+    size[size == 0.0] = 1.0
+    D, goal = np.concatenate(slopes, axis=1).T / size[:, None], np.concatenate(away) / size
     return bool(np.allclose(D @ np.linalg.lstsq(D, goal, rcond=None)[0], goal, rtol=0.0, atol=1e-9))
 
 

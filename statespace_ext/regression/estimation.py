@@ -522,7 +522,7 @@ class RegressionEstimation(StateSpaceModel[R]):
         return regression_start(problem, *self._least_squares(), self._values)
 
     def _values(self, problem: EstimationProblem, points: Sequence[Array]) -> Array:
-        """Return the log-likelihoods at several points, minus infinity where there is none."""
+        """Return the log-likelihoods at several points, minus infinity where it does not exist."""
         return np.array([problem.value(point) for point in points])
 
     def other_starts(self, problem: EstimationProblem) -> list[Array]:

@@ -164,7 +164,7 @@ class ACMResults(Pictures):
         """Roots of Phi (P) and Phi - lambda_1 (Q) from the slowest, with half-lives and periods in years."""
         both, dt = self.model.curves(self.params).dynamics, self.model.dt
         out = roots_of(both.K_P, both.pricing.K, dt)
-        return out.assign(real=1.0 - dt * out["real"], imag=-dt * out["imag"])
+        return out.assign(real=1.0 - dt * out["real"], imag=0.0 - dt * out["imag"])
 
     def bias_corrected(
         self, method: str = "analytic", *, n_boot: int = 1000, rng: object = None

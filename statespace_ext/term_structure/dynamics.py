@@ -342,10 +342,11 @@ def mean_reversion(K: Array, step: float | None = None) -> Array:
     -log(1 - h z) / h in place of an eigenvalue z, because the root of the transition is 1 - h z.
     """
     roots = np.linalg.eigvals(K)
-    roots = roots[np.lexsort((roots.imag, roots.real))]
+    speed = roots.real if step is None else -np.abs(1.0 - step * roots)
+    roots = roots[np.lexsort((roots.imag, speed))]
     size = max(float(np.max(np.abs(roots))), 1.0)
     real = np.where(np.abs(roots.real) < SINGULAR * size, 0.0, roots.real)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         decay = real + 1j * roots.imag
         decay = decay if step is None else -np.log(1.0 - step * decay) / step
         half = np.where(decay.real < 0, np.nan, np.log(2.0) / np.abs(decay.real))

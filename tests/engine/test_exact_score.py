@@ -151,6 +151,24 @@ def test_fit_with_positional_arguments_and_options() -> None:
     assert_allclose(model.fit_constrained({"ar.L1": 0.2}, disp=0).llf, fixed.llf, rtol=1e-8)
 
 
+def test_options_of_a_fit_whose_signature_is_the_user_s() -> None:
+    seen = {}
+
+    class Mine(UC):
+        def fit(self, start_params=None, method="lbfgs", optim_score=None, *, maxiter=50, **options):
+            seen.update(options)
+            given = {"method": method, "optim_score": optim_score, "maxiter": maxiter}
+            return super().fit(start_params, **given, **options)
+
+    class Exact(sse.ExactScoreMixin, Mine):
+        pass
+
+    res = Exact(np.cumsum(np.random.default_rng(0).standard_normal(60)), "local level").fit(
+        None, "lbfgs", disp=False, cov_type="none", pgtol=1e-9
+    )
+    assert res.cov_type == "none" and seen["pgtol"] == 1e-9 and seen["disp"] is False
+
+
 def test_score_of_the_mixin_is_the_exact_one() -> None:
     y = gappy(macro()[:, [0, 2]])
     model, plain = ExactVARMAX(y, order=(1, 0), trend="c"), VARMAX(y, order=(1, 0), trend="c")

@@ -94,11 +94,13 @@ def test_spacings(case: str, spacing: float, moving: bool) -> None:
     check(y, given)
 
 
-@pytest.mark.parametrize("share", [1e-12, 1e-5])
-def test_an_obs_cov_that_is_nearly_singular(share: float) -> None:
+@pytest.mark.parametrize("scale", [1.0, 1e6])
+@pytest.mark.parametrize("share", [1e-12, 1e-8, 1e-5])
+def test_an_obs_cov_that_is_nearly_singular(share: float, scale: float) -> None:
     """Given the diffuse states the first row is nearly certain; the states take that direction up."""
     y, given = regression(np.random.default_rng(13), 6, 2, 1.0)
-    given["obs_cov"] = np.array([[1.0, 0.8], [0.8, 0.64 + share]])
+    units = np.array([1.0, scale])
+    y, given["obs_cov"] = y * units, np.array([[1.0, 0.8], [0.8, 0.64 + share]]) * np.outer(units, units)
     check(y, given, {"obs_cov": (1, 1), "state_cov": (-1, -1)})
 
 

@@ -426,6 +426,21 @@ def test_settled_score_equals_that_of_a_pass_for_any_noise(
         assert_allclose(one, other, atol=1e-9 * np.abs(other).max())
 
 
+@pytest.mark.parametrize("variance", 10.0 ** np.arange(-4, 13, 2))
+def test_settled_score_is_right_or_left_to_the_pass(variance: float) -> None:
+    """With a wide first state and little noise, F_1 is nearly singular. The truth has 50 digits."""
+    y, system = random_system(np.random.default_rng(3), 12, 1, 3)
+    system["obs_cov"], system["initial_state_cov"] = 1e-4 * np.eye(3), variance * np.eye(1)
+    found = settled_score(Smoother(y, 1, 1), library_system(system), ALL)
+    assert (found is not None) == (variance <= 1e4)
+    if found is None:
+        return
+    given, known = {key: value for key, value in system.items() if key != "initialization"}, np.zeros(1, bool)
+    for name in ("design", "transition", "state_cov"):
+        wanted = precise_score(y, given, known, name, (0, 0))
+        assert_allclose(found.by_matrix[name][0, 0], wanted, rtol=1e-10 + 1e-11 * variance)
+
+
 @pytest.mark.parametrize("name", ["obs_cov", "design", "transition", "state_cov"])
 def test_settled_score_keeps_digits(name: str) -> None:
     """Two of three series have almost no noise; differences of a log-likelihood of 50 digits are right."""

@@ -121,6 +121,15 @@ def test_patterns_and_fixed_elements() -> None:
     assert not is_nested(model_of("zero"), model_of(0.3 * np.eye(3)))
 
 
+@pytest.mark.parametrize("size", [1e-20, 1e-10, 1.0])
+def test_small_variances_are_not_zero(size: float) -> None:
+    """Innovations of alphas of daily returns have variances of 1e-10."""
+    assert not is_nested(model_of(size * np.eye(3)), model_of(9.0 * size * np.eye(3)))
+    assert not is_nested(model_of("zero"), model_of(size * np.eye(3)))
+    assert is_nested(model_of(size * np.eye(3)), model_of(size * np.eye(3)))
+    assert is_nested(model_of(size * np.eye(3)), model_of("diagonal"))
+
+
 def test_dynamics() -> None:
     static = sse.DynamicRegression(Y, X)
     one, both = model_of("diagonal"), model_of("diagonal", dynamics=BOTH_MOVE)

@@ -13,6 +13,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import statespace_ext as sse
+from statespace_ext.term_structure.dynamics import mean_reversion
 
 MONTHS = np.array([1, 3, 6, *range(12, 121, 12)])
 TAU = MONTHS / 12.0
@@ -214,6 +215,13 @@ def test_tables_and_pictures() -> None:
     )
     again = pickle.loads(pickle.dumps(res))
     assert_allclose(again.term_premium(5).se, res.term_premium(5).se, rtol=1e-12)
+    # a cycle, a root of each sign and a shock without persistence: the slowest has the largest modulus
+    Phi = np.zeros((5, 5))
+    Phi[:2, :2], Phi[2, 2], Phi[3, 3] = 0.95 * np.array([[0.8, 0.6], [-0.6, 0.8]]), -0.9, 0.5
+    found = mean_reversion(12.0 * (np.eye(5) - Phi), 1.0 / 12.0)
+    half = np.log(0.5) / np.log([0.95, 0.95, 0.9, 0.5]) / 12.0
+    assert_allclose(found[:, 2], [*half, 0.0], rtol=1e-12)
+    assert_allclose(1.0 - found[:, 0] / 12.0, [0.76, 0.76, -0.9, 0.5, 0.0], atol=1e-14)
     pytest.importorskip("matplotlib")
     for name in ("plot_factors", "plot_loadings", "plot_fit", "plot_term_premium", "plot_curve"):
         assert getattr(res, name)().axes

@@ -76,15 +76,16 @@ def near_start(model: sse.ATSM, seed: int = 0) -> np.ndarray:
     return model.layout.constrain(z * (1.0 + 0.05 * rng.standard_normal(len(z))))
 
 
-def check_score(model: sse.ATSM, params: np.ndarray) -> None:
+def check_score(model: sse.ATSM, params: np.ndarray, step: float = 1e-3) -> None:
     """Compare the score with Richardson differences, by unconstrained parameter, in relative units."""
     layout = model.layout
     z = layout.unconstrain(params)
     scale = np.maximum(np.abs(z), 0.02)
     score = layout.vjp(z, model.score(params)) * scale
-    step = 1e-3 * np.ones(len(z))
     expected = richardson_gradient(
-        lambda w: model.loglike(layout.constrain(z + scale * w)), np.zeros(len(z)), step=step
+        lambda w: model.loglike(layout.constrain(z + scale * w)),
+        np.zeros(len(z)),
+        step=step * np.ones(len(z)),
     )
     assert_allclose(score, expected, rtol=1e-7, atol=1e-7 * np.median(np.abs(expected)))
 
@@ -93,7 +94,8 @@ def check_score(model: sse.ATSM, params: np.ndarray) -> None:
 def test_score(name: str) -> None:
     exact = SPECIFICATIONS[name].get("obs_cov") == "exact-portfolios"
     model = specified(name, missing=0.0 if exact else 0.1)
-    check_score(model, near_start(model))
+    # portfolios without error make the log-likelihood round more, and curve less
+    check_score(model, near_start(model), 4e-3 if exact else 1e-3)
 
 
 @pytest.mark.parametrize("name", ["jsz", "afns", "dns", "jsz with restricted prices of risk"])
