@@ -402,7 +402,7 @@ def preserves(model: Any, group: str, name: str) -> bool:
 def beside(subject: str, group: str, name: str, way: str, folder: Path) -> str:
     """Return how the answer of a plain model with the same matrices differs from ours."""
     verdict = GROUPS[group][name]
-    if verdict.is_own(subject):
+    if verdict.is_own(subject) or name in SUBJECTS[subject].wrong_in_plain:
         return ""
     ours, plain = (asked(subject, group, name, way, kind, folder) for kind in (False, True))
     if (

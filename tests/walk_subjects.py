@@ -21,8 +21,10 @@ from statespace_ext.engine.system import write
 
 N, H = 24, 4
 INDEX = pd.period_range("2001-01", periods=N + H, freq="M")
-_PLAIN_ROUNDING = 16.0
+_PLAIN_ROUNDING = 64.0
 """Factor of the bound on the rounding of a plain smoother, which counts one operation of many."""
+_APPROXIMATE = 1e5
+"""Variance from which a first state is approximately diffuse."""
 
 
 def docs_model() -> type:
@@ -107,10 +109,11 @@ class Subject:
 
         Its smoother subtracts P N P from P. After an exact-diffuse start whose first rows nearly repeat P is
         large, so that eps |P|^2 |N| is not small beside what is left. Ours has no such difference. Against 50
-        digits, the error of the plain model was up to 7 times eps |P|^2 |N|, and that of ours 3e-16.
+        digits, the error of the plain model was up to 57 times eps |P|^2 |N|, and that of ours 3e-16.
         """
         with quietly():
-            res = self.model(plain=True).smooth(self.params).smoother_results
+            longer = self.model(plain=True).clone(self.longer(), **self.longer_regressors())
+            res = longer.smooth(self.params).smoother_results
         if not res.nobs_diffuse:
             return 0.0
         P, N, V = (
@@ -122,6 +125,22 @@ class Subject:
             )
         )
         return float(_PLAIN_ROUNDING * np.finfo(float).eps * np.max(P**2 * N) / np.max(V))
+
+    @cached_property
+    def wrong_in_plain(self) -> set[str]:
+        """
+        Return names whose answers are wrong in statsmodels for the start of this model.
+
+        Its draws are wrong after a variance of zero (tests/engine/test_draws.py). Its steps for derivatives
+        by period lose digits if the first state has a large variance (tests/base/test_arguments.py).
+        """
+        model = self.model()
+        with quietly():
+            ssm = model.smooth(self.params, cov_type="none").model.ssm
+        variances = np.real(np.diag(ssm.initialization(model=ssm)[2]))
+        names = {"simulation_smoother"} if variances.any() and not variances.all() else set()
+        large = np.max(variances, initial=0.0) >= _APPROXIMATE
+        return names | ({"score_obs", "opg_information_matrix"} if large else set())
 
     def _moved(self, share: float) -> np.ndarray:
         model = self.model()

@@ -92,6 +92,18 @@ def test_derivatives_by_period_without_options(res: Any) -> None:
     assert np.all(np.isfinite(model.observed_information_matrix(at)))
 
 
+@pytest.mark.parametrize("obs_cov", ["diagonal", "unstructured", "equicorrelated"])
+def test_derivatives_by_period_with_an_approximate_diffuse_start(obs_cov: str) -> None:
+    """The steps of statsmodels leave four digits here."""
+    y = np.random.default_rng(5).standard_normal((24, 3)).cumsum(axis=0)
+    model = sse.LGSSM(
+        y, 2, initialization="approximate_diffuse", obs_cov=obs_cov, identification="triangular"
+    )
+    at = np.asarray(model.start_params)
+    by_period = model.score_obs(at)
+    assert_allclose(by_period.sum(axis=0), model.score(at), atol=1e-6 * np.abs(by_period).max())
+
+
 def test_derivatives_with_fixed_parameters() -> None:
     y = pd.DataFrame(returns(), columns=["a", "b", "c"])
     model = regression(y)
