@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -197,3 +199,19 @@ def test_units_shift_the_log_likelihood_by_their_logarithm(kind: str, data: Any)
     ratio = np.where(places, other.params / np.where(places, case.params, 1.0), 1.0)
     score = other.model.score(other.params) * ratio
     close(score * case.params, case.model.score(case.params) * case.params, 1e-6)
+
+
+@every_class
+@examples(6)
+@given(data=st.data(), scale=st.sampled_from([1e-16, 1e-10, 1e10]))
+def test_an_evaluation_changes_no_later_one(kind: str, data: Any, scale: float) -> None:
+    """What an evaluation keeps, such as the axes of the first rows, serves only where it is valid."""
+    case = data.draw(CASES[kind]())
+    model, params = case.model, np.asarray(case.params)
+    used = deepcopy(model)
+    sizes = ["var" in name or "cov" in name for name in model.param_names]
+    with quiet(), suppress(sse.StateSpaceError):
+        used.loglike(np.where(sizes, scale * params, params))
+        used.score(np.where(sizes, scale * params, params))
+    close(used.loglike(params), model.loglike(params), 1e-12)
+    close(used.score(params), model.score(params), 1e-10)

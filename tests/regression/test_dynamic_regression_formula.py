@@ -100,7 +100,7 @@ def test_regressors_out_of_sample_by_the_same_formula(frame: pd.DataFrame) -> No
 
 @pytest.mark.parametrize("seed", range(10))
 def test_seasonal_dummies_can_be_fitted(seed: int) -> None:
-    """The first periods do not span the regressors: what rounding leaves of them is no information."""
+    """The first periods do not span the regressors. Rounding must not pass for information."""
     rng = np.random.default_rng(seed)
     quarters = (np.arange(40) // 3) % 4
     x = np.column_stack(
