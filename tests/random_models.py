@@ -54,7 +54,7 @@ def dense_form(model: Any, params: np.ndarray) -> tuple[dict[str, np.ndarray], n
     """Return the oracle's form of a system, and which initial states are diffuse."""
     system = model.system(params)
     flat = np.full(system.k_states, system.diffuse)
-    if system.start != "stationary":
+    if system.initialization_type != "stationary":
         flat[system.stationary_states] = False
     return {name: getattr(system, name) for name in (*MATRICES, "initial_state", "initial_state_cov")}, flat
 

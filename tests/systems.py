@@ -42,14 +42,14 @@ def by_turns(names: str, *factors: Iterable[Any]) -> Any:
 
 def library_system(system: DenseSystem, start: str = "known") -> System:
     """Return the library's form of the oracle's system."""
-    return System(**{name: np.asarray(value) for name, value in system.items()}, start=start)
+    return System(**{name: np.asarray(value) for name, value in system.items()}, initialization_type=start)
 
 
 def dense_system(system: System) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Return the oracle's form of the library's system, and which initial states are diffuse."""
     names = (*MATRICES, "initial_state", "initial_state_cov")
     return {name: getattr(system, name) for name in names}, np.full(
-        system.k_states, system.start == "diffuse"
+        system.k_states, system.initialization_type == "diffuse"
     )
 
 
@@ -107,7 +107,7 @@ class ExpectedLikelihood:
         eta = self.states[1:, :k] - by_period(system.transition, self.n)[:-1, :k] @ self.states[:-1]
         eta[:, :, 0] -= by_period(system.state_intercept, self.n)[:-1, :k]
         start = 0.0
-        if system.start != "diffuse":
+        if system.initialization_type != "diffuse":
             first = self.states[:1].copy()
             first[0, :, 0] -= system.initial_state
             start = log_density(first, system.initial_state_cov[None])

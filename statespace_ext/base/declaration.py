@@ -169,7 +169,7 @@ class Declared(Mixin):
             state_intercept=intercept,
             selection=structure.selection,
             state_cov=at["state_cov"],
-            start=self.initialization_kind,
+            initialization_type=self.initialization_kind,
             initial_state=at["initial_state"][:, 0],
             initial_state_cov=at["initial_state_cov"],
         )

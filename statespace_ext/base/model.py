@@ -347,7 +347,7 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         if has_part(start, "diffuse") and not isinstance(result, LazyResults):
             system = self.system(np.asarray(params, dtype=float))
             if start is not self._written_start:
-                system = replace(system, start="custom", initialization=start)
+                system = replace(system, initialization_type="custom", initialization=start)
             with named_singularity():
                 with_exact_start(result, self.private_smoother, system)
         result.model = own_representation(result)
@@ -413,15 +413,15 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
                 return system
             plain = partial(replace, system, initialization=None, stationary=None)
             if start.initialization_type == "diffuse":
-                return plain(start="diffuse")
+                return plain(initialization_type="diffuse")
             if start.initialization_type == "stationary":
-                return with_stationary_start(plain(start="stationary"))
+                return with_stationary_start(plain(initialization_type="stationary"))
             mean, diffuse, cov = start(model=self.ssm)
         if np.any(diffuse) or has_part(start, "stationary"):
             raise UnsupportedError(
                 "A model with a partly diffuse or stationary start that was set on `ssm` cannot be estimated"
             )
-        return plain(start="known", initial_state=mean, initial_state_cov=cov)
+        return plain(initialization_type="known", initial_state=mean, initial_state_cov=cov)
 
     def loglike(self, params: object, *args: Any, **kwargs: Any) -> float:
         """

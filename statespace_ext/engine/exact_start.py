@@ -260,7 +260,9 @@ def kept_share(system: System, count: int, predicted_cov: Array) -> float:
 def after(system: System, count: int, mean: Array, cov: Array) -> System:
     """Return the system over the periods after the first m, from a known start."""
     later = system.over(slice(count, None))
-    return replace(later, start="known", initialization=None, initial_state=mean, initial_state_cov=cov)
+    return replace(
+        later, initialization_type="known", initialization=None, initial_state=mean, initial_state_cov=cov
+    )
 
 
 def system_of(ssm: Representation) -> System:
@@ -268,7 +270,7 @@ def system_of(ssm: Representation) -> System:
     values = without_time({name: np.real(np.asarray(getattr(ssm, name))) for name in MATRICES})
     mean, _, finite = (np.real(part) for part in ssm.initialization(model=ssm))
     start = {"initial_state": mean, "initial_state_cov": finite, "initialization": ssm.initialization}
-    return System(**values, start="custom", **start)
+    return System(**values, initialization_type="custom", **start)
 
 
 def filter_error(ssm: KalmanFilter, univariate: bool = False) -> float:

@@ -200,7 +200,7 @@ def system_recursions(system: System, missing: Array) -> str:
         "python" or "compiled" (those of statsmodels); empty where they are not valid or the Kalman filter is
         faster.
     """
-    if system.start != "stationary" or not _has_large_state(missing.shape[1], system.k_states):
+    if system.initialization_type != "stationary" or not _has_large_state(missing.shape[1], system.k_states):
         return ""
     constant = all(getattr(system, name).ndim == 2 for name in MATRICES if not name.endswith("intercept"))
     if not constant or missing.any():

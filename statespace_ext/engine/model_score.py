@@ -384,11 +384,15 @@ def _as_system(ssm: KalmanFilter, base: dict[str, Array], scale: float) -> Syste
     mean, diffuse, cov = ssm.initialization(model=ssm)
     mean, cov = np.array(mean), scale * np.array(cov)
     if _is_stationary(ssm):
-        return System(**values, start="stationary", initial_state=mean, initial_state_cov=cov)
+        return System(**values, initialization_type="stationary", initial_state=mean, initial_state_cov=cov)
     if not np.any(diffuse):
-        return System(**values, start="known", initial_state=mean, initial_state_cov=cov)
+        return System(**values, initialization_type="known", initial_state=mean, initial_state_cov=cov)
     return System(
-        **values, start="custom", initial_state=mean, initial_state_cov=cov, initialization=ssm.initialization
+        **values,
+        initialization_type="custom",
+        initial_state=mean,
+        initial_state_cov=cov,
+        initialization=ssm.initialization,
     )
 
 

@@ -314,7 +314,7 @@ def _continued(ssm: LazySmoother, earlier: SmootherResults, smooths: bool) -> La
     without_absolute_tolerances(rows)
     rows.bind(np.asarray(ssm.endog)[:, n:].copy(order="F"))
     after = system.over(slice(n, None))
-    write(rows, replace(after, start="known", initialization=None, stationary=None, **start))
+    write(rows, replace(after, initialization_type="known", initialization=None, stationary=None, **start))
     new = rows.filter()
     new.model = None  # which is for these rows alone
     known = {name: vars(earlier)[name] for name in _SINCE if name in vars(earlier)}

@@ -368,7 +368,7 @@ class Smoother:
 
     def start_of(self, system: System) -> Start:
         """Return a_1, D and the finite part of P_1."""
-        if system.start == "diffuse":
+        if system.initialization_type == "diffuse":
             k = system.k_states
             return np.zeros(k), np.eye(k), np.zeros((k, k))
         ssm = self._smoother(0, False)

@@ -48,7 +48,7 @@ class System:
 
     Attributes
     ----------
-    start : {"known", "stationary", "diffuse", "approximate_diffuse"}
+    initialization_type : {"known", "stationary", "diffuse", "approximate_diffuse", "custom"}
         How x_1 is distributed.
     initial_state, initial_state_cov : ndarray
         a_1 (k,) and P_1 (k, k): given for "known" and "approximate_diffuse", computed for "stationary",
@@ -62,13 +62,13 @@ class System:
     state_intercept: Array
     selection: Array
     state_cov: Array
-    start: str
+    initialization_type: str
     initial_state: Array
     initial_state_cov: Array
     initialization: Initialization | None = None
-    """A statsmodels initialisation to use as it is, with ``start="custom"``."""
+    """A statsmodels initialisation to use as it is, for "custom"."""
     stationary: Array | None = None
-    """The states that start from their stationary distribution; all of them with ``start="stationary"``."""
+    """The states that start from their stationary distribution; all of them for "stationary"."""
     observation_groups: Array | None = None
     """The group of each period, if the sums of the observation equation are needed by group."""
     state_groups: Array | None = None
@@ -77,7 +77,7 @@ class System:
     @property
     def stationary_states(self) -> Array:
         """The states that start from their stationary distribution."""
-        if self.start == "stationary":
+        if self.initialization_type == "stationary":
             return np.arange(self.k_states)
         return np.zeros(0, dtype=np.intp) if self.stationary is None else self.stationary
 
@@ -86,7 +86,7 @@ class System:
         """Whether some state has an exact-diffuse start."""
         if self.initialization is not None:
             return has_part(self.initialization, "diffuse")
-        return self.start == "diffuse"
+        return self.initialization_type == "diffuse"
 
     def over(self, periods: slice) -> System:
         """Return the system over some periods, with its own start."""
@@ -207,12 +207,12 @@ def mixed_start(system: System, stationary: Array, diffuse: Array) -> System:
         inner, R = np.ix_(stationary, stationary), system.selection[stationary]
         T, intercept = system.transition[inner], system.state_intercept[stationary]
         mean[stationary], cov[inner] = start_moments(T, intercept, R, system.state_cov)
-    start, found = "known", None
+    kind, found = "known", None
     if diffuse.any():
         infinite = np.diag(diffuse.astype(float))
-        start, found = "custom", Initialization.from_components(len(mean), a=mean, Pstar=cov, Pinf=infinite)
-    found_start = replace(system, start=start, initialization=found, stationary=stationary)
-    return replace(found_start, initial_state=mean, initial_state_cov=cov)
+        kind, found = "custom", Initialization.from_components(len(mean), a=mean, Pstar=cov, Pinf=infinite)
+    values = {"initial_state": mean, "initial_state_cov": cov, "stationary": stationary}
+    return replace(system, initialization_type=kind, initialization=found, **values)
 
 
 def initialization_of(system: System, solved: bool = False) -> Initialization:
@@ -220,9 +220,9 @@ def initialization_of(system: System, solved: bool = False) -> Initialization:
     k = system.k_states
     if system.initialization is not None:
         return system.initialization
-    if system.start == "diffuse":
+    if system.initialization_type == "diffuse":
         return Initialization(k, "diffuse")
-    if system.start == "stationary" and system.state_intercept.ndim == 1 and not solved:
+    if system.initialization_type == "stationary" and system.state_intercept.ndim == 1 and not solved:
         return Initialization(k, "stationary")
     return Initialization(
         k,

@@ -351,7 +351,7 @@ def _without_a_direction(system: System) -> System | None:
         return None
     direction = factor @ vectors[:, 0]
     limit = replace(system, state_cov=system.state_cov - values[0] * np.outer(direction, direction))
-    if system.start != "stationary":
+    if system.initialization_type != "stationary":
         return limit
     mean, cov = stationary_start(limit)
     return replace(limit, initial_state=mean, initial_state_cov=cov)

@@ -193,7 +193,7 @@ def _scaled(system: System, units: Units) -> dict[str, Array]:
         "W": system.selection @ system.state_cov @ system.selection.T / np.outer(x, x),
         "H": system.obs_cov / np.outer(y, y),
     }
-    if system.start == "known":
+    if system.initialization_type == "known":
         out |= {"a": system.initial_state / x, "P": system.initial_state_cov / np.outer(x, x)}
     return {key: value / sizes.get(key, 1.0) for key, value in out.items()}
 

@@ -254,7 +254,7 @@ class LGSSM(OverTime):
             state_intercept=intercept,
             selection=selection,
             state_cov=at["state_cov"],
-            start=self.initialization_kind,
+            initialization_type=self.initialization_kind,
             initial_state=first,
             initial_state_cov=first_cov,
             observation_groups=self.layout.groups.get("observation"),

@@ -127,7 +127,10 @@ class Deviations:
         zero, one = np.zeros((q, q)), np.eye(q)
         nothing = np.zeros(p), np.eye(p), zero, np.zeros(q), one, zero
         write(
-            self._ssm, System(moving, *nothing, start="known", initial_state=zero[0], initial_state_cov=zero)
+            self._ssm,
+            System(
+                moving, *nothing, initialization_type="known", initial_state=zero[0], initial_state_cov=zero
+            ),
         )
 
     def loglike(self, obs_cov: Array, state_cov: Array, phi: Array) -> float | None:

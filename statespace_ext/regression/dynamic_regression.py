@@ -319,8 +319,8 @@ class DynamicRegression(DeviationScores, ScaledNoise, RegressionEstimation[Dynam
             design=self._design, obs_intercept=self._intercept, transition=transition,
             obs_cov=scaled_cov(at["obs_cov"], self.obs_scale),
             state_intercept=np.zeros(c.k_states), selection=self._selection, state_cov=state_cov,
-            start=start, initial_state=mean, initial_state_cov=cov, initialization=initialization,
-            stationary=stationary,
+            initialization_type=start, initialization=initialization, initial_state=mean,
+            initial_state_cov=cov, stationary=stationary,
         )  # fmt: skip
 
     @property

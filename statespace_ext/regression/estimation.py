@@ -326,9 +326,9 @@ class RegressionSmoother(Smoother):
     def loglike(self, system: System) -> float:
         """Return the log-likelihood."""
         found = None
-        if system.start == "diffuse" and self.common is not None:
+        if system.initialization_type == "diffuse" and self.common is not None:
             found = self.common.loglike(system.obs_cov, system.state_cov)
-        elif system.start == "custom" and self.deviations is not None:
+        elif system.initialization_type == "custom" and self.deviations is not None:
             phi = system.transition.diagonal()[-len(system.state_cov) :]
             found = self.deviations.loglike(system.obs_cov, system.state_cov, phi)
         return super().loglike(system) if found is None else found

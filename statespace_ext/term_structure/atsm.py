@@ -341,7 +341,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
             state_intercept=time_last(step.intercept, 1),
             selection=np.eye(n),
             state_cov=time_last(step.cov, 2),
-            start="diffuse"
+            initialization_type="diffuse"
             if self.initialization_kind == "diffuse" and self.first_portfolios is None
             else "known",
             initial_state=mean,

@@ -569,7 +569,7 @@ class ExpectedLoglike:
     def _initial(self, system: System) -> tuple[float, Array, Array]:
         """Return the term of the initial state, and its derivatives by a_1 and P_1."""
         k = system.k_states
-        if system.start == "diffuse" or not np.any(system.initial_state_cov):
+        if system.initialization_type == "diffuse" or not np.any(system.initial_state_cov):
             return 0.0, np.zeros(k), np.zeros((k, k))
         gap = (self.moments.initial_mean - system.initial_state)[:, None]
         second = self.moments.initial_cov + gap @ gap.T

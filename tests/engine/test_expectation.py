@@ -86,7 +86,7 @@ def test_obstacles() -> None:
     for data, trial, words in (
         (holes, at, "observations are missing"),
         (y, varying, "transition varies over time"),
-        (y, replace(at, start="diffuse"), "exact diffuse"),
+        (y, replace(at, initialization_type="diffuse"), "exact diffuse"),
         (y, singular, "obs_cov is singular"),
     ):
         smoother = Smoother(data, 2, 2)
@@ -244,7 +244,7 @@ def test_auto_takes_it_where_it_pays() -> None:
         y, system = random_system(np.random.default_rng(p), 30, 2, p, missing=0.1)
         smoother, at = Smoother(y, 2, 2), library_system(system)
         assert collapses(y.shape[1], at) is wanted
-        assert not collapses(y.shape[1], replace(at, start="diffuse"))
+        assert not collapses(y.shape[1], replace(at, initialization_type="diffuse"))
         name = "collapsed" if wanted else "statsmodels"
         automatic, chosen = expectation(smoother, at), expectation(smoother, at, name)
         np.testing.assert_array_equal(automatic.observation.ee, chosen.observation.ee)
@@ -259,7 +259,7 @@ def test_obstacles_by_collapsed_rows() -> None:
     singular = replace(at, obs_cov=np.ones((4, 4)))
     for trial, words in (
         (varying, "design varies over time"),
-        (replace(at, start="diffuse"), "exact diffuse"),
+        (replace(at, initialization_type="diffuse"), "exact diffuse"),
         (zero, "obs_cov is singular"),
         (singular, "obs_cov is singular"),
     ):

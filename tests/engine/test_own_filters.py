@@ -53,7 +53,7 @@ def stationary(k: int, p: int, n: int = 60) -> Case:
     matrices["initial_state"] = np.linalg.solve(np.eye(k) - T, c)
     matrices["initial_state_cov"] = solve_discrete_lyapunov(T, R @ Q @ R.T)
     y = matrices["obs_intercept"] + 2.0 * rng.standard_normal((n, p))
-    return y, matrices, System(**matrices, start="stationary")
+    return y, matrices, System(**matrices, initialization_type="stationary")
 
 
 @pytest.fixture
@@ -111,13 +111,13 @@ def test_what_is_not_valid_takes_the_kalman_filter(what: str, k: int, chosen: li
         y[3, 0] = np.nan
     elif what == "known":
         matrices = {**matrices, "initial_state_cov": 1.5 * matrices["initial_state_cov"]}
-        system = System(**matrices, start="known")
+        system = System(**matrices, initialization_type="known")
     elif what == "start":  # called stationary, and not
         matrices = {**matrices, "initial_state_cov": 1.5 * matrices["initial_state_cov"]}
-        system = System(**matrices, start="stationary")
+        system = System(**matrices, initialization_type="stationary")
     else:
         matrices = {**matrices, what: over_time(matrices[what])}
-        system = System(**matrices, start="stationary")
+        system = System(**matrices, initialization_type="stationary")
     assert Smoother(y, k, system.selection.shape[1]).loglike(system) == pytest.approx(
         dense(y, matrices), rel=1e-9
     )

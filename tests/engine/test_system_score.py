@@ -33,7 +33,7 @@ COVARIANCES = ("obs_cov", "state_cov")
 
 def restarted(system: System) -> System:
     """The system with the stationary start that belongs to its matrices."""
-    if system.start != "stationary":
+    if system.initialization_type != "stationary":
         return system
     mean, cov = stationary_start(system)
     return replace(system, initial_state=mean, initial_state_cov=cov)
@@ -398,7 +398,7 @@ def test_stands_back() -> None:
         (y, varying),
         (y, by_period),
         (y, singular),
-        (y, replace(at, start="diffuse")),
+        (y, replace(at, initialization_type="diffuse")),
     ):
         assert steady_score(Smoother(data, 2, 2), trial, ALL) is None
 
@@ -461,5 +461,10 @@ def test_settled_score_stands_back() -> None:
     holes[3, 1] = np.nan
     varying = replace(at, transition=np.repeat(at.transition[:, :, None], 200, axis=2))
     slow = replace(at, transition=0.999 * np.eye(2), state_cov=1e-9 * np.eye(2))
-    for data, trial in ((holes, at), (y, varying), (y, slow), (y, replace(at, start="diffuse"))):
+    for data, trial in (
+        (holes, at),
+        (y, varying),
+        (y, slow),
+        (y, replace(at, initialization_type="diffuse")),
+    ):
         assert settled_score(Smoother(data, 2, 2), trial, ALL) is None

@@ -63,7 +63,7 @@ def dense(model: sse.DynamicRegression, params: np.ndarray) -> tuple[np.ndarray,
         Sigma[s * p : s * p + p, s * p : s * p + p] += H[:, :, s]
     d = system.obs_intercept
     mean = (d.T if d.ndim == 2 else np.tile(d, (n, 1))).ravel()
-    if system.start == "diffuse":
+    if system.initialization_type == "diffuse":
         return Sigma, first, mean
     cov = first @ system.initial_state_cov @ first.T
     return Sigma + cov, np.zeros((n * p, 0)), mean + first @ system.initial_state
