@@ -16,7 +16,7 @@ from ..exceptions import DataError, SpecificationError, UnsupportedError, neares
 from ..numerics.linear_algebra import Array, at_period
 from ..params.affine import Regimes
 from ..params.layout import without_noise
-from ..params.parse import MARSS_COVARIANCES, parse_expression
+from ..params.parse import MARSS_COVARIANCES, keyword_array, numbers_or_objects, parse_element
 from .declaration import MARSS_ARGUMENTS
 from .model import LGSSM
 
@@ -123,7 +123,8 @@ def from_marss(
     series, labelled = _series(y, words)
     inputs = {name: _inputs(value, name, series) for name, value in (("c", c), ("d", d))}
     late = _one_or_zero(words.pop("tinitx"))
-    values = _resolved(words, series.shape[1], inputs)
+    names = _state_names(words["Z"], series.shape[1])
+    values = _resolved(words, series.shape[1], len(names), inputs)
     for intercept, coefs, name in (("U", "C", "c"), ("A", "D", "d")):
         _pattern_to_inputs(values, inputs, (intercept, coefs, name), series.index)
     _separate_names(values)
@@ -133,9 +134,11 @@ def from_marss(
     arguments = {_ARGUMENTS[key]: _shifted(value, key, late, len(series)) for key, value in values.items()}
     arguments |= _timed(inputs, late, index)
     free = any(_is_free(values[key]) for key in ("x0", "V0"))
-    arguments |= {"initialization": "estimated" if free else "known"}
-    arguments |= {"k_factors": (m := _states(words["Z"], series.shape[1]))}
-    arguments |= {"factor_names": _names_of_states(words["Z"], m) if state_names is None else state_names}
+    arguments |= {
+        "initialization": "estimated" if free else "known",
+        "k_factors": len(names),
+        "factor_names": names if state_names is None else state_names,
+    }
     built = LGSSM(endog, **arguments)
     known = _known_first_row(built)
     if len(known):
@@ -239,26 +242,22 @@ def _inputs(value: object, name: str, series: pd.DataFrame) -> pd.DataFrame | No
 # -- keywords -> matrices ----------------------------------------------------------------------------------
 
 
-def _states(Z: Any, p: int) -> int:
-    """Return the number of states from Z."""
-    if isinstance(Z, str):
-        return 1 if Z == "onestate" else p
-    if isinstance(Z, pd.Categorical):
-        return len(pd.unique(np.asarray(Z)))
-    shape = np.shape(_array(Z, "Z"))
-    return shape[1] if len(shape) > 1 else 1
-
-
-def _names_of_states(Z: Any, m: int) -> list[str]:
+def _state_names(Z: Any, p: int) -> list[str]:
     """Return the names of the states in MARSS."""
     if isinstance(Z, pd.Categorical):
         return [str(name) for name in pd.unique(np.asarray(Z))]
+    if isinstance(Z, str):
+        m = 1 if Z == "onestate" else p
+    else:
+        m = (*np.shape(_array(Z, "Z")), 1)[1]
     return [f"X{i + 1}" for i in range(m)]
 
 
-def _resolved(words: dict[str, Any], p: int, inputs: Mapping[str, pd.DataFrame | None]) -> dict[str, Any]:
-    """Replace the keywords of MARSS by keywords of `LGSSM` or arrays."""
-    m, values = _states(words["Z"], p), dict(words)
+def _resolved(
+    words: dict[str, Any], p: int, m: int, inputs: Mapping[str, pd.DataFrame | None]
+) -> dict[str, Any]:
+    """Replace keywords of MARSS by those of `LGSSM` or arrays, for p series and m states."""
+    values = dict(words)
     rows = {"Z": p, "A": p, "D": p, "R": p}
     columns = {"Z": m, "B": m, "Q": m, "V0": m, "R": p}
     for coefs, name in (("C", "c"), ("D", "d")):
@@ -326,17 +325,7 @@ def _array(value: object, key: str) -> np.ndarray:
             expected="an array of numbers and strings with a last axis over time",
             remedy="Use LGSSM, which accepts Regimes.",
         )
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise SpecificationError(
-            f"{key} has rows of different lengths", got=repr(value), expected="a matrix"
-        ) from error
-    if array.dtype.kind in "OUS":
-        return array.astype(object)
-    if array.dtype.kind in "biuf":
-        return array.astype(float)
-    raise SpecificationError(f"{key} has the wrong type", got=array.dtype, expected="numbers or strings")
+    return numbers_or_objects(value, key, "a matrix")
 
 
 def _scaling(Z: Any, p: int) -> np.ndarray:
@@ -358,21 +347,16 @@ def _has_strings(value: object) -> bool:
     return isinstance(value, np.ndarray) and value.dtype.kind == "O"
 
 
+def _read(matrix: np.ndarray) -> dict[object, tuple[float, dict[str, float]]]:
+    """Return the constant of each distinct element, and its coefficients by parameter."""
+    return {item: parse_element(item, "An element") for item in matrix.flat}
+
+
 def _is_free(value: Any) -> bool:
     """Return whether an element of a matrix is a parameter."""
     if isinstance(value, str):
         return value not in ("zero", "identity")
-    return any(np.isnan(constant) or coefs for constant, coefs in map(_parsed, value.flat))
-
-
-def _parsed(item: Any) -> tuple[float, dict[str, float]]:
-    """Return the constant of an element, and its coefficients by parameter."""
-    if isinstance(item, str):
-        return parse_expression(item, "the element")
-    try:
-        return float(item), {}
-    except (TypeError, ValueError) as error:
-        raise SpecificationError("An element is neither a number nor a string", got=repr(item)) from error
+    return any(np.isnan(constant) or coefs for constant, coefs in _read(value).values())
 
 
 # -- names and time ----------------------------------------------------------------------------------------
@@ -380,7 +364,11 @@ def _parsed(item: Any) -> tuple[float, dict[str, float]]:
 
 def _separate_names(values: dict[str, Any]) -> None:
     """Prefix names that occur in several matrices with the name of their matrix."""
-    names = {key: _names_in(value) for key, value in values.items() if _has_strings(value)}
+    names = {
+        key: {name for _, coefs in _read(value).values() for name in coefs}
+        for key, value in values.items()
+        if _has_strings(value)
+    }
     uses = Counter(name for found in names.values() for name in found)
     for key, found in names.items():
         for name in sorted(name for name in found if uses[name] > 1):
@@ -394,26 +382,16 @@ def _separate_names(values: dict[str, Any]) -> None:
             values[key] = _renamed(values[key], name, new)
 
 
-def _names_in(matrix: np.ndarray) -> set[str]:
-    return {name for item in set(matrix.flat) for name in _parsed(item)[1]}
-
-
 def _renamed(matrix: np.ndarray, name: str, new: str) -> np.ndarray:
     """Return a matrix of strings with another name of a parameter."""
     whole = re.compile(rf"(?<![\w.]){re.escape(name)}(?!\w)")
     flat = [whole.sub(new, item) if isinstance(item, str) else item for item in matrix.flat]
-    return _objects(flat, matrix.shape)
-
-
-def _objects(items: list[Any], shape: tuple[int, ...]) -> np.ndarray:
-    out = np.empty(len(items), dtype=object)
-    out[:] = items
-    return out.reshape(shape)
+    return np.array(flat, dtype=object).reshape(matrix.shape)
 
 
 def _paths(pattern: np.ndarray) -> tuple[Array, list[str], Array]:
     """Return the constants over time, the parameters, and their coefficients (row, parameter, period)."""
-    read = {item: _parsed(item) for item in set(pattern.flat)}
+    read = _read(pattern)
     numbers = np.array([[read[item][0] for item in row] for row in pattern])
     params = list(dict.fromkeys(key for item in pattern.flat for key in read[item][1]))
     paths = [[read[item][1].get(param, 0.0) for item in row] for row in pattern for param in params]
@@ -439,8 +417,9 @@ def _pattern_to_inputs(
     frame, added = _input_columns(params, paths, index)
     given = inputs[name]
     if given is not None:
-        frame = pd.concat([given, frame], axis=1)
-        added = np.concatenate([_spelled(values[coefs], (len(pattern), given.shape[1])), added], axis=1)
+        frame, own, shape = pd.concat([given, frame], axis=1), values[coefs], (len(pattern), given.shape[1])
+        own = keyword_array(own, shape) if isinstance(own, str) else own.reshape(shape)
+        added = np.concatenate([own.astype(object), added], axis=1)
     inputs[name], values[coefs] = frame, added
     constant = np.ptp(numbers, axis=1).max() == 0
     values[intercept] = numbers[:, 0] if constant else numbers[:, None, :]
@@ -460,16 +439,6 @@ def _input_columns(params: list[str], paths: Array, index: pd.Index) -> tuple[pd
     uses = Counter(param for param, _ in columns)
     labels = [f"{param}.{j}" if uses[param] > 1 else param for j, (param, _) in enumerate(columns)]
     return pd.DataFrame(dict(zip(labels, columns.values(), strict=True)), index=index), added
-
-
-def _spelled(value: Any, shape: tuple[int, int]) -> np.ndarray:
-    """Return coefficients as objects, with NaN for free ones."""
-    if isinstance(value, str):
-        eye = np.eye(*shape, dtype=bool)
-        value = {"free": np.full(shape, np.nan), "diagonal": np.where(eye, np.nan, 0.0)}.get(
-            value, np.zeros(shape)
-        )
-    return _objects(list(value.flat), shape)
 
 
 def _shifted(value: object, key: str, late: bool, n: int) -> Any:

@@ -15,8 +15,8 @@ import numpy as np
 from patsy import DesignInfo, PatsyError
 
 from ..exceptions import SpecificationError, shown
-from ..numerics.linear_algebra import Array, is_positive_semidefinite
-from .affine import AffineMatrix, IntArray, Regimes, affine_matrix
+from ..numerics.linear_algebra import Array, at_period, is_positive_semidefinite
+from .affine import AffineMatrix, Regimes, affine_matrix
 from .curved import CovarianceFunction, CurvedMatrix
 
 _NAME = re.compile(r"(?<![\w.])[^\W\d]\w*")
@@ -39,34 +39,48 @@ def parse_expression(text: str, where: str) -> tuple[float, dict[str, float]]:
         If the text is not linear, or is an equality.
     """
     try:
-        return float(text), {}
-    except ValueError:
-        pass
-    names = list(dict.fromkeys(_NAME.findall(text)))
-    problem = SpecificationError(
-        f"{where} is not a linear expression of named parameters",
-        got=repr(text),
-        expected='a number, a name, or a linear expression such as "a + 2*b"',
-    )
-    if not names or "=" in text or "," in text:
-        raise problem
-    try:
-        constant, values = _by_patsy(text, tuple(names))
-    except PatsyError as error:
-        raise problem from error
-    coefficients = dict(zip(names, values, strict=True))
-    if not np.isfinite(constant) or not np.all(np.isfinite(list(coefficients.values()))):
-        raise problem
-    return constant, {name: float(value) for name, value in coefficients.items() if value != 0.0}
+        constant, coefficients = _linear(text)
+    except (PatsyError, ValueError) as error:
+        raise SpecificationError(
+            f"{where} is not a linear expression of named parameters",
+            got=repr(text),
+            expected='a number, a name, or a linear expression such as "a + 2*b"',
+        ) from error
+    return constant, dict(coefficients)
 
 
 @lru_cache(maxsize=1 << 14)  # a clone reads the elements of all periods again
-def _by_patsy(text: str, names: tuple[str, ...]) -> tuple[float, tuple[float, ...]]:
-    """Return the constant and the coefficients of a linear expression."""
+def _linear(text: str) -> tuple[float, tuple[tuple[str, float], ...]]:
+    """Return the constant and the coefficients of a linear expression; raise for other texts."""
+    try:
+        return float(text), ()
+    except ValueError:
+        names = list(dict.fromkeys(_NAME.findall(text)))
+    if not names or "=" in text or "," in text:
+        raise ValueError("no linear expression of names")
     with np.errstate(all="ignore"):  # "a/0", which is refused as not finite
-        constraint = DesignInfo(list(names)).linear_constraint(text)
-    constant = -float(np.asarray(constraint.constants).item())
-    return constant, tuple(np.asarray(constraint.coefs, dtype=float)[0].tolist())
+        constraint = DesignInfo(names).linear_constraint(text)
+    constant, coefs = -float(np.asarray(constraint.constants).item()), np.asarray(constraint.coefs, float)[0]
+    if not (np.isfinite(constant) and np.isfinite(coefs).all()):
+        raise ValueError("numbers that are not finite")
+    return constant, tuple((name, coef) for name, coef in zip(names, coefs.tolist(), strict=True) if coef)
+
+
+def parse_element(item: object, where: str) -> tuple[float, dict[str, float]]:
+    """
+    Parse an element of a matrix, a number or a linear expression; see `parse_expression`.
+
+    Raises
+    ------
+    SpecificationError
+        If the element is something else.
+    """
+    if isinstance(item, str):
+        return parse_expression(item, where)
+    try:
+        return float(item), {}  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise SpecificationError(f"{where} is neither a number nor a string", got=repr(item)) from error
 
 
 def parse_equations(
@@ -206,13 +220,19 @@ def parse_matrix(
     if isinstance(value, str) and value in MATRIX_KEYWORDS:
         if value == "identity" and shape[0] != shape[1]:
             raise SpecificationError(f'{where}="identity" needs a square matrix', got=f"shape {shape}")
-        free = {"free": np.ones(shape, bool), "diagonal": np.eye(*shape, dtype=bool)}
-        fixed = np.eye(*shape) if value == "identity" else np.zeros(shape)
-        return _from_mask(fixed, free.get(value, np.zeros(shape, bool)), namer)
-    array = _as_array(value, shape, where, nobs)
-    if array.dtype == object:
-        return affine_matrix(*_parse_strings(array, where, namer))
-    return _from_mask(*_split_numbers(array, where), namer)
+        value = keyword_array(value, shape)
+    return affine_matrix(*_read(_as_array(value, shape, where, nobs), where, namer))
+
+
+def keyword_array(keyword: str, shape: tuple[int, int]) -> Array:
+    """Return the matrix of one of the `MATRIX_KEYWORDS`, with NaN for free elements."""
+    eye = np.eye(*shape)
+    return {
+        "free": np.full(shape, np.nan),
+        "zero": np.zeros(shape),
+        "identity": eye,
+        "diagonal": np.where(eye, np.nan, 0.0),
+    }[keyword]
 
 
 def parse_covariance(
@@ -249,7 +269,10 @@ def parse_covariance(
         return CurvedMatrix.of(value, size, common[0])
     if isinstance(value, str) and value in COVARIANCE_KEYWORDS:
         return _covariance_keyword(value, size, namer, common)
-    fixed, lower = _symmetric_elements(_as_array(value, (size, size), where, nobs), where, namer)
+    array = _as_array(value, (size, size), where, nobs)
+    fixed, elements = _read(array, where, lambda i, j: namer(max(i, j), min(i, j)))
+    _check_symmetry(array, _mirrored(fixed, elements), where)
+    lower = [element for element in elements if element[0] >= element[1]]
     return check_covariance(affine_matrix(fixed, lower, symmetric=True), where)
 
 
@@ -294,27 +317,12 @@ def _known(
     return None
 
 
-def _symmetric_elements(array: np.ndarray, where: str, namer: Namer) -> tuple[Array, Elements]:
-    """Return the fixed part and the free elements of the lower triangle of a symmetric matrix."""
-    if array.dtype == object:
-        fixed, elements = _parse_strings(array, where, namer)
-        symmetric = _mirrored(fixed, elements)
-    else:
-        fixed, free = _split_numbers(array, where)
-        close = np.isclose(fixed, np.swapaxes(fixed, 0, 1), rtol=1e-12, atol=0)
-        same = free == free.T
-        symmetric = close & (same[:, :, None] if close.ndim == 3 else same)
-        elements = _elements(np.tril(free), namer)
-    _check_symmetry(array, symmetric, where)
-    return fixed, [element for element in elements if element[0] >= element[1]]
-
-
 def _mirrored(fixed: Array, elements: Elements) -> Array:
     """Tell which elements of a matrix equal those on the other side of the diagonal."""
-    out = fixed == np.swapaxes(fixed, 0, 1)
+    out = np.isclose(fixed, np.swapaxes(fixed, 0, 1), rtol=1e-12, atol=0)
     coefs = {(i, j, name): coef for i, j, name, coef in elements}
     for (i, j, name), coef in coefs.items():
-        same = np.equal(coef, coefs.get((j, i, name), 0.0))
+        same = coef == coefs.get((j, i, name), 0.0)
         out[i, j], out[j, i] = out[i, j] & same, out[j, i] & same
     return np.asarray(out)
 
@@ -329,17 +337,9 @@ def _covariance_keyword(keyword: str, size: int, namer: Namer, common: tuple[str
     return affine_matrix(fixed, [(i, j, common[int(i > j)], 1.0) for i, j in places], symmetric=True)
 
 
-def _elements(free: np.ndarray, namer: Namer) -> Elements:
-    return [(i, j, namer(i, j), 1.0) for i, j in np.argwhere(free).tolist()]
-
-
-def _from_mask(fixed: Array, free: np.ndarray, namer: Namer) -> AffineMatrix:
-    return affine_matrix(fixed, _elements(free, namer))
-
-
 def _as_array(value: Any, shape: tuple[int, int], where: str, nobs: int | None) -> np.ndarray:
     """Return an array of numbers or of objects, of the shape or with a last axis over time."""
-    array = _of_shape(_of_kind(value, shape, where), shape)
+    array = _of_shape(numbers_or_objects(value, where, f"shape {shape}"), shape)
     lengths = [()] if nobs is None else [(), (1,), (nobs,)]
     if array.shape[:2] != shape or array.shape[2:] not in lengths:
         expected = f"{shape}" if nobs is None else f"{shape}, or {(*shape, nobs)} with a last axis over time"
@@ -349,13 +349,20 @@ def _as_array(value: Any, shape: tuple[int, int], where: str, nobs: int | None) 
     return array
 
 
-def _of_kind(value: Any, shape: tuple[int, int], where: str) -> np.ndarray:
-    """Return an array of floats, or of objects if there are strings."""
+def numbers_or_objects(value: object, where: str, expected: str) -> np.ndarray:
+    """
+    Return an array of floats, or of objects if there are strings.
+
+    Raises
+    ------
+    SpecificationError
+        If the value is ragged, or contains something else.
+    """
     try:
         array = np.asarray(value)
     except ValueError as error:
         raise SpecificationError(
-            f"{where} has rows of different lengths", got=repr(value), expected=f"shape {shape}"
+            f"{where} has rows of different lengths", got=repr(value), expected=expected
         ) from error
     if array.dtype.kind in "OUS":
         return array.astype(object)
@@ -376,78 +383,47 @@ def _of_shape(array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return array
 
 
-def _parse_strings(array: np.ndarray, where: str, namer: Namer) -> tuple[Array, Elements]:
-    """Return the fixed part and the free elements of an array of numbers and strings."""
-    fixed = np.zeros(array.shape)
-    found: dict[tuple[int, int, str], dict[tuple[int, ...], float]] = {}
-    read: dict[str, tuple[float, dict[str, float]]] = {}
-    for at, item in np.ndenumerate(array):
-        place = where + "".join(f"[{index}]" for index in at)
-        if isinstance(item, str):
-            if item not in read:
-                read[item] = parse_expression(item, place)
-            fixed[at], coefs = read[item]
-        else:
-            try:
-                fixed[at], coefs = float(item), {}
-            except (TypeError, ValueError) as error:
-                raise SpecificationError(
-                    f"{place} is neither a number nor a string", got=repr(item)
-                ) from error
-        i, j, *period = at
-        if np.isinf(fixed[at]):
-            raise SpecificationError(
-                f"{place} is infinite", got=item, expected="a finite number or NaN (free)"
-            )
-        if np.isnan(fixed[at]):
-            _check_free_always(array[i, j], where)
-            name = namer(max(i, j), min(i, j)) if where.endswith("cov") else namer(i, j)
-            fixed[at], coefs = 0.0, {name: 1.0}
-        for name, coef in coefs.items():
-            found.setdefault((i, j, name), {})[tuple(period)] = coef
-    return _constant_if_equal(fixed, found)
-
-
-def _check_free_always(path: Any, where: str) -> None:
-    """Reject an element that is NaN in some periods only, which may be a missing number."""
-    if isinstance(path, np.ndarray) and not all(str(item).strip().lower() == "nan" for item in path):
+def _read(array: np.ndarray, where: str, namer: Namer) -> tuple[Array, Elements]:
+    """Return the fixed part and the free elements of an array of numbers, NaN and linear expressions."""
+    texts = array.dtype == object
+    numbers, paths = _parse_strings(array, where) if texts else (array, {})
+    infinite = np.argwhere(np.isinf(numbers)).tolist()
+    if infinite:
+        at = tuple(infinite[0])
+        raise SpecificationError(
+            f"{_place(where, at)} is infinite", got=array[at], expected="a finite number or NaN (free)"
+        )
+    free = np.isnan(numbers)
+    always = at_period(free)
+    if np.any(free.T != always.T):
         raise SpecificationError(
             f"{where} is NaN (free) in some periods but not in others",
             expected="an element that is NaN in all periods or in none",
             remedy="Name the parameter: a string in the periods where it is free.",
         )
-
-
-def _constant_if_equal(
-    fixed: Array, found: dict[tuple[int, int, str], dict[tuple[int, ...], float]]
-) -> tuple[Array, Elements]:
-    """Return the fixed part and the elements, with paths over time unless all coefficients are constant."""
-    paths = {place: np.zeros(fixed.shape[2:]) for place in found}
-    for place, coefs in found.items():
-        for period, coef in coefs.items():
-            paths[place][period] = coef
-    if fixed.ndim == 3 and all(np.ptp(path) == 0.0 for path in paths.values()):
+    one = np.ones(array.shape[2:])
+    paths |= {(i, j, namer(i, j)): one for i, j in np.argwhere(always).tolist()}
+    fixed = np.where(free, 0.0, numbers)
+    if fixed.ndim == 3 and not any(np.ptp(path) for path in paths.values()):
         paths = {place: path[0] for place, path in paths.items()}
-        if not np.any(np.ptp(fixed, axis=2)):
+        if texts and not np.any(np.ptp(fixed, axis=2)):
             fixed = fixed[:, :, 0]
     return fixed, [(*place, path[()]) for place, path in paths.items()]
 
 
-def _split_numbers(array: Array, where: str) -> tuple[Array, np.ndarray]:
-    if np.isinf(array).any():
-        raise SpecificationError(
-            f"{where} has infinite elements", expected="finite numbers, or NaN for a free one"
-        )
-    free = np.isnan(array)
-    if array.ndim == 3:
-        always = free.all(axis=2)
-        if not np.array_equal(always, free.any(axis=2)):
-            raise SpecificationError(
-                f"{where} is NaN (free) in some periods but a number in others",
-                expected="an element that is free in all periods or in none",
-            )
-        return np.where(free, 0.0, array), np.asarray(always)
-    return np.where(free, 0.0, array), free
+def _parse_strings(array: np.ndarray, where: str) -> tuple[Array, dict[tuple[int, int, str], Array]]:
+    """Return the constants of numbers and strings, and the path of each coefficient over time."""
+    numbers = np.zeros(array.shape)
+    paths: dict[tuple[int, int, str], Array] = {}
+    for at, item in np.ndenumerate(array):
+        numbers[at], coefs = parse_element(item, _place(where, at))
+        for name, coef in coefs.items():
+            paths.setdefault((at[0], at[1], name), np.zeros(array.shape[2:]))[at[2:]] = coef
+    return numbers, paths
+
+
+def _place(where: str, at: Sequence[int]) -> str:
+    return where + "".join(f"[{index}]" for index in at)
 
 
 def check_covariance(matrix: AffineMatrix, where: str) -> AffineMatrix:
@@ -459,18 +435,15 @@ def check_covariance(matrix: AffineMatrix, where: str) -> AffineMatrix:
     SpecificationError
         If they do not.
     """
-    if not matrix.time_varying:
-        _check_fixed(matrix.fixed, matrix.rows, matrix.columns, where)
-    for t in matrix.regimes.tolist() if matrix.time_varying else ():
-        here = matrix.coefs[:, t] != 0.0 if matrix.moves else slice(None)
-        _check_fixed(matrix.fixed[:, :, t], matrix.rows[here], matrix.columns[here], f"{where}[:, :, {t}]")
+    for t in matrix.regimes.tolist():
+        _check_fixed(matrix.at_period(t), f"{where}[:, :, {t}]" if matrix.time_varying else where)
     return matrix
 
 
-def _check_fixed(fixed: Array, rows: IntArray, columns: IntArray, where: str) -> None:
-    """Check the fixed numbers of a covariance matrix, given the places of its free elements."""
-    touched = np.zeros(fixed.shape, bool)
-    touched[rows, columns] = True
+def _check_fixed(matrix: AffineMatrix, where: str) -> None:
+    """Check the fixed numbers of a constant covariance matrix."""
+    fixed, touched = matrix.fixed, np.zeros(matrix.shape, bool)
+    touched[matrix.rows, matrix.columns] = True
     diagonal, known = np.diag(fixed), ~np.diag(touched)
     complete = known & ~touched.any(axis=0)
     negative = np.flatnonzero(known & (diagonal < 0))

@@ -59,7 +59,7 @@ SPECIFICATIONS: dict[str, tuple[dict[str, object], str]] = {
     "obs_coef": ({"exog": X, "obs_coef": np.ones((2, 3))}, r"obs_coef.*got \(2, 3\); expected \(3, 2\)"),
     "state_coef": ({"state_exog": X, "state_coef": np.ones((2, 1))}, "state_coef has the wrong shape"),
     # values
-    "infinite": ({"design": [[INF], [1.0], [1.0]]}, "design has infinite elements"),
+    "infinite": ({"design": [[INF], [1.0], [1.0]]}, r"design\[0\]\[0\] is infinite"),
     "infinite text": ({"design": [["inf"], ["a"], [1]]}, r"design\[0\]\[0\] is infinite"),
     "overflowing text": ({"design": [["1e400"], ["a"], [1]]}, "infinite: got 1e400"),
     "complex": ({"design": np.ones((3, 1), complex)}, "wrong type: got complex128"),
@@ -119,7 +119,7 @@ SPECIFICATIONS: dict[str, tuple[dict[str, object], str]] = {
         {"obs_cov": [[1, NAN, 0], [NAN, 0, 0], [0, 0, 1]]},
         "variance fixed at zero but a covariance that is not zero: got row 1",
     ),
-    "infinite covariance": ({"obs_cov": np.full((3, 3), INF)}, "obs_cov has infinite elements"),
+    "infinite covariance": ({"obs_cov": np.full((3, 3), INF)}, r"obs_cov\[0\]\[0\] is infinite"),
     "initial covariance": (
         {**KNOWN, "initial_state_cov": [[-1.0]]},
         "initial_state_cov has a negative variance",
