@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain
-from typing import Any
+from itertools import chain, compress
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import block_diag
 from scipy.sparse.csgraph import connected_components
 
 from ..exceptions import SpecificationError, shown
 from ..numerics.linear_algebra import Array, at_period, diagonal_matrix
 
 IntArray = NDArray[np.intp]
+M = TypeVar("M", bound="AffineMatrix")
 
 
 @dataclass(frozen=True)
@@ -128,23 +130,20 @@ class AffineMatrix:
         fixed = np.array(self.fixed)
         terms = self._terms(np.array([values.get(name, 0.0) for name in self.names]))
         np.add.at(fixed, (self.rows[held], self.columns[held]), terms[held])
-        keep = ~held
-        return AffineMatrix(
-            fixed,
-            self.rows[keep],
-            self.columns[keep],
-            tuple(name for name, kept in zip(self.names, keep, strict=True) if kept),
-            self.coefs[keep],
-        )
+        return self._kept(~held, fixed, self.coefs)
 
     def row_block(self, rows: IntArray) -> AffineMatrix:
         """Return the matrix with the selected rows, in the given order."""
         place = np.full(self.shape[0], -1)
         place[rows] = np.arange(len(rows))
-        kept = place[self.rows] >= 0
-        names = tuple(name for name, keep in zip(self.names, kept, strict=True) if keep)
-        at = place[self.rows[kept]].astype(np.intp)
-        return AffineMatrix(self.fixed[rows], at, self.columns[kept], names, self.coefs[kept])
+        kept = self._kept(place[self.rows] >= 0, self.fixed[rows], self.coefs)
+        return replace(kept, rows=place[kept.rows])
+
+    def _kept(self: M, which: Array, fixed: Array, coefs: Array) -> M:
+        """Return the matrix with some of the nonzero elements of D, and another fixed part."""
+        names = tuple(compress(self.names, which))
+        rows, columns = self.rows[which], self.columns[which]
+        return replace(self, fixed=fixed, rows=rows, columns=columns, names=names, coefs=coefs[which])
 
     # -- matrices that vary over time --------------------------------------------------------------------
 
@@ -153,7 +152,7 @@ class AffineMatrix:
         if not self.time_varying:
             return self
         coefs = self.coefs[:, periods] if self.moves else self.coefs
-        return AffineMatrix(self.fixed[:, :, periods], self.rows, self.columns, self.names, coefs)
+        return replace(self, fixed=self.fixed[:, :, periods], coefs=coefs)
 
     @cached_property
     def regimes(self) -> IntArray:
@@ -165,9 +164,7 @@ class AffineMatrix:
         if not self.time_varying:
             return self
         coefs = self.coefs[:, t] if self.moves else self.coefs
-        here = coefs != 0.0
-        names = tuple(name for name, stands in zip(self.names, here, strict=True) if stands)
-        return AffineMatrix(self.fixed[:, :, t], self.rows[here], self.columns[here], names, coefs[here])
+        return self._kept(coefs != 0.0, self.fixed[:, :, t], coefs)
 
     def by_regime(self, values: Array) -> Iterator[tuple[AffineMatrix, Array]]:
         """Yield the constant matrix of each regime, with its values."""
@@ -176,18 +173,7 @@ class AffineMatrix:
 
     def joined(self, diagonal: bool) -> AffineMatrix:
         """Return the matrices of all `regimes` as one constant matrix: block-diagonal, or side by side."""
-        each, (m, n) = [self.at_period(t) for t in self.regimes.tolist()], self.shape
-        down = m if diagonal else 0
-        fixed = np.zeros((down * (len(each) - 1) + m, n * len(each)))
-        for g, one in enumerate(each):
-            fixed[down * g : down * g + m, n * g : n * (g + 1)] = one.fixed
-        return AffineMatrix(
-            fixed,
-            np.concatenate([one.rows + down * g for g, one in enumerate(each)]),
-            np.concatenate([one.columns + n * g for g, one in enumerate(each)]),
-            tuple(name for one in each for name in one.names),
-            np.concatenate([one.coefs for one in each]),
-        )
+        return side_by_side([self.at_period(t) for t in self.regimes.tolist()], diagonal)
 
 
 @dataclass(frozen=True)
@@ -306,15 +292,27 @@ def affine_matrix(
     )
 
 
-def side_by_side(blocks: Sequence[AffineMatrix]) -> AffineMatrix:
-    """Join matrices with equal rows; constant ones are repeated over time if another varies over time."""
+def side_by_side(blocks: Sequence[AffineMatrix], diagonal: bool = False) -> AffineMatrix:
+    """
+    Join matrices with equal rows side by side, or constant ones along the diagonal.
+
+    Side by side, constant matrices are repeated over time if another varies over time.
+    """
     periods = max((block.fixed.shape[2] for block in blocks if block.time_varying), default=0)
     moves = any(block.moves for block in blocks)
-    first = np.cumsum([0, *[block.shape[1] for block in blocks]])
+    shapes = np.array([block.shape for block in blocks])
+    down, across = np.cumsum(shapes, axis=0).T - shapes.T
+    if diagonal:
+        fixed = block_diag(*(block.fixed for block in blocks))
+    else:
+        down, fixed = (
+            0 * down,
+            np.concatenate([_with_time(block.fixed, periods, 3) for block in blocks], axis=1),
+        )
     return AffineMatrix(
-        np.concatenate([_with_time(block.fixed, periods, 3) for block in blocks], axis=1),
-        np.concatenate([block.rows for block in blocks]),
-        np.concatenate([block.columns + start for block, start in zip(blocks, first, strict=False)]),
+        fixed,
+        np.concatenate([block.rows + place for block, place in zip(blocks, down, strict=True)]),
+        np.concatenate([block.columns + place for block, place in zip(blocks, across, strict=True)]),
         tuple(chain.from_iterable(block.names for block in blocks)),
         np.concatenate([_with_time(block.coefs, periods * moves, 2) for block in blocks]),
     )
@@ -437,14 +435,22 @@ class Regimes:
 
 def over_regimes(matrices: list[AffineMatrix], place: Array) -> AffineMatrix:
     """Return a matrix that equals one of several constant ones in each period; all names are kept."""
+    fixed, paths = _one_after_another([repeated(each, 1) for each in matrices])
+    return affine_matrix(fixed, [(*at, path) for at, path in paths.items()]).over(place)
+
+
+def _one_after_another(
+    matrices: Sequence[AffineMatrix],
+) -> tuple[Array, dict[tuple[int, int, str], Array]]:
+    """Return the fixed part and the path of each coefficient over the periods of several matrices in turn."""
+    ends = np.cumsum([matrix.fixed.shape[2] for matrix in matrices]).tolist()
     paths: dict[tuple[int, int, str], Array] = {}
-    for g, each in enumerate(matrices):
-        for i, j, name, coef in zip(
-            each.rows.tolist(), each.columns.tolist(), each.names, each.coefs.tolist(), strict=True
-        ):
-            paths.setdefault((i, j, name), np.zeros(len(matrices)))[g] += coef
-    fixed = np.stack([each.fixed for each in matrices], axis=2)[:, :, place]
-    return affine_matrix(fixed, [(*key, path[place]) for key, path in paths.items()])
+    for matrix, end in zip(matrices, ends, strict=True):
+        count = matrix.fixed.shape[2]
+        places = zip(matrix.rows.tolist(), matrix.columns.tolist(), matrix.names, strict=True)
+        for place, path in zip(places, _with_time(matrix.coefs, count, 2), strict=True):
+            paths.setdefault(place, np.zeros(ends[-1]))[end - count : end] = path
+    return np.concatenate([matrix.fixed for matrix in matrices], axis=2), paths
 
 
 def continued(earlier: AffineMatrix, later: AffineMatrix, both: bool, where: str) -> AffineMatrix:
@@ -464,20 +470,12 @@ def continued(earlier: AffineMatrix, later: AffineMatrix, both: bool, where: str
             expected=f"names among {shown(earlier.param_names)}",
             remedy="Fit a model of all periods.",
         )
-    counts = earlier.fixed.shape[2], later.fixed.shape[2]
-    elements: dict[tuple[int, int, str], list[Array]] = {}  # those of earlier periods first, for their order
-    for k, matrix in enumerate((earlier, later)):
-        places = zip(matrix.rows.tolist(), matrix.columns.tolist(), matrix.names, strict=True)
-        for place, path in zip(places, _with_time(matrix.coefs, counts[k], 2), strict=True):
-            elements.setdefault(place, [np.zeros(count) for count in counts])[k] = path
-    first = 0 if both else 1
-    fixed = np.concatenate([earlier.fixed, later.fixed][first:], axis=2)
-    coefs = np.array([np.concatenate(paths[first:]) for paths in elements.values()])
-    coefs = coefs.reshape(len(elements), fixed.shape[2])
-    if not np.any(np.ptp(coefs, axis=1)):
-        coefs = coefs[:, 0]
-    rows, columns, names = zip(*elements, strict=True) if elements else ((), (), ())
-    return AffineMatrix(fixed, np.array(rows, np.intp), np.array(columns, np.intp), names, coefs)
+    fixed, paths = _one_after_another([earlier, later])  # the earlier elements first, for their order
+    rows, columns, names = zip(*paths, strict=True) if paths else ((), (), ())
+    coefs = np.array([*paths.values()]).reshape(len(paths), fixed.shape[2])
+    whole = AffineMatrix(fixed, np.array(rows, np.intp), np.array(columns, np.intp), names, coefs)
+    out = whole if both else whole.over(slice(earlier.fixed.shape[2], None))
+    return out if np.any(np.ptp(out.coefs, axis=1)) else replace(out, coefs=out.coefs[:, 0])
 
 
 def repeated(matrix: AffineMatrix, periods: int) -> AffineMatrix:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -115,11 +115,7 @@ class CurvedMatrix(AffineMatrix):
         if not keep.any():
             full = np.array([held[name] for name in self.every])
             return affine_matrix(self.function.matrix(full, self.shape[0]), [])
-        names = tuple(name for name in self.names if name not in held)
-        rows, columns = self.rows[keep], self.columns[keep]
-        return CurvedMatrix(
-            self.fixed, rows, columns, names, self.coefs[keep], self.function, self.every, held
-        )
+        return replace(self._kept(keep, self.fixed, self.coefs), held=held)
 
     def near(self, target: Array) -> Array:
         """Return values of the free parameters at which the matrix is near another."""
