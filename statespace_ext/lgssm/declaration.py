@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.arguments import one_of
 from ..exceptions import SpecificationError, UnsupportedError, shown
 from ..numerics.linear_algebra import STABILITY_LIMIT, at_period, companion, spectral_radius
 from ..params.affine import AffineMatrix, IntArray, Regimes, affine_matrix, side_by_side
@@ -23,7 +24,7 @@ from ..params.parse import (
     unknown_keyword,
 )
 
-STARTS = ("stationary", "known", "estimated", "diffuse", "approximate_diffuse")
+INITIALIZATIONS = ("stationary", "known", "estimated", "diffuse", "approximate_diffuse")
 APPROXIMATE_DIFFUSE_VARIANCE = 1e6
 _MOST_STATES = 10_000
 BY_FACTOR = ("stationary", "known", "diffuse", "approximate_diffuse")
@@ -95,30 +96,18 @@ def transition_matrix(value: object, labels: Labels, lags: int, nobs: int) -> Af
     return side_by_side(parsed)
 
 
-def _is_block(item: Any, k: int) -> bool:
+def _is_block(item: object, k: int) -> bool:
     if isinstance(item, str):
         return item in MATRIX_KEYWORDS or k == 1
-    if isinstance(item, Regimes):
-        return True
+    return isinstance(item, Regimes) or _shape(item)[:2] == (k, k) or (k == 1 and _shape(item) == ())
+
+
+def _shape(value: object) -> tuple[int, ...]:
+    """Return the shape of an array or of nested lists; that of ragged ones is wrong or empty."""
     try:
-        shape = (
-            np.shape(np.asarray(item, dtype=object)) if isinstance(item, (list, tuple)) else np.shape(item)
-        )
+        return np.shape(np.asarray(value, dtype=object))
     except ValueError:
-        return False
-    return shape[:2] == (k, k) or (k == 1 and shape == ())
-
-
-def triangular_design(n_endog: int, k_factors: int) -> np.ndarray:
-    """Return a design that is free on and below the diagonal, and zero above it."""
-    return np.where(np.tri(n_endog, k_factors, dtype=bool), np.nan, 0.0)
-
-
-def unit_design(n_endog: int, k_factors: int) -> np.ndarray:
-    """Return a design whose first rows are the identity, and whose other rows are free."""
-    out = np.full((n_endog, k_factors), np.nan)
-    out[:k_factors] = np.eye(k_factors)
-    return out
+        return ()  # `parse_matrix` raises the error
 
 
 def normalised(given: dict[str, object], n_endog: int, k_factors: int) -> dict[str, object]:
@@ -133,39 +122,31 @@ def normalised(given: dict[str, object], n_endog: int, k_factors: int) -> dict[s
     identification = given["identification"]
     if identification is None:
         return given
-    if not isinstance(identification, str) or identification not in IDENTIFICATIONS:
-        raise SpecificationError(
-            "identification is unknown",
-            got=repr(identification),
-            expected=f"None or one of {IDENTIFICATIONS}",
-        )
+    one_of(identification, IDENTIFICATIONS, "identification")
     if n_endog < k_factors:
         raise SpecificationError(
             f'identification="{identification}" needs at least as many series as factors',
             got=f"{n_endog} series, {k_factors} factors",
         )
-    triangular = identification == "triangular"
-    for key, default in {"design": "free", **({"state_cov": "unstructured"} if triangular else {})}.items():
+    free, defaults = np.full((n_endog, k_factors), np.nan), {"design": "free", "state_cov": "unstructured"}
+    own: dict[str, object] = {"design": np.concatenate([np.eye(k_factors), free[k_factors:]])}
+    if identification == "triangular":
+        own = {"design": np.tril(free), "state_cov": "identity"}
+    for key in own:
         value = given[key]
-        if not (isinstance(value, str) and value == default):
+        if not (isinstance(value, str) and value == defaults[key]):
             raise SpecificationError(
                 f'identification="{identification}" sets {key} itself',
                 got=f"{key}={value!r}",
                 remedy=f"Leave {key} at its default, or restrict it without `identification`.",
             )
-    if triangular:
-        return {**given, "design": triangular_design(n_endog, k_factors), "state_cov": "identity"}
-    return {**given, "design": unit_design(n_endog, k_factors)}
+    return {**given, **own}
 
 
 def loads_on_lags(design: object, k_factors: int, lags: int) -> bool:
     """Return whether a design also has columns for the lags of the factors, (p, k * L)."""
-    if lags == 1 or not isinstance(design, (list, tuple, np.ndarray)):
-        return False
-    try:
-        return np.shape(np.asarray(design, dtype=object))[1:2] == (k_factors * lags,)
-    except ValueError:  # ragged; `parse_matrix` raises the error
-        return False
+    wide = isinstance(design, (list, tuple, np.ndarray)) and _shape(design)[1:2] == (k_factors * lags,)
+    return lags > 1 and wide
 
 
 def _lags_as_factors(blocks: dict[str, AffineMatrix], lags: int) -> dict[str, AffineMatrix]:
@@ -220,22 +201,20 @@ def declared_blocks(
             )
     blocks = {
         **_coefficient_blocks(given, labels, lags, nobs),
-        "obs_cov": parse_covariance(
-            given["obs_cov"], len(labels.endog), "obs_cov", covariance_namer("obs", labels.endog), nobs
-        ),
-        "state_cov": parse_covariance(
-            given["state_cov"],
-            len(labels.factors),
-            "state_cov",
-            covariance_namer("state", labels.factors),
-            nobs,
-        ),
+        "obs_cov": _covariance(given["obs_cov"], "obs_cov", "obs", labels.endog, nobs),
+        "state_cov": _covariance(given["state_cov"], "state_cov", "state", labels.factors, nobs),
         **_initial_blocks(given, labels),
     }
-    check_start(given["initialization"], blocks)
+    check_initialization(given["initialization"], blocks)
     _check_names(given, blocks)
     _check_mean(blocks)
     return blocks
+
+
+def _covariance(
+    value: object, key: str, stem: str, names: list[str], nobs: int | None = None
+) -> AffineMatrix:
+    return parse_covariance(value, len(names), key, covariance_namer(stem, names), nobs)
 
 
 def _check_mean(blocks: Mapping[str, AffineMatrix]) -> None:
@@ -326,32 +305,40 @@ def _coefficient_blocks(
 
 
 def _initial_blocks(given: dict[str, object], labels: Labels) -> dict[str, AffineMatrix]:
-    start, size = given["initialization"], len(labels.states)
-    state, cov = _initial_arguments(start, given["initial_state"], given["initial_state_cov"], size)
+    initialization, names = given["initialization"], labels.states
+    _check_initial_arguments(given)
+    state, cov = given["initial_state"], given["initial_state_cov"]
+    if state is None:
+        state = "free" if initialization == "estimated" else "zero"
+    namer = matrix_namer("initial_state", names)
     blocks = {
-        "initial_state": parse_matrix(
-            state, (size, 1), "initial_state", matrix_namer("initial_state", labels.states)
-        ),
-        "initial_state_cov": parse_covariance(
-            cov, size, "initial_state_cov", covariance_namer("initial", labels.states)
+        "initial_state": parse_matrix(state, (len(names), 1), "initial_state", namer),
+        "initial_state_cov": _covariance(
+            "zero" if cov is None else cov, "initial_state_cov", "initial", names
         ),
     }
     free = [key for key, block in blocks.items() if not block.is_fixed]
-    if start != "estimated" and free:
+    if initialization == "estimated":
+        if not free:
+            raise SpecificationError(
+                'initialization="estimated" has nothing to estimate', remedy='Use initialization="known".'
+            )
+        return blocks
+    if free:
         raise SpecificationError(
-            f"initialization={start!r} has free elements in {' and '.join(free)}",
+            f"initialization={initialization!r} has free elements in {' and '.join(free)}",
             remedy='Use initialization="estimated".',
         )
-    if isinstance(start, tuple):
-        blocks = _starts_by_factor(start, blocks)
-    if start == "estimated" and not free:
-        raise SpecificationError(
-            'initialization="estimated" has nothing to estimate', remedy='Use initialization="known".'
-        )
-    return blocks
+    return _fixed_moments(kinds_of(initialization, len(names)), blocks)
 
 
-def starts_of(value: object, k_factors: int) -> str | tuple[str, ...]:
+def kinds_of(initialization: object, k_states: int) -> np.ndarray:
+    """Return the kind of initialization of each state; that of a factor also applies to its lags."""
+    kinds = np.atleast_1d(np.asarray(initialization, dtype=str))
+    return np.tile(kinds, k_states // len(kinds))
+
+
+def initialization_of(value: object, k_factors: int) -> str | tuple[str, ...]:
     """
     Return the initialization of all factors, or a tuple with one per factor if they differ.
 
@@ -360,7 +347,7 @@ def starts_of(value: object, k_factors: int) -> str | tuple[str, ...]:
     SpecificationError
         If an initialization is unknown, or a list does not have one per factor.
     """
-    if isinstance(value, str) and value in STARTS:
+    if isinstance(value, str) and value in INITIALIZATIONS:
         return value
     if isinstance(value, (list, tuple)) and all(
         isinstance(each, str) and each in BY_FACTOR for each in value
@@ -373,14 +360,12 @@ def starts_of(value: object, k_factors: int) -> str | tuple[str, ...]:
     raise SpecificationError(
         "initialization is unknown",
         got=repr(value),
-        expected=f"one of {STARTS}, or a list with one of {BY_FACTOR} per factor",
+        expected=f"one of {INITIALIZATIONS}, or a list with one of {BY_FACTOR} per factor",
     )
 
 
-def _starts_by_factor(start: tuple[str, ...], blocks: dict[str, AffineMatrix]) -> dict[str, AffineMatrix]:
-    """Return a_1 and P_1 by factor: given moments for "known", variance 1e6 for "approximate_diffuse"."""
-    size = blocks["initial_state"].shape[0]
-    kinds = np.tile(start, size // len(start))
+def _fixed_moments(kinds: np.ndarray, blocks: dict[str, AffineMatrix]) -> dict[str, AffineMatrix]:
+    """Return a_1 and P_1 by state: given moments for "known", variance 1e6 for "approximate_diffuse"."""
     mean, cov = blocks["initial_state"].fixed, blocks["initial_state_cov"].fixed
     others = kinds != "known"
     if np.any(mean[others]) or np.any(cov[others]):
@@ -393,30 +378,22 @@ def _starts_by_factor(start: tuple[str, ...], blocks: dict[str, AffineMatrix]) -
     return {**blocks, "initial_state_cov": affine_matrix(cov + np.diag(vague), [])}
 
 
-def _initial_arguments(start: object, state: object, cov: object, size: int) -> tuple[object, object]:
-    """Return the specifications of a_1 and P_1, with defaults for omitted arguments."""
-    absent = (state is None) + (cov is None)
-    if start == "estimated":
-        return _or_default(state, "free"), _or_default(cov, "zero")
-    mixed = isinstance(start, tuple) and ("known" in start or absent < 2)
-    if start == "known" or mixed:
-        if absent:
+def _check_initial_arguments(given: dict[str, object]) -> None:
+    """Reject an initial state or covariance that is missing, or that the initialization does not use."""
+    initialization = given["initialization"]
+    missing = [key for key in ("initial_state", "initial_state_cov") if given[key] is None]
+    mixed, kinds = isinstance(initialization, tuple), np.atleast_1d(np.asarray(initialization, dtype=str))
+    if "known" in kinds or mixed and len(missing) < 2:
+        if missing:
             raise SpecificationError(
-                f"initialization={start!r} needs initial_state and initial_state_cov",
-                got=f"no {'initial_state' if state is None else 'initial_state_cov'}",
+                f"initialization={initialization!r} needs initial_state and initial_state_cov",
+                got=f"no {missing[0]}",
             )
-        return state, cov
-    if absent < 2:
+    elif initialization != "estimated" and len(missing) < 2:
         raise SpecificationError(
-            f'initial_state and initial_state_cov cannot be combined with initialization="{start}"',
+            f'initial_state and initial_state_cov cannot be combined with initialization="{initialization}"',
             remedy='Use initialization="known" or "estimated".',
         )
-    vague = APPROXIMATE_DIFFUSE_VARIANCE * np.eye(size) if start == "approximate_diffuse" else None
-    return "zero", _or_default(vague, "zero")
-
-
-def _or_default(value: object, default: str) -> object:
-    return default if value is None else value
 
 
 def check_size(k_factors: int, lags: int) -> None:
@@ -429,10 +406,10 @@ def check_size(k_factors: int, lags: int) -> None:
         )
 
 
-def check_start(start: object, blocks: Mapping[str, AffineMatrix]) -> None:
+def check_initialization(initialization: object, blocks: Mapping[str, AffineMatrix]) -> None:
     """Reject initializations that contradict other arguments or leave the likelihood unbounded."""
-    k, size = blocks["transition"].shape
-    kinds = np.tile(start, size // len(start)) if isinstance(start, tuple) else np.full(size, str(start))
+    size = blocks["transition"].shape[1]
+    kinds = kinds_of(initialization, size)
     stationary, diffuse = np.flatnonzero(kinds == "stationary"), np.flatnonzero(kinds == "diffuse")
     if len(stationary):
         _check_stationary(blocks, stationary)
@@ -453,8 +430,7 @@ def _check_stationary(blocks: Mapping[str, AffineMatrix], states: IntArray) -> N
     k, size = transition.shape
     kept = np.zeros(size, bool)
     kept[states] = True
-    moves = np.array(transition.fixed != 0)
-    moves[transition.rows, transition.columns] = True
+    moves = transition.free_elements | (transition.fixed != 0)
     if np.any(moves[kept[:k]][:, ~kept]):
         raise SpecificationError(
             "A factor with a stationary start must not depend on a factor with another start",
@@ -479,8 +455,8 @@ def _check_side_by_side(blocks: Mapping[str, AffineMatrix], kinds: np.ndarray) -
     for key in ("transition", "state_cov", "initial_state_cov"):
         block = blocks[key]
         rows, columns = block.shape
-        linked[:rows, :columns] |= np.any(block.fixed.reshape(rows, columns, -1) != 0, axis=2)
-        linked[block.rows, block.columns] = True
+        nonzero = np.any(block.fixed.reshape(rows, columns, -1) != 0, axis=2)
+        linked[:rows, :columns] |= block.free_elements | nonzero
     k = blocks["transition"].shape[0]
     linked[k:, : size - k] |= np.eye(size - k, dtype=bool)
     group = np.where(kinds == "diffuse", -1, np.cumsum(kinds == "diffuse"))

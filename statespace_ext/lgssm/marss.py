@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -365,11 +366,11 @@ def _is_free(value: Any) -> bool:
 def _separate_names(values: dict[str, Any]) -> None:
     """Prefix names that occur in several matrices with the name of their matrix."""
     names = {
-        key: {name for _, coefs in _read(value).values() for name in coefs}
+        key: set().union(*(coefs for _, coefs in _read(value).values()))
         for key, value in values.items()
         if _has_strings(value)
     }
-    uses = Counter(name for found in names.values() for name in found)
+    uses = Counter(chain.from_iterable(names.values()))
     for key, found in names.items():
         for name in sorted(name for name in found if uses[name] > 1):
             new = f"{key}_{name}"

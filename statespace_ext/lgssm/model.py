@@ -39,14 +39,15 @@ from ..params.layout import (
 from .declaration import (
     MARSS_ARGUMENTS,
     Labels,
+    check_initialization,
     check_size,
-    check_start,
     declared_blocks,
+    initialization_of,
+    kinds_of,
     lagged_names,
     layout_of,
     loads_on_lags,
     names_of_factors,
-    starts_of,
 )
 from .over_time import TIMED, OverTime
 from .results import LGSSMResults
@@ -183,7 +184,7 @@ class LGSSM(OverTime):
     ) -> None:
         k_factors, lags = positive_integer(k_factors, "k_factors"), positive_integer(lags, "lags")
         check_size(k_factors, lags)
-        initialization = starts_of(initialization, k_factors)
+        initialization = initialization_of(initialization, k_factors)
         given = {
             "k_factors": k_factors, "lags": lags, "obs_intercept": obs_intercept,
             "state_intercept": state_intercept, "design": design, "transition": transition,
@@ -223,9 +224,7 @@ class LGSSM(OverTime):
     @property
     def starts(self) -> np.ndarray:
         """The kind of initialization of each state."""
-        start = self._given["initialization"]
-        mixed = isinstance(start, tuple)
-        return np.tile(start, self.k_states // len(start)) if mixed else np.full(self.k_states, start)
+        return kinds_of(self._given["initialization"], self.k_states)
 
     # -- params -> matrices ----------------------------------------------------------------------------
 
@@ -431,7 +430,7 @@ class LGSSM(OverTime):
     def check_layout(self, layout: ParameterLayout) -> None:
         """Raise `SpecificationError` if fixed elements contradict each other or the initialization."""
         super().check_layout(layout)
-        check_start(self._given["initialization"], layout.blocks)
+        check_initialization(self._given["initialization"], layout.blocks)
 
     def identification(self, params: object, fixed: Mapping[str, float] | None = None) -> Identification:
         """

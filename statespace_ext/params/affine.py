@@ -69,6 +69,13 @@ class AffineMatrix:
         """Whether no element is free."""
         return not self.names
 
+    @property
+    def free_elements(self) -> NDArray[np.bool_]:
+        """The elements of the matrix that D moves, (rows, columns)."""
+        out = np.zeros(self.shape, bool)
+        out[self.rows, self.columns] = True
+        return out
+
     def values(self, params: Mapping[str, float]) -> Array:
         """Return the matrix at the given parameter values."""
         return self.at(np.array([params[name] for name in self.names], dtype=float))
@@ -217,8 +224,7 @@ class Pattern:
 
     def __init__(self, matrix: AffineMatrix) -> None:
         self.matrix = matrix
-        self.free = np.zeros(matrix.shape, bool)
-        self.free[matrix.rows, matrix.columns] = True
+        self.free = matrix.free_elements
         self.fixed = matrix.fixed if matrix.fixed.ndim == 2 else np.abs(matrix.fixed).max(axis=2)
         self.rows = np.flatnonzero(self.free.any(axis=0))
         single = bool(np.all(matrix.coefs == 1.0)) and matrix.is_distinct
@@ -244,11 +250,6 @@ class Pattern:
         """The rows that free covariances connect."""
         count, labels = connected_components(self.free[np.ix_(self.rows, self.rows)], directed=False)
         return [self.rows[labels == label].tolist() for label in range(count)]
-
-    @property
-    def has_full_blocks(self) -> bool:
-        """Whether all covariances within the blocks are free."""
-        return all(self.free[np.ix_(block, block)].all() for block in self.blocks)
 
 
 def periods_alike(
@@ -301,18 +302,17 @@ def side_by_side(blocks: Sequence[AffineMatrix], diagonal: bool = False) -> Affi
     periods = max((block.fixed.shape[2] for block in blocks if block.time_varying), default=0)
     moves = any(block.moves for block in blocks)
     shapes = np.array([block.shape for block in blocks])
-    down, across = np.cumsum(shapes, axis=0).T - shapes.T
-    if diagonal:
-        fixed = block_diag(*(block.fixed for block in blocks))
-    else:
-        down, fixed = (
-            0 * down,
-            np.concatenate([_with_time(block.fixed, periods, 3) for block in blocks], axis=1),
-        )
+    begins = (np.cumsum(shapes, axis=0) - shapes) * (diagonal, True)
+    places = [
+        np.array([block.rows, block.columns]) + begin[:, None]
+        for block, begin in zip(blocks, begins, strict=True)
+    ]
+    rows, columns = np.concatenate(places, axis=1)
+    fixed = [_with_time(block.fixed, periods, 3) for block in blocks]
     return AffineMatrix(
-        fixed,
-        np.concatenate([block.rows + place for block, place in zip(blocks, down, strict=True)]),
-        np.concatenate([block.columns + place for block, place in zip(blocks, across, strict=True)]),
+        block_diag(*fixed) if diagonal else np.concatenate(fixed, axis=1),
+        rows,
+        columns,
         tuple(chain.from_iterable(block.names for block in blocks)),
         np.concatenate([_with_time(block.coefs, periods * moves, 2) for block in blocks]),
     )

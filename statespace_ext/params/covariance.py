@@ -173,8 +173,8 @@ class Unstructured(Chordal):
     @classmethod
     def of(cls, pattern: Pattern) -> Unstructured | None:
         """Return the structure of a pattern that is this one, else None."""
-        whole = pattern.is_unshared and pattern.has_full_blocks
-        return cls(pattern.matrix, pattern.blocks) if whole else None
+        whole = all(pattern.free[np.ix_(block, block)].all() for block in pattern.blocks)
+        return cls(pattern.matrix, pattern.blocks) if whole and pattern.is_unshared else None
 
     def _square_root(self, cov: Array) -> Array:
         return semidefinite_cholesky(cov)

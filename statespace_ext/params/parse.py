@@ -387,6 +387,19 @@ def _read(array: np.ndarray, where: str, namer: Namer) -> tuple[Array, Elements]
     """Return the fixed part and the free elements of an array of numbers, NaN and linear expressions."""
     texts = array.dtype == object
     numbers, paths = _parse_strings(array, where) if texts else (array, {})
+    free = _free_in_all_periods(numbers, array, where)
+    one = np.ones(array.shape[2:])
+    paths |= {(i, j, namer(i, j)): one for i, j in np.argwhere(free).tolist()}
+    fixed = np.where(np.isnan(numbers), 0.0, numbers)
+    if fixed.ndim == 3 and not any(np.ptp(path) for path in paths.values()):
+        paths = {place: path[0] for place, path in paths.items()}
+        if texts and not np.any(np.ptp(fixed, axis=2)):
+            fixed = fixed[:, :, 0]
+    return fixed, [(*place, path[()]) for place, path in paths.items()]
+
+
+def _free_in_all_periods(numbers: Array, array: np.ndarray, where: str) -> np.ndarray:
+    """Return which elements are NaN; reject infinite ones, and those that are NaN in some periods only."""
     infinite = np.argwhere(np.isinf(numbers)).tolist()
     if infinite:
         at = tuple(infinite[0])
@@ -394,21 +407,13 @@ def _read(array: np.ndarray, where: str, namer: Namer) -> tuple[Array, Elements]
             f"{_place(where, at)} is infinite", got=array[at], expected="a finite number or NaN (free)"
         )
     free = np.isnan(numbers)
-    always = at_period(free)
-    if np.any(free.T != always.T):
+    if np.any(free.T != at_period(free).T):
         raise SpecificationError(
             f"{where} is NaN (free) in some periods but not in others",
             expected="an element that is NaN in all periods or in none",
             remedy="Name the parameter: a string in the periods where it is free.",
         )
-    one = np.ones(array.shape[2:])
-    paths |= {(i, j, namer(i, j)): one for i, j in np.argwhere(always).tolist()}
-    fixed = np.where(free, 0.0, numbers)
-    if fixed.ndim == 3 and not any(np.ptp(path) for path in paths.values()):
-        paths = {place: path[0] for place, path in paths.items()}
-        if texts and not np.any(np.ptp(fixed, axis=2)):
-            fixed = fixed[:, :, 0]
-    return fixed, [(*place, path[()]) for place, path in paths.items()]
+    return at_period(free)
 
 
 def _parse_strings(array: np.ndarray, where: str) -> tuple[Array, dict[tuple[int, int, str], Array]]:
@@ -442,8 +447,7 @@ def check_covariance(matrix: AffineMatrix, where: str) -> AffineMatrix:
 
 def _check_fixed(matrix: AffineMatrix, where: str) -> None:
     """Check the fixed numbers of a constant covariance matrix."""
-    fixed, touched = matrix.fixed, np.zeros(matrix.shape, bool)
-    touched[matrix.rows, matrix.columns] = True
+    fixed, touched = matrix.fixed, matrix.free_elements
     diagonal, known = np.diag(fixed), ~np.diag(touched)
     complete = known & ~touched.any(axis=0)
     negative = np.flatnonzero(known & (diagonal < 0))
