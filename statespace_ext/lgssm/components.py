@@ -19,6 +19,7 @@ from ..engine.arguments import one_of, positive_integer, positive_number, truth,
 from ..engine.validation import endog_frame, regressor_frame, regressor_names, series_names
 from ..exceptions import SpecificationError, shown
 from ..numerics.linear_algebra import Array
+from .declaration import lagged_names
 from .model import LGSSM
 
 __all__ = ["Components", "arma", "cycle", "regression", "seasonal", "trend"]
@@ -31,8 +32,8 @@ _TRENDS = {  # level with noise, a slope, slope with noise
     "local_linear": (True, True, True),
     "smooth": (False, True, True),
 }
-_SAME_ROOT = 1e-7
-"""Largest distance between two unit roots that samples of a realistic length cannot distinguish."""
+_SAME_EIGENVALUE = 1e-7
+"""Largest distance between eigenvalues of modulus one that realistic samples cannot tell apart."""
 
 
 @dataclass(frozen=True)
@@ -44,19 +45,18 @@ class _Part:
     transition: np.ndarray
     """Numbers and expressions, (m, m)."""
     design: np.ndarray
-    """Numbers and expressions, (m,)."""
+    """Numbers and expressions, (m,); (p, m) for the component of one series, or of all, in a model."""
     noise: np.ndarray
     """Diagonal of Q, (m,): zero, NaN (a separate variance) or a name."""
-    diffuse: bool
+    initialization: str
     loadings: object = None
     exog: object = None
-    """Regressors. If the coefficients are ``moving``, they enter the time-varying design."""
-    moving: bool = False
+    """Regressors. They multiply the design if there are states, which are then the coefficients."""
 
     @property
     def is_fixed_regression(self) -> bool:
         """Whether the component has regressors with constant coefficients, and no states."""
-        return self.kind == "regression" and not self.moving
+        return not self.states
 
 
 @dataclass(frozen=True, repr=False)
@@ -176,8 +176,8 @@ def trend(kind: str = "local_linear", *, loadings: object = None, name: str = ""
     noisy, sloped, moving = _TRENDS[one_of(kind, _TRENDS, "kind")]
     count = 1 + sloped
     transition, noise = np.array([[1.0, 1.0], [0.0, 1.0]])[:count, :count], np.array([noisy, moving])[:count]
-    states = ("level", "slope")[:count]
-    return _component("trend", states, transition, [1, 0][:count], _free(noise), True, loadings, name)
+    states, design = ("level", "slope")[:count], np.eye(count)[0]
+    return _component(_Part("trend", states, transition, design, _free(noise), "diffuse", loadings), name)
 
 
 def seasonal(
@@ -231,9 +231,10 @@ def seasonal(
         transition[0] = -1.0
         noise = np.zeros(period - 1, dtype=object)
         noise[0] = variance
-        states = [stem if lag == 0 else f"{stem}.L{lag}" for lag in range(period - 1)]
+        states = lagged_names([stem], period - 1)
         design = np.eye(period - 1)[0]
-        return _component("seasonal", states, transition, design, noise, True, loadings, name)
+        part = _Part("seasonal", tuple(states), transition, design, noise, "diffuse", loadings)
+        return _component(part, name)
     count = period // 2 if harmonics is None else positive_integer(harmonics, "harmonics")
     if count > period // 2:
         raise SpecificationError("harmonics is too large", got=count, expected=f"at most {period // 2}")
@@ -243,8 +244,9 @@ def seasonal(
         turns.append(-np.eye(1) if alone else _rotation(2.0 * np.pi * j / period))
         states += [f"{stem}.cos{j}", f"{stem}.sin{j}"][: 2 - alone]
         design += [1.0, 0.0][: 2 - alone]
-    noise = np.full(len(states), variance, dtype=object)
-    return _component("seasonal", states, block_diag(*turns), design, noise, True, loadings, name)
+    transition, noise = block_diag(*turns), np.full(len(states), variance, dtype=object)
+    part = _Part("seasonal", tuple(states), transition, np.array(design), noise, "diffuse", loadings)
+    return _component(part, name)
 
 
 def cycle(
@@ -295,16 +297,19 @@ def cycle(
                 "An undamped cycle of unknown period has a transition that is not linear in its parameter",
                 remedy="Give the period, or use damped=True.",
             )
-        transition: Any = [["cycle_cos", "cycle_sin"], ["-1*cycle_sin", "cycle_cos"]]
+        transition = np.array([["cycle_cos", "cycle_sin"], ["-1*cycle_sin", "cycle_cos"]], dtype=object)
     else:
         period = positive_number(period, "period")
         if period <= 2.0:
             raise SpecificationError("The period of a cycle is too short", got=period, expected="above 2")
         transition = _rotation(2.0 * np.pi / period)
         if damped:
-            transition = [[f"{value!r}*cycle_damping" for value in row] for row in transition.tolist()]
-    noise = ["cycle_var" if stochastic else 0.0] * 2
-    return _component("cycle", ("cycle", "cycle.star"), transition, [1, 0], noise, not damped, loadings, name)
+            damping = [[f"{value!r}*cycle_damping" for value in row] for row in transition.tolist()]
+            transition = np.array(damping, dtype=object)
+    noise = np.array(["cycle_var" if stochastic else 0.0] * 2, dtype=object)
+    states, initialization = ("cycle", "cycle.star"), "stationary" if damped else "diffuse"
+    part = _Part("cycle", states, transition, np.array([1.0, 0.0]), noise, initialization, loadings)
+    return _component(part, name)
 
 
 def arma(p: int = 1, q: int = 0, *, loadings: object = None, name: str = "") -> Components:
@@ -336,10 +341,9 @@ def arma(p: int = 1, q: int = 0, *, loadings: object = None, name: str = "") -> 
     size = max(p, q + 1)
     transition = np.eye(size, k=-1).astype(object)
     transition[0] = [f"ar{lag + 1}" if lag < p else 0.0 for lag in range(size)]
-    design = [1.0, *[f"ma{lag}" if lag <= q else 0.0 for lag in range(1, size)]]
-    states = ["arma" if lag == 0 else f"arma.L{lag}" for lag in range(size)]
-    noise = _free(np.arange(size) == 0)
-    return _component("arma", states, transition, design, noise, False, loadings, name)
+    design = np.array([1.0, *[f"ma{lag}" if lag <= q else 0.0 for lag in range(1, size)]], dtype=object)
+    states, noise = tuple(lagged_names(["arma"], size)), _free(np.arange(size) == 0)
+    return _component(_Part("arma", states, transition, design, noise, "stationary", loadings), name)
 
 
 def regression(exog: object, *, moving: bool = False, name: str = "") -> Components:
@@ -369,25 +373,14 @@ def regression(exog: object, *, moving: bool = False, name: str = "") -> Compone
         raise SpecificationError(
             "A regression component needs regressors", got=None, expected="(nobs, r) numbers"
         )
-    if not truth(moving, "moving"):
-        fixed = _component("regression", (), np.zeros((0, 0)), [], [], True, None, name)
-        return Components((replace(fixed.parts[0], exog=exog),))
-    states = [f"beta.{column}" for column in regressor_names(frame, "x")]
-    noise = _free(np.ones(len(states), dtype=bool))
-    walks = _component("regression", states, np.eye(len(states)), [1] * len(states), noise, True, None, name)
-    return Components((replace(walks.parts[0], exog=exog, moving=True),))
+    columns = regressor_names(frame, "x") if truth(moving, "moving") else []
+    states, m = tuple(f"beta.{column}" for column in columns), len(columns)
+    noise = _free(np.ones(m, dtype=bool))
+    part = _Part("regression", states, np.eye(m), np.ones(m), noise, "diffuse", exog=exog)
+    return _component(part, name)
 
 
-def _component(
-    kind: str,
-    states: Any,
-    transition: Any,
-    design: Any,
-    noise: Any,
-    diffuse: bool,
-    loadings: object,
-    name: str,
-) -> Components:
+def _component(part: _Part, name: str) -> Components:
     """Return one component; its name is a prefix of the names of states and parameters."""
     if not isinstance(name, str) or (name and not name.isidentifier()):
         raise SpecificationError(
@@ -395,31 +388,21 @@ def _component(
             got=repr(name),
             expected="alphabetic characters, digits and underscores",
         )
-    part = _Part(
-        kind,
-        tuple(f"{name}.{state}" if name else state for state in states),
-        np.asarray(transition, dtype=object),
-        np.asarray(design, dtype=object),
-        np.asarray(noise, dtype=object),
-        diffuse,
-        loadings,
-    )
-    return Components((_renamed(part, f"{name}_", "") if name else part,))
+    if not name:
+        return Components((part,))
+    states = tuple(f"{name}.{state}" for state in part.states)
+    return Components((_renamed(replace(part, states=states), f"{name}_", ""),))
 
 
 def _renamed(part: _Part, before: str, after: str) -> _Part:
     """Return a component with renamed parameters."""
 
-    def new(item: Any) -> Any:
-        if not isinstance(item, str):
-            return item
-        factor, star, param = item.rpartition("*")
-        return f"{factor}{star}{before}{param}{after}"
-
     def named(matrix: np.ndarray) -> np.ndarray:
-        out = np.empty(matrix.shape, dtype=object)
-        for place, item in np.ndenumerate(matrix):
-            out[place] = new(item)
+        out = matrix.astype(object)
+        for place, item in np.ndenumerate(out):
+            if isinstance(item, str):
+                factor, star, param = item.rpartition("*")
+                out[place] = f"{factor}{star}{before}{param}{after}"
         return out
 
     return replace(
@@ -440,42 +423,26 @@ def _free(noisy: Array) -> np.ndarray:
 # -- components of given series ----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Block:
-    """One component of a model, with the rows of its states, for one series or all."""
-
-    kind: str
-    states: list[str]
-    transition: np.ndarray
-    design: np.ndarray
-    """The design, (p, m)."""
-    noise: np.ndarray
-    start: str
-    exog: Array | None = None
-    """Regressors, (nobs, m), which multiply the columns of the design."""
-
-
-def _blocks(part: _Part, names: list[str], data: Any) -> Iterator[_Block]:
-    """Yield the blocks of a component: one per series, or one common block."""
+def _blocks(part: _Part, names: list[str], data: Any) -> Iterator[_Part]:
+    """Yield a component for each series, or one for all, with their designs."""
     exog = regressor_frame(part.exog, len(data), getattr(data, "index", None), "exog")
-    exog = None if exog is None else np.asarray(exog)
+    part = replace(part, exog=None if exog is None else np.asarray(exog))
     if not part.states:
         return
-    start = "diffuse" if part.diffuse else "stationary"
     if part.loadings is not None:
-        yield _common_block(part, len(names), start)
+        yield _common_block(part, len(names))
         return
     for i, series in enumerate(names):
-        own, states = part, list(part.states)
+        own = part
         if len(names) > 1:
             own = _renamed(part, "", f"_{series if series.isidentifier() else i + 1}")
-            states = [f"{state}.{series}" for state in part.states]
-        design = np.zeros((len(names), len(states)), dtype=object)
+            own = replace(own, states=tuple(f"{state}.{series}" for state in part.states))
+        design = np.zeros((len(names), len(own.states)), dtype=object)
         design[i] = own.design
-        yield _Block(part.kind, states, own.transition, design, own.noise, start, exog)
+        yield replace(own, design=design)
 
 
-def _common_block(part: _Part, p: int, start: str) -> _Block:
+def _common_block(part: _Part, p: int) -> _Part:
     """Return a component that is common to p series."""
     loadings = np.asarray(part.loadings, dtype=object).ravel()
     if len(loadings) != p:
@@ -483,9 +450,10 @@ def _common_block(part: _Part, p: int, start: str) -> _Block:
         what = f"The loadings of {part.kind} have the wrong length"
         raise SpecificationError(what, got=len(loadings), expected=expected)
     design = np.array([[_product(a, b, part.kind) for b in part.design] for a in loadings], dtype=object)
-    if part.diffuse and any(map(_is_free, loadings)):
-        start = "approximate_diffuse"
-    return _Block(part.kind, list(part.states), part.transition, design, part.noise, start)
+    vague = part.initialization == "diffuse" and any(map(_is_free, loadings))
+    return replace(
+        part, design=design, initialization="approximate_diffuse" if vague else part.initialization
+    )
 
 
 def _is_free(item: Any) -> bool:
@@ -512,7 +480,7 @@ def _plain(matrix: np.ndarray) -> np.ndarray:
     return matrix if any(isinstance(item, str) for item in matrix.flat) else matrix.astype(float)
 
 
-def _matrices_of(blocks: list[_Block], n: int) -> dict[str, Any]:
+def _matrices_of(blocks: list[_Part], n: int) -> dict[str, Any]:
     """Return the arguments of `LGSSM` that follow from the states."""
     states = [state for block in blocks for state in block.states]
     return {
@@ -521,11 +489,11 @@ def _matrices_of(blocks: list[_Block], n: int) -> dict[str, Any]:
         "design": _joined_designs(blocks, n),
         "transition": _plain(block_diag(*(block.transition for block in blocks))),
         "state_cov": _plain(block_diag(*(np.diag(block.noise) for block in blocks))),
-        "initialization": [block.start for block in blocks for _ in block.states],
+        "initialization": [block.initialization for block in blocks for _ in block.states],
     }
 
 
-def _joined_designs(blocks: list[_Block], n: int) -> np.ndarray:
+def _joined_designs(blocks: list[_Part], n: int) -> np.ndarray:
     """Return the design, with a time axis if coefficients vary."""
     design = _plain(np.concatenate([block.design for block in blocks], axis=1))
     if all(block.exog is None for block in blocks):
@@ -536,7 +504,9 @@ def _joined_designs(blocks: list[_Block], n: int) -> np.ndarray:
             got="a moving average, or loadings with names",
             remedy="Write free loadings as NaN, and leave out the moving average.",
         )
-    over = [np.ones((n, len(block.states))) if block.exog is None else block.exog for block in blocks]
+    over = [
+        np.ones((n, len(block.states))) if block.exog is None else np.asarray(block.exog) for block in blocks
+    ]
     return design[:, :, None] * np.concatenate(over, axis=1).T[None]
 
 
@@ -554,42 +524,44 @@ def _check_constants(parts: tuple[_Part, ...]) -> None:
             )
 
 
-def _check_observable(blocks: list[_Block]) -> None:
-    """Raise an error if components with a common root are not observable (Popov-Hautus test)."""
-    known = [block for block in blocks if block.start != "stationary" and block.exog is None]
+def _check_observable(blocks: list[_Part]) -> None:
+    """Raise an error if components with a common eigenvalue are not observable (Popov-Hautus test)."""
+    known = [block for block in blocks if block.initialization != "stationary" and block.exog is None]
     rng = np.random.default_rng(0)
-    for root, near in _by_root(known):
-        if len(near) > 1 and _hidden(near, root, rng):
-            two = (pair for pair in combinations(near, 2) if _hidden(pair, root, rng))
-            raise _collision(next(two, near), root)
+    for eigenvalue, near in _by_eigenvalue(known):
+        if len(near) > 1 and _hidden(near, eigenvalue, rng):
+            two = (pair for pair in combinations(near, 2) if _hidden(pair, eigenvalue, rng))
+            raise _collision(next(two, near), eigenvalue)
 
 
-def _by_root(blocks: list[_Block]) -> list[tuple[complex, list[_Block]]]:
-    """Return the roots of the transitions, each with the blocks that have it."""
-    groups: list[tuple[complex, list[_Block]]] = []
+def _by_eigenvalue(blocks: list[_Part]) -> list[tuple[complex, list[_Part]]]:
+    """Return the eigenvalues of the transitions, each with the blocks that have it."""
+    groups: list[tuple[complex, list[_Part]]] = []
     for block in blocks:
-        for root in np.linalg.eigvals(block.transition.astype(float)):
-            near = next((found for other, found in groups if abs(root - other) <= _SAME_ROOT), None)
+        for eigenvalue in np.linalg.eigvals(block.transition.astype(float)):
+            near = next(
+                (found for other, found in groups if abs(eigenvalue - other) <= _SAME_EIGENVALUE), None
+            )
             if near is None:
-                groups.append((root, [block]))
+                groups.append((eigenvalue, [block]))
             elif near[-1] is not block:
                 near.append(block)
     return groups
 
 
-def _hidden(blocks: Sequence[_Block], root: complex, rng: np.random.Generator) -> bool:
-    """Return whether a movement of the states with a root leaves no trace in the observations."""
+def _hidden(blocks: Sequence[_Part], eigenvalue: complex, rng: np.random.Generator) -> bool:
+    """Return whether a movement of the states with an eigenvalue leaves no trace in the observations."""
     transition = block_diag(*(block.transition.astype(float) for block in blocks))
     design = np.concatenate([block.design for block in blocks], axis=1)
     free = np.array([[_is_free(item) for item in row] for row in design])
     design = np.where(free, rng.uniform(0.5, 1.5, design.shape), design).astype(float)
-    tested = np.concatenate([transition - root * np.eye(len(transition)), design])
-    return bool(np.linalg.matrix_rank(tested, tol=_SAME_ROOT) < len(transition))
+    tested = np.concatenate([transition - eigenvalue * np.eye(len(transition)), design])
+    return bool(np.linalg.matrix_rank(tested, tol=_SAME_EIGENVALUE) < len(transition))
 
 
-def _collision(blocks: Sequence[_Block], root: complex) -> SpecificationError:
-    angle = abs(np.angle(root))
-    what = f"move with the period {2.0 * np.pi / angle:.6g}" if angle > _SAME_ROOT else "hold a level"
+def _collision(blocks: Sequence[_Part], eigenvalue: complex) -> SpecificationError:
+    angle = abs(np.angle(eigenvalue))
+    what = f"move with the period {2.0 * np.pi / angle:.6g}" if angle > _SAME_EIGENVALUE else "hold a level"
     kinds = [block.kind for block in blocks]
     which, who = ("both", " and ".join(kinds)) if len(blocks) == 2 else ("all", shown(kinds))
     return SpecificationError(
