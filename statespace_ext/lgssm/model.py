@@ -231,23 +231,17 @@ class LGSSM(OverTime):
     def system(self, params: Array) -> System:
         """Return the state-space matrices at a full parameter vector."""
         at = self.layout.matrices(self.layout.vector(params))
-        p, k, size = self.k_endog, self.k_factors, self.k_states
-        design = np.zeros((p, size, *at["design"].shape[2:]))
+        k, size = self.k_factors, self.k_states
+        design = np.zeros((self.k_endog, size, *at["design"].shape[2:]))
         design[:, :k] = at["design"]
-        constant, mean = _vector(at["state_intercept"]), at["state_mean"][:, 0]
-        if mean.any():
-            from_mean = self._level(at["transition"]) @ mean
-            constant = constant + (from_mean if constant.ndim == 1 else from_mean[:, None])
-        obs_intercept = _with_regressors(_vector(at["obs_intercept"]), at["obs_coef"], self.exog)
-        intercept = np.zeros((size, *constant.shape[1:]))
-        intercept[:k] = constant
+        intercept = self._intercept("state_intercept", at, None)
         transition, selection = companion(at["transition"]), np.eye(size, k)
         first, first_cov = at["initial_state"][:, 0], at["initial_state_cov"]
         if self.initialization_kind == "stationary":
             first, first_cov = start_moments(transition, intercept, selection, at["state_cov"])
         system = System(
             design=design,
-            obs_intercept=obs_intercept,
+            obs_intercept=self._intercept("obs_intercept", at, self.exog),
             obs_cov=at["obs_cov"],
             transition=transition,
             state_intercept=intercept,
@@ -262,10 +256,20 @@ class LGSSM(OverTime):
         if isinstance(self._given["initialization"], tuple):
             system = mixed_start(system, self.structure.stationary, self.starts == "diffuse")
         if self.k_state_exog:
-            full = np.zeros((size, self.k_state_exog))
-            full[:k] = at["state_coef"]
-            system = replace(system, state_intercept=_with_regressors(intercept, full, self.state_inputs))
+            whole = self._intercept("state_intercept", at, self.state_inputs)
+            system = replace(system, state_intercept=whole)
         return system
+
+    def _intercept(self, name: str, at: Mapping[str, Array], exog: Array | None) -> Array:
+        """Return an intercept at the matrices of the blocks, with the contribution of regressors if given."""
+        own, coefs = at[name][:, 0], at["obs_coef" if name == "obs_intercept" else "state_coef"]
+        if name == "state_intercept" and at["state_mean"].any():
+            own = (own.T + self._level(at["transition"]) @ at["state_mean"][:, 0]).T
+        if exog is not None and coefs.shape[1]:
+            own = (own if own.ndim == 2 else own[:, None]) + coefs @ exog.T
+        if name == "obs_intercept":
+            return own
+        return np.concatenate([own, np.zeros((self.k_states - self.k_factors, *own.shape[1:]))])
 
     def _level(self, transition: Array) -> Array:
         """Return I - sum A_l."""
@@ -275,13 +279,7 @@ class LGSSM(OverTime):
 
     def future_intercept(self, name: str, exog: Array, params: Array) -> Array:
         """Return the intercepts of the observations or the states for future regressors."""
-        at = self.layout.matrices(params)
-        if name == "obs_intercept":
-            return _with_regressors(_vector(at["obs_intercept"]), at["obs_coef"], exog)
-        out = np.zeros((self.k_states, len(exog)))
-        constant = at["state_intercept"][:, 0] + self._level(at["transition"]) @ at["state_mean"][:, 0]
-        out[: self.k_factors] = _with_regressors(constant, at["state_coef"], exog)
-        return out
+        return self._intercept(name, self.layout.matrices(params), exog)
 
     def input_part(self, params: Array, state_exog: Array) -> Array:
         """Return G state_exog_t, by state and row."""
@@ -299,7 +297,7 @@ class LGSSM(OverTime):
         }
         free = {key for key, block in self.layout.blocks.items() if not block.is_fixed}
         needed = {behind.get(key, key) for key in free}
-        if "transition" in free and np.any(self.layout.blocks["state_mean"].fixed) or "state_mean" in free:
+        if "transition" in free and np.any(self.layout.blocks["state_mean"].fixed):
             needed |= {"state_intercept"}
         return frozenset(needed - {"initial_state", "initial_state_cov"})
 
@@ -507,15 +505,3 @@ def _by_expanded_em(model: LGSSM, problem: EstimationProblem, start: Array) -> A
         square_root = np.linalg.cholesky(at["state_cov"])
         rotation = square_root @ lower_triangular_rotation(at["design"] @ square_root)
     return problem.layout.project(rotate_system(at, rotation, model.lags), start)
-
-
-def _vector(block: Array) -> Array:
-    """Return a one-column block as (rows,) or (rows, nobs)."""
-    return block[:, 0]
-
-
-def _with_regressors(intercept: Array, coefs: Array, exog: Array | None) -> Array:
-    """Return intercept + coefs @ exog_t over time, or the intercept without regressors."""
-    if exog is None or coefs.shape[1] == 0:
-        return intercept
-    return (intercept if intercept.ndim == 2 else intercept[:, None]) + coefs @ exog.T

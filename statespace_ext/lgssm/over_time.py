@@ -135,20 +135,12 @@ class OverTime(ByFormula[LGSSMResults]):
         at = block.at(params[self.layout.positions(list(block.names))])
         if key == "transition":
             return companion(at)
+        if key.endswith("intercept"):
+            name = "exog" if key == "obs_intercept" else "state_exog"
+            rows = self._future(inputs, len(self.regressor_names[name]), steps, name)
+            return self._intercept(key, {**self.layout.matrices(params), key: at}, rows)
         out = np.zeros((*self.ssm[key].shape[:-1], steps))
-        if not key.endswith("intercept"):
-            out[: at.shape[0], : at.shape[1]] = at
-            return out
-        name, coefs = ("exog", "obs_coef") if key == "obs_intercept" else ("state_exog", "state_coef")
-        out[: len(at)] = at[:, 0]
-        rows = self._future(inputs, len(self.regressor_names[name]), steps, name)
-        matrices = self.layout.matrices(params)
-        if key == "state_intercept":
-            mean = matrices["state_mean"][:, 0]
-            out[: self.k_factors] += (self._level(matrices["transition"]) @ mean)[:, None]
-        if rows is not None:
-            coef = matrices[coefs]
-            out[: len(coef)] += coef @ rows.T
+        out[: at.shape[0], : at.shape[1]] = at
         return out
 
     def _is_held(self, key: str) -> bool:

@@ -313,33 +313,27 @@ class Equicorrelated:
         self.param_names = matrix.param_names
         self._rows = np.array(rows)
         p = len(rows)
-        self._variance_first = matrix.rows[0] == matrix.columns[0]
-        # (v, c) from (common, specific) eigenvalues
-        self._map = np.array([[1.0 / p, (p - 1.0) / p], [1.0 / p, -1.0 / p]])
-
-    def _order(self, pair: Array) -> Array:
-        return pair if self._variance_first else pair[::-1]
+        self._order = slice(None, None, 1 if matrix.rows[0] == matrix.columns[0] else -1)
+        # (v, c) in the order of the parameters, from (common, specific) eigenvalues
+        self._map = np.array([[1.0 / p, (p - 1.0) / p], [1.0 / p, -1.0 / p]])[self._order]
 
     def constrain(self, unconstrained: Array) -> Array:
         """Return (v, c) from the square roots of the eigenvalues."""
-        return self._order(self._map @ unconstrained**2)
+        return np.asarray(self._map @ unconstrained**2)
 
     def unconstrain(self, params: Array) -> Array:
         """Return the square roots of the eigenvalues."""
-        return np.sqrt(np.clip(np.linalg.solve(self._map, self._order(params)), 0.0, None))
+        return np.sqrt(np.clip(np.linalg.solve(self._map, params), 0.0, None))
 
     def jacobian(self, unconstrained: Array) -> Array:
         """Return d (v, c) / d z."""
-        out = self._map * (2.0 * unconstrained)
-        return out if self._variance_first else out[::-1]
+        return self._map * (2.0 * unconstrained)
 
     def estimate(self, target: Array) -> Array:
         """Return the mean variance and the mean covariance."""
         block = target[np.ix_(self._rows, self._rows)]
-        p = len(block)
-        variance = np.trace(block) / p
-        covariance = (block.sum() - np.trace(block)) / (p * (p - 1))
-        return self._order(np.array([variance, covariance]))
+        p, variances = len(block), np.trace(block)
+        return np.array([variances / p, (block.sum() - variances) / (p * (p - 1))])[self._order]
 
 
 class General:
