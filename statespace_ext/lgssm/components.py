@@ -304,8 +304,8 @@ def cycle(
             raise SpecificationError("The period of a cycle is too short", got=period, expected="above 2")
         transition = _rotation(2.0 * np.pi / period)
         if damped:
-            damping = [[f"{value!r}*cycle_damping" for value in row] for row in transition.tolist()]
-            transition = np.array(damping, dtype=object)
+            damping = [f"{value!r}*cycle_damping" for value in transition.ravel().tolist()]
+            transition = np.array(damping, dtype=object).reshape(2, 2)
     noise = np.array(["cycle_var" if stochastic else 0.0] * 2, dtype=object)
     states, initialization = ("cycle", "cycle.star"), "stationary" if damped else "diffuse"
     part = _Part("cycle", states, transition, np.array([1.0, 0.0]), noise, initialization, loadings)

@@ -65,6 +65,12 @@ class AffineMatrix:
         return list(dict.fromkeys(self.names))
 
     @property
+    def param_places(self) -> IntArray:
+        """The position in `param_names` of the parameter of each nonzero element of D."""
+        place = {name: position for position, name in enumerate(self.param_names)}
+        return np.array([place[name] for name in self.names], dtype=np.intp)
+
+    @property
     def is_fixed(self) -> bool:
         """Whether no element is free."""
         return not self.names

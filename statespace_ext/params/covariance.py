@@ -15,7 +15,6 @@ zeros, and L is as general as Sigma for any rank. The smallest graph that is not
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
@@ -84,21 +83,13 @@ class Chordal:
 
     def __init__(self, matrix: AffineMatrix, orders: list[list[int]]) -> None:
         self.param_names = matrix.param_names
-        position = {name: i for i, name in enumerate(self.param_names)}
-        where = {
-            (i, j): position[name]
-            for i, j, name in zip(matrix.rows, matrix.columns, matrix.names, strict=True)
-        }
+        where = np.full(matrix.shape, -1)
+        where[matrix.rows, matrix.columns] = matrix.param_places
         self._blocks = []
-        for order in orders:
-            lower = [
-                (i, j)
-                for i, j in zip(*np.tril_indices(len(order)), strict=True)
-                if (order[i], order[j]) in where
-            ]
-            rows, columns = np.array(lower).T
-            index = np.array([where[order[i], order[j]] for i, j in lower])
-            self._blocks.append((np.array(order), rows, columns, index))
+        for order in map(np.array, orders):
+            within = where[np.ix_(order, order)]
+            rows, columns = np.nonzero(np.tril(within >= 0))
+            self._blocks.append((order, rows, columns, within[rows, columns]))
 
     @property
     def cliques(self) -> list[Array]:
@@ -263,10 +254,8 @@ class CommonVariance(SquareRoots):
 
     def __init__(self, matrix: AffineMatrix) -> None:
         self.param_names = matrix.param_names
-        position = {name: i for i, name in enumerate(self.param_names)}
-        self._rows, self._coefs = matrix.rows, matrix.coefs
-        self._index = np.array([position[name] for name in matrix.names], dtype=np.intp)
-        self._count = np.bincount(self._index, minlength=len(position))
+        self._rows, self._coefs, self._index = matrix.rows, matrix.coefs, matrix.param_places
+        self._count = np.bincount(self._index, minlength=len(self.param_names))
 
     def estimate(self, target: Array) -> Array:
         """Return the mean of the diagonal over its multiples, for the rows that share a parameter."""
@@ -347,14 +336,17 @@ class General:
 
     def __init__(self, matrix: AffineMatrix) -> None:
         self.param_names = matrix.param_names
-        place = {name: position for position, name in enumerate(self.param_names)}
-        variances, covariances = _alone(matrix)
-        own = {i: place[name] for i, name in variances.items()}
-        pairs = [
-            (place[name], own[i], own[j]) for (i, j), name in covariances.items() if i in own and j in own
-        ]
-        self._variances = np.array(sorted(set(own.values())), dtype=np.intp)
-        self._pairs = np.array(pairs, dtype=np.intp).reshape(-1, 3)
+        rows, columns, index = matrix.rows, matrix.columns, matrix.param_places
+        places, count = rows * matrix.shape[1] + columns, np.bincount(index)
+        # elements that are a parameter, and the parameters which are nothing else
+        element = (np.bincount(places)[places] == 1) & (matrix.coefs == 1.0)
+        element &= Pattern(matrix).fixed[rows, columns] == 0.0
+        variance, covariance = element & (rows == columns), element & (rows > columns) & (count[index] == 2)
+        variance &= (count == np.bincount(index[variance], minlength=len(count)))[index]
+        of_row = np.full(matrix.shape[0], -1)
+        of_row[rows[variance]] = index[variance]
+        triples = np.column_stack([index, of_row[rows], of_row[columns]])[covariance]
+        self._variances, self._pairs = np.unique(index[variance]), triples[np.all(triples >= 0, axis=1)]
 
     def constrain(self, unconstrained: Array) -> Array:
         """Return squares, and correlations times the square roots."""
@@ -386,28 +378,6 @@ class General:
     def estimate(self, target: Array) -> None:
         """Return None: there is no closed form."""
         return None
-
-
-def _alone(matrix: AffineMatrix) -> tuple[dict[int, str], dict[tuple[int, int], str]]:
-    """Return variances by row, and covariances by place, that are parameters which enter nothing else."""
-    alone = _elements(matrix)
-    uses, variances = Counter(matrix.names), {i: name for (i, j), name in alone.items() if i == j}
-    on_diagonal = Counter(variances.values())
-    return (
-        {i: name for i, name in variances.items() if uses[name] == on_diagonal[name]},
-        {(i, j): name for (i, j), name in alone.items() if i > j and uses[name] == 2},
-    )
-
-
-def _elements(matrix: AffineMatrix) -> dict[tuple[int, int], str]:
-    """Return the parameters that are an element of the matrix, by place."""
-    places = list(zip(matrix.rows.tolist(), matrix.columns.tolist(), strict=True))
-    count, fixed = Counter(places), Pattern(matrix).fixed
-    return {
-        place: name
-        for place, name, coef in zip(places, matrix.names, matrix.coefs, strict=True)
-        if coef == 1.0 and count[place] == 1 and fixed[place] == 0.0
-    }
 
 
 STRUCTURES: list[Callable[[Pattern], CovarianceStructure | None]] = [
