@@ -199,13 +199,12 @@ def _one_or_zero(value: object) -> bool:
 
 def _series(y: object, words: dict[str, Any]) -> tuple[pd.DataFrame, bool]:
     """Return the observations as a frame, and whether they have labels; reject the orientation of MARSS."""
-    data = endog_frame(y)
+    data: Any = endog_frame(y)
     labelled = isinstance(data, (pd.Series, pd.DataFrame))
-    if isinstance(data, pd.Series):
-        data = data.to_frame("y" if data.name is None else data.name)
-    values = np.asarray(data, dtype=float)
-    values = values.reshape(len(values), -1)
-    n, p = values.shape
+    if not isinstance(data, pd.DataFrame):
+        values = np.asarray(data).reshape(len(data), -1)
+        data = pd.DataFrame(values, getattr(data, "index", None), series_names(data))
+    n, p = data.shape
     told = {_length(words[key]) for key in "ZAR" if not isinstance(words[key], str)}
     if (n in told and p not in told) if told else p > n:
         raise DataError(
@@ -214,8 +213,7 @@ def _series(y: object, words: dict[str, Any]) -> tuple[pd.DataFrame, bool]:
             expected="shape (nobs, series)",
             remedy="Pass y.T." if told else "Pass y.T; if series outnumber periods, give Z as a matrix.",
         )
-    frame = data if isinstance(data, pd.DataFrame) else pd.DataFrame(values, columns=series_names(values))
-    return frame, labelled
+    return data, labelled
 
 
 def _length(value: object) -> int:

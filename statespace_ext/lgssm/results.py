@@ -38,12 +38,9 @@ class LGSSMResults(StateSpaceResults):
     @property
     def matrices(self) -> dict[str, pd.DataFrame]:
         """The estimated matrices as labelled DataFrames. A transition has its lags side by side."""
-        labels = self.model.labels
-        at = self.model.matrices(np.asarray(self.params))
-        system = self.model.system(np.asarray(self.params, dtype=float))
-        lagged = pd.MultiIndex.from_product(
-            [[f"L{lag + 1}" for lag in range(self.model.lags)], labels.factors]
-        )
+        model, params = self.model, np.asarray(self.params, dtype=float)
+        labels, system = model.labels, model.system(params)
+        lagged = pd.MultiIndex.from_product([[f"L{lag + 1}" for lag in range(model.lags)], labels.factors])
         axes: dict[str, tuple[Any, Any]] = {
             "design": (labels.endog, labels.factors),
             "transition": (labels.factors, lagged),
@@ -57,20 +54,16 @@ class LGSSMResults(StateSpaceResults):
             "initial_state": (labels.states, ["initial_state"]),
             "initial_state_cov": (labels.states, labels.states),
         }
-        at = {
-            **at,
-            "initial_state": system.initial_state[:, None],
-            "initial_state_cov": system.initial_state_cov,
-        }
+        mean, cov, diffuse = system.initial_state, system.initial_state_cov, model.starts == "diffuse"
         if self.user_initialization is not None:
-            mean, diffuse, cov = self.user_initialization(model=self.filter_results.model)
-            infinite = np.diag(np.where(np.diagonal(diffuse) > 0, np.inf, 0.0))
-            at |= {"initial_state": mean[:, None], "initial_state_cov": cov + infinite}
-        elif self.model.initialization_kind == "diffuse":
-            at["initial_state_cov"] = at["initial_state_cov"] + np.diag(
-                np.where(self.model.starts == "diffuse", np.inf, 0.0)
-            )
-        return {key: _frame(at[key], *axes[key], self.model._index) for key in axes}
+            mean, infinite, cov = self.user_initialization(model=self.filter_results.model)
+            diffuse = np.diagonal(infinite) > 0
+        at = {
+            **model.matrices(params),
+            "initial_state": mean[:, None],
+            "initial_state_cov": cov + np.diag(np.where(diffuse, np.inf, 0.0)),
+        }
+        return {key: _frame(at[key], *axes[key], model._index) for key in axes}
 
     def status_lines(self) -> list[str]:
         """Return the notes of `summary` on the fit."""

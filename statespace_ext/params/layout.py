@@ -96,14 +96,13 @@ class ParameterLayout:
         return len(self.names)
 
     def _check_roles(self) -> None:
-        in_cov = {name for key in self.covariances if key in self.blocks for name in self.blocks[key].names}
-        in_coef = {
-            name for key, block in self.blocks.items() if key not in self.covariances for name in block.names
-        }
-        if in_cov & in_coef:
+        coefs, covs = set[str](), set[str]()
+        for key, block in self.blocks.items():
+            (covs if key in self.covariances else coefs).update(block.names)
+        if coefs & covs:
             raise SpecificationError(
                 "A parameter is a coefficient in one matrix and an element of a covariance matrix in another",
-                got=sorted(in_cov & in_coef),
+                got=sorted(coefs & covs),
                 remedy="Give them different names.",
             )
 

@@ -271,7 +271,7 @@ def parse_covariance(
         return _covariance_keyword(value, size, namer, common)
     array = _as_array(value, (size, size), where, nobs)
     fixed, elements = _read(array, where, lambda i, j: namer(max(i, j), min(i, j)))
-    _check_symmetry(array, _mirrored(fixed, elements), where)
+    _check_symmetry(array, fixed, elements, where)
     lower = [element for element in elements if element[0] >= element[1]]
     return check_covariance(affine_matrix(fixed, lower, symmetric=True), where)
 
@@ -315,16 +315,6 @@ def _known(
     if isinstance(value, str) and value not in keywords and shape != (1, 1):
         raise unknown_keyword(where, value, keywords)
     return None
-
-
-def _mirrored(fixed: Array, elements: Elements) -> Array:
-    """Tell which elements of a matrix equal those on the other side of the diagonal."""
-    out = np.isclose(fixed, np.swapaxes(fixed, 0, 1), rtol=1e-12, atol=0)
-    coefs = {(i, j, name): coef for i, j, name, coef in elements}
-    for (i, j, name), coef in coefs.items():
-        same = coef == coefs.get((j, i, name), 0.0)
-        out[i, j], out[j, i] = out[i, j] & same, out[j, i] & same
-    return np.asarray(out)
 
 
 def _covariance_keyword(keyword: str, size: int, namer: Namer, common: tuple[str, str]) -> AffineMatrix:
@@ -475,8 +465,13 @@ def _check_fixed(matrix: AffineMatrix, where: str) -> None:
         )
 
 
-def _check_symmetry(array: np.ndarray, symmetric: np.ndarray, where: str) -> None:
+def _check_symmetry(array: np.ndarray, fixed: Array, elements: Elements, where: str) -> None:
     """Reject a covariance specification with an element that differs from its mirror image."""
+    symmetric = np.isclose(fixed, np.swapaxes(fixed, 0, 1), rtol=1e-12, atol=0)
+    coefs = {(i, j, name): coef for i, j, name, coef in elements}
+    for (i, j, name), coef in coefs.items():
+        same = coef == coefs.get((j, i, name), 0.0)
+        symmetric[i, j], symmetric[j, i] = symmetric[i, j] & same, symmetric[j, i] & same
     if not np.all(symmetric):
         i, j, *period = np.argwhere(~symmetric)[0].tolist()
         one, other = (array[(*place, *period)] for place in ((i, j), (j, i)))
