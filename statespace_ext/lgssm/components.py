@@ -6,7 +6,7 @@ Components of structural time-series models. A sum of components defines the mat
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -122,7 +122,7 @@ class Components(Displayed):
         """
         return LGSSM(endog, **{**self.arguments(endog), **arguments})
 
-    def _intercept(self, names: list[str]) -> Any:
+    def _intercept(self, names: list[str]) -> object:
         """Return free offsets of all but the first series of a common trend, and zero elsewhere."""
         trends = [part for part in self.parts if part.kind == "trend"]
         if not trends or any(part.loadings is None for part in trends):
@@ -397,7 +397,7 @@ def _component(part: _Part, name: str) -> Components:
 def _renamed(part: _Part, before: str, after: str) -> _Part:
     """Return a component with renamed parameters."""
 
-    def named(matrix: np.ndarray) -> np.ndarray:
+    def _named(matrix: np.ndarray) -> np.ndarray:
         out = matrix.astype(object)
         for place, item in np.ndenumerate(out):
             if isinstance(item, str):
@@ -406,7 +406,7 @@ def _renamed(part: _Part, before: str, after: str) -> _Part:
         return out
 
     return replace(
-        part, transition=named(part.transition), design=named(part.design), noise=named(part.noise)
+        part, transition=_named(part.transition), design=_named(part.design), noise=_named(part.noise)
     )
 
 
@@ -423,7 +423,7 @@ def _free(noisy: Array) -> np.ndarray:
 # -- components of given series ----------------------------------------------------------------------------
 
 
-def _blocks(part: _Part, names: list[str], data: Any) -> Iterator[_Part]:
+def _blocks(part: _Part, names: list[str], data: Sized) -> Iterator[_Part]:
     """Yield a component for each series, or one for all, with their designs."""
     exog = regressor_frame(part.exog, len(data), getattr(data, "index", None), "exog")
     part = replace(part, exog=None if exog is None else np.asarray(exog))
@@ -456,12 +456,12 @@ def _common_block(part: _Part, p: int) -> _Part:
     )
 
 
-def _is_free(item: Any) -> bool:
+def _is_free(item: str | float) -> bool:
     """Return whether an element of a matrix is a parameter: a name, or NaN."""
     return isinstance(item, str) or bool(np.isnan(float(item)))
 
 
-def _product(loading: Any, element: Any, kind: str) -> Any:
+def _product(loading: str | float, element: str | float, kind: str) -> str | float:
     """Return the product of a loading and an element of the design, one of which may be free."""
     loading = loading if isinstance(loading, str) else float(loading)
     if isinstance(element, str):
@@ -480,7 +480,7 @@ def _plain(matrix: np.ndarray) -> np.ndarray:
     return matrix if any(isinstance(item, str) for item in matrix.flat) else matrix.astype(float)
 
 
-def _matrices_of(blocks: list[_Part], n: int) -> dict[str, Any]:
+def _matrices_of(blocks: list[_Part], n: int) -> dict[str, object]:
     """Return the arguments of `LGSSM` that follow from the states."""
     states = [state for block in blocks for state in block.states]
     return {

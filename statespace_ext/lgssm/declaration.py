@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -82,7 +81,7 @@ def transition_matrix(value: object, labels: Labels, lags: int, nobs: int) -> Af
     k = len(labels.factors)
     namers = [matrix_namer(f"L{lag + 1}", labels.factors, labels.factors) for lag in range(lags)]
     if isinstance(value, str) and (value in MATRIX_KEYWORDS or k * lags > 1):
-        per_lag: Sequence[Any] = [value] * lags
+        per_lag: Sequence[object] = [value] * lags
     elif (
         isinstance(value, (list, tuple)) and len(value) == lags and all(_is_block(each, k) for each in value)
     ):
@@ -285,7 +284,7 @@ def _coefficient_blocks(
     endog, factors = labels.endog, labels.factors
     columns = labels.states if loads_on_lags(given["design"], len(factors), lags) else factors
 
-    def block(
+    def _block(
         key: str, rows: list[str], columns: list[str] | None = None, stem: str = "", varies: bool = False
     ) -> AffineMatrix:
         shape = len(rows), 1 if columns is None else len(columns)
@@ -294,13 +293,13 @@ def _coefficient_blocks(
         return parse_matrix(value, shape, key, namer, nobs if varies else None)
 
     return {
-        "design": block("design", endog, columns, "loading", varies=True),
-        "obs_intercept": block("obs_intercept", endog, varies=True),
-        "obs_coef": block("obs_coef", endog, labels.exog),
+        "design": _block("design", endog, columns, "loading", varies=True),
+        "obs_intercept": _block("obs_intercept", endog, varies=True),
+        "obs_coef": _block("obs_coef", endog, labels.exog),
         "transition": transition_matrix(given["transition"], labels, lags, nobs),
-        "state_intercept": block("state_intercept", factors, varies=True),
-        "state_mean": block("state_mean", factors),
-        "state_coef": block("state_coef", factors, labels.state_exog),
+        "state_intercept": _block("state_intercept", factors, varies=True),
+        "state_mean": _block("state_mean", factors),
+        "state_coef": _block("state_coef", factors, labels.state_exog),
     }
 
 

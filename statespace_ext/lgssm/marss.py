@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from .declaration import MARSS_ARGUMENTS
 from .model import LGSSM
 
 _ARGUMENTS = {key: value for key, value in MARSS_ARGUMENTS.items() if key not in ("c", "d")}
-_DEFAULTS: dict[str, Any] = {
+_DEFAULTS: dict[str, object] = {
     "Z": "identity", "A": "scaling", "R": "diagonal and equal", "B": "identity", "U": "unconstrained",
     "Q": "diagonal and unequal", "x0": "unconstrained", "V0": "zero", "tinitx": 0,
 }  # fmt: skip
@@ -132,7 +132,9 @@ def from_marss(
     index = series.index if late else _with_row_before(series.index, labelled)
     rows = series.to_numpy() if late else np.pad(series, ((1, 0), (0, 0)), constant_values=np.nan)
     endog = pd.DataFrame(rows, index=index, columns=series.columns)
-    arguments = {_ARGUMENTS[key]: _shifted(value, key, late, len(series)) for key, value in values.items()}
+    arguments: dict[str, Any] = {
+        _ARGUMENTS[key]: _shifted(value, key, late, len(series)) for key, value in values.items()
+    }
     arguments |= _timed(inputs, late, index)
     free = any(_is_free(values[key]) for key in ("x0", "V0"))
     arguments |= {
@@ -151,7 +153,7 @@ def from_marss(
 # -- checks of the arguments -------------------------------------------------------------------------------
 
 
-def _checked(model: Mapping[str, object] | None) -> dict[str, Any]:
+def _checked(model: Mapping[str, object] | None) -> dict[str, object]:
     """Return the given elements and the defaults of MARSS; reject unknown names and settings."""
     if model is not None and not isinstance(model, Mapping):
         raise SpecificationError(
@@ -197,7 +199,7 @@ def _one_or_zero(value: object) -> bool:
     raise SpecificationError("tinitx is unknown", got=repr(value), expected="0 or 1")
 
 
-def _series(y: object, words: dict[str, Any]) -> tuple[pd.DataFrame, bool]:
+def _series(y: object, words: dict[str, object]) -> tuple[pd.DataFrame, bool]:
     """Return the observations as a frame, and whether they have labels; reject the orientation of MARSS."""
     data: Any = endog_frame(y)
     labelled = isinstance(data, (pd.Series, pd.DataFrame))
@@ -241,7 +243,7 @@ def _inputs(value: object, name: str, series: pd.DataFrame) -> pd.DataFrame | No
 # -- keywords -> matrices ----------------------------------------------------------------------------------
 
 
-def _state_names(Z: Any, p: int) -> list[str]:
+def _state_names(Z: object, p: int) -> list[str]:
     """Return the names of the states in MARSS."""
     if isinstance(Z, pd.Categorical):
         return [str(name) for name in pd.unique(np.asarray(Z))]
@@ -253,27 +255,27 @@ def _state_names(Z: Any, p: int) -> list[str]:
 
 
 def _resolved(
-    words: dict[str, Any], p: int, m: int, inputs: Mapping[str, pd.DataFrame | None]
-) -> dict[str, Any]:
+    words: dict[str, object], p: int, m: int, inputs: Mapping[str, pd.DataFrame | None]
+) -> dict[str, str | np.ndarray]:
     """Replace keywords of MARSS by those of `LGSSM` or arrays, for p series and m states."""
-    values = dict(words)
+    given, values = dict(words), dict[str, str | np.ndarray]()
     rows = {"Z": p, "A": p, "D": p, "R": p}
     columns = {"Z": m, "B": m, "Q": m, "V0": m, "R": p}
     for coefs, name in (("C", "c"), ("D", "d")):
-        word = _word_of_inputs(values.pop(coefs, None), inputs[name], coefs, name)
+        word = _word_of_inputs(given.pop(coefs, None), inputs[name], coefs, name)
         if (frame := inputs[name]) is not None:
-            values[coefs], columns[coefs] = word, frame.shape[1]
-    for key, value in values.items():
+            given[coefs], columns[coefs] = word, frame.shape[1]
+    for key, value in given.items():
         shape = rows.get(key, m), columns.get(key, 1)
-        values[key] = _word(key, value, shape) if isinstance(value, str) else _array(value, key)
-        if isinstance(values[key], np.ndarray) and values[key].shape[:1] != shape[:1]:
-            raise SpecificationError(f"{key} has the wrong shape", got=values[key].shape, expected=shape)
+        values[key] = found = _word(key, value, shape) if isinstance(value, str) else _array(value, key)
+        if isinstance(found, np.ndarray) and found.shape[:1] != shape[:1]:
+            raise SpecificationError(f"{key} has the wrong shape", got=found.shape, expected=shape)
     if isinstance(values["A"], str) and values["A"] == "scaling":
         values["A"] = _scaling(values["Z"], p)
     return values
 
 
-def _word_of_inputs(word: Any, frame: pd.DataFrame | None, coefs: str, name: str) -> Any:
+def _word_of_inputs(word: object, frame: pd.DataFrame | None, coefs: str, name: str) -> object:
     """Return the coefficients of inputs, which are free by default; reject those without inputs."""
     if frame is None and not (word is None or isinstance(word, str) and word == "zero"):
         raise SpecificationError(
@@ -282,7 +284,7 @@ def _word_of_inputs(word: Any, frame: pd.DataFrame | None, coefs: str, name: str
     return "unconstrained" if word is None else word
 
 
-def _word(key: str, word: str, shape: tuple[int, int]) -> Any:
+def _word(key: str, word: str, shape: tuple[int, int]) -> str | np.ndarray:
     """Return the argument of `LGSSM` that corresponds to a keyword of MARSS."""
     if word not in _WORDS[key]:
         raise SpecificationError(
@@ -296,7 +298,7 @@ def _word(key: str, word: str, shape: tuple[int, int]) -> Any:
     if word in _SQUARE and shape[0] != shape[1]:
         raise SpecificationError(f'{key}="{word}" needs a square matrix', got=f"shape {shape}")
     eye = np.eye(*shape, dtype=bool)
-    matrices: dict[str, Any] = {
+    matrices: dict[str, np.ndarray] = {
         "diagonal and equal": np.where(eye, key, "0"),
         "equalvarcov": np.where(eye, key, f"{key}_off"),
         "equal": np.full(shape, key),
@@ -342,7 +344,7 @@ def _scaling(Z: Any, p: int) -> np.ndarray:
     return out
 
 
-def _has_strings(value: object) -> bool:
+def _has_strings(value: object) -> TypeGuard[np.ndarray]:
     return isinstance(value, np.ndarray) and value.dtype.kind == "O"
 
 
@@ -351,7 +353,7 @@ def _read(matrix: np.ndarray) -> dict[object, tuple[float, dict[str, float]]]:
     return {item: parse_element(item, "An element") for item in matrix.flat}
 
 
-def _is_free(value: Any) -> bool:
+def _is_free(value: str | np.ndarray) -> bool:
     """Return whether an element of a matrix is a parameter."""
     if isinstance(value, str):
         return value not in ("zero", "identity")
@@ -398,7 +400,7 @@ def _paths(pattern: np.ndarray) -> tuple[Array, list[str], Array]:
 
 
 def _pattern_to_inputs(
-    values: dict[str, Any],
+    values: dict[str, str | np.ndarray],
     inputs: dict[str, pd.DataFrame | None],
     keys: tuple[str, str, str],
     index: pd.Index,
@@ -440,7 +442,7 @@ def _input_columns(params: list[str], paths: Array, index: pd.Index) -> tuple[pd
     return pd.DataFrame(dict(zip(labels, columns.values(), strict=True)), index=index), added
 
 
-def _shifted(value: object, key: str, late: bool, n: int) -> Any:
+def _shifted(value: object, key: str, late: bool, n: int) -> object:
     """Shift a matrix with a time axis to the periods of `LGSSM`."""
     if not isinstance(value, np.ndarray) or value.ndim != 3 or value.shape[2] == 1:
         return value

@@ -474,20 +474,20 @@ class LGSSM(OverTime):
         )
 
 
-def _improved(model: LGSSM, problem: EstimationProblem, start: Array) -> Array:
+def _improved(model: LGSSM, problem: EstimationProblem, start_params: Array) -> Array:
     """Return the better of some start values and those of `_by_expanded_em`, if it is worth its time."""
     small = len(problem.layout) <= WHITENED_UP_TO  # second derivatives do the same in fewer passes
     held = model._given["identification"] is None or len(problem.layout) < len(model.layout)
     if small or held or any(block.time_varying for block in model.layout.blocks.values()):
-        return start
+        return start_params
     try:
-        expanded = _by_expanded_em(model, problem, start)
+        expanded = _by_expanded_em(model, problem, start_params)
     except NOT_HERE:
-        return start
-    return expanded if problem.value(expanded) > problem.value(start) else start
+        return start_params
+    return expanded if problem.value(expanded) > problem.value(start_params) else start_params
 
 
-def _by_expanded_em(model: LGSSM, problem: EstimationProblem, start: Array) -> Array:
+def _by_expanded_em(model: LGSSM, problem: EstimationProblem, start_params: Array) -> Array:
     """
     Return start values after some iterations of parameter-expanded EM (Liu, Rubin & Wu, 1998).
 
@@ -496,7 +496,7 @@ def _by_expanded_em(model: LGSSM, problem: EstimationProblem, start: Array) -> A
     is then rotated.
     """
     whole = EstimationProblem(model._rebuilt(model.data.orig_endog, {"identification": None}), {})
-    first = whole.layout.project(problem.layout.matrices(start), np.zeros(len(whole.layout)))
+    first = whole.layout.project(problem.layout.matrices(start_params), np.zeros(len(whole.layout)))
     steps = whole.moments, whole.loglike, whole.updates.cycles()
     at = whole.layout.matrices(run_em(first, *steps, EMOptions(_EXPANDED, 0.0)).params)
     if model._given["identification"] == "unit":
@@ -504,4 +504,4 @@ def _by_expanded_em(model: LGSSM, problem: EstimationProblem, start: Array) -> A
     else:
         square_root = np.linalg.cholesky(at["state_cov"])
         rotation = square_root @ lower_triangular_rotation(at["design"] @ square_root)
-    return problem.layout.project(rotate_system(at, rotation, model.lags), start)
+    return problem.layout.project(rotate_system(at, rotation, model.lags), start_params)

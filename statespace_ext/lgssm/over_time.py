@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -97,7 +97,7 @@ class OverTime(ByFormula[LGSSMResults]):
                 out[key] = self._later_argument(key, value, steps, kind)
         return out
 
-    def _later_argument(self, key: str, value: object, steps: int, kind: str) -> Any:
+    def _later_argument(self, key: str, value: object, steps: int, kind: str) -> object:
         """Return one of the `later_arguments`."""
         if value is None and (kind == "apply" or not self._is_held(key)):
             raise self._unknown(key, steps)
@@ -147,7 +147,7 @@ class OverTime(ByFormula[LGSSMResults]):
         given = self._given[key]
         return isinstance(given, Regimes) and given.hold
 
-    def _labels_of(self, key: str, value: object, steps: int) -> list[Any] | None:
+    def _labels_of(self, key: str, value: object, steps: int) -> list[Hashable] | None:
         """Return the labels of new periods; None if the value is a pattern or numbers."""
         given = self._given[key]
         if not isinstance(given, Regimes):

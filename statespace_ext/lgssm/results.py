@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .model import LGSSM
 
-_ARGUMENTS: dict[str, tuple[Any, ...]] = {"oblimin": (0.0, "oblique")}
+_ARGUMENTS: dict[str, tuple[float | str, ...]] = {"oblimin": (0.0, "oblique")}
 _ROTATIONS = "varimax, quartimax, equamax, oblimin, quartimin or another that rotate_factors knows"
 
 
@@ -41,7 +41,7 @@ class LGSSMResults(StateSpaceResults):
         model, params = self.model, np.asarray(self.params, dtype=float)
         labels, system = model.labels, model.system(params)
         lagged = pd.MultiIndex.from_product([[f"L{lag + 1}" for lag in range(model.lags)], labels.factors])
-        axes: dict[str, tuple[Any, Any]] = {
+        axes: dict[str, tuple[list[str], list[str] | pd.MultiIndex]] = {
             "design": (labels.endog, labels.factors),
             "transition": (labels.factors, lagged),
             "obs_cov": (labels.endog, labels.endog),
@@ -219,7 +219,9 @@ class RotatedFactors(Displayed):
     rotation: pd.DataFrame
 
 
-def _frame(values: Array, rows: Any, columns: Any, periods: pd.Index) -> pd.DataFrame:
+def _frame(
+    values: Array, rows: list[str], columns: list[str] | pd.MultiIndex, periods: pd.Index
+) -> pd.DataFrame:
     """Return a labelled block. If it varies over time, the outer level of the rows is the period."""
     if values.ndim == 2:
         return pd.DataFrame(values, index=rows, columns=columns)

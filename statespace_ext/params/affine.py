@@ -365,7 +365,7 @@ class Regimes:
     """
 
     labels: Any
-    patterns: Mapping[Hashable, Any]
+    patterns: Mapping[Hashable, object]
     hold: bool = False
     partial: bool = False
 
@@ -414,7 +414,9 @@ class Regimes:
             )
         return list(labels.tolist() if hasattr(labels, "tolist") else labels)
 
-    def matrix(self, nobs: int | None, where: str, parse: Callable[[Any, str], AffineMatrix]) -> AffineMatrix:
+    def matrix(
+        self, nobs: int | None, where: str, parse: Callable[[object, str], AffineMatrix]
+    ) -> AffineMatrix:
         """
         Return the matrix over time.
 
@@ -434,15 +436,13 @@ class Regimes:
             raise SpecificationError(
                 f"{where} has the wrong number of labels", got=len(labels), expected=f"{nobs}, one per period"
             )
-        matrices = {label: parse(pattern, f".{label}") for label, pattern in self.patterns.items()}
+        matrices = {
+            label: repeated(parse(pattern, f".{label}"), 1) for label, pattern in self.patterns.items()
+        }
         place = {label: g for g, label in enumerate(matrices)}
-        return over_regimes(list(matrices.values()), np.array([place[label] for label in labels]))
-
-
-def over_regimes(matrices: list[AffineMatrix], place: Array) -> AffineMatrix:
-    """Return a matrix that equals one of several constant ones in each period; all names are kept."""
-    fixed, paths = _one_after_another([repeated(each, 1) for each in matrices])
-    return affine_matrix(fixed, [(*at, path) for at, path in paths.items()]).over(place)
+        fixed, paths = _one_after_another(list(matrices.values()))
+        each = affine_matrix(fixed, [(*at, path) for at, path in paths.items()])
+        return each.over(np.array([place[label] for label in labels]))
 
 
 def _one_after_another(

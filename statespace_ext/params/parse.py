@@ -7,7 +7,7 @@ patsy parses linear expressions of named parameters, such as ``"a + 2*b"``.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -84,7 +84,7 @@ def parse_element(item: object, where: str) -> tuple[float, dict[str, float]]:
 
 
 def parse_equations(
-    value: Any, names: Sequence[str], what: str = "hypotheses"
+    value: object, names: Sequence[str], what: str = "hypotheses"
 ) -> tuple[Array, Array, list[str] | None]:
     """
     Return R (r, k), q (r,) and the texts of linear equations R b = q of named numbers.
@@ -158,7 +158,7 @@ def require_independent(R: Array, q: Array, labels: Sequence[str], what: str = "
 
 
 Namer = Callable[[int, int], str]
-Elements = list[tuple[int, int, str, Any]]
+Elements = list[tuple[int, int, str, float | Array]]
 """Row, column, parameter and coefficient (an array over time if the elements are not constant)."""
 
 MATRIX_KEYWORDS = ("free", "zero", "identity", "diagonal")
@@ -170,13 +170,11 @@ COVARIANCE_KEYWORDS = ("unstructured", "diagonal", "scalar", "equicorrelated", "
 def covariance_namer(stem: str, labels: Sequence[str], of: str = "") -> Namer:
     """Return names ``stem_var.a`` and ``stem_cov.a.b``; ``of`` comes before the labels."""
 
-    def name(i: int, j: int) -> str:
-        first, second = min(i, j), max(i, j)
-        if first == second:
-            return f"{stem}_var{of}.{labels[first]}"
-        return f"{stem}_cov{of}.{labels[first]}.{labels[second]}"
+    def _name(i: int, j: int) -> str:
+        first, second = labels[min(i, j)], labels[max(i, j)]
+        return f"{stem}_var{of}.{first}" if i == j else f"{stem}_cov{of}.{first}.{second}"
 
-    return name
+    return _name
 
 
 def matrix_namer(stem: str, rows: Sequence[str], columns: Sequence[str] | None = None) -> Namer:
@@ -187,7 +185,7 @@ def matrix_namer(stem: str, rows: Sequence[str], columns: Sequence[str] | None =
 
 
 def parse_matrix(
-    value: Any, shape: tuple[int, int], where: str, namer: Namer, nobs: int | None = None
+    value: object, shape: tuple[int, int], where: str, namer: Namer, nobs: int | None = None
 ) -> AffineMatrix:
     """
     Parse the specification of a matrix of coefficients.
@@ -236,7 +234,7 @@ def keyword_array(keyword: str, shape: tuple[int, int]) -> Array:
 
 
 def parse_covariance(
-    value: Any,
+    value: object,
     size: int,
     where: str,
     namer: Namer,
@@ -282,7 +280,7 @@ def suffixed(namer: Namer, suffix: str) -> Namer:
 
 
 def _regime(
-    value: Any, size: int, where: str, namer: Namer, shared: tuple[str, str], suffix: str
+    value: object, size: int, where: str, namer: Namer, shared: tuple[str, str], suffix: str
 ) -> AffineMatrix:
     """Return the covariance matrix of one regime."""
     if isinstance(value, CovarianceFunction):
@@ -296,12 +294,12 @@ def _regime(
 
 
 def _known(
-    value: Any,
+    value: object,
     shape: tuple[int, int],
     where: str,
     nobs: int | None,
     keywords: tuple[str, ...],
-    regime: Callable[[Any, str], AffineMatrix],
+    regime: Callable[[object, str], AffineMatrix],
 ) -> AffineMatrix | None:
     """Return a matrix of regimes, or one that was parsed before; raise for an unknown keyword."""
     if isinstance(value, Regimes):
@@ -488,7 +486,7 @@ MARSS_COVARIANCES = {
     "diagonal and equal": "scalar",
     "equalvarcov": "equicorrelated",
 }
-_MARSS_MATRICES: dict[str, Any] = {
+_MARSS_MATRICES: Mapping[str, object] = {
     "unconstrained": "free",
     "unequal": "free",
     "diagonal and unequal": "diagonal",
@@ -503,7 +501,7 @@ _MARSS_MATRICES: dict[str, Any] = {
 
 def unknown_keyword(where: str, value: str, keywords: tuple[str, ...]) -> SpecificationError:
     """Return the error for a string that is not a keyword, with the name used here if MARSS has it."""
-    known: dict[str, Any] = MARSS_COVARIANCES if "unstructured" in keywords else _MARSS_MATRICES
+    known: Mapping[str, object] = MARSS_COVARIANCES if "unstructured" in keywords else _MARSS_MATRICES
     name = known.get(value)
     like = "" if isinstance(name, str) else "such as "
     return SpecificationError(
