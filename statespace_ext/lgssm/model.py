@@ -303,19 +303,16 @@ class LGSSM(OverTime):
 
     def score_by_block(self, score: SystemScore, params: Array) -> dict[str, Array]:
         """Return the score of each free block, from the score of the system matrices."""
-        k = self.k_factors
-        by = score.by_matrix
-        out: dict[str, Array] = {name: by[name] for name in ("obs_cov", "state_cov") if name in by}
-        if "design" in by:
-            out["design"] = by["design"][:, :k]
-        if "obs_intercept" in by:
-            out["obs_intercept"] = by["obs_intercept"][:, None, :]
+        out, k = dict(score.by_matrix), self.k_factors
+        if "design" in out:
+            out["design"] = out["design"][:, :k]
+        if "obs_intercept" in out:
             if self.exog is not None:
-                out["obs_coef"] = by["obs_intercept"] @ self.exog
-        if "transition" in by:
-            moves = self.layout.blocks["transition"].moves
-            out["transition"] = (by["transition"] if moves else summed(by["transition"]))[:k]
-        if "state_intercept" in by:
+                out["obs_coef"] = out["obs_intercept"] @ self.exog
+            out["obs_intercept"] = out["obs_intercept"][:, None, :]
+        if "transition" in out:
+            out["transition"] = out["transition"][:k]
+        if "state_intercept" in out:
             out |= self._scores_of_intercepts(score, params, out.get("transition"))
         if self.initialization_kind == "known":
             out["initial_state"] = score.initial_state[:, None]
@@ -334,7 +331,7 @@ class LGSSM(OverTime):
         out["state_mean"] = (self._level(self.layout.matrix("transition", params)).T @ total)[:, None]
         mean = self.layout.matrix("state_mean", params)[:, 0]
         if by_transition is not None and np.any(mean):
-            out["transition"] = by_transition - np.tile(np.outer(total, mean), self.lags)
+            out["transition"] = summed(by_transition) - np.tile(np.outer(total, mean), self.lags)
         return out
 
     # -- estimation ------------------------------------------------------------------------------------
