@@ -103,7 +103,8 @@ class Components(Displayed):
         names = series_names(data)
         _check_constants(self.parts)
         blocks = [block for part in self.parts for block in _blocks(part, names, data)]
-        _check_observable(blocks)
+        lasting = [block for block in blocks if block.initialization != "stationary" and block.exog is None]
+        _check_observable(lasting)
         arguments = {**_matrices_of(blocks, len(data)), "obs_intercept": self._intercept(names)}
         fixed = [part.exog for part in self.parts if part.is_fixed_regression]
         return {**arguments, "exog": fixed[0]} if fixed else arguments
@@ -526,27 +527,16 @@ def _check_constants(parts: tuple[_Part, ...]) -> None:
 
 def _check_observable(blocks: list[_Part]) -> None:
     """Raise an error if components with a common eigenvalue are not observable (Popov-Hautus test)."""
-    known = [block for block in blocks if block.initialization != "stationary" and block.exog is None]
+    found = [np.linalg.eigvals(block.transition.astype(float)) for block in blocks]
+    eigenvalues = np.concatenate([np.zeros(0), *found])
+    owners = np.repeat(np.arange(len(blocks)), [len(each) for each in found])
     rng = np.random.default_rng(0)
-    for eigenvalue, near in _by_eigenvalue(known):
-        if len(near) > 1 and _hidden(near, eigenvalue, rng):
+    for place, eigenvalue in enumerate(eigenvalues):
+        same = np.abs(eigenvalues - eigenvalue) <= _SAME_EIGENVALUE
+        near = [blocks[i] for i in np.unique(owners[same])]
+        if len(near) > 1 and not same[:place].any() and _hidden(near, eigenvalue, rng):
             two = (pair for pair in combinations(near, 2) if _hidden(pair, eigenvalue, rng))
             raise _collision(next(two, near), eigenvalue)
-
-
-def _by_eigenvalue(blocks: list[_Part]) -> list[tuple[complex, list[_Part]]]:
-    """Return the eigenvalues of the transitions, each with the blocks that have it."""
-    groups: list[tuple[complex, list[_Part]]] = []
-    for block in blocks:
-        for eigenvalue in np.linalg.eigvals(block.transition.astype(float)):
-            near = next(
-                (found for other, found in groups if abs(eigenvalue - other) <= _SAME_EIGENVALUE), None
-            )
-            if near is None:
-                groups.append((eigenvalue, [block]))
-            elif near[-1] is not block:
-                near.append(block)
-    return groups
 
 
 def _hidden(blocks: Sequence[_Part], eigenvalue: complex, rng: np.random.Generator) -> bool:

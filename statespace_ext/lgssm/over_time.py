@@ -124,7 +124,8 @@ class OverTime(ByFormula[LGSSMResults]):
             value = given.get(key)
             if value is None and not self._is_held(key):
                 raise self._unknown(key, steps, "future values")
-            if value is None or self._labels_of(key, value, steps) is not None or _is_pattern(value):
+            words = np.asarray(value).dtype.kind in "OUS"  # None, strings, regimes
+            if words or self._labels_of(key, value, steps) is not None:
                 inputs = {"obs_intercept": exog, "state_intercept": given.get("state_exog")}.get(key)
                 out[key] = self._future_matrix(key, value, steps, params, inputs)
         return out
@@ -220,8 +221,3 @@ class OverTime(ByFormula[LGSSMResults]):
 def _is_labels(value: Any) -> bool:
     """Return whether a value has one label a period."""
     return not isinstance(value, Regimes) and np.ndim(value) == 1
-
-
-def _is_pattern(value: object) -> bool:
-    """Return whether a value needs parsing: it has strings, or is not an array of numbers."""
-    return isinstance(value, (str, Regimes, AffineMatrix)) or np.asarray(value).dtype.kind in "OUS"
