@@ -80,7 +80,7 @@ def transition_matrix(value: object, labels: Labels, lags: int, nobs: int) -> Af
     """Parse ``transition``: one value for all lags (arrays side by side), or a list with one per lag."""
     k = len(labels.factors)
     namers = [matrix_namer(f"L{lag + 1}", labels.factors, labels.factors) for lag in range(lags)]
-    if isinstance(value, str) and (value in MATRIX_KEYWORDS or k * lags > 1):
+    if isinstance(value, str):
         per_lag: Sequence[object] = [value] * lags
     elif (
         isinstance(value, (list, tuple)) and len(value) == lags and all(_is_block(each, k) for each in value)
@@ -165,7 +165,7 @@ def _lags_as_factors(blocks: dict[str, AffineMatrix], lags: int) -> dict[str, Af
         more = [(0, size - k), (0, size - k if key == "state_cov" else 0), (0, 0)][: fixed.ndim]
         fixed = np.pad(fixed, more)
         if key == "transition":
-            fixed[k:, : size - k] = np.eye(size - k)[..., None] if fixed.ndim == 3 else np.eye(size - k)
+            fixed.T[..., : size - k, k:] = np.eye(size - k)  # with and without an axis over time
         out[key] = replace(blocks[key], fixed=fixed)
     return out
 

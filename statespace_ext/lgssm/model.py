@@ -194,9 +194,8 @@ class LGSSM(OverTime):
             "identification": identification, "factor_names": factor_names,
         }  # fmt: skip
         on_lags = loads_on_lags(design, k_factors, lags)
-        noisy = k_factors * lags if on_lags else k_factors
-        super().__init__(endog, k_factors * lags, noisy, given, exog, state_exog, dates, freq)
         self.k_factors, self.lags = (k_factors * lags, 1) if on_lags else (k_factors, lags)
+        super().__init__(endog, k_factors * lags, self.k_factors, given, exog, state_exog, dates, freq)
         mixed = isinstance(initialization, tuple)
         self.initialization_kind = "diffuse" if mixed else str(initialization).replace("estimated", "known")
         factors = names_of_factors(factor_names, k_factors)

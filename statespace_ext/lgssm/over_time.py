@@ -112,7 +112,8 @@ class OverTime(ByFormula[LGSSMResults]):
     def _later(self, key: str, value: Any, steps: int, appended: bool) -> AffineMatrix:
         """Return the matrix of new periods from an argument, which may be of all periods if they follow."""
         if appended and np.ndim(value) > 1 and np.shape(value)[-1] == self.nobs + steps:
-            return self._parsed(key, value, self.nobs + steps).over(slice(self.nobs, None))
+            whole = repeated(self._parsed(key, value, self.nobs + steps), self.nobs + steps)
+            return whole.over(slice(self.nobs, None))
         return self._pattern(key, value, steps)
 
     def patterns_ahead(

@@ -397,9 +397,8 @@ class Regimes:
 
     def over(self, labels: Any) -> Regimes:
         """Return the patterns for other periods, of which none need have a certain regime."""
-        own = (
-            labels if hasattr(labels, "iloc") else np.array(labels, dtype=object)
-        )  # a Series keeps its index
+        # a Series keeps its index
+        own = labels if hasattr(labels, "iloc") else np.array(labels, dtype=object)
         return replace(self, labels=own, partial=True)
 
     @property

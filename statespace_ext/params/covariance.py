@@ -215,10 +215,7 @@ def semidefinite_cholesky(cov: Array) -> Array:
     except np.linalg.LinAlgError:
         if not is_positive_semidefinite(cov, 1e-8):
             raise
-    size = len(cov)
-    upper: Array = np.asarray(np.linalg.qr(square_root(cov).T, mode="r"))
-    lower = np.zeros((size, size))
-    lower[:, : upper.shape[0]] = upper.T
+    lower = np.asarray(np.linalg.qr(square_root(cov).T, mode="r")).T
     return lower * np.where(np.diag(lower) < 0, -1.0, 1.0)
 
 

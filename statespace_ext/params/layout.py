@@ -229,9 +229,8 @@ class ParameterLayout:
     @cached_property
     def untransformed(self) -> list[str]:
         """Covariance blocks without a transform that keeps them positive semidefinite."""
-        free = [key for key in sorted(self.covariances & set(self.blocks)) if not self.blocks[key].is_fixed]
         kept = {key for key, structure in self.structures.items() if not isinstance(structure, General)}
-        return [key for key in free if key not in kept and key not in self.curved]
+        return [key for key in self.recognised if key not in kept and key not in self.curved]
 
     @cached_property
     def recognised(self) -> dict[str, CovarianceStructure]:

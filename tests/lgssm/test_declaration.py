@@ -51,6 +51,10 @@ SPECIFICATIONS: dict[str, tuple[dict[str, object], str]] = {
     "state_mean": ({"state_mean": np.ones(3)}, "state_mean has the wrong shape"),
     "transition": ({"transition": np.ones((2, 2))}, "transition has the wrong shape"),
     "transition, too many lags": ({"transition": [0.5, 0.2]}, "transition has the wrong shape"),
+    "transition, ragged": (
+        {"transition": [np.ones((2, 2)), np.ones((2, 3))], "lags": 2},
+        "different lengths",
+    ),
     "obs_cov": ({"obs_cov": np.eye(2)}, "obs_cov has the wrong shape"),
     "obs_cov, a vector": ({"obs_cov": np.ones(3)}, "obs_cov has the wrong shape"),
     "state_cov": ({"state_cov": np.eye(2)}, "state_cov has the wrong shape"),
@@ -135,6 +139,11 @@ SPECIFICATIONS: dict[str, tuple[dict[str, object], str]] = {
     ),
     "unit and a design": ({"identification": "unit", "design": np.ones((3, 1))}, "sets design itself"),
     "diffuse and a free design": ({"initialization": "diffuse"}, "unbounded: free elements of design"),
+    "diffuse and a free transition": (
+        {"lags": 2, "initialization": "diffuse", "design": np.ones((3, 1))},
+        "unbounded: free elements of transition",
+    ),
+    "too many lags": ({"lags": 10_001}, "state vector is too long: got 1 factors x 10001 lags"),
     "diffuse and triangular": (
         {"initialization": "diffuse", "identification": "triangular"},
         "unbounded.*Fix design",

@@ -335,3 +335,17 @@ def test_em_refused_by_name(case: str) -> None:
         ours.fit(method="em")
     assert "lbfgs" in str(caught.value) or "auto" in str(caught.value)
     assert ours.fit(method="lbfgs").converged
+
+
+@pytest.mark.parametrize("later", ["b", "a"])
+def test_appended_periods_may_be_given_with_those_of_the_sample(later: str) -> None:
+    rng = np.random.default_rng(0)
+    endog, design = rng.normal(size=(30, 2)), np.full((2, 1, 30), 1.0, dtype=object)
+    design[1, 0] = ["a"] * 10 + ["b"] * 10 + [later] * 10
+    model = sse.LGSSM(endog[:20], 1, design=design[..., :20])
+    res = model.smooth(np.linspace(0.3, 0.6, len(model.param_names)))
+    expected = res.append(endog[20:], design=design[..., 20:])
+    assert_allclose(res.append(endog[20:], design=design).llf, expected.llf, rtol=1e-12)
+    constant = np.where(design == "b", "a", design)
+    expected = res.append(endog[20:], design=constant[..., 20:])
+    assert_allclose(res.append(endog[20:], design=constant).llf, expected.llf, rtol=1e-12)
