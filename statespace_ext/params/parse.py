@@ -388,9 +388,9 @@ def _read(array: np.ndarray, where: str, namer: Namer) -> tuple[Array, Elements]
 
 def _free_in_all_periods(numbers: Array, array: np.ndarray, where: str) -> np.ndarray:
     """Return which elements are NaN; reject infinite ones, and those that are NaN in some periods only."""
-    infinite = np.argwhere(np.isinf(numbers)).tolist()
-    if infinite:
-        at = tuple(infinite[0])
+    infinite = np.isinf(numbers)
+    if infinite.any():
+        at = tuple(np.argwhere(infinite)[0].tolist())
         raise SpecificationError(
             f"{_place(where, at)} is infinite", got=array[at], expected="a finite number or NaN (free)"
         )
