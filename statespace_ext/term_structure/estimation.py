@@ -18,7 +18,7 @@ from ..engine.system_score import SystemScore
 from ..exceptions import EstimationError, UnsupportedError
 from ..fit.fit import INTERRUPTED, best_so_far, estimate
 from ..fit.objective import FitResult
-from ..fit.problem import EM_METHODS, FitRequest, check_request
+from ..fit.problem import FitRequest, check_request
 from ..fit.search import after, verdict_at
 from ..fit.start_values import fill_missing
 from ..numerics.linear_algebra import NOT_HERE, Array, gaussian_objective
@@ -48,6 +48,8 @@ def estimate_term_structure(model: Any, request: FitRequest) -> FitResult:
     """
     one_of(request.method, METHODS, "method")
     check_request(replace(request, method="auto") if request.method in OWN else request)
+    if request.method == "em" and request.maxiter is None:
+        request = replace(request, maxiter=_MAXITER_EM)
     problem = model.problem()
     try:
         out = _estimate(model, problem, request)
@@ -60,20 +62,18 @@ def estimate_term_structure(model: Any, request: FitRequest) -> FitResult:
 
 def _estimate(model: Any, problem: Any, request: FitRequest) -> FitResult:
     """Run a fit; the methods of the model differ in their starts."""
-    method, start_params = request.method, request.start_params
-    if method == "auto" and start_params is None and _has_twin(model):
-        try:
-            return _by_portfolios(model, problem, request)
-        except np.linalg.LinAlgError:  # a singular state_cov of the portfolios has no such form
-            start_params = model.start_params
-    elif method != "auto" and start_params is None:
+    method, start_params, first = request.method, request.start_params, None
+    if start_params is None and method != "auto":
         start_params = concentrated_starts(model)[0] if method == "jsz" else model.start_params
+    elif start_params is None and _has_twin(model):
+        with suppress(np.linalg.LinAlgError):  # a singular state_cov of the portfolios has no such form
+            return _by_portfolios(model, problem, request)
+        start_params = model.start_params
+    elif start_params is None:
+        first = model.ranked_starts(problem)[0]
     if method == "two-step" and start_params is not None:
         return _two_step(problem, start_params, request)
-    if method in EM_METHODS and request.maxiter is None:
-        request = replace(request, maxiter=_MAXITER_EM)
     common = "auto" if method in OWN else method
-    first = model.ranked_starts(problem)[0] if method == "auto" and start_params is None else None
     found = estimate(problem, replace(request, method=common, start_params=start_params), first)
     return replace(found, method=method)
 
@@ -147,8 +147,9 @@ def concentrated_starts(model: Any) -> list[Array]:
     require_concentrated(model)
     objective = Concentrated(model)
     found: list[tuple[float, Array]] = []
+    keys = [key for key in model.norm.blocks() if key != model.norm.drift]
     for candidate, _ in model.norm.starts(cross_section(model)):
-        value, at = objective.maximum(model.norm.searched(candidate))
+        value, at = objective.maximum(np.concatenate([candidate[key].ravel() for key in keys]))
         if not any(abs(value - other) < _SAME for other, _ in found):
             found.append((value, np.asarray(model.layout.project(at, np.zeros(len(model.layout))))))
     return [params for _, params in sorted(found, key=lambda item: item[0])]
@@ -294,6 +295,7 @@ class Concentrated:
     def __init__(self, model: Any) -> None:
         panel, self.norm = model.panel, model.norm
         self.dt, self.period = float(panel.steps), panel.period
+        self.obs_cov = model.layout.blocks["obs_cov"]
         states, self.y = known_states(model)
         self.P = states[-len(self.y) :, : len(self.norm.weights)]
         before, after = np.column_stack([states[:-1], np.ones(len(states) - 1)]), states[1:]
@@ -330,42 +332,33 @@ class Concentrated:
 
     def values(self, roots: Array, cov: Array) -> Values:
         """Return all blocks at the maximum, given the roots and the covariance of the portfolios."""
-        at = self._fitted(roots, cov)
-        errors = self._errors(at)
-        p, k = self.y.shape[1], len(roots)
-        W = self.norm.weights
-        off = np.eye(p) - W.T @ np.linalg.solve(W @ W.T, W)
-        at["obs_cov"] = off * np.sum(errors**2) / (len(errors) * (p - k))
+        at, squares = self._fitted(roots, cov)
+        variance = squares / (len(self.y) * (self.y.shape[1] - len(roots)))
+        at["obs_cov"] = self.obs_cov.values(dict.fromkeys(self.obs_cov.names, variance))
         return {**at, "K_P": self.K, "kappa_P": self.kappa[:, None]}
 
-    def _fitted(self, roots: Array, cov: Array) -> Values:
-        at: Values = {**self.norm.from_roots(roots), "state_cov": self._with_macro(cov)}
-        return {**at, self.norm.drift: self.norm.mean_fit(at, self.y, self.P)}
-
-    def _with_macro(self, cov: Array) -> Array:
-        """Return Sigma Sigma' of all states, with the regression of macro factors on portfolios."""
-        k = len(cov)
-        chol = np.array(self.chol)
+    def _fitted(self, roots: Array, cov: Array) -> tuple[Values, float]:
+        """Return the blocks that price bonds, and the sum of squared errors of the yields."""
+        k, chol = len(cov), np.array(self.chol)
         chol[:k, :k] = np.linalg.cholesky(cov)
+        # the regression of macro factors on portfolios is that of the data
         chol[k:, :k] = np.linalg.solve(self.chol[:k, :k].T, self.chol[k:, :k].T).T @ chol[:k, :k]
-        return np.asarray(chol @ chol.T)
-
-    def _errors(self, at: Values) -> Array:
+        at: Values = {**self.norm.from_roots(roots), "state_cov": chol @ chol.T}
+        at[self.norm.drift] = self.norm.mean_fit(at, self.y, self.P)
         A, B = self.norm.yields_on_portfolios(at)
-        return np.asarray(self.y - A - self.P @ B.T)
+        return at, float(np.sum((self.y - A - self.P @ B.T) ** 2))
 
     def __call__(self, roots: Array, cov: Array) -> float:
         """Return the value, or a large constant where it does not exist."""
         try:
-            at = self._fitted(roots, cov)
-            errors = self._errors(at)
+            at, squares = self._fitted(roots, cov)
             omega = discretise(self.K, self.kappa, at["state_cov"], self.dt, self.period).cov
             sign, logdet = np.linalg.slogdet(omega)
             trace = float(np.trace(np.linalg.solve(omega, self.omega)))
         except NOT_HERE:
             return _WALL
-        p, k = self.y.shape[1], len(roots)
-        value = 0.5 * self.n * (logdet + trace) + 0.5 * len(errors) * (p - k) * np.log(np.sum(errors**2))
+        directions = len(self.y) * (self.y.shape[1] - len(roots))
+        value = 0.5 * self.n * (logdet + trace) + 0.5 * directions * np.log(squares)
         return float(value) if sign > 0 and np.isfinite(value) else _WALL
 
 
