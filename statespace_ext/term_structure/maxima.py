@@ -10,6 +10,7 @@ import numpy as np
 import scipy.optimize
 
 from ..fit.problem import EstimationProblem
+from ..numerics.differences import jacobian
 from ..numerics.linear_algebra import NOT_HERE, Array
 from .dynamics import Values
 from .normalisation import CrossSection, assembled, cross_section, in_structure, physical
@@ -38,11 +39,11 @@ def variants(model: ATSM, base: list[Array]) -> list[Array]:
     """
     out = list(base)
     for params in base[:2]:
-        out += [fast for j in range(1, model.k_factors) for fast in _fast(model, params, j)]
+        out += [_fast(model, params, j) for j in range(1, model.k_factors)]
     return out
 
 
-def _fast(model: ATSM, params: Array, j: int) -> list[Array]:
+def _fast(model: ATSM, params: Array, j: int) -> Array:
     """Return parameters with a factor j that reverts within a month or two and keeps its variance."""
     layout = model.layout
     at = layout.matrices(params)
@@ -58,7 +59,7 @@ def _fast(model: ATSM, params: Array, j: int) -> list[Array]:
     K[j, j] = root
     at = {**at, "state_cov": cov}
     at.update(physical(model, K, mean, cov, model.norm.pricing(at)))
-    return [layout.project(at, params)]
+    return layout.project(at, params)
 
 
 class ExactYields:
@@ -211,13 +212,10 @@ def _mean_fitted(model: ATSM, at: Values, chosen: Array, sample: CrossSection) -
         return np.delete(errors.mean(axis=0) / (np.std(errors, axis=0) + _EXACT * np.std(y, axis=0)), chosen)
 
     zero = np.zeros(1 + len(free))
-    base = gaps(zero)
-    jacobian = np.column_stack(
-        [(gaps(_SHORT * unit_vector) - base) / _SHORT for unit_vector in np.eye(len(zero))]
-    )
+    slopes = jacobian(gaps, zero, np.full(len(zero), _SHORT), order=1)
     weights = np.sqrt([0.0, *(0.5 if i == j else 1.0 for i, j in free)])
-    design = np.vstack([jacobian, np.diag(weights)])
-    return moved(np.linalg.lstsq(design, np.concatenate([-base, zero]), rcond=None)[0])
+    design = np.vstack([slopes, np.diag(weights)])
+    return moved(np.linalg.lstsq(design, np.concatenate([-gaps(zero), zero]), rcond=None)[0])
 
 
 def ranked_starts(model: ATSM, problem: EstimationProblem, base: list[Array], warm: bool) -> list[Array]:
@@ -286,11 +284,9 @@ def exchanges(model: ATSM, problem: EstimationProblem, params: Array) -> list[Ar
         return [problem.reduced(other) for other in others]
     order = np.argsort(model.panel.maturities[block.rows], kind="stable")
     typical = float(np.median(params[places][~zero]))
-    out = []
-    for rank, i in enumerate(order):
-        near = order[max(rank - 1, 0) : rank + 2]
-        for j in near[~zero[near]] if zero[i] else ():
-            trial = np.array(params)
-            trial[places[i]], trial[places[j]] = typical, _EXACT * sizes[j]
-            out.append(trial)
-    return out
+    neighbours = np.eye(len(order), k=1, dtype=bool) | np.eye(len(order), k=-1, dtype=bool)
+    swaps = order[np.argwhere(neighbours & zero[order][:, None] & ~zero[order])]
+    out = np.tile(params, (len(swaps), 1))
+    for trial, (i, j) in zip(out, swaps, strict=True):
+        trial[places[i]], trial[places[j]] = typical, _EXACT * sizes[j]
+    return list(out)
