@@ -27,9 +27,6 @@ _NO_SLOPE = 1e-10
 """Derivative of the mean yields by k_inf, relative to maturity, that counts as rounding."""
 
 
-_MEETING = (
-    'Two Q-roots are equal, as where the likelihood rises towards complex ones: see identification="{}".'
-)
 _EQUAL_PAIR = "The Q-roots of pair {} are equal: they have no standard errors, mean and square have."
 
 
@@ -41,6 +38,11 @@ def seconds(k: int) -> Array:
 def meet(roots: Array) -> bool:
     """Return whether two roots are equal, to the precision of a search."""
     return bool(np.any(np.diff(np.sort(roots)) < _EQUAL * np.max(np.abs(roots))))
+
+
+def equal_pairs(mean: Array, square: Array) -> list[str]:
+    """Return a line for each pair of roots, mean +- sqrt(square), that are equal up to rounding."""
+    return [_EQUAL_PAIR.format(i + 1) for i in np.flatnonzero(np.abs(square) < (_EQUAL * mean) ** 2)]
 
 
 class Portfolios(Normalisation):
@@ -141,10 +143,6 @@ class Portfolios(Normalisation):
         """Return the blocks, without drift, for real Q-roots or for the search parameters of a subclass."""
         return {"roots_Q": roots[:, None], "k_inf": np.zeros((1, 1))}
 
-    def searched(self, at: Values) -> Array:
-        """Return the argument of `from_roots`: the Q-roots, or the search parameters of a subclass."""
-        return np.concatenate([at[key].ravel() for key in ("roots_Q", "pairs_Q") if key in at])
-
     def _searches(self) -> list[Array]:
         """Return the starts of searches for the Q-roots."""
         k = len(self.weights)
@@ -213,13 +211,9 @@ class Portfolios(Normalisation):
     def _ordered(self, roots: Array) -> Array:
         return np.sort(roots)
 
-    def remarks(self, at: Values) -> list[str]:
-        """Report if two roots are equal, so that the likelihood may increase with complex roots."""
-        return [_MEETING.format(self.beyond)] if self.roots_meet(at) else []
-
     def roots_meet(self, at: Values) -> bool:
-        """Return whether two Q-roots are equal, to the precision of a search."""
-        return meet(at["roots_Q"][:, 0])
+        """Return whether two Q-roots are equal, to the precision of a search, if all of them are real."""
+        return bool(self.beyond) and meet(at["roots_Q"][:, 0])
 
     def normalised(self, at: Values) -> Values:
         """Sort the roots in increasing order and keep the long-run Q-mean of r, k_inf / root_Q.1."""
@@ -302,12 +296,7 @@ class RootPairs(Portfolios):
 
     def remarks(self, at: Values) -> list[str]:
         """Report pairs that are equal up to rounding; their roots have no derivative, unlike s and d."""
-        mean, square = at["pairs_Q"].T
-        return [_EQUAL_PAIR.format(i + 1) for i in np.flatnonzero(np.abs(square) < (_EQUAL * mean) ** 2)]
-
-    def roots_meet(self, at: Values) -> bool:
-        """Return False, because the model includes complex roots."""
-        return False
+        return equal_pairs(*at["pairs_Q"].T)
 
     def normalised(self, at: Values) -> Values:
         """Return the blocks with the nearest roots as pairs, sorted from the slowest."""
@@ -449,13 +438,9 @@ class DaiSingleton(Normalisation):
         """Remove rounding errors from a matrix in this form."""
         return np.tril(K)
 
-    def remarks(self, at: Values) -> list[str]:
-        """Report if two roots are equal, so that the likelihood may increase with complex roots."""
-        return [_MEETING.format(self.beyond)] if self.roots_meet(at) else []
-
     def roots_meet(self, at: Values) -> bool:
-        """Return whether two Q-roots are equal, to the precision of a search."""
-        return meet(np.diag(at["K_Q"]))
+        """Return whether two Q-roots are equal, to the precision of a search, if all of them are real."""
+        return bool(self.beyond) and meet(np.diag(at["K_Q"]))
 
 
 class DaiSingletonPairs(DaiSingleton):
@@ -512,14 +497,7 @@ class DaiSingletonPairs(DaiSingleton):
     def remarks(self, at: Values) -> list[str]:
         """Report pairs that are equal up to rounding; their roots have no derivative."""
         K, second = at["K_Q"], seconds(len(at["K_Q"]))
-        square = np.abs(K[second, second - 1] * K[second - 1, second])
-        return [
-            _EQUAL_PAIR.format(i + 1) for i in np.flatnonzero(square < (_EQUAL * np.diag(K)[second]) ** 2)
-        ]
-
-    def roots_meet(self, at: Values) -> bool:
-        """Return False, because the model includes complex roots."""
-        return False
+        return equal_pairs(K[second, second], K[second, second - 1] * K[second - 1, second])
 
 
 def _least(M: Array, count: int) -> Array:

@@ -18,7 +18,7 @@ import scipy.optimize
 
 from ..fit.start_values import fill_missing
 from ..numerics.bond_pricing import loadings
-from ..numerics.differences import central_differences
+from ..numerics.differences import central_differences, jacobian
 from ..numerics.linear_algebra import NOT_HERE, Array, symmetrize
 from ..numerics.ornstein_uhlenbeck import from_steps
 from ..params.affine import AffineMatrix, affine_matrix
@@ -36,6 +36,11 @@ _SURVEY = 0.1
 """Error share of the variance of a survey at the start of a search."""
 _WEIGHT = 100.0
 """Weight of P-roots that are too small, relative to the distance of K_P from its target."""
+
+
+_MEETING = (
+    'Two Q-roots are equal, as where the likelihood rises towards complex ones: see identification="{}".'
+)
 
 
 Start = tuple[Mapping[str, Any], Array | None]
@@ -237,9 +242,9 @@ def stable_prices(block: AffineMatrix, pricing: Pricing, cov: Array, K: Array, l
 
     if not names:
         return prices(np.zeros(0))
-    base = distance(np.zeros(len(names)))
-    jacobian = np.column_stack([(distance(unit) - base).ravel() for unit in np.eye(len(names))])
-    nearest = np.linalg.lstsq(jacobian, -base.ravel(), rcond=None)[0]
+    zeros = np.zeros(len(names))
+    slopes = jacobian(distance, zeros, zeros + 1.0, order=1).reshape(-1, len(names))  # `distance` is affine
+    nearest = np.linalg.lstsq(slopes, -distance(zeros).ravel(), rcond=None)[0]
     size = float(np.linalg.norm(K)) + least
 
     def loss(x: Array) -> float:
@@ -250,7 +255,7 @@ def stable_prices(block: AffineMatrix, pricing: Pricing, cov: Array, K: Array, l
     if np.min(np.linalg.eigvals(distance(nearest) + K).real) >= least:
         return prices(nearest)
     scale = np.maximum(np.abs(nearest), 0.1 * size / np.sqrt(np.max(np.diag(cov))))
-    simplex = nearest + np.vstack([np.zeros(len(names)), 0.2 * np.diag(scale)])
+    simplex = nearest + np.vstack([zeros, 0.2 * np.diag(scale)])
     options: Any = {"maxiter": 4000, "maxfev": 4000, "initial_simplex": simplex, "xatol": 1e-8, "fatol": 1e-8}
     return prices(scipy.optimize.minimize(loss, nearest, method="Nelder-Mead", options=options).x)
 
@@ -378,7 +383,7 @@ class Normalisation:
 
     def remarks(self, at: Values) -> list[str]:
         """Return the lines of the summary about the values of all blocks."""
-        return []
+        return [_MEETING.format(self.beyond)] if self.roots_meet(at) else []
 
     def roots_meet(self, at: Values) -> bool:
         """Return whether real Q-roots are equal where complex ones may have a higher likelihood."""
@@ -419,13 +424,17 @@ class NelsonSiegel(Normalisation):
 
     def starts(self, sample: CrossSection) -> list[Start]:
         """Return the decay rates at local minima of the least-squares criterion, the best first."""
+
+        def slopes(log_decay: float) -> Array:
+            return self.slopes({"decay": np.array([[np.exp(log_decay)]])}, sample)
+
         if sample.factors is not None:
             B, bounds = sample.regression()[1], (np.log(0.05), np.log(5.0))
-            return [self._start(lambda at: float(np.sum((self._loadings(at, sample) - B) ** 2)), bounds)]
+            return [self._start(lambda at: float(np.sum((slopes(at) - B) ** 2)), bounds)]
         y = sample.yields
 
         def error(log_decay: float) -> float:
-            B = self._loadings(log_decay, sample)
+            B = slopes(log_decay)
             return float(np.sum((y - least_squares_factors(y, B) @ B.T) ** 2))
 
         grid = np.log(_DECAYS)
@@ -433,12 +442,6 @@ class NelsonSiegel(Normalisation):
         inner = [i for i in range(1, len(grid) - 1) if values[i] <= min(values[i - 1], values[i + 1])]
         places = sorted(inner or [int(np.argmin(values[1:-1])) + 1], key=lambda i: values[i])
         return [self._start(error, (grid[i - 1], grid[i + 1])) for i in places]
-
-    def _loadings(self, log_decay: float, sample: CrossSection) -> Array:
-        q = self.pricing({"decay": np.array([[np.exp(log_decay)]])})
-        return loadings(
-            q.K, q.kappa, np.zeros((3, 3)), q.delta_0, q.delta_1, sample.maturities, sample.period
-        )[1]
 
     @staticmethod
     def _start(error: Callable[[float], float], bounds: tuple[float, float]) -> Start:
@@ -478,20 +481,20 @@ class Observed(Normalisation):
 
     def starts(self, sample: CrossSection) -> list[Start]:
         """Return start values from a regression of the yields on the factors and a fit of its slopes."""
-        X, tau, k = np.asarray(sample.factors), sample.maturities, len(self.factors)
+        X, k = np.asarray(sample.factors), len(self.factors)
         A, B = sample.regression()
         K, size, zero = sample.autoregression(X)[0], np.std(X, axis=0), np.zeros((k, k))
 
-        def errors(z: Array) -> Array:
-            fitted = loadings(
-                z[: k * k].reshape(k, k), np.zeros(k), zero, 0.0, z[k * k :], tau, sample.period
-            )[1]
-            return np.nan_to_num((fitted - B) * size, nan=1e3, posinf=1e3, neginf=-1e3).ravel()
+        def priced(z: Array, kappa: Array) -> tuple[Array, Array]:
+            return sample.loadings(Pricing(z[: k * k].reshape(k, k), kappa, 0.0, z[k * k :]), zero)
 
-        first = np.concatenate([K.ravel(), B[np.argmin(tau)]])
+        def errors(z: Array) -> Array:
+            away = (priced(z, zero[0])[1] - B) * size
+            return np.nan_to_num(away, nan=1e3, posinf=1e3, neginf=-1e3).ravel()
+
+        first = np.concatenate([K.ravel(), B[np.argmin(sample.maturities)]])
         z = scipy.optimize.least_squares(errors, first, x_scale=np.abs(first) + 0.05, max_nfev=200).x
-        K_Q, delta_1 = z[: k * k].reshape(k, k), z[k * k :]
-        columns = [loadings(K_Q, unit, zero, 0.0, delta_1, tau, sample.period)[0] for unit in np.eye(k)]
-        solved = np.linalg.lstsq(np.column_stack([np.ones(len(tau)), *columns]), A, rcond=None)[0]
-        values = {"K_Q": K_Q, "kappa_Q": solved[1:, None], "delta_0": solved[:1, None]}
-        return [({**values, "delta_1": delta_1[:, None]}, None)]
+        design = np.column_stack([np.ones(len(A)), *(priced(z, unit)[0] for unit in np.eye(k))])
+        solved = np.linalg.lstsq(design, A, rcond=None)[0][:, None]
+        blocks = {"K_Q": z[: k * k].reshape(k, k), "delta_1": z[k * k :, None]}
+        return [({**blocks, "kappa_Q": solved[1:], "delta_0": solved[:1]}, None)]
