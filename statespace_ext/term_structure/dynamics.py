@@ -218,10 +218,6 @@ class Curves:
         """Return the yields if the price of risk were zero, priced with (K_P, kappa_P)."""
         return self._expected(loadings, tau, self.convexity)
 
-    def risk_neutral_forwards(self, tau: Array) -> Affine:
-        """Return the instantaneous forward rates if the price of risk were zero."""
-        return self._expected(forward_loadings, tau, self.convexity)
-
     def average_short_rate(self, horizon: Array) -> Affine:
         """Return (1/h) int_0^h E_t[r_{t+s}] ds under P."""
         return self._expected(loadings, horizon, 0.0)
@@ -232,12 +228,13 @@ class Curves:
 
     def term_premium(self, tau: Array, risk_neutral: bool) -> Affine:
         """Return yields minus the average expected short rate, or minus risk-neutral yields."""
-        return self.yields(tau) - (self.risk_neutral_yields if risk_neutral else self.average_short_rate)(tau)
+        convexity = self.convexity if risk_neutral else 0.0
+        return self.yields(tau) - self._expected(loadings, tau, convexity)
 
     def forward_premium(self, tau: Array, risk_neutral: bool) -> Affine:
         """Return forward rates minus the expected short rate, or minus risk-neutral forward rates."""
-        base = self.risk_neutral_forwards if risk_neutral else self.short_rate_ahead
-        return self.forwards(tau) - base(tau)
+        convexity = self.convexity if risk_neutral else 0.0
+        return self.forwards(tau) - self._expected(forward_loadings, tau, convexity)
 
     def ahead(self, horizon: Array) -> Discretisation:
         """Return the exact P-distribution of the factors after horizons (h,), stacked."""
@@ -305,9 +302,11 @@ def structural_matrices(dynamics: Dynamics, prices: bool) -> dict[str, Array]:
     prices : bool
         Whether the model has prices of risk.
     """
-    at, q = dynamics, dynamics.pricing
-    chol = _cholesky(at.cov)
-    k = len(q.K)
+    at, q, k = dynamics, dynamics.pricing, len(dynamics.pricing.K)
+    try:
+        chol = semidefinite_cholesky(symmetrize(at.cov))
+    except np.linalg.LinAlgError:
+        chol = np.full(at.cov.shape, np.nan)
     lambda_0, lambda_1 = np.full(k, np.nan), np.full((k, len(chol)), np.nan)
     if prices and np.all(np.diag(chol)[:k] ** 2 > SINGULAR * np.diag(at.cov)[:k]):
         lambda_0, lambda_1 = prices_of_risk(q, at.cov, at.K_P, at.kappa_P)
@@ -324,13 +323,6 @@ def structural_matrices(dynamics: Dynamics, prices: bool) -> dict[str, Array]:
         "delta_0": np.array([q.delta_0]),
         "delta_1": np.asarray(q.delta_1),
     }
-
-
-def _cholesky(cov: Array) -> Array:
-    try:
-        return semidefinite_cholesky(symmetrize(cov))
-    except np.linalg.LinAlgError:
-        return np.full(cov.shape, np.nan)
 
 
 def mean_reversion(K: Array, step: float | None = None) -> Array:

@@ -213,10 +213,10 @@ class ImpliedRates:
         self,
         rate: Callable[[Curves], Affine],
         columns: Any,
-        date: Any,
-        param_uncertainty: bool,
-        name: str,
+        date: Any = None,
         information_set: str = "smoothed",
+        param_uncertainty: bool = True,
+        name: str = "maturity",
     ) -> Rates:
         """Return rates at the factors, with standard deviations."""
         known = one_of(information_set, INFORMATION, "information_set")
@@ -253,9 +253,7 @@ class ImpliedRates:
             As in the class.
         """
         tau = years(maturities, "maturities", self.model, extrapolate)
-        return self._implied(
-            lambda c: c.yields(tau), tau, date, param_uncertainty, "maturity", information_set
-        )
+        return self._implied(lambda c: c.yields(tau), tau, date, information_set, param_uncertainty)
 
     def forward_curve(
         self,
@@ -272,14 +270,12 @@ class ImpliedRates:
         In discrete time these are forward rates over one period that begins in tau years.
         """
         tau = years(maturities, "maturities", self.model, extrapolate)
-        return self._implied(
-            lambda c: c.forwards(tau), tau, date, param_uncertainty, "maturity", information_set
-        )
+        return self._implied(lambda c: c.forwards(tau), tau, date, information_set, param_uncertainty)
 
     @property
     def short_rate(self) -> Rates:
         """The short rate r_t = delta_0 + delta_1'X_t."""
-        return self._implied(lambda c: c.short_rate(), np.zeros(1), None, True, "maturity")
+        return self._implied(lambda c: c.short_rate(), np.zeros(1))
 
     def expected_short_rate(
         self,
@@ -306,11 +302,8 @@ class ImpliedRates:
             As in the class.
         """
         h = years(horizon, "horizon", self.model, extrapolate)
-        mean = truth(average, "average")
-        return self._implied(
-            lambda c: c.average_short_rate(h) if mean else c.short_rate_ahead(h),
-            h, date, param_uncertainty, "horizon", information_set,
-        )  # fmt: skip
+        rate = Curves.average_short_rate if truth(average, "average") else Curves.short_rate_ahead
+        return self._implied(lambda c: rate(c, h), h, date, information_set, param_uncertainty, "horizon")
 
     def risk_neutral_yields(
         self,
@@ -325,7 +318,7 @@ class ImpliedRates:
         self._require_prices("risk-neutral yields")
         tau = years(maturities, "maturities", self.model, extrapolate)
         return self._implied(
-            lambda c: c.risk_neutral_yields(tau), tau, date, param_uncertainty, "maturity", information_set
+            lambda c: c.risk_neutral_yields(tau), tau, date, information_set, param_uncertainty
         )
 
     def term_premium(
@@ -357,7 +350,7 @@ class ImpliedRates:
         neutral = self._neutral(definition)
         tau = years(maturity, "maturity", self.model, extrapolate)
         return self._implied(
-            lambda c: c.term_premium(tau, neutral), tau, date, param_uncertainty, "maturity", information_set
+            lambda c: c.term_premium(tau, neutral), tau, date, information_set, param_uncertainty
         )
 
     def forward_premium(
@@ -408,7 +401,7 @@ class ImpliedRates:
             near, far = curves.term_premium(tau, neutral), curves.term_premium(end, neutral)
             return (far * (end / span)) - (near * (tau / span))
 
-        return self._implied(premium, tau, date, param_uncertainty, "maturity", information_set)
+        return self._implied(premium, tau, date, information_set, param_uncertainty)
 
     def zero_prices(self, maturities: Any, date: Any = None, *, extrapolate: bool = False) -> pd.DataFrame:
         """
@@ -510,9 +503,8 @@ class ImpliedReturns(ImpliedRates):
         """
         tau, h = self._held(maturities, holding_period, extrapolate)
         return self._implied(
-            lambda c: c.expected_excess_returns(tau, h),
-            tau, date, param_uncertainty, "maturity", information_set,
-        )  # fmt: skip
+            lambda c: c.expected_excess_returns(tau, h), tau, date, information_set, param_uncertainty
+        )
 
     def sharpe_ratios(
         self,
@@ -548,9 +540,8 @@ class ImpliedReturns(ImpliedRates):
         """
         (tau, h), scale = self._held(maturities, holding_period, extrapolate), self.model.panel.scale
         return self._implied(
-            lambda c: c.sharpe_ratios(tau, h, scale),
-            tau, date, param_uncertainty, "maturity", information_set,
-        )  # fmt: skip
+            lambda c: c.sharpe_ratios(tau, h, scale), tau, date, information_set, param_uncertainty
+        )
 
     def price_of_risk(
         self, date: Any = None, *, information_set: str = "smoothed", param_uncertainty: bool = True
@@ -576,7 +567,7 @@ class ImpliedReturns(ImpliedRates):
         self._require_prices("prices of risk")
         shocks = self.model.factor_names[: self.model.k_factors]
         return self._implied(
-            lambda c: c.price_of_risk(), shocks, date, param_uncertainty, "shock", information_set
+            lambda c: c.price_of_risk(), shocks, date, information_set, param_uncertainty, "shock"
         )
 
     def _held(self, maturities: Any, holding_period: Any, extrapolate: bool) -> tuple[Array, float]:
