@@ -137,16 +137,20 @@ class ACM:
         return [f"PC{i + 1}" for i in range(self.k_factors)]
 
     @property
-    def param_names(self) -> list[str]:
-        """Names of the parameters."""
+    def _elements(self) -> dict[str, list[str]]:
+        """Names of the elements of each matrix, in the order of the parameters."""
         f = self.factor_names
         square = [f"{row}.{column}" for row in f for column in f]
         lower = [f"{f[i]}.{f[j]}" for i in range(len(f)) for j in range(i + 1)]
-        names = {
+        return {
             "Phi": square, "state_cov": lower, "lambda_0": f, "lambda_1": square, "return_var": [""],
             "delta_0": [""], "delta_1": f,
         }  # fmt: skip
-        return [f"{key}.{name}".rstrip(".") for key, part in names.items() for name in part]
+
+    @property
+    def param_names(self) -> list[str]:
+        """Names of the parameters."""
+        return [f"{key}.{name}".rstrip(".") for key, part in self._elements.items() for name in part]
 
     def _check_sample(self) -> None:
         """Raise for irregular dates, missing yields and samples that are too short."""
@@ -313,11 +317,8 @@ class ACM:
     def matrices(self, params: Any) -> Values:
         """Return Phi, state_cov, lambda_0, lambda_1, return_var, delta_0 and delta_1 at given parameters."""
         k = self.k_factors
-        at = _parts(
-            np.asarray(params, dtype=float),
-            {"Phi": k * k, "state_cov": k * (k + 1) // 2, "lambda_0": k, "lambda_1": k * k, "return_var": 1,
-             "delta_0": 1, "delta_1": k},
-        )  # fmt: skip
+        sizes = {key: len(part) for key, part in self._elements.items()}
+        at = _parts(np.asarray(params, dtype=float), sizes)
         square = {key: at[key].reshape(k, k) for key in ("Phi", "lambda_1")}
         return {**at, **square, "state_cov": _symmetric(at["state_cov"], k)}
 

@@ -155,10 +155,6 @@ class ACMResults(Pictures):
                 out[key] = float(value[0])
         return out
 
-    def _risk_neutral_transition(self) -> Array:
-        at = self.model.matrices(self.params)
-        return np.asarray(at["Phi"] - at["lambda_1"])
-
     @property
     def mean_reversion(self) -> pd.DataFrame:
         """Roots of Phi (P) and Phi - lambda_1 (Q) from the slowest, with half-lives and periods in years."""
@@ -285,8 +281,8 @@ class ACMResults(Pictures):
 
     def _doubts(self) -> list[str]:
         """Return what speaks against the estimates: an explosive root under Q, large pricing errors."""
-        lines = []
-        explosive = float(np.abs(np.linalg.eigvals(self._risk_neutral_transition())).max())
+        lines, at = [], self.model.matrices(self.params)
+        explosive = float(np.abs(np.linalg.eigvals(at["Phi"] - at["lambda_1"])).max())
         worst = self.pricing_error_summary()["rmse"]
         if explosive > 1.0 + _EXPLOSIVE:
             lines.append(
@@ -326,14 +322,11 @@ class ACMResults(Pictures):
         rows = self.tidy()[["matrix", "term", "estimate", "std_error"]]
         title = rows["matrix"].map(_TITLES)
         blocks = [(name, rows[title == name]) for name in dict.fromkeys(title)]
-        tables = [_top(self), coefficient_table(rows, alpha)]
+        cells = [
+            ["ACM", "No. Observations:", self.nobs],
+            [len(self.model.panel.labels), "Factors:", self.model.k_factors],
+        ]
+        title, stubs = "Term Structure Results", ["Model:", "Maturities:"]
+        top = SimpleTable(cells, stubs=stubs, title=title, txt_fmt=fmt_params)
+        tables = [top, coefficient_table(rows, alpha)]
         return FitSummary(tables, self.status_lines(), parameter_tables(blocks, alpha))
-
-
-def _top(res: ACMResults) -> SimpleTable:
-    """Return the first table of the summary."""
-    model = res.model
-    cells = [["ACM", "No. Observations:", res.nobs]]
-    cells += [[len(model.panel.labels), "Factors:", len(model.factor_names)]]
-    title = "Term Structure Results"
-    return SimpleTable(cells, stubs=["Model:", "Maturities:"], title=title, txt_fmt=fmt_params)
