@@ -23,7 +23,7 @@ from .declaration import spelled
 from .dynamics import BiasCorrection, bias_corrected
 from .panel import years_after
 from .plots import Pictures
-from .tables import Sensitivity, places_without
+from .tables import Sensitivity
 
 if TYPE_CHECKING:
     from .atsm import ATSM
@@ -77,7 +77,7 @@ class EstimatedFactors(Pictures, StateSpaceResults):
     def _sensitivity(self, information_set: str) -> Sensitivity:
         """Return the derivatives of the factors by the parameters, which are computed once."""
         model, params = model_of(self), np.asarray(self.params, dtype=float)
-        places = places_without(model, [*self.boundary, *self._fixed])
+        places = np.setdiff1d(self._free_places, model.layout.positions(self.boundary))
         cov = np.asarray(self.params_cov.cov)[np.ix_(places, places)]
         key = f"{information_set}_by_params"
         if "difference_steps" not in self._cache:

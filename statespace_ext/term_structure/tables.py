@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,8 +15,7 @@ from statsmodels.iolib.tableformatting import fmt_params
 from ..base.reporting import parameter_tables
 from ..base.results import StateSpaceResults
 from ..exceptions import UnsupportedError, shown
-from ..inference.information import delta_errors, delta_method
-from ..inference.many import model_of
+from ..inference.information import delta_errors
 from ..numerics.differences import jacobian
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from .declaration import spelled
@@ -23,28 +23,6 @@ from .dynamics import Affine, is_singular, mean_reversion, structural_matrices, 
 
 if TYPE_CHECKING:
     from .atsm import ATSM
-
-
-def errors_at(
-    results: StateSpaceResults, function: Callable[[Array], Array], held: Iterable[str]
-) -> tuple[Array, Array]:
-    """Return a function of all parameters and its delta-method errors, with some parameters fixed."""
-    model, params = model_of(results), np.asarray(results.params, dtype=float)
-    free = places_without(model, held)
-
-    def at(values: Array) -> Array:
-        full = params.copy()
-        full[free] = values
-        return function(full)
-
-    cov = np.asarray(results.params_cov.cov)[np.ix_(free, free)]
-    return delta_method(at, params[free], cov, model.difference_steps(params)[free])
-
-
-def places_without(model: Any, held: Iterable[str]) -> Array:
-    """Return the positions of the parameters that are not fixed."""
-    known = set(held)
-    return np.array([i for i, name in enumerate(model.param_names) if name not in known], dtype=int)
 
 
 @dataclass(frozen=True)
@@ -104,7 +82,7 @@ class Sensitivity:
 BASIS_POINTS = 1e4
 _MULTIPLE = 1e-4
 """Distance of eigenvalues, relative to the largest (or to one), below which they count as equal."""
-_VECTORS = ("kappa_P", "theta_P", "kappa_Q", "theta_Q", "lambda_0", "delta_1")
+_VECTORS = ("kappa_P", "theta_P", "kappa_Q", "theta_Q", "lambda_0", "delta_0", "delta_1")
 _Q = ("K_Q", "kappa_Q", "theta_Q", "delta_0", "delta_1")
 BLOCKS = {
     "P dynamics (a year)": ("K_P", "kappa_P", "theta_P", "Sigma"),
@@ -122,40 +100,40 @@ def structural_values(model: ATSM, params: Array) -> dict[str, Array]:
 
 def labelled(model: ATSM, values: Mapping[str, Array]) -> dict[str, Any]:
     """Return matrices as frames, vectors as series and delta_0 as a number."""
-    factors = model.factor_names
     out: dict[str, Any] = {}
     for key, value in values.items():
+        rows, columns = _axes(key, model)
         if key == "delta_0":
             out[key] = float(value[0])
-        elif key in _VECTORS:
-            out[key] = pd.Series(value, index=factors[: len(value)], name=key)
+        elif value.ndim == 1:
+            out[key] = pd.Series(value, index=rows, name=key)
         else:
-            labels = model.panel.labels if key == "obs_cov" else factors
-            out[key] = pd.DataFrame(value, index=labels[: len(value)], columns=labels[: value.shape[1]])
+            out[key] = pd.DataFrame(value, index=rows, columns=columns)
     return out
+
+
+def _axes(key: str, model: ATSM) -> tuple[list[str], list[str]]:
+    """Return the labels of rows and columns; Q and prices of risk have rows of pricing factors only."""
+    names = model.factor_names
+    own = names[: model.k_factors] if key in (*_Q, *BLOCKS["Prices of risk"]) else names
+    if key == "obs_cov":
+        return model.panel.labels, model.panel.labels
+    if key in _VECTORS:
+        return [""] if key == "delta_0" else own, [""]
+    return own, own if key == "K_Q" else names
 
 
 def elements(model: ATSM) -> list[tuple[str, str, str, int]]:
     """Return matrix, row, column and position of the elements in a table."""
-    labels, block = model.panel.labels, model.layout.blocks["obs_cov"]
-    free = np.zeros(block.shape, bool)
-    free[block.rows, block.columns] = True
-    shown = [place for keys in BLOCKS.values() for key in keys for place in _places(key, model)]
-    errors = [("obs_cov", labels[i], labels[j], i * len(labels) + j) for i, j in np.argwhere(np.tril(free))]
-    return shown + errors
-
-
-def _places(key: str, model: ATSM) -> list[tuple[str, str, str, int]]:
-    """Return the elements of a matrix; Q-matrices and prices of risk only have rows of pricing factors."""
-    if key == "delta_0":
-        return [(key, "", "", 0)]
-    names, k = model.factor_names, model.k_factors
-    own = names[:k] if key in (*_Q, *BLOCKS["Prices of risk"]) else names
-    if key in _VECTORS:
-        return [(key, name, "", i) for i, name in enumerate(own)]
-    columns = own if key == "K_Q" else names
-    shape = np.tri(len(own)) if key == "Sigma" else np.ones((len(own), len(columns)))
-    return [(key, own[i], columns[j], i * len(columns) + j) for i, j in np.argwhere(shape)]
+    block, out = model.layout.blocks["obs_cov"], []
+    errors = np.zeros(block.shape, bool)
+    errors[block.rows, block.columns] = block.rows >= block.columns
+    for key in (*chain.from_iterable(BLOCKS.values()), "obs_cov"):
+        rows, columns = _axes(key, model)
+        part = errors if key == "obs_cov" else np.ones((len(rows), len(columns)), bool)
+        places = np.argwhere(np.tril(part) if key == "Sigma" else part)
+        out += [(key, rows[i], columns[j], i * len(columns) + j) for i, j in places]
+    return out
 
 
 def matrices_table(results: StateSpaceResults) -> pd.DataFrame:
@@ -174,9 +152,7 @@ def with_errors(
     results: StateSpaceResults, function: Callable[[dict[str, Array]], Array]
 ) -> tuple[Array, Array]:
     """Return a function of the matrices and its standard errors; fixed parameters have no uncertainty."""
-    return errors_at(
-        results, lambda params: function(structural_values(results.model, params)), results._fixed
-    )
+    return results._with_errors(lambda params: function(structural_values(results.model, params)))
 
 
 def roots_table(results: StateSpaceResults) -> pd.DataFrame:
@@ -346,7 +322,7 @@ def _derived(results: StateSpaceResults) -> pd.DataFrame:
         found = norm.derived(layout.matrices(params))
         return np.array([found[name] for name in names])
 
-    estimate, se = errors_at(results, values, results._fixed)
+    estimate, se = results._with_errors(values)
     return pd.DataFrame({"term": names, "estimate": estimate, "std_error": se})
 
 
