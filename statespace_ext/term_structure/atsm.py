@@ -228,11 +228,6 @@ class ATSM(StateSpaceModel[ATSMResults]):
         return plain and not np.isnan(self.endog[1:]).any()
 
     @property
-    def _noise(self) -> list[str]:
-        """The blocks of error variances."""
-        return [key for key in ("obs_cov", "survey_cov") if key in self.layout.blocks]
-
-    @property
     def factor_names(self) -> list[str]:
         """Names of the factors; macro factors come last."""
         return [*self.norm.factors, *self.panel.macro_names]
@@ -269,9 +264,8 @@ class ATSM(StateSpaceModel[ATSMResults]):
         seen, m = panel.n_seen, panel.n_observed
         front = {"factors" if panel.factor_names else "macro": slice(0, seen), "surveys": slice(seen, m)}
         apart = [key for key, columns in front.items() if columns.stop > columns.start and key not in kwargs]
-        together = bool(apart)
-        check_same_columns(frame, names if together else names[m:], "The new endog")
-        if together:
+        check_same_columns(frame, names if apart else names[m:], "The new endog")
+        if apart:
             frame = frame if isinstance(frame, pd.DataFrame) else pd.DataFrame(frame, columns=names)
             parts = {key: frame.iloc[:, front[key]] for key in apart}
             if "surveys" in parts:
@@ -320,7 +314,8 @@ class ATSM(StateSpaceModel[ATSMResults]):
         seen, m, n = self.panel.n_seen, self.panel.n_observed, self.panel.n_states
         H = np.zeros((self.k_endog, self.k_endog))
         H[m:, m:] = at["obs_cov"]
-        design = [np.eye(n)[self.panel.observed_states], rates.slope]
+        # observed factors are the first states, macro factors the last
+        design = [np.eye(n)[:seen] if self.panel.factor_names else np.eye(n)[n - seen :], rates.slope]
         intercepts = [np.zeros(seen), rates.intercept]
         if m > seen:
             H[seen:m, seen:m] = at["survey_cov"]
@@ -503,7 +498,9 @@ class ATSM(StateSpaceModel[ATSMResults]):
         if fixed is None:
             fixed = dict(self._fixed_params) if self._has_fixed_params else {}
         # each variance of errors has matrix elements of its own, so that no flat direction changes it
-        noise = dict.fromkeys(chain.from_iterable(self.layout.blocks[key].names for key in self._noise), 0.0)
+        blocks = self.layout.blocks
+        names = (blocks[key].names for key in blocks.keys() & {"obs_cov", "survey_cov"})
+        noise = dict.fromkeys(chain.from_iterable(names), 0.0)
         found = super().identification(params, {**noise, **fixed})
         free = self.layout.positions([name for name in self.layout.names if name not in fixed])
         flat = np.zeros((len(free), found.n_flat))

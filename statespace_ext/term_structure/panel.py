@@ -350,11 +350,6 @@ class Panel:
         """Number of factors that price bonds plus number of macro factors."""
         return self.k_factors + len(self.macro_names)
 
-    @property
-    def observed_states(self) -> slice:
-        """The states that are columns of ``endog``."""
-        return slice(0, self.n_seen) if self.factor_names else slice(self.k_factors, self.n_states)
-
 
 def parts_of(yields: Any, maturities: Any, units: Any) -> tuple[Any, Any, Any]:
     """
