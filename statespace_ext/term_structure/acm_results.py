@@ -23,7 +23,7 @@ from ..exceptions import SpecificationError, UnsupportedError
 from ..numerics.linear_algebra import Array
 from .dynamics import bias_corrected
 from .plots import Pictures
-from .tables import Sensitivity, roots_of
+from .tables import Sensitivity, labelled, roots_of
 
 if TYPE_CHECKING:
     from .acm import ACM
@@ -144,16 +144,9 @@ class ACMResults(Pictures):
         Under Q, X_{t+1} = -lambda_0 + (Phi - lambda_1) X_t + v. Signs and units are those of the paper, where
         lambda contains Sigma. `price_of_risk` returns the prices of one unit of each shock.
         """
-        at, names = self.model.matrices(self.params), self.model.factor_names
-        out: dict[str, Any] = {}
-        for key, value in at.items():
-            if value.ndim == 2:
-                out[key] = pd.DataFrame(value, index=names, columns=names)
-            elif key in ("lambda_0", "delta_1"):
-                out[key] = pd.Series(value, index=names, name=key)
-            else:
-                out[key] = float(value[0])
-        return out
+        numbers, factors = ([""], [""]), (self.model.factor_names, self.model.factor_names)
+        at = self.model.matrices(self.params)
+        return labelled(at, lambda key: numbers if key in ("return_var", "delta_0") else factors)
 
     @property
     def mean_reversion(self) -> pd.DataFrame:
@@ -272,7 +265,7 @@ class ACMResults(Pictures):
     def _error_variances(self) -> Array:
         return np.asarray(((self._yields - self.fitted_yields) ** 2).mean(), dtype=float)
 
-    def _grid(self, maturities: Any, extrapolate: bool) -> Any:
+    def _grid(self, maturities: object, extrapolate: bool) -> Any:
         if maturities is not None:
             return super()._grid(maturities, extrapolate)
         return np.arange(1, self.model.curve_periods[1] + 1) * self.model.dt
@@ -320,13 +313,13 @@ class ACMResults(Pictures):
             One minus the coverage of the confidence intervals.
         """
         rows = self.tidy()[["matrix", "term", "estimate", "std_error"]]
-        title = rows["matrix"].map(_TITLES)
-        blocks = [(name, rows[title == name]) for name in dict.fromkeys(title)]
+        titles = rows["matrix"].map(_TITLES)
+        blocks = [(title, rows[titles == title]) for title in dict.fromkeys(titles)]
         cells = [
             ["ACM", "No. Observations:", self.nobs],
             [len(self.model.panel.labels), "Factors:", self.model.k_factors],
         ]
-        title, stubs = "Term Structure Results", ["Model:", "Maturities:"]
-        top = SimpleTable(cells, stubs=stubs, title=title, txt_fmt=fmt_params)
+        stubs = ["Model:", "Maturities:"]
+        top = SimpleTable(cells, stubs=stubs, title="Term Structure Results", txt_fmt=fmt_params)
         tables = [top, coefficient_table(rows, alpha)]
         return FitSummary(tables, self.status_lines(), parameter_tables(blocks, alpha))

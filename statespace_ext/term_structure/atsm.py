@@ -275,7 +275,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
 
     # -- params -> matrices ----------------------------------------------------------------------------
 
-    def dynamics(self, params: Any) -> Dynamics:
+    def dynamics(self, params: object) -> Dynamics:
         """Return the dynamics under both measures at a full parameter vector."""
         return self.dynamics_at(self.layout.matrices(self.layout.vector(params)))
 
@@ -291,12 +291,14 @@ class ATSM(StateSpaceModel[ATSMResults]):
             kappa_P = np.concatenate([kappa_P, at["kappa_macro"][:, 0]])
         return Dynamics(K_P, kappa_P, cov, pricing, period)
 
-    def loadings(self, params: Any, maturities: Any, *, extrapolate: bool = False) -> tuple[Array, Array]:
+    def loadings(
+        self, params: object, maturities: object, *, extrapolate: bool = False
+    ) -> tuple[Array, Array]:
         """Return A (m,) and B (m, k_factors) at maturities in years; see `ATSMResults.yield_curve`."""
         rates = self.curves(params).yields(years(maturities, "maturities", self, extrapolate))
         return rates.intercept, rates.slope[:, : self.k_factors]
 
-    def curves(self, params: Any) -> Curves:
+    def curves(self, params: object) -> Curves:
         """Return the curves at a full parameter vector."""
         return Curves(self.dynamics(params), self.convexity)
 
@@ -350,7 +352,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
         score, _ = score_given_first(self, self.system(params))
         return score.llf, self.layout.gradient(self.score_by_block(score, params), params)
 
-    def loglike_parts(self, params: Any) -> tuple[float, float]:
+    def loglike_parts(self, params: object) -> tuple[float, float]:
         """
         Return (llP, llQ) for portfolios without errors, given the first date.
 
@@ -511,7 +513,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
             found = replace(found, message=f"{found.message} {why}")
         return found
 
-    def _own(self, params: Any) -> Any:
+    def _own(self, params: object) -> Any:
         """Return parameters by name with the names of this model; see `PairedLayout`."""
         return self.layout.own(params) if isinstance(self.layout, PairedLayout) else params
 
@@ -526,10 +528,10 @@ class ATSM(StateSpaceModel[ATSMResults]):
             yield
 
     def _start_vector(self, start_params: object, transformed: bool, includes_fixed: bool) -> Array | None:
-        start, layout = self._own(start_params), self.layout
-        if isinstance(start, Mapping) and (set(start) & set(layout.names)) - set(layout.blocks):
-            start = pd.Series(start)  # by parameter: names such as "k_inf" are also those of blocks
-        return super()._start_vector(start, transformed, includes_fixed)
+        given, layout = self._own(start_params), self.layout
+        if isinstance(given, Mapping) and (set(given) & set(layout.names)) - set(layout.blocks):
+            given = pd.Series(given)  # by parameter: names such as "k_inf" are also those of blocks
+        return super()._start_vector(given, transformed, includes_fixed)
 
     def updates(self, layout: ParameterLayout) -> NumericalUpdates:
         """Return the EM updates for a layout of the free parameters."""

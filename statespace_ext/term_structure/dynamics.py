@@ -333,35 +333,17 @@ def mean_reversion(K: Array, step: float | None = None) -> Array:
     process. The period 2 pi / |Im| of a cycle is NaN for a real root. In discrete time with steps h, both use
     -log(1 - h z) / h in place of an eigenvalue z, because the root of the transition is 1 - h z.
     """
-    roots = np.linalg.eigvals(K)
-    speed = roots.real if step is None else -np.abs(1.0 - step * roots)
-    roots = roots[np.lexsort((roots.imag, speed))]
-    size = max(float(np.max(np.abs(roots))), 1.0)
-    real = np.where(np.abs(roots.real) < SINGULAR * size, 0.0, roots.real)
+    eigenvalues = np.linalg.eigvals(K)
+    speed = eigenvalues.real if step is None else -np.abs(1.0 - step * eigenvalues)
+    eigenvalues = eigenvalues[np.lexsort((eigenvalues.imag, speed))]
+    size = max(float(np.max(np.abs(eigenvalues))), 1.0)
+    real = np.where(np.abs(eigenvalues.real) < SINGULAR * size, 0.0, eigenvalues.real)
     with np.errstate(divide="ignore", invalid="ignore"):
-        decay = real + 1j * roots.imag
+        decay = real + 1j * eigenvalues.imag
         decay = decay if step is None else -np.log(1.0 - step * decay) / step
         half = np.where(decay.real < 0, np.nan, np.log(2.0) / np.abs(decay.real))
         period = np.where(decay.imag == 0, np.nan, 2.0 * np.pi / np.abs(decay.imag))
-    return np.column_stack([real, roots.imag, half, period])
-
-
-def weakest_direction(cov: Array) -> tuple[float, Array]:
-    """
-    Return the smallest information along any direction, and that direction.
-
-    Parameters are scaled so that the information on each of them alone is one. A value near zero means that
-    the likelihood has a ridge.
-
-    Parameters
-    ----------
-    cov : ndarray, (m, m)
-        Positive definite covariance of estimates.
-    """
-    information = np.linalg.inv(cov)
-    scale = 1.0 / np.sqrt(np.diag(information))
-    values, vectors = np.linalg.eigh(symmetrize(information * scale[:, None] * scale))
-    return float(values[0]), vectors[:, 0]
+    return np.column_stack([real, eigenvalues.imag, half, period])
 
 
 _OFF = 0.02
@@ -433,7 +415,6 @@ class PeriodCurves(Curves):
         return super().ahead(self._whole(horizon))
 
 
-_CORRECTIONS = ("analytic", "bootstrap")
 _PERIODS_PER_FACTOR = 10
 """Minimum number of periods per factor. The bias formula is the first term of a series in their inverse."""
 _SHRINK = 0.01
@@ -502,8 +483,7 @@ def analytic_bias(Phi: Array, cov: Array, periods: int) -> Array:
     identity, turned = np.eye(len(Phi)), Phi.T
     gamma = stationary_moments(Phi, np.zeros(len(Phi)), cov)[1]
     inner = np.linalg.inv(identity - turned) + turned @ np.linalg.inv(identity - turned @ turned)
-    roots = np.linalg.eigvals(Phi)
-    inner = inner + sum(root * np.linalg.inv(identity - root * turned) for root in roots)
+    inner = inner + sum(z * np.linalg.inv(identity - z * turned) for z in np.linalg.eigvals(Phi))
     return -(cov @ inner.real @ np.linalg.inv(gamma)) / periods
 
 
@@ -548,7 +528,7 @@ def bias_corrected(
     DataError
         If there are too few periods.
     """
-    known, count = one_of(method, _CORRECTIONS, "method"), positive_integer(n_boot, "n_boot")
+    known, count = one_of(method, ("analytic", "bootstrap"), "method"), positive_integer(n_boot, "n_boot")
     least = _PERIODS_PER_FACTOR * (len(Phi) + 1)
     if nobs < least:
         raise DataError(

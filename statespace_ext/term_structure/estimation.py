@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ from ..engine.system_score import SystemScore
 from ..exceptions import EstimationError, UnsupportedError
 from ..fit.fit import INTERRUPTED, best_so_far, estimate
 from ..fit.objective import FitResult
-from ..fit.problem import FitRequest, check_request
+from ..fit.problem import EstimationProblem, FitRequest, check_request
 from ..fit.search import after, verdict_at
 from ..fit.start_values import fill_missing
 from ..numerics.linear_algebra import NOT_HERE, Array, gaussian_objective
@@ -37,7 +37,7 @@ _MAXITER_EM = 500
 """Maximum number of EM iterations. Each M-step is a search; EM is slow if measurement errors are small."""
 
 
-def estimate_term_structure(model: Any, request: FitRequest) -> FitResult:
+def estimate_term_structure(model: ATSM, request: FitRequest) -> FitResult:
     """
     Run a fit by one of the methods.
 
@@ -60,7 +60,7 @@ def estimate_term_structure(model: Any, request: FitRequest) -> FitResult:
     return replace(out, params=model.normalised(out.params))
 
 
-def _estimate(model: Any, problem: Any, request: FitRequest) -> FitResult:
+def _estimate(model: ATSM, problem: EstimationProblem, request: FitRequest) -> FitResult:
     """Run a fit; the methods of the model differ in their starts."""
     method, start_params, first = request.method, request.start_params, None
     if start_params is None and method != "auto":
@@ -78,15 +78,14 @@ def _estimate(model: Any, problem: Any, request: FitRequest) -> FitResult:
     return replace(found, method=method)
 
 
-def _has_twin(model: Any) -> bool:
+def _has_twin(model: ATSM) -> bool:
     """Return whether a Dai-Singleton model is a rotation of a Joslin-Singleton-Zhu model."""
-    given, rotates = model._given, isinstance(model.norm, DaiSingleton)
-    free = isinstance(given["p_dynamics"], str) and given["p_dynamics"] == "unrestricted"
-    plain = given["risk_prices"] is None and not model._has_fixed_params and model.user_initialization is None
-    return rotates and free and plain
+    free = is_word(model._given["p_dynamics"], "unrestricted") and model._given["risk_prices"] is None
+    plain = not model._has_fixed_params and model.user_initialization is None
+    return bool(model.norm.twin) and free and plain
 
 
-def _by_portfolios(model: Any, problem: Any, request: FitRequest) -> FitResult:
+def _by_portfolios(model: ATSM, problem: EstimationProblem, request: FitRequest) -> FitResult:
     """
     Fit the Dai-Singleton normalisation by fitting the model for portfolios and rotating the result.
 
@@ -104,11 +103,11 @@ def _by_portfolios(model: Any, problem: Any, request: FitRequest) -> FitResult:
     return replace(after(out, found), starts=reached, seconds=found.seconds + out.seconds)
 
 
-def rotated(model: Any, twin: Any, params: Array) -> Array:
+def rotated(model: ATSM, twin: ATSM, params: Array) -> Array:
     """Return the parameters of a Dai-Singleton model at those of its twin, whose factors are portfolios."""
     at = twin.layout.matrices(params)
     both = twin.dynamics_at(at)
-    values, turn, centre = model.norm.form(both.pricing, both.cov)
+    values, turn, centre = cast(DaiSingleton, model.norm).form(both.pricing, both.cov)
     values["K_P"] = turn @ both.K_P @ np.linalg.inv(turn)
     values["kappa_P"] = (turn @ (both.kappa_P - both.K_P @ centre))[:, None]
     values["obs_cov"] = at["obs_cov"]
@@ -116,7 +115,7 @@ def rotated(model: Any, twin: Any, params: Array) -> Array:
     return np.asarray(model.layout.project(values, np.zeros(len(model.layout))))
 
 
-def _two_step(problem: Any, params: Array, request: FitRequest) -> FitResult:
+def _two_step(problem: EstimationProblem, params: Array, request: FitRequest) -> FitResult:
     """Return least-squares estimates with their likelihood."""
     free = problem.reduced(params)
     llf, at = problem.value(free), verdict_at(problem, free)
@@ -132,7 +131,7 @@ _SAME = 0.01
 """Difference of the log-likelihood below which two searches have found the same maximum."""
 
 
-def concentrated_starts(model: Any) -> list[Array]:
+def concentrated_starts(model: ATSM) -> list[Array]:
     """
     Return the full parameter vectors at maxima of the concentrated likelihood, the highest first.
 
@@ -155,7 +154,7 @@ def concentrated_starts(model: Any) -> list[Array]:
     return [params for _, params in sorted(found, key=lambda item: item[0])]
 
 
-def warm_starts(model: Any) -> list[Array]:
+def warm_starts(model: ATSM) -> list[Array]:
     """
     Return start values from the maxima for portfolios without errors, given the first date.
 
@@ -173,7 +172,7 @@ def warm_starts(model: Any) -> list[Array]:
     return []
 
 
-def _with_errors(model: Any) -> list[Array]:
+def _with_errors(model: ATSM) -> list[Array]:
     """Return the full parameter vectors with error variances, given a model of portfolios without errors."""
     data = fill_missing(model.endog)
     frame = pd.DataFrame(data, index=model.calendar.labels, columns=np.atleast_1d(model.endog_names))
@@ -183,7 +182,7 @@ def _with_errors(model: Any) -> list[Array]:
     for params in concentrated_starts(twin):
         at = twin.layout.matrices(params)
         rates = twin.curves(params).yields(model.panel.maturities)
-        states = np.column_stack([data[:, m:] @ twin.norm.weights.T, data[:, :m]])
+        states = np.column_stack([data[:, m:] @ twin.panel.weights.T, data[:, :m]])
         errors = data[:, m:] - rates.mean(states)
         K = bounded_roots(at["K_P"], model.panel.period)
         values = {
@@ -195,7 +194,7 @@ def _with_errors(model: Any) -> list[Array]:
     return out
 
 
-def require_concentrated(model: Any) -> None:
+def require_concentrated(model: ATSM) -> None:
     """Raise if the likelihood of a model cannot be concentrated."""
     given = model._given
     faults = [
@@ -217,22 +216,22 @@ def require_concentrated(model: Any) -> None:
             )  # fmt: skip
 
 
-def _without_first(model: Any) -> Array:
+def _without_first(model: ATSM) -> Array:
     """Return the data that enter the likelihood, without the first date if it is conditioned on."""
     return np.asarray(model.endog[1:] if model.initialization_kind == "conditional" else model.endog)
 
 
-def known_states(model: Any) -> tuple[Array, Array]:
+def known_states(model: ATSM) -> tuple[Array, Array]:
     """Return portfolios and macro factors of all dates, and the yields that enter the likelihood."""
     data, m = _without_first(model), model.panel.n_observed
     y = data[:, m:]
     states = np.column_stack([y @ model.panel.weights.T, data[:, :m]])
     if model.initialization_kind == "conditional":
-        states = np.vstack([model.first_portfolios, states])
+        states = np.vstack([np.asarray(model.first_portfolios), states])
     return states, y
 
 
-def score_given_first(model: Any, system: System) -> tuple[SystemScore, tuple[float, float]]:
+def score_given_first(model: ATSM, system: System) -> tuple[SystemScore, tuple[float, float]]:
     """
     Return score and log-likelihood for portfolios without errors and macro factors, given the first date.
 
@@ -292,12 +291,12 @@ class Concentrated:
         A model that `require_concentrated` accepts.
     """
 
-    def __init__(self, model: Any) -> None:
-        panel, self.norm = model.panel, model.norm
+    def __init__(self, model: ATSM) -> None:
+        panel, self.norm = model.panel, cast(Portfolios, model.norm)
         self.dt, self.period = float(panel.steps), panel.period
         self.obs_cov = model.layout.blocks["obs_cov"]
         states, self.y = known_states(model)
-        self.P = states[-len(self.y) :, : len(self.norm.weights)]
+        self.P = states[-len(self.y) :, : panel.k_factors]
         before, after = np.column_stack([states[:-1], np.ones(len(states) - 1)]), states[1:]
         fit = np.linalg.lstsq(before, after, rcond=None)[0]
         residual = after - before @ fit
@@ -318,7 +317,7 @@ class Concentrated:
         lower = np.tril_indices(k)
         scale = np.concatenate([0.1 + np.abs(roots), np.full(len(lower[0]), 0.1)])
 
-        def at(w: Array) -> tuple[Array, Array]:
+        def _at(w: Array) -> tuple[Array, Array]:
             turn = np.eye(k)
             turn[lower] += scale[k:] * w[k:]
             own = self.chol[:k, :k] @ turn
@@ -326,9 +325,9 @@ class Concentrated:
 
         first = np.zeros(len(scale))
         fit = scipy.optimize.minimize(  # type: ignore[call-overload]
-            lambda w: self(*at(w)), first, method="BFGS", options={"gtol": 1e-4, "maxiter": 100}
+            lambda w: self(*_at(w)), first, method="BFGS", options={"gtol": 1e-4, "maxiter": 100}
         )
-        return float(fit.fun), self.values(*at(fit.x))
+        return float(fit.fun), self.values(*_at(fit.x))
 
     def values(self, roots: Array, cov: Array) -> Values:
         """Return all blocks at the maximum, given the roots and the covariance of the portfolios."""
@@ -416,7 +415,7 @@ class NumericalUpdates(LinearGaussianUpdates):
         scale = self._scale(expected, params)[moving]
         value, _ = expected.value_and_gradient(params)
 
-        def objective(w: Array) -> tuple[float, Array]:
+        def _objective(w: Array) -> tuple[float, Array]:
             at = np.array(z)
             at[moving] += scale * w
             trial = self.layout.constrain(at)
@@ -428,7 +427,7 @@ class NumericalUpdates(LinearGaussianUpdates):
 
         options = {"maxiter": _ITERATIONS, "maxcor": 20, "ftol": 1e-13, "gtol": 1e-8}
         found = scipy.optimize.minimize(  # type: ignore[call-overload]
-            objective, np.zeros(len(scale)), jac=True, method="L-BFGS-B", options=options
+            _objective, np.zeros(len(scale)), jac=True, method="L-BFGS-B", options=options
         )
         if not found.fun < 0:
             return params, moments
@@ -566,8 +565,8 @@ class ExpectedLoglike:
             return 0.0, np.zeros(k), np.zeros((k, k))
         gap = (self.moments.initial_mean - system.initial_state)[:, None]
         second = self.moments.initial_cov + gap @ gap.T
-        start = Regression(second[None], gap[None], np.ones((1, 1, 1)), np.ones(1))
-        value, by_cov, by_mean = gaussian(system.initial_state_cov[None], start)
+        initial = Regression(second[None], gap[None], np.ones((1, 1, 1)), np.ones(1))
+        value, by_cov, by_mean = gaussian(system.initial_state_cov[None], initial)
         return value, by_mean[0, :, 0], by_cov[0]
 
 

@@ -16,7 +16,6 @@ from .dynamics import Pricing, Values
 from .normalisation import CrossSection, Normalisation, Start, column
 
 _ROOTS = ((0.01, 0.3, 1.0), (0.02, 0.5, 2.5), (0.05, 0.6, 0.7), (0.002, 0.1, 0.5), (0.03, 1.0, 6.0))
-_PAIR = ("mean", "square")
 _REAL = 1e-9
 """Imaginary part of a root, relative to the largest root, that counts as rounding."""
 _EQUAL = 1e-5
@@ -155,13 +154,13 @@ class Portfolios(Normalisation):
         cov = sample.autoregression(P)[2]
         centred, X = y - y.mean(axis=0), P - P.mean(axis=0)
 
-        def errors(roots: Array) -> Array:
+        def _errors(roots: Array) -> Array:
             B = self._yield_loadings(roots)
             return (centred - X @ B.T).ravel() if B is not None else np.full(centred.size, 1e3 * np.std(y))
 
         found: list[tuple[float, Array]] = []
         for first in self._searches():
-            fit = scipy.optimize.least_squares(errors, first, x_scale=0.1 + np.abs(first), max_nfev=60)
+            fit = scipy.optimize.least_squares(_errors, first, x_scale=0.1 + np.abs(first), max_nfev=60)
             roots = self._ordered(fit.x)
             if not any(np.allclose(roots, other, rtol=0.02, atol=1e-3) for _, other in found):
                 found.append((float(fit.cost), roots))
@@ -196,13 +195,13 @@ class Portfolios(Normalisation):
     def mean_fit(self, at: Values, y: Array, P: Array) -> Array:
         """Return the drift that fits the mean yields best; A is affine in the drift."""
 
-        def intercept(drift: float) -> Array:
+        def _intercept(drift: float) -> Array:
             A, B = self.yields_on_portfolios({**at, self.drift: np.array([[drift]])})
             return np.asarray(y.mean(axis=0) - A - B @ P.mean(axis=0))
 
         unit = float(np.std(y)) + float(np.abs(y.mean()))
-        base = intercept(0.0)
-        slope = (intercept(unit) - base) / unit
+        base = _intercept(0.0)
+        slope = (_intercept(unit) - base) / unit
         size = float(slope @ slope)
         if size <= (_NO_SLOPE * float(np.max(self.tau))) ** 2:  # the panel has as many maturities as factors
             return np.zeros((1, 1))
@@ -248,7 +247,8 @@ class RootPairs(Portfolios):
     def blocks(self) -> dict[str, AffineMatrix]:
         """Return the blocks of the single root, of the pairs, and of the drift."""
         k = len(self.weights)
-        pairs = [(i, j, f"pair_Q.{i + 1}.{name}", 1.0) for i in range(k // 2) for j, name in enumerate(_PAIR)]
+        names = enumerate(("mean", "square"))
+        pairs = [(i, j, f"pair_Q.{i + 1}.{name}", 1.0) for j, name in names for i in range(k // 2)]
         single = {"roots_Q": column(["root_Q.1"])} if k % 2 else {}
         return {
             **single,
@@ -288,11 +288,11 @@ class RootPairs(Portfolios):
 
     def derived(self, at: Values) -> dict[str, float]:
         """Return k_inf of Joslin, Singleton & Zhu, drift_Q over the other roots, for a real slowest root."""
-        roots = np.linalg.eigvals(self._latent(at)[0])
-        first = int(np.argmin(roots.real))
-        if abs(roots[first].imag) > _REAL * np.max(np.abs(roots)):
+        eigenvalues = np.linalg.eigvals(self._latent(at)[0])
+        first = int(np.argmin(eigenvalues.real))
+        if abs(eigenvalues[first].imag) > _REAL * np.max(np.abs(eigenvalues)):
             return {}
-        return {"k_inf": float(at["drift_Q"][0, 0] / np.prod(np.delete(roots, first)).real)}
+        return {"k_inf": float(at["drift_Q"][0, 0] / np.prod(np.delete(eigenvalues, first)).real)}
 
     def remarks(self, at: Values) -> list[str]:
         """Report pairs that are equal up to rounding; their roots have no derivative, unlike s and d."""
@@ -333,7 +333,6 @@ class DaiSingleton(Normalisation):
     latent = scaled = True
     drift = "delta_0"
     twin = "jsz"
-    """The same model with portfolios as factors."""
     beyond = "dai-singleton-pairs"
     """The model with complex roots, with which the fit continues if two roots become equal."""
     _portfolios = Portfolios
@@ -425,8 +424,8 @@ class DaiSingleton(Normalisation):
 
     def _rotation(self, K: Array) -> Array:
         """Return O for which O K O' has the form of the class, a Schur form with sorted roots."""
-        roots, vectors = np.linalg.eig(K.T)
-        return np.asarray(np.linalg.qr(np.real(vectors[:, np.argsort(roots.real)]))[0].T)
+        eigenvalues, vectors = np.linalg.eig(K.T)
+        return np.asarray(np.linalg.qr(np.real(vectors[:, np.argsort(eigenvalues.real)]))[0].T)
 
     def _sorting(self, K: Array) -> Array:
         """Return the rotation that sorts the roots of a matrix in this form."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,11 +15,14 @@ from ..numerics.linear_algebra import Array
 from ..numerics.ornstein_uhlenbeck import whole_periods
 from .dynamics import Dynamics, padded
 
+if TYPE_CHECKING:
+    from .normalisation import Normalisation
+
 _LONGEST = 60.0
 """Longest horizon in years. A longer one is probably in months by mistake."""
 
 
-def survey_frame(surveys: Any, nobs: int, index: Any, period: float | None) -> tuple[pd.DataFrame, Array]:
+def survey_frame(surveys: object, nobs: int, index: Any, period: float | None) -> tuple[pd.DataFrame, Array]:
     """
     Return surveys at the dates of the yields (NaN if there is no survey), and their horizons in years.
 
@@ -49,7 +52,7 @@ def survey_frame(surveys: Any, nobs: int, index: Any, period: float | None) -> t
     return values.reindex(index).set_axis([f"survey.{h:g}y" for h in horizons], axis=1), horizons
 
 
-def _read(surveys: Any) -> tuple[pd.DataFrame, Array]:
+def _read(surveys: object) -> tuple[pd.DataFrame, Array]:
     """Return the cells and the horizons of surveys; raise if they are invalid."""
     if not isinstance(surveys, pd.DataFrame):
         raise SpecificationError(
@@ -231,7 +234,7 @@ def _require_whole_dates(empty: Array, names: list[str]) -> None:
     )
 
 
-def check_with_macro(given: Any, norm: Any, sets_sigma: bool) -> None:
+def check_with_macro(given: Mapping[str, Any], norm: Normalisation, sets_sigma: bool) -> None:
     """Raise for arguments that are not allowed with macro factors."""
     if given["macro"] is None:
         return

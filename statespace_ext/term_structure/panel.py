@@ -21,7 +21,6 @@ from .observed import with_observed
 if TYPE_CHECKING:
     from .atsm import ATSM
 
-TIMES = ("continuous", "discrete")
 UNITS = {"decimal": 1.0, "percent": 100.0}
 _MONTHS = {1: 1.0 / 12.0, 3: 0.25, 6: 0.5, 12: 1.0}
 _LONG, _MONTHLY = 3.0, 0.1
@@ -41,7 +40,7 @@ _LABEL = re.compile(rf"^(?P<before>\D*?){_NUMBER}[\s_-]*(?P<unit>[a-z]+)?\.?$", 
 _WORD = re.compile(r"(?:^|[^a-z])([a-z]+)[^a-z]*$")
 
 
-def parse_maturities(maturities: Any, columns: list[str], k_factors: int) -> Array:
+def parse_maturities(maturities: object, columns: list[str], k_factors: int) -> Array:
     """
     Return the maturities of the columns of a panel.
 
@@ -198,7 +197,7 @@ def check_shortest(years: Array, columns: list[str], step: float) -> None:
         warn(f"The shortest maturity is {shortest:g} years: divide by 12 if maturities are in months.")
 
 
-def check_units(values: Array, units: Any) -> float:
+def check_units(values: Array, units: object) -> float:
     """
     Return the size of one (100 percent) in the units of the yields.
 
@@ -228,7 +227,7 @@ def check_units(values: Array, units: Any) -> float:
     return UNITS[units]
 
 
-def time_steps(dt: Any, index: Any, nobs: int) -> Array:
+def time_steps(dt: object, index: object, nobs: int) -> Array:
     """
     Return the time between dates in years, as one number or one for each step (nobs - 1).
 
@@ -254,9 +253,9 @@ def time_steps(dt: Any, index: Any, nobs: int) -> Array:
     return _one_if_equal(steps)
 
 
-def inferred_steps(index: Any) -> Array:
+def inferred_steps(labels: object) -> Array:
     """Return 1/12, 1/4, 1/52, 1/252, ... for regular dates, and actual days / 365.25 for others."""
-    index = read_dates(index)
+    index = read_dates(labels)
     if isinstance(index, pd.PeriodIndex):
         index = index.to_timestamp()
     if not isinstance(index, pd.DatetimeIndex):
@@ -421,9 +420,9 @@ def parse_panel(yields: Any, dates: Any, given: Mapping[str, Any]) -> Panel:
     return Panel(endog, labels, maturities, scale, steps, k, names, macro, period, horizons, weights, own)
 
 
-def _period(time: Any, steps: Array, maturities: Array) -> float | None:
+def _period(time: object, steps: Array, maturities: Array) -> float | None:
     """Return the length of a period of discrete time; None in continuous time."""
-    if one_of(time, TIMES, "time") == "continuous":
+    if one_of(time, ("continuous", "discrete"), "time") == "continuous":
         return None
     if steps.ndim:
         raise SpecificationError(
@@ -456,7 +455,7 @@ def check_factors(factors: Array) -> None:
         )
 
 
-def _weights(given: Any, values: Array, k: int, labels: list[str], uses: bool) -> Array:
+def _weights(given: object, values: Array, k: int, labels: list[str], uses: bool) -> Array:
     """Return the given portfolio weights, or those of principal components of the yields."""
     if given is None:
         seen = ~np.isnan(values).all(axis=0)
@@ -466,9 +465,7 @@ def _weights(given: Any, values: Array, k: int, labels: list[str], uses: bool) -
             )
         filled = np.zeros(values.shape)
         filled[:, seen] = fill_missing(values[:, seen])
-        vectors = np.linalg.svd(filled - filled.mean(axis=0), full_matrices=False)[2][:k]
-        signs = np.where(np.arange(len(vectors)) == 0, vectors.sum(axis=1), vectors[:, -1])
-        return vectors * np.where(signs < 0, -1.0, 1.0)[:, None]
+        return principal_directions(filled - filled.mean(axis=0), k)[1]
     try:
         weights = np.array(given, dtype=float)
     except (TypeError, ValueError) as error:
@@ -479,6 +476,17 @@ def _weights(given: Any, values: Array, k: int, labels: list[str], uses: bool) -
     if np.linalg.matrix_rank(weights) < k:
         raise SpecificationError("portfolio_weights are linearly dependent", expected=f"rank {k}")
     return weights
+
+
+def principal_directions(centred: Array, k: int) -> tuple[Array, Array]:
+    """
+    Return the standard deviations of the principal components, times a constant, and the first k directions.
+
+    The weights of the first component have a positive sum. The last weight of each other one is positive.
+    """
+    sizes, vectors = np.linalg.svd(centred, full_matrices=False)[1:]
+    signs = np.append(vectors[:1].sum(axis=1), vectors[1:k, -1])
+    return sizes, vectors[:k] * np.where(signs < 0, -1.0, 1.0)[:, None]
 
 
 def first_portfolios(endog: Array, panel: Panel, given: Mapping[str, Any]) -> Array | None:
@@ -495,13 +503,13 @@ def first_portfolios(endog: Array, panel: Panel, given: Mapping[str, Any]) -> Ar
     DataError
         If a yield of the first date is missing.
     """
-    start, m, seen = given["initialization"], panel.n_observed, panel.n_seen
-    if start not in ("diffuse", "conditional") or given["obs_cov"] != "exact-portfolios":
+    initialization, m, seen = given["initialization"], panel.n_observed, panel.n_seen
+    if initialization not in ("diffuse", "conditional") or given["obs_cov"] != "exact-portfolios":
         return None
     first = np.concatenate([endog[0, :seen], endog[0, m:]])
     if np.isnan(first).any():
         raise DataError(
-            f"Portfolios without error need all yields of the first date for a {start} start",
+            f"Portfolios without error need all yields of the first date for a {initialization} start",
             got=f"column {int(np.argmax(np.isnan(first)))} missing",
             remedy='Leave out the first dates, or use initialization="stationary".',
         )
@@ -552,6 +560,6 @@ def _stamps(index: Any) -> pd.DatetimeIndex:
     return pd.DatetimeIndex(index)
 
 
-def is_word(value: Any, word: str) -> bool:
+def is_word(value: object, word: str) -> bool:
     """Return whether an argument, which may be an array, equals a given string."""
     return isinstance(value, str) and value == word

@@ -21,8 +21,6 @@ from .declaration import explained
 from .dynamics import Affine, Curves
 from .tables import BASIS_POINTS, Sensitivity, error_summary
 
-DEFINITIONS = ("expected", "risk-neutral")
-
 
 @explained
 @dataclass(frozen=True, repr=False)
@@ -63,7 +61,7 @@ _FAR = 2.0
 """Multiple of the longest maturity. A longer time is probably a number of months by mistake."""
 
 
-def years(value: Any, name: str, model: Any, extrapolate: bool = False, *, zero: bool = False) -> Array:
+def years(value: object, name: str, model: Any, extrapolate: bool = False, *, zero: bool = False) -> Array:
     """
     Return maturities or horizons in years as an array.
 
@@ -104,7 +102,7 @@ def years(value: Any, name: str, model: Any, extrapolate: bool = False, *, zero:
     return out
 
 
-def one_time(value: Any, name: str, model: Any, extrapolate: bool = False) -> float:
+def one_time(value: object, name: str, model: Any, extrapolate: bool = False) -> float:
     """Return one maturity or horizon in years; see `years`."""
     out = years(value, name, model, extrapolate)
     if len(out) > 1:
@@ -112,7 +110,7 @@ def one_time(value: Any, name: str, model: Any, extrapolate: bool = False) -> fl
     return float(out[0])
 
 
-def rows_of(calendar: Calendar, date: Any) -> slice:
+def rows_of(calendar: Calendar, date: object) -> slice:
     """
     Return the rows of a date in the sample; None selects all rows.
 
@@ -138,10 +136,6 @@ def rows_of(calendar: Calendar, date: Any) -> slice:
             expected=f"a date of the index, from {labels[0]} to {labels[-1]}",
         )
     return slice(first, last + 1)
-
-
-INFORMATION = ("smoothed", "filtered")
-"""Information sets of estimated factors."""
 
 
 @explained
@@ -213,13 +207,13 @@ class ImpliedRates:
         self,
         rate: Callable[[Curves], Affine],
         columns: Any,
-        date: Any = None,
+        date: object = None,
         information_set: str = "smoothed",
         param_uncertainty: bool = True,
         name: str = "maturity",
     ) -> Rates:
         """Return rates at the factors, with standard deviations."""
-        known = one_of(information_set, INFORMATION, "information_set")
+        known = one_of(information_set, ("smoothed", "filtered"), "information_set")
         rows = rows_of(self.model.calendar, date)
         states, covs = (part[rows] for part in self._paths(known))
         affine = rate(self.model.curves(np.asarray(self.params, dtype=float)))
@@ -233,8 +227,8 @@ class ImpliedRates:
 
     def yield_curve(
         self,
-        maturities: Any,
-        date: Any = None,
+        maturities: object,
+        date: object = None,
         *,
         information_set: str = "smoothed",
         param_uncertainty: bool = True,
@@ -257,8 +251,8 @@ class ImpliedRates:
 
     def forward_curve(
         self,
-        maturities: Any,
-        date: Any = None,
+        maturities: object,
+        date: object = None,
         *,
         information_set: str = "smoothed",
         param_uncertainty: bool = True,
@@ -279,8 +273,8 @@ class ImpliedRates:
 
     def expected_short_rate(
         self,
-        horizon: Any,
-        date: Any = None,
+        horizon: object,
+        date: object = None,
         *,
         average: bool = True,
         information_set: str = "smoothed",
@@ -307,8 +301,8 @@ class ImpliedRates:
 
     def risk_neutral_yields(
         self,
-        maturities: Any,
-        date: Any = None,
+        maturities: object,
+        date: object = None,
         *,
         information_set: str = "smoothed",
         param_uncertainty: bool = True,
@@ -323,9 +317,9 @@ class ImpliedRates:
 
     def term_premium(
         self,
-        maturity: Any,
+        maturity: object,
         definition: str | None = None,
-        date: Any = None,
+        date: object = None,
         *,
         information_set: str = "smoothed",
         param_uncertainty: bool = True,
@@ -355,9 +349,9 @@ class ImpliedRates:
 
     def forward_premium(
         self,
-        maturity: Any,
+        maturity: object,
         definition: str | None = None,
-        date: Any = None,
+        date: object = None,
         *,
         tenor: float | None = None,
         information_set: str = "smoothed",
@@ -395,15 +389,15 @@ class ImpliedRates:
         span = None if tenor is None else one_time(tenor, "tenor", self.model, extrapolate)
         end = None if span is None else years(tau + span, "maturity + tenor", self.model, extrapolate)
 
-        def premium(curves: Curves) -> Affine:
+        def _premium(curves: Curves) -> Affine:
             if span is None or end is None:
                 return curves.forward_premium(tau, neutral)
             near, far = curves.term_premium(tau, neutral), curves.term_premium(end, neutral)
             return (far * (end / span)) - (near * (tau / span))
 
-        return self._implied(premium, tau, date, information_set, param_uncertainty)
+        return self._implied(_premium, tau, date, information_set, param_uncertainty)
 
-    def zero_prices(self, maturities: Any, date: Any = None, *, extrapolate: bool = False) -> pd.DataFrame:
+    def zero_prices(self, maturities: object, date: Any = None, *, extrapolate: bool = False) -> pd.DataFrame:
         """
         Return the prices P(tau) = exp(-tau y(tau)) of zero-coupon bonds with face value one.
 
@@ -420,7 +414,7 @@ class ImpliedRates:
         return np.exp(-y * (y.columns.to_numpy() / self.model.panel.scale))
 
     def curve_responses(
-        self, horizons: Any, maturities: Any = None, impulse: Any = None, *, extrapolate: bool = False
+        self, horizons: object, maturities: Any = None, impulse: Any = None, *, extrapolate: bool = False
     ) -> pd.DataFrame:
         """
         Return responses B(tau) Phi(h) s of the yield curve to impulses s, by shock and horizon.
@@ -461,7 +455,7 @@ class ImpliedRates:
 
     def _neutral(self, definition: str | None) -> bool:
         word = self._definition if definition is None else definition
-        if one_of(word, DEFINITIONS, "definition") == "expected":
+        if one_of(word, ("expected", "risk-neutral"), "definition") == "expected":
             return False
         self._require_prices("risk-neutral premia")
         return True
@@ -475,9 +469,9 @@ class ImpliedReturns(ImpliedRates):
 
     def expected_excess_returns(
         self,
-        maturities: Any,
+        maturities: object,
         holding_period: float = 1.0,
-        date: Any = None,
+        date: object = None,
         *,
         information_set: str = "smoothed",
         param_uncertainty: bool = True,
@@ -508,9 +502,9 @@ class ImpliedReturns(ImpliedRates):
 
     def sharpe_ratios(
         self,
-        maturities: Any,
+        maturities: object,
         holding_period: float = 1.0,
-        date: Any = None,
+        date: object = None,
         *,
         information_set: str = "smoothed",
         param_uncertainty: bool = True,
@@ -544,7 +538,7 @@ class ImpliedReturns(ImpliedRates):
         )
 
     def price_of_risk(
-        self, date: Any = None, *, information_set: str = "smoothed", param_uncertainty: bool = True
+        self, date: object = None, *, information_set: str = "smoothed", param_uncertainty: bool = True
     ) -> Rates:
         r"""
         Return the path of the price of risk, with one column for each shock.
@@ -570,7 +564,7 @@ class ImpliedReturns(ImpliedRates):
             lambda c: c.price_of_risk(), shocks, date, information_set, param_uncertainty, "shock"
         )
 
-    def _held(self, maturities: Any, holding_period: Any, extrapolate: bool) -> tuple[Array, float]:
+    def _held(self, maturities: object, holding_period: Any, extrapolate: bool) -> tuple[Array, float]:
         """Return maturities and a holding period, which must be shorter than each of them."""
         tau = years(maturities, "maturities", self.model, extrapolate)
         h = one_time(holding_period, "holding_period", self.model, extrapolate)

@@ -17,9 +17,9 @@ from ..base.results import StateSpaceResults
 from ..exceptions import UnsupportedError, shown
 from ..inference.information import delta_errors
 from ..numerics.differences import jacobian
-from ..numerics.linear_algebra import NOT_HERE, Array, quiet
+from ..numerics.linear_algebra import NOT_HERE, Array, quiet, symmetrize
 from .declaration import spelled
-from .dynamics import Affine, is_singular, mean_reversion, structural_matrices, weakest_direction
+from .dynamics import Affine, is_singular, mean_reversion, structural_matrices
 
 if TYPE_CHECKING:
     from .atsm import ATSM
@@ -66,11 +66,11 @@ class Sensitivity:
             The derivatives dx.
         """
 
-        def joined(at: Array) -> Array:
+        def _joined(at: Array) -> Array:
             affine = rate(at)
             return np.column_stack([affine.intercept, affine.slope])
 
-        moved = jacobian(joined, self.params, self.steps, places=self.places)
+        moved = jacobian(_joined, self.params, self.steps, places=self.places)
         intercept, slope = moved[:, 0], moved[:, 1:]
         moves = intercept + np.einsum("nk,mkq->nmq", states, slope)
         moves = moves + np.einsum("mk,nkq->nmq", rate(self.params).slope, by_state)
@@ -98,12 +98,16 @@ def structural_values(model: ATSM, params: Array) -> dict[str, Array]:
     return {**out, "obs_cov": model.layout.matrices(params)["obs_cov"]}
 
 
-def labelled(model: ATSM, values: Mapping[str, Array]) -> dict[str, Any]:
-    """Return matrices as frames, vectors as series and delta_0 as a number."""
+Axes = tuple[list[str], list[str]]
+"""Labels of the rows and the columns of a matrix; a single empty label where there is no such axis."""
+
+
+def labelled(values: Mapping[str, Array], axes: Callable[[str], Axes]) -> dict[str, Any]:
+    """Return matrices as frames, vectors as series and numbers as floats, given the axes of each by name."""
     out: dict[str, Any] = {}
     for key, value in values.items():
-        rows, columns = _axes(key, model)
-        if key == "delta_0":
+        rows, columns = axes(key)
+        if rows == [""]:
             out[key] = float(value[0])
         elif value.ndim == 1:
             out[key] = pd.Series(value, index=rows, name=key)
@@ -112,8 +116,8 @@ def labelled(model: ATSM, values: Mapping[str, Array]) -> dict[str, Any]:
     return out
 
 
-def _axes(key: str, model: ATSM) -> tuple[list[str], list[str]]:
-    """Return the labels of rows and columns; Q and prices of risk have rows of pricing factors only."""
+def axes_of(model: ATSM, key: str) -> Axes:
+    """Return the axes of a matrix; Q and prices of risk have rows of pricing factors only."""
     names = model.factor_names
     own = names[: model.k_factors] if key in (*_Q, *BLOCKS["Prices of risk"]) else names
     if key == "obs_cov":
@@ -129,7 +133,7 @@ def elements(model: ATSM) -> list[tuple[str, str, str, int]]:
     errors = np.zeros(block.shape, bool)
     errors[block.rows, block.columns] = block.rows >= block.columns
     for key in (*chain.from_iterable(BLOCKS.values()), "obs_cov"):
-        rows, columns = _axes(key, model)
+        rows, columns = axes_of(model, key)
         part = errors if key == "obs_cov" else np.ones((len(rows), len(columns)), bool)
         places = np.argwhere(np.tril(part) if key == "Sigma" else part)
         out += [(key, rows[i], columns[j], i * len(columns) + j) for i, j in places]
@@ -140,10 +144,10 @@ def matrices_table(results: StateSpaceResults) -> pd.DataFrame:
     """Return the elements of `matrices` with delta-method standard errors, by matrix, row and column."""
     shown = elements(results.model)
 
-    def chosen(values: Mapping[str, Array]) -> Array:
+    def _chosen(values: Mapping[str, Array]) -> Array:
         return np.array([values[key].ravel()[place] for key, _, _, place in shown])
 
-    estimate, se = with_errors(results, chosen)
+    estimate, se = with_errors(results, _chosen)
     index = pd.MultiIndex.from_tuples([item[:3] for item in shown], names=["matrix", "row", "column"])
     return pd.DataFrame({"estimate": estimate, "se": se}, index=index)
 
@@ -180,12 +184,12 @@ def mean_reversion_table(results: StateSpaceResults) -> pd.DataFrame:
     """
     out, step = roots_table(results), results.model.panel.period
 
-    def real_and_half(values: Mapping[str, Array]) -> Array:
+    def _real_and_half(values: Mapping[str, Array]) -> Array:
         both = [mean_reversion(values[f"K_{measure}"], step)[:, [0, 2]] for measure in "PQ"]
         return np.concatenate(both).T.ravel()
 
     with quiet():  # half-lives at a unit root are infinite
-        errors = with_errors(results, real_and_half)[1].reshape(2, -1)
+        errors = with_errors(results, _real_and_half)[1].reshape(2, -1)
     for place, name in ((0, "real_se"), (1, "half_life_se")):
         out[name] = errors[place]
         out.loc[_repeated(out), name] = np.nan
@@ -268,18 +272,21 @@ def _vasicek(at: Mapping[str, Array]) -> dict[str, float]:
 
 
 def _g2(at: Mapping[str, Array]) -> dict[str, float]:
-    roots, vectors = np.linalg.eig(at["K_Q"])
-    if np.iscomplexobj(roots) or abs(roots[1] - roots[0]) < _MULTIPLE * np.abs(roots).max():
+    eigenvalues, vectors = np.linalg.eig(at["K_Q"])
+    if (
+        np.iscomplexobj(eigenvalues)
+        or abs(eigenvalues[1] - eigenvalues[0]) < _MULTIPLE * np.abs(eigenvalues).max()
+    ):
         raise UnsupportedError(
-            "G2++ needs two different real roots under Q", got=f"roots {shown(roots)} of K_Q"
+            "G2++ needs two different real roots under Q", got=f"roots {shown(eigenvalues)} of K_Q"
         )
-    order = np.argsort(roots)
+    order = np.argsort(eigenvalues)
     loading = np.linalg.solve(vectors[:, order], at["Sigma"]) * (at["delta_1"] @ vectors[:, order])[:, None]
     cov = loading @ loading.T
     sigma, eta = np.sqrt(np.diag(cov))
     mean = float(at["delta_0"][0] + at["delta_1"] @ at["theta_Q"])
     return {
-        "a": roots[order[0]], "b": roots[order[1]], "sigma": sigma, "eta": eta,
+        "a": eigenvalues[order[0]], "b": eigenvalues[order[1]], "sigma": sigma, "eta": eta,
         "rho": cov[0, 1] / (sigma * eta), "phi": mean,
     }  # fmt: skip
 
@@ -318,11 +325,11 @@ def _derived(results: StateSpaceResults) -> pd.DataFrame:
     if not names:
         return pd.DataFrame({"term": [], "estimate": [], "std_error": []})
 
-    def values(params: Array) -> Array:
+    def _values(params: Array) -> Array:
         found = norm.derived(layout.matrices(params))
         return np.array([found[name] for name in names])
 
-    estimate, se = results._with_errors(values)
+    estimate, se = results._with_errors(_values)
     return pd.DataFrame({"term": names, "estimate": estimate, "std_error": se})
 
 
@@ -341,10 +348,10 @@ def _observation(results: StateSpaceResults) -> SimpleTable:
     model = results.model
     unit = BASIS_POINTS / model.panel.scale
 
-    def deviations(values: Mapping[str, Array]) -> Array:
+    def _deviations(values: Mapping[str, Array]) -> Array:
         return unit * np.sqrt(np.clip(np.diag(values["obs_cov"]), 0.0, None))
 
-    sd, se = with_errors(results, deviations)
+    sd, se = with_errors(results, _deviations)
     errors = error_summary(results.pricing_errors, "maturity")
     cells = [
         [f"{tau:.4g}", f"{a:.3f}", f"{b:.3f}".replace("nan", ""), f"{mean:.3f}", f"{rmse:.3f}"]
@@ -399,18 +406,25 @@ def exact_line(results: StateSpaceResults) -> list[str]:
 
 
 def ridge_lines(results: StateSpaceResults) -> list[str]:
-    """Describe nearly flat directions of the likelihood, from the information at the estimates."""
+    """
+    Describe a nearly flat direction of the likelihood, from the information at the estimates.
+
+    Parameters are scaled so that the information on each of them alone is one. A smallest information near
+    zero along any direction means that the likelihood has a ridge.
+    """
     cov = np.asarray(results.params_cov.cov)
     known = np.flatnonzero(np.isfinite(np.diag(cov)))
     if len(known) < 2:
         return []
     try:
-        least, direction = weakest_direction(cov[np.ix_(known, known)])
+        information = np.linalg.inv(cov[np.ix_(known, known)])
+        scale = 1.0 / np.sqrt(np.diag(information))
+        (least, *_), vectors = np.linalg.eigh(symmetrize(information * scale[:, None] * scale))
     except NOT_HERE:
         return []
     if not least < _RIDGE:
         return []
-    weights = np.abs(direction)
+    weights = np.abs(vectors[:, 0])
     order = [i for i in np.argsort(-weights) if weights[i] > 0.1]
     names = [results.model.param_names[known[i]] for i in order]
     return [
