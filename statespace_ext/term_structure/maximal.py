@@ -381,7 +381,7 @@ class DaiSingleton(Normalisation):
         for key in ("K_P", "lambda_1"):
             if key in at:
                 out[key] = rotation @ at[key] @ rotation.T
-        for key in ("kappa_P", "lambda_0"):
+        for key in ("kappa_P", "lambda_0", "initial_state"):
             if key in at:
                 out[key] = rotation @ at[key]
         return out
