@@ -116,11 +116,8 @@ def normalisation_of(identification: object, panel: Panel) -> Normalisation:
 
 def spelled(identification: object) -> str:
     """Return an identification as text for messages."""
-    return (
-        f'identification="{identification}"'
-        if isinstance(identification, str)
-        else f"identification={identification!r}"
-    )
+    text = f'"{identification}"' if isinstance(identification, str) else repr(identification)
+    return f"identification={text}"
 
 
 def build_layout(given: Mapping[str, Any], norm: Normalisation, panel: Panel) -> ParameterLayout:

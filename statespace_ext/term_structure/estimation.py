@@ -297,6 +297,7 @@ class Concentrated:
         self.obs_cov = model.layout.blocks["obs_cov"]
         states, self.y = known_states(model)
         self.P = states[-len(self.y) :, : panel.k_factors]
+        self.cells = len(self.y) * (self.y.shape[1] - panel.k_factors)
         before, after = np.column_stack([states[:-1], np.ones(len(states) - 1)]), states[1:]
         fit = np.linalg.lstsq(before, after, rcond=None)[0]
         residual = after - before @ fit
@@ -327,14 +328,9 @@ class Concentrated:
         fit = scipy.optimize.minimize(  # type: ignore[call-overload]
             lambda w: self(*_at(w)), first, method="BFGS", options={"gtol": 1e-4, "maxiter": 100}
         )
-        return float(fit.fun), self.values(*_at(fit.x))
-
-    def values(self, roots: Array, cov: Array) -> Values:
-        """Return all blocks at the maximum, given the roots and the covariance of the portfolios."""
-        at, squares = self._fitted(roots, cov)
-        variance = squares / (len(self.y) * (self.y.shape[1] - len(roots)))
-        at["obs_cov"] = self.obs_cov.values(dict.fromkeys(self.obs_cov.names, variance))
-        return {**at, "K_P": self.K, "kappa_P": self.kappa[:, None]}
+        at, squares = self._fitted(*_at(fit.x))
+        at["obs_cov"] = self.obs_cov.values(dict.fromkeys(self.obs_cov.names, squares / self.cells))
+        return float(fit.fun), {**at, "K_P": self.K, "kappa_P": self.kappa[:, None]}
 
     def _fitted(self, roots: Array, cov: Array) -> tuple[Values, float]:
         """Return the blocks that price bonds, and the sum of squared errors of the yields."""
@@ -356,8 +352,7 @@ class Concentrated:
             trace = float(np.trace(np.linalg.solve(omega, self.omega)))
         except NOT_HERE:
             return _WALL
-        directions = len(self.y) * (self.y.shape[1] - len(roots))
-        value = 0.5 * self.n * (logdet + trace) + 0.5 * directions * np.log(squares)
+        value = 0.5 * self.n * (logdet + trace) + 0.5 * self.cells * np.log(squares)
         return float(value) if sign > 0 and np.isfinite(value) else _WALL
 
 
