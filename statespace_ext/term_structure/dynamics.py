@@ -18,11 +18,11 @@ import scipy.linalg
 
 from ..display import Displayed
 from ..engine.arguments import one_of, positive_integer, random_generator
-from ..exceptions import DataError, ParameterError, SpecificationError
+from ..exceptions import DataError, ParameterError
 from ..numerics.bond_pricing import forward_loadings, loadings
 from ..numerics.linear_algebra import Array, spectral_radius, symmetrize
 from ..numerics.matrix_equations import stationary_moments
-from ..numerics.ornstein_uhlenbeck import Discretisation, discretise
+from ..numerics.ornstein_uhlenbeck import Discretisation, discretise, whole_periods
 from ..params.covariance import semidefinite_cholesky
 
 Values = dict[str, Array]
@@ -278,14 +278,9 @@ class Curves:
 
 
 def long_run_mean(K: Array, kappa: Array) -> Array:
-    """Return theta with K theta = kappa; NaN if K is singular."""
-    return np.full(len(K), np.nan) if is_singular(K) else np.linalg.solve(K, kappa)
-
-
-def is_singular(K: Array) -> bool:
-    """Return whether a matrix is singular up to rounding."""
-    values = np.linalg.svd(K, compute_uv=False)
-    return not bool(values[-1] > SINGULAR * values[0])
+    """Return theta with K theta = kappa; NaN if K is singular up to rounding."""
+    sizes = np.linalg.svd(K, compute_uv=False)
+    return np.linalg.solve(K, kappa) if sizes[-1] > SINGULAR * sizes[0] else np.full(len(K), np.nan)
 
 
 def structural_matrices(dynamics: Dynamics, prices: bool) -> dict[str, Array]:
@@ -346,29 +341,8 @@ def mean_reversion(K: Array, step: float | None = None) -> Array:
     return np.column_stack([real, eigenvalues.imag, half, period])
 
 
-_OFF = 0.02
-"""Largest difference of a maturity from a whole number of periods, in periods."""
-
-
-def whole_periods(tau: Array, dt: float) -> Array:
-    """
-    Convert maturities or horizons in years to numbers of periods.
-
-    Raises
-    ------
-    SpecificationError
-        If a value is not a whole number of periods.
-    """
-    exact = np.asarray(tau, dtype=float) / dt
-    count = np.rint(exact).astype(int)
-    off = (np.abs(exact - count) > _OFF) | (count < 1)
-    if np.any(off):
-        raise SpecificationError(
-            "A model in discrete time needs maturities and horizons that are whole numbers of periods",
-            got=f"{np.asarray(tau)[off][0]:g} years, {exact[off][0]:.4g} periods",
-            expected=f"a multiple of {dt:.4g} years",
-        )
-    return count
+NEARLY_WHOLE = 0.02
+"""Largest difference of a maturity of `ACM` from a whole number of periods, in periods (0.083 years)."""
 
 
 @dataclass(frozen=True)
@@ -394,7 +368,7 @@ class PeriodCurves(Curves):
 
     def _whole(self, tau: Array) -> Array:
         """Return times without the rounding errors of maturities such as 0.083 years."""
-        return whole_periods(tau, self.dt) * self.dt
+        return whole_periods(tau, self.dt, NEARLY_WHOLE) * self.dt
 
     def _priced(self, of: Callable[..., tuple[Array, Array]], tau: Array) -> Affine:
         return self._with_errors(super()._priced(of, self._whole(tau)), of, tau)
@@ -405,7 +379,7 @@ class PeriodCurves(Curves):
 
     def _with_errors(self, rates: Affine, of: Callable[..., tuple[Array, Array]], tau: Array) -> Affine:
         """Subtract the convexity of the return errors."""
-        n = whole_periods(tau, self.dt)
+        n = whole_periods(tau, self.dt, NEARLY_WHOLE)
         share = (n - 1) / n if of is loadings else 1.0
         size = 0.5 * self.return_var / (self.dt * self.convexity)
         return Affine(rates.intercept - size * share, rates.slope)

@@ -255,16 +255,15 @@ def time_steps(dt: object, index: object, nobs: int) -> Array:
 
 def inferred_steps(labels: object) -> Array:
     """Return 1/12, 1/4, 1/52, 1/252, ... for regular dates, and actual days / 365.25 for others."""
-    index = read_dates(labels)
-    if isinstance(index, pd.PeriodIndex):
-        index = index.to_timestamp()
-    if not isinstance(index, pd.DatetimeIndex):
+    dates = read_dates(labels)
+    if not isinstance(dates, (pd.DatetimeIndex, pd.PeriodIndex)):
         raise SpecificationError(
             'dt="infer" needs yields with dates',
-            got=f"an index of type {type(index).__name__}",
+            got=f"an index of type {type(dates).__name__}",
             expected="a DatetimeIndex or a PeriodIndex",
             remedy="Pass dt in years, such as dt=1/12.",
         )
+    index = _stamps(dates)
     if len(index) < 2:
         raise SpecificationError('dt="infer" needs two dates', got=f"{len(index)}", remedy="Pass dt.")
     months = np.unique(np.diff(index.year * 12 + index.month))
@@ -556,8 +555,7 @@ def _elapsed(last: pd.Timestamp, dates: pd.DatetimeIndex, step: float) -> Array:
 
 
 def _stamps(index: Any) -> pd.DatetimeIndex:
-    index = index.to_timestamp() if isinstance(index, pd.PeriodIndex) else pd.DatetimeIndex(index)
-    return pd.DatetimeIndex(index)
+    return pd.DatetimeIndex(index.to_timestamp() if isinstance(index, pd.PeriodIndex) else index)
 
 
 def is_word(value: object, word: str) -> bool:

@@ -19,7 +19,7 @@ from ..inference.information import delta_errors
 from ..numerics.differences import jacobian
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet, symmetrize
 from .declaration import spelled
-from .dynamics import Affine, is_singular, mean_reversion, structural_matrices
+from .dynamics import Affine, mean_reversion, structural_matrices
 
 if TYPE_CHECKING:
     from .atsm import ATSM
@@ -372,7 +372,7 @@ def matrix_lines(model: ATSM, values: Mapping[str, Array]) -> list[str]:
     """Explain why theta or the prices of risk are NaN, and list maturities priced without error."""
     lines = []
     for measure in ("P", "Q"):
-        if is_singular(values[f"K_{measure}"]):
+        if np.isnan(values[f"theta_{measure}"]).any():
             lines.append(
                 f"The mean theta_{measure} does not exist, because K_{measure} is singular. "
                 f"The drift kappa_{measure} exists."
