@@ -16,7 +16,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from ..exceptions import ParameterError, SpecificationError
+from ..exceptions import ParameterError
 from .linear_algebra import Array, is_positive_semidefinite, symmetrize
 from .matrix_equations import continuous_covariance, stationary_covariance
 
@@ -150,8 +150,8 @@ class SteppedFlow:
 
     Raises
     ------
-    ParameterError, SpecificationError
-        If the generator is not finite, or a time is not a positive whole number of periods.
+    ParameterError
+        If a time is not a positive whole number of periods, or the generator is not finite.
 
     Attributes
     ----------
@@ -198,13 +198,13 @@ def whole_periods(times: Array, period: float, off: float = _WHOLE) -> NDArray[n
 
     Raises
     ------
-    SpecificationError
+    ParameterError
         If one is not a whole number of them, at least 1. ``off`` is the largest difference, in periods.
     """
     counts = np.rint(times / period).astype(np.int64)
     wrong = (np.abs(counts * period - times) > off * period) | (counts < 1)
     if np.any(wrong):
-        raise SpecificationError(
+        raise ParameterError(
             "Times must be whole numbers of periods in discrete time",
             got=f"{times[wrong][0]:g} years, {times[wrong][0] / period:.4g} periods",
             expected=f"multiples of {period:.6g}",

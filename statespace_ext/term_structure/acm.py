@@ -15,10 +15,9 @@ from ..engine.validation import check_same_columns, endog_frame, read_dates
 from ..exceptions import DataError, SpecificationError, UnsupportedError, warn
 from ..numerics.differences import jacobian, step_sizes
 from ..numerics.linear_algebra import Array, symmetrize
-from ..numerics.ornstein_uhlenbeck import whole_periods
 from .acm_results import ACMResults
 from .declaration import explained
-from .dynamics import NEARLY_WHOLE, Dynamics, PeriodCurves, Pricing, Values
+from .dynamics import Dynamics, PeriodCurves, Pricing, Values, periods_of
 from .panel import Panel, parse_panel, parts_of, principal_directions
 from .rates import years
 
@@ -200,7 +199,7 @@ class ACM:
             found = np.arange(each, last + 1, each)
             found = found[found >= least]
         else:
-            found = np.unique(whole_periods(years(given, name, self), self.dt, NEARLY_WHOLE))
+            found = np.unique(periods_of(years(given, name, self), self.dt))
         if len(found) < self.k_factors or found[0] < least or found[-1] > last:
             raise SpecificationError(
                 f"{name} cannot be used",

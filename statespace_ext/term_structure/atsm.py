@@ -208,10 +208,8 @@ class ATSM(StateSpaceModel[ATSMResults]):
         self.convexity = 1.0 / panel.scale if self.norm.arbitrage_free else 0.0
         self.layout: ParameterLayout = build_layout(given, self.norm, panel)
         given["portfolio_weights"] = panel.given_weights
-        self._computed = (
-            *(("units",) if units == "decimal" else ()),
-            *(name for name, value in told.items() if value is None),
-        )
+        told["units"] = None if units == "decimal" else units
+        self._computed = tuple(name for name, value in told.items() if value is None)
         super().__init__(panel.endog, panel.n_states, panel.n_states, given, dates=dates, freq=freq)
         self.k_factors, self.initialization_kind = panel.k_factors, initialization
         self.first_portfolios = first_portfolios(self.endog, panel, given)

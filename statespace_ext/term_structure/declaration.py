@@ -324,15 +324,11 @@ def _against_normalisation(
 ) -> list[Exclusion]:
     """Return the arguments that a normalisation may exclude."""
     scaled = "scales the factors by the short rate, so that a diffuse likelihood has no maximum"
-    sigma = not is_word(given["state_cov"], "unstructured")
+    sigma, prices = not is_word(given["state_cov"], "unstructured"), given["risk_prices"] is not None
     return [
         (sets_sigma and sigma, "sets state_cov itself", "state_cov"),
         (norm.scaled and given["initialization"] == "diffuse", scaled, "initialization"),
-        (
-            not norm.arbitrage_free and given["risk_prices"] is not None,
-            "has no prices of risk",
-            "risk_prices",
-        ),
+        (not norm.arbitrage_free and prices, "has no prices of risk", "risk_prices"),
         (norm.latent and given["factors"] is not None, "is for latent factors", "factors"),
     ]
 

@@ -18,7 +18,7 @@ import scipy.linalg
 
 from ..display import Displayed
 from ..engine.arguments import one_of, positive_integer, random_generator
-from ..exceptions import DataError, ParameterError
+from ..exceptions import DataError, ParameterError, SpecificationError
 from ..numerics.bond_pricing import forward_loadings, loadings
 from ..numerics.linear_algebra import Array, spectral_radius, symmetrize
 from ..numerics.matrix_equations import stationary_moments
@@ -256,8 +256,7 @@ class Curves:
     def expected_excess_returns(self, tau: Array, h: float) -> Affine:
         """Return annual expected log returns of bonds over h years, minus that of the h-year bond."""
         own, later = self.yields(tau) * (tau / h), self.yields_ahead(tau - h, np.array([h]))
-        held, safe = own - later * ((tau - h) / h), self.yields(np.array([h]))
-        return Affine(held.intercept - safe.intercept, held.slope - safe.slope)
+        return own - later * ((tau - h) / h) - self.yields(np.array([h]))
 
     def sharpe_ratios(self, tau: Array, h: float, scale: float) -> Affine:
         """Return (E[rx] + Var[rx] / 2) / sd[rx] of log excess returns over h years, divided by sqrt(h)."""
@@ -341,8 +340,23 @@ def mean_reversion(K: Array, step: float | None = None) -> Array:
     return np.column_stack([real, eigenvalues.imag, half, period])
 
 
-NEARLY_WHOLE = 0.02
-"""Largest difference of a maturity of `ACM` from a whole number of periods, in periods (0.083 years)."""
+_OFF = 0.02
+"""Largest difference of a maturity of `ACM` from a whole number of periods, in periods."""
+
+
+def periods_of(tau: Array, dt: float) -> Array:
+    """
+    Return maturities or horizons of `ACM` in years as numbers of periods.
+
+    Raises
+    ------
+    SpecificationError
+        If a value is not a whole number of periods.
+    """
+    try:
+        return whole_periods(tau, dt, _OFF)
+    except ParameterError as error:
+        raise SpecificationError(str(error)) from error
 
 
 @dataclass(frozen=True)
@@ -368,7 +382,7 @@ class PeriodCurves(Curves):
 
     def _whole(self, tau: Array) -> Array:
         """Return times without the rounding errors of maturities such as 0.083 years."""
-        return whole_periods(tau, self.dt, NEARLY_WHOLE) * self.dt
+        return periods_of(tau, self.dt) * self.dt
 
     def _priced(self, of: Callable[..., tuple[Array, Array]], tau: Array) -> Affine:
         return self._with_errors(super()._priced(of, self._whole(tau)), of, tau)
@@ -379,7 +393,7 @@ class PeriodCurves(Curves):
 
     def _with_errors(self, rates: Affine, of: Callable[..., tuple[Array, Array]], tau: Array) -> Affine:
         """Subtract the convexity of the return errors."""
-        n = whole_periods(tau, self.dt, NEARLY_WHOLE)
+        n = periods_of(tau, self.dt)
         share = (n - 1) / n if of is loadings else 1.0
         size = 0.5 * self.return_var / (self.dt * self.convexity)
         return Affine(rates.intercept - size * share, rates.slope)
