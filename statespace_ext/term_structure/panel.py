@@ -40,6 +40,21 @@ _LABEL = re.compile(rf"^(?P<before>\D*?){_NUMBER}[\s_-]*(?P<unit>[a-z]+)?\.?$", 
 _WORD = re.compile(r"(?:^|[^a-z])([a-z]+)[^a-z]*$")
 
 
+def numbers(value: object, fault: str) -> Array:
+    """
+    Return a new array of floats.
+
+    Raises
+    ------
+    SpecificationError
+        If the value is not numeric; ``fault`` is the message.
+    """
+    try:
+        return np.array(value, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise SpecificationError(fault, got=repr(value)[:80]) from error
+
+
 def parse_maturities(maturities: object, columns: list[str], k_factors: int) -> Array:
     """
     Return the maturities of the columns of a panel.
@@ -51,12 +66,7 @@ def parse_maturities(maturities: object, columns: list[str], k_factors: int) -> 
     DataError
         If their number or order differs from that of the columns, or they contradict the labels.
     """
-    try:
-        years = np.array(maturities, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise SpecificationError(
-            "maturities must be numbers", got=repr(maturities)[:80], expected="years, one per column"
-        ) from error
+    years = numbers(maturities, "maturities must be numbers of years, one per column")
     if years.ndim != 1 or len(years) != len(columns):
         raise DataError(
             "maturities do not match the columns of yields",
@@ -240,10 +250,7 @@ def time_steps(dt: object, index: object, nobs: int) -> Array:
         if dt != "infer":
             raise SpecificationError("dt is unknown", got=repr(dt), expected='"infer" or years')
         return inferred_steps(index)
-    try:
-        steps = np.array(dt, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise SpecificationError("dt must be a number of years", got=repr(dt)[:80]) from error
+    steps = numbers(dt, "dt must be a number of years")
     if steps.ndim > 1 or (steps.ndim == 1 and len(steps) != nobs - 1):
         raise SpecificationError(
             "dt has the wrong shape", got=steps.shape, expected=f"a number, or {nobs - 1} steps"
@@ -465,10 +472,7 @@ def _weights(given: object, values: Array, k: int, labels: list[str], uses: bool
         filled = np.zeros(values.shape)
         filled[:, seen] = fill_missing(values[:, seen])
         return principal_directions(filled - filled.mean(axis=0), k)[1]
-    try:
-        weights = np.array(given, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise SpecificationError("portfolio_weights must be numbers", got=repr(given)[:80]) from error
+    weights = numbers(given, "portfolio_weights must be numbers")
     shape = (k, values.shape[1])
     if weights.shape != shape or not np.all(np.isfinite(weights)):
         raise SpecificationError("portfolio_weights have the wrong shape", got=weights.shape, expected=shape)

@@ -19,6 +19,7 @@ from ..params.covariance import semidefinite_cholesky
 from ..params.layout import real_array
 from .declaration import explained
 from .dynamics import Affine, Curves
+from .panel import numbers
 from .tables import BASIS_POINTS, Sensitivity, error_summary
 
 
@@ -83,10 +84,7 @@ def years(value: object, name: str, model: Any, extrapolate: bool = False, *, ze
     SpecificationError
         If a value is too long, or is not a positive number (or zero, if allowed).
     """
-    try:
-        out = np.atleast_1d(np.asarray(value, dtype=float))
-    except (TypeError, ValueError) as error:
-        raise SpecificationError(f"{name} must be a number of years", got=repr(value)[:80]) from error
+    out = np.atleast_1d(numbers(value, f"{name} must be a number of years"))
     if out.ndim != 1 or not len(out) or not np.all((out > 0) | (zero & (out == 0))):
         raise SpecificationError(f"{name} cannot be used", got=repr(value)[:80], expected="positive years")
     if np.any(out > _LONGEST):
