@@ -12,7 +12,7 @@ from scipy.interpolate import CubicSpline
 
 from ..engine.calendars import Calendar, calendar_of
 from ..engine.validation import check_same_columns, endog_frame, read_dates
-from ..exceptions import DataError, SpecificationError, UnsupportedError, warn
+from ..exceptions import DataError, SpecificationError, warn
 from ..numerics.differences import jacobian, step_sizes
 from ..numerics.linear_algebra import Array, symmetrize
 from .acm_results import ACMResults
@@ -154,12 +154,9 @@ class ACM:
 
     def _check_sample(self) -> None:
         """Raise for irregular dates, missing yields and samples that are too short."""
-        if self.panel.steps.ndim:
-            raise UnsupportedError(
-                "The regressions need periods of equal length",
-                got="irregular dates",
-                remedy="Take the yields of month ends, or use `ATSM`.",
-            )
+        self.panel.require_regular(
+            "The regressions need periods of equal length", "Take the yields of month ends, or use `ATSM`."
+        )
         missing = np.argwhere(np.isnan(self.endog))
         if len(missing):
             row, column = missing[0]

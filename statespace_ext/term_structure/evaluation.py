@@ -12,7 +12,7 @@ import pandas as pd
 from ..display import Displayed
 from ..engine.arguments import options_of, positive_integer, positive_integers, truth
 from ..engine.validation import as_dates
-from ..exceptions import SpecificationError, UnsupportedError, shown
+from ..exceptions import SpecificationError, shown
 from ..inference.many import applied, data_of, model_of, model_on, outcome_of, report_records
 from ..inference.windows import diebold_mariano, fit_windows, fixed_of, windows_of
 from ..numerics.linear_algebra import Array
@@ -275,12 +275,7 @@ def evaluate(
     (1997), International Journal of Forecasting 13; Diebold & Li (2006), Journal of Econometrics 130.
     """
     model, ahead = model_of(results), positive_integers(steps, "steps")
-    if model.panel.steps.ndim:
-        raise UnsupportedError(
-            "The length of a step after irregular dates is unknown",
-            got="irregular dates",
-            remedy="Use yields at regular dates, such as month ends.",
-        )
+    model.panel.require_regular("The length of a step after irregular dates is unknown")
     places = _places(model, maturities)
     last = model.nobs - max(ahead)
     window = model.nobs // 2 if window is None else window

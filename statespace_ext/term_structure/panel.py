@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..engine.arguments import one_of, positive_integer
 from ..engine.validation import DAYS_IN_A_YEAR, check_dates, endog_frame, read_dates, series_names
-from ..exceptions import DataError, SpecificationError, shown, warn
+from ..exceptions import DataError, SpecificationError, UnsupportedError, shown, warn
 from ..fit.start_values import fill_missing
 from ..numerics.linear_algebra import Array
 from ..numerics.ornstein_uhlenbeck import whole_periods
@@ -354,6 +354,13 @@ class Panel:
     def n_states(self) -> int:
         """Number of factors that price bonds plus number of macro factors."""
         return self.k_factors + len(self.macro_names)
+
+    def require_regular(
+        self, fault: str, remedy: str = "Use yields at regular dates, such as month ends."
+    ) -> None:
+        """Raise `UnsupportedError` with a message if the steps between dates differ."""
+        if self.steps.ndim:
+            raise UnsupportedError(fault, got="irregular dates", remedy=remedy)
 
 
 def parts_of(yields: Any, maturities: Any, units: Any) -> tuple[Any, Any, Any]:

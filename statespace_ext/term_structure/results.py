@@ -37,12 +37,7 @@ def _require_free_dynamics(results: ATSMResults) -> None:
         raise SpecificationError(
             "These estimates are already corrected for bias", remedy="Use them as they are."
         )
-    if model.panel.steps.ndim:
-        raise UnsupportedError(
-            "A bias correction needs steps of equal length",
-            got="irregular dates",
-            remedy="Use yields at regular dates, such as month ends.",
-        )
+    model.panel.require_regular("A bias correction needs steps of equal length")
     blocks, n = model.layout.blocks, model.k_states
     names = [name for key in ("K_P", "kappa_P") if key in blocks for name in blocks[key].param_names]
     free, fixed = len(names) == n * (n + 1), list(filter(results._fixed.__contains__, names))
