@@ -59,17 +59,11 @@ class Derived(Mixin):
         if not callable(function):
             raise SpecificationError("function must be callable", got=repr(function), expected="a function")
         names = list(self.model.param_names)
-        params, free = np.asarray(self.params, dtype=float), self._free_places
 
         def value(full: Array) -> Any:
             return function(pd.Series(full, index=names))
 
-        def at(values: Array) -> Array:
-            full = params.copy()
-            full[free] = values
-            return np.ravel(np.asarray(value(full), dtype=float))
-
-        first = value(params)
+        first = value(np.asarray(self.params, dtype=float))
         try:
             finite = bool(np.isfinite(np.asarray(first, dtype=float)).all())
         except (TypeError, ValueError):
@@ -80,11 +74,23 @@ class Derived(Mixin):
                 got=repr(first)[:200],
                 expected="a number, or an array or Series of numbers",
             )
-        cov = np.asarray(self.params_cov.cov)[np.ix_(free, free)]
-        steps = self.model.difference_steps(params)[free]
-        estimate, se = delta_method(at, params[free], cov, steps)
+        estimate, se = self._with_errors(lambda full: np.ravel(np.asarray(value(full), dtype=float)))
         index = first.index if isinstance(first, pd.Series) else pd.RangeIndex(len(estimate))
         return with_tests(pd.DataFrame({"estimate": estimate, "std_error": se}, index=index), alpha)
+
+    def _with_errors(self, function: Callable[[Array], Array]) -> tuple[Array, Array]:
+        """Return a function of a full parameter vector and its standard errors by the delta method."""
+        params, free = np.asarray(self.params, dtype=float), self._free_places
+
+        def at(values: Array) -> Array:
+            full = params.copy()
+            full[free] = values
+            return function(full)
+
+        with self._as_it_was():
+            steps = self.model.difference_steps(params)[free]
+        cov = np.asarray(self.params_cov.cov)[np.ix_(free, free)]
+        return delta_method(at, params[free], cov, steps)
 
     @property
     def _free_places(self) -> Array:

@@ -182,11 +182,20 @@ def fixed_of(model_or_results: Any) -> dict[str, float]:
 
 
 def fit_windows(
-    model: Any, windows: list[slice], options: Mapping[str, Any], fixed: Mapping[str, float], **kwargs: Any
+    model: Any,
+    windows: list[slice],
+    options: Mapping[str, Any],
+    fixed: Mapping[str, float],
+    changed: Mapping[str, Any] | None = None,
+    **kwargs: Any,
 ) -> list[FitRecord]:
-    """Fit a model to windows of its sample, by default with lbfgs; return the records in their order."""
-    y = data_of(model)
-    models = ((f"{rows.start}:{rows.stop}", model_on(model, y[rows], rows)) for rows in windows)
+    """
+    Fit a model to windows of its sample, by default with lbfgs; return the records in their order.
+
+    ``changed`` has arguments of the constructor that replace those of the model.
+    """
+    y, changed = data_of(model), changed or {}
+    models = ((f"{rows.start}:{rows.stop}", model_on(model, y[rows], rows, **changed)) for rows in windows)
     records = fits_by_name(models, {"method": "lbfgs", **options}, fixed=fixed, **kwargs)
     return of_parameters((records[f"{rows.start}:{rows.stop}"] for rows in windows), model.param_names)
 

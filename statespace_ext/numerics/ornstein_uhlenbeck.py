@@ -192,23 +192,23 @@ class SteppedFlow:
 Flow = AffineFlow | SteppedFlow
 
 
-def whole_periods(times: Array, period: float) -> NDArray[np.int64]:
+def whole_periods(times: Array, period: float, off: float = _WHOLE) -> NDArray[np.int64]:
     """
     Return times as numbers of periods.
 
     Raises
     ------
     ParameterError
-        If one is not a whole number of them, at least 1.
+        If one is not a whole number of them, at least 1. ``off`` is the largest difference, in periods.
     """
     counts = np.rint(times / period).astype(np.int64)
-    wrong = (np.abs(counts * period - times) > _WHOLE * period) | (counts < 1)
+    wrong = (np.abs(counts * period - times) > off * period) | (counts < 1)
     if np.any(wrong):
         raise ParameterError(
             "Times must be whole numbers of periods in discrete time",
-            got=times[wrong][0],
+            got=f"{times[wrong][0]:g} years, {times[wrong][0] / period:.4g} periods",
             expected=f"multiples of {period:.6g}",
-            remedy='Use time="continuous", or other maturities and horizons.',
+            remedy='Use other maturities and horizons, or time="continuous" of `ATSM`.',
         )
     return counts
 

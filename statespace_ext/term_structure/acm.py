@@ -12,13 +12,13 @@ from scipy.interpolate import CubicSpline
 
 from ..engine.calendars import Calendar, calendar_of
 from ..engine.validation import check_same_columns, endog_frame, read_dates
-from ..exceptions import DataError, SpecificationError, UnsupportedError, warn
+from ..exceptions import DataError, SpecificationError, warn
 from ..numerics.differences import jacobian, step_sizes
 from ..numerics.linear_algebra import Array, symmetrize
 from .acm_results import ACMResults
 from .declaration import explained
-from .dynamics import Dynamics, PeriodCurves, Pricing, Values, whole_periods
-from .panel import Panel, parse_panel, parts_of
+from .dynamics import Dynamics, PeriodCurves, Pricing, Values, periods_of
+from .panel import Panel, parse_panel, parts_of, principal_directions
 from .rates import years
 
 _FACTOR_STEP, _RETURN_STEP = 0.25, 0.5
@@ -137,25 +137,26 @@ class ACM:
         return [f"PC{i + 1}" for i in range(self.k_factors)]
 
     @property
-    def param_names(self) -> list[str]:
-        """Names of the parameters."""
+    def _elements(self) -> dict[str, list[str]]:
+        """Names of the elements of each matrix, in the order of the parameters."""
         f = self.factor_names
         square = [f"{row}.{column}" for row in f for column in f]
         lower = [f"{f[i]}.{f[j]}" for i in range(len(f)) for j in range(i + 1)]
-        names = {
+        return {
             "Phi": square, "state_cov": lower, "lambda_0": f, "lambda_1": square, "return_var": [""],
             "delta_0": [""], "delta_1": f,
         }  # fmt: skip
-        return [f"{key}.{name}".rstrip(".") for key, part in names.items() for name in part]
+
+    @property
+    def param_names(self) -> list[str]:
+        """Names of the parameters."""
+        return [f"{key}.{name}".rstrip(".") for key, part in self._elements.items() for name in part]
 
     def _check_sample(self) -> None:
         """Raise for irregular dates, missing yields and samples that are too short."""
-        if self.panel.steps.ndim:
-            raise UnsupportedError(
-                "The regressions need periods of equal length",
-                got="irregular dates",
-                remedy="Take the yields of month ends, or use `ATSM`.",
-            )
+        self.panel.require_regular(
+            "The regressions need periods of equal length", "Take the yields of month ends, or use `ATSM`."
+        )
         missing = np.argwhere(np.isnan(self.endog))
         if len(missing):
             row, column = missing[0]
@@ -187,7 +188,7 @@ class ACM:
         spline = CubicSpline(tau, self.endog[:, order] / self.panel.scale, axis=1)
         return (1, int(np.floor(tau[-1] + 1e-2))), spline
 
-    def _periods(self, given: Any, name: str, step: float, least: int) -> Array:
+    def _periods(self, given: object, name: str, step: float, least: int) -> Array:
         """Return maturities in periods; by default one for every ``step`` years."""
         last = self.curve_periods[1]
         if given is None:
@@ -195,7 +196,7 @@ class ACM:
             found = np.arange(each, last + 1, each)
             found = found[found >= least]
         else:
-            found = np.unique(whole_periods(years(given, name, self), self.dt))
+            found = np.unique(periods_of(years(given, name, self), self.dt))
         if len(found) < self.k_factors or found[0] < least or found[-1] > last:
             raise SpecificationError(
                 f"{name} cannot be used",
@@ -250,18 +251,15 @@ class ACM:
         """Return the means (m,) of the yields and the weights (m, k) of the standardised components."""
         values = self.curve(self.factor_periods)
         centre = values.mean(axis=0)
-        centred = values - centre
-        sizes, vectors = np.linalg.svd(centred, full_matrices=False)[1:]
-        k = self.k_factors
+        centred, k = values - centre, self.k_factors
+        sizes, directions = principal_directions(centred, k)
         if not sizes[k - 1] > 1e-10 * sizes[0]:
             raise DataError(
                 "The yields have fewer principal components than factors",
                 got=f"{int(np.sum(sizes > 1e-10 * sizes[0]))} components, {k} factors",
                 remedy="Pass a smaller k_factors, or more maturities.",
             )
-        signs = np.where(np.arange(k) == 0, vectors[:k].sum(axis=1), vectors[:k, -1])
-        weights = (vectors[:k] * np.where(signs < 0, -1.0, 1.0)[:, None]).T
-        return centre, weights / (centred @ weights).std(axis=0)
+        return centre, directions.T / (centred @ directions.T).std(axis=0)
 
     def factors(self, components: tuple[Array, Array]) -> Array:
         """Return the principal components (nobs, k) for given means and weights."""
@@ -286,42 +284,33 @@ class ACM:
         """
         components = self.components()
         X = self.factors(components)
-        short = self.curve(np.array([1]))[:, 0] * self.dt
-        estimates, covs = _regressions(X, self._excess_returns(short), short)
+        short, n = self.curve(np.array([1]))[:, 0] * self.dt, self.return_periods
+        after, before = -self.curve(n - 1) * ((n - 1) * self.dt), -self.curve(n) * (n * self.dt)
+        estimates, covs = _regressions(X, after[1:] - before[:-1] - short[:-1, None], short)
         sizes = {key: part.size for key, part in estimates.items()}
 
-        def structural(vector: Array) -> Array:
+        def _params_of(vector: Array) -> Array:
             return _structural(_parts(vector, sizes), self.k_factors)
 
         vector = np.concatenate([part.ravel() for part in estimates.values()])
         steps = np.concatenate([step_sizes(part.ravel(), 1e-4) for part in estimates.values()])
-        slopes = jacobian(structural, vector, steps)
+        slopes = jacobian(_params_of, vector, steps)
         cov = slopes @ scipy.linalg.block_diag(*covs) @ slopes.T
-        params = structural(vector)
+        params = _params_of(vector)
         out = ACMResults(self, params, symmetrize(cov), components)
         for line in out._doubts():
             warn(line)
         return out
 
-    def _excess_returns(self, short: Array) -> Array:
-        """Return rx (nobs - 1, m), the log returns over one period minus the one-period rate."""
-        n = self.return_periods
-        after = -self.curve(n - 1) * ((n - 1) * self.dt)
-        before = -self.curve(n) * (n * self.dt)
-        return np.asarray(after[1:] - before[:-1] - short[:-1, None])
-
-    def matrices(self, params: Any) -> Values:
+    def matrices(self, params: object) -> Values:
         """Return Phi, state_cov, lambda_0, lambda_1, return_var, delta_0 and delta_1 at given parameters."""
         k = self.k_factors
-        at = _parts(
-            np.asarray(params, dtype=float),
-            {"Phi": k * k, "state_cov": k * (k + 1) // 2, "lambda_0": k, "lambda_1": k * k, "return_var": 1,
-             "delta_0": 1, "delta_1": k},
-        )  # fmt: skip
+        sizes = {key: len(part) for key, part in self._elements.items()}
+        at = _parts(np.asarray(params, dtype=float), sizes)
         square = {key: at[key].reshape(k, k) for key in ("Phi", "lambda_1")}
         return {**at, **square, "state_cov": _symmetric(at["state_cov"], k)}
 
-    def curves(self, params: Any) -> PeriodCurves:
+    def curves(self, params: object) -> PeriodCurves:
         """Return the curves at given parameters."""
         at, dt, size = self.matrices(params), self.dt, self.panel.scale / self.dt
         away = (np.eye(self.k_factors) - at["Phi"]) / dt

@@ -23,7 +23,7 @@ from ..exceptions import SpecificationError, UnsupportedError
 from ..numerics.linear_algebra import Array
 from .dynamics import bias_corrected
 from .plots import Pictures
-from .tables import Sensitivity, roots_of
+from .tables import Sensitivity, labelled, roots_of
 
 if TYPE_CHECKING:
     from .acm import ACM
@@ -144,20 +144,9 @@ class ACMResults(Pictures):
         Under Q, X_{t+1} = -lambda_0 + (Phi - lambda_1) X_t + v. Signs and units are those of the paper, where
         lambda contains Sigma. `price_of_risk` returns the prices of one unit of each shock.
         """
-        at, names = self.model.matrices(self.params), self.model.factor_names
-        out: dict[str, Any] = {}
-        for key, value in at.items():
-            if value.ndim == 2:
-                out[key] = pd.DataFrame(value, index=names, columns=names)
-            elif key in ("lambda_0", "delta_1"):
-                out[key] = pd.Series(value, index=names, name=key)
-            else:
-                out[key] = float(value[0])
-        return out
-
-    def _risk_neutral_transition(self) -> Array:
+        numbers, factors = ([""], [""]), (self.model.factor_names, self.model.factor_names)
         at = self.model.matrices(self.params)
-        return np.asarray(at["Phi"] - at["lambda_1"])
+        return labelled(at, lambda key: numbers if key in ("return_var", "delta_0") else factors)
 
     @property
     def mean_reversion(self) -> pd.DataFrame:
@@ -276,7 +265,7 @@ class ACMResults(Pictures):
     def _error_variances(self) -> Array:
         return np.asarray(((self._yields - self.fitted_yields) ** 2).mean(), dtype=float)
 
-    def _grid(self, maturities: Any, extrapolate: bool) -> Any:
+    def _grid(self, maturities: object, extrapolate: bool) -> Any:
         if maturities is not None:
             return super()._grid(maturities, extrapolate)
         return np.arange(1, self.model.curve_periods[1] + 1) * self.model.dt
@@ -285,8 +274,8 @@ class ACMResults(Pictures):
 
     def _doubts(self) -> list[str]:
         """Return what speaks against the estimates: an explosive root under Q, large pricing errors."""
-        lines = []
-        explosive = float(np.abs(np.linalg.eigvals(self._risk_neutral_transition())).max())
+        lines, at = [], self.model.matrices(self.params)
+        explosive = float(np.abs(np.linalg.eigvals(at["Phi"] - at["lambda_1"])).max())
         worst = self.pricing_error_summary()["rmse"]
         if explosive > 1.0 + _EXPLOSIVE:
             lines.append(
@@ -324,16 +313,13 @@ class ACMResults(Pictures):
             One minus the coverage of the confidence intervals.
         """
         rows = self.tidy()[["matrix", "term", "estimate", "std_error"]]
-        title = rows["matrix"].map(_TITLES)
-        blocks = [(name, rows[title == name]) for name in dict.fromkeys(title)]
-        tables = [_top(self), coefficient_table(rows, alpha)]
+        titles = rows["matrix"].map(_TITLES)
+        blocks = [(title, rows[titles == title]) for title in dict.fromkeys(titles)]
+        cells = [
+            ["ACM", "No. Observations:", self.nobs],
+            [len(self.model.panel.labels), "Factors:", self.model.k_factors],
+        ]
+        stubs = ["Model:", "Maturities:"]
+        top = SimpleTable(cells, stubs=stubs, title="Term Structure Results", txt_fmt=fmt_params)
+        tables = [top, coefficient_table(rows, alpha)]
         return FitSummary(tables, self.status_lines(), parameter_tables(blocks, alpha))
-
-
-def _top(res: ACMResults) -> SimpleTable:
-    """Return the first table of the summary."""
-    model = res.model
-    cells = [["ACM", "No. Observations:", res.nobs]]
-    cells += [[len(model.panel.labels), "Factors:", len(model.factor_names)]]
-    title = "Term Structure Results"
-    return SimpleTable(cells, stubs=["Model:", "Maturities:"], title=title, txt_fmt=fmt_params)

@@ -208,10 +208,8 @@ class ATSM(StateSpaceModel[ATSMResults]):
         self.convexity = 1.0 / panel.scale if self.norm.arbitrage_free else 0.0
         self.layout: ParameterLayout = build_layout(given, self.norm, panel)
         given["portfolio_weights"] = panel.given_weights
-        self._computed = (
-            *(("units",) if units == "decimal" else ()),
-            *(name for name, value in told.items() if value is None),
-        )
+        told["units"] = None if units == "decimal" else units
+        self._computed = tuple(name for name, value in told.items() if value is None)
         super().__init__(panel.endog, panel.n_states, panel.n_states, given, dates=dates, freq=freq)
         self.k_factors, self.initialization_kind = panel.k_factors, initialization
         self.first_portfolios = first_portfolios(self.endog, panel, given)
@@ -226,11 +224,6 @@ class ATSM(StateSpaceModel[ATSMResults]):
         self.ssm.bind(self.endog)
         plain = not self.panel.steps.ndim and not len(self.panel.horizons)
         return plain and not np.isnan(self.endog[1:]).any()
-
-    @property
-    def _noise(self) -> list[str]:
-        """The blocks of error variances."""
-        return [key for key in ("obs_cov", "survey_cov") if key in self.layout.blocks]
 
     @property
     def factor_names(self) -> list[str]:
@@ -269,9 +262,8 @@ class ATSM(StateSpaceModel[ATSMResults]):
         seen, m = panel.n_seen, panel.n_observed
         front = {"factors" if panel.factor_names else "macro": slice(0, seen), "surveys": slice(seen, m)}
         apart = [key for key, columns in front.items() if columns.stop > columns.start and key not in kwargs]
-        together = bool(apart)
-        check_same_columns(frame, names if together else names[m:], "The new endog")
-        if together:
+        check_same_columns(frame, names if apart else names[m:], "The new endog")
+        if apart:
             frame = frame if isinstance(frame, pd.DataFrame) else pd.DataFrame(frame, columns=names)
             parts = {key: frame.iloc[:, front[key]] for key in apart}
             if "surveys" in parts:
@@ -281,7 +273,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
 
     # -- params -> matrices ----------------------------------------------------------------------------
 
-    def dynamics(self, params: Any) -> Dynamics:
+    def dynamics(self, params: object) -> Dynamics:
         """Return the dynamics under both measures at a full parameter vector."""
         return self.dynamics_at(self.layout.matrices(self.layout.vector(params)))
 
@@ -297,12 +289,14 @@ class ATSM(StateSpaceModel[ATSMResults]):
             kappa_P = np.concatenate([kappa_P, at["kappa_macro"][:, 0]])
         return Dynamics(K_P, kappa_P, cov, pricing, period)
 
-    def loadings(self, params: Any, maturities: Any, *, extrapolate: bool = False) -> tuple[Array, Array]:
+    def loadings(
+        self, params: object, maturities: object, *, extrapolate: bool = False
+    ) -> tuple[Array, Array]:
         """Return A (m,) and B (m, k_factors) at maturities in years; see `ATSMResults.yield_curve`."""
         rates = self.curves(params).yields(years(maturities, "maturities", self, extrapolate))
         return rates.intercept, rates.slope[:, : self.k_factors]
 
-    def curves(self, params: Any) -> Curves:
+    def curves(self, params: object) -> Curves:
         """Return the curves at a full parameter vector."""
         return Curves(self.dynamics(params), self.convexity)
 
@@ -320,7 +314,8 @@ class ATSM(StateSpaceModel[ATSMResults]):
         seen, m, n = self.panel.n_seen, self.panel.n_observed, self.panel.n_states
         H = np.zeros((self.k_endog, self.k_endog))
         H[m:, m:] = at["obs_cov"]
-        design = [np.eye(n)[self.panel.observed_states], rates.slope]
+        # observed factors are the first states, macro factors the last
+        design = [np.eye(n)[:seen] if self.panel.factor_names else np.eye(n)[n - seen :], rates.slope]
         intercepts = [np.zeros(seen), rates.intercept]
         if m > seen:
             H[seen:m, seen:m] = at["survey_cov"]
@@ -355,7 +350,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
         score, _ = score_given_first(self, self.system(params))
         return score.llf, self.layout.gradient(self.score_by_block(score, params), params)
 
-    def loglike_parts(self, params: Any) -> tuple[float, float]:
+    def loglike_parts(self, params: object) -> tuple[float, float]:
         """
         Return (llP, llQ) for portfolios without errors, given the first date.
 
@@ -503,7 +498,9 @@ class ATSM(StateSpaceModel[ATSMResults]):
         if fixed is None:
             fixed = dict(self._fixed_params) if self._has_fixed_params else {}
         # each variance of errors has matrix elements of its own, so that no flat direction changes it
-        noise = dict.fromkeys(chain.from_iterable(self.layout.blocks[key].names for key in self._noise), 0.0)
+        blocks = self.layout.blocks
+        names = (blocks[key].names for key in blocks.keys() & {"obs_cov", "survey_cov"})
+        noise = dict.fromkeys(chain.from_iterable(names), 0.0)
         found = super().identification(params, {**noise, **fixed})
         free = self.layout.positions([name for name in self.layout.names if name not in fixed])
         flat = np.zeros((len(free), found.n_flat))
@@ -514,7 +511,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
             found = replace(found, message=f"{found.message} {why}")
         return found
 
-    def _own(self, params: Any) -> Any:
+    def _own(self, params: object) -> Any:
         """Return parameters by name with the names of this model; see `PairedLayout`."""
         return self.layout.own(params) if isinstance(self.layout, PairedLayout) else params
 
@@ -529,10 +526,10 @@ class ATSM(StateSpaceModel[ATSMResults]):
             yield
 
     def _start_vector(self, start_params: object, transformed: bool, includes_fixed: bool) -> Array | None:
-        start, layout = self._own(start_params), self.layout
-        if isinstance(start, Mapping) and (set(start) & set(layout.names)) - set(layout.blocks):
-            start = pd.Series(start)  # by parameter: names such as "k_inf" are also those of blocks
-        return super()._start_vector(start, transformed, includes_fixed)
+        given, layout = self._own(start_params), self.layout
+        if isinstance(given, Mapping) and (set(given) & set(layout.names)) - set(layout.blocks):
+            given = pd.Series(given)  # by parameter: names such as "k_inf" are also those of blocks
+        return super()._start_vector(given, transformed, includes_fixed)
 
     def updates(self, layout: ParameterLayout) -> NumericalUpdates:
         """Return the EM updates for a layout of the free parameters."""

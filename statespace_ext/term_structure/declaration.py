@@ -21,10 +21,6 @@ from .observed import check_with_macro
 from .panel import Panel, is_word
 
 IDENTIFICATIONS = ("jsz", "jsz-pairs", "dai-singleton", "dai-singleton-pairs", "afns", "dns")
-P_DYNAMICS = ("unrestricted", "diagonal", "triangular")
-STATE_COVS = ("unstructured", "diagonal")
-OBS_COVS = ("diagonal", "scalar", "exact-portfolios")
-STARTS = ("stationary", "diffuse", "estimated", "conditional")
 _OTHERS = (
     "K_P",
     "kappa_P",
@@ -61,7 +57,7 @@ def _explained(method: Callable[..., Any], name: str) -> Callable[..., Any]:
         return method
 
     @functools.wraps(method)
-    def call(*args: Any, **kwargs: Any) -> Any:
+    def _call(*args: Any, **kwargs: Any) -> Any:
         try:
             signature.bind(*args, **kwargs)
         except TypeError as error:
@@ -69,10 +65,10 @@ def _explained(method: Callable[..., Any], name: str) -> Callable[..., Any]:
             raise TypeError(f"{name}(): {error}. Its arguments are {', '.join(known)}.") from None
         return method(*args, **kwargs)
 
-    return call
+    return _call
 
 
-def start_of(initialization: Any, macro: Any, obs_cov: Any) -> Any:
+def start_of(initialization: str | None, macro: object, obs_cov: object) -> str:
     """Return the initialization; the default is "conditional" if all states are observed."""
     if initialization is not None:
         return initialization
@@ -84,7 +80,7 @@ _MAXIMAL = {"dai-singleton": DaiSingleton, "dai-singleton-pairs": DaiSingletonPa
 _PORTFOLIOS = {"jsz": Portfolios, "jsz-pairs": RootPairs}
 
 
-def normalisation_of(identification: Any, panel: Panel) -> Normalisation:
+def normalisation_of(identification: object, panel: Panel) -> Normalisation:
     """
     Return the normalisation for an identification, which is a name or an instance.
 
@@ -118,13 +114,10 @@ def normalisation_of(identification: Any, panel: Panel) -> Normalisation:
     return found
 
 
-def spelled(identification: Any) -> str:
+def spelled(identification: object) -> str:
     """Return an identification as text for messages."""
-    return (
-        f'identification="{identification}"'
-        if isinstance(identification, str)
-        else f"identification={identification!r}"
-    )
+    text = f'"{identification}"' if isinstance(identification, str) else repr(identification)
+    return f"identification={text}"
 
 
 def build_layout(given: Mapping[str, Any], norm: Normalisation, panel: Panel) -> ParameterLayout:
@@ -152,8 +145,8 @@ def build_layout(given: Mapping[str, Any], norm: Normalisation, panel: Panel) ->
     if len(panel.horizons):
         namer = covariance_namer("survey", [f"{h:g}y" for h in panel.horizons])
         blocks["survey_cov"] = parse_covariance("diagonal", len(panel.horizons), "survey_cov", namer)
-    start = "free" if given["initialization"] == "estimated" else "zero"
-    blocks["initial_state"] = _labelled("initial_state", factors, value=start)
+    initial = "free" if given["initialization"] == "estimated" else "zero"
+    blocks["initial_state"] = _labelled("initial_state", factors, value=initial)
     layout = ParameterLayout(blocks, COVARIANCES & blocks.keys())
     if not isinstance(norm, (RootPairs, DaiSingletonPairs)):
         return layout
@@ -181,7 +174,7 @@ class PairedLayout(ParameterLayout):
         super().__init__(layout.blocks, layout.covariances)
         self.real, self.norm = real, norm
 
-    def own(self, params: Any) -> Any:
+    def own(self, params: object) -> Any:
         """
         Return parameters by name with the names of this model; other forms of parameters are unchanged.
 
@@ -219,7 +212,7 @@ class PairedLayout(ParameterLayout):
 
 
 def _labelled(
-    key: str, rows: list[str], columns: list[str] | None = None, value: Any = "free", where: str = ""
+    key: str, rows: list[str], columns: list[str] | None = None, value: object = "free", where: str = ""
 ) -> AffineMatrix:
     """Return a block with the labels of rows and columns; it is a vector if there are no columns."""
     shape = len(rows), 1 if columns is None else len(columns)
@@ -229,7 +222,7 @@ def _labelled(
     )
 
 
-def _block(value: Any, key: str, factors: list[str]) -> AffineMatrix:
+def _block(value: object, key: str, factors: list[str]) -> AffineMatrix:
     """Convert a block of a normalisation to the form used by the layout."""
     if key in _OTHERS:
         raise SpecificationError(
@@ -247,25 +240,24 @@ def _block(value: Any, key: str, factors: list[str]) -> AffineMatrix:
             expected="nested lists",
         )
 
-    def namer(i: int, j: int) -> str:
+    def _namer(i: int, j: int) -> str:
         places = [(i, n) for i, n in zip((i, j), shape, strict=True) if shape != (1, 1) and n > 1]
         return ".".join([key, *(factors[i] if n == len(factors) else str(i + 1) for i, n in places)])
 
     if key == "state_cov":
-        return parse_covariance(value, shape[0], key, namer)
-    return parse_matrix(value, (shape[0], shape[1]), key, namer)
+        return parse_covariance(value, shape[0], key, _namer)
+    return parse_matrix(value, (shape[0], shape[1]), key, _namer)
 
 
-def _physical(value: Any, factors: list[str]) -> AffineMatrix:
-    k = len(factors)
+def _physical(value: object, factors: list[str]) -> AffineMatrix:
     if isinstance(value, str):
-        one_of(value, P_DYNAMICS, "p_dynamics")
-        masks = {"unrestricted": np.ones((k, k)), "diagonal": np.eye(k), "triangular": np.tri(k)}
-        value = np.where(masks[value] > 0, np.nan, 0.0)
+        triangle = np.where(np.tri(len(factors)) > 0, np.nan, 0.0)
+        forms = {"unrestricted": "free", "diagonal": "diagonal", "triangular": triangle}
+        value = forms[one_of(value, forms, "p_dynamics")]
     return _labelled("K_P", factors, factors, value, "p_dynamics")
 
 
-def _risk_prices(value: Any, own: list[str], factors: list[str]) -> dict[str, AffineMatrix]:
+def _risk_prices(value: object, own: list[str], factors: list[str]) -> dict[str, AffineMatrix]:
     """Return the prices of risk of the factors that price bonds, and the P-dynamics of other factors."""
     k, n = len(own), len(factors)
     if not isinstance(value, Mapping) or set(value) - {"lambda_0", "lambda_1"} or not value:
@@ -284,8 +276,8 @@ def _risk_prices(value: Any, own: list[str], factors: list[str]) -> dict[str, Af
     return blocks
 
 
-def _measurement(value: Any, labels: list[str], W: Array) -> AffineMatrix:
-    one_of(value, OBS_COVS, "obs_cov")
+def _measurement(value: object, labels: list[str], W: Array) -> AffineMatrix:
+    one_of(value, ("diagonal", "scalar", "exact-portfolios"), "obs_cov")
     namer = covariance_namer("obs", labels)
     if value != "exact-portfolios":
         return parse_covariance(value, len(labels), "obs_cov", namer)
@@ -301,9 +293,10 @@ def _measurement(value: Any, labels: list[str], W: Array) -> AffineMatrix:
 
 def check_contradictions(given: Mapping[str, Any], norm: Normalisation, sets_sigma: bool) -> None:
     """Raise for arguments that contradict each other."""
-    one_of(given["initialization"], STARTS, "initialization")
+    starts = ("stationary", "diffuse", "estimated", "conditional")
+    one_of(given["initialization"], starts, "initialization")
     if isinstance(given["state_cov"], str):
-        one_of(given["state_cov"], STATE_COVS, "state_cov")
+        one_of(given["state_cov"], ("unstructured", "diagonal"), "state_cov")
     check_with_macro(given, norm, sets_sigma)
     for excluded, why, key in (
         *_against_normalisation(given, norm, sets_sigma), *_against_portfolios(given, norm)
@@ -331,29 +324,25 @@ def _against_normalisation(
 ) -> list[Exclusion]:
     """Return the arguments that a normalisation may exclude."""
     scaled = "scales the factors by the short rate, so that a diffuse likelihood has no maximum"
-    sigma = not is_word(given["state_cov"], "unstructured")
+    sigma, prices = not is_word(given["state_cov"], "unstructured"), given["risk_prices"] is not None
     return [
         (sets_sigma and sigma, "sets state_cov itself", "state_cov"),
         (norm.scaled and given["initialization"] == "diffuse", scaled, "initialization"),
-        (
-            not norm.arbitrage_free and given["risk_prices"] is not None,
-            "has no prices of risk",
-            "risk_prices",
-        ),
+        (not norm.arbitrage_free and prices, "has no prices of risk", "risk_prices"),
         (norm.latent and given["factors"] is not None, "is for latent factors", "factors"),
     ]
 
 
 def _against_portfolios(given: Mapping[str, Any], norm: Normalisation) -> list[Exclusion]:
     """Return the arguments that may be excluded with or without exact portfolios."""
-    start, exact = given["initialization"], is_word(given["obs_cov"], "exact-portfolios")
+    initial, exact = given["initialization"], is_word(given["obs_cov"], "exact-portfolios")
     unknown = "leaves the first factors unknown: they are those of portfolios priced without error"
     why = "and portfolios without error leave nothing {}: the first factors are known given the parameters"
     weights, factors = (given[key] is not None for key in ("portfolio_weights", "factors"))
     return [
-        (start == "conditional" and not (exact and norm.portfolios), unknown, "initialization"),
+        (initial == "conditional" and not (exact and norm.portfolios), unknown, "initialization"),
         (weights and not norm.portfolios and not exact, "has no portfolios", "portfolio_weights"),
         (exact and factors, "has observed factors, not portfolios", "obs_cov"),
-        (exact and start == "diffuse" and not norm.portfolios, why.format("diffuse"), "initialization"),
-        (exact and start == "estimated", why.format("to estimate"), "initialization"),
+        (exact and initial == "diffuse" and not norm.portfolios, why.format("diffuse"), "initialization"),
+        (exact and initial == "estimated", why.format("to estimate"), "initialization"),
     ]

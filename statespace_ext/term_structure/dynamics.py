@@ -22,7 +22,7 @@ from ..exceptions import DataError, ParameterError, SpecificationError
 from ..numerics.bond_pricing import forward_loadings, loadings
 from ..numerics.linear_algebra import Array, spectral_radius, symmetrize
 from ..numerics.matrix_equations import stationary_moments
-from ..numerics.ornstein_uhlenbeck import Discretisation, discretise
+from ..numerics.ornstein_uhlenbeck import Discretisation, discretise, whole_periods
 from ..params.covariance import semidefinite_cholesky
 
 Values = dict[str, Array]
@@ -218,10 +218,6 @@ class Curves:
         """Return the yields if the price of risk were zero, priced with (K_P, kappa_P)."""
         return self._expected(loadings, tau, self.convexity)
 
-    def risk_neutral_forwards(self, tau: Array) -> Affine:
-        """Return the instantaneous forward rates if the price of risk were zero."""
-        return self._expected(forward_loadings, tau, self.convexity)
-
     def average_short_rate(self, horizon: Array) -> Affine:
         """Return (1/h) int_0^h E_t[r_{t+s}] ds under P."""
         return self._expected(loadings, horizon, 0.0)
@@ -232,12 +228,13 @@ class Curves:
 
     def term_premium(self, tau: Array, risk_neutral: bool) -> Affine:
         """Return yields minus the average expected short rate, or minus risk-neutral yields."""
-        return self.yields(tau) - (self.risk_neutral_yields if risk_neutral else self.average_short_rate)(tau)
+        convexity = self.convexity if risk_neutral else 0.0
+        return self.yields(tau) - self._expected(loadings, tau, convexity)
 
     def forward_premium(self, tau: Array, risk_neutral: bool) -> Affine:
         """Return forward rates minus the expected short rate, or minus risk-neutral forward rates."""
-        base = self.risk_neutral_forwards if risk_neutral else self.short_rate_ahead
-        return self.forwards(tau) - base(tau)
+        convexity = self.convexity if risk_neutral else 0.0
+        return self.forwards(tau) - self._expected(forward_loadings, tau, convexity)
 
     def ahead(self, horizon: Array) -> Discretisation:
         """Return the exact P-distribution of the factors after horizons (h,), stacked."""
@@ -259,8 +256,7 @@ class Curves:
     def expected_excess_returns(self, tau: Array, h: float) -> Affine:
         """Return annual expected log returns of bonds over h years, minus that of the h-year bond."""
         own, later = self.yields(tau) * (tau / h), self.yields_ahead(tau - h, np.array([h]))
-        held, safe = own - later * ((tau - h) / h), self.yields(np.array([h]))
-        return Affine(held.intercept - safe.intercept, held.slope - safe.slope)
+        return own - later * ((tau - h) / h) - self.yields(np.array([h]))
 
     def sharpe_ratios(self, tau: Array, h: float, scale: float) -> Affine:
         """Return (E[rx] + Var[rx] / 2) / sd[rx] of log excess returns over h years, divided by sqrt(h)."""
@@ -281,14 +277,9 @@ class Curves:
 
 
 def long_run_mean(K: Array, kappa: Array) -> Array:
-    """Return theta with K theta = kappa; NaN if K is singular."""
-    return np.full(len(K), np.nan) if is_singular(K) else np.linalg.solve(K, kappa)
-
-
-def is_singular(K: Array) -> bool:
-    """Return whether a matrix is singular up to rounding."""
-    values = np.linalg.svd(K, compute_uv=False)
-    return not bool(values[-1] > SINGULAR * values[0])
+    """Return theta with K theta = kappa; NaN if K is singular up to rounding."""
+    sizes = np.linalg.svd(K, compute_uv=False)
+    return np.linalg.solve(K, kappa) if sizes[-1] > SINGULAR * sizes[0] else np.full(len(K), np.nan)
 
 
 def structural_matrices(dynamics: Dynamics, prices: bool) -> dict[str, Array]:
@@ -305,9 +296,11 @@ def structural_matrices(dynamics: Dynamics, prices: bool) -> dict[str, Array]:
     prices : bool
         Whether the model has prices of risk.
     """
-    at, q = dynamics, dynamics.pricing
-    chol = _cholesky(at.cov)
-    k = len(q.K)
+    at, q, k = dynamics, dynamics.pricing, len(dynamics.pricing.K)
+    try:
+        chol = semidefinite_cholesky(symmetrize(at.cov))
+    except np.linalg.LinAlgError:
+        chol = np.full(at.cov.shape, np.nan)
     lambda_0, lambda_1 = np.full(k, np.nan), np.full((k, len(chol)), np.nan)
     if prices and np.all(np.diag(chol)[:k] ** 2 > SINGULAR * np.diag(at.cov)[:k]):
         lambda_0, lambda_1 = prices_of_risk(q, at.cov, at.K_P, at.kappa_P)
@@ -326,13 +319,6 @@ def structural_matrices(dynamics: Dynamics, prices: bool) -> dict[str, Array]:
     }
 
 
-def _cholesky(cov: Array) -> Array:
-    try:
-        return semidefinite_cholesky(symmetrize(cov))
-    except np.linalg.LinAlgError:
-        return np.full(cov.shape, np.nan)
-
-
 def mean_reversion(K: Array, step: float | None = None) -> Array:
     """
     Return one row for each eigenvalue of K: real part, imaginary part, half-life and period.
@@ -341,60 +327,36 @@ def mean_reversion(K: Array, step: float | None = None) -> Array:
     process. The period 2 pi / |Im| of a cycle is NaN for a real root. In discrete time with steps h, both use
     -log(1 - h z) / h in place of an eigenvalue z, because the root of the transition is 1 - h z.
     """
-    roots = np.linalg.eigvals(K)
-    speed = roots.real if step is None else -np.abs(1.0 - step * roots)
-    roots = roots[np.lexsort((roots.imag, speed))]
-    size = max(float(np.max(np.abs(roots))), 1.0)
-    real = np.where(np.abs(roots.real) < SINGULAR * size, 0.0, roots.real)
+    eigenvalues = np.linalg.eigvals(K)
+    speed = eigenvalues.real if step is None else -np.abs(1.0 - step * eigenvalues)
+    eigenvalues = eigenvalues[np.lexsort((eigenvalues.imag, speed))]
+    size = max(float(np.max(np.abs(eigenvalues))), 1.0)
+    real = np.where(np.abs(eigenvalues.real) < SINGULAR * size, 0.0, eigenvalues.real)
     with np.errstate(divide="ignore", invalid="ignore"):
-        decay = real + 1j * roots.imag
+        decay = real + 1j * eigenvalues.imag
         decay = decay if step is None else -np.log(1.0 - step * decay) / step
         half = np.where(decay.real < 0, np.nan, np.log(2.0) / np.abs(decay.real))
         period = np.where(decay.imag == 0, np.nan, 2.0 * np.pi / np.abs(decay.imag))
-    return np.column_stack([real, roots.imag, half, period])
-
-
-def weakest_direction(cov: Array) -> tuple[float, Array]:
-    """
-    Return the smallest information along any direction, and that direction.
-
-    Parameters are scaled so that the information on each of them alone is one. A value near zero means that
-    the likelihood has a ridge.
-
-    Parameters
-    ----------
-    cov : ndarray, (m, m)
-        Positive definite covariance of estimates.
-    """
-    information = np.linalg.inv(cov)
-    scale = 1.0 / np.sqrt(np.diag(information))
-    values, vectors = np.linalg.eigh(symmetrize(information * scale[:, None] * scale))
-    return float(values[0]), vectors[:, 0]
+    return np.column_stack([real, eigenvalues.imag, half, period])
 
 
 _OFF = 0.02
-"""Largest difference of a maturity from a whole number of periods, in periods."""
+"""Largest difference of a maturity of `ACM` from a whole number of periods, in periods."""
 
 
-def whole_periods(tau: Array, dt: float) -> Array:
+def periods_of(tau: Array, dt: float) -> Array:
     """
-    Convert maturities or horizons in years to numbers of periods.
+    Return maturities or horizons of `ACM` in years as numbers of periods.
 
     Raises
     ------
     SpecificationError
         If a value is not a whole number of periods.
     """
-    exact = np.asarray(tau, dtype=float) / dt
-    count = np.rint(exact).astype(int)
-    off = (np.abs(exact - count) > _OFF) | (count < 1)
-    if np.any(off):
-        raise SpecificationError(
-            "A model in discrete time needs maturities and horizons that are whole numbers of periods",
-            got=f"{np.asarray(tau)[off][0]:g} years, {exact[off][0]:.4g} periods",
-            expected=f"a multiple of {dt:.4g} years",
-        )
-    return count
+    try:
+        return whole_periods(tau, dt, _OFF)
+    except ParameterError as error:
+        raise SpecificationError(str(error)) from error
 
 
 @dataclass(frozen=True)
@@ -420,7 +382,7 @@ class PeriodCurves(Curves):
 
     def _whole(self, tau: Array) -> Array:
         """Return times without the rounding errors of maturities such as 0.083 years."""
-        return whole_periods(tau, self.dt) * self.dt
+        return periods_of(tau, self.dt) * self.dt
 
     def _priced(self, of: Callable[..., tuple[Array, Array]], tau: Array) -> Affine:
         return self._with_errors(super()._priced(of, self._whole(tau)), of, tau)
@@ -431,7 +393,7 @@ class PeriodCurves(Curves):
 
     def _with_errors(self, rates: Affine, of: Callable[..., tuple[Array, Array]], tau: Array) -> Affine:
         """Subtract the convexity of the return errors."""
-        n = whole_periods(tau, self.dt)
+        n = periods_of(tau, self.dt)
         share = (n - 1) / n if of is loadings else 1.0
         size = 0.5 * self.return_var / (self.dt * self.convexity)
         return Affine(rates.intercept - size * share, rates.slope)
@@ -441,7 +403,6 @@ class PeriodCurves(Curves):
         return super().ahead(self._whole(horizon))
 
 
-_CORRECTIONS = ("analytic", "bootstrap")
 _PERIODS_PER_FACTOR = 10
 """Minimum number of periods per factor. The bias formula is the first term of a series in their inverse."""
 _SHRINK = 0.01
@@ -510,8 +471,7 @@ def analytic_bias(Phi: Array, cov: Array, periods: int) -> Array:
     identity, turned = np.eye(len(Phi)), Phi.T
     gamma = stationary_moments(Phi, np.zeros(len(Phi)), cov)[1]
     inner = np.linalg.inv(identity - turned) + turned @ np.linalg.inv(identity - turned @ turned)
-    roots = np.linalg.eigvals(Phi)
-    inner = inner + sum(root * np.linalg.inv(identity - root * turned) for root in roots)
+    inner = inner + sum(z * np.linalg.inv(identity - z * turned) for z in np.linalg.eigvals(Phi))
     return -(cov @ inner.real @ np.linalg.inv(gamma)) / periods
 
 
@@ -556,7 +516,7 @@ def bias_corrected(
     DataError
         If there are too few periods.
     """
-    known, count = one_of(method, _CORRECTIONS, "method"), positive_integer(n_boot, "n_boot")
+    known, count = one_of(method, ("analytic", "bootstrap"), "method"), positive_integer(n_boot, "n_boot")
     least = _PERIODS_PER_FACTOR * (len(Phi) + 1)
     if nobs < least:
         raise DataError(

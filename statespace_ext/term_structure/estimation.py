@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ from ..engine.system_score import SystemScore
 from ..exceptions import EstimationError, UnsupportedError
 from ..fit.fit import INTERRUPTED, best_so_far, estimate
 from ..fit.objective import FitResult
-from ..fit.problem import EM_METHODS, FitRequest, check_request
+from ..fit.problem import EstimationProblem, FitRequest, check_request
 from ..fit.search import after, verdict_at
 from ..fit.start_values import fill_missing
 from ..numerics.linear_algebra import NOT_HERE, Array, gaussian_objective
@@ -37,7 +37,7 @@ _MAXITER_EM = 500
 """Maximum number of EM iterations. Each M-step is a search; EM is slow if measurement errors are small."""
 
 
-def estimate_term_structure(model: Any, request: FitRequest) -> FitResult:
+def estimate_term_structure(model: ATSM, request: FitRequest) -> FitResult:
     """
     Run a fit by one of the methods.
 
@@ -48,6 +48,8 @@ def estimate_term_structure(model: Any, request: FitRequest) -> FitResult:
     """
     one_of(request.method, METHODS, "method")
     check_request(replace(request, method="auto") if request.method in OWN else request)
+    if request.method == "em" and request.maxiter is None:
+        request = replace(request, maxiter=_MAXITER_EM)
     problem = model.problem()
     try:
         out = _estimate(model, problem, request)
@@ -58,35 +60,32 @@ def estimate_term_structure(model: Any, request: FitRequest) -> FitResult:
     return replace(out, params=model.normalised(out.params))
 
 
-def _estimate(model: Any, problem: Any, request: FitRequest) -> FitResult:
+def _estimate(model: ATSM, problem: EstimationProblem, request: FitRequest) -> FitResult:
     """Run a fit; the methods of the model differ in their starts."""
-    method, start_params = request.method, request.start_params
-    if method == "auto" and start_params is None and _has_twin(model):
-        try:
-            return _by_portfolios(model, problem, request)
-        except np.linalg.LinAlgError:  # a singular state_cov of the portfolios has no such form
-            start_params = model.start_params
-    elif method != "auto" and start_params is None:
+    method, start_params, first = request.method, request.start_params, None
+    if start_params is None and method != "auto":
         start_params = concentrated_starts(model)[0] if method == "jsz" else model.start_params
+    elif start_params is None and _has_twin(model):
+        with suppress(np.linalg.LinAlgError):  # a singular state_cov of the portfolios has no such form
+            return _by_portfolios(model, problem, request)
+        start_params = model.start_params
+    elif start_params is None:
+        first = model.ranked_starts(problem)[0]
     if method == "two-step" and start_params is not None:
         return _two_step(problem, start_params, request)
-    if method in EM_METHODS and request.maxiter is None:
-        request = replace(request, maxiter=_MAXITER_EM)
     common = "auto" if method in OWN else method
-    first = model.ranked_starts(problem)[0] if method == "auto" and start_params is None else None
     found = estimate(problem, replace(request, method=common, start_params=start_params), first)
     return replace(found, method=method)
 
 
-def _has_twin(model: Any) -> bool:
+def _has_twin(model: ATSM) -> bool:
     """Return whether a Dai-Singleton model is a rotation of a Joslin-Singleton-Zhu model."""
-    given, rotates = model._given, isinstance(model.norm, DaiSingleton)
-    free = isinstance(given["p_dynamics"], str) and given["p_dynamics"] == "unrestricted"
-    plain = given["risk_prices"] is None and not model._has_fixed_params and model.user_initialization is None
-    return rotates and free and plain
+    free = is_word(model._given["p_dynamics"], "unrestricted") and model._given["risk_prices"] is None
+    plain = not model._has_fixed_params and model.user_initialization is None
+    return bool(model.norm.twin) and free and plain
 
 
-def _by_portfolios(model: Any, problem: Any, request: FitRequest) -> FitResult:
+def _by_portfolios(model: ATSM, problem: EstimationProblem, request: FitRequest) -> FitResult:
     """
     Fit the Dai-Singleton normalisation by fitting the model for portfolios and rotating the result.
 
@@ -104,11 +103,11 @@ def _by_portfolios(model: Any, problem: Any, request: FitRequest) -> FitResult:
     return replace(after(out, found), starts=reached, seconds=found.seconds + out.seconds)
 
 
-def rotated(model: Any, twin: Any, params: Array) -> Array:
+def rotated(model: ATSM, twin: ATSM, params: Array) -> Array:
     """Return the parameters of a Dai-Singleton model at those of its twin, whose factors are portfolios."""
     at = twin.layout.matrices(params)
     both = twin.dynamics_at(at)
-    values, turn, centre = model.norm.form(both.pricing, both.cov)
+    values, turn, centre = cast(DaiSingleton, model.norm).form(both.pricing, both.cov)
     values["K_P"] = turn @ both.K_P @ np.linalg.inv(turn)
     values["kappa_P"] = (turn @ (both.kappa_P - both.K_P @ centre))[:, None]
     values["obs_cov"] = at["obs_cov"]
@@ -116,7 +115,7 @@ def rotated(model: Any, twin: Any, params: Array) -> Array:
     return np.asarray(model.layout.project(values, np.zeros(len(model.layout))))
 
 
-def _two_step(problem: Any, params: Array, request: FitRequest) -> FitResult:
+def _two_step(problem: EstimationProblem, params: Array, request: FitRequest) -> FitResult:
     """Return least-squares estimates with their likelihood."""
     free = problem.reduced(params)
     llf, at = problem.value(free), verdict_at(problem, free)
@@ -132,7 +131,7 @@ _SAME = 0.01
 """Difference of the log-likelihood below which two searches have found the same maximum."""
 
 
-def concentrated_starts(model: Any) -> list[Array]:
+def concentrated_starts(model: ATSM) -> list[Array]:
     """
     Return the full parameter vectors at maxima of the concentrated likelihood, the highest first.
 
@@ -147,14 +146,15 @@ def concentrated_starts(model: Any) -> list[Array]:
     require_concentrated(model)
     objective = Concentrated(model)
     found: list[tuple[float, Array]] = []
+    keys = [key for key in model.norm.blocks() if key != model.norm.drift]
     for candidate, _ in model.norm.starts(cross_section(model)):
-        value, at = objective.maximum(model.norm.searched(candidate))
+        value, at = objective.maximum(np.concatenate([candidate[key].ravel() for key in keys]))
         if not any(abs(value - other) < _SAME for other, _ in found):
             found.append((value, np.asarray(model.layout.project(at, np.zeros(len(model.layout))))))
     return [params for _, params in sorted(found, key=lambda item: item[0])]
 
 
-def warm_starts(model: Any) -> list[Array]:
+def warm_starts(model: ATSM) -> list[Array]:
     """
     Return start values from the maxima for portfolios without errors, given the first date.
 
@@ -172,7 +172,7 @@ def warm_starts(model: Any) -> list[Array]:
     return []
 
 
-def _with_errors(model: Any) -> list[Array]:
+def _with_errors(model: ATSM) -> list[Array]:
     """Return the full parameter vectors with error variances, given a model of portfolios without errors."""
     data = fill_missing(model.endog)
     frame = pd.DataFrame(data, index=model.calendar.labels, columns=np.atleast_1d(model.endog_names))
@@ -182,7 +182,7 @@ def _with_errors(model: Any) -> list[Array]:
     for params in concentrated_starts(twin):
         at = twin.layout.matrices(params)
         rates = twin.curves(params).yields(model.panel.maturities)
-        states = np.column_stack([data[:, m:] @ twin.norm.weights.T, data[:, :m]])
+        states = np.column_stack([data[:, m:] @ twin.panel.weights.T, data[:, :m]])
         errors = data[:, m:] - rates.mean(states)
         K = bounded_roots(at["K_P"], model.panel.period)
         values = {
@@ -194,7 +194,7 @@ def _with_errors(model: Any) -> list[Array]:
     return out
 
 
-def require_concentrated(model: Any) -> None:
+def require_concentrated(model: ATSM) -> None:
     """Raise if the likelihood of a model cannot be concentrated."""
     given = model._given
     faults = [
@@ -216,22 +216,22 @@ def require_concentrated(model: Any) -> None:
             )  # fmt: skip
 
 
-def _without_first(model: Any) -> Array:
+def _without_first(model: ATSM) -> Array:
     """Return the data that enter the likelihood, without the first date if it is conditioned on."""
     return np.asarray(model.endog[1:] if model.initialization_kind == "conditional" else model.endog)
 
 
-def known_states(model: Any) -> tuple[Array, Array]:
+def known_states(model: ATSM) -> tuple[Array, Array]:
     """Return portfolios and macro factors of all dates, and the yields that enter the likelihood."""
     data, m = _without_first(model), model.panel.n_observed
     y = data[:, m:]
     states = np.column_stack([y @ model.panel.weights.T, data[:, :m]])
     if model.initialization_kind == "conditional":
-        states = np.vstack([model.first_portfolios, states])
+        states = np.vstack([np.asarray(model.first_portfolios), states])
     return states, y
 
 
-def score_given_first(model: Any, system: System) -> tuple[SystemScore, tuple[float, float]]:
+def score_given_first(model: ATSM, system: System) -> tuple[SystemScore, tuple[float, float]]:
     """
     Return score and log-likelihood for portfolios without errors and macro factors, given the first date.
 
@@ -291,11 +291,13 @@ class Concentrated:
         A model that `require_concentrated` accepts.
     """
 
-    def __init__(self, model: Any) -> None:
-        panel, self.norm = model.panel, model.norm
+    def __init__(self, model: ATSM) -> None:
+        panel, self.norm = model.panel, cast(Portfolios, model.norm)
         self.dt, self.period = float(panel.steps), panel.period
+        self.obs_cov = model.layout.blocks["obs_cov"]
         states, self.y = known_states(model)
-        self.P = states[-len(self.y) :, : len(self.norm.weights)]
+        self.P = states[-len(self.y) :, : panel.k_factors]
+        self.cells = len(self.y) * (self.y.shape[1] - panel.k_factors)
         before, after = np.column_stack([states[:-1], np.ones(len(states) - 1)]), states[1:]
         fit = np.linalg.lstsq(before, after, rcond=None)[0]
         residual = after - before @ fit
@@ -316,7 +318,7 @@ class Concentrated:
         lower = np.tril_indices(k)
         scale = np.concatenate([0.1 + np.abs(roots), np.full(len(lower[0]), 0.1)])
 
-        def at(w: Array) -> tuple[Array, Array]:
+        def _at(w: Array) -> tuple[Array, Array]:
             turn = np.eye(k)
             turn[lower] += scale[k:] * w[k:]
             own = self.chol[:k, :k] @ turn
@@ -324,48 +326,33 @@ class Concentrated:
 
         first = np.zeros(len(scale))
         fit = scipy.optimize.minimize(  # type: ignore[call-overload]
-            lambda w: self(*at(w)), first, method="BFGS", options={"gtol": 1e-4, "maxiter": 100}
+            lambda w: self(*_at(w)), first, method="BFGS", options={"gtol": 1e-4, "maxiter": 100}
         )
-        return float(fit.fun), self.values(*at(fit.x))
+        at, squares = self._fitted(*_at(fit.x))
+        at["obs_cov"] = self.obs_cov.values(dict.fromkeys(self.obs_cov.names, squares / self.cells))
+        return float(fit.fun), {**at, "K_P": self.K, "kappa_P": self.kappa[:, None]}
 
-    def values(self, roots: Array, cov: Array) -> Values:
-        """Return all blocks at the maximum, given the roots and the covariance of the portfolios."""
-        at = self._fitted(roots, cov)
-        errors = self._errors(at)
-        p, k = self.y.shape[1], len(roots)
-        W = self.norm.weights
-        off = np.eye(p) - W.T @ np.linalg.solve(W @ W.T, W)
-        at["obs_cov"] = off * np.sum(errors**2) / (len(errors) * (p - k))
-        return {**at, "K_P": self.K, "kappa_P": self.kappa[:, None]}
-
-    def _fitted(self, roots: Array, cov: Array) -> Values:
-        at: Values = {**self.norm.from_roots(roots), "state_cov": self._with_macro(cov)}
-        return {**at, self.norm.drift: self.norm.mean_fit(at, self.y, self.P)}
-
-    def _with_macro(self, cov: Array) -> Array:
-        """Return Sigma Sigma' of all states, with the regression of macro factors on portfolios."""
-        k = len(cov)
-        chol = np.array(self.chol)
+    def _fitted(self, roots: Array, cov: Array) -> tuple[Values, float]:
+        """Return the blocks that price bonds, and the sum of squared errors of the yields."""
+        k, chol = len(cov), np.array(self.chol)
         chol[:k, :k] = np.linalg.cholesky(cov)
+        # the regression of macro factors on portfolios is that of the data
         chol[k:, :k] = np.linalg.solve(self.chol[:k, :k].T, self.chol[k:, :k].T).T @ chol[:k, :k]
-        return np.asarray(chol @ chol.T)
-
-    def _errors(self, at: Values) -> Array:
+        at: Values = {**self.norm.from_roots(roots), "state_cov": chol @ chol.T}
+        at[self.norm.drift] = self.norm.mean_fit(at, self.y, self.P)
         A, B = self.norm.yields_on_portfolios(at)
-        return np.asarray(self.y - A - self.P @ B.T)
+        return at, float(np.sum((self.y - A - self.P @ B.T) ** 2))
 
     def __call__(self, roots: Array, cov: Array) -> float:
         """Return the value, or a large constant where it does not exist."""
         try:
-            at = self._fitted(roots, cov)
-            errors = self._errors(at)
+            at, squares = self._fitted(roots, cov)
             omega = discretise(self.K, self.kappa, at["state_cov"], self.dt, self.period).cov
             sign, logdet = np.linalg.slogdet(omega)
             trace = float(np.trace(np.linalg.solve(omega, self.omega)))
         except NOT_HERE:
             return _WALL
-        p, k = self.y.shape[1], len(roots)
-        value = 0.5 * self.n * (logdet + trace) + 0.5 * len(errors) * (p - k) * np.log(np.sum(errors**2))
+        value = 0.5 * self.n * (logdet + trace) + 0.5 * self.cells * np.log(squares)
         return float(value) if sign > 0 and np.isfinite(value) else _WALL
 
 
@@ -423,7 +410,7 @@ class NumericalUpdates(LinearGaussianUpdates):
         scale = self._scale(expected, params)[moving]
         value, _ = expected.value_and_gradient(params)
 
-        def objective(w: Array) -> tuple[float, Array]:
+        def _objective(w: Array) -> tuple[float, Array]:
             at = np.array(z)
             at[moving] += scale * w
             trial = self.layout.constrain(at)
@@ -435,7 +422,7 @@ class NumericalUpdates(LinearGaussianUpdates):
 
         options = {"maxiter": _ITERATIONS, "maxcor": 20, "ftol": 1e-13, "gtol": 1e-8}
         found = scipy.optimize.minimize(  # type: ignore[call-overload]
-            objective, np.zeros(len(scale)), jac=True, method="L-BFGS-B", options=options
+            _objective, np.zeros(len(scale)), jac=True, method="L-BFGS-B", options=options
         )
         if not found.fun < 0:
             return params, moments
@@ -573,8 +560,8 @@ class ExpectedLoglike:
             return 0.0, np.zeros(k), np.zeros((k, k))
         gap = (self.moments.initial_mean - system.initial_state)[:, None]
         second = self.moments.initial_cov + gap @ gap.T
-        start = Regression(second[None], gap[None], np.ones((1, 1, 1)), np.ones(1))
-        value, by_cov, by_mean = gaussian(system.initial_state_cov[None], start)
+        initial = Regression(second[None], gap[None], np.ones((1, 1, 1)), np.ones(1))
+        value, by_cov, by_mean = gaussian(system.initial_state_cov[None], initial)
         return value, by_mean[0, :, 0], by_cov[0]
 
 

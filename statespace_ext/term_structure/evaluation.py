@@ -12,18 +12,9 @@ import pandas as pd
 from ..display import Displayed
 from ..engine.arguments import options_of, positive_integer, positive_integers, truth
 from ..engine.validation import as_dates
-from ..exceptions import SpecificationError, UnsupportedError, shown
-from ..inference.many import (
-    applied,
-    data_of,
-    fits_by_name,
-    model_of,
-    model_on,
-    of_parameters,
-    outcome_of,
-    report_records,
-)
-from ..inference.windows import diebold_mariano, fixed_of, windows_of
+from ..exceptions import SpecificationError, shown
+from ..inference.many import applied, data_of, model_of, model_on, outcome_of, report_records
+from ..inference.windows import diebold_mariano, fit_windows, fixed_of, windows_of
 from ..numerics.linear_algebra import Array
 from ..plots import CONSTANT, LINE, ZERO, new_figure
 from .panel import years_after
@@ -32,11 +23,14 @@ from .rates import ImpliedReturns, Rates, years
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ..inference.records import FitRecord
+    from .atsm import ATSM
+
 MODEL, RANDOM_WALK, OTHER = "model", "random walk", "other model"
 
 
 def forecast_horizons(
-    results: Any, steps: Any, horizons: Any, dates: Any, extrapolate: bool = False
+    results: Any, steps: object, horizons: Any, dates: Any, extrapolate: bool = False
 ) -> tuple[Array, pd.Index]:
     """
     Return horizons in years and their labels.
@@ -84,11 +78,11 @@ class Forecasts(ImpliedReturns):
 
     def forecast_yields(
         self,
-        steps: Any = None,
+        steps: object = None,
         *,
-        horizons: Any = None,
-        dates: Any = None,
-        maturities: Any = None,
+        horizons: object = None,
+        dates: object = None,
+        maturities: object = None,
         param_uncertainty: bool = True,
         extrapolate: bool = False,
     ) -> Rates:
@@ -184,7 +178,7 @@ class YieldEvaluation(Displayed):
         columns = ["n", "rmse", "rmse_benchmark", "ratio", "dm", "p_value"]
         return pd.DataFrame(list(rows.values()), index, columns)
 
-    def plot(self, fig: Any = None, figsize: tuple[float, float] | None = None) -> Figure:
+    def plot(self, fig: Figure | None = None, figsize: tuple[float, float] | None = None) -> Figure:
         """
         Plot root mean square errors by maturity, with one panel for each number of steps.
 
@@ -226,8 +220,8 @@ class YieldEvaluation(Displayed):
 
 def evaluate(
     results: Any,
-    steps: Any = (1, 3, 6, 12),
-    maturities: Any = None,
+    steps: object = (1, 3, 6, 12),
+    maturities: object = None,
     benchmark: Any = "random walk",
     *,
     window: int | None = None,
@@ -281,12 +275,7 @@ def evaluate(
     (1997), International Journal of Forecasting 13; Diebold & Li (2006), Journal of Econometrics 130.
     """
     model, ahead = model_of(results), positive_integers(steps, "steps")
-    if model.panel.steps.ndim:
-        raise UnsupportedError(
-            "The length of a step after irregular dates is unknown",
-            got="irregular dates",
-            remedy="Use yields at regular dates, such as month ends.",
-        )
+    model.panel.require_regular("The length of a step after irregular dates is unknown")
     places = _places(model, maturities)
     last = model.nobs - max(ahead)
     window = model.nobs // 2 if window is None else window
@@ -316,7 +305,7 @@ def evaluate(
     return YieldEvaluation(pd.DataFrame(errors, index=index, columns=columns), refits, tau, name)
 
 
-def _places(model: Any, maturities: Any) -> Array:
+def _places(model: ATSM, maturities: object) -> Array:
     """Return the columns of the panel for the given maturities."""
     own = model.panel.maturities
     if maturities is None:
@@ -333,7 +322,7 @@ def _places(model: Any, maturities: Any) -> Array:
     return np.argmin(apart, axis=1)
 
 
-def _checked(benchmark: Any, model: Any) -> Any:
+def _checked(benchmark: object, model: ATSM) -> Any:
     """Return the results of a benchmark model of the same panel, or None for the random walk."""
     if isinstance(benchmark, str) and benchmark == RANDOM_WALK:
         return None
@@ -365,13 +354,11 @@ def _forecasts(
     y, h = data_of(model), float(model.panel.steps) * np.array(ahead)
     # weights that the constructor computed are computed again from the data of each window
     changed = {"portfolio_weights": None} if "portfolio_weights" in model._computed else {}
-    models = ((f"{rows.stop}", model_on(model, y[rows], rows, **changed)) for rows in blocks)
     options = {"method": "mle", "cov_type": "none", **options_of(fit_options, "fit_options")}
-    made = fits_by_name(models, options, fixed=fixed_of(results))
-    records = of_parameters((made[f"{rows.stop}"] for rows in blocks), model.param_names)
+    records = fit_windows(model, blocks, options, fixed_of(results), changed)
     ends = [*(rows.stop for rows in blocks[1:]), int(origins[-1]) + 1]
 
-    def predicted(record: Any, rows: slice, end: int) -> Array:
+    def _predicted(record: FitRecord, rows: slice, end: int) -> Array:
         known = model_on(model, y[rows], rows, **changed)
         weights = {"portfolio_weights": known.panel.weights} if changed else {}
         longer = slice(rows.start, end - 1)
@@ -383,7 +370,7 @@ def _forecasts(
         return affine.mean(own).reshape(len(own), len(ahead), len(places))
 
     out = np.full((len(origins), len(ahead), len(places)), np.nan)
-    parts = applied(predicted, records, blocks, ends)
+    parts = applied(_predicted, records, blocks, ends)
     for rows, end, part in zip(blocks, ends, parts, strict=True):
         if part is not None:
             out[rows.stop - origins[0] : end - origins[0]] = part

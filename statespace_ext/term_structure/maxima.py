@@ -10,6 +10,7 @@ import numpy as np
 import scipy.optimize
 
 from ..fit.problem import EstimationProblem
+from ..numerics.differences import jacobian
 from ..numerics.linear_algebra import NOT_HERE, Array
 from .dynamics import Values
 from .normalisation import CrossSection, assembled, cross_section, in_structure, physical
@@ -38,27 +39,27 @@ def variants(model: ATSM, base: list[Array]) -> list[Array]:
     """
     out = list(base)
     for params in base[:2]:
-        out += [fast for j in range(1, model.k_factors) for fast in _fast(model, params, j)]
+        out += [_fast(model, params, j) for j in range(1, model.k_factors)]
     return out
 
 
-def _fast(model: ATSM, params: Array, j: int) -> list[Array]:
+def _fast(model: ATSM, params: Array, j: int) -> Array:
     """Return parameters with a factor j that reverts within a month or two and keeps its variance."""
     layout = model.layout
     at = layout.matrices(params)
     both = model.dynamics_at(at)
     K, cov = np.array(both.K_P), np.array(both.cov)
     mean = np.linalg.lstsq(K, both.kappa_P, rcond=None)[0]
-    root = _FAST_ROOT / np.sqrt(max(K[j, j], 1e-3) / _FAST_ROOT + 1.0)
+    speed = _FAST_ROOT / np.sqrt(max(K[j, j], 1e-3) / _FAST_ROOT + 1.0)
     if both.period is not None:
-        root = -np.expm1(-root * both.period) / both.period
+        speed = -np.expm1(-speed * both.period) / both.period
     if not layout.blocks["state_cov"].is_fixed:
-        cov[j] *= np.sqrt(root / max(K[j, j], 1e-3))
-        cov[:, j] *= np.sqrt(root / max(K[j, j], 1e-3))
-    K[j, j] = root
+        cov[j] *= np.sqrt(speed / max(K[j, j], 1e-3))
+        cov[:, j] *= np.sqrt(speed / max(K[j, j], 1e-3))
+    K[j, j] = speed
     at = {**at, "state_cov": cov}
     at.update(physical(model, K, mean, cov, model.norm.pricing(at)))
-    return [layout.project(at, params)]
+    return layout.project(at, params)
 
 
 class ExactYields:
@@ -110,8 +111,8 @@ def _sets(p: int, k: int) -> Array:
 def errors_may_vanish(model: ATSM) -> bool:
     """Return whether a maximum may have as many maturities without errors as there are latent factors."""
     layout, panel = model.layout, model.panel
-    own, start = layout.blocks["obs_cov"], layout.blocks["initial_state"]
-    plain = not panel.n_observed and start.is_fixed and model.nobs > 3 * model.k_factors
+    own, initial = layout.blocks["obs_cov"], layout.blocks["initial_state"]
+    plain = not panel.n_observed and initial.is_fixed and model.nobs > 3 * model.k_factors
     apart = np.all(own.rows == own.columns) and len(set(layout.index["obs_cov"])) == len(panel.maturities)
     return bool(plain and apart and len(panel.maturities) > model.k_factors)
 
@@ -160,27 +161,27 @@ def _priced_exactly(
     index = np.concatenate([layout.index[key] for key in norm.blocks() if key != norm.drift])
     size = np.maximum(np.abs(params[index]), _LEAST_SIZE)
 
-    def blocks(w: Array) -> Values:
+    def _blocks(w: Array) -> Values:
         near = np.array(params)
         near[index] = w * size
         return layout.matrices(near)
 
-    def loss(w: Array) -> float:
+    def _loss(w: Array) -> float:
         try:
-            return -float(exact.loglike(norm.slopes(blocks(w), sample), chosen[None])[0]) / len(y)
+            return -float(exact.loglike(norm.slopes(_blocks(w), sample), chosen[None])[0]) / len(y)
         except NOT_HERE:
             return _WALL
 
-    def factors(at: Values) -> Array:
+    def _factors(at: Values) -> Array:
         A, B = sample.loadings(norm.pricing(at), at["state_cov"])
         return np.linalg.solve(B[chosen], (y[:, chosen] - A[chosen]).T).T
 
     options: Any = {"gtol": 1e-3, "maxiter": 30}
-    at = blocks(scipy.optimize.minimize(loss, params[index] / size, method="BFGS", options=options).x)
-    cov = in_structure(layout.blocks["state_cov"], sample.autoregression(factors(at))[2])
+    at = _blocks(scipy.optimize.minimize(_loss, params[index] / size, method="BFGS", options=options).x)
+    cov = in_structure(layout.blocks["state_cov"], sample.autoregression(_factors(at))[2])
     at = _mean_fitted(model, {**at, "state_cov": cov}, chosen, sample)
     given = {key: at[key] for key in (*norm.blocks(), "state_cov")}
-    return assembled(model, given, factors(at), sample, _EXACT * np.var(y, axis=0))
+    return assembled(model, given, _factors(at), sample, _EXACT * np.var(y, axis=0))
 
 
 def _mean_fitted(model: ATSM, at: Values, chosen: Array, sample: CrossSection) -> Values:
@@ -192,32 +193,29 @@ def _mean_fitted(model: ATSM, at: Values, chosen: Array, sample: CrossSection) -
     |E|^2 / 2, the loss of likelihood of the moves for the covariance root (I + E) root'.
     """
     norm, y, block = model.norm, sample.yields, model.layout.blocks["state_cov"]
-    root, k = np.linalg.cholesky(at["state_cov"]), model.k_factors
+    chol, k = np.linalg.cholesky(at["state_cov"]), model.k_factors
     full = len(set(block.names)) == k * (k + 1) // 2
     free = [] if block.is_fixed else [(i, j) for i in range(k) for j in range(i + 1) if full or i == j]
     unit = np.std(y) + np.abs(np.mean(y))
 
-    def moved(x: Array) -> Values:
+    def _moved(x: Array) -> Values:
         E = np.zeros((k, k))
         E[tuple(np.array(free, dtype=int).reshape(-1, 2).T)] = x[1:]
-        out = {**at, "state_cov": in_structure(block, root @ (np.eye(k) + E + np.tril(E, -1).T) @ root.T)}
+        out = {**at, "state_cov": in_structure(block, chol @ (np.eye(k) + E + np.tril(E, -1).T) @ chol.T)}
         return {**out, norm.drift: at[norm.drift] + x[0] * unit} if norm.drift else out
 
-    def gaps(x: Array) -> Array:
-        now = moved(x)
+    def _gaps(x: Array) -> Array:
+        now = _moved(x)
         A, B = sample.loadings(norm.pricing(now), now["state_cov"])
         slopes = np.linalg.solve(B[chosen].T, B.T).T
         errors = y - A - (y[:, chosen] - A[chosen]) @ slopes.T
         return np.delete(errors.mean(axis=0) / (np.std(errors, axis=0) + _EXACT * np.std(y, axis=0)), chosen)
 
     zero = np.zeros(1 + len(free))
-    base = gaps(zero)
-    jacobian = np.column_stack(
-        [(gaps(_SHORT * unit_vector) - base) / _SHORT for unit_vector in np.eye(len(zero))]
-    )
+    slopes = jacobian(_gaps, zero, np.full(len(zero), _SHORT), order=1)
     weights = np.sqrt([0.0, *(0.5 if i == j else 1.0 for i, j in free)])
-    design = np.vstack([jacobian, np.diag(weights)])
-    return moved(np.linalg.lstsq(design, np.concatenate([-base, zero]), rcond=None)[0])
+    design = np.vstack([slopes, np.diag(weights)])
+    return _moved(np.linalg.lstsq(design, np.concatenate([-_gaps(zero), zero]), rcond=None)[0])
 
 
 def ranked_starts(model: ATSM, problem: EstimationProblem, base: list[Array], warm: bool) -> list[Array]:
@@ -239,15 +237,15 @@ def ranked_starts(model: ATSM, problem: EstimationProblem, base: list[Array], wa
         Whether these are maxima for exact portfolios, which need no variants.
     """
 
-    def level(start: Array) -> float:
+    def _level(start: Array) -> float:
         return problem.value(problem.reduced(start))
 
     starts = base if warm else variants(model, base)
     if not warm and errors_may_vanish(model):
         some = len(base[:_IMPROVED])
-        better = [max([start, *without_error(model, start)], key=level) for start in starts[:some]]
+        better = [max([start, *without_error(model, start)], key=_level) for start in starts[:some]]
         starts = [*better, *starts[some:]]
-    levels = np.array([level(start) for start in starts])
+    levels = np.array([_level(start) for start in starts])
     least = np.max(levels) - model.endog.size
     order = [i for i in np.argsort(-levels, kind="stable") if levels[i] >= least]
     return [problem.reduced(starts[i]) for i in order or range(len(starts))]
@@ -286,11 +284,9 @@ def exchanges(model: ATSM, problem: EstimationProblem, params: Array) -> list[Ar
         return [problem.reduced(other) for other in others]
     order = np.argsort(model.panel.maturities[block.rows], kind="stable")
     typical = float(np.median(params[places][~zero]))
-    out = []
-    for rank, i in enumerate(order):
-        near = order[max(rank - 1, 0) : rank + 2]
-        for j in near[~zero[near]] if zero[i] else ():
-            trial = np.array(params)
-            trial[places[i]], trial[places[j]] = typical, _EXACT * sizes[j]
-            out.append(trial)
-    return out
+    neighbours = np.eye(len(order), k=1, dtype=bool) | np.eye(len(order), k=-1, dtype=bool)
+    swaps = order[np.argwhere(neighbours & zero[order][:, None] & ~zero[order])]
+    out = np.tile(params, (len(swaps), 1))
+    for trial, (i, j) in zip(out, swaps, strict=True):
+        trial[places[i]], trial[places[j]] = typical, _EXACT * sizes[j]
+    return list(out)

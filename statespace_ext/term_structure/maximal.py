@@ -16,7 +16,6 @@ from .dynamics import Pricing, Values
 from .normalisation import CrossSection, Normalisation, Start, column
 
 _ROOTS = ((0.01, 0.3, 1.0), (0.02, 0.5, 2.5), (0.05, 0.6, 0.7), (0.002, 0.1, 0.5), (0.03, 1.0, 6.0))
-_PAIR = ("mean", "square")
 _REAL = 1e-9
 """Imaginary part of a root, relative to the largest root, that counts as rounding."""
 _EQUAL = 1e-5
@@ -27,9 +26,6 @@ _NO_SLOPE = 1e-10
 """Derivative of the mean yields by k_inf, relative to maturity, that counts as rounding."""
 
 
-_MEETING = (
-    'Two Q-roots are equal, as where the likelihood rises towards complex ones: see identification="{}".'
-)
 _EQUAL_PAIR = "The Q-roots of pair {} are equal: they have no standard errors, mean and square have."
 
 
@@ -41,6 +37,11 @@ def seconds(k: int) -> Array:
 def meet(roots: Array) -> bool:
     """Return whether two roots are equal, to the precision of a search."""
     return bool(np.any(np.diff(np.sort(roots)) < _EQUAL * np.max(np.abs(roots))))
+
+
+def equal_pairs(mean: Array, square: Array) -> list[str]:
+    """Return a line for each pair of roots, mean +- sqrt(square), that are equal up to rounding."""
+    return [_EQUAL_PAIR.format(i + 1) for i in np.flatnonzero(np.abs(square) < (_EQUAL * mean) ** 2)]
 
 
 class Portfolios(Normalisation):
@@ -141,10 +142,6 @@ class Portfolios(Normalisation):
         """Return the blocks, without drift, for real Q-roots or for the search parameters of a subclass."""
         return {"roots_Q": roots[:, None], "k_inf": np.zeros((1, 1))}
 
-    def searched(self, at: Values) -> Array:
-        """Return the argument of `from_roots`: the Q-roots, or the search parameters of a subclass."""
-        return np.concatenate([at[key].ravel() for key in ("roots_Q", "pairs_Q") if key in at])
-
     def _searches(self) -> list[Array]:
         """Return the starts of searches for the Q-roots."""
         k = len(self.weights)
@@ -157,13 +154,13 @@ class Portfolios(Normalisation):
         cov = sample.autoregression(P)[2]
         centred, X = y - y.mean(axis=0), P - P.mean(axis=0)
 
-        def errors(roots: Array) -> Array:
+        def _errors(roots: Array) -> Array:
             B = self._yield_loadings(roots)
             return (centred - X @ B.T).ravel() if B is not None else np.full(centred.size, 1e3 * np.std(y))
 
         found: list[tuple[float, Array]] = []
         for first in self._searches():
-            fit = scipy.optimize.least_squares(errors, first, x_scale=0.1 + np.abs(first), max_nfev=60)
+            fit = scipy.optimize.least_squares(_errors, first, x_scale=0.1 + np.abs(first), max_nfev=60)
             roots = self._ordered(fit.x)
             if not any(np.allclose(roots, other, rtol=0.02, atol=1e-3) for _, other in found):
                 found.append((float(fit.cost), roots))
@@ -198,13 +195,13 @@ class Portfolios(Normalisation):
     def mean_fit(self, at: Values, y: Array, P: Array) -> Array:
         """Return the drift that fits the mean yields best; A is affine in the drift."""
 
-        def intercept(drift: float) -> Array:
+        def _intercept(drift: float) -> Array:
             A, B = self.yields_on_portfolios({**at, self.drift: np.array([[drift]])})
             return np.asarray(y.mean(axis=0) - A - B @ P.mean(axis=0))
 
         unit = float(np.std(y)) + float(np.abs(y.mean()))
-        base = intercept(0.0)
-        slope = (intercept(unit) - base) / unit
+        base = _intercept(0.0)
+        slope = (_intercept(unit) - base) / unit
         size = float(slope @ slope)
         if size <= (_NO_SLOPE * float(np.max(self.tau))) ** 2:  # the panel has as many maturities as factors
             return np.zeros((1, 1))
@@ -213,13 +210,9 @@ class Portfolios(Normalisation):
     def _ordered(self, roots: Array) -> Array:
         return np.sort(roots)
 
-    def remarks(self, at: Values) -> list[str]:
-        """Report if two roots are equal, so that the likelihood may increase with complex roots."""
-        return [_MEETING.format(self.beyond)] if self.roots_meet(at) else []
-
     def roots_meet(self, at: Values) -> bool:
-        """Return whether two Q-roots are equal, to the precision of a search."""
-        return meet(at["roots_Q"][:, 0])
+        """Return whether two Q-roots are equal, to the precision of a search, if all of them are real."""
+        return bool(self.beyond) and meet(at["roots_Q"][:, 0])
 
     def normalised(self, at: Values) -> Values:
         """Sort the roots in increasing order and keep the long-run Q-mean of r, k_inf / root_Q.1."""
@@ -254,7 +247,8 @@ class RootPairs(Portfolios):
     def blocks(self) -> dict[str, AffineMatrix]:
         """Return the blocks of the single root, of the pairs, and of the drift."""
         k = len(self.weights)
-        pairs = [(i, j, f"pair_Q.{i + 1}.{name}", 1.0) for i in range(k // 2) for j, name in enumerate(_PAIR)]
+        names = enumerate(("mean", "square"))
+        pairs = [(i, j, f"pair_Q.{i + 1}.{name}", 1.0) for j, name in names for i in range(k // 2)]
         single = {"roots_Q": column(["root_Q.1"])} if k % 2 else {}
         return {
             **single,
@@ -294,20 +288,15 @@ class RootPairs(Portfolios):
 
     def derived(self, at: Values) -> dict[str, float]:
         """Return k_inf of Joslin, Singleton & Zhu, drift_Q over the other roots, for a real slowest root."""
-        roots = np.linalg.eigvals(self._latent(at)[0])
-        first = int(np.argmin(roots.real))
-        if abs(roots[first].imag) > _REAL * np.max(np.abs(roots)):
+        eigenvalues = np.linalg.eigvals(self._latent(at)[0])
+        first = int(np.argmin(eigenvalues.real))
+        if abs(eigenvalues[first].imag) > _REAL * np.max(np.abs(eigenvalues)):
             return {}
-        return {"k_inf": float(at["drift_Q"][0, 0] / np.prod(np.delete(roots, first)).real)}
+        return {"k_inf": float(at["drift_Q"][0, 0] / np.prod(np.delete(eigenvalues, first)).real)}
 
     def remarks(self, at: Values) -> list[str]:
         """Report pairs that are equal up to rounding; their roots have no derivative, unlike s and d."""
-        mean, square = at["pairs_Q"].T
-        return [_EQUAL_PAIR.format(i + 1) for i in np.flatnonzero(np.abs(square) < (_EQUAL * mean) ** 2)]
-
-    def roots_meet(self, at: Values) -> bool:
-        """Return False, because the model includes complex roots."""
-        return False
+        return equal_pairs(*at["pairs_Q"].T)
 
     def normalised(self, at: Values) -> Values:
         """Return the blocks with the nearest roots as pairs, sorted from the slowest."""
@@ -344,7 +333,6 @@ class DaiSingleton(Normalisation):
     latent = scaled = True
     drift = "delta_0"
     twin = "jsz"
-    """The same model with portfolios as factors."""
     beyond = "dai-singleton-pairs"
     """The model with complex roots, with which the fit continues if two roots become equal."""
     _portfolios = Portfolios
@@ -393,7 +381,7 @@ class DaiSingleton(Normalisation):
         for key in ("K_P", "lambda_1"):
             if key in at:
                 out[key] = rotation @ at[key] @ rotation.T
-        for key in ("kappa_P", "lambda_0"):
+        for key in ("kappa_P", "lambda_0", "initial_state"):
             if key in at:
                 out[key] = rotation @ at[key]
         return out
@@ -436,8 +424,8 @@ class DaiSingleton(Normalisation):
 
     def _rotation(self, K: Array) -> Array:
         """Return O for which O K O' has the form of the class, a Schur form with sorted roots."""
-        roots, vectors = np.linalg.eig(K.T)
-        return np.asarray(np.linalg.qr(np.real(vectors[:, np.argsort(roots.real)]))[0].T)
+        eigenvalues, vectors = np.linalg.eig(K.T)
+        return np.asarray(np.linalg.qr(np.real(vectors[:, np.argsort(eigenvalues.real)]))[0].T)
 
     def _sorting(self, K: Array) -> Array:
         """Return the rotation that sorts the roots of a matrix in this form."""
@@ -449,13 +437,9 @@ class DaiSingleton(Normalisation):
         """Remove rounding errors from a matrix in this form."""
         return np.tril(K)
 
-    def remarks(self, at: Values) -> list[str]:
-        """Report if two roots are equal, so that the likelihood may increase with complex roots."""
-        return [_MEETING.format(self.beyond)] if self.roots_meet(at) else []
-
     def roots_meet(self, at: Values) -> bool:
-        """Return whether two Q-roots are equal, to the precision of a search."""
-        return meet(np.diag(at["K_Q"]))
+        """Return whether two Q-roots are equal, to the precision of a search, if all of them are real."""
+        return bool(self.beyond) and meet(np.diag(at["K_Q"]))
 
 
 class DaiSingletonPairs(DaiSingleton):
@@ -512,14 +496,7 @@ class DaiSingletonPairs(DaiSingleton):
     def remarks(self, at: Values) -> list[str]:
         """Report pairs that are equal up to rounding; their roots have no derivative."""
         K, second = at["K_Q"], seconds(len(at["K_Q"]))
-        square = np.abs(K[second, second - 1] * K[second - 1, second])
-        return [
-            _EQUAL_PAIR.format(i + 1) for i in np.flatnonzero(square < (_EQUAL * np.diag(K)[second]) ** 2)
-        ]
-
-    def roots_meet(self, at: Values) -> bool:
-        """Return False, because the model includes complex roots."""
-        return False
+        return equal_pairs(K[second, second], K[second, second - 1] * K[second - 1, second])
 
 
 def _least(M: Array, count: int) -> Array:

@@ -18,7 +18,7 @@ import scipy.optimize
 
 from ..fit.start_values import fill_missing
 from ..numerics.bond_pricing import loadings
-from ..numerics.differences import central_differences
+from ..numerics.differences import central_differences, jacobian
 from ..numerics.linear_algebra import NOT_HERE, Array, symmetrize
 from ..numerics.ornstein_uhlenbeck import from_steps
 from ..params.affine import AffineMatrix, affine_matrix
@@ -36,6 +36,11 @@ _SURVEY = 0.1
 """Error share of the variance of a survey at the start of a search."""
 _WEIGHT = 100.0
 """Weight of P-roots that are too small, relative to the distance of K_P from its target."""
+
+
+_MEETING = (
+    'Two Q-roots are equal, as where the likelihood rises towards complex ones: see identification="{}".'
+)
 
 
 Start = tuple[Mapping[str, Any], Array | None]
@@ -82,8 +87,20 @@ class CrossSection:
         return loadings(q.K, q.kappa, cov[:k, :k], q.delta_0, q.delta_1, self.maturities, self.period)
 
     def autoregression(self, X: Array) -> tuple[Array, Array, Array]:
-        """Return K, kappa and cov of factors; see the function `autoregression`."""
-        return autoregression(X, self.step, self.period)
+        """Return K, kappa and cov from a VAR(1) of factors, with bounded roots."""
+        before, after = X[:-1], X[1:]
+        fit = np.linalg.lstsq(np.column_stack([before, np.ones(len(before))]), after, rcond=None)[0]
+        residual = after - before @ fit[:-1] - fit[-1]
+        omega = residual.T @ residual / len(residual)
+        scale, dt = np.sqrt(np.diag(omega)), self.step
+        try:
+            K, _, cov = from_steps(fit[:-1].T, fit[-1], omega, dt, self.period)
+            if np.min(np.linalg.eigvalsh(cov / scale[:, None] / scale * dt)) < 1e-3:
+                cov = omega / dt
+        except NOT_HERE:
+            K, cov = (np.eye(len(scale)) - fit[:-1].T) / dt, omega / dt
+        K = bounded_roots(K, self.period)
+        return K, K @ X.mean(axis=0), symmetrize(cov)
 
     def regression(self) -> tuple[Array, Array]:
         """Return intercepts (p,) and slopes (p, k) of the yields on the observed factors."""
@@ -114,30 +131,13 @@ def least_squares_factors(y: Array, B: Array) -> Array:
     return np.linalg.lstsq(B, y.T, rcond=None)[0].T
 
 
-def autoregression(X: Array, dt: float, period: float | None = None) -> tuple[Array, Array, Array]:
-    """Return K, kappa and cov from a VAR(1) of factors observed every dt years, with bounded roots."""
-    before, after = X[:-1], X[1:]
-    fit = np.linalg.lstsq(np.column_stack([before, np.ones(len(before))]), after, rcond=None)[0]
-    residual = after - before @ fit[:-1] - fit[-1]
-    omega = residual.T @ residual / len(residual)
-    scale = np.sqrt(np.diag(omega))
-    try:
-        K, _, cov = from_steps(fit[:-1].T, fit[-1], omega, dt, period)
-        if np.min(np.linalg.eigvalsh(cov / scale[:, None] / scale * dt)) < 1e-3:
-            cov = omega / dt
-    except NOT_HERE:
-        K, cov = (np.eye(len(scale)) - fit[:-1].T) / dt, omega / dt
-    K = bounded_roots(K, period)
-    return K, K @ X.mean(axis=0), symmetrize(cov)
-
-
 def bounded_roots(K: Array, period: float | None = None) -> Array:
     """Move the real parts of the eigenvalues of a matrix inside the bounds of start values."""
-    roots, vectors = np.linalg.eig(K)
+    eigenvalues, vectors = np.linalg.eig(K)
     largest = _LARGEST_ROOT if period is None else min(_LARGEST_ROOT, 1.0 / period)
-    if np.all(roots.real > _LEAST_ROOT) and np.all(roots.real < largest):
+    if np.all(eigenvalues.real > _LEAST_ROOT) and np.all(eigenvalues.real < largest):
         return K
-    inside = np.clip(roots.real, _LEAST_ROOT, largest) + 1j * roots.imag
+    inside = np.clip(eigenvalues.real, _LEAST_ROOT, largest) + 1j * eigenvalues.imag
     return np.asarray(np.real(vectors @ np.diag(inside) @ np.linalg.inv(vectors)))
 
 
@@ -227,32 +227,32 @@ def stable_prices(block: AffineMatrix, pricing: Pricing, cov: Array, K: Array, l
     k, names = len(pricing.K), list(block.param_names)
     own, zero = cov[:k, :k], np.zeros(k)
 
-    def prices(x: Array) -> Array:
+    def _prices(x: Array) -> Array:
         return block.values(dict(zip(names, x.tolist(), strict=True)))
 
-    def distance(x: Array) -> Array:
+    def _distance(x: Array) -> Array:
         away = np.zeros(K.shape)
-        away[:k] = risk_neutral_to_physical(pricing, own, zero, prices(x))[0] - K[:k]
+        away[:k] = risk_neutral_to_physical(pricing, own, zero, _prices(x))[0] - K[:k]
         return away
 
     if not names:
-        return prices(np.zeros(0))
-    base = distance(np.zeros(len(names)))
-    jacobian = np.column_stack([(distance(unit) - base).ravel() for unit in np.eye(len(names))])
-    nearest = np.linalg.lstsq(jacobian, -base.ravel(), rcond=None)[0]
+        return _prices(np.zeros(0))
+    zeros = np.zeros(len(names))
+    slopes = jacobian(_distance, zeros, zeros + 1.0, order=1).reshape(-1, len(names))  # affine
+    nearest = np.linalg.lstsq(slopes, -_distance(zeros).ravel(), rcond=None)[0]
     size = float(np.linalg.norm(K)) + least
 
-    def loss(x: Array) -> float:
-        away = distance(x)
+    def _loss(x: Array) -> float:
+        away = _distance(x)
         short = np.maximum(0.0, 2.0 * least - np.linalg.eigvals(away + K).real) / least
         return float(np.sum((away / size) ** 2) + _WEIGHT * np.sum(short**2))
 
-    if np.min(np.linalg.eigvals(distance(nearest) + K).real) >= least:
-        return prices(nearest)
+    if np.min(np.linalg.eigvals(_distance(nearest) + K).real) >= least:
+        return _prices(nearest)
     scale = np.maximum(np.abs(nearest), 0.1 * size / np.sqrt(np.max(np.diag(cov))))
-    simplex = nearest + np.vstack([np.zeros(len(names)), 0.2 * np.diag(scale)])
+    simplex = nearest + np.vstack([zeros, 0.2 * np.diag(scale)])
     options: Any = {"maxiter": 4000, "maxfev": 4000, "initial_simplex": simplex, "xatol": 1e-8, "fatol": 1e-8}
-    return prices(scipy.optimize.minimize(loss, nearest, method="Nelder-Mead", options=options).x)
+    return _prices(scipy.optimize.minimize(_loss, nearest, method="Nelder-Mead", options=options).x)
 
 
 _DECAYS = np.exp(np.linspace(np.log(0.08), np.log(4.0), 40))
@@ -314,6 +314,8 @@ class Normalisation:
     """The block that moves all mean yields, where it is free."""
     real = ""
     """The same normalisation with real roots, whose parameters by name a model takes too."""
+    twin = ""
+    """The same model with portfolios as factors, which a default fit estimates in its place."""
     beyond = ""
     """The same normalisation with complex roots, with which a fit goes on where `roots_meet`."""
 
@@ -354,14 +356,14 @@ class Normalisation:
         out = {}
         for key in {**self.blocks(), "state_cov": None}:
 
-            def along(flat: Array, key: str = key) -> float:
+            def _along(flat: Array, key: str = key) -> float:
                 block = flat.reshape(at[key].shape)
                 q = self.pricing({**at, key: symmetrize(block) if key == "state_cov" else block})
                 return float(
                     np.sum(by.K * q.K) + by.kappa @ q.kappa + by.delta_0 * q.delta_0 + by.delta_1 @ q.delta_1
                 )
 
-            out[key] = central_differences(along, at[key].ravel()).reshape(at[key].shape)
+            out[key] = central_differences(_along, at[key].ravel()).reshape(at[key].shape)
         return out
 
     def normalised(self, at: Values) -> Values:
@@ -378,7 +380,7 @@ class Normalisation:
 
     def remarks(self, at: Values) -> list[str]:
         """Return the lines of the summary about the values of all blocks."""
-        return []
+        return [_MEETING.format(self.beyond)] if self.roots_meet(at) else []
 
     def roots_meet(self, at: Values) -> bool:
         """Return whether real Q-roots are equal where complex ones may have a higher likelihood."""
@@ -419,26 +421,24 @@ class NelsonSiegel(Normalisation):
 
     def starts(self, sample: CrossSection) -> list[Start]:
         """Return the decay rates at local minima of the least-squares criterion, the best first."""
+
+        def _slopes(log_decay: float) -> Array:
+            return self.slopes({"decay": np.array([[np.exp(log_decay)]])}, sample)
+
         if sample.factors is not None:
             B, bounds = sample.regression()[1], (np.log(0.05), np.log(5.0))
-            return [self._start(lambda at: float(np.sum((self._loadings(at, sample) - B) ** 2)), bounds)]
+            return [self._start(lambda at: float(np.sum((_slopes(at) - B) ** 2)), bounds)]
         y = sample.yields
 
-        def error(log_decay: float) -> float:
-            B = self._loadings(log_decay, sample)
+        def _error(log_decay: float) -> float:
+            B = _slopes(log_decay)
             return float(np.sum((y - least_squares_factors(y, B) @ B.T) ** 2))
 
         grid = np.log(_DECAYS)
-        values = np.array([error(at) for at in grid])
+        values = np.array([_error(at) for at in grid])
         inner = [i for i in range(1, len(grid) - 1) if values[i] <= min(values[i - 1], values[i + 1])]
         places = sorted(inner or [int(np.argmin(values[1:-1])) + 1], key=lambda i: values[i])
-        return [self._start(error, (grid[i - 1], grid[i + 1])) for i in places]
-
-    def _loadings(self, log_decay: float, sample: CrossSection) -> Array:
-        q = self.pricing({"decay": np.array([[np.exp(log_decay)]])})
-        return loadings(
-            q.K, q.kappa, np.zeros((3, 3)), q.delta_0, q.delta_1, sample.maturities, sample.period
-        )[1]
+        return [self._start(_error, (grid[i - 1], grid[i + 1])) for i in places]
 
     @staticmethod
     def _start(error: Callable[[float], float], bounds: tuple[float, float]) -> Start:
@@ -478,20 +478,20 @@ class Observed(Normalisation):
 
     def starts(self, sample: CrossSection) -> list[Start]:
         """Return start values from a regression of the yields on the factors and a fit of its slopes."""
-        X, tau, k = np.asarray(sample.factors), sample.maturities, len(self.factors)
+        X, k = np.asarray(sample.factors), len(self.factors)
         A, B = sample.regression()
         K, size, zero = sample.autoregression(X)[0], np.std(X, axis=0), np.zeros((k, k))
 
-        def errors(z: Array) -> Array:
-            fitted = loadings(
-                z[: k * k].reshape(k, k), np.zeros(k), zero, 0.0, z[k * k :], tau, sample.period
-            )[1]
-            return np.nan_to_num((fitted - B) * size, nan=1e3, posinf=1e3, neginf=-1e3).ravel()
+        def _priced(z: Array, kappa: Array) -> tuple[Array, Array]:
+            return sample.loadings(Pricing(z[: k * k].reshape(k, k), kappa, 0.0, z[k * k :]), zero)
 
-        first = np.concatenate([K.ravel(), B[np.argmin(tau)]])
-        z = scipy.optimize.least_squares(errors, first, x_scale=np.abs(first) + 0.05, max_nfev=200).x
-        K_Q, delta_1 = z[: k * k].reshape(k, k), z[k * k :]
-        columns = [loadings(K_Q, unit, zero, 0.0, delta_1, tau, sample.period)[0] for unit in np.eye(k)]
-        solved = np.linalg.lstsq(np.column_stack([np.ones(len(tau)), *columns]), A, rcond=None)[0]
-        values = {"K_Q": K_Q, "kappa_Q": solved[1:, None], "delta_0": solved[:1, None]}
-        return [({**values, "delta_1": delta_1[:, None]}, None)]
+        def _errors(z: Array) -> Array:
+            away = (_priced(z, zero[0])[1] - B) * size
+            return np.nan_to_num(away, nan=1e3, posinf=1e3, neginf=-1e3).ravel()
+
+        first = np.concatenate([K.ravel(), B[np.argmin(sample.maturities)]])
+        z = scipy.optimize.least_squares(_errors, first, x_scale=np.abs(first) + 0.05, max_nfev=200).x
+        design = np.column_stack([np.ones(len(A)), *(_priced(z, unit)[0] for unit in np.eye(k))])
+        solved = np.linalg.lstsq(design, A, rcond=None)[0][:, None]
+        blocks = {"K_Q": z[: k * k].reshape(k, k), "delta_1": z[k * k :, None]}
+        return [({**blocks, "kappa_Q": solved[1:], "delta_0": solved[:1]}, None)]

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from ..engine.validation import regressor_frame
+from ..engine.validation import regressor_frame, regressor_names
 from ..exceptions import DataError, SpecificationError
 from ..numerics.bond_pricing import loadings_vjp
 from ..numerics.linear_algebra import Array
 from ..numerics.ornstein_uhlenbeck import whole_periods
 from .dynamics import Dynamics, padded
 
+if TYPE_CHECKING:
+    from .normalisation import Normalisation
+
 _LONGEST = 60.0
 """Longest horizon in years. A longer one is probably in months by mistake."""
 
 
-def survey_frame(surveys: Any, nobs: int, index: Any, period: float | None) -> tuple[pd.DataFrame, Array]:
+def survey_frame(surveys: object, nobs: int, index: Any, period: float | None) -> tuple[pd.DataFrame, Array]:
     """
     Return surveys at the dates of the yields (NaN if there is no survey), and their horizons in years.
 
@@ -49,7 +52,7 @@ def survey_frame(surveys: Any, nobs: int, index: Any, period: float | None) -> t
     return values.reindex(index).set_axis([f"survey.{h:g}y" for h in horizons], axis=1), horizons
 
 
-def _read(surveys: Any) -> tuple[pd.DataFrame, Array]:
+def _read(surveys: object) -> tuple[pd.DataFrame, Array]:
     """Return the cells and the horizons of surveys; raise if they are invalid."""
     if not isinstance(surveys, pd.DataFrame):
         raise SpecificationError(
@@ -122,50 +125,39 @@ def with_observed(
     SpecificationError, DataError
         If the arguments are invalid.
     """
-    nobs, horizons, rest, columns = len(values), np.zeros(0), values, labels
+    nobs, horizons, rest = len(values), np.zeros(0), pd.DataFrame(values, index=index, columns=labels)
     if given["surveys"] is not None:
         surveys, horizons = survey_frame(given["surveys"], nobs, index, period)
-        frame = beside(surveys, values, labels, index, "surveys")
-        rest, columns = frame.to_numpy(), [str(name) for name in frame]
+        frame = rest = beside(surveys, rest, "surveys")[0]
     if given["factors"] is not None:
-        frame = beside(
-            _factors(given["factors"], given["k_factors"], nobs, index), rest, columns, index, "factors"
-        )
-        return frame, [str(name) for name in frame][: -len(columns)], [], horizons
+        own, k = regressor_frame(given["factors"], nobs, index, "factors"), given["k_factors"]
+        if own.shape[1] != k:
+            raise DataError(
+                "factors have the wrong number of columns", got=own.shape[1], expected=f"{k}, k_factors"
+            )
+        return *beside(own, rest, "factors"), [], horizons
     if given["macro"] is None:
         return frame, None, [], horizons
-    frame = beside(macro_frame(given["macro"], nobs, index), rest, columns, index, "macro")
-    names = [str(name) for name in frame][: -len(columns)]
+    frame, names = beside(macro_frame(given["macro"], nobs, index), rest, "macro")
     check_macro(frame[names].to_numpy(), names, values, given["obs_cov"] == "exact-portfolios")
     return frame, None, names, horizons
 
 
-def _factors(factors: Any, k: int, nobs: int, index: Any) -> Any:
-    """Return observed factors, with one column for each."""
-    frame = regressor_frame(factors, nobs, index, "factors")
-    columns = 1 if np.ndim(frame) == 1 else np.shape(frame)[1]
-    if columns != k:
-        raise DataError("factors have the wrong number of columns", got=columns, expected=f"{k}, k_factors")
-    return frame
-
-
-def beside(frame: Any, values: Array, labels: list[str], index: Any, what: str) -> pd.DataFrame:
+def beside(frame: Any, rest: pd.DataFrame, what: str) -> tuple[pd.DataFrame, list[str]]:
     """
-    Put observed columns in front of the yields.
+    Put observed columns in front of the yields, and return their names too.
 
     Raises
     ------
     DataError
         If a column has the name of a yield.
     """
-    rows = np.asarray(frame, dtype=float)
-    rows = rows[:, None] if rows.ndim == 1 else rows
-    names = [str(name) for name in frame.columns] if isinstance(frame, pd.DataFrame) else None
-    names = names or [f"{what[0]}{i + 1}" for i in range(rows.shape[1])]
+    names, labels = regressor_names(frame, what[0]), list(rest)
     both = sorted(set(names) & set(labels))
     if both or len(set(names)) < len(names):
         raise DataError(f"{what} and yields have columns of the same name", got=both or names)
-    return pd.DataFrame(np.column_stack([rows, values]), index=index, columns=names + labels)
+    columns = np.column_stack([frame, rest])
+    return pd.DataFrame(columns, index=rest.index, columns=names + labels), names
 
 
 def macro_frame(macro: Any, nobs: int, index: Any) -> Any:
@@ -192,7 +184,7 @@ def macro_frame(macro: Any, nobs: int, index: Any) -> Any:
     filled = regressor_frame(
         frame.fillna(0.0) if hasattr(frame, "fillna") else np.where(empty, 0.0, frame), nobs, index, "macro"
     )
-    empty = empty[:, None] if empty.ndim == 1 else empty
+    empty = empty.reshape(filled.shape)
     return filled.mask(empty) if isinstance(filled, pd.DataFrame) else np.where(empty, np.nan, filled)
 
 
@@ -242,7 +234,7 @@ def _require_whole_dates(empty: Array, names: list[str]) -> None:
     )
 
 
-def check_with_macro(given: Any, norm: Any, sets_sigma: bool) -> None:
+def check_with_macro(given: Mapping[str, Any], norm: Normalisation, sets_sigma: bool) -> None:
     """Raise for arguments that are not allowed with macro factors."""
     if given["macro"] is None:
         return

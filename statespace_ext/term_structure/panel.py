@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..engine.arguments import one_of, positive_integer
 from ..engine.validation import DAYS_IN_A_YEAR, check_dates, endog_frame, read_dates, series_names
-from ..exceptions import DataError, SpecificationError, shown, warn
+from ..exceptions import DataError, SpecificationError, UnsupportedError, shown, warn
 from ..fit.start_values import fill_missing
 from ..numerics.linear_algebra import Array
 from ..numerics.ornstein_uhlenbeck import whole_periods
@@ -21,7 +21,6 @@ from .observed import with_observed
 if TYPE_CHECKING:
     from .atsm import ATSM
 
-TIMES = ("continuous", "discrete")
 UNITS = {"decimal": 1.0, "percent": 100.0}
 _MONTHS = {1: 1.0 / 12.0, 3: 0.25, 6: 0.5, 12: 1.0}
 _LONG, _MONTHLY = 3.0, 0.1
@@ -41,7 +40,22 @@ _LABEL = re.compile(rf"^(?P<before>\D*?){_NUMBER}[\s_-]*(?P<unit>[a-z]+)?\.?$", 
 _WORD = re.compile(r"(?:^|[^a-z])([a-z]+)[^a-z]*$")
 
 
-def parse_maturities(maturities: Any, columns: list[str], k_factors: int) -> Array:
+def numbers(value: object, fault: str) -> Array:
+    """
+    Return a new array of floats.
+
+    Raises
+    ------
+    SpecificationError
+        If the value is not numeric; ``fault`` is the message.
+    """
+    try:
+        return np.array(value, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise SpecificationError(fault, got=repr(value)[:80]) from error
+
+
+def parse_maturities(maturities: object, columns: list[str], k_factors: int) -> Array:
     """
     Return the maturities of the columns of a panel.
 
@@ -52,12 +66,7 @@ def parse_maturities(maturities: Any, columns: list[str], k_factors: int) -> Arr
     DataError
         If their number or order differs from that of the columns, or they contradict the labels.
     """
-    try:
-        years = np.array(maturities, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise SpecificationError(
-            "maturities must be numbers", got=repr(maturities)[:80], expected="years, one per column"
-        ) from error
+    years = numbers(maturities, "maturities must be numbers of years, one per column")
     if years.ndim != 1 or len(years) != len(columns):
         raise DataError(
             "maturities do not match the columns of yields",
@@ -198,7 +207,7 @@ def check_shortest(years: Array, columns: list[str], step: float) -> None:
         warn(f"The shortest maturity is {shortest:g} years: divide by 12 if maturities are in months.")
 
 
-def check_units(values: Array, units: Any) -> float:
+def check_units(values: Array, units: object) -> float:
     """
     Return the size of one (100 percent) in the units of the yields.
 
@@ -228,7 +237,7 @@ def check_units(values: Array, units: Any) -> float:
     return UNITS[units]
 
 
-def time_steps(dt: Any, index: Any, nobs: int) -> Array:
+def time_steps(dt: object, index: object, nobs: int) -> Array:
     """
     Return the time between dates in years, as one number or one for each step (nobs - 1).
 
@@ -241,10 +250,7 @@ def time_steps(dt: Any, index: Any, nobs: int) -> Array:
         if dt != "infer":
             raise SpecificationError("dt is unknown", got=repr(dt), expected='"infer" or years')
         return inferred_steps(index)
-    try:
-        steps = np.array(dt, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise SpecificationError("dt must be a number of years", got=repr(dt)[:80]) from error
+    steps = numbers(dt, "dt must be a number of years")
     if steps.ndim > 1 or (steps.ndim == 1 and len(steps) != nobs - 1):
         raise SpecificationError(
             "dt has the wrong shape", got=steps.shape, expected=f"a number, or {nobs - 1} steps"
@@ -254,18 +260,17 @@ def time_steps(dt: Any, index: Any, nobs: int) -> Array:
     return _one_if_equal(steps)
 
 
-def inferred_steps(index: Any) -> Array:
+def inferred_steps(labels: object) -> Array:
     """Return 1/12, 1/4, 1/52, 1/252, ... for regular dates, and actual days / 365.25 for others."""
-    index = read_dates(index)
-    if isinstance(index, pd.PeriodIndex):
-        index = index.to_timestamp()
-    if not isinstance(index, pd.DatetimeIndex):
+    dates = read_dates(labels)
+    if not isinstance(dates, (pd.DatetimeIndex, pd.PeriodIndex)):
         raise SpecificationError(
             'dt="infer" needs yields with dates',
-            got=f"an index of type {type(index).__name__}",
+            got=f"an index of type {type(dates).__name__}",
             expected="a DatetimeIndex or a PeriodIndex",
             remedy="Pass dt in years, such as dt=1/12.",
         )
+    index = _stamps(dates)
     if len(index) < 2:
         raise SpecificationError('dt="infer" needs two dates', got=f"{len(index)}", remedy="Pass dt.")
     months = np.unique(np.diff(index.year * 12 + index.month))
@@ -350,10 +355,12 @@ class Panel:
         """Number of factors that price bonds plus number of macro factors."""
         return self.k_factors + len(self.macro_names)
 
-    @property
-    def observed_states(self) -> slice:
-        """The states that are columns of ``endog``."""
-        return slice(0, self.n_seen) if self.factor_names else slice(self.k_factors, self.n_states)
+    def require_regular(
+        self, fault: str, remedy: str = "Use yields at regular dates, such as month ends."
+    ) -> None:
+        """Raise `UnsupportedError` with a message if the steps between dates differ."""
+        if self.steps.ndim:
+            raise UnsupportedError(fault, got="irregular dates", remedy=remedy)
 
 
 def parts_of(yields: Any, maturities: Any, units: Any) -> tuple[Any, Any, Any]:
@@ -426,9 +433,9 @@ def parse_panel(yields: Any, dates: Any, given: Mapping[str, Any]) -> Panel:
     return Panel(endog, labels, maturities, scale, steps, k, names, macro, period, horizons, weights, own)
 
 
-def _period(time: Any, steps: Array, maturities: Array) -> float | None:
+def _period(time: object, steps: Array, maturities: Array) -> float | None:
     """Return the length of a period of discrete time; None in continuous time."""
-    if one_of(time, TIMES, "time") == "continuous":
+    if one_of(time, ("continuous", "discrete"), "time") == "continuous":
         return None
     if steps.ndim:
         raise SpecificationError(
@@ -461,7 +468,7 @@ def check_factors(factors: Array) -> None:
         )
 
 
-def _weights(given: Any, values: Array, k: int, labels: list[str], uses: bool) -> Array:
+def _weights(given: object, values: Array, k: int, labels: list[str], uses: bool) -> Array:
     """Return the given portfolio weights, or those of principal components of the yields."""
     if given is None:
         seen = ~np.isnan(values).all(axis=0)
@@ -471,19 +478,25 @@ def _weights(given: Any, values: Array, k: int, labels: list[str], uses: bool) -
             )
         filled = np.zeros(values.shape)
         filled[:, seen] = fill_missing(values[:, seen])
-        vectors = np.linalg.svd(filled - filled.mean(axis=0), full_matrices=False)[2][:k]
-        signs = np.where(np.arange(len(vectors)) == 0, vectors.sum(axis=1), vectors[:, -1])
-        return vectors * np.where(signs < 0, -1.0, 1.0)[:, None]
-    try:
-        weights = np.array(given, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise SpecificationError("portfolio_weights must be numbers", got=repr(given)[:80]) from error
+        return principal_directions(filled - filled.mean(axis=0), k)[1]
+    weights = numbers(given, "portfolio_weights must be numbers")
     shape = (k, values.shape[1])
     if weights.shape != shape or not np.all(np.isfinite(weights)):
         raise SpecificationError("portfolio_weights have the wrong shape", got=weights.shape, expected=shape)
     if np.linalg.matrix_rank(weights) < k:
         raise SpecificationError("portfolio_weights are linearly dependent", expected=f"rank {k}")
     return weights
+
+
+def principal_directions(centred: Array, k: int) -> tuple[Array, Array]:
+    """
+    Return the standard deviations of the principal components, times a constant, and the first k directions.
+
+    The weights of the first component have a positive sum. The last weight of each other one is positive.
+    """
+    sizes, vectors = np.linalg.svd(centred, full_matrices=False)[1:]
+    signs = np.append(vectors[:1].sum(axis=1), vectors[1:k, -1])
+    return sizes, vectors[:k] * np.where(signs < 0, -1.0, 1.0)[:, None]
 
 
 def first_portfolios(endog: Array, panel: Panel, given: Mapping[str, Any]) -> Array | None:
@@ -500,13 +513,13 @@ def first_portfolios(endog: Array, panel: Panel, given: Mapping[str, Any]) -> Ar
     DataError
         If a yield of the first date is missing.
     """
-    start, m, seen = given["initialization"], panel.n_observed, panel.n_seen
-    if start not in ("diffuse", "conditional") or given["obs_cov"] != "exact-portfolios":
+    initialization, m, seen = given["initialization"], panel.n_observed, panel.n_seen
+    if initialization not in ("diffuse", "conditional") or given["obs_cov"] != "exact-portfolios":
         return None
     first = np.concatenate([endog[0, :seen], endog[0, m:]])
     if np.isnan(first).any():
         raise DataError(
-            f"Portfolios without error need all yields of the first date for a {start} start",
+            f"Portfolios without error need all yields of the first date for a {initialization} start",
             got=f"column {int(np.argmax(np.isnan(first)))} missing",
             remedy='Leave out the first dates, or use initialization="stationary".',
         )
@@ -553,10 +566,9 @@ def _elapsed(last: pd.Timestamp, dates: pd.DatetimeIndex, step: float) -> Array:
 
 
 def _stamps(index: Any) -> pd.DatetimeIndex:
-    index = index.to_timestamp() if isinstance(index, pd.PeriodIndex) else pd.DatetimeIndex(index)
-    return pd.DatetimeIndex(index)
+    return pd.DatetimeIndex(index.to_timestamp() if isinstance(index, pd.PeriodIndex) else index)
 
 
-def is_word(value: Any, word: str) -> bool:
+def is_word(value: object, word: str) -> bool:
     """Return whether an argument, which may be an array, equals a given string."""
     return isinstance(value, str) and value == word

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
-from ..engine.arguments import probability
+from ..base.reporting import normal_quantile
 from ..plots import (
     BAND,
     CONSTANT,
@@ -28,6 +27,7 @@ from .evaluation import Forecasts
 from .rates import Rates, one_time, years
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _COLUMNS = 4
@@ -42,7 +42,7 @@ _LINES: tuple[tuple[str, Any], ...] = (
 """Line styles that differ in colour and dashes."""
 
 
-def _maturity_axis(axis: Any, label: str) -> None:
+def _maturity_axis(axis: Axes, label: str) -> None:
     axis.set_xlabel("maturity in years")
     axis.set_ylabel(label)
     axis.set_xlim(left=0.0)
@@ -60,7 +60,6 @@ def _band_words(rates: Rates, param_uncertainty: bool) -> str:
 
 Size = tuple[float, float]
 _GRID = 120
-_TEN_YEARS = 10.0
 
 
 class Pictures(Forecasts):
@@ -68,7 +67,7 @@ class Pictures(Forecasts):
 
     def plot_factors(
         self,
-        fig: Any = None,
+        fig: Figure | None = None,
         figsize: Size | None = None,
         alpha: float = 0.05,
         *,
@@ -77,16 +76,16 @@ class Pictures(Forecasts):
         """Plot the smoothed factors, with pointwise bands of coverage 1 - alpha."""
         names = self.model.factor_names
         own = Affine(np.zeros(len(names)), np.eye(len(names)))
-        paths = self._implied(lambda c: own, names, None, param_uncertainty, "factor")
+        paths = self._implied(lambda c: own, names, param_uncertainty=param_uncertainty, name="factor")
         words = _band_words(paths, param_uncertainty)
         return plot_factors(paths.estimate, paths.se, fig=fig, figsize=figsize, alpha=alpha, band=words)
 
     def plot_loadings(
         self,
-        maturities: Any = None,
+        maturities: object = None,
         *,
         extrapolate: bool = False,
-        fig: Any = None,
+        fig: Figure | None = None,
         figsize: Size | None = None,
     ) -> Figure:
         """Plot the loadings B(tau) of the yields on the factors, by maturity in years (0 to the longest)."""
@@ -107,7 +106,7 @@ class Pictures(Forecasts):
         axis.legend(frameon=False, ncols=len(names) + 1, loc="lower right", bbox_to_anchor=(1.0, 1.0))
         return axis.figure
 
-    def plot_fit(self, *, fig: Any = None, figsize: Size | None = None) -> Figure:
+    def plot_fit(self, *, fig: Figure | None = None, figsize: Size | None = None) -> Figure:
         """Plot observed and fitted yields with the root mean square error, one panel for each maturity."""
         observed, fitted = self._yields, self.fitted_yields
         rmse = self.pricing_error_summary()["rmse"]
@@ -143,7 +142,7 @@ class Pictures(Forecasts):
         param_uncertainty: bool = True,
         extrapolate: bool = False,
         alpha: float = 0.05,
-        fig: Any = None,
+        fig: Figure | None = None,
         figsize: Size | None = None,
     ) -> Figure:
         """
@@ -152,7 +151,7 @@ class Pictures(Forecasts):
         The default maturity is ten years, or the longest maturity of the panel if that is shorter.
         """
         neutral = self._neutral(definition)
-        maturity = min(_TEN_YEARS, self.model.panel.longest) if maturity is None else maturity
+        maturity = min(10.0, self.model.panel.longest) if maturity is None else maturity
         tau = one_time(maturity, "maturity", self.model, extrapolate)
         rates = self.term_premium(
             tau, definition, param_uncertainty=param_uncertainty, extrapolate=extrapolate
@@ -179,13 +178,13 @@ class Pictures(Forecasts):
 
     def plot_curve(
         self,
-        date: Any = None,
-        maturities: Any = None,
+        date: object = None,
+        maturities: object = None,
         *,
         param_uncertainty: bool = True,
         extrapolate: bool = False,
         alpha: float = 0.05,
-        fig: Any = None,
+        fig: Figure | None = None,
         figsize: Size | None = None,
     ) -> Figure:
         """Plot the yield curve of a date in the sample (by default the last) and the observed yields."""
@@ -195,7 +194,7 @@ class Pictures(Forecasts):
         rates = self.yield_curve(tau, date, param_uncertainty=param_uncertainty, extrapolate=extrapolate)
         at, band = rates.estimate.index[0], _band_words(rates, param_uncertainty)
         centre = rates.estimate.iloc[0].to_numpy()
-        half = norm.ppf(1.0 - probability(alpha, "alpha") / 2.0) * rates.se.iloc[0].to_numpy()
+        half = normal_quantile(alpha) * rates.se.iloc[0].to_numpy()
         axis = new_figure(fig, figsize, (7.0, 4.0)).subplots()
         label = band_label(f"{100 * (1 - alpha):g} % band, {band}", centre, half)
         axis.fill_between(tau, centre - half, centre + half, color=BAND, alpha=0.4, linewidth=0, label=label)
@@ -209,7 +208,7 @@ class Pictures(Forecasts):
         axis.legend(frameon=False, fontsize="small", loc="best")
         return axis.figure
 
-    def _grid(self, maturities: Any, extrapolate: bool) -> Any:
+    def _grid(self, maturities: object, extrapolate: bool) -> Any:
         if maturities is not None:
             return years(maturities, "maturities", self.model, extrapolate)
         longest, period = self.model.panel.longest, self.model.panel.period

@@ -19,9 +19,8 @@ from ..params.covariance import semidefinite_cholesky
 from ..params.layout import real_array
 from .declaration import explained
 from .dynamics import Affine, Curves
+from .panel import numbers
 from .tables import BASIS_POINTS, Sensitivity, error_summary
-
-DEFINITIONS = ("expected", "risk-neutral")
 
 
 @explained
@@ -63,7 +62,7 @@ _FAR = 2.0
 """Multiple of the longest maturity. A longer time is probably a number of months by mistake."""
 
 
-def years(value: Any, name: str, model: Any, extrapolate: bool = False, *, zero: bool = False) -> Array:
+def years(value: object, name: str, model: Any, extrapolate: bool = False, *, zero: bool = False) -> Array:
     """
     Return maturities or horizons in years as an array.
 
@@ -85,10 +84,7 @@ def years(value: Any, name: str, model: Any, extrapolate: bool = False, *, zero:
     SpecificationError
         If a value is too long, or is not a positive number (or zero, if allowed).
     """
-    try:
-        out = np.atleast_1d(np.asarray(value, dtype=float))
-    except (TypeError, ValueError) as error:
-        raise SpecificationError(f"{name} must be a number of years", got=repr(value)[:80]) from error
+    out = np.atleast_1d(numbers(value, f"{name} must be a number of years"))
     if out.ndim != 1 or not len(out) or not np.all((out > 0) | (zero & (out == 0))):
         raise SpecificationError(f"{name} cannot be used", got=repr(value)[:80], expected="positive years")
     if np.any(out > _LONGEST):
@@ -104,7 +100,7 @@ def years(value: Any, name: str, model: Any, extrapolate: bool = False, *, zero:
     return out
 
 
-def one_time(value: Any, name: str, model: Any, extrapolate: bool = False) -> float:
+def one_time(value: object, name: str, model: Any, extrapolate: bool = False) -> float:
     """Return one maturity or horizon in years; see `years`."""
     out = years(value, name, model, extrapolate)
     if len(out) > 1:
@@ -112,7 +108,7 @@ def one_time(value: Any, name: str, model: Any, extrapolate: bool = False) -> fl
     return float(out[0])
 
 
-def rows_of(calendar: Calendar, date: Any) -> slice:
+def rows_of(calendar: Calendar, date: object) -> slice:
     """
     Return the rows of a date in the sample; None selects all rows.
 
@@ -138,10 +134,6 @@ def rows_of(calendar: Calendar, date: Any) -> slice:
             expected=f"a date of the index, from {labels[0]} to {labels[-1]}",
         )
     return slice(first, last + 1)
-
-
-INFORMATION = ("smoothed", "filtered")
-"""Information sets of estimated factors."""
 
 
 @explained
@@ -213,13 +205,13 @@ class ImpliedRates:
         self,
         rate: Callable[[Curves], Affine],
         columns: Any,
-        date: Any,
-        param_uncertainty: bool,
-        name: str,
+        date: object = None,
         information_set: str = "smoothed",
+        param_uncertainty: bool = True,
+        name: str = "maturity",
     ) -> Rates:
         """Return rates at the factors, with standard deviations."""
-        known = one_of(information_set, INFORMATION, "information_set")
+        known = one_of(information_set, ("smoothed", "filtered"), "information_set")
         rows = rows_of(self.model.calendar, date)
         states, covs = (part[rows] for part in self._paths(known))
         affine = rate(self.model.curves(np.asarray(self.params, dtype=float)))
@@ -233,8 +225,8 @@ class ImpliedRates:
 
     def yield_curve(
         self,
-        maturities: Any,
-        date: Any = None,
+        maturities: object,
+        date: object = None,
         *,
         information_set: str = "smoothed",
         param_uncertainty: bool = True,
@@ -253,14 +245,12 @@ class ImpliedRates:
             As in the class.
         """
         tau = years(maturities, "maturities", self.model, extrapolate)
-        return self._implied(
-            lambda c: c.yields(tau), tau, date, param_uncertainty, "maturity", information_set
-        )
+        return self._implied(lambda c: c.yields(tau), tau, date, information_set, param_uncertainty)
 
     def forward_curve(
         self,
-        maturities: Any,
-        date: Any = None,
+        maturities: object,
+        date: object = None,
         *,
         information_set: str = "smoothed",
         param_uncertainty: bool = True,
@@ -272,19 +262,17 @@ class ImpliedRates:
         In discrete time these are forward rates over one period that begins in tau years.
         """
         tau = years(maturities, "maturities", self.model, extrapolate)
-        return self._implied(
-            lambda c: c.forwards(tau), tau, date, param_uncertainty, "maturity", information_set
-        )
+        return self._implied(lambda c: c.forwards(tau), tau, date, information_set, param_uncertainty)
 
     @property
     def short_rate(self) -> Rates:
         """The short rate r_t = delta_0 + delta_1'X_t."""
-        return self._implied(lambda c: c.short_rate(), np.zeros(1), None, True, "maturity")
+        return self._implied(lambda c: c.short_rate(), np.zeros(1))
 
     def expected_short_rate(
         self,
-        horizon: Any,
-        date: Any = None,
+        horizon: object,
+        date: object = None,
         *,
         average: bool = True,
         information_set: str = "smoothed",
@@ -306,16 +294,13 @@ class ImpliedRates:
             As in the class.
         """
         h = years(horizon, "horizon", self.model, extrapolate)
-        mean = truth(average, "average")
-        return self._implied(
-            lambda c: c.average_short_rate(h) if mean else c.short_rate_ahead(h),
-            h, date, param_uncertainty, "horizon", information_set,
-        )  # fmt: skip
+        rate = Curves.average_short_rate if truth(average, "average") else Curves.short_rate_ahead
+        return self._implied(lambda c: rate(c, h), h, date, information_set, param_uncertainty, "horizon")
 
     def risk_neutral_yields(
         self,
-        maturities: Any,
-        date: Any = None,
+        maturities: object,
+        date: object = None,
         *,
         information_set: str = "smoothed",
         param_uncertainty: bool = True,
@@ -325,14 +310,14 @@ class ImpliedRates:
         self._require_prices("risk-neutral yields")
         tau = years(maturities, "maturities", self.model, extrapolate)
         return self._implied(
-            lambda c: c.risk_neutral_yields(tau), tau, date, param_uncertainty, "maturity", information_set
+            lambda c: c.risk_neutral_yields(tau), tau, date, information_set, param_uncertainty
         )
 
     def term_premium(
         self,
-        maturity: Any,
+        maturity: object,
         definition: str | None = None,
-        date: Any = None,
+        date: object = None,
         *,
         information_set: str = "smoothed",
         param_uncertainty: bool = True,
@@ -357,14 +342,14 @@ class ImpliedRates:
         neutral = self._neutral(definition)
         tau = years(maturity, "maturity", self.model, extrapolate)
         return self._implied(
-            lambda c: c.term_premium(tau, neutral), tau, date, param_uncertainty, "maturity", information_set
+            lambda c: c.term_premium(tau, neutral), tau, date, information_set, param_uncertainty
         )
 
     def forward_premium(
         self,
-        maturity: Any,
+        maturity: object,
         definition: str | None = None,
-        date: Any = None,
+        date: object = None,
         *,
         tenor: float | None = None,
         information_set: str = "smoothed",
@@ -402,15 +387,15 @@ class ImpliedRates:
         span = None if tenor is None else one_time(tenor, "tenor", self.model, extrapolate)
         end = None if span is None else years(tau + span, "maturity + tenor", self.model, extrapolate)
 
-        def premium(curves: Curves) -> Affine:
+        def _premium(curves: Curves) -> Affine:
             if span is None or end is None:
                 return curves.forward_premium(tau, neutral)
             near, far = curves.term_premium(tau, neutral), curves.term_premium(end, neutral)
             return (far * (end / span)) - (near * (tau / span))
 
-        return self._implied(premium, tau, date, param_uncertainty, "maturity", information_set)
+        return self._implied(_premium, tau, date, information_set, param_uncertainty)
 
-    def zero_prices(self, maturities: Any, date: Any = None, *, extrapolate: bool = False) -> pd.DataFrame:
+    def zero_prices(self, maturities: object, date: Any = None, *, extrapolate: bool = False) -> pd.DataFrame:
         """
         Return the prices P(tau) = exp(-tau y(tau)) of zero-coupon bonds with face value one.
 
@@ -427,7 +412,7 @@ class ImpliedRates:
         return np.exp(-y * (y.columns.to_numpy() / self.model.panel.scale))
 
     def curve_responses(
-        self, horizons: Any, maturities: Any = None, impulse: Any = None, *, extrapolate: bool = False
+        self, horizons: object, maturities: Any = None, impulse: Any = None, *, extrapolate: bool = False
     ) -> pd.DataFrame:
         """
         Return responses B(tau) Phi(h) s of the yield curve to impulses s, by shock and horizon.
@@ -468,7 +453,7 @@ class ImpliedRates:
 
     def _neutral(self, definition: str | None) -> bool:
         word = self._definition if definition is None else definition
-        if one_of(word, DEFINITIONS, "definition") == "expected":
+        if one_of(word, ("expected", "risk-neutral"), "definition") == "expected":
             return False
         self._require_prices("risk-neutral premia")
         return True
@@ -482,9 +467,9 @@ class ImpliedReturns(ImpliedRates):
 
     def expected_excess_returns(
         self,
-        maturities: Any,
+        maturities: object,
         holding_period: float = 1.0,
-        date: Any = None,
+        date: object = None,
         *,
         information_set: str = "smoothed",
         param_uncertainty: bool = True,
@@ -510,15 +495,14 @@ class ImpliedReturns(ImpliedRates):
         """
         tau, h = self._held(maturities, holding_period, extrapolate)
         return self._implied(
-            lambda c: c.expected_excess_returns(tau, h),
-            tau, date, param_uncertainty, "maturity", information_set,
-        )  # fmt: skip
+            lambda c: c.expected_excess_returns(tau, h), tau, date, information_set, param_uncertainty
+        )
 
     def sharpe_ratios(
         self,
-        maturities: Any,
+        maturities: object,
         holding_period: float = 1.0,
-        date: Any = None,
+        date: object = None,
         *,
         information_set: str = "smoothed",
         param_uncertainty: bool = True,
@@ -548,12 +532,11 @@ class ImpliedReturns(ImpliedRates):
         """
         (tau, h), scale = self._held(maturities, holding_period, extrapolate), self.model.panel.scale
         return self._implied(
-            lambda c: c.sharpe_ratios(tau, h, scale),
-            tau, date, param_uncertainty, "maturity", information_set,
-        )  # fmt: skip
+            lambda c: c.sharpe_ratios(tau, h, scale), tau, date, information_set, param_uncertainty
+        )
 
     def price_of_risk(
-        self, date: Any = None, *, information_set: str = "smoothed", param_uncertainty: bool = True
+        self, date: object = None, *, information_set: str = "smoothed", param_uncertainty: bool = True
     ) -> Rates:
         r"""
         Return the path of the price of risk, with one column for each shock.
@@ -576,10 +559,10 @@ class ImpliedReturns(ImpliedRates):
         self._require_prices("prices of risk")
         shocks = self.model.factor_names[: self.model.k_factors]
         return self._implied(
-            lambda c: c.price_of_risk(), shocks, date, param_uncertainty, "shock", information_set
+            lambda c: c.price_of_risk(), shocks, date, information_set, param_uncertainty, "shock"
         )
 
-    def _held(self, maturities: Any, holding_period: Any, extrapolate: bool) -> tuple[Array, float]:
+    def _held(self, maturities: object, holding_period: Any, extrapolate: bool) -> tuple[Array, float]:
         """Return maturities and a holding period, which must be shorter than each of them."""
         tau = years(maturities, "maturities", self.model, extrapolate)
         h = one_time(holding_period, "holding_period", self.model, extrapolate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,36 +24,27 @@ from .declaration import spelled
 from .dynamics import BiasCorrection, bias_corrected
 from .panel import years_after
 from .plots import Pictures
-from .tables import Sensitivity, places_without
+from .tables import Sensitivity
 
 if TYPE_CHECKING:
     from .atsm import ATSM
 
 
-def _require_free_dynamics(results: Any) -> None:
+def _require_free_dynamics(results: ATSMResults) -> None:
     """Raise if the results are already corrected for bias, or the P-dynamics are restricted."""
     model = results.model
     if results._correction is not None:
         raise SpecificationError(
             "These estimates are already corrected for bias", remedy="Use them as they are."
         )
-    if model.panel.steps.ndim:
-        raise UnsupportedError(
-            "A bias correction needs steps of equal length",
-            got="irregular dates",
-            remedy="Use yields at regular dates, such as month ends.",
-        )
-    bound = ""
-    for key in ("K_P", "kappa_P"):
-        block = model.layout.blocks.get(key)
-        if block is None or len(block.param_names) < np.prod(block.shape):
-            bound = "restricted P-dynamics or prices of risk"
-        elif not bound and not results._fixed.keys().isdisjoint(block.names):
-            bound = f"fixed: {shown(filter(results._fixed.__contains__, block.names))}"
-    if bound:
+    model.panel.require_regular("A bias correction needs steps of equal length")
+    blocks, n = model.layout.blocks, model.k_states
+    names = [name for key in ("K_P", "kappa_P") if key in blocks for name in blocks[key].param_names]
+    free, fixed = len(names) == n * (n + 1), list(filter(results._fixed.__contains__, names))
+    if not free or fixed:
         raise UnsupportedError(
             "A bias correction needs free P-dynamics: it moves all elements of K_P",
-            got=bound,
+            got=f"fixed: {shown(fixed)}" if free else "restricted P-dynamics or prices of risk",
             expected='p_dynamics="unrestricted" and no restriction of the prices of risk',
         )
 
@@ -77,14 +69,14 @@ class EstimatedFactors(Pictures, StateSpaceResults):
     def _sensitivity(self, information_set: str) -> Sensitivity:
         """Return the derivatives of the factors by the parameters, which are computed once."""
         model, params = model_of(self), np.asarray(self.params, dtype=float)
-        places = places_without(model, [*self.boundary, *self._fixed])
+        places = np.setdiff1d(self._free_places, model.layout.positions(self.boundary))
         cov = np.asarray(self.params_cov.cov)[np.ix_(places, places)]
         key = f"{information_set}_by_params"
         if "difference_steps" not in self._cache:
             self._cache["difference_steps"] = model.difference_steps(params)
         steps = self._cache["difference_steps"]
 
-        def path(trial: Array) -> Array:
+        def _path(trial: Array) -> Array:
             if information_set == "smoothed":
                 system = model.initialized_system(trial)
                 return np.array(model.private_smoother.smooth(system, lag_cov=False).mean.T)
@@ -96,7 +88,7 @@ class EstimatedFactors(Pictures, StateSpaceResults):
             none = not np.isfinite(cov).any()
             shape = (self.model.nobs, self.model.k_states, len(places))
             self._cache[key] = (
-                np.full(shape, np.nan) if none else jacobian(path, params, steps, places=places)
+                np.full(shape, np.nan) if none else jacobian(_path, params, steps, places=places)
             )
         return Sensitivity(params, places, steps, cov, self._cache[key])
 
@@ -168,9 +160,7 @@ class NewData(EstimatedFactors):
         For irregular dates the filter starts from the exact distribution of the factors at the first new
         date.
         """
-        if (
-            self.model.initialization_kind == "conditional"
-        ):  # the start is known, and the likelihood is not conditional on a date
+        if self.model.initialization_kind == "conditional":  # on a date, but the new start is known
             kwargs.setdefault("initialization", "stationary")
         told = not isinstance(self.model._given["dt"], str)
         if not self.model.panel.steps.ndim and (told or not self._own_dates):
@@ -242,7 +232,8 @@ class ATSMResults(NewData):
         The matrices have labels for factors or yields. A matrix that does not exist is NaN, and
         `status_lines` explains why.
         """
-        return tables.labelled(self.model, tables.structural_values(self.model, np.asarray(self.params)))
+        values = tables.structural_values(self.model, np.asarray(self.params))
+        return tables.labelled(values, partial(tables.axes_of, self.model))
 
     matrices_table = tables.matrices_table
     mean_reversion_table = tables.mean_reversion_table

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,37 +15,14 @@ from statsmodels.iolib.tableformatting import fmt_params
 from ..base.reporting import parameter_tables
 from ..base.results import StateSpaceResults
 from ..exceptions import UnsupportedError, shown
-from ..inference.information import delta_errors, delta_method
-from ..inference.many import model_of
+from ..inference.information import delta_errors
 from ..numerics.differences import jacobian
-from ..numerics.linear_algebra import NOT_HERE, Array, quiet
+from ..numerics.linear_algebra import NOT_HERE, Array, quiet, symmetrize
 from .declaration import spelled
-from .dynamics import Affine, is_singular, mean_reversion, structural_matrices, weakest_direction
+from .dynamics import Affine, mean_reversion, structural_matrices
 
 if TYPE_CHECKING:
     from .atsm import ATSM
-
-
-def errors_at(
-    results: StateSpaceResults, function: Callable[[Array], Array], held: Iterable[str]
-) -> tuple[Array, Array]:
-    """Return a function of all parameters and its delta-method errors, with some parameters fixed."""
-    model, params = model_of(results), np.asarray(results.params, dtype=float)
-    free = places_without(model, held)
-
-    def at(values: Array) -> Array:
-        full = params.copy()
-        full[free] = values
-        return function(full)
-
-    cov = np.asarray(results.params_cov.cov)[np.ix_(free, free)]
-    return delta_method(at, params[free], cov, model.difference_steps(params)[free])
-
-
-def places_without(model: Any, held: Iterable[str]) -> Array:
-    """Return the positions of the parameters that are not fixed."""
-    known = set(held)
-    return np.array([i for i, name in enumerate(model.param_names) if name not in known], dtype=int)
 
 
 @dataclass(frozen=True)
@@ -88,11 +66,11 @@ class Sensitivity:
             The derivatives dx.
         """
 
-        def joined(at: Array) -> Array:
+        def _joined(at: Array) -> Array:
             affine = rate(at)
             return np.column_stack([affine.intercept, affine.slope])
 
-        moved = jacobian(joined, self.params, self.steps, places=self.places)
+        moved = jacobian(_joined, self.params, self.steps, places=self.places)
         intercept, slope = moved[:, 0], moved[:, 1:]
         moves = intercept + np.einsum("nk,mkq->nmq", states, slope)
         moves = moves + np.einsum("mk,nkq->nmq", rate(self.params).slope, by_state)
@@ -104,7 +82,7 @@ class Sensitivity:
 BASIS_POINTS = 1e4
 _MULTIPLE = 1e-4
 """Distance of eigenvalues, relative to the largest (or to one), below which they count as equal."""
-_VECTORS = ("kappa_P", "theta_P", "kappa_Q", "theta_Q", "lambda_0", "delta_1")
+_VECTORS = ("kappa_P", "theta_P", "kappa_Q", "theta_Q", "lambda_0", "delta_0", "delta_1")
 _Q = ("K_Q", "kappa_Q", "theta_Q", "delta_0", "delta_1")
 BLOCKS = {
     "P dynamics (a year)": ("K_P", "kappa_P", "theta_P", "Sigma"),
@@ -120,52 +98,56 @@ def structural_values(model: ATSM, params: Array) -> dict[str, Array]:
     return {**out, "obs_cov": model.layout.matrices(params)["obs_cov"]}
 
 
-def labelled(model: ATSM, values: Mapping[str, Array]) -> dict[str, Any]:
-    """Return matrices as frames, vectors as series and delta_0 as a number."""
-    factors = model.factor_names
+Axes = tuple[list[str], list[str]]
+"""Labels of the rows and the columns of a matrix; a single empty label where there is no such axis."""
+
+
+def labelled(values: Mapping[str, Array], axes: Callable[[str], Axes]) -> dict[str, Any]:
+    """Return matrices as frames, vectors as series and numbers as floats, given the axes of each by name."""
     out: dict[str, Any] = {}
     for key, value in values.items():
-        if key == "delta_0":
+        rows, columns = axes(key)
+        if rows == [""]:
             out[key] = float(value[0])
-        elif key in _VECTORS:
-            out[key] = pd.Series(value, index=factors[: len(value)], name=key)
+        elif value.ndim == 1:
+            out[key] = pd.Series(value, index=rows, name=key)
         else:
-            labels = model.panel.labels if key == "obs_cov" else factors
-            out[key] = pd.DataFrame(value, index=labels[: len(value)], columns=labels[: value.shape[1]])
+            out[key] = pd.DataFrame(value, index=rows, columns=columns)
     return out
+
+
+def axes_of(model: ATSM, key: str) -> Axes:
+    """Return the axes of a matrix; Q and prices of risk have rows of pricing factors only."""
+    names = model.factor_names
+    own = names[: model.k_factors] if key in (*_Q, *BLOCKS["Prices of risk"]) else names
+    if key == "obs_cov":
+        return model.panel.labels, model.panel.labels
+    if key in _VECTORS:
+        return [""] if key == "delta_0" else own, [""]
+    return own, own if key == "K_Q" else names
 
 
 def elements(model: ATSM) -> list[tuple[str, str, str, int]]:
     """Return matrix, row, column and position of the elements in a table."""
-    labels, block = model.panel.labels, model.layout.blocks["obs_cov"]
-    free = np.zeros(block.shape, bool)
-    free[block.rows, block.columns] = True
-    shown = [place for keys in BLOCKS.values() for key in keys for place in _places(key, model)]
-    errors = [("obs_cov", labels[i], labels[j], i * len(labels) + j) for i, j in np.argwhere(np.tril(free))]
-    return shown + errors
-
-
-def _places(key: str, model: ATSM) -> list[tuple[str, str, str, int]]:
-    """Return the elements of a matrix; Q-matrices and prices of risk only have rows of pricing factors."""
-    if key == "delta_0":
-        return [(key, "", "", 0)]
-    names, k = model.factor_names, model.k_factors
-    own = names[:k] if key in (*_Q, *BLOCKS["Prices of risk"]) else names
-    if key in _VECTORS:
-        return [(key, name, "", i) for i, name in enumerate(own)]
-    columns = own if key == "K_Q" else names
-    shape = np.tri(len(own)) if key == "Sigma" else np.ones((len(own), len(columns)))
-    return [(key, own[i], columns[j], i * len(columns) + j) for i, j in np.argwhere(shape)]
+    block, out = model.layout.blocks["obs_cov"], []
+    errors = np.zeros(block.shape, bool)
+    errors[block.rows, block.columns] = block.rows >= block.columns
+    for key in (*chain.from_iterable(BLOCKS.values()), "obs_cov"):
+        rows, columns = axes_of(model, key)
+        part = errors if key == "obs_cov" else np.ones((len(rows), len(columns)), bool)
+        places = np.argwhere(np.tril(part) if key == "Sigma" else part)
+        out += [(key, rows[i], columns[j], i * len(columns) + j) for i, j in places]
+    return out
 
 
 def matrices_table(results: StateSpaceResults) -> pd.DataFrame:
     """Return the elements of `matrices` with delta-method standard errors, by matrix, row and column."""
     shown = elements(results.model)
 
-    def chosen(values: Mapping[str, Array]) -> Array:
+    def _chosen(values: Mapping[str, Array]) -> Array:
         return np.array([values[key].ravel()[place] for key, _, _, place in shown])
 
-    estimate, se = with_errors(results, chosen)
+    estimate, se = with_errors(results, _chosen)
     index = pd.MultiIndex.from_tuples([item[:3] for item in shown], names=["matrix", "row", "column"])
     return pd.DataFrame({"estimate": estimate, "se": se}, index=index)
 
@@ -174,9 +156,7 @@ def with_errors(
     results: StateSpaceResults, function: Callable[[dict[str, Array]], Array]
 ) -> tuple[Array, Array]:
     """Return a function of the matrices and its standard errors; fixed parameters have no uncertainty."""
-    return errors_at(
-        results, lambda params: function(structural_values(results.model, params)), results._fixed
-    )
+    return results._with_errors(lambda params: function(structural_values(results.model, params)))
 
 
 def roots_table(results: StateSpaceResults) -> pd.DataFrame:
@@ -204,12 +184,12 @@ def mean_reversion_table(results: StateSpaceResults) -> pd.DataFrame:
     """
     out, step = roots_table(results), results.model.panel.period
 
-    def real_and_half(values: Mapping[str, Array]) -> Array:
+    def _real_and_half(values: Mapping[str, Array]) -> Array:
         both = [mean_reversion(values[f"K_{measure}"], step)[:, [0, 2]] for measure in "PQ"]
         return np.concatenate(both).T.ravel()
 
     with quiet():  # half-lives at a unit root are infinite
-        errors = with_errors(results, real_and_half)[1].reshape(2, -1)
+        errors = with_errors(results, _real_and_half)[1].reshape(2, -1)
     for place, name in ((0, "real_se"), (1, "half_life_se")):
         out[name] = errors[place]
         out.loc[_repeated(out), name] = np.nan
@@ -292,18 +272,21 @@ def _vasicek(at: Mapping[str, Array]) -> dict[str, float]:
 
 
 def _g2(at: Mapping[str, Array]) -> dict[str, float]:
-    roots, vectors = np.linalg.eig(at["K_Q"])
-    if np.iscomplexobj(roots) or abs(roots[1] - roots[0]) < _MULTIPLE * np.abs(roots).max():
+    eigenvalues, vectors = np.linalg.eig(at["K_Q"])
+    if (
+        np.iscomplexobj(eigenvalues)
+        or abs(eigenvalues[1] - eigenvalues[0]) < _MULTIPLE * np.abs(eigenvalues).max()
+    ):
         raise UnsupportedError(
-            "G2++ needs two different real roots under Q", got=f"roots {shown(roots)} of K_Q"
+            "G2++ needs two different real roots under Q", got=f"roots {shown(eigenvalues)} of K_Q"
         )
-    order = np.argsort(roots)
+    order = np.argsort(eigenvalues)
     loading = np.linalg.solve(vectors[:, order], at["Sigma"]) * (at["delta_1"] @ vectors[:, order])[:, None]
     cov = loading @ loading.T
     sigma, eta = np.sqrt(np.diag(cov))
     mean = float(at["delta_0"][0] + at["delta_1"] @ at["theta_Q"])
     return {
-        "a": roots[order[0]], "b": roots[order[1]], "sigma": sigma, "eta": eta,
+        "a": eigenvalues[order[0]], "b": eigenvalues[order[1]], "sigma": sigma, "eta": eta,
         "rho": cov[0, 1] / (sigma * eta), "phi": mean,
     }  # fmt: skip
 
@@ -342,11 +325,11 @@ def _derived(results: StateSpaceResults) -> pd.DataFrame:
     if not names:
         return pd.DataFrame({"term": [], "estimate": [], "std_error": []})
 
-    def values(params: Array) -> Array:
+    def _values(params: Array) -> Array:
         found = norm.derived(layout.matrices(params))
         return np.array([found[name] for name in names])
 
-    estimate, se = errors_at(results, values, results._fixed)
+    estimate, se = results._with_errors(_values)
     return pd.DataFrame({"term": names, "estimate": estimate, "std_error": se})
 
 
@@ -365,10 +348,10 @@ def _observation(results: StateSpaceResults) -> SimpleTable:
     model = results.model
     unit = BASIS_POINTS / model.panel.scale
 
-    def deviations(values: Mapping[str, Array]) -> Array:
+    def _deviations(values: Mapping[str, Array]) -> Array:
         return unit * np.sqrt(np.clip(np.diag(values["obs_cov"]), 0.0, None))
 
-    sd, se = with_errors(results, deviations)
+    sd, se = with_errors(results, _deviations)
     errors = error_summary(results.pricing_errors, "maturity")
     cells = [
         [f"{tau:.4g}", f"{a:.3f}", f"{b:.3f}".replace("nan", ""), f"{mean:.3f}", f"{rmse:.3f}"]
@@ -389,7 +372,7 @@ def matrix_lines(model: ATSM, values: Mapping[str, Array]) -> list[str]:
     """Explain why theta or the prices of risk are NaN, and list maturities priced without error."""
     lines = []
     for measure in ("P", "Q"):
-        if is_singular(values[f"K_{measure}"]):
+        if np.isnan(values[f"theta_{measure}"]).any():
             lines.append(
                 f"The mean theta_{measure} does not exist, because K_{measure} is singular. "
                 f"The drift kappa_{measure} exists."
@@ -423,18 +406,25 @@ def exact_line(results: StateSpaceResults) -> list[str]:
 
 
 def ridge_lines(results: StateSpaceResults) -> list[str]:
-    """Describe nearly flat directions of the likelihood, from the information at the estimates."""
+    """
+    Describe a nearly flat direction of the likelihood, from the information at the estimates.
+
+    Parameters are scaled so that the information on each of them alone is one. A smallest information near
+    zero along any direction means that the likelihood has a ridge.
+    """
     cov = np.asarray(results.params_cov.cov)
     known = np.flatnonzero(np.isfinite(np.diag(cov)))
     if len(known) < 2:
         return []
     try:
-        least, direction = weakest_direction(cov[np.ix_(known, known)])
+        information = np.linalg.inv(cov[np.ix_(known, known)])
+        scale = 1.0 / np.sqrt(np.diag(information))
+        (least, *_), vectors = np.linalg.eigh(symmetrize(information * scale[:, None] * scale))
     except NOT_HERE:
         return []
     if not least < _RIDGE:
         return []
-    weights = np.abs(direction)
+    weights = np.abs(vectors[:, 0])
     order = [i for i in np.argsort(-weights) if weights[i] > 0.1]
     names = [results.model.param_names[known[i]] for i in order]
     return [

@@ -263,6 +263,19 @@ def test_the_same_model_with_unit_noise(name: str) -> None:
     assert_allclose(latent.normalised(other), same, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize("identification", ["dai-singleton", "dai-singleton-pairs"])
+def test_an_unknown_first_state_turns_with_the_factors(identification: str) -> None:
+    y = random_panel(np.random.default_rng(3), 40, TAU)
+    model = sse.ATSM(y, TAU, 2, identification=identification, initialization="estimated")
+    params = np.asarray(model.start_params)
+    at, turn = model.matrices(params), np.diag([1.0, -1.0])
+    turned = {key: turn @ at[key] for key in ("delta_1", "kappa_P", "initial_state")}
+    turned |= {key: turn @ at[key] @ turn for key in ("K_Q", "K_P")}
+    other = model.layout.project({**at, **turned}, params)
+    assert_allclose(model.loglike(other), model.loglike(params), rtol=1e-12)
+    assert_allclose(model.normalised(other), params, rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize("name", ["complex", "equal", "two"])
 def test_score_with_unit_noise(name: str) -> None:
     model, params = with_unit_noise(*model_at(ROOTS[name], obs_cov="scalar"))
