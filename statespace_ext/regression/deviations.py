@@ -18,7 +18,7 @@ with c = S^{-1/2}' [(I - Q Q')e, Q], from one smoother pass with the q states. T
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -206,7 +206,7 @@ class Deviations:
         return DeviationScore(found.llf, by_errors, by_noise, by_phi)
 
     def information(
-        self, obs_cov: Array, state_cov: Array, phi: Array, by: tuple[Elements, Elements, Elements], m: int
+        self, obs_cov: Array, state_cov: Array, phi: Array, by_cov: tuple[Array, Array], by_phi: Elements
     ) -> Array | None:
         """
         Return the average of the observed and the expected information, or None as `loglike`.
@@ -215,51 +215,33 @@ class Deviations:
         ----------
         obs_cov, state_cov, phi : ndarray
             H, W and phi.
-        by : tuple of Elements
-            Derivatives of V, W and phi by m parameters. V has the multipliers of H.
+        by_cov : tuple of ndarray, (m, p, p) and (m, q, q)
+            Derivatives of V and W by m parameters. V has the multipliers of H.
+        by_phi : Elements
+            Derivatives of phi.
         """
         found = self._pass(obs_cov, state_cov, phi)
         if found is None:
             return None
         adjoint, r, u = (each[:, :, 0] for each in self._backward(found, found.errors[:, :, :1]))
-        noise, shares = self._inputs(found, (adjoint, r), (state_cov, phi), by[1:], m)
-        errors = np.zeros((*u.shape, m))
-        for i, j, param, value in zip(by[0].rows, by[0].columns, by[0].params, by[0].values, strict=True):
-            errors[:, i, param] += value * self._scale[:, i] * self._scale[:, j] * u[:, j]
-        errors *= self._seen[:, :, None]
-        moves = np.concatenate([shares[None], noise[:-1] - found.gain[:-1] @ errors[:-1]])
-        errors = found.whiten @ (errors + self._design @ self._solved(found.steps, moves, "N"))
-        flat, Q = errors.reshape(-1, m), found.errors[:, :, 1:].reshape(errors.shape[0] * errors.shape[1], -1)
-        along = Q.T @ flat
-        return np.asarray(0.5 * (flat.T @ flat - along.T @ along))
-
-    def _inputs(
-        self,
-        found: _Pass,
-        adjoints: tuple[Array, Array],
-        at: tuple[Array, Array],
-        by: tuple[Elements, Elements],
-        m: int,
-    ) -> tuple[Array, Array]:
-        """Return what the derivatives of the covariance of the states add to d_{t+1} and to d_1."""
-        (adjoint, r), (W, phi), (by_noise, by_phi) = adjoints, at, by
         stationary = 1.0 - np.multiply.outer(phi, phi)
-        noise, first = np.zeros((*r.shape, m)), np.zeros((self._q, m))
-        for i, j, param, value in zip(
-            by_noise.rows, by_noise.columns, by_noise.params, by_noise.values, strict=True
-        ):
-            noise[:, i, param] += value * r[:, j]
-            first[i, param] += value * adjoint[0, j] / stationary[i, j]
+        errors = _products(by_cov[0], self._scale * u) * (self._scale * self._seen)[:, :, None]
+        # what the derivatives of the covariance of the states add to d_{t+1} and to d_1
+        noise, first = _products(by_cov[1], r), _products(by_cov[1] / stationary, adjoint[:1])[0]
         states = (found.states @ found.rotation[:, :1])[:, :, 0] + (found.cov @ adjoint[:, :, None])[:, :, 0]
         for i, param, value in zip(by_phi.rows, by_phi.params, by_phi.values, strict=True):
             delayed = lfilter([1.0], [1.0, -phi[i]], adjoint[::-1, i])[::-1]  # sum of phi^s r_{t+s}
             later = np.concatenate([delayed[2:], np.zeros(2)])
             noise[:, i, param] += value * states[:, i]
-            noise[:, :, param] += value * np.multiply.outer(later, W[:, i])
+            noise[:, :, param] += value * np.multiply.outer(later, state_cov[:, i])
             slope = found.start[i] * phi / stationary[i]
             first[:, param] += value * (found.start[:, i] * delayed[1] + slope * adjoint[0, i])
             first[i, param] += value * (slope @ adjoint[0])
-        return noise, first
+        moves = np.concatenate([first[None], noise[:-1] - found.gain[:-1] @ errors[:-1]])
+        errors = found.whiten @ (errors + self._design @ self._solved(found.steps, moves, "N"))
+        flat = errors.reshape(-1, errors.shape[2])
+        along = found.errors[:, :, 1:].reshape(len(flat), -1).T @ flat
+        return np.asarray(0.5 * (flat.T @ flat - along.T @ along))
 
     def _backward(self, found: _Pass, errors: Array) -> tuple[Array, Array, Array]:
         """Return the adjoints r_{t-1} and r_t, and the smoothing errors u_t, of whitened columns."""
@@ -332,6 +314,11 @@ class Deviations:
 def _total(left: Array, right: Array) -> Array:
     """Return the sum over time of A_t B_t, as one product."""
     return np.asarray(left.transpose(1, 0, 2).reshape(left.shape[1], -1) @ right.reshape(-1, right.shape[2]))
+
+
+def _products(slopes: Array, vectors: Array) -> Array:
+    """Return the products of m matrices with vectors (n, size), (n, size, m)."""
+    return np.moveaxis(vectors @ np.swapaxes(slopes, 1, 2), 0, 2)
 
 
 def _squares(columns: Array, summed: bool) -> Array:
@@ -413,56 +400,46 @@ class DeviationScores(Mixin):
         numpy.linalg.LinAlgError
             If a matrix is too close to a singular one.
         """
-        deviations, every = self._deviations, np.arange(len(self.layout))
+        deviations = self._deviations
         if deviations is not None:
             V, W, phi = self._moves(params)
-            by_obs, by_state = self._elements("obs", params), self._elements("state", params)
-            by_state = _joined([by_state, *self._proportions(by_obs, params)])
-            by = by_obs, by_state, self.layout.derivative("transition", every)
-            found = deviations.information(scaled_cov(V, self.obs_scale), W, phi, by, len(every))
+            by_phi = self.layout.derivative("transition", np.arange(len(self.layout)))
+            H = scaled_cov(V, self.obs_scale)
+            found = deviations.information(H, W, phi, self._slopes(params), by_phi)
             if found is not None:
                 return found - self._curvature(params)
         raise np.linalg.LinAlgError("The covariance of a row is singular")
 
-    def _elements(self, key: str, params: Array) -> Elements:
-        """Return the derivatives of V or W, with its factors, by all parameters."""
-        found = [self.layout.derivative(f"{key}_cov", np.arange(len(self.layout)))]
-        block, index = self.layout.blocks[f"{key}_loading"], self.layout.index[f"{key}_loading"]
-        loading = self.layout.matrix(f"{key}_loading", params)
-        for i, column, place, coef in zip(block.rows, block.columns, index, block.coefs, strict=True):
-            other = np.flatnonzero(loading[:, column])
-            values, same = coef * loading[other, column], np.full(len(other), i)
-            for rows, columns in ((same, other), (other, same)):
-                found.append(Elements(rows, columns, np.full(len(other), place), values))
-        return _joined(found)
-
-    def _proportions(self, by_obs: Elements, params: Array) -> Iterator[Elements]:
-        """Yield the derivatives of the blocks q_j V of W."""
-        block, index = self.layout.blocks["proportion"], self.layout.index["proportion"]
-        V, share = self._blocks(params)["obs_cov"], np.diag(self.layout.matrix("proportion", params))
-        for place, j in enumerate(self.proportional):
-            rows = self.coefficients.noise_places(j)
-            yield Elements(
-                rows[by_obs.rows], rows[by_obs.columns], by_obs.params, share[place] * by_obs.values
+    def _slopes(self, params: Array) -> tuple[Array, Array]:
+        """Return the derivatives of V and W by all parameters, (m, p, p) and (m, q, q)."""
+        at = self._blocks(params)
+        dV, dW = (self._derivative(f"{key}_cov") for key in ("obs", "state"))
+        for key, slopes in (("obs", dV), ("state", dW)):
+            by_loading = self._derivative(f"{key}_loading") @ at[f"{key}_loading"].T
+            slopes += by_loading + np.swapaxes(by_loading, 1, 2)
+        by_share = self._derivative("proportion")
+        for i, place in enumerate(self.proportional):
+            rows = self.coefficients.noise_places(place)
+            dW[:, rows[:, None], rows] = (
+                at["proportion"][i, i] * dV + by_share[:, i, i, None, None] * at["obs_cov"]
             )
-            for param in index[block.rows == place]:
-                left, right = np.repeat(rows, len(rows)), np.tile(rows, len(rows))
-                yield Elements(left, right, np.full(len(left), param), V.ravel())
+        return dV, dW
+
+    def _derivative(self, key: str) -> Array:
+        """Return the derivative of a block by all parameters, (m, rows, columns)."""
+        m = len(self.layout)
+        return self.layout.derivative(key, np.arange(m)).dense(m, self.layout.blocks[key].shape)
 
     def _curvature(self, params: Array) -> Array:
         """Return the second derivatives of V and W by loadings, times the score."""
         out = np.zeros((len(self.layout),) * 2)
-        if not self.has_factors:
+        score = self._deviation_score(params) if self.has_factors else None
+        if score is None:
             return out
-        score = self._deviation_score(params)
-        by = {} if score is None else self.score_by_block(score, params)
+        by = self.score_by_block(score, params)
         for key in ("obs", "state"):
-            block, index = self.layout.blocks[f"{key}_loading"], self.layout.index[f"{key}_loading"]
-            if f"{key}_cov" in by and len(index):
-                same = block.columns[:, None] == block.columns
-                slopes = by[f"{key}_cov"] + by[f"{key}_cov"].T
-                weights = block.coefs[:, None] * block.coefs
-                np.add.at(out, np.ix_(index, index), same * weights * slopes[np.ix_(block.rows, block.rows)])
+            slopes, by_loading = by[f"{key}_cov"], self._derivative(f"{key}_loading")
+            out += np.einsum("iab,ac,jcb->ij", by_loading, slopes + slopes.T, by_loading, optimize=True)
         return out
 
     def _values(self, problem: EstimationProblem, points: Sequence[Array]) -> Array:
@@ -475,8 +452,3 @@ class DeviationScores(Mixin):
             return super()._values(problem, points)
         exist = np.isfinite(found) & np.array([problem.feasible(point) for point in points])
         return np.where(exist, found, -np.inf)
-
-
-def _joined(parts: Sequence[Elements]) -> Elements:
-    names = ("rows", "columns", "params", "values")
-    return Elements(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
