@@ -193,16 +193,14 @@ class Deviations:
         adjoint, r, u = self._backward(found, found.errors)
         back, NK = np.swapaxes(found.gain, 1, 2), N[1:] @ found.gain
         by_start = 0.5 * (adjoint[0] @ adjoint[0].T - N[0]) / (1.0 - np.multiply.outer(phi, phi))
-        by_noise = 0.5 * (_squares(r, True) - N[1:].sum(axis=0)) + by_start
+        by_noise = 0.5 * (np.tensordot(r, r, ((0, 2), (0, 2))) - N[1:].sum(axis=0)) + by_start
         ahead = found.states @ found.rotation + found.cov @ adjoint
         by_phi = np.einsum("tic,tic->i", r, ahead)
         by_phi -= np.einsum("tij,tij->i", N[1:] @ found.steps, found.cov)
         by_phi += 2.0 * (by_start * found.start) @ phi
-        constant = obs_cov.ndim == 2
-        precision = np.swapaxes(found.whiten, 1, 2) @ found.whiten
-        by_errors = _squares(u, constant) - _known(precision, self._missing, constant)
-        by_errors -= _total(back, NK) if constant else back @ NK
-        by_errors = 0.5 * (by_errors if constant else np.moveaxis(by_errors, 0, 2))
+        known = found.whiten * self._seen[:, None, :]
+        by_errors = u @ np.swapaxes(u, 1, 2) - np.swapaxes(known, 1, 2) @ known - back @ NK
+        by_errors = 0.5 * (by_errors.sum(axis=0) if obs_cov.ndim == 2 else np.moveaxis(by_errors, 0, 2))
         return DeviationScore(found.llf, by_errors, by_noise, by_phi)
 
     def information(
@@ -311,27 +309,9 @@ class Deviations:
         return np.asarray(flat).reshape(right.shape)
 
 
-def _total(left: Array, right: Array) -> Array:
-    """Return the sum over time of A_t B_t, as one product."""
-    return np.asarray(left.transpose(1, 0, 2).reshape(left.shape[1], -1) @ right.reshape(-1, right.shape[2]))
-
-
 def _products(slopes: Array, vectors: Array) -> Array:
     """Return the products of m matrices with vectors (n, size), (n, size, m)."""
     return np.moveaxis(vectors @ np.swapaxes(slopes, 1, 2), 0, 2)
-
-
-def _squares(columns: Array, summed: bool) -> Array:
-    """Return u_t u_t', summed over time or not."""
-    turned = np.swapaxes(columns, 1, 2)
-    return _total(columns, turned) if summed else columns @ turned
-
-
-def _known(precision: Array, missing: Array | None, summed: bool) -> Array:
-    """Return F_t^{-1} with zeros for missing elements, summed over time or not."""
-    if missing is not None:
-        np.einsum("tii->ti", precision)[...] -= missing
-    return precision.sum(axis=0) if summed else precision
 
 
 class DeviationScores(Mixin):
