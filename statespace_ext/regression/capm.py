@@ -353,8 +353,10 @@ class CAPM(DynamicRegression):
     def _factor_rows(self, market: Any) -> Any:
         """Return the factors with one row for each period; raise if they are not those of the model."""
         count = len(self.factors)
-        market = _as_rows(market, count) if count > 1 else market
-        found, names = np.shape(market)[1] if np.ndim(market) == 2 else 1, _column_names(market)
+        market = _as_rows(market, count)
+        found = np.shape(market)[1] if np.ndim(market) == 2 else 1
+        numbered = not isinstance(market, pd.DataFrame) or market.columns.equals(pd.RangeIndex(found))
+        names = [] if numbered else [str(name) for name in market.columns]
         if found != count or (names and self._has_names and names != self.factors):
             raise DataError(
                 "market does not have the factors of the model",
@@ -420,20 +422,17 @@ class CAPM(DynamicRegression):
 def _with_alpha(value: Any) -> Any:
     """Replace former names of alpha in a mapping, Series or frame; return other objects unchanged."""
     if isinstance(value, (pd.Series, pd.DataFrame)):
-        axes = [[_renamed(label) for label in axis] for axis in value.axes]
-        return value if axes == [list(axis) for axis in value.axes] else _relabelled(value, axes)
+        out: Any = value
+        for place, axis in enumerate(value.axes):
+            labels = [_renamed(label) for label in axis]
+            out = out if labels == list(axis) else out.set_axis(labels, axis=place)
+        return out
     if not isinstance(value, Mapping):
         return value
     out = {_renamed(key): item for key, item in value.items()}
     if len(out) < len(value):
         raise SpecificationError("The constant has two names", got=shown(value), expected=f"{ALPHA!r} alone")
     return out
-
-
-def _relabelled(value: Any, axes: list[list[Any]]) -> Any:
-    for place, labels in enumerate(axes):
-        value = value.set_axis(labels, axis=place)
-    return value
 
 
 def _renamed(name: Any) -> Any:
@@ -453,16 +452,11 @@ _STEMS = ("state_var", "state_cov", "ar1", "proportion", *(f"state_factor{j}" fo
 
 def _as_rows(market: Any, count: int) -> Any:
     """Return several factors of one period, given as a Series or vector, as a row."""
+    if count == 1 or np.ndim(market) != 1:
+        return market
     if isinstance(market, pd.Series):
         return market.to_frame().T
-    return np.asarray(market)[None] if np.ndim(market) == 1 and len(market) == count else market
-
-
-def _column_names(market: Any) -> list[str]:
-    """Return the names of the columns; the list is empty if they are only numbered."""
-    if not isinstance(market, pd.DataFrame) or market.columns.equals(pd.RangeIndex(market.shape[1])):
-        return []
-    return [str(name) for name in market.columns]
+    return np.asarray(market)[None] if len(market) == count else market
 
 
 def excess_data(returns: Any, market: Any, risk_free: Any) -> tuple[Any, pd.DataFrame]:
@@ -510,9 +504,7 @@ def _labels_of(*data: Any) -> pd.Index | None:
 
 def _less_rate(data: Any, rate: Any) -> Any:
     """Return returns less the risk-free rate (nobs, 1), None for None."""
-    if isinstance(data, pd.DataFrame):
-        return data.sub(rate[:, 0], axis=0)
-    return data if data is None else data - (rate[:, 0] if np.ndim(data) == 1 else rate)
+    return data if data is None else data - (rate[:, 0] if data.ndim == 1 else rate)
 
 
 def _named(data: Any, names: list[str], index: Any) -> Any:

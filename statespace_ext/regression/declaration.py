@@ -436,8 +436,6 @@ def state_kinds(model: DynamicRegression) -> dict[str, str]:
 
 def factors_of(model: DynamicRegression, key: str, rows: IntArray) -> int:
     """Return the number of factors that load on the given rows."""
-    if key not in model.layout.blocks:
-        return 0
     block = model.layout.blocks[key]
     return len(set(block.columns[np.isin(block.rows, rows)].tolist()))
 

@@ -79,22 +79,20 @@ class Law:
     n_failed: int = 0
     notes: list[str] = field(default_factory=list)
 
-    def remarks(self, statistic: float) -> list[str]:
-        """Return the notes, with one if the p-value is that of another statistic."""
-        if abs(self.at - statistic) <= _ELSEWHERE * abs(self.at):
-            return list(self.notes)
-        other = f"The p-value is that of {self.at:.4f}, the statistic at the maximum of the likelihood"
-        return [*self.notes, other]
-
     def told(self, statistic: float) -> dict[str, Any]:
-        """Return the attributes of a test with a given statistic that describe its distribution."""
+        """Return the attributes of a test with a given statistic; a note tells a p-value of another one."""
+        notes = list(self.notes)
+        if not abs(self.at - statistic) <= _ELSEWHERE * abs(self.at):
+            notes.append(
+                f"The p-value is that of {self.at:.4f}, the statistic at the maximum of the likelihood"
+            )
         return {
             "statistic": statistic,
             "pvalue": self.pvalue,
             "distribution": self.name,
             "simulated": self.simulated,
             "n_failed": self.n_failed,
-            "notes": self.remarks(statistic),
+            "notes": notes,
         }
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -86,43 +85,33 @@ def taken(value: Any) -> Any:
     return value
 
 
-@contextmanager
-def scale_used(method: str, kwargs: dict[str, Any]) -> Iterator[None]:
-    """
-    Raise an error after a call that had no use for the scale among its arguments.
-
-    Raises
-    ------
-    DataError
-        If ``obs_scale`` is given, and no period after the sample needs it.
-    """
-    value = kwargs.pop(NAME, None)
-    if value is None:
-        yield
-        return
-    given = kwargs[NAME] = value if isinstance(value, _Given) else _Given(value)
-    try:
-        yield
-        reason = None
-    except TypeError as error:  # of statsmodels, about an unknown argument
-        if given.used:
-            raise
-        reason = error
-    if not given.used:
-        raise DataError(
-            f"{method} uses {NAME} only for periods after the sample",
-            got=f"{NAME} without such a period",
-            remedy="Leave it out: the model has the scale of its sample.",
-        ) from reason
-
-
 def with_scale(method: M) -> M:
-    """Return a method that refuses a scale for which it has no use."""
+    """
+    Return a method that raises `DataError` if it has no use for a scale among its arguments.
+
+    It has none if no period after the sample needs the scale.
+    """
 
     @wraps(method)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with scale_used(method.__name__, kwargs):
+        value = kwargs.pop(NAME, None)
+        if value is None:
             return method(self, *args, **kwargs)
+        given = kwargs[NAME] = value if isinstance(value, _Given) else _Given(value)
+        out = reason = None
+        try:
+            out = method(self, *args, **kwargs)
+        except TypeError as error:  # of statsmodels, about an unknown argument
+            if given.used:
+                raise
+            reason = error
+        if not given.used:
+            raise DataError(
+                f"{method.__name__} uses {NAME} only for periods after the sample",
+                got=f"{NAME} without such a period",
+                remedy="Leave it out: the model has the scale of its sample.",
+            ) from reason
+        return out
 
     return cast(M, call)
 

@@ -216,26 +216,20 @@ def rolling_evaluation(
     endog, exog = np.asarray(model.endog), model.coefficients.by_series(np.asarray(model.exog))
     shape = (len(origins), len(METHODS), endog.shape[1])
     means, variances = np.full(shape, np.nan), np.full(shape, np.nan)
-    parts = [slice(first, first + refit_every) for first in range(0, len(origins), refit_every)]
+    parts = np.split(origins, np.arange(refit_every, len(origins), refit_every))
 
     def predicted(record: FitRecord, rows: slice, own: Array) -> tuple[Array, Array]:
         return _dynamic(model, np.array(list(record.params.values())), rows.start, own, steps)
 
-    made = applied(predicted, records, blocks, [origins[part] for part in parts])
-    for part, found in zip(parts, made, strict=True):
+    made = applied(predicted, records, blocks, parts)
+    for own, found in zip(parts, made, strict=True):
         if found is not None:
-            means[part, 0], variances[part, 0] = found
+            means[own - window, 0], variances[own - window, 0] = found
     report_records(records, "windows")
     means[:, 1:], variances[:, 1:] = _static(endog, exog, origins, window, steps)
-    refits = _refits(model, records, blocks)
-    return _collected(model, origins + steps - 1, means, variances, refits, steps)
-
-
-def _refits(model: DynamicRegression, records: list[FitRecord], blocks: list[slice]) -> pd.DataFrame:
-    """Return one row for each fit, with its first origin."""
     refits = pd.DataFrame([outcome_of(record) for record in records])
     refits.insert(0, "origin", model._index[[rows.stop - 1 for rows in blocks]])
-    return refits
+    return _collected(model, origins + steps - 1, means, variances, refits, steps)
 
 
 def _checked_window(model: DynamicRegression, window: int | None, steps: int) -> int:
