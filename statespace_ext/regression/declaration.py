@@ -346,15 +346,6 @@ def partly_diffuse(n_levels: int, cov: Array) -> Initialization:
 # -- names of structures ----------------------------------------------------------------------------------
 
 
-_CLOSED = {
-    "unstructured": {"unstructured", "proportional"},
-    "diagonal": {"unstructured", "diagonal", "factor", "proportional"},
-    "equicorrelated": {"unstructured", "equicorrelated", "proportional"},
-    "scalar": {"unstructured", "diagonal", "equicorrelated", "scalar", "factor", "proportional", "patterned"},
-}
-"""Structures of W that A W A' preserves for each A with A A' = V, by structure of V."""
-
-
 def covariance_kind(block: AffineMatrix, rows: IntArray | None = None) -> str:
     """
     Return the name of the structure of a covariance matrix, independent of how it was specified.
@@ -438,17 +429,3 @@ def factors_of(model: DynamicRegression, key: str, rows: IntArray) -> int:
     """Return the number of factors that load on the given rows."""
     block = model.layout.blocks[key]
     return len(set(block.columns[np.isin(block.rows, rows)].tolist()))
-
-
-def is_equivariant(obs: str, state: list[str]) -> bool:
-    """
-    Return whether a change of basis of the series transforms any V to I and preserves each structure of W.
-
-    If so, the distribution of the likelihood ratio of W = 0 does not depend on parameters. The change of
-    basis is a matrix A with V = A A' from the group that preserves the structure of V: all matrices, diagonal
-    matrices, matrices that treat all series alike, or multiples of I. A fixed V contains no unknowns.
-    """
-    if obs == "fixed":
-        return True
-    kinds = [kind.split(":")[0] for kind in state]
-    return obs in _CLOSED and all(kind == "zero" or kind in _CLOSED[obs] for kind in kinds)
