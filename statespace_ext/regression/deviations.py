@@ -75,12 +75,12 @@ class _Pass:
         F_t^{-1/2} (n, p, p) and K_t (n, q, p).
     steps : ndarray
         M_t = diag(phi) - K_t Z_t, (n, q, q).
-    states : ndarray, (n, q, 1 + c)
-        Predicted states of y and of the columns of X.
-    rotation : ndarray, (1 + c, 1 + c)
-        The matrix from the whitened columns to [(I - Q Q')e, Q].
-    errors : ndarray, (n, p, 1 + c)
-        [(I - Q Q')e, Q].
+    states : ndarray, (n, q, c + 1)
+        Predicted states of the columns of X and of y.
+    rotation : ndarray, (c + 1, c + 1)
+        The matrix from the whitened columns to [Q, (I - Q Q')e].
+    errors : ndarray, (n, p, c + 1)
+        [Q, (I - Q Q')e].
     """
 
     llf: float
@@ -92,10 +92,6 @@ class _Pass:
     states: Array
     rotation: Array
     errors: Array
-
-
-_Output = tuple[Array, Array, Array, Array, Array, Array]
-"""The fields of `_Pass` from ``start`` to ``states``."""
 
 
 class Deviations:
@@ -120,7 +116,7 @@ class Deviations:
         self._seen = (~missing).astype(float)
         self._both = (~missing)[:, :, None] & (~missing)[:, None, :]
         self._missing = missing.astype(float) if missing.any() else None
-        columns = np.concatenate([endog[:, :, None], np.moveaxis(constant, 2, 0)], axis=2)
+        columns = np.concatenate([np.moveaxis(constant, 2, 0), endog[:, :, None]], axis=2)
         self._columns = np.where(missing[:, :, None], 0.0, columns)
         self._design = np.where(missing[:, :, None], 0.0, np.moveaxis(moving, 2, 0))
         self._ssm = Smoother(endog, q, q)._smoother(0, True)
@@ -178,9 +174,9 @@ class Deviations:
             sums += np.swapaxes(errors, 1, 2) @ errors
             states = phis[:, :, None] * (states + back @ errors)
             P = shares * (P - back @ gain) + state_covs
-        by_constants, cross = sums[:, 1:, 1:], sums[:, 1:, :1]
+        by_constants, cross = sums[:, :-1, :-1], sums[:, :-1, -1:]
         explained = (np.swapaxes(cross, 1, 2) @ np.linalg.solve(by_constants, cross))[:, 0, 0]
-        total += np.linalg.slogdet(by_constants)[1] + sums[:, 0, 0] - explained
+        total += np.linalg.slogdet(by_constants)[1] + sums[:, -1, -1] - explained
         return np.asarray(-0.5 * (self._count * np.log(2.0 * np.pi) + total))
 
     def score(self, obs_cov: Array, state_cov: Array, phi: Array) -> DeviationScore | None:
@@ -221,12 +217,12 @@ class Deviations:
         found = self._pass(obs_cov, state_cov, phi)
         if found is None:
             return None
-        adjoint, r, u = (each[:, :, 0] for each in self._backward(found, found.errors[:, :, :1]))
+        adjoint, r, u = (each[:, :, 0] for each in self._backward(found, found.errors[:, :, -1:]))
         stationary = 1.0 - np.multiply.outer(phi, phi)
         errors = _products(by_cov[0], self._scale * u) * (self._scale * self._seen)[:, :, None]
         # what the derivatives of the covariance of the states add to d_{t+1} and to d_1
         noise, first = _products(by_cov[1], r), _products(by_cov[1] / stationary, adjoint[:1])[0]
-        states = (found.states @ found.rotation[:, :1])[:, :, 0] + (found.cov @ adjoint[:, :, None])[:, :, 0]
+        states = (found.states @ found.rotation[:, -1:])[:, :, 0] + (found.cov @ adjoint[:, :, None])[:, :, 0]
         for i, param, value in zip(by_phi.rows, by_phi.params, by_phi.values, strict=True):
             delayed = lfilter([1.0], [1.0, -phi[i]], adjoint[::-1, i])[::-1]  # sum of phi^s r_{t+s}
             later = np.concatenate([delayed[2:], np.zeros(2)])
@@ -238,7 +234,7 @@ class Deviations:
         moves = np.concatenate([first[None], noise[:-1] - found.gain[:-1] @ errors[:-1]])
         errors = found.whiten @ (errors + self._design @ self._solved(found.steps, moves, "N"))
         flat = errors.reshape(-1, errors.shape[2])
-        along = found.errors[:, :, 1:].reshape(len(flat), -1).T @ flat
+        along = found.errors[:, :, :-1].reshape(len(flat), -1).T @ flat
         return np.asarray(0.5 * (flat.T @ flat - along.T @ along))
 
     def _backward(self, found: _Pass, errors: Array) -> tuple[Array, Array, Array]:
@@ -274,25 +270,15 @@ class Deviations:
         np.matmul(gain[:-1], self._columns[:-1], out=moves[1:])
         states = self._solved(steps, moves, "N")
         errors = whiten @ (self._columns - self._design @ states)
-        logdet = 2.0 * float(np.sum(np.log(pivots)))
-        return self._projected(logdet, errors, (start, cov, whiten, gain, steps, states))
-
-    def _projected(self, logdet: float, errors: Array, output: _Output) -> _Pass | None:
-        """Return the pass with the errors less what the constants explain; None if these are collinear."""
-        flat = errors.reshape(-1, errors.shape[2])
-        Q, R = np.linalg.qr(flat[:, 1:])
-        scale = np.abs(np.diagonal(R))
-        if not np.all(scale > _LEAST_RANK * np.linalg.norm(R, axis=0)):
-            return None
-        explained = Q.T @ flat[:, 0]
-        left = flat[:, 0] - Q @ explained
-        llf = self._count * np.log(2.0 * np.pi) + logdet + 2.0 * float(np.sum(np.log(scale))) + left @ left
-        rotation = np.zeros((len(scale) + 1, len(scale) + 1))
-        rotation[0, 0] = 1.0
-        rotation[1:, 1:] = np.linalg.inv(R)
-        rotation[1:, 0] = -rotation[1:, 1:] @ explained
-        projected = np.column_stack([left, Q]).reshape(errors.shape)
-        return _Pass(-0.5 * float(llf), *output, rotation, projected)
+        Q, R = np.linalg.qr(errors.reshape(-1, errors.shape[2]))
+        sizes, size = np.abs(np.diagonal(R))[:-1], R[-1, -1]
+        if not np.all(sizes > _LEAST_RANK * np.linalg.norm(R[:, :-1], axis=0)):
+            return None  # the constants are collinear
+        Q[:, -1] *= size
+        R[-1, -1] = 1.0
+        llf = self._count * np.log(2.0 * np.pi) + 2.0 * np.sum(np.log(pivots)) + 2.0 * np.sum(np.log(sizes))
+        rotation, left = np.linalg.inv(R), Q.reshape(errors.shape)
+        return _Pass(-0.5 * float(llf + size**2), start, cov, whiten, gain, steps, states, rotation, left)
 
     def _predicted_cov(self, obs_cov: Array, state_cov: Array, phi: Array, start: Array) -> Array:
         """Return P_t, time first."""
