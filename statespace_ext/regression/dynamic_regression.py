@@ -24,7 +24,6 @@ from ..engine.validation import (
 )
 from ..exceptions import DataError, ParameterError
 from ..numerics.linear_algebra import STABILITY_LIMIT, Array
-from ..numerics.matrix_equations import stationary_moments
 from ..params.affine import Elements
 from ..params.layout import ParameterLayout
 from .coefficients import Coefficients, by_series_frame, is_by_series
@@ -303,16 +302,15 @@ class DynamicRegression(DeviationScores, ScaledNoise, RegressionEstimation[Dynam
         start, initialization, stationary = self.initialization_kind, None, None
         if c.autoregressive:
             stationary = self.structure.stationary
-            T, intercept, W = self.structure.stationary_equation(
-                at["transition"], np.zeros(len(c.noise_rows)), state_cov
-            )
-            if not np.max(np.abs(np.diag(T))) < STABILITY_LIMIT:
+            phi, own = np.diag(transition)[stationary], np.flatnonzero(c.noise_rows >= c.n_levels)
+            if not np.max(np.abs(phi)) < STABILITY_LIMIT:
                 raise ParameterError(
                     "An autoregressive coefficient is outside the unit circle",
                     got=f"{at['transition'].ravel().tolist()}",
                     expected="values between -1 and 1",
                 )
-            cov[np.ix_(stationary, stationary)] = stationary_moments(T, intercept, W)[1]
+            W = state_cov[np.ix_(own, own)]
+            cov[np.ix_(stationary, stationary)] = W / (1.0 - np.multiply.outer(phi, phi))
             if start == "diffuse":
                 start, initialization = "custom", partly_diffuse(c.n_levels, cov)
         return System(
@@ -371,9 +369,9 @@ class DynamicRegression(DeviationScores, ScaledNoise, RegressionEstimation[Dynam
 
     def _common_score(self, params: Array) -> SystemScore | None:
         """Return the score from decomposed data, or None if it needs a filter pass."""
-        at = self._blocks(params)
-        diffuse = self.current_initialization == "diffuse"
-        found = self.private_smoother.common_score(at["obs_cov"], at["state_cov"]) if diffuse else None
+        at, diffuse = self._blocks(params), self.current_initialization == "diffuse"
+        common = self.private_smoother.common if diffuse else None
+        found = None if common is None else common.score(at["obs_cov"], at["state_cov"])
         if found is None:
             return None
         nothing = np.zeros(0)

@@ -20,7 +20,7 @@ from ..engine.validation import check_regressors, check_residuals, check_series
 from ..exceptions import DataError
 from ..fit.problem import EstimationProblem
 from ..fit.start_values import covariance_near
-from ..numerics.common_regressors import CommonRegressors, CommonRegressorScore, RegressorAxes
+from ..numerics.common_regressors import CommonRegressors, RegressorAxes
 from ..numerics.linear_algebra import Array, lower_triangular_rotation
 from ..params.affine import IntArray
 from ..params.covariance import Chordal, Unstructured, precision_of
@@ -221,10 +221,6 @@ class RegressionSmoother(Smoother):
             phi = system.transition.diagonal()[-len(system.state_cov) :]
             found = self.deviations.loglike(system.obs_cov, system.state_cov, phi)
         return super().loglike(system) if found is None else found
-
-    def common_score(self, obs_cov: Array, state_cov: Array) -> CommonRegressorScore | None:
-        """Return the log-likelihood and its derivatives by V and W, or None if these need a filter pass."""
-        return None if self.common is None else self.common.score(obs_cov, state_cov)
 
 
 # -- updates of structures that are not affine ------------------------------------------------------------
