@@ -155,8 +155,7 @@ def wald_alpha(
     estimate, cov = _last(results, c.loading[rows], c.offset[rows])
     statistic = test.statistic(*_last(results, test.loading, test.offset))
     law = _law(results, test, statistic, rng)
-    if law is None:
-        law = bootstrapped(Refit(results, test, null=True), spawn(rng, n_sim), n_jobs)
+    law = law or bootstrapped(Refit(results, test, null=True), spawn(rng, n_sim), n_jobs)
     names = [c.endog[i % c.p] for i in rows]
     return WaldTest(
         **law.told(statistic),

@@ -223,10 +223,7 @@ def _state_cov(state_cov: object, structures: list[object], coefficients: Coeffi
     """Return Q, which is block-diagonal by regressor or joint."""
     p, q = coefficients.p, len(coefficients.noise_rows)
     if not coefficients.moving:
-        if isinstance(state_cov, str) and state_cov not in ("joint", "proportional"):
-            parse_covariance(
-                _affine_part(state_cov, p), p, "state_cov", covariance_namer("state", coefficients.endog)
-            )
+        factor_rank(state_cov, p, "state_cov")  # raises if the number of factors is invalid
         return affine_matrix(np.zeros((q, q)), [])
     if _is_keyword(structures[0], "joint"):
         value = "unstructured" if isinstance(state_cov, str) else state_cov

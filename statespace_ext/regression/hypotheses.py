@@ -222,8 +222,7 @@ def coefficient_test(
     at = test.at(np.asarray(results.smoothed_state), np.asarray(results.smoothed_state_cov))
     statistic = test.statistic(*at)
     law = exact_law(results, test, statistic, rng)
-    if law is None:
-        law = bootstrapped(Refit(results, test), spawn(rng, n_sim), n_jobs)
+    law = law or bootstrapped(Refit(results, test), spawn(rng, n_sim), n_jobs)
     return CoefficientTest(
         **law.told(statistic),
         df=len(q),
