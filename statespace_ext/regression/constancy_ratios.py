@@ -115,10 +115,6 @@ class ProfileRatio:
         self._weights = 1.0 / (1.0 + self.grid[:, None] * self.roots)
         self._penalty = p * np.sum(np.log1p(self.grid[:, None] * self.roots), axis=1)
 
-    def draw(self, rng: np.random.Generator) -> Array:
-        """Return rows under W = 0 and V = I."""
-        return rng.standard_normal((len(self.roots), self.p))
-
     def ratio(self, rows: Array) -> tuple[float, bool]:
         """Return the likelihood ratio at the best q, and True for convergence."""
         products = self._products(rows)
@@ -163,21 +159,14 @@ class ContrastRatio:
     axes : RegressorAxes
         The contrasts.
     null : ndarray
-        Parameters with W = 0. Rows are drawn with the V of these parameters.
+        Parameters with W = 0, from which the sizes of the parameters are known.
     """
 
     def __init__(self, model: DynamicRegression, axes: RegressorAxes, null: Array) -> None:
         self.model, self.layout, self.axes = model, model.layout, axes
-        self.roots = axes.sizes
-        obs_cov = model.matrices(null)["obs_cov"]
-        self.p = len(obs_cov)
-        self._factor = np.linalg.cholesky(obs_cov)
+        self.roots, self.p = axes.sizes, model.k_endog
         self._obs = np.concatenate([self.layout.block_params(key) for key in ("obs_cov", "obs_loading")])
         self._scale = self._scales(self.layout.unconstrain(self.start(null, SMALL)))
-
-    def draw(self, rng: np.random.Generator) -> Array:
-        """Return rows under W = 0."""
-        return rng.standard_normal((len(self.roots), self.p)) @ self._factor.T
 
     def start(self, null: Array, size: float) -> Array:
         """Return parameters with the V of ``null``, and a W that is a share of the diagonal of V."""
@@ -380,19 +369,20 @@ class ContrastedRatio:
         obs, state = obs_kind(model), list(state_kinds(model).values())
         multiple = state == ["proportional"] or (model.k_endog == 1 and state == ["scalar"])
         self._drawn: ProfileRatio | ContrastRatio
+        self._factor = np.eye(model.k_endog)
         if multiple and obs in ("unstructured", "diagonal", "scalar"):
             self._drawn = ProfileRatio(axes, obs, model.k_endog)
-        elif pivotal:
-            null = model.layout.project({"obs_cov": np.eye(model.k_endog)}, np.zeros(len(model.layout)))
-            self._drawn = ContrastRatio(model, axes, null)
         else:
-            self._drawn = self._in_data_units()
+            identity = {"obs_cov": self._factor}
+            null = model.layout.project(identity, np.zeros(len(model.layout))) if pivotal else self._null()
+            self._drawn = ContrastRatio(model, axes, null)
+            self._factor = np.linalg.cholesky(model.matrices(null)["obs_cov"])
 
-    def _in_data_units(self) -> ContrastRatio:
-        """Return the ratio in the units of the data, at the V of the fit with constant coefficients."""
+    def _null(self) -> Array:
+        """Return the parameters of the fit with constant coefficients."""
         model, rows = self._model, self.rows
         first = null_start(model.layout, rows.T @ rows / len(rows))
-        return ContrastRatio(model, self.axes, ContrastRatio(model, self.axes, first).null(rows)[1])
+        return ContrastRatio(model, self.axes, first).null(rows)[1]
 
     def sample_of(self, endog: Array) -> Array:
         """Return the rows of data with the regressors and the missing periods of the model."""
@@ -400,7 +390,7 @@ class ContrastedRatio:
 
     def draw(self, rng: np.random.Generator) -> Array:
         """Return simulated rows."""
-        return self._drawn.draw(rng)
+        return rng.standard_normal(self.rows.shape) @ self._factor.T
 
     def ratio(self, sample: Array) -> tuple[float, bool]:
         """Return the likelihood ratio of a sample and whether the fit converged."""
@@ -408,7 +398,7 @@ class ContrastedRatio:
 
     def observed(self, params: Array | None) -> tuple[float, float, bool]:
         """Return both log-likelihoods of the data."""
-        scaled = self._in_data_units()
+        scaled = ContrastRatio(self._model, self.axes, self._null())
         profiled = isinstance(self._drawn, ProfileRatio)
         value, found = self._drawn.ratio(self.rows) if profiled else scaled.ratio(self.rows, params)
         null = scaled.null(self.rows)[0] - scaled._constant
