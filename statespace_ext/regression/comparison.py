@@ -195,11 +195,9 @@ def _state_label(model: DynamicRegression, with_dynamics: bool) -> str:
         text = next(iter(W.values()))
     if not with_dynamics:
         return text
-    moving = [c.labels[j] + _MARKS.get(c.dynamics[j], "") for j in c.moving]
+    marks = {"ar1": " (ar1)", "local_linear": " (trend)"}
+    moving = [c.labels[j] + marks.get(c.dynamics[j], "") for j in c.moving]
     return f"{text} on {', '.join(moving)}" if moving else "none (static)"
-
-
-_MARKS = {"ar1": " (ar1)", "local_linear": " (trend)"}
 
 
 def is_nested(small: DynamicRegression, large: DynamicRegression) -> bool:

@@ -407,10 +407,7 @@ def state_kinds(model: DynamicRegression) -> dict[str, str]:
     with "+".
     """
     c, block = model.coefficients, model.layout.blocks["state_cov"]
-    group = np.repeat(np.arange(len(c.noise)), [len(each.rows) for each in c.noise])
-    if len(c.noise) > 1 and (
-        np.any(group[block.rows] != group[block.columns]) or np.any(block.fixed * (group[:, None] != group))
-    ):
+    if is_joint(model):
         return {"+".join(c.moving_names): covariance_kind(block)}
     out = {}
     for place, name in enumerate(c.moving_names):
@@ -420,6 +417,14 @@ def state_kinds(model: DynamicRegression) -> dict[str, str]:
         if place in model.proportional:
             out[name] = "proportional"
     return out
+
+
+def is_joint(model: DynamicRegression) -> bool:
+    """Return whether W is not block-diagonal by regressor."""
+    sizes, block = list(model.coefficients.group_sizes.values()), model.layout.blocks["state_cov"]
+    group = np.repeat(np.arange(len(sizes)), sizes)
+    apart = group[:, None] != group
+    return len(sizes) > 1 and bool(np.any(apart[block.rows, block.columns]) or np.any(block.fixed[apart]))
 
 
 def factors_of(model: DynamicRegression, key: str, rows: IntArray) -> int:

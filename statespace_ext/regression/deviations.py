@@ -409,12 +409,12 @@ class DeviationScores(Mixin):
         return out
 
     def _values(self, problem: EstimationProblem, points: Sequence[Array]) -> Array:
-        """Return the log-likelihoods at several points, from one loop over time for all of them."""
+        """Return the log-likelihoods at several points, minus infinity where it does not exist."""
         deviations, found = self._deviations, None
         if deviations is not None and len(points) >= _SEVERAL:
             moves = [self._moves(problem.full(point)) for point in points]
             found = deviations.loglikes(*(np.array(each) for each in zip(*moves, strict=True)))
         if found is None:
-            return super()._values(problem, points)
+            return np.array([problem.value(point) for point in points])
         exist = np.isfinite(found) & np.array([problem.feasible(point) for point in points])
         return np.where(exist, found, -np.inf)

@@ -16,30 +16,19 @@ from ..em.second_order import AverageInformation
 from ..em.updates import StateStructure
 from ..engine.system import System
 from ..engine.system_score import SystemScore
-from ..engine.validation import (
-    endog_frame,
-    regressor_array,
-    regressor_names,
-    series_names,
-)
+from ..engine.validation import endog_frame, regressor_array, regressor_names, series_names
 from ..exceptions import DataError, ParameterError
 from ..numerics.linear_algebra import STABILITY_LIMIT, Array
 from ..params.affine import Elements
 from ..params.layout import ParameterLayout
 from .coefficients import Coefficients, by_series_frame, is_by_series
-from .declaration import (
-    parse_dynamics,
-    parse_start,
-    partly_diffuse,
-    regression_layout,
-)
-from .deviations import DeviationScores
+from .declaration import parse_dynamics, parse_start, partly_diffuse, regression_layout
 from .estimation import RegressionEstimation, RegressionSmoother
 from .obs_scale import ScaledNoise, by_cov, parse_scale, scaled_cov, with_scale
 from .results import DynamicRegressionResults
 
 
-class DynamicRegression(DeviationScores, ScaledNoise, RegressionEstimation[DynamicRegressionResults]):
+class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResults]):
     r"""
     Regression of several series on common regressors, with constant or time-varying coefficients.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -25,8 +24,7 @@ from ..numerics.linear_algebra import Array, lower_triangular_rotation
 from ..params.affine import IntArray
 from ..params.covariance import Chordal, Unstructured, precision_of
 from ..params.layout import ParameterLayout
-from .coefficients import Coefficients
-from .deviations import Deviations
+from .deviations import Deviations, DeviationScores
 from .obs_scale import unscaled
 
 # -- start values -----------------------------------------------------------------------------------------
@@ -56,9 +54,7 @@ def _trials(
         trial = covariance_near(problem, "state_cov", params, np.diag(steps), steps)
         trial = _with_factors(problem, "state", trial, np.diag(steps) + np.sqrt(np.outer(steps, steps)))
         trial[layout.block_params("transition")] = phi
-        if not layout.blocks["proportion"].is_fixed:
-            typical = float(np.mean(steps)) / float(np.mean(variances))
-            trial[layout.block_params("proportion")] = typical
+        trial[layout.block_params("proportion")] = np.mean(steps) / np.mean(variances)
         trials.append(trial)
     return trials
 
@@ -367,15 +363,10 @@ _COLLINEAR = 1e14
 """Condition number of the cross products of scaled regressors from which they are linearly dependent."""
 
 
-class RegressionEstimation(StateSpaceModel[R]):
+class RegressionEstimation(DeviationScores, StateSpaceModel[R]):
     """Base class of dynamic regressions: start values, EM updates and checks of the sample."""
 
-    coefficients: Coefficients
-    obs_scale: Array | None
-    proportional: list[int]
-    layout: ParameterLayout
     _regressors_are: str
-    _design: Array
 
     def updates(self, layout: ParameterLayout) -> LinearGaussianUpdates:
         """Return the EM updates for a layout of the free parameters."""
@@ -408,10 +399,6 @@ class RegressionEstimation(StateSpaceModel[R]):
         phis = _AR1 if len(problem.layout.block_params("transition")) else (0.0,)
         trials = _trials(problem, *self._least_squares(), _SIZES, phis)
         return trials[int(np.argmax(self._values(problem, trials)))]
-
-    def _values(self, problem: EstimationProblem, points: Sequence[Array]) -> Array:
-        """Return the log-likelihoods at several points, minus infinity where it does not exist."""
-        return np.array([problem.value(point) for point in points])
 
     def other_starts(self, problem: EstimationProblem) -> list[Array]:
         """

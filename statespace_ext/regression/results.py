@@ -14,7 +14,7 @@ from ..inference.information import correlation_table
 from ..numerics.linear_algebra import Array
 from . import comparison, constancy, hypotheses, rolling
 from .coefficients import SLOPE
-from .declaration import state_kinds
+from .declaration import is_joint, state_kinds
 from .estimates import Coefficient, Portfolio, portfolio_weights, require_smoothed
 from .obs_scale import parse_scale, taken, with_scale
 
@@ -234,15 +234,10 @@ class DynamicRegressionResults(StateSpaceResults):
         c = self.model.coefficients
         W = self.model.matrices(np.asarray(self.params))["state_cov"]
         sizes = self.model.variance_sizes(np.asarray(self.params))["state_cov"]
-        group, out = np.zeros(len(W), dtype=int), {}
-        for place, each in enumerate(c.noise):
-            rows = c.noise_places(place)
-            group[rows] = place
-            out[each.label] = _rank(W[np.ix_(rows, rows)], sizes[rows])
-        elements = self.model.layout.blocks["state_cov"]
-        if np.any(group[elements.rows] != group[elements.columns]):
-            out["joint"] = _rank(W, sizes)
-        return out
+        places = {name: c.noise_places(place) for place, name in enumerate(c.moving_names)}
+        if is_joint(self.model):
+            places["joint"] = np.arange(len(W))
+        return {name: _rank(W[np.ix_(rows, rows)], sizes[rows]) for name, rows in places.items()}
 
     def correlations(self, which: str = "obs_cov") -> pd.DataFrame:
         """
