@@ -358,7 +358,7 @@ class Coefficients:
 # -- regressors by series ------------------------------------------------------------------------------------
 
 
-def is_by_series(exog: Any) -> bool:
+def is_by_series(exog: object) -> bool:
     """Return whether regressors are a mapping by series, or a frame with columns (series, regressor)."""
     return isinstance(exog, Mapping) or (isinstance(exog, pd.DataFrame) and exog.columns.nlevels == 2)
 
@@ -400,7 +400,7 @@ def by_series_frame(
 
 
 def _frames(
-    exog: Any, series: list[str], nobs: int | None, index: Any, names: Mapping[str, list[str]] | None
+    exog: Any, series: list[str], nobs: int | None, index: object, names: Mapping[str, list[str]] | None
 ) -> dict[str, pd.DataFrame]:
     """Return the regressors of each series as a frame of floats."""
     if isinstance(exog, pd.DataFrame):
@@ -422,7 +422,7 @@ def _require_series(given: Mapping[str, Any], series: list[str]) -> None:
         )
 
 
-def _frame(exog: Any, name: str, nobs: int | None, index: Any, names: list[str]) -> pd.DataFrame:
+def _frame(exog: object, name: str, nobs: int | None, index: Any, names: list[str]) -> pd.DataFrame:
     """Return the regressors of one series as a frame; columns without names get those of the sample."""
     rows = regressor_frame(exog, nobs, index, f"exog[{name!r}]")
     if rows is None:

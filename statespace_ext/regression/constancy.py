@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -158,7 +158,7 @@ class ConstancyTest(SimulatedRatio, Displayed):
 def constancy_test(
     results: DynamicRegressionResults,
     n_sim: int = 999,
-    rng: Any = None,
+    rng: object = None,
     n_jobs: int | None = None,
     per_series: bool = False,
 ) -> ConstancyTest:

@@ -274,7 +274,7 @@ def _is_keyword(value: object, keyword: str) -> bool:
     return isinstance(value, str) and value == keyword
 
 
-def parse_start(kind: str, mean: Any, cov: Any, names: list[str]) -> tuple[str, Array, Array]:
+def parse_start(kind: str, mean: object, cov: object, names: list[str]) -> tuple[str, Array, Array]:
     """
     Return the kind of initialization, and the mean and covariance of the levels.
 
@@ -299,7 +299,7 @@ def parse_start(kind: str, mean: Any, cov: Any, names: list[str]) -> tuple[str, 
     return kind, mean, parse_covariance(cov, size, "initial_state_cov", lambda i, j: "").fixed
 
 
-def _known(value: Any, shape: tuple[int, ...], name: str, labels: list[str]) -> Array:
+def _known(value: object, shape: tuple[int, ...], name: str, labels: list[str]) -> Array:
     """Return a mean or covariance as finite numbers; labelled input is put in the order of the levels."""
     try:
         array = np.asarray(_in_order(value, labels))
@@ -320,7 +320,7 @@ def _known(value: Any, shape: tuple[int, ...], name: str, labels: list[str]) -> 
     return array
 
 
-def _in_order(value: Any, labels: list[str]) -> Any:
+def _in_order(value: object, labels: list[str]) -> Any:
     """Sort a labelled Series or frame in the order of the levels; return other objects unchanged."""
     if not isinstance(value, (pd.Series, pd.DataFrame)):
         return value

@@ -115,19 +115,19 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
 
     def __init__(
         self,
-        endog: Any,
-        exog: Any,
+        endog: object,
+        exog: object,
         *,
         dynamics: Mapping[str, str] | None = None,
-        obs_cov: Any = "unstructured",
-        state_cov: Any = "unstructured",
+        obs_cov: object = "unstructured",
+        state_cov: object = "unstructured",
         initialization: str = "diffuse",
-        initial_state: Any = None,
-        initial_state_cov: Any = None,
-        obs_scale: Any = None,
-        constraints: Any = None,
-        dates: Any = None,
-        freq: Any = None,
+        initial_state: object = None,
+        initial_state_cov: object = None,
+        obs_scale: object = None,
+        constraints: object = None,
+        dates: object = None,
+        freq: object = None,
     ) -> None:
         given = {
             "dynamics": dynamics, "obs_cov": obs_cov, "state_cov": state_cov,
@@ -191,7 +191,7 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
     design_info: FormulaDesign | None = None
     """Right-hand side of the formula of `from_formula`, used to build regressors out of sample."""
 
-    def regressors(self, exog: Any) -> Any:
+    def regressors(self, exog: object) -> Any:
         """
         Return regressors of other periods; a model with a formula accepts a frame with its variables.
 
@@ -208,7 +208,7 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
         """Return the series and regressors of other periods, and the remaining options."""
         return endog, self.regressors(exog), options
 
-    def clone(self, endog: Any, exog: Any = None, **kwargs: Any) -> DynamicRegression:
+    def clone(self, endog: object, exog: object = None, **kwargs: Any) -> DynamicRegression:
         """Return the same model for other data; see `LGSSM.clone`."""
         own = self.coefficients.columns is not None
         if self.design_info is not None or own:
@@ -264,7 +264,7 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
 
     # -- params -> matrices ----------------------------------------------------------------------------
 
-    def matrices(self, params: Any) -> dict[str, Array]:
+    def matrices(self, params: object) -> dict[str, Array]:
         """Return V ("obs_cov"), W ("state_cov") and the rows of T with disturbances ("transition")."""
         at = self._blocks(self.layout.vector(params))
         return {key: at[key] for key in ("obs_cov", "state_cov", "transition")}
@@ -400,13 +400,13 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
 
     def _get_extension_time_varying_matrices(
         self,
-        params: Any,
-        exog: Any,
+        params: object,
+        exog: object,
         out_of_sample: int,
         extend_kwargs: dict[str, Any] | None = None,
         transformed: bool = True,
         includes_fixed: bool = False,
-        obs_scale: Any = None,
+        obs_scale: object = None,
         **kwargs: Any,
     ) -> dict[str, Any]:
         """Return the design and the covariance of scaled noise for the periods after the sample."""

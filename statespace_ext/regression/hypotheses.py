@@ -146,10 +146,10 @@ class CoefficientTest(SimulatedLaw):
 
 def coefficient_test(
     results: DynamicRegressionResults,
-    hypotheses: Any,
-    date: Any = None,
+    hypotheses: object,
+    date: object = None,
     n_sim: int = 199,
-    rng: Any = None,
+    rng: object = None,
     n_jobs: int | None = None,
 ) -> CoefficientTest:
     r"""
@@ -240,7 +240,7 @@ def former_names(c: Coefficients) -> dict[str, str]:
 
 
 def restrictions(
-    hypotheses: Any, names: list[str], former: Mapping[str, str]
+    hypotheses: object, names: list[str], former: Mapping[str, str]
 ) -> tuple[Array, Array, list[str]]:
     """
     Return R (r, k), q (r,) and a label for each linear hypothesis about named numbers.
@@ -287,7 +287,7 @@ def _named(c: Coefficients) -> tuple[dict[str, Array], Array, list[str]]:
     return rows, np.pad(c.offset[there], (0, len(rows) - len(there))), moves
 
 
-def _period_of(results: DynamicRegressionResults, moving: list[str], date: Any) -> int:
+def _period_of(results: DynamicRegressionResults, moving: list[str], date: object) -> int:
     """Return the period of a hypothesis, or -1 if its coefficients are constant."""
     if date is None and moving:
         raise SpecificationError(
@@ -340,7 +340,7 @@ _SINGULAR = 1e12
 
 
 def exact_law(
-    results: DynamicRegressionResults, test: Restrictions, statistic: float, rng: Any
+    results: DynamicRegressionResults, test: Restrictions, statistic: float, rng: object
 ) -> Law | None:
     """Return the exact distribution of the statistic, or None if it must be simulated by fits."""
     model = model_of(results)
@@ -390,7 +390,7 @@ def _pooled(y: Array, Z: Array, L: Array, q: Array) -> tuple[float, int, int]:
     return value, len(q), freedom
 
 
-def _by_series(y: Array, Z: Array, c: Coefficients, L: Array, q: Array, rng: Any) -> Law | None:
+def _by_series(y: Array, Z: Array, c: Coefficients, L: Array, q: Array, rng: object) -> Law | None:
     """Return the distribution for a diagonal V, or None if the hypotheses join series."""
     owns = (L != 0) @ c.used.T
     if np.any(owns.sum(axis=1) > 1) or not np.all(c.separate[owns.any(axis=0)]):
@@ -407,7 +407,7 @@ def _by_series(y: Array, Z: Array, c: Coefficients, L: Array, q: Array, rng: Any
     return Law("sum of F", _tail(draws, value), value, draws)
 
 
-def _multivariate(y: Array, X: Array, M: Array, q: Array, rng: Any) -> Law | None:
+def _multivariate(y: Array, X: Array, M: Array, q: Array, rng: object) -> Law | None:
     """
     Return the distribution for a full V, if the hypotheses have the form C B W = D for coefficients B (m, p).
 

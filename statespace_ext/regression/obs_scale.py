@@ -19,7 +19,7 @@ NAME = "obs_scale"
 M = TypeVar("M", bound=Callable[..., Any])
 
 
-def parse_scale(value: Any, nobs: int, index: Any, series: list[str]) -> Array | None:
+def parse_scale(value: object, nobs: int, index: object, series: list[str]) -> Array | None:
     """
     Return the multipliers of standard deviations, (nobs, p); None for None.
 
@@ -53,7 +53,7 @@ def parse_scale(value: Any, nobs: int, index: Any, series: list[str]) -> Array |
     return rows
 
 
-def _refuse(value: Any, bad: Any, what: str, remedy: str) -> None:
+def _refuse(value: object, bad: Any, what: str, remedy: str) -> None:
     """Raise if numbers are invalid; other checks handle values that are not numbers."""
     try:
         rows = np.asarray(value, dtype=float)
@@ -74,11 +74,11 @@ def _refuse(value: Any, bad: Any, what: str, remedy: str) -> None:
 class _Given:
     """A scale that a caller gave, and whether a period after the sample needed it."""
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: object) -> None:
         self.value, self.used = value, False
 
 
-def taken(value: Any) -> Any:
+def taken(value: object) -> Any:
     """Return the scale that a caller gave, and note that it is needed."""
     if isinstance(value, _Given):
         value.used, value = True, value.value
@@ -136,7 +136,7 @@ class ScaledNoise:
         """Return the constructor arguments with one row for each period, restricted to some periods."""
         return {} if self.obs_scale is None else {"obs_scale": self.obs_scale[rows]}
 
-    def future_scale(self, value: Any, steps: int) -> Array | None:
+    def future_scale(self, value: object, steps: int) -> Array | None:
         """
         Return the multipliers of periods after the sample, (steps, p); None for a model without a scale.
 

@@ -22,6 +22,7 @@ from ..plots import (
 )
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _MOST_COLUMNS = 4
@@ -32,7 +33,7 @@ def plot_coefficients(
     paths: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]],
     lines: Mapping[str, Mapping[str, float]],
     *,
-    fig: Any = None,
+    fig: Figure | None = None,
     figsize: tuple[float, float] | None = None,
     alpha: float = 0.05,
     filtered: Mapping[str, pd.DataFrame] | None = None,
@@ -79,7 +80,7 @@ def plot_coefficients(
     return fig
 
 
-def _panels(fig: Any, figsize: tuple[float, float] | None, counts: list[int]) -> tuple[Any, list[Any]]:
+def _panels(fig: Any, figsize: tuple[float, float] | None, counts: list[int]) -> tuple[Figure, list[Any]]:
     """Return a figure and its panels, one block (rows, columns) for each count of series."""
     deep = -(-max(counts) // _MOST_COLUMNS)
     columns, rows = -(-max(counts) // deep), deep * len(counts)
@@ -92,7 +93,7 @@ def _panels(fig: Any, figsize: tuple[float, float] | None, counts: list[int]) ->
     return fig, blocks
 
 
-def _beside(axis: Any, mean: pd.Series) -> None:
+def _beside(axis: Axes, mean: pd.Series) -> None:
     """Draw a filtered path as a thin dotted line, within the axis limits of the smoothed path."""
     limits, places = axis.get_ylim(), axis.get_lines()[-1].get_xdata(orig=True)
     axis.plot(
@@ -101,7 +102,7 @@ def _beside(axis: Any, mean: pd.Series) -> None:
     axis.set_ylim(limits)
 
 
-def _constant(axis: Any, value: float) -> None:
+def _constant(axis: Axes, value: float) -> None:
     """Draw the constant coefficient as a dashed line, so that it differs from the path without colour."""
     axis.axhline(value, color=CONSTANT, linewidth=1.2, linestyle=(0, (5, 3)), label="least squares, constant")
     axis.tick_params(labelsize="small")
@@ -117,7 +118,7 @@ def _share_scale(panels: Any, columns: int) -> None:
             axis.tick_params(labelleft=False)
 
 
-def _finish(fig: Any, blocks: list[Any], label: str) -> None:
+def _finish(fig: Figure, blocks: list[Any], label: str) -> None:
     """Label the time axis under the last panel of each column, and add one legend."""
     axes = np.concatenate(blocks)
     last = {column: axis for row in axes for column, axis in enumerate(row) if axis.figure is not None}
@@ -134,7 +135,7 @@ def plot_lead(
     leads: Mapping[str, pd.DataFrame],
     what: str,
     *,
-    fig: Any = None,
+    fig: Figure | None = None,
     figsize: tuple[float, float] | None = None,
 ) -> Figure:
     """

@@ -94,7 +94,7 @@ class DynamicRegressionResults(StateSpaceResults):
             found.predicted_se,
         )
 
-    def portfolio(self, weights: Any) -> Portfolio:
+    def portfolio(self, weights: object) -> Portfolio:
         r"""
         Return the coefficients of portfolios of the series, with standard errors.
 
@@ -202,7 +202,7 @@ class DynamicRegressionResults(StateSpaceResults):
     get_prediction = with_scale(StateSpaceResults.get_prediction)
     news = with_scale(StateSpaceResults.news)
 
-    def append(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def append(self, endog: Any, exog: object = None, *args: Any, **kwargs: Any) -> Any:
         """
         Append data; see `MLEResults.append`.
 
@@ -218,12 +218,12 @@ class DynamicRegressionResults(StateSpaceResults):
             kwargs["obs_scale"] = np.concatenate([earlier, np.asarray(new)])
         return super().append(endog, exog, *args, **kwargs)
 
-    def extend(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def extend(self, endog: object, exog: object = None, *args: Any, **kwargs: Any) -> Any:
         """Filter data that follow the sample; see `MLEResults.extend`."""
         endog, exog, kwargs = self.model.more_data(endog, exog, kwargs)
         return super().extend(endog, exog, *args, **kwargs)
 
-    def apply(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def apply(self, endog: object, exog: object = None, *args: Any, **kwargs: Any) -> Any:
         """Apply the parameters to other data; see `MLEResults.apply`."""
         endog, exog, kwargs = self.model.more_data(endog, exog, kwargs)
         return super().apply(endog, exog, *args, **kwargs)
@@ -284,7 +284,7 @@ class DynamicRegressionResults(StateSpaceResults):
     def plot_coefficients(
         self,
         regressors: list[str] | None = None,
-        fig: Any = None,
+        fig: Figure | None = None,
         figsize: tuple[float, float] | None = None,
         alpha: float = 0.05,
         filtered: bool = False,

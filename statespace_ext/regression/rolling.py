@@ -91,7 +91,7 @@ class RollingEvaluation(Displayed):
     def plot(
         self,
         loss: str = "log_score",
-        fig: Any = None,
+        fig: Figure | None = None,
         figsize: tuple[float, float] | None = None,
     ) -> Figure:
         """
