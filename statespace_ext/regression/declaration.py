@@ -94,6 +94,10 @@ def regression_layout(
     ranks = [factor_rank(value, p, "state_cov") for value in structures]
     names = [f"proportion.{coefficients.noise[i].label}" for i in proportional]
     _check_complete(structures, ranks, coefficients)
+    loadings = [
+        _loading(len(each.rows), rank, "state", f".{each.label}", coefficients.endog)
+        for each, rank in zip(coefficients.noise, ranks, strict=True)
+    ]
     blocks = {
         "design": affine_matrix(np.zeros((p, k)), []),
         "obs_intercept": parse_matrix(np.zeros((p, 1)), (p, 1), "obs_intercept", lambda i, j: ""),
@@ -105,15 +109,9 @@ def regression_layout(
         "obs_cov": parse_covariance(
             "diagonal" if obs_rank else obs_cov, p, "obs_cov", covariance_namer("obs", coefficients.endog)
         ),
-        "obs_loading": _loadings(p, [obs_rank], coefficients.endog, ["obs"], [0]),
+        "obs_loading": _loading(p, obs_rank, "obs", "", coefficients.endog),
         "state_cov": _state_cov(state_cov, structures, coefficients),
-        "state_loading": _loadings(
-            q,
-            ranks,
-            coefficients.endog,
-            [f"state.{each.label}" for each in coefficients.noise],
-            [int(coefficients.noise_places(i)[0]) for i in range(len(ranks))],
-        ),
+        "state_loading": _block_diagonal(loadings or [affine_matrix(np.zeros((q, 0)), [])]),
         "proportion": affine_matrix(
             np.zeros((len(names),) * 2), [(i, i, name, 1.0) for i, name in enumerate(names)]
         ),
@@ -153,22 +151,11 @@ def factor_rank(value: object, p: int, where: str) -> int:
     return int(text)
 
 
-def _loadings(
-    rows: int, ranks: list[int], endog: list[str], stems: list[str], begins: list[int]
-) -> AffineMatrix:
-    """Return lower triangular loadings, block-diagonal by stem, with names like ``stem_factor1.IBM``."""
-    elements, first = [], 0
-    p = len(endog)
-    for begin, rank, stem in zip(begins, ranks, stems, strict=True):
-        kind, _, regressor = stem.partition(".")
-        middle = f".{regressor}" if regressor else ""
-        elements += [
-            (begin + i, first + j, f"{kind}_factor{j + 1}{middle}.{endog[i]}", 1.0)
-            for j in range(rank)
-            for i in range(j, p)
-        ]
-        first += rank
-    return affine_matrix(np.zeros((rows, first)), elements)
+def _loading(size: int, rank: int, stem: str, of: str, endog: list[str]) -> AffineMatrix:
+    """Return lower triangular loadings of some factors, with names like ``stem_factor1.IBM``."""
+    places = [(i, j) for j in range(rank) for i in range(j, size)]
+    elements = [(i, j, f"{stem}_factor{j + 1}{of}.{endog[i]}", 1.0) for i, j in places]
+    return affine_matrix(np.zeros((size, rank)), elements)
 
 
 def _transition(coefficients: Coefficients) -> AffineMatrix:
@@ -242,10 +229,10 @@ def _block_diagonal(blocks: list[AffineMatrix]) -> AffineMatrix:
             got=f"{len(blocks)} such regressors",
             remedy="Use one of the keywords.",
         )
-    begins = np.cumsum([0, *(len(block.fixed) for block in blocks)])
+    begins = np.cumsum([(0, 0), *(block.shape for block in blocks)], axis=0)
     elements = [
-        (int(i + begin), int(j + begin), name, float(coef))
-        for begin, each in zip(begins, blocks, strict=False)
+        (int(i + down), int(j + along), name, float(coef))
+        for (down, along), each in zip(begins, blocks, strict=False)
         for i, j, name, coef in zip(each.rows, each.columns, each.names, each.coefs, strict=True)
     ]
     return affine_matrix(scipy.linalg.block_diag(*(block.fixed for block in blocks)), elements)
