@@ -193,9 +193,7 @@ def _by_regressor(state_cov: object, coefficients: Coefficients) -> list[object]
         return [
             state_cov.get(each.label, state_cov[name]) for each, name in zip(noise, regressors, strict=True)
         ]
-    if _is_joint(state_cov, coefficients):
-        return ["joint"] * len(names)
-    return [state_cov] * len(names)
+    return ["joint" if _is_joint(state_cov, coefficients) else state_cov] * len(names)
 
 
 def _is_joint(state_cov: object, coefficients: Coefficients) -> bool:

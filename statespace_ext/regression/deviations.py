@@ -19,6 +19,7 @@ with c = S^{-1/2}' [(I - Q Q')e, Q], from one smoother pass with the q states. T
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,8 +45,6 @@ _LEAST_PIVOT = 1e-10
 _LEAST_RANK = 1e-6
 """The same for the columns of the whitened regressors."""
 
-_AT_ONCE = 2**15
-"""Elements of the states of several points that are filtered at once."""
 _SEVERAL = 4
 """Number of points from which one loop for all of them is faster than a compiled filter for each."""
 
@@ -134,31 +133,24 @@ class Deviations:
         found = self._pass(obs_cov, state_cov, phi)
         return None if found is None else found.llf
 
-    def loglikes(self, covs: Array, state_covs: Array, phis: Array) -> Array | None:
+    def loglikes(self, covs: Array, state_covs: Array, phis: Array) -> Array:
         """
-        Return the log-likelihoods at several points, or None if one of them has a singular row.
+        Return the log-likelihoods at several points, from one loop over time for all of them.
 
         Parameters
         ----------
         covs, state_covs, phis : ndarray, (b, p, p), (b, q, q), (b, q)
             V, W and phi of each point.
 
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            If a point has a singular row.
+
         Notes
         -----
         The normal equations of the constants lose more digits than `loglike`.
         """
-        size = max(_AT_ONCE // (self._q * (self._q + self._columns.shape[2])), 1)
-        try:
-            parts = [
-                self._loglikes(covs[i : i + size], state_covs[i : i + size], phis[i : i + size])
-                for i in range(0, len(phis), size)
-            ]
-        except np.linalg.LinAlgError:
-            return None
-        return np.concatenate(parts)
-
-    def _loglikes(self, covs: Array, state_covs: Array, phis: Array) -> Array:
-        """Return the log-likelihoods at several points, from one loop over time for all of them."""
         shares = phis[:, :, None] * phis[:, None, :]
         P, wide = state_covs / (1.0 - shares), self._columns.shape[2]
         states, total = np.zeros((len(P), self._q, wide)), np.zeros(len(P))
@@ -413,7 +405,8 @@ class DeviationScores(Mixin):
         deviations, found = self._deviations, None
         if deviations is not None and len(points) >= _SEVERAL:
             moves = [self._moves(problem.full(point)) for point in points]
-            found = deviations.loglikes(*(np.array(each) for each in zip(*moves, strict=True)))
+            with suppress(np.linalg.LinAlgError):
+                found = deviations.loglikes(*(np.array(each) for each in zip(*moves, strict=True)))
         if found is None:
             return np.array([problem.value(point) for point in points])
         exist = np.isfinite(found) & np.array([problem.feasible(point) for point in points])
