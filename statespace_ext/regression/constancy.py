@@ -291,6 +291,7 @@ def _one(ratio: ModelRatio, rng: np.random.Generator) -> tuple[float, bool] | Fa
     """Return the likelihood ratio of one sample and whether the fit converged."""
 
     def found() -> tuple[float, bool]:
+        """Draw a sample and return its likelihood ratio."""
         value, converged = ratio.ratio(ratio.draw(rng))
         if not np.isfinite(value):
             raise EstimationError("The likelihood ratio of a sample must be finite", got=value)

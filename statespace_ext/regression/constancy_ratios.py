@@ -4,8 +4,8 @@ Computation and simulation of the likelihood ratio of W = 0, from independent co
 If one regressor has random-walk coefficients, the data can be transformed to independent rows.
 
 Let the rows of Y be either complete or missing, and let the start be diffuse. The columns of U span the
-orthogonal complement of the regressors. They are rotated so that :math:`U' D K D U` is diagonal with roots
-:math:`\lambda_i`, where :math:`D = diag(x_j)` and :math:`K_{st} = \min(s, t) - 1`. The rows of
+orthogonal complement of the regressors. They are rotated so that :math:`U' D K D U` is diagonal with
+eigenvalues :math:`\lambda_i`, where :math:`D = diag(x_j)` and :math:`K_{st} = \min(s, t) - 1`. The rows of
 :math:`Z = U'Y` are independent,
 
 .. math:: z_i \sim N(0, V + \lambda_i W), \qquad i = 1, \ldots, n - m,
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from .dynamic_regression import DynamicRegression
 
 SMALL, MODERATE = 1.0, 30.0
-"""Sizes of W at the starts of a maximisation, as multiples of V over the largest root."""
+"""Sizes of W at the starts of a maximisation, as multiples of V over the largest eigenvalue."""
 _OFF_ZERO = 0.05
 """Smallest specific variance at a start, as a share. At zero the gradient by its square root vanishes."""
 CONVERGED = 1e-3
@@ -108,12 +108,12 @@ class ProfileRatio:
     """
 
     def __init__(self, axes: RegressorAxes, obs: str, p: int) -> None:
-        self.roots, self.obs, self.p = axes.sizes, obs, p
-        largest = self.roots[-1]
-        positive = self.roots[self.roots > 1e-12 * largest]
+        self.eigenvalues, self.obs, self.p = axes.sizes, obs, p
+        largest = self.eigenvalues[-1]
+        positive = self.eigenvalues[self.eigenvalues > 1e-12 * largest]
         self.grid = np.geomspace(1e-3 / largest, 1e4 / positive[0], 80)
-        self._weights = 1.0 / (1.0 + self.grid[:, None] * self.roots)
-        self._penalty = p * np.sum(np.log1p(self.grid[:, None] * self.roots), axis=1)
+        self._weights = 1.0 / (1.0 + self.grid[:, None] * self.eigenvalues)
+        self._penalty = p * np.sum(np.log1p(self.grid[:, None] * self.eigenvalues), axis=1)
 
     def ratio(self, rows: Array) -> tuple[float, bool]:
         """Return the likelihood ratio at the best q, and True for convergence."""
@@ -122,8 +122,9 @@ class ProfileRatio:
         n = len(rows)
 
         def at(q: float) -> float:
-            weighted = (1.0 / (1.0 + q * self.roots)) @ products
-            penalty = self.p * np.sum(np.log1p(q * self.roots))
+            """Return the ratio at a value of q."""
+            weighted = (1.0 / (1.0 + q * self.eigenvalues)) @ products
+            penalty = self.p * np.sum(np.log1p(q * self.eigenvalues))
             return float(n * (base - self._log_det(weighted[None])[0]) - penalty)
 
         values = n * (base - self._log_det(self._weights @ products)) - self._penalty
@@ -164,13 +165,13 @@ class ContrastRatio:
 
     def __init__(self, model: DynamicRegression, axes: RegressorAxes, null: Array) -> None:
         self.model, self.layout, self.axes = model, model.layout, axes
-        self.roots, self.p = axes.sizes, model.k_endog
+        self.eigenvalues, self.p = axes.sizes, model.k_endog
         self._obs = np.concatenate([self.layout.block_params(key) for key in ("obs_cov", "obs_loading")])
         self._scale = self._scales(self.layout.unconstrain(self.start(null, SMALL)))
 
     def start(self, null: Array, size: float) -> Array:
         """Return parameters with the V of ``null``, and a W that is a share of the diagonal of V."""
-        return start_params(self.model, null, self.roots[-1:], size)
+        return start_params(self.model, null, self.eigenvalues[-1:], size)
 
     def ratio(self, rows: Array, also: Array | None = None) -> tuple[float, bool]:
         """
@@ -209,8 +210,8 @@ class ContrastRatio:
         value = -0.5 * float(np.sum(np.log(variances)) + np.sum(scaled**2 * variances))
         value += len(rows) * float(np.linalg.slogdet(basis)[1])
         by_obs = scaled.T @ scaled - np.diag(inverse.sum(axis=0))
-        weighted = scaled.T * self.roots
-        by_state = weighted @ scaled - np.diag(self.roots @ inverse)
+        weighted = scaled.T * self.eigenvalues
+        by_state = weighted @ scaled - np.diag(self.eigenvalues @ inverse)
         by = {
             "obs_cov": 0.5 * basis @ by_obs @ basis.T,
             "state_cov": 0.5 * basis @ by_state @ basis.T,
@@ -221,12 +222,12 @@ class ContrastRatio:
 
     def _spectrum(self, obs_cov: Array, state_cov: Array) -> tuple[Array, Array]:
         """Return B with B'(V + lambda_i W)B diagonal, and the diagonals (N, p); raise if not positive."""
-        typical = self.roots[-1]
+        typical = self.eigenvalues[-1]
         shares, basis = scipy.linalg.eigh(obs_cov, obs_cov + typical * state_cov)
         if shares[0] < -1e-10 or shares[-1] > 1.0 + 1e-10:
             raise np.linalg.LinAlgError("not a covariance matrix")
         shares = np.clip(shares, 0.0, 1.0)
-        variances = shares + np.outer(self.roots / typical, 1.0 - shares)
+        variances = shares + np.outer(self.eigenvalues / typical, 1.0 - shares)
         if np.min(variances) <= 0.0:
             raise np.linalg.LinAlgError("singular")
         return basis, variances
@@ -235,12 +236,13 @@ class ContrastRatio:
         """Return one over the square root of the expected information, by unconstrained parameter."""
 
         def both(z: Array) -> Array:
+            """Return V and W at unconstrained parameters."""
             at = self.model.matrices(self.layout.constrain(z))
             return np.stack([at["obs_cov"], at["state_cov"]])
 
         basis, variances = self._spectrum(*both(z))
         inverse = 1.0 / variances
-        pairs = [(inverse * self.roots[:, None] ** k).T @ inverse for k in range(3)]
+        pairs = [(inverse * self.eigenvalues[:, None] ** k).T @ inverse for k in range(3)]
         steps = 1e-5 * np.maximum(np.abs(z), 1e-3 * np.max(np.abs(z)))
         dV, dW = basis.T @ np.moveaxis(jacobian(both, z, steps), -1, 1) @ basis
         information = 0.5 * (pairs[0] * dV**2 + 2.0 * pairs[1] * dV * dW + pairs[2] * dW**2).sum(axis=(1, 2))
@@ -251,6 +253,7 @@ class ContrastRatio:
         scale, last = self._scale[places], [np.inf]
 
         def objective(w: Array) -> tuple[float, Array]:
+            """Return minus the log-likelihood and its gradient; a wall where there is none."""
             z = start.copy()
             z[places] += scale * w
             try:
@@ -297,7 +300,7 @@ def null_start(layout: ParameterLayout, target: Array) -> Array:
 
 def start_params(model: DynamicRegression, null: Array, largest: Array, size: float) -> Array:
     """
-    Return start parameters: the V of ``null``, and each W as a share of diag(V) over the largest root.
+    Return start parameters: the V of ``null``, and each W as a share of diag(V) over the largest eigenvalue.
 
     Parameters
     ----------
@@ -306,7 +309,7 @@ def start_params(model: DynamicRegression, null: Array, largest: Array, size: fl
     null : ndarray
         Parameters that contain V.
     largest : ndarray
-        Largest root of the contrasts, common or by disturbance.
+        Largest eigenvalue of the contrasts, common or by disturbance.
     size : float
         The share.
     """
@@ -414,7 +417,7 @@ class FittedRatio:
         self._seen = ~np.isnan(model.endog)
         self._design, self._intercept = c.design(model.exog), c.intercept(model.exog).T
         rows = self._design[:, c.noise_rows][..., self._seen.any(axis=1)]
-        # the size of the largest root of the contrasts, by disturbance
+        # the size of the largest eigenvalue of the contrasts, by disturbance
         self._largest = np.mean(rows**2, axis=2).sum(axis=0) * (periods / np.pi) ** 2
         keys = ("state_cov", "state_loading", "proportion")
         self._constant = {name: 0.0 for key in keys for name in model.layout.blocks[key].param_names}

@@ -158,11 +158,11 @@ class Deviations:
         for t, (Z, columns) in enumerate(zip(self._design, self._columns, strict=True)):
             half = Z @ P
             noise = covs * np.where(self._both[t], np.multiply.outer(self._scale[t], self._scale[t]), 0.0)
-            root = np.linalg.cholesky(half @ Z.T + noise + np.diag(1.0 - self._seen[t]))
+            factor = np.linalg.cholesky(half @ Z.T + noise + np.diag(1.0 - self._seen[t]))
             right = np.concatenate([half, columns - Z @ states], axis=2)
-            gain, errors = np.split(np.linalg.inv(root) @ right, [self._q], axis=2)
+            gain, errors = np.split(np.linalg.inv(factor) @ right, [self._q], axis=2)
             back = np.swapaxes(gain, 1, 2)
-            total += 2.0 * np.log(np.einsum("bii->bi", root)).sum(axis=1)
+            total += 2.0 * np.log(np.einsum("bii->bi", factor)).sum(axis=1)
             sums += np.swapaxes(errors, 1, 2) @ errors
             states = phis[:, :, None] * (states + back @ errors)
             P = shares * (P - back @ gain) + state_covs
@@ -249,13 +249,13 @@ class Deviations:
             diagonal = np.einsum("tii->ti", F)
             if self._missing is not None:
                 diagonal += self._missing
-            root = np.linalg.cholesky(F)
+            factor = np.linalg.cholesky(F)
         except (np.linalg.LinAlgError, ArithmeticError):
             return None
-        pivots = np.einsum("tii->ti", root)
+        pivots = np.einsum("tii->ti", factor)
         if not np.all(pivots**2 > _LEAST_PIVOT * diagonal):
             return None
-        whiten = np.linalg.inv(root)
+        whiten = np.linalg.inv(factor)
         gain = phi[:, None] * np.swapaxes(half, 1, 2) @ np.swapaxes(whiten, 1, 2) @ whiten
         steps = np.diag(phi) - gain @ self._design
         moves = np.zeros((self._n, self._q, self._columns.shape[2]))

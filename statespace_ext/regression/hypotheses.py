@@ -482,6 +482,7 @@ class Refit:
         """Return the statistic of a simulated sample."""
 
         def found() -> float:
+            """Draw a sample and return its statistic."""
             sample, states = self.sampler.path(rng)
             return self.statistic(model_on(self.model, sample), self.test.of(states.T))
 

@@ -94,6 +94,7 @@ def with_scale(method: M) -> M:
 
     @wraps(method)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        """Call the method, and raise if it did not use the scale."""
         value = kwargs.pop(NAME, None)
         if value is None:
             return method(self, *args, **kwargs)

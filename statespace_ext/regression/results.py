@@ -259,6 +259,7 @@ class DynamicRegressionResults(StateSpaceResults):
         labels = c.endog if which == "obs_cov" else c.disturbance_names
 
         def matrix(params: Array) -> Array:
+            """Return the matrix at a full parameter vector."""
             return self.model.matrices(params)[which]
 
         return correlation_table(matrix, np.asarray(self.params), self.cov_params_default, labels)

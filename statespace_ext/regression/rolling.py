@@ -212,6 +212,7 @@ def rolling_evaluation(
     parts = np.split(origins, np.arange(refit_every, len(origins), refit_every))
 
     def predicted(record: FitRecord, rows: slice, own: Array) -> tuple[Array, Array]:
+        """Return the predictions from some origins, given the fit of a window."""
         return _dynamic(model, np.array(list(record.params.values())), rows.start, own, steps)
 
     made = applied(predicted, records, blocks, parts)
@@ -303,6 +304,7 @@ def _collected(
     index = model._index[targets]
 
     def frame(values: Array) -> pd.DataFrame:
+        """Return values (targets, methods, p) with labels."""
         return pd.DataFrame(values.reshape(len(targets), -1), index=index, columns=columns)
 
     errors = np.asarray(model.endog)[targets][:, None, :] - means
