@@ -347,8 +347,6 @@ def covariance_kind(block: AffineMatrix, rows: IntArray | None = None) -> str:
     """
     if isinstance(block, CurvedMatrix):
         return type(block.function).__name__
-    if block.time_varying:
-        return "patterned"
     part = block if rows is None else _part(block, rows)
     if part.is_fixed:
         return "fixed" if np.any(part.fixed) else "zero"
@@ -380,7 +378,7 @@ def _part(block: AffineMatrix, rows: IntArray) -> AffineMatrix:
 
 def obs_kind(model: DynamicRegression) -> str:
     """Return the name of the structure of V."""
-    rank = factors_of(model, "obs_loading", np.arange(model.coefficients.p))
+    rank = model.layout.blocks["obs_loading"].shape[1]
     return f"factor:{rank}" if rank else covariance_kind(model.layout.blocks["obs_cov"])
 
 
@@ -394,10 +392,10 @@ def state_kinds(model: DynamicRegression) -> dict[str, str]:
     c, block = model.coefficients, model.layout.blocks["state_cov"]
     if is_joint(model):
         return {"+".join(c.moving_names): covariance_kind(block)}
-    out = {}
+    out, loading = {}, model.layout.blocks["state_loading"]
     for place, name in enumerate(c.moving_names):
         rows = c.noise_places(place)
-        rank = factors_of(model, "state_loading", rows)
+        rank = len(np.unique(loading.columns[np.isin(loading.rows, rows)]))
         out[name] = f"factor:{rank}" if rank else covariance_kind(block, rows)
         if place in model.proportional:
             out[name] = "proportional"
@@ -410,9 +408,3 @@ def is_joint(model: DynamicRegression) -> bool:
     group = np.repeat(np.arange(len(sizes)), sizes)
     apart = group[:, None] != group
     return len(sizes) > 1 and bool(np.any(apart[block.rows, block.columns]) or np.any(block.fixed[apart]))
-
-
-def factors_of(model: DynamicRegression, key: str, rows: IntArray) -> int:
-    """Return the number of factors that load on the given rows."""
-    block = model.layout.blocks[key]
-    return len(set(block.columns[np.isin(block.rows, rows)].tolist()))
