@@ -287,28 +287,23 @@ class FactorUpdates(LinearGaussianUpdates):
 
     def obs_factors(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
         """Update G and the diagonal part of V."""
-        rows = np.arange(self.layout.blocks["obs_cov"].shape[0])
-        return self._factors("obs", rows, moments.observation, params), moments
+        return self._factors("obs", moments.observation, params), moments
 
     def state_factors(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
         """Update G and the diagonal part of W, one regressor after the other."""
-        p = self.layout.blocks["obs_cov"].shape[0]
-        for first in range(0, self.layout.blocks["state_cov"].shape[0], p):
-            params = self._factors("state", np.arange(first, first + p), moments.state, params)
-        return params, moments
+        return self._factors("state", moments.state, params), moments
 
-    def _factors(self, key: str, rows: Array, regression: Regression, params: Array) -> Array:
-        at = self.layout.matrices(params)
-        block = self.layout.blocks[f"{key}_loading"]
-        own = np.unique(block.columns[np.isin(block.rows, rows)])
-        loading, specific = at[f"{key}_loading"], at[f"{key}_cov"]
-        target = regression.mean[np.ix_(rows, rows)]
-        new_loading, new_specific = factor_analysis_steps(
-            target, loading[np.ix_(rows, own)], np.diag(specific)[rows]
-        )
-        loading[np.ix_(rows, own)] = new_loading
-        specific[rows, rows] = new_specific
-        return self.layout.project({f"{key}_loading": loading, f"{key}_cov": specific}, params)
+    def _factors(self, key: str, regression: Regression, params: Array) -> Array:
+        block, p = self.layout.blocks[f"{key}_loading"], self.layout.blocks["obs_cov"].shape[0]
+        for first in range(0, block.shape[0], p):
+            at, rows = self.layout.matrices(params), np.arange(first, first + p)
+            own = np.unique(block.columns[np.isin(block.rows, rows)])
+            loading, specific = at[f"{key}_loading"], at[f"{key}_cov"]
+            loading[np.ix_(rows, own)], specific[rows, rows] = factor_analysis_steps(
+                regression.mean[np.ix_(rows, rows)], loading[np.ix_(rows, own)], np.diag(specific)[rows]
+            )
+            params = self.layout.project({f"{key}_loading": loading, f"{key}_cov": specific}, params)
+        return params
 
 
 @dataclass(frozen=True)
