@@ -97,7 +97,7 @@ def wald_alpha(
     results: DynamicRegressionResults,
     regressor: str = "const",
     n_sim: int = 199,
-    rng: Any = None,
+    rng: object = None,
     n_jobs: int | None = None,
 ) -> WaldTest:
     r"""
@@ -155,8 +155,7 @@ def wald_alpha(
     estimate, cov = _last(results, c.loading[rows], c.offset[rows])
     statistic = test.statistic(*_last(results, test.loading, test.offset))
     law = _law(results, test, statistic, rng)
-    if law is None:
-        law = bootstrapped(Refit(results, test, null=True), spawn(rng, n_sim), n_jobs)
+    law = law or bootstrapped(Refit(results, test, null=True), spawn(rng, n_sim), n_jobs)
     names = [c.endog[i % c.p] for i in rows]
     return WaldTest(
         **law.told(statistic),
@@ -209,7 +208,7 @@ _RANK = 1e-9
 """Size of a pivot or residual below which coefficients that constraints tie count as dependent."""
 
 
-def _law(results: DynamicRegressionResults, test: Restrictions, statistic: float, rng: Any) -> Law | None:
+def _law(results: DynamicRegressionResults, test: Restrictions, statistic: float, rng: object) -> Law | None:
     """Return the exact distribution of the statistic, or None if it must be simulated by fits."""
     model = model_of(results)
     p, m = model.k_endog, int(model.coefficients.used.sum(axis=1).max())

@@ -75,7 +75,7 @@ class CAPMResults(DynamicRegressionResults):
         return super().fit_measures().assign(tracking_error=active.std().to_numpy())
 
     def test_alpha(
-        self, n_sim: int = 199, rng: Any = None, n_jobs: int | None = None
+        self, n_sim: int = 199, rng: object = None, n_jobs: int | None = None
     ) -> dict[str, WaldTest | GRSTest | None]:
         """
         Test that all alphas are zero.
@@ -118,7 +118,7 @@ class CAPMResults(DynamicRegressionResults):
         }
 
     def get_prediction(
-        self, *args: Any, market: Any = None, risk_free: Any = None, exog: Any = None, **kwargs: Any
+        self, *args: Any, market: object = None, risk_free: object = None, exog: object = None, **kwargs: Any
     ) -> Any:
         """Predict excess returns; ``market`` and ``risk_free`` belong to the periods after the sample."""
         _, exog = self.model.new_periods(None, exog, market, risk_free)
@@ -128,9 +128,9 @@ class CAPMResults(DynamicRegressionResults):
         self,
         nsimulations: int,
         *args: Any,
-        market: Any = None,
-        risk_free: Any = None,
-        exog: Any = None,
+        market: object = None,
+        risk_free: object = None,
+        exog: object = None,
         **kwargs: Any,
     ) -> Any:
         """Simulate excess returns; ``market`` and ``risk_free`` belong to the periods after the sample."""
@@ -192,31 +192,31 @@ class CAPM(DynamicRegression):
             """Estimate the parameters; see `DynamicRegression.fit`."""
             ...
 
-        def filter(self, params: Any, *args: Any, **kwargs: Any) -> CAPMResults:
+        def filter(self, params: object, *args: Any, **kwargs: Any) -> CAPMResults:
             """Return filtered results; see `MLEModel.filter`."""
             ...
 
-        def smooth(self, params: Any, *args: Any, **kwargs: Any) -> CAPMResults:
+        def smooth(self, params: object, *args: Any, **kwargs: Any) -> CAPMResults:
             """Return smoothed results; see `MLEModel.smooth`."""
             ...
 
     def __init__(
         self,
-        returns: Any,
-        market: Any,
-        risk_free: Any = None,
+        returns: object,
+        market: object,
+        risk_free: object = None,
         *,
         alpha: str = "static",
         beta: str | Mapping[str, str] = "random_walk",
-        obs_cov: Any = "unstructured",
-        state_cov: Any = "unstructured",
+        obs_cov: object = "unstructured",
+        state_cov: object = "unstructured",
         initialization: str = "diffuse",
-        initial_state: Any = None,
-        initial_state_cov: Any = None,
-        obs_scale: Any = None,
-        constraints: Any = None,
-        dates: Any = None,
-        freq: Any = None,
+        initial_state: object = None,
+        initial_state_cov: object = None,
+        obs_scale: object = None,
+        constraints: object = None,
+        dates: object = None,
+        freq: object = None,
     ) -> None:
         if returns is None:
             raise DataError("A CAPM needs returns", got="returns=None")
@@ -251,11 +251,11 @@ class CAPM(DynamicRegression):
         self.factors = factors
         self._has_names = isinstance(market, (pd.Series, pd.DataFrame))
 
-    def handle_params(self, params: Any, *args: Any, **kwargs: Any) -> Any:
+    def handle_params(self, params: object, *args: Any, **kwargs: Any) -> Any:
         """Return the full parameter vector, checked; see `StateSpaceModel.handle_params`."""
         return super().handle_params(_with_alpha(params), *args, **kwargs)
 
-    def fix_params(self, params: Any) -> Any:
+    def fix_params(self, params: object) -> Any:
         """Fix parameters at given values, by name; see `MLEModel.fix_params`."""
         return super().fix_params(_with_alpha(params))
 
@@ -292,7 +292,7 @@ class CAPM(DynamicRegression):
         model.has_risk_free = self.has_risk_free
         return model
 
-    def _factors_of(self, exog: Any, endog: Any) -> pd.DataFrame:
+    def _factors_of(self, exog: object, endog: object) -> pd.DataFrame:
         """Return the factors from regressors whose first column is a constant."""
         values = np.asarray(regressor_array(exog, None, None, "exog"))
         columns = [CONSTANT, *self.factors]
@@ -328,7 +328,7 @@ class CAPM(DynamicRegression):
         endog, exog = self.new_periods(endog, exog, options.get("market"), options.get("risk_free"))
         return super().more_data(endog, exog, left)
 
-    def excess(self, returns: Any, market: Any, risk_free: Any = None) -> tuple[Any, Any]:
+    def excess(self, returns: object, market: object, risk_free: object = None) -> tuple[Any, Any]:
         """
         Return excess returns (None for None) and regressors of other periods from raw data.
 
@@ -353,8 +353,10 @@ class CAPM(DynamicRegression):
     def _factor_rows(self, market: Any) -> Any:
         """Return the factors with one row for each period; raise if they are not those of the model."""
         count = len(self.factors)
-        market = _as_rows(market, count) if count > 1 else market
-        found, names = np.shape(market)[1] if np.ndim(market) == 2 else 1, _column_names(market)
+        market = _as_rows(market, count)
+        found = np.shape(market)[1] if np.ndim(market) == 2 else 1
+        numbered = not isinstance(market, pd.DataFrame) or market.columns.equals(pd.RangeIndex(found))
+        names = [] if numbered else [str(name) for name in market.columns]
         if found != count or (names and self._has_names and names != self.factors):
             raise DataError(
                 "market does not have the factors of the model",
@@ -379,7 +381,7 @@ class CAPM(DynamicRegression):
         return super()._get_extension_time_varying_matrices(params, exog, *args, **kwargs)
 
     @classmethod
-    def from_formula(cls, formula: str, data: pd.DataFrame, risk_free: Any = None, **kwargs: Any) -> CAPM:
+    def from_formula(cls, formula: str, data: pd.DataFrame, risk_free: object = None, **kwargs: Any) -> CAPM:
         """
         Build the model from a patsy formula, such as ``"IBM + XOM ~ MKT + SMB + HML"``.
 
@@ -417,23 +419,20 @@ class CAPM(DynamicRegression):
         return cls(endog, factors, risk_free, **kwargs)
 
 
-def _with_alpha(value: Any) -> Any:
+def _with_alpha(value: object) -> Any:
     """Replace former names of alpha in a mapping, Series or frame; return other objects unchanged."""
     if isinstance(value, (pd.Series, pd.DataFrame)):
-        axes = [[_renamed(label) for label in axis] for axis in value.axes]
-        return value if axes == [list(axis) for axis in value.axes] else _relabelled(value, axes)
+        out: Any = value
+        for place, axis in enumerate(value.axes):
+            labels = [_renamed(label) for label in axis]
+            out = out if labels == list(axis) else out.set_axis(labels, axis=place)
+        return out
     if not isinstance(value, Mapping):
         return value
     out = {_renamed(key): item for key, item in value.items()}
     if len(out) < len(value):
         raise SpecificationError("The constant has two names", got=shown(value), expected=f"{ALPHA!r} alone")
     return out
-
-
-def _relabelled(value: Any, axes: list[list[Any]]) -> Any:
-    for place, labels in enumerate(axes):
-        value = value.set_axis(labels, axis=place)
-    return value
 
 
 def _renamed(name: Any) -> Any:
@@ -453,16 +452,11 @@ _STEMS = ("state_var", "state_cov", "ar1", "proportion", *(f"state_factor{j}" fo
 
 def _as_rows(market: Any, count: int) -> Any:
     """Return several factors of one period, given as a Series or vector, as a row."""
+    if count == 1 or np.ndim(market) != 1:
+        return market
     if isinstance(market, pd.Series):
         return market.to_frame().T
-    return np.asarray(market)[None] if np.ndim(market) == 1 and len(market) == count else market
-
-
-def _column_names(market: Any) -> list[str]:
-    """Return the names of the columns; the list is empty if they are only numbered."""
-    if not isinstance(market, pd.DataFrame) or market.columns.equals(pd.RangeIndex(market.shape[1])):
-        return []
-    return [str(name) for name in market.columns]
+    return np.asarray(market)[None] if len(market) == count else market
 
 
 def excess_data(returns: Any, market: Any, risk_free: Any) -> tuple[Any, pd.DataFrame]:
@@ -510,9 +504,7 @@ def _labels_of(*data: Any) -> pd.Index | None:
 
 def _less_rate(data: Any, rate: Any) -> Any:
     """Return returns less the risk-free rate (nobs, 1), None for None."""
-    if isinstance(data, pd.DataFrame):
-        return data.sub(rate[:, 0], axis=0)
-    return data if data is None else data - (rate[:, 0] if np.ndim(data) == 1 else rate)
+    return data if data is None else data - (rate[:, 0] if data.ndim == 1 else rate)
 
 
 def _named(data: Any, names: list[str], index: Any) -> Any:
@@ -525,7 +517,7 @@ def _named(data: Any, names: list[str], index: Any) -> Any:
     return pd.DataFrame(data, index=index, columns=names)
 
 
-def _factor_frame(market: Any, index: pd.Index | None) -> pd.DataFrame:
+def _factor_frame(market: object, index: pd.Index | None) -> pd.DataFrame:
     """Return the factors as a frame; a market without a name is named MKT."""
     values = np.array(regressor_array(market, None if index is None else len(index), index, "market", _SHAPE))
     if isinstance(market, pd.DataFrame):

@@ -114,20 +114,19 @@ class Coefficients:
     # -- coefficients and states -----------------------------------------------------------------------
 
     @cached_property
-    def _solution(self) -> tuple[IntArray, Array, Array]:
+    def solution(self) -> tuple[IntArray, Array, Array]:
         """The free coefficients, and N and b_0 in b = b_0 + N b[free]."""
-        R, q = equations_of(self)
-        return solved(R, q, self)
+        return solved(*equations_of(self), self)
 
     @property
     def free(self) -> IntArray:
         """Numbers of the coefficients that no constraint determines."""
-        return self._solution[0]
+        return self.solution[0]
 
     @property
     def offset(self) -> Array:
         """b_0, by coefficient."""
-        return self._solution[2]
+        return self.solution[2]
 
     def level(self, j: int) -> IntArray:
         """Return the levels of the free coefficients on a regressor."""
@@ -186,9 +185,9 @@ class Coefficients:
     def loading(self) -> Array:
         """M, (p * m, k_states)."""
         out = np.zeros((len(self.present), self.k_states))
-        out[:, : len(self.free)] = self._solution[1]
+        out[:, : len(self.free)] = self.solution[1]
         for j in self.autoregressive:
-            out[:, self.deviation(j)] = self._solution[1][:, self.level(j)]
+            out[:, self.deviation(j)] = self.solution[1][:, self.level(j)]
         return out
 
     @cached_property
@@ -196,7 +195,7 @@ class Coefficients:
         """The matrix from the states to the slopes of the coefficients, (p * m, k_states)."""
         out = np.zeros((len(self.present), self.k_states))
         for j in self.trending:
-            out[:, self.slope(j)] = self._solution[1][:, self.level(j)]
+            out[:, self.slope(j)] = self.solution[1][:, self.level(j)]
         return out
 
     @property
@@ -205,11 +204,8 @@ class Coefficients:
         own = self.names
         levels = [own[i] for i in self.free]
         slopes = [self._between(SLOPE, i) for j in self.trending for i in self.free[self.level(j)]]
-        return (
-            levels
-            + slopes
-            + [self._between("dev", i) for j in self.autoregressive for i in self.free[self.level(j)]]
-        )
+        deviations = [self._between("dev", i) for j in self.autoregressive for i in self.free[self.level(j)]]
+        return levels + slopes + deviations
 
     def _between(self, middle: str, i: int) -> str:
         """Return the name of a coefficient with a word before that of the series."""
@@ -362,7 +358,7 @@ class Coefficients:
 # -- regressors by series ------------------------------------------------------------------------------------
 
 
-def is_by_series(exog: Any) -> bool:
+def is_by_series(exog: object) -> bool:
     """Return whether regressors are a mapping by series, or a frame with columns (series, regressor)."""
     return isinstance(exog, Mapping) or (isinstance(exog, pd.DataFrame) and exog.columns.nlevels == 2)
 
@@ -391,28 +387,27 @@ def by_series_frame(
     DataError
         If the regressors do not name all series, or are not finite numbers for all periods.
     """
-    frames = _frames(exog, series, nobs, index, names or {})
+    frames = _frames(exog, series, nobs, index, names)
     for name, each in frames.items():
         if not each.index.equals(frames[series[0]].index):
             raise DataError(f"exog[{name!r}] must have the same periods as exog[{series[0]!r}]")
-    regressors = list(dict.fromkeys(name for each in frames.values() for name in each.columns))
+    table = pd.concat(frames, axis=1)
+    regressors = table.columns.unique(level=1).tolist()
     pairs = [(name, own) for own in regressors for name in series if own in frames[name]]
-    columns = np.full((len(series), len(regressors)), -1)
-    for place, (name, own) in enumerate(pairs):
-        columns[series.index(name), regressors.index(own)] = place
-    labels = [f"{own}.{name}" for name, own in pairs]
-    return pd.concat(frames, axis=1)[pairs].set_axis(labels, axis=1), regressors, columns
+    places = {pair: place for place, pair in enumerate(pairs)}
+    columns = np.array([[places.get((name, own), -1) for own in regressors] for name in series])
+    return table[pairs].set_axis([f"{own}.{name}" for name, own in pairs], axis=1), regressors, columns
 
 
 def _frames(
-    exog: Any, series: list[str], nobs: int | None, index: Any, names: Mapping[str, list[str]]
+    exog: Any, series: list[str], nobs: int | None, index: object, names: Mapping[str, list[str]] | None
 ) -> dict[str, pd.DataFrame]:
     """Return the regressors of each series as a frame of floats."""
     if isinstance(exog, pd.DataFrame):
         exog = {name: exog[name] for name in exog.columns.get_level_values(0).unique()}
     given = {str(name): value for name, value in exog.items()}
     _require_series(given, series)
-    return {name: _frame(given[name], name, nobs, index, names.get(name, [])) for name in series}
+    return {name: _frame(given[name], name, nobs, index, (names or {}).get(name, [])) for name in series}
 
 
 def _require_series(given: Mapping[str, Any], series: list[str]) -> None:
@@ -427,7 +422,7 @@ def _require_series(given: Mapping[str, Any], series: list[str]) -> None:
         )
 
 
-def _frame(exog: Any, name: str, nobs: int | None, index: Any, names: list[str]) -> pd.DataFrame:
+def _frame(exog: object, name: str, nobs: int | None, index: Any, names: list[str]) -> pd.DataFrame:
     """Return the regressors of one series as a frame; columns without names get those of the sample."""
     rows = regressor_frame(exog, nobs, index, f"exog[{name!r}]")
     if rows is None:

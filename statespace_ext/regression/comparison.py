@@ -13,7 +13,6 @@ from ..numerics.linear_algebra import Array
 from .declaration import obs_kind, state_kinds
 
 if TYPE_CHECKING:
-    from .coefficients import Coefficients
     from .dynamic_regression import DynamicRegression
     from .results import DynamicRegressionResults
 
@@ -76,7 +75,7 @@ def _require_same(first: DynamicRegressionResults, other: DynamicRegressionResul
         "names of the series": a.coefficients.endog == b.coefficients.endog,
         "names of the regressors": a.coefficients.regressors == b.coefficients.regressors,
         "exog": _equal(a.exog, b.exog),
-        "constraints": _same_coefficients(a.coefficients, b.coefficients),
+        "constraints": all(map(_equal, a.coefficients.solution, b.coefficients.solution)),
         "initialization": _same_start(first, other),
         "number of exact-diffuse periods": int(first.nobs_diffuse) == int(other.nobs_diffuse),
         "periods left out of the log-likelihood": int(first.loglikelihood_burn)
@@ -95,13 +94,6 @@ def _equal(a: Any, b: Any) -> bool:
     return np.shape(a) == np.shape(b) and bool(np.array_equal(a, b, equal_nan=True))
 
 
-def _same_coefficients(a: Coefficients, b: Coefficients) -> bool:
-    """Return whether the same coefficients are free, and determine the others in the same way."""
-    size = len(a.free)
-    same = _equal(a.free, b.free) and _equal(a.offset, b.offset)
-    return same and _equal(a.loading[:, :size], b.loading[:, :size])
-
-
 def _same_start(a: DynamicRegressionResults, b: DynamicRegressionResults) -> bool:
     """Return whether the levels of two models have the same initial distribution."""
     levels = slice(0, a.model.coefficients.n_levels)
@@ -116,48 +108,40 @@ def _same_start(a: DynamicRegressionResults, b: DynamicRegressionResults) -> boo
 def _row(i: int, results: list[DynamicRegressionResults], names: list[str]) -> dict[str, Any]:
     """Return the row for one fit."""
     res = results[i]
-    row: dict[str, Any] = {
+    notes = [] if res.converged else ["not converged"]
+    against, lr, df, pvalue = "", np.nan, np.nan, np.nan
+    larger = [j for j, other in enumerate(results) if _nests(other, res)]
+    if larger:
+        best = max(larger, key=lambda j: _n_params(results[j]))
+        against, lr = names[best], 2.0 * (float(results[best].llf) - float(res.llf))
+        df = float(_n_params(results[best]) - _n_params(res))
+        edge = _edge(res, results[best])
+        if edge:
+            notes.append(edge)
+        else:
+            pvalue = float(stats.chi2.sf(max(lr, 0.0), df))
+            if _singular(results[best]):
+                notes.append("rough p-value: the larger fit has a singular W")
+    return {
         "llf": float(res.llf),
         "n_params": _n_params(res),
         **{name: float(getattr(res, name)) for name in ("aic", "aicc", "bic", "hqic")},
-        "against": "",
-        "lr": np.nan,
-        "df": np.nan,
-        "pvalue": np.nan,
-        "note": "" if res.converged else "not converged",
+        "against": against,
+        "lr": lr,
+        "df": df,
+        "pvalue": pvalue,
+        "note": "; ".join(notes),
     }
-    larger = [
-        j
-        for j, other in enumerate(results)
-        if j != i and _n_params(other) > _n_params(res) and _contains(other, res)
-    ]
-    if not larger:
-        return row
-    best = max(larger, key=lambda j: _n_params(results[j]))
-    row["against"], row["lr"] = names[best], 2.0 * (float(results[best].llf) - row["llf"])
-    row["df"] = float(_n_params(results[best]) - row["n_params"])
-    edge = _edge(res, results[best])
-    if edge:
-        row["note"] = "; ".join(filter(None, [row["note"], edge]))
-    else:
-        row["pvalue"] = float(stats.chi2.sf(max(row["lr"], 0.0), row["df"]))
-        if _singular(results[best]):
-            row["note"] = "; ".join(
-                filter(None, [row["note"], "rough p-value: the larger fit has a singular W"])
-            )
-    return row
 
 
 def _n_params(res: DynamicRegressionResults) -> int:
-    fixed = len(res._fixed_params) if res._has_fixed_params else 0
-    return len(np.asarray(res.params)) - fixed
+    return len(np.asarray(res.params)) - len(res._fixed)
 
 
-def _contains(large: DynamicRegressionResults, small: DynamicRegressionResults) -> bool:
-    """Return whether one model nests another; False (unknown) if parameters are fixed."""
-    if large._has_fixed_params or small._has_fixed_params:
-        return False
-    return is_nested(small.model, large.model)
+def _nests(large: DynamicRegressionResults, small: DynamicRegressionResults) -> bool:
+    """Return whether a model nests a smaller one; False (unknown) if parameters are fixed."""
+    bigger = _n_params(large) > _n_params(small) and not (large._fixed or small._fixed)
+    return bigger and is_nested(small.model, large.model)
 
 
 def _edge(small: DynamicRegressionResults, large: DynamicRegressionResults) -> str:
@@ -211,11 +195,9 @@ def _state_label(model: DynamicRegression, with_dynamics: bool) -> str:
         text = next(iter(W.values()))
     if not with_dynamics:
         return text
-    moving = [c.labels[j] + _MARKS.get(c.dynamics[j], "") for j in c.moving]
+    marks = {"ar1": " (ar1)", "local_linear": " (trend)"}
+    moving = [c.labels[j] + marks.get(c.dynamics[j], "") for j in c.moving]
     return f"{text} on {', '.join(moving)}" if moving else "none (static)"
-
-
-_MARKS = {"ar1": " (ar1)", "local_linear": " (trend)"}
 
 
 def is_nested(small: DynamicRegression, large: DynamicRegression) -> bool:

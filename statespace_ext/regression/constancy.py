@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -158,7 +158,7 @@ class ConstancyTest(SimulatedRatio, Displayed):
 def constancy_test(
     results: DynamicRegressionResults,
     n_sim: int = 999,
-    rng: Any = None,
+    rng: object = None,
     n_jobs: int | None = None,
     per_series: bool = False,
 ) -> ConstancyTest:
@@ -213,8 +213,7 @@ def constancy_test(
     c = model.coefficients
     main, others, nyblom = (spawn(seed, n_sim) for seed in spawn(rng, 3))
     ratio = ratio_of(model)
-    llf, llf_null, converged = _observed(results, ratio)
-    notes = _notes(results, llf, converged)
+    llf, llf_null, notes = _observed(results, ratio)
     simulated = _simulated(max(0.0, 2.0 * (llf - llf_null)), ratio, main, n_jobs)
     table = _per_series(model, others, n_jobs) if truth(per_series, "per_series") else None
     statistics = _nyblom(model, nyblom)
@@ -272,30 +271,27 @@ def _check(results: DynamicRegressionResults, n_sim: int) -> None:
         )
 
 
-def _observed(results: DynamicRegressionResults, ratio: ModelRatio) -> tuple[float, float, bool]:
-    """Return the log-likelihoods with W free (at least that of the results) and with W = 0."""
+def _observed(results: DynamicRegressionResults, ratio: ModelRatio) -> tuple[float, float, list[str]]:
+    """Return the log-likelihoods with W free (at least that of the results) and with W = 0, and notes."""
     llf, llf_null, converged = ratio.observed(np.asarray(results.params, dtype=float))
-    if float(results.llf) >= llf - 1e-6:
-        return max(llf, float(results.llf)), llf_null, converged or bool(results.converged)
-    return llf, llf_null, converged
-
-
-def _notes(results: DynamicRegressionResults, llf: float, converged: bool) -> list[str]:
-    notes = []
-    if llf > float(results.llf) + 1e-4:
+    given, notes = float(results.llf), []
+    if given >= llf - 1e-6:
+        llf, converged = max(llf, given), converged or bool(results.converged)
+    elif given < llf - 1e-4:
         notes.append(
-            f"The results given stand {llf - float(results.llf):.4f} below the maximum of the "
-            "log-likelihood, which is used here"
+            f"The results given stand {llf - given:.4f} below the maximum of the log-likelihood, "
+            "which is used here"
         )
     if not converged:
         notes.append("The fit to the data did not converge: LR may be too small")
-    return notes
+    return llf, llf_null, notes
 
 
 def _one(ratio: ModelRatio, rng: np.random.Generator) -> tuple[float, bool] | Failure:
     """Return the likelihood ratio of one sample and whether the fit converged."""
 
     def found() -> tuple[float, bool]:
+        """Draw a sample and return its likelihood ratio."""
         value, converged = ratio.ratio(ratio.draw(rng))
         if not np.isfinite(value):
             raise EstimationError("The likelihood ratio of a sample must be finite", got=value)

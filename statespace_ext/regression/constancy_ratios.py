@@ -4,8 +4,8 @@ Computation and simulation of the likelihood ratio of W = 0, from independent co
 If one regressor has random-walk coefficients, the data can be transformed to independent rows.
 
 Let the rows of Y be either complete or missing, and let the start be diffuse. The columns of U span the
-orthogonal complement of the regressors. They are rotated so that :math:`U' D K D U` is diagonal with roots
-:math:`\lambda_i`, where :math:`D = diag(x_j)` and :math:`K_{st} = \min(s, t) - 1`. The rows of
+orthogonal complement of the regressors. They are rotated so that :math:`U' D K D U` is diagonal with
+eigenvalues :math:`\lambda_i`, where :math:`D = diag(x_j)` and :math:`K_{st} = \min(s, t) - 1`. The rows of
 :math:`Z = U'Y` are independent,
 
 .. math:: z_i \sim N(0, V + \lambda_i W), \qquad i = 1, \ldots, n - m,
@@ -21,8 +21,6 @@ p = 1):
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -31,19 +29,20 @@ import scipy.linalg
 import scipy.optimize
 
 from ..engine.system_score import SystemScore
+from ..fit.objective import FitResult
 from ..inference.many import model_on
 from ..numerics.common_regressors import RegressorAxes
 from ..numerics.differences import jacobian
 from ..numerics.linear_algebra import Array
 from ..params.layout import ParameterLayout
-from .declaration import is_equivariant, obs_kind, state_kinds
+from .declaration import obs_kind, state_kinds
 from .estimation import decomposed, factor_analysis_steps
 
 if TYPE_CHECKING:
     from .dynamic_regression import DynamicRegression
 
 SMALL, MODERATE = 1.0, 30.0
-"""Sizes of W at the starts of a maximisation, as multiples of V over the largest root."""
+"""Sizes of W at the starts of a maximisation, as multiples of V over the largest eigenvalue."""
 _OFF_ZERO = 0.05
 """Smallest specific variance at a start, as a share. At zero the gradient by its square root vanishes."""
 CONVERGED = 1e-3
@@ -68,15 +67,30 @@ def common_regression(model: DynamicRegression) -> tuple[Array, Array, list[int]
     return model.endog - c.intercept(model.exog).T, model.exog @ c.alike, moving
 
 
+_CLOSED = {
+    "unstructured": {"unstructured", "proportional"},
+    "diagonal": {"unstructured", "diagonal", "factor", "proportional"},
+    "equicorrelated": {"unstructured", "equicorrelated", "proportional"},
+    "scalar": {"unstructured", "diagonal", "equicorrelated", "scalar", "factor", "proportional", "patterned"},
+}
+"""Structures of W that A W A' preserves for each A with A A' = V, by structure of V."""
+
+
 def change_of_basis_preserves(model: DynamicRegression) -> bool:
     """
     Return whether a change of basis of the series that turns any V into I preserves W and the regression.
 
+    If so, the distribution of the likelihood ratio of W = 0 does not depend on parameters. The change of
+    basis is a matrix A with V = A A' from the group that preserves the structure of V: all matrices, diagonal
+    matrices, matrices that treat all series alike, or multiples of I. A fixed V contains no unknowns.
     Coefficients that series share, and regressors that differ by series, allow fewer changes of basis.
     """
     c, obs = model.coefficients, obs_kind(model)
-    preserved = c.alike is not None or obs in ("scalar", "fixed") or (obs == "diagonal" and c.separate.all())
-    return bool(preserved) and is_equivariant(obs, list(state_kinds(model).values()))
+    if obs == "fixed":
+        return True
+    kinds = {kind.split(":")[0] for kind in state_kinds(model).values()}
+    preserved = c.alike is not None or obs == "scalar" or (obs == "diagonal" and c.separate.all())
+    return bool(preserved) and obs in _CLOSED and kinds <= _CLOSED[obs] | {"zero"}
 
 
 class ProfileRatio:
@@ -94,16 +108,12 @@ class ProfileRatio:
     """
 
     def __init__(self, axes: RegressorAxes, obs: str, p: int) -> None:
-        self.roots, self.obs, self.p = axes.sizes, obs, p
-        largest = self.roots[-1]
-        positive = self.roots[self.roots > 1e-12 * largest]
+        self.eigenvalues, self.obs, self.p = axes.sizes, obs, p
+        largest = self.eigenvalues[-1]
+        positive = self.eigenvalues[self.eigenvalues > 1e-12 * largest]
         self.grid = np.geomspace(1e-3 / largest, 1e4 / positive[0], 80)
-        self._weights = 1.0 / (1.0 + self.grid[:, None] * self.roots)
-        self._penalty = p * np.sum(np.log1p(self.grid[:, None] * self.roots), axis=1)
-
-    def draw(self, rng: np.random.Generator) -> Array:
-        """Return rows under W = 0 and V = I."""
-        return rng.standard_normal((len(self.roots), self.p))
+        self._weights = 1.0 / (1.0 + self.grid[:, None] * self.eigenvalues)
+        self._penalty = p * np.sum(np.log1p(self.grid[:, None] * self.eigenvalues), axis=1)
 
     def ratio(self, rows: Array) -> tuple[float, bool]:
         """Return the likelihood ratio at the best q, and True for convergence."""
@@ -112,8 +122,9 @@ class ProfileRatio:
         n = len(rows)
 
         def at(q: float) -> float:
-            weighted = (1.0 / (1.0 + q * self.roots)) @ products
-            penalty = self.p * np.sum(np.log1p(q * self.roots))
+            """Return the ratio at a value of q."""
+            weighted = (1.0 / (1.0 + q * self.eigenvalues)) @ products
+            penalty = self.p * np.sum(np.log1p(q * self.eigenvalues))
             return float(n * (base - self._log_det(weighted[None])[0]) - penalty)
 
         values = n * (base - self._log_det(self._weights @ products)) - self._penalty
@@ -149,27 +160,18 @@ class ContrastRatio:
     axes : RegressorAxes
         The contrasts.
     null : ndarray
-        Parameters with W = 0. Rows are drawn with the V of these parameters.
+        Parameters with W = 0, from which the sizes of the parameters are known.
     """
 
     def __init__(self, model: DynamicRegression, axes: RegressorAxes, null: Array) -> None:
         self.model, self.layout, self.axes = model, model.layout, axes
-        self.roots = axes.sizes
-        obs_cov = model.matrices(null)["obs_cov"]
-        self.p = len(obs_cov)
-        self._factor = np.linalg.cholesky(obs_cov)
-        self._obs = np.concatenate(
-            [self.layout.block_params(key) for key in ("obs_cov", "obs_loading") if key in self.layout.blocks]
-        )
+        self.eigenvalues, self.p = axes.sizes, model.k_endog
+        self._obs = np.concatenate([self.layout.block_params(key) for key in ("obs_cov", "obs_loading")])
         self._scale = self._scales(self.layout.unconstrain(self.start(null, SMALL)))
-
-    def draw(self, rng: np.random.Generator) -> Array:
-        """Return rows under W = 0."""
-        return rng.standard_normal((len(self.roots), self.p)) @ self._factor.T
 
     def start(self, null: Array, size: float) -> Array:
         """Return parameters with the V of ``null``, and a W that is a share of the diagonal of V."""
-        return start_params(self.model, null, self.roots[-1:], size)
+        return start_params(self.model, null, self.eigenvalues[-1:], size)
 
     def ratio(self, rows: Array, also: Array | None = None) -> tuple[float, bool]:
         """
@@ -195,10 +197,6 @@ class ContrastRatio:
         first = self.layout.unconstrain(null_start(self.layout, target))
         return self._maximise(rows, first, self._obs)
 
-    def null_loglike(self, rows: Array) -> float:
-        """Return the highest exact diffuse log-likelihood with W = 0."""
-        return self.null(rows)[0] - self._constant
-
     @property
     def _constant(self) -> float:
         return float(0.5 * self.p * (self.axes.logdet + len(self.axes.vectors) * np.log(2.0 * np.pi)))
@@ -212,8 +210,8 @@ class ContrastRatio:
         value = -0.5 * float(np.sum(np.log(variances)) + np.sum(scaled**2 * variances))
         value += len(rows) * float(np.linalg.slogdet(basis)[1])
         by_obs = scaled.T @ scaled - np.diag(inverse.sum(axis=0))
-        weighted = scaled.T * self.roots
-        by_state = weighted @ scaled - np.diag(self.roots @ inverse)
+        weighted = scaled.T * self.eigenvalues
+        by_state = weighted @ scaled - np.diag(self.eigenvalues @ inverse)
         by = {
             "obs_cov": 0.5 * basis @ by_obs @ basis.T,
             "state_cov": 0.5 * basis @ by_state @ basis.T,
@@ -224,12 +222,12 @@ class ContrastRatio:
 
     def _spectrum(self, obs_cov: Array, state_cov: Array) -> tuple[Array, Array]:
         """Return B with B'(V + lambda_i W)B diagonal, and the diagonals (N, p); raise if not positive."""
-        typical = self.roots[-1]
+        typical = self.eigenvalues[-1]
         shares, basis = scipy.linalg.eigh(obs_cov, obs_cov + typical * state_cov)
         if shares[0] < -1e-10 or shares[-1] > 1.0 + 1e-10:
             raise np.linalg.LinAlgError("not a covariance matrix")
         shares = np.clip(shares, 0.0, 1.0)
-        variances = shares + np.outer(self.roots / typical, 1.0 - shares)
+        variances = shares + np.outer(self.eigenvalues / typical, 1.0 - shares)
         if np.min(variances) <= 0.0:
             raise np.linalg.LinAlgError("singular")
         return basis, variances
@@ -238,25 +236,24 @@ class ContrastRatio:
         """Return one over the square root of the expected information, by unconstrained parameter."""
 
         def both(z: Array) -> Array:
+            """Return V and W at unconstrained parameters."""
             at = self.model.matrices(self.layout.constrain(z))
             return np.stack([at["obs_cov"], at["state_cov"]])
 
         basis, variances = self._spectrum(*both(z))
         inverse = 1.0 / variances
-        pairs = [(inverse * self.roots[:, None] ** k).T @ inverse for k in range(3)]
-        out = np.ones(len(z))
+        pairs = [(inverse * self.eigenvalues[:, None] ** k).T @ inverse for k in range(3)]
         steps = 1e-5 * np.maximum(np.abs(z), 1e-3 * np.max(np.abs(z)))
-        for i in range(len(z)):
-            dV, dW = (basis.T @ change @ basis for change in jacobian(both, z, steps, places=[i])[..., 0])
-            information = 0.5 * np.sum(pairs[0] * dV**2 + 2.0 * pairs[1] * dV * dW + pairs[2] * dW**2)
-            out[i] = 1.0 / np.sqrt(information) if information > 0 else 1.0
-        return out
+        dV, dW = basis.T @ np.moveaxis(jacobian(both, z, steps), -1, 1) @ basis
+        information = 0.5 * (pairs[0] * dV**2 + 2.0 * pairs[1] * dV * dW + pairs[2] * dW**2).sum(axis=(1, 2))
+        return 1.0 / np.sqrt(np.where(information > 0.0, information, 1.0))
 
     def _maximise(self, rows: Array, start: Array, places: Array) -> tuple[float, Array, bool]:
         """Maximise over some unconstrained parameters; return value, parameters and convergence."""
         scale, last = self._scale[places], [np.inf]
 
         def objective(w: Array) -> tuple[float, Array]:
+            """Return minus the log-likelihood and its gradient; a wall where there is none."""
             z = start.copy()
             z[places] += scale * w
             try:
@@ -278,7 +275,7 @@ class ContrastRatio:
 def null_params(layout: ParameterLayout, target: Array) -> Array | None:
     """Return the best parameters with W = 0 for a mean residual matrix, or None without a closed form."""
     block, params = layout.blocks["obs_cov"], np.zeros(len(layout))
-    if _loadings(layout, "obs_loading"):
+    if layout.blocks["obs_loading"].shape[1]:
         return None
     if not block.is_fixed:
         structure = layout.recognised["obs_cov"]
@@ -291,7 +288,7 @@ def null_params(layout: ParameterLayout, target: Array) -> Array | None:
 
 def null_start(layout: ParameterLayout, target: Array) -> Array:
     """Return parameters with W = 0 and a V close to a mean residual matrix."""
-    rank = _loadings(layout, "obs_loading")
+    rank = layout.blocks["obs_loading"].shape[1]
     if not rank:
         return np.asarray(layout.project({"obs_cov": np.diag(np.diag(target))}, np.zeros(len(layout))))
     values, vectors = np.linalg.eigh(target)
@@ -303,7 +300,7 @@ def null_start(layout: ParameterLayout, target: Array) -> Array:
 
 def start_params(model: DynamicRegression, null: Array, largest: Array, size: float) -> Array:
     """
-    Return start parameters: the V of ``null``, and each W as a share of diag(V) over the largest root.
+    Return start parameters: the V of ``null``, and each W as a share of diag(V) over the largest eigenvalue.
 
     Parameters
     ----------
@@ -312,13 +309,13 @@ def start_params(model: DynamicRegression, null: Array, largest: Array, size: fl
     null : ndarray
         Parameters that contain V.
     largest : ndarray
-        Largest root of the contrasts, common or by disturbance.
+        Largest eigenvalue of the contrasts, common or by disturbance.
     size : float
         The share.
     """
     layout, c = model.layout, model.coefficients
     variances = np.diag(model.matrices(null)["obs_cov"])
-    if _loadings(layout, "obs_loading"):
+    if layout.blocks["obs_loading"].shape[1]:
         specific = np.diag(layout.matrices(null)["obs_cov"])
         off_zero = np.diag(np.maximum(specific, _OFF_ZERO * variances))
         null = layout.project({"obs_cov": off_zero}, null)
@@ -329,17 +326,12 @@ def start_params(model: DynamicRegression, null: Array, largest: Array, size: fl
     for rows in places:
         steps[rows] = 0.0
     matrices = {"state_cov": np.diag(steps), "proportion": proportion}
-    if _loadings(layout, "state_loading"):
-        block = layout.blocks["state_loading"]
+    block = layout.blocks["state_loading"]
+    if block.shape[1]:
         loading = np.zeros(block.shape)
         loading[block.rows, block.columns] = 0.5 * np.sqrt(steps[block.rows])
         matrices["state_loading"] = loading
     return np.asarray(layout.project(matrices, null))
-
-
-def _loadings(layout: ParameterLayout, key: str) -> int:
-    """Return the number of factors in a block of the layout; zero if the block does not exist."""
-    return int(layout.blocks[key].shape[1]) if key in layout.blocks else 0
 
 
 def ratio_of(model: DynamicRegression) -> ContrastedRatio | FittedRatio:
@@ -380,19 +372,20 @@ class ContrastedRatio:
         obs, state = obs_kind(model), list(state_kinds(model).values())
         multiple = state == ["proportional"] or (model.k_endog == 1 and state == ["scalar"])
         self._drawn: ProfileRatio | ContrastRatio
+        self._factor = np.eye(model.k_endog)
         if multiple and obs in ("unstructured", "diagonal", "scalar"):
             self._drawn = ProfileRatio(axes, obs, model.k_endog)
-        elif pivotal:
-            null = model.layout.project({"obs_cov": np.eye(model.k_endog)}, np.zeros(len(model.layout)))
-            self._drawn = ContrastRatio(model, axes, null)
         else:
-            self._drawn = self._in_data_units()
+            identity = {"obs_cov": self._factor}
+            null = model.layout.project(identity, np.zeros(len(model.layout))) if pivotal else self._null()
+            self._drawn = ContrastRatio(model, axes, null)
+            self._factor = np.linalg.cholesky(model.matrices(null)["obs_cov"])
 
-    def _in_data_units(self) -> ContrastRatio:
-        """Return the ratio in the units of the data, at the V of the fit with constant coefficients."""
+    def _null(self) -> Array:
+        """Return the parameters of the fit with constant coefficients."""
         model, rows = self._model, self.rows
         first = null_start(model.layout, rows.T @ rows / len(rows))
-        return ContrastRatio(model, self.axes, ContrastRatio(model, self.axes, first).null(rows)[1])
+        return ContrastRatio(model, self.axes, first).null(rows)[1]
 
     def sample_of(self, endog: Array) -> Array:
         """Return the rows of data with the regressors and the missing periods of the model."""
@@ -400,7 +393,7 @@ class ContrastedRatio:
 
     def draw(self, rng: np.random.Generator) -> Array:
         """Return simulated rows."""
-        return self._drawn.draw(rng)
+        return rng.standard_normal(self.rows.shape) @ self._factor.T
 
     def ratio(self, sample: Array) -> tuple[float, bool]:
         """Return the likelihood ratio of a sample and whether the fit converged."""
@@ -408,10 +401,10 @@ class ContrastedRatio:
 
     def observed(self, params: Array | None) -> tuple[float, float, bool]:
         """Return both log-likelihoods of the data."""
-        scaled = self._in_data_units()
+        scaled = ContrastRatio(self._model, self.axes, self._null())
         profiled = isinstance(self._drawn, ProfileRatio)
         value, found = self._drawn.ratio(self.rows) if profiled else scaled.ratio(self.rows, params)
-        null = scaled.null_loglike(self.rows)
+        null = scaled.null(self.rows)[0] - scaled._constant
         return null + 0.5 * value, null, found
 
 
@@ -420,37 +413,32 @@ class FittedRatio:
 
     def __init__(self, model: DynamicRegression, pivotal: bool) -> None:
         self.model, self.pivotal = model, pivotal
-        c = model.coefficients
-        self._endog = np.array(model.endog)
-        self._seen = ~np.isnan(self._endog)
+        c, periods = model.coefficients, len(model.endog)
+        self._seen = ~np.isnan(model.endog)
         self._design, self._intercept = c.design(model.exog), c.intercept(model.exog).T
-        self._largest = self._roots()
-        keys = [key for key in ("state_cov", "state_loading", "proportion") if key in model.layout.blocks]
-        self._state = [name for key in keys for name in model.layout.blocks[key].param_names]
+        rows = self._design[:, c.noise_rows][..., self._seen.any(axis=1)]
+        # the size of the largest eigenvalue of the contrasts, by disturbance
+        self._largest = np.mean(rows**2, axis=2).sum(axis=0) * (periods / np.pi) ** 2
+        keys = ("state_cov", "state_loading", "proportion")
+        self._constant = {name: 0.0 for key in keys for name in model.layout.blocks[key].param_names}
         self._mean, self._factor = self._null_moments()
 
-    def _roots(self) -> Array:
-        """Return the size of the largest root of the contrasts, by disturbance."""
-        seen = self._seen.any(axis=1)
-        rows = self._design[:, self.model.coefficients.noise_rows][..., seen]
-        return np.asarray(np.mean(rows**2, axis=2).sum(axis=0) * (len(seen) / np.pi) ** 2)
-
     @cached_property
-    def _null(self) -> tuple[float, Array, bool]:
-        return self._fit_null(self.model)
+    def _null(self) -> FitResult:
+        """The fit with constant coefficients."""
+        return _maximum(self.model, None, self._constant)
 
     def _null_moments(self) -> tuple[Array, Array]:
         """Return the means and the factor of V with which samples are drawn."""
-        p, zero = self._endog.shape[1], np.broadcast_to(self._intercept, self._endog.shape)
         if self.pivotal and not self.model.layout.blocks["obs_cov"].is_fixed:
-            return zero, np.eye(p)
-        params = self._null[1]
+            return self._intercept, np.eye(self.model.k_endog)
+        params = self._null.params
         factor = np.linalg.cholesky(np.asarray(self.model.matrices(params)["obs_cov"]))
         if self.pivotal or self.model.current_initialization == "diffuse":
-            return zero, factor
+            return self._intercept, factor
         # without an exact diffuse start the likelihoods depend on the coefficients
         states = np.asarray(self.model.smooth(params, cov_type="none").smoothed_state)[:, -1]
-        return np.einsum("ikt,k->ti", self._design, states) + zero, factor
+        return np.einsum("ikt,k->ti", self._design, states) + self._intercept, factor
 
     def sample_of(self, endog: Array) -> Array:
         """Return the data themselves."""
@@ -458,41 +446,33 @@ class FittedRatio:
 
     def draw(self, rng: np.random.Generator) -> Array:
         """Return simulated data with the missing values of the observed data."""
-        noise = rng.standard_normal(self._endog.shape) @ self._factor.T
+        noise = rng.standard_normal(self._seen.shape) @ self._factor.T
         return np.where(self._seen, self._mean + noise, np.nan)
 
     def ratio(self, sample: Array) -> tuple[float, bool]:
         """Return the likelihood ratio of a sample and whether the fits converged."""
         model = model_on(self.model, sample)
-        llf_null, null, done_null = self._fit_null(model)
-        llf, done = self._fit(model, null, None)
-        return max(0.0, 2.0 * (llf - llf_null)), done and done_null
+        llf, llf_null, converged = self._fit(model, _maximum(model, None, self._constant), None)
+        return 2.0 * (llf - llf_null), converged
 
     def observed(self, params: Array | None) -> tuple[float, float, bool]:
         """Return both log-likelihoods of the data."""
-        llf_null, null, done_null = self._null
-        llf, done = self._fit(self.model, null, params)
-        return max(llf, llf_null), llf_null, done and done_null
+        return self._fit(self.model, self._null, params)
 
-    def _fit_null(self, model: DynamicRegression) -> tuple[float, Array, bool]:
-        """Return log-likelihood, parameters and convergence of the fit with constant coefficients."""
-        with _quiet():
-            found = model.maximum(None, dict.fromkeys(self._state, 0.0))
-        return found.llf, found.params, found.converged
-
-    def _fit(self, model: DynamicRegression, null: Array, params: Array | None) -> tuple[float, bool]:
-        """Return the highest log-likelihood over a few starts, and whether a fit converged to it."""
-        starts = [start_params(model, null, self._largest, size) for size in (SMALL, MODERATE)]
+    def _fit(
+        self, model: DynamicRegression, null: FitResult, params: Array | None
+    ) -> tuple[float, float, bool]:
+        """Return the highest log-likelihood of a few starts, that with W = 0, and whether both converged."""
+        starts = [start_params(model, null.params, self._largest, size) for size in (SMALL, MODERATE)]
         starts += [] if params is None else [params]
-        with _quiet():
-            found = [model.maximum(start, {}) for start in starts]
+        found = [_maximum(model, start, {}) for start in starts]
         best = max(each.llf for each in found)
-        return best, any(each.converged for each in found if each.llf > best - 1e-6 * (1.0 + abs(best)))
+        done = any(each.converged for each in found if each.llf > best - 1e-6 * (1.0 + abs(best)))
+        return max(best, null.llf), null.llf, done and null.converged
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the warnings of fits, whose failures are counted instead."""
+def _maximum(model: DynamicRegression, start: Array | None, fixed: dict[str, float]) -> FitResult:
+    """Return a fit without its warnings; failures are counted instead."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield
+        return model.maximum(start, fixed)

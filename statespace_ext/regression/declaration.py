@@ -94,6 +94,10 @@ def regression_layout(
     ranks = [factor_rank(value, p, "state_cov") for value in structures]
     names = [f"proportion.{coefficients.noise[i].label}" for i in proportional]
     _check_complete(structures, ranks, coefficients)
+    loadings = [
+        _loading(len(each.rows), rank, "state", f".{each.label}", coefficients.endog)
+        for each, rank in zip(coefficients.noise, ranks, strict=True)
+    ]
     blocks = {
         "design": affine_matrix(np.zeros((p, k)), []),
         "obs_intercept": parse_matrix(np.zeros((p, 1)), (p, 1), "obs_intercept", lambda i, j: ""),
@@ -105,15 +109,9 @@ def regression_layout(
         "obs_cov": parse_covariance(
             "diagonal" if obs_rank else obs_cov, p, "obs_cov", covariance_namer("obs", coefficients.endog)
         ),
-        "obs_loading": _loadings(p, [obs_rank], coefficients.endog, ["obs"], [0]),
+        "obs_loading": _loading(p, obs_rank, "obs", "", coefficients.endog),
         "state_cov": _state_cov(state_cov, structures, coefficients),
-        "state_loading": _loadings(
-            q,
-            ranks,
-            coefficients.endog,
-            [f"state.{each.label}" for each in coefficients.noise],
-            [int(coefficients.noise_places(i)[0]) for i in range(len(ranks))],
-        ),
+        "state_loading": _block_diagonal(loadings or [affine_matrix(np.zeros((q, 0)), [])]),
         "proportion": affine_matrix(
             np.zeros((len(names),) * 2), [(i, i, name, 1.0) for i, name in enumerate(names)]
         ),
@@ -153,22 +151,11 @@ def factor_rank(value: object, p: int, where: str) -> int:
     return int(text)
 
 
-def _loadings(
-    rows: int, ranks: list[int], endog: list[str], stems: list[str], begins: list[int]
-) -> AffineMatrix:
-    """Return lower triangular loadings, block-diagonal by stem, with names like ``stem_factor1.IBM``."""
-    elements, first = [], 0
-    p = len(endog)
-    for begin, rank, stem in zip(begins, ranks, stems, strict=True):
-        kind, _, regressor = stem.partition(".")
-        middle = f".{regressor}" if regressor else ""
-        elements += [
-            (begin + i, first + j, f"{kind}_factor{j + 1}{middle}.{endog[i]}", 1.0)
-            for j in range(rank)
-            for i in range(j, p)
-        ]
-        first += rank
-    return affine_matrix(np.zeros((rows, first)), elements)
+def _loading(size: int, rank: int, stem: str, of: str, endog: list[str]) -> AffineMatrix:
+    """Return lower triangular loadings of some factors, with names like ``stem_factor1.IBM``."""
+    places = [(i, j) for j in range(rank) for i in range(j, size)]
+    elements = [(i, j, f"{stem}_factor{j + 1}{of}.{endog[i]}", 1.0) for i, j in places]
+    return affine_matrix(np.zeros((size, rank)), elements)
 
 
 def _transition(coefficients: Coefficients) -> AffineMatrix:
@@ -206,9 +193,7 @@ def _by_regressor(state_cov: object, coefficients: Coefficients) -> list[object]
         return [
             state_cov.get(each.label, state_cov[name]) for each, name in zip(noise, regressors, strict=True)
         ]
-    if _is_joint(state_cov, coefficients):
-        return ["joint"] * len(names)
-    return [state_cov] * len(names)
+    return ["joint" if _is_joint(state_cov, coefficients) else state_cov] * len(names)
 
 
 def _is_joint(state_cov: object, coefficients: Coefficients) -> bool:
@@ -223,10 +208,7 @@ def _state_cov(state_cov: object, structures: list[object], coefficients: Coeffi
     """Return Q, which is block-diagonal by regressor or joint."""
     p, q = coefficients.p, len(coefficients.noise_rows)
     if not coefficients.moving:
-        if isinstance(state_cov, str) and state_cov not in ("joint", "proportional"):
-            parse_covariance(
-                _affine_part(state_cov, p), p, "state_cov", covariance_namer("state", coefficients.endog)
-            )
+        factor_rank(state_cov, p, "state_cov")  # raises if the number of factors is invalid
         return affine_matrix(np.zeros((q, q)), [])
     if _is_keyword(structures[0], "joint"):
         value = "unstructured" if isinstance(state_cov, str) else state_cov
@@ -245,10 +227,10 @@ def _block_diagonal(blocks: list[AffineMatrix]) -> AffineMatrix:
             got=f"{len(blocks)} such regressors",
             remedy="Use one of the keywords.",
         )
-    begins = np.cumsum([0, *(len(block.fixed) for block in blocks)])
+    begins = np.cumsum([(0, 0), *(block.shape for block in blocks)], axis=0)
     elements = [
-        (int(i + begin), int(j + begin), name, float(coef))
-        for begin, each in zip(begins, blocks, strict=False)
+        (int(i + down), int(j + along), name, float(coef))
+        for (down, along), each in zip(begins, blocks, strict=False)
         for i, j, name, coef in zip(each.rows, each.columns, each.names, each.coefs, strict=True)
     ]
     return affine_matrix(scipy.linalg.block_diag(*(block.fixed for block in blocks)), elements)
@@ -277,7 +259,7 @@ def _is_keyword(value: object, keyword: str) -> bool:
     return isinstance(value, str) and value == keyword
 
 
-def parse_start(kind: str, mean: Any, cov: Any, names: list[str]) -> tuple[str, Array, Array]:
+def parse_start(kind: str, mean: object, cov: object, names: list[str]) -> tuple[str, Array, Array]:
     """
     Return the kind of initialization, and the mean and covariance of the levels.
 
@@ -302,7 +284,7 @@ def parse_start(kind: str, mean: Any, cov: Any, names: list[str]) -> tuple[str, 
     return kind, mean, parse_covariance(cov, size, "initial_state_cov", lambda i, j: "").fixed
 
 
-def _known(value: Any, shape: tuple[int, ...], name: str, labels: list[str]) -> Array:
+def _known(value: object, shape: tuple[int, ...], name: str, labels: list[str]) -> Array:
     """Return a mean or covariance as finite numbers; labelled input is put in the order of the levels."""
     try:
         array = np.asarray(_in_order(value, labels))
@@ -323,7 +305,7 @@ def _known(value: Any, shape: tuple[int, ...], name: str, labels: list[str]) -> 
     return array
 
 
-def _in_order(value: Any, labels: list[str]) -> Any:
+def _in_order(value: object, labels: list[str]) -> Any:
     """Sort a labelled Series or frame in the order of the levels; return other objects unchanged."""
     if not isinstance(value, (pd.Series, pd.DataFrame)):
         return value
@@ -346,15 +328,6 @@ def partly_diffuse(n_levels: int, cov: Array) -> Initialization:
 # -- names of structures ----------------------------------------------------------------------------------
 
 
-_CLOSED = {
-    "unstructured": {"unstructured", "proportional"},
-    "diagonal": {"unstructured", "diagonal", "factor", "proportional"},
-    "equicorrelated": {"unstructured", "equicorrelated", "proportional"},
-    "scalar": {"unstructured", "diagonal", "equicorrelated", "scalar", "factor", "proportional", "patterned"},
-}
-"""Structures of W that A W A' preserves for each A with A A' = V, by structure of V."""
-
-
 def covariance_kind(block: AffineMatrix, rows: IntArray | None = None) -> str:
     """
     Return the name of the structure of a covariance matrix, independent of how it was specified.
@@ -374,8 +347,6 @@ def covariance_kind(block: AffineMatrix, rows: IntArray | None = None) -> str:
     """
     if isinstance(block, CurvedMatrix):
         return type(block.function).__name__
-    if block.time_varying:
-        return "patterned"
     part = block if rows is None else _part(block, rows)
     if part.is_fixed:
         return "fixed" if np.any(part.fixed) else "zero"
@@ -407,7 +378,7 @@ def _part(block: AffineMatrix, rows: IntArray) -> AffineMatrix:
 
 def obs_kind(model: DynamicRegression) -> str:
     """Return the name of the structure of V."""
-    rank = factors_of(model, "obs_loading", np.arange(model.coefficients.p))
+    rank = model.layout.blocks["obs_loading"].shape[1]
     return f"factor:{rank}" if rank else covariance_kind(model.layout.blocks["obs_cov"])
 
 
@@ -419,38 +390,21 @@ def state_kinds(model: DynamicRegression) -> dict[str, str]:
     with "+".
     """
     c, block = model.coefficients, model.layout.blocks["state_cov"]
-    group = np.repeat(np.arange(len(c.noise)), [len(each.rows) for each in c.noise])
-    if len(c.noise) > 1 and (
-        np.any(group[block.rows] != group[block.columns]) or np.any(block.fixed * (group[:, None] != group))
-    ):
+    if is_joint(model):
         return {"+".join(c.moving_names): covariance_kind(block)}
-    out = {}
+    out, loading = {}, model.layout.blocks["state_loading"]
     for place, name in enumerate(c.moving_names):
         rows = c.noise_places(place)
-        rank = factors_of(model, "state_loading", rows)
+        rank = len(np.unique(loading.columns[np.isin(loading.rows, rows)]))
         out[name] = f"factor:{rank}" if rank else covariance_kind(block, rows)
         if place in model.proportional:
             out[name] = "proportional"
     return out
 
 
-def factors_of(model: DynamicRegression, key: str, rows: IntArray) -> int:
-    """Return the number of factors that load on the given rows."""
-    if key not in model.layout.blocks:
-        return 0
-    block = model.layout.blocks[key]
-    return len(set(block.columns[np.isin(block.rows, rows)].tolist()))
-
-
-def is_equivariant(obs: str, state: list[str]) -> bool:
-    """
-    Return whether a change of basis of the series transforms any V to I and preserves each structure of W.
-
-    If so, the distribution of the likelihood ratio of W = 0 does not depend on parameters. The change of
-    basis is a matrix A with V = A A' from the group that preserves the structure of V: all matrices, diagonal
-    matrices, matrices that treat all series alike, or multiples of I. A fixed V contains no unknowns.
-    """
-    if obs == "fixed":
-        return True
-    kinds = [kind.split(":")[0] for kind in state]
-    return obs in _CLOSED and all(kind == "zero" or kind in _CLOSED[obs] for kind in kinds)
+def is_joint(model: DynamicRegression) -> bool:
+    """Return whether W is not block-diagonal by regressor."""
+    sizes, block = list(model.coefficients.group_sizes.values()), model.layout.blocks["state_cov"]
+    group = np.repeat(np.arange(len(sizes)), sizes)
+    apart = group[:, None] != group
+    return len(sizes) > 1 and bool(np.any(apart[block.rows, block.columns]) or np.any(block.fixed[apart]))

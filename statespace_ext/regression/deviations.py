@@ -18,7 +18,8 @@ with c = S^{-1/2}' [(I - Q Q')e, Q], from one smoother pass with the q states. T
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,8 +45,6 @@ _LEAST_PIVOT = 1e-10
 _LEAST_RANK = 1e-6
 """The same for the columns of the whitened regressors."""
 
-_AT_ONCE = 2**15
-"""Elements of the states of several points that are filtered at once."""
 _SEVERAL = 4
 """Number of points from which one loop for all of them is faster than a compiled filter for each."""
 
@@ -75,12 +74,12 @@ class _Pass:
         F_t^{-1/2} (n, p, p) and K_t (n, q, p).
     steps : ndarray
         M_t = diag(phi) - K_t Z_t, (n, q, q).
-    states : ndarray, (n, q, 1 + c)
-        Predicted states of y and of the columns of X.
-    rotation : ndarray, (1 + c, 1 + c)
-        The matrix from the whitened columns to [(I - Q Q')e, Q].
-    errors : ndarray, (n, p, 1 + c)
-        [(I - Q Q')e, Q].
+    states : ndarray, (n, q, c + 1)
+        Predicted states of the columns of X and of y.
+    rotation : ndarray, (c + 1, c + 1)
+        The matrix from the whitened columns to [Q, (I - Q Q')e].
+    errors : ndarray, (n, p, c + 1)
+        [Q, (I - Q Q')e].
     """
 
     llf: float
@@ -92,10 +91,6 @@ class _Pass:
     states: Array
     rotation: Array
     errors: Array
-
-
-_Output = tuple[Array, Array, Array, Array, Array, Array]
-"""The fields of `_Pass` from ``start`` to ``states``."""
 
 
 class Deviations:
@@ -120,7 +115,7 @@ class Deviations:
         self._seen = (~missing).astype(float)
         self._both = (~missing)[:, :, None] & (~missing)[:, None, :]
         self._missing = missing.astype(float) if missing.any() else None
-        columns = np.concatenate([endog[:, :, None], np.moveaxis(constant, 2, 0)], axis=2)
+        columns = np.concatenate([np.moveaxis(constant, 2, 0), endog[:, :, None]], axis=2)
         self._columns = np.where(missing[:, :, None], 0.0, columns)
         self._design = np.where(missing[:, :, None], 0.0, np.moveaxis(moving, 2, 0))
         self._ssm = Smoother(endog, q, q)._smoother(0, True)
@@ -138,31 +133,24 @@ class Deviations:
         found = self._pass(obs_cov, state_cov, phi)
         return None if found is None else found.llf
 
-    def loglikes(self, covs: Array, state_covs: Array, phis: Array) -> Array | None:
+    def loglikes(self, covs: Array, state_covs: Array, phis: Array) -> Array:
         """
-        Return the log-likelihoods at several points, or None if one of them has a singular row.
+        Return the log-likelihoods at several points, from one loop over time for all of them.
 
         Parameters
         ----------
         covs, state_covs, phis : ndarray, (b, p, p), (b, q, q), (b, q)
             V, W and phi of each point.
 
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            If a point has a singular row.
+
         Notes
         -----
         The normal equations of the constants lose more digits than `loglike`.
         """
-        size = max(_AT_ONCE // (self._q * (self._q + self._columns.shape[2])), 1)
-        try:
-            parts = [
-                self._loglikes(covs[i : i + size], state_covs[i : i + size], phis[i : i + size])
-                for i in range(0, len(phis), size)
-            ]
-        except np.linalg.LinAlgError:
-            return None
-        return np.concatenate(parts)
-
-    def _loglikes(self, covs: Array, state_covs: Array, phis: Array) -> Array:
-        """Return the log-likelihoods at several points, from one loop over time for all of them."""
         shares = phis[:, :, None] * phis[:, None, :]
         P, wide = state_covs / (1.0 - shares), self._columns.shape[2]
         states, total = np.zeros((len(P), self._q, wide)), np.zeros(len(P))
@@ -170,17 +158,17 @@ class Deviations:
         for t, (Z, columns) in enumerate(zip(self._design, self._columns, strict=True)):
             half = Z @ P
             noise = covs * np.where(self._both[t], np.multiply.outer(self._scale[t], self._scale[t]), 0.0)
-            root = np.linalg.cholesky(half @ Z.T + noise + np.diag(1.0 - self._seen[t]))
+            factor = np.linalg.cholesky(half @ Z.T + noise + np.diag(1.0 - self._seen[t]))
             right = np.concatenate([half, columns - Z @ states], axis=2)
-            gain, errors = np.split(np.linalg.inv(root) @ right, [self._q], axis=2)
+            gain, errors = np.split(np.linalg.inv(factor) @ right, [self._q], axis=2)
             back = np.swapaxes(gain, 1, 2)
-            total += 2.0 * np.log(np.einsum("bii->bi", root)).sum(axis=1)
+            total += 2.0 * np.log(np.einsum("bii->bi", factor)).sum(axis=1)
             sums += np.swapaxes(errors, 1, 2) @ errors
             states = phis[:, :, None] * (states + back @ errors)
             P = shares * (P - back @ gain) + state_covs
-        by_constants, cross = sums[:, 1:, 1:], sums[:, 1:, :1]
+        by_constants, cross = sums[:, :-1, :-1], sums[:, :-1, -1:]
         explained = (np.swapaxes(cross, 1, 2) @ np.linalg.solve(by_constants, cross))[:, 0, 0]
-        total += np.linalg.slogdet(by_constants)[1] + sums[:, 0, 0] - explained
+        total += np.linalg.slogdet(by_constants)[1] + sums[:, -1, -1] - explained
         return np.asarray(-0.5 * (self._count * np.log(2.0 * np.pi) + total))
 
     def score(self, obs_cov: Array, state_cov: Array, phi: Array) -> DeviationScore | None:
@@ -193,20 +181,18 @@ class Deviations:
         adjoint, r, u = self._backward(found, found.errors)
         back, NK = np.swapaxes(found.gain, 1, 2), N[1:] @ found.gain
         by_start = 0.5 * (adjoint[0] @ adjoint[0].T - N[0]) / (1.0 - np.multiply.outer(phi, phi))
-        by_noise = 0.5 * (_squares(r, True) - N[1:].sum(axis=0)) + by_start
+        by_noise = 0.5 * (np.tensordot(r, r, ((0, 2), (0, 2))) - N[1:].sum(axis=0)) + by_start
         ahead = found.states @ found.rotation + found.cov @ adjoint
         by_phi = np.einsum("tic,tic->i", r, ahead)
         by_phi -= np.einsum("tij,tij->i", N[1:] @ found.steps, found.cov)
         by_phi += 2.0 * (by_start * found.start) @ phi
-        constant = obs_cov.ndim == 2
-        precision = np.swapaxes(found.whiten, 1, 2) @ found.whiten
-        by_errors = _squares(u, constant) - _known(precision, self._missing, constant)
-        by_errors -= _total(back, NK) if constant else back @ NK
-        by_errors = 0.5 * (by_errors if constant else np.moveaxis(by_errors, 0, 2))
+        known = found.whiten * self._seen[:, None, :]
+        by_errors = u @ np.swapaxes(u, 1, 2) - np.swapaxes(known, 1, 2) @ known - back @ NK
+        by_errors = 0.5 * (by_errors.sum(axis=0) if obs_cov.ndim == 2 else np.moveaxis(by_errors, 0, 2))
         return DeviationScore(found.llf, by_errors, by_noise, by_phi)
 
     def information(
-        self, obs_cov: Array, state_cov: Array, phi: Array, by: tuple[Elements, Elements, Elements], m: int
+        self, obs_cov: Array, state_cov: Array, phi: Array, by_cov: tuple[Array, Array], by_phi: Elements
     ) -> Array | None:
         """
         Return the average of the observed and the expected information, or None as `loglike`.
@@ -215,51 +201,33 @@ class Deviations:
         ----------
         obs_cov, state_cov, phi : ndarray
             H, W and phi.
-        by : tuple of Elements
-            Derivatives of V, W and phi by m parameters. V has the multipliers of H.
+        by_cov : tuple of ndarray, (m, p, p) and (m, q, q)
+            Derivatives of V and W by m parameters. V has the multipliers of H.
+        by_phi : Elements
+            Derivatives of phi.
         """
         found = self._pass(obs_cov, state_cov, phi)
         if found is None:
             return None
-        adjoint, r, u = (each[:, :, 0] for each in self._backward(found, found.errors[:, :, :1]))
-        noise, shares = self._inputs(found, (adjoint, r), (state_cov, phi), by[1:], m)
-        errors = np.zeros((*u.shape, m))
-        for i, j, param, value in zip(by[0].rows, by[0].columns, by[0].params, by[0].values, strict=True):
-            errors[:, i, param] += value * self._scale[:, i] * self._scale[:, j] * u[:, j]
-        errors *= self._seen[:, :, None]
-        moves = np.concatenate([shares[None], noise[:-1] - found.gain[:-1] @ errors[:-1]])
-        errors = found.whiten @ (errors + self._design @ self._solved(found.steps, moves, "N"))
-        flat, Q = errors.reshape(-1, m), found.errors[:, :, 1:].reshape(errors.shape[0] * errors.shape[1], -1)
-        along = Q.T @ flat
-        return np.asarray(0.5 * (flat.T @ flat - along.T @ along))
-
-    def _inputs(
-        self,
-        found: _Pass,
-        adjoints: tuple[Array, Array],
-        at: tuple[Array, Array],
-        by: tuple[Elements, Elements],
-        m: int,
-    ) -> tuple[Array, Array]:
-        """Return what the derivatives of the covariance of the states add to d_{t+1} and to d_1."""
-        (adjoint, r), (W, phi), (by_noise, by_phi) = adjoints, at, by
+        adjoint, r, u = (each[:, :, 0] for each in self._backward(found, found.errors[:, :, -1:]))
         stationary = 1.0 - np.multiply.outer(phi, phi)
-        noise, first = np.zeros((*r.shape, m)), np.zeros((self._q, m))
-        for i, j, param, value in zip(
-            by_noise.rows, by_noise.columns, by_noise.params, by_noise.values, strict=True
-        ):
-            noise[:, i, param] += value * r[:, j]
-            first[i, param] += value * adjoint[0, j] / stationary[i, j]
-        states = (found.states @ found.rotation[:, :1])[:, :, 0] + (found.cov @ adjoint[:, :, None])[:, :, 0]
+        errors = _products(by_cov[0], self._scale * u) * (self._scale * self._seen)[:, :, None]
+        # what the derivatives of the covariance of the states add to d_{t+1} and to d_1
+        noise, first = _products(by_cov[1], r), _products(by_cov[1] / stationary, adjoint[:1])[0]
+        states = (found.states @ found.rotation[:, -1:])[:, :, 0] + (found.cov @ adjoint[:, :, None])[:, :, 0]
         for i, param, value in zip(by_phi.rows, by_phi.params, by_phi.values, strict=True):
             delayed = lfilter([1.0], [1.0, -phi[i]], adjoint[::-1, i])[::-1]  # sum of phi^s r_{t+s}
             later = np.concatenate([delayed[2:], np.zeros(2)])
             noise[:, i, param] += value * states[:, i]
-            noise[:, :, param] += value * np.multiply.outer(later, W[:, i])
+            noise[:, :, param] += value * np.multiply.outer(later, state_cov[:, i])
             slope = found.start[i] * phi / stationary[i]
             first[:, param] += value * (found.start[:, i] * delayed[1] + slope * adjoint[0, i])
             first[i, param] += value * (slope @ adjoint[0])
-        return noise, first
+        moves = np.concatenate([first[None], noise[:-1] - found.gain[:-1] @ errors[:-1]])
+        errors = found.whiten @ (errors + self._design @ self._solved(found.steps, moves, "N"))
+        flat = errors.reshape(-1, errors.shape[2])
+        along = found.errors[:, :, :-1].reshape(len(flat), -1).T @ flat
+        return np.asarray(0.5 * (flat.T @ flat - along.T @ along))
 
     def _backward(self, found: _Pass, errors: Array) -> tuple[Array, Array, Array]:
         """Return the adjoints r_{t-1} and r_t, and the smoothing errors u_t, of whitened columns."""
@@ -281,38 +249,28 @@ class Deviations:
             diagonal = np.einsum("tii->ti", F)
             if self._missing is not None:
                 diagonal += self._missing
-            root = np.linalg.cholesky(F)
+            factor = np.linalg.cholesky(F)
         except (np.linalg.LinAlgError, ArithmeticError):
             return None
-        pivots = np.einsum("tii->ti", root)
+        pivots = np.einsum("tii->ti", factor)
         if not np.all(pivots**2 > _LEAST_PIVOT * diagonal):
             return None
-        whiten = np.linalg.inv(root)
+        whiten = np.linalg.inv(factor)
         gain = phi[:, None] * np.swapaxes(half, 1, 2) @ np.swapaxes(whiten, 1, 2) @ whiten
         steps = np.diag(phi) - gain @ self._design
         moves = np.zeros((self._n, self._q, self._columns.shape[2]))
         np.matmul(gain[:-1], self._columns[:-1], out=moves[1:])
         states = self._solved(steps, moves, "N")
         errors = whiten @ (self._columns - self._design @ states)
-        logdet = 2.0 * float(np.sum(np.log(pivots)))
-        return self._projected(logdet, errors, (start, cov, whiten, gain, steps, states))
-
-    def _projected(self, logdet: float, errors: Array, output: _Output) -> _Pass | None:
-        """Return the pass with the errors less what the constants explain; None if these are collinear."""
-        flat = errors.reshape(-1, errors.shape[2])
-        Q, R = np.linalg.qr(flat[:, 1:])
-        scale = np.abs(np.diagonal(R))
-        if not np.all(scale > _LEAST_RANK * np.linalg.norm(R, axis=0)):
-            return None
-        explained = Q.T @ flat[:, 0]
-        left = flat[:, 0] - Q @ explained
-        llf = self._count * np.log(2.0 * np.pi) + logdet + 2.0 * float(np.sum(np.log(scale))) + left @ left
-        rotation = np.zeros((len(scale) + 1, len(scale) + 1))
-        rotation[0, 0] = 1.0
-        rotation[1:, 1:] = np.linalg.inv(R)
-        rotation[1:, 0] = -rotation[1:, 1:] @ explained
-        projected = np.column_stack([left, Q]).reshape(errors.shape)
-        return _Pass(-0.5 * float(llf), *output, rotation, projected)
+        Q, R = np.linalg.qr(errors.reshape(-1, errors.shape[2]))
+        sizes, size = np.abs(np.diagonal(R))[:-1], R[-1, -1]
+        if not np.all(sizes > _LEAST_RANK * np.linalg.norm(R[:, :-1], axis=0)):
+            return None  # the constants are collinear
+        Q[:, -1] *= size
+        R[-1, -1] = 1.0
+        llf = self._count * np.log(2.0 * np.pi) + 2.0 * np.sum(np.log(pivots)) + 2.0 * np.sum(np.log(sizes))
+        rotation, left = np.linalg.inv(R), Q.reshape(errors.shape)
+        return _Pass(-0.5 * float(llf + size**2), start, cov, whiten, gain, steps, states, rotation, left)
 
     def _predicted_cov(self, obs_cov: Array, state_cov: Array, phi: Array, start: Array) -> Array:
         """Return P_t, time first."""
@@ -329,22 +287,9 @@ class Deviations:
         return np.asarray(flat).reshape(right.shape)
 
 
-def _total(left: Array, right: Array) -> Array:
-    """Return the sum over time of A_t B_t, as one product."""
-    return np.asarray(left.transpose(1, 0, 2).reshape(left.shape[1], -1) @ right.reshape(-1, right.shape[2]))
-
-
-def _squares(columns: Array, summed: bool) -> Array:
-    """Return u_t u_t', summed over time or not."""
-    turned = np.swapaxes(columns, 1, 2)
-    return _total(columns, turned) if summed else columns @ turned
-
-
-def _known(precision: Array, missing: Array | None, summed: bool) -> Array:
-    """Return F_t^{-1} with zeros for missing elements, summed over time or not."""
-    if missing is not None:
-        np.einsum("tii->ti", precision)[...] -= missing
-    return precision.sum(axis=0) if summed else precision
+def _products(slopes: Array, vectors: Array) -> Array:
+    """Return the products of m matrices with vectors (n, size), (n, size, m)."""
+    return np.moveaxis(vectors @ np.swapaxes(slopes, 1, 2), 0, 2)
 
 
 class DeviationScores(Mixin):
@@ -413,70 +358,56 @@ class DeviationScores(Mixin):
         numpy.linalg.LinAlgError
             If a matrix is too close to a singular one.
         """
-        deviations, every = self._deviations, np.arange(len(self.layout))
+        deviations = self._deviations
         if deviations is not None:
             V, W, phi = self._moves(params)
-            by_obs, by_state = self._elements("obs", params), self._elements("state", params)
-            by_state = _joined([by_state, *self._proportions(by_obs, params)])
-            by = by_obs, by_state, self.layout.derivative("transition", every)
-            found = deviations.information(scaled_cov(V, self.obs_scale), W, phi, by, len(every))
+            by_phi = self.layout.derivative("transition", np.arange(len(self.layout)))
+            H = scaled_cov(V, self.obs_scale)
+            found = deviations.information(H, W, phi, self._slopes(params), by_phi)
             if found is not None:
                 return found - self._curvature(params)
         raise np.linalg.LinAlgError("The covariance of a row is singular")
 
-    def _elements(self, key: str, params: Array) -> Elements:
-        """Return the derivatives of V or W, with its factors, by all parameters."""
-        found = [self.layout.derivative(f"{key}_cov", np.arange(len(self.layout)))]
-        block, index = self.layout.blocks[f"{key}_loading"], self.layout.index[f"{key}_loading"]
-        loading = self.layout.matrix(f"{key}_loading", params)
-        for i, column, place, coef in zip(block.rows, block.columns, index, block.coefs, strict=True):
-            other = np.flatnonzero(loading[:, column])
-            values, same = coef * loading[other, column], np.full(len(other), i)
-            for rows, columns in ((same, other), (other, same)):
-                found.append(Elements(rows, columns, np.full(len(other), place), values))
-        return _joined(found)
-
-    def _proportions(self, by_obs: Elements, params: Array) -> Iterator[Elements]:
-        """Yield the derivatives of the blocks q_j V of W."""
-        block, index = self.layout.blocks["proportion"], self.layout.index["proportion"]
-        V, share = self._blocks(params)["obs_cov"], np.diag(self.layout.matrix("proportion", params))
-        for place, j in enumerate(self.proportional):
-            rows = self.coefficients.noise_places(j)
-            yield Elements(
-                rows[by_obs.rows], rows[by_obs.columns], by_obs.params, share[place] * by_obs.values
+    def _slopes(self, params: Array) -> tuple[Array, Array]:
+        """Return the derivatives of V and W by all parameters, (m, p, p) and (m, q, q)."""
+        at = self._blocks(params)
+        dV, dW = (self._derivative(f"{key}_cov") for key in ("obs", "state"))
+        for key, slopes in (("obs", dV), ("state", dW)):
+            by_loading = self._derivative(f"{key}_loading") @ at[f"{key}_loading"].T
+            slopes += by_loading + np.swapaxes(by_loading, 1, 2)
+        by_share = self._derivative("proportion")
+        for i, place in enumerate(self.proportional):
+            rows = self.coefficients.noise_places(place)
+            dW[:, rows[:, None], rows] = (
+                at["proportion"][i, i] * dV + by_share[:, i, i, None, None] * at["obs_cov"]
             )
-            for param in index[block.rows == place]:
-                left, right = np.repeat(rows, len(rows)), np.tile(rows, len(rows))
-                yield Elements(left, right, np.full(len(left), param), V.ravel())
+        return dV, dW
+
+    def _derivative(self, key: str) -> Array:
+        """Return the derivative of a block by all parameters, (m, rows, columns)."""
+        m = len(self.layout)
+        return self.layout.derivative(key, np.arange(m)).dense(m, self.layout.blocks[key].shape)
 
     def _curvature(self, params: Array) -> Array:
         """Return the second derivatives of V and W by loadings, times the score."""
         out = np.zeros((len(self.layout),) * 2)
-        if not self.has_factors:
+        score = self._deviation_score(params) if self.has_factors else None
+        if score is None:
             return out
-        score = self._deviation_score(params)
-        by = {} if score is None else self.score_by_block(score, params)
+        by = self.score_by_block(score, params)
         for key in ("obs", "state"):
-            block, index = self.layout.blocks[f"{key}_loading"], self.layout.index[f"{key}_loading"]
-            if f"{key}_cov" in by and len(index):
-                same = block.columns[:, None] == block.columns
-                slopes = by[f"{key}_cov"] + by[f"{key}_cov"].T
-                weights = block.coefs[:, None] * block.coefs
-                np.add.at(out, np.ix_(index, index), same * weights * slopes[np.ix_(block.rows, block.rows)])
+            slopes, by_loading = by[f"{key}_cov"], self._derivative(f"{key}_loading")
+            out += np.einsum("iab,ac,jcb->ij", by_loading, slopes + slopes.T, by_loading, optimize=True)
         return out
 
     def _values(self, problem: EstimationProblem, points: Sequence[Array]) -> Array:
-        """Return the log-likelihoods at several points, from one loop over time for all of them."""
+        """Return the log-likelihoods at several points, minus infinity where it does not exist."""
         deviations, found = self._deviations, None
         if deviations is not None and len(points) >= _SEVERAL:
             moves = [self._moves(problem.full(point)) for point in points]
-            found = deviations.loglikes(*(np.array(each) for each in zip(*moves, strict=True)))
+            with suppress(np.linalg.LinAlgError):
+                found = deviations.loglikes(*(np.array(each) for each in zip(*moves, strict=True)))
         if found is None:
-            return super()._values(problem, points)
+            return np.array([problem.value(point) for point in points])
         exist = np.isfinite(found) & np.array([problem.feasible(point) for point in points])
         return np.where(exist, found, -np.inf)
-
-
-def _joined(parts: Sequence[Elements]) -> Elements:
-    names = ("rows", "columns", "params", "values")
-    return Elements(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))

@@ -16,31 +16,19 @@ from ..em.second_order import AverageInformation
 from ..em.updates import StateStructure
 from ..engine.system import System
 from ..engine.system_score import SystemScore
-from ..engine.validation import (
-    endog_frame,
-    regressor_array,
-    regressor_names,
-    series_names,
-)
+from ..engine.validation import endog_frame, regressor_array, regressor_names, series_names
 from ..exceptions import DataError, ParameterError
 from ..numerics.linear_algebra import STABILITY_LIMIT, Array
-from ..numerics.matrix_equations import stationary_moments
 from ..params.affine import Elements
 from ..params.layout import ParameterLayout
 from .coefficients import Coefficients, by_series_frame, is_by_series
-from .declaration import (
-    parse_dynamics,
-    parse_start,
-    partly_diffuse,
-    regression_layout,
-)
-from .deviations import DeviationScores
+from .declaration import parse_dynamics, parse_start, partly_diffuse, regression_layout
 from .estimation import RegressionEstimation, RegressionSmoother
 from .obs_scale import ScaledNoise, by_cov, parse_scale, scaled_cov, with_scale
 from .results import DynamicRegressionResults
 
 
-class DynamicRegression(DeviationScores, ScaledNoise, RegressionEstimation[DynamicRegressionResults]):
+class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResults]):
     r"""
     Regression of several series on common regressors, with constant or time-varying coefficients.
 
@@ -127,19 +115,19 @@ class DynamicRegression(DeviationScores, ScaledNoise, RegressionEstimation[Dynam
 
     def __init__(
         self,
-        endog: Any,
-        exog: Any,
+        endog: object,
+        exog: object,
         *,
         dynamics: Mapping[str, str] | None = None,
-        obs_cov: Any = "unstructured",
-        state_cov: Any = "unstructured",
+        obs_cov: object = "unstructured",
+        state_cov: object = "unstructured",
         initialization: str = "diffuse",
-        initial_state: Any = None,
-        initial_state_cov: Any = None,
-        obs_scale: Any = None,
-        constraints: Any = None,
-        dates: Any = None,
-        freq: Any = None,
+        initial_state: object = None,
+        initial_state_cov: object = None,
+        obs_scale: object = None,
+        constraints: object = None,
+        dates: object = None,
+        freq: object = None,
     ) -> None:
         given = {
             "dynamics": dynamics, "obs_cov": obs_cov, "state_cov": state_cov,
@@ -203,7 +191,7 @@ class DynamicRegression(DeviationScores, ScaledNoise, RegressionEstimation[Dynam
     design_info: FormulaDesign | None = None
     """Right-hand side of the formula of `from_formula`, used to build regressors out of sample."""
 
-    def regressors(self, exog: Any) -> Any:
+    def regressors(self, exog: object) -> Any:
         """
         Return regressors of other periods; a model with a formula accepts a frame with its variables.
 
@@ -220,7 +208,7 @@ class DynamicRegression(DeviationScores, ScaledNoise, RegressionEstimation[Dynam
         """Return the series and regressors of other periods, and the remaining options."""
         return endog, self.regressors(exog), options
 
-    def clone(self, endog: Any, exog: Any = None, **kwargs: Any) -> DynamicRegression:
+    def clone(self, endog: object, exog: object = None, **kwargs: Any) -> DynamicRegression:
         """Return the same model for other data; see `LGSSM.clone`."""
         own = self.coefficients.columns is not None
         if self.design_info is not None or own:
@@ -276,7 +264,7 @@ class DynamicRegression(DeviationScores, ScaledNoise, RegressionEstimation[Dynam
 
     # -- params -> matrices ----------------------------------------------------------------------------
 
-    def matrices(self, params: Any) -> dict[str, Array]:
+    def matrices(self, params: object) -> dict[str, Array]:
         """Return V ("obs_cov"), W ("state_cov") and the rows of T with disturbances ("transition")."""
         at = self._blocks(self.layout.vector(params))
         return {key: at[key] for key in ("obs_cov", "state_cov", "transition")}
@@ -303,16 +291,15 @@ class DynamicRegression(DeviationScores, ScaledNoise, RegressionEstimation[Dynam
         start, initialization, stationary = self.initialization_kind, None, None
         if c.autoregressive:
             stationary = self.structure.stationary
-            T, intercept, W = self.structure.stationary_equation(
-                at["transition"], np.zeros(len(c.noise_rows)), state_cov
-            )
-            if not np.max(np.abs(np.diag(T))) < STABILITY_LIMIT:
+            phi, own = np.diag(transition)[stationary], np.flatnonzero(c.noise_rows >= c.n_levels)
+            if not np.max(np.abs(phi)) < STABILITY_LIMIT:
                 raise ParameterError(
                     "An autoregressive coefficient is outside the unit circle",
                     got=f"{at['transition'].ravel().tolist()}",
                     expected="values between -1 and 1",
                 )
-            cov[np.ix_(stationary, stationary)] = stationary_moments(T, intercept, W)[1]
+            W = state_cov[np.ix_(own, own)]
+            cov[np.ix_(stationary, stationary)] = W / (1.0 - np.multiply.outer(phi, phi))
             if start == "diffuse":
                 start, initialization = "custom", partly_diffuse(c.n_levels, cov)
         return System(
@@ -371,9 +358,9 @@ class DynamicRegression(DeviationScores, ScaledNoise, RegressionEstimation[Dynam
 
     def _common_score(self, params: Array) -> SystemScore | None:
         """Return the score from decomposed data, or None if it needs a filter pass."""
-        at = self._blocks(params)
-        diffuse = self.current_initialization == "diffuse"
-        found = self.private_smoother.common_score(at["obs_cov"], at["state_cov"]) if diffuse else None
+        at, diffuse = self._blocks(params), self.current_initialization == "diffuse"
+        common = self.private_smoother.common if diffuse else None
+        found = None if common is None else common.score(at["obs_cov"], at["state_cov"])
         if found is None:
             return None
         nothing = np.zeros(0)
@@ -413,13 +400,13 @@ class DynamicRegression(DeviationScores, ScaledNoise, RegressionEstimation[Dynam
 
     def _get_extension_time_varying_matrices(
         self,
-        params: Any,
-        exog: Any,
+        params: object,
+        exog: object,
         out_of_sample: int,
         extend_kwargs: dict[str, Any] | None = None,
         transformed: bool = True,
         includes_fixed: bool = False,
-        obs_scale: Any = None,
+        obs_scale: object = None,
         **kwargs: Any,
     ) -> dict[str, Any]:
         """Return the design and the covariance of scaled noise for the periods after the sample."""

@@ -97,12 +97,12 @@ class Portfolio(Displayed):
     """
 
     weights: pd.DataFrame
-    coefficients: dict[str, Any]
+    coefficients: dict[str, Coefficient]
     constant: str | None
     slopes: list[str] = field(default_factory=list)
 
     @property
-    def alpha(self) -> Any:
+    def alpha(self) -> Coefficient:
         """The coefficients on the constant; raises if the regression has no constant."""
         if self.constant is None:
             raise SpecificationError(
@@ -121,7 +121,7 @@ class Portfolio(Displayed):
         return next(iter(betas.values())) if len(betas) == 1 else betas
 
 
-def portfolio_weights(weights: Any, series: list[str]) -> pd.DataFrame:
+def portfolio_weights(weights: object, series: list[str]) -> pd.DataFrame:
     """
     Return weights as a frame with a row for each series and a column for each portfolio.
 

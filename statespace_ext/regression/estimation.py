@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -20,13 +19,12 @@ from ..engine.validation import check_regressors, check_residuals, check_series
 from ..exceptions import DataError
 from ..fit.problem import EstimationProblem
 from ..fit.start_values import covariance_near
-from ..numerics.common_regressors import CommonRegressors, CommonRegressorScore, RegressorAxes
+from ..numerics.common_regressors import CommonRegressors, RegressorAxes
 from ..numerics.linear_algebra import Array, lower_triangular_rotation
-from ..params.affine import AffineMatrix, IntArray
+from ..params.affine import IntArray
 from ..params.covariance import Chordal, Unstructured, precision_of
 from ..params.layout import ParameterLayout
-from .coefficients import Coefficients
-from .deviations import Deviations
+from .deviations import Deviations, DeviationScores
 from .obs_scale import unscaled
 
 # -- start values -----------------------------------------------------------------------------------------
@@ -36,55 +34,6 @@ _LARGE, _MANY = 100.0, 28
 """Size of a W that is much too large, and the number of parameters from which it is tried (seven series)."""
 _AR1 = (0.5, 0.9, 0.98)
 _LARGE_AR1, _AR1_FROM_LARGE = 10.0, (0.0, 0.3, 0.6, 0.9)
-
-
-Values = Callable[[EstimationProblem, Sequence[Array]], Array]
-"""Log-likelihoods at several points."""
-
-
-def regression_start(problem: EstimationProblem, residual_cov: Array, unit: Array, values: Values) -> Array:
-    """
-    Return start values of the free parameters.
-
-    V is the residual covariance of least squares. Each W is diagonal and a multiple of the squared standard
-    errors of the coefficients. The function tries a few multiples and keeps the one with the highest
-    log-likelihood.
-
-    Parameters
-    ----------
-    problem : EstimationProblem
-        The estimation problem.
-    residual_cov : ndarray, (p, p)
-        Residual covariance of least squares.
-    unit : ndarray, (q,)
-        Squared standard error of the static coefficient to which each disturbance belongs.
-    values : callable
-        Function that returns the log-likelihoods at several points.
-    """
-    if len(problem.layout) == 0:
-        return np.zeros(0)
-    phis = _AR1 if len(problem.layout.block_params("transition")) else (0.0,)
-    trials = _trials(problem, residual_cov, unit, _SIZES, phis)
-    return trials[int(np.argmax(values(problem, trials)))]
-
-
-def large_starts(problem: EstimationProblem, residual_cov: Array, unit: Array) -> list[Array]:
-    """
-    Return start values with a large W if the likelihood tends to have several maxima.
-
-    This happens with autoregressive coefficients, with a W that has zeros, and with many series; otherwise
-    the list is empty. From a W that is too large, an optimizer can still reach more of the maxima at which W
-    is not singular. (The barrier method already starts from a large W.)
-    """
-    moving = len(problem.layout.block_params("transition")) > 0
-    structure = problem.layout.structures.get("state_cov")
-    patterned = isinstance(structure, Chordal) and not isinstance(structure, Unstructured)
-    if not (moving or patterned):
-        many = isinstance(structure, Unstructured) and len(structure.param_names) >= _MANY
-        return _trials(problem, residual_cov, unit, (_LARGE,), (0.0,)) if many else []
-    if moving:
-        return _trials(problem, residual_cov, unit, (_LARGE_AR1,), _AR1_FROM_LARGE)
-    return _trials(problem, residual_cov, unit, (_SIZES[-1],), (0.0,))
 
 
 def _trials(
@@ -105,9 +54,7 @@ def _trials(
         trial = covariance_near(problem, "state_cov", params, np.diag(steps), steps)
         trial = _with_factors(problem, "state", trial, np.diag(steps) + np.sqrt(np.outer(steps, steps)))
         trial[layout.block_params("transition")] = phi
-        if not layout.blocks["proportion"].is_fixed:
-            typical = float(np.mean(steps)) / float(np.mean(variances))
-            trial[layout.block_params("proportion")] = typical
+        trial[layout.block_params("proportion")] = np.mean(steps) / np.mean(variances)
         trials.append(trial)
     return trials
 
@@ -139,20 +86,14 @@ def least_squares(endog: Array, regressors: Array, scale: Array | None = None) -
     scale : ndarray, (n, p), optional
         Residuals are divided by it for the covariance.
     """
-    n, p = endog.shape
-    residuals, squared = np.full((n, p), np.nan), np.zeros((regressors.shape[2], p))
-    for i, rows in enumerate(regressors):
-        seen = ~np.isnan(endog[:, i])
-        X, y = rows[seen], endog[seen, i]
-        inverse = np.linalg.pinv(X.T @ X)
-        residuals[seen, i] = y - X @ (inverse @ X.T @ y)
-        freedom = seen.sum() - int(X.any(axis=0).sum())
-        variance = np.sum(residuals[seen, i] ** 2) / max(freedom, 1)
-        squared[:, i] = variance * np.diag(inverse)
-    residuals = residuals if scale is None else residuals / scale
-    filled = np.where(np.isnan(residuals), 0.0, residuals)
-    seen_both = (~np.isnan(residuals)).astype(float)
-    count = np.maximum(seen_both.T @ seen_both, 1.0)
+    seen = ~np.isnan(endog)
+    X = regressors * seen.T[:, :, None]
+    inverse = np.linalg.pinv(np.swapaxes(X, 1, 2) @ X)
+    residuals = series_by_series(endog, regressors)[1]
+    freedom = np.maximum(seen.sum(axis=0) - X.any(axis=1).sum(axis=1), 1)
+    squared = np.nansum(residuals**2, axis=0) / freedom * np.diagonal(inverse, axis1=1, axis2=2).T
+    filled = np.nan_to_num(residuals if scale is None else residuals / scale)
+    count = np.maximum(seen.T.astype(float) @ seen, 1.0)
     cov = filled.T @ filled / count
     values = np.linalg.eigvalsh(cov)
     if values[0] <= 1e-8 * values[-1]:
@@ -160,61 +101,10 @@ def least_squares(endog: Array, regressors: Array, scale: Array | None = None) -
     return cov, squared
 
 
-def shrunk_autoregression(problem: EstimationProblem, params: Array) -> Array:
-    """Return parameters with the autoregressive coefficients moved inside the unit circle."""
-    block = problem.layout.blocks["transition"]
-    if block.is_fixed:
-        return params
-    out, places = np.array(params), problem.layout.block_params("transition")
-    out[places] = np.clip(out[places], -0.98, 0.98)
-    return out
-
-
 _PHI = np.array([-0.999, -0.95, -0.8, -0.5, -0.2, 0.2, 0.5, 0.8, 0.95, 0.999])
 _SIZE = np.array([0.01, 0.1, 1.0, 10.0, 100.0])
 _WITHIN = 6.0
 """A local maximum is ignored if it is lower than the maximum by more than this, other parameters equal."""
-
-
-def autoregressive_local_maxima(
-    problem: EstimationProblem, params: Array, unit: Array, values: Values
-) -> list[Array]:
-    """
-    Return points from which a gradient method may reach a higher maximum, by decreasing likelihood.
-
-    For b_t = phi b_{t-1} + e_t with Var(e_t) = w, the likelihood tends to have several maxima over phi and
-    the stationary variance w / (1 - phi^2), because noise, slow movement and alternation may each explain a
-    series. The points are the local maxima on a grid of these two numbers, for each coefficient in turn. The
-    e_t of the coefficient is taken as uncorrelated with the others, because a correlation that suits one phi
-    can hide another. All other parameters are held constant.
-
-    Parameters
-    ----------
-    problem : EstimationProblem
-        The estimation problem. The model has a diagonal "transition" with the same rows as "state_cov".
-    params : ndarray
-        Free parameters at a maximum.
-    unit : ndarray, (q,)
-        Squared standard error of the static coefficient to which each disturbance belongs, the unit of
-        stationary variances.
-    values : callable
-        Function that returns the log-likelihoods at several points.
-    """
-    layout, found = problem.layout, []
-    lowest = problem.value(params) - _WITHIN
-    size = _SIZE if len(layout.block_params("state_cov")) else np.ones(1)
-    for place in layout.block_params("transition"):
-        rows = layout.blocks["transition"].rows[layout.index["transition"] == place]
-        points = [
-            _moved(problem, params, place, rows, phi, variance * unit[rows])
-            for phi, variance in itertools.product(_PHI, size)
-        ]
-        at = values(problem, points).reshape(len(_PHI), len(size))
-        for i, j in itertools.product(range(len(_PHI)), range(len(size))):
-            around = at[max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2]
-            if at[i, j] == around.max() and at[i, j] > lowest:
-                found.append((at[i, j], points[i * len(size) + j]))
-    return [point for _, point in sorted(found, key=lambda pair: -pair[0])]
 
 
 def _moved(
@@ -261,22 +151,17 @@ _KEPT_ROWS, _KEPT = 1000, 4
 
 def decomposed(exog: Array, moving: int, periods: Array) -> RegressorAxes | None:
     """Return the axes of the regressors, or None if these are linearly dependent."""
-    if len(exog) > _KEPT_ROWS:
-        return _decomposed(exog, moving, periods)
-    return _kept(exog.tobytes(), exog.shape, moving, periods.tobytes())
-
-
-def _decomposed(exog: Array, moving: int, periods: Array) -> RegressorAxes | None:
-    try:
-        return RegressorAxes(exog, moving, periods)
-    except np.linalg.LinAlgError:
-        return None
+    find = _decomposed if len(exog) <= _KEPT_ROWS else _decomposed.__wrapped__
+    return find(exog.tobytes(), exog.shape, moving, periods.tobytes())
 
 
 @lru_cache(maxsize=_KEPT)
-def _kept(exog: bytes, shape: tuple[int, int], moving: int, periods: bytes) -> RegressorAxes | None:
-    given = np.frombuffer(exog).reshape(shape)
-    return _decomposed(given, moving, np.frombuffer(periods, dtype=np.intp))
+def _decomposed(exog: bytes, shape: tuple[int, int], moving: int, periods: bytes) -> RegressorAxes | None:
+    rows = np.frombuffer(exog).reshape(shape)
+    try:
+        return RegressorAxes(rows, moving, np.frombuffer(periods, dtype=np.intp))
+    except np.linalg.LinAlgError:
+        return None
 
 
 class RegressionSmoother(Smoother):
@@ -333,10 +218,6 @@ class RegressionSmoother(Smoother):
             found = self.deviations.loglike(system.obs_cov, system.state_cov, phi)
         return super().loglike(system) if found is None else found
 
-    def common_score(self, obs_cov: Array, state_cov: Array) -> CommonRegressorScore | None:
-        """Return the log-likelihood and its derivatives by V and W, or None if these need a filter pass."""
-        return None if self.common is None else self.common.score(obs_cov, state_cov)
-
 
 # -- updates of structures that are not affine ------------------------------------------------------------
 
@@ -382,9 +263,8 @@ class FactorUpdates(LinearGaussianUpdates):
         """Return the updates."""
         first = self.obs_factors if self._has("obs_loading") else self.obs_cov
         second = self.state_factors if self._has("state_loading") else self.state_cov
-        free = {"obs_cov": self._free("obs_cov"), "state_cov": self._free("state_cov")}
         named: list[NamedUpdate] = [("obs_cov", first), ("state_cov", second)]
-        return [[(name, update) for name, update in named if free[name]]]
+        return [[(name, update) for name, update in named if self._free(name)]]
 
     def unsupported_reason(self) -> str | None:
         """Return the reason why EM cannot estimate this specification, or None if it can."""
@@ -407,33 +287,23 @@ class FactorUpdates(LinearGaussianUpdates):
 
     def obs_factors(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
         """Update G and the diagonal part of V."""
-        rows = np.arange(self.layout.blocks["obs_cov"].shape[0])
-        return self._factors("obs", rows, moments.observation, params), moments
+        return self._factors("obs", moments.observation, params), moments
 
     def state_factors(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
         """Update G and the diagonal part of W, one regressor after the other."""
-        p = self.layout.blocks["obs_cov"].shape[0]
-        for first in range(0, self.layout.blocks["state_cov"].shape[0], p):
-            params = self._factors("state", np.arange(first, first + p), moments.state, params)
-        return params, moments
+        return self._factors("state", moments.state, params), moments
 
-    def _factors(self, key: str, rows: Array, regression: Regression, params: Array) -> Array:
-        at = self.layout.matrices(params)
-        own = np.flatnonzero(_touched(self.layout.blocks[f"{key}_loading"])[rows].any(axis=0))
-        loading, specific = at[f"{key}_loading"], at[f"{key}_cov"]
-        target = regression.mean[np.ix_(rows, rows)]
-        new_loading, new_specific = factor_analysis_steps(
-            target, loading[np.ix_(rows, own)], np.diag(specific)[rows]
-        )
-        loading[np.ix_(rows, own)] = new_loading
-        specific[rows, rows] = new_specific
-        return self.layout.project({f"{key}_loading": loading, f"{key}_cov": specific}, params)
-
-
-def _touched(block: AffineMatrix) -> Array:
-    out = np.zeros(block.shape, bool)
-    out[block.rows, block.columns] = True
-    return out
+    def _factors(self, key: str, regression: Regression, params: Array) -> Array:
+        block, p = self.layout.blocks[f"{key}_loading"], self.layout.blocks["obs_cov"].shape[0]
+        for first in range(0, block.shape[0], p):
+            at, rows = self.layout.matrices(params), np.arange(first, first + p)
+            own = np.unique(block.columns[np.isin(block.rows, rows)])
+            loading, specific = at[f"{key}_loading"], at[f"{key}_cov"]
+            loading[np.ix_(rows, own)], specific[rows, rows] = factor_analysis_steps(
+                regression.mean[np.ix_(rows, rows)], loading[np.ix_(rows, own)], np.diag(specific)[rows]
+            )
+            params = self.layout.project({f"{key}_loading": loading, f"{key}_cov": specific}, params)
+        return params
 
 
 @dataclass(frozen=True)
@@ -454,9 +324,8 @@ class ProportionalUpdates(LinearGaussianUpdates):
         """Return the reason why EM cannot estimate this specification, or None if it can."""
         if len(self.structure.stationary):
             return 'state_cov="proportional" with "ar1" coefficients'
-        if not self.layout.blocks["state_cov"].is_fixed or np.any(self.layout.blocks["state_cov"].fixed):
-            return "state_cov is proportional to obs_cov for some regressors only"
-        if self.layout.blocks["proportion"].shape[0] * self._p != self.layout.blocks["state_cov"].shape[0]:
+        block, noisy = self.layout.blocks["state_cov"], self.layout.blocks["proportion"].shape[0] * self._p
+        if not block.is_fixed or np.any(block.fixed) or noisy != block.shape[0]:
             return "state_cov is proportional to obs_cov for some regressors only"
         return None
 
@@ -489,15 +358,10 @@ _COLLINEAR = 1e14
 """Condition number of the cross products of scaled regressors from which they are linearly dependent."""
 
 
-class RegressionEstimation(StateSpaceModel[R]):
+class RegressionEstimation(DeviationScores, StateSpaceModel[R]):
     """Base class of dynamic regressions: start values, EM updates and checks of the sample."""
 
-    coefficients: Coefficients
-    obs_scale: Array | None
-    proportional: list[int]
-    layout: ParameterLayout
     _regressors_are: str
-    _design: Array
 
     def updates(self, layout: ParameterLayout) -> LinearGaussianUpdates:
         """Return the EM updates for a layout of the free parameters."""
@@ -518,24 +382,75 @@ class RegressionEstimation(StateSpaceModel[R]):
         return cov, squared.ravel()[c.noisy] * c.noise_sizes(self.nobs)
 
     def default_start(self, problem: EstimationProblem) -> Array:
-        """Return start values of the free parameters from least squares and the best of a few sizes of W."""
-        return regression_start(problem, *self._least_squares(), self._values)
+        """
+        Return start values of the free parameters.
 
-    def _values(self, problem: EstimationProblem, points: Sequence[Array]) -> Array:
-        """Return the log-likelihoods at several points, minus infinity where it does not exist."""
-        return np.array([problem.value(point) for point in points])
+        V is the residual covariance of least squares. Each W is diagonal and a multiple of the squared
+        standard errors of the coefficients. The function tries a few multiples and keeps the one with the
+        highest log-likelihood.
+        """
+        if len(problem.layout) == 0:
+            return np.zeros(0)
+        phis = _AR1 if len(problem.layout.block_params("transition")) else (0.0,)
+        trials = _trials(problem, *self._least_squares(), _SIZES, phis)
+        return trials[int(np.argmax(self._values(problem, trials)))]
 
     def other_starts(self, problem: EstimationProblem) -> list[Array]:
-        """Return further start values if the likelihood tends to have several maxima."""
-        return large_starts(problem, *self._least_squares())
+        """
+        Return start values with a large W if the likelihood tends to have several maxima.
+
+        This happens with autoregressive coefficients, with a W that has zeros, and with many series;
+        otherwise the list is empty. From a W that is too large, an optimizer can still reach more of the
+        maxima at which W is not singular. (The barrier method already starts from a large W.)
+        """
+        phis: tuple[float, ...] = (0.0,)
+        structure = problem.layout.structures.get("state_cov")
+        if len(problem.layout.block_params("transition")):
+            size, phis = _LARGE_AR1, _AR1_FROM_LARGE
+        elif not isinstance(structure, Unstructured):
+            size = _SIZES[-1] if isinstance(structure, Chordal) else 0.0
+        else:
+            size = _LARGE if len(structure.param_names) >= _MANY else 0.0
+        return _trials(problem, *self._least_squares(), (size,), phis) if size else []
 
     def other_local_maxima(self, problem: EstimationProblem, params: Array) -> list[Array]:
-        """Return points from which an optimizer may reach a higher maximum."""
-        return autoregressive_local_maxima(problem, params, self._least_squares()[1], self._values)
+        """
+        Return points from which a gradient method may reach a higher maximum, by decreasing likelihood.
+
+        For b_t = phi b_{t-1} + e_t with Var(e_t) = w, the likelihood tends to have several maxima over phi
+        and the stationary variance w / (1 - phi^2), because noise, slow movement and alternation may each
+        explain a series. The points are the local maxima on a grid of these two numbers, for each coefficient
+        in turn. The e_t of the coefficient is taken as uncorrelated with the others, because a correlation
+        that suits one phi can hide another. All other parameters are held constant.
+
+        Parameters
+        ----------
+        problem : EstimationProblem
+            The estimation problem. The model has a diagonal "transition" with the same rows as "state_cov".
+        params : ndarray
+            Free parameters at a maximum.
+        """
+        layout, found, unit = problem.layout, [], self._least_squares()[1]
+        lowest = problem.value(params) - _WITHIN
+        size = _SIZE if len(layout.block_params("state_cov")) else np.ones(1)
+        for place in layout.block_params("transition"):
+            rows = layout.blocks["transition"].rows[layout.index["transition"] == place]
+            points = [
+                _moved(problem, params, place, rows, phi, variance * unit[rows])
+                for phi, variance in itertools.product(_PHI, size)
+            ]
+            at = self._values(problem, points).reshape(len(_PHI), len(size))
+            for i, j in itertools.product(range(len(_PHI)), range(len(size))):
+                around = at[max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2]
+                if at[i, j] == around.max() and at[i, j] > lowest:
+                    found.append((at[i, j], points[i * len(size) + j]))
+        return [point for _, point in sorted(found, key=lambda pair: -pair[0])]
 
     def stabilised(self, problem: EstimationProblem, params: Array) -> Array:
         """Return the free parameters with autoregressive coefficients inside the unit circle."""
-        return shrunk_autoregression(problem, params)
+        out, places = np.array(params), problem.layout.block_params("transition")
+        out[places] = np.clip(out[places], -0.98, 0.98)
+        return out
 
     def variance_sizes(self, params: Array) -> dict[str, Array]:
         """Return, by covariance block, the size that each variance would have if it explained the data."""

@@ -79,22 +79,20 @@ class Law:
     n_failed: int = 0
     notes: list[str] = field(default_factory=list)
 
-    def remarks(self, statistic: float) -> list[str]:
-        """Return the notes, with one if the p-value is that of another statistic."""
-        if abs(self.at - statistic) <= _ELSEWHERE * abs(self.at):
-            return list(self.notes)
-        other = f"The p-value is that of {self.at:.4f}, the statistic at the maximum of the likelihood"
-        return [*self.notes, other]
-
     def told(self, statistic: float) -> dict[str, Any]:
-        """Return the attributes of a test with a given statistic that describe its distribution."""
+        """Return the attributes of a test with a given statistic; a note tells a p-value of another one."""
+        notes = list(self.notes)
+        if not abs(self.at - statistic) <= _ELSEWHERE * abs(self.at):
+            notes.append(
+                f"The p-value is that of {self.at:.4f}, the statistic at the maximum of the likelihood"
+            )
         return {
             "statistic": statistic,
             "pvalue": self.pvalue,
             "distribution": self.name,
             "simulated": self.simulated,
             "n_failed": self.n_failed,
-            "notes": self.remarks(statistic),
+            "notes": notes,
         }
 
 
@@ -148,10 +146,10 @@ class CoefficientTest(SimulatedLaw):
 
 def coefficient_test(
     results: DynamicRegressionResults,
-    hypotheses: Any,
-    date: Any = None,
+    hypotheses: object,
+    date: object = None,
     n_sim: int = 199,
-    rng: Any = None,
+    rng: object = None,
     n_jobs: int | None = None,
 ) -> CoefficientTest:
     r"""
@@ -224,8 +222,7 @@ def coefficient_test(
     at = test.at(np.asarray(results.smoothed_state), np.asarray(results.smoothed_state_cov))
     statistic = test.statistic(*at)
     law = exact_law(results, test, statistic, rng)
-    if law is None:
-        law = bootstrapped(Refit(results, test), spawn(rng, n_sim), n_jobs)
+    law = law or bootstrapped(Refit(results, test), spawn(rng, n_sim), n_jobs)
     return CoefficientTest(
         **law.told(statistic),
         df=len(q),
@@ -243,7 +240,7 @@ def former_names(c: Coefficients) -> dict[str, str]:
 
 
 def restrictions(
-    hypotheses: Any, names: list[str], former: Mapping[str, str]
+    hypotheses: object, names: list[str], former: Mapping[str, str]
 ) -> tuple[Array, Array, list[str]]:
     """
     Return R (r, k), q (r,) and a label for each linear hypothesis about named numbers.
@@ -290,7 +287,7 @@ def _named(c: Coefficients) -> tuple[dict[str, Array], Array, list[str]]:
     return rows, np.pad(c.offset[there], (0, len(rows) - len(there))), moves
 
 
-def _period_of(results: DynamicRegressionResults, moving: list[str], date: Any) -> int:
+def _period_of(results: DynamicRegressionResults, moving: list[str], date: object) -> int:
     """Return the period of a hypothesis, or -1 if its coefficients are constant."""
     if date is None and moving:
         raise SpecificationError(
@@ -343,7 +340,7 @@ _SINGULAR = 1e12
 
 
 def exact_law(
-    results: DynamicRegressionResults, test: Restrictions, statistic: float, rng: Any
+    results: DynamicRegressionResults, test: Restrictions, statistic: float, rng: object
 ) -> Law | None:
     """Return the exact distribution of the statistic, or None if it must be simulated by fits."""
     model = model_of(results)
@@ -393,7 +390,7 @@ def _pooled(y: Array, Z: Array, L: Array, q: Array) -> tuple[float, int, int]:
     return value, len(q), freedom
 
 
-def _by_series(y: Array, Z: Array, c: Coefficients, L: Array, q: Array, rng: Any) -> Law | None:
+def _by_series(y: Array, Z: Array, c: Coefficients, L: Array, q: Array, rng: object) -> Law | None:
     """Return the distribution for a diagonal V, or None if the hypotheses join series."""
     owns = (L != 0) @ c.used.T
     if np.any(owns.sum(axis=1) > 1) or not np.all(c.separate[owns.any(axis=0)]):
@@ -410,7 +407,7 @@ def _by_series(y: Array, Z: Array, c: Coefficients, L: Array, q: Array, rng: Any
     return Law("sum of F", _tail(draws, value), value, draws)
 
 
-def _multivariate(y: Array, X: Array, M: Array, q: Array, rng: Any) -> Law | None:
+def _multivariate(y: Array, X: Array, M: Array, q: Array, rng: object) -> Law | None:
     """
     Return the distribution for a full V, if the hypotheses have the form C B W = D for coefficients B (m, p).
 
@@ -485,6 +482,7 @@ class Refit:
         """Return the statistic of a simulated sample."""
 
         def found() -> float:
+            """Draw a sample and return its statistic."""
             sample, states = self.sampler.path(rng)
             return self.statistic(model_on(self.model, sample), self.test.of(states.T))
 

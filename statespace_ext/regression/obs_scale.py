@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -20,7 +19,7 @@ NAME = "obs_scale"
 M = TypeVar("M", bound=Callable[..., Any])
 
 
-def parse_scale(value: Any, nobs: int, index: Any, series: list[str]) -> Array | None:
+def parse_scale(value: object, nobs: int, index: object, series: list[str]) -> Array | None:
     """
     Return the multipliers of standard deviations, (nobs, p); None for None.
 
@@ -54,7 +53,7 @@ def parse_scale(value: Any, nobs: int, index: Any, series: list[str]) -> Array |
     return rows
 
 
-def _refuse(value: Any, bad: Any, what: str, remedy: str) -> None:
+def _refuse(value: object, bad: Any, what: str, remedy: str) -> None:
     """Raise if numbers are invalid; other checks handle values that are not numbers."""
     try:
         rows = np.asarray(value, dtype=float)
@@ -75,54 +74,45 @@ def _refuse(value: Any, bad: Any, what: str, remedy: str) -> None:
 class _Given:
     """A scale that a caller gave, and whether a period after the sample needed it."""
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: object) -> None:
         self.value, self.used = value, False
 
 
-def taken(value: Any) -> Any:
+def taken(value: object) -> Any:
     """Return the scale that a caller gave, and note that it is needed."""
     if isinstance(value, _Given):
         value.used, value = True, value.value
     return value
 
 
-@contextmanager
-def scale_used(method: str, kwargs: dict[str, Any]) -> Iterator[None]:
-    """
-    Raise an error after a call that had no use for the scale among its arguments.
-
-    Raises
-    ------
-    DataError
-        If ``obs_scale`` is given, and no period after the sample needs it.
-    """
-    value = kwargs.pop(NAME, None)
-    if value is None:
-        yield
-        return
-    given = kwargs[NAME] = value if isinstance(value, _Given) else _Given(value)
-    try:
-        yield
-        reason = None
-    except TypeError as error:  # of statsmodels, about an unknown argument
-        if given.used:
-            raise
-        reason = error
-    if not given.used:
-        raise DataError(
-            f"{method} uses {NAME} only for periods after the sample",
-            got=f"{NAME} without such a period",
-            remedy="Leave it out: the model has the scale of its sample.",
-        ) from reason
-
-
 def with_scale(method: M) -> M:
-    """Return a method that refuses a scale for which it has no use."""
+    """
+    Return a method that raises `DataError` if it has no use for a scale among its arguments.
+
+    It has none if no period after the sample needs the scale.
+    """
 
     @wraps(method)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with scale_used(method.__name__, kwargs):
+        """Call the method, and raise if it did not use the scale."""
+        value = kwargs.pop(NAME, None)
+        if value is None:
             return method(self, *args, **kwargs)
+        given = kwargs[NAME] = value if isinstance(value, _Given) else _Given(value)
+        out = reason = None
+        try:
+            out = method(self, *args, **kwargs)
+        except TypeError as error:  # of statsmodels, about an unknown argument
+            if given.used:
+                raise
+            reason = error
+        if not given.used:
+            raise DataError(
+                f"{method.__name__} uses {NAME} only for periods after the sample",
+                got=f"{NAME} without such a period",
+                remedy="Leave it out: the model has the scale of its sample.",
+            ) from reason
+        return out
 
     return cast(M, call)
 
@@ -147,7 +137,7 @@ class ScaledNoise:
         """Return the constructor arguments with one row for each period, restricted to some periods."""
         return {} if self.obs_scale is None else {"obs_scale": self.obs_scale[rows]}
 
-    def future_scale(self, value: Any, steps: int) -> Array | None:
+    def future_scale(self, value: object, steps: int) -> Array | None:
         """
         Return the multipliers of periods after the sample, (steps, p); None for a model without a scale.
 

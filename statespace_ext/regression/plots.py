@@ -22,6 +22,7 @@ from ..plots import (
 )
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _MOST_COLUMNS = 4
@@ -32,7 +33,7 @@ def plot_coefficients(
     paths: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]],
     lines: Mapping[str, Mapping[str, float]],
     *,
-    fig: Any = None,
+    fig: Figure | None = None,
     figsize: tuple[float, float] | None = None,
     alpha: float = 0.05,
     filtered: Mapping[str, pd.DataFrame] | None = None,
@@ -60,17 +61,10 @@ def plot_coefficients(
     -------
     matplotlib.figure.Figure
     """
-    counts = [mean.shape[1] for mean, _ in paths.values()]
-    deep = -(-max(counts) // _MOST_COLUMNS)
-    columns = -(-max(counts) // deep)
-    rows = deep * len(paths)
-    size = (max(_PANEL[0] * columns, 4.5) + 0.6, _PANEL[1] * rows + 0.9)
-    fig = new_figure(fig, figsize, size)
-    axes = fig.subplots(rows, columns, sharex=True, squeeze=False)
+    fig, blocks = _panels(fig, figsize, [mean.shape[1] for mean, _ in paths.values()])
     label = ""
-    for block, (name, (mean, se)) in enumerate(paths.items()):
-        panels, series = axes[block * deep : (block + 1) * deep].ravel(), list(mean.columns)
-        for axis, asset in zip(panels, series, strict=False):
+    for block, (name, (mean, se)) in zip(blocks, paths.items(), strict=True):
+        for axis, asset in zip(block.ravel(), mean.columns, strict=False):
             label = draw_path(axis, mean[asset], se[asset], alpha, "smoothed coefficient")
             if filtered is not None:
                 _beside(axis, filtered[name][asset])
@@ -79,16 +73,27 @@ def plot_coefficients(
             axis.set_title(
                 str(asset) if len(paths) == 1 else f"{asset}: {name}", fontsize="medium", loc="left"
             )
-        _share_scale(panels[: len(series)], columns)
-        for axis in panels[len(series) :]:
-            axis.remove()
-        for row in range(deep):
-            axes[block * deep + row, 0].set_ylabel(f"coefficient on {name}", fontsize="small")
-    _finish(fig, axes, counts, columns, deep, label)
+        _share_scale(block.ravel()[: mean.shape[1]], block.shape[1])
+        for axis in block[:, 0]:
+            axis.set_ylabel(f"coefficient on {name}", fontsize="small")
+    _finish(fig, blocks, label)
     return fig
 
 
-def _beside(axis: Any, mean: pd.Series) -> None:
+def _panels(fig: Any, figsize: tuple[float, float] | None, counts: list[int]) -> tuple[Figure, list[Any]]:
+    """Return a figure and its panels, one block (rows, columns) for each count of series."""
+    deep = -(-max(counts) // _MOST_COLUMNS)
+    columns, rows = -(-max(counts) // deep), deep * len(counts)
+    fig = new_figure(fig, figsize, (max(_PANEL[0] * columns, 4.5) + 0.6, _PANEL[1] * rows + 0.9))
+    axes = fig.subplots(rows, columns, sharex=True, squeeze=False)
+    blocks = np.split(axes, len(counts))
+    for block, count in zip(blocks, counts, strict=True):
+        for axis in block.ravel()[count:]:
+            axis.remove()
+    return fig, blocks
+
+
+def _beside(axis: Axes, mean: pd.Series) -> None:
     """Draw a filtered path as a thin dotted line, within the axis limits of the smoothed path."""
     limits, places = axis.get_ylim(), axis.get_lines()[-1].get_xdata(orig=True)
     axis.plot(
@@ -97,7 +102,7 @@ def _beside(axis: Any, mean: pd.Series) -> None:
     axis.set_ylim(limits)
 
 
-def _constant(axis: Any, value: float) -> None:
+def _constant(axis: Axes, value: float) -> None:
     """Draw the constant coefficient as a dashed line, so that it differs from the path without colour."""
     axis.axhline(value, color=CONSTANT, linewidth=1.2, linestyle=(0, (5, 3)), label="least squares, constant")
     axis.tick_params(labelsize="small")
@@ -113,27 +118,24 @@ def _share_scale(panels: Any, columns: int) -> None:
             axis.tick_params(labelleft=False)
 
 
-def _finish(fig: Any, axes: Any, counts: list[int], columns: int, deep: int, label: str) -> None:
-    """Label the time axis under the last panel of each column, and add one legend; counts are by block."""
-    last = {}
-    for row in range(len(axes)):
-        for column in range(columns):
-            if (row % deep) * columns + column < counts[row // deep]:
-                last[column] = axes[row, column]
+def _finish(fig: Figure, blocks: list[Any], label: str) -> None:
+    """Label the time axis under the last panel of each column, and add one legend."""
+    axes = np.concatenate(blocks)
+    last = {column: axis for row in axes for column, axis in enumerate(row) if axis.figure is not None}
     for axis in last.values():
         axis.set_xlabel(label, fontsize="small")
         axis.tick_params(labelbottom=True)
         few_dates(axis)
     handles, labels = entries(axes)
     order = np.argsort([text.endswith("parameters") for text in labels], kind="stable")
-    legend_above(fig, [handles[i] for i in order], [labels[i] for i in order], 3 if columns > 1 else 1)
+    legend_above(fig, [handles[i] for i in order], [labels[i] for i in order], 3 if axes.shape[1] > 1 else 1)
 
 
 def plot_lead(
     leads: Mapping[str, pd.DataFrame],
     what: str,
     *,
-    fig: Any = None,
+    fig: Figure | None = None,
     figsize: tuple[float, float] | None = None,
 ) -> Figure:
     """
@@ -155,12 +157,9 @@ def plot_lead(
     matplotlib.figure.Figure
     """
     series = list(next(iter(leads.values())).columns)
-    rows = -(-len(series) // _MOST_COLUMNS)
-    columns = -(-len(series) // rows)
-    fig = new_figure(fig, figsize, (max(_PANEL[0] * columns, 4.5) + 0.6, _PANEL[1] * rows + 0.9))
-    axes = fig.subplots(rows, columns, sharex=True, squeeze=False)
+    fig, blocks = _panels(fig, figsize, [len(series)])
     time = ""
-    for axis, asset in zip(axes.ravel(), series, strict=False):
+    for axis, asset in zip(blocks[0].ravel(), series, strict=False):
         for (name, lead), style in zip(leads.items(), ("-", (0, (5, 3))), strict=True):
             places, time = time_axis(axis, lead.index)
             colour = LINE if style == "-" else CONSTANT
@@ -169,9 +168,7 @@ def plot_lead(
         axis.set_title(str(asset), fontsize="medium", loc="left")
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize="small")
-    for axis in axes.ravel()[len(series) :]:
-        axis.remove()
-    for row in axes:
-        row[0].set_ylabel(what, fontsize="small")
-    _finish(fig, axes, [len(series)], columns, rows, time)
+    for axis in blocks[0][:, 0]:
+        axis.set_ylabel(what, fontsize="small")
+    _finish(fig, blocks, time)
     return fig

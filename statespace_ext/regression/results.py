@@ -14,7 +14,7 @@ from ..inference.information import correlation_table
 from ..numerics.linear_algebra import Array
 from . import comparison, constancy, hypotheses, rolling
 from .coefficients import SLOPE
-from .declaration import state_kinds
+from .declaration import is_joint, state_kinds
 from .estimates import Coefficient, Portfolio, portfolio_weights, require_smoothed
 from .obs_scale import parse_scale, taken, with_scale
 
@@ -94,7 +94,7 @@ class DynamicRegressionResults(StateSpaceResults):
             found.predicted_se,
         )
 
-    def portfolio(self, weights: Any) -> Portfolio:
+    def portfolio(self, weights: object) -> Portfolio:
         r"""
         Return the coefficients of portfolios of the series, with standard errors.
 
@@ -202,7 +202,7 @@ class DynamicRegressionResults(StateSpaceResults):
     get_prediction = with_scale(StateSpaceResults.get_prediction)
     news = with_scale(StateSpaceResults.news)
 
-    def append(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def append(self, endog: Any, exog: object = None, *args: Any, **kwargs: Any) -> Any:
         """
         Append data; see `MLEResults.append`.
 
@@ -218,12 +218,12 @@ class DynamicRegressionResults(StateSpaceResults):
             kwargs["obs_scale"] = np.concatenate([earlier, np.asarray(new)])
         return super().append(endog, exog, *args, **kwargs)
 
-    def extend(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def extend(self, endog: object, exog: object = None, *args: Any, **kwargs: Any) -> Any:
         """Filter data that follow the sample; see `MLEResults.extend`."""
         endog, exog, kwargs = self.model.more_data(endog, exog, kwargs)
         return super().extend(endog, exog, *args, **kwargs)
 
-    def apply(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def apply(self, endog: object, exog: object = None, *args: Any, **kwargs: Any) -> Any:
         """Apply the parameters to other data; see `MLEResults.apply`."""
         endog, exog, kwargs = self.model.more_data(endog, exog, kwargs)
         return super().apply(endog, exog, *args, **kwargs)
@@ -234,15 +234,10 @@ class DynamicRegressionResults(StateSpaceResults):
         c = self.model.coefficients
         W = self.model.matrices(np.asarray(self.params))["state_cov"]
         sizes = self.model.variance_sizes(np.asarray(self.params))["state_cov"]
-        group, out = np.zeros(len(W), dtype=int), {}
-        for place, each in enumerate(c.noise):
-            rows = c.noise_places(place)
-            group[rows] = place
-            out[each.label] = _rank(W[np.ix_(rows, rows)], sizes[rows])
-        elements = self.model.layout.blocks["state_cov"]
-        if np.any(group[elements.rows] != group[elements.columns]):
-            out["joint"] = _rank(W, sizes)
-        return out
+        places = {name: c.noise_places(place) for place, name in enumerate(c.moving_names)}
+        if is_joint(self.model):
+            places["joint"] = np.arange(len(W))
+        return {name: _rank(W[np.ix_(rows, rows)], sizes[rows]) for name, rows in places.items()}
 
     def correlations(self, which: str = "obs_cov") -> pd.DataFrame:
         """
@@ -264,6 +259,7 @@ class DynamicRegressionResults(StateSpaceResults):
         labels = c.endog if which == "obs_cov" else c.disturbance_names
 
         def matrix(params: Array) -> Array:
+            """Return the matrix at a full parameter vector."""
             return self.model.matrices(params)[which]
 
         return correlation_table(matrix, np.asarray(self.params), self.cov_params_default, labels)
@@ -289,7 +285,7 @@ class DynamicRegressionResults(StateSpaceResults):
     def plot_coefficients(
         self,
         regressors: list[str] | None = None,
-        fig: Any = None,
+        fig: Figure | None = None,
         figsize: tuple[float, float] | None = None,
         alpha: float = 0.05,
         filtered: bool = False,

@@ -74,31 +74,24 @@ class RollingEvaluation(Displayed):
             the method minus those of the dynamic regression, with p-values. Positive values favour the
             dynamic regression.
         """
-        rows = {}
-        for name in self.errors[DYNAMIC].columns:
-            for method in METHODS:
-                errors, scores = self.errors[method][name], self.log_scores[method][name]
-                row = {
-                    "n": float(errors.notna().sum()),
-                    "rmse": float(np.sqrt((errors**2).mean())),
-                    "log_score": float(scores.mean()),
-                }
-                squares = errors**2 - self.errors[DYNAMIC][name] ** 2
-                densities = self.log_scores[DYNAMIC][name] - scores
-                for label, loss in (("rmse", squares), ("log_score", densities)):
-                    found = (
-                        diebold_mariano(loss.to_numpy(), self.steps) if method != DYNAMIC else (np.nan,) * 2
-                    )
-                    row[f"dm_{label}"], row[f"pvalue_{label}"] = found
-                rows[name, method] = row
-        table = pd.DataFrame.from_dict(rows, orient="index")
-        table.index = pd.MultiIndex.from_tuples(list(rows), names=["series", "method"])
-        return table.astype({"n": int})
+        series = self.errors[DYNAMIC].columns
+        table = pd.DataFrame({"n": self.errors.notna().sum()})
+        table["rmse"], table["log_score"] = np.sqrt(self.squared_errors.mean()), self.log_scores.mean()
+        for label, loss in (("rmse", self.squared_errors), ("log_score", -self.log_scores)):
+            found = {
+                (method, name): diebold_mariano(
+                    (loss[method][name] - loss[DYNAMIC][name]).to_numpy(), self.steps
+                )
+                for method in METHODS[1:]
+                for name in series
+            }
+            table[[f"dm_{label}", f"pvalue_{label}"]] = pd.DataFrame(found).T
+        return table.swaplevel().loc[pd.MultiIndex.from_product([series, METHODS])]
 
     def plot(
         self,
         loss: str = "log_score",
-        fig: Any = None,
+        fig: Figure | None = None,
         figsize: tuple[float, float] | None = None,
     ) -> Figure:
         """
@@ -216,26 +209,21 @@ def rolling_evaluation(
     endog, exog = np.asarray(model.endog), model.coefficients.by_series(np.asarray(model.exog))
     shape = (len(origins), len(METHODS), endog.shape[1])
     means, variances = np.full(shape, np.nan), np.full(shape, np.nan)
-    parts = [slice(first, first + refit_every) for first in range(0, len(origins), refit_every)]
+    parts = np.split(origins, np.arange(refit_every, len(origins), refit_every))
 
     def predicted(record: FitRecord, rows: slice, own: Array) -> tuple[Array, Array]:
+        """Return the predictions from some origins, given the fit of a window."""
         return _dynamic(model, np.array(list(record.params.values())), rows.start, own, steps)
 
-    made = applied(predicted, records, blocks, [origins[part] for part in parts])
-    for part, found in zip(parts, made, strict=True):
+    made = applied(predicted, records, blocks, parts)
+    for own, found in zip(parts, made, strict=True):
         if found is not None:
-            means[part, 0], variances[part, 0] = found
+            means[own - window, 0], variances[own - window, 0] = found
     report_records(records, "windows")
     means[:, 1:], variances[:, 1:] = _static(endog, exog, origins, window, steps)
-    refits = _refits(model, records, blocks)
-    return _collected(model, origins + steps - 1, means, variances, refits, steps)
-
-
-def _refits(model: DynamicRegression, records: list[FitRecord], blocks: list[slice]) -> pd.DataFrame:
-    """Return one row for each fit, with its first origin."""
     refits = pd.DataFrame([outcome_of(record) for record in records])
     refits.insert(0, "origin", model._index[[rows.stop - 1 for rows in blocks]])
-    return refits
+    return _collected(model, origins + steps - 1, means, variances, refits, steps)
 
 
 def _checked_window(model: DynamicRegression, window: int | None, steps: int) -> int:
@@ -262,25 +250,21 @@ def _dynamic(
     system = clone.system(params)
     T, noise = system.transition, system.selection @ system.state_cov @ system.selection.T
     design = model.coefficients.design(np.asarray(model.exog))
-    intercept = np.zeros((len(design), model.nobs))
-    intercept += model.coefficients.intercept(np.asarray(model.exog)).reshape(len(design), -1)
-    noise_of = np.diag(clone.matrices(params)["obs_cov"]) * np.ones((model.nobs, 1))
-    noise_of = noise_of if model.obs_scale is None else noise_of * model.obs_scale**2
-    means, variances = [], []
-    for origin in origins:
-        t = int(origin) - begin
-        state, cov = filtered.predicted_state[:, t], filtered.predicted_state_cov[:, :, t]
-        diffuse = filtered.predicted_diffuse_state_cov
-        unknown = np.zeros_like(cov) if diffuse is None else diffuse[:, :, t]
-        for _ in range(steps - 1):
-            state, cov, unknown = T @ state, T @ cov @ T.T + noise, T @ unknown @ T.T
-        target = int(origin) + steps - 1
-        Z = design[:, :, target]
-        known = np.einsum("ik,kl,il->i", Z, unknown, Z) <= 1e-8
-        variance = np.einsum("ik,kl,il->i", Z, cov, Z) + noise_of[target]
-        means.append(np.where(known, intercept[:, target] + Z @ state, np.nan))
-        variances.append(np.where(known, variance, np.nan))
-    return np.array(means), np.array(variances)
+    intercept = model.coefficients.intercept(np.asarray(model.exog)).reshape(len(design), -1)
+    intercept = np.broadcast_to(intercept, (len(design), model.nobs))
+    scale = np.ones((model.nobs, 1)) if model.obs_scale is None else model.obs_scale
+    ahead, targets = origins - begin, origins + steps - 1
+    state, diffuse = filtered.predicted_state[:, ahead].T, filtered.predicted_diffuse_state_cov
+    cov = np.moveaxis(filtered.predicted_state_cov[:, :, ahead], 2, 0)
+    unknown = np.zeros_like(cov) if diffuse is None else np.moveaxis(diffuse[:, :, ahead], 2, 0)
+    for _ in range(steps - 1):
+        state, cov, unknown = state @ T.T, T @ cov @ T.T + noise, T @ unknown @ T.T
+    Z = np.moveaxis(design[:, :, targets], 2, 0)
+    known = np.einsum("tik,tkl,til->ti", Z, unknown, Z) <= 1e-8
+    mean = intercept[:, targets].T + (Z @ state[:, :, None])[:, :, 0]
+    variance = np.einsum("tik,tkl,til->ti", Z, cov, Z)
+    variance += np.diag(clone.matrices(params)["obs_cov"]) * scale[targets] ** 2
+    return np.where(known, mean, np.nan), np.where(known, variance, np.nan)
 
 
 def _static(endog: Array, exog: Array, origins: Array, window: int, steps: int) -> tuple[Array, Array]:
@@ -320,6 +304,7 @@ def _collected(
     index = model._index[targets]
 
     def frame(values: Array) -> pd.DataFrame:
+        """Return values (targets, methods, p) with labels."""
         return pd.DataFrame(values.reshape(len(targets), -1), index=index, columns=columns)
 
     errors = np.asarray(model.endog)[targets][:, None, :] - means

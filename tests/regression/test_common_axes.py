@@ -119,7 +119,7 @@ def test_a_nearly_singular_obs_cov_takes_a_pass() -> None:
     y, x = simulated(np.random.default_rng(8), 60, 2)
     given = sse.DynamicRegression(y, x, dynamics=BETA_MOVES)
     V = np.array([[1.0, 1.0], [1.0, 1.0 + 1e-13]])
-    assert given.private_smoother.common_score(V, np.eye(2)) is None
+    assert given.private_smoother.common.score(V, np.eye(2)) is None  # type: ignore[union-attr]
     params = given.layout.project({"obs_cov": V, "state_cov": np.eye(2)}, np.asarray(given.start_params))
     want = super(RegressionSmoother, given.private_smoother).loglike(given.initialized_system(params))
     assert_allclose(given.loglike(params), want, rtol=1e-12)
