@@ -12,17 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
+import scipy.linalg
 
 from ..display import Displayed
 from ..exceptions import StateSpaceError
 from ..numerics.linear_algebra import NOT_HERE, STABILITY_LIMIT, Array, at_period, companion, spectral_radius
 from ..numerics.matrix_equations import stationary_covariance, stationary_covariances
-from ..params.affine import IntArray
+from ..params.affine import Elements, IntArray
 from ..params.layout import ParameterLayout
-from .realization import Point, flat_directions
+from .realization import Identifiable, flat_directions
 from .similar_systems import block_sizes, flat_by_system, series_sizes, varies
 
 _RANK_TOLERANCE = 1e-8
@@ -31,21 +32,6 @@ _LEAST = 1e-3
 _WINDOWS = 12
 _LARGEST_PROBLEM = 3e7
 """Limit of parameters times squared series. For larger problems the check is skipped, with a message."""
-
-
-class Identifiable(Protocol):
-    """Interface of a model for the check."""
-
-    layout: ParameterLayout
-    endog: Array
-    current_initialization: str
-    k_factors: int
-    lags: int
-    nobs: int
-    exog: Array | None
-    state_inputs: Array | None
-    k_exog: int
-    k_state_exog: int
 
 
 @dataclass(frozen=True, repr=False)
@@ -173,16 +159,10 @@ def _near(model: Any, params: Array, free: IntArray, errors: Array) -> Array:
 
 def _by_realization(model: Identifiable, point: Array, free: IntArray) -> tuple[Array, Array] | None:
     """Return flat directions and their units by `flat_directions`, or None if moments are needed."""
-    layout = model.layout
-    varying = any(block.time_varying for block in layout.blocks.values())
+    varying = any(block.time_varying for block in model.layout.blocks.values())
     if varying or model.current_initialization in ("diffuse", "approximate_diffuse"):
         return None
-    column = np.full(len(layout), -1)
-    column[free] = np.arange(len(free))
-    units = [series_sizes(data) for data in (model.endog, model.exog, model.state_inputs)]
-    stationary = model.current_initialization == "stationary"
-    shape = model.k_factors, model.lags
-    return flat_directions(Point(layout, point, layout.matrices(point), *shape, stationary, column, *units))
+    return flat_directions(model, point, free)
 
 
 def _by_moments(model: Identifiable, point: Array, free: IntArray) -> tuple[Array, Array]:
@@ -205,17 +185,19 @@ def _triangular(groups: list[Array]) -> Array:
 
 def _orthonormal(columns: Array) -> Array:
     """Return an orthonormal basis of the column space."""
-    if columns.shape[1] == 0:
-        return columns
-    left, values, _ = np.linalg.svd(columns, full_matrices=False)
-    return np.asarray(left[:, values > 1e-10 * max(values[0], 1e-300)])
+    return np.asarray(scipy.linalg.orth(columns, rcond=1e-10)) if columns.shape[1] else columns
 
 
 def _message(layout: ParameterLayout, names: list[str], count: int, explained: bool) -> str:
     if not count:
         return ""
     touched = [key for key, block in layout.blocks.items() if set(block.names) & set(names)]
-    why = f" ({'; '.join(_reasons(touched))})" if explained else ""
+    reasons, dynamics = [], {"design", "transition", "state_cov"} & set(touched)
+    if dynamics:
+        reasons.append("the factors can be rotated or rescaled")
+    if not dynamics or {"obs_intercept", "state_mean"} <= set(touched):
+        reasons.append("a mean stands beside a free intercept")
+    why = f" ({'; '.join(reasons)})" if explained else ""
     shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
     return (
         f"The likelihood is flat along {count} direction{'s' if count > 1 else ''}{why}, "
@@ -223,22 +205,12 @@ def _message(layout: ParameterLayout, names: list[str], count: int, explained: b
     )
 
 
-def _reasons(touched: list[str]) -> list[str]:
-    reasons = []
-    if {"design", "transition", "state_cov"} & set(touched):
-        reasons.append("the factors can be rotated or rescaled")
-    if not {"design", "transition", "state_cov"} & set(touched) or {"obs_intercept", "state_mean"} <= set(
-        touched
-    ):
-        reasons.append("a mean stands beside a free intercept")
-    return reasons
-
-
 def _general_position(model: Identifiable, params: Array, free: IntArray) -> Array:
     """Return a random nearby point with nonsingular covariance matrices at which the start exists."""
     z = model.layout.unconstrain(params)
     for point in _points(model.layout, z, free, np.abs(z) + 0.1 * np.sqrt(np.mean(z**2)) + 1e-3):
-        if _root(model, point) < STABILITY_LIMIT or model.current_initialization != "stationary":
+        transition = companion(at_period(model.layout.matrix("transition", point)))
+        if model.current_initialization != "stationary" or spectral_radius(transition) < STABILITY_LIMIT:
             return point
     return np.array(params)
 
@@ -252,11 +224,6 @@ def _points(layout: ParameterLayout, z: Array, free: IntArray, size: Array) -> I
         yield layout.constrain(moved)
 
 
-def _root(model: Identifiable, params: Array) -> float:
-    transition = model.layout.matrices(params)["transition"]
-    return spectral_radius(companion(at_period(transition)))
-
-
 class _MomentDerivatives:
     """
     Derivatives of the mean and covariance of y_1..y_h with respect to the parameters and a diffuse x_1.
@@ -268,7 +235,7 @@ class _MomentDerivatives:
         self.model, self.layout = model, model.layout
         self.params, self.at = params, self.layout.matrices(params)
         self.k, self.size = model.k_factors, model.k_factors * model.lags
-        self.blocks: dict[tuple[str, int], Array] = {}
+        self.constant: dict[str, Array] = {}
         self.lagged = self.size > self.k
         self.horizon = 2 * self.size + 2
         self.varying = any(block.time_varying for block in self.layout.blocks.values())
@@ -280,17 +247,14 @@ class _MomentDerivatives:
 
     def _block(self, key: str, t: int = 0) -> Array:
         """Return d block / d parameter at a period, (n, rows, columns)."""
-        block, index = self.layout.tangent(key, self.params)
-        t = min(t, block.coefs.shape[1] - 1) if block.moves else 0
-        if (key, t) not in self.blocks:
-            out = np.zeros((self.n, *block.shape))
-            np.add.at(
-                out, (index, block.rows, block.columns), block.coefs[:, t] if block.moves else block.coefs
-            )
+        if key not in self.constant:
+            block, index = self.layout.tangent(key, self.params)
+            coefs = block.coefs[:, min(t, block.coefs.shape[1] - 1)] if block.moves else block.coefs
+            found = Elements(block.rows, block.columns, index, coefs).dense(self.n, block.shape)
             if block.moves:
-                return out
-            self.blocks[key, t] = out
-        return self.blocks[key, t]
+                return found
+            self.constant[key] = found
+        return self.constant[key]
 
     def _slice(self, key: str, t: int) -> Array:
         value = self.at[key]

@@ -383,6 +383,16 @@ def cov_type_of(value: object) -> CovType:
     return _MENU[COV_TYPES.index(value)]
 
 
+def _terms(model: Differentiated) -> Callable[[Array], Array]:
+    """Return the log-likelihoods of the periods given their past, as a function that is NaN outside."""
+
+    def terms(at: Array) -> Array:
+        model.update(at, transformed=True, includes_fixed=True)
+        return np.asarray(model.ssm.loglikeobs())
+
+    return nan_outside(terms, (len(model.endog),))
+
+
 def period_scores(model: Differentiated, params: Array, index: Array) -> Array:
     """
     Return the derivatives of the log-likelihood of each period given its past, (n, m).
@@ -390,30 +400,18 @@ def period_scores(model: Differentiated, params: Array, index: Array) -> Array:
     They are central differences of fourth order of the terms of the filter. A derivative is NaN if the
     likelihood does not exist at a step.
     """
-
-    def terms(at: Array) -> Array:
-        model.update(at, transformed=True, includes_fixed=True)
-        return np.asarray(model.ssm.loglikeobs())
-
-    return jacobian(
-        nan_outside(terms, (len(model.endog),)), params, model.difference_steps(params, _COARSE), 4, index
-    )
+    return jacobian(_terms(model), params, model.difference_steps(params, _COARSE), 4, index)
 
 
 def scores_along(model: Differentiated, params: Array, index: Array, vector: Array) -> float:
     """Return (x' B x)^{1/2}, the norm of the derivatives of the log-likelihood terms along x."""
     if not np.all(np.isfinite(vector)):
         return np.nan
-    change = np.zeros(len(params))
+    change, terms = np.zeros(len(params)), _terms(model)
     change[index] = vector
-
-    def terms(at: Array) -> Array:
-        model.update(params + at[0] * change, transformed=True, includes_fixed=True)
-        return np.asarray(model.ssm.loglikeobs())
-
     errors = model.difference_steps(params, _COARSE)[index]
     step = 1.0 / np.max(np.abs(vector) / errors)
-    by_period = jacobian(nan_outside(terms, (len(model.endog),)), np.zeros(1), np.array([step]), 4)
+    by_period = jacobian(lambda at: terms(params + at[0] * change), np.zeros(1), np.array([step]), 4)
     return float(np.linalg.norm(by_period))
 
 

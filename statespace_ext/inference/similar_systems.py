@@ -23,6 +23,7 @@ import numpy as np
 
 from ..engine.system import MATRICES, System, axes_of
 from ..exceptions import StateSpaceError
+from ..numerics.differences import jacobian
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from ..params.affine import IntArray
 from ..params.layout import ParameterLayout
@@ -111,17 +112,13 @@ def _change(
     """
     units, whole = scale
 
-    def half(length: float) -> Array:
-        ends = []
-        for sign in (1.0, -1.0):
-            at = params.copy()
-            at[place] += sign * length
-            ends.append(_vector(_scaled(model.initialized_system(at), units)))
-        return np.asarray(ends[0] - ends[1]) / 2.0
+    def vector(at: Array) -> Array:
+        return _vector(_scaled(model.initialized_system(at), units))
 
     def found(length: float) -> Step | None:
         with quiet(), suppress(StateSpaceError, *NOT_HERE):
-            change = np.asarray((8.0 * half(length / 2.0) - half(length)) / 3.0)
+            steps = np.full(len(params), length / 2.0)
+            change = length * jacobian(vector, params, steps, 4, [place])[..., 0]
             if np.linalg.norm(change) <= _SHARE * whole:
                 return change, float(length)
         return None
@@ -176,10 +173,8 @@ def _units(endog: Array, system: System) -> Units:
     usual = np.max(largest, initial=0.0) or 1.0
     states = 1.0 / np.where(largest > 1e-8 * usual, largest, usual)
     plain = _scaled(system, (series, states, {}))
-    sizes: dict[str, float] = {}
-    for key in {"W", "H", "P"} & plain.keys():
-        sizes[key] = float(np.max(np.abs(plain[key]), initial=0.0)) or 1.0
-    return series, states, sizes
+    covs = {"W", "H", "P"} & plain.keys()
+    return series, states, {key: float(np.max(np.abs(plain[key]), initial=0.0)) or 1.0 for key in covs}
 
 
 def _scaled(system: System, units: Units) -> dict[str, Array]:
@@ -204,23 +199,18 @@ def _vector(matrices: dict[str, Array]) -> Array:
 
 def _coordinates(at: dict[str, Array]) -> Array:
     """Return the changes of the matrices by E and g, one row each."""
-    k, rows = len(at["T"]), []
-    nothing = np.zeros((k, k))
-    for i in range(k * k + k):
-        E, g = nothing.copy(), np.zeros(k)
-        if i < k * k:
-            E.flat[i] = 1.0
-        else:
-            g[i - k * k] = 1.0
-        moved = {
-            "Z": -at["Z"] @ E,
-            "d": -at["Z"] @ g,
-            "T": E @ at["T"] - at["T"] @ E,
-            "c": E @ at["c"] + g - at["T"] @ g,
-            "W": E @ at["W"] + at["W"] @ E.T,
-            "H": np.zeros_like(at["H"]),
-        }
-        if "a" in at:
-            moved |= {"a": E @ at["a"] + g, "P": E @ at["P"] + at["P"] @ E.T}
-        rows.append(_vector(moved))
-    return np.array(rows)
+    k, (Z, T, W) = len(at["T"]), (at[key] for key in "ZTW")
+    n = k * k + k
+    E, g = np.eye(n, k * k).reshape(n, k, k), np.eye(n, k, -k * k)
+    transposed = np.swapaxes(E, 1, 2)
+    moved = {
+        "Z": -Z @ E,
+        "d": -g @ Z.T,
+        "T": E @ T - T @ E,
+        "c": E @ at["c"] + g - g @ T.T,
+        "W": E @ W + W @ transposed,
+        "H": np.zeros((n, *at["H"].shape)),
+    }
+    if "a" in at:
+        moved |= {"a": E @ at["a"] + g, "P": E @ at["P"] + at["P"] @ transposed}
+    return np.concatenate([value.reshape(n, -1) for value in moved.values()], axis=1)
