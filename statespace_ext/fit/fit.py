@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from .problem import EM_METHODS, WITHOUT_GRADIENT, EstimationProblem, FitRequest
 from .search import Search, after, by_em, maximise, verdict_at
 from .start_values import inside, random_start, singular_blocks
 
+S = TypeVar("S")
 T = TypeVar("T")
 _MAXITER = 2000
 _SCREENING = 40
@@ -262,6 +263,7 @@ def begun(
     goal: list[FitResult] = []
 
     def arrives(w: Array) -> bool:
+        """Store the maximum to whose slope w belongs, and return whether there is one."""
         for maximum in maxima:
             first = maximum is maxima[0]
             if not goal and _leads_to(problem, objective, maximum, first * _NEARER * far, first * close, w):
@@ -396,7 +398,7 @@ def best_so_far(problem: EstimationProblem, request: FitRequest) -> FitResult:
     )  # fmt: skip
 
 
-def spread(function: Callable[[Any], T], items: Sequence[Any], n_jobs: int | None) -> list[T]:
+def spread(function: Callable[[S], T], items: Sequence[S], n_jobs: int | None) -> list[T]:
     """
     Return the values of a function, in the order of its arguments.
 
@@ -414,6 +416,6 @@ def spread(function: Callable[[Any], T], items: Sequence[Any], n_jobs: int | Non
     return list(stream(_quietly, [(function, item) for item in items], n_jobs, ordered=True))
 
 
-def _quietly(function: Callable[[Any], T], item: Any) -> T:
+def _quietly(function: Callable[[S], T], item: S) -> T:
     with quiet():
         return function(item)

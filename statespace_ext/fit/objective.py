@@ -230,11 +230,8 @@ class FitResult:
     @property
     def starts_at_best(self) -> int:
         """The number of starts that reached the highest log-likelihood."""
-        return int(
-            np.sum(
-                np.array(self.starts) > max(self.starts, default=0.0) - SAME_MAXIMUM * (1.0 + abs(self.llf))
-            )
-        )
+        level = max(self.starts, default=0.0) - SAME_MAXIMUM * (1.0 + abs(self.llf))
+        return int(sum(llf > level for llf in self.starts))
 
 
 _LEAST_SHARE, _ROUNDING = 0.03, 1e-12

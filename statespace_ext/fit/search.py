@@ -307,6 +307,7 @@ class Search:
         objective, method = self.objective, self.request.method
 
         def after_each(w: Array, *_: object) -> None:
+            """Check and report an iteration, and stop if it is the last."""
             self._after(w)
             if stops is not None and len(self.path) % _EVERY == 0 and stops(w):
                 raise StopIteration
@@ -378,6 +379,7 @@ def by_em(problem: EstimationProblem, request: FitRequest, start_params: Array, 
     verdicts: list[Verdict] = []
 
     def shortfall(params: Array) -> float:
+        """Return the distance from a maximum; infinite if EM cannot leave a singular covariance."""
         verdicts.append(verdict_at(problem, params))
         at_zero = verdicts[-1].converged and lifted(problem, params) is not None
         return np.inf if at_zero else verdicts[-1].shortfall
@@ -457,6 +459,7 @@ def reporter(disp: bool, progress: bool, total: int) -> Iterator[Callable[[int, 
     with tqdm(total=total, desc="fit") as bar:
 
         def advance(iteration: int, llf: float) -> None:
+            """Show an iteration."""
             bar.update(1)
             bar.set_postfix(llf=f"{llf:.6g}")
             if disp:

@@ -236,7 +236,6 @@ class _MomentDerivatives:
         self.params, self.at = params, self.layout.matrices(params)
         self.k, self.size = model.k_factors, model.k_factors * model.lags
         self.constant: dict[str, Array] = {}
-        self.lagged = self.size > self.k
         self.horizon = 2 * self.size + 2
         self.varying = any(block.time_varying for block in self.layout.blocks.values())
         self.windows = self._windows()
@@ -261,8 +260,10 @@ class _MomentDerivatives:
         return value if value.ndim == 2 else value[:, :, min(t, value.shape[2] - 1)]
 
     def _transition(self, t: int) -> tuple[Array, Array]:
-        """Return T, and the derivative of its top rows. The derivative of other rows is zero."""
-        return companion(self._slice("transition", t)), self._block("transition", t)
+        """Return T and dT, whose rows below the first lag are zero."""
+        dT = np.zeros((self.n, self.size, self.size))
+        dT[:, : self.k] = self._block("transition", t)
+        return companion(self._slice("transition", t)), dT
 
     def _intercepts(self, t: int, exog: Array, state_exog: Array) -> tuple[Array, Array, Array, Array]:
         """Return c_t, dc_t, d_t and dd_t at random regressors."""
@@ -293,27 +294,17 @@ class _MomentDerivatives:
         if self.model.current_initialization != "stationary":
             da, dP = self._block("initial_state")[:, :, 0], self._block("initial_state_cov")
             return self.at["initial_state"][:, 0], da, self.at["initial_state_cov"], dP
-        T, dA = self._transition(0)
+        T, dT = self._transition(0)
         zero_x, zero_u = np.zeros(self.model.k_exog), np.zeros(self.model.k_state_exog)
         c, dc, _, _ = self._intercepts(0, zero_x, zero_u)
         W, dW = self._noise(0)
         level = np.eye(size) - T
         a = np.linalg.solve(level, c)
-        dc[:, : self.k] += dA @ a
+        dc += dT @ a
         P = stationary_covariance(T, W)
-        side = self._spread(dA @ P @ T.T)
+        side = dT @ P @ T.T
         dP = stationary_covariances(T, side + np.swapaxes(side, 1, 2) + dW)
         return a, np.linalg.solve(level, dc.T).T, P, dP
-
-    def _moved(self, T: Array, M: Array) -> Array:
-        """Return T M for a companion matrix T, whose lower rows shift those of M."""
-        return np.concatenate([T[: self.k] @ M, M[..., : -self.k, :]], axis=-2) if self.lagged else T @ M
-
-    def _spread(self, top: Array) -> Array:
-        """Return a derivative that is zero apart from the top rows, which belong to the first lag."""
-        out = np.zeros((self.n, self.size, top.shape[-1]))
-        out[:, : self.k] = top
-        return out
 
     def _noise(self, t: int) -> tuple[Array, Array]:
         W, dW = np.zeros((self.size, self.size)), np.zeros((self.n, self.size, self.size))
@@ -358,15 +349,13 @@ class _MomentDerivatives:
             yield self.unit[:, None] * (dd + dZ @ a[:k] + da[:, :k] @ Z.T).T
             if s in self.windows and (s == 0 or not converged):
                 yield from self._covariances(s, P, dP)
-            T, dA = self._transition(s)
-            dc[:, :k] += dA @ a
-            da = dc + da @ T.T
+            T, dT = self._transition(s)
+            da = dc + dT @ a + da @ T.T
             a = c + T @ a
             if not converged:
                 W, dW = self._noise(s)
-                side = self._spread(dA @ P @ T.T)
-                half = np.swapaxes(self._moved(T, dP), 1, 2)
-                dP = side + np.swapaxes(side, 1, 2) + self._moved(T, half) + dW
+                side = dT @ P @ T.T
+                dP = side + np.swapaxes(side, 1, 2) + T @ dP @ T.T + dW
                 P = T @ P @ T.T + W
 
     def _covariances(self, s: int, P: Array, dP: Array) -> Iterator[Array]:
@@ -385,8 +374,8 @@ class _MomentDerivatives:
             if t == s:
                 change = change + left.T @ self._block("obs_cov", s) @ right
             yield change.reshape(self.n, -1).T
-            T, dA = self._transition(t)
-            X, dX = T @ X, self._moved(T, dX) + self._spread(dA @ X)
+            T, dT = self._transition(t)
+            X, dX = T @ X, T @ dX + dT @ X
 
     def _directions(self, p: int, width: int) -> Array:
         """Return (p, width) directions, which are random if ``width`` is below p."""

@@ -84,6 +84,7 @@ def observed_information(
         return np.asarray(exact)
 
     def gradient(at: Array) -> Array:
+        """Return the score by the selected parameters."""
         return model.loglike_and_score(at)[1][places]
 
     steps = step_sizes(params) if steps is None else steps
@@ -246,9 +247,11 @@ def inverse_columns(model: Differentiated, params: Array, index: Array, flat: Ar
     basis = _orthonormal(flat / scale[:, None])
 
     def away(vector: Array) -> Array:
+        """Return the part of a vector that is orthogonal to the flat directions."""
         return np.asarray(vector - basis @ (basis.T @ vector))
 
     def product(vector: Array) -> Array:
+        """Return the product of the information with a vector."""
         step, ends = np.zeros(len(params)), []
         size = _SHARE / np.linalg.norm(vector)
         step[index] = size * scale * vector
@@ -387,6 +390,7 @@ def _terms(model: Differentiated) -> Callable[[Array], Array]:
     """Return the log-likelihoods of the periods given their past, as a function that is NaN outside."""
 
     def terms(at: Array) -> Array:
+        """Return the log-likelihoods of the periods."""
         model.update(at, transformed=True, includes_fixed=True)
         return np.asarray(model.ssm.loglikeobs())
 
@@ -425,6 +429,7 @@ def innovations_information(model: Differentiated, params: Array, index: Array) 
     n, p = np.shape(model.endog)
 
     def forecasts(at: Array) -> Array:
+        """Return the forecast errors and their covariances, one row per period."""
         model.update(at, transformed=True, includes_fixed=True)
         out = model.ssm.filter()
         return np.concatenate([out.forecasts_error.T, out.forecasts_error_cov.T.reshape(n, -1)], axis=1)
@@ -536,6 +541,7 @@ def correlation_table(
     rows, columns = np.tril_indices(len(labels), -1)
 
     def quantities(at: Array) -> Array:
+        """Return the standard deviations and the correlations."""
         sigma = matrix(at)
         sd = np.sqrt(np.clip(np.diag(sigma), 0.0, None))
         product = sd[rows] * sd[columns]

@@ -228,6 +228,7 @@ def _repeated_fits(
     kept: list[FitRecord] = []
 
     def tasks() -> Iterator[tuple[Any, ...]]:
+        """Yield the arguments of the fits that no checkpoint has."""
         names: set[str] = set()
         for place, pair in enumerate(pairs):
             name, model = _named(pair, keep)
@@ -290,7 +291,7 @@ def outcome_of(record: FitRecord) -> dict[str, Any]:
     return {name: getattr(record, name) for name in ("nobs", "llf", "converged", "error")}
 
 
-def _named(pair: Any, keep: str | None) -> tuple[Any, Any]:
+def _named(pair: object, keep: str | None) -> tuple[Any, Any]:
     """Return a name, which is a string or an integer, and a model with the output to keep."""
     name, model = pair if isinstance(pair, tuple) and len(pair) == 2 else (None, pair)
     if not isinstance(name, (str, int, np.integer)) or not isinstance(model, MLEModel):
@@ -334,7 +335,7 @@ def _absorb(digest: Any, value: object) -> None:
         digest.update(repr(value).encode())
 
 
-def _content(value: object) -> Any:
+def _content(value: object) -> object:
     """Return the contents of a table, an index, a mapping or an initialization as arrays and lists."""
     if isinstance(value, (pd.Series, pd.DataFrame)):
         return [*value.axes, value.to_numpy()]

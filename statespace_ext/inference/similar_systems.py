@@ -113,9 +113,11 @@ def _change(
     units, whole = scale
 
     def vector(at: Array) -> Array:
+        """Return the scaled matrices as a vector."""
         return _vector(_scaled(model.initialized_system(at), units))
 
     def found(length: float) -> Step | None:
+        """Return the change by a step, or None if it is too large or a system does not exist."""
         with quiet(), suppress(StateSpaceError, *NOT_HERE):
             steps = np.full(len(params), length / 2.0)
             change = length * jacobian(vector, params, steps, 4, [place])[..., 0]
