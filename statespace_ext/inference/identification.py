@@ -172,9 +172,7 @@ def _by_moments(model: Identifiable, point: Array, free: IntArray) -> tuple[Arra
     columns = np.concatenate([free, len(model.layout) + np.arange(extra)])
     size = np.linalg.norm(rows[:, columns], axis=0)
     scale = np.where(size > 0, 1.0 / np.where(size > 0, size, 1.0), 1.0)
-    _, values, right = np.linalg.svd(rows[:, columns] * scale, full_matrices=True)
-    values = np.concatenate([values, np.zeros(len(columns) - len(values))])
-    null = right[values <= _RANK_TOLERANCE * max(values[0], 1e-300)]
+    null = scipy.linalg.null_space(rows[:, columns] * scale, rcond=_RANK_TOLERANCE).T
     return null[:, : len(free)], scale[: len(free)]
 
 
@@ -391,4 +389,4 @@ class _MomentDerivatives:
                 waiting.append(group / size)
             if sum(len(part) for part in waiting) > 3 * self.n:
                 waiting = [_triangular(waiting)]
-        return _triangular([np.zeros((0, self.n)), *waiting])
+        return _triangular([np.zeros((1, self.n)), *waiting])

@@ -250,9 +250,7 @@ class _Realization:
         size = np.linalg.norm(matrix, axis=0)
         scale = 1.0 / np.where(size > 0, size, 1.0)
         reduced = np.linalg.qr(matrix * scale, mode="r") if len(matrix) > self.n_unknowns else matrix * scale
-        _, values, right = np.linalg.svd(reduced, full_matrices=True)
-        values = np.concatenate([values, np.zeros(self.n_unknowns - len(values))])
-        unknowns = right[values <= _NULL * max(np.max(values, initial=0.0), 1e-300)] * scale
+        unknowns = scipy.linalg.null_space(reduced, rcond=_NULL).T * scale
         null = np.zeros((len(unknowns), self.n))
         null[:, self.state_params] = unknowns[:, self.first_param :]
         observation.recover(unknowns, null)

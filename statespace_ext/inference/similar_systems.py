@@ -20,6 +20,7 @@ from contextlib import suppress
 from typing import Protocol
 
 import numpy as np
+import scipy.linalg
 
 from ..engine.system import MATRICES, System, axes_of
 from ..exceptions import StateSpaceError
@@ -157,9 +158,7 @@ def _null(changes: Array, coordinates: Array, whole: float) -> Array:
     size = np.linalg.norm(rows, axis=1)
     nothing = size <= _NOTHING * whole
     scale = 1.0 / np.where(nothing, 1.0, size)
-    left, values, _ = np.linalg.svd(np.where(nothing, 0.0, rows.T * scale).T, full_matrices=True)
-    values = np.concatenate([values, np.zeros(len(rows) - len(values))])
-    null = left[:, values <= _RANK_TOLERANCE * max(values[0], 1e-300)].T
+    null = scipy.linalg.null_space(np.where(nothing, 0.0, rows.T * scale), rcond=_RANK_TOLERANCE).T
     null = (np.where(np.abs(null) > _NOISE, null, 0.0) * scale)[:, : len(changes)]
     sizes = np.linalg.norm(null, axis=1)
     return np.asarray(null[sizes > _RANK_TOLERANCE * np.max(sizes, initial=0.0)])
