@@ -308,7 +308,13 @@ class Search:
 
         def after_each(w: Array, *_: object) -> None:
             """Check and report an iteration, and stop if it is the last."""
-            self._after(w)
+            params = objective.params(np.asarray(w))
+            self.path.append(-objective.best)
+            if self.report is not None:
+                self.report(len(self.path), self.path[-1])
+            if self.request.callback is not None:
+                self.request.callback(self.problem.full(params))
+            self.watch(self.problem, params)
             if stops is not None and len(self.path) % _EVERY == 0 and stops(w):
                 raise StopIteration
 
@@ -327,16 +333,6 @@ class Search:
         self.message = str(result.message)
         memory = result.get("hess_inv")
         return None if memory is None else memory.dot
-
-    def _after(self, w: Array) -> None:
-        """Check and report an iteration."""
-        self.path.append(-self.objective.best)
-        if self.report is not None:
-            self.report(len(self.path), self.path[-1])
-        params = self.objective.params(np.asarray(w))
-        if self.request.callback is not None:
-            self.request.callback(self.problem.full(params))
-        self.watch(self.problem, params)
 
 
 def _defaults(method: str, maxiter: int, size: int) -> dict[str, Any]:

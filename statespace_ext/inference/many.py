@@ -241,15 +241,13 @@ def _repeated_fits(
             else:
                 yield name, mark, catch, model, options, held, np.random.SeedSequence([*words, place]), keep
 
-    yielded = 0
     for record in stream(_fit_one, tasks(), n_jobs):
         if path is not None:
             append_line(path, record_line(record))
-        ready = kept[yielded:]
-        yield from ready
-        yielded += len(ready)
+        while kept:
+            yield kept.pop(0)
         yield record
-    yield from kept[yielded:]
+    yield from kept
 
 
 def fits_by_name(models: Any, fit_options: Mapping[str, Any] | None, **options: Any) -> dict[Any, FitRecord]:
